@@ -1,0 +1,1 @@
+"""Fill rate and lost cases for warehouse distribution networks, as Dagster assets."""

@@ -1,0 +1,100 @@
+"""The 7-day rolling average A: mean daily ordered cases on in-stock ship days (methodology section 3)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, timedelta
+from typing import Final
+
+import polars as pl
+
+from fillrate_assets.fillrate import schema
+from fillrate_assets.fillrate.schema import cases, divide_half_up, units
+
+LOOK_BACK_DAYS: Final = 28
+WINDOW_DAYS: Final = 7
+MAX_OBSERVATIONS: Final = 7
+MIN_OBSERVATIONS: Final = 3
+
+
+def rolling_averages(item_days: pl.LazyFrame, ship_dates: Sequence[date]) -> pl.LazyFrame:
+    """Baselines as of each ship date, from the 28 days before it.
+
+    An observation is a DC ship day on which the item was stocked and available: snapshot Y, or no record but
+    something shipped. With 3 or more in [t-7, t-1] the mean of those is `W7`; else the mean of the latest up
+    to 7 within [t-28, t-1], if at least 3, is `EXT28`; else there is none.
+
+    Args:
+        item_days: `ITEM_DAYS`; rows outside the look-back of `ship_dates` are ignored.
+        ship_dates: the dates to compute; need not be contiguous.
+
+    Returns:
+        `ROLLING_AVERAGES` for every DC and item with an observation in the 28 days before the ship date.
+
+    """
+    if not ship_dates:
+        return schema.ROLLING_AVERAGES.empty()
+    first, last = min(ship_dates) - timedelta(days=LOOK_BACK_DAYS), max(ship_dates)
+    observed = _observations(item_days.filter(pl.col("ship_date").is_between(first, last, closed="left")))
+    rows = (last - first).days + 1
+    # One dense calendar per DC and item, laid end to end: sums over any window are then differences of one
+    # running total, and 28 lead days keep every window inside its own item.
+    series = observed.select("dc", "item").unique().sort("dc", "item").with_row_index("series")
+    position = pl.col("series").cast(pl.Int64) * rows
+    placed = observed.join(series, on=["dc", "item"]).select(
+        (position + (pl.col("ship_date") - pl.lit(first)).dt.total_days()).alias("position"), "ordered"
+    )
+    grid = (
+        series.with_columns(pl.lit(list(range(rows))).alias("day"))
+        .explode("day")
+        .with_columns((position + pl.col("day")).alias("position"))
+        .join(placed, on="position", how="left", maintain_order="left")
+    )
+    total, n = pl.col("total"), pl.col("n")
+    latest = pl.min_horizontal(n - n.shift(LOOK_BACK_DAYS), pl.lit(MAX_OBSERVATIONS))
+    # Total of the first k observations: what a window that counts observations, not days, is measured with.
+    first_k = pl.col("ordered").drop_nulls().cum_sum()
+    before = n - pl.col("n_latest")
+    return (
+        grid.with_columns(
+            pl.col("ordered").fill_null(0).cum_sum().shift(1, fill_value=0).alias("total"),
+            pl.col("ordered").is_not_null().cast(pl.Int64).cum_sum().shift(1, fill_value=0).alias("n"),
+        )
+        .with_columns(
+            (n - n.shift(WINDOW_DAYS)).alias("n_week"),
+            (total - total.shift(WINDOW_DAYS)).alias("total_week"),
+            latest.alias("n_latest"),
+        )
+        .with_columns(
+            (total - first_k.gather(before - 1, null_on_oob=True).fill_null(0)).alias("total_latest"),
+            (pl.lit(first) + pl.duration(days="day")).alias("ship_date"),
+        )
+        .filter(pl.col("day") >= LOOK_BACK_DAYS, pl.col("n_latest") > 0, pl.col("ship_date").is_in(list(ship_dates)))
+        .with_columns(
+            pl.when(pl.col("n_week") >= MIN_OBSERVATIONS)
+            .then(pl.lit("W7"))
+            .when(pl.col("n_latest") >= MIN_OBSERVATIONS)
+            .then(pl.lit("EXT28"))
+            .otherwise(pl.lit("NONE"))
+            .alias("baseline_source")
+        )
+        .with_columns(
+            pl.when(pl.col("baseline_source") == "W7").then("n_week").otherwise("n_latest").alias("baseline_n"),
+            pl.when(pl.col("baseline_source") == "W7").then("total_week").otherwise("total_latest").alias("sum"),
+        )
+        .with_columns(
+            pl.when(pl.col("baseline_source") != "NONE")
+            .then(cases(divide_half_up(pl.col("sum"), pl.col("baseline_n"))))
+            .alias("baseline_cases")
+        )
+        .pipe(schema.ROLLING_AVERAGES.conform)
+    )
+
+
+def _observations(item_days: pl.LazyFrame) -> pl.LazyFrame:
+    shipped = pl.col("shipped_cases")
+    ship_day = (shipped > 0).any().over("dc", "ship_date")
+    available = (pl.col("instock") == "Y") | (pl.col("instock").is_null() & (shipped > 0))
+    return item_days.filter(ship_day & available.fill_null(value=False) & (pl.col("item_type") == "STOCK")).select(
+        "dc", "item", "ship_date", units("ordered_cases").alias("ordered")
+    )

@@ -1,0 +1,105 @@
+"""Reading the input contracts: whatever a file or a driver hands over -> typed frames, problems kept in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import polars as pl
+
+from fillrate_assets.errors import ContractViolation
+from fillrate_assets.fillrate.schema import TIMESTAMP, Column, Frame
+
+_DATE_TIME_FORMATS = ("%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d %H:%M", "%Y-%m-%d")
+
+
+def parse(raw: pl.LazyFrame, contract: Frame, *, table: str, required: Iterable[str] = ()) -> pl.LazyFrame:
+    """Type a raw frame by its contract; what cannot be read becomes null and is told in `problem`.
+
+    Args:
+        raw: columns by contract name, text or already typed; columns unknown to the contract are ignored.
+        contract: the frame to produce. Absent columns are null.
+        table: name of the table in messages.
+        required: columns that must exist.
+
+    Returns:
+        The contract's columns. If it has a `problem` column, that says of each row what could not be read, e.g.
+        "ordered_qty '12x' is not a number".
+
+    Raises:
+        ContractViolation: a required column is absent.
+
+    """
+    present = raw.collect_schema()
+    if absent := [name for name in required if name not in present]:
+        msg = f"{table}: column {', '.join(absent)} is missing; found {', '.join(present)}"
+        raise ContractViolation(msg)
+    typed = {
+        column.name: _typed(column, present[column.name])
+        for column in contract.columns
+        if column.name in present and column.name != "problem"
+    }
+    unread = [
+        pl.when(
+            pl.col(name).is_not_null() & (pl.col(name).cast(pl.String).str.strip_chars() != "") & expr.is_null()
+        ).then(
+            pl.format("{} '{}' is not {}", pl.lit(name), pl.col(name).cast(pl.String), pl.lit(_kind(contract, name)))
+        )
+        for name, expr in typed.items()
+        if present[name] != contract.polars[name] and contract.polars[name] != pl.String
+    ]
+    problem = pl.concat_str(unread, separator="; ", ignore_nulls=True) if unread else pl.lit("")
+    return raw.select(
+        problem.replace("", None).alias("problem")
+        if column.name == "problem"
+        else typed.get(column.name, pl.lit(None, column.dtype)).alias(column.name)
+        for column in contract.columns
+    )
+
+
+def _kind(contract: Frame, name: str) -> str:
+    dtype = contract.polars[name]
+    if dtype == pl.Date:
+        return "a date (YYYY-MM-DD)"
+    if dtype == TIMESTAMP:
+        return "a time (YYYY-MM-DD HH:MM:SS, UTC)"
+    if dtype == pl.Boolean:
+        return "Y or N"
+    return "a number"
+
+
+def _typed(column: Column, source: pl.DataType) -> pl.Expr:
+    expr = pl.col(column.name)
+    dtype = column.dtype
+    if source == dtype:
+        return expr
+    if source != pl.String:
+        # An all-null column of another type, an integer or float quantity, a naive UTC time.
+        naive = dtype == TIMESTAMP and isinstance(source, pl.Datetime) and source.time_zone is None
+        return expr.cast(pl.Datetime("us")).dt.replace_time_zone("UTC") if naive else expr.cast(dtype, strict=False)
+    text = expr.str.strip_chars()
+    if dtype == pl.String:
+        return pl.when(text != "").then(text)
+    if dtype == pl.Date:
+        return _moment(text).dt.date()
+    if dtype == TIMESTAMP:
+        return _moment(text)
+    if dtype == pl.Boolean:
+        flag = text.str.to_uppercase()
+        return (
+            pl.when(flag.is_in(["Y", "YES", "TRUE", "T", "1"]))
+            .then(pl.lit(value=True))
+            .when(flag.is_in(["N", "NO", "FALSE", "F", "0"]))
+            .then(pl.lit(value=False))
+        )
+    if dtype == pl.Int64:
+        # "7" and "7.0" are both line 7; "7.5" is not a line.
+        number = text.cast(pl.Decimal(38, 4), strict=False)
+        return pl.when(number == number.floor()).then(number.cast(pl.Int64, strict=False))
+    return text.cast(dtype, strict=False)
+
+
+def _moment(text: pl.Expr) -> pl.Expr:
+    plain = text.str.replace("T", " ", literal=True).str.strip_suffix("Z")
+    naive = [plain.str.to_datetime(form, time_unit="us", strict=False) for form in _DATE_TIME_FORMATS]
+    zoned = plain.str.to_datetime("%Y-%m-%d %H:%M:%S%.f%:z", time_unit="us", strict=False, time_zone="UTC")
+    return pl.coalesce(*[moment.dt.replace_time_zone("UTC") for moment in naive], zoned)

@@ -1,0 +1,163 @@
+"""Lost cases: of everything ordered, what did not ship, and on which of four paths (methodology section 2)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import polars as pl
+
+from fillrate_assets.fillrate import schema
+from fillrate_assets.fillrate.schema import cases, rate, units
+
+MAX_MISSING_SHARE: Final = 0.20
+"""Above this share of items without an instock record the feed is in doubt, not the stock."""
+
+
+def lost_cases(item_days: pl.LazyFrame, averages: pl.LazyFrame, waivers: pl.LazyFrame) -> pl.LazyFrame:
+    """One record per item of the driving set of each DC and ship date.
+
+    The caller leaves out the partitions that `holds` names.
+
+    Args:
+        item_days: `ITEM_DAYS` of the ship dates to judge.
+        averages: `ROLLING_AVERAGES` as of the same ship dates.
+        waivers: `WAIVERS`: reason codes that waive contract lost cases.
+
+    Returns:
+        `LOST_CASES`.
+
+    """
+    o, s = pl.col("o"), pl.col("s")
+    a = pl.when(pl.col("path") != "FLOW").then(units("baseline_cases"))
+    path = pl.col("path")
+    confirmed = o - s
+    unserved = pl.max_horizontal(a - o, pl.lit(0)).fill_null(0)
+    imputed = (path == "MISSING") & (s == 0) & (o > 0)
+    estimated = pl.when((path == "STOCK_OUT") | imputed).then(unserved).otherwise(0)
+    supply_caused = path.is_in(["STOCK_OUT", "FLOW"]) | pl.col("imputed")
+    ignored = path == "FLOW"
+    return (
+        _driving_set(item_days)
+        .join(averages, on=["dc", "ship_date", "item"], how="left")
+        .with_columns(
+            units("ordered_cases").alias("o"),
+            units("shipped_cases").alias("s"),
+            _path().alias("path"),
+        )
+        .with_columns(confirmed.alias("confirmed"), estimated.alias("estimated"), imputed.alias("imputed"))
+        .with_columns((pl.col("confirmed") + pl.col("estimated")).alias("lost"))
+        .with_columns(
+            ((path == "STOCK_IN") & (s == 0) & (o > 0)).alias("phantom_stock"),
+            ((path == "STOCK_OUT") & (o > 0) & (s >= o)).alias("flag_conflict"),
+        )
+        .with_columns(_reason_code().alias("reason_code"))
+        .pipe(_with_waived, waivers)
+        .with_columns(
+            pl.when(~ignored).then("baseline_cases").alias("baseline_cases"),
+            pl.when(ignored).then(0).otherwise(pl.col("baseline_n").fill_null(0)).alias("baseline_n"),
+            pl.when(ignored)
+            .then(pl.lit("NONE"))
+            .otherwise(pl.col("baseline_source").fill_null("NONE"))
+            .alias("baseline_source"),
+            cases(pl.col("confirmed")).alias("confirmed_cases"),
+            cases(pl.col("estimated")).alias("estimated_cases"),
+            cases(pl.col("lost")).alias("lost_cases"),
+            rate(s, o).alias("fill_rate"),
+            rate(s + pl.min_horizontal(units("sub_cases"), "confirmed"), o).alias("fill_rate_with_subs"),
+            rate(s, s + pl.col("lost")).alias("demand_fill_rate"),
+            cases(
+                pl.when(pl.col("contract_committed") & supply_caused & ~pl.col("waived")).then("lost").otherwise(0)
+            ).alias("contract_lost_cases"),
+            pl.lit(schema.METHOD_VERSION, pl.Int64).alias("method_version"),
+        )
+        .pipe(schema.LOST_CASES.conform)
+    )
+
+
+def holds(item_days: pl.LazyFrame, max_missing_share: float = MAX_MISSING_SHARE) -> pl.LazyFrame:
+    """The partitions that must not be judged, because an instock feed gap would pass for missing items.
+
+    Args:
+        item_days: `ITEM_DAYS`.
+        max_missing_share: largest share of the driving set that may lack an instock record.
+
+    Returns:
+        Columns dc, ship_date, reason: no snapshot at all, or too many items without a record. A day on which
+        nothing was ordered is not held.
+
+    """
+    missing = (pl.col("item_type") == "STOCK") & pl.col("instock").is_null()
+    has_snapshot = item_days.filter(pl.col("instock").is_not_null()).select("dc", "ship_date").unique()
+    share = pl.col("missing") / pl.col("driving")
+    return (
+        _driving_set(item_days)
+        .group_by("dc", "ship_date")
+        .agg(missing.sum().alias("missing"), pl.len().alias("driving"))
+        .join(has_snapshot.with_columns(pl.lit(value=True).alias("snapshot")), on=["dc", "ship_date"], how="left")
+        .with_columns(
+            pl.when(pl.col("snapshot").is_null())
+            .then(pl.lit("no instock snapshot for the day"))
+            .when(share > max_missing_share)
+            .then(pl.format("{} of {} items have no instock record", "missing", "driving"))
+            .alias("reason")
+        )
+        .filter(pl.col("reason").is_not_null())
+        .select("dc", "ship_date", "reason")
+        .sort("dc", "ship_date")
+    )
+
+
+def _driving_set(item_days: pl.LazyFrame) -> pl.LazyFrame:
+    """Items with a counted line, and stocked items that were out: nobody could order those."""
+    return item_days.filter(
+        (pl.col("lines") > 0) | ((pl.col("item_type") == "STOCK") & (pl.col("instock") == "N").fill_null(value=False))
+    )
+
+
+def _path() -> pl.Expr:
+    return (
+        pl.when(pl.col("item_type") == "FLOW")
+        .then(pl.lit("FLOW"))
+        .when(pl.col("instock").is_null())
+        .then(pl.lit("MISSING"))
+        .when(pl.col("instock") == "Y")
+        .then(pl.lit("STOCK_IN"))
+        .otherwise(pl.lit("STOCK_OUT"))
+    )
+
+
+def _reason_code() -> pl.Expr:
+    """What the shipping records say of the shortest line; else what the path itself says (X12 element 892)."""
+    said = pl.col("reason_code")
+    return (
+        pl.when(pl.col("lost") == 0)
+        .then(pl.lit(None, pl.String))
+        .when(said.is_not_null() & (said != ""))
+        .then(said)
+        .when((pl.col("path") == "STOCK_OUT") | pl.col("imputed"))
+        .then(pl.lit("01"))
+        .when(pl.col("path") == "FLOW")
+        .then(pl.lit("12"))
+        .when(pl.col("phantom_stock"))
+        .then(pl.lit("07"))
+        .when(pl.col("sub_cases") > 0)
+        .then(pl.lit("09"))
+        .otherwise(pl.lit("ZZ"))
+    )
+
+
+def _with_waived(records: pl.LazyFrame, waivers: pl.LazyFrame) -> pl.LazyFrame:
+    in_force = (
+        records.select("reason_code", "ship_date")
+        .unique()
+        .join(waivers, on="reason_code")
+        .filter(
+            pl.col("valid_from") <= pl.col("ship_date"),
+            pl.col("valid_to").is_null() | (pl.col("ship_date") <= pl.col("valid_to")),
+        )
+        .select("reason_code", "ship_date", pl.lit(value=True).alias("waived"))
+        .unique()
+    )
+    return records.join(in_force, on=["reason_code", "ship_date"], how="left").with_columns(
+        pl.col("waived").fill_null(value=False)
+    )

@@ -1,0 +1,353 @@
+"""Every frame of the fill-rate area: columns, dtypes, units, keys, nullability.
+
+Quantities are exact decimals with 4 places (`CASES`). Inside a rule they are counted in ten-thousandths
+as 64-bit integers (`units`, `cases`): sums, minima and half-up divisions are then exact and as fast as
+floats. Nothing outside the rules sees that choice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Final
+
+import polars as pl
+
+from fillrate_assets.errors import ContractViolation
+
+CASES: Final = pl.Decimal(18, 4)
+RATE: Final = pl.Decimal(18, 4)
+TIMESTAMP: Final = pl.Datetime("us", "UTC")
+PLACES: Final = 10_000
+METHOD_VERSION: Final = 1
+
+PATHS: Final = ("STOCK_IN", "STOCK_OUT", "FLOW", "MISSING")
+BASELINE_SOURCES: Final = ("W7", "EXT28", "NONE")
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: its dtype, its unit as people read it, whether null is allowed, and what it means."""
+
+    name: str
+    dtype: pl.DataType | type[pl.DataType]
+    description: str
+    unit: str | None = None
+    nullable: bool = False
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The schema of one frame; `key` columns identify a row."""
+
+    name: str
+    key: tuple[str, ...]
+    columns: tuple[Column, ...]
+
+    @property
+    def names(self) -> list[str]:
+        """Column names in their stored order."""
+        return [column.name for column in self.columns]
+
+    @property
+    def polars(self) -> pl.Schema:
+        """The frame's Polars schema."""
+        return pl.Schema({column.name: column.dtype for column in self.columns})
+
+    def empty(self) -> pl.LazyFrame:
+        """A frame of this schema without rows."""
+        return pl.LazyFrame(schema=self.polars)
+
+    def conform(self, frame: pl.LazyFrame) -> pl.LazyFrame:
+        """Pick and cast the schema's columns in order; the caller guarantees that they exist."""
+        return frame.select(pl.col(column.name).cast(column.dtype) for column in self.columns)
+
+    def validate(self, frame: pl.DataFrame) -> None:
+        """Raise ContractViolation when columns, dtypes, nullability or the key are not as declared."""
+        problems = [*self._shape_problems(frame)] or [*self._row_problems(frame)]
+        if problems:
+            msg = f"{self.name}: " + "; ".join(problems)
+            raise ContractViolation(msg)
+
+    def _shape_problems(self, frame: pl.DataFrame) -> Sequence[str]:
+        if frame.columns != self.names:
+            return [f"columns are {frame.columns}, expected {self.names}"]
+        return [
+            f"column {column.name} is {frame.schema[column.name]}, expected {column.dtype}"
+            for column in self.columns
+            if frame.schema[column.name] != column.dtype
+        ]
+
+    def _row_problems(self, frame: pl.DataFrame) -> Sequence[str]:
+        problems = [
+            f"{count} rows without {column.name}"
+            for column in self.columns
+            if not column.nullable and (count := frame[column.name].null_count())
+        ]
+        if self.key and frame.height:
+            # Equal keys have equal hashes: unique hashes prove unique keys at a tenth of the cost.
+            suspects = frame.select(self.key).filter(
+                frame.select(pl.struct(self.key).hash().is_duplicated()).to_series()
+            )
+            if suspects.height and (doubled := suspects.filter(suspects.is_duplicated())).height:
+                problems.append(f"{doubled.height} rows share their key {self.key}, e.g. {doubled.row(0)}")
+        return problems
+
+
+def units(column: str | pl.Expr) -> pl.Expr:
+    """A `CASES` column as ten-thousandths of a case (Int64)."""
+    expr = pl.col(column) if isinstance(column, str) else column
+    return expr.to_physical().cast(pl.Int64)
+
+
+def cases(expr: pl.Expr) -> pl.Expr:
+    """Ten-thousandths of a case (Int64) back to `CASES`."""
+    return (expr.cast(pl.Decimal(18, 0)) * pl.lit(Decimal("0.0001"))).cast(CASES)
+
+
+def divide_half_up(numerator: pl.Expr, denominator: pl.Expr) -> pl.Expr:
+    """Integer division of non-negative numbers, ROUND_HALF_UP; null where the denominator is 0."""
+    safe = pl.when(denominator > 0).then(denominator)
+    return (2 * numerator + safe) // (2 * safe)
+
+
+def rate(numerator: pl.Expr, denominator: pl.Expr) -> pl.Expr:
+    """A ratio of two unit columns as `RATE`, half-up to 4 places; null where the denominator is 0."""
+    return cases(divide_half_up(numerator * PLACES, denominator))
+
+
+_DC: Final = Column("dc", pl.String, "Distribution centre")
+_SHIP_DATE: Final = Column("ship_date", pl.Date, "Business date of the DC on which the order ships")
+_ITEM: Final = Column("item", pl.String, "Item number")
+_ORDER_ID: Final = Column("order_id", pl.String, "Customer order")
+_LINE_NO: Final = Column("line_no", pl.Int64, "Line of the order")
+_PROCESSED_AT: Final = Column("processed_at", TIMESTAMP, "When the source last processed the row", "UTC")
+_SOURCE_SEQ: Final = Column("source_seq", pl.Int64, "Sequence of the source; breaks ties of processed_at")
+_PROBLEM: Final = Column("problem", pl.String, "What could not be read of the row, if anything", nullable=True)
+_VENDOR: Final = Column("vendor", pl.String, "Vendor in force on the ship date", nullable=True)
+_DEPARTMENT: Final = Column("department", pl.String, "Department in force on the ship date", nullable=True)
+
+
+def _cases(name: str, description: str, *, nullable: bool = False) -> Column:
+    return Column(name, CASES, description, "cases", nullable)
+
+
+def _text(name: str, description: str) -> Column:
+    return Column(name, pl.String, description, nullable=True)
+
+
+ORDER_LINES: Final = Frame(
+    "orders",
+    (),
+    (
+        _DC,
+        _SHIP_DATE,
+        _ORDER_ID,
+        _LINE_NO,
+        _text("customer", "Customer (store) that ordered"),
+        _text("item", "Item number as ordered"),
+        Column("ordered_qty", CASES, "Quantity ordered, in `uom`", "uom", nullable=True),
+        _text("uom", "Unit of measure of the quantity"),
+        Column("pack_size", CASES, "Eaches per case at order time", "eaches/case", nullable=True),
+        _text("status", "OPEN, SHIPPED or CANCELLED"),
+        _text("cancel_reason", "Why it was cancelled; CUSTOMER... means that the customer did it"),
+        _text("line_type", "NORMAL, SUBSTITUTE, BACKORDER, SPAWNED, BLANKET, DROP_SHIP or CREDIT"),
+        Column("substitute_for_line", pl.Int64, "Line of the same order that this one replaces", nullable=True),
+        Column("requested_date", pl.Date, "Date promised to the customer", nullable=True),
+        _PROCESSED_AT,
+        _SOURCE_SEQ,
+        _PROBLEM,
+    ),
+)
+
+SHIPMENT_LINES: Final = Frame(
+    "shipments",
+    (),
+    (
+        _DC,
+        _SHIP_DATE,
+        _ORDER_ID,
+        _LINE_NO,
+        Column("shipped_qty", CASES, "Quantity shipped, in `uom`", "uom", nullable=True),
+        _text("uom", "Unit of measure of the quantity"),
+        Column("shipped_at", TIMESTAMP, "Left the DC", "UTC", nullable=True),
+        Column("delivered_at", TIMESTAMP, "Arrived at the customer", "UTC", nullable=True),
+        _text("reason_code", "Why short: X12 element 892"),
+        _PROCESSED_AT,
+        _SOURCE_SEQ,
+        _PROBLEM,
+    ),
+)
+
+INSTOCK_SNAPSHOTS: Final = Frame(
+    "instock_snapshots",
+    (),
+    (
+        _DC,
+        Column("ship_date", pl.Date, "Business date of the snapshot"),
+        Column("item", pl.String, "Item number", nullable=True),
+        _text("instock", "Y or N"),
+        Column("on_hand_cases", CASES, "On hand when the snapshot was taken", "cases", nullable=True),
+        Column("snapshot_at", TIMESTAMP, "When the snapshot was taken", "UTC", nullable=True),
+        _PROBLEM,
+    ),
+)
+
+ITEMS: Final = Frame(
+    "items",
+    ("item", "valid_from"),
+    (
+        _ITEM,
+        _text("description", "What it is"),
+        Column("item_type", pl.String, "STOCK (put away) or FLOW (received and re-sorted)"),
+        _text("vendor", "Vendor"),
+        _text("department", "Department"),
+        Column("pack_size", CASES, "Eaches per case", "eaches/case", nullable=True),
+        Column("contract_committed", pl.Boolean, "Vendor is contract-committed (FSA)"),
+        Column("valid_from", pl.Date, "First day on which this row holds"),
+        Column("valid_to", pl.Date, "Last day on which it holds; null: open", nullable=True),
+    ),
+)
+
+CLASSIFIED_LINES: Final = Frame(
+    "classified_lines",
+    (),
+    (
+        Column("source_table", pl.String, "order_lines, shipment_lines or instock_snapshots"),
+        _DC,
+        _SHIP_DATE,
+        _text("order_id", "Customer order"),
+        Column("line_no", pl.Int64, "Line of the order", nullable=True),
+        _text("customer", "Customer (store) that ordered"),
+        _text("item", "Item number"),
+        _VENDOR,
+        _DEPARTMENT,
+        Column("disposition", pl.String, "COUNTED, EXCLUDED, REJECTED or SUPERSEDED"),
+        _text("reason", "Why it was not counted"),
+        _cases("ordered_cases", "Ordered", nullable=True),
+        _cases("shipped_cases", "Shipped, capped at what the line ordered", nullable=True),
+        _cases("over_cases", "Shipped beyond what the line ordered", nullable=True),
+        _cases("sub_cases", "Shipped on substitute lines for this line", nullable=True),
+        _text("reason_code", "Why short, as the shipping records say: X12 element 892"),
+        Column("on_time", pl.Boolean, "Arrived by the promised date; null: nobody knows", nullable=True),
+        _text("raw", "The row as it came, as JSON; only where rejected"),
+    ),
+)
+
+ITEM_DAYS: Final = Frame(
+    "item_days",
+    ("dc", "ship_date", "item"),
+    (
+        _DC,
+        _SHIP_DATE,
+        _ITEM,
+        Column("item_type", pl.String, "STOCK or FLOW, in force on the ship date"),
+        _VENDOR,
+        _DEPARTMENT,
+        Column("contract_committed", pl.Boolean, "Contract-committed vendor (FSA), in force on the ship date"),
+        Column("lines", pl.Int64, "Order lines counted", "lines"),
+        _cases("ordered_cases", "Ordered"),
+        _cases("shipped_cases", "Shipped, capped per line at what it ordered"),
+        _cases("over_cases", "Shipped beyond the order, per line"),
+        _cases("sub_cases", "Shipped as substitutes for this item"),
+        _text("reason_code", "Reason code of the line that is shortest"),
+        _text("instock", "Snapshot of the day: Y, N, or null without a record"),
+    ),
+)
+
+ROLLING_AVERAGES: Final = Frame(
+    "rolling_averages",
+    ("dc", "ship_date", "item"),
+    (
+        _DC,
+        _SHIP_DATE,
+        _ITEM,
+        _cases("baseline_cases", "Mean daily ordered cases; null: too little history", nullable=True),
+        Column("baseline_n", pl.Int64, "Observations behind the mean", "ship days"),
+        Column("baseline_source", pl.String, "W7, EXT28 or NONE"),
+    ),
+)
+
+LOST_CASES: Final = Frame(
+    "lost_cases",
+    ("dc", "ship_date", "item"),
+    (
+        _DC,
+        _SHIP_DATE,
+        _ITEM,
+        Column("item_type", pl.String, "STOCK or FLOW"),
+        _VENDOR,
+        _DEPARTMENT,
+        Column("path", pl.String, "STOCK_IN, STOCK_OUT, FLOW or MISSING"),
+        _cases("ordered_cases", "O: ordered"),
+        _cases("shipped_cases", "S: shipped and credited, capped per line"),
+        _cases("over_cases", "Shipped beyond the order"),
+        _cases("sub_cases", "Shipped as substitutes"),
+        _cases("baseline_cases", "A: mean daily ordered cases", nullable=True),
+        Column("baseline_n", pl.Int64, "Observations behind A", "ship days"),
+        Column("baseline_source", pl.String, "W7, EXT28 or NONE"),
+        _cases("confirmed_cases", "O - S: ordered and not shipped"),
+        _cases("estimated_cases", "Demand above what was even ordered"),
+        _cases("lost_cases", "Confirmed + estimated"),
+        Column("fill_rate", RATE, "S / O; null when nothing was ordered", "share", nullable=True),
+        Column("fill_rate_with_subs", RATE, "(S + min(subs, confirmed)) / O", "share", nullable=True),
+        Column("demand_fill_rate", RATE, "S / (S + lost)", "share", nullable=True),
+        Column("contract_committed", pl.Boolean, "Contract-committed vendor (FSA)"),
+        _cases("contract_lost_cases", "Lost for supply reasons on a committed contract"),
+        Column("imputed", pl.Boolean, "Out of stock was inferred: no record and nothing shipped"),
+        _text("reason_code", "Why: X12 element 892"),
+        Column("phantom_stock", pl.Boolean, "Snapshot says in stock, yet nothing of the order shipped"),
+        Column("flag_conflict", pl.Boolean, "Snapshot says out, yet everything shipped"),
+        Column("method_version", pl.Int64, "Version of the methodology"),
+    ),
+)
+
+WAIVERS: Final = Frame(
+    "waivers",
+    ("reason_code", "valid_from"),
+    (
+        Column("reason_code", pl.String, "X12 element 892 code that waives a contract's lost cases"),
+        Column("valid_from", pl.Date, "First ship date"),
+        Column("valid_to", pl.Date, "Last ship date; null: open", nullable=True),
+    ),
+)
+
+_RATES: Final = (
+    Column("lines", pl.Int64, "Order lines counted", "lines"),
+    Column("orders", pl.Int64, "Orders with a counted line", "orders"),
+    _cases("ordered_cases", "Ordered"),
+    _cases("shipped_cases", "Shipped, capped per line"),
+    Column("case_fill_rate", RATE, "Shipped / ordered cases", "share", nullable=True),
+    Column("line_fill_rate", RATE, "Complete lines / lines", "share", nullable=True),
+    Column("order_fill_rate", RATE, "Orders with every line complete / orders", "share", nullable=True),
+    Column("on_time_rate", RATE, "Orders with every line on time / orders", "share", nullable=True),
+    Column("otif_rate", RATE, "Orders complete and on time / orders", "share", nullable=True),
+)
+
+SERVICE: Final = Frame("service", (), _RATES)
+
+FILL_RATES: Final = Frame(
+    "fill_rates",
+    ("dc", "ship_date", "level", "value"),
+    (
+        _DC,
+        _SHIP_DATE,
+        Column("level", pl.String, "What the row is about: dc, department, vendor or customer"),
+        Column("value", pl.String, "Which one"),
+        *_RATES,
+    ),
+)
+
+REJECTS: Final = Frame(
+    "rejects",
+    (),
+    (
+        Column("table", pl.String, "Source table of the row"),
+        _text("dc", "Distribution centre, where it could be read"),
+        Column("ship_date", pl.Date, "Ship date, where it could be read", nullable=True),
+        _text("key", "Key of the row in its source"),
+        Column("reason", pl.String, "Why it could not be used"),
+        Column("raw", pl.String, "The row as it came, as JSON"),
+    ),
+)

@@ -1,0 +1,91 @@
+"""Service metrics over counted lines: case, line and order fill, on-time, OTIF (methodology section 8)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import polars as pl
+
+from fillrate_assets.fillrate import schema
+from fillrate_assets.fillrate.schema import cases, rate, units
+
+LEVELS: Final = ("dc", "department", "vendor", "customer")
+GROUPINGS: Final = (*LEVELS, "ship_date")
+
+
+def service(lines: pl.LazyFrame, by: Sequence[str]) -> pl.LazyFrame:
+    """Service metrics per group.
+
+    Sums are taken first and divided once; rates are never averaged. An order counts in every group in which
+    it has a line, and is complete, or on time, when all its lines in that group are. An order of which nobody
+    knows whether it was on time leaves both numerator and denominator of on-time and OTIF.
+
+    Args:
+        lines: `CLASSIFIED_LINES`; only counted ones matter.
+        by: grouping columns, out of `GROUPINGS`; none for the total.
+
+    Returns:
+        The grouping columns and those of `SERVICE`, sorted by group.
+
+    """
+    group = [pl.col(name) for name in by]
+    complete = pl.col("shipped_cases") >= pl.col("ordered_cases")
+    late = ~pl.col("on_time")
+    orders = (
+        lines.filter(pl.col("disposition") == "COUNTED")
+        .group_by(*group, *[pl.col(name).alias(f"order_{name}") for name in ("dc", "order_id")])
+        .agg(
+            pl.len().alias("lines"),
+            complete.sum().alias("lines_complete"),
+            units("ordered_cases").sum().alias("ordered"),
+            units("shipped_cases").sum().alias("shipped"),
+            complete.all().alias("complete"),
+            late.any(ignore_nulls=True).alias("late"),
+            pl.col("on_time").is_null().any().alias("unknown"),
+        )
+        .with_columns(
+            pl.when("late").then(pl.lit(value=False)).when(~pl.col("unknown")).then(pl.lit(value=True)).alias("on_time")
+        )
+    )
+    summed = [
+        pl.col("lines").sum().cast(pl.Int64),
+        pl.len().cast(pl.Int64).alias("orders"),
+        pl.col("ordered").sum(),
+        pl.col("shipped").sum(),
+        pl.col("lines_complete").sum().cast(pl.Int64),
+        pl.col("complete").sum().cast(pl.Int64).alias("orders_complete"),
+        pl.col("on_time").sum().cast(pl.Int64).alias("orders_on_time"),
+        pl.col("on_time").count().cast(pl.Int64).alias("orders_timed"),
+        (pl.col("on_time") & pl.col("complete")).sum().cast(pl.Int64).alias("orders_otif"),
+    ]
+    return (
+        orders.group_by(group or pl.lit("all").alias("all"))
+        .agg(summed)
+        .with_columns(
+            cases(pl.col("ordered")).alias("ordered_cases"),
+            cases(pl.col("shipped")).alias("shipped_cases"),
+            rate(pl.col("shipped"), pl.col("ordered")).alias("case_fill_rate"),
+            rate(pl.col("lines_complete"), pl.col("lines")).alias("line_fill_rate"),
+            rate(pl.col("orders_complete"), pl.col("orders")).alias("order_fill_rate"),
+            rate(pl.col("orders_on_time"), pl.col("orders_timed")).alias("on_time_rate"),
+            rate(pl.col("orders_otif"), pl.col("orders_timed")).alias("otif_rate"),
+        )
+        .sort(group or "orders", nulls_last=True)
+        .select(*group, *schema.SERVICE.names)
+    )
+
+
+def fill_rates(lines: pl.LazyFrame) -> pl.LazyFrame:
+    """Service metrics per DC and ship date, for the DC as a whole and by department, vendor and customer.
+
+    Returns:
+        `FILL_RATES`; lines without a department, vendor or customer are in the DC's row only.
+
+    """
+    levels = []
+    for level in LEVELS:
+        by = ["dc", "ship_date"] if level == "dc" else ["dc", "ship_date", level]
+        rows = service(lines, by).filter(pl.col(level).is_not_null())
+        levels.append(rows.with_columns(pl.lit(level).alias("level"), pl.col(level).alias("value")))
+    return pl.concat([schema.FILL_RATES.conform(rows) for rows in levels])
