@@ -1,0 +1,1 @@
+"""One file per outside system; each works with and without Dagster."""

@@ -1,0 +1,1 @@
+"""Ordered -> shipped -> why short."""

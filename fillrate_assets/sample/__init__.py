@@ -1,0 +1,1 @@
+"""The sample network: a deterministic world that fills the embedded systems."""
