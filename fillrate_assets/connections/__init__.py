@@ -1,1 +1,1 @@
-"""One file per outside system; each works with and without Dagster."""
+"""One file per outside system: plain objects that Dagster hands to the assets as resources."""

@@ -28,13 +28,17 @@ BASELINE_SOURCES: Final = ("W7", "EXT28", "NONE")
 
 @dataclass(frozen=True)
 class Column:
-    """One column: its dtype, its unit as people read it, whether null is allowed, and what it means."""
+    """One column: its dtype, its unit as people read it, whether null is allowed, and what it means.
+
+    A derived column is added by the platform while it reads; no source has it.
+    """
 
     name: str
     dtype: pl.DataType | type[pl.DataType]
     description: str
     unit: str | None = None
     nullable: bool = False
+    derived: bool = False
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,11 @@ class Frame:
     def polars(self) -> pl.Schema:
         """The frame's Polars schema."""
         return pl.Schema({column.name: column.dtype for column in self.columns})
+
+    @property
+    def source_columns(self) -> list[Column]:
+        """The columns that a source has."""
+        return [column for column in self.columns if not column.derived]
 
     def empty(self) -> pl.LazyFrame:
         """A frame of this schema without rows."""
@@ -124,7 +133,9 @@ _ORDER_ID: Final = Column("order_id", pl.String, "Customer order")
 _LINE_NO: Final = Column("line_no", pl.Int64, "Line of the order")
 _PROCESSED_AT: Final = Column("processed_at", TIMESTAMP, "When the source last processed the row", "UTC")
 _SOURCE_SEQ: Final = Column("source_seq", pl.Int64, "Sequence of the source; breaks ties of processed_at")
-_PROBLEM: Final = Column("problem", pl.String, "What could not be read of the row, if anything", nullable=True)
+_PROBLEM: Final = Column(
+    "problem", pl.String, "What could not be read of the row, if anything", nullable=True, derived=True
+)
 _VENDOR: Final = Column("vendor", pl.String, "Vendor in force on the ship date", nullable=True)
 _DEPARTMENT: Final = Column("department", pl.String, "Department in force on the ship date", nullable=True)
 
@@ -157,6 +168,14 @@ ORDER_LINES: Final = Frame(
         Column("requested_date", pl.Date, "Date promised to the customer", nullable=True),
         _PROCESSED_AT,
         _SOURCE_SEQ,
+        Column(
+            "moved_at",
+            TIMESTAMP,
+            "When a later version was processed that ships on another date",
+            "UTC",
+            nullable=True,
+            derived=True,
+        ),
         _PROBLEM,
     ),
 )
@@ -303,6 +322,28 @@ LOST_CASES: Final = Frame(
     ),
 )
 
+PAIR_VERSIONS: Final = Frame(
+    "pair_versions",
+    ("dc", "ship_date"),
+    (
+        _DC,
+        _SHIP_DATE,
+        Column("processed_at", TIMESTAMP, "Latest change of a line of the pair", "UTC"),
+        Column("lines", pl.Int64, "Versions of lines", "lines"),
+    ),
+)
+
+DCS: Final = Frame(
+    "dcs",
+    ("dc",),
+    (
+        _DC,
+        _text("name", "Name"),
+        Column("time_zone", pl.String, "IANA time zone of its business dates"),
+        Column("active", pl.Boolean, "Whether it takes part"),
+    ),
+)
+
 WAIVERS: Final = Frame(
     "waivers",
     ("reason_code", "valid_from"),
@@ -349,5 +390,40 @@ REJECTS: Final = Frame(
         _text("key", "Key of the row in its source"),
         Column("reason", pl.String, "Why it could not be used"),
         Column("raw", pl.String, "The row as it came, as JSON"),
+    ),
+)
+
+LEDGER: Final = Frame(
+    "ledger",
+    ("dc", "ship_date"),
+    (
+        _DC,
+        _SHIP_DATE,
+        Column(
+            "orders_processed_at", TIMESTAMP, "Latest change of an order line that was processed", "UTC", nullable=True
+        ),
+        Column("orders_lines", pl.Int64, "Versions of order lines that were processed", "lines"),
+        Column("shipments_processed_at", TIMESTAMP, "Latest change of a shipment line", "UTC", nullable=True),
+        Column("shipments_lines", pl.Int64, "Versions of shipment lines that were processed", "lines"),
+        Column("records", pl.Int64, "Records that stand", "records"),
+        _text("checksum", "SHA-256 of the records and rejects that stand"),
+        Column("state", pl.String, "PUBLISHED or HELD"),
+        _text("reason", "Why it is held"),
+        Column("run_id", pl.String, "Dagster run that wrote it"),
+        Column("published_at", TIMESTAMP, "When it was written", "UTC"),
+    ),
+)
+
+RESTATEMENTS: Final = Frame(
+    "restatements",
+    (),
+    (
+        _DC,
+        _SHIP_DATE,
+        _ITEM,
+        Column("field", pl.String, "Which value; `record` when the whole record came or went"),
+        _text("before", "The value that stood"),
+        _text("after", "The value that stands"),
+        Column("cause", pl.String, "Why it changed"),
     ),
 )

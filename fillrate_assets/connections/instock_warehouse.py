@@ -1,0 +1,61 @@
+"""The instock warehouse: one snapshot of every stocked item a day. Athena; embedded: DuckDB."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Final
+
+import polars as pl
+import sqlalchemy as sa
+
+from fillrate_assets.connections import sql
+from fillrate_assets.fillrate import contracts, schema
+from fillrate_assets.settings import SourceTable
+
+_TEXT: Final = ("on_hand_cases",)
+_SNAPSHOT_DATE: Final = {"snapshot_date": "ship_date"}
+
+
+@dataclass(frozen=True)
+class InstockWarehouse:
+    """Instock snapshots by DC and date."""
+
+    url: str = field(repr=False)
+    tables: Mapping[str, SourceTable] = field(default_factory=dict)
+
+    def snapshots(self, dc: str, first: date, last: date) -> pl.DataFrame:
+        """The instock records of one DC in a date range.
+
+        Returns:
+            `INSTOCK_SNAPSHOTS`; a date without a row has no snapshot.
+
+        Raises:
+            SourceUnavailable: the system did not answer.
+
+        """
+        table = self._snapshots()
+        statement = sa.select(*[column.label(column.key) for column in table.columns]).where(
+            table.c.dc == dc, table.c.ship_date.between(first, last)
+        )
+        rows = sql.read("instock warehouse", self.url, statement)
+        return contracts.parse(
+            rows.lazy(), schema.INSTOCK_SNAPSHOTS, table="instock_snapshots", required=("dc", "item", "instock")
+        ).collect()
+
+    def create(self) -> None:
+        """Create the embedded system's table, where it is absent."""
+        sql.make_directory(self.url)
+        self._snapshots().metadata.create_all(sql.engine(self.url))
+
+    def append(self, snapshots: pl.DataFrame) -> None:
+        """Add instock records to the embedded system."""
+        sql.append(self.url, self._snapshots(), snapshots.rename(_SNAPSHOT_DATE, strict=False))
+
+    def _snapshots(self) -> sa.Table:
+        theirs = self.tables.get("instock_snapshots", SourceTable())
+        columns = {"ship_date": theirs.columns.get("snapshot_date", "snapshot_date"), **theirs.columns}
+        columns.pop("snapshot_date", None)
+        named = {"instock_snapshots": theirs.model_copy(update={"columns": columns})}
+        return sql.source_table(schema.INSTOCK_SNAPSHOTS, "instock_snapshots", named, text=_TEXT)

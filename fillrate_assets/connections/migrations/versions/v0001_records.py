@@ -1,0 +1,134 @@
+"""Records, ledger, restatements, rejects, waivers, DCs, watermarks, outbox."""
+
+import sqlalchemy as sa
+from alembic import op
+
+from fillrate_assets.connections.record_store import Exact
+
+revision = "0001"
+down_revision = None
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Create the tables."""
+    op.create_table(
+        "dcs",
+        sa.Column("dc", sa.Unicode(length=64), nullable=False),
+        sa.Column("name", sa.Unicode(length=255), nullable=True),
+        sa.Column("time_zone", sa.Unicode(length=255), nullable=False),
+        sa.Column("active", sa.Boolean(), nullable=False),
+        sa.PrimaryKeyConstraint("dc"),
+    )
+    op.create_table(
+        "ledger",
+        sa.Column("dc", sa.Unicode(length=64), nullable=False),
+        sa.Column("ship_date", sa.Date(), nullable=False),
+        sa.Column("orders_processed_at", sa.DateTime(), nullable=True),
+        sa.Column("orders_lines", sa.BigInteger(), nullable=False),
+        sa.Column("shipments_processed_at", sa.DateTime(), nullable=True),
+        sa.Column("shipments_lines", sa.BigInteger(), nullable=False),
+        sa.Column("records", sa.BigInteger(), nullable=False),
+        sa.Column("checksum", sa.Unicode(length=255), nullable=True),
+        sa.Column("state", sa.Unicode(length=255), nullable=False),
+        sa.Column("reason", sa.Unicode(length=255), nullable=True),
+        sa.Column("run_id", sa.Unicode(length=255), nullable=False),
+        sa.Column("published_at", sa.DateTime(), nullable=False),
+        sa.PrimaryKeyConstraint("dc", "ship_date"),
+    )
+    op.create_table(
+        "lost_cases",
+        sa.Column("dc", sa.Unicode(length=64), nullable=False),
+        sa.Column("ship_date", sa.Date(), nullable=False),
+        sa.Column("item", sa.Unicode(length=64), nullable=False),
+        sa.Column("item_type", sa.Unicode(length=255), nullable=False),
+        sa.Column("vendor", sa.Unicode(length=255), nullable=True),
+        sa.Column("department", sa.Unicode(length=255), nullable=True),
+        sa.Column("path", sa.Unicode(length=255), nullable=False),
+        sa.Column("ordered_cases", Exact(), nullable=False),
+        sa.Column("shipped_cases", Exact(), nullable=False),
+        sa.Column("over_cases", Exact(), nullable=False),
+        sa.Column("sub_cases", Exact(), nullable=False),
+        sa.Column("baseline_cases", Exact(), nullable=True),
+        sa.Column("baseline_n", sa.BigInteger(), nullable=False),
+        sa.Column("baseline_source", sa.Unicode(length=255), nullable=False),
+        sa.Column("confirmed_cases", Exact(), nullable=False),
+        sa.Column("estimated_cases", Exact(), nullable=False),
+        sa.Column("lost_cases", Exact(), nullable=False),
+        sa.Column("fill_rate", Exact(), nullable=True),
+        sa.Column("fill_rate_with_subs", Exact(), nullable=True),
+        sa.Column("demand_fill_rate", Exact(), nullable=True),
+        sa.Column("contract_committed", sa.Boolean(), nullable=False),
+        sa.Column("contract_lost_cases", Exact(), nullable=False),
+        sa.Column("imputed", sa.Boolean(), nullable=False),
+        sa.Column("reason_code", sa.Unicode(length=255), nullable=True),
+        sa.Column("phantom_stock", sa.Boolean(), nullable=False),
+        sa.Column("flag_conflict", sa.Boolean(), nullable=False),
+        sa.Column("method_version", sa.BigInteger(), nullable=False),
+        sa.Column("run_id", sa.Unicode(length=64), nullable=False),
+        sa.Column("source_watermark", sa.DateTime(), nullable=True),
+        sa.PrimaryKeyConstraint("dc", "ship_date", "item"),
+    )
+    op.create_table(
+        "outbox",
+        sa.Column(
+            "id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), sa.Identity(always=False), nullable=False
+        ),
+        sa.Column("created_at", sa.DateTime(), nullable=False),
+        sa.Column("subject", sa.Unicode(length=255), nullable=False),
+        sa.Column("body", sa.UnicodeText(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_table(
+        "rejects",
+        sa.Column(
+            "id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), sa.Identity(always=False), nullable=False
+        ),
+        sa.Column("table", sa.Unicode(length=64), nullable=False),
+        sa.Column("dc", sa.Unicode(length=64), nullable=True),
+        sa.Column("ship_date", sa.Date(), nullable=True),
+        sa.Column("key", sa.Unicode(length=255), nullable=True),
+        sa.Column("reason", sa.Unicode(length=1000), nullable=False),
+        sa.Column("raw", sa.UnicodeText(), nullable=False),
+        sa.Column("run_id", sa.Unicode(length=64), nullable=False),
+        sa.Column("stage", sa.Unicode(length=16), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index("rejects_by_day", "rejects", ["dc", "ship_date"], unique=False)
+    op.create_table(
+        "restatements",
+        sa.Column("dc", sa.Unicode(length=255), nullable=False),
+        sa.Column("ship_date", sa.Date(), nullable=False),
+        sa.Column("item", sa.Unicode(length=255), nullable=False),
+        sa.Column("field", sa.Unicode(length=255), nullable=False),
+        sa.Column("before", sa.Unicode(length=255), nullable=True),
+        sa.Column("after", sa.Unicode(length=255), nullable=True),
+        sa.Column("cause", sa.Unicode(length=255), nullable=False),
+        sa.Column(
+            "id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), sa.Identity(always=False), nullable=False
+        ),
+        sa.Column("run_id", sa.Unicode(length=64), nullable=False),
+        sa.Column("restated_at", sa.DateTime(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index("restatements_by_item", "restatements", ["dc", "ship_date", "item"], unique=False)
+    op.create_table(
+        "waivers",
+        sa.Column("reason_code", sa.Unicode(length=64), nullable=False),
+        sa.Column("valid_from", sa.Date(), nullable=False),
+        sa.Column("valid_to", sa.Date(), nullable=True),
+        sa.PrimaryKeyConstraint("reason_code", "valid_from"),
+    )
+    op.create_table(
+        "watermarks",
+        sa.Column("name", sa.Unicode(length=64), nullable=False),
+        sa.Column("moment", sa.DateTime(), nullable=False),
+        sa.PrimaryKeyConstraint("name"),
+    )
+
+
+def downgrade() -> None:
+    """Drop the tables."""
+    for table in ("outbox", "watermarks", "rejects", "restatements", "dcs", "waivers", "ledger", "lost_cases"):
+        op.drop_table(table)

@@ -1,0 +1,115 @@
+"""The order system: order lines and the item master. Oracle; embedded: SQLite."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Final
+
+import polars as pl
+import sqlalchemy as sa
+
+from fillrate_assets.connections import sql
+from fillrate_assets.fillrate import contracts, schema
+from fillrate_assets.settings import SourceTable
+
+KEY: Final = ("dc", "order_id", "line_no")
+_TEXT: Final = ("ordered_qty", "pack_size", "requested_date", "substitute_for_line")
+_REQUIRED: Final = ("dc", "ship_date", "order_id", "line_no", "item", "ordered_qty", "processed_at", "source_seq")
+
+
+@dataclass(frozen=True)
+class OrderSystem:
+    """Order lines by DC and ship date, what changed since a moment, and the item master."""
+
+    url: str = field(repr=False)
+    tables: Mapping[str, SourceTable] = field(default_factory=dict)
+
+    def order_lines(self, dc: str, first: date, last: date) -> pl.DataFrame:
+        """Every version of the lines of one DC that ship, or shipped in an earlier version, in a date range.
+
+        Returns:
+            `ORDER_LINES`; `moved_at` tells which rows a later version has moved to another ship date.
+
+        Raises:
+            SourceUnavailable: the system did not answer.
+
+        """
+        lines, later = self._order_lines(), self._order_lines().alias("later")
+        newer = (later.c.processed_at > lines.c.processed_at) | (
+            (later.c.processed_at == lines.c.processed_at) & (later.c.source_seq > lines.c.source_seq)
+        )
+        moved_at = (
+            sa.select(sa.func.max(later.c.processed_at))
+            .where(*[later.c[name] == lines.c[name] for name in KEY], later.c.ship_date != lines.c.ship_date, newer)
+            .scalar_subquery()
+        )
+        columns = [lines.c[column.name].label(column.name) for column in schema.ORDER_LINES.source_columns]
+        statement = sa.select(*columns, moved_at.label("moved_at")).where(
+            lines.c.dc == dc, lines.c.ship_date.between(first, last)
+        )
+        rows = sql.read("order system", self.url, statement)
+        return contracts.parse(rows.lazy(), schema.ORDER_LINES, table="order_lines", required=_REQUIRED).collect()
+
+    def changes(self, since: datetime, due_from: date, due_to: date) -> pl.DataFrame:
+        """The pairs of DC and ship date with a line processed after a moment, or that ship in a range of dates.
+
+        A line that moved to another ship date changes the date it left as well.
+
+        Returns:
+            `PAIR_VERSIONS`.
+
+        """
+        lines, newer = self._order_lines(), self._order_lines().alias("newer")
+        moved = (
+            sa.select(lines.c.dc, lines.c.ship_date, sa.func.max(newer.c.processed_at).label("processed_at"))
+            .join(newer, sa.and_(*[lines.c[name] == newer.c[name] for name in KEY]))
+            .where(
+                newer.c.processed_at > since,
+                newer.c.ship_date != lines.c.ship_date,
+                newer.c.processed_at >= lines.c.processed_at,
+            )
+            .group_by(lines.c.dc, lines.c.ship_date)
+            .subquery()
+        )
+        return sql.changed_pairs("order system", self.url, lines, (since, due_from, due_to), moved)
+
+    def items(self) -> pl.DataFrame:
+        """The effective-dated item master, as `ITEMS`."""
+        table = self._items()
+        rows = sql.read("order system", self.url, sa.select(*[column.label(column.key) for column in table.columns]))
+        parsed = contracts.parse(rows.lazy(), schema.ITEMS, table="items", required=("item", "item_type"))
+        return parsed.collect()
+
+    def create(self) -> None:
+        """Create the embedded system's tables, where they are absent."""
+        sql.make_directory(self.url)
+        lines, items = self._order_lines(), self._items()
+        sa.Index("order_lines_by_day", lines.c.dc, lines.c.ship_date)
+        sa.Index("order_lines_by_change", lines.c.processed_at, lines.c.dc, lines.c.ship_date)
+        sa.Index(
+            "order_lines_by_key",
+            *[lines.c[name] for name in KEY],
+            lines.c.processed_at,
+            lines.c.source_seq,
+            lines.c.ship_date,
+        )
+        for table in (lines, items):
+            table.metadata.create_all(sql.engine(self.url))
+
+    def append(self, order_lines: pl.DataFrame) -> None:
+        """Add order lines to the embedded system."""
+        sql.append(self.url, self._order_lines(), order_lines)
+
+    def replace_items(self, items: pl.DataFrame) -> None:
+        """Put an item master in the place of the embedded system's."""
+        with sql.engine(self.url).begin() as connection:
+            connection.execute(self._items().delete())
+        sql.append(self.url, self._items(), items)
+
+    def _order_lines(self) -> sa.Table:
+        return sql.source_table(schema.ORDER_LINES, "order_lines", self.tables, text=_TEXT)
+
+    def _items(self) -> sa.Table:
+        return sql.source_table(schema.ITEMS, "items", self.tables, text=("pack_size",))

@@ -1,0 +1,341 @@
+"""The record store: records, ledger, restatements, rejects, waivers, DCs. SQL Server or PostgreSQL; embedded: SQLite.
+
+What is published for a DC and ship date changes in one transaction: its records, its rejects, what was
+restated, and the ledger's word of what was processed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any, Final
+
+import polars as pl
+import sqlalchemy as sa
+
+from fillrate_assets.connections import sql
+from fillrate_assets.fillrate import contracts, schema
+from fillrate_assets.fillrate.restatements import restatements
+
+METADATA: Final = sa.MetaData()
+
+
+class Exact(sa.types.TypeDecorator[Decimal]):
+    """A decimal with 4 places; SQLite has none, so there it is a whole number of ten-thousandths."""
+
+    impl = sa.Numeric(18, 4)
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: sa.Dialect) -> sa.types.TypeEngine[Any]:
+        """Pick the type that keeps every digit."""
+        return dialect.type_descriptor(sa.BigInteger() if dialect.name == "sqlite" else sa.Numeric(18, 4))
+
+    def process_bind_param(self, value: Decimal | None, dialect: sa.Dialect) -> Decimal | int | None:
+        """Python to database."""
+        return int(value * schema.PLACES) if value is not None and dialect.name == "sqlite" else value
+
+    def process_result_value(self, value: Any | None, dialect: sa.Dialect) -> Decimal | None:  # noqa: ANN401
+        """Database to Python."""
+        return Decimal(value) / schema.PLACES if value is not None and dialect.name == "sqlite" else value
+
+
+def _table(frame: schema.Frame, *more: sa.schema.SchemaItem, name: str | None = None) -> sa.Table:
+    columns = [
+        sa.Column(
+            column.name,
+            _type(column.dtype, 64 if column.name in frame.key else 255),
+            primary_key=column.name in frame.key,
+            nullable=column.nullable,
+        )
+        for column in frame.columns
+    ]
+    return sa.Table(name or frame.name, METADATA, *columns, *more)
+
+
+def _type(dtype: object, length: int) -> sa.types.TypeEngine[Any]:
+    if dtype == pl.Date:
+        return sa.Date()
+    if dtype == schema.TIMESTAMP:
+        return sa.DateTime()
+    if dtype == pl.Int64:
+        return sa.BigInteger()
+    if dtype == pl.Boolean:
+        return sa.Boolean()
+    return sa.Unicode(length) if dtype == pl.String else Exact()
+
+
+def _id() -> sa.Column[Any]:
+    return sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), sa.Identity(), primary_key=True)
+
+
+RECORDS: Final = _table(
+    schema.LOST_CASES,
+    sa.Column("run_id", sa.Unicode(64), nullable=False),
+    sa.Column("source_watermark", sa.DateTime()),
+)
+LEDGER: Final = _table(schema.LEDGER)
+WAIVERS: Final = _table(schema.WAIVERS)
+DCS: Final = _table(schema.DCS)
+RESTATEMENTS: Final = _table(
+    schema.RESTATEMENTS,
+    _id(),
+    sa.Column("run_id", sa.Unicode(64), nullable=False),
+    sa.Column("restated_at", sa.DateTime(), nullable=False),
+    sa.Index("restatements_by_item", "dc", "ship_date", "item"),
+)
+REJECTS: Final = sa.Table(
+    "rejects",
+    METADATA,
+    _id(),
+    sa.Column("table", sa.Unicode(64), nullable=False),
+    sa.Column("dc", sa.Unicode(64)),
+    sa.Column("ship_date", sa.Date()),
+    sa.Column("key", sa.Unicode(255)),
+    sa.Column("reason", sa.Unicode(1000), nullable=False),
+    sa.Column("raw", sa.UnicodeText(), nullable=False),
+    sa.Column("run_id", sa.Unicode(64), nullable=False),
+    sa.Column("stage", sa.Unicode(16), nullable=False),
+    sa.Index("rejects_by_day", "dc", "ship_date"),
+)
+WATERMARKS: Final = sa.Table(
+    "watermarks",
+    METADATA,
+    sa.Column("name", sa.Unicode(64), primary_key=True),
+    sa.Column("moment", sa.DateTime(), nullable=False),
+)
+OUTBOX: Final = sa.Table(
+    "outbox",
+    METADATA,
+    _id(),
+    sa.Column("created_at", sa.DateTime(), nullable=False),
+    sa.Column("subject", sa.Unicode(255), nullable=False),
+    sa.Column("body", sa.UnicodeText(), nullable=False),
+)
+
+
+_TOTALS: Final = ("dc", "ship_date", "ordered_cases", "shipped_cases")
+
+
+@dataclass(frozen=True)
+class Day:
+    """What is to be published for one DC and ship date; held days have a reason and no records."""
+
+    dc: str
+    ship_date: date
+    records: pl.DataFrame
+    rejects: pl.DataFrame
+    source: pl.DataFrame
+    """One `LEDGER` row's columns orders_* and shipments_*: what of the sources was processed."""
+    held: str | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What publishing one day did."""
+
+    dc: str
+    ship_date: date
+    changed: bool
+    restated: int
+    newly_held: bool = False
+
+
+@dataclass(frozen=True)
+class RecordStore:
+    """Records that stand, and everything needed to say how they came to stand."""
+
+    url: str = field(repr=False)
+
+    def upgrade(self) -> None:
+        """Create the schema, or bring an older one up to date."""
+        from alembic import command  # noqa: PLC0415 - only where it is used
+        from alembic.config import Config  # noqa: PLC0415 - only where it is used
+
+        sql.make_directory(self.url)
+        config = Config()
+        config.set_main_option("script_location", "fillrate_assets.connections:migrations")
+        with sql.engine(self.url).begin() as connection:
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+
+    def publish(self, days: Iterable[Day], *, run_id: str, now: datetime) -> list[Outcome]:
+        """Make each day's records stand, a transaction a day; what already stands is left untouched.
+
+        Args:
+            days: the days to publish.
+            run_id: the run that computed them.
+            now: the time to write down, UTC.
+
+        Raises:
+            SourceUnavailable: the store did not answer; days already published stay.
+
+        """
+        with sql.failures("record store", self.url):
+            return [self._publish_day(day, run_id, now.replace(tzinfo=None)) for day in days]
+
+    def records(self, dc: str, ship_date: date) -> pl.DataFrame:
+        """The records that stand for one DC and ship date, as `LOST_CASES`."""
+        return self._read(schema.LOST_CASES, RECORDS, RECORDS.c.dc == dc, RECORDS.c.ship_date == ship_date)
+
+    def totals(self, dc: str, first: date, last: date) -> pl.DataFrame:
+        """Summed ordered and shipped cases of the records that stand: dc, ship_date, ordered_cases, shipped_cases."""
+        day = (RECORDS.c.dc, RECORDS.c.ship_date)
+        summed = [sa.func.sum(RECORDS.c[name]).label(name) for name in ("ordered_cases", "shipped_cases")]
+        frame = schema.Frame("totals", (), tuple(c for c in schema.LOST_CASES.columns if c.name in _TOTALS))
+        statement = (
+            sa.select(*day, *summed).where(RECORDS.c.dc == dc, RECORDS.c.ship_date.between(first, last)).group_by(*day)
+        )
+        return self._select(frame, statement)
+
+    def ledger(self, dc: str | None = None) -> pl.DataFrame:
+        """What was processed, of one DC or all, as `LEDGER`."""
+        return self._read(schema.LEDGER, LEDGER, *([LEDGER.c.dc == dc] if dc else []))
+
+    def waivers(self) -> pl.DataFrame:
+        """Reason codes that waive contract lost cases, as `WAIVERS`."""
+        return self._read(schema.WAIVERS, WAIVERS)
+
+    def dcs(self) -> pl.DataFrame:
+        """The distribution centres, as `DCS`."""
+        return self._read(schema.DCS, DCS)
+
+    def restatements(self, dc: str, ship_date: date, item: str) -> pl.DataFrame:
+        """What was restated of one item's day: `RESTATEMENTS` and run_id, restated_at; oldest first."""
+        chosen = (
+            sa.select(
+                *[RESTATEMENTS.c[name] for name in schema.RESTATEMENTS.names],
+                RESTATEMENTS.c.run_id,
+                RESTATEMENTS.c.restated_at,
+            )
+            .where(RESTATEMENTS.c.dc == dc, RESTATEMENTS.c.ship_date == ship_date, RESTATEMENTS.c.item == item)
+            .order_by(RESTATEMENTS.c.id)
+        )
+        frame = schema.Frame(
+            "restatements",
+            (),
+            (
+                *schema.RESTATEMENTS.columns,
+                schema.Column("run_id", pl.String, "Run that restated"),
+                schema.Column("restated_at", schema.TIMESTAMP, "When", "UTC"),
+            ),
+        )
+        return self._select(frame, chosen)
+
+    def count(self, table: sa.Table) -> int:
+        """Rows of one of the store's tables."""
+        with sql.failures("record store", self.url), sql.engine(self.url).connect() as connection:
+            return connection.execute(sa.select(sa.func.count()).select_from(table)).scalar_one()
+
+    def add_dcs(self, dcs: pl.DataFrame) -> None:
+        """Onboard DCs, or change those that are there."""
+        self._merge(DCS, dcs.to_dicts())
+
+    def add_waivers(self, waivers: pl.DataFrame) -> None:
+        """Add waivers, or change those that are there."""
+        self._merge(WAIVERS, waivers.to_dicts())
+
+    def keep_rejects(self, rejects: pl.DataFrame, *, run_id: str) -> int:
+        """Keep rows that a loader could not attribute to any partition; the same row is kept once.
+
+        Returns:
+            How many were new.
+
+        """
+        names = schema.REJECTS.names
+        loaded = sa.select(*[REJECTS.c[name] for name in names]).where(REJECTS.c.stage == "load")
+        new = rejects.join(self._select(schema.REJECTS, loaded), on=names, how="anti", nulls_equal=True).unique(
+            maintain_order=True
+        )
+        with sql.failures("record store", self.url), sql.engine(self.url).begin() as connection:
+            _insert(connection, REJECTS, new.with_columns(run_id=pl.lit(run_id), stage=pl.lit("load")))
+        return new.height
+
+    def _read(self, frame: schema.Frame, table: sa.Table, *where: sa.ColumnElement[bool]) -> pl.DataFrame:
+        return self._select(frame, sa.select(*[table.c[name] for name in frame.names]).where(*where)).sort(
+            list(frame.key)
+        )
+
+    def _select(self, frame: schema.Frame, statement: sa.Select[Any]) -> pl.DataFrame:
+        with sql.failures("record store", self.url), sql.engine(self.url).connect() as connection:
+            return contracts.parse(sql.select(connection, statement).lazy(), frame, table=frame.name).collect()
+
+    def _merge(self, table: sa.Table, rows: Sequence[dict[str, Any]]) -> None:
+        key = [column.name for column in table.primary_key]
+        with sql.failures("record store", self.url), sql.engine(self.url).begin() as connection:
+            for row in rows:
+                connection.execute(table.delete().where(*[table.c[name] == row[name] for name in key]))
+                connection.execute(table.insert().values(row))
+
+    def _publish_day(self, day: Day, run_id: str, now: datetime) -> Outcome:
+        standing = self._read(schema.LEDGER, LEDGER, LEDGER.c.dc == day.dc, LEDGER.c.ship_date == day.ship_date)
+        before = standing.row(0, named=True) if standing.height else None
+        records = day.records.sort("item")
+        checksum = _checksum(records, day.rejects) if day.held is None else (before or {}).get("checksum")
+        entry = {
+            "dc": day.dc,
+            "ship_date": day.ship_date,
+            **day.source.row(0, named=True),
+            "records": records.height if day.held is None else (before or {}).get("records", 0),
+            "checksum": checksum,
+            "state": "PUBLISHED" if day.held is None else "HELD",
+            "reason": day.held,
+        }
+        if before is not None and all(before[name] == value for name, value in entry.items()):
+            return Outcome(day.dc, day.ship_date, changed=False, restated=0)
+        entry = _naive({**entry, "run_id": run_id, "published_at": now})
+        replaced = day.held is None and (before is None or before["checksum"] != checksum)
+        # A day that never stood is not restated, it is published.
+        stood = before is not None and before["checksum"] is not None
+        old = self.records(day.dc, day.ship_date) if replaced and stood else records
+        changes = restatements(old, records).with_columns(run_id=pl.lit(run_id), restated_at=pl.lit(now))
+        with sql.engine(self.url).begin() as connection:
+            if replaced:
+                watermark = max(
+                    filter(None, (entry["orders_processed_at"], entry["shipments_processed_at"])), default=None
+                )
+                stamped = records.with_columns(
+                    run_id=pl.lit(run_id), source_watermark=pl.lit(watermark, pl.Datetime("us"))
+                )
+                connection.execute(_of_day(RECORDS, day))
+                _insert(connection, RECORDS, stamped)
+                connection.execute(_of_day(REJECTS, day).where(REJECTS.c.stage == "run"))
+                _insert(connection, REJECTS, day.rejects.with_columns(run_id=pl.lit(run_id), stage=pl.lit("run")))
+                _insert(connection, RESTATEMENTS, changes)
+            connection.execute(_of_day(LEDGER, day))
+            connection.execute(LEDGER.insert().values(entry))
+        newly_held = day.held is not None and (before is None or before["reason"] != day.held)
+        return Outcome(day.dc, day.ship_date, replaced, changes.height, newly_held)
+
+
+def _of_day(table: sa.Table, day: Day) -> sa.Delete:
+    return table.delete().where(table.c.dc == day.dc, table.c.ship_date == day.ship_date)
+
+
+def _insert(connection: sa.Connection, table: sa.Table, rows: pl.DataFrame) -> None:
+    """Insert a frame inside a transaction; SQLite takes tuples by position, several times faster than by name."""
+    if rows.is_empty():
+        return
+    if connection.dialect.name != "sqlite":
+        connection.execute(table.insert(), rows.to_dicts())
+        return
+    exact = [name for name, dtype in rows.schema.items() if dtype.is_decimal()]
+    encoded = sql.sqlite_text(rows.with_columns(schema.units(name).alias(name) for name in exact))
+    statement = table.insert().compile(dialect=connection.dialect, column_keys=rows.columns)
+    connection.exec_driver_sql(str(statement), encoded.select(statement.positiontup or []).rows())
+
+
+def _checksum(records: pl.DataFrame, rejects: pl.DataFrame) -> str:
+    digest = hashlib.sha256()
+    for frame in (records, rejects):
+        buffer = io.BytesIO()
+        frame.rechunk().write_ipc(buffer, compat_level=pl.CompatLevel.oldest())
+        digest.update(buffer.getbuffer())
+    return digest.hexdigest()
+
+
+def _naive(entry: dict[str, Any]) -> dict[str, Any]:
+    return {name: value.replace(tzinfo=None) if isinstance(value, datetime) else value for name, value in entry.items()}

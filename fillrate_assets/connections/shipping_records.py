@@ -1,0 +1,62 @@
+"""The shipping records: what left the DC, when, and why not all of it. SQL Server; embedded: SQLite."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Final
+
+import polars as pl
+import sqlalchemy as sa
+
+from fillrate_assets.connections import sql
+from fillrate_assets.fillrate import contracts, schema
+from fillrate_assets.settings import SourceTable
+
+_TEXT: Final = ("shipped_qty", "shipped_at", "delivered_at")
+_REQUIRED: Final = ("dc", "ship_date", "order_id", "line_no", "shipped_qty", "processed_at", "source_seq")
+
+
+@dataclass(frozen=True)
+class ShippingRecords:
+    """Shipment lines by DC and ship date, and what changed since a moment."""
+
+    url: str = field(repr=False)
+    tables: Mapping[str, SourceTable] = field(default_factory=dict)
+
+    def shipment_lines(self, dc: str, first: date, last: date) -> pl.DataFrame:
+        """Every version of the shipment lines of one DC for order lines that ship in a date range.
+
+        Returns:
+            `SHIPMENT_LINES`.
+
+        Raises:
+            SourceUnavailable: the system did not answer.
+
+        """
+        lines = self._shipment_lines()
+        statement = sa.select(*[column.label(column.key) for column in lines.columns]).where(
+            lines.c.dc == dc, lines.c.ship_date.between(first, last)
+        )
+        rows = sql.read("shipping records", self.url, statement)
+        return contracts.parse(rows.lazy(), schema.SHIPMENT_LINES, table="shipment_lines", required=_REQUIRED).collect()
+
+    def changes(self, since: datetime, due_from: date, due_to: date) -> pl.DataFrame:
+        """The pairs with a shipment processed after a moment, or of a range of ship dates, as `PAIR_VERSIONS`."""
+        return sql.changed_pairs("shipping records", self.url, self._shipment_lines(), (since, due_from, due_to))
+
+    def create(self) -> None:
+        """Create the embedded system's tables, where they are absent."""
+        sql.make_directory(self.url)
+        lines = self._shipment_lines()
+        sa.Index("shipment_lines_by_day", lines.c.dc, lines.c.ship_date)
+        sa.Index("shipment_lines_by_change", lines.c.processed_at, lines.c.dc, lines.c.ship_date)
+        lines.metadata.create_all(sql.engine(self.url))
+
+    def append(self, shipment_lines: pl.DataFrame) -> None:
+        """Add shipment lines to the embedded system."""
+        sql.append(self.url, self._shipment_lines(), shipment_lines)
+
+    def _shipment_lines(self) -> sa.Table:
+        return sql.source_table(schema.SHIPMENT_LINES, "shipment_lines", self.tables, text=_TEXT)

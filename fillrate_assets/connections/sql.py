@@ -1,0 +1,268 @@
+"""What the SQL connections share: engines, typed failures, and bulk paths behind one `read` and one `append`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import date, datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError, NoSuchModuleError, OperationalError
+
+from fillrate_assets.errors import PermanentFailure, SourceUnavailable
+from fillrate_assets.fillrate import contracts
+from fillrate_assets.fillrate.schema import PAIR_VERSIONS, TIMESTAMP, Frame
+from fillrate_assets.settings import SourceTable
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from sqlalchemy.engine.interfaces import DBAPIConnection
+    from sqlalchemy.pool import ConnectionPoolEntry
+
+_BUSY_SECONDS = 60
+_WHOLE_RESULT = 50_000_000
+"""The driver guesses a column's type from one batch; nulls first would make it a number for good."""
+
+
+@lru_cache(maxsize=32)
+def engine(url: str) -> sa.Engine:
+    """The engine of a URL, one per process; nothing is connected yet."""
+    try:
+        parsed = sa.make_url(url)
+        if parsed.get_backend_name() == "sqlite":
+            made = sa.create_engine(parsed, connect_args={"timeout": _BUSY_SECONDS}, poolclass=sa.NullPool)
+            sa.event.listen(made, "connect", _write_ahead)
+        elif parsed.get_backend_name() == "duckdb":
+            # One process at a time may write a DuckDB file, so nobody keeps it open.
+            made = sa.create_engine(parsed, poolclass=sa.NullPool)
+        else:
+            made = sa.create_engine(parsed, pool_pre_ping=True)
+    except (sa.exc.ArgumentError, NoSuchModuleError) as error:
+        msg = f"cannot use database URL: {error}"
+        raise PermanentFailure(msg) from error
+    return made
+
+
+def make_directory(url: str) -> None:
+    """Create the directory of an embedded database file."""
+    if (file := embedded_file(url)) is not None:
+        file.parent.mkdir(parents=True, exist_ok=True)
+
+
+def embedded_file(url: str) -> Path | None:
+    """The file of an embedded database; None for a server."""
+    parsed = sa.make_url(url)
+    embedded = parsed.get_backend_name() in {"sqlite", "duckdb"} and parsed.database
+    return Path(parsed.database) if embedded and parsed.database else None
+
+
+@contextmanager
+def failures(system: str, url: str) -> Iterator[None]:
+    """Turn a driver's errors into ours: what may pass is `SourceUnavailable`, the rest is permanent."""
+    shown = sa.make_url(url).render_as_string(hide_password=True)
+    if (file := embedded_file(url)) is not None and not file.exists():
+        msg = f"{system}: there is no {file}; run `fillrate demo`, `fillrate sample` or `fillrate load DIR` first"
+        raise PermanentFailure(msg)
+    try:
+        yield
+    except OperationalError as error:
+        if "no such table" in str(error.orig) or "no such column" in str(error.orig):
+            msg = f"{system} ({shown}): {error.orig}"
+            raise PermanentFailure(msg) from error
+        msg = f"{system} ({shown}) does not answer: {error.orig}"
+        raise SourceUnavailable(msg) from error
+    except DBAPIError as error:
+        msg = f"{system} ({shown}) refused a statement: {error.orig}"
+        raise PermanentFailure(msg) from error
+
+
+def source_table(contract: Frame, name: str, mapping: Mapping[str, SourceTable], *, text: tuple[str, ...]) -> sa.Table:
+    """The SQLAlchemy table behind a contract, under the source's own names.
+
+    Args:
+        contract: columns of the table, less what the platform derives.
+        name: the contract's name of the table, the default for the source's.
+        mapping: the source's names by contract table.
+        text: columns that the embedded system keeps as they were written, so that nothing unreadable is lost.
+
+    Returns:
+        A table whose column *keys* are the contract's names.
+
+    """
+    theirs = mapping.get(name, SourceTable())
+    columns = [
+        sa.Column(
+            theirs.columns.get(column.name, column.name),
+            sa.String(255) if column.name in text else _sql_type(column.dtype),
+            key=column.name,
+        )
+        for column in contract.source_columns
+    ]
+    return sa.Table(theirs.name or name, sa.MetaData(schema=theirs.schema_name), *columns)
+
+
+def read(system: str, url: str, statement: sa.Select[Any]) -> pl.DataFrame:
+    """Run a query of a source and return its rows as a frame, through Arrow where the driver can.
+
+    The Arrow driver brings a SQLite library of its own, and two of them in one process must not have the same
+    file open: so engines keep no connection, and the record store, which writes, reads with `select`.
+
+    Raises:
+        SourceUnavailable: the system did not answer: never an empty frame.
+        PermanentFailure: the statement cannot work as it is.
+
+    """
+    with failures(system, url):
+        backend = engine(url).dialect.name
+        if backend == "sqlite":
+            return _read_sqlite(url, statement)
+        with engine(url).connect() as connection:
+            if backend == "duckdb":
+                text, values = _compiled(url, statement)
+                relation = connection.connection.driver_connection.sql(text, params=values)  # type: ignore[union-attr]
+                return _frame(relation.to_arrow_table())
+            return pl.read_database(statement, connection, infer_schema_length=None)
+
+
+def select(connection: sa.Connection, statement: sa.Select[Any]) -> pl.DataFrame:
+    """Run a query on an open connection and return its rows as a frame, values as SQLAlchemy types them."""
+    result = connection.execute(statement)
+    return pl.DataFrame(result.all(), schema=list(result.keys()), orient="row", infer_schema_length=None)
+
+
+def append(url: str, table: sa.Table, frame: pl.DataFrame) -> None:
+    """Bulk-insert a frame into an embedded table, columns by name."""
+    if frame.is_empty():
+        return
+    names = {column.key: column.name for column in table.columns}
+    theirs = frame.rename({key: name for key, name in names.items() if key in frame.columns})
+    if engine(url).dialect.name == "sqlite":
+        _append_sqlite(url, table.name, theirs)
+        return
+    with engine(url).begin() as connection:
+        raw = connection.connection.driver_connection
+        raw.register("incoming", theirs.to_arrow())  # type: ignore[union-attr]
+        listed = sa.table("incoming", *[sa.column(name) for name in theirs.columns])
+        connection.execute(table.insert().from_select(frame.columns, sa.select(listed)))
+        raw.unregister("incoming")  # type: ignore[union-attr]
+
+
+def sqlite_text(frame: pl.DataFrame) -> pl.DataFrame:
+    """Dates and times as the ISO text that SQLAlchemy keeps in SQLite; decimals as text, flags as 0 and 1."""
+    return frame.with_columns(
+        *[
+            pl.col(name).dt.strftime("%Y-%m-%d %H:%M:%S%.6f") if dtype == TIMESTAMP else pl.col(name).cast(pl.String)
+            for name, dtype in frame.schema.items()
+            if dtype.is_temporal() or dtype.is_decimal()
+        ],
+        *[pl.col(name).cast(pl.Int64) for name, dtype in frame.schema.items() if dtype == pl.Boolean],
+    )
+
+
+def _read_sqlite(url: str, statement: sa.Select[Any]) -> pl.DataFrame:
+    from adbc_driver_sqlite import dbapi  # noqa: PLC0415 - only where it is used
+
+    text, values = _compiled(url, statement)
+    try:
+        with dbapi.connect(str(embedded_file(url))) as connection, connection.cursor() as cursor:
+            cursor.adbc_statement.set_options(**{"adbc.sqlite.query.batch_rows": _WHOLE_RESULT})
+            cursor.execute(text, [_sqlite_value(value) for value in values])
+            return _frame(cursor.fetch_arrow_table())
+    except dbapi.Error as error:
+        raise OperationalError(text, None, error) from error
+
+
+def _compiled(url: str, statement: sa.Select[Any]) -> tuple[str, list[object]]:
+    """A statement as its dialect writes it, with the bound values in order."""
+    compiled = statement.compile(dialect=engine(url).dialect, compile_kwargs={"render_postcompile": True})
+    values = compiled.construct_params()
+    return str(compiled), [values[name] for name in getattr(compiled, "positiontup", None) or ()]
+
+
+def _frame(table: pa.Table) -> pl.DataFrame:
+    return pl.DataFrame(table)
+
+
+def _append_sqlite(url: str, table: str, frame: pl.DataFrame) -> None:
+    from adbc_driver_sqlite import dbapi  # noqa: PLC0415 - only where it is used
+
+    with dbapi.connect(str(embedded_file(url))) as connection, connection.cursor() as cursor:
+        cursor.adbc_ingest(table, sqlite_text(frame).to_arrow(), mode="append")
+        connection.commit()
+
+
+def _sqlite_value(value: object) -> object:
+    if isinstance(value, datetime):
+        return value.replace(tzinfo=None).isoformat(" ", timespec="microseconds")
+    return value.isoformat() if isinstance(value, date) else value
+
+
+def _sql_type(dtype: object) -> sa.types.TypeEngine[Any]:
+    if dtype == pl.Date:
+        return sa.Date()
+    if dtype == TIMESTAMP:
+        return sa.DateTime()
+    if dtype == pl.Int64:
+        return sa.BigInteger()
+    if dtype == pl.Boolean:
+        return sa.Boolean()
+    return sa.String(255)
+
+
+def _write_ahead(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.execute("PRAGMA synchronous=NORMAL")
+    cursor.close()
+
+
+def changed_pairs(
+    system: str,
+    url: str,
+    table: sa.Table,
+    window: tuple[datetime, date, date],
+    moved: sa.Subquery | None = None,
+) -> pl.DataFrame:
+    """Pairs of DC and ship date with a change in a window, with their latest change and number of row versions.
+
+    Grouped by plain columns only: Oracle refuses to group by an expression with a bind.
+
+    Args:
+        system: its name in messages.
+        url: where it is.
+        table: rows with dc, ship_date and processed_at.
+        window: processed after the first; or shipping between the second and the third. Nothing later than the
+            third is due yet.
+        moved: more pairs (dc, ship_date, processed_at): those that rows have left.
+
+    Returns:
+        `PAIR_VERSIONS`.
+
+    """
+    since, due_from, due_to = window
+    changed = sa.select(table.c.dc, table.c.ship_date).where(table.c.processed_at > since, table.c.ship_date <= due_to)
+    due = sa.select(table.c.dc, table.c.ship_date).where(table.c.ship_date.between(due_from, due_to))
+    left = [sa.select(moved.c.dc, moved.c.ship_date).where(moved.c.ship_date <= due_to)] if moved is not None else []
+    pairs = sa.union(changed, due, *left).subquery("pairs")
+    latest = (
+        sa.select(
+            table.c.dc.label("dc"),
+            table.c.ship_date.label("ship_date"),
+            sa.func.max(table.c.processed_at).label("processed_at"),
+            sa.func.count().label("lines"),
+        )
+        .join(pairs, (pairs.c.dc == table.c.dc) & (pairs.c.ship_date == table.c.ship_date))
+        .group_by(table.c.dc, table.c.ship_date)
+    )
+    frames = [contracts.parse(read(system, url, latest).lazy(), PAIR_VERSIONS, table=table.name)]
+    if moved is not None:
+        moves = read(system, url, sa.select(moved.c.dc, moved.c.ship_date, moved.c.processed_at))
+        frames.append(
+            contracts.parse(moves.lazy(), PAIR_VERSIONS, table=table.name).filter(pl.col("ship_date") <= due_to)
+        )
+    key = ["dc", "ship_date"]
+    return pl.concat(frames).group_by(key).agg(pl.col("processed_at").max(), pl.col("lines").max()).sort(key).collect()

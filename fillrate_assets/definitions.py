@@ -1,0 +1,69 @@
+"""The composition root: settings -> systems -> assets, checks, jobs, sensors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import dagster as dg
+import sqlalchemy as sa
+
+from fillrate_assets import settings as settings_module
+from fillrate_assets.connections.instock_warehouse import InstockWarehouse
+from fillrate_assets.connections.lake import Lake
+from fillrate_assets.connections.lake_io_manager import LakeIOManager
+from fillrate_assets.connections.notify import Outbox
+from fillrate_assets.connections.order_system import OrderSystem
+from fillrate_assets.connections.record_store import RecordStore
+from fillrate_assets.connections.shipping_records import ShippingRecords
+from fillrate_assets.connections.watermark import Watermark
+from fillrate_assets.fillrate import assets, checks, sensors
+from fillrate_assets.settings import Settings
+
+JOB = "fill_rate_and_lost_cases"
+
+
+def systems(settings: Settings) -> dict[str, Any]:
+    """Every outside system by its resource key."""
+    lake = Lake(settings.lake_root)
+    return {
+        "settings": settings,
+        "order_system": OrderSystem(settings.order_system_url, settings.tables),
+        "shipping_records": ShippingRecords(settings.shipping_records_url, settings.tables),
+        "instock_warehouse": InstockWarehouse(settings.instock_warehouse_url, settings.tables),
+        "record_store": RecordStore(settings.record_store_url),
+        "watermark": Watermark(settings.record_store_url),
+        "outbox": Outbox(settings.record_store_url),
+        "lake": lake,
+        "lake_io_manager": LakeIOManager(lake, assets.FRAMES),
+    }
+
+
+def build_defs(settings: Settings, **overrides: Any) -> dg.Definitions:  # noqa: ANN401 - any resource
+    """Definitions over one set of systems; tests and the command swap them by resource key."""
+    kinds = {
+        "order_system": _kind(settings.order_system_url),
+        "shipping_records": _kind(settings.shipping_records_url),
+        "instock_warehouse": _kind(settings.instock_warehouse_url),
+        "record_store": _kind(settings.record_store_url),
+    }
+    job = dg.define_asset_job(
+        JOB,
+        selection=dg.AssetSelection.groups(assets.GROUP),
+        description="Orders, shipments and snapshots -> item-days -> lost cases -> the records that stand",
+    )
+    return dg.Definitions(
+        assets=assets.build(settings, kinds),
+        asset_checks=checks.build(settings),
+        jobs=[job],
+        sensors=sensors.build(JOB),
+        # A multiprocess step costs 2 CPU-seconds before it does anything; an in-process one, a sixteenth.
+        executor=dg.in_process_executor,
+        resources={**systems(settings), **overrides},
+    )
+
+
+def _kind(url: str) -> str:
+    return sa.make_url(url).get_backend_name()
+
+
+defs = build_defs(settings_module.load())

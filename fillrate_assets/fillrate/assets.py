@@ -1,0 +1,287 @@
+"""The assets of the main job: each is a call of a rule plus what it tells about the result."""
+
+from collections.abc import Callable, Iterable
+from datetime import UTC, date, datetime
+from typing import Final
+
+import dagster as dg
+import polars as pl
+
+from fillrate_assets import partitions
+from fillrate_assets.connections.instock_warehouse import InstockWarehouse
+from fillrate_assets.connections.lake_io_manager import Replacement
+from fillrate_assets.connections.notify import Outbox
+from fillrate_assets.connections.order_system import OrderSystem
+from fillrate_assets.connections.record_store import Day, RecordStore
+from fillrate_assets.connections.shipping_records import ShippingRecords
+from fillrate_assets.fillrate import baseline, metadata, schema, service
+from fillrate_assets.fillrate import lines as line_rules
+from fillrate_assets.fillrate import lost_cases as lost_case_rules
+from fillrate_assets.fillrate.holds import held_days
+from fillrate_assets.settings import Settings
+
+GROUP: Final = "fillrate"
+OWNERS: Final = ["team:supply-analytics"]
+FRAMES: Final = {
+    frame.name: frame
+    for frame in (
+        schema.ORDER_LINES,
+        schema.SHIPMENT_LINES,
+        schema.INSTOCK_SNAPSHOTS,
+        schema.ITEMS,
+        schema.CLASSIFIED_LINES,
+        schema.ITEM_DAYS,
+        schema.ROLLING_AVERAGES,
+        schema.LOST_CASES,
+        schema.FILL_RATES,
+    )
+}
+"""What the lake stores, by asset name."""
+
+
+def orders(context: dg.AssetExecutionContext, order_system: dg.ResourceParam[OrderSystem]) -> Replacement:
+    """Order lines as the order system holds them, every version."""
+    return _read(context, schema.ORDER_LINES, order_system.order_lines)
+
+
+def shipments(context: dg.AssetExecutionContext, shipping_records: dg.ResourceParam[ShippingRecords]) -> Replacement:
+    """Shipment lines as the shipping records hold them, every version."""
+    return _read(context, schema.SHIPMENT_LINES, shipping_records.shipment_lines)
+
+
+def instock_snapshots(
+    context: dg.AssetExecutionContext, instock_warehouse: dg.ResourceParam[InstockWarehouse]
+) -> Replacement:
+    """The day's instock record of every stocked item."""
+    return _read(context, schema.INSTOCK_SNAPSHOTS, instock_warehouse.snapshots)
+
+
+def items(context: dg.AssetExecutionContext, order_system: dg.ResourceParam[OrderSystem]) -> pl.DataFrame:
+    """The item master, effective-dated: type, vendor, department, pack size, contract."""
+    found = order_system.items().sort("item", "valid_from")
+    kinds = dict(found.group_by("item_type").len().iter_rows())
+    context.add_asset_metadata({"dagster/row_count": found.height, "items": found["item"].n_unique(), **kinds})
+    return found
+
+
+def classified_lines(
+    context: dg.AssetExecutionContext,
+    record_store: dg.ResourceParam[RecordStore],
+    orders: pl.LazyFrame,
+    shipments: pl.LazyFrame,
+    instock_snapshots: pl.LazyFrame,
+    items: pl.LazyFrame,
+) -> Replacement:
+    """What became of every order line: counted, excluded, rejected or superseded, and why."""
+    days = _changed(context)
+    zones = dict(record_store.dcs().select("dc", "time_zone").iter_rows())
+    snapshots = _of(instock_snapshots, days)
+    classified = pl.concat(
+        [
+            line_rules.classify(_of(orders, days), _of(shipments, days), items, zones),
+            line_rules.snapshot_rejects(snapshots),
+        ]
+    ).collect()
+    return _described(context, classified, days, metadata.lines)
+
+
+def item_days(
+    context: dg.AssetExecutionContext,
+    classified_lines: pl.LazyFrame,
+    instock_snapshots: pl.LazyFrame,
+    items: pl.LazyFrame,
+) -> Replacement:
+    """Ordered and shipped cases per item and day, beside its instock record."""
+    days = _changed(context)
+    summed = line_rules.item_days(_of(classified_lines, days), _of(instock_snapshots, days), items).collect()
+    return _described(context, summed, days, metadata.item_days)
+
+
+def rolling_averages(context: dg.AssetExecutionContext, item_days: pl.LazyFrame) -> Replacement:
+    """Mean daily ordered cases on the in-stock ship days before each ship date."""
+    days = _all(context)
+    averages = [
+        baseline.rolling_averages(item_days.filter(pl.col("dc") == scope.dc), scope.ship_dates)
+        for scope in partitions.scopes(context)
+    ]
+    return _described(context, pl.concat(averages).collect(), days, metadata.averages)
+
+
+def lost_cases(
+    context: dg.AssetExecutionContext,
+    settings: dg.ResourceParam[Settings],
+    record_store: dg.ResourceParam[RecordStore],
+    classified_lines: pl.LazyFrame,
+    item_days: pl.LazyFrame,
+    rolling_averages: pl.LazyFrame,
+) -> Replacement:
+    """Of everything ordered, what did not ship, and on which path; held days keep their last good records."""
+    held = held_days(classified_lines, item_days, settings.max_reject_share, settings.max_missing_share)
+    days = [day for day in _all(context) if day not in held]
+    judged = item_days.join(_frame_of(held), on=["dc", "ship_date"], how="anti")
+    waivers = record_store.waivers().lazy()
+    records = lost_case_rules.lost_cases(judged, rolling_averages, waivers).sort("dc", "ship_date", "item").collect()
+    for (dc, day), reason in held.items():
+        context.add_asset_metadata({"held": reason}, partition_key=partitions.key(dc, day))
+    return _described(context, records, days, metadata.lost_cases)
+
+
+def fill_rates(context: dg.AssetExecutionContext, classified_lines: pl.LazyFrame) -> Replacement:
+    """Case, line and order fill, on-time and OTIF per day: DC, department, vendor, customer."""
+    days = _changed(context)
+    return _described(context, service.fill_rates(_of(classified_lines, days)).collect(), days, metadata.fill_rates)
+
+
+def published_records(
+    context: dg.AssetExecutionContext,
+    settings: dg.ResourceParam[Settings],
+    record_store: dg.ResourceParam[RecordStore],
+    outbox: dg.ResourceParam[Outbox],
+    orders: pl.LazyFrame,
+    shipments: pl.LazyFrame,
+    classified_lines: pl.LazyFrame,
+    item_days: pl.LazyFrame,
+    lost_cases: pl.LazyFrame,
+) -> dg.MaterializeResult[None]:
+    """The records that stand, with their rejects, restatements and the ledger, a transaction a day."""
+    held = held_days(classified_lines, item_days, settings.max_reject_share, settings.max_missing_share)
+    records = metadata.by_day(lost_cases.collect())
+    rejects = metadata.by_day(line_rules.rejects(classified_lines).collect())
+    versions = _versions(orders, shipments)
+    now = datetime.now(UTC)
+    days = [
+        Day(
+            dc,
+            ship_date,
+            records.get((dc, ship_date), schema.LOST_CASES.empty().collect()),
+            rejects.get((dc, ship_date), schema.REJECTS.empty().collect()),
+            versions.get((dc, ship_date), _NOTHING_PROCESSED),
+            held.get((dc, ship_date)),
+        )
+        for dc, ship_date in _all(context)
+    ]
+    outcomes = record_store.publish(days, run_id=context.run_id, now=now)
+    for day, outcome in zip(days, outcomes, strict=True):
+        state = {"state": f"HELD: {day.held}"} if day.held else {"state": "PUBLISHED", "records": day.records.height}
+        shown = {
+            **state,
+            "changed": outcome.changed,
+            "restated_values": outcome.restated,
+            "rejects": day.rejects.height,
+        }
+        context.add_asset_metadata(shown, partition_key=partitions.key(day.dc, day.ship_date))
+        if day.held and outcome.newly_held:
+            outbox.send(f"{day.dc} {day.ship_date} is held", f"{day.held}; the last good records stay", now=now)
+    return dg.MaterializeResult(metadata={"days_changed": sum(outcome.changed for outcome in outcomes)})
+
+
+def build(settings: Settings, kinds: dict[str, str]) -> list[dg.AssetsDefinition]:
+    """The assets over a partitions definition.
+
+    Args:
+        settings: where partitions begin.
+        kinds: database kind by resource, for the UI's badges.
+
+    """
+    by_day = partitions.dc_ship_date(settings.first_ship_date)
+    look_back = {"item_days": dg.AssetIn(partition_mapping=partitions.look_back())}
+
+    def partitioned(
+        compute: Callable[..., object], *kind: str, ins: dict[str, dg.AssetIn] | None = None
+    ) -> dg.AssetsDefinition:
+        frame = FRAMES.get(compute.__name__, schema.LOST_CASES)
+        return dg.asset(
+            partitions_def=by_day,
+            backfill_policy=dg.BackfillPolicy.single_run(),
+            group_name=GROUP,
+            owners=OWNERS,
+            kinds={*kind, "polars"},
+            ins=ins,
+            io_manager_key="lake_io_manager",
+            metadata=metadata.column_schema(frame),
+        )(compute)
+
+    return [
+        partitioned(orders, kinds["order_system"]),
+        partitioned(shipments, kinds["shipping_records"]),
+        partitioned(instock_snapshots, kinds["instock_warehouse"]),
+        dg.asset(
+            group_name=GROUP,
+            owners=OWNERS,
+            kinds={kinds["order_system"], "polars"},
+            io_manager_key="lake_io_manager",
+            metadata=metadata.column_schema(schema.ITEMS),
+        )(items),
+        partitioned(classified_lines, "parquet"),
+        partitioned(item_days, "parquet"),
+        partitioned(rolling_averages, "parquet", ins=look_back),
+        partitioned(lost_cases, "parquet"),
+        partitioned(fill_rates, "parquet"),
+        partitioned(published_records, kinds["record_store"]),
+    ]
+
+
+_NOTHING_PROCESSED: Final = pl.DataFrame(
+    {"orders_processed_at": [None], "orders_lines": [0], "shipments_processed_at": [None], "shipments_lines": [0]},
+    schema={name: schema.LEDGER.polars[name] for name in schema.LEDGER.names[2:6]},
+)
+
+
+def _read(
+    context: dg.AssetExecutionContext, frame: schema.Frame, source: Callable[[str, date, date], pl.DataFrame]
+) -> Replacement:
+    """Read the run's changed ship dates from a source, one query for each unbroken range of dates."""
+    rows = [
+        source(scope.dc, first, last)
+        for scope in partitions.scopes(context)
+        for first, last in partitions.runs_of(scope.changed)
+    ]
+    return _described(context, pl.concat([frame.empty().collect(), *rows]), _changed(context), metadata.source)
+
+
+def _described(
+    context: dg.AssetExecutionContext,
+    rows: pl.DataFrame,
+    days: Iterable[tuple[str, date]],
+    describe: Callable[[pl.DataFrame], metadata.Metadata],
+) -> Replacement:
+    """Tell about each day and hand the rows to the lake."""
+    days = list(days)
+    parts = metadata.by_day(rows)
+    empty = rows.clear()
+    for dc, day in days:
+        context.add_asset_metadata(describe(parts.get((dc, day), empty)), partition_key=partitions.key(dc, day))
+    return Replacement(rows, days)
+
+
+def _versions(orders: pl.LazyFrame, shipments: pl.LazyFrame) -> dict[tuple[str, date], pl.DataFrame]:
+    """What of the sources each day's records were computed from, as the ledger keeps it."""
+    key = ["dc", "ship_date"]
+    changed = pl.max_horizontal("processed_at", "moved_at")
+    ordered = orders.group_by(key).agg(
+        changed.max().alias("orders_processed_at"), pl.len().cast(pl.Int64).alias("orders_lines")
+    )
+    shipped = shipments.group_by(key).agg(
+        pl.col("processed_at").max().alias("shipments_processed_at"), pl.len().cast(pl.Int64).alias("shipments_lines")
+    )
+    both = ordered.join(shipped, on=key, how="full", coalesce=True).with_columns(
+        pl.col("orders_lines", "shipments_lines").fill_null(0)
+    )
+    return {day: row.select(_NOTHING_PROCESSED.columns) for day, row in metadata.by_day(both.collect()).items()}
+
+
+def _frame_of(days: Iterable[tuple[str, date]]) -> pl.LazyFrame:
+    return pl.LazyFrame(list(days), schema={"dc": pl.String, "ship_date": pl.Date}, orient="row")
+
+
+def _of(frame: pl.LazyFrame, days: list[tuple[str, date]]) -> pl.LazyFrame:
+    dates = sorted({day for _, day in days})
+    return frame.filter(pl.col("ship_date").is_in(dates))
+
+
+def _changed(context: dg.AssetExecutionContext) -> list[tuple[str, date]]:
+    return [(scope.dc, day) for scope in partitions.scopes(context) for day in scope.changed]
+
+
+def _all(context: dg.AssetExecutionContext) -> list[tuple[str, date]]:
+    return [(scope.dc, day) for scope in partitions.scopes(context) for day in scope.ship_dates]

@@ -1,0 +1,160 @@
+"""Which DC and ship date need work, given what the sources hold and what the ledger says was processed."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
+from typing import Final
+
+import polars as pl
+
+from fillrate_assets.fillrate.baseline import LOOK_BACK_DAYS
+
+MAX_RETRY_DELAY: Final = timedelta(hours=6)
+SOURCES: Final = ("orders", "shipments")
+
+Pair = tuple[str, date]
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """A request that has not shown in the ledger yet."""
+
+    version: str
+    number: int
+    requested_at: datetime
+
+    def due(self, retry_delay: timedelta) -> datetime:
+        """When to request it again: the delay doubles with every attempt, up to 6 hours."""
+        doubled: timedelta = retry_delay * 2 ** (self.number - 1)
+        return self.requested_at + min(doubled, MAX_RETRY_DELAY)
+
+
+@dataclass(frozen=True)
+class Request:
+    """A range of ship dates of one DC to run; only the changed ones need their sources read again."""
+
+    dc: str
+    first: date
+    last: date
+    changed: tuple[date, ...]
+    run_key: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What one tick decides."""
+
+    requests: tuple[Request, ...]
+    watermarks: Mapping[str, datetime]
+    """Per source: the smallest change still ahead of the ledger, else the largest seen."""
+    attempts: Mapping[Pair, Attempt]
+    reason: str
+    """Why nothing is requested, in words for an operator; empty if something is."""
+
+
+def plan(
+    seen: Mapping[str, pl.DataFrame],
+    ledger: pl.DataFrame,
+    attempts: Mapping[Pair, Attempt],
+    *,
+    now: datetime,
+    retry_delay: timedelta,
+) -> Plan:
+    """Compare the sources with the ledger and decide which runs to request.
+
+    Args:
+        seen: `PAIR_VERSIONS` by source, `orders` and `shipments`: what may have changed.
+        ledger: `LEDGER`: what was processed, for every pair.
+        attempts: what earlier ticks requested and the ledger does not show yet.
+        now: the tick's time, UTC.
+        retry_delay: wait this long before a first retry.
+
+    """
+    ahead = _ahead(seen, ledger)
+    waiting = {}
+    due = []
+    for pair, version in ahead.items():
+        earlier = attempts.get(pair)
+        if earlier is None or earlier.version != version:
+            due.append(pair)
+            waiting[pair] = Attempt(version, 1, now)
+        elif now >= earlier.due(retry_delay):
+            due.append(pair)
+            waiting[pair] = replace(earlier, number=earlier.number + 1, requested_at=now)
+        else:
+            waiting[pair] = earlier
+    requests = tuple(_requests(due, waiting, ledger))
+    return Plan(requests, _watermarks(seen, ahead), waiting, "" if requests else _reason(waiting, retry_delay))
+
+
+def _ahead(seen: Mapping[str, pl.DataFrame], ledger: pl.DataFrame) -> dict[Pair, str]:
+    """Pairs whose source is ahead of the ledger, or that are held, with the version the sources hold."""
+    versions: dict[Pair, list[str]] = {}
+    held = set(ledger.filter(pl.col("state") == "HELD").select("dc", "ship_date").iter_rows())
+    behind = set(held)
+    for source in SOURCES:
+        processed_at, lines = f"{source}_processed_at", f"{source}_lines"
+        joined = seen[source].join(
+            ledger.select("dc", "ship_date", processed_at, lines), on=["dc", "ship_date"], how="left"
+        )
+        is_ahead = (
+            pl.col(processed_at).is_null()
+            | (pl.col("processed_at") > pl.col(processed_at))
+            | (pl.col("lines") != pl.col(lines))
+        )
+        for dc, day, at, count, newer in joined.select(
+            "dc", "ship_date", "processed_at", "lines", is_ahead.alias("ahead")
+        ).iter_rows():
+            versions.setdefault((dc, day), []).append(f"{source}:{at.isoformat()}:{count}")
+            if newer:
+                behind.add((dc, day))
+    return {pair: " ".join(versions.get(pair, ["held"])) for pair in sorted(behind)}
+
+
+def _requests(due: Sequence[Pair], attempts: Mapping[Pair, Attempt], ledger: pl.DataFrame) -> Iterator[Request]:
+    known = dict(ledger.group_by("dc").agg(pl.col("ship_date").max()).iter_rows())
+    by_dc: dict[str, list[date]] = {}
+    for dc, day in sorted(due):
+        by_dc.setdefault(dc, []).append(day)
+    for dc, days in by_dc.items():
+        last_known = max([*days, known.get(dc, days[-1])])
+        for changed in _overlapping(days):
+            pairs = " ".join(f"{attempts[dc, day].version} #{attempts[dc, day].number}" for day in changed)
+            last = min(changed[-1] + timedelta(days=LOOK_BACK_DAYS), last_known)
+            digest = hashlib.sha256(pairs.encode()).hexdigest()[:16]
+            yield Request(dc, changed[0], last, changed, f"{dc}:{changed[0]}:{last}:{digest}")
+
+
+def _overlapping(days: Sequence[date]) -> Iterator[tuple[date, ...]]:
+    """Split sorted dates where the 28 dependent days of one group end before the next begins."""
+    group: list[date] = []
+    for day in days:
+        if group and day - group[-1] > timedelta(days=LOOK_BACK_DAYS):
+            yield tuple(group)
+            group = []
+        group.append(day)
+    if group:
+        yield tuple(group)
+
+
+def _watermarks(seen: Mapping[str, pl.DataFrame], ahead: Mapping[Pair, str]) -> dict[str, datetime]:
+    marks = {}
+    for source in SOURCES:
+        times = [(at, (dc, day) in ahead) for dc, day, at, _ in seen[source].iter_rows()]
+        still_ahead = [at for at, is_ahead in times if is_ahead]
+        if times:
+            marks[source] = min(still_ahead) if still_ahead else max(at for at, _ in times)
+    return marks
+
+
+def _reason(waiting: Mapping[Pair, Attempt], retry_delay: timedelta) -> str:
+    if not waiting:
+        return ""
+    (dc, day), attempt = min(waiting.items(), key=lambda entry: entry[1].due(retry_delay))
+    return (
+        f"{len(waiting)} requested and not published yet, e.g. {dc} {day} (attempt {attempt.number});"
+        f" next retry at {attempt.due(retry_delay):%Y-%m-%d %H:%M} UTC"
+    )

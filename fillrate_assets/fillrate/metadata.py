@@ -1,0 +1,182 @@
+"""What the Dagster UI shows of each partition: numbers, tables and a small chart, from plain frames."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date
+from decimal import Decimal
+from typing import Any, Final
+
+import dagster as dg
+import polars as pl
+
+from fillrate_assets.fillrate.schema import PATHS, Frame
+
+Metadata = dict[str, Any]
+
+_WORST: Final = 10
+_BAR: Final = 24
+
+
+def column_schema(frame: Frame) -> Metadata:
+    """A frame's columns with their units, as Dagster shows them."""
+    columns = [
+        dg.TableColumn(
+            column.name,
+            type=str(column.dtype),
+            description=f"{column.description} [{column.unit}]" if column.unit else column.description,
+            constraints=dg.TableColumnConstraints(nullable=column.nullable),
+        )
+        for column in frame.columns
+    ]
+    return {"dagster/column_schema": dg.TableSchema(columns=columns)}
+
+
+def by_day(frame: pl.DataFrame) -> dict[tuple[str, date], pl.DataFrame]:
+    """A frame's rows by DC and ship date."""
+    parts = frame.partition_by("dc", "ship_date", as_dict=True)
+    return {(str(dc), day): part for (dc, day), part in parts.items() if isinstance(day, date)}
+
+
+def source(rows: pl.DataFrame) -> Metadata:
+    """Rows read from a source, and how recent they are."""
+    unreadable = rows["problem"].count()
+    shown: Metadata = {"dagster/partition_row_count": rows.height, "unreadable_rows": unreadable}
+    if "processed_at" in rows.columns and rows.height:
+        shown["source_watermark"] = dg.MetadataValue.timestamp(rows["processed_at"].max())
+    if "instock" in rows.columns and rows.height:
+        out = rows.filter(pl.col("instock").str.to_uppercase() == "N").height
+        shown["out_of_stock_share"] = round(out / rows.height, 4)
+    return shown
+
+
+def lines(rows: pl.DataFrame) -> Metadata:
+    """What became of the order lines, and why some were left out."""
+    counts = dict(rows.group_by("disposition").len().iter_rows())
+    reasons = (
+        rows.filter(pl.col("reason").is_not_null())
+        .group_by("source_table", "disposition", "reason")
+        .len("rows")
+        .sort("rows", "reason", descending=[True, False])
+        .head(_WORST)
+    )
+    return {
+        "dagster/partition_row_count": rows.height,
+        **{name.lower(): counts.get(name, 0) for name in ("COUNTED", "EXCLUDED", "REJECTED", "SUPERSEDED")},
+        "not_counted": table(reasons),
+    }
+
+
+def item_days(rows: pl.DataFrame) -> Metadata:
+    """Items and cases of the day."""
+    return {
+        "dagster/partition_row_count": rows.height,
+        "ordered_cases": _total(rows, "ordered_cases"),
+        "shipped_cases": _total(rows, "shipped_cases"),
+        "items_ordered": rows.filter(pl.col("lines") > 0).height,
+        "items_without_snapshot": rows.filter(pl.col("instock").is_null() & (pl.col("item_type") == "STOCK")).height,
+    }
+
+
+def averages(rows: pl.DataFrame) -> Metadata:
+    """How many items have a baseline, and of which kind."""
+    counts = dict(rows.group_by("baseline_source").len().iter_rows())
+    return {
+        "dagster/partition_row_count": rows.height,
+        **{f"items_{name.lower()}": counts.get(name, 0) for name in ("W7", "EXT28", "NONE")},
+    }
+
+
+def lost_cases(rows: pl.DataFrame) -> Metadata:
+    """The buyer's view of a day: how much, why, and which items."""
+    ordered, shipped = (_total(rows, name) for name in ("ordered_cases", "shipped_cases"))
+    paths = (
+        rows.group_by("path")
+        .agg(
+            pl.len().alias("items"),
+            pl.col("ordered_cases", "shipped_cases", "confirmed_cases", "estimated_cases", "lost_cases").sum(),
+        )
+        .sort(pl.col("path").cast(pl.Enum(PATHS)))
+    )
+    worst = (
+        rows.filter(pl.col("lost_cases") > 0)
+        .sort("lost_cases", "item", descending=[True, False])
+        .head(_WORST)
+        .select(
+            "item",
+            "vendor",
+            "department",
+            "path",
+            "ordered_cases",
+            "shipped_cases",
+            "confirmed_cases",
+            "estimated_cases",
+            "lost_cases",
+            "reason_code",
+        )
+    )
+    return {
+        "dagster/partition_row_count": rows.height,
+        "ordered_cases": ordered,
+        "shipped_cases": shipped,
+        "confirmed_lost_cases": _total(rows, "confirmed_cases"),
+        "estimated_lost_cases": _total(rows, "estimated_cases"),
+        "lost_cases": _total(rows, "lost_cases"),
+        **({"fill_rate_percent": round(shipped / ordered * 100, 2)} if ordered else {}),
+        "contract_lost_cases": _total(rows, "contract_lost_cases"),
+        "lost_by_path": table(paths),
+        "lost_by_path_chart": dg.MetadataValue.md(chart(dict(paths.select("path", "lost_cases").iter_rows()))),
+        "ten_worst_items": table(worst),
+        "phantom_stock": rows["phantom_stock"].sum(),
+        "flag_conflicts": rows["flag_conflict"].sum(),
+    }
+
+
+def fill_rates(rows: pl.DataFrame) -> Metadata:
+    """The day's service, and each department's."""
+    shown: Metadata = {"dagster/partition_row_count": rows.height}
+    for row in rows.filter(pl.col("level") == "dc").iter_rows(named=True):
+        for name in ("case_fill_rate", "line_fill_rate", "order_fill_rate", "on_time_rate", "otif_rate"):
+            if row[name] is not None:
+                shown[f"{name}_percent"] = round(float(row[name]) * 100, 2)
+    departments = (
+        rows.filter(pl.col("level") == "department")
+        .select("value", "lines", "ordered_cases", "shipped_cases", "case_fill_rate", "line_fill_rate")
+        .rename({"value": "department"})
+        .sort("case_fill_rate")
+    )
+    return {**shown, "by_department": table(departments)}
+
+
+def table(rows: pl.DataFrame) -> dg.TableMetadataValue:
+    """A frame as a table that Dagster shows."""
+    records = [
+        dg.TableRecord({name: _cell(value) for name, value in row.items()}) for row in rows.iter_rows(named=True)
+    ]
+    columns = [
+        dg.TableColumn(name, type="float" if dtype.is_numeric() else "string") for name, dtype in rows.schema.items()
+    ]
+    return dg.MetadataValue.table(records, schema=dg.TableSchema(columns=columns))
+
+
+def chart(values: Mapping[str, Decimal]) -> str:
+    """A bar chart in Markdown, longest bar first."""
+    largest = max([*values.values(), Decimal(0)])
+    if not largest:
+        return "No cases were lost."
+    bars = [
+        f"{name:<10} {'█' * max(round(value / largest * _BAR), 1):<{_BAR}} {value:,.1f}"
+        for name, value in sorted(values.items(), key=lambda pair: -pair[1])
+        if value
+    ]
+    return "\n".join(["```", *bars, "```"])
+
+
+def _total(rows: pl.DataFrame, name: str) -> float:
+    return round(float(rows[name].sum()), 1)
+
+
+def _cell(value: object) -> str | int | float | bool | None:
+    if isinstance(value, Decimal):
+        return round(float(value), 4)
+    return value if isinstance(value, str | int | float | bool) or value is None else str(value)

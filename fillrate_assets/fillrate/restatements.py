@@ -1,0 +1,71 @@
+"""What a correction changed: key, field, before, after and why (methodology section 6)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import polars as pl
+
+from fillrate_assets.fillrate import schema
+
+KEY: Final = ["dc", "ship_date", "item"]
+RECORD: Final = "record"
+"""The field that tells of a whole record that came or went."""
+
+_FACTS: Final = ("ordered_cases", "shipped_cases", "over_cases", "sub_cases", "path", "phantom_stock", "flag_conflict")
+_BASELINE: Final = ("baseline_cases", "baseline_n", "baseline_source")
+
+
+def restatements(before: pl.DataFrame, after: pl.DataFrame) -> pl.DataFrame:
+    """Every value that differs between two versions of the records of the same partitions.
+
+    Args:
+        before: `LOST_CASES` as published.
+        after: `LOST_CASES` as computed now.
+
+    Returns:
+        `RESTATEMENTS`: one row per changed value; a record that came or went is one row of field `record`.
+
+    """
+    fields = [name for name in schema.LOST_CASES.names if name not in KEY]
+    old = before.select(*KEY, pl.struct(fields).alias("old"), pl.struct(fields).hash().alias("old_hash"))
+    new = after.select(*KEY, pl.struct(fields).alias("new"), pl.struct(fields).hash().alias("new_hash"))
+    both = old.join(new, on=KEY, how="full", coalesce=True)
+    differ = both.filter(pl.col("old_hash").ne_missing(pl.col("new_hash")))
+    came_or_went = differ.filter(pl.col("old_hash").is_null() | pl.col("new_hash").is_null())
+    changed = differ.filter(pl.col("old_hash").is_not_null() & pl.col("new_hash").is_not_null())
+    facts_moved = _any_differs(_FACTS)
+    baseline_moved = _any_differs(_BASELINE)
+    cause = (
+        pl.when(facts_moved)
+        .then(pl.lit("orders, shipments or snapshot of the day corrected"))
+        .when(baseline_moved)
+        .then(pl.lit("an earlier day was corrected: the baseline moved"))
+        .otherwise(pl.lit("item master, waivers or method changed"))
+    )
+    values = [_differing(changed, name, cause) for name in fields]
+    whole = came_or_went.select(
+        *KEY,
+        pl.lit(RECORD).alias("field"),
+        pl.when(pl.col("old_hash").is_null()).then(pl.lit("absent")).otherwise(pl.lit("present")).alias("before"),
+        pl.when(pl.col("new_hash").is_null()).then(pl.lit("absent")).otherwise(pl.lit("present")).alias("after"),
+        pl.lit("orders, shipments or snapshot of the day corrected").alias("cause"),
+    )
+    return pl.concat([*values, whole]).sort(*KEY, "field")
+
+
+def _any_differs(fields: tuple[str, ...]) -> pl.Expr:
+    return pl.any_horizontal(
+        pl.col("old").struct.field(name).ne_missing(pl.col("new").struct.field(name)) for name in fields
+    )
+
+
+def _differing(changed: pl.DataFrame, name: str, cause: pl.Expr) -> pl.DataFrame:
+    before, after = pl.col("old").struct.field(name), pl.col("new").struct.field(name)
+    return changed.filter(before.ne_missing(after)).select(
+        *KEY,
+        pl.lit(name).alias("field"),
+        before.cast(pl.String).alias("before"),
+        after.cast(pl.String).alias("after"),
+        cause.alias("cause"),
+    )

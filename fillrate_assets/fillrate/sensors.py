@@ -1,0 +1,113 @@
+"""Why a run starts: the sources are ahead of the ledger."""
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, date, datetime, timedelta
+from typing import Final
+
+import dagster as dg
+
+from fillrate_assets import partitions
+from fillrate_assets.connections.order_system import OrderSystem
+from fillrate_assets.connections.record_store import RecordStore
+from fillrate_assets.connections.shipping_records import ShippingRecords
+from fillrate_assets.connections.watermark import Watermark
+from fillrate_assets.fillrate import changes
+from fillrate_assets.fillrate.changes import SOURCES, Attempt, Pair, Plan
+from fillrate_assets.settings import Settings
+
+INTERVAL_SECONDS: Final = 300
+BEGINNING: Final = datetime(1900, 1, 1, tzinfo=UTC)
+
+
+def new_orders(
+    context: dg.SensorEvaluationContext,
+    settings: dg.ResourceParam[Settings],
+    order_system: dg.ResourceParam[OrderSystem],
+    shipping_records: dg.ResourceParam[ShippingRecords],
+    record_store: dg.ResourceParam[RecordStore],
+    watermark: dg.ResourceParam[Watermark],
+) -> dg.SensorResult | dg.SkipReason:
+    """Request runs for DCs and ship dates with new or corrected orders or shipments, and their dependent days."""
+    now = datetime.now(UTC)
+    marks = {source: watermark.read(source) for source in SOURCES}
+    active = set(record_store.dcs().filter("active")["dc"])
+    overlap = timedelta(minutes=settings.overlap_minutes)
+    ask = {"orders": order_system.changes, "shipments": shipping_records.changes}
+    seen = {}
+    for source, mark in marks.items():
+        since = (mark or BEGINNING) - overlap
+        # Orders placed ahead become due as days pass: look at those that did since the watermark as well.
+        due_from = max(since.date(), settings.first_ship_date)
+        found = ask[source](since, due_from, now.date())
+        seen[source] = found.filter(found["dc"].is_in(list(active)), found["ship_date"] >= settings.first_ship_date)
+    plan = changes.plan(
+        seen,
+        record_store.ledger(),
+        read_cursor(context.cursor),
+        now=now,
+        retry_delay=timedelta(minutes=settings.retry_minutes),
+    )
+    for source, moment in plan.watermarks.items():
+        if moment != marks[source]:
+            watermark.move(source, moment, previous=marks[source])
+    context.update_cursor(write_cursor(plan.attempts))
+    if not plan.requests:
+        return dg.SkipReason(plan.reason or _nothing_new(marks))
+    return _result(context, plan)
+
+
+def build(job_name: str) -> list[dg.SensorDefinition]:
+    """The sensors of the main job."""
+    return [
+        dg.sensor(
+            job_name=job_name,
+            minimum_interval_seconds=INTERVAL_SECONDS,
+            default_status=dg.DefaultSensorStatus.STOPPED,
+        )(new_orders)
+    ]
+
+
+def read_cursor(cursor: str | None) -> dict[Pair, Attempt]:
+    """What earlier ticks requested."""
+    entries = json.loads(cursor) if cursor else []
+    return {
+        (dc, date.fromisoformat(day)): Attempt(version, number, datetime.fromisoformat(at))
+        for dc, day, version, number, at in entries
+    }
+
+
+def write_cursor(attempts: Mapping[Pair, Attempt]) -> str:
+    """What this tick leaves to the next."""
+    return json.dumps(
+        [
+            [dc, day.isoformat(), attempt.version, attempt.number, attempt.requested_at.isoformat()]
+            for (dc, day), attempt in sorted(attempts.items())
+        ]
+    )
+
+
+def _result(context: dg.SensorEvaluationContext, plan: Plan) -> dg.SensorResult:
+    known = set(context.instance.get_dynamic_partitions(partitions.DC.name or ""))
+    new = sorted({request.dc for request in plan.requests} - known)
+    return dg.SensorResult(
+        run_requests=[
+            dg.RunRequest(
+                run_key=request.run_key,
+                tags={
+                    **partitions.range_tags(request.dc, request.first, request.last),
+                    partitions.CHANGED_TAG: ",".join(day.isoformat() for day in request.changed),
+                },
+            )
+            for request in plan.requests
+        ],
+        dynamic_partitions_requests=[partitions.DC.build_add_request(new)] if new else [],
+        cursor=write_cursor(plan.attempts),
+    )
+
+
+def _nothing_new(marks: Mapping[str, datetime | None]) -> str:
+    told = ", ".join(
+        f"{source} since {mark:%Y-%m-%d %H:%M} UTC" if mark else f"{source} at all" for source, mark in marks.items()
+    )
+    return f"no new {told}"

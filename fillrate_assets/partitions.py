@@ -1,0 +1,105 @@
+"""Every partition-key rule: DC x ship date, the 28-day look-back, ranges of dates per DC."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Final
+
+import dagster as dg
+
+from fillrate_assets.fillrate.baseline import LOOK_BACK_DAYS
+
+DC: Final = dg.DynamicPartitionsDefinition(name="dc")
+RANGE_START_TAG: Final = "dagster/asset_partition_range_start"
+RANGE_END_TAG: Final = "dagster/asset_partition_range_end"
+CHANGED_TAG: Final = "fillrate/changed_ship_dates"
+"""Comma-separated ship dates whose sources changed; absent: all of the run's. The others only depend on them."""
+
+
+def dc_ship_date(first_ship_date: date) -> dg.MultiPartitionsDefinition:
+    """One partition per DC and ship date, up to and including today."""
+    days = dg.DailyPartitionsDefinition(start_date=first_ship_date.isoformat(), end_offset=1)
+    return dg.MultiPartitionsDefinition({"dc": DC, "ship_date": days})
+
+
+def look_back() -> dg.MultiPartitionMapping:
+    """A ship date needs the 28 days before it, of the same DC; at the start of history, those that exist."""
+    return dg.MultiPartitionMapping(
+        {
+            "dc": dg.DimensionPartitionMapping("dc", dg.IdentityPartitionMapping()),
+            "ship_date": dg.DimensionPartitionMapping(
+                "ship_date",
+                dg.TimeWindowPartitionMapping(
+                    start_offset=-LOOK_BACK_DAYS, end_offset=-1, allow_nonexistent_upstream_partitions=True
+                ),
+            ),
+        }
+    )
+
+
+def key(dc: str, ship_date: date) -> dg.MultiPartitionKey:
+    """The key of one partition."""
+    return dg.MultiPartitionKey({"dc": dc, "ship_date": ship_date.isoformat()})
+
+
+def range_tags(dc: str, first: date, last: date) -> dict[str, str]:
+    """The tags that make a run materialize a range of ship dates of one DC."""
+    return {RANGE_START_TAG: str(key(dc, first)), RANGE_END_TAG: str(key(dc, last))}
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What a run is about: one DC, its ship dates, and those of them whose sources changed."""
+
+    dc: str
+    ship_dates: tuple[date, ...]
+    changed: tuple[date, ...]
+
+    @property
+    def first(self) -> date:
+        """First ship date."""
+        return self.ship_dates[0]
+
+    @property
+    def last(self) -> date:
+        """Last ship date."""
+        return self.ship_dates[-1]
+
+    def keys(self, ship_dates: Iterable[date] | None = None) -> list[dg.MultiPartitionKey]:
+        """Partition keys of some of the ship dates, by default all."""
+        return [key(self.dc, day) for day in (self.ship_dates if ship_dates is None else ship_dates)]
+
+
+def scopes(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext) -> list[Scope]:
+    """What a run is about, DC by DC: the same code for one partition, a range, or a backfill over several DCs."""
+    only = context.run.tags.get(CHANGED_TAG)
+    changed = None if only is None else {date.fromisoformat(day) for day in only.split(",")}
+    days: dict[str, list[date]] = {}
+    for partition in _keys(context):
+        dims = partition.keys_by_dimension
+        days.setdefault(dims["dc"], []).append(date.fromisoformat(dims["ship_date"]))
+    return [
+        Scope(dc, tuple(sorted(dates)), tuple(day for day in sorted(dates) if changed is None or day in changed))
+        for dc, dates in sorted(days.items())
+    ]
+
+
+def runs_of(days: Sequence[date]) -> list[tuple[date, date]]:
+    """Contiguous ranges of a sorted list of dates."""
+    ranges: list[tuple[date, date]] = []
+    for day in days:
+        if ranges and day - ranges[-1][1] == timedelta(days=1):
+            ranges[-1] = (ranges[-1][0], day)
+        else:
+            ranges.append((day, day))
+    return ranges
+
+
+def _keys(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext) -> list[dg.MultiPartitionKey]:
+    if isinstance(context, dg.AssetExecutionContext):
+        keys = context.partition_keys
+    else:
+        keys = context.op_execution_context.partition_keys
+    return [key for key in keys if isinstance(key, dg.MultiPartitionKey)]

@@ -1,0 +1,116 @@
+"""One frozen settings object; the only reader of the environment.
+
+Values come from `FILLRATE_*` variables, then from `settings.toml` in the home directory, then from the
+defaults: the embedded systems under the home directory.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from fillrate_assets.errors import PermanentFailure
+
+
+class SourceTable(BaseModel):
+    """What a source calls one of the contract's tables and its columns."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str | None = None
+    schema_name: str | None = None
+    columns: dict[str, str] = Field(default_factory=dict)
+
+
+class Settings(BaseSettings):
+    """Where the systems are and how strict the platform is."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="forbid", env_prefix="FILLRATE_")
+
+    home: Path = Path(".fillrate")
+    order_system_url: str = ""
+    shipping_records_url: str = ""
+    instock_warehouse_url: str = ""
+    record_store_url: str = ""
+    lake_root: str = ""
+    tables: dict[str, SourceTable] = Field(default_factory=dict)
+
+    first_ship_date: date = date(2026, 1, 1)
+    """The first partition; earlier ship dates do not exist for the platform."""
+
+    max_reject_share: float = Field(default=0.05, ge=0, le=1)
+    max_missing_share: float = Field(default=0.20, ge=0, le=1)
+    overlap_minutes: int = Field(default=15, ge=0)
+    """Commits arrive out of order: a tick looks this far behind the watermark."""
+
+    retry_minutes: int = Field(default=15, gt=0)
+    """Delay before a pair that failed is requested again; doubles with every attempt up to 6 hours."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _embedded(cls, values: dict[str, Any]) -> dict[str, Any]:
+        home = Path(values.get("home") or cls.model_fields["home"].default).expanduser().absolute()
+        systems = home / "systems"
+        defaults = {
+            "order_system_url": f"sqlite:///{systems}/order_system.db",
+            "shipping_records_url": f"sqlite:///{systems}/shipping_records.db",
+            "instock_warehouse_url": f"duckdb:///{systems}/instock_warehouse.duckdb",
+            "record_store_url": f"sqlite:///{systems}/record_store.db",
+            "lake_root": f"{home}/lake",
+        }
+        return {**values, "home": home, **{name: values.get(name) or value for name, value in defaults.items()}}
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic's signature
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic's signature
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments, then the environment, then `settings.toml` of the home they name."""
+        home = init_settings().get("home") or env_settings().get("home") or cls.model_fields["home"].default
+        file = Path(home).expanduser() / "settings.toml"
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml_file=file)
+
+    def begin_no_later_than(self, day: date) -> Settings:
+        """These settings with `first_ship_date` on or before a day; written to `settings.toml` if it moves.
+
+        Dagster's partitions start at a fixed date, so older data has to move it before it can be seen.
+        """
+        if day >= self.first_ship_date and self.settings_file.exists():
+            return self
+        self.home.mkdir(parents=True, exist_ok=True)
+        first = min(day, self.first_ship_date) if self.settings_file.exists() else day
+        kept = [
+            line
+            for line in (self.settings_file.read_text().splitlines() if self.settings_file.exists() else [])
+            if not line.startswith("first_ship_date")
+        ]
+        self.settings_file.write_text("\n".join([f"first_ship_date = {first.isoformat()}", *kept]) + "\n")
+        return self.model_copy(update={"first_ship_date": first})
+
+    @property
+    def settings_file(self) -> Path:
+        """The file that keeps this home's settings."""
+        return self.home / "settings.toml"
+
+
+def load(**overrides: Any) -> Settings:  # noqa: ANN401 - any field of Settings
+    """Settings from the environment; a `PermanentFailure` names every value that is wrong."""
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'settings'}: {e['msg']}" for e in error.errors())
+        msg = f"settings (FILLRATE_* or settings.toml) are wrong: {wrong}"
+        raise PermanentFailure(msg) from error
