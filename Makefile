@@ -1,0 +1,38 @@
+# make demo: the main job end to end on the embedded systems.  make test: lint, types, tests.  make ui: look at it.
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready-$(shell cat constraints.txt pyproject.toml | cksum | cut -d' ' -f1)
+
+export DAGSTER_HOME := $(CURDIR)
+export FILLRATE_HOME ?= $(CURDIR)/.fillrate
+
+.PHONY: demo test ui constraints clean
+
+demo: $(READY)
+	$(BIN)/fillrate demo
+
+test: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/dagster definitions validate -w workspace.yaml
+	$(BIN)/pytest -n 2
+
+ui: $(READY)
+	$(BIN)/dagster dev -w workspace.yaml
+
+# Pins every package with its hashes; run after changing the dependencies.
+constraints: $(READY)
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
+		--extra test --group build pyproject.toml --output-file constraints.txt
+
+clean:
+	rm -rf $(VENV) .fillrate
+
+$(READY):
+	test -x $(BIN)/python || python3 -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --requirement constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	rm -f $(VENV)/.ready-*
+	touch $@
