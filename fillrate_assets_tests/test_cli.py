@@ -1,0 +1,188 @@
+from __future__ import annotations
+
+import csv
+import subprocess
+import sys
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from fillrate_assets import cli
+from fillrate_assets.fillrate import schema
+from fillrate_assets_tests import directories
+
+
+def _fails(capsys: pytest.CaptureFixture[str], *arguments: object, code: int = 2) -> str:
+    """The one line on stderr of a command that must fail."""
+    assert cli.run([str(argument) for argument in arguments]) == code
+    told = capsys.readouterr()
+    assert told.out == ""
+    lines = told.err.splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith("fillrate: error: ")
+    return lines[0].removeprefix("fillrate: error: ")
+
+
+def _rows(file: Path) -> list[dict[str, str]]:
+    with file.open(newline="", encoding="utf-8") as handle:
+        return list(csv.DictReader(handle))
+
+
+def _same(written: str, expected: str) -> bool:
+    return written == expected if "" in {written, expected} else Decimal(written) == Decimal(expected)
+
+
+def test_calculate_writes_the_golden_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "lost.csv"
+    arguments = ["calculate", str(directories.golden(tmp_path / "in")), "--out", str(out), "--from", "2024-05-16"]
+    assert cli.run(arguments) == 0
+    records = {row["item"]: row for row in _rows(out)}
+    assert records.keys() == directories.GOLDEN_RECORDS.keys() | {"FILL"}
+    for item, (path, *expected) in directories.GOLDEN_RECORDS.items():
+        record = records[item]
+        written = [
+            record[f"{name}_cases"] for name in ("ordered", "shipped", "baseline", "confirmed", "estimated", "lost")
+        ]
+        written += [record["fill_rate"], record["contract_lost_cases"]]
+        assert record["path"] == path, item
+        assert all(map(_same, written, expected)), (item, written, expected)
+    assert (records["6"]["baseline_source"], records["6"]["baseline_n"]) == ("EXT28", "5")
+    assert records["11"]["over_cases"] == "4.0000"
+    assert records["10"]["imputed"] == "true"
+    (reject,) = _rows(tmp_path / "lost.rejects.csv")
+    assert reject["reason"].startswith("negative quantity")
+    told = capsys.readouterr()
+    assert told.err == ""
+    assert "15 records of 1 ship day of 1 DC" in told.out
+
+
+def test_a_csv_record_is_exact_text_in_the_order_of_its_key(tmp_path: Path) -> None:
+    out = tmp_path / "lost.csv"
+    assert cli.run(["calculate", str(directories.golden(tmp_path / "in")), "--out", str(out)]) == 0
+    header, *lines = out.read_text().splitlines()
+    assert header.split(",") == schema.LOST_CASES.names
+    keys = [tuple(line.split(",")[:3]) for line in lines]
+    assert keys == sorted(keys)
+    assert lines[keys.index(("DC01", "2024-05-16", "3"))] == (
+        "DC01,2024-05-16,3,STOCK,,,STOCK_OUT,0.0000,0.0000,0.0000,0.0000,38.0000,6,W7,0.0000,38.0000,38.0000,,,0.0000,"
+        "false,0.0000,false,01,false,false,1"
+    )
+
+
+def test_parquet_holds_the_same_records_as_csv(tmp_path: Path) -> None:
+    directory = str(directories.golden(tmp_path / "in"))
+    for name in ("lost.csv", "lost.parquet"):
+        assert cli.run(["calculate", directory, "--out", str(tmp_path / name)]) == 0
+    records = pl.read_parquet(tmp_path / "lost.parquet")
+    schema.LOST_CASES.validate(records)
+    schema.REJECTS.validate(pl.read_parquet(tmp_path / "lost.rejects.parquet"))
+    assert records.equals(pl.read_csv(tmp_path / "lost.csv", schema=schema.LOST_CASES.polars))
+
+
+def test_days_before_the_scope_are_look_back_and_not_written(tmp_path: Path) -> None:
+    directory = str(directories.golden(tmp_path / "in"))
+    whole, day = tmp_path / "whole.parquet", tmp_path / "day.parquet"
+    assert cli.run(["calculate", directory, "--out", str(whole)]) == 0
+    scope = ["--from", "2024-05-16", "--to", "2024-05-16", "--dc", "DC01"]
+    assert cli.run(["calculate", directory, "--out", str(day), *scope]) == 0
+    assert pl.read_parquet(day).equals(pl.read_parquet(whole).filter(ship_date=directories.GOLDEN_DAY))
+
+
+def test_a_day_without_a_snapshot_is_held_and_has_no_records(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    directory = directories.minimal(tmp_path / "in")
+    (directory / "instock_snapshots.csv").unlink()
+    assert cli.run(["calculate", str(directory), "--out", str(tmp_path / "lost.csv")]) == 0
+    assert _rows(tmp_path / "lost.csv") == []
+    assert capsys.readouterr().err == "held: DC01, 2024-05-16: no instock snapshot for the day\n"
+
+
+def test_rows_that_cannot_be_typed_count_against_their_day(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    directory = directories.minimal(tmp_path / "in")
+    with (directory / "order_lines.csv").open("a") as handle:
+        handle.write("DC01,2024-05-16,O1,one,A,10\n")
+    assert cli.run(["calculate", str(directory), "--out", str(tmp_path / "lost.csv")]) == 0
+    assert capsys.readouterr().err == "held: DC01, 2024-05-16: 1 of 2 order lines were rejected\n"
+    (reject,) = _rows(tmp_path / "lost.rejects.csv")
+    assert reject["reason"] == "line_no 'one' is not a number"
+
+
+def test_what_was_written_before_stays_when_writing_fails(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    directory = directories.minimal(tmp_path / "in")
+    out = tmp_path / "lost.csv"
+    (tmp_path / "lost.rejects.csv").mkdir()
+    out.write_text("yesterday")
+    assert "lost.rejects.csv" in _fails(capsys, "calculate", directory, "--out", out, code=1)
+    assert out.read_text() == "yesterday"
+    assert [file.name for file in tmp_path.iterdir() if file.name.startswith(".")] == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ([], "Missing command"),
+        (["calculat"], "No such command 'calculat'"),
+        (["calculate", "."], "Missing option '--out'"),
+        (["calculate", "--out", "x.csv"], "Missing argument 'DIR'"),
+        (["calculate", ".", "--out", "x.txt"], "records are written as .csv or .parquet"),
+        (["calculate", ".", "--out", "nowhere/x.csv"], "nowhere is not a directory"),
+        (["calculate", ".", "--out", "x.csv", "--from", "16.5.2024"], "'16.5.2024' is not a date; write YYYY-MM-DD"),
+        (["calculate", ".", "--out", "x.csv", "--from", "2024-05-02", "--to", "2024-05-01"], "is after --to"),
+        (["calculate", "nowhere", "--out", "x.csv"], "nowhere is not a directory"),
+    ],
+)
+def test_bad_usage_is_one_line_that_says_what_to_do(
+    arguments: list[str],
+    told: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert told in _fails(capsys, *arguments)
+
+
+def test_a_scope_without_order_lines_says_what_there_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    directory = directories.minimal(tmp_path / "in")
+    told = _fails(capsys, "calculate", directory, "--out", tmp_path / "x.csv", "--dc", "DC9")
+    assert "there are DC01, from 2024-05-16 to 2024-05-16" in told
+
+
+@pytest.mark.parametrize("command", ["calculate"])
+def test_help_of_every_command_has_an_example(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run([command, "--help"]) == 0
+    assert f"  fillrate {command}" in capsys.readouterr().out
+
+
+@pytest.fixture
+def fillrate() -> Callable[..., subprocess.CompletedProcess[str]]:
+    def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+        code = "from fillrate_assets.cli import main; main()"
+        command = [sys.executable, "-W", "error", "-c", code, *map(str, arguments)]
+        return subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own command
+
+    return run
+
+
+def test_the_command_works_as_a_process(
+    fillrate: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    done = fillrate("calculate", directories.minimal(tmp_path / "in"), "--out", tmp_path / "lost.csv")
+    assert (done.returncode, done.stderr) == (0, "")
+    failed = fillrate("calculate", tmp_path / "absent", "--out", tmp_path / "lost.csv")
+    assert (failed.returncode, failed.stdout) == (2, "")
+    assert failed.stderr == f"fillrate: error: {tmp_path / 'absent'} is not a directory\n"
+
+
+def test_calculate_loads_no_dagster(tmp_path: Path) -> None:
+    directory, out = directories.minimal(tmp_path / "in"), tmp_path / "lost.csv"
+    code = (
+        "import sys; from fillrate_assets import cli\n"
+        f"assert cli.run(['calculate', {str(directory)!r}, '--out', {str(out)!r}]) == 0\n"
+        "assert not {'dagster', 'sqlalchemy'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)  # noqa: S603 - our own code
