@@ -5,6 +5,7 @@ READY := $(VENV)/.ready-$(shell cat constraints.txt pyproject.toml | cksum | cut
 
 export DAGSTER_HOME := $(CURDIR)
 export FILLRATE_HOME ?= $(CURDIR)/.fillrate
+export DAGSTER_EVENT_BATCH_SIZE ?= 1000
 
 .PHONY: demo test ui constraints clean
 

@@ -58,4 +58,4 @@ class InstockWarehouse:
         columns = {"ship_date": theirs.columns.get("snapshot_date", "snapshot_date"), **theirs.columns}
         columns.pop("snapshot_date", None)
         named = {"instock_snapshots": theirs.model_copy(update={"columns": columns})}
-        return sql.source_table(schema.INSTOCK_SNAPSHOTS, "instock_snapshots", named, text=_TEXT)
+        return sql.source_table(self.url, schema.INSTOCK_SNAPSHOTS, "instock_snapshots", named, text=_TEXT)

@@ -45,7 +45,7 @@ class OrderSystem:
             .where(*[later.c[name] == lines.c[name] for name in KEY], later.c.ship_date != lines.c.ship_date, newer)
             .scalar_subquery()
         )
-        columns = [lines.c[column.name].label(column.name) for column in schema.ORDER_LINES.source_columns]
+        columns = [column.label(column.key) for column in lines.columns]
         statement = sa.select(*columns, moved_at.label("moved_at")).where(
             lines.c.dc == dc, lines.c.ship_date.between(first, last)
         )
@@ -109,7 +109,7 @@ class OrderSystem:
         sql.append(self.url, self._items(), items)
 
     def _order_lines(self) -> sa.Table:
-        return sql.source_table(schema.ORDER_LINES, "order_lines", self.tables, text=_TEXT)
+        return sql.source_table(self.url, schema.ORDER_LINES, "order_lines", self.tables, text=_TEXT)
 
     def _items(self) -> sa.Table:
-        return sql.source_table(schema.ITEMS, "items", self.tables, text=("pack_size",))
+        return sql.source_table(self.url, schema.ITEMS, "items", self.tables, text=("pack_size",))

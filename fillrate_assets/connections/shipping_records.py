@@ -59,4 +59,4 @@ class ShippingRecords:
         sql.append(self.url, self._shipment_lines(), shipment_lines)
 
     def _shipment_lines(self) -> sa.Table:
-        return sql.source_table(schema.SHIPMENT_LINES, "shipment_lines", self.tables, text=_TEXT)
+        return sql.source_table(self.url, schema.SHIPMENT_LINES, "shipment_lines", self.tables, text=_TEXT)

@@ -80,10 +80,13 @@ def failures(system: str, url: str) -> Iterator[None]:
         raise PermanentFailure(msg) from error
 
 
-def source_table(contract: Frame, name: str, mapping: Mapping[str, SourceTable], *, text: tuple[str, ...]) -> sa.Table:
+def source_table(
+    url: str, contract: Frame, name: str, mapping: Mapping[str, SourceTable], *, text: tuple[str, ...]
+) -> sa.Table:
     """The SQLAlchemy table behind a contract, under the source's own names.
 
     Args:
+        url: where the table is. An embedded one also keeps what a loader could not read of a row.
         contract: columns of the table, less what the platform derives.
         name: the contract's name of the table, the default for the source's.
         mapping: the source's names by contract table.
@@ -102,6 +105,8 @@ def source_table(contract: Frame, name: str, mapping: Mapping[str, SourceTable],
         )
         for column in contract.source_columns
     ]
+    if embedded_file(url) is not None and "problem" in contract.names:
+        columns.append(sa.Column("problem", sa.String(1000)))
     return sa.Table(theirs.name or name, sa.MetaData(schema=theirs.schema_name), *columns)
 
 

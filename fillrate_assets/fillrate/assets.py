@@ -14,6 +14,7 @@ from fillrate_assets.connections.notify import Outbox
 from fillrate_assets.connections.order_system import OrderSystem
 from fillrate_assets.connections.record_store import Day, RecordStore
 from fillrate_assets.connections.shipping_records import ShippingRecords
+from fillrate_assets.dagster_bulk import add_partition_metadata
 from fillrate_assets.fillrate import baseline, metadata, schema, service
 from fillrate_assets.fillrate import lines as line_rules
 from fillrate_assets.fillrate import lost_cases as lost_case_rules
@@ -121,8 +122,7 @@ def lost_cases(
     judged = item_days.join(_frame_of(held), on=["dc", "ship_date"], how="anti")
     waivers = record_store.waivers().lazy()
     records = lost_case_rules.lost_cases(judged, rolling_averages, waivers).sort("dc", "ship_date", "item").collect()
-    for (dc, day), reason in held.items():
-        context.add_asset_metadata({"held": reason}, partition_key=partitions.key(dc, day))
+    add_partition_metadata(context, {partitions.key(dc, day): {"held": reason} for (dc, day), reason in held.items()})
     return _described(context, records, days, metadata.lost_cases)
 
 
@@ -161,6 +161,7 @@ def published_records(
         for dc, ship_date in _all(context)
     ]
     outcomes = record_store.publish(days, run_id=context.run_id, now=now)
+    told: dict[str, metadata.Metadata] = {}
     for day, outcome in zip(days, outcomes, strict=True):
         state = {"state": f"HELD: {day.held}"} if day.held else {"state": "PUBLISHED", "records": day.records.height}
         shown = {
@@ -169,9 +170,10 @@ def published_records(
             "restated_values": outcome.restated,
             "rejects": day.rejects.height,
         }
-        context.add_asset_metadata(shown, partition_key=partitions.key(day.dc, day.ship_date))
+        told[partitions.key(day.dc, day.ship_date)] = shown
         if day.held and outcome.newly_held:
             outbox.send(f"{day.dc} {day.ship_date} is held", f"{day.held}; the last good records stay", now=now)
+    add_partition_metadata(context, told)
     return dg.MaterializeResult(metadata={"days_changed": sum(outcome.changed for outcome in outcomes)})
 
 
@@ -249,8 +251,7 @@ def _described(
     days = list(days)
     parts = metadata.by_day(rows)
     empty = rows.clear()
-    for dc, day in days:
-        context.add_asset_metadata(describe(parts.get((dc, day), empty)), partition_key=partitions.key(dc, day))
+    add_partition_metadata(context, {partitions.key(*day): describe(parts.get(day, empty)) for day in days})
     return Replacement(rows, days)
 
 

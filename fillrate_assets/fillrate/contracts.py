@@ -16,7 +16,8 @@ def parse(raw: pl.LazyFrame, contract: Frame, *, table: str, required: Iterable[
     """Type a raw frame by its contract; what cannot be read becomes null and is told in `problem`.
 
     Args:
-        raw: columns by contract name, text or already typed; columns unknown to the contract are ignored.
+        raw: columns by contract name, text or already typed; columns unknown to the contract are ignored. Problems
+            that an earlier reading told are kept.
         contract: the frame to produce. Absent columns are null.
         table: name of the table in messages.
         required: columns that must exist.
@@ -38,7 +39,7 @@ def parse(raw: pl.LazyFrame, contract: Frame, *, table: str, required: Iterable[
         for column in contract.columns
         if column.name in present and column.name != "problem"
     }
-    unread = [
+    unread: list[pl.Expr] = [
         pl.when(
             pl.col(name).is_not_null() & (pl.col(name).cast(pl.String).str.strip_chars() != "") & expr.is_null()
         ).then(
@@ -47,6 +48,8 @@ def parse(raw: pl.LazyFrame, contract: Frame, *, table: str, required: Iterable[
         for name, expr in typed.items()
         if present[name] != contract.polars[name] and contract.polars[name] != pl.String
     ]
+    if "problem" in present:
+        unread.append(pl.col("problem").cast(pl.String))
     problem = pl.concat_str(unread, separator="; ", ignore_nulls=True) if unread else pl.lit("")
     return raw.select(
         problem.replace("", None).alias("problem")
@@ -72,30 +75,29 @@ def _typed(column: Column, source: pl.DataType) -> pl.Expr:
     dtype = column.dtype
     if source == dtype:
         return expr
-    if source != pl.String:
-        # An all-null column of another type, an integer or float quantity, a naive UTC time.
-        naive = dtype == TIMESTAMP and isinstance(source, pl.Datetime) and source.time_zone is None
-        return expr.cast(pl.Datetime("us")).dt.replace_time_zone("UTC") if naive else expr.cast(dtype, strict=False)
-    text = expr.str.strip_chars()
-    if dtype == pl.String:
-        return pl.when(text != "").then(text)
-    if dtype == pl.Date:
-        return _moment(text).dt.date()
-    if dtype == TIMESTAMP:
-        return _moment(text)
-    if dtype == pl.Boolean:
-        flag = text.str.to_uppercase()
-        return (
-            pl.when(flag.is_in(["Y", "YES", "TRUE", "T", "1"]))
-            .then(pl.lit(value=True))
-            .when(flag.is_in(["N", "NO", "FALSE", "F", "0"]))
-            .then(pl.lit(value=False))
-        )
-    if dtype == pl.Int64:
+    if source == pl.String:
+        return _from_text(expr.str.strip_chars(), dtype)
+    # An all-null column of another type, an integer or float quantity, a naive UTC time.
+    naive = dtype == TIMESTAMP and isinstance(source, pl.Datetime) and source.time_zone is None
+    return expr.cast(pl.Datetime("us")).dt.replace_time_zone("UTC") if naive else expr.cast(dtype, strict=False)
+
+
+def _from_text(text: pl.Expr, dtype: pl.DataType | type[pl.DataType]) -> pl.Expr:
+    flag = text.str.to_uppercase()
+    number = text.cast(pl.Decimal(38, 4), strict=False)
+    readers = {
+        pl.String(): pl.when(text != "").then(text),
+        pl.Date(): _moment(text).dt.date(),
+        TIMESTAMP: _moment(text),
+        pl.Boolean(): pl.when(flag.is_in(["Y", "YES", "TRUE", "T", "1"]))
+        .then(pl.lit(value=True))
+        .when(flag.is_in(["N", "NO", "FALSE", "F", "0"]))
+        .then(pl.lit(value=False)),
         # "7" and "7.0" are both line 7; "7.5" is not a line.
-        number = text.cast(pl.Decimal(38, 4), strict=False)
-        return pl.when(number == number.floor()).then(number.cast(pl.Int64, strict=False))
-    return text.cast(dtype, strict=False)
+        pl.Int64(): pl.when(number == number.floor()).then(number.cast(pl.Int64, strict=False)),
+    }
+    wanted = dtype if isinstance(dtype, pl.DataType) else dtype()
+    return readers.get(wanted, text.cast(dtype, strict=False))
 
 
 def _moment(text: pl.Expr) -> pl.Expr:

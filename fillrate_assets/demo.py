@@ -1,0 +1,125 @@
+"""The demonstration: the sample network, the whole graph, and a summary that a buyer understands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import polars as pl
+from rich.console import Console
+from rich.table import Table
+
+from fillrate_assets.connections.lake import Lake
+from fillrate_assets.connections.record_store import RECORDS, RESTATEMENTS, RecordStore
+from fillrate_assets.fillrate import lines, schema, service
+from fillrate_assets.fillrate.schema import PATHS
+from fillrate_assets.loading import SampleNetwork
+from fillrate_assets.sample.network import Network
+from fillrate_assets.sample.score import score
+from fillrate_assets.settings import Settings
+
+_PATH_IN_WORDS = {
+    "STOCK_IN": "in stock, not shipped",
+    "STOCK_OUT": "out of stock",
+    "FLOW": "flow item, inbound short",
+    "MISSING": "no instock record",
+}
+_WORST = 5
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What stands in the record store: the same before and after a run that changed nothing."""
+
+    records: int
+    restatements: int
+
+    @classmethod
+    def of(cls, settings: Settings) -> Standing:
+        """Count it."""
+        store = RecordStore(settings.record_store_url)
+        return cls(store.count(RECORDS), store.count(RESTATEMENTS))
+
+
+def summarize(settings: Settings, network: Network, console: Console) -> None:
+    """Print what the network's numbers say."""
+    lake = Lake(settings.lake_root)
+    classified = lake.scan(schema.CLASSIFIED_LINES, last=network.last)
+    records = lake.scan(schema.LOST_CASES, last=network.last)
+    total = service.service(classified, []).collect().row(0, named=True)
+    console.print()
+    console.print(
+        f"[bold]{network.dcs} DCs, {network.items:,} items, {network.first} to {network.last}[/bold]:"
+        f" of {total['ordered_cases']:,.0f} cases ordered, {total['shipped_cases']:,.0f} shipped:"
+        f" [bold]case fill {_percent(total['case_fill_rate'])}[/bold]."
+    )
+    console.print(
+        f"Lines complete {_percent(total['line_fill_rate'])}, orders complete {_percent(total['order_fill_rate'])},"
+        f" on time {_percent(total['on_time_rate'])}, on time in full {_percent(total['otif_rate'])}."
+    )
+    console.print(_by_path(records))
+    console.print(_by_dc(classified, records))
+    console.print(_worst(records, "vendor"))
+    console.print(_worst(records, "item"))
+    _caveats(settings, network, console)
+
+
+def _by_path(records: pl.LazyFrame) -> Table:
+    quantities = ("confirmed_cases", "estimated_cases", "lost_cases")
+    rows = records.group_by("path").agg(pl.col(*quantities).sum()).sort(pl.col("path").cast(pl.Enum(PATHS))).collect()
+    table = _table("Why the rest did not ship", "path", "", "confirmed", "estimated", "lost cases")
+    for row in rows.iter_rows(named=True):
+        table.add_row(row["path"], _PATH_IN_WORDS[row["path"]], *[f"{row[name]:,.0f}" for name in quantities])
+    table.add_section()
+    table.add_row("all", "", *[f"{rows[name].sum():,.0f}" for name in quantities])
+    return table
+
+
+def _by_dc(classified: pl.LazyFrame, records: pl.LazyFrame) -> Table:
+    lost = records.group_by("dc").agg(pl.col("lost_cases").sum())
+    rows = service.service(classified, ["dc"]).join(lost, on="dc", how="left").sort("dc").collect()
+    table = _table("By DC", "DC", "ordered", "shipped", "case fill", "line fill", "on time", "OTIF", "lost cases")
+    for row in rows.iter_rows(named=True):
+        rates = [_percent(row[f"{name}_rate"]) for name in ("case_fill", "line_fill", "on_time", "otif")]
+        amounts = [f"{row[name]:,.0f}" for name in ("ordered_cases", "shipped_cases", "lost_cases")]
+        table.add_row(row["dc"], *amounts[:2], *rates, amounts[2])
+    return table
+
+
+def _worst(records: pl.LazyFrame, by: str) -> Table:
+    rows = (
+        records.group_by(by)
+        .agg(pl.col("ordered_cases", "shipped_cases", "confirmed_cases", "estimated_cases", "lost_cases").sum())
+        .sort("lost_cases", by, descending=[True, False])
+        .head(_WORST)
+        .collect()
+    )
+    table = _table(f"Worst {by}s", by, "ordered", "shipped", "confirmed", "estimated", "lost cases")
+    for row in rows.iter_rows():
+        table.add_row(row[0], *[f"{value:,.0f}" for value in row[1:]])
+    return table
+
+
+def _caveats(settings: Settings, network: Network, console: Console) -> None:
+    lake = Lake(settings.lake_root)
+    records = lake.scan(schema.LOST_CASES, last=network.last)
+    console.print(f"\n{score(records.collect(), SampleNetwork(settings).truth().collect()).sentence()}")
+    ledger = RecordStore(settings.record_store_url).ledger()
+    for row in ledger.filter(pl.col("state") == "HELD").iter_rows(named=True):
+        console.print(
+            f"[yellow]Held: {row['dc']} {row['ship_date']}: {row['reason']}; no records stand for that day.[/yellow]"
+        )
+    rejected = lines.rejects(lake.scan(schema.CLASSIFIED_LINES, last=network.last))
+    reasons = rejected.group_by("reason").len("rows").sort("rows", "reason", descending=[True, False]).collect()
+    named = ", ".join(f"{reason} ({rows:,})" for reason, rows in reasons.head(_WORST).iter_rows())
+    console.print(f"Rejected {reasons['rows'].sum():,} rows, kept with their reason: {named}, ...")
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold")
+    for position, name in enumerate(columns):
+        table.add_column(name, justify="left" if position == 0 or not name else "right")
+    return table
+
+
+def _percent(value: object) -> str:
+    return "-" if value is None else f"{float(str(value)):.1%}"

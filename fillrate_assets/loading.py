@@ -1,0 +1,232 @@
+"""Filling the embedded systems: from files, or from the sample network."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from datetime import date, datetime
+from pathlib import Path
+
+import polars as pl
+
+from fillrate_assets.connections import sql
+from fillrate_assets.connections.files import Contracts
+from fillrate_assets.connections.instock_warehouse import InstockWarehouse
+from fillrate_assets.connections.order_system import OrderSystem
+from fillrate_assets.connections.record_store import RecordStore
+from fillrate_assets.connections.shipping_records import ShippingRecords
+from fillrate_assets.errors import PermanentFailure
+from fillrate_assets.fillrate.lines import LINE_KEY
+from fillrate_assets.sample.network import Activity, Network, activity, advance, masters, next_ship_day
+from fillrate_assets.settings import Settings
+
+
+@dataclass(frozen=True)
+class EmbeddedSystems:
+    """The four systems on their embedded defaults, to be filled."""
+
+    order_system: OrderSystem
+    shipping_records: ShippingRecords
+    instock_warehouse: InstockWarehouse
+    record_store: RecordStore
+
+    @classmethod
+    def of(cls, settings: Settings) -> EmbeddedSystems:
+        """Create what is absent of the embedded systems.
+
+        Raises:
+            PermanentFailure: settings name a server; this command never writes to a company's own systems.
+
+        """
+        urls = {
+            "order system": settings.order_system_url,
+            "shipping records": settings.shipping_records_url,
+            "instock warehouse": settings.instock_warehouse_url,
+        }
+        if servers := [name for name, url in urls.items() if sql.embedded_file(url) is None]:
+            msg = f"{', '.join(servers)}: settings name a server; only embedded systems can be filled"
+            raise PermanentFailure(msg)
+        systems = cls(
+            OrderSystem(settings.order_system_url, settings.tables),
+            ShippingRecords(settings.shipping_records_url, settings.tables),
+            InstockWarehouse(settings.instock_warehouse_url, settings.tables),
+            RecordStore(settings.record_store_url),
+        )
+        systems.order_system.create()
+        systems.shipping_records.create()
+        systems.instock_warehouse.create()
+        systems.record_store.upgrade()
+        return systems
+
+    def receive(self, order_lines: pl.DataFrame, shipment_lines: pl.DataFrame, snapshots: pl.DataFrame) -> None:
+        """Add rows as the sources would; shipments last, as the floor works."""
+        self.order_system.append(order_lines)
+        self.instock_warehouse.append(snapshots)
+        self.shipping_records.append(shipment_lines)
+
+
+@dataclass(frozen=True)
+class SampleNetwork:
+    """The sample network in a home: its description and the truth, kept beside the systems it filled."""
+
+    settings: Settings
+
+    @property
+    def network(self) -> Network | None:
+        """What was generated; None where nothing was."""
+        if not self._description.exists():
+            return None
+        row = pl.read_json(self._description, schema_overrides={"last": pl.Date}).row(0, named=True)
+        return Network(**row)
+
+    def generate(self, network: Network) -> Iterator[tuple[str, int]]:
+        """Fill empty embedded systems with a network; yields each DC with its number of order lines.
+
+        Raises:
+            PermanentFailure: the home holds something already.
+
+        """
+        if self.settings.home.joinpath("systems").exists():
+            msg = f"{self.settings.home} holds data already: delete it, or choose another FILLRATE_HOME"
+            raise PermanentFailure(msg)
+        # Built beside its place: a generation that was cut short leaves nothing that looks like a network.
+        building = self.settings.home / "incoming"
+        shutil.rmtree(building, ignore_errors=True)
+        moved = self.settings.model_copy(update=_systems_in(self.settings, building / "systems"))
+        systems = EmbeddedSystems.of(moved)
+        tables = masters(network)
+        systems.order_system.replace_items(tables.items)
+        systems.record_store.add_dcs(tables.dcs)
+        systems.record_store.add_waivers(tables.waivers)
+        for dc in network.dc_codes:
+            received = activity(network, dc)
+            systems.receive(received.order_lines, received.shipment_lines, received.instock_snapshots)
+            self._keep_truth(dc, received)
+            yield dc, received.order_lines.height
+        (building / "systems").rename(self.settings.home / "systems")
+        building.rmdir()
+        self.settings.begin_no_later_than(network.first)
+        self._describe(network)
+
+    def advance(self) -> tuple[date, dict[str, int]]:
+        """Let the sources receive the next ship day: its activity, and late corrections to earlier ones.
+
+        Returns:
+            The day, and by DC how many order lines arrived.
+
+        Raises:
+            PermanentFailure: there is no sample network here.
+
+        """
+        if (network := self.network) is None:
+            msg = f"{self.settings.home} holds no sample network: run `fillrate sample` first"
+            raise PermanentFailure(msg)
+        systems = EmbeddedSystems.of(self.settings)
+        day = next_ship_day(network.last)
+        arrived = {}
+        for dc in network.dc_codes:
+            received = advance(network, dc, day)
+            systems.receive(received.order_lines, received.shipment_lines, received.instock_snapshots)
+            self._keep_truth(dc, received)
+            arrived[dc] = received.order_lines.height
+        self._describe(Network(**{**asdict(network), "last": day, "days": (day - network.first).days + 1}))
+        return day, arrived
+
+    def truth(self) -> pl.LazyFrame:
+        """What customers would have ordered: dc, ship_date, item, demand_cases, out."""
+        return pl.scan_parquet(self._truth / "*" / "*.parquet")
+
+    @property
+    def _description(self) -> Path:
+        return self.settings.home / "sample" / "network.json"
+
+    @property
+    def _truth(self) -> Path:
+        return self.settings.home / "sample" / "truth"
+
+    def _describe(self, network: Network) -> None:
+        self._description.parent.mkdir(parents=True, exist_ok=True)
+        pl.DataFrame([asdict(network)]).write_json(self._description)
+
+    def _keep_truth(self, dc: str, received: Activity) -> None:
+        folder = self._truth / f"dc={dc}"
+        folder.mkdir(parents=True, exist_ok=True)
+        received.truth.write_parquet(folder / f"{received.truth['ship_date'].min()!s}.parquet")
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What a load did."""
+
+    rows: dict[str, int]
+    rejects: pl.DataFrame
+    first_ship_date: date | None
+    last_ship_date: date | None
+
+
+def load(settings: Settings, contracts: Contracts, *, loaded_at: datetime) -> Loaded:
+    """Load contract frames into the embedded systems; loading the same again changes nothing.
+
+    Args:
+        settings: where the systems are.
+        contracts: what was read from files.
+        loaded_at: the time of loading, UTC; rows without a processed_at of their own carry it.
+
+    """
+    systems = EmbeddedSystems.of(settings)
+    days = contracts.order_lines["ship_date"]
+    first, last = days.min(), days.max()
+    if isinstance(first, date):
+        settings.begin_no_later_than(first)
+    order_lines = _news(contracts.order_lines, systems.order_system.order_lines, "processed_at", loaded_at)
+    shipment_lines = _news(contracts.shipment_lines, systems.shipping_records.shipment_lines, "processed_at", loaded_at)
+    snapshots = _news(contracts.instock_snapshots, systems.instock_warehouse.snapshots, "snapshot_at", loaded_at)
+    systems.order_system.replace_items(contracts.items)
+    known = set(systems.record_store.dcs()["dc"])
+    unknown = sorted(set(contracts.order_lines["dc"]) - known - set(contracts.dcs["dc"]))
+    systems.record_store.add_dcs(contracts.dcs)
+    systems.record_store.add_dcs(
+        pl.DataFrame({"dc": unknown}).with_columns(name="dc", time_zone=pl.lit("UTC"), active=pl.lit(value=True))
+    )
+    systems.record_store.add_waivers(contracts.waivers)
+    systems.record_store.keep_rejects(contracts.rejects, run_id="load")
+    systems.receive(order_lines, shipment_lines, snapshots)
+    return Loaded(
+        {
+            "order_lines": order_lines.height,
+            "shipment_lines": shipment_lines.height,
+            "instock_snapshots": snapshots.height,
+            "items": contracts.items.height,
+            "dcs": contracts.dcs.height + len(unknown),
+            "waivers": contracts.waivers.height,
+        },
+        contracts.rejects,
+        first if isinstance(first, date) else None,
+        last if isinstance(last, date) else None,
+    )
+
+
+def _news(
+    rows: pl.DataFrame, stored: Callable[[str, date, date], pl.DataFrame], clock: str, loaded_at: datetime
+) -> pl.DataFrame:
+    """The rows that say something new: not stored to the letter, nor, where they carry no time, standing already."""
+    if rows.is_empty():
+        return rows
+    key = LINE_KEY if "line_no" in rows.columns else ["dc", "ship_date", "item"]
+    spans = rows.group_by("dc").agg(pl.col("ship_date").min().alias("first"), pl.col("ship_date").max().alias("last"))
+    standing = pl.concat([stored(dc, first, last) for dc, first, last in spans.sort("dc").iter_rows()])
+    rows = (
+        rows.drop("moved_at", strict=False).with_columns(pl.col(clock).fill_null(loaded_at)).unique(maintain_order=True)
+    )
+    unsaid = rows.join(standing, on=rows.columns, how="anti", nulls_equal=True, maintain_order="left")
+    content = [name for name in rows.columns if name not in {clock, "source_seq"}]
+    latest = standing.sort(clock, "source_seq" if "source_seq" in rows.columns else clock).unique(key, keep="last")
+    undated = unsaid.filter(pl.col(clock) == loaded_at).join(latest, on=content, how="anti", nulls_equal=True)
+    return pl.concat([unsaid.filter(pl.col(clock) != loaded_at), undated])
+
+
+def _systems_in(settings: Settings, folder: Path) -> dict[str, str]:
+    names = ("order_system_url", "shipping_records_url", "instock_warehouse_url", "record_store_url")
+    here = str(settings.home / "systems")
+    return {name: getattr(settings, name).replace(here, str(folder)) for name in names}

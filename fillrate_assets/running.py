@@ -1,0 +1,120 @@
+"""Running the main job through Dagster from the command: a run per DC and range of ship dates."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from datetime import date
+from multiprocessing import get_context
+from pathlib import Path
+from time import perf_counter
+from typing import Final
+
+import dagster as dg
+
+from fillrate_assets import partitions
+from fillrate_assets.connections.record_store import RecordStore
+from fillrate_assets.definitions import JOB, build_defs
+from fillrate_assets.errors import PermanentFailure
+from fillrate_assets.settings import Settings
+
+PROCESSES: Final = 2
+_QUIET: Final = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+@dataclass(frozen=True)
+class Range:
+    """A range of ship dates of one DC."""
+
+    dc: str
+    first: date
+    last: date
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What became of one run."""
+
+    range: Range
+    run_id: str
+    failure: str | None
+    failed_checks: tuple[str, ...]
+    seconds: float
+
+
+def ranges(settings: Settings, dcs: Sequence[str], first: date | None, last: date | None, today: date) -> list[Range]:
+    """What to run: the DCs asked for, by default all active ones, between the days their sources hold.
+
+    Raises:
+        PermanentFailure: a DC is not known, or the range is empty or before the first partition.
+
+    """
+    active = RecordStore(settings.record_store_url).dcs().filter("active")["dc"].to_list()
+    if unknown := sorted(set(dcs) - set(active)):
+        msg = f"no active DC {', '.join(unknown)}; there are {', '.join(active) or 'none'}"
+        raise PermanentFailure(msg)
+    begin, end = first or settings.first_ship_date, min(last or today, today)
+    if begin < settings.first_ship_date:
+        msg = f"ship dates begin on {settings.first_ship_date}, not {begin}: set FILLRATE_FIRST_SHIP_DATE"
+        raise PermanentFailure(msg)
+    if begin > end:
+        msg = f"no ship dates from {begin} to {end}"
+        raise PermanentFailure(msg)
+    return [Range(dc, begin, end) for dc in dcs or active]
+
+
+def run(settings: Settings, wanted: Sequence[Range], processes: int = PROCESSES) -> Iterator[Ran]:
+    """Run the main job for each range, some at a time; yields each as it ends.
+
+    The runs are Dagster's: they are in the instance that `DAGSTER_HOME` names, with their events and metadata.
+    """
+    prepare_instance(settings)
+    with dg.DagsterInstance.get() as instance:
+        instance.add_dynamic_partitions(str(partitions.DC.name), sorted({each.dc for each in wanted}))
+    if len(wanted) == 1 or processes == 1:
+        for each in wanted:
+            yield _run(settings, each)
+        return
+    # Spawned, not forked: Polars and SQLite keep threads and locks that do not survive a fork.
+    with ProcessPoolExecutor(min(processes, len(wanted)), mp_context=get_context("spawn")) as pool:
+        for done in as_completed([pool.submit(_run, settings, each) for each in wanted]):
+            yield done.result()
+
+
+def prepare_instance(settings: Settings) -> None:
+    """Make sure that Dagster has a home: `DAGSTER_HOME`, or the working directory if it holds a dagster.yaml."""
+    settings.home.mkdir(parents=True, exist_ok=True)
+    os.environ.setdefault("FILLRATE_HOME", str(settings.home))
+    os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", "1000")
+    if "DAGSTER_HOME" not in os.environ:
+        here = Path.cwd()
+        if not (here / "dagster.yaml").exists():
+            msg = f"DAGSTER_HOME is not set and {here} has no dagster.yaml: set DAGSTER_HOME to a folder with one"
+            raise PermanentFailure(msg)
+        os.environ["DAGSTER_HOME"] = str(here)
+
+
+def _run(settings: Settings, each: Range) -> Ran:
+    started = perf_counter()
+    job = build_defs(settings).resolve_job_def(JOB)
+    with dg.DagsterInstance.get() as instance:
+        result = job.execute_in_process(
+            run_config=_QUIET,
+            instance=instance,
+            tags=partitions.range_tags(each.dc, each.first, each.last),
+            raise_on_error=False,
+        )
+    failures = [
+        f"{event.step_key}: {event.step_failure_data.error.message.strip().splitlines()[-1]}"
+        for event in result.all_events
+        if event.is_step_failure and event.step_failure_data.error
+    ]
+    checks = [
+        f"{evaluation.asset_key.to_user_string()}.{evaluation.check_name}: {evaluation.description or ''}"
+        for evaluation in result.get_asset_check_evaluations()
+        if not evaluation.passed and evaluation.severity == dg.AssetCheckSeverity.ERROR
+    ]
+    failure = None if result.success else "; ".join(failures) or "a blocking check failed"
+    return Ran(each, result.run_id, failure, tuple(checks), perf_counter() - started)
