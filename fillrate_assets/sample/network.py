@@ -1,30 +1,31 @@
 """The sample network: ten DCs, 7,209 items, and everything that goes wrong in a real one.
 
-Pure: the same seed gives the same frames, whatever else was generated before. Frames have the columns of the
-input contracts; quantities and promised dates are text, as a source file holds them, so that a few can be
-unusable. Beside them stands the truth, which no real network knows: what stores would have ordered had every
-item been in stock.
+Pure: the same seed gives the same frames under the same numpy, whatever else was generated before. Frames have
+the columns of the input contracts; quantities and promised dates are text, as a source file holds them, so that a
+few can be unusable. Beside them stands the truth, which no real network knows: what stores would have ordered had
+every item been in stock.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Final
 
-import numpy as np
 import polars as pl
 
 from fillrate_assets.fillrate import schema
-from fillrate_assets.sample.catalogue import MAX_ITEMS, SITES, Catalogue, Stream, catalogue, generator
-from fillrate_assets.sample.trading import Activity, Site, correction, is_ship_day, trade
+from fillrate_assets.sample import documents
+from fillrate_assets.sample.catalogue import MAX_ITEMS, OPENED, Catalogue, Site, catalogue, site
+from fillrate_assets.sample.documents import Activity
+from fillrate_assets.sample.names import SITES
+from fillrate_assets.sample.streams import Stream, generator
+from fillrate_assets.sample.trading import is_ship_day, trade
 
 __all__ = ["Activity", "Masters", "Network", "activity", "advance", "masters", "next_ship_day"]
 
-_ITEMS_PER_STORE: Final = 120
-_MIN_STORES, _MAX_STORES = 3, 60
 _MIN_ITEMS: Final = 100
-_SIGMA_BETWEEN_SITES: Final = 0.25
 _GAP_DC: Final = 4
 _CORRECTED_AFTER_DAYS: Final = (2, 12)
 
@@ -52,8 +53,8 @@ class Network:
             "seed": (self.seed, 0, 2**63),
             "dcs": (self.dcs, 1, len(SITES)),
             "items": (self.items, _MIN_ITEMS, MAX_ITEMS),
-            "days": (self.days, 1, 3660),
-            "corrections_per_day": (self.corrections_per_day, 0, 1000),
+            "days": (self.days, 1, (self.last - OPENED).days + 1),
+            "corrections_per_day": (self.corrections_per_day, 0, 100),
         }
         for name, (value, low, high) in limits.items():
             if not low <= value <= high:
@@ -93,12 +94,12 @@ class Masters:
 
 def masters(network: Network) -> Masters:
     """The master data of a network."""
-    names, zones = zip(*SITES[: network.dcs], strict=True)
+    names, time_zones = zip(*SITES[: network.dcs], strict=True)
     week = network.first + timedelta(days=network.days // 2)
     waivers = {"reason_code": ["12"], "valid_from": [week], "valid_to": [week + timedelta(days=6)]}
     return Masters(
         items=_catalogue(network).frame(),
-        dcs=pl.DataFrame({"dc": network.dc_codes, "name": names, "time_zone": zones, "active": True}),
+        dcs=pl.DataFrame({"dc": network.dc_codes, "name": names, "time_zone": time_zones, "active": True}),
         waivers=pl.DataFrame(waivers, schema=schema.WAIVERS.polars),
     )
 
@@ -123,20 +124,25 @@ def activity(network: Network, dc: str, first: date | None = None, last: date | 
     if first < network.first:
         msg = f"first is {first}, but the history begins on {network.first}"
         raise ValueError(msg)
-    items, site = _catalogue(network), _site(network, dc)
-    received = [_received(network, items, site, day) for day in _ship_days(first, last)]
+    items, origin = _catalogue(network), _site(network, dc)
+    received = [_received(network, items, origin, day) for day in _ship_days(first, last)]
+
+    def whole(columns: pl.Schema, frames: Iterable[pl.DataFrame]) -> pl.DataFrame:
+        return pl.concat([columns.to_frame(), *frames])
+
     return Activity(
-        *(
-            pl.concat([getattr(day, name) for day in received])
-            for name in ("order_lines", "shipment_lines", "instock_snapshots", "truth")
-        )
+        order_lines=whole(documents.ORDER_LINES, (day.order_lines for day in received)),
+        shipment_lines=whole(documents.SHIPMENT_LINES, (day.shipment_lines for day in received)),
+        instock_snapshots=whole(documents.INSTOCK_SNAPSHOTS, (day.instock_snapshots for day in received)),
+        truth=whole(documents.TRUTH, (day.truth for day in received)),
     )
 
 
 def advance(network: Network, dc: str, day: date) -> Activity:
     """What the sources of one DC receive on a ship day after the network's history.
 
-    Every row is processed later than anything the DC received on earlier days.
+    Every row is processed later than anything the DC received on earlier days. Ship days are meant to be taken in
+    turn: a day's corrections may concern any of the days before it.
 
     Args:
         network: which network; its history begins on `network.first`.
@@ -175,36 +181,36 @@ def _site(network: Network, dc: str) -> Site:
     if dc not in network.dc_codes:
         msg = f"dc is {dc}, expected one of {', '.join(network.dc_codes)}"
         raise ValueError(msg)
-    number = network.dc_codes.index(dc) + 1
-    return Site(
-        code=dc,
-        number=number,
-        time_zone=SITES[number - 1][1],
-        stores=int(np.clip(network.items // _ITEMS_PER_STORE, _MIN_STORES, _MAX_STORES)),
-        size=float(generator(network.seed, Stream.SITE, number).lognormal(0, _SIGMA_BETWEEN_SITES)),
-    )
+    return site(network.seed, network.dc_codes.index(dc) + 1, network.items)
 
 
-def _received(network: Network, items: Catalogue, site: Site, day: date) -> Activity:
-    """What the sources of a DC receive of one ship day: its own activity, and corrections to earlier days."""
-    today = trade(items, site, day, network.seed)
-    corrected = _corrections(network, items, site, day)
-    snapshots = today.instock_snapshots
+def _received(network: Network, items: Catalogue, origin: Site, day: date) -> Activity:
+    """What the sources of a DC receive on a ship day: its own records, and corrections to earlier days."""
+    today = _recorded(network, items, origin, day)
+    corrections = _corrections(network, items, origin, day)
+    missing = (origin.code, day) == network.snapshot_gap
     return Activity(
-        order_lines=pl.concat([today.order_lines, *(orders for orders, _ in corrected)]),
-        shipment_lines=pl.concat([today.shipment_lines, *(shipments for _, shipments in corrected)]),
-        instock_snapshots=snapshots.clear() if (site.code, day) == network.snapshot_gap else snapshots,
+        order_lines=pl.concat([today.order_lines, *(order for order, _ in corrections)]),
+        shipment_lines=pl.concat([today.shipment_lines, *(shipment for _, shipment in corrections)]),
+        instock_snapshots=today.instock_snapshots.clear() if missing else today.instock_snapshots,
         truth=today.truth,
     )
 
 
-def _corrections(network: Network, items: Catalogue, site: Site, day: date) -> list[tuple[pl.DataFrame, pl.DataFrame]]:
+def _recorded(network: Network, items: Catalogue, origin: Site, day: date) -> Activity:
+    return documents.write_down(trade(items, origin, day, network.seed), items, network.seed)
+
+
+def _corrections(
+    network: Network, items: Catalogue, origin: Site, day: date
+) -> list[tuple[pl.DataFrame, pl.DataFrame]]:
+    """The DC's share of the day's corrections: order lines and shipment lines."""
     soonest, latest = _CORRECTED_AFTER_DAYS
-    candidates = _ship_days(max(network.first, day - timedelta(days=latest)), day - timedelta(days=soonest))
-    rows = []
-    for slot in range(network.corrections_per_day if candidates else 0):
+    open_days = _ship_days(max(network.first, day - timedelta(days=latest)), day - timedelta(days=soonest))
+    corrections = []
+    for slot in range(network.corrections_per_day if open_days else 0):
         rng = generator(network.seed, Stream.CORRECTIONS, day.toordinal(), slot)
-        number, choice = int(rng.integers(1, network.dcs + 1)), int(rng.integers(len(candidates)))
-        if number == site.number:
-            rows.append(correction(trade(items, site, candidates[choice], network.seed), day, slot, rng))
-    return rows
+        number, past = int(rng.integers(1, network.dcs + 1)), open_days[int(rng.integers(len(open_days)))]
+        if number == origin.number:
+            corrections.append(documents.correction(_recorded(network, items, origin, past), day, slot, rng))
+    return corrections

@@ -1,0 +1,85 @@
+"""How well the estimates match the sample's truth: what only a made-up network can tell."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import polars as pl
+
+from fillrate_assets.fillrate import schema
+from fillrate_assets.fillrate.baseline import LOOK_BACK_DAYS
+from fillrate_assets.fillrate.schema import units
+
+_KEY: Final = ["dc", "ship_date", "item"]
+
+
+@dataclass(frozen=True)
+class Score:
+    """Estimated against true lost cases beyond what was ordered, over out-of-stock item-days."""
+
+    days: int
+    """Item-days compared."""
+    true_lost_cases: float
+    """Cases that stores wanted and, seeing the item out of stock, did not order."""
+    estimated_cases: float
+    """What the method estimated for the same item-days."""
+    absolute_error_cases: float
+    """Sum of the differences per item-day, whichever their sign."""
+    by_source: tuple[tuple[str, Score], ...] = ()
+    """The same per `baseline_source`."""
+
+    @property
+    def bias(self) -> float | None:
+        """Share by which the total is estimated too high; None where nothing was truly lost."""
+        return (self.estimated_cases - self.true_lost_cases) / self.true_lost_cases if self.true_lost_cases else None
+
+    @property
+    def wape(self) -> float | None:
+        """Absolute error per true lost case; None where nothing was truly lost."""
+        return self.absolute_error_cases / self.true_lost_cases if self.true_lost_cases else None
+
+    def sentence(self) -> str:
+        """The score as one sentence for a buyer."""
+        if self.bias is None or self.wape is None:
+            return f"No demand went unordered on {self.days:,} out-of-stock item-days: there is nothing to score."
+        direction = "many" if self.bias >= 0 else "few"
+        return (
+            f"On {self.days:,} out-of-stock item-days stores left {self.true_lost_cases:,.0f} cases unordered; "
+            f"the method estimated {self.estimated_cases:,.0f}: {abs(self.bias):.1%} too {direction} in total, "
+            f"{self.wape:.0%} off item by item and day by day."
+        )
+
+
+def score(records: pl.DataFrame, truth: pl.DataFrame) -> Score:
+    """Compare `estimated_cases` with the truth, where the method estimates: STOCK_OUT and imputed MISSING.
+
+    The truth of an item-day is its demand above what was ordered. The first 28 days of the truth are left out:
+    they have no full look-back yet.
+
+    Args:
+        records: `schema.LOST_CASES`.
+        truth: dc, ship_date, item, demand_cases: `Activity.truth` of the same DCs and days.
+
+    """
+    history_begins = pl.lit(truth.select(pl.col("ship_date").min()).item(), pl.Date)
+    judged = (
+        records.filter((pl.col("path") == "STOCK_OUT") | pl.col("imputed"))
+        .join(truth, on=_KEY)
+        .filter(pl.col("ship_date") >= history_begins + pl.duration(days=LOOK_BACK_DAYS))
+        .select(
+            "baseline_source",
+            units("estimated_cases").alias("estimated"),
+            pl.max_horizontal(units("demand_cases") - units("ordered_cases"), 0).alias("true"),
+        )
+    )
+    by_source = [(source, _score(judged.filter(baseline_source=source))) for source in schema.BASELINE_SOURCES]
+    return _score(judged, tuple(by_source))
+
+
+def _score(judged: pl.DataFrame, by_source: tuple[tuple[str, Score], ...] = ()) -> Score:
+    def total(expr: pl.Expr) -> float:
+        return int(judged.select(expr.sum()).item()) / schema.PLACES
+
+    true, estimated = pl.col("true"), pl.col("estimated")
+    return Score(judged.height, total(true), total(estimated), total((estimated - true).abs()), by_source)

@@ -1,0 +1,69 @@
+"""One small network, its history, and what the rules make of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from functools import cached_property
+
+import polars as pl
+from polars.testing import assert_frame_equal
+
+from fillrate_assets.fillrate import baseline, contracts, lines, lost_cases, schema
+from fillrate_assets.sample.network import Activity, Network, activity, masters
+
+SMALL = Network(seed=7, dcs=3, items=300, days=40)
+TABLES = [field.name for field in fields(Activity)]
+LINE_KEY = ["dc", "order_id", "line_no"]
+
+
+def together(parts: list[Activity]) -> Activity:
+    return Activity(**{name: pl.concat([getattr(part, name) for part in parts]) for name in TABLES})
+
+
+def assert_same(left: Activity, right: Activity) -> None:
+    for name in TABLES:
+        assert_frame_equal(getattr(left, name), getattr(right, name))
+
+
+@dataclass(frozen=True)
+class History:
+    """A network's activity, and what the rules make of it."""
+
+    network: Network
+
+    @cached_property
+    def activity(self) -> Activity:
+        return together([activity(self.network, dc) for dc in self.network.dc_codes])
+
+    @cached_property
+    def items(self) -> pl.LazyFrame:
+        return masters(self.network).items.lazy()
+
+    @cached_property
+    def orders(self) -> pl.DataFrame:
+        return contracts.parse(self.activity.order_lines.lazy(), schema.ORDER_LINES, table="order_lines").collect()
+
+    @cached_property
+    def shipments(self) -> pl.DataFrame:
+        raw = self.activity.shipment_lines.lazy()
+        return contracts.parse(raw, schema.SHIPMENT_LINES, table="shipment_lines").collect()
+
+    @cached_property
+    def snapshots(self) -> pl.DataFrame:
+        raw = self.activity.instock_snapshots.lazy().rename({"snapshot_date": "ship_date"})
+        return contracts.parse(raw, schema.INSTOCK_SNAPSHOTS, table="instock_snapshots").collect()
+
+    @cached_property
+    def lines(self) -> pl.DataFrame:
+        zones = dict(masters(self.network).dcs.select("dc", "time_zone").iter_rows())
+        return lines.classify(self.orders.lazy(), self.shipments.lazy(), self.items, zones).collect()
+
+    @cached_property
+    def item_days(self) -> pl.DataFrame:
+        return lines.item_days(self.lines.lazy(), self.snapshots.lazy(), self.items).collect()
+
+    @cached_property
+    def records(self) -> pl.DataFrame:
+        averages = baseline.rolling_averages(self.item_days.lazy(), self.network.ship_days)
+        waivers = masters(self.network).waivers.lazy()
+        return lost_cases.lost_cases(self.item_days.lazy(), averages, waivers).collect()
