@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import click
 
@@ -22,6 +22,7 @@ from fillrate_assets.errors import FillrateError, PermanentFailure, SourceUnavai
 if TYPE_CHECKING:
     from fillrate_assets.connections.files import Contracts
     from fillrate_assets.fillrate.calculation import Calculation, Scope
+    from fillrate_assets.fillrate.report import Facts
 
 FAILED: Final = 1
 BAD_INPUT: Final = 2
@@ -76,7 +77,20 @@ class _Day(click.ParamType[date]):
             self.fail(f"'{value}' is not a date; write YYYY-MM-DD", param, ctx)
 
 
+class _Groups(click.ParamType[list[str]]):
+    name = "COLUMNS"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[str]:  # noqa: ANN401
+        from fillrate_assets.fillrate.service import GROUPINGS
+
+        groups = value if isinstance(value, list) else [name.strip() for name in value.split(",")]
+        if unknown := [name for name in groups if name not in GROUPINGS]:
+            self.fail(f"cannot group by '{unknown[0]}'; choose from {', '.join(GROUPINGS)}", param, ctx)
+        return list(dict.fromkeys(groups))
+
+
 DAY: Final = _Day()
+GROUPS: Final = _Groups()
 DIRECTORY: Final = click.Path(path_type=Path)
 FILE: Final = click.Path(path_type=Path, dir_okay=False)
 
@@ -117,50 +131,157 @@ def calculate(
     Example: last week of one DC, with the 28 days before it in the files for the averages
       fillrate calculate data/ --out lost.csv --dc DC03 --from 2026-03-09 --to 2026-03-15
     """
-    from fillrate_assets.connections.files import write_frames
+    from fillrate_assets.connections.files import write_frame
+    from fillrate_assets.connections.whole_files import replacing
     from fillrate_assets.fillrate import words
 
     scope = _scope(dcs, first, last)
-    rejects = _rejects_beside(out)
-    calculation = _calculated(directory, mapping, scope)
-    with _working(f"Writing {out}"):
-        write_frames({rejects: calculation.rejects, out: calculation.records})
+    if out.suffix.lower() not in {".csv", ".parquet"}:
+        _misuse(f"--out {out}: records are written as .csv or .parquet")
+    _must_have_a_place(out)
+    rejects = out.with_name(f"{out.stem}.rejects{out.suffix}")
+    calculation = _calculated(directory, _read(directory, mapping), scope)
+    with _working(f"Writing {out}"), replacing(out) as new_records, replacing(rejects) as new_rejects:
+        write_frame(calculation.records, new_records)
+        write_frame(calculation.rejects, new_rejects)
     for line in words.summary(calculation.records, calculation.rejects.height, len(calculation.held)):
         click.echo(line)
     click.echo(f"wrote {out} and {rejects}")
-    _tell_held(calculation)
+    _tell_held(calculation.held)
+
+
+@cli.command()
+@click.option(
+    "--by",
+    "groups",
+    type=GROUPS,
+    default="dc",
+    show_default=True,
+    help="dc, department, vendor, customer or ship_date; several with commas.",
+)
+@click.option("--format", "form", type=click.Choice(["table", "csv", "xlsx"]), help="Default: by --out, else table.")
+@click.option("--out", type=FILE, metavar="FILE", help="Where to write it; default: the terminal.")
+@click.option("--targets", "targets_file", type=FILE, metavar="FILE", help="CSV of grouping columns and target rates.")
+@click.option("--input", "directory", type=DIRECTORY, metavar="DIR", help="Compute from files, not from the platform.")
+@mapped
+@scoped
+def report(  # noqa: PLR0913 - an option each
+    *,
+    groups: list[str],
+    form: str | None,
+    out: Path | None,
+    targets_file: Path | None,
+    directory: Path | None,
+    mapping: Path | None,
+    dcs: tuple[str, ...],
+    first: date | None,
+    last: date | None,
+) -> None:
+    """Report service and lost cases: case, line and order fill, on time, OTIF, by any grouping.
+
+    Reads what the platform has computed, or with --input a directory of files. A targets file has any of the grouping
+    columns and any of case_fill_rate, line_fill_rate, order_fill_rate, on_time_rate, otif_rate, as 0.95 or as 95.
+
+    \b
+    Example: a workbook for the weekly meeting
+      fillrate report --by dc,department --from 2026-03-09 --to 2026-03-15 --out week.xlsx
+    """
+    from fillrate_assets.connections import terminal
+    from fillrate_assets.connections.files import read_targets
+    from fillrate_assets.connections.whole_files import replacing
+    from fillrate_assets.fillrate import report as rules
+
+    form = form or {".csv": "csv", ".xlsx": "xlsx"}.get(out.suffix.lower() if out else "", "table")
+    scope = _scope(dcs, first, last)
+    if mapping and not directory:
+        _misuse("--mapping is about the files of --input DIR")
+    if out:
+        _must_have_a_place(out)
+    targets = read_targets(targets_file).lazy() if targets_file else None
+    facts = _facts(directory, mapping, scope)
+    if form == "xlsx":
+        from fillrate_assets.connections.workbook import write_workbook
+
+        if out is None:
+            _misuse("a workbook needs --out FILE")
+        with _working(f"Writing {out}"), replacing(out) as new:
+            write_workbook(new, rules.book(facts, groups, targets), made_at=datetime.now(UTC))
+    else:
+        with _working("Reporting"):
+            rows = rules.report(facts.lines, facts.records, groups, targets).collect()
+            total = rules.total(facts.lines, facts.records, targets).collect()
+        styled = out is None and sys.stdout.isatty()
+        text = rows.write_csv() if form == "csv" else terminal.report_text(rows, total, groups, styled=styled)
+        if out is None:
+            click.echo(text, nl=False)
+        else:
+            with replacing(out) as new:
+                new.write_text(text, encoding="utf-8")
+    if out:
+        click.echo(f"wrote {out}")
+    _tell_held(facts.held)
+
+
+def _misuse(message: str) -> NoReturn:
+    raise click.UsageError(message, click.get_current_context())
+
+
+def _must_have_a_place(out: Path) -> None:
+    """Tell a place that does not exist before any work is done."""
+    if not out.parent.is_dir():
+        _misuse(f"--out {out}: {out.parent} is not a directory")
 
 
 def _scope(dcs: tuple[str, ...], first: date | None, last: date | None) -> Scope:
     from fillrate_assets.fillrate.calculation import Scope
 
     if first and last and first > last:
-        msg = f"--from {first} is after --to {last}"
-        raise click.UsageError(msg, click.get_current_context())
+        _misuse(f"--from {first} is after --to {last}")
     return Scope(dcs or None, first, last)
 
 
-def _rejects_beside(out: Path) -> Path:
-    """Where the rejects go; bad places are told before any work is done."""
-    if out.suffix.lower() not in {".csv", ".parquet"}:
-        msg = f"--out {out}: records are written as .csv or .parquet"
-        raise click.UsageError(msg, click.get_current_context())
-    if not out.parent.is_dir():
-        msg = f"--out {out}: {out.parent} is not a directory"
-        raise click.UsageError(msg, click.get_current_context())
-    return out.with_name(f"{out.stem}.rejects{out.suffix}")
+def _facts(directory: Path | None, mapping: Path | None, scope: Scope) -> Facts:
+    from fillrate_assets.fillrate.report import Facts
+
+    if directory is None:
+        return _computed(scope)
+    contracts = _read(directory, mapping)
+    calculation = _calculated(directory, contracts, scope)
+    return Facts(calculation.lines.lazy(), calculation.records.lazy(), contracts.items.lazy(), calculation.held)
 
 
-def _calculated(directory: Path, mapping: Path | None, scope: Scope) -> Calculation:
+def _computed(scope: Scope) -> Facts:
+    """What the platform has computed, from the lake."""
+    from fillrate_assets import settings
+    from fillrate_assets.connections.lake import Lake
+    from fillrate_assets.fillrate import schema
+    from fillrate_assets.fillrate.holds import held_days
+    from fillrate_assets.fillrate.report import Facts
+
+    with _working("Reading the lake"):
+        here = settings.load()
+        lake = Lake(here.lake_root)
+        wanted = (scope.dcs, scope.first, scope.last)
+        lines = lake.scan(schema.CLASSIFIED_LINES, *wanted)
+        if not lines.head(1).collect().height:
+            stored = lake.partitions(schema.CLASSIFIED_LINES)
+            held = f"it has {', '.join(sorted({dc for dc, _ in stored}))}" if stored else "it is empty"
+            msg = f"the lake {here.lake_root} has no order lines that were asked for ({held}): `fillrate run` computes "
+            msg += "them, and --input DIR reports on files"
+            raise PermanentFailure(msg)
+        item_days = lake.scan(schema.ITEM_DAYS, *wanted)
+        held_reasons = held_days(lines, item_days, here.max_reject_share, here.max_missing_share)
+        return Facts(lines, lake.scan(schema.LOST_CASES, *wanted), lake.read_whole(schema.ITEMS), held_reasons)
+
+
+def _calculated(directory: Path, contracts: Contracts, scope: Scope) -> Calculation:
     from fillrate_assets.fillrate.calculation import calculate
 
-    contracts = _read(directory, mapping)
-    days = contracts.order_lines.select("dc", "ship_date").lazy()
-    if not scope.of(days).head(1).collect().height:
-        dcs = ", ".join(contracts.order_lines["dc"].unique().sort().head(20))
-        dates = contracts.order_lines["ship_date"]
-        msg = f"{directory} holds no order lines that were asked for: "
-        msg += f"there are {dcs}, from {dates.min()!s} to {dates.max()!s}" if dcs else "it holds none that can be used"
+    days = contracts.order_lines.select("dc", "ship_date")
+    if not scope.of(days.lazy()).head(1).collect().height:
+        dcs, dates = ", ".join(days["dc"].unique().sort().head(20)), days["ship_date"]
+        there = f"it has {dcs}, {dates.min()!s} to {dates.max()!s}" if days.height else "it has none"
+        msg = f"{directory} has no order lines that were asked for ({there})"
         raise PermanentFailure(msg)
     with _working("Calculating"):
         return calculate(contracts.inputs, scope)
@@ -173,10 +294,10 @@ def _read(directory: Path, mapping: Path | None) -> Contracts:
         return read_directory(directory, mapping, loaded_at=datetime.now(UTC))
 
 
-def _tell_held(calculation: Calculation) -> None:
+def _tell_held(held: Mapping[tuple[str, date], str]) -> None:
     from fillrate_assets.fillrate import words
 
-    for line in words.held(calculation.held):
+    for line in words.held(held):
         click.echo(line, err=True)
 
 

@@ -6,11 +6,11 @@ is judged by the rules, whatever else is wrong with it.
 
 from __future__ import annotations
 
-import uuid
 import zoneinfo
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Final
 
@@ -29,6 +29,8 @@ from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.calculation import Inputs
 from fillrate_assets.fillrate.contracts import parse
 from fillrate_assets.fillrate.lines import LINE_KEY
+from fillrate_assets.fillrate.report import METRICS
+from fillrate_assets.fillrate.service import GROUPINGS
 
 ALWAYS: Final = date(1900, 1, 1)
 """Where a row without `valid_from` begins to hold."""
@@ -170,23 +172,55 @@ def read_directory(path: Path | str, mapping: Path | str | None = None, *, loade
     )
 
 
-def write_frames(frames: Mapping[Path, pl.DataFrame]) -> None:
-    """Write frames as CSV or Parquet, by the suffix of their file; each appears whole, after all were written.
+def read_targets(file: Path) -> pl.DataFrame:
+    """Targets: grouping columns, and metrics as shares whether the file has 0.95, 95 or 95 %.
 
-    CSV holds quantities as exact text with their 4 places, nulls as nothing, booleans as true and false.
+    Raises:
+        PermanentFailure: the file does not exist.
+        ContractViolation: a column is neither a grouping nor a metric, a value is not a number, a group is there twice.
+
     """
-    incoming = {file: file.with_name(f".{file.name}.{uuid.uuid4().hex}.incoming") for file in frames}
-    try:
-        for file, frame in frames.items():
-            if file.suffix.lower() == ".parquet":
-                frame.write_parquet(incoming[file])
-            else:
-                frame.write_csv(incoming[file])
-        for file, written in incoming.items():
-            written.replace(file)
-    finally:
-        for written in incoming.values():
-            written.unlink(missing_ok=True)
+    if not file.is_file():
+        msg = f"targets {file} does not exist"
+        raise PermanentFailure(msg)
+    table = read_table(file.parent, "targets", TableMapping(file=file.name), [])
+    given = table.mapped if table else pl.DataFrame()
+    metrics = [name for name in given.columns if name in METRICS]
+    key = [name for name in given.columns if name in GROUPINGS]
+    if not metrics or len(metrics) + len(key) < given.width:
+        msg = (
+            f"{file}: columns are {', '.join(given.columns)}; targets have any of {', '.join(GROUPINGS)}, and at least "
+        )
+        msg += f"one of {', '.join(METRICS)}"
+        raise ContractViolation(msg)
+    columns = [schema.Column(name, pl.Date if name == "ship_date" else pl.String, "", nullable=True) for name in key]
+    columns += [schema.Column(name, pl.Decimal(18, 6), "", nullable=True) for name in metrics]
+    bare = given.with_columns(pl.col(metrics).cast(pl.String).str.strip_suffix("%").str.strip_chars())
+    typed = parse(bare.lazy(), schema.Frame("targets", (), (*columns, _PROBLEM)), table="targets").collect()
+    problems = [*typed["problem"].drop_nulls()]
+    if key and typed.select(key).is_duplicated().any():
+        problems.append(f"the same {', '.join(key)} is there twice")
+    if not key and typed.height != 1:
+        problems.append("targets for all are one row")
+    if problems:
+        msg = f"{file}: {'; '.join(problems)}"
+        raise ContractViolation(msg)
+    return typed.select(*key, *[_share(typed[name]) for name in metrics])
+
+
+def _share(metric: pl.Series) -> pl.Series:
+    """A column of shares; one with a value above 1 is in percent."""
+    highest = metric.max()
+    shares = metric / 100 if isinstance(highest, Decimal) and highest > 1 else metric
+    return shares.cast(schema.RATE)
+
+
+def write_frame(frame: pl.DataFrame, file: Path) -> None:
+    """Write Parquet or, where the file is not called that, CSV: quantities as exact text, nulls as nothing."""
+    if file.suffix.lower() == ".parquet":
+        frame.write_parquet(file)
+    else:
+        frame.write_csv(file)
 
 
 def _mappings(directory: Path, mapping: Path | str | None) -> dict[str, TableMapping]:

@@ -6,7 +6,9 @@ have a row too, so that the lost cases of a report always add up to those of its
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
 from typing import Final
 
 import polars as pl
@@ -19,6 +21,67 @@ from fillrate_assets.fillrate.service import GROUPINGS, service
 METRICS: Final = tuple(words.METRICS)
 WORST_ITEMS: Final = 50
 _TOTAL: Final = "total"
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a report is made of, for the DCs and ship dates that are asked for."""
+
+    lines: pl.LazyFrame
+    """`CLASSIFIED_LINES`"""
+    records: pl.LazyFrame
+    """`LOST_CASES`"""
+    items: pl.LazyFrame
+    """`ITEMS`"""
+    held: Mapping[tuple[str, date], str]
+    """Why a day of a DC has no records."""
+
+
+@dataclass(frozen=True)
+class Book:
+    """What the workbook shows, a frame per sheet."""
+
+    by: Sequence[str]
+    dcs: Sequence[str]
+    first: date | None
+    last: date | None
+    total: pl.DataFrame
+    groups: pl.DataFrame
+    trend: pl.DataFrame
+    worst_items: pl.DataFrame
+    by_vendor: pl.DataFrame
+    by_path: pl.DataFrame
+    held: Mapping[tuple[str, date], str]
+
+
+def book(facts: Facts, by: Sequence[str], targets: pl.LazyFrame | None = None) -> Book:
+    """Everything that a workbook shows of the facts, grouped as asked."""
+    lines, records = facts.lines, facts.records
+    everything, groups, per_day, worst, vendors, paths, days = pl.collect_all(
+        [
+            total(lines, records, targets),
+            report(lines, records, by, targets),
+            trend(lines, records),
+            worst_items(lines, records, facts.items),
+            by_vendor(lines, records),
+            by_path(records),
+            lines.filter(pl.col("disposition") == "COUNTED").select("dc", "ship_date").unique(),
+        ]
+    )
+    first, last = days["ship_date"].min(), days["ship_date"].max()
+    return Book(
+        by=by,
+        dcs=sorted(set(days["dc"])),
+        first=first if isinstance(first, date) else None,
+        last=last if isinstance(last, date) else None,
+        total=everything,
+        groups=groups,
+        trend=per_day,
+        worst_items=worst,
+        by_vendor=vendors,
+        by_path=paths,
+        held=facts.held,
+    )
 
 
 def report(
@@ -45,23 +108,19 @@ def report(
     if unknown := [name for name in by if name not in GROUPINGS]:
         msg = f"cannot group by {', '.join(unknown)}; groupings are {', '.join(GROUPINGS)}"
         raise PermanentFailure(msg)
-    key = [*by, _TOTAL]
     served = service(lines, by).with_columns(pl.lit(value=True).alias(_TOTAL))
     if "customer" in by:
         rows = served.with_columns(pl.lit(None, schema.CASES).alias("lost_cases"))
     else:
-        lost = (
-            records.group_by(*by, pl.lit(value=True).alias(_TOTAL))
-            .agg(units("lost_cases").sum())
-            .with_columns(cases(pl.col("lost_cases")))
-        )
-        rows = served.join(lost, on=key, how="full", coalesce=True, nulls_equal=True)
+        lost = _lost(records, by).select(*by, "lost_cases", pl.lit(value=True).alias(_TOTAL))
+        rows = served.join(lost, on=[*by, _TOTAL], how="full", coalesce=True, nulls_equal=True)
     rows = rows.with_columns(
-        pl.col("lines", "orders").fill_null(0), pl.col("ordered_cases", "shipped_cases").fill_null(0)
+        pl.col("lines", "orders").fill_null(0),
+        pl.col("ordered_cases", "shipped_cases").fill_null(pl.lit(0, schema.CASES)),
     )
     if targets is not None:
         rows = _with_targets(rows, by, targets)
-    return rows.sort(key, nulls_last=True).drop(_TOTAL)
+    return rows.sort(*by, _TOTAL, nulls_last=True).drop(_TOTAL)
 
 
 def _with_targets(rows: pl.LazyFrame, by: Sequence[str], targets: pl.LazyFrame) -> pl.LazyFrame:
@@ -96,28 +155,24 @@ def total(lines: pl.LazyFrame, records: pl.LazyFrame, targets: pl.LazyFrame | No
 
 
 def trend(lines: pl.LazyFrame, records: pl.LazyFrame) -> pl.LazyFrame:
-    """Per ship date: ordered and shipped cases, case fill, OTIF, and lost cases confirmed and estimated."""
-    return (
-        report(lines, records, ["ship_date"])
-        .select("ship_date", "lines", "ordered_cases", "shipped_cases", "case_fill_rate", "line_fill_rate", "otif_rate")
-        .join(_lost(records, ["ship_date"]), on="ship_date", how="left")
-        .sort("ship_date")
-    )
+    """Per ship date: service metrics, and lost cases confirmed and estimated."""
+    return _with_lost(lines, records, ["ship_date"]).sort("ship_date")
 
 
 def by_vendor(lines: pl.LazyFrame, records: pl.LazyFrame) -> pl.LazyFrame:
     """Per vendor: service metrics and lost cases, confirmed, estimated and on contract; most lost first."""
-    return (
-        report(lines, records, ["vendor"])
-        .drop("lost_cases")
-        .join(_lost(records, ["vendor"]), on="vendor", how="left", nulls_equal=True)
-        .sort(_most_lost(), "vendor", descending=[True, False], nulls_last=True)
-    )
+    rows = _with_lost(lines, records, ["vendor"])
+    return rows.sort(_most_lost(), "vendor", descending=[True, False], nulls_last=True)
 
 
 def by_path(records: pl.LazyFrame) -> pl.LazyFrame:
-    """Per DC and path: items x days that lost, and lost cases confirmed, estimated and on contract."""
-    return _lost(records.filter(pl.col("lost_cases") > 0), ["dc", "path"]).sort("dc", "path")
+    """Per DC and path: lost cases, confirmed, estimated and on contract, and their share of what the DC lost."""
+    lost = units("lost_cases")
+    return (
+        _lost(records.filter(pl.col("lost_cases") > 0), ["dc", "path"])
+        .with_columns(rate(lost, lost.sum().over("dc")).alias("share"))
+        .sort("dc", "path")
+    )
 
 
 def worst_items(
@@ -167,9 +222,10 @@ def worst_items(
         .with_columns(
             cases(pl.col("o")).alias("ordered_cases"),
             cases(pl.col("s")).alias("shipped_cases"),
+            cases(pl.col("o") - pl.col("s")).alias("not_shipped_cases"),
             rate(pl.col("s"), pl.col("o")).alias("case_fill_rate"),
         )
-        .filter(pl.coalesce("lost_cases", pl.col("ordered_cases") - pl.col("shipped_cases")) > 0)
+        .filter(_most_lost() > 0)
         .sort(_most_lost(), *key, descending=[True, False, False])
         .head(limit)
         .select(
@@ -179,6 +235,7 @@ def worst_items(
             "department",
             "ordered_cases",
             "shipped_cases",
+            "not_shipped_cases",
             "case_fill_rate",
             "lost_cases",
             "confirmed_cases",
@@ -195,13 +252,21 @@ def _most_lost() -> pl.Expr:
     return pl.coalesce("lost_cases", pl.col("ordered_cases") - pl.col("shipped_cases"))
 
 
+def _with_lost(lines: pl.LazyFrame, records: pl.LazyFrame, by: Sequence[str]) -> pl.LazyFrame:
+    served = report(lines, records, by).drop("lost_cases")
+    return served.join(_lost(records, by), on=list(by), how="left", nulls_equal=True)
+
+
 def _lost(records: pl.LazyFrame, by: Sequence[str]) -> pl.LazyFrame:
+    """Lost cases per group that has records, and on how many items x days."""
     quantities = ("confirmed_cases", "estimated_cases", "lost_cases", "contract_lost_cases")
     return (
-        records.group_by(by)
+        records.group_by(*by, pl.lit(value=True).alias(_TOTAL))
         .agg(
+            pl.len().alias("records"),
             (pl.col("lost_cases") > 0).sum().cast(pl.Int64).alias("item_days"),
             *[units(name).sum() for name in quantities],
         )
-        .with_columns(cases(pl.col(name)).alias(name) for name in quantities)
+        .filter(pl.col("records") > 0)
+        .select(*by, *[cases(pl.col(name)).alias(name) for name in quantities], "item_days")
     )

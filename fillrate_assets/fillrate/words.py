@@ -17,6 +17,32 @@ PATHS: Final = {
     "MISSING": "no instock record",
 }
 
+DEFINITIONS: Final = {
+    "Ordered": "Cases on counted lines: not customer-cancelled, backorder, blanket, drop-ship, credit or return lines.",
+    "Shipped": "Cases shipped, per line at most what it ordered: an over-shipment never hides a short.",
+    "Case fill": "Shipped / ordered cases.",
+    "Line fill": "Lines shipped complete / lines.",
+    "Order fill": "Orders with every line complete / orders.",
+    "On time": "Orders with every line on time / orders of which it is known.",
+    "OTIF": "Orders complete and on time / orders of which it is known.",
+    "Confirmed": "Ordered and not shipped.",
+    "Estimated": "While out of stock: mean daily orders on in-stock ship days of the last 7, above what was ordered.",
+    "Lost": "Confirmed + estimated. Not by customer: demand that nobody ordered has no customer.",
+    "STOCK_IN": "The record says in stock, yet the order was short.",
+    "STOCK_OUT": "The record says out of stock.",
+    "FLOW": "A flow item (received and re-sorted, never put away): inbound or vendor short.",
+    "MISSING": "A stocked item without an instock record on a day that has a snapshot.",
+    "Held": "The day's feeds are in doubt: it has service metrics, but no lost cases.",
+}
+
+DISCLOSED: Final = (
+    "Customers who re-order cut cases inflate what was ordered on consecutive out-of-stock days.",
+    "Deferred demand is not netted: a case that is re-ordered and shipped later was still lost on its day.",
+    "Bulk orders inflate the rolling average, and with it what is estimated.",
+    "The time of day at which the instock snapshot is taken, relative to picking, matters.",
+)
+"""What no record can tell (methodology section 9)."""
+
 REASONS: Final = {
     "01": "out of stock",
     "07": "inventory discrepancy",
@@ -37,6 +63,33 @@ METRICS: Final = {
     "on_time_rate": "On time",
     "otif_rate": "OTIF",
 }
+
+HEADINGS: Final = {
+    "dc": "DC",
+    "ship_date": "Ship date",
+    "lines": "Lines",
+    "orders": "Orders",
+    "ordered_cases": "Ordered",
+    "shipped_cases": "Shipped",
+    **METRICS,
+    "lost_cases": "Lost",
+    "confirmed_cases": "Confirmed",
+    "estimated_cases": "Estimated",
+    "contract_lost_cases": "Lost on contract",
+    "not_shipped_cases": "Not shipped",
+    "item_days": "Item-days lost",
+    "reason_code": "Mostly because",
+    "share": "Share of DC",
+    **{path.lower(): path for path in PATHS},
+}
+
+
+def heading(column: str) -> str:
+    """A column's name as people read it: 'On time', 'OTIF target', 'Department'."""
+    for suffix, word in (("_target", "target"), ("_gap", "gap")):
+        if column.endswith(suffix):
+            return f"{heading(column.removesuffix(suffix))} {word}"
+    return HEADINGS.get(column) or column.replace("_", " ").capitalize()
 
 
 def cases(value: Decimal, places: int | None = None) -> str:

@@ -1,0 +1,324 @@
+"""The report as an Excel workbook: the sheets and charts that an analyst would build by hand.
+
+Values only, no formula: what is seen is what was computed, wherever the file is opened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Final
+
+import polars as pl
+import xlsxwriter
+
+from fillrate_assets.fillrate import words
+from fillrate_assets.fillrate.report import Book
+
+Value = str | int | Decimal | date | None
+
+_INK: Final = "#1F3A4D"
+_GOOD: Final = "#2E7D4F"
+_BAD: Final = "#C0392B"
+_CONFIRMED: Final = "#C0392B"
+_ESTIMATED: Final = "#F0B27A"
+_WIDTHS: Final = (11, 42)
+_MOST_BARS: Final = 40
+_HEADLINE: Final = ("ordered_cases", "shipped_cases", *words.METRICS, "lost_cases")
+
+_HOW_TO_READ: Final = (
+    "Rates are sums over sums, never averages of rates. On time and OTIF count orders. Lost = confirmed (ordered, not "
+    "shipped) + estimated (demand above what was even ordered while out of stock). Gaps are percentage points."
+)
+
+
+@dataclass(frozen=True)
+class _Sheet:
+    """A sheet of a workbook with the formats that all sheets share."""
+
+    book: Any
+    sheet: Any
+    formats: Mapping[str, Any]
+
+    def say(self, row: int, column: int, text: str, style: str = "text") -> None:
+        self.sheet.write_string(row, column, text, self.formats[style])
+
+    def table(self, top: int, frame: pl.DataFrame, total: Mapping[str, Value] | None = None) -> None:
+        """A frame under a frozen, filtered header; the total below it stays out of the filter."""
+        for column, name in enumerate(frame.columns):
+            heading = words.heading(name) + (" (points)" if name.endswith("_gap") else "")
+            self.sheet.write_string(
+                top, column, heading, self.formats["head" if _is_text(frame, name) else "head_right"]
+            )
+            style = self.style(frame, name)
+            for row, value in enumerate(frame[name], start=top + 1):
+                self.put(row, column, value, style)
+            if total is not None:
+                shown = total.get(name, "TOTAL" if column == 0 else None)
+                self.put(top + 1 + frame.height, column, shown, f"{style}_total")
+            self.sheet.set_column(column, column, _width(frame, name, heading))
+        if frame.height:
+            self.sheet.autofilter(top, 0, top + frame.height, frame.width - 1)
+
+    def put(self, row: int, column: int, value: Value, style: str) -> None:
+        if value is None:
+            self.sheet.write_blank(row, column, None, self.formats[style])
+        elif isinstance(value, date):
+            self.sheet.write_datetime(row, column, value, self.formats[style])
+        elif isinstance(value, str):
+            self.sheet.write_string(row, column, value, self.formats[style])
+        else:
+            self.sheet.write_number(row, column, value, self.formats[style])
+
+    @staticmethod
+    def style(frame: pl.DataFrame, name: str) -> str:
+        """The number format of a column."""
+        if frame.schema[name] == pl.Date:
+            return "date"
+        if _is_text(frame, name):
+            return "text"
+        if name.endswith(("_rate", "_target")) or name == "share":
+            return "percent"
+        if name.endswith("_gap"):
+            return "points"
+        values = frame[name]
+        return "tenths" if values.dtype.is_decimal() and bool((values != values.floor()).any()) else "whole"
+
+
+def write_workbook(file: Path, book: Book, *, made_at: datetime) -> None:
+    """Write the workbook.
+
+    Args:
+        file: an .xlsx file.
+        book: what its sheets show.
+        made_at: aware; stands in the notes.
+
+    """
+    with _opened(file, made_at) as new_sheet:
+        _summary(new_sheet("Summary"), book)
+        _trend(new_sheet("Trend"), book.trend)
+        _worst_items(new_sheet("Worst items"), book)
+        _by_vendor(new_sheet("By vendor"), book)
+        _by_path(new_sheet("Lost by path"), book)
+        _notes(new_sheet("Notes"), book, made_at)
+
+
+@contextmanager
+def _opened(file: Path, made_at: datetime) -> Iterator[Callable[[str], _Sheet]]:
+    with xlsxwriter.Workbook(file) as workbook:
+        workbook.set_properties({"title": "Fill rate and lost cases", "created": made_at.replace(tzinfo=None)})
+        formats = _formats(workbook)
+
+        def new_sheet(name: str) -> _Sheet:
+            sheet = workbook.add_worksheet(name)
+            sheet.hide_gridlines(2)
+            sheet.set_landscape()
+            sheet.set_paper(9)
+            sheet.fit_to_pages(1, 0)
+            return _Sheet(workbook, sheet, formats)
+
+        yield new_sheet
+
+
+def _formats(workbook: Any) -> dict[str, Any]:  # noqa: ANN401 - xlsxwriter has no types
+    numbers = {
+        "text": "@",
+        "whole": "#,##0",
+        "tenths": "#,##0.0",
+        "percent": "0.00%",
+        "points": "+0.00;-0.00;0.00",
+        "date": "yyyy-mm-dd",
+    }
+    rule = {"bottom": 1, "bottom_color": "#D9DEE2"}
+    head = {"bold": True, "font_color": "white", "bg_color": _INK, "text_wrap": True, "valign": "vcenter"}
+    styles: dict[str, dict[str, object]] = {
+        "title": {"bold": True, "font_size": 18, "font_color": _INK},
+        "heading": {"bold": True, "font_size": 12, "font_color": _INK},
+        "subtitle": {"font_color": "#5B6770"},
+        "note": {"font_color": "#5B6770", "text_wrap": True, "valign": "top"},
+        "term": {"bold": True, "valign": "top"},
+        "warning": {"bold": True, "font_color": _BAD},
+        "label": {"font_color": "#5B6770", "align": "right"},
+        "head": head,
+        "head_right": {**head, "align": "right"},
+        "good": {"font_color": _GOOD},
+        "bad": {"font_color": _BAD, "bold": True},
+    }
+    for name, number in numbers.items():
+        align = {"align": "left"} if name in {"text", "date"} else {}
+        styles[name] = {"num_format": number, **align, **rule}
+        styles[f"{name}_total"] = {"num_format": number, **align, "bold": True, "top": 2, "top_color": _INK}
+        styles[f"{name}_headline"] = {"num_format": number, "bold": True, "font_size": 14, "font_color": _INK}
+    return {name: workbook.add_format(style) for name, style in styles.items()}
+
+
+def _summary(page: _Sheet, book: Book) -> None:
+    page.say(0, 0, "Fill rate and lost cases", "title")
+    page.say(1, 0, _period(book), "subtitle")
+    total = book.total.row(0, named=True) if book.total.height else {}
+    headline = [name for name in _HEADLINE if name in total]
+    for column, name in enumerate(headline):
+        page.say(3, column, words.heading(name), "label")
+        page.put(4, column, total[name], f"{page.style(book.total, name)}_headline")
+    if book.held:
+        page.say(
+            6, 0, f"{words.count(len(book.held), 'ship day')} of a DC held: no lost cases there (see Notes).", "warning"
+        )
+    top = 8
+    page.sheet.merge_range(7, 0, 7, 11, _HOW_TO_READ, page.formats["note"])
+    page.sheet.set_row(7, 32)
+    page.table(top, _named(book.groups, book.by), total)
+    _colour(page, book.groups, top)
+    page.sheet.freeze_panes(top + 1, len(book.by))
+    page.sheet.repeat_rows(top)
+
+
+def _colour(page: _Sheet, frame: pl.DataFrame, top: int) -> None:
+    if frame.is_empty():
+        return
+    first, last = top + 1, top + frame.height
+    for column, name in enumerate(frame.columns):
+        if name.endswith("_gap"):
+            for criteria, style in ((">=", "good"), ("<", "bad")):
+                rule = {"type": "cell", "criteria": criteria, "value": 0, "format": page.formats[style]}
+                # A blank counts as 0 for Excel: a group without a target has no colour.
+                page.sheet.conditional_format(first, column, last, column, {"type": "blanks", "stop_if_true": True})
+                page.sheet.conditional_format(first, column, last, column, rule)
+        elif name == "case_fill_rate":
+            scale = {"type": "3_color_scale", "min_color": "#F5B7B1", "mid_color": "#FCF3CF", "max_color": "#ABEBC6"}
+            page.sheet.conditional_format(first, column, last, column, scale)
+        elif name == "lost_cases":
+            bar = {"type": "data_bar", "bar_color": "#E6B0AA", "bar_solid": True}
+            page.sheet.conditional_format(first, column, last, column, bar)
+
+
+def _trend(page: _Sheet, trend: pl.DataFrame) -> None:
+    page.table(0, trend)
+    page.sheet.freeze_panes(1, 1)
+    if trend.is_empty():
+        return
+    beside = trend.width + 1
+    fill = page.book.add_chart({"type": "line"})
+    fill.add_series(_series(page, trend, "case_fill_rate", _INK, "line"))
+    lowest = trend["case_fill_rate"].drop_nulls().min()
+    floor = int(lowest * 20) / 20 if isinstance(lowest, Decimal) else 0
+    _lay_out(fill, "Case fill by ship date", {"min": floor, "max": 1, "num_format": "0%"})
+    page.sheet.insert_chart(1, beside, fill)
+    if trend["lost_cases"].count():
+        lost = page.book.add_chart({"type": "column", "subtype": "stacked"})
+        lost.add_series(_series(page, trend, "confirmed_cases", _CONFIRMED, "fill"))
+        lost.add_series(_series(page, trend, "estimated_cases", _ESTIMATED, "fill"))
+        _lay_out(lost, "Lost cases by ship date", {"num_format": "#,##0"})
+        page.sheet.insert_chart(22, beside, lost)
+
+
+def _worst_items(page: _Sheet, book: Book) -> None:
+    rows = book.worst_items.with_columns(
+        pl.col("reason_code").map_elements(words.reason, return_dtype=pl.String, skip_nulls=True)
+    )
+    page.table(0, _named(rows, ["vendor", "department"]))
+    _colour(page, rows, 0)
+    page.sheet.freeze_panes(1, 2)
+
+
+def _by_vendor(page: _Sheet, book: Book) -> None:
+    page.table(0, _named(book.by_vendor, ["vendor"]), book.total.row(0, named=True) if book.total.height else None)
+    _colour(page, book.by_vendor, 0)
+    page.sheet.freeze_panes(1, 1)
+
+
+def _by_path(page: _Sheet, book: Book) -> None:
+    rows = book.by_path.select(
+        "dc",
+        "path",
+        pl.col("path").replace_strict(words.PATHS, return_dtype=pl.String).alias("meaning"),
+        pl.exclude("dc", "path"),
+    )
+    page.table(0, rows)
+    page.sheet.freeze_panes(1, 2)
+    if rows.is_empty():
+        page.say(2, 0, "No lost cases on record.", "text")
+        return
+    chart = page.book.add_chart({"type": "bar", "subtype": "stacked"})
+    bars = min(rows.height, _MOST_BARS)
+    for name, colour in (("confirmed_cases", _CONFIRMED), ("estimated_cases", _ESTIMATED)):
+        chart.add_series(_series(page, rows.head(bars), name, colour, "fill", last_category=1))
+    _lay_out(chart, "Lost cases by DC and path", {"num_format": "#,##0"}, height=max(320, 40 + 22 * bars))
+    page.sheet.insert_chart(rows.height + 3, 0, chart)
+
+
+def _notes(page: _Sheet, book: Book, made_at: datetime) -> None:
+    page.sheet.set_column(0, 0, 16)
+    page.sheet.set_column(1, 1, 110)
+    page.say(0, 0, "Notes", "title")
+    page.say(1, 0, f"{_period(book)}. Written {made_at:%Y-%m-%d %H:%M %Z}.", "subtitle")
+    held = [("", line.removeprefix("held: ")) for line in words.held(book.held)]
+    blocks = [
+        ("What the words mean", list(words.DEFINITIONS.items())),
+        ("What the numbers cannot tell", [("", sentence) for sentence in words.DISCLOSED]),
+        ("Days that are held", held or [("", "None.")]),
+    ]
+    row = 3
+    for heading, entries in blocks:
+        page.say(row, 0, heading, "heading")
+        for place, (term, sentence) in enumerate(entries, start=row + 1):
+            page.say(place, 0, term, "term")
+            page.say(place, 1, sentence, "note")
+        row += len(entries) + 2
+
+
+def _series(
+    page: _Sheet, frame: pl.DataFrame, name: str, colour: str, kind: str, last_category: int = 0
+) -> dict[str, object]:
+    """A chart's series: a column of a table that begins at the top of its sheet."""
+    sheet, column = page.sheet.get_name(), frame.columns.index(name)
+    return {
+        "name": words.heading(name),
+        "categories": [sheet, 1, 0, frame.height, last_category],
+        "values": [sheet, 1, column, frame.height, column],
+        kind: {"color": colour, **({"width": 2} if kind == "line" else {})},
+        "gap": 40,
+    }
+
+
+def _lay_out(chart: Any, title: str, values: dict[str, object], height: int = 380) -> None:  # noqa: ANN401
+    chart.set_title({"name": title, "name_font": {"size": 12, "color": _INK}, "overlay": False})
+    chart.set_legend({"position": "bottom"})
+    grid = {"visible": True, "line": {"color": "#E3E7EA"}}
+    axis = {**values, "major_gridlines": grid, "line": {"none": True}}
+    if isinstance(chart, xlsxwriter.chart_bar.ChartBar):
+        chart.set_x_axis(axis)
+        chart.set_y_axis({"reverse": True, "num_font": {"size": 9}})
+    else:
+        chart.set_y_axis(axis)
+        chart.set_x_axis({"date_axis": True, "num_format": "d mmm yy", "num_font": {"size": 9}})
+    chart.set_size({"width": 820, "height": height})
+
+
+def _period(book: Book) -> str:
+    if book.first is None:
+        return "No order lines"
+    named = ", ".join(book.dcs[:8]) + (", ..." if len(book.dcs) > 8 else "")  # noqa: PLR2004 - one line
+    return f"Ship dates {book.first} to {book.last}, {words.count(len(book.dcs), 'DC')}: {named}"
+
+
+def _named(frame: pl.DataFrame, columns: Sequence[str]) -> pl.DataFrame:
+    """A group without a name has one that can be read and filtered."""
+    return frame.with_columns(pl.col(name).fill_null("(none)") for name in columns if frame.schema[name] == pl.String)
+
+
+def _is_text(frame: pl.DataFrame, name: str) -> bool:
+    return frame.schema[name] in {pl.String, pl.Date}
+
+
+def _width(frame: pl.DataFrame, name: str, heading: str) -> float:
+    """Wide enough for a column's longest text; numbers fit the narrowest column or their thousands."""
+    narrowest, widest = _WIDTHS
+    texts = frame[name].cast(pl.String).str.len_chars().max() if frame.height else 0
+    separators = 2 if frame.schema[name].is_decimal() else 3
+    longest = max(int(texts) if isinstance(texts, int) else 0, len(heading.split(maxsplit=1)[0])) + separators
+    return min(max(narrowest, longest), widest)
