@@ -13,6 +13,7 @@ from time import perf_counter
 from typing import Final
 
 import dagster as dg
+from dagster_shared.error import SerializableErrorInfo
 
 from fillrate_assets import partitions
 from fillrate_assets.connections.record_store import RecordStore
@@ -107,7 +108,7 @@ def _run(settings: Settings, each: Range) -> Ran:
             raise_on_error=False,
         )
     failures = [
-        f"{event.step_key}: {event.step_failure_data.error.message.strip().splitlines()[-1]}"
+        f"{event.step_key}: {_root_cause(event.step_failure_data.error)}"
         for event in result.all_events
         if event.is_step_failure and event.step_failure_data.error
     ]
@@ -118,3 +119,9 @@ def _run(settings: Settings, each: Range) -> Ran:
     ]
     failure = None if result.success else "; ".join(failures) or "a blocking check failed"
     return Ran(each, result.run_id, failure, tuple(checks), perf_counter() - started)
+
+
+def _root_cause(error: SerializableErrorInfo) -> str:
+    while error.cause is not None:
+        error = error.cause
+    return error.message.strip()

@@ -29,16 +29,21 @@ _WHOLE_RESULT = 50_000_000
 
 
 @lru_cache(maxsize=32)
-def engine(url: str) -> sa.Engine:
-    """The engine of a URL, one per process; nothing is connected yet."""
+def engine(url: str, *, read_only: bool = False) -> sa.Engine:
+    """The engine of a URL, one per process; nothing is connected yet.
+
+    Args:
+        url: where the system is.
+        read_only: several processes may read an embedded DuckDB file at a time, but only if none may write.
+
+    """
     try:
         parsed = sa.make_url(url)
         if parsed.get_backend_name() == "sqlite":
             made = sa.create_engine(parsed, connect_args={"timeout": _BUSY_SECONDS}, poolclass=sa.NullPool)
             sa.event.listen(made, "connect", _write_ahead)
         elif parsed.get_backend_name() == "duckdb":
-            # One process at a time may write a DuckDB file, so nobody keeps it open.
-            made = sa.create_engine(parsed, poolclass=sa.NullPool)
+            made = sa.create_engine(parsed, connect_args={"read_only": read_only}, poolclass=sa.NullPool)
         else:
             made = sa.create_engine(parsed, pool_pre_ping=True)
     except (sa.exc.ArgumentError, NoSuchModuleError) as error:
@@ -125,7 +130,7 @@ def read(system: str, url: str, statement: sa.Select[Any]) -> pl.DataFrame:
         backend = engine(url).dialect.name
         if backend == "sqlite":
             return _read_sqlite(url, statement)
-        with engine(url).connect() as connection:
+        with engine(url, read_only=True).connect() as connection:
             if backend == "duckdb":
                 text, values = _compiled(url, statement)
                 relation = connection.connection.driver_connection.sql(text, params=values)  # type: ignore[union-attr]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Final
@@ -73,10 +73,13 @@ def plan(
         retry_delay: wait this long before a first retry.
 
     """
-    ahead = _ahead(seen, ledger)
+    held = set(ledger.filter(pl.col("state") == "HELD").select("dc", "ship_date").iter_rows())
+    ahead, versions = _ahead(seen, ledger)
+    ahead |= held
     waiting = {}
     due = []
-    for pair, version in ahead.items():
+    for pair in sorted(ahead):
+        version = versions.get(pair, "as it was")
         earlier = attempts.get(pair)
         if earlier is None or earlier.version != version:
             due.append(pair)
@@ -87,14 +90,15 @@ def plan(
         else:
             waiting[pair] = earlier
     requests = tuple(_requests(due, waiting, ledger))
-    return Plan(requests, _watermarks(seen, ahead), waiting, "" if requests else _reason(waiting, retry_delay))
+    # The ledger itself remembers what is held: that need not hold back the watermarks.
+    marks = _watermarks(seen, ahead - held)
+    return Plan(requests, marks, waiting, "" if requests else _reason(waiting, retry_delay))
 
 
-def _ahead(seen: Mapping[str, pl.DataFrame], ledger: pl.DataFrame) -> dict[Pair, str]:
-    """Pairs whose source is ahead of the ledger, or that are held, with the version the sources hold."""
+def _ahead(seen: Mapping[str, pl.DataFrame], ledger: pl.DataFrame) -> tuple[set[Pair], dict[Pair, str]]:
+    """Pairs whose source is ahead of the ledger, and the version that the sources hold of every pair seen."""
     versions: dict[Pair, list[str]] = {}
-    held = set(ledger.filter(pl.col("state") == "HELD").select("dc", "ship_date").iter_rows())
-    behind = set(held)
+    ahead = set()
     for source in SOURCES:
         processed_at, lines = f"{source}_processed_at", f"{source}_lines"
         joined = seen[source].join(
@@ -110,8 +114,8 @@ def _ahead(seen: Mapping[str, pl.DataFrame], ledger: pl.DataFrame) -> dict[Pair,
         ).iter_rows():
             versions.setdefault((dc, day), []).append(f"{source}:{at.isoformat()}:{count}")
             if newer:
-                behind.add((dc, day))
-    return {pair: " ".join(versions.get(pair, ["held"])) for pair in sorted(behind)}
+                ahead.add((dc, day))
+    return ahead, {pair: " ".join(parts) for pair, parts in versions.items()}
 
 
 def _requests(due: Sequence[Pair], attempts: Mapping[Pair, Attempt], ledger: pl.DataFrame) -> Iterator[Request]:
@@ -140,7 +144,7 @@ def _overlapping(days: Sequence[date]) -> Iterator[tuple[date, ...]]:
         yield tuple(group)
 
 
-def _watermarks(seen: Mapping[str, pl.DataFrame], ahead: Mapping[Pair, str]) -> dict[str, datetime]:
+def _watermarks(seen: Mapping[str, pl.DataFrame], ahead: Collection[Pair]) -> dict[str, datetime]:
     marks = {}
     for source in SOURCES:
         times = [(at, (dc, day) in ahead) for dc, day, at, _ in seen[source].iter_rows()]

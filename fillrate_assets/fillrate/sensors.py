@@ -27,7 +27,7 @@ def new_orders(
     shipping_records: dg.ResourceParam[ShippingRecords],
     record_store: dg.ResourceParam[RecordStore],
     watermark: dg.ResourceParam[Watermark],
-) -> dg.SensorResult | dg.SkipReason:
+) -> dg.SensorResult:
     """Request runs for DCs and ship dates with new or corrected orders or shipments, and their dependent days."""
     now = datetime.now(UTC)
     marks = {source: watermark.read(source) for source in SOURCES}
@@ -51,10 +51,9 @@ def new_orders(
     for source, moment in plan.watermarks.items():
         if moment != marks[source]:
             watermark.move(source, moment, previous=marks[source])
-    context.update_cursor(write_cursor(plan.attempts))
-    if not plan.requests:
-        return dg.SkipReason(plan.reason or _nothing_new(marks))
-    return _result(context, plan)
+    if plan.requests:
+        return _result(context, plan)
+    return dg.SensorResult(skip_reason=plan.reason or _nothing_new(marks), cursor=write_cursor(plan.attempts))
 
 
 def build(job_name: str) -> list[dg.SensorDefinition]:
