@@ -6,7 +6,7 @@ reason. What is counted becomes the item-days; what is rejected becomes the reje
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import polars as pl
@@ -42,55 +42,26 @@ def classify(
         `CLASSIFIED_LINES`: one row per order line and version, and one per unusable shipment line.
 
     """
-    order_lines = _in_force(_mark_superseded(_normalised(orders), LINE_KEY), items)
-    shipped, bad_shipments = _judged_shipments(shipments)
-    current = order_lines.filter(~pl.col("superseded"))
-    joined = current.join(shipped, on=LINE_KEY, how="full", coalesce=True, suffix="_shipment")
-    orphans = joined.filter(pl.col("processed_at").is_null()).select(
-        _reject_columns("shipment_lines", pl.lit("no order line for this shipment"), "_shipment")
-    )
-    lines = _with_cases(joined.filter(pl.col("processed_at").is_not_null()))
-    unconvertible = lines.filter(pl.col("shipment_reason").is_not_null()).select(
-        _reject_columns("shipment_lines", pl.col("shipment_reason"), "_shipment")
-    )
-    judged = _credited(_judged(lines), time_zones or {})
-    superseded = order_lines.filter("superseded").select(
-        pl.lit("order_lines").alias("source_table"),
-        *[
-            pl.col(name)
-            for name in ("dc", "ship_date", "order_id", "line_no", "customer", "item", "vendor", "department")
-        ],
-        pl.lit("SUPERSEDED").alias("disposition"),
-        pl.lit("a later version of the line exists").alias("reason"),
-    )
-    return pl.concat([judged, superseded, bad_shipments, orphans, unconvertible], how="diagonal").pipe(
-        schema.CLASSIFIED_LINES.conform
-    )
+    lines = _judged(_in_force(_versions(orders), items))
+    joined = lines.join(_current_shipments(shipments), on=[*LINE_KEY, "current"], how="full", coalesce=True)
+    # Three branches need these rows. Left alone, the optimizer narrows each to its own columns and joins three times.
+    joined = _converted(joined).cache()
+    ours = _credited(joined.filter(pl.col("disposition").is_not_null()), time_zones or {})
+    theirs = _rejected_shipments(joined.filter(pl.col("unusable").is_not_null()))
+    return pl.concat([ours, theirs], how="diagonal").pipe(schema.CLASSIFIED_LINES.conform)
 
 
 def snapshot_rejects(snapshots: pl.LazyFrame) -> pl.LazyFrame:
     """The unusable rows of `INSTOCK_SNAPSHOTS`, as `CLASSIFIED_LINES`."""
-    return (
-        _judged_snapshots(snapshots)
-        .filter(pl.col("reason").is_not_null())
-        .select(
-            pl.lit("instock_snapshots").alias("source_table"),
-            pl.col("dc"),
-            pl.col("ship_date"),
-            pl.lit(None, pl.String).alias("order_id"),
-            pl.lit(None, pl.Int64).alias("line_no"),
-            pl.col("item"),
-            pl.lit("REJECTED").alias("disposition"),
-            pl.col("reason"),
-            pl.struct(schema.INSTOCK_SNAPSHOTS.names).struct.json_encode().alias("raw"),
-            *[
-                pl.lit(None, column.dtype).alias(column.name)
-                for column in schema.CLASSIFIED_LINES.columns
-                if column.name in _NOT_ON_SNAPSHOTS
-            ],
-        )
-        .pipe(schema.CLASSIFIED_LINES.conform)
+    bad = _judged_snapshots(snapshots).filter(pl.col("reason").is_not_null())
+    rows = bad.select(
+        pl.lit("instock_snapshots").alias("source_table"),
+        *("dc", "ship_date", "item"),
+        pl.lit("REJECTED").alias("disposition"),
+        "reason",
+        _raw(schema.INSTOCK_SNAPSHOTS, pl.lit(value=True)).alias("raw"),
     )
+    return pl.concat([schema.CLASSIFIED_LINES.empty(), rows], how="diagonal")
 
 
 def item_days(lines: pl.LazyFrame, snapshots: pl.LazyFrame, items: pl.LazyFrame) -> pl.LazyFrame:
@@ -109,41 +80,42 @@ def item_days(lines: pl.LazyFrame, snapshots: pl.LazyFrame, items: pl.LazyFrame)
     key = ["dc", "ship_date", "item"]
     counted = lines.filter(pl.col("disposition") == "COUNTED")
     quantities = ("ordered_cases", "shipped_cases", "over_cases", "sub_cases")
-    summed = counted.group_by(key).agg(
-        pl.len().cast(pl.Int64).alias("lines"),
-        *[units(name).sum().alias(name) for name in quantities],
-    )
-    reasons = (
+    shortest_first = (
         counted.filter(pl.col("reason_code").is_not_null())
         .sort(units("shipped_cases") - units("ordered_cases"), "reason_code")
-        .group_by(key)
-        .agg(pl.col("reason_code").first())
+        .unique(key, keep="first", maintain_order=True)
     )
+    facts = [
+        counted.select(*key, pl.lit(1, pl.Int64).alias("lines"), *[units(name).alias(name) for name in quantities]),
+        shortest_first.select(*key, "reason_code"),
+        latest_snapshots(snapshots),
+    ]
+    # One aggregation over all that is known of an item-day is twice as fast as joining the three.
     return (
-        summed.join(latest_snapshots(snapshots), on=key, how="full", coalesce=True)
-        .join(reasons, on=key, how="left")
+        pl.concat(facts, how="diagonal")
+        .group_by(key)
+        .agg(pl.col("lines", *quantities).sum(), pl.col("reason_code", "instock").max())
         .pipe(_in_force, items)
         .filter(pl.col("item_type").is_not_null())
-        .with_columns(
-            pl.col("lines").fill_null(0),
-            *[cases(pl.col(name).fill_null(0)).alias(name) for name in quantities],
-        )
+        .with_columns(cases(pl.col(name)).alias(name) for name in quantities)
         .pipe(schema.ITEM_DAYS.conform)
     )
 
 
 def latest_snapshots(snapshots: pl.LazyFrame) -> pl.LazyFrame:
     """The latest usable instock record per DC, ship date and item: columns dc, ship_date, item, instock (Y/N)."""
-    key = ["dc", "ship_date", "item"]
-    usable = _judged_snapshots(snapshots).filter(pl.col("reason").is_null()).select(*key, "instock", "snapshot_at")
-    doubtful = pl.struct(key).hash().is_duplicated()
-    marked = usable.with_columns(doubtful.alias("doubtful"))
-    doubled = (
-        marked.filter("doubtful")
-        .sort("snapshot_at", "instock", nulls_last=False)
-        .unique(key, keep="last", maintain_order=True)
+    # The time and the flag as one number: its maximum is the latest record, and Y where two are equally late.
+    stamped = 2 * pl.col("snapshot_at").to_physical().fill_null(0) + (pl.col("instock_flag") == "Y").cast(pl.Int64)
+    return (
+        _judged_snapshots(snapshots)
+        .filter(pl.col("reason").is_null())
+        .group_by("dc", "ship_date", "item")
+        .agg(stamped.max().alias("latest"))
+        .select(
+            *("dc", "ship_date", "item"),
+            pl.when(pl.col("latest") % 2 == 1).then(pl.lit("Y")).otherwise(pl.lit("N")).alias("instock"),
+        )
     )
-    return pl.concat([marked.filter(~pl.col("doubtful")), doubled]).select(*key, "instock")
 
 
 def rejects(lines: pl.LazyFrame) -> pl.LazyFrame:
@@ -187,164 +159,83 @@ def reject_rates(lines: pl.LazyFrame) -> pl.LazyFrame:
 _CREDIT: Final = "a credit: never netted against demand"
 _RETURN: Final = "negative quantity: a return or credit, never netted against demand"
 _BY_RULE: Final = (_CREDIT, _RETURN)
-_NOT_ON_SNAPSHOTS: Final = (
-    "customer",
-    "vendor",
-    "department",
-    "ordered_cases",
-    "shipped_cases",
-    "over_cases",
-    "sub_cases",
-    "reason_code",
-    "on_time",
+_TOO_LARGE: Final = "quantity above 10,000,000"
+_ITEM_DETAILS: Final = ("item_type", "vendor", "department", "contract_committed")
+_LINE_COLUMNS: Final = (
+    *("dc", "ship_date", "order_id", "line_no", "customer", "item", "vendor", "department"),
+    *("disposition", "reason"),
 )
 
 
-def _normalised(orders: pl.LazyFrame) -> pl.LazyFrame:
-    def code(name: str, default: str | None = None) -> pl.Expr:
-        upper = pl.col(name).str.strip_chars().str.to_uppercase()
-        blank = upper.is_null() | (upper == "")
-        return pl.when(blank).then(pl.lit(default, pl.String)).otherwise(upper).alias(name)
-
-    return orders.with_columns(
-        code("uom", "CS"), code("status", "OPEN"), code("line_type", "NORMAL"), code("cancel_reason")
+def _code(name: str, known: Sequence[str], default: str) -> pl.Expr:
+    """A code as the rules compare it: trimmed, in upper case; blank means the default."""
+    code = pl.col(name)
+    tidied = code.str.strip_chars().str.to_uppercase()
+    # Polars skips the branch that no row of a batch takes: a source that writes the known codes pays for no tidying.
+    return (
+        pl.when(code.is_in(list(known)))
+        .then(code)
+        .when(code.is_null() | (tidied == ""))
+        .then(pl.lit(default))
+        .otherwise(tidied)
     )
 
 
-def _mark_superseded(frame: pl.LazyFrame, key: list[str]) -> pl.LazyFrame:
+def _raw(frame: schema.Frame, where: pl.Expr, suffix: str = "") -> pl.Expr:
+    """The row as its source gave it, as JSON; null elsewhere."""
+    names = [column.name for column in frame.source_columns]
+    row = pl.struct(pl.col(name if name in LINE_KEY else f"{name}{suffix}").alias(name) for name in names)
+    # Writing out a null struct costs next to nothing, writing out every row more than all other rules together.
+    return pl.when(where).then(pl.when(where).then(row).struct.json_encode())
+
+
+def _versions(frame: pl.LazyFrame) -> pl.LazyFrame:
     """Add `superseded`: latest processed_at wins, then source_seq, then content; never arrival order."""
-    marked = frame.with_columns(pl.struct(key).hash().is_duplicated().alias("superseded"))
-    # Equal keys have equal hashes, so only rows whose hash repeats need the exact and slower ordering.
-    single = marked.filter(~pl.col("superseded"))
-    content = [name for name in frame.collect_schema().names() if name not in {*key, "processed_at", "source_seq"}]
-    repeated = (
+    marked = frame.with_columns(pl.struct(LINE_KEY).hash().is_duplicated().alias("superseded"))
+    content = [name for name in frame.collect_schema() if name not in {*LINE_KEY, "processed_at", "source_seq"}]
+    # Equal keys have equal hashes, so only the few rows whose hash repeats need the exact and slower ordering.
+    contested = (
         marked.filter("superseded")
-        .sort([*key, "processed_at", "source_seq", *content], nulls_last=False)
-        .with_columns((~pl.struct(key).is_last_distinct()).alias("superseded"))
+        .sort([*LINE_KEY, "processed_at", "source_seq", *content], nulls_last=False)
+        .with_columns((~pl.struct(LINE_KEY).is_last_distinct()).alias("superseded"))
     )
-    return pl.concat([single, repeated])
+    return pl.concat([marked.filter(~pl.col("superseded")), contested])
 
 
 def _in_force(frame: pl.LazyFrame, items: pl.LazyFrame) -> pl.LazyFrame:
     """Left-join the item row in force on the ship date: the latest valid_from that has not ended."""
+    # Every date belongs to exactly one version of an item, the first reaching back and the last forward without
+    # end: the join keeps every row once, and a date that its version does not cover leaves the details null.
     versions = (
         items.sort("item", "valid_from")
-        .with_columns(pl.col("valid_from").shift(-1).over("item").alias("next_from"))
-        .select(
-            "item",
-            "item_type",
-            "vendor",
-            "department",
-            "contract_committed",
-            pl.col("pack_size").alias("item_pack_size"),
-            "valid_from",
-            pl.min_horizontal(pl.col("valid_to"), pl.col("next_from").dt.offset_by("-1d")).alias("in_force_to"),
-        )
-    )
-    details = ["item_type", "vendor", "department", "contract_committed", "item_pack_size"]
-    holds = (pl.col("valid_from") <= pl.col("ship_date")) & (
-        pl.col("in_force_to").is_null() | (pl.col("ship_date") <= pl.col("in_force_to"))
-    )
-    # Almost every item has one version; only items with several need the row-multiplying join.
-    count = versions.group_by("item").len("versions")
-    single = versions.join(count.filter(pl.col("versions") == 1), on="item", how="semi")
-    several = versions.join(count.filter(pl.col("versions") > 1), on="item", how="semi")
-    plain = frame.join(several, on="item", how="anti").join(single, on="item", how="left")
-    plain = plain.with_columns(pl.when(holds).then(pl.col(name)).alias(name) for name in details)
-    effective = frame.join(several.select("item").unique(), on="item", how="semi").with_row_index("row")
-    matched = effective.join(several, on="item").filter(holds).select("row", *details)
-    effective = effective.join(matched, on="row", how="left").drop("row")
-    return pl.concat([plain.drop("valid_from", "in_force_to"), effective], how="diagonal")
-
-
-def _judged_shipments(shipments: pl.LazyFrame) -> tuple[pl.LazyFrame, pl.LazyFrame]:
-    reason = (
-        pl.when(pl.col("problem").is_not_null())
-        .then(pl.col("problem"))
-        .when(pl.col("shipped_qty").is_null())
-        .then(pl.lit("no shipped quantity"))
-        .when(pl.col("shipped_qty") < 0)
-        .then(pl.lit(_RETURN))
-        .when(units("shipped_qty") > MAX_QUANTITY)
-        .then(pl.lit("quantity above 10,000,000"))
-    )
-    code = pl.col("uom").str.strip_chars().str.to_uppercase()
-    current = (
-        _mark_superseded(shipments, LINE_KEY)
-        .filter(~pl.col("superseded"))
-        .drop("superseded")
         .with_columns(
-            reason.alias("unusable"),
-            pl.when(code.is_null() | (code == "")).then(pl.lit("CS")).otherwise(code).alias("uom"),
+            pl.col("valid_from").shift(-1).over("item").alias("next_from"),
+            pl.when(pl.col("item").is_first_distinct().not_()).then("valid_from").alias("owns_from"),
+        )
+        .select(
+            *("item", "owns_from", "next_from", "valid_from", "valid_to"),
+            *_ITEM_DETAILS,
+            pl.col("pack_size").alias("item_pack_size"),
         )
     )
-    raw = pl.struct(schema.SHIPMENT_LINES.names).struct.json_encode().alias("raw")
-    bad = current.filter(pl.col("unusable").is_not_null()).select(
-        pl.lit("shipment_lines").alias("source_table"),
-        "dc",
-        "ship_date",
-        "order_id",
-        "line_no",
-        pl.lit("REJECTED").alias("disposition"),
-        pl.col("unusable").alias("reason"),
-        raw,
+    day = pl.col("ship_date")
+    owned = (pl.col("owns_from").is_null() | (day >= pl.col("owns_from"))) & (
+        pl.col("next_from").is_null() | (day < pl.col("next_from"))
     )
-    names = [name for name in schema.SHIPMENT_LINES.names if name not in LINE_KEY]
-    good = current.filter(pl.col("unusable").is_null()).select(
-        *LINE_KEY, *[pl.col(name).alias(f"{name}_shipment") for name in names]
-    )
-    return good, bad
-
-
-def _reject_columns(table: str, reason: pl.Expr, suffix: str) -> list[pl.Expr]:
-    names = [name for name in schema.SHIPMENT_LINES.names if name not in LINE_KEY]
-    raw = pl.struct(*LINE_KEY, *[pl.col(f"{name}{suffix}").alias(name) for name in names])
-    return [
-        pl.lit(table).alias("source_table"),
-        pl.col("dc"),
-        pl.col(f"ship_date{suffix}").alias("ship_date"),
-        pl.col("order_id"),
-        pl.col("line_no"),
-        pl.lit("REJECTED").alias("disposition"),
-        reason.alias("reason"),
-        raw.struct.json_encode().alias("raw"),
-    ]
-
-
-def _with_cases(lines: pl.LazyFrame) -> pl.LazyFrame:
-    """Add ordered and shipped in ten-thousandths of a case, and why either could not be converted."""
-    pack = units(pl.coalesce("pack_size", "item_pack_size"))
-
-    def converted(quantity: str, uom: str) -> pl.Expr:
-        in_cases = pl.col(uom).is_in(list(CASE_UNITS))
-        return (
-            pl.when(in_cases)
-            .then(units(quantity))
-            .when(pl.col(uom).is_in(list(EACH_UNITS)) & (pack > 0) & (units(quantity) >= 0))
-            .then(divide_half_up(units(quantity) * schema.PLACES, pack))
-        )
-
-    def trouble(uom: str) -> pl.Expr:
-        known = pl.col(uom).is_in([*CASE_UNITS, *EACH_UNITS])
-        return (
-            pl.when(~known)
-            .then(pl.format("unit {} is neither cases nor eaches", uom))
-            .when(pl.col(uom).is_in(list(EACH_UNITS)) & pack.is_null())
-            .then(pl.lit("unit is not cases and there is no pack size"))
-            .when(pl.col(uom).is_in(list(EACH_UNITS)) & (pack <= 0))
-            .then(pl.lit("pack size is not positive"))
-        )
-
-    return lines.with_columns(
-        converted("ordered_qty", "uom").alias("ordered_units"),
-        converted("shipped_qty_shipment", "uom_shipment").fill_null(0).alias("shipped_units"),
-        trouble("uom").alias("unit_reason"),
-        pl.when(pl.col("uom_shipment").is_not_null()).then(trouble("uom_shipment")).alias("shipment_reason"),
+    covered = (day >= pl.col("valid_from")) & (pl.col("valid_to").is_null() | (day <= pl.col("valid_to")))
+    return (
+        frame.join(versions, on="item", how="left")
+        .filter(owned)
+        .with_columns(pl.when(covered).then(pl.col(name)).alias(name) for name in (*_ITEM_DETAILS, "item_pack_size"))
+        .drop("owns_from", "next_from", "valid_from", "valid_to")
     )
 
 
 def _judged(lines: pl.LazyFrame) -> pl.LazyFrame:
-    item, line_type, status = pl.col("item"), pl.col("line_type"), pl.col("status")
+    """The disposition of each order line and its reason, with its quantity in ten-thousandths of a case."""
+    item, pack = pl.col("item"), units(pl.coalesce("pack_size", "item_pack_size"))
+    line_type, status = _code("line_type", LINE_TYPES, "NORMAL"), _code("status", STATUSES, "OPEN")
+    uom, cancel_reason = _code("uom", CASE_UNITS, "CS"), _code("cancel_reason", ("CUSTOMER",), "")
     unusable = (
         pl.when(pl.col("problem").is_not_null())
         .then(pl.col("problem"))
@@ -357,14 +248,14 @@ def _judged(lines: pl.LazyFrame) -> pl.LazyFrame:
         .when(pl.col("ordered_qty") < 0)
         .then(pl.lit(_RETURN))
         .when(units("ordered_qty") > MAX_QUANTITY)
-        .then(pl.lit("quantity above 10,000,000"))
+        .then(pl.lit(_TOO_LARGE))
         .when(~line_type.is_in(list(LINE_TYPES)))
         .then(pl.format("unknown line type {}", line_type))
         .when(~status.is_in(list(STATUSES)))
         .then(pl.format("unknown status {}", status))
     )
     excluded = (
-        pl.when((status == "CANCELLED") & pl.col("cancel_reason").str.starts_with("CUST").fill_null(value=False))
+        pl.when((status == "CANCELLED") & cancel_reason.str.starts_with("CUST"))
         .then(pl.lit("cancelled by the customer"))
         .when(line_type.is_in(list(OTHER_DEMAND)))
         .then(pl.format("{} line: its demand counts elsewhere", line_type))
@@ -372,63 +263,143 @@ def _judged(lines: pl.LazyFrame) -> pl.LazyFrame:
     unconvertible = (
         pl.when(pl.col("item_type").is_null())
         .then(pl.format("item {} is not in force on the ship date", item))
-        .otherwise(pl.col("unit_reason"))
+        .otherwise(_unit_trouble(uom, pack))
     )
     substitute = pl.when(line_type == "SUBSTITUTE").then(pl.lit("substitute: credited to the line it replaces"))
-    rejection = pl.when(unusable.is_not_null()).then(unusable).when(excluded.is_null()).then(unconvertible)
-    return lines.with_columns(
-        rejection.alias("rejection"), pl.coalesce(excluded, substitute).alias("exclusion")
+    superseded = pl.col("superseded") | pl.col("moved_at").is_not_null()
+    rejection = pl.coalesce(unusable, pl.when(excluded.is_null()).then(unconvertible))
+    judged = lines.with_columns(
+        pl.when(superseded).then(pl.lit("a later version of the line exists")).alias("superseded"),
+        rejection.alias("rejection"),
+        pl.coalesce(excluded, substitute).alias("exclusion"),
     ).with_columns(
-        pl.when(pl.col("rejection").is_not_null())
+        pl.when(pl.col("superseded").is_not_null())
+        .then(pl.lit("SUPERSEDED"))
+        .when(pl.col("rejection").is_not_null())
         .then(pl.lit("REJECTED"))
         .when(pl.col("exclusion").is_not_null())
         .then(pl.lit("EXCLUDED"))
         .otherwise(pl.lit("COUNTED"))
         .alias("disposition"),
-        pl.coalesce("rejection", "exclusion").alias("reason"),
+        pl.coalesce("superseded", "rejection", "exclusion").alias("reason"),
+    )
+    return judged.select(
+        *_LINE_COLUMNS,
+        (pl.col("disposition") != "SUPERSEDED").alias("current"),
+        _in_cases("ordered_qty", uom, pack).alias("ordered"),
+        pack.alias("pack"),
+        pl.coalesce("requested_date", "ship_date").alias("due"),
+        pl.when((pl.col("disposition") == "EXCLUDED") & (line_type == "SUBSTITUTE"))
+        .then("substitute_for_line")
+        .alias("replaces"),
+        _raw(schema.ORDER_LINES, pl.col("disposition") == "REJECTED").alias("raw"),
+    )
+
+
+def _current_shipments(shipments: pl.LazyFrame) -> pl.LazyFrame:
+    """The latest version of each shipment line, its columns suffixed, with `unusable`: why it cannot be used."""
+    unusable = (
+        pl.when(pl.col("problem").is_not_null())
+        .then(pl.col("problem"))
+        .when(pl.col("shipped_qty").is_null())
+        .then(pl.lit("no shipped quantity"))
+        .when(pl.col("shipped_qty") < 0)
+        .then(pl.lit(_RETURN))
+        .when(units("shipped_qty") > MAX_QUANTITY)
+        .then(pl.lit(_TOO_LARGE))
+    )
+    names = [name for name in schema.SHIPMENT_LINES.names if name not in LINE_KEY]
+    return (
+        _versions(shipments)
+        .filter(~pl.col("superseded"))
+        .select(
+            *LINE_KEY,
+            pl.lit(value=True).alias("current"),
+            *[pl.col(name).alias(f"{name}_shipment") for name in names],
+            unusable.alias("unusable"),
+        )
+    )
+
+
+def _converted(joined: pl.LazyFrame) -> pl.LazyFrame:
+    """Add `shipped` in ten-thousandths of a case, and to `unusable` why a shipment has no line or no unit."""
+    uom, pack = _code("uom_shipment", CASE_UNITS, "CS"), pl.col("pack")
+    shipped = pl.col("processed_at_shipment").is_not_null()
+    usable = shipped & pl.col("unusable").is_null()
+    return joined.with_columns(
+        pl.when(usable).then(_in_cases("shipped_qty_shipment", uom, pack)).fill_null(0).alias("shipped"),
+        pl.when(usable).then("reason_code_shipment").alias("reason_code"),
+        pl.when(usable).then(pl.coalesce("delivered_at_shipment", "shipped_at_shipment")).alias("arrived_at"),
+        pl.when(~usable)
+        .then("unusable")
+        .when(pl.col("disposition").is_null())
+        .then(pl.lit("no order line for this shipment"))
+        .otherwise(_unit_trouble(uom, pack))
+        .alias("unusable"),
+    )
+
+
+def _in_cases(quantity: str, uom: pl.Expr, pack: pl.Expr) -> pl.Expr:
+    """A quantity in ten-thousandths of a case; null where its unit cannot be converted."""
+    return (
+        pl.when(uom.is_in(list(CASE_UNITS)))
+        .then(units(quantity))
+        .when(uom.is_in(list(EACH_UNITS)) & (pack > 0) & (units(quantity) >= 0))
+        .then(divide_half_up(units(quantity) * schema.PLACES, pack))
+    )
+
+
+def _unit_trouble(uom: pl.Expr, pack: pl.Expr) -> pl.Expr:
+    each = uom.is_in(list(EACH_UNITS))
+    return (
+        pl.when(~uom.is_in([*CASE_UNITS, *EACH_UNITS]))
+        .then(pl.format("unit {} is neither cases nor eaches", uom))
+        .when(each & pack.is_null())
+        .then(pl.lit("unit is not cases and there is no pack size"))
+        .when(each & (pack <= 0))
+        .then(pl.lit("pack size is not positive"))
+    )
+
+
+def _rejected_shipments(joined: pl.LazyFrame) -> pl.LazyFrame:
+    return joined.select(
+        pl.lit("shipment_lines").alias("source_table"),
+        "dc",
+        pl.col("ship_date_shipment").alias("ship_date"),
+        "order_id",
+        "line_no",
+        pl.lit("REJECTED").alias("disposition"),
+        pl.col("unusable").alias("reason"),
+        _raw(schema.SHIPMENT_LINES, pl.lit(value=True), "_shipment").alias("raw"),
     )
 
 
 def _credited(lines: pl.LazyFrame, time_zones: Mapping[str, str]) -> pl.LazyFrame:
     """Cap each line, credit substitutes to the line they replace, judge on-time."""
     counted = pl.col("disposition") == "COUNTED"
-    ordered, shipped = pl.col("ordered_units"), pl.col("shipped_units")
+    ordered, shipped = pl.col("ordered"), pl.col("shipped")
     credited = pl.min_horizontal(ordered, shipped)
     substitutes = (
-        lines.filter(pl.col("disposition") == "EXCLUDED", pl.col("line_type") == "SUBSTITUTE")
-        .group_by("dc", "order_id", pl.col("substitute_for_line").alias("line_no"))
-        .agg(pl.col("shipped_units").sum().alias("sub_units"))
+        lines.filter(pl.col("replaces").is_not_null())
+        .group_by("dc", "order_id", pl.col("replaces").alias("line_no"))
+        .agg(pl.col("shipped").sum().alias("substituted"))
     )
-    arrived = _business_date(pl.coalesce("delivered_at_shipment", "shipped_at_shipment"), time_zones)
     on_time = (
-        pl.when(arrived.is_not_null())
-        .then(arrived <= pl.coalesce("requested_date", "ship_date"))
+        pl.when(pl.col("arrived_at").is_not_null())
+        .then(_business_date(pl.col("arrived_at"), time_zones) <= pl.col("due"))
         .when(shipped == 0)
         .then(pl.lit(value=False))
     )
     return lines.join(substitutes, on=LINE_KEY, how="left").select(
         pl.lit("order_lines").alias("source_table"),
-        *[
-            "dc",
-            "ship_date",
-            "order_id",
-            "line_no",
-            "customer",
-            "item",
-            "vendor",
-            "department",
-            "disposition",
-            "reason",
-        ],
+        *_LINE_COLUMNS,
         pl.when(counted).then(cases(ordered)).alias("ordered_cases"),
         pl.when(counted).then(cases(credited)).alias("shipped_cases"),
         pl.when(counted).then(cases(shipped - credited)).alias("over_cases"),
-        pl.when(counted).then(cases(pl.col("sub_units").fill_null(0))).alias("sub_cases"),
-        pl.when(counted & (shipped < ordered)).then(pl.col("reason_code_shipment")).alias("reason_code"),
+        pl.when(counted).then(cases(pl.col("substituted").fill_null(0))).alias("sub_cases"),
+        pl.when(counted & (shipped < ordered)).then("reason_code").alias("reason_code"),
         pl.when(counted).then(on_time).alias("on_time"),
-        pl.when(pl.col("disposition") == "REJECTED")
-        .then(pl.struct(schema.ORDER_LINES.names).struct.json_encode())
-        .alias("raw"),
+        "raw",
     )
 
 
@@ -441,8 +412,7 @@ def _business_date(moment: pl.Expr, time_zones: Mapping[str, str]) -> pl.Expr:
 
 
 def _judged_snapshots(snapshots: pl.LazyFrame) -> pl.LazyFrame:
-    flag = pl.col("instock").str.strip_chars().str.to_uppercase()
-    item = pl.col("item")
+    item, flag = pl.col("item"), pl.col("instock").str.strip_chars().str.to_uppercase()
     reason = (
         pl.when(pl.col("problem").is_not_null())
         .then(pl.col("problem"))
@@ -451,4 +421,4 @@ def _judged_snapshots(snapshots: pl.LazyFrame) -> pl.LazyFrame:
         .when(flag.is_null() | ~flag.is_in(["Y", "N"]))
         .then(pl.format("instock is {}, expected Y or N", pl.col("instock").fill_null("empty")))
     )
-    return snapshots.with_columns(flag.alias("instock"), reason.alias("reason"))
+    return snapshots.with_columns(reason.alias("reason"), flag.alias("instock_flag"))

@@ -34,7 +34,7 @@ def service(lines: pl.LazyFrame, by: Sequence[str]) -> pl.LazyFrame:
     late = ~pl.col("on_time")
     orders = (
         lines.filter(pl.col("disposition") == "COUNTED")
-        .group_by(*group, *[pl.col(name).alias(f"order_{name}") for name in ("dc", "order_id")])
+        .group_by(*group, *[name for name in ("dc", "order_id") if name not in by])
         .agg(
             pl.len().alias("lines"),
             complete.sum().alias("lines_complete"),
