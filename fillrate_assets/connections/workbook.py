@@ -28,7 +28,16 @@ _CONFIRMED: Final = "#C0392B"
 _ESTIMATED: Final = "#F0B27A"
 _WIDTHS: Final = (11, 42)
 _MOST_BARS: Final = 40
-_HEADLINE: Final = ("ordered_cases", "shipped_cases", *words.METRICS, "lost_cases")
+_MOST_VENDORS: Final = 15
+_HEADLINE: Final = (
+    "ordered_cases",
+    "shipped_cases",
+    *words.METRICS,
+    "lost_cases",
+    "confirmed_cases",
+    "estimated_cases",
+)
+_CHART: Final = {"width": 820, "height": 380}
 
 _HOW_TO_READ: Final = (
     "Rates are sums over sums, never averages of rates. On time and OTIF count orders. Lost = confirmed (ordered, not "
@@ -49,6 +58,7 @@ class _Sheet:
 
     def table(self, top: int, frame: pl.DataFrame, total: Mapping[str, Value] | None = None) -> None:
         """A frame under a frozen, filtered header; the total below it stays out of the filter."""
+        self.sheet.set_row(top, 31)
         for column, name in enumerate(frame.columns):
             heading = words.heading(name) + (" (points)" if name.endswith("_gap") else "")
             self.sheet.write_string(
@@ -143,13 +153,13 @@ def _formats(workbook: Any) -> dict[str, Any]:  # noqa: ANN401 - xlsxwriter has 
         "term": {"bold": True, "valign": "top"},
         "warning": {"bold": True, "font_color": _BAD},
         "label": {"font_color": "#5B6770", "align": "right"},
-        "head": head,
+        "head": {**head, "indent": 1},
         "head_right": {**head, "align": "right"},
         "good": {"font_color": _GOOD},
         "bad": {"font_color": _BAD, "bold": True},
     }
     for name, number in numbers.items():
-        align = {"align": "left"} if name in {"text", "date"} else {}
+        align = {"align": "left", "indent": 1} if name in {"text", "date"} else {}
         styles[name] = {"num_format": number, **align, **rule}
         styles[f"{name}_total"] = {"num_format": number, **align, "bold": True, "top": 2, "top_color": _INK}
         styles[f"{name}_headline"] = {"num_format": number, "bold": True, "font_size": 14, "font_color": _INK}
@@ -202,17 +212,28 @@ def _trend(page: _Sheet, trend: pl.DataFrame) -> None:
     if trend.is_empty():
         return
     beside = trend.width + 1
+    days = {
+        "date_axis": True,
+        "num_format": "d mmm",
+        "major_unit": 7,
+        "major_unit_type": "days",
+        "num_font": {"size": 9},
+    }
     fill = page.book.add_chart({"type": "line"})
-    fill.add_series(_series(page, trend, "case_fill_rate", _INK, "line"))
+    fill.add_series({**_series(page, trend, "case_fill_rate"), "line": {"color": _INK, "width": 2}})
+    _dress(fill, "Case fill by ship date")
+    fill.set_legend({"none": True})
     lowest = trend["case_fill_rate"].drop_nulls().min()
-    floor = int(lowest * 20) / 20 if isinstance(lowest, Decimal) else 0
-    _lay_out(fill, "Case fill by ship date", {"min": floor, "max": 1, "num_format": "0%"})
+    fill.set_y_axis(_axis("0%", int(lowest * 20) / 20 if isinstance(lowest, Decimal) else 0, 1))
+    fill.set_x_axis(days)
     page.sheet.insert_chart(1, beside, fill)
     if trend["lost_cases"].count():
         lost = page.book.add_chart({"type": "column", "subtype": "stacked"})
-        lost.add_series(_series(page, trend, "confirmed_cases", _CONFIRMED, "fill"))
-        lost.add_series(_series(page, trend, "estimated_cases", _ESTIMATED, "fill"))
-        _lay_out(lost, "Lost cases by ship date", {"num_format": "#,##0"})
+        for name, colour in (("confirmed_cases", _CONFIRMED), ("estimated_cases", _ESTIMATED)):
+            lost.add_series({**_series(page, trend, name), "fill": {"color": colour}, "gap": 40})
+        _dress(lost, "Lost cases by ship date")
+        lost.set_y_axis(_axis("#,##0"))
+        lost.set_x_axis(days)
         page.sheet.insert_chart(22, beside, lost)
 
 
@@ -229,6 +250,15 @@ def _by_vendor(page: _Sheet, book: Book) -> None:
     page.table(0, _named(book.by_vendor, ["vendor"]), book.total.row(0, named=True) if book.total.height else None)
     _colour(page, book.by_vendor, 0)
     page.sheet.freeze_panes(1, 1)
+    bars = min(book.by_vendor.height, _MOST_VENDORS)
+    if book.by_vendor["lost_cases"].count() > 1:
+        chart = _lost_bars(
+            page,
+            book.by_vendor.head(bars),
+            "Lost cases by vendor" + (f", worst {bars}" if bars < book.by_vendor.height else ""),
+            0,
+        )
+        page.sheet.insert_chart(1, book.by_vendor.width + 1, chart)
 
 
 def _by_path(page: _Sheet, book: Book) -> None:
@@ -243,11 +273,7 @@ def _by_path(page: _Sheet, book: Book) -> None:
     if rows.is_empty():
         page.say(2, 0, "No lost cases on record.", "text")
         return
-    chart = page.book.add_chart({"type": "bar", "subtype": "stacked"})
-    bars = min(rows.height, _MOST_BARS)
-    for name, colour in (("confirmed_cases", _CONFIRMED), ("estimated_cases", _ESTIMATED)):
-        chart.add_series(_series(page, rows.head(bars), name, colour, "fill", last_category=1))
-    _lay_out(chart, "Lost cases by DC and path", {"num_format": "#,##0"}, height=max(320, 40 + 22 * bars))
+    chart = _lost_bars(page, rows.head(_MOST_BARS), "Lost cases by DC and path", 1)
     page.sheet.insert_chart(rows.height + 3, 0, chart)
 
 
@@ -271,32 +297,37 @@ def _notes(page: _Sheet, book: Book, made_at: datetime) -> None:
         row += len(entries) + 2
 
 
-def _series(
-    page: _Sheet, frame: pl.DataFrame, name: str, colour: str, kind: str, last_category: int = 0
-) -> dict[str, object]:
-    """A chart's series: a column of a table that begins at the top of its sheet."""
+def _lost_bars(page: _Sheet, rows: pl.DataFrame, title: str, last_category: int) -> Any:  # noqa: ANN401
+    """Confirmed and estimated lost cases, a bar per row of a table that begins at the top of its sheet."""
+    chart = page.book.add_chart({"type": "bar", "subtype": "stacked"})
+    for name, colour in (("confirmed_cases", _CONFIRMED), ("estimated_cases", _ESTIMATED)):
+        chart.add_series({**_series(page, rows, name, last_category), "fill": {"color": colour}, "gap": 40})
+    _dress(chart, title)
+    chart.set_x_axis({**_axis("#,##0"), "crossing": "max"})
+    chart.set_y_axis({"reverse": True, "num_font": {"size": 9}})
+    chart.set_size({**_CHART, "height": max(320, 110 + 22 * rows.height)})
+    return chart
+
+
+def _series(page: _Sheet, frame: pl.DataFrame, name: str, last_category: int = 0) -> dict[str, object]:
+    """A column of a table that begins at the top of its sheet, by its first columns."""
     sheet, column = page.sheet.get_name(), frame.columns.index(name)
     return {
         "name": words.heading(name),
         "categories": [sheet, 1, 0, frame.height, last_category],
         "values": [sheet, 1, column, frame.height, column],
-        kind: {"color": colour, **({"width": 2} if kind == "line" else {})},
-        "gap": 40,
     }
 
 
-def _lay_out(chart: Any, title: str, values: dict[str, object], height: int = 380) -> None:  # noqa: ANN401
-    chart.set_title({"name": title, "name_font": {"size": 12, "color": _INK}, "overlay": False})
+def _dress(chart: Any, title: str) -> None:  # noqa: ANN401
+    chart.set_title({"name": title, "name_font": {"size": 12, "color": _INK}})
     chart.set_legend({"position": "bottom"})
+    chart.set_size(_CHART)
+
+
+def _axis(number: str, lowest: float | None = None, highest: float | None = None) -> dict[str, object]:
     grid = {"visible": True, "line": {"color": "#E3E7EA"}}
-    axis = {**values, "major_gridlines": grid, "line": {"none": True}}
-    if isinstance(chart, xlsxwriter.chart_bar.ChartBar):
-        chart.set_x_axis(axis)
-        chart.set_y_axis({"reverse": True, "num_font": {"size": 9}})
-    else:
-        chart.set_y_axis(axis)
-        chart.set_x_axis({"date_axis": True, "num_format": "d mmm yy", "num_font": {"size": 9}})
-    chart.set_size({"width": 820, "height": height})
+    return {"num_format": number, "min": lowest, "max": highest, "major_gridlines": grid, "line": {"none": True}}
 
 
 def _period(book: Book) -> str:

@@ -73,13 +73,12 @@ def plan(
         retry_delay: wait this long before a first retry.
 
     """
+    versions, ahead = _versions(seen, ledger)
     held = set(ledger.filter(pl.col("state") == "HELD").select("dc", "ship_date").iter_rows())
-    ahead, versions = _ahead(seen, ledger)
-    ahead |= held
     waiting = {}
     due = []
-    for pair in sorted(ahead):
-        version = versions.get(pair, "as it was")
+    for pair in sorted(ahead | held):
+        version = versions[pair]
         earlier = attempts.get(pair)
         if earlier is None or earlier.version != version:
             due.append(pair)
@@ -95,27 +94,29 @@ def plan(
     return Plan(requests, marks, waiting, "" if requests else _reason(waiting, retry_delay))
 
 
-def _ahead(seen: Mapping[str, pl.DataFrame], ledger: pl.DataFrame) -> tuple[set[Pair], dict[Pair, str]]:
-    """Pairs whose source is ahead of the ledger, and the version that the sources hold of every pair seen."""
-    versions: dict[Pair, list[str]] = {}
-    ahead = set()
+def _versions(seen: Mapping[str, pl.DataFrame], ledger: pl.DataFrame) -> tuple[dict[Pair, str], set[Pair]]:
+    """The version that the sources hold of every pair, and the pairs of which it is ahead of the ledger.
+
+    What a tick did not see of a pair has not changed since: the ledger's word stands for it.
+    """
+    key = ["dc", "ship_date"]
+    pairs = ledger
     for source in SOURCES:
-        processed_at, lines = f"{source}_processed_at", f"{source}_lines"
-        joined = seen[source].join(
-            ledger.select("dc", "ship_date", processed_at, lines), on=["dc", "ship_date"], how="left"
-        )
-        is_ahead = (
-            pl.col(processed_at).is_null()
-            | (pl.col("processed_at") > pl.col(processed_at))
-            | (pl.col("lines") != pl.col(lines))
-        )
-        for dc, day, at, count, newer in joined.select(
-            "dc", "ship_date", "processed_at", "lines", is_ahead.alias("ahead")
-        ).iter_rows():
-            versions.setdefault((dc, day), []).append(f"{source}:{at.isoformat()}:{count}")
-            if newer:
-                ahead.add((dc, day))
-    return ahead, {pair: " ".join(parts) for pair, parts in versions.items()}
+        renamed = {"processed_at": f"{source}_seen_at", "lines": f"{source}_seen_lines"}
+        pairs = pairs.join(seen[source].rename(renamed), on=key, how="full", coalesce=True)
+    versions, ahead = {}, set()
+    for row in pairs.iter_rows(named=True):
+        pair = (row["dc"], row["ship_date"])
+        parts = []
+        for source in SOURCES:
+            known = (row[f"{source}_processed_at"], row[f"{source}_lines"] or 0)
+            found = (row[f"{source}_seen_at"], row[f"{source}_seen_lines"])
+            at, lines = known if found[0] is None else found
+            parts.append(f"{source} {at}: {lines}")
+            if lines != known[1] or (at is not None and (known[0] is None or at > known[0])):
+                ahead.add(pair)
+        versions[pair] = ", ".join(parts)
+    return versions, ahead
 
 
 def _requests(due: Sequence[Pair], attempts: Mapping[Pair, Attempt], ledger: pl.DataFrame) -> Iterator[Request]:

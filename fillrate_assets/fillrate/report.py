@@ -20,7 +20,8 @@ from fillrate_assets.fillrate.service import GROUPINGS, service
 
 METRICS: Final = tuple(words.METRICS)
 WORST_ITEMS: Final = 50
-_TOTAL: Final = "total"
+_ALL: Final = "all"
+_QUANTITIES: Final = ("confirmed_cases", "estimated_cases", "lost_cases", "contract_lost_cases")
 
 
 @dataclass(frozen=True)
@@ -108,19 +109,10 @@ def report(
     if unknown := [name for name in by if name not in GROUPINGS]:
         msg = f"cannot group by {', '.join(unknown)}; groupings are {', '.join(GROUPINGS)}"
         raise PermanentFailure(msg)
-    served = service(lines, by).with_columns(pl.lit(value=True).alias(_TOTAL))
-    if "customer" in by:
-        rows = served.with_columns(pl.lit(None, schema.CASES).alias("lost_cases"))
-    else:
-        lost = _lost(records, by).select(*by, "lost_cases", pl.lit(value=True).alias(_TOTAL))
-        rows = served.join(lost, on=[*by, _TOTAL], how="full", coalesce=True, nulls_equal=True)
-    rows = rows.with_columns(
-        pl.col("lines", "orders").fill_null(0),
-        pl.col("ordered_cases", "shipped_cases").fill_null(pl.lit(0, schema.CASES)),
-    )
+    rows = _with_lost(lines, records, by).select(*by, *schema.SERVICE.names, "lost_cases")
     if targets is not None:
         rows = _with_targets(rows, by, targets)
-    return rows.sort(*by, _TOTAL, nulls_last=True).drop(_TOTAL)
+    return rows
 
 
 def _with_targets(rows: pl.LazyFrame, by: Sequence[str], targets: pl.LazyFrame) -> pl.LazyFrame:
@@ -130,11 +122,10 @@ def _with_targets(rows: pl.LazyFrame, by: Sequence[str], targets: pl.LazyFrame) 
         msg = f"the targets are by {', '.join(beyond)}, which the report is not grouped by ({', '.join(by) or 'total'})"
         raise ContractViolation(msg)
     metrics = [name for name in METRICS if name in columns]
-    renamed = targets.select(
-        *key, *[pl.col(name).alias(f"{name}_target") for name in metrics], pl.lit(value=True).alias(_TOTAL)
-    )
+    renamed = targets.select(*key, *[pl.col(name).alias(f"{name}_target") for name in metrics], _together())
     return (
-        rows.join(renamed, on=[*key, _TOTAL], how="left")
+        rows.with_columns(_together())
+        .join(renamed, on=[*key, _ALL], how="left")
         .with_columns(
             ((pl.col(name) - pl.col(f"{name}_target")) * 100).cast(pl.Decimal(18, 2)).alias(f"{name}_gap")
             for name in metrics
@@ -149,14 +140,14 @@ def target_key(targets: pl.LazyFrame) -> list[str]:
 
 
 def total(lines: pl.LazyFrame, records: pl.LazyFrame, targets: pl.LazyFrame | None = None) -> pl.LazyFrame:
-    """The one row of everything; it has a target only where one target is for all."""
-    for_all = targets if targets is not None and not target_key(targets) else None
-    return report(lines, records, [], for_all)
+    """The one row of everything, as `report`, with what was lost in full; targets only where one is for all."""
+    rows = _with_lost(lines, records, [])
+    return rows if targets is None or target_key(targets) else _with_targets(rows, [], targets)
 
 
 def trend(lines: pl.LazyFrame, records: pl.LazyFrame) -> pl.LazyFrame:
     """Per ship date: service metrics, and lost cases confirmed and estimated."""
-    return _with_lost(lines, records, ["ship_date"]).sort("ship_date")
+    return _with_lost(lines, records, ["ship_date"])
 
 
 def by_vendor(lines: pl.LazyFrame, records: pl.LazyFrame) -> pl.LazyFrame:
@@ -253,20 +244,38 @@ def _most_lost() -> pl.Expr:
 
 
 def _with_lost(lines: pl.LazyFrame, records: pl.LazyFrame, by: Sequence[str]) -> pl.LazyFrame:
-    served = report(lines, records, by).drop("lost_cases")
-    return served.join(_lost(records, by), on=list(by), how="left", nulls_equal=True)
+    """Service metrics of each group, and its lost cases in full; sorted by group."""
+    served = service(lines, by).with_columns(_together())
+    if "customer" in by:
+        unknown = [pl.lit(None, schema.CASES).alias(name) for name in _QUANTITIES]
+        rows = served.with_columns(*unknown, pl.lit(None, pl.Int64).alias("item_days"))
+    else:
+        lost = _lost(records, by).with_columns(_together())
+        rows = served.join(lost, on=[*by, _ALL], how="full", coalesce=True, nulls_equal=True)
+    return (
+        rows.with_columns(
+            pl.col("lines", "orders").fill_null(0),
+            pl.col("ordered_cases", "shipped_cases").fill_null(pl.lit(0, schema.CASES)),
+        )
+        .sort(*by, _ALL, nulls_last=True)
+        .drop(_ALL)
+    )
 
 
 def _lost(records: pl.LazyFrame, by: Sequence[str]) -> pl.LazyFrame:
     """Lost cases per group that has records, and on how many items x days."""
-    quantities = ("confirmed_cases", "estimated_cases", "lost_cases", "contract_lost_cases")
     return (
-        records.group_by(*by, pl.lit(value=True).alias(_TOTAL))
+        records.group_by(*by, _together())
         .agg(
             pl.len().alias("records"),
             (pl.col("lost_cases") > 0).sum().cast(pl.Int64).alias("item_days"),
-            *[units(name).sum() for name in quantities],
+            *[units(name).sum() for name in _QUANTITIES],
         )
         .filter(pl.col("records") > 0)
-        .select(*by, *[cases(pl.col(name)).alias(name) for name in quantities], "item_days")
+        .select(*by, *[cases(pl.col(name)).alias(name) for name in _QUANTITIES], "item_days")
     )
+
+
+def _together() -> pl.Expr:
+    """What all rows have in common: groups and joins by no column at all are by this one."""
+    return pl.lit(value=True).alias(_ALL)
