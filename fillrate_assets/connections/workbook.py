@@ -26,7 +26,7 @@ _GOOD: Final = "#2E7D4F"
 _BAD: Final = "#C0392B"
 _CONFIRMED: Final = "#C0392B"
 _ESTIMATED: Final = "#F0B27A"
-_WIDTHS: Final = (11, 42)
+_WIDEST: Final = 42
 _MOST_BARS: Final = 40
 _MOST_VENDORS: Final = 15
 _HEADLINE: Final = (
@@ -56,7 +56,9 @@ class _Sheet:
     def say(self, row: int, column: int, text: str, style: str = "text") -> None:
         self.sheet.write_string(row, column, text, self.formats[style])
 
-    def table(self, top: int, frame: pl.DataFrame, total: Mapping[str, Value] | None = None) -> None:
+    def table(
+        self, top: int, frame: pl.DataFrame, total: Mapping[str, Value] | None = None, narrowest: int = 11
+    ) -> None:
         """A frame under a frozen, filtered header; the total below it stays out of the filter."""
         self.sheet.set_row(top, 31)
         for column, name in enumerate(frame.columns):
@@ -70,7 +72,7 @@ class _Sheet:
             if total is not None:
                 shown = total.get(name, "TOTAL" if column == 0 else None)
                 self.put(top + 1 + frame.height, column, shown, f"{style}_total")
-            self.sheet.set_column(column, column, _width(frame, name, heading))
+            self.sheet.set_column(column, column, max(narrowest, _width(frame, name, heading)))
         if frame.height:
             self.sheet.autofilter(top, 0, top + frame.height, frame.width - 1)
 
@@ -170,7 +172,7 @@ def _summary(page: _Sheet, book: Book) -> None:
     page.say(0, 0, "Fill rate and lost cases", "title")
     page.say(1, 0, _period(book), "subtitle")
     total = book.total.row(0, named=True) if book.total.height else {}
-    headline = [name for name in _HEADLINE if name in total]
+    headline = [name for name in _HEADLINE if total.get(name) is not None]
     for column, name in enumerate(headline):
         page.say(3, column, words.heading(name), "label")
         page.put(4, column, total[name], f"{page.style(book.total, name)}_headline")
@@ -181,7 +183,7 @@ def _summary(page: _Sheet, book: Book) -> None:
     top = 8
     page.sheet.merge_range(7, 0, 7, 11, _HOW_TO_READ, page.formats["note"])
     page.sheet.set_row(7, 32)
-    page.table(top, _named(book.groups, book.by), total)
+    page.table(top, _named(book.groups, book.by), total, narrowest=14)
     _colour(page, book.groups, top)
     page.sheet.freeze_panes(top + 1, len(book.by))
     page.sheet.repeat_rows(top)
@@ -346,10 +348,8 @@ def _is_text(frame: pl.DataFrame, name: str) -> bool:
     return frame.schema[name] in {pl.String, pl.Date}
 
 
-def _width(frame: pl.DataFrame, name: str, heading: str) -> float:
-    """Wide enough for a column's longest text; numbers fit the narrowest column or their thousands."""
-    narrowest, widest = _WIDTHS
-    texts = frame[name].cast(pl.String).str.len_chars().max() if frame.height else 0
-    separators = 2 if frame.schema[name].is_decimal() else 3
-    longest = max(int(texts) if isinstance(texts, int) else 0, len(heading.split(maxsplit=1)[0])) + separators
-    return min(max(narrowest, longest), widest)
+def _width(frame: pl.DataFrame, name: str, heading: str) -> int:
+    """Room for a column's longest text, its thousands separators and the first word of its heading."""
+    longest = frame[name].cast(pl.String).str.len_chars().max()
+    needed = max(longest if isinstance(longest, int) else 0, len(heading.split(maxsplit=1)[0])) + 3
+    return min(needed, _WIDEST)

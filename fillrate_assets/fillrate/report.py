@@ -125,7 +125,7 @@ def _with_targets(rows: pl.LazyFrame, by: Sequence[str], targets: pl.LazyFrame) 
     renamed = targets.select(*key, *[pl.col(name).alias(f"{name}_target") for name in metrics], _together())
     return (
         rows.with_columns(_together())
-        .join(renamed, on=[*key, _ALL], how="left")
+        .join(renamed, on=[*key, _ALL], how="left", maintain_order="left")
         .with_columns(
             ((pl.col(name) - pl.col(f"{name}_target")) * 100).cast(pl.Decimal(18, 2)).alias(f"{name}_gap")
             for name in metrics
