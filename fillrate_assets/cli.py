@@ -222,6 +222,27 @@ def report(  # noqa: PLR0913 - an option each
     _tell_held(facts.held)
 
 
+@cli.command()
+@click.argument("dc")
+@click.argument("ship_date", metavar="DATE", type=DAY)
+@click.argument("item")
+@click.option("--input", "directory", type=DIRECTORY, metavar="DIR", help="Compute from files, not from the platform.")
+@mapped
+def explain(dc: str, ship_date: date, item: str, directory: Path | None, mapping: Path | None) -> None:
+    """Explain why an item was short on a day: path, inputs, baseline days, lines, restatements.
+
+    Reads what the platform has computed, or with --input a directory of files.
+
+    \b
+    Example:
+      fillrate explain DC03 2026-03-12 10482
+    """
+    from fillrate_assets.fillrate import explain as rules
+
+    evidence, known = _evidence_of_files(dc, ship_date, directory, mapping) if directory else _evidence(dc, ship_date, item)
+    click.echo(rules.explain(dc, ship_date, item, evidence, known), nl=False)
+
+
 def _misuse(message: str) -> NoReturn:
     raise click.UsageError(message, click.get_current_context())
 
@@ -272,6 +293,56 @@ def _computed(scope: Scope) -> Facts:
         item_days = lake.scan(schema.ITEM_DAYS, *wanted)
         held_reasons = held_days(lines, item_days, here.max_reject_share, here.max_missing_share)
         return Facts(lines, lake.scan(schema.LOST_CASES, *wanted), lake.read_whole(schema.ITEMS), held_reasons)
+
+
+def _evidence(dc: str, ship_date: date, item: str) -> tuple[Evidence, pl.LazyFrame]:
+    """What the platform knows of a DC on a day, and all item-days there are."""
+    from fillrate_assets import settings
+    from fillrate_assets.connections.lake import Lake
+    from fillrate_assets.connections.record_store import RecordStore
+    from fillrate_assets.fillrate import schema
+    from fillrate_assets.fillrate.baseline import LOOK_BACK_DAYS
+    from fillrate_assets.fillrate.explain import Evidence
+    from fillrate_assets.fillrate.holds import held_days
+
+    here = settings.load()
+    lake, store = Lake(here.lake_root), RecordStore(here.record_store_url)
+    item_days = lake.scan(schema.ITEM_DAYS, [dc], ship_date - timedelta(days=LOOK_BACK_DAYS), ship_date)
+    lines = lake.scan(schema.CLASSIFIED_LINES, [dc], ship_date, ship_date)
+    today = item_days.filter(pl.col("ship_date") == ship_date)
+    held = held_days(lines, today, here.max_reject_share, here.max_missing_share)
+    evidence = Evidence(
+        item_days=item_days,
+        records=lake.scan(schema.LOST_CASES, [dc], ship_date, ship_date),
+        lines=lines,
+        items=lake.read_whole(schema.ITEMS),
+        waivers=store.waivers().lazy(),
+        restatements=store.restatements(dc, ship_date, item).lazy(),
+        held=held.get((dc, ship_date)),
+    )
+    return evidence, lake.scan(schema.ITEM_DAYS)
+
+
+def _evidence_of_files(
+    dc: str, ship_date: date, directory: Path, mapping: Path | None
+) -> tuple[Evidence, pl.LazyFrame]:
+    from fillrate_assets.fillrate import schema
+    from fillrate_assets.fillrate.calculation import Scope, calculate
+    from fillrate_assets.fillrate.explain import Evidence
+
+    contracts = _read(directory, mapping)
+    with _working("Calculating"):
+        calculation = calculate(contracts.inputs, Scope([dc], ship_date, ship_date))
+    evidence = Evidence(
+        item_days=calculation.item_days.lazy(),
+        records=calculation.records.lazy(),
+        lines=calculation.lines.lazy(),
+        items=contracts.items.lazy(),
+        waivers=contracts.waivers.lazy(),
+        restatements=schema.RESTATEMENTS.empty(),
+        held=calculation.held.get((dc, ship_date)),
+    )
+    return evidence, calculation.item_days.lazy()
 
 
 def _calculated(directory: Path, contracts: Contracts, scope: Scope) -> Calculation:

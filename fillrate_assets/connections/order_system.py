@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date
 from typing import Final
 
 import polars as pl
@@ -52,28 +52,24 @@ class OrderSystem:
         rows = sql.read("order system", self.url, statement)
         return contracts.parse(rows.lazy(), schema.ORDER_LINES, table="order_lines", required=_REQUIRED).collect()
 
-    def changes(self, since: datetime, due_from: date, due_to: date) -> pl.DataFrame:
-        """The pairs of DC and ship date with a line processed after a moment, or that ship in a range of dates.
+    def changes(self, window: sql.Window) -> pl.DataFrame:
+        """The pairs of DC and ship date that changed in a window, as `PAIR_VERSIONS`.
 
         A line that moved to another ship date changes the date it left as well.
-
-        Returns:
-            `PAIR_VERSIONS`.
-
         """
         lines, newer = self._order_lines(), self._order_lines().alias("newer")
-        moved = (
-            sa.select(lines.c.dc, lines.c.ship_date, sa.func.max(newer.c.processed_at).label("processed_at"))
-            .join(newer, sa.and_(*[lines.c[name] == newer.c[name] for name in KEY]))
-            .where(
-                newer.c.processed_at > since,
-                newer.c.ship_date != lines.c.ship_date,
-                newer.c.processed_at >= lines.c.processed_at,
-            )
-            .group_by(lines.c.dc, lines.c.ship_date)
-            .subquery()
+        elsewhere = sa.and_(
+            *[lines.c[name] == newer.c[name] for name in KEY],
+            lines.c.ship_date != newer.c.ship_date,
+            lines.c.processed_at <= newer.c.processed_at,
         )
-        return sql.changed_pairs("order system", self.url, lines, (since, due_from, due_to), moved)
+        left = (
+            sa.select(lines.c.dc, lines.c.ship_date, sa.func.max(newer.c.processed_at).label("processed_at"))
+            .outerjoin_from(newer, lines, elsewhere)
+            .where(newer.c.processed_at > window.since)
+            .group_by(lines.c.dc, lines.c.ship_date)
+        )
+        return sql.changed_pairs("order system", self.url, lines, window, left)
 
     def items(self) -> pl.DataFrame:
         """The effective-dated item master, as `ITEMS`."""
@@ -86,7 +82,7 @@ class OrderSystem:
         """Create the embedded system's tables, where they are absent."""
         sql.make_directory(self.url)
         lines, items = self._order_lines(), self._items()
-        sa.Index("order_lines_by_day", lines.c.dc, lines.c.ship_date)
+        sa.Index("order_lines_by_day", lines.c.dc, lines.c.ship_date, lines.c.processed_at)
         sa.Index("order_lines_by_change", lines.c.processed_at, lines.c.dc, lines.c.ship_date)
         sa.Index(
             "order_lines_by_key",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date
 from typing import Final
 
 import polars as pl
@@ -42,15 +42,15 @@ class ShippingRecords:
         rows = sql.read("shipping records", self.url, statement)
         return contracts.parse(rows.lazy(), schema.SHIPMENT_LINES, table="shipment_lines", required=_REQUIRED).collect()
 
-    def changes(self, since: datetime, due_from: date, due_to: date) -> pl.DataFrame:
-        """The pairs with a shipment processed after a moment, or of a range of ship dates, as `PAIR_VERSIONS`."""
-        return sql.changed_pairs("shipping records", self.url, self._shipment_lines(), (since, due_from, due_to))
+    def changes(self, window: sql.Window) -> pl.DataFrame:
+        """The pairs of DC and ship date that changed in a window, as `PAIR_VERSIONS`."""
+        return sql.changed_pairs("shipping records", self.url, self._shipment_lines(), window, None)
 
     def create(self) -> None:
         """Create the embedded system's tables, where they are absent."""
         sql.make_directory(self.url)
         lines = self._shipment_lines()
-        sa.Index("shipment_lines_by_day", lines.c.dc, lines.c.ship_date)
+        sa.Index("shipment_lines_by_day", lines.c.dc, lines.c.ship_date, lines.c.processed_at)
         sa.Index("shipment_lines_by_change", lines.c.processed_at, lines.c.dc, lines.c.ship_date)
         lines.metadata.create_all(sql.engine(self.url))
 

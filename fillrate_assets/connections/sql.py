@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import date, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -230,49 +231,60 @@ def _write_ahead(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
     cursor.close()
 
 
-def changed_pairs(
-    system: str,
-    url: str,
-    table: sa.Table,
-    window: tuple[datetime, date, date],
-    moved: sa.Subquery | None = None,
-) -> pl.DataFrame:
+@dataclass(frozen=True)
+class Window:
+    """Where to look for changes: rows processed after `since`, or that ship from `due_from` on.
+
+    Nothing later than `due_to` is due yet.
+    """
+
+    dcs: Sequence[str]
+    since: datetime
+    due_from: date
+    due_to: date
+
+
+def changed_pairs(system: str, url: str, table: sa.Table, window: Window, left: sa.Select[Any] | None) -> pl.DataFrame:
     """Pairs of DC and ship date with a change in a window, with their latest change and number of row versions.
 
-    Grouped by plain columns only: Oracle refuses to group by an expression with a bind.
+    The small side of each join is the outer one, so that no planner starts from the whole table. Grouped by plain
+    columns only: Oracle refuses to group by an expression with a bind.
 
     Args:
         system: its name in messages.
         url: where it is.
         table: rows with dc, ship_date and processed_at.
-        window: processed after the first; or shipping between the second and the third. Nothing later than the
-            third is due yet.
-        moved: more pairs (dc, ship_date, processed_at): those that rows have left.
+        window: where to look.
+        left: more pairs (dc, ship_date, processed_at): those that rows have left, and when.
 
     Returns:
         `PAIR_VERSIONS`.
 
     """
-    since, due_from, due_to = window
-    changed = sa.select(table.c.dc, table.c.ship_date).where(table.c.processed_at > since, table.c.ship_date <= due_to)
-    due = sa.select(table.c.dc, table.c.ship_date).where(table.c.ship_date.between(due_from, due_to))
-    left = [sa.select(moved.c.dc, moved.c.ship_date).where(moved.c.ship_date <= due_to)] if moved is not None else []
-    pairs = sa.union(changed, due, *left).subquery("pairs")
+    pair = (table.c.dc, table.c.ship_date)
+    changed = sa.select(*pair).where(table.c.processed_at > window.since, table.c.ship_date <= window.due_to)
+    due = sa.select(*pair).where(table.c.dc.in_(window.dcs), table.c.ship_date.between(window.due_from, window.due_to))
+    moves = left.subquery("moves") if left is not None else None
+    more = [sa.select(moves.c.dc, moves.c.ship_date)] if moves is not None else []
+    pairs = sa.union(changed, due, *more).subquery("pairs")
     latest = (
         sa.select(
-            table.c.dc.label("dc"),
-            table.c.ship_date.label("ship_date"),
+            pairs.c.dc.label("dc"),
+            pairs.c.ship_date.label("ship_date"),
             sa.func.max(table.c.processed_at).label("processed_at"),
-            sa.func.count().label("lines"),
+            sa.func.count(table.c.processed_at).label("lines"),
         )
-        .join(pairs, (pairs.c.dc == table.c.dc) & (pairs.c.ship_date == table.c.ship_date))
-        .group_by(table.c.dc, table.c.ship_date)
+        .outerjoin_from(pairs, table, (table.c.dc == pairs.c.dc) & (table.c.ship_date == pairs.c.ship_date))
+        .group_by(pairs.c.dc, pairs.c.ship_date)
     )
-    frames = [contracts.parse(read(system, url, latest).lazy(), PAIR_VERSIONS, table=table.name)]
-    if moved is not None:
-        moves = read(system, url, sa.select(moved.c.dc, moved.c.ship_date, moved.c.processed_at))
-        frames.append(
-            contracts.parse(moves.lazy(), PAIR_VERSIONS, table=table.name).filter(pl.col("ship_date") <= due_to)
-        )
+    queries = [latest, *([sa.select(moves.c.dc, moves.c.ship_date, moves.c.processed_at)] if moves is not None else [])]
+    frames = [contracts.parse(read(system, url, query).lazy(), PAIR_VERSIONS, table=table.name) for query in queries]
     key = ["dc", "ship_date"]
-    return pl.concat(frames).group_by(key).agg(pl.col("processed_at").max(), pl.col("lines").max()).sort(key).collect()
+    return (
+        pl.concat(frames)
+        .filter(pl.col("dc").is_in(list(window.dcs)), pl.col("ship_date") <= window.due_to)
+        .group_by(key)
+        .agg(pl.col("processed_at").max(), pl.col("lines").max())
+        .sort(key)
+        .collect()
+    )

@@ -1,7 +1,7 @@
 """Why a run starts: the sources are ahead of the ledger."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
@@ -11,6 +11,7 @@ from fillrate_assets import partitions
 from fillrate_assets.connections.order_system import OrderSystem
 from fillrate_assets.connections.record_store import RecordStore
 from fillrate_assets.connections.shipping_records import ShippingRecords
+from fillrate_assets.connections.sql import Window
 from fillrate_assets.connections.watermark import Watermark
 from fillrate_assets.fillrate import changes
 from fillrate_assets.fillrate.changes import SOURCES, Attempt, Pair, Plan
@@ -31,16 +32,9 @@ def new_orders(
     """Request runs for DCs and ship dates with new or corrected orders or shipments, and their dependent days."""
     now = datetime.now(UTC)
     marks = {source: watermark.read(source) for source in SOURCES}
-    active = set(record_store.dcs().filter("active")["dc"])
-    overlap = timedelta(minutes=settings.overlap_minutes)
+    active = record_store.dcs().filter("active")["dc"].to_list()
     ask = {"orders": order_system.changes, "shipments": shipping_records.changes}
-    seen = {}
-    for source, mark in marks.items():
-        since = (mark or BEGINNING) - overlap
-        # Orders placed ahead become due as days pass: look at those that did since the watermark as well.
-        due_from = max(since.date(), settings.first_ship_date)
-        found = ask[source](since, due_from, now.date())
-        seen[source] = found.filter(found["dc"].is_in(list(active)), found["ship_date"] >= settings.first_ship_date)
+    seen = {source: ask[source](_window(active, mark, settings, now)) for source, mark in marks.items()}
     plan = changes.plan(
         seen,
         record_store.ledger(),
@@ -84,6 +78,12 @@ def write_cursor(attempts: Mapping[Pair, Attempt]) -> str:
             for (dc, day), attempt in sorted(attempts.items())
         ]
     )
+
+
+def _window(dcs: Sequence[str], mark: datetime | None, settings: Settings, now: datetime) -> Window:
+    since = (mark or BEGINNING) - timedelta(minutes=settings.overlap_minutes)
+    # Orders placed ahead become due as days pass: look at those that did since the watermark as well.
+    return Window(dcs, since, max(since.date(), settings.first_ship_date), now.date())
 
 
 def _result(context: dg.SensorEvaluationContext, plan: Plan) -> dg.SensorResult:
