@@ -17,16 +17,16 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import click
 
-from fillrate_assets.errors import FillrateError, PermanentFailure, SourceUnavailable
+from fillrate_assets.errors import FillrateError, SourceUnavailable
 
 if TYPE_CHECKING:
     from fillrate_assets.connections.files import Contracts
-    from fillrate_assets.fillrate.calculation import Calculation, Scope
-    from fillrate_assets.fillrate.report import Facts
+    from fillrate_assets.fillrate.calculation import Scope
 
 FAILED: Final = 1
 BAD_INPUT: Final = 2
 INTERRUPTED: Final = 130
+_MOST_REASONS: Final = 20
 
 
 def main() -> None:
@@ -133,6 +133,7 @@ def calculate(
     """
     from fillrate_assets.connections.files import write_frame
     from fillrate_assets.connections.whole_files import replacing
+    from fillrate_assets.evidence import calculated
     from fillrate_assets.fillrate import words
 
     scope = _scope(dcs, first, last)
@@ -140,7 +141,9 @@ def calculate(
         _misuse(f"--out {out}: records are written as .csv or .parquet")
     _must_have_a_place(out)
     rejects = out.with_name(f"{out.stem}.rejects{out.suffix}")
-    calculation = _calculated(directory, _read(directory, mapping), scope)
+    contracts = _read(directory, mapping)
+    with _working("Calculating"):
+        calculation = calculated(contracts, scope)
     with _working(f"Writing {out}"), replacing(out) as new_records, replacing(rejects) as new_rejects:
         write_frame(calculation.records, new_records)
         write_frame(calculation.rejects, new_rejects)
@@ -186,19 +189,22 @@ def report(  # noqa: PLR0913 - an option each
     Example: a workbook for the weekly meeting
       fillrate report --by dc,department --from 2026-03-09 --to 2026-03-15 --out week.xlsx
     """
+    from fillrate_assets import settings
     from fillrate_assets.connections import terminal
     from fillrate_assets.connections.files import read_targets
     from fillrate_assets.connections.whole_files import replacing
+    from fillrate_assets.evidence import facts_of_files, facts_of_lake
     from fillrate_assets.fillrate import report as rules
 
     form = form or {".csv": "csv", ".xlsx": "xlsx"}.get(out.suffix.lower() if out else "", "table")
     scope = _scope(dcs, first, last)
-    if mapping and not directory:
-        _misuse("--mapping is about the files of --input DIR")
+    _must_be_about_files(mapping, directory)
     if out:
         _must_have_a_place(out)
     targets = read_targets(targets_file).lazy() if targets_file else None
-    facts = _facts(directory, mapping, scope)
+    contracts = _read(directory, mapping) if directory else None
+    with _working("Calculating" if contracts else "Reading the lake"):
+        facts = facts_of_files(contracts, scope) if contracts else facts_of_lake(settings.load(), scope)
     if form == "xlsx":
         from fillrate_assets.connections.workbook import write_workbook
 
@@ -237,14 +243,65 @@ def explain(dc: str, ship_date: date, item: str, directory: Path | None, mapping
     Example:
       fillrate explain DC03 2026-03-12 10482
     """
+    from fillrate_assets import settings
+    from fillrate_assets.evidence import evidence_of_files, evidence_of_lake
     from fillrate_assets.fillrate import explain as rules
 
-    evidence, known = _evidence_of_files(dc, ship_date, directory, mapping) if directory else _evidence(dc, ship_date, item)
-    click.echo(rules.explain(dc, ship_date, item, evidence, known), nl=False)
+    _must_be_about_files(mapping, directory)
+    contracts = _read(directory, mapping) if directory else None
+    with _working("Calculating" if contracts else "Reading the lake"):
+        evidence, known = (
+            evidence_of_files(contracts, dc, ship_date)
+            if contracts
+            else evidence_of_lake(settings.load(), dc, ship_date, item)
+        )
+        text = rules.explain(dc, ship_date, item, evidence, known)
+    click.echo(text, nl=False)
+
+
+@cli.command()
+@click.argument("directory", metavar="DIR", type=DIRECTORY)
+@mapped
+def load(directory: Path, mapping: Path | None) -> None:
+    """Load a directory of CSV or Parquet files into the embedded systems.
+
+    Loading the same files again changes nothing. `fillrate run` then computes what is new.
+
+    \b
+    Example:
+      fillrate load data/ --mapping ours.toml
+    """
+    from fillrate_assets import loading, settings
+    from fillrate_assets.connections.files import read_directory
+
+    loaded_at = datetime.now(UTC)
+    with _working(f"Reading {directory}"):
+        contracts = read_directory(directory, mapping, loaded_at=loaded_at)
+    with _working("Loading"):
+        loaded = loading.load(settings.load(), contracts, loaded_at=loaded_at)
+    for table, rows in loaded.rows.items():
+        click.echo(f"{table:20}{rows:>12,} rows")
+    reasons = (
+        loaded.rejects.group_by("table", "reason")
+        .len("rows")
+        .sort("rows", "table", "reason", descending=[True, False, False])
+    )
+    click.echo(f"{'rejected':20}{loaded.rejects.height:>12,} rows")
+    for table, reason, rows in reasons.head(_MOST_REASONS).iter_rows():
+        click.echo(f"  {rows:>8,}  {table}: {reason}")
+    if reasons.height > _MOST_REASONS:
+        click.echo(f"            and {reasons.height - _MOST_REASONS:,} more reasons; the record store keeps every row")
+    if loaded.first_ship_date:
+        click.echo(f"ship dates {loaded.first_ship_date} to {loaded.last_ship_date}")
 
 
 def _misuse(message: str) -> NoReturn:
     raise click.UsageError(message, click.get_current_context())
+
+
+def _must_be_about_files(mapping: Path | None, directory: Path | None) -> None:
+    if mapping and not directory:
+        _misuse("--mapping is about the files of --input DIR")
 
 
 def _must_have_a_place(out: Path) -> None:
@@ -259,103 +316,6 @@ def _scope(dcs: tuple[str, ...], first: date | None, last: date | None) -> Scope
     if first and last and first > last:
         _misuse(f"--from {first} is after --to {last}")
     return Scope(dcs or None, first, last)
-
-
-def _facts(directory: Path | None, mapping: Path | None, scope: Scope) -> Facts:
-    from fillrate_assets.fillrate.report import Facts
-
-    if directory is None:
-        return _computed(scope)
-    contracts = _read(directory, mapping)
-    calculation = _calculated(directory, contracts, scope)
-    return Facts(calculation.lines.lazy(), calculation.records.lazy(), contracts.items.lazy(), calculation.held)
-
-
-def _computed(scope: Scope) -> Facts:
-    """What the platform has computed, from the lake."""
-    from fillrate_assets import settings
-    from fillrate_assets.connections.lake import Lake
-    from fillrate_assets.fillrate import schema
-    from fillrate_assets.fillrate.holds import held_days
-    from fillrate_assets.fillrate.report import Facts
-
-    with _working("Reading the lake"):
-        here = settings.load()
-        lake = Lake(here.lake_root)
-        wanted = (scope.dcs, scope.first, scope.last)
-        lines = lake.scan(schema.CLASSIFIED_LINES, *wanted)
-        if not lines.head(1).collect().height:
-            stored = lake.partitions(schema.CLASSIFIED_LINES)
-            held = f"it has {', '.join(sorted({dc for dc, _ in stored}))}" if stored else "it is empty"
-            msg = f"the lake {here.lake_root} has no order lines that were asked for ({held}): `fillrate run` computes "
-            msg += "them, and --input DIR reports on files"
-            raise PermanentFailure(msg)
-        item_days = lake.scan(schema.ITEM_DAYS, *wanted)
-        held_reasons = held_days(lines, item_days, here.max_reject_share, here.max_missing_share)
-        return Facts(lines, lake.scan(schema.LOST_CASES, *wanted), lake.read_whole(schema.ITEMS), held_reasons)
-
-
-def _evidence(dc: str, ship_date: date, item: str) -> tuple[Evidence, pl.LazyFrame]:
-    """What the platform knows of a DC on a day, and all item-days there are."""
-    from fillrate_assets import settings
-    from fillrate_assets.connections.lake import Lake
-    from fillrate_assets.connections.record_store import RecordStore
-    from fillrate_assets.fillrate import schema
-    from fillrate_assets.fillrate.baseline import LOOK_BACK_DAYS
-    from fillrate_assets.fillrate.explain import Evidence
-    from fillrate_assets.fillrate.holds import held_days
-
-    here = settings.load()
-    lake, store = Lake(here.lake_root), RecordStore(here.record_store_url)
-    item_days = lake.scan(schema.ITEM_DAYS, [dc], ship_date - timedelta(days=LOOK_BACK_DAYS), ship_date)
-    lines = lake.scan(schema.CLASSIFIED_LINES, [dc], ship_date, ship_date)
-    today = item_days.filter(pl.col("ship_date") == ship_date)
-    held = held_days(lines, today, here.max_reject_share, here.max_missing_share)
-    evidence = Evidence(
-        item_days=item_days,
-        records=lake.scan(schema.LOST_CASES, [dc], ship_date, ship_date),
-        lines=lines,
-        items=lake.read_whole(schema.ITEMS),
-        waivers=store.waivers().lazy(),
-        restatements=store.restatements(dc, ship_date, item).lazy(),
-        held=held.get((dc, ship_date)),
-    )
-    return evidence, lake.scan(schema.ITEM_DAYS)
-
-
-def _evidence_of_files(
-    dc: str, ship_date: date, directory: Path, mapping: Path | None
-) -> tuple[Evidence, pl.LazyFrame]:
-    from fillrate_assets.fillrate import schema
-    from fillrate_assets.fillrate.calculation import Scope, calculate
-    from fillrate_assets.fillrate.explain import Evidence
-
-    contracts = _read(directory, mapping)
-    with _working("Calculating"):
-        calculation = calculate(contracts.inputs, Scope([dc], ship_date, ship_date))
-    evidence = Evidence(
-        item_days=calculation.item_days.lazy(),
-        records=calculation.records.lazy(),
-        lines=calculation.lines.lazy(),
-        items=contracts.items.lazy(),
-        waivers=contracts.waivers.lazy(),
-        restatements=schema.RESTATEMENTS.empty(),
-        held=calculation.held.get((dc, ship_date)),
-    )
-    return evidence, calculation.item_days.lazy()
-
-
-def _calculated(directory: Path, contracts: Contracts, scope: Scope) -> Calculation:
-    from fillrate_assets.fillrate.calculation import calculate
-
-    days = contracts.order_lines.select("dc", "ship_date")
-    if not scope.of(days.lazy()).head(1).collect().height:
-        dcs, dates = ", ".join(days["dc"].unique().sort().head(20)), days["ship_date"]
-        there = f"it has {dcs}, {dates.min()!s} to {dates.max()!s}" if days.height else "it has none"
-        msg = f"{directory} has no order lines that were asked for ({there})"
-        raise PermanentFailure(msg)
-    with _working("Calculating"):
-        return calculate(contracts.inputs, scope)
 
 
 def _read(directory: Path, mapping: Path | None) -> Contracts:

@@ -12,7 +12,10 @@ GOLDEN_DAY: Final = date(2024, 5, 16)
 
 _H_A: Final = "05-09 40 Y,05-10 50 Y,05-11 30 Y,05-13 60 Y,05-14 0 Y,05-15 48 Y"
 _H_B: Final = "05-09 40 Y,05-10 50 Y,05-11 5 N,05-13 0 N,05-14 0 N,05-15 30 Y"
-_H_C: Final = "04-30 12 Y,05-02 24 Y,05-03 18 Y,05-14 30 Y,05-15 36 Y"
+_H_C: Final = (
+    "04-30 12 Y,05-02 24 Y,05-03 18 Y,05-04 0 N,05-06 0 N,05-07 0 N,05-08 0 N,05-09 0 N,05-10 0 N,05-11 0 N,05-13 0 N,"
+    "05-14 30 Y,05-15 36 Y"
+)
 _H_D: Final = "05-14 30 Y,05-15 36 Y"
 
 _CASES: Final[Sequence[tuple[str, str, str, str, str | None, list[tuple[int, int]]]]] = (
