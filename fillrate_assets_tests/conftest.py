@@ -1,0 +1,73 @@
+"""What the tests of the platform share: a sample network in a home of its own, and Dagster instances over it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from fillrate_assets.sample.network import Network
+from fillrate_assets_tests.home import Home
+
+ROOT = Path(__file__).parent.parent
+SMALL = Network(seed=1, dcs=2, items=150, days=40, last=date(2026, 3, 14))
+
+
+def _without_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith(("FILLRATE_", "DAGSTER_"))]:
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test sees the settings of whoever runs it."""
+    _without_environment(monkeypatch)
+
+
+@pytest.fixture(scope="session")
+def network_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home with a sample network; nothing has run. Tests take copies."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        _without_environment(monkeypatch)
+        home = Home(tmp_path_factory.mktemp("network") / "home")
+        home.generate(SMALL)
+    return home.directory
+
+
+@pytest.fixture(scope="session")
+def published_template(network_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same home after the main job has run for everything. Tests take copies."""
+    with pytest.MonkeyPatch.context() as monkeypatch, dg.DagsterInstance.ephemeral() as instance:
+        _without_environment(monkeypatch)
+        home = Home(_copied(network_template, tmp_path_factory.mktemp("published")))
+        for dc in SMALL.dc_codes:
+            home.run(instance, dc, SMALL.first, SMALL.last)
+    return home.directory
+
+
+@pytest.fixture
+def network_home(network_template: Path, tmp_path: Path) -> Home:
+    """A sample network of which nothing has run."""
+    return Home(_copied(network_template, tmp_path))
+
+
+@pytest.fixture
+def published_home(published_template: Path, tmp_path: Path) -> Home:
+    """A sample network of which everything is published."""
+    return Home(_copied(published_template, tmp_path))
+
+
+@pytest.fixture
+def instance() -> Iterator[dg.DagsterInstance]:
+    """A Dagster instance in memory."""
+    with dg.DagsterInstance.ephemeral() as made:
+        yield made
+
+
+def _copied(template: Path, parent: Path) -> Path:
+    return Path(shutil.copytree(template, parent / "home"))

@@ -1,0 +1,308 @@
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+import sqlalchemy as sa
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fillrate_assets.connections import sql
+from fillrate_assets.connections.record_store import METADATA, RECORDS, REJECTS, RESTATEMENTS, Day, Exact, RecordStore
+from fillrate_assets.errors import PermanentFailure
+from fillrate_assets.fillrate import schema
+from fillrate_assets_tests.rows import AT, DAY, records, rejects
+from fillrate_assets_tests.home import stored_rows
+
+NOW = datetime(2026, 2, 11, 6, tzinfo=UTC)
+LATER = NOW + timedelta(hours=1)
+EVERYTHING: set[str] = set()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> RecordStore:
+    made = RecordStore(f"sqlite:///{tmp_path}/record_store.db")
+    made.upgrade()
+    return made
+
+
+def _day(
+    *rows: dict[str, Any],
+    ship_date: date = DAY,
+    rejected: pl.DataFrame | None = None,
+    held: str | None = None,
+    lines: int | None = 3,
+    shipped_at: datetime | None = None,
+) -> Day:
+    source = pl.DataFrame(
+        [(AT, lines, shipped_at, 0)],
+        schema={name: schema.LEDGER.polars[name] for name in schema.LEDGER.names[2:6]},
+        orient="row",
+    )
+    day = records(*[{"ship_date": ship_date, **row} for row in rows])
+    return Day("DC01", ship_date, day, rejects() if rejected is None else rejected, source, held)
+
+
+def _short(item: str, ordered: int, shipped: int) -> dict[str, Any]:
+    short = Decimal(ordered - shipped)
+    return {
+        "item": item,
+        "ordered_cases": Decimal(ordered),
+        "shipped_cases": Decimal(shipped),
+        "confirmed_cases": short,
+        "lost_cases": short,
+    }
+
+
+def _schema(store: RecordStore) -> list[tuple[object, ...]]:
+    with sql.engine(store.url).connect() as connection:
+        return [tuple(row) for row in connection.exec_driver_sql("SELECT type, name, sql FROM sqlite_master")]
+
+
+def test_the_migrations_make_exactly_the_declared_tables(store: RecordStore) -> None:
+    with sql.engine(store.url).connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, METADATA) == []
+
+
+def test_upgrading_again_changes_nothing(store: RecordStore) -> None:
+    store.publish([_day(_short("A", 10, 8))], run_id="run", now=NOW)
+    before = _schema(store), stored_rows(store, without=EVERYTHING)
+    store.upgrade()
+    assert (_schema(store), stored_rows(store, without=EVERYTHING)) == before
+
+
+def test_the_migrations_can_be_undone(store: RecordStore) -> None:
+    whole = _schema(store)
+    config = Config()
+    config.set_main_option("script_location", "fillrate_assets.connections:migrations")
+    with sql.engine(store.url).begin() as connection:
+        config.attributes["connection"] = connection
+        command.downgrade(config, "base")
+        assert sa.inspect(connection).get_table_names() == ["alembic_version"]
+    store.upgrade()
+    assert sorted(_schema(store), key=str) == sorted(whole, key=str)
+
+
+def test_a_store_that_does_not_exist_says_how_to_make_one(tmp_path: Path) -> None:
+    with pytest.raises(PermanentFailure, match=r"record store: there is no .*; run `fillrate demo`"):
+        RecordStore(f"sqlite:///{tmp_path}/absent.db").ledger()
+
+
+@given(st.decimals(min_value=-(10**14) + 1, max_value=10**14 - 1, places=4))
+def test_a_quantity_keeps_its_four_places(quantity: Decimal) -> None:
+    table = sa.Table("quantities", sa.MetaData(), sa.Column("quantity", Exact()))
+    with sa.create_engine("sqlite://").begin() as connection:
+        table.create(connection)
+        connection.execute(table.insert().values(quantity=quantity))
+        assert connection.execute(sa.select(table.c.quantity)).scalar_one() == quantity
+
+
+def test_records_come_back_as_they_were_published(store: RecordStore) -> None:
+    largest = Decimal("99999999999999.9999")
+    published = _day(
+        {"item": "A", "ordered_cases": largest, "shipped_cases": Decimal("0.0001"), "fill_rate": Decimal("0.3333")},
+        {"item": "B", "vendor": None, "baseline_cases": None, "fill_rate": None, "reason_code": None, "imputed": True},
+        {"item": "É'%", "department": "Käse & Co"},
+    )
+    store.publish([published], run_id="run", now=NOW)
+    found = store.records("DC01", DAY)
+    schema.LOST_CASES.validate(found)
+    assert found.equals(published.records)
+
+
+def test_a_record_says_which_run_made_it_and_what_of_the_sources_it_knows(store: RecordStore) -> None:
+    shipped_at = AT + timedelta(hours=5)
+    store.publish([_day(_short("A", 10, 8), shipped_at=shipped_at)], run_id="run 1", now=NOW)
+    with sql.engine(store.url).connect() as connection:
+        (stamp,) = connection.execute(sa.select(RECORDS.c.run_id, RECORDS.c.source_watermark))
+    assert tuple(stamp) == ("run 1", shipped_at.replace(tzinfo=None))
+
+
+def test_totals_are_exact_sums_by_day(store: RecordStore) -> None:
+    tenth, day = Decimal("0.1"), DAY + timedelta(days=1)
+    many = [{"item": str(number), "ordered_cases": tenth, "shipped_cases": tenth} for number in range(10)]
+    store.publish([_day(*many), _day(_short("A", 3, 1), ship_date=day)], run_id="run", now=NOW)
+    assert store.totals("DC01", DAY, day).sort("ship_date").rows() == [
+        ("DC01", DAY, Decimal(1), Decimal(1)),
+        ("DC01", day, Decimal(3), Decimal(1)),
+    ]
+    assert store.totals("DC01", day, day)["ship_date"].to_list() == [day]
+    assert store.totals("DC02", DAY, day).is_empty()
+
+
+def test_a_first_publication_is_no_restatement(store: RecordStore) -> None:
+    (outcome,) = store.publish([_day(_short("A", 10, 8))], run_id="run", now=NOW)
+    assert (outcome.changed, outcome.restated, outcome.newly_held) == (True, 0, False)
+    assert store.count(RESTATEMENTS) == 0
+    (entry,) = store.ledger("DC01").to_dicts()
+    assert entry["checksum"] is not None
+    assert {name: entry[name] for name in entry if name != "checksum"} == {
+        "dc": "DC01",
+        "ship_date": DAY,
+        "orders_processed_at": AT,
+        "orders_lines": 3,
+        "shipments_processed_at": None,
+        "shipments_lines": 0,
+        "records": 1,
+        "state": "PUBLISHED",
+        "reason": None,
+        "run_id": "run",
+        "published_at": NOW,
+    }
+
+
+def test_the_same_day_again_changes_and_logs_nothing(store: RecordStore) -> None:
+    rejected = rejects({})
+    store.publish([_day(_short("A", 10, 8), _short("B", 5, 5), rejected=rejected)], run_id="first", now=NOW)
+    before = stored_rows(store, without=EVERYTHING)
+    # The order in which a computation happens to return records says nothing.
+    again = _day(_short("B", 5, 5), _short("A", 10, 8), rejected=rejected)
+    (outcome,) = store.publish([again], run_id="second", now=LATER)
+    assert (outcome.changed, outcome.restated) == (False, 0)
+    assert stored_rows(store, without=EVERYTHING) == before
+
+
+def test_a_correction_replaces_the_day_and_logs_every_value_it_changed(store: RecordStore) -> None:
+    other = _day(_short("A", 7, 7), ship_date=DAY - timedelta(days=1))
+    store.publish([_day(_short("A", 10, 8), _short("GONE", 4, 0), _short("SAME", 5, 5)), other], run_id="r1", now=NOW)
+    corrected = _day(_short("A", 10, 9), _short("NEW", 1, 1), _short("SAME", 5, 5), lines=4)
+    (outcome,) = store.publish([corrected], run_id="r2", now=LATER)
+    assert store.records("DC01", DAY)["item"].to_list() == ["A", "NEW", "SAME"]
+    assert store.records("DC01", other.ship_date).equals(other.records)
+    by_orders = "orders, shipments or snapshot of the day corrected"
+    logged = [row for item in ("A", "GONE", "NEW", "SAME") for row in store.restatements("DC01", DAY, item).rows()]
+    expected = [
+        ("A", "confirmed_cases", "2.0000", "1.0000"),
+        ("A", "lost_cases", "2.0000", "1.0000"),
+        ("A", "shipped_cases", "8.0000", "9.0000"),
+        ("GONE", "record", "present", "absent"),
+        ("NEW", "record", "absent", "present"),
+    ]
+    assert logged == [("DC01", DAY, *values, by_orders, "r2", LATER) for values in expected]
+    assert (outcome.changed, outcome.restated) == (True, len(expected))
+
+
+def test_a_second_correction_is_logged_after_the_first(store: RecordStore) -> None:
+    for run, shipped in (("r1", 8), ("r2", 9), ("r3", 10)):
+        store.publish([_day(_short("A", 10, shipped))], run_id=run, now=NOW)
+    log = store.restatements("DC01", DAY, "A").filter(field="shipped_cases")
+    assert log.select("before", "after", "run_id").rows() == [("8.0000", "9.0000", "r2"), ("9.0000", "10.0000", "r3")]
+
+
+def test_new_source_versions_with_the_same_result_only_move_the_ledger(store: RecordStore) -> None:
+    store.publish([_day(_short("A", 10, 8), lines=3)], run_id="first", now=NOW)
+    before = stored_rows(store, without=EVERYTHING)
+    (outcome,) = store.publish([_day(_short("A", 10, 8), lines=4)], run_id="second", now=LATER)
+    after = stored_rows(store, without=EVERYTHING)
+    assert (outcome.changed, outcome.restated) == (False, 0)
+    assert {name: rows for name, rows in after.items() if rows != before[name]}.keys() == {"ledger"}
+    assert store.ledger()["orders_lines"].to_list() == [4]
+
+
+def test_a_held_day_keeps_its_last_good_records(store: RecordStore) -> None:
+    good = _day(_short("A", 10, 8), rejected=rejects({}))
+    store.publish([good], run_id="first", now=NOW)
+    before = stored_rows(store, without=EVERYTHING)
+    (outcome,) = store.publish([_day(held="no snapshot", lines=5)], run_id="second", now=LATER)
+    after = stored_rows(store, without=EVERYTHING)
+    assert (outcome.changed, outcome.restated, outcome.newly_held) == (False, 0, True)
+    assert {name: rows for name, rows in after.items() if rows != before[name]}.keys() == {"ledger"}
+    (entry,) = store.ledger().to_dicts()
+    assert (entry["state"], entry["reason"], entry["records"], entry["orders_lines"]) == ("HELD", "no snapshot", 1, 5)
+
+
+def test_a_day_is_newly_held_once_for_each_reason(store: RecordStore) -> None:
+    reasons = ["no snapshot", "no snapshot", "too many missing", None, "too many missing"]
+    outcomes = [store.publish([_day(held=reason)], run_id="run", now=NOW)[0].newly_held for reason in reasons]
+    assert outcomes == [True, False, True, False, True]
+
+
+def test_a_day_released_with_the_records_that_stood_restates_nothing(store: RecordStore) -> None:
+    for held in (None, "no snapshot", None):
+        store.publish([_day(_short("A", 10, 8), held=held)], run_id="run", now=NOW)
+    assert store.count(RESTATEMENTS) == 0
+    assert store.ledger()["state"].to_list() == ["PUBLISHED"]
+
+
+def test_a_day_released_with_other_records_restates_what_stood_before_it_was_held(store: RecordStore) -> None:
+    for held, shipped in ((None, 8), ("no snapshot", 0), (None, 9)):
+        store.publish([_day(_short("A", 10, shipped), held=held)], run_id="run", now=NOW)
+    log = store.restatements("DC01", DAY, "A").filter(field="shipped_cases")
+    assert log.select("before", "after").rows() == [("8.0000", "9.0000")]
+
+
+def test_a_day_held_from_the_start_is_first_published_when_it_is_released(store: RecordStore) -> None:
+    store.publish([_day(held="no snapshot")], run_id="first", now=NOW)
+    assert (store.count(RECORDS), store.ledger()["checksum"].to_list()) == (0, [None])
+    (outcome,) = store.publish([_day(_short("A", 10, 8))], run_id="second", now=LATER)
+    assert (outcome.changed, outcome.restated) == (True, 0)
+    assert store.count(RECORDS) == 1
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        pytest.param(_day(_short("A", 9, 9), _short("B", 1, 1), _short("B", 1, 1)), id="a record twice"),
+        pytest.param(_day(_short("A", 9, 9), rejected=rejects({}, {"reason": None})), id="a reject without a reason"),
+        pytest.param(_day(_short("A", 9, 9), lines=None), id="a ledger without a number of lines"),
+    ],
+)
+def test_a_day_is_published_whole_or_not_at_all(store: RecordStore, broken: Day) -> None:
+    standing = _day(_short("A", 10, 8), _short("GONE", 4, 0), rejected=rejects({"reason": "no ordered quantity"}))
+    store.publish([standing], run_id="first", now=NOW)
+    before = stored_rows(store, without=EVERYTHING)
+    with pytest.raises(PermanentFailure, match=r"record store .* refused a statement"):
+        store.publish([broken], run_id="second", now=LATER)
+    assert stored_rows(store, without=EVERYTHING) == before
+
+
+def test_days_published_before_one_that_fails_stay(store: RecordStore) -> None:
+    first, broken, last = (DAY + timedelta(days=number) for number in range(3))
+    days = [
+        _day(_short("A", 10, 8), ship_date=first),
+        _day(_short("A", 1, 1), _short("A", 1, 1), ship_date=broken),
+        _day(_short("A", 10, 8), ship_date=last),
+    ]
+    with pytest.raises(PermanentFailure):
+        store.publish(days, run_id="run", now=NOW)
+    assert store.ledger()["ship_date"].to_list() == [first]
+    assert store.count(RECORDS) == 1
+
+
+def _reasons(store: RecordStore) -> list[tuple[str, str]]:
+    with sql.engine(store.url).connect() as connection:
+        return [tuple(row) for row in connection.execute(sa.select(REJECTS.c.stage, REJECTS.c.reason).order_by("id"))]
+
+
+def test_rejects_of_a_run_are_replaced_and_those_of_the_loader_stay(store: RecordStore) -> None:
+    store.keep_rejects(rejects({"reason": "line_no 'x' is not a number"}), run_id="load")
+    store.publish([_day(rejected=rejects({"reason": "no item"}))], run_id="first", now=NOW)
+    store.publish([_day(rejected=rejects({"reason": "no pack size"}))], run_id="second", now=LATER)
+    assert _reasons(store) == [("load", "line_no 'x' is not a number"), ("run", "no pack size")]
+
+
+def test_a_loader_reject_is_kept_once(store: RecordStore) -> None:
+    placeless = {"dc": None, "ship_date": None, "key": None, "reason": "no DC"}
+    assert store.keep_rejects(rejects(placeless, placeless, {}), run_id="load") == 2
+    assert store.keep_rejects(rejects(placeless, {}), run_id="load") == 0
+    assert _reasons(store) == [("load", "no DC"), ("load", "no item")]
+
+
+def test_dcs_and_waivers_are_added_or_changed_by_key(store: RecordStore) -> None:
+    dc = {"dc": "DC01", "name": "Reno", "time_zone": "America/Los_Angeles", "active": True}
+    store.add_dcs(pl.DataFrame([dc, {**dc, "dc": "DC02"}], schema=schema.DCS.polars))
+    store.add_dcs(pl.DataFrame([{**dc, "active": False}], schema=schema.DCS.polars))
+    assert store.dcs().select("dc", "active").rows() == [("DC01", False), ("DC02", True)]
+    waiver = {"reason_code": "12", "valid_from": DAY, "valid_to": None}
+    for valid_to in (None, DAY):
+        store.add_waivers(pl.DataFrame([{**waiver, "valid_to": valid_to}], schema=schema.WAIVERS.polars))
+    assert store.waivers().rows() == [("12", DAY, DAY)]

@@ -1,0 +1,110 @@
+"""A platform in a directory: its systems, the main job over them, and what stands afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from functools import cached_property
+from pathlib import Path
+from typing import Final
+
+import dagster as dg
+import sqlalchemy as sa
+
+from fillrate_assets import partitions, settings
+from fillrate_assets.connections import sql
+from fillrate_assets.connections.lake import Lake
+from fillrate_assets.connections.record_store import METADATA, RecordStore
+from fillrate_assets.definitions import JOB, build_defs
+from fillrate_assets.loading import EmbeddedSystems, SampleNetwork
+from fillrate_assets.sample.network import Network
+from fillrate_assets.settings import Settings
+
+QUIET: Final = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+OF_THE_RUN: Final = {"id", "run_id", "published_at", "restated_at", "created_at"}
+"""Columns that tell of the run, not of the data."""
+
+Rows = dict[str, list[tuple[object, ...]]]
+
+
+@dataclass(frozen=True)
+class Home:
+    """A platform in a directory."""
+
+    directory: Path
+
+    @cached_property
+    def settings(self) -> Settings:
+        return settings.load(home=self.directory)
+
+    @cached_property
+    def defs(self) -> dg.Definitions:
+        return build_defs(self.settings)
+
+    @property
+    def sample(self) -> SampleNetwork:
+        return SampleNetwork(self.settings)
+
+    @property
+    def network(self) -> Network:
+        network = self.sample.network
+        assert network is not None
+        return network
+
+    @property
+    def systems(self) -> EmbeddedSystems:
+        return EmbeddedSystems.of(self.settings)
+
+    @property
+    def store(self) -> RecordStore:
+        return RecordStore(self.settings.record_store_url)
+
+    @property
+    def lake(self) -> Lake:
+        return Lake(self.settings.lake_root)
+
+    def generate(self, network: Network) -> None:
+        """Fill the systems; the settings follow where the network begins."""
+        assert [dc for dc, _ in self.sample.generate(network)] == network.dc_codes
+        self.__dict__.pop("settings")
+
+    def run(
+        self,
+        instance: dg.DagsterInstance,
+        dc: str,
+        first: date,
+        last: date | None = None,
+        *,
+        changed: Sequence[date] = (),
+        raise_on_error: bool = True,
+    ) -> dg.ExecuteInProcessResult:
+        """Run the main job for a range of ship dates of one DC."""
+        tags = partitions.range_tags(dc, first, last or first)
+        if changed:
+            tags[partitions.CHANGED_TAG] = ",".join(map(str, changed))
+        return self.run_tagged(instance, tags, raise_on_error=raise_on_error)
+
+    def run_tagged(
+        self, instance: dg.DagsterInstance, tags: dict[str, str], *, raise_on_error: bool = True
+    ) -> dg.ExecuteInProcessResult:
+        """Run the main job under tags, as a sensor requests it."""
+        instance.add_dynamic_partitions("dc", self.store.dcs()["dc"].to_list())
+        job = self.defs.resolve_job_def(JOB)
+        return job.execute_in_process(run_config=QUIET, instance=instance, tags=tags, raise_on_error=raise_on_error)
+
+    def standing(self, *, without: set[str] = OF_THE_RUN) -> Rows:
+        """Every row of the record store as it is stored, less what tells of the run."""
+        return stored_rows(self.store, without=without)
+
+
+def stored_rows(store: RecordStore, *, without: set[str] = OF_THE_RUN) -> Rows:
+    """Every row of every table as it is stored, less some columns, in an order of its own."""
+    rows: Rows = {}
+    with sql.engine(store.url).connect() as connection:
+        for table in METADATA.sorted_tables:
+            raw = [
+                sa.type_coerce(column, sa.types.NullType()) for column in table.columns if column.name not in without
+            ]
+            rows[table.name] = sorted(map(tuple, connection.execute(sa.select(*raw))), key=repr)
+    return rows
