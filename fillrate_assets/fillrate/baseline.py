@@ -55,6 +55,7 @@ def rolling_averages(item_days: pl.LazyFrame, ship_dates: Sequence[date]) -> pl.
     # Total of the first k observations: what a window that counts observations, not days, is measured with.
     first_k = pl.col("ordered").drop_nulls().cum_sum()
     before = n - pl.col("n_latest")
+    total_before = pl.when(before > 0).then(first_k.gather(before - 1, null_on_oob=True)).otherwise(0)
     return (
         grid.with_columns(
             pl.col("ordered").fill_null(0).cum_sum().shift(1, fill_value=0).alias("total"),
@@ -66,7 +67,7 @@ def rolling_averages(item_days: pl.LazyFrame, ship_dates: Sequence[date]) -> pl.
             latest.alias("n_latest"),
         )
         .with_columns(
-            (total - first_k.gather(before - 1, null_on_oob=True).fill_null(0)).alias("total_latest"),
+            (total - total_before).alias("total_latest"),
             (pl.lit(first) + pl.duration(days="day")).alias("ship_date"),
         )
         .filter(pl.col("day") >= LOOK_BACK_DAYS, pl.col("n_latest") > 0, pl.col("ship_date").is_in(list(ship_dates)))
