@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import polars as pl
 
 from fillrate_assets.errors import ContractViolation
-from fillrate_assets.fillrate.schema import TIMESTAMP, Column, Frame
+from fillrate_assets.fillrate.schema import CASES, TIMESTAMP, Column, Frame
 
 _DATE_TIME_FORMATS = ("%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d %H:%M", "%Y-%m-%d")
 
@@ -73,18 +73,19 @@ def _kind(contract: Frame, name: str) -> str:
 def _typed(column: Column, source: pl.DataType) -> pl.Expr:
     expr = pl.col(column.name)
     dtype = column.dtype
-    if source == dtype:
-        return expr
     if source == pl.String:
         return _from_text(expr.str.strip_chars(), dtype)
-    # An all-null column of another type, an integer or float quantity, a naive UTC time.
+    if source == dtype:
+        return expr
+    if source.is_float() or source.is_decimal():
+        return _from_number(expr, dtype)
+    # An all-null column of another type, an integer quantity, a naive UTC time.
     naive = dtype == TIMESTAMP and isinstance(source, pl.Datetime) and source.time_zone is None
     return expr.cast(pl.Datetime("us")).dt.replace_time_zone("UTC") if naive else expr.cast(dtype, strict=False)
 
 
 def _from_text(text: pl.Expr, dtype: pl.DataType | type[pl.DataType]) -> pl.Expr:
     flag = text.str.to_uppercase()
-    number = text.cast(pl.Decimal(38, 4), strict=False)
     readers = {
         pl.String(): pl.when(text != "").then(text),
         pl.Date(): _moment(text).dt.date(),
@@ -93,11 +94,18 @@ def _from_text(text: pl.Expr, dtype: pl.DataType | type[pl.DataType]) -> pl.Expr
         .then(pl.lit(value=True))
         .when(flag.is_in(["N", "NO", "FALSE", "F", "0"]))
         .then(pl.lit(value=False)),
-        # "7" and "7.0" are both line 7; "7.5" is not a line.
-        pl.Int64(): pl.when(number == number.floor()).then(number.cast(pl.Int64, strict=False)),
     }
     wanted = dtype if isinstance(dtype, pl.DataType) else dtype()
-    return readers.get(wanted, text.cast(dtype, strict=False))
+    return readers.get(wanted, _from_number(text, dtype))
+
+
+def _from_number(value: pl.Expr, dtype: pl.DataType | type[pl.DataType]) -> pl.Expr:
+    number = value.cast(pl.Decimal(38, 10), strict=False)
+    if dtype == pl.Int64:
+        # "7" and "7.0" are both line 7; "7.5" is not a line.
+        return pl.when(number == number.floor()).then(number.cast(pl.Int64, strict=False))
+    # A cast alone would round half to even.
+    return number.round(CASES.scale, mode="half_away_from_zero").cast(dtype, strict=False)
 
 
 def _moment(text: pl.Expr) -> pl.Expr:
