@@ -1,0 +1,74 @@
+"""Frames keep their contract, and quantities stay exact."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import polars as pl
+import pytest
+
+from fillrate_assets.errors import ContractViolation
+from fillrate_assets.fillrate import schema
+from fillrate_assets_tests.fillrate.frames import averages, order_lines
+
+AVERAGES = schema.ROLLING_AVERAGES
+
+
+def test_a_frame_that_keeps_its_contract_passes() -> None:
+    AVERAGES.validate(averages({}, {"item": "B"}).collect())
+    schema.ORDER_LINES.validate(order_lines({}, {}).collect())
+
+
+@pytest.mark.parametrize("frame", [AVERAGES, schema.LOST_CASES, schema.CLASSIFIED_LINES])
+def test_an_empty_frame_keeps_its_contract(frame: schema.Frame) -> None:
+    frame.validate(frame.empty().collect())
+
+
+@pytest.mark.parametrize("names", [AVERAGES.names[1:], AVERAGES.names[::-1]])
+def test_columns_that_are_absent_or_out_of_order_are_told(names: list[str]) -> None:
+    with pytest.raises(ContractViolation, match="rolling_averages: columns are"):
+        AVERAGES.validate(averages({}).select(names).collect())
+
+
+@pytest.mark.parametrize(
+    ("column", "spoiled", "message"),
+    [
+        ("baseline_n", pl.col("baseline_n").cast(pl.Int32), "column baseline_n is Int32, expected Int64"),
+        ("baseline_cases", pl.col("baseline_cases").cast(pl.Float64), "column baseline_cases is Float64, expected Dec"),
+        ("item", pl.lit(None, pl.String), "1 rows without item"),
+    ],
+)
+def test_a_wrong_dtype_or_an_absent_value_is_told(column: str, spoiled: pl.Expr, message: str) -> None:
+    with pytest.raises(ContractViolation, match=f"rolling_averages: {message}"):
+        AVERAGES.validate(averages({}).with_columns(spoiled.alias(column)).collect())
+
+
+def test_a_nullable_column_may_be_null() -> None:
+    AVERAGES.validate(averages({"baseline_cases": None}).collect())
+
+
+def test_rows_that_share_their_key_are_told() -> None:
+    with pytest.raises(ContractViolation, match=r"2 rows share their key \('dc', 'ship_date', 'item'\), e.g."):
+        AVERAGES.validate(averages({}, {}, {"item": "B"}).collect())
+
+
+@pytest.mark.parametrize(
+    ("numerator", "denominator", "quotient"),
+    [(1, 2, 1), (1, 3, 0), (2, 3, 1), (5, 2, 3), (0, 7, 0), (7, 0, None), (10**15, 3, 333333333333333)],
+)
+def test_division_rounds_half_up(numerator: int, denominator: int, quotient: int | None) -> None:
+    frame = pl.DataFrame({"n": [numerator], "d": [denominator]})
+    assert frame.select(schema.divide_half_up(pl.col("n"), pl.col("d"))).item() == quotient
+
+
+@pytest.mark.parametrize("quantity", ["0", "0.0001", "-2.5", "10000000", "123456789.1234"])
+def test_cases_survive_the_trip_through_integers(quantity: str) -> None:
+    frame = pl.DataFrame({"q": [Decimal(quantity)]}, schema={"q": schema.CASES})
+    assert frame.select(schema.cases(schema.units("q"))).item() == Decimal(quantity)
+
+
+def test_a_rate_is_null_when_nothing_was_ordered() -> None:
+    frame: pl.DataFrame = pl.DataFrame({"s": [0, 1], "o": [0, 3]})
+    rates: list[Any] = frame.select(schema.rate(pl.col("s"), pl.col("o"))).to_series().to_list()
+    assert rates == [None, Decimal("0.3333")]
