@@ -19,8 +19,8 @@ from fillrate_assets.connections import sql
 from fillrate_assets.connections.record_store import METADATA, RECORDS, REJECTS, RESTATEMENTS, Day, Exact, RecordStore
 from fillrate_assets.errors import PermanentFailure
 from fillrate_assets.fillrate import schema
-from fillrate_assets_tests.rows import AT, DAY, records, rejects
 from fillrate_assets_tests.home import stored_rows
+from fillrate_assets_tests.rows import AT, DAY, records, rejects
 
 NOW = datetime(2026, 2, 11, 6, tzinfo=UTC)
 LATER = NOW + timedelta(hours=1)
