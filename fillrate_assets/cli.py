@@ -62,7 +62,9 @@ def _told(error: BaseException) -> tuple[str, int]:
         case FillrateError():
             return str(error), BAD_INPUT
         case OSError():
-            return f"{error.filename}: {error.strerror}" if error.filename else str(error), FAILED
+            # A rename that fails has two names; the second is the one that the user knows.
+            name = error.filename2 or error.filename
+            return f"{name}: {error.strerror}" if name else str(error), FAILED
         case _:
             return "interrupted", INTERRUPTED
 
@@ -201,15 +203,15 @@ def report(  # noqa: PLR0913 - an option each
     _must_be_about_files(mapping, directory)
     if out:
         _must_have_a_place(out)
+    elif form == "xlsx":
+        _misuse("a workbook needs --out FILE")
     targets = read_targets(targets_file).lazy() if targets_file else None
     contracts = _read(directory, mapping) if directory else None
     with _working("Calculating" if contracts else "Reading the lake"):
         facts = facts_of_files(contracts, scope) if contracts else facts_of_lake(settings.load(), scope)
-    if form == "xlsx":
+    if form == "xlsx" and out:
         from fillrate_assets.connections.workbook import write_workbook
 
-        if out is None:
-            _misuse("a workbook needs --out FILE")
         with _working(f"Writing {out}"), replacing(out) as new:
             write_workbook(new, rules.book(facts, groups, targets), made_at=datetime.now(UTC))
     else:

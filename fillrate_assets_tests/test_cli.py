@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -133,6 +134,14 @@ def test_what_was_written_before_stays_when_writing_fails(tmp_path: Path, capsys
         (["calculate", ".", "--out", "x.csv", "--from", "16.5.2024"], "'16.5.2024' is not a date; write YYYY-MM-DD"),
         (["calculate", ".", "--out", "x.csv", "--from", "2024-05-02", "--to", "2024-05-01"], "is after --to"),
         (["calculate", "nowhere", "--out", "x.csv"], "nowhere is not a directory"),
+        (["report", "--by", "region", "--input", "."], "cannot group by 'region'; choose from dc, department, vendor"),
+        (["report", "--format", "pdf"], "'pdf' is not one of 'table', 'csv', 'xlsx'"),
+        (["report", "--format", "xlsx", "--input", "."], "a workbook needs --out FILE"),
+        (["report", "--out", "nowhere/x.csv", "--input", "."], "nowhere is not a directory"),
+        (["report", "--mapping", "ours.toml"], "--mapping is about the files of --input DIR"),
+        (["report", "--targets", "absent.csv", "--input", "."], "targets absent.csv does not exist"),
+        (["explain", "DC01", "yesterday", "A"], "'yesterday' is not a date; write YYYY-MM-DD"),
+        (["load", "nowhere"], "nowhere is not a directory"),
     ],
 )
 def test_bad_usage_is_one_line_that_says_what_to_do(
@@ -149,13 +158,104 @@ def test_bad_usage_is_one_line_that_says_what_to_do(
 def test_a_scope_without_order_lines_says_what_there_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     directory = directories.minimal(tmp_path / "in")
     told = _fails(capsys, "calculate", directory, "--out", tmp_path / "x.csv", "--dc", "DC9")
-    assert "there are DC01, from 2024-05-16 to 2024-05-16" in told
+    assert "they are of DC01, from 2024-05-16 to 2024-05-16" in told
 
 
-@pytest.mark.parametrize("command", ["calculate"])
+@pytest.mark.parametrize("command", ["calculate", "report", "explain", "load"])
 def test_help_of_every_command_has_an_example(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run([command, "--help"]) == 0
     assert f"  fillrate {command}" in capsys.readouterr().out
+
+
+def test_a_report_of_files_is_a_table_with_a_total(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    directory = str(directories.golden(tmp_path / "in"))
+    day = ["--from", "2024-05-16"]
+    assert cli.run(["report", "--input", directory, "--by", "dc,ship_date", *day]) == 0
+    header, _, group, total = (line.split() for line in capsys.readouterr().out.splitlines() if line.strip())
+    assert header[:4] == ["DC", "Ship", "date", "Lines"]
+    assert group[:2] == ["DC01", "2024-05-16"]
+    assert total[0] == "TOTAL"
+    assert group[-1] == total[-1] == "323"
+
+
+def test_a_report_as_csv_is_exact_and_has_no_total(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    directory, out = str(directories.minimal(tmp_path / "in")), tmp_path / "report.csv"
+    expected = (
+        "dc,lines,orders,ordered_cases,shipped_cases,case_fill_rate,line_fill_rate,order_fill_rate,on_time_rate,"
+        "otif_rate,lost_cases\nDC01,1,1,10.0000,8.0000,0.8000,0.0000,0.0000,,,2.0000\n"
+    )
+    assert cli.run(["report", "--input", directory, "--format", "csv"]) == 0
+    assert capsys.readouterr().out == expected
+    assert cli.run(["report", "--input", directory, "--out", str(out)]) == 0
+    assert out.read_text() == expected
+
+
+@pytest.mark.parametrize("target", ["0.95", "95", "95%", "95 %"])
+def test_a_target_is_the_same_as_a_share_and_in_percent(
+    target: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    directory, targets = directories.minimal(tmp_path / "in"), tmp_path / "targets.csv"
+    targets.write_text(f"dc,case_fill_rate\nDC01,{target}\n")
+    arguments = ["report", "--input", str(directory), "--targets", str(targets), "--format", "csv"]
+    assert cli.run(arguments) == 0
+    assert capsys.readouterr().out.splitlines()[1].endswith(",0.9500,-15.00")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("dc\nDC01\n", "at least one of case_fill_rate"),
+        ("dc,region,otif_rate\nDC01,N,90\n", "columns are dc, region, otif_rate"),
+        ("dc,otif_rate\nDC01,high\n", "otif_rate 'high' is not a number"),
+        ("dc,otif_rate\nDC01,90\nDC01,91\n", "the same dc is there twice"),
+        ("otif_rate\n90\n91\n", "targets for all are one row"),
+        ("customer,otif_rate\nC1,90\n", "the targets are by customer, which the report is not grouped by (dc)"),
+    ],
+)
+def test_wrong_targets_are_one_line(text: str, told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    directory, targets = directories.minimal(tmp_path / "in"), tmp_path / "targets.csv"
+    targets.write_text(text)
+    assert told in _fails(capsys, "report", "--input", directory, "--targets", targets)
+
+
+def test_a_report_as_a_workbook_is_written_whole(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    directory, out = directories.minimal(tmp_path / "in"), tmp_path / "report.xlsx"
+    assert cli.run(["report", "--input", str(directory), "--out", str(out)]) == 0
+    assert out.read_bytes().startswith(b"PK")
+    assert capsys.readouterr().out == f"wrote {out}\n"
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["in", "report.xlsx"]
+
+
+def test_an_empty_lake_says_what_fills_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FILLRATE_HOME", str(tmp_path))
+    assert "it is empty; `fillrate run` fills it" in _fails(capsys, "report")
+    assert "it is empty; `fillrate run` fills it" in _fails(capsys, "explain", "DC01", "2024-05-16", "A")
+
+
+def test_explain_answers_from_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    directory = str(directories.minimal(tmp_path / "in"))
+    assert cli.run(["explain", "DC01", "2024-05-16", "A", "--input", directory]) == 0
+    first = capsys.readouterr().out.splitlines()[0]
+    assert first == ("DC01, 2024-05-16, item A (Tomato soup, 12 x 400 g): 10 ordered, 8 shipped, in stock; lost 2.")
+    told = _fails(capsys, "explain", "DC01", "2024-05-16", "B", "--input", directory)
+    assert told == "DC01 knows no item B, on 2024-05-16 or any other day from 2024-05-16 to 2024-05-16"
+
+
+def test_load_tells_what_was_loaded_and_what_was_rejected(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FILLRATE_HOME", str(tmp_path / "home"))
+    directory = directories.minimal(tmp_path / "in")
+    with (directory / "order_lines.csv").open("a") as handle:
+        handle.write("DC01,someday,O1,2,A,10\n")
+    assert cli.run(["load", str(directory)]) == 0
+    told = capsys.readouterr().out
+    assert re.search(r"^order_lines +1 rows$", told, re.MULTILINE)
+    assert re.search(r"^ +1  order_lines: ship_date 'someday' is not a date", told, re.MULTILINE)
+    assert cli.run(["load", str(directory)]) == 0
+    assert re.search(r"^order_lines +0 rows$", capsys.readouterr().out, re.MULTILINE)
 
 
 @pytest.fixture

@@ -204,7 +204,7 @@ def _colour(page: _Sheet, frame: pl.DataFrame, top: int) -> None:
             scale = {"type": "3_color_scale", "min_color": "#F5B7B1", "mid_color": "#FCF3CF", "max_color": "#ABEBC6"}
             page.sheet.conditional_format(first, column, last, column, scale)
         elif name == "lost_cases":
-            bar = {"type": "data_bar", "bar_color": "#E6B0AA", "bar_solid": True}
+            bar = {"type": "data_bar", "bar_color": "#E6B0AA"}
             page.sheet.conditional_format(first, column, last, column, bar)
 
 
