@@ -28,7 +28,9 @@ class Attempt:
 
     def due(self, retry_delay: timedelta) -> datetime:
         """When to request it again: the delay doubles with every attempt, up to 6 hours."""
-        doubled: timedelta = retry_delay * 2 ** (self.number - 1)
+        # Doubled no further than needed: a pair may stay held for months, and a timedelta ends somewhere.
+        doublings = min(self.number - 1, (MAX_RETRY_DELAY // retry_delay).bit_length())
+        doubled: timedelta = retry_delay * 2**doublings
         return self.requested_at + min(doubled, MAX_RETRY_DELAY)
 
 
@@ -89,15 +91,14 @@ def plan(
         else:
             waiting[pair] = earlier
     requests = tuple(_requests(due, waiting, ledger))
-    # The ledger itself remembers what is held: that need not hold back the watermarks.
-    marks = _watermarks(seen, ahead - held)
-    return Plan(requests, marks, waiting, "" if requests else _reason(waiting, retry_delay))
+    # The ledger itself remembers what is held: only a change to it that is not processed yet holds back a watermark.
+    return Plan(requests, _watermarks(seen, ahead), waiting, "" if requests else _reason(waiting, retry_delay))
 
 
 def _versions(seen: Mapping[str, pl.DataFrame], ledger: pl.DataFrame) -> tuple[dict[Pair, str], set[Pair]]:
     """The version that the sources hold of every pair, and the pairs of which it is ahead of the ledger.
 
-    What a tick did not see of a pair has not changed since: the ledger's word stands for it.
+    Where a source is not ahead, the ledger's word stands: a tick may see less of a pair than an earlier one did.
     """
     key = ["dc", "ship_date"]
     pairs = ledger
@@ -111,9 +112,10 @@ def _versions(seen: Mapping[str, pl.DataFrame], ledger: pl.DataFrame) -> tuple[d
         for source in SOURCES:
             known = (row[f"{source}_processed_at"], row[f"{source}_lines"] or 0)
             found = (row[f"{source}_seen_at"], row[f"{source}_seen_lines"])
-            at, lines = known if found[0] is None else found
+            newer = found[0] is not None and (known[0] is None or found[0] > known[0] or found[1] != known[1])
+            at, lines = found if newer else known
             parts.append(f"{source} {at}: {lines}")
-            if lines != known[1] or (at is not None and (known[0] is None or at > known[0])):
+            if newer:
                 ahead.add(pair)
         versions[pair] = ", ".join(parts)
     return versions, ahead

@@ -1,0 +1,338 @@
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, timedelta
+from itertools import product
+from typing import Final
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fillrate_assets.fillrate import schema
+from fillrate_assets.fillrate.changes import SOURCES, Attempt, Pair, Plan, plan
+
+DAY: Final = date(2026, 2, 10)
+AT: Final = datetime(2026, 2, 10, 18, tzinfo=UTC)
+NOW: Final = datetime(2026, 2, 10, 20, tzinfo=UTC)
+MINUTE: Final = timedelta(minutes=1)
+RETRY: Final = timedelta(minutes=15)
+PAIR: Final = ("DC01", DAY)
+
+Version = tuple[datetime, int]
+Seen = Mapping[Pair, Version]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What the ledger says of a pair."""
+
+    orders: Version | None = (AT, 3)
+    shipments: Version | None = (AT, 3)
+    state: str = "PUBLISHED"
+
+
+def _plan(
+    orders: Seen | None = None,
+    shipments: Seen | None = None,
+    ledger: Mapping[Pair, Entry] | None = None,
+    attempts: Mapping[Pair, Attempt] | None = None,
+    now: datetime = NOW,
+) -> Plan:
+    seen = {"orders": _versions(orders or {}), "shipments": _versions(shipments or {})}
+    return plan(seen, _ledger(ledger or {}), attempts or {}, now=now, retry_delay=RETRY)
+
+
+def _versions(seen: Seen) -> pl.DataFrame:
+    rows = [(*pair, *version) for pair, version in seen.items()]
+    return pl.DataFrame(rows, schema=schema.PAIR_VERSIONS.polars, orient="row")
+
+
+def _ledger(entries: Mapping[Pair, Entry]) -> pl.DataFrame:
+    rows = [
+        (*pair, *(entry.orders or (None, 0)), *(entry.shipments or (None, 0)), 1, None, entry.state, None, "run", AT)
+        for pair, entry in entries.items()
+    ]
+    return pl.DataFrame(rows, schema=schema.LEDGER.polars, orient="row")
+
+
+def _day(offset: int, dc: str = "DC01") -> Pair:
+    return dc, DAY + timedelta(days=offset)
+
+
+def _ranges(made: Plan) -> list[tuple[str, int, int, list[int]]]:
+    """Requests as DC, first, last and changed ship dates, in days from `DAY`."""
+    return [
+        (each.dc, (each.first - DAY).days, (each.last - DAY).days, [(day - DAY).days for day in each.changed])
+        for each in made.requests
+    ]
+
+
+@pytest.mark.parametrize(
+    ("orders", "shipments", "ledger", "requested"),
+    [
+        pytest.param({}, {}, {}, [], id="nothing anywhere"),
+        pytest.param({PAIR: (AT, 3)}, {}, {}, [PAIR], id="a new pair"),
+        pytest.param({}, {PAIR: (AT, 3)}, {}, [PAIR], id="shipments of a new pair"),
+        pytest.param({PAIR: (AT, 3)}, {PAIR: (AT, 3)}, {PAIR: Entry()}, [], id="as the ledger says"),
+        pytest.param({PAIR: (AT + MINUTE, 3)}, {}, {PAIR: Entry()}, [PAIR], id="orders ahead by time"),
+        pytest.param({PAIR: (AT, 4)}, {}, {PAIR: Entry()}, [PAIR], id="orders ahead by count"),
+        pytest.param({PAIR: (AT, 2)}, {}, {PAIR: Entry()}, [PAIR], id="rows gone from the source"),
+        pytest.param({PAIR: (AT, 3)}, {PAIR: (AT + MINUTE, 3)}, {PAIR: Entry()}, [PAIR], id="shipments ahead by time"),
+        pytest.param({PAIR: (AT, 3)}, {PAIR: (AT, 4)}, {PAIR: Entry()}, [PAIR], id="shipments ahead by count"),
+        pytest.param({}, {PAIR: (AT, 1)}, {PAIR: Entry(shipments=None)}, [PAIR], id="first shipments"),
+        pytest.param({PAIR: (AT - MINUTE, 3)}, {}, {PAIR: Entry()}, [], id="a moved line seen without its move"),
+        pytest.param({}, {}, {PAIR: Entry()}, [], id="unseen and published"),
+        pytest.param({}, {}, {PAIR: Entry(state="HELD")}, [PAIR], id="unseen and held"),
+        pytest.param({PAIR: (AT, 3)}, {}, {PAIR: Entry(state="HELD")}, [PAIR], id="unchanged and held"),
+    ],
+)
+def test_a_pair_is_requested_when_a_source_is_ahead_of_the_ledger_or_it_is_held(
+    orders: Seen, shipments: Seen, ledger: Mapping[Pair, Entry], requested: Sequence[Pair]
+) -> None:
+    made = _plan(orders, shipments, ledger)
+    assert [(each.dc, day) for each in made.requests for day in each.changed] == requested
+    assert list(made.attempts) == requested
+    assert made.reason == ""
+
+
+DELAYS: Final = [
+    pytest.param(1, timedelta(minutes=15), id="first retry"),
+    pytest.param(2, timedelta(minutes=30), id="second"),
+    pytest.param(3, timedelta(hours=1), id="third"),
+    pytest.param(5, timedelta(hours=4), id="fifth"),
+    pytest.param(6, timedelta(hours=6), id="sixth"),
+    pytest.param(60, timedelta(hours=6), id="sixtieth"),
+]
+
+
+@pytest.mark.parametrize("entry", [pytest.param({}, id="ahead"), pytest.param({PAIR: Entry(state="HELD")}, id="held")])
+@pytest.mark.parametrize(("number", "delay"), DELAYS)
+def test_a_pair_is_requested_again_after_a_delay_that_doubles_up_to_six_hours(
+    entry: Mapping[Pair, Entry], number: int, delay: timedelta
+) -> None:
+    seen = {PAIR: (AT, 3)}
+    (first,) = _plan(seen, seen, entry).attempts.values()
+    earlier = {PAIR: replace(first, number=number)}
+    early = _plan(seen, seen, entry, earlier, NOW + delay - MINUTE)
+    assert (early.requests, early.attempts) == ((), earlier)
+    due = _plan(seen, seen, entry, earlier, NOW + delay)
+    assert len(due.requests) == 1
+    assert due.attempts == {PAIR: Attempt(first.version, number + 1, NOW + delay)}
+
+
+@pytest.mark.parametrize("state", ["PUBLISHED", "HELD"])
+def test_a_new_version_is_requested_at_once_as_a_first_attempt(state: str) -> None:
+    ledger = {PAIR: Entry(state=state)}
+    before = _plan({PAIR: (AT + MINUTE, 4)}, {}, ledger)
+    later = NOW + MINUTE
+    after = _plan({PAIR: (AT + 2 * MINUTE, 5)}, {}, ledger, before.attempts, later)
+    assert len(after.requests) == 1
+    assert (after.attempts[PAIR].number, after.attempts[PAIR].requested_at) == (1, later)
+    assert after.requests[0].run_key != before.requests[0].run_key
+
+
+def test_a_held_pair_keeps_its_attempts_whether_a_tick_sees_it_or_not() -> None:
+    ledger = {PAIR: Entry(state="HELD")}
+    seen = {PAIR: (AT, 3)}
+    # Its own rows may be older than the move that the ledger knows of.
+    for orders, shipments in ((seen, seen), ({}, seen), ({PAIR: (AT - MINUTE, 3)}, {}), ({}, {})):
+        first = _plan(seen, seen, ledger)
+        assert _plan(orders, shipments, ledger, first.attempts, NOW + MINUTE).attempts == first.attempts
+
+
+def test_a_published_pair_is_forgotten() -> None:
+    seen = {PAIR: (AT, 3)}
+    requested = _plan(seen, seen)
+    published = _plan(seen, seen, {PAIR: Entry()}, requested.attempts, NOW + MINUTE)
+    assert (published.requests, published.attempts, published.reason) == ((), {}, "")
+
+
+@pytest.mark.parametrize(
+    ("changed", "known", "expected"),
+    [
+        pytest.param([_day(0)], [], [("DC01", 0, 0, [0])], id="no dependants yet"),
+        pytest.param([_day(0)], [_day(3)], [("DC01", 0, 3, [0])], id="dependants up to the last known day"),
+        pytest.param([_day(0)], [_day(90)], [("DC01", 0, 28, [0])], id="28 dependants"),
+        pytest.param([_day(0)], [_day(-9)], [("DC01", 0, 0, [0])], id="days before do not depend"),
+        pytest.param([_day(0)], [_day(9, "DC02")], [("DC01", 0, 0, [0])], id="nor do other DCs"),
+        pytest.param([_day(0), _day(5)], [_day(90)], [("DC01", 0, 33, [0, 5])], id="overlapping dependants: one run"),
+        pytest.param([_day(0), _day(28)], [_day(90)], [("DC01", 0, 56, [0, 28])], id="a changed day that depends"),
+        pytest.param(
+            [_day(0), _day(29)], [_day(90)], [("DC01", 0, 28, [0]), ("DC01", 29, 57, [29])], id="apart: two runs"
+        ),
+        pytest.param(
+            [_day(0, "DC02"), _day(1), _day(2)],
+            [_day(4), _day(1, "DC02")],
+            [("DC01", 1, 4, [1, 2]), ("DC02", 0, 1, [0])],
+            id="a run for each DC",
+        ),
+    ],
+)
+def test_changed_days_are_grouped_with_the_days_that_depend_on_them(
+    changed: Sequence[Pair], known: Sequence[Pair], expected: Sequence[tuple[str, int, int, list[int]]]
+) -> None:
+    seen = dict.fromkeys(changed, (AT, 3))
+    assert _ranges(_plan(seen, seen, {pair: Entry() for pair in known})) == expected
+
+
+def test_waiting_pairs_are_not_requested_along_with_others() -> None:
+    seen = {_day(0): (AT, 3), _day(1): (AT, 3)}
+    waiting = _plan({_day(0): (AT, 3)}).attempts
+    made = _plan(seen, {}, {}, waiting, NOW + MINUTE)
+    assert _ranges(made) == [("DC01", 1, 1, [1])]
+    assert {pair: attempt.requested_at for pair, attempt in made.attempts.items()} == {
+        _day(0): NOW,
+        _day(1): NOW + MINUTE,
+    }
+
+
+def test_a_run_key_changes_with_the_range_the_version_and_the_attempt() -> None:
+    seen = {PAIR: (AT, 3)}
+    first = _plan(seen)
+    plans = [
+        first,
+        _plan(seen, {PAIR: (AT, 1)}),
+        _plan({PAIR: (AT, 4)}),
+        _plan({PAIR: (AT + MINUTE, 3)}),
+        _plan({_day(1): (AT, 3)}),
+        _plan({_day(0, "DC02"): (AT, 3)}),
+        _plan(seen, ledger={_day(1): Entry()}),
+        _plan(seen, attempts=first.attempts, now=NOW + RETRY),
+    ]
+    keys = [request.run_key for made in plans for request in made.requests]
+    assert len(set(keys)) == len(plans)
+    assert _plan(seen, now=NOW + MINUTE).requests == first.requests
+
+
+@pytest.mark.parametrize(
+    ("orders", "ledger", "minutes"),
+    [
+        pytest.param({PAIR: (AT, 3), _day(1): (AT + MINUTE, 3)}, {PAIR: Entry(), _day(1): Entry((AT + MINUTE, 3))}, 1,
+                     id="nothing ahead: the largest seen"),
+        pytest.param({PAIR: (AT, 3), _day(1): (AT + MINUTE, 3)}, {}, 0, id="all ahead: the smallest"),
+        pytest.param({PAIR: (AT, 3), _day(1): (AT + MINUTE, 3), _day(2): (AT + 2 * MINUTE, 3)}, {PAIR: Entry()}, 1,
+                     id="some ahead: the smallest of those"),
+        pytest.param({PAIR: (AT, 3), _day(1): (AT + MINUTE, 3)},
+                     {PAIR: Entry(state="HELD"), _day(1): Entry((AT + MINUTE, 3))}, 1,
+                     id="a held pair does not hold it back"),
+        pytest.param({PAIR: (AT, 4), _day(1): (AT + MINUTE, 3)},
+                     {PAIR: Entry(state="HELD"), _day(1): Entry((AT + MINUTE, 3))}, 0,
+                     id="unless it is ahead"),
+    ],
+)  # fmt: skip
+def test_the_watermark_moves_to_the_smallest_change_still_ahead_or_to_the_largest_seen(
+    orders: Seen, ledger: Mapping[Pair, Entry], minutes: int
+) -> None:
+    assert _plan(orders, {}, ledger).watermarks == {"orders": AT + minutes * MINUTE}
+
+
+def test_each_source_has_a_watermark_of_its_own() -> None:
+    made = _plan({PAIR: (AT, 3)}, {PAIR: (AT + MINUTE, 3), _day(1): (AT + 2 * MINUTE, 3)}, {_day(1): Entry()})
+    assert made.watermarks == {"orders": AT, "shipments": AT + MINUTE}
+
+
+def test_a_tick_that_waits_says_for_what_and_until_when() -> None:
+    seen = {_day(0): (AT, 3), _day(1): (AT, 3)}
+    first = _plan(seen).attempts
+    attempts = {_day(0): replace(first[_day(0)], number=3), _day(1): first[_day(1)]}
+    assert _plan(seen, attempts=attempts, now=NOW + MINUTE).reason == (
+        "2 requested and not published yet, e.g. DC01 2026-02-11 (attempt 1); next retry at 2026-02-10 20:15 UTC"
+    )
+
+
+PAIRS: Final = [_day(offset, dc) for dc, offset in product(("DC01", "DC02"), (-40, -3, -2, 0))]
+OVERLAP: Final = timedelta(minutes=15)
+
+
+@dataclass
+class World:
+    """Sources that commit, a sensor that ticks, runs that publish, hold or fail: all in memory."""
+
+    now: datetime = NOW
+    rows: dict[str, dict[Pair, list[datetime]]] = field(default_factory=lambda: {source: {} for source in SOURCES})
+    ledger: dict[Pair, Entry] = field(default_factory=dict)
+    marks: dict[str, datetime] = field(default_factory=dict)
+    attempts: Mapping[Pair, Attempt] = field(default_factory=dict)
+    run_keys: set[str] = field(default_factory=set)
+
+    def commit(self, source: str, pair: Pair, age: timedelta) -> None:
+        """A source's transaction ends; its row may be older than what others committed before."""
+        self.rows[source].setdefault(pair, []).append(self.now - age)
+
+    def source(self, source: str, pair: Pair) -> Version | None:
+        times = self.rows[source].get(pair)
+        return (max(times), len(times)) if times else None
+
+    def seen(self, source: str) -> Seen:
+        """What a query finds since the watermark less the overlap, and of the ship dates due since then."""
+        since = self.marks[source] - OVERLAP if source in self.marks else None
+        return {
+            pair: version
+            for pair in self.rows[source]
+            if (version := self.source(source, pair))
+            and (since is None or version[0] > since or pair[1] >= since.date())
+        }
+
+    def plan(self) -> Plan:
+        return _plan(self.seen("orders"), self.seen("shipments"), self.ledger, self.attempts, self.now)
+
+    def tick(self) -> Plan:
+        made = self.plan()
+        self.marks |= made.watermarks
+        self.attempts = made.attempts
+        return made
+
+    def run(self, made: Plan, outcome: str) -> None:
+        """Launch what Dagster would: requests whose run key it has not seen."""
+        for request in made.requests:
+            assert request.run_key not in self.run_keys, "a request that Dagster would ignore"
+            self.run_keys.add(request.run_key)
+            for day in request.changed if outcome != "FAILED" else ():
+                pair = (request.dc, day)
+                orders, shipments = (self.source(source, pair) for source in SOURCES)
+                self.ledger[pair] = Entry(orders, shipments, outcome)
+
+    def ahead(self) -> set[Pair]:
+        """The pairs whose sources hold something else than what was processed."""
+        return {
+            pair
+            for source in SOURCES
+            for pair in self.rows[source]
+            if (entry := self.ledger.get(pair)) is None or self.source(source, pair) != getattr(entry, source)
+        }
+
+
+_COMMITS: Final = st.tuples(
+    st.sampled_from(SOURCES), st.sampled_from(PAIRS), st.integers(0, 14).map(lambda minutes: minutes * MINUTE)
+)
+_STEPS: Final = st.tuples(
+    st.lists(_COMMITS, max_size=3),
+    st.sampled_from([MINUTE, 5 * MINUTE, timedelta(hours=1), timedelta(hours=7)]),
+    st.sampled_from(["PUBLISHED", "HELD", "FAILED"]),
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(_STEPS, min_size=1, max_size=12))
+def test_no_change_is_lost_whatever_fails_and_nothing_is_requested_twice(
+    steps: list[tuple[list[tuple[str, Pair, timedelta]], timedelta, str]],
+) -> None:
+    world = World()
+    for commits, passed, outcome in steps:
+        for commit in commits:
+            world.commit(*commit)
+        made = world.tick()
+        assert world.plan().requests == (), "planning again at the same time"
+        assert world.ahead() <= world.attempts.keys()
+        world.run(made, outcome)
+        world.now += passed
+    world.now += timedelta(hours=6)
+    world.run(world.tick(), "PUBLISHED")
+    assert world.ahead() == set()
+    assert {entry.state for entry in world.ledger.values()} <= {"PUBLISHED"}
+    world.now += timedelta(hours=6)
+    assert world.tick().requests == ()
+    assert world.attempts == {}
