@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date
-from typing import Final
+from datetime import date, datetime
+from typing import Any, Final
 
 import polars as pl
 import sqlalchemy as sa
@@ -57,19 +57,24 @@ class OrderSystem:
 
         A line that moved to another ship date changes the date it left as well.
         """
+        return sql.changed_pairs("order system", self.url, self._order_lines(), window, self._left(window.since))
+
+    def _left(self, since: datetime | None) -> sa.Select[Any] | None:
+        """The pairs that lines have left since a moment for another ship date, and when they did."""
+        if since is None:
+            return None
         lines, newer = self._order_lines(), self._order_lines().alias("newer")
         elsewhere = sa.and_(
             *[lines.c[name] == newer.c[name] for name in KEY],
             lines.c.ship_date != newer.c.ship_date,
             lines.c.processed_at <= newer.c.processed_at,
         )
-        left = (
+        return (
             sa.select(lines.c.dc, lines.c.ship_date, sa.func.max(newer.c.processed_at).label("processed_at"))
             .outerjoin_from(newer, lines, elsewhere)
-            .where(newer.c.processed_at > window.since)
+            .where(newer.c.processed_at > since)
             .group_by(lines.c.dc, lines.c.ship_date)
         )
-        return sql.changed_pairs("order system", self.url, lines, window, left)
 
     def items(self) -> pl.DataFrame:
         """The effective-dated item master, as `ITEMS`."""

@@ -235,11 +235,11 @@ def _write_ahead(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
 class Window:
     """Where to look for changes: rows processed after `since`, or that ship from `due_from` on.
 
-    Nothing later than `due_to` is due yet.
+    Nothing later than `due_to` is due yet. Without a `since`, only what ships in the range counts.
     """
 
     dcs: Sequence[str]
-    since: datetime
+    since: datetime | None
     due_from: date
     due_to: date
 
@@ -262,11 +262,12 @@ def changed_pairs(system: str, url: str, table: sa.Table, window: Window, left: 
 
     """
     pair = (table.c.dc, table.c.ship_date)
-    changed = sa.select(*pair).where(table.c.processed_at > window.since, table.c.ship_date <= window.due_to)
     due = sa.select(*pair).where(table.c.dc.in_(window.dcs), table.c.ship_date.between(window.due_from, window.due_to))
     moves = left.subquery("moves") if left is not None else None
     more = [sa.select(moves.c.dc, moves.c.ship_date)] if moves is not None else []
-    pairs = sa.union(changed, due, *more).subquery("pairs")
+    if window.since is not None:
+        more.append(sa.select(*pair).where(table.c.processed_at > window.since, table.c.ship_date <= window.due_to))
+    pairs = sa.union(due.distinct(), *more).subquery("pairs")
     latest = (
         sa.select(
             pairs.c.dc.label("dc"),

@@ -18,7 +18,6 @@ from fillrate_assets.fillrate.changes import SOURCES, Attempt, Pair, Plan
 from fillrate_assets.settings import Settings
 
 INTERVAL_SECONDS: Final = 300
-BEGINNING: Final = datetime(1900, 1, 1, tzinfo=UTC)
 
 
 def new_orders(
@@ -81,7 +80,9 @@ def write_cursor(attempts: Mapping[Pair, Attempt]) -> str:
 
 
 def _window(dcs: Sequence[str], mark: datetime | None, settings: Settings, now: datetime) -> Window:
-    since = (mark or BEGINNING) - timedelta(minutes=settings.overlap_minutes)
+    if mark is None:
+        return Window(dcs, None, settings.first_ship_date, now.date())
+    since = mark - timedelta(minutes=settings.overlap_minutes)
     # Orders placed ahead become due as days pass: look at those that did since the watermark as well.
     return Window(dcs, since, max(since.date(), settings.first_ship_date), now.date())
 
