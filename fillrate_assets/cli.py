@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from pathlib import Path
+from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import click
@@ -22,6 +23,8 @@ from fillrate_assets.errors import FillrateError, SourceUnavailable
 if TYPE_CHECKING:
     from fillrate_assets.connections.files import Contracts
     from fillrate_assets.fillrate.calculation import Scope
+    from fillrate_assets.running import Range
+    from fillrate_assets.sample.network import Network
 
 FAILED: Final = 1
 BAD_INPUT: Final = 2
@@ -31,10 +34,10 @@ _MOST_REASONS: Final = 20
 
 def main() -> None:
     """Entry point of the `fillrate` command."""
-    sys.exit(run(sys.argv[1:]))
+    sys.exit(execute(sys.argv[1:]))
 
 
-def run(arguments: Sequence[str]) -> int:
+def execute(arguments: Sequence[str]) -> int:
     """Run one command and tell its exit code: 0 done, 2 bad usage or bad input, 1 failed work.
 
     What a user can mend is one line on stderr; anything else is a defect and keeps its traceback.
@@ -297,6 +300,135 @@ def load(directory: Path, mapping: Path | None) -> None:
         click.echo(f"ship dates {loaded.first_ship_date} to {loaded.last_ship_date}")
 
 
+@cli.command()
+@click.option("--days", type=click.IntRange(1, 3660), default=60, show_default=True, help="Days of history.")
+@click.option("--dcs", "dc_count", type=click.IntRange(1, 16), default=10, show_default=True, help="How many DCs.")
+@click.option("--items", type=click.IntRange(100, 50_000), default=7209, show_default=True, help="How many items.")
+@click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Another seed, another network.")
+@click.option("--processes", type=click.IntRange(1), default=2, show_default=True, help="Runs at a time.")
+def demo(days: int, dc_count: int, items: int, seed: int, processes: int) -> None:
+    """Run the main job end to end on a sample network, and sum up what it says.
+
+    Fills the embedded systems (once), runs every asset and check through Dagster for every DC and ship date, and
+    prints what a buyer wants to know. Run again, it computes everything anew and changes nothing.
+
+    \b
+    Example: a year
+      fillrate demo --days 365
+    """
+    from rich.console import Console
+
+    from fillrate_assets import demo as story
+    from fillrate_assets import running, settings
+    from fillrate_assets.sample.network import Network
+
+    started = perf_counter()
+    network = _sample(Network(seed=seed, dcs=dc_count, items=items, days=days))
+    chosen = settings.load()
+    before = story.Standing.of(chosen)
+    wanted = [running.Range(dc, network.first, network.last) for dc in network.dc_codes]
+    failed = _run(wanted, processes)
+    console = Console(width=100, highlight=False)
+    story.summarize(chosen, network, console)
+    after = story.Standing.of(chosen)
+    console.print(f"\n{after.compared(before)} {perf_counter() - started:,.0f} s.")
+    for line in story.next_steps(chosen):
+        click.echo(line)
+    if failed:
+        raise click.exceptions.Exit(FAILED)
+
+
+@cli.group(invoke_without_command=True)
+@click.option("--days", type=click.IntRange(1, 3660), default=60, show_default=True, help="Days of history.")
+@click.option("--dcs", "dc_count", type=click.IntRange(1, 16), default=10, show_default=True, help="How many DCs.")
+@click.option("--items", type=click.IntRange(100, 50_000), default=7209, show_default=True, help="How many items.")
+@click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Another seed, another network.")
+@click.pass_context
+def sample(context: click.Context, days: int, dc_count: int, items: int, seed: int) -> None:
+    """Fill the embedded systems with a sample network, without running anything.
+
+    \b
+    Example: a small one, then its next day
+      fillrate sample --dcs 2 --items 500
+      fillrate sample advance
+    """
+    from fillrate_assets.sample.network import Network
+
+    if context.invoked_subcommand is None:
+        _sample(Network(seed=seed, dcs=dc_count, items=items, days=days))
+
+
+@sample.command()
+def advance() -> None:
+    """Let the sources receive the next ship day: its orders, and late corrections to earlier days.
+
+    The new_orders sensor then finds them; `make ui` shows it at work.
+    """
+    from fillrate_assets import settings
+    from fillrate_assets.loading import SampleNetwork
+
+    with _working("Advancing the sample network"):
+        day, arrived = SampleNetwork(settings.load()).advance()
+    click.echo(f"{day}: {sum(arrived.values()):,} order lines arrived at {len(arrived)} DCs")
+
+
+@cli.command()
+@scoped
+@click.option("--processes", type=click.IntRange(1), default=2, show_default=True, help="Runs at a time.")
+def run(dcs: tuple[str, ...], first: date | None, last: date | None, processes: int) -> None:
+    """Run the main job through Dagster, a run per DC: for ship dates that the sources hold, or some of them.
+
+    The runs, their events and checks are in the Dagster instance, as if they had been started in its UI. Days whose
+    sources did not change keep their records as they are.
+
+    \b
+    Example: one DC's March again
+      fillrate run --dc DC03 --from 2026-03-01 --to 2026-03-31
+    """
+    from fillrate_assets import running, settings
+
+    _scope(dcs, first, last)
+    wanted = running.ranges(settings.load(), dcs, first, last, datetime.now(UTC).date())
+    if _run(wanted, processes):
+        raise click.exceptions.Exit(FAILED)
+
+
+def _sample(network: Network) -> Network:
+    """The sample network of the home, generated if there is none; the one that is there wins."""
+    from fillrate_assets import settings
+    from fillrate_assets.loading import SampleNetwork
+
+    store = SampleNetwork(settings.load())
+    if (there := store.network) is not None:
+        click.echo(f"Sample network: {there.dcs} DCs, {there.items:,} items, {there.first} to {there.last} (kept)")
+        return there
+    lines = 0
+    with _progress("Filling the embedded systems", network.dcs) as tell:
+        for dc, count in store.generate(network):
+            lines += count
+            tell(f"{dc}: {count:,} order lines")
+    click.echo(
+        f"Sample network: {network.dcs} DCs, {network.items:,} items, {network.first} to {network.last},"
+        f" {lines:,} order lines"
+    )
+    return network
+
+
+def _run(wanted: Sequence[Range], processes: int) -> bool:
+    """Run ranges and tell how each went; whether any failed."""
+    from fillrate_assets import running, settings
+
+    failed = False
+    with _progress("Running through Dagster", len(wanted)) as tell:
+        for ran in running.run(settings.load(), wanted, processes):
+            span = f"{ran.range.dc} {ran.range.first} to {ran.range.last}"
+            tell(f"{span}: {'failed' if ran.failure else 'done'} in {ran.seconds:.0f} s")
+            for problem in [ran.failure] if ran.failure else ran.failed_checks:
+                click.echo(f"{span}: {problem}", err=True)
+            failed = failed or ran.failure is not None
+    return failed
+
+
 def _misuse(message: str) -> NoReturn:
     raise click.UsageError(message, click.get_current_context())
 
@@ -344,3 +476,18 @@ def _working(what: str) -> Iterator[None]:
 
     with Console(stderr=True).status(f"{what} ..."):
         yield
+
+
+@contextmanager
+def _progress(what: str, total: int) -> Iterator[Callable[[str], None]]:
+    """Show how far counted work has come: a bar on a terminal, a line a step elsewhere."""
+    if not sys.stderr.isatty():
+        yield lambda step: click.echo(f"{what}: {step}", err=True)
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        task = progress.add_task(what, total=total)
+        yield lambda step: progress.update(task, advance=1, description=f"{what}: {step}")

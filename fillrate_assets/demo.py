@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import polars as pl
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -38,6 +39,22 @@ class Standing:
         """Count it."""
         store = RecordStore(settings.record_store_url)
         return cls(store.count(RECORDS), store.count(RESTATEMENTS))
+
+    def compared(self, before: Standing) -> str:
+        """What changed since, in a sentence."""
+        records, restated = self.records - before.records, self.restatements - before.restatements
+        if not records and not restated:
+            return f"Nothing changed: {self.records:,} records stand, {self.restatements:,} restatements."
+        return f"{self.records:,} records stand ({records:+,}), {self.restatements:,} restatements ({restated:+,})."
+
+
+def next_steps(settings: Settings) -> list[str]:
+    """Commands to go on with, on a record worth looking at."""
+    estimated = Lake(settings.lake_root).scan(schema.LOST_CASES).filter(pl.col("estimated_cases") > 0)
+    worst = estimated.filter(pl.col("confirmed_cases") > 0).sort("lost_cases", "item").tail(1).collect()
+    examples = [f"fillrate explain {row['dc']} {row['ship_date']} {row['item']}" for row in worst.iter_rows(named=True)]
+    commands = [*examples, "fillrate report --by vendor", "fillrate report --by dc --out report.xlsx", "make ui"]
+    return ["", "Go on with:", *[f"  {command}" for command in commands]]
 
 
 def summarize(settings: Settings, network: Network, console: Console) -> None:
@@ -115,7 +132,7 @@ def _caveats(settings: Settings, network: Network, console: Console) -> None:
 
 
 def _table(title: str, *columns: str) -> Table:
-    table = Table(title=title, title_justify="left", title_style="bold")
+    table = Table(title=f"\n{title}", title_justify="left", title_style="bold", box=SIMPLE_HEAD)
     for position, name in enumerate(columns):
         table.add_column(name, justify="left" if position == 0 or not name else "right")
     return table
