@@ -127,9 +127,9 @@ def cli() -> None:
 def calculate(
     directory: Path, out: Path, mapping: Path | None, dcs: tuple[str, ...], first: date | None, last: date | None
 ) -> None:
-    """Compute the lost-case records of a directory of CSV or Parquet files.
+    """Compute lost-case records from files.
 
-    Nothing but the files is read or written: no platform, no database. Beside FILE, the rows that could not be used
+    DIR holds CSV or Parquet files by the input contracts. Nothing but the files is read or written: no platform, no database. Beside FILE, the rows that could not be used
     are written to FILE's name with `.rejects`, each with its reason.
 
     \b
@@ -185,7 +185,7 @@ def report(  # noqa: PLR0913 - an option each
     first: date | None,
     last: date | None,
 ) -> None:
-    """Report service and lost cases: case, line and order fill, on time, OTIF, by any grouping.
+    """Report fill rates, OTIF and lost cases.
 
     Reads what the platform has computed, or with --input a directory of files. A targets file has any of the grouping
     columns and any of case_fill_rate, line_fill_rate, order_fill_rate, on_time_rate, otif_rate, as 0.95 or as 95.
@@ -240,9 +240,9 @@ def report(  # noqa: PLR0913 - an option each
 @click.option("--input", "directory", type=DIRECTORY, metavar="DIR", help="Compute from files, not from the platform.")
 @mapped
 def explain(dc: str, ship_date: date, item: str, directory: Path | None, mapping: Path | None) -> None:
-    """Explain why an item was short on a day: path, inputs, baseline days, lines, restatements.
+    """Explain why an item was short on a day.
 
-    Reads what the platform has computed, or with --input a directory of files.
+    Says its path and inputs, the days behind its baseline, its lines, and what was restated. Reads what the platform has computed, or with --input a directory of files.
 
     \b
     Example:
@@ -268,9 +268,9 @@ def explain(dc: str, ship_date: date, item: str, directory: Path | None, mapping
 @click.argument("directory", metavar="DIR", type=DIRECTORY)
 @mapped
 def load(directory: Path, mapping: Path | None) -> None:
-    """Load a directory of CSV or Parquet files into the embedded systems.
+    """Load files into the embedded systems.
 
-    Loading the same files again changes nothing. `fillrate run` then computes what is new.
+    DIR holds CSV or Parquet files by the input contracts. Loading the same files again changes nothing. `fillrate run` then computes what is new.
 
     \b
     Example:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date, timedelta
 from typing import Final
 
@@ -19,7 +20,7 @@ from fillrate_assets.fillrate.report import Facts
 from fillrate_assets.settings import Settings
 
 _NAMED: Final = 20
-_EMPTY: Final = "it is empty; `fillrate run` fills it, and --input DIR takes files instead"
+_EMPTY: Final = "nothing at all; `fillrate run` fills the lake, and --input DIR takes files instead"
 
 
 def calculated(contracts: Contracts, scope: Scope) -> Calculation:
@@ -29,12 +30,13 @@ def calculated(contracts: Contracts, scope: Scope) -> Calculation:
         PermanentFailure: no order line is in scope; the message says what there is.
 
     """
-    days = contracts.order_lines.select("dc", "ship_date")
-    if scope.of(days.lazy()).head(1).collect().is_empty():
-        dcs, dates = ", ".join(days["dc"].unique().sort().head(_NAMED)), days["ship_date"]
-        there = f"they are of {dcs}, from {dates.min()!s} to {dates.max()!s}" if days.height else "there are none"
-        msg = f"the files hold no order lines that were asked for: {there}"
+    days = contracts.order_lines.select("dc", "ship_date").unique()
+    if days.is_empty():
+        rejected = contracts.rejects.filter(table="order_lines")
+        why = f": {rejected.height:,} rejected, the first because: {rejected['reason'][0]}" if rejected.height else ""
+        msg = f"the files hold no order line that can be used{why}"
         raise PermanentFailure(msg)
+    _must_hold(scope, days.rows(), "the files hold")
     return calculate(contracts.inputs, scope)
 
 
@@ -53,14 +55,8 @@ def facts_of_lake(settings: Settings, scope: Scope) -> Facts:
     """
     lake = Lake(settings.lake_root)
     wanted = (scope.dcs, scope.first, scope.last)
+    _must_hold(scope, lake.partitions(schema.CLASSIFIED_LINES), f"the lake {settings.lake_root} holds")
     lines = lake.scan(schema.CLASSIFIED_LINES, *wanted)
-    if lines.head(1).collect().is_empty():
-        stored = lake.partitions(schema.CLASSIFIED_LINES)
-        days = sorted(day for _, day in stored)
-        dcs, days = ", ".join(sorted({dc for dc, _ in stored})[:_NAMED]), sorted(day for _, day in stored)
-        there = f"they are of {dcs}, from {days[0]} to {days[-1]}" if stored else _EMPTY
-        msg = f"the lake {settings.lake_root} holds no order lines that were asked for: {there}"
-        raise PermanentFailure(msg)
     held = held_days(lines, lake.scan(schema.ITEM_DAYS, *wanted), settings.max_reject_share, settings.max_missing_share)
     return Facts(lines, lake.scan(schema.LOST_CASES, *wanted), lake.read_whole(schema.ITEMS), held)
 
@@ -92,7 +88,7 @@ def evidence_of_lake(settings: Settings, dc: str, ship_date: date, item: str) ->
     held = held_days(lines, today, settings.max_reject_share, settings.max_missing_share)
     known = lake.scan(schema.ITEM_DAYS)
     if today.head(1).collect().is_empty() and known.head(1).collect().is_empty():
-        msg = f"the lake {settings.lake_root} holds no item-days: {_EMPTY}"
+        msg = f"the lake {settings.lake_root} holds {_EMPTY}"
         raise PermanentFailure(msg)
     evidence = Evidence(
         item_days=item_days,
@@ -104,3 +100,18 @@ def evidence_of_lake(settings: Settings, dc: str, ship_date: date, item: str) ->
         held=held.get((dc, ship_date)),
     )
     return evidence, known
+
+
+def _must_hold(scope: Scope, days: Sequence[tuple[str, date]], source: str) -> None:
+    """Refuse a scope of which the source has no day, or that names a DC which it does not know."""
+    dcs = sorted({dc for dc, _ in days})
+    if not days:
+        msg = f"{source} {_EMPTY}"
+    elif unknown := sorted(set(scope.dcs or ()) - set(dcs)):
+        msg = f"{source} nothing of DC {', '.join(unknown)}; there are {', '.join(dcs[:_NAMED])}"
+    elif not any(scope.covers(dc, day) for dc, day in days):
+        dates = sorted(day for dc, day in days if scope.dcs is None or dc in scope.dcs)
+        msg = f"{source} nothing of those ship dates; there are {dates[0]} to {dates[-1]}"
+    else:
+        return
+    raise PermanentFailure(msg)

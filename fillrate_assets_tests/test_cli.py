@@ -173,7 +173,7 @@ def test_files_without_a_usable_order_line_are_told(tmp_path: Path, capsys: pyte
     directory = directories.minimal(tmp_path / "in")
     (directory / "order_lines.csv").write_text("dc,ship_date,order_id,line_no,item,ordered_qty\nDC01,,O1,1,A,5\n")
     told = _fails(capsys, "report", "--input", directory)
-    assert told == "the files hold no order line that has a DC, a ship date and a key (1 of them rejected)"
+    assert told == "the files hold no order line that can be used: 1 rejected, the first because: no ship_date"
 
 
 @pytest.mark.parametrize("command", ["calculate", "report", "explain", "load"])

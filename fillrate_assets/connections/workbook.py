@@ -305,8 +305,9 @@ def _lost_bars(page: _Sheet, rows: pl.DataFrame, title: str, last_category: int)
     for name, colour in (("confirmed_cases", _CONFIRMED), ("estimated_cases", _ESTIMATED)):
         chart.add_series({**_series(page, rows, name, last_category), "fill": {"color": colour}, "gap": 40})
     _dress(chart, title)
-    chart.set_x_axis({**_axis("#,##0"), "crossing": "max"})
-    chart.set_y_axis({"reverse": True, "num_font": {"size": 9}})
+    chart.set_x_axis(_axis("#,##0"))
+    # The first row on top; the values stay at the bottom, where the reversed axis ends.
+    chart.set_y_axis({"reverse": True, "crossing": "max", "num_font": {"size": 9}})
     chart.set_size({**_CHART, "height": max(320, 110 + 22 * rows.height)})
     return chart
 

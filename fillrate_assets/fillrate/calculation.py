@@ -32,6 +32,14 @@ class Scope:
         ]
         return frame.filter(*within) if within else frame
 
+    def covers(self, dc: str, day: date) -> bool:
+        """Whether a day of a DC is in scope."""
+        return (
+            (self.dcs is None or dc in self.dcs)
+            and (self.first is None or day >= self.first)
+            and (self.last is None or day <= self.last)
+        )
+
 
 @dataclass(frozen=True)
 class Inputs:
