@@ -129,8 +129,8 @@ def calculate(
 ) -> None:
     """Compute lost-case records from files.
 
-    DIR holds CSV or Parquet files by the input contracts. Nothing but the files is read or written: no platform, no database. Beside FILE, the rows that could not be used
-    are written to FILE's name with `.rejects`, each with its reason.
+    DIR holds CSV or Parquet files by the input contracts. Nothing else is read: no platform, no database. Beside FILE,
+    the rows that could not be used are written to FILE's name with `.rejects`, each with its reason.
 
     \b
     Example: last week of one DC, with the 28 days before it in the files for the averages
@@ -242,7 +242,8 @@ def report(  # noqa: PLR0913 - an option each
 def explain(dc: str, ship_date: date, item: str, directory: Path | None, mapping: Path | None) -> None:
     """Explain why an item was short on a day.
 
-    Says its path and inputs, the days behind its baseline, its lines, and what was restated. Reads what the platform has computed, or with --input a directory of files.
+    Says its path and inputs, the days behind its baseline, its lines, and what was restated. Reads what the platform
+    has computed, or with --input a directory of files.
 
     \b
     Example:
@@ -270,7 +271,8 @@ def explain(dc: str, ship_date: date, item: str, directory: Path | None, mapping
 def load(directory: Path, mapping: Path | None) -> None:
     """Load files into the embedded systems.
 
-    DIR holds CSV or Parquet files by the input contracts. Loading the same files again changes nothing. `fillrate run` then computes what is new.
+    DIR holds CSV or Parquet files by the input contracts. Loading the same files again changes nothing. `fillrate run`
+    then computes what is new.
 
     \b
     Example:
