@@ -17,6 +17,7 @@ from fillrate_assets.fillrate.schema import cases, divide_half_up, units
 LINE_KEY: Final = ["dc", "order_id", "line_no"]
 CASE_UNITS: Final = ("CS", "CA", "CASE", "CASES")
 EACH_UNITS: Final = ("EA", "EACH", "EACHES", "UN", "UNIT", "UNITS", "PC", "PCS")
+UNITS: Final = (*CASE_UNITS, *EACH_UNITS)
 STATUSES: Final = ("OPEN", "SHIPPED", "CANCELLED")
 OTHER_DEMAND: Final = ("BACKORDER", "SPAWNED", "BLANKET", "DROP_SHIP")
 LINE_TYPES: Final = ("NORMAL", "SUBSTITUTE", "CREDIT", *OTHER_DEMAND)
@@ -169,15 +170,13 @@ _LINE_COLUMNS: Final = (
 
 def _code(name: str, known: Sequence[str], default: str) -> pl.Expr:
     """A code as the rules compare it: trimmed, in upper case; blank means the default."""
-    code = pl.col(name)
+    code = pl.col(name).fill_null(default)
     tidied = code.str.strip_chars().str.to_uppercase()
     # Polars skips the branch that no row of a batch takes: a source that writes the known codes pays for no tidying.
     return (
         pl.when(code.is_in(list(known)))
         .then(code)
-        .when(code.is_null() | (tidied == ""))
-        .then(pl.lit(default))
-        .otherwise(tidied)
+        .otherwise(pl.when(tidied == "").then(pl.lit(default)).otherwise(tidied))
     )
 
 
@@ -235,7 +234,7 @@ def _judged(lines: pl.LazyFrame) -> pl.LazyFrame:
     """The disposition of each order line and its reason, with its quantity in ten-thousandths of a case."""
     item, pack = pl.col("item"), units(pl.coalesce("pack_size", "item_pack_size"))
     line_type, status = _code("line_type", LINE_TYPES, "NORMAL"), _code("status", STATUSES, "OPEN")
-    uom, cancel_reason = _code("uom", CASE_UNITS, "CS"), _code("cancel_reason", ("CUSTOMER",), "")
+    uom, by_customer = _code("uom", UNITS, "CS"), pl.col("cancel_reason").str.contains(r"(?i)^\s*CUST")
     unusable = (
         pl.when(pl.col("problem").is_not_null())
         .then(pl.col("problem"))
@@ -255,7 +254,7 @@ def _judged(lines: pl.LazyFrame) -> pl.LazyFrame:
         .then(pl.format("unknown status {}", status))
     )
     excluded = (
-        pl.when((status == "CANCELLED") & cancel_reason.str.starts_with("CUST"))
+        pl.when((status == "CANCELLED") & by_customer)
         .then(pl.lit("cancelled by the customer"))
         .when(line_type.is_in(list(OTHER_DEMAND)))
         .then(pl.format("{} line: its demand counts elsewhere", line_type))
@@ -323,7 +322,7 @@ def _current_shipments(shipments: pl.LazyFrame) -> pl.LazyFrame:
 
 def _converted(joined: pl.LazyFrame) -> pl.LazyFrame:
     """Add `shipped` in ten-thousandths of a case, and to `unusable` why a shipment has no line or no unit."""
-    uom, pack = _code("uom_shipment", CASE_UNITS, "CS"), pl.col("pack")
+    uom, pack = _code("uom_shipment", UNITS, "CS"), pl.col("pack")
     shipped = pl.col("processed_at_shipment").is_not_null()
     usable = shipped & pl.col("unusable").is_null()
     return joined.with_columns(
@@ -352,7 +351,7 @@ def _in_cases(quantity: str, uom: pl.Expr, pack: pl.Expr) -> pl.Expr:
 def _unit_trouble(uom: pl.Expr, pack: pl.Expr) -> pl.Expr:
     each = uom.is_in(list(EACH_UNITS))
     return (
-        pl.when(~uom.is_in([*CASE_UNITS, *EACH_UNITS]))
+        pl.when(~uom.is_in(list(UNITS)))
         .then(pl.format("unit {} is neither cases nor eaches", uom))
         .when(each & pack.is_null())
         .then(pl.lit("unit is not cases and there is no pack size"))
