@@ -160,7 +160,7 @@ def published_records(
         )
         for dc, ship_date in _all(context)
     ]
-    outcomes = record_store.publish(days, run_id=context.run_id, now=now)
+    outcomes = record_store.publish(days, run_id=context.run.run_id, now=now)
     told: dict[str, metadata.Metadata] = {}
     for day, outcome in zip(days, outcomes, strict=True):
         state = {"state": f"HELD: {day.held}"} if day.held else {"state": "PUBLISHED", "records": day.records.height}

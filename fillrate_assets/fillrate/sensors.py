@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
 import dagster as dg
+import polars as pl
 
 from fillrate_assets import partitions
 from fillrate_assets.connections.order_system import OrderSystem
@@ -36,7 +37,7 @@ def new_orders(
     seen = {source: ask[source](_window(active, mark, settings, now)) for source, mark in marks.items()}
     plan = changes.plan(
         seen,
-        record_store.ledger(),
+        record_store.ledger().filter(pl.col("dc").is_in(active)),
         read_cursor(context.cursor),
         now=now,
         retry_delay=timedelta(minutes=settings.retry_minutes),
