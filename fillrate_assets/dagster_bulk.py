@@ -5,12 +5,21 @@ All that reaches into Dagster's internals is here: the tests of this module fail
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from threading import RLock
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
-from dagster import AssetExecutionContext
-from dagster._core.events import ASSET_EVENTS
+from dagster import (
+    AssetCheckEvaluation,
+    AssetCheckExecutionContext,
+    AssetCheckResult,
+    AssetExecutionContext,
+    DagsterEvent,
+    DagsterEventType,
+)
+from dagster._core.events import DagsterEventBatchMetadata
 from dagster._core.execution.context.metadata_logging import AssetMetadataHandle, OutputMetadataAccumulator
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
 from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
@@ -18,6 +27,7 @@ from dagster._serdes import ConfigurableClassData
 
 if TYPE_CHECKING:
     from dagster import EventLogEntry
+    from sqlalchemy import Connection
 
 
 def add_partition_metadata(context: AssetExecutionContext, metadata: Mapping[str, Mapping[str, Any]]) -> None:
@@ -33,37 +43,71 @@ def add_partition_metadata(context: AssetExecutionContext, metadata: Mapping[str
     step._metadata_accumulator = OutputMetadataAccumulator(per_output_metadata=merged)  # noqa: SLF001 - as above
 
 
-class BatchingSqliteEventLogStorage(SqliteEventLogStorage):
-    """One transaction in the run's database and one in the index for a whole batch of asset events.
+def add_partition_evaluations(
+    context: AssetCheckExecutionContext, results: Mapping[str, AssetCheckResult], *, blocking: bool
+) -> None:
+    """Tell a check's result for each of many partitions: by partition key.
 
-    Dagster hands over such events in batches when DAGSTER_EVENT_BATCH_SIZE is set, but its own SQLite storage
-    then still opens, commits and closes two databases for each. A server's storage needs none of this.
+    Dagster evaluates a check once in a range run, and its UI then shows every partition as skipped.
+    """
+    step = context.op_execution_context.get_step_execution_context()
+    (checked,) = context.op_execution_context.selected_asset_check_keys
+    batch = str(uuid4())
+    for number, (key, result) in enumerate(results.items(), start=1):
+        evaluation = AssetCheckEvaluation(
+            asset_key=checked.asset_key,
+            check_name=checked.name,
+            passed=result.passed,
+            metadata=result.metadata,
+            severity=result.severity,
+            description=result.description,
+            blocking=blocking,
+            partition=key,
+        )
+        DagsterEvent.from_step(
+            DagsterEventType.ASSET_CHECK_EVALUATION,
+            step,
+            evaluation,
+            f"{checked.name} on {key}: {'passed' if result.passed else 'did not pass'}",
+            DagsterEventBatchMetadata(batch, is_end=number == len(results)),
+        )
+
+
+class BatchingSqliteEventLogStorage(SqliteEventLogStorage):
+    """One transaction per database for a whole batch of events.
+
+    Dagster hands over the events of many partitions in batches when DAGSTER_EVENT_BATCH_SIZE is set, but its own
+    SQLite storage then still opens, commits and closes two databases for each. A server's storage needs none of this.
     """
 
+    def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
+        """Open the databases under a directory."""
+        self._batch: tuple[ExitStack, dict[str, Connection]] | None = None
+        super().__init__(base_dir, inst_data)
+        # A batch holds the run's database and the index at the same time.
+        self._db_lock = RLock()  # type: ignore[assignment]  # a lock that its holder may take again
+
     def store_event_batch(self, events: Sequence[EventLogEntry]) -> None:
-        """Store events; those that are not about assets go one by one, as they are few."""
-        by_run: dict[str, list[EventLogEntry]] = defaultdict(list)
-        for event in events:
-            if event.is_dagster_event and event.dagster_event_type in ASSET_EVENTS:
-                by_run[event.run_id].append(event)
-            else:
-                self.store_event(event)
-        for run_id, of_run in by_run.items():
-            statements = [self.prepare_insert_event(event) for event in of_run]
-            with self.run_connection(run_id) as connection:
-                for statement in statements:
-                    connection.execute(statement)
-            with self.index_transaction() as connection:
-                inserted = [connection.execute(statement).inserted_primary_key for statement in statements]
-                ids = [int(key[0]) for key in inserted if key is not None]
-                self._store_asset_event_tags(connection, of_run, ids)
-                # The asset's own row tells of its latest event only.
-                latest = {
-                    (event.get_dagster_event().asset_key, event.dagster_event_type): (event, event_id)
-                    for event, event_id in zip(of_run, ids, strict=True)
-                }
-                for event, event_id in latest.values():
-                    self._store_asset_event(connection, event, event_id)
+        """Store events as Dagster does, on connections that stay open until the last."""
+        with self._db_lock, ExitStack() as stack:
+            self._batch = (stack, {})
+            try:
+                for event in events:
+                    self.store_event(event)
+            finally:
+                self._batch = None
+
+    @contextmanager
+    def _connect(self, shard: str) -> Iterator[Connection]:
+        with self._db_lock:
+            if self._batch is None:
+                with super()._connect(shard) as connection:
+                    yield connection
+                return
+            stack, kept = self._batch
+            if shard not in kept:
+                kept[shard] = stack.enter_context(super()._connect(shard))
+            yield kept[shard]
 
 
 class BatchingSqliteStorage(DagsterSqliteStorage):

@@ -1,6 +1,6 @@
 """What must be true of the assets, checked on every partition of a run; the failing ones are named."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import date
 from typing import Final
 
@@ -10,6 +10,7 @@ import polars as pl
 from fillrate_assets import partitions
 from fillrate_assets.connections.lake import Lake
 from fillrate_assets.connections.record_store import RecordStore
+from fillrate_assets.dagster_bulk import add_partition_evaluations
 from fillrate_assets.errors import ContractViolation
 from fillrate_assets.fillrate import lines as line_rules
 from fillrate_assets.fillrate import metadata, schema
@@ -20,6 +21,7 @@ MIN_BASELINE_COVERAGE: Final = 0.80
 """Below this share of out-of-stock items with a baseline, estimated lost cases understate by more than noise."""
 
 _NAMED: Final = 20
+_NAMED_ITEMS: Final = 5
 
 Days = Mapping[tuple[str, date], str]
 
@@ -31,16 +33,11 @@ def contract(frame: schema.Frame, partitions_def: dg.PartitionsDefinition) -> dg
     def check(context: dg.AssetCheckExecutionContext, lake: dg.ResourceParam[Lake]) -> dg.AssetCheckResult:
         """Columns, dtypes, nulls, keys, non-negative quantities; O = S + confirmed, lost = confirmed + estimated."""
         rows = _stored(context, lake, frame).collect()
-        problems = []
-        try:
-            frame.validate(rows)
-        except ContractViolation as violation:
-            problems.append(str(violation))
-        if not problems:
-            problems.extend(_arithmetic_problems(frame, rows))
-        return dg.AssetCheckResult(
-            passed=not problems, metadata={"rows": rows.height, "problems": "\n".join(problems) or "none"}
-        )
+        broken = {}
+        if _problems(frame, rows):
+            parts = metadata.by_day(rows)
+            broken = {day: "; ".join(problems) for day, part in parts.items() if (problems := _problems(frame, part))}
+        return _told(context, broken, "what is stored was damaged: materialize the day again", blocking=True)
 
     return check
 
@@ -79,19 +76,14 @@ def reject_rate(
     context: dg.AssetCheckExecutionContext, settings: dg.ResourceParam[Settings], lake: dg.ResourceParam[Lake]
 ) -> dg.AssetCheckResult:
     """Too many unusable order lines: the day is held; if that is every day of the run, the run stops here."""
-    lines = _stored(context, lake, schema.CLASSIFIED_LINES)
-    rates = line_rules.reject_rates(lines).sort("reject_rate", "ship_date", descending=[True, False]).collect()
-    bad = rates.filter(pl.col("reject_rate") > settings.max_reject_share)
-    return dg.AssetCheckResult(
-        passed=bad.is_empty(),
-        # A range goes on without its bad days: they are held one by one further down.
-        severity=dg.AssetCheckSeverity.ERROR if bad.height == rates.height else dg.AssetCheckSeverity.WARN,
-        metadata={
-            "allowed_share": settings.max_reject_share,
-            "highest": metadata.table(rates.head(_NAMED)),
-            "days_above": bad.height,
-        },
-    )
+    rates = line_rules.reject_rates(_stored(context, lake, schema.CLASSIFIED_LINES)).collect()
+    bad = {
+        (row["dc"], row["ship_date"]): f"{row['rejected']} of {row['lines']} order lines were rejected"
+        for row in rates.filter(pl.col("reject_rate") > settings.max_reject_share).iter_rows(named=True)
+    }
+    # A range goes on without its bad days: they are held one by one further down.
+    stops = len(bad) == rates.height
+    return _told(context, bad, "read the rejects and correct the source", blocking=True, warn=not stops)
 
 
 def snapshot_coverage(
@@ -104,17 +96,19 @@ def snapshot_coverage(
         settings.max_reject_share,
         settings.max_missing_share,
     )
-    return _result(held, "re-deliver the snapshot (or correct the orders), then materialize the day again")
+    return _told(context, held, "re-deliver the snapshot (or correct the orders), then materialize the day again")
 
 
 def phantom_stock(context: dg.AssetCheckExecutionContext, lake: dg.ResourceParam[Lake]) -> dg.AssetCheckResult:
     """The snapshot says in stock, yet nothing of what was ordered shipped: count the location."""
-    return _flagged(_stored(context, lake, schema.LOST_CASES), "phantom_stock", "count these locations")
+    return _flagged(context, _stored(context, lake, schema.LOST_CASES), "phantom_stock", "count these locations")
 
 
 def flag_conflicts(context: dg.AssetCheckExecutionContext, lake: dg.ResourceParam[Lake]) -> dg.AssetCheckResult:
     """The snapshot says out of stock, yet everything shipped: the flag is late or wrong."""
-    return _flagged(_stored(context, lake, schema.LOST_CASES), "flag_conflict", "look at the snapshot's time of day")
+    return _flagged(
+        context, _stored(context, lake, schema.LOST_CASES), "flag_conflict", "look at the snapshot's time of day"
+    )
 
 
 def baseline_coverage(context: dg.AssetCheckExecutionContext, lake: dg.ResourceParam[Lake]) -> dg.AssetCheckResult:
@@ -133,7 +127,7 @@ def baseline_coverage(context: dg.AssetCheckExecutionContext, lake: dg.ResourceP
         (row["dc"], row["ship_date"]): f"{row['with_baseline']} of {row['out_of_stock']} have a baseline"
         for row in shares.iter_rows(named=True)
     }
-    return _result(low, "expected in the first weeks of a DC; later, look for gaps in its history", warn=True)
+    return _told(context, low, "expected in the first weeks of a DC; later, look for gaps in its history", warn=True)
 
 
 def reconciliation(
@@ -168,7 +162,7 @@ def reconciliation(
         )
         for row in wrong.sort(key).iter_rows(named=True)
     }
-    return _result(days, "materialize the day again; if it stays, the records were changed by someone else")
+    return _told(context, days, "materialize the day again; if it stays, the records were changed by someone else")
 
 
 def _stored(context: dg.AssetCheckExecutionContext, lake: Lake, frame: schema.Frame) -> pl.LazyFrame:
@@ -176,45 +170,71 @@ def _stored(context: dg.AssetCheckExecutionContext, lake: Lake, frame: schema.Fr
     return lake.read(frame, wanted)
 
 
-def _arithmetic_problems(frame: schema.Frame, rows: pl.DataFrame) -> Iterable[str]:
+def _problems(frame: schema.Frame, rows: pl.DataFrame) -> list[str]:
+    try:
+        frame.validate(rows)
+    except ContractViolation as violation:
+        return [str(violation)]
     quantities = [column.name for column in frame.columns if column.unit == "cases"]
-    for name in quantities:
-        if (count := rows.filter(pl.col(name) < 0).height) > 0:
-            yield f"{count} rows with negative {name}"
+    negative = {name: rows.filter(pl.col(name) < 0).height for name in quantities}
+    problems = [f"{count} rows with negative {name}" for name, count in negative.items() if count]
     if frame is schema.LOST_CASES:
         unbalanced = rows.filter(
             (pl.col("ordered_cases") != pl.col("shipped_cases") + pl.col("confirmed_cases"))
             | (pl.col("lost_cases") != pl.col("confirmed_cases") + pl.col("estimated_cases"))
-        )
-        if unbalanced.height:
-            yield f"{unbalanced.height} records where O = S + confirmed or lost = confirmed + estimated does not hold"
+        ).height
+        if unbalanced:
+            problems.append(f"{unbalanced} records that break O = S + confirmed or lost = confirmed + estimated")
+    return problems
 
 
-def _flagged(records: pl.LazyFrame, flag: str, advice: str) -> dg.AssetCheckResult:
+def _flagged(
+    context: dg.AssetCheckExecutionContext, records: pl.LazyFrame, flag: str, advice: str
+) -> dg.AssetCheckResult:
     found = (
         records.filter(pl.col(flag))
         .select("dc", "ship_date", "item", "vendor", "ordered_cases", "shipped_cases")
         .sort("ordered_cases", "item", descending=[True, False])
         .collect()
     )
-    return dg.AssetCheckResult(
-        passed=found.is_empty(),
-        severity=dg.AssetCheckSeverity.WARN,
-        description=f"{found.height} items" + (f": {advice}" if found.height else ""),
-        metadata={"items": found.height, "largest": metadata.table(found.head(_NAMED))},
-    )
+    days = {
+        day: f"{rows.height} items, {', '.join(rows['item'].head(_NAMED_ITEMS))}"
+        for day, rows in metadata.by_day(found).items()
+    }
+    return _told(context, days, advice, warn=True, shown={"largest": metadata.table(found.head(_NAMED))})
 
 
-def _result(days: Days, advice: str, *, warn: bool = False) -> dg.AssetCheckResult:
-    named = [f"{dc} {day}: {reason}" for (dc, day), reason in sorted(days.items())]
-    return dg.AssetCheckResult(
-        passed=not days,
-        severity=dg.AssetCheckSeverity.WARN if warn else dg.AssetCheckSeverity.ERROR,
-        description=_sentence(named, advice) if days else None,
-        metadata={"days": len(days), "which": "\n".join(named[:_NAMED]) or "none"},
-    )
-
-
-def _sentence(named: Sequence[str], advice: str) -> str:
+def _told(
+    context: dg.AssetCheckExecutionContext,
+    failing: Days,
+    advice: str,
+    *,
+    blocking: bool = False,
+    warn: bool = False,
+    shown: metadata.Metadata | None = None,
+) -> dg.AssetCheckResult:
+    """The verdict on the run, and on each of its partitions."""
+    severity = dg.AssetCheckSeverity.WARN if warn else dg.AssetCheckSeverity.ERROR
+    days = [(scope.dc, day) for scope in partitions.scopes(context) for day in scope.ship_dates]
+    if len(days) > 1:
+        each: dict[str, dg.AssetCheckResult] = {
+            partitions.key(*day): dg.AssetCheckResult(
+                passed=day not in failing,
+                severity=severity,
+                description=f"{failing[day]}: {advice}" if day in failing else None,
+            )
+            for day in days
+        }
+        add_partition_evaluations(context, each, blocking=blocking)
+    named = [f"{dc} {day}: {reason}" for (dc, day), reason in sorted(failing.items())]
     more = f" (+{len(named) - 1} more)" if len(named) > 1 else ""
-    return f"{named[0]}{more}: {advice}"
+    return dg.AssetCheckResult(
+        passed=not failing,
+        severity=severity,
+        description=f"{named[0]}{more}: {advice}" if named else None,
+        metadata={
+            "days_failing": len(named),
+            "which": dg.MetadataValue.md("\n".join(f"- {name}" for name in named[:_NAMED]) or "none"),
+            **(shown or {}),
+        },
+    )

@@ -105,7 +105,6 @@ def lost_cases(rows: pl.DataFrame) -> Metadata:
         .select(
             "item",
             "vendor",
-            "department",
             "path",
             "ordered_cases",
             "shipped_cases",
@@ -141,15 +140,25 @@ def fill_rates(rows: pl.DataFrame) -> Metadata:
                 shown[f"{name}_percent"] = round(float(row[name]) * 100, 2)
     departments = (
         rows.filter(pl.col("level") == "department")
-        .select("value", "lines", "ordered_cases", "shipped_cases", "case_fill_rate", "line_fill_rate")
-        .rename({"value": "department"})
-        .sort("case_fill_rate")
+        .sort("case_fill_rate", "value", nulls_last=True)
+        .select(
+            pl.col("value").alias("department"),
+            "lines",
+            "ordered_cases",
+            "shipped_cases",
+            *[
+                (pl.col(f"{name}_rate").cast(pl.Float64) * 100).round(2).alias(f"{name}_percent")
+                for name in ("case_fill", "line_fill")
+            ],
+        )
     )
     return {**shown, "by_department": table(departments)}
 
 
 def table(rows: pl.DataFrame) -> dg.TableMetadataValue:
-    """A frame as a table that Dagster shows."""
+    """A frame as a table that Dagster shows; quantities are cases."""
+    short = {name: name.removesuffix("_cases") for name in rows.columns}
+    rows = rows.rename(short)
     records = [
         dg.TableRecord({name: _cell(value) for name, value in row.items()}) for row in rows.iter_rows(named=True)
     ]
@@ -178,5 +187,5 @@ def _total(rows: pl.DataFrame, name: str) -> float:
 
 def _cell(value: object) -> str | int | float | bool | None:
     if isinstance(value, Decimal):
-        return round(float(value), 4)
+        return round(float(value), 1)
     return value if isinstance(value, str | int | float | bool) or value is None else str(value)
