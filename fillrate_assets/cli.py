@@ -155,7 +155,8 @@ def calculate(
     for line in words.summary(calculation.records, calculation.rejects.height, len(calculation.held)):
         click.echo(line)
     click.echo(f"wrote {out} and {rejects}")
-    _tell_held(calculation.held)
+    _tell_days(calculation.held, "held")
+    _tell_days(calculation.doubtful, "doubtful")
 
 
 @cli.command()
@@ -230,7 +231,7 @@ def report(  # noqa: PLR0913 - an option each
                 new.write_text(text, encoding="utf-8")
     if out:
         click.echo(f"wrote {out}")
-    _tell_held(facts.held)
+    _tell_days(facts.held, "held")
 
 
 @cli.command()
@@ -461,10 +462,10 @@ def _read(directory: Path, mapping: Path | None) -> Contracts:
         return read_directory(directory, mapping, loaded_at=datetime.now(UTC))
 
 
-def _tell_held(held: Mapping[tuple[str, date], str]) -> None:
+def _tell_days(days: Mapping[tuple[str, date], str], what: str) -> None:
     from fillrate_assets.fillrate import words
 
-    for line in words.held(held):
+    for line in words.by_reason(days, what):
         click.echo(line, err=True)
 
 

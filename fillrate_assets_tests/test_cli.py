@@ -107,7 +107,7 @@ def test_rows_that_cannot_be_typed_count_against_their_day(tmp_path: Path, capsy
     with (directory / "order_lines.csv").open("a") as handle:
         handle.write("DC01,2024-05-16,O1,one,A,10\n")
     assert cli.execute(["calculate", str(directory), "--out", str(tmp_path / "lost.csv")]) == 0
-    assert capsys.readouterr().err == "held: DC01, 2024-05-16: 1 of 2 order lines were rejected\n"
+    assert capsys.readouterr().err == "doubtful: DC01, 2024-05-16: 1 of 2 order lines were rejected\n"
     (reject,) = _rows(tmp_path / "lost.rejects.csv")
     assert reject["reason"] == "line_no 'one' is not a number"
 

@@ -284,7 +284,7 @@ def _notes(page: _Sheet, book: Book, made_at: datetime) -> None:
     page.sheet.set_column(1, 1, 110)
     page.say(0, 0, "Notes", "title")
     page.say(1, 0, f"{_period(book)}. Written {made_at:%Y-%m-%d %H:%M %Z}.", "subtitle")
-    held = [("", line.removeprefix("held: ")) for line in words.held(book.held)]
+    held = [("", line.removeprefix("held: ")) for line in words.by_reason(book.held)]
     blocks = [
         ("What the words mean", list(words.DEFINITIONS.items())),
         ("What the numbers cannot tell", [("", sentence) for sentence in words.DISCLOSED]),

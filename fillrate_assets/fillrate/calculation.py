@@ -12,7 +12,7 @@ from datetime import date
 import polars as pl
 
 from fillrate_assets.fillrate import baseline, lines, lost_cases, schema
-from fillrate_assets.fillrate.holds import held_days
+from fillrate_assets.fillrate.holds import days_of_rejects, days_without_snapshot
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,8 @@ class Calculation:
     rejects: pl.DataFrame
     held: Mapping[tuple[str, date], str]
     """Reason by DC and ship date; held days have no records."""
+    doubtful: Mapping[tuple[str, date], str]
+    """Days with so many rejects that the platform would hold them; an analyst gets their records, and is told."""
 
 
 def calculate(inputs: Inputs, scope: Scope | None = None) -> Calculation:
@@ -90,7 +92,8 @@ def calculate(inputs: Inputs, scope: Scope | None = None) -> Calculation:
     )
     in_scope = scope.of(classified.lazy())
     judged = scope.of(days.lazy())
-    held = held_days(pl.concat([in_scope, scope.of(untyped)], how="diagonal"), judged)
+    held = days_without_snapshot(judged)
+    doubtful = days_of_rejects(pl.concat([in_scope, scope.of(untyped)], how="diagonal"))
     held_rows = pl.LazyFrame(list(held), schema={"dc": pl.String, "ship_date": pl.Date}, orient="row")
     ship_dates = judged.select(pl.col("ship_date").unique().sort()).collect().to_series().to_list()
     records = lost_cases.lost_cases(
@@ -105,4 +108,4 @@ def calculate(inputs: Inputs, scope: Scope | None = None) -> Calculation:
     kept_lines, kept_records, kept_rejects = pl.collect_all(
         [in_scope, schema.LOST_CASES.conform(records), schema.REJECTS.conform(rejects)]
     )
-    return Calculation(kept_lines, days, kept_records, kept_rejects, held)
+    return Calculation(kept_lines, days, kept_records, kept_rejects, held, doubtful)

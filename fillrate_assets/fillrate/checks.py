@@ -12,9 +12,8 @@ from fillrate_assets.connections.lake import Lake
 from fillrate_assets.connections.record_store import RecordStore
 from fillrate_assets.dagster_bulk import add_partition_evaluations
 from fillrate_assets.errors import ContractViolation
-from fillrate_assets.fillrate import lines as line_rules
 from fillrate_assets.fillrate import metadata, schema
-from fillrate_assets.fillrate.holds import held_days
+from fillrate_assets.fillrate.holds import days_of_rejects, held_days
 from fillrate_assets.settings import Settings
 
 MIN_BASELINE_COVERAGE: Final = 0.80
@@ -76,13 +75,10 @@ def reject_rate(
     context: dg.AssetCheckExecutionContext, settings: dg.ResourceParam[Settings], lake: dg.ResourceParam[Lake]
 ) -> dg.AssetCheckResult:
     """Too many unusable order lines: the day is held; if that is every day of the run, the run stops here."""
-    rates = line_rules.reject_rates(_stored(context, lake, schema.CLASSIFIED_LINES)).collect()
-    bad = {
-        (row["dc"], row["ship_date"]): f"{row['rejected']} of {row['lines']} order lines were rejected"
-        for row in rates.filter(pl.col("reject_rate") > settings.max_reject_share).iter_rows(named=True)
-    }
+    lines = _stored(context, lake, schema.CLASSIFIED_LINES)
+    bad = days_of_rejects(lines, settings.max_reject_share)
     # A range goes on without its bad days: they are held one by one further down.
-    stops = len(bad) == rates.height
+    stops = len(bad) == lines.select(pl.struct("dc", "ship_date").n_unique()).collect().item()
     return _told(context, bad, "read the rejects and correct the source", blocking=True, warn=not stops)
 
 

@@ -116,14 +116,14 @@ def count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
-def held(days: Mapping[tuple[str, date], str]) -> list[str]:
-    """One line per DC and reason: which days are held and why."""
-    by_reason: Iterable[tuple[str, str, date]] = sorted((dc, reason, day) for (dc, day), reason in days.items())
+def by_reason(days: Mapping[tuple[str, date], str], what: str = "held") -> list[str]:
+    """One line per DC and reason: which days are held, or doubtful, and why."""
+    rows: Iterable[tuple[str, str, date]] = sorted((dc, reason, day) for (dc, day), reason in days.items())
     lines = []
-    for (dc, why), group in groupby(by_reason, key=lambda row: row[:2]):
+    for (dc, why), group in groupby(rows, key=lambda row: row[:2]):
         dates = [day for *_, day in group]
         span = str(dates[0]) if len(dates) == 1 else f"{len(dates)} ship dates from {dates[0]} to {dates[-1]}"
-        lines.append(f"held: {dc}, {span}: {why}")
+        lines.append(f"{what}: {dc}, {span}: {why}")
     return lines
 
 
