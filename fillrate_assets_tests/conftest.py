@@ -44,7 +44,7 @@ def published_template(network_template: Path, tmp_path_factory: pytest.TempPath
     """The same home after the main job has run for everything. Tests take copies."""
     with pytest.MonkeyPatch.context() as monkeypatch, dg.DagsterInstance.ephemeral() as instance:
         _without_environment(monkeypatch)
-        home = Home(_copied(network_template, tmp_path_factory.mktemp("published")))
+        home = Home(copied(network_template, tmp_path_factory.mktemp("published")))
         for dc in SMALL.dc_codes:
             home.run(instance, dc, SMALL.first, SMALL.last)
     return home.directory
@@ -53,13 +53,13 @@ def published_template(network_template: Path, tmp_path_factory: pytest.TempPath
 @pytest.fixture
 def network_home(network_template: Path, tmp_path: Path) -> Home:
     """A sample network of which nothing has run."""
-    return Home(_copied(network_template, tmp_path))
+    return Home(copied(network_template, tmp_path))
 
 
 @pytest.fixture
 def published_home(published_template: Path, tmp_path: Path) -> Home:
     """A sample network of which everything is published."""
-    return Home(_copied(published_template, tmp_path))
+    return Home(copied(published_template, tmp_path))
 
 
 @pytest.fixture
@@ -69,5 +69,5 @@ def instance() -> Iterator[dg.DagsterInstance]:
         yield made
 
 
-def _copied(template: Path, parent: Path) -> Path:
+def copied(template: Path, parent: Path) -> Path:
     return Path(shutil.copytree(template, parent / "home"))
