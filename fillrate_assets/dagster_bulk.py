@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
 from threading import RLock
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -19,6 +20,7 @@ from dagster import (
     DagsterEvent,
     DagsterEventType,
 )
+from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationTargetMaterializationData
 from dagster._core.events import DagsterEventBatchMetadata
 from dagster._core.execution.context.metadata_logging import AssetMetadataHandle, OutputMetadataAccumulator
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
@@ -52,6 +54,11 @@ def add_partition_evaluations(
     """
     step = context.op_execution_context.get_step_execution_context()
     (checked,) = context.op_execution_context.selected_asset_check_keys
+    # A partition's result counts in the UI only for the materialization that it is about.
+    about = context.instance.event_log_storage.get_latest_storage_id_by_partition(
+        checked.asset_key, DagsterEventType.ASSET_MATERIALIZATION, set(results)
+    )
+    now = datetime.now(UTC).timestamp()
     batch = str(uuid4())
     for number, (key, result) in enumerate(results.items(), start=1):
         evaluation = AssetCheckEvaluation(
@@ -63,6 +70,11 @@ def add_partition_evaluations(
             description=result.description,
             blocking=blocking,
             partition=key,
+            target_materialization_data=AssetCheckEvaluationTargetMaterializationData(
+                run_id=context.run.run_id, storage_id=about[key], timestamp=now
+            )
+            if key in about
+            else None,
         )
         DagsterEvent.from_step(
             DagsterEventType.ASSET_CHECK_EVALUATION,

@@ -230,7 +230,7 @@ def _told(
         description=f"{named[0]}{more}: {advice}" if named else None,
         metadata={
             "days_failing": len(named),
-            "which": dg.MetadataValue.md("\n".join(f"- {name}" for name in named[:_NAMED]) or "none"),
+            "which": "; ".join(named[:_NAMED]) or "none",
             **(shown or {}),
         },
     )
