@@ -113,7 +113,7 @@ def test_lost_cases_tell_a_buyer_how_much_why_and_which_items(ran: Ran) -> None:
     assert sum(_number(row.data["lost"]) for row in by_path.records) == pytest.approx(day["lost_cases"].value)
     losses = [_number(row.data["lost"]) for row in worst.records]
     assert losses == sorted(losses, reverse=True)
-    assert len(losses) == 10
+    assert 0 < len(losses) <= 10
 
 
 def _number(value: object) -> float:
@@ -357,7 +357,7 @@ def test_a_file_damaged_by_hand_breaks_its_contract(
     assert (evaluation.passed, evaluation.severity) == (False, dg.AssetCheckSeverity.ERROR)
     assert evaluation.blocking
     assert problem in str(evaluation.description)
-    assert str(evaluation.description).startswith(f"DC01 {SMALL.ship_days[0]}: {asset}: ")
+    assert str(evaluation.description).startswith(f"DC01 {SMALL.ship_days[0]}: ")
 
 
 def test_an_undamaged_file_keeps_its_contract(network_home: Home, instance: dg.DagsterInstance) -> None:
