@@ -14,6 +14,9 @@ from fillrate_assets.fillrate.baseline import LOOK_BACK_DAYS
 DC: Final = dg.DynamicPartitionsDefinition(name="dc")
 RANGE_START_TAG: Final = "dagster/asset_partition_range_start"
 RANGE_END_TAG: Final = "dagster/asset_partition_range_end"
+DC_TAG: Final = "fillrate/dc"
+"""The DC of a run over a range; `dagster.yaml` lets one run at a time work on a DC."""
+
 CHANGED_TAG: Final = "fillrate/changed_ship_dates"
 """Comma-separated ship dates whose sources changed; absent: all of the run's. The others only depend on them."""
 
@@ -46,7 +49,7 @@ def key(dc: str, ship_date: date) -> dg.MultiPartitionKey:
 
 def range_tags(dc: str, first: date, last: date) -> dict[str, str]:
     """The tags that make a run materialize a range of ship dates of one DC."""
-    return {RANGE_START_TAG: str(key(dc, first)), RANGE_END_TAG: str(key(dc, last))}
+    return {RANGE_START_TAG: str(key(dc, first)), RANGE_END_TAG: str(key(dc, last)), DC_TAG: dc}
 
 
 @dataclass(frozen=True)
