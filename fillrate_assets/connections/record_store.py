@@ -76,6 +76,8 @@ RECORDS: Final = _table(
     schema.LOST_CASES,
     sa.Column("run_id", sa.Unicode(64), nullable=False),
     sa.Column("source_watermark", sa.DateTime()),
+    # A hash of the record's values: what did not change is found without reading it back.
+    sa.Column("fingerprint", sa.BigInteger(), nullable=False),
 )
 LEDGER: Final = _table(schema.LEDGER)
 WAIVERS: Final = _table(schema.WAIVERS)
@@ -116,6 +118,9 @@ OUTBOX: Final = sa.Table(
     sa.Column("body", sa.UnicodeText(), nullable=False),
 )
 
+
+_MOST_NAMED: Final = 500
+"""Above this many changed records of a day, the whole day is replaced: servers limit the binds of a statement."""
 
 _TOTALS: Final = ("dc", "ship_date", "ordered_cases", "shipped_cases")
 
@@ -288,27 +293,55 @@ class RecordStore:
             return Outcome(day.dc, day.ship_date, changed=False, restated=0)
         entry = _naive({**entry, "run_id": run_id, "published_at": now})
         replaced = day.held is None and (before is None or before["checksum"] != checksum)
-        # A day that never stood is not restated, it is published.
-        stood = before is not None and before["checksum"] is not None
-        old = self.records(day.dc, day.ship_date) if replaced and stood else records
-        changes = restatements(old, records).with_columns(run_id=pl.lit(run_id), restated_at=pl.lit(now))
+        restated = 0
         with sql.engine(self.url).begin() as connection:
             if replaced:
                 watermark = max(
                     filter(None, (entry["orders_processed_at"], entry["shipments_processed_at"])), default=None
                 )
                 stamped = records.with_columns(
-                    run_id=pl.lit(run_id), source_watermark=pl.lit(watermark, pl.Datetime("us"))
+                    run_id=pl.lit(run_id),
+                    source_watermark=pl.lit(watermark, pl.Datetime("us")),
+                    fingerprint=_fingerprint(records),
                 )
-                connection.execute(_of_day(RECORDS, day))
-                _insert(connection, RECORDS, stamped)
+                # A day that never stood is not restated, it is published.
+                stood = before is not None and before["checksum"] is not None
+                changes = _replace_records(connection, day, stamped, stood=stood)
+                restated = changes.height
+                logged = changes.with_columns(run_id=pl.lit(run_id), restated_at=pl.lit(now))
+                _insert(connection, RESTATEMENTS, logged)
                 connection.execute(_of_day(REJECTS, day).where(REJECTS.c.stage == "run"))
                 _insert(connection, REJECTS, day.rejects.with_columns(run_id=pl.lit(run_id), stage=pl.lit("run")))
-                _insert(connection, RESTATEMENTS, changes)
             connection.execute(_of_day(LEDGER, day))
             connection.execute(LEDGER.insert().values(entry))
         newly_held = day.held is not None and (before is None or before["reason"] != day.held)
-        return Outcome(day.dc, day.ship_date, replaced, changes.height, newly_held)
+        return Outcome(day.dc, day.ship_date, replaced, restated, newly_held)
+
+
+def _replace_records(connection: sa.Connection, day: Day, stamped: pl.DataFrame, *, stood: bool) -> pl.DataFrame:
+    """Write the records that differ from those that stand, and tell the differences, as `RESTATEMENTS`."""
+    of_day = (RECORDS.c.dc == day.dc) & (RECORDS.c.ship_date == day.ship_date)
+    names = schema.LOST_CASES.names
+    if not stood:
+        connection.execute(_of_day(RECORDS, day))
+        _insert(connection, RECORDS, stamped)
+        return restatements(stamped.select(names), stamped.select(names))
+    known = sql.select(connection, sa.select(RECORDS.c.item, RECORDS.c.fingerprint).where(of_day)).cast(
+        {"item": pl.String, "fingerprint": pl.Int64}
+    )
+    both = known.join(stamped.select("item", "fingerprint"), on="item", how="full", coalesce=True)
+    items = both.filter(pl.col("fingerprint").ne_missing(pl.col("fingerprint_right")))["item"].to_list()
+    chosen = of_day & RECORDS.c.item.in_(items) if len(items) <= _MOST_NAMED else of_day
+    old = sql.select(connection, sa.select(*[RECORDS.c[name] for name in names]).where(chosen))
+    before = contracts.parse(old.lazy(), schema.LOST_CASES, table="lost_cases").collect()
+    after = stamped.filter(pl.col("item").is_in(items)) if len(items) <= _MOST_NAMED else stamped
+    connection.execute(RECORDS.delete().where(chosen))
+    _insert(connection, RECORDS, after)
+    return restatements(before, after.select(names))
+
+
+def _fingerprint(records: pl.DataFrame) -> pl.Series:
+    return records.select(pl.struct(schema.LOST_CASES.names).hash().reinterpret(signed=True)).to_series()
 
 
 def _of_day(table: sa.Table, day: Day) -> sa.Delete:

@@ -68,6 +68,7 @@ def upgrade() -> None:
         sa.Column("method_version", sa.BigInteger(), nullable=False),
         sa.Column("run_id", sa.Unicode(length=64), nullable=False),
         sa.Column("source_watermark", sa.DateTime(), nullable=True),
+        sa.Column("fingerprint", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("dc", "ship_date", "item"),
     )
     op.create_table(
