@@ -1,0 +1,459 @@
+"""One changed order line to saved records, through the sensor and a run in a fresh process, and whose time it takes.
+
+    python benchmarks/incremental.py                                   # 10 DCs x 7,209 items x 60 days
+    python benchmarks/incremental.py --dcs 2 --days 40 --items 500     # a small one, about a minute
+    python benchmarks/incremental.py --home /var/tmp/network           # keep the network for the next time
+
+The sample network is filled and run once, not counted. Then a line that shipped five days before the last is ordered
+one case more, a tick of the sensor finds it, and the run it requests is executed in a process of its own, on the same
+Dagster instance.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from datetime import UTC, date, datetime, timedelta
+from importlib import _bootstrap
+from pathlib import Path
+from time import monotonic, process_time
+from typing import TYPE_CHECKING, Any, Final
+
+import dagster as dg
+
+from fillrate_assets import definitions
+
+READY: Final = (monotonic(), process_time())
+"""When a run's process has imported what it needs; whatever only the benchmark needs is imported further down."""
+
+import polars as pl  # noqa: E402 - as above
+from dagster._core.execution.plan import compute_generator  # noqa: E402 - as above
+
+from fillrate_assets import partitions  # noqa: E402 - as above
+from fillrate_assets import settings as settings_module  # noqa: E402 - as above
+from fillrate_assets.connections.lake_io_manager import LakeIOManager  # noqa: E402 - as above
+from fillrate_assets.connections.order_system import OrderSystem  # noqa: E402 - as above
+from fillrate_assets.connections.record_store import RESTATEMENTS, RecordStore  # noqa: E402 - as above
+from fillrate_assets.dagster_bulk import BatchingSqliteEventLogStorage  # noqa: E402 - as above
+from fillrate_assets.fillrate import schema, sensors  # noqa: E402 - as above
+from fillrate_assets.fillrate.lines import LINE_KEY  # noqa: E402 - as above
+
+if TYPE_CHECKING:
+    from fillrate_assets.sample.network import Network
+    from fillrate_assets.settings import Settings
+
+DAGSTER_YAML: Final = Path(__file__).parent.parent / "dagster.yaml"
+QUIET: Final = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+DAYS_BEFORE_LAST: Final = 5
+DC: Final = "DC01"
+AIM: Final = 1.0
+OF_CHANGED_DAYS: Final = frozenset(
+    {"orders", "shipments", "instock_snapshots", "classified_lines", "item_days", "fill_rates"}
+)
+OF_DEPENDENT_DAYS: Final = frozenset({"rolling_averages", "lost_cases"})
+OURS, DAGSTERS = "ours", "Dagster's"
+LARGEST: Final = 12
+RECORD_KEY: Final = ["dc", "ship_date", "item"]
+
+
+def main() -> int:
+    """Prepare the network, change a line, tick, run, and tell."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    parser.add_argument("--days", type=int, default=60, help="days of history (default: 60)")
+    parser.add_argument("--dcs", type=int, default=10, help="DCs (default: 10)")
+    parser.add_argument("--items", type=int, default=7_209, help="items (default: 7209)")
+    parser.add_argument("--home", type=Path, help="keep the network here and use it again; default: temporary")
+    parser.add_argument("--execute", nargs=2, type=Path, metavar="FILE", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.execute:
+        execute(*arguments.execute)
+        return 0
+    with ExitStack() as stack:
+        kept = arguments.home or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="incremental-")))
+        home = (kept / f"{arguments.dcs}x{arguments.items}x{arguments.days}").absolute()
+        settings, network = prepare(home, arguments.dcs, arguments.items, arguments.days)
+        instance = stack.enter_context(dg.DagsterInstance.get())
+        return report(*measure(settings, network, instance))
+
+
+# --- the network, filled and run once
+
+
+def prepare(home: Path, dcs: int, items: int, days: int) -> tuple[Settings, Network]:
+    """A home whose network has been run for every DC and ship date."""
+    from fillrate_assets import running  # noqa: PLC0415 - a run's process does not need it
+    from fillrate_assets.loading import SampleNetwork  # noqa: PLC0415 - as above
+    from fillrate_assets.sample.network import Network  # noqa: PLC0415 - as above
+
+    home.mkdir(parents=True, exist_ok=True)
+    shutil.copy(DAGSTER_YAML, home)
+    os.environ.update(DAGSTER_HOME=str(home), FILLRATE_HOME=str(home), DAGSTER_EVENT_BATCH_SIZE="1000")
+    network, sample = Network(dcs=dcs, items=items, days=days), SampleNetwork(settings_module.load())
+    if sample.network is None:
+        for dc, lines in sample.generate(network):
+            print(f"  {dc} filled: {lines:,} order lines", file=sys.stderr, flush=True)
+    settings = settings_module.load()
+    done = dict(RecordStore(settings.record_store_url).ledger().group_by("dc").len().iter_rows())
+    missing = [dc for dc in network.dc_codes if done.get(dc, 0) < network.days]
+    if missing:
+        for ran in running.run(settings, [running.Range(dc, network.first, network.last) for dc in missing]):
+            print(f"  {ran.range.dc} run in {ran.seconds:.1f} s: {ran.failure or 'done'}", file=sys.stderr, flush=True)
+    print(f"{network.dcs} DCs x {network.items:,} items x {network.days} days, filled and run once; not counted")
+    return settings, network
+
+
+# --- the change
+
+
+@dataclass(frozen=True)
+class Change:
+    """The line that is ordered anew, and the days that this concerns."""
+
+    line: pl.DataFrame
+    day: date
+    last: date
+
+    @property
+    def item(self) -> str:
+        """Its item."""
+        return str(self.line["item"].item())
+
+    @property
+    def days(self) -> list[date]:
+        """The changed day and those whose averages depend on it."""
+        return [self.day + timedelta(days=count) for count in range((self.last - self.day).days + 1)]
+
+
+def new_version(orders: OrderSystem, network: Network) -> Change:
+    """The largest plain line of a ship date five days before the last, one case more of it."""
+    day = network.last - timedelta(days=DAYS_BEFORE_LAST)
+    stored = orders.order_lines(DC, day, day)
+    latest = stored.sort("processed_at", "source_seq").unique(LINE_KEY, keep="last", maintain_order=True)
+    plain = latest.filter(
+        pl.col("status") == "SHIPPED",
+        pl.col("line_type") == "NORMAL",
+        pl.col("uom") == "CS",
+        pl.col("moved_at").is_null(),
+        pl.col("problem").is_null(),
+    )
+    line = plain.sort("ordered_qty", "order_id", "line_no").tail(1)
+    later = {"processed_at": datetime.now(UTC), "source_seq": int(line["source_seq"].item()) + 1}
+    changed = line.drop("moved_at").with_columns(
+        pl.col("ordered_qty") + 1, *[pl.lit(value).cast(line.schema[name]).alias(name) for name, value in later.items()]
+    )
+    return Change(changed, day, network.last)
+
+
+# --- clocks
+
+
+@dataclass(frozen=True)
+class Spent:
+    """Seconds on the clock, and seconds of processor time in all threads of the process."""
+
+    wall: float = 0.0
+    cpu: float = 0.0
+
+    @classmethod
+    def now(cls) -> Spent:
+        """Both clocks; the first is the same in all processes of the machine."""
+        return cls(monotonic(), process_time())
+
+    def __add__(self, other: Spent) -> Spent:
+        """Add both."""
+        return Spent(self.wall + other.wall, self.cpu + other.cpu)
+
+    def __sub__(self, other: Spent) -> Spent:
+        """Subtract both."""
+        return Spent(self.wall - other.wall, self.cpu - other.cpu)
+
+
+class Stopwatch:
+    """Time spent in functions, by a name for each call."""
+
+    def __init__(self) -> None:
+        """Nothing is watched yet."""
+        self.spent: dict[str, Spent] = {}
+        self.ended: dict[str, float] = {}
+        self.running = False
+
+    def watch(self, owner: object, function: str, name: Callable[..., str]) -> None:
+        """Put a clock around a function of a module or class.
+
+        Args:
+            owner: the module or class.
+            function: what it is called there.
+            name: of the call's arguments; watched calls within the call are part of it.
+
+        """
+        original: Callable[..., Any] = getattr(owner, function)
+
+        @functools.wraps(original)
+        def clocked(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - whatever it takes and returns
+            if self.running:
+                return original(*args, **kwargs)
+            called, self.running = name(*args), True
+            started = Spent.now()
+            try:
+                return original(*args, **kwargs)
+            finally:
+                self.spent[called] = self.spent.get(called, Spent()) + Spent.now() - started
+                self.ended[called] = monotonic()
+                self.running = False
+
+        setattr(owner, function, clocked)
+
+
+# --- the tick
+
+
+@dataclass(frozen=True)
+class Tick:
+    """A sensor's tick: what it requests, and whose time it took."""
+
+    requests: list[dg.RunRequest]
+    cursor: str | None
+    whole: Spent
+    ours: Spent
+
+
+def ticks(settings: Settings, instance: dg.DagsterInstance) -> Iterator[Tick]:
+    """Ticks of the sensor, each with the cursor of the one before."""
+    stopwatch = Stopwatch()
+    stopwatch.watch(sensors, "new_orders", lambda *_: "sensor")
+    defs = definitions.build_defs(settings)
+    sensor, cursor = defs.resolve_sensor_def("new_orders"), None
+    while True:
+        before, started = stopwatch.spent.get("sensor", Spent()), Spent.now()
+        context = dg.build_sensor_context(instance, cursor, resources=defs.resources)
+        ticked = sensor.evaluate_tick(context)
+        whole, cursor = Spent.now() - started, ticked.cursor
+        yield Tick(list(ticked.run_requests or ()), cursor, whole, stopwatch.spent["sensor"] - before)
+
+
+# --- the run, in a process of its own
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run's process tells: moments of the clock that all processes share, and whose time it took."""
+
+    run_id: str
+    success: bool
+    ready: Spent
+    begun: Spent
+    ended: Spent
+    saved_at: float
+    functions: dict[str, Spent]
+    lake: dict[str, Spent]
+    imports: dict[str, Spent]
+    event_log: Spent
+
+    @classmethod
+    def read(cls, file: Path) -> Run:
+        """Read what a process wrote."""
+        told = json.loads(file.read_text())
+        for name in ("ready", "begun", "ended", "event_log"):
+            told[name] = Spent(**told[name])
+        for name in ("functions", "lake", "imports"):
+            told[name] = {step: Spent(**spent) for step, spent in told[name].items()}
+        return cls(**told)
+
+
+def launch(request: dg.RunRequest) -> tuple[Run, float, float]:
+    """Execute a run request in a fresh process; when it was started, and when it was gone."""
+    with tempfile.TemporaryDirectory(prefix="incremental-") as directory:
+        wanted, told = Path(directory) / "request.json", Path(directory) / "run.json"
+        wanted.write_text(json.dumps(dict(request.tags)))
+        started = monotonic()
+        subprocess.run([sys.executable, __file__, "--execute", wanted, told], check=True)  # noqa: S603 - this file
+        return Run.read(told), started, monotonic()
+
+
+def execute(request: Path, told: Path) -> None:
+    """What happens in the run's process."""
+    functions, lake, event_log, saving, imports = (Stopwatch() for _ in range(5))
+    functions.watch(compute_generator, "invoke_compute_fn", lambda function, *_: _name_of(function))
+    saving.watch(RecordStore, "publish", lambda *_: "publish")
+    lake.watch(LakeIOManager, "load_input", lambda _, context: f"read {context.asset_key.path[-1]}")
+    lake.watch(LakeIOManager, "handle_output", lambda _, context, *__: f"write {context.asset_key.path[-1]}")
+    for function in ("store_event", "store_event_batch"):
+        event_log.watch(BatchingSqliteEventLogStorage, function, lambda *_: "event log")
+    imports.watch(_bootstrap, "_find_and_load", lambda *_: OURS if functions.running or lake.running else DAGSTERS)
+    begun = Spent.now()
+    job = definitions.defs.resolve_job_def(definitions.JOB)
+    with dg.DagsterInstance.get() as instance:
+        tags = json.loads(request.read_text())
+        result = job.execute_in_process(run_config=QUIET, instance=instance, tags=tags, raise_on_error=False)
+    run = Run(
+        run_id=result.run_id,
+        success=result.success,
+        ready=Spent(*READY),
+        begun=begun,
+        ended=Spent.now(),
+        saved_at=saving.ended.get("publish", 0.0),
+        functions=functions.spent,
+        lake=lake.spent,
+        imports=imports.spent,
+        event_log=event_log.spent["event log"],
+    )
+    told.write_text(json.dumps(asdict(run)))
+
+
+def _name_of(function: Callable[..., object]) -> str:
+    """The contract checks are closures of one function over their frames."""
+    frames = [cell.cell_contents for cell in function.__closure__ or ()]
+    of = next((f" of {frame.name}" for frame in frames if isinstance(frame, schema.Frame)), "")
+    return f"{function.__name__}{of}"
+
+
+# --- the measurement
+
+
+@dataclass(frozen=True)
+class State:
+    """What stands before or after."""
+
+    files: dict[str, int]
+    records: pl.DataFrame
+    ledger: pl.DataFrame
+    restatements: int
+
+    @classmethod
+    def of(cls, settings: Settings, days: list[date]) -> State:
+        """Times of the lake's files, records of some days of the changed DC, the ledger, restated values so far."""
+        store, root = RecordStore(settings.record_store_url), Path(settings.lake_root)
+        files = {str(file.relative_to(root)): file.stat().st_mtime_ns for file in root.rglob("part-0.parquet")}
+        records = pl.concat([store.records(DC, day) for day in days])
+        return cls(files, records, store.ledger(), store.count(RESTATEMENTS))
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The numbers, and the moments they come from."""
+
+    tick: Tick
+    run: Run
+    launched: float
+    gone: float
+
+
+def measure(settings: Settings, network: Network, instance: dg.DagsterInstance) -> tuple[Measured, list[str]]:
+    """Change a line, tick, run; the numbers, and what is wrong with the results."""
+    orders, ticking = OrderSystem(settings.order_system_url, settings.tables), ticks(settings, instance)
+    for _ in range(2):
+        # These find what earlier ticks would have found: the held day, which waits for its snapshot.
+        next(ticking)
+    change = new_version(orders, network)
+    before = State.of(settings, change.days)
+    orders.append(change.line)
+    tick = next(ticking)
+    wanted = partitions.range_tags(DC, change.day, change.last) | {partitions.CHANGED_TAG: change.day.isoformat()}
+    requested = [dict(request.tags) for request in tick.requests]
+    if [{name: tags.get(name) for name in wanted} for tags in requested] != [wanted]:
+        msg = f"the sensor requests {requested}, not {wanted}"
+        raise SystemExit(msg)
+    measured = Measured(tick, *launch(tick.requests[0]))
+    return measured, wrongs(change, measured.run, before, State.of(settings, change.days))
+
+
+def wrongs(change: Change, run: Run, before: State, after: State) -> list[str]:
+    """What is not as it must be after the run; prints what was recomputed and restated."""
+    found = [] if run.success else [f"run {run.run_id} failed"]
+    rewritten = {file for file, moment in after.files.items() if before.files.get(file) != moment}
+    if rewritten != (due := _due(change)):
+        found.append(f"recomputed but not due {sorted(rewritten - due)}, due but not {sorted(due - rewritten)}")
+    values = _differing(before.records, after.records)
+    restated = after.restatements - before.restatements
+    if values.height != restated or set(values["item"]) != {change.item}:
+        found.append(f"{values.height} values differ, of items {set(values['item'])}; {restated} were restated")
+    published = after.ledger.filter(pl.col("run_id") == run.run_id)
+    others = [name for name in after.ledger.columns if name != "run_id"]
+    untouched = after.ledger.join(published, on=["dc", "ship_date"], how="anti")
+    if untouched.select(others).join(before.ledger, on=others, how="anti", nulls_equal=True).height:
+        found.append("the ledger of other days changed")
+    if set(published["dc"]) != {DC} or not {change.day} <= set(published["ship_date"]) <= set(change.days):
+        found.append(f"published {published.select('dc', 'ship_date').rows()}")
+    print(f"\nchanged: {DC} {change.day}, item {change.item}, one case more in one line; last ship date {change.last}")
+    print(f"recomputed: {len(rewritten)} files, {len(due)} due: {len(OF_CHANGED_DAYS)} assets of the changed day,")
+    print(f"  {len(OF_DEPENDENT_DAYS)} assets of {len(change.days)} days, the items")
+    print(f"published: {published.height} of {len(change.days)} days; {restated} values restated, all of that item")
+    return found
+
+
+def _due(change: Change) -> set[str]:
+    """The lake's files that a run must rewrite."""
+    changed = {f"{name}/dc={DC}/ship_date={change.day}/part-0.parquet" for name in OF_CHANGED_DAYS}
+    later = {f"{name}/dc={DC}/ship_date={day}/part-0.parquet" for name in OF_DEPENDENT_DAYS for day in change.days}
+    return changed | later | {"items/part-0.parquet"}
+
+
+def _differing(before: pl.DataFrame, after: pl.DataFrame) -> pl.DataFrame:
+    """Values of records that are not the same in both: key, variable, value and value_after."""
+
+    def values(records: pl.DataFrame) -> pl.DataFrame:
+        return records.with_columns(pl.exclude(RECORD_KEY).cast(pl.String)).unpivot(index=RECORD_KEY)
+
+    both = values(before).join(values(after), on=[*RECORD_KEY, "variable"], how="full", coalesce=True, suffix="_after")
+    return both.filter(pl.col("value").ne_missing(pl.col("value_after")))
+
+
+# --- the report
+
+
+def report(measured: Measured, wrong: list[str]) -> int:
+    """Print whose time it took; 1 when the results are wrong."""
+    tick, run = measured.tick, measured.run
+    functions, lake = sum(run.functions.values(), Spent()), sum(run.lake.values(), Spent())
+    inside = run.ended - run.begun
+    dagster = inside - functions - lake
+    print(f"\n{'':<44}{'seconds':>10}{'CPU-s':>10}")
+    _print_spent("tick of the sensor", tick.whole)
+    _print_spent("  our code", tick.ours)
+    _print_spent("  Dagster", tick.whole - tick.ours)
+    _print_spent("start of the run's process: imports", run.ready - Spent(measured.launched))
+    _print_spent("run", inside)
+    _print_spent("  our code: assets and checks", functions)
+    _print_spent("  our code: lake", lake)
+    _print_spent("    of which imports on first use", run.imports.get(OURS, Spent()))
+    _print_spent("  Dagster", dagster)
+    _print_spent("    of which its event log", run.event_log)
+    _print_spent("    of which imports on first use", run.imports.get(DAGSTERS, Spent()))
+    _print_spent("our code in all", tick.ours + functions + lake, f"  (aim: at most {AIM:g} s)")
+    print(f"{'from the change to saved records':<44}{tick.whole.wall + run.saved_at - measured.launched:>10.2f}")
+    print(f"{'  to the end of the process':<44}{tick.whole.wall + measured.gone - measured.launched:>10.2f}")
+    print("\nour code in the run, largest first")
+    for name, spent in sorted({**run.functions, **run.lake}.items(), key=lambda step: -step[1].wall)[:LARGEST]:
+        _print_spent(f"  {name}", spent)
+    print("\nresults: " + ("; ".join(wrong) or "exactly the changed day and the days that depend on it"))
+    print(HOW_TO_READ)
+    return int(bool(wrong))
+
+
+def _print_spent(name: str, spent: Spent, more: str = "") -> None:
+    print(f"{name:<44}{spent.wall:>10.2f}{spent.cpu:>10.2f}{more}")
+
+
+HOW_TO_READ: Final = """
+How to read: our code is the sensor's function, and in the run the functions of all assets and checks and the lake's
+IO manager; what they ask of Dagster (the run's partition keys) counts as ours. Dagster's share is the rest. Not in it:
+the wait for the next tick (the sensor's interval), the daemon's queue, and the code server's own call of the tick,
+which is evaluated here in a process that has it imported, as the code server has. CPU-s is processor time in all
+threads; other work on the machine shows in seconds first. Imports on first use are those of drivers and of the
+modules behind them: they are part of what is above them, and a process that stays would pay them once. Every use of a
+kept home adds one version of one line."""
+
+
+if __name__ == "__main__":
+    sys.exit(main())
