@@ -35,6 +35,7 @@ def lost_cases(item_days: pl.LazyFrame, averages: pl.LazyFrame, waivers: pl.Lazy
     imputed = (path == "MISSING") & (s == 0) & (o > 0)
     estimated = pl.when((path == "STOCK_OUT") | imputed).then(unserved).otherwise(0)
     supply_caused = path.is_in(["STOCK_OUT", "FLOW"]) | pl.col("imputed")
+    owed = pl.col("contract_committed") & supply_caused & pl.col("waived").is_null()
     ignored = path == "FLOW"
     return (
         _driving_set(item_days)
@@ -51,7 +52,7 @@ def lost_cases(item_days: pl.LazyFrame, averages: pl.LazyFrame, waivers: pl.Lazy
             ((path == "STOCK_OUT") & (o > 0) & (s >= o)).alias("flag_conflict"),
         )
         .with_columns(_reason_code().alias("reason_code"))
-        .pipe(_with_waived, waivers)
+        .join(_waived(item_days, waivers), on=["reason_code", "ship_date"], how="left")
         .with_columns(
             pl.when(~ignored).then("baseline_cases").alias("baseline_cases"),
             pl.when(ignored).then(0).otherwise(pl.col("baseline_n").fill_null(0)).alias("baseline_n"),
@@ -65,9 +66,7 @@ def lost_cases(item_days: pl.LazyFrame, averages: pl.LazyFrame, waivers: pl.Lazy
             rate(s, o).alias("fill_rate"),
             rate(s + pl.min_horizontal(units("sub_cases"), "confirmed"), o).alias("fill_rate_with_subs"),
             rate(s, s + pl.col("lost")).alias("demand_fill_rate"),
-            cases(
-                pl.when(pl.col("contract_committed") & supply_caused & ~pl.col("waived")).then("lost").otherwise(0)
-            ).alias("contract_lost_cases"),
+            cases(pl.when(owed).then("lost").otherwise(0)).alias("contract_lost_cases"),
             pl.lit(schema.METHOD_VERSION, pl.Int64).alias("method_version"),
         )
         .pipe(schema.LOST_CASES.conform)
@@ -146,18 +145,14 @@ def _reason_code() -> pl.Expr:
     )
 
 
-def _with_waived(records: pl.LazyFrame, waivers: pl.LazyFrame) -> pl.LazyFrame:
-    in_force = (
-        records.select("reason_code", "ship_date")
+def _waived(item_days: pl.LazyFrame, waivers: pl.LazyFrame) -> pl.LazyFrame:
+    """The reason codes waived on each ship date: columns reason_code, ship_date, waived."""
+    day = pl.col("ship_date")
+    return (
+        item_days.select("ship_date")
         .unique()
-        .join(waivers, on="reason_code")
-        .filter(
-            pl.col("valid_from") <= pl.col("ship_date"),
-            pl.col("valid_to").is_null() | (pl.col("ship_date") <= pl.col("valid_to")),
-        )
+        .join(waivers, how="cross")
+        .filter(pl.col("valid_from") <= day, pl.col("valid_to").is_null() | (day <= pl.col("valid_to")))
         .select("reason_code", "ship_date", pl.lit(value=True).alias("waived"))
         .unique()
-    )
-    return records.join(in_force, on=["reason_code", "ship_date"], how="left").with_columns(
-        pl.col("waived").fill_null(value=False)
     )
