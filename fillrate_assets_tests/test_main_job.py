@@ -195,7 +195,6 @@ def test_a_range_in_one_run_and_each_day_in_its_own_give_the_same_records(
         assert _lake(one_by_one, name).sort(order).equals(_lake(at_once, name).sort(order)), name
 
 
-@pytest.mark.xfail(reason="a shipment on a ship date that its line has left is a reject if that day runs alone")
 def test_a_range_in_one_run_and_each_day_in_its_own_give_the_same_rejects(
     at_once_and_one_by_one: tuple[Home, Home],
 ) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime
-from typing import Any, Final
+from datetime import date
+from typing import Final
 
 import polars as pl
 import sqlalchemy as sa
@@ -14,7 +14,6 @@ from fillrate_assets.connections import sql
 from fillrate_assets.fillrate import contracts, schema
 from fillrate_assets.settings import SourceTable
 
-KEY: Final = ("dc", "order_id", "line_no")
 _TEXT: Final = ("ordered_qty", "pack_size", "requested_date", "substitute_for_line")
 _REQUIRED: Final = ("dc", "ship_date", "order_id", "line_no", "item", "ordered_qty", "processed_at", "source_seq")
 
@@ -36,45 +35,17 @@ class OrderSystem:
             SourceUnavailable: the system did not answer.
 
         """
-        lines, later = self._order_lines(), self._order_lines().alias("later")
-        newer = (later.c.processed_at > lines.c.processed_at) | (
-            (later.c.processed_at == lines.c.processed_at) & (later.c.source_seq > lines.c.source_seq)
-        )
-        moved_at = (
-            sa.select(sa.func.max(later.c.processed_at))
-            .where(*[later.c[name] == lines.c[name] for name in KEY], later.c.ship_date != lines.c.ship_date, newer)
-            .scalar_subquery()
-        )
+        lines = self._order_lines()
         columns = [column.label(column.key) for column in lines.columns]
-        statement = sa.select(*columns, moved_at.label("moved_at")).where(
+        statement = sa.select(*columns, sql.moved_at(lines).label("moved_at")).where(
             lines.c.dc == dc, lines.c.ship_date.between(first, last)
         )
         rows = sql.read("order system", self.url, statement)
         return contracts.parse(rows.lazy(), schema.ORDER_LINES, table="order_lines", required=_REQUIRED).collect()
 
     def changes(self, window: sql.Window) -> pl.DataFrame:
-        """The pairs of DC and ship date that changed in a window, as `PAIR_VERSIONS`.
-
-        A line that moved to another ship date changes the date it left as well.
-        """
-        return sql.changed_pairs("order system", self.url, self._order_lines(), window, self._left(window.since))
-
-    def _left(self, since: datetime | None) -> sa.Select[Any] | None:
-        """The pairs that lines have left since a moment for another ship date, and when they did."""
-        if since is None:
-            return None
-        lines, newer = self._order_lines(), self._order_lines().alias("newer")
-        elsewhere = sa.and_(
-            *[lines.c[name] == newer.c[name] for name in KEY],
-            lines.c.ship_date != newer.c.ship_date,
-            lines.c.processed_at <= newer.c.processed_at,
-        )
-        return (
-            sa.select(lines.c.dc, lines.c.ship_date, sa.func.max(newer.c.processed_at).label("processed_at"))
-            .outerjoin_from(newer, lines, elsewhere)
-            .where(newer.c.processed_at > since)
-            .group_by(lines.c.dc, lines.c.ship_date)
-        )
+        """The pairs of DC and ship date that changed in a window, as `PAIR_VERSIONS`."""
+        return sql.changed_pairs("order system", self.url, self._order_lines(), window)
 
     def items(self) -> pl.DataFrame:
         """The effective-dated item master, as `ITEMS`."""
@@ -87,15 +58,7 @@ class OrderSystem:
         """Create the embedded system's tables, where they are absent."""
         sql.make_directory(self.url)
         lines, items = self._order_lines(), self._items()
-        sa.Index("order_lines_by_day", lines.c.dc, lines.c.ship_date, lines.c.processed_at)
-        sa.Index("order_lines_by_change", lines.c.processed_at, lines.c.dc, lines.c.ship_date)
-        sa.Index(
-            "order_lines_by_key",
-            *[lines.c[name] for name in KEY],
-            lines.c.processed_at,
-            lines.c.source_seq,
-            lines.c.ship_date,
-        )
+        sql.line_indexes(lines)
         for table in (lines, items):
             table.metadata.create_all(sql.engine(self.url))
 

@@ -28,6 +28,8 @@ class ShippingRecords:
     def shipment_lines(self, dc: str, first: date, last: date) -> pl.DataFrame:
         """Every version of the shipment lines of one DC for order lines that ship in a date range.
 
+        `moved_at` tells which rows a later version has moved to another ship date.
+
         Returns:
             `SHIPMENT_LINES`.
 
@@ -36,7 +38,8 @@ class ShippingRecords:
 
         """
         lines = self._shipment_lines()
-        statement = sa.select(*[column.label(column.key) for column in lines.columns]).where(
+        columns = [column.label(column.key) for column in lines.columns]
+        statement = sa.select(*columns, sql.moved_at(lines).label("moved_at")).where(
             lines.c.dc == dc, lines.c.ship_date.between(first, last)
         )
         rows = sql.read("shipping records", self.url, statement)
@@ -44,14 +47,13 @@ class ShippingRecords:
 
     def changes(self, window: sql.Window) -> pl.DataFrame:
         """The pairs of DC and ship date that changed in a window, as `PAIR_VERSIONS`."""
-        return sql.changed_pairs("shipping records", self.url, self._shipment_lines(), window, None)
+        return sql.changed_pairs("shipping records", self.url, self._shipment_lines(), window)
 
     def create(self) -> None:
         """Create the embedded system's tables, where they are absent."""
         sql.make_directory(self.url)
         lines = self._shipment_lines()
-        sa.Index("shipment_lines_by_day", lines.c.dc, lines.c.ship_date, lines.c.processed_at)
-        sa.Index("shipment_lines_by_change", lines.c.processed_at, lines.c.dc, lines.c.ship_date)
+        sql.line_indexes(lines)
         lines.metadata.create_all(sql.engine(self.url))
 
     def append(self, shipment_lines: pl.DataFrame) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 import sqlalchemy as sa
@@ -244,8 +244,53 @@ class Window:
     due_to: date
 
 
-def changed_pairs(system: str, url: str, table: sa.Table, window: Window, left: sa.Select[Any] | None) -> pl.DataFrame:
+LINE_KEY: Final = ("dc", "order_id", "line_no")
+
+
+def moved_at(lines: sa.Table) -> sa.ScalarSelect[Any]:
+    """When a later version of a line was processed that ships on another date; null if there is none."""
+    later = lines.alias("later")
+    newer = (later.c.processed_at > lines.c.processed_at) | (
+        (later.c.processed_at == lines.c.processed_at) & (later.c.source_seq > lines.c.source_seq)
+    )
+    same_line = [later.c[name] == lines.c[name] for name in LINE_KEY]
+    return (
+        sa.select(sa.func.max(later.c.processed_at))
+        .where(*same_line, later.c.ship_date != lines.c.ship_date, newer)
+        .scalar_subquery()
+    )
+
+
+def left_pairs(lines: sa.Table, since: datetime | None) -> sa.Select[Any] | None:
+    """The pairs that lines have left since a moment for another ship date, and when they did."""
+    if since is None:
+        return None
+    newer = lines.alias("newer")
+    elsewhere = sa.and_(
+        *[lines.c[name] == newer.c[name] for name in LINE_KEY],
+        lines.c.ship_date != newer.c.ship_date,
+        lines.c.processed_at <= newer.c.processed_at,
+    )
+    return (
+        sa.select(lines.c.dc, lines.c.ship_date, sa.func.max(newer.c.processed_at).label("processed_at"))
+        .outerjoin_from(newer, lines, elsewhere)
+        .where(newer.c.processed_at > since)
+        .group_by(lines.c.dc, lines.c.ship_date)
+    )
+
+
+def line_indexes(lines: sa.Table) -> None:
+    """Index a table of lines by what is asked of it: a day, a change, the versions of a line."""
+    sa.Index(f"{lines.name}_by_day", lines.c.dc, lines.c.ship_date, lines.c.processed_at)
+    sa.Index(f"{lines.name}_by_change", lines.c.processed_at, lines.c.dc, lines.c.ship_date)
+    key = [lines.c[name] for name in LINE_KEY]
+    sa.Index(f"{lines.name}_by_key", *key, lines.c.processed_at, lines.c.source_seq, lines.c.ship_date)
+
+
+def changed_pairs(system: str, url: str, table: sa.Table, window: Window) -> pl.DataFrame:
     """Pairs of DC and ship date with a change in a window, with their latest change and number of row versions.
+
+    A line that moved to another ship date changes the date it left as well.
 
     The small side of each join is the outer one, so that no planner starts from the whole table. Grouped by plain
     columns only: Oracle refuses to group by an expression with a bind.
@@ -253,9 +298,8 @@ def changed_pairs(system: str, url: str, table: sa.Table, window: Window, left: 
     Args:
         system: its name in messages.
         url: where it is.
-        table: rows with dc, ship_date and processed_at.
+        table: versions of lines.
         window: where to look.
-        left: more pairs (dc, ship_date, processed_at): those that rows have left, and when.
 
     Returns:
         `PAIR_VERSIONS`.
@@ -263,6 +307,7 @@ def changed_pairs(system: str, url: str, table: sa.Table, window: Window, left: 
     """
     pair = (table.c.dc, table.c.ship_date)
     due = sa.select(*pair).where(table.c.dc.in_(window.dcs), table.c.ship_date.between(window.due_from, window.due_to))
+    left = left_pairs(table, window.since)
     moves = left.subquery("moves") if left is not None else None
     more = [sa.select(moves.c.dc, moves.c.ship_date)] if moves is not None else []
     if window.since is not None:

@@ -258,12 +258,10 @@ def _described(
 def _versions(orders: pl.LazyFrame, shipments: pl.LazyFrame) -> dict[tuple[str, date], pl.DataFrame]:
     """What of the sources each day's records were computed from, as the ledger keeps it."""
     key = ["dc", "ship_date"]
-    changed = pl.max_horizontal("processed_at", "moved_at")
-    ordered = orders.group_by(key).agg(
-        changed.max().alias("orders_processed_at"), pl.len().cast(pl.Int64).alias("orders_lines")
-    )
-    shipped = shipments.group_by(key).agg(
-        pl.col("processed_at").max().alias("shipments_processed_at"), pl.len().cast(pl.Int64).alias("shipments_lines")
+    changed = pl.max_horizontal("processed_at", "moved_at").max()
+    ordered, shipped = (
+        lines.group_by(key).agg(changed.alias(f"{name}_processed_at"), pl.len().cast(pl.Int64).alias(f"{name}_lines"))
+        for name, lines in (("orders", orders), ("shipments", shipments))
     )
     both = ordered.join(shipped, on=key, how="full", coalesce=True).with_columns(
         pl.col("orders_lines", "shipments_lines").fill_null(0)

@@ -343,7 +343,7 @@ def _judged(lines: pl.LazyFrame) -> pl.LazyFrame:
 
 
 def _current_shipments(shipments: pl.LazyFrame) -> pl.LazyFrame:
-    """The latest version of each shipment line, its columns suffixed, with `unusable`: why it cannot be used."""
+    """The latest version of each shipment line that stays on its date, its columns suffixed, with `unusable`: why it cannot be used."""
     unusable = (
         pl.when(pl.col("problem").is_not_null())
         .then(pl.col("problem"))
@@ -357,7 +357,7 @@ def _current_shipments(shipments: pl.LazyFrame) -> pl.LazyFrame:
     names = [name for name in schema.SHIPMENT_LINES.names if name not in LINE_KEY]
     return (
         _versions(shipments)
-        .filter(~pl.col("superseded"))
+        .filter(~pl.col("superseded"), pl.col("moved_at").is_null())
         .select(
             *LINE_KEY,
             pl.lit(value=True).alias("current"),

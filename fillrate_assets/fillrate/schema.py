@@ -136,6 +136,14 @@ _SOURCE_SEQ: Final = Column("source_seq", pl.Int64, "Sequence of the source; bre
 _PROBLEM: Final = Column(
     "problem", pl.String, "What could not be read of the row, if anything", nullable=True, derived=True
 )
+_MOVED_AT: Final = Column(
+    "moved_at",
+    TIMESTAMP,
+    "When a later version was processed that ships on another date",
+    "UTC",
+    nullable=True,
+    derived=True,
+)
 _VENDOR: Final = Column("vendor", pl.String, "Vendor in force on the ship date", nullable=True)
 _DEPARTMENT: Final = Column("department", pl.String, "Department in force on the ship date", nullable=True)
 
@@ -168,14 +176,7 @@ ORDER_LINES: Final = Frame(
         Column("requested_date", pl.Date, "Date promised to the customer", nullable=True),
         _PROCESSED_AT,
         _SOURCE_SEQ,
-        Column(
-            "moved_at",
-            TIMESTAMP,
-            "When a later version was processed that ships on another date",
-            "UTC",
-            nullable=True,
-            derived=True,
-        ),
+        _MOVED_AT,
         _PROBLEM,
     ),
 )
@@ -195,6 +196,7 @@ SHIPMENT_LINES: Final = Frame(
         _text("reason_code", "Why short: X12 element 892"),
         _PROCESSED_AT,
         _SOURCE_SEQ,
+        _MOVED_AT,
         _PROBLEM,
     ),
 )
