@@ -2,8 +2,9 @@
 
     python benchmarks/baseline_backtest.py [PATH]
 
-Both predict what a product sells in a store on a day without a stock-out in its opening hours. The naive mean counts the
-days on which the product was out all day, as if nobody had wanted it; the rule leaves them out (methodology section 3).
+Both predict what a product sells in a store on a day without a stock-out in its opening hours. The naive mean counts
+the days on which the product was out all day, as if nobody had wanted it; the rule leaves them out (methodology
+section 3).
 
 Data: FreshRetailNet-50K, Dingdong-Inc, CC-BY-4.0, https://huggingface.co/datasets/Dingdong-Inc/FreshRetailNet-50K
 """
@@ -110,8 +111,8 @@ def report(days: pl.DataFrame) -> None:
         scores = "".join(f"{_bias(both, column):>13.1%}{_wape(both, column):>8.3f}" for column in ("naive", "rule"))
         print(f"{name:<10}{group.height:>12,}{both.height / group.height:>11.1%}{scores}")
     print(
-        "\nHow to read: rows by how many of the seven days before were wholly out of stock; bias is (predicted - sold) /\n"
-        "sold over all days, WAPE the sum of absolute errors over what was sold. Only days without a stock-out are\n"
+        "\nHow to read: rows by how many of the seven days before were wholly out of stock. Bias is the sum of\n"
+        "(predicted - sold) over what was sold, WAPE the sum of absolute errors over the same. Only days without a stock-out are\n"
         "predicted, because only they show demand. `predicted` is the share for which the rule has at least three\n"
         "observations within 28 days; for the others it estimates nothing, and they are left out of both."
     )

@@ -213,7 +213,7 @@ def _in_force(frame: pl.LazyFrame, items: pl.LazyFrame) -> pl.LazyFrame:
         .sort("item", "valid_from")
         .with_columns(
             pl.col("valid_from").shift(-1).over("item").alias("next_from"),
-            pl.when(pl.col("item").is_first_distinct().not_()).then("valid_from").alias("owns_from"),
+            pl.when(~pl.col("item").is_first_distinct()).then("valid_from").alias("owns_from"),
         )
         .select(
             *("item", "owns_from", "next_from", "valid_from", "valid_to"),
@@ -343,7 +343,7 @@ def _judged(lines: pl.LazyFrame) -> pl.LazyFrame:
 
 
 def _current_shipments(shipments: pl.LazyFrame) -> pl.LazyFrame:
-    """The latest version of each shipment line that stays on its date, its columns suffixed, with `unusable`: why it cannot be used."""
+    """The latest version of each shipment line that stays on its date, with `unusable`: why it cannot be used."""
     unusable = (
         pl.when(pl.col("problem").is_not_null())
         .then(pl.col("problem"))

@@ -116,6 +116,11 @@ def test_a_later_version_on_another_ship_date_supersedes() -> None:
     assert [(row["disposition"], row["ship_date"].day) for row in rows] == [("COUNTED", 17), ("SUPERSEDED", 16)]
 
 
+def test_a_shipment_that_moved_with_its_line_is_neither_counted_nor_rejected() -> None:
+    rows = classified_rows(order_lines({"moved_at": LATER}), shipment_lines({"moved_at": LATER}))
+    assert [(row["source_table"], row["disposition"]) for row in rows] == [("order_lines", "SUPERSEDED")]
+
+
 def test_a_correction_that_cancels_takes_the_line_out() -> None:
     cancelled = {"line_no": 1, "processed_at": LATER, "status": "CANCELLED", "cancel_reason": "CUSTOMER"}
     assert [row["disposition"] for row in classified_rows(order_lines({}, cancelled))] == ["EXCLUDED", "SUPERSEDED"]
