@@ -112,9 +112,9 @@ def report(days: pl.DataFrame) -> None:
         print(f"{name:<10}{group.height:>12,}{both.height / group.height:>11.1%}{scores}")
     print(
         "\nHow to read: rows by how many of the seven days before were wholly out of stock. Bias is the sum of\n"
-        "(predicted - sold) over what was sold, WAPE the sum of absolute errors over the same. Only days without a stock-out are\n"
-        "predicted, because only they show demand. `predicted` is the share for which the rule has at least three\n"
-        "observations within 28 days; for the others it estimates nothing, and they are left out of both."
+        "(predicted - sold) over what was sold, WAPE the sum of absolute errors over the same. Only days without a\n"
+        "stock-out are predicted, because only they show demand. `predicted` is the share for which the rule has at\n"
+        "least three observations within 28 days; for the others it estimates nothing, and they are left out of both."
     )
 
 
