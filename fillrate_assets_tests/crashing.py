@@ -1,0 +1,80 @@
+"""Running the main job in a process that kills itself on the way, as `kill -9` or a power cut would."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from datetime import date
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import sqlalchemy as sa
+
+from fillrate_assets import partitions
+from fillrate_assets.connections import sql
+from fillrate_assets.definitions import JOB
+from fillrate_assets_tests.home import QUIET, Home
+
+
+def run_until_killed(home: Home, dagster_home: Path, scope: tuple[str, date, date], where: str, which: str) -> None:
+    """Run a range of one DC until it is time to die.
+
+    Args:
+        home: the platform.
+        dagster_home: a directory with a dagster.yaml, for an instance on disk.
+        scope: DC, first and last ship date.
+        where: `step` dies when a step has succeeded, `publish` when a day is written and not yet committed, `write`
+            when a file of the lake is written and not yet in its place.
+        which: the step's name; the number of the day or of the file, from 1.
+
+    """
+    os.environ |= {"DAGSTER_HOME": str(dagster_home), "FILLRATE_HOME": str(dagster_home)}
+    os.environ["DAGSTER_EVENT_BATCH_SIZE"] = "1000"
+    job = home.defs.resolve_job_def(JOB)
+    if where == "step":
+        job = job.with_hooks({_after_step(which)})
+    elif where == "publish":
+        _before_commit_of_day(sql.engine(home.settings.record_store_url), int(which))
+    else:
+        _before_file_is_in_its_place(int(which))
+    dc, first, last = scope
+    with dg.DagsterInstance.get() as instance:
+        instance.add_dynamic_partitions("dc", [dc])
+        job.execute_in_process(run_config=QUIET, instance=instance, tags=partitions.range_tags(dc, first, last))
+
+
+def _die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _after_step(name: str) -> dg.HookDefinition:
+    @dg.success_hook(name="die")
+    def die(context: dg.HookContext) -> None:
+        if context.op.name == name:
+            _die()
+
+    return die
+
+
+def _before_commit_of_day(engine: sa.Engine, number: int) -> None:
+    days = count(1)
+
+    def executed(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:  # noqa: ANN401 - SQLAlchemy's event
+        if statement.startswith("INSERT INTO ledger") and next(days) == number:
+            _die()
+
+    sa.event.listen(engine, "after_cursor_execute", executed)
+
+
+def _before_file_is_in_its_place(number: int) -> None:
+    files: Iterator[int] = count(1)
+
+    def audited(event: str, arguments: tuple[object, ...]) -> None:
+        if event == "os.rename" and str(arguments[0]).endswith(".incoming") and next(files) == number:
+            _die()
+
+    sys.addaudithook(audited)
