@@ -131,11 +131,9 @@ def read(system: str, url: str, statement: sa.Select[Any]) -> pl.DataFrame:
         backend = engine(url).dialect.name
         if backend == "sqlite":
             return _read_sqlite(url, statement)
-        with engine(url, read_only=True).connect() as connection:
-            if backend == "duckdb":
-                text, values = _compiled(url, statement)
-                relation = connection.connection.driver_connection.sql(text, params=values)  # type: ignore[union-attr]
-                return _frame(relation.to_arrow_table())
+        if backend == "duckdb":
+            return _read_duckdb(url, statement)
+        with engine(url).connect() as connection:
             return pl.read_database(statement, connection, infer_schema_length=None)
 
 
@@ -185,6 +183,19 @@ def _read_sqlite(url: str, statement: sa.Select[Any]) -> pl.DataFrame:
             return _frame(cursor.fetch_arrow_table())
     except dbapi.Error as error:
         raise OperationalError(text, None, error) from error
+
+
+def _read_duckdb(url: str, statement: sa.Select[Any]) -> pl.DataFrame:
+    from duckdb import Error  # noqa: PLC0415 - only where it is used
+
+    text, values = _compiled(url, statement)
+    with engine(url, read_only=True).connect() as connection:
+        try:
+            relation = connection.connection.driver_connection.sql(text, params=values)  # type: ignore[union-attr]
+            return _frame(relation.to_arrow_table())
+        except Error as error:
+            # The driver's own connection raises the driver's own errors.
+            raise DBAPIError.instance(text, None, error, Error, dialect=connection.dialect) from error
 
 
 def _compiled(url: str, statement: sa.Select[Any]) -> tuple[str, list[object]]:

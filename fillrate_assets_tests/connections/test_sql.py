@@ -1,0 +1,145 @@
+"""A source that does not answer as it should is an error that says what to do; it is never an empty frame."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import polars as pl
+import pytest
+import sqlalchemy as sa
+
+from fillrate_assets.connections import sql
+from fillrate_assets.connections.instock_warehouse import InstockWarehouse
+from fillrate_assets.connections.order_system import OrderSystem
+from fillrate_assets.connections.record_store import RecordStore
+from fillrate_assets.connections.shipping_records import ShippingRecords
+from fillrate_assets.connections.watermark import Watermark
+from fillrate_assets.errors import FillrateError, PermanentFailure, SourceUnavailable
+from fillrate_assets.settings import SourceTable
+from fillrate_assets_tests.rows import DAY, order_lines
+
+Read = Callable[[Path], object]
+
+WINDOW = sql.Window(["DC01"], None, DAY, DAY)
+SQLITE: list[tuple[str, Read]] = [
+    ("order system", lambda file: OrderSystem(f"sqlite:///{file}").order_lines("DC01", DAY, DAY)),
+    ("order system", lambda file: OrderSystem(f"sqlite:///{file}").changes(WINDOW)),
+    ("order system", lambda file: OrderSystem(f"sqlite:///{file}").items()),
+    ("shipping records", lambda file: ShippingRecords(f"sqlite:///{file}").shipment_lines("DC01", DAY, DAY)),
+    ("shipping records", lambda file: ShippingRecords(f"sqlite:///{file}").changes(WINDOW)),
+    ("record store", lambda file: RecordStore(f"sqlite:///{file}").ledger()),
+    ("record store", lambda file: RecordStore(f"sqlite:///{file}").records("DC01", DAY)),
+    ("watermark", lambda file: Watermark(f"sqlite:///{file}").read("orders")),
+]
+DUCKDB: list[tuple[str, Read]] = [
+    ("instock warehouse", lambda file: InstockWarehouse(f"duckdb:///{file}").snapshots("DC01", DAY, DAY)),
+]
+
+
+@pytest.mark.parametrize(("system", "read"), SQLITE + DUCKDB)
+def test_an_absent_database_says_how_to_make_one(tmp_path: Path, system: str, read: Read) -> None:
+    file = tmp_path / "absent.db"
+    with pytest.raises(PermanentFailure, match=f"^{system}: there is no {file}; run `fillrate demo`"):
+        read(file)
+    assert not file.exists()
+
+
+@pytest.mark.parametrize(("system", "read"), SQLITE)
+def test_an_absent_table_is_named(tmp_path: Path, system: str, read: Read) -> None:
+    file = tmp_path / "empty.db"
+    sqlite3.connect(file).close()
+    file.touch()
+    with pytest.raises(PermanentFailure, match=rf"^{system} \(sqlite.*no such table"):
+        read(file)
+
+
+@pytest.mark.parametrize(("system", "read"), DUCKDB)
+def test_an_absent_table_of_the_warehouse_is_named(tmp_path: Path, system: str, read: Read) -> None:
+    file = tmp_path / "empty.duckdb"
+    with sa.create_engine(f"duckdb:///{file}", poolclass=sa.NullPool).begin() as connection:
+        connection.exec_driver_sql("CREATE TABLE other (x INTEGER)")
+    with pytest.raises(PermanentFailure, match=rf"^{system} \(duckdb.*instock_snapshots does not exist"):
+        read(file)
+
+
+def test_an_absent_column_is_named(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/orders.db"
+    OrderSystem(url).create()
+    mapping = {"order_lines": SourceTable(columns={"ordered_qty": "QTY"})}
+    with pytest.raises(PermanentFailure, match=r"no such column: .*QTY"):
+        OrderSystem(url, mapping).order_lines("DC01", DAY, DAY)
+
+
+@pytest.mark.parametrize(("system", "read"), SQLITE + DUCKDB)
+def test_a_file_that_is_no_database_is_an_error(tmp_path: Path, system: str, read: Read) -> None:
+    file = tmp_path / "broken"
+    file.write_bytes(b"not a database at all, but long enough to look like one " * 100)
+    with pytest.raises(FillrateError, match=f"^{system} "):
+        read(file)
+
+
+def test_a_locked_database_is_an_error_that_may_pass(tmp_path: Path) -> None:
+    file = tmp_path / "orders.db"
+    orders = OrderSystem(f"sqlite:///{file}")
+    orders.create()
+    orders.append(order_lines({}))
+    assert orders.order_lines("DC01", DAY, DAY).height == 1
+    # Another process has the file to itself: two SQLite libraries in one process do not see each other's locks.
+    holder = subprocess.Popen([sys.executable, "-c", _HOLD, str(file)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: S603 - our own code
+    try:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"locked\n"
+        with pytest.raises(SourceUnavailable, match=r"^order system \(sqlite.* does not answer: .*locked"):
+            orders.order_lines("DC01", DAY, DAY)
+    finally:
+        holder.communicate(b"\n")
+    assert orders.order_lines("DC01", DAY, DAY).height == 1
+
+
+_HOLD = """
+import sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+connection.execute("PRAGMA locking_mode=EXCLUSIVE")
+connection.execute("BEGIN EXCLUSIVE")
+print("locked", flush=True)
+sys.stdin.readline()
+"""
+
+
+def test_a_server_that_does_not_answer_is_an_error_that_hides_its_password() -> None:
+    # Nobody listens on port 1; the driver does not matter.
+    url = "mssql+pymssql://reader:secret@127.0.0.1:1/shipping?login_timeout=1&timeout=1"
+    with pytest.raises(FillrateError) as raised:
+        ShippingRecords(url).shipment_lines("DC01", DAY, DAY)
+    assert isinstance(raised.value, SourceUnavailable)
+    assert "secret" not in str(raised.value)
+    assert "reader:***@127.0.0.1" in str(raised.value)
+
+
+@pytest.mark.parametrize("url", ["nothing://here", "sqlite+nothing:///x"])
+def test_a_url_of_no_known_database_is_named(url: str) -> None:
+    with pytest.raises(PermanentFailure, match="cannot use database URL"):
+        sql.engine(url)
+
+
+def test_systems_show_no_url() -> None:
+    assert "secret" not in repr(OrderSystem("oracle+oracledb://reader:secret@host/db"))
+
+
+def test_appending_nothing_touches_nothing(tmp_path: Path) -> None:
+    OrderSystem(f"sqlite:///{tmp_path}/absent.db").append(order_lines())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_columns_are_appended_by_name(tmp_path: Path) -> None:
+    for system in ("sqlite", "duckdb"):
+        url = f"{system}:///{tmp_path}/{system}.db"
+        table = sa.Table("pairs", sa.MetaData(), sa.Column("THEIRS", sa.String, key="ours"), sa.Column("b", sa.Integer))
+        table.metadata.create_all(sql.engine(url))
+        sql.append(url, table, pl.DataFrame({"b": [1, 2], "ours": ["x", None]}))
+        found = sql.read(system, url, sa.select(table.c.ours, table.c.b).order_by(table.c.b))
+        assert found.rows() == [("x", 1), (None, 2)], system
