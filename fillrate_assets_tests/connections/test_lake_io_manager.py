@@ -1,0 +1,120 @@
+"""What an asset is handed and what becomes of what it returns, through Dagster."""
+
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import dagster as dg
+import polars as pl
+import pytest
+from dagster import AssetExecutionContext
+
+from fillrate_assets import partitions
+from fillrate_assets.connections.lake import Lake
+from fillrate_assets.connections.lake_io_manager import LakeIOManager, Replacement
+from fillrate_assets.errors import PermanentFailure
+from fillrate_assets.fillrate.schema import Column, Frame
+from fillrate_assets_tests.home import QUIET
+
+FIRST: Final = date(2026, 2, 1)
+BY_DAY: Final = partitions.dc_ship_date(FIRST)
+SINGLE_RUN: Final = dg.BackfillPolicy.single_run()
+_COLUMNS: Final = (Column("dc", pl.String, "DC"), Column("ship_date", pl.Date, "Day"), Column("days", pl.Int64, "Days"))
+FRAMES: Final = {name: Frame(name, (), _COLUMNS) for name in ("daily", "windowed", "master")}
+
+
+def _rows(context: AssetExecutionContext, days: dict[date, int]) -> Replacement:
+    wanted = [(scope.dc, day) for scope in partitions.scopes(context) for day in scope.ship_dates]
+    rows = [(dc, day, days.get(day, 0)) for dc, day in wanted]
+    return Replacement(pl.DataFrame(rows, schema=FRAMES["daily"].polars, orient="row"), wanted)
+
+
+@dg.asset(io_manager_key="lake")
+def master() -> pl.DataFrame:
+    return pl.DataFrame({"dc": ["DC01"], "ship_date": [FIRST], "days": [7]})
+
+
+@dg.asset(partitions_def=BY_DAY, backfill_policy=SINGLE_RUN, io_manager_key="lake")
+def daily(context: AssetExecutionContext, master: pl.LazyFrame) -> Replacement:
+    (days,) = master.collect()["days"]
+    scopes = partitions.scopes(context)
+    return _rows(context, dict.fromkeys((day for scope in scopes for day in scope.ship_dates), days))
+
+
+@dg.asset(
+    partitions_def=BY_DAY,
+    backfill_policy=SINGLE_RUN,
+    io_manager_key="lake",
+    ins={"daily": dg.AssetIn(partition_mapping=partitions.look_back())},
+)
+def windowed(context: AssetExecutionContext, daily: pl.LazyFrame) -> Replacement:
+    """How many days of the look-back window of each day were handed over."""
+    stored = daily.collect()["ship_date"].to_list()
+    scopes = partitions.scopes(context)
+    window = timedelta(days=28)
+    return _rows(
+        context,
+        {day: sum(day - window <= other < day for other in stored) for scope in scopes for day in scope.ship_dates},
+    )
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    return Lake(str(tmp_path))
+
+
+def _run(instance: dg.DagsterInstance, lake: Lake, assets: list[Any], first: date, last: date) -> bool:
+    instance.add_dynamic_partitions("dc", ["DC01"])
+    resources = {"lake": LakeIOManager(lake, FRAMES)}
+    job = dg.Definitions(
+        [master, daily, windowed], resources=resources, jobs=[dg.define_asset_job("job", assets)]
+    ).resolve_job_def("job")
+    tags = partitions.range_tags("DC01", first, last)
+    return job.execute_in_process(run_config=QUIET, instance=instance, tags=tags, raise_on_error=False).success
+
+
+def _days(lake: Lake, name: str) -> dict[date, int]:
+    rows = lake.scan(FRAMES[name]).select("ship_date", "days").collect()
+    return dict(rows.sort("ship_date").iter_rows())
+
+
+def test_a_day_a_range_and_a_look_back_window_come_through_the_same_code(
+    instance: dg.DagsterInstance, lake: Lake
+) -> None:
+    days = [FIRST + timedelta(days=number) for number in range(32)]
+    assert _run(instance, lake, [master, daily], days[0], days[0])
+    assert _days(lake, "daily") == {days[0]: 7}
+    assert _run(instance, lake, [master, daily], days[0], days[-1])
+    assert _days(lake, "daily") == dict.fromkeys(days, 7)
+    # At the start of history the window holds the days that exist.
+    assert _run(instance, lake, [windowed], days[0], days[0])
+    assert _days(lake, "windowed") == {days[0]: 0}
+    assert _run(instance, lake, [windowed], days[0], days[-1])
+    assert _days(lake, "windowed") == {day: min(number, 28) for number, day in enumerate(days)}
+    assert _run(instance, lake, [windowed], days[30], days[30])
+    assert _days(lake, "windowed")[days[30]] == 28
+
+
+def test_days_that_were_never_stored_are_left_out_of_a_window(instance: dg.DagsterInstance, lake: Lake) -> None:
+    day = FIRST + timedelta(days=10)
+    assert _run(instance, lake, [master, daily], day - timedelta(days=2), day - timedelta(days=1))
+    assert _run(instance, lake, [windowed], day, day)
+    assert _days(lake, "windowed") == {day: 2}
+
+
+def test_an_asset_without_a_schema_is_named(lake: Lake) -> None:
+    manager = LakeIOManager(lake, {})
+    context = dg.build_output_context(asset_key=dg.AssetKey(["daily"]))
+    with pytest.raises(PermanentFailure, match="asset daily has no schema"):
+        manager.handle_output(context, pl.DataFrame())
+
+
+def test_a_key_that_is_not_of_a_dc_and_a_day_is_named(lake: Lake) -> None:
+    days = dg.DailyPartitionsDefinition(FIRST.isoformat())
+    context = dg.build_input_context(
+        asset_key=dg.AssetKey(["daily"]),
+        asset_partitions_def=days,
+        asset_partition_key_range=dg.PartitionKeyRange("2026-02-01", "2026-02-01"),
+    )
+    with pytest.raises(PermanentFailure, match="partition key '2026-02-01' is not one of DC and ship date"):
+        LakeIOManager(lake, FRAMES).load_input(context)
