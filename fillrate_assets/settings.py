@@ -8,17 +8,22 @@ from __future__ import annotations
 
 from datetime import date
 from pathlib import Path
-from typing import Any
+from tomllib import TOMLDecodeError
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
     TomlConfigSettingsSource,
 )
 
 from fillrate_assets.errors import PermanentFailure
+
+Url = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_+]*://")]
+"""As SQLAlchemy writes them: dialect+driver://user:password@host/database."""
 
 
 class SourceTable(BaseModel):
@@ -37,10 +42,10 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(frozen=True, extra="forbid", env_prefix="FILLRATE_")
 
     home: Path = Path(".fillrate")
-    order_system_url: str = ""
-    shipping_records_url: str = ""
-    instock_warehouse_url: str = ""
-    record_store_url: str = ""
+    order_system_url: Url = ""
+    shipping_records_url: Url = ""
+    instock_warehouse_url: Url = ""
+    record_store_url: Url = ""
     lake_root: str = ""
     tables: dict[str, SourceTable] = Field(default_factory=dict)
 
@@ -49,8 +54,8 @@ class Settings(BaseSettings):
 
     max_reject_share: float = Field(default=0.05, ge=0, le=1)
     max_missing_share: float = Field(default=0.20, ge=0, le=1)
-    overlap_minutes: int = Field(default=15, ge=0)
-    """Commits arrive out of order: a tick looks this far behind the watermark."""
+    overlap_minutes: int = Field(default=15, gt=0)
+    """Commits arrive out of order: a tick looks this far behind the watermark, and so sees again what it stands at."""
 
     retry_minutes: int = Field(default=15, gt=0)
     """Delay before a pair that failed is requested again; doubles with every attempt up to 6 hours."""
@@ -112,5 +117,10 @@ def load(**overrides: Any) -> Settings:  # noqa: ANN401 - any field of Settings
         return Settings(**overrides)
     except ValidationError as error:
         wrong = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'settings'}: {e['msg']}" for e in error.errors())
-        msg = f"settings (FILLRATE_* or settings.toml) are wrong: {wrong}"
-        raise PermanentFailure(msg) from error
+        raise _wrong(wrong) from error
+    except (SettingsError, TOMLDecodeError) as error:
+        raise _wrong(str(error)) from error
+
+
+def _wrong(what: str) -> PermanentFailure:
+    return PermanentFailure(f"settings (FILLRATE_* or settings.toml) are wrong: {what}")

@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from fillrate_assets import settings
+from fillrate_assets.errors import PermanentFailure
+from fillrate_assets.settings import SourceTable
+
+DAY = date(2026, 3, 1)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    made = tmp_path / "home"
+    made.mkdir()
+    return made
+
+
+def _toml(home: Path, *lines: str) -> None:
+    (home / "settings.toml").write_text("\n".join(lines))
+
+
+def test_everything_is_embedded_under_the_home(home: Path) -> None:
+    made = settings.load(home=home)
+    assert made.order_system_url == f"sqlite:///{home}/systems/order_system.db"
+    assert made.shipping_records_url == f"sqlite:///{home}/systems/shipping_records.db"
+    assert made.instock_warehouse_url == f"duckdb:///{home}/systems/instock_warehouse.duckdb"
+    assert made.record_store_url == f"sqlite:///{home}/systems/record_store.db"
+    assert made.lake_root == f"{home}/lake"
+    assert (made.max_reject_share, made.max_missing_share) == (0.05, 0.20)
+    assert (made.overlap_minutes, made.retry_minutes) == (15, 15)
+    assert list(home.iterdir()) == []
+
+
+def test_the_home_is_an_absolute_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert settings.load().home == tmp_path / ".fillrate"
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("FILLRATE_HOME", "~/elsewhere")
+    assert settings.load().home == tmp_path / "elsewhere"
+    assert settings.load().lake_root == f"{tmp_path}/elsewhere/lake"
+
+
+def test_arguments_come_before_the_environment_before_the_file_before_the_defaults(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FILLRATE_HOME", str(home))
+    assert settings.load().retry_minutes == 15
+    _toml(home, "retry_minutes = 20", "overlap_minutes = 21")
+    assert (settings.load().retry_minutes, settings.load().overlap_minutes) == (20, 21)
+    monkeypatch.setenv("FILLRATE_RETRY_MINUTES", "30")
+    assert (settings.load().retry_minutes, settings.load().overlap_minutes) == (30, 21)
+    assert settings.load(retry_minutes=40).retry_minutes == 40
+
+
+def test_the_file_of_the_home_that_is_asked_for_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    homes = [tmp_path / "one", tmp_path / "two"]
+    for minutes, home in enumerate(homes, start=1):
+        home.mkdir()
+        _toml(home, f"retry_minutes = {minutes}")
+    monkeypatch.setenv("FILLRATE_HOME", str(homes[0]))
+    assert settings.load().retry_minutes == 1
+    assert settings.load(home=homes[1]).retry_minutes == 2
+
+
+def test_names_of_a_source_come_from_the_file_or_the_environment(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _toml(home, "[tables.order_lines]", 'name = "OE"', "[tables.order_lines.columns]", 'dc = "WHSE"')
+    assert settings.load(home=home).tables == {"order_lines": SourceTable(name="OE", columns={"dc": "WHSE"})}
+    monkeypatch.setenv("FILLRATE_TABLES", '{"items": {"schema_name": "MASTER"}}')
+    assert settings.load(home=home).tables["items"] == SourceTable(schema_name="MASTER")
+
+
+@pytest.mark.parametrize(
+    ("lines", "told"),
+    [
+        (["max_reject_share = 5"], "max_reject_share: Input should be less than or equal to 1"),
+        (["max_missing_share = -0.1"], "max_missing_share: Input should be greater than or equal to 0"),
+        (["overlap_minutes = 0"], "overlap_minutes: Input should be greater than 0"),
+        (["retry_minutes = 0"], "retry_minutes: Input should be greater than 0"),
+        (['first_ship_date = "soon"'], "first_ship_date: Input should be a valid date"),
+        (['order_system_url = "orders.db"'], "order_system_url: String should match pattern"),
+        (["max_rejects = 1"], "max_rejects: Extra inputs are not permitted"),
+        (["[tables.order_lines]", 'table = "OE"'], "tables.order_lines.table: Extra inputs are not permitted"),
+        (["retry_minutes = 0", "overlap_minutes = 0"], "than 0; retry_minutes: Input should be greater than 0"),
+        (["retry_minutes 5"], "Expected '=' after a key"),
+    ],
+)
+def test_wrong_values_are_one_clear_failure(home: Path, lines: list[str], told: str) -> None:
+    _toml(home, *lines)
+    with pytest.raises(PermanentFailure) as raised:
+        settings.load(home=home)
+    message = str(raised.value)
+    assert message.startswith("settings (FILLRATE_* or settings.toml) are wrong: ")
+    assert told in message
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("FILLRATE_MAX_REJECT_SHARE", "many", "max_reject_share: Input should be a valid number"),
+        ("FILLRATE_TABLES", "{not json", "tables"),
+    ],
+)
+def test_wrong_variables_are_one_clear_failure(
+    home: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str, told: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(PermanentFailure, match=told):
+        settings.load(home=home)
+
+
+def test_settings_do_not_change(home: Path) -> None:
+    made = settings.load(home=home)
+    with pytest.raises(ValidationError, match="frozen"):
+        made.retry_minutes = 1
+    with pytest.raises(ValidationError, match="frozen"):
+        SourceTable().name = "other"
+
+
+def test_an_earlier_day_moves_where_the_partitions_begin_for_good(home: Path) -> None:
+    _toml(home, "retry_minutes = 20", "[tables.items]", 'name = "ITEMS"')
+    made = settings.load(home=home)
+    earlier = made.first_ship_date.replace(year=2024)
+    moved = made.begin_no_later_than(earlier)
+    assert moved.first_ship_date == earlier
+    assert settings.load(home=home) == moved
+    assert (moved.retry_minutes, moved.tables["items"].name) == (20, "ITEMS")
+
+
+def test_a_later_day_moves_nothing(home: Path) -> None:
+    made = settings.load(home=home).begin_no_later_than(DAY)
+    for day in (DAY, DAY.replace(year=2027)):
+        assert made.begin_no_later_than(day) == made
+    assert settings.load(home=home).first_ship_date == DAY
+
+
+def test_the_first_data_of_a_home_say_where_its_partitions_begin(tmp_path: Path) -> None:
+    made = settings.load(home=tmp_path / "new")
+    assert made.first_ship_date < DAY
+    assert made.begin_no_later_than(DAY).first_ship_date == DAY
+    assert settings.load(home=tmp_path / "new").first_ship_date == DAY
