@@ -310,8 +310,9 @@ class RecordStore:
                 restated = changes.height
                 logged = changes.with_columns(run_id=pl.lit(run_id), restated_at=pl.lit(now))
                 _insert(connection, RESTATEMENTS, logged)
-                connection.execute(_of_day(REJECTS, day).where(REJECTS.c.stage == "run"))
-                _insert(connection, REJECTS, day.rejects.with_columns(run_id=pl.lit(run_id), stage=pl.lit("run")))
+            # A held day's rejects are what has to be read to release it.
+            connection.execute(_of_day(REJECTS, day).where(REJECTS.c.stage == "run"))
+            _insert(connection, REJECTS, day.rejects.with_columns(run_id=pl.lit(run_id), stage=pl.lit("run")))
             connection.execute(_of_day(LEDGER, day))
             connection.execute(LEDGER.insert().values(entry))
         newly_held = day.held is not None and (before is None or before["reason"] != day.held)

@@ -208,14 +208,15 @@ def test_new_source_versions_with_the_same_result_only_move_the_ledger(store: Re
     assert store.ledger()["orders_lines"].to_list() == [4]
 
 
-def test_a_held_day_keeps_its_last_good_records(store: RecordStore) -> None:
+def test_a_held_day_keeps_its_last_good_records_and_shows_its_own_rejects(store: RecordStore) -> None:
     good = _day(_short("A", 10, 8), rejected=rejects({}))
     store.publish([good], run_id="first", now=NOW)
     before = stored_rows(store, without=EVERYTHING)
-    (outcome,) = store.publish([_day(held="no snapshot", lines=5)], run_id="second", now=LATER)
+    held = _day(held="no snapshot", lines=5, rejected=rejects({"reason": "no item"}))
+    (outcome,) = store.publish([held], run_id="second", now=LATER)
     after = stored_rows(store, without=EVERYTHING)
     assert (outcome.changed, outcome.restated, outcome.newly_held) == (False, 0, True)
-    assert {name: rows for name, rows in after.items() if rows != before[name]}.keys() == {"ledger"}
+    assert {name: rows for name, rows in after.items() if rows != before[name]}.keys() == {"ledger", "rejects"}
     (entry,) = store.ledger().to_dicts()
     assert (entry["state"], entry["reason"], entry["records"], entry["orders_lines"]) == ("HELD", "no snapshot", 1, 5)
 
