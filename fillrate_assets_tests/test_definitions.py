@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from fillrate_assets import settings
+from fillrate_assets.connections.order_system import OrderSystem
+from fillrate_assets.definitions import JOB, build_defs
+from fillrate_assets.errors import PermanentFailure
+from fillrate_assets.fillrate import assets, schema
+from fillrate_assets_tests.conftest import ROOT
+
+ASSETS = {
+    "orders": {"sqlite", "polars"},
+    "shipments": {"sqlite", "polars"},
+    "instock_snapshots": {"duckdb", "polars"},
+    "items": {"sqlite", "polars"},
+    "classified_lines": {"parquet", "polars"},
+    "item_days": {"parquet", "polars"},
+    "rolling_averages": {"parquet", "polars"},
+    "lost_cases": {"parquet", "polars"},
+    "fill_rates": {"parquet", "polars"},
+    "published_records": {"sqlite", "polars"},
+}
+UPSTREAM = {
+    "orders": set(),
+    "shipments": set(),
+    "instock_snapshots": set(),
+    "items": set(),
+    "classified_lines": {"orders", "shipments", "instock_snapshots", "items"},
+    "item_days": {"classified_lines", "instock_snapshots", "items"},
+    "rolling_averages": {"item_days"},
+    "lost_cases": {"classified_lines", "item_days", "rolling_averages"},
+    "fill_rates": {"classified_lines"},
+    "published_records": {"orders", "shipments", "classified_lines", "item_days", "lost_cases"},
+}
+CHECKS = {
+    "classified_lines.contract": True,
+    "classified_lines.reject_rate": True,
+    "fill_rates.contract": True,
+    "item_days.contract": True,
+    "lost_cases.baseline_coverage": False,
+    "lost_cases.contract": True,
+    "lost_cases.flag_conflicts": False,
+    "lost_cases.phantom_stock": False,
+    "lost_cases.snapshot_coverage": False,
+    "published_records.reconciliation": False,
+    "rolling_averages.contract": True,
+}
+
+
+@pytest.fixture
+def defs(tmp_path: Path) -> dg.Definitions:
+    return build_defs(settings.load(home=tmp_path / "home"))
+
+
+def _specs(defs: dg.Definitions) -> dict[str, dg.AssetSpec]:
+    return {spec.key.to_user_string(): spec for spec in defs.resolve_all_asset_specs()}
+
+
+def test_loading_needs_no_system_and_touches_nothing(tmp_path: Path, defs: dg.Definitions) -> None:
+    dg.Definitions.validate_loadable(defs)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_loading_needs_no_network(tmp_path: Path) -> None:
+    code = (
+        "import socket\n"
+        "def refuse(*_, **__): raise AssertionError('a connection was opened')\n"
+        "socket.socket.connect = socket.create_connection = socket.getaddrinfo = refuse\n"
+        "import fillrate_assets.definitions as d\n"
+        "d.dg.Definitions.validate_loadable(d.defs)\n"
+    )
+    servers = {
+        "FILLRATE_ORDER_SYSTEM_URL": "oracle+oracledb://reader@nowhere.invalid/orders",
+        "FILLRATE_SHIPPING_RECORDS_URL": "mssql+pymssql://reader@nowhere.invalid/shipping",
+        "FILLRATE_HOME": str(tmp_path / "home"),
+    }
+    env = {**os.environ, **servers, "PYTHONPATH": str(ROOT)}
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=env, check=True, capture_output=True)  # noqa: S603 - our own code
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_assets_are_these_and_each_says_what_made_of_whom(defs: dg.Definitions) -> None:
+    specs = _specs(defs)
+    assert {name: spec.kinds for name, spec in specs.items()} == ASSETS
+    assert {name: {dep.asset_key.to_user_string() for dep in spec.deps} for name, spec in specs.items()} == UPSTREAM
+    assert {name for name, spec in specs.items() if not spec.partitions_def} == {"items"}
+    for name, spec in specs.items():
+        assert spec.group_name == "fillrate", name
+        assert spec.owners == ["team:supply-analytics"], name
+        assert spec.description, name
+
+
+def test_every_asset_shows_its_columns_with_units(defs: dg.Definitions) -> None:
+    for name, spec in _specs(defs).items():
+        shown = spec.metadata["dagster/column_schema"]
+        assert isinstance(shown, dg.TableSchema)
+        frame = assets.FRAMES.get(name, schema.LOST_CASES)
+        assert [column.name for column in shown.columns] == frame.names
+        assert [column.constraints.nullable for column in shown.columns] == [
+            column.nullable for column in frame.columns
+        ]
+        units = [column.unit for column in frame.columns]
+        told = [str(column.description) for column in shown.columns]
+        assert all(text.endswith(f"[{unit}]") for text, unit in zip(told, units, strict=True) if unit)
+
+
+def test_the_checks_are_these_and_those_of_contracts_block(defs: dg.Definitions) -> None:
+    specs = [spec for check in defs.asset_checks or [] for spec in check.check_specs]
+    assert {f"{spec.asset_key.to_user_string()}.{spec.name}": spec.blocking for spec in specs} == CHECKS
+    assert all(spec.description for spec in specs)
+
+
+def test_jobs_and_sensors_are_these(defs: dg.Definitions) -> None:
+    assert JOB == "fill_rate_and_lost_cases"
+    assert [job.name for job in defs.jobs or []] == [JOB]
+    assert {node.name for node in defs.resolve_job_def(JOB).nodes} >= set(ASSETS)
+    (sensor,) = defs.sensors or []
+    assert isinstance(sensor, dg.SensorDefinition)
+    assert (sensor.name, sensor.job_name, sensor.minimum_interval_seconds) == ("new_orders", JOB, 300)
+    assert sensor.default_status == dg.DefaultSensorStatus.STOPPED
+
+
+def test_kinds_follow_the_systems(tmp_path: Path) -> None:
+    made = settings.load(home=tmp_path, order_system_url="oracle+oracledb://reader@orders/orders")
+    specs = _specs(build_defs(made))
+    assert (specs["orders"].kinds, specs["items"].kinds) == ({"oracle", "polars"}, {"oracle", "polars"})
+    assert specs["shipments"].kinds == {"sqlite", "polars"}
+
+
+def test_a_system_may_be_swapped_by_its_resource_key(tmp_path: Path) -> None:
+    other = OrderSystem(f"sqlite:///{tmp_path}/other.db")
+    defs = build_defs(settings.load(home=tmp_path), order_system=other)
+    assert (defs.resources or {})["order_system"] is other
+
+
+def test_wrong_settings_stop_the_definitions_with_one_clear_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FILLRATE_RECORD_STORE_URL", "records.db")
+    with pytest.raises(PermanentFailure, match="record_store_url"):
+        build_defs(settings.load())

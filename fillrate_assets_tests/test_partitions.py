@@ -1,0 +1,100 @@
+from datetime import date, timedelta
+from itertools import pairwise
+from typing import Any, Final
+
+import dagster as dg
+import pytest
+from dagster import AssetExecutionContext
+from dagster_shared.yaml_utils import load_yaml_from_path
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fillrate_assets import partitions
+from fillrate_assets.partitions import CHANGED_TAG, Scope
+from fillrate_assets_tests.conftest import ROOT
+from fillrate_assets_tests.home import QUIET
+
+FIRST: Final = date(2026, 2, 1)
+DAYS: Final = [FIRST + timedelta(days=number) for number in range(5)]
+DAY = timedelta(days=1)
+
+
+@dg.asset(partitions_def=partitions.dc_ship_date(FIRST), backfill_policy=dg.BackfillPolicy.single_run())
+def scoped(context: AssetExecutionContext) -> dg.MaterializeResult[None]:
+    return dg.MaterializeResult(metadata={"scopes": repr(partitions.scopes(context))})
+
+
+def _scopes(instance: dg.DagsterInstance, tags: dict[str, str], partition: str | None = None) -> str:
+    instance.add_dynamic_partitions("dc", ["DC01", "DC02"])
+    job = dg.Definitions([scoped], jobs=[dg.define_asset_job("job")]).resolve_job_def("job")
+    result = job.execute_in_process(run_config=QUIET, instance=instance, tags=tags, partition_key=partition)
+    return str(result.asset_materializations_for_node("scoped")[0].metadata["scopes"].value)
+
+
+def test_a_run_of_one_partition_is_about_its_day(instance: dg.DagsterInstance) -> None:
+    key = str(partitions.key("DC02", DAYS[1]))
+    assert _scopes(instance, {}, key) == repr([Scope("DC02", (DAYS[1],), (DAYS[1],))])
+
+
+def test_a_run_of_a_range_is_about_all_its_days(instance: dg.DagsterInstance) -> None:
+    tags = partitions.range_tags("DC01", DAYS[0], DAYS[-1])
+    assert _scopes(instance, tags) == repr([Scope("DC01", tuple(DAYS), tuple(DAYS))])
+
+
+def test_a_run_may_say_which_of_its_days_changed(instance: dg.DagsterInstance) -> None:
+    tags = partitions.range_tags("DC01", DAYS[0], DAYS[-1]) | {CHANGED_TAG: f"{DAYS[3]},{DAYS[1]},1999-01-01"}
+    assert _scopes(instance, tags) == repr([Scope("DC01", tuple(DAYS), (DAYS[1], DAYS[3]))])
+
+
+def test_a_backfill_of_several_dcs_is_about_each_of_them(instance: dg.DagsterInstance) -> None:
+    tags = partitions.range_tags("DC01", DAYS[0], DAYS[1])
+    tags[partitions.RANGE_END_TAG] = str(partitions.key("DC02", DAYS[1]))
+    assert _scopes(instance, tags) == repr([Scope(dc, tuple(DAYS[:2]), tuple(DAYS[:2])) for dc in ("DC01", "DC02")])
+
+
+def test_a_scope_names_the_keys_of_its_days() -> None:
+    scope = Scope("DC01", tuple(DAYS), (DAYS[1],))
+    assert (scope.first, scope.last) == (DAYS[0], DAYS[-1])
+    assert scope.keys() == [f"DC01|{day}" for day in DAYS]
+    assert scope.keys(scope.changed) == [f"DC01|{DAYS[1]}"]
+
+
+def test_partitions_begin_on_the_first_ship_date_and_end_today(instance: dg.DagsterInstance) -> None:
+    instance.add_dynamic_partitions("dc", ["DC01"])
+    keys = partitions.dc_ship_date(FIRST).get_partition_keys(dynamic_partitions_store=instance)
+    days = sorted(str(key).split("|")[1] for key in keys)
+    assert days[0] == str(FIRST)
+    # Midnight may pass while this runs.
+    assert date.fromisoformat(days[-1]) in {date.today(), date.today() - DAY, date.today() + DAY}  # noqa: DTZ011
+    assert len(days) == (date.fromisoformat(days[-1]) - FIRST).days + 1
+
+
+def test_two_runs_of_one_dc_never_go_at_the_same_time() -> None:
+    config: Any = load_yaml_from_path(str(ROOT / "dagster.yaml"))
+    (limit,) = config["run_coordinator"]["config"]["tag_concurrency_limits"]
+    assert limit["limit"] == 1
+    assert limit["value"] == {"applyLimitPerUniqueValue": True}
+    assert partitions.range_tags("DC01", FIRST, FIRST)[limit["key"]] == "DC01"
+
+
+@pytest.mark.parametrize(
+    ("offsets", "expected"),
+    [
+        ([], []),
+        ([3], [(3, 3)]),
+        ([0, 1, 2], [(0, 2)]),
+        ([0, 2], [(0, 0), (2, 2)]),
+        ([0, 1, 3, 4, 9], [(0, 1), (3, 4), (9, 9)]),
+    ],
+)
+def test_days_without_a_gap_are_one_range(offsets: list[int], expected: list[tuple[int, int]]) -> None:
+    ranges = partitions.runs_of([FIRST + offset * DAY for offset in offsets])
+    assert [((first - FIRST).days, (last - FIRST).days) for first, last in ranges] == expected
+
+
+@given(st.sets(st.integers(0, 60)))
+def test_ranges_hold_exactly_the_days_and_never_touch(offsets: set[int]) -> None:
+    days = sorted(FIRST + offset * DAY for offset in offsets)
+    ranges = partitions.runs_of(days)
+    assert [first + number * DAY for first, last in ranges for number in range((last - first).days + 1)] == days
+    assert all(following[0] - before[1] > DAY for before, following in pairwise(ranges))
