@@ -6,19 +6,21 @@ import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from multiprocessing import get_context
 from pathlib import Path
 from time import perf_counter
 from typing import Final
 
 import dagster as dg
+import polars as pl
 from dagster_shared.error import SerializableErrorInfo
 
 from fillrate_assets import partitions
 from fillrate_assets.connections.record_store import RecordStore
 from fillrate_assets.definitions import JOB, build_defs
 from fillrate_assets.errors import PermanentFailure
+from fillrate_assets.fillrate.baseline import LOOK_BACK_DAYS
 from fillrate_assets.settings import Settings
 
 PROCESSES: Final = 2
@@ -27,11 +29,22 @@ _QUIET: Final = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 @dataclass(frozen=True)
 class Range:
-    """A range of ship dates of one DC."""
+    """A range of ship dates of one DC, and how far the days reach that only depend on it."""
 
     dc: str
     first: date
     last: date
+    dependants_to: date | None = None
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """The tags of a run over the range; the dependent days are judged again, their sources are not read."""
+        last = max(self.last, self.dependants_to or self.last)
+        tags = partitions.range_tags(self.dc, self.first, last)
+        if last > self.last:
+            days = [self.first + timedelta(days=count) for count in range((self.last - self.first).days + 1)]
+            tags[partitions.CHANGED_TAG] = ",".join(day.isoformat() for day in days)
+        return tags
 
 
 @dataclass(frozen=True)
@@ -46,13 +59,16 @@ class Ran:
 
 
 def ranges(settings: Settings, dcs: Sequence[str], first: date | None, last: date | None, today: date) -> list[Range]:
-    """What to run: the DCs asked for, by default all active ones, between the days their sources hold.
+    """What to run: the DCs asked for, by default all active ones, from the first partition until today.
+
+    A range that ends earlier reaches on to the 28 days that depend on it, as far as any were published.
 
     Raises:
         PermanentFailure: a DC is not known, or the range is empty or before the first partition.
 
     """
-    active = RecordStore(settings.record_store_url).dcs().filter("active")["dc"].to_list()
+    store = RecordStore(settings.record_store_url)
+    active = store.dcs().filter("active")["dc"].to_list()
     if unknown := sorted(set(dcs) - set(active)):
         msg = f"no active DC {', '.join(unknown)}; there are {', '.join(active) or 'none'}"
         raise PermanentFailure(msg)
@@ -63,7 +79,9 @@ def ranges(settings: Settings, dcs: Sequence[str], first: date | None, last: dat
     if begin > end:
         msg = f"no ship dates from {begin} to {end}"
         raise PermanentFailure(msg)
-    return [Range(dc, begin, end) for dc in dcs or active]
+    published = dict(store.ledger().group_by("dc").agg(pl.col("ship_date").max()).iter_rows())
+    dependent = end + timedelta(days=LOOK_BACK_DAYS)
+    return [Range(dc, begin, end, min(dependent, published.get(dc, end))) for dc in dcs or active]
 
 
 def run(settings: Settings, wanted: Sequence[Range], processes: int = PROCESSES) -> Iterator[Ran]:
@@ -104,7 +122,7 @@ def _run(settings: Settings, each: Range) -> Ran:
         result = job.execute_in_process(
             run_config=_QUIET,
             instance=instance,
-            tags=partitions.range_tags(each.dc, each.first, each.last),
+            tags=each.tags,
             raise_on_error=False,
         )
     failures = [
