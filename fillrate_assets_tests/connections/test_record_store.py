@@ -191,6 +191,24 @@ def test_a_correction_replaces_the_day_and_logs_every_value_it_changed(store: Re
     assert (outcome.changed, outcome.restated) == (True, len(expected))
 
 
+def test_records_that_a_correction_leaves_as_they_were_are_still_those_of_their_run(store: RecordStore) -> None:
+    store.publish([_day(_short("A", 10, 8), _short("B", 5, 5))], run_id="r1", now=NOW)
+    store.publish([_day(_short("A", 10, 9), _short("B", 5, 5))], run_id="r2", now=LATER)
+    with sql.engine(store.url).connect() as connection:
+        stamps = connection.execute(sa.select(RECORDS.c.item, RECORDS.c.run_id).order_by("item")).all()
+    assert [tuple(stamp) for stamp in stamps] == [("A", "r2"), ("B", "r1")]
+
+
+@pytest.mark.parametrize("corrected", [1, 150, 3000])
+def test_a_correction_is_the_same_however_many_records_it_changes(store: RecordStore, corrected: int) -> None:
+    items = [str(number) for number in range(3000)]
+    store.publish([_day(*[_short(item, 10, 8) for item in items])], run_id="r1", now=NOW)
+    day = _day(*[_short(item, 10, 9 if number < corrected else 8) for number, item in enumerate(items)])
+    (outcome,) = store.publish([day], run_id="r2", now=LATER)
+    assert store.records("DC01", DAY).equals(day.records.sort("item"))
+    assert outcome.restated == store.count(RESTATEMENTS) == 3 * corrected
+
+
 def test_a_second_correction_is_logged_after_the_first(store: RecordStore) -> None:
     for run, shipped in (("r1", 8), ("r2", 9), ("r3", 10)):
         store.publish([_day(_short("A", 10, shipped))], run_id=run, now=NOW)

@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from fillrate_assets import loading, settings
+from fillrate_assets.connections.files import read_directory
+from fillrate_assets.connections.record_store import REJECTS
+from fillrate_assets.errors import PermanentFailure
+from fillrate_assets.loading import EmbeddedSystems, Loaded, SampleNetwork
+from fillrate_assets.sample.network import Network, activity, masters, next_ship_day
+from fillrate_assets.settings import Settings
+from fillrate_assets_tests import directories
+from fillrate_assets_tests.conftest import SMALL
+from fillrate_assets_tests.home import Home
+
+TINY = Network(dcs=1, items=100, days=3, last=date(2026, 3, 14))
+LOADED_AT = datetime(2026, 3, 1, 6, tzinfo=UTC)
+DAY = directories.GOLDEN_DAY
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Settings:
+    return settings.load(home=tmp_path / "home")
+
+
+def _load(home: Settings, directory: Path, at: datetime = LOADED_AT) -> Loaded:
+    return loading.load(home, read_directory(directory, loaded_at=at), loaded_at=at)
+
+
+def test_a_home_holds_the_network_that_was_generated(network_home: Home) -> None:
+    systems = network_home.systems
+    assert network_home.network == SMALL
+    assert network_home.settings.first_ship_date == SMALL.first
+    master = masters(SMALL)
+    assert systems.order_system.items().sort("item", "valid_from").equals(master.items.sort("item", "valid_from"))
+    assert systems.record_store.dcs().equals(master.dcs)
+    assert systems.record_store.waivers().equals(master.waivers)
+    for dc in SMALL.dc_codes:
+        made = activity(SMALL, dc)
+        assert systems.order_system.order_lines(dc, SMALL.first, SMALL.last).height == made.order_lines.height
+        assert systems.shipping_records.shipment_lines(dc, SMALL.first, SMALL.last).height == made.shipment_lines.height
+        assert systems.instock_warehouse.snapshots(dc, SMALL.first, SMALL.last).height == made.instock_snapshots.height
+    truth = network_home.sample.truth().collect()
+    assert truth["dc"].unique().sort().to_list() == SMALL.dc_codes
+
+
+def test_a_home_that_holds_data_is_not_generated_over(network_home: Home) -> None:
+    before = network_home.standing()
+    with pytest.raises(PermanentFailure, match="holds data already: delete it, or choose another FILLRATE_HOME"):
+        next(network_home.sample.generate(TINY))
+    assert (network_home.standing(), network_home.network) == (before, SMALL)
+
+
+def test_a_generation_that_was_cut_short_leaves_nothing_and_may_be_repeated(home: Settings) -> None:
+    cut = SampleNetwork(home).generate(TINY)
+    next(cut)
+    del cut
+    assert SampleNetwork(home).network is None
+    assert not (home.home / "systems").exists()
+    assert [dc for dc, _ in SampleNetwork(home).generate(TINY)] == TINY.dc_codes
+    assert SampleNetwork(home).network == TINY
+    assert not (home.home / "incoming").exists()
+
+
+def test_the_sources_receive_one_ship_day_at_a_time(home: Settings) -> None:
+    sample = SampleNetwork(home)
+    assert list(sample.generate(TINY))
+    day, arrived = sample.advance()
+    assert day == next_ship_day(TINY.last)
+    lines = EmbeddedSystems.of(home).order_system.order_lines("DC01", TINY.first, day)
+    assert lines.filter(lines["ship_date"] == day).height <= arrived["DC01"]
+    assert (sample.network or TINY).last == day
+    assert (sample.network or TINY).first == TINY.first
+    assert sample.advance()[0] == next_ship_day(day)
+    assert sample.truth().collect()["ship_date"].max() == next_ship_day(day)
+
+
+def test_without_a_network_there_is_nothing_to_advance(home: Settings) -> None:
+    with pytest.raises(PermanentFailure, match="holds no sample network: run `fillrate sample` first"):
+        SampleNetwork(home).advance()
+
+
+def test_only_embedded_systems_are_filled(tmp_path: Path) -> None:
+    server = settings.load(home=tmp_path, order_system_url="oracle+oracledb://reader@orders/orders")
+    with pytest.raises(PermanentFailure, match="order system: settings name a server"):
+        EmbeddedSystems.of(server)
+
+
+def test_a_directory_is_loaded_into_the_systems(home: Settings, tmp_path: Path) -> None:
+    loaded = _load(home, directories.minimal(tmp_path / "in"))
+    assert loaded.rows == {
+        "order_lines": 1,
+        "shipment_lines": 1,
+        "instock_snapshots": 1,
+        "items": 1,
+        "dcs": 1,
+        "waivers": 0,
+    }
+    assert (loaded.first_ship_date, loaded.last_ship_date) == (DAY, DAY)
+    systems = EmbeddedSystems.of(home)
+    (line,) = systems.order_system.order_lines("DC01", DAY, DAY).to_dicts()
+    assert (line["item"], line["processed_at"]) == ("A", LOADED_AT)
+    assert systems.shipping_records.shipment_lines("DC01", DAY, DAY).height == 1
+    assert systems.instock_warehouse.snapshots("DC01", DAY, DAY).height == 1
+    assert systems.record_store.dcs()["dc"].to_list() == ["DC01"]
+    assert settings.load(home=home.home).first_ship_date == DAY
+
+
+def test_loading_the_same_again_changes_nothing(home: Settings, tmp_path: Path) -> None:
+    directory = directories.golden(tmp_path / "in")
+    first = _load(home, directory)
+    assert first.rows["order_lines"] > 100
+    systems = EmbeddedSystems.of(home)
+    before = _held(systems)
+    again = _load(home, directory, LOADED_AT + timedelta(days=1))
+    new = {
+        name: rows
+        for name, rows in again.rows.items()
+        if name in {"order_lines", "shipment_lines", "instock_snapshots"}
+    }
+    assert new == dict.fromkeys(new, 0)
+    assert _held(systems) == before
+
+
+def _held(systems: EmbeddedSystems) -> list[list[tuple[object, ...]]]:
+    year = (date(2024, 1, 1), date(2024, 12, 31))
+    return [
+        sorted(systems.order_system.order_lines("DC01", *year).rows(), key=repr),
+        sorted(systems.shipping_records.shipment_lines("DC01", *year).rows(), key=repr),
+        sorted(systems.instock_warehouse.snapshots("DC01", *year).rows(), key=repr),
+        systems.record_store.dcs().rows(),
+    ]
+
+
+def test_a_changed_line_without_a_time_is_a_later_version(home: Settings, tmp_path: Path) -> None:
+    directory = directories.minimal(tmp_path / "in")
+    _load(home, directory)
+    file = directory / "order_lines.csv"
+    file.write_text(file.read_text().replace(",10\n", ",12\n").replace(",10\r\n", ",12\r\n"))
+    later = LOADED_AT + timedelta(days=1)
+    assert _load(home, directory, later).rows["order_lines"] == 1
+    lines = EmbeddedSystems.of(home).order_system.order_lines("DC01", DAY, DAY).sort("processed_at")
+    assert lines.select("ordered_qty", "processed_at").rows() == [(10, LOADED_AT), (12, later)]
+    # Taken back: the first version again, later than both.
+    file.write_text(file.read_text().replace(",12", ",10"))
+    assert _load(home, directory, later + timedelta(days=1)).rows["order_lines"] == 1
+
+
+def test_rows_that_cannot_be_placed_are_kept_as_rejects_once(home: Settings, tmp_path: Path) -> None:
+    directory = directories.minimal(tmp_path / "in")
+    with (directory / "order_lines.csv").open("a") as handle:
+        handle.write("DC01,2024-05-16,O1,one,A,10\n")
+    store = EmbeddedSystems.of(home).record_store
+    for _ in range(2):
+        assert _load(home, directory).rejects["reason"].to_list() == ["line_no 'one' is not a number"]
+        assert store.count(REJECTS) == 1
