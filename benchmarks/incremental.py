@@ -186,7 +186,7 @@ class Stopwatch:
         """Nothing is watched yet."""
         self.spent: dict[str, Spent] = {}
         self.ended: dict[str, float] = {}
-        self.running = False
+        self.running: str | None = None
 
     def watch(self, owner: object, function: str, name: Callable[..., str]) -> None:
         """Put a clock around a function of a module or class.
@@ -201,16 +201,16 @@ class Stopwatch:
 
         @functools.wraps(original)
         def clocked(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - whatever it takes and returns
-            if self.running:
+            if self.running is not None:
                 return original(*args, **kwargs)
-            called, self.running = name(*args), True
+            called = self.running = name(*args)
             started = Spent.now()
             try:
                 return original(*args, **kwargs)
             finally:
                 self.spent[called] = self.spent.get(called, Spent()) + Spent.now() - started
                 self.ended[called] = monotonic()
-                self.running = False
+                self.running = None
 
         setattr(owner, function, clocked)
 
@@ -289,13 +289,14 @@ def execute(request: Path, told: Path) -> None:
     lake.watch(LakeIOManager, "load_input", lambda _, context: f"read {context.asset_key.path[-1]}")
     lake.watch(LakeIOManager, "handle_output", lambda _, context, *__: f"write {context.asset_key.path[-1]}")
     for function in ("store_event", "store_event_batch"):
-        event_log.watch(BatchingSqliteEventLogStorage, function, lambda *_: "event log")
+        event_log.watch(BatchingSqliteEventLogStorage, function, lambda *_: functions.running or DAGSTERS)
     imports.watch(_bootstrap, "_find_and_load", lambda *_: OURS if functions.running or lake.running else DAGSTERS)
     begun = Spent.now()
     job = definitions.defs.resolve_job_def(definitions.JOB)
     with dg.DagsterInstance.get() as instance:
         tags = json.loads(request.read_text())
         result = job.execute_in_process(run_config=QUIET, instance=instance, tags=tags, raise_on_error=False)
+    logged = event_log.spent
     run = Run(
         run_id=result.run_id,
         success=result.success,
@@ -303,10 +304,10 @@ def execute(request: Path, told: Path) -> None:
         begun=begun,
         ended=Spent.now(),
         saved_at=saving.ended.get("publish", 0.0),
-        functions=functions.spent,
+        functions={step: spent - logged.get(step, Spent()) for step, spent in functions.spent.items()},
         lake=lake.spent,
         imports=imports.spent,
-        event_log=event_log.spent["event log"],
+        event_log=sum(logged.values(), Spent()),
     )
     told.write_text(json.dumps(asdict(run)))
 
@@ -447,12 +448,12 @@ def _print_spent(name: str, spent: Spent, more: str = "") -> None:
 
 HOW_TO_READ: Final = """
 How to read: our code is the sensor's function, and in the run the functions of all assets and checks and the lake's
-IO manager; what they ask of Dagster (the run's partition keys) counts as ours. Dagster's share is the rest. Not in it:
-the wait for the next tick (the sensor's interval), the daemon's queue, and the code server's own call of the tick,
-which is evaluated here in a process that has it imported, as the code server has. CPU-s is processor time in all
-threads; other work on the machine shows in seconds first. Imports on first use are those of drivers and of the
-modules behind them: they are part of what is above them, and a process that stays would pay them once. Every use of a
-kept home adds one version of one line."""
+IO manager; what they ask of Dagster (the run's partition keys) counts as ours, except for storing the checks' results
+by partition in its event log. Dagster's share is the rest. Not counted: the wait for the next tick (the sensor's
+interval), the daemon's queue, and the code server's own call of the tick, which is evaluated here in a process that
+has it imported, as the code server has. CPU-s is processor time in all threads; other work on the machine shows in
+seconds first. Imports on first use are those of drivers and of the modules behind them: they are part of what is
+above them, and a process that stays would pay them once. Every use of a kept home adds one version of one line."""
 
 
 if __name__ == "__main__":
