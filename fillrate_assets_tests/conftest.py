@@ -9,12 +9,17 @@ from datetime import date
 from pathlib import Path
 
 import dagster as dg
+import hypothesis
 import pytest
 
 from fillrate_assets.sample.network import Network
 from fillrate_assets_tests.home import Home
 
 ROOT = Path(__file__).parent.parent
+# Speed is measured in benchmarks/, never in a test.
+hypothesis.settings.register_profile("any speed", deadline=None)
+hypothesis.settings.load_profile("any speed")
+
 SMALL = Network(seed=1, dcs=2, items=150, days=40, last=date(2026, 3, 14))
 
 

@@ -8,7 +8,7 @@ from typing import Final
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fillrate_assets.fillrate import schema
@@ -315,7 +315,6 @@ _STEPS: Final = st.tuples(
 )
 
 
-@settings(max_examples=150, deadline=None)
 @given(st.lists(_STEPS, min_size=1, max_size=12))
 def test_no_change_is_lost_whatever_fails_and_nothing_is_requested_twice(
     steps: list[tuple[list[tuple[str, Pair, timedelta]], timedelta, str]],
