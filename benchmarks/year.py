@@ -32,8 +32,9 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from fillrate_assets import partitions
 from fillrate_assets.connections.lake import Lake, Partition
-from fillrate_assets.fillrate import baseline, lines, lost_cases, schema, service
+from fillrate_assets.fillrate import assets, baseline, lines, lost_cases, schema, service
 
 FIRST_DAY: Final = date(2026, 1, 1)
 LINES_PER_ORDER: Final = 20
@@ -318,21 +319,26 @@ def with_rules(root: Path, size: Size) -> Outcome:
 
 def _rules_of_dc(source: Path, output: Path, dc: str, size: Size) -> Totals:
     lake, stored = Lake(str(source)), Lake(str(output))
-    orders, shipments, snapshots = (lake.scan(frame, [dc]) for frame in INPUTS)
     items = lake.read_whole(schema.ITEMS)
 
-    def kept(frame: schema.Frame, rows: pl.LazyFrame) -> pl.LazyFrame:
-        stored.write(frame, rows.collect(), size.partitions(dc))
-        return stored.scan(frame, [dc])
+    def keep(frame: schema.Frame, rows: pl.LazyFrame, wanted: list[Partition]) -> None:
+        stored.write(frame, rows.collect(), wanted)
 
-    classified = kept(
-        schema.CLASSIFIED_LINES,
-        pl.concat([lines.classify(orders, shipments, items), lines.snapshot_rejects(snapshots)]),
-    )
-    days = kept(schema.ITEM_DAYS, lines.item_days(classified, snapshots, items))
-    averages = kept(schema.ROLLING_AVERAGES, baseline.rolling_averages(days, size.ship_dates))
-    records = kept(schema.LOST_CASES, lost_cases.lost_cases(days, averages, schema.WAIVERS.empty()))
-    kept(schema.FILL_RATES, service.fill_rates(classified))
+    spans = partitions.runs_of(size.ship_dates, longest=assets.MONTH)
+    months = [[(dc, day) for day in size.ship_dates if first <= day <= last] for first, last in spans]
+    for month in months:
+        orders, shipments, snapshots = (lake.read(frame, month) for frame in INPUTS)
+        judged = [lines.classify(orders, shipments, items), lines.snapshot_rejects(snapshots)]
+        keep(schema.CLASSIFIED_LINES, pl.concat(judged), month)
+        classified = stored.read(schema.CLASSIFIED_LINES, month)
+        keep(schema.ITEM_DAYS, lines.item_days(classified, snapshots, items), month)
+        keep(schema.FILL_RATES, service.fill_rates(classified), month)
+    days = stored.scan(schema.ITEM_DAYS, [dc])
+    keep(schema.ROLLING_AVERAGES, baseline.rolling_averages(days, size.ship_dates), size.partitions(dc))
+    for month in months:
+        judged_days, averages = (stored.read(frame, month) for frame in (schema.ITEM_DAYS, schema.ROLLING_AVERAGES))
+        keep(schema.LOST_CASES, lost_cases.lost_cases(judged_days, averages, schema.WAIVERS.empty()), month)
+    records = stored.scan(schema.LOST_CASES, [dc])
     return records.select(schema.units(name).sum() for name in MEASURES).collect().row(0, named=True)
 
 

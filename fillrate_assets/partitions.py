@@ -89,12 +89,13 @@ def scopes(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext) ->
     ]
 
 
-def runs_of(days: Sequence[date]) -> list[tuple[date, date]]:
-    """Contiguous ranges of a sorted list of dates."""
+def runs_of(days: Sequence[date], longest: int | None = None) -> list[tuple[date, date]]:
+    """Contiguous ranges of a sorted list of dates, of at most so many days."""
     ranges: list[tuple[date, date]] = []
     for day in days:
-        if ranges and day - ranges[-1][1] == timedelta(days=1):
-            ranges[-1] = (ranges[-1][0], day)
+        first, last = ranges[-1] if ranges else (day, day)
+        if ranges and day - last == timedelta(days=1) and (longest is None or (day - first).days < longest):
+            ranges[-1] = (first, day)
         else:
             ranges.append((day, day))
     return ranges

@@ -39,6 +39,9 @@ FRAMES: Final = {
 }
 """What the lake stores, by asset name."""
 
+MONTH: Final = 31
+"""Days that are computed at a time: a year at once needs several times the memory and is no faster."""
+
 
 def orders(context: dg.AssetExecutionContext, order_system: dg.ResourceParam[OrderSystem]) -> Replacement:
     """Order lines as the order system holds them, every version."""
@@ -74,16 +77,13 @@ def classified_lines(
     items: pl.LazyFrame,
 ) -> Replacement:
     """What became of every order line: counted, excluded, rejected or superseded, and why."""
-    days = _changed(context)
     zones = dict(record_store.dcs().select("dc", "time_zone").iter_rows())
-    snapshots = _of(instock_snapshots, days)
-    classified = pl.concat(
-        [
-            line_rules.classify(_of(orders, days), _of(shipments, days), items, zones),
-            line_rules.snapshot_rejects(snapshots),
-        ]
-    ).collect()
-    return _described(context, classified, days, metadata.lines)
+
+    def classify(dc: str, first: date, last: date) -> pl.LazyFrame:
+        ordered, shipped, stocked = (_of(frame, dc, first, last) for frame in (orders, shipments, instock_snapshots))
+        return pl.concat([line_rules.classify(ordered, shipped, items, zones), line_rules.snapshot_rejects(stocked)])
+
+    return _described(context, _in_pieces(context, classify), _changed(context), metadata.lines)
 
 
 def item_days(
@@ -93,9 +93,13 @@ def item_days(
     items: pl.LazyFrame,
 ) -> Replacement:
     """Ordered and shipped cases per item and day, beside its instock record."""
-    days = _changed(context)
-    summed = line_rules.item_days(_of(classified_lines, days), _of(instock_snapshots, days), items).collect()
-    return _described(context, summed, days, metadata.item_days)
+
+    def summed(dc: str, first: date, last: date) -> pl.LazyFrame:
+        return line_rules.item_days(
+            _of(classified_lines, dc, first, last), _of(instock_snapshots, dc, first, last), items
+        )
+
+    return _described(context, _in_pieces(context, summed), _changed(context), metadata.item_days)
 
 
 def rolling_averages(context: dg.AssetExecutionContext, item_days: pl.LazyFrame) -> Replacement:
@@ -121,15 +125,24 @@ def lost_cases(
     days = [day for day in _all(context) if day not in held]
     judged = item_days.join(_frame_of(held), on=["dc", "ship_date"], how="anti")
     waivers = record_store.waivers().lazy()
-    records = lost_case_rules.lost_cases(judged, rolling_averages, waivers).sort("dc", "ship_date", "item").collect()
+
+    def lost(dc: str, first: date, last: date) -> pl.LazyFrame:
+        averages = _of(rolling_averages, dc, first, last)
+        records = lost_case_rules.lost_cases(_of(judged, dc, first, last), averages, waivers)
+        return records.sort("dc", "ship_date", "item")
+
+    records = _in_pieces(context, lost, dependants=True)
     add_partition_metadata(context, {partitions.key(dc, day): {"held": reason} for (dc, day), reason in held.items()})
     return _described(context, records, days, metadata.lost_cases)
 
 
 def fill_rates(context: dg.AssetExecutionContext, classified_lines: pl.LazyFrame) -> Replacement:
     """Case, line and order fill, on-time and OTIF per day: DC, department, vendor, customer."""
-    days = _changed(context)
-    return _described(context, service.fill_rates(_of(classified_lines, days)).collect(), days, metadata.fill_rates)
+
+    def rated(dc: str, first: date, last: date) -> pl.LazyFrame:
+        return service.fill_rates(_of(classified_lines, dc, first, last))
+
+    return _described(context, _in_pieces(context, rated), _changed(context), metadata.fill_rates)
 
 
 def published_records(
@@ -232,13 +245,28 @@ _NOTHING_PROCESSED: Final = pl.DataFrame(
 def _read(
     context: dg.AssetExecutionContext, frame: schema.Frame, source: Callable[[str, date, date], pl.DataFrame]
 ) -> Replacement:
-    """Read the run's changed ship dates from a source, one query for each unbroken range of dates."""
-    rows = [
-        source(scope.dc, first, last)
-        for scope in partitions.scopes(context)
-        for first, last in partitions.runs_of(scope.changed)
-    ]
+    """Read the run's changed ship dates from a source."""
+    rows = [source(*piece) for piece in _pieces(context)]
     return _described(context, pl.concat([frame.empty().collect(), *rows]), _changed(context), metadata.source)
+
+
+def _in_pieces(
+    context: dg.AssetExecutionContext,
+    compute: Callable[[str, date, date], pl.LazyFrame],
+    *,
+    dependants: bool = False,
+) -> pl.DataFrame:
+    """Compute the run's changed ship dates, or with their dependants, a month at a time."""
+    return pl.concat([compute(*piece).collect() for piece in _pieces(context, dependants=dependants)])
+
+
+def _pieces(context: dg.AssetExecutionContext, *, dependants: bool = False) -> list[tuple[str, date, date]]:
+    """DC, first and last day of each unbroken range of ship dates, of a month at most."""
+    return [
+        (scope.dc, first, last)
+        for scope in partitions.scopes(context)
+        for first, last in partitions.runs_of(scope.ship_dates if dependants else scope.changed, longest=MONTH)
+    ]
 
 
 def _described(
@@ -273,9 +301,8 @@ def _frame_of(days: Iterable[tuple[str, date]]) -> pl.LazyFrame:
     return pl.LazyFrame(list(days), schema={"dc": pl.String, "ship_date": pl.Date}, orient="row")
 
 
-def _of(frame: pl.LazyFrame, days: list[tuple[str, date]]) -> pl.LazyFrame:
-    dates = sorted({day for _, day in days})
-    return frame.filter(pl.col("ship_date").is_in(dates))
+def _of(frame: pl.LazyFrame, dc: str, first: date, last: date) -> pl.LazyFrame:
+    return frame.filter(pl.col("dc") == dc, pl.col("ship_date").is_between(first, last))
 
 
 def _changed(context: dg.AssetExecutionContext) -> list[tuple[str, date]]:

@@ -44,11 +44,11 @@ def classify(
 
     """
     # `cache` keeps rows that several branches need: left alone, the optimizer narrows each branch to its own columns
-    # and then repeats the joins below it for each.
-    versions = _in_force(_versions(orders), items).cache()
+    # and then repeats the reads and joins below it for each.
+    versions = _in_force(_versions(orders.cache()), items).cache()
     plain = _is_plain()
     lines = pl.concat([_taken_as_is(versions.filter(plain)), _judged(versions.filter(~plain))])
-    joined = lines.join(_current_shipments(shipments), on=[*LINE_KEY, "current"], how="full", coalesce=True)
+    joined = lines.join(_current_shipments(shipments.cache()), on=[*LINE_KEY, "current"], how="full", coalesce=True)
     joined = _converted(joined).cache()
     ours = _credited(joined.filter(pl.col("disposition").is_not_null()), time_zones or {})
     theirs = _rejected_shipments(joined.filter(pl.col("unusable").is_not_null()))

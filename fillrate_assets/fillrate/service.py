@@ -84,6 +84,7 @@ def fill_rates(lines: pl.LazyFrame) -> pl.LazyFrame:
 
     """
     levels = []
+    lines = lines.cache()
     for level in LEVELS:
         by = ["dc", "ship_date"] if level == "dc" else ["dc", "ship_date", level]
         rows = service(lines, by).filter(pl.col(level).is_not_null())
