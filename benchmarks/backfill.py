@@ -96,7 +96,7 @@ class RunOfDc:
 
     @property
     def functions(self) -> Spent:
-        """The assets' and checks' functions, less what they spend in Dagster's event log."""
+        """The assets' and checks' work, less what it spends in Dagster's event log."""
         return self.parts[FUNCTIONS] - self.parts[CHECK_RESULTS]
 
     @property
@@ -106,8 +106,8 @@ class RunOfDc:
 
     @property
     def dagster(self) -> Spent:
-        """What remains of the run after our functions and the IO manager."""
-        return self.whole - self.functions - self.parts[LAKE]
+        """What remains of the run after our work."""
+        return self.whole - self.functions
 
 
 @dataclass(frozen=True)
@@ -218,7 +218,7 @@ def _print_shares(runs: Sequence[RunOfDc]) -> None:
         "the runs, summed": [run.whole for run in runs],
         "  our assets and checks": [run.functions for run in runs],
         "    of which saving records": [run.parts[SAVING] for run in runs],
-        "  our lake: reading plans, writing Parquet": [run.parts[LAKE] for run in runs],
+        "    of which writing the lake": [run.parts[LAKE] for run in runs],
         "  Dagster's own share": [run.dagster for run in runs],
         "    of which in its event log": [run.event_log for run in runs],
     }
@@ -239,7 +239,7 @@ How to read: the backfill counts from its start to the last saved record, proces
 bare load is the floor: it computes nothing, finds its rows encoded in memory, and keeps only the records; the backfill
 also reads the sources, computes, stores nine assets in the lake, checks them, and saves rejects and ledger.
 Dagster's own share is what remains of the runs after clocks around every asset's and check's function and around the
-IO manager; what these ask of Dagster (the run's partition keys) counts as ours, except for storing the checks' results
+IO manager, for which the assets compute; what these ask of Dagster (the run's partition keys) counts as ours, except for storing the checks' results
 by partition in its event log. The event log's time is clocked in its storage. The summed seconds of several processes
 hold their waiting for one another: for the record store's only writer, and for cores. CPU-s is processor time in all
 threads, which other work on the machine disturbs less than seconds; waiting for the disk is in neither side's CPU-s.
@@ -320,8 +320,10 @@ def _watch_ours() -> None:
     """Clocks around what is ours in a run, and around Dagster's event log."""
     STOPWATCH.watch(compute_generator, "invoke_compute_fn", FUNCTIONS)
     STOPWATCH.watch(RecordStore, "publish", SAVING)
+    STOPWATCH.watch(Lake, "write", LAKE)
+    # An asset computes as the IO manager asks for its pieces.
     for function in ("load_input", "handle_output"):
-        STOPWATCH.watch(LakeIOManager, function, LAKE)
+        STOPWATCH.watch(LakeIOManager, function, FUNCTIONS)
     for function in ("store_event", "store_event_batch"):
         STOPWATCH.watch(BatchingSqliteEventLogStorage, function, EVENT_LOG, {FUNCTIONS: CHECK_RESULTS})
 

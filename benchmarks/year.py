@@ -324,9 +324,8 @@ def _rules_of_dc(source: Path, output: Path, dc: str, size: Size) -> Totals:
     def keep(frame: schema.Frame, rows: pl.LazyFrame, wanted: list[Partition]) -> None:
         stored.write(frame, rows.collect(), wanted)
 
-    spans = partitions.runs_of(size.ship_dates, longest=assets.MONTH)
-    months = [[(dc, day) for day in size.ship_dates if first <= day <= last] for first, last in spans]
-    for month in months:
+    months = partitions.spans(size.partitions(dc), assets.MONTH)
+    for month in (span.days for span in months):
         orders, shipments, snapshots = (lake.read(frame, month) for frame in INPUTS)
         judged = [lines.classify(orders, shipments, items), lines.snapshot_rejects(snapshots)]
         keep(schema.CLASSIFIED_LINES, pl.concat(judged), month)
@@ -334,8 +333,8 @@ def _rules_of_dc(source: Path, output: Path, dc: str, size: Size) -> Totals:
         keep(schema.ITEM_DAYS, lines.item_days(classified, snapshots, items), month)
         keep(schema.FILL_RATES, service.fill_rates(classified), month)
     days = stored.scan(schema.ITEM_DAYS, [dc])
-    keep(schema.ROLLING_AVERAGES, baseline.rolling_averages(days, size.ship_dates), size.partitions(dc))
-    for month in months:
+    for month, ship_dates in ((span.days, span.ship_dates) for span in months):
+        keep(schema.ROLLING_AVERAGES, baseline.rolling_averages(days, ship_dates), month)
         judged_days, averages = (stored.read(frame, month) for frame in (schema.ITEM_DAYS, schema.ROLLING_AVERAGES))
         keep(schema.LOST_CASES, lost_cases.lost_cases(judged_days, averages, schema.WAIVERS.empty()), month)
     records = stored.scan(schema.LOST_CASES, [dc])

@@ -95,6 +95,7 @@ class BatchingSqliteEventLogStorage(SqliteEventLogStorage):
     def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
         """Open the databases under a directory."""
         self._batch: tuple[ExitStack, dict[str, Connection]] | None = None
+        self._tables: set[str] = set()
         super().__init__(base_dir, inst_data)
         # A batch holds the run's database and the index at the same time.
         self._db_lock = RLock()  # type: ignore[assignment]  # a lock that its holder may take again
@@ -108,6 +109,12 @@ class BatchingSqliteEventLogStorage(SqliteEventLogStorage):
                     self.store_event(event)
             finally:
                 self._batch = None
+
+    def has_table(self, table_name: str) -> bool:
+        """Whether a table exists; asked once for each, where Dagster opens a database for every event to see."""
+        if table_name not in self._tables and super().has_table(table_name):
+            self._tables.add(table_name)
+        return table_name in self._tables
 
     @contextmanager
     def _connect(self, shard: str) -> Iterator[Connection]:

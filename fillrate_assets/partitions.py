@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Final
@@ -89,16 +89,49 @@ def scopes(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext) ->
     ]
 
 
-def runs_of(days: Sequence[date], longest: int | None = None) -> list[tuple[date, date]]:
-    """Contiguous ranges of a sorted list of dates, of at most so many days."""
-    ranges: list[tuple[date, date]] = []
-    for day in days:
-        first, last = ranges[-1] if ranges else (day, day)
-        if ranges and day - last == timedelta(days=1) and (longest is None or (day - first).days < longest):
-            ranges[-1] = (first, day)
+def changed_days(context: dg.AssetExecutionContext) -> list[tuple[str, date]]:
+    """The DCs and ship dates of a run whose sources changed."""
+    return [(scope.dc, day) for scope in scopes(context) for day in scope.changed]
+
+
+def all_days(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext) -> list[tuple[str, date]]:
+    """The DCs and ship dates of a run, those included that only depend on a change."""
+    return [(scope.dc, day) for scope in scopes(context) for day in scope.ship_dates]
+
+
+@dataclass(frozen=True)
+class Span:
+    """Ship dates of one DC without a gap between them."""
+
+    dc: str
+    ship_dates: tuple[date, ...]
+
+    @property
+    def first(self) -> date:
+        """First ship date."""
+        return self.ship_dates[0]
+
+    @property
+    def last(self) -> date:
+        """Last ship date."""
+        return self.ship_dates[-1]
+
+    @property
+    def days(self) -> list[tuple[str, date]]:
+        """The DC with each ship date."""
+        return [(self.dc, day) for day in self.ship_dates]
+
+
+def spans(days: Iterable[tuple[str, date]], longest: int) -> list[Span]:
+    """Cut DCs and ship dates into spans of at most so many days."""
+    cut: list[Span] = []
+    for dc, day in sorted(days):
+        before = cut[-1] if cut else None
+        if before and before.dc == dc and day - before.last == timedelta(days=1) and len(before.ship_dates) < longest:
+            cut[-1] = Span(dc, (*before.ship_dates, day))
         else:
-            ranges.append((day, day))
-    return ranges
+            cut.append(Span(dc, (day,)))
+    return cut
 
 
 def _keys(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext) -> list[dg.MultiPartitionKey]:

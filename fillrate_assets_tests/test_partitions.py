@@ -84,17 +84,21 @@ def test_two_runs_of_one_dc_never_go_at_the_same_time() -> None:
         ([3], [(3, 3)]),
         ([0, 1, 2], [(0, 2)]),
         ([0, 2], [(0, 0), (2, 2)]),
+        ([0, 1, 2, 3, 4], [(0, 2), (3, 4)]),
         ([0, 1, 3, 4, 9], [(0, 1), (3, 4), (9, 9)]),
     ],
 )
-def test_days_without_a_gap_are_one_range(offsets: list[int], expected: list[tuple[int, int]]) -> None:
-    ranges = partitions.runs_of([FIRST + offset * DAY for offset in offsets])
-    assert [((first - FIRST).days, (last - FIRST).days) for first, last in ranges] == expected
+def test_days_without_a_gap_are_one_span_of_three_at_most(offsets: list[int], expected: list[tuple[int, int]]) -> None:
+    cut = partitions.spans([("DC01", FIRST + offset * DAY) for offset in offsets], longest=3)
+    assert [((span.first - FIRST).days, (span.last - FIRST).days) for span in cut] == expected
 
 
-@given(st.sets(st.integers(0, 60)))
-def test_ranges_hold_exactly_the_days_and_never_touch(offsets: set[int]) -> None:
-    days = sorted(FIRST + offset * DAY for offset in offsets)
-    ranges = partitions.runs_of(days)
-    assert [first + number * DAY for first, last in ranges for number in range((last - first).days + 1)] == days
-    assert all(following[0] - before[1] > DAY for before, following in pairwise(ranges))
+@given(st.sets(st.tuples(st.sampled_from(["DC01", "DC02"]), st.integers(0, 60))), st.integers(1, 40))
+def test_spans_hold_exactly_the_days_and_are_as_few_as_can_be(wanted: set[tuple[str, int]], longest: int) -> None:
+    days = [(dc, FIRST + offset * DAY) for dc, offset in sorted(wanted)]
+    cut = partitions.spans(days, longest)
+    assert [day for span in cut for day in span.days] == days
+    assert all(span.last - span.first == (len(span.ship_dates) - 1) * DAY for span in cut)
+    assert all(len(span.ship_dates) <= longest for span in cut)
+    touching = [before for before, after in pairwise(cut) if before.dc == after.dc and after.first - before.last == DAY]
+    assert all(len(before.ship_dates) == longest for before in touching)

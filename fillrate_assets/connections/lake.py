@@ -101,9 +101,10 @@ class Lake:
         if not partitions:
             return frame.empty()
         paths = [self._path(frame, partition) for partition in partitions]
-        return pl.scan_parquet(
-            paths, hive_partitioning=False, schema=frame.polars, storage_options=dict(self.storage_options) or None
-        )
+        # A filter by DC and ship date then opens no file that it does not need.
+        hive = pl.Schema({"dc": pl.String(), "ship_date": pl.Date()})
+        options = dict(self.storage_options) or None
+        return pl.scan_parquet(paths, schema=frame.polars, hive_schema=hive, storage_options=options)
 
     def _stored(self, frame: Frame, partitions: Sequence[Partition]) -> list[Partition]:
         from pyarrow.fs import FileType  # noqa: PLC0415 - as above

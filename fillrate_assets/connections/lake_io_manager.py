@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -16,10 +16,12 @@ from fillrate_assets.fillrate.schema import Frame
 
 @dataclass(frozen=True)
 class Replacement:
-    """Rows that replace some of a run's partitions; its other partitions are left as they stand."""
+    """Rows that replace some of a run's partitions, piece by piece; its other partitions are left as they stand.
 
-    rows: pl.DataFrame
-    partitions: Sequence[Partition]
+    The pieces are taken once, and none is kept: Dagster holds on to what assets return until the run ends.
+    """
+
+    pieces: Iterable[tuple[pl.DataFrame, Sequence[Partition]]]
 
 
 class LakeIOManager(dg.IOManager):
@@ -40,7 +42,8 @@ class LakeIOManager(dg.IOManager):
         """Validate and store what an asset returned."""
         frame = self._frame(context.asset_key)
         if isinstance(obj, Replacement):
-            self._lake.write(frame, obj.rows, obj.partitions)
+            for rows, partitions in obj.pieces:
+                self._lake.write(frame, rows, partitions)
         else:
             self._lake.write_whole(frame, obj)
 

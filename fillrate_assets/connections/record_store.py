@@ -145,6 +145,9 @@ class Outcome:
     dc: str
     ship_date: date
     changed: bool
+    records: int
+    """Records that stand now."""
+
     restated: int
     newly_held: bool = False
 
@@ -290,7 +293,7 @@ class RecordStore:
             "reason": day.held,
         }
         if before is not None and all(before[name] == value for name, value in entry.items()):
-            return Outcome(day.dc, day.ship_date, changed=False, restated=0)
+            return Outcome(day.dc, day.ship_date, changed=False, records=entry["records"], restated=0)
         entry = _naive({**entry, "run_id": run_id, "published_at": now})
         replaced = day.held is None and (before is None or before["checksum"] != checksum)
         restated = 0
@@ -316,7 +319,7 @@ class RecordStore:
             connection.execute(_of_day(LEDGER, day))
             connection.execute(LEDGER.insert().values(entry))
         newly_held = day.held is not None and (before is None or before["reason"] != day.held)
-        return Outcome(day.dc, day.ship_date, replaced, restated, newly_held)
+        return Outcome(day.dc, day.ship_date, replaced, entry["records"], restated, newly_held)
 
 
 def _replace_records(connection: sa.Connection, day: Day, stamped: pl.DataFrame, *, stood: bool) -> pl.DataFrame:

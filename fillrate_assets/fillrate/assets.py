@@ -1,6 +1,6 @@
 """The assets of the main job: each is a call of a rule plus what it tells about the result."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, date, datetime
 from typing import Final
 
@@ -9,16 +9,18 @@ import polars as pl
 
 from fillrate_assets import partitions
 from fillrate_assets.connections.instock_warehouse import InstockWarehouse
+from fillrate_assets.connections.lake import Partition
 from fillrate_assets.connections.lake_io_manager import Replacement
 from fillrate_assets.connections.notify import Outbox
 from fillrate_assets.connections.order_system import OrderSystem
-from fillrate_assets.connections.record_store import Day, RecordStore
+from fillrate_assets.connections.record_store import Day, Outcome, RecordStore
 from fillrate_assets.connections.shipping_records import ShippingRecords
 from fillrate_assets.dagster_bulk import add_partition_metadata
 from fillrate_assets.fillrate import baseline, metadata, schema, service
 from fillrate_assets.fillrate import lines as line_rules
 from fillrate_assets.fillrate import lost_cases as lost_case_rules
 from fillrate_assets.fillrate.holds import held_days
+from fillrate_assets.partitions import Span
 from fillrate_assets.settings import Settings
 
 GROUP: Final = "fillrate"
@@ -45,19 +47,19 @@ MONTH: Final = 31
 
 def orders(context: dg.AssetExecutionContext, order_system: dg.ResourceParam[OrderSystem]) -> Replacement:
     """Order lines as the order system holds them, every version."""
-    return _read(context, schema.ORDER_LINES, order_system.order_lines)
+    return _read(context, order_system.order_lines)
 
 
 def shipments(context: dg.AssetExecutionContext, shipping_records: dg.ResourceParam[ShippingRecords]) -> Replacement:
     """Shipment lines as the shipping records hold them, every version."""
-    return _read(context, schema.SHIPMENT_LINES, shipping_records.shipment_lines)
+    return _read(context, shipping_records.shipment_lines)
 
 
 def instock_snapshots(
     context: dg.AssetExecutionContext, instock_warehouse: dg.ResourceParam[InstockWarehouse]
 ) -> Replacement:
     """The day's instock record of every stocked item."""
-    return _read(context, schema.INSTOCK_SNAPSHOTS, instock_warehouse.snapshots)
+    return _read(context, instock_warehouse.snapshots)
 
 
 def items(context: dg.AssetExecutionContext, order_system: dg.ResourceParam[OrderSystem]) -> pl.DataFrame:
@@ -79,11 +81,12 @@ def classified_lines(
     """What became of every order line: counted, excluded, rejected or superseded, and why."""
     zones = dict(record_store.dcs().select("dc", "time_zone").iter_rows())
 
-    def classify(dc: str, first: date, last: date) -> pl.LazyFrame:
-        ordered, shipped, stocked = (_of(frame, dc, first, last) for frame in (orders, shipments, instock_snapshots))
-        return pl.concat([line_rules.classify(ordered, shipped, items, zones), line_rules.snapshot_rejects(stocked)])
+    def classified(span: Span) -> pl.DataFrame:
+        ordered, shipped, stocked = (_of(frame, span) for frame in (orders, shipments, instock_snapshots))
+        judged = line_rules.classify(ordered, shipped, items, zones)
+        return pl.concat([judged, line_rules.snapshot_rejects(stocked)]).collect()
 
-    return _described(context, _in_pieces(context, classify), _changed(context), metadata.lines)
+    return Replacement(_computed(context, partitions.changed_days(context), classified, metadata.lines))
 
 
 def item_days(
@@ -94,22 +97,19 @@ def item_days(
 ) -> Replacement:
     """Ordered and shipped cases per item and day, beside its instock record."""
 
-    def summed(dc: str, first: date, last: date) -> pl.LazyFrame:
-        return line_rules.item_days(
-            _of(classified_lines, dc, first, last), _of(instock_snapshots, dc, first, last), items
-        )
+    def summed(span: Span) -> pl.DataFrame:
+        return line_rules.item_days(_of(classified_lines, span), _of(instock_snapshots, span), items).collect()
 
-    return _described(context, _in_pieces(context, summed), _changed(context), metadata.item_days)
+    return Replacement(_computed(context, partitions.changed_days(context), summed, metadata.item_days))
 
 
 def rolling_averages(context: dg.AssetExecutionContext, item_days: pl.LazyFrame) -> Replacement:
     """Mean daily ordered cases on the in-stock ship days before each ship date."""
-    days = _all(context)
-    averages = [
-        baseline.rolling_averages(item_days.filter(pl.col("dc") == scope.dc), scope.ship_dates)
-        for scope in partitions.scopes(context)
-    ]
-    return _described(context, pl.concat(averages).collect(), days, metadata.averages)
+
+    def averaged(span: Span) -> pl.DataFrame:
+        return baseline.rolling_averages(item_days.filter(pl.col("dc") == span.dc), span.ship_dates).collect()
+
+    return Replacement(_computed(context, partitions.all_days(context), averaged, metadata.averages))
 
 
 def lost_cases(
@@ -122,27 +122,24 @@ def lost_cases(
 ) -> Replacement:
     """Of everything ordered, what did not ship, and on which path; held days keep their last good records."""
     held = held_days(classified_lines, item_days, settings.max_reject_share, settings.max_missing_share)
-    days = [day for day in _all(context) if day not in held]
-    judged = item_days.join(_frame_of(held), on=["dc", "ship_date"], how="anti")
     waivers = record_store.waivers().lazy()
-
-    def lost(dc: str, first: date, last: date) -> pl.LazyFrame:
-        averages = _of(rolling_averages, dc, first, last)
-        records = lost_case_rules.lost_cases(_of(judged, dc, first, last), averages, waivers)
-        return records.sort("dc", "ship_date", "item")
-
-    records = _in_pieces(context, lost, dependants=True)
     add_partition_metadata(context, {partitions.key(dc, day): {"held": reason} for (dc, day), reason in held.items()})
-    return _described(context, records, days, metadata.lost_cases)
+
+    def lost(span: Span) -> pl.DataFrame:
+        records = lost_case_rules.lost_cases(_of(item_days, span), _of(rolling_averages, span), waivers)
+        return records.sort("dc", "ship_date", "item").collect()
+
+    judged = [day for day in partitions.all_days(context) if day not in held]
+    return Replacement(_computed(context, judged, lost, metadata.lost_cases))
 
 
 def fill_rates(context: dg.AssetExecutionContext, classified_lines: pl.LazyFrame) -> Replacement:
     """Case, line and order fill, on-time and OTIF per day: DC, department, vendor, customer."""
 
-    def rated(dc: str, first: date, last: date) -> pl.LazyFrame:
-        return service.fill_rates(_of(classified_lines, dc, first, last))
+    def rated(span: Span) -> pl.DataFrame:
+        return service.fill_rates(_of(classified_lines, span)).collect()
 
-    return _described(context, _in_pieces(context, rated), _changed(context), metadata.fill_rates)
+    return Replacement(_computed(context, partitions.changed_days(context), rated, metadata.fill_rates))
 
 
 def published_records(
@@ -158,36 +155,30 @@ def published_records(
 ) -> dg.MaterializeResult[None]:
     """The records that stand, with their rejects, restatements and the ledger, a transaction a day."""
     held = held_days(classified_lines, item_days, settings.max_reject_share, settings.max_missing_share)
-    records = metadata.by_day(lost_cases.collect())
     rejects = metadata.by_day(line_rules.rejects(classified_lines).collect())
     versions = _versions(orders, shipments)
     now = datetime.now(UTC)
-    days = [
-        Day(
-            dc,
-            ship_date,
-            records.get((dc, ship_date), schema.LOST_CASES.empty().collect()),
-            rejects.get((dc, ship_date), schema.REJECTS.empty().collect()),
-            versions.get((dc, ship_date), _NOTHING_PROCESSED),
-            held.get((dc, ship_date)),
-        )
-        for dc, ship_date in _all(context)
-    ]
-    outcomes = record_store.publish(days, run_id=context.run.run_id, now=now)
     told: dict[str, metadata.Metadata] = {}
-    for day, outcome in zip(days, outcomes, strict=True):
-        state = {"state": f"HELD: {day.held}"} if day.held else {"state": "PUBLISHED", "records": day.records.height}
-        shown = {
-            **state,
-            "changed": outcome.changed,
-            "restated_values": outcome.restated,
-            "rejects": day.rejects.height,
-        }
-        told[partitions.key(day.dc, day.ship_date)] = shown
-        if day.held and outcome.newly_held:
-            outbox.send(f"{day.dc} {day.ship_date} is held", f"{day.held}; the last good records stay", now=now)
+    for span in partitions.spans(partitions.all_days(context), MONTH):
+        records = metadata.by_day(_of(lost_cases, span).collect())
+        days = [
+            Day(
+                *day,
+                records.get(day, schema.LOST_CASES.empty().collect()),
+                rejects.get(day, schema.REJECTS.empty().collect()),
+                versions.get(day, _NOTHING_PROCESSED),
+                held.get(day),
+            )
+            for day in span.days
+        ]
+        outcomes = record_store.publish(days, run_id=context.run.run_id, now=now)
+        for day, outcome in zip(days, outcomes, strict=True):
+            told[partitions.key(day.dc, day.ship_date)] = _standing(day, outcome)
+            if outcome.newly_held:
+                stays = "the last good records stay" if outcome.records else "no records stand for that day"
+                outbox.send(f"{day.dc} {day.ship_date} is held", f"{day.held}; {stays}", now=now)
     add_partition_metadata(context, told)
-    return dg.MaterializeResult(metadata={"days_changed": sum(outcome.changed for outcome in outcomes)})
+    return dg.MaterializeResult(metadata={"days_changed": sum(bool(each["changed"]) for each in told.values())})
 
 
 def build(settings: Settings, kinds: dict[str, str]) -> list[dg.AssetsDefinition]:
@@ -242,45 +233,37 @@ _NOTHING_PROCESSED: Final = pl.DataFrame(
 )
 
 
-def _read(
-    context: dg.AssetExecutionContext, frame: schema.Frame, source: Callable[[str, date, date], pl.DataFrame]
-) -> Replacement:
+def _read(context: dg.AssetExecutionContext, source: Callable[[str, date, date], pl.DataFrame]) -> Replacement:
     """Read the run's changed ship dates from a source."""
-    rows = [source(*piece) for piece in _pieces(context)]
-    return _described(context, pl.concat([frame.empty().collect(), *rows]), _changed(context), metadata.source)
+
+    def rows(span: Span) -> pl.DataFrame:
+        return source(span.dc, span.first, span.last)
+
+    return Replacement(_computed(context, partitions.changed_days(context), rows, metadata.source))
 
 
-def _in_pieces(
+def _computed(
     context: dg.AssetExecutionContext,
-    compute: Callable[[str, date, date], pl.LazyFrame],
-    *,
-    dependants: bool = False,
-) -> pl.DataFrame:
-    """Compute the run's changed ship dates, or with their dependants, a month at a time."""
-    return pl.concat([compute(*piece).collect() for piece in _pieces(context, dependants=dependants)])
-
-
-def _pieces(context: dg.AssetExecutionContext, *, dependants: bool = False) -> list[tuple[str, date, date]]:
-    """DC, first and last day of each unbroken range of ship dates, of a month at most."""
-    return [
-        (scope.dc, first, last)
-        for scope in partitions.scopes(context)
-        for first, last in partitions.runs_of(scope.ship_dates if dependants else scope.changed, longest=MONTH)
-    ]
-
-
-def _described(
-    context: dg.AssetExecutionContext,
-    rows: pl.DataFrame,
-    days: Iterable[tuple[str, date]],
+    days: Iterable[Partition],
+    compute: Callable[[Span], pl.DataFrame],
     describe: Callable[[pl.DataFrame], metadata.Metadata],
-) -> Replacement:
-    """Tell about each day and hand the rows to the lake."""
-    days = list(days)
-    parts = metadata.by_day(rows)
-    empty = rows.clear()
-    add_partition_metadata(context, {partitions.key(*day): describe(parts.get(day, empty)) for day in days})
-    return Replacement(rows, days)
+) -> Iterator[tuple[pl.DataFrame, list[Partition]]]:
+    """Compute days a month at a time, as the lake asks for them, and tell about each."""
+    for span in partitions.spans(days, MONTH):
+        rows = compute(span)
+        parts, empty = metadata.by_day(rows), rows.clear()
+        add_partition_metadata(context, {partitions.key(*day): describe(parts.get(day, empty)) for day in span.days})
+        yield rows, span.days
+
+
+def _standing(day: Day, outcome: Outcome) -> metadata.Metadata:
+    return {
+        "state": f"HELD: {day.held}" if day.held else "PUBLISHED",
+        "records": outcome.records,
+        "changed": outcome.changed,
+        "restated_values": outcome.restated,
+        "rejects": day.rejects.height,
+    }
 
 
 def _versions(orders: pl.LazyFrame, shipments: pl.LazyFrame) -> dict[tuple[str, date], pl.DataFrame]:
@@ -297,17 +280,5 @@ def _versions(orders: pl.LazyFrame, shipments: pl.LazyFrame) -> dict[tuple[str, 
     return {day: row.select(_NOTHING_PROCESSED.columns) for day, row in metadata.by_day(both.collect()).items()}
 
 
-def _frame_of(days: Iterable[tuple[str, date]]) -> pl.LazyFrame:
-    return pl.LazyFrame(list(days), schema={"dc": pl.String, "ship_date": pl.Date}, orient="row")
-
-
-def _of(frame: pl.LazyFrame, dc: str, first: date, last: date) -> pl.LazyFrame:
-    return frame.filter(pl.col("dc") == dc, pl.col("ship_date").is_between(first, last))
-
-
-def _changed(context: dg.AssetExecutionContext) -> list[tuple[str, date]]:
-    return [(scope.dc, day) for scope in partitions.scopes(context) for day in scope.changed]
-
-
-def _all(context: dg.AssetExecutionContext) -> list[tuple[str, date]]:
-    return [(scope.dc, day) for scope in partitions.scopes(context) for day in scope.ship_dates]
+def _of(frame: pl.LazyFrame, span: Span) -> pl.LazyFrame:
+    return frame.filter(pl.col("dc") == span.dc, pl.col("ship_date").is_between(span.first, span.last))

@@ -162,7 +162,7 @@ def reconciliation(
 
 
 def _stored(context: dg.AssetCheckExecutionContext, lake: Lake, frame: schema.Frame) -> pl.LazyFrame:
-    wanted = [(scope.dc, day) for scope in partitions.scopes(context) for day in scope.ship_dates]
+    wanted = partitions.all_days(context)
     return lake.read(frame, wanted)
 
 
@@ -211,7 +211,7 @@ def _told(
 ) -> dg.AssetCheckResult:
     """The verdict on the run, and on each of its partitions."""
     severity = dg.AssetCheckSeverity.WARN if warn else dg.AssetCheckSeverity.ERROR
-    days = [(scope.dc, day) for scope in partitions.scopes(context) for day in scope.ship_dates]
+    days = partitions.all_days(context)
     if len(days) > 1:
         each: dict[str, dg.AssetCheckResult] = {
             partitions.key(*day): dg.AssetCheckResult(

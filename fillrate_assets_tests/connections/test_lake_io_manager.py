@@ -24,9 +24,11 @@ FRAMES: Final = {name: Frame(name, (), _COLUMNS) for name in ("daily", "windowed
 
 
 def _rows(context: AssetExecutionContext, days: dict[date, int]) -> Replacement:
-    wanted = [(scope.dc, day) for scope in partitions.scopes(context) for day in scope.ship_dates]
+    wanted = partitions.all_days(context)
     rows = [(dc, day, days.get(day, 0)) for dc, day in wanted]
-    return Replacement(pl.DataFrame(rows, schema=FRAMES["daily"].polars, orient="row"), wanted)
+    frame = pl.DataFrame(rows, schema=FRAMES["daily"].polars, orient="row")
+    # A piece a day: the lake is handed as many as there are.
+    return Replacement((frame[[number]], [day]) for number, day in enumerate(wanted))
 
 
 @dg.asset(io_manager_key="lake")
