@@ -48,7 +48,6 @@ from fillrate_assets.settings import Settings
 DAGSTER_YAML: Final = Path(__file__).parent.parent / "dagster.yaml"
 SUMMED: Final = ("ordered_cases", "shipped_cases", "lost_cases")
 ROWS_AT_ONCE: Final = 10_000
-AIM: Final = 2.0
 
 Sums = dict[str, int]
 """`records`, and the sums of `SUMMED` in ten-thousandths of a case."""
@@ -197,7 +196,7 @@ def report(runs: Sequence[RunOfDc], seconds: float, saved: tuple[Sums, Sums], lo
     _print_spent(f"backfill: {len(runs)} runs in {len(processes)} processes", backfilled)
     for load in loads:
         _print_spent(f"bare load {load.name}", load.took)
-    print(f"{'backfill / faster bare load':<44}{ratio.wall:>9.2f}x{ratio.cpu:>9.2f}x  (aim: at most {AIM:g})")
+    print(f"{'backfill / faster bare load':<44}{ratio.wall:>9.2f}x{ratio.cpu:>9.2f}x")
     print(f"{'records':<44}{store['records']:>10,}")
     print(f"{'records a second':<44}{store['records'] / seconds:>10,.0f}")
     print(f"{'peak memory of a process, GB':<44}{max(run.peak_gb for run in runs):>10.2f}")
@@ -239,11 +238,11 @@ How to read: the backfill counts from its start to the last saved record, proces
 bare load is the floor: it computes nothing, finds its rows encoded in memory, and keeps only the records; the backfill
 also reads the sources, computes, stores nine assets in the lake, checks them, and saves rejects and ledger.
 Dagster's own share is what remains of the runs after clocks around every asset's and check's function and around the
-IO manager, for which the assets compute; what these ask of Dagster (the run's partition keys) counts as ours, except for storing the checks' results
-by partition in its event log. The event log's time is clocked in its storage. The summed seconds of several processes
-hold their waiting for one another: for the record store's only writer, and for cores. CPU-s is processor time in all
-threads, which other work on the machine disturbs less than seconds; waiting for the disk is in neither side's CPU-s.
-Peak memory is the resident set of the largest of the processes that run. A small size shows the fixed cost of
+IO manager, for which the assets compute; what these ask of Dagster (the run's partition keys) counts as ours, except
+for storing the checks' results by partition in its event log. The event log's time is clocked in its storage. The
+summed seconds of several processes hold their waiting for one another: for the record store's only writer, and for
+cores. CPU-s is processor time in all threads, which other work on the machine disturbs less than seconds; waiting for
+the disk is in neither side's CPU-s. Peak memory is the resident set of the largest of the processes that run. A small size shows the fixed cost of
 processes and runs, not the ratio of a year."""
 
 

@@ -182,8 +182,8 @@ class RecordStore:
             SourceUnavailable: the store did not answer; days already published stay.
 
         """
-        with sql.failures("record store", self.url):
-            return [self._publish_day(day, run_id, now.replace(tzinfo=None)) for day in days]
+        with sql.failures("record store", self.url), sql.engine(self.url).connect() as connection:
+            return [_publish_day(connection, day, run_id, now.replace(tzinfo=None)) for day in days]
 
     def records(self, dc: str, ship_date: date) -> pl.DataFrame:
         """The records that stand for one DC and ship date, as `LOST_CASES`."""
@@ -278,48 +278,48 @@ class RecordStore:
                 connection.execute(table.delete().where(*[table.c[name] == row[name] for name in key]))
                 connection.execute(table.insert().values(row))
 
-    def _publish_day(self, day: Day, run_id: str, now: datetime) -> Outcome:
-        standing = self._read(schema.LEDGER, LEDGER, LEDGER.c.dc == day.dc, LEDGER.c.ship_date == day.ship_date)
-        before = standing.row(0, named=True) if standing.height else None
+
+def _publish_day(connection: sa.Connection, day: Day, run_id: str, now: datetime) -> Outcome:
+    with connection.begin():
+        this_day = (LEDGER.c.dc == day.dc) & (LEDGER.c.ship_date == day.ship_date)
+        standing = connection.execute(LEDGER.select().where(this_day).with_for_update()).one_or_none()
+        before = standing and standing._asdict()
         records = day.records.sort("item")
         checksum = _checksum(records, day.rejects) if day.held is None else (before or {}).get("checksum")
-        entry = {
-            "dc": day.dc,
-            "ship_date": day.ship_date,
-            **day.source.row(0, named=True),
-            "records": records.height if day.held is None else (before or {}).get("records", 0),
-            "checksum": checksum,
-            "state": "PUBLISHED" if day.held is None else "HELD",
-            "reason": day.held,
-        }
+        entry = _naive(
+            {
+                "dc": day.dc,
+                "ship_date": day.ship_date,
+                **day.source.row(0, named=True),
+                "records": records.height if day.held is None else (before or {}).get("records", 0),
+                "checksum": checksum,
+                "state": "PUBLISHED" if day.held is None else "HELD",
+                "reason": day.held,
+            }
+        )
         if before is not None and all(before[name] == value for name, value in entry.items()):
             return Outcome(day.dc, day.ship_date, changed=False, records=entry["records"], restated=0)
-        entry = _naive({**entry, "run_id": run_id, "published_at": now})
         replaced = day.held is None and (before is None or before["checksum"] != checksum)
         restated = 0
-        with sql.engine(self.url).begin() as connection:
-            if replaced:
-                watermark = max(
-                    filter(None, (entry["orders_processed_at"], entry["shipments_processed_at"])), default=None
-                )
-                stamped = records.with_columns(
-                    run_id=pl.lit(run_id),
-                    source_watermark=pl.lit(watermark, pl.Datetime("us")),
-                    fingerprint=_fingerprint(records),
-                )
-                # A day that never stood is not restated, it is published.
-                stood = before is not None and before["checksum"] is not None
-                changes = _replace_records(connection, day, stamped, stood=stood)
-                restated = changes.height
-                logged = changes.with_columns(run_id=pl.lit(run_id), restated_at=pl.lit(now))
-                _insert(connection, RESTATEMENTS, logged)
-            # A held day's rejects are what has to be read to release it.
-            connection.execute(_of_day(REJECTS, day).where(REJECTS.c.stage == "run"))
-            _insert(connection, REJECTS, day.rejects.with_columns(run_id=pl.lit(run_id), stage=pl.lit("run")))
-            connection.execute(_of_day(LEDGER, day))
-            connection.execute(LEDGER.insert().values(entry))
-        newly_held = day.held is not None and (before is None or before["reason"] != day.held)
-        return Outcome(day.dc, day.ship_date, replaced, entry["records"], restated, newly_held)
+        if replaced:
+            watermark = max(filter(None, (entry["orders_processed_at"], entry["shipments_processed_at"])), default=None)
+            stamped = records.with_columns(
+                run_id=pl.lit(run_id),
+                source_watermark=pl.lit(watermark, pl.Datetime("us")),
+                fingerprint=_fingerprint(records),
+            )
+            # A day that never stood is not restated, it is published.
+            stood = before is not None and before["checksum"] is not None
+            changes = _replace_records(connection, day, stamped, stood=stood)
+            restated = changes.height
+            _insert(connection, RESTATEMENTS, changes.with_columns(run_id=pl.lit(run_id), restated_at=pl.lit(now)))
+        # A held day's rejects are what has to be read to release it.
+        connection.execute(_of_day(REJECTS, day).where(REJECTS.c.stage == "run"))
+        _insert(connection, REJECTS, day.rejects.with_columns(run_id=pl.lit(run_id), stage=pl.lit("run")))
+        connection.execute(LEDGER.delete().where(this_day))
+        connection.execute(LEDGER.insert().values({**entry, "run_id": run_id, "published_at": now}))
+    newly_held = day.held is not None and (before is None or before["reason"] != day.held)
+    return Outcome(day.dc, day.ship_date, replaced, entry["records"], restated, newly_held)
 
 
 def _replace_records(connection: sa.Connection, day: Day, stamped: pl.DataFrame, *, stood: bool) -> pl.DataFrame:
@@ -329,7 +329,7 @@ def _replace_records(connection: sa.Connection, day: Day, stamped: pl.DataFrame,
     if not stood:
         connection.execute(_of_day(RECORDS, day))
         _insert(connection, RECORDS, stamped)
-        return restatements(stamped.select(names), stamped.select(names))
+        return schema.RESTATEMENTS.empty().collect()
     known = sql.select(connection, sa.select(RECORDS.c.item, RECORDS.c.fingerprint).where(of_day)).cast(
         {"item": pl.String, "fingerprint": pl.Int64}
     )
