@@ -242,8 +242,8 @@ IO manager, for which the assets compute; what these ask of Dagster (the run's p
 for storing the checks' results by partition in its event log. The event log's time is clocked in its storage. The
 summed seconds of several processes hold their waiting for one another: for the record store's only writer, and for
 cores. CPU-s is processor time in all threads, which other work on the machine disturbs less than seconds; waiting for
-the disk is in neither side's CPU-s. Peak memory is the resident set of the largest of the processes that run. A small size shows the fixed cost of
-processes and runs, not the ratio of a year."""
+the disk is in neither side's CPU-s. Peak memory is the resident set of the largest of the processes that run. A small
+size shows the fixed cost of processes and runs, not the ratio of a year."""
 
 
 # --- the sample and the platform

@@ -283,7 +283,7 @@ def _publish_day(connection: sa.Connection, day: Day, run_id: str, now: datetime
     with connection.begin():
         this_day = (LEDGER.c.dc == day.dc) & (LEDGER.c.ship_date == day.ship_date)
         standing = connection.execute(LEDGER.select().where(this_day).with_for_update()).one_or_none()
-        before = standing and standing._asdict()
+        before = None if standing is None else dict(standing._mapping)
         records = day.records.sort("item")
         checksum = _checksum(records, day.rejects) if day.held is None else (before or {}).get("checksum")
         entry = _naive(
