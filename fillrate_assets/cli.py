@@ -272,8 +272,8 @@ def explain(dc: str, ship_date: date, item: str, directory: Path | None, mapping
 def load(directory: Path, mapping: Path | None) -> None:
     """Load files into the embedded systems.
 
-    DIR holds CSV or Parquet files by the input contracts. Loading the same files again changes nothing. `fillrate run`
-    then computes what is new.
+    DIR holds CSV or Parquet files by the input contracts. Loading the same files again changes nothing; items that the
+    files do not name stay as they are. `fillrate run` then computes what is new.
 
     \b
     Example:
@@ -299,6 +299,8 @@ def load(directory: Path, mapping: Path | None) -> None:
         click.echo(f"  {rows:>8,}  {table}: {reason}")
     if reasons.height > _MOST_REASONS:
         click.echo(f"            and {reasons.height - _MOST_REASONS:,} more reasons; the record store keeps every row")
+    if loaded.new_dcs:
+        click.echo(f"new DCs, their dates taken as UTC until dcs.csv says otherwise: {', '.join(loaded.new_dcs)}")
     if loaded.first_ship_date:
         click.echo(f"ship dates {loaded.first_ship_date} to {loaded.last_ship_date}")
 
@@ -326,7 +328,7 @@ def demo(days: int, dc_count: int, items: int, seed: int, processes: int) -> Non
     from fillrate_assets.sample.network import Network
 
     started = perf_counter()
-    network = _sample(Network(seed=seed, dcs=dc_count, items=items, days=days))
+    network = _sample(Network(seed=seed, dcs=dc_count, items=items, days=days, last=_last_sample_day()))
     chosen = settings.load()
     before = story.Standing.of(chosen)
     wanted = [running.Range(dc, network.first, network.last) for dc in network.dc_codes]
@@ -358,7 +360,7 @@ def sample(context: click.Context, days: int, dc_count: int, items: int, seed: i
     from fillrate_assets.sample.network import Network
 
     if context.invoked_subcommand is None:
-        _sample(Network(seed=seed, dcs=dc_count, items=items, days=days))
+        _sample(Network(seed=seed, dcs=dc_count, items=items, days=days, last=_last_sample_day()))
 
 
 @sample.command()
@@ -379,8 +381,9 @@ def advance() -> None:
 @scoped
 @click.option("--processes", type=click.IntRange(1), default=2, show_default=True, help="Runs at a time.")
 def run(dcs: tuple[str, ...], first: date | None, last: date | None, processes: int) -> None:
-    """Run the main job through Dagster, a run per DC: for ship dates that the sources hold, or some of them.
+    """Run the main job through Dagster, a run per DC: for every ship date until today, or some of them.
 
+    A range that ends earlier also judges again the 28 days after it that were published: their averages depend on it.
     The runs, their events and checks are in the Dagster instance, as if they had been started in its UI. Days whose
     sources did not change keep their records as they are.
 
@@ -394,6 +397,13 @@ def run(dcs: tuple[str, ...], first: date | None, last: date | None, processes: 
     wanted = running.ranges(settings.load(), dcs, first, last, datetime.now(UTC).date())
     if _run(wanted, processes):
         raise click.exceptions.Exit(FAILED)
+
+
+def _last_sample_day() -> date:
+    """The same day for everyone, unless it has not come yet: partitions end today."""
+    from fillrate_assets.sample.network import Network
+
+    return min(Network.last, datetime.now(UTC).date())
 
 
 def _sample(network: Network) -> Network:

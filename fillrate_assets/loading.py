@@ -161,6 +161,9 @@ class Loaded:
 
     rows: dict[str, int]
     rejects: pl.DataFrame
+    new_dcs: list[str]
+    """DCs that no table of DCs names: their business dates are taken as UTC."""
+
     first_ship_date: date | None
     last_ship_date: date | None
 
@@ -202,6 +205,7 @@ def load(settings: Settings, contracts: Contracts, *, loaded_at: datetime) -> Lo
             "waivers": contracts.waivers.height,
         },
         contracts.rejects,
+        unknown,
         first if isinstance(first, date) else None,
         last if isinstance(last, date) else None,
     )

@@ -28,14 +28,18 @@ def dc_ship_date(first_ship_date: date) -> dg.MultiPartitionsDefinition:
 
 
 def look_back() -> dg.MultiPartitionMapping:
-    """A ship date needs the 28 days before it, of the same DC; at the start of history, those that exist."""
+    """A ship date needs the 28 days before it, of the same DC; at the start of history, those that exist.
+
+    The window ends with the ship date itself, which the rule then leaves out: without it the first day of a backfill
+    had no parent in it, and Dagster would leave that day out and split the rest over several runs.
+    """
     return dg.MultiPartitionMapping(
         {
             "dc": dg.DimensionPartitionMapping("dc", dg.IdentityPartitionMapping()),
             "ship_date": dg.DimensionPartitionMapping(
                 "ship_date",
                 dg.TimeWindowPartitionMapping(
-                    start_offset=-LOOK_BACK_DAYS, end_offset=-1, allow_nonexistent_upstream_partitions=True
+                    start_offset=-LOOK_BACK_DAYS, end_offset=0, allow_nonexistent_upstream_partitions=True
                 ),
             ),
         }

@@ -142,4 +142,4 @@ def _run(settings: Settings, each: Range) -> Ran:
 def _root_cause(error: SerializableErrorInfo) -> str:
     while error.cause is not None:
         error = error.cause
-    return error.message.strip()
+    return " ".join(error.message.split())

@@ -6,10 +6,12 @@ defaults: the embedded systems under the home directory.
 
 from __future__ import annotations
 
+import os
 from datetime import date
+from difflib import get_close_matches
 from pathlib import Path
 from tomllib import TOMLDecodeError
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_settings import (
@@ -22,12 +24,14 @@ from pydantic_settings import (
 
 from fillrate_assets.errors import PermanentFailure
 
+_OF_TESTS: Final = "FILLRATE_TEST_"
+
 Url = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_+]*://")]
 """As SQLAlchemy writes them: dialect+driver://user:password@host/database."""
 
 
 class SourceTable(BaseModel):
-    """What a source calls one of the contract's tables and its columns."""
+    """What a source calls one of the contract's tables and its columns; "" where it has no such column."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -56,6 +60,12 @@ class Settings(BaseSettings):
     max_missing_share: float = Field(default=0.20, ge=0, le=1)
     overlap_minutes: int = Field(default=15, gt=0)
     """Commits arrive out of order: a tick looks this far behind the watermark, and so sees again what it stands at."""
+
+    retries: int = Field(default=3, ge=0)
+    """How often a step of a run is tried again when a system did not answer."""
+
+    retry_seconds: float = Field(default=10, ge=0)
+    """Delay before a step's first retry; doubles with every further one."""
 
     retry_minutes: int = Field(default=15, gt=0)
     """Delay before a pair that failed is requested again; doubles with every attempt up to 6 hours."""
@@ -113,6 +123,11 @@ class Settings(BaseSettings):
 
 def load(**overrides: Any) -> Settings:  # noqa: ANN401 - any field of Settings
     """Settings from the environment; a `PermanentFailure` names every value that is wrong."""
+    known = {f"FILLRATE_{name}".upper() for name in Settings.model_fields}
+    for name in os.environ:
+        if name.upper().startswith("FILLRATE_") and name.upper() not in known and not name.startswith(_OF_TESTS):
+            meant = get_close_matches(name.upper(), known, n=1)
+            raise _wrong(f"{name} is no setting" + (f"; did you mean {meant[0]}?" if meant else ""))
     try:
         return Settings(**overrides)
     except ValidationError as error:

@@ -51,7 +51,7 @@ class InstockWarehouse:
 
     def append(self, snapshots: pl.DataFrame) -> None:
         """Add instock records to the embedded system."""
-        sql.append(self.url, self._snapshots(), snapshots.rename(_SNAPSHOT_DATE, strict=False))
+        sql.append("instock warehouse", self.url, self._snapshots(), snapshots.rename(_SNAPSHOT_DATE, strict=False))
 
     def _snapshots(self) -> sa.Table:
         theirs = self.tables.get("instock_snapshots", SourceTable())

@@ -11,6 +11,7 @@ import polars as pl
 
 from fillrate_assets.connections.lake import Lake, Partition
 from fillrate_assets.errors import PermanentFailure
+from fillrate_assets.failures import typed
 from fillrate_assets.fillrate.schema import Frame
 
 
@@ -40,12 +41,14 @@ class LakeIOManager(dg.IOManager):
 
     def handle_output(self, context: dg.OutputContext, obj: Replacement | pl.DataFrame) -> None:
         """Validate and store what an asset returned."""
-        frame = self._frame(context.asset_key)
-        if isinstance(obj, Replacement):
-            for rows, partitions in obj.pieces:
-                self._lake.write(frame, rows, partitions)
-        else:
-            self._lake.write_whole(frame, obj)
+        # An asset computes while its pieces are taken.
+        with typed():
+            frame = self._frame(context.asset_key)
+            if isinstance(obj, Replacement):
+                for rows, partitions in obj.pieces:
+                    self._lake.write(frame, rows, partitions)
+            else:
+                self._lake.write_whole(frame, obj)
 
     def load_input(self, context: dg.InputContext) -> pl.LazyFrame:
         """The upstream partitions that the run's mapping asks for and that are stored."""

@@ -15,6 +15,7 @@ from fillrate_assets.fillrate import contracts, schema
 from fillrate_assets.settings import SourceTable
 
 _TEXT: Final = ("ordered_qty", "pack_size", "requested_date", "substitute_for_line")
+_MOST_NAMED: Final = 500
 _REQUIRED: Final = ("dc", "ship_date", "order_id", "line_no", "item", "ordered_qty", "processed_at", "source_seq")
 
 
@@ -64,13 +65,15 @@ class OrderSystem:
 
     def append(self, order_lines: pl.DataFrame) -> None:
         """Add order lines to the embedded system."""
-        sql.append(self.url, self._order_lines(), order_lines)
+        sql.append("order system", self.url, self._order_lines(), order_lines)
 
     def replace_items(self, items: pl.DataFrame) -> None:
-        """Put an item master in the place of the embedded system's."""
-        with sql.engine(self.url).begin() as connection:
-            connection.execute(self._items().delete())
-        sql.append(self.url, self._items(), items)
+        """Put every version of some items in the place of the embedded system's; other items stay."""
+        table = self._items()
+        with sql.failures("order system", self.url), sql.engine(self.url).begin() as connection:
+            for part in items.select(pl.col("item").unique()).iter_slices(_MOST_NAMED):
+                connection.execute(table.delete().where(table.c.item.in_(part["item"].to_list())))
+        sql.append("order system", self.url, table, items)
 
     def _order_lines(self) -> sa.Table:
         return sql.source_table(self.url, schema.ORDER_LINES, "order_lines", self.tables, text=_TEXT)

@@ -282,8 +282,8 @@ class RecordStore:
 def _publish_day(connection: sa.Connection, day: Day, run_id: str, now: datetime) -> Outcome:
     with connection.begin():
         this_day = (LEDGER.c.dc == day.dc) & (LEDGER.c.ship_date == day.ship_date)
-        standing = connection.execute(LEDGER.select().where(this_day).with_for_update()).one_or_none()
-        before = None if standing is None else dict(standing._mapping)
+        standing = connection.execute(LEDGER.select().where(this_day).with_for_update()).mappings().one_or_none()
+        before = None if standing is None else {str(name): value for name, value in standing.items()}
         records = day.records.sort("item")
         checksum = _checksum(records, day.rejects) if day.held is None else (before or {}).get("checksum")
         entry = _naive(

@@ -58,7 +58,7 @@ class ShippingRecords:
 
     def append(self, shipment_lines: pl.DataFrame) -> None:
         """Add shipment lines to the embedded system."""
-        sql.append(self.url, self._shipment_lines(), shipment_lines)
+        sql.append("shipping records", self.url, self._shipment_lines(), shipment_lines)
 
     def _shipment_lines(self) -> sa.Table:
         return sql.source_table(self.url, schema.SHIPMENT_LINES, "shipment_lines", self.tables, text=_TEXT)

@@ -82,6 +82,10 @@ def failures(system: str, url: str) -> Iterator[None]:
         msg = f"{system} ({shown}) does not answer: {error.orig}"
         raise SourceUnavailable(msg) from error
     except DBAPIError as error:
+        if type(error.orig).__name__ == "IOException":
+            # DuckDB's word for a file that another process holds.
+            msg = f"{system} ({shown}) does not answer: {error.orig}"
+            raise SourceUnavailable(msg) from error
         msg = f"{system} ({shown}) refused a statement: {error.orig}"
         raise PermanentFailure(msg) from error
 
@@ -101,8 +105,14 @@ def source_table(
     Returns:
         A table whose column *keys* are the contract's names.
 
+    Raises:
+        PermanentFailure: the settings name a column that the contract does not have.
+
     """
     theirs = mapping.get(name, SourceTable())
+    if unknown := sorted(set(theirs.columns) - {column.name for column in contract.source_columns}):
+        msg = f"settings: tables.{name}.columns names {', '.join(unknown)}, which the contract does not have"
+        raise PermanentFailure(msg)
     columns = [
         sa.Column(
             theirs.columns.get(column.name, column.name),
@@ -110,6 +120,7 @@ def source_table(
             key=column.name,
         )
         for column in contract.source_columns
+        if theirs.columns.get(column.name) != ""
     ]
     if embedded_file(url) is not None and "problem" in contract.names:
         columns.append(sa.Column("problem", sa.String(1000)))
@@ -143,21 +154,27 @@ def select(connection: sa.Connection, statement: sa.Select[Any]) -> pl.DataFrame
     return pl.DataFrame(result.all(), schema=list(result.keys()), orient="row", infer_schema_length=None)
 
 
-def append(url: str, table: sa.Table, frame: pl.DataFrame) -> None:
-    """Bulk-insert a frame into an embedded table, columns by name."""
+def append(system: str, url: str, table: sa.Table, frame: pl.DataFrame) -> None:
+    """Bulk-insert a frame into an embedded table, columns by name.
+
+    Raises:
+        SourceUnavailable: another process holds the file.
+
+    """
     if frame.is_empty():
         return
     names = {column.key: column.name for column in table.columns}
     theirs = frame.rename({key: name for key, name in names.items() if key in frame.columns})
-    if engine(url).dialect.name == "sqlite":
-        _append_sqlite(url, table.name, theirs)
-        return
-    with engine(url).begin() as connection:
-        raw = connection.connection.driver_connection
-        raw.register("incoming", theirs.to_arrow())  # type: ignore[union-attr]
-        listed = sa.table("incoming", *[sa.column(name) for name in theirs.columns])
-        connection.execute(table.insert().from_select(frame.columns, sa.select(listed)))
-        raw.unregister("incoming")  # type: ignore[union-attr]
+    with failures(system, url):
+        if engine(url).dialect.name == "sqlite":
+            _append_sqlite(url, table.name, theirs)
+            return
+        with engine(url).begin() as connection:
+            raw = connection.connection.driver_connection
+            raw.register("incoming", theirs.to_arrow())  # type: ignore[union-attr]
+            listed = sa.table("incoming", *[sa.column(name) for name in theirs.columns])
+            connection.execute(table.insert().from_select(frame.columns, sa.select(listed)))
+            raw.unregister("incoming")  # type: ignore[union-attr]
 
 
 def sqlite_text(frame: pl.DataFrame) -> pl.DataFrame:
@@ -212,9 +229,12 @@ def _frame(table: pa.Table) -> pl.DataFrame:
 def _append_sqlite(url: str, table: str, frame: pl.DataFrame) -> None:
     from adbc_driver_sqlite import dbapi  # noqa: PLC0415 - only where it is used
 
-    with dbapi.connect(str(embedded_file(url))) as connection, connection.cursor() as cursor:
-        cursor.adbc_ingest(table, sqlite_text(frame).to_arrow(), mode="append")
-        connection.commit()
+    try:
+        with dbapi.connect(str(embedded_file(url))) as connection, connection.cursor() as cursor:
+            cursor.adbc_ingest(table, sqlite_text(frame).to_arrow(), mode="append")
+            connection.commit()
+    except dbapi.Error as error:
+        raise OperationalError(table, None, error) from error
 
 
 def _sqlite_value(value: object) -> object:

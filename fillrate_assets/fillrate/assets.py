@@ -16,6 +16,7 @@ from fillrate_assets.connections.order_system import OrderSystem
 from fillrate_assets.connections.record_store import Day, Outcome, RecordStore
 from fillrate_assets.connections.shipping_records import ShippingRecords
 from fillrate_assets.dagster_bulk import add_partition_metadata
+from fillrate_assets.failures import retry_policy, typed_failures
 from fillrate_assets.fillrate import baseline, metadata, schema, service
 from fillrate_assets.fillrate import lines as line_rules
 from fillrate_assets.fillrate import lost_cases as lost_case_rules
@@ -185,11 +186,12 @@ def build(settings: Settings, kinds: dict[str, str]) -> list[dg.AssetsDefinition
     """The assets over a partitions definition.
 
     Args:
-        settings: where partitions begin.
+        settings: where partitions begin, and how failures are retried.
         kinds: database kind by resource, for the UI's badges.
 
     """
     by_day = partitions.dc_ship_date(settings.first_ship_date)
+    retries = retry_policy(settings.retries, settings.retry_seconds)
     look_back = {"item_days": dg.AssetIn(partition_mapping=partitions.look_back())}
 
     def partitioned(
@@ -205,7 +207,8 @@ def build(settings: Settings, kinds: dict[str, str]) -> list[dg.AssetsDefinition
             ins=ins,
             io_manager_key="lake_io_manager",
             metadata=metadata.column_schema(frame),
-        )(compute)
+            retry_policy=retries,
+        )(typed_failures(compute))
 
     return [
         partitioned(orders, kinds["order_system"]),
@@ -217,7 +220,8 @@ def build(settings: Settings, kinds: dict[str, str]) -> list[dg.AssetsDefinition
             kinds={kinds["order_system"], "polars"},
             io_manager_key="lake_io_manager",
             metadata=metadata.column_schema(schema.ITEMS),
-        )(items),
+            retry_policy=retries,
+        )(typed_failures(items)),
         partitioned(classified_lines, "parquet"),
         partitioned(item_days, "parquet"),
         partitioned(rolling_averages, "parquet", ins=look_back),

@@ -430,10 +430,12 @@ def _credited(lines: pl.LazyFrame, time_zones: Mapping[str, str]) -> pl.LazyFram
         .group_by("dc", "order_id", pl.col("replaces").alias("line_no"))
         .agg(pl.col("shipped").sum().alias("substituted"))
     )
+    arrived = pl.col("arrived_at").is_not_null()
+    # What never shipped is late; but on a day of which no time is known at all, nothing is known to be late.
     on_time = (
-        pl.when(pl.col("arrived_at").is_not_null())
+        pl.when(arrived)
         .then(_business_date(pl.col("arrived_at"), time_zones) <= pl.col("due"))
-        .when(shipped == 0)
+        .when((shipped == 0) & arrived.any().over("dc", "ship_date"))
         .then(pl.lit(value=False))
     )
     return lines.join(substitutes, on=LINE_KEY, how="left").select(

@@ -140,6 +140,6 @@ def test_columns_are_appended_by_name(tmp_path: Path) -> None:
         url = f"{system}:///{tmp_path}/{system}.db"
         table = sa.Table("pairs", sa.MetaData(), sa.Column("THEIRS", sa.String, key="ours"), sa.Column("b", sa.Integer))
         table.metadata.create_all(sql.engine(url))
-        sql.append(url, table, pl.DataFrame({"b": [1, 2], "ours": ["x", None]}))
+        sql.append("embedded system", url, table, pl.DataFrame({"b": [1, 2], "ours": ["x", None]}))
         found = sql.read(system, url, sa.select(table.c.ours, table.c.b).order_by(table.c.b))
         assert found.rows() == [("x", 1), (None, 2)], system

@@ -1,0 +1,39 @@
+"""What Dagster should do about a failure: retry what may pass, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from typing import Any
+
+import dagster as dg
+
+from fillrate_assets.errors import FillrateError, SourceUnavailable
+
+
+def retry_policy(retries: int, seconds: float) -> dg.RetryPolicy:
+    """Wait twice as long before every further retry, give or take."""
+    return dg.RetryPolicy(retries, seconds, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
+
+
+@contextmanager
+def typed() -> Iterator[None]:
+    """Tell Dagster of failures that a retry cannot mend, so that it does not try."""
+    try:
+        yield
+    except SourceUnavailable:
+        raise
+    except FillrateError as error:
+        raise dg.Failure(str(error), allow_retries=False) from error
+
+
+def typed_failures(compute: Callable[..., Any]) -> Callable[..., Any]:
+    """An asset's function whose failures are typed."""
+
+    @wraps(compute)
+    def call(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - whatever the asset takes and returns
+        with typed():
+            return compute(*args, **kwargs)
+
+    return call
