@@ -1,7 +1,7 @@
 """AtliQ Mart's order lines as a loader directory: a city is a DC, the agreed delivery date is the ship date.
 
     python examples/atliq.py ../shared/data/atliq atliq
-    fillrate report --input atliq --by dc --targets atliq/targets.csv
+    fillrate report --input atliq --by customer --targets atliq/targets.csv
 
 The files keep AtliQ's own column names, and `mapping.toml` says what they mean. Assumed: products are stocked items,
 quantities are cases, and a line arrives on its actual delivery date. AtliQ publishes no stock snapshots, so service

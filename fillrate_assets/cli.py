@@ -337,7 +337,7 @@ def demo(days: int, dc_count: int, items: int, seed: int, processes: int) -> Non
     story.summarize(chosen, network, console)
     after = story.Standing.of(chosen)
     console.print(f"\n{after.compared(before)} {perf_counter() - started:,.0f} s.")
-    for line in story.next_steps(chosen):
+    for line in story.next_steps(chosen, _called_as()):
         click.echo(line)
     if failed:
         raise click.exceptions.Exit(FAILED)
@@ -397,6 +397,12 @@ def run(dcs: tuple[str, ...], first: date | None, last: date | None, processes: 
     wanted = running.ranges(settings.load(), dcs, first, last, datetime.now(UTC).date())
     if _run(wanted, processes):
         raise click.exceptions.Exit(FAILED)
+
+
+def _called_as() -> str:
+    """How to call this command again from here."""
+    program = Path(sys.argv[0]).absolute()
+    return str(program.relative_to(Path.cwd())) if program.is_relative_to(Path.cwd()) else program.name
 
 
 def _last_sample_day() -> date:

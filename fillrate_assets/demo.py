@@ -11,19 +11,13 @@ from rich.table import Table
 
 from fillrate_assets.connections.lake import Lake
 from fillrate_assets.connections.record_store import RECORDS, RESTATEMENTS, RecordStore
-from fillrate_assets.fillrate import lines, schema, service
+from fillrate_assets.fillrate import lines, schema, service, words
 from fillrate_assets.fillrate.schema import PATHS
 from fillrate_assets.loading import SampleNetwork
 from fillrate_assets.sample.network import Network
 from fillrate_assets.sample.score import score
 from fillrate_assets.settings import Settings
 
-_PATH_IN_WORDS = {
-    "STOCK_IN": "in stock, not shipped",
-    "STOCK_OUT": "out of stock",
-    "FLOW": "flow item, inbound short",
-    "MISSING": "no instock record",
-}
 _WORST = 5
 
 
@@ -48,13 +42,14 @@ class Standing:
         return f"{self.records:,} records stand ({records:+,}), {self.restatements:,} restatements ({restated:+,})."
 
 
-def next_steps(settings: Settings) -> list[str]:
-    """Commands to go on with, on a record worth looking at."""
+def next_steps(settings: Settings, command: str) -> list[str]:
+    """Commands to go on with, on a record worth looking at; `command` is how `fillrate` was called."""
     estimated = Lake(settings.lake_root).scan(schema.LOST_CASES).filter(pl.col("estimated_cases") > 0)
     worst = estimated.filter(pl.col("confirmed_cases") > 0).sort("lost_cases", "item").tail(1).collect()
-    examples = [f"fillrate explain {row['dc']} {row['ship_date']} {row['item']}" for row in worst.iter_rows(named=True)]
-    commands = [*examples, "fillrate report --by vendor", "fillrate report --by dc --out report.xlsx", "make ui"]
-    return ["", "Go on with:", *[f"  {command}" for command in commands]]
+    keys = [f"{row['dc']} {row['ship_date']} {row['item']}" for row in worst.iter_rows(named=True)]
+    examples = [f"{command} explain {key}" for key in keys]
+    reports = [f"{command} report --by vendor", f"{command} report --by dc --out report.xlsx"]
+    return ["", "Go on with:", *[f"  {step}" for step in (*examples, *reports, "make ui")]]
 
 
 def summarize(settings: Settings, network: Network, console: Console) -> None:
@@ -85,7 +80,7 @@ def _by_path(records: pl.LazyFrame) -> Table:
     rows = records.group_by("path").agg(pl.col(*quantities).sum()).sort(pl.col("path").cast(pl.Enum(PATHS))).collect()
     table = _table("Why the rest did not ship", "path", "", "confirmed", "estimated", "lost cases")
     for row in rows.iter_rows(named=True):
-        table.add_row(row["path"], _PATH_IN_WORDS[row["path"]], *[f"{row[name]:,.0f}" for name in quantities])
+        table.add_row(row["path"], words.PATHS[row["path"]], *[f"{row[name]:,.0f}" for name in quantities])
     table.add_section()
     table.add_row("all", "", *[f"{rows[name].sum():,.0f}" for name in quantities])
     return table

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from fillrate_assets.fillrate.baseline import LOOK_BACK_DAYS
 from fillrate_assets.settings import Settings
 
 PROCESSES: Final = 2
+PROCESS_TAG: Final = "fillrate/process"
 _QUIET: Final = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
@@ -91,6 +93,7 @@ def run(settings: Settings, wanted: Sequence[Range], processes: int = PROCESSES)
     """
     prepare_instance(settings)
     with dg.DagsterInstance.get() as instance:
+        end_dead_runs(instance)
         instance.add_dynamic_partitions(str(partitions.DC.name), sorted({each.dc for each in wanted}))
     if len(wanted) == 1 or processes == 1:
         for each in wanted:
@@ -115,6 +118,30 @@ def prepare_instance(settings: Settings) -> None:
         os.environ["DAGSTER_HOME"] = str(here)
 
 
+def process_tag() -> dict[str, str]:
+    """The tag that tells in which process a run goes on, of which Dagster knows nothing."""
+    return {PROCESS_TAG: f"{platform.node()}:{os.getpid()}"}
+
+
+def end_dead_runs(instance: dg.DagsterInstance) -> None:
+    """Mark runs as failed whose process, on this machine, was killed: they would hold their place in the queue."""
+    going_on = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED])
+    for run in instance.get_runs(filters=going_on):
+        machine, _, process = run.tags.get(PROCESS_TAG, "").rpartition(":")
+        if machine == platform.node() and not _is_alive(int(process)):
+            instance.report_run_failed(run, f"process {process} ended without a word; run its days again")
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
 def _run(settings: Settings, each: Range) -> Ran:
     started = perf_counter()
     job = build_defs(settings).resolve_job_def(JOB)
@@ -122,7 +149,7 @@ def _run(settings: Settings, each: Range) -> Ran:
         result = job.execute_in_process(
             run_config=_QUIET,
             instance=instance,
-            tags=each.tags,
+            tags={**each.tags, **process_tag()},
             raise_on_error=False,
         )
     failures = [

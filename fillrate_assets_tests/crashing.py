@@ -14,7 +14,7 @@ from typing import Any
 import dagster as dg
 import sqlalchemy as sa
 
-from fillrate_assets import partitions
+from fillrate_assets import partitions, running
 from fillrate_assets.connections import sql
 from fillrate_assets.definitions import JOB
 from fillrate_assets_tests.home import QUIET, Home
@@ -42,9 +42,10 @@ def run_until_killed(home: Home, dagster_home: Path, scope: tuple[str, date, dat
     else:
         _before_file_is_in_its_place(int(which))
     dc, first, last = scope
+    tags = {**partitions.range_tags(dc, first, last), **running.process_tag()}
     with dg.DagsterInstance.get() as instance:
         instance.add_dynamic_partitions("dc", [dc])
-        job.execute_in_process(run_config=QUIET, instance=instance, tags=partitions.range_tags(dc, first, last))
+        job.execute_in_process(run_config=QUIET, instance=instance, tags=tags)
 
 
 def _die() -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 import dagster as dg
+import polars as pl
 import sqlalchemy as sa
 
 from fillrate_assets import partitions, settings
@@ -92,6 +93,18 @@ class Home:
         instance.add_dynamic_partitions("dc", self.store.dcs()["dc"].to_list())
         job = self.defs.resolve_job_def(JOB)
         return job.execute_in_process(run_config=QUIET, instance=instance, tags=tags, raise_on_error=raise_on_error)
+
+    def correct(self, dc: str, first: date, last: date) -> None:
+        """Every line of some days is ordered again, with more."""
+        orders = self.systems.order_system
+        lines = orders.order_lines(dc, first, last).filter(pl.col("moved_at").is_null())
+        orders.append(
+            lines.drop("moved_at", "problem").with_columns(
+                ordered_qty=pl.col("ordered_qty") + 5,
+                processed_at=pl.col("processed_at") + pl.duration(days=1),
+                source_seq=pl.col("source_seq") + 10**12,
+            )
+        )
 
     def standing(self, *, without: set[str] = OF_THE_RUN) -> Rows:
         """Every row of the record store as it is stored, less what tells of the run."""

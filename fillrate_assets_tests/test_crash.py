@@ -14,6 +14,7 @@ import dagster as dg
 import polars as pl
 import pytest
 
+from fillrate_assets import running
 from fillrate_assets.connections.record_store import RECORDS, RESTATEMENTS
 from fillrate_assets.fillrate import assets
 from fillrate_assets_tests import crashing
@@ -42,25 +43,12 @@ def undisturbed(network_template: Path, tmp_path_factory: pytest.TempPathFactory
     before = Home(copied(network_template, directory / "before"))
     with dg.DagsterInstance.ephemeral() as instance:
         before.run(instance, DC, DAYS[0], DAYS[-1])
-        _correct(before)
+        before.correct(DC, CORRECTED[0], CORRECTED[-1])
         home = Home(copied(before.directory, directory / "after"))
         home.run(instance, DC, DAYS[0], DAYS[-1])
     assert home.store.count(RESTATEMENTS)
     assert home.standing()[RECORDS.name] != before.standing()[RECORDS.name]
     return Undisturbed(before.directory, home.standing(), _lake(home))
-
-
-def _correct(home: Home) -> None:
-    """Every line of some days is ordered again, with more."""
-    orders = home.systems.order_system
-    lines = orders.order_lines(DC, CORRECTED[0], CORRECTED[-1]).filter(pl.col("moved_at").is_null())
-    orders.append(
-        lines.drop("moved_at", "problem").with_columns(
-            ordered_qty=pl.col("ordered_qty") + 5,
-            processed_at=pl.col("processed_at") + pl.duration(days=1),
-            source_seq=pl.col("source_seq") + 10**12,
-        )
-    )
 
 
 def _lake(home: Home) -> dict[str, pl.DataFrame]:
@@ -125,6 +113,9 @@ def test_the_instance_of_a_killed_run_takes_the_next_one(
     with dg.DagsterInstance.from_config(str(directory)) as instance:
         (killed,) = instance.get_runs()
         assert killed.status == dg.DagsterRunStatus.STARTED
+        running.end_dead_runs(instance)
+        (ended,) = instance.get_runs()
+        assert ended.status == dg.DagsterRunStatus.FAILURE
         partitions = instance.get_materialized_partitions(dg.AssetKey("classified_lines"))
         assert partitions == {f"{DC}|{day}" for day in DAYS}
         assert home.run(instance, DC, DAYS[0], DAYS[-1]).success

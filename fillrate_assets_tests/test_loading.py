@@ -109,6 +109,13 @@ def test_a_directory_is_loaded_into_the_systems(home: Settings, tmp_path: Path) 
     assert settings.load(home=home.home).first_ship_date == DAY
 
 
+def test_dcs_that_no_table_names_are_told(home: Settings, tmp_path: Path) -> None:
+    directory = directories.minimal(tmp_path / "in")
+    (directory / "dcs.csv").unlink(missing_ok=True)
+    assert _load(home, directory).new_dcs == ["DC01"]
+    assert _load(home, directory).new_dcs == []
+
+
 def test_loading_the_same_again_changes_nothing(home: Settings, tmp_path: Path) -> None:
     directory = directories.golden(tmp_path / "in")
     first = _load(home, directory)

@@ -168,7 +168,10 @@ def test_people_are_told_of_a_held_day_once(network_home: Home, instance: dg.Dag
     for _ in range(2):
         network_home.run(instance, HELD_DC, HELD_DAY)
     (message,) = network_home.standing()[OUTBOX.name]
-    assert message == (f"{HELD_DC} {HELD_DAY} is held", "no instock snapshot for the day; the last good records stay")
+    assert message == (
+        f"{HELD_DC} {HELD_DAY} is held",
+        "no instock snapshot for the day; no records stand for that day",
+    )
 
 
 @pytest.fixture(scope="module")

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import date
+import shutil
+from datetime import date, timedelta
+from pathlib import Path
 
+import dagster as dg
+import pytest
+
+from fillrate_assets import running
+from fillrate_assets.connections.record_store import RESTATEMENTS
 from fillrate_assets.partitions import CHANGED_TAG, RANGE_END_TAG, RANGE_START_TAG
 from fillrate_assets.running import Range
+from fillrate_assets_tests.conftest import ROOT, SMALL, copied
+from fillrate_assets_tests.home import Home
 
 
 def test_a_range_alone_reads_all_its_days_again() -> None:
@@ -22,3 +31,40 @@ def test_dependent_days_are_judged_again_without_reading_their_sources() -> None
 
 def test_nothing_published_later_means_no_dependants() -> None:
     assert CHANGED_TAG not in Range("DC01", date(2026, 3, 1), date(2026, 3, 2), date(2026, 2, 27)).tags
+
+
+@pytest.fixture
+def dagster_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    directory = tmp_path / "dagster"
+    directory.mkdir()
+    shutil.copy(ROOT / "dagster.yaml", directory)
+    monkeypatch.setenv("DAGSTER_HOME", str(directory))
+    monkeypatch.setenv("FILLRATE_HOME", str(directory))
+    return directory
+
+
+@pytest.mark.usefixtures("dagster_home")
+def test_a_corrected_day_that_is_run_alone_reaches_the_days_that_depend_on_it(
+    network_home: Home, tmp_path: Path, instance: dg.DagsterInstance
+) -> None:
+    first, last = SMALL.first, SMALL.first + timedelta(days=9)
+    network_home.run(instance, "DC01", first, last)
+    network_home.correct("DC01", first, first)
+    whole = Home(copied(network_home.directory, tmp_path / "whole"))
+    (wanted,) = running.ranges(network_home.settings, ["DC01"], first, first, last)
+    assert wanted == Range("DC01", first, first, last)
+    (ran,) = running.run(network_home.settings, [wanted])
+    assert ran.failure is None
+    whole.run(instance, "DC01", first, last)
+    assert network_home.standing() == whole.standing()
+    restated = {day for _, day, *_ in network_home.standing()[RESTATEMENTS.name]}
+    assert {str(first), str(first + timedelta(days=3))} <= restated
+
+
+@pytest.mark.usefixtures("dagster_home")
+def test_a_run_that_fails_tells_the_cause_in_one_line(network_home: Home) -> None:
+    Path(network_home.settings.order_system_url.removeprefix("sqlite:///")).unlink()
+    (ran,) = running.run(network_home.settings, [Range("DC01", SMALL.first, SMALL.first)])
+    assert ran.failure is not None
+    assert "order system: there is no" in ran.failure
+    assert "\n" not in ran.failure

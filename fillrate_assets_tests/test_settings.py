@@ -36,6 +36,12 @@ def test_everything_is_embedded_under_the_home(home: Path) -> None:
     assert list(home.iterdir()) == []
 
 
+def test_a_misspelt_variable_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FILLRATE_RETRY_MINUTE", "5")
+    with pytest.raises(PermanentFailure, match="FILLRATE_RETRY_MINUTE is no setting; did you mean FILLRATE_RETRY_M"):
+        settings.load()
+
+
 def test_the_home_is_an_absolute_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert settings.load().home == tmp_path / ".fillrate"

@@ -106,12 +106,16 @@ def source_table(
         A table whose column *keys* are the contract's names.
 
     Raises:
-        PermanentFailure: the settings name a column that the contract does not have.
+        PermanentFailure: the settings name a column that the contract does not have, or leave out one that it needs.
 
     """
     theirs = mapping.get(name, SourceTable())
     if unknown := sorted(set(theirs.columns) - {column.name for column in contract.source_columns}):
         msg = f"settings: tables.{name}.columns names {', '.join(unknown)}, which the contract does not have"
+        raise PermanentFailure(msg)
+    absent = {column.name for column in contract.source_columns if theirs.columns.get(column.name) == ""}
+    if needed := [column.name for column in contract.source_columns if column.name in absent and not column.nullable]:
+        msg = f"settings: tables.{name}.columns leaves out {', '.join(needed)}, which every source must have"
         raise PermanentFailure(msg)
     columns = [
         sa.Column(
@@ -120,7 +124,7 @@ def source_table(
             key=column.name,
         )
         for column in contract.source_columns
-        if theirs.columns.get(column.name) != ""
+        if column.name not in absent
     ]
     if embedded_file(url) is not None and "problem" in contract.names:
         columns.append(sa.Column("problem", sa.String(1000)))

@@ -108,7 +108,5 @@ def _result(context: dg.SensorEvaluationContext, plan: Plan) -> dg.SensorResult:
 
 
 def _nothing_new(marks: Mapping[str, datetime | None]) -> str:
-    told = ", ".join(
-        f"{source} since {mark:%Y-%m-%d %H:%M} UTC" if mark else f"{source} at all" for source, mark in marks.items()
-    )
-    return f"no new {told}"
+    told = [f"{source} since {mark:%Y-%m-%d %H:%M} UTC" for source, mark in marks.items() if mark]
+    return f"no new {', no new '.join(told)}" if told else "the sources hold nothing yet"

@@ -138,7 +138,7 @@ def summary(records: pl.DataFrame, rejects: int, held_days: int) -> list[str]:
     days = records.select("dc", "ship_date").n_unique()
     dcs = records["dc"].n_unique()
     return [
-        f"{records.height:,} records of {count(days, 'ship day')} of {count(dcs, 'DC')}",
+        f"{count(records.height, 'record')} of {count(days, 'ship day')} of {count(dcs, 'DC')}",
         "",
         f"{'cases':12}{'confirmed':>14}{'estimated':>14}{'lost':>14}",
         *[

@@ -8,10 +8,11 @@ from typing import Any
 import polars as pl
 import pytest
 
+from fillrate_assets.connections import sql
 from fillrate_assets.connections.order_system import OrderSystem
 from fillrate_assets.connections.shipping_records import ShippingRecords
 from fillrate_assets.connections.sql import Window
-from fillrate_assets.errors import PermanentFailure
+from fillrate_assets.errors import FillrateError, PermanentFailure
 from fillrate_assets.fillrate import lines, schema
 from fillrate_assets.settings import SourceTable
 from fillrate_assets_tests.rows import AT, DAY, items, order_lines, shipment_lines
@@ -142,12 +143,39 @@ def test_nothing_that_is_not_due_or_of_another_dc_is_seen(orders: OrderSystem) -
     assert [(dc, day) for dc, day, *_ in _changes(orders, AT - MINUTE, DAY, DAY)] == [("DC01", DAY)]
 
 
-def test_the_item_master_is_replaced_whole(orders: OrderSystem) -> None:
-    orders.replace_items(items({"item": "A"}, {"item": "B", "pack_size": Decimal("2.5"), "valid_to": DAY}))
-    orders.replace_items(items({"item": "B", "pack_size": Decimal("2.5"), "valid_to": DAY, "contract_committed": True}))
-    found = orders.items()
+def test_all_versions_of_an_item_are_replaced_and_other_items_stay(orders: OrderSystem) -> None:
+    half = {"item": "B", "pack_size": Decimal("2.5"), "valid_to": DAY}
+    orders.replace_items(items({"item": "A"}, half, {"item": "B", "valid_from": NEXT}))
+    orders.replace_items(items({**half, "contract_committed": True}))
+    found = orders.items().sort("item")
     schema.ITEMS.validate(found)
-    assert found.equals(items({"item": "B", "pack_size": Decimal("2.5"), "valid_to": DAY, "contract_committed": True}))
+    assert found.equals(items({"item": "A"}, {**half, "contract_committed": True}))
+
+
+def test_a_source_may_lack_a_column_that_is_not_required(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/orders.db"
+    orders = OrderSystem(url, {"order_lines": SourceTable(columns={"cancel_reason": "", "customer": ""})})
+    orders.create()
+    with sql.engine(url).begin() as connection:
+        columns = {row[1] for row in connection.exec_driver_sql("pragma table_info(order_lines)")}
+    assert not columns & {"cancel_reason", "customer"}
+    orders.append(order_lines(_version(1)).drop("cancel_reason", "customer"))
+    (line,) = orders.order_lines("DC01", DAY, DAY).to_dicts()
+    assert (line["customer"], line["cancel_reason"], line["ordered_qty"]) == (None, None, Decimal(10))
+
+
+@pytest.mark.parametrize(
+    ("columns", "told"),
+    [
+        ({"order_id": ""}, "tables.order_lines.columns leaves out order_id, which every source must have"),
+        ({"ordered_qty": ""}, "order_lines: column ordered_qty is missing"),
+        ({"orderid": "ORDER"}, "tables.order_lines.columns names orderid, which the contract does not have"),
+    ],
+)
+def test_a_mapping_that_cannot_work_is_told(columns: dict[str, str], told: str, orders: OrderSystem) -> None:
+    mapped = OrderSystem(orders.url, {"order_lines": SourceTable(columns=columns)})
+    with pytest.raises(FillrateError, match=told):
+        mapped.order_lines("DC01", DAY, DAY)
 
 
 def test_a_source_may_use_names_of_its_own(tmp_path: Path) -> None:

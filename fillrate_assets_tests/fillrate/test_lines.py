@@ -261,7 +261,7 @@ def test_each_line_of_a_large_order_gets_its_own_item_version() -> None:
         ({"shipped_at": datetime(2024, 5, 16, tzinfo=UTC)}, None, True),
         ({"shipped_at": PROCESSED_AT, "delivered_at": datetime(2024, 5, 18, tzinfo=UTC)}, None, False),
         ({}, None, None),
-        ({"shipped_qty": 0}, None, False),
+        ({"shipped_qty": 0}, None, None),
     ],
 )
 def test_a_line_is_on_time_when_it_arrives_by_the_promised_date(
@@ -269,6 +269,12 @@ def test_a_line_is_on_time_when_it_arrives_by_the_promised_date(
 ) -> None:
     row = classified(order_lines({"requested_date": promised}), shipment_lines(shipment))
     assert row["on_time"] is expected
+
+
+def test_what_never_shipped_is_late_where_times_are_known() -> None:
+    arrived = {"delivered_at": datetime(2024, 5, 16, 12, tzinfo=UTC)}
+    rows = classified_rows(order_lines({}, {}), shipment_lines(arrived, {"shipped_qty": 0}))
+    assert [row["on_time"] for row in rows] == [True, False]
 
 
 def test_arrival_is_judged_on_the_business_date_of_the_dc() -> None:

@@ -175,7 +175,7 @@ def test_nothing_new_says_since_when(ticking: Ticking) -> None:
     assert list(marks.values()) == [rows["processed_at"].max() for rows in sources]
     since = [f"{source} since {mark:%Y-%m-%d %H:%M} UTC" for source, mark in marks.items()]
     assert quiet.run_requests == []
-    assert quiet.skip_message == f"no new {since[0]}, {since[1]}"
+    assert quiet.skip_message == f"no new {since[0]}, no new {since[1]}"
     assert quiet.cursor == "[]"
 
 

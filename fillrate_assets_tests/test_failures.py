@@ -1,0 +1,64 @@
+"""What is retried in a run, and what is not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import date
+
+import dagster as dg
+import polars as pl
+
+from fillrate_assets import settings
+from fillrate_assets.connections.order_system import OrderSystem
+from fillrate_assets.definitions import JOB, build_defs
+from fillrate_assets.errors import FillrateError, PermanentFailure, SourceUnavailable
+from fillrate_assets.partitions import range_tags
+from fillrate_assets_tests.conftest import SMALL
+from fillrate_assets_tests.home import QUIET, Home
+
+
+@dataclass(frozen=True)
+class Failing(OrderSystem):
+    """An order system that fails before it answers."""
+
+    failures: list[FillrateError] = field(default_factory=list)
+
+    def order_lines(self, dc: str, first: date, last: date) -> pl.DataFrame:
+        if self.failures:
+            raise self.failures.pop()
+        return super().order_lines(dc, first, last)
+
+
+def _run(home: Home, instance: dg.DagsterInstance, failures: list[FillrateError]) -> dg.ExecuteInProcessResult:
+    chosen = settings.load(home=home.directory, retries=2, retry_seconds=0)
+    defs = build_defs(chosen, order_system=Failing(chosen.order_system_url, failures=failures))
+    instance.add_dynamic_partitions("dc", ["DC01"])
+    tags = range_tags("DC01", SMALL.first, SMALL.first)
+    job = defs.resolve_job_def(JOB)
+    return job.execute_in_process(run_config=QUIET, instance=instance, tags=tags, raise_on_error=False)
+
+
+def _restarts(result: dg.ExecuteInProcessResult) -> int:
+    return sum(event.event_type == dg.DagsterEventType.STEP_RESTARTED for event in result.all_events)
+
+
+def test_a_system_that_does_not_answer_is_asked_again(network_home: Home, instance: dg.DagsterInstance) -> None:
+    result = _run(network_home, instance, [SourceUnavailable("gone")] * 2)
+    assert result.success
+    assert _restarts(result) == 2
+    assert network_home.store.ledger("DC01")["state"].to_list() == ["PUBLISHED"]
+
+
+def test_a_system_that_never_answers_fails_the_run(network_home: Home, instance: dg.DagsterInstance) -> None:
+    failures: list[FillrateError] = [SourceUnavailable("gone")] * 9
+    result = _run(network_home, instance, failures)
+    assert (result.success, _restarts(result), len(failures)) == (False, 2, 6)
+
+
+def test_what_a_retry_cannot_mend_is_not_retried(network_home: Home, instance: dg.DagsterInstance) -> None:
+    failures: list[FillrateError] = [PermanentFailure("no such table")] * 2
+    result = _run(network_home, instance, failures)
+    assert (result.success, _restarts(result), len(failures)) == (False, 0, 1)
+    (failed,) = [event for event in result.all_events if event.is_step_failure]
+    assert failed.step_failure_data.user_failure_data is not None
+    assert failed.step_failure_data.user_failure_data.description == "no such table"
