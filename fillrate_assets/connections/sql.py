@@ -347,7 +347,9 @@ def changed_pairs(system: str, url: str, table: sa.Table, window: Window) -> pl.
     more = [sa.select(moves.c.dc, moves.c.ship_date)] if moves is not None else []
     if window.since is not None:
         more.append(sa.select(*pair).where(table.c.processed_at > window.since, table.c.ship_date <= window.due_to))
-    pairs = sa.union(due.distinct(), *more).subquery("pairs")
+    # Duplicates go at the end: SQLite would merge sorted branches, and for that read a whole index.
+    candidates = sa.union_all(due.distinct(), *more).subquery("candidates")
+    pairs = sa.select(candidates.c.dc, candidates.c.ship_date).distinct().subquery("pairs")
     latest = (
         sa.select(
             pairs.c.dc.label("dc"),
