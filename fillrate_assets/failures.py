@@ -19,13 +19,17 @@ def retry_policy(retries: int, seconds: float) -> dg.RetryPolicy:
 
 @contextmanager
 def typed() -> Iterator[None]:
-    """Tell Dagster of failures that a retry cannot mend, so that it does not try."""
+    """Tell Dagster of failures that a retry cannot mend, so that it does not try: all but `SourceUnavailable`."""
     try:
         yield
-    except SourceUnavailable:
+    except (SourceUnavailable, dg.Failure):
         raise
     except FillrateError as error:
         raise dg.Failure(str(error), allow_retries=False) from error
+    except Exception as error:
+        # A defect, or a file that is not what it should be: the same again the next time.
+        told = f"{type(error).__name__}: {error}"
+        raise dg.Failure(told, allow_retries=False) from error
 
 
 def typed_failures(compute: Callable[..., Any]) -> Callable[..., Any]:
