@@ -122,7 +122,7 @@ def lost_cases(
     rolling_averages: pl.LazyFrame,
 ) -> Replacement:
     """Of everything ordered, what did not ship, and on which path; held days keep their last good records."""
-    held = held_days(classified_lines, item_days, settings.max_reject_share, settings.max_missing_share)
+    held = _held(context, settings, classified_lines, item_days)
     waivers = record_store.waivers().lazy()
     add_partition_metadata(context, {partitions.key(dc, day): {"held": reason} for (dc, day), reason in held.items()})
 
@@ -155,7 +155,7 @@ def published_records(
     lost_cases: pl.LazyFrame,
 ) -> dg.MaterializeResult[None]:
     """The records that stand, with their rejects, restatements and the ledger, a transaction a day."""
-    held = held_days(classified_lines, item_days, settings.max_reject_share, settings.max_missing_share)
+    held = _held(context, settings, classified_lines, item_days)
     rejects = metadata.by_day(line_rules.rejects(classified_lines).collect())
     versions = _versions(orders, shipments)
     now = datetime.now(UTC)
@@ -225,9 +225,10 @@ def build(settings: Settings, kinds: dict[str, str]) -> list[dg.AssetsDefinition
         partitioned(classified_lines, "parquet"),
         partitioned(item_days, "parquet"),
         partitioned(rolling_averages, "parquet", ins=look_back),
-        partitioned(lost_cases, "parquet"),
+        # Not for what they read: so a backfill of some days reaches the records of the 28 days that depend on them.
+        partitioned(lost_cases, "parquet", ins=look_back),
         partitioned(fill_rates, "parquet"),
-        partitioned(published_records, kinds["record_store"]),
+        partitioned(published_records, kinds["record_store"], ins=look_back),
     ]
 
 
@@ -258,6 +259,15 @@ def _computed(
         parts, empty = metadata.by_day(rows), rows.clear()
         add_partition_metadata(context, {partitions.key(*day): describe(parts.get(day, empty)) for day in span.days})
         yield rows, span.days
+
+
+def _held(
+    context: dg.AssetExecutionContext, settings: Settings, classified_lines: pl.LazyFrame, item_days: pl.LazyFrame
+) -> dict[Partition, str]:
+    """Which days of the run must not be judged; the item-days that come with a look-back are left out."""
+    dates = sorted({day for _, day in partitions.all_days(context)})
+    lines, days = (frame.filter(pl.col("ship_date").is_in(dates)) for frame in (classified_lines, item_days))
+    return held_days(lines, days, settings.max_reject_share, settings.max_missing_share)
 
 
 def _standing(day: Day, outcome: Outcome) -> metadata.Metadata:
