@@ -1,8 +1,8 @@
 """A year of the sample network through Dagster, from the embedded systems to saved records, against a bare bulk load.
 
-    python benchmarks/backfill.py                                   # 10 DCs x 7,209 items x 365 days
-    python benchmarks/backfill.py --dcs 2 --days 40 --items 500     # a small one, under a minute
-    python benchmarks/backfill.py --dcs 2 --home /var/tmp/sample    # keep the filled sample for the next time
+    python -m benchmarks.backfill                                   # 10 DCs x 7,209 items x 365 days
+    python -m benchmarks.backfill --dcs 2 --days 40 --items 500     # a small one, under a minute
+    python -m benchmarks.backfill --dcs 2 --home /var/tmp/sample    # keep the filled sample for the next time
 
 The backfill is one run per DC, several processes at a time, as `fillrate run` starts them, into an empty lake and an
 empty record store. The bare load then writes the very rows that the backfill saved, already encoded and in memory,

@@ -1,6 +1,6 @@
 """The baseline rule on 4.5 million real store-item-days, against the mean of the last seven days.
 
-    python benchmarks/baseline_backtest.py [PATH]
+    python -m benchmarks.baseline_backtest PATH
 
 Both predict what a product sells in a store on a day without a stock-out in its opening hours. The naive mean counts
 the days on which the product was out all day, as if nobody had wanted it; the rule leaves them out (methodology
@@ -22,7 +22,6 @@ import polars as pl
 
 from fillrate_assets.fillrate import baseline, schema
 
-DATA: Final = Path(__file__).parents[2] / "shared" / "data" / "freshretailnet" / "freshretail_daily_from_hourly.parquet"
 OPENING_HOURS: Final = 16
 """06:00 to 22:00; a product that was out in all of them was out all day."""
 STORES_AT_A_TIME: Final = 100
@@ -33,7 +32,7 @@ GROUPS: Final = {"0": (0, 0), "1-4": (1, 4), "5-7": (5, 7), "all": (0, 7)}
 def main() -> int:
     """Predict, compare, print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("path", type=Path, nargs="?", default=DATA)
+    parser.add_argument("path", type=Path, help="the Parquet file of daily sales")
     path = parser.parse_args().path
     if not path.exists():
         print(f"{path} is not there: pass the Parquet file of daily sales", file=sys.stderr)

@@ -1,8 +1,8 @@
 """One changed order line to saved records, through the sensor and a run in a fresh process, and whose time it takes.
 
-    python benchmarks/incremental.py                                   # 10 DCs x 7,209 items x 60 days
-    python benchmarks/incremental.py --dcs 2 --days 40 --items 500     # a small one, about a minute
-    python benchmarks/incremental.py --home /var/tmp/network           # keep the network for the next time
+    python -m benchmarks.incremental                                   # 10 DCs x 7,209 items x 60 days
+    python -m benchmarks.incremental --dcs 2 --days 40 --items 500     # a small one, about a minute
+    python -m benchmarks.incremental --home /var/tmp/network           # keep the network for the next time
 
 The sample network is filled and run once, not counted. Then a line that shipped five days before the last is ordered
 one case more, a tick of the sensor finds it, and the run it requests is executed in a process of its own, on the same

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 from time import perf_counter
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 import click
 
 from fillrate_assets.errors import FillrateError, SourceUnavailable
+from fillrate_assets.progress import progress, working
 
 if TYPE_CHECKING:
     from fillrate_assets.connections.files import Contracts
@@ -147,9 +147,9 @@ def calculate(
     _must_have_a_place(out)
     rejects = out.with_name(f"{out.stem}.rejects{out.suffix}")
     contracts = _read(directory, mapping)
-    with _working("Calculating"):
+    with working("Calculating"):
         calculation = calculated(contracts, scope)
-    with _working(f"Writing {out}"), replacing(out) as new_records, replacing(rejects) as new_rejects:
+    with working(f"Writing {out}"), replacing(out) as new_records, replacing(rejects) as new_rejects:
         write_frame(calculation.records, new_records)
         write_frame(calculation.rejects, new_rejects)
     for line in words.summary(calculation.records, calculation.rejects.height, len(calculation.held)):
@@ -211,15 +211,15 @@ def report(  # noqa: PLR0913 - an option each
         _misuse("a workbook needs --out FILE")
     targets = read_targets(targets_file).lazy() if targets_file else None
     contracts = _read(directory, mapping) if directory else None
-    with _working("Calculating" if contracts else "Reading the lake"):
+    with working("Calculating" if contracts else "Reading the lake"):
         facts = facts_of_files(contracts, scope) if contracts else facts_of_lake(settings.load(), scope)
     if form == "xlsx" and out:
         from fillrate_assets.connections.workbook import write_workbook
 
-        with _working(f"Writing {out}"), replacing(out) as new:
+        with working(f"Writing {out}"), replacing(out) as new:
             write_workbook(new, rules.book(facts, groups, targets), made_at=datetime.now(UTC))
     else:
-        with _working("Reporting"):
+        with working("Reporting"):
             rows = rules.report(facts.lines, facts.records, groups, targets).collect()
             total = rules.total(facts.lines, facts.records, targets).collect()
         styled = out is None and sys.stdout.isatty()
@@ -256,7 +256,7 @@ def explain(dc: str, ship_date: date, item: str, directory: Path | None, mapping
 
     _must_be_about_files(mapping, directory)
     contracts = _read(directory, mapping) if directory else None
-    with _working("Calculating" if contracts else "Reading the lake"):
+    with working("Calculating" if contracts else "Reading the lake"):
         evidence, known = (
             evidence_of_files(contracts, dc, ship_date)
             if contracts
@@ -283,9 +283,9 @@ def load(directory: Path, mapping: Path | None) -> None:
     from fillrate_assets.connections.files import read_directory
 
     loaded_at = datetime.now(UTC)
-    with _working(f"Reading {directory}"):
+    with working(f"Reading {directory}"):
         contracts = read_directory(directory, mapping, loaded_at=loaded_at)
-    with _working("Loading"):
+    with working("Loading"):
         loaded = loading.load(settings.load(), contracts, loaded_at=loaded_at)
     for table, rows in loaded.rows.items():
         click.echo(f"{table:20}{rows:>12,} rows")
@@ -372,7 +372,7 @@ def advance() -> None:
     from fillrate_assets import settings
     from fillrate_assets.loading import SampleNetwork
 
-    with _working("Advancing the sample network"):
+    with working("Advancing the sample network"):
         day, arrived = SampleNetwork(settings.load()).advance()
     click.echo(f"{day}: {sum(arrived.values()):,} order lines arrived at {len(arrived)} DCs")
 
@@ -422,7 +422,7 @@ def _sample(network: Network) -> Network:
         click.echo(f"Sample network: {there.dcs} DCs, {there.items:,} items, {there.first} to {there.last} (kept)")
         return there
     lines = 0
-    with _progress("Filling the embedded systems", network.dcs) as tell:
+    with progress("Filling the embedded systems", network.dcs) as tell:
         for dc, count in store.generate(network):
             lines += count
             tell(f"{dc}: {count:,} order lines")
@@ -438,7 +438,7 @@ def _run(wanted: Sequence[Range], processes: int) -> bool:
     from fillrate_assets import running, settings
 
     failed = False
-    with _progress("Running through Dagster", len(wanted)) as tell:
+    with progress("Running through Dagster", len(wanted)) as tell:
         for ran in running.run(settings.load(), wanted, processes):
             span = f"{ran.range.dc} {ran.range.first} to {ran.range.last}"
             tell(f"{span}: {'failed' if ran.failure else 'done'} in {ran.seconds:.0f} s")
@@ -474,7 +474,7 @@ def _scope(dcs: tuple[str, ...], first: date | None, last: date | None) -> Scope
 def _read(directory: Path, mapping: Path | None) -> Contracts:
     from fillrate_assets.connections.files import read_directory
 
-    with _working(f"Reading {directory}"):
+    with working(f"Reading {directory}"):
         return read_directory(directory, mapping, loaded_at=datetime.now(UTC))
 
 
@@ -483,30 +483,3 @@ def _tell_days(days: Mapping[tuple[str, date], str], what: str) -> None:
 
     for line in words.by_reason(days, what):
         click.echo(line, err=True)
-
-
-@contextmanager
-def _working(what: str) -> Iterator[None]:
-    """Show that work is going on, where a person looks at a terminal."""
-    if not sys.stderr.isatty():
-        yield
-        return
-    from rich.console import Console
-
-    with Console(stderr=True).status(f"{what} ..."):
-        yield
-
-
-@contextmanager
-def _progress(what: str, total: int) -> Iterator[Callable[[str], None]]:
-    """Show how far counted work has come: a bar on a terminal, a line a step elsewhere."""
-    if not sys.stderr.isatty():
-        yield lambda step: click.echo(f"{what}: {step}", err=True)
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        task = progress.add_task(what, total=total)
-        yield lambda step: progress.update(task, advance=1, description=f"{what}: {step}")

@@ -56,51 +56,17 @@ def range_tags(dc: str, first: date, last: date) -> dict[str, str]:
     return {RANGE_START_TAG: str(key(dc, first)), RANGE_END_TAG: str(key(dc, last)), DC_TAG: dc}
 
 
-@dataclass(frozen=True)
-class Scope:
-    """What a run is about: one DC, its ship dates, and those of them whose sources changed."""
-
-    dc: str
-    ship_dates: tuple[date, ...]
-    changed: tuple[date, ...]
-
-    @property
-    def first(self) -> date:
-        """First ship date."""
-        return self.ship_dates[0]
-
-    @property
-    def last(self) -> date:
-        """Last ship date."""
-        return self.ship_dates[-1]
-
-    def keys(self, ship_dates: Iterable[date] | None = None) -> list[dg.MultiPartitionKey]:
-        """Partition keys of some of the ship dates, by default all."""
-        return [key(self.dc, day) for day in (self.ship_dates if ship_dates is None else ship_dates)]
-
-
-def scopes(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext) -> list[Scope]:
-    """What a run is about, DC by DC: the same code for one partition, a range, or a backfill over several DCs."""
-    only = context.run.tags.get(CHANGED_TAG)
-    changed = None if only is None else {date.fromisoformat(day) for day in only.split(",")}
-    days: dict[str, list[date]] = {}
-    for partition in _keys(context):
-        dims = partition.keys_by_dimension
-        days.setdefault(dims["dc"], []).append(date.fromisoformat(dims["ship_date"]))
-    return [
-        Scope(dc, tuple(sorted(dates)), tuple(day for day in sorted(dates) if changed is None or day in changed))
-        for dc, dates in sorted(days.items())
-    ]
+def all_days(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext) -> list[tuple[str, date]]:
+    """The DCs and ship dates of a run: the same code for one partition, a range, or a backfill over several DCs."""
+    dims = [partition.keys_by_dimension for partition in _keys(context)]
+    return sorted((each["dc"], date.fromisoformat(each["ship_date"])) for each in dims)
 
 
 def changed_days(context: dg.AssetExecutionContext) -> list[tuple[str, date]]:
-    """The DCs and ship dates of a run whose sources changed."""
-    return [(scope.dc, day) for scope in scopes(context) for day in scope.changed]
-
-
-def all_days(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext) -> list[tuple[str, date]]:
-    """The DCs and ship dates of a run, those included that only depend on a change."""
-    return [(scope.dc, day) for scope in scopes(context) for day in scope.ship_dates]
+    """Those of a run's days whose sources changed; the others only depend on them."""
+    only = context.run.tags.get(CHANGED_TAG)
+    changed = None if only is None else {date.fromisoformat(day) for day in only.split(",")}
+    return [(dc, day) for dc, day in all_days(context) if changed is None or day in changed]
 
 
 @dataclass(frozen=True)
@@ -126,12 +92,13 @@ class Span:
         return [(self.dc, day) for day in self.ship_dates]
 
 
-def spans(days: Iterable[tuple[str, date]], longest: int) -> list[Span]:
-    """Cut DCs and ship dates into spans of at most so many days."""
+def spans(days: Iterable[tuple[str, date]], longest: int | None = None) -> list[Span]:
+    """Cut DCs and ship dates into spans, of at most so many days."""
     cut: list[Span] = []
     for dc, day in sorted(days):
         before = cut[-1] if cut else None
-        if before and before.dc == dc and day - before.last == timedelta(days=1) and len(before.ship_dates) < longest:
+        follows = before is not None and before.dc == dc and day - before.last == timedelta(days=1)
+        if before and follows and (longest is None or len(before.ship_dates) < longest):
             cut[-1] = Span(dc, (*before.ship_dates, day))
         else:
             cut.append(Span(dc, (day,)))

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fillrate_assets import partitions
-from fillrate_assets.partitions import CHANGED_TAG, Scope
+from fillrate_assets.partitions import CHANGED_TAG
 from fillrate_assets_tests.conftest import ROOT
 from fillrate_assets_tests.home import QUIET
 
@@ -20,43 +20,43 @@ DAY = timedelta(days=1)
 
 
 @dg.asset(partitions_def=partitions.dc_ship_date(FIRST), backfill_policy=dg.BackfillPolicy.single_run())
-def scoped(context: AssetExecutionContext) -> dg.MaterializeResult[None]:
-    return dg.MaterializeResult(metadata={"scopes": repr(partitions.scopes(context))})
+def told(context: AssetExecutionContext) -> dg.MaterializeResult[None]:
+    days = partitions.all_days(context), partitions.changed_days(context)
+    return dg.MaterializeResult(metadata={"days": repr(days)})
 
 
-def _scopes(instance: dg.DagsterInstance, tags: dict[str, str], partition: str | None = None) -> str:
+def _days(instance: dg.DagsterInstance, tags: dict[str, str], partition: str | None = None) -> str:
+    """All days of a run, and those that changed."""
     instance.add_dynamic_partitions("dc", ["DC01", "DC02"])
-    job = dg.Definitions([scoped], jobs=[dg.define_asset_job("job")]).resolve_job_def("job")
+    job = dg.Definitions([told], jobs=[dg.define_asset_job("job")]).resolve_job_def("job")
     result = job.execute_in_process(run_config=QUIET, instance=instance, tags=tags, partition_key=partition)
-    return str(result.asset_materializations_for_node("scoped")[0].metadata["scopes"].value)
+    return str(result.asset_materializations_for_node("told")[0].metadata["days"].value)
+
+
+def _of(dc: str, days: list[date]) -> list[tuple[str, date]]:
+    return [(dc, day) for day in days]
 
 
 def test_a_run_of_one_partition_is_about_its_day(instance: dg.DagsterInstance) -> None:
     key = str(partitions.key("DC02", DAYS[1]))
-    assert _scopes(instance, {}, key) == repr([Scope("DC02", (DAYS[1],), (DAYS[1],))])
+    assert _days(instance, {}, key) == repr((_of("DC02", [DAYS[1]]), _of("DC02", [DAYS[1]])))
 
 
 def test_a_run_of_a_range_is_about_all_its_days(instance: dg.DagsterInstance) -> None:
     tags = partitions.range_tags("DC01", DAYS[0], DAYS[-1])
-    assert _scopes(instance, tags) == repr([Scope("DC01", tuple(DAYS), tuple(DAYS))])
+    assert _days(instance, tags) == repr((_of("DC01", DAYS), _of("DC01", DAYS)))
 
 
 def test_a_run_may_say_which_of_its_days_changed(instance: dg.DagsterInstance) -> None:
     tags = partitions.range_tags("DC01", DAYS[0], DAYS[-1]) | {CHANGED_TAG: f"{DAYS[3]},{DAYS[1]},1999-01-01"}
-    assert _scopes(instance, tags) == repr([Scope("DC01", tuple(DAYS), (DAYS[1], DAYS[3]))])
+    assert _days(instance, tags) == repr((_of("DC01", DAYS), _of("DC01", [DAYS[1], DAYS[3]])))
 
 
 def test_a_backfill_of_several_dcs_is_about_each_of_them(instance: dg.DagsterInstance) -> None:
     tags = partitions.range_tags("DC01", DAYS[0], DAYS[1])
     tags[partitions.RANGE_END_TAG] = str(partitions.key("DC02", DAYS[1]))
-    assert _scopes(instance, tags) == repr([Scope(dc, tuple(DAYS[:2]), tuple(DAYS[:2])) for dc in ("DC01", "DC02")])
-
-
-def test_a_scope_names_the_keys_of_its_days() -> None:
-    scope = Scope("DC01", tuple(DAYS), (DAYS[1],))
-    assert (scope.first, scope.last) == (DAYS[0], DAYS[-1])
-    assert scope.keys() == [f"DC01|{day}" for day in DAYS]
-    assert scope.keys(scope.changed) == [f"DC01|{DAYS[1]}"]
+    both = [*_of("DC01", DAYS[:2]), *_of("DC02", DAYS[:2])]
+    assert _days(instance, tags) == repr((both, both))
 
 
 def test_partitions_begin_on_the_first_ship_date_and_end_today(instance: dg.DagsterInstance) -> None:

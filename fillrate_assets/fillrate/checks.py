@@ -142,7 +142,8 @@ def reconciliation(
     both = read.join(classified, on=key, how="full", coalesce=True).with_columns(
         pl.col("read", "classified").fill_null(0)
     )
-    totals = pl.concat([record_store.totals(scope.dc, scope.first, scope.last) for scope in partitions.scopes(context)])
+    spans = partitions.spans(partitions.all_days(context))
+    totals = pl.concat([record_store.totals(span.dc, span.first, span.last) for span in spans])
     states = record_store.ledger().filter(pl.col("state") == "PUBLISHED").select(key)
     compared = both.collect().join(states, on=key, how="semi").join(totals, on=key, how="left", suffix="_records")
     wrong = compared.with_columns(pl.col("ordered_cases_records", "shipped_cases_records").fill_null(0)).filter(

@@ -39,8 +39,7 @@ def master() -> pl.DataFrame:
 @dg.asset(partitions_def=BY_DAY, backfill_policy=SINGLE_RUN, io_manager_key="lake")
 def daily(context: AssetExecutionContext, master: pl.LazyFrame) -> Replacement:
     (days,) = master.collect()["days"]
-    scopes = partitions.scopes(context)
-    return _rows(context, dict.fromkeys((day for scope in scopes for day in scope.ship_dates), days))
+    return _rows(context, dict.fromkeys((day for _, day in partitions.all_days(context)), days))
 
 
 @dg.asset(
@@ -52,11 +51,10 @@ def daily(context: AssetExecutionContext, master: pl.LazyFrame) -> Replacement:
 def windowed(context: AssetExecutionContext, daily: pl.LazyFrame) -> Replacement:
     """How many days of the look-back window of each day were handed over."""
     stored = daily.collect()["ship_date"].to_list()
-    scopes = partitions.scopes(context)
     window = timedelta(days=28)
     return _rows(
         context,
-        {day: sum(day - window <= other < day for other in stored) for scope in scopes for day in scope.ship_dates},
+        {day: sum(day - window <= other < day for other in stored) for _, day in partitions.all_days(context)},
     )
 
 

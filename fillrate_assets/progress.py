@@ -1,0 +1,36 @@
+"""Showing that work goes on, and how far it has come."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import click
+
+
+@contextmanager
+def working(what: str) -> Iterator[None]:
+    """Show that work is going on, where a person looks at a terminal."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    from rich.console import Console  # noqa: PLC0415 - only where a person looks
+
+    with Console(stderr=True).status(f"{what} ..."):
+        yield
+
+
+@contextmanager
+def progress(what: str, total: int) -> Iterator[Callable[[str], None]]:
+    """Show how far counted work has come: a bar on a terminal, a line a step elsewhere."""
+    if not sys.stderr.isatty():
+        yield lambda step: click.echo(f"{what}: {step}", err=True)
+        return
+    from rich.console import Console  # noqa: PLC0415 - only where a person looks
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn  # noqa: PLC0415
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        task = progress.add_task(what, total=total)
+        yield lambda step: progress.update(task, advance=1, description=f"{what}: {step}")
