@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -324,6 +324,11 @@ def moved_at(lines: sa.Table) -> sa.ScalarSelect[Any]:
     )
 
 
+def _pair(lines: sa.FromClause) -> tuple[sa.Label[Any], sa.Label[Any]]:
+    """DC and ship date under our names, whatever the source calls them."""
+    return lines.c.dc.label("dc"), lines.c.ship_date.label("ship_date")
+
+
 def left_pairs(lines: sa.Table, since: datetime | None) -> sa.Select[Any] | None:
     """The pairs that lines have left since a moment for another ship date, and when they did."""
     if since is None:
@@ -335,7 +340,7 @@ def left_pairs(lines: sa.Table, since: datetime | None) -> sa.Select[Any] | None
         lines.c.processed_at <= newer.c.processed_at,
     )
     return (
-        sa.select(lines.c.dc, lines.c.ship_date, sa.func.max(newer.c.processed_at).label("processed_at"))
+        sa.select(*_pair(lines), sa.func.max(newer.c.processed_at).label("processed_at"))
         .outerjoin_from(newer, lines, elsewhere)
         .where(newer.c.processed_at > since)
         .group_by(lines.c.dc, lines.c.ship_date)
@@ -368,18 +373,19 @@ def changed_pairs(system: str, url: str, table: sa.Table, window: Window) -> pl.
         `PAIR_VERSIONS`.
 
     """
-    pair = (table.c.dc, table.c.ship_date)
+    # Without a zone, as the columns are: drivers differ in what they do with one.
+    since = window.since.astimezone(UTC).replace(tzinfo=None) if window.since is not None else None
+    pair = _pair(table)
     due = sa.select(*pair).where(table.c.dc.in_(window.dcs), table.c.ship_date.between(window.due_from, window.due_to))
-    left = left_pairs(table, window.since)
+    left = left_pairs(table, since)
     moves = left.subquery("moves") if left is not None else None
     more = [sa.select(moves.c.dc, moves.c.ship_date)] if moves is not None else []
-    if window.since is not None:
-        more.append(sa.select(*pair).where(table.c.processed_at > window.since, table.c.ship_date <= window.due_to))
+    if since is not None:
+        more.append(sa.select(*pair).where(table.c.processed_at > since, table.c.ship_date <= window.due_to))
     pairs = sa.union(due.distinct(), *more).subquery("pairs")
     latest = (
         sa.select(
-            pairs.c.dc.label("dc"),
-            pairs.c.ship_date.label("ship_date"),
+            *_pair(pairs),
             sa.func.max(table.c.processed_at).label("processed_at"),
             sa.func.count(table.c.processed_at).label("lines"),
         )
@@ -387,10 +393,10 @@ def changed_pairs(system: str, url: str, table: sa.Table, window: Window) -> pl.
         .group_by(pairs.c.dc, pairs.c.ship_date)
     )
     queries = [latest, *([sa.select(moves.c.dc, moves.c.ship_date, moves.c.processed_at)] if moves is not None else [])]
-    frames = [contracts.parse(read(system, url, query).lazy(), PAIR_VERSIONS, table=table.name) for query in queries]
     key = ["dc", "ship_date"]
+    found = [read(system, url, query).lazy() for query in queries]
     return (
-        pl.concat(frames)
+        pl.concat(contracts.parse(each, PAIR_VERSIONS, table=table.name, required=key) for each in found)
         .filter(pl.col("dc").is_in(list(window.dcs)), pl.col("ship_date") <= window.due_to)
         .group_by(key)
         .agg(pl.col("processed_at").max(), pl.col("lines").max())
