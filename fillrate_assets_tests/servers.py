@@ -112,7 +112,7 @@ def _rows(home: Home, name: str) -> pl.DataFrame:
     """The rows of an embedded table, typed; a column with a value that cannot be read stays text."""
     url = home.settings.shipping_records_url if name == "shipment_lines" else home.settings.order_system_url
     contract = _CONTRACTS[name]
-    columns = [sa.column(column.name) for column in contract.source_columns]
+    columns: list[sa.ColumnClause[Any]] = [sa.column(column.name) for column in contract.source_columns]
     raw = sql.read(name, url, sa.select(*columns).select_from(sa.table(name)))
     typed = contracts.parse(raw.lazy(), contract, table=name).collect()
     return typed.select(
