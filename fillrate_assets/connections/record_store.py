@@ -78,8 +78,6 @@ RECORDS: Final = _table(
     sa.Column("source_watermark", sa.DateTime()),
     # A hash of the record's values: what did not change is found without reading it back.
     sa.Column("fingerprint", sa.BigInteger(), nullable=False),
-    # The key serves a day; this, one item over a range of days.
-    sa.Index("lost_cases_by_item", "dc", "item", "ship_date"),
 )
 LEDGER: Final = _table(schema.LEDGER)
 WAIVERS: Final = _table(schema.WAIVERS)

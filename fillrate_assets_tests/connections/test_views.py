@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 
 from fillrate_assets.connections import sql
-from fillrate_assets.connections.record_store import RECORDS, Day, RecordStore
+from fillrate_assets.connections.record_store import Day, RecordStore
 from fillrate_assets.fillrate import schema
 from fillrate_assets_tests.rows import AT, DAY, records, rejects
 
@@ -97,12 +97,6 @@ def test_lost_cases_are_summed_by_vendor_and_path(store: RecordStore) -> None:
     found = {(row["vendor"], row["path"]): (row["ordered_cases"], row["lost_cases"]) for row in rows}
     assert found == {("V1", "STOCK_IN"): (20, 3), ("V1", "FLOW"): (10, 3), (None, "STOCK_IN"): (20, 13)}
     assert len(rows) == 3
-
-
-def test_an_item_over_a_range_of_days_is_found_by_an_index(store: RecordStore) -> None:
-    with sql.engine(store.url).connect() as connection:
-        (index,) = sa.inspect(connection).get_indexes(RECORDS.name)
-    assert index["column_names"] == ["dc", "item", "ship_date"]
 
 
 def _like(value: object, text: str) -> Decimal | float:
