@@ -7,13 +7,16 @@ import shutil
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
+from uuid import uuid4
 
 import dagster as dg
 import hypothesis
 import pytest
 
+from fillrate_assets.connections.record_store import RecordStore
 from fillrate_assets.sample.network import Network
 from fillrate_assets_tests.home import Home
+from fillrate_assets_tests.postgres import Postgres, running
 
 ROOT = Path(__file__).parent.parent
 # Speed is measured in benchmarks/, never in a test.
@@ -65,6 +68,31 @@ def network_home(network_template: Path, tmp_path: Path) -> Home:
 def published_home(published_template: Path, tmp_path: Path) -> Home:
     """A sample network of which everything is published."""
     return Home(copied(published_template, tmp_path))
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A PostgreSQL server; it forgets on a crash what tests do not need to keep."""
+    with running({"fsync": "off", "max_connections": "50"}) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres: Postgres) -> str:
+    """The name of a database with an empty record store. Tests take copies."""
+    RecordStore(postgres.create_database("record_store")).upgrade()
+    return "record_store"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> RecordStore:
+    """An empty record store on each database that is at hand."""
+    if request.param == "postgresql":
+        server, template = request.getfixturevalue("postgres"), request.getfixturevalue("postgres_template")
+        return RecordStore(server.create_database(f"store {uuid4()}", template))
+    made = RecordStore(f"sqlite:///{tmp_path}/record_store.db")
+    made.upgrade()
+    return made
 
 
 @pytest.fixture

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import dagster as dg
 import polars as pl
@@ -26,6 +26,9 @@ QUIET: Final = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 OF_THE_RUN: Final = {"id", "run_id", "published_at", "restated_at", "created_at"}
 """Columns that tell of the run, not of the data."""
 
+CORRECTIONS: Final = 10**12
+"""Where the sequence numbers of `Home.correct` begin."""
+
 Rows = dict[str, list[tuple[object, ...]]]
 
 
@@ -34,10 +37,12 @@ class Home:
     """A platform in a directory."""
 
     directory: Path
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    """Settings that differ from the home's own, such as a server's URL."""
 
     @cached_property
     def settings(self) -> Settings:
-        return settings.load(home=self.directory)
+        return settings.load(home=self.directory, **self.overrides)
 
     @cached_property
     def defs(self) -> dg.Definitions:
@@ -102,7 +107,7 @@ class Home:
             lines.drop("moved_at", "problem").with_columns(
                 ordered_qty=pl.col("ordered_qty") + 5,
                 processed_at=pl.col("processed_at") + pl.duration(days=1),
-                source_seq=pl.col("source_seq") + 10**12,
+                source_seq=pl.col("source_seq") + CORRECTIONS,
             )
         )
 

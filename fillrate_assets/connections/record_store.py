@@ -17,7 +17,7 @@ from typing import Any, Final
 import polars as pl
 import sqlalchemy as sa
 
-from fillrate_assets.connections import sql
+from fillrate_assets.connections import bulk, sql
 from fillrate_assets.fillrate import contracts, schema
 from fillrate_assets.fillrate.restatements import restatements
 
@@ -255,11 +255,11 @@ class RecordStore:
         """
         names = schema.REJECTS.names
         loaded = sa.select(*[REJECTS.c[name] for name in names]).where(REJECTS.c.stage == "load")
-        new = rejects.join(self._select(schema.REJECTS, loaded), on=names, how="anti", nulls_equal=True).unique(
-            maintain_order=True
-        )
+        known = self._select(schema.REJECTS, loaded)
+        stamped = _clipped(rejects.with_columns(run_id=pl.lit(run_id), stage=pl.lit("load")))
+        new = stamped.join(known, on=names, how="anti", nulls_equal=True).unique(maintain_order=True)
         with sql.failures("record store", self.url), sql.engine(self.url).begin() as connection:
-            _insert(connection, REJECTS, new.with_columns(run_id=pl.lit(run_id), stage=pl.lit("load")))
+            bulk.insert(connection, REJECTS, new)
         return new.height
 
     def _read(self, frame: schema.Frame, table: sa.Table, *where: sa.ColumnElement[bool]) -> pl.DataFrame:
@@ -312,10 +312,11 @@ def _publish_day(connection: sa.Connection, day: Day, run_id: str, now: datetime
             stood = before is not None and before["checksum"] is not None
             changes = _replace_records(connection, day, stamped, stood=stood)
             restated = changes.height
-            _insert(connection, RESTATEMENTS, changes.with_columns(run_id=pl.lit(run_id), restated_at=pl.lit(now)))
+            bulk.insert(connection, RESTATEMENTS, changes.with_columns(run_id=pl.lit(run_id), restated_at=pl.lit(now)))
         # A held day's rejects are what has to be read to release it.
         connection.execute(_of_day(REJECTS, day).where(REJECTS.c.stage == "run"))
-        _insert(connection, REJECTS, day.rejects.with_columns(run_id=pl.lit(run_id), stage=pl.lit("run")))
+        rejects = day.rejects.with_columns(run_id=pl.lit(run_id), stage=pl.lit("run"))
+        bulk.insert(connection, REJECTS, _clipped(rejects))
         connection.execute(LEDGER.delete().where(this_day))
         connection.execute(LEDGER.insert().values({**entry, "run_id": run_id, "published_at": now}))
     newly_held = day.held is not None and (before is None or before["reason"] != day.held)
@@ -328,7 +329,7 @@ def _replace_records(connection: sa.Connection, day: Day, stamped: pl.DataFrame,
     names = schema.LOST_CASES.names
     if not stood:
         connection.execute(_of_day(RECORDS, day))
-        _insert(connection, RECORDS, stamped)
+        bulk.insert(connection, RECORDS, stamped)
         return schema.RESTATEMENTS.empty().collect()
     known = sql.select(connection, sa.select(RECORDS.c.item, RECORDS.c.fingerprint).where(of_day)).cast(
         {"item": pl.String, "fingerprint": pl.Int64}
@@ -340,7 +341,7 @@ def _replace_records(connection: sa.Connection, day: Day, stamped: pl.DataFrame,
     before = contracts.parse(old.lazy(), schema.LOST_CASES, table="lost_cases").collect()
     after = stamped.filter(pl.col("item").is_in(items)) if len(items) <= _MOST_NAMED else stamped
     connection.execute(RECORDS.delete().where(chosen))
-    _insert(connection, RECORDS, after)
+    bulk.insert(connection, RECORDS, after)
     return restatements(before, after.select(names))
 
 
@@ -352,17 +353,10 @@ def _of_day(table: sa.Table, day: Day) -> sa.Delete:
     return table.delete().where(table.c.dc == day.dc, table.c.ship_date == day.ship_date)
 
 
-def _insert(connection: sa.Connection, table: sa.Table, rows: pl.DataFrame) -> None:
-    """Insert a frame inside a transaction; SQLite takes tuples by position, several times faster than by name."""
-    if rows.is_empty():
-        return
-    if connection.dialect.name != "sqlite":
-        connection.execute(table.insert(), rows.to_dicts())
-        return
-    exact = [name for name, dtype in rows.schema.items() if dtype.is_decimal()]
-    encoded = sql.sqlite_text(rows.with_columns(schema.units(name).alias(name) for name in exact))
-    statement = table.insert().compile(dialect=connection.dialect, column_keys=rows.columns)
-    connection.exec_driver_sql(str(statement), encoded.select(statement.positiontup or []).rows())
+def _clipped(rejects: pl.DataFrame) -> pl.DataFrame:
+    """Rejects whose text fits its columns, whatever stood in the row: only `raw` has all of it."""
+    lengths = {column.name: column.type.length for column in REJECTS.columns if isinstance(column.type, sa.String)}
+    return rejects.with_columns(pl.col(name).str.head(length) for name, length in lengths.items() if length)
 
 
 def _checksum(records: pl.DataFrame, rejects: pl.DataFrame) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -14,6 +14,7 @@ import polars as pl
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, NoSuchModuleError, OperationalError
 
+from fillrate_assets.connections.outages import may_pass
 from fillrate_assets.errors import PermanentFailure, SourceUnavailable
 from fillrate_assets.fillrate import contracts
 from fillrate_assets.fillrate.schema import PAIR_VERSIONS, TIMESTAMP, Frame
@@ -24,33 +25,61 @@ if TYPE_CHECKING:
     from sqlalchemy.engine.interfaces import DBAPIConnection
     from sqlalchemy.pool import ConnectionPoolEntry
 
-_BUSY_SECONDS = 60
-_WHOLE_RESULT = 50_000_000
+_BUSY_SECONDS: Final = 60
+_CONNECT_SECONDS: Final = 15
+STATEMENT_SECONDS: Final = 300
+_WHOLE_RESULT: Final = 50_000_000
 """The driver guesses a column's type from one batch; nulls first would make it a number for good."""
 
 
 @lru_cache(maxsize=32)
-def engine(url: str, *, read_only: bool = False) -> sa.Engine:
+def engine(url: str, *, read_only: bool = False, statement_seconds: int = STATEMENT_SECONDS) -> sa.Engine:
     """The engine of a URL, one per process; nothing is connected yet.
 
     Args:
         url: where the system is.
         read_only: several processes may read an embedded DuckDB file at a time, but only if none may write.
+        statement_seconds: how long a server may work at one statement.
+
+    Raises:
+        PermanentFailure: the URL cannot be understood, or its driver is not known.
 
     """
+    parsed = _parsed(url)
+    backend = parsed.get_backend_name()
+    arguments = {**_arguments(backend, statement_seconds), **({"read_only": read_only} if backend == "duckdb" else {})}
     try:
-        parsed = sa.make_url(url)
-        if parsed.get_backend_name() == "sqlite":
-            made = sa.create_engine(parsed, connect_args={"timeout": _BUSY_SECONDS}, poolclass=sa.NullPool)
-            sa.event.listen(made, "connect", _write_ahead)
-        elif parsed.get_backend_name() == "duckdb":
-            made = sa.create_engine(parsed, connect_args={"read_only": read_only}, poolclass=sa.NullPool)
-        else:
-            made = sa.create_engine(parsed, pool_pre_ping=True)
+        # No connection outlives its use: each attempt opens its own, and none is found dead.
+        made = sa.create_engine(
+            parsed,
+            connect_args={name: value for name, value in arguments.items() if name not in parsed.query},
+            poolclass=sa.NullPool,
+        )
     except (sa.exc.ArgumentError, NoSuchModuleError) as error:
         msg = f"cannot use database URL: {error}"
         raise PermanentFailure(msg) from error
+    if backend == "sqlite":
+        sa.event.listen(made, "connect", _write_ahead)
     return made
+
+
+def _arguments(backend: str, statement_seconds: int) -> dict[str, Any]:
+    """What a driver is told when it connects, unless the URL says otherwise."""
+    if backend == "sqlite":
+        return {"timeout": _BUSY_SECONDS}
+    if backend == "postgresql":
+        options = f"-c timezone=UTC -c statement_timeout={statement_seconds * 1000}"
+        return {"connect_timeout": _CONNECT_SECONDS, "client_encoding": "utf8", "options": options}
+    return {}
+
+
+def _parsed(url: str) -> sa.URL:
+    try:
+        return sa.make_url(url)
+    except (sa.exc.ArgumentError, ValueError):
+        # What was wrong may be a part of the password.
+        msg = "cannot use database URL: it is not dialect+driver://user:password@host/database"
+        raise PermanentFailure(msg) from None
 
 
 def make_directory(url: str) -> None:
@@ -61,7 +90,7 @@ def make_directory(url: str) -> None:
 
 def embedded_file(url: str) -> Path | None:
     """The file of an embedded database; None for a server."""
-    parsed = sa.make_url(url)
+    parsed = _parsed(url)
     embedded = parsed.get_backend_name() in {"sqlite", "duckdb"} and parsed.database
     return Path(parsed.database) if embedded and parsed.database else None
 
@@ -69,25 +98,30 @@ def embedded_file(url: str) -> Path | None:
 @contextmanager
 def failures(system: str, url: str) -> Iterator[None]:
     """Turn a driver's errors into ours: what may pass is `SourceUnavailable`, the rest is permanent."""
-    shown = sa.make_url(url).render_as_string(hide_password=True)
+    # Without the query: a driver may take a secret there.
+    parsed = _parsed(url)
+    shown = parsed.set(query={}).render_as_string(hide_password=True)
     if (file := embedded_file(url)) is not None and not file.exists():
         msg = f"{system}: there is no {file}; run `fillrate demo`, `fillrate sample` or `fillrate load DIR` first"
         raise PermanentFailure(msg)
     try:
         yield
-    except OperationalError as error:
-        if "no such table" in str(error.orig) or "no such column" in str(error.orig):
-            msg = f"{system} ({shown}): {error.orig}"
-            raise PermanentFailure(msg) from error
-        msg = f"{system} ({shown}) does not answer: {error.orig}"
-        raise SourceUnavailable(msg) from error
     except DBAPIError as error:
-        if type(error.orig).__name__ == "IOException":
-            # DuckDB's word for a file that another process holds.
+        if may_pass(error, parsed.get_backend_name()):
             msg = f"{system} ({shown}) does not answer: {error.orig}"
             raise SourceUnavailable(msg) from error
-        msg = f"{system} ({shown}) refused a statement: {error.orig}"
+        msg = f"{system} ({shown}) refused: {error.orig}"
         raise PermanentFailure(msg) from error
+
+
+@contextmanager
+def driver_errors(connection: sa.Connection, statement: str) -> Iterator[None]:
+    """A connection that is used past SQLAlchemy raises errors of its own: raise them as SQLAlchemy would."""
+    errors = connection.dialect.loaded_dbapi.Error
+    try:
+        yield
+    except errors as error:
+        raise DBAPIError.instance(statement, None, error, errors, dialect=connection.dialect) from error
 
 
 def source_table(
@@ -207,16 +241,10 @@ def _read_sqlite(url: str, statement: sa.Select[Any]) -> pl.DataFrame:
 
 
 def _read_duckdb(url: str, statement: sa.Select[Any]) -> pl.DataFrame:
-    from duckdb import Error  # noqa: PLC0415 - only where it is used
-
     text, values = _compiled(url, statement)
-    with engine(url, read_only=True).connect() as connection:
-        try:
-            relation = connection.connection.driver_connection.sql(text, params=values)  # type: ignore[union-attr]
-            return _frame(relation.to_arrow_table())
-        except Error as error:
-            # The driver's own connection raises the driver's own errors.
-            raise DBAPIError.instance(text, None, error, Error, dialect=connection.dialect) from error
+    with engine(url, read_only=True).connect() as connection, driver_errors(connection, text):
+        relation = connection.connection.driver_connection.sql(text, params=values)  # type: ignore[union-attr]
+        return _frame(relation.to_arrow_table())
 
 
 def _compiled(url: str, statement: sa.Select[Any]) -> tuple[str, list[object]]:
@@ -296,6 +324,11 @@ def moved_at(lines: sa.Table) -> sa.ScalarSelect[Any]:
     )
 
 
+def _pair(lines: sa.FromClause) -> tuple[sa.Label[Any], sa.Label[Any]]:
+    """DC and ship date under our names, whatever the source calls them."""
+    return lines.c.dc.label("dc"), lines.c.ship_date.label("ship_date")
+
+
 def left_pairs(lines: sa.Table, since: datetime | None) -> sa.Select[Any] | None:
     """The pairs that lines have left since a moment for another ship date, and when they did."""
     if since is None:
@@ -307,7 +340,7 @@ def left_pairs(lines: sa.Table, since: datetime | None) -> sa.Select[Any] | None
         lines.c.processed_at <= newer.c.processed_at,
     )
     return (
-        sa.select(lines.c.dc, lines.c.ship_date, sa.func.max(newer.c.processed_at).label("processed_at"))
+        sa.select(*_pair(lines), sa.func.max(newer.c.processed_at).label("processed_at"))
         .outerjoin_from(newer, lines, elsewhere)
         .where(newer.c.processed_at > since)
         .group_by(lines.c.dc, lines.c.ship_date)
@@ -340,20 +373,21 @@ def changed_pairs(system: str, url: str, table: sa.Table, window: Window) -> pl.
         `PAIR_VERSIONS`.
 
     """
-    pair = (table.c.dc, table.c.ship_date)
+    # Without a zone, as the columns are: drivers differ in what they do with one.
+    since = window.since.astimezone(UTC).replace(tzinfo=None) if window.since is not None else None
+    pair = _pair(table)
     due = sa.select(*pair).where(table.c.dc.in_(window.dcs), table.c.ship_date.between(window.due_from, window.due_to))
-    left = left_pairs(table, window.since)
+    left = left_pairs(table, since)
     moves = left.subquery("moves") if left is not None else None
     more = [sa.select(moves.c.dc, moves.c.ship_date)] if moves is not None else []
-    if window.since is not None:
-        more.append(sa.select(*pair).where(table.c.processed_at > window.since, table.c.ship_date <= window.due_to))
+    if since is not None:
+        more.append(sa.select(*pair).where(table.c.processed_at > since, table.c.ship_date <= window.due_to))
     # Duplicates go at the end: SQLite would merge sorted branches, and for that read a whole index.
     candidates = sa.union_all(due.distinct(), *more).subquery("candidates")
-    pairs = sa.select(candidates.c.dc, candidates.c.ship_date).distinct().subquery("pairs")
+    pairs = sa.select(*_pair(candidates)).distinct().subquery("pairs")
     latest = (
         sa.select(
-            pairs.c.dc.label("dc"),
-            pairs.c.ship_date.label("ship_date"),
+            *_pair(pairs),
             sa.func.max(table.c.processed_at).label("processed_at"),
             sa.func.count(table.c.processed_at).label("lines"),
         )
@@ -361,10 +395,10 @@ def changed_pairs(system: str, url: str, table: sa.Table, window: Window) -> pl.
         .group_by(pairs.c.dc, pairs.c.ship_date)
     )
     queries = [latest, *([sa.select(moves.c.dc, moves.c.ship_date, moves.c.processed_at)] if moves is not None else [])]
-    frames = [contracts.parse(read(system, url, query).lazy(), PAIR_VERSIONS, table=table.name) for query in queries]
     key = ["dc", "ship_date"]
+    found = [read(system, url, query).lazy() for query in queries]
     return (
-        pl.concat(frames)
+        pl.concat(contracts.parse(each, PAIR_VERSIONS, table=table.name, required=key) for each in found)
         .filter(pl.col("dc").is_in(list(window.dcs)), pl.col("ship_date") <= window.due_to)
         .group_by(key)
         .agg(pl.col("processed_at").max(), pl.col("lines").max())

@@ -242,3 +242,12 @@ def test_moments_are_utc(orders: OrderSystem) -> None:
     assert orders.order_lines("DC01", DAY, DAY)["processed_at"].to_list() == [
         datetime(2026, 2, 10, 23, 59, 59, 999999, UTC)
     ]
+
+
+def test_a_line_that_moved_is_a_change_whatever_the_source_calls_its_columns(tmp_path: Path) -> None:
+    theirs = {"order_lines": SourceTable(columns={"dc": "SITE", "ship_date": "SHIPS", "processed_at": "CHANGED"})}
+    orders = OrderSystem(f"sqlite:///{tmp_path}/orders.db", theirs)
+    orders.create()
+    orders.append(order_lines(_version(1), _version(2, ship_date=NEXT)))
+    moved = [("DC01", DAY, AT + 2 * MINUTE, 1), ("DC01", NEXT, AT + 2 * MINUTE, 1)]
+    assert _changes(orders, AT + MINUTE, NEXT, NEXT) == moved

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta, timezone
-from pathlib import Path
 
 import pytest
 
@@ -13,10 +12,8 @@ SECOND = FIRST + timedelta(hours=1)
 
 
 @pytest.fixture
-def watermark(tmp_path: Path) -> Watermark:
-    url = f"sqlite:///{tmp_path}/store.db"
-    RecordStore(url).upgrade()
-    return Watermark(url)
+def watermark(store: RecordStore) -> Watermark:
+    return Watermark(store.url)
 
 
 def test_there_is_none_before_the_first(watermark: Watermark) -> None:

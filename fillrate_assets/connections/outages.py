@@ -1,0 +1,85 @@
+"""Which errors of a driver may pass by themselves: a server that was down or busy, a deadlock, a lost connection.
+
+What is not known to pass does not: a wrong password or a missing table is the same at every retry.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy.exc import DBAPIError, OperationalError
+
+_POSTGRESQL: Final = ("08", "40", "53", "55P03", "57", "58")
+"""SQLSTATE: connection, transaction rolled back (deadlock, serialization), resources, lock, shutdown, I/O."""
+
+_POSTGRESQL_REFUSES: Final = ("authentication failed", "does not exist", "no pg_hba.conf entry", "permission denied")
+"""A connection that was refused has no SQLSTATE, only words; in another language it counts as one that may pass."""
+
+_ORACLE: Final = {
+    "DPY-1001",  # not connected
+    "DPY-4011",  # the connection was closed
+    "DPY-4024",  # call timeout
+    "ORA-00018",  # most sessions
+    "ORA-00020",  # most processes
+    "ORA-00054",  # locked
+    "ORA-00060",  # deadlock
+    "ORA-01555",  # snapshot too old
+    "ORA-02391",  # most sessions of the user
+    "ORA-08177",  # cannot serialize
+}
+"""Beside what the driver itself calls operational: not reached, no such service (yet), starting, stopping."""
+
+_SQL_SERVER: Final = {
+    1204,  # no lock left
+    1205,  # deadlock
+    1222,  # lock timeout
+    3960,  # snapshot conflict
+    701,  # out of memory
+    8645,  # no memory for the query in time
+    10928,  # Azure: most workers
+    10929,  # Azure: busy
+    40197,  # Azure: failing over
+    40501,  # Azure: busy
+    40613,  # Azure: not available
+}
+_DB_LIBRARY: Final = range(20_000, 20_300)
+"""Errors of the client library of pymssql: not reached, timed out, connection dead."""
+
+
+def may_pass(error: DBAPIError, backend: str) -> bool:
+    """Whether the same call may succeed later.
+
+    Args:
+        error: a driver's error as SQLAlchemy raises it.
+        backend: the dialect's name.
+
+    """
+    if error.connection_invalidated:
+        return True
+    if backend == "postgresql":
+        return _postgresql(error)
+    if backend == "oracle":
+        return isinstance(error, OperationalError) or getattr(_first(error.orig), "full_code", None) in _ORACLE
+    if backend == "mssql":
+        # pymssql raises (number, text), and of connections ((number, text),).
+        found = _first(error.orig)
+        number = found[0] if isinstance(found, tuple) else found
+        return number in _SQL_SERVER or number in _DB_LIBRARY
+    if backend == "sqlite":
+        absent = any(words in str(error.orig) for words in ("no such table", "no such column"))
+        return isinstance(error, OperationalError) and not absent
+    # DuckDB's word for a file that another process holds.
+    return isinstance(error, OperationalError) or type(error.orig).__name__ == "IOException"
+
+
+def _postgresql(error: DBAPIError) -> bool:
+    state = getattr(error.orig, "sqlstate", None)
+    if state is not None:
+        return str(state).startswith(_POSTGRESQL)
+    words = str(error.orig)
+    return isinstance(error, OperationalError) and not any(refusal in words for refusal in _POSTGRESQL_REFUSES)
+
+
+def _first(error: BaseException | None) -> object:
+    """What a driver tells first of an error."""
+    return error.args[0] if error is not None and error.args else None
