@@ -16,7 +16,7 @@ from fillrate_assets.connections.notify import Outbox
 from fillrate_assets.connections.order_system import OrderSystem
 from fillrate_assets.connections.record_store import RecordStore
 from fillrate_assets.connections.shipping_records import ShippingRecords
-from fillrate_assets.connections.watermark import Watermark
+from fillrate_assets.connections.watermark import watermark
 from fillrate_assets.fillrate import assets, checks, sensors
 from fillrate_assets.settings import Settings
 
@@ -32,7 +32,7 @@ def systems(settings: Settings) -> dict[str, Any]:
         "shipping_records": ShippingRecords(settings.shipping_records_url, settings.tables),
         "instock_warehouse": InstockWarehouse(settings.instock_warehouse_url, settings.tables),
         "record_store": RecordStore(settings.record_store_url),
-        "watermark": Watermark(settings.record_store_url),
+        "watermark": watermark(settings.watermark_url or settings.record_store_url),
         "outbox": Outbox(settings.record_store_url),
         "lake": lake,
         "lake_io_manager": LakeIOManager(lake, assets.FRAMES),

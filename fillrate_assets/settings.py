@@ -51,6 +51,9 @@ class Settings(BaseSettings):
     instock_warehouse_url: Url = ""
     record_store_url: Url = ""
     lake_root: str = ""
+    watermark_url: str = Field(default="", pattern=r"^(ssm://[A-Za-z0-9_./-]+)?$")
+    """`ssm://prefix` keeps the sensor's watermarks in AWS Parameter Store; "" in the record store."""
+
     tables: dict[str, SourceTable] = Field(default_factory=dict)
 
     first_ship_date: date = date(2026, 1, 1)
