@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -50,6 +51,17 @@ class Cloud:
             aws_access_key_id="test",
             aws_secret_access_key="test",  # noqa: S106 - the emulator takes any
         )
+
+    def bucket(self) -> str:
+        """A new bucket of S3."""
+        name = f"bucket-{uuid.uuid4().hex}"
+        self.client("s3").create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": REGION})
+        return name
+
+    def keys(self, bucket: str) -> list[str]:
+        """Everything in a bucket."""
+        pages = self.client("s3").get_paginator("list_objects_v2").paginate(Bucket=bucket)
+        return [found["Key"] for page in pages for found in page.get("Contents", ())]
 
 
 @contextmanager

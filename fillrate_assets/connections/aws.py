@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any, Final
 
 from fillrate_assets.errors import PermanentFailure, SourceUnavailable
@@ -33,12 +34,18 @@ _SERVER_ERROR: Final = 500
 
 
 def client(service: str) -> Any:  # noqa: ANN401 - boto3 makes its clients while it runs
-    """A client of a service; nothing is connected yet.
+    """A client of a service, one per process; nothing is connected yet.
 
     Raises:
         PermanentFailure: no region is set, or the profile does not exist.
 
     """
+    return _client(service, tuple((name, value) for name, value in os.environ.items() if name.startswith("AWS_")))
+
+
+@lru_cache(maxsize=32)
+def _client(service: str, _environment: tuple[tuple[str, str], ...]) -> Any:  # noqa: ANN401 - as above
+    """One client for as long as the environment stays: to make one takes a quarter of a second."""
     import boto3  # noqa: PLC0415 - a third of a second that only AWS users pay
     from botocore.config import Config  # noqa: PLC0415 - as above
 
