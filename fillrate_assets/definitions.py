@@ -33,7 +33,7 @@ def systems(settings: Settings) -> dict[str, Any]:
         "instock_warehouse": InstockWarehouse(settings.instock_warehouse_url, settings.tables),
         "record_store": RecordStore(settings.record_store_url),
         "watermark": watermark(settings.watermark_url or settings.record_store_url),
-        "outbox": Outbox(settings.record_store_url),
+        "outbox": Outbox(settings.record_store_url, settings.alerts),
         "lake": lake,
         "lake_io_manager": LakeIOManager(lake, assets.FRAMES),
     }

@@ -56,6 +56,9 @@ class Settings(BaseSettings):
 
     tables: dict[str, SourceTable] = Field(default_factory=dict)
 
+    alerts: str = Field(default="", pattern=r"^(arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]+)?$")
+    """ARN of the SNS topic that is told of held days; "" keeps alerts in the record store's outbox and the log."""
+
     first_ship_date: date = date(2026, 1, 1)
     """The first partition; earlier ship dates do not exist for the platform."""
 
