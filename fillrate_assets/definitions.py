@@ -15,6 +15,7 @@ from fillrate_assets.connections.lake_io_manager import LakeIOManager
 from fillrate_assets.connections.notify import Outbox
 from fillrate_assets.connections.order_system import OrderSystem
 from fillrate_assets.connections.record_store import RecordStore
+from fillrate_assets.connections.secrets import SCHEME
 from fillrate_assets.connections.shipping_records import ShippingRecords
 from fillrate_assets.connections.watermark import watermark
 from fillrate_assets.fillrate import assets, checks, sensors
@@ -73,6 +74,8 @@ def _build(settings: Settings, resources: dict[str, Any]) -> dg.Definitions:
 
 
 def _kind(url: str) -> str:
+    if url.startswith(SCHEME):
+        return "sql"
     return sa.make_url(url).get_backend_name()
 
 

@@ -26,8 +26,11 @@ from fillrate_assets.errors import PermanentFailure
 
 _OF_TESTS: Final = "FILLRATE_TEST_"
 
-Url = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_+]*://")]
-"""As SQLAlchemy writes them: dialect+driver://user:password@host/database."""
+Url = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_+]*://", repr=False)]
+"""As SQLAlchemy writes them: dialect+driver://user:password@host/database.
+
+`{secret://name#key}` for the password, or `secret://name#key` for the URL, stands for a secret of AWS Secrets Manager.
+"""
 
 
 class SourceTable(BaseModel):
@@ -43,7 +46,7 @@ class SourceTable(BaseModel):
 class Settings(BaseSettings):
     """Where the systems are and how strict the platform is."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="forbid", env_prefix="FILLRATE_")
+    model_config = SettingsConfigDict(frozen=True, extra="forbid", env_prefix="FILLRATE_", hide_input_in_errors=True)
 
     home: Path = Path(".fillrate")
     order_system_url: Url = ""

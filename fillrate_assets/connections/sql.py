@@ -14,6 +14,7 @@ import polars as pl
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, NoSuchModuleError, OperationalError
 
+from fillrate_assets.connections import secrets
 from fillrate_assets.errors import PermanentFailure, SourceUnavailable
 from fillrate_assets.fillrate import contracts
 from fillrate_assets.fillrate.schema import PAIR_VERSIONS, TIMESTAMP, Frame
@@ -31,7 +32,7 @@ _WHOLE_RESULT = 50_000_000
 
 @lru_cache(maxsize=32)
 def engine(url: str, *, read_only: bool = False) -> sa.Engine:
-    """The engine of a URL, one per process; nothing is connected yet.
+    """The engine of a URL, one per process; nothing is connected yet, but a URL's secret is fetched.
 
     Args:
         url: where the system is.
@@ -39,7 +40,7 @@ def engine(url: str, *, read_only: bool = False) -> sa.Engine:
 
     """
     try:
-        parsed = sa.make_url(url)
+        parsed = secrets.resolved(url)
         if parsed.get_backend_name() == "sqlite":
             made = sa.create_engine(parsed, connect_args={"timeout": _BUSY_SECONDS}, poolclass=sa.NullPool)
             sa.event.listen(made, "connect", _write_ahead)
