@@ -15,8 +15,9 @@ from fillrate_assets.connections.lake_io_manager import LakeIOManager
 from fillrate_assets.connections.notify import Outbox
 from fillrate_assets.connections.order_system import OrderSystem
 from fillrate_assets.connections.record_store import RecordStore
+from fillrate_assets.connections.secrets import SCHEME
 from fillrate_assets.connections.shipping_records import ShippingRecords
-from fillrate_assets.connections.watermark import Watermark
+from fillrate_assets.connections.watermark import watermark
 from fillrate_assets.fillrate import assets, checks, sensors
 from fillrate_assets.settings import Settings
 
@@ -32,8 +33,8 @@ def systems(settings: Settings) -> dict[str, Any]:
         "shipping_records": ShippingRecords(settings.shipping_records_url, settings.tables),
         "instock_warehouse": InstockWarehouse(settings.instock_warehouse_url, settings.tables),
         "record_store": RecordStore(settings.record_store_url),
-        "watermark": Watermark(settings.record_store_url),
-        "outbox": Outbox(settings.record_store_url),
+        "watermark": watermark(settings.watermark_url or settings.record_store_url),
+        "outbox": Outbox(settings.record_store_url, settings.alerts),
         "lake": lake,
         "lake_io_manager": LakeIOManager(lake, assets.FRAMES),
     }
@@ -73,6 +74,8 @@ def _build(settings: Settings, resources: dict[str, Any]) -> dg.Definitions:
 
 
 def _kind(url: str) -> str:
+    if url.startswith(SCHEME):
+        return "sql"
     return sa.make_url(url).get_backend_name()
 
 

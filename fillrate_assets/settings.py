@@ -26,8 +26,11 @@ from fillrate_assets.errors import PermanentFailure
 
 _OF_TESTS: Final = "FILLRATE_TEST_"
 
-Url = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_+]*://")]
-"""As SQLAlchemy writes them: dialect+driver://user:password@host/database."""
+Url = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_+]*://", repr=False)]
+"""As SQLAlchemy writes them: dialect+driver://user:password@host/database.
+
+`{secret://name#key}` for the password, or `secret://name#key` for the URL, stands for a secret of AWS Secrets Manager.
+"""
 
 
 class SourceTable(BaseModel):
@@ -43,7 +46,7 @@ class SourceTable(BaseModel):
 class Settings(BaseSettings):
     """Where the systems are and how strict the platform is."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="forbid", env_prefix="FILLRATE_")
+    model_config = SettingsConfigDict(frozen=True, extra="forbid", env_prefix="FILLRATE_", hide_input_in_errors=True)
 
     home: Path = Path(".fillrate")
     order_system_url: Url = ""
@@ -51,7 +54,13 @@ class Settings(BaseSettings):
     instock_warehouse_url: Url = ""
     record_store_url: Url = ""
     lake_root: str = ""
+    watermark_url: str = Field(default="", pattern=r"^(ssm://[A-Za-z0-9_./-]+)?$")
+    """`ssm://prefix` keeps the sensor's watermarks in AWS Parameter Store; "" in the record store."""
+
     tables: dict[str, SourceTable] = Field(default_factory=dict)
+
+    alerts: str = Field(default="", pattern=r"^(arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]+)?$")
+    """ARN of the SNS topic that is told of held days; "" keeps alerts in the record store's outbox and the log."""
 
     first_ship_date: date = date(2026, 1, 1)
     """The first partition; earlier ship dates do not exist for the platform."""

@@ -15,6 +15,8 @@ import pytest
 
 from fillrate_assets.connections.record_store import RecordStore
 from fillrate_assets.sample.network import Network
+from fillrate_assets_tests import cloud
+from fillrate_assets_tests.cloud import Cloud
 from fillrate_assets_tests.home import Home
 from fillrate_assets_tests.postgres import Postgres, running
 
@@ -27,7 +29,7 @@ SMALL = Network(seed=1, dcs=2, items=150, days=40, last=date(2026, 3, 14))
 
 
 def _without_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [name for name in os.environ if name.startswith(("FILLRATE_", "DAGSTER_"))]:
+    for name in [name for name in os.environ if name.startswith(("FILLRATE_", "DAGSTER_", "AWS_"))]:
         monkeypatch.delenv(name)
 
 
@@ -93,6 +95,53 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> RecordStore:
     made = RecordStore(f"sqlite:///{tmp_path}/record_store.db")
     made.upgrade()
     return made
+
+
+@pytest.fixture(scope="session")
+def aws_emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
+    """A local AWS for the whole session; tests use names of their own in it."""
+    with cloud.running(tmp_path_factory.mktemp("aws")) as made:
+        yield made
+
+
+@pytest.fixture
+def aws(aws_emulator: Cloud, _own_environment: None, monkeypatch: pytest.MonkeyPatch) -> Cloud:
+    """The local AWS, as this process's own."""
+    for name, value in aws_emulator.environment.items():
+        monkeypatch.setenv(name, value)
+    return aws_emulator
+
+
+_BUSY = [("ThrottlingException", 400), ("InternalError", 500), ("SlowDown", 503)]
+
+
+def _instead(aws: Cloud, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    """Another endpoint in the emulator's place, asked once."""
+    assert url != aws.endpoint
+    monkeypatch.setenv("AWS_ENDPOINT_URL", url)
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+
+
+@pytest.fixture(params=_BUSY, ids=[code for code, _ in _BUSY])
+def busy_aws(request: pytest.FixtureRequest, aws: Cloud, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """An AWS that is too busy to answer."""
+    with cloud.answering(*request.param) as url:
+        _instead(aws, monkeypatch, url)
+        yield
+
+
+@pytest.fixture
+def denying_aws(aws: Cloud, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """An AWS that denies everything."""
+    with cloud.answering("AccessDenied", 403) as url:
+        _instead(aws, monkeypatch, url)
+        yield
+
+
+@pytest.fixture
+def absent_aws(aws: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An AWS that cannot be reached: nobody listens on port 1."""
+    _instead(aws, monkeypatch, "http://127.0.0.1:1")
 
 
 @pytest.fixture

@@ -171,6 +171,7 @@ def test_people_are_told_of_a_held_day_once(network_home: Home, instance: dg.Dag
     assert message == (
         f"{HELD_DC} {HELD_DAY} is held",
         "no instock snapshot for the day; no records stand for that day",
+        None,
     )
 
 

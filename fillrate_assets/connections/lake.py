@@ -1,23 +1,28 @@
-"""The lake: one Parquet file per asset, DC and ship date, on disk or on S3, and the IO manager over it."""
+"""The lake: one Parquet file per asset, DC and ship date, on disk or on S3.
+
+S3 is reached as `connections/aws.py` says: what lists and writes through boto3, what reads through Polars with
+boto3's credentials.
+"""
 
 from __future__ import annotations
 
+import io
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Final
 
 import polars as pl
 
+from fillrate_assets.connections import aws
 from fillrate_assets.errors import ContractViolation
 from fillrate_assets.fillrate.schema import Frame
 
-if TYPE_CHECKING:
-    from pyarrow.fs import FileSystem
-
 Partition = tuple[str, date]
+
+_S3: Final = "s3://"
 
 
 @dataclass(frozen=True)
@@ -25,7 +30,6 @@ class Lake:
     """Frames by asset, DC and ship date under one root: a directory or `s3://bucket/prefix`."""
 
     root: str
-    storage_options: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def scan(
         self,
@@ -45,7 +49,13 @@ class Lake:
         return self._scan(frame, stored)
 
     def read(self, frame: Frame, partitions: Iterable[Partition]) -> pl.LazyFrame:
-        """Those of the partitions that are stored; none of them stored is a frame without rows."""
+        """Those of the partitions that are stored; none of them stored is a frame without rows.
+
+        Raises:
+            SourceUnavailable: S3 did not answer, or throttled the call.
+            PermanentFailure: S3 denied access, or there is no such bucket.
+
+        """
         wanted = list(partitions)
         return self._scan(frame, self._stored(frame, wanted))
 
@@ -57,6 +67,8 @@ class Lake:
 
         Raises:
             ContractViolation: the rows break the frame's schema, or lie outside the partitions.
+            SourceUnavailable: S3 did not answer, or throttled the call.
+            PermanentFailure: S3 denied access, or there is no such bucket.
 
         """
         frame.validate(rows)
@@ -71,61 +83,72 @@ class Lake:
             raise ContractViolation(msg)
         empty = rows.clear()
         for partition in wanted:
-            self._replace(self._path(frame, partition), parts.get(partition, empty))
+            self._replace(_path(frame, partition), parts.get(partition, empty))
         return {partition: parts.get(partition, empty).height for partition in wanted}
 
     def read_whole(self, frame: Frame) -> pl.LazyFrame:
         """An asset that is not partitioned."""
-        path = f"{self.root}/{frame.name}/part-0.parquet"
-        return pl.scan_parquet(path, storage_options=dict(self.storage_options) or None)
+        return pl.scan_parquet(self._location(self._whole(frame)), glob=False)
 
     def write_whole(self, frame: Frame, rows: pl.DataFrame) -> None:
         """Replace an asset that is not partitioned."""
         frame.validate(rows)
-        self._replace(f"{self.root}/{frame.name}/part-0.parquet", rows)
+        self._replace(self._whole(frame), rows)
 
     def partitions(self, frame: Frame) -> list[Partition]:
         """The stored partitions of an asset, sorted."""
-        from pyarrow.fs import FileSelector  # noqa: PLC0415 - a quarter of a second that `--help` need not pay
-
-        file_system, root = self._file_system()
-        selector = FileSelector(f"{root}/{frame.name}", allow_not_found=True, recursive=True)
-        found = []
-        for info in file_system.get_file_info(selector):
-            *_, dc, day, name = info.path.split("/")
-            if name.endswith(".parquet") and dc.startswith("dc=") and day.startswith("ship_date="):
-                found.append((dc.removeprefix("dc="), date.fromisoformat(day.removeprefix("ship_date="))))
-        return sorted(found)
+        return sorted(_partitions(self._listed(f"{frame.name}/")))
 
     def _scan(self, frame: Frame, partitions: Sequence[Partition]) -> pl.LazyFrame:
         if not partitions:
             return frame.empty()
-        paths = [self._path(frame, partition) for partition in partitions]
+        paths = [self._location(_path(frame, partition)) for partition in partitions]
         # A filter by DC and ship date then opens no file that it does not need.
         hive = pl.Schema({"dc": pl.String(), "ship_date": pl.Date()})
-        options = dict(self.storage_options) or None
-        return pl.scan_parquet(paths, schema=frame.polars, hive_schema=hive, storage_options=options)
+        return pl.scan_parquet(paths, glob=False, schema=frame.polars, hive_schema=hive)
 
     def _stored(self, frame: Frame, partitions: Sequence[Partition]) -> list[Partition]:
-        from pyarrow.fs import FileType  # noqa: PLC0415 - as above
+        if not self.root.startswith(_S3):
+            return [each for each in partitions if Path(self.root, _path(frame, each)).exists()]
+        stored: set[Partition] = set()
+        for dc in {dc for dc, _ in partitions}:
+            days = [day for each, day in partitions if each == dc]
+            # One listing of a DC's days instead of a request a day.
+            stored |= set(_partitions(self._listed_s3(f"{frame.name}/dc={dc}/", min(days), max(days))))
+        return [each for each in partitions if each in stored]
 
-        if not partitions:
-            return []
-        file_system, root = self._file_system()
-        paths = [self._path(frame, partition).replace(self.root, root, 1) for partition in partitions]
-        infos = file_system.get_file_info(paths)
-        return [partition for partition, info in zip(partitions, infos, strict=True) if info.type != FileType.NotFound]
+    def _listed(self, prefix: str) -> Iterable[str]:
+        """Paths below a prefix, relative to the root."""
+        if self.root.startswith(_S3):
+            return self._listed_s3(prefix)
+        from pyarrow.fs import FileSelector, LocalFileSystem  # noqa: PLC0415 - `--help` need not pay for it
 
-    def _path(self, frame: Frame, partition: Partition) -> str:
-        dc, day = partition
-        return f"{self.root}/{frame.name}/dc={dc}/ship_date={day.isoformat()}/part-0.parquet"
+        selector = FileSelector(f"{self.root}/{prefix}", allow_not_found=True, recursive=True)
+        return [info.path for info in LocalFileSystem().get_file_info(selector)]
+
+    def _listed_s3(self, prefix: str, first: date | None = None, last: date | None = None) -> Iterator[str]:
+        """Keys below a prefix; with dates, of `ship_date=` folders from the first to the last."""
+        bucket, root = self._bucket()
+        start = f"{root}{prefix}ship_date={first}/" if first else ""
+        end = f"{root}{prefix}ship_date={last}0" if last else None  # "0" comes after "/"
+        with aws.failures(f"lake ({self.root})"):
+            pages = aws.client("s3").get_paginator("list_objects_v2")
+            for page in pages.paginate(Bucket=bucket, Prefix=f"{root}{prefix}", StartAfter=start):
+                for found in page.get("Contents", ()):
+                    if end is not None and found["Key"] >= end:
+                        return
+                    yield found["Key"]
 
     def _replace(self, path: str, rows: pl.DataFrame) -> None:
-        if self.root.startswith("s3://"):
-            # An S3 PUT is atomic by itself.
-            rows.write_parquet(path, storage_options=dict(self.storage_options) or None)
+        if self.root.startswith(_S3):
+            bucket, root = self._bucket()
+            content = io.BytesIO()
+            rows.write_parquet(content)
+            # A PUT is atomic by itself: a reader sees the old object or the new one.
+            with aws.failures(f"lake ({self.root})"):
+                aws.client("s3").put_object(Bucket=bucket, Key=f"{root}{path}", Body=content.getvalue())
             return
-        final = Path(path)
+        final = Path(self.root, path)
         final.parent.mkdir(parents=True, exist_ok=True)
         # Written beside its place and renamed into it: no reader ever sees half a file.
         incoming = final.with_name(f".{uuid.uuid4().hex}.incoming")
@@ -135,18 +158,33 @@ class Lake:
         finally:
             incoming.unlink(missing_ok=True)
 
-    def _file_system(self) -> tuple[FileSystem, str]:
-        from pyarrow import fs  # noqa: PLC0415 - as above
+    def _location(self, path: str) -> str:
+        """A path below the root, as Polars takes it."""
+        if not self.root.startswith(_S3):
+            return f"{self.root}/{path}"
+        bucket, root = self._bucket()
+        return f"{_S3}{bucket}/{root}{path}"
 
-        if not self.root.startswith("s3://"):
-            return fs.LocalFileSystem(), self.root
-        endpoint = self.storage_options.get("aws_endpoint_url", "")
-        scheme, _, host = endpoint.rpartition("://")
-        s3 = fs.S3FileSystem(
-            region=self.storage_options.get("aws_region"),
-            access_key=self.storage_options.get("aws_access_key_id"),
-            secret_key=self.storage_options.get("aws_secret_access_key"),
-            endpoint_override=host or None,
-            scheme=scheme or "https",
-        )
-        return s3, self.root.removeprefix("s3://")
+    def _bucket(self) -> tuple[str, str]:
+        """The bucket, and the prefix of every key in it."""
+        bucket, _, prefix = self.root.removeprefix(_S3).partition("/")
+        prefix = prefix.strip("/")
+        return bucket, f"{prefix}/" if prefix else ""
+
+    @staticmethod
+    def _whole(frame: Frame) -> str:
+        return f"{frame.name}/part-0.parquet"
+
+
+def _path(frame: Frame, partition: Partition) -> str:
+    dc, day = partition
+    return f"{frame.name}/dc={dc}/ship_date={day.isoformat()}/part-0.parquet"
+
+
+def _partitions(paths: Iterable[str]) -> Iterator[Partition]:
+    for path in paths:
+        _, *folders, name = path.rsplit("/", 3)
+        if name.endswith(".parquet") and len(folders) == 2:  # noqa: PLR2004 - DC and ship date
+            dc, day = folders
+            if dc.startswith("dc=") and day.startswith("ship_date="):
+                yield dc.removeprefix("dc="), date.fromisoformat(day.removeprefix("ship_date="))

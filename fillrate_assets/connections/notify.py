@@ -1,26 +1,90 @@
-"""Telling people. SNS, Slack, Teams, webhooks; embedded: an outbox table and the log."""
+"""Telling people. SNS; embedded: an outbox table and the log."""
 
 from __future__ import annotations
 
 import logging
+import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Final
 
-from fillrate_assets.connections import sql
+import sqlalchemy as sa
+
+from fillrate_assets.connections import aws, sql
 from fillrate_assets.connections.record_store import OUTBOX
+from fillrate_assets.errors import FillrateError
 
 _LOG = logging.getLogger("fillrate.notify")
+
+_SUBJECT_CHARACTERS: Final = 99
+_MESSAGE_BYTES: Final = 256 * 1024
 
 
 @dataclass(frozen=True)
 class Outbox:
-    """Messages kept in the record store and written to the log."""
+    """Messages kept in the record store, written to the log and, where there is a topic, published to SNS."""
 
     url: str = field(repr=False)
+    topic: str = ""
+    """ARN of an SNS topic; "" keeps messages here."""
 
     def send(self, subject: str, body: str, *, now: datetime) -> None:
-        """Keep one message; `now` is UTC."""
-        moment = now.astimezone(UTC).replace(tzinfo=None)
+        """Keep one message and publish what is unsent; `now` is UTC.
+
+        What could not be published is told in the log and stays for the next call: the work that the message is
+        about does not fail with it.
+
+        Raises:
+            SourceUnavailable: the record store did not answer; the message is not kept.
+
+        """
+        row = {"created_at": _naive(now), "subject": subject, "body": body, "destination": self.topic or None}
         with sql.failures("outbox", self.url), sql.engine(self.url).begin() as connection:
-            connection.execute(OUTBOX.insert().values(created_at=moment, subject=subject, body=body))
+            connection.execute(OUTBOX.insert().values(row))
         _LOG.warning("%s: %s", subject, body)
+        try:
+            self.deliver(now=now)
+        except FillrateError as error:
+            _LOG.error("kept in the outbox, not yet sent: %s", error)
+
+    def deliver(self, *, now: datetime) -> int:
+        """Publish what is kept for the topic and not sent yet, oldest first; `now` is UTC.
+
+        A message is marked as sent in a transaction that ends after it is published. So one that a crash leaves
+        between the two is published again, none is lost, and two processes never publish the same.
+
+        Returns:
+            How many were published.
+
+        Raises:
+            SourceUnavailable: SNS or the record store did not answer.
+            PermanentFailure: SNS denied access, or there is no such topic.
+
+        """
+        if not self.topic:
+            return 0
+        of_topic = (OUTBOX.c.destination == self.topic) & OUTBOX.c.sent_at.is_(None)
+        sent = 0
+        with sql.failures("outbox", self.url), sql.engine(self.url).connect() as connection:
+            with connection.begin():
+                unsent = connection.execute(sa.select(OUTBOX).where(of_topic).order_by(OUTBOX.c.id)).all()
+            for row in unsent:
+                mine = OUTBOX.update().where(OUTBOX.c.id == row.id, OUTBOX.c.sent_at.is_(None))
+                with connection.begin():
+                    if connection.execute(mine.values(sent_at=_naive(now))).rowcount == 1:
+                        self._publish(row.subject, row.body)
+                        sent += 1
+        return sent
+
+    def _publish(self, subject: str, body: str) -> None:
+        line = " ".join(re.sub(r"[\x00-\x1f\x7f]+", " ", subject).split())
+        short = line if len(line) <= _SUBJECT_CHARACTERS else line[: _SUBJECT_CHARACTERS - 3] + "..."
+        # A subject that had to be changed stands in full above the message; SNS takes no empty message.
+        text = body if short == subject and body else f"{subject}\n\n{body}"
+        message = text.encode()[:_MESSAGE_BYTES].decode(errors="ignore")
+        with aws.failures(f"alerts ({self.topic})"):
+            aws.client("sns").publish(TopicArn=self.topic, Subject=short, Message=message)
+
+
+def _naive(moment: datetime) -> datetime:
+    return moment.astimezone(UTC).replace(tzinfo=None)

@@ -14,6 +14,7 @@ import polars as pl
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, NoSuchModuleError, OperationalError
 
+from fillrate_assets.connections import secrets
 from fillrate_assets.connections.outages import may_pass
 from fillrate_assets.errors import PermanentFailure, SourceUnavailable
 from fillrate_assets.fillrate import contracts
@@ -34,7 +35,7 @@ _WHOLE_RESULT: Final = 50_000_000
 
 @lru_cache(maxsize=32)
 def engine(url: str, *, read_only: bool = False, statement_seconds: int = STATEMENT_SECONDS) -> sa.Engine:
-    """The engine of a URL, one per process; nothing is connected yet.
+    """The engine of a URL, one per process; nothing is connected yet, but a URL's secret is fetched.
 
     Args:
         url: where the system is.
@@ -45,7 +46,8 @@ def engine(url: str, *, read_only: bool = False, statement_seconds: int = STATEM
         PermanentFailure: the URL cannot be understood, or its driver is not known.
 
     """
-    parsed = _parsed(url)
+    _parsed(url)
+    parsed = secrets.resolved(url)
     backend = parsed.get_backend_name()
     arguments = {**_arguments(backend, statement_seconds), **({"read_only": read_only} if backend == "duckdb" else {})}
     try:
@@ -107,7 +109,7 @@ def failures(system: str, url: str) -> Iterator[None]:
     try:
         yield
     except DBAPIError as error:
-        if may_pass(error, parsed.get_backend_name()):
+        if may_pass(error, engine(url).dialect.name):
             msg = f"{system} ({shown}) does not answer: {error.orig}"
             raise SourceUnavailable(msg) from error
         msg = f"{system} ({shown}) refused: {error.orig}"

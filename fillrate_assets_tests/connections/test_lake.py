@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -7,8 +8,9 @@ import polars as pl
 import pytest
 
 from fillrate_assets.connections.lake import Lake, Partition
-from fillrate_assets.errors import ContractViolation
+from fillrate_assets.errors import ContractViolation, PermanentFailure, SourceUnavailable
 from fillrate_assets.fillrate.schema import ITEMS, LOST_CASES
+from fillrate_assets_tests.cloud import Cloud
 from fillrate_assets_tests.rows import DAY, items, records
 
 NEXT = DAY + timedelta(days=1)
@@ -16,8 +18,28 @@ BOTH = [("DC01", DAY), ("DC01", NEXT)]
 
 
 @pytest.fixture
-def lake(tmp_path: Path) -> Lake:
+def on_disk(tmp_path: Path) -> Lake:
     return Lake(str(tmp_path / "lake"))
+
+
+@pytest.fixture
+def on_s3(aws: Cloud) -> Lake:
+    return Lake(f"s3://{aws.bucket()}/some/lake")
+
+
+@pytest.fixture(params=["on_disk", "on_s3"])
+def lake(request: pytest.FixtureRequest) -> Lake:
+    made: Lake = request.getfixturevalue(request.param)
+    return made
+
+
+@pytest.fixture
+def files(request: pytest.FixtureRequest, lake: Lake) -> Callable[[], set[str]]:
+    """What is stored, as paths below the root."""
+    if lake.root.startswith("s3://"):
+        cloud: Cloud = request.getfixturevalue("aws")
+        return lambda: {key.removeprefix("some/lake/") for key in cloud.keys(lake.root.split("/")[2])}
+    return lambda: _files(lake)
 
 
 def _files(lake: Lake) -> set[str]:
@@ -29,10 +51,10 @@ def _items(frame: pl.LazyFrame) -> list[tuple[str, date, str]]:
     return frame.select("dc", "ship_date", "item").sort("dc", "ship_date", "item").collect().rows()
 
 
-def test_a_partition_is_a_file_and_comes_back_as_it_was(lake: Lake) -> None:
+def test_a_partition_is_a_file_and_comes_back_as_it_was(lake: Lake, files: Callable[[], set[str]]) -> None:
     rows = records({"item": "A"}, {"item": "B", "ship_date": NEXT, "vendor": None})
     assert lake.write(LOST_CASES, rows, BOTH) == {BOTH[0]: 1, BOTH[1]: 1}
-    assert _files(lake) == {
+    assert files() == {
         "lost_cases/dc=DC01/ship_date=2026-02-10/part-0.parquet",
         "lost_cases/dc=DC01/ship_date=2026-02-11/part-0.parquet",
     }
@@ -54,10 +76,12 @@ def test_writing_replaces_its_partitions_and_no_others(lake: Lake) -> None:
     assert _items(lake.scan(LOST_CASES)) == [("DC01", DAY, "B"), ("DC01", NEXT, "A")]
 
 
-def test_rows_outside_the_partitions_are_refused_and_nothing_is_written(lake: Lake) -> None:
+def test_rows_outside_the_partitions_are_refused_and_nothing_is_written(
+    lake: Lake, files: Callable[[], set[str]]
+) -> None:
     with pytest.raises(ContractViolation, match=r"lost_cases: rows outside the run's partitions, e\.g\. .*2026, 2, 11"):
         lake.write(LOST_CASES, records({}, {"ship_date": NEXT}), [("DC01", DAY)])
-    assert not Path(lake.root).exists()
+    assert files() == set()
 
 
 @pytest.mark.parametrize(
@@ -76,31 +100,31 @@ def test_rows_that_break_their_schema_leave_what_is_stored(lake: Lake, broken: p
     assert lake.read(LOST_CASES, [("DC01", DAY)]).collect().equals(records({}))
 
 
-def test_a_write_that_fails_leaves_the_old_file_and_no_other(lake: Lake) -> None:
-    lake.write(LOST_CASES, records({}), [("DC01", DAY)])
-    before = _files(lake)
+def test_a_write_that_fails_leaves_the_old_file_and_no_other(on_disk: Lake) -> None:
+    on_disk.write(LOST_CASES, records({}), [("DC01", DAY)])
+    before = _files(on_disk)
     # The next partition's directory cannot be made: a file has its name.
-    blocked = Path(lake.root) / "lost_cases/dc=DC02"
+    blocked = Path(on_disk.root) / "lost_cases/dc=DC02"
     blocked.write_text("")
     with pytest.raises(NotADirectoryError):
-        lake.write(LOST_CASES, records({"dc": "DC02"}), [("DC02", DAY)])
+        on_disk.write(LOST_CASES, records({"dc": "DC02"}), [("DC02", DAY)])
     blocked.unlink()
     # Nor can a file be put in the place of a directory: the new one was complete, and is gone again.
-    taken = Path(lake.root) / "lost_cases/dc=DC01/ship_date=2026-02-11/part-0.parquet"
+    taken = Path(on_disk.root) / "lost_cases/dc=DC01/ship_date=2026-02-11/part-0.parquet"
     (taken / "x").mkdir(parents=True)
     with pytest.raises(IsADirectoryError):
-        lake.write(LOST_CASES, records({"ship_date": NEXT}), [("DC01", NEXT)])
-    assert _files(lake) == before
-    assert lake.read(LOST_CASES, [("DC01", DAY)]).collect().equals(records({}))
+        on_disk.write(LOST_CASES, records({"ship_date": NEXT}), [("DC01", NEXT)])
+    assert _files(on_disk) == before
+    assert on_disk.read(LOST_CASES, [("DC01", DAY)]).collect().equals(records({}))
 
 
-def test_a_file_that_never_got_into_its_place_is_not_seen(lake: Lake) -> None:
-    lake.write(LOST_CASES, records({}), [("DC01", DAY)])
-    left = Path(lake.root) / "lost_cases/dc=DC01/ship_date=2026-02-11/.0123.incoming"
+def test_a_file_that_never_got_into_its_place_is_not_seen(on_disk: Lake) -> None:
+    on_disk.write(LOST_CASES, records({}), [("DC01", DAY)])
+    left = Path(on_disk.root) / "lost_cases/dc=DC01/ship_date=2026-02-11/.0123.incoming"
     left.parent.mkdir()
     left.write_bytes(b"PAR1")
-    assert lake.partitions(LOST_CASES) == [("DC01", DAY)]
-    assert lake.scan(LOST_CASES).collect().height == 1
+    assert on_disk.partitions(LOST_CASES) == [("DC01", DAY)]
+    assert on_disk.scan(LOST_CASES).collect().height == 1
 
 
 def test_partitions_that_are_not_stored_have_no_rows(lake: Lake) -> None:
@@ -134,11 +158,83 @@ def test_a_scan_is_limited_to_dcs_and_dates(
     assert [(dc, day) for dc, day, _ in _items(lake.scan(LOST_CASES, dcs, first, last))] == expected
 
 
-def test_an_asset_without_partitions_is_one_file(lake: Lake) -> None:
+def test_an_asset_without_partitions_is_one_file(lake: Lake, files: Callable[[], set[str]]) -> None:
     for master in (items({}), items({}, {"item": "B"})):
         lake.write_whole(ITEMS, master)
         assert lake.read_whole(ITEMS).collect().equals(master)
-    assert _files(lake) == {"items/part-0.parquet"}
+    assert files() == {"items/part-0.parquet"}
     with pytest.raises(ContractViolation, match=r"^items: "):
         lake.write_whole(ITEMS, items({}, {}))
     assert lake.read_whole(ITEMS).collect().height == 2
+
+
+@pytest.mark.parametrize("dc", ["Köln 1", "a+b", "50%", "x=y", "a#b", "a?c", "[a]*"])
+def test_a_dc_may_have_any_name_that_a_folder_may_have(lake: Lake, dc: str) -> None:
+    lake.write(LOST_CASES, records({"dc": dc}), [(dc, DAY)])
+    assert lake.partitions(LOST_CASES) == [(dc, DAY)]
+    assert lake.read(LOST_CASES, [(dc, DAY)]).collect().equals(records({"dc": dc}))
+
+
+def test_a_look_back_window_is_read_from_many_stored_days(lake: Lake) -> None:
+    days = [DAY + timedelta(days=number) for number in range(-40, 8)]
+    for dc in ("DC01", "DC010"):
+        lake.write(LOST_CASES, records(*[{"dc": dc, "ship_date": day} for day in days]), [(dc, day) for day in days])
+    window = [("DC01", DAY + timedelta(days=number)) for number in range(-28, 0)]
+    assert [(dc, day) for dc, day, _ in _items(lake.read(LOST_CASES, window))] == window
+
+
+def test_a_listing_of_more_than_a_page_is_whole(on_s3: Lake, aws: Cloud) -> None:
+    bucket, days = on_s3.root.split("/")[2], [date(2020, 1, 1) + timedelta(days=number) for number in range(1010)]
+    s3 = aws.client("s3")
+    for day in days:
+        key = f"some/lake/lost_cases/dc=DC01/ship_date={day}/part-0.parquet"
+        s3.put_object(Bucket=bucket, Key=key, Body=b"")
+    assert on_s3.partitions(LOST_CASES) == [("DC01", day) for day in days]
+
+
+def test_a_bucket_may_be_the_lake_and_a_root_may_end_with_a_slash(aws: Cloud) -> None:
+    for root in (f"s3://{aws.bucket()}", f"s3://{aws.bucket()}/", f"s3://{aws.bucket()}/lake/"):
+        lake = Lake(root)
+        lake.write(LOST_CASES, records({}), [("DC01", DAY)])
+        lake.write_whole(ITEMS, items({}))
+        assert lake.partitions(LOST_CASES) == [("DC01", DAY)]
+        assert lake.read(LOST_CASES, BOTH).collect().equals(records({}))
+        assert lake.read_whole(ITEMS).collect().equals(items({}))
+
+
+def _calls(lake: Lake) -> list[Callable[[], object]]:
+    return [
+        lambda: lake.partitions(LOST_CASES),
+        lambda: lake.scan(LOST_CASES),
+        lambda: lake.read(LOST_CASES, BOTH),
+        lambda: lake.write(LOST_CASES, records({}), [("DC01", DAY)]),
+        lambda: lake.write_whole(ITEMS, items({})),
+    ]
+
+
+@pytest.mark.usefixtures("busy_aws")
+def test_an_s3_that_is_busy_may_answer_later() -> None:
+    for call in _calls(Lake("s3://lake/fillrate")):
+        with pytest.raises(SourceUnavailable, match=r"^lake \(s3://lake/fillrate\) does not answer: "):
+            call()
+
+
+@pytest.mark.usefixtures("absent_aws")
+def test_an_s3_that_cannot_be_reached_may_answer_later() -> None:
+    for call in _calls(Lake("s3://lake/fillrate")):
+        with pytest.raises(SourceUnavailable, match=r"^lake \(s3://lake/fillrate\) does not answer: Could not connect"):
+            call()
+
+
+@pytest.mark.usefixtures("denying_aws")
+def test_an_s3_that_denies_access_is_no_matter_of_time() -> None:
+    for call in _calls(Lake("s3://lake/fillrate")):
+        with pytest.raises(PermanentFailure, match=r"^lake \(s3://lake/fillrate\) refused: .*AccessDenied"):
+            call()
+
+
+@pytest.mark.usefixtures("aws")
+def test_an_absent_bucket_is_named() -> None:
+    for call in _calls(Lake("s3://nobody-made-this/fillrate")):
+        with pytest.raises(PermanentFailure, match=r"^lake \(s3://nobody-made-this/fillrate\) refused: .*NoSuchBucket"):
+            call()

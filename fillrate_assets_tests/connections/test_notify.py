@@ -1,7 +1,12 @@
 from __future__ import annotations
 
+import json
 import logging
+import uuid
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -9,6 +14,8 @@ import sqlalchemy as sa
 from fillrate_assets.connections import sql
 from fillrate_assets.connections.notify import Outbox
 from fillrate_assets.connections.record_store import OUTBOX, RecordStore
+from fillrate_assets.errors import PermanentFailure, SourceUnavailable
+from fillrate_assets_tests.cloud import Cloud
 
 
 def test_a_message_is_kept_and_logged(store: RecordStore, caplog: pytest.LogCaptureFixture) -> None:
@@ -23,3 +30,152 @@ def test_a_message_is_kept_and_logged(store: RecordStore, caplog: pytest.LogCapt
         "no instock snapshot",
     )
     assert caplog.messages == ["DC01 2026-02-10 is held: no instock snapshot"]
+
+
+NOW = datetime(2026, 2, 10, 18, tzinfo=UTC)
+LATER = NOW + timedelta(hours=1)
+NO_TOPIC = "arn:aws:sns:eu-central-1:000000000000:nobody-made-this"
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    url = f"sqlite:///{tmp_path}/store.db"
+    RecordStore(url).upgrade()
+    return url
+
+
+@dataclass(frozen=True)
+class Topic:
+    """A topic of SNS, and a queue that hears it."""
+
+    arn: str
+    queue: str
+    sqs: Any
+
+    def heard(self) -> list[tuple[str, str]]:
+        """Subjects and messages since the last time."""
+        found = []
+        while messages := self.sqs.receive_message(QueueUrl=self.queue, MaxNumberOfMessages=10).get("Messages"):
+            for each in messages:
+                told = json.loads(each["Body"])
+                found.append((told["Subject"], told["Message"]))
+                self.sqs.delete_message(QueueUrl=self.queue, ReceiptHandle=each["ReceiptHandle"])
+        return found
+
+
+@pytest.fixture
+def topic(aws: Cloud) -> Topic:
+    sns, sqs, name = aws.client("sns"), aws.client("sqs"), f"alerts-{uuid.uuid4().hex}"
+    arn, queue = sns.create_topic(Name=name)["TopicArn"], sqs.create_queue(QueueName=name)["QueueUrl"]
+    endpoint = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    sns.subscribe(TopicArn=arn, Protocol="sqs", Endpoint=endpoint)
+    return Topic(arn, queue, sqs)
+
+
+def _unsent(url: str) -> list[str]:
+    with sql.engine(url).connect() as connection:
+        where = OUTBOX.c.destination.is_not(None) & OUTBOX.c.sent_at.is_(None)
+        return list(connection.execute(sa.select(OUTBOX.c.subject).where(where).order_by(OUTBOX.c.id)).scalars())
+
+
+def test_a_message_is_published_once_and_marked(url: str, topic: Topic) -> None:
+    Outbox(url, topic.arn).send("DC01 2026-02-10 is held", "no instock snapshot", now=NOW)
+    assert topic.heard() == [("DC01 2026-02-10 is held", "no instock snapshot")]
+    assert Outbox(url, topic.arn).deliver(now=LATER) == 0
+    assert topic.heard() == []
+    with sql.engine(url).connect() as connection:
+        assert connection.execute(sa.select(OUTBOX.c.sent_at)).scalar_one() == NOW.replace(tzinfo=None)
+
+
+def test_what_was_kept_before_there_was_a_topic_stays_here(url: str, topic: Topic) -> None:
+    Outbox(url).send("before", "it", now=NOW)
+    Outbox(url, NO_TOPIC.replace("nobody", "somebody")).send("elsewhere", "it", now=NOW)
+    Outbox(url, topic.arn).send("after", "it", now=NOW)
+    assert topic.heard() == [("after", "it")]
+
+
+def test_what_could_not_be_sent_is_sent_by_the_next_call_in_its_order(
+    url: str, topic: Topic, aws: Cloud, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    outbox = Outbox(url, topic.arn)
+    with monkeypatch.context() as away:
+        away.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+        away.setenv("AWS_MAX_ATTEMPTS", "1")
+        outbox.send("first", "1", now=NOW)
+        outbox.send("second", "2", now=NOW)
+        with pytest.raises(SourceUnavailable, match=f"^alerts \\({topic.arn}\\) does not answer: Could not connect"):
+            outbox.deliver(now=NOW)
+    assert aws.endpoint
+    assert sum("kept in the outbox, not yet sent" in each for each in caplog.messages) == 2
+    assert _unsent(url) == ["first", "second"]
+    outbox.send("third", "3", now=LATER)
+    assert topic.heard() == [("first", "1"), ("second", "2"), ("third", "3")]
+    assert _unsent(url) == []
+
+
+def test_a_crash_after_a_message_is_published_repeats_that_one_and_loses_none(url: str, topic: Topic) -> None:
+    keeper = Outbox(url, topic.arn)
+    with sql.engine(url).begin() as connection:
+        rows = [
+            {"created_at": NOW.replace(tzinfo=None), "subject": s, "body": s, "destination": topic.arn} for s in "abc"
+        ]
+        connection.execute(OUTBOX.insert(), rows)
+    commits = []
+
+    def crash(_: sa.Connection) -> None:
+        commits.append(1)
+        if len(commits) == 3:  # the read, the first message, the second
+            raise KeyboardInterrupt
+
+    engine = sql.engine(url)
+    sa.event.listen(engine, "commit", crash)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            keeper.deliver(now=NOW)
+    finally:
+        sa.event.remove(engine, "commit", crash)
+    assert topic.heard() == [("a", "a"), ("b", "b")]
+    assert _unsent(url) == ["b", "c"]
+    assert keeper.deliver(now=LATER) == 2
+    assert topic.heard() == [("b", "b"), ("c", "c")]
+
+
+@pytest.mark.parametrize(
+    ("subject", "body", "told"),
+    [
+        pytest.param("s" * 99, "b", ("s" * 99, "b"), id="the longest subject"),
+        pytest.param("s" * 100, "b", ("s" * 96 + "...", "s" * 100 + "\n\nb"), id="too long a subject"),
+        pytest.param("two\nlines", "b", ("two lines", "two\nlines\n\nb"), id="a line break in the subject"),
+        pytest.param("Köln is held", "b", ("Köln is held", "b"), id="letters beyond ASCII"),
+        pytest.param("s", "", ("s", "s\n\n"), id="no body"),
+        pytest.param("s", "é" * 200_000, ("s", "é" * 131_072), id="more than SNS takes"),
+    ],
+)
+def test_what_sns_would_refuse_is_fitted_to_it(
+    url: str, topic: Topic, subject: str, body: str, told: tuple[str, str]
+) -> None:
+    Outbox(url, topic.arn).send(subject, body, now=NOW)
+    assert topic.heard() == [told]
+
+
+@pytest.mark.usefixtures("busy_aws")
+def test_an_sns_that_is_busy_may_answer_later(url: str) -> None:
+    Outbox(url, NO_TOPIC).send("held", "it", now=NOW)
+    with pytest.raises(SourceUnavailable, match=r"^alerts \(arn:.* does not answer: "):
+        Outbox(url, NO_TOPIC).deliver(now=NOW)
+    assert _unsent(url) == ["held"]
+
+
+@pytest.mark.usefixtures("aws")
+def test_an_absent_topic_is_named(url: str) -> None:
+    Outbox(url, NO_TOPIC).send("held", "it", now=NOW)
+    with pytest.raises(PermanentFailure, match=f"^alerts \\({NO_TOPIC}\\) refused: .*NotFound"):
+        Outbox(url, NO_TOPIC).deliver(now=NOW)
+    assert _unsent(url) == ["held"]
+
+
+@pytest.mark.usefixtures("denying_aws")
+def test_an_sns_that_denies_access_is_no_matter_of_time(url: str) -> None:
+    Outbox(url, NO_TOPIC).send("held", "it", now=NOW)
+    with pytest.raises(PermanentFailure, match=r"^alerts .* refused: .*AccessDenied"):
+        Outbox(url, NO_TOPIC).deliver(now=NOW)

@@ -79,6 +79,8 @@ def upgrade() -> None:
         sa.Column("created_at", sa.DateTime(), nullable=False),
         sa.Column("subject", sa.Unicode(length=255), nullable=False),
         sa.Column("body", sa.UnicodeText(), nullable=False),
+        sa.Column("destination", sa.Unicode(length=255), nullable=True),
+        sa.Column("sent_at", sa.DateTime(), nullable=True),
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_table(

@@ -1,0 +1,90 @@
+"""What the AWS connections share: clients of the usual AWS chain, and typed failures.
+
+Credentials come from where every AWS tool takes them: environment, profile, instance role. So do the region
+(AWS_REGION, AWS_DEFAULT_REGION or the profile) and, for other endpoints than Amazon's own, AWS_ENDPOINT_URL.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import Any, Final
+
+from fillrate_assets.errors import PermanentFailure, SourceUnavailable
+
+_THROTTLED: Final = {
+    "Throttling",
+    "ThrottlingException",
+    "ThrottledException",
+    "TooManyRequestsException",
+    "TooManyUpdates",
+    "RequestLimitExceeded",
+    "RequestThrottled",
+    "RequestThrottledException",
+    "ProvisionedThroughputExceededException",
+    "BandwidthLimitExceeded",
+    "LimitExceededException",
+    "PriorRequestNotComplete",
+    "SlowDown",
+}
+_PASSING: Final = {"InternalError", "InternalServerError", "InternalServiceError", "RequestTimeout"}
+_SERVER_ERROR: Final = 500
+
+
+def client(service: str) -> Any:  # noqa: ANN401 - boto3 makes its clients while it runs
+    """A client of a service, one per process; nothing is connected yet.
+
+    Raises:
+        PermanentFailure: no region is set, or the profile does not exist.
+
+    """
+    return _client(service, tuple((name, value) for name, value in os.environ.items() if name.startswith("AWS_")))
+
+
+@lru_cache(maxsize=32)
+def _client(service: str, _environment: tuple[tuple[str, str], ...]) -> Any:  # noqa: ANN401 - as above
+    """One client for as long as the environment stays: to make one takes a quarter of a second."""
+    import boto3  # noqa: PLC0415 - a third of a second that only AWS users pay
+    from botocore.config import Config  # noqa: PLC0415 - as above
+
+    # Ten seconds an attempt, three attempts (AWS_MAX_ATTEMPTS): a sensor's tick of 60 seconds outlives a call.
+    config = Config(connect_timeout=3, read_timeout=10, retries={"mode": "standard"})
+    with failures(service):
+        # boto3 alone of all SDKs does not know AWS_REGION.
+        session = boto3.session.Session(region_name=os.environ.get("AWS_REGION"))
+        return session.client(service, config=config)
+
+
+@contextmanager
+def failures(system: str) -> Iterator[None]:
+    """Turn botocore's errors into ours: throttling, lost connections and AWS's own faults may pass, the rest not."""
+    from botocore import exceptions  # noqa: PLC0415 - as above
+
+    lasting = (
+        exceptions.NoCredentialsError,
+        exceptions.PartialCredentialsError,
+        exceptions.NoRegionError,
+        exceptions.ProfileNotFound,
+        exceptions.ParamValidationError,
+        exceptions.ConfigParseError,
+        exceptions.InvalidRegionError,
+        exceptions.UnknownServiceError,
+    )
+    try:
+        yield
+    except exceptions.ClientError as error:
+        code = error.response.get("Error", {}).get("Code", "")
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        if code in _THROTTLED | _PASSING or status >= _SERVER_ERROR:
+            msg = f"{system} does not answer: {error}"
+            raise SourceUnavailable(msg) from error
+        msg = f"{system} refused: {error}"
+        raise PermanentFailure(msg) from error
+    except lasting as error:
+        msg = f"{system} cannot be used: {error}; set AWS credentials and region (environment, profile or role)"
+        raise PermanentFailure(msg) from error
+    except exceptions.BotoCoreError as error:
+        msg = f"{system} does not answer: {error}"
+        raise SourceUnavailable(msg) from error

@@ -1,0 +1,59 @@
+"""Credentials of databases in AWS Secrets Manager, fetched when a connection is about to be made.
+
+`secret://name#key` in place of a database URL is the whole URL; `{secret://name#key}` in place of its password is the
+password. `name` is the secret's name or ARN and `key` one of its JSON's keys; without `#key` the secret is plain text.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from functools import lru_cache
+from typing import Final
+
+import sqlalchemy as sa
+
+from fillrate_assets.connections import aws
+from fillrate_assets.errors import PermanentFailure
+
+SCHEME: Final = "secret://"
+_IN_ITS_PLACE: Final = re.compile(r"\{(secret://[^{}]+)\}")
+
+
+def resolved(url: str) -> sa.URL:
+    """A database URL with what its secret holds; a URL without a secret as it is.
+
+    Raises:
+        SourceUnavailable: Secrets Manager did not answer, or throttled the call.
+        PermanentFailure: there is no such secret or key, access is denied, or the secret is no URL.
+
+    """
+    if url.startswith(SCHEME):
+        try:
+            return sa.make_url(_value(url))
+        except (sa.exc.ArgumentError, ValueError):
+            msg = f"{url} holds no database URL (dialect+driver://user:password@host/database)"
+            # Without its cause, which may quote what the secret holds.
+            raise PermanentFailure(msg) from None
+    parsed = sa.make_url(url)
+    password = _IN_ITS_PLACE.fullmatch(str(parsed.password or ""))
+    return parsed.set(password=_value(password[1])) if password else parsed
+
+
+@lru_cache(maxsize=64)
+def _value(reference: str) -> str:
+    """What a secret holds, fetched once per process."""
+    name, _, key = reference.removeprefix(SCHEME).partition("#")
+    with aws.failures(reference):
+        held = aws.client("secretsmanager").get_secret_value(SecretId=name).get("SecretString")
+    if held is None:
+        msg = f"{reference} is binary; a credential is text or JSON"
+        raise PermanentFailure(msg)
+    if not key:
+        return str(held)
+    try:
+        value = json.loads(held)[key]
+    except (ValueError, TypeError, KeyError):
+        msg = f"{reference}: the secret has no key {key!r}; it must be a JSON object with that key"
+        raise PermanentFailure(msg) from None
+    return str(value)

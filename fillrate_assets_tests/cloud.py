@@ -1,0 +1,150 @@
+"""A local AWS: an emulator that the tests start on a free loopback port and stop by its process."""
+
+from __future__ import annotations
+
+import http.client
+import http.server
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import boto3
+
+REGION: Final = "eu-central-1"
+_START_SECONDS: Final = 60
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """Where the emulator listens."""
+
+    endpoint: str
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a process needs to use it as its AWS."""
+        return {
+            "AWS_ENDPOINT_URL": self.endpoint,
+            "AWS_REGION": REGION,
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_EC2_METADATA_DISABLED": "true",
+        }
+
+    def client(self, service: str) -> Any:  # noqa: ANN401 - boto3 makes its clients while it runs
+        """A client beside the platform's own."""
+        return boto3.client(
+            service,
+            endpoint_url=self.endpoint,
+            region_name=REGION,
+            aws_access_key_id="test",
+            aws_secret_access_key="test",  # noqa: S106 - the emulator takes any
+        )
+
+    def bucket(self) -> str:
+        """A new bucket of S3."""
+        name = f"bucket-{uuid.uuid4().hex}"
+        self.client("s3").create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": REGION})
+        return name
+
+    def keys(self, bucket: str) -> list[str]:
+        """Everything in a bucket."""
+        pages = self.client("s3").get_paginator("list_objects_v2").paginate(Bucket=bucket)
+        return [found["Key"] for page in pages for found in page.get("Contents", ())]
+
+
+@contextmanager
+def running(directory: Path) -> Iterator[Cloud]:
+    """Start the emulator with its files in a directory; it ends with the block."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    settings = {
+        "BIND_HOST": "127.0.0.1",
+        "GATEWAY_PORT": str(port),
+        "MINISTACK_REGION": REGION,
+        "S3_PERSIST": "1",  # its Athena reads the files of its S3
+        "S3_DATA_DIR": str(directory / "s3"),
+        "TMPDIR": str(directory),
+        "LOG_LEVEL": "ERROR",
+    }
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    with (directory / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "ministack"],
+            env=inherited | settings,
+            cwd=directory,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            _wait(process, port, directory / "log")
+            yield Cloud(f"http://127.0.0.1:{port}")
+        finally:
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(timeout=10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def _wait(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+    """Until the emulator answers; it says why where it does not."""
+    give_up = time.monotonic() + _START_SECONDS
+    while time.monotonic() < give_up and process.poll() is None:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+        try:
+            connection.request("GET", "/_ministack/health")
+            if connection.getresponse().status == http.HTTPStatus.OK:
+                return
+        except OSError:
+            time.sleep(0.1)
+        finally:
+            connection.close()
+    msg = f"the AWS emulator did not start: {log.read_text()}"
+    raise RuntimeError(msg)
+
+
+@contextmanager
+def answering(code: str, status: int) -> Iterator[str]:
+    """An endpoint that answers every request with one AWS error, as each service words it; yields its URL."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def _answer(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            error = f"<Error><Code>{code}</Code><Message>as told</Message></Error>"
+            if "X-Amz-Target" in self.headers:
+                reply = json.dumps({"__type": code, "message": "as told"})
+            else:
+                reply = f"<ErrorResponse>{error}</ErrorResponse>" if b"Action=" in body else error
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(reply)))
+            self.end_headers()
+            if self.command != "HEAD":
+                self.wfile.write(reply.encode())
+
+        do_GET = do_PUT = do_POST = do_HEAD = _answer  # noqa: N815 - the names http.server calls
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
