@@ -61,6 +61,9 @@ class Settings(BaseSettings):
     overlap_minutes: int = Field(default=15, gt=0)
     """Commits arrive out of order: a tick looks this far behind the watermark, and so sees again what it stands at."""
 
+    snapshot_days: int = Field(default=35, gt=0)
+    """A tick compares the snapshots of so many days with the ledger; one of an older day is not noticed."""
+
     retries: int = Field(default=3, ge=0)
     """How often a step of a run is tried again when a system did not answer."""
 

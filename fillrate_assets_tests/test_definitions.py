@@ -37,7 +37,14 @@ UPSTREAM = {
     "rolling_averages": {"item_days"},
     "lost_cases": {"classified_lines", "item_days", "rolling_averages"},
     "fill_rates": {"classified_lines"},
-    "published_records": {"orders", "shipments", "classified_lines", "item_days", "lost_cases"},
+    "published_records": {
+        "orders",
+        "shipments",
+        "instock_snapshots",
+        "classified_lines",
+        "item_days",
+        "lost_cases",
+    },
 }
 CHECKS = {
     "classified_lines.contract": True,

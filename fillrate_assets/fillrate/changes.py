@@ -6,14 +6,23 @@ import hashlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 import polars as pl
 
 from fillrate_assets.fillrate.baseline import LOOK_BACK_DAYS
 
 MAX_RETRY_DELAY: Final = timedelta(hours=6)
-SOURCES: Final = ("orders", "shipments")
+VERSIONS: Final = {
+    "orders": ("orders_processed_at", "orders_lines"),
+    "shipments": ("shipments_processed_at", "shipments_lines"),
+    "snapshots": ("snapshots_at", "snapshots_rows"),
+}
+"""The ledger's columns that tell which version of each source was processed: its latest change, its rows."""
+
+SOURCES: Final = tuple(VERSIONS)
+WATERMARKED: Final = ("orders", "shipments")
+"""Snapshots need no watermark: a tick compares those of the last days with the ledger."""
 
 Pair = tuple[str, date]
 
@@ -68,7 +77,7 @@ def plan(
     """Compare the sources with the ledger and decide which runs to request.
 
     Args:
-        seen: `PAIR_VERSIONS` by source, `orders` and `shipments`: what may have changed.
+        seen: `PAIR_VERSIONS` by source, `orders`, `shipments` and `snapshots`: what may have changed.
         ledger: `LEDGER`: what was processed, for every pair.
         attempts: what earlier ticks requested and the ledger does not show yet.
         now: the tick's time, UTC.
@@ -99,26 +108,38 @@ def _versions(seen: Mapping[str, pl.DataFrame], ledger: pl.DataFrame) -> tuple[d
     """The version that the sources hold of every pair, and the pairs of which it is ahead of the ledger.
 
     Where a source is not ahead, the ledger's word stands: a tick may see less of a pair than an earlier one did.
+    Snapshots count once lines of the pair were processed: before, the run that its orders start reads them anyhow,
+    and a closed day has snapshots too.
     """
     key = ["dc", "ship_date"]
-    pairs = ledger
+    pairs = ledger.with_columns((pl.col("orders_lines") + pl.col("shipments_lines") > 0).alias("has_lines"))
     for source in SOURCES:
-        renamed = {"processed_at": f"{source}_seen_at", "lines": f"{source}_seen_lines"}
+        renamed = {"processed_at": f"{source}_seen_at", "lines": f"{source}_seen_rows"}
         pairs = pairs.join(seen[source].rename(renamed), on=key, how="full", coalesce=True)
     versions, ahead = {}, set()
     for row in pairs.iter_rows(named=True):
         pair = (row["dc"], row["ship_date"])
         parts = []
         for source in SOURCES:
-            known = (row[f"{source}_processed_at"], row[f"{source}_lines"] or 0)
-            found = (row[f"{source}_seen_at"], row[f"{source}_seen_lines"])
-            newer = found[0] is not None and (known[0] is None or found[0] > known[0] or found[1] != known[1])
-            at, lines = found if newer else known
-            parts.append(f"{source} {at}: {lines}")
+            known = tuple(row[name] for name in VERSIONS[source])
+            found = (row[f"{source}_seen_at"], row[f"{source}_seen_rows"])
+            newer = (source in WATERMARKED or row["has_lines"]) and _is_newer(found, known)
+            at, rows = found if newer else known
+            parts.append(f"{source} {at}: {rows or 0}")
             if newer:
                 ahead.add(pair)
         versions[pair] = ", ".join(parts)
     return versions, ahead
+
+
+def _is_newer(found: tuple[Any, ...], known: tuple[Any, ...]) -> bool:
+    """Whether a source was seen to hold something else than what was processed; an older time alone is no news."""
+    (found_at, found_rows), (known_at, known_rows) = found, known
+    if found_rows is None:
+        return False
+    if found_at is None or known_at is None:
+        return (found_at is not None and known_at is None) or found_rows != (known_rows or 0)
+    return bool(found_at > known_at or found_rows != known_rows)
 
 
 def _requests(due: Sequence[Pair], attempts: Mapping[Pair, Attempt], ledger: pl.DataFrame) -> Iterator[Request]:
@@ -149,7 +170,7 @@ def _overlapping(days: Sequence[date]) -> Iterator[tuple[date, ...]]:
 
 def _watermarks(seen: Mapping[str, pl.DataFrame], ahead: Collection[Pair]) -> dict[str, datetime]:
     marks = {}
-    for source in SOURCES:
+    for source in WATERMARKED:
         times = [(at, (dc, day) in ahead) for dc, day, at, _ in seen[source].iter_rows()]
         still_ahead = [at for at, is_ahead in times if is_ahead]
         if times:

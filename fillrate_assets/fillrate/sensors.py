@@ -9,13 +9,14 @@ import dagster as dg
 import polars as pl
 
 from fillrate_assets import partitions
+from fillrate_assets.connections.instock_warehouse import InstockWarehouse
 from fillrate_assets.connections.order_system import OrderSystem
 from fillrate_assets.connections.record_store import RecordStore
 from fillrate_assets.connections.shipping_records import ShippingRecords
 from fillrate_assets.connections.sql import Window
 from fillrate_assets.connections.watermark import Watermark
 from fillrate_assets.fillrate import changes
-from fillrate_assets.fillrate.changes import SOURCES, Attempt, Pair, Plan
+from fillrate_assets.fillrate.changes import WATERMARKED, Attempt, Pair, Plan
 from fillrate_assets.settings import Settings
 
 INTERVAL_SECONDS: Final = 300
@@ -26,15 +27,17 @@ def new_orders(
     settings: dg.ResourceParam[Settings],
     order_system: dg.ResourceParam[OrderSystem],
     shipping_records: dg.ResourceParam[ShippingRecords],
+    instock_warehouse: dg.ResourceParam[InstockWarehouse],
     record_store: dg.ResourceParam[RecordStore],
     watermark: dg.ResourceParam[Watermark],
 ) -> dg.SensorResult:
-    """Request runs for DCs and ship dates with new or corrected orders or shipments, and their dependent days."""
+    """Request runs for DCs and ship dates with new or corrected orders, shipments or snapshots, and dependants."""
     now = datetime.now(UTC)
-    marks = {source: watermark.read(source) for source in SOURCES}
+    marks = {source: watermark.read(source) for source in WATERMARKED}
     active = record_store.dcs().filter("active")["dc"].to_list()
     ask = {"orders": order_system.changes, "shipments": shipping_records.changes}
     seen = {source: ask[source](_window(active, mark, settings, now)) for source, mark in marks.items()}
+    seen["snapshots"] = instock_warehouse.changes(_snapshot_window(active, settings, now))
     plan = changes.plan(
         seen,
         record_store.ledger().filter(pl.col("dc").is_in(active)),
@@ -86,6 +89,11 @@ def _window(dcs: Sequence[str], mark: datetime | None, settings: Settings, now: 
     since = mark - timedelta(minutes=settings.overlap_minutes)
     # Orders placed ahead become due as days pass: look at those that did since the watermark as well.
     return Window(dcs, since, max(since.date(), settings.first_ship_date), now.date())
+
+
+def _snapshot_window(dcs: Sequence[str], settings: Settings, now: datetime) -> Window:
+    first = now.date() - timedelta(days=settings.snapshot_days)
+    return Window(dcs, None, max(first, settings.first_ship_date), now.date())
 
 
 def _result(context: dg.SensorEvaluationContext, plan: Plan) -> dg.SensorResult:

@@ -19,6 +19,7 @@ from fillrate_assets.connections import sql
 from fillrate_assets.connections.record_store import METADATA, RECORDS, REJECTS, RESTATEMENTS, Day, Exact, RecordStore
 from fillrate_assets.errors import PermanentFailure
 from fillrate_assets.fillrate import schema
+from fillrate_assets.fillrate.changes import VERSIONS
 from fillrate_assets_tests.home import stored_rows
 from fillrate_assets_tests.rows import AT, DAY, records, rejects
 
@@ -43,8 +44,8 @@ def _day(
     shipped_at: datetime | None = None,
 ) -> Day:
     source = pl.DataFrame(
-        [(AT, lines, shipped_at, 0)],
-        schema={name: schema.LEDGER.polars[name] for name in schema.LEDGER.names[2:6]},
+        [(AT, lines, shipped_at, 0, AT, 1)],
+        schema={name: schema.LEDGER.polars[name] for names in VERSIONS.values() for name in names},
         orient="row",
     )
     day = records(*[{"ship_date": ship_date, **row} for row in rows])
@@ -152,6 +153,8 @@ def test_a_first_publication_is_no_restatement(store: RecordStore) -> None:
         "orders_lines": 3,
         "shipments_processed_at": None,
         "shipments_lines": 0,
+        "snapshots_at": AT,
+        "snapshots_rows": 1,
         "records": 1,
         "state": "PUBLISHED",
         "reason": None,

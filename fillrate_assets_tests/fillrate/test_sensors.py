@@ -19,7 +19,7 @@ from fillrate_assets.connections.watermark import Watermark
 from fillrate_assets.errors import PermanentFailure
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.calculation import Inputs, calculate
-from fillrate_assets.fillrate.changes import SOURCES, Attempt, Pair
+from fillrate_assets.fillrate.changes import WATERMARKED, Attempt, Pair
 from fillrate_assets.fillrate.sensors import read_cursor, write_cursor
 from fillrate_assets.partitions import CHANGED_TAG, RANGE_END_TAG, RANGE_START_TAG
 from fillrate_assets_tests.home import Home
@@ -49,7 +49,7 @@ class Ticking:
 
     def watermarks(self) -> dict[str, datetime | None]:
         watermark = Watermark(self.home.settings.record_store_url)
-        return {source: watermark.read(source) for source in SOURCES}
+        return {source: watermark.read(source) for source in WATERMARKED}
 
 
 @pytest.fixture
@@ -250,6 +250,45 @@ def test_a_late_correction_restates_its_day_and_at_most_the_28_days_that_depend_
     assert log.filter(pl.col("ship_date") > day + LOOK_BACK).is_empty()
     assert home.network.last > day + LOOK_BACK, "no day beyond the dependants to leave alone"
     assert _records(home).equals(_calculated(home, home.network.last))
+
+
+def _noticed(home: Home, days: int) -> None:
+    """The sensor looks so many days back for snapshots."""
+    file = home.settings.settings_file
+    file.write_text(f"snapshot_days = {days}\n{file.read_text()}")
+    home.__dict__.clear()
+    home.__dict__["directory"] = file.parent
+
+
+def test_a_snapshot_delivered_again_restates_its_day_and_the_days_that_depend_on_it(ticking: Ticking) -> None:
+    home = ticking.home
+    _noticed(home, 36500)
+    ticking.tick()
+    seen = _observed_before_it_ran_out(home)
+    dc, day, item = seen["dc"], seen["ship_date"], seen["item"]
+    warehouse = home.systems.instock_warehouse
+    record = warehouse.snapshots(dc, day, day).filter(item=item).head(1).drop("problem")
+    warehouse.append(record.with_columns(pl.lit("N").alias("instock"), pl.col("snapshot_at") + pl.duration(hours=1)))
+
+    requests = ticking.tick().run_requests or []
+    assert _ranges(requests) == [(f"{dc}|{day}", f"{dc}|{day + LOOK_BACK}")]
+    assert _changed(requests) == {(dc, day)}
+    ticking.run(requests)
+    log = _log(home)
+    assert set(log.select("dc", "item").iter_rows()) == {(dc, item)}
+    assert {day, seen["out_on"]} <= set(log["ship_date"])
+    assert _records(home).equals(_calculated(home, home.network.last))
+    assert ticking.tick().run_requests == []
+
+
+def test_a_snapshot_older_than_the_days_that_are_compared_is_not_noticed(ticking: Ticking) -> None:
+    home = ticking.home
+    _noticed(home, 1)
+    ticking.tick()
+    dc, day = home.network.dc_codes[0], home.network.first
+    warehouse = home.systems.instock_warehouse
+    warehouse.append(warehouse.snapshots(dc, day, day).drop("problem"))
+    assert ticking.tick().run_requests == []
 
 
 @pytest.mark.parametrize("system", ["order_system", "shipping_records", "record_store"])

@@ -29,6 +29,8 @@ def upgrade() -> None:
         sa.Column("orders_lines", sa.BigInteger(), nullable=False),
         sa.Column("shipments_processed_at", sa.DateTime(), nullable=True),
         sa.Column("shipments_lines", sa.BigInteger(), nullable=False),
+        sa.Column("snapshots_at", sa.DateTime(), nullable=True),
+        sa.Column("snapshots_rows", sa.BigInteger(), nullable=False),
         sa.Column("records", sa.BigInteger(), nullable=False),
         sa.Column("checksum", sa.Unicode(length=255), nullable=True),
         sa.Column("state", sa.Unicode(length=255), nullable=False),
