@@ -64,6 +64,12 @@ class Settings(BaseSettings):
     snapshot_days: int = Field(default=35, gt=0)
     """A tick compares the snapshots of so many days with the ledger; one of an older day is not noticed."""
 
+    inactive_dc_days: int = Field(default=90, ge=0)
+    """A DC that has been inactive for longer loses its partition key; its records stay."""
+
+    ui_url: Annotated[str, Field(pattern=r"^(https?://.+)?$")] = ""
+    """Where Dagster's UI is, for links in messages."""
+
     retries: int = Field(default=3, ge=0)
     """How often a step of a run is tried again when a system did not answer."""
 

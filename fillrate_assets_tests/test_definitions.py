@@ -128,10 +128,15 @@ def test_jobs_and_sensors_are_these(defs: dg.Definitions) -> None:
     assert JOB == "fill_rate_and_lost_cases"
     assert [job.name for job in defs.jobs or []] == [JOB]
     assert {node.name for node in defs.resolve_job_def(JOB).nodes} >= set(ASSETS)
-    (sensor,) = defs.sensors or []
-    assert isinstance(sensor, dg.SensorDefinition)
-    assert (sensor.name, sensor.job_name, sensor.minimum_interval_seconds) == ("new_orders", JOB, 300)
-    assert sensor.default_status == dg.DefaultSensorStatus.STOPPED
+    sensors = [sensor for sensor in defs.sensors or [] if isinstance(sensor, dg.SensorDefinition)]
+    assert [(sensor.name, sensor.minimum_interval_seconds) for sensor in sensors] == [
+        ("new_orders", 300),
+        ("dcs", 300),
+        ("run_failures", 300),
+    ]
+    assert sensors[0].job_name == JOB
+    assert {sensor.default_status for sensor in sensors} == {dg.DefaultSensorStatus.STOPPED}
+    assert all(sensor.description for sensor in sensors)
 
 
 def test_kinds_follow_the_systems(tmp_path: Path) -> None:

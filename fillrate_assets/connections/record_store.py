@@ -116,6 +116,8 @@ OUTBOX: Final = sa.Table(
     sa.Column("created_at", sa.DateTime(), nullable=False),
     sa.Column("subject", sa.Unicode(255), nullable=False),
     sa.Column("body", sa.UnicodeText(), nullable=False),
+    sa.Column("key", sa.Unicode(255), nullable=False),
+    sa.UniqueConstraint("key", name="outbox_by_key"),
 )
 
 

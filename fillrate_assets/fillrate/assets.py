@@ -179,7 +179,8 @@ def published_records(
             told[partitions.key(day.dc, day.ship_date)] = _standing(day, outcome)
             if outcome.newly_held:
                 stays = "the last good records stay" if outcome.records else "no records stand for that day"
-                outbox.send(f"{day.dc} {day.ship_date} is held", f"{day.held}; {stays}", now=now)
+                key = f"held:{day.dc}:{day.ship_date}:{context.run.run_id}"
+                outbox.send(f"{day.dc} {day.ship_date} is held", f"{day.held}; {stays}", key=key, now=now)
     add_partition_metadata(context, told)
     return dg.MaterializeResult(metadata={"days_changed": sum(bool(each["changed"]) for each in told.values())})
 

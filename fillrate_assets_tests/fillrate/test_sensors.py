@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -252,17 +253,16 @@ def test_a_late_correction_restates_its_day_and_at_most_the_28_days_that_depend_
     assert _records(home).equals(_calculated(home, home.network.last))
 
 
-def _noticed(home: Home, days: int) -> None:
-    """The sensor looks so many days back for snapshots."""
+def _set(home: Home, **changed: object) -> Home:
+    """The same home under other settings."""
     file = home.settings.settings_file
-    file.write_text(f"snapshot_days = {days}\n{file.read_text()}")
-    home.__dict__.clear()
-    home.__dict__["directory"] = file.parent
+    lines = [f"{name} = {json.dumps(value)}" for name, value in changed.items()]
+    file.write_text("\n".join([*lines, file.read_text()]))
+    return Home(home.directory)
 
 
 def test_a_snapshot_delivered_again_restates_its_day_and_the_days_that_depend_on_it(ticking: Ticking) -> None:
-    home = ticking.home
-    _noticed(home, 36500)
+    home = ticking.home = _set(ticking.home, snapshot_days=36500)
     ticking.tick()
     seen = _observed_before_it_ran_out(home)
     dc, day, item = seen["dc"], seen["ship_date"], seen["item"]
@@ -282,8 +282,7 @@ def test_a_snapshot_delivered_again_restates_its_day_and_the_days_that_depend_on
 
 
 def test_a_snapshot_older_than_the_days_that_are_compared_is_not_noticed(ticking: Ticking) -> None:
-    home = ticking.home
-    _noticed(home, 1)
+    home = ticking.home = _set(ticking.home, snapshot_days=1)
     ticking.tick()
     dc, day = home.network.dc_codes[0], home.network.first
     warehouse = home.systems.instock_warehouse

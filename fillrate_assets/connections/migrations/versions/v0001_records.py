@@ -81,7 +81,9 @@ def upgrade() -> None:
         sa.Column("created_at", sa.DateTime(), nullable=False),
         sa.Column("subject", sa.Unicode(length=255), nullable=False),
         sa.Column("body", sa.UnicodeText(), nullable=False),
+        sa.Column("key", sa.Unicode(length=255), nullable=False),
         sa.PrimaryKeyConstraint("id"),
+        sa.UniqueConstraint("key", name="outbox_by_key"),
     )
     op.create_table(
         "rejects",
