@@ -7,7 +7,7 @@ defaults: the embedded systems under the home directory.
 from __future__ import annotations
 
 import os
-from datetime import date
+from datetime import date, time
 from difflib import get_close_matches
 from pathlib import Path
 from tomllib import TOMLDecodeError
@@ -69,6 +69,18 @@ class Settings(BaseSettings):
 
     ui_url: Annotated[str, Field(pattern=r"^(https?://.+)?$")] = ""
     """Where Dagster's UI is, for links in messages."""
+
+    ahead_hours: int = Field(default=24, gt=0)
+    """A change that is older and not published is told by the standing checks."""
+
+    deadline: time = time(6)
+    """Until when, at a DC's own time of the next day, a ship date must be complete."""
+
+    stale_hours: int = Field(default=48, gt=0)
+    """A source without anything new for longer is told by the standing checks."""
+
+    standing_checks_cron: str = "30 14 * * *"
+    """When the standing checks are asked, UTC: once a day, after the deadline of the DC that is farthest west."""
 
     retries: int = Field(default=3, ge=0)
     """How often a step of a run is tried again when a system did not answer."""

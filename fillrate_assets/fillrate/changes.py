@@ -84,11 +84,11 @@ def plan(
         retry_delay: wait this long before a first retry.
 
     """
-    versions, ahead = _versions(seen, ledger)
+    versions, newest = _versions(seen, ledger)
     held = set(ledger.filter(pl.col("state") == "HELD").select("dc", "ship_date").iter_rows())
     waiting = {}
     due = []
-    for pair in sorted(ahead | held):
+    for pair in sorted(newest.keys() | held):
         version = versions[pair]
         earlier = attempts.get(pair)
         if earlier is None or earlier.version != version:
@@ -101,10 +101,17 @@ def plan(
             waiting[pair] = earlier
     requests = tuple(_requests(due, waiting, ledger))
     # The ledger itself remembers what is held: only a change to it that is not processed yet holds back a watermark.
-    return Plan(requests, _watermarks(seen, ahead), waiting, "" if requests else _reason(waiting, retry_delay))
+    return Plan(requests, _watermarks(seen, newest), waiting, "" if requests else _reason(waiting, retry_delay))
 
 
-def _versions(seen: Mapping[str, pl.DataFrame], ledger: pl.DataFrame) -> tuple[dict[Pair, str], set[Pair]]:
+def ahead(seen: Mapping[str, pl.DataFrame], ledger: pl.DataFrame) -> dict[Pair, datetime | None]:
+    """The pairs whose sources are ahead of the ledger, with their latest change; None if it has no time."""
+    return _versions(seen, ledger)[1]
+
+
+def _versions(
+    seen: Mapping[str, pl.DataFrame], ledger: pl.DataFrame
+) -> tuple[dict[Pair, str], dict[Pair, datetime | None]]:
     """The version that the sources hold of every pair, and the pairs of which it is ahead of the ledger.
 
     Where a source is not ahead, the ledger's word stands: a tick may see less of a pair than an earlier one did.
@@ -116,7 +123,8 @@ def _versions(seen: Mapping[str, pl.DataFrame], ledger: pl.DataFrame) -> tuple[d
     for source in SOURCES:
         renamed = {"processed_at": f"{source}_seen_at", "lines": f"{source}_seen_rows"}
         pairs = pairs.join(seen[source].rename(renamed), on=key, how="full", coalesce=True)
-    versions, ahead = {}, set()
+    versions = {}
+    newest: dict[Pair, datetime | None] = {}
     for row in pairs.iter_rows(named=True):
         pair = (row["dc"], row["ship_date"])
         parts = []
@@ -127,9 +135,9 @@ def _versions(seen: Mapping[str, pl.DataFrame], ledger: pl.DataFrame) -> tuple[d
             at, rows = found if newer else known
             parts.append(f"{source} {at}: {rows or 0}")
             if newer:
-                ahead.add(pair)
+                newest[pair] = max(filter(None, (newest.get(pair), at)), default=None)
         versions[pair] = ", ".join(parts)
-    return versions, ahead
+    return versions, newest
 
 
 def _is_newer(found: tuple[Any, ...], known: tuple[Any, ...]) -> bool:
@@ -168,10 +176,10 @@ def _overlapping(days: Sequence[date]) -> Iterator[tuple[date, ...]]:
         yield tuple(group)
 
 
-def _watermarks(seen: Mapping[str, pl.DataFrame], ahead: Collection[Pair]) -> dict[str, datetime]:
+def _watermarks(seen: Mapping[str, pl.DataFrame], unprocessed: Collection[Pair]) -> dict[str, datetime]:
     marks = {}
     for source in WATERMARKED:
-        times = [(at, (dc, day) in ahead) for dc, day, at, _ in seen[source].iter_rows()]
+        times = [(at, (dc, day) in unprocessed) for dc, day, at, _ in seen[source].iter_rows()]
         still_ahead = [at for at, is_ahead in times if is_ahead]
         if times:
             marks[source] = min(still_ahead) if still_ahead else max(at for at, _ in times)

@@ -1,7 +1,7 @@
 """What is watched: sources ahead of the ledger start runs, DCs get partition keys, failed runs are told."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
@@ -9,18 +9,15 @@ import dagster as dg
 import polars as pl
 
 from fillrate_assets import partitions
-from fillrate_assets.connections.instock_warehouse import InstockWarehouse
 from fillrate_assets.connections.notify import Outbox
-from fillrate_assets.connections.order_system import OrderSystem
 from fillrate_assets.connections.record_store import RecordStore
-from fillrate_assets.connections.shipping_records import ShippingRecords
-from fillrate_assets.connections.sql import Window
 from fillrate_assets.connections.watermark import Watermark
 from fillrate_assets.failures import root_cause
 from fillrate_assets.fillrate import changes
 from fillrate_assets.fillrate.alerts import Failed, message
-from fillrate_assets.fillrate.changes import WATERMARKED, Attempt, Pair, Plan
+from fillrate_assets.fillrate.changes import Attempt, Pair, Plan
 from fillrate_assets.fillrate.onboarding import onboarding
+from fillrate_assets.fillrate.watch import Sources
 from fillrate_assets.settings import Settings
 
 INTERVAL_SECONDS: Final = 300
@@ -29,21 +26,16 @@ INTERVAL_SECONDS: Final = 300
 def new_orders(
     context: dg.SensorEvaluationContext,
     settings: dg.ResourceParam[Settings],
-    order_system: dg.ResourceParam[OrderSystem],
-    shipping_records: dg.ResourceParam[ShippingRecords],
-    instock_warehouse: dg.ResourceParam[InstockWarehouse],
+    sources: dg.ResourceParam[Sources],
     record_store: dg.ResourceParam[RecordStore],
     watermark: dg.ResourceParam[Watermark],
 ) -> dg.SensorResult:
     """Request runs for DCs and ship dates with new or corrected orders, shipments or snapshots, and dependants."""
     now = datetime.now(UTC)
-    marks = {source: watermark.read(source) for source in WATERMARKED}
+    marks = sources.watermarks()
     active = record_store.dcs().filter("active")["dc"].to_list()
-    ask = {"orders": order_system.changes, "shipments": shipping_records.changes}
-    seen = {source: ask[source](_window(active, mark, settings, now)) for source, mark in marks.items()}
-    seen["snapshots"] = instock_warehouse.changes(_snapshot_window(active, settings, now))
     plan = changes.plan(
-        seen,
+        sources.seen(active, marks, now),
         record_store.ledger().filter(pl.col("dc").is_in(active)),
         read_cursor(context.cursor),
         now=now,
@@ -130,19 +122,6 @@ def write_cursor(attempts: Mapping[Pair, Attempt]) -> str:
             for (dc, day), attempt in sorted(attempts.items())
         ]
     )
-
-
-def _window(dcs: Sequence[str], mark: datetime | None, settings: Settings, now: datetime) -> Window:
-    if mark is None:
-        return Window(dcs, None, settings.first_ship_date, now.date())
-    since = mark - timedelta(minutes=settings.overlap_minutes)
-    # Orders placed ahead become due as days pass: look at those that did since the watermark as well.
-    return Window(dcs, since, max(since.date(), settings.first_ship_date), now.date())
-
-
-def _snapshot_window(dcs: Sequence[str], settings: Settings, now: datetime) -> Window:
-    first = now.date() - timedelta(days=settings.snapshot_days)
-    return Window(dcs, None, max(first, settings.first_ship_date), now.date())
 
 
 def _result(context: dg.SensorEvaluationContext, plan: Plan) -> dg.SensorResult:
