@@ -54,7 +54,9 @@ class Ran:
     """What became of one run."""
 
     range: Range
-    run_id: str
+    run_id: str | None
+    """None if it was not started."""
+
     failure: str | None
     failed_checks: tuple[str, ...]
     seconds: float
@@ -146,6 +148,9 @@ def _run(settings: Settings, each: Range) -> Ran:
     started = perf_counter()
     job = build_defs(settings).resolve_job_def(JOB)
     with dg.DagsterInstance.get() as instance:
+        if (other := partitions.runs_by_dc(instance, queued=False).get(each.dc)) is not None:
+            busy = f"run {other} is in progress there: run again when it has ended, or terminate it in the UI"
+            return Ran(each, None, busy, (), perf_counter() - started)
         result = job.execute_in_process(
             run_config=_QUIET,
             instance=instance,

@@ -64,6 +64,9 @@ class Settings(BaseSettings):
     snapshot_days: int = Field(default=35, gt=0)
     """A tick compares the snapshots of so many days with the ledger; one of an older day is not noticed."""
 
+    runs_per_tick: int = Field(default=50, gt=0)
+    """A tick of the sensor requests no more runs; the rest follow with the next."""
+
     inactive_dc_days: int = Field(default=90, ge=0)
     """A DC that has been inactive for longer loses its partition key; its records stay."""
 

@@ -160,7 +160,8 @@ def published_records(
     held = held_days(classified_lines, item_days, settings.max_reject_share, settings.max_missing_share)
     rejects = metadata.by_day(line_rules.rejects(classified_lines).collect())
     versions = _versions(orders, shipments, instock_snapshots)
-    now = datetime.now(UTC)
+    now, read_at = datetime.now(UTC), _read_at(context)
+    changed = set(partitions.changed_days(context))
     told: dict[str, metadata.Metadata] = {}
     for span in partitions.spans(partitions.all_days(context), MONTH):
         records = metadata.by_day(_of(lost_cases, span).collect())
@@ -171,6 +172,7 @@ def published_records(
                 rejects.get(day, schema.REJECTS.empty().collect()),
                 versions.get(day, _NOTHING_PROCESSED),
                 held.get(day),
+                read_at if day in changed else None,
             )
             for day in span.days
         ]
@@ -263,9 +265,18 @@ def _computed(
         yield rows, span.days
 
 
+def _read_at(context: dg.AssetExecutionContext) -> datetime | None:
+    """When this run began; None if it reads no sources itself, because an earlier run did."""
+    steps = context.run.step_keys_to_execute
+    if steps is not None and not {"orders", "shipments", "instock_snapshots"} <= set(steps):
+        return None
+    record = context.instance.get_run_record_by_id(context.run.run_id)
+    return datetime.fromtimestamp(record.start_time, UTC) if record and record.start_time else None
+
+
 def _standing(day: Day, outcome: Outcome) -> metadata.Metadata:
     return {
-        "state": f"HELD: {day.held}" if day.held else "PUBLISHED",
+        "state": f"HELD: {outcome.held}" if outcome.held else "PUBLISHED",
         "records": outcome.records,
         "changed": outcome.changed,
         "restated_values": outcome.restated,

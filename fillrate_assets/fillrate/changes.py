@@ -65,6 +65,9 @@ class Plan:
     reason: str
     """Why nothing is requested, in words for an operator; empty if something is."""
 
+    left_out: int = 0
+    """Requests that were too many for one tick; the next one makes them."""
+
 
 def plan(
     seen: Mapping[str, pl.DataFrame],
@@ -73,6 +76,7 @@ def plan(
     *,
     now: datetime,
     retry_delay: timedelta,
+    most: int,
 ) -> Plan:
     """Compare the sources with the ledger and decide which runs to request.
 
@@ -82,6 +86,7 @@ def plan(
         attempts: what earlier ticks requested and the ledger does not show yet.
         now: the tick's time, UTC.
         retry_delay: wait this long before a first retry.
+        most: request no more runs than this; what was requested least often goes first.
 
     """
     versions, newest = _versions(seen, ledger)
@@ -99,9 +104,33 @@ def plan(
             waiting[pair] = replace(earlier, number=earlier.number + 1, requested_at=now)
         else:
             waiting[pair] = earlier
-    requests = tuple(_requests(due, waiting, ledger))
+    wanted = sorted(_requests(due, waiting, ledger), key=lambda each: waiting[each.dc, each.changed[0]].number)
+    requests = tuple(wanted[:most])
+    for pair in [(each.dc, day) for each in wanted[most:] for day in each.changed]:
+        # As if this tick had not looked at it: it stays ahead or held, so the next one finds it.
+        waiting.pop(pair)
+        waiting |= {pair: attempts[pair]} if pair in attempts else {}
     # The ledger itself remembers what is held: only a change to it that is not processed yet holds back a watermark.
-    return Plan(requests, _watermarks(seen, newest), waiting, "" if requests else _reason(waiting, retry_delay))
+    reason = "" if requests else _reason(waiting, retry_delay)
+    return Plan(requests, _watermarks(seen, newest), waiting, reason, len(wanted) - len(requests))
+
+
+def is_older(read: Mapping[str, Any], stands: Mapping[str, Any]) -> bool:
+    """Whether a run read an older version of any source than the ledger stands at: earlier, or as late with fewer rows.
+
+    Args:
+        read: what the run read, by the ledger's columns.
+        stands: the ledger's entry.
+
+    """
+    for at, rows in VERSIONS.values():
+        if read[at] == stands[at]:
+            older = read[rows] < stands[rows]
+        else:
+            older = stands[at] is not None and (read[at] is None or read[at] < stands[at])
+        if older:
+            return True
+    return False
 
 
 def ahead(seen: Mapping[str, pl.DataFrame], ledger: pl.DataFrame) -> dict[Pair, datetime | None]:

@@ -40,7 +40,10 @@ def new_orders(
         read_cursor(context.cursor),
         now=now,
         retry_delay=timedelta(minutes=settings.retry_minutes),
+        most=settings.runs_per_tick,
     )
+    if plan.left_out:
+        context.log.info("%d more runs wait for the next tick: runs_per_tick is exceeded", plan.left_out)
     for source, moment in plan.watermarks.items():
         if moment != marks[source]:
             watermark.move(source, moment, previous=marks[source])

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fillrate_assets.fillrate import schema
-from fillrate_assets.fillrate.changes import SOURCES, WATERMARKED, Attempt, Pair, Plan, plan
+from fillrate_assets.fillrate.changes import SOURCES, VERSIONS, WATERMARKED, Attempt, Pair, Plan, is_older, plan
 
 DAY: Final = date(2026, 2, 10)
 AT: Final = datetime(2026, 2, 10, 18, tzinfo=UTC)
@@ -42,13 +42,14 @@ def _plan(
     attempts: Mapping[Pair, Attempt] | None = None,
     now: datetime = NOW,
     snapshots: Mapping[Pair, tuple[datetime | None, int]] | None = None,
+    most: int = 1000,
 ) -> Plan:
     seen = {
         "orders": _versions(orders or {}),
         "shipments": _versions(shipments or {}),
         "snapshots": _versions(snapshots or {}),
     }
-    return plan(seen, _ledger(ledger or {}), attempts or {}, now=now, retry_delay=RETRY)
+    return plan(seen, _ledger(ledger or {}), attempts or {}, now=now, retry_delay=RETRY, most=most)
 
 
 def _versions(seen: Mapping[Pair, tuple[datetime | None, int]]) -> pl.DataFrame:
@@ -300,6 +301,64 @@ def test_a_tick_that_waits_says_for_what_and_until_when() -> None:
     assert _plan(seen, attempts=attempts, now=NOW + MINUTE).reason == (
         "2 requested and not published yet, e.g. DC01 2026-02-11 (attempt 1); next retry at 2026-02-10 20:15 UTC"
     )
+
+
+TEN: Final = {_day(0, f"DC{number:02}"): (AT + number * MINUTE, 3) for number in range(10)}
+
+
+def test_ten_changed_dcs_are_ten_requests() -> None:
+    made = _plan(TEN, TEN, most=10)
+    assert ([each.dc for each in made.requests], made.left_out) == ([dc for dc, _ in TEN], 0)
+
+
+def test_what_is_too_much_for_one_tick_is_requested_by_the_next_and_holds_back_the_watermark() -> None:
+    first = _plan(TEN, {}, most=4)
+    assert ([each.dc for each in first.requests], first.left_out) == ([f"DC{number:02}" for number in range(4)], 6)
+    done = {(each.dc, DAY): Entry(TEN[each.dc, DAY], None) for each in first.requests}
+    second = _plan(TEN, {}, done, first.attempts, NOW + MINUTE, most=4)
+    assert second.watermarks == {"orders": AT + 4 * MINUTE}
+    assert [each.dc for each in second.requests] == [f"DC{number:02}" for number in range(4, 8)]
+    third = _plan(TEN, {}, done, second.attempts, NOW + 2 * MINUTE, most=4)
+    assert ([each.dc for each in third.requests], third.left_out) == (["DC08", "DC09"], 0)
+
+
+def test_what_was_requested_least_often_goes_first() -> None:
+    pairs = list(TEN)
+    asked = _plan(dict(list(TEN.items())[:2]), {}).attempts
+    made = _plan(TEN, {}, {}, asked, NOW + RETRY, most=9)
+    assert [each.dc for each in made.requests] == [*[dc for dc, _ in pairs[2:]], "DC00"]
+    assert made.attempts[pairs[1]] == asked[pairs[1]]
+
+
+READ: Final = {"orders": (AT, 3), "shipments": (AT, 3), "snapshots": (AT, 9)}
+
+
+@pytest.mark.parametrize(
+    ("read", "older"),
+    [
+        pytest.param({}, False, id="the same"),
+        pytest.param({"orders": (AT + MINUTE, 3)}, False, id="newer"),
+        pytest.param({"orders": (AT, 4)}, False, id="as late, more rows"),
+        pytest.param({"orders": (AT + MINUTE, 2)}, False, id="newer, fewer rows"),
+        pytest.param({"orders": (AT, 2)}, True, id="as late, fewer rows"),
+        pytest.param({"orders": (AT - MINUTE, 4)}, True, id="earlier"),
+        pytest.param({"orders": (None, 0)}, True, id="nothing"),
+        pytest.param({"shipments": (AT - MINUTE, 3)}, True, id="earlier shipments"),
+        pytest.param({"snapshots": (AT - MINUTE, 9)}, True, id="an earlier snapshot"),
+        pytest.param({"orders": (AT + MINUTE, 4), "snapshots": (AT, 8)}, True, id="newer and older"),
+    ],
+)
+def test_a_version_is_older_if_any_source_is(read: Mapping[str, tuple[datetime | None, int]], *, older: bool) -> None:
+    def columns(versions: Mapping[str, tuple[datetime | None, int]]) -> dict[str, object]:
+        return {
+            name: value
+            for source, names in VERSIONS.items()
+            for name, value in zip(names, versions[source], strict=True)
+        }
+
+    assert is_older(columns({**READ, **read}), columns(READ)) is older
+    nothing = columns(dict.fromkeys(SOURCES, (None, 0)))
+    assert not is_older(columns({**READ, **read}), nothing)
 
 
 PAIRS: Final = [_day(offset, dc) for dc, offset in product(("DC01", "DC02"), (-40, -3, -2, 0))]

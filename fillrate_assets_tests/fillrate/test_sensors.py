@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -15,15 +15,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fillrate_assets.connections import sql
-from fillrate_assets.connections.record_store import RESTATEMENTS
+from fillrate_assets.connections.order_system import OrderSystem
+from fillrate_assets.connections.record_store import OUTRUN, RESTATEMENTS
 from fillrate_assets.connections.watermark import Watermark
+from fillrate_assets.definitions import JOB, build_defs
 from fillrate_assets.errors import PermanentFailure
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.calculation import Inputs, calculate
 from fillrate_assets.fillrate.changes import WATERMARKED, Attempt, Pair
 from fillrate_assets.fillrate.sensors import read_cursor, write_cursor
-from fillrate_assets.partitions import CHANGED_TAG, RANGE_END_TAG, RANGE_START_TAG
-from fillrate_assets_tests.home import Home
+from fillrate_assets.partitions import CHANGED_TAG, RANGE_END_TAG, RANGE_START_TAG, range_tags
+from fillrate_assets_tests.home import QUIET, Home
 
 KEY = ["dc", "ship_date"]
 LOOK_BACK = timedelta(days=28)
@@ -288,6 +290,58 @@ def test_a_snapshot_older_than_the_days_that_are_compared_is_not_noticed(ticking
     warehouse = home.systems.instock_warehouse
     warehouse.append(warehouse.snapshots(dc, day, day).drop("problem"))
     assert ticking.tick().run_requests == []
+
+
+@dataclass(frozen=True)
+class Overtaken(OrderSystem):
+    """An order system after whose answer something happens before the run goes on, once."""
+
+    meanwhile: list[Callable[[], object]] = field(default_factory=list)
+
+    def order_lines(self, dc: str, first: date, last: date) -> pl.DataFrame:
+        lines = super().order_lines(dc, first, last)
+        if self.meanwhile:
+            self.meanwhile.pop()()
+        return lines
+
+
+def test_of_two_runs_on_one_day_the_newer_sources_win_and_the_day_is_computed_again(ticking: Ticking) -> None:
+    home, instance = ticking.home, ticking.instance
+    ticking.tick()
+    dc, day = home.network.dc_codes[0], home.network.ship_days[-3]
+
+    def newer() -> pl.DataFrame:
+        home.correct(dc, day, day)
+        assert home.run(instance, dc, day).success
+        return home.store.records(dc, day)
+
+    before, after = home.store.records(dc, day), []
+    overtaken = Overtaken(home.settings.order_system_url, meanwhile=[lambda: after.append(newer())])
+    defs = build_defs(home.settings, order_system=overtaken)
+    instance.add_dynamic_partitions("dc", [dc])
+    older = defs.resolve_job_def(JOB).execute_in_process(
+        run_config=QUIET, instance=instance, tags=range_tags(dc, day, day), raise_on_error=False
+    )
+    assert older.success
+    assert home.store.records(dc, day).equals(after[0])
+    assert not before.equals(after[0])
+    assert home.store.ledger(dc).filter(ship_date=day)["reason"].to_list() == [OUTRUN]
+
+    requests = ticking.tick().run_requests or []
+    assert (dc, day) in _changed(requests)
+    ticking.run(requests)
+    assert home.store.ledger(dc).filter(ship_date=day)["state"].to_list() == ["PUBLISHED"]
+    assert _records(home).equals(_calculated(home, home.network.last))
+
+
+def test_ten_changed_dcs_may_be_bounded_by_a_setting(ticking: Ticking) -> None:
+    home = ticking.home = _set(ticking.home, runs_per_tick=1)
+    ticking.tick()
+    days = [home.sample.advance()[0] for _ in range(2)]
+    first, second = (_changed(ticking.tick().run_requests or []) for _ in range(2))
+    assert len({dc for dc, _ in first}) == len({dc for dc, _ in second}) == 1
+    assert {(dc, day) for dc in home.network.dc_codes for day in days} <= first | second
+    assert not first & second
 
 
 @pytest.mark.parametrize("system", ["order_system", "shipping_records", "record_store"])
