@@ -242,3 +242,9 @@ def test_moments_are_utc(orders: OrderSystem) -> None:
     assert orders.order_lines("DC01", DAY, DAY)["processed_at"].to_list() == [
         datetime(2026, 2, 10, 23, 59, 59, 999999, UTC)
     ]
+
+
+def test_the_latest_change_is_that_of_the_latest_row_whatever_its_dc(orders: OrderSystem) -> None:
+    assert orders.latest_change() is None
+    orders.append(order_lines({}, {"dc": "DC02", "processed_at": AT + timedelta(minutes=1)}, {"line_no": 2}))
+    assert orders.latest_change() == AT + timedelta(minutes=1)
