@@ -18,7 +18,8 @@ from fillrate_assets.connections.record_store import RecordStore
 from fillrate_assets.connections.secrets import SCHEME
 from fillrate_assets.connections.shipping_records import ShippingRecords
 from fillrate_assets.connections.watermark import watermark
-from fillrate_assets.fillrate import assets, checks, sensors
+from fillrate_assets.fillrate import assets, checks, sensors, standing_checks
+from fillrate_assets.fillrate.watch import Sources
 from fillrate_assets.settings import Settings
 
 JOB = "fill_rate_and_lost_cases"
@@ -47,7 +48,10 @@ def build_defs(settings: Settings, **overrides: Any) -> dg.Definitions:  # noqa:
         # tested here against the Dagster that is pinned.
         warnings.simplefilter("ignore", dg.BetaWarning)
         warnings.simplefilter("ignore", dg.PreviewWarning)
-        return _build(settings, {**systems(settings), **overrides})
+        resources = {**systems(settings), **overrides}
+        names = ("order_system", "shipping_records", "instock_warehouse", "watermark")
+        watched = Sources(settings, **{name: resources[name] for name in names})
+        return _build(settings, {"sources": watched, **resources})
 
 
 def _build(settings: Settings, resources: dict[str, Any]) -> dg.Definitions:
@@ -59,13 +63,19 @@ def _build(settings: Settings, resources: dict[str, Any]) -> dg.Definitions:
     }
     job = dg.define_asset_job(
         JOB,
-        selection=dg.AssetSelection.groups(assets.GROUP),
+        selection=dg.AssetSelection.groups(assets.GROUP) - standing_checks.selection(),
         description="Orders, shipments and snapshots -> item-days -> lost cases -> the records that stand",
+    )
+    standing = dg.define_asset_job(
+        standing_checks.JOB,
+        selection=standing_checks.selection(),
+        description="What must be true whatever ran: no day left behind, yesterday complete, sources alive",
     )
     return dg.Definitions(
         assets=assets.build(settings, kinds),
-        asset_checks=checks.build(settings),
-        jobs=[job],
+        asset_checks=[*checks.build(settings), *standing_checks.build()],
+        jobs=[job, standing],
+        schedules=[standing_checks.schedule(settings)],
         sensors=sensors.build(JOB),
         # A multiprocess step costs 2 CPU-seconds before it does anything; an in-process one, a sixteenth.
         executor=dg.in_process_executor,

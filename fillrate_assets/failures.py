@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
-from typing import Any
+from typing import Any, Final
 
 import dagster as dg
+from dagster_shared.error import SerializableErrorInfo
 
-from fillrate_assets.errors import FillrateError, SourceUnavailable
+from fillrate_assets.errors import ContractViolation, FillrateError, PermanentFailure, SourceUnavailable
+
+_OURS: Final = {kind.__name__ for kind in (ContractViolation, PermanentFailure, SourceUnavailable)}
 
 
 def retry_policy(retries: int, seconds: float) -> dg.RetryPolicy:
@@ -41,3 +44,15 @@ def typed_failures(compute: Callable[..., Any]) -> Callable[..., Any]:
             return compute(*args, **kwargs)
 
     return call
+
+
+def root_cause(error: SerializableErrorInfo) -> tuple[str, str]:
+    """The class of the error that a failure comes from, and what it says, in one line.
+
+    Ours says what, where and what to do; the driver's error below it does not.
+    """
+    while error.cause is not None and error.cls_name not in _OURS:
+        error = error.cause
+    kind, text = error.cls_name or "", " ".join(error.message.split())
+    raised, _, said = text.partition(": ")
+    return kind, said if said and raised.rpartition(".")[2] == kind else text

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Final
@@ -14,11 +14,18 @@ from fillrate_assets.fillrate.baseline import LOOK_BACK_DAYS
 DC: Final = dg.DynamicPartitionsDefinition(name="dc")
 RANGE_START_TAG: Final = "dagster/asset_partition_range_start"
 RANGE_END_TAG: Final = "dagster/asset_partition_range_end"
+PARTITION_TAG: Final = "dagster/partition"
 DC_TAG: Final = "fillrate/dc"
 """The DC of a run over a range; `dagster.yaml` lets one run at a time work on a DC."""
 
 CHANGED_TAG: Final = "fillrate/changed_ship_dates"
 """Comma-separated ship dates whose sources changed; absent: all of the run's. The others only depend on them."""
+
+_BETWEEN: Final = "|"
+"""Dagster's separator between the dimensions of a key; DC comes first, by name."""
+
+_IN_PROGRESS: Final = (dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING)
+_QUEUED: Final = (dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED)
 
 
 def dc_ship_date(first_ship_date: date) -> dg.MultiPartitionsDefinition:
@@ -54,6 +61,23 @@ def key(dc: str, ship_date: date) -> dg.MultiPartitionKey:
 def range_tags(dc: str, first: date, last: date) -> dict[str, str]:
     """The tags that make a run materialize a range of ship dates of one DC."""
     return {RANGE_START_TAG: str(key(dc, first)), RANGE_END_TAG: str(key(dc, last)), DC_TAG: dc}
+
+
+def range_of(tags: Mapping[str, str]) -> tuple[str, date, date] | None:
+    """The DC of a run with its first and last ship date, by the run's tags; None if it is not about ship dates."""
+    one = tags.get(PARTITION_TAG)
+    first, last = tags.get(RANGE_START_TAG, one), tags.get(RANGE_END_TAG, one)
+    if first is None or last is None or _BETWEEN not in first:
+        return None
+    dc, _, begin = first.rpartition(_BETWEEN)
+    return dc, date.fromisoformat(begin), date.fromisoformat(last.rpartition(_BETWEEN)[2])
+
+
+def runs_by_dc(instance: dg.DagsterInstance, *, queued: bool) -> dict[str, str]:
+    """The DCs that a run is in progress for, with its id; with those of queued runs or without."""
+    statuses = [*_IN_PROGRESS, *(_QUEUED if queued else ())]
+    runs = instance.get_runs(filters=dg.RunsFilter(statuses=statuses))
+    return {found[0]: run.run_id for run in runs if (found := range_of(run.tags))}
 
 
 def all_days(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext) -> list[tuple[str, date]]:

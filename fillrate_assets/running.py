@@ -15,12 +15,12 @@ from typing import Final
 
 import dagster as dg
 import polars as pl
-from dagster_shared.error import SerializableErrorInfo
 
 from fillrate_assets import partitions
 from fillrate_assets.connections.record_store import RecordStore
 from fillrate_assets.definitions import JOB, build_defs
 from fillrate_assets.errors import PermanentFailure
+from fillrate_assets.failures import root_cause
 from fillrate_assets.fillrate.baseline import LOOK_BACK_DAYS
 from fillrate_assets.settings import Settings
 
@@ -54,7 +54,9 @@ class Ran:
     """What became of one run."""
 
     range: Range
-    run_id: str
+    run_id: str | None
+    """None if it was not started."""
+
     failure: str | None
     failed_checks: tuple[str, ...]
     seconds: float
@@ -146,6 +148,9 @@ def _run(settings: Settings, each: Range) -> Ran:
     started = perf_counter()
     job = build_defs(settings).resolve_job_def(JOB)
     with dg.DagsterInstance.get() as instance:
+        if (other := partitions.runs_by_dc(instance, queued=False).get(each.dc)) is not None:
+            busy = f"run {other} is in progress there: run again when it has ended, or terminate it in the UI"
+            return Ran(each, None, busy, (), perf_counter() - started)
         result = job.execute_in_process(
             run_config=_QUIET,
             instance=instance,
@@ -153,7 +158,7 @@ def _run(settings: Settings, each: Range) -> Ran:
             raise_on_error=False,
         )
     failures = [
-        f"{event.step_key}: {_root_cause(event.step_failure_data.error)}"
+        f"{event.step_key}: {root_cause(event.step_failure_data.error)[1]}"
         for event in result.all_events
         if event.is_step_failure and event.step_failure_data.error
     ]
@@ -164,9 +169,3 @@ def _run(settings: Settings, each: Range) -> Ran:
     ]
     failure = None if result.success else "; ".join(failures) or "a blocking check failed"
     return Ran(each, result.run_id, failure, tuple(checks), perf_counter() - started)
-
-
-def _root_cause(error: SerializableErrorInfo) -> str:
-    while error.cause is not None:
-        error = error.cause
-    return " ".join(error.message.split())

@@ -7,7 +7,7 @@ defaults: the embedded systems under the home directory.
 from __future__ import annotations
 
 import os
-from datetime import date
+from datetime import date, time
 from difflib import get_close_matches
 from pathlib import Path
 from tomllib import TOMLDecodeError
@@ -69,6 +69,30 @@ class Settings(BaseSettings):
     max_missing_share: float = Field(default=0.20, ge=0, le=1)
     overlap_minutes: int = Field(default=15, gt=0)
     """Commits arrive out of order: a tick looks this far behind the watermark, and so sees again what it stands at."""
+
+    snapshot_days: int = Field(default=35, gt=0)
+    """A tick compares the snapshots of so many days with the ledger; one of an older day is not noticed."""
+
+    runs_per_tick: int = Field(default=50, gt=0)
+    """A tick of the sensor requests no more runs; the rest follow with the next."""
+
+    inactive_dc_days: int = Field(default=90, ge=0)
+    """A DC that has been inactive for longer loses its partition key; its records stay."""
+
+    ui_url: Annotated[str, Field(pattern=r"^(https?://.+)?$")] = ""
+    """Where Dagster's UI is, for links in messages."""
+
+    ahead_hours: int = Field(default=24, gt=0)
+    """A change that is older and not published is told by the standing checks."""
+
+    deadline: time = time(6)
+    """Until when, at a DC's own time of the next day, a ship date must be complete."""
+
+    stale_hours: int = Field(default=48, gt=0)
+    """A source without anything new for longer is told by the standing checks."""
+
+    standing_checks_cron: str = "30 14 * * *"
+    """When the standing checks are asked, UTC: once a day, after the deadline of the DC that is farthest west."""
 
     retries: int = Field(default=3, ge=0)
     """How often a step of a run is tried again when a system did not answer."""

@@ -23,7 +23,7 @@ from fillrate_assets.sample.network import Network
 from fillrate_assets.settings import Settings
 
 QUIET: Final = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
-OF_THE_RUN: Final = {"id", "run_id", "published_at", "restated_at", "created_at", "sent_at"}
+OF_THE_RUN: Final = {"id", "run_id", "published_at", "restated_at", "created_at", "sent_at", "key"}
 """Columns that tell of the run, not of the data."""
 
 CORRECTIONS: Final = 10**12

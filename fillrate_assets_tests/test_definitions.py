@@ -37,7 +37,14 @@ UPSTREAM = {
     "rolling_averages": {"item_days"},
     "lost_cases": {"classified_lines", "item_days", "rolling_averages"},
     "fill_rates": {"classified_lines"},
-    "published_records": {"orders", "shipments", "classified_lines", "item_days", "lost_cases"},
+    "published_records": {
+        "orders",
+        "shipments",
+        "instock_snapshots",
+        "classified_lines",
+        "item_days",
+        "lost_cases",
+    },
 }
 CHECKS = {
     "classified_lines.contract": True,
@@ -49,6 +56,9 @@ CHECKS = {
     "lost_cases.flag_conflicts": False,
     "lost_cases.phantom_stock": False,
     "lost_cases.snapshot_coverage": False,
+    "published_records.complete_by_deadline": False,
+    "published_records.fresh_sources": False,
+    "published_records.no_day_left_behind": False,
     "published_records.reconciliation": False,
     "rolling_averages.contract": True,
 }
@@ -119,12 +129,32 @@ def test_the_checks_are_these_and_those_of_contracts_block(defs: dg.Definitions)
 
 def test_jobs_and_sensors_are_these(defs: dg.Definitions) -> None:
     assert JOB == "fill_rate_and_lost_cases"
-    assert [job.name for job in defs.jobs or []] == [JOB]
+    assert [job.name for job in defs.jobs or []] == [JOB, "standing_checks"]
     assert {node.name for node in defs.resolve_job_def(JOB).nodes} >= set(ASSETS)
-    (sensor,) = defs.sensors or []
-    assert isinstance(sensor, dg.SensorDefinition)
-    assert (sensor.name, sensor.job_name, sensor.minimum_interval_seconds) == ("new_orders", JOB, 300)
-    assert sensor.default_status == dg.DefaultSensorStatus.STOPPED
+    sensors = [sensor for sensor in defs.sensors or [] if isinstance(sensor, dg.SensorDefinition)]
+    assert [(sensor.name, sensor.minimum_interval_seconds) for sensor in sensors] == [
+        ("new_orders", 300),
+        ("dcs", 300),
+        ("run_failures", 300),
+    ]
+    assert sensors[0].job_name == JOB
+    assert {sensor.default_status for sensor in sensors} == {dg.DefaultSensorStatus.STOPPED}
+    assert all(sensor.description for sensor in sensors)
+
+
+def test_the_standing_checks_are_asked_once_a_day_and_are_no_part_of_the_main_job(defs: dg.Definitions) -> None:
+    (schedule,) = defs.schedules or []
+    assert isinstance(schedule, dg.ScheduleDefinition)
+    assert (schedule.job_name, schedule.cron_schedule, schedule.execution_timezone) == (
+        "standing_checks",
+        "30 14 * * *",
+        "UTC",
+    )
+    assert schedule.default_status == dg.DefaultScheduleStatus.STOPPED
+    names = {"complete_by_deadline", "fresh_sources", "no_day_left_behind"}
+    standing, main = ({node.name for node in defs.resolve_job_def(name).nodes} for name in ("standing_checks", JOB))
+    assert standing == {f"published_records_{name}" for name in names}
+    assert not standing & main
 
 
 def test_kinds_follow_the_systems(tmp_path: Path) -> None:

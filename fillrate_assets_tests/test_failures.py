@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, field
 from datetime import date
 
 import dagster as dg
 import polars as pl
+import pytest
+from dagster._utils.error import serializable_error_info_from_exc_info
+from dagster_shared.error import SerializableErrorInfo
 
 from fillrate_assets import settings
 from fillrate_assets.connections.order_system import OrderSystem
 from fillrate_assets.definitions import JOB, build_defs
 from fillrate_assets.errors import FillrateError, PermanentFailure, SourceUnavailable
+from fillrate_assets.failures import root_cause
 from fillrate_assets.partitions import range_tags
 from fillrate_assets_tests.conftest import SMALL
 from fillrate_assets_tests.home import QUIET, Home
@@ -62,3 +67,26 @@ def test_what_a_retry_cannot_mend_is_not_retried(network_home: Home, instance: d
     (failed,) = [event for event in result.all_events if event.is_step_failure]
     assert failed.step_failure_data.user_failure_data is not None
     assert failed.step_failure_data.user_failure_data.description == "no such table"
+
+
+def _error(cause: Exception | None, raised: Exception) -> SerializableErrorInfo:
+    try:
+        raise raised from cause
+    except type(raised):
+        return serializable_error_info_from_exc_info(sys.exc_info())
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (_error(None, ValueError("no\nnumber")), ("ValueError", "no number")),
+        (_error(OSError("reset"), ValueError("no number")), ("OSError", "reset")),
+        (_error(OSError("reset"), SourceUnavailable("orders: gone")), ("SourceUnavailable", "orders: gone")),
+        (_error(PermanentFailure("no table: x"), dg.Failure("no table: x")), ("PermanentFailure", "no table: x")),
+        (_error(None, KeyError()), ("KeyError", "KeyError")),
+    ],
+)
+def test_the_cause_is_our_own_error_or_the_first_of_all_in_one_line(
+    error: SerializableErrorInfo, told: tuple[str, str]
+) -> None:
+    assert root_cause(error) == told

@@ -102,3 +102,35 @@ def test_spans_hold_exactly_the_days_and_are_as_few_as_can_be(wanted: set[tuple[
     assert all(len(span.ship_dates) <= longest for span in cut)
     touching = [before for before, after in pairwise(cut) if before.dc == after.dc and after.first - before.last == DAY]
     assert all(len(before.ship_dates) == longest for before in touching)
+
+
+@pytest.mark.parametrize(
+    ("tags", "found"),
+    [
+        ({}, None),
+        (partitions.range_tags("DC01", DAYS[0], DAYS[2]), ("DC01", DAYS[0], DAYS[2])),
+        ({"dagster/partition": "DC01|2026-02-01"}, ("DC01", DAYS[0], DAYS[0])),
+        ({"dagster/partition": "A|B|2026-02-01"}, ("A|B", DAYS[0], DAYS[0])),
+        ({"dagster/partition": "2026-02-01"}, None),
+        ({partitions.RANGE_START_TAG: "DC01|2026-02-01"}, None),
+    ],
+)
+def test_the_tags_of_a_run_tell_its_dc_and_ship_dates(
+    tags: dict[str, str], found: tuple[str, date, date] | None
+) -> None:
+    assert partitions.range_of(tags) == found
+
+
+def test_only_runs_that_have_not_ended_occupy_their_dc(instance: dg.DagsterInstance) -> None:
+    job = dg.Definitions([told], jobs=[dg.define_asset_job("job")]).resolve_job_def("job")
+    status = dg.DagsterRunStatus
+    statuses = [status.NOT_STARTED, status.STARTING, status.STARTED, status.CANCELING, status.SUCCESS, status.FAILURE]
+    dcs = [each.value for each in statuses]
+    instance.add_dynamic_partitions("dc", dcs)
+    runs = {
+        dc: instance.create_run_for_job(job, tags=partitions.range_tags(dc, FIRST, FIRST), status=each).run_id
+        for dc, each in zip(dcs, statuses, strict=True)
+    }
+    instance.create_run_for_job(job, status=status.STARTED)
+    assert partitions.runs_by_dc(instance, queued=True) == {dc: runs[dc] for dc in dcs[:4]}
+    assert partitions.runs_by_dc(instance, queued=False) == {dc: runs[dc] for dc in dcs[1:4]}

@@ -9,8 +9,9 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from fillrate_assets import running
+from fillrate_assets import partitions, running
 from fillrate_assets.connections.record_store import RESTATEMENTS
+from fillrate_assets.definitions import JOB
 from fillrate_assets.partitions import CHANGED_TAG, RANGE_END_TAG, RANGE_START_TAG
 from fillrate_assets.running import Range
 from fillrate_assets_tests.conftest import ROOT, SMALL, copied
@@ -68,3 +69,21 @@ def test_a_run_that_fails_tells_the_cause_in_one_line(network_home: Home) -> Non
     assert ran.failure is not None
     assert "order system: there is no" in ran.failure
     assert "\n" not in ran.failure
+
+
+@pytest.mark.usefixtures("dagster_home")
+def test_no_run_starts_on_a_dc_that_a_run_is_in_progress_for(network_home: Home) -> None:
+    first, settings = SMALL.first, network_home.settings
+    job = network_home.defs.resolve_job_def(JOB)
+    with dg.DagsterInstance.get() as instance:
+        instance.add_dynamic_partitions("dc", ["DC01"])
+        tags = partitions.range_tags("DC01", first, first)
+        other = instance.create_run_for_job(job, tags=tags, status=dg.DagsterRunStatus.STARTED)
+    (ran,) = running.run(settings, [Range("DC01", first, first)])
+    assert ran.failure == (
+        f"run {other.run_id} is in progress there: run again when it has ended, or terminate it in the UI"
+    )
+    assert ran.run_id is None
+    assert network_home.store.ledger().is_empty()
+    (elsewhere,) = running.run(settings, [Range("DC02", first, first)])
+    assert elsewhere.failure is None

@@ -44,6 +44,32 @@ class InstockWarehouse:
             rows.lazy(), schema.INSTOCK_SNAPSHOTS, table="instock_snapshots", required=("dc", "item", "instock")
         ).collect()
 
+    def changes(self, window: sql.Window) -> pl.DataFrame:
+        """How many instock records each DC has of each date in a window, and when the latest was taken.
+
+        By date alone, whatever the window's `since`: the tables of a warehouse are partitioned by date, and a search
+        by time would read them whole.
+
+        Returns:
+            `PAIR_VERSIONS`.
+
+        """
+        table = self._snapshots()
+        pair = (table.c.dc, table.c.ship_date)
+        taken = sa.func.max(table.c.snapshot_at) if "snapshot_at" in table.c else sa.null()
+        statement = (
+            sa.select(
+                *[column.label(column.key) for column in pair],
+                taken.label("processed_at"),
+                sa.func.count().label("lines"),
+            )
+            .where(table.c.dc.in_(window.dcs), table.c.ship_date.between(window.due_from, window.due_to))
+            .group_by(*pair)
+        )
+        rows = sql.read("instock warehouse", self.url, statement)
+        parsed = contracts.parse(rows.lazy(), schema.PAIR_VERSIONS, table="instock_snapshots")
+        return parsed.sort("dc", "ship_date").collect()
+
     def create(self) -> None:
         """Create the embedded system's table, where it is absent."""
         sql.make_directory(self.url)

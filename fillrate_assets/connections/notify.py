@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
 
 from fillrate_assets.connections import aws, sql
 from fillrate_assets.connections.record_store import OUTBOX
@@ -28,24 +29,42 @@ class Outbox:
     topic: str = ""
     """ARN of an SNS topic; "" keeps messages here."""
 
-    def send(self, subject: str, body: str, *, now: datetime) -> None:
-        """Keep one message and publish what is unsent; `now` is UTC.
+    def send(self, subject: str, body: str, *, key: str, now: datetime) -> bool:
+        """Keep one message, once for each key, and publish what is unsent.
 
         What could not be published is told in the log and stays for the next call: the work that the message is
         about does not fail with it.
+
+        Args:
+            subject: what it is about, in one line.
+            body: the text.
+            key: what makes it this message and no other.
+            now: the time to write down.
+
+        Returns:
+            Whether it is new.
 
         Raises:
             SourceUnavailable: the record store did not answer; the message is not kept.
 
         """
-        row = {"created_at": _naive(now), "subject": subject, "body": body, "destination": self.topic or None}
-        with sql.failures("outbox", self.url), sql.engine(self.url).begin() as connection:
-            connection.execute(OUTBOX.insert().values(row))
+        destination = self.topic or None
+        row = {"created_at": _naive(now), "subject": subject, "body": body, "key": key, "destination": destination}
+        with sql.failures("outbox", self.url):
+            try:
+                with sql.engine(self.url).begin() as connection:
+                    if connection.execute(sa.select(OUTBOX.c.id).where(OUTBOX.c.key == key)).first():
+                        return False
+                    connection.execute(OUTBOX.insert().values(row))
+            except IntegrityError:
+                # Somebody else was quicker.
+                return False
         _LOG.warning("%s: %s", subject, body)
         try:
             self.deliver(now=now)
         except FillrateError as error:
             _LOG.error("kept in the outbox, not yet sent: %s", error)
+        return True
 
     def deliver(self, *, now: datetime) -> int:
         """Publish what is kept for the topic and not sent yet, oldest first; `now` is UTC.

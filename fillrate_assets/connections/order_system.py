@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 from typing import Final
 
 import polars as pl
@@ -47,6 +47,10 @@ class OrderSystem:
     def changes(self, window: sql.Window) -> pl.DataFrame:
         """The pairs of DC and ship date that changed in a window, as `PAIR_VERSIONS`."""
         return sql.changed_pairs("order system", self.url, self._order_lines(), window)
+
+    def latest_change(self) -> datetime | None:
+        """When a line was last processed, UTC; None without lines."""
+        return sql.latest_change("order system", self.url, self._order_lines())
 
     def items(self) -> pl.DataFrame:
         """The effective-dated item master, as `ITEMS`."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
@@ -18,7 +18,7 @@ import polars as pl
 import sqlalchemy as sa
 
 from fillrate_assets.connections import bulk, sql
-from fillrate_assets.fillrate import contracts, schema
+from fillrate_assets.fillrate import changes, contracts, schema
 from fillrate_assets.fillrate.restatements import restatements
 
 METADATA: Final = sa.MetaData()
@@ -116,6 +116,8 @@ OUTBOX: Final = sa.Table(
     sa.Column("created_at", sa.DateTime(), nullable=False),
     sa.Column("subject", sa.Unicode(255), nullable=False),
     sa.Column("body", sa.UnicodeText(), nullable=False),
+    sa.Column("key", sa.Unicode(255), nullable=False),
+    sa.UniqueConstraint("key", name="outbox_by_key"),
     sa.Column("destination", sa.Unicode(255)),
     sa.Column("sent_at", sa.DateTime()),
 )
@@ -123,6 +125,9 @@ OUTBOX: Final = sa.Table(
 
 _MOST_NAMED: Final = 500
 """Above this many changed records of a day, the whole day is replaced: servers limit the binds of a statement."""
+
+OUTRUN: Final = "a run with older sources came later; it is computed again"
+"""Why a day is held whose newer records stand: the sensor requests it again."""
 
 _TOTALS: Final = ("dc", "ship_date", "ordered_cases", "shipped_cases")
 
@@ -136,8 +141,10 @@ class Day:
     records: pl.DataFrame
     rejects: pl.DataFrame
     source: pl.DataFrame
-    """One `LEDGER` row's columns orders_* and shipments_*: what of the sources was processed."""
+    """One `LEDGER` row's columns of `changes.VERSIONS`: what of the sources was processed."""
     held: str | None = None
+    read_at: datetime | None = None
+    """When the run began to read the day's sources, UTC; None if an earlier run read them."""
 
 
 @dataclass(frozen=True)
@@ -151,6 +158,9 @@ class Outcome:
     """Records that stand now."""
 
     restated: int
+    held: str | None = None
+    """Why the day is held now, if it is."""
+
     newly_held: bool = False
 
 
@@ -300,7 +310,10 @@ def _publish_day(connection: sa.Connection, day: Day, run_id: str, now: datetime
             }
         )
         if before is not None and all(before[name] == value for name, value in entry.items()):
-            return Outcome(day.dc, day.ship_date, changed=False, records=entry["records"], restated=0)
+            return Outcome(day.dc, day.ship_date, changed=False, records=entry["records"], restated=0, held=day.held)
+        if before is not None and _is_outrun(day, entry, before):
+            connection.execute(LEDGER.update().where(this_day).values(state="HELD", reason=OUTRUN))
+            return Outcome(day.dc, day.ship_date, changed=False, records=before["records"], restated=0, held=OUTRUN)
         replaced = day.held is None and (before is None or before["checksum"] != checksum)
         restated = 0
         if replaced:
@@ -312,9 +325,9 @@ def _publish_day(connection: sa.Connection, day: Day, run_id: str, now: datetime
             )
             # A day that never stood is not restated, it is published.
             stood = before is not None and before["checksum"] is not None
-            changes = _replace_records(connection, day, stamped, stood=stood)
-            restated = changes.height
-            bulk.insert(connection, RESTATEMENTS, changes.with_columns(run_id=pl.lit(run_id), restated_at=pl.lit(now)))
+            log = _replace_records(connection, day, stamped, stood=stood)
+            restated = log.height
+            bulk.insert(connection, RESTATEMENTS, log.with_columns(run_id=pl.lit(run_id), restated_at=pl.lit(now)))
         # A held day's rejects are what has to be read to release it.
         connection.execute(_of_day(REJECTS, day).where(REJECTS.c.stage == "run"))
         rejects = day.rejects.with_columns(run_id=pl.lit(run_id), stage=pl.lit("run"))
@@ -322,7 +335,16 @@ def _publish_day(connection: sa.Connection, day: Day, run_id: str, now: datetime
         connection.execute(LEDGER.delete().where(this_day))
         connection.execute(LEDGER.insert().values({**entry, "run_id": run_id, "published_at": now}))
     newly_held = day.held is not None and (before is None or before["reason"] != day.held)
-    return Outcome(day.dc, day.ship_date, replaced, entry["records"], restated, newly_held)
+    return Outcome(day.dc, day.ship_date, replaced, entry["records"], restated, day.held, newly_held)
+
+
+def _is_outrun(day: Day, entry: Mapping[str, Any], before: Mapping[str, Any]) -> bool:
+    """Whether another run has already published newer sources of a day.
+
+    A run that began to read after that saw what the sources hold now: rows may go.
+    """
+    read_since = day.read_at is not None and day.read_at.replace(tzinfo=None) > before["published_at"]
+    return not read_since and changes.is_older(entry, before)
 
 
 def _replace_records(connection: sa.Connection, day: Day, stamped: pl.DataFrame, *, stood: bool) -> pl.DataFrame:

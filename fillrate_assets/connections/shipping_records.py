@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 from typing import Final
 
 import polars as pl
@@ -48,6 +48,10 @@ class ShippingRecords:
     def changes(self, window: sql.Window) -> pl.DataFrame:
         """The pairs of DC and ship date that changed in a window, as `PAIR_VERSIONS`."""
         return sql.changed_pairs("shipping records", self.url, self._shipment_lines(), window)
+
+    def latest_change(self) -> datetime | None:
+        """When a line was last processed, UTC; None without lines."""
+        return sql.latest_change("shipping records", self.url, self._shipment_lines())
 
     def create(self) -> None:
         """Create the embedded system's tables, where they are absent."""

@@ -407,3 +407,15 @@ def changed_pairs(system: str, url: str, table: sa.Table, window: Window) -> pl.
         .sort(key)
         .collect()
     )
+
+
+def latest_change(system: str, url: str, table: sa.Table) -> datetime | None:
+    """When a row was last processed, UTC; None for an empty table.
+
+    Raises:
+        SourceUnavailable: the system did not answer.
+
+    """
+    found = read(system, url, sa.select(sa.func.max(table.c.processed_at).label("processed_at")))
+    moment = contracts.parse(found.lazy(), PAIR_VERSIONS, table=table.name).collect()["processed_at"].max()
+    return moment if isinstance(moment, datetime) else None

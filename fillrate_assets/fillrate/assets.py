@@ -20,6 +20,7 @@ from fillrate_assets.failures import retry_policy, typed_failures
 from fillrate_assets.fillrate import baseline, metadata, schema, service
 from fillrate_assets.fillrate import lines as line_rules
 from fillrate_assets.fillrate import lost_cases as lost_case_rules
+from fillrate_assets.fillrate.changes import VERSIONS
 from fillrate_assets.fillrate.holds import held_days
 from fillrate_assets.partitions import Span
 from fillrate_assets.settings import Settings
@@ -150,6 +151,7 @@ def published_records(
     outbox: dg.ResourceParam[Outbox],
     orders: pl.LazyFrame,
     shipments: pl.LazyFrame,
+    instock_snapshots: pl.LazyFrame,
     classified_lines: pl.LazyFrame,
     item_days: pl.LazyFrame,
     lost_cases: pl.LazyFrame,
@@ -157,8 +159,9 @@ def published_records(
     """The records that stand, with their rejects, restatements and the ledger, a transaction a day."""
     held = _held(context, settings, classified_lines, item_days)
     rejects = metadata.by_day(line_rules.rejects(classified_lines).collect())
-    versions = _versions(orders, shipments)
-    now = datetime.now(UTC)
+    versions = _versions(orders, shipments, instock_snapshots)
+    now, read_at = datetime.now(UTC), _read_at(context)
+    changed = set(partitions.changed_days(context))
     told: dict[str, metadata.Metadata] = {}
     for span in partitions.spans(partitions.all_days(context), MONTH):
         records = metadata.by_day(_of(lost_cases, span).collect())
@@ -169,6 +172,7 @@ def published_records(
                 rejects.get(day, schema.REJECTS.empty().collect()),
                 versions.get(day, _NOTHING_PROCESSED),
                 held.get(day),
+                read_at if day in changed else None,
             )
             for day in span.days
         ]
@@ -177,7 +181,8 @@ def published_records(
             told[partitions.key(day.dc, day.ship_date)] = _standing(day, outcome)
             if outcome.newly_held:
                 stays = "the last good records stay" if outcome.records else "no records stand for that day"
-                outbox.send(f"{day.dc} {day.ship_date} is held", f"{day.held}; {stays}", now=now)
+                key = f"held:{day.dc}:{day.ship_date}:{context.run.run_id}"
+                outbox.send(f"{day.dc} {day.ship_date} is held", f"{day.held}; {stays}", key=key, now=now)
     add_partition_metadata(context, told)
     return dg.MaterializeResult(metadata={"days_changed": sum(bool(each["changed"]) for each in told.values())})
 
@@ -233,8 +238,8 @@ def build(settings: Settings, kinds: dict[str, str]) -> list[dg.AssetsDefinition
 
 
 _NOTHING_PROCESSED: Final = pl.DataFrame(
-    {"orders_processed_at": [None], "orders_lines": [0], "shipments_processed_at": [None], "shipments_lines": [0]},
-    schema={name: schema.LEDGER.polars[name] for name in schema.LEDGER.names[2:6]},
+    {name: [value] for at, rows in VERSIONS.values() for name, value in ((at, None), (rows, 0))},
+    schema={name: schema.LEDGER.polars[name] for names in VERSIONS.values() for name in names},
 )
 
 
@@ -270,9 +275,18 @@ def _held(
     return held_days(lines, days, settings.max_reject_share, settings.max_missing_share)
 
 
+def _read_at(context: dg.AssetExecutionContext) -> datetime | None:
+    """When this run began; None if it reads no sources itself, because an earlier run did."""
+    steps = context.run.step_keys_to_execute
+    if steps is not None and not {"orders", "shipments", "instock_snapshots"} <= set(steps):
+        return None
+    record = context.instance.get_run_record_by_id(context.run.run_id)
+    return datetime.fromtimestamp(record.start_time, UTC) if record and record.start_time else None
+
+
 def _standing(day: Day, outcome: Outcome) -> metadata.Metadata:
     return {
-        "state": f"HELD: {day.held}" if day.held else "PUBLISHED",
+        "state": f"HELD: {outcome.held}" if outcome.held else "PUBLISHED",
         "records": outcome.records,
         "changed": outcome.changed,
         "restated_values": outcome.restated,
@@ -280,18 +294,26 @@ def _standing(day: Day, outcome: Outcome) -> metadata.Metadata:
     }
 
 
-def _versions(orders: pl.LazyFrame, shipments: pl.LazyFrame) -> dict[tuple[str, date], pl.DataFrame]:
+def _versions(
+    orders: pl.LazyFrame, shipments: pl.LazyFrame, snapshots: pl.LazyFrame
+) -> dict[tuple[str, date], pl.DataFrame]:
     """What of the sources each day's records were computed from, as the ledger keeps it."""
     key = ["dc", "ship_date"]
-    changed = pl.max_horizontal("processed_at", "moved_at").max()
-    ordered, shipped = (
-        lines.group_by(key).agg(changed.alias(f"{name}_processed_at"), pl.len().cast(pl.Int64).alias(f"{name}_lines"))
-        for name, lines in (("orders", orders), ("shipments", shipments))
-    )
-    both = ordered.join(shipped, on=key, how="full", coalesce=True).with_columns(
-        pl.col("orders_lines", "shipments_lines").fill_null(0)
-    )
-    return {day: row.select(_NOTHING_PROCESSED.columns) for day, row in metadata.by_day(both.collect()).items()}
+    changed = pl.max_horizontal("processed_at", "moved_at")
+    sources = {
+        "orders": (orders, changed),
+        "shipments": (shipments, changed),
+        "snapshots": (snapshots, pl.col("snapshot_at")),
+    }
+    told = [
+        rows.group_by(key).agg(
+            moment.max().alias(VERSIONS[source][0]), pl.len().cast(pl.Int64).alias(VERSIONS[source][1])
+        )
+        for source, (rows, moment) in sources.items()
+    ]
+    counts = pl.col([rows for _, rows in VERSIONS.values()])
+    known = pl.concat(told, how="align").with_columns(counts.fill_null(0)).collect()
+    return {day: row.select(_NOTHING_PROCESSED.columns) for day, row in metadata.by_day(known).items()}
 
 
 def _of(frame: pl.LazyFrame, span: Span) -> pl.LazyFrame:

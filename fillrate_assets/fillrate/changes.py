@@ -6,14 +6,23 @@ import hashlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 import polars as pl
 
 from fillrate_assets.fillrate.baseline import LOOK_BACK_DAYS
 
 MAX_RETRY_DELAY: Final = timedelta(hours=6)
-SOURCES: Final = ("orders", "shipments")
+VERSIONS: Final = {
+    "orders": ("orders_processed_at", "orders_lines"),
+    "shipments": ("shipments_processed_at", "shipments_lines"),
+    "snapshots": ("snapshots_at", "snapshots_rows"),
+}
+"""The ledger's columns that tell which version of each source was processed: its latest change, its rows."""
+
+SOURCES: Final = tuple(VERSIONS)
+WATERMARKED: Final = ("orders", "shipments")
+"""Snapshots need no watermark: a tick compares those of the last days with the ledger."""
 
 Pair = tuple[str, date]
 
@@ -56,6 +65,9 @@ class Plan:
     reason: str
     """Why nothing is requested, in words for an operator; empty if something is."""
 
+    left_out: int = 0
+    """Requests that were too many for one tick; the next one makes them."""
+
 
 def plan(
     seen: Mapping[str, pl.DataFrame],
@@ -64,22 +76,24 @@ def plan(
     *,
     now: datetime,
     retry_delay: timedelta,
+    most: int,
 ) -> Plan:
     """Compare the sources with the ledger and decide which runs to request.
 
     Args:
-        seen: `PAIR_VERSIONS` by source, `orders` and `shipments`: what may have changed.
+        seen: `PAIR_VERSIONS` by source, `orders`, `shipments` and `snapshots`: what may have changed.
         ledger: `LEDGER`: what was processed, for every pair.
         attempts: what earlier ticks requested and the ledger does not show yet.
         now: the tick's time, UTC.
         retry_delay: wait this long before a first retry.
+        most: request no more runs than this; what was requested least often goes first.
 
     """
-    versions, ahead = _versions(seen, ledger)
+    versions, newest = _versions(seen, ledger)
     held = set(ledger.filter(pl.col("state") == "HELD").select("dc", "ship_date").iter_rows())
     waiting = {}
     due = []
-    for pair in sorted(ahead | held):
+    for pair in sorted(newest.keys() | held):
         version = versions[pair]
         earlier = attempts.get(pair)
         if earlier is None or earlier.version != version:
@@ -90,35 +104,79 @@ def plan(
             waiting[pair] = replace(earlier, number=earlier.number + 1, requested_at=now)
         else:
             waiting[pair] = earlier
-    requests = tuple(_requests(due, waiting, ledger))
+    wanted = sorted(_requests(due, waiting, ledger), key=lambda each: waiting[each.dc, each.changed[0]].number)
+    requests = tuple(wanted[:most])
+    for pair in [(each.dc, day) for each in wanted[most:] for day in each.changed]:
+        # As if this tick had not looked at it: it stays ahead or held, so the next one finds it.
+        waiting.pop(pair)
+        waiting |= {pair: attempts[pair]} if pair in attempts else {}
     # The ledger itself remembers what is held: only a change to it that is not processed yet holds back a watermark.
-    return Plan(requests, _watermarks(seen, ahead), waiting, "" if requests else _reason(waiting, retry_delay))
+    reason = "" if requests else _reason(waiting, retry_delay)
+    return Plan(requests, _watermarks(seen, newest), waiting, reason, len(wanted) - len(requests))
 
 
-def _versions(seen: Mapping[str, pl.DataFrame], ledger: pl.DataFrame) -> tuple[dict[Pair, str], set[Pair]]:
+def is_older(read: Mapping[str, Any], stands: Mapping[str, Any]) -> bool:
+    """Whether a run read an older version of any source than the ledger stands at: earlier, or as late with fewer rows.
+
+    Args:
+        read: what the run read, by the ledger's columns.
+        stands: the ledger's entry.
+
+    """
+    for at, rows in VERSIONS.values():
+        if read[at] == stands[at]:
+            older = read[rows] < stands[rows]
+        else:
+            older = stands[at] is not None and (read[at] is None or read[at] < stands[at])
+        if older:
+            return True
+    return False
+
+
+def ahead(seen: Mapping[str, pl.DataFrame], ledger: pl.DataFrame) -> dict[Pair, datetime | None]:
+    """The pairs whose sources are ahead of the ledger, with their latest change; None if it has no time."""
+    return _versions(seen, ledger)[1]
+
+
+def _versions(
+    seen: Mapping[str, pl.DataFrame], ledger: pl.DataFrame
+) -> tuple[dict[Pair, str], dict[Pair, datetime | None]]:
     """The version that the sources hold of every pair, and the pairs of which it is ahead of the ledger.
 
     Where a source is not ahead, the ledger's word stands: a tick may see less of a pair than an earlier one did.
+    Snapshots count once lines of the pair were processed: before, the run that its orders start reads them anyhow,
+    and a closed day has snapshots too.
     """
     key = ["dc", "ship_date"]
-    pairs = ledger
+    pairs = ledger.with_columns((pl.col("orders_lines") + pl.col("shipments_lines") > 0).alias("has_lines"))
     for source in SOURCES:
-        renamed = {"processed_at": f"{source}_seen_at", "lines": f"{source}_seen_lines"}
+        renamed = {"processed_at": f"{source}_seen_at", "lines": f"{source}_seen_rows"}
         pairs = pairs.join(seen[source].rename(renamed), on=key, how="full", coalesce=True)
-    versions, ahead = {}, set()
+    versions = {}
+    newest: dict[Pair, datetime | None] = {}
     for row in pairs.iter_rows(named=True):
         pair = (row["dc"], row["ship_date"])
         parts = []
         for source in SOURCES:
-            known = (row[f"{source}_processed_at"], row[f"{source}_lines"] or 0)
-            found = (row[f"{source}_seen_at"], row[f"{source}_seen_lines"])
-            newer = found[0] is not None and (known[0] is None or found[0] > known[0] or found[1] != known[1])
-            at, lines = found if newer else known
-            parts.append(f"{source} {at}: {lines}")
+            known = tuple(row[name] for name in VERSIONS[source])
+            found = (row[f"{source}_seen_at"], row[f"{source}_seen_rows"])
+            newer = (source in WATERMARKED or row["has_lines"]) and _is_newer(found, known)
+            at, rows = found if newer else known
+            parts.append(f"{source} {at}: {rows or 0}")
             if newer:
-                ahead.add(pair)
+                newest[pair] = max(filter(None, (newest.get(pair), at)), default=None)
         versions[pair] = ", ".join(parts)
-    return versions, ahead
+    return versions, newest
+
+
+def _is_newer(found: tuple[Any, ...], known: tuple[Any, ...]) -> bool:
+    """Whether a source was seen to hold something else than what was processed; an older time alone is no news."""
+    (found_at, found_rows), (known_at, known_rows) = found, known
+    if found_rows is None:
+        return False
+    if found_at is None or known_at is None:
+        return (found_at is not None and known_at is None) or found_rows != (known_rows or 0)
+    return bool(found_at > known_at or found_rows != known_rows)
 
 
 def _requests(due: Sequence[Pair], attempts: Mapping[Pair, Attempt], ledger: pl.DataFrame) -> Iterator[Request]:
@@ -147,10 +205,10 @@ def _overlapping(days: Sequence[date]) -> Iterator[tuple[date, ...]]:
         yield tuple(group)
 
 
-def _watermarks(seen: Mapping[str, pl.DataFrame], ahead: Collection[Pair]) -> dict[str, datetime]:
+def _watermarks(seen: Mapping[str, pl.DataFrame], unprocessed: Collection[Pair]) -> dict[str, datetime]:
     marks = {}
-    for source in SOURCES:
-        times = [(at, (dc, day) in ahead) for dc, day, at, _ in seen[source].iter_rows()]
+    for source in WATERMARKED:
+        times = [(at, (dc, day) in unprocessed) for dc, day, at, _ in seen[source].iter_rows()]
         still_ahead = [at for at, is_ahead in times if is_ahead]
         if times:
             marks[source] = min(still_ahead) if still_ahead else max(at for at, _ in times)

@@ -330,8 +330,8 @@ PAIR_VERSIONS: Final = Frame(
     (
         _DC,
         _SHIP_DATE,
-        Column("processed_at", TIMESTAMP, "Latest change of a line of the pair", "UTC"),
-        Column("lines", pl.Int64, "Versions of lines", "lines"),
+        Column("processed_at", TIMESTAMP, "Latest change of a row of the pair", "UTC", nullable=True),
+        Column("lines", pl.Int64, "Rows, every version counted", "rows"),
     ),
 )
 
@@ -407,6 +407,8 @@ LEDGER: Final = Frame(
         Column("orders_lines", pl.Int64, "Versions of order lines that were processed", "lines"),
         Column("shipments_processed_at", TIMESTAMP, "Latest change of a shipment line", "UTC", nullable=True),
         Column("shipments_lines", pl.Int64, "Versions of shipment lines that were processed", "lines"),
+        Column("snapshots_at", TIMESTAMP, "When the latest instock record was taken", "UTC", nullable=True),
+        Column("snapshots_rows", pl.Int64, "Instock records that were processed", "rows"),
         Column("records", pl.Int64, "Records that stand", "records"),
         _text("checksum", "SHA-256 of the records and rejects that stand"),
         Column("state", pl.String, "PUBLISHED or HELD"),

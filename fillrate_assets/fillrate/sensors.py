@@ -1,7 +1,7 @@
-"""Why a run starts: the sources are ahead of the ledger."""
+"""What is watched: sources ahead of the ledger start runs, DCs get partition keys, failed runs are told."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
@@ -9,13 +9,15 @@ import dagster as dg
 import polars as pl
 
 from fillrate_assets import partitions
-from fillrate_assets.connections.order_system import OrderSystem
+from fillrate_assets.connections.notify import Outbox
 from fillrate_assets.connections.record_store import RecordStore
-from fillrate_assets.connections.shipping_records import ShippingRecords
-from fillrate_assets.connections.sql import Window
 from fillrate_assets.connections.watermark import Watermark
+from fillrate_assets.failures import root_cause
 from fillrate_assets.fillrate import changes
-from fillrate_assets.fillrate.changes import SOURCES, Attempt, Pair, Plan
+from fillrate_assets.fillrate.alerts import Failed, message
+from fillrate_assets.fillrate.changes import Attempt, Pair, Plan
+from fillrate_assets.fillrate.onboarding import onboarding
+from fillrate_assets.fillrate.watch import Sources
 from fillrate_assets.settings import Settings
 
 INTERVAL_SECONDS: Final = 300
@@ -24,24 +26,24 @@ INTERVAL_SECONDS: Final = 300
 def new_orders(
     context: dg.SensorEvaluationContext,
     settings: dg.ResourceParam[Settings],
-    order_system: dg.ResourceParam[OrderSystem],
-    shipping_records: dg.ResourceParam[ShippingRecords],
+    sources: dg.ResourceParam[Sources],
     record_store: dg.ResourceParam[RecordStore],
     watermark: dg.ResourceParam[Watermark],
 ) -> dg.SensorResult:
-    """Request runs for DCs and ship dates with new or corrected orders or shipments, and their dependent days."""
+    """Request runs for DCs and ship dates with new or corrected orders, shipments or snapshots, and dependants."""
     now = datetime.now(UTC)
-    marks = {source: watermark.read(source) for source in SOURCES}
+    marks = sources.watermarks()
     active = record_store.dcs().filter("active")["dc"].to_list()
-    ask = {"orders": order_system.changes, "shipments": shipping_records.changes}
-    seen = {source: ask[source](_window(active, mark, settings, now)) for source, mark in marks.items()}
     plan = changes.plan(
-        seen,
+        sources.seen(active, marks, now),
         record_store.ledger().filter(pl.col("dc").is_in(active)),
         read_cursor(context.cursor),
         now=now,
         retry_delay=timedelta(minutes=settings.retry_minutes),
+        most=settings.runs_per_tick,
     )
+    if plan.left_out:
+        context.log.info("%d more runs wait for the next tick: runs_per_tick is exceeded", plan.left_out)
     for source, moment in plan.watermarks.items():
         if moment != marks[source]:
             watermark.move(source, moment, previous=marks[source])
@@ -50,15 +52,60 @@ def new_orders(
     return dg.SensorResult(skip_reason=plan.reason or _nothing_new(marks), cursor=write_cursor(plan.attempts))
 
 
+def dcs(
+    context: dg.SensorEvaluationContext,
+    settings: dg.ResourceParam[Settings],
+    record_store: dg.ResourceParam[RecordStore],
+) -> dg.SensorResult:
+    """Give active DCs of the record store a partition key, and take it from those that are inactive for long."""
+    inactive = json.loads(context.cursor) if context.cursor else {}
+    decided = onboarding(
+        record_store.dcs().filter("active")["dc"].to_list(),
+        context.instance.get_dynamic_partitions(str(partitions.DC.name)),
+        partitions.runs_by_dc(context.instance, queued=True),
+        {dc: datetime.fromisoformat(since) for dc, since in inactive.items()},
+        now=datetime.now(UTC),
+        keep=timedelta(days=settings.inactive_dc_days),
+    )
+    cursor = json.dumps({dc: since.isoformat() for dc, since in decided.inactive_since.items()})
+    if decided.reason:
+        return dg.SensorResult(skip_reason=decided.reason, cursor=cursor)
+    add = [partitions.DC.build_add_request(list(decided.add))] if decided.add else []
+    remove = [partitions.DC.build_delete_request(list(decided.remove))] if decided.remove else []
+    return dg.SensorResult(dynamic_partitions_requests=[*add, *remove], cursor=cursor)
+
+
+def run_failures(
+    context: dg.RunFailureSensorContext,
+    settings: dg.ResourceParam[Settings],
+    outbox: dg.ResourceParam[Outbox],
+) -> None:
+    """Tell people of each run that failed: once, with its DC, ship dates, step, cause and what to do."""
+    subject, body = message(_failed(context), settings.ui_url)
+    # Dagster does not come back to a run whose message could not be kept; it stands in the log of the tick at least.
+    context.log.error("%s\n%s", subject, body)
+    outbox.send(subject, body, key=f"run failed:{context.dagster_run.run_id}", now=datetime.now(UTC))
+
+
 def build(job_name: str) -> list[dg.SensorDefinition]:
-    """The sensors of the main job."""
-    return [
-        dg.sensor(
+    """The sensors: of the main job, of the table of DCs, of failed runs."""
+    stopped = dg.DefaultSensorStatus.STOPPED
+
+    def ticking(evaluate: Callable[..., dg.SensorResult], job_name: str | None = None) -> dg.SensorDefinition:
+        return dg.sensor(
             job_name=job_name,
+            description=evaluate.__doc__,
             minimum_interval_seconds=INTERVAL_SECONDS,
-            default_status=dg.DefaultSensorStatus.STOPPED,
-        )(new_orders)
-    ]
+            default_status=stopped,
+        )(evaluate)
+
+    failures = dg.run_failure_sensor(
+        name=run_failures.__name__,
+        description=run_failures.__doc__,
+        minimum_interval_seconds=INTERVAL_SECONDS,
+        default_status=stopped,
+    )
+    return [ticking(new_orders, job_name), ticking(dcs), failures(run_failures)]
 
 
 def read_cursor(cursor: str | None) -> dict[Pair, Attempt]:
@@ -80,14 +127,6 @@ def write_cursor(attempts: Mapping[Pair, Attempt]) -> str:
     )
 
 
-def _window(dcs: Sequence[str], mark: datetime | None, settings: Settings, now: datetime) -> Window:
-    if mark is None:
-        return Window(dcs, None, settings.first_ship_date, now.date())
-    since = mark - timedelta(minutes=settings.overlap_minutes)
-    # Orders placed ahead become due as days pass: look at those that did since the watermark as well.
-    return Window(dcs, since, max(since.date(), settings.first_ship_date), now.date())
-
-
 def _result(context: dg.SensorEvaluationContext, plan: Plan) -> dg.SensorResult:
     known = set(context.instance.get_dynamic_partitions(partitions.DC.name or ""))
     new = sorted({request.dc for request in plan.requests} - known)
@@ -104,6 +143,28 @@ def _result(context: dg.SensorEvaluationContext, plan: Plan) -> dg.SensorResult:
         ],
         dynamic_partitions_requests=[partitions.DC.build_add_request(new)] if new else [],
         cursor=write_cursor(plan.attempts),
+    )
+
+
+def _failed(context: dg.RunFailureSensorContext) -> Failed:
+    run = context.dagster_run
+    steps = [event for event in context.get_step_failure_events() if event.step_failure_data.error]
+    errors = [event.step_failure_data.error for event in steps]
+    # A run whose process died tells no more than a message.
+    ended = getattr(context.failure_event.event_specific_data, "error", None)
+    error = next((error for error in [*errors, ended] if error), None)
+    kind, cause = root_cause(error) if error else ("", context.failure_event.message or "nothing was told")
+    dc, first, last = partitions.range_of(run.tags) or (None, None, None)
+    return Failed(
+        run_id=run.run_id,
+        job=run.job_name,
+        dc=dc,
+        first=first,
+        last=last,
+        steps=[event.step_key or "" for event in steps],
+        kind=kind,
+        cause=cause,
+        requested_again=partitions.CHANGED_TAG in run.tags,
     )
 
 

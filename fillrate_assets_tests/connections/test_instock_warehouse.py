@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from fillrate_assets.connections import sql
 from fillrate_assets.connections.instock_warehouse import InstockWarehouse
 from fillrate_assets.fillrate import schema
 from fillrate_assets.settings import SourceTable
@@ -40,6 +41,36 @@ def test_a_date_without_a_snapshot_has_no_rows(warehouse: InstockWarehouse) -> N
     warehouse.append(snapshots(*[{"dc": dc, "snapshot_date": day} for dc in ("DC01", "DC02") for day in days]))
     assert warehouse.snapshots("DC01", DAY, days[1]).sort("ship_date")["ship_date"].to_list() == days
     assert warehouse.snapshots("DC01", DAY + timedelta(days=1), DAY + timedelta(days=1)).is_empty()
+
+
+def _window(dcs: list[str], last: int = 0) -> sql.Window:
+    return sql.Window(dcs, None, DAY, DAY + timedelta(days=last))
+
+
+def test_changes_tell_how_many_records_each_day_has_and_when_the_latest_was_taken(warehouse: InstockWarehouse) -> None:
+    later, next_day = AT + timedelta(hours=3), DAY + timedelta(days=1)
+    warehouse.append(
+        snapshots(
+            {"snapshot_at": later},
+            {"item": "B"},
+            {"item": "B", "snapshot_at": None},
+            {"snapshot_date": next_day, "snapshot_at": None},
+            {"dc": "DC02", "snapshot_date": DAY - timedelta(days=1)},
+            {"dc": "DC03"},
+        )
+    )
+    found = warehouse.changes(_window(["DC01", "DC02"], last=1))
+    schema.PAIR_VERSIONS.validate(found)
+    assert found.rows() == [("DC01", DAY, later, 3), ("DC01", next_day, None, 1)]
+
+
+def test_without_a_time_of_their_own_snapshots_are_counted(tmp_path: Path) -> None:
+    theirs = {"instock_snapshots": SourceTable(columns={"snapshot_at": ""})}
+    warehouse = InstockWarehouse(f"duckdb:///{tmp_path}/warehouse.duckdb", theirs)
+    warehouse.create()
+    warehouse.append(snapshots({}, {"item": "B"}).drop("snapshot_at"))
+    assert warehouse.changes(_window(["DC01"])).rows() == [("DC01", DAY, None, 2)]
+    assert warehouse.changes(_window([])).is_empty()
 
 
 def test_a_source_may_use_names_of_its_own(tmp_path: Path) -> None:

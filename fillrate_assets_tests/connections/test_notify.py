@@ -3,9 +3,11 @@ from __future__ import annotations
 import json
 import logging
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import pytest
@@ -21,7 +23,7 @@ from fillrate_assets_tests.cloud import Cloud
 def test_a_message_is_kept_and_logged(store: RecordStore, caplog: pytest.LogCaptureFixture) -> None:
     now = datetime(2026, 2, 10, 10, tzinfo=timezone(timedelta(hours=-8)))
     with caplog.at_level(logging.WARNING, logger="fillrate.notify"):
-        Outbox(store.url).send("DC01 2026-02-10 is held", "no instock snapshot", now=now)
+        Outbox(store.url).send("DC01 2026-02-10 is held", "no instock snapshot", key=uuid.uuid4().hex, now=now)
     with sql.engine(store.url).connect() as connection:
         (kept,) = connection.execute(sa.select(OUTBOX.c.created_at, OUTBOX.c.subject, OUTBOX.c.body))
     assert tuple(kept) == (
@@ -79,7 +81,7 @@ def _unsent(url: str) -> list[str]:
 
 
 def test_a_message_is_published_once_and_marked(url: str, topic: Topic) -> None:
-    Outbox(url, topic.arn).send("DC01 2026-02-10 is held", "no instock snapshot", now=NOW)
+    Outbox(url, topic.arn).send("DC01 2026-02-10 is held", "no instock snapshot", key=uuid.uuid4().hex, now=NOW)
     assert topic.heard() == [("DC01 2026-02-10 is held", "no instock snapshot")]
     assert Outbox(url, topic.arn).deliver(now=LATER) == 0
     assert topic.heard() == []
@@ -88,9 +90,9 @@ def test_a_message_is_published_once_and_marked(url: str, topic: Topic) -> None:
 
 
 def test_what_was_kept_before_there_was_a_topic_stays_here(url: str, topic: Topic) -> None:
-    Outbox(url).send("before", "it", now=NOW)
-    Outbox(url, NO_TOPIC.replace("nobody", "somebody")).send("elsewhere", "it", now=NOW)
-    Outbox(url, topic.arn).send("after", "it", now=NOW)
+    Outbox(url).send("before", "it", key=uuid.uuid4().hex, now=NOW)
+    Outbox(url, NO_TOPIC.replace("nobody", "somebody")).send("elsewhere", "it", key=uuid.uuid4().hex, now=NOW)
+    Outbox(url, topic.arn).send("after", "it", key=uuid.uuid4().hex, now=NOW)
     assert topic.heard() == [("after", "it")]
 
 
@@ -101,14 +103,14 @@ def test_what_could_not_be_sent_is_sent_by_the_next_call_in_its_order(
     with monkeypatch.context() as away:
         away.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
         away.setenv("AWS_MAX_ATTEMPTS", "1")
-        outbox.send("first", "1", now=NOW)
-        outbox.send("second", "2", now=NOW)
+        outbox.send("first", "1", key=uuid.uuid4().hex, now=NOW)
+        outbox.send("second", "2", key=uuid.uuid4().hex, now=NOW)
         with pytest.raises(SourceUnavailable, match=f"^alerts \\({topic.arn}\\) does not answer: Could not connect"):
             outbox.deliver(now=NOW)
     assert aws.endpoint
     assert sum("kept in the outbox, not yet sent" in each for each in caplog.messages) == 2
     assert _unsent(url) == ["first", "second"]
-    outbox.send("third", "3", now=LATER)
+    outbox.send("third", "3", key=uuid.uuid4().hex, now=LATER)
     assert topic.heard() == [("first", "1"), ("second", "2"), ("third", "3")]
     assert _unsent(url) == []
 
@@ -154,13 +156,13 @@ def test_a_crash_after_a_message_is_published_repeats_that_one_and_loses_none(ur
 def test_what_sns_would_refuse_is_fitted_to_it(
     url: str, topic: Topic, subject: str, body: str, told: tuple[str, str]
 ) -> None:
-    Outbox(url, topic.arn).send(subject, body, now=NOW)
+    Outbox(url, topic.arn).send(subject, body, key=uuid.uuid4().hex, now=NOW)
     assert topic.heard() == [told]
 
 
 @pytest.mark.usefixtures("busy_aws")
 def test_an_sns_that_is_busy_may_answer_later(url: str) -> None:
-    Outbox(url, NO_TOPIC).send("held", "it", now=NOW)
+    Outbox(url, NO_TOPIC).send("held", "it", key=uuid.uuid4().hex, now=NOW)
     with pytest.raises(SourceUnavailable, match=r"^alerts \(arn:.* does not answer: "):
         Outbox(url, NO_TOPIC).deliver(now=NOW)
     assert _unsent(url) == ["held"]
@@ -168,7 +170,7 @@ def test_an_sns_that_is_busy_may_answer_later(url: str) -> None:
 
 @pytest.mark.usefixtures("aws")
 def test_an_absent_topic_is_named(url: str) -> None:
-    Outbox(url, NO_TOPIC).send("held", "it", now=NOW)
+    Outbox(url, NO_TOPIC).send("held", "it", key=uuid.uuid4().hex, now=NOW)
     with pytest.raises(PermanentFailure, match=f"^alerts \\({NO_TOPIC}\\) refused: .*NotFound"):
         Outbox(url, NO_TOPIC).deliver(now=NOW)
     assert _unsent(url) == ["held"]
@@ -176,6 +178,31 @@ def test_an_absent_topic_is_named(url: str) -> None:
 
 @pytest.mark.usefixtures("denying_aws")
 def test_an_sns_that_denies_access_is_no_matter_of_time(url: str) -> None:
-    Outbox(url, NO_TOPIC).send("held", "it", now=NOW)
+    Outbox(url, NO_TOPIC).send("held", "it", key=uuid.uuid4().hex, now=NOW)
     with pytest.raises(PermanentFailure, match=r"^alerts .* refused: .*AccessDenied"):
         Outbox(url, NO_TOPIC).deliver(now=NOW)
+
+
+def test_a_message_is_kept_and_logged_once_for_each_key(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    url = f"sqlite:///{tmp_path}/store.db"
+    RecordStore(url).upgrade()
+    now = datetime(2026, 2, 10, 10, tzinfo=UTC)
+    sent = [Outbox(url).send(f"message {number}", "", key=key, now=now) for number, key in enumerate("aab")]
+    assert sent == [True, False, True]
+    with sql.engine(url).connect() as connection:
+        kept = connection.execute(sa.select(OUTBOX.c.key, OUTBOX.c.subject).order_by("id")).all()
+    assert [tuple(row) for row in kept] == [("a", "message 0"), ("b", "message 2")]
+    assert caplog.messages == ["message 0: ", "message 2: "]
+
+
+def test_of_two_senders_at_once_one_is_told_that_it_was_not_new(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/store.db"
+    RecordStore(url).upgrade()
+    barrier = Barrier(2)
+
+    def send(_: int) -> bool:
+        barrier.wait()
+        return Outbox(url).send("message", "", key="a", now=datetime(2026, 2, 10, 10, tzinfo=UTC))
+
+    with ThreadPoolExecutor(2) as pool:
+        assert sorted(pool.map(send, range(2))) == [False, True]

@@ -251,3 +251,9 @@ def test_a_line_that_moved_is_a_change_whatever_the_source_calls_its_columns(tmp
     orders.append(order_lines(_version(1), _version(2, ship_date=NEXT)))
     moved = [("DC01", DAY, AT + 2 * MINUTE, 1), ("DC01", NEXT, AT + 2 * MINUTE, 1)]
     assert _changes(orders, AT + MINUTE, NEXT, NEXT) == moved
+
+
+def test_the_latest_change_is_that_of_the_latest_row_whatever_its_dc(orders: OrderSystem) -> None:
+    assert orders.latest_change() is None
+    orders.append(order_lines({}, {"dc": "DC02", "processed_at": AT + timedelta(minutes=1)}, {"line_no": 2}))
+    assert orders.latest_change() == AT + timedelta(minutes=1)

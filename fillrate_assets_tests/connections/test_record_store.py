@@ -16,9 +16,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fillrate_assets.connections import sql
-from fillrate_assets.connections.record_store import METADATA, RECORDS, REJECTS, RESTATEMENTS, Day, Exact, RecordStore
+from fillrate_assets.connections.record_store import (
+    METADATA,
+    OUTRUN,
+    RECORDS,
+    REJECTS,
+    RESTATEMENTS,
+    Day,
+    Exact,
+    RecordStore,
+)
 from fillrate_assets.errors import PermanentFailure
 from fillrate_assets.fillrate import schema
+from fillrate_assets.fillrate.changes import VERSIONS
 from fillrate_assets_tests.home import stored_rows
 from fillrate_assets_tests.rows import AT, DAY, records, rejects
 
@@ -34,14 +44,15 @@ def _day(
     held: str | None = None,
     lines: int | None = 3,
     shipped_at: datetime | None = None,
+    read_at: datetime | None = None,
 ) -> Day:
     source = pl.DataFrame(
-        [(AT, lines, shipped_at, 0)],
-        schema={name: schema.LEDGER.polars[name] for name in schema.LEDGER.names[2:6]},
+        [(AT, lines, shipped_at, 0, AT, 1)],
+        schema={name: schema.LEDGER.polars[name] for names in VERSIONS.values() for name in names},
         orient="row",
     )
     day = records(*[{"ship_date": ship_date, **row} for row in rows])
-    return Day("DC01", ship_date, day, rejects() if rejected is None else rejected, source, held)
+    return Day("DC01", ship_date, day, rejects() if rejected is None else rejected, source, held, read_at)
 
 
 def _short(item: str, ordered: int, shipped: int) -> dict[str, Any]:
@@ -165,6 +176,8 @@ def test_a_first_publication_is_no_restatement(store: RecordStore) -> None:
         "orders_lines": 3,
         "shipments_processed_at": None,
         "shipments_lines": 0,
+        "snapshots_at": AT,
+        "snapshots_rows": 1,
         "records": 1,
         "state": "PUBLISHED",
         "reason": None,
@@ -252,6 +265,33 @@ def test_a_held_day_keeps_its_last_good_records_and_shows_its_own_rejects(store:
     assert (entry["state"], entry["reason"], entry["records"], entry["orders_lines"]) == ("HELD", "no snapshot", 1, 5)
 
 
+@pytest.mark.parametrize("held", [None, "no snapshot"])
+@pytest.mark.parametrize("read_at", [None, NOW - timedelta(minutes=1)])
+def test_a_result_of_older_sources_that_comes_later_changes_no_record_and_asks_for_the_day_again(
+    store: RecordStore, held: str | None, read_at: datetime | None
+) -> None:
+    store.publish([_day(_short("A", 10, 9), lines=4)], run_id="newer", now=NOW)
+    before, (stood,) = stored_rows(store, without=EVERYTHING), store.ledger().to_dicts()
+    older = _day(_short("A", 10, 8), lines=3, held=held, read_at=read_at, rejected=rejects({}))
+    for _ in range(2):
+        (outcome,) = store.publish([older], run_id="older", now=LATER)
+        assert (outcome.changed, outcome.held, outcome.newly_held, outcome.records) == (False, OUTRUN, False, 1)
+    after = stored_rows(store, without=EVERYTHING)
+    assert {name for name, rows in after.items() if rows != before[name]} == {"ledger"}
+    assert store.ledger().to_dicts() == [stood | {"state": "HELD", "reason": OUTRUN}]
+    store.publish([_day(_short("A", 10, 9), lines=4)], run_id="again", now=LATER)
+    assert store.ledger()["state"].to_list() == ["PUBLISHED"]
+    assert store.count(RESTATEMENTS) == 0
+
+
+def test_rows_that_are_gone_from_a_source_are_no_older_version_to_a_run_that_read_since(store: RecordStore) -> None:
+    store.publish([_day(_short("A", 10, 9), lines=4)], run_id="first", now=NOW)
+    fewer = _day(_short("A", 5, 5), lines=3, read_at=NOW + timedelta(minutes=1))
+    (outcome,) = store.publish([fewer], run_id="second", now=LATER)
+    assert (outcome.changed, outcome.held) == (True, None)
+    assert store.ledger()["orders_lines"].to_list() == [3]
+
+
 def test_a_day_is_newly_held_once_for_each_reason(store: RecordStore) -> None:
     reasons = ["no snapshot", "no snapshot", "too many missing", None, "too many missing"]
     outcomes = [store.publish([_day(held=reason)], run_id="run", now=NOW)[0].newly_held for reason in reasons]
@@ -285,7 +325,7 @@ def test_a_day_held_from_the_start_is_first_published_when_it_is_released(store:
     [
         pytest.param(_day(_short("A", 9, 9), _short("B", 1, 1), _short("B", 1, 1)), id="a record twice"),
         pytest.param(_day(_short("A", 9, 9), rejected=rejects({}, {"reason": None})), id="a reject without a reason"),
-        pytest.param(_day(_short("A", 9, 9), lines=None), id="a ledger without a number of lines"),
+        pytest.param(_day(_short("A", 9, 9), lines=None, read_at=LATER), id="a ledger without a number of lines"),
     ],
 )
 def test_a_day_is_published_whole_or_not_at_all(store: RecordStore, broken: Day) -> None:

@@ -65,3 +65,9 @@ def test_a_source_may_use_names_of_its_own(tmp_path: Path) -> None:
     shipping.create()
     shipping.append(shipment_lines({"shipped_qty": "3"}))
     assert shipping.shipment_lines("DC01", DAY, DAY)["shipped_qty"].to_list() == [Decimal(3)]
+
+
+def test_the_latest_change_is_that_of_the_latest_row_whatever_its_dc(shipping: ShippingRecords) -> None:
+    assert shipping.latest_change() is None
+    shipping.append(shipment_lines({}, {"dc": "DC02", "processed_at": AT + MINUTE}, {"line_no": 2}))
+    assert shipping.latest_change() == AT + MINUTE

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fillrate_assets.fillrate import schema
-from fillrate_assets.fillrate.changes import SOURCES, Attempt, Pair, Plan, plan
+from fillrate_assets.fillrate.changes import SOURCES, VERSIONS, WATERMARKED, Attempt, Pair, Plan, is_older, plan
 
 DAY: Final = date(2026, 2, 10)
 AT: Final = datetime(2026, 2, 10, 18, tzinfo=UTC)
@@ -31,6 +31,7 @@ class Entry:
 
     orders: Version | None = (AT, 3)
     shipments: Version | None = (AT, 3)
+    snapshots: tuple[datetime | None, int] | None = None
     state: str = "PUBLISHED"
 
 
@@ -40,19 +41,31 @@ def _plan(
     ledger: Mapping[Pair, Entry] | None = None,
     attempts: Mapping[Pair, Attempt] | None = None,
     now: datetime = NOW,
+    snapshots: Mapping[Pair, tuple[datetime | None, int]] | None = None,
+    most: int = 1000,
 ) -> Plan:
-    seen = {"orders": _versions(orders or {}), "shipments": _versions(shipments or {})}
-    return plan(seen, _ledger(ledger or {}), attempts or {}, now=now, retry_delay=RETRY)
+    seen = {
+        "orders": _versions(orders or {}),
+        "shipments": _versions(shipments or {}),
+        "snapshots": _versions(snapshots or {}),
+    }
+    return plan(seen, _ledger(ledger or {}), attempts or {}, now=now, retry_delay=RETRY, most=most)
 
 
-def _versions(seen: Seen) -> pl.DataFrame:
+def _versions(seen: Mapping[Pair, tuple[datetime | None, int]]) -> pl.DataFrame:
     rows = [(*pair, *version) for pair, version in seen.items()]
     return pl.DataFrame(rows, schema=schema.PAIR_VERSIONS.polars, orient="row")
 
 
 def _ledger(entries: Mapping[Pair, Entry]) -> pl.DataFrame:
     rows = [
-        (*pair, *(entry.orders or (None, 0)), *(entry.shipments or (None, 0)), 1, None, entry.state, None, "run", AT)
+        (
+            *pair,
+            *(entry.orders or (None, 0)),
+            *(entry.shipments or (None, 0)),
+            *(entry.snapshots or (None, 0)),
+            *(1, None, entry.state, None, "run", AT),
+        )
         for pair, entry in entries.items()
     ]
     return pl.DataFrame(rows, schema=schema.LEDGER.polars, orient="row")
@@ -96,6 +109,53 @@ def test_a_pair_is_requested_when_a_source_is_ahead_of_the_ledger_or_it_is_held(
     assert [(each.dc, day) for each in made.requests for day in each.changed] == requested
     assert list(made.attempts) == requested
     assert made.reason == ""
+
+
+@pytest.mark.parametrize(
+    ("snapshots", "ledger", "requested"),
+    [
+        pytest.param((AT, 9), {}, [], id="before the day's first publication"),
+        pytest.param((AT, 9), {PAIR: Entry(None, None)}, [], id="a closed day"),
+        pytest.param((AT, 9), {PAIR: Entry(snapshots=(AT, 9))}, [], id="as the ledger says"),
+        pytest.param((AT - MINUTE, 9), {PAIR: Entry(snapshots=(AT, 9))}, [], id="older, as many"),
+        pytest.param((AT, 9), {PAIR: Entry()}, [PAIR], id="the first snapshot"),
+        pytest.param((AT + MINUTE, 9), {PAIR: Entry(snapshots=(AT, 9))}, [PAIR], id="delivered again"),
+        pytest.param((AT, 10), {PAIR: Entry(snapshots=(AT, 9))}, [PAIR], id="more records"),
+        pytest.param((AT, 8), {PAIR: Entry(snapshots=(AT, 9))}, [PAIR], id="records gone"),
+        pytest.param((None, 9), {PAIR: Entry(snapshots=(None, 9))}, [], id="without a time, as the ledger says"),
+        pytest.param((None, 9), {PAIR: Entry(snapshots=(AT, 9))}, [], id="the time is gone, as many"),
+        pytest.param((None, 10), {PAIR: Entry(snapshots=(None, 9))}, [PAIR], id="without a time, more records"),
+        pytest.param(None, {PAIR: Entry(snapshots=(AT, 9))}, [], id="unseen"),
+    ],
+)
+def test_a_snapshot_alone_requests_only_a_day_of_which_lines_were_processed(
+    snapshots: tuple[datetime | None, int] | None, ledger: Mapping[Pair, Entry], requested: Sequence[Pair]
+) -> None:
+    made = _plan({}, {}, ledger, snapshots={PAIR: snapshots} if snapshots else {})
+    assert [(each.dc, day) for each in made.requests for day in each.changed] == requested
+    assert made.watermarks == {}
+
+
+def test_a_corrected_snapshot_takes_the_dependent_days_along() -> None:
+    ledger = {_day(offset): Entry(snapshots=(AT, 9)) for offset in range(40)}
+    assert _ranges(_plan({}, {}, ledger, snapshots={_day(1): (AT + MINUTE, 9)})) == [("DC01", 1, 29, [1])]
+
+
+def test_snapshots_that_arrive_before_the_first_publication_request_nothing_twice() -> None:
+    seen = {PAIR: (AT, 3)}
+    requested = _plan(seen, seen, snapshots={PAIR: (AT, 9)})
+    again = _plan(seen, seen, {}, requested.attempts, NOW + MINUTE, {PAIR: (AT + MINUTE, 18)})
+    assert (len(requested.requests), again.requests) == (1, ())
+    read_too_early = {PAIR: Entry(snapshots=(AT, 9))}
+    late = _plan(seen, seen, read_too_early, again.attempts, NOW + MINUTE, {PAIR: (AT + MINUTE, 18)})
+    assert len(late.requests) == 1
+
+
+def test_a_held_day_is_requested_at_once_when_its_snapshot_arrives() -> None:
+    held = {PAIR: Entry(state="HELD")}
+    first = _plan({}, {}, held)
+    assert _plan({}, {}, held, first.attempts, NOW + MINUTE).requests == ()
+    assert len(_plan({}, {}, held, first.attempts, NOW + MINUTE, {PAIR: (AT, 9)}).requests) == 1
 
 
 DELAYS: Final = [
@@ -243,6 +303,64 @@ def test_a_tick_that_waits_says_for_what_and_until_when() -> None:
     )
 
 
+TEN: Final = {_day(0, f"DC{number:02}"): (AT + number * MINUTE, 3) for number in range(10)}
+
+
+def test_ten_changed_dcs_are_ten_requests() -> None:
+    made = _plan(TEN, TEN, most=10)
+    assert ([each.dc for each in made.requests], made.left_out) == ([dc for dc, _ in TEN], 0)
+
+
+def test_what_is_too_much_for_one_tick_is_requested_by_the_next_and_holds_back_the_watermark() -> None:
+    first = _plan(TEN, {}, most=4)
+    assert ([each.dc for each in first.requests], first.left_out) == ([f"DC{number:02}" for number in range(4)], 6)
+    done = {(each.dc, DAY): Entry(TEN[each.dc, DAY], None) for each in first.requests}
+    second = _plan(TEN, {}, done, first.attempts, NOW + MINUTE, most=4)
+    assert second.watermarks == {"orders": AT + 4 * MINUTE}
+    assert [each.dc for each in second.requests] == [f"DC{number:02}" for number in range(4, 8)]
+    third = _plan(TEN, {}, done, second.attempts, NOW + 2 * MINUTE, most=4)
+    assert ([each.dc for each in third.requests], third.left_out) == (["DC08", "DC09"], 0)
+
+
+def test_what_was_requested_least_often_goes_first() -> None:
+    pairs = list(TEN)
+    asked = _plan(dict(list(TEN.items())[:2]), {}).attempts
+    made = _plan(TEN, {}, {}, asked, NOW + RETRY, most=9)
+    assert [each.dc for each in made.requests] == [*[dc for dc, _ in pairs[2:]], "DC00"]
+    assert made.attempts[pairs[1]] == asked[pairs[1]]
+
+
+READ: Final = {"orders": (AT, 3), "shipments": (AT, 3), "snapshots": (AT, 9)}
+
+
+@pytest.mark.parametrize(
+    ("read", "older"),
+    [
+        pytest.param({}, False, id="the same"),
+        pytest.param({"orders": (AT + MINUTE, 3)}, False, id="newer"),
+        pytest.param({"orders": (AT, 4)}, False, id="as late, more rows"),
+        pytest.param({"orders": (AT + MINUTE, 2)}, False, id="newer, fewer rows"),
+        pytest.param({"orders": (AT, 2)}, True, id="as late, fewer rows"),
+        pytest.param({"orders": (AT - MINUTE, 4)}, True, id="earlier"),
+        pytest.param({"orders": (None, 0)}, True, id="nothing"),
+        pytest.param({"shipments": (AT - MINUTE, 3)}, True, id="earlier shipments"),
+        pytest.param({"snapshots": (AT - MINUTE, 9)}, True, id="an earlier snapshot"),
+        pytest.param({"orders": (AT + MINUTE, 4), "snapshots": (AT, 8)}, True, id="newer and older"),
+    ],
+)
+def test_a_version_is_older_if_any_source_is(read: Mapping[str, tuple[datetime | None, int]], *, older: bool) -> None:
+    def columns(versions: Mapping[str, tuple[datetime | None, int]]) -> dict[str, object]:
+        return {
+            name: value
+            for source, names in VERSIONS.items()
+            for name, value in zip(names, versions[source], strict=True)
+        }
+
+    assert is_older(columns({**READ, **read}), columns(READ)) is older
+    nothing = columns(dict.fromkeys(SOURCES, (None, 0)))
+    assert not is_older(columns({**READ, **read}), nothing)
+
+
 PAIRS: Final = [_day(offset, dc) for dc, offset in product(("DC01", "DC02"), (-40, -3, -2, 0))]
 OVERLAP: Final = timedelta(minutes=15)
 
@@ -277,7 +395,8 @@ class World:
         }
 
     def plan(self) -> Plan:
-        return _plan(self.seen("orders"), self.seen("shipments"), self.ledger, self.attempts, self.now)
+        orders, shipments, snapshots = (self.seen(source) for source in SOURCES)
+        return _plan(orders, shipments, self.ledger, self.attempts, self.now, snapshots)
 
     def tick(self) -> Plan:
         made = self.plan()
@@ -292,16 +411,17 @@ class World:
             self.run_keys.add(request.run_key)
             for day in request.changed if outcome != "FAILED" else ():
                 pair = (request.dc, day)
-                orders, shipments = (self.source(source, pair) for source in SOURCES)
-                self.ledger[pair] = Entry(orders, shipments, outcome)
+                versions = {source: self.source(source, pair) for source in SOURCES}
+                self.ledger[pair] = Entry(**versions, state=outcome)
 
     def ahead(self) -> set[Pair]:
-        """The pairs whose sources hold something else than what was processed."""
+        """The pairs whose sources hold something else than what was processed; a snapshot alone is nothing to do."""
         return {
             pair
             for source in SOURCES
             for pair in self.rows[source]
-            if (entry := self.ledger.get(pair)) is None or self.source(source, pair) != getattr(entry, source)
+            if (source in WATERMARKED or any(self.source(lines, pair) for lines in WATERMARKED))
+            and ((entry := self.ledger.get(pair)) is None or self.source(source, pair) != getattr(entry, source))
         }
 
 

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -14,15 +15,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fillrate_assets.connections import sql
-from fillrate_assets.connections.record_store import RESTATEMENTS
+from fillrate_assets.connections.order_system import OrderSystem
+from fillrate_assets.connections.record_store import OUTRUN, RESTATEMENTS
 from fillrate_assets.connections.watermark import Watermark
+from fillrate_assets.definitions import JOB, build_defs
 from fillrate_assets.errors import PermanentFailure
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.calculation import Inputs, calculate
-from fillrate_assets.fillrate.changes import SOURCES, Attempt, Pair
+from fillrate_assets.fillrate.changes import WATERMARKED, Attempt, Pair
 from fillrate_assets.fillrate.sensors import read_cursor, write_cursor
-from fillrate_assets.partitions import CHANGED_TAG, RANGE_END_TAG, RANGE_START_TAG
-from fillrate_assets_tests.home import Home
+from fillrate_assets.partitions import CHANGED_TAG, RANGE_END_TAG, RANGE_START_TAG, range_tags
+from fillrate_assets_tests.home import QUIET, Home
 
 KEY = ["dc", "ship_date"]
 LOOK_BACK = timedelta(days=28)
@@ -49,7 +52,7 @@ class Ticking:
 
     def watermarks(self) -> dict[str, datetime | None]:
         watermark = Watermark(self.home.settings.record_store_url)
-        return {source: watermark.read(source) for source in SOURCES}
+        return {source: watermark.read(source) for source in WATERMARKED}
 
 
 @pytest.fixture
@@ -250,6 +253,95 @@ def test_a_late_correction_restates_its_day_and_at_most_the_28_days_that_depend_
     assert log.filter(pl.col("ship_date") > day + LOOK_BACK).is_empty()
     assert home.network.last > day + LOOK_BACK, "no day beyond the dependants to leave alone"
     assert _records(home).equals(_calculated(home, home.network.last))
+
+
+def _set(home: Home, **changed: object) -> Home:
+    """The same home under other settings."""
+    file = home.settings.settings_file
+    lines = [f"{name} = {json.dumps(value)}" for name, value in changed.items()]
+    file.write_text("\n".join([*lines, file.read_text()]))
+    return Home(home.directory)
+
+
+def test_a_snapshot_delivered_again_restates_its_day_and_the_days_that_depend_on_it(ticking: Ticking) -> None:
+    home = ticking.home = _set(ticking.home, snapshot_days=36500)
+    ticking.tick()
+    seen = _observed_before_it_ran_out(home)
+    dc, day, item = seen["dc"], seen["ship_date"], seen["item"]
+    warehouse = home.systems.instock_warehouse
+    record = warehouse.snapshots(dc, day, day).filter(item=item).head(1).drop("problem")
+    warehouse.append(record.with_columns(pl.lit("N").alias("instock"), pl.col("snapshot_at") + pl.duration(hours=1)))
+
+    requests = ticking.tick().run_requests or []
+    assert _ranges(requests) == [(f"{dc}|{day}", f"{dc}|{day + LOOK_BACK}")]
+    assert _changed(requests) == {(dc, day)}
+    ticking.run(requests)
+    log = _log(home)
+    assert set(log.select("dc", "item").iter_rows()) == {(dc, item)}
+    assert {day, seen["out_on"]} <= set(log["ship_date"])
+    assert _records(home).equals(_calculated(home, home.network.last))
+    assert ticking.tick().run_requests == []
+
+
+def test_a_snapshot_older_than_the_days_that_are_compared_is_not_noticed(ticking: Ticking) -> None:
+    home = ticking.home = _set(ticking.home, snapshot_days=1)
+    ticking.tick()
+    dc, day = home.network.dc_codes[0], home.network.first
+    warehouse = home.systems.instock_warehouse
+    warehouse.append(warehouse.snapshots(dc, day, day).drop("problem"))
+    assert ticking.tick().run_requests == []
+
+
+@dataclass(frozen=True)
+class Overtaken(OrderSystem):
+    """An order system after whose answer something happens before the run goes on, once."""
+
+    meanwhile: list[Callable[[], object]] = field(default_factory=list)
+
+    def order_lines(self, dc: str, first: date, last: date) -> pl.DataFrame:
+        lines = super().order_lines(dc, first, last)
+        if self.meanwhile:
+            self.meanwhile.pop()()
+        return lines
+
+
+def test_of_two_runs_on_one_day_the_newer_sources_win_and_the_day_is_computed_again(ticking: Ticking) -> None:
+    home, instance = ticking.home, ticking.instance
+    ticking.tick()
+    dc, day = home.network.dc_codes[0], home.network.ship_days[-3]
+
+    def newer() -> pl.DataFrame:
+        home.correct(dc, day, day)
+        assert home.run(instance, dc, day).success
+        return home.store.records(dc, day)
+
+    before, after = home.store.records(dc, day), []
+    overtaken = Overtaken(home.settings.order_system_url, meanwhile=[lambda: after.append(newer())])
+    defs = build_defs(home.settings, order_system=overtaken)
+    instance.add_dynamic_partitions("dc", [dc])
+    older = defs.resolve_job_def(JOB).execute_in_process(
+        run_config=QUIET, instance=instance, tags=range_tags(dc, day, day), raise_on_error=False
+    )
+    assert older.success
+    assert home.store.records(dc, day).equals(after[0])
+    assert not before.equals(after[0])
+    assert home.store.ledger(dc).filter(ship_date=day)["reason"].to_list() == [OUTRUN]
+
+    requests = ticking.tick().run_requests or []
+    assert (dc, day) in _changed(requests)
+    ticking.run(requests)
+    assert home.store.ledger(dc).filter(ship_date=day)["state"].to_list() == ["PUBLISHED"]
+    assert _records(home).equals(_calculated(home, home.network.last))
+
+
+def test_ten_changed_dcs_may_be_bounded_by_a_setting(ticking: Ticking) -> None:
+    home = ticking.home = _set(ticking.home, runs_per_tick=1)
+    ticking.tick()
+    days = [home.sample.advance()[0] for _ in range(2)]
+    first, second = (_changed(ticking.tick().run_requests or []) for _ in range(2))
+    assert len({dc for dc, _ in first}) == len({dc for dc, _ in second}) == 1
+    assert {(dc, day) for dc in home.network.dc_codes for day in days} <= first | second
+    assert not first & second
 
 
 @pytest.mark.parametrize("system", ["order_system", "shipping_records", "record_store"])
