@@ -27,6 +27,7 @@ from psycopg.sql import SQL, Identifier
 from fillrate_assets.connections import sql
 from fillrate_assets.connections.record_store import RECORDS, Day, RecordStore
 from fillrate_assets.fillrate import schema
+from fillrate_assets.fillrate.changes import VERSIONS
 from fillrate_assets_tests.postgres import running
 
 SHIP_DATE: Final = date(2026, 3, 2)
@@ -132,8 +133,8 @@ def _day(dc: str, items: int) -> Day:
     records = schema.LOST_CASES.conform(frame.lazy()).collect()
     schema.LOST_CASES.validate(records)
     source = pl.DataFrame(
-        [(NOW, items * 4, NOW, items * 4)],
-        schema={name: schema.LEDGER.polars[name] for name in schema.LEDGER.names[2:6]},
+        [(NOW, items * 4, NOW, items * 4, NOW, items)],
+        schema={name: schema.LEDGER.polars[name] for names in VERSIONS.values() for name in names},
         orient="row",
     )
     return Day(dc, SHIP_DATE, records, schema.REJECTS.empty().collect(), source)

@@ -22,10 +22,13 @@ def retry_policy(retries: int, seconds: float) -> dg.RetryPolicy:
 
 @contextmanager
 def typed() -> Iterator[None]:
-    """Tell Dagster of failures that a retry cannot mend, so that it does not try: all but `SourceUnavailable`."""
+    """Tell Dagster of failures that a retry cannot mend, so that it does not try.
+
+    What may pass: a system that does not answer, and a disk or an object store that fails.
+    """
     try:
         yield
-    except (SourceUnavailable, dg.Failure):
+    except (SourceUnavailable, OSError, dg.Failure):
         raise
     except FillrateError as error:
         raise dg.Failure(str(error), allow_retries=False) from error

@@ -43,6 +43,7 @@ FRAMES: Final = {
 }
 """What the lake stores, by asset name."""
 
+SOURCES: Final = ("orders", "shipments", "instock_snapshots")
 MONTH: Final = 31
 """Days that are computed at a time: a year at once needs several times the memory and is no faster."""
 
@@ -159,7 +160,7 @@ def published_records(
     """The records that stand, with their rejects, restatements and the ledger, a transaction a day."""
     held = _held(context, settings, classified_lines, item_days)
     rejects = metadata.by_day(line_rules.rejects(classified_lines).collect())
-    versions = _versions(orders, shipments, instock_snapshots)
+    versions = _versions(*(_of_run(context, frame) for frame in (orders, shipments, instock_snapshots)))
     now, read_at = datetime.now(UTC), _read_at(context)
     changed = set(partitions.changed_days(context))
     told: dict[str, metadata.Metadata] = {}
@@ -197,7 +198,8 @@ def build(settings: Settings, kinds: dict[str, str]) -> list[dg.AssetsDefinition
     """
     by_day = partitions.dc_ship_date(settings.first_ship_date)
     retries = retry_policy(settings.retries, settings.retry_seconds)
-    look_back = {"item_days": dg.AssetIn(partition_mapping=partitions.look_back())}
+    before = dg.AssetIn(partition_mapping=partitions.look_back())
+    look_back = {"item_days": before}
 
     def partitioned(
         compute: Callable[..., object], *kind: str, ins: dict[str, dg.AssetIn] | None = None
@@ -233,7 +235,7 @@ def build(settings: Settings, kinds: dict[str, str]) -> list[dg.AssetsDefinition
         # Not for what they read: so a backfill of some days reaches the records of the 28 days that depend on them.
         partitioned(lost_cases, "parquet", ins=look_back),
         partitioned(fill_rates, "parquet"),
-        partitioned(published_records, kinds["record_store"], ins=look_back),
+        partitioned(published_records, kinds["record_store"], ins={**look_back, **dict.fromkeys(SOURCES, before)}),
     ]
 
 
@@ -269,16 +271,20 @@ def _computed(
 def _held(
     context: dg.AssetExecutionContext, settings: Settings, classified_lines: pl.LazyFrame, item_days: pl.LazyFrame
 ) -> dict[Partition, str]:
-    """Which days of the run must not be judged; the item-days that come with a look-back are left out."""
-    dates = sorted({day for _, day in partitions.all_days(context)})
-    lines, days = (frame.filter(pl.col("ship_date").is_in(dates)) for frame in (classified_lines, item_days))
+    """Which days of the run must not be judged."""
+    lines, days = _of_run(context, classified_lines), _of_run(context, item_days)
     return held_days(lines, days, settings.max_reject_share, settings.max_missing_share)
+
+
+def _of_run(context: dg.AssetExecutionContext, frame: pl.LazyFrame) -> pl.LazyFrame:
+    """The days of a run, without those that a look-back brings along."""
+    return frame.filter(pl.col("ship_date").is_in(sorted({day for _, day in partitions.all_days(context)})))
 
 
 def _read_at(context: dg.AssetExecutionContext) -> datetime | None:
     """When this run began; None if it reads no sources itself, because an earlier run did."""
     steps = context.run.step_keys_to_execute
-    if steps is not None and not {"orders", "shipments", "instock_snapshots"} <= set(steps):
+    if steps is not None and not set(SOURCES) <= set(steps):
         return None
     record = context.instance.get_run_record_by_id(context.run.run_id)
     return datetime.fromtimestamp(record.start_time, UTC) if record and record.start_time else None

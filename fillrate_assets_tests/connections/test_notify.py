@@ -119,7 +119,8 @@ def test_a_crash_after_a_message_is_published_repeats_that_one_and_loses_none(ur
     keeper = Outbox(url, topic.arn)
     with sql.engine(url).begin() as connection:
         rows = [
-            {"created_at": NOW.replace(tzinfo=None), "subject": s, "body": s, "destination": topic.arn} for s in "abc"
+            {"created_at": NOW.replace(tzinfo=None), "subject": s, "body": s, "key": s, "destination": topic.arn}
+            for s in "abc"
         ]
         connection.execute(OUTBOX.insert(), rows)
     commits = []

@@ -157,6 +157,8 @@ def test_settings_show_no_url(network_home: Home) -> None:
 _URLS = ("order_system_url", "shipping_records_url", "instock_warehouse_url", "record_store_url")
 
 
+# Dagster's own snapshot of its own schedule.
+@pytest.mark.filterwarnings("ignore:Property `ScheduleDefinition.environment_vars` is deprecated:DeprecationWarning")
 def test_a_run_that_fails_shows_no_secret(
     network_home: Home,
     instance: dg.DagsterInstance,

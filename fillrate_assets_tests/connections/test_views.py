@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from fillrate_assets.connections import sql
 from fillrate_assets.connections.record_store import Day, RecordStore
 from fillrate_assets.fillrate import schema
+from fillrate_assets.fillrate.changes import VERSIONS
 from fillrate_assets_tests.rows import AT, DAY, records, rejects
 
 SUMS = (
@@ -27,7 +28,9 @@ SUMS = (
 
 def _publish(store: RecordStore, *rows: dict[str, Any]) -> None:
     source = pl.DataFrame(
-        [(AT, 1, AT, 1)], schema={name: schema.LEDGER.polars[name] for name in schema.LEDGER.names[2:6]}, orient="row"
+        [(AT, 1, AT, 1, AT, 1)],
+        schema={name: schema.LEDGER.polars[name] for names in VERSIONS.values() for name in names},
+        orient="row",
     )
     store.publish([Day("DC01", DAY, records(*rows), rejects(), source)], run_id="run", now=datetime.now(UTC))
 

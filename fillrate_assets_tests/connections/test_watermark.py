@@ -17,12 +17,16 @@ FIRST = datetime(2026, 2, 10, 18, 0, 0, 123456, UTC)
 SECOND = FIRST + timedelta(hours=1)
 
 
-@pytest.fixture(params=["record store", "parameter store"])
-def mark(request: pytest.FixtureRequest) -> Watermark:
+@pytest.fixture(params=["sqlite", "postgresql", "parameter store"])
+def mark(request: pytest.FixtureRequest, tmp_path: Path) -> Watermark:
     if request.param == "parameter store":
         request.getfixturevalue("aws")
         return watermark(f"ssm://fillrate/{uuid.uuid4().hex}")
-    store: RecordStore = request.getfixturevalue("store")
+    if request.param == "postgresql":
+        server, template = request.getfixturevalue("postgres"), request.getfixturevalue("postgres_template")
+        return watermark(server.create_database(f"watermark {uuid.uuid4()}", template))
+    store = RecordStore(f"sqlite:///{tmp_path}/store.db")
+    store.upgrade()
     return watermark(store.url)
 
 
