@@ -1,7 +1,8 @@
 """The assets of the main job: each is a call of a rule plus what it tells about the result."""
 
+import hashlib
 from collections.abc import Callable, Iterable, Iterator
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
 import dagster as dg
@@ -9,7 +10,7 @@ import polars as pl
 
 from fillrate_assets import partitions
 from fillrate_assets.connections.instock_warehouse import InstockWarehouse
-from fillrate_assets.connections.lake import Partition
+from fillrate_assets.connections.lake import Lake, Partition
 from fillrate_assets.connections.lake_io_manager import Replacement
 from fillrate_assets.connections.notify import Outbox
 from fillrate_assets.connections.order_system import OrderSystem
@@ -17,7 +18,7 @@ from fillrate_assets.connections.record_store import Day, Outcome, RecordStore
 from fillrate_assets.connections.shipping_records import ShippingRecords
 from fillrate_assets.dagster_bulk import add_partition_metadata
 from fillrate_assets.failures import retry_policy, typed_failures
-from fillrate_assets.fillrate import baseline, metadata, schema, service
+from fillrate_assets.fillrate import baseline, masters, metadata, schema, service
 from fillrate_assets.fillrate import lines as line_rules
 from fillrate_assets.fillrate import lost_cases as lost_case_rules
 from fillrate_assets.fillrate.changes import VERSIONS
@@ -47,6 +48,8 @@ SOURCES: Final = ("orders", "shipments", "instock_snapshots")
 MONTH: Final = 31
 """Days that are computed at a time: a year at once needs several times the memory and is no faster."""
 
+_NAMED: Final = 20
+
 
 def orders(context: dg.AssetExecutionContext, order_system: dg.ResourceParam[OrderSystem]) -> Replacement:
     """Order lines as the order system holds them, every version."""
@@ -65,9 +68,16 @@ def instock_snapshots(
     return _read(context, instock_warehouse.snapshots)
 
 
-def items(context: dg.AssetExecutionContext, order_system: dg.ResourceParam[OrderSystem]) -> pl.DataFrame:
+def items(
+    context: dg.AssetExecutionContext,
+    order_system: dg.ResourceParam[OrderSystem],
+    record_store: dg.ResourceParam[RecordStore],
+    lake: dg.ResourceParam[Lake],
+    outbox: dg.ResourceParam[Outbox],
+) -> pl.DataFrame:
     """The item master, effective-dated: type, vendor, department, pack size, contract."""
     found = order_system.items().sort("item", "valid_from")
+    _tell_changed(lake.stored_whole(schema.ITEMS), found, record_store.ledger(), outbox)
     kinds = dict(found.group_by("item_type").len().iter_rows())
     context.add_asset_metadata({"dagster/row_count": found.height, "items": found["item"].n_unique(), **kinds})
     return found
@@ -279,6 +289,24 @@ def _held(
 def _of_run(context: dg.AssetExecutionContext, frame: pl.LazyFrame) -> pl.LazyFrame:
     """The days of a run, without those that a look-back brings along."""
     return frame.filter(pl.col("ship_date").is_in(sorted({day for _, day in partitions.all_days(context)})))
+
+
+def _tell_changed(before: pl.DataFrame | None, after: pl.DataFrame, ledger: pl.DataFrame, outbox: Outbox) -> None:
+    """Tell of items that changed for days before today that are published: those are not judged again by themselves."""
+    now, first = datetime.now(UTC), ledger["ship_date"].min()
+    if before is None or not isinstance(first, date):
+        return
+    change = masters.changed(before, after, first=first, last=now.date() - timedelta(days=1))
+    if change is None:
+        return
+    named = ", ".join(change.items[:_NAMED]) + (", ..." if len(change.items) > _NAMED else "")
+    digest = hashlib.sha256(repr(change).encode()).hexdigest()[:16]
+    outbox.send(
+        f"items changed for published days: {len(change.items)}",
+        f"{named}; to judge these days again: fillrate run --from {change.first} --to {change.last}",
+        key=f"items:{now.date()}:{digest}",
+        now=now,
+    )
 
 
 def _read_at(context: dg.AssetExecutionContext) -> datetime | None:
