@@ -9,8 +9,10 @@ import dagster as dg
 import pytest
 
 from fillrate_assets import settings
+from fillrate_assets.connections.notify import Outbox
 from fillrate_assets.connections.order_system import OrderSystem
-from fillrate_assets.definitions import JOB, build_defs
+from fillrate_assets.connections.watermark import ParameterStoreWatermark, Watermark
+from fillrate_assets.definitions import JOB, build_defs, systems
 from fillrate_assets.errors import PermanentFailure
 from fillrate_assets.fillrate import assets, schema
 from fillrate_assets_tests.conftest import ROOT
@@ -174,3 +176,14 @@ def test_wrong_settings_stop_the_definitions_with_one_clear_failure(monkeypatch:
     monkeypatch.setenv("FILLRATE_RECORD_STORE_URL", "records.db")
     with pytest.raises(PermanentFailure, match="record_store_url"):
         build_defs(settings.load())
+
+
+def test_settings_say_where_watermarks_and_alerts_go(tmp_path: Path) -> None:
+    topic = "arn:aws:sns:eu-central-1:123456789012:held-days"
+    made = settings.load(home=tmp_path / "home")
+    embedded = systems(made)
+    assert embedded["watermark"] == Watermark(made.record_store_url)
+    assert embedded["outbox"] == Outbox(made.record_store_url)
+    there = systems(settings.load(home=tmp_path / "home", watermark_url="ssm://fillrate", alerts=topic))
+    assert there["watermark"] == ParameterStoreWatermark("ssm://fillrate")
+    assert there["outbox"] == Outbox(made.record_store_url, topic)

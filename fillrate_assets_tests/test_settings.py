@@ -89,6 +89,8 @@ def test_names_of_a_source_come_from_the_file_or_the_environment(home: Path, mon
         (["retry_minutes = 0"], "retry_minutes: Input should be greater than 0"),
         (['first_ship_date = "soon"'], "first_ship_date: Input should be a valid date"),
         (['order_system_url = "orders.db"'], "order_system_url: String should match pattern"),
+        (['watermark_url = "s3://bucket"'], "watermark_url: String should match pattern"),
+        (['alerts = "held-days"'], "alerts: String should match pattern"),
         (["max_rejects = 1"], "max_rejects: Extra inputs are not permitted"),
         (["[tables.order_lines]", 'table = "OE"'], "tables.order_lines.table: Extra inputs are not permitted"),
         (["retry_minutes = 0", "overlap_minutes = 0"], "than 0; retry_minutes: Input should be greater than 0"),

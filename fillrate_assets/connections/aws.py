@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any, Final
 
-from fillrate_assets.errors import PermanentFailure, SourceUnavailable
+from fillrate_assets.errors import FillrateError, PermanentFailure, SourceUnavailable
 
 _THROTTLED: Final = {
     "Throttling",
@@ -31,6 +31,11 @@ _THROTTLED: Final = {
 }
 _PASSING: Final = {"InternalError", "InternalServerError", "InternalServiceError", "RequestTimeout"}
 _SERVER_ERROR: Final = 500
+
+
+def region() -> str | None:
+    """AWS_REGION, which boto3 alone of all SDKs does not know; None leaves it to boto3."""
+    return os.environ.get("AWS_REGION")
 
 
 def client(service: str) -> Any:  # noqa: ANN401 - boto3 makes its clients while it runs
@@ -52,14 +57,23 @@ def _client(service: str, _environment: tuple[tuple[str, str], ...]) -> Any:  # 
     # Ten seconds an attempt, three attempts (AWS_MAX_ATTEMPTS): a sensor's tick of 60 seconds outlives a call.
     config = Config(connect_timeout=3, read_timeout=10, retries={"mode": "standard"})
     with failures(service):
-        # boto3 alone of all SDKs does not know AWS_REGION.
-        session = boto3.session.Session(region_name=os.environ.get("AWS_REGION"))
+        session = boto3.session.Session(region_name=region())
         return session.client(service, config=config)
 
 
 @contextmanager
 def failures(system: str) -> Iterator[None]:
-    """Turn botocore's errors into ours: throttling, lost connections and AWS's own faults may pass, the rest not."""
+    """Turn botocore's errors into ours; `system` is its name in messages."""
+    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - as above
+
+    try:
+        yield
+    except (BotoCoreError, ClientError) as error:
+        raise typed(system, error) from error
+
+
+def typed(system: str, error: Exception) -> FillrateError:
+    """What an error of botocore means: throttling, lost connections and AWS's own faults may pass, the rest not."""
     from botocore import exceptions  # noqa: PLC0415 - as above
 
     lasting = (
@@ -72,19 +86,13 @@ def failures(system: str) -> Iterator[None]:
         exceptions.InvalidRegionError,
         exceptions.UnknownServiceError,
     )
-    try:
-        yield
-    except exceptions.ClientError as error:
+    if isinstance(error, lasting):
+        return PermanentFailure(
+            f"{system} cannot be used: {error}; set AWS credentials and region (environment, profile or role)"
+        )
+    if isinstance(error, exceptions.ClientError):
         code = error.response.get("Error", {}).get("Code", "")
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        if code in _THROTTLED | _PASSING or status >= _SERVER_ERROR:
-            msg = f"{system} does not answer: {error}"
-            raise SourceUnavailable(msg) from error
-        msg = f"{system} refused: {error}"
-        raise PermanentFailure(msg) from error
-    except lasting as error:
-        msg = f"{system} cannot be used: {error}; set AWS credentials and region (environment, profile or role)"
-        raise PermanentFailure(msg) from error
-    except exceptions.BotoCoreError as error:
-        msg = f"{system} does not answer: {error}"
-        raise SourceUnavailable(msg) from error
+        if code not in _THROTTLED | _PASSING and status < _SERVER_ERROR:
+            return PermanentFailure(f"{system} refused: {error}")
+    return SourceUnavailable(f"{system} does not answer: {error}")

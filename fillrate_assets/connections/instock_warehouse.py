@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, timedelta
 from typing import Final
 
 import polars as pl
 import sqlalchemy as sa
 
-from fillrate_assets.connections import sql
+from fillrate_assets.connections import secrets, sql
+from fillrate_assets.connections.athena import DIALECT, Answer, read
 from fillrate_assets.fillrate import contracts, schema
 from fillrate_assets.settings import SourceTable
 
+_SYSTEM: Final = "instock warehouse"
 _TEXT: Final = ("on_hand_cases",)
 _SNAPSHOT_DATE: Final = {"snapshot_date": "ship_date"}
 
@@ -35,14 +37,34 @@ class InstockWarehouse:
             SourceUnavailable: the system did not answer.
 
         """
-        table = self._snapshots()
-        statement = sa.select(*[column.label(column.key) for column in table.columns]).where(
-            table.c.dc == dc, table.c.ship_date.between(first, last)
+        days = [first + timedelta(days=number) for number in range((last - first).days + 1)]
+        return self.read([(dc, day) for day in days]).rows
+
+    def read(self, days: Sequence[tuple[str, date]]) -> Answer:
+        """The instock records of some DCs and dates, by one query, and what Athena scanned for it.
+
+        Returns:
+            `INSTOCK_SNAPSHOTS`; a date without a row has no snapshot.
+
+        Raises:
+            SourceUnavailable: the system did not answer.
+
+        """
+        table = self._snapshots().alias("snapshots")
+        by_dc = {dc: [day for other, day in days if other == dc] for dc, _ in days}
+        # Plain comparisons of the partition columns with values: Athena then opens no other partition.
+        wanted = [(table.c.dc == dc) & table.c.ship_date.in_(asked) for dc, asked in by_dc.items()]
+        athena = secrets.resolved(self.url).get_backend_name() == DIALECT
+        columns = [
+            (sa.cast(column, sa.String) if athena and column.key in _TEXT else column).label(column.key)
+            for column in table.columns
+        ]
+        statement = sa.select(*columns).where(sa.or_(sa.false(), *wanted))
+        answer = read(_SYSTEM, self.url, statement) if athena else Answer(sql.read(_SYSTEM, self.url, statement))
+        rows = contracts.parse(
+            answer.rows.lazy(), schema.INSTOCK_SNAPSHOTS, table="instock_snapshots", required=("dc", "item", "instock")
         )
-        rows = sql.read("instock warehouse", self.url, statement)
-        return contracts.parse(
-            rows.lazy(), schema.INSTOCK_SNAPSHOTS, table="instock_snapshots", required=("dc", "item", "instock")
-        ).collect()
+        return Answer(rows.collect(), answer.bytes_scanned)
 
     def changes(self, window: sql.Window) -> pl.DataFrame:
         """How many instock records each DC has of each date in a window, and when the latest was taken.
@@ -77,7 +99,7 @@ class InstockWarehouse:
 
     def append(self, snapshots: pl.DataFrame) -> None:
         """Add instock records to the embedded system."""
-        sql.append("instock warehouse", self.url, self._snapshots(), snapshots.rename(_SNAPSHOT_DATE, strict=False))
+        sql.append(_SYSTEM, self.url, self._snapshots(), snapshots.rename(_SNAPSHOT_DATE, strict=False))
 
     def _snapshots(self) -> sa.Table:
         theirs = self.tables.get("instock_snapshots", SourceTable())

@@ -1,0 +1,118 @@
+"""The instock warehouse in Athena, on an emulator that runs the queries."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import polars as pl
+import pytest
+import sqlalchemy as sa
+
+from fillrate_assets.connections import athena
+from fillrate_assets.connections.instock_warehouse import InstockWarehouse
+from fillrate_assets.errors import FillrateError, PermanentFailure, SourceUnavailable
+from fillrate_assets.fillrate import schema
+from fillrate_assets_tests.cloud import Cloud
+from fillrate_assets_tests.rows import AT, DAY, snapshots
+
+URL = "awsathena+polars:///warehouse?s3_staging_dir=s3%3A%2F%2Fresults%2F&poll_interval=0.05"
+
+
+def _stock(*rows: dict[str, Any]) -> pl.DataFrame:
+    """Snapshots as a lake keeps them: decimals, times without a zone."""
+    return snapshots(*rows).with_columns(
+        pl.col("on_hand_cases").cast(pl.Decimal(18, 4)), pl.col("snapshot_at").dt.replace_time_zone(None)
+    )
+
+
+def _asked(cloud: Cloud, url: str) -> list[str]:
+    """What one warehouse was asked."""
+    return cloud.queries_of(str(sa.make_url(url).database))
+
+
+def test_snapshots_come_back_as_the_contract_types_them(aws: Cloud) -> None:
+    rows = (
+        {"on_hand_cases": "12345678901234.0625"},
+        {"item": "B", "instock": None, "on_hand_cases": None, "snapshot_at": None},
+    )
+    found = InstockWarehouse(aws.warehouse(_stock(*rows))).snapshots("DC01", DAY, DAY).sort("item")
+    schema.INSTOCK_SNAPSHOTS.validate(found)
+    first, second = found.to_dicts()
+    assert (first["dc"], first["ship_date"], first["instock"]) == ("DC01", DAY, "Y")
+    assert (first["on_hand_cases"], first["snapshot_at"]) == (Decimal("12345678901234.0625"), AT)
+    assert (second["instock"], second["on_hand_cases"], second["snapshot_at"]) == (None, None, None)
+    assert found["problem"].to_list() == [None, None]
+
+
+def test_all_days_are_asked_at_once_by_values_that_prune(aws: Cloud) -> None:
+    days = [DAY + timedelta(days=number) for number in range(6)]
+    url = aws.warehouse(_stock(*[{"dc": dc, "snapshot_date": day} for dc in ("DC01", "DC0'2") for day in days]))
+    wanted = [("DC01", days[0]), ("DC01", days[4]), ("DC0'2", days[5])]
+    answer = InstockWarehouse(url).read(wanted)
+    assert answer.rows.select("dc", "ship_date").sort("dc", "ship_date").rows() == sorted(wanted)
+    assert answer.bytes_scanned
+    (query,) = _asked(aws, url)
+    assert "DATE '2026-02-10', DATE '2026-02-14'" in query
+    assert "snapshots.dc = 'DC0''2'" in query
+
+
+def test_a_date_without_a_snapshot_has_no_rows(aws: Cloud) -> None:
+    found = InstockWarehouse(aws.warehouse(_stock({}))).snapshots(
+        "DC01", DAY + timedelta(days=1), DAY + timedelta(days=2)
+    )
+    schema.INSTOCK_SNAPSHOTS.validate(found)
+    assert found.is_empty()
+
+
+def test_unload_is_asked_for_where_the_url_says_so(aws: Cloud) -> None:
+    url = aws.warehouse(_stock({}))
+    # The emulator has no UNLOAD; what it was asked is what can be seen here.
+    with pytest.raises(FillrateError, match="UNLOAD"):
+        InstockWarehouse(f"{url}&unload=true").snapshots("DC01", DAY, DAY)
+    (query,) = _asked(aws, url)
+    assert query.startswith("UNLOAD (")
+    assert "format = 'PARQUET'" in query
+
+
+@pytest.mark.usefixtures("busy_aws")
+def test_an_athena_that_is_busy_may_answer_later() -> None:
+    with pytest.raises(SourceUnavailable, match=r"^instock warehouse \(awsathena.* does not answer: "):
+        InstockWarehouse(URL).snapshots("DC01", DAY, DAY)
+
+
+@pytest.mark.usefixtures("absent_aws")
+def test_an_athena_that_cannot_be_reached_may_answer_later() -> None:
+    with pytest.raises(SourceUnavailable, match=r"^instock warehouse .* does not answer: Could not connect"):
+        InstockWarehouse(URL).snapshots("DC01", DAY, DAY)
+
+
+@pytest.mark.usefixtures("denying_aws")
+def test_an_athena_that_denies_access_is_no_matter_of_time() -> None:
+    with pytest.raises(PermanentFailure, match=r"^instock warehouse .* refused: .*AccessDenied"):
+        InstockWarehouse(URL).snapshots("DC01", DAY, DAY)
+
+
+@pytest.mark.usefixtures("aws")
+def test_a_driver_that_rounds_or_pages_is_told() -> None:
+    with pytest.raises(PermanentFailure, match=r"write awsathena\+polars://"):
+        InstockWarehouse(URL.replace("polars", "rest")).snapshots("DC01", DAY, DAY)
+
+
+@pytest.mark.parametrize(
+    ("reason", "lasting"),
+    [
+        ("SYNTAX_ERROR: line 1:8: Column 'x' cannot be resolved", True),
+        ("TABLE_NOT_FOUND: line 1:15: Table 'awsdatacatalog.dw.x' does not exist", True),
+        ("COLUMN_NOT_FOUND: line 1:8: Column 'x' cannot be resolved", True),
+        ("TYPE_MISMATCH: line 1:8: Cannot apply operator: varchar = date", True),
+        ("Insufficient permissions to execute the query.", True),
+        ("Query exhausted resources at this scale factor", False),
+        ("GENERIC_INTERNAL_ERROR: Encountered an exception", False),
+        ("HIVE_CURSOR_ERROR: Please reduce your request rate. (Service: Amazon S3; Status Code: 503)", False),
+        ("Internal error", False),
+    ],
+)
+def test_what_would_fail_again_is_known_by_athenas_words(reason: str, *, lasting: bool) -> None:
+    assert athena.lasting(reason) is lasting
