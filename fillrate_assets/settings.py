@@ -61,6 +61,9 @@ class Settings(BaseSettings):
     overlap_minutes: int = Field(default=15, gt=0)
     """Commits arrive out of order: a tick looks this far behind the watermark, and so sees again what it stands at."""
 
+    statement_seconds: int = Field(default=300, gt=0)
+    """How long the order system and the shipping records may work at one statement."""
+
     retries: int = Field(default=3, ge=0)
     """How often a step of a run is tried again when a system did not answer."""
 
