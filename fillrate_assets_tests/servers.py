@@ -63,6 +63,9 @@ class ServerTables:
     contracts: tuple[str, ...]
     prefix: str
     schema_name: str | None = None
+    zoned: bool = True
+    """Whether times keep a zone and flags are flags; Oracle has neither."""
+
     metadata: sa.MetaData = field(default_factory=sa.MetaData)
 
     @property
@@ -96,8 +99,12 @@ class ServerTables:
 
     def _table(self, name: str, rows: pl.DataFrame) -> sa.Table:
         theirs = self.mapping[name]
+        plain: dict[Any, sa.types.TypeEngine[Any]] = (
+            {} if self.zoned else {schema.TIMESTAMP: sa.TIMESTAMP(), pl.Boolean: sa.CHAR(1)}
+        )
+        types: dict[Any, sa.types.TypeEngine[Any]] = {**_TYPES, **plain}
         columns: list[sa.Column[Any]] = [
-            sa.Column(theirs.columns[column], _TYPES[dtype], key=column) for column, dtype in rows.schema.items()
+            sa.Column(theirs.columns[column], types[dtype], key=column) for column, dtype in rows.schema.items()
         ]
         return sa.Table(theirs.name or name, self.metadata, *columns, schema=self.schema_name)
 
@@ -105,7 +112,7 @@ class ServerTables:
         (table,) = (each for each in self.metadata.tables.values() if each.name == self.mapping[name].name)
         naive = pl.col(pl.Datetime).dt.replace_time_zone(None)
         flags = pl.col(pl.Boolean).replace_strict({True: "Y", False: "N"}, return_dtype=pl.String)
-        oracles = sql.engine(self.url).dialect.name == "oracle"
+        oracles = not self.zoned or sql.engine(self.url).dialect.name == "oracle"
         rows = rows.with_columns(naive, *([flags] if oracles else []))
         with sql.engine(self.url).begin() as connection:
             for part in rows.iter_slices(_CHUNK):

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 _BUSY_SECONDS: Final = 60
 _CONNECT_SECONDS: Final = 15
 _ORACLE_ROWS: Final = 10_000
-_NO_SCALE: Final = -127
-"""Oracle's word for a NUMBER that was declared without a scale."""
+_FLOATING: Final = -127
+"""The scale of a number that has none of its own."""
 
 STATEMENT_SECONDS: Final = 300
 _WHOLE_RESULT: Final = 50_000_000
@@ -264,10 +264,11 @@ def _read_duckdb(url: str, statement: sa.Select[Any]) -> pl.DataFrame:
 
 
 def _read_oracle(connection: sa.Connection, statement: sa.Select[Any]) -> pl.DataFrame:
-    """Through Arrow; but that makes floats of numbers without a declared scale, so those come as rows of decimals.
+    """Through Arrow; but that makes floats of a NUMBER without a declared precision: those come as rows of decimals.
 
     Times are bound as DATE, to the second and downwards: a bound TIMESTAMP would keep a DATE column from its index.
     """
+    number = connection.dialect.loaded_dbapi.DB_TYPE_NUMBER
     compiled = statement.compile(dialect=connection.dialect)
     expanded = compiled.construct_expanded_state(escape_names=True)
     names = list(statement.selected_columns.keys())
@@ -275,7 +276,8 @@ def _read_oracle(connection: sa.Connection, statement: sa.Select[Any]) -> pl.Dat
     raw: oracledb.Connection = connection.connection.driver_connection  # type: ignore[assignment]
     with driver_errors(connection, expanded.statement), raw.cursor() as cursor:
         cursor.parse(expanded.statement)
-        if all(column[5] != _NO_SCALE for column in cursor.description):
+        numbers = [(precision, scale) for _, kind, _, _, precision, scale, _ in cursor.description if kind is number]
+        if all(precision and scale != _FLOATING for precision, scale in numbers):
             rows = raw.fetch_df_all(
                 expanded.statement, expanded.parameters, arraysize=_ORACLE_ROWS, fetch_decimals=True
             )
