@@ -30,8 +30,8 @@ def systems(settings: Settings) -> dict[str, Any]:
     lake = Lake(settings.lake_root)
     return {
         "settings": settings,
-        "order_system": OrderSystem(settings.order_system_url, settings.tables),
-        "shipping_records": ShippingRecords(settings.shipping_records_url, settings.tables),
+        "order_system": OrderSystem(settings.order_system_url, settings.tables, settings.statement_seconds),
+        "shipping_records": ShippingRecords(settings.shipping_records_url, settings.tables, settings.statement_seconds),
         "instock_warehouse": InstockWarehouse(settings.instock_warehouse_url, settings.tables),
         "record_store": RecordStore(settings.record_store_url),
         "watermark": watermark(settings.watermark_url or settings.record_store_url),

@@ -94,6 +94,9 @@ class Settings(BaseSettings):
     standing_checks_cron: str = "30 14 * * *"
     """When the standing checks are asked, UTC: once a day, after the deadline of the DC that is farthest west."""
 
+    statement_seconds: int = Field(default=300, gt=0)
+    """How long the order system and the shipping records may work at one statement."""
+
     retries: int = Field(default=3, ge=0)
     """How often a step of a run is tried again when a system did not answer."""
 

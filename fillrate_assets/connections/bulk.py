@@ -17,6 +17,9 @@ _ESCAPED: Final = {"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"}
 """What COPY's text format writes for characters that separate its values."""
 
 
+_JSON_ROWS: Final = 10_000
+
+
 def insert(connection: sa.Connection, table: sa.Table, rows: pl.DataFrame) -> None:
     """Insert a frame, columns by name.
 
@@ -36,6 +39,8 @@ def insert(connection: sa.Connection, table: sa.Table, rows: pl.DataFrame) -> No
         _by_position(connection, table, rows)
     elif backend == "postgresql":
         _copy(connection, table, rows)
+    elif backend == "mssql":
+        _open_json(connection, table, rows)
     else:
         connection.execute(table.insert(), rows.to_dicts())
 
@@ -62,3 +67,28 @@ def _copy(connection: sa.Connection, table: sa.Table, rows: pl.DataFrame) -> Non
     raw: psycopg.Connection = connection.connection.driver_connection  # type: ignore[assignment]
     with sql.driver_errors(connection, f"COPY {table.name}"), raw.cursor() as cursor, cursor.copy(statement) as copy:
         copy.write(lines)
+
+
+def _open_json(connection: sa.Connection, table: sa.Table, rows: pl.DataFrame) -> None:
+    """SQL Server reads a parameter of JSON as a typed table: as fast as a bulk copy, and in the same transaction."""
+    statement = open_json(table, rows.columns, connection.dialect)
+    naive = pl.col(pl.Datetime).dt.strftime("%Y-%m-%dT%H:%M:%S%.6f")
+    text = rows.with_columns(naive, pl.col(pl.Decimal, pl.Date).cast(pl.String))
+    for part in text.iter_slices(_JSON_ROWS):
+        connection.execute(statement, {"rows": part.write_json()})
+
+
+def open_json(table: sa.Table, names: list[str], dialect: sa.Dialect) -> sa.Insert:
+    """The statement that inserts a JSON array `rows` of objects with these columns.
+
+    Text is read at any length, so that a value too long for its column is an error and not cut.
+    """
+    preparer, types = dialect.identifier_preparer, dialect.type_compiler_instance
+    kinds = {name: table.c[name].type for name in names}
+    fields = ", ".join(
+        f"{preparer.format_column(table.c[name])} "
+        f"{types.process(sa.Unicode() if isinstance(kind, sa.String) else kind)}"
+        for name, kind in kinds.items()
+    )
+    rows = sa.text(f"OPENJSON(:rows) WITH ({fields})").bindparams(sa.bindparam("rows", type_=sa.UnicodeText()))
+    return table.insert().from_select(names, sa.select(*[sa.column(name) for name in names]).select_from(rows))

@@ -92,11 +92,9 @@ class Lake:
 
     def stored_whole(self, frame: Frame) -> pl.DataFrame | None:
         """What is stored of an asset that is not partitioned; None if that is nothing yet."""
-        from pyarrow.fs import FileType  # noqa: PLC0415 - a quarter of a second that `--help` need not pay
-
-        file_system, root = self._file_system()
-        info = file_system.get_file_info(f"{root}/{frame.name}/part-0.parquet")
-        return None if info.type == FileType.NotFound else self.read_whole(frame).collect()
+        path = self._whole(frame)
+        stored = any(each.endswith(path) for each in self._listed(f"{frame.name}/"))
+        return self.read_whole(frame).collect() if stored else None
 
     def write_whole(self, frame: Frame, rows: pl.DataFrame) -> None:
         """Replace an asset that is not partitioned."""

@@ -25,6 +25,7 @@ class OrderSystem:
 
     url: str = field(repr=False)
     tables: Mapping[str, SourceTable] = field(default_factory=dict)
+    statement_seconds: int = sql.STATEMENT_SECONDS
 
     def order_lines(self, dc: str, first: date, last: date) -> pl.DataFrame:
         """Every version of the lines of one DC that ship, or shipped in an earlier version, in a date range.
@@ -41,12 +42,14 @@ class OrderSystem:
         statement = sa.select(*columns, sql.moved_at(lines).label("moved_at")).where(
             lines.c.dc == dc, lines.c.ship_date.between(first, last)
         )
-        rows = sql.read("order system", self.url, statement)
+        rows = sql.read("order system", self.url, statement, statement_seconds=self.statement_seconds)
         return contracts.parse(rows.lazy(), schema.ORDER_LINES, table="order_lines", required=_REQUIRED).collect()
 
     def changes(self, window: sql.Window) -> pl.DataFrame:
         """The pairs of DC and ship date that changed in a window, as `PAIR_VERSIONS`."""
-        return sql.changed_pairs("order system", self.url, self._order_lines(), window)
+        return sql.changed_pairs(
+            "order system", self.url, self._order_lines(), window, statement_seconds=self.statement_seconds
+        )
 
     def latest_change(self) -> datetime | None:
         """When a line was last processed, UTC; None without lines."""
@@ -55,7 +58,8 @@ class OrderSystem:
     def items(self) -> pl.DataFrame:
         """The effective-dated item master, as `ITEMS`."""
         table = self._items()
-        rows = sql.read("order system", self.url, sa.select(*[column.label(column.key) for column in table.columns]))
+        statement = sa.select(*[column.label(column.key) for column in table.columns])
+        rows = sql.read("order system", self.url, statement, statement_seconds=self.statement_seconds)
         parsed = contracts.parse(rows.lazy(), schema.ITEMS, table="items", required=("item", "item_type"))
         return parsed.collect()
 

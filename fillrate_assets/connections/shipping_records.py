@@ -24,6 +24,7 @@ class ShippingRecords:
 
     url: str = field(repr=False)
     tables: Mapping[str, SourceTable] = field(default_factory=dict)
+    statement_seconds: int = sql.STATEMENT_SECONDS
 
     def shipment_lines(self, dc: str, first: date, last: date) -> pl.DataFrame:
         """Every version of the shipment lines of one DC for order lines that ship in a date range.
@@ -42,12 +43,14 @@ class ShippingRecords:
         statement = sa.select(*columns, sql.moved_at(lines).label("moved_at")).where(
             lines.c.dc == dc, lines.c.ship_date.between(first, last)
         )
-        rows = sql.read("shipping records", self.url, statement)
+        rows = sql.read("shipping records", self.url, statement, statement_seconds=self.statement_seconds)
         return contracts.parse(rows.lazy(), schema.SHIPMENT_LINES, table="shipment_lines", required=_REQUIRED).collect()
 
     def changes(self, window: sql.Window) -> pl.DataFrame:
         """The pairs of DC and ship date that changed in a window, as `PAIR_VERSIONS`."""
-        return sql.changed_pairs("shipping records", self.url, self._shipment_lines(), window)
+        return sql.changed_pairs(
+            "shipping records", self.url, self._shipment_lines(), window, statement_seconds=self.statement_seconds
+        )
 
     def latest_change(self) -> datetime | None:
         """When a line was last processed, UTC; None without lines."""

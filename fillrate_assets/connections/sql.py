@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -22,12 +22,17 @@ from fillrate_assets.fillrate.schema import PAIR_VERSIONS, TIMESTAMP, Frame
 from fillrate_assets.settings import SourceTable
 
 if TYPE_CHECKING:
+    import oracledb
     import pyarrow as pa
     from sqlalchemy.engine.interfaces import DBAPIConnection
     from sqlalchemy.pool import ConnectionPoolEntry
 
 _BUSY_SECONDS: Final = 60
 _CONNECT_SECONDS: Final = 15
+_ORACLE_ROWS: Final = 10_000
+_FLOATING: Final = -127
+"""The scale of a number that has none of its own."""
+
 STATEMENT_SECONDS: Final = 300
 _WHOLE_RESULT: Final = 50_000_000
 """The driver guesses a column's type from one batch; nulls first would make it a number for good."""
@@ -62,6 +67,8 @@ def engine(url: str, *, read_only: bool = False, statement_seconds: int = STATEM
         raise PermanentFailure(msg) from error
     if backend == "sqlite":
         sa.event.listen(made, "connect", _write_ahead)
+    if backend == "oracle":
+        sa.event.listen(made, "connect", partial(_bound, statement_seconds))
     return made
 
 
@@ -72,6 +79,11 @@ def _arguments(backend: str, statement_seconds: int) -> dict[str, Any]:
     if backend == "postgresql":
         options = f"-c timezone=UTC -c statement_timeout={statement_seconds * 1000}"
         return {"connect_timeout": _CONNECT_SECONDS, "client_encoding": "utf8", "options": options}
+    if backend == "oracle":
+        return {"tcp_connect_timeout": _CONNECT_SECONDS}
+    if backend == "mssql":
+        # Without it, times are sent as DATETIME, which rounds them to 3 milliseconds.
+        return {"timeout": statement_seconds, "login_timeout": _CONNECT_SECONDS, "use_datetime2": True}
     return {}
 
 
@@ -167,7 +179,9 @@ def source_table(
     return sa.Table(theirs.name or name, sa.MetaData(schema=theirs.schema_name), *columns)
 
 
-def read(system: str, url: str, statement: sa.Select[Any]) -> pl.DataFrame:
+def read(
+    system: str, url: str, statement: sa.Select[Any], *, statement_seconds: int = STATEMENT_SECONDS
+) -> pl.DataFrame:
     """Run a query of a source and return its rows as a frame, through Arrow where the driver can.
 
     The Arrow driver brings a SQLite library of its own, and two of them in one process must not have the same
@@ -184,7 +198,9 @@ def read(system: str, url: str, statement: sa.Select[Any]) -> pl.DataFrame:
             return _read_sqlite(url, statement)
         if backend == "duckdb":
             return _read_duckdb(url, statement)
-        with engine(url).connect() as connection:
+        with engine(url, statement_seconds=statement_seconds).connect() as connection:
+            if backend == "oracle":
+                return _read_oracle(connection, statement)
             return pl.read_database(statement, connection, infer_schema_length=None)
 
 
@@ -249,6 +265,30 @@ def _read_duckdb(url: str, statement: sa.Select[Any]) -> pl.DataFrame:
         return _frame(relation.to_arrow_table())
 
 
+def _read_oracle(connection: sa.Connection, statement: sa.Select[Any]) -> pl.DataFrame:
+    """Through Arrow; but that makes floats of a NUMBER without a declared precision: those come as rows of decimals.
+
+    Times are bound as DATE, to the second and downwards: a bound TIMESTAMP would keep a DATE column from its index.
+    """
+    number = connection.dialect.loaded_dbapi.DB_TYPE_NUMBER
+    compiled = statement.compile(dialect=connection.dialect)
+    expanded = compiled.construct_expanded_state(escape_names=True)
+    names = list(statement.selected_columns.keys())
+    connection.exec_driver_sql("SET TRANSACTION READ ONLY")
+    raw: oracledb.Connection = connection.connection.driver_connection  # type: ignore[assignment]
+    with driver_errors(connection, expanded.statement), raw.cursor() as cursor:
+        cursor.parse(expanded.statement)
+        numbers = [(precision, scale) for _, kind, _, _, precision, scale, _ in cursor.description if kind is number]
+        if all(precision and scale != _FLOATING for precision, scale in numbers):
+            rows = raw.fetch_df_all(
+                expanded.statement, expanded.parameters, arraysize=_ORACLE_ROWS, fetch_decimals=True
+            )
+            return pl.DataFrame(rows).rename(dict(zip(rows.column_names(), names, strict=True)))
+        cursor.arraysize = _ORACLE_ROWS
+        cursor.execute(expanded.statement, expanded.parameters, fetch_decimals=True)
+        return pl.DataFrame(cursor.fetchall(), schema=names, orient="row", infer_schema_length=None)
+
+
 def _compiled(url: str, statement: sa.Select[Any]) -> tuple[str, list[object]]:
     """A statement as its dialect writes it, with the bound values in order."""
     compiled = statement.compile(dialect=engine(url).dialect, compile_kwargs={"render_postcompile": True})
@@ -287,6 +327,10 @@ def _sql_type(dtype: object) -> sa.types.TypeEngine[Any]:
     if dtype == pl.Boolean:
         return sa.Boolean()
     return sa.String(255)
+
+
+def _bound(seconds: int, connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
+    connection.call_timeout = seconds * 1000
 
 
 def _write_ahead(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
@@ -357,7 +401,9 @@ def line_indexes(lines: sa.Table) -> None:
     sa.Index(f"{lines.name}_by_key", *key, lines.c.processed_at, lines.c.source_seq, lines.c.ship_date)
 
 
-def changed_pairs(system: str, url: str, table: sa.Table, window: Window) -> pl.DataFrame:
+def changed_pairs(
+    system: str, url: str, table: sa.Table, window: Window, *, statement_seconds: int = STATEMENT_SECONDS
+) -> pl.DataFrame:
     """Pairs of DC and ship date with a change in a window, with their latest change and number of row versions.
 
     A line that moved to another ship date changes the date it left as well.
@@ -370,6 +416,7 @@ def changed_pairs(system: str, url: str, table: sa.Table, window: Window) -> pl.
         url: where it is.
         table: versions of lines.
         window: where to look.
+        statement_seconds: how long a server may work at each of the two queries.
 
     Returns:
         `PAIR_VERSIONS`.
@@ -398,7 +445,7 @@ def changed_pairs(system: str, url: str, table: sa.Table, window: Window) -> pl.
     )
     queries = [latest, *([sa.select(moves.c.dc, moves.c.ship_date, moves.c.processed_at)] if moves is not None else [])]
     key = ["dc", "ship_date"]
-    found = [read(system, url, query).lazy() for query in queries]
+    found = [read(system, url, query, statement_seconds=statement_seconds).lazy() for query in queries]
     return (
         pl.concat(contracts.parse(each, PAIR_VERSIONS, table=table.name, required=key) for each in found)
         .filter(pl.col("dc").is_in(list(window.dcs)), pl.col("ship_date") <= window.due_to)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import date
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -12,28 +11,25 @@ import pytest
 import sqlalchemy as sa
 
 from fillrate_assets.connections import sql
-from fillrate_assets.sample.network import Network
 from fillrate_assets_tests.conftest import copied
 from fillrate_assets_tests.home import Home
 from fillrate_assets_tests.postgres import Postgres
 from fillrate_assets_tests.servers import (
     QUANTITIES,
+    TINY,
     ServerTables,
-    changes,
+    assert_the_main_job_is_the_same,
     on_servers,
     onboard,
-    published,
     quantities_read_back,
 )
-
-NETWORK = Network(seed=3, dcs=2, items=100, days=12, last=date(2026, 3, 14))
 
 
 def test_the_main_job_gives_the_same_on_postgresql(
     postgres: Postgres, tmp_path: Path, instance: dg.DagsterInstance
 ) -> None:
     embedded = Home(tmp_path / "embedded" / "home")
-    embedded.generate(NETWORK)
+    embedded.generate(TINY)
     url = postgres.create_database(f"company {uuid4()}")
     with sql.engine(url).begin() as connection:
         connection.execute(sa.schema.CreateSchema("Order System"))
@@ -42,23 +38,7 @@ def test_the_main_job_gives_the_same_on_postgresql(
     urls = dict.fromkeys(("order_system_url", "shipping_records_url", "record_store_url"), url)
     served = on_servers(Home(copied(embedded.directory, tmp_path)), tables, **urls)
     onboard(embedded, served)
-
-    assert changes(served) == changes(embedded)
-    first, *_, last = NETWORK.ship_days
-    for home in (embedded, served):
-        for dc in NETWORK.dc_codes:
-            home.run(instance, dc, first, last)
-    before = published(embedded.store, NETWORK)
-    assert published(served.store, NETWORK) == before
-
-    embedded.correct("DC01", first, first)
-    tables.correct(embedded)
-    assert changes(served) == changes(embedded)
-    for home in (embedded, served):
-        home.run(instance, "DC01", first, last, changed=[first])
-    after = published(embedded.store, NETWORK)
-    assert after["restatements"], "a correction that restates nothing shows nothing"
-    assert published(served.store, NETWORK) == after
+    assert_the_main_job_is_the_same(instance, embedded, served, tables)
 
 
 @pytest.mark.parametrize("kind", [sa.Numeric(), sa.Numeric(18, 4), sa.Text()])

@@ -31,13 +31,13 @@ _PLACES = 10_000
 
 def upgrade() -> None:
     """Create the views."""
-    for view in views(op.get_bind().dialect.name):
+    for view in views(op.get_context().dialect.name):
         op.execute(view)
 
 
 def downgrade() -> None:
     """Drop them."""
-    for view in views(op.get_bind().dialect.name):
+    for view in views(op.get_context().dialect.name):
         op.execute(sa.DropView(view.table))
 
 

@@ -1,0 +1,196 @@
+"""The statements of the connections as Oracle, SQL Server and PostgreSQL would get them: nothing that they refuse."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any, Final
+
+import polars as pl
+import pytest
+import sqlalchemy as sa
+from alembic.migration import MigrationContext
+from alembic.operations import Operations
+
+from fillrate_assets.connections import bulk, record_store, sql
+from fillrate_assets.connections.migrations.versions import v0001_records, v0002_views
+from fillrate_assets.connections.order_system import OrderSystem
+from fillrate_assets.connections.record_store import METADATA, RecordStore
+from fillrate_assets.connections.shipping_records import ShippingRecords
+from fillrate_assets.fillrate import schema
+from fillrate_assets.settings import SourceTable
+from fillrate_assets_tests.rows import AT, DAY
+
+LONGEST_NAME: Final = 30
+"""Of Oracle before 12.2."""
+
+Sent = list[sa.Executable]
+
+
+def _dialect(url: str, version: tuple[int, ...]) -> Any:  # noqa: ANN401 - a dialect's own attributes
+    dialect: Any = sa.make_url(url).get_dialect()()
+    dialect.server_version_info = version
+    return dialect
+
+
+def _oracle() -> sa.Dialect:
+    made: sa.Dialect = _dialect("oracle+oracledb://", (19, 0, 0))
+    return made
+
+
+def _sql_server() -> sa.Dialect:
+    made = _dialect("mssql+pymssql://", (16, 0, 0, 0))
+    # What the dialect finds out when it connects.
+    made._setup_version_attributes()  # noqa: SLF001 - the same
+    connected: sa.Dialect = made
+    return connected
+
+
+def _postgresql() -> sa.Dialect:
+    made: sa.Dialect = _dialect("postgresql+psycopg://", (16, 0))
+    return made
+
+
+DIALECTS: Final = {"oracle": _oracle, "mssql": _sql_server, "postgresql": _postgresql}
+
+
+@pytest.fixture(params=sorted(DIALECTS))
+def dialect(request: pytest.FixtureRequest) -> sa.Dialect:
+    return DIALECTS[request.param]()
+
+
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sent]:
+    """What the sources are asked; nobody answers."""
+    statements: Sent = []
+
+    def noted(_system: str, _url: str, statement: sa.Executable, **_: object) -> pl.DataFrame:
+        statements.append(statement)
+        names = list(statement.selected_columns.keys()) if isinstance(statement, sa.Select) else []
+        return pl.DataFrame(schema=dict.fromkeys(names, pl.String))
+
+    monkeypatch.setattr(sql, "read", noted)
+    yield statements
+    assert statements
+
+
+RENAMED: Final = {
+    name: SourceTable(name=name.upper(), schema_name="wms", columns={"dc": "LEVEL", "ship_date": "DATE"})
+    for name in ("order_lines", "shipment_lines")
+}
+
+
+@pytest.fixture(params=[{}, RENAMED], ids=["our names", "their names"])
+def queries(request: pytest.FixtureRequest, sent: Sent) -> Sent:
+    """Every query of the sources."""
+    url = "postgresql+psycopg://reader@host/db"
+    orders, shipments = OrderSystem(url, request.param), ShippingRecords(url, request.param)
+    windows = [sql.Window(["DC01", "DC02"], since, DAY, DAY) for since in (None, AT)]
+    orders.order_lines("DC01", DAY, DAY)
+    orders.items()
+    shipments.shipment_lines("DC01", DAY, DAY)
+    for window in windows:
+        orders.changes(window)
+        shipments.changes(window)
+    return sent
+
+
+def _text(statement: Any, dialect: sa.Dialect) -> str:  # noqa: ANN401 - whatever compiles
+    return str(statement.compile(dialect=dialect, compile_kwargs={"render_postcompile": True}))
+
+
+def _without_names(text: str) -> str:
+    """A statement less what is quoted."""
+    return re.sub(r'"[^"]*"|\[[^\]]*\]', "quoted", text)
+
+
+def test_no_server_is_asked_for_what_it_refuses(queries: Sent, dialect: sa.Dialect) -> None:
+    for statement in queries:
+        text = _text(statement, dialect)
+        plain = _without_names(text).upper()
+        assert not re.search(r"\b(LIMIT|TRUE|FALSE|ILIKE|IS DISTINCT)\b", plain), text
+        assert len(max(re.findall(r"\w+", text), key=len)) <= LONGEST_NAME, text
+        assert not re.search(r"\bORDER BY\b", plain), "no order is promised, and none may be in a subquery"
+
+
+def test_nothing_is_grouped_by_a_bind(queries: Sent, dialect: sa.Dialect) -> None:
+    for statement in queries:
+        text = _text(statement, dialect)
+        for grouped in re.findall(r"GROUP BY ([^)]*)", text):
+            assert re.fullmatch(r'[\w."\[\], \n]+', grouped), text
+
+
+def test_oracle_names_no_table_with_as(queries: Sent) -> None:
+    for statement in queries:
+        text = _text(statement, _oracle())
+        assert not re.search(r"(FROM|JOIN) [^\s(]+ AS ", text), text
+        assert not re.search(r"\) AS (pairs|moves)", text), text
+
+
+def test_reserved_names_are_quoted(sent: Sent, dialect: sa.Dialect) -> None:
+    OrderSystem("postgresql+psycopg://reader@host/db", RENAMED).order_lines("DC01", DAY, DAY)
+    (statement,) = sent
+    # All that is left unquoted is what the dialect does not reserve.
+    assert '"DATE"' in _text(statement, dialect) or "[DATE]" in _text(statement, dialect)
+    assert '"LEVEL"' in _text(statement, dialect) or "[LEVEL]" in _text(statement, dialect)
+
+
+def test_every_column_comes_under_the_contracts_name(queries: Sent) -> None:
+    known = {"moved_at", "lines"}
+    for contract in (schema.PAIR_VERSIONS, schema.ORDER_LINES, schema.SHIPMENT_LINES, schema.ITEMS):
+        known |= set(contract.names)
+    for statement in queries:
+        assert isinstance(statement, sa.Select)
+        assert set(statement.selected_columns.keys()) <= known
+
+
+@pytest.mark.parametrize("backend", ["mssql", "postgresql"])
+def test_the_migrations_can_be_written_down_for_a_server(backend: str) -> None:
+    """Offline, as an administrator would get them."""
+    written = io.StringIO()
+    context = MigrationContext.configure(dialect=DIALECTS[backend](), opts={"as_sql": True, "output_buffer": written})
+    with Operations.context(context):
+        v0001_records.upgrade()
+        v0002_views.upgrade()
+    text = written.getvalue()
+    assert set(re.findall(r"CREATE TABLE (\w+)", text)) == set(METADATA.tables)
+    assert set(re.findall(r"CREATE VIEW (\w+)", text)) == {"fill_rate_daily", "lost_cases_by_vendor"}
+
+
+def test_sql_server_keeps_text_times_and_quantities_whole() -> None:
+    types = _sql_server().type_compiler_instance
+    kinds = {types.process(column.type) for table in METADATA.tables.values() for column in table.columns}
+    families = {re.sub(r"\(.*", "", kind) for kind in kinds}
+    assert families == {"NVARCHAR", "DATE", "DATETIME2", "NUMERIC", "BIGINT", "BIT"}
+    assert {kind for kind in kinds if kind.startswith(("DATETIME2", "NUMERIC"))} == {"DATETIME2(6)", "NUMERIC(18, 4)"}
+
+
+def test_sql_server_inserts_from_json_by_type() -> None:
+    dialect = _sql_server()
+    statement = bulk.open_json(record_store.REJECTS, ["table", "ship_date", "raw"], dialect)
+    assert " ".join(_text(statement, dialect).split()) == (
+        "INSERT INTO rejects ([table], ship_date, raw) SELECT [table], ship_date, raw"
+        " FROM OPENJSON(:rows) WITH ([table] NVARCHAR(max), ship_date DATE, raw NVARCHAR(max))"
+    )
+
+
+def test_sql_server_locks_the_entry_of_a_day_that_is_published() -> None:
+    entry = record_store.entry_of("DC01", DAY)
+    assert "FROM ledger WITH (UPDLOCK, HOLDLOCK)" in _text(entry, _sql_server())
+    assert "FOR UPDATE" in _text(entry, _postgresql())
+
+
+def test_a_moment_is_bound_without_a_zone(queries: Sent) -> None:
+    bound = [
+        value
+        for statement in queries
+        for value in statement.compile().params.values()  # type: ignore[attr-defined]
+        if isinstance(value, datetime)
+    ]
+    assert set(bound) == {AT.replace(tzinfo=None)}
+
+
+def test_a_record_store_shows_no_url() -> None:
+    assert "s3cret" not in repr(RecordStore("mssql+pymssql://writer:s3cret@host/records"))

@@ -1,0 +1,62 @@
+"""Which errors are worth a retry, told from what each driver raises."""
+
+from __future__ import annotations
+
+import oracledb
+import pymssql
+import pytest
+from sqlalchemy.exc import DBAPIError
+
+from fillrate_assets.connections.outages import may_pass
+
+
+@pytest.mark.parametrize(
+    ("error", "passes"),
+    [
+        pytest.param(pymssql.OperationalError(1205, b"Transaction was deadlocked"), True, id="deadlock"),
+        pytest.param(pymssql.OperationalError(3960, b"Snapshot isolation"), True, id="snapshot conflict"),
+        pytest.param(pymssql.OperationalError(1222, b"Lock request time out"), True, id="lock timeout"),
+        pytest.param(pymssql.OperationalError((20009, b"Unable to connect")), True, id="not reached"),
+        pytest.param(pymssql.OperationalError(20003, b"timed out"), True, id="timeout"),
+        pytest.param(pymssql.OperationalError((18456, b"Login failed for user 'writer'")), False, id="wrong password"),
+        pytest.param(pymssql.OperationalError((4060, b"Cannot open database")), False, id="unknown database"),
+        pytest.param(pymssql.ProgrammingError(208, b"Invalid object name"), False, id="absent table"),
+        pytest.param(pymssql.OperationalError(2628, b"String data would be truncated"), False, id="value too long"),
+        pytest.param(pymssql.OperationalError("no number"), False, id="no number"),
+        pytest.param(pymssql.OperationalError(), False, id="nothing said"),
+    ],
+)
+def test_sql_server(error: Exception, passes: bool) -> None:  # noqa: FBT001 - the expected answer
+    wrapped = DBAPIError.instance("SELECT 1", None, error, pymssql.Error)
+    assert isinstance(wrapped, DBAPIError)
+    assert may_pass(wrapped, "mssql") is passes
+
+
+@pytest.mark.parametrize(
+    ("code", "passes"),
+    [
+        ("ORA-00060", True),
+        ("ORA-08177", True),
+        ("ORA-01555", True),
+        ("DPY-4024", True),
+        ("ORA-00942", False),
+        ("ORA-00904", False),
+        ("ORA-01017", False),
+        ("ORA-28000", False),
+    ],
+)
+def test_oracle(code: str, passes: bool) -> None:  # noqa: FBT001 - the expected answer
+    class Told:
+        full_code = code
+
+    wrapped = DBAPIError.instance("SELECT 1", None, oracledb.DatabaseError(Told()), oracledb.Error)
+    assert isinstance(wrapped, DBAPIError)
+    assert may_pass(wrapped, "oracle") is passes
+
+
+def test_a_connection_that_was_lost_may_pass_on_every_database() -> None:
+    error = pymssql.InterfaceError("Connection is closed.")
+    for backend in ("mssql", "oracle", "postgresql"):
+        lost = DBAPIError.instance("SELECT 1", None, error, pymssql.Error, connection_invalidated=True)
+        assert isinstance(lost, DBAPIError)
+        assert may_pass(lost, backend)

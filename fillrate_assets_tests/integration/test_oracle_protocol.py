@@ -1,0 +1,127 @@
+"""The order system through Oracle's own driver and protocol, without an Oracle: a Mirror answers for PostgreSQL.
+
+The Mirror knows no VARCHAR2 and no NUMBER without PostgreSQL's orafce, so the tables are made in PostgreSQL itself.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from threading import Thread
+from typing import Final
+from uuid import uuid4
+
+import pytest
+import sqlalchemy as sa
+
+from fillrate_assets.connections import sql
+from fillrate_assets.connections.order_system import OrderSystem
+from fillrate_assets.connections.sql import Window
+from fillrate_assets.errors import PermanentFailure, SourceUnavailable
+from fillrate_assets.settings import SourceTable
+from fillrate_assets_tests.home import Home
+from fillrate_assets_tests.postgres import Postgres
+from fillrate_assets_tests.rows import DAY
+from fillrate_assets_tests.servers import QUANTITIES, TINY, ServerTables
+
+USER: Final = "reader"
+PASSWORD: Final = "s3cret-of-mirror"  # noqa: S105 - of a server that nobody else can reach
+_DUAL: Final = "CREATE VIEW oracle.dual AS SELECT 'X'::varchar AS dummy"
+
+
+@pytest.fixture
+def database(postgres: Postgres) -> str:
+    """The URL of the database behind the Mirror, as the user whose tables it shows."""
+    name = f"mirror {uuid4()}"
+    url = sa.make_url(postgres.create_database(name))
+    role = f"{USER}_{uuid4().hex[:8]}"
+    with sql.engine(url.render_as_string(hide_password=False)).begin() as connection:
+        connection.exec_driver_sql(f"CREATE ROLE {role} LOGIN SUPERUSER PASSWORD '{PASSWORD}'")
+        for schema in (USER, "oracle"):
+            connection.exec_driver_sql(f"CREATE SCHEMA {schema} AUTHORIZATION {role}")
+        connection.exec_driver_sql(_DUAL)
+    return url.set(username=role, password=PASSWORD).render_as_string(hide_password=False)
+
+
+@pytest.fixture
+def mirror(database: str) -> Iterator[str]:
+    """The URL of a Mirror, as of an Oracle."""
+    behind = sa.make_url(database)
+    info = f"host={behind.query['host']} dbname='{behind.database}' user={behind.username} password={PASSWORD}"
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    program = shutil.which("seerdb-mirror")
+    assert program is not None
+    process = subprocess.Popen(  # noqa: S603 - a package's own program
+        [program, "--port", str(port), "postgres", info],
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "MIRROR_USERS": f"{USER}:{PASSWORD}"},
+    )
+    assert process.stderr is not None
+    with process.stderr as log:
+        said = next((line for line in log if "listening" in line), None)
+        rest = Thread(target=log.read)
+        rest.start()
+        try:
+            assert said is not None
+            yield f"oracle+oracledb://{USER}:{PASSWORD}@127.0.0.1:{port}/?service_name=mirror"
+        finally:
+            process.terminate()
+            process.wait()
+            rest.join()
+
+
+def test_the_order_system_reads_the_same_through_oracles_driver(mirror: str, database: str, tmp_path: Path) -> None:
+    embedded = Home(tmp_path / "home")
+    embedded.generate(TINY)
+    tables = ServerTables(database, ("order_lines", "items"), "their", USER, zoned=False)
+    tables.fill(embedded)
+    served = OrderSystem(mirror, ServerTables(mirror, ("order_lines", "items"), "their").mapping)
+    orders = embedded.systems.order_system
+    for dc in TINY.dc_codes:
+        key = ["order_id", "line_no", "source_seq"]
+        expected = orders.order_lines(dc, TINY.first, TINY.last).sort(key)
+        assert served.order_lines(dc, TINY.first, TINY.last).sort(key).equals(expected)
+    assert served.items().sort("item", "valid_from").equals(orders.items().sort("item", "valid_from"))
+    for since in (None, datetime(2026, 3, 14, 12, 30, 15, 123456, UTC)):
+        window = Window(TINY.dc_codes, since, TINY.first, TINY.last)
+        assert served.changes(window).equals(orders.changes(window))
+
+
+@pytest.mark.parametrize("kind", ["NUMERIC(18,4)", "NUMERIC", "TEXT"])
+def test_a_quantity_never_passes_through_a_float(mirror: str, database: str, kind: str) -> None:
+    with sql.engine(database).begin() as connection:
+        connection.exec_driver_sql(f"CREATE TABLE {USER}.amounts (n INTEGER, quantity {kind})")
+        statement = sa.text(f"INSERT INTO {USER}.amounts VALUES (:n, CAST(:quantity AS {kind}))")  # noqa: S608
+        for number, quantity in enumerate(QUANTITIES):
+            connection.execute(statement, {"n": number, "quantity": quantity if quantity is None else str(quantity)})
+    amounts = sa.table("amounts", sa.column("n"), sa.column("quantity"))
+    found = sql.read("order system", mirror, sa.select(amounts.c.n, amounts.c.quantity)).sort("n")["quantity"]
+    assert not found.dtype.is_float()
+    assert [None if value is None else Decimal(value) for value in found] == list(QUANTITIES)
+
+
+def test_an_absent_table_is_permanent(mirror: str) -> None:
+    with pytest.raises(PermanentFailure, match="ORA-00942"):
+        OrderSystem(mirror, {"order_lines": SourceTable(name="absent")}).order_lines("DC01", DAY, DAY)
+
+
+def test_a_wrong_password_is_permanent_and_not_told(mirror: str) -> None:
+    url = sa.make_url(mirror).set(password="wr0ng-word").render_as_string(hide_password=False)  # noqa: S106 - it opens nothing
+    with pytest.raises(PermanentFailure, match="ORA-01017") as raised:
+        OrderSystem(url).items()
+    assert "wr0ng-word" not in str(raised.value)
+
+
+def test_a_server_that_is_down_may_come_back() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    with pytest.raises(SourceUnavailable, match="DPY-6005"):
+        OrderSystem(f"oracle+oracledb://{USER}:{PASSWORD}@127.0.0.1:{port}/?service_name=mirror").items()
