@@ -16,7 +16,6 @@ from typing import Any, Final
 
 import polars as pl
 import sqlalchemy as sa
-from sqlalchemy.dialects import mssql
 
 from fillrate_assets.connections import bulk, sql
 from fillrate_assets.fillrate import changes, contracts, schema
@@ -44,8 +43,19 @@ class Exact(sa.types.TypeDecorator[Decimal]):
         return Decimal(value) / schema.PLACES if value is not None and dialect.name == "sqlite" else value
 
 
-MOMENT: Final = sa.DateTime().with_variant(mssql.DATETIME2(precision=6), "mssql")  # type: ignore[no-untyped-call]
-"""A time, UTC, to the microsecond; SQL Server's DATETIME would round it to 3 milliseconds."""
+class Moment(sa.types.TypeDecorator[datetime]):
+    """A time, UTC, to the microsecond; SQL Server's DATETIME would round it to 3 milliseconds."""
+
+    impl = sa.DateTime
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: sa.Dialect) -> sa.types.TypeEngine[Any]:
+        """Pick the type that keeps every digit."""
+        if dialect.name != "mssql":
+            return dialect.type_descriptor(sa.DateTime())
+        from sqlalchemy.dialects.mssql import DATETIME2  # noqa: PLC0415 - only where it is used
+
+        return dialect.type_descriptor(DATETIME2(precision=6))  # type: ignore[no-untyped-call]
 
 
 def _table(frame: schema.Frame, *more: sa.schema.SchemaItem, name: str | None = None) -> sa.Table:
@@ -65,7 +75,7 @@ def _type(dtype: object, length: int) -> sa.types.TypeEngine[Any]:
     if dtype == pl.Date:
         return sa.Date()
     if dtype == schema.TIMESTAMP:
-        return MOMENT
+        return Moment()
     if dtype == pl.Int64:
         return sa.BigInteger()
     if dtype == pl.Boolean:
@@ -80,7 +90,7 @@ def _id() -> sa.Column[Any]:
 RECORDS: Final = _table(
     schema.LOST_CASES,
     sa.Column("run_id", sa.Unicode(64), nullable=False),
-    sa.Column("source_watermark", MOMENT),
+    sa.Column("source_watermark", Moment()),
     # A hash of the record's values: what did not change is found without reading it back.
     sa.Column("fingerprint", sa.BigInteger(), nullable=False),
 )
@@ -91,7 +101,7 @@ RESTATEMENTS: Final = _table(
     schema.RESTATEMENTS,
     _id(),
     sa.Column("run_id", sa.Unicode(64), nullable=False),
-    sa.Column("restated_at", MOMENT, nullable=False),
+    sa.Column("restated_at", Moment(), nullable=False),
     sa.Index("restatements_by_item", "dc", "ship_date", "item"),
 )
 REJECTS: Final = sa.Table(
@@ -112,13 +122,13 @@ WATERMARKS: Final = sa.Table(
     "watermarks",
     METADATA,
     sa.Column("name", sa.Unicode(64), primary_key=True),
-    sa.Column("moment", MOMENT, nullable=False),
+    sa.Column("moment", Moment(), nullable=False),
 )
 OUTBOX: Final = sa.Table(
     "outbox",
     METADATA,
     _id(),
-    sa.Column("created_at", MOMENT, nullable=False),
+    sa.Column("created_at", Moment(), nullable=False),
     sa.Column("subject", sa.Unicode(255), nullable=False),
     sa.Column("body", sa.UnicodeText(), nullable=False),
     sa.Column("key", sa.Unicode(255), nullable=False),

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from fillrate_assets.connections.record_store import MOMENT, Exact
+from fillrate_assets.connections.record_store import Exact, Moment
 
 revision = "0001"
 down_revision = None
@@ -25,9 +25,9 @@ def upgrade() -> None:
         "ledger",
         sa.Column("dc", sa.Unicode(length=64), nullable=False),
         sa.Column("ship_date", sa.Date(), nullable=False),
-        sa.Column("orders_processed_at", MOMENT, nullable=True),
+        sa.Column("orders_processed_at", Moment(), nullable=True),
         sa.Column("orders_lines", sa.BigInteger(), nullable=False),
-        sa.Column("shipments_processed_at", MOMENT, nullable=True),
+        sa.Column("shipments_processed_at", Moment(), nullable=True),
         sa.Column("shipments_lines", sa.BigInteger(), nullable=False),
         sa.Column("snapshots_at", sa.DateTime(), nullable=True),
         sa.Column("snapshots_rows", sa.BigInteger(), nullable=False),
@@ -36,7 +36,7 @@ def upgrade() -> None:
         sa.Column("state", sa.Unicode(length=255), nullable=False),
         sa.Column("reason", sa.Unicode(length=255), nullable=True),
         sa.Column("run_id", sa.Unicode(length=255), nullable=False),
-        sa.Column("published_at", MOMENT, nullable=False),
+        sa.Column("published_at", Moment(), nullable=False),
         sa.PrimaryKeyConstraint("dc", "ship_date"),
     )
     op.create_table(
@@ -69,7 +69,7 @@ def upgrade() -> None:
         sa.Column("flag_conflict", sa.Boolean(), nullable=False),
         sa.Column("method_version", sa.BigInteger(), nullable=False),
         sa.Column("run_id", sa.Unicode(length=64), nullable=False),
-        sa.Column("source_watermark", MOMENT, nullable=True),
+        sa.Column("source_watermark", Moment(), nullable=True),
         sa.Column("fingerprint", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("dc", "ship_date", "item"),
     )
@@ -78,7 +78,7 @@ def upgrade() -> None:
         sa.Column(
             "id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), sa.Identity(always=False), nullable=False
         ),
-        sa.Column("created_at", MOMENT, nullable=False),
+        sa.Column("created_at", Moment(), nullable=False),
         sa.Column("subject", sa.Unicode(length=255), nullable=False),
         sa.Column("body", sa.UnicodeText(), nullable=False),
         sa.Column("key", sa.Unicode(length=255), nullable=False),
@@ -116,7 +116,7 @@ def upgrade() -> None:
             "id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), sa.Identity(always=False), nullable=False
         ),
         sa.Column("run_id", sa.Unicode(length=64), nullable=False),
-        sa.Column("restated_at", MOMENT, nullable=False),
+        sa.Column("restated_at", Moment(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_index("restatements_by_item", "restatements", ["dc", "ship_date", "item"], unique=False)
@@ -130,7 +130,7 @@ def upgrade() -> None:
     op.create_table(
         "watermarks",
         sa.Column("name", sa.Unicode(length=64), nullable=False),
-        sa.Column("moment", MOMENT, nullable=False),
+        sa.Column("moment", Moment(), nullable=False),
         sa.PrimaryKeyConstraint("name"),
     )
 
