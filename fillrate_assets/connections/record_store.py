@@ -134,7 +134,7 @@ OUTBOX: Final = sa.Table(
     sa.Column("key", sa.Unicode(255), nullable=False),
     sa.UniqueConstraint("key", name="outbox_by_key"),
     sa.Column("destination", sa.Unicode(255)),
-    sa.Column("sent_at", sa.DateTime()),
+    sa.Column("sent_at", Moment()),
 )
 
 

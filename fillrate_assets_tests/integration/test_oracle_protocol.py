@@ -6,9 +6,9 @@ The Mirror knows no VARCHAR2 and no NUMBER without PostgreSQL's orafce, so the t
 from __future__ import annotations
 
 import os
-import shutil
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -56,8 +56,7 @@ def mirror(database: str) -> Iterator[str]:
     info = f"host={behind.query['host']} dbname='{behind.database}' user={behind.username} password={PASSWORD}"
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    program = shutil.which("seerdb-mirror")
-    assert program is not None
+    program = Path(sys.executable).with_name("seerdb-mirror")
     process = subprocess.Popen(  # noqa: S603 - a package's own program
         [program, "--port", str(port), "postgres", info],
         stderr=subprocess.PIPE,

@@ -29,7 +29,7 @@ def upgrade() -> None:
         sa.Column("orders_lines", sa.BigInteger(), nullable=False),
         sa.Column("shipments_processed_at", Moment(), nullable=True),
         sa.Column("shipments_lines", sa.BigInteger(), nullable=False),
-        sa.Column("snapshots_at", sa.DateTime(), nullable=True),
+        sa.Column("snapshots_at", Moment(), nullable=True),
         sa.Column("snapshots_rows", sa.BigInteger(), nullable=False),
         sa.Column("records", sa.BigInteger(), nullable=False),
         sa.Column("checksum", sa.Unicode(length=255), nullable=True),
@@ -83,7 +83,7 @@ def upgrade() -> None:
         sa.Column("body", sa.UnicodeText(), nullable=False),
         sa.Column("key", sa.Unicode(length=255), nullable=False),
         sa.Column("destination", sa.Unicode(length=255), nullable=True),
-        sa.Column("sent_at", sa.DateTime(), nullable=True),
+        sa.Column("sent_at", Moment(), nullable=True),
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("key", name="outbox_by_key"),
     )
