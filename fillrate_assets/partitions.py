@@ -64,7 +64,10 @@ def range_tags(dc: str, first: date, last: date) -> dict[str, str]:
 
 
 def range_of(tags: Mapping[str, str]) -> tuple[str, date, date] | None:
-    """The DC of a run with its first and last ship date, by the run's tags; None if it is not about ship dates."""
+    """The DC of a run with its first and last ship date, by the run's tags; None if it is not about ship dates.
+
+    Of a run over several DCs, the first one.
+    """
     one = tags.get(PARTITION_TAG)
     first, last = tags.get(RANGE_START_TAG, one), tags.get(RANGE_END_TAG, one)
     if first is None or last is None or _BETWEEN not in first:
@@ -82,6 +85,12 @@ def runs_by_dc(instance: dg.DagsterInstance, *, queued: bool) -> dict[str, str]:
 
 def all_days(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext) -> list[tuple[str, date]]:
     """The DCs and ship dates of a run: the same code for one partition, a range, or a backfill over several DCs."""
+    tags = context.op_execution_context.run.tags
+    found = range_of(tags)
+    if found is not None and tags.get(RANGE_END_TAG, f"{found[0]}{_BETWEEN}").startswith(f"{found[0]}{_BETWEEN}"):
+        # Dagster would ask its database for every DC there is, each time that a step asks.
+        dc, first, last = found
+        return [(dc, first + timedelta(days=number)) for number in range((last - first).days + 1)]
     dims = [partition.keys_by_dimension for partition in _keys(context)]
     return sorted((each["dc"], date.fromisoformat(each["ship_date"])) for each in dims)
 
