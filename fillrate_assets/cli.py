@@ -399,6 +399,24 @@ def run(dcs: tuple[str, ...], first: date | None, last: date | None, processes: 
         raise click.exceptions.Exit(FAILED)
 
 
+@cli.command()
+def upgrade() -> None:
+    """Create the record store's schema, or bring it up to date.
+
+    The embedded one needs none of it. A server's does before the first run and after each upgrade of this package.
+
+    \b
+    Example:
+      FILLRATE_RECORD_STORE_URL=postgresql+psycopg://fillrate@db/fillrate fillrate upgrade
+    """
+    from fillrate_assets import settings
+    from fillrate_assets.connections.record_store import RecordStore
+
+    with working("Upgrading"):
+        RecordStore(settings.load().record_store_url).upgrade()
+    click.echo("the record store is up to date")
+
+
 def _called_as() -> str:
     """How to call this command again from here."""
     program = Path(sys.argv[0]).absolute()

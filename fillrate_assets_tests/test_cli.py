@@ -11,7 +11,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from fillrate_assets import cli
+from fillrate_assets import cli, settings
+from fillrate_assets.connections.record_store import RecordStore
 from fillrate_assets.fillrate import schema
 from fillrate_assets_tests import directories
 
@@ -176,7 +177,7 @@ def test_files_without_a_usable_order_line_are_told(tmp_path: Path, capsys: pyte
     assert told == "the files hold no order line that can be used: 1 rejected, the first because: no ship_date"
 
 
-@pytest.mark.parametrize("command", ["calculate", "report", "explain", "load"])
+@pytest.mark.parametrize("command", ["calculate", "report", "explain", "load", "upgrade"])
 def test_help_of_every_command_has_an_example(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.execute([command, "--help"]) == 0
     assert f"  fillrate {command}" in capsys.readouterr().out
@@ -271,6 +272,18 @@ def test_load_tells_what_was_loaded_and_what_was_rejected(
     assert re.search(r"^ +1  order_lines: ship_date 'someday' is not a date", told, re.MULTILINE)
     assert cli.execute(["load", str(directory)]) == 0
     assert re.search(r"^order_lines +0 rows$", capsys.readouterr().out, re.MULTILINE)
+
+
+def test_upgrade_makes_a_record_store_and_leaves_one_that_is_there(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FILLRATE_HOME", str(tmp_path))
+    assert cli.execute(["upgrade"]) == 0
+    store = RecordStore(settings.load().record_store_url)
+    store.add_dcs(pl.DataFrame({"dc": ["DC01"], "name": ["x"], "time_zone": ["UTC"], "active": [True]}))
+    assert cli.execute(["upgrade"]) == 0
+    assert store.dcs()["dc"].to_list() == ["DC01"]
+    assert capsys.readouterr().out == "the record store is up to date\n" * 2
 
 
 @pytest.fixture
