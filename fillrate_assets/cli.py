@@ -406,14 +406,13 @@ def upgrade() -> None:
     The embedded one needs none of it. A server's does before the first run and after each upgrade of this package.
 
     \b
-    Example:
-      FILLRATE_RECORD_STORE_URL=postgresql+psycopg://fillrate@db/fillrate fillrate upgrade
+    Example: once FILLRATE_RECORD_STORE_URL names the server
+      fillrate upgrade
     """
     from fillrate_assets import settings
     from fillrate_assets.connections.record_store import RecordStore
 
-    with working("Upgrading"):
-        RecordStore(settings.load().record_store_url).upgrade()
+    RecordStore(settings.load().record_store_url).upgrade()
     click.echo("the record store is up to date")
 
 
