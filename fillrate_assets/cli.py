@@ -401,9 +401,7 @@ def run(dcs: tuple[str, ...], first: date | None, last: date | None, processes: 
 
 @cli.command()
 def upgrade() -> None:
-    """Create the record store's schema, or bring it up to date.
-
-    The embedded one needs none of it. A server's does before the first run and after each upgrade of this package.
+    """Create the record store of a server, or bring it up to date after this package was upgraded.
 
     \b
     Example: once FILLRATE_RECORD_STORE_URL names the server
