@@ -314,8 +314,8 @@ def load(directory: Path, mapping: Path | None) -> None:
 def demo(days: int, dc_count: int, items: int, seed: int, processes: int) -> None:
     """Run the main job end to end on a sample network, and sum up what it says.
 
-    Fills the embedded systems (once), runs every asset and check through Dagster for every DC and ship date, and
-    prints what a buyer wants to know. Run again, it computes everything anew and changes nothing.
+    Fills the embedded systems once, runs every asset and check through Dagster, and prints what a buyer wants to know.
+    Run again, it computes everything anew and changes nothing.
 
     \b
     Example: a year
@@ -333,6 +333,7 @@ def demo(days: int, dc_count: int, items: int, seed: int, processes: int) -> Non
     before = story.Standing.of(chosen)
     wanted = [running.Range(dc, network.first, network.last) for dc in network.dc_codes]
     failed = _run(wanted, processes)
+    running.ask_standing_checks(chosen)
     console = Console(width=100, highlight=False)
     story.summarize(chosen, network, console)
     after = story.Standing.of(chosen)

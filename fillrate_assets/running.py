@@ -21,6 +21,7 @@ from fillrate_assets.connections.record_store import RecordStore
 from fillrate_assets.definitions import JOB, build_defs
 from fillrate_assets.errors import PermanentFailure
 from fillrate_assets.failures import root_cause
+from fillrate_assets.fillrate import standing_checks
 from fillrate_assets.fillrate.baseline import LOOK_BACK_DAYS
 from fillrate_assets.settings import Settings
 
@@ -105,6 +106,13 @@ def run(settings: Settings, wanted: Sequence[Range], processes: int = PROCESSES)
     with ProcessPoolExecutor(min(processes, len(wanted)), mp_context=get_context("spawn")) as pool:
         for done in as_completed([pool.submit(_run, settings, each) for each in wanted]):
             yield done.result()
+
+
+def ask_standing_checks(settings: Settings) -> None:
+    """Evaluate the checks of the platform as a whole now, as their schedule does once a day."""
+    job = build_defs(settings).resolve_job_def(standing_checks.JOB)
+    with dg.DagsterInstance.get() as instance:
+        job.execute_in_process(run_config=_QUIET, instance=instance, raise_on_error=False)
 
 
 def prepare_instance(settings: Settings) -> None:

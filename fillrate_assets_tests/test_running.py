@@ -8,6 +8,7 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 
 from fillrate_assets import partitions, running
 from fillrate_assets.connections.record_store import RESTATEMENTS
@@ -87,3 +88,16 @@ def test_no_run_starts_on_a_dc_that_a_run_is_in_progress_for(network_home: Home)
     assert network_home.store.ledger().is_empty()
     (elsewhere,) = running.run(settings, [Range("DC02", first, first)])
     assert elsewhere.failure is None
+
+
+@pytest.mark.usefixtures("dagster_home")
+def test_the_standing_checks_are_asked_when_wanted(published_home: Home) -> None:
+    running.ask_standing_checks(published_home.settings)
+    keys = [
+        dg.AssetCheckKey(dg.AssetKey("published_records"), name)
+        for name in ("no_day_left_behind", "complete_by_deadline", "fresh_sources")
+    ]
+    with dg.DagsterInstance.get() as instance:
+        asked = instance.event_log_storage.get_latest_asset_check_execution_by_key(keys)
+    assert set(asked) == set(keys)
+    assert asked[keys[0]].status == AssetCheckExecutionRecordStatus.FAILED
