@@ -73,11 +73,7 @@ def instock_snapshots(
             asked = days[begin : begin + MONTH]
             answer = instock_warehouse.read(asked)
             scanned = {} if answer.bytes_scanned is None else {"query_bytes_scanned": answer.bytes_scanned}
-            parts, empty = metadata.by_day(answer.rows), answer.rows.clear()
-            add_partition_metadata(
-                context,
-                {partitions.key(*day): metadata.source(parts.get(day, empty)) | scanned for day in asked},
-            )
+            _tell(context, answer.rows, asked, metadata.source, scanned)
             yield answer.rows, asked
 
     return Replacement(read())
@@ -288,9 +284,23 @@ def _computed(
     """Compute days a month at a time, as the lake asks for them, and tell about each."""
     for span in partitions.spans(days, MONTH):
         rows = compute(span)
-        parts, empty = metadata.by_day(rows), rows.clear()
-        add_partition_metadata(context, {partitions.key(*day): describe(parts.get(day, empty)) for day in span.days})
+        _tell(context, rows, span.days, describe)
         yield rows, span.days
+
+
+def _tell(
+    context: dg.AssetExecutionContext,
+    rows: pl.DataFrame,
+    days: Iterable[Partition],
+    describe: Callable[[pl.DataFrame], metadata.Metadata],
+    of_all: metadata.Metadata | None = None,
+) -> None:
+    """Tell of each day's rows, and of each day what is said of all of them."""
+    parts, empty = metadata.by_day(rows), rows.clear()
+    told: dict[str, metadata.Metadata] = {
+        partitions.key(*day): describe(parts.get(day, empty)) | (of_all or {}) for day in days
+    }
+    add_partition_metadata(context, told)
 
 
 def _held(
