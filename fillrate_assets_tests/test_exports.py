@@ -20,7 +20,7 @@ from fillrate_assets.connections import sql
 from fillrate_assets.fillrate import contracts, exports, schema
 from fillrate_assets.fillrate.schema import Frame
 from fillrate_assets_tests.cloud import Cloud
-from fillrate_assets_tests.conftest import SMALL, copied
+from fillrate_assets_tests.conftest import ROOT, SMALL, copied
 from fillrate_assets_tests.home import Home
 
 DC, HELD_DAY = SMALL.snapshot_gap
@@ -266,3 +266,8 @@ def test_days_are_exported_when_they_are_published_and_not_when_items_are_read(
     network_home.run(instance, DC, DAYS[0])
     wanted, _ = requested(cursor)
     assert wanted == {f"{DC}|{DAYS[0]}"}
+
+
+@pytest.mark.parametrize("frame", [schema.LOST_CASES, schema.FILL_RATES])
+def test_the_data_contracts_show_the_header(frame: Frame) -> None:
+    assert ",".join(frame.names) in (ROOT / "docs" / "data-contracts.md").read_text().splitlines()

@@ -78,7 +78,10 @@ def build(settings: Settings) -> dg.AssetsDefinition:
         owners=OWNERS,
         kinds={"csv", "excel", "pandas"},
         deps=[_SOURCE],
-        metadata={**metadata.column_schema(schema.LOST_CASES), "fill_rates_columns": metadata.columns(schema.FILL_RATES)},
+        metadata={
+            **metadata.column_schema(schema.LOST_CASES),
+            "fill_rates_columns": metadata.columns(schema.FILL_RATES),
+        },
         retry_policy=retry_policy(settings.retries, settings.retry_seconds),
     )(typed_failures(exports))
 
