@@ -243,7 +243,7 @@ def test_days_are_exported_when_they_are_published_and_not_when_items_are_read(
 ) -> None:
     instance.add_dynamic_partitions("dc", SMALL.dc_codes)
 
-    def requested(cursor: object) -> tuple[set[str], object]:
+    def requested(cursor: object) -> tuple[set[str | None], object]:
         found = dg.evaluate_automation_conditions(
             network_home.defs,
             instance,

@@ -26,7 +26,7 @@ def test_pandas_sees_every_digit() -> None:
     frame = pandas_frame(rows)
     assert frame["lost_cases"].tolist() == [Decimal("12345678901234.5678")]
     assert frame["vendor"].isna().all()
-    assert pl.from_pandas(frame).cast(dict(rows.schema)).equals(rows)
+    assert pl.from_pandas(frame).cast(rows.schema).equals(rows)
 
 
 @pytest.mark.parametrize(
