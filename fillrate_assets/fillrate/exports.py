@@ -100,7 +100,7 @@ def _csv(context: dg.AssetExecutionContext, frame: schema.Frame, rows: pl.DataFr
         dc, ship_date = day
         msg = (
             f"{dc} {ship_date}: no {dagster_type.display_name}: {checked.description}; the day's last files stay:"
-            " materialize the day again, then its exports"
+            " materialize the day again; if it stays, the records were changed by someone else"
         )
         raise ContractViolation(msg)
     return rows.write_csv().encode()
