@@ -12,7 +12,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from fillrate_assets.fillrate import baseline, lines, schema, service
+from fillrate_assets.fillrate import baseline, lines, schema
 
 Integers = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
@@ -177,7 +177,7 @@ def _lost_cases(days: pd.DataFrame, averages: pd.DataFrame) -> pd.DataFrame:
 def _fill_rates(classified: pd.DataFrame) -> pd.DataFrame:
     counted = classified[classified["disposition"] == "COUNTED"]
     counted = counted.assign(complete=counted["shipped_cases"] >= counted["ordered_cases"], lines=1)
-    return pd.concat([_level(counted, level) for level in service.LEVELS])
+    return pd.concat([_level(counted, level) for level in schema.LEVELS])
 
 
 def _level(counted: pd.DataFrame, level: str) -> pd.DataFrame:

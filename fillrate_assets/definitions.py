@@ -18,7 +18,7 @@ from fillrate_assets.connections.record_store import RecordStore
 from fillrate_assets.connections.secrets import SCHEME
 from fillrate_assets.connections.shipping_records import ShippingRecords
 from fillrate_assets.connections.watermark import watermark
-from fillrate_assets.fillrate import assets, checks, sensors, standing_checks
+from fillrate_assets.fillrate import assets, checks, exports, sensors, standing_checks
 from fillrate_assets.fillrate.watch import Sources
 from fillrate_assets.settings import Settings
 
@@ -63,7 +63,9 @@ def _build(settings: Settings, resources: dict[str, Any]) -> dg.Definitions:
     }
     job = dg.define_asset_job(
         JOB,
-        selection=dg.AssetSelection.groups(assets.GROUP) - standing_checks.selection(),
+        selection=dg.AssetSelection.groups(assets.GROUP)
+        - dg.AssetSelection.assets(exports.NAME)
+        - standing_checks.selection(),
         description="Orders, shipments and snapshots -> item-days -> lost cases -> the records that stand",
     )
     standing = dg.define_asset_job(
@@ -72,7 +74,7 @@ def _build(settings: Settings, resources: dict[str, Any]) -> dg.Definitions:
         description="What must be true whatever ran: no day left behind, yesterday complete, sources alive",
     )
     return dg.Definitions(
-        assets=assets.build(settings, kinds),
+        assets=[*assets.build(settings, kinds), exports.build(settings)],
         asset_checks=[*checks.build(settings), *standing_checks.build()],
         jobs=[job, standing],
         schedules=[standing_checks.schedule(settings)],

@@ -18,6 +18,7 @@ from fillrate_assets.connections import sql
 from fillrate_assets.connections.lake import Lake
 from fillrate_assets.connections.record_store import METADATA, RecordStore
 from fillrate_assets.definitions import JOB, build_defs
+from fillrate_assets.fillrate import exports
 from fillrate_assets.loading import EmbeddedSystems, SampleNetwork
 from fillrate_assets.sample.network import Network
 from fillrate_assets.settings import Settings
@@ -95,8 +96,28 @@ class Home:
         self, instance: dg.DagsterInstance, tags: dict[str, str], *, raise_on_error: bool = True
     ) -> dg.ExecuteInProcessResult:
         """Run the main job under tags, as a sensor requests it."""
+        return self._execute(self.defs.resolve_job_def(JOB), instance, tags, raise_on_error=raise_on_error)
+
+    def export(
+        self,
+        instance: dg.DagsterInstance,
+        dc: str,
+        first: date,
+        last: date | None = None,
+        *,
+        raise_on_error: bool = True,
+    ) -> dg.ExecuteInProcessResult:
+        """Materialize the exports alone for a range of ship dates of one DC."""
+        everything = self.defs.resolve_implicit_global_asset_job_def()
+        job = everything.get_subset(asset_selection={dg.AssetKey(exports.NAME)})
+        return self._execute(
+            job, instance, partitions.range_tags(dc, first, last or first), raise_on_error=raise_on_error
+        )
+
+    def _execute(
+        self, job: dg.JobDefinition, instance: dg.DagsterInstance, tags: dict[str, str], *, raise_on_error: bool
+    ) -> dg.ExecuteInProcessResult:
         instance.add_dynamic_partitions("dc", self.store.dcs()["dc"].to_list())
-        job = self.defs.resolve_job_def(JOB)
         return job.execute_in_process(run_config=QUIET, instance=instance, tags=tags, raise_on_error=raise_on_error)
 
     def correct(self, dc: str, first: date, last: date) -> None:

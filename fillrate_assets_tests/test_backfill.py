@@ -25,7 +25,7 @@ def test_a_backfill_of_some_days_reaches_the_records_that_depend_on_them(
 ) -> None:
     instance.add_dynamic_partitions("dc", ["DC01", "DC02"])
     graph = network_home.defs.get_repository_def().asset_graph
-    selected = [dg.AssetKey(name) for name in (*assets.FRAMES, "published_records")]
+    selected = [dg.AssetKey(name) for name in (*assets.FRAMES, "published_records", "exports")]
     later = datetime.combine(CHOSEN[-1] + timedelta(days=60), time(), UTC)
     backfill = AssetBackfillData.from_asset_partitions(
         asset_graph=graph,
@@ -39,6 +39,6 @@ def test_a_backfill_of_some_days_reaches_the_records_that_depend_on_them(
     dependent = {f"DC01|{CHOSEN[-1] + timedelta(days=number)}" for number in range(1, LOOK_BACK_DAYS + 1)}
     for name in OF_CHOSEN_DAYS:
         assert set(backfill.target_subset.get_partitions_subset(dg.AssetKey(name)).get_partition_keys()) == chosen, name
-    for name in ("rolling_averages", "lost_cases", "published_records"):
+    for name in ("rolling_averages", "lost_cases", "published_records", "exports"):
         target = set(backfill.target_subset.get_partitions_subset(dg.AssetKey(name)).get_partition_keys())
         assert target == chosen | dependent, name

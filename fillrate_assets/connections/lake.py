@@ -1,4 +1,4 @@
-"""The lake: one Parquet file per asset, DC and ship date, on disk or on S3.
+"""The lake: one Parquet file per asset, DC and ship date, and files for people, on disk or on S3.
 
 S3 is reached as `connections/aws.py` says: what lists and writes through boto3, what reads through Polars with
 boto3's credentials.
@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import io
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 import polars as pl
 
@@ -83,7 +83,7 @@ class Lake:
             raise ContractViolation(msg)
         empty = rows.clear()
         for partition in wanted:
-            self._replace(_path(frame, partition), parts.get(partition, empty))
+            self._replace(_path(frame, partition), parts.get(partition, empty).write_parquet)
         return {partition: parts.get(partition, empty).height for partition in wanted}
 
     def read_whole(self, frame: Frame) -> pl.LazyFrame:
@@ -99,7 +99,25 @@ class Lake:
     def write_whole(self, frame: Frame, rows: pl.DataFrame) -> None:
         """Replace an asset that is not partitioned."""
         frame.validate(rows)
-        self._replace(self._whole(frame), rows)
+        self._replace(self._whole(frame), rows.write_parquet)
+
+    def write_file(self, path: str, content: bytes) -> str:
+        """Replace a file that is no frame, atomically.
+
+        Args:
+            path: below the root.
+            content: all of it.
+
+        Returns:
+            Where it is: a path, or an `s3://` URL.
+
+        Raises:
+            SourceUnavailable: S3 did not answer, or throttled the call.
+            PermanentFailure: S3 denied access, or there is no such bucket.
+
+        """
+        self._replace(path, lambda file: file.write(content))
+        return self._location(path)
 
     def partitions(self, frame: Frame) -> list[Partition]:
         """The stored partitions of an asset, sorted."""
@@ -145,11 +163,11 @@ class Lake:
                         return
                     yield found["Key"]
 
-    def _replace(self, path: str, rows: pl.DataFrame) -> None:
+    def _replace(self, path: str, write: Callable[[IO[bytes]], object]) -> None:
         if self.root.startswith(_S3):
             bucket, root = self._bucket()
             content = io.BytesIO()
-            rows.write_parquet(content)
+            write(content)
             # A PUT is atomic by itself: a reader sees the old object or the new one.
             with aws.failures(f"lake ({self.root})"):
                 aws.client("s3").put_object(Bucket=bucket, Key=f"{root}{path}", Body=content.getvalue())
@@ -159,7 +177,8 @@ class Lake:
         # Written beside its place and renamed into it: no reader ever sees half a file.
         incoming = final.with_name(f".{uuid.uuid4().hex}.incoming")
         try:
-            rows.write_parquet(incoming)
+            with incoming.open("wb") as file:
+                write(file)
             incoming.replace(final)
         finally:
             incoming.unlink(missing_ok=True)

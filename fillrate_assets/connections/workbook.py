@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
 import polars as pl
 import xlsxwriter
@@ -101,11 +101,11 @@ class _Sheet:
         return "tenths" if values.dtype.is_decimal() and bool((values != values.floor()).any()) else "whole"
 
 
-def write_workbook(file: Path, book: Book, *, made_at: datetime) -> None:
+def write_workbook(file: Path | IO[bytes], book: Book, *, made_at: datetime) -> None:
     """Write the workbook.
 
     Args:
-        file: an .xlsx file.
+        file: an .xlsx file, or where its bytes go.
         book: what its sheets show.
         made_at: aware; stands in the notes.
 
@@ -120,7 +120,7 @@ def write_workbook(file: Path, book: Book, *, made_at: datetime) -> None:
 
 
 @contextmanager
-def _opened(file: Path, made_at: datetime) -> Iterator[Callable[[str], _Sheet]]:
+def _opened(file: Path | IO[bytes], made_at: datetime) -> Iterator[Callable[[str], _Sheet]]:
     with xlsxwriter.Workbook(file) as workbook:
         workbook.set_properties({"title": "Fill rate and lost cases", "created": made_at.replace(tzinfo=None)})
         formats = _formats(workbook)

@@ -19,17 +19,24 @@ _BAR: Final = 24
 
 
 def column_schema(frame: Frame) -> Metadata:
+    """A frame's columns with their units, where Dagster looks for them."""
+    return {"dagster/column_schema": columns(frame)}
+
+
+def columns(frame: Frame) -> dg.TableSchema:
     """A frame's columns with their units, as Dagster shows them."""
-    columns = [
+    shown = [
         dg.TableColumn(
             column.name,
             type=str(column.dtype),
             description=f"{column.description} [{column.unit}]" if column.unit else column.description,
-            constraints=dg.TableColumnConstraints(nullable=column.nullable),
+            constraints=dg.TableColumnConstraints(
+                nullable=column.nullable, other=[f"one of {', '.join(column.codes)}"] if column.codes else None
+            ),
         )
         for column in frame.columns
     ]
-    return {"dagster/column_schema": dg.TableSchema(columns=columns)}
+    return dg.TableSchema(columns=shown)
 
 
 def by_day(frame: pl.DataFrame) -> dict[tuple[str, date], pl.DataFrame]:

@@ -22,15 +22,17 @@ TIMESTAMP: Final = pl.Datetime("us", "UTC")
 PLACES: Final = 10_000
 METHOD_VERSION: Final = 1
 
+ITEM_TYPES: Final = ("STOCK", "FLOW")
 PATHS: Final = ("STOCK_IN", "STOCK_OUT", "FLOW", "MISSING")
 BASELINE_SOURCES: Final = ("W7", "EXT28", "NONE")
+LEVELS: Final = ("dc", "department", "vendor", "customer")
 
 
 @dataclass(frozen=True)
 class Column:
     """One column: its dtype, its unit as people read it, whether null is allowed, and what it means.
 
-    A derived column is added by the platform while it reads; no source has it.
+    A derived column is added by the platform while it reads; no source has it. A column with codes holds nothing else.
     """
 
     name: str
@@ -39,6 +41,7 @@ class Column:
     unit: str | None = None
     nullable: bool = False
     derived: bool = False
+    codes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -297,17 +300,17 @@ LOST_CASES: Final = Frame(
         _DC,
         _SHIP_DATE,
         _ITEM,
-        Column("item_type", pl.String, "STOCK or FLOW"),
+        Column("item_type", pl.String, "STOCK or FLOW", codes=ITEM_TYPES),
         _VENDOR,
         _DEPARTMENT,
-        Column("path", pl.String, "STOCK_IN, STOCK_OUT, FLOW or MISSING"),
+        Column("path", pl.String, "STOCK_IN, STOCK_OUT, FLOW or MISSING", codes=PATHS),
         _cases("ordered_cases", "O: ordered"),
         _cases("shipped_cases", "S: shipped and credited, capped per line"),
         _cases("over_cases", "Shipped beyond the order"),
         _cases("sub_cases", "Shipped as substitutes"),
         _cases("baseline_cases", "A: mean daily ordered cases", nullable=True),
         Column("baseline_n", pl.Int64, "Observations behind A", "ship days"),
-        Column("baseline_source", pl.String, "W7, EXT28 or NONE"),
+        Column("baseline_source", pl.String, "W7, EXT28 or NONE", codes=BASELINE_SOURCES),
         _cases("confirmed_cases", "O - S: ordered and not shipped"),
         _cases("estimated_cases", "Demand above what was even ordered"),
         _cases("lost_cases", "Confirmed + estimated"),
@@ -376,7 +379,7 @@ FILL_RATES: Final = Frame(
     (
         _DC,
         _SHIP_DATE,
-        Column("level", pl.String, "What the row is about: dc, department, vendor or customer"),
+        Column("level", pl.String, "What the row is about: dc, department, vendor or customer", codes=LEVELS),
         Column("value", pl.String, "Which one"),
         *_RATES,
     ),

@@ -13,7 +13,7 @@ from fillrate_assets.connections.notify import Outbox
 from fillrate_assets.connections.record_store import RecordStore
 from fillrate_assets.connections.watermark import Watermark
 from fillrate_assets.failures import root_cause
-from fillrate_assets.fillrate import changes
+from fillrate_assets.fillrate import changes, exports
 from fillrate_assets.fillrate.alerts import Failed, message
 from fillrate_assets.fillrate.changes import Attempt, Pair, Plan
 from fillrate_assets.fillrate.onboarding import onboarding
@@ -88,7 +88,7 @@ def run_failures(
 
 
 def build(job_name: str) -> list[dg.SensorDefinition]:
-    """The sensors: of the main job, of the table of DCs, of failed runs."""
+    """The sensors: of the main job, of the table of DCs, of failed runs, of exports."""
     stopped = dg.DefaultSensorStatus.STOPPED
 
     def ticking(evaluate: Callable[..., dg.SensorResult], job_name: str | None = None) -> dg.SensorDefinition:
@@ -105,7 +105,14 @@ def build(job_name: str) -> list[dg.SensorDefinition]:
         minimum_interval_seconds=INTERVAL_SECONDS,
         default_status=stopped,
     )
-    return [ticking(new_orders, job_name), ticking(dcs), failures(run_failures)]
+    exported = dg.AutomationConditionSensorDefinition(
+        exports.NAME,
+        target=dg.AssetSelection.assets(exports.NAME),
+        description="Exports the days whose records were published since, as one backfill.",
+        minimum_interval_seconds=INTERVAL_SECONDS,
+        default_status=stopped,
+    )
+    return [ticking(new_orders, job_name), ticking(dcs), failures(run_failures), exported]
 
 
 def read_cursor(cursor: str | None) -> dict[Pair, Attempt]:

@@ -8,9 +8,8 @@ from typing import Final
 import polars as pl
 
 from fillrate_assets.fillrate import schema
-from fillrate_assets.fillrate.schema import cases, rate, units
+from fillrate_assets.fillrate.schema import LEVELS, cases, rate, units
 
-LEVELS: Final = ("dc", "department", "vendor", "customer")
 GROUPINGS: Final = (*LEVELS, "ship_date")
 
 

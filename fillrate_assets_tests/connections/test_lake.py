@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 
 import polars as pl
 import pytest
 
+from fillrate_assets.connections.aws import client
 from fillrate_assets.connections.lake import Lake, Partition
 from fillrate_assets.errors import ContractViolation, PermanentFailure, SourceUnavailable
 from fillrate_assets.fillrate.schema import ITEMS, LOST_CASES
@@ -125,6 +127,23 @@ def test_a_file_that_never_got_into_its_place_is_not_seen(on_disk: Lake) -> None
     left.write_bytes(b"PAR1")
     assert on_disk.partitions(LOST_CASES) == [("DC01", DAY)]
     assert on_disk.scan(LOST_CASES).collect().height == 1
+
+
+def test_a_file_for_people_is_replaced_and_is_no_partition(lake: Lake, files: Callable[[], set[str]]) -> None:
+    path = "exports/dc=DC01/ship_date=2026-02-10/lost_cases.csv"
+    for content in (b"dc,ship_date\n", "Köln\n".encode()):
+        assert lake.write_file(path, content) == f"{lake.root}/{path}"
+        assert files() == {path}
+        assert _content(lake, path) == content
+    assert lake.partitions(replace(LOST_CASES, name="exports")) == []
+
+
+def _content(lake: Lake, path: str) -> bytes:
+    if not lake.root.startswith("s3://"):
+        return Path(lake.root, path).read_bytes()
+    bucket, _, prefix = lake.root.removeprefix("s3://").partition("/")
+    found: bytes = client("s3").get_object(Bucket=bucket, Key=f"{prefix}/{path}")["Body"].read()
+    return found
 
 
 def test_partitions_that_are_not_stored_have_no_rows(lake: Lake) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import zipfile
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -97,6 +98,13 @@ def test_a_workbook_of_held_days_says_so_and_still_shows_service(tmp_path: Path)
     (group, _) = _rows(opened["Summary"], top=9)
     assert (group["Case fill"], group["Lost"]) == (0.8, None)
     assert opened["Lost by path"]["A3"].value == "No lost cases on record."
+
+
+def test_the_same_book_is_the_same_bytes_wherever_they_go(facts: Facts, tmp_path: Path) -> None:
+    in_memory = io.BytesIO()
+    for where in (in_memory, tmp_path / "book.xlsx"):
+        write_workbook(where, book(facts, ["dc"]), made_at=MADE_AT)
+    assert (tmp_path / "book.xlsx").read_bytes() == in_memory.getvalue()
 
 
 def test_a_workbook_of_nothing_is_a_workbook(tmp_path: Path) -> None:

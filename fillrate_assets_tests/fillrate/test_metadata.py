@@ -20,12 +20,14 @@ def _cells(shown: Any) -> list[dict[str, object]]:  # noqa: ANN401 - any metadat
     return [dict(row.data) for row in shown.records]
 
 
-def test_a_schema_shows_every_column_with_its_unit_and_whether_it_may_be_absent() -> None:
+def test_a_schema_shows_every_column_with_its_unit_its_codes_and_whether_it_may_be_absent() -> None:
     shown = metadata.column_schema(schema.LOST_CASES)["dagster/column_schema"].columns
     columns = {column.name: column for column in shown}
     assert list(columns) == schema.LOST_CASES.names
     assert columns["lost_cases"].description == "Confirmed + estimated [cases]"
     assert (columns["lost_cases"].constraints.nullable, columns["fill_rate"].constraints.nullable) == (False, True)
+    assert columns["path"].constraints.other == ["one of STOCK_IN, STOCK_OUT, FLOW, MISSING"]
+    assert columns["item"].constraints.other == []
 
 
 def test_rows_are_parted_by_dc_and_day() -> None:
