@@ -44,8 +44,9 @@ from fillrate_assets.connections.lake_io_manager import LakeIOManager  # noqa: E
 from fillrate_assets.connections.order_system import OrderSystem  # noqa: E402 - as above
 from fillrate_assets.connections.record_store import RESTATEMENTS, RecordStore  # noqa: E402 - as above
 from fillrate_assets.dagster_bulk import BatchingSqliteEventLogStorage  # noqa: E402 - as above
-from fillrate_assets.fillrate import schema, sensors  # noqa: E402 - as above
+from fillrate_assets.fillrate import sensors  # noqa: E402 - as above
 from fillrate_assets.fillrate.lines import LINE_KEY  # noqa: E402 - as above
+from fillrate_assets.frames import Frame  # noqa: E402 - as above
 
 if TYPE_CHECKING:
     from fillrate_assets.sample.network import Network
@@ -318,7 +319,7 @@ def execute(request: Path, told: Path) -> None:
 def _name_of(function: Callable[..., object]) -> str:
     """The contract checks are closures of one function over their frames."""
     frames = [cell.cell_contents for cell in function.__closure__ or ()]
-    of = next((f" of {frame.name}" for frame in frames if isinstance(frame, schema.Frame)), "")
+    of = next((f" of {frame.name}" for frame in frames if isinstance(frame, Frame)), "")
     return f"{function.__name__}{of}"
 
 

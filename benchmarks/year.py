@@ -32,6 +32,7 @@ from benchmarks import year_pandas
 from fillrate_assets import partitions
 from fillrate_assets.connections.lake import Lake, Partition
 from fillrate_assets.fillrate import assets, baseline, lines, lost_cases, schema, service
+from fillrate_assets.frames import TIMESTAMP, Frame
 
 FIRST_DAY: Final = date(2026, 1, 1)
 LINES_PER_ORDER: Final = 20
@@ -256,7 +257,7 @@ def _orders(rng: np.random.Generator, days: pl.DataFrame) -> pl.DataFrame:
         pl.when(by_customer).then(pl.lit("CUSTOMER")).alias("cancel_reason"),
         pl.lit("NORMAL").alias("line_type"),
         pl.col("ship_date").alias("requested_date"),
-        (pl.col("ship_date").cast(schema.TIMESTAMP) + pl.duration(hours=20)).alias("processed_at"),
+        (pl.col("ship_date").cast(TIMESTAMP) + pl.duration(hours=20)).alias("processed_at"),
     ).with_columns(_in_uom("ordered_qty"))
     corrected = lines_of_days.filter(pl.Series(rng.random(days.height) < CORRECTED_SHARE)).with_columns(
         (pl.col("ordered_qty") + 2 * pl.col("pack_size").fill_null(1)).alias("ordered_qty"),
@@ -266,7 +267,7 @@ def _orders(rng: np.random.Generator, days: pl.DataFrame) -> pl.DataFrame:
 
 
 def _shipments(days: pl.DataFrame) -> pl.DataFrame:
-    left = pl.col("ship_date").cast(schema.TIMESTAMP) + pl.duration(hours=4)
+    left = pl.col("ship_date").cast(TIMESTAMP) + pl.duration(hours=4)
     late = pl.when(pl.col("chance") > 1 - LATE_SHARE).then(pl.duration(days=1)).otherwise(pl.duration(days=0))
     rows = days.with_columns(
         pl.col("shipped").alias("shipped_qty"),
@@ -283,7 +284,7 @@ def _shipments(days: pl.DataFrame) -> pl.DataFrame:
 def _snapshots(days: pl.DataFrame) -> pl.DataFrame:
     rows = days.filter(pl.col("chance") > UNSEEN_SHARE).with_columns(
         pl.when("out").then(pl.lit("N")).otherwise(pl.lit("Y")).alias("instock"),
-        (pl.col("ship_date").cast(schema.TIMESTAMP) + pl.duration(hours=1)).alias("snapshot_at"),
+        (pl.col("ship_date").cast(TIMESTAMP) + pl.duration(hours=1)).alias("snapshot_at"),
     )
     return _filled(schema.INSTOCK_SNAPSHOTS, rows)
 
@@ -297,7 +298,7 @@ def _in_uom(quantity: str) -> list[pl.Expr]:
     ]
 
 
-def _filled(frame: schema.Frame, rows: pl.DataFrame) -> pl.DataFrame:
+def _filled(frame: Frame, rows: pl.DataFrame) -> pl.DataFrame:
     absent = [pl.lit(None).alias(name) for name in frame.names if name not in rows.columns]
     return frame.conform(rows.lazy().with_columns(absent)).collect()
 
@@ -316,7 +317,7 @@ def _rules_of_dc(source: Path, output: Path, dc: str, size: Size) -> Totals:
     lake, stored = Lake(str(source)), Lake(str(output))
     items = lake.read_whole(schema.ITEMS)
 
-    def keep(frame: schema.Frame, rows: pl.LazyFrame, wanted: list[Partition]) -> None:
+    def keep(frame: Frame, rows: pl.LazyFrame, wanted: list[Partition]) -> None:
         stored.write(frame, rows.collect(), wanted)
 
     months = partitions.spans(size.partitions(dc), assets.MONTH)
@@ -399,7 +400,7 @@ def _write_bare(directory: Path, rows: pl.DataFrame) -> None:
         part.write_parquet(target / "part-0.parquet")
 
 
-def _files(root: Path, frame: schema.Frame, dc: str) -> list[Path]:
+def _files(root: Path, frame: Frame, dc: str) -> list[Path]:
     return sorted((root / frame.name / f"dc={dc}").glob("*/part-0.parquet"))
 
 

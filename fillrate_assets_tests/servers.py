@@ -19,6 +19,7 @@ from fillrate_assets.connections.record_store import OUTBOX, REJECTS, RESTATEMEN
 from fillrate_assets.connections.shipping_records import ShippingRecords
 from fillrate_assets.connections.sql import Window
 from fillrate_assets.fillrate import contracts, schema
+from fillrate_assets.frames import TIMESTAMP
 from fillrate_assets.sample.network import Network
 from fillrate_assets.settings import SourceTable
 from fillrate_assets_tests.home import CORRECTIONS, OF_THE_RUN, Home
@@ -31,7 +32,7 @@ _MOMENT: Final = (
 )
 _TYPES: Final[dict[Any, sa.types.TypeEngine[Any]]] = {
     pl.Date: sa.Date(),
-    schema.TIMESTAMP: _MOMENT,
+    TIMESTAMP: _MOMENT,
     pl.Int64: sa.BigInteger().with_variant(oracle.NUMBER(18, 0), "oracle"),  # type: ignore[no-untyped-call]
     schema.CASES: sa.Numeric(18, 4),
     pl.Boolean: sa.Boolean().with_variant(sa.CHAR(1), "oracle"),
@@ -100,7 +101,7 @@ class ServerTables:
     def _table(self, name: str, rows: pl.DataFrame) -> sa.Table:
         theirs = self.mapping[name]
         plain: dict[Any, sa.types.TypeEngine[Any]] = (
-            {} if self.zoned else {schema.TIMESTAMP: sa.TIMESTAMP(), pl.Boolean: sa.CHAR(1)}
+            {} if self.zoned else {TIMESTAMP: sa.TIMESTAMP(), pl.Boolean: sa.CHAR(1)}
         )
         types: dict[Any, sa.types.TypeEngine[Any]] = {**_TYPES, **plain}
         columns: list[sa.Column[Any]] = [

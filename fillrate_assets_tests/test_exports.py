@@ -18,7 +18,7 @@ import sqlalchemy as sa
 
 from fillrate_assets.connections import sql
 from fillrate_assets.fillrate import contracts, exports, schema
-from fillrate_assets.fillrate.schema import Frame
+from fillrate_assets.frames import Frame
 from fillrate_assets_tests.cloud import Cloud
 from fillrate_assets_tests.conftest import ROOT, SMALL, copied
 from fillrate_assets_tests.home import Home

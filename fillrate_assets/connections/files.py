@@ -31,6 +31,7 @@ from fillrate_assets.fillrate.contracts import parse
 from fillrate_assets.fillrate.lines import LINE_KEY
 from fillrate_assets.fillrate.report import METRICS
 from fillrate_assets.fillrate.service import GROUPINGS
+from fillrate_assets.frames import TIMESTAMP, Column, Frame
 
 ALWAYS: Final = date(1900, 1, 1)
 """Where a row without `valid_from` begins to hold."""
@@ -42,25 +43,25 @@ _PROBLEM: Final = next(column for column in schema.ORDER_LINES.columns if column
 class _Input:
     """One table of the directory: its contract, the columns it must have, and those it may have besides."""
 
-    contract: schema.Frame
+    contract: Frame
     required: tuple[str, ...]
-    extra: tuple[schema.Column, ...] = ()
+    extra: tuple[Column, ...] = ()
 
     @property
-    def frame(self) -> schema.Frame:
+    def frame(self) -> Frame:
         """The contract, with `problem` to tell what could not be read."""
         told = "problem" in self.contract.names
         return self.contract if told else replace(self.contract, columns=(*self.contract.columns, _PROBLEM))
 
     @property
-    def columns(self) -> list[schema.Column]:
+    def columns(self) -> list[Column]:
         """What the table's file may hold."""
         return [*self.contract.source_columns, *self.extra]
 
     @property
     def moments(self) -> list[str]:
         """The columns that hold dates or times."""
-        return [column.name for column in self.columns if column.dtype in {pl.Date, schema.TIMESTAMP}]
+        return [column.name for column in self.columns if column.dtype in {pl.Date, TIMESTAMP}]
 
 
 _SNAPSHOTS: Final = replace(
@@ -81,9 +82,7 @@ _INPUTS: Final = {
     ),
     "shipment_lines": _Input(schema.SHIPMENT_LINES, ("dc", "order_id", "line_no", "shipped_qty")),
     "instock_snapshots": _Input(_SNAPSHOTS, ("dc", "snapshot_date", "item", "instock")),
-    "items": _Input(
-        schema.ITEMS, ("item", "item_type"), (schema.Column("fsa", pl.Boolean, "Alias of contract_committed"),)
-    ),
+    "items": _Input(schema.ITEMS, ("item", "item_type"), (Column("fsa", pl.Boolean, "Alias of contract_committed"),)),
     "dcs": _Input(schema.DCS, ("dc",)),
     "waivers": _Input(schema.WAIVERS, ("reason_code",)),
 }
@@ -193,10 +192,10 @@ def read_targets(file: Path) -> pl.DataFrame:
         )
         msg += f"one of {', '.join(METRICS)}"
         raise ContractViolation(msg)
-    columns = [schema.Column(name, pl.Date if name == "ship_date" else pl.String, "", nullable=True) for name in key]
-    columns += [schema.Column(name, pl.Decimal(18, 6), "", nullable=True) for name in metrics]
+    columns = [Column(name, pl.Date if name == "ship_date" else pl.String, "", nullable=True) for name in key]
+    columns += [Column(name, pl.Decimal(18, 6), "", nullable=True) for name in metrics]
     bare = given.with_columns(pl.col(metrics).cast(pl.String).str.strip_suffix("%").str.strip_chars())
-    typed = parse(bare.lazy(), schema.Frame("targets", (), (*columns, _PROBLEM)), table="targets").collect()
+    typed = parse(bare.lazy(), Frame("targets", (), (*columns, _PROBLEM)), table="targets").collect()
     problems = [*typed["problem"].drop_nulls()]
     if key and typed.select(key).is_duplicated().any():
         problems.append(f"the same {', '.join(key)} is there twice")
@@ -358,7 +357,7 @@ def _typed(table: RawTable) -> pl.DataFrame:
 def _versioned(table: RawTable, typed: pl.DataFrame, loaded_at: datetime) -> pl.DataFrame:
     """A table without `processed_at` is one version; a row that has the column empty has no place among versions."""
     if "processed_at" not in table.mapped.columns:
-        typed = typed.with_columns(pl.lit(loaded_at).cast(schema.TIMESTAMP).alias("processed_at"))
+        typed = typed.with_columns(pl.lit(loaded_at).cast(TIMESTAMP).alias("processed_at"))
     return typed.with_columns(pl.col("source_seq").fill_null(0))
 
 
@@ -377,9 +376,7 @@ def _unplaced(table: RawTable, typed: pl.DataFrame, key: Sequence[str]) -> pl.Se
     )
 
 
-def _distinct(
-    table: RawTable, typed: pl.DataFrame, contract: schema.Frame, doubled: str
-) -> tuple[pl.DataFrame, pl.DataFrame]:
+def _distinct(table: RawTable, typed: pl.DataFrame, contract: Frame, doubled: str) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Rows without a problem, the last of each key; the others are rejects."""
     # Rows with a problem must not outdo a good one: each is alone under its own row number.
     rows = typed.with_row_index("row").with_columns(pl.when(pl.col("problem").is_not_null()).then("row").alias("row"))

@@ -18,7 +18,7 @@ import polars as pl
 
 from fillrate_assets.connections import aws
 from fillrate_assets.errors import ContractViolation
-from fillrate_assets.fillrate.schema import Frame
+from fillrate_assets.frames import Frame
 
 Partition = tuple[str, date]
 

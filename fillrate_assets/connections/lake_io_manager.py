@@ -12,7 +12,7 @@ import polars as pl
 from fillrate_assets.connections.lake import Lake, Partition
 from fillrate_assets.errors import PermanentFailure
 from fillrate_assets.failures import typed
-from fillrate_assets.fillrate.schema import Frame
+from fillrate_assets.frames import Frame
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ import sqlalchemy as sa
 from fillrate_assets.connections import bulk, sql
 from fillrate_assets.fillrate import changes, contracts, schema
 from fillrate_assets.fillrate.restatements import restatements
+from fillrate_assets.frames import TIMESTAMP, Column, Frame
 
 METADATA: Final = sa.MetaData()
 
@@ -58,7 +59,7 @@ class Moment(sa.types.TypeDecorator[datetime]):
         return dialect.type_descriptor(DATETIME2(precision=6))  # type: ignore[no-untyped-call]
 
 
-def _table(frame: schema.Frame, *more: sa.schema.SchemaItem, name: str | None = None) -> sa.Table:
+def _table(frame: Frame, *more: sa.schema.SchemaItem, name: str | None = None) -> sa.Table:
     columns = [
         sa.Column(
             column.name,
@@ -74,7 +75,7 @@ def _table(frame: schema.Frame, *more: sa.schema.SchemaItem, name: str | None = 
 def _type(dtype: object, length: int) -> sa.types.TypeEngine[Any]:
     if dtype == pl.Date:
         return sa.Date()
-    if dtype == schema.TIMESTAMP:
+    if dtype == TIMESTAMP:
         return Moment()
     if dtype == pl.Int64:
         return sa.BigInteger()
@@ -220,7 +221,7 @@ class RecordStore:
         """Summed ordered and shipped cases of the records that stand: dc, ship_date, ordered_cases, shipped_cases."""
         day = (RECORDS.c.dc, RECORDS.c.ship_date)
         summed = [sa.func.sum(RECORDS.c[name]).label(name) for name in ("ordered_cases", "shipped_cases")]
-        frame = schema.Frame("totals", (), tuple(c for c in schema.LOST_CASES.columns if c.name in _TOTALS))
+        frame = Frame("totals", (), tuple(c for c in schema.LOST_CASES.columns if c.name in _TOTALS))
         statement = (
             sa.select(*day, *summed).where(RECORDS.c.dc == dc, RECORDS.c.ship_date.between(first, last)).group_by(*day)
         )
@@ -249,13 +250,13 @@ class RecordStore:
             .where(RESTATEMENTS.c.dc == dc, RESTATEMENTS.c.ship_date == ship_date, RESTATEMENTS.c.item == item)
             .order_by(RESTATEMENTS.c.id)
         )
-        frame = schema.Frame(
+        frame = Frame(
             "restatements",
             (),
             (
                 *schema.RESTATEMENTS.columns,
-                schema.Column("run_id", pl.String, "Run that restated"),
-                schema.Column("restated_at", schema.TIMESTAMP, "When", "UTC"),
+                Column("run_id", pl.String, "Run that restated"),
+                Column("restated_at", TIMESTAMP, "When", "UTC"),
             ),
         )
         return self._select(frame, chosen)
@@ -289,12 +290,12 @@ class RecordStore:
             bulk.insert(connection, REJECTS, new)
         return new.height
 
-    def _read(self, frame: schema.Frame, table: sa.Table, *where: sa.ColumnElement[bool]) -> pl.DataFrame:
+    def _read(self, frame: Frame, table: sa.Table, *where: sa.ColumnElement[bool]) -> pl.DataFrame:
         return self._select(frame, sa.select(*[table.c[name] for name in frame.names]).where(*where)).sort(
             list(frame.key)
         )
 
-    def _select(self, frame: schema.Frame, statement: sa.Select[Any]) -> pl.DataFrame:
+    def _select(self, frame: Frame, statement: sa.Select[Any]) -> pl.DataFrame:
         with sql.failures("record store", self.url), sql.engine(self.url).connect() as connection:
             return contracts.parse(sql.select(connection, statement).lazy(), frame, table=frame.name).collect()
 

@@ -18,7 +18,8 @@ from fillrate_assets.connections import secrets
 from fillrate_assets.connections.outages import may_pass
 from fillrate_assets.errors import PermanentFailure, SourceUnavailable
 from fillrate_assets.fillrate import contracts
-from fillrate_assets.fillrate.schema import PAIR_VERSIONS, TIMESTAMP, Frame
+from fillrate_assets.fillrate.schema import PAIR_VERSIONS
+from fillrate_assets.frames import TIMESTAMP, Frame
 from fillrate_assets.settings import SourceTable
 
 if TYPE_CHECKING:

@@ -14,6 +14,7 @@ from fillrate_assets.dagster_bulk import add_partition_evaluations
 from fillrate_assets.errors import ContractViolation
 from fillrate_assets.fillrate import metadata, schema
 from fillrate_assets.fillrate.holds import days_of_rejects, held_days
+from fillrate_assets.frames import Frame
 from fillrate_assets.settings import Settings
 
 MIN_BASELINE_COVERAGE: Final = 0.80
@@ -25,7 +26,7 @@ _NAMED_ITEMS: Final = 5
 Days = Mapping[tuple[str, date], str]
 
 
-def contract(frame: schema.Frame, partitions_def: dg.PartitionsDefinition) -> dg.AssetChecksDefinition:
+def contract(frame: Frame, partitions_def: dg.PartitionsDefinition) -> dg.AssetChecksDefinition:
     """A blocking check that what is stored of an asset keeps its schema, key and arithmetic."""
 
     @dg.asset_check(asset=frame.name, name="contract", blocking=True, partitions_def=partitions_def)
@@ -162,12 +163,12 @@ def reconciliation(
     return _told(context, days, "materialize the day again; if it stays, the records were changed by someone else")
 
 
-def _stored(context: dg.AssetCheckExecutionContext, lake: Lake, frame: schema.Frame) -> pl.LazyFrame:
+def _stored(context: dg.AssetCheckExecutionContext, lake: Lake, frame: Frame) -> pl.LazyFrame:
     wanted = partitions.all_days(context)
     return lake.read(frame, wanted)
 
 
-def _problems(frame: schema.Frame, rows: pl.DataFrame) -> list[str]:
+def _problems(frame: Frame, rows: pl.DataFrame) -> list[str]:
     try:
         frame.validate(rows)
     except ContractViolation as violation:

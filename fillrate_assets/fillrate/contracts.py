@@ -7,7 +7,8 @@ from collections.abc import Iterable
 import polars as pl
 
 from fillrate_assets.errors import ContractViolation
-from fillrate_assets.fillrate.schema import CASES, TIMESTAMP, Column, Frame
+from fillrate_assets.fillrate.schema import CASES
+from fillrate_assets.frames import TIMESTAMP, Column, Frame
 
 _DATE_TIME_FORMATS = ("%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d %H:%M", "%Y-%m-%d")
 

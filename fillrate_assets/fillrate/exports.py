@@ -15,6 +15,7 @@ from fillrate_assets.errors import ContractViolation
 from fillrate_assets.failures import retry_policy, typed_failures
 from fillrate_assets.fillrate import metadata, report, schema
 from fillrate_assets.fillrate.assets import GROUP, OWNERS
+from fillrate_assets.frames import Frame
 from fillrate_assets.settings import Settings
 
 NAME: Final = "exports"
@@ -86,7 +87,7 @@ def build(settings: Settings) -> dg.AssetsDefinition:
     )(typed_failures(exports))
 
 
-def _csv(context: dg.AssetExecutionContext, frame: schema.Frame, rows: pl.DataFrame, day: Partition) -> bytes:
+def _csv(context: dg.AssetExecutionContext, frame: Frame, rows: pl.DataFrame, day: Partition) -> bytes:
     """Rows as CSV, once the frame's Dagster type has passed them.
 
     The type is asked here and not of the asset's output: a run is a range of days, of which only one is in memory.

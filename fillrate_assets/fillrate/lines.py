@@ -13,6 +13,7 @@ import polars as pl
 
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.schema import cases, divide_half_up, units
+from fillrate_assets.frames import Frame
 
 LINE_KEY: Final = ["dc", "order_id", "line_no"]
 CASE_UNITS: Final = ("CS", "CA", "CASE", "CASES")
@@ -183,7 +184,7 @@ def _code(name: str, known: Sequence[str], default: str) -> pl.Expr:
     )
 
 
-def _raw(frame: schema.Frame, where: pl.Expr, suffix: str = "") -> pl.Expr:
+def _raw(frame: Frame, where: pl.Expr, suffix: str = "") -> pl.Expr:
     """The row as its source gave it, as JSON; null elsewhere."""
     names = [column.name for column in frame.source_columns]
     row = pl.struct(pl.col(name if name in LINE_KEY else f"{name}{suffix}").alias(name) for name in names)

@@ -10,7 +10,8 @@ from typing import Any, Final
 import dagster as dg
 import polars as pl
 
-from fillrate_assets.fillrate.schema import PATHS, Frame
+from fillrate_assets.fillrate.schema import PATHS
+from fillrate_assets.frames import Frame
 
 Metadata = dict[str, Any]
 

@@ -16,14 +16,15 @@ import numpy as np
 import polars as pl
 
 from fillrate_assets.fillrate import schema
-from fillrate_assets.fillrate.schema import TIMESTAMP, cases
+from fillrate_assets.fillrate.schema import cases
+from fillrate_assets.frames import TIMESTAMP, Frame
 from fillrate_assets.sample.catalogue import UNKNOWN_ITEM, Catalogue
 from fillrate_assets.sample.names import DEPARTMENTS
 from fillrate_assets.sample.streams import Ints, Stream, generator
 from fillrate_assets.sample.trading import Outcome, TradingDay
 
 
-def _as_received(contract: schema.Frame, *text: str) -> pl.Schema:
+def _as_received(contract: Frame, *text: str) -> pl.Schema:
     """A contract's columns as a source hands them over: what people typed in is still text."""
     return pl.Schema(
         (column.name, pl.String() if column.name in text else column.dtype) for column in contract.source_columns

@@ -13,7 +13,7 @@ from fillrate_assets import partitions
 from fillrate_assets.connections.lake import Lake
 from fillrate_assets.connections.lake_io_manager import LakeIOManager, Replacement
 from fillrate_assets.errors import PermanentFailure
-from fillrate_assets.fillrate.schema import Column, Frame
+from fillrate_assets.frames import Column, Frame
 from fillrate_assets_tests.home import QUIET
 
 FIRST: Final = date(2026, 2, 1)

@@ -10,6 +10,7 @@ from typing import Any, Final
 import polars as pl
 
 from fillrate_assets.fillrate import lines, schema
+from fillrate_assets.frames import Column, Frame
 
 DAY: Final = date(2024, 5, 16)
 PROCESSED_AT: Final = datetime(2024, 5, 16, 12, tzinfo=UTC)
@@ -115,11 +116,11 @@ def _master() -> dict[str, Any]:
     return {"item_type": "STOCK", "vendor": "V1", "department": "D1", "contract_committed": False}
 
 
-def _frame(contract: schema.Frame, rows: tuple[Row, ...], ordinary: Callable[[int], dict[str, Any]]) -> pl.LazyFrame:
+def _frame(contract: Frame, rows: tuple[Row, ...], ordinary: Callable[[int], dict[str, Any]]) -> pl.LazyFrame:
     filled = [{**ordinary(n), **row} for n, row in enumerate(rows)]
     columns = {column.name: [_exact(row.get(column.name), column) for row in filled] for column in contract.columns}
     return pl.LazyFrame(columns, schema=contract.polars)
 
 
-def _exact(value: object, column: schema.Column) -> object:
+def _exact(value: object, column: Column) -> object:
     return Decimal(str(value)) if column.dtype == schema.CASES and value is not None else value

@@ -10,6 +10,7 @@ import pytest
 from fillrate_assets.connections import terminal
 from fillrate_assets.errors import ContractViolation, PermanentFailure
 from fillrate_assets.fillrate import report, schema, words
+from fillrate_assets.frames import Frame
 
 DAY: Final = date(2024, 5, 16)
 LINE: Final = {
@@ -40,7 +41,7 @@ RECORD: Final = {
 }
 
 
-def _frame(frame: schema.Frame, defaults: dict[str, Any], rows: list[dict[str, Any]]) -> pl.LazyFrame:
+def _frame(frame: Frame, defaults: dict[str, Any], rows: list[dict[str, Any]]) -> pl.LazyFrame:
     quantities = {name: Decimal(0) for name in frame.names if name.endswith("_cases") and name != "baseline_cases"}
     filled = [{**quantities, **defaults, **row} for row in rows]
     return pl.DataFrame([{n: row.get(n) for n in frame.names} for row in filled], schema=frame.polars).lazy()

@@ -10,6 +10,7 @@ import pytest
 
 from fillrate_assets.errors import ContractViolation
 from fillrate_assets.fillrate import schema
+from fillrate_assets.frames import Frame
 from fillrate_assets_tests.fillrate.frames import averages, order_lines
 
 AVERAGES = schema.ROLLING_AVERAGES
@@ -21,7 +22,7 @@ def test_a_frame_that_keeps_its_contract_passes() -> None:
 
 
 @pytest.mark.parametrize("frame", [AVERAGES, schema.LOST_CASES, schema.CLASSIFIED_LINES])
-def test_an_empty_frame_keeps_its_contract(frame: schema.Frame) -> None:
+def test_an_empty_frame_keeps_its_contract(frame: Frame) -> None:
     frame.validate(frame.empty().collect())
 
 
