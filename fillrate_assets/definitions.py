@@ -33,9 +33,9 @@ def systems(settings: Settings) -> dict[str, Any]:
         "order_system": OrderSystem(settings.order_system_url, settings.tables, settings.statement_seconds),
         "shipping_records": ShippingRecords(settings.shipping_records_url, settings.tables, settings.statement_seconds),
         "instock_warehouse": InstockWarehouse(settings.instock_warehouse_url, settings.tables),
-        "record_store": RecordStore(settings.record_store_url),
-        "watermark": watermark(settings.watermark_url or settings.record_store_url),
-        "outbox": Outbox(settings.record_store_url, settings.alerts),
+        "record_store": RecordStore(settings.record_store_url, settings.record_store_schema),
+        "watermark": watermark(settings.watermark_url or settings.record_store_url, settings.record_store_schema),
+        "outbox": Outbox(settings.record_store_url, settings.alerts, settings.record_store_schema),
         "lake": lake,
         "lake_io_manager": LakeIOManager(lake, assets.FRAMES),
     }

@@ -184,6 +184,6 @@ def test_settings_say_where_watermarks_and_alerts_go(tmp_path: Path) -> None:
     embedded = systems(made)
     assert embedded["watermark"] == Watermark(made.record_store_url)
     assert embedded["outbox"] == Outbox(made.record_store_url)
-    there = systems(settings.load(home=tmp_path / "home", watermark_url="ssm://fillrate", alerts=topic))
-    assert there["watermark"] == ParameterStoreWatermark("ssm://fillrate")
+    there = systems(settings.load(home=tmp_path / "home", watermark_url="ssm://fillrate", alerts=topic, env="prod"))
+    assert there["watermark"] == ParameterStoreWatermark("ssm://fillrate/prod")
     assert there["outbox"] == Outbox(made.record_store_url, topic)

@@ -39,11 +39,14 @@ _WHOLE_RESULT: Final = 50_000_000
 
 
 @lru_cache(maxsize=32)
-def engine(url: str, *, read_only: bool = False, statement_seconds: int = STATEMENT_SECONDS) -> sa.Engine:
+def engine(
+    url: str, *, schema: str | None = None, read_only: bool = False, statement_seconds: int = STATEMENT_SECONDS
+) -> sa.Engine:
     """The engine of a URL, one per process; nothing is connected yet, but a URL's secret is fetched.
 
     Args:
         url: where the system is.
+        schema: where tables are that name no schema themselves; None leaves that to the database.
         read_only: several processes may read an embedded DuckDB file at a time, but only if none may write.
         statement_seconds: how long a server may work at one statement.
 
@@ -69,7 +72,13 @@ def engine(url: str, *, read_only: bool = False, statement_seconds: int = STATEM
         sa.event.listen(made, "connect", _write_ahead)
     if backend == "oracle":
         sa.event.listen(made, "connect", partial(_bound, statement_seconds))
-    return made
+    return made.execution_options(schema_translate_map={None: schema}) if schema else made
+
+
+def schema_of(connection: sa.Connection) -> str | None:
+    """The schema that the connection's engine was made for."""
+    places: Mapping[str | None, str] = connection.get_execution_options().get("schema_translate_map", {})
+    return places.get(None)
 
 
 def _arguments(backend: str, statement_seconds: int) -> dict[str, Any]:
@@ -110,12 +119,19 @@ def embedded_file(url: str) -> Path | None:
 
 
 @contextmanager
-def failures(system: str, url: str) -> Iterator[None]:
-    """Turn a driver's errors into ours: what may pass is `SourceUnavailable`, the rest is permanent."""
+def failures(system: str, url: str, *, creating: bool = False) -> Iterator[None]:
+    """Turn a driver's errors into ours: what may pass is `SourceUnavailable`, the rest is permanent.
+
+    Args:
+        system: its name in messages.
+        url: where it is.
+        creating: whether the file of an embedded one is about to be made; else it has to be there.
+
+    """
     # Without the query: a driver may take a secret there.
     parsed = _parsed(url)
     shown = parsed.set(query={}).render_as_string(hide_password=True)
-    if (file := embedded_file(url)) is not None and not file.exists():
+    if not creating and (file := embedded_file(url)) is not None and not file.exists():
         msg = f"{system}: there is no {file}; run `fillrate demo`, `fillrate sample` or `fillrate load DIR` first"
         raise PermanentFailure(msg)
     try:
