@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from typing import Any
 
@@ -43,6 +44,7 @@ def systems(settings: Settings) -> dict[str, Any]:
 
 def build_defs(settings: Settings, **overrides: Any) -> dg.Definitions:  # noqa: ANN401 - any resource
     """Definitions over one set of systems; tests and the command swap them by resource key."""
+    logging.getLogger("fillrate").setLevel(settings.environment.log_level)
     with warnings.catch_warnings():
         # Partitioned checks, multi-partition mappings and single-run backfills are what this is built on; they are
         # tested here against the Dagster that is pinned.

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
 import sys
@@ -176,6 +177,13 @@ def test_wrong_settings_stop_the_definitions_with_one_clear_failure(monkeypatch:
     monkeypatch.setenv("FILLRATE_RECORD_STORE_URL", "records.db")
     with pytest.raises(PermanentFailure, match="record_store_url"):
         build_defs(settings.load())
+
+
+@pytest.mark.parametrize(("env", "told"), [("dev", True), ("prod", False)])
+def test_the_environment_says_how_much_is_logged(tmp_path: Path, env: str, told: bool) -> None:  # noqa: FBT001 - a case
+    build_defs(settings.load(home=tmp_path / "home", env=env))
+    assert logging.getLogger("fillrate.sql").isEnabledFor(logging.DEBUG) is told
+    assert logging.getLogger("fillrate.sql").isEnabledFor(logging.INFO)
 
 
 def test_settings_say_where_watermarks_and_alerts_go(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from sqlalchemy.engine.interfaces import DBAPIConnection
     from sqlalchemy.pool import ConnectionPoolEntry
+
+_LOG: Final = logging.getLogger("fillrate.sql")
 
 _BUSY_SECONDS: Final = 60
 _CONNECT_SECONDS: Final = 15
@@ -209,15 +212,9 @@ def read(
 
     """
     with failures(system, url):
-        backend = engine(url).dialect.name
-        if backend == "sqlite":
-            return _read_sqlite(url, statement)
-        if backend == "duckdb":
-            return _read_duckdb(url, statement)
-        with engine(url, statement_seconds=statement_seconds).connect() as connection:
-            if backend == "oracle":
-                return _read_oracle(connection, statement)
-            return pl.read_database(statement, connection, infer_schema_length=None)
+        rows = _rows(url, statement, statement_seconds)
+    _LOG.debug("%s: %d rows", system, rows.height)
+    return rows
 
 
 def select(connection: sa.Connection, statement: sa.Select[Any]) -> pl.DataFrame:
@@ -259,6 +256,18 @@ def sqlite_text(frame: pl.DataFrame) -> pl.DataFrame:
         ],
         *[pl.col(name).cast(pl.Int64) for name, dtype in frame.schema.items() if dtype == pl.Boolean],
     )
+
+
+def _rows(url: str, statement: sa.Select[Any], statement_seconds: int) -> pl.DataFrame:
+    backend = engine(url).dialect.name
+    if backend == "sqlite":
+        return _read_sqlite(url, statement)
+    if backend == "duckdb":
+        return _read_duckdb(url, statement)
+    with engine(url, statement_seconds=statement_seconds).connect() as connection:
+        if backend == "oracle":
+            return _read_oracle(connection, statement)
+        return pl.read_database(statement, connection, infer_schema_length=None)
 
 
 def _read_sqlite(url: str, statement: sa.Select[Any]) -> pl.DataFrame:
