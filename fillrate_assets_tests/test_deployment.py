@@ -46,6 +46,7 @@ def connect(self, address):
     return _connect(self, address)
 socket.socket.connect = connect
 """
+UPGRADE: Final = "from fillrate_assets.cli import execute; raise SystemExit(execute(['upgrade']))"
 DC: Final = SMALL.dc_codes[0]
 DAYS: Final = [SMALL.first + timedelta(days=number) for number in range(4)]
 _PATIENCE_SECONDS: Final = 180
@@ -176,8 +177,9 @@ def served(
     masters = embedded.store.dcs(), embedded.store.waivers()
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
+    _said(_program("dagster"), "instance", "migrate")
+    assert _said(sys.executable, "-c", UPGRADE) == "the record store is up to date\n"
     made = Home(home)
-    made.store.upgrade()
     made.store.add_dcs(masters[0])
     made.store.add_waivers(masters[1])
     return made
@@ -260,6 +262,7 @@ def test_a_run_goes_through_the_queue_of_a_server_to_its_systems(
         return run is not None and run.is_finished
 
     _until(ended)
+    _said(_program("dagster-daemon"), "liveness-check")
     run = server.get_run_by_id(run_id)
     assert run is not None
     assert run.status == dg.DagsterRunStatus.SUCCESS, [entry.user_message for entry in server.all_logs(run_id)][-20:]
