@@ -411,7 +411,8 @@ def upgrade() -> None:
     from fillrate_assets import settings
     from fillrate_assets.connections.record_store import RecordStore
 
-    RecordStore(settings.load().record_store_url).upgrade()
+    chosen = settings.load()
+    RecordStore(chosen.record_store_url, chosen.record_store_schema).upgrade()
     click.echo("the record store is up to date")
 
 

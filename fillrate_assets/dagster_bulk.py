@@ -60,6 +60,8 @@ def add_partition_evaluations(
     )
     now = datetime.now(UTC).timestamp()
     batch = str(uuid4())
+    # Dagster's own storages take no batches of evaluations: they complain about each, and store one by one after all.
+    batches = isinstance(context.instance.event_log_storage, BatchingSqliteEventLogStorage)
     for number, (key, result) in enumerate(results.items(), start=1):
         evaluation = AssetCheckEvaluation(
             asset_key=checked.asset_key,
@@ -81,7 +83,7 @@ def add_partition_evaluations(
             step,
             evaluation,
             f"{checked.name} on {key}: {'passed' if result.passed else 'did not pass'}",
-            DagsterEventBatchMetadata(batch, is_end=number == len(results)),
+            DagsterEventBatchMetadata(batch, is_end=number == len(results)) if batches else None,
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from typing import Any
 
@@ -33,9 +34,9 @@ def systems(settings: Settings) -> dict[str, Any]:
         "order_system": OrderSystem(settings.order_system_url, settings.tables, settings.statement_seconds),
         "shipping_records": ShippingRecords(settings.shipping_records_url, settings.tables, settings.statement_seconds),
         "instock_warehouse": InstockWarehouse(settings.instock_warehouse_url, settings.tables),
-        "record_store": RecordStore(settings.record_store_url),
-        "watermark": watermark(settings.watermark_url or settings.record_store_url),
-        "outbox": Outbox(settings.record_store_url, settings.alerts),
+        "record_store": RecordStore(settings.record_store_url, settings.record_store_schema),
+        "watermark": watermark(settings.watermark_url or settings.record_store_url, settings.record_store_schema),
+        "outbox": Outbox(settings.record_store_url, settings.alerts, settings.record_store_schema),
         "lake": lake,
         "lake_io_manager": LakeIOManager(lake, assets.FRAMES),
     }
@@ -43,6 +44,7 @@ def systems(settings: Settings) -> dict[str, Any]:
 
 def build_defs(settings: Settings, **overrides: Any) -> dg.Definitions:  # noqa: ANN401 - any resource
     """Definitions over one set of systems; tests and the command swap them by resource key."""
+    logging.getLogger("fillrate").setLevel(settings.environment.log_level)
     with warnings.catch_warnings():
         # Partitioned checks, multi-partition mappings and single-run backfills are what this is built on; they are
         # tested here against the Dagster that is pinned.

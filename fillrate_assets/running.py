@@ -72,7 +72,7 @@ def ranges(settings: Settings, dcs: Sequence[str], first: date | None, last: dat
         PermanentFailure: a DC is not known, or the range is empty or before the first partition.
 
     """
-    store = RecordStore(settings.record_store_url)
+    store = RecordStore(settings.record_store_url, settings.record_store_schema)
     active = store.dcs().filter("active")["dc"].to_list()
     if unknown := sorted(set(dcs) - set(active)):
         msg = f"no active DC {', '.join(unknown)}; there are {', '.join(active) or 'none'}"

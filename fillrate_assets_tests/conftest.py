@@ -14,6 +14,7 @@ import hypothesis
 import pytest
 
 from fillrate_assets.connections.record_store import RecordStore
+from fillrate_assets.environments import ENVIRONMENTS
 from fillrate_assets.sample.network import Network
 from fillrate_assets_tests import cloud
 from fillrate_assets_tests.cloud import Cloud
@@ -25,6 +26,7 @@ ROOT = Path(__file__).parent.parent
 hypothesis.settings.register_profile("any speed", deadline=None)
 hypothesis.settings.load_profile("any speed")
 
+SCHEMA = ENVIRONMENTS["dev"].schema
 SMALL = Network(seed=1, dcs=2, items=150, days=40, last=date(2026, 3, 14))
 
 
@@ -81,8 +83,8 @@ def postgres() -> Iterator[Postgres]:
 
 @pytest.fixture(scope="session")
 def postgres_template(postgres: Postgres) -> str:
-    """The name of a database with an empty record store. Tests take copies."""
-    RecordStore(postgres.create_database("record_store")).upgrade()
+    """The name of a database with an empty record store in a schema of its own. Tests take copies."""
+    RecordStore(postgres.create_database("record_store"), SCHEMA).upgrade()
     return "record_store"
 
 
@@ -91,7 +93,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> RecordStore:
     """An empty record store on each database that is at hand."""
     if request.param == "postgresql":
         server, template = request.getfixturevalue("postgres"), request.getfixturevalue("postgres_template")
-        return RecordStore(server.create_database(f"store {uuid4()}", template))
+        return RecordStore(server.create_database(f"store {uuid4()}", template), SCHEMA)
     made = RecordStore(f"sqlite:///{tmp_path}/record_store.db")
     made.upgrade()
     return made

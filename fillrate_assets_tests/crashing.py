@@ -15,7 +15,6 @@ import dagster as dg
 import sqlalchemy as sa
 
 from fillrate_assets import partitions, running
-from fillrate_assets.connections import sql
 from fillrate_assets.definitions import JOB
 from fillrate_assets_tests.home import QUIET, Home
 
@@ -38,7 +37,7 @@ def run_until_killed(home: Home, dagster_home: Path, scope: tuple[str, date, dat
     if where == "step":
         job = job.with_hooks({_after_step(which)})
     elif where == "publish":
-        _before_commit_of_day(sql.engine(home.settings.record_store_url), int(which))
+        _before_commit_of_day(home.store.engine, int(which))
     else:
         _before_file_is_in_its_place(int(which))
     dc, first, last = scope

@@ -14,7 +14,6 @@ import polars as pl
 import sqlalchemy as sa
 
 from fillrate_assets import partitions, settings
-from fillrate_assets.connections import sql
 from fillrate_assets.connections.lake import Lake
 from fillrate_assets.connections.record_store import METADATA, RecordStore
 from fillrate_assets.definitions import JOB, build_defs
@@ -65,7 +64,7 @@ class Home:
 
     @property
     def store(self) -> RecordStore:
-        return RecordStore(self.settings.record_store_url)
+        return RecordStore(self.settings.record_store_url, self.settings.record_store_schema)
 
     @property
     def lake(self) -> Lake:
@@ -140,7 +139,7 @@ class Home:
 def stored_rows(store: RecordStore, *, without: set[str] = OF_THE_RUN) -> Rows:
     """Every row of every table as it is stored, less some columns, in an order of its own."""
     rows: Rows = {}
-    with sql.engine(store.url).connect() as connection:
+    with store.engine.connect() as connection:
         for table in METADATA.sorted_tables:
             raw = [
                 sa.type_coerce(column, sa.types.NullType()) for column in table.columns if column.name not in without

@@ -186,7 +186,7 @@ def published(store: RecordStore, network: Network) -> dict[str, object]:
 
 def _logged(store: RecordStore, table: sa.Table) -> list[tuple[object, ...]]:
     columns = [column for column in table.columns if column.name not in OF_THE_RUN]
-    with sql.engine(store.url).connect() as connection:
+    with store.engine.connect() as connection:
         return sorted(map(tuple, connection.execute(sa.select(*columns))), key=repr)
 
 

@@ -185,16 +185,31 @@ class RecordStore:
     """Records that stand, and everything needed to say how they came to stand."""
 
     url: str = field(repr=False)
+    schema_name: str | None = None
+    """Where its tables are, on a server; None is where the database puts tables that name none."""
+
+    @property
+    def engine(self) -> sa.Engine:
+        """The engine that finds its tables."""
+        return sql.engine(self.url, schema=self.schema_name)
 
     def upgrade(self) -> None:
-        """Create the schema, or bring an older one up to date."""
+        """Create the tables, and the schema if need be, or bring older ones up to date.
+
+        Raises:
+            SourceUnavailable: the store did not answer.
+            PermanentFailure: its user may not create what is missing.
+
+        """
         from alembic import command  # noqa: PLC0415 - only where it is used
         from alembic.config import Config  # noqa: PLC0415 - only where it is used
 
         sql.make_directory(self.url)
         config = Config()
         config.set_main_option("script_location", "fillrate_assets.connections:migrations")
-        with sql.engine(self.url).begin() as connection:
+        with sql.failures("record store", self.url, creating=True), self.engine.begin() as connection:
+            if self.schema_name and not sa.inspect(connection).has_schema(self.schema_name):
+                connection.execute(sa.schema.CreateSchema(self.schema_name))
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
 
@@ -210,7 +225,7 @@ class RecordStore:
             SourceUnavailable: the store did not answer; days already published stay.
 
         """
-        with sql.failures("record store", self.url), sql.engine(self.url).connect() as connection:
+        with sql.failures("record store", self.url), self.engine.connect() as connection:
             return [_publish_day(connection, day, run_id, now.replace(tzinfo=None)) for day in days]
 
     def records(self, dc: str, ship_date: date) -> pl.DataFrame:
@@ -263,7 +278,7 @@ class RecordStore:
 
     def count(self, table: sa.Table) -> int:
         """Rows of one of the store's tables."""
-        with sql.failures("record store", self.url), sql.engine(self.url).connect() as connection:
+        with sql.failures("record store", self.url), self.engine.connect() as connection:
             return connection.execute(sa.select(sa.func.count()).select_from(table)).scalar_one()
 
     def add_dcs(self, dcs: pl.DataFrame) -> None:
@@ -286,7 +301,7 @@ class RecordStore:
         known = self._select(schema.REJECTS, loaded)
         stamped = _clipped(rejects.with_columns(run_id=pl.lit(run_id), stage=pl.lit("load")))
         new = stamped.join(known, on=names, how="anti", nulls_equal=True).unique(maintain_order=True)
-        with sql.failures("record store", self.url), sql.engine(self.url).begin() as connection:
+        with sql.failures("record store", self.url), self.engine.begin() as connection:
             bulk.insert(connection, REJECTS, new)
         return new.height
 
@@ -296,12 +311,12 @@ class RecordStore:
         )
 
     def _select(self, frame: Frame, statement: sa.Select[Any]) -> pl.DataFrame:
-        with sql.failures("record store", self.url), sql.engine(self.url).connect() as connection:
+        with sql.failures("record store", self.url), self.engine.connect() as connection:
             return contracts.parse(sql.select(connection, statement).lazy(), frame, table=frame.name).collect()
 
     def _merge(self, table: sa.Table, rows: Sequence[dict[str, Any]]) -> None:
         key = [column.name for column in table.primary_key]
-        with sql.failures("record store", self.url), sql.engine(self.url).begin() as connection:
+        with sql.failures("record store", self.url), self.engine.begin() as connection:
             for row in rows:
                 connection.execute(table.delete().where(*[table.c[name] == row[name] for name in key]))
                 connection.execute(table.insert().values(row))

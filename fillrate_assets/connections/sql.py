@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from sqlalchemy.engine.interfaces import DBAPIConnection
     from sqlalchemy.pool import ConnectionPoolEntry
 
+_LOG: Final = logging.getLogger("fillrate.sql")
+
 _BUSY_SECONDS: Final = 60
 _CONNECT_SECONDS: Final = 15
 _ORACLE_ROWS: Final = 10_000
@@ -40,11 +43,14 @@ _WHOLE_RESULT: Final = 50_000_000
 
 
 @lru_cache(maxsize=32)
-def engine(url: str, *, read_only: bool = False, statement_seconds: int = STATEMENT_SECONDS) -> sa.Engine:
+def engine(
+    url: str, *, schema: str | None = None, read_only: bool = False, statement_seconds: int = STATEMENT_SECONDS
+) -> sa.Engine:
     """The engine of a URL, one per process; nothing is connected yet, but a URL's secret is fetched.
 
     Args:
         url: where the system is.
+        schema: where tables are that name no schema themselves; None leaves that to the database.
         read_only: several processes may read an embedded DuckDB file at a time, but only if none may write.
         statement_seconds: how long a server may work at one statement.
 
@@ -70,7 +76,13 @@ def engine(url: str, *, read_only: bool = False, statement_seconds: int = STATEM
         sa.event.listen(made, "connect", _write_ahead)
     if backend == "oracle":
         sa.event.listen(made, "connect", partial(_bound, statement_seconds))
-    return made
+    return made.execution_options(schema_translate_map={None: schema}) if schema else made
+
+
+def schema_of(connection: sa.Connection) -> str | None:
+    """The schema that the connection's engine was made for."""
+    places: Mapping[str | None, str] = connection.get_execution_options().get("schema_translate_map", {})
+    return places.get(None)
 
 
 def _arguments(backend: str, statement_seconds: int) -> dict[str, Any]:
@@ -111,12 +123,19 @@ def embedded_file(url: str) -> Path | None:
 
 
 @contextmanager
-def failures(system: str, url: str) -> Iterator[None]:
-    """Turn a driver's errors into ours: what may pass is `SourceUnavailable`, the rest is permanent."""
+def failures(system: str, url: str, *, creating: bool = False) -> Iterator[None]:
+    """Turn a driver's errors into ours: what may pass is `SourceUnavailable`, the rest is permanent.
+
+    Args:
+        system: its name in messages.
+        url: where it is.
+        creating: whether the file of an embedded one is about to be made; else it has to be there.
+
+    """
     # Without the query: a driver may take a secret there.
     parsed = _parsed(url)
     shown = parsed.set(query={}).render_as_string(hide_password=True)
-    if (file := embedded_file(url)) is not None and not file.exists():
+    if not creating and (file := embedded_file(url)) is not None and not file.exists():
         msg = f"{system}: there is no {file}; run `fillrate demo`, `fillrate sample` or `fillrate load DIR` first"
         raise PermanentFailure(msg)
     try:
@@ -194,15 +213,9 @@ def read(
 
     """
     with failures(system, url):
-        backend = engine(url).dialect.name
-        if backend == "sqlite":
-            return _read_sqlite(url, statement)
-        if backend == "duckdb":
-            return _read_duckdb(url, statement)
-        with engine(url, statement_seconds=statement_seconds).connect() as connection:
-            if backend == "oracle":
-                return _read_oracle(connection, statement)
-            return pl.read_database(statement, connection, infer_schema_length=None)
+        rows = _rows(url, statement, statement_seconds)
+    _LOG.debug("%s: %d rows", system, rows.height)
+    return rows
 
 
 def select(connection: sa.Connection, statement: sa.Select[Any]) -> pl.DataFrame:
@@ -244,6 +257,18 @@ def sqlite_text(frame: pl.DataFrame) -> pl.DataFrame:
         ],
         *[pl.col(name).cast(pl.Int64) for name, dtype in frame.schema.items() if dtype == pl.Boolean],
     )
+
+
+def _rows(url: str, statement: sa.Select[Any], statement_seconds: int) -> pl.DataFrame:
+    backend = engine(url).dialect.name
+    if backend == "sqlite":
+        return _read_sqlite(url, statement)
+    if backend == "duckdb":
+        return _read_duckdb(url, statement)
+    with engine(url, statement_seconds=statement_seconds).connect() as connection:
+        if backend == "oracle":
+            return _read_oracle(connection, statement)
+        return pl.read_database(statement, connection, infer_schema_length=None)
 
 
 def _read_sqlite(url: str, statement: sa.Select[Any]) -> pl.DataFrame:

@@ -182,6 +182,22 @@ def test_sql_server_locks_the_entry_of_a_day_that_is_published() -> None:
     assert "FOR UPDATE" in _text(entry, _postgresql())
 
 
+def test_sql_server_is_asked_in_the_environments_schema() -> None:
+    dialect = _sql_server()
+    place: dict[str | None, str | None] = {None: "fillrate_prod"}
+
+    def placed(statement: sa.ClauseElement) -> str:
+        return str(statement.compile(dialect=dialect, schema_translate_map=place, render_schema_translate=True))
+
+    assert "FROM fillrate_prod.ledger WITH (UPDLOCK, HOLDLOCK)" in placed(record_store.entry_of("DC01", DAY))
+    insert = placed(bulk.open_json(record_store.REJECTS, ["dc"], dialect))
+    assert insert.startswith("INSERT INTO fillrate_prod.rejects (dc)")
+    for view in v0002_views.views("mssql"):
+        ddl = str(dialect.ddl_compiler(dialect, view, schema_translate_map=place, render_schema_translate=True))
+        assert f"CREATE VIEW fillrate_prod.{view.table.name} AS" in ddl
+        assert "FROM fillrate_prod.lost_cases" in ddl
+
+
 def test_a_moment_is_bound_without_a_zone(queries: Sent) -> None:
     bound = [
         value

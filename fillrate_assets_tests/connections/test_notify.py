@@ -23,8 +23,10 @@ from fillrate_assets_tests.cloud import Cloud
 def test_a_message_is_kept_and_logged(store: RecordStore, caplog: pytest.LogCaptureFixture) -> None:
     now = datetime(2026, 2, 10, 10, tzinfo=timezone(timedelta(hours=-8)))
     with caplog.at_level(logging.WARNING, logger="fillrate.notify"):
-        Outbox(store.url).send("DC01 2026-02-10 is held", "no instock snapshot", key=uuid.uuid4().hex, now=now)
-    with sql.engine(store.url).connect() as connection:
+        Outbox(store.url, schema_name=store.schema_name).send(
+            "DC01 2026-02-10 is held", "no instock snapshot", key=uuid.uuid4().hex, now=now
+        )
+    with store.engine.connect() as connection:
         (kept,) = connection.execute(sa.select(OUTBOX.c.created_at, OUTBOX.c.subject, OUTBOX.c.body))
     assert tuple(kept) == (
         datetime(2026, 2, 10, 18, tzinfo=UTC).replace(tzinfo=None),
@@ -130,7 +132,7 @@ def test_a_crash_after_a_message_is_published_repeats_that_one_and_loses_none(ur
         if len(commits) == 3:  # the read, the first message, the second
             raise KeyboardInterrupt
 
-    engine = sql.engine(url)
+    engine = sql.engine(url, schema=None)
     sa.event.listen(engine, "commit", crash)
     try:
         with pytest.raises(KeyboardInterrupt):

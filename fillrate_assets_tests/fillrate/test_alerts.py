@@ -10,7 +10,6 @@ import pytest
 import sqlalchemy as sa
 
 from fillrate_assets import settings
-from fillrate_assets.connections import sql
 from fillrate_assets.connections.order_system import OrderSystem
 from fillrate_assets.connections.record_store import OUTBOX
 from fillrate_assets.definitions import JOB, build_defs
@@ -92,7 +91,7 @@ class Failing(OrderSystem):
 
 
 def _messages(home: Home) -> list[tuple[str, str]]:
-    with sql.engine(home.store.url).connect() as connection:
+    with home.store.engine.connect() as connection:
         found = connection.execute(sa.select(OUTBOX.c.subject, OUTBOX.c.body).order_by(OUTBOX.c.id)).all()
     return [(subject, body) for subject, body in found]
 

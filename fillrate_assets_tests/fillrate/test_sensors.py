@@ -14,7 +14,6 @@ from dagster._core.definitions.sensor_definition import SensorExecutionData
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fillrate_assets.connections import sql
 from fillrate_assets.connections.order_system import OrderSystem
 from fillrate_assets.connections.record_store import OUTRUN, RESTATEMENTS
 from fillrate_assets.connections.watermark import Watermark
@@ -91,7 +90,7 @@ def _new_pairs(before: tuple[pl.DataFrame, pl.DataFrame], after: tuple[pl.DataFr
 def _log(home: Home) -> pl.DataFrame:
     """The restatement log, oldest first."""
     columns = [RESTATEMENTS.c[name] for name in schema.RESTATEMENTS.names]
-    with sql.engine(home.store.url).connect() as connection:
+    with home.store.engine.connect() as connection:
         rows = connection.execute(sa.select(*columns).order_by(RESTATEMENTS.c.id)).all()
     return pl.DataFrame(rows, schema=schema.RESTATEMENTS.polars, orient="row")
 
