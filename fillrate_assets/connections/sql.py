@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 _BUSY_SECONDS: Final = 60
 _CONNECT_SECONDS: Final = 15
+_KEEP_ALIVE_MINUTES: Final = 1
 _ORACLE_ROWS: Final = 10_000
 _FLOATING: Final = -127
 """The scale of a number that has none of its own."""
@@ -80,7 +81,8 @@ def _arguments(backend: str, statement_seconds: int) -> dict[str, Any]:
         options = f"-c timezone=UTC -c statement_timeout={statement_seconds * 1000}"
         return {"connect_timeout": _CONNECT_SECONDS, "client_encoding": "utf8", "options": options}
     if backend == "oracle":
-        return {"tcp_connect_timeout": _CONNECT_SECONDS}
+        # The driver bounds neither the login nor the wait for it: keep-alive notices a peer that is gone.
+        return {"tcp_connect_timeout": _CONNECT_SECONDS, "expire_time": _KEEP_ALIVE_MINUTES}
     if backend == "mssql":
         # Without it, times are sent as DATETIME, which rounds them to 3 milliseconds.
         return {"timeout": statement_seconds, "login_timeout": _CONNECT_SECONDS, "use_datetime2": True}
@@ -131,11 +133,16 @@ def failures(system: str, url: str) -> Iterator[None]:
 @contextmanager
 def driver_errors(connection: sa.Connection, statement: str) -> Iterator[None]:
     """A connection that is used past SQLAlchemy raises errors of its own: raise them as SQLAlchemy would."""
-    errors = connection.dialect.loaded_dbapi.Error
+    dialect, errors = connection.dialect, connection.dialect.loaded_dbapi.Error
     try:
         yield
     except errors as error:
-        raise DBAPIError.instance(statement, None, error, errors, dialect=connection.dialect) from error
+        if lost := dialect.is_disconnect(error, connection.connection.dbapi_connection, None):
+            # Else its rollback fails too, and hides why.
+            connection.invalidate(error)
+        raise DBAPIError.instance(
+            statement, None, error, errors, connection_invalidated=lost, dialect=dialect
+        ) from error
 
 
 def source_table(

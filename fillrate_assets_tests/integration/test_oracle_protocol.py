@@ -124,3 +124,12 @@ def test_a_server_that_is_down_may_come_back() -> None:
         port = free.getsockname()[1]
     with pytest.raises(SourceUnavailable, match="DPY-6005"):
         OrderSystem(f"oracle+oracledb://{USER}:{PASSWORD}@127.0.0.1:{port}/?service_name=mirror").items()
+
+
+def test_a_statement_that_takes_too_long_may_pass(mirror: str, database: str) -> None:
+    with sql.engine(database).begin() as connection:
+        connection.exec_driver_sql(f"CREATE VIEW {USER}.slow AS SELECT pg_sleep(30)::text AS waited")
+    slow = sa.select(sa.column("waited")).select_from(sa.table("slow"))
+    # The Mirror does not stop when it is told to, so the driver gives the connection up.
+    with pytest.raises(SourceUnavailable, match="DPY-4024|DPY-4011"):
+        sql.read("order system", mirror, slow, statement_seconds=1)
