@@ -87,7 +87,7 @@ def _postgresql(error: DBAPIError) -> bool:
 
 
 def _number(told: object) -> object:
-    """The number in what pymssql tells first: itself of statements, (number, text) of connections, text of transactions."""
+    """The number in what pymssql tells first: alone, of connections in a tuple, at a begin or a commit in words."""
     if isinstance(told, tuple):
         return told[0]
     if isinstance(told, str) and (worded := _TRANSACTION.match(told)):

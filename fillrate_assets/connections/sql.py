@@ -363,7 +363,15 @@ class Window:
 LINE_KEY: Final = ("dc", "order_id", "line_no")
 
 
-def moved_at(lines: sa.Table) -> sa.ScalarSelect[Any]:
+def versions(lines: sa.Table, dc: str, first: date, last: date) -> sa.Select[Any]:
+    """Every version of the lines of one DC and some ship dates, and when a later one moved it to another date."""
+    columns = [column.label(column.key) for column in lines.columns]
+    return sa.select(*columns, _moved_at(lines).label("moved_at")).where(
+        lines.c.dc == dc, lines.c.ship_date.between(first, last)
+    )
+
+
+def _moved_at(lines: sa.Table) -> sa.ScalarSelect[Any]:
     """When a later version of a line was processed that ships on another date; null if there is none."""
     later = lines.alias("later")
     newer = (later.c.processed_at > lines.c.processed_at) | (
@@ -431,8 +439,7 @@ def changed_pairs(
     """
     # Without a zone, as the columns are: drivers differ in what they do with one.
     since = window.since.astimezone(UTC).replace(tzinfo=None) if window.since is not None else None
-    pair = _pair(table)
-    due = sa.select(*pair).where(table.c.dc.in_(window.dcs), table.c.ship_date.between(window.due_from, window.due_to))
+    due = sa.select(*_pair(table)).where(table.c.dc.in_(window.dcs), table.c.ship_date.between(window.due_from, window.due_to))
     left = left_pairs(table, since)
     moves = left.subquery("moves") if left is not None else None
     more = [sa.select(moves.c.dc, moves.c.ship_date)] if moves is not None else []
@@ -463,13 +470,16 @@ def changed_pairs(
     )
 
 
-def latest_change(system: str, url: str, table: sa.Table) -> datetime | None:
+def latest_change(
+    system: str, url: str, table: sa.Table, *, statement_seconds: int = STATEMENT_SECONDS
+) -> datetime | None:
     """When a row was last processed, UTC; None for an empty table.
 
     Raises:
         SourceUnavailable: the system did not answer.
 
     """
-    found = read(system, url, sa.select(sa.func.max(table.c.processed_at).label("processed_at")))
+    statement = sa.select(sa.func.max(table.c.processed_at).label("processed_at"))
+    found = read(system, url, statement, statement_seconds=statement_seconds)
     moment = contracts.parse(found.lazy(), PAIR_VERSIONS, table=table.name).collect()["processed_at"].max()
     return moment if isinstance(moment, datetime) else None
