@@ -201,7 +201,7 @@ def published(store: RecordStore, network: Network) -> dict[str, object]:
 
 
 def _logged(store: RecordStore, table: sa.Table) -> list[tuple[object, ...]]:
-    columns = [column for column in table.columns if column.name not in OF_THE_RUN]
+    columns = [column for column in table.columns if column.name not in OF_THE_RUN | {"destination"}]
     with sql.engine(store.url).connect() as connection:
         return sorted(map(tuple, connection.execute(sa.select(*columns))), key=repr)
 

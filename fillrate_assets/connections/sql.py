@@ -421,7 +421,8 @@ def changed_pairs(
 ) -> pl.DataFrame:
     """Pairs of DC and ship date with a change in a window, with their latest change and number of row versions.
 
-    A line that moved to another ship date changes the date it left as well.
+    A line that moved to another ship date changes the date it left as well. One query, since every tick asks it,
+    mostly to hear that nothing is new.
 
     The small side of each join is the outer one, so that no planner starts from the whole table. Grouped by plain
     columns only: Oracle refuses to group by an expression with a bind.
@@ -431,7 +432,7 @@ def changed_pairs(
         url: where it is.
         table: versions of lines.
         window: where to look.
-        statement_seconds: how long a server may work at each of the two queries.
+        statement_seconds: how long a server may work at the query.
 
     Returns:
         `PAIR_VERSIONS`.
@@ -439,9 +440,10 @@ def changed_pairs(
     """
     # Without a zone, as the columns are: drivers differ in what they do with one.
     since = window.since.astimezone(UTC).replace(tzinfo=None) if window.since is not None else None
-    due = sa.select(*_pair(table)).where(table.c.dc.in_(window.dcs), table.c.ship_date.between(window.due_from, window.due_to))
+    pair = _pair(table)
+    due = sa.select(*pair).where(table.c.dc.in_(window.dcs), table.c.ship_date.between(window.due_from, window.due_to))
     left = left_pairs(table, since)
-    moves = left.subquery("moves") if left is not None else None
+    moves = left.cte("moves") if left is not None else None
     more = [sa.select(moves.c.dc, moves.c.ship_date)] if moves is not None else []
     if since is not None:
         more.append(sa.select(*pair).where(table.c.processed_at > since, table.c.ship_date <= window.due_to))
@@ -457,15 +459,19 @@ def changed_pairs(
         .outerjoin_from(pairs, table, (table.c.dc == pairs.c.dc) & (table.c.ship_date == pairs.c.ship_date))
         .group_by(pairs.c.dc, pairs.c.ship_date)
     )
-    queries = [latest, *([sa.select(moves.c.dc, moves.c.ship_date, moves.c.processed_at)] if moves is not None else [])]
-    key = ["dc", "ship_date"]
-    found = [read(system, url, query, statement_seconds=statement_seconds).lazy() for query in queries]
+    if moves is not None:
+        moved = sa.select(*_pair(moves), moves.c.processed_at, sa.literal_column("0").label("lines"))
+        found = sa.union_all(latest, moved).subquery("found")
+        latest = sa.select(
+            *_pair(found),
+            sa.func.max(found.c.processed_at).label("processed_at"),
+            sa.func.max(found.c.lines).label("lines"),
+        ).group_by(found.c.dc, found.c.ship_date)
+    rows = read(system, url, latest, statement_seconds=statement_seconds)
     return (
-        pl.concat(contracts.parse(each, PAIR_VERSIONS, table=table.name, required=key) for each in found)
+        contracts.parse(rows.lazy(), PAIR_VERSIONS, table=table.name, required=("dc", "ship_date"))
         .filter(pl.col("dc").is_in(list(window.dcs)), pl.col("ship_date") <= window.due_to)
-        .group_by(key)
-        .agg(pl.col("processed_at").max(), pl.col("lines").max())
-        .sort(key)
+        .sort("dc", "ship_date")
         .collect()
     )
 
