@@ -74,7 +74,7 @@ class InstockWarehouse:
             `PAIR_VERSIONS`.
 
         """
-        table = self._snapshots()
+        table = self._snapshots().alias("snapshots")
         pair = (table.c.dc, table.c.ship_date)
         taken = sa.func.max(table.c.snapshot_at) if "snapshot_at" in table.c else sa.null()
         statement = (

@@ -144,7 +144,7 @@ def test_the_platform_on_servers_is_the_embedded_one(both: Both, instance: dg.Da
     assert served.store.ledger().filter(others).equals(ledger.filter(others))
 
     stands = served.standing()
-    both.run(everything)
+    both.served.run(everything)
     assert served.standing() == stands
     assert both.topic.heard() == []
     with _asked() as asked:
