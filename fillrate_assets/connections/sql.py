@@ -390,10 +390,8 @@ def _pair(lines: sa.FromClause) -> tuple[sa.Label[Any], sa.Label[Any]]:
     return lines.c.dc.label("dc"), lines.c.ship_date.label("ship_date")
 
 
-def left_pairs(lines: sa.Table, since: datetime | None) -> sa.Select[Any] | None:
+def left_pairs(lines: sa.Table, since: datetime) -> sa.Select[Any]:
     """The pairs that lines have left since a moment for another ship date, and when they did."""
-    if since is None:
-        return None
     newer = lines.alias("newer")
     elsewhere = sa.and_(
         *[lines.c[name] == newer.c[name] for name in LINE_KEY],
@@ -416,16 +414,57 @@ def line_indexes(lines: sa.Table) -> None:
     sa.Index(f"{lines.name}_by_key", *key, lines.c.processed_at, lines.c.source_seq, lines.c.ship_date)
 
 
+def _version(lines: sa.Table) -> tuple[sa.Label[Any], sa.Label[Any]]:
+    """What tells one version of a pair from another."""
+    latest = sa.func.max(lines.c.processed_at).label("processed_at")
+    return latest, sa.func.count(lines.c.processed_at).label("lines")
+
+
+def _due(lines: sa.Table, window: Window) -> sa.ColumnElement[bool]:
+    return lines.c.dc.in_(window.dcs) & lines.c.ship_date.between(window.due_from, window.due_to)
+
+
+def _all_pairs(lines: sa.Table, window: Window) -> sa.Select[Any]:
+    """The versions of all pairs that are due, without a join: a first tick counts every line there is."""
+    chosen = sa.select(*_pair(lines), *_version(lines)).where(_due(lines, window))
+    return chosen.group_by(lines.c.dc, lines.c.ship_date)
+
+
+def _pairs_since(lines: sa.Table, window: Window, since: datetime) -> sa.Select[Any]:
+    """The versions of the pairs that are due or changed, and of those that lines have left.
+
+    The small side of each join is the outer one, so that no planner starts from the whole table.
+    """
+    # Without a zone, as the columns are: drivers differ in what they do with one.
+    since = since.astimezone(UTC).replace(tzinfo=None)
+    moves = left_pairs(lines, since).cte("moves")
+    due = sa.select(*_pair(lines)).where(_due(lines, window)).distinct()
+    changed = sa.select(*_pair(lines)).where(lines.c.processed_at > since, lines.c.ship_date <= window.due_to)
+    # Duplicates go at the end: SQLite would merge sorted branches, and for that read a whole index.
+    candidates = sa.union_all(due, sa.select(*_pair(moves)), changed).subquery("candidates")
+    pairs = sa.select(*_pair(candidates)).distinct().subquery("pairs")
+    latest = (
+        sa.select(*_pair(pairs), *_version(lines))
+        .outerjoin_from(pairs, lines, (lines.c.dc == pairs.c.dc) & (lines.c.ship_date == pairs.c.ship_date))
+        .group_by(pairs.c.dc, pairs.c.ship_date)
+    )
+    moved = sa.select(*_pair(moves), moves.c.processed_at, sa.literal_column("0").label("lines"))
+    found = sa.union_all(latest, moved).subquery("found")
+    return sa.select(
+        *_pair(found),
+        sa.func.max(found.c.processed_at).label("processed_at"),
+        sa.func.max(found.c.lines).label("lines"),
+    ).group_by(found.c.dc, found.c.ship_date)
+
+
 def changed_pairs(
     system: str, url: str, table: sa.Table, window: Window, *, statement_seconds: int = STATEMENT_SECONDS
 ) -> pl.DataFrame:
     """Pairs of DC and ship date with a change in a window, with their latest change and number of row versions.
 
     A line that moved to another ship date changes the date it left as well. One query, since every tick asks it,
-    mostly to hear that nothing is new.
-
-    The small side of each join is the outer one, so that no planner starts from the whole table. Grouped by plain
-    columns only: Oracle refuses to group by an expression with a bind.
+    mostly to hear that nothing is new. Grouped by plain columns only: Oracle refuses to group by an expression with a
+    bind.
 
     Args:
         system: its name in messages.
@@ -438,36 +477,8 @@ def changed_pairs(
         `PAIR_VERSIONS`.
 
     """
-    # Without a zone, as the columns are: drivers differ in what they do with one.
-    since = window.since.astimezone(UTC).replace(tzinfo=None) if window.since is not None else None
-    pair = _pair(table)
-    due = sa.select(*pair).where(table.c.dc.in_(window.dcs), table.c.ship_date.between(window.due_from, window.due_to))
-    left = left_pairs(table, since)
-    moves = left.cte("moves") if left is not None else None
-    more = [sa.select(moves.c.dc, moves.c.ship_date)] if moves is not None else []
-    if since is not None:
-        more.append(sa.select(*pair).where(table.c.processed_at > since, table.c.ship_date <= window.due_to))
-    # Duplicates go at the end: SQLite would merge sorted branches, and for that read a whole index.
-    candidates = sa.union_all(due.distinct(), *more).subquery("candidates")
-    pairs = sa.select(*_pair(candidates)).distinct().subquery("pairs")
-    latest = (
-        sa.select(
-            *_pair(pairs),
-            sa.func.max(table.c.processed_at).label("processed_at"),
-            sa.func.count(table.c.processed_at).label("lines"),
-        )
-        .outerjoin_from(pairs, table, (table.c.dc == pairs.c.dc) & (table.c.ship_date == pairs.c.ship_date))
-        .group_by(pairs.c.dc, pairs.c.ship_date)
-    )
-    if moves is not None:
-        moved = sa.select(*_pair(moves), moves.c.processed_at, sa.literal_column("0").label("lines"))
-        found = sa.union_all(latest, moved).subquery("found")
-        latest = sa.select(
-            *_pair(found),
-            sa.func.max(found.c.processed_at).label("processed_at"),
-            sa.func.max(found.c.lines).label("lines"),
-        ).group_by(found.c.dc, found.c.ship_date)
-    rows = read(system, url, latest, statement_seconds=statement_seconds)
+    query = _all_pairs(table, window) if window.since is None else _pairs_since(table, window, window.since)
+    rows = read(system, url, query, statement_seconds=statement_seconds)
     return (
         contracts.parse(rows.lazy(), PAIR_VERSIONS, table=table.name, required=("dc", "ship_date"))
         .filter(pl.col("dc").is_in(list(window.dcs)), pl.col("ship_date") <= window.due_to)
