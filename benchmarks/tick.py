@@ -33,7 +33,8 @@ import sqlalchemy as sa
 from benchmarks.incremental import Stopwatch, Tick, new_version, ticks
 from fillrate_assets import settings as settings_module
 from fillrate_assets.connections import sql
-from fillrate_assets.connections.record_store import Day, RecordStore
+from fillrate_assets.connections.order_system import OrderSystem
+from fillrate_assets.connections.record_store import WATERMARKS, Day, RecordStore
 from fillrate_assets.connections.sql import Window
 from fillrate_assets.connections.watermark import Watermark
 from fillrate_assets.fillrate import changes, schema
@@ -79,7 +80,7 @@ def prepare(home: Path, network: Network) -> Settings:
     settings = settings_module.load(home=home, snapshot_days=age + SNAPSHOT_DAYS)
     publish(EmbeddedSystems.of(settings), network)
     with sql.engine(settings.record_store_url).begin() as connection:
-        connection.execute(sa.text("DELETE FROM watermarks"))
+        connection.execute(WATERMARKS.delete())
     return settings
 
 
@@ -87,7 +88,10 @@ def publish(systems: EmbeddedSystems, network: Network) -> None:
     """Write the ledger as runs of every day would, without records."""
     # Of days that lines have left lately a tick sees when they did; so did the runs of those days.
     lately = datetime.combine(network.last - timedelta(days=2), time(), UTC)
-    windows = [Window(network.dc_codes, since, network.first, network.last) for since in (None, lately)]
+    windows = [
+        Window(network.dc_codes, since, first, network.last)
+        for since, first in ((None, network.first), (lately, lately.date()))
+    ]
     key = ["dc", "ship_date"]
     pairs = pl.DataFrame(schema=schema.PAIR_VERSIONS.polars).select(key)
     for source, told in (
@@ -176,9 +180,7 @@ def bare_queries(settings: Settings, network: Network) -> dict[str, Callable[[],
     }
 
 
-_LINES: Final = (
-    "SELECT dc, ship_date, max(processed_at), count(*) FROM {table} WHERE processed_at > ? GROUP BY dc, ship_date"
-)
+_LINES: Final = "SELECT dc, ship_date, processed_at FROM {table} WHERE processed_at > ?"
 _SNAPSHOTS: Final = (
     "SELECT dc, snapshot_date, max(snapshot_at), count(*) FROM instock_snapshots WHERE snapshot_date >= ?"
     " GROUP BY dc, snapshot_date"
@@ -214,21 +216,27 @@ def measure(settings: Settings, network: Network, instance: dg.DagsterInstance, 
         for name, ask in bare.items():
             with _timed(alone[name]):
                 ask()
-    pairs = change(EmbeddedSystems.of(settings), network)
-    changed = next(ticking)
+    with changes_in_every_dc(settings, network) as pairs:
+        changed = next(ticking)
     return report(first, idle, {name: median(seconds) for name, seconds in alone.items()}, changed, pairs, network)
 
 
-def change(systems: EmbeddedSystems, network: Network) -> int:
-    """Order one line of each of the last days in every DC anew; how many days of DCs that concerns."""
+@contextmanager
+def changes_in_every_dc(settings: Settings, network: Network) -> Iterator[int]:
+    """Order one line of each of the last days in every DC anew, for a while; how many days of DCs that concerns."""
+    orders = OrderSystem(settings.order_system_url)
+    lines = sa.table("order_lines", sa.column("processed_at", sa.DateTime))
+    started = datetime.now(UTC).replace(tzinfo=None)
     versions = [
-        new_version(systems.order_system, network, dc, days_before_last)
+        new_version(orders, network, dc, days_before_last)
         for dc in network.dc_codes
         for days_before_last in range(CHANGED_DAYS)
         if network.last - timedelta(days=days_before_last) in network.ship_days
     ]
-    systems.order_system.append(pl.concat(version.line for version in versions))
-    return len(versions)
+    orders.append(pl.concat(version.line for version in versions))
+    yield len(versions)
+    with sql.engine(orders.url).begin() as connection:
+        connection.execute(sa.delete(lines).where(lines.c.processed_at >= started))
 
 
 def _must_request(tick: Tick, runs: int, because: str) -> None:
