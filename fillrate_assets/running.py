@@ -73,7 +73,7 @@ def ranges(settings: Settings, dcs: Sequence[str], first: date | None, last: dat
 
     """
     store = RecordStore(settings.record_store_url, settings.record_store_schema)
-    active = store.dcs().filter("active")["dc"].to_list()
+    active = store.active_dcs()
     if unknown := sorted(set(dcs) - set(active)):
         msg = f"no active DC {', '.join(unknown)}; there are {', '.join(active) or 'none'}"
         raise PermanentFailure(msg)

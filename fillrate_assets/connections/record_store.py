@@ -254,6 +254,10 @@ class RecordStore:
         """The distribution centres, as `DCS`."""
         return self._read(schema.DCS, DCS)
 
+    def active_dcs(self) -> list[str]:
+        """The DCs that are computed."""
+        return self.dcs().filter("active")["dc"].to_list()
+
     def restatements(self, dc: str, ship_date: date, item: str) -> pl.DataFrame:
         """What was restated of one item's day: `RESTATEMENTS` and run_id, restated_at; oldest first."""
         chosen = (

@@ -33,7 +33,7 @@ def new_orders(
     """Request runs for DCs and ship dates with new or corrected orders, shipments or snapshots, and dependants."""
     now = datetime.now(UTC)
     marks = sources.watermarks()
-    active = record_store.dcs().filter("active")["dc"].to_list()
+    active = record_store.active_dcs()
     plan = changes.plan(
         sources.seen(active, marks, now),
         record_store.ledger().filter(pl.col("dc").is_in(active)),
@@ -60,7 +60,7 @@ def dcs(
     """Give active DCs of the record store a partition key, and take it from those that are inactive for long."""
     inactive = json.loads(context.cursor) if context.cursor else {}
     decided = onboarding(
-        record_store.dcs().filter("active")["dc"].to_list(),
+        record_store.active_dcs(),
         context.instance.get_dynamic_partitions(str(partitions.DC.name)),
         partitions.runs_by_dc(context.instance, queued=True),
         {dc: datetime.fromisoformat(since) for dc, since in inactive.items()},

@@ -10,48 +10,23 @@ import dagster as dg
 import polars as pl
 import pytest
 import sqlalchemy as sa
-from dagster._core.definitions.sensor_definition import SensorExecutionData
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fillrate_assets.connections.order_system import OrderSystem
 from fillrate_assets.connections.record_store import OUTRUN, RESTATEMENTS
-from fillrate_assets.connections.watermark import Watermark
 from fillrate_assets.definitions import JOB, build_defs
 from fillrate_assets.errors import PermanentFailure
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.calculation import Inputs, calculate
-from fillrate_assets.fillrate.changes import WATERMARKED, Attempt, Pair
+from fillrate_assets.fillrate.changes import Attempt, Pair
 from fillrate_assets.fillrate.sensors import read_cursor, write_cursor
 from fillrate_assets.partitions import CHANGED_TAG, RANGE_END_TAG, RANGE_START_TAG, range_tags
 from fillrate_assets_tests.home import QUIET, Home
+from fillrate_assets_tests.ticking import Ticking
 
 KEY = ["dc", "ship_date"]
 LOOK_BACK = timedelta(days=28)
-
-
-@dataclass
-class Ticking:
-    """The sensor over a home, with its cursor from tick to tick, as Dagster's daemon keeps it."""
-
-    home: Home
-    instance: dg.DagsterInstance
-    cursor: str | None = None
-
-    def tick(self) -> SensorExecutionData:
-        sensor = self.home.defs.resolve_sensor_def("new_orders")
-        context = dg.build_sensor_context(self.instance, self.cursor, resources=self.home.defs.resources)
-        ticked = sensor.evaluate_tick(context)
-        self.cursor = ticked.cursor
-        return ticked
-
-    def run(self, requests: Sequence[dg.RunRequest]) -> None:
-        for request in requests:
-            assert self.home.run_tagged(self.instance, dict(request.tags)).success
-
-    def watermarks(self) -> dict[str, datetime | None]:
-        watermark = Watermark(self.home.settings.record_store_url)
-        return {source: watermark.read(source) for source in WATERMARKED}
 
 
 @pytest.fixture
@@ -341,6 +316,20 @@ def test_ten_changed_dcs_may_be_bounded_by_a_setting(ticking: Ticking) -> None:
     assert len({dc for dc, _ in first}) == len({dc for dc, _ in second}) == 1
     assert {(dc, day) for dc in home.network.dc_codes for day in days} <= first | second
     assert not first & second
+
+
+def test_a_preview_of_the_sensor_takes_nothing_from_the_tick_that_follows(ticking: Ticking) -> None:
+    ticking.tick()
+    for _ in range(2):
+        ticking.home.sample.advance()
+    previewed = ticking.preview().run_requests or []
+    marks = ticking.watermarks()
+    requests = ticking.tick().run_requests or []
+    assert requests
+    assert [(request.run_key, request.tags) for request in requests] == [
+        (request.run_key, request.tags) for request in previewed
+    ]
+    assert ticking.watermarks() == marks
 
 
 @pytest.mark.parametrize("system", ["order_system", "shipping_records", "record_store"])
