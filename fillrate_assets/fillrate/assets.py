@@ -214,7 +214,8 @@ def build(settings: Settings, kinds: dict[str, str]) -> list[dg.AssetsDefinition
 
     Args:
         settings: where partitions begin, and how failures are retried.
-        kinds: database kind by resource, for the UI's badges.
+        kinds: database kind by resource, for the UI's badges. A step that reads or writes a system is in the pool of
+            the resource's name, which caps the connections of all runs to it.
 
     """
     by_day = partitions.dc_ship_date(settings.first_ship_date)
@@ -223,7 +224,7 @@ def build(settings: Settings, kinds: dict[str, str]) -> list[dg.AssetsDefinition
     look_back = {"item_days": before}
 
     def partitioned(
-        compute: Callable[..., object], *kind: str, ins: dict[str, dg.AssetIn] | None = None
+        compute: Callable[..., object], system: str | None = None, ins: dict[str, dg.AssetIn] | None = None
     ) -> dg.AssetsDefinition:
         frame = FRAMES.get(compute.__name__, schema.LOST_CASES)
         return dg.asset(
@@ -231,7 +232,8 @@ def build(settings: Settings, kinds: dict[str, str]) -> list[dg.AssetsDefinition
             backfill_policy=dg.BackfillPolicy.single_run(),
             group_name=GROUP,
             owners=OWNERS,
-            kinds={*kind, "polars"},
+            kinds={kinds[system] if system else "parquet", "polars"},
+            pool=system,
             ins=ins,
             io_manager_key="lake_io_manager",
             metadata=metadata.column_schema(frame),
@@ -239,24 +241,25 @@ def build(settings: Settings, kinds: dict[str, str]) -> list[dg.AssetsDefinition
         )(typed_failures(compute))
 
     return [
-        partitioned(orders, kinds["order_system"]),
-        partitioned(shipments, kinds["shipping_records"]),
-        partitioned(instock_snapshots, kinds["instock_warehouse"]),
+        partitioned(orders, "order_system"),
+        partitioned(shipments, "shipping_records"),
+        partitioned(instock_snapshots, "instock_warehouse"),
         dg.asset(
             group_name=GROUP,
             owners=OWNERS,
             kinds={kinds["order_system"], "polars"},
+            pool="order_system",
             io_manager_key="lake_io_manager",
             metadata=metadata.column_schema(schema.ITEMS),
             retry_policy=retries,
         )(typed_failures(items)),
-        partitioned(classified_lines, "parquet"),
-        partitioned(item_days, "parquet"),
-        partitioned(rolling_averages, "parquet", ins=look_back),
+        partitioned(classified_lines),
+        partitioned(item_days),
+        partitioned(rolling_averages, ins=look_back),
         # Not for what they read: so a backfill of some days reaches the records of the 28 days that depend on them.
-        partitioned(lost_cases, "parquet", ins=look_back),
-        partitioned(fill_rates, "parquet"),
-        partitioned(published_records, kinds["record_store"], ins={**look_back, **dict.fromkeys(SOURCES, before)}),
+        partitioned(lost_cases, ins=look_back),
+        partitioned(fill_rates),
+        partitioned(published_records, "record_store", ins={**look_back, **dict.fromkeys(SOURCES, before)}),
     ]
 
 
