@@ -18,7 +18,7 @@ from fillrate_assets.connections.record_store import Day, Outcome, RecordStore
 from fillrate_assets.connections.shipping_records import ShippingRecords
 from fillrate_assets.dagster_bulk import add_partition_metadata
 from fillrate_assets.failures import retry_policy, typed_failures
-from fillrate_assets.fillrate import baseline, masters, metadata, schema, service
+from fillrate_assets.fillrate import alerts, baseline, masters, metadata, schema, service
 from fillrate_assets.fillrate import lines as line_rules
 from fillrate_assets.fillrate import lost_cases as lost_case_rules
 from fillrate_assets.fillrate.changes import VERSIONS
@@ -202,9 +202,9 @@ def published_records(
         for day, outcome in zip(days, outcomes, strict=True):
             told[partitions.key(day.dc, day.ship_date)] = _standing(day, outcome)
             if outcome.newly_held:
-                stays = "the last good records stay" if outcome.records else "no records stand for that day"
-                key = f"held:{day.dc}:{day.ship_date}:{context.run.run_id}"
-                outbox.send(f"{day.dc} {day.ship_date} is held", f"{day.held}; {stays}", key=key, now=now)
+                url = alerts.run_url(settings.ui_url, context.run.run_id)
+                subject, body = alerts.held(day.dc, day.ship_date, str(day.held), outcome.records, url)
+                outbox.send(subject, body, key=f"held:{day.dc}:{day.ship_date}:{context.run.run_id}", now=now)
     add_partition_metadata(context, told)
     return dg.MaterializeResult(metadata={"days_changed": sum(bool(each["changed"]) for each in told.values())})
 
