@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -15,7 +15,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fillrate_assets.connections import sql
-from fillrate_assets.connections.order_system import OrderSystem
 from fillrate_assets.connections.record_store import OUTRUN, RESTATEMENTS
 from fillrate_assets.connections.watermark import Watermark
 from fillrate_assets.definitions import JOB, build_defs
@@ -25,6 +24,7 @@ from fillrate_assets.fillrate.calculation import Inputs, calculate
 from fillrate_assets.fillrate.changes import WATERMARKED, Attempt, Pair
 from fillrate_assets.fillrate.sensors import read_cursor, write_cursor
 from fillrate_assets.partitions import CHANGED_TAG, RANGE_END_TAG, RANGE_START_TAG, range_tags
+from fillrate_assets_tests.fakes import Overtaken
 from fillrate_assets_tests.home import QUIET, Home
 
 KEY = ["dc", "ship_date"]
@@ -290,19 +290,6 @@ def test_a_snapshot_older_than_the_days_that_are_compared_is_not_noticed(ticking
     warehouse = home.systems.instock_warehouse
     warehouse.append(warehouse.snapshots(dc, day, day).drop("problem"))
     assert ticking.tick().run_requests == []
-
-
-@dataclass(frozen=True)
-class Overtaken(OrderSystem):
-    """An order system after whose answer something happens before the run goes on, once."""
-
-    meanwhile: list[Callable[[], object]] = field(default_factory=list)
-
-    def order_lines(self, dc: str, first: date, last: date) -> pl.DataFrame:
-        lines = super().order_lines(dc, first, last)
-        if self.meanwhile:
-            self.meanwhile.pop()()
-        return lines
 
 
 def test_of_two_runs_on_one_day_the_newer_sources_win_and_the_day_is_computed_again(ticking: Ticking) -> None:
