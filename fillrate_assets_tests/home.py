@@ -40,6 +40,8 @@ class Home:
     directory: Path
     overrides: Mapping[str, Any] = field(default_factory=dict)
     """Settings that differ from the home's own, such as a server's URL."""
+    resources: Mapping[str, Any] = field(default_factory=dict)
+    """Systems by resource key that differ from those of the settings, such as one that fails."""
 
     @cached_property
     def settings(self) -> Settings:
@@ -47,7 +49,7 @@ class Home:
 
     @cached_property
     def defs(self) -> dg.Definitions:
-        return build_defs(self.settings)
+        return build_defs(self.settings, **self.resources)
 
     @property
     def sample(self) -> SampleNetwork:
