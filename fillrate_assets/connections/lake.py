@@ -147,10 +147,11 @@ class Lake:
                     yield found["Key"]
 
     def _replace(self, path: str, rows: pl.DataFrame) -> None:
+        # In memory first: of a disk that is full, Polars tells that the Parquet is wrong.
+        content = io.BytesIO()
+        rows.write_parquet(content)
         if self.root.startswith(_S3):
             bucket, root = self._bucket()
-            content = io.BytesIO()
-            rows.write_parquet(content)
             # A PUT is atomic by itself: a reader sees the old object or the new one.
             with aws.failures(f"lake ({self.root})"):
                 aws.client("s3").put_object(Bucket=bucket, Key=f"{root}{path}", Body=content.getvalue())
@@ -161,7 +162,7 @@ class Lake:
             # Written beside its place and renamed into it: no reader ever sees half a file.
             incoming = final.with_name(f".{uuid.uuid4().hex}.incoming")
             try:
-                rows.write_parquet(incoming)
+                incoming.write_bytes(content.getbuffer())
                 incoming.replace(final)
             finally:
                 incoming.unlink(missing_ok=True)
