@@ -55,7 +55,8 @@ def told_of_failure(
     tell_failures(home.defs, instance, cursor)
     (_, body) = messages(home.store)[-1]
     assert f"Where: {DC} {DAYS[0]} to {DAYS[-1]}\n" in body
-    assert "\nTo do: " in body
+    for part in ("Step", "Cause", "To do"):
+        assert f"\n{part}: " in body
     assert f"fillrate run --dc {DC} --from {DAYS[0]} --to {DAYS[-1]}\n" in body
     assert body.endswith(f"\nRun: {UI}/runs/{result.run_id}")
     return body

@@ -10,7 +10,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from fillrate_assets_tests import daemon
+from fillrate_assets_tests import sensor_daemon
 from fillrate_assets_tests.conftest import ROOT, copied
 from fillrate_assets_tests.home import Home
 
@@ -32,12 +32,12 @@ def test_the_daemon_is_killed_between_a_launch_and_its_cursor(
     published_home.sample.advance()
     shutil.copy(ROOT / "dagster.yaml", published_home.directory)
     killed, whole = published_home, Home(copied(published_home.directory, tmp_path / "whole"))
-    assert daemon.look(whole.directory) == 0
+    assert sensor_daemon.look(whole.directory) == 0
     expected = _queued(whole)
-    assert daemon.look(killed.directory, dies_at="RUN_LAUNCHED") == -signal.SIGKILL
+    assert sensor_daemon.look(killed.directory, dies_at="RUN_LAUNCHED") == -signal.SIGKILL
     assert len(_queued(killed)) < len(expected)
     # The next daemon looks again when the sensor is due.
-    assert daemon.look(killed.directory, after=timedelta(minutes=10)) == 0
+    assert sensor_daemon.look(killed.directory, after=timedelta(minutes=10)) == 0
     asked = _queued(killed)
     assert asked.keys() == expected.keys()
     for home in (killed, whole):
