@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from threading import RLock
-from typing import TYPE_CHECKING, Any
+from time import sleep
+from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
 from dagster import (
@@ -29,7 +30,11 @@ from dagster._serdes import ConfigurableClassData
 
 if TYPE_CHECKING:
     from dagster import EventLogEntry
+    from dagster._utils.concurrency import ConcurrencyClaimStatus
     from sqlalchemy import Connection
+
+_SLOT_SECONDS: Final = 1
+"""Between two looks for a free slot of a pool."""
 
 
 def add_partition_metadata(context: AssetExecutionContext, metadata: Mapping[str, Mapping[str, Any]]) -> None:
@@ -104,19 +109,43 @@ class BatchingSqliteEventLogStorage(SqliteEventLogStorage):
 
     def store_event_batch(self, events: Sequence[EventLogEntry]) -> None:
         """Store events as Dagster does, on connections that stay open until the last."""
-        with self._db_lock, ExitStack() as stack:
-            self._batch = (stack, {})
-            try:
-                for event in events:
-                    self.store_event(event)
-            finally:
-                self._batch = None
+        with self._one_transaction():
+            for event in events:
+                self.store_event(event)
+
+    def claim_concurrency_slot(
+        self, concurrency_key: str, run_id: str, step_key: str, priority: int | None = None
+    ) -> ConcurrencyClaimStatus:
+        """Claim a slot of a pool as Dagster does, in one transaction; where there is none, wait a moment.
+
+        SQLite locks no rows, so two processes could else take the same slot. Dagster's in-process executor asks again
+        without a pause, which keeps a core busy.
+        """
+        with self._one_transaction():
+            with self.index_connection() as connection:
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+            status = super().claim_concurrency_slot(concurrency_key, run_id, step_key, priority)
+        if status.is_claimed:
+            return status
+        sleep(_SLOT_SECONDS)
+        waited: ConcurrencyClaimStatus = status.with_sleep_interval(0.0)
+        return waited
 
     def has_table(self, table_name: str) -> bool:
         """Whether a table exists; asked once for each, where Dagster opens a database for every event to see."""
         if table_name not in self._tables and super().has_table(table_name):
             self._tables.add(table_name)
         return table_name in self._tables
+
+    @contextmanager
+    def _one_transaction(self) -> Iterator[None]:
+        """One transaction in each database for all that is done meanwhile."""
+        with self._db_lock, ExitStack() as stack:
+            self._batch = (stack, {})
+            try:
+                yield
+            finally:
+                self._batch = None
 
     @contextmanager
     def _connect(self, shard: str) -> Iterator[Connection]:

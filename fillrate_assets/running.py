@@ -27,6 +27,7 @@ from fillrate_assets.settings import Settings
 
 PROCESSES: Final = 2
 PROCESS_TAG: Final = "fillrate/process"
+_ENDED: Final = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 _QUIET: Final = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
@@ -134,12 +135,19 @@ def process_tag() -> dict[str, str]:
 
 
 def end_dead_runs(instance: dg.DagsterInstance) -> None:
-    """Mark runs as failed whose process, on this machine, was killed: they would hold their place in the queue."""
+    """Mark runs as failed whose process, on this machine, was killed, and free what ended runs hold of the pools.
+
+    They would hold their place in the queue and in the pools until a daemon frees it, and there need not be one.
+    """
     going_on = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED])
     for run in instance.get_runs(filters=going_on):
         machine, _, process = run.tags.get(PROCESS_TAG, "").rpartition(":")
         if machine == platform.node() and not _is_alive(int(process)):
             instance.report_run_failed(run, f"process {process} ended without a word; run its days again")
+    storage = instance.event_log_storage
+    holding = storage.get_concurrency_run_ids() if storage.supports_global_concurrency_limits else ()
+    for run in instance.get_runs(filters=dg.RunsFilter(run_ids=list(holding), statuses=_ENDED)) if holding else ():
+        storage.free_concurrency_slots_for_run(run.run_id)
 
 
 def _is_alive(process: int) -> bool:

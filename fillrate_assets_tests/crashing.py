@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Iterator
 from datetime import date
 from itertools import count
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +20,33 @@ from fillrate_assets import partitions, running
 from fillrate_assets.definitions import JOB
 from fillrate_assets_tests.home import QUIET, Home
 
+Scope = tuple[str, date, date]
+"""DC, first and last ship date."""
 
-def run_until_killed(home: Home, dagster_home: Path, scope: tuple[str, date, date], where: str, which: str) -> None:
+
+def killed(home: Home, scope: Scope, where: str, which: str) -> Path:
+    """Run the job in a process that dies there, on an instance on disk as dagster.yaml describes it: its directory."""
+    directory = home.directory.parent / "dagster"
+    directory.mkdir(exist_ok=True)
+    shutil.copy(Path(__file__).parent.parent / "dagster.yaml", directory)
+    # The server has imported everything and runs nothing: a process forked from it is as good as new, and quick.
+    context = get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    arguments = (Home(home.directory), directory, scope, where, which)
+    process = context.Process(target=run_until_killed, args=arguments)
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    return directory
+
+
+def run_until_killed(home: Home, dagster_home: Path, scope: Scope, where: str, which: str) -> None:
     """Run a range of one DC until it is time to die.
 
     Args:
         home: the platform.
         dagster_home: a directory with a dagster.yaml, for an instance on disk.
-        scope: DC, first and last ship date.
+        scope: what it is about.
         where: `step` dies when a step has succeeded, `publish` when a day is written and not yet committed, `write`
             when a file of the lake is written and not yet in its place.
         which: the step's name; the number of the day or of the file, from 1.

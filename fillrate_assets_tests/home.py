@@ -15,9 +15,9 @@ import sqlalchemy as sa
 
 from fillrate_assets import partitions, settings
 from fillrate_assets.connections.lake import Lake
-from fillrate_assets.connections.record_store import METADATA, RecordStore
+from fillrate_assets.connections.record_store import METADATA, OUTBOX, RecordStore
 from fillrate_assets.definitions import JOB, build_defs
-from fillrate_assets.fillrate import exports
+from fillrate_assets.fillrate import assets, exports
 from fillrate_assets.loading import EmbeddedSystems, SampleNetwork
 from fillrate_assets.sample.network import Network
 from fillrate_assets.settings import Settings
@@ -39,6 +39,8 @@ class Home:
     directory: Path
     overrides: Mapping[str, Any] = field(default_factory=dict)
     """Settings that differ from the home's own, such as a server's URL."""
+    resources: Mapping[str, Any] = field(default_factory=dict)
+    """Systems by resource key that differ from those of the settings, such as one that fails."""
 
     @cached_property
     def settings(self) -> Settings:
@@ -46,7 +48,7 @@ class Home:
 
     @cached_property
     def defs(self) -> dg.Definitions:
-        return build_defs(self.settings)
+        return build_defs(self.settings, **self.resources)
 
     @property
     def sample(self) -> SampleNetwork:
@@ -131,6 +133,11 @@ class Home:
             )
         )
 
+    def frames(self) -> dict[str, pl.DataFrame]:
+        """Every row that the lake holds of the partitioned assets, in an order of its own."""
+        frames = {name: frame for name, frame in assets.FRAMES.items() if name != "items"}
+        return {name: self.lake.scan(frame).collect().sort(frame.names) for name, frame in frames.items()}
+
     def standing(self, *, without: set[str] = OF_THE_RUN) -> Rows:
         """Every row of the record store as it is stored, less what tells of the run."""
         return stored_rows(self.store, without=without)
@@ -146,3 +153,19 @@ def stored_rows(store: RecordStore, *, without: set[str] = OF_THE_RUN) -> Rows:
             ]
             rows[table.name] = sorted(map(tuple, connection.execute(sa.select(*raw))), key=repr)
     return rows
+
+
+def messages(store: RecordStore) -> list[tuple[str, str]]:
+    """Subject and text of what people were told, oldest first."""
+    with store.engine.connect() as connection:
+        found = connection.execute(sa.select(OUTBOX.c.subject, OUTBOX.c.body).order_by(OUTBOX.c.id)).all()
+    return [(subject, body) for subject, body in found]
+
+
+def tell_failures(defs: dg.Definitions, instance: dg.DagsterInstance, cursor: str | None) -> str:
+    """One tick of the sensor of failed runs, without an error; where it has come."""
+    with dg.build_sensor_context(instance, cursor, resources=defs.resources, definitions=defs) as context:
+        ticked = defs.resolve_sensor_def("run_failures").evaluate_tick(context)
+    assert [reaction.error for reaction in ticked.dagster_run_reactions or [] if reaction.error] == []
+    assert ticked.cursor is not None
+    return ticked.cursor

@@ -71,7 +71,7 @@ def test_partitions_begin_on_the_first_ship_date_and_end_today(instance: dg.Dags
 
 def test_two_runs_of_one_dc_never_go_at_the_same_time() -> None:
     config: Any = load_yaml_from_path(str(ROOT / "dagster.yaml"))
-    (limit,) = config["run_coordinator"]["config"]["tag_concurrency_limits"]
+    (limit,) = config["concurrency"]["runs"]["tag_concurrency_limits"]
     assert limit["limit"] == 1
     assert limit["value"] == {"applyLimitPerUniqueValue": True}
     assert partitions.range_tags("DC01", FIRST, FIRST)[limit["key"]] == "DC01"

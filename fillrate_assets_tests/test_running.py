@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from fillrate_assets.connections.record_store import RESTATEMENTS
 from fillrate_assets.definitions import JOB
 from fillrate_assets.partitions import CHANGED_TAG, RANGE_END_TAG, RANGE_START_TAG
 from fillrate_assets.running import Range
-from fillrate_assets_tests.conftest import ROOT, SMALL, copied
+from fillrate_assets_tests.conftest import SMALL, copied
 from fillrate_assets_tests.home import Home
 
 
@@ -33,16 +32,6 @@ def test_dependent_days_are_judged_again_without_reading_their_sources() -> None
 
 def test_nothing_published_later_means_no_dependants() -> None:
     assert CHANGED_TAG not in Range("DC01", date(2026, 3, 1), date(2026, 3, 2), date(2026, 2, 27)).tags
-
-
-@pytest.fixture
-def dagster_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    directory = tmp_path / "dagster"
-    directory.mkdir()
-    shutil.copy(ROOT / "dagster.yaml", directory)
-    monkeypatch.setenv("DAGSTER_HOME", str(directory))
-    monkeypatch.setenv("FILLRATE_HOME", str(directory))
-    return directory
 
 
 @pytest.mark.usefixtures("dagster_home")

@@ -326,14 +326,29 @@ class RecordStore:
                 connection.execute(table.insert().values(row))
 
 
+def lock_of(dc: str, ship_date: date, dialect: sa.Dialect) -> sa.Executable | None:
+    """What waits, until the transaction ends, for whoever else publishes a day: before it is read, entry or not.
+
+    None on SQL Server, where the hint of `entry_of` locks the gap of an entry that is not there yet.
+    """
+    if dialect.name == "sqlite":
+        return sa.text("BEGIN IMMEDIATE")
+    if dialect.name == "postgresql":
+        number = sa.func.hashtextextended(f"ledger {dc} {ship_date}", 0)
+        return sa.select(sa.func.pg_advisory_xact_lock(number))
+    return None
+
+
 def entry_of(dc: str, ship_date: date) -> sa.Select[Any]:
-    """The ledger's entry of a day, locked until the transaction ends; SQL Server has no FOR UPDATE, but a hint."""
+    """The ledger's entry of a day; SQL Server locks it, or its gap, until the transaction ends."""
     chosen = LEDGER.select().where(LEDGER.c.dc == dc, LEDGER.c.ship_date == ship_date)
-    return chosen.with_for_update().with_hint(LEDGER, "WITH (UPDLOCK, HOLDLOCK)", "mssql")
+    return chosen.with_hint(LEDGER, "WITH (UPDLOCK, HOLDLOCK)", "mssql")
 
 
 def _publish_day(connection: sa.Connection, day: Day, run_id: str, now: datetime) -> Outcome:
     with connection.begin():
+        if (lock := lock_of(day.dc, day.ship_date, connection.dialect)) is not None:
+            connection.execute(lock)
         this_day = (LEDGER.c.dc == day.dc) & (LEDGER.c.ship_date == day.ship_date)
         standing = connection.execute(entry_of(day.dc, day.ship_date)).mappings().one_or_none()
         before = None if standing is None else {str(name): value for name, value in standing.items()}

@@ -1,4 +1,4 @@
-"""What people are told when a run fails: what, where, why, and what to do."""
+"""What people are told when a run fails or a day is held: what, where, why, and what to do."""
 
 from __future__ import annotations
 
@@ -52,7 +52,33 @@ def message(failed: Failed, ui_url: str) -> tuple[str, str]:
         f"Step: {', '.join(failed.steps) or 'none; the process ended'}",
         f"Cause: {failed.cause}",
         f"To do: {_ADVICE.get(failed.kind, _UNEXPECTED)}." + (f" {then}" if failed.dc else ""),
-        *([f"Run: {ui_url.rstrip('/')}/runs/{failed.run_id}"] if ui_url else []),
+        *([f"Run: {url}"] if (url := run_url(ui_url, failed.run_id)) else []),
     ]
     step = failed.steps[0] if failed.steps else "the run"
     return f"{place}: {step} failed"[:_SUBJECT], "\n".join(lines)
+
+
+def held(dc: str, ship_date: date, reason: str, records: int, url: str) -> tuple[str, str]:
+    """The subject and the text of a message about a day that is held.
+
+    Args:
+        dc: its DC.
+        ship_date: the day.
+        reason: why it is held.
+        records: how many of an earlier run still stand.
+        url: the run's page; "" if the UI has no address.
+
+    """
+    stays = "the last good records stay" if records else "no records stand for that day"
+    again = f"fillrate run --dc {dc} --from {ship_date} --to {ship_date}"
+    lines = [
+        f"{reason}; {stays}",
+        f"To do: have the feed corrected or delivered again. The sensor tries the day again; or run it: {again}",
+        *([f"Run: {url}"] if url else []),
+    ]
+    return f"{dc} {ship_date} is held"[:_SUBJECT], "\n".join(lines)
+
+
+def run_url(ui_url: str, run_id: str) -> str:
+    """Where Dagster's UI shows a run; "" if the UI has no address."""
+    return f"{ui_url.rstrip('/')}/runs/{run_id}" if ui_url else ""

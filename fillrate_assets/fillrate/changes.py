@@ -60,7 +60,7 @@ class Plan:
 
     requests: tuple[Request, ...]
     watermarks: Mapping[str, datetime]
-    """Per source: the smallest change still ahead of the ledger, else the largest seen."""
+    """Per source: the smallest change still ahead of the ledger, else the largest seen; never later than now."""
     attempts: Mapping[Pair, Attempt]
     reason: str
     """Why nothing is requested, in words for an operator; empty if something is."""
@@ -112,7 +112,9 @@ def plan(
         waiting |= {pair: attempts[pair]} if pair in attempts else {}
     # The ledger itself remembers what is held: only a change to it that is not processed yet holds back a watermark.
     reason = "" if requests else _reason(waiting, retry_delay)
-    return Plan(requests, _watermarks(seen, newest), waiting, reason, len(wanted) - len(requests))
+    # A source whose clock is ahead must not carry a watermark past what it stamps once its clock is put right.
+    marks = {source: min(moment, now) for source, moment in _watermarks(seen, newest).items()}
+    return Plan(requests, marks, waiting, reason, len(wanted) - len(requests))
 
 
 def is_older(read: Mapping[str, Any], stands: Mapping[str, Any]) -> bool:

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from threading import Barrier, BrokenBarrierError
 from typing import Any
 
 import polars as pl
@@ -23,6 +26,7 @@ from fillrate_assets.connections.record_store import (
     RESTATEMENTS,
     Day,
     Exact,
+    Outcome,
     RecordStore,
 )
 from fillrate_assets.errors import PermanentFailure
@@ -286,6 +290,31 @@ def test_a_result_of_older_sources_that_comes_later_changes_no_record_and_asks_f
     store.publish([_day(_short("A", 10, 9), lines=4)], run_id="again", now=LATER)
     assert store.ledger()["state"].to_list() == ["PUBLISHED"]
     assert store.count(RESTATEMENTS) == 0
+
+
+def test_of_two_first_publications_at_the_same_moment_the_newer_sources_stand(store: RecordStore) -> None:
+    days = [DAY + timedelta(days=number) for number in range(30)]
+    both = Barrier(2, timeout=60)
+
+    def begin_together(_: sa.Connection) -> None:
+        with suppress(BrokenBarrierError):
+            both.wait()
+
+    def publish(lines: int) -> list[Outcome]:
+        published = [_day(_short("A", 10, 5 + lines), ship_date=day, lines=lines) for day in days]
+        try:
+            return store.publish(published, run_id=f"run {lines}", now=NOW)
+        finally:
+            both.abort()
+
+    sa.event.listen(store.engine, "begin", begin_together)
+    with ThreadPoolExecutor(2) as pool:
+        older, newer = pool.map(publish, (3, 4))
+    for first, second in zip(older, newer, strict=True):
+        # Whoever comes second knows of the first: it is restated, or has been outrun.
+        assert (first.held, second.restated > 0) in {(None, True), (OUTRUN, False)}
+    assert [store.records("DC01", day)["shipped_cases"].to_list() for day in days] == [[Decimal(9)]] * len(days)
+    assert store.ledger()["reason"].to_list() == [each.held for each in older]
 
 
 def test_rows_that_are_gone_from_a_source_are_no_older_version_to_a_run_that_read_since(store: RecordStore) -> None:

@@ -289,6 +289,11 @@ def test_the_watermark_moves_to_the_smallest_change_still_ahead_or_to_the_larges
     assert _plan(orders, {}, ledger).watermarks == {"orders": AT + minutes * MINUTE}
 
 
+def test_the_watermark_never_passes_our_own_clock() -> None:
+    ahead_of_us = (NOW + timedelta(hours=3), 3)
+    assert _plan({PAIR: ahead_of_us}, {}, {PAIR: Entry(ahead_of_us)}).watermarks == {"orders": NOW}
+
+
 def test_each_source_has_a_watermark_of_its_own() -> None:
     made = _plan({PAIR: (AT, 3)}, {PAIR: (AT + MINUTE, 3), _day(1): (AT + 2 * MINUTE, 3)}, {_day(1): Entry()})
     assert made.watermarks == {"orders": AT, "shipments": AT + MINUTE}

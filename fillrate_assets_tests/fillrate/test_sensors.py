@@ -1,8 +1,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -13,7 +12,6 @@ import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fillrate_assets.connections.order_system import OrderSystem
 from fillrate_assets.connections.record_store import OUTRUN, RESTATEMENTS
 from fillrate_assets.definitions import JOB, build_defs
 from fillrate_assets.errors import PermanentFailure
@@ -22,6 +20,7 @@ from fillrate_assets.fillrate.calculation import Inputs, calculate
 from fillrate_assets.fillrate.changes import Attempt, Pair
 from fillrate_assets.fillrate.sensors import read_cursor, write_cursor
 from fillrate_assets.partitions import CHANGED_TAG, RANGE_END_TAG, RANGE_START_TAG, range_tags
+from fillrate_assets_tests.fakes import Overtaken
 from fillrate_assets_tests.home import QUIET, Home
 from fillrate_assets_tests.ticking import Ticking
 
@@ -266,19 +265,6 @@ def test_a_snapshot_older_than_the_days_that_are_compared_is_not_noticed(ticking
     assert ticking.tick().run_requests == []
 
 
-@dataclass(frozen=True)
-class Overtaken(OrderSystem):
-    """An order system after whose answer something happens before the run goes on, once."""
-
-    meanwhile: list[Callable[[], object]] = field(default_factory=list)
-
-    def order_lines(self, dc: str, first: date, last: date) -> pl.DataFrame:
-        lines = super().order_lines(dc, first, last)
-        if self.meanwhile:
-            self.meanwhile.pop()()
-        return lines
-
-
 def test_of_two_runs_on_one_day_the_newer_sources_win_and_the_day_is_computed_again(ticking: Ticking) -> None:
     home, instance = ticking.home, ticking.instance
     ticking.tick()
@@ -345,6 +331,72 @@ def test_a_failed_read_is_an_error_and_moves_no_watermark(ticking: Ticking, syst
     away.rename(file)
     assert (ticking.watermarks(), ticking.cursor) == (before, cursor)
     assert home.network.last in {day for _, day in _changed(ticking.tick().run_requests or [])}
+
+
+def _stamped(home: Home, dc: str, day: date, at: datetime) -> None:
+    """A correction of one line that the order system says it processed at a moment."""
+    orders = home.systems.order_system
+    line = orders.order_lines(dc, day, day).filter(pl.col("line_type") == "NORMAL").sort("processed_at").tail(1)
+    orders.append(
+        line.drop("moved_at", "problem").with_columns(
+            ordered_qty=pl.col("ordered_qty") + 7,
+            processed_at=pl.lit(at),
+            source_seq=pl.col("source_seq") + 1_000_000,
+        )
+    )
+
+
+def _runs_and_stands(ticking: Ticking, dc: str, day: date) -> None:
+    """The next tick requests a day, and its run publishes what the rules make of all the sources hold."""
+    requests = ticking.tick().run_requests or []
+    assert (dc, day) in _changed(requests)
+    ticking.run(requests)
+    home = ticking.home
+    assert _records(home).equals(_calculated(home, home.network.last))
+
+
+def test_a_source_whose_clock_is_wrong_loses_nothing_before_and_after_it_is_put_right(ticking: Ticking) -> None:
+    dc, days, home = ticking.home.network.dc_codes[0], ticking.home.network.ship_days, ticking.home
+    ticking.tick()
+    mark = ticking.watermarks()["orders"]
+    assert mark is not None
+    assert mark < datetime.now(UTC) - timedelta(days=1), "its clock is not behind ours"
+    _stamped(home, dc, days[5], mark + timedelta(minutes=1))
+    _runs_and_stands(ticking, dc, days[5])
+    _stamped(home, dc, days[6], datetime.now(UTC) + timedelta(hours=3))
+    _runs_and_stands(ticking, dc, days[6])
+    ticking.tick()
+    _stamped(home, dc, days[7], datetime.now(UTC))
+    _runs_and_stands(ticking, dc, days[7])
+
+
+def test_rows_that_are_committed_late_are_found_within_the_overlap(ticking: Ticking) -> None:
+    home, (dc, *_), (_, day, *_) = ticking.home, ticking.home.network.dc_codes, ticking.home.network.ship_days
+    ticking.tick()
+    mark = ticking.watermarks()["orders"]
+    assert mark is not None
+    _stamped(home, dc, day, mark - timedelta(minutes=home.settings.overlap_minutes - 1))
+    _runs_and_stands(ticking, dc, day)
+    ticking.tick()
+    assert ticking.watermarks()["orders"] == mark
+
+
+def test_a_tick_that_comes_twice_requests_the_same_runs_and_they_double_nothing(ticking: Ticking) -> None:
+    home = ticking.home
+    ticking.tick()
+    home.sample.advance()
+    before = ticking.cursor
+    first = ticking.tick().run_requests or []
+    ticking.cursor = before
+    again = ticking.tick().run_requests or []
+    # Dagster launches no second run of a run key; if it did, nothing would come of it.
+    assert [request.run_key for request in again] == [request.run_key for request in first]
+    assert first
+    ticking.run(first)
+    stands = home.standing()
+    ticking.run(again)
+    assert home.standing() == stands
+    assert _records(home).equals(_calculated(home, home.network.last))
 
 
 _MOMENTS = st.datetimes(datetime(2026, 1, 1), datetime(2027, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 - bounds
