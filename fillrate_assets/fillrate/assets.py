@@ -213,7 +213,7 @@ def build(settings: Settings, kinds: dict[str, str]) -> list[dg.AssetsDefinition
     """The assets over a partitions definition.
 
     Args:
-        settings: where partitions begin, and how failures are retried.
+        settings: where partitions begin, how many a run of a backfill has, and how failures are retried.
         kinds: database kind by resource, for the UI's badges.
 
     """
@@ -228,7 +228,7 @@ def build(settings: Settings, kinds: dict[str, str]) -> list[dg.AssetsDefinition
         frame = FRAMES.get(compute.__name__, schema.LOST_CASES)
         return dg.asset(
             partitions_def=by_day,
-            backfill_policy=dg.BackfillPolicy.single_run(),
+            backfill_policy=dg.BackfillPolicy.multi_run(settings.backfill_days),
             group_name=GROUP,
             owners=OWNERS,
             kinds={*kind, "polars"},

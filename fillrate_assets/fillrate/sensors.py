@@ -61,7 +61,7 @@ def dcs(
     inactive = json.loads(context.cursor) if context.cursor else {}
     decided = onboarding(
         record_store.dcs().filter("active")["dc"].to_list(),
-        context.instance.get_dynamic_partitions(str(partitions.DC.name)),
+        partitions.known_dcs(context.instance),
         partitions.runs_by_dc(context.instance, queued=True),
         {dc: datetime.fromisoformat(since) for dc, since in inactive.items()},
         now=datetime.now(UTC),
@@ -128,7 +128,7 @@ def write_cursor(attempts: Mapping[Pair, Attempt]) -> str:
 
 
 def _result(context: dg.SensorEvaluationContext, plan: Plan) -> dg.SensorResult:
-    known = set(context.instance.get_dynamic_partitions(partitions.DC.name or ""))
+    known = set(partitions.known_dcs(context.instance))
     new = sorted({request.dc for request in plan.requests} - known)
     return dg.SensorResult(
         run_requests=[
@@ -154,13 +154,13 @@ def _failed(context: dg.RunFailureSensorContext) -> Failed:
     ended = getattr(context.failure_event.event_specific_data, "error", None)
     error = next((error for error in [*errors, ended] if error), None)
     kind, cause = root_cause(error) if error else ("", context.failure_event.message or "nothing was told")
-    dc, first, last = partitions.range_of(run.tags) or (None, None, None)
+    scope = partitions.scope_of(run.tags)
     return Failed(
         run_id=run.run_id,
         job=run.job_name,
-        dc=dc,
-        first=first,
-        last=last,
+        dcs=scope.dcs(context.instance) if scope else [],
+        first=scope.first if scope else None,
+        last=scope.last if scope else None,
         steps=[event.step_key or "" for event in steps],
         kind=kind,
         cause=cause,
