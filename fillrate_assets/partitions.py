@@ -89,8 +89,8 @@ def scope_of(tags: Mapping[str, str]) -> Scope | None:
     first, last = tags.get(RANGE_START_TAG, one), tags.get(RANGE_END_TAG, one)
     if first is None or last is None or _BETWEEN not in first:
         return None
-    (first_dc, _, begin), (last_dc, _, end) = (each.rpartition(_BETWEEN) for each in (first, last))
-    return Scope(first_dc, last_dc, date.fromisoformat(begin), date.fromisoformat(end))
+    (first_dc, begin), (last_dc, end) = day_of(first), day_of(last)
+    return Scope(first_dc, last_dc, begin, end)
 
 
 def known_dcs(instance: dg.DagsterInstance) -> Sequence[str]:
@@ -101,6 +101,22 @@ def known_dcs(instance: dg.DagsterInstance) -> Sequence[str]:
 def runs_by_dc(instance: dg.DagsterInstance, *, queued: bool) -> dict[str, str]:
     """The DCs that a run is in progress for, with its id; with those of queued runs or without."""
     return {dc: run.run_id for run, scope in _active(instance, queued=queued) for dc in scope.dcs(instance)}
+
+
+def days_at_work(instance: dg.DagsterInstance) -> set[tuple[str, date]]:
+    """The DCs and ship dates whose sources a run that is queued or in progress reads, or has read."""
+    return {
+        (dc, day)
+        for run, scope in _active(instance, queued=True)
+        for dc in scope.dcs(instance)
+        for day in _changed(run.tags, days_between(scope.first, scope.last))
+    }
+
+
+def day_of(key: str) -> tuple[str, date]:
+    """The DC and ship date of a partition's key."""
+    dc, _, day = key.rpartition(_BETWEEN)
+    return dc, date.fromisoformat(day)
 
 
 def is_in_progress(instance: dg.DagsterInstance, run_id: str) -> bool:
@@ -121,9 +137,9 @@ def all_days(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext) 
 
 def changed_days(context: dg.AssetExecutionContext) -> list[tuple[str, date]]:
     """Those of a run's days whose sources changed; the others only depend on them."""
-    only = context.run.tags.get(CHANGED_TAG)
-    changed = None if only is None else {date.fromisoformat(day) for day in only.split(",")}
-    return [(dc, day) for dc, day in all_days(context) if changed is None or day in changed]
+    days = all_days(context)
+    changed = set(_changed(context.run.tags, [day for _, day in days]))
+    return [(dc, day) for dc, day in days if day in changed]
 
 
 def days_between(first: date, last: date) -> list[date]:
@@ -165,6 +181,11 @@ def spans(days: Iterable[tuple[str, date]], longest: int | None = None) -> list[
         else:
             cut.append(Span(dc, (day,)))
     return cut
+
+
+def _changed(tags: Mapping[str, str], days: Iterable[date]) -> list[date]:
+    only = tags.get(CHANGED_TAG)
+    return [day for day in days if only is None or day.isoformat() in only]
 
 
 def _active(instance: dg.DagsterInstance, *, queued: bool) -> list[tuple[dg.DagsterRun, Scope]]:

@@ -222,7 +222,7 @@ class RecordStore:
         """The run that claimed each of some DCs last, by DC; one that no run ever claimed is left out."""
         statement = sa.select(CLAIMS.c.dc, CLAIMS.c.run_id).where(CLAIMS.c.dc.in_(dcs))
         with sql.failures("record store", self.url), sql.engine(self.url).connect() as connection:
-            return dict(connection.execute(statement).tuples().all())
+            return {row.dc: row.run_id for row in connection.execute(statement)}
 
     def claim(self, dcs: Collection[str], run_id: str, *, before: Mapping[str, str]) -> bool:
         """Give DCs to a run, all of them or none.

@@ -12,15 +12,18 @@ from fillrate_assets import partitions
 from fillrate_assets.connections.notify import Outbox
 from fillrate_assets.connections.record_store import RecordStore
 from fillrate_assets.connections.watermark import Watermark
+from fillrate_assets.dagster_bulk import backfilling
 from fillrate_assets.failures import root_cause
 from fillrate_assets.fillrate import changes
 from fillrate_assets.fillrate.alerts import Failed, message
+from fillrate_assets.fillrate.assets import orders, published_records
 from fillrate_assets.fillrate.changes import Attempt, Pair, Plan
 from fillrate_assets.fillrate.onboarding import onboarding
 from fillrate_assets.fillrate.watch import Sources
 from fillrate_assets.settings import Settings
 
 INTERVAL_SECONDS: Final = 300
+PRIORITY_TAG: Final = "dagster/priority"
 
 
 def new_orders(
@@ -41,6 +44,7 @@ def new_orders(
         now=now,
         retry_delay=timedelta(minutes=settings.retry_minutes),
         most=settings.runs_per_tick,
+        at_work=_at_work(context.instance),
     )
     if plan.left_out:
         context.log.info("%d more runs wait for the next tick: runs_per_tick is exceeded", plan.left_out)
@@ -127,6 +131,12 @@ def write_cursor(attempts: Mapping[Pair, Attempt]) -> str:
     )
 
 
+def _at_work(instance: dg.DagsterInstance) -> set[Pair]:
+    """What runs and backfills are about to read and publish; between its runs a backfill has none."""
+    read, published = dg.AssetKey(orders.__name__), dg.AssetKey(published_records.__name__)
+    return partitions.days_at_work(instance) | set(map(partitions.day_of, backfilling(instance, read, published)))
+
+
 def _result(context: dg.SensorEvaluationContext, plan: Plan) -> dg.SensorResult:
     known = set(partitions.known_dcs(context.instance))
     new = sorted({request.dc for request in plan.requests} - known)
@@ -135,6 +145,8 @@ def _result(context: dg.SensorEvaluationContext, plan: Plan) -> dg.SensorResult:
             dg.RunRequest(
                 run_key=request.run_key,
                 tags={
+                    # Before the runs of a backfill, which may be many.
+                    PRIORITY_TAG: "1",
                     **partitions.range_tags(request.dc, request.first, request.last),
                     partitions.CHANGED_TAG: ",".join(day.isoformat() for day in request.changed),
                 },
