@@ -167,6 +167,9 @@ class Day:
     read_at: datetime | None = None
     """When the run began to read the day's sources, UTC; None if an earlier run read them."""
 
+    only_depends: bool = False
+    """Whether the run judges the day again for the sake of an earlier one, and computed nothing else of it anew."""
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -361,12 +364,15 @@ def _publish_day(connection: sa.Connection, day: Day, run_id: str, now: datetime
         standing = connection.execute(entry_of(day.dc, day.ship_date)).mappings().one_or_none()
         before = None if standing is None else {str(name): value for name, value in standing.items()}
         records = day.records.sort("item")
+        source = day.source.row(0, named=True)
+        if day.only_depends:
+            source = _processed(source, before)
         checksum = _checksum(records, day.rejects) if day.held is None else (before or {}).get("checksum")
         entry = _naive(
             {
                 "dc": day.dc,
                 "ship_date": day.ship_date,
-                **day.source.row(0, named=True),
+                **source,
                 "records": records.height if day.held is None else (before or {}).get("records", 0),
                 "checksum": checksum,
                 "state": "PUBLISHED" if day.held is None else "HELD",
@@ -400,6 +406,16 @@ def _publish_day(connection: sa.Connection, day: Day, run_id: str, now: datetime
         connection.execute(LEDGER.insert().values({**entry, "run_id": run_id, "published_at": now}))
     newly_held = day.held is not None and (before is None or before["reason"] != day.held)
     return Outcome(day.dc, day.ship_date, replaced, entry["records"], restated, day.held, newly_held)
+
+
+def _processed(stored: dict[str, Any], before: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What of the sources a day that only depends on another one was computed from.
+
+    A run that failed may have stored newer sources and computed nothing from them: the ledger must not say that they
+    were processed, or nobody would ask for them again.
+    """
+    known = changes.NOTHING_PROCESSED if before is None else {name: before[name] for name in changes.NOTHING_PROCESSED}
+    return known if changes.is_older(known, _naive(stored)) else stored
 
 
 def _is_outrun(day: Day, entry: Mapping[str, Any], before: Mapping[str, Any]) -> bool:

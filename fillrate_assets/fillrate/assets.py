@@ -21,7 +21,7 @@ from fillrate_assets.failures import retry_policy, typed_failures
 from fillrate_assets.fillrate import baseline, masters, metadata, schema, service
 from fillrate_assets.fillrate import lines as line_rules
 from fillrate_assets.fillrate import lost_cases as lost_case_rules
-from fillrate_assets.fillrate.changes import VERSIONS
+from fillrate_assets.fillrate.changes import NOTHING_PROCESSED, VERSIONS
 from fillrate_assets.fillrate.holds import held_days
 from fillrate_assets.partitions import Span
 from fillrate_assets.settings import Settings
@@ -195,6 +195,7 @@ def published_records(
                 versions.get(day, _NOTHING_PROCESSED),
                 held.get(day),
                 read_at if day in changed else None,
+                only_depends=day not in changed,
             )
             for day in span.days
         ]
@@ -261,8 +262,7 @@ def build(settings: Settings, kinds: dict[str, str]) -> list[dg.AssetsDefinition
 
 
 _NOTHING_PROCESSED: Final = pl.DataFrame(
-    {name: [value] for at, rows in VERSIONS.values() for name, value in ((at, None), (rows, 0))},
-    schema={name: schema.LEDGER.polars[name] for names in VERSIONS.values() for name in names},
+    [NOTHING_PROCESSED], schema={name: schema.LEDGER.polars[name] for name in NOTHING_PROCESSED}
 )
 
 

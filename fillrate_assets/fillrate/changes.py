@@ -20,6 +20,7 @@ VERSIONS: Final = {
 }
 """The ledger's columns that tell which version of each source was processed: its latest change, its rows."""
 
+NOTHING_PROCESSED: Final = {name: value for at, rows in VERSIONS.values() for name, value in ((at, None), (rows, 0))}
 SOURCES: Final = tuple(VERSIONS)
 WATERMARKED: Final = ("orders", "shipments")
 """Snapshots need no watermark: a tick compares those of the last days with the ledger."""

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from itertools import product
-from typing import Final
+from typing import Any, Final
 
 import polars as pl
 import pytest
@@ -42,15 +42,15 @@ def _plan(
     attempts: Mapping[Pair, Attempt] | None = None,
     now: datetime = NOW,
     snapshots: Mapping[Pair, tuple[datetime | None, int]] | None = None,
-    most: int = 1000,
-    at_work: Sequence[Pair] = (),
+    **more: Any,  # noqa: ANN401 - arguments of `plan`
 ) -> Plan:
     seen = {
         "orders": _versions(orders or {}),
         "shipments": _versions(shipments or {}),
         "snapshots": _versions(snapshots or {}),
     }
-    return plan(seen, _ledger(ledger or {}), attempts or {}, now=now, retry_delay=RETRY, most=most, at_work=at_work)
+    limits = {"most": 1000, **more}
+    return plan(seen, _ledger(ledger or {}), attempts or {}, now=now, retry_delay=RETRY, **limits)
 
 
 def _versions(seen: Mapping[Pair, tuple[datetime | None, int]]) -> pl.DataFrame:

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from fillrate_assets.connections import sql
 from fillrate_assets.connections.order_system import OrderSystem
 from fillrate_assets.connections.record_store import OUTRUN, RESTATEMENTS
+from fillrate_assets.connections.shipping_records import ShippingRecords
 from fillrate_assets.connections.watermark import Watermark
 from fillrate_assets.definitions import JOB, build_defs
 from fillrate_assets.errors import PermanentFailure
@@ -333,6 +334,37 @@ def test_of_two_runs_on_one_day_the_newer_sources_win_and_the_day_is_computed_ag
     assert (dc, day) in _changed(requests)
     ticking.run(requests)
     assert home.store.ledger(dc).filter(ship_date=day)["state"].to_list() == ["PUBLISHED"]
+    assert _records(home).equals(_calculated(home, home.network.last))
+
+
+@dataclass(frozen=True)
+class Failing(ShippingRecords):
+    """Shipping records that cannot be read."""
+
+    def shipment_lines(self, dc: str, first: date, last: date) -> pl.DataFrame:
+        msg = f"no shipments of {dc} from {first} to {last}"
+        raise PermanentFailure(msg)
+
+
+def test_a_correction_that_a_failed_run_read_is_not_taken_for_processed_where_an_earlier_day_is_corrected(
+    ticking: Ticking,
+) -> None:
+    home, instance = ticking.home, ticking.instance
+    dc, earlier, day = home.network.dc_codes[0], *home.network.ship_days[-4:-2]
+    home.correct(dc, day, day)
+    defs = build_defs(home.settings, shipping_records=Failing(home.settings.shipping_records_url))
+    instance.add_dynamic_partitions("dc", [dc])
+    # The lake then holds the newer orders, and what was computed from the older ones.
+    failed = defs.resolve_job_def(JOB).execute_in_process(
+        run_config=QUIET, instance=instance, tags=range_tags(dc, day, day), raise_on_error=False
+    )
+    assert not failed.success
+    home.correct(dc, earlier, earlier)
+    assert home.run(instance, dc, earlier, home.network.last, changed=[earlier]).success
+
+    requests = ticking.tick().run_requests or []
+    assert (dc, day) in _changed(requests)
+    ticking.run(requests)
     assert _records(home).equals(_calculated(home, home.network.last))
 
 
