@@ -18,11 +18,15 @@ from dagster import (
     AssetCheckExecutionContext,
     AssetCheckResult,
     AssetExecutionContext,
+    AssetKey,
     DagsterEvent,
     DagsterEventType,
+    DagsterInstance,
 )
 from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationTargetMaterializationData
+from dagster._core.definitions.partitions.context import partition_loading_context
 from dagster._core.events import DagsterEventBatchMetadata
+from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus
 from dagster._core.execution.context.metadata_logging import AssetMetadataHandle, OutputMetadataAccumulator
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
 from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
@@ -30,6 +34,7 @@ from dagster._serdes import ConfigurableClassData
 
 if TYPE_CHECKING:
     from dagster import EventLogEntry
+    from dagster._core.definitions.assets.graph.asset_graph_subset import AssetGraphSubset
     from dagster._utils.concurrency import ConcurrencyClaimStatus
     from sqlalchemy import Connection
 
@@ -90,6 +95,31 @@ def add_partition_evaluations(
             f"{checked.name} on {key}: {'passed' if result.passed else 'did not pass'}",
             DagsterEventBatchMetadata(batch, is_end=number == len(results)) if batches else None,
         )
+
+
+def backfilling(instance: DagsterInstance, read: AssetKey, published: AssetKey) -> set[str]:
+    """The partition keys that backfills are about to read and to publish: those that have not failed and are not done.
+
+    Args:
+        instance: Dagster's.
+        read: the asset that reads a source.
+        published: the asset that is computed last.
+
+    """
+    keys: set[str] = set()
+    for backfill in instance.get_backfills(filters=BulkActionsFilter(statuses=[BulkActionStatus.REQUESTED])):
+        if (data := backfill.asset_backfill_data) is None:
+            continue
+        with partition_loading_context(dynamic_partitions_store=instance):
+            to_read = _keys(data.target_subset, read) & _keys(data.target_subset, published)
+            ended = (data.materialized_subset, data.failed_and_downstream_subset)
+            keys |= to_read.difference(*(_keys(subset, published) for subset in ended))
+    return keys
+
+
+def _keys(subset: AssetGraphSubset, asset: AssetKey) -> set[str]:
+    of_asset = subset.partitions_subsets_by_asset_key.get(asset)
+    return set(of_asset.get_partition_keys()) if of_asset else set()
 
 
 class BatchingSqliteEventLogStorage(SqliteEventLogStorage):

@@ -22,23 +22,24 @@ from fillrate_assets.connections.watermark import watermark
 from fillrate_assets.fillrate import assets, checks, exports, sensors, standing_checks
 from fillrate_assets.fillrate.watch import Sources
 from fillrate_assets.settings import Settings
+from fillrate_assets.turns import InTurn
 
 JOB = "fill_rate_and_lost_cases"
 
 
 def systems(settings: Settings) -> dict[str, Any]:
     """Every outside system by its resource key."""
-    lake = Lake(settings.lake_root)
+    lake, record_store = Lake(settings.lake_root), RecordStore(settings.record_store_url, settings.record_store_schema)
     return {
         "settings": settings,
         "order_system": OrderSystem(settings.order_system_url, settings.tables, settings.statement_seconds),
         "shipping_records": ShippingRecords(settings.shipping_records_url, settings.tables, settings.statement_seconds),
         "instock_warehouse": InstockWarehouse(settings.instock_warehouse_url, settings.tables),
-        "record_store": RecordStore(settings.record_store_url, settings.record_store_schema),
+        "record_store": record_store,
         "watermark": watermark(settings.watermark_url or settings.record_store_url, settings.record_store_schema),
         "outbox": Outbox(settings.record_store_url, settings.alerts, settings.record_store_schema),
         "lake": lake,
-        "lake_io_manager": LakeIOManager(lake, assets.FRAMES),
+        "lake_io_manager": InTurn(LakeIOManager(lake, assets.FRAMES), record_store),
     }
 
 

@@ -85,6 +85,9 @@ class Settings(BaseSettings):
     runs_per_tick: int = Field(default=50, gt=0)
     """A tick of the sensor requests no more runs; the rest follow with the next."""
 
+    backfill_days: int = Field(default=366, gt=0)
+    """A run covers no more ship dates, besides those that only depend on them."""
+
     inactive_dc_days: int = Field(default=90, ge=0)
     """A DC that has been inactive for longer loses its partition key; its records stay."""
 

@@ -15,6 +15,9 @@ from typing import Any
 
 import dagster as dg
 import sqlalchemy as sa
+from dagster._core.execution.api import execute_run
+from dagster._core.origin import JobPythonOrigin
+from dagster._utils.hosted_user_process import recon_job_from_origin
 
 from fillrate_assets import partitions, running
 from fillrate_assets.definitions import JOB
@@ -66,6 +69,15 @@ def run_until_killed(home: Home, dagster_home: Path, scope: Scope, where: str, w
     with dg.DagsterInstance.get() as instance:
         instance.add_dynamic_partitions("dc", [dc])
         job.execute_in_process(run_config=QUIET, instance=instance, tags=tags)
+
+
+def execute_until_killed(origin: JobPythonOrigin, run_id: str, files: int) -> None:
+    """Execute a run that Dagster launched, until it has written so many files of the lake."""
+    _before_file_is_in_its_place(files)
+    with dg.DagsterInstance.get() as instance:
+        run = instance.get_run_by_id(run_id)
+        assert run is not None
+        execute_run(recon_job_from_origin(origin), run, instance)
 
 
 def _die() -> None:

@@ -128,12 +128,7 @@ def test_every_instance_queues_and_watches_runs_alike() -> None:
     )
     for name in ("run_coordinator", "run_monitoring", "concurrency", "telemetry", "nux"):
         assert server.get(name) == embedded.get(name), name
-    queued = embedded["run_coordinator"].get("config", {})
-    concurrency = {
-        **embedded.get("concurrency", {}),
-        "runs": {**queued, **embedded.get("concurrency", {}).get("runs", {})},
-    }
-    assert plus["concurrency"] == concurrency
+    assert plus["concurrency"] == embedded["concurrency"]
     assert plus["run_monitoring"] == {k: v for k, v in embedded["run_monitoring"].items() if k != "enabled"}
 
 

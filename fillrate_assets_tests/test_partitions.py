@@ -108,17 +108,21 @@ def test_spans_hold_exactly_the_days_and_are_as_few_as_can_be(wanted: set[tuple[
     ("tags", "found"),
     [
         ({}, None),
-        (partitions.range_tags("DC01", DAYS[0], DAYS[2]), ("DC01", DAYS[0], DAYS[2])),
-        ({"dagster/partition": "DC01|2026-02-01"}, ("DC01", DAYS[0], DAYS[0])),
-        ({"dagster/partition": "A|B|2026-02-01"}, ("A|B", DAYS[0], DAYS[0])),
+        (partitions.range_tags("DC01", DAYS[0], DAYS[2]), ("DC01", "DC01", DAYS[0], DAYS[2])),
+        ({"dagster/partition": "DC01|2026-02-01"}, ("DC01", "DC01", DAYS[0], DAYS[0])),
+        ({"dagster/partition": "A|B|2026-02-01"}, ("A|B", "A|B", DAYS[0], DAYS[0])),
+        (
+            {**partitions.range_tags("DC01", DAYS[0], DAYS[2]), partitions.RANGE_END_TAG: "DC03|2026-02-02"},
+            ("DC01", "DC03", DAYS[0], DAYS[1]),
+        ),
         ({"dagster/partition": "2026-02-01"}, None),
         ({partitions.RANGE_START_TAG: "DC01|2026-02-01"}, None),
     ],
 )
-def test_the_tags_of_a_run_tell_its_dc_and_ship_dates(
-    tags: dict[str, str], found: tuple[str, date, date] | None
+def test_the_tags_of_a_run_tell_its_dcs_and_ship_dates(
+    tags: dict[str, str], found: tuple[str, str, date, date] | None
 ) -> None:
-    assert partitions.range_of(tags) == found
+    assert partitions.scope_of(tags) == (found and partitions.Scope(*found))
 
 
 def test_only_runs_that_have_not_ended_occupy_their_dc(instance: dg.DagsterInstance) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
@@ -125,6 +125,12 @@ WATERMARKS: Final = sa.Table(
     sa.Column("name", sa.Unicode(64), primary_key=True),
     sa.Column("moment", Moment(), nullable=False),
 )
+CLAIMS: Final = sa.Table(
+    "claims",
+    METADATA,
+    sa.Column("dc", sa.Unicode(64), primary_key=True),
+    sa.Column("run_id", sa.Unicode(64), nullable=False),
+)
 OUTBOX: Final = sa.Table(
     "outbox",
     METADATA,
@@ -161,6 +167,9 @@ class Day:
     held: str | None = None
     read_at: datetime | None = None
     """When the run began to read the day's sources, UTC; None if an earlier run read them."""
+
+    only_depends: bool = False
+    """Whether the run judges the day again for the sake of an earlier one, and computed nothing else of it anew."""
 
 
 @dataclass(frozen=True)
@@ -227,6 +236,32 @@ class RecordStore:
         """
         with sql.failures("record store", self.url), self.engine.connect() as connection:
             return [_publish_day(connection, day, run_id, now.replace(tzinfo=None)) for day in days]
+
+    def claims(self, dcs: Collection[str]) -> dict[str, str]:
+        """The run that claimed each of some DCs last, by DC; one that no run ever claimed is left out."""
+        statement = sa.select(CLAIMS.c.dc, CLAIMS.c.run_id).where(CLAIMS.c.dc.in_(dcs))
+        with sql.failures("record store", self.url), self.engine.connect() as connection:
+            return {row.dc: row.run_id for row in connection.execute(statement)}
+
+    def claim(self, dcs: Collection[str], run_id: str, *, before: Mapping[str, str]) -> bool:
+        """Give DCs to a run, all of them or none.
+
+        Args:
+            dcs: the DCs.
+            run_id: the run.
+            before: what `claims` said of them, when their runs were found to have ended.
+
+        Returns:
+            Whether the run has them; not if another run claimed one of them meanwhile.
+
+        """
+        with sql.failures("record store", self.url), self.engine.connect() as connection:
+            with connection.begin() as transaction:
+                # In one order, so that no two runs wait for each other.
+                if all(_claimed(connection, dc, run_id, before.get(dc)) for dc in sorted(dcs)):
+                    return True
+                transaction.rollback()
+            return False
 
     def records(self, dc: str, ship_date: date) -> pl.DataFrame:
         """The records that stand for one DC and ship date, as `LOST_CASES`."""
@@ -345,6 +380,17 @@ def entry_of(dc: str, ship_date: date) -> sa.Select[Any]:
     return chosen.with_hint(LEDGER, "WITH (UPDLOCK, HOLDLOCK)", "mssql")
 
 
+def _claimed(connection: sa.Connection, dc: str, run_id: str, before: str | None) -> bool:
+    if before is not None:
+        still = (CLAIMS.c.dc == dc) & (CLAIMS.c.run_id == before)
+        return connection.execute(CLAIMS.update().where(still).values(run_id=run_id)).rowcount == 1
+    try:
+        connection.execute(CLAIMS.insert().values(dc=dc, run_id=run_id))
+    except sa.exc.IntegrityError:
+        return False
+    return True
+
+
 def _publish_day(connection: sa.Connection, day: Day, run_id: str, now: datetime) -> Outcome:
     with connection.begin():
         if (lock := lock_of(day.dc, day.ship_date, connection.dialect)) is not None:
@@ -353,12 +399,15 @@ def _publish_day(connection: sa.Connection, day: Day, run_id: str, now: datetime
         standing = connection.execute(entry_of(day.dc, day.ship_date)).mappings().one_or_none()
         before = None if standing is None else {str(name): value for name, value in standing.items()}
         records = day.records.sort("item")
+        source = day.source.row(0, named=True)
+        if day.only_depends:
+            source = _processed(source, before)
         checksum = _checksum(records, day.rejects) if day.held is None else (before or {}).get("checksum")
         entry = _naive(
             {
                 "dc": day.dc,
                 "ship_date": day.ship_date,
-                **day.source.row(0, named=True),
+                **source,
                 "records": records.height if day.held is None else (before or {}).get("records", 0),
                 "checksum": checksum,
                 "state": "PUBLISHED" if day.held is None else "HELD",
@@ -392,6 +441,16 @@ def _publish_day(connection: sa.Connection, day: Day, run_id: str, now: datetime
         connection.execute(LEDGER.insert().values({**entry, "run_id": run_id, "published_at": now}))
     newly_held = day.held is not None and (before is None or before["reason"] != day.held)
     return Outcome(day.dc, day.ship_date, replaced, entry["records"], restated, day.held, newly_held)
+
+
+def _processed(stored: dict[str, Any], before: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What of the sources a day that only depends on another one was computed from.
+
+    A run that failed may have stored newer sources and computed nothing from them: the ledger must not say that they
+    were processed, or nobody would ask for them again.
+    """
+    known = changes.NOTHING_PROCESSED if before is None else {name: before[name] for name in changes.NOTHING_PROCESSED}
+    return known if changes.is_older(known, _naive(stored)) else stored
 
 
 def _is_outrun(day: Day, entry: Mapping[str, Any], before: Mapping[str, Any]) -> bool:

@@ -24,7 +24,9 @@ class Failed:
 
     run_id: str
     job: str
-    dc: str | None
+    dcs: Sequence[str]
+    """Empty if it was not about ship dates."""
+
     first: date | None
     last: date | None
     steps: Sequence[str]
@@ -43,15 +45,15 @@ class Failed:
 def message(failed: Failed, ui_url: str) -> tuple[str, str]:
     """The subject and the text of a message about a run that failed; the link is left out without a `ui_url`."""
     days = f"{failed.first} to {failed.last}" if failed.first != failed.last else f"{failed.first}"
-    place = f"{failed.dc} {days}" if failed.dc else failed.job
-    again = f"fillrate run --dc {failed.dc} --from {failed.first} --to {failed.last}"
+    place = f"{', '.join(failed.dcs)} {days}" if failed.dcs else failed.job
+    again = f"fillrate run {' '.join(f'--dc {dc}' for dc in failed.dcs)} --from {failed.first} --to {failed.last}"
     then = "The sensor requests the days again." if failed.requested_again else f"Then run again: {again}"
     lines = [
         f"What: run {failed.run_id} of {failed.job}",
-        *([f"Where: {place}"] if failed.dc else []),
+        *([f"Where: {place}"] if failed.dcs else []),
         f"Step: {', '.join(failed.steps) or 'none; the process ended'}",
         f"Cause: {failed.cause}",
-        f"To do: {_ADVICE.get(failed.kind, _UNEXPECTED)}." + (f" {then}" if failed.dc else ""),
+        f"To do: {_ADVICE.get(failed.kind, _UNEXPECTED)}." + (f" {then}" if failed.dcs else ""),
         *([f"Run: {url}"] if (url := run_url(ui_url, failed.run_id)) else []),
     ]
     step = failed.steps[0] if failed.steps else "the run"

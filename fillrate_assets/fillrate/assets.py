@@ -21,7 +21,7 @@ from fillrate_assets.failures import retry_policy, typed_failures
 from fillrate_assets.fillrate import alerts, baseline, masters, metadata, schema, service
 from fillrate_assets.fillrate import lines as line_rules
 from fillrate_assets.fillrate import lost_cases as lost_case_rules
-from fillrate_assets.fillrate.changes import VERSIONS
+from fillrate_assets.fillrate.changes import NOTHING_PROCESSED, VERSIONS
 from fillrate_assets.fillrate.holds import held_days
 from fillrate_assets.partitions import Span
 from fillrate_assets.settings import Settings
@@ -195,6 +195,7 @@ def published_records(
                 versions.get(day, _NOTHING_PROCESSED),
                 held.get(day),
                 read_at if day in changed else None,
+                only_depends=day not in changed,
             )
             for day in span.days
         ]
@@ -213,7 +214,7 @@ def build(settings: Settings, kinds: dict[str, str]) -> list[dg.AssetsDefinition
     """The assets over a partitions definition.
 
     Args:
-        settings: where partitions begin, and how failures are retried.
+        settings: where partitions begin, how many a run of a backfill has, and how failures are retried.
         kinds: database kind by resource, for the UI's badges. A step that reads or writes a system is in the pool of
             the resource's name, which caps the connections of all runs to it.
 
@@ -229,7 +230,7 @@ def build(settings: Settings, kinds: dict[str, str]) -> list[dg.AssetsDefinition
         frame = FRAMES.get(compute.__name__, schema.LOST_CASES)
         return dg.asset(
             partitions_def=by_day,
-            backfill_policy=dg.BackfillPolicy.single_run(),
+            backfill_policy=dg.BackfillPolicy.multi_run(settings.backfill_days),
             group_name=GROUP,
             owners=OWNERS,
             kinds={kinds[system] if system else "parquet", "polars"},
@@ -264,8 +265,7 @@ def build(settings: Settings, kinds: dict[str, str]) -> list[dg.AssetsDefinition
 
 
 _NOTHING_PROCESSED: Final = pl.DataFrame(
-    {name: [value] for at, rows in VERSIONS.values() for name, value in ((at, None), (rows, 0))},
-    schema={name: schema.LEDGER.polars[name] for names in VERSIONS.values() for name in names},
+    [NOTHING_PROCESSED], schema={name: schema.LEDGER.polars[name] for name in NOTHING_PROCESSED}
 )
 
 

@@ -15,7 +15,7 @@ from alembic.migration import MigrationContext
 from alembic.operations import Operations
 
 from fillrate_assets.connections import bulk, record_store, sql
-from fillrate_assets.connections.migrations.versions import v0001_records, v0002_views
+from fillrate_assets.connections.migrations.versions import v0001_records, v0002_views, v0003_claims
 from fillrate_assets.connections.order_system import OrderSystem
 from fillrate_assets.connections.record_store import METADATA, RecordStore
 from fillrate_assets.connections.shipping_records import ShippingRecords
@@ -154,6 +154,7 @@ def test_the_migrations_can_be_written_down_for_a_server(backend: str) -> None:
     with Operations.context(context):
         v0001_records.upgrade()
         v0002_views.upgrade()
+        v0003_claims.upgrade()
     text = written.getvalue()
     assert set(re.findall(r"CREATE TABLE (\w+)", text)) == set(METADATA.tables)
     assert set(re.findall(r"CREATE VIEW (\w+)", text)) == {"fill_rate_daily", "lost_cases_by_vendor"}

@@ -21,7 +21,7 @@ DAY: Final = date(2026, 2, 10)
 FAILED: Final = Failed(
     run_id="r1",
     job=JOB,
-    dc="DC01",
+    dcs=["DC01"],
     first=DAY,
     last=date(2026, 2, 12),
     steps=("orders",),
@@ -54,7 +54,7 @@ def test_a_message_says_what_where_why_and_what_to_do() -> None:
         pytest.param(replace(FAILED, requested_again=False), "DC01 2026-02-10 to 2026-02-12: orders failed",
                      "Then run again: fillrate run --dc DC01 --from 2026-02-10 --to 2026-02-12", "sensor",
                      id="nobody requests it again"),
-        pytest.param(replace(FAILED, dc=None, first=None, last=None), f"{JOB}: orders failed", "Step: orders",
+        pytest.param(replace(FAILED, dcs=[], first=None, last=None), f"{JOB}: orders failed", "Step: orders",
                      "None", id="no ship dates"),
         pytest.param(replace(FAILED, steps=(), kind=""), "DC01 2026-02-10 to 2026-02-12: the run failed",
                      "Step: none; the process ended", "did not answer", id="no step"),
@@ -72,7 +72,7 @@ def test_a_message_tells_only_what_is_known(failed: Failed, subject: str, told: 
 
 
 def test_a_subject_is_no_longer_than_its_column() -> None:
-    subject, _ = message(replace(FAILED, dc="D" * 300), "")
+    subject, _ = message(replace(FAILED, dcs=["D" * 300]), "")
     assert len(subject) == OUTBOX.c.subject.type.length  # type: ignore[attr-defined]
 
 

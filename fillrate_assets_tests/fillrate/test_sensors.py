@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -13,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fillrate_assets.connections.record_store import OUTRUN, RESTATEMENTS
+from fillrate_assets.connections.shipping_records import ShippingRecords
 from fillrate_assets.definitions import JOB, build_defs
 from fillrate_assets.errors import PermanentFailure
 from fillrate_assets.fillrate import schema
@@ -266,13 +268,15 @@ def test_a_snapshot_older_than_the_days_that_are_compared_is_not_noticed(ticking
 
 
 def test_of_two_runs_on_one_day_the_newer_sources_win_and_the_day_is_computed_again(ticking: Ticking) -> None:
+    """Runs of two Dagster instances: they do not know of each other, so they take no turns."""
     home, instance = ticking.home, ticking.instance
     ticking.tick()
     dc, day = home.network.dc_codes[0], home.network.ship_days[-3]
 
     def newer() -> pl.DataFrame:
         home.correct(dc, day, day)
-        assert home.run(instance, dc, day).success
+        with dg.DagsterInstance.ephemeral() as other:
+            assert home.run(other, dc, day).success
         return home.store.records(dc, day)
 
     before, after = home.store.records(dc, day), []
@@ -291,6 +295,37 @@ def test_of_two_runs_on_one_day_the_newer_sources_win_and_the_day_is_computed_ag
     assert (dc, day) in _changed(requests)
     ticking.run(requests)
     assert home.store.ledger(dc).filter(ship_date=day)["state"].to_list() == ["PUBLISHED"]
+    assert _records(home).equals(_calculated(home, home.network.last))
+
+
+@dataclass(frozen=True)
+class Failing(ShippingRecords):
+    """Shipping records that cannot be read."""
+
+    def shipment_lines(self, dc: str, first: date, last: date) -> pl.DataFrame:
+        msg = f"no shipments of {dc} from {first} to {last}"
+        raise PermanentFailure(msg)
+
+
+def test_a_correction_that_a_failed_run_read_is_not_taken_for_processed_where_an_earlier_day_is_corrected(
+    ticking: Ticking,
+) -> None:
+    home, instance = ticking.home, ticking.instance
+    dc, earlier, day = home.network.dc_codes[0], *home.network.ship_days[-4:-2]
+    home.correct(dc, day, day)
+    defs = build_defs(home.settings, shipping_records=Failing(home.settings.shipping_records_url))
+    instance.add_dynamic_partitions("dc", [dc])
+    # The lake then holds the newer orders, and what was computed from the older ones.
+    failed = defs.resolve_job_def(JOB).execute_in_process(
+        run_config=QUIET, instance=instance, tags=range_tags(dc, day, day), raise_on_error=False
+    )
+    assert not failed.success
+    home.correct(dc, earlier, earlier)
+    assert home.run(instance, dc, earlier, home.network.last, changed=[earlier]).success
+
+    requests = ticking.tick().run_requests or []
+    assert (dc, day) in _changed(requests)
+    ticking.run(requests)
     assert _records(home).equals(_calculated(home, home.network.last))
 
 
