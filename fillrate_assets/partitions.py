@@ -103,11 +103,18 @@ def runs_by_dc(instance: dg.DagsterInstance, *, queued: bool) -> dict[str, str]:
     return {dc: run.run_id for run, scope in _active(instance, queued=queued) for dc in scope.dcs(instance)}
 
 
-def days_at_work(instance: dg.DagsterInstance) -> set[tuple[str, date]]:
-    """The DCs and ship dates whose sources a run that is queued or in progress reads, or has read."""
+def days_at_work(instance: dg.DagsterInstance, read: dg.AssetKey) -> set[tuple[str, date]]:
+    """The DCs and ship dates whose sources a run that is queued or in progress reads, or has read.
+
+    Args:
+        instance: Dagster's.
+        read: the asset that reads a source.
+
+    """
     return {
         (dc, day)
         for run, scope in _active(instance, queued=True)
+        if run.asset_selection is None or read in run.asset_selection
         for dc in scope.dcs(instance)
         for day in _changed(run.tags, days_between(scope.first, scope.last))
     }

@@ -71,8 +71,9 @@ def run_until_killed(home: Home, dagster_home: Path, scope: Scope, where: str, w
         job.execute_in_process(run_config=QUIET, instance=instance, tags=tags)
 
 
-def execute_until_killed(origin: JobPythonOrigin, run_id: str, files: int) -> None:
+def execute_until_killed(environment: dict[str, str], origin: JobPythonOrigin, run_id: str, files: int) -> None:
     """Execute a run that Dagster launched, until it has written so many files of the lake."""
+    os.environ |= environment
     _before_file_is_in_its_place(files)
     with dg.DagsterInstance.get() as instance:
         run = instance.get_run_by_id(run_id)

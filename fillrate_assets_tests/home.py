@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from fillrate_assets import partitions, settings
 from fillrate_assets.connections.lake import Lake
-from fillrate_assets.connections.record_store import METADATA, OUTBOX, RecordStore
+from fillrate_assets.connections.record_store import CLAIMS, METADATA, OUTBOX, RecordStore
 from fillrate_assets.definitions import JOB, build_defs
 from fillrate_assets.fillrate import assets, exports
 from fillrate_assets.loading import EmbeddedSystems, SampleNetwork
@@ -144,10 +144,13 @@ class Home:
 
 
 def stored_rows(store: RecordStore, *, without: set[str] = OF_THE_RUN) -> Rows:
-    """Every row of every table as it is stored, less some columns, in an order of its own."""
+    """Every row of every table as it is stored, less some columns, in an order of its own.
+
+    Without the claims: they tell of runs, not of the data.
+    """
     rows: Rows = {}
     with store.engine.connect() as connection:
-        for table in METADATA.sorted_tables:
+        for table in [table for table in METADATA.sorted_tables if table is not CLAIMS]:
             raw = [
                 sa.type_coerce(column, sa.types.NullType()) for column in table.columns if column.name not in without
             ]

@@ -16,8 +16,8 @@ from fillrate_assets import partitions
 from fillrate_assets.definitions import JOB
 from fillrate_assets.fillrate import assets
 from fillrate_assets.fillrate.baseline import LOOK_BACK_DAYS
+from fillrate_assets_tests.backfilling import RUNS_THAT_DIE, Daemon, over
 from fillrate_assets_tests.conftest import SMALL, copied
-from fillrate_assets_tests.daemon import RUNS_THAT_DIE, Daemon, over
 from fillrate_assets_tests.home import OF_THE_RUN, Home, Rows
 
 # Dagster's own calls.

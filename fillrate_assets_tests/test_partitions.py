@@ -138,3 +138,18 @@ def test_only_runs_that_have_not_ended_occupy_their_dc(instance: dg.DagsterInsta
     instance.create_run_for_job(job, status=status.STARTED)
     assert partitions.runs_by_dc(instance, queued=True) == {dc: runs[dc] for dc in dcs[:4]}
     assert partitions.runs_by_dc(instance, queued=False) == {dc: runs[dc] for dc in dcs[1:4]}
+
+
+def test_a_run_that_has_not_ended_is_at_work_on_the_days_that_it_reads(instance: dg.DagsterInstance) -> None:
+    job = dg.Definitions([told], jobs=[dg.define_asset_job("job")]).resolve_job_def("job")
+    instance.add_dynamic_partitions("dc", ["DC01", "DC02", "DC03"])
+    tags = partitions.range_tags("DC01", DAYS[0], DAYS[2]) | {CHANGED_TAG: f"{DAYS[1]}"}
+    instance.create_run_for_job(job, tags=tags, status=dg.DagsterRunStatus.STARTED)
+    several = {partitions.RANGE_START_TAG: f"DC02|{DAYS[3]}", partitions.RANGE_END_TAG: f"DC03|{DAYS[4]}"}
+    instance.create_run_for_job(job, tags=several, asset_selection=frozenset([told.key]))
+    instance.create_run_for_job(
+        job, tags=partitions.range_tags("DC01", DAYS[4], DAYS[4]), status=dg.DagsterRunStatus.SUCCESS
+    )
+    reading = {("DC01", DAYS[1])}
+    assert partitions.days_at_work(instance, dg.AssetKey("another")) == reading
+    assert partitions.days_at_work(instance, told.key) == reading | {*_of("DC02", DAYS[3:]), *_of("DC03", DAYS[3:])}

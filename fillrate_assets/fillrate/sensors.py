@@ -141,7 +141,8 @@ def write_cursor(attempts: Mapping[Pair, Attempt]) -> str:
 def _at_work(instance: dg.DagsterInstance) -> set[Pair]:
     """What runs and backfills are about to read and publish; between its runs a backfill has none."""
     read, published = dg.AssetKey(orders.__name__), dg.AssetKey(published_records.__name__)
-    return partitions.days_at_work(instance) | set(map(partitions.day_of, backfilling(instance, read, published)))
+    backfilled = backfilling(instance, read, published)
+    return partitions.days_at_work(instance, read) | set(map(partitions.day_of, backfilled))
 
 
 def _result(context: dg.SensorEvaluationContext, plan: Plan) -> dg.SensorResult:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -68,10 +70,13 @@ class Launcher(SyncInMemoryRunLauncher):
             return
         forkserver = get_context("forkserver")
         forkserver.set_forkserver_preload([crashing.__name__])
-        arguments = (context.job_code_origin, context.dagster_run.run_id, RUNS_THAT_DIE.pop())
+        # The server was started by whoever needed it first, in an environment of its own.
+        environment = {name: os.environ[name] for name in ("DAGSTER_HOME", "FILLRATE_HOME", "DAGSTER_EVENT_BATCH_SIZE")}
+        arguments = (environment, context.job_code_origin, context.dagster_run.run_id, RUNS_THAT_DIE.pop())
         process = forkserver.Process(target=crashing.execute_until_killed, args=arguments)
         process.start()
         process.join()
+        assert process.exitcode == -signal.SIGKILL
 
 
 @dataclass(frozen=True)
