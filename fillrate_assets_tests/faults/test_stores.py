@@ -16,7 +16,7 @@ import dagster as dg
 import pytest
 
 from fillrate_assets.connections.record_store import OUTBOX, lock_of
-from fillrate_assets_tests.conftest import CORRECTED, DC, SMALL, Undisturbed
+from fillrate_assets_tests.conftest import CORRECTED, DC, SCHEMA, SMALL, Undisturbed
 from fillrate_assets_tests.fakes import Overtaken
 from fillrate_assets_tests.faults.injected import (
     QUICK,
@@ -60,7 +60,7 @@ def _sql(home: Home, *statements: str) -> None:
             connection.exec_driver_sql(statement)
 
 
-_WAITS = "SELECT count(*) FROM pg_locks WHERE relation = 'rejects'::regclass AND NOT granted"
+_WAITS = f"SELECT count(*) FROM pg_locks WHERE relation = '{SCHEMA}.rejects'::regclass AND NOT granted"  # noqa: S608 - our schema
 
 
 def test_a_deadlock_in_the_record_store(undisturbed: Undisturbed, served: Home, instance: dg.DagsterInstance) -> None:
@@ -74,7 +74,7 @@ def test_a_deadlock_in_the_record_store(undisturbed: Undisturbed, served: Home, 
     def other() -> None:
         with engine.begin() as connection:
             connection.exec_driver_sql("SET LOCAL deadlock_timeout = '1h'")
-            connection.exec_driver_sql("LOCK TABLE rejects")
+            connection.exec_driver_sql(f"LOCK TABLE {SCHEMA}.rejects")
             locked.set()
             while not connection.exec_driver_sql(_WAITS).scalar_one():
                 sleep(0.01)
@@ -107,7 +107,7 @@ def test_a_connection_that_is_lost_in_the_middle_of_a_bulk_copy(
              IF nextval('copied') = 20 THEN PERFORM pg_terminate_backend(pg_backend_pid()); END IF;
              RETURN NEW;
            END $$""",
-        "CREATE TRIGGER cut BEFORE INSERT ON lost_cases FOR EACH ROW EXECUTE FUNCTION cut()",
+        f"CREATE TRIGGER cut BEFORE INSERT ON {SCHEMA}.lost_cases FOR EACH ROW EXECUTE FUNCTION cut()",
     )
     result = run(served, instance)
     assert result.success

@@ -25,7 +25,7 @@ from fillrate_assets.connections.record_store import RESTATEMENTS
 from fillrate_assets.fillrate import assets
 from fillrate_assets_tests.cloud import Cloud, Topic
 from fillrate_assets_tests.conftest import copied
-from fillrate_assets_tests.home import Home
+from fillrate_assets_tests.home import Home, messages
 from fillrate_assets_tests.postgres import Postgres
 from fillrate_assets_tests.servers import TINY, ServerTables, changes, on_servers, onboard, published
 from fillrate_assets_tests.ticking import Ticking
@@ -64,7 +64,7 @@ class Both:
 
 
 @pytest.fixture
-def both(postgres: Postgres, postgres_template: str, aws: Cloud, tmp_path: Path, instance: dg.DagsterInstance) -> Both:
+def both(postgres: Postgres, aws: Cloud, tmp_path: Path, instance: dg.DagsterInstance) -> Both:
     embedded = Home(tmp_path / "embedded" / "home")
     embedded.generate(TINY)
     orders, shipments = (postgres.create_database(f"{name} {uuid4()}") for name in ("orders", "shipments"))
@@ -82,9 +82,10 @@ def both(postgres: Postgres, postgres_template: str, aws: Cloud, tmp_path: Path,
     served = on_servers(
         Home(copied(embedded.directory, tmp_path)),
         *tables,
+        env="prod",
         order_system_url=orders,
         shipping_records_url=shipments,
-        record_store_url=postgres.create_database(f"records {uuid4()}", postgres_template),
+        record_store_url=postgres.create_database(f"records {uuid4()}"),
         instock_warehouse_url=aws.warehouse(
             stock.rename({"ship_date": "snapshot_date"}).with_columns(pl.col("snapshot_at").dt.replace_time_zone(None))
         ),
@@ -92,6 +93,7 @@ def both(postgres: Postgres, postgres_template: str, aws: Cloud, tmp_path: Path,
         watermark_url=f"ssm://{uuid4().hex}",
         alerts=topic.arn,
     )
+    served.store.upgrade()
     onboard(embedded, served)
     return Both(Ticking(embedded, instance), Ticking(served, instance), tables, topic)
 
@@ -121,9 +123,9 @@ def test_the_platform_on_servers_is_the_embedded_one(both: Both, instance: dg.Da
     assert len(everything) == len(TINY.dc_codes)
     both.run(everything)
     assert not (served.directory / "lake").exists()
-    assert both.topic.heard() == [
-        (f"{held_dc} {held_day} is held", "no instock snapshot for the day; no records stand for that day")
-    ]
+    ((subject, body),) = both.topic.heard()
+    assert subject == f"{held_dc} {held_day} is held"
+    assert [(subject, body)] == messages(embedded.store)
     told = instance.get_latest_materialization_event(dg.AssetKey("instock_snapshots"))
     assert told is not None
     assert told.asset_materialization is not None
