@@ -136,10 +136,12 @@ class Change:
         return [self.day + timedelta(days=count) for count in range((self.last - self.day).days + 1)]
 
 
-def new_version(orders: OrderSystem, network: Network) -> Change:
-    """The largest plain line of a ship date five days before the last, one case more of it."""
-    day = network.last - timedelta(days=DAYS_BEFORE_LAST)
-    stored = orders.order_lines(DC, day, day)
+def new_version(
+    orders: OrderSystem, network: Network, dc: str = DC, days_before_last: int = DAYS_BEFORE_LAST
+) -> Change:
+    """The largest plain line of a ship date some days before the last, one case more of it."""
+    day = network.last - timedelta(days=days_before_last)
+    stored = orders.order_lines(dc, day, day)
     latest = stored.sort("processed_at", "source_seq").unique(LINE_KEY, keep="last", maintain_order=True)
     plain = latest.filter(
         pl.col("status") == "SHIPPED",

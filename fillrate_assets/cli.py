@@ -382,7 +382,10 @@ def advance() -> None:
 @scoped
 @click.option("--processes", type=click.IntRange(1), default=2, show_default=True, help="Runs at a time.")
 def run(dcs: tuple[str, ...], first: date | None, last: date | None, processes: int) -> None:
-    """Run the main job through Dagster, a run per DC: for every ship date until today, or some of them.
+    """Run the main job through Dagster, a DC at a time: for every ship date until today, or some of them.
+
+    A run takes a year of a DC at most, or FILLRATE_BACKFILL_DAYS. Run again after an interruption, it computes
+    everything anew and changes nothing that is done; --from leaves out what is.
 
     A range that ends earlier also judges again the 28 days after it that were published: their averages depend on it.
     The runs, their events and checks are in the Dagster instance, as if they had been started in its UI. Days whose
@@ -411,7 +414,8 @@ def upgrade() -> None:
     from fillrate_assets import settings
     from fillrate_assets.connections.record_store import RecordStore
 
-    RecordStore(settings.load().record_store_url).upgrade()
+    chosen = settings.load()
+    RecordStore(chosen.record_store_url, chosen.record_store_schema).upgrade()
     click.echo("the record store is up to date")
 
 
@@ -454,8 +458,10 @@ def _run(wanted: Sequence[Range], processes: int) -> bool:
     from fillrate_assets import running, settings
 
     failed = False
-    with progress("Running through Dagster", len(wanted)) as tell:
-        for ran in running.run(settings.load(), wanted, processes):
+    chosen = settings.load()
+    parts = [part for each in wanted for part in each.parts(chosen.backfill_days)]
+    with progress("Running through Dagster", len(parts)) as tell:
+        for ran in running.run(chosen, parts, processes):
             span = f"{ran.range.dc} {ran.range.first} to {ran.range.last}"
             tell(f"{span}: {'failed' if ran.failure else 'done'} in {ran.seconds:.0f} s")
             for problem in [ran.failure] if ran.failure else ran.failed_checks:

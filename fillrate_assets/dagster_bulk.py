@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from threading import RLock
-from typing import TYPE_CHECKING, Any
+from time import sleep
+from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
 from dagster import (
@@ -17,11 +18,15 @@ from dagster import (
     AssetCheckExecutionContext,
     AssetCheckResult,
     AssetExecutionContext,
+    AssetKey,
     DagsterEvent,
     DagsterEventType,
+    DagsterInstance,
 )
 from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationTargetMaterializationData
+from dagster._core.definitions.partitions.context import partition_loading_context
 from dagster._core.events import DagsterEventBatchMetadata
+from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus
 from dagster._core.execution.context.metadata_logging import AssetMetadataHandle, OutputMetadataAccumulator
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
 from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
@@ -29,7 +34,12 @@ from dagster._serdes import ConfigurableClassData
 
 if TYPE_CHECKING:
     from dagster import EventLogEntry
+    from dagster._core.definitions.assets.graph.asset_graph_subset import AssetGraphSubset
+    from dagster._utils.concurrency import ConcurrencyClaimStatus
     from sqlalchemy import Connection
+
+_SLOT_SECONDS: Final = 1
+"""Between two looks for a free slot of a pool."""
 
 
 def add_partition_metadata(context: AssetExecutionContext, metadata: Mapping[str, Mapping[str, Any]]) -> None:
@@ -60,6 +70,8 @@ def add_partition_evaluations(
     )
     now = datetime.now(UTC).timestamp()
     batch = str(uuid4())
+    # Dagster's own storages take no batches of evaluations: they complain about each, and store one by one after all.
+    batches = isinstance(context.instance.event_log_storage, BatchingSqliteEventLogStorage)
     for number, (key, result) in enumerate(results.items(), start=1):
         evaluation = AssetCheckEvaluation(
             asset_key=checked.asset_key,
@@ -81,8 +93,33 @@ def add_partition_evaluations(
             step,
             evaluation,
             f"{checked.name} on {key}: {'passed' if result.passed else 'did not pass'}",
-            DagsterEventBatchMetadata(batch, is_end=number == len(results)),
+            DagsterEventBatchMetadata(batch, is_end=number == len(results)) if batches else None,
         )
+
+
+def backfilling(instance: DagsterInstance, read: AssetKey, published: AssetKey) -> set[str]:
+    """The partition keys that backfills are about to read and to publish: those that have not failed and are not done.
+
+    Args:
+        instance: Dagster's.
+        read: the asset that reads a source.
+        published: the asset that is computed last.
+
+    """
+    keys: set[str] = set()
+    for backfill in instance.get_backfills(filters=BulkActionsFilter(statuses=[BulkActionStatus.REQUESTED])):
+        if (data := backfill.asset_backfill_data) is None:
+            continue
+        with partition_loading_context(dynamic_partitions_store=instance):
+            to_read = _keys(data.target_subset, read) & _keys(data.target_subset, published)
+            ended = (data.materialized_subset, data.failed_and_downstream_subset)
+            keys |= to_read.difference(*(_keys(subset, published) for subset in ended))
+    return keys
+
+
+def _keys(subset: AssetGraphSubset, asset: AssetKey) -> set[str]:
+    of_asset = subset.partitions_subsets_by_asset_key.get(asset)
+    return set(of_asset.get_partition_keys()) if of_asset else set()
 
 
 class BatchingSqliteEventLogStorage(SqliteEventLogStorage):
@@ -102,19 +139,43 @@ class BatchingSqliteEventLogStorage(SqliteEventLogStorage):
 
     def store_event_batch(self, events: Sequence[EventLogEntry]) -> None:
         """Store events as Dagster does, on connections that stay open until the last."""
-        with self._db_lock, ExitStack() as stack:
-            self._batch = (stack, {})
-            try:
-                for event in events:
-                    self.store_event(event)
-            finally:
-                self._batch = None
+        with self._one_transaction():
+            for event in events:
+                self.store_event(event)
+
+    def claim_concurrency_slot(
+        self, concurrency_key: str, run_id: str, step_key: str, priority: int | None = None
+    ) -> ConcurrencyClaimStatus:
+        """Claim a slot of a pool as Dagster does, in one transaction; where there is none, wait a moment.
+
+        SQLite locks no rows, so two processes could else take the same slot. Dagster's in-process executor asks again
+        without a pause, which keeps a core busy.
+        """
+        with self._one_transaction():
+            with self.index_connection() as connection:
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+            status = super().claim_concurrency_slot(concurrency_key, run_id, step_key, priority)
+        if status.is_claimed:
+            return status
+        sleep(_SLOT_SECONDS)
+        waited: ConcurrencyClaimStatus = status.with_sleep_interval(0.0)
+        return waited
 
     def has_table(self, table_name: str) -> bool:
         """Whether a table exists; asked once for each, where Dagster opens a database for every event to see."""
         if table_name not in self._tables and super().has_table(table_name):
             self._tables.add(table_name)
         return table_name in self._tables
+
+    @contextmanager
+    def _one_transaction(self) -> Iterator[None]:
+        """One transaction in each database for all that is done meanwhile."""
+        with self._db_lock, ExitStack() as stack:
+            self._batch = (stack, {})
+            try:
+                yield
+            finally:
+                self._batch = None
 
     @contextmanager
     def _connect(self, shard: str) -> Iterator[Connection]:

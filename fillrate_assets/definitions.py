@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from typing import Any
 
@@ -21,28 +22,30 @@ from fillrate_assets.connections.watermark import watermark
 from fillrate_assets.fillrate import assets, checks, exports, sensors, standing_checks
 from fillrate_assets.fillrate.watch import Sources
 from fillrate_assets.settings import Settings
+from fillrate_assets.turns import InTurn
 
 JOB = "fill_rate_and_lost_cases"
 
 
 def systems(settings: Settings) -> dict[str, Any]:
     """Every outside system by its resource key."""
-    lake = Lake(settings.lake_root)
+    lake, record_store = Lake(settings.lake_root), RecordStore(settings.record_store_url, settings.record_store_schema)
     return {
         "settings": settings,
         "order_system": OrderSystem(settings.order_system_url, settings.tables, settings.statement_seconds),
         "shipping_records": ShippingRecords(settings.shipping_records_url, settings.tables, settings.statement_seconds),
         "instock_warehouse": InstockWarehouse(settings.instock_warehouse_url, settings.tables),
-        "record_store": RecordStore(settings.record_store_url),
-        "watermark": watermark(settings.watermark_url or settings.record_store_url),
-        "outbox": Outbox(settings.record_store_url, settings.alerts),
+        "record_store": record_store,
+        "watermark": watermark(settings.watermark_url or settings.record_store_url, settings.record_store_schema),
+        "outbox": Outbox(settings.record_store_url, settings.alerts, settings.record_store_schema),
         "lake": lake,
-        "lake_io_manager": LakeIOManager(lake, assets.FRAMES),
+        "lake_io_manager": InTurn(LakeIOManager(lake, assets.FRAMES), record_store),
     }
 
 
 def build_defs(settings: Settings, **overrides: Any) -> dg.Definitions:  # noqa: ANN401 - any resource
     """Definitions over one set of systems; tests and the command swap them by resource key."""
+    logging.getLogger("fillrate").setLevel(settings.environment.log_level)
     with warnings.catch_warnings():
         # Partitioned checks, multi-partition mappings and single-run backfills are what this is built on; they are
         # tested here against the Dagster that is pinned.

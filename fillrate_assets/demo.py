@@ -31,7 +31,7 @@ class Standing:
     @classmethod
     def of(cls, settings: Settings) -> Standing:
         """Count it."""
-        store = RecordStore(settings.record_store_url)
+        store = RecordStore(settings.record_store_url, settings.record_store_schema)
         return cls(store.count(RECORDS), store.count(RESTATEMENTS))
 
     def compared(self, before: Standing) -> str:
@@ -115,7 +115,7 @@ def _caveats(settings: Settings, network: Network, console: Console) -> None:
     lake = Lake(settings.lake_root)
     records = lake.scan(schema.LOST_CASES, last=network.last)
     console.print(f"\n{score(records.collect(), SampleNetwork(settings).truth().collect()).sentence()}")
-    ledger = RecordStore(settings.record_store_url).ledger()
+    ledger = RecordStore(settings.record_store_url, settings.record_store_schema).ledger()
     for row in ledger.filter(pl.col("state") == "HELD").iter_rows(named=True):
         console.print(
             f"[yellow]Held: {row['dc']} {row['ship_date']}: {row['reason']}; no records stand for that day.[/yellow]"

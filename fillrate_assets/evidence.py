@@ -81,7 +81,7 @@ def evidence_of_lake(settings: Settings, dc: str, ship_date: date, item: str) ->
     # SQLAlchemy, which files do without, takes a third of a second.
     from fillrate_assets.connections.record_store import RecordStore  # noqa: PLC0415
 
-    lake, store = Lake(settings.lake_root), RecordStore(settings.record_store_url)
+    lake, store = Lake(settings.lake_root), RecordStore(settings.record_store_url, settings.record_store_schema)
     item_days = lake.scan(schema.ITEM_DAYS, [dc], ship_date - timedelta(days=LOOK_BACK_DAYS), ship_date)
     lines = lake.scan(schema.CLASSIFIED_LINES, [dc], ship_date, ship_date)
     today = item_days.filter(pl.col("ship_date") == ship_date)

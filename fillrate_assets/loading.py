@@ -51,7 +51,7 @@ class EmbeddedSystems:
             OrderSystem(settings.order_system_url, settings.tables),
             ShippingRecords(settings.shipping_records_url, settings.tables),
             InstockWarehouse(settings.instock_warehouse_url, settings.tables),
-            RecordStore(settings.record_store_url),
+            RecordStore(settings.record_store_url, settings.record_store_schema),
         )
         systems.order_system.create()
         systems.shipping_records.create()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Final
@@ -63,43 +63,95 @@ def range_tags(dc: str, first: date, last: date) -> dict[str, str]:
     return {RANGE_START_TAG: str(key(dc, first)), RANGE_END_TAG: str(key(dc, last)), DC_TAG: dc}
 
 
-def range_of(tags: Mapping[str, str]) -> tuple[str, date, date] | None:
-    """The DC of a run with its first and last ship date, by the run's tags; None if it is not about ship dates.
+@dataclass(frozen=True)
+class Scope:
+    """What a run is about: each DC from the first to the last, each ship date from the first to the last."""
 
-    Of a run over several DCs, the first one.
-    """
+    first_dc: str
+    last_dc: str
+    first: date
+    last: date
+
+    def dcs(self, instance: dg.DagsterInstance) -> list[str]:
+        """Its DCs; those between the ends of a range as Dagster orders them: by when they got their key."""
+        if self.first_dc == self.last_dc:
+            return [self.first_dc]
+        known = known_dcs(instance)
+        ends = {self.first_dc, self.last_dc}
+        if not ends <= set(known):
+            return sorted(ends)
+        return list(known[known.index(self.first_dc) : known.index(self.last_dc) + 1])
+
+
+def scope_of(tags: Mapping[str, str]) -> Scope | None:
+    """What a run is about, by its tags, whoever launched it; None if it is not about ship dates."""
     one = tags.get(PARTITION_TAG)
     first, last = tags.get(RANGE_START_TAG, one), tags.get(RANGE_END_TAG, one)
     if first is None or last is None or _BETWEEN not in first:
         return None
-    dc, _, begin = first.rpartition(_BETWEEN)
-    return dc, date.fromisoformat(begin), date.fromisoformat(last.rpartition(_BETWEEN)[2])
+    (first_dc, begin), (last_dc, end) = day_of(first), day_of(last)
+    return Scope(first_dc, last_dc, begin, end)
+
+
+def known_dcs(instance: dg.DagsterInstance) -> Sequence[str]:
+    """The DCs that have a partition key, in Dagster's order."""
+    return instance.get_dynamic_partitions(str(DC.name))
 
 
 def runs_by_dc(instance: dg.DagsterInstance, *, queued: bool) -> dict[str, str]:
     """The DCs that a run is in progress for, with its id; with those of queued runs or without."""
-    statuses = [*_IN_PROGRESS, *(_QUEUED if queued else ())]
-    runs = instance.get_runs(filters=dg.RunsFilter(statuses=statuses))
-    return {found[0]: run.run_id for run in runs if (found := range_of(run.tags))}
+    return {dc: run.run_id for run, scope in _active(instance, queued=queued) for dc in scope.dcs(instance)}
+
+
+def days_at_work(instance: dg.DagsterInstance, read: dg.AssetKey) -> set[tuple[str, date]]:
+    """The DCs and ship dates whose sources a run that is queued or in progress reads, or has read.
+
+    Args:
+        instance: Dagster's.
+        read: the asset that reads a source.
+
+    """
+    return {
+        (dc, day)
+        for run, scope in _active(instance, queued=True)
+        if run.asset_selection is None or read in run.asset_selection
+        for dc in scope.dcs(instance)
+        for day in _changed(run.tags, days_between(scope.first, scope.last))
+    }
+
+
+def day_of(key: str) -> tuple[str, date]:
+    """The DC and ship date of a partition's key."""
+    dc, _, day = key.rpartition(_BETWEEN)
+    return dc, date.fromisoformat(day)
+
+
+def is_in_progress(instance: dg.DagsterInstance, run_id: str) -> bool:
+    """Whether a run has begun and not ended, as far as Dagster knows."""
+    run = instance.get_run_by_id(run_id)
+    return run is not None and run.status in _IN_PROGRESS
 
 
 def all_days(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext) -> list[tuple[str, date]]:
     """The DCs and ship dates of a run: the same code for one partition, a range, or a backfill over several DCs."""
-    tags = context.op_execution_context.run.tags
-    found = range_of(tags)
-    if found is not None and tags.get(RANGE_END_TAG, f"{found[0]}{_BETWEEN}").startswith(f"{found[0]}{_BETWEEN}"):
+    scope = scope_of(context.op_execution_context.run.tags)
+    if scope is not None and scope.first_dc == scope.last_dc:
         # Dagster would ask its database for every DC there is, each time that a step asks.
-        dc, first, last = found
-        return [(dc, first + timedelta(days=number)) for number in range((last - first).days + 1)]
+        return [(scope.first_dc, day) for day in days_between(scope.first, scope.last)]
     dims = [partition.keys_by_dimension for partition in _keys(context)]
     return sorted((each["dc"], date.fromisoformat(each["ship_date"])) for each in dims)
 
 
 def changed_days(context: dg.AssetExecutionContext) -> list[tuple[str, date]]:
     """Those of a run's days whose sources changed; the others only depend on them."""
-    only = context.run.tags.get(CHANGED_TAG)
-    changed = None if only is None else {date.fromisoformat(day) for day in only.split(",")}
-    return [(dc, day) for dc, day in all_days(context) if changed is None or day in changed]
+    days = all_days(context)
+    changed = set(_changed(context.run.tags, [day for _, day in days]))
+    return [(dc, day) for dc, day in days if day in changed]
+
+
+def days_between(first: date, last: date) -> list[date]:
+    """Every day from the first to the last."""
+    return [first + timedelta(days=number) for number in range((last - first).days + 1)]
 
 
 @dataclass(frozen=True)
@@ -136,6 +188,17 @@ def spans(days: Iterable[tuple[str, date]], longest: int | None = None) -> list[
         else:
             cut.append(Span(dc, (day,)))
     return cut
+
+
+def _changed(tags: Mapping[str, str], days: Iterable[date]) -> list[date]:
+    only = tags.get(CHANGED_TAG)
+    return [day for day in days if only is None or day.isoformat() in only]
+
+
+def _active(instance: dg.DagsterInstance, *, queued: bool) -> list[tuple[dg.DagsterRun, Scope]]:
+    statuses = [*_IN_PROGRESS, *(_QUEUED if queued else ())]
+    runs = instance.get_runs(filters=dg.RunsFilter(statuses=statuses))
+    return [(run, scope) for run in runs if (scope := scope_of(run.tags))]
 
 
 def _keys(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext) -> list[dg.MultiPartitionKey]:

@@ -1,12 +1,13 @@
-"""Running the main job through Dagster from the command: a run per DC and range of ship dates."""
+"""Running the main job through Dagster from the command: runs of bounded size, one after another per DC."""
 
 from __future__ import annotations
 
 import os
 import platform
+from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from multiprocessing import get_context
 from pathlib import Path
@@ -27,6 +28,7 @@ from fillrate_assets.settings import Settings
 
 PROCESSES: Final = 2
 PROCESS_TAG: Final = "fillrate/process"
+_ENDED: Final = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 _QUIET: Final = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
@@ -40,13 +42,26 @@ class Range:
     dependants_to: date | None = None
 
     @property
+    def days(self) -> list[date]:
+        """Its ship dates, without those that only depend on them."""
+        return partitions.days_between(self.first, self.last)
+
+    def parts(self, most: int) -> list[Range]:
+        """The same in ranges of so many days at most, to be run one after another.
+
+        What depends on one of them lies in the next, which reads it anyhow.
+        """
+        spans = partitions.spans([(self.dc, day) for day in self.days], most)
+        parts = [Range(self.dc, span.first, span.last) for span in spans]
+        return [*parts[:-1], replace(parts[-1], dependants_to=self.dependants_to)]
+
+    @property
     def tags(self) -> dict[str, str]:
         """The tags of a run over the range; the dependent days are judged again, their sources are not read."""
         last = max(self.last, self.dependants_to or self.last)
         tags = partitions.range_tags(self.dc, self.first, last)
         if last > self.last:
-            days = [self.first + timedelta(days=count) for count in range((self.last - self.first).days + 1)]
-            tags[partitions.CHANGED_TAG] = ",".join(day.isoformat() for day in days)
+            tags[partitions.CHANGED_TAG] = ",".join(day.isoformat() for day in self.days)
         return tags
 
 
@@ -72,8 +87,8 @@ def ranges(settings: Settings, dcs: Sequence[str], first: date | None, last: dat
         PermanentFailure: a DC is not known, or the range is empty or before the first partition.
 
     """
-    store = RecordStore(settings.record_store_url)
-    active = store.dcs().filter("active")["dc"].to_list()
+    store = RecordStore(settings.record_store_url, settings.record_store_schema)
+    active = store.active_dcs()
     if unknown := sorted(set(dcs) - set(active)):
         msg = f"no active DC {', '.join(unknown)}; there are {', '.join(active) or 'none'}"
         raise PermanentFailure(msg)
@@ -90,7 +105,10 @@ def ranges(settings: Settings, dcs: Sequence[str], first: date | None, last: dat
 
 
 def run(settings: Settings, wanted: Sequence[Range], processes: int = PROCESSES) -> Iterator[Ran]:
-    """Run the main job for each range, some at a time; yields each as it ends.
+    """Run the main job for each range; yields each as it ends.
+
+    Ranges of one DC go one after another, since the later days need the earlier ones; a failure ends them. Several DCs
+    go at a time.
 
     The runs are Dagster's: they are in the instance that `DAGSTER_HOME` names, with their events and metadata.
     """
@@ -98,14 +116,25 @@ def run(settings: Settings, wanted: Sequence[Range], processes: int = PROCESSES)
     with dg.DagsterInstance.get() as instance:
         end_dead_runs(instance)
         instance.add_dynamic_partitions(str(partitions.DC.name), sorted({each.dc for each in wanted}))
-    if len(wanted) == 1 or processes == 1:
-        for each in wanted:
-            yield _run(settings, each)
+    by_dc: dict[str, deque[Range]] = {}
+    for each in wanted:
+        by_dc.setdefault(each.dc, deque()).append(each)
+    if len(by_dc) == 1 or processes == 1:
+        for later in by_dc.values():
+            while later:
+                yield (ran := _run(settings, later.popleft()))
+                yield from _not_started(ran, later)
         return
     # Spawned, not forked: Polars and SQLite keep threads and locks that do not survive a fork.
-    with ProcessPoolExecutor(min(processes, len(wanted)), mp_context=get_context("spawn")) as pool:
-        for done in as_completed([pool.submit(_run, settings, each) for each in wanted]):
-            yield done.result()
+    with ProcessPoolExecutor(min(processes, len(by_dc)), mp_context=get_context("spawn")) as pool:
+        going = {pool.submit(_run, settings, later.popleft()): later for later in by_dc.values()}
+        while going:
+            for done in wait(going, return_when=FIRST_COMPLETED).done:
+                later = going.pop(done)
+                yield (ran := done.result())
+                yield from _not_started(ran, later)
+                if later:
+                    going[pool.submit(_run, settings, later.popleft())] = later
 
 
 def ask_standing_checks(settings: Settings) -> None:
@@ -134,12 +163,19 @@ def process_tag() -> dict[str, str]:
 
 
 def end_dead_runs(instance: dg.DagsterInstance) -> None:
-    """Mark runs as failed whose process, on this machine, was killed: they would hold their place in the queue."""
+    """Mark runs as failed whose process, on this machine, was killed, and free what ended runs hold of the pools.
+
+    They would hold their place in the queue and in the pools until a daemon frees it, and there need not be one.
+    """
     going_on = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED])
     for run in instance.get_runs(filters=going_on):
         machine, _, process = run.tags.get(PROCESS_TAG, "").rpartition(":")
         if machine == platform.node() and not _is_alive(int(process)):
             instance.report_run_failed(run, f"process {process} ended without a word; run its days again")
+    storage = instance.event_log_storage
+    holding = storage.get_concurrency_run_ids() if storage.supports_global_concurrency_limits else ()
+    for run in instance.get_runs(filters=dg.RunsFilter(run_ids=list(holding), statuses=_ENDED)) if holding else ():
+        storage.free_concurrency_slots_for_run(run.run_id)
 
 
 def _is_alive(process: int) -> bool:
@@ -150,6 +186,14 @@ def _is_alive(process: int) -> bool:
     except PermissionError:
         return True
     return True
+
+
+def _not_started(ran: Ran, later: deque[Range]) -> Iterator[Ran]:
+    """What cannot be run on a DC after a failure."""
+    while ran.failure and later:
+        each = later.popleft()
+        msg = f"not started, for it needs {ran.range.first} to {ran.range.last}: run both again"
+        yield Ran(each, None, msg, (), 0.0)
 
 
 def _run(settings: Settings, each: Range) -> Ran:

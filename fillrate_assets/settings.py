@@ -13,7 +13,7 @@ from pathlib import Path
 from tomllib import TOMLDecodeError
 from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -22,6 +22,8 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from fillrate_assets import environments
+from fillrate_assets.environments import ENVIRONMENTS, Environment
 from fillrate_assets.errors import PermanentFailure
 
 _OF_TESTS: Final = "FILLRATE_TEST_"
@@ -48,19 +50,26 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(frozen=True, extra="forbid", env_prefix="FILLRATE_", hide_input_in_errors=True)
 
+    env: environments.Name = "dev"
+    """Which environment this is; whoever forgets to say so cannot touch what is productive."""
+
     home: Path = Path(".fillrate")
     order_system_url: Url = ""
     shipping_records_url: Url = ""
     instock_warehouse_url: Url = ""
     record_store_url: Url = ""
     lake_root: str = ""
+    """A directory or `s3://bucket/prefix`; outside of the home, the environment's own place below what was set."""
+
     watermark_url: str = Field(default="", pattern=r"^(ssm://[A-Za-z0-9_./-]+)?$")
-    """`ssm://prefix` keeps the sensor's watermarks in AWS Parameter Store; "" in the record store."""
+    """`ssm://prefix` keeps the sensor's watermarks in AWS Parameter Store, in the environment's own place below it; ""
+    in the record store."""
 
     tables: dict[str, SourceTable] = Field(default_factory=dict)
 
     alerts: str = Field(default="", pattern=r"^(arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]+)?$")
-    """ARN of the SNS topic that is told of held days; "" keeps alerts in the record store's outbox and the log."""
+    """ARN of the SNS topic that is told of held days, where the environment publishes alerts; "" keeps them in the
+    record store's outbox and the log."""
 
     first_ship_date: date = date(2026, 1, 1)
     """The first partition; earlier ship dates do not exist for the platform."""
@@ -75,6 +84,9 @@ class Settings(BaseSettings):
 
     runs_per_tick: int = Field(default=50, gt=0)
     """A tick of the sensor requests no more runs; the rest follow with the next."""
+
+    backfill_days: int = Field(default=366, gt=0)
+    """A run covers no more ship dates, besides those that only depend on them."""
 
     inactive_dc_days: int = Field(default=90, ge=0)
     """A DC that has been inactive for longer loses its partition key; its records stay."""
@@ -120,6 +132,17 @@ class Settings(BaseSettings):
         }
         return {**values, "home": home, **{name: values.get(name) or value for name, value in defaults.items()}}
 
+    @field_validator("lake_root", "watermark_url", "alerts")
+    @classmethod
+    def _of_the_environment(cls, shared: str, info: ValidationInfo) -> str:
+        """What environments may share is each one's own; a home already is."""
+        if "env" not in info.data or not shared:
+            return shared
+        environment = ENVIRONMENTS[info.data["env"]]
+        if info.field_name == "alerts":
+            return shared if environment.publishes_alerts else ""
+        return shared if shared.startswith(f"{info.data['home']}/") else environment.below(shared)
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -150,6 +173,16 @@ class Settings(BaseSettings):
         ]
         self.settings_file.write_text("\n".join([f"first_ship_date = {first.isoformat()}", *kept]) + "\n")
         return self.model_copy(update={"first_ship_date": first})
+
+    @property
+    def environment(self) -> Environment:
+        """What is particular to the environment."""
+        return ENVIRONMENTS[self.env]
+
+    @property
+    def record_store_schema(self) -> str | None:
+        """The schema of the record store's tables; None in an embedded one, which has none and is of its home."""
+        return None if self.record_store_url.startswith("sqlite") else self.environment.schema
 
     @property
     def settings_file(self) -> Path:

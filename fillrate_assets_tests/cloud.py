@@ -29,6 +29,25 @@ _START_SECONDS: Final = 60
 
 
 @dataclass(frozen=True)
+class Topic:
+    """A topic of SNS, and a queue that hears it."""
+
+    arn: str
+    queue: str
+    sqs: Any
+
+    def heard(self) -> list[tuple[str, str]]:
+        """Subjects and messages since the last time."""
+        found = []
+        while messages := self.sqs.receive_message(QueueUrl=self.queue, MaxNumberOfMessages=10).get("Messages"):
+            for each in messages:
+                told = json.loads(each["Body"])
+                found.append((told["Subject"], told["Message"]))
+                self.sqs.delete_message(QueueUrl=self.queue, ReceiptHandle=each["ReceiptHandle"])
+        return found
+
+
+@dataclass(frozen=True)
 class Cloud:
     """Where the emulator listens."""
 
@@ -54,6 +73,14 @@ class Cloud:
             aws_access_key_id="test",
             aws_secret_access_key="test",  # noqa: S106 - the emulator takes any
         )
+
+    def topic(self) -> Topic:
+        """A new topic of SNS."""
+        sns, sqs, name = self.client("sns"), self.client("sqs"), f"alerts-{uuid.uuid4().hex}"
+        arn, queue = sns.create_topic(Name=name)["TopicArn"], sqs.create_queue(QueueName=name)["QueueUrl"]
+        endpoint = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+        sns.subscribe(TopicArn=arn, Protocol="sqs", Endpoint=endpoint)
+        return Topic(arn, queue, sqs)
 
     def bucket(self) -> str:
         """A new bucket of S3."""

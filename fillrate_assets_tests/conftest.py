@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
-from datetime import date
+from dataclasses import dataclass
+from datetime import date, timedelta
 from pathlib import Path
 from uuid import uuid4
 
@@ -13,7 +14,8 @@ import dagster as dg
 import hypothesis
 import pytest
 
-from fillrate_assets.connections.record_store import RecordStore
+from fillrate_assets.connections.record_store import RECORDS, RESTATEMENTS, RecordStore
+from fillrate_assets.environments import ENVIRONMENTS
 from fillrate_assets.sample.network import Network
 from fillrate_assets_tests import cloud
 from fillrate_assets_tests.cloud import Cloud
@@ -25,10 +27,26 @@ ROOT = Path(__file__).parent.parent
 hypothesis.settings.register_profile("any speed", deadline=None)
 hypothesis.settings.load_profile("any speed")
 
+SCHEMA = ENVIRONMENTS["dev"].schema
 SMALL = Network(seed=1, dcs=2, items=150, days=40, last=date(2026, 3, 14))
 
+DC = "DC01"
+DAYS = [SMALL.first + timedelta(days=number) for number in range(5)]
+CORRECTED = DAYS[:3]
 
-def _without_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+
+@dataclass(frozen=True)
+class Undisturbed:
+    """`DAYS` of `DC` are published, then `CORRECTED` at the source: before they run again, and what a run makes of it.
+
+    Homes that no test changes: tests take copies.
+    """
+
+    before: Home
+    after: Home
+
+
+def without_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.startswith(("FILLRATE_", "DAGSTER_", "AWS_"))]:
         monkeypatch.delenv(name)
 
@@ -36,14 +54,14 @@ def _without_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test sees the settings of whoever runs it."""
-    _without_environment(monkeypatch)
+    without_environment(monkeypatch)
 
 
 @pytest.fixture(scope="session")
 def network_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home with a sample network; nothing has run. Tests take copies."""
     with pytest.MonkeyPatch.context() as monkeypatch:
-        _without_environment(monkeypatch)
+        without_environment(monkeypatch)
         home = Home(tmp_path_factory.mktemp("network") / "home")
         home.generate(SMALL)
     return home.directory
@@ -53,11 +71,38 @@ def network_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def published_template(network_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same home after the main job has run for everything. Tests take copies."""
     with pytest.MonkeyPatch.context() as monkeypatch, dg.DagsterInstance.ephemeral() as instance:
-        _without_environment(monkeypatch)
+        without_environment(monkeypatch)
         home = Home(copied(network_template, tmp_path_factory.mktemp("published")))
         for dc in SMALL.dc_codes:
             home.run(instance, dc, SMALL.first, SMALL.last)
     return home.directory
+
+
+@pytest.fixture(scope="session")
+def undisturbed(network_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
+    """What a run leaves that nothing disturbs."""
+    with pytest.MonkeyPatch.context() as monkeypatch, dg.DagsterInstance.ephemeral() as instance:
+        without_environment(monkeypatch)
+        directory = tmp_path_factory.mktemp("undisturbed")
+        before = Home(copied(network_template, directory / "before"))
+        before.run(instance, DC, DAYS[0], DAYS[-1])
+        before.correct(DC, CORRECTED[0], CORRECTED[-1])
+        after = Home(copied(before.directory, directory / "after"))
+        after.run(instance, DC, DAYS[0], DAYS[-1])
+    assert after.store.count(RESTATEMENTS)
+    assert after.standing()[RECORDS.name] != before.standing()[RECORDS.name]
+    return Undisturbed(before, after)
+
+
+@pytest.fixture
+def dagster_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A directory with our dagster.yaml, as this process's own instance."""
+    directory = tmp_path / "dagster"
+    directory.mkdir()
+    shutil.copy(ROOT / "dagster.yaml", directory)
+    monkeypatch.setenv("DAGSTER_HOME", str(directory))
+    monkeypatch.setenv("FILLRATE_HOME", str(directory))
+    return directory
 
 
 @pytest.fixture
@@ -81,8 +126,8 @@ def postgres() -> Iterator[Postgres]:
 
 @pytest.fixture(scope="session")
 def postgres_template(postgres: Postgres) -> str:
-    """The name of a database with an empty record store. Tests take copies."""
-    RecordStore(postgres.create_database("record_store")).upgrade()
+    """The name of a database with an empty record store in a schema of its own. Tests take copies."""
+    RecordStore(postgres.create_database("record_store"), SCHEMA).upgrade()
     return "record_store"
 
 
@@ -91,7 +136,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> RecordStore:
     """An empty record store on each database that is at hand."""
     if request.param == "postgresql":
         server, template = request.getfixturevalue("postgres"), request.getfixturevalue("postgres_template")
-        return RecordStore(server.create_database(f"store {uuid4()}", template))
+        return RecordStore(server.create_database(f"store {uuid4()}", template), SCHEMA)
     made = RecordStore(f"sqlite:///{tmp_path}/record_store.db")
     made.upgrade()
     return made

@@ -3,30 +3,53 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Iterator
 from datetime import date
 from itertools import count
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import sqlalchemy as sa
+from dagster._core.execution.api import execute_run
+from dagster._core.origin import JobPythonOrigin
+from dagster._utils.hosted_user_process import recon_job_from_origin
 
 from fillrate_assets import partitions, running
-from fillrate_assets.connections import sql
 from fillrate_assets.definitions import JOB
 from fillrate_assets_tests.home import QUIET, Home
 
+Scope = tuple[str, date, date]
+"""DC, first and last ship date."""
 
-def run_until_killed(home: Home, dagster_home: Path, scope: tuple[str, date, date], where: str, which: str) -> None:
+
+def killed(home: Home, scope: Scope, where: str, which: str) -> Path:
+    """Run the job in a process that dies there, on an instance on disk as dagster.yaml describes it: its directory."""
+    directory = home.directory.parent / "dagster"
+    directory.mkdir(exist_ok=True)
+    shutil.copy(Path(__file__).parent.parent / "dagster.yaml", directory)
+    # The server has imported everything and runs nothing: a process forked from it is as good as new, and quick.
+    context = get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    arguments = (Home(home.directory), directory, scope, where, which)
+    process = context.Process(target=run_until_killed, args=arguments)
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    return directory
+
+
+def run_until_killed(home: Home, dagster_home: Path, scope: Scope, where: str, which: str) -> None:
     """Run a range of one DC until it is time to die.
 
     Args:
         home: the platform.
         dagster_home: a directory with a dagster.yaml, for an instance on disk.
-        scope: DC, first and last ship date.
+        scope: what it is about.
         where: `step` dies when a step has succeeded, `publish` when a day is written and not yet committed, `write`
             when a file of the lake is written and not yet in its place.
         which: the step's name; the number of the day or of the file, from 1.
@@ -38,7 +61,7 @@ def run_until_killed(home: Home, dagster_home: Path, scope: tuple[str, date, dat
     if where == "step":
         job = job.with_hooks({_after_step(which)})
     elif where == "publish":
-        _before_commit_of_day(sql.engine(home.settings.record_store_url), int(which))
+        _before_commit_of_day(home.store.engine, int(which))
     else:
         _before_file_is_in_its_place(int(which))
     dc, first, last = scope
@@ -46,6 +69,16 @@ def run_until_killed(home: Home, dagster_home: Path, scope: tuple[str, date, dat
     with dg.DagsterInstance.get() as instance:
         instance.add_dynamic_partitions("dc", [dc])
         job.execute_in_process(run_config=QUIET, instance=instance, tags=tags)
+
+
+def execute_until_killed(environment: dict[str, str], origin: JobPythonOrigin, run_id: str, files: int) -> None:
+    """Execute a run that Dagster launched, until it has written so many files of the lake."""
+    os.environ |= environment
+    _before_file_is_in_its_place(files)
+    with dg.DagsterInstance.get() as instance:
+        run = instance.get_run_by_id(run_id)
+        assert run is not None
+        execute_run(recon_job_from_origin(origin), run, instance)
 
 
 def _die() -> None:

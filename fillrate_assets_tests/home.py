@@ -14,11 +14,10 @@ import polars as pl
 import sqlalchemy as sa
 
 from fillrate_assets import partitions, settings
-from fillrate_assets.connections import sql
 from fillrate_assets.connections.lake import Lake
-from fillrate_assets.connections.record_store import METADATA, RecordStore
+from fillrate_assets.connections.record_store import CLAIMS, METADATA, OUTBOX, RecordStore
 from fillrate_assets.definitions import JOB, build_defs
-from fillrate_assets.fillrate import exports
+from fillrate_assets.fillrate import assets, exports
 from fillrate_assets.loading import EmbeddedSystems, SampleNetwork
 from fillrate_assets.sample.network import Network
 from fillrate_assets.settings import Settings
@@ -40,6 +39,8 @@ class Home:
     directory: Path
     overrides: Mapping[str, Any] = field(default_factory=dict)
     """Settings that differ from the home's own, such as a server's URL."""
+    resources: Mapping[str, Any] = field(default_factory=dict)
+    """Systems by resource key that differ from those of the settings, such as one that fails."""
 
     @cached_property
     def settings(self) -> Settings:
@@ -47,7 +48,7 @@ class Home:
 
     @cached_property
     def defs(self) -> dg.Definitions:
-        return build_defs(self.settings)
+        return build_defs(self.settings, **self.resources)
 
     @property
     def sample(self) -> SampleNetwork:
@@ -65,7 +66,7 @@ class Home:
 
     @property
     def store(self) -> RecordStore:
-        return RecordStore(self.settings.record_store_url)
+        return RecordStore(self.settings.record_store_url, self.settings.record_store_schema)
 
     @property
     def lake(self) -> Lake:
@@ -132,18 +133,42 @@ class Home:
             )
         )
 
+    def frames(self) -> dict[str, pl.DataFrame]:
+        """Every row that the lake holds of the partitioned assets, in an order of its own."""
+        frames = {name: frame for name, frame in assets.FRAMES.items() if name != "items"}
+        return {name: self.lake.scan(frame).collect().sort(frame.names) for name, frame in frames.items()}
+
     def standing(self, *, without: set[str] = OF_THE_RUN) -> Rows:
         """Every row of the record store as it is stored, less what tells of the run."""
         return stored_rows(self.store, without=without)
 
 
 def stored_rows(store: RecordStore, *, without: set[str] = OF_THE_RUN) -> Rows:
-    """Every row of every table as it is stored, less some columns, in an order of its own."""
+    """Every row of every table as it is stored, less some columns, in an order of its own.
+
+    Without the claims: they tell of runs, not of the data.
+    """
     rows: Rows = {}
-    with sql.engine(store.url).connect() as connection:
-        for table in METADATA.sorted_tables:
+    with store.engine.connect() as connection:
+        for table in [table for table in METADATA.sorted_tables if table is not CLAIMS]:
             raw = [
                 sa.type_coerce(column, sa.types.NullType()) for column in table.columns if column.name not in without
             ]
             rows[table.name] = sorted(map(tuple, connection.execute(sa.select(*raw))), key=repr)
     return rows
+
+
+def messages(store: RecordStore) -> list[tuple[str, str]]:
+    """Subject and text of what people were told, oldest first."""
+    with store.engine.connect() as connection:
+        found = connection.execute(sa.select(OUTBOX.c.subject, OUTBOX.c.body).order_by(OUTBOX.c.id)).all()
+    return [(subject, body) for subject, body in found]
+
+
+def tell_failures(defs: dg.Definitions, instance: dg.DagsterInstance, cursor: str | None) -> str:
+    """One tick of the sensor of failed runs, without an error; where it has come."""
+    with dg.build_sensor_context(instance, cursor, resources=defs.resources, definitions=defs) as context:
+        ticked = defs.resolve_sensor_def("run_failures").evaluate_tick(context)
+    assert [reaction.error for reaction in ticked.dagster_run_reactions or [] if reaction.error] == []
+    assert ticked.cursor is not None
+    return ticked.cursor

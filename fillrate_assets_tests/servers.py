@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -10,6 +11,7 @@ from typing import Any, Final
 
 import dagster as dg
 import polars as pl
+import pytest
 import sqlalchemy as sa
 from sqlalchemy.dialects import mssql, oracle
 
@@ -18,6 +20,7 @@ from fillrate_assets.connections.order_system import OrderSystem
 from fillrate_assets.connections.record_store import OUTBOX, REJECTS, RESTATEMENTS, RecordStore
 from fillrate_assets.connections.shipping_records import ShippingRecords
 from fillrate_assets.connections.sql import Window
+from fillrate_assets.errors import PermanentFailure
 from fillrate_assets.fillrate import contracts, schema
 from fillrate_assets.frames import TIMESTAMP
 from fillrate_assets.sample.network import Network
@@ -54,6 +57,20 @@ QUANTITIES: Final = (
     None,
 )
 """Most of them no float can hold."""
+
+
+def named_by(variable: str) -> tuple[str, pytest.MarkDecorator]:
+    """The URL of a server that nobody can start for a test; without its variable, the tests of it are skipped."""
+    url = os.environ.get(variable, "")
+    return url, pytest.mark.skipif(not url, reason=f"{variable} names no server")
+
+
+def assert_a_wrong_password_is_permanent_and_not_told(url: str, refusal: str) -> None:
+    """A server that is asked with a wrong password refuses in its own words."""
+    wrong = sa.make_url(url).set(password="wr0ng-word").render_as_string(hide_password=False)  # noqa: S106 - it opens nothing
+    with pytest.raises(PermanentFailure, match=refusal) as raised:
+        OrderSystem(wrong).items()
+    assert "wr0ng-word" not in str(raised.value)
 
 
 @dataclass(frozen=True)
@@ -185,8 +202,8 @@ def published(store: RecordStore, network: Network) -> dict[str, object]:
 
 
 def _logged(store: RecordStore, table: sa.Table) -> list[tuple[object, ...]]:
-    columns = [column for column in table.columns if column.name not in OF_THE_RUN]
-    with sql.engine(store.url).connect() as connection:
+    columns = [column for column in table.columns if column.name not in OF_THE_RUN | {"destination"}]
+    with store.engine.connect() as connection:
         return sorted(map(tuple, connection.execute(sa.select(*columns))), key=repr)
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
 import sys
@@ -183,12 +184,19 @@ def test_wrong_settings_stop_the_definitions_with_one_clear_failure(monkeypatch:
         build_defs(settings.load())
 
 
+@pytest.mark.parametrize(("env", "told"), [("dev", True), ("prod", False)])
+def test_the_environment_says_how_much_is_logged(tmp_path: Path, env: str, told: bool) -> None:  # noqa: FBT001 - a case
+    build_defs(settings.load(home=tmp_path / "home", env=env))
+    assert logging.getLogger("fillrate.sql").isEnabledFor(logging.DEBUG) is told
+    assert logging.getLogger("fillrate.sql").isEnabledFor(logging.INFO)
+
+
 def test_settings_say_where_watermarks_and_alerts_go(tmp_path: Path) -> None:
     topic = "arn:aws:sns:eu-central-1:123456789012:held-days"
     made = settings.load(home=tmp_path / "home")
     embedded = systems(made)
     assert embedded["watermark"] == Watermark(made.record_store_url)
     assert embedded["outbox"] == Outbox(made.record_store_url)
-    there = systems(settings.load(home=tmp_path / "home", watermark_url="ssm://fillrate", alerts=topic))
-    assert there["watermark"] == ParameterStoreWatermark("ssm://fillrate")
+    there = systems(settings.load(home=tmp_path / "home", watermark_url="ssm://fillrate", alerts=topic, env="prod"))
+    assert there["watermark"] == ParameterStoreWatermark("ssm://fillrate/prod")
     assert there["outbox"] == Outbox(made.record_store_url, topic)

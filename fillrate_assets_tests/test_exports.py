@@ -223,18 +223,18 @@ def test_exports_on_s3_are_those_on_disk(
     bucket = aws.bucket()
     s3, root = aws.client("s3"), Path(exported.home.settings.lake_root)
     for file in root.rglob("*.parquet"):
-        s3.put_object(Bucket=bucket, Key=f"lake/{file.relative_to(root)}", Body=file.read_bytes())
+        s3.put_object(Bucket=bucket, Key=f"lake/dev/{file.relative_to(root)}", Body=file.read_bytes())
     monkeypatch.setenv("FILLRATE_LAKE_ROOT", f"s3://{bucket}/lake")
     there = Home(copied(exported.home.directory, tmp_path))
     result = there.export(instance, DC, DAYS[0], DAYS[-1])
     found = {
-        key.removeprefix("lake/exports/"): s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+        key.removeprefix("lake/dev/exports/"): s3.get_object(Bucket=bucket, Key=key)["Body"].read()
         for key in aws.keys(bucket)
-        if key.startswith("lake/exports/")
+        if key.startswith("lake/dev/exports/")
     }
     assert found == _bytes(exported.home)
     told = {event.partition: event.metadata for event in result.asset_materializations_for_node(exports.NAME)}
-    where = f"s3://{bucket}/lake/exports/dc={DC}/ship_date={DAYS[0]}/report.xlsx"
+    where = f"s3://{bucket}/lake/dev/exports/dc={DC}/ship_date={DAYS[0]}/report.xlsx"
     assert told[f"{DC}|{DAYS[0]}"]["report.xlsx"] == dg.MetadataValue.path(where)
 
 

@@ -3,35 +3,20 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, field
-from datetime import date
 
 import dagster as dg
-import polars as pl
 import pytest
 from dagster._utils.error import serializable_error_info_from_exc_info
 from dagster_shared.error import SerializableErrorInfo
 
 from fillrate_assets import settings
-from fillrate_assets.connections.order_system import OrderSystem
 from fillrate_assets.definitions import JOB, build_defs
 from fillrate_assets.errors import FillrateError, PermanentFailure, SourceUnavailable
 from fillrate_assets.failures import root_cause
 from fillrate_assets.partitions import range_tags
 from fillrate_assets_tests.conftest import SMALL
+from fillrate_assets_tests.fakes import Failing
 from fillrate_assets_tests.home import QUIET, Home
-
-
-@dataclass(frozen=True)
-class Failing(OrderSystem):
-    """An order system that fails before it answers."""
-
-    failures: list[FillrateError] = field(default_factory=list)
-
-    def order_lines(self, dc: str, first: date, last: date) -> pl.DataFrame:
-        if self.failures:
-            raise self.failures.pop()
-        return super().order_lines(dc, first, last)
 
 
 def _run(home: Home, instance: dg.DagsterInstance, failures: list[FillrateError]) -> dg.ExecuteInProcessResult:

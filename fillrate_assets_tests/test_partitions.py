@@ -71,7 +71,7 @@ def test_partitions_begin_on_the_first_ship_date_and_end_today(instance: dg.Dags
 
 def test_two_runs_of_one_dc_never_go_at_the_same_time() -> None:
     config: Any = load_yaml_from_path(str(ROOT / "dagster.yaml"))
-    (limit,) = config["run_coordinator"]["config"]["tag_concurrency_limits"]
+    (limit,) = config["concurrency"]["runs"]["tag_concurrency_limits"]
     assert limit["limit"] == 1
     assert limit["value"] == {"applyLimitPerUniqueValue": True}
     assert partitions.range_tags("DC01", FIRST, FIRST)[limit["key"]] == "DC01"
@@ -108,17 +108,21 @@ def test_spans_hold_exactly_the_days_and_are_as_few_as_can_be(wanted: set[tuple[
     ("tags", "found"),
     [
         ({}, None),
-        (partitions.range_tags("DC01", DAYS[0], DAYS[2]), ("DC01", DAYS[0], DAYS[2])),
-        ({"dagster/partition": "DC01|2026-02-01"}, ("DC01", DAYS[0], DAYS[0])),
-        ({"dagster/partition": "A|B|2026-02-01"}, ("A|B", DAYS[0], DAYS[0])),
+        (partitions.range_tags("DC01", DAYS[0], DAYS[2]), ("DC01", "DC01", DAYS[0], DAYS[2])),
+        ({"dagster/partition": "DC01|2026-02-01"}, ("DC01", "DC01", DAYS[0], DAYS[0])),
+        ({"dagster/partition": "A|B|2026-02-01"}, ("A|B", "A|B", DAYS[0], DAYS[0])),
+        (
+            {**partitions.range_tags("DC01", DAYS[0], DAYS[2]), partitions.RANGE_END_TAG: "DC03|2026-02-02"},
+            ("DC01", "DC03", DAYS[0], DAYS[1]),
+        ),
         ({"dagster/partition": "2026-02-01"}, None),
         ({partitions.RANGE_START_TAG: "DC01|2026-02-01"}, None),
     ],
 )
-def test_the_tags_of_a_run_tell_its_dc_and_ship_dates(
-    tags: dict[str, str], found: tuple[str, date, date] | None
+def test_the_tags_of_a_run_tell_its_dcs_and_ship_dates(
+    tags: dict[str, str], found: tuple[str, str, date, date] | None
 ) -> None:
-    assert partitions.range_of(tags) == found
+    assert partitions.scope_of(tags) == (found and partitions.Scope(*found))
 
 
 def test_only_runs_that_have_not_ended_occupy_their_dc(instance: dg.DagsterInstance) -> None:
@@ -134,3 +138,18 @@ def test_only_runs_that_have_not_ended_occupy_their_dc(instance: dg.DagsterInsta
     instance.create_run_for_job(job, status=status.STARTED)
     assert partitions.runs_by_dc(instance, queued=True) == {dc: runs[dc] for dc in dcs[:4]}
     assert partitions.runs_by_dc(instance, queued=False) == {dc: runs[dc] for dc in dcs[1:4]}
+
+
+def test_a_run_that_has_not_ended_is_at_work_on_the_days_that_it_reads(instance: dg.DagsterInstance) -> None:
+    job = dg.Definitions([told], jobs=[dg.define_asset_job("job")]).resolve_job_def("job")
+    instance.add_dynamic_partitions("dc", ["DC01", "DC02", "DC03"])
+    tags = partitions.range_tags("DC01", DAYS[0], DAYS[2]) | {CHANGED_TAG: f"{DAYS[1]}"}
+    instance.create_run_for_job(job, tags=tags, status=dg.DagsterRunStatus.STARTED)
+    several = {partitions.RANGE_START_TAG: f"DC02|{DAYS[3]}", partitions.RANGE_END_TAG: f"DC03|{DAYS[4]}"}
+    instance.create_run_for_job(job, tags=several, asset_selection=frozenset([told.key]))
+    instance.create_run_for_job(
+        job, tags=partitions.range_tags("DC01", DAYS[4], DAYS[4]), status=dg.DagsterRunStatus.SUCCESS
+    )
+    reading = {("DC01", DAYS[1])}
+    assert partitions.days_at_work(instance, dg.AssetKey("another")) == reading
+    assert partitions.days_at_work(instance, told.key) == reading | {*_of("DC02", DAYS[3:]), *_of("DC03", DAYS[3:])}

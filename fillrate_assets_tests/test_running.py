@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from fillrate_assets.connections.record_store import RESTATEMENTS
 from fillrate_assets.definitions import JOB
 from fillrate_assets.partitions import CHANGED_TAG, RANGE_END_TAG, RANGE_START_TAG
 from fillrate_assets.running import Range
-from fillrate_assets_tests.conftest import ROOT, SMALL, copied
+from fillrate_assets_tests.conftest import SMALL, copied
 from fillrate_assets_tests.home import Home
 
 
@@ -33,16 +32,6 @@ def test_dependent_days_are_judged_again_without_reading_their_sources() -> None
 
 def test_nothing_published_later_means_no_dependants() -> None:
     assert CHANGED_TAG not in Range("DC01", date(2026, 3, 1), date(2026, 3, 2), date(2026, 2, 27)).tags
-
-
-@pytest.fixture
-def dagster_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    directory = tmp_path / "dagster"
-    directory.mkdir()
-    shutil.copy(ROOT / "dagster.yaml", directory)
-    monkeypatch.setenv("DAGSTER_HOME", str(directory))
-    monkeypatch.setenv("FILLRATE_HOME", str(directory))
-    return directory
 
 
 @pytest.mark.usefixtures("dagster_home")
@@ -101,3 +90,42 @@ def test_the_standing_checks_are_asked_when_wanted(published_home: Home) -> None
         asked = instance.event_log_storage.get_latest_asset_check_execution_by_key(keys)
     assert set(asked) == set(keys)
     assert asked[keys[0]].status == AssetCheckExecutionRecordStatus.FAILED
+
+
+def test_a_long_range_is_run_in_parts_of_which_the_last_reaches_the_dependent_days() -> None:
+    first = date(2026, 3, 1)
+    whole = Range("DC01", first, first + timedelta(days=6), dependants_to=first + timedelta(days=20))
+    parts = whole.parts(3)
+    assert [((part.first - first).days, (part.last - first).days) for part in parts] == [(0, 2), (3, 5), (6, 6)]
+    assert [part.dependants_to for part in parts] == [None, None, whole.dependants_to]
+    assert whole.parts(7) == [whole]
+
+
+@pytest.mark.parametrize("dcs", [["DC01"], ["DC01", "DC02"]])
+@pytest.mark.usefixtures("dagster_home")
+def test_parts_leave_what_the_whole_range_leaves(network_home: Home, published_template: Path, dcs: list[str]) -> None:
+    last = SMALL.first + timedelta(days=8)
+    parts = [part for dc in dcs for part in Range(dc, SMALL.first, last).parts(4)]
+    ran = list(running.run(network_home.settings, parts))
+    assert [each.failure for each in ran] == [None] * 3 * len(dcs)
+    for dc in dcs:
+        assert [each.range for each in ran if each.range.dc == dc] == [part for part in parts if part.dc == dc]
+        for day in partitions.days_between(SMALL.first, last):
+            assert network_home.store.records(dc, day).equals(Home(published_template).store.records(dc, day))
+
+
+@pytest.mark.parametrize("dcs", [["DC01"], ["DC01", "DC02"]])
+@pytest.mark.usefixtures("dagster_home")
+def test_after_a_failure_the_later_days_of_the_dc_are_not_started(network_home: Home, dcs: list[str]) -> None:
+    job, first = network_home.defs.resolve_job_def(JOB), SMALL.first
+    with dg.DagsterInstance.get() as instance:
+        instance.add_dynamic_partitions("dc", ["DC01"])
+        instance.create_run_for_job(
+            job, tags=partitions.range_tags("DC01", first, first), status=dg.DagsterRunStatus.STARTED
+        )
+    parts = [part for dc in dcs for part in Range(dc, first, first + timedelta(days=2)).parts(1)]
+    ran = list(running.run(network_home.settings, parts))
+    busy, *later = [each.failure or "" for each in ran if each.range.dc == "DC01"]
+    assert "is in progress there" in busy
+    assert later == [f"not started, for it needs {first} to {first}: run both again"] * 2
+    assert [each.failure for each in ran if each.range.dc != "DC01"] == [None] * 3 * (len(dcs) - 1)

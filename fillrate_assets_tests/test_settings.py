@@ -11,6 +11,7 @@ from fillrate_assets.errors import PermanentFailure
 from fillrate_assets.settings import SourceTable
 
 DAY = date(2026, 3, 1)
+TOPIC = "arn:aws:sns:eu-central-1:123456789012:held-days"
 
 
 @pytest.fixture
@@ -91,6 +92,7 @@ def test_names_of_a_source_come_from_the_file_or_the_environment(home: Path, mon
         (['order_system_url = "orders.db"'], "order_system_url: String should match pattern"),
         (['watermark_url = "s3://bucket"'], "watermark_url: String should match pattern"),
         (['alerts = "held-days"'], "alerts: String should match pattern"),
+        (['env = "production"', 'lake_root = "s3://bucket"'], "env: Input should be 'dev' or 'prod'"),
         (["max_rejects = 1"], "max_rejects: Extra inputs are not permitted"),
         (["[tables.order_lines]", 'table = "OE"'], "tables.order_lines.table: Extra inputs are not permitted"),
         (["retry_minutes = 0", "overlap_minutes = 0"], "than 0; retry_minutes: Input should be greater than 0"),
@@ -120,6 +122,47 @@ def test_wrong_variables_are_one_clear_failure(
     monkeypatch.setenv(name, value)
     with pytest.raises(PermanentFailure, match=told):
         settings.load(home=home)
+
+
+@pytest.mark.parametrize(
+    ("env", "name", "shared", "own"),
+    [
+        ("dev", "lake_root", "s3://bucket/fillrate", "s3://bucket/fillrate/dev"),
+        ("prod", "lake_root", "s3://bucket/fillrate", "s3://bucket/fillrate/prod"),
+        ("prod", "lake_root", "s3://bucket/", "s3://bucket/prod"),
+        ("prod", "lake_root", "/mnt/lake", "/mnt/lake/prod"),
+        ("dev", "watermark_url", "ssm://fillrate", "ssm://fillrate/dev"),
+        ("prod", "watermark_url", "ssm://fillrate", "ssm://fillrate/prod"),
+        ("prod", "watermark_url", "", ""),
+        ("dev", "alerts", TOPIC, ""),
+        ("prod", "alerts", TOPIC, TOPIC),
+    ],
+)
+def test_what_environments_share_is_each_ones_own(home: Path, env: str, name: str, shared: str, own: str) -> None:
+    assert getattr(settings.load(home=home, env=env, **{name: shared}), name) == own
+
+
+@pytest.mark.parametrize(
+    ("url", "schema"),
+    [
+        ("", None),
+        ("sqlite:////mnt/records.db", None),
+        ("postgresql+psycopg://writer@host/records", "fillrate_prod"),
+        ("mssql+pymssql://writer@host/records", "fillrate_prod"),
+        ("secret://fillrate/records", "fillrate_prod"),
+    ],
+)
+def test_a_server_keeps_an_environment_in_a_schema(home: Path, url: str, schema: str | None) -> None:
+    assert settings.load(home=home, env="prod", record_store_url=url).record_store_schema == schema
+
+
+def test_a_home_is_its_environments_own(home: Path) -> None:
+    made = [settings.load(home=home, env=env) for env in ("dev", "prod")]
+    assert made[0] == made[1].model_copy(update={"env": "dev"})
+
+
+def test_who_does_not_say_which_environment_it_is_cannot_touch_what_is_productive(home: Path) -> None:
+    assert settings.load(home=home) == settings.load(home=home, env="dev")
 
 
 def test_settings_do_not_change(home: Path) -> None:

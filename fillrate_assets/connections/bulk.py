@@ -58,7 +58,8 @@ def _copy(connection: sa.Connection, table: sa.Table, rows: pl.DataFrame) -> Non
     from psycopg.sql import SQL, Identifier  # noqa: PLC0415 - only where it is used
 
     columns = SQL(", ").join(Identifier(name) for name in rows.columns)
-    statement = SQL("COPY {} ({}) FROM STDIN").format(Identifier(table.name), columns)
+    place = Identifier(*filter(None, (sql.schema_of(connection), table.name)))
+    statement = SQL("COPY {} ({}) FROM STDIN").format(place, columns)
     text = pl.col(pl.String).str.replace_many(_ESCAPED)
     naive = pl.col(pl.Datetime).dt.strftime("%Y-%m-%d %H:%M:%S%.6f")
     lines = rows.with_columns(text, naive).write_csv(

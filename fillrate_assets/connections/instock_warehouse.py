@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
-from typing import Final
+from typing import Any, Final
 
 import polars as pl
 import sqlalchemy as sa
@@ -54,13 +54,11 @@ class InstockWarehouse:
         by_dc = {dc: [day for other, day in days if other == dc] for dc, _ in days}
         # Plain comparisons of the partition columns with values: Athena then opens no other partition.
         wanted = [(table.c.dc == dc) & table.c.ship_date.in_(asked) for dc, asked in by_dc.items()]
-        athena = secrets.resolved(self.url).get_backend_name() == DIALECT
         columns = [
-            (sa.cast(column, sa.String) if athena and column.key in _TEXT else column).label(column.key)
+            (sa.cast(column, sa.String) if self._in_athena and column.key in _TEXT else column).label(column.key)
             for column in table.columns
         ]
-        statement = sa.select(*columns).where(sa.or_(sa.false(), *wanted))
-        answer = read(_SYSTEM, self.url, statement) if athena else Answer(sql.read(_SYSTEM, self.url, statement))
+        answer = self._answer(sa.select(*columns).where(sa.or_(sa.false(), *wanted)))
         rows = contracts.parse(
             answer.rows.lazy(), schema.INSTOCK_SNAPSHOTS, table="instock_snapshots", required=("dc", "item", "instock")
         )
@@ -76,7 +74,7 @@ class InstockWarehouse:
             `PAIR_VERSIONS`.
 
         """
-        table = self._snapshots()
+        table = self._snapshots().alias("snapshots")
         pair = (table.c.dc, table.c.ship_date)
         taken = sa.func.max(table.c.snapshot_at) if "snapshot_at" in table.c else sa.null()
         statement = (
@@ -88,7 +86,7 @@ class InstockWarehouse:
             .where(table.c.dc.in_(window.dcs), table.c.ship_date.between(window.due_from, window.due_to))
             .group_by(*pair)
         )
-        rows = sql.read("instock warehouse", self.url, statement)
+        rows = self._answer(statement).rows
         parsed = contracts.parse(rows.lazy(), schema.PAIR_VERSIONS, table="instock_snapshots")
         return parsed.sort("dc", "ship_date").collect()
 
@@ -100,6 +98,15 @@ class InstockWarehouse:
     def append(self, snapshots: pl.DataFrame) -> None:
         """Add instock records to the embedded system."""
         sql.append(_SYSTEM, self.url, self._snapshots(), snapshots.rename(_SNAPSHOT_DATE, strict=False))
+
+    @property
+    def _in_athena(self) -> bool:
+        return secrets.resolved(self.url).get_backend_name() == DIALECT
+
+    def _answer(self, statement: sa.Select[Any]) -> Answer:
+        if self._in_athena:
+            return read(_SYSTEM, self.url, statement)
+        return Answer(sql.read(_SYSTEM, self.url, statement))
 
     def _snapshots(self) -> sa.Table:
         theirs = self.tables.get("instock_snapshots", SourceTable())

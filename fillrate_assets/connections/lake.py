@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import IO, Final
 import polars as pl
 
 from fillrate_assets.connections import aws
-from fillrate_assets.errors import ContractViolation
+from fillrate_assets.errors import ContractViolation, SourceUnavailable
 from fillrate_assets.frames import Frame
 
 Partition = tuple[str, date]
@@ -67,7 +68,7 @@ class Lake:
 
         Raises:
             ContractViolation: the rows break the frame's schema, or lie outside the partitions.
-            SourceUnavailable: S3 did not answer, or throttled the call.
+            SourceUnavailable: S3 did not answer, or throttled the call; or the disk is full or not to be written to.
             PermanentFailure: S3 denied access, or there is no such bucket.
 
         """
@@ -164,24 +165,25 @@ class Lake:
                     yield found["Key"]
 
     def _replace(self, path: str, write: Callable[[IO[bytes]], object]) -> None:
+        # In memory first: of a disk that is full, Polars tells that the Parquet is wrong.
+        content = io.BytesIO()
+        write(content)
         if self.root.startswith(_S3):
             bucket, root = self._bucket()
-            content = io.BytesIO()
-            write(content)
             # A PUT is atomic by itself: a reader sees the old object or the new one.
             with aws.failures(f"lake ({self.root})"):
                 aws.client("s3").put_object(Bucket=bucket, Key=f"{root}{path}", Body=content.getvalue())
             return
         final = Path(self.root, path)
-        final.parent.mkdir(parents=True, exist_ok=True)
-        # Written beside its place and renamed into it: no reader ever sees half a file.
-        incoming = final.with_name(f".{uuid.uuid4().hex}.incoming")
-        try:
-            with incoming.open("wb") as file:
-                write(file)
-            incoming.replace(final)
-        finally:
-            incoming.unlink(missing_ok=True)
+        with _disk_failures(self.root):
+            final.parent.mkdir(parents=True, exist_ok=True)
+            # Written beside its place and renamed into it: no reader ever sees half a file.
+            incoming = final.with_name(f".{uuid.uuid4().hex}.incoming")
+            try:
+                incoming.write_bytes(content.getbuffer())
+                incoming.replace(final)
+            finally:
+                incoming.unlink(missing_ok=True)
 
     def _location(self, path: str) -> str:
         """A path below the root, as Polars takes it."""
@@ -199,6 +201,16 @@ class Lake:
     @staticmethod
     def _whole(frame: Frame) -> str:
         return f"{frame.name}/part-0.parquet"
+
+
+@contextmanager
+def _disk_failures(root: str) -> Iterator[None]:
+    """A disk that is full or not to be written to may be mended by the time of a retry."""
+    try:
+        yield
+    except OSError as error:
+        msg = f"lake ({root}) takes no files: {error}; free space there, or see that it may be written to"
+        raise SourceUnavailable(msg) from error
 
 
 def _path(frame: Frame, partition: Partition) -> str:

@@ -29,6 +29,9 @@ class Outbox:
     topic: str = ""
     """ARN of an SNS topic; "" keeps messages here."""
 
+    schema_name: str | None = None
+    """Of the record store's tables."""
+
     def send(self, subject: str, body: str, *, key: str, now: datetime) -> bool:
         """Keep one message, once for each key, and publish what is unsent.
 
@@ -52,7 +55,7 @@ class Outbox:
         row = {"created_at": _naive(now), "subject": subject, "body": body, "key": key, "destination": destination}
         with sql.failures("outbox", self.url):
             try:
-                with sql.engine(self.url).begin() as connection:
+                with sql.engine(self.url, schema=self.schema_name).begin() as connection:
                     if connection.execute(sa.select(OUTBOX.c.id).where(OUTBOX.c.key == key)).first():
                         return False
                     connection.execute(OUTBOX.insert().values(row))
@@ -84,7 +87,7 @@ class Outbox:
             return 0
         of_topic = (OUTBOX.c.destination == self.topic) & OUTBOX.c.sent_at.is_(None)
         sent = 0
-        with sql.failures("outbox", self.url), sql.engine(self.url).connect() as connection:
+        with sql.failures("outbox", self.url), sql.engine(self.url, schema=self.schema_name).connect() as connection:
             with connection.begin():
                 unsent = connection.execute(sa.select(OUTBOX).where(of_topic).order_by(OUTBOX.c.id)).all()
             for row in unsent:

@@ -37,11 +37,7 @@ class OrderSystem:
             SourceUnavailable: the system did not answer.
 
         """
-        lines = self._order_lines()
-        columns = [column.label(column.key) for column in lines.columns]
-        statement = sa.select(*columns, sql.moved_at(lines).label("moved_at")).where(
-            lines.c.dc == dc, lines.c.ship_date.between(first, last)
-        )
+        statement = sql.versions(self._order_lines(), dc, first, last)
         rows = sql.read("order system", self.url, statement, statement_seconds=self.statement_seconds)
         return contracts.parse(rows.lazy(), schema.ORDER_LINES, table="order_lines", required=_REQUIRED).collect()
 
@@ -53,7 +49,9 @@ class OrderSystem:
 
     def latest_change(self) -> datetime | None:
         """When a line was last processed, UTC; None without lines."""
-        return sql.latest_change("order system", self.url, self._order_lines())
+        return sql.latest_change(
+            "order system", self.url, self._order_lines(), statement_seconds=self.statement_seconds
+        )
 
     def items(self) -> pl.DataFrame:
         """The effective-dated item master, as `ITEMS`."""

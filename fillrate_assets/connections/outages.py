@@ -5,6 +5,7 @@ What is not known to pass does not: a wrong password or a missing table is the s
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from sqlalchemy.exc import DBAPIError, OperationalError
@@ -34,6 +35,7 @@ _SQL_SERVER: Final = {
     1205,  # deadlock
     1222,  # lock timeout
     3960,  # snapshot conflict
+    3961,  # snapshot conflict: the table was altered
     701,  # out of memory
     8645,  # no memory for the query in time
     10928,  # Azure: most workers
@@ -41,9 +43,15 @@ _SQL_SERVER: Final = {
     40197,  # Azure: failing over
     40501,  # Azure: busy
     40613,  # Azure: not available
+    49918,  # Azure: not enough resources
+    49919,  # Azure: too many operations
+    49920,  # Azure: busy
 }
 _DB_LIBRARY: Final = range(20_000, 20_300)
 """Errors of the client library of pymssql: not reached, timed out, connection dead."""
+
+_TRANSACTION: Final = re.compile(r"Cannot \w+ transaction: \((\d+),")
+"""How pymssql words what it was told at a begin or a commit."""
 
 
 def may_pass(error: DBAPIError, backend: str) -> bool:
@@ -61,9 +69,7 @@ def may_pass(error: DBAPIError, backend: str) -> bool:
     if backend == "oracle":
         return isinstance(error, OperationalError) or getattr(_first(error.orig), "full_code", None) in _ORACLE
     if backend == "mssql":
-        # pymssql raises (number, text), and of connections ((number, text),).
-        found = _first(error.orig)
-        number = found[0] if isinstance(found, tuple) else found
+        number = _number(_first(error.orig))
         return number in _SQL_SERVER or number in _DB_LIBRARY
     if backend == "sqlite":
         absent = any(words in str(error.orig) for words in ("no such table", "no such column"))
@@ -78,6 +84,15 @@ def _postgresql(error: DBAPIError) -> bool:
         return str(state).startswith(_POSTGRESQL)
     words = str(error.orig)
     return isinstance(error, OperationalError) and not any(refusal in words for refusal in _POSTGRESQL_REFUSES)
+
+
+def _number(told: object) -> object:
+    """The number in what pymssql tells first: alone, of connections in a tuple, at a begin or a commit in words."""
+    if isinstance(told, tuple):
+        return told[0]
+    if isinstance(told, str) and (worded := _TRANSACTION.match(told)):
+        return int(worded[1])
+    return told
 
 
 def _first(error: BaseException | None) -> object:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
@@ -125,6 +125,12 @@ WATERMARKS: Final = sa.Table(
     sa.Column("name", sa.Unicode(64), primary_key=True),
     sa.Column("moment", Moment(), nullable=False),
 )
+CLAIMS: Final = sa.Table(
+    "claims",
+    METADATA,
+    sa.Column("dc", sa.Unicode(64), primary_key=True),
+    sa.Column("run_id", sa.Unicode(64), nullable=False),
+)
 OUTBOX: Final = sa.Table(
     "outbox",
     METADATA,
@@ -162,6 +168,9 @@ class Day:
     read_at: datetime | None = None
     """When the run began to read the day's sources, UTC; None if an earlier run read them."""
 
+    only_depends: bool = False
+    """Whether the run judges the day again for the sake of an earlier one, and computed nothing else of it anew."""
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -185,16 +194,31 @@ class RecordStore:
     """Records that stand, and everything needed to say how they came to stand."""
 
     url: str = field(repr=False)
+    schema_name: str | None = None
+    """Where its tables are, on a server; None is where the database puts tables that name none."""
+
+    @property
+    def engine(self) -> sa.Engine:
+        """The engine that finds its tables."""
+        return sql.engine(self.url, schema=self.schema_name)
 
     def upgrade(self) -> None:
-        """Create the schema, or bring an older one up to date."""
+        """Create the tables, and the schema if need be, or bring older ones up to date.
+
+        Raises:
+            SourceUnavailable: the store did not answer.
+            PermanentFailure: its user may not create what is missing.
+
+        """
         from alembic import command  # noqa: PLC0415 - only where it is used
         from alembic.config import Config  # noqa: PLC0415 - only where it is used
 
         sql.make_directory(self.url)
         config = Config()
         config.set_main_option("script_location", "fillrate_assets.connections:migrations")
-        with sql.engine(self.url).begin() as connection:
+        with sql.failures("record store", self.url, creating=True), self.engine.begin() as connection:
+            if self.schema_name and not sa.inspect(connection).has_schema(self.schema_name):
+                connection.execute(sa.schema.CreateSchema(self.schema_name))
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
 
@@ -210,8 +234,34 @@ class RecordStore:
             SourceUnavailable: the store did not answer; days already published stay.
 
         """
-        with sql.failures("record store", self.url), sql.engine(self.url).connect() as connection:
+        with sql.failures("record store", self.url), self.engine.connect() as connection:
             return [_publish_day(connection, day, run_id, now.replace(tzinfo=None)) for day in days]
+
+    def claims(self, dcs: Collection[str]) -> dict[str, str]:
+        """The run that claimed each of some DCs last, by DC; one that no run ever claimed is left out."""
+        statement = sa.select(CLAIMS.c.dc, CLAIMS.c.run_id).where(CLAIMS.c.dc.in_(dcs))
+        with sql.failures("record store", self.url), self.engine.connect() as connection:
+            return {row.dc: row.run_id for row in connection.execute(statement)}
+
+    def claim(self, dcs: Collection[str], run_id: str, *, before: Mapping[str, str]) -> bool:
+        """Give DCs to a run, all of them or none.
+
+        Args:
+            dcs: the DCs.
+            run_id: the run.
+            before: what `claims` said of them, when their runs were found to have ended.
+
+        Returns:
+            Whether the run has them; not if another run claimed one of them meanwhile.
+
+        """
+        with sql.failures("record store", self.url), self.engine.connect() as connection:
+            with connection.begin() as transaction:
+                # In one order, so that no two runs wait for each other.
+                if all(_claimed(connection, dc, run_id, before.get(dc)) for dc in sorted(dcs)):
+                    return True
+                transaction.rollback()
+            return False
 
     def records(self, dc: str, ship_date: date) -> pl.DataFrame:
         """The records that stand for one DC and ship date, as `LOST_CASES`."""
@@ -239,6 +289,10 @@ class RecordStore:
         """The distribution centres, as `DCS`."""
         return self._read(schema.DCS, DCS)
 
+    def active_dcs(self) -> list[str]:
+        """The DCs that are computed."""
+        return self.dcs().filter("active")["dc"].to_list()
+
     def restatements(self, dc: str, ship_date: date, item: str) -> pl.DataFrame:
         """What was restated of one item's day: `RESTATEMENTS` and run_id, restated_at; oldest first."""
         chosen = (
@@ -263,7 +317,7 @@ class RecordStore:
 
     def count(self, table: sa.Table) -> int:
         """Rows of one of the store's tables."""
-        with sql.failures("record store", self.url), sql.engine(self.url).connect() as connection:
+        with sql.failures("record store", self.url), self.engine.connect() as connection:
             return connection.execute(sa.select(sa.func.count()).select_from(table)).scalar_one()
 
     def add_dcs(self, dcs: pl.DataFrame) -> None:
@@ -286,7 +340,7 @@ class RecordStore:
         known = self._select(schema.REJECTS, loaded)
         stamped = _clipped(rejects.with_columns(run_id=pl.lit(run_id), stage=pl.lit("load")))
         new = stamped.join(known, on=names, how="anti", nulls_equal=True).unique(maintain_order=True)
-        with sql.failures("record store", self.url), sql.engine(self.url).begin() as connection:
+        with sql.failures("record store", self.url), self.engine.begin() as connection:
             bulk.insert(connection, REJECTS, new)
         return new.height
 
@@ -296,35 +350,64 @@ class RecordStore:
         )
 
     def _select(self, frame: Frame, statement: sa.Select[Any]) -> pl.DataFrame:
-        with sql.failures("record store", self.url), sql.engine(self.url).connect() as connection:
+        with sql.failures("record store", self.url), self.engine.connect() as connection:
             return contracts.parse(sql.select(connection, statement).lazy(), frame, table=frame.name).collect()
 
     def _merge(self, table: sa.Table, rows: Sequence[dict[str, Any]]) -> None:
         key = [column.name for column in table.primary_key]
-        with sql.failures("record store", self.url), sql.engine(self.url).begin() as connection:
+        with sql.failures("record store", self.url), self.engine.begin() as connection:
             for row in rows:
                 connection.execute(table.delete().where(*[table.c[name] == row[name] for name in key]))
                 connection.execute(table.insert().values(row))
 
 
+def lock_of(dc: str, ship_date: date, dialect: sa.Dialect) -> sa.Executable | None:
+    """What waits, until the transaction ends, for whoever else publishes a day: before it is read, entry or not.
+
+    None on SQL Server, where the hint of `entry_of` locks the gap of an entry that is not there yet.
+    """
+    if dialect.name == "sqlite":
+        return sa.text("BEGIN IMMEDIATE")
+    if dialect.name == "postgresql":
+        number = sa.func.hashtextextended(f"ledger {dc} {ship_date}", 0)
+        return sa.select(sa.func.pg_advisory_xact_lock(number))
+    return None
+
+
 def entry_of(dc: str, ship_date: date) -> sa.Select[Any]:
-    """The ledger's entry of a day, locked until the transaction ends; SQL Server has no FOR UPDATE, but a hint."""
+    """The ledger's entry of a day; SQL Server locks it, or its gap, until the transaction ends."""
     chosen = LEDGER.select().where(LEDGER.c.dc == dc, LEDGER.c.ship_date == ship_date)
-    return chosen.with_for_update().with_hint(LEDGER, "WITH (UPDLOCK, HOLDLOCK)", "mssql")
+    return chosen.with_hint(LEDGER, "WITH (UPDLOCK, HOLDLOCK)", "mssql")
+
+
+def _claimed(connection: sa.Connection, dc: str, run_id: str, before: str | None) -> bool:
+    if before is not None:
+        still = (CLAIMS.c.dc == dc) & (CLAIMS.c.run_id == before)
+        return connection.execute(CLAIMS.update().where(still).values(run_id=run_id)).rowcount == 1
+    try:
+        connection.execute(CLAIMS.insert().values(dc=dc, run_id=run_id))
+    except sa.exc.IntegrityError:
+        return False
+    return True
 
 
 def _publish_day(connection: sa.Connection, day: Day, run_id: str, now: datetime) -> Outcome:
     with connection.begin():
+        if (lock := lock_of(day.dc, day.ship_date, connection.dialect)) is not None:
+            connection.execute(lock)
         this_day = (LEDGER.c.dc == day.dc) & (LEDGER.c.ship_date == day.ship_date)
         standing = connection.execute(entry_of(day.dc, day.ship_date)).mappings().one_or_none()
         before = None if standing is None else {str(name): value for name, value in standing.items()}
         records = day.records.sort("item")
+        source = day.source.row(0, named=True)
+        if day.only_depends:
+            source = _processed(source, before)
         checksum = _checksum(records, day.rejects) if day.held is None else (before or {}).get("checksum")
         entry = _naive(
             {
                 "dc": day.dc,
                 "ship_date": day.ship_date,
-                **day.source.row(0, named=True),
+                **source,
                 "records": records.height if day.held is None else (before or {}).get("records", 0),
                 "checksum": checksum,
                 "state": "PUBLISHED" if day.held is None else "HELD",
@@ -358,6 +441,16 @@ def _publish_day(connection: sa.Connection, day: Day, run_id: str, now: datetime
         connection.execute(LEDGER.insert().values({**entry, "run_id": run_id, "published_at": now}))
     newly_held = day.held is not None and (before is None or before["reason"] != day.held)
     return Outcome(day.dc, day.ship_date, replaced, entry["records"], restated, day.held, newly_held)
+
+
+def _processed(stored: dict[str, Any], before: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What of the sources a day that only depends on another one was computed from.
+
+    A run that failed may have stored newer sources and computed nothing from them: the ledger must not say that they
+    were processed, or nobody would ask for them again.
+    """
+    known = changes.NOTHING_PROCESSED if before is None else {name: before[name] for name in changes.NOTHING_PROCESSED}
+    return known if changes.is_older(known, _naive(stored)) else stored
 
 
 def _is_outrun(day: Day, entry: Mapping[str, Any], before: Mapping[str, Any]) -> bool:

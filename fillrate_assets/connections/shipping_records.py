@@ -38,11 +38,7 @@ class ShippingRecords:
             SourceUnavailable: the system did not answer.
 
         """
-        lines = self._shipment_lines()
-        columns = [column.label(column.key) for column in lines.columns]
-        statement = sa.select(*columns, sql.moved_at(lines).label("moved_at")).where(
-            lines.c.dc == dc, lines.c.ship_date.between(first, last)
-        )
+        statement = sql.versions(self._shipment_lines(), dc, first, last)
         rows = sql.read("shipping records", self.url, statement, statement_seconds=self.statement_seconds)
         return contracts.parse(rows.lazy(), schema.SHIPMENT_LINES, table="shipment_lines", required=_REQUIRED).collect()
 
@@ -54,7 +50,9 @@ class ShippingRecords:
 
     def latest_change(self) -> datetime | None:
         """When a line was last processed, UTC; None without lines."""
-        return sql.latest_change("shipping records", self.url, self._shipment_lines())
+        return sql.latest_change(
+            "shipping records", self.url, self._shipment_lines(), statement_seconds=self.statement_seconds
+        )
 
     def create(self) -> None:
         """Create the embedded system's tables, where they are absent."""

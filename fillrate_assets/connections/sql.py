@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,8 +29,11 @@ if TYPE_CHECKING:
     from sqlalchemy.engine.interfaces import DBAPIConnection
     from sqlalchemy.pool import ConnectionPoolEntry
 
+_LOG: Final = logging.getLogger("fillrate.sql")
+
 _BUSY_SECONDS: Final = 60
 _CONNECT_SECONDS: Final = 15
+_KEEP_ALIVE_MINUTES: Final = 1
 _ORACLE_ROWS: Final = 10_000
 _FLOATING: Final = -127
 """The scale of a number that has none of its own."""
@@ -40,11 +44,14 @@ _WHOLE_RESULT: Final = 50_000_000
 
 
 @lru_cache(maxsize=32)
-def engine(url: str, *, read_only: bool = False, statement_seconds: int = STATEMENT_SECONDS) -> sa.Engine:
+def engine(
+    url: str, *, schema: str | None = None, read_only: bool = False, statement_seconds: int = STATEMENT_SECONDS
+) -> sa.Engine:
     """The engine of a URL, one per process; nothing is connected yet, but a URL's secret is fetched.
 
     Args:
         url: where the system is.
+        schema: where tables are that name no schema themselves; None leaves that to the database.
         read_only: several processes may read an embedded DuckDB file at a time, but only if none may write.
         statement_seconds: how long a server may work at one statement.
 
@@ -70,7 +77,13 @@ def engine(url: str, *, read_only: bool = False, statement_seconds: int = STATEM
         sa.event.listen(made, "connect", _write_ahead)
     if backend == "oracle":
         sa.event.listen(made, "connect", partial(_bound, statement_seconds))
-    return made
+    return made.execution_options(schema_translate_map={None: schema}) if schema else made
+
+
+def schema_of(connection: sa.Connection) -> str | None:
+    """The schema that the connection's engine was made for."""
+    places: Mapping[str | None, str] = connection.get_execution_options().get("schema_translate_map", {})
+    return places.get(None)
 
 
 def _arguments(backend: str, statement_seconds: int) -> dict[str, Any]:
@@ -81,7 +94,8 @@ def _arguments(backend: str, statement_seconds: int) -> dict[str, Any]:
         options = f"-c timezone=UTC -c statement_timeout={statement_seconds * 1000}"
         return {"connect_timeout": _CONNECT_SECONDS, "client_encoding": "utf8", "options": options}
     if backend == "oracle":
-        return {"tcp_connect_timeout": _CONNECT_SECONDS}
+        # The driver bounds neither the login nor the wait for it: keep-alive notices a peer that is gone.
+        return {"tcp_connect_timeout": _CONNECT_SECONDS, "expire_time": _KEEP_ALIVE_MINUTES}
     if backend == "mssql":
         # Without it, times are sent as DATETIME, which rounds them to 3 milliseconds.
         return {"timeout": statement_seconds, "login_timeout": _CONNECT_SECONDS, "use_datetime2": True}
@@ -111,12 +125,19 @@ def embedded_file(url: str) -> Path | None:
 
 
 @contextmanager
-def failures(system: str, url: str) -> Iterator[None]:
-    """Turn a driver's errors into ours: what may pass is `SourceUnavailable`, the rest is permanent."""
+def failures(system: str, url: str, *, creating: bool = False) -> Iterator[None]:
+    """Turn a driver's errors into ours: what may pass is `SourceUnavailable`, the rest is permanent.
+
+    Args:
+        system: its name in messages.
+        url: where it is.
+        creating: whether the file of an embedded one is about to be made; else it has to be there.
+
+    """
     # Without the query: a driver may take a secret there.
     parsed = _parsed(url)
     shown = parsed.set(query={}).render_as_string(hide_password=True)
-    if (file := embedded_file(url)) is not None and not file.exists():
+    if not creating and (file := embedded_file(url)) is not None and not file.exists():
         msg = f"{system}: there is no {file}; run `fillrate demo`, `fillrate sample` or `fillrate load DIR` first"
         raise PermanentFailure(msg)
     try:
@@ -132,11 +153,16 @@ def failures(system: str, url: str) -> Iterator[None]:
 @contextmanager
 def driver_errors(connection: sa.Connection, statement: str) -> Iterator[None]:
     """A connection that is used past SQLAlchemy raises errors of its own: raise them as SQLAlchemy would."""
-    errors = connection.dialect.loaded_dbapi.Error
+    dialect, errors = connection.dialect, connection.dialect.loaded_dbapi.Error
     try:
         yield
     except errors as error:
-        raise DBAPIError.instance(statement, None, error, errors, dialect=connection.dialect) from error
+        if lost := dialect.is_disconnect(error, connection.connection.dbapi_connection, None):
+            # Else its rollback fails too, and hides why.
+            connection.invalidate(error)
+        raise DBAPIError.instance(
+            statement, None, error, errors, connection_invalidated=lost, dialect=dialect
+        ) from error
 
 
 def source_table(
@@ -194,15 +220,9 @@ def read(
 
     """
     with failures(system, url):
-        backend = engine(url).dialect.name
-        if backend == "sqlite":
-            return _read_sqlite(url, statement)
-        if backend == "duckdb":
-            return _read_duckdb(url, statement)
-        with engine(url, statement_seconds=statement_seconds).connect() as connection:
-            if backend == "oracle":
-                return _read_oracle(connection, statement)
-            return pl.read_database(statement, connection, infer_schema_length=None)
+        rows = _rows(url, statement, statement_seconds)
+    _LOG.debug("%s: %d rows", system, rows.height)
+    return rows
 
 
 def select(connection: sa.Connection, statement: sa.Select[Any]) -> pl.DataFrame:
@@ -244,6 +264,18 @@ def sqlite_text(frame: pl.DataFrame) -> pl.DataFrame:
         ],
         *[pl.col(name).cast(pl.Int64) for name, dtype in frame.schema.items() if dtype == pl.Boolean],
     )
+
+
+def _rows(url: str, statement: sa.Select[Any], statement_seconds: int) -> pl.DataFrame:
+    backend = engine(url).dialect.name
+    if backend == "sqlite":
+        return _read_sqlite(url, statement)
+    if backend == "duckdb":
+        return _read_duckdb(url, statement)
+    with engine(url, statement_seconds=statement_seconds).connect() as connection:
+        if backend == "oracle":
+            return _read_oracle(connection, statement)
+        return pl.read_database(statement, connection, infer_schema_length=None)
 
 
 def _read_sqlite(url: str, statement: sa.Select[Any]) -> pl.DataFrame:
@@ -357,7 +389,15 @@ class Window:
 LINE_KEY: Final = ("dc", "order_id", "line_no")
 
 
-def moved_at(lines: sa.Table) -> sa.ScalarSelect[Any]:
+def versions(lines: sa.Table, dc: str, first: date, last: date) -> sa.Select[Any]:
+    """Every version of the lines of one DC and some ship dates, and when a later one moved it to another date."""
+    columns = [column.label(column.key) for column in lines.columns]
+    return sa.select(*columns, _moved_at(lines).label("moved_at")).where(
+        lines.c.dc == dc, lines.c.ship_date.between(first, last)
+    )
+
+
+def _moved_at(lines: sa.Table) -> sa.ScalarSelect[Any]:
     """When a later version of a line was processed that ships on another date; null if there is none."""
     later = lines.alias("later")
     newer = (later.c.processed_at > lines.c.processed_at) | (
@@ -376,10 +416,8 @@ def _pair(lines: sa.FromClause) -> tuple[sa.Label[Any], sa.Label[Any]]:
     return lines.c.dc.label("dc"), lines.c.ship_date.label("ship_date")
 
 
-def left_pairs(lines: sa.Table, since: datetime | None) -> sa.Select[Any] | None:
+def left_pairs(lines: sa.Table, since: datetime) -> sa.Select[Any]:
     """The pairs that lines have left since a moment for another ship date, and when they did."""
-    if since is None:
-        return None
     newer = lines.alias("newer")
     elsewhere = sa.and_(
         *[lines.c[name] == newer.c[name] for name in LINE_KEY],
@@ -402,68 +440,89 @@ def line_indexes(lines: sa.Table) -> None:
     sa.Index(f"{lines.name}_by_key", *key, lines.c.processed_at, lines.c.source_seq, lines.c.ship_date)
 
 
+def _version(lines: sa.Table) -> tuple[sa.Label[Any], sa.Label[Any]]:
+    """What tells one version of a pair from another."""
+    latest = sa.func.max(lines.c.processed_at).label("processed_at")
+    return latest, sa.func.count(lines.c.processed_at).label("lines")
+
+
+def _due(lines: sa.Table, window: Window) -> sa.ColumnElement[bool]:
+    return lines.c.dc.in_(window.dcs) & lines.c.ship_date.between(window.due_from, window.due_to)
+
+
+def _all_pairs(lines: sa.Table, window: Window) -> sa.Select[Any]:
+    """The versions of all pairs that are due, without a join: a first tick counts every line there is."""
+    chosen = sa.select(*_pair(lines), *_version(lines)).where(_due(lines, window))
+    return chosen.group_by(lines.c.dc, lines.c.ship_date)
+
+
+def _pairs_since(lines: sa.Table, window: Window, since: datetime) -> sa.Select[Any]:
+    """The versions of the pairs that are due or changed, and of those that lines have left.
+
+    The small side of each join is the outer one, so that no planner starts from the whole table.
+    """
+    # Without a zone, as the columns are: drivers differ in what they do with one.
+    since = since.astimezone(UTC).replace(tzinfo=None)
+    moves = left_pairs(lines, since).cte("moves")
+    due = sa.select(*_pair(lines)).where(_due(lines, window)).distinct()
+    changed = sa.select(*_pair(lines)).where(lines.c.processed_at > since, lines.c.ship_date <= window.due_to)
+    # Duplicates go at the end: SQLite would merge sorted branches, and for that read a whole index.
+    candidates = sa.union_all(due, sa.select(*_pair(moves)), changed).subquery("candidates")
+    pairs = sa.select(*_pair(candidates)).distinct().subquery("pairs")
+    latest = (
+        sa.select(*_pair(pairs), *_version(lines))
+        .outerjoin_from(pairs, lines, (lines.c.dc == pairs.c.dc) & (lines.c.ship_date == pairs.c.ship_date))
+        .group_by(pairs.c.dc, pairs.c.ship_date)
+    )
+    moved = sa.select(*_pair(moves), moves.c.processed_at, sa.literal_column("0").label("lines"))
+    found = sa.union_all(latest, moved).subquery("found")
+    return sa.select(
+        *_pair(found),
+        sa.func.max(found.c.processed_at).label("processed_at"),
+        sa.func.max(found.c.lines).label("lines"),
+    ).group_by(found.c.dc, found.c.ship_date)
+
+
 def changed_pairs(
     system: str, url: str, table: sa.Table, window: Window, *, statement_seconds: int = STATEMENT_SECONDS
 ) -> pl.DataFrame:
     """Pairs of DC and ship date with a change in a window, with their latest change and number of row versions.
 
-    A line that moved to another ship date changes the date it left as well.
-
-    The small side of each join is the outer one, so that no planner starts from the whole table. Grouped by plain
-    columns only: Oracle refuses to group by an expression with a bind.
+    A line that moved to another ship date changes the date it left as well. One query, since every tick asks it,
+    mostly to hear that nothing is new. Grouped by plain columns only: Oracle refuses to group by an expression with a
+    bind.
 
     Args:
         system: its name in messages.
         url: where it is.
         table: versions of lines.
         window: where to look.
-        statement_seconds: how long a server may work at each of the two queries.
+        statement_seconds: how long a server may work at the query.
 
     Returns:
         `PAIR_VERSIONS`.
 
     """
-    # Without a zone, as the columns are: drivers differ in what they do with one.
-    since = window.since.astimezone(UTC).replace(tzinfo=None) if window.since is not None else None
-    pair = _pair(table)
-    due = sa.select(*pair).where(table.c.dc.in_(window.dcs), table.c.ship_date.between(window.due_from, window.due_to))
-    left = left_pairs(table, since)
-    moves = left.subquery("moves") if left is not None else None
-    more = [sa.select(moves.c.dc, moves.c.ship_date)] if moves is not None else []
-    if since is not None:
-        more.append(sa.select(*pair).where(table.c.processed_at > since, table.c.ship_date <= window.due_to))
-    # Duplicates go at the end: SQLite would merge sorted branches, and for that read a whole index.
-    candidates = sa.union_all(due.distinct(), *more).subquery("candidates")
-    pairs = sa.select(*_pair(candidates)).distinct().subquery("pairs")
-    latest = (
-        sa.select(
-            *_pair(pairs),
-            sa.func.max(table.c.processed_at).label("processed_at"),
-            sa.func.count(table.c.processed_at).label("lines"),
-        )
-        .outerjoin_from(pairs, table, (table.c.dc == pairs.c.dc) & (table.c.ship_date == pairs.c.ship_date))
-        .group_by(pairs.c.dc, pairs.c.ship_date)
-    )
-    queries = [latest, *([sa.select(moves.c.dc, moves.c.ship_date, moves.c.processed_at)] if moves is not None else [])]
-    key = ["dc", "ship_date"]
-    found = [read(system, url, query, statement_seconds=statement_seconds).lazy() for query in queries]
+    query = _all_pairs(table, window) if window.since is None else _pairs_since(table, window, window.since)
+    rows = read(system, url, query, statement_seconds=statement_seconds)
     return (
-        pl.concat(contracts.parse(each, PAIR_VERSIONS, table=table.name, required=key) for each in found)
+        contracts.parse(rows.lazy(), PAIR_VERSIONS, table=table.name, required=("dc", "ship_date"))
         .filter(pl.col("dc").is_in(list(window.dcs)), pl.col("ship_date") <= window.due_to)
-        .group_by(key)
-        .agg(pl.col("processed_at").max(), pl.col("lines").max())
-        .sort(key)
+        .sort("dc", "ship_date")
         .collect()
     )
 
 
-def latest_change(system: str, url: str, table: sa.Table) -> datetime | None:
+def latest_change(
+    system: str, url: str, table: sa.Table, *, statement_seconds: int = STATEMENT_SECONDS
+) -> datetime | None:
     """When a row was last processed, UTC; None for an empty table.
 
     Raises:
         SourceUnavailable: the system did not answer.
 
     """
-    found = read(system, url, sa.select(sa.func.max(table.c.processed_at).label("processed_at")))
+    statement = sa.select(sa.func.max(table.c.processed_at).label("processed_at"))
+    found = read(system, url, statement, statement_seconds=statement_seconds)
     moment = contracts.parse(found.lazy(), PAIR_VERSIONS, table=table.name).collect()["processed_at"].max()
     return moment if isinstance(moment, datetime) else None

@@ -20,17 +20,19 @@ class Watermark:
     """Named moments; a moment moves only if nobody else has moved it meanwhile."""
 
     url: str = field(repr=False)
+    schema_name: str | None = None
+    """Of the record store's tables."""
 
     def read(self, name: str) -> datetime | None:
         """The moment, UTC; None before the first."""
-        with sql.failures("watermark", self.url), sql.engine(self.url).connect() as connection:
+        with sql.failures("watermark", self.url), sql.engine(self.url, schema=self.schema_name).connect() as connection:
             found = connection.execute(sa.select(WATERMARKS.c.moment).where(WATERMARKS.c.name == name)).scalar()
         return found.replace(tzinfo=UTC) if found is not None else None
 
     def move(self, name: str, moment: datetime, *, previous: datetime | None) -> bool:
         """Set the moment if it still is `previous`; whether it was set."""
         naive = moment.astimezone(UTC).replace(tzinfo=None)
-        with sql.failures("watermark", self.url), sql.engine(self.url).begin() as connection:
+        with sql.failures("watermark", self.url), sql.engine(self.url, schema=self.schema_name).begin() as connection:
             if previous is None:
                 if connection.execute(sa.select(WATERMARKS.c.name).where(WATERMARKS.c.name == name)).first():
                     return False
@@ -114,6 +116,6 @@ class ParameterStoreWatermark(Watermark):
             raise PermanentFailure(msg) from error
 
 
-def watermark(url: str) -> Watermark:
-    """The watermark of a URL: `ssm://prefix` or the record store's."""
-    return ParameterStoreWatermark(url) if url.startswith(_PARAMETERS) else Watermark(url)
+def watermark(url: str, schema: str | None = None) -> Watermark:
+    """The watermark of a URL: `ssm://prefix` or the record store's, in a schema of its database."""
+    return ParameterStoreWatermark(url) if url.startswith(_PARAMETERS) else Watermark(url, schema)

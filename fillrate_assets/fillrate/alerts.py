@@ -1,4 +1,4 @@
-"""What people are told when a run fails: what, where, why, and what to do."""
+"""What people are told when a run fails or a day is held: what, where, why, and what to do."""
 
 from __future__ import annotations
 
@@ -24,7 +24,9 @@ class Failed:
 
     run_id: str
     job: str
-    dc: str | None
+    dcs: Sequence[str]
+    """Empty if it was not about ship dates."""
+
     first: date | None
     last: date | None
     steps: Sequence[str]
@@ -43,16 +45,42 @@ class Failed:
 def message(failed: Failed, ui_url: str) -> tuple[str, str]:
     """The subject and the text of a message about a run that failed; the link is left out without a `ui_url`."""
     days = f"{failed.first} to {failed.last}" if failed.first != failed.last else f"{failed.first}"
-    place = f"{failed.dc} {days}" if failed.dc else failed.job
-    again = f"fillrate run --dc {failed.dc} --from {failed.first} --to {failed.last}"
+    place = f"{', '.join(failed.dcs)} {days}" if failed.dcs else failed.job
+    again = f"fillrate run {' '.join(f'--dc {dc}' for dc in failed.dcs)} --from {failed.first} --to {failed.last}"
     then = "The sensor requests the days again." if failed.requested_again else f"Then run again: {again}"
     lines = [
         f"What: run {failed.run_id} of {failed.job}",
-        *([f"Where: {place}"] if failed.dc else []),
+        *([f"Where: {place}"] if failed.dcs else []),
         f"Step: {', '.join(failed.steps) or 'none; the process ended'}",
         f"Cause: {failed.cause}",
-        f"To do: {_ADVICE.get(failed.kind, _UNEXPECTED)}." + (f" {then}" if failed.dc else ""),
-        *([f"Run: {ui_url.rstrip('/')}/runs/{failed.run_id}"] if ui_url else []),
+        f"To do: {_ADVICE.get(failed.kind, _UNEXPECTED)}." + (f" {then}" if failed.dcs else ""),
+        *([f"Run: {url}"] if (url := run_url(ui_url, failed.run_id)) else []),
     ]
     step = failed.steps[0] if failed.steps else "the run"
     return f"{place}: {step} failed"[:_SUBJECT], "\n".join(lines)
+
+
+def held(dc: str, ship_date: date, reason: str, records: int, url: str) -> tuple[str, str]:
+    """The subject and the text of a message about a day that is held.
+
+    Args:
+        dc: its DC.
+        ship_date: the day.
+        reason: why it is held.
+        records: how many of an earlier run still stand.
+        url: the run's page; "" if the UI has no address.
+
+    """
+    stays = "the last good records stay" if records else "no records stand for that day"
+    again = f"fillrate run --dc {dc} --from {ship_date} --to {ship_date}"
+    lines = [
+        f"{reason}; {stays}",
+        f"To do: have the feed corrected or delivered again. The sensor tries the day again; or run it: {again}",
+        *([f"Run: {url}"] if url else []),
+    ]
+    return f"{dc} {ship_date} is held"[:_SUBJECT], "\n".join(lines)
+
+
+def run_url(ui_url: str, run_id: str) -> str:
+    """Where Dagster's UI shows a run; "" if the UI has no address."""
+    return f"{ui_url.rstrip('/')}/runs/{run_id}" if ui_url else ""

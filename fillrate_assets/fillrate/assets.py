@@ -18,10 +18,10 @@ from fillrate_assets.connections.record_store import Day, Outcome, RecordStore
 from fillrate_assets.connections.shipping_records import ShippingRecords
 from fillrate_assets.dagster_bulk import add_partition_metadata
 from fillrate_assets.failures import retry_policy, typed_failures
-from fillrate_assets.fillrate import baseline, masters, metadata, schema, service
+from fillrate_assets.fillrate import alerts, baseline, masters, metadata, schema, service
 from fillrate_assets.fillrate import lines as line_rules
 from fillrate_assets.fillrate import lost_cases as lost_case_rules
-from fillrate_assets.fillrate.changes import VERSIONS
+from fillrate_assets.fillrate.changes import NOTHING_PROCESSED, VERSIONS
 from fillrate_assets.fillrate.holds import held_days
 from fillrate_assets.partitions import Span
 from fillrate_assets.settings import Settings
@@ -195,6 +195,7 @@ def published_records(
                 versions.get(day, _NOTHING_PROCESSED),
                 held.get(day),
                 read_at if day in changed else None,
+                only_depends=day not in changed,
             )
             for day in span.days
         ]
@@ -202,9 +203,9 @@ def published_records(
         for day, outcome in zip(days, outcomes, strict=True):
             told[partitions.key(day.dc, day.ship_date)] = _standing(day, outcome)
             if outcome.newly_held:
-                stays = "the last good records stay" if outcome.records else "no records stand for that day"
-                key = f"held:{day.dc}:{day.ship_date}:{context.run.run_id}"
-                outbox.send(f"{day.dc} {day.ship_date} is held", f"{day.held}; {stays}", key=key, now=now)
+                url = alerts.run_url(settings.ui_url, context.run.run_id)
+                subject, body = alerts.held(day.dc, day.ship_date, str(day.held), outcome.records, url)
+                outbox.send(subject, body, key=f"held:{day.dc}:{day.ship_date}:{context.run.run_id}", now=now)
     add_partition_metadata(context, told)
     return dg.MaterializeResult(metadata={"days_changed": sum(bool(each["changed"]) for each in told.values())})
 
@@ -213,8 +214,9 @@ def build(settings: Settings, kinds: dict[str, str]) -> list[dg.AssetsDefinition
     """The assets over a partitions definition.
 
     Args:
-        settings: where partitions begin, and how failures are retried.
-        kinds: database kind by resource, for the UI's badges.
+        settings: where partitions begin, how many a run of a backfill has, and how failures are retried.
+        kinds: database kind by resource, for the UI's badges. A step that reads or writes a system is in the pool of
+            the resource's name, which caps the connections of all runs to it.
 
     """
     by_day = partitions.dc_ship_date(settings.first_ship_date)
@@ -223,15 +225,16 @@ def build(settings: Settings, kinds: dict[str, str]) -> list[dg.AssetsDefinition
     look_back = {"item_days": before}
 
     def partitioned(
-        compute: Callable[..., object], *kind: str, ins: dict[str, dg.AssetIn] | None = None
+        compute: Callable[..., object], system: str | None = None, ins: dict[str, dg.AssetIn] | None = None
     ) -> dg.AssetsDefinition:
         frame = FRAMES.get(compute.__name__, schema.LOST_CASES)
         return dg.asset(
             partitions_def=by_day,
-            backfill_policy=dg.BackfillPolicy.single_run(),
+            backfill_policy=dg.BackfillPolicy.multi_run(settings.backfill_days),
             group_name=GROUP,
             owners=OWNERS,
-            kinds={*kind, "polars"},
+            kinds={kinds[system] if system else "parquet", "polars"},
+            pool=system,
             ins=ins,
             io_manager_key="lake_io_manager",
             metadata=metadata.column_schema(frame),
@@ -239,30 +242,30 @@ def build(settings: Settings, kinds: dict[str, str]) -> list[dg.AssetsDefinition
         )(typed_failures(compute))
 
     return [
-        partitioned(orders, kinds["order_system"]),
-        partitioned(shipments, kinds["shipping_records"]),
-        partitioned(instock_snapshots, kinds["instock_warehouse"]),
+        partitioned(orders, "order_system"),
+        partitioned(shipments, "shipping_records"),
+        partitioned(instock_snapshots, "instock_warehouse"),
         dg.asset(
             group_name=GROUP,
             owners=OWNERS,
             kinds={kinds["order_system"], "polars"},
+            pool="order_system",
             io_manager_key="lake_io_manager",
             metadata=metadata.column_schema(schema.ITEMS),
             retry_policy=retries,
         )(typed_failures(items)),
-        partitioned(classified_lines, "parquet"),
-        partitioned(item_days, "parquet"),
-        partitioned(rolling_averages, "parquet", ins=look_back),
+        partitioned(classified_lines),
+        partitioned(item_days),
+        partitioned(rolling_averages, ins=look_back),
         # Not for what they read: so a backfill of some days reaches the records of the 28 days that depend on them.
-        partitioned(lost_cases, "parquet", ins=look_back),
-        partitioned(fill_rates, "parquet"),
-        partitioned(published_records, kinds["record_store"], ins={**look_back, **dict.fromkeys(SOURCES, before)}),
+        partitioned(lost_cases, ins=look_back),
+        partitioned(fill_rates),
+        partitioned(published_records, "record_store", ins={**look_back, **dict.fromkeys(SOURCES, before)}),
     ]
 
 
 _NOTHING_PROCESSED: Final = pl.DataFrame(
-    {name: [value] for at, rows in VERSIONS.values() for name, value in ((at, None), (rows, 0))},
-    schema={name: schema.LEDGER.polars[name] for names in VERSIONS.values() for name in names},
+    [NOTHING_PROCESSED], schema={name: schema.LEDGER.polars[name] for name in NOTHING_PROCESSED}
 )
 
 

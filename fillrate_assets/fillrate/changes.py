@@ -20,6 +20,7 @@ VERSIONS: Final = {
 }
 """The ledger's columns that tell which version of each source was processed: its latest change, its rows."""
 
+NOTHING_PROCESSED: Final = {name: value for at, rows in VERSIONS.values() for name, value in ((at, None), (rows, 0))}
 SOURCES: Final = tuple(VERSIONS)
 WATERMARKED: Final = ("orders", "shipments")
 """Snapshots need no watermark: a tick compares those of the last days with the ledger."""
@@ -60,7 +61,7 @@ class Plan:
 
     requests: tuple[Request, ...]
     watermarks: Mapping[str, datetime]
-    """Per source: the smallest change still ahead of the ledger, else the largest seen."""
+    """Per source: the smallest change still ahead of the ledger, else the largest seen; never later than now."""
     attempts: Mapping[Pair, Attempt]
     reason: str
     """Why nothing is requested, in words for an operator; empty if something is."""
@@ -77,6 +78,7 @@ def plan(
     now: datetime,
     retry_delay: timedelta,
     most: int,
+    at_work: Collection[Pair] = (),
 ) -> Plan:
     """Compare the sources with the ledger and decide which runs to request.
 
@@ -87,13 +89,16 @@ def plan(
         now: the tick's time, UTC.
         retry_delay: wait this long before a first retry.
         most: request no more runs than this; what was requested least often goes first.
+        at_work: pairs that a run or a backfill is about to publish; what it does not read stays ahead until then.
 
     """
     versions, newest = _versions(seen, ledger)
     held = set(ledger.filter(pl.col("state") == "HELD").select("dc", "ship_date").iter_rows())
-    waiting = {}
+    waiting: dict[Pair, Attempt] = {}
     due = []
-    for pair in sorted(newest.keys() | held):
+    left = [pair for pair in sorted(newest.keys() | held) if pair in at_work]
+    waiting |= {pair: attempts[pair] for pair in left if pair in attempts}
+    for pair in sorted((newest.keys() | held) - set(left)):
         version = versions[pair]
         earlier = attempts.get(pair)
         if earlier is None or earlier.version != version:
@@ -111,8 +116,10 @@ def plan(
         waiting.pop(pair)
         waiting |= {pair: attempts[pair]} if pair in attempts else {}
     # The ledger itself remembers what is held: only a change to it that is not processed yet holds back a watermark.
-    reason = "" if requests else _reason(waiting, retry_delay)
-    return Plan(requests, _watermarks(seen, newest), waiting, reason, len(wanted) - len(requests))
+    reason = "" if requests else _reason(waiting, left, retry_delay)
+    # A source whose clock is ahead must not carry a watermark past what it stamps once its clock is put right.
+    marks = {source: min(moment, now) for source, moment in _watermarks(seen, newest).items()}
+    return Plan(requests, marks, waiting, reason, len(wanted) - len(requests))
 
 
 def is_older(read: Mapping[str, Any], stands: Mapping[str, Any]) -> bool:
@@ -215,7 +222,10 @@ def _watermarks(seen: Mapping[str, pl.DataFrame], unprocessed: Collection[Pair])
     return marks
 
 
-def _reason(waiting: Mapping[Pair, Attempt], retry_delay: timedelta) -> str:
+def _reason(waiting: Mapping[Pair, Attempt], left: Sequence[Pair], retry_delay: timedelta) -> str:
+    if left:
+        dc, day = left[0]
+        return f"{len(left)} left to the runs and backfills that are queued or in progress, e.g. {dc} {day}"
     if not waiting:
         return ""
     (dc, day), attempt = min(waiting.items(), key=lambda entry: entry[1].due(retry_delay))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
+from typing import Final
 
 import polars as pl
 
@@ -10,6 +12,7 @@ from fillrate_assets.errors import ContractViolation
 from fillrate_assets.fillrate.schema import CASES
 from fillrate_assets.frames import TIMESTAMP, Column, Frame
 
+_UNREAD: Final = "{} '{}' is not {}"
 _DATE_TIME_FORMATS = ("%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d %H:%M", "%Y-%m-%d")
 
 
@@ -43,9 +46,7 @@ def parse(raw: pl.LazyFrame, contract: Frame, *, table: str, required: Iterable[
     unread: list[pl.Expr] = [
         pl.when(
             pl.col(name).is_not_null() & (pl.col(name).cast(pl.String).str.strip_chars() != "") & expr.is_null()
-        ).then(
-            pl.format("{} '{}' is not {}", pl.lit(name), pl.col(name).cast(pl.String), pl.lit(_kind(contract, name)))
-        )
+        ).then(pl.format(_UNREAD, pl.lit(name), pl.col(name).cast(pl.String), pl.lit(_kind(contract, name))))
         for name, expr in typed.items()
         if present[name] != contract.polars[name] and contract.polars[name] != pl.String
     ]
@@ -58,6 +59,12 @@ def parse(raw: pl.LazyFrame, contract: Frame, *, table: str, required: Iterable[
         else typed.get(column.name, pl.lit(None, column.dtype)).alias(column.name)
         for column in contract.columns
     )
+
+
+def unread(problem: pl.Expr, contract: Frame, name: str) -> pl.Expr:
+    """The text of a value that `parse` could not read, out of what it told of the row; null where it read the value."""
+    told = _UNREAD.format(name, "(.*?)", re.escape(_kind(contract, name)))
+    return problem.str.extract(f"(?s)(?:^|; ){told}(?:; |$)")
 
 
 def _kind(contract: Frame, name: str) -> str:

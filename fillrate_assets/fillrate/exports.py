@@ -73,11 +73,12 @@ def build(settings: Settings) -> dg.AssetsDefinition:
     condition = dg.AutomationCondition.eager().without(dg.AutomationCondition.in_latest_time_window()).allow(published)
     return dg.asset(
         partitions_def=partitions.dc_ship_date(settings.first_ship_date),
-        backfill_policy=dg.BackfillPolicy.single_run(),
+        backfill_policy=dg.BackfillPolicy.multi_run(settings.backfill_days),
         automation_condition=condition,
         group_name=GROUP,
         owners=OWNERS,
         kinds={"csv", "excel", "pandas"},
+        pool="record_store",
         deps=[_SOURCE],
         metadata={
             **metadata.column_schema(schema.LOST_CASES),

@@ -11,7 +11,7 @@ from typing import Final
 
 import polars as pl
 
-from fillrate_assets.fillrate import schema
+from fillrate_assets.fillrate import contracts, schema
 from fillrate_assets.fillrate.schema import cases, divide_half_up, units
 from fillrate_assets.frames import Frame
 
@@ -186,10 +186,25 @@ def _code(name: str, known: Sequence[str], default: str) -> pl.Expr:
 
 def _raw(frame: Frame, where: pl.Expr, suffix: str = "") -> pl.Expr:
     """The row as its source gave it, as JSON; null elsewhere."""
-    names = [column.name for column in frame.source_columns]
-    row = pl.struct(pl.col(name if name in LINE_KEY else f"{name}{suffix}").alias(name) for name in names)
-    # Writing out a null struct costs next to nothing, writing out every row more than all other rules together.
-    return pl.when(where).then(pl.when(where).then(row).struct.json_encode())
+    problem = pl.col(f"problem{suffix}")
+    typed = {
+        column.name: pl.col(column.name if column.name in LINE_KEY else f"{column.name}{suffix}")
+        for column in frame.source_columns
+    }
+    # A value that could not be read is text, so in its row every value is.
+    written = {
+        name: value
+        if frame.polars[name] == pl.String
+        else pl.coalesce(value.cast(pl.String), contracts.unread(problem, frame, name))
+        for name, value in typed.items()
+    }
+
+    def encoded(rows: pl.Expr, values: Mapping[str, pl.Expr]) -> pl.Expr:
+        # Writing out a null struct costs next to nothing, writing out every row more than all other rules together.
+        row = pl.struct(value.alias(name) for name, value in values.items())
+        return pl.when(rows).then(pl.when(rows).then(row).struct.json_encode())
+
+    return pl.coalesce(encoded(where & problem.is_null(), typed), encoded(where & problem.is_not_null(), written))
 
 
 def _versions(frame: pl.LazyFrame) -> pl.LazyFrame:

@@ -12,15 +12,18 @@ from fillrate_assets import partitions
 from fillrate_assets.connections.notify import Outbox
 from fillrate_assets.connections.record_store import RecordStore
 from fillrate_assets.connections.watermark import Watermark
+from fillrate_assets.dagster_bulk import backfilling
 from fillrate_assets.failures import root_cause
 from fillrate_assets.fillrate import changes, exports
 from fillrate_assets.fillrate.alerts import Failed, message
+from fillrate_assets.fillrate.assets import orders, published_records
 from fillrate_assets.fillrate.changes import Attempt, Pair, Plan
 from fillrate_assets.fillrate.onboarding import onboarding
 from fillrate_assets.fillrate.watch import Sources
 from fillrate_assets.settings import Settings
 
 INTERVAL_SECONDS: Final = 300
+PRIORITY_TAG: Final = "dagster/priority"
 
 
 def new_orders(
@@ -33,7 +36,7 @@ def new_orders(
     """Request runs for DCs and ship dates with new or corrected orders, shipments or snapshots, and dependants."""
     now = datetime.now(UTC)
     marks = sources.watermarks()
-    active = record_store.dcs().filter("active")["dc"].to_list()
+    active = record_store.active_dcs()
     plan = changes.plan(
         sources.seen(active, marks, now),
         record_store.ledger().filter(pl.col("dc").is_in(active)),
@@ -41,6 +44,7 @@ def new_orders(
         now=now,
         retry_delay=timedelta(minutes=settings.retry_minutes),
         most=settings.runs_per_tick,
+        at_work=_at_work(context.instance),
     )
     if plan.left_out:
         context.log.info("%d more runs wait for the next tick: runs_per_tick is exceeded", plan.left_out)
@@ -60,8 +64,8 @@ def dcs(
     """Give active DCs of the record store a partition key, and take it from those that are inactive for long."""
     inactive = json.loads(context.cursor) if context.cursor else {}
     decided = onboarding(
-        record_store.dcs().filter("active")["dc"].to_list(),
-        context.instance.get_dynamic_partitions(str(partitions.DC.name)),
+        record_store.active_dcs(),
+        partitions.known_dcs(context.instance),
         partitions.runs_by_dc(context.instance, queued=True),
         {dc: datetime.fromisoformat(since) for dc, since in inactive.items()},
         now=datetime.now(UTC),
@@ -134,14 +138,23 @@ def write_cursor(attempts: Mapping[Pair, Attempt]) -> str:
     )
 
 
+def _at_work(instance: dg.DagsterInstance) -> set[Pair]:
+    """What runs and backfills are about to read and publish; between its runs a backfill has none."""
+    read, published = dg.AssetKey(orders.__name__), dg.AssetKey(published_records.__name__)
+    backfilled = backfilling(instance, read, published)
+    return partitions.days_at_work(instance, read) | set(map(partitions.day_of, backfilled))
+
+
 def _result(context: dg.SensorEvaluationContext, plan: Plan) -> dg.SensorResult:
-    known = set(context.instance.get_dynamic_partitions(partitions.DC.name or ""))
+    known = set(partitions.known_dcs(context.instance))
     new = sorted({request.dc for request in plan.requests} - known)
     return dg.SensorResult(
         run_requests=[
             dg.RunRequest(
                 run_key=request.run_key,
                 tags={
+                    # Before the runs of a backfill, which may be many.
+                    PRIORITY_TAG: "1",
                     **partitions.range_tags(request.dc, request.first, request.last),
                     partitions.CHANGED_TAG: ",".join(day.isoformat() for day in request.changed),
                 },
@@ -161,13 +174,13 @@ def _failed(context: dg.RunFailureSensorContext) -> Failed:
     ended = getattr(context.failure_event.event_specific_data, "error", None)
     error = next((error for error in [*errors, ended] if error), None)
     kind, cause = root_cause(error) if error else ("", context.failure_event.message or "nothing was told")
-    dc, first, last = partitions.range_of(run.tags) or (None, None, None)
+    scope = partitions.scope_of(run.tags)
     return Failed(
         run_id=run.run_id,
         job=run.job_name,
-        dc=dc,
-        first=first,
-        last=last,
+        dcs=scope.dcs(context.instance) if scope else [],
+        first=scope.first if scope else None,
+        last=scope.last if scope else None,
         steps=[event.step_key or "" for event in steps],
         kind=kind,
         cause=cause,

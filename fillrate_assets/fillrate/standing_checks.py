@@ -31,7 +31,7 @@ def no_day_left_behind(
 ) -> dg.AssetCheckResult:
     """No day is held, and no day's sources have been ahead of its records for long."""
     now = datetime.now(UTC)
-    active = record_store.dcs().filter("active")["dc"].to_list()
+    active = record_store.active_dcs()
     found = standing.left_behind(
         sources.seen(active, sources.watermarks(), now),
         record_store.ledger().filter(pl.col("dc").is_in(active)),
@@ -73,7 +73,7 @@ def fresh_sources(
 ) -> dg.AssetCheckResult:
     """Each source has told something new within hours."""
     now = datetime.now(UTC)
-    active = record_store.dcs().filter("active")["dc"].to_list()
+    active = record_store.active_dcs()
     found = standing.stale(sources.latest(active, now), now=now, max_age=timedelta(hours=settings.stale_hours))
     return _told("fresh_sources", found, "see whether the feed into that system still runs", outbox, now, warn=True)
 

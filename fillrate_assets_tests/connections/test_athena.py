@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from fillrate_assets.connections import athena
 from fillrate_assets.connections.instock_warehouse import InstockWarehouse
+from fillrate_assets.connections.sql import Window
 from fillrate_assets.errors import FillrateError, PermanentFailure, SourceUnavailable
 from fillrate_assets.fillrate import schema
 from fillrate_assets_tests.cloud import Cloud
@@ -64,6 +65,15 @@ def test_a_date_without_a_snapshot_has_no_rows(aws: Cloud) -> None:
     )
     schema.INSTOCK_SNAPSHOTS.validate(found)
     assert found.is_empty()
+
+
+def test_changes_tell_how_many_records_each_day_has_and_when_the_latest_was_taken(aws: Cloud) -> None:
+    later = {"item": "B", "snapshot_at": AT + timedelta(hours=1)}
+    url = aws.warehouse(_stock({}, later, {"dc": "DC02", "snapshot_at": None}, {"dc": "DC03"}))
+    found = InstockWarehouse(url).changes(Window(["DC01", "DC02"], None, DAY, DAY))
+    assert found.rows() == [("DC01", DAY, AT + timedelta(hours=1), 2), ("DC02", DAY, None, 1)]
+    (query,) = _asked(aws, url)
+    assert "BETWEEN DATE '2026-02-10' AND DATE '2026-02-10'" in query
 
 
 def test_unload_is_asked_for_where_the_url_says_so(aws: Cloud) -> None:

@@ -15,7 +15,7 @@ from alembic.migration import MigrationContext
 from alembic.operations import Operations
 
 from fillrate_assets.connections import bulk, record_store, sql
-from fillrate_assets.connections.migrations.versions import v0001_records, v0002_views
+from fillrate_assets.connections.migrations.versions import v0001_records, v0002_views, v0003_claims
 from fillrate_assets.connections.order_system import OrderSystem
 from fillrate_assets.connections.record_store import METADATA, RecordStore
 from fillrate_assets.connections.shipping_records import ShippingRecords
@@ -126,7 +126,7 @@ def test_oracle_names_no_table_with_as(queries: Sent) -> None:
     for statement in queries:
         text = _text(statement, _oracle())
         assert not re.search(r"(FROM|JOIN) [^\s(]+ AS ", text), text
-        assert not re.search(r"\) AS (pairs|moves)", text), text
+        assert not re.search(r"\) AS (candidates|found|moves|pairs)", text), text
 
 
 def test_reserved_names_are_quoted(sent: Sent, dialect: sa.Dialect) -> None:
@@ -154,6 +154,7 @@ def test_the_migrations_can_be_written_down_for_a_server(backend: str) -> None:
     with Operations.context(context):
         v0001_records.upgrade()
         v0002_views.upgrade()
+        v0003_claims.upgrade()
     text = written.getvalue()
     assert set(re.findall(r"CREATE TABLE (\w+)", text)) == set(METADATA.tables)
     assert set(re.findall(r"CREATE VIEW (\w+)", text)) == {"fill_rate_daily", "lost_cases_by_vendor"}
@@ -179,7 +180,23 @@ def test_sql_server_inserts_from_json_by_type() -> None:
 def test_sql_server_locks_the_entry_of_a_day_that_is_published() -> None:
     entry = record_store.entry_of("DC01", DAY)
     assert "FROM ledger WITH (UPDLOCK, HOLDLOCK)" in _text(entry, _sql_server())
-    assert "FOR UPDATE" in _text(entry, _postgresql())
+    assert record_store.lock_of("DC01", DAY, _sql_server()) is None
+
+
+def test_sql_server_is_asked_in_the_environments_schema() -> None:
+    dialect = _sql_server()
+    place: dict[str | None, str | None] = {None: "fillrate_prod"}
+
+    def placed(statement: sa.ClauseElement) -> str:
+        return str(statement.compile(dialect=dialect, schema_translate_map=place, render_schema_translate=True))
+
+    assert "FROM fillrate_prod.ledger WITH (UPDLOCK, HOLDLOCK)" in placed(record_store.entry_of("DC01", DAY))
+    insert = placed(bulk.open_json(record_store.REJECTS, ["dc"], dialect))
+    assert insert.startswith("INSERT INTO fillrate_prod.rejects (dc)")
+    for view in v0002_views.views("mssql"):
+        ddl = str(dialect.ddl_compiler(dialect, view, schema_translate_map=place, render_schema_translate=True))
+        assert f"CREATE VIEW fillrate_prod.{view.table.name} AS" in ddl
+        assert "FROM fillrate_prod.lost_cases" in ddl
 
 
 def test_a_moment_is_bound_without_a_zone(queries: Sent) -> None:

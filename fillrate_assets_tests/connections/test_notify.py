@@ -1,14 +1,11 @@
 from __future__ import annotations
 
-import json
 import logging
 import uuid
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from threading import Barrier
-from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -17,14 +14,16 @@ from fillrate_assets.connections import sql
 from fillrate_assets.connections.notify import Outbox
 from fillrate_assets.connections.record_store import OUTBOX, RecordStore
 from fillrate_assets.errors import PermanentFailure, SourceUnavailable
-from fillrate_assets_tests.cloud import Cloud
+from fillrate_assets_tests.cloud import Cloud, Topic
 
 
 def test_a_message_is_kept_and_logged(store: RecordStore, caplog: pytest.LogCaptureFixture) -> None:
     now = datetime(2026, 2, 10, 10, tzinfo=timezone(timedelta(hours=-8)))
     with caplog.at_level(logging.WARNING, logger="fillrate.notify"):
-        Outbox(store.url).send("DC01 2026-02-10 is held", "no instock snapshot", key=uuid.uuid4().hex, now=now)
-    with sql.engine(store.url).connect() as connection:
+        Outbox(store.url, schema_name=store.schema_name).send(
+            "DC01 2026-02-10 is held", "no instock snapshot", key=uuid.uuid4().hex, now=now
+        )
+    with store.engine.connect() as connection:
         (kept,) = connection.execute(sa.select(OUTBOX.c.created_at, OUTBOX.c.subject, OUTBOX.c.body))
     assert tuple(kept) == (
         datetime(2026, 2, 10, 18, tzinfo=UTC).replace(tzinfo=None),
@@ -46,32 +45,9 @@ def url(tmp_path: Path) -> str:
     return url
 
 
-@dataclass(frozen=True)
-class Topic:
-    """A topic of SNS, and a queue that hears it."""
-
-    arn: str
-    queue: str
-    sqs: Any
-
-    def heard(self) -> list[tuple[str, str]]:
-        """Subjects and messages since the last time."""
-        found = []
-        while messages := self.sqs.receive_message(QueueUrl=self.queue, MaxNumberOfMessages=10).get("Messages"):
-            for each in messages:
-                told = json.loads(each["Body"])
-                found.append((told["Subject"], told["Message"]))
-                self.sqs.delete_message(QueueUrl=self.queue, ReceiptHandle=each["ReceiptHandle"])
-        return found
-
-
 @pytest.fixture
 def topic(aws: Cloud) -> Topic:
-    sns, sqs, name = aws.client("sns"), aws.client("sqs"), f"alerts-{uuid.uuid4().hex}"
-    arn, queue = sns.create_topic(Name=name)["TopicArn"], sqs.create_queue(QueueName=name)["QueueUrl"]
-    endpoint = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
-    sns.subscribe(TopicArn=arn, Protocol="sqs", Endpoint=endpoint)
-    return Topic(arn, queue, sqs)
+    return aws.topic()
 
 
 def _unsent(url: str) -> list[str]:
@@ -130,7 +106,7 @@ def test_a_crash_after_a_message_is_published_repeats_that_one_and_loses_none(ur
         if len(commits) == 3:  # the read, the first message, the second
             raise KeyboardInterrupt
 
-    engine = sql.engine(url)
+    engine = sql.engine(url, schema=None)
     sa.event.listen(engine, "commit", crash)
     try:
         with pytest.raises(KeyboardInterrupt):

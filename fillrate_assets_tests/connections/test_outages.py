@@ -15,6 +15,26 @@ from fillrate_assets.connections.outages import may_pass
     [
         pytest.param(pymssql.OperationalError(1205, b"Transaction was deadlocked"), True, id="deadlock"),
         pytest.param(pymssql.OperationalError(3960, b"Snapshot isolation"), True, id="snapshot conflict"),
+        pytest.param(pymssql.OperationalError(3961, b"Snapshot isolation"), True, id="table altered under a snapshot"),
+        *[
+            pytest.param(pymssql.OperationalError((number, b"Azure SQL")), True, id=f"Azure {number}")
+            for number in (10928, 10929, 40197, 40501, 40613, 49918, 49919, 49920)
+        ],
+        pytest.param(
+            pymssql.OperationalError("Cannot commit transaction: (1205, b'Transaction was deadlocked')"),
+            True,
+            id="deadlock at a commit",
+        ),
+        pytest.param(
+            pymssql.OperationalError("Cannot start transaction: (40613, b'Database is not available')"),
+            True,
+            id="not available at a begin",
+        ),
+        pytest.param(
+            pymssql.OperationalError("Cannot commit transaction: (547, b'The statement conflicted')"),
+            False,
+            id="constraint at a commit",
+        ),
         pytest.param(pymssql.OperationalError(1222, b"Lock request time out"), True, id="lock timeout"),
         pytest.param(pymssql.OperationalError((20009, b"Unable to connect")), True, id="not reached"),
         pytest.param(pymssql.OperationalError(20003, b"timed out"), True, id="timeout"),

@@ -15,6 +15,7 @@ from fillrate_assets.connections import sql
 from fillrate_assets.connections.order_system import OrderSystem
 from fillrate_assets.connections.record_store import LEDGER, WATERMARKS, RecordStore
 from fillrate_assets.errors import FillrateError, PermanentFailure, SourceUnavailable
+from fillrate_assets_tests.conftest import SCHEMA
 from fillrate_assets_tests.postgres import PASSWORD, Postgres
 from fillrate_assets_tests.rows import DAY
 
@@ -106,7 +107,7 @@ def test_a_statement_that_takes_too_long_may_pass(postgres: Postgres) -> None:
 
 def test_a_session_that_an_operator_ended_may_pass(postgres: Postgres, url: str) -> None:
     def ended() -> None:
-        with sql.failures("record store", url), sql.engine(url).connect() as connection:
+        with sql.failures("record store", url), sql.engine(url, schema=SCHEMA).connect() as connection:
             session = connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one()
             postgres.execute(f"SELECT pg_terminate_backend({session})")
             connection.execute(sa.select(LEDGER))
@@ -123,7 +124,7 @@ def _both(url: str, work: Callable[[sa.Connection, str, Barrier], None], level: 
         try:
             with (
                 sql.failures("watermark", url),
-                sql.engine(url).connect() as connection,
+                sql.engine(url, schema=SCHEMA).connect() as connection,
                 connection.execution_options(isolation_level=level).begin(),
             ):
                 work(connection, name, barrier)
@@ -140,7 +141,7 @@ def _both(url: str, work: Callable[[sa.Connection, str, Barrier], None], level: 
 
 @pytest.fixture
 def two_watermarks(url: str) -> str:
-    with sql.engine(url).begin() as connection:
+    with sql.engine(url, schema=SCHEMA).begin() as connection:
         connection.execute(WATERMARKS.insert(), [{"name": name, "moment": DAY} for name in ("a", "b")])
     return url
 

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from threading import Barrier, BrokenBarrierError
 from typing import Any
 
 import polars as pl
@@ -15,7 +18,6 @@ from alembic.migration import MigrationContext
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fillrate_assets.connections import sql
 from fillrate_assets.connections.record_store import (
     METADATA,
     OUTRUN,
@@ -24,6 +26,7 @@ from fillrate_assets.connections.record_store import (
     RESTATEMENTS,
     Day,
     Exact,
+    Outcome,
     RecordStore,
 )
 from fillrate_assets.errors import PermanentFailure
@@ -68,22 +71,27 @@ def _short(item: str, ordered: int, shipped: int) -> dict[str, Any]:
 
 def _schema(store: RecordStore) -> dict[str, object]:
     """Tables, columns, keys, indexes and views, as the database tells of them."""
-    with sql.engine(store.url).connect() as connection:
+    with store.engine.connect() as connection:
         inspector = sa.inspect(connection)
-        views = {name: inspector.get_view_definition(name) for name in inspector.get_view_names()}
+        views = {
+            name: inspector.get_view_definition(name, store.schema_name)
+            for name in inspector.get_view_names(store.schema_name)
+        }
         tables = {
             name: (
-                [str(column) for column in inspector.get_columns(name)],
-                inspector.get_pk_constraint(name),
-                sorted(map(str, inspector.get_indexes(name))),
+                [str(column) for column in inspector.get_columns(name, store.schema_name)],
+                inspector.get_pk_constraint(name, store.schema_name),
+                sorted(map(str, inspector.get_indexes(name, store.schema_name))),
             )
-            for name in inspector.get_table_names()
+            for name in inspector.get_table_names(store.schema_name)
         }
     return {**tables, **views}
 
 
 def test_the_migrations_make_exactly_the_declared_tables(store: RecordStore) -> None:
-    with sql.engine(store.url).connect() as connection:
+    # What is declared names no schema, so the store's has to be the one that the database takes then.
+    path = {"options": f"-c search_path={store.schema_name}"} if store.schema_name else {}
+    with sa.create_engine(store.url, connect_args=path, poolclass=sa.NullPool).connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         assert compare_metadata(context, METADATA) == []
 
@@ -99,10 +107,10 @@ def test_the_migrations_can_be_undone(store: RecordStore) -> None:
     whole = _schema(store)
     config = Config()
     config.set_main_option("script_location", "fillrate_assets.connections:migrations")
-    with sql.engine(store.url).begin() as connection:
+    with store.engine.begin() as connection:
         config.attributes["connection"] = connection
         command.downgrade(config, "base")
-        assert sa.inspect(connection).get_table_names() == ["alembic_version"]
+        assert sa.inspect(connection).get_table_names(store.schema_name) == ["alembic_version"]
     store.upgrade()
     assert _schema(store) == whole
 
@@ -138,7 +146,7 @@ def test_records_come_back_as_they_were_published(store: RecordStore) -> None:
 def test_no_text_is_mistaken_for_a_separator(store: RecordStore, text: str) -> None:
     published = _day({"item": text, "vendor": text, "department": None}, {"item": "Z"})
     store.publish([published], run_id="run", now=NOW)
-    with sql.engine(store.url).connect() as connection:
+    with store.engine.connect() as connection:
         kept = connection.execute(sa.select(RECORDS.c.item, RECORDS.c.vendor, RECORDS.c.department)).all()
     assert set(map(tuple, kept)) == {(text, text, None), ("Z", "V1", "Dry Grocery")}
 
@@ -146,7 +154,7 @@ def test_no_text_is_mistaken_for_a_separator(store: RecordStore, text: str) -> N
 def test_a_record_says_which_run_made_it_and_what_of_the_sources_it_knows(store: RecordStore) -> None:
     shipped_at = AT + timedelta(hours=5)
     store.publish([_day(_short("A", 10, 8), shipped_at=shipped_at)], run_id="run 1", now=NOW)
-    with sql.engine(store.url).connect() as connection:
+    with store.engine.connect() as connection:
         (stamp,) = connection.execute(sa.select(RECORDS.c.run_id, RECORDS.c.source_watermark))
     assert tuple(stamp) == ("run 1", shipped_at.replace(tzinfo=None))
 
@@ -220,7 +228,7 @@ def test_a_correction_replaces_the_day_and_logs_every_value_it_changed(store: Re
 def test_records_that_a_correction_leaves_as_they_were_are_still_those_of_their_run(store: RecordStore) -> None:
     store.publish([_day(_short("A", 10, 8), _short("B", 5, 5))], run_id="r1", now=NOW)
     store.publish([_day(_short("A", 10, 9), _short("B", 5, 5))], run_id="r2", now=LATER)
-    with sql.engine(store.url).connect() as connection:
+    with store.engine.connect() as connection:
         stamps = connection.execute(sa.select(RECORDS.c.item, RECORDS.c.run_id).order_by("item")).all()
     assert [tuple(stamp) for stamp in stamps] == [("A", "r2"), ("B", "r1")]
 
@@ -282,6 +290,31 @@ def test_a_result_of_older_sources_that_comes_later_changes_no_record_and_asks_f
     store.publish([_day(_short("A", 10, 9), lines=4)], run_id="again", now=LATER)
     assert store.ledger()["state"].to_list() == ["PUBLISHED"]
     assert store.count(RESTATEMENTS) == 0
+
+
+def test_of_two_first_publications_at_the_same_moment_the_newer_sources_stand(store: RecordStore) -> None:
+    days = [DAY + timedelta(days=number) for number in range(30)]
+    both = Barrier(2, timeout=60)
+
+    def begin_together(_: sa.Connection) -> None:
+        with suppress(BrokenBarrierError):
+            both.wait()
+
+    def publish(lines: int) -> list[Outcome]:
+        published = [_day(_short("A", 10, 5 + lines), ship_date=day, lines=lines) for day in days]
+        try:
+            return store.publish(published, run_id=f"run {lines}", now=NOW)
+        finally:
+            both.abort()
+
+    sa.event.listen(store.engine, "begin", begin_together)
+    with ThreadPoolExecutor(2) as pool:
+        older, newer = pool.map(publish, (3, 4))
+    for first, second in zip(older, newer, strict=True):
+        # Whoever comes second knows of the first: it is restated, or has been outrun.
+        assert (first.held, second.restated > 0) in {(None, True), (OUTRUN, False)}
+    assert [store.records("DC01", day)["shipped_cases"].to_list() for day in days] == [[Decimal(9)]] * len(days)
+    assert store.ledger()["reason"].to_list() == [each.held for each in older]
 
 
 def test_rows_that_are_gone_from_a_source_are_no_older_version_to_a_run_that_read_since(store: RecordStore) -> None:
@@ -351,7 +384,7 @@ def test_days_published_before_one_that_fails_stay(store: RecordStore) -> None:
 
 
 def _reasons(store: RecordStore) -> list[tuple[str, str]]:
-    with sql.engine(store.url).connect() as connection:
+    with store.engine.connect() as connection:
         return [tuple(row) for row in connection.execute(sa.select(REJECTS.c.stage, REJECTS.c.reason).order_by("id"))]
 
 
@@ -366,7 +399,7 @@ def test_a_reject_longer_than_its_columns_is_kept_with_its_whole_row(store: Reco
     long = {"key": "k" * 300, "reason": "r" * 1001, "raw": "{" + "x" * 5000}
     store.publish([_day(rejected=rejects(long))], run_id="run", now=NOW)
     assert [store.keep_rejects(rejects(long), run_id="load") for _ in range(2)] == [1, 0]
-    with sql.engine(store.url).connect() as connection:
+    with store.engine.connect() as connection:
         kept = connection.execute(sa.select(REJECTS.c.key, REJECTS.c.reason, REJECTS.c.raw)).all()
     assert list(map(tuple, kept)) == [("k" * 255, "r" * 1000, long["raw"])] * 2
 

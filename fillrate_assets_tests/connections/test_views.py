@@ -10,7 +10,6 @@ import polars as pl
 import pytest
 import sqlalchemy as sa
 
-from fillrate_assets.connections import sql
 from fillrate_assets.connections.record_store import Day, RecordStore
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.changes import VERSIONS
@@ -36,8 +35,9 @@ def _publish(store: RecordStore, *rows: dict[str, Any]) -> None:
 
 
 def _view(store: RecordStore, name: str) -> list[dict[str, Any]]:
-    with sql.engine(store.url).connect() as connection:
-        found = connection.execute(sa.text(f"SELECT * FROM {name}")).mappings().all()  # noqa: S608 - a view's name
+    with store.engine.connect() as connection:
+        view = sa.table(name, schema=store.schema_name)
+        found = connection.execute(sa.select(sa.text("*")).select_from(view)).mappings().all()
     return [{**row, "ship_date": str(row["ship_date"])} for row in found]
 
 

@@ -12,6 +12,7 @@ from fillrate_assets.connections.record_store import RecordStore
 from fillrate_assets.connections.watermark import ParameterStoreWatermark, Watermark, watermark
 from fillrate_assets.errors import PermanentFailure, SourceUnavailable
 from fillrate_assets_tests.cloud import Cloud
+from fillrate_assets_tests.conftest import SCHEMA
 
 FIRST = datetime(2026, 2, 10, 18, 0, 0, 123456, UTC)
 SECOND = FIRST + timedelta(hours=1)
@@ -24,7 +25,7 @@ def mark(request: pytest.FixtureRequest, tmp_path: Path) -> Watermark:
         return watermark(f"ssm://fillrate/{uuid.uuid4().hex}")
     if request.param == "postgresql":
         server, template = request.getfixturevalue("postgres"), request.getfixturevalue("postgres_template")
-        return watermark(server.create_database(f"watermark {uuid.uuid4()}", template))
+        return watermark(server.create_database(f"watermark {uuid.uuid4()}", template), SCHEMA)
     store = RecordStore(f"sqlite:///{tmp_path}/store.db")
     store.upgrade()
     return watermark(store.url)

@@ -1,30 +1,27 @@
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import date
 from typing import Final
 
 import dagster as dg
-import polars as pl
 import pytest
-import sqlalchemy as sa
 
 from fillrate_assets import settings
-from fillrate_assets.connections import sql
-from fillrate_assets.connections.order_system import OrderSystem
 from fillrate_assets.connections.record_store import OUTBOX
 from fillrate_assets.definitions import JOB, build_defs
 from fillrate_assets.errors import FillrateError, PermanentFailure, SourceUnavailable
 from fillrate_assets.fillrate.alerts import Failed, message
 from fillrate_assets.partitions import CHANGED_TAG, range_tags
 from fillrate_assets_tests.conftest import SMALL
-from fillrate_assets_tests.home import QUIET, Home
+from fillrate_assets_tests.fakes import Failing
+from fillrate_assets_tests.home import QUIET, Home, messages, tell_failures
 
 DAY: Final = date(2026, 2, 10)
 FAILED: Final = Failed(
     run_id="r1",
     job=JOB,
-    dc="DC01",
+    dcs=["DC01"],
     first=DAY,
     last=date(2026, 2, 12),
     steps=("orders",),
@@ -57,7 +54,7 @@ def test_a_message_says_what_where_why_and_what_to_do() -> None:
         pytest.param(replace(FAILED, requested_again=False), "DC01 2026-02-10 to 2026-02-12: orders failed",
                      "Then run again: fillrate run --dc DC01 --from 2026-02-10 --to 2026-02-12", "sensor",
                      id="nobody requests it again"),
-        pytest.param(replace(FAILED, dc=None, first=None, last=None), f"{JOB}: orders failed", "Step: orders",
+        pytest.param(replace(FAILED, dcs=[], first=None, last=None), f"{JOB}: orders failed", "Step: orders",
                      "None", id="no ship dates"),
         pytest.param(replace(FAILED, steps=(), kind=""), "DC01 2026-02-10 to 2026-02-12: the run failed",
                      "Step: none; the process ended", "did not answer", id="no step"),
@@ -75,35 +72,8 @@ def test_a_message_tells_only_what_is_known(failed: Failed, subject: str, told: 
 
 
 def test_a_subject_is_no_longer_than_its_column() -> None:
-    subject, _ = message(replace(FAILED, dc="D" * 300), "")
+    subject, _ = message(replace(FAILED, dcs=["D" * 300]), "")
     assert len(subject) == OUTBOX.c.subject.type.length  # type: ignore[attr-defined]
-
-
-@dataclass(frozen=True)
-class Failing(OrderSystem):
-    """An order system that fails before it answers."""
-
-    failures: list[FillrateError] = field(default_factory=list)
-
-    def order_lines(self, dc: str, first: date, last: date) -> pl.DataFrame:
-        if self.failures:
-            raise self.failures.pop() from OSError("connection reset")
-        return super().order_lines(dc, first, last)
-
-
-def _messages(home: Home) -> list[tuple[str, str]]:
-    with sql.engine(home.store.url).connect() as connection:
-        found = connection.execute(sa.select(OUTBOX.c.subject, OUTBOX.c.body).order_by(OUTBOX.c.id)).all()
-    return [(subject, body) for subject, body in found]
-
-
-def _tick(defs: dg.Definitions, instance: dg.DagsterInstance, cursor: str | None) -> str:
-    """One tick, without an error; where it has come."""
-    with dg.build_sensor_context(instance, cursor, resources=defs.resources, definitions=defs) as context:
-        ticked = defs.resolve_sensor_def("run_failures").evaluate_tick(context)
-    assert [reaction.error for reaction in ticked.dagster_run_reactions or [] if reaction.error] == []
-    assert ticked.cursor is not None
-    return ticked.cursor
 
 
 @pytest.mark.parametrize(
@@ -123,17 +93,17 @@ def test_a_failed_run_is_told_once_and_one_that_succeeds_is_not(
     def run() -> dg.ExecuteInProcessResult:
         return job.execute_in_process(run_config=QUIET, instance=instance, tags=tags, raise_on_error=False)
 
-    first = _tick(defs, instance, None)
+    first = tell_failures(defs, instance, None)
     assert run().success
-    first = _tick(defs, instance, first)
+    first = tell_failures(defs, instance, first)
     failures.append(failure)
     failed = run()
     assert not failed.success
-    last = _tick(defs, instance, first)
+    last = tell_failures(defs, instance, first)
     # The daemon dies before it keeps the cursor: the same run comes up again.
-    assert _tick(defs, instance, first) == last
-    _tick(defs, instance, last)
-    ((subject, body),) = _messages(network_home)
+    assert tell_failures(defs, instance, first) == last
+    tell_failures(defs, instance, last)
+    ((subject, body),) = messages(network_home.store)
     assert subject == f"DC01 {SMALL.first}: orders failed"
     assert f"Cause: {failure}\n" in body
     assert advice in body
@@ -142,12 +112,12 @@ def test_a_failed_run_is_told_once_and_one_that_succeeds_is_not(
 
 def test_a_run_whose_process_died_is_told_without_a_step(network_home: Home, instance: dg.DagsterInstance) -> None:
     defs = network_home.defs
-    cursor = _tick(defs, instance, None)
+    cursor = tell_failures(defs, instance, None)
     instance.add_dynamic_partitions("dc", ["DC01"])
     tags = range_tags("DC01", SMALL.first, SMALL.first)
     run = instance.create_run_for_job(defs.resolve_job_def(JOB), tags=tags, status=dg.DagsterRunStatus.STARTED)
     instance.report_run_failed(run, "process 7 ended without a word")
-    _tick(defs, instance, cursor)
-    ((subject, body),) = _messages(network_home)
+    tell_failures(defs, instance, cursor)
+    ((subject, body),) = messages(network_home.store)
     assert subject == f"DC01 {SMALL.first}: the run failed"
     assert "Cause: process 7 ended without a word\n" in body

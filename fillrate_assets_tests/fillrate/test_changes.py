@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from itertools import product
-from typing import Final
+from typing import Any, Final
 
 import polars as pl
 import pytest
@@ -42,14 +42,15 @@ def _plan(
     attempts: Mapping[Pair, Attempt] | None = None,
     now: datetime = NOW,
     snapshots: Mapping[Pair, tuple[datetime | None, int]] | None = None,
-    most: int = 1000,
+    **more: Any,  # noqa: ANN401 - arguments of `plan`
 ) -> Plan:
     seen = {
         "orders": _versions(orders or {}),
         "shipments": _versions(shipments or {}),
         "snapshots": _versions(snapshots or {}),
     }
-    return plan(seen, _ledger(ledger or {}), attempts or {}, now=now, retry_delay=RETRY, most=most)
+    limits = {"most": 1000, **more}
+    return plan(seen, _ledger(ledger or {}), attempts or {}, now=now, retry_delay=RETRY, **limits)
 
 
 def _versions(seen: Mapping[Pair, tuple[datetime | None, int]]) -> pl.DataFrame:
@@ -109,6 +110,30 @@ def test_a_pair_is_requested_when_a_source_is_ahead_of_the_ledger_or_it_is_held(
     assert [(each.dc, day) for each in made.requests for day in each.changed] == requested
     assert list(made.attempts) == requested
     assert made.reason == ""
+
+
+@pytest.mark.parametrize("ledger", [{}, {PAIR: Entry()}, {PAIR: Entry(state="HELD")}])
+def test_a_pair_that_a_run_is_about_to_publish_is_requested_when_it_is_still_ahead_after_that(
+    ledger: Mapping[Pair, Entry],
+) -> None:
+    orders = {PAIR: (AT + MINUTE, 4), _day(60): (AT + MINUTE, 1)}
+    during = _plan(orders, {}, ledger, at_work=[PAIR])
+    assert _ranges(during) == [("DC01", 60, 60, [60])]
+    assert during.watermarks["orders"] == AT + MINUTE
+    alone = _plan({PAIR: orders[PAIR]}, {}, ledger, during.attempts, at_work=[PAIR])
+    assert alone.requests == ()
+    assert alone.reason == "1 left to the runs and backfills that are queued or in progress, e.g. DC01 2026-02-10"
+    assert PAIR not in alone.attempts
+    after = _plan({PAIR: orders[PAIR]}, {}, ledger, alone.attempts)
+    assert [each.changed for each in after.requests] == [(DAY,)]
+
+
+def test_an_attempt_is_kept_while_its_run_is_queued() -> None:
+    first = _plan({PAIR: (AT, 3)})
+    later = NOW + 9 * RETRY
+    queued = _plan({PAIR: (AT, 3)}, attempts=first.attempts, now=later, at_work=[PAIR])
+    assert (queued.requests, queued.attempts) == ((), first.attempts)
+    assert _plan({PAIR: (AT, 3)}, attempts=queued.attempts, now=later).attempts[PAIR].number == 2
 
 
 @pytest.mark.parametrize(
@@ -287,6 +312,11 @@ def test_the_watermark_moves_to_the_smallest_change_still_ahead_or_to_the_larges
     orders: Seen, ledger: Mapping[Pair, Entry], minutes: int
 ) -> None:
     assert _plan(orders, {}, ledger).watermarks == {"orders": AT + minutes * MINUTE}
+
+
+def test_the_watermark_never_passes_our_own_clock() -> None:
+    ahead_of_us = (NOW + timedelta(hours=3), 3)
+    assert _plan({PAIR: ahead_of_us}, {}, {PAIR: Entry(ahead_of_us)}).watermarks == {"orders": NOW}
 
 
 def test_each_source_has_a_watermark_of_its_own() -> None:

@@ -8,6 +8,8 @@ from typing import Final
 
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fillrate_assets.errors import ContractViolation
 from fillrate_assets.fillrate import contracts, schema
@@ -93,6 +95,14 @@ def test_a_naive_time_is_utc() -> None:
 def test_all_problems_of_a_row_are_told() -> None:
     row = parsed(ordered_qty="x", line_no="y")
     assert row["problem"] == "line_no 'y' is not a number; ordered_qty 'x' is not a number"
+
+
+@given(st.text(), st.text())
+def test_what_could_not_be_read_is_known_as_it_was_written(quantity: str, day: str) -> None:
+    problem = parsed(ordered_qty=quantity, ship_date=day)["problem"]
+    for name, text in (("ordered_qty", quantity), ("ship_date", day)):
+        known = pl.select(contracts.unread(pl.lit(problem, pl.String), LINES, name)).item()
+        assert known == (text if f"{name} '" in (problem or "") else None)
 
 
 def test_problems_told_earlier_are_kept() -> None:

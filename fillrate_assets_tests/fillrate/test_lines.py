@@ -10,7 +10,7 @@ from typing import Final
 import polars as pl
 import pytest
 
-from fillrate_assets.fillrate import lines, schema
+from fillrate_assets.fillrate import contracts, lines, schema
 from fillrate_assets_tests.fillrate.frames import (
     PROCESSED_AT,
     Row,
@@ -80,6 +80,19 @@ def test_a_reject_keeps_the_row_as_it_came() -> None:
     assert set(raw) == {column.name for column in schema.ORDER_LINES.source_columns}
 
 
+def test_a_reject_keeps_what_could_not_be_read_as_it_was_written() -> None:
+    came = {"order_id": "O1", "line_no": "1", "item": "A", "ordered_qty": "1,5", "requested_date": "soon"}
+    columns = {column: [came.get(column)] for column in ("dc", "ship_date", *came, "processed_at", "pack_size")}
+    frame = pl.LazyFrame(columns | {"dc": ["DC01"], "ship_date": ["2024-05-16"], "pack_size": ["12.50"]})
+    read = contracts.parse(frame, schema.ORDER_LINES, table="order_lines")
+    row = classified(read)
+    raw = json.loads(row["raw"])
+    assert row["reason"] == "ordered_qty '1,5' is not a number; requested_date 'soon' is not a date (YYYY-MM-DD)"
+    assert {name: raw[name] for name in came} == came
+    assert (raw["ship_date"], raw["pack_size"], raw["processed_at"]) == ("2024-05-16", "12.5000", None)
+    assert set(raw) == {column.name for column in schema.ORDER_LINES.source_columns}
+
+
 def test_a_line_without_a_shipment_has_shipped_nothing() -> None:
     row = classified(order_lines({}))
     assert (row["ordered_cases"], row["shipped_cases"], row["over_cases"]) == (10, 0, 0)
@@ -145,14 +158,15 @@ def test_what_shipped_on_a_line_cancelled_by_the_warehouse_is_credited() -> None
         ({"uom": "KG"}, "unit KG is neither cases nor eaches"),
         ({"uom": "EA"}, "unit is not cases and there is no pack size"),
         ({"line_no": 2}, "no order line for this shipment"),
-        ({"problem": "shipped_qty 'x' is not a number"}, "shipped_qty 'x' is not a number"),
+        ({"shipped_qty": None, "problem": "shipped_qty 'x' is not a number"}, "shipped_qty 'x' is not a number"),
     ],
 )
 def test_an_unusable_shipment_is_rejected_and_its_line_stays(shipment: Row, reason: str) -> None:
     line, reject = classified_rows(order_lines({}), shipment_lines(shipment))
     assert (line["disposition"], line["ordered_cases"], line["shipped_cases"]) == ("COUNTED", 10, 0)
     assert (reject["source_table"], reject["disposition"], reject["reason"]) == ("shipment_lines", "REJECTED", reason)
-    assert json.loads(reject["raw"])["order_id"] == "O1"
+    raw = json.loads(reject["raw"])
+    assert (raw["order_id"], raw["shipped_qty"] == "x") == ("O1", "problem" in shipment)
 
 
 def test_a_shipment_of_a_rejected_line_has_its_order_line() -> None:

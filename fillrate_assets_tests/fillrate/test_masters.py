@@ -9,7 +9,6 @@ import polars as pl
 import pytest
 import sqlalchemy as sa
 
-from fillrate_assets.connections import sql
 from fillrate_assets.connections.record_store import OUTBOX
 from fillrate_assets.fillrate.masters import Changed, changed
 from fillrate_assets_tests.conftest import SMALL
@@ -65,7 +64,7 @@ def test_the_order_of_rows_says_nothing() -> None:
 
 
 def _messages(home: Home) -> list[tuple[str, str]]:
-    with sql.engine(home.store.url).connect() as connection:
+    with home.store.engine.connect() as connection:
         statement = sa.select(OUTBOX.c.subject, OUTBOX.c.body).where(OUTBOX.c.subject.contains("items changed"))
         return [(subject, body) for subject, body in connection.execute(statement)]
 

@@ -11,7 +11,6 @@ import sqlalchemy as sa
 from dagster._core.definitions.sensor_definition import SensorExecutionData
 
 from fillrate_assets import partitions
-from fillrate_assets.connections import sql
 from fillrate_assets.connections.record_store import DCS
 from fillrate_assets.fillrate.onboarding import onboarding
 from fillrate_assets_tests.home import Home
@@ -74,7 +73,7 @@ class Ticking:
         self.cursor: str | None = None
 
     def execute(self, statement: sa.Executable) -> None:
-        with sql.engine(self.home.store.url).begin() as connection:
+        with self.home.store.engine.begin() as connection:
             connection.execute(statement)
 
     def tick(self) -> SensorExecutionData:

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -10,49 +10,24 @@ import dagster as dg
 import polars as pl
 import pytest
 import sqlalchemy as sa
-from dagster._core.definitions.sensor_definition import SensorExecutionData
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fillrate_assets.connections import sql
-from fillrate_assets.connections.order_system import OrderSystem
 from fillrate_assets.connections.record_store import OUTRUN, RESTATEMENTS
-from fillrate_assets.connections.watermark import Watermark
+from fillrate_assets.connections.shipping_records import ShippingRecords
 from fillrate_assets.definitions import JOB, build_defs
 from fillrate_assets.errors import PermanentFailure
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.calculation import Inputs, calculate
-from fillrate_assets.fillrate.changes import WATERMARKED, Attempt, Pair
+from fillrate_assets.fillrate.changes import Attempt, Pair
 from fillrate_assets.fillrate.sensors import read_cursor, write_cursor
 from fillrate_assets.partitions import CHANGED_TAG, RANGE_END_TAG, RANGE_START_TAG, range_tags
+from fillrate_assets_tests.fakes import Overtaken
 from fillrate_assets_tests.home import QUIET, Home
+from fillrate_assets_tests.ticking import Ticking
 
 KEY = ["dc", "ship_date"]
 LOOK_BACK = timedelta(days=28)
-
-
-@dataclass
-class Ticking:
-    """The sensor over a home, with its cursor from tick to tick, as Dagster's daemon keeps it."""
-
-    home: Home
-    instance: dg.DagsterInstance
-    cursor: str | None = None
-
-    def tick(self) -> SensorExecutionData:
-        sensor = self.home.defs.resolve_sensor_def("new_orders")
-        context = dg.build_sensor_context(self.instance, self.cursor, resources=self.home.defs.resources)
-        ticked = sensor.evaluate_tick(context)
-        self.cursor = ticked.cursor
-        return ticked
-
-    def run(self, requests: Sequence[dg.RunRequest]) -> None:
-        for request in requests:
-            assert self.home.run_tagged(self.instance, dict(request.tags)).success
-
-    def watermarks(self) -> dict[str, datetime | None]:
-        watermark = Watermark(self.home.settings.record_store_url)
-        return {source: watermark.read(source) for source in WATERMARKED}
 
 
 @pytest.fixture
@@ -91,7 +66,7 @@ def _new_pairs(before: tuple[pl.DataFrame, pl.DataFrame], after: tuple[pl.DataFr
 def _log(home: Home) -> pl.DataFrame:
     """The restatement log, oldest first."""
     columns = [RESTATEMENTS.c[name] for name in schema.RESTATEMENTS.names]
-    with sql.engine(home.store.url).connect() as connection:
+    with home.store.engine.connect() as connection:
         rows = connection.execute(sa.select(*columns).order_by(RESTATEMENTS.c.id)).all()
     return pl.DataFrame(rows, schema=schema.RESTATEMENTS.polars, orient="row")
 
@@ -292,27 +267,16 @@ def test_a_snapshot_older_than_the_days_that_are_compared_is_not_noticed(ticking
     assert ticking.tick().run_requests == []
 
 
-@dataclass(frozen=True)
-class Overtaken(OrderSystem):
-    """An order system after whose answer something happens before the run goes on, once."""
-
-    meanwhile: list[Callable[[], object]] = field(default_factory=list)
-
-    def order_lines(self, dc: str, first: date, last: date) -> pl.DataFrame:
-        lines = super().order_lines(dc, first, last)
-        if self.meanwhile:
-            self.meanwhile.pop()()
-        return lines
-
-
 def test_of_two_runs_on_one_day_the_newer_sources_win_and_the_day_is_computed_again(ticking: Ticking) -> None:
+    """Runs of two Dagster instances: they do not know of each other, so they take no turns."""
     home, instance = ticking.home, ticking.instance
     ticking.tick()
     dc, day = home.network.dc_codes[0], home.network.ship_days[-3]
 
     def newer() -> pl.DataFrame:
         home.correct(dc, day, day)
-        assert home.run(instance, dc, day).success
+        with dg.DagsterInstance.ephemeral() as other:
+            assert home.run(other, dc, day).success
         return home.store.records(dc, day)
 
     before, after = home.store.records(dc, day), []
@@ -334,6 +298,37 @@ def test_of_two_runs_on_one_day_the_newer_sources_win_and_the_day_is_computed_ag
     assert _records(home).equals(_calculated(home, home.network.last))
 
 
+@dataclass(frozen=True)
+class Failing(ShippingRecords):
+    """Shipping records that cannot be read."""
+
+    def shipment_lines(self, dc: str, first: date, last: date) -> pl.DataFrame:
+        msg = f"no shipments of {dc} from {first} to {last}"
+        raise PermanentFailure(msg)
+
+
+def test_a_correction_that_a_failed_run_read_is_not_taken_for_processed_where_an_earlier_day_is_corrected(
+    ticking: Ticking,
+) -> None:
+    home, instance = ticking.home, ticking.instance
+    dc, earlier, day = home.network.dc_codes[0], *home.network.ship_days[-4:-2]
+    home.correct(dc, day, day)
+    defs = build_defs(home.settings, shipping_records=Failing(home.settings.shipping_records_url))
+    instance.add_dynamic_partitions("dc", [dc])
+    # The lake then holds the newer orders, and what was computed from the older ones.
+    failed = defs.resolve_job_def(JOB).execute_in_process(
+        run_config=QUIET, instance=instance, tags=range_tags(dc, day, day), raise_on_error=False
+    )
+    assert not failed.success
+    home.correct(dc, earlier, earlier)
+    assert home.run(instance, dc, earlier, home.network.last, changed=[earlier]).success
+
+    requests = ticking.tick().run_requests or []
+    assert (dc, day) in _changed(requests)
+    ticking.run(requests)
+    assert _records(home).equals(_calculated(home, home.network.last))
+
+
 def test_ten_changed_dcs_may_be_bounded_by_a_setting(ticking: Ticking) -> None:
     home = ticking.home = _set(ticking.home, runs_per_tick=1)
     ticking.tick()
@@ -342,6 +337,20 @@ def test_ten_changed_dcs_may_be_bounded_by_a_setting(ticking: Ticking) -> None:
     assert len({dc for dc, _ in first}) == len({dc for dc, _ in second}) == 1
     assert {(dc, day) for dc in home.network.dc_codes for day in days} <= first | second
     assert not first & second
+
+
+def test_a_preview_of_the_sensor_takes_nothing_from_the_tick_that_follows(ticking: Ticking) -> None:
+    ticking.tick()
+    for _ in range(2):
+        ticking.home.sample.advance()
+    previewed = ticking.preview().run_requests or []
+    marks = ticking.watermarks()
+    requests = ticking.tick().run_requests or []
+    assert requests
+    assert [(request.run_key, request.tags) for request in requests] == [
+        (request.run_key, request.tags) for request in previewed
+    ]
+    assert ticking.watermarks() == marks
 
 
 @pytest.mark.parametrize("system", ["order_system", "shipping_records", "record_store"])
@@ -357,6 +366,72 @@ def test_a_failed_read_is_an_error_and_moves_no_watermark(ticking: Ticking, syst
     away.rename(file)
     assert (ticking.watermarks(), ticking.cursor) == (before, cursor)
     assert home.network.last in {day for _, day in _changed(ticking.tick().run_requests or [])}
+
+
+def _stamped(home: Home, dc: str, day: date, at: datetime) -> None:
+    """A correction of one line that the order system says it processed at a moment."""
+    orders = home.systems.order_system
+    line = orders.order_lines(dc, day, day).filter(pl.col("line_type") == "NORMAL").sort("processed_at").tail(1)
+    orders.append(
+        line.drop("moved_at", "problem").with_columns(
+            ordered_qty=pl.col("ordered_qty") + 7,
+            processed_at=pl.lit(at),
+            source_seq=pl.col("source_seq") + 1_000_000,
+        )
+    )
+
+
+def _runs_and_stands(ticking: Ticking, dc: str, day: date) -> None:
+    """The next tick requests a day, and its run publishes what the rules make of all the sources hold."""
+    requests = ticking.tick().run_requests or []
+    assert (dc, day) in _changed(requests)
+    ticking.run(requests)
+    home = ticking.home
+    assert _records(home).equals(_calculated(home, home.network.last))
+
+
+def test_a_source_whose_clock_is_wrong_loses_nothing_before_and_after_it_is_put_right(ticking: Ticking) -> None:
+    dc, days, home = ticking.home.network.dc_codes[0], ticking.home.network.ship_days, ticking.home
+    ticking.tick()
+    mark = ticking.watermarks()["orders"]
+    assert mark is not None
+    assert mark < datetime.now(UTC) - timedelta(days=1), "its clock is not behind ours"
+    _stamped(home, dc, days[5], mark + timedelta(minutes=1))
+    _runs_and_stands(ticking, dc, days[5])
+    _stamped(home, dc, days[6], datetime.now(UTC) + timedelta(hours=3))
+    _runs_and_stands(ticking, dc, days[6])
+    ticking.tick()
+    _stamped(home, dc, days[7], datetime.now(UTC))
+    _runs_and_stands(ticking, dc, days[7])
+
+
+def test_rows_that_are_committed_late_are_found_within_the_overlap(ticking: Ticking) -> None:
+    home, (dc, *_), (_, day, *_) = ticking.home, ticking.home.network.dc_codes, ticking.home.network.ship_days
+    ticking.tick()
+    mark = ticking.watermarks()["orders"]
+    assert mark is not None
+    _stamped(home, dc, day, mark - timedelta(minutes=home.settings.overlap_minutes - 1))
+    _runs_and_stands(ticking, dc, day)
+    ticking.tick()
+    assert ticking.watermarks()["orders"] == mark
+
+
+def test_a_tick_that_comes_twice_requests_the_same_runs_and_they_double_nothing(ticking: Ticking) -> None:
+    home = ticking.home
+    ticking.tick()
+    home.sample.advance()
+    before = ticking.cursor
+    first = ticking.tick().run_requests or []
+    ticking.cursor = before
+    again = ticking.tick().run_requests or []
+    # Dagster launches no second run of a run key; if it did, nothing would come of it.
+    assert [request.run_key for request in again] == [request.run_key for request in first]
+    assert first
+    ticking.run(first)
+    stands = home.standing()
+    ticking.run(again)
+    assert home.standing() == stands
+    assert _records(home).equals(_calculated(home, home.network.last))
 
 
 _MOMENTS = st.datetimes(datetime(2026, 1, 1), datetime(2027, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 - bounds

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +10,15 @@ import polars as pl
 import pytest
 
 from fillrate_assets.connections.record_store import OUTBOX, Day
-from fillrate_assets.fillrate import schema
+from fillrate_assets.fillrate import schema, standing_checks
 from fillrate_assets.fillrate.changes import VERSIONS
 from fillrate_assets.fillrate.standing_checks import CHECKS, JOB
 from fillrate_assets_tests.home import QUIET, Home
 from fillrate_assets_tests.rows import order_lines, records, rejects, shipment_lines, snapshots
+
+NOW = datetime(2026, 3, 14, 14, 30, tzinfo=UTC)
+DAY = NOW.date() - timedelta(days=1)
+"""The latest day that is due: the deadline is midnight, the time zone UTC."""
 
 ERROR, WARN = dg.AssetCheckSeverity.ERROR, dg.AssetCheckSeverity.WARN
 
@@ -25,12 +29,6 @@ class Standing:
 
     home: Home
     instance: dg.DagsterInstance
-    now: datetime
-
-    @property
-    def day(self) -> date:
-        """The latest day that is due: the deadline is midnight, the time zone UTC."""
-        return self.now.date() - timedelta(days=1)
 
     def receive(self, day: date, at: datetime, *, snapshot: bool = True) -> None:
         line: dict[str, Any] = {"ship_date": day, "processed_at": at, "order_id": f"O{day}"}
@@ -44,7 +42,7 @@ class Standing:
             orient="row",
         )
         rows = records({"ship_date": day}) if held is None else records()
-        self.home.store.publish([Day("DC01", day, rows, rejects(), source, held)], run_id="run", now=self.now)
+        self.home.store.publish([Day("DC01", day, rows, rejects(), source, held)], run_id="run", now=NOW)
 
     def __call__(self) -> dict[str, dg.AssetCheckEvaluation]:
         job = self.home.defs.resolve_job_def(JOB)
@@ -55,30 +53,38 @@ class Standing:
         return [message[0] for message in self.home.standing()[OUTBOX.name]]
 
 
+class Stopped(datetime):
+    """A clock that stands still: what is due must not depend on when the tests run."""
+
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]
+        return NOW.astimezone(tz)
+
+
 @pytest.fixture
-def standing(tmp_path: Path, instance: dg.DagsterInstance) -> Standing:
-    now = datetime.now(UTC)
+def standing(tmp_path: Path, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch) -> Standing:
+    monkeypatch.setattr(standing_checks, "datetime", Stopped)
     home = Home(tmp_path / "home")
     home.directory.mkdir()
-    first = (now - timedelta(days=9)).date()
+    first = DAY - timedelta(days=8)
     home.settings.settings_file.write_text(f'first_ship_date = {first}\ndeadline = "00:00"\n')
     home = Home(home.directory)
     dc = {"dc": "DC01", "name": None, "time_zone": "UTC", "active": True}
     home.systems.record_store.add_dcs(pl.DataFrame([dc], schema=schema.DCS.polars))
-    return Standing(home, instance, now)
+    return Standing(home, instance)
 
 
 def test_nothing_is_told_of_a_platform_in_order(standing: Standing) -> None:
-    at = standing.now - timedelta(hours=30)
-    standing.receive(standing.day, at)
-    standing.publish(standing.day, at)
+    at = NOW - timedelta(hours=30)
+    standing.receive(DAY, at)
+    standing.publish(DAY, at)
     found = standing()
     assert {name: each.passed for name, each in found.items()} == {check.__name__: True for check in CHECKS}
     assert standing.messages() == []
 
 
 def test_what_is_wrong_is_named_and_told_once(standing: Standing) -> None:
-    long_ago, day = standing.now - timedelta(hours=60), standing.day
+    long_ago, day = NOW - timedelta(hours=60), DAY
     standing.receive(day, long_ago, snapshot=False)
     standing.receive(day - timedelta(days=1), long_ago)
     standing.publish(day - timedelta(days=1), long_ago, held="no instock snapshot for the day")
@@ -102,9 +108,9 @@ def test_what_is_wrong_is_named_and_told_once(standing: Standing) -> None:
 
 
 def test_a_dc_that_is_not_active_is_no_finding(standing: Standing) -> None:
-    at = standing.now - timedelta(hours=30)
-    standing.receive(standing.day, at, snapshot=False)
-    standing.publish(standing.day, at, held="no instock snapshot for the day")
+    at = NOW - timedelta(hours=30)
+    standing.receive(DAY, at, snapshot=False)
+    standing.publish(DAY, at, held="no instock snapshot for the day")
     store = standing.home.store
     assert not standing()["no_day_left_behind"].passed
     store.add_dcs(store.dcs().with_columns(active=pl.lit(value=False)))

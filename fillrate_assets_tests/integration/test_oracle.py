@@ -7,10 +7,9 @@ The user needs CREATE SESSION, CREATE TABLE and a quota. Every table gets a name
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 from uuid import uuid4
 
 import dagster as dg
@@ -29,14 +28,15 @@ from fillrate_assets_tests.servers import (
     QUANTITIES,
     TINY,
     ServerTables,
+    assert_a_wrong_password_is_permanent_and_not_told,
     assert_the_main_job_is_the_same,
+    named_by,
     on_servers,
     onboard,
     quantities_read_back,
 )
 
-URL: Final = os.environ.get("FILLRATE_TEST_ORACLE_URL", "")
-pytestmark = pytest.mark.skipif(not URL, reason="FILLRATE_TEST_ORACLE_URL names no Oracle")
+URL, pytestmark = named_by("FILLRATE_TEST_ORACLE_URL")
 
 
 @pytest.fixture
@@ -83,10 +83,7 @@ def test_an_absent_table_is_permanent(prefix: str) -> None:
 
 
 def test_a_wrong_password_is_permanent_and_not_told() -> None:
-    url = sa.make_url(URL).set(password="wr0ng-word").render_as_string(hide_password=False)  # noqa: S106 - it opens nothing
-    with pytest.raises(PermanentFailure, match="ORA-01017") as raised:
-        OrderSystem(url).items()
-    assert "wr0ng-word" not in str(raised.value)
+    assert_a_wrong_password_is_permanent_and_not_told(URL, "ORA-01017")
 
 
 def test_a_statement_that_takes_too_long_may_pass() -> None:

@@ -28,7 +28,12 @@ from fillrate_assets.settings import SourceTable
 from fillrate_assets_tests.home import Home
 from fillrate_assets_tests.postgres import Postgres
 from fillrate_assets_tests.rows import DAY
-from fillrate_assets_tests.servers import QUANTITIES, TINY, ServerTables
+from fillrate_assets_tests.servers import (
+    QUANTITIES,
+    TINY,
+    ServerTables,
+    assert_a_wrong_password_is_permanent_and_not_told,
+)
 
 USER: Final = "reader"
 PASSWORD: Final = "s3cret-of-mirror"  # noqa: S105 - of a server that nobody else can reach
@@ -113,10 +118,7 @@ def test_an_absent_table_is_permanent(mirror: str) -> None:
 
 
 def test_a_wrong_password_is_permanent_and_not_told(mirror: str) -> None:
-    url = sa.make_url(mirror).set(password="wr0ng-word").render_as_string(hide_password=False)  # noqa: S106 - it opens nothing
-    with pytest.raises(PermanentFailure, match="ORA-01017") as raised:
-        OrderSystem(url).items()
-    assert "wr0ng-word" not in str(raised.value)
+    assert_a_wrong_password_is_permanent_and_not_told(mirror, "ORA-01017")
 
 
 def test_a_server_that_is_down_may_come_back() -> None:
@@ -124,3 +126,12 @@ def test_a_server_that_is_down_may_come_back() -> None:
         port = free.getsockname()[1]
     with pytest.raises(SourceUnavailable, match="DPY-6005"):
         OrderSystem(f"oracle+oracledb://{USER}:{PASSWORD}@127.0.0.1:{port}/?service_name=mirror").items()
+
+
+def test_a_statement_that_takes_too_long_may_pass(mirror: str, database: str) -> None:
+    with sql.engine(database).begin() as connection:
+        connection.exec_driver_sql(f"CREATE VIEW {USER}.slow AS SELECT pg_sleep(30)::text AS waited")
+    slow = sa.table("slow", sa.column("waited"))
+    # The Mirror does not stop when it is told to, so the driver gives the connection up.
+    with pytest.raises(SourceUnavailable, match=r"DPY-4024|DPY-4011"):
+        sql.read("order system", mirror, sa.select(slow.c.waited), statement_seconds=1)

@@ -2,8 +2,10 @@
 
 from alembic import context
 
+from fillrate_assets.connections import sql
 from fillrate_assets.connections.record_store import METADATA
 
-context.configure(connection=context.config.attributes["connection"], target_metadata=METADATA)
+connection = context.config.attributes["connection"]
+context.configure(connection=connection, target_metadata=METADATA, version_table_schema=sql.schema_of(connection))
 with context.begin_transaction():
     context.run_migrations()

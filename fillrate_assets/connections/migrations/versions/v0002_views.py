@@ -44,8 +44,9 @@ def downgrade() -> None:
 def views(backend: str) -> list[sa.CreateView]:
     """The views in the arithmetic of a database."""
     stored: sa.types.TypeEngine[Any] = sa.BigInteger() if backend == "sqlite" else sa.Numeric(18, 4)
-    others: list[sa.ColumnClause[Any]] = [sa.column(name) for name in (*_DAY, "vendor", "path")]
-    records = sa.table("lost_cases", *others, *[sa.column(name, stored) for name in _CASES])
+    others: list[sa.Column[Any]] = [sa.Column(name) for name in (*_DAY, "vendor", "path")]
+    # A Table, not a table: only that is looked for in the schema of the connection.
+    records = sa.Table("lost_cases", sa.MetaData(), *others, *[sa.Column(name, stored) for name in _CASES])
     sums = {name: sa.func.sum(records.c[name]) for name in _CASES}
     # Half up to 4 places, as the records' own rates; the ratio is one of sums, never an average of rates.
     ordered, shipped = sa.func.nullif(sums["ordered_cases"], 0), sums["shipped_cases"]

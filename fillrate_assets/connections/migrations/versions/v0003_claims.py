@@ -1,0 +1,24 @@
+"""Which run works on a DC."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0003"
+down_revision = "0002"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Create the table."""
+    op.create_table(
+        "claims",
+        sa.Column("dc", sa.Unicode(length=64), nullable=False),
+        sa.Column("run_id", sa.Unicode(length=64), nullable=False),
+        sa.PrimaryKeyConstraint("dc"),
+    )
+
+
+def downgrade() -> None:
+    """Drop it."""
+    op.drop_table("claims")

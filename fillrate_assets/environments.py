@@ -1,0 +1,38 @@
+"""What sets one environment apart from another on servers that both may use; `FILLRATE_ENV` names it.
+
+Whatever differs between environments is decided here, and the settings apply it: no other code asks where it runs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+Name = Literal["dev", "prod"]
+
+
+@dataclass(frozen=True)
+class Environment:
+    """One environment."""
+
+    name: Name
+    publishes_alerts: bool
+    """Whether alerts leave the platform; else they stay in the outbox and the log."""
+
+    log_level: str
+    """From which level on the platform logs what it does."""
+
+    @property
+    def schema(self) -> str:
+        """The schema of its tables in a database server."""
+        return f"fillrate_{self.name}"
+
+    def below(self, location: str) -> str:
+        """Its own place below a location that environments share."""
+        return f"{location.rstrip('/')}/{self.name}"
+
+
+ENVIRONMENTS: Final[dict[Name, Environment]] = {
+    "dev": Environment("dev", publishes_alerts=False, log_level="DEBUG"),
+    "prod": Environment("prod", publishes_alerts=True, log_level="INFO"),
+}

@@ -1,0 +1,79 @@
+"""A fault in a running platform: the main job runs into it, people are told, and it runs again without."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any, Final
+
+import dagster as dg
+
+from fillrate_assets.connections.record_store import OUTBOX
+from fillrate_assets_tests.conftest import DAYS, DC, Undisturbed, copied
+from fillrate_assets_tests.home import Home, Rows, messages, tell_failures
+
+UI: Final = "https://dagster.example"
+QUICK: Final[dict[str, Any]] = {"retries": 1, "retry_seconds": 0, "ui_url": UI}
+"""One retry, at once."""
+
+
+def waiting(undisturbed: Undisturbed, parent: Path, **settings: Any) -> Home:  # noqa: ANN401 - any setting
+    """A copy of the platform whose corrected days have not run again yet, under other settings."""
+    return Home(copied(undisturbed.before.directory, parent), {**QUICK, **settings})
+
+
+def rows(home: Home, *less: str) -> Rows:
+    """Every row that stands, less the messages and some other tables."""
+    return {name: found for name, found in home.standing().items() if name not in {OUTBOX.name, *less}}
+
+
+def run(home: Home, instance: dg.DagsterInstance) -> dg.ExecuteInProcessResult:
+    """Run the days, whatever becomes of it."""
+    return home.run(instance, DC, DAYS[0], DAYS[-1], raise_on_error=False)
+
+
+def told_of_failure(
+    home: Home, instance: dg.DagsterInstance, during: AbstractContextManager[object] | None = None
+) -> str:
+    """Run the days, which fails and changes nothing that stands; the message says where, what to do and where to look.
+
+    Args:
+        home: the platform.
+        instance: where the run and the sensor's cursor are.
+        during: what is so while the run goes on, and not when people are told.
+
+    Returns:
+        The message.
+
+    """
+    before = rows(home)
+    cursor = tell_failures(home.defs, instance, None)
+    with during or nullcontext():
+        result = run(home, instance)
+    assert not result.success
+    assert rows(home) == before
+    tell_failures(home.defs, instance, cursor)
+    (_, body) = messages(home.store)[-1]
+    assert f"Where: {DC} {DAYS[0]} to {DAYS[-1]}\n" in body
+    for part in ("Step", "Cause", "To do"):
+        assert f"\n{part}: " in body
+    assert f"fillrate run --dc {DC} --from {DAYS[0]} --to {DAYS[-1]}\n" in body
+    assert body.endswith(f"\nRun: {UI}/runs/{result.run_id}")
+    return body
+
+
+def assert_recovers(home: Home, undisturbed: Undisturbed, instance: dg.DagsterInstance, *less: str) -> None:
+    """Run the days again: nothing is lost, nothing is doubled; some tables may tell how it came."""
+    assert run(home, instance).success
+    assert rows(home, *less) == rows(undisturbed.after, *less)
+    frames = home.frames()
+    assert [name for name, expected in undisturbed.after.frames().items() if not frames[name].equals(expected)] == []
+
+
+def restarts(result: dg.ExecuteInProcessResult) -> list[tuple[str | None, str]]:
+    """The steps that were tried again, and why."""
+    return [
+        (event.step_key, event.step_retry_data.error.to_string() if event.step_retry_data.error else "")
+        for event in result.all_events
+        if event.is_step_up_for_retry
+    ]

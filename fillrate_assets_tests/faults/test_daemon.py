@@ -1,0 +1,46 @@
+"""Faults of the process that asks for runs."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+from datetime import timedelta
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from fillrate_assets_tests import sensor_daemon
+from fillrate_assets_tests.conftest import ROOT, copied
+from fillrate_assets_tests.home import Home
+
+
+def _queued(home: Home) -> dict[str, dict[str, str]]:
+    """The tags of the runs that are queued, by run key."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setenv("FILLRATE_HOME", str(home.directory))
+        with dg.DagsterInstance.from_config(str(home.directory)) as instance:
+            runs = instance.get_runs(filters=dg.RunsFilter(statuses=[dg.DagsterRunStatus.QUEUED]))
+    queued = {run.tags["dagster/run_key"]: dict(run.tags) for run in runs}
+    assert len(queued) == len(runs), "a run was asked for twice"
+    return queued
+
+
+def test_the_daemon_is_killed_between_a_launch_and_its_cursor(
+    published_home: Home, tmp_path: Path, instance: dg.DagsterInstance
+) -> None:
+    published_home.sample.advance()
+    shutil.copy(ROOT / "dagster.yaml", published_home.directory)
+    killed, whole = published_home, Home(copied(published_home.directory, tmp_path / "whole"))
+    assert sensor_daemon.look(whole.directory) == 0
+    expected = _queued(whole)
+    assert sensor_daemon.look(killed.directory, dies_at="RUN_LAUNCHED") == -signal.SIGKILL
+    assert len(_queued(killed)) < len(expected)
+    # The next daemon looks again when the sensor is due.
+    assert sensor_daemon.look(killed.directory, after=timedelta(minutes=10)) == 0
+    asked = _queued(killed)
+    assert asked.keys() == expected.keys()
+    for home in (killed, whole):
+        for key in sorted(expected):
+            assert home.run_tagged(instance, expected[key]).success
+    assert killed.standing() == whole.standing()

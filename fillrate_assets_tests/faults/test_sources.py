@@ -1,0 +1,175 @@
+"""Faults of the systems that the main job reads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from uuid import uuid4
+
+import dagster as dg
+import polars as pl
+import pytest
+import sqlalchemy as sa
+
+from fillrate_assets.connections import sql
+from fillrate_assets.connections.record_store import RESTATEMENTS
+from fillrate_assets.settings import SourceTable
+from fillrate_assets_tests import cloud
+from fillrate_assets_tests.cloud import Cloud
+from fillrate_assets_tests.conftest import CORRECTED, DAYS, DC, Undisturbed, without_environment
+from fillrate_assets_tests.faults.injected import UI, assert_recovers, run, told_of_failure, waiting
+from fillrate_assets_tests.home import Home, messages
+from fillrate_assets_tests.postgres import PASSWORD, Postgres
+from fillrate_assets_tests.servers import ServerTables
+
+RETRIED = "To do: The system did not answer, after every retry."
+NOT_RETRIED = "To do: A retry cannot help: correct the settings or the table that the cause names."
+
+
+@pytest.fixture(scope="module")
+def order_tables(undisturbed: Undisturbed, postgres: Postgres) -> ServerTables:
+    """The order system of the platform on PostgreSQL, which tests only read."""
+    tables = ServerTables(postgres.create_database(f"orders {uuid4()}"), ("order_lines", "items"), "their")
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        without_environment(monkeypatch)
+        tables.fill(undisturbed.before)
+    return tables
+
+
+def _on(home: Home, tables: ServerTables, url: str, **settings: object) -> Home:
+    """The same home with its order system on a server."""
+    return Home(home.directory, {**home.overrides, "tables": tables.mapping, "order_system_url": url, **settings})
+
+
+def test_a_source_that_is_down(
+    undisturbed: Undisturbed, order_tables: ServerTables, tmp_path: Path, instance: dg.DagsterInstance
+) -> None:
+    # The same server, where nobody listens.
+    elsewhere = sa.make_url(order_tables.url).update_query_dict({"host": str(tmp_path)})
+    home = waiting(undisturbed, tmp_path)
+    told = told_of_failure(_on(home, order_tables, elsewhere.render_as_string(hide_password=False)), instance)
+    assert "\nCause: order system (postgresql+psycopg://postgres:***@/" in told
+    assert "does not answer: connection is bad" in told
+    assert RETRIED in told
+    assert_recovers(_on(home, order_tables, order_tables.url), undisturbed, instance)
+
+
+def test_a_source_that_is_slower_than_its_time_out(
+    undisturbed: Undisturbed, order_tables: ServerTables, tmp_path: Path, instance: dg.DagsterInstance
+) -> None:
+    home = waiting(undisturbed, tmp_path)
+    slow = _on(home, order_tables, order_tables.url, statement_seconds=1)
+    with sql.engine(order_tables.url).begin() as other:
+        other.exec_driver_sql("LOCK TABLE their_order_lines")
+        told = told_of_failure(slow, instance)
+    assert "\nStep: orders\n" in told
+    assert "does not answer: canceling statement due to statement timeout" in told
+    assert RETRIED in told
+    assert_recovers(_on(home, order_tables, order_tables.url), undisturbed, instance)
+
+
+def test_wrong_credentials(
+    undisturbed: Undisturbed, order_tables: ServerTables, tmp_path: Path, instance: dg.DagsterInstance
+) -> None:
+    wrong = sa.make_url(order_tables.url).set(password="wr0ng-word").render_as_string(hide_password=False)  # noqa: S106 - it opens nothing
+    home = waiting(undisturbed, tmp_path)
+    told = told_of_failure(_on(home, order_tables, wrong), instance)
+    assert "refused: connection failed" in told
+    assert "password authentication failed" in told
+    assert NOT_RETRIED in told
+    assert "wr0ng-word" not in told
+    assert PASSWORD not in told
+    assert_recovers(_on(home, order_tables, order_tables.url), undisturbed, instance)
+
+
+@pytest.fixture
+def warehouse(undisturbed: Undisturbed, aws: Cloud) -> str:
+    """The URL of the platform's instock warehouse in Athena."""
+    found = undisturbed.before.systems.instock_warehouse.snapshots(DC, DAYS[0], DAYS[-1]).drop("problem")
+    naive = pl.col("snapshot_at").dt.replace_time_zone(None)
+    return aws.warehouse(found.rename({"ship_date": "snapshot_date"}).with_columns(naive))
+
+
+def test_athena_throttles(
+    undisturbed: Undisturbed,
+    warehouse: str,
+    tmp_path: Path,
+    instance: dg.DagsterInstance,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    home = waiting(undisturbed, tmp_path, instock_warehouse_url=warehouse)
+    with cloud.answering("ThrottlingException", 400) as url, monkeypatch.context() as busy:
+        busy.setenv("AWS_ENDPOINT_URL", url)
+        busy.setenv("AWS_MAX_ATTEMPTS", "1")
+        told = told_of_failure(home, instance)
+    assert "\nStep: instock_snapshots\n" in told
+    assert "ThrottlingException" in told
+    assert RETRIED in told
+    assert_recovers(home, undisturbed, instance)
+
+
+def test_a_query_of_athena_fails(
+    undisturbed: Undisturbed, warehouse: str, tmp_path: Path, instance: dg.DagsterInstance
+) -> None:
+    home = waiting(undisturbed, tmp_path, instock_warehouse_url=warehouse)
+    absent = {"instock_snapshots": SourceTable(columns={"instock": "in_stock_flag"})}
+    told = told_of_failure(Home(home.directory, {**home.overrides, "tables": absent}), instance)
+    assert "\nStep: instock_snapshots\n" in told
+    assert "in_stock_flag" in told
+    assert_recovers(home, undisturbed, instance)
+
+
+def test_half_of_a_snapshot_is_missing(undisturbed: Undisturbed, tmp_path: Path, instance: dg.DagsterInstance) -> None:
+    home, day = waiting(undisturbed, tmp_path), CORRECTED[1]
+    warehouse = home.systems.instock_warehouse
+    whole = warehouse.snapshots(DC, day, day).drop("problem")
+    half = whole.gather_every(2)
+    with sql.engine(home.settings.instock_warehouse_url).begin() as connection:
+        of_day = sa.text("DELETE FROM instock_snapshots WHERE dc = :dc AND snapshot_date = :day")
+        connection.execute(of_day, {"dc": DC, "day": day})
+    warehouse.append(half)
+    records = home.store.records(DC, day)
+    result = run(home, instance)
+    assert result.success
+    assert home.store.records(DC, day).equals(records)
+    ((subject, body),) = messages(home.store)
+    assert subject == f"{DC} {day} is held"
+    assert "the last good records stay\nTo do: have the feed corrected or delivered again." in body
+    assert body.endswith(f"Run: {UI}/runs/{result.run_id}")
+    warehouse.append(whole.join(half, on="item", how="anti"))
+    # The days after it were judged without half of its observations meanwhile, and are restated.
+    assert_recovers(home, undisturbed, instance, RESTATEMENTS.name)
+
+
+def _alter(home: Home, statement: str) -> None:
+    with sql.engine(home.settings.order_system_url).begin() as connection:
+        connection.exec_driver_sql(statement)
+
+
+def test_a_source_loses_a_column(undisturbed: Undisturbed, tmp_path: Path, instance: dg.DagsterInstance) -> None:
+    home = waiting(undisturbed, tmp_path)
+    _alter(home, "ALTER TABLE order_lines RENAME COLUMN customer TO customer_no")
+    told = told_of_failure(home, instance)
+    assert "\nCause: order system (sqlite:" in told
+    assert "no such column: order_lines.customer" in told
+    assert NOT_RETRIED in told
+    renamed = {"order_lines": SourceTable(columns={"customer": "customer_no"})}
+    assert_recovers(Home(home.directory, {**home.overrides, "tables": renamed}), undisturbed, instance)
+
+
+def test_a_source_changes_the_type_of_a_column(
+    undisturbed: Undisturbed, tmp_path: Path, instance: dg.DagsterInstance
+) -> None:
+    home = waiting(undisturbed, tmp_path)
+    _alter(home, "UPDATE order_lines SET ordered_qty = ordered_qty || ' cases'")
+    told = told_of_failure(home, instance)
+    assert "\nStep: " in told
+    assert "A blocking check failed: read what it says in the run, and correct the source." in told
+    _alter(home, "UPDATE order_lines SET ordered_qty = replace(ordered_qty, ' cases', '')")
+    assert_recovers(home, undisturbed, instance)
+
+
+def test_a_source_gets_a_new_column(undisturbed: Undisturbed, tmp_path: Path, instance: dg.DagsterInstance) -> None:
+    home = waiting(undisturbed, tmp_path)
+    _alter(home, "ALTER TABLE order_lines ADD COLUMN channel TEXT DEFAULT 'store'")
+    assert_recovers(home, undisturbed, instance)
+    assert messages(home.store) == []

@@ -1,0 +1,153 @@
+"""Faults of what the main job writes to: the record store and the lake."""
+
+from __future__ import annotations
+
+import resource
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from multiprocessing import get_context
+from pathlib import Path
+from threading import Event, Thread
+from time import sleep
+from uuid import uuid4
+
+import dagster as dg
+import pytest
+
+from fillrate_assets.connections.record_store import OUTBOX, lock_of
+from fillrate_assets_tests.conftest import CORRECTED, DC, SCHEMA, SMALL, Undisturbed
+from fillrate_assets_tests.fakes import Overtaken
+from fillrate_assets_tests.faults.injected import (
+    QUICK,
+    assert_recovers,
+    restarts,
+    run,
+    told_of_failure,
+    waiting,
+)
+from fillrate_assets_tests.home import Home, messages
+from fillrate_assets_tests.postgres import Postgres
+from fillrate_assets_tests.servers import onboard, published
+
+
+@pytest.fixture
+def served(
+    undisturbed: Undisturbed,
+    network_home: Home,
+    postgres: Postgres,
+    postgres_template: str,
+    instance: dg.DagsterInstance,
+) -> Home:
+    """The platform with its record store on PostgreSQL, whose corrected days have not run again yet."""
+    url = postgres.create_database(f"records {uuid4()}", postgres_template)
+    home = Home(network_home.directory, {**QUICK, "record_store_url": url})
+    onboard(network_home, home)
+    assert run(home, instance).success
+    network_home.correct(DC, CORRECTED[0], CORRECTED[-1])
+    assert _stands(home) == _stands(undisturbed.before)
+    return home
+
+
+def _stands(home: Home) -> dict[str, object]:
+    """What stands in a record store, whatever it is, less the messages."""
+    return {name: found for name, found in published(home.store, SMALL).items() if name != OUTBOX.name}
+
+
+def _sql(home: Home, *statements: str) -> None:
+    with home.store.engine.begin() as connection:
+        for statement in statements:
+            connection.exec_driver_sql(statement)
+
+
+_WAITS = f"SELECT count(*) FROM pg_locks WHERE relation = '{SCHEMA}.rejects'::regclass AND NOT granted"  # noqa: S608 - our schema
+
+
+def test_a_deadlock_in_the_record_store(undisturbed: Undisturbed, served: Home, instance: dg.DagsterInstance) -> None:
+    engine = served.store.engine
+    # The run notices the deadlock, not the other one.
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        database = connection.exec_driver_sql("SELECT quote_ident(current_database())").scalar_one()
+        connection.exec_driver_sql(f"ALTER DATABASE {database} SET deadlock_timeout = '3s'")
+    locked = Event()
+
+    def other() -> None:
+        with engine.begin() as connection:
+            connection.exec_driver_sql("SET LOCAL deadlock_timeout = '1h'")
+            connection.exec_driver_sql(f"LOCK TABLE {SCHEMA}.rejects")
+            locked.set()
+            while not connection.exec_driver_sql(_WAITS).scalar_one():
+                sleep(0.01)
+            lock = lock_of(DC, CORRECTED[0], connection.dialect)
+            assert lock is not None
+            connection.execute(lock)
+
+    thread = Thread(target=other)
+    thread.start()
+    assert locked.wait(timeout=60)
+    result = run(served, instance)
+    thread.join(timeout=60)
+    assert result.success
+    ((step, why),) = restarts(result)
+    assert step == "published_records"
+    assert "deadlock detected" in why
+    assert _stands(served) == _stands(undisturbed.after)
+    assert messages(served.store) == []
+
+
+def test_a_connection_that_is_lost_in_the_middle_of_a_bulk_copy(
+    undisturbed: Undisturbed, served: Home, instance: dg.DagsterInstance
+) -> None:
+    _sql(
+        served,
+        "CREATE SEQUENCE copied",
+        # A sequence counts on whatever becomes of the transaction: only the first copy is cut.
+        """CREATE FUNCTION cut() RETURNS trigger LANGUAGE plpgsql AS $$
+           BEGIN
+             IF nextval('copied') = 20 THEN PERFORM pg_terminate_backend(pg_backend_pid()); END IF;
+             RETURN NEW;
+           END $$""",
+        f"CREATE TRIGGER cut BEFORE INSERT ON {SCHEMA}.lost_cases FOR EACH ROW EXECUTE FUNCTION cut()",
+    )
+    result = run(served, instance)
+    assert result.success
+    ((step, why),) = restarts(result)
+    assert step == "published_records"
+    assert "terminating connection due to administrator command" in why
+    assert "COPY lost_cases" in why
+    assert _stands(served) == _stands(undisturbed.after)
+    assert messages(served.store) == []
+
+
+@contextmanager
+def _limits_restored() -> Iterator[None]:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def _told_of_a_full_disk(home: Home) -> str:
+    """Run in a process of which no file may grow any more, once the order system has answered: the lake's are next."""
+
+    def fill() -> None:
+        _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1024, most))
+
+    order_system = Overtaken(home.settings.order_system_url, meanwhile=[fill])
+    with dg.DagsterInstance.ephemeral() as instance:
+        full = Home(home.directory, home.overrides, {"order_system": order_system})
+        return told_of_failure(full, instance, _limits_restored())
+
+
+def test_the_disk_of_the_lake_is_full(undisturbed: Undisturbed, tmp_path: Path, instance: dg.DagsterInstance) -> None:
+    home = waiting(undisturbed, tmp_path, retries=0)
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        told = pool.submit(_told_of_a_full_disk, Home(home.directory, home.overrides)).result()
+    assert "\nStep: orders" in told
+    assert f"\nCause: lake ({home.settings.lake_root}) takes no files: " in told
+    assert "File too large" in told
+    assert "free space there, or see that it may be written to" in told
+    assert list(Path(home.settings.lake_root).rglob("*.incoming")) == []
+    assert_recovers(home, undisturbed, instance)

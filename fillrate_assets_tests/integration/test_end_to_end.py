@@ -1,0 +1,155 @@
+"""The platform as a company runs it: PostgreSQL for its SQL systems, AWS for snapshots, lake, watermarks and alerts.
+
+Whatever the sensor requests, the runs compute and people are told is what the embedded systems give.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+from uuid import uuid4
+
+import dagster as dg
+import polars as pl
+import pytest
+import sqlalchemy as sa
+from polars.testing import assert_frame_equal
+
+from fillrate_assets import partitions
+from fillrate_assets.connections import sql
+from fillrate_assets.connections.record_store import RESTATEMENTS
+from fillrate_assets.fillrate import assets
+from fillrate_assets_tests.cloud import Cloud, Topic
+from fillrate_assets_tests.conftest import copied
+from fillrate_assets_tests.home import Home, messages
+from fillrate_assets_tests.postgres import Postgres
+from fillrate_assets_tests.servers import TINY, ServerTables, changes, on_servers, onboard, published
+from fillrate_assets_tests.ticking import Ticking
+
+SOURCES: Final = ("order_system_url", "shipping_records_url", "instock_warehouse_url")
+
+
+@dataclass(frozen=True)
+class Both:
+    """The same platform twice, on the same Dagster instance."""
+
+    embedded: Ticking
+    served: Ticking
+    tables: tuple[ServerTables, ...]
+    topic: Topic
+
+    def tick(self) -> list[dg.RunRequest]:
+        """What both request."""
+        expected, found = (each.tick().run_requests or [] for each in (self.embedded, self.served))
+        assert [(each.run_key, each.tags) for each in found] == [(each.run_key, each.tags) for each in expected]
+        assert self.served.watermarks() == self.embedded.watermarks()
+        return list(found)
+
+    def run(self, requests: list[dg.RunRequest]) -> None:
+        """Run it on both, and compare everything that stands."""
+        for each in (self.embedded, self.served):
+            each.run(requests)
+        here, there = self.embedded.home, self.served.home
+        assert published(there.store, TINY) == published(here.store, TINY)
+        for frame in assets.FRAMES.values():
+            if frame.name == "items":
+                assert there.lake.read_whole(frame).collect().equals(here.lake.read_whole(frame).collect())
+                continue
+            assert there.lake.partitions(frame) == here.lake.partitions(frame)
+            assert_frame_equal(there.lake.scan(frame).collect(), here.lake.scan(frame).collect(), check_row_order=False)
+
+
+@pytest.fixture
+def both(postgres: Postgres, aws: Cloud, tmp_path: Path, instance: dg.DagsterInstance) -> Both:
+    embedded = Home(tmp_path / "embedded" / "home")
+    embedded.generate(TINY)
+    orders, shipments = (postgres.create_database(f"{name} {uuid4()}") for name in ("orders", "shipments"))
+    with sql.engine(orders).begin() as connection:
+        connection.execute(sa.schema.CreateSchema("Order System"))
+    tables = (
+        ServerTables(orders, ("order_lines", "items"), "their", "Order System"),
+        ServerTables(shipments, ("shipment_lines",), "their"),
+    )
+    for each in tables:
+        each.fill(embedded)
+    warehouse = embedded.systems.instock_warehouse
+    stock = pl.concat(warehouse.snapshots(dc, TINY.first, TINY.last) for dc in TINY.dc_codes).drop("problem")
+    topic = aws.topic()
+    served = on_servers(
+        Home(copied(embedded.directory, tmp_path)),
+        *tables,
+        env="prod",
+        order_system_url=orders,
+        shipping_records_url=shipments,
+        record_store_url=postgres.create_database(f"records {uuid4()}"),
+        instock_warehouse_url=aws.warehouse(
+            stock.rename({"ship_date": "snapshot_date"}).with_columns(pl.col("snapshot_at").dt.replace_time_zone(None))
+        ),
+        lake_root=f"s3://{aws.bucket()}/lake",
+        watermark_url=f"ssm://{uuid4().hex}",
+        alerts=topic.arn,
+    )
+    served.store.upgrade()
+    onboard(embedded, served)
+    return Both(Ticking(embedded, instance), Ticking(served, instance), tables, topic)
+
+
+@contextmanager
+def _asked() -> Iterator[Counter[str]]:
+    """How many statements each database is sent."""
+    asked: Counter[str] = Counter()
+
+    def count(connection: sa.Connection, *_: object) -> None:
+        asked[str(connection.engine.url.database)] += 1
+
+    sa.event.listen(sa.Engine, "before_cursor_execute", count)
+    try:
+        yield asked
+    finally:
+        sa.event.remove(sa.Engine, "before_cursor_execute", count)
+
+
+def test_the_platform_on_servers_is_the_embedded_one(both: Both, instance: dg.DagsterInstance) -> None:
+    embedded, served = both.embedded.home, both.served.home
+    dc, day = TINY.dc_codes[0], TINY.ship_days[4]
+    held_dc, held_day = TINY.snapshot_gap
+    assert changes(served) == changes(embedded)
+
+    everything = both.tick()
+    assert len(everything) == len(TINY.dc_codes)
+    both.run(everything)
+    assert not (served.directory / "lake").exists()
+    ((subject, body),) = both.topic.heard()
+    assert subject == f"{held_dc} {held_day} is held"
+    assert [(subject, body)] == messages(embedded.store)
+    told = instance.get_latest_materialization_event(dg.AssetKey("instock_snapshots"))
+    assert told is not None
+    assert told.asset_materialization is not None
+    assert told.asset_materialization.metadata["query_bytes_scanned"].value
+
+    ledger = served.store.ledger()
+    embedded.correct(dc, day, day)
+    for each in both.tables:
+        each.correct(embedded)
+    (correction,) = both.tick()
+    wanted = partitions.range_tags(dc, day, TINY.ship_days[-1]) | {partitions.CHANGED_TAG: day.isoformat()}
+    assert correction.tags.items() >= wanted.items()
+    both.run([correction])
+    first_restated = sa.select(RESTATEMENTS.c.dc, sa.func.min(RESTATEMENTS.c.ship_date)).group_by(RESTATEMENTS.c.dc)
+    with served.store.engine.connect() as connection:
+        assert connection.execute(first_restated).all() == [(dc, day)]
+    others = (pl.col("dc") != dc) | (pl.col("ship_date") < day)
+    assert served.store.ledger().filter(others).equals(ledger.filter(others))
+
+    stands = served.standing()
+    both.served.run(everything)
+    assert served.standing() == stands
+    assert both.topic.heard() == []
+    with _asked() as asked:
+        assert both.tick() == []
+    of_sources = [sa.make_url(getattr(served.settings, name)).database for name in SOURCES]
+    assert {str(name): asked[str(name)] for name in of_sources} == {str(name): 1 for name in of_sources}

@@ -1,0 +1,61 @@
+"""Dagster's daemon looking at the sensor `new_orders` once, in a process that may be killed on the way."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+from datetime import timedelta
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Final
+
+import dagster as dg
+from dagster._core.remote_origin import InProcessCodeLocationOrigin
+from dagster._core.test_utils import freeze_time
+from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
+from dagster._core.workspace.context import WorkspaceProcessContext
+from dagster._core.workspace.load_target import WorkspaceLoadTarget
+from dagster._daemon.sensor import execute_sensor_iteration
+from dagster._time import get_current_datetime
+
+SENSOR: Final = "new_orders"
+
+
+class _Ours(WorkspaceLoadTarget):
+    """Our definitions, loaded in the daemon's own process."""
+
+    def create_origins(self) -> list[InProcessCodeLocationOrigin]:
+        return [InProcessCodeLocationOrigin(LoadableTargetOrigin(module_name="fillrate_assets.definitions"))]
+
+
+def look(home: Path, *, after: timedelta = timedelta(0), dies_at: str | None = None) -> int | None:
+    """Let a daemon look at the sensor once.
+
+    Args:
+        home: the platform, with a dagster.yaml.
+        after: how far Dagster's clock is ahead: it lets minutes pass between two ticks.
+        dies_at: kill it at one of Dagster's own points of a tick.
+
+    Returns:
+        The process's exit code.
+
+    """
+    process = get_context("spawn").Process(target=_look, args=(home, after, dies_at))
+    process.start()
+    process.join()
+    return process.exitcode
+
+
+def _look(home: Path, after: timedelta, dies_at: str | None) -> None:
+    os.environ |= {"FILLRATE_HOME": str(home), "DAGSTER_HOME": str(home)}
+    crash = {SENSOR: {dies_at: signal.SIGKILL}} if dies_at else None
+    with (
+        freeze_time(get_current_datetime() + after),
+        dg.DagsterInstance.get() as instance,
+        WorkspaceProcessContext(instance, _Ours()) as context,
+    ):
+        (location,) = context.create_request_context().code_locations
+        (repository,) = location.get_repositories().values()
+        instance.start_sensor(repository.get_sensor(SENSOR))
+        list(execute_sensor_iteration(context, logging.getLogger(__name__), None, None, debug_crash_flags=crash))

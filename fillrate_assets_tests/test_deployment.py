@@ -1,0 +1,295 @@
+"""What a server is made of: its settings, its instance, and a run through all of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from io import StringIO
+from pathlib import Path
+from typing import Any, Final
+from uuid import uuid4
+
+import dagster as dg
+import pytest
+import sqlalchemy as sa
+import yaml
+from dotenv import dotenv_values
+
+from fillrate_assets import partitions, settings
+from fillrate_assets.definitions import JOB, build_defs
+from fillrate_assets.environments import ENVIRONMENTS
+from fillrate_assets.fillrate import assets
+from fillrate_assets.settings import Settings
+from fillrate_assets_tests.cloud import Cloud
+from fillrate_assets_tests.conftest import ROOT, SMALL, copied
+from fillrate_assets_tests.home import Home
+from fillrate_assets_tests.postgres import Postgres
+
+DEPLOY: Final = ROOT / "deploy"
+EXAMPLE: Final = ROOT / ".env.example"
+OF_SERVERS: Final = "# What may be left out"
+NO_NETWORK: Final = """\
+import socket
+_connect = socket.socket.connect
+def connect(self, address):
+    if isinstance(address, tuple) and address[0] not in {"127.0.0.1", "::1", "localhost"}:
+        raise AssertionError(f"a connection to {address} was opened")
+    return _connect(self, address)
+socket.socket.connect = connect
+"""
+UPGRADE: Final = "from fillrate_assets.cli import execute; raise SystemExit(execute(['upgrade']))"
+DC: Final = SMALL.dc_codes[0]
+DAYS: Final = [SMALL.first + timedelta(days=number) for number in range(4)]
+_PATIENCE_SECONDS: Final = 180
+
+
+def _yaml(path: Path) -> dict[str, Any]:
+    loaded = yaml.safe_load(path.read_text())
+    assert isinstance(loaded, dict)
+    return loaded
+
+
+def _example(text: str) -> dict[str, str]:
+    """The variables of a part of the example."""
+    return {name: value or "" for name, value in dotenv_values(stream=StringIO(text), interpolate=False).items()}
+
+
+@pytest.fixture(params=sorted(ENVIRONMENTS))
+def as_in_the_example(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The environment that the example describes, as this process's; its name."""
+    for name, value in _example(EXAMPLE.read_text()).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("FILLRATE_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("FILLRATE_ENV", request.param)
+    return str(request.param)
+
+
+def test_the_example_names_every_setting_and_no_other() -> None:
+    named = {name for name in _example(EXAMPLE.read_text()) if name.startswith("FILLRATE_")}
+    assert named == {f"FILLRATE_{name}".upper() for name in Settings.model_fields}
+
+
+def test_the_example_is_one_of_a_server(as_in_the_example: str) -> None:
+    made = settings.load()
+    assert made.env == as_in_the_example
+    assert made.record_store_schema == f"fillrate_{as_in_the_example}"
+    assert made.lake_root.endswith(f"/{as_in_the_example}")
+    assert made.watermark_url.endswith(f"/{as_in_the_example}")
+    assert bool(made.alerts) is (as_in_the_example == "prod")
+
+
+def test_what_the_example_says_may_be_left_out_is_the_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    default = settings.load(home=tmp_path)
+    _, optional = EXAMPLE.read_text().split(OF_SERVERS)
+    shown = {name: value for name, value in _example(optional).items() if name.startswith("FILLRATE_")}
+    for name, value in shown.items():
+        monkeypatch.setenv(name, value)
+    assert settings.load(home=tmp_path) == default
+    assert len(shown) > 10
+
+
+def test_compose_asks_for_nothing_that_the_example_does_not_name() -> None:
+    text = (DEPLOY / "compose.yaml").read_text()
+    asked = set(re.findall(r"(?<!\$)\$\{(\w+)", text))
+    assert asked <= set(_example(EXAMPLE.read_text()))
+    given = _yaml(DEPLOY / "compose.yaml")["x-platform"]["environment"]
+    wanted = set(re.findall(r"env: (\w+)", (DEPLOY / "dagster.yaml").read_text()))
+    assert wanted == set(given)
+
+
+@pytest.mark.usefixtures("as_in_the_example")
+def test_the_definitions_load_in_each_environment() -> None:
+    dg.Definitions.validate_loadable(build_defs(settings.load()))
+
+
+@pytest.mark.usefixtures("as_in_the_example")
+def test_the_definitions_validate_without_a_network(tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(NO_NETWORK)
+    env = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
+    command = [_program("dagster"), "definitions", "validate", "--workspace", str(ROOT / "workspace.yaml")]
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)  # noqa: S603 - Dagster's own program
+    assert done.returncode == 0, done.stderr
+    assert "All code locations passed validation." in done.stdout + done.stderr
+    assert not (tmp_path / "home").exists()
+
+
+def test_every_instance_queues_and_watches_runs_alike() -> None:
+    embedded, server, plus = (
+        _yaml(path) for path in (ROOT / "dagster.yaml", DEPLOY / "dagster.yaml", DEPLOY / "deployment_settings.yaml")
+    )
+    for name in ("run_coordinator", "run_monitoring", "concurrency", "telemetry", "nux"):
+        assert server.get(name) == embedded.get(name), name
+    assert plus["concurrency"] == embedded["concurrency"]
+    assert plus["run_monitoring"] == {k: v for k, v in embedded["run_monitoring"].items() if k != "enabled"}
+
+
+def test_every_deployment_loads_the_same_code() -> None:
+    (embedded,) = _yaml(ROOT / "workspace.yaml")["load_from"]
+    (served,) = _yaml(DEPLOY / "workspace.yaml")["load_from"]
+    (plus,) = _yaml(ROOT / "dagster_cloud.yaml")["locations"]
+    module, location = embedded["python_module"]["module_name"], embedded["python_module"]["location_name"]
+    assert served["grpc_server"]["location_name"] == plus["location_name"] == location
+    assert plus["code_source"] == {"module_name": module}
+    code = _yaml(DEPLOY / "compose.yaml")["services"]["code"]
+    command = re.findall(r'"([^"]+)"', (DEPLOY / "Dockerfile").read_text().split("CMD ")[1])
+    assert command[command.index("--module-name") + 1] == module
+    assert command[command.index("--port") + 1] == str(served["grpc_server"]["port"]) == code["healthcheck"]["test"][-1]
+
+
+@pytest.fixture
+def served(
+    network_template: Path, tmp_path: Path, postgres: Postgres, aws: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> Home:
+    """A platform whose record store, lake and instance are on servers, as this process's environment."""
+    dagster_home = tmp_path / "dagster"
+    dagster_home.mkdir()
+    shutil.copy(DEPLOY / "dagster.yaml", dagster_home)
+    state = sa.make_url(postgres.create_database(f"dagster {uuid4()}")).set(drivername="postgresql+psycopg2")
+    home = copied(network_template, tmp_path)
+    environment = {
+        "AWS_DEFAULT_REGION": aws.environment["AWS_REGION"],
+        "DAGSTER_HOME": str(dagster_home),
+        "DAGSTER_POSTGRES_URL": state.render_as_string(hide_password=False),
+        "DAGSTER_LOGS_BUCKET": aws.bucket(),
+        "DAGSTER_LOGS_PREFIX": "dagster/dev",
+        "DAGSTER_EVENT_BATCH_SIZE": "1000",
+        "FILLRATE_ENV": "dev",
+        "FILLRATE_HOME": str(home),
+        "FILLRATE_RECORD_STORE_URL": postgres.create_database(f"records {uuid4()}"),
+        "FILLRATE_LAKE_ROOT": f"s3://{aws.bucket()}/lake",
+        "PYTHONPATH": str(ROOT),
+    }
+    embedded = Home(home)
+    masters = embedded.store.dcs(), embedded.store.waivers()
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    _said(_program("dagster"), "instance", "migrate")
+    assert _said(sys.executable, "-c", UPGRADE) == "the record store is up to date\n"
+    made = Home(home)
+    made.store.add_dcs(masters[0])
+    made.store.add_waivers(masters[1])
+    return made
+
+
+def _program(name: str) -> str:
+    return str(Path(sys.executable).with_name(name))
+
+
+def _said(*command: str) -> str:
+    """What a program says that has to succeed."""
+    done = subprocess.run(command, cwd=os.environ["DAGSTER_HOME"], capture_output=True, text=True, check=False)  # noqa: S603 - Dagster's own programs
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@contextmanager
+def _running(name: str, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A program of Dagster, until the block ends."""
+    directory = Path(os.environ["DAGSTER_HOME"])
+    with (directory / f"{name}.log").open("wb") as log:
+        process = subprocess.Popen([_program(name), *arguments], stdout=log, stderr=log, cwd=directory)  # noqa: S603 - as above
+        try:
+            yield process
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def _until(done: Callable[[], bool], *processes: subprocess.Popen[bytes]) -> None:
+    """Wait for something that the processes bring about."""
+    give_up = time.monotonic() + _PATIENCE_SECONDS
+    while not done():
+        logs = [path.read_text() for path in Path(os.environ["DAGSTER_HOME"]).glob("*.log")]
+        assert all(process.poll() is None for process in processes), logs
+        assert time.monotonic() < give_up, logs
+        time.sleep(0.5)
+
+
+@pytest.fixture
+def server(served: Home) -> Iterator[dg.DagsterInstance]:
+    """The code location and the daemon as deploy/compose.yaml starts them; their instance."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = str(free.getsockname()[1])
+    workspace = _yaml(DEPLOY / "workspace.yaml")
+    workspace["load_from"][0]["grpc_server"] |= {"host": "127.0.0.1", "port": int(port)}
+    (Path(os.environ["DAGSTER_HOME"]) / "workspace.yaml").write_text(yaml.safe_dump(workspace))
+    listening = ("api", "grpc", "--host", "127.0.0.1", "--port", port, "--module-name", "fillrate_assets.definitions")
+    health = [_program("dagster"), "api", "grpc-health-check", "--port", port]
+    with _running("dagster", *listening) as code, dg.DagsterInstance.get() as instance:
+        instance.add_dynamic_partitions("dc", served.store.dcs()["dc"].to_list())
+        _until(lambda: subprocess.run(health, capture_output=True, check=False).returncode == 0, code)  # noqa: S603 - as above
+        with _running("dagster-daemon", "run", "--workspace", "workspace.yaml") as daemon:
+            yield instance
+            assert daemon.poll() is None
+        assert code.poll() is None
+
+
+def test_a_run_goes_through_the_queue_of_a_server_to_its_systems(
+    server: dg.DagsterInstance, served: Home, aws: Cloud
+) -> None:
+    tags = json.dumps(partitions.range_tags(DC, DAYS[0], DAYS[-1]))
+    run_id = str(uuid4())
+    _said(
+        _program("dagster"),
+        "job",
+        "launch",
+        "--workspace",
+        "workspace.yaml",
+        "--job",
+        JOB,
+        "--tags",
+        tags,
+        "--run-id",
+        run_id,
+    )
+
+    def ended() -> bool:
+        run = server.get_run_by_id(run_id)
+        return run is not None and run.is_finished
+
+    _until(ended)
+    _said(_program("dagster-daemon"), "liveness-check")
+    run = server.get_run_by_id(run_id)
+    assert run is not None
+    assert run.status == dg.DagsterRunStatus.SUCCESS, [entry.user_message for entry in server.all_logs(run_id)][-20:]
+
+    # The records are in the environment's schema, the frames and the logs in its places on S3.
+    assert {dc for dc, *_ in served.standing()["lost_cases"]} == {DC}
+    bucket, place = served.settings.lake_root.removeprefix("s3://").split("/", 1)
+    assert place == "lake/dev"
+    assert {key.split("/")[1] for key in aws.keys(bucket)} == {"dev"}
+    logs = aws.keys(os.environ["DAGSTER_LOGS_BUCKET"])
+    assert logs
+    assert all(key.startswith(f"dagster/dev/storage/{run_id}/compute_logs/") for key in logs)
+    said = "".join(_log(aws, key) for key in logs)
+    assert "published_records" in said
+    assert "storing event batch" not in said
+
+    # What the platform logs is in the log of the run, since this environment tells so much.
+    assert any(entry.user_message.startswith("order system: ") for entry in server.all_logs(run_id))
+    assert _transactions(run_id) == dict.fromkeys(assets.FRAMES | {"published_records": None}, 1)
+
+
+def _log(aws: Cloud, key: str) -> str:
+    body = aws.client("s3").get_object(Bucket=os.environ["DAGSTER_LOGS_BUCKET"], Key=key)["Body"]
+    return str(body.read().decode())
+
+
+def _transactions(run_id: str) -> dict[str, int]:
+    """In how many transactions the instance stored the materializations of each step."""
+    engine = sa.create_engine(os.environ["DAGSTER_POSTGRES_URL"], poolclass=sa.NullPool)
+    statement = sa.text(
+        "SELECT step_key, count(DISTINCT CAST(xmin AS text)) AS transactions FROM event_logs"
+        " WHERE run_id = :run_id AND dagster_event_type = 'ASSET_MATERIALIZATION' GROUP BY step_key"
+    )
+    with engine.connect() as connection:
+        return {row.step_key: row.transactions for row in connection.execute(statement, {"run_id": run_id})}

@@ -1,0 +1,155 @@
+"""Runs on one DC take turns, also those that no queue keeps apart."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from threading import Barrier
+
+import dagster as dg
+import polars as pl
+import pytest
+
+from fillrate_assets import partitions, turns
+from fillrate_assets.connections.order_system import OrderSystem
+from fillrate_assets.connections.record_store import RecordStore
+from fillrate_assets.definitions import JOB, build_defs
+from fillrate_assets.fillrate import schema
+from fillrate_assets_tests.conftest import SMALL
+from fillrate_assets_tests.home import QUIET, Home
+
+DC, DAY = "DC01", SMALL.ship_days[3]
+
+
+@dataclass(frozen=True)
+class Watched(OrderSystem):
+    """An order system after whose answer something happens before the run goes on."""
+
+    meanwhile: list[Callable[[], object]] = field(default_factory=list)
+
+    def order_lines(self, dc: str, first: date, last: date) -> pl.DataFrame:
+        lines = super().order_lines(dc, first, last)
+        for happens in self.meanwhile:
+            happens()
+        return lines
+
+
+def _run(
+    home: Home, instance: dg.DagsterInstance, meanwhile: Callable[[], object], tags: dict[str, str]
+) -> dg.ExecuteInProcessResult:
+    watched = Watched(home.settings.order_system_url, meanwhile=[meanwhile])
+    instance.add_dynamic_partitions("dc", SMALL.dc_codes)
+    job = build_defs(home.settings, order_system=watched).resolve_job_def(JOB)
+    return job.execute_in_process(run_config=QUIET, instance=instance, tags=tags, raise_on_error=False)
+
+
+@pytest.fixture
+def on_disk(tmp_path: Path) -> Path:
+    """A directory for an instance that several threads may open."""
+    directory = tmp_path / "dagster"
+    directory.mkdir()
+    (directory / "dagster.yaml").write_text("telemetry: {enabled: false}")
+    return directory
+
+
+@pytest.mark.parametrize(
+    "tags",
+    [
+        partitions.range_tags(DC, DAY, DAY),
+        {partitions.RANGE_START_TAG: f"{DC}|{DAY}", partitions.RANGE_END_TAG: f"DC02|{DAY}"},
+    ],
+)
+def test_a_run_waits_with_reading_until_the_other_one_on_its_dc_has_ended(
+    network_home: Home, on_disk: Path, monkeypatch: pytest.MonkeyPatch, tags: dict[str, str]
+) -> None:
+    monkeypatch.setattr(turns, "WAIT_SECONDS", 0.01)
+    later: list[Future[dg.DagsterRunStatus]] = []
+    order: list[str] = []
+
+    def run_later() -> dg.DagsterRunStatus:
+        with dg.DagsterInstance.from_config(str(on_disk)) as instance:
+            result = _run(network_home, instance, lambda: order.append("later"), tags)
+            return instance.get_runs(dg.RunsFilter(run_ids=[result.run_id]))[0].status
+
+    def waits(instance: dg.DagsterInstance) -> bool:
+        others = [run for run in instance.get_runs() if run.status == dg.DagsterRunStatus.STARTED]
+        told = [event.user_message for run in others for event in instance.all_logs(run.run_id)]
+        return any("waits for run" in message for message in told)
+
+    with ThreadPoolExecutor(1) as pool, dg.DagsterInstance.from_config(str(on_disk)) as instance:
+
+        def another_begins() -> None:
+            # The correction is too late for this run.
+            network_home.correct(DC, DAY, DAY)
+            later.append(pool.submit(run_later))
+            while not waits(instance):
+                assert not later[0].done()
+            order.append("first")
+
+        assert _run(network_home, instance, another_begins, partitions.range_tags(DC, DAY, DAY)).success
+        assert later[0].result() == dg.DagsterRunStatus.SUCCESS
+    assert order[:2] == ["first", "later"]
+    ledger = network_home.store.ledger(DC)
+    orders = network_home.systems.order_system.order_lines(DC, DAY, DAY)
+    assert ledger.select("state", "orders_lines").row(0) == ("PUBLISHED", orders.height)
+
+
+def test_a_run_that_does_not_get_its_turn_says_what_to_do(
+    network_home: Home, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turns, "LONGEST_WAIT", 0)
+    store, job = network_home.store, network_home.defs.resolve_job_def(JOB)
+    other = instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED).run_id
+    assert store.claim([DC], other, before={})
+    result = network_home.run(instance, DC, DAY, raise_on_error=False)
+    failed = [event.step_failure_data.error for event in result.all_events if event.is_step_failure]
+    assert not result.success
+    assert f"run {other} is in progress on {DC}: run again when it has ended" in str(failed[0])
+    assert store.ledger().is_empty()
+    assert network_home.lake.partitions(schema.ORDER_LINES) == []
+    instance.report_run_failed(instance.get_runs(dg.RunsFilter(run_ids=[other]))[0])
+    assert network_home.run(instance, DC, DAY).success
+
+
+def test_a_run_that_was_ended_and_goes_on_stops_where_another_took_its_place(
+    network_home: Home, instance: dg.DagsterInstance
+) -> None:
+    def ended() -> None:
+        (run,) = instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED]))
+        instance.report_run_failed(run)
+        assert network_home.store.claim([DC], "another", before={DC: run.run_id})
+
+    result = _run(network_home, instance, ended, partitions.range_tags(DC, DAY, DAY))
+    failed = [str(event.step_failure_data.error) for event in result.all_events if event.is_step_failure]
+    assert any("has ended: it stops here" in error for error in failed)
+    assert network_home.store.ledger().is_empty()
+
+
+def test_dcs_are_claimed_all_or_none(store: RecordStore) -> None:
+    assert store.claims(["A", "B"]) == {}
+    assert store.claim(["B"], "first", before={})
+    assert not store.claim(["A", "B"], "second", before={})
+    assert store.claims(["A", "B"]) == {"B": "first"}
+    assert not store.claim(["A", "B"], "second", before={"B": "another"})
+    assert store.claims(["A", "B"]) == {"B": "first"}
+    assert store.claim(["A", "B"], "second", before={"B": "first"})
+    assert store.claims(["A", "B", "C"]) == {"A": "second", "B": "second"}
+
+
+@pytest.mark.parametrize("before", [{}, {"A": "ended", "B": "ended"}])
+def test_of_many_runs_that_claim_at_once_one_gets_the_dcs(store: RecordStore, before: dict[str, str]) -> None:
+    if before:
+        assert store.claim(["A", "B"], "ended", before={})
+    together = Barrier(8)
+
+    def claim(number: int) -> bool:
+        together.wait()
+        return store.claim(["B", "A"] if number % 2 else ["A", "B"], str(number), before=before)
+
+    with ThreadPoolExecutor(8) as pool:
+        got = list(pool.map(claim, range(8)))
+    assert sum(got) == 1
+    assert store.claims(["A", "B"]) == dict.fromkeys(["A", "B"], str(got.index(True)))
