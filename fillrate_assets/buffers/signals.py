@@ -230,9 +230,7 @@ def warehouse_of_unit() -> pl.Expr:
     return pl.col("unit_id").str.extract(r"^([^_]*)_").alias("warehouse")
 
 
-def flowed(
-    flow: Feed, intervals: Sequence[Interval], *, snapshot_ts: datetime, policy: Policy
-) -> pl.LazyFrame:
+def flowed(flow: Feed, intervals: Sequence[Interval], *, snapshot_ts: datetime, policy: Policy) -> pl.LazyFrame:
     """Packages that each path counted in each interval, corrections included.
 
     A window counts in an interval by the share of its minutes that lie in it. Where windows overlap, their mean
