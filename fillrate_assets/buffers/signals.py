@@ -160,7 +160,17 @@ def rejects(
     is_new = pl.lit(value=True) if since is None else pl.col("ingest_ts") > _moment(since)
     capacities = _limits(feeds.get("LIMITS"), snapshot_ts, policy).select(*PATH, "capacity")
     known = warehouses.lazy().select("warehouse", "active")
-    in_units = members.lazy().select(warehouse_of_unit(), "path", pl.lit(value=True).alias("in_unit")).unique()
+    in_units = (
+        members.lazy()
+        .select("unit_id", "path")
+        .unique()
+        .select(
+            pl.col("unit_id").str.extract(r"^([^_]*)_").alias("warehouse"), "path", pl.lit(value=True).alias("in_unit")
+        )
+        .unique()
+        .collect()
+        .lazy()
+    )
 
     def rejected(name: str) -> pl.LazyFrame:
         owner = _owner(name)
@@ -223,11 +233,6 @@ def watched(warehouses: pl.DataFrame, snapshot_ts: datetime) -> pl.LazyFrame:
             "local",
         )
     )
-
-
-def warehouse_of_unit() -> pl.Expr:
-    """The warehouse that a `unit_id` begins with."""
-    return pl.col("unit_id").str.extract(r"^([^_]*)_").alias("warehouse")
 
 
 def flowed(flow: Feed, intervals: Sequence[Interval], *, snapshot_ts: datetime, policy: Policy) -> pl.LazyFrame:
@@ -340,16 +345,15 @@ def _current(rows: pl.LazyFrame, name: str, policy: Policy) -> pl.LazyFrame:
     key = ["warehouse", _owner(name), "event_ts"]
     # Equal keys have equal hashes, so only the rows whose hash repeats need the exact and slower ordering.
     repeats = pl.struct(key).hash().is_duplicated() & pl.col("event_ts").is_not_null()
-    marked = rows.with_columns(repeats.alias("repeats")).cache()
+    marked = rows.with_columns(repeats.alias("repeats")).collect()
+    repeated = marked.filter("repeats")
+    if repeated.is_empty():
+        return marked.lazy()
     delay = pl.col("ingest_ts") - pl.col("event_ts")
-    in_time = delay <= timedelta(minutes=policy.flow_correction_minutes) if name == "FLOW" else pl.lit(value=True)
+    in_time = [delay <= timedelta(minutes=policy.flow_correction_minutes)] if name == "FLOW" else []
     content = [column for column in _FRAMES[name].names if column not in {*key, "src_seq", "ingest_ts"}]
-    decided = (
-        marked.filter("repeats")
-        .sort(*key, in_time, "src_seq", "ingest_ts", *content)
-        .filter(pl.struct(key).is_last_distinct())
-    )
-    return pl.concat([marked.filter(~pl.col("repeats")), decided]).drop("repeats")
+    decided = repeated.sort(*key, *in_time, "src_seq", "ingest_ts", *content).filter(pl.struct(key).is_last_distinct())
+    return pl.concat([marked.filter(~pl.col("repeats")), decided]).lazy()
 
 
 def _usable(rows: pl.LazyFrame, name: str, snapshot_ts: datetime, policy: Policy) -> pl.LazyFrame:
@@ -423,7 +427,8 @@ def _limits(limits: Feed, snapshot_ts: datetime, policy: Policy) -> pl.LazyFrame
         .sort("event_ts")
         .group_by(PATH)
         .agg(pl.col(*lasting, *passing).last(ignore_nulls=True))
-        .cache()
+        .collect()
+        .lazy()
     )
 
 

@@ -96,7 +96,7 @@ def rejects(members: pl.DataFrame, *, snapshot_ts: datetime, warehouses: pl.Data
     """
     known = warehouses.lazy().select("warehouse", pl.lit(value=True).alias("known"))
     return (
-        _parsed(members)
+        _with_parts(members.lazy())
         .join(known, on="warehouse", how="left")
         .with_columns(pl.coalesce(_bad_id(), _no_warehouse(), _bad_member()).alias("reason"))
         .filter(pl.col("reason").is_not_null())
@@ -110,28 +110,18 @@ def rejects(members: pl.DataFrame, *, snapshot_ts: datetime, warehouses: pl.Data
 # --- membership
 
 
-def _parsed(members: pl.DataFrame) -> pl.LazyFrame:
-    """Members with the parts of their unit's id: warehouse, pool, last, and the unit's type; empty if it is none."""
+def _with_parts(members: pl.LazyFrame) -> pl.LazyFrame:
+    """Add the parts of the unit's id: warehouse, pool, last; and the unit's type. Empty where the id has none."""
     part = r"([A-Z0-9-]+)"
     parts = pl.col("unit_id").str.extract_groups(f"^{part}_{part}_{part}$").struct
+    is_total, is_path = pl.col("last") == "TOTAL", pl.col("pool").is_in(schema.UNIT_TYPES[1:])
     ids = (
-        members.lazy()
-        .select("unit_id")
+        members.select("unit_id")
         .unique()
-        .with_columns(
-            parts[0].alias("warehouse"),
-            parts[1].alias("pool"),
-            parts[2].alias("last"),
-        )
-        .with_columns(
-            pl.when(pl.col("last") == "TOTAL")
-            .then(pl.lit("TOTAL"))
-            .when(pl.col("pool").is_in(["INDUCT", "PACK", "LANE"]))
-            .then("pool")
-            .alias("unit_type")
-        )
+        .with_columns(parts[0].alias("warehouse"), parts[1].alias("pool"), parts[2].alias("last"))
+        .with_columns(pl.when(is_total).then(pl.lit("TOTAL")).when(is_path).then("pool").alias("unit_type"))
     )
-    return members.lazy().join(ids, on="unit_id", how="left", nulls_equal=True)
+    return members.join(ids, on="unit_id", how="left", nulls_equal=True)
 
 
 def _bad_id() -> pl.Expr:
@@ -170,20 +160,21 @@ def _in_force(members: pl.DataFrame, warehouses: pl.DataFrame, snapshot_ts: date
     now = pl.lit(snapshot_ts, TIMESTAMP)
     begun = pl.col("valid_from") <= now
     not_ended = pl.col("valid_to").is_null() | (now < pl.col("valid_to"))
-    in_role = {role: pl.col("role") == role for role in schema.ROLES}
+    weights = [
+        pl.when(pl.col("role") == role).then("weight").max_by(pl.when(pl.col("role") == role).then("valid_from"))
+        for role in schema.ROLES
+    ]
     return (
-        _parsed(members.filter(begun, not_ended))
-        .filter(pl.col("unit_type").is_not_null())
-        .join(watched(warehouses, snapshot_ts).select("warehouse"), on="warehouse", how="semi")
+        members.lazy()
+        .filter(begun, not_ended)
         .group_by("unit_id", "path")
         .agg(
-            pl.col("warehouse", "pool", "unit_type").first(),
+            *(weight.alias(role) for weight, role in zip(weights, schema.ROLES, strict=True)),
             _bad_member().is_null().all().alias("sound"),
-            *(
-                pl.when(is_it).then("weight").max_by(pl.when(is_it).then("valid_from")).alias(role)
-                for role, is_it in in_role.items()
-            ),
         )
+        .pipe(_with_parts)
+        .filter(pl.col("unit_type").is_not_null())
+        .join(watched(warehouses, snapshot_ts).select("warehouse"), on="warehouse", how="semi")
     )
 
 
