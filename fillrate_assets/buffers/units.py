@@ -125,10 +125,10 @@ def _with_parts(members: pl.LazyFrame) -> pl.LazyFrame:
 
 
 def _bad_id() -> pl.Expr:
-    shapeless = "unit_id {} is not {WAREHOUSE}_{WORKPOOL}_{PATH|TOTAL} in A-Z, 0-9 and -"
+    shape = pl.lit(" is not {WAREHOUSE}_{WORKPOOL}_{PATH|TOTAL} in A-Z, 0-9 and -")
     return (
         pl.when(pl.col("warehouse").is_null())
-        .then(pl.lit(shapeless))
+        .then(pl.concat_str(pl.lit("unit_id "), pl.col("unit_id").fill_null("(empty)"), shape))
         .when(pl.col("unit_type").is_null())
         .then(pl.format("work pool {} is judged as a TOTAL only; single paths are of INDUCT, PACK or LANE", "pool"))
     )
