@@ -353,7 +353,7 @@ def _current(rows: pl.LazyFrame, name: str, policy: Policy) -> pl.LazyFrame:
     in_time = [delay <= timedelta(minutes=policy.flow_correction_minutes)] if name == "FLOW" else []
     content = [column for column in _FRAMES[name].names if column not in {*key, "src_seq", "ingest_ts"}]
     decided = repeated.sort(*key, *in_time, "src_seq", "ingest_ts", *content).filter(pl.struct(key).is_last_distinct())
-    return pl.concat([marked.filter(~pl.col("repeats")), decided]).lazy()
+    return pl.concat([marked.lazy().filter(~pl.col("repeats")), decided.lazy()])
 
 
 def _usable(rows: pl.LazyFrame, name: str, snapshot_ts: datetime, policy: Policy) -> pl.LazyFrame:

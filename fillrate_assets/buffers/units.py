@@ -209,7 +209,7 @@ def _rolled_up(paths: pl.LazyFrame, policy: Policy) -> pl.LazyFrame:
     sums = {**_SUMS, **dict.fromkeys(_cells(policy), "OUT")}
     products = {name: exactly(pl.col(role) * pl.col(name)) for name, role in sums.items()}
     complete = {
-        name: (pl.col(name).is_not_null() | pl.col(role).is_null()).all() & pl.col(role).is_not_null().any()
+        name: (pl.col(f"{name}_part").count() == pl.col(role).count()) & (pl.col(role).count() > 0)
         for name, role in sums.items()
     }
     return (

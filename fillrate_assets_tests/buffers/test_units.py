@@ -74,9 +74,10 @@ def test_the_type_of_a_unit_is_in_its_id(unit_id: str, pool: str, unit_type: str
 
 SHAPELESS: Final = "unit_id {} is not {WAREHOUSE}_{WORKPOOL}_{PATH|TOTAL} in A-Z, 0-9 and -"
 BAD_IDS: Final[list[tuple[Row, str]]] = [
-    ({"unit_id": unit_id}, SHAPELESS.replace("{}", unit_id, 1))
-    for unit_id in ("W1_PACK", "W1_PACK_P1_X", "w1_PACK_P1", "W1_PACK_", "W1_PA CK_P1", "")
-] + [
+    *(
+        ({"unit_id": unit_id}, SHAPELESS.replace("{}", unit_id, 1))
+        for unit_id in ("W1_PACK", "W1_PACK_P1_X", "w1_PACK_P1", "W1_PACK_", "W1_PA CK_P1", "")
+    ),
     ({"unit_id": "W1_PICK_P1"}, "work pool PICK is judged as a TOTAL only; single paths are of INDUCT, PACK or LANE"),
     ({"unit_id": "W9_PACK_P1"}, "warehouse W9 is not in the table of warehouses"),
 ]
