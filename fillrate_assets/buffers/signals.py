@@ -248,8 +248,8 @@ def flowed(flow: Feed, intervals: Sequence[Interval], *, snapshot_ts: datetime, 
         policy: thresholds and windows.
 
     Returns:
-        warehouse, path, flow_ts (end of the latest window), and a column for each interval, in packages: empty where
-        the interval is unknown.
+        warehouse, path, flow_ts (end of the latest window, at most the tick), and a column for each interval, in
+        packages: empty where the interval is unknown.
 
     """
     reach = max(policy.flow.expired, *(interval.begin for interval in intervals))
@@ -273,7 +273,7 @@ def flowed(flow: Feed, intervals: Sequence[Interval], *, snapshot_ts: datetime, 
         .with_columns(packages)
         .group_by(PATH)
         .agg(
-            pl.col("event_ts").max().alias("flow_ts"),
+            pl.col("event_ts").max().clip(upper_bound=_moment(snapshot_ts)).alias("flow_ts"),
             *(pl.col(interval.name, f"{interval.name}_covered").sum() for interval in intervals),
         )
         .select(*PATH, "flow_ts", *(_scaled(interval) for interval in intervals))

@@ -271,7 +271,7 @@ def test_an_interval_that_need_not_be_whole_is_scaled_up_from_what_is_known() ->
     assert only(rules.flowed(rows, [mean], snapshot_ts=T, policy=POLICY).collect())["packages"] == 75
 
 
-@pytest.mark.parametrize(("end", "fresh"), [(0, True), (12, True), (12 + SECOND, False)])
+@pytest.mark.parametrize(("end", "fresh"), [(-0.5, True), (0, True), (12, True), (12 + SECOND, False)])
 def test_a_flow_is_fresh_for_12_minutes(end: float, fresh: object) -> None:
     assert path_of(flows=flow(window(end + 5, end, 20)))["flow_fresh"] is fresh
 
