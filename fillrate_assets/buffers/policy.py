@@ -161,6 +161,9 @@ class Policy:
     flow_correction_minutes: int = 30
     """How long a flow's window may still be corrected."""
 
+    max_clock_ahead_minutes: float = 1
+    """How far a source's clock may run ahead; a row that is dated later than that after the tick is rejected."""
+
     total: Overflow = Overflow(0.97, 0.93, 0.85, 5, 0.75, 30, 0.80)
     induct: Overflow = Overflow(0.97, 0.90, 0.80, 5, 0.70, 30, 0.70)
     jam: Jam = field(default_factory=Jam)

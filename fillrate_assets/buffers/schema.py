@@ -219,6 +219,17 @@ SIGNAL_REJECTS: Final = Frame(
         Column("reason", pl.String, "Why the row cannot be used"),
     ),
 )
+UNIT_REJECTS: Final = Frame(
+    "unit_member_rejects",
+    (),
+    (
+        _SNAPSHOT_TS,
+        _text("unit_id", "As `unit_member` has it"),
+        _text("path", "Path of the member"),
+        _text("role", "Its role"),
+        Column("reason", pl.String, "Why the member cannot be used"),
+    ),
+)
 POOLS: Final = Frame(
     "buffer_pools",
     ("warehouse", "pool", "snapshot_ts"),
@@ -242,7 +253,7 @@ UNIT_TIMESERIES: Final = Frame(
         _UNIT_TYPE,
         _number("level", "Weighted sum of its paths' estimates; empty if one is missing", "packages"),
         _number("capacity", "Weighted sum of its paths' capacities", "packages"),
-        _number("fill", "level / capacity", "of capacity"),
+        _number("fill", "Fresh level / capacity of the paths that have one; empty if UNKNOWN", "of capacity"),
         _number("proven_fill", "Fresh level alone over the whole capacity: the true fill is no less", "of capacity"),
         Column("coverage", pl.Float64, "Capacity of paths with a fresh level over the whole capacity"),
         Column("quality", pl.String, "FRESH, DEGRADED or UNKNOWN", codes=QUALITIES),
