@@ -82,9 +82,10 @@ class Signal:
     unit: str = ""
 
 
+_FILL: Final = Signal("{} % full", "fill not known", 100, " %")
 SIGNALS: Final = {
-    "least_fill": Signal("{} % full", "fill not known", 100, " %"),
-    "most_fill": Signal("{} % full", "fill not known", 100, " %"),
+    "least_fill": _FILL,
+    "most_fill": _FILL,
     "minutes_to_overflow": Signal("overflows in {} min", unit=" min"),
     "minutes_to_starvation": Signal("runs empty in {} min", unit=" min"),
     "trusted_overflow": Signal("overflows in {} min", unit=" min"),
@@ -783,20 +784,19 @@ def _explanation() -> pl.Expr:
 
 def _clauses(conditions: Sequence[Condition]) -> pl.Expr:
     """'87.5 % full (limit 85 %), overflows in 4.0 min (limit 5 min)'."""
-    limits: dict[str, list[str]] = {}
+    # The two bounds of the fill read alike: between two limits, the least is told with both.
+    read: dict[Signal, list[Condition]] = {}
     for condition in conditions:
-        limits.setdefault(condition.signal, []).append(condition.limit())
-    absent = {condition.signal for condition in conditions if condition.test == "missing"}
+        read.setdefault(SIGNALS[condition.signal], []).append(condition)
     clauses = []
-    for name, told in limits.items():
-        signal = SIGNALS[name]
-        if name in absent:
+    for signal, group in read.items():
+        if group[0].test == "missing":
             clauses.append(pl.lit(signal.missing))
         elif "{}" not in signal.says:
             clauses.append(pl.lit(signal.says))
         else:
-            limit = f" (limit{'s' * (len(told) > 1)} {' and '.join(told)})"
-            clauses.append(pl.format(signal.says + limit, _tenths(pl.col(name) * signal.scale)))
+            limit = f"limit{'s' * (len(group) > 1)} {' and '.join(condition.limit() for condition in group)}"
+            clauses.append(pl.format(f"{signal.says} ({limit})", _tenths(pl.col(group[0].signal) * signal.scale)))
     return pl.concat_str(*clauses, separator=", ")
 
 
