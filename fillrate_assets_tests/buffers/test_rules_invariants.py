@@ -10,19 +10,17 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from fillrate_assets.buffers import conflicts, interpret, schema
-from fillrate_assets_tests.buffers.frames import POLICY, recommendations, tick, units
+from fillrate_assets_tests.buffers.frames import POLICY, recommendations, tick, units, verdicts
 
-PEOPLE: Final = ("headcount", "headcount_planned", "units_per_hour", "staffed")
 KEY: Final = ["unit_id", "direction", "snapshot_ts"]
 CALM_TO_ALARMED: Final = {"UNKNOWN": 0, "NOT_STAFFED": 0, "CLEAR": 0, "BETWEEN": 1, "WARN": 2, "ACT": 3, "EMERGENCY": 4}
+NO_HISTORY: Final = schema.RECOMMENDATIONS.empty().collect()
+POOLS: Final = POLICY.pool_order
+LANES: Final = tuple(f"W1_PACK_L{n}" for n in range(5))
 UNITS: Final = [
-    *[
-        (f"{warehouse}_{pool}_TOTAL", "TOTAL")
-        for warehouse in ("W1", "W2")
-        for pool in ("PICK", "INDUCT", "SORT", "PACK")
-    ],
+    *[(f"{warehouse}_{pool}_TOTAL", "TOTAL") for warehouse in ("W1", "W2") for pool in POOLS],
     *[(f"W1_{pool}_{path}", "INDUCT") for pool in ("PICK", "INDUCT") for path in ("A", "B")],
-    *[(f"W1_PACK_L{n}", "LANE") for n in range(4)],
+    *[(lane, "LANE") for lane in LANES],
 ]
 FILLS: Final = st.one_of(
     st.sampled_from([0.03, 0.07, 0.15, 0.4, 0.6, 0.8, 0.85, 0.9, 0.94, 0.97, 0.98]), st.floats(0, 1.2)
@@ -30,10 +28,10 @@ FILLS: Final = st.one_of(
 RATES: Final = st.one_of(st.sampled_from([0.0, 5.0, 20.0, 20.1, None]), st.floats(0, 60))
 POOL_ROWS: Final = st.fixed_dictionaries(
     {
-        "headcount": st.sampled_from([0.0, 4.0, 10.0, 12.0, 17.0, None]),
-        "headcount_planned": st.sampled_from([8.0, 10.0, None]),
-        "units_per_hour": st.sampled_from([180.0, 97.0, 0.0, None]),
-        "staffed": st.sampled_from([True, True, True, False, None]),
+        "headcount": st.sampled_from([4.0, 10.0, 14.0, 14.0, 17.0, None]),
+        "headcount_planned": st.sampled_from([8.0, 10.0, 10.0, None]),
+        "units_per_hour": st.sampled_from([180.0, 180.0, 180.0, 97.0, 0.0, None]),
+        "staffed": st.sampled_from([True, True, True, True, True, False, None]),
     }
 )
 UNIT_ROWS: Final = st.fixed_dictionaries(
@@ -58,11 +56,38 @@ def networks(draw: st.DrawFn) -> list[dict[str, Any]]:
     """Rows of `UNIT_TIMESERIES`; the units of a pool share its people."""
     people: dict[str, dict[str, Any]] = {}
     rows = []
-    for unit_id, unit_type in draw(st.lists(st.sampled_from(UNITS), min_size=1, unique=True)):
+    for unit_id, unit_type in draw(st.lists(st.sampled_from(UNITS), min_size=1, max_size=10, unique=True)):
         pool = unit_id.rsplit("_", 1)[0]
         people[pool] = people.get(pool) or draw(POOL_ROWS)
         rows.append(_at({"unit_id": unit_id, "unit_type": unit_type, **people[pool], **draw(UNIT_ROWS)}))
     return rows
+
+
+@st.composite
+def requests(draw: st.DrawFn) -> pl.DataFrame:
+    """`VERDICTS_OF_UNITS` that contradict each other as much as can be."""
+    surplus = {pool: draw(st.integers(0, 9)) for pool in POOLS}
+    rows: list[dict[str, Any]] = []
+    for pool in draw(st.lists(st.sampled_from(POOLS), unique=True)):
+        source, target = draw(st.permutations(POOLS))[:2]
+        move = {"source_unit": source, "target_unit": target, "surplus": surplus[source]}
+        quantity = draw(st.sampled_from([None, *range(surplus[source] + 1)]))
+        rows.append({"unit_id": f"W1_{pool}_TOTAL", "quantity": quantity, **move})
+    headroom = {lane: draw(st.floats(0, 9)) for lane in LANES}
+    for lane in draw(st.lists(st.sampled_from(LANES), unique=True)):
+        others = draw(st.lists(st.sampled_from(LANES), min_size=1, unique=True))
+        shares: list[dict[str, Any]] = [
+            {"unit_id": other, "quantity": draw(st.floats(0, headroom[other])), "headroom": headroom[other]}
+            for other in others
+            if other != lane
+        ]
+        total = sum(float(share["quantity"]) for share in shares)
+        rows.append({"unit_id": lane, "action": "REBALANCE", "quantity": total, "recipients": shares})
+    asked = {
+        "verdict": st.sampled_from(["ACT", "EMERGENCY", "WARN"]),
+        "minutes_left": st.sampled_from([None, 1.0, 2.0]),
+    }
+    return verdicts(*[{**row, **draw(st.fixed_dictionaries(asked))} for row in rows])
 
 
 HISTORIES: Final = st.lists(
@@ -124,32 +149,27 @@ def test_nothing_is_deleted(rows: list[dict[str, Any]], history: list[dict[str, 
     assert originals.equals(changed.select(KEY).join(found, on=KEY, maintain_order="left").select(*KEY, *before))
 
 
-@given(networks(), HISTORIES)
-def test_what_stands_keeps_to_surplus_headroom_and_one_direction(
-    rows: list[dict[str, Any]], history: list[dict[str, Any]]
-) -> None:
-    _, resolved = _both(rows, history)
+@settings(max_examples=200)
+@given(st.one_of(requests(), st.tuples(networks(), HISTORIES).map(lambda drawn: _both(*drawn)[0])))
+def test_what_stands_keeps_to_surplus_headroom_and_one_direction(found: pl.DataFrame) -> None:
+    resolved = conflicts.resolve(found, NO_HISTORY, policy=POLICY)
     standing = resolved.filter(interpret.ASKS, pl.col("resolution").is_in(["STANDS", "CHANGED"]))
     moves = standing.filter(pl.col("action") == "MOVE_STAFF")
-    given_away = (
-        moves.filter(pl.col("quantity") > 0)
-        .group_by("warehouse", "source_unit")
-        .agg(pl.col("quantity").sum(), pl.col("surplus").min())
-    )
+    donors = moves.filter(pl.col("quantity") > 0).group_by("warehouse", "source_unit")
+    given_away = donors.agg(pl.col("quantity").sum(), pl.col("surplus").min())
     assert given_away.filter(pl.col("quantity") > pl.col("surplus")).is_empty()
 
-    real = moves.filter((pl.col("quantity") > 0).fill_null(value=True), pl.col("quality") != "UNKNOWN")
-    gives = set(real.drop_nulls("source_unit").select("warehouse", "source_unit").iter_rows())
-    takes = set(real.drop_nulls("target_unit").select("warehouse", "target_unit").iter_rows())
+    moving = moves.filter((pl.col("quantity") > 0).fill_null(value=True), pl.col("quality") != "UNKNOWN")
+    gives = set(moving.drop_nulls("source_unit").select("warehouse", "source_unit").iter_rows())
+    takes = set(moving.drop_nulls("target_unit").select("warehouse", "target_unit").iter_rows())
     assert not gives & takes
 
     shares = standing.filter(pl.col("action") == "REBALANCE").explode("recipients").drop_nulls("recipients")
-    taken = (
-        shares.unnest("recipients", separator=":")
-        .group_by("recipients:unit_id")
-        .agg(pl.col("recipients:quantity").sum(), pl.col("recipients:headroom").min())
-    )
-    assert taken.filter(pl.col("recipients:quantity") > pl.col("recipients:headroom") + 1e-6).is_empty()
+    taken = shares.unnest("recipients", separator=":").group_by("recipients:unit_id")
+    full = taken.agg(pl.col("recipients:quantity").sum(), pl.col("recipients:headroom").min())
+    assert full.filter(pl.col("recipients:quantity") > pl.col("recipients:headroom") + 1e-6).is_empty()
+    alerting = found.filter(interpret.ASKS)["unit_id"]
+    assert full.filter(pl.col("recipients:quantity") > 0, pl.col("recipients:unit_id").is_in(alerting)).is_empty()
 
 
 @given(networks(), st.data())
