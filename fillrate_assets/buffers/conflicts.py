@@ -26,8 +26,8 @@ from typing import Final
 import polars as pl
 
 from fillrate_assets.buffers import schema
-from fillrate_assets.buffers.interpret import ASKS, unit_name, upstream
 from fillrate_assets.buffers.policy import Policy
+from fillrate_assets.buffers.quantities import ASKS, unit_name, upstream
 from fillrate_assets.frames import TIMESTAMP
 
 _POOL: Final = ["warehouse", "pool"]
@@ -243,7 +243,7 @@ def _r3_no_more_than_the_donors_can_spare(rows: pl.DataFrame) -> pl.DataFrame:
         .filter(pl.col("granted") < pl.col("quantity"))
     )
     said = pl.format(
-        "Move {} of {} associates: {} goes first, and {} can spare {}.",
+        "Move {} of {}: {} goes first, and {} can spare {}.",
         *(pl.col(name).round(0).cast(pl.Int64) for name in ("granted", "quantity")),
         "winner",
         "source_unit",

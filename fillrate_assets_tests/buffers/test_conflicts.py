@@ -215,8 +215,7 @@ def test_r3_donors_give_no_more_than_they_can_spare_by_rank(
 def test_r3_says_who_goes_first() -> None:
     found = resolved({"minutes_left": 1.0}, {"unit_id": "W1_SORT_TOTAL", "target_unit": "SORT"})
     assert found["W1_SORT_TOTAL OVERFLOW"]["explanation"] == (
-        "R3: Move 2 of 4 associates: W1_PICK_TOTAL OVERFLOW goes first, and INDUCT can spare 6. "
-        "Before: PICK TOTAL: 94.0 % full."
+        "R3: Move 2 of 4: W1_PICK_TOTAL OVERFLOW goes first, and INDUCT can spare 6. Before: PICK TOTAL: 94.0 % full."
     )
 
 

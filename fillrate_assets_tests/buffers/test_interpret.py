@@ -269,14 +269,14 @@ FULL: Final = {"fill": 0.95, "inflow_rate": 30.0}
             {},
             {"headcount": 30.0},
             9.0,
-            "Move 9 associates from SORT to PICK until 14:30 UTC: 9 needed, 10 stations free, 20 to spare.",
+            "Move 9 from SORT to PICK until 14:30 UTC: 9 needed, room for 10, 20 to spare.",
         ),
-        ({}, {}, 6.0, "Move 6 associates from SORT to PICK until 14:30 UTC: 9 needed, 10 stations free, 6 to spare."),
+        ({}, {}, 6.0, "Move 6 from SORT to PICK until 14:30 UTC: 9 needed, room for 10, 6 to spare."),
         (
             {"max_rate": 2159.0},
             {},
             1.0,
-            "Move 1 associates from SORT to PICK until 14:30 UTC: 9 needed, 1 stations free, 6 to spare.",
+            "Move 1 from SORT to PICK until 14:30 UTC: 9 needed, room for 1, 6 to spare.",
         ),
         ({"outflow_rate": 60.0}, {}, 0.0, "Move nobody: it settles within 30 min as it is."),
         (
@@ -315,10 +315,10 @@ def test_a_full_total_gets_people(row: Row, donor: Row, quantity: float | None, 
 @pytest.mark.parametrize(
     ("row", "donor", "why"),
     [
-        ({"max_rate": 1800.0}, {}, "9 needed, 0 stations free, 6 to spare"),
-        ({}, {"headcount": 10.0}, "9 needed, 10 stations free, 0 to spare"),
-        ({}, {"headcount": 8.0}, "9 needed, 10 stations free, 0 to spare"),
-        ({}, {"staffed": False}, "9 needed, 10 stations free, 0 to spare"),
+        ({"max_rate": 1800.0}, {}, "9 needed, room for 0, 6 to spare"),
+        ({}, {"headcount": 10.0}, "9 needed, room for 10, 0 to spare"),
+        ({}, {"headcount": 8.0}, "9 needed, room for 10, 0 to spare"),
+        ({}, {"staffed": False}, "9 needed, room for 10, 0 to spare"),
         ({"max_rate": None}, {"headcount": 10.0}, "9 needed, 0 to spare"),
     ],
 )
@@ -353,7 +353,7 @@ def test_an_empty_total_sends_its_idle_people_to_the_pool_that_fills_it() -> Non
     assert (found["source_unit"], found["target_unit"], found["quantity"], found["surplus"]) == ("PACK", "SORT", 5, 5)
     assert found["explanation"] == (
         "PACK TOTAL: 5.0 % full (limit 7 %), its people take 50 % of what they could (limit 70 %). "
-        "Move 5 associates from PACK to SORT until 14:30 UTC: 9 needed, 10 stations free, 5 to spare."
+        "Move 5 from PACK to SORT until 14:30 UTC: 9 needed, room for 10, 5 to spare."
     ).replace("50 %", "50.0 %")
 
 
@@ -361,7 +361,7 @@ def test_nobody_is_moved_to_a_pool_without_a_free_station() -> None:
     pack = {"unit_id": "W1_PACK_TOTAL", "fill": 0.05, "outflow_rate": 15.0}
     found = verdict(pack, "STARVATION", {"unit_id": "W1_SORT_TOTAL", "max_rate": 1800.0})
     assert (found["action"], found["quantity"]) == ("MOVE_STAFF", 0.0)
-    assert found["explanation"].endswith("Nobody can be moved: 4 needed, 0 stations free, 5 to spare.")
+    assert found["explanation"].endswith("Nobody can be moved: 4 needed, room for 0, 5 to spare.")
 
 
 def test_the_first_pool_has_none_before_it() -> None:

@@ -9,7 +9,7 @@ import polars as pl
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from fillrate_assets.buffers import conflicts, interpret, schema
+from fillrate_assets.buffers import conflicts, interpret, quantities, schema
 from fillrate_assets_tests.buffers.frames import POLICY, recommendations, tick, units, verdicts
 
 KEY: Final = ["unit_id", "direction", "snapshot_ts"]
@@ -153,7 +153,7 @@ def test_nothing_is_deleted(rows: list[dict[str, Any]], history: list[dict[str, 
 @given(st.one_of(requests(), st.tuples(networks(), HISTORIES).map(lambda drawn: _both(*drawn)[0])))
 def test_what_stands_keeps_to_surplus_headroom_and_one_direction(found: pl.DataFrame) -> None:
     resolved = conflicts.resolve(found, NO_HISTORY, policy=POLICY)
-    standing = resolved.filter(interpret.ASKS, pl.col("resolution").is_in(["STANDS", "CHANGED"]))
+    standing = resolved.filter(quantities.ASKS, pl.col("resolution").is_in(["STANDS", "CHANGED"]))
     moves = standing.filter(pl.col("action") == "MOVE_STAFF")
     donors = moves.filter(pl.col("quantity") > 0).group_by("warehouse", "source_unit")
     given_away = donors.agg(pl.col("quantity").sum(), pl.col("surplus").min())
@@ -168,7 +168,7 @@ def test_what_stands_keeps_to_surplus_headroom_and_one_direction(found: pl.DataF
     taken = shares.unnest("recipients", separator=":").group_by("recipients:unit_id")
     full = taken.agg(pl.col("recipients:quantity").sum(), pl.col("recipients:headroom").min())
     assert full.filter(pl.col("recipients:quantity") > pl.col("recipients:headroom") + 1e-6).is_empty()
-    alerting = found.filter(interpret.ASKS)["unit_id"]
+    alerting = found.filter(quantities.ASKS)["unit_id"]
     assert full.filter(pl.col("recipients:quantity") > 0, pl.col("recipients:unit_id").is_in(alerting)).is_empty()
 
 
