@@ -18,9 +18,10 @@ Where the design is silent, what a floor manager would want:
 - A trend that the net flow contradicts is good for a WARN alone; a level is a level whatever the trend.
 - A buffer as low as for ACT whose outflow or staffing is not known is a WARN.
 - A group of lanes is the open ones of a pool and type, the unit itself included; UNKNOWN ones are not counted.
-- A throttle is held until its unit is clear. It is never raised by more than a fifth per tick, yet by at least a step,
-  and ends where it reaches what the stations can take (the pool's people, if that is not known).
-- A WARN names the action that its ACT would take and asks for nothing.
+- A throttle is held until its unit is clear on FRESH data. It is never raised by more than a fifth per tick, yet by at
+  least a step, and ends where it reaches what the stations can take (the pool's people, if that is not known).
+- A WARN names the action that its ACT would take and asks for nothing. It is told even where the unit would be clear.
+- Siblings take packages only if together they have room for all of them.
 - DATA is told of a warehouse and feed, as unit {WAREHOUSE}_DATA_{FEED} of pool DATA.
 """
 

@@ -41,7 +41,16 @@ def asked(judged: pl.DataFrame, units: pl.DataFrame, *, policy: Policy) -> pl.Da
 
 
 def quiet(judged: pl.DataFrame, *, policy: Policy) -> pl.DataFrame:
-    """The rows that ask for nothing; a throttle in force is held, or raised where its unit is clear, until it ends."""
+    """The rows that ask for nothing; a throttle in force is held, or raised where its unit is clear, until it ends.
+
+    Args:
+        judged: as of `asked`.
+        policy: how fast a throttle is raised.
+
+    Returns:
+        Rows of `judged` with action, quantity, instruction.
+
+    """
     return judged.filter(~ASKS).pipe(_with_throttle_held, policy)
 
 
@@ -181,8 +190,8 @@ def _throttle_to(policy: Policy) -> pl.Expr:
     return pl.when(pl.col("limit").is_null() | (wanted <= _raised(policy))).then(wanted).otherwise(_raised(policy))
 
 
-def _with_throttle_held(quiet: pl.DataFrame, policy: Policy) -> pl.DataFrame:
-    """Rows that ask for nothing: a throttle in force is held, or raised where its unit is clear, until it ends."""
+def _with_throttle_held(rows: pl.DataFrame, policy: Policy) -> pl.DataFrame:
+    """Add action, quantity and instruction to rows that ask for nothing."""
     clear, throttled = (pl.col("verdict") == "CLEAR") & (pl.col("quality") == "FRESH"), pl.col("limit").is_not_null()
     most = pl.coalesce("max_rate", pl.col("service_rate") * 60, 0.0)
     ends = throttled & clear & (_raised(policy) >= most)
@@ -195,7 +204,7 @@ def _with_throttle_held(quiet: pl.DataFrame, policy: Policy) -> pl.DataFrame:
         .when(held)
         .then(pl.format("The throttle of {} packages/h stays.", _whole("limit")))
     )
-    return quiet.with_columns(
+    return rows.with_columns(
         pl.when(held).then(pl.lit("THROTTLE")).when(pl.col("verdict") == "WARN").then("usual_action").alias("action"),
         pl.when(held & clear).then(_raised(policy)).when(held).then("limit").alias("quantity"),
         said.alias("instruction"),
@@ -307,12 +316,12 @@ def _with_action(asking: pl.DataFrame, policy: Policy) -> pl.DataFrame:
             .alias("source_unit"),
             pl.when(is_staff)
             .then("gains")
-            .when(is_rebalance & known)
+            .when(is_rebalance & (pl.col("quantity") > 0))
             .then("shares")
             .when(pl.col("action") == "OPEN_LANE")
             .then("closed_sibling")
             .alias("target_unit"),
-            pl.when(is_rebalance & known).then("recipients").alias("recipients"),
+            pl.when(is_rebalance & (pl.col("quantity") > 0)).then("recipients").alias("recipients"),
             pl.when(known).then(until).alias("until_ts"),
         )
         .with_columns(

@@ -482,7 +482,7 @@ def test_a_full_lane_diverts_to_its_siblings_by_headroom() -> None:
             [{"fill": 0.55, "inflow_rate": 30.0}, {"fill": 0.55, "inflow_rate": 40.0}],
             ("REBALANCE", "10.0 to PACK L2"),
         ),
-        ({"outflow_rate": 40.0}, [{"fill": 0.55}, {"fill": 0.4}], ("REBALANCE", "0.0 to PACK L2, 0.0 to PACK L3")),
+        ({"outflow_rate": 40.0}, [{"fill": 0.55}, {"fill": 0.4}], ("REBALANCE", None)),
         ({"inflow_rate": 60.0}, [{"fill": 0.40}, {"fill": 0.2, "is_open": False}], ("OPEN_LANE", "W1_PACK_L3")),
         ({"inflow_rate": 60.0}, [{"fill": 0.40}, {"fill": 0.7, "is_open": False}], ("MOVE_STAFF", "PACK")),
         ({"inflow_rate": 60.0}, [{"fill": 0.55}, {"fill": 0.60}], ("MOVE_STAFF", "PACK")),

@@ -14,6 +14,7 @@ from fillrate_assets_tests.buffers.frames import POLICY, recommendations, tick, 
 
 KEY: Final = ["unit_id", "direction", "snapshot_ts"]
 CALM_TO_ALARMED: Final = {"UNKNOWN": 0, "NOT_STAFFED": 0, "CLEAR": 0, "BETWEEN": 1, "WARN": 2, "ACT": 3, "EMERGENCY": 4}
+FEW: Final = settings(max_examples=40)
 NO_HISTORY: Final = schema.RECOMMENDATIONS.empty().collect()
 POOLS: Final = POLICY.pool_order
 LANES: Final = tuple(f"W1_PACK_L{n}" for n in range(5))
@@ -125,6 +126,7 @@ def _both(rows: list[dict[str, Any]], history: list[dict[str, Any]]) -> tuple[pl
     return found, resolved
 
 
+@FEW
 @given(networks(), HISTORIES, st.randoms(use_true_random=False))
 def test_the_order_of_the_input_is_irrelevant(
     rows: list[dict[str, Any]], history: list[dict[str, Any]], order: random.Random
@@ -139,6 +141,7 @@ def test_the_order_of_the_input_is_irrelevant(
     assert resolved.equals(conflicts.resolve(shuffled, recommendations(*history), policy=POLICY))
 
 
+@FEW
 @given(networks(), HISTORIES)
 def test_nothing_is_deleted(rows: list[dict[str, Any]], history: list[dict[str, Any]]) -> None:
     found, resolved = _both(rows, history)
@@ -149,7 +152,7 @@ def test_nothing_is_deleted(rows: list[dict[str, Any]], history: list[dict[str, 
     assert originals.equals(changed.select(KEY).join(found, on=KEY, maintain_order="left").select(*KEY, *before))
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(st.one_of(requests(), st.tuples(networks(), HISTORIES).map(lambda drawn: _both(*drawn)[0])))
 def test_what_stands_keeps_to_surplus_headroom_and_one_direction(found: pl.DataFrame) -> None:
     resolved = conflicts.resolve(found, NO_HISTORY, policy=POLICY)
@@ -172,6 +175,7 @@ def test_what_stands_keeps_to_surplus_headroom_and_one_direction(found: pl.DataF
     assert full.filter(pl.col("recipients:quantity") > 0, pl.col("recipients:unit_id").is_in(alerting)).is_empty()
 
 
+@FEW
 @given(networks(), st.data())
 def test_a_fuller_buffer_is_never_judged_less_severe(rows: list[dict[str, Any]], data: st.DataObject) -> None:
     index = data.draw(st.integers(0, len(rows) - 1))
@@ -188,7 +192,7 @@ def test_a_fuller_buffer_is_never_judged_less_severe(rows: list[dict[str, Any]],
         assert ((other - one) * sign >= 0).all()
 
 
-@settings(max_examples=20)
+@FEW
 @given(networks(), HISTORIES)
 def test_resolving_again_takes_nothing_more_away(rows: list[dict[str, Any]], history: list[dict[str, Any]]) -> None:
     _, resolved = _both(rows, history)
