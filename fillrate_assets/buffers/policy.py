@@ -172,6 +172,9 @@ class Policy:
     fusion: Fusion = field(default_factory=Fusion)
     quality: Quality = field(default_factory=Quality)
     trend: Trend = field(default_factory=Trend)
+    pool_order: tuple[str, ...] = ("PICK", "INDUCT", "SORT", "PACK")
+    """Pools in the order in which a package meets them; a pool that is not named has no neighbours."""
+
     quantities: Quantities = field(default_factory=Quantities)
     suppression: Suppression = field(default_factory=Suppression)
 

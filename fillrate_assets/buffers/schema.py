@@ -40,6 +40,9 @@ EVIDENCE: Final = pl.List(
 )
 """What a rule looked at: each input, what it was compared with if anything, and by how much it lies beyond."""
 
+RECIPIENTS: Final = pl.List(pl.Struct({"unit_id": pl.String(), "quantity": pl.Float64(), "headroom": pl.Float64()}))
+"""The units that packages are diverted to, and how many each gets and could take, in packages a minute."""
+
 _WAREHOUSE: Final = Column("warehouse", pl.String, "Robotized warehouse")
 _PATH: Final = Column("path", pl.String, "Physical path within the warehouse")
 _POOL: Final = Column("pool", pl.String, "Work pool: the people and paths of one stage, e.g. PICK, INDUCT, PACK")
@@ -289,11 +292,13 @@ _RECOMMENDED: Final = (
     Column("direction", pl.String, "OVERFLOW, STARVATION or DATA", codes=DIRECTIONS),
     Column("verdict", pl.String, "EMERGENCY, ACT, WARN, BETWEEN, CLEAR, NOT_STAFFED or UNKNOWN", codes=VERDICTS),
     Column("rule_id", pl.String, "The rule that decided"),
+    Column("quality", pl.String, "FRESH, DEGRADED or UNKNOWN: what the verdict stands on", codes=QUALITIES),
     _text("action", "MOVE_STAFF, THROTTLE, REBALANCE, OPEN_LANE or CHECK_DATA; empty: nothing to do"),
     _number("quantity", "How many; empty: not known"),
     _text("quantity_unit", "associates, packages/hour or packages/minute"),
     _text("source_unit", "Where it is taken from: a donor pool, or the unit that diverts"),
     _text("target_unit", "Where it goes: a pool, or the siblings with their shares"),
+    Column("recipients", RECIPIENTS, "Of REBALANCE, the siblings with their shares", nullable=True),
     _moment("until_ts", "Until when"),
     _number("minutes_left", "Until overflow or starvation, the lesser"),
     _number("surplus", "Associates that the donor can give", "associates"),

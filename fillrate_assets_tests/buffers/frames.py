@@ -1,4 +1,4 @@
-"""Small inline frames: a row says only what a test is about, the rest is an ordinary path at an ordinary tick."""
+"""Small inline frames: a row says only what a test is about, the rest is an ordinary unit at an ordinary tick."""
 
 from __future__ import annotations
 
@@ -9,124 +9,81 @@ from typing import Any, Final
 import polars as pl
 
 from fillrate_assets.buffers import schema
+from fillrate_assets.buffers.policy import TICK_MINUTES, Policy
 from fillrate_assets.frames import Frame
 
-T: Final = datetime(2026, 3, 10, 15, tzinfo=UTC)
-"""The tick of every test: a Tuesday, 10 in the morning in Chicago."""
+POLICY: Final = Policy()
+TICK: Final = datetime(2026, 3, 14, 14, 0, tzinfo=UTC)
+"""Tick 0 of the tests."""
 
 Row = Mapping[str, Any]
 
 
-def ago(minutes: float) -> datetime:
-    """So many minutes before the tick."""
-    return T - timedelta(minutes=minutes)
-
-
-def occupancy(*rows: Row) -> pl.DataFrame:
-    """`OCCUPANCY`: 50 packages on path P1 of W1, a minute ago."""
-    return _feed(schema.OCCUPANCY, rows, {"path": "P1", "level": 50.0})
-
-
-def flow(*rows: Row) -> pl.DataFrame:
-    """`FLOW`: 20 packages in and 10 out of path P1 of W1 in the 5 minutes before the tick."""
-    defaults = {"path": "P1", "window_start": ago(5), "inflow": 20.0, "outflow": 10.0, "event_ts": T}
-    return _feed(schema.FLOW, rows, defaults)
-
-
-def limits(*rows: Row) -> pl.DataFrame:
-    """`LIMITS`: 100 packages fit on path P1 of W1, which is open."""
-    return _feed(schema.LIMITS, rows, {"path": "P1", "capacity": 100.0, "max_rate": 600.0, "lane_open": True})
-
-
-def staffing(*rows: Row) -> pl.DataFrame:
-    """`STAFFING`: 6 associates at 80 packages an hour in pool PACK of W1."""
-    return _feed(schema.STAFFING, rows, {"pool": "PACK", "headcount": 6.0, "units_per_hour": 80.0, "shift": "DAY"})
-
-
-def warehouses(*rows: Row) -> pl.DataFrame:
-    """`WAREHOUSES`: W1 of DC01 in Chicago, watched."""
-    defaults = {"warehouse": "W1", "dc": "DC01", "name": "One", "time_zone": "America/Chicago", "active": True}
-    return _frame(schema.WAREHOUSES, rows or ({},), defaults)
-
-
-def members(*rows: Row) -> pl.DataFrame:
-    """`UNIT_MEMBERS`: path P1 in W1_PACK_P1; a row without a role stands for one in each role."""
-    defaults = {"unit_id": "W1_PACK_P1", "path": "P1", "weight": 1.0, "valid_from": ago(100_000)}
-    every = [row if "role" in row else {**row, "role": role} for row in rows for role in schema.ROLES]
-    return _frame(schema.UNIT_MEMBERS, tuple(every), defaults).unique(maintain_order=True)
-
-
-def shifts(*rows: Row) -> pl.DataFrame:
-    """`SHIFTS` of pool PACK of W1."""
-    return _frame(schema.SHIFTS, rows, {"warehouse": "W1", "pool": "PACK"})
-
-
-def signals(*rows: Row) -> pl.DataFrame:
-    """`SIGNALS`: path P1 of W1, half full, observed and fresh."""
-    defaults = {
-        **_tick(),
-        "path": "P1",
-        "observed": 50.0,
-        "observed_ts": ago(1),
-        "level": 50.0,
-        "fusion": "MEAN",
-        "suspect_sign": 0,
-        "predicted_ticks": 0,
-        "inflow": 20.0,
-        "outflow": 10.0,
-        "capacity": 100.0,
-        "max_rate": 600.0,
-        "lane_open": True,
-        "level_fresh": True,
-        "flow_fresh": True,
-    }
-    return _frame(schema.SIGNALS, rows, defaults)
-
-
-def pools(*rows: Row) -> pl.DataFrame:
-    """`POOLS`: 6 associates at 80 packages an hour in pool PACK of W1."""
-    people = {"headcount": 6.0, "headcount_planned": 7.0, "units_per_hour": 80.0, "staffed": True}
-    return _frame(schema.POOLS, rows, {**_tick(), "pool": "PACK", **people, "staffing_fresh": True})
+def tick(number: float) -> datetime:
+    """The time of a tick, counted from `TICK`."""
+    return TICK + timedelta(minutes=TICK_MINUTES * number)
 
 
 def units(*rows: Row) -> pl.DataFrame:
-    """`UNIT_TIMESERIES`: W1_PACK_P1, half full and FRESH."""
-    defaults = {
-        **_tick(),
-        "unit_id": "W1_PACK_P1",
-        "pool": "PACK",
-        "unit_type": "PACK",
-        "level": 50.0,
-        "capacity": 100.0,
-        "fill": 0.5,
-        "proven_fill": 0.5,
-        "coverage": 1.0,
-        "quality": "FRESH",
-        "unknown_ticks": 0,
+    """`UNIT_TIMESERIES`: W1_PICK_TOTAL, half of 1,000 packages, 20 in and out per minute, 10 people who could do 30.
+
+    The unit's id tells its warehouse, pool and whether it is a TOTAL (else a LANE); its fill and rates tell the rest.
+    """
+    return _frame(schema.UNIT_TIMESERIES, tuple(_unit(row) for row in rows), {})
+
+
+def verdicts(*rows: Row) -> pl.DataFrame:
+    """`VERDICTS_OF_UNITS`: W1_PICK_TOTAL should get 4 associates from INDUCT, which can spare 6, to act on."""
+    return _frame(schema.VERDICTS_OF_UNITS, tuple(_placed(row) for row in rows), _recommendation())
+
+
+def recommendations(*rows: Row) -> pl.DataFrame:
+    """`RECOMMENDATIONS`: the same at tick 0, and it stands."""
+    defaults = {**_recommendation(), "resolution": "STANDS"}
+    return _frame(schema.RECOMMENDATIONS, tuple(_placed(row) for row in rows), defaults)
+
+
+def _unit(row: Row) -> dict[str, Any]:
+    flows = {"inflow_rate": 20.0, "outflow_rate": 20.0, "outflow_median": 20.0, "slope": 0.0}
+    people = {"headcount": 10.0, "headcount_planned": 10.0, "units_per_hour": 180.0, "staffed": True}
+    known = {"quality": "FRESH", "coverage": 1.0, "unknown_ticks": 0, "trend_agrees": True}
+    limits = {"capacity": 1000.0, "max_rate": 3600.0, "is_open": True}
+    full = {"fill": 0.5, **flows, **people, **known, **limits, **_placed(row)}
+    derived: dict[str, Any] = {"proven_fill": full["fill"]}
+    if full["fill"] is not None and full["capacity"] is not None:
+        derived["level"] = full["fill"] * full["capacity"]
+    for name in ("inflow", "outflow"):
+        if full[f"{name}_rate"] is not None:
+            derived[name] = full[f"{name}_rate"] * TICK_MINUTES
+    if full["headcount"] is not None and full["units_per_hour"] is not None:
+        derived["service_rate"] = full["headcount"] * full["units_per_hour"] / 60
+    return {**derived, **full}
+
+
+def _placed(row: Row) -> dict[str, Any]:
+    unit_id = row.get("unit_id", "W1_PICK_TOTAL")
+    warehouse, pool, path = unit_id.split("_")
+    unit = {
+        "warehouse": warehouse,
+        "unit_id": unit_id,
+        "pool": pool,
+        "unit_type": "TOTAL" if path == "TOTAL" else "LANE",
     }
-    return _frame(schema.UNIT_TIMESERIES, rows, defaults)
+    return {"dc": "CHI", "ship_date": TICK.date(), "snapshot_ts": TICK, "policy_version": POLICY.version, **unit, **row}
 
 
-def only(frame: pl.DataFrame) -> dict[str, Any]:
-    """The one row of a frame."""
-    assert frame.height == 1, frame
-    return frame.row(0, named=True)
-
-
-def _tick() -> dict[str, Any]:
-    return {"dc": "DC01", "ship_date": T.date(), "snapshot_ts": T, "warehouse": "W1", "policy_version": "v1"}
-
-
-def _feed(frame: Frame, rows: tuple[Row, ...], defaults: Row) -> pl.DataFrame:
-    """Rows that arrived when they happened, in the order in which they are named."""
-    base = {"warehouse": "W1", "event_ts": ago(1), **defaults}
-    return _frame(
-        frame,
-        tuple({"ingest_ts": {**base, **row}["event_ts"], "src_seq": n, **row} for n, row in enumerate(rows)),
-        base,
-    )
+def _recommendation() -> dict[str, Any]:
+    move = {"action": "MOVE_STAFF", "quantity": 4.0, "quantity_unit": "associates", "surplus": 6.0}
+    where = {"source_unit": "INDUCT", "target_unit": "PICK", "until_ts": tick(6), "minutes_left": 4.0}
+    why = {"rule_id": "A-OVERFLOW-FULL", "quality": "FRESH", "explanation": "PICK TOTAL: 94.0 % full.", "evidence": []}
+    return {"direction": "OVERFLOW", "verdict": "ACT", **move, **where, **why}
 
 
 def _frame(frame: Frame, rows: tuple[Row, ...], defaults: Row) -> pl.DataFrame:
-    ordinary = {name: defaults.get(name) for name in frame.names}
-    return pl.DataFrame([{**ordinary, **row} for row in rows], schema=frame.polars)
+    names = frame.names
+    unknown = {name for row in rows for name in row} - set(names)
+    assert not unknown, f"{frame.name} has no column {unknown}"
+    full = [{name: {**defaults, **row}.get(name) for name in names} for row in rows]
+    made = pl.DataFrame(full, schema=frame.polars, orient="row")
+    frame.validate(made)
+    return made

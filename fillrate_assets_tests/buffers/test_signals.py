@@ -16,8 +16,8 @@ from polars.testing import assert_frame_equal
 from fillrate_assets.buffers import schema
 from fillrate_assets.buffers import signals as rules
 from fillrate_assets.buffers.policy import Policy
-from fillrate_assets_tests.buffers import frames
-from fillrate_assets_tests.buffers.frames import Row, T, ago, flow, limits, members, occupancy, only, staffing
+from fillrate_assets_tests.buffers import feeds
+from fillrate_assets_tests.buffers.feeds import Row, T, ago, flow, limits, members, occupancy, only, staffing
 
 POLICY: Final = Policy()
 SECOND: Final = 1 / 60

@@ -18,8 +18,8 @@ from fillrate_assets.buffers import schema
 from fillrate_assets.buffers import signals as signal_rules
 from fillrate_assets.buffers import units as rules
 from fillrate_assets.buffers.policy import Policy
-from fillrate_assets_tests.buffers import frames
-from fillrate_assets_tests.buffers.frames import Row, T, ago, flow, members, only, pools, signals, units
+from fillrate_assets_tests.buffers import feeds
+from fillrate_assets_tests.buffers.feeds import Row, T, ago, flow, members, only, pools, signals, units
 
 POLICY: Final = Policy()
 SECOND: Final = 1 / 60
