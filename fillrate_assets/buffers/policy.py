@@ -134,6 +134,8 @@ class Suppression:
     move_staff: int = 3
     throttle: int = 4
     rebalance: int = 6
+    """Of OPEN_LANE too, which takes its place where no sibling can help."""
+
     data: int = 12
     emergency: int = 0
     clear_ticks: int = 2
@@ -177,3 +179,22 @@ class Policy:
         """The name and a digest of every value: two policies with one version decide alike."""
         digest = hashlib.sha256(repr(sorted(asdict(self).items())).encode()).hexdigest()
         return f"{self.name}-{digest[:8]}"
+
+
+@dataclass(frozen=True)
+class Promotion:
+    """When a challenger takes the champion's place, and when it must give it back. Of no one policy, so not in it."""
+
+    min_days: int = 14
+    min_episodes: int = 200
+    max_unit_type_loss: float = 0.05
+    """How much worse its F1 may be for one unit type."""
+
+    max_message_growth: float = 0.10
+    confidence: float = 0.95
+    resamples: int = 2000
+    before_minutes: int = 30
+    after_minutes: int = 5
+    """An alert counts from so long before the onset of a problem to so long after it."""
+
+    rollback_days: int = 7
