@@ -14,6 +14,7 @@ import polars as pl
 
 from fillrate_assets.buffers import schema
 from fillrate_assets.buffers.policy import TICK_MINUTES, Policy, Suppression
+from fillrate_assets.frames import TIMESTAMP
 
 KEY: Final = ["unit_id", "direction", "action"]
 UNIT: Final = ["unit_id", "direction"]
@@ -65,7 +66,7 @@ def alerts(
     rules = policy.suppression
     return (
         _keys(recommendations, _latest(history, snapshot_ts))
-        .with_columns(pl.lit(snapshot_ts, schema.TIMESTAMP).alias("snapshot_ts"))
+        .with_columns(pl.lit(snapshot_ts, TIMESTAMP).alias("snapshot_ts"))
         .with_columns(_unknown_since().alias("unknown_since_ts"))
         .with_columns((pl.col("is_open") & _is_past("unknown_since_ts", rules.history_minutes)).alias("lapsed"))
         .with_columns((pl.col("is_open") & ~pl.col("lapsed")).alias("is_open"))
@@ -96,7 +97,7 @@ def replay(recommendations: pl.DataFrame, history: pl.DataFrame, *, policy: Poli
         `ALERTS` of the ticks.
 
     """
-    history = history.filter(pl.col("snapshot_ts") < pl.lit(recommendations["snapshot_ts"].min(), schema.TIMESTAMP))
+    history = history.filter(pl.col("snapshot_ts") < pl.lit(recommendations["snapshot_ts"].min(), TIMESTAMP))
     made = schema.ALERTS.empty().collect()
     for (snapshot_ts,), rows in recommendations.sort("snapshot_ts").group_by("snapshot_ts", maintain_order=True):
         told = alerts(rows, pl.concat([history, made]), snapshot_ts=snapshot_ts, policy=policy)
