@@ -17,9 +17,8 @@ import polars as pl
 
 from fillrate_assets.buffers import schema
 from fillrate_assets.buffers.policy import Policy
-from fillrate_assets.buffers.suppression import KEY, UNIT
+from fillrate_assets.buffers.suppression import EPISODE, KEY, UNIT, episode_key
 
-EPISODE: Final = [*KEY, "episode"]
 MAX_ENTRIES: Final = 10
 """Entries that a card has in full: Slack refuses about 13,000 characters, Teams 28 KB. Plain text has all."""
 
@@ -175,7 +174,7 @@ def _told(alerts: pl.DataFrame, sent: pl.DataFrame, oldest: datetime, *, every_l
         .join(having, on=[*EPISODE, "seq"], how="left")
         .with_columns(pl.col("severity").is_not_null().alias("own"), severity.alias("severity"))
         .with_columns(
-            pl.concat_str(*EPISODE, "seq", separator=".").alias("rec_id"),
+            pl.format("{}.{}", episode_key(), "seq").alias("rec_id"),
             (pl.col("severity") != "WARN").alias("serious"),
         )
     )

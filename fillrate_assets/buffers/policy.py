@@ -12,6 +12,9 @@ from typing import Final
 TICK_MINUTES: Final = 5
 """The grid of every rule; windows that are counted in ticks count these."""
 
+CONFIDENCE: Final = 0.95
+"""Of every interval."""
+
 
 @dataclass(frozen=True)
 class Freshness:
@@ -191,7 +194,7 @@ class Promotion:
     """How much worse its F1 may be for one unit type."""
 
     max_message_growth: float = 0.10
-    confidence: float = 0.95
+    confidence: float = CONFIDENCE
     resamples: int = 2000
     before_minutes: int = 30
     after_minutes: int = 5

@@ -18,6 +18,7 @@ from fillrate_assets.frames import TIMESTAMP
 
 KEY: Final = ["unit_id", "direction", "action"]
 UNIT: Final = ["unit_id", "direction"]
+EPISODE: Final = [*KEY, "episode"]
 
 _TICK: Final = timedelta(minutes=TICK_MINUTES)
 _SEVERITY: Final = pl.Enum(schema.SEVERITIES)
@@ -103,6 +104,11 @@ def replay(recommendations: pl.DataFrame, history: pl.DataFrame, *, policy: Poli
         told = alerts(rows, pl.concat([history, made]), snapshot_ts=snapshot_ts, policy=policy)
         made = pl.concat([made, told])
     return made
+
+
+def episode_key() -> pl.Expr:
+    """What an episode is called outside: all its notices, and the answers to them, share it."""
+    return pl.concat_str(EPISODE, separator=".")
 
 
 # --- what a tick starts from

@@ -16,6 +16,9 @@ POLICY: Final = Policy()
 TICK: Final = datetime(2026, 3, 14, 14, 0, tzinfo=UTC)
 """Tick 0 of the tests."""
 
+EPISODE_KEY: Final = "W1_PICK_TOTAL.OVERFLOW.MOVE_STAFF.1"
+"""The episode of `alerts`."""
+
 Row = Mapping[str, Any]
 
 
@@ -56,9 +59,9 @@ def warehouses(*rows: Row) -> pl.DataFrame:
 
 
 def feedback(*rows: Row) -> pl.DataFrame:
-    """`FEEDBACK`: Kim says at tick 1 that episode E1 of W1_PICK_TOTAL, opened at tick 0, was correct."""
+    """`FEEDBACK`: Kim says at tick 1 that the episode of `alerts` was a real problem, with the right action."""
     said = {"rec_id": "R1", "responder": "kim", "answered_at": tick(1), "answer": "CORRECT"}
-    return _frame(schema.FEEDBACK, rows, {**_where(), **said, "episode_key": "E1", "episode_ts": TICK})
+    return _frame(schema.FEEDBACK, rows, {**_where(), **said, "episode_key": EPISODE_KEY, "episode_ts": TICK})
 
 
 def _where() -> dict[str, Any]:
