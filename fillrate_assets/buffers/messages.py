@@ -35,6 +35,8 @@ _SCOPE: Final = ("warehouse", "pool", "unit_type")
 _SEVERITY: Final = pl.Enum(schema.SEVERITIES)
 _NO_ROUTE: Final = "No active row of alert_route takes it: add a row for *, *, * that takes its severity"
 
+_WORST_FIRST: Final = pl.Enum(["EMERGENCY", "ACT", "WARN", "UNKNOWN", "BETWEEN", "NOT_STAFFED", "CLEAR"])
+
 _URGENCY: Final = {"EMERGENCY": "emergency", "ACT": "to act on", "WARN": "to watch"}
 _DIRECTION: Final = {"OVERFLOW": "overflow", "STARVATION": "starvation", "DATA": "no usable data"}
 _LABEL: Final = {"NEW": "new", "ONGOING": "still", "SUPPRESSED": "kept back"}
@@ -289,11 +291,11 @@ def _counts(rows: pl.DataFrame) -> str:
 
 
 def _quiet(recommendations: pl.DataFrame, notices: pl.DataFrame) -> dict[tuple[str, datetime], list[str]]:
-    """'CLEAR: W1_PACK_L1, W1_PACK_L2', worst first, by warehouse and tick: units of which nothing is told."""
+    """'CLEAR: W1_PACK_L1, W1_PACK_L2', the worst first, by warehouse and tick: units of which nothing is told."""
     others = (
         recommendations.join(notices, on=["unit_id", "snapshot_ts"], how="anti")
         .group_by("warehouse", "snapshot_ts", "unit_id")
-        .agg(pl.col("verdict").cast(pl.Enum(schema.VERDICTS)).min())
+        .agg(pl.col("verdict").cast(_WORST_FIRST).min())
         .sort("verdict", "unit_id")
         .group_by("warehouse", "snapshot_ts", "verdict", maintain_order=True)
         .agg(pl.col("unit_id").str.join(", "))
@@ -307,13 +309,13 @@ def _quiet(recommendations: pl.DataFrame, notices: pl.DataFrame) -> dict[tuple[s
 def _entry(row: dict[str, Any], zone: tzinfo, links: Links) -> Entry:
     why = [row["explanation"]] if row["explanation"] else []
     if row["winner"] and row["reason"] != "SUBSUMED_BY":
-        why.append(f"It gave way to {row['winner']}, so what it needs may not be there.")
+        why.append(f"it gave way to {row['winner']}, so what it needs may not be there")
     return Entry(
         row["notice_id"],
         row["severity"],
         _heading(row),
         _what(row, zone),
-        " ".join(why),
+        "; ".join(why),
         links.chart(row["unit_id"], row["snapshot_ts"]) if links.chart else None,
         links.feedback(row["rec_id"]) if links.feedback else None,
     )
