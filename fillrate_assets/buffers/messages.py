@@ -31,6 +31,7 @@ MAX_MORE: Final = 1500
 MAX_HEADER: Final = 150
 """Characters of a Slack header."""
 
+_AMOUNTS: Final = ("quantity", "quantity_unit", "source_unit", "target_unit", "until_ts", "minutes_left")
 _SCOPE: Final = ("warehouse", "pool", "unit_type")
 _SEVERITY: Final = pl.Enum(schema.SEVERITIES)
 _NO_ROUTE: Final = "No active row of alert_route takes it: add a row for *, *, * that takes its severity"
@@ -145,7 +146,7 @@ def notices(
     rows = told.join(_said(recommendations), on=[*UNIT, "snapshot_ts"], how="left").with_columns(
         # What another action of the unit needs says nothing about this one.
         pl.when("own").then(name).alias(name)
-        for name in ("quantity", "quantity_unit", "source_unit", "target_unit", "until_ts", "minutes_left", "winner")
+        for name in (*_AMOUNTS, "winner")
     )
     ends = (pl.col("label") == "CLEARED") & (pl.col("seq") > 0)
     ended = rows.filter(ends).join(sent.select(*EPISODE, "channel").unique(), on=EPISODE, how="inner")
@@ -195,8 +196,9 @@ def _told(alerts: pl.DataFrame, sent: pl.DataFrame, oldest: datetime, *, every_l
 
 def _said(recommendations: pl.DataFrame) -> pl.DataFrame:
     """What the notices say of a recommendation."""
-    amounts = ("quantity", "quantity_unit", "source_unit", "target_unit", "until_ts", "minutes_left")
-    return recommendations.select(*UNIT, "snapshot_ts", *amounts, "explanation", "winner")
+    lost = pl.col("resolution").is_in(["LOST", "CONSEQUENCE"])
+    winner = pl.when(lost).then("winner").alias("winner")
+    return recommendations.select(*UNIT, "snapshot_ts", *_AMOUNTS, "explanation", winner)
 
 
 def _routed(rows: pl.DataFrame, routes: pl.DataFrame, now: datetime) -> pl.DataFrame:
@@ -307,15 +309,12 @@ def _quiet(recommendations: pl.DataFrame, notices: pl.DataFrame) -> dict[tuple[s
 
 
 def _entry(row: dict[str, Any], zone: tzinfo, links: Links) -> Entry:
-    why = [row["explanation"]] if row["explanation"] else []
-    if row["winner"] and row["reason"] != "SUBSUMED_BY":
-        why.append(f"it gave way to {row['winner']}, so what it needs may not be there")
     return Entry(
         row["notice_id"],
         row["severity"],
         _heading(row),
         _what(row, zone),
-        "; ".join(why),
+        row["explanation"] or "",
         links.chart(row["unit_id"], row["snapshot_ts"]) if links.chart else None,
         links.feedback(row["rec_id"]) if links.feedback else None,
     )
@@ -336,21 +335,30 @@ def _what(row: dict[str, Any], zone: tzinfo) -> str:
     """What to do, in a sentence; what can end, of an episode that did."""
     if row["label"] == "CLEARED":
         return _ENDED[row["action"]]
-    source, target, amount = row["source_unit"], row["target_unit"], _amount(row)
-    unknown = "" if amount else " (quantity unknown)"
-    origin, aim = f" from {source}" if source else "", f" to {target}" if target else ""
+    if row["winner"]:
+        return f"Its own action gave way to {row['winner']}."
+    return _instruction(row, zone)
+
+
+def _instruction(row: dict[str, Any], zone: tzinfo) -> str:
+    unit, source, target, amount = row["unit_id"], row["source_unit"], row["target_unit"], _amount(row)
     until = f" until {row['until_ts'].astimezone(zone):%H:%M}" if row["until_ts"] else ""
+    unknown = "" if amount else " (quantity unknown)"
     match row["action"]:
         case "MOVE_STAFF":
-            return f"Move {amount or 'associates'}{origin}{aim}{until}{unknown}."
+            origin, aim = f" from {source}" if source else "", f" to {target}" if target else ""
+            who = "nobody" if row["quantity"] == 0 else amount or "associates"
+            return f"Move {who}{origin}{aim}{until}{unknown}."
         case "THROTTLE":
-            return f"Throttle {source or row['unit_id']} to {amount or 'less'}{until}{unknown}."
+            return f"Throttle {source or unit} to {amount or 'less'}{until}{unknown}."
         case "REBALANCE":
-            return f"Divert {amount or 'packages'} from {source or row['unit_id']}{aim}{until}{unknown}."
+            what = "nothing" if row["quantity"] == 0 else amount or "packages"
+            shares = f": {target}" if target else ""
+            return f"Divert {what} from {source or unit}{until}{unknown}{shares}."
         case "OPEN_LANE":
-            return f"Open {target or 'a lane'} beside {row['unit_id']}{until}."
+            return f"Open {target or 'a lane'} for {amount or 'packages'} of {unit}{until}{unknown}."
         case _:
-            return f"Check the data of {source or row['unit_id']}."
+            return f"Check the data of {source or unit}."
 
 
 def _amount(row: dict[str, Any]) -> str:

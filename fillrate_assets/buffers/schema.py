@@ -373,7 +373,7 @@ _NOTICE: Final = (
     _moment("until_ts", "Until when"),
     _number("minutes_left", "Until overflow or starvation, the lesser"),
     _text("explanation", "Why, in words with numbers"),
-    _text("winner", "unit_id and direction of the row that it lost to or follows from"),
+    _text("winner", "unit_id and direction of the row that its own action gave way to"),
     _POLICY,
 )
 NOTICES: Final = Frame(

@@ -108,7 +108,7 @@ def test_quantities_are_those_of_the_alerts_own_action() -> None:
     other = frames.recommendations({"action": "THROTTLE"})
     row = {"label": "SUPPRESSED", "reason": "HYSTERESIS", "severity": None}
     told, _ = noticed(row, recommendations=other, every_label=True)
-    assert told.select("quantity", "target_unit", "explanation").rows() == [(None, None, "94 % full")]
+    assert told.select("quantity", "target_unit", "explanation").rows() == [(None, None, "PICK TOTAL: 94.0 % full.")]
 
 
 def test_without_a_recommendation_a_notice_has_no_reason() -> None:
@@ -192,6 +192,7 @@ def worded(*notices: Row, **columns: Any) -> Message:  # noqa: ANN401 - a column
     return message
 
 
+PER_MINUTE: Final = {"quantity_unit": "packages/minute"}
 WHAT: Final[dict[str, tuple[Row, str]]] = {
     "move": ({}, "Move 4 associates from INDUCT to PICK until 09:30."),
     "move one": ({"quantity": 1}, "Move 1 associate from INDUCT to PICK until 09:30."),
@@ -212,14 +213,34 @@ WHAT: Final[dict[str, tuple[Row, str]]] = {
         "Throttle INDUCT to 0 packages/hour.",
     ),
     "divert": (
-        {"action": "REBALANCE", "quantity": 12.5, "quantity_unit": "packages/minute", "source_unit": None},
-        "Divert 12.5 packages/minute from W1_PICK_TOTAL to PICK until 09:30.",
+        {"action": "REBALANCE", **PER_MINUTE, "quantity": 12.5, "target_unit": "8.0 to PACK L2, 4.5 to PACK L3"},
+        "Divert 12.5 packages/minute from INDUCT until 09:30: 8.0 to PACK L2, 4.5 to PACK L3.",
     ),
     "divert one": (
-        {"action": "REBALANCE", "quantity": 1, "quantity_unit": "packages/minute", "until_ts": None},
-        "Divert 1 package/minute from INDUCT to PICK.",
+        {"action": "REBALANCE", **PER_MINUTE, "quantity": 1, "until_ts": None, "target_unit": None},
+        "Divert 1 package/minute from INDUCT.",
     ),
-    "open a lane": ({"action": "OPEN_LANE", "target_unit": "L4"}, "Open L4 beside W1_PICK_TOTAL until 09:30."),
+    "divert nothing": (
+        {"action": "REBALANCE", **PER_MINUTE, "quantity": 0, "source_unit": None, "target_unit": None},
+        "Divert nothing from W1_PICK_TOTAL until 09:30.",
+    ),
+    "divert, how many is not known": (
+        {"action": "REBALANCE", "quantity": None, "until_ts": None, "target_unit": None},
+        "Divert packages from INDUCT (quantity unknown).",
+    ),
+    "nobody is left to move": ({"quantity": 0, "until_ts": None}, "Move nobody from INDUCT to PICK."),
+    "lost to another": (
+        {"quantity": None, "winner": "W1_PACK_TOTAL OVERFLOW"},
+        "Its own action gave way to W1_PACK_TOTAL OVERFLOW.",
+    ),
+    "open a lane": (
+        {"action": "OPEN_LANE", **PER_MINUTE, "quantity": 9.5, "target_unit": "W1_PACK_L4", "unit_id": "W1_PACK_L1"},
+        "Open W1_PACK_L4 for 9.5 packages/minute of W1_PACK_L1 until 09:30.",
+    ),
+    "open a lane, nothing else is known": (
+        {"action": "OPEN_LANE", "quantity": None, "target_unit": None, "until_ts": None},
+        "Open a lane for packages of W1_PICK_TOTAL (quantity unknown).",
+    ),
     "check the data": ({"action": "CHECK_DATA", "source_unit": "OCCUPANCY"}, "Check the data of OCCUPANCY."),
     "cleared": ({"label": "CLEARED"}, "Moved associates can go back."),
 }
@@ -264,9 +285,15 @@ def test_every_action_has_words(action: str) -> None:
     assert worded({"action": action, "label": "CLEARED"}).entries[0].what.endswith(".")
 
 
-def test_what_lost_a_conflict_and_is_told_says_so() -> None:
-    why = worded({"severity": "EMERGENCY", "winner": "W1_PACK_TOTAL OVERFLOW"}).entries[0].why
-    assert why == "94 % full; it gave way to W1_PACK_TOTAL OVERFLOW, so what it needs may not be there"
+@pytest.mark.parametrize(("resolution", "winner"), [("LOST", "W1_PACK_TOTAL OVERFLOW"), ("CHANGED", None)])
+def test_an_emergency_that_lost_says_to_whom_and_one_that_changed_says_what_is_left(
+    resolution: str, winner: str | None
+) -> None:
+    said = frames.recommendations(
+        {"verdict": "EMERGENCY", "resolution": resolution, "winner": "W1_PACK_TOTAL OVERFLOW"}
+    )
+    told, _ = noticed({"severity": "EMERGENCY"}, recommendations=said)
+    assert told["winner"].to_list() == [winner]
 
 
 def test_one_message_per_warehouse_channel_and_tick() -> None:
@@ -330,7 +357,7 @@ W1 Chicago West, 09:00 CDT: 1 to act on
 
 ACT, new: W1_PICK_TOTAL, overflow in 4 min
   Move 4 associates from INDUCT to PICK until 09:30.
-  Why: 94 % full
+  Why: PICK TOTAL: 94.0 % full.
   Chart: https://charts.example/W1_PICK_TOTAL?at=1400
   Feedback: https://feedback.example/R1
 
@@ -367,7 +394,7 @@ def test_a_teams_card() -> None:
     assert [line["text"] for line in attachment["content"]["body"]] == [
         "W1 Chicago West, 09:00 CDT: 1 emergency",
         "EMERGENCY, new: W1_PICK_TOTAL, overflow in 4 min",
-        f"Move 4 associates from INDUCT to PICK until 09:30.\n\n94 % full\n\n{links}",
+        f"Move 4 associates from INDUCT to PICK until 09:30.\n\nPICK TOTAL: 94.0 % full.\n\n{links}",
     ]
     assert attachment["content"]["body"][1]["color"] == "Attention"
 
