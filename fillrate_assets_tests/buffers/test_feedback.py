@@ -99,7 +99,12 @@ def test_the_scorecard() -> None:
         {"episode": 1, "label": "ONGOING", "seq": 2, "snapshot_ts": tick(13), "policy_version": "later"},
     )
     given = [
-        {"episode_key": f"W1_PICK_TOTAL.OVERFLOW.MOVE_STAFF.{episode}", "answer": answer, "responder": f"{number}"}
+        {
+            "episode_key": f"W1_PICK_TOTAL.OVERFLOW.MOVE_STAFF.{episode}",
+            "answer": answer,
+            "responder": f"{number}",
+            "rec_id": f"R{episode}",
+        }
         for episode, kept in said.items()
         for number, answer in enumerate(kept)
     ]
