@@ -181,7 +181,7 @@ def _told(alerts: pl.DataFrame, sent: pl.DataFrame, oldest: datetime, *, every_l
             (pl.col("severity") != "WARN").alias("serious"),
         )
     )
-    owed = (pl.col("reason") == "WINDOW").fill_null(value=False) & pl.col("serious") & pl.col("had").is_null()
+    owed = (pl.col("reason") == "WINDOW").fill_null(value=False) & pl.col("had").is_null()
     first = pl.when(pl.col("known").is_null()).then(pl.lit("NEW")).otherwise(pl.lit("ONGOING"))
     rows = rows.with_columns(
         pl.when(owed).then(first).otherwise("label").alias("label"),

@@ -209,14 +209,13 @@ def _episode(snapshot_ts: datetime, rules: Suppression) -> list[pl.Expr]:
     earliest = snapshot_ts - timedelta(minutes=rules.flapping_minutes)
     recent = pl.col("openings").list.filter(pl.element() > earliest)
     following = pl.max_horizontal(pl.col("episode") + 1, pl.lit(_first_episode(snapshot_ts, rules), pl.Int64))
-    counts = (pl.col("input") == "CLEAR") & ~pl.col("lapsed")
     streak = pl.when(pl.col("unknown_since_ts").is_null()).then("clear_count").otherwise(0)
     return [
         pl.when(opens).then(following).otherwise("episode").alias("episode"),
         pl.when(opens).then(tick).otherwise("opened_ts").alias("opened_ts"),
         pl.when(opens).then(0).otherwise("seq").alias("seq"),
         pl.when(opens).then(recent.list.concat(pl.concat_list(tick))).otherwise(recent).alias("openings"),
-        pl.when(counts).then(streak + 1).otherwise(0).alias("clear_count"),
+        pl.when(pl.col("input") == "CLEAR").then(streak + 1).otherwise(0).alias("clear_count"),
     ]
 
 

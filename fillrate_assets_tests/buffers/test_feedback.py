@@ -236,6 +236,11 @@ def test_the_champion_is_no_better_than_itself() -> None:
     assert evidence.objections == ("F1 may be no better: +0.000 to +0.000",)
 
 
+def test_to_tell_nothing_where_there_was_nothing_is_right() -> None:
+    evidence = compared(told(3), told(), judged(range(0), range(3, 4)))
+    assert (evidence.champion_f1, evidence.challenger_f1) == (0, 1)
+
+
 def test_without_answers_nothing_is_promoted() -> None:
     evidence = compared(CHAMPION, BETTER, frames.feedback())
     assert evidence.worst_unit_type is None

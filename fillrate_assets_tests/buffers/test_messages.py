@@ -79,6 +79,12 @@ def test_what_the_outbox_has_is_not_told_again() -> None:
     assert noticed({}, sent=outbox({}))[0].is_empty()
 
 
+def test_a_channel_that_was_not_told_yet_is_told() -> None:
+    both = frames.routes({"channel": "a"}, {"channel": "b"})
+    told, _ = noticed({}, routes=both, sent=outbox({}, routes=frames.routes({"channel": "a"})))
+    assert told["channel"].to_list() == ["b"]
+
+
 def test_cleared_goes_to_those_who_were_told_even_if_routes_changed() -> None:
     sent = outbox({}, routes=frames.routes({"channel": "slack:old"}))
     told, lost = noticed(CLEARED, sent=sent, routes=frames.routes({"channel": "slack:new"}))

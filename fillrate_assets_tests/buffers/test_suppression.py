@@ -122,6 +122,10 @@ TABLE: Final = {
         "ACT ACT ACT ACT CLEAR CLEAR ACT ACT",
         "NEW WINDOW WINDOW ONGOING CLEARING CLEARED NEW WINDOW",
     ),
+    "reopened, then worse than now told, though not than before": (
+        "EMERGENCY CLEAR CLEAR ACT EMERGENCY",
+        "NEW CLEARING CLEARED NEW ONGOING(ESCALATED)",
+    ),
     "an emergency reopens at once": ("EMERGENCY CLEAR CLEAR EMERGENCY", "NEW CLEARING CLEARED NEW"),
 }
 
@@ -139,6 +143,7 @@ REOPENED: Final = {
         "ACT CLEAR CLEAR ACT CLEAR CLEAR",
         "NEW CLEARING CLEARED {} CLEARING CLEARED",
     ),
+    "as a warning: told when the window has elapsed": ("ACT CLEAR CLEAR WARN WARN", "NEW CLEARING CLEARED {} NEW"),
     "kept back, then worse": ("WARN CLEAR CLEAR WARN ACT", "NEW CLEARING CLEARED {} NEW"),
 }
 
@@ -246,6 +251,19 @@ def test_episodes_are_never_numbered_twice_though_history_is_forgotten() -> None
         for rows in recommended
     ]
     assert sorted(set(numbers)) == numbers
+
+
+def test_every_episode_has_a_number_of_its_own() -> None:
+    numbers = replayed("ACT CLEAR CLEAR ACT CLEAR CLEAR ACT")["episode"].to_list()
+    assert [number - numbers[0] for number in numbers] == [0, 0, 0, 1, 1, 1, 2]
+
+
+def test_what_a_replayed_tick_had_said_before_is_forgotten() -> None:
+    """At first it had asked for a throttle."""
+    stale = suppression.replay(ticks("THROTTLE"), NOTHING, policy=POLICY)
+    rows = suppression.replay(ticks("ACT ACT"), stale, policy=POLICY)
+    assert told(rows, 2) == ["NEW", "WINDOW"]
+    assert told(rows, 2, "THROTTLE") == [".", "."]
 
 
 def test_a_late_tick_that_opens_an_episode_earlier_keeps_its_number() -> None:
