@@ -12,6 +12,9 @@ from typing import Final
 TICK_MINUTES: Final = 5
 """The grid of every rule; windows that are counted in ticks count these."""
 
+CONFIDENCE: Final = 0.95
+"""Of every interval."""
+
 
 @dataclass(frozen=True)
 class Freshness:
@@ -134,6 +137,8 @@ class Suppression:
     move_staff: int = 3
     throttle: int = 4
     rebalance: int = 6
+    """Of OPEN_LANE too, which takes its place where no sibling can help."""
+
     data: int = 12
     emergency: int = 0
     clear_ticks: int = 2
@@ -183,3 +188,22 @@ class Policy:
         """The name and a digest of every value: two policies with one version decide alike."""
         digest = hashlib.sha256(repr(sorted(asdict(self).items())).encode()).hexdigest()
         return f"{self.name}-{digest[:8]}"
+
+
+@dataclass(frozen=True)
+class Promotion:
+    """When a challenger takes the champion's place, and when it must give it back. Of no one policy, so not in it."""
+
+    min_days: int = 14
+    min_episodes: int = 200
+    max_unit_type_loss: float = 0.05
+    """How much worse its F1 may be for one unit type."""
+
+    max_message_growth: float = 0.10
+    confidence: float = CONFIDENCE
+    resamples: int = 2000
+    before_minutes: int = 30
+    after_minutes: int = 5
+    """An alert counts from so long before the onset of a problem to so long after it."""
+
+    rollback_days: int = 7

@@ -33,6 +33,22 @@ SEVERITIES: Final = ("WARN", "ACT", "EMERGENCY")
 ACTIONS: Final = ("MOVE_STAFF", "THROTTLE", "REBALANCE", "OPEN_LANE", "CHECK_DATA")
 RESOLUTIONS: Final = ("STANDS", "CHANGED", "CONSEQUENCE", "LOST")
 LABELS: Final = ("NEW", "ONGOING", "CLEARED", "SUPPRESSED")
+REASONS: Final = (
+    "HISTORY_GAP",
+    "ESCALATED",
+    "REOPEN_IN_WINDOW",
+    "FLAPPING",
+    "WINDOW",
+    "SUBSUMED_BY",
+    "CONSEQUENCE_OF",
+    "HYSTERESIS",
+    "CLEARING",
+    "NOT_STAFFED",
+    "DATA_STALE",
+    "EXPIRED_NO_DATA",
+)
+"""HISTORY_GAP says why an alert is NEW, ESCALATED why it is told again, the others why it is SUPPRESSED."""
+
 ANSWERS: Final = ("CORRECT", "NO_PROBLEM", "WRONG_ACTION", "WRONG_QTY", "TOO_LATE", "ALREADY_KNOWN", "MISSED_PROBLEM")
 
 EVIDENCE: Final = pl.List(
@@ -337,12 +353,12 @@ ALERTS: Final = Frame(
         Column("action", pl.String, "MOVE_STAFF, THROTTLE, REBALANCE, OPEN_LANE or CHECK_DATA", codes=ACTIONS),
         Column("severity", pl.String, "WARN, ACT or EMERGENCY", nullable=True, codes=SEVERITIES),
         Column("label", pl.String, "NEW, ONGOING, CLEARED or SUPPRESSED", codes=LABELS),
-        _text("reason", "Why it is suppressed, or why it is told again"),
+        Column("reason", pl.String, "Why it is suppressed, or why it is told again", nullable=True, codes=REASONS),
         Column("is_open", pl.Boolean, "Whether an episode is open after this tick"),
-        Column("episode", pl.Int64, "Count of the key's episodes"),
+        Column("episode", pl.Int64, "Number of the key's episode: it grows, and is never used again"),
         _moment("opened_ts", "When the episode opened"),
-        _moment("last_notified_ts", "When it was last told"),
-        _text("peak_notified_severity", "The greatest severity told in the episode"),
+        _moment("last_notified_ts", "When the problem was last told, in this episode or the one before"),
+        _text("peak_notified_severity", "The greatest severity told in the episode; of the one before, if none yet"),
         Column("clear_count", pl.Int64, "Clear ticks in a row", "ticks"),
         Column("openings", pl.List(TIMESTAMP), "Openings of the last 60 minutes"),
         Column("seq", pl.Int64, "Count of what was told in the episode"),
@@ -351,6 +367,41 @@ ALERTS: Final = Frame(
     ),
 )
 """Substep 3: what is told, and what is kept back and why; its state rides along."""
+
+_NOTICE: Final = (
+    *_TICK,
+    _UNIT_ID,
+    _POOL,
+    _UNIT_TYPE,
+    Column("direction", pl.String, "OVERFLOW, STARVATION or DATA", codes=DIRECTIONS),
+    Column("action", pl.String, "MOVE_STAFF, THROTTLE, REBALANCE, OPEN_LANE or CHECK_DATA", codes=ACTIONS),
+    Column("episode", pl.Int64, "Number of the key's episode"),
+    Column("seq", pl.Int64, "Count of what was told in the episode"),
+    Column("notice_id", pl.String, "What makes it this notice and no other: nothing is sent twice to one channel"),
+    Column("rec_id", pl.String, "The alert that an answer is about: unit, direction, action, episode and seq"),
+    Column("label", pl.String, "NEW, ONGOING, CLEARED or SUPPRESSED", codes=LABELS),
+    Column("reason", pl.String, "Why it is suppressed, or why it is told again", nullable=True, codes=REASONS),
+    Column("severity", pl.String, "WARN, ACT or EMERGENCY; of an end, the greatest told", codes=SEVERITIES),
+    _number("quantity", "How many; empty: not known"),
+    _text("quantity_unit", "associates, packages/hour or packages/minute"),
+    _text("source_unit", "Where it is taken from"),
+    _text("target_unit", "Where it goes"),
+    _moment("until_ts", "Until when"),
+    _number("minutes_left", "Until overflow or starvation, the lesser"),
+    _text("explanation", "Why, in words with numbers"),
+    _text("winner", "unit_id and direction of the row that its own action gave way to"),
+    _POLICY,
+)
+NOTICES: Final = Frame(
+    "buffer_notices",
+    ("notice_id", "channel"),
+    (*_NOTICE, Column("channel", pl.String, "Where it is told")),
+)
+"""What is told, of whom and to whom: what the outbox keeps before it is sent."""
+
+DEAD_LETTERS: Final = Frame(
+    "buffer_dead_letters", ("notice_id",), (*_NOTICE, Column("problem", pl.String, "Why nobody is told"))
+)
 
 FEEDBACK: Final = Frame(
     "buffer_feedback",
@@ -397,3 +448,19 @@ SCORECARD: Final = Frame(
         _number("response_rate", "answered / episodes"),
     ),
 )
+LABELLED: Final = Frame(
+    "buffer_labelled",
+    ("event",),
+    (
+        Column("event", pl.String, "Episode that was answered, or missed problem"),
+        _WAREHOUSE,
+        _UNIT_ID,
+        _UNIT_TYPE,
+        Column("direction", pl.String, "OVERFLOW or STARVATION", codes=DIRECTIONS),
+        Column("onset_ts", TIMESTAMP, "When it was first told, or when the problem was missed", "UTC"),
+        Column("real", pl.Boolean, "Whether the floor says that there was a problem"),
+        Column("champion", pl.Boolean, "Whether the champion told it"),
+        Column("challenger", pl.Boolean, "Whether the challenger would have"),
+    ),
+)
+"""What the floor judged, and which of two policies told it."""

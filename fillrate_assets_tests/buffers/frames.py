@@ -16,6 +16,9 @@ POLICY: Final = Policy()
 TICK: Final = datetime(2026, 3, 14, 14, 0, tzinfo=UTC)
 """Tick 0 of the tests."""
 
+EPISODE_KEY: Final = "W1_PICK_TOTAL.OVERFLOW.MOVE_STAFF.1"
+"""The episode of `alerts`."""
+
 Row = Mapping[str, Any]
 
 
@@ -41,6 +44,44 @@ def recommendations(*rows: Row) -> pl.DataFrame:
     """`RECOMMENDATIONS`: the same at tick 0, and it stands."""
     defaults = {**_recommendation(), "resolution": "STANDS"}
     return _frame(schema.RECOMMENDATIONS, tuple(_placed(row) for row in rows), defaults)
+
+
+def alerts(*rows: Row) -> pl.DataFrame:
+    """`ALERTS`: W1_PICK_TOTAL is told at tick 0 to move associates, for the first time."""
+    state = {"is_open": True, "episode": 1, "opened_ts": TICK, "last_notified_ts": TICK, "clear_count": 0, "seq": 1}
+    told = {"label": "NEW", "severity": "ACT", "peak_notified_severity": "ACT", "openings": [TICK]}
+    return _frame(
+        schema.ALERTS, rows, {**_placed({}), "direction": "OVERFLOW", "action": "MOVE_STAFF", **told, **state}
+    )
+
+
+def routes(*rows: Row) -> pl.DataFrame:
+    """`ALERT_ROUTES`: everything to act on, to console."""
+    anything = {"warehouse": schema.ANY, "pool": schema.ANY, "unit_type": schema.ANY, "min_severity": "ACT"}
+    row = {**anything, "channel": "console", "active_from": tick(-1000), "updated_by": "test"}
+    return _frame(schema.ALERT_ROUTES, rows, row)
+
+
+def notices(*rows: Row) -> pl.DataFrame:
+    """`NOTICES`: the first notice of an episode of W1_PICK_TOTAL, to console."""
+    told = {"label": "NEW", "severity": "ACT", "episode": 1, "seq": 1, "notice_id": "N1", "rec_id": "R1"}
+    return _frame(schema.NOTICES, rows, {**_placed({}), **_recommendation(), **told, "channel": "console"})
+
+
+def warehouses(*rows: Row) -> pl.DataFrame:
+    """`WAREHOUSES`: W1 in Chicago, active."""
+    row = {"warehouse": "W1", "dc": "CHI", "name": "Chicago West", "time_zone": "America/Chicago", "active": True}
+    return _frame(schema.WAREHOUSES, rows, row)
+
+
+def feedback(*rows: Row) -> pl.DataFrame:
+    """`FEEDBACK`: Kim says at tick 1 that the episode of `alerts` was a real problem, with the right action."""
+    said = {"rec_id": "R1", "responder": "kim", "answered_at": tick(1), "answer": "CORRECT"}
+    return _frame(
+        schema.FEEDBACK,
+        rows,
+        {**_placed({}), "direction": "OVERFLOW", **said, "episode_key": EPISODE_KEY, "episode_ts": TICK},
+    )
 
 
 def _unit(row: Row) -> dict[str, Any]:
