@@ -36,7 +36,7 @@ from fillrate_assets.sample.streams import Floats, Ints, Mask
 
 TARGET_FILL: Final = 0.45
 """What the floor steers its buffers to, and begins with."""
-HEALTHY_BAND: Final = (0.15, 0.80)
+HEALTHY_BAND: Final = (0.15, 0.75)
 """Every buffer of an undisturbed floor stays within."""
 
 _STEP_SECONDS: Final = 30
@@ -54,12 +54,12 @@ _HELP: Final = 0.25
 """Share of a pool's people that a path keeps however empty it is, against one that is full."""
 _BALANCE: Final = 1.2
 """How much less a full path is sent than an empty one, against the planned flow."""
-_BURST_SHAPE: Final = 8.0
+_BURST_SHAPE: Final = 12.0
 """Shape of the gamma around the flow of a half minute."""
-_MOOD: Final = 0.04
+_MOOD: Final = 0.03
 _MOOD_STEPS: Final = 20
 """Standard deviation and memory of the ups and downs that last for minutes."""
-_WAVE: Final = 0.06
+_WAVE: Final = 0.05
 _WAVE_MINUTES: Final = (60, 120)
 _FIRST_BACKLOG_MINUTES: Final = 60
 
@@ -261,10 +261,9 @@ class _Floor:
             return float(np.prod([e.strength for e in self._happening if e.kind in kinds and e.target == target]))
 
         self._release = product((Kind.SURGE, Kind.DRY_SPELL))
-        planned = self._layout.headcount
-        self._staff = {
-            pool: round(planned[pool] * product((Kind.STAFFING_GAP,), pool)) / planned[pool] for pool in POOLS
-        }
+        for pool, count in self._layout.headcount.items():
+            # Whole people: what works is what the feed can say.
+            self._staff[pool] = round(count * product((Kind.STAFFING_GAP,), pool)) / count
         self._running = np.array([product((Kind.JAM,), path) for path in self._layout.paths])
         closed = [event.target for event in self._happening if event.kind is Kind.CLOSED_LANE]
         self._open = ~np.isin(self._layout.paths, closed)
