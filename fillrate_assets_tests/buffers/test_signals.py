@@ -16,8 +16,8 @@ from polars.testing import assert_frame_equal
 from fillrate_assets.buffers import schema
 from fillrate_assets.buffers import signals as rules
 from fillrate_assets.buffers.policy import Policy
-from fillrate_assets_tests.buffers import feeds
-from fillrate_assets_tests.buffers.feeds import Row, T, ago, flow, limits, members, occupancy, only, staffing
+from fillrate_assets_tests.buffers import feed_rows
+from fillrate_assets_tests.buffers.feed_rows import Row, T, ago, flow, limits, members, occupancy, only, staffing
 
 POLICY: Final = Policy()
 SECOND: Final = 1 / 60
@@ -42,7 +42,7 @@ def paths_of(
         previous,
         snapshot_ts=at,
         policy=POLICY,
-        warehouses=frames.warehouses() if warehouses is None else warehouses,
+        warehouses=feed_rows.warehouses() if warehouses is None else warehouses,
     )
     schema.SIGNALS.validate(made)
     return made
@@ -62,7 +62,7 @@ def reasons(
         since=since,
         snapshot_ts=T,
         policy=POLICY,
-        warehouses=frames.warehouses() if warehouses is None else warehouses,
+        warehouses=feed_rows.warehouses() if warehouses is None else warehouses,
     )
     schema.SIGNAL_REJECTS.validate(made)
     return made.select("feed", "reason").rows()
@@ -129,12 +129,12 @@ BAD: Final[list[tuple[str, Row, str]]] = [
 
 @pytest.mark.parametrize(("feed", "row", "reason"), BAD)
 def test_a_row_that_cannot_be_used_is_told_with_its_reason(feed: str, row: Row, reason: str) -> None:
-    assert reasons(**{feed: getattr(frames, feed)(row)}) == [(feed.upper(), reason)]
+    assert reasons(**{feed: getattr(feed_rows, feed)(row)}) == [(feed.upper(), reason)]
 
 
 @pytest.mark.parametrize(("feed", "row"), [(feed, row) for feed, row, _ in BAD if feed in {"flow", "limits"}])
 def test_a_row_that_is_told_is_not_used(feed: str, row: Row) -> None:
-    bad = getattr(frames, feed)({**row, "event_ts": row.get("event_ts", T)})
+    bad = getattr(feed_rows, feed)({**row, "event_ts": row.get("event_ts", T)})
     made = paths_of(flows=bad) if feed == "flow" else paths_of(limited=bad)
     assert made.select("inflow", "outflow", "max_rate", "backlog").rows() in ([], [(None, None, 600.0, None)])
 
@@ -152,7 +152,7 @@ def test_a_row_that_is_told_is_not_used(feed: str, row: Row) -> None:
     ],
 )
 def test_a_row_on_the_edge_is_no_reject(feed: str, row: Row) -> None:
-    assert reasons(**{feed: getattr(frames, feed)(row)}) == []
+    assert reasons(**{feed: getattr(feed_rows, feed)(row)}) == []
 
 
 def test_a_level_is_not_rejected_for_a_capacity_that_nobody_knows() -> None:
@@ -160,7 +160,7 @@ def test_a_level_is_not_rejected_for_a_capacity_that_nobody_knows() -> None:
 
 
 def test_nothing_is_told_of_a_warehouse_that_is_not_watched() -> None:
-    unwatched = frames.warehouses({"active": False})
+    unwatched = feed_rows.warehouses({"active": False})
     assert reasons(occupancy=occupancy({"level": -1.0}), warehouses=unwatched) == []
 
 
@@ -280,7 +280,7 @@ def test_a_flow_is_fresh_for_12_minutes(end: float, fresh: object) -> None:
 
 
 def last(**state: Any) -> pl.DataFrame:  # noqa: ANN401 - any column
-    return frames.signals({"snapshot_ts": ago(5), "level": 50.0, **state})
+    return feed_rows.signals({"snapshot_ts": ago(5), "level": 50.0, **state})
 
 
 @pytest.mark.parametrize(
@@ -340,7 +340,7 @@ def test_a_prediction_takes_the_place_of_a_stale_level() -> None:
 
 
 def test_a_prediction_stands_alone_for_two_ticks() -> None:
-    rows = frames.signals({"snapshot_ts": T, "level": 50.0})
+    rows = feed_rows.signals({"snapshot_ts": T, "level": 50.0})
     told = []
     for tick in range(1, 5):
         at = T + tick * rules.TICK
@@ -391,13 +391,13 @@ def _signals(feeds: dict[str, rules.Feed], previous: pl.DataFrame) -> pl.DataFra
         previous,
         snapshot_ts=T,
         policy=POLICY,
-        warehouses=frames.warehouses(),
+        warehouses=feed_rows.warehouses(),
     )
 
 
 def test_only_watched_warehouses_have_rows_and_each_its_own_day() -> None:
     late = datetime(2026, 3, 10, 4, tzinfo=T.tzinfo)
-    table = frames.warehouses(
+    table = feed_rows.warehouses(
         {},
         {"warehouse": "W2", "time_zone": "Europe/Berlin"},
         {"warehouse": "W3", "time_zone": "Mars/Olympus"},
@@ -415,17 +415,17 @@ def test_only_watched_warehouses_have_rows_and_each_its_own_day() -> None:
 def pool_of(people: rules.Feed, shifts: pl.DataFrame | None = None, *, at: datetime = T) -> dict[str, Any]:
     made = rules.pools(
         people,
-        frames.shifts() if shifts is None else shifts,
+        feed_rows.shifts() if shifts is None else shifts,
         snapshot_ts=at,
         policy=POLICY,
-        warehouses=frames.warehouses(),
+        warehouses=feed_rows.warehouses(),
     )
     schema.POOLS.validate(made)
     return only(made)
 
 
-NOW_ON: Final = frames.shifts({"weekday": 2, "starts": time(6), "ends": time(14)})
-NOW_OFF: Final = frames.shifts({"weekday": 2, "starts": time(14), "ends": time(22)})
+NOW_ON: Final = feed_rows.shifts({"weekday": 2, "starts": time(6), "ends": time(14)})
+NOW_OFF: Final = feed_rows.shifts({"weekday": 2, "starts": time(14), "ends": time(22)})
 BREAK: Final = {"break_from": ago(5), "break_to": ago(-5)}
 
 
@@ -484,12 +484,12 @@ def test_of_several_rows_the_latest_counts_as_a_whole() -> None:
 def test_a_shift_runs_by_the_clock_of_its_warehouse_and_over_midnight(
     weekday: int, starts: time, ends: time, on_shift: object
 ) -> None:
-    assert pool_of(None, frames.shifts({"weekday": weekday, "starts": starts, "ends": ends}))["staffed"] is on_shift
+    assert pool_of(None, feed_rows.shifts({"weekday": weekday, "starts": starts, "ends": ends}))["staffed"] is on_shift
 
 
 def test_the_shift_of_sunday_night_ends_on_monday() -> None:
     monday = datetime(2026, 3, 9, 8, tzinfo=T.tzinfo)
-    night = frames.shifts({"weekday": 7, "starts": time(22), "ends": time(6)})
+    night = feed_rows.shifts({"weekday": 7, "starts": time(22), "ends": time(6)})
     assert pool_of(None, night, at=monday)["staffed"] is True
 
 
@@ -558,8 +558,10 @@ def of_tick(tick: Tick) -> tuple[pl.DataFrame, list[tuple[Any, ...]]]:
     """Signals and rejects."""
     levels, flows, limited, previous = tick
     feeds = {"OCCUPANCY": occupancy(*levels), "FLOW": flow(*flows), "LIMITS": limits(*limited)}
-    signals = paths_of(feeds["OCCUPANCY"], feeds["FLOW"], feeds["LIMITS"], frames.signals(*previous))
-    told = rules.rejects(feeds, members({}), since=None, snapshot_ts=T, policy=POLICY, warehouses=frames.warehouses())
+    signals = paths_of(feeds["OCCUPANCY"], feeds["FLOW"], feeds["LIMITS"], feed_rows.signals(*previous))
+    told = rules.rejects(
+        feeds, members({}), since=None, snapshot_ts=T, policy=POLICY, warehouses=feed_rows.warehouses()
+    )
     return signals, told.rows()
 
 

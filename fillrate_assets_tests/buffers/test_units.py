@@ -18,8 +18,8 @@ from fillrate_assets.buffers import schema
 from fillrate_assets.buffers import signals as signal_rules
 from fillrate_assets.buffers import units as rules
 from fillrate_assets.buffers.policy import Policy
-from fillrate_assets_tests.buffers import feeds
-from fillrate_assets_tests.buffers.feeds import Row, T, ago, flow, members, only, pools, signals, units
+from fillrate_assets_tests.buffers import feed_rows
+from fillrate_assets_tests.buffers.feed_rows import Row, T, ago, flow, members, only, pools, signals, units
 
 POLICY: Final = Policy()
 SECOND: Final = 1 / 60
@@ -44,7 +44,7 @@ def units_of(
         flow=flows,
         snapshot_ts=T,
         policy=POLICY,
-        warehouses=frames.warehouses(),
+        warehouses=feed_rows.warehouses(),
     )
     schema.UNIT_TIMESERIES.validate(made)
     return made
@@ -96,7 +96,7 @@ BAD_MEMBERS: Final[list[tuple[Row, str]]] = [
     [*BAD_IDS, *BAD_MEMBERS, ({"valid_from": ago(5), "valid_to": ago(5)}, "ends before it begins")],
 )
 def test_a_member_that_cannot_be_used_is_told_with_its_reason(member: Row, reason: str) -> None:
-    made = rules.rejects(members({"role": "LEVEL", **member}), snapshot_ts=T, warehouses=frames.warehouses())
+    made = rules.rejects(members({"role": "LEVEL", **member}), snapshot_ts=T, warehouses=feed_rows.warehouses())
     schema.UNIT_REJECTS.validate(made)
     assert made["reason"].to_list() == [reason]
 
@@ -113,7 +113,7 @@ def test_a_unit_with_a_bad_member_is_unknown_however_fresh_the_others_are(member
 
 
 def test_sound_members_are_not_told() -> None:
-    assert rules.rejects(TWO_PATHS, snapshot_ts=T, warehouses=frames.warehouses()).is_empty()
+    assert rules.rejects(TWO_PATHS, snapshot_ts=T, warehouses=feed_rows.warehouses()).is_empty()
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ def test_of_members_that_overlap_the_later_one_counts() -> None:
 
 
 def test_a_warehouse_that_is_not_watched_has_no_units() -> None:
-    table = frames.warehouses({"active": False})
+    table = feed_rows.warehouses({"active": False})
     made = rules.units(
         signals({}), pools({}), members({}), units(), flow=None, snapshot_ts=T, policy=POLICY, warehouses=table
     )
