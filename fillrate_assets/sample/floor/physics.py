@@ -157,12 +157,12 @@ class _Floor:
         self._sorter_room = round(_SORTER_ROOM * self._on_sorter)
         self._backlog = _FIRST_BACKLOG_MINUTES * layout.rate
 
-        self._burst_in, self._burst_out = rng.gamma(_BURST_SHAPE, 1 / _BURST_SHAPE, (2, steps, paths))
+        self._burst_in, self._burst_out = _rounded(rng.gamma(_BURST_SHAPE, 1 / _BURST_SHAPE, (2, steps, paths)))
         self._luck_in, self._luck_out = rng.random((2, steps, paths))
         self._cut = rng.random((steps, 3))
         self._mood = dict(zip(POOLS, _moods(rng, steps), strict=True))
         turn = 2 * np.pi / (_STEPS_PER_MINUTE * rng.uniform(*_WAVE_MINUTES))
-        self._wave = 1 + _WAVE * np.sin(turn * np.arange(steps) + rng.uniform(0, 2 * np.pi))
+        self._wave = _rounded(1 + _WAVE * np.sin(turn * np.arange(steps) + rng.uniform(0, 2 * np.pi)))
 
         self._happening: list[Event] = []
         self._release = 1.0
@@ -319,4 +319,9 @@ def _moods(rng: np.random.Generator, steps: int) -> Floats:
     kernel = np.exp(-np.arange(5 * _MOOD_STEPS) / _MOOD_STEPS)
     kernel *= _MOOD / np.sqrt((kernel**2).sum())
     white = rng.standard_normal((len(POOLS), steps))
-    return np.exp([np.convolve(series, kernel)[:steps] for series in white])
+    return _rounded(np.exp([np.convolve(series, kernel)[:steps] for series in white]))
+
+
+def _rounded(noise: Floats) -> Floats:
+    """Another processor's last digits make no other day of it."""
+    return np.round(noise, 6)

@@ -26,7 +26,10 @@ _DAY_MINUTES: Final = 24 * 60
 
 @dataclass(frozen=True)
 class Scenario:
-    """Which warehouses, for how long, and what goes wrong."""
+    """Which warehouses, for how long, and what goes wrong.
+
+    The number of days belongs to it: other days make another floor, not a shorter or longer one.
+    """
 
     name: str
     seed: int
