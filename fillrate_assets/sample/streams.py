@@ -21,6 +21,11 @@ class Stream(IntEnum):
     TRADE = 4
     RECORDS = 5
     CORRECTIONS = 6
+    LAYOUT = 7
+    TROUBLE = 8
+    FLOOR = 9
+    FEEDS = 10
+    LOAD = 11
 
 
 def generator(seed: int, stream: Stream, *key: int) -> np.random.Generator:

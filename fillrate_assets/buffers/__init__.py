@@ -1,0 +1,1 @@
+"""Buffers: signals -> operational units -> recommendations -> alerts -> feedback."""

@@ -1,0 +1,209 @@
+"""Every threshold and window of the buffer rules, in one frozen and versioned object.
+
+The defaults are version 1 of the algorithm. Fractions are of a unit's capacity, minutes and ticks are named so.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import asdict, dataclass, field
+from typing import Final
+
+TICK_MINUTES: Final = 5
+"""The grid of every rule; windows that are counted in ticks count these."""
+
+CONFIDENCE: Final = 0.95
+"""Of every interval."""
+
+
+@dataclass(frozen=True)
+class Freshness:
+    """Age of a feed's latest row, in minutes: fresh up to `fresh`, stale up to `expired`, then unusable."""
+
+    fresh: float
+    expired: float
+
+
+@dataclass(frozen=True)
+class Overflow:
+    """When a kind of unit overflows: fractions of capacity, and minutes until it does."""
+
+    emergency: float
+    act: float
+    act_soon: float
+    act_soon_minutes: float
+    warn: float
+    warn_minutes: float
+    clear: float
+    """Below it, the unit is clear of overflow."""
+
+
+@dataclass(frozen=True)
+class Jam:
+    """An INDUCT unit this full whose outflow is below this share of its median is jammed."""
+
+    fill: float = 0.90
+    outflow_share: float = 0.20
+
+
+@dataclass(frozen=True)
+class Lane:
+    """When a PACK or LANE unit overflows, which its siblings may relieve."""
+
+    emergency: float = 0.97
+    act: float = 0.80
+    gap: float = 0.25
+    """How much fuller than its group's median it must be to be out of balance."""
+
+    sibling: float = 0.60
+    """A sibling at or below this can take packages."""
+
+    warn: float = 0.70
+    warn_minutes: float = 30
+    clear: float = 0.70
+
+
+@dataclass(frozen=True)
+class Starvation:
+    """When a buffer starves: fractions of capacity, minutes until it does, and how slow its consumers must be."""
+
+    act: float = 0.07
+    act_soon: float = 0.15
+    act_soon_minutes: float = 5
+    warn: float = 0.25
+    warn_minutes: float = 30
+    clear: float = 0.20
+    """Above it, the unit is clear of starvation."""
+
+    outflow_share: float = 0.7
+    """Act only while consumers take less than this share of what they could: a buffer may be low on purpose."""
+
+
+@dataclass(frozen=True)
+class Fusion:
+    """How an observed level and the one that flows predict become one estimate."""
+
+    tolerance_share: float = 0.08
+    tolerance_packages: float = 6
+    max_predicted_ticks: int = 2
+    max_level_share: float = 1.2
+    """A level above this share of capacity is rejected."""
+
+
+@dataclass(frozen=True)
+class Quality:
+    """When a unit may be judged."""
+
+    degraded_coverage: float = 0.9
+    data_alert_ticks: int = 3
+    """Staffed ticks in a row that a unit is UNKNOWN before its feed is told."""
+
+
+@dataclass(frozen=True)
+class Trend:
+    """What slopes, means and horizons are measured over."""
+
+    points: int = 7
+    min_points: int = 5
+    net_minutes: int = 15
+    outflow_median_minutes: int = 60
+    full: float = 0.95
+    empty: float = 0.05
+
+
+@dataclass(frozen=True)
+class Quantities:
+    """What an action aims for."""
+
+    settle_minutes: float = 30
+    total_target: float = 0.5
+    induct_target: float = 0.7
+    lane_target: float = 0.6
+    throttle_step: float = 50
+    """Packages an hour that a throttle is floored to."""
+
+    release_share: float = 0.2
+    """How much a throttle may be raised per tick."""
+
+    recipient_limit: float = 0.85
+    recipient_minutes: float = 15
+    """No sibling may be above `recipient_limit` within so many minutes of taking packages."""
+
+
+@dataclass(frozen=True)
+class Suppression:
+    """How often the floor is told, in ticks unless minutes are named."""
+
+    move_staff: int = 3
+    throttle: int = 4
+    rebalance: int = 6
+    """Of OPEN_LANE too, which takes its place where no sibling can help."""
+
+    data: int = 12
+    emergency: int = 0
+    clear_ticks: int = 2
+    flapping_openings: int = 3
+    flapping_minutes: int = 60
+    flapping_window_factor: int = 2
+    flapping_clear_ticks: int = 6
+    history_minutes: int = 60
+    """Without rows for longer, or without data for longer, nothing is known of an episode."""
+
+    consequence_minutes: int = 30
+    max_send_minutes: int = 10
+
+
+@dataclass(frozen=True)
+class Policy:
+    """One version of the algorithm; stored on every row that it made."""
+
+    name: str = "v1"
+    occupancy: Freshness = Freshness(10, 15)
+    flow: Freshness = Freshness(12, 20)
+    staffing: Freshness = Freshness(30, 60)
+    capacity: Freshness = Freshness(24 * 60, 24 * 60)
+    backlog: Freshness = Freshness(30, 60)
+    flow_correction_minutes: int = 30
+    """How long a flow's window may still be corrected."""
+
+    max_clock_ahead_minutes: float = 1
+    """How far a source's clock may run ahead; a row that is dated later than that after the tick is rejected."""
+
+    total: Overflow = Overflow(0.97, 0.93, 0.85, 5, 0.75, 30, 0.80)
+    induct: Overflow = Overflow(0.97, 0.90, 0.80, 5, 0.70, 30, 0.70)
+    jam: Jam = field(default_factory=Jam)
+    lane: Lane = field(default_factory=Lane)
+    starvation: Starvation = field(default_factory=Starvation)
+    fusion: Fusion = field(default_factory=Fusion)
+    quality: Quality = field(default_factory=Quality)
+    trend: Trend = field(default_factory=Trend)
+    pool_order: tuple[str, ...] = ("PICK", "INDUCT", "SORT", "PACK")
+    """Pools in the order in which a package meets them; a pool that is not named has no neighbours."""
+
+    quantities: Quantities = field(default_factory=Quantities)
+    suppression: Suppression = field(default_factory=Suppression)
+
+    @property
+    def version(self) -> str:
+        """The name and a digest of every value: two policies with one version decide alike."""
+        digest = hashlib.sha256(repr(sorted(asdict(self).items())).encode()).hexdigest()
+        return f"{self.name}-{digest[:8]}"
+
+
+@dataclass(frozen=True)
+class Promotion:
+    """When a challenger takes the champion's place, and when it must give it back. Of no one policy, so not in it."""
+
+    min_days: int = 14
+    min_episodes: int = 200
+    max_unit_type_loss: float = 0.05
+    """How much worse its F1 may be for one unit type."""
+
+    max_message_growth: float = 0.10
+    confidence: float = CONFIDENCE
+    resamples: int = 2000
+    before_minutes: int = 30
+    after_minutes: int = 5
+    """An alert counts from so long before the onset of a problem to so long after it."""
+
+    rollback_days: int = 7

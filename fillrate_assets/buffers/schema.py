@@ -1,0 +1,466 @@
+"""Every frame of the buffer area: columns, dtypes, units, keys, nullability.
+
+Levels, capacities and flows are in packages, fractions are of a capacity, times are UTC. `snapshot_ts` is the tick that
+a row belongs to, a point of the 5-minute grid.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import polars as pl
+
+from fillrate_assets.frames import TIMESTAMP, Column, Frame
+
+ANY: Final = "*"
+ROLES: Final = ("LEVEL", "IN", "OUT", "CAP")
+UNIT_TYPES: Final = ("TOTAL", "INDUCT", "PACK", "LANE")
+"""From widest to narrowest scope; PACK and LANE are judged alike."""
+
+FEEDS: Final = ("OCCUPANCY", "FLOW", "STAFFING", "LIMITS")
+FUSIONS: Final = ("FIRST", "MEAN", "SUSPECT", "RECOUNT", "PREDICTED", "NONE")
+"""How a level came to be: the first one seen, the mean of observed and predicted, predicted against a doubtful one,
+a doubtful one accepted the second time, predicted for want of one, or not at all."""
+
+QUALITIES: Final = ("FRESH", "DEGRADED", "UNKNOWN")
+DIRECTIONS: Final = ("OVERFLOW", "STARVATION", "DATA")
+VERDICTS: Final = ("EMERGENCY", "ACT", "WARN", "BETWEEN", "CLEAR", "NOT_STAFFED", "UNKNOWN")
+"""What a unit is in one direction. BETWEEN is neither bad enough to act nor good enough to clear."""
+
+SEVERITIES: Final = ("WARN", "ACT", "EMERGENCY")
+"""From least to most severe."""
+
+ACTIONS: Final = ("MOVE_STAFF", "THROTTLE", "REBALANCE", "OPEN_LANE", "CHECK_DATA")
+RESOLUTIONS: Final = ("STANDS", "CHANGED", "CONSEQUENCE", "LOST")
+LABELS: Final = ("NEW", "ONGOING", "CLEARED", "SUPPRESSED")
+REASONS: Final = (
+    "HISTORY_GAP",
+    "ESCALATED",
+    "REOPEN_IN_WINDOW",
+    "FLAPPING",
+    "WINDOW",
+    "SUBSUMED_BY",
+    "CONSEQUENCE_OF",
+    "HYSTERESIS",
+    "CLEARING",
+    "NOT_STAFFED",
+    "DATA_STALE",
+    "EXPIRED_NO_DATA",
+)
+"""HISTORY_GAP says why an alert is NEW, ESCALATED why it is told again, the others why it is SUPPRESSED."""
+
+ANSWERS: Final = ("CORRECT", "NO_PROBLEM", "WRONG_ACTION", "WRONG_QTY", "TOO_LATE", "ALREADY_KNOWN", "MISSED_PROBLEM")
+
+EVIDENCE: Final = pl.List(
+    pl.Struct({"name": pl.String(), "value": pl.Float64(), "threshold": pl.Float64(), "margin": pl.Float64()})
+)
+"""What a rule looked at: each input, what it was compared with if anything, and by how much it lies beyond."""
+
+RECIPIENTS: Final = pl.List(pl.Struct({"unit_id": pl.String(), "quantity": pl.Float64(), "headroom": pl.Float64()}))
+"""The units that packages are diverted to, and how many each gets and could take, in packages a minute."""
+
+_WAREHOUSE: Final = Column("warehouse", pl.String, "Robotized warehouse")
+_PATH: Final = Column("path", pl.String, "Physical path within the warehouse")
+_POOL: Final = Column("pool", pl.String, "Work pool: the people and paths of one stage, e.g. PICK, INDUCT, PACK")
+_UNIT_ID: Final = Column("unit_id", pl.String, "{WAREHOUSE}_{WORKPOOL}_{PATH|TOTAL}")
+_UNIT_TYPE: Final = Column("unit_type", pl.String, "TOTAL, INDUCT, PACK or LANE", codes=UNIT_TYPES)
+_SNAPSHOT_TS: Final = Column("snapshot_ts", TIMESTAMP, "The tick", "UTC")
+_POLICY: Final = Column("policy_version", pl.String, "Version of the policy that made the row")
+_PROBLEM: Final = Column(
+    "problem", pl.String, "What could not be read of the row, if anything", nullable=True, derived=True
+)
+_BITEMPORAL: Final = (
+    Column("event_ts", TIMESTAMP, "When it was so; of a flow, the end of its window", "UTC"),
+    Column("ingest_ts", TIMESTAMP, "When the feed's table received it", "UTC"),
+    Column("src_seq", pl.Int64, "Sequence of the source: of two rows for one time, the greater one wins"),
+    _PROBLEM,
+)
+
+
+def _number(name: str, description: str, unit: str | None = None) -> Column:
+    return Column(name, pl.Float64, description, unit, nullable=True)
+
+
+def _text(name: str, description: str) -> Column:
+    return Column(name, pl.String, description, nullable=True)
+
+
+def _moment(name: str, description: str) -> Column:
+    return Column(name, TIMESTAMP, description, "UTC", nullable=True)
+
+
+# --- feeds
+
+OCCUPANCY: Final = Frame(
+    "buffer_occupancy", (), (_WAREHOUSE, _PATH, _number("level", "Packages on the path", "packages"), *_BITEMPORAL)
+)
+FLOW: Final = Frame(
+    "buffer_flow",
+    (),
+    (
+        _WAREHOUSE,
+        _PATH,
+        _moment("window_start", "Begin of the counted window"),
+        _number("inflow", "Packages that came in during the window", "packages"),
+        _number("outflow", "Packages that went out during the window", "packages"),
+        *_BITEMPORAL,
+    ),
+)
+STAFFING: Final = Frame(
+    "buffer_staffing",
+    (),
+    (
+        _WAREHOUSE,
+        _POOL,
+        _number("headcount", "Associates at work", "associates"),
+        _number("headcount_planned", "Associates planned", "associates"),
+        _number("units_per_hour", "What one associate does", "packages/hour"),
+        _text("shift", "Shift that is on; empty between shifts"),
+        _moment("break_from", "Begin of the scheduled break that is on or next"),
+        _moment("break_to", "Its end"),
+        *_BITEMPORAL,
+    ),
+)
+LIMITS: Final = Frame(
+    "buffer_limits",
+    (),
+    (
+        _WAREHOUSE,
+        _PATH,
+        _number("capacity", "Packages that fit", "packages"),
+        _number("max_rate", "Packages that its stations can take", "packages/hour"),
+        Column("lane_open", pl.Boolean, "Whether the path takes packages", nullable=True),
+        _number("backlog", "Packages that wait upstream", "packages"),
+        _moment("critical_pull_ts", "When the next truck that matters leaves"),
+        *_BITEMPORAL,
+    ),
+)
+
+# --- what the platform itself keeps: one SQL statement changes it, the next tick obeys
+
+WAREHOUSES: Final = Frame(
+    "warehouse",
+    ("warehouse",),
+    (
+        _WAREHOUSE,
+        Column("dc", pl.String, "Distribution centre that it belongs to"),
+        Column("name", pl.String, "Name, for people"),
+        Column("time_zone", pl.String, "IANA time zone"),
+        Column("active", pl.Boolean, "Whether it is watched"),
+    ),
+)
+UNIT_MEMBERS: Final = Frame(
+    "unit_member",
+    ("unit_id", "path", "role", "valid_from"),
+    (
+        _UNIT_ID,
+        _PATH,
+        Column("role", pl.String, "LEVEL, IN, OUT or CAP: what of the path counts in the unit", codes=ROLES),
+        Column("weight", pl.Float64, "How much of it counts"),
+        Column("valid_from", TIMESTAMP, "From when", "UTC"),
+        _moment("valid_to", "Until when, not included; empty: no end"),
+    ),
+)
+ALERT_ROUTES: Final = Frame(
+    "alert_route",
+    ("warehouse", "pool", "unit_type", "min_severity", "channel", "active_from"),
+    (
+        Column("warehouse", pl.String, "Warehouse, or * for any"),
+        Column("pool", pl.String, "Work pool, or * for any"),
+        Column("unit_type", pl.String, "Unit type, or * for any"),
+        Column("min_severity", pl.String, "Least severity that it takes: WARN, ACT or EMERGENCY", codes=SEVERITIES),
+        Column("channel", pl.String, "Where to: slack:..., teams:..., sns:..., webhook:... or console"),
+        Column("active_from", TIMESTAMP, "From when", "UTC"),
+        _moment("active_to", "Until when, not included; empty: no end"),
+        Column("updated_by", pl.String, "Who set it"),
+    ),
+)
+SHIFTS: Final = Frame(
+    "shift",
+    ("warehouse", "pool", "weekday", "starts"),
+    (
+        _WAREHOUSE,
+        _POOL,
+        Column("weekday", pl.Int64, "ISO weekday on which it starts, 1 is Monday"),
+        Column("starts", pl.Time, "Begin, at the warehouse's own time"),
+        Column("ends", pl.Time, "End, at the warehouse's own time; not after `starts`: of the next day"),
+    ),
+)
+
+# --- what a tick makes
+
+_TICK: Final = (
+    Column("dc", pl.String, "Distribution centre"),
+    Column("ship_date", pl.Date, "Operating day: the date at the warehouse's own time"),
+    _SNAPSHOT_TS,
+    _WAREHOUSE,
+)
+
+SIGNALS: Final = Frame(
+    "buffer_signals",
+    ("warehouse", "path", "snapshot_ts"),
+    (
+        *_TICK,
+        _PATH,
+        _number("observed", "Latest usable observed level within its tolerance", "packages"),
+        _moment("observed_ts", "When that was observed"),
+        _number("predicted", "The last estimate plus what flowed since", "packages"),
+        _number("level", "The estimate; empty: none", "packages"),
+        Column(
+            "fusion",
+            pl.String,
+            "How the estimate came to be, one of `FUSIONS`",
+            codes=FUSIONS,
+        ),
+        Column("suspect_sign", pl.Int64, "Of a SUSPECT: 1 if more was observed than predicted, -1 if less; else 0"),
+        Column("predicted_ticks", pl.Int64, "Ticks in a row without an observed level", "ticks"),
+        _number("inflow", "Packages in during the 5 minutes before the tick, pro-rated", "packages"),
+        _number("outflow", "Packages out during the 5 minutes before the tick, pro-rated", "packages"),
+        _number("capacity", "Packages that fit", "packages"),
+        _number("max_rate", "Packages that its stations can take", "packages/hour"),
+        Column("lane_open", pl.Boolean, "Whether the path takes packages", nullable=True),
+        _number("backlog", "Packages that wait upstream", "packages"),
+        _moment("critical_pull_ts", "When the next truck that matters leaves"),
+        Column("level_fresh", pl.Boolean, "Whether the level is observed and fresh, or its prediction is allowed"),
+        Column("flow_fresh", pl.Boolean, "Whether the flows are fresh"),
+        _POLICY,
+    ),
+)
+SIGNAL_REJECTS: Final = Frame(
+    "buffer_signal_rejects",
+    (),
+    (
+        _SNAPSHOT_TS,
+        Column("feed", pl.String, "OCCUPANCY, FLOW, STAFFING or LIMITS", codes=FEEDS),
+        _WAREHOUSE,
+        _text("path", "Path, or pool of a staffing row"),
+        Column("event_ts", TIMESTAMP, "When it was so", "UTC", nullable=True),
+        Column("reason", pl.String, "Why the row cannot be used"),
+    ),
+)
+UNIT_REJECTS: Final = Frame(
+    "unit_member_rejects",
+    (),
+    (
+        _SNAPSHOT_TS,
+        _text("unit_id", "As `unit_member` has it"),
+        _text("path", "Path of the member"),
+        _text("role", "Its role"),
+        Column("reason", pl.String, "Why the member cannot be used"),
+    ),
+)
+POOLS: Final = Frame(
+    "buffer_pools",
+    ("warehouse", "pool", "snapshot_ts"),
+    (
+        *_TICK,
+        _POOL,
+        _number("headcount", "Associates at work", "associates"),
+        _number("headcount_planned", "Associates planned", "associates"),
+        _number("units_per_hour", "What one associate does", "packages/hour"),
+        Column("staffed", pl.Boolean, "Somebody is there and no break is on; empty: not known", nullable=True),
+        Column("staffing_fresh", pl.Boolean, "Whether that is fresh"),
+    ),
+)
+UNIT_TIMESERIES: Final = Frame(
+    "unit_timeseries",
+    ("unit_id", "snapshot_ts"),
+    (
+        *_TICK,
+        _UNIT_ID,
+        _POOL,
+        _UNIT_TYPE,
+        _number("level", "Weighted sum of its paths' estimates; empty if one is missing", "packages"),
+        _number("capacity", "Weighted sum of its paths' capacities", "packages"),
+        _number("fill", "Fresh level / capacity of the paths that have one; empty if UNKNOWN", "of capacity"),
+        _number("proven_fill", "Fresh level alone over the whole capacity: the true fill is no less", "of capacity"),
+        Column("coverage", pl.Float64, "Capacity of paths with a fresh level over the whole capacity"),
+        Column("quality", pl.String, "FRESH, DEGRADED or UNKNOWN", codes=QUALITIES),
+        _text("missing_feeds", "Feeds that are not fresh, comma separated"),
+        Column("unknown_ticks", pl.Int64, "Staffed ticks in a row that it is UNKNOWN", "ticks"),
+        _number("inflow", "Packages in during the 5 minutes before the tick", "packages"),
+        _number("outflow", "Packages out during the 5 minutes before the tick", "packages"),
+        _number("inflow_rate", "Mean of the last 15 minutes", "packages/minute"),
+        _number("outflow_rate", "Mean of the last 15 minutes", "packages/minute"),
+        _number("outflow_median", "Median of the last 60 minutes", "packages/minute"),
+        _number("slope", "Theil-Sen slope of the last 7 levels", "packages/minute"),
+        Column("trend_agrees", pl.Boolean, "Slope and net flow have one sign; empty: one is missing", nullable=True),
+        _number("minutes_to_overflow", "Until 95 % full at this slope; empty: it does not rise", "minutes"),
+        _number("minutes_to_starvation", "Until 5 % full at this slope; empty: it does not fall", "minutes"),
+        _number("headcount", "Associates at work in the pool", "associates"),
+        _number("headcount_planned", "Associates planned in the pool", "associates"),
+        _number("units_per_hour", "What one associate does", "packages/hour"),
+        _number("service_rate", "headcount x units per hour, mu", "packages/minute"),
+        Column("staffed", pl.Boolean, "Somebody is there and no break is on; empty: not known", nullable=True),
+        _number("max_rate", "Packages that its stations can take", "packages/hour"),
+        Column("is_open", pl.Boolean, "Whether one of its paths takes packages", nullable=True),
+        _number("backlog", "Packages that wait upstream", "packages"),
+        _moment("critical_pull_ts", "When the next truck that matters leaves"),
+        _POLICY,
+    ),
+)
+
+_RECOMMENDED: Final = (
+    *_TICK,
+    _UNIT_ID,
+    _POOL,
+    _UNIT_TYPE,
+    Column("direction", pl.String, "OVERFLOW, STARVATION or DATA", codes=DIRECTIONS),
+    Column("verdict", pl.String, "EMERGENCY, ACT, WARN, BETWEEN, CLEAR, NOT_STAFFED or UNKNOWN", codes=VERDICTS),
+    Column("rule_id", pl.String, "The rule that decided"),
+    Column("quality", pl.String, "FRESH, DEGRADED or UNKNOWN: what the verdict stands on", codes=QUALITIES),
+    _text("action", "MOVE_STAFF, THROTTLE, REBALANCE, OPEN_LANE or CHECK_DATA; empty: nothing to do"),
+    _number("quantity", "How many; empty: not known"),
+    _text("quantity_unit", "associates, packages/hour or packages/minute"),
+    _text("source_unit", "Where it is taken from: a donor pool, or the unit that diverts"),
+    _text("target_unit", "Where it goes: a pool, or the siblings with their shares"),
+    Column("recipients", RECIPIENTS, "Of REBALANCE, the siblings with their shares", nullable=True),
+    _moment("until_ts", "Until when"),
+    _number("minutes_left", "Until overflow or starvation, the lesser"),
+    _number("surplus", "Associates that the donor can give", "associates"),
+    Column("explanation", pl.String, "Why, in words with numbers"),
+    Column("evidence", EVIDENCE, "Inputs, thresholds and margins of the rule"),
+    _POLICY,
+)
+VERDICTS_OF_UNITS: Final = Frame("buffer_verdicts", ("unit_id", "direction", "snapshot_ts"), _RECOMMENDED)
+"""Substep 1: each unit by itself, one row for each direction that its type can fail in."""
+
+RECOMMENDATIONS: Final = Frame(
+    "buffer_recommendations",
+    ("unit_id", "direction", "snapshot_ts"),
+    (
+        *_RECOMMENDED,
+        Column("resolution", pl.String, "STANDS, CHANGED, CONSEQUENCE or LOST", codes=RESOLUTIONS),
+        _text("resolution_rule", "R1 to R7, if one applied"),
+        _text("winner", "unit_id and direction of the row that it lost to or follows from"),
+        _text("original_action", "Action before conflicts were resolved"),
+        _number("original_quantity", "Quantity before"),
+        _text("original_verdict", "Verdict before"),
+        _text("original_explanation", "Explanation before"),
+    ),
+)
+"""Substep 2: the same rows, conflicts inside a warehouse resolved; nothing is deleted."""
+
+ALERTS: Final = Frame(
+    "buffer_alerts",
+    ("unit_id", "direction", "action", "snapshot_ts"),
+    (
+        *_TICK,
+        _UNIT_ID,
+        _POOL,
+        _UNIT_TYPE,
+        Column("direction", pl.String, "OVERFLOW, STARVATION or DATA", codes=DIRECTIONS),
+        Column("action", pl.String, "MOVE_STAFF, THROTTLE, REBALANCE, OPEN_LANE or CHECK_DATA", codes=ACTIONS),
+        Column("severity", pl.String, "WARN, ACT or EMERGENCY", nullable=True, codes=SEVERITIES),
+        Column("label", pl.String, "NEW, ONGOING, CLEARED or SUPPRESSED", codes=LABELS),
+        Column("reason", pl.String, "Why it is suppressed, or why it is told again", nullable=True, codes=REASONS),
+        Column("is_open", pl.Boolean, "Whether an episode is open after this tick"),
+        Column("episode", pl.Int64, "Number of the key's episode: it grows, and is never used again"),
+        _moment("opened_ts", "When the episode opened"),
+        _moment("last_notified_ts", "When the problem was last told, in this episode or the one before"),
+        _text("peak_notified_severity", "The greatest severity told in the episode; of the one before, if none yet"),
+        Column("clear_count", pl.Int64, "Clear ticks in a row", "ticks"),
+        Column("openings", pl.List(TIMESTAMP), "Openings of the last 60 minutes"),
+        Column("seq", pl.Int64, "Count of what was told in the episode"),
+        _moment("unknown_since_ts", "Since when nothing is known of the unit, if so"),
+        _POLICY,
+    ),
+)
+"""Substep 3: what is told, and what is kept back and why; its state rides along."""
+
+_NOTICE: Final = (
+    *_TICK,
+    _UNIT_ID,
+    _POOL,
+    _UNIT_TYPE,
+    Column("direction", pl.String, "OVERFLOW, STARVATION or DATA", codes=DIRECTIONS),
+    Column("action", pl.String, "MOVE_STAFF, THROTTLE, REBALANCE, OPEN_LANE or CHECK_DATA", codes=ACTIONS),
+    Column("episode", pl.Int64, "Number of the key's episode"),
+    Column("seq", pl.Int64, "Count of what was told in the episode"),
+    Column("notice_id", pl.String, "What makes it this notice and no other: nothing is sent twice to one channel"),
+    Column("rec_id", pl.String, "The alert that an answer is about: unit, direction, action, episode and seq"),
+    Column("label", pl.String, "NEW, ONGOING, CLEARED or SUPPRESSED", codes=LABELS),
+    Column("reason", pl.String, "Why it is suppressed, or why it is told again", nullable=True, codes=REASONS),
+    Column("severity", pl.String, "WARN, ACT or EMERGENCY; of an end, the greatest told", codes=SEVERITIES),
+    _number("quantity", "How many; empty: not known"),
+    _text("quantity_unit", "associates, packages/hour or packages/minute"),
+    _text("source_unit", "Where it is taken from"),
+    _text("target_unit", "Where it goes"),
+    _moment("until_ts", "Until when"),
+    _number("minutes_left", "Until overflow or starvation, the lesser"),
+    _text("explanation", "Why, in words with numbers"),
+    _text("winner", "unit_id and direction of the row that its own action gave way to"),
+    _POLICY,
+)
+NOTICES: Final = Frame(
+    "buffer_notices",
+    ("notice_id", "channel"),
+    (*_NOTICE, Column("channel", pl.String, "Where it is told")),
+)
+"""What is told, of whom and to whom: what the outbox keeps before it is sent."""
+
+DEAD_LETTERS: Final = Frame(
+    "buffer_dead_letters", ("notice_id",), (*_NOTICE, Column("problem", pl.String, "Why nobody is told"))
+)
+
+FEEDBACK: Final = Frame(
+    "buffer_feedback",
+    ("rec_id", "responder", "answered_at"),
+    (
+        Column("rec_id", pl.String, "The alert that is answered, or the missed problem's own id"),
+        Column("responder", pl.String, "Who answered"),
+        Column("answered_at", TIMESTAMP, "When", "UTC"),
+        Column(
+            "answer",
+            pl.String,
+            "What the floor says, one of `ANSWERS`",
+        ),
+        _number("actual_quantity", "What the quantity should have been"),
+        _text("note", "In the responder's words"),
+        _WAREHOUSE,
+        _UNIT_ID,
+        _UNIT_TYPE,
+        Column("direction", pl.String, "OVERFLOW, STARVATION or DATA", codes=DIRECTIONS),
+        _text("episode_key", "Unit, direction, action and episode; of one alert all notices share it"),
+        Column("episode_ts", TIMESTAMP, "When the episode opened, or when the problem was missed", "UTC"),
+        _POLICY,
+    ),
+)
+SCORECARD: Final = Frame(
+    "algorithm_scorecard",
+    ("warehouse", "unit_type", "policy_version"),
+    (
+        _WAREHOUSE,
+        _UNIT_TYPE,
+        _POLICY,
+        Column("episodes", pl.Int64, "Episodes that were told"),
+        Column("answered", pl.Int64, "Of these, answered with a majority"),
+        Column("true_positives", pl.Int64, "Real problems"),
+        Column("false_positives", pl.Int64, "Answered NO_PROBLEM"),
+        Column("wrong_actions", pl.Int64, "Real problems with a wrong action or quantity"),
+        Column("missed", pl.Int64, "Missed problems that were reported or found by an audit"),
+        _number("detection_precision", "Real problems / answered"),
+        _number("detection_low", "Lower end of its 95 % Wilson interval"),
+        _number("detection_high", "Upper end"),
+        _number("action_precision", "Right action and quantity / answered"),
+        _number("action_low", "Lower end of its 95 % Wilson interval"),
+        _number("action_high", "Upper end"),
+        _number("response_rate", "answered / episodes"),
+    ),
+)
+LABELLED: Final = Frame(
+    "buffer_labelled",
+    ("event",),
+    (
+        Column("event", pl.String, "Episode that was answered, or missed problem"),
+        _WAREHOUSE,
+        _UNIT_ID,
+        _UNIT_TYPE,
+        Column("direction", pl.String, "OVERFLOW or STARVATION", codes=DIRECTIONS),
+        Column("onset_ts", TIMESTAMP, "When it was first told, or when the problem was missed", "UTC"),
+        Column("real", pl.Boolean, "Whether the floor says that there was a problem"),
+        Column("champion", pl.Boolean, "Whether the champion told it"),
+        Column("challenger", pl.Boolean, "Whether the challenger would have"),
+    ),
+)
+"""What the floor judged, and which of two policies told it."""

@@ -1,0 +1,137 @@
+"""Named scenarios with frozen seeds: some to tune a detector on, others that it must not see before it is judged.
+
+A scenario is never changed once a detector was tuned or judged on it; a new one gets a new name and a new seed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from datetime import date, datetime, time
+from typing import Final
+
+import polars as pl
+
+from fillrate_assets.sample.floor import layout as plan
+from fillrate_assets.sample.floor import physics
+from fillrate_assets.sample.floor.events import Event, draw, frame
+from fillrate_assets.sample.floor.feeds import ROUGH, USUAL, Feeds, Reception, feeds
+from fillrate_assets.sample.floor.layout import Layout, Masters
+from fillrate_assets.sample.floor.onsets import onsets
+from fillrate_assets.sample.floor.schema import FEED_KINDS, FLOOR_KINDS, Kind
+from fillrate_assets.sample.streams import Stream, generator
+
+_DAY_MINUTES: Final = 24 * 60
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """Which warehouses, for how long, and what goes wrong.
+
+    The number of days belongs to it: other days make another floor, not a shorter or longer one.
+    """
+
+    name: str
+    seed: int
+    kinds: tuple[Kind, ...] = ()
+    """What goes wrong on the floor: `per_day` events per warehouse and working day, of these kinds."""
+    per_day: int = 3
+    feed_kinds: tuple[Kind, ...] = ()
+    """What goes wrong in its feeds: as many events again, of these kinds."""
+    reception: Reception = USUAL
+    warehouses: int = 6
+    days: int = 3
+    first: date = date(2026, 11, 9)
+    """First day, a Monday; the simulation begins at midnight, at each warehouse's own time."""
+
+    @property
+    def numbers(self) -> range:
+        """Its warehouses."""
+        return range(1, self.warehouses + 1)
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What no feed shows: `schema` LATENT, EVENTS and ONSETS."""
+
+    latent: pl.DataFrame
+    events: pl.DataFrame
+    onsets: pl.DataFrame
+
+
+@dataclass(frozen=True)
+class World:
+    """All of a scenario: a pipeline reads the feeds and masters, and only the judge reads the truth."""
+
+    feeds: Feeds
+    masters: Masters
+    truth: Truth
+
+
+def simulate(scenario: Scenario, numbers: Sequence[int] | None = None, events: Sequence[Event] | None = None) -> World:
+    """Let the warehouses of a scenario run; none depends on the others.
+
+    Args:
+        scenario: which one.
+        numbers: which of its warehouses; by default all.
+        events: what goes wrong in each of them; by default what the scenario draws.
+
+    """
+    layouts = [plan.layout(scenario.seed, number) for number in numbers or scenario.numbers]
+    masters = plan.masters(
+        [layout.number for layout in layouts],
+        pl.concat(pl.DataFrame({"warehouse": it.warehouse, "pool": it.pools, "path": it.paths}) for it in layouts),
+        pl.concat(pl.DataFrame({"warehouse": it.warehouse, "hour": it.shift_starts}) for it in layouts),
+    )
+    shown, latent, happened = zip(*(_run(scenario, layout, events) for layout in layouts), strict=True)
+    truth = pl.concat(latent), pl.concat(happened)
+    return World(
+        feeds=Feeds(*(pl.concat(getattr(part, feed.name) for part in shown) for feed in fields(Feeds))),
+        masters=masters,
+        truth=Truth(*truth, onsets(truth[0], masters.unit_members, truth[1])),
+    )
+
+
+def _run(
+    scenario: Scenario, layout: Layout, events: Sequence[Event] | None
+) -> tuple[Feeds, pl.DataFrame, pl.DataFrame]:
+    """One warehouse: its feeds, its latent state, its events."""
+    roster = plan.roster(layout, datetime.combine(scenario.first, time()), scenario.days * _DAY_MINUTES)
+    if events is None:
+        rng = generator(scenario.seed, Stream.TROUBLE, layout.number)
+        drawn = (draw(layout, roster, kinds, scenario.per_day, rng) for kinds in (scenario.kinds, scenario.feed_kinds))
+        events = [event for some in drawn for event in some]
+    record = physics.run(layout, roster, events, generator(scenario.seed, Stream.FLOOR, layout.number))
+    return (
+        feeds(scenario.seed, layout, roster, record, events, scenario.reception),
+        physics.latent(layout, roster, record),
+        frame(layout, roster, events),
+    )
+
+
+TUNING: Final = (
+    Scenario("healthy", 1001),
+    Scenario("healthy, rough feeds", 1002, feed_kinds=FEED_KINDS, reception=ROUGH),
+    Scenario("surges", 1003, (Kind.SURGE,)),
+    Scenario("dry spells", 1004, (Kind.DRY_SPELL,)),
+    Scenario("staffing gaps", 1005, (Kind.STAFFING_GAP,)),
+    Scenario("jams", 1006, (Kind.JAM,), per_day=6),
+    Scenario("closed lanes", 1007, (Kind.CLOSED_LANE,)),
+    Scenario("mixed", 1008, FLOOR_KINDS, per_day=4),
+    Scenario("mixed, rough feeds", 1009, FLOOR_KINDS, 4, FEED_KINDS, ROUGH),
+)
+"""What thresholds may be chosen on."""
+
+HELD_OUT: Final = (
+    Scenario("held out: healthy", 2001),
+    Scenario("held out: healthy, rough feeds", 2002, feed_kinds=FEED_KINDS, reception=ROUGH),
+    Scenario("held out: surges", 2003, (Kind.SURGE,)),
+    Scenario("held out: dry spells", 2004, (Kind.DRY_SPELL,)),
+    Scenario("held out: staffing gaps", 2005, (Kind.STAFFING_GAP,)),
+    Scenario("held out: jams", 2006, (Kind.JAM,), per_day=6),
+    Scenario("held out: closed lanes", 2007, (Kind.CLOSED_LANE,)),
+    Scenario("held out: mixed", 2008, FLOOR_KINDS, per_day=4),
+    Scenario("held out: mixed, rough feeds", 2009, FLOOR_KINDS, 4, FEED_KINDS, ROUGH),
+    Scenario("held out: one trouble upon another", 2010, FLOOR_KINDS, per_day=8, warehouses=8),
+)
+"""What precision and recall are stated on, once, with thresholds that were chosen before."""

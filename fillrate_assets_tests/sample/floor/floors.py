@@ -1,0 +1,49 @@
+"""A small floor that tests let run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+
+import polars as pl
+
+from fillrate_assets.sample.floor import physics
+from fillrate_assets.sample.floor.events import Event
+from fillrate_assets.sample.floor.feeds import PERFECT, Feeds, Reception, feeds
+from fillrate_assets.sample.floor.layout import Layout, Roster, layout, roster
+from fillrate_assets.sample.floor.physics import Record
+from fillrate_assets.sample.floor.schema import FLOOR_KINDS
+from fillrate_assets.sample.streams import Stream, generator
+
+SEED, NUMBER = 5, 1
+MINUTES = 16 * 60
+MONDAY = datetime(2026, 11, 9)  # noqa: DTZ001  by the warehouse's own clock
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A warehouse, its hours, and what happened in them."""
+
+    layout: Layout
+    roster: Roster
+    record: Record
+
+    def of(self, pool: str) -> slice:
+        return self.layout.of_pool[pool]
+
+    def latent(self) -> pl.DataFrame:
+        return physics.latent(self.layout, self.roster, self.record)
+
+
+@cache
+def ran(*events: Event) -> Ran:
+    """Tests only read it."""
+    floor = layout(SEED, NUMBER)
+    hours = roster(floor, MONDAY, MINUTES)
+    return Ran(floor, hours, physics.run(floor, hours, events, generator(SEED, Stream.FLOOR, NUMBER)))
+
+
+def shown(*events: Event, reception: Reception = PERFECT) -> Feeds:
+    floor = ran(*(event for event in events if event.kind in FLOOR_KINDS))
+    return feeds(SEED, floor.layout, floor.roster, floor.record, events, reception)

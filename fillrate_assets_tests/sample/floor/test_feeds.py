@@ -1,0 +1,226 @@
+"""The feeds: a perfect one shows the truth on time, and every fault is to be seen in the rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from fillrate_assets.buffers import schema
+from fillrate_assets.sample.floor.events import Event
+from fillrate_assets.sample.floor.feeds import LAG_SECONDS, PERFECT, ROUGH, Feeds, Reception
+from fillrate_assets.sample.floor.schema import Kind
+from fillrate_assets_tests.sample.floor.floors import MINUTES, ran, shown
+
+FRAMES = {
+    "OCCUPANCY": schema.OCCUPANCY,
+    "FLOW": schema.FLOW,
+    "STAFFING": schema.STAFFING,
+    "LIMITS": schema.LIMITS,
+}
+BEGIN, LENGTH = 8 * 60, 40
+TRUE = ran().latent()
+CAPACITIES = TRUE.select("path", "capacity").unique()
+START = ran().roster.start
+FROM, UNTIL = START + timedelta(minutes=BEGIN), START + timedelta(minutes=BEGIN + LENGTH)
+WITHIN = (pl.col("event_ts") >= FROM) & (pl.col("event_ts") < UNTIL)
+
+
+def feed(name: str, *events: Event, reception: Reception = PERFECT) -> pl.DataFrame:
+    return of(shown(*events, reception=reception), name)
+
+
+def of(feeds: Feeds, name: str) -> pl.DataFrame:
+    rows = getattr(feeds, name.lower())
+    assert isinstance(rows, pl.DataFrame)
+    return rows
+
+
+@pytest.mark.parametrize("name", FRAMES)
+def test_rows_are_of_their_schema_and_in_the_order_of_their_arrival(name: str) -> None:
+    for rows in (feed(name), feed(name, reception=ROUGH)):
+        FRAMES[name].validate(rows)
+        assert rows["ingest_ts"].is_sorted()
+        assert rows["problem"].null_count() == rows.height
+
+
+@pytest.mark.parametrize("name", FRAMES)
+def test_a_row_arrives_within_its_lag(name: str) -> None:
+    shortest, beyond = LAG_SECONDS[name]
+    lag = feed(name).select(pl.col("ingest_ts") - pl.col("event_ts")).to_series().dt.total_seconds()
+    assert shortest <= lag.min() < lag.max() < beyond  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(
+    ("name", "thing", "minutes"),
+    [("OCCUPANCY", "path", 1), ("FLOW", "path", 5), ("STAFFING", "pool", 15), ("LIMITS", "path", 15)],
+)
+def test_a_feed_keeps_its_period(name: str, thing: str, minutes: int) -> None:
+    steps = feed(name).sort("event_ts").select(pl.col("event_ts").diff().over(thing)).to_series().drop_nulls()
+    assert steps.unique().to_list() == [timedelta(minutes=minutes)]
+
+
+def test_perfect_levels_are_the_true_ones() -> None:
+    seen = feed("OCCUPANCY").join(TRUE, left_on=["path", "event_ts"], right_on=["path", "ts"])
+    assert seen.height == TRUE.height == CAPACITIES.height * MINUTES
+    assert (seen["level"] == seen["level_right"]).all()
+
+
+def test_perfect_flows_are_the_true_ones_of_their_windows() -> None:
+    flow = feed("FLOW").sort("path", "event_ts")
+    assert (flow["event_ts"] - flow["window_start"]).unique().to_list() == [timedelta(minutes=5)]
+    first = flow["window_start"].min()
+    true = (
+        TRUE.filter(pl.col("ts") > first, pl.col("ts") <= flow["event_ts"].max())
+        .sort("path", "ts")
+        .group_by_dynamic("ts", every="5m", offset=timedelta(minutes=_offset(flow)), closed="right", group_by="path")
+        .agg(pl.col("inflow").sum(), pl.col("outflow").sum())
+        .sort("path", "ts")
+    )
+    assert flow["inflow"].to_list() == true["inflow"].to_list()
+    assert flow["outflow"].to_list() == true["outflow"].to_list()
+    assert flow["inflow"].sum() > 10_000
+
+
+def _offset(flow: pl.DataFrame) -> int:
+    return int(flow["event_ts"].dt.minute().min()) % 5  # type: ignore[arg-type]
+
+
+def test_a_break_is_announced_and_people_stay_clocked_in() -> None:
+    pack = feed("STAFFING").filter(pl.col("pool") == "PACK").sort("event_ts")
+    on_break = pack.filter(pl.col("event_ts").is_between("break_from", "break_to", closed="left"))
+    assert on_break["headcount"].min() == pack["headcount"].max()
+    announced = pack.drop_nulls("break_to")
+    assert (announced["break_to"] > announced["event_ts"]).all()
+    durations = (announced["break_to"] - announced["break_from"]).unique().sort().to_list()
+    assert durations == [timedelta(minutes=15), timedelta(minutes=30)]
+    rest = TRUE.join(on_break.select("break_from", "break_to").unique(), how="cross").filter(
+        pl.col("ts") > pl.col("break_from"), pl.col("ts") <= pl.col("break_to")
+    )
+    assert rest.height > 0
+    assert not rest["staffed"].any()
+
+
+def test_between_shifts_nobody_is_planned() -> None:
+    night = feed("STAFFING").filter(pl.col("event_ts") < START + timedelta(hours=4))
+    assert night["headcount"].to_list() == night["headcount_planned"].to_list() == [0.0] * night.height
+    assert night.height == night["shift"].null_count() == night["break_from"].null_count() > 0
+
+
+def test_a_staffing_gap_is_seen_as_fewer_than_planned() -> None:
+    rows = feed("STAFFING", Event(Kind.STAFFING_GAP, BEGIN, LENGTH, "PACK", 0.5))
+    short = rows.filter(pl.col("headcount") < pl.col("headcount_planned"))
+    assert short.equals(rows.filter(WITHIN, pl.col("pool") == "PACK"))
+    assert short.height == 3
+
+
+def test_a_lane_that_closes_is_reported_at_once() -> None:
+    rows = feed("LIMITS", Event(Kind.CLOSED_LANE, BEGIN + 2, LENGTH, "LN-01")).filter(pl.col("path") == "LN-01")
+    closed = rows.filter(~pl.col("lane_open"))["event_ts"]
+    assert closed.min() == FROM + timedelta(minutes=2)
+    again = rows.filter(pl.col("lane_open"), pl.col("event_ts") > FROM)["event_ts"]
+    assert again.min() == UNTIL + timedelta(minutes=2)
+
+
+def test_a_surge_waits_in_the_backlog() -> None:
+    def waiting(rows: pl.DataFrame) -> float:
+        at = rows.filter(pl.col("path").str.starts_with("IND"), pl.col("event_ts") == FROM)
+        return float(at["backlog"].sum())
+
+    assert waiting(feed("LIMITS", Event(Kind.SURGE, BEGIN, LENGTH, strength=2.0))) > 1.5 * waiting(feed("LIMITS"))
+
+
+@pytest.mark.parametrize("name", FRAMES)
+def test_an_outage_loses_the_rows_of_its_feed_and_of_no_other(name: str) -> None:
+    event = Event(Kind.FEED_OUTAGE, BEGIN, LENGTH, name)
+    without = shown(event)
+    for other in FRAMES:
+        rows = of(without, other)
+        expected = feed(other).filter(~WITHIN) if other == name else feed(other)
+        assert_frame_equal(rows, expected)
+
+
+@pytest.mark.parametrize("name", FRAMES)
+def test_a_stalled_feed_sends_everything_when_it_is_over(name: str) -> None:
+    rows = feed(name, Event(Kind.FEED_STALL, BEGIN, LENGTH, name))
+    ingest = pl.col("ingest_ts")
+    assert rows.filter(WITHIN).height == feed(name).filter(WITHIN).height > 0
+    assert rows.filter(WITHIN, ingest < UNTIL).is_empty()
+    assert rows.filter(WITHIN, ingest > UNTIL + timedelta(minutes=4)).is_empty()
+    same = [column for column in rows.columns if column != "ingest_ts"]
+    order = ["src_seq"]
+    assert_frame_equal(rows.select(same).sort(order), feed(name).select(same).sort(order))
+
+
+def test_a_sensor_drops_out() -> None:
+    rows = feed("OCCUPANCY", Event(Kind.DROPOUT, BEGIN, LENGTH, "PK-01"))
+    missing = feed("OCCUPANCY").join(rows, on=["path", "event_ts"], how="anti")
+    assert missing.sort("event_ts").equals(feed("OCCUPANCY").filter(WITHIN, pl.col("path") == "PK-01").sort("event_ts"))
+
+
+def test_a_stuck_sensor_repeats_what_it_read_while_packages_move() -> None:
+    mine = pl.col("path") == "PK-01"
+    stuck = feed("OCCUPANCY", Event(Kind.STUCK_SENSOR, BEGIN, LENGTH, "PK-01")).filter(WITHIN, mine)
+    assert stuck["level"].n_unique() == 1
+    assert stuck.height == LENGTH
+    assert feed("OCCUPANCY").filter(WITHIN, mine)["level"].n_unique() > 5
+
+
+@pytest.mark.parametrize(
+    ("fault", "name", "seen"),
+    [
+        ({"negative": 0.01}, "OCCUPANCY", lambda rows: rows["level"] < 0),
+        ({"too_high": 0.01}, "OCCUPANCY", lambda rows: rows["level"] > 1.2 * rows["capacity"]),
+        ({"bad_capacity": 0.01}, "LIMITS", lambda rows: rows["capacity"] == 0),
+        ({"bad_capacity": 0.01}, "LIMITS", lambda rows: rows["capacity"] < 0),
+    ],
+    ids=["negative levels", "levels beyond what fits", "capacities of 0", "negative capacities"],
+)
+def test_a_wrong_value_is_seen_about_as_often_as_asked_and_otherwise_never(
+    fault: dict[str, float], name: str, seen: Callable[[pl.DataFrame], pl.Series]
+) -> None:
+    def share(reception: Reception) -> float:
+        rows = feed(name, reception=reception)
+        known = rows if "capacity" in rows.columns else rows.join(CAPACITIES, on="path")
+        return float(seen(known).mean())  # type: ignore[arg-type]
+
+    assert share(PERFECT) == 0
+    assert 0.003 < share(replace(PERFECT, **fault)) < 0.015
+
+
+def test_levels_are_noisy_around_the_truth() -> None:
+    rows = feed("OCCUPANCY", reception=replace(PERFECT, noise=0.02))
+    known = rows.join(TRUE, left_on=["path", "event_ts"], right_on=["path", "ts"])
+    off = (known["level"] - known["level_right"]) / known["capacity"]
+    assert abs(off.mean()) < 0.001  # type: ignore[arg-type,operator]
+    assert 0.018 < off.std() < 0.025  # type: ignore[operator]
+
+
+def test_rows_are_lost_late_and_twice_about_as_often_as_asked() -> None:
+    reception = replace(PERFECT, lost=0.05, late=0.04, twice=0.03)
+    rows, whole = feed("OCCUPANCY", reception=reception), feed("OCCUPANCY")
+    once = rows.unique("src_seq")
+    assert 0.045 < 1 - once.height / whole.height < 0.055
+    late = (rows["ingest_ts"] - rows["event_ts"]) > timedelta(minutes=5)
+    assert 0.035 < late.mean() < 0.045  # type: ignore[operator]
+    assert 0.025 < (rows.height - once.height) / whole.height < 0.035
+    facts = [column for column in rows.columns if column != "ingest_ts"]
+    assert rows.select(facts).unique().height == once.height
+
+
+def test_a_corrected_flow_is_first_short_and_within_half_an_hour_the_truth() -> None:
+    rows = feed("FLOW", reception=replace(PERFECT, corrected=0.1))
+    key = ["path", "event_ts"]
+    versions = rows.sort("src_seq").group_by(key).agg(pl.len(), pl.all().last(), first=pl.col("inflow").first())
+    corrected = versions.filter(pl.col("len") == 2)
+    assert 0.08 < corrected.height / versions.height < 0.12
+    assert (corrected["first"] <= corrected["inflow"]).all()
+    assert (corrected["first"] < corrected["inflow"]).sum() > 100
+    assert (corrected["ingest_ts"] - corrected["event_ts"]).max() <= timedelta(minutes=30)  # type: ignore[operator]
+    assert_frame_equal(
+        versions.select(*key, "inflow", "outflow").sort(key), feed("FLOW").select(*key, "inflow", "outflow").sort(key)
+    )

@@ -1,0 +1,167 @@
+"""Scenarios: frozen, apart, repeatable, healthy where they say so and in trouble where they say so."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from datetime import timedelta
+
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from fillrate_assets.buffers import schema
+from fillrate_assets.sample.floor import onsets as rule
+from fillrate_assets.sample.floor.events import Event
+from fillrate_assets.sample.floor.layout import layout
+from fillrate_assets.sample.floor.physics import HEALTHY_BAND
+from fillrate_assets.sample.floor.scenarios import HELD_OUT, TUNING, World, simulate
+from fillrate_assets.sample.floor.schema import EVENTS, FEED_KINDS, LATENT, ONSETS, Kind
+
+SCENARIOS = {scenario.name: scenario for scenario in (*TUNING, *HELD_OUT)}
+ONE_DAY = replace(SCENARIOS["mixed, rough feeds"], days=1, warehouses=3)
+
+
+def frames(world: World) -> dict[str, pl.DataFrame]:
+    parts = (world.feeds, world.masters, world.truth)
+    return {field.name: getattr(part, field.name) for part in parts for field in fields(part)}
+
+
+@pytest.fixture(scope="module")
+def day() -> World:
+    """Made once: tests only read it."""
+    return simulate(ONE_DAY)
+
+
+def test_nothing_is_tuned_on_what_is_held_out() -> None:
+    assert len(SCENARIOS) == len(TUNING) + len(HELD_OUT)
+    seeds = [scenario.seed for scenario in SCENARIOS.values()]
+    assert len(set(seeds)) == len(seeds)
+
+
+def test_every_kind_of_trouble_is_tuned_on_and_judged() -> None:
+    for scenarios in (TUNING, HELD_OUT):
+        assert {kind for scenario in scenarios for kind in scenario.kinds} == set(SCENARIOS["mixed"].kinds)
+        assert {kind for scenario in scenarios for kind in scenario.feed_kinds} == set(FEED_KINDS)
+
+
+def test_frames_are_of_their_schemas(day: World) -> None:
+    schemas = {
+        "occupancy": schema.OCCUPANCY,
+        "flow": schema.FLOW,
+        "staffing": schema.STAFFING,
+        "limits": schema.LIMITS,
+        "warehouses": schema.WAREHOUSES,
+        "unit_members": schema.UNIT_MEMBERS,
+        "shifts": schema.SHIFTS,
+        "alert_routes": schema.ALERT_ROUTES,
+        "latent": LATENT,
+        "events": EVENTS,
+        "onsets": ONSETS,
+    }
+    made = frames(day)
+    assert made.keys() == schemas.keys()
+    for name, frame in made.items():
+        schemas[name].validate(frame)
+        assert frame.height > 0
+
+
+def test_a_scenario_is_the_same_every_time(day: World) -> None:
+    again = frames(simulate(ONE_DAY))
+    for name, frame in frames(day).items():
+        assert_frame_equal(frame, again[name], check_exact=True)
+
+
+def test_a_warehouse_does_not_depend_on_the_others(day: World) -> None:
+    alone = [frames(simulate(ONE_DAY, [number])) for number in (1, 2, 3)]
+    for name, frame in frames(day).items():
+        if name != "alert_routes":
+            assert_frame_equal(pl.concat(part[name] for part in alone), frame, check_exact=True)
+
+
+def test_another_seed_is_another_floor(day: World) -> None:
+    other = simulate(replace(ONE_DAY, seed=77), [1])
+    assert not other.feeds.occupancy.equals(day.feeds.occupancy.filter(warehouse="W0001"))
+
+
+@pytest.mark.parametrize("name", ["healthy", "held out: healthy"])
+def test_a_healthy_floor_has_no_onset_and_keeps_every_buffer_in_its_band(name: str) -> None:
+    world = simulate(replace(SCENARIOS[name], warehouses=2, days=2))
+    assert world.truth.events.is_empty()
+    assert world.truth.onsets.is_empty()
+    low, high = HEALTHY_BAND
+    fill = rule.unit_fills(world.truth.latent, world.masters.unit_members)["fill"]
+    assert low < fill.min() < fill.max() < high  # type: ignore[operator]
+    assert world.truth.latent["outflow"].sum() > 100_000
+
+
+@pytest.mark.parametrize(
+    ("name", "number", "expected"),
+    [
+        ("surges", 1, {("TOTAL", "OVERFLOW"), ("INDUCT", "OVERFLOW")}),
+        ("dry spells", 1, {("TOTAL", "STARVATION")}),
+        ("staffing gaps", 1, {("TOTAL", "OVERFLOW"), ("TOTAL", "STARVATION")}),
+        ("jams", 1, {("INDUCT", "OVERFLOW"), ("PACK", "OVERFLOW"), ("LANE", "OVERFLOW")}),
+        ("closed lanes", 1, {("LANE", "OVERFLOW")}),
+    ],
+)
+def test_trouble_leads_to_its_onsets_and_often_to_none(name: str, number: int, expected: set[tuple[str, str]]) -> None:
+    scenario = replace(SCENARIOS[name], days=2)
+    truth = simulate(scenario, [number]).truth
+    assert truth.onsets["cause"].unique().to_list() == [scenario.kinds[0].value]
+    assert expected <= set(truth.onsets.select("unit_type", "direction").iter_rows())
+    led = truth.onsets.sort("onset_ts").join_asof(
+        truth.events.sort("started_ts").with_columns(at="started_ts"), left_on="onset_ts", right_on="started_ts"
+    )
+    assert led["at"].n_unique() < truth.events["started_ts"].n_unique()
+
+
+def test_onsets_obey_their_definition(day: World) -> None:
+    fills = rule.unit_fills(day.truth.latent, day.masters.unit_members).filter("staffed").sort("unit_id", "ts")
+    bad = {"OVERFLOW": pl.col("fill") >= rule.FULL, "STARVATION": pl.col("fill") <= rule.EMPTY}
+    for onset in day.truth.onsets.iter_rows(named=True):
+        unit = fills.filter(unit_id=onset["unit_id"])
+        since = unit.filter(pl.col("ts") >= onset["onset_ts"])
+        assert since.head(rule.SPELL_MINUTES).select(bad[onset["direction"]].all()).item()
+        before = unit.filter(pl.col("ts") < onset["onset_ts"]).tail(1).select(bad[onset["direction"]].any()).item()
+        assert not before
+        if onset["end_ts"] is not None:
+            last = unit.filter(pl.col("ts") <= onset["end_ts"]).tail(1).select(bad[onset["direction"]].all()).item()
+            assert last
+
+
+def test_every_path_is_a_unit_and_every_pool_has_a_total() -> None:
+    world = simulate(replace(ONE_DAY, days=1), [2])
+    members, floor = world.masters.unit_members, layout(ONE_DAY.seed, 2)
+    units = set(members["unit_id"])
+    assert units == {
+        *(f"W0002_{pool}_{path}" for pool, path in zip(floor.pools, floor.paths, strict=True)),
+        *(f"W0002_{pool}_TOTAL" for pool in ("INDUCT", "PACK", "LANE")),
+    }
+    assert 20 <= len(units) <= 60
+    total = members.filter(pl.col("unit_id") == "W0002_PACK_TOTAL")
+    assert total.group_by("role").len()["len"].unique().to_list() == [floor.pools.count("PACK")]
+
+
+def test_the_default_route_takes_everything(day: World) -> None:
+    row = day.masters.alert_routes.row(0, named=True)
+    assert (row["warehouse"], row["pool"], row["unit_type"], row["active_to"]) == ("*", "*", "*", None)
+
+
+def test_events_can_be_given_instead_of_drawn() -> None:
+    jam = Event(Kind.JAM, 10 * 60, 30, "PK-01")
+    events = simulate(ONE_DAY, [1], [jam]).truth.events
+    assert events.select("warehouse", "kind", "target").rows() == [("W0001", "JAM", "PK-01")]
+    assert (events["ended_ts"] - events["started_ts"]).to_list() == [timedelta(minutes=30)]
+
+
+def test_what_was_frozen_has_not_changed() -> None:
+    """If it fails, thresholds that were tuned, and every accuracy that was stated, are of another world."""
+    truth = simulate(replace(SCENARIOS["held out: mixed"], days=1), [1]).truth
+    assert truth.events.height == 7
+    assert truth.latent["outflow"].sum() == 304_530
+    assert truth.onsets.group_by("unit_type", "direction").len().sort("unit_type").rows() == [
+        ("INDUCT", "OVERFLOW", 4),
+        ("LANE", "OVERFLOW", 8),
+        ("PACK", "OVERFLOW", 5),
+        ("TOTAL", "OVERFLOW", 1),
+    ]
