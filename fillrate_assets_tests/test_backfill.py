@@ -180,6 +180,32 @@ def test_a_correction_during_a_backfill_is_left_to_the_sensor_and_the_sensor_lea
     assert _standing(home) == _standing(undisturbed)
 
 
+def test_a_correction_that_a_run_stored_and_died_of_between_two_waves_is_requested_after_the_backfill(
+    daemon: Daemon, home: Home, network_template: Path, tmp_path: Path, instance: dg.DagsterInstance
+) -> None:
+    corrected = DAYS[MOST][1]
+    backfill = daemon.backfill(DAYS)
+    for _ in range(2):
+        daemon.look_at_backfills()
+        daemon.drain()
+    home.correct(DC, corrected, corrected)
+    daemon.launch(JOB, partitions.range_tags(DC, corrected, corrected))
+    # The corrected orders are in their place, and what was computed is older.
+    RUNS_THAT_DIE.append(len(assets.SOURCES) + 1)
+    (killed,) = daemon.dequeue()
+    daemon.instance.report_run_failed(killed)
+    assert daemon.finish(backfill) == "COMPLETED_SUCCESS"
+
+    assert daemon.tick() == ""
+    (run,) = daemon.queued()
+    assert run.tags[partitions.CHANGED_TAG] == str(corrected)
+    daemon.drain()
+    undisturbed = Home(copied(network_template, tmp_path / "undisturbed"))
+    undisturbed.correct(DC, corrected, corrected)
+    undisturbed.run(instance, DC, SMALL.first, SMALL.last)
+    assert _standing(home) == _standing(undisturbed)
+
+
 def test_the_runs_of_the_sensor_go_before_those_of_a_backfill(daemon: Daemon, home: Home) -> None:
     daemon.tick()
     store = home.store

@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import IO, Final
 
@@ -124,6 +124,23 @@ class Lake:
         """The stored partitions of an asset, sorted."""
         return sorted(_partitions(self._listed(f"{frame.name}/")))
 
+    def written_at(self, frame: Frame, partitions: Iterable[Partition]) -> dict[Partition, datetime]:
+        """When those of the partitions that are stored were written; on S3, to the second.
+
+        Raises:
+            SourceUnavailable: S3 did not answer, or throttled the call.
+            PermanentFailure: S3 denied access, or there is no such bucket.
+
+        """
+        wanted = list(partitions)
+        if self.root.startswith(_S3):
+            found = self._stored_s3(frame, wanted)
+            return {each: found[each] for each in wanted if each in found}
+        files = {each: Path(self.root, _path(frame, each)) for each in wanted}
+        return {
+            each: datetime.fromtimestamp(file.stat().st_mtime, UTC) for each, file in files.items() if file.exists()
+        }
+
     def _scan(self, frame: Frame, partitions: Sequence[Partition]) -> pl.LazyFrame:
         if not partitions:
             return frame.empty()
@@ -135,24 +152,32 @@ class Lake:
     def _stored(self, frame: Frame, partitions: Sequence[Partition]) -> list[Partition]:
         if not self.root.startswith(_S3):
             return [each for each in partitions if Path(self.root, _path(frame, each)).exists()]
-        stored: set[Partition] = set()
+        stored = self._stored_s3(frame, partitions)
+        return [each for each in partitions if each in stored]
+
+    def _stored_s3(self, frame: Frame, partitions: Sequence[Partition]) -> dict[Partition, datetime]:
+        """What is stored of some DCs and a range of their days, and since when."""
+        stored: dict[Partition, datetime] = {}
         for dc in {dc for dc, _ in partitions}:
             days = [day for each, day in partitions if each == dc]
             # One listing of a DC's days instead of a request a day.
-            stored |= set(_partitions(self._listed_s3(f"{frame.name}/dc={dc}/", min(days), max(days))))
-        return [each for each in partitions if each in stored]
+            for key, at in self._listed_s3(f"{frame.name}/dc={dc}/", min(days), max(days)):
+                stored |= dict.fromkeys(_partitions([key]), at)
+        return stored
 
     def _listed(self, prefix: str) -> Iterable[str]:
         """Paths below a prefix, relative to the root."""
         if self.root.startswith(_S3):
-            return self._listed_s3(prefix)
+            return (key for key, _ in self._listed_s3(prefix))
         from pyarrow.fs import FileSelector, LocalFileSystem  # noqa: PLC0415 - `--help` need not pay for it
 
         selector = FileSelector(f"{self.root}/{prefix}", allow_not_found=True, recursive=True)
         return [info.path for info in LocalFileSystem().get_file_info(selector)]
 
-    def _listed_s3(self, prefix: str, first: date | None = None, last: date | None = None) -> Iterator[str]:
-        """Keys below a prefix; with dates, of `ship_date=` folders from the first to the last."""
+    def _listed_s3(
+        self, prefix: str, first: date | None = None, last: date | None = None
+    ) -> Iterator[tuple[str, datetime]]:
+        """Keys below a prefix and since when; with dates, of `ship_date=` folders from the first to the last."""
         bucket, root = self._bucket()
         start = f"{root}{prefix}ship_date={first}/" if first else ""
         end = f"{root}{prefix}ship_date={last}0" if last else None  # "0" comes after "/"
@@ -162,7 +187,7 @@ class Lake:
                 for found in page.get("Contents", ()):
                     if end is not None and found["Key"] >= end:
                         return
-                    yield found["Key"]
+                    yield found["Key"], found["LastModified"]
 
     def _replace(self, path: str, write: Callable[[IO[bytes]], object]) -> None:
         # In memory first: of a disk that is full, Polars tells that the Parquet is wrong.

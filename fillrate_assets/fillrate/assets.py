@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
 from typing import Final
 
 import dagster as dg
@@ -170,6 +171,7 @@ def published_records(
     context: dg.AssetExecutionContext,
     settings: dg.ResourceParam[Settings],
     record_store: dg.ResourceParam[RecordStore],
+    lake: dg.ResourceParam[Lake],
     outbox: dg.ResourceParam[Outbox],
     orders: pl.LazyFrame,
     shipments: pl.LazyFrame,
@@ -184,6 +186,7 @@ def published_records(
     versions = _versions(*(_of_run(context, frame) for frame in (orders, shipments, instock_snapshots)))
     now, read_at = datetime.now(UTC), _read_at(context)
     changed = set(partitions.changed_days(context))
+    computed = changed - _outdated(lake, changed)
     told: dict[str, metadata.Metadata] = {}
     for span in partitions.spans(partitions.all_days(context), MONTH):
         records = metadata.by_day(_of(lost_cases, span).collect())
@@ -195,7 +198,7 @@ def published_records(
                 versions.get(day, _NOTHING_PROCESSED),
                 held.get(day),
                 read_at if day in changed else None,
-                only_depends=day not in changed,
+                only_depends=day not in computed,
             )
             for day in span.days
         ]
@@ -344,6 +347,19 @@ def _read_at(context: dg.AssetExecutionContext) -> datetime | None:
         return None
     record = context.instance.get_run_record_by_id(context.run.run_id)
     return datetime.fromtimestamp(record.start_time, UTC) if record and record.start_time else None
+
+
+def _outdated(lake: Lake, days: Iterable[Partition]) -> set[Partition]:
+    """Days of which a run stored newer sources, or lines, and ended before it computed what follows from them."""
+    order = (tuple(FRAMES[name] for name in SOURCES), (schema.CLASSIFIED_LINES,), (schema.ITEM_DAYS,))
+    written = [[lake.written_at(frame, days) for frame in frames] for frames in order]
+    return {
+        day
+        for earlier, (later,) in pairwise(written)
+        for at in earlier
+        for day in at.keys() & later.keys()
+        if at[day] > later[day]
+    }
 
 
 def _standing(day: Day, outcome: Outcome) -> metadata.Metadata:
