@@ -224,6 +224,7 @@ def _rolled_up(paths: pl.LazyFrame, policy: Policy) -> pl.LazyFrame:
             (fresh | ~counts).all().alias("levels_fresh"),
             (fresh | ~counts | has_capacity).all().alias("coverage_known"),
             counts.any().alias("has_levels"),
+            complete["capacity"].alias("limits_known"),
             (flow_fresh.fill_null(value=False) | ~flows).all().alias("flow_fresh"),
             pl.when((here & lane_open).any())
             .then(pl.lit(value=True))
@@ -249,7 +250,7 @@ def _judged(rows: pl.LazyFrame, policy: Policy) -> pl.LazyFrame:
         "OCCUPANCY": ~(pl.col("levels_fresh") & pl.col("has_levels")),
         "FLOW": ~pl.col("flow_fresh"),
         "STAFFING": ~staffing_fresh,
-        "LIMITS": capacity.is_null(),
+        "LIMITS": ~pl.col("limits_known"),
     }
     names = [pl.when(missing[feed]).then(pl.lit(feed)) for feed in schema.FEEDS]
     return (

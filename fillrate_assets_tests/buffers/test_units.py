@@ -108,8 +108,10 @@ def test_a_unit_without_a_sound_id_has_no_row(member: Row) -> None:
 
 @pytest.mark.parametrize("member", [member for member, _ in BAD_MEMBERS])
 def test_a_unit_with_a_bad_member_is_unknown_however_fresh_the_others_are(member: Row) -> None:
-    row = unit_of(of=pl.concat([members({}), members({"role": "LEVEL", "path": "P2", **member})]))
+    paths = signals({}, {"path": "P2"}, {"path": ""})
+    row = unit_of(paths, of=pl.concat([members({}), members({"role": "LEVEL", "path": "P2", **member})]))
     assert (row["quality"], row["coverage"], row["level"], row["proven_fill"]) == ("UNKNOWN", 0, None, None)
+    assert row["missing_feeds"] is None
 
 
 def test_sound_members_are_not_told() -> None:
