@@ -347,6 +347,12 @@ def test_the_donor_can_spare_most_of_those_that_are_known_and_not_filling_up(oth
     assert found["source_unit"] == donor
 
 
+def test_of_two_donors_that_can_spare_as_much_the_first_by_name_gives() -> None:
+    both = [{"unit_id": f"W{n}_{pool}_TOTAL", "headcount": 12.0} for n in range(50) for pool in ("SORT", "INDUCT")]
+    found = judged(*both, *[{**FULL, "unit_id": f"W{n}_PICK_TOTAL"} for n in range(50)])
+    assert {row["source_unit"] for row in found.values() if row["action"] == "MOVE_STAFF"} == {"INDUCT"}
+
+
 def test_an_empty_total_sends_its_idle_people_to_the_pool_that_fills_it() -> None:
     pack = {"unit_id": "W1_PACK_TOTAL", "fill": 0.05, "inflow_rate": 5.0, "outflow_rate": 15.0}
     found = verdict(pack, "STARVATION", {"unit_id": "W1_PICK_TOTAL"}, {"unit_id": "W1_SORT_TOTAL", "fill": 0.6})
