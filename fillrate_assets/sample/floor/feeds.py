@@ -14,6 +14,7 @@ import numpy as np
 import polars as pl
 
 from fillrate_assets.buffers import schema
+from fillrate_assets.buffers.tick import Feeds
 from fillrate_assets.frames import Frame
 from fillrate_assets.sample.floor.events import Event
 from fillrate_assets.sample.floor.layout import BREAKS, POOLS, STATION_RATE, Layout, Roster
@@ -64,16 +65,6 @@ USUAL: Final = Reception()
 ROUGH: Final = Reception(
     noise=0.02, lost=0.03, late=0.03, twice=0.02, corrected=0.2, negative=0.002, too_high=0.001, bad_capacity=0.01
 )
-
-
-@dataclass(frozen=True)
-class Feeds:
-    """The four feeds, as `schema.OCCUPANCY`, `FLOW`, `STAFFING` and `LIMITS`."""
-
-    occupancy: pl.DataFrame
-    flow: pl.DataFrame
-    staffing: pl.DataFrame
-    limits: pl.DataFrame
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ import numpy as np
 import polars as pl
 
 from fillrate_assets.buffers import schema
+from fillrate_assets.buffers.tick import Masters
 from fillrate_assets.sample.names import SITES
 from fillrate_assets.sample.streams import Floats, Ints, Mask, Stream, generator
 
@@ -177,16 +178,6 @@ def roster(layout: Layout, start: datetime, minutes: int) -> Roster:
         shift[on], since[on] = index, minute[on]
     resting = np.any([(since >= begin) & (since < end) for begin, end in BREAKS], axis=0)
     return Roster(begins, shift, since, (shift >= 0) & ~resting)
-
-
-@dataclass(frozen=True)
-class Masters:
-    """What the platform is told of warehouses: `schema` WAREHOUSES, UNIT_MEMBERS, SHIFTS and ALERT_ROUTES."""
-
-    warehouses: pl.DataFrame
-    unit_members: pl.DataFrame
-    shifts: pl.DataFrame
-    alert_routes: pl.DataFrame
 
 
 def masters(numbers: Sequence[int], paths: pl.DataFrame, hours: pl.DataFrame) -> Masters:

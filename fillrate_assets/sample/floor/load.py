@@ -16,12 +16,13 @@ import numpy as np
 import polars as pl
 
 from fillrate_assets.buffers import schema
+from fillrate_assets.buffers.policy import TICK_MINUTES
+from fillrate_assets.buffers.tick import Feeds, Masters
 from fillrate_assets.frames import Frame
-from fillrate_assets.sample.floor.feeds import LAG_SECONDS, REPORT_MINUTES, WINDOW_MINUTES, Feeds
-from fillrate_assets.sample.floor.layout import BUFFERED, POOLS, SHIFT_HOURS, Masters, masters, name, path_names
+from fillrate_assets.sample.floor.feeds import LAG_SECONDS, REPORT_MINUTES, WINDOW_MINUTES
+from fillrate_assets.sample.floor.layout import BUFFERED, POOLS, SHIFT_HOURS, masters, name, path_names
 from fillrate_assets.sample.streams import Floats, Ints, Mask, Stream, generator
 
-TICK_MINUTES: Final = WINDOW_MINUTES
 _POOL_SHARES: Final = (0.2, 0.45, 0.35)
 """Share of the paths that each pool of `BUFFERED` has."""
 _LATE_SECONDS: Final = (5 * 60, 20 * 60)

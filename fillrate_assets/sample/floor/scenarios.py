@@ -6,17 +6,18 @@ A scenario is never changed once a detector was tuned or judged on it; a new one
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import date, datetime, time
 from typing import Final
 
 import polars as pl
 
+from fillrate_assets.buffers.tick import Feeds, Masters
 from fillrate_assets.sample.floor import layout as plan
 from fillrate_assets.sample.floor import physics
 from fillrate_assets.sample.floor.events import Event, draw, frame
-from fillrate_assets.sample.floor.feeds import ROUGH, USUAL, Feeds, Reception, feeds
-from fillrate_assets.sample.floor.layout import Layout, Masters
+from fillrate_assets.sample.floor.feeds import ROUGH, USUAL, Reception, feeds
+from fillrate_assets.sample.floor.layout import Layout
 from fillrate_assets.sample.floor.onsets import onsets
 from fillrate_assets.sample.floor.schema import FEED_KINDS, FLOOR_KINDS, Kind
 from fillrate_assets.sample.streams import Stream, generator
@@ -86,7 +87,7 @@ def simulate(scenario: Scenario, numbers: Sequence[int] | None = None, events: S
     shown, latent, happened = zip(*(_run(scenario, layout, events) for layout in layouts), strict=True)
     truth = pl.concat(latent), pl.concat(happened)
     return World(
-        feeds=Feeds(*(pl.concat(getattr(part, feed.name) for part in shown) for feed in fields(Feeds))),
+        feeds=Feeds(*(pl.concat(each) for each in zip(*(part.by_name.values() for part in shown), strict=True))),
         masters=masters,
         truth=Truth(*truth, onsets(truth[0], masters.unit_members, truth[1])),
     )

@@ -8,9 +8,10 @@ from functools import cache
 
 import polars as pl
 
+from fillrate_assets.buffers.tick import Feeds
 from fillrate_assets.sample.floor import physics
 from fillrate_assets.sample.floor.events import Event
-from fillrate_assets.sample.floor.feeds import PERFECT, Feeds, Reception, feeds
+from fillrate_assets.sample.floor.feeds import PERFECT, Reception, feeds
 from fillrate_assets.sample.floor.layout import Layout, Roster, layout, roster
 from fillrate_assets.sample.floor.physics import Record
 from fillrate_assets.sample.floor.schema import FLOOR_KINDS
