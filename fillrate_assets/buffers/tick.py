@@ -104,7 +104,7 @@ def on_grid(moment: datetime) -> datetime:
 def run(feeds: Feeds, masters: Masters, kept: Kept, *, snapshot_ts: datetime, policy: Policy) -> None:
     """Every stage of one tick."""
     sense(feeds, masters, kept, snapshot_ts=snapshot_ts, policy=policy)
-    roll_up(feeds, masters, kept, snapshot_ts=snapshot_ts, policy=policy)
+    roll_up(masters, kept, snapshot_ts=snapshot_ts, policy=policy)
     recommend(kept, snapshot_ts=snapshot_ts, policy=policy)
     alert(kept, snapshot_ts=snapshot_ts, policy=policy)
 
@@ -143,7 +143,7 @@ def sense(feeds: Feeds, masters: Masters, kept: Kept, *, snapshot_ts: datetime, 
         kept.write(frame, rows, snapshot_ts)
 
 
-def roll_up(feeds: Feeds, masters: Masters, kept: Kept, *, snapshot_ts: datetime, policy: Policy) -> None:
+def roll_up(masters: Masters, kept: Kept, *, snapshot_ts: datetime, policy: Policy) -> None:
     """Paths and pools -> operational units; keeps UNIT_TIMESERIES and UNIT_REJECTS."""
     warehouses = masters.warehouses
     rows = units.units(
@@ -151,7 +151,6 @@ def roll_up(feeds: Feeds, masters: Masters, kept: Kept, *, snapshot_ts: datetime
         _now(kept, schema.POOLS, snapshot_ts),
         masters.unit_members,
         _before(kept, schema.UNIT_TIMESERIES, snapshot_ts, policy.suppression.history_minutes).collect(),
-        flow=feeds.flow,
         snapshot_ts=snapshot_ts,
         policy=policy,
         warehouses=warehouses,
