@@ -10,6 +10,11 @@ import dagster as dg
 import sqlalchemy as sa
 
 from fillrate_assets import settings as settings_module
+from fillrate_assets.buffers import assets as buffer_assets
+from fillrate_assets.buffers import checks as buffer_checks
+from fillrate_assets.buffers import schedules
+from fillrate_assets.buffers.delivery import Delivery
+from fillrate_assets.buffers.policy import Policy
 from fillrate_assets.connections.instock_warehouse import InstockWarehouse
 from fillrate_assets.connections.lake import Lake
 from fillrate_assets.connections.lake_io_manager import LakeIOManager
@@ -76,11 +81,23 @@ def _build(settings: Settings, resources: dict[str, Any]) -> dg.Definitions:
         selection=standing_checks.selection(),
         description="What must be true whatever ran: no day left behind, yesterday complete, sources alive",
     )
+    tick = dg.define_asset_job(
+        buffer_assets.JOB,
+        selection=dg.AssetSelection.groups(buffer_assets.GROUP) - buffer_checks.standing(),
+        description="Signals of the floors -> operational units -> what to do -> who is told -> whether that was right",
+    )
+    dead_man = dg.define_asset_job(
+        buffer_checks.JOB, selection=buffer_checks.standing(), description="Whether ticks of the buffers run at all"
+    )
     return dg.Definitions(
-        assets=[*assets.build(settings, kinds), exports.build(settings)],
-        asset_checks=[*checks.build(settings), *standing_checks.build()],
-        jobs=[job, standing],
-        schedules=[standing_checks.schedule(settings)],
+        assets=[
+            *assets.build(settings, kinds),
+            exports.build(settings),
+            *buffer_assets.build(settings, _kind(settings.floor_feeds_url)),
+        ],
+        asset_checks=[*checks.build(settings), *standing_checks.build(), *buffer_checks.build(settings)],
+        jobs=[job, standing, tick, dead_man],
+        schedules=[standing_checks.schedule(settings), *schedules.build(buffer_assets.JOB)],
         sensors=sensors.build(JOB),
         # A multiprocess step costs 2 CPU-seconds before it does anything; an in-process one, a sixteenth.
         executor=dg.in_process_executor,

@@ -457,6 +457,15 @@ SCORECARD: Final = Frame(
         _number("response_rate", "answered / episodes"),
     ),
 )
+_OF_DAY: Final = _TICK[:2]
+ANSWERS_OF_DAY: Final = Frame("buffer_feedback", FEEDBACK.key, (*_OF_DAY, *FEEDBACK.columns))
+"""The answers that were given on an operating day."""
+
+SCORECARD_OF_DAY: Final = Frame(
+    "algorithm_scorecard", ("dc", "ship_date", *SCORECARD.key), (*_OF_DAY, *SCORECARD.columns)
+)
+"""How right the alerts of the days up to an operating day were."""
+
 LABELLED: Final = Frame(
     "buffer_labelled",
     ("event",),

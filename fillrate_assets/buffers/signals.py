@@ -11,7 +11,7 @@ could not have known, with `ingest_ts` after `snapshot_ts`, are never looked at.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -213,8 +213,7 @@ def rejects(
 def watched(warehouses: pl.DataFrame, snapshot_ts: datetime) -> pl.LazyFrame:
     """Active warehouses as every row of a tick names them: dc, ship_date, snapshot_ts, warehouse; and `local`.
 
-    `local` is the time on the clock there. Where the time zone does not exist it is UTC: a typing error in one row
-    must not stop the others.
+    `local` is the time on the `clock` there: a typing error in one row must not stop the others.
     """
     active = warehouses.filter("active")
     zones = active["time_zone"].unique().to_list()
@@ -233,6 +232,14 @@ def watched(warehouses: pl.DataFrame, snapshot_ts: datetime) -> pl.LazyFrame:
             "local",
         )
     )
+
+
+def clock(time_zone: str) -> ZoneInfo:
+    """The clock of a time zone; UTC where there is none of that name."""
+    try:
+        return ZoneInfo(time_zone)
+    except (ZoneInfoNotFoundError, ValueError, OSError):  # not there, not a name, a folder of zones
+        return ZoneInfo("UTC")
 
 
 def flowed(flow: Feed, intervals: Sequence[Interval], *, snapshot_ts: datetime, policy: Policy) -> pl.LazyFrame:
@@ -313,11 +320,7 @@ def _moment(moment: datetime) -> pl.Expr:
 
 
 def _local(time_zone: str, moment: datetime) -> datetime:
-    try:
-        zone = ZoneInfo(time_zone)
-    except (ZoneInfoNotFoundError, ValueError, OSError):  # not there, not a name, a folder of zones
-        return moment.astimezone(UTC).replace(tzinfo=None)
-    return moment.astimezone(zone).replace(tzinfo=None)
+    return moment.astimezone(clock(time_zone)).replace(tzinfo=None)
 
 
 # --- which rows count
