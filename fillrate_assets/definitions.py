@@ -10,6 +10,8 @@ import dagster as dg
 import sqlalchemy as sa
 
 from fillrate_assets import settings as settings_module
+from fillrate_assets.connections.buffer_store import BufferStore
+from fillrate_assets.connections.floor_feeds import FloorFeeds
 from fillrate_assets.connections.instock_warehouse import InstockWarehouse
 from fillrate_assets.connections.lake import Lake
 from fillrate_assets.connections.lake_io_manager import LakeIOManager
@@ -35,7 +37,9 @@ def systems(settings: Settings) -> dict[str, Any]:
         "order_system": OrderSystem(settings.order_system_url, settings.tables, settings.statement_seconds),
         "shipping_records": ShippingRecords(settings.shipping_records_url, settings.tables, settings.statement_seconds),
         "instock_warehouse": InstockWarehouse(settings.instock_warehouse_url, settings.tables),
+        "floor_feeds": FloorFeeds(settings.floor_feeds_url, settings.tables, settings.tick_statement_seconds),
         "record_store": record_store,
+        "buffer_store": BufferStore(settings.record_store_url, settings.record_store_schema),
         "watermark": watermark(settings.watermark_url or settings.record_store_url, settings.record_store_schema),
         "outbox": Outbox(settings.record_store_url, settings.alerts, settings.record_store_schema),
         "lake": lake,
