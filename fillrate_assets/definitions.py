@@ -15,6 +15,8 @@ from fillrate_assets.buffers import checks as buffer_checks
 from fillrate_assets.buffers import schedules
 from fillrate_assets.buffers.delivery import Delivery
 from fillrate_assets.buffers.policy import Policy
+from fillrate_assets.connections.buffer_store import BufferStore
+from fillrate_assets.connections.floor_feeds import FloorFeeds
 from fillrate_assets.connections.instock_warehouse import InstockWarehouse
 from fillrate_assets.connections.lake import Lake
 from fillrate_assets.connections.lake_io_manager import LakeIOManager
@@ -40,7 +42,9 @@ def systems(settings: Settings) -> dict[str, Any]:
         "order_system": OrderSystem(settings.order_system_url, settings.tables, settings.statement_seconds),
         "shipping_records": ShippingRecords(settings.shipping_records_url, settings.tables, settings.statement_seconds),
         "instock_warehouse": InstockWarehouse(settings.instock_warehouse_url, settings.tables),
+        "floor_feeds": FloorFeeds(settings.floor_feeds_url, settings.tables, settings.tick_statement_seconds),
         "record_store": record_store,
+        "buffer_store": BufferStore(settings.record_store_url, settings.record_store_schema),
         "watermark": watermark(settings.watermark_url or settings.record_store_url, settings.record_store_schema),
         "outbox": Outbox(settings.record_store_url, settings.alerts, settings.record_store_schema),
         "lake": lake,

@@ -57,6 +57,7 @@ class Settings(BaseSettings):
     order_system_url: Url = ""
     shipping_records_url: Url = ""
     instock_warehouse_url: Url = ""
+    floor_feeds_url: Url = ""
     record_store_url: Url = ""
     lake_root: str = ""
     """A directory or `s3://bucket/prefix`; outside of the home, the environment's own place below what was set."""
@@ -109,6 +110,9 @@ class Settings(BaseSettings):
     statement_seconds: int = Field(default=300, gt=0)
     """How long the order system and the shipping records may work at one statement."""
 
+    tick_statement_seconds: int = Field(default=20, gt=0)
+    """How long the floor feeds may work at one statement: a tick is due every 5 minutes."""
+
     retries: int = Field(default=3, ge=0)
     """How often a step of a run is tried again when a system did not answer."""
 
@@ -127,6 +131,7 @@ class Settings(BaseSettings):
             "order_system_url": f"sqlite:///{systems}/order_system.db",
             "shipping_records_url": f"sqlite:///{systems}/shipping_records.db",
             "instock_warehouse_url": f"duckdb:///{systems}/instock_warehouse.duckdb",
+            "floor_feeds_url": f"duckdb:///{systems}/floor_feeds.duckdb",
             "record_store_url": f"sqlite:///{systems}/record_store.db",
             "lake_root": f"{home}/lake",
         }

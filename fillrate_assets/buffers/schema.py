@@ -186,6 +186,15 @@ SHIFTS: Final = Frame(
         Column("ends", pl.Time, "End, at the warehouse's own time; not after `starts`: of the next day"),
     ),
 )
+MASTER_REJECTS: Final = Frame(
+    "master_rejects",
+    (),
+    (
+        Column("table", pl.String, "warehouse, unit_member, alert_route or shift"),
+        Column("key", pl.String, "Values of the row's key, comma separated"),
+        Column("reason", pl.String, "What is wrong with the row, and what becomes of it"),
+    ),
+)
 
 # --- what a tick makes
 

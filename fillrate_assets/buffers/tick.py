@@ -47,6 +47,8 @@ class Masters:
     unit_members: pl.DataFrame
     shifts: pl.DataFrame
     alert_routes: pl.DataFrame
+    rejects: pl.DataFrame = field(default_factory=schema.MASTER_REJECTS.empty().collect)
+    """`schema.MASTER_REJECTS`: the rows with a mistake."""
 
     def of(self, dcs: Collection[str]) -> Masters:
         """The same with the warehouses of some DCs only."""
@@ -85,13 +87,14 @@ class InMemory:
 
 
 def reach(policy: Policy) -> dict[str, timedelta]:
-    """How far back a tick looks into each feed, by event time."""
+    """How far back a tick looks into each feed, by event time; of LIMITS, BACKLOG tells how far for what passes."""
     flow = max(policy.flow.expired, policy.trend.outflow_median_minutes) + TICK_MINUTES
     minutes = {
         "OCCUPANCY": policy.occupancy.expired,
         "FLOW": flow,
         "STAFFING": policy.staffing.expired,
         "LIMITS": max(policy.capacity.expired, policy.backlog.expired),
+        "BACKLOG": policy.backlog.expired,
     }
     return {feed: timedelta(minutes=length) for feed, length in minutes.items()}
 
