@@ -10,9 +10,11 @@ import dagster as dg
 import sqlalchemy as sa
 
 from fillrate_assets import settings as settings_module
+from fillrate_assets.connections.channels import Channels
 from fillrate_assets.connections.instock_warehouse import InstockWarehouse
 from fillrate_assets.connections.lake import Lake
 from fillrate_assets.connections.lake_io_manager import LakeIOManager
+from fillrate_assets.connections.notices import Notices
 from fillrate_assets.connections.notify import Outbox
 from fillrate_assets.connections.order_system import OrderSystem
 from fillrate_assets.connections.record_store import RecordStore
@@ -38,6 +40,10 @@ def systems(settings: Settings) -> dict[str, Any]:
         "record_store": record_store,
         "watermark": watermark(settings.watermark_url or settings.record_store_url, settings.record_store_schema),
         "outbox": Outbox(settings.record_store_url, settings.alerts, settings.record_store_schema),
+        "notices": Notices(settings.record_store_url, settings.record_store_schema),
+        "channels": Channels(
+            settings.channels, settings.webhook_secret, console_only=not settings.environment.publishes_alerts
+        ),
         "lake": lake,
         "lake_io_manager": InTurn(LakeIOManager(lake, assets.FRAMES), record_store),
     }
