@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from time import perf_counter
@@ -49,12 +50,12 @@ def demo(warehouses: int, seed: int) -> None:
     from rich.console import Console
 
     from fillrate_assets import floor_day, running, settings
-    from fillrate_assets.cli import called_as
+    from fillrate_assets.buffers.policy import Policy
     from fillrate_assets.connections.buffer_store import BufferStore
     from fillrate_assets.connections.floor_feeds import FloorFeeds
-    from fillrate_assets.definitions import delivery
+    from fillrate_assets.definitions import delivery_of
     from fillrate_assets.floors import Floors
-    from fillrate_assets.progress import working
+    from fillrate_assets.progress import called_as, working
 
     started = perf_counter()
     chosen = settings.load()
@@ -63,10 +64,9 @@ def demo(warehouses: int, seed: int) -> None:
         filled = floors.fill()
     click.echo(f"Simulated floors: {warehouses} warehouses, {floors.ticks[0]:%Y-%m-%d}{'' if filled else ' (kept)'}")
     console = Console(width=110, highlight=False)
-    kept, policy = floor_day.kept(floors), delivery.POLICY
+    kept, delivery = floor_day.kept(floors), replace(delivery_of(chosen), every_label=False)
     feeds = FloorFeeds(chosen.floor_feeds_url, chosen.tables)
-    quiet = delivery.build(chosen, quiet=True)
-    seen = floor_day.show(floor_day.ticks(floors, feeds, kept, quiet, policy), floors, console)
+    seen = floor_day.show(floor_day.ticks(floors, feeds, kept, delivery, Policy()), floors, console)
     alerts = pl.concat(moment.alerts for moment in seen)
     store = BufferStore(chosen.record_store_url, chosen.record_store_schema)
     answers = floor_day.answer(floors, store, alerts)

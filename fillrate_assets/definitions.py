@@ -16,10 +16,12 @@ from fillrate_assets.buffers import schedules
 from fillrate_assets.buffers.delivery import Delivery
 from fillrate_assets.buffers.policy import Policy
 from fillrate_assets.connections.buffer_store import BufferStore
+from fillrate_assets.connections.channels import Channels
 from fillrate_assets.connections.floor_feeds import FloorFeeds
 from fillrate_assets.connections.instock_warehouse import InstockWarehouse
 from fillrate_assets.connections.lake import Lake
 from fillrate_assets.connections.lake_io_manager import LakeIOManager
+from fillrate_assets.connections.notices import Notices
 from fillrate_assets.connections.notify import Outbox
 from fillrate_assets.connections.order_system import OrderSystem
 from fillrate_assets.connections.record_store import RecordStore
@@ -47,9 +49,23 @@ def systems(settings: Settings) -> dict[str, Any]:
         "buffer_store": BufferStore(settings.record_store_url, settings.record_store_schema),
         "watermark": watermark(settings.watermark_url or settings.record_store_url, settings.record_store_schema),
         "outbox": Outbox(settings.record_store_url, settings.alerts, settings.record_store_schema),
+        "policy": Policy(),
+        "delivery": delivery_of(settings),
         "lake": lake,
         "lake_io_manager": InTurn(LakeIOManager(lake, assets.FRAMES), record_store),
     }
+
+
+def delivery_of(settings: Settings) -> Delivery:
+    """How alerts reach people in this environment."""
+    environment = settings.environment
+    return Delivery(
+        Notices(settings.record_store_url, settings.record_store_schema),
+        Channels(settings.channels, settings.webhook_secret, console_only=not environment.publishes_alerts),
+        every_label=environment.shows_every_label,
+        platform_channel=settings.platform_channel,
+        ui_url=settings.ui_url,
+    )
 
 
 def build_defs(settings: Settings, **overrides: Any) -> dg.Definitions:  # noqa: ANN401 - any resource

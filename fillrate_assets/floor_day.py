@@ -48,16 +48,14 @@ class Moment:
     sent: int
 
 
-def ticks(
-    floors: Floors, feeds: FloorFeeds, kept: TickLake, delivery: Delivery, policy: Policy
-) -> Iterator[Moment]:
+def ticks(floors: Floors, feeds: FloorFeeds, kept: TickLake, delivery: Delivery, policy: Policy) -> Iterator[Moment]:
     """Every tick of the day in its order, as its schedule would run it."""
     for at in floors.ticks:
         read = feeds.read(snapshot_ts=at, reach=tick.reach(policy))
         tick.run(read, floors.masters, kept, snapshot_ts=at, policy=policy)
         told = delivery.tell(floors.masters, kept, policy=policy, now=at + _STARTED_AFTER)
         rows = [kept.read(frame, at, at).collect() for frame in (schema.RECOMMENDATIONS, schema.ALERTS)]
-        yield Moment(at, *rows, sent=told.delivered.sent)
+        yield Moment(at, rows[0], rows[1], told.delivered.sent)
 
 
 def show(moments: Iterator[Moment], floors: Floors, console: Console) -> list[Moment]:

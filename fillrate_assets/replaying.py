@@ -46,7 +46,7 @@ def changed_policy(changes: Sequence[str], file: Path | None) -> Policy:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         msg = f"{file}: {error}"
         raise PermanentFailure(msg) from error
-    policy = _changed(Policy(), told, "")
+    policy: Policy = _changed(Policy(), told, "")
     for change in changes:
         name, _, value = change.partition("=")
         nested: Any = _value(value.strip(), change)

@@ -34,6 +34,9 @@ Url = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_+]*://", repr=False)]
 `{secret://name#key}` for the password, or `secret://name#key` for the URL, stands for a secret of AWS Secrets Manager.
 """
 
+Secret = Annotated[str, Field(pattern=r"^(https?|secret)://")]
+"""A URL that is itself a credential, or `secret://name#key` for one of AWS Secrets Manager."""
+
 
 class SourceTable(BaseModel):
     """What a source calls one of the contract's tables and its columns; "" where it has no such column."""
@@ -71,6 +74,15 @@ class Settings(BaseSettings):
     alerts: str = Field(default="", pattern=r"^(arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]+)?$")
     """ARN of the SNS topic that is told of held days, where the environment publishes alerts; "" keeps them in the
     record store's outbox and the log."""
+
+    channels: dict[str, Secret] = Field(default_factory=dict, repr=False)
+    """URLs of webhooks by the names that channels of `alert_route` have, e.g. floor-w1 of slack:floor-w1."""
+
+    webhook_secret: str = Field(default="", pattern=r"^((whsec_|secret://).+)?$", repr=False)
+    """What messages to channels of the kind webhook are signed with: `whsec_` and base64."""
+
+    platform_channel: str = Field(default="", pattern=r"^((slack|teams|webhook|sns):.+|console)?$")
+    """The channel that is told once an hour that ticks run, where the environment publishes alerts."""
 
     first_ship_date: date = date(2026, 1, 1)
     """The first partition; earlier ship dates do not exist for the platform."""
@@ -137,14 +149,14 @@ class Settings(BaseSettings):
         }
         return {**values, "home": home, **{name: values.get(name) or value for name, value in defaults.items()}}
 
-    @field_validator("lake_root", "watermark_url", "alerts")
+    @field_validator("lake_root", "watermark_url", "alerts", "platform_channel")
     @classmethod
     def _of_the_environment(cls, shared: str, info: ValidationInfo) -> str:
         """What environments may share is each one's own; a home already is."""
         if "env" not in info.data or not shared:
             return shared
         environment = ENVIRONMENTS[info.data["env"]]
-        if info.field_name == "alerts":
+        if info.field_name in {"alerts", "platform_channel"}:
             return shared if environment.publishes_alerts else ""
         return shared if shared.startswith(f"{info.data['home']}/") else environment.below(shared)
 

@@ -1,7 +1,8 @@
-"""The assets of the buffers: each is a stage of the tick, for every tick of its run, plus what it tells about the last."""
+"""The assets of the buffers: each is a stage of the tick, for every tick of its run, and tells about the last one."""
 
 from collections.abc import Callable, Iterable
 from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
 from time import perf_counter
 from typing import Final
 
@@ -100,7 +101,7 @@ def buffer_alerts(
     began = perf_counter()
     told = delivery.tell(work.everything, work.kept, policy=policy, now=now)
     if work.ticks:
-        delivery.ping(work.ticks[-1], work.everything.warehouses["active"].sum(), now=now)
+        delivery.ping(work.ticks[-1], work.everything.warehouses.filter("active").height, now=now)
     asked = work.latest(schema.RECOMMENDATIONS)
 
     def describe(rows: pl.DataFrame, day: Partition) -> Metadata:
@@ -151,7 +152,7 @@ def algorithm_scorecard(
     return _done(work)
 
 
-ASSETS: Final = (
+ASSETS: Final[tuple[Callable[..., object], ...]] = (
     buffer_signals,
     unit_timeseries,
     buffer_recommendations,
@@ -194,7 +195,7 @@ def build(settings: Settings, feeds_kind: str) -> list[dg.AssetsDefinition]:
             retry_policy=retry_policy(_RETRIES, _RETRY_SECONDS),
         )(typed_failures(compute))
 
-    return [staged(compute, ASSETS[max(number - 1, 0) : number]) for number, compute in enumerate(ASSETS)]
+    return [staged(ASSETS[0], ()), *(staged(compute, [before]) for before, compute in pairwise(ASSETS))]
 
 
 def _work(context: Context, store: BufferStore, lake: Lake) -> Work:
@@ -223,7 +224,7 @@ def _tell_days(
     describe: Callable[[pl.DataFrame, Partition], Metadata],
 ) -> None:
     """Tell of each day as it stands, whichever tick was its last."""
-    told = {key(*day): describe(rows[day], day) if day in rows else _NOTHING for day in days}
+    told: dict[str, Metadata] = {key(*day): describe(rows[day], day) if day in rows else _NOTHING for day in days}
     add_partition_metadata(context, told)
 
 
@@ -248,9 +249,7 @@ def _of_days(rows: pl.DataFrame, moment: str, work: Work) -> pl.DataFrame:
 
 
 def _by_day(rows: pl.DataFrame, work: Work) -> dict[Partition, pl.DataFrame]:
-    return {
-        (dc, day): rows.filter(pl.col("dc") == dc, pl.col("ship_date") == day) for dc, day in work.days
-    }
+    return {(dc, day): rows.filter(pl.col("dc") == dc, pl.col("ship_date") == day) for dc, day in work.days}
 
 
 def _scorecard(work: Work, dc: str, day: date, told: pl.DataFrame, answers: pl.DataFrame) -> pl.DataFrame:

@@ -8,10 +8,10 @@ import dagster as dg
 import polars as pl
 
 from fillrate_assets.buffers import messages, schema
+from fillrate_assets.buffers.delivery import Delivery
 from fillrate_assets.buffers.work import Work, operating_days, work
 from fillrate_assets.connections.buffer_store import BufferStore
-from fillrate_assets.connections.lake import Lake
-from fillrate_assets.connections.notices import Notices
+from fillrate_assets.connections.lake import Lake, Partition
 from fillrate_assets.connections.notify import Outbox
 from fillrate_assets.connections.tick_lake import TickLake
 from fillrate_assets.partitions import dc_ship_date
@@ -45,7 +45,7 @@ def every_warehouse_present(
 ) -> dg.AssetCheckResult:
     """Every active warehouse has units in the tick, whatever its feeds told."""
     here = _work(context, buffer_store, lake)
-    missing = {}
+    missing: dict[Partition, str] = {}
     for (dc, day), rows in here.latest(schema.UNIT_TIMESERIES).items():
         if here.ticks and rows["snapshot_ts"].max() == here.ticks[-1]:
             masters = here.masters_at(here.ticks[-1])
@@ -58,11 +58,11 @@ def routable(
     context: dg.AssetCheckExecutionContext,
     buffer_store: dg.ResourceParam[BufferStore],
     lake: dg.ResourceParam[Lake],
-    notices: dg.ResourceParam[Notices],
+    delivery: dg.ResourceParam[Delivery],
 ) -> dg.AssetCheckResult:
     """Whatever is to be told has a channel: there is a default route, and nothing was lost for want of one."""
     here, now = _work(context, buffer_store, lake), datetime.now(UTC)
-    lost = notices.dead_letters(now - timedelta(days=1))
+    lost = delivery.notices.dead_letters(now - timedelta(days=1))
     found = {(dc, day): _some(lost.filter(pl.col("dc") == dc)["rec_id"]) for dc, day in here.days}
     if not messages.has_default_route(here.everything.alert_routes, now=now):
         found = {day: f"there is no default route; {lost}" for day, lost in found.items()}
@@ -70,7 +70,6 @@ def routable(
 
 
 def dead_man(
-    settings: dg.ResourceParam[Settings],
     buffer_store: dg.ResourceParam[BufferStore],
     lake: dg.ResourceParam[Lake],
     outbox: dg.ResourceParam[Outbox],
@@ -79,7 +78,7 @@ def dead_man(
     now = datetime.now(UTC)
     late = {}
     for dc, day in operating_days(buffer_store.masters().warehouses, now):
-        kept = TickLake(Lake(settings.lake_root), (dc,))
+        kept = TickLake(lake, (dc,))
         ticks = [at for each in (day - timedelta(days=1), day) for at in kept.ticks(schema.ALERTS, [dc], each)]
         if not ticks or now - ticks[-1] > _LATE:
             late[dc] = f"{dc}: last tick {ticks[-1]:%Y-%m-%d %H:%M} UTC" if ticks else f"{dc}: no tick yet"
@@ -87,9 +86,7 @@ def dead_man(
     if late:
         body = "\n".join([*late.values(), f"To do: {advice}."])
         outbox.send(f"buffers: no tick for {len(late)} DCs", body, key=f"dead_man:{now:%Y-%m-%dT%H}", now=now)
-    return dg.AssetCheckResult(
-        passed=not late, description=f"{'; '.join(late.values())}: {advice}" if late else None
-    )
+    return dg.AssetCheckResult(passed=not late, description=f"{'; '.join(late.values())}: {advice}" if late else None)
 
 
 CHECKS: Final = (
@@ -103,9 +100,7 @@ def build(settings: Settings) -> list[dg.AssetChecksDefinition]:
     """Every check of the buffers."""
     by_day = dc_ship_date(settings.first_ship_date)
 
-    def checked(
-        asset: str, compute: Callable[..., dg.AssetCheckResult], *, blocking: bool
-    ) -> dg.AssetChecksDefinition:
+    def checked(asset: str, compute: Callable[..., dg.AssetCheckResult], *, blocking: bool) -> dg.AssetChecksDefinition:
         return dg.asset_check(asset=asset, blocking=blocking, partitions_def=by_day)(compute)
 
     standing = dg.asset_check(asset="buffer_alerts")(dead_man)
@@ -128,5 +123,5 @@ def _some(units: pl.Series) -> str:
     return ", ".join(names[:_NAMED]) + more
 
 
-def _bad(found: dict[tuple[str, object], str]) -> dict[tuple[str, object], str]:
+def _bad(found: dict[Partition, str]) -> dict[Partition, str]:
     return {day: what for day, what in found.items() if what}

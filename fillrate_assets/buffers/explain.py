@@ -92,7 +92,9 @@ def _paths(evidence: Evidence) -> Iterator[str]:
     if rows.is_empty():
         yield "   no feed told anything of its paths"
     for row in rows.iter_rows(named=True):
-        observed = "nothing" if row["observed"] is None else f"{row['observed']:.0f} at {row['observed_ts']:%H:%M:%S} UTC"
+        observed = (
+            "nothing" if row["observed"] is None else f"{row['observed']:.0f} at {row['observed_ts']:%H:%M:%S} UTC"
+        )
         predicted = "" if row["predicted"] is None else f", {row['predicted']:.0f} predicted"
         yield (
             f"   {row['path']} ({row['role']}): observed {observed}{predicted}: level {_number(row['level'])} of"
@@ -114,8 +116,8 @@ def _unit(unit: dict[str, Any]) -> Iterator[str]:
     )
     staffed = {True: "staffed", False: "not staffed", None: "nobody knows whether it is staffed"}[unit["staffed"]]
     yield (
-        f"   {staffed}: {_number(unit['headcount'])} of {_number(unit['headcount_planned'])} planned associates, who can"
-        f" take {_number(unit['service_rate'], 1)} packages a minute"
+        f"   {staffed}: {_number(unit['headcount'])} of {_number(unit['headcount_planned'])} planned associates, who"
+        f" can take {_number(unit['service_rate'], 1)} packages a minute"
     )
 
 
@@ -155,7 +157,9 @@ def _alerts(alerts: pl.DataFrame, zone: tzinfo) -> Iterator[str]:
     for row in alerts.sort("direction", "action").iter_rows(named=True):
         why = f" ({row['reason']})" if row["reason"] else ""
         verb = "kept back" if row["label"] == _KEPT_BACK else row["label"]
-        told = f"last told {row['last_notified_ts'].astimezone(zone):%H:%M}" if row["last_notified_ts"] else "never told"
+        told = (
+            f"last told {row['last_notified_ts'].astimezone(zone):%H:%M}" if row["last_notified_ts"] else "never told"
+        )
         yield (
             f"   {row['direction']}, {row['action']}: {verb}{why}; episode {row['episode']} since"
             f" {row['opened_ts'].astimezone(zone):%H:%M}, {told}, {row['seq']} notices"
@@ -170,7 +174,8 @@ def _notices(notices: pl.DataFrame, zone: tzinfo) -> Iterator[str]:
             state = f"sent {row['sent_at'].astimezone(zone):%H:%M:%S}"
         else:
             state = f"not sent: {row['failure'] or 'it waits'}"
-        yield f"   {row['channel']}: {row['label']} {row['severity']} of {row['snapshot_ts'].astimezone(zone):%H:%M}, {state}"
+        tick = row["snapshot_ts"].astimezone(zone)
+        yield f"   {row['channel']}: {row['label']} {row['severity']} of {tick:%H:%M}, {state}"
 
 
 def _answers(feedback: pl.DataFrame, zone: tzinfo) -> Iterator[str]:
@@ -179,7 +184,8 @@ def _answers(feedback: pl.DataFrame, zone: tzinfo) -> Iterator[str]:
     for row in feedback.sort("answered_at").iter_rows(named=True):
         actual = "" if row["actual_quantity"] is None else f" {row['actual_quantity']:g}"
         note = f": {row['note']}" if row["note"] else ""
-        yield f"   {row['answer']}{actual} by {row['responder']}, {row['answered_at'].astimezone(zone):%Y-%m-%d %H:%M}{note}"
+        at = row["answered_at"].astimezone(zone)
+        yield f"   {row['answer']}{actual} by {row['responder']}, {at:%Y-%m-%d %H:%M}{note}"
 
 
 def _number(value: float | None, digits: int = 0) -> str:

@@ -17,7 +17,7 @@ _TENTHS: Final = 1
 
 def signals(rows: pl.DataFrame) -> Metadata:
     """How much of the paths is known."""
-    levels, flows = (rows[name].sum() for name in ("level_fresh", "flow_fresh"))
+    levels, flows = (int(rows[name].sum()) for name in ("level_fresh", "flow_fresh"))
     return {
         **_at(rows),
         "paths": rows.height,

@@ -1,5 +1,4 @@
-"""When the buffers are looked at: all warehouses in one run, every 5 minutes; and whether that happens, three times as
-rarely."""
+"""When the buffers are looked at: all warehouses in one run, every 5 minutes; and when it is seen to that they are."""
 
 from datetime import UTC, datetime
 from typing import Final

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import polars as pl
 
 from fillrate_assets.buffers import board, schema
@@ -34,7 +36,12 @@ def test_the_strip_has_a_line_a_pool_and_a_square_a_unit() -> None:
         {"unit_id": "W1_PICK_TOTAL", "verdict": "NOT_STAFFED"},
         {"unit_id": "W2_PACK_L1", "verdict": "ACT"},
     )
-    assert board.heat_strip(rows).split("  \n") == ["`W1 PACK  ` 🟥🟩", "`W1 PICK  ` ⬛", "`W2 PACK  ` 🟧", board.LEGEND]
+    assert board.heat_strip(rows).split("  \n") == [
+        "`W1 PACK  ` 🟥🟩",
+        "`W1 PICK  ` ⬛",
+        "`W2 PACK  ` 🟧",
+        board.LEGEND,
+    ]
 
 
 def test_of_many_warehouses_the_strip_shows_the_worst_and_counts_the_rest() -> None:
@@ -46,14 +53,16 @@ def test_of_many_warehouses_the_strip_shows_the_worst_and_counts_the_rest() -> N
 
 
 def test_actions_stand_worst_first_and_those_with_the_least_time_before_the_others() -> None:
-    told = [
+    told: list[dict[str, Any]] = [
         {"unit_id": "W1_PACK_TOTAL", "severity": "ACT"},
         {"unit_id": "W1_PICK_TOTAL", "severity": "ACT"},
         {"unit_id": "W2_PICK_TOTAL", "severity": "EMERGENCY"},
         {"unit_id": "W3_PICK_TOTAL", "severity": "WARN"},
         {"unit_id": "W4_PICK_TOTAL", "severity": "ACT", "is_open": False, "label": "CLEARED"},
     ]
-    asked = [{"unit_id": row["unit_id"], "minutes_left": left} for row, left in zip(told, (9.0, 4.0, 6.0), strict=False)]
+    asked = [
+        {"unit_id": row["unit_id"], "minutes_left": left} for row, left in zip(told, (9.0, 4.0, 6.0), strict=False)
+    ]
     actions = board.actions(alerts(*told), recommendations(*asked))
     assert actions["unit_id"].to_list() == ["W2_PICK_TOTAL", "W1_PICK_TOTAL", "W1_PACK_TOTAL"]
     assert actions["quantity"].to_list() == [4.0, 4.0, 4.0]

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from alembic.migration import MigrationContext
 from alembic.operations import Operations
 
-from fillrate_assets.connections import buffer_store, bulk, record_store, sql
+from fillrate_assets.connections import bulk, record_store, sql
 from fillrate_assets.connections.migrations.versions import v0001_records, v0002_views, v0003_claims, v0004_buffers
 from fillrate_assets.connections.order_system import OrderSystem
 from fillrate_assets.connections.record_store import METADATA, RecordStore
