@@ -128,7 +128,7 @@ def kept(floors: Floors) -> TickLake:
 def _line(moment: Moment, seen: list[Moment]) -> str:
     states = {state: count for state, count in board.counts(moment.recommendations).items() if count}
     counted = ", ".join(f"{count} {state.lower().replace('_', ' ')}" for state, count in states.items())
-    return f"{moment.snapshot_ts:%H:%M} UTC: {counted}; {sum(each.sent for each in seen)} messages so far"
+    return f"{moment.snapshot_ts:%H:%M} UTC: {counted}; messages so far: {sum(each.sent for each in seen)}"
 
 
 def _board(moment: Moment, seen: list[Moment], now: str) -> Group:
@@ -151,7 +151,7 @@ def _board(moment: Moment, seen: list[Moment], now: str) -> Group:
         left = "" if row["minutes_left"] is None else f"{row['minutes_left']:.0f} min"
         actions.add_row(row["severity"], f"{row['unit_id']} {row['direction'].lower()}", row["action"], amount, left)
     sent = sum(each.sent for each in seen)
-    return Group(Text(f"{now} at {len(seen)} ticks, {sent} messages sent", style="bold"), strips, legend, actions)
+    return Group(Text(f"{now}, tick {len(seen)}, messages sent: {sent}", style="bold"), strips, legend, actions)
 
 
 def _table(title: str, *columns: str) -> Table:

@@ -62,11 +62,10 @@ class Floors:
 
     @property
     def ticks(self) -> list[datetime]:
-        """Every tick of the day, of all warehouses."""
-        minutes = self.world.truth.latent["ts"]
-        first, last = minutes.min(), minutes.max()
-        if not isinstance(first, datetime) or not isinstance(last, datetime):
-            return []
+        """Every tick of the day at which all warehouses are simulated: their midnights lie hours apart."""
+        minutes = pl.col("ts")
+        spans = self.world.truth.latent.group_by("warehouse").agg(first=minutes.min(), last=minutes.max())
+        first, last = spans.select(pl.col("first").max(), pl.col("last").min()).row(0)
         begin = on_grid(first) + TICK
         return [begin + number * TICK for number in range((last - begin) // TICK + 1)]
 

@@ -12,8 +12,8 @@ import polars as pl
 from fillrate_assets.buffers import messages, schema
 from fillrate_assets.buffers.messages import Links
 from fillrate_assets.buffers.policy import Policy
-from fillrate_assets.buffers.signals import clock
 from fillrate_assets.buffers.tick import Kept, Masters
+from fillrate_assets.buffers.work import clock_date
 from fillrate_assets.connections.channels import Channels
 from fillrate_assets.connections.notices import Delivered, Notices
 from fillrate_assets.partitions import key
@@ -95,7 +95,7 @@ class Delivery:
 
         def chart(unit_id: str, snapshot_ts: datetime) -> str:
             place = places[unit_id.partition("_")[0]]
-            day = snapshot_ts.astimezone(clock(place["time_zone"])).date()
+            day = clock_date(place["time_zone"], snapshot_ts)
             return f"{self.ui_url.rstrip('/')}/assets/unit_timeseries?partition={quote(str(key(place['dc'], day)))}"
 
         answer = self.feedback
