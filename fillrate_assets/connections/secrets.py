@@ -1,7 +1,8 @@
-"""Credentials of databases in AWS Secrets Manager, fetched when a connection is about to be made.
+"""Credentials in AWS Secrets Manager, fetched when a connection is about to be made.
 
 `secret://name#key` in place of a database URL is the whole URL; `{secret://name#key}` in place of its password is the
 password. `name` is the secret's name or ARN and `key` one of its JSON's keys; without `#key` the secret is plain text.
+Other settings that are secrets take `secret://name#key` in their place.
 """
 
 from __future__ import annotations
@@ -38,6 +39,17 @@ def resolved(url: str) -> sa.URL:
     parsed = sa.make_url(url)
     password = _IN_ITS_PLACE.fullmatch(str(parsed.password or ""))
     return parsed.set(password=_value(password[1])) if password else parsed
+
+
+def revealed(setting: str) -> str:
+    """What the secret holds that a setting names; a setting that names none as it is.
+
+    Raises:
+        SourceUnavailable: Secrets Manager did not answer, or throttled the call.
+        PermanentFailure: there is no such secret or key, or access is denied.
+
+    """
+    return _value(setting) if setting.startswith(SCHEME) else setting
 
 
 @lru_cache(maxsize=64)
