@@ -128,8 +128,10 @@ class Site:
             FormError: it is not between the two.
 
         """
-        moment = typed.replace(tzinfo=self.zone, fold=0).astimezone(UTC)
-        if typed.tzinfo is not None or not since <= moment <= until:
+        # Within a day of the limits: at the ends of the calendar, a zone leads out of it.
+        near = (since - timedelta(days=1)).date() <= typed.date() <= (until + timedelta(days=1)).date()
+        moment = typed.replace(tzinfo=self.zone).astimezone(UTC) if near and typed.tzinfo is None else None
+        if moment is None or not since <= moment <= until:
             msg = f"The time must be between {self.time(since)} and {self.time(until)}."
             raise FormError(msg)
         return moment
@@ -273,7 +275,7 @@ class AuditPage:
         site = Site.of(self._store, visit.link.about)
         since, until = _week(visit.link.week, site.zone)
         sample = self._sample(site, visit.link.week)["unit_id"].to_list() if visit.responder else []
-        last = {unit: self._recorder.last(_audit_id(visit.link, unit), visit.responder) for unit in sample}
+        shown = [self._unit(site, visit, unit) for unit in sample]
         return Page(
             "audit.html",
             {
@@ -283,11 +285,9 @@ class AuditPage:
                 "to_day": f"{(until - timedelta(hours=12)).astimezone(site.zone):%a %d %b %Y}",
                 "earliest": site.typed(since),
                 "latest": site.typed(until - timedelta(minutes=1)),
-                "units": [{"unit_id": unit, "last": row, "said": _said(row, site)} for unit, row in last.items()],
-                "answered": sum(row is not None for row in last.values()),
+                "units": shown,
+                "answered": sum(unit["last"] is not None for unit in shown),
                 "directions": DIRECTIONS,
-                "recorded": visit.recorded,
-                "filled": {},
             },
         )
 
@@ -310,6 +310,12 @@ class AuditPage:
             row = _reported(_audit_id(visit.link, form.unit_id), form, _unit(sample, form.unit_id), began)
         self._recorder.record({**row, "answered_at": visit.now, "policy_version": self._policy_version})
         return Taken(row["responder"], row["rec_id"])
+
+    def _unit(self, site: Site, visit: Visit, unit_id: str) -> dict[str, Any]:
+        """A unit with what the visitor said of it."""
+        rec_id = _audit_id(visit.link, unit_id)
+        last = self._recorder.last(rec_id, visit.responder)
+        return {"unit_id": unit_id, "rec_id": rec_id, "last": last, "began": last and site.time(last["episode_ts"])}
 
     def _sample(self, site: Site, week: str) -> pl.DataFrame:
         """The same units for everybody and every time."""
@@ -337,14 +343,6 @@ def _unit(known: pl.DataFrame, unit_id: str) -> Mapping[str, str]:
 
 def _audit_id(link: Link, unit_id: str) -> str:
     return f"audit.{link.week}.{unit_id}"
-
-
-def _said(row: Mapping[str, Any] | None, site: Site) -> str:
-    if row is None:
-        return ""
-    if row["answer"] == "NO_PROBLEM":
-        return "No problem"
-    return f"{DIRECTIONS[row['direction']]}, {site.time(row['episode_ts'])}"
 
 
 def _week(week: str, zone: ZoneInfo) -> tuple[datetime, datetime]:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from importlib.resources import files
 from typing import Any, Final
-from urllib.parse import quote, unquote, urlencode
+from urllib.parse import quote, unquote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.applications import Starlette
@@ -24,7 +24,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 from fillrate_assets.buffers.links import LIFETIME, ExpiredLink, ForgedLink, Link, LinkSigner
-from fillrate_assets.errors import SourceUnavailable
+from fillrate_assets.errors import FillrateError, SourceUnavailable
 from fillrate_assets.feedback_service import guard
 from fillrate_assets.feedback_service.forms import ID, MAX_NAME, MAX_NOTE, MAX_QUANTITY, Form, FormError, parsed
 from fillrate_assets.feedback_service.pages import (
@@ -104,7 +104,7 @@ def app(
             ForgedLink: service.problem,
             NothingThere: service.problem,
             ExpiredLink: service.problem,
-            SourceUnavailable: service.problem,
+            FillrateError: service.problem,
             Exception: service.problem,
         },
     )
@@ -154,7 +154,8 @@ class _Service:
 
     def _redirected(self, request: Request, taken: Taken) -> Response:
         """Show the page anew, so that a browser that goes back or reloads sends nothing again."""
-        query = f"?{urlencode({'recorded': taken.recorded})}" if taken.recorded else ""
+        # A list of several shows what was just answered, not its top.
+        query = f"?recorded={taken.recorded}#{taken.recorded}" if taken.recorded else ""
         response = RedirectResponse(self._links.url(request.path_params["token"]) + query, status_code=303)
         self._set_cookie(response, _NAME, quote(taken.responder))
         return response
@@ -210,6 +211,7 @@ def _status(error: Exception) -> tuple[int, Mapping[str, str]]:
     if isinstance(error, SourceUnavailable):
         _LOG.warning("%s", error)
         return 503, {"Retry-After": "60"}
+    _LOG.error("%s", error)
     return 500, {}
 
 

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from html import unescape
 from pathlib import Path
@@ -38,6 +38,12 @@ WEEK: Final = "2026-W10"
 
 LANES: Final = tuple(f"W1_LANE_L{number:02d}" for number in range(14))
 _PATIENCE_SECONDS: Final = 30
+_TABLES: Final = (
+    feedback_store.NOTICES,
+    feedback_store.WAREHOUSES,
+    feedback_store.UNIT_MEMBERS,
+    feedback_store.FEEDBACK,
+)
 _WORD: Final = re.compile(r'name="word" value="([^"]+)"')
 
 
@@ -47,24 +53,34 @@ class Floor:
 
     store: FeedbackStore
     links: LinkSigner
+    transport: httpx.BaseTransport
+    """Of every browser: to make one takes longer than a test."""
+
     now: datetime = ANSWERED_AT
 
-    def notice(self, **row: Any) -> str:  # noqa: ANN401 - any column of NOTICES
-        """Tell something; its rec_id. What is not said is the alert of `REC_ID`."""
-        known = {"rec_id": REC_ID, "notice_id": row.get("rec_id", REC_ID), **row}
-        rows = frames.notices(known).with_columns(episode_key().alias("episode_key"))
-        self._insert(feedback_store.NOTICES, rows)
-        return str(known["rec_id"])
+    def browser(self, url: str) -> Browser:
+        """A browser that was never here, with a link."""
+        return Browser(url, httpx.Client(transport=self.transport))
 
-    def members(self, *unit_ids: str, warehouse: str = "W1", zone: str = "America/Chicago") -> None:
-        """Onboard a warehouse with some units."""
-        self._insert(
-            feedback_store.WAREHOUSES,
-            frames.warehouses({"warehouse": warehouse, "time_zone": zone}),
-        )
+    def reset(self) -> None:
+        """Two warehouses and the alert of `REC_ID`; nobody has answered."""
+        self.now = ANSWERED_AT
         member = {"path": "P", "role": "LEVEL", "weight": 1.0, "valid_from": TICK - timedelta(days=90)}
-        rows = [{**member, "unit_id": unit_id} for unit_id in unit_ids]
-        self._insert(feedback_store.UNIT_MEMBERS, pl.DataFrame(rows, schema=schema.UNIT_MEMBERS.polars))
+        members = [{**member, "unit_id": unit_id} for unit_id in ("W1_PICK_TOTAL", *LANES, "W2_PICK_TOTAL")]
+        with self.store._engine.begin() as connection:
+            for table in _TABLES:
+                connection.execute(table.delete())
+            _insert(connection, feedback_store.WAREHOUSES, frames.warehouses({}, {"warehouse": "W2"}))
+            rows = pl.DataFrame(members, schema=schema.UNIT_MEMBERS.polars)
+            _insert(connection, feedback_store.UNIT_MEMBERS, rows)
+            _insert(connection, feedback_store.NOTICES, _notice({}))
+
+    def notice(self, **row: Any) -> str:  # noqa: ANN401 - any column of NOTICES
+        """Tell something; its rec_id. What is not said is as in the alert of `REC_ID`."""
+        told = _notice(row)
+        with self.store._engine.begin() as connection:
+            _insert(connection, feedback_store.NOTICES, told)
+        return str(told["rec_id"].item())
 
     def rows(self) -> list[dict[str, Any]]:
         """Every row of FEEDBACK, as it was answered."""
@@ -72,11 +88,16 @@ class Floor:
             found = connection.execute(sa.select(feedback_store.FEEDBACK).order_by("answered_at", "rec_id"))
             return [dict(row) for row in found.mappings()]
 
-    def clear(self) -> None:
-        """Forget every answer."""
+    @contextmanager
+    def out_of_order(self) -> Iterator[None]:
+        """Its tables are gone, until the block ends."""
         with self.store._engine.begin() as connection:
-            connection.execute(feedback_store.FEEDBACK.delete())
-        self.now = ANSWERED_AT
+            connection.execute(sa.text("ALTER TABLE notices RENAME TO gone"))
+        try:
+            yield
+        finally:
+            with self.store._engine.begin() as connection:
+                connection.execute(sa.text("ALTER TABLE gone RENAME TO notices"))
 
     def alert(self, rec_id: str = REC_ID, responder: str = "") -> str:
         """The link to answer an alert."""
@@ -90,18 +111,13 @@ class Floor:
         """The link to last week's sample."""
         return self.links.audit(warehouse, WEEK, now=TICK)
 
-    def _insert(self, table: sa.Table, rows: pl.DataFrame) -> None:
-        naive = rows.with_columns(pl.col(pl.Datetime).dt.replace_time_zone(None))
-        with self.store._engine.begin() as connection:
-            connection.execute(table.insert(), naive.to_dicts())
-
 
 @dataclass
 class Browser:
     """What a browser without JavaScript does: keeps cookies, fills in a form, says where it comes from."""
 
     url: str
-    client: httpx.Client = field(default_factory=httpx.Client)
+    client: httpx.Client
 
     def open(self) -> httpx.Response:
         """Open the link."""
@@ -109,8 +125,14 @@ class Browser:
 
     def send(self, origin: str | None = "own", **fields: str) -> httpx.Response:
         """Open the link, fill in its form and send it; the answer as it comes, a redirect is not followed."""
-        word = _WORD.search(self.open().text)
-        return self.post({"word": unescape(word[1]) if word else "", **fields}, origin)
+        return self.post({"word": self.word(), **fields}, origin)
+
+    def word(self) -> str:
+        """What the form of the page carries."""
+        page = self.open().text
+        found = _WORD.search(page)
+        assert found, page
+        return unescape(found[1])
 
     def post(self, fields: Mapping[str, str], origin: str | None = "own") -> httpx.Response:
         """Send a form."""
@@ -126,24 +148,32 @@ class Browser:
         return self.client.get(response.headers["location"])
 
 
+def _notice(row: Row) -> pl.DataFrame:
+    rec_id = row.get("rec_id", REC_ID)
+    names = ("unit_id", "direction", "action", "episode", "seq")
+    parts = dict(zip(names, rec_id.split("."), strict=True))
+    numbers = {name: int(parts[name]) for name in ("episode", "seq")}
+    known = {"rec_id": rec_id, "notice_id": rec_id, **parts, **numbers, **row}
+    return frames.notices(known).with_columns(episode_key().alias("episode_key"))
+
+
+def _insert(connection: sa.Connection, table: sa.Table, rows: pl.DataFrame) -> None:
+    naive = rows.with_columns(pl.col(pl.Datetime).dt.replace_time_zone(None))
+    connection.execute(table.insert(), naive.to_dicts())
+
+
 @contextmanager
 def served(directory: Path) -> Iterator[Floor]:
     """A floor with a warehouse and an alert, and its service, until the block ends."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
+    with socket.create_server(("127.0.0.1", 0)) as listening, httpx.HTTPTransport() as transport:
         port = listening.getsockname()[1]
         file = directory / "record_store.db"
         file.touch()
         links = LinkSigner(f"http://127.0.0.1:{port}", [SECRET])
-        floor = Floor(FeedbackStore(f"sqlite:///{file}"), links)
-        for table in (
-            feedback_store.NOTICES,
-            feedback_store.WAREHOUSES,
-            feedback_store.UNIT_MEMBERS,
-            feedback_store.FEEDBACK,
-        ):
+        floor = Floor(FeedbackStore(f"sqlite:///{file}"), links, transport)
+        for table in _TABLES:
             table.create(floor.store._engine)
-        floor.members("W1_PICK_TOTAL", *LANES)
-        floor.notice()
+        floor.reset()
         pages = feedback_service.app(store=floor.store, links=links, policy_version=POLICY, clock=lambda: floor.now)
         process = server(pages, "127.0.0.1", port)
         thread = threading.Thread(target=process.run, args=([listening],))
