@@ -13,7 +13,16 @@ from pathlib import Path
 from tomllib import TOMLDecodeError
 from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -106,6 +115,13 @@ class Settings(BaseSettings):
 
     ui_url: Annotated[str, Field(pattern=r"^(https?://.+)?$")] = ""
     """Where Dagster's UI is, for links in messages."""
+
+    feedback_url: Annotated[str, Field(pattern=r"^(https?://[^\s?#]+)?$")] = ""
+    """Where the floor reaches the feedback service, for links in alerts; "" leaves them out."""
+
+    feedback_secret: SecretStr = SecretStr("")
+    """What signs the links: 32 characters or more, or `secret://name#key`. Several are separated by blanks: the first
+    signs, all are accepted. "" leaves the links out."""
 
     ahead_hours: int = Field(default=24, gt=0)
     """A change that is older and not published is told by the standing checks."""

@@ -107,6 +107,27 @@ def rejects(members: pl.DataFrame, *, snapshot_ts: datetime, warehouses: pl.Data
 # --- membership
 
 
+def named(members: pl.DataFrame, *, at: datetime) -> pl.DataFrame:
+    """The units that have a member at a time.
+
+    Args:
+        members: `UNIT_MEMBERS`.
+        at: UTC.
+
+    Returns:
+        Columns unit_id, warehouse, unit_type, sorted; units whose id cannot be read are left out.
+
+    """
+    return (
+        _with_parts(members.lazy().filter(_valid(at)))
+        .filter(pl.col("unit_type").is_not_null())
+        .select("unit_id", "warehouse", "unit_type")
+        .unique()
+        .sort("unit_id")
+        .collect()
+    )
+
+
 def _with_parts(members: pl.LazyFrame) -> pl.LazyFrame:
     """Add the parts of the unit's id: warehouse, pool, last; and the unit's type. Empty where the id has none."""
     part = r"([A-Z0-9-]+)"
@@ -152,18 +173,20 @@ def _bad_member() -> pl.Expr:
     )
 
 
+def _valid(at: datetime) -> pl.Expr:
+    now = pl.lit(at, TIMESTAMP)
+    return (pl.col("valid_from") <= now) & (pl.col("valid_to").is_null() | (now < pl.col("valid_to")))
+
+
 def _in_force(members: pl.DataFrame, warehouses: pl.DataFrame, snapshot_ts: datetime) -> pl.LazyFrame:
     """A row for each path of each unit, with a weight for each role; of members that overlap the later one counts."""
-    now = pl.lit(snapshot_ts, TIMESTAMP)
-    begun = pl.col("valid_from") <= now
-    not_ended = pl.col("valid_to").is_null() | (now < pl.col("valid_to"))
     weights = [
         pl.when(pl.col("role") == role).then("weight").max_by(pl.when(pl.col("role") == role).then("valid_from"))
         for role in schema.ROLES
     ]
     return (
         members.lazy()
-        .filter(begun, not_ended)
+        .filter(_valid(snapshot_ts))
         .group_by("unit_id", "path")
         .agg(
             *(weight.alias(role) for weight, role in zip(weights, schema.ROLES, strict=True)),

@@ -1,0 +1,120 @@
+"""Signed links: what the floor answers through, and what nobody can make or alter who does not know the secret.
+
+A link is a capability: whoever has it may answer what it is about until it expires, and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from typing import Final, Literal
+
+from itsdangerous import BadData, URLSafeSerializer
+from itsdangerous.encoding import base64_decode, base64_encode
+
+from fillrate_assets.errors import PermanentFailure
+
+Kind = Literal["alert", "missed", "audit"]
+"""To answer an alert, to report a problem that was not told, to look at a week's sample of silent units."""
+
+MIN_SECRET: Final = 32
+"""Characters of a secret: fewer can be guessed."""
+
+MAX_TOKEN: Final = 1000
+"""Characters of a token; no link of ours comes near, so a longer one is not even looked at."""
+
+LIFETIME: Final = timedelta(days=7)
+"""How long an alert can be answered and a missed problem reported."""
+
+AUDIT_LIFETIME: Final = timedelta(days=14)
+
+_SALT: Final = "fillrate.feedback.link"
+
+class ForgedLink(Exception):
+    """The link was not made with one of the secrets, or it was altered."""
+
+
+class ExpiredLink(Exception):
+    """The link was right, but its time is over."""
+
+
+@dataclass(frozen=True)
+class Link:
+    """What a link is about, and who may answer through it."""
+
+    kind: Kind
+    about: str
+    """rec_id of the alert; else the warehouse."""
+
+    week: str = ""
+    """ISO week of an audit, as 2026-W11."""
+
+    responder: str = ""
+    """Who answers; "" for anybody, who then says who they are."""
+
+
+class LinkSigner:
+    """Makes and reads links; the same secrets on both sides, the same base."""
+
+    def __init__(self, base_url: str, secrets: Sequence[str]) -> None:
+        """Links below a URL.
+
+        Args:
+            base_url: where the floor reaches the service, e.g. https://feedback.example.
+            secrets: the first signs, all are accepted: a new one goes in front, an old one leaves when its last
+                link has expired.
+
+        Raises:
+            PermanentFailure: there is no secret, or one is too short.
+
+        """
+        if not secrets or any(len(secret) < MIN_SECRET for secret in secrets):
+            msg = f"each secret of feedback links needs {MIN_SECRET} characters or more; set FILLRATE_FEEDBACK_SECRET"
+            raise PermanentFailure(msg)
+        self.base_url = base_url.rstrip("/")
+        self.secrets = tuple(secrets)
+        # itsdangerous signs with the last of its keys.
+        kwargs = {"key_derivation": "hmac", "digest_method": sha256}
+        self._serializer = URLSafeSerializer(self.secrets[::-1], salt=_SALT, signer_kwargs=kwargs)
+
+    def alert(self, rec_id: str, *, now: datetime, responder: str = "") -> str:
+        """URL to answer an alert."""
+        return self.url(self.token(Link("alert", rec_id, responder=responder), expires=now + LIFETIME))
+
+    def missed(self, warehouse: str, *, now: datetime, responder: str = "") -> str:
+        """URL to report problems of a warehouse that nobody was told of."""
+        return self.url(self.token(Link("missed", warehouse, responder=responder), expires=now + LIFETIME))
+
+    def audit(self, warehouse: str, week: str, *, now: datetime, responder: str = "") -> str:
+        """URL of the sample of a warehouse's units that were silent in an ISO week such as 2026-W11."""
+        return self.url(self.token(Link("audit", warehouse, week, responder), expires=now + AUDIT_LIFETIME))
+
+    def url(self, token: str) -> str:
+        """Where the service answers a token."""
+        return f"{self.base_url}/f/{token}"
+
+    def token(self, link: Link, *, expires: datetime) -> str:
+        """A link, signed: some 110 characters that a URL takes as they are."""
+        return self._serializer.dumps([link.kind, link.about, int(expires.timestamp()), link.week, link.responder])
+
+    def read(self, token: str, *, now: datetime) -> Link:
+        """What a token says.
+
+        Raises:
+            ForgedLink: it was not signed with one of the secrets, or altered in any character.
+            ExpiredLink: its time is over.
+
+        """
+        # Base64 leaves bits of its last character unused: without this, a signature would have several spellings.
+        signature = token.rpartition(".")[2]
+        try:
+            if len(token) > MAX_TOKEN or base64_encode(base64_decode(signature)) != signature.encode():
+                raise ForgedLink
+            kind, about, expires, week, responder = self._serializer.loads(token)
+        except (BadData, UnicodeError) as error:
+            raise ForgedLink from error
+        if now >= datetime.fromtimestamp(expires, UTC):
+            raise ExpiredLink
+        return Link(kind, about, week, responder)

@@ -1,0 +1,9 @@
+"""The web pages through which the floor answers alerts, over the signed links of `buffers.links`.
+
+`forms` and `pages` know no HTTP, `guard` keeps others out, `web` serves, `stores` says what it needs to be kept.
+"""
+
+from fillrate_assets.feedback_service.serving import serve
+from fillrate_assets.feedback_service.web import app
+
+__all__ = ["app", "serve"]

@@ -1,0 +1,122 @@
+"""What a browser sends -> what was meant, or what is wrong with it in words for whoever typed it."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Final, Literal, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+MAX_NAME: Final = 60
+MAX_NOTE: Final = 1000
+"""Characters, each no wider than SQL Server counts: it takes a letter of some scripts, or an emoji, for two."""
+
+MAX_QUANTITY: Final = 1_000_000
+
+
+ID: Final = r"^[A-Za-z0-9_.-]{1,255}$"
+"""What rec_id and unit_id look like."""
+
+
+class FormError(Exception):
+    """The form cannot be taken as it is; the message is for whoever sent it."""
+
+
+def _clean(text: object) -> object:
+    """One spelling of each letter, no invisible control characters, no blanks at the ends."""
+    if not isinstance(text, str):
+        return text
+    lines = unicodedata.normalize("NFC", text).replace("\r\n", "\n")
+    return "".join(c for c in lines if c == "\n" or unicodedata.category(c) != "Cc").strip() or None
+
+
+def _one_line(text: object) -> object:
+    return " ".join(text.split()) if isinstance(text, str) else text
+
+
+def _fits(limit: int) -> BeforeValidator:
+    """UTF-16 units are what SQL Server counts."""
+
+    def checked(text: object) -> object:
+        if isinstance(text, str) and len(text.encode("utf-16-le")) > 2 * limit:
+            msg = "too long"
+            raise ValueError(msg)
+        return text
+
+    return BeforeValidator(checked)
+
+
+# The validators of a field run from the last to the first.
+Name = Annotated[str, _fits(MAX_NAME), BeforeValidator(_one_line), BeforeValidator(_clean)]
+Note = Annotated[str | None, _fits(MAX_NOTE), BeforeValidator(_clean)]
+Quantity = Annotated[float | None, Field(ge=0, le=MAX_QUANTITY, allow_inf_nan=False), BeforeValidator(_clean)]
+Id = Annotated[str, Field(pattern=ID)]
+Direction = Literal["OVERFLOW", "STARVATION"]
+
+
+class Form(BaseModel):
+    """Whoever sends a form says who they are."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    responder: Name
+
+
+class AnswerForm(Form):
+    """An answer to an alert."""
+
+    answer: Literal["CORRECT", "NO_PROBLEM", "WRONG_ACTION", "WRONG_QTY", "TOO_LATE", "ALREADY_KNOWN"]
+    quantity: Quantity = None
+    note: Note = None
+
+
+class ReportForm(Form):
+    """A problem that nobody was told of."""
+
+    unit_id: Id
+    direction: Direction
+    when: datetime
+    """At the warehouse's own time, without a zone."""
+
+    note: Note = None
+
+
+class WithdrawForm(Form):
+    """A report that was a mistake."""
+
+    withdraw: Id
+
+
+class QuietForm(Form):
+    """A unit of an audit without a problem."""
+
+    quiet: Id
+
+
+_WRONG: Final = {
+    "responder": f"Please type your name, {MAX_NAME} characters at most.",
+    "answer": "Please tap one of the answers.",
+    "quantity": f"The number must be between 0 and {MAX_QUANTITY:,}.",
+    "note": f"The note is too long: {MAX_NOTE} characters at most.",
+    "unit_id": "Please pick one of the units.",
+    "direction": "Please say whether it was too full or too empty.",
+    "when": "Please say when it began.",
+}
+
+F = TypeVar("F", bound=Form)
+
+
+def parsed(form: type[F], sent: Mapping[str, str]) -> F:
+    """A form as it was meant.
+
+    Raises:
+        FormError: a field is missing, too long or makes no sense.
+
+    """
+    try:
+        return form.model_validate(dict(sent))
+    except ValidationError as error:
+        fields = dict.fromkeys(str(detail["loc"][0]) for detail in error.errors())
+        raise FormError(" ".join(_WRONG.get(name, "The form was not complete.") for name in fields)) from error

@@ -1,0 +1,354 @@
+"""The three pages of the floor: answer an alert, report what was missed, look at a sample of what was silent.
+
+A page knows no HTTP: it is shown to a visitor, and takes what the visitor sends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from hashlib import sha256
+from typing import Any, Final, Protocol
+from zoneinfo import ZoneInfo
+
+import polars as pl
+
+from fillrate_assets.buffers import feedback, messages, schema, units
+from fillrate_assets.buffers.links import Link
+from fillrate_assets.buffers.policy import TICK_MINUTES
+from fillrate_assets.buffers.suppression import episode_key
+from fillrate_assets.feedback_service.forms import (
+    AnswerForm,
+    Form,
+    FormError,
+    QuietForm,
+    ReportForm,
+    WithdrawForm,
+    parsed,
+)
+from fillrate_assets.feedback_service.stores import Recorder, Store
+
+AUDITED_UNITS: Final = 10
+"""Units of a warehouse that are looked at in a week."""
+
+ANSWERS: Final = {
+    "CORRECT": "Yes, it was right",
+    "NO_PROBLEM": "There was no problem",
+    "WRONG_ACTION": "Real problem, wrong action",
+    "WRONG_QTY": "Right action, wrong number",
+    "TOO_LATE": "It came too late",
+    "ALREADY_KNOWN": "We already knew",
+}
+DIRECTIONS: Final = {"OVERFLOW": "Too full", "STARVATION": "Too empty"}
+
+_BLANK: Final[Mapping[str, Any]] = dict.fromkeys(schema.FEEDBACK.names)
+_MOMENT: Final = "%a %d %b %Y, %H:%M %Z"
+_INPUT: Final = "%Y-%m-%dT%H:%M"
+"""What a browser's date and time field holds."""
+
+
+class NothingThere(Exception):
+    """The link is good, but what it is about is not, or not any more."""
+
+
+@dataclass(frozen=True)
+class Visit:
+    """Who looks at a page, and when."""
+
+    link: Link
+    responder: str
+    """Who it is as far as is known; "" if not."""
+
+    now: datetime
+    recorded: str = ""
+    """rec_id of what was just recorded."""
+
+
+@dataclass(frozen=True)
+class Page:
+    """What is shown."""
+
+    template: str
+    values: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What was sent is kept; the page is to be shown again to say so."""
+
+    responder: str
+    recorded: str = ""
+
+
+class Shown(Protocol):
+    """One of the pages."""
+
+    def show(self, visit: Visit) -> Page:
+        """What a visitor sees; nothing is recorded."""
+
+    def take(self, visit: Visit, sent: Mapping[str, str]) -> Taken:
+        """Record what a visitor sent; a `FormError` says what is wrong with it."""
+
+
+@dataclass(frozen=True)
+class Site:
+    """A warehouse as its people know it."""
+
+    warehouse: str
+    name: str
+    zone: ZoneInfo
+
+    @staticmethod
+    def of(store: Store, warehouse: str) -> Site:
+        """The site of a warehouse."""
+        rows = store.warehouse(warehouse)
+        if rows.is_empty():
+            raise NothingThere
+        row = rows.row(0, named=True)
+        return Site(warehouse, row["name"], ZoneInfo(row["time_zone"]))
+
+    @property
+    def title(self) -> str:
+        """What it is called."""
+        return f"{self.warehouse} {self.name}"
+
+    def time(self, moment: datetime) -> str:
+        """A moment at the warehouse's own time."""
+        return moment.astimezone(self.zone).strftime(_MOMENT)
+
+    def typed(self, moment: datetime) -> str:
+        """A moment as a field for date and time holds it."""
+        return moment.astimezone(self.zone).strftime(_INPUT)
+
+    def meant(self, typed: datetime, *, since: datetime, until: datetime) -> datetime:
+        """The moment, UTC, that was typed at the warehouse's own time.
+
+        Raises:
+            FormError: it is not between the two.
+
+        """
+        # Within a day of the limits: at the ends of the calendar, a zone leads out of it.
+        near = (since - timedelta(days=1)).date() <= typed.date() <= (until + timedelta(days=1)).date()
+        moment = typed.replace(tzinfo=self.zone).astimezone(UTC) if near and typed.tzinfo is None else None
+        if moment is None or not since <= moment <= until:
+            msg = f"The time must be between {self.time(since)} and {self.time(until)}."
+            raise FormError(msg)
+        return moment
+
+
+class AlertPage:
+    """The alert as it was told, and a tap for each answer."""
+
+    def __init__(self, store: Store, recorder: Recorder) -> None:
+        """Over what was told and what was answered."""
+        self._store, self._recorder = store, recorder
+
+    def show(self, visit: Visit) -> Page:
+        """The form, filled in with what the visitor answered before; after an answer, what was recorded."""
+        told, _ = self._told(visit.link.about)
+        notice = told.row(0, named=True)
+        site = Site.of(self._store, notice["warehouse"])
+        last = self._recorder.last(visit.link.about, visit.responder) if visit.responder else None
+        values = {"site": site, "last": last, "said": ANSWERS.get(last["answer"]) if last else None}
+        if last and visit.recorded:
+            return Page("recorded.html", {**values, "at": site.time(last["answered_at"])})
+        (message,) = messages.messages(told, self._store.warehouse(site.warehouse), messages.Links())
+        offered = {code: words for code, words in ANSWERS.items() if code in _offered(notice)}
+        return Page(
+            "alert.html",
+            {
+                **values,
+                "entry": message.entries[0],
+                "at": site.time(notice["snapshot_ts"]),
+                "answers": offered,
+                "asked": notice["quantity"],
+                "quantity_unit": notice["quantity_unit"],
+                "filled": {"quantity": last["actual_quantity"], "note": last["note"]} if last else {},
+            },
+        )
+
+    def take(self, visit: Visit, sent: Mapping[str, str]) -> Taken:
+        """Record an answer."""
+        form = parsed(AnswerForm, sent)
+        told, since = self._told(visit.link.about)
+        notice = told.row(0, named=True)
+        if form.answer not in _offered(notice):
+            msg = "Please tap one of the answers."
+            raise FormError(msg)
+        if form.answer == "WRONG_QTY" and form.quantity is None:
+            msg = "Please type the number that would have been right, then tap again."
+            raise FormError(msg)
+        row = {name: notice[name] for name in schema.FEEDBACK.names if name in notice} | {
+            "responder": form.responder,
+            "answered_at": visit.now,
+            "answer": form.answer,
+            "actual_quantity": None if form.quantity is None else round(form.quantity, 4),
+            "note": form.note,
+            "episode_key": told.select(episode_key()).item(),
+            "episode_ts": since,
+        }
+        self._recorder.record(row)
+        return Taken(form.responder, visit.link.about)
+
+    def _told(self, rec_id: str) -> tuple[pl.DataFrame, datetime]:
+        """The notice of an alert, and when its episode was first told."""
+        episode = self._store.episode(rec_id)
+        # In development, what was kept back has the rec_id of what was told before it.
+        told = episode.filter(pl.col("rec_id") == rec_id).sort(pl.col("notice_id") != rec_id, "snapshot_ts").head(1)
+        if told.is_empty():
+            raise NothingThere
+        return told, episode["snapshot_ts"].min()  # type: ignore[return-value]
+
+
+def _offered(notice: Mapping[str, Any]) -> Sequence[str]:
+    """The answers that make sense: a number that nobody asked for cannot be wrong."""
+    return [code for code in ANSWERS if code != "WRONG_QTY" or notice["quantity"] is not None]
+
+
+class MissedPage:
+    """A problem that nobody was told of."""
+
+    def __init__(self, store: Store, recorder: Recorder, policy_version: str, lifetime: timedelta) -> None:
+        """Over what was answered; problems count against a version of the policy, and may lie back for so long."""
+        self._store, self._recorder = store, recorder
+        self._policy_version, self._lifetime = policy_version, lifetime
+
+    def show(self, visit: Visit) -> Page:
+        """The form; after a report, what was recorded, and how to take it back."""
+        site = Site.of(self._store, visit.link.about)
+        values = {"site": site, "directions": DIRECTIONS}
+        last = self._recorder.last(visit.recorded, visit.responder) if visit.recorded and visit.responder else None
+        if last and last["warehouse"] == site.warehouse:
+            return Page("reported.html", {**values, "last": last, "began": site.time(last["episode_ts"])})
+        since, until = visit.now - self._lifetime, visit.now
+        known = units.named(self._store.members(site.warehouse), at=visit.now)
+        return Page(
+            "missed.html",
+            {
+                **values,
+                "units": known["unit_id"].to_list(),
+                "earliest": site.typed(since),
+                "latest": site.typed(until),
+                "filled": {"when": site.typed(until)},
+            },
+        )
+
+    def take(self, visit: Visit, sent: Mapping[str, str]) -> Taken:
+        """Record a report, or that it was a mistake."""
+        site = Site.of(self._store, visit.link.about)
+        if "withdraw" in sent:
+            return self._withdrawn(site, visit, parsed(WithdrawForm, sent))
+        form = parsed(ReportForm, sent)
+        known = units.named(self._store.members(site.warehouse), at=visit.now)
+        began = site.meant(form.when, since=visit.now - self._lifetime, until=visit.now)
+        # Two who report one problem name the same 5 minutes, more often than not: then it counts once.
+        tick = began - timedelta(minutes=began.minute % TICK_MINUTES)
+        rec_id = f"missed.{form.unit_id}.{form.direction}.{tick:%Y%m%dT%H%MZ}"
+        self._recorder.record(
+            {
+                **_reported(rec_id, form, _unit(known, form.unit_id), began),
+                "answered_at": visit.now,
+                "policy_version": self._policy_version,
+            }
+        )
+        return Taken(form.responder, rec_id)
+
+    def _withdrawn(self, site: Site, visit: Visit, form: WithdrawForm) -> Taken:
+        last = self._recorder.last(form.withdraw, form.responder)
+        if last is None or last["warehouse"] != site.warehouse or last["episode_key"] is not None:
+            raise NothingThere
+        self._recorder.record({**last, "answer": "NO_PROBLEM", "answered_at": visit.now})
+        return Taken(form.responder, form.withdraw)
+
+
+class AuditPage:
+    """Units of a week of which nothing was told: was there a problem?"""
+
+    def __init__(self, store: Store, recorder: Recorder, policy_version: str) -> None:
+        """Over what was told and what was answered; problems count against a version of the policy."""
+        self._store, self._recorder = store, recorder
+        self._policy_version = policy_version
+
+    def show(self, visit: Visit) -> Page:
+        """The sample, each unit with what the visitor said of it."""
+        site = Site.of(self._store, visit.link.about)
+        since, until = _week(visit.link.week, site.zone)
+        sample = self._sample(site, visit.link.week)["unit_id"].to_list() if visit.responder else []
+        shown = [self._unit(site, visit, unit) for unit in sample]
+        return Page(
+            "audit.html",
+            {
+                "site": site,
+                "week": visit.link.week,
+                "from_day": f"{since.astimezone(site.zone):%a %d %b}",
+                "to_day": f"{(until - timedelta(hours=12)).astimezone(site.zone):%a %d %b %Y}",
+                "earliest": site.typed(since),
+                "latest": site.typed(until - timedelta(minutes=1)),
+                "units": shown,
+                "answered": sum(unit["last"] is not None for unit in shown),
+                "directions": DIRECTIONS,
+            },
+        )
+
+    def take(self, visit: Visit, sent: Mapping[str, str]) -> Taken:
+        """Record what was seen of a unit; with a name alone, nothing but the name."""
+        if sent.keys() == {"responder"}:
+            return Taken(parsed(Form, sent).responder)
+        site = Site.of(self._store, visit.link.about)
+        since, until = _week(visit.link.week, site.zone)
+        sample = self._sample(site, visit.link.week)
+        row: dict[str, Any]
+        if "quiet" in sent:
+            quiet = parsed(QuietForm, sent)
+            # Of no problem there is no direction, but the column has to have one.
+            said = {"answer": "NO_PROBLEM", "direction": "OVERFLOW", "episode_ts": since, "responder": quiet.responder}
+            row = {**_BLANK, **_unit(sample, quiet.quiet), **said, "rec_id": _audit_id(visit.link, quiet.quiet)}
+        else:
+            form = parsed(ReportForm, sent)
+            began = site.meant(form.when, since=since, until=until - timedelta(minutes=1))
+            row = _reported(_audit_id(visit.link, form.unit_id), form, _unit(sample, form.unit_id), began)
+        self._recorder.record({**row, "answered_at": visit.now, "policy_version": self._policy_version})
+        return Taken(row["responder"], row["rec_id"])
+
+    def _unit(self, site: Site, visit: Visit, unit_id: str) -> dict[str, Any]:
+        """A unit with what the visitor said of it."""
+        rec_id = _audit_id(visit.link, unit_id)
+        last = self._recorder.last(rec_id, visit.responder)
+        return {"unit_id": unit_id, "rec_id": rec_id, "last": last, "began": last and site.time(last["episode_ts"])}
+
+    def _sample(self, site: Site, week: str) -> pl.DataFrame:
+        """The same units for everybody and every time."""
+        since, until = _week(week, site.zone)
+        known = units.named(self._store.members(site.warehouse), at=since)
+        seed = int.from_bytes(sha256(f"{site.warehouse} {week}".encode()).digest()[:4])
+        told = self._store.told(site.warehouse, since, until)
+        silent = feedback.audit_sample(known["unit_id"].to_list(), told, count=AUDITED_UNITS, seed=seed)
+        return known.filter(pl.col("unit_id").is_in(silent))
+
+
+def _reported(rec_id: str, form: ReportForm, unit: Mapping[str, str], began: datetime) -> dict[str, Any]:
+    """What `FEEDBACK` keeps of a problem that nobody was told of."""
+    said = {"answer": "MISSED_PROBLEM", "direction": form.direction, "episode_ts": began, "note": form.note}
+    return {**_BLANK, **unit, **said, "rec_id": rec_id, "responder": form.responder}
+
+
+def _unit(known: pl.DataFrame, unit_id: str) -> Mapping[str, str]:
+    rows = known.filter(pl.col("unit_id") == unit_id)
+    if rows.is_empty():
+        msg = "Please pick one of the units."
+        raise FormError(msg)
+    return rows.row(0, named=True)
+
+
+def _audit_id(link: Link, unit_id: str) -> str:
+    return f"audit.{link.week}.{unit_id}"
+
+
+def _week(week: str, zone: ZoneInfo) -> tuple[datetime, datetime]:
+    """Begin and end of an ISO week at a warehouse's own time, UTC."""
+    year, number = week.split("-W")
+    monday = date.fromisocalendar(int(year), int(number), 1)
+    days = (monday, monday + timedelta(weeks=1))
+    begin, end = (datetime(day.year, day.month, day.day, tzinfo=zone).astimezone(UTC) for day in days)
+    return begin, end

@@ -1,0 +1,65 @@
+"""The service as a process: what the settings describe, behind uvicorn."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from fillrate_assets.buffers.policy import Policy
+from fillrate_assets.connections import feedback_links
+from fillrate_assets.connections.feedback_store import FeedbackStore
+from fillrate_assets.errors import PermanentFailure
+from fillrate_assets.feedback_service.web import app
+from fillrate_assets.settings import Settings
+
+MAX_HEAD: Final = 16 * 1024
+"""Bytes of a request before its body."""
+
+MAX_REQUESTS: Final = 100
+"""Requests at a time; more are told to come again, so that what is under way is answered."""
+
+
+def server(pages: ASGIApp, host: str, port: int) -> uvicorn.Server:
+    """What serves the pages; it speaks plain HTTP, a proxy in front of it speaks TLS."""
+    return uvicorn.Server(
+        uvicorn.Config(
+            pages,
+            host=host,
+            port=port,
+            http="h11",
+            h11_max_incomplete_event_size=MAX_HEAD,
+            ws="none",
+            lifespan="off",
+            limit_concurrency=MAX_REQUESTS,
+            # Whoever reads such a log could answer: a link is all that it takes.
+            access_log=False,
+            server_header=False,
+            log_config=None,
+        )
+    )
+
+
+def serve(settings: Settings, host: str, port: int) -> None:
+    """Serve until the process is told to end; requests that are under way are answered first.
+
+    Args:
+        settings: where answers are kept, and what signs the links.
+        host: address to listen at.
+        port: port to listen at.
+
+    Raises:
+        PermanentFailure: there is no URL or no secret, or a secret is too short.
+        SourceUnavailable: AWS Secrets Manager did not answer.
+
+    """
+    links = feedback_links.signer(settings.feedback_url, settings.feedback_secret.get_secret_value())
+    if links is None:
+        msg = (
+            "the feedback service needs FILLRATE_FEEDBACK_URL, where the floor reaches it, and"
+            " FILLRATE_FEEDBACK_SECRET, which signs its links"
+        )
+        raise PermanentFailure(msg)
+    store = FeedbackStore(settings.record_store_url, settings.record_store_schema)
+    server(app(store=store, links=links, policy_version=Policy().version), host, port).run()

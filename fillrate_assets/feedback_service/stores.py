@@ -1,0 +1,60 @@
+"""What the pages read, and the one thing that they write."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from threading import Lock
+from typing import Any, Protocol
+
+import polars as pl
+
+from fillrate_assets.buffers import schema
+
+
+class Store(Protocol):
+    """What was told, what is known of warehouses, and what the floor answered."""
+
+    def episode(self, rec_id: str) -> pl.DataFrame:
+        """`NOTICES` of the episode that an alert belongs to, every one; empty where there is no such alert."""
+
+    def told(self, warehouse: str, since: datetime, until: datetime) -> pl.DataFrame:
+        """`NOTICES` of a warehouse's ticks from `since` until before `until`."""
+
+    def warehouse(self, warehouse: str) -> pl.DataFrame:
+        """`WAREHOUSES`: its row; empty where there is no such warehouse."""
+
+    def members(self, warehouse: str) -> pl.DataFrame:
+        """`UNIT_MEMBERS` of a warehouse's units."""
+
+    def answers(self, rec_id: str, responder: str) -> pl.DataFrame:
+        """`FEEDBACK`: every version of what someone answered."""
+
+    def add(self, row: pl.DataFrame) -> None:
+        """Keep one more row of `FEEDBACK`."""
+
+
+class Recorder:
+    """Keeps answers: the same one again is no new version, a changed one is."""
+
+    def __init__(self, store: Store) -> None:
+        """Over a store of answers."""
+        self._store = store
+        self._one_at_a_time = Lock()
+
+    def last(self, rec_id: str, responder: str) -> Mapping[str, Any] | None:
+        """The row of `FEEDBACK` that counts, if there is one."""
+        rows = self._store.answers(rec_id, responder).sort("answered_at")
+        return rows.row(-1, named=True) if rows.height else None
+
+    def record(self, row: Mapping[str, Any]) -> bool:
+        """Keep a row of `FEEDBACK`, unless it says what its responder said last; whether it was kept."""
+        # A double tap posts twice at once: without this, both would find nothing and both would be kept.
+        with self._one_at_a_time:
+            last = self.last(row["rec_id"], row["responder"])
+            if last is not None and {**last, "answered_at": None} == {**row, "answered_at": None}:
+                return False
+            frame = pl.DataFrame([row], schema=schema.FEEDBACK.polars)
+            schema.FEEDBACK.validate(frame)
+            self._store.add(frame)
+            return True

@@ -1,0 +1,225 @@
+"""The pages over HTTP: a signed link opens one, and what its form sends is taken.
+
+Chat systems and mail scanners open links to look at them, so GET and HEAD record nothing; only a form of our own does.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from importlib.resources import files
+from typing import Any, Final
+from urllib.parse import quote, unquote
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp
+
+from fillrate_assets.buffers.links import LIFETIME, ExpiredLink, ForgedLink, Link, LinkSigner
+from fillrate_assets.errors import FillrateError, SourceUnavailable
+from fillrate_assets.feedback_service import guard
+from fillrate_assets.feedback_service.forms import ID, MAX_NAME, MAX_NOTE, MAX_QUANTITY, Form, FormError, parsed
+from fillrate_assets.feedback_service.pages import (
+    AlertPage,
+    AuditPage,
+    MissedPage,
+    NothingThere,
+    Page,
+    Shown,
+    Taken,
+    Visit,
+)
+from fillrate_assets.feedback_service.stores import Recorder, Store
+
+_LOG: Final = logging.getLogger("fillrate.feedback")
+_REMEMBERED_SECONDS: Final = 180 * 24 * 3600
+_NAME: Final = "responder"
+_WORD: Final = "word"
+_LIMITS: Final = {"max_name": MAX_NAME, "max_note": MAX_NOTE, "max_quantity": MAX_QUANTITY}
+
+_UNKNOWN: Final = (
+    "Nothing is here",
+    "Open the link from the message again, and all of it. If that does not help, ask in the channel that it came from.",
+)
+_PROBLEMS: Final = {
+    403: (
+        "Not recorded",
+        "The answer did not come from our page as your browser has it. Open the link again and answer there; your"
+        " browser has to accept cookies of this site.",
+    ),
+    404: _UNKNOWN,
+    410: (
+        "This link has expired",
+        "A link works for some days only, and nothing was recorded. Ask in the channel that it came from, or ask your"
+        " control room, for a new one.",
+    ),
+    413: ("Too much", "Nothing was recorded: the form was longer than it can be."),
+    500: ("Something went wrong", "Nothing was recorded. Try again; if it stays, tell the channel of the link."),
+    503: ("Not now", "Nothing was recorded: the database does not answer. Try again in a minute."),
+}
+_REFUSED: Final = ("Not recorded", "The request was not one of our form. Open the link again and answer there.")
+
+
+def app(
+    *,
+    store: Store,
+    links: LinkSigner,
+    policy_version: str,
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+) -> ASGIApp:
+    """The service.
+
+    Args:
+        store: what was told and what is known of warehouses, and where answers are kept.
+        links: what makes the links that are accepted.
+        policy_version: what problems that nobody was told of count against.
+        clock: what time it is, UTC.
+
+    """
+    recorder = Recorder(store)
+    pages: dict[str, Shown] = {
+        "alert": AlertPage(store, recorder),
+        "missed": MissedPage(store, recorder, policy_version, LIFETIME),
+        "audit": AuditPage(store, recorder, policy_version),
+    }
+    service = _Service(pages, links, clock)
+    static = StaticFiles(directory=str(files("fillrate_assets.feedback_service") / "static"))
+    made = Starlette(
+        routes=[
+            Route("/health", _health),
+            Route("/f/{token}", service.show),
+            Route("/f/{token}", service.take, methods=["POST"]),
+            Mount("/static", static),
+        ],
+        exception_handlers={
+            HTTPException: service.problem,
+            ForgedLink: service.problem,
+            NothingThere: service.problem,
+            ExpiredLink: service.problem,
+            FillrateError: service.problem,
+            Exception: service.problem,
+        },
+    )
+    return guard.SecurityHeaders(made)
+
+
+def _health(_request: Request) -> Response:
+    return PlainTextResponse("ok")
+
+
+class _Service:
+    def __init__(self, pages: Mapping[str, Shown], links: LinkSigner, clock: Callable[[], datetime]) -> None:
+        self._pages, self._links, self._clock = pages, links, clock
+        self._guard = guard.Guard(links.base_url, links.secrets)
+        self._templates = Environment(
+            loader=PackageLoader("fillrate_assets.feedback_service"),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+
+    def show(self, request: Request) -> Response:
+        """Show the page of a link."""
+        link, now = self._link(request)
+        recorded = request.query_params.get("recorded", "")
+        visit = Visit(link, _who(request, link), now, recorded if re.match(ID, recorded) else "")
+        return self._shown(request, visit, self._pages[link.kind].show(visit))
+
+    async def take(self, request: Request) -> Response:
+        """Take what the form of a link sends."""
+        link, now = self._link(request)
+        sent = dict(await guard.form(request))
+        self._guard.check(request, request.path_params["token"], sent.pop(_WORD, ""))
+        if link.responder:
+            sent[_NAME] = link.responder
+        return await run_in_threadpool(self._taken, request, Visit(link, _who(request, link), now), sent)
+
+    def _taken(self, request: Request, visit: Visit, sent: Mapping[str, str]) -> Response:
+        page = self._pages[visit.link.kind]
+        try:
+            taken = page.take(visit, sent)
+        except FormError as error:
+            return self._shown(request, visit, page.show(visit), error=str(error), sent=sent)
+        _LOG.info("%s %s: %s", visit.link.kind, visit.link.about, taken.recorded or "a name")
+        return self._redirected(request, taken)
+
+    def _redirected(self, request: Request, taken: Taken) -> Response:
+        """Show the page anew, so that a browser that goes back or reloads sends nothing again."""
+        # A list of several shows what was just answered, not its top.
+        query = f"?recorded={taken.recorded}#{taken.recorded}" if taken.recorded else ""
+        response = RedirectResponse(self._links.url(request.path_params["token"]) + query, status_code=303)
+        self._set_cookie(response, _NAME, quote(taken.responder))
+        return response
+
+    def _shown(
+        self, request: Request, visit: Visit, page: Page, *, error: str = "", sent: Mapping[str, str] | None = None
+    ) -> Response:
+        token = request.path_params["token"]
+        browser = self._guard.visit(request) or self._guard.new_visit()
+        values = {
+            **page.values,
+            **_LIMITS,
+            "error": error,
+            "filled": {**page.values.get("filled", {}), **(sent or {})},
+            "responder": (sent or {}).get(_NAME) or visit.responder,
+            "named_by_link": bool(visit.link.responder),
+            "word": self._guard.word(token, browser),
+            "here": self._links.url(token),
+        }
+        response = self._rendered(page.template, values, 422 if error else 200)
+        self._set_cookie(response, self._guard.cookie, browser)
+        return response
+
+    def _rendered(self, template: str, values: Mapping[str, Any], status: int) -> Response:
+        made = self._templates.get_template(template).render(base=self._links.base_url, **values)
+        return HTMLResponse(made, status_code=status)
+
+    def _set_cookie(self, response: Response, name: str, value: str) -> None:
+        response.set_cookie(
+            name, value, max_age=_REMEMBERED_SECONDS, secure=self._guard.secure, httponly=True, samesite="lax"
+        )
+
+    def _link(self, request: Request) -> tuple[Link, datetime]:
+        now = self._clock()
+        return self._links.read(request.path_params["token"], now=now), now
+
+    def problem(self, _request: Request, error: Exception) -> Response:
+        """Say what went wrong to a visitor, and nothing of what is there."""
+        status, headers = _status(error)
+        title, words = _PROBLEMS.get(status, _REFUSED)
+        response = self._rendered("problem.html", {"title": title, "words": words}, status)
+        response.headers.update(headers)
+        return response
+
+
+def _status(error: Exception) -> tuple[int, Mapping[str, str]]:
+    if isinstance(error, HTTPException):
+        return error.status_code, error.headers or {}
+    if isinstance(error, (ForgedLink, NothingThere)):
+        return 404, {}
+    if isinstance(error, ExpiredLink):
+        return 410, {}
+    if isinstance(error, SourceUnavailable):
+        _LOG.warning("%s", error)
+        return 503, {"Retry-After": "60"}
+    _LOG.error("%s", error)
+    return 500, {}
+
+
+def _who(request: Request, link: Link) -> str:
+    """Whom the link names; else the name that was typed in this browser before."""
+    if link.responder:
+        return link.responder
+    try:
+        return parsed(Form, {_NAME: unquote(request.cookies.get(_NAME, ""), errors="strict")}).responder
+    except (FormError, UnicodeError):
+        return ""

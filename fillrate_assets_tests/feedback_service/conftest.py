@@ -1,0 +1,22 @@
+"""One service for all tests of it: each begins without an answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from fillrate_assets_tests.feedback_service.floor import Floor, served
+
+
+@pytest.fixture(scope="session")
+def _served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Floor]:
+    with served(tmp_path_factory.mktemp("feedback")) as floor:
+        yield floor
+
+
+@pytest.fixture
+def floor(_served: Floor) -> Floor:
+    """A warehouse with an alert, as it was told; nobody has answered."""
+    _served.reset()
+    return _served

@@ -1,0 +1,190 @@
+"""The service over a database of its own, served on loopback as it is in production, and its visitors."""
+
+from __future__ import annotations
+
+import re
+import socket
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from html import unescape
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import httpx
+import polars as pl
+import sqlalchemy as sa
+
+from fillrate_assets import feedback_service
+from fillrate_assets.buffers import schema
+from fillrate_assets.buffers.links import LinkSigner
+from fillrate_assets.buffers.suppression import episode_key
+from fillrate_assets.connections import feedback_store
+from fillrate_assets.connections.feedback_store import FeedbackStore
+from fillrate_assets.feedback_service.serving import server
+from fillrate_assets_tests.buffers import frames
+from fillrate_assets_tests.buffers.frames import TICK, Row
+
+SECRET: Final = "only the tests know this one, all of it"  # noqa: S105 - it protects nothing
+POLICY: Final = "2-trial"
+REC_ID: Final = f"{frames.EPISODE_KEY}.1"
+ANSWERED_AT: Final = TICK + timedelta(minutes=3)
+WEEK: Final = "2026-W10"
+"""The week before `TICK`."""
+
+LANES: Final = tuple(f"W1_LANE_L{number:02d}" for number in range(14))
+_PATIENCE_SECONDS: Final = 30
+_TABLES: Final = (
+    feedback_store.NOTICES,
+    feedback_store.WAREHOUSES,
+    feedback_store.UNIT_MEMBERS,
+    feedback_store.FEEDBACK,
+)
+_WORD: Final = re.compile(r'name="word" value="([^"]+)"')
+
+
+@dataclass
+class Floor:
+    """What the service stands on, and how to change it."""
+
+    store: FeedbackStore
+    links: LinkSigner
+    transport: httpx.BaseTransport
+    """Of every browser: to make one takes longer than a test."""
+
+    now: datetime = ANSWERED_AT
+
+    def browser(self, url: str) -> Browser:
+        """A browser that was never here, with a link."""
+        return Browser(url, httpx.Client(transport=self.transport))
+
+    def reset(self) -> None:
+        """Two warehouses and the alert of `REC_ID`; nobody has answered."""
+        self.now = ANSWERED_AT
+        member = {"path": "P", "role": "LEVEL", "weight": 1.0, "valid_from": TICK - timedelta(days=90)}
+        members = [{**member, "unit_id": unit_id} for unit_id in ("W1_PICK_TOTAL", *LANES, "W2_PICK_TOTAL")]
+        with self.store._engine.begin() as connection:
+            for table in _TABLES:
+                connection.execute(table.delete())
+            _insert(connection, feedback_store.WAREHOUSES, frames.warehouses({}, {"warehouse": "W2"}))
+            rows = pl.DataFrame(members, schema=schema.UNIT_MEMBERS.polars)
+            _insert(connection, feedback_store.UNIT_MEMBERS, rows)
+            _insert(connection, feedback_store.NOTICES, _notice({}))
+
+    def notice(self, **row: Any) -> str:  # noqa: ANN401 - any column of NOTICES
+        """Tell something; its rec_id. What is not said is as in the alert of `REC_ID`."""
+        told = _notice(row)
+        with self.store._engine.begin() as connection:
+            _insert(connection, feedback_store.NOTICES, told)
+        return str(told["rec_id"].item())
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Every row of FEEDBACK, as it was answered."""
+        with self.store._engine.connect() as connection:
+            found = connection.execute(sa.select(feedback_store.FEEDBACK).order_by("answered_at", "rec_id"))
+            return [dict(row) for row in found.mappings()]
+
+    @contextmanager
+    def out_of_order(self) -> Iterator[None]:
+        """Its tables are gone, until the block ends."""
+        with self.store._engine.begin() as connection:
+            connection.execute(sa.text("ALTER TABLE notices RENAME TO gone"))
+        try:
+            yield
+        finally:
+            with self.store._engine.begin() as connection:
+                connection.execute(sa.text("ALTER TABLE gone RENAME TO notices"))
+
+    def alert(self, rec_id: str = REC_ID, responder: str = "") -> str:
+        """The link to answer an alert."""
+        return self.links.alert(rec_id, now=TICK, responder=responder)
+
+    def missed(self, warehouse: str = "W1") -> str:
+        """The link to report a missed problem."""
+        return self.links.missed(warehouse, now=TICK)
+
+    def audit(self, warehouse: str = "W1") -> str:
+        """The link to last week's sample."""
+        return self.links.audit(warehouse, WEEK, now=TICK)
+
+
+@dataclass
+class Browser:
+    """What a browser without JavaScript does: keeps cookies, fills in a form, says where it comes from."""
+
+    url: str
+    client: httpx.Client
+
+    def open(self) -> httpx.Response:
+        """Open the link."""
+        return self.client.get(self.url)
+
+    def send(self, origin: str | None = "own", **fields: str) -> httpx.Response:
+        """Open the link, fill in its form and send it; the answer as it comes, a redirect is not followed."""
+        return self.post({"word": self.word(), **fields}, origin)
+
+    def word(self) -> str:
+        """What the form of the page carries."""
+        page = self.open().text
+        found = _WORD.search(page)
+        assert found, page
+        return unescape(found[1])
+
+    def post(self, fields: Mapping[str, str], origin: str | None = "own") -> httpx.Response:
+        """Send a form."""
+        parts = urlsplit(self.url)
+        own = f"{parts.scheme}://{parts.netloc}"
+        headers = {} if origin is None else {"origin": own if origin == "own" else origin}
+        return self.client.post(self.url, data=dict(fields), headers=headers)
+
+    def sent(self, **fields: str) -> httpx.Response:
+        """Send a form that is taken; the page that says so."""
+        response = self.send(**fields)
+        assert response.status_code == httpx.codes.SEE_OTHER, response.text
+        return self.client.get(response.headers["location"])
+
+
+def _notice(row: Row) -> pl.DataFrame:
+    rec_id = row.get("rec_id", REC_ID)
+    names = ("unit_id", "direction", "action", "episode", "seq")
+    parts = dict(zip(names, rec_id.split("."), strict=True))
+    numbers = {name: int(parts[name]) for name in ("episode", "seq")}
+    known = {"rec_id": rec_id, "notice_id": rec_id, **parts, **numbers, **row}
+    return frames.notices(known).with_columns(episode_key().alias("episode_key"))
+
+
+def _insert(connection: sa.Connection, table: sa.Table, rows: pl.DataFrame) -> None:
+    naive = rows.with_columns(pl.col(pl.Datetime).dt.replace_time_zone(None))
+    connection.execute(table.insert(), naive.to_dicts())
+
+
+@contextmanager
+def served(directory: Path) -> Iterator[Floor]:
+    """A floor with a warehouse and an alert, and its service, until the block ends."""
+    with socket.create_server(("127.0.0.1", 0)) as listening, httpx.HTTPTransport() as transport:
+        port = listening.getsockname()[1]
+        file = directory / "record_store.db"
+        file.touch()
+        links = LinkSigner(f"http://127.0.0.1:{port}", [SECRET])
+        floor = Floor(FeedbackStore(f"sqlite:///{file}"), links, transport)
+        for table in _TABLES:
+            table.create(floor.store._engine)
+        floor.reset()
+        pages = feedback_service.app(store=floor.store, links=links, policy_version=POLICY, clock=lambda: floor.now)
+        process = server(pages, "127.0.0.1", port)
+        thread = threading.Thread(target=process.run, args=([listening],))
+        thread.start()
+        try:
+            give_up = time.monotonic() + _PATIENCE_SECONDS
+            while not process.started:
+                assert thread.is_alive()
+                assert time.monotonic() < give_up
+                time.sleep(0.01)
+            yield floor
+        finally:
+            process.should_exit = True
+            thread.join()

@@ -1,0 +1,115 @@
+"""The pages in a real browser, as wide as a small phone."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from fillrate_assets_tests.feedback_service.floor import Floor
+
+CHROMIUM: Final = shutil.which("chromium")
+PHONE: Final = {"width": 360, "height": 740}
+MIN_TAP: Final = 44
+"""Pixels that a thumb hits."""
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium is installed: apt-get install chromium")
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(params=["light", "dark"])
+def phone(request: pytest.FixtureRequest, chromium: Browser) -> Iterator[Page]:
+    """A page of a new phone; whatever its browser complains of fails the test."""
+    context = chromium.new_context(viewport=PHONE, color_scheme=request.param, has_touch=True, java_script_enabled=False)
+    page = context.new_page()
+    complaints: list[str] = []
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("requestfailed", lambda failed: complaints.append(failed.url))
+    yield page
+    context.close()
+    assert not complaints
+
+
+def seen(page: Page, file: Path) -> None:
+    """Take a picture; nothing is wider than the phone, and everything to tap is large enough."""
+    page.screenshot(path=file, full_page=True)
+    assert file.stat().st_size > 0
+    for each in page.locator("main *:visible").all():
+        box = each.bounding_box()
+        assert box is None or box["x"] + box["width"] <= PHONE["width"], each.evaluate("e => e.outerHTML")
+    for each in page.locator("button:visible, select, summary:visible, a, input[type=datetime-local]:visible").all():
+        box = each.bounding_box()
+        assert box is not None
+        assert box["height"] >= MIN_TAP
+
+
+def test_an_alert_is_answered_with_one_tap(floor: Floor, phone: Page, tmp_path: Path) -> None:
+    phone.goto(floor.alert(responder="Kim"))
+    expect(phone.get_by_role("heading", name="Was this alert right?")).to_be_in_viewport()
+    expect(phone.get_by_role("button", name="Yes, it was right")).to_be_in_viewport()
+    seen(phone, tmp_path / "alert.png")
+    phone.get_by_role("button", name="There was no problem").tap()
+    expect(phone.get_by_role("status")).to_contain_text("Kim: “There was no problem”")
+    seen(phone, tmp_path / "recorded.png")
+    phone.reload()
+    phone.go_back()
+    assert [(row["responder"], row["answer"]) for row in floor.rows()] == [("Kim", "NO_PROBLEM")]
+
+
+def test_the_name_is_typed_once_and_enter_sends_no_answer(floor: Floor, phone: Page, tmp_path: Path) -> None:
+    phone.goto(floor.alert())
+    phone.get_by_label("Your name").fill("Maria")
+    phone.keyboard.press("Enter")
+    phone.get_by_label("Number that would have been right").fill("6")
+    phone.keyboard.press("Enter")
+    assert not floor.rows()
+    phone.get_by_role("button", name="Right action, wrong number").tap()
+    expect(phone.get_by_role("status")).to_contain_text("6 would have been right")
+    phone.get_by_role("link", name="Change the answer").tap()
+    expect(phone.get_by_text("You answer as Maria")).to_be_visible()
+    seen(phone, tmp_path / "again.png")
+    phone.get_by_role("button", name="It came too late").tap()
+    expect(phone.get_by_role("status")).to_contain_text("It came too late")
+    assert [row["answer"] for row in floor.rows()] == ["WRONG_QTY", "TOO_LATE"]
+
+
+def test_a_missed_problem_is_reported(floor: Floor, phone: Page, tmp_path: Path) -> None:
+    phone.goto(floor.missed())
+    seen(phone, tmp_path / "missed.png")
+    phone.get_by_label("Your name").fill("Maria")
+    phone.get_by_label("Buffer").select_option("W1_LANE_L03")
+    phone.get_by_label("Too full").check()
+    phone.get_by_role("button", name="Report the problem").tap()
+    expect(phone.get_by_role("status")).to_contain_text("W1_LANE_L03, too full")
+    seen(phone, tmp_path / "reported.png")
+    phone.get_by_role("button", name="It was a mistake").tap()
+    expect(phone.get_by_role("status")).to_contain_text("withdrawn")
+    assert [row["answer"] for row in floor.rows()] == ["MISSED_PROBLEM", "NO_PROBLEM"]
+
+
+def test_a_sample_is_gone_through(floor: Floor, phone: Page, tmp_path: Path) -> None:
+    phone.goto(floor.audit())
+    phone.get_by_label("Your name").fill("Maria")
+    phone.get_by_role("button", name="Begin").tap()
+    expect(phone.get_by_role("status")).to_contain_text("0 of 10")
+    phone.get_by_role("button", name="No problem").nth(6).tap()
+    expect(phone.get_by_text("Recorded")).to_be_in_viewport()
+    phone.get_by_text("There was a problem").first.tap()
+    phone.get_by_label("Too empty").first.check()
+    phone.get_by_label("When did it begin").first.fill("2026-03-03T10:15")
+    seen(phone, tmp_path / "audit.png")
+    phone.get_by_role("button", name="Record the problem").tap()
+    expect(phone.get_by_role("status")).to_contain_text("2 of 10")
+    assert {row["answer"] for row in floor.rows()} == {"NO_PROBLEM", "MISSED_PROBLEM"}

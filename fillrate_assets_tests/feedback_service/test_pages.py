@@ -1,0 +1,445 @@
+"""What the floor sees, and what is kept of what it says."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from html import unescape
+from typing import Final
+
+import polars as pl
+import pytest
+
+from fillrate_assets.buffers import feedback, schema
+from fillrate_assets.frames import TIMESTAMP
+from fillrate_assets_tests.buffers import frames
+from fillrate_assets_tests.buffers.frames import EPISODE_KEY, TICK
+from fillrate_assets_tests.feedback_service.floor import ANSWERED_AT, LANES, POLICY, REC_ID, WEEK, Floor
+
+REPORT: Final = {
+    "responder": "Kim",
+    "unit_id": "W1_PICK_TOTAL",
+    "direction": "STARVATION",
+    "when": "2026-03-14T08:42",
+    "note": "the belt stood still",
+}
+AT_0842: Final = datetime(2026, 3, 14, 13, 42, tzinfo=UTC)
+"""In Chicago it is 08:42."""
+
+
+def kept(floor: Floor) -> pl.DataFrame:
+    """`FEEDBACK` as the store has it."""
+    naive = pl.DataFrame(floor.rows(), infer_schema_length=None)
+    rows = naive.lazy().with_columns(pl.col(pl.Datetime).dt.replace_time_zone("UTC")).pipe(schema.FEEDBACK.conform)
+    schema.FEEDBACK.validate(made := rows.collect())
+    return made
+
+
+# --- an answer to an alert
+
+
+def test_the_alert_is_shown_as_it_was_told_at_the_time_of_the_warehouse(floor: Floor) -> None:
+    text = unescape(floor.browser(floor.alert()).open().text)
+    for said in (
+        "ACT, new: W1_PICK_TOTAL, overflow in 4 min",
+        "Move 4 associates from INDUCT to PICK until 09:30.",
+        "PICK TOTAL: 94.0 % full.",
+        "Sat 14 Mar 2026, 09:00 CDT",
+        "W1 Chicago West",
+        "asked: 4",
+    ):
+        assert said in text
+
+
+ANSWERS: Final[dict[str, dict[str, str]]] = {
+    "CORRECT": {},
+    "NO_PROBLEM": {"note": "  the sensor was\r\ncovered "},
+    "WRONG_ACTION": {"quantity": ""},
+    "WRONG_QTY": {"quantity": "6.5"},
+    "TOO_LATE": {"quantity": "0"},
+    "ALREADY_KNOWN": {"note": " "},
+}
+
+
+@pytest.mark.parametrize(("answer", "more"), ANSWERS.items(), ids=ANSWERS)
+def test_an_answer_is_kept_with_what_it_is_about(floor: Floor, answer: str, more: dict[str, str]) -> None:
+    page = floor.browser(floor.alert()).sent(responder=" Maria   Ruiz ", answer=answer, **more)
+    assert "it is recorded" in page.text
+    assert "Maria Ruiz" in page.text
+    quantities = {"WRONG_QTY": 6.5, "TOO_LATE": 0.0}
+    assert kept(floor).row(0, named=True) == {
+        "rec_id": REC_ID,
+        "responder": "Maria Ruiz",
+        "answered_at": ANSWERED_AT,
+        "answer": answer,
+        "actual_quantity": quantities.get(answer),
+        "note": "the sensor was\ncovered" if answer == "NO_PROBLEM" else None,
+        "warehouse": "W1",
+        "unit_id": "W1_PICK_TOTAL",
+        "unit_type": "TOTAL",
+        "direction": "OVERFLOW",
+        "episode_key": EPISODE_KEY,
+        "episode_ts": TICK,
+        "policy_version": frames.POLICY.version,
+    }
+
+
+def test_every_answer_of_the_schema_can_be_given(floor: Floor) -> None:
+    text = floor.browser(floor.alert()).open().text
+    assert {answer for answer in schema.ANSWERS if f'value="{answer}"' in text} == set(ANSWERS)
+    assert {*ANSWERS, "MISSED_PROBLEM"} == set(schema.ANSWERS)
+
+
+def test_the_same_answer_again_changes_nothing(floor: Floor) -> None:
+    browser = floor.browser(floor.alert())
+    for _ in range(3):
+        browser.sent(responder="Kim", answer="WRONG_QTY", quantity="6.12345", note="two were sick")
+        floor.now += timedelta(minutes=1)
+    assert len(floor.rows()) == 1
+
+
+def test_a_form_that_is_sent_again_as_it_was_changes_nothing(floor: Floor) -> None:
+    browser = floor.browser(floor.alert())
+    word = browser.word()
+    replies = [browser.post({"word": word, "responder": "Kim", "answer": "CORRECT"}) for _ in range(2)]
+    assert [reply.status_code for reply in replies] == [303, 303]
+    assert len(floor.rows()) == 1
+
+
+CHANGES: Final[dict[str, dict[str, str]]] = {
+    "another answer": {"answer": "NO_PROBLEM"},
+    "another number": {"quantity": "7"},
+    "another note": {"note": "two were on leave"},
+    "no note": {"note": ""},
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_a_changed_answer_is_a_new_version_and_the_old_one_stays(floor: Floor, change: dict[str, str]) -> None:
+    browser = floor.browser(floor.alert())
+    said = {"responder": "Kim", "answer": "WRONG_QTY", "quantity": "6", "note": "two were sick"}
+    browser.sent(**said)
+    floor.now += timedelta(minutes=1)
+    browser.sent(**{**said, **change})
+    first, second = floor.rows()
+    assert (first["answer"], first["actual_quantity"], first["note"]) == ("WRONG_QTY", 6.0, "two were sick")
+    assert second["answered_at"] > first["answered_at"]
+
+
+def test_who_goes_back_to_an_earlier_answer_has_three_versions_and_the_last_one_counts(floor: Floor) -> None:
+    browser = floor.browser(floor.alert())
+    for answer in ("CORRECT", "NO_PROBLEM", "CORRECT"):
+        browser.sent(responder="Kim", answer=answer)
+        floor.now += timedelta(minutes=1)
+    assert len(floor.rows()) == 3
+    assert feedback.majorities(kept(floor))["real"].to_list() == [True]
+
+
+def test_everybody_has_an_answer_of_their_own_and_the_majority_counts(floor: Floor) -> None:
+    for responder, answer in (("Kim", "NO_PROBLEM"), ("Maria", "CORRECT"), ("Sam", "NO_PROBLEM")):
+        floor.browser(floor.alert()).sent(responder=responder, answer=answer)
+    (majority,) = feedback.majorities(kept(floor)).to_dicts()
+    assert (majority["episode_key"], majority["responders"], majority["real"]) == (EPISODE_KEY, 3, False)
+
+
+def test_who_comes_back_finds_the_answer_filled_in(floor: Floor) -> None:
+    browser = floor.browser(floor.alert())
+    browser.sent(responder="Kim", answer="WRONG_QTY", quantity="6.5", note="two were sick")
+    text = unescape(browser.open().text)
+    assert "You answered “Right action, wrong number”" in text
+    assert 'value="WRONG_QTY" class="answer" aria-current="true"' in text
+    assert 'value="6.5"' in text
+    assert ">two were sick</textarea>" in text
+
+
+def test_a_wrong_number_needs_the_right_one(floor: Floor) -> None:
+    reply = floor.browser(floor.alert()).send(responder="Kim", answer="WRONG_QTY", note="two were sick")
+    assert reply.status_code == 422
+    assert "Please type the number that would have been right" in reply.text
+    assert ">two were sick</textarea>" in reply.text
+    assert not floor.rows()
+
+
+def test_where_no_number_was_asked_none_can_be_wrong(floor: Floor) -> None:
+    rec_id = floor.notice(rec_id="W1_PICK_TOTAL.DATA.CHECK_DATA.1.1", quantity=None)
+    browser = floor.browser(floor.alert(rec_id))
+    assert "WRONG_QTY" not in browser.open().text
+    assert browser.send(responder="Kim", answer="WRONG_QTY", quantity="3").status_code == 422
+    assert not floor.rows()
+
+
+def test_answers_to_two_notices_of_an_episode_are_about_one_problem(floor: Floor) -> None:
+    later = floor.notice(rec_id=f"{EPISODE_KEY}.2", label="ONGOING", snapshot_ts=TICK + timedelta(minutes=20))
+    floor.browser(floor.alert(later)).sent(responder="Kim", answer="CORRECT")
+    floor.browser(floor.alert()).sent(responder="Maria", answer="CORRECT")
+    rows = kept(floor)
+    assert rows["episode_key"].unique().to_list() == [EPISODE_KEY]
+    assert rows["episode_ts"].unique().to_list() == [TICK]
+    assert rows["rec_id"].n_unique() == 2
+
+
+def test_what_development_shows_of_a_notice_that_was_kept_back_is_not_taken_for_the_alert(floor: Floor) -> None:
+    floor.notice(notice_id=f"{REC_ID}@20260314T1405Z", label="SUPPRESSED", reason="WINDOW", explanation="kept back")
+    text = floor.browser(floor.alert()).open().text
+    assert "kept back" not in text
+    assert "94.0 % full" in text
+
+
+def test_a_link_to_what_was_never_told_shows_nothing(floor: Floor) -> None:
+    assert floor.browser(floor.alert("W1_PICK_TOTAL.OVERFLOW.MOVE_STAFF.9.9")).open().status_code == 404
+
+
+# --- who answers
+
+
+def test_the_name_is_typed_once(floor: Floor) -> None:
+    browser = floor.browser(floor.alert())
+    browser.sent(responder="Zoë Ångström 李", answer="CORRECT")
+    assert "You answer as <strong>Zoë Ångström 李</strong>" in browser.open().text
+    browser.url = floor.missed()
+    assert 'value="Zoë Ångström 李"' in browser.open().text
+
+
+def test_a_link_may_name_who_answers_and_nobody_else_can(floor: Floor) -> None:
+    browser = floor.browser(floor.alert(responder="Kim"))
+    assert 'name="responder"' not in browser.open().text
+    browser.sent(responder="Maria", answer="CORRECT")
+    assert [row["responder"] for row in floor.rows()] == ["Kim"]
+
+
+@pytest.mark.parametrize("cookie", ["%ff", "%00", "a" * 500, "<script>", "%F0%9F%92%A9" * 61, "%20"])
+def test_a_cookie_that_holds_no_name_does_no_harm(floor: Floor, cookie: str) -> None:
+    browser = floor.browser(floor.alert())
+    browser.client.cookies.set("responder", cookie)
+    reply = browser.open()
+    assert reply.status_code == 200
+    assert "<script" not in reply.text
+
+
+NAMES: Final = {"none": "", "blank": "  ", "too long": "a" * 61, "two for each letter": "𝒦" * 31, "control": "\x00\x07"}
+
+
+@pytest.mark.parametrize("name", NAMES.values(), ids=NAMES)
+def test_without_a_name_nothing_is_recorded(floor: Floor, name: str) -> None:
+    reply = floor.browser(floor.alert()).send(responder=name, answer="CORRECT")
+    assert reply.status_code == 422
+    assert "Please type your name" in reply.text
+    assert not floor.rows()
+
+
+WRONG: Final[dict[str, dict[str, str]]] = {
+    "no answer": {"answer": ""},
+    "unknown answer": {"answer": "MAYBE"},
+    "an answer of another page": {"answer": "MISSED_PROBLEM"},
+    "no number": {"quantity": "six"},
+    "negative": {"quantity": "-1"},
+    "not a number": {"quantity": "nan"},
+    "endless": {"quantity": "inf"},
+    "too great": {"quantity": "1e9"},
+    "a decimal comma": {"quantity": "3,5"},
+    "a long note": {"note": "n" * 1001},
+    "a field that the form has not": {"warehouse": "W2"},
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG.values(), ids=WRONG)
+def test_what_makes_no_sense_is_not_recorded_and_the_form_says_why(floor: Floor, wrong: dict[str, str]) -> None:
+    reply = floor.browser(floor.alert()).send(**{"responder": "Kim", "answer": "CORRECT", **wrong})
+    assert reply.status_code == 422
+    assert 'role="alert"' in reply.text
+    assert not floor.rows()
+
+
+def test_the_longest_of_everything_is_taken(floor: Floor) -> None:
+    said = {"responder": "𝒦" * 30, "answer": "WRONG_QTY", "quantity": "1000000", "note": "💥" * 500}
+    floor.browser(floor.alert()).sent(**said)
+    assert [(row["responder"], row["note"]) for row in floor.rows()] == [(said["responder"], said["note"])]
+
+
+# --- a problem that nobody was told of
+
+
+def test_a_missed_problem_counts_against_recall(floor: Floor) -> None:
+    page = floor.browser(floor.missed()).sent(**REPORT)
+    assert "Thank you, it is recorded" in page.text
+    assert "too empty, Sat 14 Mar 2026, 08:42 CDT" in page.text
+    (row,) = feedback.missed_problems(kept(floor)).to_dicts()
+    assert row == {
+        "rec_id": "missed.W1_PICK_TOTAL.STARVATION.20260314T1340Z",
+        "responder": "Kim",
+        "answered_at": ANSWERED_AT,
+        "answer": "MISSED_PROBLEM",
+        "actual_quantity": None,
+        "note": "the belt stood still",
+        "warehouse": "W1",
+        "unit_id": "W1_PICK_TOTAL",
+        "unit_type": "TOTAL",
+        "direction": "STARVATION",
+        "episode_key": None,
+        "episode_ts": AT_0842,
+        "policy_version": POLICY,
+    }
+
+
+def test_a_problem_that_two_report_counts_once(floor: Floor) -> None:
+    floor.browser(floor.missed()).sent(**REPORT)
+    floor.browser(floor.missed()).sent(**{**REPORT, "responder": "Maria", "when": "2026-03-14T08:44"})
+    assert len(floor.rows()) == 2
+    assert feedback.missed_problems(kept(floor)).height == 1
+
+
+def test_a_report_that_was_a_mistake_can_be_taken_back(floor: Floor) -> None:
+    browser = floor.browser(floor.missed())
+    browser.sent(**REPORT)
+    rec_id = floor.rows()[0]["rec_id"]
+    floor.now += timedelta(minutes=1)
+    page = browser.sent(responder="Kim", withdraw=rec_id)
+    assert "The report is withdrawn" in page.text
+    assert len(floor.rows()) == 2
+    assert feedback.missed_problems(kept(floor)).is_empty()
+
+
+def test_nobody_takes_back_what_somebody_else_said_or_what_is_no_report(floor: Floor) -> None:
+    floor.browser(floor.missed()).sent(**REPORT)
+    floor.browser(floor.alert()).sent(responder="Kim", answer="CORRECT")
+    rec_id = feedback.missed_problems(kept(floor))["rec_id"].item()
+    other = floor.missed("W2")
+    for url, responder, withdrawn in (
+        (floor.missed(), "Maria", rec_id),
+        (floor.missed(), "Kim", REC_ID),
+        (other, "Kim", rec_id),
+    ):
+        assert floor.browser(url).send(responder=responder, withdraw=withdrawn).status_code == 404
+    assert len(floor.rows()) == 2
+
+
+def test_a_link_of_one_warehouse_shows_nothing_of_another(floor: Floor) -> None:
+    browser = floor.browser(floor.missed())
+    browser.sent(**REPORT)
+    assert "W2_" not in browser.open().text
+    browser.url = floor.missed("W2")
+    shown = browser.client.get(f"{browser.url}?recorded={floor.rows()[0]['rec_id']}").text
+    assert "W2_PICK_TOTAL" in shown
+    assert "W1_" not in shown
+
+
+UNREPORTABLE: Final[dict[str, dict[str, str]]] = {
+    "a unit of nobody": {"unit_id": "W1_PICK_NONE"},
+    "a unit of another warehouse": {"unit_id": "W2_PICK_TOTAL"},
+    "no unit": {"unit_id": ""},
+    "no direction": {"direction": ""},
+    "a direction of data": {"direction": "DATA"},
+    "no time": {"when": ""},
+    "in a minute": {"when": "2026-03-14T09:04"},
+    "too long ago": {"when": "2026-03-07T08:02"},
+    "a time of another zone": {"when": "2026-03-14T08:42+00:00"},
+    "the last year there is": {"when": "9999-12-31T23:59"},
+    "the first year there is": {"when": "0001-01-01T00:00"},
+}
+
+
+@pytest.mark.parametrize("wrong", UNREPORTABLE.values(), ids=UNREPORTABLE)
+def test_a_report_that_makes_no_sense_is_not_recorded(floor: Floor, wrong: dict[str, str]) -> None:
+    reply = floor.browser(floor.missed()).send(**{**REPORT, **wrong})
+    assert reply.status_code == 422
+    assert 'role="alert"' in reply.text
+    assert "the belt stood still" in reply.text
+    assert not floor.rows()
+
+
+# --- the sample of what was silent
+
+
+def sampled(text: str) -> list[str]:
+    return [unit for unit in (*LANES, "W1_PICK_TOTAL") if f'name="quiet" value="{unit}"' in text]
+
+
+def test_everybody_looks_at_the_same_units_of_a_week(floor: Floor) -> None:
+    pages = [floor.browser(floor.audit()).sent(responder=name).text for name in ("Kim", "Maria")]
+    samples = [sampled(page) for page in pages]
+    assert samples[0] == samples[1]
+    assert len(samples[0]) == 10
+    assert "Mon 02 Mar to Sun 08 Mar 2026" in pages[0]
+    assert not floor.rows()
+
+
+def test_another_week_has_another_sample(floor: Floor) -> None:
+    weeks = (WEEK, "2026-W09", "2026-W08")
+    urls = [floor.links.audit("W1", week, now=TICK) for week in weeks]
+    assert len({tuple(sampled(floor.browser(url).sent(responder="Kim").text)) for url in urls}) > 1
+
+
+def test_a_unit_that_was_told_of_in_the_week_is_no_silent_one(floor: Floor) -> None:
+    for number, lane in enumerate(LANES):
+        moment = datetime(2026, 3, 8, 12, 0, tzinfo=UTC)
+        floor.notice(rec_id=f"{lane}.OVERFLOW.REBALANCE.{number}.1", snapshot_ts=moment)
+    # In Chicago, this is Monday of the next week.
+    floor.notice(rec_id="W1_PICK_TOTAL.OVERFLOW.MOVE_STAFF.2.1", snapshot_ts=datetime(2026, 3, 9, 5, 0, tzinfo=UTC))
+    assert sampled(floor.browser(floor.audit()).sent(responder="Kim").text) == ["W1_PICK_TOTAL"]
+
+
+def test_without_a_name_there_is_nothing_to_answer(floor: Floor) -> None:
+    assert not sampled(floor.browser(floor.audit()).open().text)
+
+
+def test_a_unit_without_a_problem_takes_one_tap(floor: Floor) -> None:
+    browser = floor.browser(floor.audit())
+    unit = sampled(browser.sent(responder="Kim").text)[0]
+    page = browser.sent(responder="Kim", quiet=unit)
+    assert "1 of 10 answered" in page.text
+    (row,) = floor.rows()
+    assert (row["rec_id"], row["answer"], row["episode_key"]) == (f"audit.{WEEK}.{unit}", "NO_PROBLEM", None)
+    assert feedback.missed_problems(kept(floor)).is_empty()
+
+
+def test_a_problem_of_a_silent_unit_was_missed_until_it_is_called_none(floor: Floor) -> None:
+    browser = floor.browser(floor.audit())
+    unit = sampled(browser.sent(responder="Kim").text)[0]
+    said = {"responder": "Kim", "unit_id": unit, "direction": "OVERFLOW", "when": "2026-03-04T23:30"}
+    page = browser.sent(**said)
+    assert "too full, Wed 04 Mar 2026, 23:30 CST" in page.text
+    (missed,) = feedback.missed_problems(kept(floor)).to_dicts()
+    assert (missed["unit_id"], missed["episode_ts"]) == (unit, datetime(2026, 3, 5, 5, 30, tzinfo=UTC))
+    floor.now += timedelta(minutes=1)
+    browser.sent(responder="Kim", quiet=unit)
+    assert feedback.missed_problems(kept(floor)).is_empty()
+
+
+@pytest.mark.parametrize("when", ["2026-03-01T23:59", "2026-03-09T00:00"])
+def test_a_problem_of_an_audit_lies_in_its_week(floor: Floor, when: str) -> None:
+    browser = floor.browser(floor.audit())
+    unit = sampled(browser.sent(responder="Kim").text)[0]
+    said = {"responder": "Kim", "unit_id": unit, "direction": "OVERFLOW", "when": when}
+    assert browser.send(**said).status_code == 422
+    assert not floor.rows()
+
+
+def test_a_unit_outside_of_the_sample_is_not_asked_for(floor: Floor) -> None:
+    browser = floor.browser(floor.audit())
+    others = {*LANES, "W1_PICK_TOTAL"} - set(sampled(browser.sent(responder="Kim").text))
+    assert browser.send(responder="Kim", quiet=min(others)).status_code == 422
+    assert not floor.rows()
+
+
+# --- the clock of a warehouse
+
+
+CLOCKS: Final[dict[str, tuple[str, datetime]]] = {
+    # In Chicago, 02:30 is skipped on 8 March; 02:30 read an hour too early is 03:30.
+    "skipped": ("2026-03-08T02:30", datetime(2026, 3, 8, 8, 30, tzinfo=UTC)),
+    "before": ("2026-03-08T01:59", datetime(2026, 3, 8, 7, 59, tzinfo=UTC)),
+    "after": ("2026-03-08T03:00", datetime(2026, 3, 8, 8, 0, tzinfo=UTC)),
+}
+
+
+@pytest.mark.parametrize(("when", "moment"), CLOCKS.values(), ids=CLOCKS)
+def test_a_time_is_the_warehouses_own_on_the_day_its_clock_moves(floor: Floor, when: str, moment: datetime) -> None:
+    floor.browser(floor.missed()).sent(**{**REPORT, "when": when})
+    assert kept(floor)["episode_ts"].to_list() == [moment]
+
+
+def test_the_store_keeps_times_as_they_are(floor: Floor) -> None:
+    floor.browser(floor.alert()).sent(responder="Kim", answer="CORRECT")
+    rows = floor.store.answers(REC_ID, "Kim")
+    schema.FEEDBACK.validate(rows)
+    assert rows.schema["answered_at"] == TIMESTAMP
+    assert rows["answered_at"].to_list() == [ANSWERED_AT]
