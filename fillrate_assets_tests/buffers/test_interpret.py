@@ -81,6 +81,25 @@ def test_a_total_starves_only_while_its_people_wait(
 
 
 @pytest.mark.parametrize(
+    ("inflow", "level", "outflow", "expected"),
+    [
+        (20.0, 14.9, 30.0, "ACT"),
+        (20.0, 15.0, 30.0, "BETWEEN"),
+        (30.0, 15.0, 20.9, "ACT"),
+        (None, 15.0, 20.9, "ACT"),
+        (None, 0.0, 30.0, "BETWEEN"),
+        (20.0, None, 30.0, "BETWEEN"),
+        (0.0, 0.0, None, "WARN"),
+    ],
+)
+def test_people_cannot_go_on_taking_more_than_comes_in_and_lies_there(
+    inflow: float | None, level: float | None, outflow: float | None, expected: str
+) -> None:
+    rates = {"inflow_rate": inflow, "outflow_rate": outflow}
+    assert verdict({"fill": 0.05, "level": level, **rates}, "STARVATION")["verdict"] == expected
+
+
+@pytest.mark.parametrize(
     ("fill", "minutes", "outflow", "expected"),
     [
         (0.97, None, 20.0, "EMERGENCY B-EMERGENCY"),
@@ -116,7 +135,11 @@ def test_an_induct_overflows_or_jams(fill: float, minutes: float | None, outflow
         (0.80, None, [(0.5501, True), (0.40, True)], "BETWEEN C-BETWEEN"),
         (0.90, None, [(0.60, True), (0.65, True)], "ACT C-UNEVEN"),
         (0.90, None, [(0.6001, True), (0.65, True)], "BETWEEN C-BETWEEN"),
-        (0.90, None, [(0.40, False), (0.90, True)], "BETWEEN C-BETWEEN"),
+        (0.9299, None, [(0.40, False), (0.90, True)], "BETWEEN C-BETWEEN"),
+        (0.93, None, [(0.60, False), (0.90, True)], "ACT C-FULL"),
+        (0.93, None, [(0.6001, False), (0.90, True)], "BETWEEN C-BETWEEN"),
+        (0.93, None, [(0.40, None), (0.90, True)], "BETWEEN C-BETWEEN"),
+        (0.93, None, [(0.40, False), (0.60, True)], "ACT C-FULL"),
         (0.70, 30.0, [(0.5, True)], "WARN C-WARN"),
         (0.70, 30.1, [(0.5, True)], "BETWEEN C-BETWEEN"),
         (0.6999, 30.0, [(0.5, True)], "CLEAR C-CLEAR"),
@@ -133,6 +156,25 @@ def test_a_lane_overflows_beside_its_siblings(
     ]
     found = verdict(own, "OVERFLOW", *others)
     assert f"{found['verdict']} {found['rule_id']}" == expected
+
+
+def test_full_lanes_ask_for_the_closed_one_and_the_closed_one_for_nothing() -> None:
+    lanes = judged(
+        *({"unit_id": f"W1_PACK_L{n}", "fill": 0.95} for n in (1, 2)),
+        {"unit_id": "W1_PACK_L3", "fill": 0.1, "is_open": False},
+        {"unit_id": "W1_PACK_L4", "fill": 0.95, "is_open": False},
+    )
+    told = {
+        unit: (row["rule_id"], row["action"], row["target_unit"])
+        for unit, row in lanes.items()
+        if row["direction"] != "DATA"
+    }
+    assert told == {
+        "W1_PACK_L1 OVERFLOW": ("C-FULL", "OPEN_LANE", "W1_PACK_L3"),
+        "W1_PACK_L2 OVERFLOW": ("C-FULL", "OPEN_LANE", "W1_PACK_L3"),
+        "W1_PACK_L3 OVERFLOW": ("C-CLEAR", None, None),
+        "W1_PACK_L4 OVERFLOW": ("C-BETWEEN", None, None),
+    }
 
 
 def test_siblings_are_of_the_same_warehouse_pool_and_type() -> None:
@@ -358,9 +400,9 @@ def test_an_empty_total_sends_its_idle_people_to_the_pool_that_fills_it() -> Non
     found = verdict(pack, "STARVATION", {"unit_id": "W1_PICK_TOTAL"}, {"unit_id": "W1_SORT_TOTAL", "fill": 0.6})
     assert (found["source_unit"], found["target_unit"], found["quantity"], found["surplus"]) == ("PACK", "SORT", 5, 5)
     assert found["explanation"] == (
-        "PACK TOTAL: 5.0 % full (limit 7 %), its people take 50 % of what they could (limit 70 %). "
+        "PACK TOTAL: 5.0 % full (limit 7 %), its people have 27.8 % of what they could take (limit 70 %). "
         "Move 5 from PACK to SORT until 14:30 UTC: 9 needed, room for 10, 5 to spare."
-    ).replace("50 %", "50.0 %")
+    )
 
 
 def test_nobody_is_moved_to_a_pool_without_a_free_station() -> None:
