@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
+from functools import partial
 from typing import Any
 
 import dagster as dg
@@ -15,6 +16,7 @@ from fillrate_assets.buffers import checks as buffer_checks
 from fillrate_assets.buffers import schedules
 from fillrate_assets.buffers.delivery import Delivery
 from fillrate_assets.buffers.policy import Policy
+from fillrate_assets.connections import feedback_links
 from fillrate_assets.connections.buffer_store import BufferStore
 from fillrate_assets.connections.channels import Channels
 from fillrate_assets.connections.floor_feeds import FloorFeeds
@@ -65,6 +67,7 @@ def delivery_of(settings: Settings) -> Delivery:
         every_label=environment.shows_every_label,
         platform_channel=settings.platform_channel,
         ui_url=settings.ui_url,
+        signer=partial(feedback_links.signer, settings.feedback_url, settings.feedback_secret.get_secret_value()),
     )
 
 

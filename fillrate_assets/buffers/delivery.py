@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from urllib.parse import quote
 
 import polars as pl
 
 from fillrate_assets.buffers import messages, schema
+from fillrate_assets.buffers.links import LinkSigner
 from fillrate_assets.buffers.messages import Links
 from fillrate_assets.buffers.policy import Policy
 from fillrate_assets.buffers.tick import Kept, Masters
@@ -44,8 +46,8 @@ class Delivery:
     """Who is told once an hour that ticks run."""
 
     ui_url: str = ""
-    feedback: Callable[[str, datetime], str] | None = field(default=None, repr=False)
-    """The signed address at which an alert is answered, by its rec_id and the time of sending; None leaves it out."""
+    signer: Callable[[], LinkSigner | None] = field(default=lambda: None, repr=False)
+    """What signs the links by which the floor answers, made when it is needed; None leaves them out."""
 
     def tell(self, masters: Masters, kept: Kept, *, policy: Policy, now: datetime) -> Told:
         """Tell what is due of the last 10 minutes, and send what waits in the outbox.
@@ -77,9 +79,11 @@ class Delivery:
         )
         self.notices.keep(told, lost, now=now)
 
+        shown = recommendations if self.every_label else None
+        links = self._links(masters, now)
+
         def word(rows: pl.DataFrame) -> list[messages.Message]:
-            shown = recommendations if self.every_label else None
-            return messages.messages(rows, masters.warehouses, self._links(masters, now), recommendations=shown)
+            return messages.messages(rows, masters.warehouses, links, recommendations=shown)
 
         delivered = self.notices.deliver(self.channels.send, word=word, policy=policy, now=now)
         return Told(delivered, told.height, lost.height)
@@ -98,7 +102,5 @@ class Delivery:
             day = clock_date(place["time_zone"], snapshot_ts)
             return f"{self.ui_url.rstrip('/')}/assets/unit_timeseries?partition={quote(str(key(place['dc'], day)))}"
 
-        answer = self.feedback
-        return Links(
-            chart if self.ui_url else None, (lambda rec_id: answer(rec_id, now)) if answer is not None else None
-        )
+        signer = self.signer()
+        return Links(chart if self.ui_url else None, partial(signer.alert, now=now) if signer else None)

@@ -32,6 +32,7 @@ AUDIT_LIFETIME: Final = timedelta(days=14)
 
 _SALT: Final = "fillrate.feedback.link"
 
+
 class ForgedLink(Exception):
     """The link was not made with one of the secrets, or it was altered."""
 

@@ -38,9 +38,7 @@ def test_a_secret_may_be_kept_in_secrets_manager_and_hold_several(aws: Cloud) ->
     name = f"fillrate/{uuid.uuid4().hex}"
     held = json.dumps({"signing": f"{NEW} {OLD}"})
     aws.client("secretsmanager").create_secret(Name=name, SecretString=held)
-    fetched, given = (
-        feedback_links.signer(URL, secret) for secret in (f"secret://{name}#signing", f"{NEW} {OLD}")
-    )
+    fetched, given = (feedback_links.signer(URL, secret) for secret in (f"secret://{name}#signing", f"{NEW} {OLD}"))
     assert fetched
     assert given
     assert fetched.secrets == given.secrets

@@ -31,7 +31,9 @@ def chromium() -> Iterator[Browser]:
 @pytest.fixture(params=["light", "dark"])
 def phone(request: pytest.FixtureRequest, chromium: Browser) -> Iterator[Page]:
     """A page of a new phone; whatever its browser complains of fails the test."""
-    context = chromium.new_context(viewport=PHONE, color_scheme=request.param, has_touch=True, java_script_enabled=False)
+    context = chromium.new_context(
+        viewport=PHONE, color_scheme=request.param, has_touch=True, java_script_enabled=False
+    )
     page = context.new_page()
     complaints: list[str] = []
     page.on("console", lambda message: complaints.append(message.text))

@@ -271,7 +271,10 @@ def test_every_answer_carries_the_security_headers(floor: Floor) -> None:
         browser.open(),
         browser.send(**SAID),
         browser.send("https://evil.example", **SAID),
-        *[browser.client.get(f"{base}/{path}") for path in ("health", "nowhere", "static/style.css", "static/../web.py")],
+        *[
+            browser.client.get(f"{base}/{path}")
+            for path in ("health", "nowhere", "static/style.css", "static/../web.py")
+        ],
     ]
     assert [reply.status_code for reply in replies] == [200, 303, 403, 200, 404, 200, 404]
     for reply in replies:
