@@ -72,9 +72,7 @@ def _read(lake: TickLake, first: int, last: int) -> list[tuple[str, int, float]]
     return rows.select("dc", number.alias("tick"), "level").sort("dc", "tick").rows()
 
 
-def test_a_tick_is_a_file_of_its_dc_and_day_and_comes_back_as_it_was(
-    lake: Lake, files: Callable[[], set[str]]
-) -> None:
+def test_a_tick_is_a_file_of_its_dc_and_day_and_comes_back_as_it_was(lake: Lake, files: Callable[[], set[str]]) -> None:
     ticks, rows = TickLake(lake, ["DC01", "DC02"]), _at(0, "DC01", "DC02")
     ticks.write(schema.SIGNALS, rows, T)
     assert files() == {
