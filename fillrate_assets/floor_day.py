@@ -147,9 +147,10 @@ def _board(moment: Moment, seen: list[Moment], now: str) -> Group:
         legend.append(" ")
     actions = _table("To do now", "severity", "unit", "action", "how many", "left")
     for row in board.actions(moment.alerts, moment.recommendations).head(_MOST_ACTIONS).iter_rows(named=True):
-        amount = "" if row["quantity"] is None else f"{row['quantity']:g} {row['quantity_unit']}"
         left = "" if row["minutes_left"] is None else f"{row['minutes_left']:.0f} min"
-        actions.add_row(row["severity"], f"{row['unit_id']} {row['direction'].lower()}", row["action"], amount, left)
+        actions.add_row(
+            row["severity"], f"{row['unit_id']} {row['direction'].lower()}", row["action"], row["how_many"] or "", left
+        )
     sent = sum(each.sent for each in seen)
     return Group(Text(f"{now}, tick {len(seen)}, messages sent: {sent}", style="bold"), strips, legend, actions)
 

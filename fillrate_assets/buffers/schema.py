@@ -62,7 +62,7 @@ RECIPIENTS: Final = pl.List(pl.Struct({"unit_id": pl.String(), "quantity": pl.Fl
 _WAREHOUSE: Final = Column("warehouse", pl.String, "Robotized warehouse")
 _PATH: Final = Column("path", pl.String, "Physical path within the warehouse")
 _POOL: Final = Column("pool", pl.String, "Work pool: the people and paths of one stage, e.g. PICK, INDUCT, PACK")
-_UNIT_ID: Final = Column("unit_id", pl.String, "{WAREHOUSE}_{WORKPOOL}_{PATH|TOTAL}")
+_UNIT_ID: Final = Column("unit_id", pl.String, "`{WAREHOUSE}_{WORKPOOL}_{PATH|TOTAL}`")
 _UNIT_TYPE: Final = Column("unit_type", pl.String, "TOTAL, INDUCT, PACK or LANE", codes=UNIT_TYPES)
 _SNAPSHOT_TS: Final = Column("snapshot_ts", TIMESTAMP, "The tick", "UTC")
 _POLICY: Final = Column("policy_version", pl.String, "Version of the policy that made the row")

@@ -76,8 +76,8 @@ def test_a_tick_is_one_run_of_few_steps_that_tells_what_a_floor_manager_wants_to
     units = metadata(result, "unit_timeseries")[MINE]
     assert (units["units"], units["warehouses"], units["coverage_percent"], units["units_fresh"]) == (3, 1, 100.0, 3)
     asked = metadata(result, "buffer_recommendations")
-    assert asked[MINE]["heat_strip"].startswith("`W1 PACK  ` 🟦🟦🟥")
-    assert asked[OTHER]["heat_strip"].startswith("`W2 PACK  ` 🟩🟩🟩")
+    assert asked[MINE]["heat_strip"].splitlines()[1] == "W1 PACK   ░░█"
+    assert asked[OTHER]["heat_strip"].splitlines()[1] == "W2 PACK   ···"
     told = metadata(result, "buffer_alerts")[MINE]
     (action,) = (dict(record.data) for record in told["actions"].records)
     assert (action["unit_id"], action["severity"], action["label"]) == ("W1_PACK_TOTAL", "EMERGENCY", "NEW")

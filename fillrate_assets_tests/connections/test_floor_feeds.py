@@ -37,8 +37,8 @@ FRAMES: Final = {
 
 
 def _feeds(**rows: pl.DataFrame) -> Feeds:
-    named = {feed.lower(): frame.empty().collect() for feed, frame in FRAMES.items()}
-    return Feeds(**{**named, **rows})
+    told = [rows.get(feed.lower(), frame.empty().collect()) for feed, frame in FRAMES.items()]
+    return Feeds(told[0], told[1], told[2], told[3])
 
 
 def _read(source: FloorFeeds, snapshot_ts: datetime = T, **more: Any) -> Feeds:  # noqa: ANN401 - as `read` takes them
