@@ -192,7 +192,7 @@ class Notices:
         if notices.is_empty() and dead_letters.is_empty():
             return
         at = pl.lit(now, TIMESTAMP)
-        written = _with_message_ids(notices).with_columns(
+        written = notices.with_columns(
             suppression.episode_key().alias("episode_key"),
             at.alias("created_at"),
             at.alias("next_attempt_at"),
@@ -216,7 +216,7 @@ class Notices:
             again = known.join(stands, on=_KEY, how="anti").join(fresh, on=_KEY, how="semi")["id"].to_list()
             for part in _parts(again):
                 connection.execute(NOTICES.delete().where(NOTICES.c.id.in_(part), _GIVEN_UP))
-            bulk.insert(connection, NOTICES, fresh)
+            bulk.insert(connection, NOTICES, _with_message_ids(fresh))
             _bury(connection, lost)
 
     def deliver(
@@ -463,9 +463,9 @@ def _keep_ping(connection: sa.Connection, key: str, subject: str, channel: str, 
 
 def _with_message_ids(notices: pl.DataFrame) -> pl.DataFrame:
     """`NOTICES` with the id of their message: what makes it this one and no other, and without a full stop."""
-    group = ["warehouse", "channel", "snapshot_ts"]
+    group = ["channel", "snapshot_ts", "warehouse"]
     told = notices.group_by(group).agg(pl.col("notice_id").sort())
-    ids = [_digest(channel, *names) for channel, names in told.select("channel", "notice_id").iter_rows()]
+    ids = [_digest(channel, tick.isoformat(), *names) for channel, tick, _, names in told.iter_rows()]
     return notices.join(told.select(*group, pl.Series("message_id", ids, pl.String)), on=group, how="left")
 
 
