@@ -200,24 +200,24 @@ class Notices:
         )
         lost = dead_letters.with_columns(pl.lit("").alias("channel"), at.alias("created_at"))
         with sql.failures("notices", self.url):
-            self._keep(written.sort(_KEY), lost)
-        for row in lost.iter_rows(named=True):
+            buried = self._keep(written.sort(_KEY), lost)
+        for row in buried.iter_rows(named=True):
             _LOG.error("%s: %s", row["notice_id"], row["problem"])
 
     # Another process that writes the same was quicker: its rows are there at the next attempt.
     @retry(retry=retry_if_exception_type(IntegrityError), stop=stop_after_attempt(5), reraise=True)
-    def _keep(self, notices: pl.DataFrame, lost: pl.DataFrame) -> None:
+    def _keep(self, notices: pl.DataFrame, lost: pl.DataFrame) -> pl.DataFrame:
+        """Write what is new, and say which dead letters are."""
         with self._engine.begin() as connection:
-            known = _known(
-                connection, NOTICES, notices, NOTICES.c.id, sa.case((_GIVEN_UP, 1), else_=0).label("given_up")
-            )
+            given_up = sa.case((_GIVEN_UP, 1), else_=0).label("given_up")
+            known = _known(connection, NOTICES, notices, NOTICES.c.id, given_up)
             stands = known.filter(pl.col("given_up") == 0)
             fresh = notices.join(stands, on=_KEY, how="anti")
             again = known.join(stands, on=_KEY, how="anti").join(fresh, on=_KEY, how="semi")["id"].to_list()
             for part in _parts(again):
                 connection.execute(NOTICES.delete().where(NOTICES.c.id.in_(part), _GIVEN_UP))
             bulk.insert(connection, NOTICES, _with_message_ids(fresh))
-            _bury(connection, lost)
+            return _bury(connection, lost)
 
     def deliver(
         self, send: Send, *, word: Word, policy: Policy, now: datetime, go_on: timedelta = timedelta(0)
@@ -440,11 +440,12 @@ def _known(
     return pl.concat([none, *found], how="vertical_relaxed")
 
 
-def _bury(connection: sa.Connection, lost: pl.DataFrame) -> None:
-    """Keep dead letters that are not there yet; `DEAD_LETTERS` with channel and created_at."""
+def _bury(connection: sa.Connection, lost: pl.DataFrame) -> pl.DataFrame:
+    """Keep dead letters that are not there yet: which these are; `DEAD_LETTERS` with channel and created_at."""
     names = [column.name for column in DEAD_LETTERS.columns if column.name != "id"]
     fresh = lost.join(_known(connection, DEAD_LETTERS, lost), on=_KEY, how="anti")
     bulk.insert(connection, DEAD_LETTERS, fresh.select(names).sort(_KEY))
+    return fresh
 
 
 def _keep_ping(connection: sa.Connection, key: str, subject: str, channel: str, now: datetime) -> None:

@@ -115,7 +115,9 @@ def test_more_episodes_than_a_statement_names_are_found(outbox: Notices) -> None
     assert outbox.sent(frames.alerts(*units)).height == 1200
 
 
-def test_what_is_kept_again_is_kept_once_for_each_channel(outbox: Notices) -> None:
+def test_what_is_kept_again_is_kept_once_for_each_channel_and_told_once(
+    outbox: Notices, caplog: pytest.LogCaptureFixture
+) -> None:
     lost = NO_DEAD_LETTERS.vstack(
         told({}).drop("channel").with_columns(problem=pl.lit("No row")).select(schema.DEAD_LETTERS.names)
     )
@@ -127,6 +129,7 @@ def test_what_is_kept_again_is_kept_once_for_each_channel(outbox: Notices) -> No
         for notice, channel in (("N1", "console"), ("N1", "slack:floor"), ("N2", "console"))
     ]
     assert rows(outbox, DEAD_LETTERS, "notice_id", "channel", "problem") == [("N1", "", "No row")]
+    assert [each.message for each in caplog.records if each.levelno == logging.ERROR] == ["N1: No row"]
 
 
 def test_of_two_processes_that_keep_the_same_each_notice_is_there_once(outbox: Notices) -> None:
