@@ -353,9 +353,8 @@ def _data(units: pl.DataFrame, policy: Policy) -> pl.DataFrame:
             pl.when(pl.col("unknown_units") > 0)
             .then(
                 pl.format(
-                    "{} cannot be known, for up to {} staffed min (limit {} min).{}",
+                    "{} cannot be known, for up to {} staffed min (limit {} min).",
                     *(subject, ticks * TICK_MINUTES, pl.lit(minimum * TICK_MINUTES)),
-                    pl.when(act).then(pl.lit(" Check the feed.")).otherwise(pl.lit("")),
                 )
             )
             .otherwise(pl.format("{}: no unit is unknown for want of it.", "feed"))
@@ -379,7 +378,7 @@ def _of_feed(act: pl.Expr, *values: str) -> pl.Expr:
 
 
 def _explanation() -> pl.Expr:
-    """Why, on which data if not fresh, and what to do."""
+    """Why, on which data if not fresh, and why that much: what to do is told by the action's own columns."""
     doubt = (
         pl.when(pl.col("quality") == "DEGRADED")
         .then(pl.lit("The data are degraded: levels alone are judged"))
@@ -389,7 +388,7 @@ def _explanation() -> pl.Expr:
         .then(pl.lit("The unit is unknown"))
     )
     feeds = pl.format(" ({} not fresh)", "missing_feeds").fill_null("")
-    return pl.concat_str("because", pl.format("{}{}.", doubt, feeds), "instruction", separator=" ", ignore_nulls=True)
+    return pl.concat_str("because", pl.format("{}{}.", doubt, feeds), "reckoning", separator=" ", ignore_nulls=True)
 
 
 def _clauses(conditions: Sequence[Condition]) -> pl.Expr:

@@ -36,12 +36,8 @@ def test_the_strip_has_a_line_a_pool_and_a_character_a_unit() -> None:
         {"unit_id": "W1_PICK_TOTAL", "verdict": "NOT_STAFFED"},
         {"unit_id": "W2_PACK_L1", "verdict": "ACT"},
     )
-    assert board.heat_strip(rows).split("  \n") == [
-        "`W1 PACK  ` 🟥🟩",
-        "`W1 PICK  ` ⬛",
-        "`W2 PACK  ` 🟧",
-        board.LEGEND,
-    ]
+    lines = ["```", "W1 PACK   █·", "W1 PICK   -", "W2 PACK   ▓", "", board.LEGEND, "```"]
+    assert board.heat_strip(rows).split("\n") == lines
 
 
 def test_of_many_warehouses_the_strip_shows_the_worst_and_counts_the_rest() -> None:

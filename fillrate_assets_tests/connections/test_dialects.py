@@ -11,19 +11,17 @@ from typing import Any, Final
 import polars as pl
 import pytest
 import sqlalchemy as sa
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.operations import Operations
+from alembic.script import ScriptDirectory
 
-<<<<<<< HEAD
-from fillrate_assets.connections import bulk, record_store, sql
-=======
 from fillrate_assets.buffers import schema as floors
 from fillrate_assets.buffers import tick
 from fillrate_assets.buffers.policy import Policy
 from fillrate_assets.connections import buffer_store, bulk, record_store, sql
 from fillrate_assets.connections.floor_feeds import FloorFeeds
->>>>>>> b-store
-from fillrate_assets.connections.migrations.versions import v0001_records, v0002_views, v0003_claims, v0004_buffers
+from fillrate_assets.connections.migrations.versions import v0002_views
 from fillrate_assets.connections.order_system import OrderSystem
 from fillrate_assets.connections.record_store import METADATA, RecordStore
 from fillrate_assets.connections.shipping_records import ShippingRecords
@@ -164,11 +162,12 @@ def test_the_migrations_can_be_written_down_for_a_server(backend: str) -> None:
     """Offline, as an administrator would get them."""
     written = io.StringIO()
     context = MigrationContext.configure(dialect=DIALECTS[backend](), opts={"as_sql": True, "output_buffer": written})
+    config = Config()
+    config.set_main_option("script_location", "fillrate_assets.connections:migrations")
+    newest_first = ScriptDirectory.from_config(config).walk_revisions()
     with Operations.context(context):
-        v0001_records.upgrade()
-        v0002_views.upgrade()
-        v0003_claims.upgrade()
-        v0004_buffers.upgrade()
+        for revision in reversed(list(newest_first)):
+            revision.module.upgrade()
     text = written.getvalue()
     assert set(re.findall(r"CREATE TABLE (\w+)", text)) == set(METADATA.tables)
     assert set(re.findall(r"CREATE VIEW (\w+)", text)) == {"fill_rate_daily", "lost_cases_by_vendor"}
