@@ -17,7 +17,7 @@ from polars.testing import assert_frame_equal
 from fillrate_assets.buffers import schema, signals, tick
 from fillrate_assets.buffers.policy import Policy
 from fillrate_assets.buffers.tick import Feeds
-from fillrate_assets.connections import bulk, sql
+from fillrate_assets.connections import bulk, floor_feeds, sql
 from fillrate_assets.connections.floor_feeds import FloorFeeds
 from fillrate_assets.errors import PermanentFailure
 from fillrate_assets.sample.floor.feeds import ROUGH
@@ -269,6 +269,19 @@ def test_a_feed_that_hangs_is_given_up(postgres: Postgres) -> None:
     assert list(read.errors) == ["STAFFING"]
     assert "statement timeout" in read.errors["STAFFING"]
     assert _read(source).errors == {}
+
+
+def test_a_driver_that_waits_for_ever_does_not_keep_the_tick(
+    postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(floor_feeds, "_CONNECT_SECONDS", 1)
+    url = postgres.create_database(f"floors {uuid4()}")
+    FloorFeeds(url).create()
+    with _locked(url, "buffer_flow"):
+        # What a URL says itself goes before our own time-out.
+        read = _read(FloorFeeds(f"{url}&options=-c%20timezone%3DUTC", statement_seconds=1))
+    assert read.errors == {"FLOW": "floor feeds: no answer within 2 seconds"}
+    assert read.flow is None
 
 
 def test_a_server_that_is_down_leaves_every_feed_unknown(tmp_path: Path) -> None:
