@@ -46,6 +46,9 @@ class Delivery:
     """Who is told once an hour that ticks run."""
 
     ui_url: str = ""
+    go_on: timedelta = timedelta(seconds=30)
+    """For how long a tick tries again to send what a channel did not take; the next tick goes on."""
+
     signer: Callable[[], LinkSigner | None] = field(default=lambda: None, repr=False)
     """What signs the links by which the floor answers, made when it is needed; None leaves them out."""
 
@@ -85,7 +88,7 @@ class Delivery:
         def word(rows: pl.DataFrame) -> list[messages.Message]:
             return messages.messages(rows, masters.warehouses, links, recommendations=shown)
 
-        delivered = self.notices.deliver(self.channels.send, word=word, policy=policy, now=now)
+        delivered = self.notices.deliver(self.channels.send, word=word, policy=policy, now=now, go_on=self.go_on)
         return Told(delivered, told.height, lost.height)
 
     def ping(self, last_tick: datetime, warehouses: int, *, now: datetime) -> None:
@@ -98,9 +101,11 @@ class Delivery:
         places = {row["warehouse"]: row for row in masters.warehouses.iter_rows(named=True)}
 
         def chart(unit_id: str, snapshot_ts: datetime) -> str:
-            place = places[unit_id.partition("_")[0]]
-            day = clock_date(place["time_zone"], snapshot_ts)
-            return f"{self.ui_url.rstrip('/')}/assets/unit_timeseries?partition={quote(str(key(place['dc'], day)))}"
+            asset, place = f"{self.ui_url.rstrip('/')}/assets/unit_timeseries", places.get(unit_id.partition("_")[0])
+            if place is None:
+                return asset
+            day = key(place["dc"], clock_date(place["time_zone"], snapshot_ts))
+            return f"{asset}?view=partitions&partition={quote(str(day))}"
 
         signer = self.signer()
         return Links(chart if self.ui_url else None, partial(signer.alert, now=now) if signer else None)

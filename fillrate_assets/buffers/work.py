@@ -7,7 +7,7 @@ leaves. A run without it, as the UI launches them for a DC's day, computes every
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from typing import Final
@@ -47,13 +47,14 @@ class Work:
     @property
     def masters(self) -> Masters:
         """Of its DCs."""
-        return self.everything.of({dc for dc, _ in self.days})
+        dcs = sorted({dc for dc, _ in self.days})
+        return self.everything.of(self.everything.warehouses.filter(pl.col("dc").is_in(dcs)))
 
     def masters_at(self, snapshot_ts: datetime) -> Masters:
         """The masters with those warehouses whose clocks show one of the run's days."""
         days = pl.DataFrame(self.days, schema={"dc": pl.String, "ship_date": pl.Date}, orient="row")
-        here = watched(self.masters.warehouses, snapshot_ts).collect().join(days, on=["dc", "ship_date"], how="semi")
-        return replace(self.masters, warehouses=self.masters.warehouses.join(here, on="warehouse", how="semi"))
+        here = watched(self.everything.warehouses, snapshot_ts).collect()
+        return self.everything.of(here.join(days, on=["dc", "ship_date"], how="semi"))
 
     def latest(self, frame: Frame) -> dict[tuple[str, date], pl.DataFrame]:
         """Of every day of the run, the rows of its last tick; a day without one is left out."""
@@ -85,7 +86,7 @@ def work(context: Context, store: BufferStore, lake: Lake, *, now: datetime) -> 
     everything = _masters(store, run.run_id)
     kept = TickLake(lake, tuple(dcs))
     tick = partitions.tick_of(run.tags)
-    ticks = ticks_of(days, everything.of(dcs).warehouses, now) if tick is None else [tick, *_later(kept, dcs, tick)]
+    ticks = ticks_of(days, everything.warehouses, now) if tick is None else [tick, *_later(kept, dcs, tick)]
     return Work(days, tuple(ticks), everything, kept)
 
 

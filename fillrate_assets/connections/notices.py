@@ -82,6 +82,7 @@ NOTICES: Final = sa.Table(
     sa.Index("notices_by_episode", "episode_key"),
     sa.Index("notices_by_message", "message_id"),
     sa.Index("notices_by_attempt", "next_attempt_at"),
+    sa.Index("notices_by_tick", "snapshot_ts"),
 )
 DEAD_LETTERS: Final = sa.Table(
     "dead_letters",
@@ -200,7 +201,8 @@ class Notices:
         moments = pl.col("created_at", "sent_at").cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
         chosen = sa.select(*[NOTICES.c[name] for name in schema.NOTICES.names], *marks)
         with sql.failures("notices", self.url), self._engine.connect() as connection:
-            rows = sql.select(connection, chosen.where(NOTICES.c.episode_key.in_(keys)))
+            found = [sql.select(connection, chosen.where(NOTICES.c.episode_key.in_(part))) for part in _parts(keys)]
+            rows = pl.concat(found or [sql.select(connection, chosen.where(sa.false()))], how="vertical_relaxed")
         framed = _framed(rows.select(schema.NOTICES.names)).collect()
         return framed.hstack(
             rows.select("episode_key", moments, "failure").cast({"episode_key": pl.String, "failure": pl.String})
