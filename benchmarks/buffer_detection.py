@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from time import perf_counter
 from typing import Final
 
@@ -83,7 +83,7 @@ def network(scenarios: Sequence[Scenario]) -> tuple[World, pl.DataFrame]:
     )
     masters = [world.masters for world in worlds]
     return World(
-        feeds=Feeds(*(pl.concat(same) for same in zip(*(_feeds(world) for world in worlds), strict=True)), errors={}),
+        feeds=_as_feeds(pl.concat(same) for same in zip(*(_feeds(world) for world in worlds), strict=True)),
         masters=Masters(
             pl.concat(each.warehouses for each in masters),
             pl.concat(each.unit_members for each in masters),
@@ -107,7 +107,7 @@ def _named(world: World, prefix: str) -> World:
 
     masters, truth = world.masters, world.truth
     return World(
-        Feeds(*(named(feed) for feed in _feeds(world)), errors={}),
+        _as_feeds(named(feed) for feed in _feeds(world)),
         Masters(named(masters.warehouses), named(masters.unit_members), named(masters.shifts), masters.alert_routes),
         Truth(named(truth.latent), named(truth.events), named(truth.onsets)),
     )
@@ -116,6 +116,11 @@ def _named(world: World, prefix: str) -> World:
 def _feeds(world: World) -> list[pl.DataFrame]:
     """The four feeds, which a simulation never lacks."""
     return [feed for feed in world.feeds.by_name.values() if feed is not None]
+
+
+def _as_feeds(rows: Iterable[pl.DataFrame]) -> Feeds:
+    occupancy, flow, staffing, limits = rows
+    return Feeds(occupancy, flow, staffing, limits)
 
 
 def _warehouse() -> pl.Expr:

@@ -178,13 +178,15 @@ def _ticks(grid: pl.DataFrame) -> Iterator[tuple[datetime, Feeds]]:
     flows = told.filter(pl.col("event_ts").diff().over("path") == TICK)
     for (at,), now in told.group_by("event_ts", maintain_order=True):
         recent = flows.filter(pl.col("event_ts").is_between(at - timedelta(minutes=15), at))
-        of_feeds = (
-            (schema.OCCUPANCY, now),
-            (schema.FLOW, recent),
-            (schema.STAFFING, now),
-            (schema.LIMITS, now),
+        yield (
+            at,
+            Feeds(
+                occupancy=_conformed(schema.OCCUPANCY, now),
+                flow=_conformed(schema.FLOW, recent),
+                staffing=_conformed(schema.STAFFING, now),
+                limits=_conformed(schema.LIMITS, now),
+            ),
         )
-        yield at, Feeds(*(_conformed(frame, rows) for frame, rows in of_feeds))
 
 
 def _masters(names: pl.DataFrame) -> Masters:
@@ -304,7 +306,10 @@ def report(source: Source, rows: pl.DataFrame) -> None:
         level = best(train, [by_level(direction, threshold) for threshold in LEVELS])
         rules = [by_rules(branch) for branch in candidates(direction, minutes)]
         told = "".join(f"{score!s:>22}" for score in scores(later, [level, rules[0], best(train, rules)]))
-        print(f"{direction:<12}{minutes:>4}{later.height:>11,}{later['comes'].mean():>8.1%}{told}", flush=True)
+        print(
+            f"{direction:<12}{minutes:>4}{later.height:>11,}{later.filter('comes').height / later.height:>8.1%}{told}",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

@@ -8,17 +8,18 @@ Where the design is silent, what a floor manager would want:
 
 - The people of a pool take packages out of the pool's buffers; the pool before it, in `Policy.pool_order` among the
   pools that a warehouse has, fills them. So a TOTAL that overflows needs people in its own pool; one that starves has
-  too many, and the pool before it too few.
+  too many, and the pool before it too few. If that one starves as well, people are missing further up: in the nearest
+  pool before it that does not, or nowhere that is known. To send them to one that sends its own away helps nobody.
 - A pool can spare headcount - planned, and while it starves also those for whom there is no work. One move has one
   donor: the pool that can spare most, of those that are known and not filling up themselves if there are any.
 - Free stations are those of the pool that gains: floor(max rate / units per hour) - headcount.
 - Where people are needed and known not to be had, the pool's feed is throttled instead, by the formula of INDUCT.
 - An unstaffed pool overflows all the same while packages come in; if none do, it is NOT_STAFFED. A stop during a break
-  is no jam. A jam compares the last 5 minutes with their median, all other rates are means of 15 minutes.
+  is no jam. A jam compares the latest 5 minutes that are known with their median.
 - A trend that the net flow contradicts is good for a WARN alone; a level is a level whatever the trend.
 - A buffer as low as for ACT whose outflow or staffing is not known is a WARN.
 - What consumers take is a mean of 15 minutes, and falls only after the buffer is empty. So what they can go on taking
-  counts where it is less: what comes in, and what lies there spread over as long.
+  counts where it is less: what came in of late, and what lies there spread over as long.
 - Open lanes that fill up together while a sibling is closed are no less full for being even: from `Lane.full` on, each
   asks for that sibling (C-FULL).
 - A group of lanes is the open ones of a pool and type, the unit itself included; UNKNOWN ones are not counted.
@@ -108,7 +109,8 @@ def seen(units: pl.DataFrame, *, policy: Policy) -> pl.DataFrame:
     most = pl.when(known).then(pl.coalesce("fill", pl.col("proven_fill") + 1 - pl.col("coverage")))
     outflow = pl.col("outflow") / TICK_MINUTES
     usual, capability = pl.col("outflow_median"), pl.col("service_rate")
-    within_reach = pl.col("inflow_rate") + pl.col("level") / policy.trend.net_minutes
+    coming = pl.coalesce(pl.col("inflow") / TICK_MINUTES, "inflow_rate")
+    within_reach = coming + pl.col("level") / policy.trend.net_minutes
     sustained = pl.when(pl.col("outflow_rate").is_not_null()).then(pl.min_horizontal("outflow_rate", within_reach))
     lanes = pl.col("unit_type").is_in(["PACK", "LANE"])
     takes = lanes & known & pl.col("is_open").fill_null(value=False)

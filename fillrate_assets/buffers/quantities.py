@@ -6,6 +6,7 @@ and siblings is written down in `interpret`, whose rules decide who alerts.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import timedelta
 from typing import Final
 
@@ -57,21 +58,26 @@ def quiet(judged: pl.DataFrame, *, policy: Policy) -> pl.DataFrame:
 # --- how many people to move, and from where
 
 
-def upstream(pools: pl.DataFrame, policy: Policy) -> pl.DataFrame:
+def upstream(pools: pl.DataFrame, policy: Policy, passing: Collection[tuple[str, str]] = ()) -> pl.DataFrame:
     """The pool that fills each pool's buffers: columns warehouse, pool, upstream; the first pool has none.
 
     Args:
         pools: columns warehouse and pool, any number of rows each.
         policy: its `pool_order`.
+        passing: (warehouse, pool) that are looked past, to the one before.
 
     """
     order = pl.DataFrame({"pool": policy.pool_order}, schema={"pool": pl.String}).with_row_index("order")
+    passed = pl.DataFrame(list(passing), schema=dict.fromkeys(_POOL, pl.String), orient="row")
+    passed = passed.with_columns(pl.lit(value=True).alias("passed"))
+    fills = pl.when(pl.col("passed").is_null()).then("pool")
     return (
         pools.select(_POOL)
         .unique()
         .join(order, on="pool")
+        .join(passed, on=_POOL, how="left")
         .sort("warehouse", "order")
-        .select(*_POOL, pl.col("pool").shift(1).over("warehouse").alias("upstream"))
+        .select(*_POOL, fills.shift(1).forward_fill().over("warehouse").alias("upstream"))
         .drop_nulls()
     )
 
@@ -116,8 +122,9 @@ def _with_staff(asking: pl.DataFrame, pools: pl.DataFrame, policy: Policy) -> pl
         policy.quantities.settle_minutes
     )
     short = pl.when(overflow).then(more).otherwise(0 - more).clip(0)
+    starving = asking.filter(~overflow).select(_POOL).rows()
     return (
-        asking.join(upstream(pools, policy), on=_POOL, how="left")
+        asking.join(upstream(pools, policy, starving), on=_POOL, how="left")
         .join(_donors(asking.select(_POOL).unique(), pools), on=_POOL, how="left")
         .join(own, on=_POOL, how="left")
         .with_columns(

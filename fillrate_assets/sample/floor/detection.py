@@ -70,7 +70,8 @@ def _reached(feeds: dict[str, pl.DataFrame], at: datetime, policy: Policy) -> Fe
         begin, end = times.search_sorted(at - reach[name]), times.search_sorted(at + TICK)
         return feeds[name].slice(begin, end - begin)
 
-    return Feeds(*(of(name) for name in schema.FEEDS))
+    occupancy, flow, staffing, limits = (of(name) for name in schema.FEEDS)
+    return Feeds(occupancy, flow, staffing, limits)
 
 
 # --- what is told
