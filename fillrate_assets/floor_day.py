@@ -14,7 +14,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from fillrate_assets.buffers import board, feedback, schema, tick
+from fillrate_assets.buffers import board, schema, tick
 from fillrate_assets.buffers.delivery import Delivery
 from fillrate_assets.buffers.policy import Policy
 from fillrate_assets.buffers.signals import clock
@@ -74,38 +74,29 @@ def show(moments: Iterator[Moment], floors: Floors, console: Console) -> list[Mo
     return seen
 
 
-def answer(floors: Floors, store: BufferStore, alerts: pl.DataFrame) -> pl.DataFrame:
-    """Let the floor answer what it was told, and report what it was not: the answers."""
-    answers = floors.answers(alerts)
-    for row in answers.iter_rows(named=True):
+def answer(floors: Floors, store: BufferStore, alerts: pl.DataFrame) -> None:
+    """Let the floor answer what it was told, and report what it was not."""
+    for row in floors.answers(alerts).iter_rows(named=True):
         store.add_feedback(row)
-    return answers
 
 
-def summarize(floors: Floors, alerts: pl.DataFrame, answers: pl.DataFrame, console: Console) -> None:
+def summarize(floors: Floors, alerts: pl.DataFrame, console: Console) -> None:
     """Print what the day amounted to, against the truth."""
-    card = feedback.scorecard(alerts, answers)
-    onsets = floors.world.truth.onsets
+    onsets, episodes = floors.onsets(alerts), floors.episodes(alerts)
     units = floors.masters.unit_members["unit_id"].n_unique()
-    told = int(card["episodes"].sum())
     console.print(
-        f"\n[bold]{floors.warehouses} warehouses, {units} units, {len(floors.ticks)} ticks[/bold]: the floors were in"
-        f" trouble {onsets.height} times; {told} problems were told, {told / units:.2f} a unit."
+        f"\n[bold]{floors.warehouses} warehouses, {units} units, {len(floors.ticks)} ticks[/bold]: trouble began"
+        f" {onsets.height} times; {episodes.height} problems were told."
     )
-    table = _table("How right that was, by the truth that no feed shows", "direction", "told", "real", "missed")
-    for column in ("precision", "recall"):
-        table.add_column(column, justify="right")
-    for (direction,), rows in answers.group_by("direction", maintain_order=True):
-        missed = rows.filter(pl.col("answer") == "MISSED_PROBLEM").height
-        real = rows.filter(pl.col("answer") == "CORRECT").height
-        episodes = rows.height - missed
-        happened = onsets.filter(pl.col("direction") == direction).height
-        table.add_row(
-            str(direction),
-            *(str(number) for number in (episodes, real, missed)),
-            _share(real, episodes),
-            _share(happened - missed, happened),
-        )
+    columns = ("direction", "told", "right", "brief", "false", "precision", "trouble", "told in time", "recall")
+    table = _table("How right that was, by the truth that no feed shows", *columns)
+    for direction in ("OVERFLOW", "STARVATION"):
+        told, began = (rows.filter(pl.col("direction") == direction) for rows in (episodes, onsets))
+        was = [told.filter(pl.col("was") == name).height for name in ("RIGHT", "BRIEF", "FALSE")]
+        in_time = began["alert_ts"].count()
+        shares = _share(was[0], told.height), _share(in_time, began.height)
+        counts = [str(number) for number in (told.height, *was)]
+        table.add_row(direction, *counts, shares[0], str(began.height), str(in_time), shares[1])
     console.print(table)
 
 

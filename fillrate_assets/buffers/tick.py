@@ -7,7 +7,7 @@ same rows. After a late tick the later ones have to run again, stage by stage or
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final, Protocol
