@@ -7,9 +7,13 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from fillrate_assets.connections.policy_store import PolicyStore
+    from fillrate_assets.settings import Settings
 
 
 class _Moment(click.ParamType[datetime]):
@@ -152,12 +156,96 @@ def replay(first: datetime, last: datetime, changes: tuple[str, ...], file: Path
     from fillrate_assets.progress import progress
     from fillrate_assets.replaying import Replay, changed_policy
 
-    policy = changed_policy(changes, file)
-    again = Replay(settings.load(), policy, first, last, dcs)
+    chosen = settings.load()
+    policy = changed_policy(_policies(chosen).contenders().champion, changes, file)
+    again = Replay(chosen, policy, first, last, dcs)
     with progress("Running history again", len(again.ticks)) as tell:
         for at in again.run():
             tell(f"{at:%Y-%m-%d %H:%M}")
     again.compare(Console(width=110, highlight=False))
+
+
+@buffers.group(invoke_without_command=True)
+@click.pass_context
+def policies(context: click.Context) -> None:
+    """List the policies: which one decides, and which ones run beside it.
+
+    A challenger runs on the same ticks as the champion and tells nobody. It may take the champion's place when the
+    floor's answers speak for it; if it then proves worse, the place goes back by itself.
+
+    \b
+    Example: try to act earlier, and look after two weeks
+      fillrate buffers policies propose --set total.act=0.90
+      fillrate buffers policies promote v1-0123abcd
+    """
+    if context.invoked_subcommand is not None:
+        return
+    from fillrate_assets import settings
+
+    store = _policies(settings.load())
+    rows = store.rows()
+    champion = store.contenders().champion.version
+    if champion not in rows["version"].to_list():
+        click.echo(f"{champion:<20} CHAMPION    the platform's own")
+    for row in rows.iter_rows(named=True):
+        since = f"since {row['since_ts']:%Y-%m-%d %H:%M} UTC by {row['updated_by']}"
+        click.echo(f"{row['version']:<20} {row['role']:<11} {since}  {row['changes']}")
+
+
+@policies.command()
+@click.option("--set", "changes", multiple=True, metavar="NAME=VALUE", help="A policy value, e.g. total.act=0.9.")
+@click.option("--policy", "file", type=click.Path(path_type=Path, dir_okay=False), help="TOML with policy values.")
+def propose(changes: tuple[str, ...], file: Path | None) -> None:
+    """Let a policy run beside the champion from the next tick on."""
+    from fillrate_assets import settings
+    from fillrate_assets.replaying import told_changes
+
+    policy = _policies(settings.load()).propose(told_changes(changes, file), by=_whoami(), now=datetime.now(UTC))
+    click.echo(f"{policy.version} runs beside the champion from the next tick on")
+
+
+@policies.command()
+@click.argument("version")
+@click.option("--days", type=click.IntRange(1, 90), default=14, show_default=True, help="Days to compare.")
+def compare(version: str, days: int) -> None:
+    """Compare a challenger with the champion by what the floor answered."""
+    from fillrate_assets import settings
+    from fillrate_assets.replaying import trial
+
+    for line in trial(settings.load(), version, days, now=datetime.now(UTC)).lines:
+        click.echo(line)
+
+
+@policies.command()
+@click.argument("version")
+@click.option("--days", type=click.IntRange(1, 90), default=14, show_default=True, help="Days to compare.")
+def promote(version: str, days: int) -> None:
+    """Let a challenger take the champion's place, if nothing speaks against it; the evidence is kept."""
+    from fillrate_assets import settings
+    from fillrate_assets.replaying import trial
+
+    chosen, now = settings.load(), datetime.now(UTC)
+    found = trial(chosen, version, days, now=now)
+    for line in found.lines:
+        click.echo(line)
+    if not found.evidence.promoted:
+        raise click.exceptions.Exit(1)
+    _policies(chosen).promote(version, found.evidence, by=_whoami(), now=now)
+    click.echo(f"{version} decides from the next tick on")
+
+
+@policies.command()
+@click.argument("version")
+def retire(version: str) -> None:
+    """Let a challenger run no more."""
+    from fillrate_assets import settings
+
+    store = _policies(settings.load())
+    if version not in {policy.version for policy in store.contenders().challengers}:
+        msg = f"{version} is no challenger"
+        raise click.UsageError(msg, click.get_current_context())
+    store.retire(version, by=_whoami(), now=datetime.now(UTC))
+    click.echo(f"{version} runs no more")
 
 
 @buffers.command()
@@ -173,3 +261,15 @@ def serve(host: str, port: int) -> None:
     from fillrate_assets import feedback_service, settings
 
     feedback_service.serve(settings.load(), host, port)
+
+
+def _policies(chosen: Settings) -> PolicyStore:
+    from fillrate_assets.connections.policy_store import PolicyStore
+
+    return PolicyStore(chosen.record_store_url, chosen.record_store_schema)
+
+
+def _whoami() -> str:
+    from getpass import getuser
+
+    return getuser()

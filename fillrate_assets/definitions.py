@@ -15,7 +15,6 @@ from fillrate_assets.buffers import assets as buffer_assets
 from fillrate_assets.buffers import checks as buffer_checks
 from fillrate_assets.buffers import schedules
 from fillrate_assets.buffers.delivery import Delivery
-from fillrate_assets.buffers.policy import Policy
 from fillrate_assets.connections import feedback_links
 from fillrate_assets.connections.buffer_store import BufferStore
 from fillrate_assets.connections.channels import Channels
@@ -26,6 +25,7 @@ from fillrate_assets.connections.lake_io_manager import LakeIOManager
 from fillrate_assets.connections.notices import Notices
 from fillrate_assets.connections.notify import Outbox
 from fillrate_assets.connections.order_system import OrderSystem
+from fillrate_assets.connections.policy_store import PolicyStore
 from fillrate_assets.connections.record_store import RecordStore
 from fillrate_assets.connections.secrets import SCHEME
 from fillrate_assets.connections.shipping_records import ShippingRecords
@@ -51,7 +51,7 @@ def systems(settings: Settings) -> dict[str, Any]:
         "buffer_store": BufferStore(settings.record_store_url, settings.record_store_schema),
         "watermark": watermark(settings.watermark_url or settings.record_store_url, settings.record_store_schema),
         "outbox": Outbox(settings.record_store_url, settings.alerts, settings.record_store_schema),
-        "policy": Policy(),
+        "policies": PolicyStore(settings.record_store_url, settings.record_store_schema),
         "delivery": delivery_of(settings),
         "lake": lake,
         "lake_io_manager": InTurn(LakeIOManager(lake, assets.FRAMES), record_store),

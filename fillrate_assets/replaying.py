@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields, is_dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -15,30 +15,35 @@ from rich.console import Console
 from rich.table import Table
 
 from fillrate_assets.buffers import feedback, schema, tick
-from fillrate_assets.buffers.policy import Policy, Promotion
+from fillrate_assets.buffers.policy import Policy, Promotion, changed
 from fillrate_assets.buffers.suppression import EPISODE
 from fillrate_assets.connections.buffer_store import BufferStore
 from fillrate_assets.connections.floor_feeds import FloorFeeds
 from fillrate_assets.connections.lake import Lake
+from fillrate_assets.connections.policy_store import PolicyStore
 from fillrate_assets.connections.tick_lake import TickLake
 from fillrate_assets.errors import PermanentFailure
 from fillrate_assets.settings import Settings
 
-_NAME: Final = "replay"
 _SEED: Final = 1
 _WARM_UP: Final = timedelta(hours=2)
 """Ticks before the first one that are run as well: trends and episodes need a past."""
 
 
-def changed_policy(changes: Sequence[str], file: Path | None) -> Policy:
-    """The policy in force with other values.
+def changed_policy(policy: Policy, changes: Sequence[str], file: Path | None) -> Policy:
+    """A policy with other values, as a command is told them: see `told_changes`."""
+    return changed(policy, told_changes(changes, file))
+
+
+def told_changes(changes: Sequence[str], file: Path | None) -> dict[str, Any]:
+    """Values of a policy as a command is told them, those of a part nested.
 
     Args:
-        changes: `total.act=0.9`, one for each value.
-        file: TOML of the same shape, `[total]` and `act = 0.9`; `changes` come after it.
+        changes: `total.act=0.9`, one for each value; they come after the file's.
+        file: TOML of the same shape: `[total]` and `act = 0.9`.
 
     Raises:
-        PermanentFailure: there is no such value, or it is not of its kind.
+        PermanentFailure: the file cannot be read, or what is told is no value.
 
     """
     try:
@@ -46,14 +51,56 @@ def changed_policy(changes: Sequence[str], file: Path | None) -> Policy:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         msg = f"{file}: {error}"
         raise PermanentFailure(msg) from error
-    policy: Policy = _changed(Policy(), told, "")
     for change in changes:
         name, _, value = change.partition("=")
-        nested: Any = _value(value.strip(), change)
-        for part in reversed(name.strip().split(".")):
-            nested = {part: nested}
-        policy = _changed(policy, nested, "")
-    return replace(policy, name=_NAME)
+        *parts, last = name.strip().split(".")
+        place = told
+        for part in parts:
+            place = place.setdefault(part, {})
+            if not isinstance(place, dict):
+                msg = f"--set {change}: {part} has no parts"
+                raise PermanentFailure(msg)
+        place[last] = _value(value.strip(), change)
+    return told
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A challenger against the champion, by what the floor answered."""
+
+    evidence: feedback.Evidence
+
+    @property
+    def lines(self) -> list[str]:
+        """What it says."""
+        found = self.evidence
+        numbers = (
+            f"By {found.episodes} answered episodes: F1 {found.champion_f1:.3f} and {found.challenger_f1:.3f},"
+            f" difference {found.difference_low:+.3f} to {found.difference_high:+.3f};"
+            f" {found.champion_messages} and {found.challenger_messages} messages."
+        )
+        verdict = ["The other policy may take the champion's place."] if found.promoted else []
+        return [numbers, *verdict, *(f"Against it: {objection}." for objection in found.objections)]
+
+
+def trial(settings: Settings, version: str, days: int, *, now: datetime) -> Trial:
+    """What the floor's answers of some days say of a challenger that ran.
+
+    Raises:
+        PermanentFailure: there is no such challenger.
+
+    """
+    contenders = PolicyStore(settings.record_store_url, settings.record_store_schema).contenders()
+    if version not in {each.version for each in contenders.challengers}:
+        named = ", ".join(each.version for each in contenders.challengers) or "none"
+        msg = f"{version} is no challenger; there are {named}"
+        raise PermanentFailure(msg)
+    store, since = BufferStore(settings.record_store_url, settings.record_store_schema), now - timedelta(days=days)
+    dcs = tuple(sorted(set(store.masters().warehouses["dc"])))
+    roots = (settings.lake_root, f"{settings.lake_root}/challengers/{version}")
+    ours, theirs = (TickLake(Lake(root), dcs).read(schema.ALERTS, since, now).collect() for root in roots)
+    answers = store.feedback(since)
+    return Trial(feedback.compare(ours, theirs, answers, since=since, until=now, promotion=Promotion(), seed=_SEED))
 
 
 @dataclass
@@ -111,15 +158,8 @@ class Replay:
         evidence = feedback.compare(
             ours, theirs, answers, since=self.first, until=end, promotion=Promotion(), seed=_SEED
         )
-        console.print(
-            f"By {evidence.episodes} answered episodes: F1 {evidence.champion_f1:.3f} and {evidence.challenger_f1:.3f},"
-            f" difference {evidence.difference_low:+.3f} to {evidence.difference_high:+.3f};"
-            f" {evidence.champion_messages} and {evidence.challenger_messages} messages."
-        )
-        if evidence.promoted:
-            console.print("The other policy may take the champion's place.")
-        for objection in evidence.objections:
-            console.print(f"Against it: {objection}.")
+        for line in Trial(evidence).lines:
+            console.print(line)
 
     @property
     def _store(self) -> BufferStore:
@@ -149,26 +189,6 @@ def _told(alerts: pl.DataFrame) -> pl.DataFrame:
     """The episodes of which production tells that something is to be done."""
     told = alerts.filter(pl.col("label").is_in(["NEW", "ONGOING"]), pl.col("severity").is_in(["ACT", "EMERGENCY"]))
     return told.unique(EPISODE)
-
-
-def _changed(part: Any, told: Mapping[str, Any], where: str) -> Any:  # noqa: ANN401 - a policy or a part of one
-    """A frozen object with other values."""
-    known = {each.name for each in fields(part)}
-    for name, value in told.items():
-        if name not in known:
-            msg = f"policy: there is no {where}{name}; there are {', '.join(sorted(known))}"
-            raise PermanentFailure(msg)
-        before = getattr(part, name)
-        if is_dataclass(before):
-            if not isinstance(value, Mapping):
-                msg = f"policy: {where}{name} has parts: {', '.join(each.name for each in fields(before))}"
-                raise PermanentFailure(msg)
-            value = _changed(before, value, f"{where}{name}.")  # noqa: PLW2901 - the part instead of what was told of it
-        elif isinstance(value, Mapping) or isinstance(value, str) != isinstance(before, str):
-            msg = f"policy: {where}{name} is {before!r}, it cannot be {value!r}"
-            raise PermanentFailure(msg)
-        part = replace(part, **{name: value})
-    return part
 
 
 def _value(text: str, change: str) -> float | str:

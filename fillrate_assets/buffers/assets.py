@@ -12,12 +12,15 @@ import polars as pl
 from fillrate_assets.buffers import feedback as feedback_rules
 from fillrate_assets.buffers import metadata, schema, tick
 from fillrate_assets.buffers.delivery import Delivery
-from fillrate_assets.buffers.policy import Policy
+from fillrate_assets.buffers.policy import Policy, Promotion
 from fillrate_assets.buffers.signals import clock
 from fillrate_assets.buffers.work import Context, Work, work
 from fillrate_assets.connections.buffer_store import BufferStore
 from fillrate_assets.connections.floor_feeds import FloorFeeds
 from fillrate_assets.connections.lake import Lake, Partition
+from fillrate_assets.connections.notify import Outbox
+from fillrate_assets.connections.policy_store import PolicyStore
+from fillrate_assets.connections.tick_lake import TickLake
 from fillrate_assets.dagster_bulk import add_partition_metadata
 from fillrate_assets.failures import retry_policy, typed_failures
 from fillrate_assets.frames import Frame
@@ -38,14 +41,16 @@ _RETRY_SECONDS: Final = 5
 
 def buffer_signals(
     context: dg.AssetExecutionContext,
-    policy: dg.ResourceParam[Policy],
     floor_feeds: dg.ResourceParam[FloorFeeds],
     buffer_store: dg.ResourceParam[BufferStore],
+    policies: dg.ResourceParam[PolicyStore],
     lake: dg.ResourceParam[Lake],
 ) -> dg.MaterializeResult[None]:
     """What the feeds say of every path and pool: one level each, and which rows cannot be used."""
-    work = _work(context, buffer_store, lake)
-    reach, errors, seconds = tick.reach(policy), {}, 0.0
+    work = _work(context, buffer_store, policies, lake)
+    reaches = [tick.reach(policy) for policy in work.contenders.all]
+    reach = {feed: max(each[feed] for each in reaches) for feed in reaches[0]}
+    errors, seconds = {}, 0.0
     for at in work.ticks:
         masters, began = work.masters_at(at), perf_counter()
         feeds = floor_feeds.read(snapshot_ts=at, reach=reach, warehouses=_named(work, masters))
@@ -53,53 +58,69 @@ def buffer_signals(
         errors = dict(feeds.errors)
         for feed, problem in errors.items():
             context.log.error("%s at %s: %s", feed, at, problem)
-        tick.sense(feeds, masters, work.kept, snapshot_ts=at, policy=policy)
+
+        def sense(policy: Policy, kept: TickLake, at: datetime = at, feeds: tick.Feeds = feeds) -> None:
+            tick.sense(feeds, work.masters_at(at), kept, snapshot_ts=at, policy=policy)
+
+        _on_every_track(context, work, sense)
     _tell(context, work, schema.SIGNALS, metadata.signals)
     return _done(work, seconds_of_queries=round(seconds, 2), feeds_failed=", ".join(errors) or "none")
 
 
 def unit_timeseries(
     context: dg.AssetExecutionContext,
-    policy: dg.ResourceParam[Policy],
     buffer_store: dg.ResourceParam[BufferStore],
+    policies: dg.ResourceParam[PolicyStore],
     lake: dg.ResourceParam[Lake],
 ) -> dg.MaterializeResult[None]:
     """Every operational unit: how full, how fast it fills or empties, who works there, and how good the data are."""
-    work = _work(context, buffer_store, lake)
-    for at in work.ticks:
-        tick.roll_up(work.masters_at(at), work.kept, snapshot_ts=at, policy=policy)
+    work = _work(context, buffer_store, policies, lake)
+
+    def roll_up(policy: Policy, kept: TickLake) -> None:
+        for at in work.ticks:
+            tick.roll_up(work.masters_at(at), kept, snapshot_ts=at, policy=policy)
+
+    _on_every_track(context, work, roll_up)
     _tell(context, work, schema.UNIT_TIMESERIES, metadata.units)
     return _done(work)
 
 
 def buffer_recommendations(
     context: dg.AssetExecutionContext,
-    policy: dg.ResourceParam[Policy],
     buffer_store: dg.ResourceParam[BufferStore],
+    policies: dg.ResourceParam[PolicyStore],
     lake: dg.ResourceParam[Lake],
 ) -> dg.MaterializeResult[None]:
     """What each unit is and asks for by itself, and what is left of that when conflicts are resolved."""
-    work = _work(context, buffer_store, lake)
-    for at in work.ticks:
-        tick.recommend(work.kept, snapshot_ts=at, policy=policy)
+    work = _work(context, buffer_store, policies, lake)
+
+    def recommend(policy: Policy, kept: TickLake) -> None:
+        for at in work.ticks:
+            tick.recommend(kept, snapshot_ts=at, policy=policy)
+
+    _on_every_track(context, work, recommend)
     _tell(context, work, schema.RECOMMENDATIONS, metadata.recommendations)
     return _done(work)
 
 
 def buffer_alerts(
     context: dg.AssetExecutionContext,
-    policy: dg.ResourceParam[Policy],
     buffer_store: dg.ResourceParam[BufferStore],
+    policies: dg.ResourceParam[PolicyStore],
     lake: dg.ResourceParam[Lake],
     delivery: dg.ResourceParam[Delivery],
 ) -> dg.MaterializeResult[None]:
     """What the floor is told now and what is kept back, and why; told by way of the outbox."""
-    work = _work(context, buffer_store, lake)
-    for at in work.ticks:
-        tick.alert(work.kept, snapshot_ts=at, policy=policy)
+    work = _work(context, buffer_store, policies, lake)
+
+    def alert(policy: Policy, kept: TickLake) -> None:
+        for at in work.ticks:
+            tick.alert(kept, snapshot_ts=at, policy=policy)
+
+    _on_every_track(context, work, alert)
     now = datetime.now(UTC)
     began = perf_counter()
-    told = delivery.tell(work.everything, work.kept, policy=policy, now=now)
+    told = delivery.tell(work.everything, work.kept, policy=work.policy, now=now)
     if work.ticks:
         delivery.ping(work.ticks[-1], work.everything.warehouses.filter("active").height, now=now)
     asked = work.latest(schema.RECOMMENDATIONS)
@@ -123,10 +144,11 @@ def buffer_alerts(
 def buffer_feedback(
     context: dg.AssetExecutionContext,
     buffer_store: dg.ResourceParam[BufferStore],
+    policies: dg.ResourceParam[PolicyStore],
     lake: dg.ResourceParam[Lake],
 ) -> dg.MaterializeResult[None]:
     """What the floor answered on the operating day."""
-    work = _work(context, buffer_store, lake)
+    work = _work(context, buffer_store, policies, lake)
     answers = _of_days(buffer_store.feedback(_begin(work)), "answered_at", work)
     rows = schema.ANSWERS_OF_DAY.conform(answers.lazy()).sort(schema.ANSWERS_OF_DAY.key).collect()
     lake.write(schema.ANSWERS_OF_DAY, rows, work.days)
@@ -137,14 +159,17 @@ def buffer_feedback(
 def algorithm_scorecard(
     context: dg.AssetExecutionContext,
     buffer_store: dg.ResourceParam[BufferStore],
+    policies: dg.ResourceParam[PolicyStore],
     lake: dg.ResourceParam[Lake],
     delivery: dg.ResourceParam[Delivery],
+    outbox: dg.ResourceParam[Outbox],
 ) -> dg.MaterializeResult[None]:
     """How right the alerts were, by the floor's answers: the operating day and the six before it."""
-    work = _work(context, buffer_store, lake)
+    work = _work(context, buffer_store, policies, lake)
     since = _begin(work) - timedelta(days=SCORED_DAYS - 1)
     answers = buffer_store.feedback(since)
     told = delivery.notices.told(since)
+    _roll_back_if_worse(context, work, policies, outbox, told, answers)
     cards = [_scorecard(work, dc, day, told, answers) for dc, day in work.days]
     rows = pl.concat([schema.SCORECARD_OF_DAY.empty().collect(), *cards]).sort(schema.SCORECARD_OF_DAY.key)
     lake.write(schema.SCORECARD_OF_DAY, rows, work.days)
@@ -198,8 +223,44 @@ def build(settings: Settings, feeds_kind: str) -> list[dg.AssetsDefinition]:
     return [staged(ASSETS[0], ()), *(staged(compute, [before]) for before, compute in pairwise(ASSETS))]
 
 
-def _work(context: Context, store: BufferStore, lake: Lake) -> Work:
-    return work(context, store, lake, now=datetime.now(UTC))
+def _work(context: Context, store: BufferStore, policies: PolicyStore, lake: Lake) -> Work:
+    return work(context, store, policies, lake, now=datetime.now(UTC))
+
+
+def _on_every_track(context: dg.AssetExecutionContext, work: Work, stage: Callable[[Policy, TickLake], None]) -> None:
+    """Run a stage by every policy; what goes wrong with a challenger must not keep the champion from alerting."""
+    (champion, kept), *challengers = work.tracks
+    stage(champion, kept)
+    for challenger, beside in challengers:
+        try:
+            stage(challenger, beside)
+        except Exception:
+            context.log.exception("challenger %s", challenger.version)
+
+
+def _roll_back_if_worse(
+    context: dg.AssetExecutionContext,
+    work: Work,
+    policies: PolicyStore,
+    outbox: Outbox,
+    told: pl.DataFrame,
+    answers: pl.DataFrame,
+) -> None:
+    """Give a promoted policy's place back to the one it replaced, if it is less precise than that one surely was."""
+    contenders, now = work.contenders, datetime.now(UTC)
+    ours = told.filter(pl.col("policy_version") == work.policy.version)
+    if contenders.replaced is None or not feedback_rules.must_roll_back(
+        ours, answers, precision_low=contenders.precision_low, promotion=Promotion(), now=now
+    ):
+        return
+    policies.roll_back(contenders, by="platform", now=now)
+    subject = f"buffers: policy {work.policy.version} gave its place back to {contenders.replaced}"
+    body = (
+        f"Of its alerts of the last {Promotion().rollback_days} days, fewer than {contenders.precision_low:.1%} were"
+        " about real problems. To do: read algorithm_scorecard and what the floor answered."
+    )
+    context.log.error("%s", subject)
+    outbox.send(subject, body, key=f"roll back:{work.policy.version}:{now:%Y-%m-%d}", now=now)
 
 
 def _named(work: Work, masters: tick.Masters) -> list[str] | None:

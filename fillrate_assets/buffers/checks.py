@@ -13,6 +13,7 @@ from fillrate_assets.buffers.work import Work, operating_days, work
 from fillrate_assets.connections.buffer_store import BufferStore
 from fillrate_assets.connections.lake import Lake, Partition
 from fillrate_assets.connections.notify import Outbox
+from fillrate_assets.connections.policy_store import PolicyStore
 from fillrate_assets.connections.tick_lake import TickLake
 from fillrate_assets.partitions import dc_ship_date
 from fillrate_assets.settings import Settings
@@ -28,12 +29,13 @@ _NAMED: Final = 5
 def no_calm_without_data(
     context: dg.AssetCheckExecutionContext,
     buffer_store: dg.ResourceParam[BufferStore],
+    policies: dg.ResourceParam[PolicyStore],
     lake: dg.ResourceParam[Lake],
 ) -> dg.AssetCheckResult:
     """No unit of which nothing is known is called clear."""
     found = {
         day: _some(rows.filter(pl.col("quality") == "UNKNOWN", pl.col("verdict") == "CLEAR")["unit_id"])
-        for day, rows in _work(context, buffer_store, lake).latest(schema.RECOMMENDATIONS).items()
+        for day, rows in _work(context, buffer_store, policies, lake).latest(schema.RECOMMENDATIONS).items()
     }
     return verdict(context, _bad(found), "a rule is wrong: stop alerting by it, and report it", blocking=True)
 
@@ -41,10 +43,11 @@ def no_calm_without_data(
 def every_warehouse_present(
     context: dg.AssetCheckExecutionContext,
     buffer_store: dg.ResourceParam[BufferStore],
+    policies: dg.ResourceParam[PolicyStore],
     lake: dg.ResourceParam[Lake],
 ) -> dg.AssetCheckResult:
     """Every active warehouse has units in the tick, whatever its feeds told."""
-    here = _work(context, buffer_store, lake)
+    here = _work(context, buffer_store, policies, lake)
     missing: dict[Partition, str] = {}
     for last in here.ticks[-1:]:
         present = here.kept.read(schema.UNIT_TIMESERIES, last, last).select("warehouse").unique().collect()
@@ -58,11 +61,12 @@ def every_warehouse_present(
 def routable(
     context: dg.AssetCheckExecutionContext,
     buffer_store: dg.ResourceParam[BufferStore],
+    policies: dg.ResourceParam[PolicyStore],
     lake: dg.ResourceParam[Lake],
     delivery: dg.ResourceParam[Delivery],
 ) -> dg.AssetCheckResult:
     """Whatever is to be told has a channel: there is a default route, and nothing was lost for want of one."""
-    here, now = _work(context, buffer_store, lake), datetime.now(UTC)
+    here, now = _work(context, buffer_store, policies, lake), datetime.now(UTC)
     lost = delivery.notices.dead_letters(now - timedelta(days=1))
     found = {(dc, day): _some(lost.filter(pl.col("dc") == dc)["rec_id"]) for dc, day in here.days}
     if not messages.has_default_route(here.everything.alert_routes, now=now):
@@ -113,8 +117,8 @@ def standing() -> dg.AssetSelection:
     return dg.AssetSelection.checks(dg.AssetCheckKey(dg.AssetKey("buffer_alerts"), dead_man.__name__))
 
 
-def _work(context: dg.AssetCheckExecutionContext, store: BufferStore, lake: Lake) -> Work:
-    return work(context, store, lake, now=datetime.now(UTC))
+def _work(context: dg.AssetCheckExecutionContext, store: BufferStore, policies: PolicyStore, lake: Lake) -> Work:
+    return work(context, store, policies, lake, now=datetime.now(UTC))
 
 
 def _some(units: pl.Series) -> str:

@@ -297,22 +297,30 @@ def compare(
     )
 
 
-def must_roll_back(alerts: pl.DataFrame, feedback: pl.DataFrame, evidence: Evidence, *, now: datetime) -> bool:
+def must_roll_back(
+    alerts: pl.DataFrame,
+    feedback: pl.DataFrame,
+    *,
+    precision_low: float | None,
+    promotion: Promotion,
+    now: datetime,
+) -> bool:
     """Whether a promoted challenger is less precise, over its last 7 days, than the champion it replaced surely was.
 
     Without an answer in these days nothing is known, and nothing is rolled back.
 
     Args:
-        alerts: `ALERTS` of the promoted policy.
+        alerts: `ALERTS` or `NOTICES` of the promoted policy.
         feedback: `FEEDBACK`, every version.
-        evidence: what it was promoted on.
+        precision_low: of the evidence that it was promoted on, `Evidence.champion_precision_low`.
+        promotion: over how many days.
         now: UTC.
 
     """
-    since = now - timedelta(days=evidence.promotion.rollback_days)
+    since = now - timedelta(days=promotion.rollback_days)
     recent = alerts.filter(pl.col("snapshot_ts") >= since, pl.col("snapshot_ts") <= now)
-    precision, floor = _precision(recent, feedback)["detection_precision"], evidence.champion_precision_low
-    return precision is not None and floor is not None and precision < floor
+    precision = _precision(recent, feedback)["detection_precision"]
+    return precision is not None and precision_low is not None and precision < precision_low
 
 
 def labelled(

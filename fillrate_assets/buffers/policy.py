@@ -6,8 +6,11 @@ The defaults are version 1 of the algorithm. Fractions are of a unit's capacity,
 from __future__ import annotations
 
 import hashlib
-from dataclasses import asdict, dataclass, field
-from typing import Final
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
+from typing import Any, Final
+
+from fillrate_assets.errors import PermanentFailure
 
 TICK_MINUTES: Final = 5
 """The grid of every rule; windows that are counted in ticks count these."""
@@ -191,6 +194,47 @@ class Policy:
         """The name and a digest of every value: two policies with one version decide alike."""
         digest = hashlib.sha256(repr(sorted(asdict(self).items())).encode()).hexdigest()
         return f"{self.name}-{digest[:8]}"
+
+
+def changed(policy: Policy, told: Mapping[str, Any]) -> Policy:
+    """A policy with other values.
+
+    Args:
+        policy: what the others stay as in.
+        told: values by name, those of a part nested: `{"total": {"act": 0.9}}`.
+
+    Raises:
+        PermanentFailure: there is no such value, or it is not of its kind.
+
+    """
+    if not isinstance(told, Mapping):
+        msg = f"policy: {told!r} names no values"
+        raise PermanentFailure(msg)
+    made: Policy = _changed(policy, told, "")
+    return made
+
+
+def _changed(part: Any, told: Mapping[str, Any], where: str) -> Any:  # noqa: ANN401 - a policy or a part of one
+    known = {each.name for each in fields(part)}
+    values = {}
+    for name, value in told.items():
+        if name not in known:
+            msg = f"policy: there is no {where}{name}; there are {', '.join(sorted(known))}"
+            raise PermanentFailure(msg)
+        before = getattr(part, name)
+        if is_dataclass(before):
+            if not isinstance(value, Mapping):
+                msg = f"policy: {where}{name} has parts: {', '.join(each.name for each in fields(before))}"
+                raise PermanentFailure(msg)
+            values[name] = _changed(before, value, f"{where}{name}.")
+        elif isinstance(before, tuple) and isinstance(value, list | tuple):
+            values[name] = tuple(value)
+        elif isinstance(value, bool) or not isinstance(value, str if isinstance(before, str) else int | float):
+            msg = f"policy: {where}{name} is {before!r}, it cannot be {value!r}"
+            raise PermanentFailure(msg)
+        else:
+            values[name] = value
+    return replace(part, **values)
 
 
 @dataclass(frozen=True)

@@ -196,6 +196,23 @@ MASTER_REJECTS: Final = Frame(
     ),
 )
 
+POLICY_ROLES: Final = ("CHAMPION", "CHALLENGER", "RETIRED")
+"""The champion decides; a challenger runs beside it and tells nobody."""
+
+POLICIES: Final = Frame(
+    "buffer_policy",
+    ("version",),
+    (
+        Column("version", pl.String, "Name and digest of every value"),
+        Column("role", pl.String, "CHAMPION, CHALLENGER or RETIRED", codes=POLICY_ROLES),
+        Column("changes", pl.String, "Values that differ from the platform's own policy, as JSON"),
+        Column("since_ts", TIMESTAMP, "Since when it has this role", "UTC"),
+        _text("replaced", "Version whose place a champion took"),
+        _text("evidence", "What it was promoted on, as JSON"),
+        Column("updated_by", pl.String, "Who set it"),
+    ),
+)
+
 # --- what a tick makes
 
 _TICK: Final = (

@@ -17,10 +17,12 @@ import polars as pl
 
 from fillrate_assets import partitions
 from fillrate_assets.buffers import schema
+from fillrate_assets.buffers.policy import Policy
 from fillrate_assets.buffers.signals import clock, watched
 from fillrate_assets.buffers.tick import TICK, Masters
 from fillrate_assets.connections.buffer_store import BufferStore
 from fillrate_assets.connections.lake import Lake
+from fillrate_assets.connections.policy_store import Contenders, PolicyStore
 from fillrate_assets.connections.tick_lake import TickLake
 from fillrate_assets.frames import Frame
 
@@ -42,7 +44,26 @@ class Work:
     everything: Masters
     """Of all DCs."""
 
-    kept: TickLake
+    contenders: Contenders
+    lake: Lake
+
+    @property
+    def tracks(self) -> list[tuple[Policy, TickLake]]:
+        """Every policy that runs, and where its ticks are kept; the champion's first."""
+        dcs = tuple(sorted({dc for dc, _ in self.days}))
+        champion, *challengers = self.contenders.all
+        beside = [(each, TickLake(Lake(f"{self.lake.root}/challengers/{each.version}"), dcs)) for each in challengers]
+        return [(champion, TickLake(self.lake, dcs)), *beside]
+
+    @property
+    def policy(self) -> Policy:
+        """The champion."""
+        return self.contenders.champion
+
+    @property
+    def kept(self) -> TickLake:
+        """What the champion's ticks made."""
+        return self.tracks[0][1]
 
     @property
     def masters(self) -> Masters:
@@ -70,12 +91,13 @@ class Work:
         return {(str(dc), day): part for (dc, day), part in rows.items() if isinstance(day, date)}
 
 
-def work(context: Context, store: BufferStore, lake: Lake, *, now: datetime) -> Work:
+def work(context: Context, store: BufferStore, policies: PolicyStore, lake: Lake, *, now: datetime) -> Work:
     """What the run of a step is about.
 
     Args:
         context: of the step.
         store: the masters.
+        policies: who runs.
         lake: what ticks made.
         now: UTC; later ticks have not come yet.
 
@@ -83,17 +105,17 @@ def work(context: Context, store: BufferStore, lake: Lake, *, now: datetime) -> 
     days = tuple(partitions.all_days(context))
     dcs = sorted({dc for dc, _ in days})
     run = context.op_execution_context.run
-    everything = _masters(store, run.run_id)
+    everything, contenders = _known(store, policies, run.run_id)
     kept = TickLake(lake, tuple(dcs))
     tick = partitions.tick_of(run.tags)
     ticks = ticks_of(days, everything.warehouses, now) if tick is None else [tick, *_later(kept, dcs, tick)]
-    return Work(days, tuple(ticks), everything, kept)
+    return Work(days, tuple(ticks), everything, contenders, lake)
 
 
 @lru_cache(maxsize=2)
-def _masters(store: BufferStore, run_id: str) -> Masters:  # noqa: ARG001 - what changes meanwhile counts in the next run
-    """The masters as a run first read them."""
-    return store.masters()
+def _known(store: BufferStore, policies: PolicyStore, run_id: str) -> tuple[Masters, Contenders]:  # noqa: ARG001
+    """The masters and policies as a run first read them: what changes meanwhile counts in the next one."""
+    return store.masters(), policies.contenders()
 
 
 def _later(kept: TickLake, dcs: list[str], tick: datetime) -> list[datetime]:

@@ -21,6 +21,7 @@ from fillrate_assets.connections.buffer_store import BufferStore
 from fillrate_assets.connections.floor_feeds import FloorFeeds
 from fillrate_assets.connections.lake import Lake
 from fillrate_assets.connections.notices import Notices
+from fillrate_assets.connections.policy_store import PolicyStore
 from fillrate_assets.connections.record_store import RecordStore
 from fillrate_assets.connections.tick_lake import TickLake
 from fillrate_assets.definitions import build_defs
@@ -60,6 +61,10 @@ class Floor:
     @property
     def notices(self) -> Notices:
         return Notices(self.settings.record_store_url, self.settings.record_store_schema)
+
+    @property
+    def policies(self) -> PolicyStore:
+        return PolicyStore(self.settings.record_store_url, self.settings.record_store_schema)
 
     @property
     def kept(self) -> TickLake:

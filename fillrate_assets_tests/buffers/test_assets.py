@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import Any, Final
@@ -18,11 +19,15 @@ from fillrate_assets import partitions
 from fillrate_assets.buffers import assets, checks, schedules, schema, work
 from fillrate_assets.buffers.assets import ASSETS, JOB
 from fillrate_assets.buffers.checks import JOB as DEAD_MAN
+from fillrate_assets.buffers.policy import Policy
 from fillrate_assets.buffers.tick import TICK
 from fillrate_assets.connections import sql
 from fillrate_assets.connections.floor_feeds import FloorFeeds
+from fillrate_assets.connections.lake import Lake
+from fillrate_assets.connections.record_store import OUTBOX
+from fillrate_assets.connections.tick_lake import TickLake
 from fillrate_assets_tests.buffers import feed_rows
-from fillrate_assets_tests.buffers.floor import FULL, OPENED, Floor
+from fillrate_assets_tests.buffers.floor import DCS, FULL, OPENED, Floor
 from fillrate_assets_tests.buffers.frames import feedback, routes
 from fillrate_assets_tests.home import QUIET
 
@@ -248,22 +253,63 @@ def test_an_answer_is_in_the_scorecard_at_the_next_tick(floor: Floor) -> None:
     first = floor.tick(NOW - TICK)
     assert metadata(first, "algorithm_scorecard")[MINE]["answered"] == 0
     notice = floor.told().filter(pl.col("label") == "NEW").row(0, named=True)
-    answer = feedback(
-        {
-            **{name: notice[name] for name in ("rec_id", "warehouse", "unit_id", "unit_type", "direction")},
-            "policy_version": notice["policy_version"],
-            "episode_key": notice["rec_id"].rpartition(".")[0],
-            "episode_ts": notice["snapshot_ts"],
-            "answered_at": NOW,
-        }
-    )
-    assert floor.store.add_feedback(answer.row(0, named=True))
+    assert floor.store.add_feedback(answer(notice, "CORRECT"))
     floor.receive(NOW)
     second = floor.tick(NOW)
     card = metadata(second, "algorithm_scorecard")[MINE]
     assert (card["answered"], card["true_positives"], card["false_positives"]) == (1, 1, 0)
     heard = metadata(second, "buffer_feedback")[MINE]
     assert [dict(record.data) for record in heard["answers"].records] == [{"answer": "CORRECT", "answers": 1}]
+
+
+def test_a_challenger_runs_on_the_same_ticks_and_tells_nobody(floor: Floor) -> None:
+    eager = floor.policies.propose({"total": {"act": 0.55, "emergency": 0.56}}, by="ann", now=NOW)
+    half_full = {("W1", "P1"): 60.0, ("W1", "P2"): 60.0}
+    floor.receive(NOW, half_full)
+    floor.tick(NOW)
+    assert floor.states(NOW)["W1_PACK_TOTAL"] == "CLEAR"
+    assert floor.told().is_empty()
+    beside = TickLake(Lake(f"{floor.settings.lake_root}/challengers/{eager.version}"), DCS)
+    alerts = beside.read(schema.ALERTS, NOW, NOW).collect()
+    assert alerts.select("unit_id", "severity", "policy_version").rows() == [
+        ("W1_PACK_TOTAL", "EMERGENCY", eager.version)
+    ]
+
+
+def test_a_challenger_that_breaks_keeps_nobody_from_alerting(floor: Floor) -> None:
+    floor.policies.propose({"trend": {"points": 0}}, by="ann", now=NOW)
+    floor.receive(NOW, OVERFLOWING)
+    assert floor.tick(NOW).success
+    assert floor.told().height
+
+
+def test_a_promoted_policy_that_is_worse_gives_its_place_back(floor: Floor) -> None:
+    eager = floor.policies.propose({"total": {"act": 0.55}}, by="ann", now=NOW)
+    floor.policies.promote(eager.version, Precise(), by="ann", now=NOW)
+    floor.receive(NOW - TICK, OVERFLOWING)
+    floor.tick(NOW - TICK)
+    notice = floor.told().filter(pl.col("label") == "NEW").row(0, named=True)
+    assert notice["policy_version"] == eager.version
+    floor.store.add_feedback(answer(notice, "NO_PROBLEM"))
+    floor.receive(NOW)
+    floor.tick(NOW)
+    assert floor.policies.contenders().champion == Policy()
+    with sa.create_engine(floor.settings.record_store_url).connect() as connection:
+        subjects = connection.execute(sa.select(OUTBOX.c.subject)).scalars().all()
+    assert subjects == [f"buffers: policy {eager.version} gave its place back to {Policy().version}"]
+
+
+@dataclass(frozen=True)
+class Precise:
+    champion_precision_low: float = 0.9
+
+
+def answer(notice: dict[str, Any], said: str) -> dict[str, Any]:
+    """A row of `FEEDBACK`."""
+    same = {name: notice[name] for name in ("rec_id", "warehouse", "unit_id", "unit_type", "direction")}
+    more = {"policy_version": notice["policy_version"], "episode_key": notice["rec_id"].rpartition(".")[0]}
+    times = {"episode_ts": notice["snapshot_ts"], "answered_at": NOW}
+    return feedback({**same, **more, **times, "answer": said}).row(0, named=True)
 
 
 # --- checks

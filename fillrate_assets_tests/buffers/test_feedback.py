@@ -359,5 +359,7 @@ def test_a_promoted_challenger_goes_when_it_is_less_precise_than_the_champion_wa
     right: int, wrong: int, now: datetime, *, expected: bool
 ) -> None:
     said = judged(range(right), range(right, right + wrong))
-    rolled_back = feedback.must_roll_back(told(*range(5)), said, GOOD, now=now)
+    rolled_back = feedback.must_roll_back(
+        told(*range(5)), said, precision_low=GOOD.champion_precision_low, promotion=GOOD.promotion, now=now
+    )
     assert rolled_back is expected
