@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import click
 
+from fillrate_assets.cli_buffers import buffers
 from fillrate_assets.errors import FillrateError, SourceUnavailable
-from fillrate_assets.progress import progress, working
+from fillrate_assets.progress import called_as, progress, working
 
 if TYPE_CHECKING:
     from fillrate_assets.connections.files import Contracts
@@ -116,7 +117,13 @@ def mapped(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.group(no_args_is_help=False)
 @click.version_option(package_name="fillrate-assets")
 def cli() -> None:
-    """Fill rate and lost cases: of everything ordered, how much shipped, and why did the rest not?"""
+    """Fill rate and lost cases: of everything ordered, how much shipped, and why did the rest not?
+
+    And the buffers of robotized warehouses: which is about to overflow or starve, and what should the floor do?
+    """
+
+
+cli.add_command(buffers)
 
 
 @cli.command()
@@ -338,7 +345,7 @@ def demo(days: int, dc_count: int, items: int, seed: int, processes: int) -> Non
     story.summarize(chosen, network, console)
     after = story.Standing.of(chosen)
     console.print(f"\n{after.compared(before)} {perf_counter() - started:,.0f} s.")
-    for line in story.next_steps(chosen, _called_as()):
+    for line in story.next_steps(chosen, called_as()):
         click.echo(line)
     if failed:
         raise click.exceptions.Exit(FAILED)
@@ -417,12 +424,6 @@ def upgrade() -> None:
     chosen = settings.load()
     RecordStore(chosen.record_store_url, chosen.record_store_schema).upgrade()
     click.echo("the record store is up to date")
-
-
-def _called_as() -> str:
-    """How to call this command again from here."""
-    program = Path(sys.argv[0]).absolute()
-    return str(program.relative_to(Path.cwd())) if program.is_relative_to(Path.cwd()) else program.name
 
 
 def _last_sample_day() -> date:

@@ -10,9 +10,19 @@ import dagster as dg
 import sqlalchemy as sa
 
 from fillrate_assets import settings as settings_module
+from fillrate_assets.buffers import assets as buffer_assets
+from fillrate_assets.buffers import checks as buffer_checks
+from fillrate_assets.buffers import schedules
+from fillrate_assets.buffers.delivery import Delivery
+from fillrate_assets.buffers.policy import Policy
+from fillrate_assets.connections import feedback_links
+from fillrate_assets.connections.buffer_store import BufferStore
+from fillrate_assets.connections.channels import Channels
+from fillrate_assets.connections.floor_feeds import FloorFeeds
 from fillrate_assets.connections.instock_warehouse import InstockWarehouse
 from fillrate_assets.connections.lake import Lake
 from fillrate_assets.connections.lake_io_manager import LakeIOManager
+from fillrate_assets.connections.notices import Notices
 from fillrate_assets.connections.notify import Outbox
 from fillrate_assets.connections.order_system import OrderSystem
 from fillrate_assets.connections.record_store import RecordStore
@@ -35,12 +45,29 @@ def systems(settings: Settings) -> dict[str, Any]:
         "order_system": OrderSystem(settings.order_system_url, settings.tables, settings.statement_seconds),
         "shipping_records": ShippingRecords(settings.shipping_records_url, settings.tables, settings.statement_seconds),
         "instock_warehouse": InstockWarehouse(settings.instock_warehouse_url, settings.tables),
+        "floor_feeds": FloorFeeds(settings.floor_feeds_url, settings.tables, settings.tick_statement_seconds),
         "record_store": record_store,
+        "buffer_store": BufferStore(settings.record_store_url, settings.record_store_schema),
         "watermark": watermark(settings.watermark_url or settings.record_store_url, settings.record_store_schema),
         "outbox": Outbox(settings.record_store_url, settings.alerts, settings.record_store_schema),
+        "policy": Policy(),
+        "delivery": delivery_of(settings),
         "lake": lake,
         "lake_io_manager": InTurn(LakeIOManager(lake, assets.FRAMES), record_store),
     }
+
+
+def delivery_of(settings: Settings) -> Delivery:
+    """How alerts reach people in this environment."""
+    environment = settings.environment
+    return Delivery(
+        Notices(settings.record_store_url, settings.record_store_schema),
+        Channels(settings.channels, settings.webhook_secret, console_only=not environment.publishes_alerts),
+        every_label=environment.shows_every_label,
+        platform_channel=settings.platform_channel,
+        ui_url=settings.ui_url,
+        feedback=feedback_links.of_alerts(settings.feedback_url, settings.feedback_secret),
+    )
 
 
 def build_defs(settings: Settings, **overrides: Any) -> dg.Definitions:  # noqa: ANN401 - any resource
@@ -76,11 +103,23 @@ def _build(settings: Settings, resources: dict[str, Any]) -> dg.Definitions:
         selection=standing_checks.selection(),
         description="What must be true whatever ran: no day left behind, yesterday complete, sources alive",
     )
+    tick = dg.define_asset_job(
+        buffer_assets.JOB,
+        selection=dg.AssetSelection.groups(buffer_assets.GROUP) - buffer_checks.standing(),
+        description="Signals of the floors -> operational units -> what to do -> who is told -> whether that was right",
+    )
+    dead_man = dg.define_asset_job(
+        buffer_checks.JOB, selection=buffer_checks.standing(), description="Whether ticks of the buffers run at all"
+    )
     return dg.Definitions(
-        assets=[*assets.build(settings, kinds), exports.build(settings)],
-        asset_checks=[*checks.build(settings), *standing_checks.build()],
-        jobs=[job, standing],
-        schedules=[standing_checks.schedule(settings)],
+        assets=[
+            *assets.build(settings, kinds),
+            exports.build(settings),
+            *buffer_assets.build(settings, _kind(settings.floor_feeds_url)),
+        ],
+        asset_checks=[*checks.build(settings), *standing_checks.build(), *buffer_checks.build(settings)],
+        jobs=[job, standing, tick, dead_man],
+        schedules=[standing_checks.schedule(settings), *schedules.build(buffer_assets.JOB)],
         sensors=sensors.build(JOB),
         # A multiprocess step costs 2 CPU-seconds before it does anything; an in-process one, a sixteenth.
         executor=dg.in_process_executor,

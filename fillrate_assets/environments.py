@@ -19,6 +19,9 @@ class Environment:
     publishes_alerts: bool
     """Whether alerts leave the platform; else they stay in the outbox and the log."""
 
+    shows_every_label: bool
+    """Whether the floor's channels are told of every unit and label; else of what is to be done, and its end."""
+
     log_level: str
     """From which level on the platform logs what it does."""
 
@@ -33,6 +36,6 @@ class Environment:
 
 
 ENVIRONMENTS: Final[dict[Name, Environment]] = {
-    "dev": Environment("dev", publishes_alerts=False, log_level="DEBUG"),
-    "prod": Environment("prod", publishes_alerts=True, log_level="INFO"),
+    "dev": Environment("dev", publishes_alerts=False, shows_every_label=True, log_level="DEBUG"),
+    "prod": Environment("prod", publishes_alerts=True, shows_every_label=False, log_level="INFO"),
 }

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Final
 
 import dagster as dg
@@ -20,6 +20,10 @@ DC_TAG: Final = "fillrate/dc"
 
 CHANGED_TAG: Final = "fillrate/changed_ship_dates"
 """Comma-separated ship dates whose sources changed; absent: all of the run's. The others only depend on them."""
+
+TICK_TAG: Final = "fillrate/tick"
+"""The tick of the buffers that a run is for, as an ISO time; absent: every tick of the run's days. `dagster.yaml` lets
+one tick go at a time."""
 
 _BETWEEN: Final = "|"
 """Dagster's separator between the dimensions of a key; DC comes first, by name."""
@@ -61,6 +65,21 @@ def key(dc: str, ship_date: date) -> dg.MultiPartitionKey:
 def range_tags(dc: str, first: date, last: date) -> dict[str, str]:
     """The tags that make a run materialize a range of ship dates of one DC."""
     return {RANGE_START_TAG: str(key(dc, first)), RANGE_END_TAG: str(key(dc, last)), DC_TAG: dc}
+
+
+def tick_tags(
+    instance: dg.DagsterInstance, dcs: Collection[str], days: Collection[date], tick: datetime
+) -> dict[str, str]:
+    """The tags that make a run compute one tick of the buffers of some DCs, whose clocks show these dates."""
+    ordered = [dc for dc in known_dcs(instance) if dc in dcs]
+    first, last = (str(key(dc, day)) for dc, day in ((ordered[0], min(days)), (ordered[-1], max(days))))
+    return {RANGE_START_TAG: first, RANGE_END_TAG: last, TICK_TAG: tick.isoformat()}
+
+
+def tick_of(tags: Mapping[str, str]) -> datetime | None:
+    """The tick that a run is for; None if it is for every tick of its days."""
+    told = tags.get(TICK_TAG)
+    return datetime.fromisoformat(told) if told else None
 
 
 @dataclass(frozen=True)
@@ -198,7 +217,8 @@ def _changed(tags: Mapping[str, str], days: Iterable[date]) -> list[date]:
 def _active(instance: dg.DagsterInstance, *, queued: bool) -> list[tuple[dg.DagsterRun, Scope]]:
     statuses = [*_IN_PROGRESS, *(_QUEUED if queued else ())]
     runs = instance.get_runs(filters=dg.RunsFilter(statuses=statuses))
-    return [(run, scope) for run in runs if (scope := scope_of(run.tags))]
+    # A tick of the buffers reads and writes nothing of what these runs are about.
+    return [(run, scope) for run in runs if TICK_TAG not in run.tags and (scope := scope_of(run.tags))]
 
 
 def _keys(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext) -> list[dg.MultiPartitionKey]:

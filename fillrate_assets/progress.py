@@ -1,10 +1,11 @@
-"""Showing that work goes on, and how far it has come."""
+"""What commands tell at a terminal: that work goes on, how far it has come, and how to call them again."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import click
 
@@ -34,3 +35,9 @@ def progress(what: str, total: int) -> Iterator[Callable[[str], None]]:
     with Progress(*columns, console=Console(stderr=True)) as progress:
         task = progress.add_task(what, total=total)
         yield lambda step: progress.update(task, advance=1, description=f"{what}: {step}")
+
+
+def called_as() -> str:
+    """How to call this command again from here."""
+    program = Path(sys.argv[0]).absolute()
+    return str(program.relative_to(Path.cwd())) if program.is_relative_to(Path.cwd()) else program.name

@@ -1,14 +1,14 @@
-"""Running the main job through Dagster from the command: runs of bounded size, one after another per DC."""
+"""Running jobs through Dagster from the command: the main one in runs of bounded size, one after another per DC."""
 
 from __future__ import annotations
 
 import os
 import platform
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from dataclasses import dataclass, replace
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from multiprocessing import get_context
 from pathlib import Path
 from time import perf_counter
@@ -18,6 +18,9 @@ import dagster as dg
 import polars as pl
 
 from fillrate_assets import partitions
+from fillrate_assets.buffers import assets as buffer_assets
+from fillrate_assets.buffers import schedules
+from fillrate_assets.connections.buffer_store import BufferStore
 from fillrate_assets.connections.record_store import RecordStore
 from fillrate_assets.definitions import JOB, build_defs
 from fillrate_assets.errors import PermanentFailure
@@ -198,26 +201,57 @@ def _not_started(ran: Ran, later: deque[Range]) -> Iterator[Ran]:
 
 def _run(settings: Settings, each: Range) -> Ran:
     started = perf_counter()
-    job = build_defs(settings).resolve_job_def(JOB)
     with dg.DagsterInstance.get() as instance:
         if (other := partitions.runs_by_dc(instance, queued=False).get(each.dc)) is not None:
             busy = f"run {other} is in progress there: run again when it has ended, or terminate it in the UI"
             return Ran(each, None, busy, (), perf_counter() - started)
-        result = job.execute_in_process(
+        told = _execute(settings, instance, JOB, each.tags)
+    return Ran(each, *told, perf_counter() - started)
+
+
+def run_tick(settings: Settings, tick: datetime) -> tuple[str, str | None, tuple[str, ...]]:
+    """Run one tick of the buffers for every active warehouse, as its schedule does.
+
+    Returns:
+        The run's id, why it failed if it did, and the checks that did not pass.
+
+    Raises:
+        PermanentFailure: no warehouse is active.
+
+    """
+    prepare_instance(settings)
+    store = BufferStore(settings.record_store_url, settings.record_store_schema)
+    with dg.DagsterInstance.get() as instance:
+        end_dead_runs(instance)
+        tags = schedules.tags_of(instance, store.masters().warehouses, tick)
+        if tags is None:
+            raise PermanentFailure(schedules.NOBODY)
+        return _execute(settings, instance, buffer_assets.JOB, tags)
+
+
+def _execute(
+    settings: Settings, instance: dg.DagsterInstance, job_name: str, tags: Mapping[str, str]
+) -> tuple[str, str | None, tuple[str, ...]]:
+    """Run a job in this process: its run's id, why it failed if it did, and the checks that did not pass."""
+    result = (
+        build_defs(settings)
+        .resolve_job_def(job_name)
+        .execute_in_process(
             run_config=_QUIET,
             instance=instance,
-            tags={**each.tags, **process_tag()},
+            tags={**tags, **process_tag()},
             raise_on_error=False,
         )
+    )
     failures = [
         f"{event.step_key}: {root_cause(event.step_failure_data.error)[1]}"
         for event in result.all_events
         if event.is_step_failure and event.step_failure_data.error
     ]
-    checks = [
+    checks = tuple(
         f"{evaluation.asset_key.to_user_string()}.{evaluation.check_name}: {evaluation.description or ''}"
         for evaluation in result.get_asset_check_evaluations()
         if not evaluation.passed and evaluation.severity == dg.AssetCheckSeverity.ERROR
-    ]
+    )
     failure = None if result.success else "; ".join(failures) or "a blocking check failed"
-    return Ran(each, result.run_id, failure, tuple(checks), perf_counter() - started)
+    return result.run_id, failure, checks

@@ -17,7 +17,6 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    SecretStr,
     ValidationError,
     ValidationInfo,
     field_validator,
@@ -43,6 +42,9 @@ Url = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_+]*://", repr=False)]
 `{secret://name#key}` for the password, or `secret://name#key` for the URL, stands for a secret of AWS Secrets Manager.
 """
 
+Secret = Annotated[str, Field(pattern=r"^(https?|secret)://")]
+"""A URL that is itself a credential, or `secret://name#key` for one of AWS Secrets Manager."""
+
 
 class SourceTable(BaseModel):
     """What a source calls one of the contract's tables and its columns; "" where it has no such column."""
@@ -66,6 +68,7 @@ class Settings(BaseSettings):
     order_system_url: Url = ""
     shipping_records_url: Url = ""
     instock_warehouse_url: Url = ""
+    floor_feeds_url: Url = ""
     record_store_url: Url = ""
     lake_root: str = ""
     """A directory or `s3://bucket/prefix`; outside of the home, the environment's own place below what was set."""
@@ -79,6 +82,15 @@ class Settings(BaseSettings):
     alerts: str = Field(default="", pattern=r"^(arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]+)?$")
     """ARN of the SNS topic that is told of held days, where the environment publishes alerts; "" keeps them in the
     record store's outbox and the log."""
+
+    channels: dict[str, Secret] = Field(default_factory=dict, repr=False)
+    """URLs of webhooks by the names that channels of `alert_route` have, e.g. floor-w1 of slack:floor-w1."""
+
+    webhook_secret: str = Field(default="", pattern=r"^((whsec_|secret://).+)?$", repr=False)
+    """What messages to channels of the kind webhook are signed with: `whsec_` and base64."""
+
+    platform_channel: str = Field(default="", pattern=r"^((slack|teams|webhook|sns):.+|console)?$")
+    """The channel that is told once an hour that ticks run, where the environment publishes alerts."""
 
     first_ship_date: date = date(2026, 1, 1)
     """The first partition; earlier ship dates do not exist for the platform."""
@@ -106,7 +118,7 @@ class Settings(BaseSettings):
     feedback_url: Annotated[str, Field(pattern=r"^(https?://[^\s?#]+)?$")] = ""
     """Where the floor reaches the feedback service, for links in alerts; "" leaves them out."""
 
-    feedback_secret: SecretStr = SecretStr("")
+    feedback_secret: str = Field(default="", repr=False)
     """What signs the links: 32 characters or more, or `secret://name#key`. Several are separated by blanks: the first
     signs, all are accepted. "" leaves the links out."""
 
@@ -124,6 +136,9 @@ class Settings(BaseSettings):
 
     statement_seconds: int = Field(default=300, gt=0)
     """How long the order system and the shipping records may work at one statement."""
+
+    tick_statement_seconds: int = Field(default=20, gt=0)
+    """How long the floor feeds may work at one statement: a tick is due every 5 minutes."""
 
     retries: int = Field(default=3, ge=0)
     """How often a step of a run is tried again when a system did not answer."""
@@ -143,19 +158,20 @@ class Settings(BaseSettings):
             "order_system_url": f"sqlite:///{systems}/order_system.db",
             "shipping_records_url": f"sqlite:///{systems}/shipping_records.db",
             "instock_warehouse_url": f"duckdb:///{systems}/instock_warehouse.duckdb",
+            "floor_feeds_url": f"duckdb:///{systems}/floor_feeds.duckdb",
             "record_store_url": f"sqlite:///{systems}/record_store.db",
             "lake_root": f"{home}/lake",
         }
         return {**values, "home": home, **{name: values.get(name) or value for name, value in defaults.items()}}
 
-    @field_validator("lake_root", "watermark_url", "alerts")
+    @field_validator("lake_root", "watermark_url", "alerts", "platform_channel")
     @classmethod
     def _of_the_environment(cls, shared: str, info: ValidationInfo) -> str:
         """What environments may share is each one's own; a home already is."""
         if "env" not in info.data or not shared:
             return shared
         environment = ENVIRONMENTS[info.data["env"]]
-        if info.field_name == "alerts":
+        if info.field_name in {"alerts", "platform_channel"}:
             return shared if environment.publishes_alerts else ""
         return shared if shared.startswith(f"{info.data['home']}/") else environment.below(shared)
 

@@ -27,13 +27,14 @@ WAIT_SECONDS: Final = 5
 class OneRunPerDcCoordinator(QueuedRunCoordinator[dg.DagsterInstance]):
     """Dagster's queue, in which every run over ship dates of one DC has the tag `fillrate/dc`, whoever launched it.
 
-    `tag_concurrency_limits` of dagster.yaml then lets one of them go at a time.
+    `tag_concurrency_limits` of dagster.yaml then lets one of them go at a time. Ticks of the buffers wait for none.
     """
 
     def submit_run(self, context: SubmitRunContext) -> dg.DagsterRun:
         """Put a run into the queue."""
         scope = partitions.scope_of(context.dagster_run.tags)
-        if scope is not None and scope.first_dc == scope.last_dc:
+        is_tick = partitions.tick_of(context.dagster_run.tags) is not None
+        if scope is not None and scope.first_dc == scope.last_dc and not is_tick:
             self._instance.add_run_tags(context.dagster_run.run_id, {partitions.DC_TAG: scope.first_dc})
         return super().submit_run(context)
 

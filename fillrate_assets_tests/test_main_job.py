@@ -18,6 +18,7 @@ from fillrate_assets.connections import sql
 from fillrate_assets.connections.record_store import OUTBOX, RECORDS, RESTATEMENTS
 from fillrate_assets.definitions import JOB
 from fillrate_assets.fillrate import assets, metadata, schema
+from fillrate_assets.shown import by_day
 from fillrate_assets_tests.conftest import SMALL, copied
 from fillrate_assets_tests.home import QUIET, Home
 
@@ -92,7 +93,7 @@ def test_the_lake_holds_a_file_for_every_partition_that_could_be_judged(ran: Ran
 
 def test_lost_cases_tell_a_buyer_how_much_why_and_which_items(ran: Ran) -> None:
     told = ran.metadata("lost_cases")
-    for pair, records in metadata.by_day(_lake(ran.home, "lost_cases")).items():
+    for pair, records in by_day(_lake(ran.home, "lost_cases")).items():
         expected = metadata.lost_cases(records)
         shown = {name: getattr(value, "value", value) for name, value in told[partitions.key(*pair)].items()}
         assert shown == {name: getattr(value, "value", value) for name, value in expected.items()}
@@ -123,7 +124,7 @@ def _number(value: object) -> float:
 
 def test_each_partition_tells_of_its_own_rows(ran: Ran) -> None:
     for name in ("orders", "shipments", "classified_lines", "item_days", "lost_cases", "fill_rates"):
-        parts = metadata.by_day(_lake(ran.home, name))
+        parts = by_day(_lake(ran.home, name))
         rows = {str(partitions.key(dc, day)): part.height for (dc, day), part in parts.items()}
         kept = {key: each for key, each in ran.metadata(name).items() if "held" not in each}
         told = {key: each["dagster/partition_row_count"].value for key, each in kept.items()}

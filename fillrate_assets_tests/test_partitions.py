@@ -71,10 +71,14 @@ def test_partitions_begin_on_the_first_ship_date_and_end_today(instance: dg.Dags
 
 def test_two_runs_of_one_dc_never_go_at_the_same_time() -> None:
     config: Any = load_yaml_from_path(str(ROOT / "dagster.yaml"))
-    (limit,) = config["concurrency"]["runs"]["tag_concurrency_limits"]
-    assert limit["limit"] == 1
-    assert limit["value"] == {"applyLimitPerUniqueValue": True}
-    assert partitions.range_tags("DC01", FIRST, FIRST)[limit["key"]] == "DC01"
+    runs = config["concurrency"]["runs"]
+    of_dcs, of_one_dc, of_ticks = runs["tag_concurrency_limits"]
+    assert of_one_dc["limit"] == 1
+    assert of_one_dc["value"] == {"applyLimitPerUniqueValue": True}
+    assert partitions.range_tags("DC01", FIRST, FIRST)[of_one_dc["key"]] == "DC01"
+    assert (of_dcs["key"], of_ticks["key"]) == (partitions.DC_TAG, partitions.TICK_TAG)
+    # So there is always a place for a tick.
+    assert of_dcs["limit"] + of_ticks["limit"] == runs["max_concurrent_runs"]
 
 
 @pytest.mark.parametrize(

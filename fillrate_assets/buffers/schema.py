@@ -186,6 +186,15 @@ SHIFTS: Final = Frame(
         Column("ends", pl.Time, "End, at the warehouse's own time; not after `starts`: of the next day"),
     ),
 )
+MASTER_REJECTS: Final = Frame(
+    "master_rejects",
+    (),
+    (
+        Column("table", pl.String, "warehouse, unit_member, alert_route or shift"),
+        Column("key", pl.String, "Values of the row's key, comma separated"),
+        Column("reason", pl.String, "What is wrong with the row, and what becomes of it"),
+    ),
+)
 
 # --- what a tick makes
 
@@ -216,6 +225,15 @@ SIGNALS: Final = Frame(
         Column("predicted_ticks", pl.Int64, "Ticks in a row without an observed level", "ticks"),
         _number("inflow", "Packages in during the 5 minutes before the tick, pro-rated", "packages"),
         _number("outflow", "Packages out during the 5 minutes before the tick, pro-rated", "packages"),
+        _number("inflow_rate", "Mean of what is known of the last 15 minutes", "packages/minute"),
+        _number("outflow_rate", "Mean of what is known of the last 15 minutes", "packages/minute"),
+        Column(
+            "outflows",
+            pl.List(pl.Float64),
+            "Out in each 5 of the last 60 minutes, latest first",
+            "packages",
+            nullable=True,
+        ),
         _number("capacity", "Packages that fit", "packages"),
         _number("max_rate", "Packages that its stations can take", "packages/hour"),
         Column("lane_open", pl.Boolean, "Whether the path takes packages", nullable=True),
@@ -448,6 +466,15 @@ SCORECARD: Final = Frame(
         _number("response_rate", "answered / episodes"),
     ),
 )
+_OF_DAY: Final = _TICK[:2]
+ANSWERS_OF_DAY: Final = Frame("buffer_feedback", FEEDBACK.key, (*_OF_DAY, *FEEDBACK.columns))
+"""The answers that were given on an operating day."""
+
+SCORECARD_OF_DAY: Final = Frame(
+    "algorithm_scorecard", ("dc", "ship_date", *SCORECARD.key), (*_OF_DAY, *SCORECARD.columns)
+)
+"""How right the alerts of the days up to an operating day were."""
+
 LABELLED: Final = Frame(
     "buffer_labelled",
     ("event",),

@@ -11,7 +11,7 @@ could not have known, with `ingest_ts` after `snapshot_ts`, are never looked at.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -57,7 +57,7 @@ def signals(
 
     Args:
         occupancy: `OCCUPANCY`, at least of the last 15 minutes.
-        flow: `FLOW`, at least the windows that end in the last 20 minutes.
+        flow: `FLOW`, at least the windows that end in the last 65 minutes.
         limits: `LIMITS`, at least the latest row of each path, if it is not older than a day.
         previous: `SIGNALS` of the tick before; without it, or after a gap, nothing is predicted.
         snapshot_ts: the tick.
@@ -71,7 +71,7 @@ def signals(
     limited = _limits(limits, snapshot_ts, policy)
     return (
         limited.join(_observed(occupancy, limited, snapshot_ts, policy), on=PATH, how="full", coalesce=True)
-        .join(flowed(flow, _LAST_TICK, snapshot_ts=snapshot_ts, policy=policy), on=PATH, how="full", coalesce=True)
+        .join(_flows(flow, snapshot_ts, policy), on=PATH, how="full", coalesce=True)
         .join(watched(warehouses, snapshot_ts), on="warehouse")
         .join(_last_state(previous, snapshot_ts), on=PATH, how="left")
         .pipe(_estimated, snapshot_ts, policy)
@@ -213,8 +213,7 @@ def rejects(
 def watched(warehouses: pl.DataFrame, snapshot_ts: datetime) -> pl.LazyFrame:
     """Active warehouses as every row of a tick names them: dc, ship_date, snapshot_ts, warehouse; and `local`.
 
-    `local` is the time on the clock there. Where the time zone does not exist it is UTC: a typing error in one row
-    must not stop the others.
+    `local` is the time on the `clock` there: a typing error in one row must not stop the others.
     """
     active = warehouses.filter("active")
     zones = active["time_zone"].unique().to_list()
@@ -233,6 +232,14 @@ def watched(warehouses: pl.DataFrame, snapshot_ts: datetime) -> pl.LazyFrame:
             "local",
         )
     )
+
+
+def clock(time_zone: str) -> ZoneInfo:
+    """The clock of a time zone; UTC where there is none of that name."""
+    try:
+        return ZoneInfo(time_zone)
+    except (ZoneInfoNotFoundError, ValueError, OSError):  # not there, not a name, a folder of zones
+        return ZoneInfo("UTC")
 
 
 def flowed(flow: Feed, intervals: Sequence[Interval], *, snapshot_ts: datetime, policy: Policy) -> pl.LazyFrame:
@@ -291,10 +298,6 @@ def exactly(packages: pl.Expr) -> pl.Expr:
     return (packages * MICROS).round().cast(pl.Int64, strict=False)
 
 
-_LAST_TICK: Final = (
-    Interval("inflow", "inflow", TICK_MINUTES, 0, whole=True),
-    Interval("outflow", "outflow", TICK_MINUTES, 0, whole=True),
-)
 _FRAMES: Final = {
     "OCCUPANCY": schema.OCCUPANCY,
     "FLOW": schema.FLOW,
@@ -317,11 +320,7 @@ def _moment(moment: datetime) -> pl.Expr:
 
 
 def _local(time_zone: str, moment: datetime) -> datetime:
-    try:
-        zone = ZoneInfo(time_zone)
-    except (ZoneInfoNotFoundError, ValueError, OSError):  # not there, not a name, a folder of zones
-        return moment.astimezone(UTC).replace(tzinfo=None)
-    return moment.astimezone(zone).replace(tzinfo=None)
+    return moment.astimezone(clock(time_zone)).replace(tzinfo=None)
 
 
 # --- which rows count
@@ -441,6 +440,26 @@ def _observed(occupancy: Feed, limited: pl.LazyFrame, snapshot_ts: datetime, pol
         .pipe(_usable, "OCCUPANCY", snapshot_ts, policy)
         .group_by(PATH)
         .agg(pl.col("level").max_by("event_ts").alias("observed"), pl.col("event_ts").max().alias("observed_ts"))
+    )
+
+
+def _flows(flow: Feed, snapshot_ts: datetime, policy: Policy) -> pl.LazyFrame:
+    """What each path counted: in the last tick, its rates, and its outflow in each tick of the last hour."""
+    minutes, ticks = policy.trend.net_minutes, policy.trend.outflow_median_minutes // TICK_MINUTES
+    cells = [
+        Interval(f"outflow_{ago}", "outflow", (ago + 1) * TICK_MINUTES, ago * TICK_MINUTES, whole=True)
+        for ago in range(ticks)
+    ]
+    intervals = [
+        Interval("inflow", "inflow", TICK_MINUTES, 0, whole=True),
+        *(Interval(f"{name}_rate", name, minutes, 0, whole=False) for name in ("inflow", "outflow")),
+        *cells,
+    ]
+    return flowed(flow, intervals, snapshot_ts=snapshot_ts, policy=policy).select(
+        *(*PATH, "flow_ts", "inflow"),
+        pl.col(cells[0].name).alias("outflow"),
+        pl.col("inflow_rate", "outflow_rate") / minutes,
+        pl.concat_list(cell.name for cell in cells).alias("outflows"),
     )
 
 

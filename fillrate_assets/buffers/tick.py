@@ -47,6 +47,8 @@ class Masters:
     unit_members: pl.DataFrame
     shifts: pl.DataFrame
     alert_routes: pl.DataFrame
+    rejects: pl.DataFrame = field(default_factory=schema.MASTER_REJECTS.empty().collect)
+    """`schema.MASTER_REJECTS`: the rows with a mistake."""
 
     def of(self, dcs: Collection[str]) -> Masters:
         """The same with the warehouses of some DCs only."""
@@ -85,13 +87,14 @@ class InMemory:
 
 
 def reach(policy: Policy) -> dict[str, timedelta]:
-    """How far back a tick looks into each feed, by event time."""
+    """How far back a tick looks into each feed, by event time; of LIMITS, BACKLOG tells how far for what passes."""
     flow = max(policy.flow.expired, policy.trend.outflow_median_minutes) + TICK_MINUTES
     minutes = {
         "OCCUPANCY": policy.occupancy.expired,
         "FLOW": flow,
         "STAFFING": policy.staffing.expired,
         "LIMITS": max(policy.capacity.expired, policy.backlog.expired),
+        "BACKLOG": policy.backlog.expired,
     }
     return {feed: timedelta(minutes=length) for feed, length in minutes.items()}
 
@@ -104,7 +107,7 @@ def on_grid(moment: datetime) -> datetime:
 def run(feeds: Feeds, masters: Masters, kept: Kept, *, snapshot_ts: datetime, policy: Policy) -> None:
     """Every stage of one tick."""
     sense(feeds, masters, kept, snapshot_ts=snapshot_ts, policy=policy)
-    roll_up(feeds, masters, kept, snapshot_ts=snapshot_ts, policy=policy)
+    roll_up(masters, kept, snapshot_ts=snapshot_ts, policy=policy)
     recommend(kept, snapshot_ts=snapshot_ts, policy=policy)
     alert(kept, snapshot_ts=snapshot_ts, policy=policy)
 
@@ -143,7 +146,7 @@ def sense(feeds: Feeds, masters: Masters, kept: Kept, *, snapshot_ts: datetime, 
         kept.write(frame, rows, snapshot_ts)
 
 
-def roll_up(feeds: Feeds, masters: Masters, kept: Kept, *, snapshot_ts: datetime, policy: Policy) -> None:
+def roll_up(masters: Masters, kept: Kept, *, snapshot_ts: datetime, policy: Policy) -> None:
     """Paths and pools -> operational units; keeps UNIT_TIMESERIES and UNIT_REJECTS."""
     warehouses = masters.warehouses
     rows = units.units(
@@ -151,7 +154,6 @@ def roll_up(feeds: Feeds, masters: Masters, kept: Kept, *, snapshot_ts: datetime
         _now(kept, schema.POOLS, snapshot_ts),
         masters.unit_members,
         _before(kept, schema.UNIT_TIMESERIES, snapshot_ts, policy.suppression.history_minutes).collect(),
-        flow=feeds.flow,
         snapshot_ts=snapshot_ts,
         policy=policy,
         warehouses=warehouses,

@@ -14,7 +14,7 @@ import polars as pl
 
 from fillrate_assets.buffers import schema
 from fillrate_assets.buffers.policy import TICK_MINUTES, Policy
-from fillrate_assets.buffers.signals import MICROS, PATH, TICK, Feed, Interval, exactly, flowed, watched
+from fillrate_assets.buffers.signals import MICROS, PATH, TICK, exactly, watched
 from fillrate_assets.frames import TIMESTAMP
 
 _SUMS: Final = {
@@ -31,29 +31,26 @@ _SUMS: Final = {
 one of its paths would pass for less than it is."""
 
 
-def units(  # noqa: PLR0913 - a tick's row joins all that is known of a unit
+def units(
     signals: pl.DataFrame,
     pools: pl.DataFrame,
     members: pl.DataFrame,
     history: pl.DataFrame,
     *,
-    flow: Feed,
     snapshot_ts: datetime,
     policy: Policy,
     warehouses: pl.DataFrame,
 ) -> pl.DataFrame:
     """One row for every unit of a watched warehouse that has members in force.
 
-    Rates and the median are read from the flow feed, not from history, so that corrections count. A unit that is not
-    FRESH has no trend: slope and what follows from it are empty. A backlog that is late keeps nothing from being FRESH,
-    because no rule looks at it.
+    A unit that is not FRESH has no trend: slope and what follows from it are empty. A backlog that is late keeps
+    nothing from being FRESH, because no rule looks at it.
 
     Args:
         signals: `SIGNALS` of the tick.
         pools: `POOLS` of the tick.
         members: `UNIT_MEMBERS`.
         history: `UNIT_TIMESERIES` of the 60 minutes before the tick.
-        flow: `FLOW`, at least the windows that end in the last 65 minutes; None if it could not be read.
         snapshot_ts: the tick.
         policy: thresholds and windows.
         warehouses: `WAREHOUSES`.
@@ -62,8 +59,8 @@ def units(  # noqa: PLR0913 - a tick's row joins all that is known of a unit
         `UNIT_TIMESERIES`.
 
     """
-    rates = flowed(flow, _intervals(policy), snapshot_ts=snapshot_ts, policy=policy).drop("flow_ts")
-    paths = signals.lazy().drop("dc", "ship_date", "snapshot_ts", "policy_version").join(rates, on=PATH, how="left")
+    cells = [pl.col("outflows").list.get(ago, null_on_oob=True).alias(name) for ago, name in enumerate(_cells(policy))]
+    paths = signals.lazy().drop("dc", "ship_date", "snapshot_ts", "policy_version").with_columns(cells)
     return (
         _in_force(members, warehouses, snapshot_ts)
         .join(paths, on=PATH, how="left")
@@ -204,16 +201,6 @@ def _in_force(members: pl.DataFrame, warehouses: pl.DataFrame, snapshot_ts: date
 # --- from paths to units
 
 
-def _intervals(policy: Policy) -> list[Interval]:
-    minutes = policy.trend.net_minutes
-    rates = [Interval(f"{name}_rate", name, minutes, 0, whole=False) for name in ("inflow", "outflow")]
-    cells = [
-        Interval(name, "outflow", (ago + 1) * TICK_MINUTES, ago * TICK_MINUTES, whole=True)
-        for ago, name in enumerate(_cells(policy))
-    ]
-    return [*rates, *cells]
-
-
 def _cells(policy: Policy) -> list[str]:
     """Names of the outflows of each 5 minutes that the median is taken over, latest first."""
     return [f"outflow_{ago}" for ago in range(policy.trend.outflow_median_minutes // TICK_MINUTES)]
@@ -258,7 +245,6 @@ def _rolled_up(paths: pl.LazyFrame, policy: Policy) -> pl.LazyFrame:
         )
         .with_columns(pl.when("sound").then(pl.col(*sums)))
         .with_columns(
-            pl.col("inflow_rate", "outflow_rate") / policy.trend.net_minutes,
             (pl.concat_list(_cells(policy)).list.median() / TICK_MINUTES).alias("outflow_median"),
         )
     )

@@ -38,24 +38,30 @@ def region() -> str | None:
     return os.environ.get("AWS_REGION")
 
 
-def client(service: str) -> Any:  # noqa: ANN401 - boto3 makes its clients while it runs
+def client(service: str, *, attempts: int | None = None) -> Any:  # noqa: ANN401 - boto3 makes its clients while it runs
     """A client of a service, one per process; nothing is connected yet.
+
+    Args:
+        service: its name in boto3.
+        attempts: how often it asks; None as AWS_MAX_ATTEMPTS says.
 
     Raises:
         PermanentFailure: no region is set, or the profile does not exist.
 
     """
-    return _client(service, tuple((name, value) for name, value in os.environ.items() if name.startswith("AWS_")))
+    environment = tuple((name, value) for name, value in os.environ.items() if name.startswith("AWS_"))
+    return _client(service, attempts, environment)
 
 
 @lru_cache(maxsize=32)
-def _client(service: str, _environment: tuple[tuple[str, str], ...]) -> Any:  # noqa: ANN401 - as above
+def _client(service: str, attempts: int | None, _environment: tuple[tuple[str, str], ...]) -> Any:  # noqa: ANN401 - as above
     """One client for as long as the environment stays: to make one takes a quarter of a second."""
     import boto3  # noqa: PLC0415 - a third of a second that only AWS users pay
     from botocore.config import Config  # noqa: PLC0415 - as above
 
     # Ten seconds an attempt, three attempts (AWS_MAX_ATTEMPTS): a sensor's tick of 60 seconds outlives a call.
-    config = Config(connect_timeout=3, read_timeout=10, retries={"mode": "standard"})
+    bound = {} if attempts is None else {"total_max_attempts": attempts}
+    config = Config(connect_timeout=3, read_timeout=10, retries={"mode": "standard", **bound})
     with failures(service):
         session = boto3.session.Session(region_name=region())
         return session.client(service, config=config)

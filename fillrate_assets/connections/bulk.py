@@ -74,7 +74,7 @@ def _open_json(connection: sa.Connection, table: sa.Table, rows: pl.DataFrame) -
     """SQL Server reads a parameter of JSON as a typed table: as fast as a bulk copy, and in the same transaction."""
     statement = open_json(table, rows.columns, connection.dialect)
     naive = pl.col(pl.Datetime).dt.strftime("%Y-%m-%dT%H:%M:%S%.6f")
-    text = rows.with_columns(naive, pl.col(pl.Decimal, pl.Date).cast(pl.String))
+    text = rows.with_columns(naive, pl.col(pl.Decimal, pl.Date, pl.Time).cast(pl.String))
     for part in text.iter_slices(_JSON_ROWS):
         connection.execute(statement, {"rows": part.write_json()})
 

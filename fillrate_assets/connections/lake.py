@@ -1,4 +1,6 @@
-"""The lake: one Parquet file per asset, DC and ship date, and files for people, on disk or on S3.
+"""The lake: Parquet files by asset, DC and ship date, and files for people, on disk or on S3.
+
+A partition is one file, or one for each of its parts: of what ticks make, a part is a tick.
 
 S3 is reached as `connections/aws.py` says: what lists and writes through boto3, what reads through Polars with
 boto3's credentials.
@@ -8,12 +10,13 @@ from __future__ import annotations
 
 import io
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Final, NamedTuple, TypeVar
 
 import polars as pl
 
@@ -23,7 +26,28 @@ from fillrate_assets.frames import Frame
 
 Partition = tuple[str, date]
 
+WHOLE: Final = "part-0"
+"""The part of a partition that has no others."""
+
 _S3: Final = "s3://"
+_AT_ONCE: Final = 10
+"""Requests at a time; boto3 keeps as many connections."""
+
+_T = TypeVar("_T")
+_R = TypeVar("_R")
+
+
+class Part(NamedTuple):
+    """One file of a partition."""
+
+    dc: str
+    ship_date: date
+    name: str
+
+    @property
+    def partition(self) -> Partition:
+        """The partition that it is of."""
+        return self.dc, self.ship_date
 
 
 @dataclass(frozen=True)
@@ -40,14 +64,7 @@ class Lake:
         last: date | None = None,
     ) -> pl.LazyFrame:
         """Every stored partition of an asset, of some DCs, in a range of ship dates."""
-        stored = [
-            partition
-            for partition in self.partitions(frame)
-            if (dcs is None or partition[0] in dcs)
-            and (first is None or partition[1] >= first)
-            and (last is None or partition[1] <= last)
-        ]
-        return self._scan(frame, stored)
+        return self.read_parts(frame, self.parts(frame, dcs, first, last))
 
     def read(self, frame: Frame, partitions: Iterable[Partition]) -> pl.LazyFrame:
         """Those of the partitions that are stored; none of them stored is a frame without rows.
@@ -57,11 +74,27 @@ class Lake:
             PermanentFailure: S3 denied access, or there is no such bucket.
 
         """
-        wanted = list(partitions)
-        return self._scan(frame, self._stored(frame, wanted))
+        return self.read_parts(frame, sorted(self._of_partitions(frame, set(partitions))))
 
-    def write(self, frame: Frame, rows: pl.DataFrame, partitions: Iterable[Partition]) -> dict[Partition, int]:
+    def read_parts(self, frame: Frame, parts: Sequence[Part]) -> pl.LazyFrame:
+        """Parts that are stored; without any, a frame without rows."""
+        if not parts:
+            return frame.empty()
+        paths = [self._location(_path(frame, part)) for part in parts]
+        # A filter by DC and ship date then opens no file that it does not need.
+        hive = pl.Schema({"dc": pl.String(), "ship_date": pl.Date()})
+        return pl.scan_parquet(paths, glob=False, schema=frame.polars, hive_schema=hive)
+
+    def write(
+        self, frame: Frame, rows: pl.DataFrame, partitions: Iterable[Partition], *, part: str = WHOLE
+    ) -> dict[Partition, int]:
         """Replace partitions, each atomically; a partition without rows becomes a file without rows.
+
+        Args:
+            frame: schema of the rows, with dc and ship_date.
+            rows: all of them.
+            partitions: what to replace.
+            part: which part of them; other parts stay.
 
         Returns:
             Rows by partition.
@@ -73,19 +106,21 @@ class Lake:
 
         """
         frame.validate(rows)
-        parts = {
-            (str(dc), day): part
-            for (dc, day), part in rows.partition_by("dc", "ship_date", as_dict=True, maintain_order=True).items()
+        held = {
+            (str(dc), day): of_day
+            for (dc, day), of_day in rows.partition_by("dc", "ship_date", as_dict=True, maintain_order=True).items()
             if isinstance(day, date)
         }
         wanted = list(partitions)
-        if stray := sorted(set(parts) - set(wanted)):
+        if stray := sorted(set(held) - set(wanted)):
             msg = f"{frame.name}: rows outside the run's partitions, e.g. {stray[:3]}"
             raise ContractViolation(msg)
-        empty = rows.clear()
-        for partition in wanted:
-            self._replace(_path(frame, partition), parts.get(partition, empty).write_parquet)
-        return {partition: parts.get(partition, empty).height for partition in wanted}
+        content = {partition: held.get(partition, rows.clear()) for partition in wanted}
+        self._each(
+            lambda partition: self._replace(_path(frame, Part(*partition, part)), content[partition].write_parquet),
+            wanted,
+        )
+        return {partition: of_day.height for partition, of_day in content.items()}
 
     def read_whole(self, frame: Frame) -> pl.LazyFrame:
         """An asset that is not partitioned."""
@@ -94,7 +129,7 @@ class Lake:
     def stored_whole(self, frame: Frame) -> pl.DataFrame | None:
         """What is stored of an asset that is not partitioned; None if that is nothing yet."""
         path = self._whole(frame)
-        stored = any(each.endswith(path) for each in self._listed(f"{frame.name}/"))
+        stored = any(each.endswith(path) for each, _ in self._listed(f"{frame.name}/"))
         return self.read_whole(frame).collect() if stored else None
 
     def write_whole(self, frame: Frame, rows: pl.DataFrame) -> None:
@@ -122,62 +157,91 @@ class Lake:
 
     def partitions(self, frame: Frame) -> list[Partition]:
         """The stored partitions of an asset, sorted."""
-        return sorted(_partitions(self._listed(f"{frame.name}/")))
+        return sorted({part.partition for part in self.parts(frame)})
 
-    def written_at(self, frame: Frame, partitions: Iterable[Partition]) -> dict[Partition, datetime]:
-        """When those of the partitions that are stored were written; on S3, to the second.
+    def parts(
+        self,
+        frame: Frame,
+        dcs: Collection[str] | None = None,
+        first: date | None = None,
+        last: date | None = None,
+    ) -> list[Part]:
+        """The stored parts of an asset, sorted: of some DCs, in a range of ship dates.
 
         Raises:
             SourceUnavailable: S3 did not answer, or throttled the call.
             PermanentFailure: S3 denied access, or there is no such bucket.
 
         """
-        wanted = list(partitions)
-        if self.root.startswith(_S3):
-            found = self._stored_s3(frame, wanted)
-            return {each: found[each] for each in wanted if each in found}
-        files = {each: Path(self.root, _path(frame, each)) for each in wanted}
-        return {
-            each: datetime.fromtimestamp(file.stat().st_mtime, UTC) for each, file in files.items() if file.exists()
-        }
+        if dcs is None:
+            found = _parts(self._listed(f"{frame.name}/"))
+            return sorted(
+                part
+                for part in found
+                if (first is None or part.ship_date >= first) and (last is None or part.ship_date <= last)
+            )
+        return sorted(self._of_dcs(frame, dict.fromkeys(dcs, (first or date.min, last or date.max))))
 
-    def _scan(self, frame: Frame, partitions: Sequence[Partition]) -> pl.LazyFrame:
-        if not partitions:
-            return frame.empty()
-        paths = [self._location(_path(frame, partition)) for partition in partitions]
-        # A filter by DC and ship date then opens no file that it does not need.
-        hive = pl.Schema({"dc": pl.String(), "ship_date": pl.Date()})
-        return pl.scan_parquet(paths, glob=False, schema=frame.polars, hive_schema=hive)
+    def written_at(self, frame: Frame, partitions: Iterable[Partition]) -> dict[Partition, datetime]:
+        """When those of the partitions that are stored were last written; on S3, to the second.
 
-    def _stored(self, frame: Frame, partitions: Sequence[Partition]) -> list[Partition]:
-        if not self.root.startswith(_S3):
-            return [each for each in partitions if Path(self.root, _path(frame, each)).exists()]
-        stored = self._stored_s3(frame, partitions)
-        return [each for each in partitions if each in stored]
+        Raises:
+            SourceUnavailable: S3 did not answer, or throttled the call.
+            PermanentFailure: S3 denied access, or there is no such bucket.
 
-    def _stored_s3(self, frame: Frame, partitions: Sequence[Partition]) -> dict[Partition, datetime]:
-        """What is stored of some DCs and a range of their days, and since when."""
-        stored: dict[Partition, datetime] = {}
-        for dc in {dc for dc, _ in partitions}:
-            days = [day for each, day in partitions if each == dc]
-            # One listing of a DC's days instead of a request a day.
-            for key, at in self._listed_s3(f"{frame.name}/dc={dc}/", min(days), max(days)):
-                stored |= dict.fromkeys(_partitions([key]), at)
-        return stored
+        """
+        written: dict[Partition, datetime] = {}
+        for part, at in self._of_partitions(frame, set(partitions)).items():
+            written[part.partition] = max(at, written.get(part.partition, at))
+        return written
 
-    def _listed(self, prefix: str) -> Iterable[str]:
-        """Paths below a prefix, relative to the root."""
-        if self.root.startswith(_S3):
-            return (key for key, _ in self._listed_s3(prefix))
-        from pyarrow.fs import FileSelector, LocalFileSystem  # noqa: PLC0415 - `--help` need not pay for it
+    def _of_partitions(self, frame: Frame, partitions: set[Partition]) -> dict[Part, datetime]:
+        """The stored parts of partitions, and since when."""
+        days = {dc: [day for each, day in partitions if each == dc] for dc, _ in partitions}
+        found = self._of_dcs(frame, {dc: (min(of_dc), max(of_dc)) for dc, of_dc in days.items()})
+        return {part: at for part, at in found.items() if part.partition in partitions}
 
-        selector = FileSelector(f"{self.root}/{prefix}", allow_not_found=True, recursive=True)
-        return [info.path for info in LocalFileSystem().get_file_info(selector)]
+    def _of_dcs(self, frame: Frame, ranges: Mapping[str, tuple[date, date]]) -> dict[Part, datetime]:
+        """What is stored of DCs from a ship date to another, and since when: one listing of a DC, not one of a day."""
+        listings = self._each(lambda dc: _parts(self._listed(f"{frame.name}/dc={dc}/", *ranges[dc])), list(ranges))
+        return {part: at for listing in listings for part, at in listing.items()}
 
-    def _listed_s3(
+    def _each(self, call: Callable[[_T], _R], arguments: Sequence[_T]) -> list[_R]:
+        """Call for each; on S3 several at a time, for that is mostly waiting."""
+        if len(arguments) == 1 or not self.root.startswith(_S3):
+            return [call(argument) for argument in arguments]
+        with ThreadPoolExecutor(_AT_ONCE) as threads:
+            return list(threads.map(call, arguments))
+
+    def _listed(
         self, prefix: str, first: date | None = None, last: date | None = None
     ) -> Iterator[tuple[str, datetime]]:
-        """Keys below a prefix and since when; with dates, of `ship_date=` folders from the first to the last."""
+        """Files below a prefix and since when; with dates, in `ship_date=` folders from the first to the last."""
+        if self.root.startswith(_S3):
+            return self._listed_s3(prefix, first, last)
+        return self._listed_disk(prefix, first, last)
+
+    def _listed_disk(self, prefix: str, first: date | None, last: date | None) -> Iterator[tuple[str, datetime]]:
+        from pyarrow.fs import FileInfo, FileSelector, FileType, LocalFileSystem  # noqa: PLC0415 - `--help` need not pay
+
+        def below(path: str, *, recursive: bool) -> list[FileInfo]:
+            found: list[FileInfo] = LocalFileSystem().get_file_info(
+                FileSelector(path, allow_not_found=True, recursive=recursive)
+            )
+            return found
+
+        root = f"{self.root}/{prefix}"
+        if first is None or last is None:
+            found = below(root, recursive=True)
+        else:
+            names = f"ship_date={first}", f"ship_date={last}"
+            days = [each.path for each in below(root, recursive=False) if names[0] <= each.base_name <= names[1]]
+            found = [info for day in days for info in below(day, recursive=False)]
+        for info in found:
+            if info.type == FileType.File:
+                yield info.path, datetime.fromtimestamp(info.mtime_ns / 1e9, UTC)
+
+    def _listed_s3(self, prefix: str, first: date | None, last: date | None) -> Iterator[tuple[str, datetime]]:
         bucket, root = self._bucket()
         start = f"{root}{prefix}ship_date={first}/" if first else ""
         end = f"{root}{prefix}ship_date={last}0" if last else None  # "0" comes after "/"
@@ -238,15 +302,18 @@ def _disk_failures(root: str) -> Iterator[None]:
         raise SourceUnavailable(msg) from error
 
 
-def _path(frame: Frame, partition: Partition) -> str:
-    dc, day = partition
-    return f"{frame.name}/dc={dc}/ship_date={day.isoformat()}/part-0.parquet"
+def _path(frame: Frame, part: Part) -> str:
+    return f"{frame.name}/dc={part.dc}/ship_date={part.ship_date.isoformat()}/{part.name}.parquet"
 
 
-def _partitions(paths: Iterable[str]) -> Iterator[Partition]:
-    for path in paths:
+def _parts(files: Iterable[tuple[str, datetime]]) -> dict[Part, datetime]:
+    """The parts among files, and since when."""
+    found = {}
+    for path, at in files:
         _, *folders, name = path.rsplit("/", 3)
         if name.endswith(".parquet") and len(folders) == 2:  # noqa: PLR2004 - DC and ship date
             dc, day = folders
             if dc.startswith("dc=") and day.startswith("ship_date="):
-                yield dc.removeprefix("dc="), date.fromisoformat(day.removeprefix("ship_date="))
+                ship_date = date.fromisoformat(day.removeprefix("ship_date="))
+                found[Part(dc.removeprefix("dc="), ship_date, name.removesuffix(".parquet"))] = at
+    return found

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import logging
-import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Final
 
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
-from fillrate_assets.connections import aws, sql
+from fillrate_assets.connections import sns, sql
 from fillrate_assets.connections.record_store import OUTBOX
 from fillrate_assets.errors import FillrateError
 
 _LOG = logging.getLogger("fillrate.notify")
-
-_SUBJECT_CHARACTERS: Final = 99
-_MESSAGE_BYTES: Final = 256 * 1024
 
 
 @dataclass(frozen=True)
@@ -94,18 +89,9 @@ class Outbox:
                 mine = OUTBOX.update().where(OUTBOX.c.id == row.id, OUTBOX.c.sent_at.is_(None))
                 with connection.begin():
                     if connection.execute(mine.values(sent_at=_naive(now))).rowcount == 1:
-                        self._publish(row.subject, row.body)
+                        sns.publish(self.topic, row.subject, row.body)
                         sent += 1
         return sent
-
-    def _publish(self, subject: str, body: str) -> None:
-        line = " ".join(re.sub(r"[\x00-\x1f\x7f]+", " ", subject).split())
-        short = line if len(line) <= _SUBJECT_CHARACTERS else line[: _SUBJECT_CHARACTERS - 3] + "..."
-        # A subject that had to be changed stands in full above the message; SNS takes no empty message.
-        text = body if short == subject and body else f"{subject}\n\n{body}"
-        message = text.encode()[:_MESSAGE_BYTES].decode(errors="ignore")
-        with aws.failures(f"alerts ({self.topic})"):
-            aws.client("sns").publish(TopicArn=self.topic, Subject=short, Message=message)
 
 
 def _naive(moment: datetime) -> datetime:

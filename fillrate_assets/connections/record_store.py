@@ -59,46 +59,56 @@ class Moment(sa.types.TypeDecorator[datetime]):
         return dialect.type_descriptor(DATETIME2(precision=6))  # type: ignore[no-untyped-call]
 
 
-def _table(frame: Frame, *more: sa.schema.SchemaItem, name: str | None = None) -> sa.Table:
+def table_of(frame: Frame, *more: sa.schema.SchemaItem, lengths: Mapping[str, int | None] | None = None) -> sa.Table:
+    """Declare the table that keeps a frame.
+
+    Args:
+        frame: its columns and key.
+        more: further columns and indexes.
+        lengths: of text columns, None for any; by default 64 in the key, which servers keep short, and 255 elsewhere.
+
+    """
     columns = [
         sa.Column(
             column.name,
-            _type(column.dtype, 64 if column.name in frame.key else 255),
+            _type(column.dtype, (lengths or {}).get(column.name, 64 if column.name in frame.key else 255)),
             primary_key=column.name in frame.key,
             nullable=column.nullable,
         )
         for column in frame.columns
     ]
-    return sa.Table(name or frame.name, METADATA, *columns, *more)
+    return sa.Table(frame.name, METADATA, *columns, *more)
 
 
-def _type(dtype: object, length: int) -> sa.types.TypeEngine[Any]:
-    if dtype == pl.Date:
-        return sa.Date()
-    if dtype == TIMESTAMP:
-        return Moment()
-    if dtype == pl.Int64:
-        return sa.BigInteger()
-    if dtype == pl.Boolean:
-        return sa.Boolean()
-    return sa.Unicode(length) if dtype == pl.String else Exact()
+def _type(dtype: object, length: int | None) -> sa.types.TypeEngine[Any]:
+    if dtype == pl.String:
+        return sa.Unicode(length)
+    kinds: dict[object, sa.types.TypeEngine[Any]] = {
+        pl.Date: sa.Date(),
+        pl.Time: sa.Time(),
+        TIMESTAMP: Moment(),
+        pl.Int64: sa.BigInteger(),
+        pl.Float64: sa.Double(),
+        pl.Boolean: sa.Boolean(),
+    }
+    return kinds.get(dtype, Exact())
 
 
 def _id() -> sa.Column[Any]:
     return sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), sa.Identity(), primary_key=True)
 
 
-RECORDS: Final = _table(
+RECORDS: Final = table_of(
     schema.LOST_CASES,
     sa.Column("run_id", sa.Unicode(64), nullable=False),
     sa.Column("source_watermark", Moment()),
     # A hash of the record's values: what did not change is found without reading it back.
     sa.Column("fingerprint", sa.BigInteger(), nullable=False),
 )
-LEDGER: Final = _table(schema.LEDGER)
-WAIVERS: Final = _table(schema.WAIVERS)
-DCS: Final = _table(schema.DCS)
-RESTATEMENTS: Final = _table(
+LEDGER: Final = table_of(schema.LEDGER)
+WAIVERS: Final = table_of(schema.WAIVERS)
+DCS: Final = table_of(schema.DCS)
+RESTATEMENTS: Final = table_of(
     schema.RESTATEMENTS,
     _id(),
     sa.Column("run_id", sa.Unicode(64), nullable=False),

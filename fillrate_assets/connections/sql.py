@@ -124,6 +124,13 @@ def embedded_file(url: str) -> Path | None:
     return Path(parsed.database) if embedded and parsed.database else None
 
 
+def must_exist(system: str, url: str) -> None:
+    """Raise PermanentFailure if the file of an embedded database is not there."""
+    if (file := embedded_file(url)) is not None and not file.exists():
+        msg = f"{system}: there is no {file}; run `fillrate demo`, `fillrate sample` or `fillrate load DIR` first"
+        raise PermanentFailure(msg)
+
+
 @contextmanager
 def failures(system: str, url: str, *, creating: bool = False) -> Iterator[None]:
     """Turn a driver's errors into ours: what may pass is `SourceUnavailable`, the rest is permanent.
@@ -137,9 +144,8 @@ def failures(system: str, url: str, *, creating: bool = False) -> Iterator[None]
     # Without the query: a driver may take a secret there.
     parsed = _parsed(url)
     shown = parsed.set(query={}).render_as_string(hide_password=True)
-    if not creating and (file := embedded_file(url)) is not None and not file.exists():
-        msg = f"{system}: there is no {file}; run `fillrate demo`, `fillrate sample` or `fillrate load DIR` first"
-        raise PermanentFailure(msg)
+    if not creating:
+        must_exist(system, url)
     try:
         yield
     except DBAPIError as error:
@@ -256,9 +262,10 @@ def append(system: str, url: str, table: sa.Table, frame: pl.DataFrame) -> None:
 
 def sqlite_text(frame: pl.DataFrame) -> pl.DataFrame:
     """Dates and times as the ISO text that SQLAlchemy keeps in SQLite; decimals as text, flags as 0 and 1."""
+    forms: dict[pl.DataType, str] = {TIMESTAMP: "%Y-%m-%d %H:%M:%S%.6f", pl.Time(): "%H:%M:%S%.6f"}
     return frame.with_columns(
         *[
-            pl.col(name).dt.strftime("%Y-%m-%d %H:%M:%S%.6f") if dtype == TIMESTAMP else pl.col(name).cast(pl.String)
+            pl.col(name).dt.strftime(forms[dtype]) if dtype in forms else pl.col(name).cast(pl.String)
             for name, dtype in frame.schema.items()
             if dtype.is_temporal() or dtype.is_decimal()
         ],
@@ -359,6 +366,8 @@ def _sql_type(dtype: object) -> sa.types.TypeEngine[Any]:
         return sa.BigInteger()
     if dtype == pl.Boolean:
         return sa.Boolean()
+    if dtype == pl.Float64:
+        return sa.Double()
     return sa.String(255)
 
 

@@ -104,7 +104,11 @@ async def form(request: Request) -> Mapping[str, str]:
             raise HTTPException(413)
     try:
         fields = parse_qsl(
-            body.decode("ascii"), keep_blank_values=True, strict_parsing=True, errors="strict", max_num_fields=MAX_FIELDS
+            body.decode("ascii"),
+            keep_blank_values=True,
+            strict_parsing=True,
+            errors="strict",
+            max_num_fields=MAX_FIELDS,
         )
     except ValueError as error:
         raise HTTPException(400) from error

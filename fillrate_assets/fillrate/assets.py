@@ -26,6 +26,7 @@ from fillrate_assets.fillrate.changes import NOTHING_PROCESSED, VERSIONS
 from fillrate_assets.fillrate.holds import held_days
 from fillrate_assets.partitions import Span
 from fillrate_assets.settings import Settings
+from fillrate_assets.shown import Metadata, by_day, column_schema
 
 GROUP: Final = "fillrate"
 OWNERS: Final = ["team:supply-analytics"]
@@ -182,14 +183,14 @@ def published_records(
 ) -> dg.MaterializeResult[None]:
     """The records that stand, with their rejects, restatements and the ledger, a transaction a day."""
     held = _held(context, settings, classified_lines, item_days)
-    rejects = metadata.by_day(line_rules.rejects(classified_lines).collect())
+    rejects = by_day(line_rules.rejects(classified_lines).collect())
     versions = _versions(*(_of_run(context, frame) for frame in (orders, shipments, instock_snapshots)))
     now, read_at = datetime.now(UTC), _read_at(context)
     changed = set(partitions.changed_days(context))
     computed = changed - _outdated(lake, changed)
-    told: dict[str, metadata.Metadata] = {}
+    told: dict[str, Metadata] = {}
     for span in partitions.spans(partitions.all_days(context), MONTH):
-        records = metadata.by_day(_of(lost_cases, span).collect())
+        records = by_day(_of(lost_cases, span).collect())
         days = [
             Day(
                 *day,
@@ -240,7 +241,7 @@ def build(settings: Settings, kinds: dict[str, str]) -> list[dg.AssetsDefinition
             pool=system,
             ins=ins,
             io_manager_key="lake_io_manager",
-            metadata=metadata.column_schema(frame),
+            metadata=column_schema(frame),
             retry_policy=retries,
         )(typed_failures(compute))
 
@@ -254,7 +255,7 @@ def build(settings: Settings, kinds: dict[str, str]) -> list[dg.AssetsDefinition
             kinds={kinds["order_system"], "polars"},
             pool="order_system",
             io_manager_key="lake_io_manager",
-            metadata=metadata.column_schema(schema.ITEMS),
+            metadata=column_schema(schema.ITEMS),
             retry_policy=retries,
         )(typed_failures(items)),
         partitioned(classified_lines),
@@ -285,7 +286,7 @@ def _computed(
     context: dg.AssetExecutionContext,
     days: Iterable[Partition],
     compute: Callable[[Span], pl.DataFrame],
-    describe: Callable[[pl.DataFrame], metadata.Metadata],
+    describe: Callable[[pl.DataFrame], Metadata],
 ) -> Iterator[tuple[pl.DataFrame, list[Partition]]]:
     """Compute days a month at a time, as the lake asks for them, and tell about each."""
     for span in partitions.spans(days, MONTH):
@@ -298,14 +299,12 @@ def _tell(
     context: dg.AssetExecutionContext,
     rows: pl.DataFrame,
     days: Iterable[Partition],
-    describe: Callable[[pl.DataFrame], metadata.Metadata],
-    of_all: metadata.Metadata | None = None,
+    describe: Callable[[pl.DataFrame], Metadata],
+    of_all: Metadata | None = None,
 ) -> None:
     """Tell of each day's rows, and of each day what is said of all of them."""
-    parts, empty = metadata.by_day(rows), rows.clear()
-    told: dict[str, metadata.Metadata] = {
-        partitions.key(*day): describe(parts.get(day, empty)) | (of_all or {}) for day in days
-    }
+    parts, empty = by_day(rows), rows.clear()
+    told: dict[str, Metadata] = {partitions.key(*day): describe(parts.get(day, empty)) | (of_all or {}) for day in days}
     add_partition_metadata(context, told)
 
 
@@ -362,7 +361,7 @@ def _outdated(lake: Lake, days: Iterable[Partition]) -> set[Partition]:
     }
 
 
-def _standing(day: Day, outcome: Outcome) -> metadata.Metadata:
+def _standing(day: Day, outcome: Outcome) -> Metadata:
     return {
         "state": f"HELD: {outcome.held}" if outcome.held else "PUBLISHED",
         "records": outcome.records,
@@ -391,7 +390,7 @@ def _versions(
     ]
     counts = pl.col([rows for _, rows in VERSIONS.values()])
     known = pl.concat(told, how="align").with_columns(counts.fill_null(0)).collect()
-    return {day: row.select(_NOTHING_PROCESSED.columns) for day, row in metadata.by_day(known).items()}
+    return {day: row.select(_NOTHING_PROCESSED.columns) for day, row in by_day(known).items()}
 
 
 def _of(frame: pl.LazyFrame, span: Span) -> pl.LazyFrame:

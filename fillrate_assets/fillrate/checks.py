@@ -1,7 +1,6 @@
 """What must be true of the assets, checked on every partition of a run; the failing ones are named."""
 
-from collections.abc import Callable, Mapping
-from datetime import date
+from collections.abc import Callable
 from typing import Final
 
 import dagster as dg
@@ -10,20 +9,18 @@ import polars as pl
 from fillrate_assets import partitions
 from fillrate_assets.connections.lake import Lake
 from fillrate_assets.connections.record_store import RecordStore
-from fillrate_assets.dagster_bulk import add_partition_evaluations
 from fillrate_assets.errors import ContractViolation
 from fillrate_assets.fillrate import metadata, schema
 from fillrate_assets.fillrate.holds import days_of_rejects, held_days
 from fillrate_assets.frames import Frame
 from fillrate_assets.settings import Settings
+from fillrate_assets.shown import by_day, verdict
 
 MIN_BASELINE_COVERAGE: Final = 0.80
 """Below this share of out-of-stock items with a baseline, estimated lost cases understate by more than noise."""
 
 _NAMED: Final = 20
 _NAMED_ITEMS: Final = 5
-
-Days = Mapping[tuple[str, date], str]
 
 
 def contract(frame: Frame, partitions_def: dg.PartitionsDefinition) -> dg.AssetChecksDefinition:
@@ -35,9 +32,9 @@ def contract(frame: Frame, partitions_def: dg.PartitionsDefinition) -> dg.AssetC
         rows = _stored(context, lake, frame).collect()
         broken = {}
         if _problems(frame, rows):
-            parts = metadata.by_day(rows)
+            parts = by_day(rows)
             broken = {day: "; ".join(problems) for day, part in parts.items() if (problems := _problems(frame, part))}
-        return _told(context, broken, "what is stored was damaged: materialize the day again", blocking=True)
+        return verdict(context, broken, "what is stored was damaged: materialize the day again", blocking=True)
 
     return check
 
@@ -80,7 +77,7 @@ def reject_rate(
     bad = days_of_rejects(lines, settings.max_reject_share)
     # A range goes on without its bad days: they are held one by one further down.
     stops = len(bad) == lines.select(pl.struct("dc", "ship_date").n_unique()).collect().item()
-    return _told(context, bad, "read the rejects and correct the source", blocking=True, warn=not stops)
+    return verdict(context, bad, "read the rejects and correct the source", blocking=True, warn=not stops)
 
 
 def snapshot_coverage(
@@ -93,7 +90,7 @@ def snapshot_coverage(
         settings.max_reject_share,
         settings.max_missing_share,
     )
-    return _told(context, held, "re-deliver the snapshot (or correct the orders), then materialize the day again")
+    return verdict(context, held, "re-deliver the snapshot (or correct the orders), then materialize the day again")
 
 
 def phantom_stock(context: dg.AssetCheckExecutionContext, lake: dg.ResourceParam[Lake]) -> dg.AssetCheckResult:
@@ -124,7 +121,7 @@ def baseline_coverage(context: dg.AssetCheckExecutionContext, lake: dg.ResourceP
         (row["dc"], row["ship_date"]): f"{row['with_baseline']} of {row['out_of_stock']} have a baseline"
         for row in shares.iter_rows(named=True)
     }
-    return _told(context, low, "expected in the first weeks of a DC; later, look for gaps in its history", warn=True)
+    return verdict(context, low, "expected in the first weeks of a DC; later, look for gaps in its history", warn=True)
 
 
 def reconciliation(
@@ -160,7 +157,7 @@ def reconciliation(
         )
         for row in wrong.sort(key).iter_rows(named=True)
     }
-    return _told(context, days, "materialize the day again; if it stays, the records were changed by someone else")
+    return verdict(context, days, "materialize the day again; if it stays, the records were changed by someone else")
 
 
 def _stored(context: dg.AssetCheckExecutionContext, lake: Lake, frame: Frame) -> pl.LazyFrame:
@@ -196,43 +193,6 @@ def _flagged(
         .collect()
     )
     days = {
-        day: f"{rows.height} items, {', '.join(rows['item'].head(_NAMED_ITEMS))}"
-        for day, rows in metadata.by_day(found).items()
+        day: f"{rows.height} items, {', '.join(rows['item'].head(_NAMED_ITEMS))}" for day, rows in by_day(found).items()
     }
-    return _told(context, days, advice, warn=True, shown={"largest": metadata.table(found.head(_NAMED))})
-
-
-def _told(
-    context: dg.AssetCheckExecutionContext,
-    failing: Days,
-    advice: str,
-    *,
-    blocking: bool = False,
-    warn: bool = False,
-    shown: metadata.Metadata | None = None,
-) -> dg.AssetCheckResult:
-    """The verdict on the run, and on each of its partitions."""
-    severity = dg.AssetCheckSeverity.WARN if warn else dg.AssetCheckSeverity.ERROR
-    days = partitions.all_days(context)
-    if len(days) > 1:
-        each: dict[str, dg.AssetCheckResult] = {
-            partitions.key(*day): dg.AssetCheckResult(
-                passed=day not in failing,
-                severity=severity,
-                description=f"{failing[day]}: {advice}" if day in failing else None,
-            )
-            for day in days
-        }
-        add_partition_evaluations(context, each, blocking=blocking)
-    named = [f"{dc} {day}: {reason}" for (dc, day), reason in sorted(failing.items())]
-    more = f" (+{len(named) - 1} more)" if len(named) > 1 else ""
-    return dg.AssetCheckResult(
-        passed=not failing,
-        severity=severity,
-        description=f"{named[0]}{more}: {advice}" if named else None,
-        metadata={
-            "days_failing": len(named),
-            "which": "; ".join(named[:_NAMED]) or "none",
-            **(shown or {}),
-        },
-    )
+    return verdict(context, days, advice, warn=True, shown={"largest": metadata.cases(found.head(_NAMED))})

@@ -13,6 +13,7 @@ from fillrate_assets.fillrate.schema import CASES
 from fillrate_assets.frames import TIMESTAMP, Column, Frame
 
 _UNREAD: Final = "{} '{}' is not {}"
+_TIME_FORMATS = ("%H:%M:%S%.f", "%H:%M")
 _DATE_TIME_FORMATS = ("%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d %H:%M", "%Y-%m-%d")
 
 
@@ -73,6 +74,8 @@ def _kind(contract: Frame, name: str) -> str:
         return "a date (YYYY-MM-DD)"
     if dtype == TIMESTAMP:
         return "a time (YYYY-MM-DD HH:MM:SS, UTC)"
+    if dtype == pl.Time:
+        return "a time of day (HH:MM)"
     if dtype == pl.Boolean:
         return "Y or N"
     return "a number"
@@ -98,6 +101,7 @@ def _from_text(text: pl.Expr, dtype: pl.DataType | type[pl.DataType]) -> pl.Expr
         pl.String(): pl.when(text != "").then(text),
         pl.Date(): _moment(text).dt.date(),
         TIMESTAMP: _moment(text),
+        pl.Time(): pl.coalesce(text.str.to_time(form, strict=False) for form in _TIME_FORMATS),
         pl.Boolean(): pl.when(flag.is_in(["Y", "YES", "TRUE", "T", "1"]))
         .then(pl.lit(value=True))
         .when(flag.is_in(["N", "NO", "FALSE", "F", "0"]))
@@ -108,6 +112,8 @@ def _from_text(text: pl.Expr, dtype: pl.DataType | type[pl.DataType]) -> pl.Expr
 
 
 def _from_number(value: pl.Expr, dtype: pl.DataType | type[pl.DataType]) -> pl.Expr:
+    if dtype == pl.Float64:
+        return value.cast(pl.Float64, strict=False)
     number = value.cast(pl.Decimal(38, 10), strict=False)
     if dtype == pl.Int64:
         # "7" and "7.0" are both line 7; "7.5" is not a line.

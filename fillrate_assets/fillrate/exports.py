@@ -13,10 +13,11 @@ from fillrate_assets.connections.record_store import RecordStore
 from fillrate_assets.dagster_bulk import add_partition_metadata
 from fillrate_assets.errors import ContractViolation
 from fillrate_assets.failures import retry_policy, typed_failures
-from fillrate_assets.fillrate import metadata, report, schema
+from fillrate_assets.fillrate import report, schema
 from fillrate_assets.fillrate.assets import GROUP, OWNERS
 from fillrate_assets.frames import Frame
 from fillrate_assets.settings import Settings
+from fillrate_assets.shown import Metadata, column_schema, columns
 
 NAME: Final = "exports"
 _SOURCE: Final = "published_records"
@@ -36,7 +37,7 @@ def exports(
     days = partitions.all_days(context)
     ledger = pl.concat([record_store.ledger(dc) for dc in sorted({dc for dc, _ in days})])
     entries = {(entry["dc"], entry["ship_date"]): entry for entry in ledger.iter_rows(named=True)}
-    told: dict[str, metadata.Metadata] = {}
+    told: dict[str, Metadata] = {}
     for day in days:
         entry = entries.get(day, {"state": "HELD", "reason": "not published yet"})
         if entry["state"] != "PUBLISHED":
@@ -49,7 +50,7 @@ def exports(
             "fill_rates.csv": _csv(context, schema.FILL_RATES, _of(fill_rates, day).collect(), day),
             "report.xlsx": _workbook(facts, entry["published_at"]),
         }
-        shown: metadata.Metadata = {
+        shown: Metadata = {
             "dagster/partition_row_count": records.height,
             "published_at": dg.MetadataValue.timestamp(entry["published_at"]),
         }
@@ -81,8 +82,8 @@ def build(settings: Settings) -> dg.AssetsDefinition:
         pool="record_store",
         deps=[_SOURCE],
         metadata={
-            **metadata.column_schema(schema.LOST_CASES),
-            "fill_rates_columns": metadata.columns(schema.FILL_RATES),
+            **column_schema(schema.LOST_CASES),
+            "fill_rates_columns": columns(schema.FILL_RATES),
         },
         retry_policy=retry_policy(settings.retries, settings.retry_seconds),
     )(typed_failures(exports))

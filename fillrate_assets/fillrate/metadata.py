@@ -3,47 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date
 from decimal import Decimal
-from typing import Any, Final
+from typing import Final
 
 import dagster as dg
 import polars as pl
 
 from fillrate_assets.fillrate.schema import PATHS
-from fillrate_assets.frames import Frame
-
-Metadata = dict[str, Any]
+from fillrate_assets.shown import Metadata, table
 
 _WORST: Final = 10
 _BAR: Final = 24
-
-
-def column_schema(frame: Frame) -> Metadata:
-    """A frame's columns with their units, where Dagster looks for them."""
-    return {"dagster/column_schema": columns(frame)}
-
-
-def columns(frame: Frame) -> dg.TableSchema:
-    """A frame's columns with their units, as Dagster shows them."""
-    shown = [
-        dg.TableColumn(
-            column.name,
-            type=str(column.dtype),
-            description=f"{column.description} [{column.unit}]" if column.unit else column.description,
-            constraints=dg.TableColumnConstraints(
-                nullable=column.nullable, other=[f"one of {', '.join(column.codes)}"] if column.codes else None
-            ),
-        )
-        for column in frame.columns
-    ]
-    return dg.TableSchema(columns=shown)
-
-
-def by_day(frame: pl.DataFrame) -> dict[tuple[str, date], pl.DataFrame]:
-    """A frame's rows by DC and ship date."""
-    parts = frame.partition_by("dc", "ship_date", as_dict=True)
-    return {(str(dc), day): part for (dc, day), part in parts.items() if isinstance(day, date)}
 
 
 def source(rows: pl.DataFrame) -> Metadata:
@@ -71,7 +41,7 @@ def lines(rows: pl.DataFrame) -> Metadata:
     return {
         "dagster/partition_row_count": rows.height,
         **{name.lower(): counts.get(name, 0) for name in ("COUNTED", "EXCLUDED", "REJECTED", "SUPERSEDED")},
-        "not_counted": table(reasons),
+        "not_counted": cases(reasons),
     }
 
 
@@ -131,9 +101,9 @@ def lost_cases(rows: pl.DataFrame) -> Metadata:
         "lost_cases": _total(rows, "lost_cases"),
         **({"fill_rate_percent": round(shipped / ordered * 100, 2)} if ordered else {}),
         "contract_lost_cases": _total(rows, "contract_lost_cases"),
-        "lost_by_path": table(paths),
+        "lost_by_path": cases(paths),
         "lost_by_path_chart": dg.MetadataValue.md(chart(dict(paths.select("path", "lost_cases").iter_rows()))),
-        "ten_worst_items": table(worst),
+        "ten_worst_items": cases(worst),
         "phantom_stock": rows["phantom_stock"].sum(),
         "flag_conflicts": rows["flag_conflict"].sum(),
     }
@@ -160,20 +130,12 @@ def fill_rates(rows: pl.DataFrame) -> Metadata:
             ],
         )
     )
-    return {**shown, "by_department": table(departments)}
+    return {**shown, "by_department": cases(departments)}
 
 
-def table(rows: pl.DataFrame) -> dg.TableMetadataValue:
+def cases(rows: pl.DataFrame) -> dg.TableMetadataValue:
     """A frame as a table that Dagster shows; quantities are cases."""
-    short = {name: name.removesuffix("_cases") for name in rows.columns}
-    rows = rows.rename(short)
-    records = [
-        dg.TableRecord({name: _cell(value) for name, value in row.items()}) for row in rows.iter_rows(named=True)
-    ]
-    columns = [
-        dg.TableColumn(name, type="float" if dtype.is_numeric() else "string") for name, dtype in rows.schema.items()
-    ]
-    return dg.MetadataValue.table(records, schema=dg.TableSchema(columns=columns))
+    return table(rows.rename({name: name.removesuffix("_cases") for name in rows.columns}))
 
 
 def chart(values: Mapping[str, Decimal]) -> str:
@@ -191,9 +153,3 @@ def chart(values: Mapping[str, Decimal]) -> str:
 
 def _total(rows: pl.DataFrame, name: str) -> float:
     return round(float(rows[name].sum()), 1)
-
-
-def _cell(value: object) -> str | int | float | bool | None:
-    if isinstance(value, Decimal):
-        return round(float(value), 1)
-    return value if isinstance(value, str | int | float | bool) or value is None else str(value)

@@ -276,6 +276,44 @@ def test_a_flow_is_fresh_for_12_minutes(end: float, fresh: object) -> None:
     assert path_of(flows=flow(window(end + 5, end, 20)))["flow_fresh"] is fresh
 
 
+OF_FLOWS: Final = ("inflow", "outflow", "inflow_rate", "outflow_rate", "outflows")
+
+
+def windows(outflows: Sequence[float], *, lag: int = 0) -> list[dict[str, Any]]:
+    """Windows of 5 minutes, latest first, the latest ending `lag` minutes before the tick."""
+    return [window(lag + 5 * n + 5, lag + 5 * n, 5, outflow=packages) for n, packages in enumerate(outflows)]
+
+
+@pytest.mark.parametrize(
+    ("rows", "rate", "outflows"),
+    [
+        (windows([10, 20, 30, 40]), 4, [10, 20, 30, 40]),
+        (windows([10, 20, 30, 40], lag=5), 3, [None, 10, 20, 30, 40]),
+        (windows([10, 20, 30], lag=15), None, [None, None, None, 10, 20, 30]),
+        (windows([*range(15)]), 1 / 5, [*range(12)]),
+        ([window(5, 0, 20, outflow=None)], None, []),
+    ],
+)
+def test_rates_are_of_the_last_15_minutes_and_outflows_of_each_5_of_the_last_60(
+    rows: Sequence[Row], rate: float | None, outflows: list[float | None]
+) -> None:
+    row = path_of(flows=flow(*rows))
+    assert row["outflow_rate"] == (None if rate is None else pytest.approx(rate))
+    assert row["outflows"] == [*outflows, *[None] * (12 - len(outflows))]
+
+
+def test_corrections_reach_the_rates_and_the_outflows() -> None:
+    rows = [{**row, "src_seq": 0} for row in windows([10, 20, 30])]
+    corrected = [{**row, "src_seq": 1, "outflow": 50.0, "ingest_ts": T} for row in rows]
+    row = path_of(flows=flow(*rows, *corrected))
+    assert (row["outflow_rate"], row["outflows"][:3]) == (pytest.approx(10), [50, 50, 50])
+
+
+def test_a_path_without_flows_has_none() -> None:
+    row = path_of(occupancy({}))
+    assert [row[name] for name in OF_FLOWS] == [None] * 5
+
+
 # --- one estimate of two
 
 
@@ -372,7 +410,7 @@ def test_a_second_far_observation_in_a_row_is_believed_and_the_next_starts_afres
 def test_a_feed_that_failed_takes_its_own_columns_only() -> None:
     own = {
         "occupancy": {"observed", "observed_ts", "level", "fusion", "predicted_ticks", "level_fresh"},
-        "flow": {"inflow", "outflow", "predicted", "level", "fusion", "flow_fresh"},
+        "flow": {*OF_FLOWS, "predicted", "level", "fusion", "flow_fresh"},
         "limits": {"capacity", "max_rate", "lane_open"},
     }
     feeds: dict[str, rules.Feed] = {"occupancy": occupancy({"level": 61.0}), "flow": flow({}), "limits": limits({})}

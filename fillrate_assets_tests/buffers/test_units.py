@@ -15,11 +15,10 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from fillrate_assets.buffers import schema
-from fillrate_assets.buffers import signals as signal_rules
 from fillrate_assets.buffers import units as rules
 from fillrate_assets.buffers.policy import Policy
 from fillrate_assets_tests.buffers import feed_rows
-from fillrate_assets_tests.buffers.feed_rows import Row, T, ago, flow, members, only, pools, signals, units
+from fillrate_assets_tests.buffers.feed_rows import Row, T, ago, members, only, pools, signals, units
 
 POLICY: Final = Policy()
 SECOND: Final = 1 / 60
@@ -33,7 +32,6 @@ def units_of(
     of: pl.DataFrame | None = None,
     people: pl.DataFrame | None = None,
     history: pl.DataFrame | None = None,
-    flows: signal_rules.Feed = None,
 ) -> pl.DataFrame:
     """`UNIT_TIMESERIES` of the tick; one path, half full, in its own unit, with people at work."""
     made = rules.units(
@@ -41,7 +39,6 @@ def units_of(
         pools({}) if people is None else people,
         members({}) if of is None else of,
         units() if history is None else history,
-        flow=flows,
         snapshot_ts=T,
         policy=POLICY,
         warehouses=feed_rows.warehouses(),
@@ -139,9 +136,7 @@ def test_of_members_that_overlap_the_later_one_counts() -> None:
 
 def test_a_warehouse_that_is_not_watched_has_no_units() -> None:
     table = feed_rows.warehouses({"active": False})
-    made = rules.units(
-        signals({}), pools({}), members({}), units(), flow=None, snapshot_ts=T, policy=POLICY, warehouses=table
-    )
+    made = rules.units(signals({}), pools({}), members({}), units(), snapshot_ts=T, policy=POLICY, warehouses=table)
     assert made.is_empty()
 
 
@@ -276,10 +271,14 @@ def test_the_staffed_ticks_that_a_unit_is_unknown_are_counted(
 # --- trend
 
 
-def levels(*past: float | None, now: float = 50.0, **more: Any) -> dict[str, Any]:  # noqa: ANN401 - any frame
+def past(*levels: float | None) -> pl.DataFrame:
+    """The unit's history: these levels, latest first, one a tick."""
+    return units(*({"snapshot_ts": ago(5 * n), "level": level} for n, level in enumerate(levels, start=1)))
+
+
+def levels(*before: float | None, now: float = 50.0, **more: Any) -> dict[str, Any]:  # noqa: ANN401 - any column
     """The unit after these levels, latest first, one a tick."""
-    history = units(*({"snapshot_ts": ago(5 * n), "level": level} for n, level in enumerate(past, start=1)))
-    return unit_of(signals({"level": now}), history=history, **more)
+    return unit_of(signals({"level": now, **more}), history=past(*before))
 
 
 @pytest.mark.parametrize(
@@ -325,64 +324,51 @@ def test_the_time_left_is_to_95_and_to_5_percent_at_this_slope(
 
 
 @pytest.mark.parametrize(
-    ("flows", "agrees"),
+    ("rates", "agrees"),
     [
-        ({"inflow": 20.0, "outflow": 10.0}, True),
-        ({"inflow": 10.0, "outflow": 10.0}, True),
-        ({"inflow": 10.0, "outflow": 20.0}, False),
-        ({"inflow": None}, None),
+        ({"inflow_rate": 4.0, "outflow_rate": 2.0}, True),
+        ({"inflow_rate": 2.0, "outflow_rate": 2.0}, True),
+        ({"inflow_rate": 2.0, "outflow_rate": 4.0}, False),
+        ({"outflow_rate": 2.0}, None),
     ],
 )
-def test_a_trend_is_agreed_unless_slope_and_net_flow_are_opposite(flows: Row, agrees: object) -> None:
-    assert levels(45, 40, 35, 30, flows=flow(flows))["trend_agrees"] is agrees
+def test_a_trend_is_agreed_unless_slope_and_net_flow_are_opposite(rates: Row, agrees: object) -> None:
+    assert levels(45, 40, 35, 30, **rates)["trend_agrees"] is agrees
 
 
 @pytest.mark.parametrize("more", [{"people": pools({"staffing_fresh": False})}, {"people": pools()}, {"of": TWO_PATHS}])
 def test_what_is_not_fresh_has_no_trend(more: dict[str, Any]) -> None:
-    row = levels(45, 40, 35, 30, flows=flow({}), **more)
+    row = unit_of(signals({"inflow_rate": 4.0, "outflow_rate": 2.0}), history=past(45, 40, 35, 30), **more)
     told = ("slope", "trend_agrees", "minutes_to_overflow", "minutes_to_starvation")
     assert [row[name] for name in told] == [None] * 4
 
 
-def windows(outflows: Sequence[float], *, lag: int = 0) -> list[dict[str, Any]]:
-    """Windows of 5 minutes, latest first, the latest ending `lag` minutes before the tick."""
-    return [
-        {"window_start": ago(lag + 5 * n + 5), "event_ts": ago(lag + 5 * n), "inflow": 5.0, "outflow": packages}
-        for n, packages in enumerate(outflows)
-    ]
-
-
 @pytest.mark.parametrize(
-    ("rows", "rate", "middle"),
+    ("outflows", "middle"),
     [
-        (windows([10, 20, 30, 40]), 4, 5),
-        (windows([10, 20, 30, 40], lag=5), 3, 5),
-        (windows([10] * 6 + [20] * 6 + [90] * 3), 2, 3),
-        (windows([10, 20, 30], lag=15), None, 4),
-        ([], None, None),
+        ([10.0, 20.0, 30.0, 40.0], 5),
+        ([None, 10.0, None, 30.0, 40.0], 6),
+        ([10.0] * 5 + [20.0] * 5 + [30.0] * 2, 4),
+        ([None] * 12, None),
+        (None, None),
     ],
 )
-def test_rates_are_of_the_last_15_minutes_and_the_median_of_the_last_60(
-    rows: Sequence[Row], rate: float | None, middle: float | None
+def test_what_usually_leaves_a_unit_is_the_median_of_the_ticks_that_are_known(
+    outflows: Sequence[float | None] | None, middle: float | None
 ) -> None:
-    row = unit_of(flows=flow(*rows))
-    assert row["outflow_rate"] == (None if rate is None else pytest.approx(rate))
-    assert row["outflow_median"] == (None if middle is None else pytest.approx(middle))
+    assert unit_of(signals({"outflows": outflows}))["outflow_median"] == middle
 
 
-def test_corrections_reach_the_rates_and_the_median() -> None:
-    corrected = [{**row, "outflow": 50.0, "ingest_ts": T} for row in windows([10, 20, 30])]
-    row = unit_of(flows=flow(*windows([10, 20, 30]), *corrected))
-    assert (row["outflow_rate"], row["outflow_median"]) == (pytest.approx(10), pytest.approx(10))
-
-
-def test_a_failed_flow_feed_takes_rates_and_median_only() -> None:
-    row = unit_of(flows=None)
-    assert (row["outflow_rate"], row["outflow_median"], row["fill"]) == (None, None, 0.5)
+def test_rates_and_outflows_are_summed_by_weight_before_the_median() -> None:
+    weighed = members(*({"unit_id": "W1_PACK_TOTAL", "path": path, "weight": 0.5} for path in ("P1", "P2")))
+    first = {"inflow_rate": 4.0, "outflow_rate": 2.0, "outflows": [10.0, 40.0, 10.0]}
+    second = {"path": "P2", "inflow_rate": 2.0, "outflow_rate": 3.0, "outflows": [20.0, None, 40.0]}
+    row = unit_of(signals(first, second), of=weighed)
+    assert (row["inflow_rate"], row["outflow_rate"], row["outflow_median"]) == (3, 2.5, 4)
 
 
 def test_without_the_flow_of_one_path_the_flow_of_the_unit_is_unknown() -> None:
-    row = unit_of(signals({}, {"path": "P2", "outflow": None}), of=TWO_PATHS, flows=flow({}))
+    row = unit_of(signals({"outflow_rate": 2.0}, {"path": "P2", "outflow": None}), of=TWO_PATHS)
     assert (row["inflow"], row["outflow"], row["outflow_rate"]) == (40, None, None)
 
 

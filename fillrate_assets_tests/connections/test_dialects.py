@@ -15,7 +15,7 @@ from alembic.migration import MigrationContext
 from alembic.operations import Operations
 
 from fillrate_assets.connections import bulk, record_store, sql
-from fillrate_assets.connections.migrations.versions import v0001_records, v0002_views, v0003_claims
+from fillrate_assets.connections.migrations.versions import v0001_records, v0002_views, v0003_claims, v0004_buffers
 from fillrate_assets.connections.order_system import OrderSystem
 from fillrate_assets.connections.record_store import METADATA, RecordStore
 from fillrate_assets.connections.shipping_records import ShippingRecords
@@ -155,6 +155,7 @@ def test_the_migrations_can_be_written_down_for_a_server(backend: str) -> None:
         v0001_records.upgrade()
         v0002_views.upgrade()
         v0003_claims.upgrade()
+        v0004_buffers.upgrade()
     text = written.getvalue()
     assert set(re.findall(r"CREATE TABLE (\w+)", text)) == set(METADATA.tables)
     assert set(re.findall(r"CREATE VIEW (\w+)", text)) == {"fill_rate_daily", "lost_cases_by_vendor"}
@@ -164,7 +165,7 @@ def test_sql_server_keeps_text_times_and_quantities_whole() -> None:
     types = _sql_server().type_compiler_instance
     kinds = {types.process(column.type) for table in METADATA.tables.values() for column in table.columns}
     families = {re.sub(r"\(.*", "", kind) for kind in kinds}
-    assert families == {"NVARCHAR", "DATE", "DATETIME2", "NUMERIC", "BIGINT", "BIT"}
+    assert families == {"NVARCHAR", "DATE", "TIME", "DATETIME2", "NUMERIC", "DOUBLE PRECISION", "BIGINT", "BIT"}
     assert {kind for kind in kinds if kind.startswith(("DATETIME2", "NUMERIC"))} == {"DATETIME2(6)", "NUMERIC(18, 4)"}
 
 

@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 
 from fillrate_assets.fillrate import metadata, schema
+from fillrate_assets.shown import by_day, column_schema
 from fillrate_assets_tests.rows import AT, DAY, records
 
 
@@ -21,7 +22,7 @@ def _cells(shown: Any) -> list[dict[str, object]]:  # noqa: ANN401 - any metadat
 
 
 def test_a_schema_shows_every_column_with_its_unit_its_codes_and_whether_it_may_be_absent() -> None:
-    shown = metadata.column_schema(schema.LOST_CASES)["dagster/column_schema"].columns
+    shown = column_schema(schema.LOST_CASES)["dagster/column_schema"].columns
     columns = {column.name: column for column in shown}
     assert list(columns) == schema.LOST_CASES.names
     assert columns["lost_cases"].description == "Confirmed + estimated [cases]"
@@ -32,10 +33,10 @@ def test_a_schema_shows_every_column_with_its_unit_its_codes_and_whether_it_may_
 
 def test_rows_are_parted_by_dc_and_day() -> None:
     pairs = [("DC01", DAY), ("DC01", DAY + timedelta(days=1)), ("DC02", DAY)]
-    parts = metadata.by_day(records(*[{"dc": dc, "ship_date": day} for dc, day in pairs]))
+    parts = by_day(records(*[{"dc": dc, "ship_date": day} for dc, day in pairs]))
     assert sorted(parts) == pairs
     assert all(part.select("dc", "ship_date").row(0) == pair for pair, part in parts.items())
-    assert metadata.by_day(records()) == {}
+    assert by_day(records()) == {}
 
 
 def test_a_day_of_lost_cases_tells_how_much_why_and_which_items() -> None:
@@ -118,7 +119,7 @@ def test_a_snapshot_tells_its_share_of_items_that_are_out() -> None:
 
 def test_a_table_shows_what_dagster_can_show() -> None:
     rows = pl.DataFrame({"item": ["A", None], "lost_cases": [Decimal("1.25"), None], "day": [DAY, None], "n": [1, 2]})
-    shown = metadata.table(rows)
+    shown = metadata.cases(rows)
     assert _cells(shown) == [
         {"item": "A", "lost": 1.2, "day": "2026-02-10", "n": 1},
         {"item": None, "lost": None, "day": None, "n": 2},

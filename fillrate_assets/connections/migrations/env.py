@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from fillrate_assets.connections import sql
+from fillrate_assets.connections import buffer_store, notices, sql  # noqa: F401 - they declare tables
 from fillrate_assets.connections.record_store import METADATA
 
 connection = context.config.attributes["connection"]

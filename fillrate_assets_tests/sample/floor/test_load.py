@@ -68,7 +68,11 @@ def test_a_storm_fills_its_share_of_the_paths_at_once_and_passes() -> None:
     )
 
     def full(tick: int) -> float:
-        last = received("occupancy", range(tick, tick + 1), load).sort("event_ts").unique(["warehouse", "path"], keep="last")
+        last = (
+            received("occupancy", range(tick, tick + 1), load)
+            .sort("event_ts")
+            .unique(["warehouse", "path"], keep="last")
+        )
         known = last.join(capacity, on=["warehouse", "path"])
         return float((known["level"] > 0.9 * known["capacity"]).mean())  # type: ignore[arg-type]
 

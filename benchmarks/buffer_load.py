@@ -1,0 +1,321 @@
+"""What a tick of the buffers costs at full size: queries, rules, writes, outbox and sending, one tick after the other.
+
+    python -m benchmarks.buffer_load                     # 1,000 warehouses x 60 units, 288 ticks; about two hours
+    python -m benchmarks.buffer_load --ticks 24          # the same, two hours of the day
+    python -m benchmarks.buffer_load --scale             # one tick at 100, 500, 1,000, 2,000 and 5,000 warehouses
+    python -m benchmarks.buffer_load --storm             # 30 % of the units run full at once
+
+The feeds are filled as rows arrive, some of them late, and one feed cannot be read for an hour. Alerts go to a real
+HTTP server on loopback, which counts what it gets. What is measured is a tick from its first query to its last message,
+on the embedded systems, with the ticks' own times as the clock. The peer is a bare tick in the same run: the same
+queries, and the same rows written to as many files, with nothing between them. At the end one tick runs through
+Dagster.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import resource
+import sys
+import tempfile
+import threading
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import pairwise
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+from typing import Final
+
+import dagster as dg
+import duckdb
+import polars as pl
+
+from fillrate_assets import settings as settings_module
+from fillrate_assets.buffers import schema, tick
+from fillrate_assets.buffers.assets import JOB
+from fillrate_assets.buffers.delivery import Delivery
+from fillrate_assets.buffers.policy import Policy
+from fillrate_assets.buffers.schedules import tags_of
+from fillrate_assets.connections import sql
+from fillrate_assets.connections.buffer_store import BufferStore
+from fillrate_assets.connections.channels import Channels
+from fillrate_assets.connections.floor_feeds import FloorFeeds
+from fillrate_assets.connections.lake import Lake
+from fillrate_assets.connections.notices import Notices
+from fillrate_assets.connections.record_store import RecordStore
+from fillrate_assets.connections.tick_lake import TickLake
+from fillrate_assets.definitions import build_defs
+from fillrate_assets.sample.floor.load import Load
+from fillrate_assets.settings import Settings
+
+POLICY: Final = Policy()
+WARM: Final = 13
+"""Ticks whose rows are there before the first one: an hour of flows."""
+
+FAILING: Final = range(30, 42)
+"""The ticks in which the flow feed cannot be read."""
+
+SIZES: Final = (100, 500, 1_000, 2_000, 5_000)
+STAGES: Final = ("queries", "signals", "units", "recommendations", "alerts", "telling")
+AIMS: Final = {
+    "P95 of a tick, s": 30.0,
+    "peak memory, GB": 2.0,
+    "storm: conflicts, s": 2.0,
+    "5,000 warehouses, s": 60.0,
+}
+SECRET: Final = "whsec_bG9hZC10ZXN0LXNlY3JldC1vZi1ubyB1c2U="  # noqa: S105 - of the server in this process
+
+
+@dataclass
+class Receiver:
+    """A server on loopback that counts the notices it is told."""
+
+    notices: Counter[str] = field(default_factory=Counter)
+    messages: Counter[str] = field(default_factory=Counter)
+
+    @contextmanager
+    def listening(self) -> Iterator[str]:
+        """Its address, while it listens."""
+        receiver = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+                receiver.messages[self.headers["webhook-id"]] += 1
+                receiver.notices.update(row["notice_id"] for row in body["data"]["notices"])
+                self.send_response(200)
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                """Say nothing."""
+
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/"
+        finally:
+            server.shutdown()
+            thread.join()
+            server.server_close()
+
+
+@dataclass(frozen=True)
+class Platform:
+    """The embedded systems of one load."""
+
+    load: Load
+    settings: Settings
+    feeds: FloorFeeds
+    store: BufferStore
+    kept: TickLake
+    delivery: Delivery
+
+    @classmethod
+    def of(cls, load: Load, home: Path, url: str) -> Platform:
+        """Make and fill them, up to the first tick."""
+        settings = settings_module.load(home=home, first_ship_date=load.first.date() - timedelta(days=1))
+        RecordStore(settings.record_store_url).upgrade()
+        store = BufferStore(settings.record_store_url)
+        masters = load.masters()
+        routes = masters.alert_routes.with_columns(channel=pl.lit("webhook:floor"))
+        store.add_masters(tick.Masters(masters.warehouses, masters.unit_members, masters.shifts, routes))
+        feeds = FloorFeeds(settings.floor_feeds_url, settings.tables, settings.tick_statement_seconds)
+        feeds.create()
+        for number in range(1, WARM):
+            feeds.append(load.received(number))
+        channels = Channels({"floor": url}, SECRET)
+        delivery = Delivery(Notices(settings.record_store_url), channels)
+        kept = TickLake(Lake(settings.lake_root), tuple(sorted(set(masters.warehouses["dc"]))))
+        return cls(load, settings, feeds, store, kept, delivery)
+
+    def tick(self, number: int) -> dict[str, float]:
+        """Run one tick: seconds of each stage."""
+        at, laps = self.load.snapshot_ts(number), [perf_counter()]
+
+        def lap() -> None:
+            laps.append(perf_counter())
+
+        masters = self.store.masters()
+        read = self.feeds.read(snapshot_ts=at, reach=tick.reach(POLICY))
+        lap()
+        tick.sense(read, masters, self.kept, snapshot_ts=at, policy=POLICY)
+        lap()
+        tick.roll_up(masters, self.kept, snapshot_ts=at, policy=POLICY)
+        lap()
+        tick.recommend(self.kept, snapshot_ts=at, policy=POLICY)
+        lap()
+        tick.alert(self.kept, snapshot_ts=at, policy=POLICY)
+        lap()
+        self.delivery.tell(masters, self.kept, policy=POLICY, now=at + timedelta(seconds=20))
+        lap()
+        return dict(zip(STAGES, (after - before for before, after in pairwise(laps)), strict=True))
+
+    def bare(self, number: int) -> float:
+        """Seconds of the same queries, and of writing the same rows to as many files."""
+        at = self.load.snapshot_ts(number)
+        frames = (schema.SIGNALS, schema.POOLS, schema.SIGNAL_REJECTS, schema.UNIT_TIMESERIES, schema.UNIT_REJECTS)
+        rows = {
+            frame: self.kept.read(frame, at, at).collect() for frame in (*frames, schema.RECOMMENDATIONS, schema.ALERTS)
+        }
+        beside = TickLake(Lake(f"{self.settings.home}/bare"), self.kept.dcs)
+        began = perf_counter()
+        self.store.masters()
+        self.feeds.read(snapshot_ts=at, reach=tick.reach(POLICY))
+        for frame, kept in rows.items():
+            beside.write(frame, kept, at)
+        return perf_counter() - began
+
+    @contextmanager
+    def failing(self, *, fails: bool) -> Iterator[None]:
+        """Let the flow feed be unreadable meanwhile."""
+        if not fails:
+            yield
+            return
+        self._rename("buffer_flow", "elsewhere")
+        try:
+            yield
+        finally:
+            self._rename("elsewhere", "buffer_flow")
+
+    def _rename(self, name: str, other: str) -> None:
+        with duckdb.connect(str(sql.embedded_file(self.settings.floor_feeds_url))) as connection:
+            connection.execute(f"ALTER TABLE {name} RENAME TO {other}")
+
+
+def main() -> int:
+    """Run the load that is asked for, and tell."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    parser.add_argument("--warehouses", type=int, default=1_000, help="warehouses (default: 1000)")
+    parser.add_argument("--units", type=int, default=60, help="units of each (default: 60)")
+    parser.add_argument("--ticks", type=int, default=288, help="ticks, one after the other (default: 288)")
+    parser.add_argument("--scale", action="store_true", help="one tick at several sizes instead")
+    parser.add_argument("--storm", action="store_true", help="an alert storm in the last ticks of 12 instead")
+    parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, help="warehouses for --scale")
+    arguments = parser.parse_args()
+    if arguments.scale:
+        return scale(arguments.sizes, arguments.units)
+    if arguments.storm:
+        return storm(arguments.warehouses, arguments.units)
+    return day(arguments.warehouses, arguments.units, arguments.ticks)
+
+
+@contextmanager
+def platform(load: Load) -> Iterator[tuple[Platform, Receiver]]:
+    """The systems of a load, filled, and who is told."""
+    receiver = Receiver()
+    with tempfile.TemporaryDirectory(prefix="buffers-") as home, receiver.listening() as url:
+        yield Platform.of(load, Path(home), url), receiver
+
+
+def day(warehouses: int, units: int, ticks: int) -> int:
+    """Consecutive ticks with late rows and a feed that fails for an hour."""
+    load = Load(warehouses, units)
+    seconds, stages = [], []
+    with platform(load) as (it, receiver):
+        for number in range(WARM, WARM + ticks):
+            it.feeds.append(load.received(number))
+            with it.failing(fails=number - WARM in FAILING):
+                stages.append(it.tick(number))
+            seconds.append(sum(stages[-1].values()))
+            if number % 12 == 0:
+                print(f"  tick {number - WARM}: {seconds[-1]:.1f} s", file=sys.stderr, flush=True)
+        last = WARM + ticks - 1
+        bare = it.bare(last)
+        print(f"\n{warehouses:,} warehouses x {units} units, {ticks} ticks")
+        table(stages)
+        _told("P95 of a tick, s", _p95(seconds))
+        print(f"median {median(seconds):.1f} s, longest {max(seconds):.1f} s")
+        print(f"bare queries and writes: {bare:.1f} s; the last tick took {seconds[-1] / bare:.2f} times that")
+        _told("peak memory, GB", _peak())
+        twice = [name for name, count in receiver.notices.items() if count > 1]
+        print(f"{sum(receiver.messages.values())} messages, {len(receiver.notices)} notices, {len(twice)} twice")
+        again = through_dagster(it, last)
+        print(f"the last tick again, through Dagster: {again:.1f} s, in a process that has imported everything")
+    return bool(twice)
+
+
+def storm(warehouses: int, units: int) -> int:
+    """Almost a third of the units run full at once."""
+    load = Load(warehouses, units, storm=range(WARM + 8, WARM + 12))
+    with platform(load) as (it, receiver):
+        stages = []
+        for number in range(WARM, WARM + 12):
+            it.feeds.append(load.received(number))
+            stages.append(it.tick(number))
+        at = load.snapshot_ts(WARM + 11)
+        rows = it.kept.read(schema.RECOMMENDATIONS, at, at).collect()
+        asking = rows.filter(pl.col("verdict").is_in(["ACT", "EMERGENCY"]))["unit_id"].n_unique()
+        print(f"\nstorm: {asking:,} of {warehouses * units:,} units alert at once, {rows.height:,} rows")
+        table(stages[-4:])
+        _told("storm: conflicts, s", max(each["recommendations"] for each in stages[-4:]))
+        print(f"{sum(receiver.messages.values())} messages with {sum(receiver.notices.values())} notices")
+        _told("peak memory, GB", _peak())
+    return 0
+
+
+def scale(sizes: Sequence[int], units: int) -> int:
+    """One tick at several sizes: time per unit."""
+    print(f"\n{'warehouses':>10} {'units':>8} {'tick, s':>8} {'µs a unit':>10}   {'  '.join(STAGES)}")
+    for warehouses in sizes:
+        load = Load(warehouses, units)
+        with platform(load) as (it, _):
+            it.feeds.append(load.received(WARM))
+            it.tick(WARM)
+            it.feeds.append(load.received(WARM + 1))
+            stages = it.tick(WARM + 1)
+        total = sum(stages.values())
+        shares = "  ".join(f"{stages[name]:.1f}" for name in STAGES)
+        each = 1e6 * total / warehouses / units
+        print(f"{warehouses:>10,} {warehouses * units:>8,} {total:>8.1f} {each:>10.0f}   {shares}")
+        if warehouses == max(SIZES):
+            _told("5,000 warehouses, s", total)
+    print(f"peak memory, all sizes: {_peak():.2f} GB")
+    return 0
+
+
+def through_dagster(it: Platform, number: int) -> float:
+    """Seconds of a tick as a run."""
+    defs = build_defs(it.settings, delivery=it.delivery)
+    with dg.DagsterInstance.ephemeral() as instance:
+        tags = tags_of(instance, it.store.masters().warehouses, it.load.snapshot_ts(number)) or {}
+        job = defs.resolve_job_def(JOB)
+        began = perf_counter()
+        job.execute_in_process(
+            instance=instance, tags=tags, run_config={"loggers": {"console": {"config": {"log_level": "ERROR"}}}}
+        )
+        taken = perf_counter() - began
+    return taken
+
+
+def table(stages: Sequence[dict[str, float]]) -> None:
+    """Seconds by stage."""
+    for name in STAGES:
+        laps = [row[name] for row in stages]
+        print(f"  {name:<16} median {median(laps):6.2f}   P95 {_p95(laps):6.2f}   longest {max(laps):6.2f}")
+
+
+def _told(name: str, value: float) -> None:
+    aim = AIMS[name]
+    print(f"{name}: {value:.2f} (aim: at most {aim:g}; {'reached' if value <= aim else 'NOT reached'})")
+
+
+def _p95(laps: Sequence[float]) -> float:
+    return sorted(laps)[math.ceil(0.95 * len(laps)) - 1]
+
+
+def _peak() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,262 @@
+"""The assets of the buffers: each is a stage of the tick, for every tick of its run, and tells about the last one."""
+
+from collections.abc import Callable, Iterable
+from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
+from time import perf_counter
+from typing import Final
+
+import dagster as dg
+import polars as pl
+
+from fillrate_assets.buffers import feedback as feedback_rules
+from fillrate_assets.buffers import metadata, schema, tick
+from fillrate_assets.buffers.delivery import Delivery
+from fillrate_assets.buffers.policy import Policy
+from fillrate_assets.buffers.signals import clock
+from fillrate_assets.buffers.work import Context, Work, work
+from fillrate_assets.connections.buffer_store import BufferStore
+from fillrate_assets.connections.floor_feeds import FloorFeeds
+from fillrate_assets.connections.lake import Lake, Partition
+from fillrate_assets.dagster_bulk import add_partition_metadata
+from fillrate_assets.failures import retry_policy, typed_failures
+from fillrate_assets.frames import Frame
+from fillrate_assets.partitions import dc_ship_date, key
+from fillrate_assets.settings import Settings
+from fillrate_assets.shown import Metadata, column_schema
+
+GROUP: Final = "buffers"
+OWNERS: Final = ["team:floor-operations"]
+JOB: Final = "buffer_tick"
+SCORED_DAYS: Final = 7
+"""How many operating days a scorecard looks back over."""
+
+_RETRIES: Final = 2
+_RETRY_SECONDS: Final = 5
+"""A tick is worth little after the next one began."""
+
+
+def buffer_signals(
+    context: dg.AssetExecutionContext,
+    policy: dg.ResourceParam[Policy],
+    floor_feeds: dg.ResourceParam[FloorFeeds],
+    buffer_store: dg.ResourceParam[BufferStore],
+    lake: dg.ResourceParam[Lake],
+) -> dg.MaterializeResult[None]:
+    """What the feeds say of every path and pool: one level each, and which rows cannot be used."""
+    work = _work(context, buffer_store, lake)
+    reach, errors, seconds = tick.reach(policy), {}, 0.0
+    for at in work.ticks:
+        masters, began = work.masters_at(at), perf_counter()
+        feeds = floor_feeds.read(snapshot_ts=at, reach=reach, warehouses=_named(work, masters))
+        seconds += perf_counter() - began
+        errors = dict(feeds.errors)
+        for feed, problem in errors.items():
+            context.log.error("%s at %s: %s", feed, at, problem)
+        tick.sense(feeds, masters, work.kept, snapshot_ts=at, policy=policy)
+    _tell(context, work, schema.SIGNALS, metadata.signals)
+    return _done(work, seconds_of_queries=round(seconds, 2), feeds_failed=", ".join(errors) or "none")
+
+
+def unit_timeseries(
+    context: dg.AssetExecutionContext,
+    policy: dg.ResourceParam[Policy],
+    buffer_store: dg.ResourceParam[BufferStore],
+    lake: dg.ResourceParam[Lake],
+) -> dg.MaterializeResult[None]:
+    """Every operational unit: how full, how fast it fills or empties, who works there, and how good the data are."""
+    work = _work(context, buffer_store, lake)
+    for at in work.ticks:
+        tick.roll_up(work.masters_at(at), work.kept, snapshot_ts=at, policy=policy)
+    _tell(context, work, schema.UNIT_TIMESERIES, metadata.units)
+    return _done(work)
+
+
+def buffer_recommendations(
+    context: dg.AssetExecutionContext,
+    policy: dg.ResourceParam[Policy],
+    buffer_store: dg.ResourceParam[BufferStore],
+    lake: dg.ResourceParam[Lake],
+) -> dg.MaterializeResult[None]:
+    """What each unit is and asks for by itself, and what is left of that when conflicts are resolved."""
+    work = _work(context, buffer_store, lake)
+    for at in work.ticks:
+        tick.recommend(work.kept, snapshot_ts=at, policy=policy)
+    _tell(context, work, schema.RECOMMENDATIONS, metadata.recommendations)
+    return _done(work)
+
+
+def buffer_alerts(
+    context: dg.AssetExecutionContext,
+    policy: dg.ResourceParam[Policy],
+    buffer_store: dg.ResourceParam[BufferStore],
+    lake: dg.ResourceParam[Lake],
+    delivery: dg.ResourceParam[Delivery],
+) -> dg.MaterializeResult[None]:
+    """What the floor is told now and what is kept back, and why; told by way of the outbox."""
+    work = _work(context, buffer_store, lake)
+    for at in work.ticks:
+        tick.alert(work.kept, snapshot_ts=at, policy=policy)
+    now = datetime.now(UTC)
+    began = perf_counter()
+    told = delivery.tell(work.everything, work.kept, policy=policy, now=now)
+    if work.ticks:
+        delivery.ping(work.ticks[-1], work.everything.warehouses.filter("active").height, now=now)
+    asked = work.latest(schema.RECOMMENDATIONS)
+
+    def describe(rows: pl.DataFrame, day: Partition) -> Metadata:
+        return metadata.alerts(rows, asked.get(day, schema.RECOMMENDATIONS.empty().collect()))
+
+    _tell_days(context, work.latest(schema.ALERTS), work.days, describe)
+    sent = told.delivered
+    return _done(
+        work,
+        seconds_of_delivery=round(perf_counter() - began, 2),
+        notices=told.notices,
+        unroutable=told.unroutable,
+        messages_sent=sent.sent,
+        messages_to_retry=sent.failed,
+        messages_given_up=sent.given_up,
+    )
+
+
+def buffer_feedback(
+    context: dg.AssetExecutionContext,
+    buffer_store: dg.ResourceParam[BufferStore],
+    lake: dg.ResourceParam[Lake],
+) -> dg.MaterializeResult[None]:
+    """What the floor answered on the operating day."""
+    work = _work(context, buffer_store, lake)
+    answers = _of_days(buffer_store.feedback(_begin(work)), "answered_at", work)
+    rows = schema.ANSWERS_OF_DAY.conform(answers.lazy()).sort(schema.ANSWERS_OF_DAY.key).collect()
+    lake.write(schema.ANSWERS_OF_DAY, rows, work.days)
+    _tell_days(context, _by_day(rows, work), work.days, lambda part, _: metadata.feedback(part))
+    return _done(work)
+
+
+def algorithm_scorecard(
+    context: dg.AssetExecutionContext,
+    buffer_store: dg.ResourceParam[BufferStore],
+    lake: dg.ResourceParam[Lake],
+    delivery: dg.ResourceParam[Delivery],
+) -> dg.MaterializeResult[None]:
+    """How right the alerts were, by the floor's answers: the operating day and the six before it."""
+    work = _work(context, buffer_store, lake)
+    since = _begin(work) - timedelta(days=SCORED_DAYS - 1)
+    answers = buffer_store.feedback(since)
+    told = delivery.notices.told(since)
+    cards = [_scorecard(work, dc, day, told, answers) for dc, day in work.days]
+    rows = pl.concat([schema.SCORECARD_OF_DAY.empty().collect(), *cards]).sort(schema.SCORECARD_OF_DAY.key)
+    lake.write(schema.SCORECARD_OF_DAY, rows, work.days)
+    _tell_days(context, _by_day(rows, work), work.days, lambda part, _: metadata.scorecard(part))
+    return _done(work)
+
+
+ASSETS: Final[tuple[Callable[..., object], ...]] = (
+    buffer_signals,
+    unit_timeseries,
+    buffer_recommendations,
+    buffer_alerts,
+    buffer_feedback,
+    algorithm_scorecard,
+)
+_FRAMES: Final = {
+    "buffer_signals": schema.SIGNALS,
+    "unit_timeseries": schema.UNIT_TIMESERIES,
+    "buffer_recommendations": schema.RECOMMENDATIONS,
+    "buffer_alerts": schema.ALERTS,
+    "buffer_feedback": schema.ANSWERS_OF_DAY,
+    "algorithm_scorecard": schema.SCORECARD_OF_DAY,
+}
+
+
+def build(settings: Settings, feeds_kind: str) -> list[dg.AssetsDefinition]:
+    """The assets over a partitions definition, each after the one before it.
+
+    Args:
+        settings: where partitions begin.
+        feeds_kind: database kind of the feeds, for the UI's badges.
+
+    """
+    by_day = dc_ship_date(settings.first_ship_date)
+
+    def staged(compute: Callable[..., object], after: Iterable[Callable[..., object]]) -> dg.AssetsDefinition:
+        name = compute.__name__
+        return dg.asset(
+            partitions_def=by_day,
+            # Every tick of a day again takes minutes.
+            backfill_policy=dg.BackfillPolicy.multi_run(1),
+            group_name=GROUP,
+            owners=OWNERS,
+            kinds={feeds_kind if compute is buffer_signals else "parquet", "polars"},
+            pool="floor_feeds" if compute is buffer_signals else None,
+            deps=[each.__name__ for each in after],
+            metadata=column_schema(_FRAMES[name]),
+            retry_policy=retry_policy(_RETRIES, _RETRY_SECONDS),
+        )(typed_failures(compute))
+
+    return [staged(ASSETS[0], ()), *(staged(compute, [before]) for before, compute in pairwise(ASSETS))]
+
+
+def _work(context: Context, store: BufferStore, lake: Lake) -> Work:
+    return work(context, store, lake, now=datetime.now(UTC))
+
+
+def _named(work: Work, masters: tick.Masters) -> list[str] | None:
+    """The warehouses to ask the feeds for; None, which is quicker, where these are all that are watched."""
+    here, watched = (each.warehouses.filter("active")["warehouse"] for each in (masters, work.everything))
+    return None if len(here) == len(watched) else here.to_list()
+
+
+def _done(work: Work, **shown: float | str) -> dg.MaterializeResult[None]:
+    ticks = {"first_tick": str(work.ticks[0]), "last_tick": str(work.ticks[-1])} if work.ticks else {}
+    return dg.MaterializeResult(metadata={"ticks": len(work.ticks), **ticks, **shown})
+
+
+def _tell(context: dg.AssetExecutionContext, work: Work, frame: Frame, describe: Callable[..., Metadata]) -> None:
+    _tell_days(context, work.latest(frame), work.days, lambda rows, _: describe(rows))
+
+
+def _tell_days(
+    context: dg.AssetExecutionContext,
+    rows: dict[Partition, pl.DataFrame],
+    days: Iterable[Partition],
+    describe: Callable[[pl.DataFrame, Partition], Metadata],
+) -> None:
+    """Tell of each day as it stands, whichever tick was its last."""
+    told: dict[str, Metadata] = {key(*day): describe(rows[day], day) if day in rows else _NOTHING for day in days}
+    add_partition_metadata(context, told)
+
+
+_NOTHING: Final[Metadata] = {"dagster/partition_row_count": 0, "state": "no tick of this day yet"}
+
+
+def _begin(work: Work) -> datetime:
+    """A moment before any of the run's operating days began anywhere."""
+    return datetime.combine(min(day for _, day in work.days), datetime.min.time(), UTC) - timedelta(days=1)
+
+
+def _of_days(rows: pl.DataFrame, moment: str, work: Work) -> pl.DataFrame:
+    """Rows of the run's warehouses with their dc and ship_date: the date of a moment at the warehouse's own time."""
+    clocks = work.masters.warehouses.select("warehouse", "dc", "time_zone")
+    placed = [
+        part.with_columns(pl.col(moment).dt.convert_time_zone(clock(str(zone)).key).dt.date().alias("ship_date"))
+        for (zone,), part in rows.join(clocks, on="warehouse").group_by("time_zone", maintain_order=True)
+    ]
+    days = pl.DataFrame(work.days, schema={"dc": pl.String, "ship_date": pl.Date}, orient="row")
+    empty = rows.clear().with_columns(dc=pl.lit(None, pl.String), time_zone=None, ship_date=pl.lit(None, pl.Date))
+    return pl.concat([empty, *placed], how="diagonal_relaxed").join(days, on=["dc", "ship_date"], how="semi")
+
+
+def _by_day(rows: pl.DataFrame, work: Work) -> dict[Partition, pl.DataFrame]:
+    return {(dc, day): rows.filter(pl.col("dc") == dc, pl.col("ship_date") == day) for dc, day in work.days}
+
+
+def _scorecard(work: Work, dc: str, day: date, told: pl.DataFrame, answers: pl.DataFrame) -> pl.DataFrame:
+    """How right the alerts of a DC were, of the days up to one."""
+    here = work.masters.warehouses.filter(pl.col("dc") == dc)
+    since = day - timedelta(days=SCORED_DAYS - 1)
+    of_dc = told.filter(pl.col("dc") == dc, pl.col("ship_date").is_between(since, day))
+    heard = answers.join(here, on="warehouse", how="semi")
+    card = feedback_rules.scorecard(of_dc, heard)
+    return schema.SCORECARD_OF_DAY.conform(card.lazy().with_columns(dc=pl.lit(dc), ship_date=pl.lit(day))).collect()

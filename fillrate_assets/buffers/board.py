@@ -1,0 +1,109 @@
+"""A tick at a glance: what every unit is, as a strip of colours, and what is to be done, worst first."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import polars as pl
+
+from fillrate_assets.buffers.schema import VERDICTS
+
+COLOURS: Final = {
+    "EMERGENCY": "🟥",
+    "ACT": "🟧",
+    "WARN": "🟨",
+    "BETWEEN": "🟦",
+    "CLEAR": "🟩",
+    "NOT_STAFFED": "⬛",
+    "UNKNOWN": "⬜",
+}
+"""One square a unit."""
+
+LEGEND: Final = " ".join(f"{square} {state.lower().replace('_', ' ')}" for state, square in COLOURS.items())
+MOST_WAREHOUSES: Final = 20
+MOST_ACTIONS: Final = 50
+
+_WORST_FIRST: Final = pl.Enum(["EMERGENCY", "ACT", "WARN", "UNKNOWN", "BETWEEN", "CLEAR", "NOT_STAFFED"])
+_DATA: Final = "DATA"
+
+
+def states(recommendations: pl.DataFrame) -> pl.DataFrame:
+    """What every unit is: the worst of its directions; what is told of data is no unit.
+
+    Args:
+        recommendations: `RECOMMENDATIONS` of one tick.
+
+    Returns:
+        Columns warehouse, pool, unit_id, state, sorted by them.
+
+    """
+    return (
+        recommendations.filter(pl.col("direction") != _DATA)
+        .group_by("warehouse", "pool", "unit_id")
+        .agg(pl.col("verdict").cast(_WORST_FIRST).min().cast(pl.String).alias("state"))
+        .sort("warehouse", "pool", "unit_id")
+    )
+
+
+def counts(recommendations: pl.DataFrame) -> dict[str, int]:
+    """How many units are in each state, all states named."""
+    found = dict(states(recommendations).group_by("state").len().iter_rows())
+    return {state: int(found.get(state, 0)) for state in VERDICTS}
+
+
+def heat_strip(recommendations: pl.DataFrame) -> str:
+    """One line per warehouse and pool, one square per unit; of many warehouses, those that are worst."""
+    rows = states(recommendations)
+    if rows.is_empty():
+        return "No unit is watched."
+    worst = pl.col("state").cast(_WORST_FIRST)
+    severe = worst <= pl.lit("WARN", _WORST_FIRST)
+    ranked = (
+        rows.group_by("warehouse")
+        .agg(worst.min().alias("worst"), severe.sum().alias("severe"))
+        .sort("worst", "severe", "warehouse", descending=[False, True, False])
+    )
+    shown = ranked.head(MOST_WAREHOUSES)["warehouse"].sort()
+    squares = pl.col("state").replace_strict(COLOURS, return_dtype=pl.String).str.join("")
+    lines = (
+        rows.filter(pl.col("warehouse").is_in(shown))
+        .group_by("warehouse", "pool", maintain_order=True)
+        .agg(squares.alias("squares"))
+        .select(pl.format("`{} {}` {}", "warehouse", pl.col("pool").str.pad_end(6), "squares"))
+        .to_series()
+    )
+    more = ranked.height - len(shown)
+    rest = [f"and {more} more warehouses, none of them worse"] if more > 0 else []
+    return "  \n".join([*lines, *rest, LEGEND])
+
+
+def actions(alerts: pl.DataFrame, recommendations: pl.DataFrame) -> pl.DataFrame:
+    """What is to be done now, worst first: what is told, and what was told and still stands.
+
+    Args:
+        alerts: `ALERTS` of one tick.
+        recommendations: `RECOMMENDATIONS` of the same tick.
+
+    Returns:
+        Columns severity, unit_id, direction, action, quantity, quantity_unit, source_unit, target_unit, minutes_left,
+        label, reason, explanation.
+
+    """
+    asked = recommendations.select(
+        "unit_id",
+        "direction",
+        "action",
+        "quantity",
+        "quantity_unit",
+        "source_unit",
+        "target_unit",
+        "minutes_left",
+        "explanation",
+    )
+    severity = pl.col("severity").cast(_WORST_FIRST)
+    return (
+        alerts.filter("is_open", pl.col("severity").is_in(["EMERGENCY", "ACT"]))
+        .join(asked, on=["unit_id", "direction", "action"], how="left")
+        .sort(severity, "minutes_left", "unit_id", "direction", "action", nulls_last=True)
+        .select("severity", *asked.columns[:-1], "label", "reason", "explanation")
+    )

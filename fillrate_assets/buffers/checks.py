@@ -1,0 +1,127 @@
+"""What must be true of a tick, checked on every DC of its run; and that ticks run at all."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+import dagster as dg
+import polars as pl
+
+from fillrate_assets.buffers import messages, schema
+from fillrate_assets.buffers.delivery import Delivery
+from fillrate_assets.buffers.work import Work, operating_days, work
+from fillrate_assets.connections.buffer_store import BufferStore
+from fillrate_assets.connections.lake import Lake, Partition
+from fillrate_assets.connections.notify import Outbox
+from fillrate_assets.connections.tick_lake import TickLake
+from fillrate_assets.partitions import dc_ship_date
+from fillrate_assets.settings import Settings
+from fillrate_assets.shown import verdict
+
+JOB: Final = "buffer_dead_man"
+_LATE: Final = timedelta(minutes=15)
+"""Without a tick for longer, somebody has to look."""
+
+_NAMED: Final = 5
+
+
+def no_calm_without_data(
+    context: dg.AssetCheckExecutionContext,
+    buffer_store: dg.ResourceParam[BufferStore],
+    lake: dg.ResourceParam[Lake],
+) -> dg.AssetCheckResult:
+    """No unit of which nothing is known is called clear."""
+    found = {
+        day: _some(rows.filter(pl.col("quality") == "UNKNOWN", pl.col("verdict") == "CLEAR")["unit_id"])
+        for day, rows in _work(context, buffer_store, lake).latest(schema.RECOMMENDATIONS).items()
+    }
+    return verdict(context, _bad(found), "a rule is wrong: stop alerting by it, and report it", blocking=True)
+
+
+def every_warehouse_present(
+    context: dg.AssetCheckExecutionContext,
+    buffer_store: dg.ResourceParam[BufferStore],
+    lake: dg.ResourceParam[Lake],
+) -> dg.AssetCheckResult:
+    """Every active warehouse has units in the tick, whatever its feeds told."""
+    here = _work(context, buffer_store, lake)
+    missing: dict[Partition, str] = {}
+    for (dc, day), rows in here.latest(schema.UNIT_TIMESERIES).items():
+        if here.ticks and rows["snapshot_ts"].max() == here.ticks[-1]:
+            masters = here.masters_at(here.ticks[-1])
+            active = masters.warehouses.filter("active", pl.col("dc") == dc)["warehouse"]
+            missing[dc, day] = _some(active.filter(~active.is_in(rows["warehouse"].unique())))
+    return verdict(context, _bad(missing), "give the warehouse its rows in unit_member")
+
+
+def routable(
+    context: dg.AssetCheckExecutionContext,
+    buffer_store: dg.ResourceParam[BufferStore],
+    lake: dg.ResourceParam[Lake],
+    delivery: dg.ResourceParam[Delivery],
+) -> dg.AssetCheckResult:
+    """Whatever is to be told has a channel: there is a default route, and nothing was lost for want of one."""
+    here, now = _work(context, buffer_store, lake), datetime.now(UTC)
+    lost = delivery.notices.dead_letters(now - timedelta(days=1))
+    found = {(dc, day): _some(lost.filter(pl.col("dc") == dc)["rec_id"]) for dc, day in here.days}
+    if not messages.has_default_route(here.everything.alert_routes, now=now):
+        found = {day: f"there is no default route; {lost}" for day, lost in found.items()}
+    return verdict(context, _bad(found), "add a row to alert_route for *, *, * that takes ACT, or mend its channel")
+
+
+def dead_man(
+    buffer_store: dg.ResourceParam[BufferStore],
+    lake: dg.ResourceParam[Lake],
+    outbox: dg.ResourceParam[Outbox],
+) -> dg.AssetCheckResult:
+    """A tick ran within the last quarter of an hour, for every DC that has an active warehouse."""
+    now = datetime.now(UTC)
+    late = {}
+    for dc, day in operating_days(buffer_store.masters().warehouses, now):
+        kept = TickLake(lake, (dc,))
+        ticks = [at for each in (day - timedelta(days=1), day) for at in kept.ticks(schema.ALERTS, [dc], each)]
+        if not ticks or now - ticks[-1] > _LATE:
+            late[dc] = f"{dc}: last tick {ticks[-1]:%Y-%m-%d %H:%M} UTC" if ticks else f"{dc}: no tick yet"
+    advice = "see that the schedule buffer_ticks is on, that the daemon runs, and why its last run failed"
+    if late:
+        body = "\n".join([*late.values(), f"To do: {advice}."])
+        outbox.send(f"buffers: no tick for {len(late)} DCs", body, key=f"dead_man:{now:%Y-%m-%dT%H}", now=now)
+    return dg.AssetCheckResult(passed=not late, description=f"{'; '.join(late.values())}: {advice}" if late else None)
+
+
+CHECKS: Final = (
+    ("buffer_recommendations", no_calm_without_data, True),
+    ("unit_timeseries", every_warehouse_present, False),
+    ("buffer_alerts", routable, False),
+)
+
+
+def build(settings: Settings) -> list[dg.AssetChecksDefinition]:
+    """Every check of the buffers."""
+    by_day = dc_ship_date(settings.first_ship_date)
+
+    def checked(asset: str, compute: Callable[..., dg.AssetCheckResult], *, blocking: bool) -> dg.AssetChecksDefinition:
+        return dg.asset_check(asset=asset, blocking=blocking, partitions_def=by_day)(compute)
+
+    standing = dg.asset_check(asset="buffer_alerts")(dead_man)
+    return [*(checked(asset, compute, blocking=blocking) for asset, compute, blocking in CHECKS), standing]
+
+
+def standing() -> dg.AssetSelection:
+    """The check that ticks run: a job of its own, and no part of a tick."""
+    return dg.AssetSelection.checks(dg.AssetCheckKey(dg.AssetKey("buffer_alerts"), dead_man.__name__))
+
+
+def _work(context: dg.AssetCheckExecutionContext, store: BufferStore, lake: Lake) -> Work:
+    return work(context, store, lake, now=datetime.now(UTC))
+
+
+def _some(units: pl.Series) -> str:
+    """The first names, and how many more there are; '' where there is none."""
+    names = units.unique().sort().to_list()
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more
+
+
+def _bad(found: dict[Partition, str]) -> dict[Partition, str]:
+    return {day: what for day, what in found.items() if what}

@@ -1,0 +1,192 @@
+"""Why a unit was told of, or was not: the chain from what its paths showed to what the floor answered, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, tzinfo
+from typing import Any, Final
+
+import polars as pl
+
+from fillrate_assets.errors import PermanentFailure
+
+_KEPT_BACK: Final = "SUPPRESSED"
+_NOTHING: Final = "not known"
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What is kept of one unit at one tick; every frame has only rows of that unit."""
+
+    signals: pl.DataFrame
+    """`SIGNALS` of its paths."""
+
+    members: pl.DataFrame
+    """`UNIT_MEMBERS` of the unit."""
+
+    units: pl.DataFrame
+    recommendations: pl.DataFrame
+    alerts: pl.DataFrame
+    notices: pl.DataFrame
+    """Of the outbox, what was written for its episodes: `NOTICES` and created_at, sent_at, attempts, failure."""
+
+    feedback: pl.DataFrame
+
+
+def explain(evidence: Evidence, *, zone: tzinfo) -> list[str]:
+    """The chain of one unit at one tick.
+
+    Args:
+        evidence: what is kept of it.
+        zone: the warehouse's own.
+
+    Returns:
+        Lines of text.
+
+    Raises:
+        PermanentFailure: nothing is kept of the unit at that tick.
+
+    """
+    if evidence.units.is_empty():
+        msg = "nothing is kept of that unit at that tick: see `fillrate buffers explain --help`"
+        raise PermanentFailure(msg)
+    unit = evidence.units.row(0, named=True)
+    return [
+        _heading(unit, zone),
+        "",
+        "1. What its paths showed",
+        *_paths(evidence),
+        "",
+        "2. What the unit was",
+        *_unit(unit),
+        "",
+        "3. What each rule said, the unit by itself",
+        *_verdicts(evidence.recommendations),
+        "",
+        "4. Conflicts within the warehouse",
+        *_conflicts(evidence.recommendations),
+        "",
+        "5. Told or kept back",
+        *_alerts(evidence.alerts, zone),
+        "",
+        "6. Who was told",
+        *_notices(evidence.notices, zone),
+        "",
+        "7. What the floor answered",
+        *_answers(evidence.feedback, zone),
+    ]
+
+
+def _heading(unit: dict[str, Any], zone: tzinfo) -> str:
+    tick: datetime = unit["snapshot_ts"]
+    return (
+        f"{unit['unit_id']} ({unit['unit_type']}, pool {unit['pool']} of {unit['warehouse']}, {unit['dc']}) at"
+        f" {tick:%Y-%m-%d %H:%M} UTC, {tick.astimezone(zone):%H:%M} there, by policy {unit['policy_version']}"
+    )
+
+
+def _paths(evidence: Evidence) -> Iterator[str]:
+    roles = evidence.members.group_by("path").agg(pl.col("role").sort().str.join("+"), pl.col("weight").max())
+    rows = evidence.signals.join(roles, on="path").sort("path")
+    if rows.is_empty():
+        yield "   no feed told anything of its paths"
+    for row in rows.iter_rows(named=True):
+        observed = (
+            "nothing" if row["observed"] is None else f"{row['observed']:.0f} at {row['observed_ts']:%H:%M:%S} UTC"
+        )
+        predicted = "" if row["predicted"] is None else f", {row['predicted']:.0f} predicted"
+        yield (
+            f"   {row['path']} ({row['role']}): observed {observed}{predicted}: level {_number(row['level'])} of"
+            f" {_number(row['capacity'])} ({row['fusion']}), in {_number(row['inflow_rate'], 1)}, out"
+            f" {_number(row['outflow_rate'], 1)} a minute"
+            + ("" if row["level_fresh"] else ", level not fresh")
+            + ("" if row["flow_fresh"] else ", flow not fresh")
+        )
+
+
+def _unit(unit: dict[str, Any]) -> Iterator[str]:
+    fill = _NOTHING if unit["fill"] is None else f"{unit['fill']:.1%} full"
+    yield f"   {fill}: {_number(unit['level'])} of {_number(unit['capacity'])} packages"
+    missing = f", not fresh: {unit['missing_feeds']}" if unit["missing_feeds"] else ""
+    yield f"   data {unit['quality']}, {unit['coverage']:.0%} of the capacity covered{missing}"
+    yield (
+        f"   in {_number(unit['inflow_rate'], 1)}, out {_number(unit['outflow_rate'], 1)} packages a minute; slope"
+        f" {_number(unit['slope'], 1)}; {_minutes(unit)}"
+    )
+    staffed = {True: "staffed", False: "not staffed", None: "nobody knows whether it is staffed"}[unit["staffed"]]
+    yield (
+        f"   {staffed}: {_number(unit['headcount'])} of {_number(unit['headcount_planned'])} planned associates, who"
+        f" can take {_number(unit['service_rate'], 1)} packages a minute"
+    )
+
+
+def _minutes(unit: dict[str, Any]) -> str:
+    if unit["minutes_to_overflow"] is not None:
+        return f"overflows in {unit['minutes_to_overflow']:.0f} min at this slope"
+    if unit["minutes_to_starvation"] is not None:
+        return f"runs empty in {unit['minutes_to_starvation']:.0f} min at this slope"
+    return "no trend" if unit["slope"] is None else "it does not move"
+
+
+def _verdicts(recommendations: pl.DataFrame) -> Iterator[str]:
+    for row in recommendations.sort("direction").iter_rows(named=True):
+        words = row["original_explanation"] or row["explanation"]
+        yield f"   {row['direction']}: {row['original_verdict'] or row['verdict']} by {row['rule_id']}: {words}"
+        for each in row["evidence"]:
+            limit = "" if each["threshold"] is None else f" against {each['threshold']:g}, margin {each['margin']:+.3g}"
+            yield f"      {each['name']}: {_number(each['value'], 3)}{limit}"
+
+
+def _conflicts(recommendations: pl.DataFrame) -> Iterator[str]:
+    resolved = recommendations.filter(pl.col("resolution") != "STANDS").sort("direction")
+    if resolved.is_empty():
+        yield "   none"
+    for row in resolved.iter_rows(named=True):
+        was = f"{row['original_action'] or 'nothing'} {_number(row['original_quantity'])}"
+        now = f"{row['action'] or 'nothing'} {_number(row['quantity'])}"
+        yield (
+            f"   {row['direction']}: {row['resolution']} by {row['resolution_rule']} to {row['winner']}: {was}"
+            f" became {now}"
+        )
+
+
+def _alerts(alerts: pl.DataFrame, zone: tzinfo) -> Iterator[str]:
+    if alerts.is_empty():
+        yield "   no episode is open: there is nothing to tell"
+    for row in alerts.sort("direction", "action").iter_rows(named=True):
+        why = f" ({row['reason']})" if row["reason"] else ""
+        verb = "kept back" if row["label"] == _KEPT_BACK else row["label"]
+        told = (
+            f"last told {row['last_notified_ts'].astimezone(zone):%H:%M}" if row["last_notified_ts"] else "never told"
+        )
+        yield (
+            f"   {row['direction']}, {row['action']}: {verb}{why}; episode {row['episode']} since"
+            f" {row['opened_ts'].astimezone(zone):%H:%M}, {told}, {row['seq']} notices"
+        )
+
+
+def _notices(notices: pl.DataFrame, zone: tzinfo) -> Iterator[str]:
+    if notices.is_empty():
+        yield "   nobody"
+    for row in notices.sort("created_at", "channel").iter_rows(named=True):
+        if row["sent_at"] is not None:
+            state = f"sent {row['sent_at'].astimezone(zone):%H:%M:%S}"
+        else:
+            state = f"not sent: {row['failure'] or 'it waits'}"
+        tick = row["snapshot_ts"].astimezone(zone)
+        yield f"   {row['channel']}: {row['label']} {row['severity']} of {tick:%H:%M}, {state}"
+
+
+def _answers(feedback: pl.DataFrame, zone: tzinfo) -> Iterator[str]:
+    if feedback.is_empty():
+        yield "   nothing yet"
+    for row in feedback.sort("answered_at").iter_rows(named=True):
+        actual = "" if row["actual_quantity"] is None else f" {row['actual_quantity']:g}"
+        note = f": {row['note']}" if row["note"] else ""
+        at = row["answered_at"].astimezone(zone)
+        yield f"   {row['answer']}{actual} by {row['responder']}, {at:%Y-%m-%d %H:%M}{note}"
+
+
+def _number(value: float | None, digits: int = 0) -> str:
+    return _NOTHING if value is None else f"{value:,.{digits}f}"

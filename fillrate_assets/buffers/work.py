@@ -1,0 +1,117 @@
+"""What a run of the buffers is about: which ticks, of which warehouses, by which policy.
+
+A run with the tag of a tick computes that tick, and after it the later ones that are stored: they started from what it
+leaves. A run without it, as the UI launches them for a DC's day, computes every tick of that operating day again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
+from typing import Final
+
+import dagster as dg
+import polars as pl
+
+from fillrate_assets import partitions
+from fillrate_assets.buffers import schema
+from fillrate_assets.buffers.signals import watched
+from fillrate_assets.buffers.tick import TICK, Masters, on_grid
+from fillrate_assets.connections.buffer_store import BufferStore
+from fillrate_assets.connections.lake import Lake
+from fillrate_assets.connections.tick_lake import TickLake
+from fillrate_assets.frames import Frame
+
+_DAY: Final = timedelta(days=1)
+
+Context = dg.AssetExecutionContext | dg.AssetCheckExecutionContext
+
+
+@dataclass(frozen=True)
+class Work:
+    """The ticks of a run."""
+
+    days: tuple[tuple[str, date], ...]
+    """Its DCs and operating days."""
+
+    ticks: tuple[datetime, ...]
+    everything: Masters
+    """Of all DCs."""
+
+    kept: TickLake
+
+    @property
+    def masters(self) -> Masters:
+        """Of its DCs."""
+        return self.everything.of({dc for dc, _ in self.days})
+
+    def masters_at(self, snapshot_ts: datetime) -> Masters:
+        """The masters with those warehouses whose clocks show one of the run's days."""
+        days = pl.DataFrame(self.days, schema={"dc": pl.String, "ship_date": pl.Date}, orient="row")
+        here = watched(self.masters.warehouses, snapshot_ts).collect().join(days, on=["dc", "ship_date"], how="semi")
+        return replace(self.masters, warehouses=self.masters.warehouses.join(here, on="warehouse", how="semi"))
+
+    def latest(self, frame: Frame) -> dict[tuple[str, date], pl.DataFrame]:
+        """Of every day of the run, the rows of its last tick; a day without one is left out."""
+        last = self.ticks[-1:]
+        rows = self._by_day(frame, last[0]) if last else {}
+        for dc, day in self.days:
+            if (dc, day) not in rows and (stored := self.kept.ticks(frame, [dc], day)):
+                rows |= {key: part for key, part in self._by_day(frame, stored[-1]).items() if key == (dc, day)}
+        return rows
+
+    def _by_day(self, frame: Frame, tick: datetime) -> dict[tuple[str, date], pl.DataFrame]:
+        rows = self.kept.read(frame, tick, tick).collect().partition_by("dc", "ship_date", as_dict=True)
+        return {(str(dc), day): part for (dc, day), part in rows.items() if isinstance(day, date)}
+
+
+def work(context: Context, store: BufferStore, lake: Lake, *, now: datetime) -> Work:
+    """What the run of a step is about.
+
+    Args:
+        context: of the step.
+        store: the masters.
+        lake: what ticks made.
+        now: UTC; later ticks have not come yet.
+
+    """
+    days = tuple(partitions.all_days(context))
+    dcs = sorted({dc for dc, _ in days})
+    run = context.op_execution_context.run
+    everything = _masters(store, run.run_id)
+    kept = TickLake(lake, tuple(dcs))
+    tick = partitions.tick_of(run.tags)
+    ticks = _ticks_of_days(everything.of(dcs), days, now) if tick is None else [tick, *_later(kept, dcs, tick)]
+    return Work(days, tuple(ticks), everything, kept)
+
+
+@lru_cache(maxsize=2)
+def _masters(store: BufferStore, run_id: str) -> Masters:  # noqa: ARG001 - what changes meanwhile counts in the next run
+    """The masters as a run first read them."""
+    return store.masters()
+
+
+def _later(kept: TickLake, dcs: list[str], tick: datetime) -> list[datetime]:
+    """The stored ticks after one, for as long as it can matter to them: on its own day and on the next."""
+    today = tick.date()
+    stored = {at for day in (today - _DAY, today, today + _DAY) for at in kept.ticks(schema.ALERTS, dcs, day)}
+    return sorted(at for at in stored if at > tick)
+
+
+def _ticks_of_days(masters: Masters, days: tuple[tuple[str, date], ...], now: datetime) -> list[datetime]:
+    """Every tick until now at which a warehouse of a DC has one of its days."""
+    if not days:
+        return []
+    first, last = (moment(day for _, day in days) for moment in (min, max))
+    begin = datetime.combine(first - _DAY, datetime.min.time(), UTC)
+    end = min(on_grid(now), datetime.combine(last + 2 * _DAY, datetime.min.time(), UTC))
+    wanted = set(days)
+    grid = [begin + number * TICK for number in range((end - begin) // TICK + 1)]
+    return [tick for tick in grid if wanted & set(operating_days(masters.warehouses, tick))]
+
+
+def operating_days(warehouses: pl.DataFrame, tick: datetime) -> list[tuple[str, date]]:
+    """The DCs that have an active warehouse, with the dates that its clock shows; sorted."""
+    shown = watched(warehouses, tick).select("dc", "ship_date").unique().sort("dc", "ship_date").collect()
+    return [(dc, day) for dc, day in shown.iter_rows()]

@@ -1,0 +1,174 @@
+"""`fillrate buffers`: the buffers of robotized warehouses, from a simulated day to why one alert was sent."""
+# ruff: noqa: D301, PLC0415 - click's \b is a backspace, not a backslash; imports where they are needed, as in `cli`
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import click
+
+
+class _Moment(click.ParamType[datetime]):
+    name = "TIME"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:  # noqa: ANN401
+        try:
+            moment = value if isinstance(value, datetime) else datetime.fromisoformat(value)
+        except ValueError:
+            self.fail(f"'{value}' is not a time; write YYYY-MM-DDTHH:MM, UTC", param, ctx)
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+MOMENT = _Moment()
+
+
+@click.group()
+def buffers() -> None:
+    """Buffer monitoring: what is about to overflow or starve, and what should the floor do?"""
+
+
+@buffers.command()
+@click.option("--warehouses", type=click.IntRange(1, 50), default=4, show_default=True, help="How many warehouses.")
+@click.option("--seed", type=click.IntRange(0), default=3001, show_default=True, help="Another seed, another day.")
+def demo(warehouses: int, seed: int) -> None:
+    """Run a simulated day at speed, and show the board.
+
+    Simulates robotized warehouses with surges, jams, staffing gaps and bad sensors, fills the embedded systems with
+    what their feeds show, and runs every tick of the day: rules, lake, outbox. Alerts go to the outbox and no further.
+    Then the simulated floor answers, and the day is scored against the truth. The last tick runs through Dagster, so
+    `make ui` shows it. Run again, it computes everything anew and sends nothing twice.
+
+    \b
+    Example: ten warehouses
+      fillrate buffers demo --warehouses 10
+    """
+    import polars as pl
+    from rich.console import Console
+
+    from fillrate_assets import floor_day, running, settings
+    from fillrate_assets.buffers.policy import Policy
+    from fillrate_assets.connections.buffer_store import BufferStore
+    from fillrate_assets.connections.floor_feeds import FloorFeeds
+    from fillrate_assets.definitions import delivery_of
+    from fillrate_assets.floors import Floors
+    from fillrate_assets.progress import called_as, working
+
+    started = perf_counter()
+    chosen = settings.load()
+    floors = Floors(chosen, warehouses, seed)
+    with working("Simulating the floors"):
+        filled = floors.fill()
+    click.echo(f"Simulated floors: {warehouses} warehouses, {floors.ticks[0]:%Y-%m-%d}{'' if filled else ' (kept)'}")
+    console = Console(width=110, highlight=False)
+    kept, delivery = floor_day.kept(floors), replace(delivery_of(chosen), every_label=False)
+    feeds = FloorFeeds(chosen.floor_feeds_url, chosen.tables)
+    seen = floor_day.show(floor_day.ticks(floors, feeds, kept, delivery, Policy()), floors, console)
+    alerts = pl.concat(moment.alerts for moment in seen)
+    store = BufferStore(chosen.record_store_url, chosen.record_store_schema)
+    answers = floor_day.answer(floors, store, alerts)
+    run_id, failure, checks = running.run_tick(chosen, seen[-1].snapshot_ts)
+    for problem in [failure] if failure else checks:
+        click.echo(f"the last tick, run {run_id}: {problem}", err=True)
+    floor_day.summarize(floors, alerts, answers, console)
+    console.print(f"{perf_counter() - started:,.0f} s.")
+    for line in floor_day.examples(alerts, called_as()):
+        click.echo(line)
+    if failure:
+        raise click.exceptions.Exit(1)
+
+
+@buffers.command()
+@click.option("--at", type=MOMENT, metavar="TIME", help="Which tick, UTC; default: the latest.")
+def tick(at: datetime | None) -> None:
+    """Run one tick through Dagster, as the schedule does every 5 minutes.
+
+    A tick that ran late, or runs again, is computed from the ticks before it; later ones are computed again after it.
+
+    \b
+    Example: one that was missed
+      fillrate buffers tick --at 2026-11-10T14:05
+    """
+    from fillrate_assets import running, settings
+    from fillrate_assets.buffers.tick import on_grid
+
+    now = datetime.now(UTC)
+    chosen = on_grid(at or now)
+    run_id, failure, checks = running.run_tick(settings.load(), chosen)
+    for problem in [failure] if failure else checks:
+        click.echo(f"{chosen:%Y-%m-%d %H:%M} UTC: {problem}", err=True)
+    click.echo(f"{chosen:%Y-%m-%d %H:%M} UTC: {'failed' if failure else 'done'}, run {run_id}")
+    if failure:
+        raise click.exceptions.Exit(1)
+
+
+@buffers.command()
+@click.argument("unit_id", metavar="UNIT")
+@click.argument("at", metavar="TIME", type=MOMENT)
+def explain(unit_id: str, at: datetime) -> None:
+    """Tell why a unit was told of at a tick, or was not.
+
+    Prints the chain: what its paths showed, what the unit was, what each rule said with its margins, conflicts, what
+    was kept back, who was told, and what the floor answered. TIME is UTC; the tick at or before it counts.
+
+    \b
+    Example
+      fillrate buffers explain W0001_PACK_TOTAL 2026-11-10T14:05
+    """
+    from fillrate_assets import settings
+    from fillrate_assets.buffers import explain as rules
+    from fillrate_assets.buffers.signals import clock
+    from fillrate_assets.floor_evidence import evidence
+
+    found, time_zone = evidence(settings.load(), unit_id, at)
+    for line in rules.explain(found, zone=clock(time_zone)):
+        click.echo(line)
+
+
+@buffers.command()
+@click.option("--from", "first", type=MOMENT, required=True, metavar="TIME", help="First tick, UTC.")
+@click.option("--to", "last", type=MOMENT, required=True, metavar="TIME", help="Last tick, UTC.")
+@click.option("--set", "changes", multiple=True, metavar="NAME=VALUE", help="A policy value, e.g. total.act=0.9.")
+@click.option("--policy", "file", type=click.Path(path_type=Path, dir_okay=False), help="TOML with policy values.")
+@click.option("--dc", "dcs", multiple=True, metavar="DC", help="Only this DC; may be repeated.")
+def replay(first: datetime, last: datetime, changes: tuple[str, ...], file: Path | None, dcs: tuple[str, ...]) -> None:
+    """Run history again with another policy, and compare what would have been told.
+
+    Reads the feeds as each tick could have read them, and writes nothing. Where the floor answered, the two policies
+    are compared by the answers as well: whether the other one might take the champion's place, and what speaks against
+    it.
+
+    \b
+    Example: act earlier on full buffers
+      fillrate buffers replay --from 2026-11-10T06:00 --to 2026-11-10T23:00 --set total.act=0.90
+    """
+    from rich.console import Console
+
+    from fillrate_assets import settings
+    from fillrate_assets.progress import progress
+    from fillrate_assets.replaying import Replay, changed_policy
+
+    policy = changed_policy(changes, file)
+    again = Replay(settings.load(), policy, first, last, dcs)
+    with progress("Running history again", len(again.ticks)) as tell:
+        for at in again.run():
+            tell(f"{at:%Y-%m-%d %H:%M}")
+    again.compare(Console(width=110, highlight=False))
+
+
+@buffers.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", type=click.IntRange(1, 65535), default=8099, show_default=True, help="Port to listen on.")
+def serve(host: str, port: int) -> None:
+    """Serve the pages on which the floor answers alerts, behind signed links.
+
+    \b
+    Example: behind a proxy that speaks TLS, as FILLRATE_FEEDBACK_URL says
+      fillrate buffers serve --port 8099
+    """
+    from fillrate_assets import feedback_service, settings
+
+    feedback_service.serve(settings.load(), host, port)

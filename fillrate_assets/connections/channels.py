@@ -1,0 +1,248 @@
+"""Where the floor is told: Slack, Teams, SNS, a signed webhook, or the log.
+
+A channel is written as `alert_route` has it: `slack:NAME`, `teams:NAME`, `webhook:NAME`, `sns:ARN` or `console`. A NAME
+stands for a URL of the setting `channels`, or is itself `secret://name#key`. The URL of a webhook is a credential: no
+message, log or error shows one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from functools import lru_cache
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final
+
+import polars as pl
+
+from fillrate_assets.buffers import messages
+from fillrate_assets.buffers.messages import Message
+from fillrate_assets.connections import secrets, sns
+from fillrate_assets.errors import PermanentFailure, SourceUnavailable
+
+if TYPE_CHECKING:
+    import ssl
+
+_LOG: Final = logging.getLogger("fillrate.channels")
+# It would write every URL that it asks.
+logging.getLogger("httpx").addFilter(lambda record: record.levelno >= logging.WARNING)
+
+CONSOLE: Final = "console"
+_NAMED: Final = re.compile(r"[\w.-]+|secret://[^?]+|arn:[\w:./-]+", re.ASCII)
+"""What may be shown of a channel: somebody may have written a URL there."""
+
+_PASSING: Final = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS}
+"""Beside what a server says of itself (5xx)."""
+
+_ADVICE: Final[Mapping[int, str]] = {
+    HTTPStatus.UNAUTHORIZED: "its URL or secret is not valid any more",
+    HTTPStatus.FORBIDDEN: "its URL or secret is not valid any more",
+    HTTPStatus.NOT_FOUND: "its URL is not valid any more",
+    HTTPStatus.GONE: "its URL is not valid any more",
+}
+
+
+@dataclass(frozen=True)
+class Letter:
+    """One message on its way."""
+
+    message_id: str
+    """The same at every attempt, so that a receiver knows a message that comes twice."""
+
+    message: Message
+    notices: pl.DataFrame
+    """The `NOTICES` that it tells."""
+
+
+class ChannelUnavailable(SourceUnavailable):
+    """The channel takes nothing now, whatever it is sent; `wait` is how long it asks for."""
+
+    def __init__(self, message: str, wait: timedelta = timedelta(0)) -> None:
+        """Say what happened."""
+        super().__init__(message)
+        self.wait = wait
+
+
+@dataclass(frozen=True)
+class Channels:
+    """Every way out."""
+
+    urls: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """By name; `secret://name#key` for one that is kept as a secret."""
+
+    webhook_secret: str = field(default="", repr=False)
+    """What `webhook:` is signed with, as Standard Webhooks writes it: `whsec_` and base64."""
+
+    console_only: bool = False
+    """Whether nothing may leave: every channel is the console."""
+
+    connect_seconds: float = 5
+    whole_seconds: float = 10
+
+    def send(self, letter: Letter) -> None:
+        """Send one message to its channel, once.
+
+        Raises:
+            ChannelUnavailable: nobody is reached or answers in time, or the channel asks to wait.
+            SourceUnavailable: the channel failed on its side; the same message may pass later.
+            PermanentFailure: there is no such channel, or it refuses the message for good.
+
+        """
+        message = letter.message
+        kind, _, name = message.channel.partition(":")
+        if self.console_only or message.channel == CONSOLE:
+            _LOG.info("to %s: %s", shown(message.channel), messages.text(message))
+        elif kind == "slack":
+            self._post(message.channel, _json(messages.slack(message)))
+        elif kind == "teams":
+            self._post(message.channel, _json(messages.teams(message)))
+        elif kind == "webhook":
+            body = _json(_event(letter))
+            self._post(message.channel, body, self._signature(letter.message_id, body))
+        elif kind == "sns":
+            attributes = {"message_id": letter.message_id}
+            sns.publish(name, message.subject, messages.text(message), attributes=attributes, attempts=1)
+        else:
+            msg = f"{shown(message.channel)} is no channel; {_SYNTAX}"
+            raise PermanentFailure(msg)
+
+    def _post(self, channel: str, body: str, headers: Mapping[str, str] | None = None) -> None:
+        import httpx  # noqa: PLC0415 - a fifth of a second that only who sends pays
+
+        url = self._url(channel)
+        name = f"channel {shown(channel)}"
+        content = {"content-type": "application/json", **(headers or {})}
+        # Raised without their causes, which may quote the URL.
+        try:
+            status, wait = asyncio.run(self._posted(url, body, content))
+        except (TimeoutError, httpx.TimeoutException):
+            msg = f"{name} does not answer within {self.whole_seconds:g} s"
+            raise ChannelUnavailable(msg) from None
+        except (httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.LocalProtocolError):
+            raise PermanentFailure(_no_url(channel)) from None
+        except httpx.TransportError as error:
+            msg = f"{name} cannot be reached: {type(error).__name__}"
+            raise ChannelUnavailable(msg) from None
+        if not HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
+            raise _refusal(name, status, wait)
+
+    async def _posted(self, url: str, body: str, headers: Mapping[str, str]) -> tuple[int, timedelta | None]:
+        """The status of an answer, and how long it asks to wait; what it says beside is not read."""
+        import httpx  # noqa: PLC0415 - as above
+
+        bounds = httpx.Timeout(self.whole_seconds, connect=self.connect_seconds)
+        # httpx bounds each read by itself: a server that says a little at a time would never end.
+        async with (
+            asyncio.timeout(self.whole_seconds),
+            httpx.AsyncClient(timeout=bounds, verify=_tls()) as client,
+            client.stream("POST", url, content=body.encode(), headers=dict(headers)) as answer,
+        ):
+            return answer.status_code, _wait(answer.headers.get("retry-after"))
+
+    def _url(self, channel: str) -> str:
+        name = channel.partition(":")[2]
+        if name.startswith(secrets.SCHEME):
+            url = secrets.revealed(name)
+        elif name in self.urls:
+            url = secrets.revealed(self.urls[name])
+        else:
+            msg = f"channel {shown(channel)} is not known: the setting `channels` has no URL under that name; {_SYNTAX}"
+            raise PermanentFailure(msg)
+        if not url.startswith(("https://", "http://")):
+            raise PermanentFailure(_no_url(channel))
+        return url
+
+    def _signature(self, message_id: str, body: str) -> dict[str, str]:
+        """The headers of the Standard Webhooks specification."""
+        from standardwebhooks.webhooks import EmptyWebhookSecretError, Webhook  # noqa: PLC0415 - only who signs pays
+
+        if not self.webhook_secret:
+            msg = "channels of kind webhook need the setting `webhook_secret`: whsec_ and base64"
+            raise PermanentFailure(msg)
+        try:
+            signer = Webhook(secrets.revealed(self.webhook_secret))
+        except (ValueError, EmptyWebhookSecretError):
+            msg = "the setting `webhook_secret` is not whsec_ and base64"
+            raise PermanentFailure(msg) from None
+        # Receivers refuse what was signed long ago: the time is the attempt's, not the tick's.
+        at = datetime.now(UTC)
+        return {
+            "webhook-id": message_id,
+            "webhook-timestamp": str(int(at.timestamp())),
+            "webhook-signature": signer.sign(message_id, at, body),
+        }
+
+
+_SYNTAX: Final = "a channel is console, slack:NAME, teams:NAME, webhook:NAME or sns:ARN"
+
+
+def shown(channel: str) -> str:
+    """A channel as people may see it."""
+    kind, colon, name = channel.partition(":")
+    return channel if not colon or _NAMED.fullmatch(name) else f"{kind}:..."
+
+
+def _no_url(channel: str) -> str:
+    return f"channel {shown(channel)}: what is kept under its name is no URL that begins with https://"
+
+
+def _refusal(name: str, status: int, wait: timedelta | None) -> Exception:
+    """What an answer means that is no success."""
+    if status in _PASSING or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        msg = f"{name} answered {status}"
+        if wait is not None or status == HTTPStatus.TOO_MANY_REQUESTS:
+            return ChannelUnavailable(msg, wait or timedelta(0))
+        return SourceUnavailable(msg)
+    if status < HTTPStatus.BAD_REQUEST:
+        return PermanentFailure(f"{name} answered {status}: it has moved; set its new URL")
+    return PermanentFailure(f"{name} refused with {status}: {_ADVICE.get(status, 'it takes no such message')}")
+
+
+def _wait(asked: str | None) -> timedelta | None:
+    """What a Retry-After header asks for: seconds, or a date."""
+    if asked is None:
+        return None
+    if asked.isdecimal():
+        return timedelta(seconds=min(int(asked), _LONGEST_SECONDS))
+    try:
+        return max(parsedate_to_datetime(asked) - datetime.now(UTC), timedelta(0))
+    except (TypeError, ValueError):
+        return None
+
+
+_LONGEST_SECONDS: Final = 24 * 60 * 60
+
+
+@lru_cache(maxsize=1)
+def _tls() -> ssl.SSLContext:
+    """One for the process: to read all certificates takes long."""
+    import httpx  # noqa: PLC0415 - as above
+
+    return httpx.create_ssl_context()
+
+
+def _event(letter: Letter) -> dict[str, Any]:
+    """What a webhook is told, in the form that Standard Webhooks recommends."""
+    message = letter.message
+    links = {
+        entry.notice_id: {"chart_url": entry.chart_url, "feedback_url": entry.feedback_url} for entry in message.entries
+    }
+    told = [{**row, **links.get(row["notice_id"], {})} for row in letter.notices.iter_rows(named=True)]
+    data = {"warehouse": message.warehouse, "subject": message.subject, "notices": told}
+    return {"type": "buffer.notices" if told else "buffer.ping", "timestamp": message.snapshot_ts, "data": data}
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, default=_iso, ensure_ascii=False)
+
+
+def _iso(value: object) -> str:
+    if isinstance(value, date | datetime):
+        return value.isoformat()
+    raise TypeError(type(value).__name__)

@@ -1,0 +1,79 @@
+"""Warehouses, members of units, routes of alerts, shifts, and what the floor answers."""
+
+import sqlalchemy as sa
+from alembic import op
+
+from fillrate_assets.connections.record_store import Moment
+
+revision = "0004"
+down_revision = "0003"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Create the tables."""
+    op.create_table(
+        "warehouse",
+        sa.Column("warehouse", sa.Unicode(length=64), nullable=False),
+        sa.Column("dc", sa.Unicode(length=255), nullable=False),
+        sa.Column("name", sa.Unicode(length=255), nullable=False),
+        sa.Column("time_zone", sa.Unicode(length=255), nullable=False),
+        sa.Column("active", sa.Boolean(), nullable=False),
+        sa.PrimaryKeyConstraint("warehouse"),
+    )
+    op.create_table(
+        "unit_member",
+        sa.Column("unit_id", sa.Unicode(length=200), nullable=False),
+        sa.Column("path", sa.Unicode(length=64), nullable=False),
+        sa.Column("role", sa.Unicode(length=64), nullable=False),
+        sa.Column("weight", sa.Double(), nullable=False),
+        sa.Column("valid_from", Moment(), nullable=False),
+        sa.Column("valid_to", Moment(), nullable=True),
+        sa.PrimaryKeyConstraint("unit_id", "path", "role", "valid_from"),
+    )
+    op.create_table(
+        "alert_route",
+        sa.Column("warehouse", sa.Unicode(length=64), nullable=False),
+        sa.Column("pool", sa.Unicode(length=64), nullable=False),
+        sa.Column("unit_type", sa.Unicode(length=16), nullable=False),
+        sa.Column("min_severity", sa.Unicode(length=16), nullable=False),
+        sa.Column("channel", sa.Unicode(length=255), nullable=False),
+        sa.Column("active_from", Moment(), nullable=False),
+        sa.Column("active_to", Moment(), nullable=True),
+        sa.Column("updated_by", sa.Unicode(length=255), nullable=False),
+        sa.PrimaryKeyConstraint("warehouse", "pool", "unit_type", "min_severity", "channel", "active_from"),
+    )
+    op.create_table(
+        "shift",
+        sa.Column("warehouse", sa.Unicode(length=64), nullable=False),
+        sa.Column("pool", sa.Unicode(length=64), nullable=False),
+        sa.Column("weekday", sa.BigInteger(), nullable=False),
+        sa.Column("starts", sa.Time(), nullable=False),
+        sa.Column("ends", sa.Time(), nullable=False),
+        sa.PrimaryKeyConstraint("warehouse", "pool", "weekday", "starts"),
+    )
+    op.create_table(
+        "buffer_feedback",
+        sa.Column("rec_id", sa.Unicode(length=255), nullable=False),
+        sa.Column("responder", sa.Unicode(length=128), nullable=False),
+        sa.Column("answered_at", Moment(), nullable=False),
+        sa.Column("answer", sa.Unicode(length=255), nullable=False),
+        sa.Column("actual_quantity", sa.Double(), nullable=True),
+        sa.Column("note", sa.Unicode(), nullable=True),
+        sa.Column("warehouse", sa.Unicode(length=255), nullable=False),
+        sa.Column("unit_id", sa.Unicode(length=255), nullable=False),
+        sa.Column("unit_type", sa.Unicode(length=255), nullable=False),
+        sa.Column("direction", sa.Unicode(length=255), nullable=False),
+        sa.Column("episode_key", sa.Unicode(length=255), nullable=True),
+        sa.Column("episode_ts", Moment(), nullable=False),
+        sa.Column("policy_version", sa.Unicode(length=255), nullable=False),
+        sa.PrimaryKeyConstraint("rec_id", "responder", "answered_at"),
+    )
+    op.create_index("buffer_feedback_by_time", "buffer_feedback", ["answered_at"], unique=False)
+
+
+def downgrade() -> None:
+    """Drop the tables."""
+    for table in ("buffer_feedback", "shift", "alert_route", "unit_member", "warehouse"):
+        op.drop_table(table)

@@ -1,0 +1,41 @@
+"""Publishing to topics of SNS."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+from fillrate_assets.connections import aws
+
+_SUBJECT_CHARACTERS: Final = 99
+_MESSAGE_BYTES: Final = 256 * 1024
+
+
+def publish(
+    topic: str, subject: str, body: str, *, attributes: Mapping[str, str] | None = None, attempts: int | None = None
+) -> None:
+    """Publish one message, fitted to what SNS takes.
+
+    Args:
+        topic: ARN.
+        subject: what it is about, in one line.
+        body: the text.
+        attributes: what machines read of it.
+        attempts: how often to ask; None as AWS_MAX_ATTEMPTS says.
+
+    Raises:
+        SourceUnavailable: SNS did not answer.
+        PermanentFailure: SNS denied access, or there is no such topic.
+
+    """
+    line = " ".join(re.sub(r"[\x00-\x1f\x7f]+", " ", subject).split())
+    short = line if len(line) <= _SUBJECT_CHARACTERS else line[: _SUBJECT_CHARACTERS - 3] + "..."
+    # A subject that had to be changed stands in full above the message; SNS takes no empty message.
+    text = body if short == subject and body else f"{subject}\n\n{body}"
+    message = text.encode()[:_MESSAGE_BYTES].decode(errors="ignore")
+    typed = {name: {"DataType": "String", "StringValue": value} for name, value in (attributes or {}).items()}
+    with aws.failures(f"alerts ({topic})"):
+        aws.client("sns", attempts=attempts).publish(
+            TopicArn=topic, Subject=short, Message=message, MessageAttributes=typed
+        )

@@ -1,0 +1,100 @@
+"""What the ticks of the buffers made, in the lake: a Parquet file per frame, DC, operating day and tick."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
+from typing import Final
+
+import polars as pl
+
+from fillrate_assets.connections.lake import Lake, Part
+from fillrate_assets.errors import ContractViolation
+from fillrate_assets.frames import Column, Frame
+
+_NAME: Final = "%Y%m%dT%H%MZ"
+_DAY: Final = timedelta(days=1)
+_PLACE: Final = (Column("dc", pl.String, "Whose ticks"), Column("ship_date", pl.Date, "Date of the tick, UTC"))
+
+
+@dataclass(frozen=True)
+class TickLake:
+    """What ticks made of some DCs, as `buffers.tick.Kept`; what is stored of other DCs is neither seen nor touched.
+
+    Frames that name no DC are stored by the tick's UTC date for all the DCs together: they are of the ticks of exactly
+    these.
+    """
+
+    lake: Lake
+    dcs: Collection[str]
+
+    def read(self, frame: Frame, since: datetime, until: datetime) -> pl.LazyFrame:
+        """Rows of the ticks from `since` to `until`, both included; of a tick that is not stored, none.
+
+        Raises:
+            SourceUnavailable: S3 did not answer, or throttled the call.
+            PermanentFailure: S3 denied access, or there is no such bucket.
+
+        """
+        stored = self._stored(frame)
+        first, last = _operating_days(since)[0], _operating_days(until)[-1]
+        parts = [
+            part for part in self.lake.parts(stored, self._places(frame), first, last) if since <= _tick(part) <= until
+        ]
+        return self.lake.read_parts(stored, parts).select(frame.names)
+
+    def write(self, frame: Frame, rows: pl.DataFrame, snapshot_ts: datetime) -> None:
+        """Replace what a tick made of a frame, each file atomically.
+
+        Every DC has a file of the tick then: without rows, where it has none.
+
+        Raises:
+            ContractViolation: the rows break the frame's schema, or are of another tick or DC.
+            SourceUnavailable: the lake did not take them; files that were replaced are whole.
+            PermanentFailure: S3 denied access, or there is no such bucket.
+
+        """
+        frame.validate(rows)
+        if (strays := rows.filter(pl.col("snapshot_ts") != snapshot_ts)).height:
+            msg = f"{frame.name}: {strays.height} rows are of other ticks than {snapshot_ts}, e.g. {strays.row(0)}"
+            raise ContractViolation(msg)
+        stored, places, today = self._stored(frame), self._places(frame), snapshot_ts.astimezone(UTC).date()
+        if stored is not frame:
+            rows = rows.select(pl.lit(places[0]).alias("dc"), pl.lit(today).alias("ship_date"), *frame.names)
+        if strangers := sorted(set(rows["dc"]) - set(places)):
+            msg = f"{frame.name}: rows of DCs that the tick is not of: {', '.join(strangers)}"
+            raise ContractViolation(msg)
+        held = set(rows.select("dc", "ship_date").unique().iter_rows())
+        silent = {(dc, today) for dc in places if dc not in set(rows["dc"])}
+        days, name = _operating_days(snapshot_ts), snapshot_ts.astimezone(UTC).strftime(_NAME)
+        stale = {part.partition for part in self.lake.parts(stored, places, days[0], days[-1]) if part.name == name}
+        self.lake.write(stored, rows, sorted(held | silent | stale), part=name)
+
+    def ticks(self, frame: Frame, dcs: Collection[str], day: date) -> list[datetime]:
+        """The ticks that are stored of an operating day of any of some DCs, sorted."""
+        return sorted({_tick(part) for part in self.lake.parts(frame, dcs, day, day)})
+
+    def _places(self, frame: Frame) -> list[str]:
+        """What stands for the DC in the paths of a frame."""
+        dcs = sorted(set(self.dcs))
+        if "dc" in frame.names or len(dcs) == 1:
+            return dcs
+        digest = hashlib.sha256("\n".join(dcs).encode()).hexdigest()[:8]
+        return [f"{len(dcs)}-{digest}"]
+
+    @staticmethod
+    def _stored(frame: Frame) -> Frame:
+        """The frame with the DC and date that it is stored by."""
+        return frame if "dc" in frame.names else replace(frame, columns=(*_PLACE, *frame.columns))
+
+
+def _operating_days(tick: datetime) -> list[date]:
+    """The dates that a tick may have somewhere on earth."""
+    today = tick.astimezone(UTC).date()
+    return [today - _DAY, today, today + _DAY]
+
+
+def _tick(part: Part) -> datetime:
+    return datetime.strptime(part.name, _NAME).replace(tzinfo=UTC)

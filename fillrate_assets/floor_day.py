@@ -1,0 +1,165 @@
+"""A simulated day of the buffers at speed: every tick through the rules, the lake and the outbox, and the board."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+import polars as pl
+from rich.box import SIMPLE_HEAD
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from fillrate_assets.buffers import board, feedback, schema, tick
+from fillrate_assets.buffers.delivery import Delivery
+from fillrate_assets.buffers.policy import Policy
+from fillrate_assets.buffers.signals import clock
+from fillrate_assets.connections.buffer_store import BufferStore
+from fillrate_assets.connections.floor_feeds import FloorFeeds
+from fillrate_assets.connections.lake import Lake
+from fillrate_assets.connections.tick_lake import TickLake
+from fillrate_assets.floors import Floors
+
+_COLOURS: Final = {
+    "EMERGENCY": "bold white on red",
+    "ACT": "black on dark_orange",
+    "WARN": "black on yellow",
+    "BETWEEN": "white on blue",
+    "CLEAR": "black on green",
+    "NOT_STAFFED": "white on grey23",
+    "UNKNOWN": "black on white",
+}
+_MOST_ACTIONS: Final = 8
+_STARTED_AFTER: Final = timedelta(seconds=20)
+"""How long after its time a tick tells."""
+
+
+@dataclass(frozen=True)
+class Moment:
+    """One tick of the day."""
+
+    snapshot_ts: datetime
+    recommendations: pl.DataFrame
+    alerts: pl.DataFrame
+    sent: int
+
+
+def ticks(floors: Floors, feeds: FloorFeeds, kept: TickLake, delivery: Delivery, policy: Policy) -> Iterator[Moment]:
+    """Every tick of the day in its order, as its schedule would run it."""
+    for at in floors.ticks:
+        read = feeds.read(snapshot_ts=at, reach=tick.reach(policy))
+        tick.run(read, floors.masters, kept, snapshot_ts=at, policy=policy)
+        told = delivery.tell(floors.masters, kept, policy=policy, now=at + _STARTED_AFTER)
+        rows = [kept.read(frame, at, at).collect() for frame in (schema.RECOMMENDATIONS, schema.ALERTS)]
+        yield Moment(at, rows[0], rows[1], told.delivered.sent)
+
+
+def show(moments: Iterator[Moment], floors: Floors, console: Console) -> list[Moment]:
+    """Show the board as the day goes by: moving on a terminal, a line an hour elsewhere."""
+    zone, seen = clock(floors.masters.warehouses["time_zone"][0]), []
+    if not console.is_terminal:
+        for moment in moments:
+            seen.append(moment)
+            if moment.snapshot_ts.minute == 0:
+                console.print(_line(moment, seen))
+        return seen
+    with Live(console=console, refresh_per_second=8) as live:
+        for moment in moments:
+            seen.append(moment)
+            live.update(_board(moment, seen, f"{moment.snapshot_ts.astimezone(zone):%A %H:%M}"))
+    return seen
+
+
+def answer(floors: Floors, store: BufferStore, alerts: pl.DataFrame) -> pl.DataFrame:
+    """Let the floor answer what it was told, and report what it was not: the answers."""
+    answers = floors.answers(alerts)
+    for row in answers.iter_rows(named=True):
+        store.add_feedback(row)
+    return answers
+
+
+def summarize(floors: Floors, alerts: pl.DataFrame, answers: pl.DataFrame, console: Console) -> None:
+    """Print what the day amounted to, against the truth."""
+    card = feedback.scorecard(alerts, answers)
+    onsets = floors.world.truth.onsets
+    units = floors.masters.unit_members["unit_id"].n_unique()
+    told = int(card["episodes"].sum())
+    console.print(
+        f"\n[bold]{floors.warehouses} warehouses, {units} units, {len(floors.ticks)} ticks[/bold]: the floors were in"
+        f" trouble {onsets.height} times; {told} problems were told, {told / units:.2f} a unit."
+    )
+    table = _table("How right that was, by the truth that no feed shows", "direction", "told", "real", "missed")
+    for column in ("precision", "recall"):
+        table.add_column(column, justify="right")
+    for (direction,), rows in answers.group_by("direction", maintain_order=True):
+        missed = rows.filter(pl.col("answer") == "MISSED_PROBLEM").height
+        real = rows.filter(pl.col("answer") == "CORRECT").height
+        episodes = rows.height - missed
+        happened = onsets.filter(pl.col("direction") == direction).height
+        table.add_row(
+            str(direction),
+            *(str(number) for number in (episodes, real, missed)),
+            _share(real, episodes),
+            _share(happened - missed, happened),
+        )
+    console.print(table)
+
+
+def examples(alerts: pl.DataFrame, command: str) -> list[str]:
+    """Commands to go on with, about the worst that was told."""
+    told = alerts.filter(pl.col("label") == "NEW", pl.col("severity").is_in(["EMERGENCY", "ACT"]))
+    worst = told.sort(pl.col("severity").cast(pl.Enum(schema.SEVERITIES)), "snapshot_ts", descending=True).head(1)
+    asked = [
+        f"{command} buffers explain {row['unit_id']} {row['snapshot_ts']:%Y-%m-%dT%H:%M}"
+        for row in worst.iter_rows(named=True)
+    ]
+    return ["", "Go on with:", *(f"  {step}" for step in [*asked, f"{command} buffers serve", "make ui"])]
+
+
+def kept(floors: Floors) -> TickLake:
+    """Where the day is kept."""
+    return TickLake(Lake(floors.settings.lake_root), tuple(sorted(set(floors.masters.warehouses["dc"]))))
+
+
+def _line(moment: Moment, seen: list[Moment]) -> str:
+    states = {state: count for state, count in board.counts(moment.recommendations).items() if count}
+    counted = ", ".join(f"{count} {state.lower().replace('_', ' ')}" for state, count in states.items())
+    return f"{moment.snapshot_ts:%H:%M} UTC: {counted}; {sum(each.sent for each in seen)} messages so far"
+
+
+def _board(moment: Moment, seen: list[Moment], now: str) -> Group:
+    strips = Table(box=None, padding=(0, 1), show_header=False)
+    for (warehouse, pool), rows in board.states(moment.recommendations).group_by(
+        "warehouse", "pool", maintain_order=True
+    ):
+        strip = Text()
+        for state in rows["state"]:
+            strip.append("  ", style=_COLOURS[state].rpartition(" on ")[2].join(("on ", "")))
+            strip.append(" ")
+        strips.add_row(str(warehouse), str(pool), strip)
+    legend = Text()
+    for state, style in _COLOURS.items():
+        legend.append(f" {state.lower().replace('_', ' ')} ", style=style)
+        legend.append(" ")
+    actions = _table("To do now", "severity", "unit", "action", "how many", "left")
+    for row in board.actions(moment.alerts, moment.recommendations).head(_MOST_ACTIONS).iter_rows(named=True):
+        amount = "" if row["quantity"] is None else f"{row['quantity']:g} {row['quantity_unit']}"
+        left = "" if row["minutes_left"] is None else f"{row['minutes_left']:.0f} min"
+        actions.add_row(row["severity"], f"{row['unit_id']} {row['direction'].lower()}", row["action"], amount, left)
+    sent = sum(each.sent for each in seen)
+    return Group(Text(f"{now} at {len(seen)} ticks, {sent} messages sent", style="bold"), strips, legend, actions)
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=f"\n{title}", title_justify="left", title_style="bold", box=SIMPLE_HEAD)
+    for position, name in enumerate(columns):
+        table.add_column(name, justify="left" if position == 0 else "right")
+    return table
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{part / whole:.0%}" if whole else "-"

@@ -1,0 +1,59 @@
+"""What is kept of one unit at one tick: in the lake, in the outbox, in the record store."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import polars as pl
+
+from fillrate_assets.buffers import schema
+from fillrate_assets.buffers.explain import Evidence
+from fillrate_assets.buffers.tick import on_grid
+from fillrate_assets.connections.buffer_store import BufferStore
+from fillrate_assets.connections.lake import Lake
+from fillrate_assets.connections.notices import Notices
+from fillrate_assets.connections.tick_lake import TickLake
+from fillrate_assets.errors import PermanentFailure
+from fillrate_assets.settings import Settings
+
+_NAMED = 10
+
+
+def evidence(settings: Settings, unit_id: str, at: datetime) -> tuple[Evidence, str]:
+    """What is kept of a unit at the tick at or before a moment, and its warehouse's time zone.
+
+    Raises:
+        PermanentFailure: no such unit is known, or nothing is kept of it at that tick; the message says what there is.
+        SourceUnavailable: a store did not answer.
+
+    """
+    store = BufferStore(settings.record_store_url, settings.record_store_schema)
+    masters, tick = store.masters(), on_grid(at)
+    warehouses = masters.warehouses.filter(pl.col("warehouse") == unit_id.partition("_")[0])
+    members = masters.unit_members.filter(pl.col("unit_id") == unit_id)
+    if warehouses.is_empty() or members.is_empty():
+        near = masters.unit_members.filter(pl.col("unit_id").str.starts_with(unit_id.partition("_")[0]))
+        names = (near if near.height else masters.unit_members)["unit_id"].unique().sort().head(_NAMED)
+        msg = f"no unit {unit_id}; there are {', '.join(names) or 'none'} ..."
+        raise PermanentFailure(msg)
+    place = warehouses.row(0, named=True)
+    kept = TickLake(Lake(settings.lake_root), (place["dc"],))
+    unit = pl.col("unit_id") == unit_id
+    units, asked, alerts = (
+        kept.read(frame, tick, tick).filter(unit).collect()
+        for frame in (schema.UNIT_TIMESERIES, schema.RECOMMENDATIONS, schema.ALERTS)
+    )
+    if units.is_empty():
+        day = tick.astimezone(UTC).date()
+        days = (day - timedelta(days=1), day, day + timedelta(days=1))
+        ticks = [each for day in days for each in kept.ticks(schema.UNIT_TIMESERIES, [place["dc"]], day)]
+        there = f"; there are ticks from {ticks[0]:%Y-%m-%dT%H:%M} to {ticks[-1]:%Y-%m-%dT%H:%M}" if ticks else ""
+        msg = f"nothing is kept of {unit_id} at {tick:%Y-%m-%dT%H:%M} UTC{there}"
+        raise PermanentFailure(msg)
+    paths = pl.col("path").is_in(members["path"].unique().to_list())
+    signals = kept.read(schema.SIGNALS, tick, tick).filter(pl.col("warehouse") == place["warehouse"], paths).collect()
+    notices = Notices(settings.record_store_url, settings.record_store_schema).history(alerts)
+    answered = store.feedback(tick - timedelta(days=1)).filter(unit)
+    episodes = set(notices["episode_key"])
+    feedback = answered.filter(pl.col("episode_key").is_in(list(episodes)))
+    return Evidence(signals, members, units, asked, alerts, notices, feedback), place["time_zone"]

@@ -1,0 +1,112 @@
+"""What the Dagster UI shows, whatever the area: a frame's columns and rows, and the verdict of a check on each day."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date
+from decimal import Decimal
+from typing import Any, Final
+
+import dagster as dg
+import polars as pl
+
+from fillrate_assets import partitions
+from fillrate_assets.dagster_bulk import add_partition_evaluations
+from fillrate_assets.frames import Frame
+
+Metadata = dict[str, Any]
+
+Days = Mapping[tuple[str, date], str]
+"""What is wrong with a DC's day."""
+
+_NAMED: Final = 20
+
+
+def column_schema(frame: Frame) -> Metadata:
+    """A frame's columns with their units, where Dagster looks for them."""
+    return {"dagster/column_schema": columns(frame)}
+
+
+def columns(frame: Frame) -> dg.TableSchema:
+    """A frame's columns with their units, as Dagster shows them."""
+    shown = [
+        dg.TableColumn(
+            column.name,
+            type=str(column.dtype),
+            description=f"{column.description} [{column.unit}]" if column.unit else column.description,
+            constraints=dg.TableColumnConstraints(
+                nullable=column.nullable, other=[f"one of {', '.join(column.codes)}"] if column.codes else None
+            ),
+        )
+        for column in frame.columns
+    ]
+    return dg.TableSchema(columns=shown)
+
+
+def by_day(frame: pl.DataFrame) -> dict[tuple[str, date], pl.DataFrame]:
+    """A frame's rows by DC and ship date."""
+    parts = frame.partition_by("dc", "ship_date", as_dict=True)
+    return {(str(dc), day): part for (dc, day), part in parts.items() if isinstance(day, date)}
+
+
+def table(rows: pl.DataFrame) -> dg.TableMetadataValue:
+    """A frame as a table that Dagster shows."""
+    records = [
+        dg.TableRecord({name: _cell(value) for name, value in row.items()}) for row in rows.iter_rows(named=True)
+    ]
+    columns = [
+        dg.TableColumn(name, type="float" if dtype.is_numeric() else "string") for name, dtype in rows.schema.items()
+    ]
+    return dg.MetadataValue.table(records, schema=dg.TableSchema(columns=columns))
+
+
+def verdict(
+    context: dg.AssetCheckExecutionContext,
+    failing: Days,
+    advice: str,
+    *,
+    blocking: bool = False,
+    warn: bool = False,
+    shown: Metadata | None = None,
+) -> dg.AssetCheckResult:
+    """The verdict of a check on its run, and on each of the run's partitions.
+
+    Args:
+        context: of the check.
+        failing: what is wrong with which days.
+        advice: what to do about it.
+        blocking: whether the check is.
+        warn: whether a failure is only a warning.
+        shown: more metadata.
+
+    """
+    severity = dg.AssetCheckSeverity.WARN if warn else dg.AssetCheckSeverity.ERROR
+    days = partitions.all_days(context)
+    if len(days) > 1:
+        each: dict[str, dg.AssetCheckResult] = {
+            partitions.key(*day): dg.AssetCheckResult(
+                passed=day not in failing,
+                severity=severity,
+                description=f"{failing[day]}: {advice}" if day in failing else None,
+            )
+            for day in days
+        }
+        add_partition_evaluations(context, each, blocking=blocking)
+    named = [f"{dc} {day}: {reason}" for (dc, day), reason in sorted(failing.items())]
+    more = f" (+{len(named) - 1} more)" if len(named) > 1 else ""
+    return dg.AssetCheckResult(
+        passed=not failing,
+        severity=severity,
+        description=f"{named[0]}{more}: {advice}" if named else None,
+        metadata={
+            "days_failing": len(named),
+            "which": "; ".join(named[:_NAMED]) or "none",
+            **(shown or {}),
+        },
+    )
+
+
+def _cell(value: object) -> str | int | float | bool | None:
+    if isinstance(value, Decimal):
+        return round(float(value), 1)
+    return value if isinstance(value, str | int | float | bool) or value is None else str(value)
