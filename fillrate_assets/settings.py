@@ -17,7 +17,6 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    SecretStr,
     ValidationError,
     ValidationInfo,
     field_validator,
@@ -119,7 +118,7 @@ class Settings(BaseSettings):
     feedback_url: Annotated[str, Field(pattern=r"^(https?://[^\s?#]+)?$")] = ""
     """Where the floor reaches the feedback service, for links in alerts; "" leaves them out."""
 
-    feedback_secret: SecretStr = SecretStr("")
+    feedback_secret: str = Field(default="", repr=False)
     """What signs the links: 32 characters or more, or `secret://name#key`. Several are separated by blanks: the first
     signs, all are accepted. "" leaves the links out."""
 

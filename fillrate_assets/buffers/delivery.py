@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
+from typing import Final
 from urllib.parse import quote
 
 import polars as pl
@@ -18,7 +20,10 @@ from fillrate_assets.buffers.tick import Kept, Masters
 from fillrate_assets.buffers.work import clock_date
 from fillrate_assets.connections.channels import Channels
 from fillrate_assets.connections.notices import Delivered, Notices
+from fillrate_assets.errors import FillrateError
 from fillrate_assets.partitions import key
+
+_LOG: Final = logging.getLogger("fillrate.delivery")
 
 
 @dataclass(frozen=True)
@@ -97,6 +102,14 @@ class Delivery:
             self.channels.send, self.platform_channel, last_tick=last_tick, warehouses=warehouses, now=now
         )
 
+    def _signer(self) -> LinkSigner | None:
+        try:
+            return self.signer()
+        except FillrateError as error:
+            # An alert without a link is better than none.
+            _LOG.error("alerts go without a link to answer them: %s", error)
+            return None
+
     def _links(self, masters: Masters, now: datetime) -> Links:
         places = {row["warehouse"]: row for row in masters.warehouses.iter_rows(named=True)}
 
@@ -107,5 +120,5 @@ class Delivery:
             day = key(place["dc"], clock_date(place["time_zone"], snapshot_ts))
             return f"{asset}?view=partitions&partition={quote(str(day))}"
 
-        signer = self.signer()
+        signer = self._signer()
         return Links(chart if self.ui_url else None, partial(signer.alert, now=now) if signer else None)

@@ -33,11 +33,11 @@ AUDIT_LIFETIME: Final = timedelta(days=14)
 _SALT: Final = "fillrate.feedback.link"
 
 
-class ForgedLink(Exception):
+class ForgedLinkError(Exception):
     """The link was not made with one of the secrets, or it was altered."""
 
 
-class ExpiredLink(Exception):
+class ExpiredLinkError(Exception):
     """The link was right, but its time is over."""
 
 
@@ -104,18 +104,18 @@ class LinkSigner:
         """What a token says.
 
         Raises:
-            ForgedLink: it was not signed with one of the secrets, or altered in any character.
-            ExpiredLink: its time is over.
+            ForgedLinkError: it was not signed with one of the secrets, or altered in any character.
+            ExpiredLinkError: its time is over.
 
         """
         # Base64 leaves bits of its last character unused: without this, a signature would have several spellings.
         signature = token.rpartition(".")[2]
         try:
             if len(token) > MAX_TOKEN or base64_encode(base64_decode(signature)) != signature.encode():
-                raise ForgedLink
+                raise ForgedLinkError
             kind, about, expires, week, responder = self._serializer.loads(token)
         except (BadData, UnicodeError) as error:
-            raise ForgedLink from error
+            raise ForgedLinkError from error
         if now >= datetime.fromtimestamp(expires, UTC):
-            raise ExpiredLink
+            raise ExpiredLinkError
         return Link(kind, about, week, responder)

@@ -52,8 +52,8 @@ class BufferStore:
         """The engine that finds its tables."""
         return sql.engine(self.url, schema=self.schema_name)
 
-    def masters(self) -> Masters:
-        """The master tables as they are now, each sorted by its key.
+    def masters(self, warehouse: str | None = None) -> Masters:
+        """The master tables as they are now, each sorted by its key; of one warehouse, or of all.
 
         A row that cannot be used is left out and told in `rejects`, but for two kinds. A warehouse whose time zone
         does not exist is watched by UTC. A member of a unit that cannot be read stays without its weight: the unit is
@@ -65,7 +65,7 @@ class BufferStore:
         """
         with sql.failures(_SYSTEM, self.url), self.engine.connect() as connection:
             warehouses, members, shifts, routes = (
-                _read(connection, table, frame)
+                _read(connection, table, frame, *([] if warehouse is None else [_of(table, warehouse)]))
                 for table, frame in (
                     (WAREHOUSES, schema.WAREHOUSES),
                     (UNIT_MEMBERS, schema.UNIT_MEMBERS),
@@ -129,9 +129,20 @@ class BufferStore:
             SourceUnavailable: the store did not answer.
 
         """
-        later = FEEDBACK.c.answered_at >= since.astimezone(UTC).replace(tzinfo=None)
+        return self._feedback(FEEDBACK.c.answered_at >= since.astimezone(UTC).replace(tzinfo=None))
+
+    def answers(self, rec_id: str, responder: str) -> pl.DataFrame:
+        """What someone answered to an alert: every version, as `FEEDBACK`.
+
+        Raises:
+            SourceUnavailable: the store did not answer.
+
+        """
+        return self._feedback(FEEDBACK.c.rec_id == rec_id, FEEDBACK.c.responder == responder)
+
+    def _feedback(self, *where: sa.ColumnElement[bool]) -> pl.DataFrame:
         with sql.failures(_SYSTEM, self.url), self.engine.connect() as connection:
-            rows = sql.select(connection, sa.select(FEEDBACK).where(later))
+            rows = sql.select(connection, sa.select(FEEDBACK).where(*where))
         return contracts.parse(rows.lazy(), schema.FEEDBACK, table="feedback").sort(schema.FEEDBACK.key).collect()
 
     def add_feedback(self, row: Mapping[str, Any]) -> bool:
@@ -160,11 +171,18 @@ class BufferStore:
 # --- reading what people wrote
 
 
-def _read(connection: sa.Connection, table: sa.Table, frame: Frame) -> pl.DataFrame:
+def _of(table: sa.Table, warehouse: str) -> sa.ColumnElement[bool]:
+    """The rows that a warehouse has, and those of any."""
+    if table is UNIT_MEMBERS:
+        return table.c.unit_id.startswith(f"{warehouse}_", autoescape=True)
+    return table.c.warehouse.in_([warehouse, schema.ANY])
+
+
+def _read(connection: sa.Connection, table: sa.Table, frame: Frame, *where: sa.ColumnElement[bool]) -> pl.DataFrame:
     """A table by its frame, sorted, with `problem` for what could not be read of a row."""
     # As the driver hands values over: SQLAlchemy stops at one that is not of its column's type.
     columns = [sa.type_coerce(table.c[name], sa.types.NullType()).label(name) for name in frame.names]
-    rows = connection.execute(sa.select(*columns)).all()
+    rows = connection.execute(sa.select(*columns).where(*where)).all()
     values = zip(*rows, strict=True) if rows else ((),) * len(columns)
     raw = pl.LazyFrame([_series(name, column) for name, column in zip(frame.names, values, strict=True)])
     told = replace(frame, columns=(*frame.columns, _REASON))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from fillrate_assets.buffers.links import LinkSigner
 from fillrate_assets.connections import secrets
 
 
+@lru_cache(maxsize=8)
 def signer(url: str, secret: str) -> LinkSigner | None:
     """What signs links, or None where there is no service to lead to or nothing to sign with.
 

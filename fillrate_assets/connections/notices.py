@@ -176,16 +176,32 @@ class Notices:
                 found.append(_framed(sql.select(connection, chosen)))
         return pl.concat(found).collect()
 
-    def told(self, since: datetime) -> pl.DataFrame:
-        """`NOTICES` of the ticks since a moment, less those that were given up.
+    def told(self, since: datetime, *, until: datetime | None = None, warehouse: str | None = None) -> pl.DataFrame:
+        """`NOTICES` of the ticks since a moment and before another, less those that were given up.
 
         Raises:
             SourceUnavailable: the record store did not answer.
 
         """
-        chosen = sa.select(*[NOTICES.c[name] for name in schema.NOTICES.names]).where(
-            NOTICES.c.snapshot_ts >= _naive(since), ~_GIVEN_UP
-        )
+        where = [NOTICES.c.snapshot_ts >= _naive(since), ~_GIVEN_UP]
+        if until is not None:
+            where.append(NOTICES.c.snapshot_ts < _naive(until))
+        if warehouse is not None:
+            where.append(NOTICES.c.warehouse == warehouse)
+        return self._read(*where)
+
+    def episode(self, rec_id: str) -> pl.DataFrame:
+        """`NOTICES` of the episode that an alert belongs to, every one; empty where there is no such alert.
+
+        Raises:
+            SourceUnavailable: the record store did not answer.
+
+        """
+        # A rec_id is its episode's key and a count.
+        return self._read(NOTICES.c.episode_key == rec_id.rpartition(".")[0])
+
+    def _read(self, *where: sa.ColumnElement[bool]) -> pl.DataFrame:
+        chosen = sa.select(*[NOTICES.c[name] for name in schema.NOTICES.names]).where(*where)
         with sql.failures("notices", self.url), self._engine.connect() as connection:
             return _framed(sql.select(connection, chosen)).collect()
 

@@ -7,17 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from hashlib import sha256
 from typing import Any, Final, Protocol
-from zoneinfo import ZoneInfo
 
 import polars as pl
 
 from fillrate_assets.buffers import feedback, messages, schema, units
 from fillrate_assets.buffers.links import Link
 from fillrate_assets.buffers.policy import TICK_MINUTES
+from fillrate_assets.buffers.signals import clock
 from fillrate_assets.buffers.suppression import episode_key
+from fillrate_assets.buffers.tick import Masters
 from fillrate_assets.feedback_service.forms import (
     AnswerForm,
     Form,
@@ -27,7 +28,7 @@ from fillrate_assets.feedback_service.forms import (
     WithdrawForm,
     parsed,
 )
-from fillrate_assets.feedback_service.stores import Recorder, Store
+from fillrate_assets.feedback_service.stores import Alerts, Answers, Recorder
 
 AUDITED_UNITS: Final = 10
 """Units of a warehouse that are looked at in a week."""
@@ -48,7 +49,7 @@ _INPUT: Final = "%Y-%m-%dT%H:%M"
 """What a browser's date and time field holds."""
 
 
-class NothingThere(Exception):
+class NothingThereError(Exception):
     """The link is good, but what it is about is not, or not any more."""
 
 
@@ -97,16 +98,21 @@ class Site:
 
     warehouse: str
     name: str
-    zone: ZoneInfo
+    zone: tzinfo
+    masters: Masters
 
     @staticmethod
-    def of(store: Store, warehouse: str) -> Site:
+    def of(answers: Answers, warehouse: str) -> Site:
         """The site of a warehouse."""
-        rows = store.warehouse(warehouse)
-        if rows.is_empty():
-            raise NothingThere
-        row = rows.row(0, named=True)
-        return Site(warehouse, row["name"], ZoneInfo(row["time_zone"]))
+        masters = answers.masters(warehouse)
+        if masters.warehouses.is_empty():
+            raise NothingThereError
+        row = masters.warehouses.row(0, named=True)
+        return Site(warehouse, row["name"], clock(row["time_zone"]), masters)
+
+    def units(self, at: datetime) -> pl.DataFrame:
+        """unit_id, warehouse and unit_type of the units that it has at a time."""
+        return units.named(self.masters.unit_members, at=at)
 
     @property
     def title(self) -> str:
@@ -140,20 +146,20 @@ class Site:
 class AlertPage:
     """The alert as it was told, and a tap for each answer."""
 
-    def __init__(self, store: Store, recorder: Recorder) -> None:
+    def __init__(self, alerts: Alerts, answers: Answers, recorder: Recorder) -> None:
         """Over what was told and what was answered."""
-        self._store, self._recorder = store, recorder
+        self._alerts, self._answers, self._recorder = alerts, answers, recorder
 
     def show(self, visit: Visit) -> Page:
         """The form, filled in with what the visitor answered before; after an answer, what was recorded."""
         told, _ = self._told(visit.link.about)
         notice = told.row(0, named=True)
-        site = Site.of(self._store, notice["warehouse"])
+        site = Site.of(self._answers, notice["warehouse"])
         last = self._recorder.last(visit.link.about, visit.responder) if visit.responder else None
         values = {"site": site, "last": last, "said": ANSWERS.get(last["answer"]) if last else None}
         if last and visit.recorded:
             return Page("recorded.html", {**values, "at": site.time(last["answered_at"])})
-        (message,) = messages.messages(told, self._store.warehouse(site.warehouse), messages.Links())
+        (message,) = messages.messages(told, site.masters.warehouses, messages.Links())
         offered = {code: words for code, words in ANSWERS.items() if code in _offered(notice)}
         return Page(
             "alert.html",
@@ -193,11 +199,11 @@ class AlertPage:
 
     def _told(self, rec_id: str) -> tuple[pl.DataFrame, datetime]:
         """The notice of an alert, and when its episode was first told."""
-        episode = self._store.episode(rec_id)
+        episode = self._alerts.episode(rec_id)
         # In development, what was kept back has the rec_id of what was told before it.
         told = episode.filter(pl.col("rec_id") == rec_id).sort(pl.col("notice_id") != rec_id, "snapshot_ts").head(1)
         if told.is_empty():
-            raise NothingThere
+            raise NothingThereError
         return told, episode["snapshot_ts"].min()  # type: ignore[return-value]
 
 
@@ -209,20 +215,20 @@ def _offered(notice: Mapping[str, Any]) -> Sequence[str]:
 class MissedPage:
     """A problem that nobody was told of."""
 
-    def __init__(self, store: Store, recorder: Recorder, policy_version: str, lifetime: timedelta) -> None:
+    def __init__(self, answers: Answers, recorder: Recorder, policy_version: str, lifetime: timedelta) -> None:
         """Over what was answered; problems count against a version of the policy, and may lie back for so long."""
-        self._store, self._recorder = store, recorder
+        self._answers, self._recorder = answers, recorder
         self._policy_version, self._lifetime = policy_version, lifetime
 
     def show(self, visit: Visit) -> Page:
         """The form; after a report, what was recorded, and how to take it back."""
-        site = Site.of(self._store, visit.link.about)
+        site = Site.of(self._answers, visit.link.about)
         values = {"site": site, "directions": DIRECTIONS}
         last = self._recorder.last(visit.recorded, visit.responder) if visit.recorded and visit.responder else None
         if last and last["warehouse"] == site.warehouse:
             return Page("reported.html", {**values, "last": last, "began": site.time(last["episode_ts"])})
         since, until = visit.now - self._lifetime, visit.now
-        known = units.named(self._store.members(site.warehouse), at=visit.now)
+        known = site.units(visit.now)
         return Page(
             "missed.html",
             {
@@ -236,11 +242,11 @@ class MissedPage:
 
     def take(self, visit: Visit, sent: Mapping[str, str]) -> Taken:
         """Record a report, or that it was a mistake."""
-        site = Site.of(self._store, visit.link.about)
+        site = Site.of(self._answers, visit.link.about)
         if "withdraw" in sent:
             return self._withdrawn(site, visit, parsed(WithdrawForm, sent))
         form = parsed(ReportForm, sent)
-        known = units.named(self._store.members(site.warehouse), at=visit.now)
+        known = site.units(visit.now)
         began = site.meant(form.when, since=visit.now - self._lifetime, until=visit.now)
         # Two who report one problem name the same 5 minutes, more often than not: then it counts once.
         tick = began - timedelta(minutes=began.minute % TICK_MINUTES)
@@ -257,7 +263,7 @@ class MissedPage:
     def _withdrawn(self, site: Site, visit: Visit, form: WithdrawForm) -> Taken:
         last = self._recorder.last(form.withdraw, form.responder)
         if last is None or last["warehouse"] != site.warehouse or last["episode_key"] is not None:
-            raise NothingThere
+            raise NothingThereError
         self._recorder.record({**last, "answer": "NO_PROBLEM", "answered_at": visit.now})
         return Taken(form.responder, form.withdraw)
 
@@ -265,14 +271,14 @@ class MissedPage:
 class AuditPage:
     """Units of a week of which nothing was told: was there a problem?"""
 
-    def __init__(self, store: Store, recorder: Recorder, policy_version: str) -> None:
+    def __init__(self, alerts: Alerts, answers: Answers, recorder: Recorder, policy_version: str) -> None:
         """Over what was told and what was answered; problems count against a version of the policy."""
-        self._store, self._recorder = store, recorder
+        self._alerts, self._answers, self._recorder = alerts, answers, recorder
         self._policy_version = policy_version
 
     def show(self, visit: Visit) -> Page:
         """The sample, each unit with what the visitor said of it."""
-        site = Site.of(self._store, visit.link.about)
+        site = Site.of(self._answers, visit.link.about)
         since, until = _week(visit.link.week, site.zone)
         sample = self._sample(site, visit.link.week)["unit_id"].to_list() if visit.responder else []
         shown = [self._unit(site, visit, unit) for unit in sample]
@@ -295,7 +301,7 @@ class AuditPage:
         """Record what was seen of a unit; with a name alone, nothing but the name."""
         if sent.keys() == {"responder"}:
             return Taken(parsed(Form, sent).responder)
-        site = Site.of(self._store, visit.link.about)
+        site = Site.of(self._answers, visit.link.about)
         since, until = _week(visit.link.week, site.zone)
         sample = self._sample(site, visit.link.week)
         row: dict[str, Any]
@@ -320,9 +326,9 @@ class AuditPage:
     def _sample(self, site: Site, week: str) -> pl.DataFrame:
         """The same units for everybody and every time."""
         since, until = _week(week, site.zone)
-        known = units.named(self._store.members(site.warehouse), at=since)
+        known = site.units(since)
         seed = int.from_bytes(sha256(f"{site.warehouse} {week}".encode()).digest()[:4])
-        told = self._store.told(site.warehouse, since, until)
+        told = self._alerts.told(since, until=until, warehouse=site.warehouse)
         silent = feedback.audit_sample(known["unit_id"].to_list(), told, count=AUDITED_UNITS, seed=seed)
         return known.filter(pl.col("unit_id").is_in(silent))
 
@@ -345,7 +351,7 @@ def _audit_id(link: Link, unit_id: str) -> str:
     return f"audit.{link.week}.{unit_id}"
 
 
-def _week(week: str, zone: ZoneInfo) -> tuple[datetime, datetime]:
+def _week(week: str, zone: tzinfo) -> tuple[datetime, datetime]:
     """Begin and end of an ISO week at a warehouse's own time, UTC."""
     year, number = week.split("-W")
     monday = date.fromisocalendar(int(year), int(number), 1)

@@ -9,7 +9,8 @@ from starlette.types import ASGIApp
 
 from fillrate_assets.buffers.policy import Policy
 from fillrate_assets.connections import feedback_links
-from fillrate_assets.connections.feedback_store import FeedbackStore
+from fillrate_assets.connections.buffer_store import BufferStore
+from fillrate_assets.connections.notices import Notices
 from fillrate_assets.errors import PermanentFailure
 from fillrate_assets.feedback_service.web import app
 from fillrate_assets.settings import Settings
@@ -54,12 +55,13 @@ def serve(settings: Settings, host: str, port: int) -> None:
         SourceUnavailable: AWS Secrets Manager did not answer.
 
     """
-    links = feedback_links.signer(settings.feedback_url, settings.feedback_secret.get_secret_value())
+    links = feedback_links.signer(settings.feedback_url, settings.feedback_secret)
     if links is None:
         msg = (
             "the feedback service needs FILLRATE_FEEDBACK_URL, where the floor reaches it, and"
             " FILLRATE_FEEDBACK_SECRET, which signs its links"
         )
         raise PermanentFailure(msg)
-    store = FeedbackStore(settings.record_store_url, settings.record_store_schema)
-    server(app(store=store, links=links, policy_version=Policy().version), host, port).run()
+    kept = (settings.record_store_url, settings.record_store_schema)
+    pages = app(alerts=Notices(*kept), answers=BufferStore(*kept), links=links, policy_version=Policy().version)
+    server(pages, host, port).run()

@@ -9,42 +9,43 @@ from typing import Any, Protocol
 
 import polars as pl
 
-from fillrate_assets.buffers import schema
+from fillrate_assets.buffers.tick import Masters
 
 
-class Store(Protocol):
-    """What was told, what is known of warehouses, and what the floor answered."""
+class Alerts(Protocol):
+    """What was told."""
 
     def episode(self, rec_id: str) -> pl.DataFrame:
         """`NOTICES` of the episode that an alert belongs to, every one; empty where there is no such alert."""
 
-    def told(self, warehouse: str, since: datetime, until: datetime) -> pl.DataFrame:
-        """`NOTICES` of a warehouse's ticks from `since` until before `until`."""
+    def told(self, since: datetime, *, until: datetime, warehouse: str) -> pl.DataFrame:
+        """`NOTICES` of a warehouse's ticks since a moment and before another."""
 
-    def warehouse(self, warehouse: str) -> pl.DataFrame:
-        """`WAREHOUSES`: its row; empty where there is no such warehouse."""
 
-    def members(self, warehouse: str) -> pl.DataFrame:
-        """`UNIT_MEMBERS` of a warehouse's units."""
+class Answers(Protocol):
+    """What is known of warehouses, and what the floor answered."""
+
+    def masters(self, warehouse: str) -> Masters:
+        """The master tables of a warehouse."""
 
     def answers(self, rec_id: str, responder: str) -> pl.DataFrame:
         """`FEEDBACK`: every version of what someone answered."""
 
-    def add(self, row: pl.DataFrame) -> None:
-        """Keep one more row of `FEEDBACK`."""
+    def add_feedback(self, row: Mapping[str, Any]) -> bool:
+        """Keep a row of `FEEDBACK`; whether it is new."""
 
 
 class Recorder:
     """Keeps answers: the same one again is no new version, a changed one is."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, answers: Answers) -> None:
         """Over a store of answers."""
-        self._store = store
+        self._answers = answers
         self._one_at_a_time = Lock()
 
     def last(self, rec_id: str, responder: str) -> Mapping[str, Any] | None:
         """The row of `FEEDBACK` that counts, if there is one."""
-        rows = self._store.answers(rec_id, responder).sort("answered_at")
+        rows = self._answers.answers(rec_id, responder).sort("answered_at")
         return rows.row(-1, named=True) if rows.height else None
 
     def record(self, row: Mapping[str, Any]) -> bool:
@@ -54,7 +55,4 @@ class Recorder:
             last = self.last(row["rec_id"], row["responder"])
             if last is not None and {**last, "answered_at": None} == {**row, "answered_at": None}:
                 return False
-            frame = pl.DataFrame([row], schema=schema.FEEDBACK.polars)
-            schema.FEEDBACK.validate(frame)
-            self._store.add(frame)
-            return True
+            return self._answers.add_feedback(row)

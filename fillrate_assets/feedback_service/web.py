@@ -23,7 +23,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
-from fillrate_assets.buffers.links import LIFETIME, ExpiredLink, ForgedLink, Link, LinkSigner
+from fillrate_assets.buffers.links import LIFETIME, ExpiredLinkError, ForgedLinkError, Link, LinkSigner
 from fillrate_assets.errors import FillrateError, SourceUnavailable
 from fillrate_assets.feedback_service import guard
 from fillrate_assets.feedback_service.forms import ID, MAX_NAME, MAX_NOTE, MAX_QUANTITY, Form, FormError, parsed
@@ -31,13 +31,13 @@ from fillrate_assets.feedback_service.pages import (
     AlertPage,
     AuditPage,
     MissedPage,
-    NothingThere,
+    NothingThereError,
     Page,
     Shown,
     Taken,
     Visit,
 )
-from fillrate_assets.feedback_service.stores import Recorder, Store
+from fillrate_assets.feedback_service.stores import Alerts, Answers, Recorder
 
 _LOG: Final = logging.getLogger("fillrate.feedback")
 _REMEMBERED_SECONDS: Final = 180 * 24 * 3600
@@ -47,19 +47,17 @@ _LIMITS: Final = {"max_name": MAX_NAME, "max_note": MAX_NOTE, "max_quantity": MA
 
 _UNKNOWN: Final = (
     "Nothing is here",
-    "Open the link from the message again, and all of it. If that does not help, ask in the channel that it came from.",
+    "Open the link from the message again, all of it. If that does not help, ask in the channel that it came from.",
 )
 _PROBLEMS: Final = {
     403: (
         "Not recorded",
-        "The answer did not come from our page as your browser has it. Open the link again and answer there; your"
-        " browser has to accept cookies of this site.",
+        "The answer did not come from our page. Open the link again and answer there, with cookies allowed.",
     ),
     404: _UNKNOWN,
     410: (
         "This link has expired",
-        "A link works for some days only, and nothing was recorded. Ask in the channel that it came from, or ask your"
-        " control room, for a new one.",
+        "Nothing was recorded. For a new one, ask in the channel that it came from, or ask your control room.",
     ),
     413: ("Too much", "Nothing was recorded: the form was longer than it can be."),
     500: ("Something went wrong", "Nothing was recorded. Try again; if it stays, tell the channel of the link."),
@@ -70,7 +68,8 @@ _REFUSED: Final = ("Not recorded", "The request was not one of our form. Open th
 
 def app(
     *,
-    store: Store,
+    alerts: Alerts,
+    answers: Answers,
     links: LinkSigner,
     policy_version: str,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -78,17 +77,18 @@ def app(
     """The service.
 
     Args:
-        store: what was told and what is known of warehouses, and where answers are kept.
+        alerts: what was told.
+        answers: what is known of warehouses, and where answers are kept.
         links: what makes the links that are accepted.
         policy_version: what problems that nobody was told of count against.
         clock: what time it is, UTC.
 
     """
-    recorder = Recorder(store)
+    recorder = Recorder(answers)
     pages: dict[str, Shown] = {
-        "alert": AlertPage(store, recorder),
-        "missed": MissedPage(store, recorder, policy_version, LIFETIME),
-        "audit": AuditPage(store, recorder, policy_version),
+        "alert": AlertPage(alerts, answers, recorder),
+        "missed": MissedPage(answers, recorder, policy_version, LIFETIME),
+        "audit": AuditPage(alerts, answers, recorder, policy_version),
     }
     service = _Service(pages, links, clock)
     static = StaticFiles(directory=str(files("fillrate_assets.feedback_service") / "static"))
@@ -101,9 +101,9 @@ def app(
         ],
         exception_handlers={
             HTTPException: service.problem,
-            ForgedLink: service.problem,
-            NothingThere: service.problem,
-            ExpiredLink: service.problem,
+            ForgedLinkError: service.problem,
+            NothingThereError: service.problem,
+            ExpiredLinkError: service.problem,
             FillrateError: service.problem,
             Exception: service.problem,
         },
@@ -204,9 +204,9 @@ class _Service:
 def _status(error: Exception) -> tuple[int, Mapping[str, str]]:
     if isinstance(error, HTTPException):
         return error.status_code, error.headers or {}
-    if isinstance(error, (ForgedLink, NothingThere)):
+    if isinstance(error, (ForgedLinkError, NothingThereError)):
         return 404, {}
-    if isinstance(error, ExpiredLink):
+    if isinstance(error, ExpiredLinkError):
         return 410, {}
     if isinstance(error, SourceUnavailable):
         _LOG.warning("%s", error)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fillrate_assets.buffers.links import MAX_TOKEN, ExpiredLink, ForgedLink, Kind, Link, LinkSigner
+from fillrate_assets.buffers.links import MAX_TOKEN, ExpiredLinkError, ForgedLinkError, Kind, Link, LinkSigner
 from fillrate_assets.errors import PermanentFailure
 from fillrate_assets_tests.buffers.frames import EPISODE_KEY, TICK
 
@@ -61,7 +61,7 @@ def test_each_kind_of_link_opens_its_page() -> None:
 def test_a_token_that_is_altered_anywhere_is_refused(place: int, other: str) -> None:
     altered = TOKEN[:place] + other + TOKEN[place + 1 :]
     if altered != TOKEN:
-        with pytest.raises(ForgedLink):
+        with pytest.raises(ForgedLinkError):
             SIGNER.read(altered, now=TICK)
 
 
@@ -69,25 +69,25 @@ def test_a_token_that_is_altered_anywhere_is_refused(place: int, other: str) -> 
 def test_no_bit_of_a_token_is_free(place: int) -> None:
     for bit in range(7):
         altered = TOKEN[:place] + chr(ord(TOKEN[place]) ^ 1 << bit) + TOKEN[place + 1 :]
-        with pytest.raises(ForgedLink):
+        with pytest.raises(ForgedLinkError):
             SIGNER.read(altered, now=TICK)
 
 
 @given(place=st.integers(0, len(TOKEN)), more=st.text(min_size=1, max_size=3))
 def test_a_token_with_more_in_it_is_refused(place: int, more: str) -> None:
-    with pytest.raises(ForgedLink):
+    with pytest.raises(ForgedLinkError):
         SIGNER.read(TOKEN[:place] + more + TOKEN[place:], now=TICK)
 
 
 @given(token=st.text(max_size=200))
 def test_a_token_that_was_made_up_is_refused(token: str) -> None:
-    with pytest.raises(ForgedLink):
+    with pytest.raises(ForgedLinkError):
         SIGNER.read(token, now=TICK)
 
 
 @pytest.mark.parametrize("token", ["", ".", "a.b", TOKEN[: TOKEN.index(".")], TOKEN[:-1], TOKEN + "=", "a" * 10**6])
 def test_a_token_that_is_no_token_is_refused(token: str) -> None:
-    with pytest.raises(ForgedLink):
+    with pytest.raises(ForgedLinkError):
         SIGNER.read(token, now=TICK)
 
 
@@ -96,7 +96,7 @@ def test_a_token_longer_than_any_of_ours_is_not_looked_at() -> None:
     about = "".join(sha256(bytes([number])).hexdigest() for number in range(50))
     token = SIGNER.token(Link("alert", about), expires=EXPIRES)
     assert len(token) > MAX_TOKEN
-    with pytest.raises(ForgedLink):
+    with pytest.raises(ForgedLinkError):
         SIGNER.read(token, now=TICK)
 
 
@@ -106,12 +106,12 @@ def test_a_link_expires(late: int, *, works: bool) -> None:
     if works:
         assert SIGNER.read(TOKEN, now=now).about == REC_ID
     else:
-        with pytest.raises(ExpiredLink):
+        with pytest.raises(ExpiredLinkError):
             SIGNER.read(TOKEN, now=now)
 
 
 def test_a_link_that_was_altered_is_not_called_expired() -> None:
-    with pytest.raises(ForgedLink):
+    with pytest.raises(ForgedLinkError):
         SIGNER.read(TOKEN[:-1], now=EXPIRES)
 
 
@@ -131,7 +131,7 @@ def test_the_first_secret_signs_and_all_are_accepted(signs: list[str], reads: li
     if accepted:
         assert LinkSigner(BASE, reads).read(token, now=TICK) == link
     else:
-        with pytest.raises(ForgedLink):
+        with pytest.raises(ForgedLinkError):
             LinkSigner(BASE, reads).read(token, now=TICK)
 
 

@@ -22,14 +22,15 @@ import sqlalchemy as sa
 from fillrate_assets import feedback_service
 from fillrate_assets.buffers import schema
 from fillrate_assets.buffers.links import LinkSigner
-from fillrate_assets.buffers.suppression import episode_key
-from fillrate_assets.connections import feedback_store
-from fillrate_assets.connections.feedback_store import FeedbackStore
+from fillrate_assets.buffers.tick import Masters
+from fillrate_assets.connections.buffer_store import FEEDBACK, BufferStore
+from fillrate_assets.connections.notices import NOTICES, Notices
+from fillrate_assets.connections.record_store import RecordStore
 from fillrate_assets.feedback_service.serving import server
 from fillrate_assets_tests.buffers import frames
-from fillrate_assets_tests.buffers.frames import TICK, Row
+from fillrate_assets_tests.buffers.frames import TICK
 
-SECRET: Final = "only the tests know this one, all of it"  # noqa: S105 - it protects nothing
+SECRET: Final = "only-the-tests-know-this-one-all-of-it"  # noqa: S105 - it protects nothing
 POLICY: Final = "2-trial"
 REC_ID: Final = f"{frames.EPISODE_KEY}.1"
 ANSWERED_AT: Final = TICK + timedelta(minutes=3)
@@ -38,12 +39,6 @@ WEEK: Final = "2026-W10"
 
 LANES: Final = tuple(f"W1_LANE_L{number:02d}" for number in range(14))
 _PATIENCE_SECONDS: Final = 30
-_TABLES: Final = (
-    feedback_store.NOTICES,
-    feedback_store.WAREHOUSES,
-    feedback_store.UNIT_MEMBERS,
-    feedback_store.FEEDBACK,
-)
 _WORD: Final = re.compile(r'name="word" value="([^"]+)"')
 
 
@@ -51,7 +46,8 @@ _WORD: Final = re.compile(r'name="word" value="([^"]+)"')
 class Floor:
     """What the service stands on, and how to change it."""
 
-    store: FeedbackStore
+    notices: Notices
+    store: BufferStore
     links: LinkSigner
     transport: httpx.BaseTransport
     """Of every browser: to make one takes longer than a test."""
@@ -65,38 +61,36 @@ class Floor:
     def reset(self) -> None:
         """Two warehouses and the alert of `REC_ID`; nobody has answered."""
         self.now = ANSWERED_AT
-        member = {"path": "P", "role": "LEVEL", "weight": 1.0, "valid_from": TICK - timedelta(days=90)}
-        members = [{**member, "unit_id": unit_id} for unit_id in ("W1_PICK_TOTAL", *LANES, "W2_PICK_TOTAL")]
-        with self.store._engine.begin() as connection:
-            for table in _TABLES:
+        with self.store.engine.begin() as connection:
+            for table in (NOTICES, FEEDBACK):
                 connection.execute(table.delete())
-            _insert(connection, feedback_store.WAREHOUSES, frames.warehouses({}, {"warehouse": "W2"}))
-            rows = pl.DataFrame(members, schema=schema.UNIT_MEMBERS.polars)
-            _insert(connection, feedback_store.UNIT_MEMBERS, rows)
-            _insert(connection, feedback_store.NOTICES, _notice({}))
+        self.notice()
 
     def notice(self, **row: Any) -> str:  # noqa: ANN401 - any column of NOTICES
         """Tell something; its rec_id. What is not said is as in the alert of `REC_ID`."""
-        told = _notice(row)
-        with self.store._engine.begin() as connection:
-            _insert(connection, feedback_store.NOTICES, told)
-        return str(told["rec_id"].item())
+        rec_id = str(row.get("rec_id", REC_ID))
+        names = ("unit_id", "direction", "action", "episode", "seq")
+        parts = dict(zip(names, rec_id.split("."), strict=True))
+        numbers = {name: int(parts[name]) for name in ("episode", "seq")}
+        told = frames.notices({"rec_id": rec_id, "notice_id": rec_id, **parts, **numbers, **row})
+        self.notices.keep(told, schema.DEAD_LETTERS.empty().collect(), now=TICK)
+        return rec_id
 
     def rows(self) -> list[dict[str, Any]]:
         """Every row of FEEDBACK, as it was answered."""
-        with self.store._engine.connect() as connection:
-            found = connection.execute(sa.select(feedback_store.FEEDBACK).order_by("answered_at", "rec_id"))
+        with self.store.engine.connect() as connection:
+            found = connection.execute(sa.select(FEEDBACK).order_by("answered_at", "rec_id"))
             return [dict(row) for row in found.mappings()]
 
     @contextmanager
     def out_of_order(self) -> Iterator[None]:
         """Its tables are gone, until the block ends."""
-        with self.store._engine.begin() as connection:
+        with self.store.engine.begin() as connection:
             connection.execute(sa.text("ALTER TABLE notices RENAME TO gone"))
         try:
             yield
         finally:
-            with self.store._engine.begin() as connection:
+            with self.store.engine.begin() as connection:
                 connection.execute(sa.text("ALTER TABLE gone RENAME TO notices"))
 
     def alert(self, rec_id: str = REC_ID, responder: str = "") -> str:
@@ -148,18 +142,15 @@ class Browser:
         return self.client.get(response.headers["location"])
 
 
-def _notice(row: Row) -> pl.DataFrame:
-    rec_id = row.get("rec_id", REC_ID)
-    names = ("unit_id", "direction", "action", "episode", "seq")
-    parts = dict(zip(names, rec_id.split("."), strict=True))
-    numbers = {name: int(parts[name]) for name in ("episode", "seq")}
-    known = {"rec_id": rec_id, "notice_id": rec_id, **parts, **numbers, **row}
-    return frames.notices(known).with_columns(episode_key().alias("episode_key"))
-
-
-def _insert(connection: sa.Connection, table: sa.Table, rows: pl.DataFrame) -> None:
-    naive = rows.with_columns(pl.col(pl.Datetime).dt.replace_time_zone(None))
-    connection.execute(table.insert(), naive.to_dicts())
+def _masters() -> Masters:
+    member = {"path": "P", "role": "LEVEL", "weight": 1.0, "valid_from": TICK - timedelta(days=90)}
+    members = [{**member, "unit_id": unit_id} for unit_id in ("W1_PICK_TOTAL", *LANES, "W2_PICK_TOTAL")]
+    return Masters(
+        frames.warehouses({}, {"warehouse": "W2"}),
+        pl.DataFrame(members, schema=schema.UNIT_MEMBERS.polars),
+        schema.SHIFTS.empty().collect(),
+        schema.ALERT_ROUTES.empty().collect(),
+    )
 
 
 @contextmanager
@@ -167,14 +158,15 @@ def served(directory: Path) -> Iterator[Floor]:
     """A floor with a warehouse and an alert, and its service, until the block ends."""
     with socket.create_server(("127.0.0.1", 0)) as listening, httpx.HTTPTransport() as transport:
         port = listening.getsockname()[1]
-        file = directory / "record_store.db"
-        file.touch()
+        url = f"sqlite:///{directory}/record_store.db"
+        RecordStore(url).upgrade()
         links = LinkSigner(f"http://127.0.0.1:{port}", [SECRET])
-        floor = Floor(FeedbackStore(f"sqlite:///{file}"), links, transport)
-        for table in _TABLES:
-            table.create(floor.store._engine)
+        floor = Floor(Notices(url), BufferStore(url), links, transport)
+        floor.store.add_masters(_masters())
         floor.reset()
-        pages = feedback_service.app(store=floor.store, links=links, policy_version=POLICY, clock=lambda: floor.now)
+        pages = feedback_service.app(
+            alerts=floor.notices, answers=floor.store, links=links, policy_version=POLICY, clock=lambda: floor.now
+        )
         process = server(pages, "127.0.0.1", port)
         thread = threading.Thread(target=process.run, args=([listening],))
         thread.start()
