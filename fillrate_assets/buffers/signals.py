@@ -295,6 +295,12 @@ def exactly(packages: pl.Expr) -> pl.Expr:
     return (packages * MICROS).round().cast(pl.Int64, strict=False)
 
 
+def in_packages(millionths: pl.Expr) -> pl.Expr:
+    """Back from `exactly`. Polars divides a frame of one row otherwise than a longer one: the last digit is cut off."""
+    return (millionths / MICROS).round(_PLACES)
+
+
+_PLACES: Final = 6
 _FRAMES: Final = {
     "OCCUPANCY": schema.OCCUPANCY,
     "FLOW": schema.FLOW,
@@ -465,7 +471,7 @@ def _flows(flow: Feed, snapshot_ts: datetime, policy: Policy) -> pl.LazyFrame:
         pl.coalesce(cell.name for cell in inflows).alias("inflow"),
         pl.coalesce(cell.name for cell in outflows[:fresh]).alias("outflow"),
         (pl.col(inflows[0].name) - pl.col(outflows[0].name)).alias("gained"),
-        pl.col("inflow_rate", "outflow_rate") / minutes,
+        (pl.col("inflow_rate", "outflow_rate") / minutes).round(_PLACES),
         pl.concat_list(cell.name for cell in outflows[:ticks]).alias("outflows"),
     )
 
@@ -481,9 +487,7 @@ def _scaled(interval: Interval) -> pl.Expr:
     """Packages in the interval, from the millionths that were counted in what windows cover of it."""
     covered, length = pl.col(f"{interval.name}_covered"), (interval.begin - interval.end) * 60 * MICROS
     enough = covered >= length if interval.whole else covered > 0
-    # Whole millionths again: the last digit of a product may depend on where in the frame it is taken.
-    scaled = (pl.col(interval.name) * (length / covered)).round() / MICROS
-    return pl.when(enough).then(scaled).alias(interval.name)
+    return pl.when(enough).then(in_packages(pl.col(interval.name) * (length / covered))).alias(interval.name)
 
 
 def _on_shift(shifts: pl.DataFrame, clocks: pl.LazyFrame) -> pl.LazyFrame:

@@ -312,6 +312,12 @@ def test_corrections_reach_the_rates_and_the_outflows() -> None:
     assert (row["outflow_rate"], row["outflows"][:3]) == (pytest.approx(10), [50, 50, 50])
 
 
+def test_a_path_alone_has_the_same_numbers_as_in_company() -> None:
+    rows = [window(5, 0, 0.555556, path=path) for path in ("P1", "P2")]
+    alone, together = paths_of(flows=flow(rows[0])), paths_of(flows=flow(*rows))
+    assert alone.filter(path="P1").select(OF_FLOWS).rows() == together.filter(path="P1").select(OF_FLOWS).rows()
+
+
 def test_a_path_without_flows_has_none() -> None:
     row = path_of(occupancy({}))
     assert [row[name] for name in OF_FLOWS] == [None] * 5
