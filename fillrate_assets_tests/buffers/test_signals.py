@@ -313,7 +313,7 @@ def test_corrections_reach_the_rates_and_the_outflows() -> None:
 
 
 def test_a_path_alone_has_the_same_numbers_as_in_company() -> None:
-    rows = [window(5, 0, 0.555556, path=path) for path in ("P1", "P2")]
+    rows = [window(5, 0, 0.555556, path=f"P{n}") for n in range(1, 9)]
     alone, together = paths_of(flows=flow(rows[0])), paths_of(flows=flow(*rows))
     assert alone.filter(path="P1").select(OF_FLOWS).rows() == together.filter(path="P1").select(OF_FLOWS).rows()
 
