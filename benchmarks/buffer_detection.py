@@ -129,9 +129,8 @@ def _warehouse() -> pl.Expr:
 
 def _unit_days(scenarios: Sequence[Scenario], units: pl.DataFrame, kinds: pl.DataFrame) -> dict[str, int]:
     """Units of each scenario times its days."""
-    days = {scenario.name: scenario.days for scenario in scenarios}
-    counts = units.select("warehouse", "unit_id").unique().join(kinds, on="warehouse").group_by("scenario").len()
-    each = {name: count * days[name] for name, count in counts.iter_rows()}
+    counts = units.select("warehouse", "unit_id").unique().join(kinds, on="warehouse")
+    each = {it.name: it.days * counts.filter(scenario=it.name).height for it in scenarios}
     return {**each, ALL: sum(each.values())}
 
 
