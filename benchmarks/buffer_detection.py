@@ -30,7 +30,6 @@ from fillrate_assets.sample.floor.detection import at_ticks, by_level, episodes_
 from fillrate_assets.sample.floor.onsets import EMPTY, FULL, unit_fills
 from fillrate_assets.sample.floor.scenarios import HELD_OUT, TUNING, Scenario, Truth, World, simulate
 
-AIM: Final = 0.9
 LEVEL: Final = (0.95, 0.05)
 """Thresholds of the peer."""
 ALL: Final = "all"

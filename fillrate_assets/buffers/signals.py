@@ -140,6 +140,7 @@ def pools(
 
 def rejects(
     feeds: Mapping[str, Feed],
+    paths: pl.DataFrame,
     members: pl.DataFrame,
     *,
     since: datetime | None,
@@ -151,6 +152,7 @@ def rejects(
 
     Args:
         feeds: `OCCUPANCY`, `FLOW`, `STAFFING` and `LIMITS` by these names, as the tick reads them.
+        paths: `SIGNALS` of the tick, for the capacities that levels are held against.
         members: `UNIT_MEMBERS`: a path that is in none of its warehouse's units is not known.
         since: the tick that ran before: what it could read was told there. None: everything is told.
         snapshot_ts: the tick.
@@ -162,7 +164,7 @@ def rejects(
 
     """
     is_new = pl.lit(value=True) if since is None else pl.col("ingest_ts") > _moment(since)
-    capacities = _limits(feeds.get("LIMITS"), snapshot_ts, policy).select(*PATH, "capacity")
+    capacities = paths.lazy().select(*PATH, "capacity")
     known = warehouses.lazy().select("warehouse", "active")
     in_units = (
         members.lazy()
@@ -430,12 +432,15 @@ def _limits(limits: Feed, snapshot_ts: datetime, policy: Policy) -> pl.LazyFrame
         .filter(is_within("event_ts", snapshot_ts, policy.capacity.expired))
         .pipe(_usable, "LIMITS", snapshot_ts, policy)
         .with_columns(pl.when(is_within("event_ts", snapshot_ts, policy.backlog.expired)).then(pl.col(passing)))
-        .sort("event_ts")
         .group_by(PATH)
-        .agg(pl.col(*lasting, *passing).last(ignore_nulls=True))
+        .agg(pl.col(name).max_by(_where_told(name)) for name in (*lasting, *passing))
         .collect()
         .lazy()
     )
+
+
+def _where_told(name: str) -> pl.Expr:
+    return pl.when(pl.col(name).is_not_null()).then("event_ts")
 
 
 def _observed(occupancy: Feed, limited: pl.LazyFrame, snapshot_ts: datetime, policy: Policy) -> pl.LazyFrame:

@@ -56,8 +56,10 @@ def reasons(
     *, since: datetime | None = None, warehouses: pl.DataFrame | None = None, **feeds: rules.Feed
 ) -> list[tuple[str, str]]:
     """Feed and reason of every reject; path P1 of W1 is in a unit and holds 100 packages."""
+    told = {"LIMITS": limits({"event_ts": ago(60)}), **{name.upper(): feed for name, feed in feeds.items()}}
     made = rules.rejects(
-        {"LIMITS": limits({"event_ts": ago(60)}), **{name.upper(): feed for name, feed in feeds.items()}},
+        told,
+        paths_of(limited=limits() if told["LIMITS"] is None else told["LIMITS"]),
         members({}),
         since=since,
         snapshot_ts=T,
@@ -617,7 +619,7 @@ def of_tick(tick: Tick) -> tuple[pl.DataFrame, list[tuple[Any, ...]]]:
     feeds = {"OCCUPANCY": occupancy(*levels), "FLOW": flow(*flows), "LIMITS": limits(*limited)}
     signals = paths_of(feeds["OCCUPANCY"], feeds["FLOW"], feeds["LIMITS"], feed_rows.signals(*previous))
     told = rules.rejects(
-        feeds, members({}), since=None, snapshot_ts=T, policy=POLICY, warehouses=feed_rows.warehouses()
+        feeds, signals, members({}), since=None, snapshot_ts=T, policy=POLICY, warehouses=feed_rows.warehouses()
     )
     return signals, told.rows()
 
