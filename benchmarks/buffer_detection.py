@@ -30,7 +30,6 @@ from fillrate_assets.sample.floor.detection import at_ticks, by_level, episodes_
 from fillrate_assets.sample.floor.onsets import EMPTY, FULL, unit_fills
 from fillrate_assets.sample.floor.scenarios import HELD_OUT, TUNING, Scenario, Truth, World, simulate
 
-AIM: Final = 0.9
 LEVEL: Final = (0.95, 0.05)
 """Thresholds of the peer."""
 ALL: Final = "all"
@@ -129,9 +128,8 @@ def _warehouse() -> pl.Expr:
 
 def _unit_days(scenarios: Sequence[Scenario], units: pl.DataFrame, kinds: pl.DataFrame) -> dict[str, int]:
     """Units of each scenario times its days."""
-    days = {scenario.name: scenario.days for scenario in scenarios}
-    counts = units.select("warehouse", "unit_id").unique().join(kinds, on="warehouse").group_by("scenario").len()
-    each = {name: count * days[name] for name, count in counts.iter_rows()}
+    counts = units.select("warehouse", "unit_id").unique().join(kinds, on="warehouse")
+    each = {it.name: it.days * counts.filter(scenario=it.name).height for it in scenarios}
     return {**each, ALL: sum(each.values())}
 
 

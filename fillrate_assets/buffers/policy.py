@@ -61,7 +61,7 @@ class Lane:
     sibling: float = 0.60
     """A sibling at or below this can take packages."""
 
-    full: float = 0.93
+    full: float = 0.95
     """Act from here on, however full the others are, while a closed sibling could be opened."""
 
     warn: float = 0.70
@@ -81,7 +81,7 @@ class Starvation:
     clear: float = 0.20
     """Above it, the unit is clear of starvation."""
 
-    outflow_share: float = 0.7
+    outflow_share: float = 0.8
     """Act only while consumers have less than this share of what they could take: it may be low on purpose."""
 
 

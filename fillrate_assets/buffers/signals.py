@@ -140,6 +140,7 @@ def pools(
 
 def rejects(
     feeds: Mapping[str, Feed],
+    paths: pl.DataFrame,
     members: pl.DataFrame,
     *,
     since: datetime | None,
@@ -151,6 +152,7 @@ def rejects(
 
     Args:
         feeds: `OCCUPANCY`, `FLOW`, `STAFFING` and `LIMITS` by these names, as the tick reads them.
+        paths: `SIGNALS` of the tick, for the capacities that levels are held against.
         members: `UNIT_MEMBERS`: a path that is in none of its warehouse's units is not known.
         since: the tick that ran before: what it could read was told there. None: everything is told.
         snapshot_ts: the tick.
@@ -162,7 +164,7 @@ def rejects(
 
     """
     is_new = pl.lit(value=True) if since is None else pl.col("ingest_ts") > _moment(since)
-    capacities = _limits(feeds.get("LIMITS"), snapshot_ts, policy).select(*PATH, "capacity")
+    capacities = paths.lazy().select(*PATH, "capacity")
     known = warehouses.lazy().select("warehouse", "active")
     in_units = (
         members.lazy()
@@ -302,6 +304,12 @@ def exactly(packages: pl.Expr) -> pl.Expr:
     return (packages * MICROS).round().cast(pl.Int64, strict=False)
 
 
+def in_packages(millionths: pl.Expr) -> pl.Expr:
+    """Back from `exactly`. Polars divides a frame of one row otherwise than a longer one: the last digit is cut off."""
+    return (millionths / MICROS).round(_PLACES)
+
+
+_PLACES: Final = 6
 _FRAMES: Final = {
     "OCCUPANCY": schema.OCCUPANCY,
     "FLOW": schema.FLOW,
@@ -427,12 +435,15 @@ def _limits(limits: Feed, snapshot_ts: datetime, policy: Policy) -> pl.LazyFrame
         .filter(is_within("event_ts", snapshot_ts, policy.capacity.expired))
         .pipe(_usable, "LIMITS", snapshot_ts, policy)
         .with_columns(pl.when(is_within("event_ts", snapshot_ts, policy.backlog.expired)).then(pl.col(passing)))
-        .sort("event_ts")
         .group_by(PATH)
-        .agg(pl.col(*lasting, *passing).last(ignore_nulls=True))
+        .agg(pl.col(name).max_by(_where_told(name)) for name in (*lasting, *passing))
         .collect()
         .lazy()
     )
+
+
+def _where_told(name: str) -> pl.Expr:
+    return pl.when(pl.col(name).is_not_null()).then("event_ts")
 
 
 def _observed(occupancy: Feed, limited: pl.LazyFrame, snapshot_ts: datetime, policy: Policy) -> pl.LazyFrame:
@@ -468,7 +479,7 @@ def _flows(flow: Feed, snapshot_ts: datetime, policy: Policy) -> pl.LazyFrame:
         pl.coalesce(cell.name for cell in inflows).alias("inflow"),
         pl.coalesce(cell.name for cell in outflows[:fresh]).alias("outflow"),
         (pl.col(inflows[0].name) - pl.col(outflows[0].name)).alias("gained"),
-        pl.col("inflow_rate", "outflow_rate") / minutes,
+        (pl.col("inflow_rate", "outflow_rate") / minutes).round(_PLACES),
         pl.concat_list(cell.name for cell in outflows[:ticks]).alias("outflows"),
     )
 
@@ -484,9 +495,7 @@ def _scaled(interval: Interval) -> pl.Expr:
     """Packages in the interval, from the millionths that were counted in what windows cover of it."""
     covered, length = pl.col(f"{interval.name}_covered"), (interval.begin - interval.end) * 60 * MICROS
     enough = covered >= length if interval.whole else covered > 0
-    # Whole millionths again: the last digit of a product may depend on where in the frame it is taken.
-    scaled = (pl.col(interval.name) * (length / covered)).round() / MICROS
-    return pl.when(enough).then(scaled).alias(interval.name)
+    return pl.when(enough).then(in_packages(pl.col(interval.name) * (length / covered))).alias(interval.name)
 
 
 def _on_shift(shifts: pl.DataFrame, clocks: pl.LazyFrame) -> pl.LazyFrame:

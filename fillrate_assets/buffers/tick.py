@@ -143,7 +143,7 @@ def sense(feeds: Feeds, masters: Masters, kept: Kept, *, snapshot_ts: datetime, 
         feeds.staffing, masters.shifts, snapshot_ts=snapshot_ts, policy=policy, warehouses=warehouses
     )
     rejects = signals.rejects(
-        *(feeds.by_name, masters.unit_members),
+        *(feeds.by_name, paths, masters.unit_members),
         since=since,
         snapshot_ts=snapshot_ts,
         policy=policy,

@@ -14,7 +14,7 @@ import polars as pl
 
 from fillrate_assets.buffers import schema
 from fillrate_assets.buffers.policy import TICK_MINUTES, Policy
-from fillrate_assets.buffers.signals import MICROS, PATH, TICK, exactly, watched
+from fillrate_assets.buffers.signals import PATH, TICK, exactly, in_packages, watched
 from fillrate_assets.frames import TIMESTAMP
 
 _SUMS: Final = {
@@ -228,9 +228,9 @@ def _rolled_up(paths: pl.LazyFrame, policy: Policy) -> pl.LazyFrame:
         .agg(
             pl.col("warehouse", "pool", "unit_type").first(),
             pl.col("sound").all(),
-            *(pl.when(complete[name]).then(pl.col(f"{name}_part").sum() / MICROS).alias(name) for name in sums),
-            (pl.when(fresh).then("level_part").sum() / MICROS).alias("fresh_level"),
-            (pl.when(fresh | ~counts).then("capacity_part").sum() / MICROS).alias("covered_capacity"),
+            *(pl.when(complete[name]).then(in_packages(pl.col(f"{name}_part").sum())).alias(name) for name in sums),
+            in_packages(pl.when(fresh).then("level_part").sum()).alias("fresh_level"),
+            in_packages(pl.when(fresh | ~counts).then("capacity_part").sum()).alias("covered_capacity"),
             (fresh | ~counts).all().alias("levels_fresh"),
             (fresh | ~counts | has_capacity).all().alias("coverage_known"),
             counts.any().alias("has_levels"),

@@ -57,18 +57,18 @@ def test_a_total_overflows(fill: float, minutes: float | None, expected: str) ->
 @pytest.mark.parametrize(
     ("fill", "minutes", "outflow", "expected"),
     [
-        (0.07, None, 20.9, "ACT A-STARVATION-EMPTY"),
-        (0.07, None, 21.0, "BETWEEN A-STARVATION-BETWEEN"),
-        (0.0701, None, 20.9, "BETWEEN A-STARVATION-BETWEEN"),
-        (0.15, 5.0, 20.9, "ACT A-STARVATION-SOON"),
-        (0.15, 5.0, 21.0, "WARN A-STARVATION-WARN"),
-        (0.15, 5.1, 20.9, "WARN A-STARVATION-WARN"),
-        (0.1501, 5.0, 20.9, "WARN A-STARVATION-WARN"),
-        (0.25, 30.0, 20.9, "WARN A-STARVATION-WARN"),
-        (0.25, 30.1, 20.9, "CLEAR A-STARVATION-CLEAR"),
-        (0.2501, 30.0, 20.9, "CLEAR A-STARVATION-CLEAR"),
-        (0.2001, None, 20.9, "CLEAR A-STARVATION-CLEAR"),
-        (0.20, None, 20.9, "BETWEEN A-STARVATION-BETWEEN"),
+        (0.07, None, 23.9, "ACT A-STARVATION-EMPTY"),
+        (0.07, None, 24.0, "BETWEEN A-STARVATION-BETWEEN"),
+        (0.0701, None, 23.9, "BETWEEN A-STARVATION-BETWEEN"),
+        (0.15, 5.0, 23.9, "ACT A-STARVATION-SOON"),
+        (0.15, 5.0, 24.0, "WARN A-STARVATION-WARN"),
+        (0.15, 5.1, 23.9, "WARN A-STARVATION-WARN"),
+        (0.1501, 5.0, 23.9, "WARN A-STARVATION-WARN"),
+        (0.25, 30.0, 23.9, "WARN A-STARVATION-WARN"),
+        (0.25, 30.1, 23.9, "CLEAR A-STARVATION-CLEAR"),
+        (0.2501, 30.0, 23.9, "CLEAR A-STARVATION-CLEAR"),
+        (0.2001, None, 23.9, "CLEAR A-STARVATION-CLEAR"),
+        (0.20, None, 23.9, "BETWEEN A-STARVATION-BETWEEN"),
         (0.07, None, None, "WARN A-STARVATION-UNCONFIRMED"),
         (0.0701, None, None, "BETWEEN A-STARVATION-BETWEEN"),
     ],
@@ -83,10 +83,10 @@ def test_a_total_starves_only_while_its_people_wait(
 @pytest.mark.parametrize(
     ("inflow", "level", "outflow", "expected"),
     [
-        (20.0, 14.9, 30.0, "ACT"),
-        (20.0, 15.0, 30.0, "BETWEEN"),
-        (30.0, 15.0, 20.9, "ACT"),
-        (None, 15.0, 20.9, "ACT"),
+        (20.0, 59.9, 30.0, "ACT"),
+        (20.0, 60.0, 30.0, "BETWEEN"),
+        (30.0, 60.0, 23.9, "ACT"),
+        (None, 60.0, 23.9, "ACT"),
         (None, 0.0, 30.0, "BETWEEN"),
         (20.0, None, 30.0, "BETWEEN"),
         (0.0, 0.0, None, "WARN"),
@@ -135,11 +135,11 @@ def test_an_induct_overflows_or_jams(fill: float, minutes: float | None, outflow
         (0.80, None, [(0.5501, True), (0.40, True)], "BETWEEN C-BETWEEN"),
         (0.90, None, [(0.60, True), (0.65, True)], "ACT C-UNEVEN"),
         (0.90, None, [(0.6001, True), (0.65, True)], "BETWEEN C-BETWEEN"),
-        (0.9299, None, [(0.40, False), (0.90, True)], "BETWEEN C-BETWEEN"),
-        (0.93, None, [(0.60, False), (0.90, True)], "ACT C-FULL"),
-        (0.93, None, [(0.6001, False), (0.90, True)], "BETWEEN C-BETWEEN"),
-        (0.93, None, [(0.40, None), (0.90, True)], "BETWEEN C-BETWEEN"),
-        (0.93, None, [(0.40, False), (0.60, True)], "ACT C-FULL"),
+        (0.9499, None, [(0.40, False), (0.90, True)], "BETWEEN C-BETWEEN"),
+        (0.95, None, [(0.60, False), (0.90, True)], "ACT C-FULL"),
+        (0.95, None, [(0.6001, False), (0.90, True)], "BETWEEN C-BETWEEN"),
+        (0.95, None, [(0.40, None), (0.90, True)], "BETWEEN C-BETWEEN"),
+        (0.95, None, [(0.40, False), (0.60, True)], "ACT C-FULL"),
         (0.70, 30.0, [(0.5, True)], "WARN C-WARN"),
         (0.70, 30.1, [(0.5, True)], "BETWEEN C-BETWEEN"),
         (0.6999, 30.0, [(0.5, True)], "CLEAR C-CLEAR"),
@@ -400,7 +400,7 @@ def test_an_empty_total_sends_its_idle_people_to_the_pool_that_fills_it() -> Non
     found = verdict(pack, "STARVATION", {"unit_id": "W1_PICK_TOTAL"}, {"unit_id": "W1_SORT_TOTAL", "fill": 0.6})
     assert (found["source_unit"], found["target_unit"], found["quantity"], found["surplus"]) == ("PACK", "SORT", 5, 5)
     assert found["explanation"] == (
-        "PACK TOTAL: 5.0 % full (limit 7 %), its people have 27.8 % of what they could take (limit 70 %). "
+        "PACK TOTAL: 5.0 % full (limit 7 %), its people have 27.8 % of what they could take (limit 80 %). "
         "9 needed, room for 10, 5 to spare."
     )
 

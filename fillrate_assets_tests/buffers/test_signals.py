@@ -56,8 +56,10 @@ def reasons(
     *, since: datetime | None = None, warehouses: pl.DataFrame | None = None, **feeds: rules.Feed
 ) -> list[tuple[str, str]]:
     """Feed and reason of every reject; path P1 of W1 is in a unit and holds 100 packages."""
+    told = {"LIMITS": limits({"event_ts": ago(60)}), **{name.upper(): feed for name, feed in feeds.items()}}
     made = rules.rejects(
-        {"LIMITS": limits({"event_ts": ago(60)}), **{name.upper(): feed for name, feed in feeds.items()}},
+        told,
+        paths_of(limited=limits() if told["LIMITS"] is None else told["LIMITS"]),
         members({}),
         since=since,
         snapshot_ts=T,
@@ -310,6 +312,12 @@ def test_corrections_reach_the_rates_and_the_outflows() -> None:
     corrected = [{**row, "src_seq": 1, "outflow": 50.0, "ingest_ts": T} for row in rows]
     row = path_of(flows=flow(*rows, *corrected))
     assert (row["outflow_rate"], row["outflows"][:3]) == (pytest.approx(10), [50, 50, 50])
+
+
+def test_a_path_alone_has_the_same_numbers_as_in_company() -> None:
+    rows = [window(5, 0, 0.555556, path=f"P{n}") for n in range(1, 9)]
+    alone, together = paths_of(flows=flow(rows[0])), paths_of(flows=flow(*rows))
+    assert alone.filter(path="P1").select(OF_FLOWS).rows() == together.filter(path="P1").select(OF_FLOWS).rows()
 
 
 def test_a_path_without_flows_has_none() -> None:
@@ -611,7 +619,7 @@ def of_tick(tick: Tick) -> tuple[pl.DataFrame, list[tuple[Any, ...]]]:
     feeds = {"OCCUPANCY": occupancy(*levels), "FLOW": flow(*flows), "LIMITS": limits(*limited)}
     signals = paths_of(feeds["OCCUPANCY"], feeds["FLOW"], feeds["LIMITS"], feed_rows.signals(*previous))
     told = rules.rejects(
-        feeds, members({}), since=None, snapshot_ts=T, policy=POLICY, warehouses=feed_rows.warehouses()
+        feeds, signals, members({}), since=None, snapshot_ts=T, policy=POLICY, warehouses=feed_rows.warehouses()
     )
     return signals, told.rows()
 

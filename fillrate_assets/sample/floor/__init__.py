@@ -12,5 +12,6 @@ stated on `HELD_OUT`. The same scenario gives the same rows, whatever else was s
 does not react to alerts: what a detector recommends is never carried out.
 
 `layout` says what a warehouse is, `events` what goes wrong, `physics` what then happens, `feeds` what is shown of it.
+`detection` runs the pipeline over it and judges what it tells.
 `load` makes rows by the million without a simulation, for load tests.
 """
