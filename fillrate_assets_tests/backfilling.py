@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import logging
-import os
 import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from multiprocessing import get_context
 from typing import Any, Final
 
 import dagster as dg
@@ -32,7 +30,7 @@ from dagster_graphql.test.utils import execute_dagster_graphql
 from fillrate_assets import partitions, settings
 from fillrate_assets.definitions import build_defs
 from fillrate_assets.fillrate import assets
-from fillrate_assets_tests import crashing
+from fillrate_assets_tests import crashing, forked
 from fillrate_assets_tests.conftest import ROOT
 from fillrate_assets_tests.home import Home
 
@@ -68,15 +66,8 @@ class Launcher(SyncInMemoryRunLauncher):
         if not RUNS_THAT_DIE:
             super().launch_run(context)
             return
-        forkserver = get_context("forkserver")
-        forkserver.set_forkserver_preload([crashing.__name__])
-        # The server was started by whoever needed it first, in an environment of its own.
-        environment = {name: os.environ[name] for name in ("DAGSTER_HOME", "FILLRATE_HOME", "DAGSTER_EVENT_BATCH_SIZE")}
-        arguments = (environment, context.job_code_origin, context.dagster_run.run_id, RUNS_THAT_DIE.pop())
-        process = forkserver.Process(target=crashing.execute_until_killed, args=arguments)
-        process.start()
-        process.join()
-        assert process.exitcode == -signal.SIGKILL
+        run = (context.job_code_origin, context.dagster_run.run_id)
+        assert forked.run(crashing.execute_until_killed, *run, RUNS_THAT_DIE.pop()) == -signal.SIGKILL
 
 
 @dataclass(frozen=True)
@@ -184,7 +175,6 @@ def over(home: Home, monkeypatch: pytest.MonkeyPatch, dagster_yaml: str = "") ->
     (directory / "dagster.yaml").write_text(text + _LAUNCHER + dagster_yaml)
     monkeypatch.setenv("DAGSTER_HOME", str(directory))
     monkeypatch.setenv("FILLRATE_HOME", str(home.directory))
-    monkeypatch.setenv("DAGSTER_EVENT_BATCH_SIZE", "1000")
     with dg.DagsterInstance.get() as instance:
         instance.add_dynamic_partitions("dc", home.network.dc_codes)
         with create_test_daemon_workspace_context(_Target(), instance) as workspace:

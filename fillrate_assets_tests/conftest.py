@@ -20,6 +20,7 @@ from fillrate_assets.sample.network import Network
 from fillrate_assets_tests import cloud
 from fillrate_assets_tests.cloud import Cloud
 from fillrate_assets_tests.home import Home
+from fillrate_assets_tests.instances import in_memory
 from fillrate_assets_tests.postgres import Postgres, running
 
 ROOT = Path(__file__).parent.parent
@@ -28,7 +29,7 @@ hypothesis.settings.register_profile("any speed", deadline=None)
 hypothesis.settings.load_profile("any speed")
 
 SCHEMA = ENVIRONMENTS["dev"].schema
-SMALL = Network(seed=1, dcs=2, items=150, days=40, last=date(2026, 3, 14))
+SMALL = Network(seed=1, dcs=2, items=100, days=24, last=date(2026, 3, 14))
 
 DC = "DC01"
 DAYS = [SMALL.first + timedelta(days=number) for number in range(5)]
@@ -49,6 +50,8 @@ class Undisturbed:
 def without_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.startswith(("FILLRATE_", "DAGSTER_", "AWS_"))]:
         monkeypatch.delenv(name)
+    # As every deployment has it.
+    monkeypatch.setenv("DAGSTER_EVENT_BATCH_SIZE", "1000")
 
 
 @pytest.fixture(autouse=True)
@@ -70,7 +73,7 @@ def network_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def published_template(network_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same home after the main job has run for everything. Tests take copies."""
-    with pytest.MonkeyPatch.context() as monkeypatch, dg.DagsterInstance.ephemeral() as instance:
+    with pytest.MonkeyPatch.context() as monkeypatch, in_memory() as instance:
         without_environment(monkeypatch)
         home = Home(copied(network_template, tmp_path_factory.mktemp("published")))
         for dc in SMALL.dc_codes:
@@ -81,7 +84,7 @@ def published_template(network_template: Path, tmp_path_factory: pytest.TempPath
 @pytest.fixture(scope="session")
 def undisturbed(network_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
     """What a run leaves that nothing disturbs."""
-    with pytest.MonkeyPatch.context() as monkeypatch, dg.DagsterInstance.ephemeral() as instance:
+    with pytest.MonkeyPatch.context() as monkeypatch, in_memory() as instance:
         without_environment(monkeypatch)
         directory = tmp_path_factory.mktemp("undisturbed")
         before = Home(copied(network_template, directory / "before"))
@@ -192,7 +195,7 @@ def absent_aws(aws: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def instance() -> Iterator[dg.DagsterInstance]:
     """A Dagster instance in memory."""
-    with dg.DagsterInstance.ephemeral() as made:
+    with in_memory() as made:
         yield made
 
 

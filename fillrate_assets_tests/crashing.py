@@ -9,7 +9,6 @@ import sys
 from collections.abc import Iterator
 from datetime import date
 from itertools import count
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from dagster._utils.hosted_user_process import recon_job_from_origin
 
 from fillrate_assets import partitions, running
 from fillrate_assets.definitions import JOB
+from fillrate_assets_tests import forked
 from fillrate_assets_tests.home import QUIET, Home
 
 Scope = tuple[str, date, date]
@@ -32,14 +32,7 @@ def killed(home: Home, scope: Scope, where: str, which: str) -> Path:
     directory = home.directory.parent / "dagster"
     directory.mkdir(exist_ok=True)
     shutil.copy(Path(__file__).parent.parent / "dagster.yaml", directory)
-    # The server has imported everything and runs nothing: a process forked from it is as good as new, and quick.
-    context = get_context("forkserver")
-    context.set_forkserver_preload([__name__])
-    arguments = (Home(home.directory), directory, scope, where, which)
-    process = context.Process(target=run_until_killed, args=arguments)
-    process.start()
-    process.join()
-    assert process.exitcode == -signal.SIGKILL
+    assert forked.run(run_until_killed, Home(home.directory), directory, scope, where, which) == -signal.SIGKILL
     return directory
 
 
@@ -56,7 +49,6 @@ def run_until_killed(home: Home, dagster_home: Path, scope: Scope, where: str, w
 
     """
     os.environ |= {"DAGSTER_HOME": str(dagster_home), "FILLRATE_HOME": str(dagster_home)}
-    os.environ["DAGSTER_EVENT_BATCH_SIZE"] = "1000"
     job = home.defs.resolve_job_def(JOB)
     if where == "step":
         job = job.with_hooks({_after_step(which)})
@@ -71,9 +63,8 @@ def run_until_killed(home: Home, dagster_home: Path, scope: Scope, where: str, w
         job.execute_in_process(run_config=QUIET, instance=instance, tags=tags)
 
 
-def execute_until_killed(environment: dict[str, str], origin: JobPythonOrigin, run_id: str, files: int) -> None:
+def execute_until_killed(origin: JobPythonOrigin, run_id: str, files: int) -> None:
     """Execute a run that Dagster launched, until it has written so many files of the lake."""
-    os.environ |= environment
     _before_file_is_in_its_place(files)
     with dg.DagsterInstance.get() as instance:
         run = instance.get_run_by_id(run_id)

@@ -6,7 +6,6 @@ import logging
 import os
 import signal
 from datetime import timedelta
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +17,8 @@ from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.load_target import WorkspaceLoadTarget
 from dagster._daemon.sensor import execute_sensor_iteration
 from dagster._time import get_current_datetime
+
+from fillrate_assets_tests import forked
 
 SENSOR: Final = "new_orders"
 
@@ -41,10 +42,7 @@ def look(home: Path, *, after: timedelta = timedelta(0), dies_at: str | None = N
         The process's exit code.
 
     """
-    process = get_context("spawn").Process(target=_look, args=(home, after, dies_at))
-    process.start()
-    process.join()
-    return process.exitcode
+    return forked.run(_look, home, after, dies_at)
 
 
 def _look(home: Path, after: timedelta, dies_at: str | None) -> None:

@@ -106,7 +106,7 @@ def test_a_backfill_in_bounded_runs_leaves_what_one_run_leaves(daemon: Daemon, h
     assert _standing(home) == published
     bounds = [
         (SMALL.first + timedelta(days=begin), SMALL.first + timedelta(days=end))
-        for begin, end in (*[(0, 19), (20, 39)] * 3, (40, 59), (60, 67))
+        for begin, end in (*[(0, 19), (20, 23)] * 3, (24, 43), (44, 51))
     ]
     runs = daemon.instance.get_runs()
     assert _ranges(runs) == sorted(bounds)

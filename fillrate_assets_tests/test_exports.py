@@ -22,6 +22,7 @@ from fillrate_assets.frames import Frame
 from fillrate_assets_tests.cloud import Cloud
 from fillrate_assets_tests.conftest import ROOT, SMALL, copied
 from fillrate_assets_tests.home import Home
+from fillrate_assets_tests.instances import in_memory
 
 DC, HELD_DAY = SMALL.snapshot_gap
 DAYS = [HELD_DAY + timedelta(days=offset) for offset in range(-8, 3)]
@@ -49,7 +50,7 @@ class Exported:
 def exported(network_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exported]:
     """Made once: tests only read it."""
     home = Home(copied(network_template, tmp_path_factory.mktemp("exported")))
-    with dg.DagsterInstance.ephemeral() as instance:
+    with in_memory() as instance:
         home.run(instance, DC, DAYS[0], DAYS[-1])
         yield Exported(home, home.export(instance, DC, DAYS[0], DAYS[-1]))
 

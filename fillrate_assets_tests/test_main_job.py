@@ -21,6 +21,7 @@ from fillrate_assets.fillrate import assets, metadata, schema
 from fillrate_assets.shown import by_day
 from fillrate_assets_tests.conftest import SMALL, copied
 from fillrate_assets_tests.home import QUIET, Home
+from fillrate_assets_tests.instances import in_memory
 
 PARTITIONED = sorted(set(assets.FRAMES) - {"items"} | {"published_records"})
 WEEK = [SMALL.first + timedelta(days=number) for number in range(7)]
@@ -51,8 +52,22 @@ def ran(network_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
     """Made once: tests only read it."""
     home = Home(copied(network_template, tmp_path_factory.mktemp("ran")))
     days = [HELD_DAY + timedelta(days=offset) for offset in range(-8, 3)]
-    with dg.DagsterInstance.ephemeral() as instance:
+    with in_memory() as instance:
         yield Ran(home, instance, home.run(instance, HELD_DC, days[0], days[-1]), days)
+
+
+@pytest.fixture(scope="module")
+def two_days_template(network_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A network of which two ship days of a DC are published. Tests take copies."""
+    home = Home(copied(network_template, tmp_path_factory.mktemp("two days")))
+    with in_memory() as instance:
+        home.run(instance, "DC01", *SMALL.ship_days[:2])
+    return home.directory
+
+
+@pytest.fixture
+def two_days(two_days_template: Path, tmp_path: Path) -> Home:
+    return Home(copied(two_days_template, tmp_path))
 
 
 def _evaluations(result: dg.ExecuteInProcessResult) -> dict[str, dg.AssetCheckEvaluation]:
@@ -185,12 +200,19 @@ def at_once_and_one_by_one(network_template: Path, tmp_path_factory: pytest.Temp
     """A week as one run, and as a run for each day; tests only read them."""
     directory = tmp_path_factory.mktemp("week")
     at_once, one_by_one = (Home(copied(network_template, directory / name)) for name in ("at once", "one by one"))
-    with dg.DagsterInstance.ephemeral() as instance:
+    with in_memory() as instance:
         at_once.run(instance, "DC01", WEEK[0], WEEK[-1])
         job = one_by_one.defs.resolve_job_def(JOB)
         for day in WEEK:
             job.execute_in_process(run_config=QUIET, instance=instance, partition_key=str(partitions.key("DC01", day)))
     return at_once, one_by_one
+
+
+@pytest.fixture
+def week(at_once_and_one_by_one: tuple[Home, Home], tmp_path: Path) -> Home:
+    """A week that is published."""
+    at_once, _ = at_once_and_one_by_one
+    return Home(copied(at_once.directory, tmp_path))
 
 
 def test_a_range_in_one_run_and_each_day_in_its_own_give_the_same_records(
@@ -211,21 +233,19 @@ def test_a_range_in_one_run_and_each_day_in_its_own_give_the_same_rejects(
     assert one_by_one.standing() == at_once.standing()
 
 
-def test_running_again_changes_nothing(network_home: Home, instance: dg.DagsterInstance) -> None:
-    network_home.run(instance, "DC01", WEEK[0], WEEK[-1])
-    before = network_home.standing(without=set())
-    again = network_home.run(instance, "DC01", WEEK[0], WEEK[-1])
-    assert network_home.standing(without=set()) == before
+def test_running_again_changes_nothing(week: Home, instance: dg.DagsterInstance) -> None:
+    before = week.standing(without=set())
+    again = week.run(instance, "DC01", WEEK[0], WEEK[-1])
+    assert week.standing(without=set()) == before
     told = [event.metadata for event in again.asset_materializations_for_node("published_records")]
     assert [(each["changed"].value, each["restated_values"].value) for each in told] == [(False, 0)] * len(WEEK)
 
 
 def test_only_changed_days_are_read_again_and_their_dependants_are_judged_again(
-    network_home: Home, instance: dg.DagsterInstance
+    week: Home, instance: dg.DagsterInstance
 ) -> None:
     first, *_, last = WEEK
-    network_home.run(instance, "DC01", first, last)
-    result = network_home.run(instance, "DC01", first, last, changed=[first])
+    result = week.run(instance, "DC01", first, last, changed=[first])
     # Dagster counts the whole range as materialized; what tells of a day is what was done for it.
     events = {name: result.asset_materializations_for_node(name) for name in PARTITIONED}
     told = {
@@ -240,21 +260,20 @@ def test_only_changed_days_are_read_again_and_their_dependants_are_judged_again(
     }
 
 
-def test_a_held_day_keeps_its_last_good_records(network_home: Home, instance: dg.DagsterInstance) -> None:
+def test_a_held_day_keeps_its_last_good_records(two_days: Home, instance: dg.DagsterInstance) -> None:
     day = SMALL.ship_days[0]
-    network_home.run(instance, "DC01", day)
-    good = network_home.standing()
+    good = two_days.standing()
     _change(
-        network_home,
+        two_days,
         "instock_warehouse",
         "UPDATE instock_snapshots SET snapshot_date = '1999-01-01' WHERE dc = 'DC01' AND snapshot_date = :day",
         day=day,
     )
-    result = network_home.run(instance, "DC01", day)
+    result = two_days.run(instance, "DC01", day)
     check = _evaluations(result)["lost_cases.snapshot_coverage"]
     assert (check.passed, check.severity) == (False, dg.AssetCheckSeverity.ERROR)
-    assert {name for name, rows in network_home.standing().items() if rows != good[name]} == {"ledger", "outbox"}
-    assert network_home.store.ledger()["state"].to_list() == ["HELD"]
+    assert {name for name, rows in two_days.standing().items() if rows != good[name]} == {"ledger", "outbox"}
+    assert two_days.store.ledger()["state"].to_list() == ["HELD", "PUBLISHED"]
     assert _evaluations(result)["published_records.reconciliation"].passed
 
 
@@ -266,16 +285,13 @@ def test_a_held_day_keeps_its_last_good_records(network_home: Home, instance: dg
         "DELETE FROM lost_cases WHERE ordered_cases > 0",
     ],
 )
-def test_records_changed_by_hand_do_not_reconcile(
-    network_home: Home, instance: dg.DagsterInstance, statement: str
-) -> None:
+def test_records_changed_by_hand_do_not_reconcile(two_days: Home, instance: dg.DagsterInstance, statement: str) -> None:
     day = SMALL.ship_days[0]
-    assert _evaluations(network_home.run(instance, "DC01", day))["published_records.reconciliation"].passed
-    _change(network_home, "record_store", statement)
-    check = _evaluations(network_home.run(instance, "DC01", day))["published_records.reconciliation"]
+    _change(two_days, "record_store", statement)
+    check = _evaluations(two_days.run(instance, "DC01", day))["published_records.reconciliation"]
     assert (check.passed, check.severity) == (False, dg.AssetCheckSeverity.ERROR)
     assert str(check.description).startswith(f"DC01 {day}: ")
-    assert network_home.store.count(RESTATEMENTS) == 0
+    assert two_days.store.count(RESTATEMENTS) == 0
 
 
 def _spoil(home: Home, day: date) -> None:
@@ -318,7 +334,7 @@ def _contract_of(
 ) -> tuple[dg.ExecuteInProcessResult, list[dg.AssetCheckEvaluation]]:
     """Damage one day's file of two and run the contract check of its asset, alone."""
     first, second = SMALL.ship_days[:2]
-    home.run(instance, "DC01", first, second)
+    instance.add_dynamic_partitions("dc", SMALL.dc_codes)
     (file,) = Path(home.settings.lake_root).glob(f"{asset}/dc=DC01/ship_date={first}/*.parquet")
     damage(pl.read_parquet(file)).write_parquet(file)
     key = dg.AssetCheckKey(dg.AssetKey(asset), "contract")
@@ -359,17 +375,17 @@ def _contract_of(
     ],
 )
 def test_a_file_damaged_by_hand_breaks_its_contract(
-    network_home: Home, instance: dg.DagsterInstance, asset: str, damage: Damage, problem: str
+    two_days: Home, instance: dg.DagsterInstance, asset: str, damage: Damage, problem: str
 ) -> None:
-    _, (evaluation,) = _contract_of(network_home, instance, asset, damage)
+    _, (evaluation,) = _contract_of(two_days, instance, asset, damage)
     assert (evaluation.passed, evaluation.severity) == (False, dg.AssetCheckSeverity.ERROR)
     assert evaluation.blocking
     assert problem in str(evaluation.description)
     assert str(evaluation.description).startswith(f"DC01 {SMALL.ship_days[0]}: ")
 
 
-def test_an_undamaged_file_keeps_its_contract(network_home: Home, instance: dg.DagsterInstance) -> None:
-    _, (evaluation,) = _contract_of(network_home, instance, "lost_cases", lambda rows: rows)
+def test_an_undamaged_file_keeps_its_contract(two_days: Home, instance: dg.DagsterInstance) -> None:
+    _, (evaluation,) = _contract_of(two_days, instance, "lost_cases", lambda rows: rows)
     assert (evaluation.passed, evaluation.description) == (True, None)
 
 
@@ -381,20 +397,19 @@ def test_an_undamaged_file_keeps_its_contract(network_home: Home, instance: dg.D
     ],
 )
 def test_a_file_of_other_columns_is_not_read_at_all(
-    network_home: Home, instance: dg.DagsterInstance, damage: Damage
+    two_days: Home, instance: dg.DagsterInstance, damage: Damage
 ) -> None:
-    result, evaluations = _contract_of(network_home, instance, "item_days", damage)
+    result, evaluations = _contract_of(two_days, instance, "item_days", damage)
     assert not result.success
     assert evaluations == []
 
 
 def test_a_file_that_is_no_parquet_fails_the_run_and_leaves_the_records(
-    network_home: Home, instance: dg.DagsterInstance
+    two_days: Home, instance: dg.DagsterInstance
 ) -> None:
     first, second = SMALL.ship_days[:2]
-    network_home.run(instance, "DC01", first)
-    before = network_home.standing()
-    (file,) = Path(network_home.settings.lake_root).glob(f"item_days/dc=DC01/ship_date={first}/*.parquet")
+    before = two_days.standing()
+    (file,) = Path(two_days.settings.lake_root).glob(f"item_days/dc=DC01/ship_date={first}/*.parquet")
     file.write_bytes(b"half a file")
-    assert not network_home.run(instance, "DC01", second, raise_on_error=False).success
-    assert network_home.standing() == before
+    assert not two_days.run(instance, "DC01", second, raise_on_error=False).success
+    assert two_days.standing() == before

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from multiprocessing import get_context
 from pathlib import Path
 from time import monotonic, sleep
 from types import SimpleNamespace
@@ -15,6 +14,7 @@ from dagster._daemon.monitoring.concurrency import execute_concurrency_slots_ite
 
 from fillrate_assets import partitions, running
 from fillrate_assets.definitions import JOB, build_defs
+from fillrate_assets_tests import forked
 from fillrate_assets_tests.conftest import SMALL
 from fillrate_assets_tests.crashing import killed
 from fillrate_assets_tests.fakes import Overtaken
@@ -71,8 +71,7 @@ def test_a_step_waits_while_its_pool_is_full(network_home: Home) -> None:
     with dg.DagsterInstance.get() as instance:
         instance.event_log_storage.set_concurrency_slots("order_system", 1)
         instance.add_dynamic_partitions("dc", [first])
-        holder = get_context("spawn").Process(target=_run_and_hold_until_another_waits, args=(network_home, first))
-        holder.start()
+        holder = forked.start(_run_and_hold_until_another_waits, Home(network_home.directory), first)
         _until(lambda: "orders" in _holding(instance))
         waited = network_home.run(instance, second, DAY)
         holder.join()

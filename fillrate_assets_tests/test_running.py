@@ -104,8 +104,8 @@ def test_a_long_range_is_run_in_parts_of_which_the_last_reaches_the_dependent_da
 @pytest.mark.parametrize("dcs", [["DC01"], ["DC01", "DC02"]])
 @pytest.mark.usefixtures("dagster_home")
 def test_parts_leave_what_the_whole_range_leaves(network_home: Home, published_template: Path, dcs: list[str]) -> None:
-    last = SMALL.first + timedelta(days=8)
-    parts = [part for dc in dcs for part in Range(dc, SMALL.first, last).parts(4)]
+    last = SMALL.first + timedelta(days=4)
+    parts = [part for dc in dcs for part in Range(dc, SMALL.first, last).parts(2)]
     ran = list(running.run(network_home.settings, parts))
     assert [each.failure for each in ran] == [None] * 3 * len(dcs)
     for dc in dcs:

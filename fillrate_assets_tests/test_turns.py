@@ -6,8 +6,8 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import date
-from pathlib import Path
 from threading import Barrier
+from time import sleep
 
 import dagster as dg
 import polars as pl
@@ -46,15 +46,6 @@ def _run(
     return job.execute_in_process(run_config=QUIET, instance=instance, tags=tags, raise_on_error=False)
 
 
-@pytest.fixture
-def on_disk(tmp_path: Path) -> Path:
-    """A directory for an instance that several threads may open."""
-    directory = tmp_path / "dagster"
-    directory.mkdir()
-    (directory / "dagster.yaml").write_text("telemetry: {enabled: false}")
-    return directory
-
-
 @pytest.mark.parametrize(
     "tags",
     [
@@ -62,15 +53,16 @@ def on_disk(tmp_path: Path) -> Path:
         {partitions.RANGE_START_TAG: f"{DC}|{DAY}", partitions.RANGE_END_TAG: f"DC02|{DAY}"},
     ],
 )
+@pytest.mark.usefixtures("dagster_home")
 def test_a_run_waits_with_reading_until_the_other_one_on_its_dc_has_ended(
-    network_home: Home, on_disk: Path, monkeypatch: pytest.MonkeyPatch, tags: dict[str, str]
+    network_home: Home, monkeypatch: pytest.MonkeyPatch, tags: dict[str, str]
 ) -> None:
-    monkeypatch.setattr(turns, "WAIT_SECONDS", 0.01)
+    monkeypatch.setattr(turns, "WAIT_SECONDS", 0.1)
     later: list[Future[dg.DagsterRunStatus]] = []
     order: list[str] = []
 
     def run_later() -> dg.DagsterRunStatus:
-        with dg.DagsterInstance.from_config(str(on_disk)) as instance:
+        with dg.DagsterInstance.get() as instance:
             result = _run(network_home, instance, lambda: order.append("later"), tags)
             return instance.get_runs(dg.RunsFilter(run_ids=[result.run_id]))[0].status
 
@@ -79,7 +71,7 @@ def test_a_run_waits_with_reading_until_the_other_one_on_its_dc_has_ended(
         told = [event.user_message for run in others for event in instance.all_logs(run.run_id)]
         return any("waits for run" in message for message in told)
 
-    with ThreadPoolExecutor(1) as pool, dg.DagsterInstance.from_config(str(on_disk)) as instance:
+    with ThreadPoolExecutor(1) as pool, dg.DagsterInstance.get() as instance:
 
         def another_begins() -> None:
             # The correction is too late for this run.
@@ -87,6 +79,7 @@ def test_a_run_waits_with_reading_until_the_other_one_on_its_dc_has_ended(
             later.append(pool.submit(run_later))
             while not waits(instance):
                 assert not later[0].done()
+                sleep(0.1)
             order.append("first")
 
         assert _run(network_home, instance, another_begins, partitions.range_tags(DC, DAY, DAY)).success

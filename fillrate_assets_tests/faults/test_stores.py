@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import resource
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from multiprocessing import get_context
 from pathlib import Path
 from threading import Event, Thread
 from time import sleep
@@ -16,6 +14,7 @@ import dagster as dg
 import pytest
 
 from fillrate_assets.connections.record_store import OUTBOX, lock_of
+from fillrate_assets_tests import forked
 from fillrate_assets_tests.conftest import CORRECTED, DC, SCHEMA, SMALL, Undisturbed
 from fillrate_assets_tests.fakes import Overtaken
 from fillrate_assets_tests.faults.injected import (
@@ -27,6 +26,7 @@ from fillrate_assets_tests.faults.injected import (
     waiting,
 )
 from fillrate_assets_tests.home import Home, messages
+from fillrate_assets_tests.instances import in_memory
 from fillrate_assets_tests.postgres import Postgres
 from fillrate_assets_tests.servers import onboard, published
 
@@ -136,14 +136,14 @@ def _told_of_a_full_disk(home: Home) -> str:
         resource.setrlimit(resource.RLIMIT_FSIZE, (1024, most))
 
     order_system = Overtaken(home.settings.order_system_url, meanwhile=[fill])
-    with dg.DagsterInstance.ephemeral() as instance:
+    with in_memory() as instance:
         full = Home(home.directory, home.overrides, {"order_system": order_system})
         return told_of_failure(full, instance, _limits_restored())
 
 
 def test_the_disk_of_the_lake_is_full(undisturbed: Undisturbed, tmp_path: Path, instance: dg.DagsterInstance) -> None:
     home = waiting(undisturbed, tmp_path, retries=0)
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+    with forked.executor() as pool:
         told = pool.submit(_told_of_a_full_disk, Home(home.directory, home.overrides)).result()
     assert "\nStep: orders" in told
     assert f"\nCause: lake ({home.settings.lake_root}) takes no files: " in told

@@ -24,6 +24,7 @@ from fillrate_assets.fillrate.sensors import read_cursor, write_cursor
 from fillrate_assets.partitions import CHANGED_TAG, RANGE_END_TAG, RANGE_START_TAG, range_tags
 from fillrate_assets_tests.fakes import Overtaken
 from fillrate_assets_tests.home import QUIET, Home
+from fillrate_assets_tests.instances import in_memory
 from fillrate_assets_tests.ticking import Ticking
 
 KEY = ["dc", "ship_date"]
@@ -275,7 +276,7 @@ def test_of_two_runs_on_one_day_the_newer_sources_win_and_the_day_is_computed_ag
 
     def newer() -> pl.DataFrame:
         home.correct(dc, day, day)
-        with dg.DagsterInstance.ephemeral() as other:
+        with in_memory() as other:
             assert home.run(other, dc, day).success
         return home.store.records(dc, day)
 
