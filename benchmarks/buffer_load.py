@@ -293,8 +293,7 @@ def through_dagster(it: Platform, number: int) -> float:
         job.execute_in_process(
             instance=instance, tags=tags, run_config={"loggers": {"console": {"config": {"log_level": "ERROR"}}}}
         )
-        taken = perf_counter() - began
-    return taken
+        return perf_counter() - began
 
 
 def table(stages: Sequence[dict[str, float]]) -> None:

@@ -34,7 +34,8 @@ def buffers() -> None:
 @buffers.command()
 @click.option("--warehouses", type=click.IntRange(1, 50), default=4, show_default=True, help="How many warehouses.")
 @click.option("--seed", type=click.IntRange(0), default=3001, show_default=True, help="Another seed, another day.")
-def demo(warehouses: int, seed: int) -> None:
+@click.option("--hours", type=click.IntRange(1, 24), default=24, show_default=True, help="How much of the day.")
+def demo(warehouses: int, seed: int, hours: int) -> None:
     """Run a simulated day at speed, and show the board.
 
     Simulates robotized warehouses with surges, jams, staffing gaps and bad sensors, fills the embedded systems with
@@ -43,8 +44,8 @@ def demo(warehouses: int, seed: int) -> None:
     `make ui` shows it. Run again, it computes everything anew and sends nothing twice.
 
     \b
-    Example: ten warehouses
-      fillrate buffers demo --warehouses 10
+    Example: the last three hours of ten warehouses
+      fillrate buffers demo --warehouses 10 --hours 3
     """
     import polars as pl
     from rich.console import Console
@@ -59,7 +60,7 @@ def demo(warehouses: int, seed: int) -> None:
 
     started = perf_counter()
     chosen = settings.load()
-    floors = Floors(chosen, warehouses, seed)
+    floors = Floors(chosen, warehouses, seed, hours)
     with working("Simulating the floors"):
         filled = floors.fill()
     click.echo(f"Simulated floors: {warehouses} warehouses, {floors.ticks[0]:%Y-%m-%d}{'' if filled else ' (kept)'}")
@@ -69,11 +70,11 @@ def demo(warehouses: int, seed: int) -> None:
     seen = floor_day.show(floor_day.ticks(floors, feeds, kept, delivery, Policy()), floors, console)
     alerts = pl.concat(moment.alerts for moment in seen)
     store = BufferStore(chosen.record_store_url, chosen.record_store_schema)
-    answers = floor_day.answer(floors, store, alerts)
+    floor_day.answer(floors, store, alerts)
     run_id, failure, checks = running.run_tick(chosen, seen[-1].snapshot_ts)
     for problem in [failure] if failure else checks:
         click.echo(f"the last tick, run {run_id}: {problem}", err=True)
-    floor_day.summarize(floors, alerts, answers, console)
+    floor_day.summarize(floors, alerts, console)
     console.print(f"{perf_counter() - started:,.0f} s.")
     for line in floor_day.examples(alerts, called_as()):
         click.echo(line)

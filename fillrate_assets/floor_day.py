@@ -14,7 +14,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from fillrate_assets.buffers import board, feedback, schema, tick
+from fillrate_assets.buffers import board, schema, tick
 from fillrate_assets.buffers.delivery import Delivery
 from fillrate_assets.buffers.policy import Policy
 from fillrate_assets.buffers.signals import clock
@@ -74,38 +74,29 @@ def show(moments: Iterator[Moment], floors: Floors, console: Console) -> list[Mo
     return seen
 
 
-def answer(floors: Floors, store: BufferStore, alerts: pl.DataFrame) -> pl.DataFrame:
-    """Let the floor answer what it was told, and report what it was not: the answers."""
-    answers = floors.answers(alerts)
-    for row in answers.iter_rows(named=True):
+def answer(floors: Floors, store: BufferStore, alerts: pl.DataFrame) -> None:
+    """Let the floor answer what it was told, and report what it was not."""
+    for row in floors.answers(alerts).iter_rows(named=True):
         store.add_feedback(row)
-    return answers
 
 
-def summarize(floors: Floors, alerts: pl.DataFrame, answers: pl.DataFrame, console: Console) -> None:
+def summarize(floors: Floors, alerts: pl.DataFrame, console: Console) -> None:
     """Print what the day amounted to, against the truth."""
-    card = feedback.scorecard(alerts, answers)
-    onsets = floors.world.truth.onsets
+    onsets, episodes = floors.onsets(alerts), floors.episodes(alerts)
     units = floors.masters.unit_members["unit_id"].n_unique()
-    told = int(card["episodes"].sum())
     console.print(
-        f"\n[bold]{floors.warehouses} warehouses, {units} units, {len(floors.ticks)} ticks[/bold]: the floors were in"
-        f" trouble {onsets.height} times; {told} problems were told, {told / units:.2f} a unit."
+        f"\n[bold]{floors.warehouses} warehouses, {units} units, {len(floors.ticks)} ticks[/bold]: trouble began"
+        f" {onsets.height} times; {episodes.height} problems were told."
     )
-    table = _table("How right that was, by the truth that no feed shows", "direction", "told", "real", "missed")
-    for column in ("precision", "recall"):
-        table.add_column(column, justify="right")
-    for (direction,), rows in answers.group_by("direction", maintain_order=True):
-        missed = rows.filter(pl.col("answer") == "MISSED_PROBLEM").height
-        real = rows.filter(pl.col("answer") == "CORRECT").height
-        episodes = rows.height - missed
-        happened = onsets.filter(pl.col("direction") == direction).height
-        table.add_row(
-            str(direction),
-            *(str(number) for number in (episodes, real, missed)),
-            _share(real, episodes),
-            _share(happened - missed, happened),
-        )
+    columns = ("direction", "told", "right", "brief", "false", "precision", "trouble", "told in time", "recall")
+    table = _table("How right that was, by the truth that no feed shows", *columns)
+    for direction in ("OVERFLOW", "STARVATION"):
+        told, began = (rows.filter(pl.col("direction") == direction) for rows in (episodes, onsets))
+        was = [told.filter(pl.col("was") == name).height for name in ("RIGHT", "BRIEF", "FALSE")]
+        in_time = began["alert_ts"].count()
+        shares = _share(was[0], told.height), _share(in_time, began.height)
+        counts = [str(number) for number in (told.height, *was)]
+        table.add_row(direction, *counts, shares[0], str(began.height), str(in_time), shares[1])
     console.print(table)
 
 
@@ -128,7 +119,7 @@ def kept(floors: Floors) -> TickLake:
 def _line(moment: Moment, seen: list[Moment]) -> str:
     states = {state: count for state, count in board.counts(moment.recommendations).items() if count}
     counted = ", ".join(f"{count} {state.lower().replace('_', ' ')}" for state, count in states.items())
-    return f"{moment.snapshot_ts:%H:%M} UTC: {counted}; {sum(each.sent for each in seen)} messages so far"
+    return f"{moment.snapshot_ts:%H:%M} UTC: {counted}; messages so far: {sum(each.sent for each in seen)}"
 
 
 def _board(moment: Moment, seen: list[Moment], now: str) -> Group:
@@ -147,11 +138,12 @@ def _board(moment: Moment, seen: list[Moment], now: str) -> Group:
         legend.append(" ")
     actions = _table("To do now", "severity", "unit", "action", "how many", "left")
     for row in board.actions(moment.alerts, moment.recommendations).head(_MOST_ACTIONS).iter_rows(named=True):
-        amount = "" if row["quantity"] is None else f"{row['quantity']:g} {row['quantity_unit']}"
         left = "" if row["minutes_left"] is None else f"{row['minutes_left']:.0f} min"
-        actions.add_row(row["severity"], f"{row['unit_id']} {row['direction'].lower()}", row["action"], amount, left)
+        actions.add_row(
+            row["severity"], f"{row['unit_id']} {row['direction'].lower()}", row["action"], row["how_many"] or "", left
+        )
     sent = sum(each.sent for each in seen)
-    return Group(Text(f"{now} at {len(seen)} ticks, {sent} messages sent", style="bold"), strips, legend, actions)
+    return Group(Text(f"{now}, tick {len(seen)}, messages sent: {sent}", style="bold"), strips, legend, actions)
 
 
 def _table(title: str, *columns: str) -> Table:

@@ -11,23 +11,23 @@ from typing import Final
 
 import polars as pl
 
-from fillrate_assets.buffers import schema
+from fillrate_assets.buffers import feedback, schema
+from fillrate_assets.buffers.policy import Policy
+from fillrate_assets.buffers.suppression import EPISODE, episode_key
 from fillrate_assets.buffers.tick import TICK, Masters, on_grid
 from fillrate_assets.connections import sql
 from fillrate_assets.connections.buffer_store import BufferStore
 from fillrate_assets.connections.floor_feeds import FloorFeeds
 from fillrate_assets.connections.record_store import RecordStore
 from fillrate_assets.errors import PermanentFailure
+from fillrate_assets.sample.floor import detection
+from fillrate_assets.sample.floor.onsets import unit_fills
 from fillrate_assets.sample.floor.scenarios import Scenario, World, simulate
 from fillrate_assets.sample.floor.schema import FEED_KINDS, FLOOR_KINDS
 from fillrate_assets.settings import Settings
 
 FIRST: Final = date(2026, 11, 10)
 """The simulated day: a Tuesday."""
-
-_BEFORE: Final = timedelta(minutes=30)
-_AFTER: Final = timedelta(minutes=5)
-"""An alert from so long before a problem begins to so long after counts."""
 
 _ANSWERED_AFTER: Final = timedelta(minutes=10)
 
@@ -39,6 +39,8 @@ class Floors:
     settings: Settings
     warehouses: int = 4
     seed: int = 3001
+    hours: int = 24
+    """How much of the day is run, up to its end."""
 
     @cached_property
     def world(self) -> World:
@@ -62,12 +64,11 @@ class Floors:
 
     @property
     def ticks(self) -> list[datetime]:
-        """Every tick of the day, of all warehouses."""
-        minutes = self.world.truth.latent["ts"]
-        first, last = minutes.min(), minutes.max()
-        if not isinstance(first, datetime) or not isinstance(last, datetime):
-            return []
-        begin = on_grid(first) + TICK
+        """The ticks that are run: those at which all warehouses are simulated, whose midnights lie hours apart."""
+        minutes = pl.col("ts")
+        spans = self.world.truth.latent.group_by("warehouse").agg(first=minutes.min(), last=minutes.max())
+        first, last = spans.select(pl.col("first").max(), pl.col("last").min()).row(0)
+        begin = max(on_grid(first) + TICK, on_grid(last) - timedelta(hours=self.hours))
         return [begin + number * TICK for number in range((last - begin) // TICK + 1)]
 
     def fill(self) -> bool:
@@ -106,77 +107,50 @@ class Floors:
     def _description(self) -> Path:
         return self.settings.home / "systems" / "floors.json"
 
-    def answers(self, alerts: pl.DataFrame) -> pl.DataFrame:
-        """What a floor that sees everything would answer: to the episodes that were told, and of those that were not.
+    def onsets(self, alerts: pl.DataFrame) -> pl.DataFrame:
+        """Every onset of trouble within the ticks that are run, with when it was told in time; empty: never."""
+        first, last = self.ticks[0], self.ticks[-1]
+        begun = self.world.truth.onsets.filter(pl.col("onset_ts").is_between(first, last - detection.AFTER))
+        return detection.onsets_told(detection.told(alerts), begun)
 
-        An episode is right if its problem begins from 5 minutes before it was first told to 30 minutes after, or
-        stands then.
+    def episodes(self, alerts: pl.DataFrame) -> pl.DataFrame:
+        """Every episode that was told, and whether it was RIGHT, BRIEF or FALSE."""
+        truth = self.world.truth
+        fills = unit_fills(truth.latent, self.masters.unit_members)
+        return detection.episodes_judged(detection.told(alerts), truth.onsets, fills)
+
+    def answers(self, alerts: pl.DataFrame) -> pl.DataFrame:
+        """What a floor that sees everything would answer: to the first notice of each episode, and of what it missed.
 
         Args:
-            alerts: `ALERTS` of the day.
+            alerts: `ALERTS` of the ticks.
 
         Returns:
             `FEEDBACK`, sorted by its key.
 
         """
-        onsets = self.world.truth.onsets.with_columns(pl.col("end_ts").fill_null(pl.col("onset_ts").max()))
-        told = (
-            alerts.filter(
-                pl.col("label").is_in(["NEW", "ONGOING"]),
-                pl.col("severity").is_in(["ACT", "EMERGENCY"]),
-                pl.col("direction") != "DATA",
-            )
-            .sort("snapshot_ts")
-            .unique(["unit_id", "direction", "action", "episode"], keep="first", maintain_order=True)
-        )
-        key = pl.concat_str("unit_id", "direction", "action", "episode", separator=".")
-        real = (
-            told.join(onsets.select("unit_id", "direction", "onset_ts", "end_ts"), on=["unit_id", "direction"])
-            .filter(
-                pl.col("snapshot_ts") >= pl.col("onset_ts") - _BEFORE,
-                pl.col("snapshot_ts") <= pl.max_horizontal("end_ts", pl.col("onset_ts") + _AFTER),
-            )
-            .select("unit_id", "direction", "action", "episode")
-            .unique()
-            .with_columns(real=pl.lit(value=True))
-        )
-        judged = told.join(real, on=["unit_id", "direction", "action", "episode"], how="left").select(
-            rec_id=pl.concat_str(key, pl.col("seq"), separator="."),
-            responder=pl.lit("floor"),
+        first = feedback.told(alerts).sort("snapshot_ts").unique(EPISODE, keep="first", maintain_order=True)
+        heard = self.episodes(alerts).select("episode", real=pl.col("was") != "FALSE")
+        judged = first.join(heard, left_on=episode_key(), right_on="episode").select(
+            rec_id=pl.concat_str(episode_key(), "seq", separator="."),
             answered_at=pl.col("snapshot_ts") + _ANSWERED_AFTER,
-            answer=pl.when(pl.col("real")).then(pl.lit("CORRECT")).otherwise(pl.lit("NO_PROBLEM")),
-            actual_quantity=pl.lit(None, pl.Float64),
-            note=pl.lit(None, pl.String),
-            warehouse="warehouse",
-            unit_id="unit_id",
-            unit_type="unit_type",
-            direction="direction",
-            episode_key=key,
+            answer=pl.when("real").then(pl.lit("CORRECT")).otherwise(pl.lit("NO_PROBLEM")),
+            episode_key=episode_key(),
             episode_ts="opened_ts",
-            policy_version="policy_version",
+            **_SAME,
         )
-        heard = (
-            alerts.filter("is_open", pl.col("seq") > 0, pl.col("peak_notified_severity") != "WARN")
-            .select("unit_id", "direction", "snapshot_ts")
-            .join(onsets.select("unit_id", "direction", "onset_ts"), on=["unit_id", "direction"])
-            .filter(pl.col("snapshot_ts").is_between(pl.col("onset_ts") - _BEFORE, pl.col("onset_ts") + _AFTER))
-            .select("unit_id", "direction", "onset_ts")
-            .unique()
-        )
-        missed = onsets.join(heard, on=["unit_id", "direction", "onset_ts"], how="anti").select(
+        missed = self.onsets(alerts).filter(pl.col("alert_ts").is_null())
+        reported = missed.select(
             rec_id=pl.format("missed.{}.{}.{}", "unit_id", "direction", pl.col("onset_ts").dt.strftime("%Y%m%dT%H%MZ")),
-            responder=pl.lit("floor"),
             answered_at=pl.col("onset_ts") + _ANSWERED_AFTER,
             answer=pl.lit("MISSED_PROBLEM"),
-            actual_quantity=pl.lit(None, pl.Float64),
-            note=pl.lit(None, pl.String),
-            warehouse="warehouse",
-            unit_id="unit_id",
-            unit_type="unit_type",
-            direction="direction",
             episode_key=pl.lit(None, pl.String),
             episode_ts="onset_ts",
-            policy_version=pl.lit(alerts["policy_version"].first() or "", pl.String),
+            **_SAME,
         )
-        found = pl.concat([judged, missed]).lazy()
-        return schema.FEEDBACK.conform(found).sort(schema.FEEDBACK.key).collect()
+        said = {"responder": "floor", "actual_quantity": None, "note": None, "policy_version": Policy().version}
+        rows = pl.concat([judged, reported]).with_columns(pl.lit(value).alias(name) for name, value in said.items())
+        return schema.FEEDBACK.conform(rows.lazy()).sort(schema.FEEDBACK.key).collect()
+
+
+_SAME: Final = {name: pl.col(name) for name in ("warehouse", "unit_id", "unit_type", "direction")}

@@ -82,7 +82,8 @@ class Replay:
 
         """
         masters = self._store.masters()
-        masters = masters.of(self.dcs or masters.warehouses["dc"].unique().to_list())
+        if self.dcs:
+            masters = masters.of(masters.warehouses.filter(pl.col("dc").is_in(list(self.dcs))))
         here = masters.warehouses.filter("active")["warehouse"].to_list()
         if not here or self.first > self.last:
             msg = f"nothing to run again: {len(here)} active warehouses, {self.first} to {self.last}"

@@ -92,6 +92,9 @@ def test_names_of_a_source_come_from_the_file_or_the_environment(home: Path, mon
         (['order_system_url = "orders.db"'], "order_system_url: String should match pattern"),
         (['watermark_url = "s3://bucket"'], "watermark_url: String should match pattern"),
         (['alerts = "held-days"'], "alerts: String should match pattern"),
+        (["[channels]", 'floor = "hooks.example/x"'], "channels.floor: String should match pattern"),
+        (['webhook_secret = "key"'], "webhook_secret: String should match pattern"),
+        (['platform_channel = "fax:platform"'], "platform_channel: String should match pattern"),
         (['env = "production"', 'lake_root = "s3://bucket"'], "env: Input should be 'dev' or 'prod'"),
         (["max_rejects = 1"], "max_rejects: Extra inputs are not permitted"),
         (["[tables.order_lines]", 'table = "OE"'], "tables.order_lines.table: Extra inputs are not permitted"),
@@ -136,6 +139,8 @@ def test_wrong_variables_are_one_clear_failure(
         ("prod", "watermark_url", "", ""),
         ("dev", "alerts", TOPIC, ""),
         ("prod", "alerts", TOPIC, TOPIC),
+        ("dev", "platform_channel", "slack:platform", ""),
+        ("prod", "platform_channel", "slack:platform", "slack:platform"),
     ],
 )
 def test_what_environments_share_is_each_ones_own(home: Path, env: str, name: str, shared: str, own: str) -> None:

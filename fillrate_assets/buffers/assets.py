@@ -209,8 +209,7 @@ def _named(work: Work, masters: tick.Masters) -> list[str] | None:
 
 
 def _done(work: Work, **shown: float | str) -> dg.MaterializeResult[None]:
-    ticks = {"first_tick": str(work.ticks[0]), "last_tick": str(work.ticks[-1])} if work.ticks else {}
-    return dg.MaterializeResult(metadata={"ticks": len(work.ticks), **ticks, **shown})
+    return dg.MaterializeResult(metadata={"ticks_computed": len(work.ticks), **shown})
 
 
 def _tell(context: dg.AssetExecutionContext, work: Work, frame: Frame, describe: Callable[..., Metadata]) -> None:

@@ -1,4 +1,4 @@
-"""A tick at a glance: what every unit is, as a strip of colours, and what is to be done, worst first."""
+"""A tick at a glance: what every unit is, as a strip that is the darker the worse, and what is to be done."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ import polars as pl
 
 from fillrate_assets.buffers.schema import VERDICTS
 
-COLOURS: Final = {
-    "EMERGENCY": "🟥",
-    "ACT": "🟧",
-    "WARN": "🟨",
-    "BETWEEN": "🟦",
-    "CLEAR": "🟩",
-    "NOT_STAFFED": "⬛",
-    "UNKNOWN": "⬜",
+SHADES: Final = {
+    "EMERGENCY": "█",
+    "ACT": "▓",
+    "WARN": "▒",
+    "BETWEEN": "░",
+    "CLEAR": "·",
+    "NOT_STAFFED": "-",
+    "UNKNOWN": "?",
 }
-"""One square a unit."""
+"""One character a unit, of those that every font has."""
 
-LEGEND: Final = " ".join(f"{square} {state.lower().replace('_', ' ')}" for state, square in COLOURS.items())
+LEGEND: Final = "   ".join(f"{shade} {state.lower().replace('_', ' ')}" for state, shade in SHADES.items())
 MOST_WAREHOUSES: Final = 20
 MOST_ACTIONS: Final = 50
 
@@ -52,7 +52,7 @@ def counts(recommendations: pl.DataFrame) -> dict[str, int]:
 
 
 def heat_strip(recommendations: pl.DataFrame) -> str:
-    """One line per warehouse and pool, one square per unit; of many warehouses, those that are worst."""
+    """Markdown: a line per warehouse and pool, a character per unit; of many warehouses, those that are worst."""
     rows = states(recommendations)
     if rows.is_empty():
         return "No unit is watched."
@@ -64,17 +64,17 @@ def heat_strip(recommendations: pl.DataFrame) -> str:
         .sort("worst", "severe", "warehouse", descending=[False, True, False])
     )
     shown = ranked.head(MOST_WAREHOUSES)["warehouse"].sort()
-    squares = pl.col("state").replace_strict(COLOURS, return_dtype=pl.String).str.join("")
+    shades = pl.col("state").replace_strict(SHADES, return_dtype=pl.String).str.join("")
     lines = (
         rows.filter(pl.col("warehouse").is_in(shown))
         .group_by("warehouse", "pool", maintain_order=True)
-        .agg(squares.alias("squares"))
-        .select(pl.format("`{} {}` {}", "warehouse", pl.col("pool").str.pad_end(6), "squares"))
+        .agg(shades.alias("shades"))
+        .select(pl.format("{} {} {}", "warehouse", pl.col("pool").str.pad_end(6), "shades"))
         .to_series()
     )
     more = ranked.height - len(shown)
     rest = [f"and {more} more warehouses, none of them worse"] if more > 0 else []
-    return "  \n".join([*lines, *rest, LEGEND])
+    return "\n".join(["```", *lines, *rest, "", LEGEND, "```"])
 
 
 def actions(alerts: pl.DataFrame, recommendations: pl.DataFrame) -> pl.DataFrame:
@@ -85,16 +85,17 @@ def actions(alerts: pl.DataFrame, recommendations: pl.DataFrame) -> pl.DataFrame
         recommendations: `RECOMMENDATIONS` of the same tick.
 
     Returns:
-        Columns severity, unit_id, direction, action, quantity, quantity_unit, source_unit, target_unit, minutes_left,
-        label, reason, explanation.
+        Columns severity, unit_id, direction, action, how_many (in words; empty: not known), source_unit, target_unit,
+        minutes_left, label, reason, explanation.
 
     """
     asked = recommendations.select(
         "unit_id",
         "direction",
         "action",
-        "quantity",
-        "quantity_unit",
+        pl.format("{} {}", pl.col("quantity").round(1), "quantity_unit")
+        .str.replace(".0 ", " ", literal=True)
+        .alias("how_many"),
         "source_unit",
         "target_unit",
         "minutes_left",

@@ -46,11 +46,12 @@ def every_warehouse_present(
     """Every active warehouse has units in the tick, whatever its feeds told."""
     here = _work(context, buffer_store, lake)
     missing: dict[Partition, str] = {}
-    for (dc, day), rows in here.latest(schema.UNIT_TIMESERIES).items():
-        if here.ticks and rows["snapshot_ts"].max() == here.ticks[-1]:
-            masters = here.masters_at(here.ticks[-1])
-            active = masters.warehouses.filter("active", pl.col("dc") == dc)["warehouse"]
-            missing[dc, day] = _some(active.filter(~active.is_in(rows["warehouse"].unique())))
+    for last in here.ticks[-1:]:
+        present = here.kept.read(schema.UNIT_TIMESERIES, last, last).select("warehouse").unique().collect()
+        watched = here.masters_at(last).warehouses.filter("active")
+        absent = watched.join(present, on="warehouse", how="anti")
+        for dc, day in operating_days(absent, last):
+            missing[dc, day] = _some(absent.filter(pl.col("dc") == dc)["warehouse"])
     return verdict(context, _bad(missing), "give the warehouse its rows in unit_member")
 
 

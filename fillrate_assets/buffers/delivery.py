@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from urllib.parse import quote
 
 import polars as pl
 
 from fillrate_assets.buffers import messages, schema
+from fillrate_assets.buffers.links import LinkSigner
 from fillrate_assets.buffers.messages import Links
 from fillrate_assets.buffers.policy import Policy
-from fillrate_assets.buffers.signals import clock
 from fillrate_assets.buffers.tick import Kept, Masters
+from fillrate_assets.buffers.work import clock_date
 from fillrate_assets.connections.channels import Channels
 from fillrate_assets.connections.notices import Delivered, Notices
 from fillrate_assets.partitions import key
@@ -44,8 +46,11 @@ class Delivery:
     """Who is told once an hour that ticks run."""
 
     ui_url: str = ""
-    feedback: Callable[[str, datetime], str] | None = field(default=None, repr=False)
-    """The signed address at which an alert is answered, by its rec_id and the time of sending; None leaves it out."""
+    go_on: timedelta = timedelta(seconds=30)
+    """For how long a tick tries again to send what a channel did not take; the next tick goes on."""
+
+    signer: Callable[[], LinkSigner | None] = field(default=lambda: None, repr=False)
+    """What signs the links by which the floor answers, made when it is needed; None leaves them out."""
 
     def tell(self, masters: Masters, kept: Kept, *, policy: Policy, now: datetime) -> Told:
         """Tell what is due of the last 10 minutes, and send what waits in the outbox.
@@ -77,11 +82,13 @@ class Delivery:
         )
         self.notices.keep(told, lost, now=now)
 
-        def word(rows: pl.DataFrame) -> list[messages.Message]:
-            shown = recommendations if self.every_label else None
-            return messages.messages(rows, masters.warehouses, self._links(masters, now), recommendations=shown)
+        shown = recommendations if self.every_label else None
+        links = self._links(masters, now)
 
-        delivered = self.notices.deliver(self.channels.send, word=word, policy=policy, now=now)
+        def word(rows: pl.DataFrame) -> list[messages.Message]:
+            return messages.messages(rows, masters.warehouses, links, recommendations=shown)
+
+        delivered = self.notices.deliver(self.channels.send, word=word, policy=policy, now=now, go_on=self.go_on)
         return Told(delivered, told.height, lost.height)
 
     def ping(self, last_tick: datetime, warehouses: int, *, now: datetime) -> None:
@@ -94,11 +101,11 @@ class Delivery:
         places = {row["warehouse"]: row for row in masters.warehouses.iter_rows(named=True)}
 
         def chart(unit_id: str, snapshot_ts: datetime) -> str:
-            place = places[unit_id.partition("_")[0]]
-            day = snapshot_ts.astimezone(clock(place["time_zone"])).date()
-            return f"{self.ui_url.rstrip('/')}/assets/unit_timeseries?partition={quote(str(key(place['dc'], day)))}"
+            asset, place = f"{self.ui_url.rstrip('/')}/assets/unit_timeseries", places.get(unit_id.partition("_")[0])
+            if place is None:
+                return asset
+            day = key(place["dc"], clock_date(place["time_zone"], snapshot_ts))
+            return f"{asset}?view=partitions&partition={quote(str(day))}"
 
-        answer = self.feedback
-        return Links(
-            chart if self.ui_url else None, (lambda rec_id: answer(rec_id, now)) if answer is not None else None
-        )
+        signer = self.signer()
+        return Links(chart if self.ui_url else None, partial(signer.alert, now=now) if signer else None)

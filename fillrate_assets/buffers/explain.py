@@ -70,7 +70,7 @@ def explain(evidence: Evidence, *, zone: tzinfo) -> list[str]:
         "5. Told or kept back",
         *_alerts(evidence.alerts, zone),
         "",
-        "6. Who was told",
+        "6. Who was told in these episodes",
         *_notices(evidence.notices, zone),
         "",
         "7. What the floor answered",
@@ -135,7 +135,7 @@ def _verdicts(recommendations: pl.DataFrame) -> Iterator[str]:
         yield f"   {row['direction']}: {row['original_verdict'] or row['verdict']} by {row['rule_id']}: {words}"
         for each in row["evidence"]:
             limit = "" if each["threshold"] is None else f" against {each['threshold']:g}, margin {each['margin']:+.3g}"
-            yield f"      {each['name']}: {_number(each['value'], 3)}{limit}"
+            yield f"      {each['name']}: {_digits(each['value'])}{limit}"
 
 
 def _conflicts(recommendations: pl.DataFrame) -> Iterator[str]:
@@ -190,3 +190,7 @@ def _answers(feedback: pl.DataFrame, zone: tzinfo) -> Iterator[str]:
 
 def _number(value: float | None, digits: int = 0) -> str:
     return _NOTHING if value is None else f"{value:,.{digits}f}"
+
+
+def _digits(value: float | None) -> str:
+    return _NOTHING if value is None else f"{value:,.4g}"

@@ -86,10 +86,8 @@ def audit_sample(units: Sequence[str], alerts: pl.DataFrame, *, count: int, seed
         Unit ids, sorted.
 
     """
-    told = _told(alerts).select("unit_id").unique()
-    silent = (
-        pl.DataFrame({"unit_id": units}, schema={"unit_id": pl.String}).unique().join(told, on="unit_id", how="anti")
-    )
+    every = pl.DataFrame({"unit_id": units}, schema={"unit_id": pl.String}).unique()
+    silent = every.join(told(alerts), on="unit_id", how="anti")
     return sorted(silent.sort("unit_id").sample(min(count, silent.height), seed=seed)["unit_id"])
 
 
@@ -163,7 +161,7 @@ def _share(part: pl.Expr, whole: pl.Expr) -> pl.Expr:
     return pl.when(whole > 0).then(part / whole)
 
 
-def _told(alerts: pl.DataFrame) -> pl.DataFrame:
+def told(alerts: pl.DataFrame) -> pl.DataFrame:
     """The rows of which production tells that something is to be done."""
     return alerts.filter(
         pl.col("label").is_in(["NEW", "ONGOING"]), pl.col("severity") != "WARN", pl.col("direction") != "DATA"
@@ -173,7 +171,7 @@ def _told(alerts: pl.DataFrame) -> pl.DataFrame:
 def _episodes(alerts: pl.DataFrame) -> pl.DataFrame:
     """The first told row of every episode, with its episode_key."""
     return (
-        _told(alerts)
+        told(alerts)
         .sort("snapshot_ts")
         .unique(EPISODE, keep="first", maintain_order=True)
         .with_columns(episode_key().alias("episode_key"))
@@ -450,7 +448,7 @@ def _missed_emergencies(
 
 def _messages(alerts: pl.DataFrame) -> int:
     """How often a warehouse is told something: one message, however much is in it."""
-    return _told(alerts).select("warehouse", "snapshot_ts").n_unique()
+    return told(alerts).select("warehouse", "snapshot_ts").n_unique()
 
 
 def _precision(alerts: pl.DataFrame, feedback: pl.DataFrame) -> dict[str, float | None]:

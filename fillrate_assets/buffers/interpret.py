@@ -8,15 +8,20 @@ Where the design is silent, what a floor manager would want:
 
 - The people of a pool take packages out of the pool's buffers; the pool before it, in `Policy.pool_order` among the
   pools that a warehouse has, fills them. So a TOTAL that overflows needs people in its own pool; one that starves has
-  too many, and the pool before it too few.
+  too many, and the pool before it too few. If that one starves as well, people are missing further up: in the nearest
+  pool before it that does not, or nowhere that is known. To send them to one that sends its own away helps nobody.
 - A pool can spare headcount - planned, and while it starves also those for whom there is no work. One move has one
   donor: the pool that can spare most, of those that are known and not filling up themselves if there are any.
 - Free stations are those of the pool that gains: floor(max rate / units per hour) - headcount.
 - Where people are needed and known not to be had, the pool's feed is throttled instead, by the formula of INDUCT.
 - An unstaffed pool overflows all the same while packages come in; if none do, it is NOT_STAFFED. A stop during a break
-  is no jam. A jam compares the last 5 minutes with their median, all other rates are means of 15 minutes.
+  is no jam. A jam compares the latest 5 minutes that are known with their median.
 - A trend that the net flow contradicts is good for a WARN alone; a level is a level whatever the trend.
 - A buffer as low as for ACT whose outflow or staffing is not known is a WARN.
+- What consumers take is a mean of 15 minutes, and falls only after the buffer is empty. So what they can go on taking
+  counts where it is less: what came in of late, and what lies there spread over as long.
+- Open lanes that fill up together while a sibling is closed are no less full for being even: from `Lane.full` on, each
+  asks for that sibling (C-FULL).
 - A group of lanes is the open ones of a pool and type, the unit itself included; UNKNOWN ones are not counted.
 - A throttle is held until its unit is clear on FRESH data. It is never raised by more than a fifth per tick, yet by at
   least a step, and ends where it reaches what the stations can take (the pool's people, if that is not known).
@@ -52,10 +57,10 @@ def verdicts(units: pl.DataFrame, history: pl.DataFrame, *, policy: Policy) -> p
         `VERDICTS_OF_UNITS`, sorted by its key.
 
     """
-    seen = _seen(units)
-    judged = pl.concat([_judged(seen, branch) for branch in branches(policy)], how="diagonal")
+    looked_at = seen(units, policy=policy)
+    judged = pl.concat([_judged(looked_at, branch) for branch in branches(policy)], how="diagonal")
     judged = judged.join(throttles(history), on="unit_id", how="left")
-    told = asked(judged, seen, policy=policy), quiet(judged, policy=policy)
+    told = asked(judged, looked_at, policy=policy), quiet(judged, policy=policy)
     explained = [frame.with_columns(_explanation().alias("explanation")) for frame in told]
     rows = [frame.lazy().pipe(_conform, policy) for frame in (*explained, _data(units, policy))]
     return pl.concat(rows).collect().sort("unit_id", "direction")
@@ -84,18 +89,19 @@ SIGNALS: Final = {
     "trusted_starvation": Signal("runs empty in {} min", unit=" min"),
     "outflow_share_of_usual": Signal("only {} % of what usually leaves it does", scale=100, unit=" %"),
     "outflow_share_of_capability": Signal(
-        "its people take {} % of what they could", "what its people take is not known", 100, " %"
+        "its people have {} % of what they could take", "what its people take is not known", 100, " %"
     ),
     "gap": Signal("{} points fuller than the median of its group", scale=100, unit=" points"),
     "emptiest": Signal("a sibling is {} % full", scale=100, unit=" %"),
+    "emptiest_closed": Signal("a closed sibling is {} % full", scale=100, unit=" %"),
     "open_siblings": Signal("no sibling is open"),
     "staffed": Signal("not staffed"),
     "in_use": Signal("not staffed, and nothing comes in"),
 }
 
 
-def _seen(units: pl.DataFrame) -> pl.DataFrame:
-    """Add what the rules look at, named as in `SIGNALS`; null where it must not be used."""
+def seen(units: pl.DataFrame, *, policy: Policy) -> pl.DataFrame:
+    """Add what the rules look at to `UNIT_TIMESERIES` of one tick, named as in `SIGNALS`; null where not to be used."""
     known, fresh = pl.col("quality") != "UNKNOWN", pl.col("quality") == "FRESH"
     staffed, works = pl.col("staffed"), pl.col("staffed").fill_null(value=True)
     trusted = fresh & pl.col("trend_agrees").fill_null(value=True)
@@ -103,9 +109,13 @@ def _seen(units: pl.DataFrame) -> pl.DataFrame:
     most = pl.when(known).then(pl.coalesce("fill", pl.col("proven_fill") + 1 - pl.col("coverage")))
     outflow = pl.col("outflow") / TICK_MINUTES
     usual, capability = pl.col("outflow_median"), pl.col("service_rate")
+    coming = pl.coalesce(pl.col("inflow") / TICK_MINUTES, "inflow_rate")
+    within_reach = coming + pl.col("level") / policy.trend.net_minutes
+    sustained = pl.when(pl.col("outflow_rate").is_not_null()).then(pl.min_horizontal("outflow_rate", within_reach))
     lanes = pl.col("unit_type").is_in(["PACK", "LANE"])
     takes = lanes & known & pl.col("is_open").fill_null(value=False)
     in_group = pl.when("takes").then("least_fill")
+    closed = pl.when(lanes & known & pl.col("is_open").eq(other=False)).then("least_fill")
     return units.with_columns(
         least.round(DIGITS).alias("least_fill"),
         most.round(DIGITS).alias("most_fill"),
@@ -115,7 +125,7 @@ def _seen(units: pl.DataFrame) -> pl.DataFrame:
         pl.when(trusted).then("minutes_to_starvation").alias("trusted_starvation"),
         pl.when(known & works & (usual > 0)).then(outflow / usual).round(DIGITS).alias("outflow_share_of_usual"),
         pl.when(known & (capability > 0))
-        .then(pl.col("outflow_rate") / capability)
+        .then(sustained / capability)
         .round(DIGITS)
         .alias("outflow_share_of_capability"),
         staffed.cast(pl.Float64),
@@ -125,6 +135,7 @@ def _seen(units: pl.DataFrame) -> pl.DataFrame:
     ).with_columns(
         (pl.col("least_fill") - in_group.median().over(GROUP)).round(DIGITS).alias("gap"),
         in_group.min().over(GROUP).alias("emptiest"),
+        pl.when("takes").then(closed.min().over(GROUP)).alias("emptiest_closed"),
         (pl.col("takes").sum().over(GROUP).cast(pl.Float64) - pl.col("takes")).alias("open_siblings"),
     )
 
@@ -191,6 +202,15 @@ class Branch:
     action: str
     rules: tuple[Rule, ...]
 
+    def decides(self) -> pl.Expr:
+        """The rule_id of the first rule that holds, over what is `seen`."""
+        return pl.coalesce(
+            pl.when(pl.all_horizontal(pl.lit(value=True), *[condition.holds() for condition in rule.when])).then(
+                pl.lit(rule.rule_id)
+            )
+            for rule in self.rules
+        )
+
 
 def branches(policy: Policy) -> tuple[Branch, ...]:
     """Branches A, B and C."""
@@ -247,10 +267,12 @@ def _lane_overflows(limit: Lane) -> tuple[Rule, ...]:
     act = Condition("least_fill", ">=", limit.act)
     alone = (Condition("least_fill", ">=", limit.emergency), Condition("open_siblings", "<=", 0))
     uneven = (act, Condition("gap", ">=", limit.gap), Condition("emptiest", "<=", limit.sibling))
+    full = (Condition("least_fill", ">=", limit.full), Condition("emptiest_closed", "<=", limit.sibling))
     return (
         Rule("C-NOT-STAFFED", "NOT_STAFFED", (Condition("in_use", "<=", 0),)),
         Rule("C-ALONE", "EMERGENCY", alone),
         Rule("C-UNEVEN", "ACT", uneven),
+        Rule("C-FULL", "ACT", full),
         Rule("C-WARN", "WARN", _may_overflow(limit)),
         *_otherwise("C", act, Condition("most_fill", "<", limit.clear)),
     )
@@ -275,16 +297,10 @@ def _otherwise(branch: str, act: Condition, clear: Condition) -> tuple[Rule, ...
     )
 
 
-def _judged(seen: pl.DataFrame, branch: Branch) -> pl.DataFrame:
+def _judged(rows: pl.DataFrame, branch: Branch) -> pl.DataFrame:
     """The verdict of each unit that the branch is for, with what it looked at, as numbers and in words."""
-    decides = pl.coalesce(
-        pl.when(pl.all_horizontal(pl.lit(value=True), *[condition.holds() for condition in rule.when])).then(
-            pl.lit(rule.rule_id)
-        )
-        for rule in branch.rules
-    )
-    rows = seen.filter(pl.col("unit_type").is_in(branch.unit_types)).with_columns(
-        decides.alias("rule_id"),
+    rows = rows.filter(pl.col("unit_type").is_in(branch.unit_types)).with_columns(
+        branch.decides().alias("rule_id"),
         pl.lit(branch.direction).alias("direction"),
         pl.lit(branch.action).alias("usual_action"),
         pl.min_horizontal("minutes_to_overflow", "minutes_to_starvation").alias("minutes_left"),
@@ -339,9 +355,8 @@ def _data(units: pl.DataFrame, policy: Policy) -> pl.DataFrame:
             pl.when(pl.col("unknown_units") > 0)
             .then(
                 pl.format(
-                    "{} cannot be known, for up to {} staffed min (limit {} min).{}",
+                    "{} cannot be known, for up to {} staffed min (limit {} min).",
                     *(subject, ticks * TICK_MINUTES, pl.lit(minimum * TICK_MINUTES)),
-                    pl.when(act).then(pl.lit(" Check the feed.")).otherwise(pl.lit("")),
                 )
             )
             .otherwise(pl.format("{}: no unit is unknown for want of it.", "feed"))
@@ -365,7 +380,7 @@ def _of_feed(act: pl.Expr, *values: str) -> pl.Expr:
 
 
 def _explanation() -> pl.Expr:
-    """Why, on which data if not fresh, and what to do."""
+    """Why, on which data if not fresh, and why that much: what to do is told by the action's own columns."""
     doubt = (
         pl.when(pl.col("quality") == "DEGRADED")
         .then(pl.lit("The data are degraded: levels alone are judged"))
@@ -375,7 +390,7 @@ def _explanation() -> pl.Expr:
         .then(pl.lit("The unit is unknown"))
     )
     feeds = pl.format(" ({} not fresh)", "missing_feeds").fill_null("")
-    return pl.concat_str("because", pl.format("{}{}.", doubt, feeds), "instruction", separator=" ", ignore_nulls=True)
+    return pl.concat_str("because", pl.format("{}{}.", doubt, feeds), "reckoning", separator=" ", ignore_nulls=True)
 
 
 def _clauses(conditions: Sequence[Condition]) -> pl.Expr:

@@ -106,7 +106,7 @@ def scorecard(rows: pl.DataFrame) -> Metadata:
                 "unit_type",
                 "policy_version",
                 *counted,
-                *((100 * pl.col(name)).round(_TENTHS).name.suffix("_percent") for name in rates),
+                *((100 * pl.col(name)).round(_TENTHS).alias(f"{name}_percent") for name in rates),
             )
         ),
     }

@@ -58,6 +58,9 @@ class Lane:
     sibling: float = 0.60
     """A sibling at or below this can take packages."""
 
+    full: float = 0.93
+    """Act from here on, however full the others are, while a closed sibling could be opened."""
+
     warn: float = 0.70
     warn_minutes: float = 30
     clear: float = 0.70
@@ -76,7 +79,7 @@ class Starvation:
     """Above it, the unit is clear of starvation."""
 
     outflow_share: float = 0.7
-    """Act only while consumers take less than this share of what they could: a buffer may be low on purpose."""
+    """Act only while consumers have less than this share of what they could take: it may be low on purpose."""
 
 
 @dataclass(frozen=True)

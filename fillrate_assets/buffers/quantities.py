@@ -6,6 +6,7 @@ and siblings is written down in `interpret`, whose rules decide who alerts.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import timedelta
 from typing import Final
 
@@ -24,7 +25,7 @@ _POOL: Final = ["warehouse", "pool"]
 
 
 def asked(judged: pl.DataFrame, units: pl.DataFrame, *, policy: Policy) -> pl.DataFrame:
-    """The rows that ask for something, with action, quantity and instruction.
+    """The rows that ask for something, with action, quantity and why that much.
 
     Args:
         judged: units with their verdict, `limit` (see `throttles`) and what `interpret` sees of them.
@@ -32,7 +33,7 @@ def asked(judged: pl.DataFrame, units: pl.DataFrame, *, policy: Policy) -> pl.Da
         policy: every target.
 
     Returns:
-        Rows of `judged` with action, quantity, source_unit, target_unit, recipients, until_ts, surplus, instruction,
+        Rows of `judged` with action, quantity, source_unit, target_unit, recipients, until_ts, surplus, reckoning,
         and the inputs of the quantity among their evidence.
 
     """
@@ -48,7 +49,7 @@ def quiet(judged: pl.DataFrame, *, policy: Policy) -> pl.DataFrame:
         policy: how fast a throttle is raised.
 
     Returns:
-        Rows of `judged` with action, quantity, instruction.
+        Rows of `judged` with action, quantity, reckoning.
 
     """
     return judged.filter(~ASKS).pipe(_with_throttle_held, policy)
@@ -57,21 +58,26 @@ def quiet(judged: pl.DataFrame, *, policy: Policy) -> pl.DataFrame:
 # --- how many people to move, and from where
 
 
-def upstream(pools: pl.DataFrame, policy: Policy) -> pl.DataFrame:
+def upstream(pools: pl.DataFrame, policy: Policy, passing: Collection[tuple[str, str]] = ()) -> pl.DataFrame:
     """The pool that fills each pool's buffers: columns warehouse, pool, upstream; the first pool has none.
 
     Args:
         pools: columns warehouse and pool, any number of rows each.
         policy: its `pool_order`.
+        passing: (warehouse, pool) that are looked past, to the one before.
 
     """
     order = pl.DataFrame({"pool": policy.pool_order}, schema={"pool": pl.String}).with_row_index("order")
+    passed = pl.DataFrame(list(passing), schema=dict.fromkeys(_POOL, pl.String), orient="row")
+    passed = passed.with_columns(pl.lit(value=True).alias("passed"))
+    fills = pl.when(pl.col("passed").is_null()).then("pool")
     return (
         pools.select(_POOL)
         .unique()
         .join(order, on="pool")
+        .join(passed, on=_POOL, how="left")
         .sort("warehouse", "order")
-        .select(*_POOL, pl.col("pool").shift(1).over("warehouse").alias("upstream"))
+        .select(*_POOL, fills.shift(1).forward_fill().over("warehouse").alias("upstream"))
         .drop_nulls()
     )
 
@@ -116,8 +122,9 @@ def _with_staff(asking: pl.DataFrame, pools: pl.DataFrame, policy: Policy) -> pl
         policy.quantities.settle_minutes
     )
     short = pl.when(overflow).then(more).otherwise(0 - more).clip(0)
+    starving = asking.filter(~overflow).select(_POOL).rows()
     return (
-        asking.join(upstream(pools, policy), on=_POOL, how="left")
+        asking.join(upstream(pools, policy, starving), on=_POOL, how="left")
         .join(_donors(asking.select(_POOL).unique(), pools), on=_POOL, how="left")
         .join(own, on=_POOL, how="left")
         .with_columns(
@@ -191,7 +198,7 @@ def _throttle_to(policy: Policy) -> pl.Expr:
 
 
 def _with_throttle_held(rows: pl.DataFrame, policy: Policy) -> pl.DataFrame:
-    """Add action, quantity and instruction to rows that ask for nothing."""
+    """Add action, quantity and reckoning to rows that ask for nothing."""
     clear, throttled = (pl.col("verdict") == "CLEAR") & (pl.col("quality") == "FRESH"), pl.col("limit").is_not_null()
     most = pl.coalesce("max_rate", pl.col("service_rate") * 60, 0.0)
     ends = throttled & clear & (_raised(policy) >= most)
@@ -207,7 +214,7 @@ def _with_throttle_held(rows: pl.DataFrame, policy: Policy) -> pl.DataFrame:
     return rows.with_columns(
         pl.when(held).then(pl.lit("THROTTLE")).when(pl.col("verdict") == "WARN").then("usual_action").alias("action"),
         pl.when(held & clear).then(_raised(policy)).when(held).then("limit").alias("quantity"),
-        said.alias("instruction"),
+        said.alias("reckoning"),
     )
 
 
@@ -268,7 +275,7 @@ _OF_SIBLINGS: Final = ("quality", "is_open", "takes", "least_fill", "capacity", 
 
 
 def _with_action(asking: pl.DataFrame, policy: Policy) -> pl.DataFrame:
-    """The action of rows that ask for one, its quantity where every input is there, and both in words."""
+    """The action of rows that ask for one, its quantity where every input is there, and why that much."""
     fresh = pl.col("quality") == "FRESH"
     lane = pl.col("unit_type").is_in(["PACK", "LANE"])
     none_to_add = (
@@ -325,7 +332,7 @@ def _with_action(asking: pl.DataFrame, policy: Policy) -> pl.DataFrame:
             pl.when(known).then(until).alias("until_ts"),
         )
         .with_columns(
-            _instruction(policy).alias("instruction"),
+            _reckoning(policy).alias("reckoning"),
             pl.concat_list("evidence", *[evidence(name, pl.col(name)) for name in _INPUTS]).alias("evidence"),
             pl.when(is_staff & fresh).then("surplus").alias("surplus"),
         )
@@ -339,59 +346,37 @@ _INPUTS: Final = (
 """What quantities are made of, stored as evidence."""
 
 
-def _instruction(policy: Policy) -> pl.Expr:
-    """What to do, in words; of an unknown quantity, what is missing."""
-    settles = f"it settles within {policy.quantities.settle_minutes:g} min as it is"
+def _reckoning(policy: Policy) -> pl.Expr:
+    """Why that much, in words; of an unknown quantity, what is missing. The action itself is in columns of its own."""
+    settles = pl.lit(f"It settles within {policy.quantities.settle_minutes:g} min as it is.")
+    known = pl.col("quantity").is_not_null()
     words = {
         "MOVE_STAFF": pl.coalesce(
-            pl.when(pl.col("quantity") > 0).then(
-                pl.format(
-                    "Move {} from {} to {} until {} UTC: {}.",
-                    *(_whole("quantity"), "source_unit", "target_unit", pl.col("until_ts").dt.strftime("%H:%M")),
-                    _staff_words(),
-                )
-            ),
-            pl.when(pl.col("needed") == 0).then(pl.lit(f"Move nobody: {settles}.")),
-            pl.when(pl.col("quantity") == 0).then(pl.format("Nobody can be moved: {}.", _staff_words())),
-            pl.format(
-                "Move associates{}{}, quantity unknown: {}.",
-                pl.coalesce(pl.format(" from {}", "source_unit"), pl.lit("")),
-                pl.coalesce(pl.format(" to {}", "target_unit"), pl.lit("")),
-                _missing(
-                    *("level", "capacity", "inflow_rate", "outflow_rate", "gains", "gained_per_hour"),
-                    *("free_stations", "surplus"),
-                ),
+            pl.when(pl.col("needed") == 0).then(settles),
+            pl.when(known).then(pl.format("{}.", _staff_words())),
+            _unknown(
+                *("level", "capacity", "inflow_rate", "outflow_rate", "gains", "gained_per_hour"),
+                *("free_stations", "surplus"),
             ),
         ),
-        "THROTTLE": pl.coalesce(
-            pl.format(
-                "{}Throttle what comes in to {} packages/h{}.",
-                pl.when(pl.col("unit_type") == "INDUCT")
-                .then(pl.lit(""))
-                .otherwise(pl.format("Nobody can be added ({}). ", _staff_words())),
-                _whole("quantity"),
-                pl.coalesce(pl.format(", from {} now", _whole("limit")), pl.lit("")),
+        "THROTTLE": pl.concat_str(
+            pl.when(known & (pl.col("unit_type") != "INDUCT")).then(
+                pl.format("Nobody can be added: {}.", _staff_words())
             ),
-            pl.format("Throttle what comes in, quantity unknown: {}.", _missing("level", "capacity", "outflow_rate")),
-        ),
+            pl.when(known).then(pl.format("The throttle is {} packages/h now.", _whole("limit"))),
+            pl.when(~known).then(_unknown("level", "capacity", "outflow_rate")),
+            separator=" ",
+            ignore_nulls=True,
+        ).replace("", None),
         "REBALANCE": pl.coalesce(
-            pl.when(pl.col("quantity") == 0).then(pl.lit(f"Divert nothing: {settles}.")),
-            pl.format("Divert {} packages/min: {}.", tenths("quantity"), "target_unit"),
-            pl.format(
-                "Divert packages to siblings, quantity unknown: {}.",
-                _missing("level", "capacity", "inflow_rate", "outflow_rate", otherwise="what siblings can take"),
+            pl.when(pl.col("quantity") == 0).then(settles),
+            pl.when(~known).then(
+                _unknown("level", "capacity", "inflow_rate", "outflow_rate", otherwise="what siblings can take")
             ),
         ),
-        "OPEN_LANE": pl.coalesce(
-            pl.format(
-                "Open {} for {} packages/min: open siblings can take {}.",
-                *(unit_name("target_unit"), tenths("quantity"), tenths("room")),
-            ),
-            pl.format(
-                "Open {}, quantity unknown: {}.",
-                *(unit_name("target_unit"), _missing("level", "capacity", "inflow_rate", "outflow_rate")),
-            ),
-        ),
+        "OPEN_LANE": pl.when(known)
+        .then(pl.format("Open siblings can take {} packages/min.", tenths("room")))
+        .otherwise(_unknown("level", "capacity", "inflow_rate", "outflow_rate")),
     }
     return pl.coalesce(pl.when(pl.col("action") == action).then(said) for action, said in words.items())
 
@@ -412,17 +397,18 @@ _NAMES: Final = {
 }
 
 
-def _missing(*names: str, otherwise: str = "") -> pl.Expr:
-    """Which inputs of a quantity are not there."""
+def _unknown(*names: str, otherwise: str = "") -> pl.Expr:
+    """'How many is not known: no max rate or headcount.': which inputs of a quantity are not there."""
     absent = [pl.when(pl.col(name).is_null()).then(pl.lit(_NAMES.get(name, name.replace("_", " ")))) for name in names]
     listed = pl.concat_str(*absent, separator=", ", ignore_nulls=True)
-    return (
+    missing = (
         pl.when(pl.col("quality") != "FRESH")
         .then(pl.lit("the data are not all fresh"))
         .when(listed != "")
         .then(pl.format("no {}", listed))
         .otherwise(pl.lit(f"no {otherwise}"))
     )
+    return pl.format("How many is not known: {}.", missing)
 
 
 def _headroom(policy: Policy) -> pl.Expr:

@@ -62,7 +62,7 @@ RECIPIENTS: Final = pl.List(pl.Struct({"unit_id": pl.String(), "quantity": pl.Fl
 _WAREHOUSE: Final = Column("warehouse", pl.String, "Robotized warehouse")
 _PATH: Final = Column("path", pl.String, "Physical path within the warehouse")
 _POOL: Final = Column("pool", pl.String, "Work pool: the people and paths of one stage, e.g. PICK, INDUCT, PACK")
-_UNIT_ID: Final = Column("unit_id", pl.String, "{WAREHOUSE}_{WORKPOOL}_{PATH|TOTAL}")
+_UNIT_ID: Final = Column("unit_id", pl.String, "`{WAREHOUSE}_{WORKPOOL}_{PATH|TOTAL}`")
 _UNIT_TYPE: Final = Column("unit_type", pl.String, "TOTAL, INDUCT, PACK or LANE", codes=UNIT_TYPES)
 _SNAPSHOT_TS: Final = Column("snapshot_ts", TIMESTAMP, "The tick", "UTC")
 _POLICY: Final = Column("policy_version", pl.String, "Version of the policy that made the row")
@@ -205,6 +205,8 @@ _TICK: Final = (
     _WAREHOUSE,
 )
 
+_LATEST_FLOW: Final = "the latest 5 minutes of the grid that are wholly known, which ended at most 12 minutes ago"
+
 SIGNALS: Final = Frame(
     "buffer_signals",
     ("warehouse", "path", "snapshot_ts"),
@@ -213,7 +215,7 @@ SIGNALS: Final = Frame(
         _PATH,
         _number("observed", "Latest usable observed level within its tolerance", "packages"),
         _moment("observed_ts", "When that was observed"),
-        _number("predicted", "The last estimate plus what flowed since", "packages"),
+        _number("predicted", "The last estimate plus what flowed since, if known", "packages"),
         _number("level", "The estimate; empty: none", "packages"),
         Column(
             "fusion",
@@ -223,8 +225,8 @@ SIGNALS: Final = Frame(
         ),
         Column("suspect_sign", pl.Int64, "Of a SUSPECT: 1 if more was observed than predicted, -1 if less; else 0"),
         Column("predicted_ticks", pl.Int64, "Ticks in a row without an observed level", "ticks"),
-        _number("inflow", "Packages in during the 5 minutes before the tick, pro-rated", "packages"),
-        _number("outflow", "Packages out during the 5 minutes before the tick, pro-rated", "packages"),
+        _number("inflow", f"Packages in during {_LATEST_FLOW}, pro-rated", "packages"),
+        _number("outflow", f"Packages out during {_LATEST_FLOW}, pro-rated", "packages"),
         _number("inflow_rate", "Mean of what is known of the last 15 minutes", "packages/minute"),
         _number("outflow_rate", "Mean of what is known of the last 15 minutes", "packages/minute"),
         Column(
@@ -296,8 +298,8 @@ UNIT_TIMESERIES: Final = Frame(
         Column("quality", pl.String, "FRESH, DEGRADED or UNKNOWN", codes=QUALITIES),
         _text("missing_feeds", "Feeds that are not fresh, comma separated"),
         Column("unknown_ticks", pl.Int64, "Staffed ticks in a row that it is UNKNOWN", "ticks"),
-        _number("inflow", "Packages in during the 5 minutes before the tick", "packages"),
-        _number("outflow", "Packages out during the 5 minutes before the tick", "packages"),
+        _number("inflow", f"Packages in during {_LATEST_FLOW}", "packages"),
+        _number("outflow", f"Packages out during {_LATEST_FLOW}", "packages"),
         _number("inflow_rate", "Mean of the last 15 minutes", "packages/minute"),
         _number("outflow_rate", "Mean of the last 15 minutes", "packages/minute"),
         _number("outflow_median", "Median of the last 60 minutes", "packages/minute"),

@@ -7,7 +7,7 @@ same rows. After a late tick the later ones have to run again, stage by stage or
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final, Protocol
@@ -50,9 +50,16 @@ class Masters:
     rejects: pl.DataFrame = field(default_factory=schema.MASTER_REJECTS.empty().collect)
     """`schema.MASTER_REJECTS`: the rows with a mistake."""
 
-    def of(self, dcs: Collection[str]) -> Masters:
-        """The same with the warehouses of some DCs only."""
-        return replace(self, warehouses=self.warehouses.filter(pl.col("dc").is_in(list(dcs))))
+    def of(self, warehouses: pl.DataFrame) -> Masters:
+        """The same with some of the warehouses, and without what is known of the others."""
+        others = self.warehouses.join(warehouses, on="warehouse", how="anti")["warehouse"].implode()
+        owner = pl.col("unit_id").str.extract(r"^([^_]*)_")
+        return replace(
+            self,
+            warehouses=self.warehouses.join(warehouses, on="warehouse", how="semi"),
+            unit_members=self.unit_members.filter(~owner.is_in(others).fill_null(value=False)),
+            shifts=self.shifts.filter(~pl.col("warehouse").is_in(others)),
+        )
 
 
 class Kept(Protocol):

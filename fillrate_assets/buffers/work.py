@@ -6,8 +6,9 @@ leaves. A run without it, as the UI launches them for a DC's day, computes every
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, timedelta
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from typing import Final
 
@@ -16,14 +17,16 @@ import polars as pl
 
 from fillrate_assets import partitions
 from fillrate_assets.buffers import schema
-from fillrate_assets.buffers.signals import watched
-from fillrate_assets.buffers.tick import TICK, Masters, on_grid
+from fillrate_assets.buffers.signals import clock, watched
+from fillrate_assets.buffers.tick import TICK, Masters
 from fillrate_assets.connections.buffer_store import BufferStore
 from fillrate_assets.connections.lake import Lake
 from fillrate_assets.connections.tick_lake import TickLake
 from fillrate_assets.frames import Frame
 
 _DAY: Final = timedelta(days=1)
+_INSTANT: Final = timedelta.resolution
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 Context = dg.AssetExecutionContext | dg.AssetCheckExecutionContext
 
@@ -44,13 +47,14 @@ class Work:
     @property
     def masters(self) -> Masters:
         """Of its DCs."""
-        return self.everything.of({dc for dc, _ in self.days})
+        dcs = sorted({dc for dc, _ in self.days})
+        return self.everything.of(self.everything.warehouses.filter(pl.col("dc").is_in(dcs)))
 
     def masters_at(self, snapshot_ts: datetime) -> Masters:
         """The masters with those warehouses whose clocks show one of the run's days."""
         days = pl.DataFrame(self.days, schema={"dc": pl.String, "ship_date": pl.Date}, orient="row")
-        here = watched(self.masters.warehouses, snapshot_ts).collect().join(days, on=["dc", "ship_date"], how="semi")
-        return replace(self.masters, warehouses=self.masters.warehouses.join(here, on="warehouse", how="semi"))
+        here = watched(self.everything.warehouses, snapshot_ts).collect()
+        return self.everything.of(here.join(days, on=["dc", "ship_date"], how="semi"))
 
     def latest(self, frame: Frame) -> dict[tuple[str, date], pl.DataFrame]:
         """Of every day of the run, the rows of its last tick; a day without one is left out."""
@@ -82,7 +86,7 @@ def work(context: Context, store: BufferStore, lake: Lake, *, now: datetime) -> 
     everything = _masters(store, run.run_id)
     kept = TickLake(lake, tuple(dcs))
     tick = partitions.tick_of(run.tags)
-    ticks = _ticks_of_days(everything.of(dcs), days, now) if tick is None else [tick, *_later(kept, dcs, tick)]
+    ticks = ticks_of(days, everything.warehouses, now) if tick is None else [tick, *_later(kept, dcs, tick)]
     return Work(days, tuple(ticks), everything, kept)
 
 
@@ -99,16 +103,26 @@ def _later(kept: TickLake, dcs: list[str], tick: datetime) -> list[datetime]:
     return sorted(at for at in stored if at > tick)
 
 
-def _ticks_of_days(masters: Masters, days: tuple[tuple[str, date], ...], now: datetime) -> list[datetime]:
-    """Every tick until now at which a warehouse of a DC has one of its days."""
-    if not days:
-        return []
-    first, last = (moment(day for _, day in days) for moment in (min, max))
-    begin = datetime.combine(first - _DAY, datetime.min.time(), UTC)
-    end = min(on_grid(now), datetime.combine(last + 2 * _DAY, datetime.min.time(), UTC))
-    wanted = set(days)
-    grid = [begin + number * TICK for number in range((end - begin) // TICK + 1)]
-    return [tick for tick in grid if wanted & set(operating_days(masters.warehouses, tick))]
+def ticks_of(days: Collection[tuple[str, date]], warehouses: pl.DataFrame, now: datetime) -> list[datetime]:
+    """Every tick until now at which the clock of a DC's active warehouse shows one of its days."""
+    places = warehouses.filter("active").select("dc", "time_zone").unique().iter_rows()
+    spans = {
+        tuple(datetime.combine(each, time(), clock(zone)).astimezone(UTC) for each in (day, day + _DAY))
+        for dc, zone in places
+        for wanted, day in days
+        if wanted == dc
+    }
+    ticks: set[datetime] = set()
+    for begin, end in spans:
+        first = -(-(begin - _EPOCH) // TICK)
+        last = min((end - _EPOCH - _INSTANT) // TICK, (now - _EPOCH) // TICK)
+        ticks.update(_EPOCH + number * TICK for number in range(first, last + 1))
+    return sorted(ticks)
+
+
+def clock_date(time_zone: str, moment: datetime) -> date:
+    """The date that a clock shows."""
+    return moment.astimezone(clock(time_zone)).date()
 
 
 def operating_days(warehouses: pl.DataFrame, tick: datetime) -> list[tuple[str, date]]:

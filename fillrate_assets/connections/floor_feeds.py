@@ -84,7 +84,13 @@ class FloorFeeds:
         if warehouses is not None:
             wanted = pl.col("warehouse").is_in(list(warehouses))
             told = {feed: None if rows is None else rows.filter(wanted) for feed, rows in told.items()}
-        return Feeds(**{feed.lower(): rows for feed, rows in told.items()}, errors=errors)
+        return Feeds(
+            occupancy=told["OCCUPANCY"],
+            flow=told["FLOW"],
+            staffing=told["STAFFING"],
+            limits=told["LIMITS"],
+            errors=errors,
+        )
 
     def create(self) -> None:
         """Create the embedded system's tables, where they are absent."""

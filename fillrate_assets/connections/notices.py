@@ -82,6 +82,7 @@ NOTICES: Final = sa.Table(
     sa.Index("notices_by_episode", "episode_key"),
     sa.Index("notices_by_message", "message_id"),
     sa.Index("notices_by_attempt", "next_attempt_at"),
+    sa.Index("notices_by_tick", "snapshot_ts"),
 )
 DEAD_LETTERS: Final = sa.Table(
     "dead_letters",
@@ -216,7 +217,8 @@ class Notices:
         moments = pl.col("created_at", "sent_at").cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
         chosen = sa.select(*[NOTICES.c[name] for name in schema.NOTICES.names], *marks)
         with sql.failures("notices", self.url), self._engine.connect() as connection:
-            rows = sql.select(connection, chosen.where(NOTICES.c.episode_key.in_(keys)))
+            found = [sql.select(connection, chosen.where(NOTICES.c.episode_key.in_(part))) for part in _parts(keys)]
+            rows = pl.concat(found or [sql.select(connection, chosen.where(sa.false()))], how="vertical_relaxed")
         framed = _framed(rows.select(schema.NOTICES.names)).collect()
         return framed.hstack(
             rows.select("episode_key", moments, "failure").cast({"episode_key": pl.String, "failure": pl.String})
@@ -252,7 +254,7 @@ class Notices:
         if notices.is_empty() and dead_letters.is_empty():
             return
         at = pl.lit(now, TIMESTAMP)
-        written = _with_message_ids(notices).with_columns(
+        written = notices.with_columns(
             suppression.episode_key().alias("episode_key"),
             at.alias("created_at"),
             at.alias("next_attempt_at"),
@@ -260,24 +262,24 @@ class Notices:
         )
         lost = dead_letters.with_columns(pl.lit("").alias("channel"), at.alias("created_at"))
         with sql.failures("notices", self.url):
-            self._keep(written.sort(_KEY), lost)
-        for row in lost.iter_rows(named=True):
+            buried = self._keep(written.sort(_KEY), lost)
+        for row in buried.iter_rows(named=True):
             _LOG.error("%s: %s", row["notice_id"], row["problem"])
 
     # Another process that writes the same was quicker: its rows are there at the next attempt.
     @retry(retry=retry_if_exception_type(IntegrityError), stop=stop_after_attempt(5), reraise=True)
-    def _keep(self, notices: pl.DataFrame, lost: pl.DataFrame) -> None:
+    def _keep(self, notices: pl.DataFrame, lost: pl.DataFrame) -> pl.DataFrame:
+        """Write what is new, and say which dead letters are."""
         with self._engine.begin() as connection:
-            known = _known(
-                connection, NOTICES, notices, NOTICES.c.id, sa.case((_GIVEN_UP, 1), else_=0).label("given_up")
-            )
+            given_up = sa.case((_GIVEN_UP, 1), else_=0).label("given_up")
+            known = _known(connection, NOTICES, notices, NOTICES.c.id, given_up)
             stands = known.filter(pl.col("given_up") == 0)
             fresh = notices.join(stands, on=_KEY, how="anti")
             again = known.join(stands, on=_KEY, how="anti").join(fresh, on=_KEY, how="semi")["id"].to_list()
             for part in _parts(again):
                 connection.execute(NOTICES.delete().where(NOTICES.c.id.in_(part), _GIVEN_UP))
-            bulk.insert(connection, NOTICES, fresh)
-            _bury(connection, lost)
+            bulk.insert(connection, NOTICES, _with_message_ids(fresh))
+            return _bury(connection, lost)
 
     def deliver(
         self, send: Send, *, word: Word, policy: Policy, now: datetime, go_on: timedelta = timedelta(0)
@@ -500,11 +502,12 @@ def _known(
     return pl.concat([none, *found], how="vertical_relaxed")
 
 
-def _bury(connection: sa.Connection, lost: pl.DataFrame) -> None:
-    """Keep dead letters that are not there yet; `DEAD_LETTERS` with channel and created_at."""
+def _bury(connection: sa.Connection, lost: pl.DataFrame) -> pl.DataFrame:
+    """Keep dead letters that are not there yet: which these are; `DEAD_LETTERS` with channel and created_at."""
     names = [column.name for column in DEAD_LETTERS.columns if column.name != "id"]
     fresh = lost.join(_known(connection, DEAD_LETTERS, lost), on=_KEY, how="anti")
     bulk.insert(connection, DEAD_LETTERS, fresh.select(names).sort(_KEY))
+    return fresh
 
 
 def _keep_ping(connection: sa.Connection, key: str, subject: str, channel: str, now: datetime) -> None:
@@ -523,9 +526,9 @@ def _keep_ping(connection: sa.Connection, key: str, subject: str, channel: str, 
 
 def _with_message_ids(notices: pl.DataFrame) -> pl.DataFrame:
     """`NOTICES` with the id of their message: what makes it this one and no other, and without a full stop."""
-    group = ["warehouse", "channel", "snapshot_ts"]
+    group = ["channel", "snapshot_ts", "warehouse"]
     told = notices.group_by(group).agg(pl.col("notice_id").sort())
-    ids = [_digest(channel, *names) for channel, names in told.select("channel", "notice_id").iter_rows()]
+    ids = [_digest(channel, tick.isoformat(), *names) for channel, tick, _, names in told.iter_rows()]
     return notices.join(told.select(*group, pl.Series("message_id", ids, pl.String)), on=group, how="left")
 
 

@@ -29,25 +29,21 @@ def test_what_is_told_of_data_is_no_unit() -> None:
     assert board.heat_strip(rows) == "No unit is watched."
 
 
-def test_the_strip_has_a_line_a_pool_and_a_square_a_unit() -> None:
+def test_the_strip_has_a_line_a_pool_and_a_character_a_unit() -> None:
     rows = recommendations(
         {"unit_id": "W1_PACK_L1", "verdict": "EMERGENCY"},
         {"unit_id": "W1_PACK_L2", "verdict": "CLEAR"},
         {"unit_id": "W1_PICK_TOTAL", "verdict": "NOT_STAFFED"},
         {"unit_id": "W2_PACK_L1", "verdict": "ACT"},
     )
-    assert board.heat_strip(rows).split("  \n") == [
-        "`W1 PACK  ` 🟥🟩",
-        "`W1 PICK  ` ⬛",
-        "`W2 PACK  ` 🟧",
-        board.LEGEND,
-    ]
+    lines = ["```", "W1 PACK   █·", "W1 PICK   -", "W2 PACK   ▓", "", board.LEGEND, "```"]
+    assert board.heat_strip(rows).split("\n") == lines
 
 
 def test_of_many_warehouses_the_strip_shows_the_worst_and_counts_the_rest() -> None:
     calm = [{"unit_id": f"W{n:03}_PACK_L1", "verdict": "CLEAR"} for n in range(board.MOST_WAREHOUSES + 2)]
     strip = board.heat_strip(recommendations(*calm, {"unit_id": "W999_PACK_L1", "verdict": "WARN"}))
-    assert "`W999 PACK  ` 🟨" in strip
+    assert "W999 PACK   ▒" in strip
     assert strip.count("PACK") == board.MOST_WAREHOUSES
     assert "and 3 more warehouses, none of them worse" in strip
 
@@ -65,10 +61,10 @@ def test_actions_stand_worst_first_and_those_with_the_least_time_before_the_othe
     ]
     actions = board.actions(alerts(*told), recommendations(*asked))
     assert actions["unit_id"].to_list() == ["W2_PICK_TOTAL", "W1_PICK_TOTAL", "W1_PACK_TOTAL"]
-    assert actions["quantity"].to_list() == [4.0, 4.0, 4.0]
+    assert actions["how_many"].to_list() == ["4 associates"] * 3
 
 
 def test_an_action_that_the_tick_does_not_ask_for_has_no_quantity() -> None:
     actions = board.actions(alerts({}), recommendations({"action": "THROTTLE"}))
-    assert actions.select("severity", "quantity").rows() == [("ACT", None)]
+    assert actions.select("severity", "how_many").rows() == [("ACT", None)]
     assert board.actions(alerts(), NONE).select(pl.len()).item() == 0

@@ -9,7 +9,7 @@ from typing import Any, Final
 import polars as pl
 import pytest
 
-from fillrate_assets.buffers import messages, schema
+from fillrate_assets.buffers import interpret, messages, schema
 from fillrate_assets.buffers.messages import Links, Message
 from fillrate_assets_tests.buffers import frames
 from fillrate_assets_tests.buffers.frames import POLICY, Row, tick
@@ -333,6 +333,18 @@ def test_the_most_urgent_comes_first_whatever_the_order() -> None:
         message = worded(*order)
         assert [entry.heading.partition(": ")[2][0] for entry in message.entries] == list("ABCDEF")
         assert message.subject == "W1 Chicago West, 09:00 CDT: 1 emergency, 3 to act on, 1 cleared, 1 kept back"
+
+
+def test_what_to_do_is_said_once_and_at_the_warehouses_own_time() -> None:
+    """The reason gives numbers; the instruction stands before it."""
+    full = frames.units({"fill": 0.95, "inflow_rate": 30.0}, {"unit_id": "W1_SORT_TOTAL", "headcount": 16.0})
+    judged = interpret.verdicts(full, schema.RECOMMENDATIONS.empty().collect(), policy=POLICY)
+    asked = judged.row(by_predicate=pl.col("action") == "MOVE_STAFF", named=True)
+    message = worded({name: asked[name] for name in schema.NOTICES.names if name in asked})
+    assert messages.text(message).splitlines()[3:] == [
+        "  Move 6 associates from SORT to PICK until 09:30.",
+        "  Why: PICK TOTAL: 95.0 % full (limit 93 %). 9 needed, room for 10, 6 to spare.",
+    ]
 
 
 def test_of_an_unknown_warehouse_times_are_utc() -> None:

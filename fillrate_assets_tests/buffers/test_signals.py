@@ -224,13 +224,16 @@ def window(begin: float, end: float, packages: float, **more: Any) -> dict[str, 
         ([window(minute + 1, minute, 3) for minute in range(5)], 15),
         ([window(5, 1, 20)], None),
         ([window(4, 0, 20)], None),
-        ([window(10, 5, 20)], None),
+        ([window(10, 5, 20)], 20),
+        ([window(15, 10, 20), window(20, 15, 90)], 20),
+        ([window(20, 15, 20)], None),
+        ([window(8, 3, 20), window(13, 8, 10)], 12 + 4),
         ([window(5, 0, 20), window(5, -0.5, 11)], 15),
         ([window(5, 0, 20), window(10, 5, 90)], 20),
         ([], None),
     ],
 )
-def test_flows_are_pro_rated_over_the_last_5_minutes_and_never_carried_forward(
+def test_flows_are_of_the_latest_5_minutes_that_are_wholly_known_while_these_are_fresh(
     windows: Sequence[Row], inflow: float | None
 ) -> None:
     row = path_of(flows=flow(*windows))
@@ -350,6 +353,16 @@ def test_an_observed_level_is_weighed_against_what_flowed(
 def test_a_buffer_is_never_predicted_to_hold_less_than_nothing() -> None:
     row = path_of(flows=flow({"inflow": 0.0, "outflow": 70.0}), previous=last())
     assert (row["predicted"], row["level"], row["fusion"]) == (0, 0, "PREDICTED")
+
+
+def test_flows_that_come_late_leave_an_observed_level_as_it_is() -> None:
+    row = path_of(occupancy({"level": 90.0}), flow(window(8, 3, 20), window(13, 8, 20)), limits({}), last())
+    assert (row["fusion"], row["level"], row["predicted"]) == ("FIRST", 90, None)
+
+
+def test_without_an_observed_level_flows_that_come_late_stand_in_by_their_mean() -> None:
+    row = path_of(None, flow(*windows([10, 10], lag=3)), limits({}), last())
+    assert (row["fusion"], row["level"], row["level_fresh"]) == ("PREDICTED", pytest.approx(50 + 5 - 10), True)
 
 
 @pytest.mark.parametrize("previous", [NOTHING, last(snapshot_ts=ago(10)), last(path="P2")])

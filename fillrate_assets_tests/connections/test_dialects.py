@@ -11,11 +11,17 @@ from typing import Any, Final
 import polars as pl
 import pytest
 import sqlalchemy as sa
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.operations import Operations
+from alembic.script import ScriptDirectory
 
-from fillrate_assets.connections import bulk, record_store, sql
-from fillrate_assets.connections.migrations.versions import v0001_records, v0002_views, v0003_claims, v0004_buffers
+from fillrate_assets.buffers import schema as floors
+from fillrate_assets.buffers import tick
+from fillrate_assets.buffers.policy import Policy
+from fillrate_assets.connections import buffer_store, bulk, record_store, sql
+from fillrate_assets.connections.floor_feeds import FloorFeeds
+from fillrate_assets.connections.migrations.versions import v0002_views
 from fillrate_assets.connections.order_system import OrderSystem
 from fillrate_assets.connections.record_store import METADATA, RecordStore
 from fillrate_assets.connections.shipping_records import ShippingRecords
@@ -25,6 +31,9 @@ from fillrate_assets_tests.rows import AT, DAY
 
 LONGEST_NAME: Final = 30
 """Of Oracle before 12.2."""
+
+MOST_KEY_BYTES: Final = 900
+"""Of a clustered key in SQL Server; a letter has two."""
 
 Sent = list[sa.Executable]
 
@@ -79,7 +88,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sent]:
 RENAMED: Final = {
     name: SourceTable(name=name.upper(), schema_name="wms", columns={"dc": "LEVEL", "ship_date": "DATE"})
     for name in ("order_lines", "shipment_lines")
-}
+} | {"buffer_limits": SourceTable(name="WCS_LIMITS", schema_name="wms", columns={"path": "ROWID", "max_rate": ""})}
 
 
 @pytest.fixture(params=[{}, RENAMED], ids=["our names", "their names"])
@@ -94,6 +103,7 @@ def queries(request: pytest.FixtureRequest, sent: Sent) -> Sent:
     for window in windows:
         orders.changes(window)
         shipments.changes(window)
+    FloorFeeds(url, request.param).read(snapshot_ts=AT, reach=tick.reach(Policy()), warehouses=["W1", "W2"])
     return sent
 
 
@@ -126,7 +136,7 @@ def test_oracle_names_no_table_with_as(queries: Sent) -> None:
     for statement in queries:
         text = _text(statement, _oracle())
         assert not re.search(r"(FROM|JOIN) [^\s(]+ AS ", text), text
-        assert not re.search(r"\) AS (candidates|found|moves|pairs)", text), text
+        assert not re.search(r"\) AS (candidates|found|moves|pairs|latest|doubtful)", text), text
 
 
 def test_reserved_names_are_quoted(sent: Sent, dialect: sa.Dialect) -> None:
@@ -139,7 +149,8 @@ def test_reserved_names_are_quoted(sent: Sent, dialect: sa.Dialect) -> None:
 
 def test_every_column_comes_under_the_contracts_name(queries: Sent) -> None:
     known = {"moved_at", "lines"}
-    for contract in (schema.PAIR_VERSIONS, schema.ORDER_LINES, schema.SHIPMENT_LINES, schema.ITEMS):
+    sources = (schema.PAIR_VERSIONS, schema.ORDER_LINES, schema.SHIPMENT_LINES, schema.ITEMS)
+    for contract in (*sources, floors.OCCUPANCY, floors.FLOW, floors.STAFFING, floors.LIMITS):
         known |= set(contract.names)
     for statement in queries:
         assert isinstance(statement, sa.Select)
@@ -151,11 +162,12 @@ def test_the_migrations_can_be_written_down_for_a_server(backend: str) -> None:
     """Offline, as an administrator would get them."""
     written = io.StringIO()
     context = MigrationContext.configure(dialect=DIALECTS[backend](), opts={"as_sql": True, "output_buffer": written})
+    config = Config()
+    config.set_main_option("script_location", "fillrate_assets.connections:migrations")
+    newest_first = ScriptDirectory.from_config(config).walk_revisions()
     with Operations.context(context):
-        v0001_records.upgrade()
-        v0002_views.upgrade()
-        v0003_claims.upgrade()
-        v0004_buffers.upgrade()
+        for revision in reversed(list(newest_first)):
+            revision.module.upgrade()
     text = written.getvalue()
     assert set(re.findall(r"CREATE TABLE (\w+)", text)) == set(METADATA.tables)
     assert set(re.findall(r"CREATE VIEW (\w+)", text)) == {"fill_rate_daily", "lost_cases_by_vendor"}
@@ -167,6 +179,14 @@ def test_sql_server_keeps_text_times_and_quantities_whole() -> None:
     families = {re.sub(r"\(.*", "", kind) for kind in kinds}
     assert families == {"NVARCHAR", "DATE", "TIME", "DATETIME2", "NUMERIC", "DOUBLE PRECISION", "BIGINT", "BIT"}
     assert {kind for kind in kinds if kind.startswith(("DATETIME2", "NUMERIC"))} == {"DATETIME2(6)", "NUMERIC(18, 4)"}
+
+
+def test_no_key_is_longer_than_sql_server_takes() -> None:
+    assert buffer_store.ALERT_ROUTES in METADATA.tables.values()
+    for table in METADATA.tables.values():
+        letters = sum(key.type.length or 0 for key in table.primary_key if isinstance(key.type, sa.String))
+        others = [key for key in table.primary_key if not isinstance(key.type, sa.String)]
+        assert 2 * letters + 8 * len(others) <= MOST_KEY_BYTES, table.name
 
 
 def test_sql_server_inserts_from_json_by_type() -> None:
@@ -207,7 +227,8 @@ def test_a_moment_is_bound_without_a_zone(queries: Sent) -> None:
         for value in statement.compile().params.values()  # type: ignore[attr-defined]
         if isinstance(value, datetime)
     ]
-    assert set(bound) == {AT.replace(tzinfo=None)}
+    assert AT.replace(tzinfo=None) in bound
+    assert {moment.tzinfo for moment in bound} == {None}
 
 
 def test_a_record_store_shows_no_url() -> None:

@@ -22,7 +22,6 @@ NEW: Final = "a-new-secret-that-is-long-enough-as-well"
 @pytest.mark.parametrize(("url", "secret"), [("", ""), (URL, ""), ("", NEW), (URL, "  ")])
 def test_without_a_service_or_a_secret_there_are_no_links(url: str, secret: str) -> None:
     assert feedback_links.signer(url, secret) is None
-    assert feedback_links.of_alerts(url, secret) is None
 
 
 def test_several_secrets_are_accepted_and_the_first_signs() -> None:
@@ -43,17 +42,6 @@ def test_a_secret_may_be_kept_in_secrets_manager_and_hold_several(aws: Cloud) ->
     assert fetched
     assert given
     assert fetched.secrets == given.secrets
-
-
-def test_an_alert_gets_the_link_that_the_service_reads() -> None:
-    link, reads = feedback_links.of_alerts(URL, NEW), feedback_links.signer(URL, NEW)
-    assert link
-    assert reads
-    assert reads.read(link("R1", TICK).rpartition("/")[2], now=TICK) == Link("alert", "R1")
-
-
-def test_no_secret_is_asked_for_before_there_is_something_to_link_to() -> None:
-    assert feedback_links.of_alerts(URL, "secret://nobody/has/this") is not None
 
 
 def test_a_short_secret_is_refused_and_not_told() -> None:

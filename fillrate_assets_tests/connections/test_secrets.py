@@ -147,10 +147,13 @@ def _leaks(shown: str) -> bool:
 
 def test_settings_show_no_url(network_home: Home) -> None:
     plain = settings.load(home=network_home.directory, **dict.fromkeys(_URLS, f"mssql+pymssql://reader:hunter2@{HOST}"))
-    assert not _leaks(repr(plain))
-    assert not _leaks(str(plain))
+    webhooks = {"channels": {"floor": "https://hooks.example/hunter2"}, "webhook_secret": "whsec_hunter2"}
+    told = settings.load(home=network_home.directory, env="prod", **webhooks)
+    for made in (plain, told, *build_defs(told).resources.values()):  # type: ignore[union-attr]
+        assert not _leaks(repr(made))
+        assert not _leaks(str(made))
     with pytest.raises(PermanentFailure) as raised:
-        settings.load(home=network_home.directory, order_system_url=SECRET)
+        settings.load(home=network_home.directory, order_system_url=SECRET, channels={"floor": SECRET})
     assert not _leaks("".join(traceback.format_exception(raised.value)))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from typing import Final
 
@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from fillrate_assets.errors import ContractViolation
 from fillrate_assets.fillrate import contracts, schema
+from fillrate_assets.frames import Column, Frame
 from fillrate_assets_tests.fillrate.frames import Row, only
 
 LINES: Final = schema.ORDER_LINES
@@ -95,6 +96,33 @@ def test_a_naive_time_is_utc() -> None:
 def test_all_problems_of_a_row_are_told() -> None:
     row = parsed(ordered_qty="x", line_no="y")
     assert row["problem"] == "line_no 'y' is not a number; ordered_qty 'x' is not a number"
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        *[(text, (time(6, 30), None)) for text in ("06:30", "6:30", "06:30:00", "06:30:00.000000")],
+        ("24:00", (None, "starts '24:00' is not a time of day (HH:MM)")),
+        ("", (None, None)),
+    ],
+)
+def test_a_time_of_day_is_read(text: str, value: object) -> None:
+    assert _read_as(pl.Time, text) == value
+
+
+@pytest.mark.parametrize("number", ["0.123456789", Decimal("0.123456789"), 0.123456789])
+def test_a_measure_keeps_all_its_digits(number: object) -> None:
+    assert _read_as(pl.Float64, number) == (0.123456789, None)
+
+
+def test_a_measure_that_is_no_number_is_told() -> None:
+    assert _read_as(pl.Float64, "1,5") == (None, "starts '1,5' is not a number")
+
+
+def _read_as(dtype: type[pl.DataType], value: object) -> tuple[object, object]:
+    columns = (Column("starts", dtype, ""), Column("problem", pl.String, "", nullable=True))
+    row = only(contracts.parse(pl.LazyFrame({"starts": [value]}), Frame("t", (), columns), table="t"))
+    return row["starts"], row["problem"]
 
 
 @given(st.text(), st.text())

@@ -76,7 +76,7 @@ ONSETS: Final = Frame(
     ("unit_id", "direction", "onset_ts"),
     (
         _WAREHOUSE,
-        Column("unit_id", pl.String, "{WAREHOUSE}_{WORKPOOL}_{PATH|TOTAL}"),
+        Column("unit_id", pl.String, "`{WAREHOUSE}_{WORKPOOL}_{PATH|TOTAL}`"),
         Column("unit_type", pl.String, "TOTAL, INDUCT, PACK or LANE", codes=UNIT_TYPES),
         Column("direction", pl.String, "OVERFLOW or STARVATION", codes=("OVERFLOW", "STARVATION")),
         Column("onset_ts", TIMESTAMP, "First minute of it", "UTC"),

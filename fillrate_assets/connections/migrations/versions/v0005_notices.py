@@ -33,6 +33,7 @@ def upgrade() -> None:
     op.create_index("notices_by_episode", "notices", ["episode_key"], unique=False)
     op.create_index("notices_by_message", "notices", ["message_id"], unique=False)
     op.create_index("notices_by_attempt", "notices", ["next_attempt_at"], unique=False)
+    op.create_index("notices_by_tick", "notices", ["snapshot_ts"], unique=False)
     op.create_table(
         "dead_letters",
         _id(),

@@ -1,0 +1,195 @@
+"""How well the buffer rules detect, on simulated floors whose truth they never see.
+
+    python -m benchmarks.buffer_detection                       # the scenarios that were held out, some 10 minutes
+    python -m benchmarks.buffer_detection --tuning              # those that thresholds may be chosen on
+    python -m benchmarks.buffer_detection --tuning --only jams  # one of them
+
+All warehouses of all scenarios are one network, and every tick of their three days runs as in production. What would
+be told is held against the onsets of overflow and starvation on the true state (`fillrate_assets.sample.floor`, modules
+`onsets` and `detection`, which say what counts). In the same run two peers: a static threshold on the level that the
+units show, and the same on the true level, at the bounds of an onset: what a perfect sensor read every five minutes
+would make of it. Thresholds of the peer were chosen on the tuning scenarios: of those tried, the greatest lesser one
+of precision and recall.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterable, Sequence
+from time import perf_counter
+from typing import Final
+
+import polars as pl
+
+from fillrate_assets.buffers import schema
+from fillrate_assets.buffers.feedback import wilson
+from fillrate_assets.buffers.policy import Policy
+from fillrate_assets.buffers.tick import TICK, Feeds, Masters, on_grid
+from fillrate_assets.sample.floor.detection import at_ticks, by_level, episodes_judged, onsets_told, run, told
+from fillrate_assets.sample.floor.onsets import EMPTY, FULL, unit_fills
+from fillrate_assets.sample.floor.scenarios import HELD_OUT, TUNING, Scenario, Truth, World, simulate
+
+AIM: Final = 0.9
+LEVEL: Final = (0.95, 0.05)
+"""Thresholds of the peer."""
+ALL: Final = "all"
+
+
+def main() -> int:
+    """Simulate, run every tick, judge, print."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    parser.add_argument("--tuning", action="store_true", help="the scenarios that thresholds may be chosen on")
+    parser.add_argument("--only", action="append", help="name of a scenario; may be repeated (default: all)")
+    arguments = parser.parse_args()
+    scenarios = [
+        scenario
+        for scenario in (TUNING if arguments.tuning else HELD_OUT)
+        if arguments.only is None or scenario.name in arguments.only
+    ]
+    if not scenarios:
+        parser.error(f"no scenario is called {' or '.join(arguments.only)}")
+    begun, policy = perf_counter(), Policy()
+    world, kinds = network(scenarios)
+    _say(f"{world.masters.warehouses.height} warehouses simulated", begun)
+    ticks = pl.concat(feed.select("event_ts") for feed in _feeds(world)).to_series()
+    since, until = pl.select(pl.lit(ticks.min()), pl.lit(ticks.max()).alias("until")).row(0)
+    alerts, units = run(world, since=on_grid(since) + TICK, until=on_grid(until), policy=policy)
+    _say(f"{alerts['snapshot_ts'].n_unique()} ticks with alerts", begun)
+    fills = unit_fills(world.truth.latent, world.masters.unit_members)
+    levels = units.filter(pl.col("staffed").fill_null(value=True))
+    peers = {
+        f"policy {policy.version}": told(alerts),
+        f"level only ({LEVEL[0]:.0%}, {LEVEL[1]:.0%})": by_level(levels, *LEVEL),
+        f"perfect sensor ({FULL:.0%}, {EMPTY:.0%})": by_level(at_ticks(fills), FULL, EMPTY),
+    }
+    unit_days = _unit_days(scenarios, units, kinds)
+    for name, telling in peers.items():
+        print(f"\n{name}")
+        found = onsets_told(telling, world.truth.onsets).join(kinds, on="warehouse")
+        judged = episodes_judged(telling, world.truth.onsets, fills).with_columns(_warehouse())
+        report(found, judged.join(kinds, on="warehouse"), unit_days)
+    return 0
+
+
+def network(scenarios: Sequence[Scenario]) -> tuple[World, pl.DataFrame]:
+    """The worlds of all scenarios side by side, and which scenario each warehouse belongs to."""
+    worlds = [_named(simulate(scenario), f"S{scenario.seed}-") for scenario in scenarios]
+    kinds = pl.concat(
+        world.masters.warehouses.select("warehouse", scenario=pl.lit(scenario.name))
+        for world, scenario in zip(worlds, scenarios, strict=True)
+    )
+    masters = [world.masters for world in worlds]
+    return World(
+        feeds=_as_feeds(pl.concat(same) for same in zip(*(_feeds(world) for world in worlds), strict=True)),
+        masters=Masters(
+            pl.concat(each.warehouses for each in masters),
+            pl.concat(each.unit_members for each in masters),
+            pl.concat(each.shifts for each in masters),
+            masters[0].alert_routes,
+        ),
+        truth=Truth(
+            pl.concat(world.truth.latent for world in worlds),
+            pl.concat(world.truth.events for world in worlds),
+            pl.concat(world.truth.onsets for world in worlds),
+        ),
+    ), kinds
+
+
+def _named(world: World, prefix: str) -> World:
+    """The world with its warehouses named apart from those of others."""
+
+    def named(rows: pl.DataFrame) -> pl.DataFrame:
+        owners = [name for name in ("warehouse", "unit_id") if name in rows.columns]
+        return rows.with_columns((prefix + pl.col(name)).alias(name) for name in owners)
+
+    masters, truth = world.masters, world.truth
+    return World(
+        _as_feeds(named(feed) for feed in _feeds(world)),
+        Masters(named(masters.warehouses), named(masters.unit_members), named(masters.shifts), masters.alert_routes),
+        Truth(named(truth.latent), named(truth.events), named(truth.onsets)),
+    )
+
+
+def _feeds(world: World) -> list[pl.DataFrame]:
+    """The four feeds, which a simulation never lacks."""
+    return [feed for feed in world.feeds.by_name.values() if feed is not None]
+
+
+def _as_feeds(rows: Iterable[pl.DataFrame]) -> Feeds:
+    occupancy, flow, staffing, limits = rows
+    return Feeds(occupancy, flow, staffing, limits)
+
+
+def _warehouse() -> pl.Expr:
+    return pl.col("unit_id").str.split("_").list.first().alias("warehouse")
+
+
+def _unit_days(scenarios: Sequence[Scenario], units: pl.DataFrame, kinds: pl.DataFrame) -> dict[str, int]:
+    """Units of each scenario times its days."""
+    days = {scenario.name: scenario.days for scenario in scenarios}
+    counts = units.select("warehouse", "unit_id").unique().join(kinds, on="warehouse").group_by("scenario").len()
+    each = {name: count * days[name] for name, count in counts.iter_rows()}
+    return {**each, ALL: sum(each.values())}
+
+
+# --- what is printed
+
+
+def report(found: pl.DataFrame, judged: pl.DataFrame, unit_days: dict[str, int]) -> None:
+    """One line per scenario and direction, then per unit type, then over all."""
+    heads = f"{'onsets':>7} {'recall':<19}{'episodes':>8} {'precision':<19}{'brief':>6}{'false':>6}{'P50':>6}{'P95':>6}"
+    print(f"{'':<36}{heads}  per unit and day")
+    for name, days in unit_days.items():
+        here = pl.lit(value=True) if name == ALL else pl.col("scenario") == name
+        _lines(name, found.filter(here), judged.filter(here), days)
+    for unit_type in schema.UNIT_TYPES:
+        here = pl.col("unit_type") == unit_type
+        _lines(f"{ALL}, {unit_type}", found.filter(here), judged.filter(here))
+
+
+def _lines(name: str, found: pl.DataFrame, judged: pl.DataFrame, days: int | None = None) -> None:
+    told_nothing = True
+    for direction in ("OVERFLOW", "STARVATION"):
+        here = pl.col("direction") == direction
+        onsets, episodes = found.filter(here), judged.filter(here)
+        if onsets.height or episodes.height:
+            told_nothing = False
+            print(f"{name:<25}{direction:<11}{_line(onsets, episodes)}{_per_day(episodes, days)}")
+    if told_nothing:
+        print(f"{name:<25}nothing happened, nothing was told")
+
+
+def _line(onsets: pl.DataFrame, episodes: pl.DataFrame) -> str:
+    waited = ((onsets["alert_ts"] - onsets["onset_ts"]).dt.total_seconds() / 60).drop_nulls()
+    right, brief, false = (episodes.filter(was=was).height for was in ("RIGHT", "BRIEF", "FALSE"))
+    middle, late = (_minutes(waited.quantile(share)) for share in (0.5, 0.95))
+    recall, precision = _share(waited.len(), onsets.height), _share(right, episodes.height)
+    return (
+        f"{onsets.height:>7} {recall:<19}{episodes.height:>8} {precision:<19}{brief:>6}{false:>6}{middle:>6}{late:>6}"
+    )
+
+
+def _share(part: int, whole: int) -> str:
+    if not whole:
+        return "-"
+    low, high = (pl.select(end).item() for end in wilson(pl.lit(part), pl.lit(whole)))
+    return f"{part / whole:.3f} ({low:.2f}-{high:.2f})"
+
+
+def _minutes(value: float | None) -> str:
+    return "-" if value is None else f"{value:+.0f}"
+
+
+def _per_day(episodes: pl.DataFrame, days: int | None) -> str:
+    return "" if days is None else f"  {episodes.height / days:.3f}"
+
+
+def _say(what: str, begun: float) -> None:
+    print(f"  {what} after {perf_counter() - begun:.0f} s", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,316 @@
+"""How far ahead the buffer rules see, on car parks and bike stations: real small buffers that run full and empty.
+
+    python -m benchmarks.buffer_forecast                            # data in ../shared/data/buffers, some 15 minutes
+    python -m benchmarks.buffer_forecast PATH --source parking      # car parks only
+
+At every tick at which a buffer is neither full nor empty: will it be, within 15, 30 or 60 minutes? The rules say so
+where a TOTAL's verdict is WARN or worse; the peer says so where the level alone is beyond a threshold. The first part
+rest. Signals, units and rules are the project's own. Each day of each buffer is a pool of its own, moved to one date,
+so one day of ticks runs over all of them.
+
+Nobody counted cars at the gates: the flows that rules ask for are made from the levels, and say nothing new.
+
+Data: car parks of Germany in December 2022, https://github.com/defgsus/parking-data; bike stations of Boston in
+September 2021, https://github.com/cgettings/boston-bikeshare-station-status. Not to be redistributed: not in this
+repository.
+"""
+
+from __future__ import annotations
+
+import argparse
+import bz2
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
+from itertools import product
+from pathlib import Path
+from typing import Final
+
+import polars as pl
+
+from fillrate_assets.buffers import interpret, schema, tick
+from fillrate_assets.buffers.interpret import Branch
+from fillrate_assets.buffers.policy import TICK_MINUTES, Policy
+from fillrate_assets.buffers.tick import TICK, Feeds, InMemory, Masters
+from fillrate_assets.frames import TIMESTAMP, Frame
+
+DATA: Final = Path(__file__).parents[2] / "shared" / "data" / "buffers"
+DAY: Final = datetime(2026, 3, 10, tzinfo=UTC)
+"""The date that every day is moved to."""
+HORIZONS: Final = (15, 30, 60)
+"""Minutes."""
+FULL, EMPTY = 0.95, 0.05
+LEVELS: Final = tuple(share / 100 for share in range(50, 95))
+"""Thresholds that are tried for the peer; of starvation, what is missing to 1."""
+WARN_LEVELS: Final = (0.5, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9)
+ACT_LEVELS: Final = (0.85, 0.88, 0.9, 0.92, 0.94, 0.95)
+MINUTES: Final = (0.5, 0.75, 1.0, 1.5)
+"""Of the horizon, tried as how soon a WARN must be."""
+WAREHOUSE, MIN_PLACES = "A", 80
+
+
+@dataclass(frozen=True)
+class Source:
+    """Readings of real buffers, and until when thresholds are chosen on them."""
+
+    name: str
+    read: Callable[[Path], pl.LazyFrame]
+    hold_minutes: int
+    """For how long a reading stands for a level that is not told again: these sources tell changes."""
+    train_until: date
+    hours: range
+
+
+def main() -> int:
+    """Run a day over every source, choose, score, print."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    parser.add_argument("path", type=Path, nargs="?", default=DATA, help="folder with parking and bikes")
+    parser.add_argument("--source", choices=[source.name for source in SOURCES], help="one of them (default: both)")
+    arguments = parser.parse_args()
+    for source in SOURCES:
+        if arguments.source in {None, source.name}:
+            folder = arguments.path / source.name
+            if not folder.is_dir():
+                print(f"{folder} is not there: pass the folder of the buffer data", file=sys.stderr)
+                return 2
+            report(source, judged(source, folder))
+    return 0
+
+
+# --- the data, as feeds of one day
+
+
+def parking(folder: Path) -> pl.LazyFrame:
+    """Cars in car parks of at least 80 places: free places every 5 minutes, empty where nothing was told."""
+    capacity = pl.scan_csv(folder / "meta-data.csv", infer_schema=False).select(
+        pl.col("place_id").alias("buffer"), pl.col("num_all").cast(pl.Float64, strict=False).alias("capacity")
+    )
+    days = [pl.read_csv(path, infer_schema=False) for path in sorted(folder.glob("*.csv.gz"))]
+    return (
+        pl.concat(days, how="diagonal")
+        .lazy()
+        .unpivot(index="timestamp", variable_name="buffer", value_name="free")
+        .join(capacity, on="buffer")
+        .select(
+            "buffer",
+            pl.col("timestamp").str.to_datetime(time_zone="UTC").alias("ts"),
+            (pl.col("capacity") - pl.col("free").cast(pl.Float64, strict=False)).alias("level"),
+            "capacity",
+        )
+        .filter(pl.col("capacity") >= MIN_PLACES)
+    )
+
+
+def bikes(folder: Path) -> pl.LazyFrame:
+    """Bikes at stations: told when a station reports, and what fits is bikes and docks together."""
+    (path,) = folder.glob("*.csv.bz2")
+    here = pl.from_epoch("last_reported").dt.replace_time_zone("UTC").dt.convert_time_zone("America/New_York")
+    return (
+        pl.read_csv(bz2.decompress(path.read_bytes()), infer_schema=False)
+        .lazy()
+        .with_columns(pl.col("num_bikes_available", "num_docks_available", "last_reported").cast(pl.Int64))
+        .select(
+            pl.col("station_id").alias("buffer"),
+            # Their own time, so that a day is a day there.
+            here.dt.replace_time_zone("UTC").alias("ts"),
+            pl.col("num_bikes_available").cast(pl.Float64).alias("level"),
+            pl.sum_horizontal("num_bikes_available", "num_docks_available").cast(pl.Float64).alias("capacity"),
+        )
+    )
+
+
+SOURCES: Final = (
+    Source("parking", parking, 30, date(2022, 12, 15), range(6, 20)),
+    Source("bikes", bikes, 60, date(2021, 9, 15), range(24)),
+)
+
+
+def on_grid(source: Source, folder: Path) -> pl.DataFrame:
+    """Columns buffer, day, ts (a tick of `DAY`), level, capacity: what was last told, for as long as it holds."""
+    told = source.read(folder).drop_nulls().sort("ts").collect()
+    days = told.select("buffer", pl.col("ts").dt.date().alias("day")).unique()
+    minutes = range(source.hours.start * 60, source.hours.stop * 60, TICK_MINUTES)
+    ticks = days.join(pl.DataFrame({"minute": minutes}), how="cross").with_columns(
+        (pl.col("day").cast(TIMESTAMP) + pl.duration(minutes="minute")).alias("ts")
+    )
+    return (
+        ticks.sort("ts")
+        .join_asof(told, on="ts", by="buffer", tolerance=timedelta(minutes=source.hold_minutes), check_sortedness=False)
+        .drop_nulls()
+        .select("buffer", "day", (DAY + pl.duration(minutes="minute")).alias("ts"), "level", "capacity")
+    )
+
+
+def judged(source: Source, folder: Path) -> pl.DataFrame:
+    """What the rules look at of every buffer, day and tick, with `day` and `ts`."""
+    grid = on_grid(source, folder)
+    names = grid.select("buffer", "day").unique().sort("buffer", "day").with_row_index("n")
+    names = names.with_columns(pl.format("B{}", "n").alias("pool"))
+    grid = grid.join(names, on=["buffer", "day"]).with_columns(warehouse=pl.lit(WAREHOUSE), path="pool")
+    print(f"{source.name}: {grid['buffer'].n_unique():,} buffers, {names.height:,} days of one", file=sys.stderr)
+    masters, kept, policy = _masters(names), InMemory(), Policy()
+    days = names.select(pl.format(f"{WAREHOUSE}_{{}}_TOTAL", "pool").alias("unit_id"), "day")
+    seen = []
+    for at, feeds in _ticks(grid):
+        tick.sense(feeds, masters, kept, snapshot_ts=at, policy=policy)
+        tick.roll_up(masters, kept, snapshot_ts=at, policy=policy)
+        units = kept.read(schema.UNIT_TIMESERIES, at, at).collect()
+        kept.forget(at - timedelta(minutes=policy.suppression.history_minutes))
+        looked_at = interpret.seen(units, policy=policy).filter(pl.col("quality") == "FRESH")
+        seen.append(looked_at.select("unit_id", pl.col("snapshot_ts").alias("ts"), "fill", *interpret.SIGNALS))
+    return pl.concat(seen).join(days, on="unit_id")
+
+
+def _ticks(grid: pl.DataFrame) -> Iterator[tuple[datetime, Feeds]]:
+    """What each tick reads; a flow is what the level changed by."""
+    told = grid.select("warehouse", "path", "pool", event_ts="ts", level="level", capacity="capacity").with_columns(
+        ingest_ts=pl.col("event_ts"),
+        src_seq=pl.lit(0),
+        change=pl.col("level").diff().over("path"),
+        window_start=pl.col("event_ts") - TICK,
+        lane_open=pl.lit(value=True),
+        headcount=pl.lit(1.0),
+    )
+    told = told.with_columns(inflow=pl.col("change").clip(0), outflow=(-pl.col("change")).clip(0))
+    flows = told.filter(pl.col("event_ts").diff().over("path") == TICK)
+    for (at,), now in told.group_by("event_ts", maintain_order=True):
+        recent = flows.filter(pl.col("event_ts").is_between(at - timedelta(minutes=15), at))
+        yield (
+            at,
+            Feeds(
+                occupancy=_conformed(schema.OCCUPANCY, now),
+                flow=_conformed(schema.FLOW, recent),
+                staffing=_conformed(schema.STAFFING, now),
+                limits=_conformed(schema.LIMITS, now),
+            ),
+        )
+
+
+def _masters(names: pl.DataFrame) -> Masters:
+    warehouse = {"warehouse": WAREHOUSE, "dc": "DC01", "name": WAREHOUSE, "time_zone": "UTC", "active": True}
+    members = names.join(pl.DataFrame({"role": schema.ROLES}), how="cross").select(
+        pl.format(f"{WAREHOUSE}_{{}}_TOTAL", "pool").alias("unit_id"),
+        pl.col("pool").alias("path"),
+        "role",
+        pl.lit(1.0).alias("weight"),
+        pl.lit(DAY).alias("valid_from"),
+    )
+    return Masters(
+        pl.DataFrame([warehouse], schema=schema.WAREHOUSES.polars),
+        _conformed(schema.UNIT_MEMBERS, members),
+        schema.SHIFTS.empty().collect(),
+        schema.ALERT_ROUTES.empty().collect(),
+    )
+
+
+def _conformed(frame: Frame, rows: pl.DataFrame) -> pl.DataFrame:
+    """The rows as that frame, with what they do not tell empty."""
+    missing = [pl.lit(None, dtype).alias(name) for name, dtype in frame.polars.items() if name not in rows.columns]
+    return rows.lazy().with_columns(missing).pipe(frame.conform).collect()
+
+
+# --- what is asked, and who answers
+
+
+def asked(rows: pl.DataFrame, direction: str, minutes: int) -> pl.DataFrame:
+    """The ticks at which a buffer is in neither trouble, with `comes`: whether it is in this one within the horizon."""
+    beyond = pl.col("fill") >= FULL if direction == "OVERFLOW" else pl.col("fill") <= EMPTY
+    ahead = rows.select("unit_id", "ts", beyond.alias("bad"))
+    steps = range(TICK_MINUTES, minutes + 1, TICK_MINUTES)
+    later = pl.concat(ahead.with_columns(pl.col("ts") - timedelta(minutes=step)) for step in steps)
+    comes = later.group_by("unit_id", "ts").agg(pl.col("bad").any().alias("comes"), pl.len().alias("known"))
+    return (
+        rows.filter(pl.col("fill").is_between(EMPTY, FULL, closed="none"))
+        .join(comes, on=["unit_id", "ts"])
+        .filter((pl.col("known") == len(steps)) | pl.col("comes"))
+    )
+
+
+def by_level(direction: str, threshold: float) -> pl.Expr:
+    """What a static threshold says."""
+    return pl.col("fill") >= threshold if direction == "OVERFLOW" else pl.col("fill") <= round(1 - threshold, 2)
+
+
+def by_rules(branch: Branch) -> pl.Expr:
+    """What the rules say: WARN or worse."""
+    tells = [rule.rule_id for rule in branch.rules if rule.verdict in schema.SEVERITIES]
+    return branch.decides().is_in(tells)
+
+
+def candidates(direction: str, minutes: int) -> Iterator[Branch]:
+    """The branch of a TOTAL under each policy that is tried; the default one first."""
+    yield branch_of(Policy(), direction)
+    for warn, act, share in product(WARN_LEVELS, ACT_LEVELS, MINUTES):
+        soon = share * minutes
+        total = replace(Policy().total, warn=warn, act=act, act_soon=act, warn_minutes=soon)
+        starvation = replace(
+            Policy().starvation, warn=round(1 - warn, 2), act=round(1 - act, 2), act_soon=0, warn_minutes=soon
+        )
+        yield branch_of(replace(Policy(), total=total, starvation=starvation), direction)
+
+
+def branch_of(policy: Policy, direction: str) -> Branch:
+    """How a TOTAL is judged in a direction."""
+    (branch,) = (
+        each for each in interpret.branches(policy) if "TOTAL" in each.unit_types and each.direction == direction
+    )
+    return branch
+
+
+@dataclass(frozen=True)
+class Score:
+    """Right and wrong answers."""
+
+    hits: int
+    told: int
+    there: int
+
+    @property
+    def f1(self) -> float:
+        """Harmonic mean of precision and recall."""
+        return 2 * self.hits / (self.told + self.there) if self.told + self.there else 0.0
+
+    def __str__(self) -> str:
+        """F1, precision and recall."""
+        return f"{self.f1:.3f} ({self.hits / max(1, self.told):.2f}/{self.hits / max(1, self.there):.2f})"
+
+
+def scores(rows: pl.DataFrame, answers: Sequence[pl.Expr]) -> list[Score]:
+    """Of each answer."""
+    counted = rows.select(
+        pl.struct((answer & pl.col("comes")).sum(), answer.sum().alias("told"), pl.col("comes").sum().alias("there"))
+        .struct.rename_fields(["hits", "told", "there"])
+        .alias(str(number))
+        for number, answer in enumerate(answers)
+    )
+    return [Score(**counted[name][0]) for name in counted.columns]
+
+
+def best(rows: pl.DataFrame, answers: Sequence[pl.Expr]) -> pl.Expr:
+    """The answer of the greatest F1, the first of equals."""
+    found = scores(rows, answers)
+    return answers[max(range(len(found)), key=lambda number: (found[number].f1, -number))]
+
+
+def report(source: Source, rows: pl.DataFrame) -> None:
+    """F1, precision and recall of the peer and of the rules, on the days that chose nothing."""
+    print(f"\n{source.name}: F1 (precision/recall) after {source.train_until}")
+    print(f"{'':<12}{'min':>4}{'asked':>11}{'comes':>8}{'level only':>22}{'rules, default':>22}{'rules, chosen':>22}")
+    early = pl.col("day") <= source.train_until
+    for direction, minutes in product(("OVERFLOW", "STARVATION"), HORIZONS):
+        questions = asked(rows, direction, minutes)
+        train, later = questions.filter(early), questions.filter(~early)
+        level = best(train, [by_level(direction, threshold) for threshold in LEVELS])
+        rules = [by_rules(branch) for branch in candidates(direction, minutes)]
+        told = "".join(f"{score!s:>22}" for score in scores(later, [level, rules[0], best(train, rules)]))
+        print(
+            f"{direction:<12}{minutes:>4}{later.height:>11,}{later.filter('comes').height / later.height:>8.1%}{told}",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,192 @@
+"""Detection, judged by the truth: was what was told there, and was what was there told in time?
+
+An alert counts from 30 minutes before an onset to 5 minutes after it. Recall is asked of each onset: was it told in
+that time, by its unit or by the TOTAL of its pool, to which the rules hand what its paths cannot settle? Precision is
+asked of each episode that was told, and of all times at which it was: an episode is
+
+- RIGHT if a notice of it falls between 30 minutes before an onset and 5 minutes after its end: whoever went there found
+  trouble, or saw it come. The onset may be of the unit, of the TOTAL of its pool, or, where a TOTAL was told, of one
+  of its paths.
+- BRIEF if no such onset is there, but the unit did cross the bound of an onset, for too few minutes to be one, between
+  5 minutes before a notice and 30 after it.
+- FALSE otherwise.
+
+Only RIGHT counts as right: what BRIEF tells is how many of the others were about nothing at all.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Final
+
+import polars as pl
+
+from fillrate_assets.buffers import feedback, schema, tick
+from fillrate_assets.buffers.policy import TICK_MINUTES, Policy, Promotion
+from fillrate_assets.buffers.suppression import UNIT, episode_key
+from fillrate_assets.buffers.tick import TICK, Feeds, InMemory
+from fillrate_assets.sample.floor.layout import TOTAL
+from fillrate_assets.sample.floor.onsets import EMPTY, FULL
+from fillrate_assets.sample.floor.scenarios import World
+
+BEFORE: Final = timedelta(minutes=Promotion().before_minutes)
+AFTER: Final = timedelta(minutes=Promotion().after_minutes)
+_FOR_EVER: Final = timedelta(days=1000)
+_TELLING: Final = ("unit_id", "unit_type", "direction", "episode", "told_ts")
+
+
+def run(world: World, *, since: datetime, until: datetime, policy: Policy) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Every tick of a world, one after the other, as production would run them.
+
+    Args:
+        world: its feeds and masters; the truth is not looked at.
+        since: the first tick.
+        until: the last one.
+        policy: thresholds and windows.
+
+    Returns:
+        `buffers.schema` ALERTS and UNIT_TIMESERIES of all ticks.
+
+    """
+    feeds = {name: feed.sort("event_ts") for name, feed in world.feeds.by_name.items() if feed is not None}
+    made: dict[str, list[pl.DataFrame]] = {frame.name: [] for frame in (schema.ALERTS, schema.UNIT_TIMESERIES)}
+    kept, at = InMemory(), since
+    while at <= until:
+        tick.run(_reached(feeds, at, policy), world.masters, kept, snapshot_ts=at, policy=policy)
+        for frame in (schema.ALERTS, schema.UNIT_TIMESERIES):
+            made[frame.name].append(kept.read(frame, at, at).collect())
+        at += TICK
+        kept.forget(at - timedelta(minutes=2 * policy.suppression.history_minutes))
+    alerts, units = (pl.concat(rows) for rows in made.values())
+    return alerts, units
+
+
+def _reached(feeds: dict[str, pl.DataFrame], at: datetime, policy: Policy) -> Feeds:
+    """What a tick may look at, of feeds that are sorted by time."""
+    reach = tick.reach(policy)
+
+    def of(name: str) -> pl.DataFrame:
+        times = feeds[name]["event_ts"]
+        begin, end = times.search_sorted(at - reach[name]), times.search_sorted(at + TICK)
+        return feeds[name].slice(begin, end - begin)
+
+    occupancy, flow, staffing, limits = (of(name) for name in schema.FEEDS)
+    return Feeds(occupancy, flow, staffing, limits)
+
+
+# --- what is told
+
+
+def told(alerts: pl.DataFrame) -> pl.DataFrame:
+    """What production tells: unit_id, unit_type, direction, episode, told_ts; a row for every time.
+
+    Args:
+        alerts: `buffers.schema.ALERTS`.
+
+    """
+    rows = feedback.told(alerts).with_columns(episode_key().alias("episode"))
+    return rows.rename({"snapshot_ts": "told_ts"}).select(_TELLING)
+
+
+def by_level(levels: pl.DataFrame, full: float, empty: float) -> pl.DataFrame:
+    """What a static threshold would tell, as `told`: from `full` on, and of a TOTAL down to `empty`.
+
+    An episode lasts until the level was within the thresholds for two ticks.
+
+    Args:
+        levels: unit_id, unit_type, snapshot_ts, fill, of staffed ticks.
+        full: of capacity.
+        empty: of capacity.
+
+    """
+    beyond = pl.concat(
+        [
+            levels.filter(pl.col("fill") >= full).with_columns(direction=pl.lit("OVERFLOW")),
+            levels.filter(pl.col("fill") <= empty, unit_type=TOTAL).with_columns(direction=pl.lit("STARVATION")),
+        ]
+    ).sort(*UNIT, "snapshot_ts")
+    begins = (pl.col("snapshot_ts").diff().over(UNIT) > 2 * TICK).fill_null(value=True)
+    number = begins.cum_sum().over(UNIT)
+    return beyond.with_columns(
+        pl.concat_str(*UNIT, number, separator=".").alias("episode"), pl.col("snapshot_ts").alias("told_ts")
+    ).select(_TELLING)
+
+
+def at_ticks(fills: pl.DataFrame) -> pl.DataFrame:
+    """The true levels at ticks, for `by_level`: what a perfect sensor would show.
+
+    Args:
+        fills: as of `onsets.unit_fills`.
+
+    """
+    working = fills.filter("staffed", "lane_open", pl.col("ts").dt.minute() % TICK_MINUTES == 0)
+    return working.select("unit_id", "unit_type", pl.col("ts").alias("snapshot_ts"), "fill")
+
+
+# --- what it was worth
+
+
+def onsets_told(telling: pl.DataFrame, onsets: pl.DataFrame) -> pl.DataFrame:
+    """Every onset, with `alert_ts`: when it was first told in time; empty where it was missed.
+
+    Args:
+        telling: as of `told`.
+        onsets: `schema.ONSETS`.
+
+    """
+    told_by = pl.concat([onsets.with_columns(by=pl.col("unit_id")), onsets.with_columns(by=_total())]).unique()
+    first = (
+        told_by.join(telling.select("direction", "told_ts", by="unit_id"), on=["by", "direction"])
+        .filter(pl.col("told_ts").is_between(pl.col("onset_ts") - BEFORE, pl.col("onset_ts") + AFTER))
+        .group_by(*UNIT, "onset_ts")
+        .agg(alert_ts=pl.col("told_ts").min())
+    )
+    return onsets.join(first, on=[*UNIT, "onset_ts"], how="left")
+
+
+def episodes_judged(telling: pl.DataFrame, onsets: pl.DataFrame, fills: pl.DataFrame) -> pl.DataFrame:
+    """Every episode that was told: unit_id, unit_type, direction, episode, first_ts, and what it was.
+
+    Args:
+        telling: as of `told`.
+        onsets: `schema.ONSETS`.
+        fills: as of `onsets.unit_fills`.
+
+    Returns:
+        One row for each episode; `was` is RIGHT, BRIEF or FALSE.
+
+    """
+    end = pl.col("end_ts").fill_null(pl.col("onset_ts") + _FOR_EVER) + AFTER
+    own = pl.col("unit_id")
+    trouble = onsets.select(pl.col("unit_id").alias("troubled"), "direction", "onset_ts", end.alias("end_ts"))
+    there = (
+        telling.with_columns(pool=_total())
+        .join(trouble.with_columns(pool=_total("troubled")), on=["pool", "direction"])
+        .filter(
+            pl.any_horizontal(own == pl.col("troubled"), own == pl.col("pool"), pl.col("pool") == pl.col("troubled")),
+            pl.col("told_ts").is_between(pl.col("onset_ts") - BEFORE, pl.col("end_ts")),
+        )
+    )
+    crossed = pl.concat(
+        [
+            fills.filter("staffed", "lane_open", pl.col("fill") >= FULL).with_columns(direction=pl.lit("OVERFLOW")),
+            fills.filter("staffed", pl.col("fill") <= EMPTY).with_columns(direction=pl.lit("STARVATION")),
+        ]
+    ).select(*UNIT, crossed_ts="ts")
+    near = telling.join(crossed, on=UNIT).filter(
+        pl.col("crossed_ts").is_between(pl.col("told_ts") - AFTER, pl.col("told_ts") + BEFORE)
+    )
+    was = (
+        pl.when(pl.col("episode").is_in(there["episode"].unique().implode()))
+        .then(pl.lit("RIGHT"))
+        .when(pl.col("episode").is_in(near["episode"].unique().implode()))
+        .then(pl.lit("BRIEF"))
+        .otherwise(pl.lit("FALSE"))
+    )
+    first = telling.group_by("unit_id", "unit_type", "direction", "episode").agg(first_ts=pl.col("told_ts").min())
+    return first.with_columns(was=was)
+
+
+def _total(unit_id: str = "unit_id") -> pl.Expr:
+    """The TOTAL of a unit's pool."""
+    return pl.col(unit_id).str.replace("[^_]*$", TOTAL)

@@ -1,0 +1,129 @@
+"""A floor of two warehouses in a home's embedded systems, whose ticks a test runs through Dagster."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final
+
+import dagster as dg
+import polars as pl
+
+from fillrate_assets import settings
+from fillrate_assets.buffers import schema
+from fillrate_assets.buffers.assets import JOB
+from fillrate_assets.buffers.schedules import tags_of
+from fillrate_assets.buffers.tick import Feeds, Masters
+from fillrate_assets.connections.buffer_store import BufferStore
+from fillrate_assets.connections.floor_feeds import FloorFeeds
+from fillrate_assets.connections.lake import Lake
+from fillrate_assets.connections.notices import Notices
+from fillrate_assets.connections.record_store import RecordStore
+from fillrate_assets.connections.tick_lake import TickLake
+from fillrate_assets.definitions import build_defs
+from fillrate_assets.frames import Frame
+from fillrate_assets.settings import Settings
+from fillrate_assets_tests.buffers import feed_rows
+from fillrate_assets_tests.buffers.frames import routes
+from fillrate_assets_tests.home import QUIET
+
+PATHS: Final = ("P1", "P2")
+OPENED: Final = datetime(2026, 1, 1, tzinfo=UTC)
+CALM: Final = 50.0
+FULL: Final = 98.0
+DCS: Final = ("DC01", "DC02")
+
+
+@dataclass(frozen=True)
+class Floor:
+    """W1 of DC01 in Chicago and W2 of DC02 in New York: two paths of pool PACK each, of 100 packages."""
+
+    directory: Path
+    instance: dg.DagsterInstance
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def settings(self) -> Settings:
+        return settings.load(home=self.directory, **self.overrides)
+
+    @cached_property
+    def feeds(self) -> FloorFeeds:
+        return FloorFeeds(self.settings.floor_feeds_url)
+
+    @property
+    def store(self) -> BufferStore:
+        return BufferStore(self.settings.record_store_url, self.settings.record_store_schema)
+
+    @property
+    def notices(self) -> Notices:
+        return Notices(self.settings.record_store_url, self.settings.record_store_schema)
+
+    @property
+    def kept(self) -> TickLake:
+        return TickLake(Lake(self.settings.lake_root), DCS)
+
+    @cached_property
+    def defs(self) -> dg.Definitions:
+        return build_defs(self.settings)
+
+    def open(self, **masters: pl.DataFrame) -> Floor:
+        """Make the systems; masters may differ."""
+        RecordStore(self.settings.record_store_url, self.settings.record_store_schema).upgrade()
+        units = [
+            {"unit_id": f"{warehouse}_PACK_{unit}", "path": path}
+            for warehouse in ("W1", "W2")
+            for path in PATHS
+            for unit in (path, "TOTAL")
+        ]
+        known = Masters(
+            warehouses=feed_rows.warehouses(
+                {}, {"warehouse": "W2", "dc": "DC02", "name": "Two", "time_zone": "America/New_York"}
+            ),
+            unit_members=feed_rows.members(*units),
+            shifts=feed_rows.shifts(),
+            alert_routes=routes({"active_from": OPENED}),
+        )
+        self.store.add_masters(replace(known, **masters))
+        self.feeds.create()
+        return self
+
+    def receive(self, at: datetime, levels: Mapping[tuple[str, str], float] | None = None) -> None:
+        """What the feeds tell in the minute before a tick: every path is half full, unless a level is given."""
+        when = at - timedelta(minutes=1)
+        paths = [(warehouse, path) for warehouse in ("W1", "W2") for path in PATHS]
+        base = [{"warehouse": warehouse, "path": path, "event_ts": when} for warehouse, path in paths]
+        level: dict[tuple[str, str], float] = {**dict.fromkeys(paths, CALM), **(levels or {})}
+        people = [{"warehouse": warehouse, "event_ts": when, "headcount_planned": 6.0} for warehouse in ("W1", "W2")]
+        windows = [{**row, "window_start": when - timedelta(minutes=5)} for row in base]
+        told = [{**row, "level": level[path]} for row, path in zip(base, paths, strict=True)]
+        self.feeds.append(
+            Feeds(
+                feed_rows.occupancy(*told),
+                feed_rows.flow(*windows),
+                feed_rows.staffing(*people),
+                feed_rows.limits(*base),
+            )
+        )
+
+    def tick(self, at: datetime, **resources: Any) -> dg.ExecuteInProcessResult:  # noqa: ANN401 - any resource
+        """Run a tick as its schedule does."""
+        tags = tags_of(self.instance, self.store.masters().warehouses, at)
+        assert tags is not None
+        defs = build_defs(self.settings, **resources) if resources else self.defs
+        return defs.resolve_job_def(JOB).execute_in_process(run_config=QUIET, instance=self.instance, tags=tags)
+
+    def rows(self, frame: Frame, at: datetime) -> pl.DataFrame:
+        """What a tick made."""
+        return self.kept.read(frame, at, at).collect()
+
+    def told(self) -> pl.DataFrame:
+        """All that the outbox has."""
+        return self.notices.told(datetime.fromisoformat("2000-01-01T00:00+00:00"))
+
+    def states(self, at: datetime) -> dict[str, str]:
+        """What each unit is in the direction of overflow."""
+        rows = self.rows(schema.RECOMMENDATIONS, at).filter(pl.col("direction") == "OVERFLOW")
+        return dict(rows.select("unit_id", "verdict").iter_rows())

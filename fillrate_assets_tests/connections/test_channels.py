@@ -1,0 +1,310 @@
+"""How each channel is told, what its failures mean, and that nobody else sees its URL."""
+
+from __future__ import annotations
+
+import json
+import logging
+import traceback
+import uuid
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from typing import Final
+
+import pytest
+
+from fillrate_assets.buffers import messages, schema
+from fillrate_assets.buffers.messages import Links, Message
+from fillrate_assets.connections.channels import Channels, ChannelUnavailable, Letter
+from fillrate_assets.errors import FillrateError, PermanentFailure, SourceUnavailable
+from fillrate_assets_tests.buffers import frames
+from fillrate_assets_tests.buffers.frames import Row
+from fillrate_assets_tests.cloud import Cloud
+from fillrate_assets_tests.receiver import Answer, Fault, Receiver, receiving
+
+WEBHOOK_SECRET: Final = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # noqa: S105 - of tests
+HIDDEN: Final = "hunter2"
+"""Part of every URL: what must not be seen."""
+
+NOWHERE: Final = f"http://127.0.0.1:1/{HIDDEN}"
+"""Nobody listens on port 1."""
+
+LINKS: Final = Links(
+    lambda unit_id, _: f"https://charts.example/{unit_id}", lambda rec_id: f"https://ask.example/{rec_id}"
+)
+
+
+def letter(channel: str, *rows: Row) -> Letter:
+    told = frames.notices(*[{"channel": channel, **row} for row in rows or ({},)])
+    (message,) = messages.messages(told, frames.warehouses({}), LINKS)
+    return Letter("msg_1", message, told)
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with receiving() as made:
+        yield made
+
+
+@pytest.fixture
+def path() -> str:
+    return f"/{HIDDEN}/{uuid.uuid4().hex}"
+
+
+@pytest.fixture
+def channels(receiver: Receiver, path: str) -> Channels:
+    return Channels({"floor": f"{receiver.url}{path}"}, WEBHOOK_SECRET)
+
+
+@pytest.fixture
+def seen(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
+    """Everything that anybody logs."""
+    for name in (None, "httpx", "httpcore", "asyncio"):
+        caplog.set_level(logging.DEBUG, logger=name)
+    yield caplog
+    assert HIDDEN not in caplog.text
+
+
+def failing(channels: Channels, channel: str) -> FillrateError:
+    """How a letter fails, without a word of the URL."""
+    with pytest.raises(FillrateError) as raised:
+        channels.send(letter(channel))
+    assert HIDDEN not in "".join(traceback.format_exception(raised.value))
+    return raised.value
+
+
+# --- what is told
+
+
+def test_slack_and_teams_get_what_they_lay_out(channels: Channels, receiver: Receiver) -> None:
+    for kind, layout in (("slack", messages.slack), ("teams", messages.teams)):
+        sent = letter(f"{kind}:floor")
+        channels.send(sent)
+        request = receiver.requests.pop()
+        assert request.json == layout(sent.message)
+        assert request.headers["content-type"] == "application/json"
+
+
+def test_a_webhook_is_signed_as_the_specification_says(channels: Channels, receiver: Receiver) -> None:
+    channels.send(letter("webhook:floor", {}, {"notice_id": "N2", "unit_id": "W1_PICK_A", "quantity": None}))
+    (request,) = receiver.requests
+    told = request.verified(WEBHOOK_SECRET)
+    assert request.headers["webhook-id"] == "msg_1"
+    assert (told["type"], told["timestamp"]) == ("buffer.notices", "2026-03-14T14:00:00+00:00")
+    assert told["data"]["warehouse"] == "W1"
+    assert told["data"]["subject"] == "W1 Chicago West, 09:00 CDT: 2 to act on"
+    first, second = told["data"]["notices"]
+    assert set(first) == {*schema.NOTICES.names, "chart_url", "feedback_url"}
+    assert (first["notice_id"], first["quantity"], first["until_ts"]) == ("N1", 4.0, "2026-03-14T14:30:00+00:00")
+    assert (first["ship_date"], first["feedback_url"]) == ("2026-03-14", "https://ask.example/R1")
+    assert (second["unit_id"], second["quantity"]) == ("W1_PICK_A", None)
+
+
+def test_an_answer_below_300_is_a_success(channels: Channels, receiver: Receiver, path: str) -> None:
+    receiver.answers[path] = [Answer(202), Answer(204, {"Content-Length": "0"})]
+    channels.send(letter("teams:floor"))
+    channels.send(letter("teams:floor"))
+    assert len(receiver.requests) == 2
+
+
+def test_what_arrives_is_within_what_slack_and_teams_take(channels: Channels, receiver: Receiver) -> None:
+    rows = [{"notice_id": f"N{n}", "unit_id": f"W1_PICK_P{n:02}", "explanation": "weil ü " * 200} for n in range(60)]
+    for kind in ("slack", "teams", "webhook"):
+        channels.send(letter(f"{kind}:floor", *rows))
+    slack, teams, webhook = receiver.requests
+    assert len(slack.json["blocks"]) <= 50
+    assert all(len(block["text"]["text"]) <= 3000 for block in slack.json["blocks"] if block["type"] == "section")
+    assert len(teams.body) < 28 * 1024
+    assert len(webhook.json["data"]["notices"]) == 60
+
+
+def test_the_console_is_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, logger="fillrate.channels")
+    Channels().send(letter("console"))
+    (told,) = caplog.messages
+    assert told.startswith("to console: W1 Chicago West, 09:00 CDT: 1 to act on\n\nACT, new: W1_PICK_TOTAL")
+
+
+@pytest.mark.parametrize("channel", ["slack:floor", "webhook:floor", "sns:arn:aws:sns:eu-central-1:1:t", "slack:typo"])
+def test_where_nothing_may_leave_every_channel_is_the_console(
+    channels: Channels, receiver: Receiver, caplog: pytest.LogCaptureFixture, channel: str
+) -> None:
+    caplog.set_level(logging.INFO, logger="fillrate.channels")
+    replace(channels, console_only=True).send(letter(channel))
+    assert receiver.requests == []
+    assert caplog.messages[0].startswith(f"to {channel}: W1 Chicago West")
+
+
+def test_a_topic_hears_subject_text_and_id(aws: Cloud) -> None:
+    topic = aws.topic()
+    sent = letter(f"sns:{topic.arn}")
+    Channels().send(sent)
+    (received,) = topic.sqs.receive_message(QueueUrl=topic.queue)["Messages"]
+    body = json.loads(received["Body"])
+    assert (body["Subject"], body["Message"]) == (sent.message.subject, messages.text(sent.message))
+    assert body["MessageAttributes"]["message_id"]["Value"] == "msg_1"
+
+
+# --- what failures mean
+
+STATUSES: Final[dict[int, type[FillrateError]]] = {
+    **dict.fromkeys((408, 425, 500, 502, 503, 504, 520), SourceUnavailable),
+    429: ChannelUnavailable,
+    **dict.fromkeys((301, 302, 307, 400, 401, 403, 404, 410, 413, 422, 451, 499), PermanentFailure),
+}
+
+
+@pytest.mark.parametrize(("status", "kind"), STATUSES.items(), ids=map(str, STATUSES))
+def test_an_answer_that_is_no_success_may_pass_or_not(
+    channels: Channels,
+    receiver: Receiver,
+    path: str,
+    seen: pytest.LogCaptureFixture,
+    status: int,
+    kind: type[FillrateError],
+) -> None:
+    receiver.answers[path] = [Answer(status, {"Location": f"{receiver.url}/elsewhere"})]
+    error = failing(channels, "slack:floor")
+    assert type(error) is kind
+    assert str(error).startswith("channel slack:floor ")
+    assert str(status) in str(error)
+    assert [each.path for each in receiver.requests] == [path]
+    assert seen.records
+
+
+FAULTS: Final[dict[Fault, str]] = {
+    "silent": "does not answer within 0.3 s",
+    "drip": "does not answer within 0.3 s",
+    "cut": "cannot be reached: RemoteProtocolError",
+    "reset": "cannot be reached: ReadError",
+}
+
+
+@pytest.mark.parametrize(("fault", "told"), FAULTS.items(), ids=FAULTS)
+@pytest.mark.usefixtures("seen")
+def test_a_server_that_does_not_answer_may_do_so_later(
+    channels: Channels, receiver: Receiver, path: str, fault: Fault, told: str
+) -> None:
+    receiver.answers[path] = [Answer(fault=fault)]
+    error = failing(replace(channels, whole_seconds=0.3), "teams:floor")
+    assert type(error) is ChannelUnavailable
+    assert str(error) == f"channel teams:floor {told}"
+
+
+@pytest.mark.usefixtures("seen")
+def test_a_server_that_is_not_there_may_be_there_later() -> None:
+    error = failing(Channels({"floor": NOWHERE}), "slack:floor")
+    assert type(error) is ChannelUnavailable
+    assert str(error) == "channel slack:floor cannot be reached: ConnectError"
+
+
+RETRY_AFTER: Final = {
+    "120": timedelta(seconds=120),
+    "0": timedelta(0),
+    "soon": timedelta(0),
+    "-1": timedelta(0),
+    "9" * 30: timedelta(days=1),
+    "Sun, 06 Nov 1994 08:49:37 GMT": timedelta(0),
+}
+
+
+@pytest.mark.parametrize(("asked", "wait"), RETRY_AFTER.items(), ids=RETRY_AFTER)
+def test_a_channel_says_how_long_to_wait(
+    channels: Channels, receiver: Receiver, path: str, asked: str, wait: timedelta
+) -> None:
+    receiver.answers[path] = [Answer(429, {"Retry-After": asked})]
+    error = failing(channels, "slack:floor")
+    assert isinstance(error, ChannelUnavailable)
+    assert error.wait == wait
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_channel_says_until_when_to_wait(channels: Channels, receiver: Receiver, path: str, status: int) -> None:
+    then = datetime.now(UTC) + timedelta(hours=1)
+    receiver.answers[path] = [Answer(status, {"Retry-After": format_datetime(then, usegmt=True)})]
+    error = failing(channels, "slack:floor")
+    assert isinstance(error, ChannelUnavailable)
+    assert timedelta(0) < error.wait <= timedelta(hours=1)
+
+
+WRONG: Final = {
+    "fax:floor": "^fax:floor is no channel; a channel is console, slack:NAME",
+    "floor": "^floor is no channel; ",
+    "slack:typo": "^channel slack:typo is not known: the setting `channels` has no URL under that name; ",
+    "slack:": r"^channel slack:\.\.\. is not known",
+    f"slack:https://hooks.example/{HIDDEN}": r"^channel slack:\.\.\. is not known",
+    "slack:no-scheme": "^channel slack:no-scheme: what is kept under its name is no URL that begins with https://$",
+    "slack:no-port": "^channel slack:no-port: what is kept under its name is no URL",
+    "slack:no-host": "^channel slack:no-host: what is kept under its name is no URL",
+}
+
+
+@pytest.mark.parametrize(("channel", "told"), WRONG.items(), ids=WRONG)
+@pytest.mark.usefixtures("seen")
+def test_a_channel_that_does_not_exist_is_no_matter_of_time(channel: str, told: str) -> None:
+    urls = {"no-scheme": f"hooks.example/{HIDDEN}", "no-port": f"https://h:{HIDDEN}/x", "no-host": f"https:///{HIDDEN}"}
+    with pytest.raises(PermanentFailure, match=told):
+        Channels(urls).send(letter(channel))
+    failing(Channels(urls), channel)
+
+
+@pytest.mark.parametrize("secret", ["", "whsec_", f"whsec_{HIDDEN}xx"])
+def test_without_a_key_nothing_is_signed_and_nothing_sent(
+    channels: Channels, receiver: Receiver, seen: pytest.LogCaptureFixture, secret: str
+) -> None:
+    error = failing(replace(channels, webhook_secret=secret), "webhook:floor")
+    assert isinstance(error, PermanentFailure)
+    assert "the setting `webhook_secret`" in str(error)
+    assert receiver.requests == []
+    assert HIDDEN not in seen.text
+
+
+@pytest.mark.usefixtures("aws")
+def test_an_absent_topic_is_no_matter_of_time() -> None:
+    error = failing(Channels(), "sns:arn:aws:sns:eu-central-1:000000000000:nobody-made-this")
+    assert isinstance(error, PermanentFailure)
+
+
+@pytest.mark.usefixtures("busy_aws")
+def test_an_sns_that_is_busy_may_answer_later() -> None:
+    error = failing(Channels(), "sns:arn:aws:sns:eu-central-1:000000000000:floor")
+    assert type(error) is SourceUnavailable
+
+
+# --- secrets
+
+
+def test_urls_and_the_key_may_be_secrets(aws: Cloud, receiver: Receiver, path: str) -> None:
+    name = f"fillrate/{uuid.uuid4().hex}"
+    kept = json.dumps({"floor": f"{receiver.url}{path}", "key": WEBHOOK_SECRET})
+    aws.client("secretsmanager").create_secret(Name=name, SecretString=kept)
+    channels = Channels({"floor": f"secret://{name}#floor"}, f"secret://{name}#key")
+    for channel in ("webhook:floor", f"webhook:secret://{name}#floor"):
+        channels.send(letter(channel))
+        assert receiver.requests.pop().verified(WEBHOOK_SECRET)["data"]["warehouse"] == "W1"
+
+
+@pytest.mark.usefixtures("aws")
+def test_an_absent_secret_is_named() -> None:
+    error = failing(Channels(), "slack:secret://nobody/made#this")
+    assert isinstance(error, PermanentFailure)
+    assert str(error).startswith("secret://nobody/made#this refused: ")
+
+
+def test_channels_show_neither_urls_nor_the_key(channels: Channels) -> None:
+    assert HIDDEN not in repr(channels)
+    assert WEBHOOK_SECRET not in repr(channels)
+
+
+def test_what_is_sent_well_is_not_logged(channels: Channels, seen: pytest.LogCaptureFixture) -> None:
+    channels.send(letter("slack:floor"))
+    assert not [each for each in seen.records if each.name == "httpx"]
+
+
+def test_a_message_without_notices_is_a_ping(channels: Channels, receiver: Receiver) -> None:
+    message = Message("", "webhook:floor", frames.TICK, "Buffer ticks run", ())
+    channels.send(Letter("msg_2", message, schema.NOTICES.empty().collect()))
+    (request,) = receiver.requests
+    told = request.verified(WEBHOOK_SECRET)
+    assert (told["type"], told["data"]["subject"], told["data"]["notices"]) == ("buffer.ping", "Buffer ticks run", [])

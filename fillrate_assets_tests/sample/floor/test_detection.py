@@ -1,0 +1,149 @@
+"""Detection: what counts as told in time and as right, case by case; and the pipeline on one short floor."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import polars as pl
+import pytest
+
+from fillrate_assets.buffers.policy import Policy
+from fillrate_assets.sample.floor import detection
+from fillrate_assets.sample.floor.events import Event
+from fillrate_assets.sample.floor.layout import layout, roster
+from fillrate_assets.sample.floor.scenarios import TUNING, simulate
+from fillrate_assets.sample.floor.schema import ONSETS, Kind
+
+START = datetime(2026, 11, 9, 12, tzinfo=UTC)
+PATH, SIBLING, WHOLE, OTHER = "W1_PACK_P1", "W1_PACK_P2", "W1_PACK_TOTAL", "W1_LANE_TOTAL"
+SHORT = replace(next(scenario for scenario in TUNING if scenario.name == "jams"), days=1)
+
+
+def at(minute: float) -> datetime:
+    return START + timedelta(minutes=minute)
+
+
+def telling(*told: tuple[str, float], direction: str = "OVERFLOW") -> pl.DataFrame:
+    """Episodes, one for each unit, and the minutes at which they are told."""
+    rows = [(unit, "TOTAL", direction, f"{unit}.1", at(minute)) for unit, minute in told]
+    names = ("unit_id", "unit_type", "direction", "episode", "told_ts")
+    return pl.DataFrame(rows, schema=names, orient="row").cast({"told_ts": pl.Datetime("us", "UTC")})
+
+
+def onset(unit: str = PATH, begin: float = 0, end: float | None = 20) -> pl.DataFrame:
+    row = ("W1", unit, "PACK", "OVERFLOW", at(begin), None if end is None else at(end), "JAM")
+    return pl.DataFrame([row], schema=ONSETS.polars, orient="row")
+
+
+def fills(minutes: range = range(0)) -> pl.DataFrame:
+    """The path, 95 % full in these minutes."""
+    rows = [(PATH, "PACK", at(minute), 0.95 if minute in minutes else 0.9, True, True) for minute in range(-60, 120)]
+    names = ("unit_id", "unit_type", "ts", "fill", "staffed", "lane_open")
+    return pl.DataFrame(rows, schema=names, orient="row").cast({"ts": pl.Datetime("us", "UTC")})
+
+
+@pytest.mark.parametrize(
+    ("unit", "minutes", "first"),
+    [
+        (PATH, [-30], -30),
+        (PATH, [-31], None),
+        (PATH, [5], 5),
+        (PATH, [5.1], None),
+        (PATH, [-31, -16, -1], -16),
+        (WHOLE, [0], 0),
+        (SIBLING, [0], None),
+        (OTHER, [0], None),
+    ],
+)
+def test_an_onset_is_told_in_time_by_its_unit_or_its_total(
+    unit: str, minutes: list[float], first: float | None
+) -> None:
+    found = detection.onsets_told(telling(*((unit, minute) for minute in minutes)), onset())
+    assert found["alert_ts"].to_list() == [None if first is None else at(first)]
+
+
+def test_a_total_is_not_told_by_its_paths_and_no_overflow_by_a_starvation() -> None:
+    assert detection.onsets_told(telling((PATH, 0)), onset(WHOLE))["alert_ts"].to_list() == [None]
+    starving = telling((PATH, 0), direction="STARVATION")
+    assert detection.onsets_told(starving, onset())["alert_ts"].to_list() == [None]
+
+
+@pytest.mark.parametrize(
+    ("told", "of", "was"),
+    [
+        ([(PATH, -30)], PATH, "RIGHT"),
+        ([(PATH, -31)], PATH, "FALSE"),
+        ([(PATH, -90), (PATH, 25)], PATH, "RIGHT"),
+        ([(PATH, 26)], PATH, "FALSE"),
+        ([(WHOLE, 0)], PATH, "RIGHT"),
+        ([(PATH, 0)], WHOLE, "RIGHT"),
+        ([(SIBLING, 0)], PATH, "FALSE"),
+        ([(OTHER, 0)], WHOLE, "FALSE"),
+    ],
+)
+def test_an_episode_is_right_if_trouble_of_its_pool_was_there_or_came(
+    told: list[tuple[str, float]], of: str, was: str
+) -> None:
+    judged = detection.episodes_judged(telling(*told), onset(of), fills())
+    assert judged["was"].to_list() == [was]
+
+
+@pytest.mark.parametrize(
+    ("minutes", "was"),
+    [(range(30, 33), "BRIEF"), (range(31, 34), "FALSE"), (range(-7, -4), "BRIEF"), (range(-9, -5), "FALSE")],
+)
+def test_an_episode_about_too_few_minutes_to_be_an_onset_was_brief(minutes: range, was: str) -> None:
+    judged = detection.episodes_judged(telling((PATH, 0)), ONSETS.empty().collect(), fills(minutes))
+    assert judged["was"].to_list() == [was]
+
+
+def test_an_onset_that_outlasts_the_simulation_is_trouble_to_its_end() -> None:
+    judged = detection.episodes_judged(telling((PATH, 90)), onset(end=None), fills())
+    assert judged["was"].to_list() == ["RIGHT"]
+
+
+def test_a_static_threshold_tells_until_two_ticks_are_within_it() -> None:
+    shares = {0: 0.95, 5: 0.94, 10: 0.95, 15: 0.9, 20: 0.9, 25: 0.96, 30: 0.04}
+    levels = pl.DataFrame(
+        [
+            (unit, kind, at(minute), fill)
+            for unit, kind in ((PATH, "PACK"), (WHOLE, "TOTAL"))
+            for minute, fill in shares.items()
+        ],
+        schema=("unit_id", "unit_type", "snapshot_ts", "fill"),
+        orient="row",
+    )
+    told = detection.by_level(levels, 0.95, 0.05)
+    episodes = told.group_by("unit_id", "direction", "episode", maintain_order=True).agg("told_ts")
+    assert episodes.select("unit_id", "direction", "told_ts").sort("unit_id", "direction", "told_ts").rows() == [
+        (PATH, "OVERFLOW", [at(0), at(10)]),
+        (PATH, "OVERFLOW", [at(25)]),
+        (WHOLE, "OVERFLOW", [at(0), at(10)]),
+        (WHOLE, "OVERFLOW", [at(25)]),
+        (WHOLE, "STARVATION", [at(30)]),
+    ]
+
+
+# --- the pipeline on a short floor
+
+
+def told_on(*events: Event, minutes: tuple[int, int]) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """What is told between two minutes of a morning, and the onsets of all of it."""
+    world = simulate(SHORT, [1], events)
+    begin = roster(layout(SHORT.seed, 1), datetime.combine(SHORT.first, datetime.min.time()), 1).start
+    since, until = (begin + timedelta(minutes=minute) for minute in minutes)
+    alerts, _ = detection.run(world, since=since, until=until, policy=Policy())
+    return detection.told(alerts), world.truth.onsets
+
+
+def test_every_onset_of_a_jam_and_of_a_dry_spell_is_told() -> None:
+    jam, dry = Event(Kind.JAM, 565, 25, "LN-01"), Event(Kind.DRY_SPELL, 595, 40)
+    told, onsets = told_on(jam, dry, minutes=(555, 635))
+    assert set(onsets["direction"]) == {"OVERFLOW", "STARVATION"}
+    assert detection.onsets_told(told, onsets)["alert_ts"].null_count() == 0
+
+
+def test_on_a_healthy_floor_nothing_is_told() -> None:
+    told, onsets = told_on(minutes=(555, 595))
+    assert (told.height, onsets.height) == (0, 0)

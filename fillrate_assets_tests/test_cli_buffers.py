@@ -1,0 +1,110 @@
+"""`fillrate buffers`: what a user sees of a short simulated day."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from fillrate_assets import cli
+from fillrate_assets_tests.conftest import ROOT
+
+Told = tuple[int, str, str]
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("buffers")
+    shutil.copy(ROOT / "dagster.yaml", directory)
+    return directory
+
+
+@pytest.fixture
+def run(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Iterator[Callable[..., Told]]:
+    monkeypatch.setenv("DAGSTER_HOME", str(home))
+    monkeypatch.setenv("FILLRATE_HOME", str(home / "home"))
+
+    def execute(*arguments: str) -> Told:
+        code = cli.execute(["buffers", *arguments])
+        return (code, *capsys.readouterr())
+
+    return execute
+
+
+def test_a_day_is_run_shown_scored_and_explained(run: Callable[..., Told], home: Path) -> None:
+    code, out, err = run("demo", "--warehouses", "1", "--hours", "1")
+    assert (code, err) == (0, "")
+    assert "1 warehouses" in out
+    assert re.search(r"\d\d:00 UTC: \d+ \w+.*; messages so far: \d+", out)
+    assert "How right that was" in out
+    with dg.DagsterInstance.from_config(str(home)) as instance:
+        (finished,) = instance.get_runs()
+    assert (finished.job_name, finished.status) == ("buffer_tick", dg.DagsterRunStatus.SUCCESS)
+
+    # Again, it tells nothing that it has told.
+    code, again, err = run("demo", "--warehouses", "1", "--hours", "1")
+    assert (code, err) == (0, "")
+    assert "(kept)" in again
+    assert set(re.findall(r"messages so far: (\d+)", again)) == {"0"}
+
+    code, _, err = run("demo", "--warehouses", "2", "--hours", "1")
+    assert code == 2
+    assert "holds other floors" in err
+
+    code, chain, err = run("explain", "W0001_PACK_TOTAL", "2026-11-11T04:57")
+    assert (code, err) == (0, "")
+    assert chain.startswith("W0001_PACK_TOTAL (TOTAL, pool PACK of W0001, DC01) at 2026-11-11 04:55 UTC")
+    assert "7. What the floor answered" in chain
+
+    code, _, err = run("explain", "W0001_PACK_TOTAL", "2026-12-24T10:00")
+    assert code == 2
+    assert "nothing is kept of W0001_PACK_TOTAL at 2026-12-24T10:00 UTC" in err
+    code, _, err = run("explain", "W0001_PACK_NONE", "2026-11-11T04:57")
+    assert code == 2
+    assert "no unit W0001_PACK_NONE; there are W0001_" in err
+
+    code, out, err = run("tick", "--at", "2026-11-11T04:52")
+    assert (code, err) == (0, "")
+    assert out.startswith("2026-11-11 04:50 UTC: done")
+
+    code, out, err = run("replay", "--from", "2026-11-11T04:30", "--to", "2026-11-11T04:55", "--set", "total.act=0.5")
+    assert code == 0
+    assert re.search(r"v1-\w+ against replay-\w+|Neither policy", out)
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ("total.akt=0.9", "there is no total.akt; there are act, act_soon"),
+        ("totals.act=0.9", "there is no totals; there are"),
+        ("total=0.9", "total has parts: emergency, act"),
+        ("total.act.more=1", "total.act is 0.93, it cannot be"),
+        ("total.act=much", "much is not a number"),
+        ("total.act", "nothing is not a number"),
+    ],
+)
+def test_a_policy_value_that_is_none_is_told(run: Callable[..., Told], change: str, problem: str) -> None:
+    code, out, err = run("replay", "--from", "2026-11-11T04:30", "--to", "2026-11-11T04:55", "--set", change)
+    assert (code, out) == (2, "")
+    assert problem in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["explain", "W0001_PACK_TOTAL", "yesterday"], "'yesterday' is not a time; write YYYY-MM-DDTHH:MM, UTC"),
+        (["demo", "--warehouses", "0"], "0 is not in the range"),
+        (["serve"], "the feedback service needs FILLRATE_FEEDBACK_URL"),
+    ],
+)
+def test_bad_usage_is_one_clear_line(run: Callable[..., Told], arguments: list[str], problem: str) -> None:
+    code, out, err = run(*arguments)
+    assert (code, out) == (2, "")
+    assert len(err.splitlines()) == 1
+    assert problem in err
