@@ -17,6 +17,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    SecretStr,
     ValidationError,
     ValidationInfo,
     field_validator,
@@ -118,7 +119,7 @@ class Settings(BaseSettings):
     feedback_url: Annotated[str, Field(pattern=r"^(https?://[^\s?#]+)?$")] = ""
     """Where the floor reaches the feedback service, for links in alerts; "" leaves them out."""
 
-    feedback_secret: str = Field(default="", repr=False)
+    feedback_secret: SecretStr = SecretStr("")
     """What signs the links: 32 characters or more, or `secret://name#key`. Several are separated by blanks: the first
     signs, all are accepted. "" leaves the links out."""
 

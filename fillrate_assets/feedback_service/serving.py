@@ -55,7 +55,7 @@ def serve(settings: Settings, host: str, port: int) -> None:
         SourceUnavailable: AWS Secrets Manager did not answer.
 
     """
-    links = feedback_links.signer(settings.feedback_url, settings.feedback_secret)
+    links = feedback_links.signer(settings.feedback_url, settings.feedback_secret.get_secret_value())
     if links is None:
         msg = (
             "the feedback service needs FILLRATE_FEEDBACK_URL, where the floor reaches it, and"
