@@ -67,7 +67,7 @@ def delivery_of(settings: Settings) -> Delivery:
         every_label=environment.shows_every_label,
         platform_channel=settings.platform_channel,
         ui_url=settings.ui_url,
-        signer=partial(feedback_links.signer, settings.feedback_url, settings.feedback_secret),
+        signer=partial(feedback_links.signer, settings.feedback_url, settings.feedback_secret.get_secret_value()),
     )
 
 
