@@ -249,6 +249,26 @@ def retire(version: str) -> None:
 
 
 @buffers.command()
+@click.argument("warehouse")
+def links(warehouse: str) -> None:
+    """Print the addresses of the pages that no alert links to: a problem that nobody told of, and this week's sample.
+
+    Whoever gets them may answer: put them where the floor of that warehouse finds them, and nobody else.
+
+    \b
+    Example
+      fillrate buffers links W0001
+    """
+    from fillrate_assets import feedback_service, settings
+
+    now = datetime.now(UTC)
+    signer = feedback_service.signer_of(settings.load())
+    year, week, _ = now.isocalendar()
+    click.echo(f"report a problem that nobody told of: {signer.missed(warehouse, now=now)}")
+    click.echo(f"this week's sample of silent units:   {signer.audit(warehouse, f'{year}-W{week:02}', now=now)}")
+
+
+@buffers.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", type=click.IntRange(1, 65535), default=8099, show_default=True, help="Port to listen on.")
 def serve(host: str, port: int) -> None:

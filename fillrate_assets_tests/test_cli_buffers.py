@@ -71,6 +71,17 @@ def test_a_day_is_run_shown_scored_and_explained(run: Callable[..., Told], home:
     assert (code, err) == (0, "")
     assert out.startswith("2026-11-11 04:50 UTC: done")
 
+    code, out, err = run("policies", "propose", "--set", "total.act=0.9", "--set", "jam.fill=0.8")
+    assert (code, err) == (0, "")
+    (version,) = re.findall(r"^(v1-\w{8}) runs beside", out)
+    code, out, _ = run("policies")
+    assert re.search(rf"CHAMPION.*\n{version} +CHALLENGER", out) or re.search(rf"{version} +CHALLENGER", out)
+    code, out, err = run("policies", "promote", version)
+    assert (code, err) == (1, "")
+    assert "Against it: 0 labelled episodes are less than 200." in out
+    code, out, err = run("policies", "retire", version)
+    assert (code, out, err) == (0, f"{version} runs no more\n", "")
+
     code, out, err = run("replay", "--from", "2026-11-11T04:30", "--to", "2026-11-11T04:55", "--set", "total.act=0.5")
     assert code == 0
     assert re.search(r"v1-\w+ against replay-\w+|Neither policy", out)
@@ -88,6 +99,17 @@ def test_a_day_is_run_shown_scored_and_explained(run: Callable[..., Told], home:
     ],
 )
 def test_a_policy_value_that_is_none_is_told(run: Callable[..., Told], change: str, problem: str) -> None:
+    code, out, err = run("policies", "propose", "--set", "total.act=0.9", "--set", "jam.fill=0.8")
+    assert (code, err) == (0, "")
+    (version,) = re.findall(r"^(v1-\w{8}) runs beside", out)
+    code, out, _ = run("policies")
+    assert re.search(rf"CHAMPION.*\n{version} +CHALLENGER", out) or re.search(rf"{version} +CHALLENGER", out)
+    code, out, err = run("policies", "promote", version)
+    assert (code, err) == (1, "")
+    assert "Against it: 0 labelled episodes are less than 200." in out
+    code, out, err = run("policies", "retire", version)
+    assert (code, out, err) == (0, f"{version} runs no more\n", "")
+
     code, out, err = run("replay", "--from", "2026-11-11T04:30", "--to", "2026-11-11T04:55", "--set", change)
     assert (code, out) == (2, "")
     assert problem in err
@@ -99,6 +121,9 @@ def test_a_policy_value_that_is_none_is_told(run: Callable[..., Told], change: s
         (["explain", "W0001_PACK_TOTAL", "yesterday"], "'yesterday' is not a time; write YYYY-MM-DDTHH:MM, UTC"),
         (["demo", "--warehouses", "0"], "0 is not in the range"),
         (["serve"], "the feedback service needs FILLRATE_FEEDBACK_URL"),
+        (["links", "W0001"], "the feedback service needs FILLRATE_FEEDBACK_URL"),
+        (["policies", "promote", "v9"], "v9 is no challenger; there are none"),
+        (["policies", "retire", "v9"], "v9 is no challenger"),
     ],
 )
 def test_bad_usage_is_one_clear_line(run: Callable[..., Told], arguments: list[str], problem: str) -> None:

@@ -10,6 +10,7 @@ import dagster as dg
 import pytest
 
 from fillrate_assets import settings
+from fillrate_assets.buffers import assets as buffers
 from fillrate_assets.connections.notify import Outbox
 from fillrate_assets.connections.order_system import OrderSystem
 from fillrate_assets.connections.watermark import ParameterStoreWatermark, Watermark
@@ -30,6 +31,12 @@ ASSETS = {
     "fill_rates": {"parquet", "polars"},
     "published_records": {"sqlite", "polars"},
     "exports": {"csv", "excel", "pandas"},
+    "buffer_signals": {"duckdb", "polars"},
+    "unit_timeseries": {"parquet", "polars"},
+    "buffer_recommendations": {"parquet", "polars"},
+    "buffer_alerts": {"parquet", "polars"},
+    "buffer_feedback": {"parquet", "polars"},
+    "algorithm_scorecard": {"parquet", "polars"},
 }
 UPSTREAM = {
     "orders": set(),
@@ -50,8 +57,17 @@ UPSTREAM = {
         "lost_cases",
     },
     "exports": {"classified_lines", "fill_rates", "items", "published_records"},
+    "buffer_signals": set(),
+    "unit_timeseries": {"buffer_signals"},
+    "buffer_recommendations": {"unit_timeseries"},
+    "buffer_alerts": {"buffer_recommendations"},
+    "buffer_feedback": {"buffer_alerts"},
+    "algorithm_scorecard": {"buffer_feedback"},
 }
 CHECKS = {
+    "buffer_alerts.dead_man": False,
+    "buffer_alerts.routable": False,
+    "buffer_recommendations.no_calm_without_data": True,
     "classified_lines.contract": True,
     "classified_lines.reject_rate": True,
     "fill_rates.contract": True,
@@ -66,6 +82,7 @@ CHECKS = {
     "published_records.no_day_left_behind": False,
     "published_records.reconciliation": False,
     "rolling_averages.contract": True,
+    "unit_timeseries.every_warehouse_present": False,
 }
 
 
@@ -107,8 +124,9 @@ def test_the_assets_are_these_and_each_says_what_made_of_whom(defs: dg.Definitio
     assert {name: {dep.asset_key.to_user_string() for dep in spec.deps} for name, spec in specs.items()} == UPSTREAM
     assert {name for name, spec in specs.items() if not spec.partitions_def} == {"items"}
     for name, spec in specs.items():
-        assert spec.group_name == "fillrate", name
-        assert spec.owners == ["team:supply-analytics"], name
+        owner = "team:floor-operations" if name in buffers.FRAMES else "team:supply-analytics"
+        assert spec.group_name == ("buffers" if name in buffers.FRAMES else "fillrate"), name
+        assert spec.owners == [owner], name
         assert spec.description, name
 
 
@@ -116,7 +134,7 @@ def test_every_asset_shows_its_columns_with_units(defs: dg.Definitions) -> None:
     for name, spec in _specs(defs).items():
         shown = spec.metadata["dagster/column_schema"]
         assert isinstance(shown, dg.TableSchema)
-        frame = assets.FRAMES.get(name, schema.LOST_CASES)
+        frame = {**assets.FRAMES, **buffers.FRAMES}.get(name, schema.LOST_CASES)
         assert [column.name for column in shown.columns] == frame.names
         assert [column.constraints.nullable for column in shown.columns] == [
             column.nullable for column in frame.columns
@@ -134,10 +152,13 @@ def test_the_checks_are_these_and_those_of_contracts_block(defs: dg.Definitions)
 
 def test_jobs_and_sensors_are_these(defs: dg.Definitions) -> None:
     assert JOB == "fill_rate_and_lost_cases"
-    assert [job.name for job in defs.jobs or []] == [JOB, "standing_checks"]
+    assert [job.name for job in defs.jobs or []] == [JOB, "standing_checks", "buffer_tick", "buffer_dead_man"]
     of_main_job = {node.name for node in defs.resolve_job_def(JOB).nodes}
-    assert of_main_job >= set(ASSETS) - {"exports"}
-    assert "exports" not in of_main_job
+    assert of_main_job >= set(ASSETS) - {"exports", *buffers.FRAMES}
+    assert not of_main_job & {"exports", *buffers.FRAMES}
+    of_tick = {node.name for node in defs.resolve_job_def(buffers.JOB).nodes}
+    assert of_tick > set(buffers.FRAMES)
+    assert len(of_tick) <= 10
     sensors = [sensor for sensor in defs.sensors or [] if isinstance(sensor, dg.SensorDefinition)]
     assert [(sensor.name, sensor.minimum_interval_seconds) for sensor in sensors] == [
         ("new_orders", 300),
@@ -151,8 +172,11 @@ def test_jobs_and_sensors_are_these(defs: dg.Definitions) -> None:
 
 
 def test_the_standing_checks_are_asked_once_a_day_and_are_no_part_of_the_main_job(defs: dg.Definitions) -> None:
-    (schedule,) = defs.schedules or []
-    assert isinstance(schedule, dg.ScheduleDefinition)
+    schedule, *of_buffers = [each for each in defs.schedules or [] if isinstance(each, dg.ScheduleDefinition)]
+    assert [(each.name, each.cron_schedule, each.default_status.value) for each in of_buffers] == [
+        ("buffer_ticks", "*/5 * * * *", "STOPPED"),
+        ("buffer_dead_man_schedule", "*/15 * * * *", "STOPPED"),
+    ]
     assert (schedule.job_name, schedule.cron_schedule, schedule.execution_timezone) == (
         "standing_checks",
         "30 14 * * *",

@@ -185,7 +185,7 @@ ASSETS: Final[tuple[Callable[..., object], ...]] = (
     buffer_feedback,
     algorithm_scorecard,
 )
-_FRAMES: Final = {
+FRAMES: Final = {
     "buffer_signals": schema.SIGNALS,
     "unit_timeseries": schema.UNIT_TIMESERIES,
     "buffer_recommendations": schema.RECOMMENDATIONS,
@@ -193,6 +193,7 @@ _FRAMES: Final = {
     "buffer_feedback": schema.ANSWERS_OF_DAY,
     "algorithm_scorecard": schema.SCORECARD_OF_DAY,
 }
+"""What each asset shows."""
 
 
 def build(settings: Settings, feeds_kind: str) -> list[dg.AssetsDefinition]:
@@ -216,7 +217,7 @@ def build(settings: Settings, feeds_kind: str) -> list[dg.AssetsDefinition]:
             kinds={feeds_kind if compute is buffer_signals else "parquet", "polars"},
             pool="floor_feeds" if compute is buffer_signals else None,
             deps=[each.__name__ for each in after],
-            metadata=column_schema(_FRAMES[name]),
+            metadata=column_schema(FRAMES[name]),
             retry_policy=retry_policy(_RETRIES, _RETRY_SECONDS),
         )(typed_failures(compute))
 

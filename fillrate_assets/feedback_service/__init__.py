@@ -3,7 +3,7 @@
 `forms` and `pages` know no HTTP, `guard` keeps others out, `web` serves, `stores` says what it needs to be kept.
 """
 
-from fillrate_assets.feedback_service.serving import serve
+from fillrate_assets.feedback_service.serving import serve, signer_of
 from fillrate_assets.feedback_service.web import app
 
-__all__ = ["app", "serve"]
+__all__ = ["app", "serve", "signer_of"]

@@ -7,10 +7,11 @@ from typing import Final
 import uvicorn
 from starlette.types import ASGIApp
 
-from fillrate_assets.buffers.policy import Policy
+from fillrate_assets.buffers.links import LinkSigner
 from fillrate_assets.connections import feedback_links
 from fillrate_assets.connections.buffer_store import BufferStore
 from fillrate_assets.connections.notices import Notices
+from fillrate_assets.connections.policy_store import PolicyStore
 from fillrate_assets.errors import PermanentFailure
 from fillrate_assets.feedback_service.web import app
 from fillrate_assets.settings import Settings
@@ -42,13 +43,8 @@ def server(pages: ASGIApp, host: str, port: int) -> uvicorn.Server:
     )
 
 
-def serve(settings: Settings, host: str, port: int) -> None:
-    """Serve until the process is told to end; requests that are under way are answered first.
-
-    Args:
-        settings: where answers are kept, and what signs the links.
-        host: address to listen at.
-        port: port to listen at.
+def signer_of(settings: Settings) -> LinkSigner:
+    """What signs and reads the links.
 
     Raises:
         PermanentFailure: there is no URL or no secret, or a secret is too short.
@@ -62,6 +58,23 @@ def serve(settings: Settings, host: str, port: int) -> None:
             " FILLRATE_FEEDBACK_SECRET, which signs its links"
         )
         raise PermanentFailure(msg)
-    kept = (settings.record_store_url, settings.record_store_schema)
-    pages = app(alerts=Notices(*kept), answers=BufferStore(*kept), links=links, policy_version=Policy().version)
+    return links
+
+
+def serve(settings: Settings, host: str, port: int) -> None:
+    """Serve until the process is told to end; requests that are under way are answered first.
+
+    Args:
+        settings: where answers are kept, and what signs the links.
+        host: address to listen at.
+        port: port to listen at.
+
+    Raises:
+        PermanentFailure: there is no URL or no secret, or a secret is too short.
+        SourceUnavailable: AWS Secrets Manager did not answer.
+
+    """
+    links, kept = signer_of(settings), (settings.record_store_url, settings.record_store_schema)
+    version = PolicyStore(*kept).contenders().champion.version
+    pages = app(alerts=Notices(*kept), answers=BufferStore(*kept), links=links, policy_version=version)
     server(pages, host, port).run()
