@@ -10,7 +10,8 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from fillrate_assets import cli
+from fillrate_assets import cli, settings
+from fillrate_assets.connections.record_store import RecordStore
 from fillrate_assets_tests.conftest import ROOT
 
 Told = tuple[int, str, str]
@@ -20,6 +21,7 @@ Told = tuple[int, str, str]
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("buffers")
     shutil.copy(ROOT / "dagster.yaml", directory)
+    RecordStore(settings.load(home=directory / "home").record_store_url).upgrade()
     return directory
 
 
