@@ -1,15 +1,15 @@
 """What a tick of the buffers costs at full size: queries, rules, writes, outbox and sending, one tick after the other.
 
-    python -m benchmarks.buffer_load                     # 1,000 warehouses x 60 units, 288 ticks; about two hours
+    python -m benchmarks.buffer_load                     # 1,000 warehouses x 60 units, 288 ticks; about an hour
     python -m benchmarks.buffer_load --ticks 24          # the same, two hours of the day
     python -m benchmarks.buffer_load --scale             # one tick at 100, 500, 1,000, 2,000 and 5,000 warehouses
     python -m benchmarks.buffer_load --storm             # 30 % of the units run full at once
 
-The feeds are filled as rows arrive, some of them late, and one feed cannot be read for an hour. Alerts go to a real
-HTTP server on loopback, which counts what it gets. What is measured is a tick from its first query to its last message,
-on the embedded systems, with the ticks' own times as the clock. The peer is a bare tick in the same run: the same
-queries, and the same rows written to as many files, with nothing between them. At the end one tick runs through
-Dagster.
+The feeds are filled as rows arrive, some of them late. For half an hour levels cannot be read, and each warehouse is
+told so; later some paths run full. Alerts go to a real HTTP server on loopback, which counts what it gets. What is
+measured is a tick from its first query to its last message, on the embedded systems, with the ticks' own times as the
+clock. The peer is a bare tick in the same run: the same queries, and the same rows written to as many files, with
+nothing between them. At the end one tick runs through Dagster.
 """
 
 from __future__ import annotations
@@ -59,8 +59,11 @@ POLICY: Final = Policy()
 WARM: Final = 13
 """Ticks whose rows are there before the first one: an hour of flows."""
 
-FAILING: Final = range(30, 42)
-"""The ticks in which the flow feed cannot be read."""
+FAILING: Final = 6
+"""Ticks in a row in which levels cannot be read."""
+
+TROUBLED: Final = 0.05
+"""Share of the paths that run full for half an hour."""
 
 SIZES: Final = (100, 500, 1_000, 2_000, 5_000)
 STAGES: Final = ("queries", "signals", "units", "recommendations", "alerts", "telling")
@@ -175,15 +178,15 @@ class Platform:
 
     @contextmanager
     def failing(self, *, fails: bool) -> Iterator[None]:
-        """Let the flow feed be unreadable meanwhile."""
+        """Let levels be unreadable meanwhile."""
         if not fails:
             yield
             return
-        self._rename("buffer_flow", "elsewhere")
+        self._rename("buffer_occupancy", "elsewhere")
         try:
             yield
         finally:
-            self._rename("elsewhere", "buffer_flow")
+            self._rename("elsewhere", "buffer_occupancy")
 
     def _rename(self, name: str, other: str) -> None:
         with duckdb.connect(str(sql.embedded_file(self.settings.floor_feeds_url))) as connection:
@@ -218,13 +221,15 @@ def platform(load: Load) -> Iterator[tuple[Platform, Receiver]]:
 
 
 def day(warehouses: int, units: int, ticks: int) -> int:
-    """Consecutive ticks with late rows and a feed that fails for an hour."""
-    load = Load(warehouses, units)
+    """Consecutive ticks with late rows, a feed that fails, and trouble on some paths."""
+    half = WARM + ticks // 2
+    load = Load(warehouses, units, storm=range(half, half + 6), storm_share=TROUBLED)
+    failing = range(WARM + ticks // 4, WARM + ticks // 4 + FAILING)
     seconds, stages = [], []
     with platform(load) as (it, receiver):
         for number in range(WARM, WARM + ticks):
             it.feeds.append(load.received(number))
-            with it.failing(fails=number - WARM in FAILING):
+            with it.failing(fails=number in failing):
                 stages.append(it.tick(number))
             seconds.append(sum(stages[-1].values()))
             if number % 12 == 0:
