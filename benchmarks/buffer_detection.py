@@ -139,7 +139,7 @@ def _unit_days(scenarios: Sequence[Scenario], units: pl.DataFrame, kinds: pl.Dat
 def report(found: pl.DataFrame, judged: pl.DataFrame, unit_days: dict[str, int]) -> None:
     """One line per scenario and direction, then per unit type, then over all."""
     heads = f"{'onsets':>7} {'recall':<19}{'episodes':>8} {'precision':<19}{'brief':>6}{'false':>6}{'P50':>6}{'P95':>6}"
-    print(f"{'':<36}{heads}  per unit and day")
+    print(f"{'':<47}{heads}  per unit and day")
     for name, days in unit_days.items():
         here = pl.lit(value=True) if name == ALL else pl.col("scenario") == name
         _lines(name, found.filter(here), judged.filter(here), days)
@@ -155,9 +155,9 @@ def _lines(name: str, found: pl.DataFrame, judged: pl.DataFrame, days: int | Non
         onsets, episodes = found.filter(here), judged.filter(here)
         if onsets.height or episodes.height:
             told_nothing = False
-            print(f"{name:<25}{direction:<11}{_line(onsets, episodes)}{_per_day(episodes, days)}")
+            print(f"{name:<36}{direction:<11}{_line(onsets, episodes)}{_per_day(episodes, days)}")
     if told_nothing:
-        print(f"{name:<25}nothing happened, nothing was told")
+        print(f"{name:<36}nothing happened, nothing was told")
 
 
 def _line(onsets: pl.DataFrame, episodes: pl.DataFrame) -> str:
