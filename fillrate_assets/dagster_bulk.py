@@ -6,8 +6,9 @@ All that reaches into Dagster's internals is here: the tests of this module fail
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import UTC, datetime
+from functools import lru_cache
 from threading import RLock
 from time import sleep
 from typing import TYPE_CHECKING, Any, Final
@@ -29,14 +30,15 @@ from dagster._core.events import DagsterEventBatchMetadata
 from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus
 from dagster._core.execution.context.metadata_logging import AssetMetadataHandle, OutputMetadataAccumulator
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
+from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS
 from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
 from dagster._serdes import ConfigurableClassData
+from sqlalchemy import Connection, Engine, NullPool, create_engine
 
 if TYPE_CHECKING:
     from dagster import EventLogEntry
     from dagster._core.definitions.assets.graph.asset_graph_subset import AssetGraphSubset
     from dagster._utils.concurrency import ConcurrencyClaimStatus
-    from sqlalchemy import Connection
 
 _SLOT_SECONDS: Final = 1
 """Between two looks for a free slot of a pool."""
@@ -181,13 +183,25 @@ class BatchingSqliteEventLogStorage(SqliteEventLogStorage):
     def _connect(self, shard: str) -> Iterator[Connection]:
         with self._db_lock:
             if self._batch is None:
-                with super()._connect(shard) as connection:
+                with self._opened(shard) as connection:
                     yield connection
                 return
             stack, kept = self._batch
             if shard not in kept:
-                kept[shard] = stack.enter_context(super()._connect(shard))
+                kept[shard] = stack.enter_context(self._opened(shard))
             yield kept[shard]
+
+    def _opened(self, shard: str) -> AbstractContextManager[Connection]:
+        if shard not in self._initialized_dbs:
+            opened: AbstractContextManager[Connection] = super()._connect(shard)
+            return opened
+        return _engine(self.conn_string_for_shard(shard)).begin()
+
+
+@lru_cache(maxsize=16)
+def _engine(url: str) -> Engine:
+    """As Dagster makes one for every connection, which then compiles every statement anew. It keeps nothing open."""
+    return create_engine(url, poolclass=NullPool, connect_args={"timeout": SQLITE_BUSY_TIMEOUT_SECONDS})
 
 
 class BatchingSqliteStorage(DagsterSqliteStorage):

@@ -33,7 +33,7 @@ def in_memory() -> Iterator[dg.DagsterInstance]:
     """What `dg.DagsterInstance.ephemeral()` makes, with a quicker event log."""
     with dg.DagsterInstance(
         instance_type=InstanceType.EPHEMERAL,
-        local_artifact_storage=TemporaryLocalArtifactStorage(),  # type: ignore[no-untyped-call]  # of Dagster
+        local_artifact_storage=TemporaryLocalArtifactStorage(),  # type: ignore[no-untyped-call]
         run_storage=InMemoryRunStorage(),
         event_storage=_EventLog(),
         compute_log_manager=NoOpComputeLogManager(),

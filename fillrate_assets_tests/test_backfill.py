@@ -11,14 +11,16 @@ import dagster as dg
 import polars as pl
 import pytest
 from dagster._core.execution.asset_backfill import AssetBackfillData
+from dagster._core.test_utils import freeze_time
 
 from fillrate_assets import partitions
 from fillrate_assets.definitions import JOB
 from fillrate_assets.fillrate import assets
 from fillrate_assets.fillrate.baseline import LOOK_BACK_DAYS
 from fillrate_assets_tests.backfilling import RUNS_THAT_DIE, Daemon, over
-from fillrate_assets_tests.conftest import SMALL, copied
+from fillrate_assets_tests.conftest import SMALL, copied, without_environment
 from fillrate_assets_tests.home import OF_THE_RUN, Home, Rows
+from fillrate_assets_tests.instances import in_memory
 
 # Dagster's own calls.
 pytestmark = [
@@ -33,6 +35,7 @@ DC: Final = "DC01"
 DAYS: Final = [(DC, day) for day in partitions.days_between(SMALL.first, SMALL.last)]
 MOST: Final = 20
 """Days of a run."""
+CORRECTED: Final = DAYS[MOST][1]
 
 LEFT: Final = "left to the runs and backfills that are queued or in progress"
 
@@ -79,6 +82,17 @@ def published(published_template: Path) -> Rows:
     return _standing(Home(published_template))
 
 
+@pytest.fixture(scope="module")
+def corrected_first(network_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Rows:
+    """What stands after one run of the whole DC that begins after the correction of `CORRECTED`."""
+    with pytest.MonkeyPatch.context() as monkeypatch, in_memory() as instance:
+        without_environment(monkeypatch)
+        home = Home(copied(network_template, tmp_path_factory.mktemp("corrected first")))
+        home.correct(DC, CORRECTED, CORRECTED)
+        home.run(instance, DC, SMALL.first, SMALL.last)
+        return _standing(home)
+
+
 @pytest.fixture
 def home(network_home: Home) -> Home:
     """A sample network of which nothing has run, one of its DCs active, runs bounded."""
@@ -106,7 +120,7 @@ def test_a_backfill_in_bounded_runs_leaves_what_one_run_leaves(daemon: Daemon, h
     assert _standing(home) == published
     bounds = [
         (SMALL.first + timedelta(days=begin), SMALL.first + timedelta(days=end))
-        for begin, end in (*[(0, 19), (20, 23)] * 3, (24, 43), (44, 51))
+        for begin, end in (*[(0, 19), (20, 25)] * 2, (0, 19), (20, 39), (40, 53))
     ]
     runs = daemon.instance.get_runs()
     assert _ranges(runs) == sorted(bounds)
@@ -156,40 +170,35 @@ def test_a_backfill_whose_run_was_killed_is_taken_up_from_there(daemon: Daemon, 
 
 
 def test_a_correction_during_a_backfill_is_left_to_the_sensor_and_the_sensor_leaves_the_rest_to_the_backfill(
-    daemon: Daemon, home: Home, network_template: Path, tmp_path: Path, instance: dg.DagsterInstance
+    daemon: Daemon, home: Home, corrected_first: Rows
 ) -> None:
-    corrected = DAYS[MOST][1]
     backfill = daemon.backfill(DAYS)
     daemon.look_at_backfills()
     assert LEFT in daemon.tick()
     daemon.drain()
     # The sources are read, and nothing is computed yet; between two of its runs a backfill has none.
-    home.correct(DC, corrected, corrected)
+    home.correct(DC, CORRECTED, CORRECTED)
     assert LEFT in daemon.tick()
     assert daemon.finish(backfill) == "COMPLETED_SUCCESS"
 
     assert daemon.tick() == ""
     (run,) = daemon.queued()
-    assert (run.tags[partitions.DC_TAG], run.tags[partitions.CHANGED_TAG]) == (DC, str(corrected))
+    assert (run.tags[partitions.DC_TAG], run.tags[partitions.CHANGED_TAG]) == (DC, str(CORRECTED))
     daemon.drain()
     assert {run.status for run in daemon.instance.get_runs()} == {dg.DagsterRunStatus.SUCCESS}
 
-    undisturbed = Home(copied(network_template, tmp_path / "undisturbed"))
-    undisturbed.correct(DC, corrected, corrected)
-    undisturbed.run(instance, DC, SMALL.first, SMALL.last)
-    assert _standing(home) == _standing(undisturbed)
+    assert _standing(home) == corrected_first
 
 
 def test_a_correction_that_a_run_stored_and_died_of_between_two_waves_is_requested_after_the_backfill(
-    daemon: Daemon, home: Home, network_template: Path, tmp_path: Path, instance: dg.DagsterInstance
+    daemon: Daemon, home: Home, corrected_first: Rows
 ) -> None:
-    corrected = DAYS[MOST][1]
     backfill = daemon.backfill(DAYS)
     for _ in range(2):
         daemon.look_at_backfills()
         daemon.drain()
-    home.correct(DC, corrected, corrected)
-    daemon.launch(JOB, partitions.range_tags(DC, corrected, corrected))
+    home.correct(DC, CORRECTED, CORRECTED)
+    daemon.launch(JOB, partitions.range_tags(DC, CORRECTED, CORRECTED))
     # The corrected orders are in their place, and what was computed is older.
     RUNS_THAT_DIE.append(len(assets.SOURCES) + 1)
     (killed,) = daemon.dequeue()
@@ -198,12 +207,9 @@ def test_a_correction_that_a_run_stored_and_died_of_between_two_waves_is_request
 
     assert daemon.tick() == ""
     (run,) = daemon.queued()
-    assert run.tags[partitions.CHANGED_TAG] == str(corrected)
+    assert run.tags[partitions.CHANGED_TAG] == str(CORRECTED)
     daemon.drain()
-    undisturbed = Home(copied(network_template, tmp_path / "undisturbed"))
-    undisturbed.correct(DC, corrected, corrected)
-    undisturbed.run(instance, DC, SMALL.first, SMALL.last)
-    assert _standing(home) == _standing(undisturbed)
+    assert _standing(home) == corrected_first
 
 
 def test_the_runs_of_the_sensor_go_before_those_of_a_backfill(daemon: Daemon, home: Home) -> None:
@@ -219,8 +225,10 @@ def test_the_runs_of_the_sensor_go_before_those_of_a_backfill(daemon: Daemon, ho
 
 
 def test_a_backfill_of_all_partitions_is_left_alone_by_the_sensor(daemon: Daemon) -> None:
-    daemon.backfill(None)
-    daemon.look_at_backfills()
+    # The partitions of the network's days, not those of all days until today.
+    with freeze_time(datetime.combine(SMALL.last, time(), UTC)):
+        daemon.backfill(None)
+        daemon.look_at_backfills()
     for run in daemon.queued():
         daemon.instance.delete_run(run.run_id)
     assert LEFT in daemon.tick()
