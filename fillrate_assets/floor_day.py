@@ -129,7 +129,7 @@ def _board(moment: Moment, seen: list[Moment], now: str) -> Group:
     ):
         strip = Text()
         for state in rows["state"]:
-            strip.append("  ", style=_COLOURS[state].rpartition(" on ")[2].join(("on ", "")))
+            strip.append("  ", style=f"on {_COLOURS[state].rpartition(' on ')[2]}")
             strip.append(" ")
         strips.add_row(str(warehouse), str(pool), strip)
     legend = Text()

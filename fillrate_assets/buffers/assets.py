@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from itertools import pairwise
 from time import perf_counter
 from typing import Final
@@ -12,7 +13,7 @@ import polars as pl
 from fillrate_assets.buffers import feedback as feedback_rules
 from fillrate_assets.buffers import metadata, schema, tick
 from fillrate_assets.buffers.delivery import Delivery
-from fillrate_assets.buffers.policy import Policy, Promotion
+from fillrate_assets.buffers.policy import Promotion
 from fillrate_assets.buffers.signals import clock
 from fillrate_assets.buffers.work import Context, Work, work
 from fillrate_assets.connections.buffer_store import BufferStore
@@ -20,7 +21,6 @@ from fillrate_assets.connections.floor_feeds import FloorFeeds
 from fillrate_assets.connections.lake import Lake, Partition
 from fillrate_assets.connections.notify import Outbox
 from fillrate_assets.connections.policy_store import PolicyStore
-from fillrate_assets.connections.tick_lake import TickLake
 from fillrate_assets.dagster_bulk import add_partition_metadata
 from fillrate_assets.failures import retry_policy, typed_failures
 from fillrate_assets.frames import Frame
@@ -58,11 +58,7 @@ def buffer_signals(
         errors = dict(feeds.errors)
         for feed, problem in errors.items():
             context.log.error("%s at %s: %s", feed, at, problem)
-
-        def sense(policy: Policy, kept: TickLake, at: datetime = at, feeds: tick.Feeds = feeds) -> None:
-            tick.sense(feeds, work.masters_at(at), kept, snapshot_ts=at, policy=policy)
-
-        _on_every_track(context, work, sense)
+        _on_every_track(context, work, partial(tick.sense, feeds, masters, snapshot_ts=at))
     _tell(context, work, schema.SIGNALS, metadata.signals)
     return _done(work, seconds_of_queries=round(seconds, 2), feeds_failed=", ".join(errors) or "none")
 
@@ -75,12 +71,8 @@ def unit_timeseries(
 ) -> dg.MaterializeResult[None]:
     """Every operational unit: how full, how fast it fills or empties, who works there, and how good the data are."""
     work = _work(context, buffer_store, policies, lake)
-
-    def roll_up(policy: Policy, kept: TickLake) -> None:
-        for at in work.ticks:
-            tick.roll_up(work.masters_at(at), kept, snapshot_ts=at, policy=policy)
-
-    _on_every_track(context, work, roll_up)
+    for at in work.ticks:
+        _on_every_track(context, work, partial(tick.roll_up, work.masters_at(at), snapshot_ts=at))
     _tell(context, work, schema.UNIT_TIMESERIES, metadata.units)
     return _done(work)
 
@@ -93,12 +85,8 @@ def buffer_recommendations(
 ) -> dg.MaterializeResult[None]:
     """What each unit is and asks for by itself, and what is left of that when conflicts are resolved."""
     work = _work(context, buffer_store, policies, lake)
-
-    def recommend(policy: Policy, kept: TickLake) -> None:
-        for at in work.ticks:
-            tick.recommend(kept, snapshot_ts=at, policy=policy)
-
-    _on_every_track(context, work, recommend)
+    for at in work.ticks:
+        _on_every_track(context, work, partial(tick.recommend, snapshot_ts=at))
     _tell(context, work, schema.RECOMMENDATIONS, metadata.recommendations)
     return _done(work)
 
@@ -112,12 +100,8 @@ def buffer_alerts(
 ) -> dg.MaterializeResult[None]:
     """What the floor is told now and what is kept back, and why; told by way of the outbox."""
     work = _work(context, buffer_store, policies, lake)
-
-    def alert(policy: Policy, kept: TickLake) -> None:
-        for at in work.ticks:
-            tick.alert(kept, snapshot_ts=at, policy=policy)
-
-    _on_every_track(context, work, alert)
+    for at in work.ticks:
+        _on_every_track(context, work, partial(tick.alert, snapshot_ts=at))
     now = datetime.now(UTC)
     began = perf_counter()
     told = delivery.tell(work.everything, work.kept, policy=work.policy, now=now)
@@ -228,13 +212,13 @@ def _work(context: Context, store: BufferStore, policies: PolicyStore, lake: Lak
     return work(context, store, policies, lake, now=datetime.now(UTC))
 
 
-def _on_every_track(context: dg.AssetExecutionContext, work: Work, stage: Callable[[Policy, TickLake], None]) -> None:
+def _on_every_track(context: dg.AssetExecutionContext, work: Work, stage: Callable[..., None]) -> None:
     """Run a stage by every policy; what goes wrong with a challenger must not keep the champion from alerting."""
     (champion, kept), *challengers = work.tracks
-    stage(champion, kept)
+    stage(kept, policy=champion)
     for challenger, beside in challengers:
         try:
-            stage(challenger, beside)
+            stage(beside, policy=challenger)
         except Exception:
             context.log.exception("challenger %s", challenger.version)
 
@@ -271,7 +255,8 @@ def _named(work: Work, masters: tick.Masters) -> list[str] | None:
 
 
 def _done(work: Work, **shown: float | str) -> dg.MaterializeResult[None]:
-    return dg.MaterializeResult(metadata={"ticks_computed": len(work.ticks), **shown})
+    seconds = round(perf_counter() - work.began, 2)
+    return dg.MaterializeResult(metadata={"ticks_computed": len(work.ticks), "seconds": seconds, **shown})
 
 
 def _tell(context: dg.AssetExecutionContext, work: Work, frame: Frame, describe: Callable[..., Metadata]) -> None:

@@ -7,9 +7,10 @@ leaves. A run without it, as the UI launches them for a DC's day, computes every
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
+from time import perf_counter
 from typing import Final
 
 import dagster as dg
@@ -46,6 +47,8 @@ class Work:
 
     contenders: Contenders
     lake: Lake
+    began: float = field(default_factory=perf_counter)
+    """When the step began, in seconds of a clock of its own."""
 
     @property
     def tracks(self) -> list[tuple[Policy, TickLake]]:
