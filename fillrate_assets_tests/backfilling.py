@@ -71,7 +71,9 @@ class Launcher(SyncInMemoryRunLauncher):
 
 
 @dataclass(frozen=True)
-class _Target(WorkspaceLoadTarget):
+class Target(WorkspaceLoadTarget):
+    """Our definitions, loaded in the daemon's own process."""
+
     def create_origins(self) -> Sequence[CodeLocationOrigin]:
         code = LoadableTargetOrigin(executable_path=sys.executable, module_name=__name__, attribute="definitions")
         return [InProcessCodeLocationOrigin(code, location_name="fillrate_assets")]
@@ -177,5 +179,5 @@ def over(home: Home, monkeypatch: pytest.MonkeyPatch, dagster_yaml: str = "") ->
     monkeypatch.setenv("FILLRATE_HOME", str(home.directory))
     with dg.DagsterInstance.get() as instance:
         instance.add_dynamic_partitions("dc", home.network.dc_codes)
-        with create_test_daemon_workspace_context(_Target(), instance) as workspace:
+        with create_test_daemon_workspace_context(Target(), instance) as workspace:
             yield Daemon(instance, workspace)

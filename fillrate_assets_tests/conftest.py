@@ -29,7 +29,7 @@ hypothesis.settings.register_profile("any speed", deadline=None)
 hypothesis.settings.load_profile("any speed")
 
 SCHEMA = ENVIRONMENTS["dev"].schema
-SMALL = Network(seed=1, dcs=2, items=100, days=26, last=date(2026, 3, 14))
+SMALL = Network(seed=1, dcs=2, items=100, days=33, last=date(2026, 3, 14))
 
 DC = "DC01"
 DAYS = [SMALL.first + timedelta(days=number) for number in range(5)]

@@ -10,24 +10,15 @@ from pathlib import Path
 from typing import Final
 
 import dagster as dg
-from dagster._core.remote_origin import InProcessCodeLocationOrigin
 from dagster._core.test_utils import freeze_time
-from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 from dagster._core.workspace.context import WorkspaceProcessContext
-from dagster._core.workspace.load_target import WorkspaceLoadTarget
 from dagster._daemon.sensor import execute_sensor_iteration
 from dagster._time import get_current_datetime
 
 from fillrate_assets_tests import forked
+from fillrate_assets_tests.backfilling import Target
 
 SENSOR: Final = "new_orders"
-
-
-class _Ours(WorkspaceLoadTarget):
-    """Our definitions, loaded in the daemon's own process."""
-
-    def create_origins(self) -> list[InProcessCodeLocationOrigin]:
-        return [InProcessCodeLocationOrigin(LoadableTargetOrigin(module_name="fillrate_assets.definitions"))]
 
 
 def look(home: Path, *, after: timedelta = timedelta(0), dies_at: str | None = None) -> int | None:
@@ -51,7 +42,7 @@ def _look(home: Path, after: timedelta, dies_at: str | None) -> None:
     with (
         freeze_time(get_current_datetime() + after),
         dg.DagsterInstance.get() as instance,
-        WorkspaceProcessContext(instance, _Ours()) as context,
+        WorkspaceProcessContext(instance, Target()) as context,
     ):
         (location,) = context.create_request_context().code_locations
         (repository,) = location.get_repositories().values()

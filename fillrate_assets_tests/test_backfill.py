@@ -120,7 +120,7 @@ def test_a_backfill_in_bounded_runs_leaves_what_one_run_leaves(daemon: Daemon, h
     assert _standing(home) == published
     bounds = [
         (SMALL.first + timedelta(days=begin), SMALL.first + timedelta(days=end))
-        for begin, end in (*[(0, 19), (20, 25)] * 2, (0, 19), (20, 39), (40, 53))
+        for begin, end in (*[(0, 19), (20, 32)] * 2, (0, 19), (20, 39), (40, 59), (60, 60))
     ]
     runs = daemon.instance.get_runs()
     assert _ranges(runs) == sorted(bounds)
