@@ -168,7 +168,7 @@ def _same_state(read: Feeds, told: Feeds, snapshot_ts: datetime, watched: pl.Dat
         return signals.signals(None, None, rows, previous, **at)
 
     def rejects(rows: pl.DataFrame) -> pl.DataFrame:
-        return signals.rejects({"LIMITS": rows}, units, since=snapshot_ts - tick.TICK, **at)
+        return signals.rejects({"LIMITS": rows}, paths(rows), units, since=snapshot_ts - tick.TICK, **at)
 
     assert_frame_equal(paths(_rows(read, "LIMITS")), paths(all_rows))
     assert_frame_equal(rejects(_rows(read, "LIMITS")), rejects(all_rows.filter(not_too_old)))

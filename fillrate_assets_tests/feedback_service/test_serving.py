@@ -15,6 +15,7 @@ import httpx
 import pytest
 
 from fillrate_assets import feedback_service, settings
+from fillrate_assets.connections.record_store import RecordStore
 from fillrate_assets.errors import PermanentFailure
 from fillrate_assets_tests.conftest import ROOT
 from fillrate_assets_tests.feedback_service.floor import SECRET
@@ -37,6 +38,7 @@ def test_the_secret_is_not_shown(tmp_path: Path) -> None:
 
 
 def test_the_command_serves_until_it_is_told_to_end(tmp_path: Path) -> None:
+    RecordStore(settings.load(home=tmp_path).record_store_url).upgrade()
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     given = {"FILLRATE_HOME": str(tmp_path), "FILLRATE_FEEDBACK_URL": URL, "FILLRATE_FEEDBACK_SECRET": SECRET}

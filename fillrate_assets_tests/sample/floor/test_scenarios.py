@@ -23,7 +23,8 @@ ONE_DAY = replace(SCENARIOS["mixed, rough feeds"], days=1, warehouses=3)
 
 def frames(world: World) -> dict[str, pl.DataFrame]:
     parts = (world.feeds, world.masters, world.truth)
-    return {field.name: getattr(part, field.name) for part in parts for field in fields(part)}
+    named = {field.name: getattr(part, field.name) for part in parts for field in fields(part)}
+    return {name: rows for name, rows in named.items() if isinstance(rows, pl.DataFrame) and name != "rejects"}
 
 
 @pytest.fixture(scope="module")

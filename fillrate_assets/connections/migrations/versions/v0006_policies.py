@@ -17,10 +17,10 @@ def upgrade() -> None:
         "buffer_policy",
         sa.Column("version", sa.Unicode(length=64), nullable=False),
         sa.Column("role", sa.Unicode(length=255), nullable=False),
-        sa.Column("changes", sa.UnicodeText(), nullable=False),
+        sa.Column("changes", sa.Unicode(), nullable=False),
         sa.Column("since_ts", Moment(), nullable=False),
         sa.Column("replaced", sa.Unicode(length=255), nullable=True),
-        sa.Column("evidence", sa.UnicodeText(), nullable=True),
+        sa.Column("evidence", sa.Unicode(), nullable=True),
         sa.Column("updated_by", sa.Unicode(length=255), nullable=False),
         sa.PrimaryKeyConstraint("version"),
     )
