@@ -16,6 +16,7 @@ from fillrate_assets_tests.feedback_service.floor import Floor
 CHROMIUM: Final = shutil.which("chromium")
 PHONE: Final[ViewportSize] = {"width": 360, "height": 740}
 MIN_TAP: Final = 44
+GIVEN_UP: Final = "net::ERR_ABORTED"
 """Pixels that a thumb hits."""
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium is installed: apt-get install chromium")
@@ -39,7 +40,8 @@ def phone(request: pytest.FixtureRequest, chromium: Browser) -> Iterator[Page]:
     complaints: list[str] = []
     page.on("console", lambda message: complaints.append(message.text))
     page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("requestfailed", lambda failed: complaints.append(failed.url))
+    # A picture that is still on its way when somebody taps is given up.
+    page.on("requestfailed", lambda failed: complaints.append(failed.url) if failed.failure != GIVEN_UP else None)
     yield page
     context.close()
     assert not complaints
