@@ -409,8 +409,12 @@ def versions(lines: sa.Table, dc: str, first: date, last: date) -> sa.Select[Any
 def _moved_at(lines: sa.Table) -> sa.ScalarSelect[Any]:
     """When a later version of a line was processed that ships on another date; null if there is none."""
     later = lines.alias("later")
-    newer = (later.c.processed_at > lines.c.processed_at) | (
-        (later.c.processed_at == lines.c.processed_at) & (later.c.source_seq > lines.c.source_seq)
+    order = ("processed_at", "source_seq", "ship_date")
+    newer = sa.or_(
+        *[
+            sa.and_(later.c[name] > lines.c[name], *[later.c[before] == lines.c[before] for before in order[:place]])
+            for place, name in enumerate(order)
+        ]
     )
     same_line = [later.c[name] == lines.c[name] for name in LINE_KEY]
     return (

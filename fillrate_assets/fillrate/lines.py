@@ -49,7 +49,9 @@ def classify(
     versions = _in_force(_versions(orders.cache()), items).cache()
     plain = _is_plain()
     lines = pl.concat([_taken_as_is(versions.filter(plain)), _judged(versions.filter(~plain))])
-    joined = lines.join(_current_shipments(shipments.cache()), on=[*LINE_KEY, "current"], how="full", coalesce=True)
+    # Also on the ship date: a partition is judged by its own rows, so both systems must have moved a line that moves.
+    on = [*_DATED_LINE, "current"]
+    joined = lines.join(_current_shipments(shipments.cache()), on=on, how="full", coalesce=True)
     joined = _converted(joined).cache()
     ours = _credited(joined.filter(pl.col("disposition").is_not_null()), time_zones or {})
     theirs = _rejected_shipments(joined.filter(pl.col("unusable").is_not_null()))
@@ -161,6 +163,7 @@ def reject_rates(lines: pl.LazyFrame) -> pl.LazyFrame:
     )
 
 
+_DATED_LINE: Final = ["dc", "ship_date", "order_id", "line_no"]
 _CREDIT: Final = "a credit: never netted against demand"
 _RETURN: Final = "negative quantity: a return or credit, never netted against demand"
 _BY_RULE: Final = (_CREDIT, _RETURN)
@@ -188,7 +191,7 @@ def _raw(frame: Frame, where: pl.Expr, suffix: str = "") -> pl.Expr:
     """The row as its source gave it, as JSON; null elsewhere."""
     problem = pl.col(f"problem{suffix}")
     typed = {
-        column.name: pl.col(column.name if column.name in LINE_KEY else f"{column.name}{suffix}")
+        column.name: pl.col(column.name if column.name in _DATED_LINE else f"{column.name}{suffix}")
         for column in frame.source_columns
     }
     # A value that could not be read is text, so in its row every value is.
@@ -370,12 +373,12 @@ def _current_shipments(shipments: pl.LazyFrame) -> pl.LazyFrame:
         .when(units("shipped_qty") > MAX_QUANTITY)
         .then(pl.lit(_TOO_LARGE))
     )
-    names = [name for name in schema.SHIPMENT_LINES.names if name not in LINE_KEY]
+    names = [name for name in schema.SHIPMENT_LINES.names if name not in _DATED_LINE]
     return (
         _versions(shipments)
         .filter(~pl.col("superseded"), pl.col("moved_at").is_null())
         .select(
-            *LINE_KEY,
+            *_DATED_LINE,
             pl.lit(value=True).alias("current"),
             *[pl.col(name).alias(f"{name}_shipment") for name in names],
             unusable.alias("unusable"),
@@ -395,7 +398,7 @@ def _converted(joined: pl.LazyFrame) -> pl.LazyFrame:
         pl.when(~usable)
         .then("unusable")
         .when(pl.col("disposition").is_null())
-        .then(pl.lit("no order line for this shipment"))
+        .then(pl.lit("no order line for this shipment on its ship date"))
         .otherwise(_unit_trouble(uom, pack))
         .alias("unusable"),
     )
@@ -427,7 +430,7 @@ def _rejected_shipments(joined: pl.LazyFrame) -> pl.LazyFrame:
     return joined.select(
         pl.lit("shipment_lines").alias("source_table"),
         "dc",
-        pl.col("ship_date_shipment").alias("ship_date"),
+        "ship_date",
         "order_id",
         "line_no",
         pl.lit("REJECTED").alias("disposition"),
@@ -443,7 +446,7 @@ def _credited(lines: pl.LazyFrame, time_zones: Mapping[str, str]) -> pl.LazyFram
     credited = pl.min_horizontal(ordered, shipped)
     substitutes = (
         lines.filter(pl.col("replaces").is_not_null())
-        .group_by("dc", "order_id", pl.col("replaces").alias("line_no"))
+        .group_by("dc", "order_id", pl.col("replaces").alias("line_no"), "ship_date")
         .agg(pl.col("shipped").sum().alias("substituted"))
     )
     arrived = pl.col("arrived_at").is_not_null()
@@ -454,7 +457,7 @@ def _credited(lines: pl.LazyFrame, time_zones: Mapping[str, str]) -> pl.LazyFram
         .when((shipped == 0) & arrived.any().over("dc", "ship_date"))
         .then(pl.lit(value=False))
     )
-    return lines.join(substitutes, on=LINE_KEY, how="left").select(
+    return lines.join(substitutes, on=_DATED_LINE, how="left").select(
         pl.lit("order_lines").alias("source_table"),
         *_LINE_COLUMNS,
         pl.when(counted).then(cases(ordered)).alias("ordered_cases"),

@@ -125,8 +125,20 @@ def test_the_same_row_twice_counts_once() -> None:
 
 def test_a_later_version_on_another_ship_date_supersedes() -> None:
     orders = order_lines({"moved_at": LATER}, {"line_no": 1, "processed_at": LATER, "ship_date": date(2024, 5, 17)})
+    rows = classified_rows(orders, shipment_lines({"ship_date": date(2024, 5, 17), "shipped_qty": 8}))
+    told = [(row["disposition"], row["ship_date"].day, row["shipped_cases"]) for row in rows]
+    assert told == [("COUNTED", 17, 8), ("SUPERSEDED", 16, None)]
+
+
+def test_a_shipment_that_did_not_move_with_its_line_is_a_reject_of_its_date() -> None:
+    orders = order_lines({"moved_at": LATER}, {"line_no": 1, "processed_at": LATER, "ship_date": date(2024, 5, 17)})
     rows = classified_rows(orders, shipment_lines({}))
-    assert [(row["disposition"], row["ship_date"].day) for row in rows] == [("COUNTED", 17), ("SUPERSEDED", 16)]
+    told = [(row["source_table"], row["disposition"], row["ship_date"].day, row["shipped_cases"]) for row in rows]
+    assert told == [
+        ("order_lines", "COUNTED", 17, 0),
+        ("order_lines", "SUPERSEDED", 16, None),
+        ("shipment_lines", "REJECTED", 16, None),
+    ]
 
 
 def test_a_shipment_that_moved_with_its_line_is_neither_counted_nor_rejected() -> None:
@@ -157,7 +169,8 @@ def test_what_shipped_on_a_line_cancelled_by_the_warehouse_is_credited() -> None
         ({"shipped_qty": 10_000_001}, "quantity above 10,000,000"),
         ({"uom": "KG"}, "unit KG is neither cases nor eaches"),
         ({"uom": "EA"}, "unit is not cases and there is no pack size"),
-        ({"line_no": 2}, "no order line for this shipment"),
+        ({"line_no": 2}, "no order line for this shipment on its ship date"),
+        ({"ship_date": date(2024, 5, 17)}, "no order line for this shipment on its ship date"),
         ({"shipped_qty": None, "problem": "shipped_qty 'x' is not a number"}, "shipped_qty 'x' is not a number"),
     ],
 )
