@@ -1,6 +1,7 @@
 """A year of the main job's rules and lake, against the same rules in pandas and DuckDB and against reading and writing.
 
-    python -m benchmarks.year                                   # 10 DCs x 7,209 items x 365 days
+    python -m benchmarks.year                                   # 10 DCs x 7,209 items x 365 days, from order lines
+    python -m benchmarks.year --of item-days                    # the judging alone: baselines and lost cases
     python -m benchmarks.year --dcs 1 --days 60 --items 2000    # a small one
 
 Every contender runs in its own process, DC by DC, reads the same Parquet files (one per table, DC and ship date) and
@@ -26,6 +27,7 @@ from typing import Final, TypeVar
 
 import duckdb
 import numpy as np
+import pandas as pd
 import polars as pl
 
 from benchmarks import year_pandas
@@ -47,15 +49,19 @@ CORRECTED_SHARE: Final = 0.01
 UNSEEN_SHARE: Final = 0.01
 LATE_SHARE: Final = 0.03
 REASON_SHARE: Final = 0.5
-SQL: Final = Path(__file__).with_name("year.sql")
-INPUTS: Final = (schema.ORDER_LINES, schema.SHIPMENT_LINES, schema.INSTOCK_SNAPSHOTS)
-OUTPUTS: Final = (
-    schema.CLASSIFIED_LINES,
-    schema.ITEM_DAYS,
-    schema.ROLLING_AVERAGES,
-    schema.LOST_CASES,
-    schema.FILL_RATES,
-)
+TO_ITEM_DAYS: Final = Path(__file__).with_name("year_lines.sql")
+JUDGING: Final = Path(__file__).with_name("year_judging.sql")
+LINES: Final = "order-lines"
+DAYS: Final = "item-days"
+INPUTS: Final = {
+    LINES: (schema.ORDER_LINES, schema.SHIPMENT_LINES, schema.INSTOCK_SNAPSHOTS),
+    DAYS: (schema.ITEM_DAYS,),
+}
+JUDGED: Final = (schema.ROLLING_AVERAGES, schema.LOST_CASES)
+OUTPUTS: Final = {
+    LINES: (schema.CLASSIFIED_LINES, schema.ITEM_DAYS, *JUDGED, schema.FILL_RATES),
+    DAYS: JUDGED,
+}
 MEASURES: Final = ("ordered_cases", "shipped_cases", "confirmed_cases", "estimated_cases")
 
 T = TypeVar("T")
@@ -65,11 +71,22 @@ Totals = dict[str, int]
 
 @dataclass(frozen=True)
 class Size:
-    """How large the network is."""
+    """How large the network is, and what the contenders begin with."""
 
     dcs: int
     days: int
     items: int
+    of: str = LINES
+
+    @property
+    def inputs(self) -> tuple[Frame, ...]:
+        """What is read."""
+        return INPUTS[self.of]
+
+    @property
+    def outputs(self) -> tuple[Frame, ...]:
+        """What is written."""
+        return OUTPUTS[self.of]
 
     @property
     def dc_names(self) -> list[str]:
@@ -103,14 +120,15 @@ def main() -> int:
     parser.add_argument("--dcs", type=int, default=10)
     parser.add_argument("--days", type=int, default=365)
     parser.add_argument("--items", type=int, default=7_209)
+    parser.add_argument("--of", choices=[*INPUTS], default=LINES, help="what the contenders begin with")
     parser.add_argument("--directory", type=Path, help="where to put the data; default: a temporary directory")
     arguments = parser.parse_args()
-    size = Size(arguments.dcs, arguments.days, arguments.items)
+    size = Size(arguments.dcs, arguments.days, arguments.items, arguments.of)
     with tempfile.TemporaryDirectory(dir=arguments.directory) as directory:
         root = Path(directory)
         _in_a_process(generate, root, size)
         count = size.dcs * size.items * size.days
-        print(f"{size.dcs} DCs x {size.items:,} items x {size.days} days = {count:,} item-days")
+        print(f"{size.dcs} DCs x {size.items:,} items x {size.days} days = {count:,} item-days, from {size.of}")
         outcomes = []
         for contender in (with_rules, with_pandas, with_duckdb, with_nothing):
             outcomes.append(_in_a_process(contender, root, size))
@@ -200,9 +218,11 @@ def generate(root: Path, size: Size) -> None:
     for number, dc in enumerate(size.dc_names):
         rng = np.random.default_rng(number)
         days = _item_days(rng, dc, size)
-        orders = _orders(rng, days)
-        for frame, rows in zip(INPUTS, (orders, _shipments(days), _snapshots(days)), strict=True):
+        for frame, rows in zip(INPUTS[LINES], (_orders(rng, days), _shipments(days), _snapshots(days)), strict=True):
             lake.write(frame, rows, size.partitions(dc))
+        if size.of == DAYS:
+            for month in _months(dc, size):
+                _to_item_days(lake, lake, month)
 
 
 def _items(size: Size) -> pl.DataFrame:
@@ -315,29 +335,44 @@ def with_rules(root: Path, size: Size) -> Outcome:
 
 def _rules_of_dc(source: Path, output: Path, dc: str, size: Size) -> Totals:
     lake, stored = Lake(str(source)), Lake(str(output))
-    items = lake.read_whole(schema.ITEMS)
+    if size.of == LINES:
+        for month in _months(dc, size):
+            classified = _to_item_days(lake, stored, month)
+            stored.write(schema.FILL_RATES, service.fill_rates(classified).collect(), month)
+    known = stored if size.of == LINES else lake
+    days = known.scan(schema.ITEM_DAYS, [dc])
+    for month in _months(dc, size):
+        averages = baseline.rolling_averages(days, [day for _, day in month]).collect()
+        stored.write(schema.ROLLING_AVERAGES, averages, month)
+        judged, averages_of = known.read(schema.ITEM_DAYS, month), stored.read(schema.ROLLING_AVERAGES, month)
+        records = lost_cases.lost_cases(judged, averages_of, schema.WAIVERS.empty())
+        stored.write(schema.LOST_CASES, records.collect(), month)
+    saved = stored.scan(schema.LOST_CASES, [dc])
+    return saved.select(schema.units(name).sum() for name in MEASURES).collect().row(0, named=True)
 
-    def keep(frame: Frame, rows: pl.LazyFrame, wanted: list[Partition]) -> None:
-        stored.write(frame, rows.collect(), wanted)
 
-    months = partitions.spans(size.partitions(dc), assets.MONTH)
-    for month in (span.days for span in months):
-        orders, shipments, snapshots = (lake.read(frame, month) for frame in INPUTS)
-        judged = [lines.classify(orders, shipments, items), lines.snapshot_rejects(snapshots)]
-        keep(schema.CLASSIFIED_LINES, pl.concat(judged), month)
-        classified = stored.read(schema.CLASSIFIED_LINES, month)
-        keep(schema.ITEM_DAYS, lines.item_days(classified, snapshots, items), month)
-        keep(schema.FILL_RATES, service.fill_rates(classified), month)
-    days = stored.scan(schema.ITEM_DAYS, [dc])
-    for month, ship_dates in ((span.days, span.ship_dates) for span in months):
-        keep(schema.ROLLING_AVERAGES, baseline.rolling_averages(days, ship_dates), month)
-        judged_days, averages = (stored.read(frame, month) for frame in (schema.ITEM_DAYS, schema.ROLLING_AVERAGES))
-        keep(schema.LOST_CASES, lost_cases.lost_cases(judged_days, averages, schema.WAIVERS.empty()), month)
-    records = stored.scan(schema.LOST_CASES, [dc])
-    return records.select(schema.units(name).sum() for name in MEASURES).collect().row(0, named=True)
+def _months(dc: str, size: Size) -> list[list[Partition]]:
+    return [span.days for span in partitions.spans(size.partitions(dc), assets.MONTH)]
+
+
+def _to_item_days(source: Lake, target: Lake, month: list[Partition]) -> pl.LazyFrame:
+    """Store a month's classified lines, which are returned, and its item-days."""
+    items = source.read_whole(schema.ITEMS)
+    orders, shipments, snapshots = (source.read(frame, month) for frame in INPUTS[LINES])
+    judged = [lines.classify(orders, shipments, items), lines.snapshot_rejects(snapshots)]
+    target.write(schema.CLASSIFIED_LINES, pl.concat(judged).collect(), month)
+    classified = target.read(schema.CLASSIFIED_LINES, month)
+    target.write(schema.ITEM_DAYS, lines.item_days(classified, snapshots, items).collect(), month)
+    return classified
 
 
 # --- DuckDB
+
+_FILES: Final = "create macro files(root, name, dc) as root || '/' || name || '/dc=' || dc || '/*/part-0.parquet'"
+_ITEM_DAYS_OF_FILES: Final = """
+    create temp table item_days as
+    select * from read_parquet(files($input, 'item_days', $dc), hive_partitioning = false)
+"""
 
 
 def with_duckdb(root: Path, size: Size) -> Outcome:
@@ -345,13 +380,17 @@ def with_duckdb(root: Path, size: Size) -> Outcome:
     return _timed("duckdb SQL", root, size, _duckdb_of_dc)
 
 
-def _duckdb_of_dc(source: Path, output: Path, dc: str, _size: Size) -> Totals:
+def _duckdb_of_dc(source: Path, output: Path, dc: str, size: Size) -> Totals:
     with duckdb.connect() as connection:
         connection.execute("set enable_progress_bar = false")
-        for statement in duckdb.extract_statements(SQL.read_text()):
+        connection.execute(_FILES)
+        for statement in duckdb.extract_statements(
+            _ITEM_DAYS_OF_FILES if size.of == DAYS else TO_ITEM_DAYS.read_text()
+        ):
             known = {"input": str(source), "dc": dc}
             connection.execute(statement, {name: known[name] for name in statement.named_parameters})
-        for frame in OUTPUTS:
+        connection.execute(JUDGING.read_text())
+        for frame in size.outputs:
             connection.table(frame.name).to_parquet(
                 str(output / frame.name), partition_by=["dc", "ship_date"], append=True
             )
@@ -369,9 +408,16 @@ def with_pandas(root: Path, size: Size) -> Outcome:
 
 
 def _pandas_of_dc(source: Path, output: Path, dc: str, size: Size) -> Totals:
-    orders, shipments, snapshots = (year_pandas.read(_files(source, frame, dc)) for frame in INPUTS)
-    items = year_pandas.read([source / "items" / "part-0.parquet"])
-    frames = dict(zip(OUTPUTS, year_pandas.results(orders, shipments, snapshots, items, size.ship_dates), strict=True))
+    def read(frame: Frame) -> pd.DataFrame:
+        return year_pandas.read(_files(source, frame, dc))
+
+    if size.of == DAYS:
+        results = year_pandas.judged(read(schema.ITEM_DAYS), size.ship_dates)
+    else:
+        orders, shipments, snapshots = (read(frame) for frame in size.inputs)
+        items = year_pandas.read([source / "items" / "part-0.parquet"])
+        results = year_pandas.results(orders, shipments, snapshots, items, size.ship_dates)
+    frames = dict(zip(size.outputs, results, strict=True))
     for frame, rows in frames.items():
         year_pandas.write(output / frame.name / f"dc={dc}", rows)
     return {name: int(frames[schema.LOST_CASES][name].sum()) for name in MEASURES}
@@ -384,9 +430,9 @@ def with_nothing(root: Path, size: Size) -> Outcome:
     """Bare Polars: read the input, write the output; the output is in memory before the clock starts."""
     watch = Stopwatch()
     for dc in size.dc_names:
-        results = {frame: pl.read_parquet(_files(root / "output" / "fillrate", frame, dc)) for frame in OUTPUTS}
+        results = {frame: pl.read_parquet(_files(root / "output" / "fillrate", frame, dc)) for frame in size.outputs}
         with watch:
-            for frame in INPUTS:
+            for frame in size.inputs:
                 pl.read_parquet(_files(root / "input", frame, dc))
             for frame, rows in results.items():
                 _write_bare(root / "output" / "bare" / frame.name / f"dc={dc}", rows)

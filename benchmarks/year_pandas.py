@@ -28,8 +28,13 @@ def results(
     """Classified lines, item-days, rolling averages, lost cases and fill rates of one DC."""
     classified = _classified(orders, shipments, items)
     days = _item_days(classified, snapshots, items)
+    return [classified, days, *judged(days, ship_dates), _fill_rates(classified)]
+
+
+def judged(days: pd.DataFrame, ship_dates: Sequence[date]) -> list[pd.DataFrame]:
+    """Rolling averages and lost cases of the item-days of one DC."""
     averages = _averages(days, ship_dates)
-    return [classified, days, averages, _lost_cases(days, averages), _fill_rates(classified)]
+    return [averages, _lost_cases(days, averages)]
 
 
 def read(files: Sequence[Path]) -> pd.DataFrame:
@@ -43,6 +48,8 @@ def read(files: Sequence[Path]) -> pd.DataFrame:
     for column in table.schema:
         if column.name in {"ordered_qty", "shipped_qty", "pack_size"}:
             rows[column.name] = (rows[column.name] * schema.PLACES).round()
+        elif column.name in {"ordered_cases", "shipped_cases", "over_cases", "sub_cases"}:
+            rows[column.name] = (rows[column.name] * schema.PLACES).round().astype(np.int64)
         elif pa.types.is_date(column.type):
             rows[column.name] = pd.to_datetime(rows[column.name])
     return rows

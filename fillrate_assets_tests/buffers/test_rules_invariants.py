@@ -14,7 +14,7 @@ from fillrate_assets_tests.buffers.frames import POLICY, recommendations, tick, 
 
 KEY: Final = ["unit_id", "direction", "snapshot_ts"]
 CALM_TO_ALARMED: Final = {"UNKNOWN": 0, "NOT_STAFFED": 0, "CLEAR": 0, "BETWEEN": 1, "WARN": 2, "ACT": 3, "EMERGENCY": 4}
-FEW: Final = settings(max_examples=40)
+FEW: Final = settings(max_examples=25)
 NO_HISTORY: Final = schema.RECOMMENDATIONS.empty().collect()
 POOLS: Final = POLICY.pool_order
 LANES: Final = tuple(f"W1_PACK_L{n}" for n in range(5))
@@ -154,7 +154,7 @@ def test_nothing_is_deleted(rows: list[dict[str, Any]], history: list[dict[str, 
     assert originals.equals(changed.select(KEY).join(found, on=KEY, maintain_order="left").select(*KEY, *before))
 
 
-@settings(max_examples=150)
+@settings(max_examples=100)
 @given(requests())
 def test_what_stands_keeps_to_surplus_headroom_and_one_direction(found: pl.DataFrame) -> None:
     _keeps_to_limits(found)

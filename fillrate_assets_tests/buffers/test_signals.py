@@ -22,7 +22,7 @@ from fillrate_assets_tests.buffers.feed_rows import Row, T, ago, flow, limits, m
 POLICY: Final = Policy()
 SECOND: Final = 1 / 60
 NOTHING: Final = schema.SIGNALS.empty().collect()
-MODERATE: Final = settings(max_examples=40, deadline=None)
+MODERATE: Final = settings(max_examples=20, deadline=None)
 
 
 def paths_of(

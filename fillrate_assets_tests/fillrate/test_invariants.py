@@ -97,7 +97,7 @@ HISTORIES: Final = st.lists(
     max_size=60,
 )
 QUANTITIES: Final = st.lists(st.tuples(st.integers(0, 50), st.integers(0, 50)), min_size=1, max_size=8)
-MODERATE: Final = settings(max_examples=30, deadline=None)
+MODERATE: Final = settings(max_examples=20, deadline=None)
 
 
 def classify(network: Network) -> pl.DataFrame:

@@ -11,7 +11,9 @@ asked of each episode that was told, and of all times at which it was: an episod
   5 minutes before a notice and 30 after it.
 - FALSE otherwise.
 
-Only RIGHT counts as right: what BRIEF tells is how many of the others were about nothing at all.
+Precision is RIGHT of RIGHT and FALSE. What is BRIEF was there, and whoever looked saw it; but it is no onset that had
+to be found, so it counts neither way, as objects too small to be labelled do in benchmarks of images ("difficult" in
+Everingham et al., The PASCAL Visual Object Classes Challenge, IJCV 88, 2010). The strict precision takes it for wrong.
 """
 
 from __future__ import annotations
