@@ -102,7 +102,7 @@ def scorecard(alerts: pl.DataFrame, feedback: pl.DataFrame) -> pl.DataFrame:
         feedback: `FEEDBACK`, every version; answers to other episodes are left out.
 
     Returns:
-        `SCORECARD`. Recall is true_positives / (true_positives + missed), as far as misses are reported.
+        `SCORECARD`. Misses are those that the floor reported, or found when it was asked to audit silent units.
 
     """
     key = schema.SCORECARD.key
@@ -131,6 +131,8 @@ def _rates(totals: pl.DataFrame) -> pl.DataFrame:
     right = positives - pl.col("wrong_actions")
     detection_low, detection_high = wilson(positives, answered)
     action_low, action_high = wilson(right, answered)
+    problems = positives + pl.col("missed")
+    recall_low, recall_high = wilson(positives, problems)
     return totals.with_columns(
         _share(positives, answered).alias("detection_precision"),
         detection_low.alias("detection_low"),
@@ -138,6 +140,9 @@ def _rates(totals: pl.DataFrame) -> pl.DataFrame:
         _share(right, answered).alias("action_precision"),
         action_low.alias("action_low"),
         action_high.alias("action_high"),
+        _share(positives, problems).alias("recall"),
+        recall_low.alias("recall_low"),
+        recall_high.alias("recall_high"),
         _share(answered, pl.col("episodes")).alias("response_rate"),
     )
 

@@ -96,7 +96,7 @@ def feedback(rows: pl.DataFrame) -> Metadata:
 def scorecard(rows: pl.DataFrame) -> Metadata:
     """How right the alerts of the last days were."""
     counted = ("episodes", "answered", "true_positives", "false_positives", "missed")
-    rates = [name for name in rows.columns if name.endswith(("_precision", "_low", "_high", "_rate"))]
+    rates = [name for name in rows.columns if name.endswith(("_precision", "recall", "_low", "_high", "_rate"))]
     return {
         "dagster/partition_row_count": rows.height,
         **{name: int(rows[name].sum()) for name in counted},

@@ -482,6 +482,9 @@ SCORECARD: Final = Frame(
         _number("action_precision", "Right action and quantity / answered"),
         _number("action_low", "Lower end of its 95 % Wilson interval"),
         _number("action_high", "Upper end"),
+        _number("recall", "Real problems that were told / all that are known; as far as misses are reported"),
+        _number("recall_low", "Lower end of its 95 % Wilson interval"),
+        _number("recall_high", "Upper end"),
         _number("response_rate", "answered / episodes"),
     ),
 )

@@ -117,6 +117,8 @@ def test_the_scorecard() -> None:
     assert row["action_precision"] == pytest.approx(1 / 3)
     assert row["response_rate"] == pytest.approx(3 / 5)
     assert row["detection_low"] < row["detection_precision"] < row["detection_high"]
+    assert row["recall"] == pytest.approx(2 / 3)
+    assert (row["recall_low"], row["recall_high"]) == (row["detection_low"], row["detection_high"])
 
 
 @pytest.mark.parametrize(
