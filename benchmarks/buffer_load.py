@@ -164,12 +164,12 @@ class Platform:
     def conflicts(self, at: datetime) -> float:
         """Seconds of substep 2 alone, at a tick that has run."""
         reached = timedelta(minutes=POLICY.suppression.consequence_minutes)
-        throttles = self.kept.read(schema.RECOMMENDATIONS, at - reached, at - tick.TICK)
-        history = throttles.filter(pl.col("action") == "THROTTLE").collect()
+        before = self.kept.read(schema.RECOMMENDATIONS, at - reached, at - tick.TICK)
+        history = before.filter(pl.col("action") == "THROTTLE").collect()
         units = self.kept.read(schema.UNIT_TIMESERIES, at, at).collect()
         judged = interpret.verdicts(units, history, policy=POLICY)
         began = perf_counter()
-        conflicts.resolve(judged, history, policy=POLICY)
+        conflicts.resolve(judged, units, history, policy=POLICY)
         return perf_counter() - began
 
     def bare(self, number: int) -> float:

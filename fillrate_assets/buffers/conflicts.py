@@ -12,7 +12,8 @@ R3, R6. Where the design is silent, what a floor manager would want:
 - R2: the lower loses to a move that itself stands; one that lost opposes nobody.
 - R3: a row for which nobody is left still stands, with nobody to move: its buffer is no less full for it.
 - R4: the pool upstream of a buffer is the one right before it; more people there would fill what is throttled.
-- R5: a throttle starves its own pool's buffer and those after it.
+- R5: a throttle starves its own pool's buffer and those after it, while it is at work: where less comes in than it lets
+  in, something else is short, and where more does, nobody heeds it. Where that is not known, it is blamed.
 - R6: of several recipients only those that alert, or have no room left after rows of higher rank, are dropped; the
   row loses if none is left.
 - R7: a pool whose TOTAL is UNKNOWN neither gives nor takes associates; the row still stands, its quantity unknown.
@@ -38,12 +39,13 @@ _PRECISION: Final = 1e-9
 """Packages a minute that are none."""
 
 
-def resolve(verdicts: pl.DataFrame, history: pl.DataFrame, *, policy: Policy) -> pl.DataFrame:
+def resolve(verdicts: pl.DataFrame, units: pl.DataFrame, history: pl.DataFrame, *, policy: Policy) -> pl.DataFrame:
     """Every verdict with its resolution.
 
     Args:
         verdicts: `VERDICTS_OF_UNITS` of one tick.
-        history: `RECOMMENDATIONS` of the 30 minutes before the tick.
+        units: `UNIT_TIMESERIES` of the same tick.
+        history: `RECOMMENDATIONS` of the 30 minutes before the tick, of the units that were throttled.
         policy: the order of pools, and for how long a throttle is blamed.
 
     Returns:
@@ -55,7 +57,7 @@ def resolve(verdicts: pl.DataFrame, history: pl.DataFrame, *, policy: Policy) ->
         ranked.filter(ASKS)
         .pipe(_r7_unknown_pools_neither_give_nor_take, verdicts)
         .pipe(_r7_unknown_units_do_not_take, verdicts)
-        .pipe(_r5_our_own_throttle_starves, history, policy)
+        .pipe(_r5_our_own_throttle_starves, units, history, policy)
         .pipe(_r1_a_pool_throttle_subsumes)
         .pipe(_r4_a_throttle_cancels_more_staff_upstream, verdicts, policy)
         .pipe(_r2_opposite_moves)
@@ -134,10 +136,19 @@ def _r7_unknown_units_do_not_take(rows: pl.DataFrame, verdicts: pl.DataFrame) ->
     return _regranted(rows, shares.with_columns(granted.alias("granted")), "R7")
 
 
-def _r5_our_own_throttle_starves(rows: pl.DataFrame, history: pl.DataFrame, policy: Policy) -> pl.DataFrame:
+def _r5_our_own_throttle_starves(
+    rows: pl.DataFrame, units: pl.DataFrame, history: pl.DataFrame, policy: Policy
+) -> pl.DataFrame:
+    coming, allowed = pl.col("inflow_rate") * 60, pl.col("quantity")
+    slack = policy.suppression.consequence_slack
+    at_work = coming.is_between((1 - slack) * allowed, (1 + slack) * allowed).fill_null(value=True)
     order = pl.DataFrame({"pool": policy.pool_order}, schema={"pool": pl.String}).with_row_index("order")
     throttles = (
         history.filter(_THROTTLES, pl.col("quantity").is_not_null())
+        .sort("unit_id", "snapshot_ts")
+        .unique("unit_id", keep="last", maintain_order=True)
+        .join(units.select("unit_id", "inflow_rate"), on="unit_id", how="left")
+        .filter(at_work)
         .join(order, on="pool", how="left")
         .select(
             "warehouse",

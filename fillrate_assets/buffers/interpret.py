@@ -50,7 +50,7 @@ def verdicts(units: pl.DataFrame, history: pl.DataFrame, *, policy: Policy) -> p
 
     Args:
         units: `UNIT_TIMESERIES` of one tick; what needs earlier ticks rides on its rows.
-        history: `RECOMMENDATIONS` of the 30 minutes before the tick: the throttles that are in force.
+        history: `RECOMMENDATIONS` of the 30 minutes before the tick, of the units that were throttled.
         policy: every threshold.
 
     Returns:
@@ -59,7 +59,7 @@ def verdicts(units: pl.DataFrame, history: pl.DataFrame, *, policy: Policy) -> p
     """
     looked_at = seen(units, policy=policy)
     judged = pl.concat([_judged(looked_at, branch) for branch in branches(policy)], how="diagonal")
-    judged = judged.join(throttles(history), on="unit_id", how="left")
+    judged = judged.join(throttles(history), on=["unit_id", "direction"], how="left")
     told = asked(judged, looked_at, policy=policy), quiet(judged, policy=policy)
     explained = [frame.with_columns(_explanation().alias("explanation")) for frame in told]
     rows = [frame.lazy().pipe(_conform, policy) for frame in (*explained, _data(units, policy))]

@@ -81,7 +81,7 @@ class Starvation:
     clear: float = 0.20
     """Above it, the unit is clear of starvation."""
 
-    outflow_share: float = 0.8
+    outflow_share: float = 0.85
     """Act only while consumers have less than this share of what they could take: it may be low on purpose."""
 
 
@@ -156,6 +156,9 @@ class Suppression:
     """Without rows for longer, or without data for longer, nothing is known of an episode."""
 
     consequence_minutes: int = 30
+    consequence_slack: float = 0.2
+    """A throttle is at work while what comes in lies within this share of what it lets in."""
+
     max_send_minutes: int = 10
 
 

@@ -167,7 +167,12 @@ def _donors(needy: pl.DataFrame, pools: pl.DataFrame) -> pl.DataFrame:
 
 
 def throttles(history: pl.DataFrame) -> pl.DataFrame:
-    """The throttle in force of each unit that has one: columns unit_id, limit (packages/hour)."""
+    """The throttle in force of each unit that has one: columns unit_id, direction (OVERFLOW), limit (packages/hour).
+
+    Args:
+        history: `RECOMMENDATIONS` of the ticks before, at least those of the units that were throttled.
+
+    """
     throttled = (pl.col("action") == "THROTTLE").fill_null(value=False) & pl.col("quantity").is_not_null()
     released = (pl.col("verdict") == "CLEAR") & pl.col("action").is_null()
     return (
@@ -175,7 +180,7 @@ def throttles(history: pl.DataFrame) -> pl.DataFrame:
         .sort("unit_id", "snapshot_ts")
         .unique("unit_id", keep="last", maintain_order=True)
         .filter(pl.col("action") == "THROTTLE")
-        .select("unit_id", pl.col("quantity").alias("limit"))
+        .select("unit_id", "direction", pl.col("quantity").alias("limit"))
     )
 
 

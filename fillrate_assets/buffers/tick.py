@@ -172,11 +172,13 @@ def roll_up(masters: Masters, kept: Kept, *, snapshot_ts: datetime, policy: Poli
 
 def recommend(kept: Kept, *, snapshot_ts: datetime, policy: Policy) -> None:
     """Units -> what to do, each by itself, then without conflicts; keeps RECOMMENDATIONS."""
-    minutes = policy.suppression.consequence_minutes
-    throttles = pl.col("action") == "THROTTLE"
-    history = _before(kept, schema.RECOMMENDATIONS, snapshot_ts, minutes).filter(throttles).collect()
-    judged = interpret.verdicts(_now(kept, schema.UNIT_TIMESERIES, snapshot_ts), history, policy=policy)
-    kept.write(schema.RECOMMENDATIONS, conflicts.resolve(judged, history, policy=policy), snapshot_ts)
+    before = _before(kept, schema.RECOMMENDATIONS, snapshot_ts, policy.suppression.consequence_minutes)
+    throttled = before.filter(pl.col("action") == "THROTTLE").select(pl.col("unit_id").unique()).collect().to_series()
+    # With the row that ended a throttle, or it would be in force again.
+    history = before.filter(pl.col("direction") == "OVERFLOW", pl.col("unit_id").is_in(throttled.implode())).collect()
+    now = _now(kept, schema.UNIT_TIMESERIES, snapshot_ts)
+    judged = interpret.verdicts(now, history, policy=policy)
+    kept.write(schema.RECOMMENDATIONS, conflicts.resolve(judged, now, history, policy=policy), snapshot_ts)
 
 
 def alert(kept: Kept, *, snapshot_ts: datetime, policy: Policy) -> None:

@@ -8,9 +8,10 @@ import polars as pl
 import pytest
 
 from fillrate_assets.buffers import conflicts, schema
-from fillrate_assets_tests.buffers.frames import POLICY, Row, recommendations, tick, verdicts
+from fillrate_assets_tests.buffers.frames import POLICY, Row, recommendations, tick, units, verdicts
 
 NO_HISTORY: Final = schema.RECOMMENDATIONS.empty().collect()
+NO_UNITS: Final = schema.UNIT_TIMESERIES.empty().collect()
 FULL: Final[Row] = {"quantity": 4.0, "surplus": 6.0}
 STARVING: Final[Row] = {"direction": "STARVATION", "rule_id": "A-STARVATION-EMPTY"}
 THROTTLE: Final[Row] = {
@@ -24,9 +25,9 @@ INDUCT: Final[Row] = {**THROTTLE, "unit_id": "W1_INDUCT_A", "unit_type": "INDUCT
 POOL: Final[Row] = {**THROTTLE, "unit_id": "W1_INDUCT_TOTAL", "quantity": 900.0}
 
 
-def resolved(*rows: Row, history: pl.DataFrame = NO_HISTORY) -> dict[str, dict[str, Any]]:
+def resolved(*rows: Row, history: pl.DataFrame = NO_HISTORY, now: pl.DataFrame = NO_UNITS) -> dict[str, dict[str, Any]]:
     """The recommendations by unit and direction: 'W1_PICK_TOTAL OVERFLOW'."""
-    made = conflicts.resolve(verdicts(*rows), history, policy=POLICY)
+    made = conflicts.resolve(verdicts(*rows), now, history, policy=POLICY)
     schema.RECOMMENDATIONS.validate(made)
     assert made.height == len(rows)
     return {f"{row['unit_id']} {row['direction']}": row for row in made.to_dicts()}
@@ -43,7 +44,7 @@ def outcome(found: dict[str, dict[str, Any]]) -> dict[str, str]:
 
 def test_a_row_without_a_conflict_stands_as_it_is() -> None:
     before = verdicts(FULL)
-    found = conflicts.resolve(before, NO_HISTORY, policy=POLICY)
+    found = conflicts.resolve(before, NO_UNITS, NO_HISTORY, policy=POLICY)
     assert found.select(before.columns).equals(before)
     assert found.select("resolution", "resolution_rule", "winner", "original_action", "original_explanation").row(
         0
@@ -288,6 +289,28 @@ def test_r5_a_starvation_follows_from_our_own_throttle(throttle: Row, row: Row, 
     winner = throttle.get("unit_id", "W1_INDUCT_A")
     key = f"{starving['unit_id']} {starving['direction']}"
     assert outcome(found) == ({key: f"CONSEQUENCE R5 {winner} OVERFLOW"} if follows else {})
+
+
+@pytest.mark.parametrize(
+    ("inflow_rate", "follows"),
+    [(4.0, True), (3.99, False), (6.0, True), (6.01, False), (0.0, False), (None, True)],
+)
+def test_r5_blames_a_throttle_only_while_it_is_at_work(inflow_rate: float | None, follows: bool) -> None:  # noqa: FBT001
+    """300 packages an hour are 5 a minute: less comes of something else, and more does not heed it."""
+    now = units({"unit_id": "W1_INDUCT_A", "unit_type": "INDUCT", "inflow_rate": inflow_rate})
+    found = resolved(
+        {**STARVING, "unit_id": "W1_INDUCT_TOTAL"},
+        history=recommendations({**INDUCT, "snapshot_ts": tick(-1)}),
+        now=now,
+    )
+    assert bool(outcome(found)) == follows
+
+
+def test_r5_asks_whether_the_latest_throttle_of_a_unit_is_at_work() -> None:
+    now = units({"unit_id": "W1_INDUCT_A", "unit_type": "INDUCT", "inflow_rate": 5.0})
+    raised = {**INDUCT, "snapshot_ts": tick(-1), "quantity": 600.0}
+    history = recommendations({**INDUCT, "snapshot_ts": tick(-2)}, raised)
+    assert not outcome(resolved({**STARVING, "unit_id": "W1_INDUCT_TOTAL"}, history=history, now=now))
 
 
 def test_r5_names_the_latest_throttle_and_takes_the_move_away() -> None:

@@ -57,18 +57,18 @@ def test_a_total_overflows(fill: float, minutes: float | None, expected: str) ->
 @pytest.mark.parametrize(
     ("fill", "minutes", "outflow", "expected"),
     [
-        (0.07, None, 23.9, "ACT A-STARVATION-EMPTY"),
-        (0.07, None, 24.0, "BETWEEN A-STARVATION-BETWEEN"),
-        (0.0701, None, 23.9, "BETWEEN A-STARVATION-BETWEEN"),
-        (0.15, 5.0, 23.9, "ACT A-STARVATION-SOON"),
-        (0.15, 5.0, 24.0, "WARN A-STARVATION-WARN"),
-        (0.15, 5.1, 23.9, "WARN A-STARVATION-WARN"),
-        (0.1501, 5.0, 23.9, "WARN A-STARVATION-WARN"),
-        (0.25, 30.0, 23.9, "WARN A-STARVATION-WARN"),
-        (0.25, 30.1, 23.9, "CLEAR A-STARVATION-CLEAR"),
-        (0.2501, 30.0, 23.9, "CLEAR A-STARVATION-CLEAR"),
-        (0.2001, None, 23.9, "CLEAR A-STARVATION-CLEAR"),
-        (0.20, None, 23.9, "BETWEEN A-STARVATION-BETWEEN"),
+        (0.07, None, 25.4, "ACT A-STARVATION-EMPTY"),
+        (0.07, None, 25.5, "BETWEEN A-STARVATION-BETWEEN"),
+        (0.0701, None, 25.4, "BETWEEN A-STARVATION-BETWEEN"),
+        (0.15, 5.0, 25.4, "ACT A-STARVATION-SOON"),
+        (0.15, 5.0, 25.5, "WARN A-STARVATION-WARN"),
+        (0.15, 5.1, 25.4, "WARN A-STARVATION-WARN"),
+        (0.1501, 5.0, 25.4, "WARN A-STARVATION-WARN"),
+        (0.25, 30.0, 25.4, "WARN A-STARVATION-WARN"),
+        (0.25, 30.1, 25.4, "CLEAR A-STARVATION-CLEAR"),
+        (0.2501, 30.0, 25.4, "CLEAR A-STARVATION-CLEAR"),
+        (0.2001, None, 25.4, "CLEAR A-STARVATION-CLEAR"),
+        (0.20, None, 25.4, "BETWEEN A-STARVATION-BETWEEN"),
         (0.07, None, None, "WARN A-STARVATION-UNCONFIRMED"),
         (0.0701, None, None, "BETWEEN A-STARVATION-BETWEEN"),
     ],
@@ -76,17 +76,18 @@ def test_a_total_overflows(fill: float, minutes: float | None, expected: str) ->
 def test_a_total_starves_only_while_its_people_wait(
     fill: float, minutes: float | None, outflow: float | None, expected: str
 ) -> None:
-    found = verdict({"fill": fill, "minutes_to_starvation": minutes, "outflow_rate": outflow}, "STARVATION")
+    rates = {"inflow_rate": 30.0, "outflow_rate": outflow}
+    found = verdict({"fill": fill, "minutes_to_starvation": minutes, **rates}, "STARVATION")
     assert f"{found['verdict']} {found['rule_id']}" == expected
 
 
 @pytest.mark.parametrize(
     ("inflow", "level", "outflow", "expected"),
     [
-        (20.0, 59.9, 30.0, "ACT"),
-        (20.0, 60.0, 30.0, "BETWEEN"),
-        (30.0, 60.0, 23.9, "ACT"),
-        (None, 60.0, 23.9, "ACT"),
+        (20.0, 82.4, 30.0, "ACT"),
+        (20.0, 82.5, 30.0, "BETWEEN"),
+        (30.0, 82.5, 25.4, "ACT"),
+        (None, 60.0, 25.4, "ACT"),
         (None, 0.0, 30.0, "BETWEEN"),
         (20.0, None, 30.0, "BETWEEN"),
         (0.0, 0.0, None, "WARN"),
@@ -400,7 +401,7 @@ def test_an_empty_total_sends_its_idle_people_to_the_pool_that_fills_it() -> Non
     found = verdict(pack, "STARVATION", {"unit_id": "W1_PICK_TOTAL"}, {"unit_id": "W1_SORT_TOTAL", "fill": 0.6})
     assert (found["source_unit"], found["target_unit"], found["quantity"], found["surplus"]) == ("PACK", "SORT", 5, 5)
     assert found["explanation"] == (
-        "PACK TOTAL: 5.0 % full (limit 7 %), its people have 27.8 % of what they could take (limit 80 %). "
+        "PACK TOTAL: 5.0 % full (limit 7 %), its people have 27.8 % of what they could take (limit 85 %). "
         "9 needed, room for 10, 5 to spare."
     )
 
@@ -494,6 +495,14 @@ def test_the_throttle_in_force_is_the_latest_that_was_not_let_go(history: list[R
 def test_what_becomes_of_a_throttle_is_said(row: Row, said: str) -> None:
     found = judged({**INDUCT, **row}, history=recommendations(throttled(500)))["W1_INDUCT_A OVERFLOW"]
     assert found["explanation"].endswith(said)
+
+
+def test_a_throttle_in_force_is_no_matter_of_starvation() -> None:
+    full = {"unit_id": "W1_INDUCT_TOTAL", "fill": 0.95}
+    rows = judged(full, history=recommendations(throttled(500, unit_id="W1_INDUCT_TOTAL")))
+    found = rows["W1_INDUCT_TOTAL STARVATION"]
+    assert (found["verdict"], found["action"], found["quantity"]) == ("CLEAR", None, None)
+    assert "throttle" not in found["explanation"]
 
 
 LANE: Final = {"unit_id": "W1_PACK_L1", "fill": 0.90}

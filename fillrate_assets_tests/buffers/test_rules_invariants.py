@@ -16,6 +16,7 @@ KEY: Final = ["unit_id", "direction", "snapshot_ts"]
 CALM_TO_ALARMED: Final = {"UNKNOWN": 0, "NOT_STAFFED": 0, "CLEAR": 0, "BETWEEN": 1, "WARN": 2, "ACT": 3, "EMERGENCY": 4}
 FEW: Final = settings(max_examples=25)
 NO_HISTORY: Final = schema.RECOMMENDATIONS.empty().collect()
+NO_UNITS: Final = schema.UNIT_TIMESERIES.empty().collect()
 POOLS: Final = POLICY.pool_order
 LANES: Final = tuple(f"W1_PACK_L{n}" for n in range(5))
 UNITS: Final = [
@@ -121,9 +122,10 @@ def _at(row: dict[str, Any]) -> dict[str, Any]:
 
 def _both(rows: list[dict[str, Any]], history: list[dict[str, Any]]) -> tuple[pl.DataFrame, pl.DataFrame]:
     before = recommendations(*history)
-    found = interpret.verdicts(units(*rows), before, policy=POLICY)
+    now = units(*rows)
+    found = interpret.verdicts(now, before, policy=POLICY)
     schema.VERDICTS_OF_UNITS.validate(found)
-    resolved = conflicts.resolve(found, before, policy=POLICY)
+    resolved = conflicts.resolve(found, now, before, policy=POLICY)
     schema.RECOMMENDATIONS.validate(resolved)
     return found, resolved
 
@@ -140,7 +142,7 @@ def test_the_order_of_the_input_is_irrelevant(
     assert found.equals(again)
     assert resolved.equals(resolved_again)
     shuffled = found.sample(fraction=1, shuffle=True, seed=order.randrange(1000))
-    assert resolved.equals(conflicts.resolve(shuffled, recommendations(*history), policy=POLICY))
+    assert resolved.equals(conflicts.resolve(shuffled, units(*rows), recommendations(*history), policy=POLICY))
 
 
 @FEW
@@ -167,7 +169,7 @@ def test_what_stands_of_a_network_keeps_to_them(rows: list[dict[str, Any]], hist
 
 
 def _keeps_to_limits(found: pl.DataFrame) -> None:
-    resolved = conflicts.resolve(found, NO_HISTORY, policy=POLICY)
+    resolved = conflicts.resolve(found, NO_UNITS, NO_HISTORY, policy=POLICY)
     standing = resolved.filter(quantities.ASKS, pl.col("resolution").is_in(["STANDS", "CHANGED"]))
     moves = standing.filter(pl.col("action") == "MOVE_STAFF")
     donors = moves.filter(pl.col("quantity") > 0).group_by("warehouse", "source_unit")
@@ -209,6 +211,6 @@ def test_a_fuller_buffer_is_never_judged_less_severe(rows: list[dict[str, Any]],
 def test_resolving_again_takes_nothing_more_away(rows: list[dict[str, Any]], history: list[dict[str, Any]]) -> None:
     _, resolved = _both(rows, history)
     again = resolved.select(schema.VERDICTS_OF_UNITS.names)
-    once_more = conflicts.resolve(again, recommendations(*history), policy=POLICY)
+    once_more = conflicts.resolve(again, units(*rows), recommendations(*history), policy=POLICY)
     standing = resolved["resolution"].is_in(["STANDS", "CHANGED"])
     assert once_more.filter(standing)["action"].equals(resolved.filter(standing)["action"])

@@ -124,15 +124,18 @@ TUNING: Final = (
 """What thresholds may be chosen on."""
 
 HELD_OUT: Final = (
-    Scenario("held out: healthy", 2001),
-    Scenario("held out: healthy, rough feeds", 2002, feed_kinds=FEED_KINDS, reception=ROUGH),
-    Scenario("held out: surges", 2003, (Kind.SURGE,)),
-    Scenario("held out: dry spells", 2004, (Kind.DRY_SPELL,)),
-    Scenario("held out: staffing gaps", 2005, (Kind.STAFFING_GAP,)),
-    Scenario("held out: jams", 2006, (Kind.JAM,), per_day=6),
-    Scenario("held out: closed lanes", 2007, (Kind.CLOSED_LANE,)),
-    Scenario("held out: mixed", 2008, FLOOR_KINDS, per_day=4),
-    Scenario("held out: mixed, rough feeds", 2009, FLOOR_KINDS, 4, FEED_KINDS, ROUGH),
-    Scenario("held out: one trouble upon another", 2010, FLOOR_KINDS, per_day=8, warehouses=8),
+    Scenario("unseen: healthy", 3001),
+    Scenario("unseen: healthy, rough feeds", 3002, feed_kinds=FEED_KINDS, reception=ROUGH),
+    Scenario("unseen: surges", 3003, (Kind.SURGE,)),
+    Scenario("unseen: dry spells", 3004, (Kind.DRY_SPELL,)),
+    Scenario("unseen: staffing gaps", 3005, (Kind.STAFFING_GAP,)),
+    Scenario("unseen: jams", 3006, (Kind.JAM,), per_day=6),
+    Scenario("unseen: closed lanes", 3007, (Kind.CLOSED_LANE,)),
+    Scenario("unseen: mixed", 3008, FLOOR_KINDS, per_day=4),
+    Scenario("unseen: mixed, rough feeds", 3009, FLOOR_KINDS, 4, FEED_KINDS, ROUGH),
+    Scenario("unseen: one trouble upon another", 3010, FLOOR_KINDS, per_day=8, warehouses=8),
 )
-"""What precision and recall are stated on, once, with thresholds that were chosen before."""
+"""What precision and recall are stated on, once, with thresholds that were chosen before.
+
+Seeds 2001 to 2010 were these before; what was missed there has since been looked at, and a rule mended by it.
+"""

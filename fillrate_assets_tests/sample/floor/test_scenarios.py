@@ -85,7 +85,7 @@ def test_another_seed_is_another_floor(day: World) -> None:
     assert not theirs.equals(ours)
 
 
-@pytest.mark.parametrize("name", ["healthy", "held out: healthy"])
+@pytest.mark.parametrize("name", ["healthy", "unseen: healthy"])
 def test_a_healthy_floor_has_no_onset_and_keeps_every_buffer_in_its_band(name: str) -> None:
     world = simulate(replace(SCENARIOS[name], warehouses=2, days=2))
     assert world.truth.events.is_empty()
@@ -158,7 +158,7 @@ def test_events_can_be_given_instead_of_drawn() -> None:
 
 def test_what_was_frozen_has_not_changed() -> None:
     """If it fails, thresholds that were tuned, and every accuracy that was stated, are of another world."""
-    truth = simulate(replace(SCENARIOS["held out: mixed"], days=1), [1]).truth
+    truth = simulate(replace(SCENARIOS["unseen: mixed"], days=1), [1]).truth
     assert truth.events.height == 7
     assert truth.latent["outflow"].sum() == 304_530
     assert truth.onsets.group_by("unit_type", "direction").len().sort("unit_type").rows() == [
