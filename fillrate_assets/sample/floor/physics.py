@@ -36,7 +36,7 @@ from fillrate_assets.sample.streams import Floats, Ints, Mask
 
 TARGET_FILL: Final = 0.45
 """What the floor steers its buffers to, and begins with."""
-HEALTHY_BAND: Final = (0.15, 0.75)
+HEALTHY_BAND: Final = (0.10, 0.75)
 """Every buffer of an undisturbed floor stays within."""
 
 _STEP_SECONDS: Final = 30
