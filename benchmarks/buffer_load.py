@@ -163,9 +163,7 @@ class Platform:
 
     def conflicts(self, at: datetime) -> float:
         """Seconds of substep 2 alone, at a tick that has run."""
-        reached = timedelta(minutes=POLICY.suppression.consequence_minutes)
-        before = self.kept.read(schema.RECOMMENDATIONS, at - reached, at - tick.TICK)
-        history = before.filter(pl.col("action") == "THROTTLE").collect()
+        history = tick.throttled(self.kept, snapshot_ts=at, policy=POLICY)
         units = self.kept.read(schema.UNIT_TIMESERIES, at, at).collect()
         judged = interpret.verdicts(units, history, policy=POLICY)
         began = perf_counter()

@@ -172,13 +172,18 @@ def roll_up(masters: Masters, kept: Kept, *, snapshot_ts: datetime, policy: Poli
 
 def recommend(kept: Kept, *, snapshot_ts: datetime, policy: Policy) -> None:
     """Units -> what to do, each by itself, then without conflicts; keeps RECOMMENDATIONS."""
-    before = _before(kept, schema.RECOMMENDATIONS, snapshot_ts, policy.suppression.consequence_minutes)
-    throttled = before.filter(pl.col("action") == "THROTTLE").select(pl.col("unit_id").unique()).collect().to_series()
-    # With the row that ended a throttle, or it would be in force again.
-    history = before.filter(pl.col("direction") == "OVERFLOW", pl.col("unit_id").is_in(throttled.implode())).collect()
+    history = throttled(kept, snapshot_ts=snapshot_ts, policy=policy)
     now = _now(kept, schema.UNIT_TIMESERIES, snapshot_ts)
     judged = interpret.verdicts(now, history, policy=policy)
     kept.write(schema.RECOMMENDATIONS, conflicts.resolve(judged, now, history, policy=policy), snapshot_ts)
+
+
+def throttled(kept: Kept, *, snapshot_ts: datetime, policy: Policy) -> pl.DataFrame:
+    """`RECOMMENDATIONS` of the 30 minutes before a tick, against overflow, of the units that were throttled in them."""
+    before = _before(kept, schema.RECOMMENDATIONS, snapshot_ts, policy.suppression.consequence_minutes)
+    units = before.filter(pl.col("action") == "THROTTLE").select(pl.col("unit_id").unique()).collect().to_series()
+    # With the row that ended a throttle, or it would be in force again.
+    return before.filter(pl.col("direction") == "OVERFLOW", pl.col("unit_id").is_in(units.implode())).collect()
 
 
 def alert(kept: Kept, *, snapshot_ts: datetime, policy: Policy) -> None:
