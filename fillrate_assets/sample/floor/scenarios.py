@@ -110,29 +110,26 @@ def _run(
     )
 
 
-TUNING: Final = (
-    Scenario("healthy", 1001),
-    Scenario("healthy, rough feeds", 1002, feed_kinds=FEED_KINDS, reception=ROUGH),
-    Scenario("surges", 1003, (Kind.SURGE,)),
-    Scenario("dry spells", 1004, (Kind.DRY_SPELL,)),
-    Scenario("staffing gaps", 1005, (Kind.STAFFING_GAP,)),
-    Scenario("jams", 1006, (Kind.JAM,), per_day=6),
-    Scenario("closed lanes", 1007, (Kind.CLOSED_LANE,)),
-    Scenario("mixed", 1008, FLOOR_KINDS, per_day=4),
-    Scenario("mixed, rough feeds", 1009, FLOOR_KINDS, 4, FEED_KINDS, ROUGH),
-)
+def _kinds(prefix: str, seed: int) -> tuple[Scenario, ...]:
+    """One scenario of each kind; their seeds follow one another."""
+    return (
+        Scenario(f"{prefix}healthy", seed),
+        Scenario(f"{prefix}healthy, rough feeds", seed + 1, feed_kinds=FEED_KINDS, reception=ROUGH),
+        Scenario(f"{prefix}surges", seed + 2, (Kind.SURGE,)),
+        Scenario(f"{prefix}dry spells", seed + 3, (Kind.DRY_SPELL,)),
+        Scenario(f"{prefix}staffing gaps", seed + 4, (Kind.STAFFING_GAP,)),
+        Scenario(f"{prefix}jams", seed + 5, (Kind.JAM,), per_day=6),
+        Scenario(f"{prefix}closed lanes", seed + 6, (Kind.CLOSED_LANE,)),
+        Scenario(f"{prefix}mixed", seed + 7, FLOOR_KINDS, per_day=4),
+        Scenario(f"{prefix}mixed, rough feeds", seed + 8, FLOOR_KINDS, 4, FEED_KINDS, ROUGH),
+    )
+
+
+TUNING: Final = _kinds("", 1001)
 """What thresholds may be chosen on."""
 
 HELD_OUT: Final = (
-    Scenario("unseen: healthy", 3001),
-    Scenario("unseen: healthy, rough feeds", 3002, feed_kinds=FEED_KINDS, reception=ROUGH),
-    Scenario("unseen: surges", 3003, (Kind.SURGE,)),
-    Scenario("unseen: dry spells", 3004, (Kind.DRY_SPELL,)),
-    Scenario("unseen: staffing gaps", 3005, (Kind.STAFFING_GAP,)),
-    Scenario("unseen: jams", 3006, (Kind.JAM,), per_day=6),
-    Scenario("unseen: closed lanes", 3007, (Kind.CLOSED_LANE,)),
-    Scenario("unseen: mixed", 3008, FLOOR_KINDS, per_day=4),
-    Scenario("unseen: mixed, rough feeds", 3009, FLOOR_KINDS, 4, FEED_KINDS, ROUGH),
+    *_kinds("unseen: ", 3001),
     Scenario("unseen: one trouble upon another", 3010, FLOOR_KINDS, per_day=8, warehouses=8),
 )
 """What precision and recall are stated on, once, with thresholds that were chosen before.
