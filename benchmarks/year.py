@@ -49,10 +49,13 @@ CORRECTED_SHARE: Final = 0.01
 UNSEEN_SHARE: Final = 0.01
 LATE_SHARE: Final = 0.03
 REASON_SHARE: Final = 0.5
-TO_ITEM_DAYS: Final = Path(__file__).with_name("year_lines.sql")
-JUDGING: Final = Path(__file__).with_name("year_judging.sql")
 LINES: Final = "order-lines"
 DAYS: Final = "item-days"
+TO_ITEM_DAYS: Final = {
+    LINES: Path(__file__).with_name("year_lines.sql"),
+    DAYS: Path(__file__).with_name("year_item_days.sql"),
+}
+JUDGING: Final = Path(__file__).with_name("year_judging.sql")
 INPUTS: Final = {
     LINES: (schema.ORDER_LINES, schema.SHIPMENT_LINES, schema.INSTOCK_SNAPSHOTS),
     DAYS: (schema.ITEM_DAYS,),
@@ -335,11 +338,12 @@ def with_rules(root: Path, size: Size) -> Outcome:
 
 def _rules_of_dc(source: Path, output: Path, dc: str, size: Size) -> Totals:
     lake, stored = Lake(str(source)), Lake(str(output))
+    known = lake
     if size.of == LINES:
+        known = stored
         for month in _months(dc, size):
             classified = _to_item_days(lake, stored, month)
             stored.write(schema.FILL_RATES, service.fill_rates(classified).collect(), month)
-    known = stored if size.of == LINES else lake
     days = known.scan(schema.ITEM_DAYS, [dc])
     for month in _months(dc, size):
         averages = baseline.rolling_averages(days, [day for _, day in month]).collect()
@@ -368,12 +372,6 @@ def _to_item_days(source: Lake, target: Lake, month: list[Partition]) -> pl.Lazy
 
 # --- DuckDB
 
-_FILES: Final = "create macro files(root, name, dc) as root || '/' || name || '/dc=' || dc || '/*/part-0.parquet'"
-_ITEM_DAYS_OF_FILES: Final = """
-    create temp table item_days as
-    select * from read_parquet(files($input, 'item_days', $dc), hive_partitioning = false)
-"""
-
 
 def with_duckdb(root: Path, size: Size) -> Outcome:
     """The rules as SQL, in memory, with DuckDB's own partitioned write."""
@@ -383,10 +381,7 @@ def with_duckdb(root: Path, size: Size) -> Outcome:
 def _duckdb_of_dc(source: Path, output: Path, dc: str, size: Size) -> Totals:
     with duckdb.connect() as connection:
         connection.execute("set enable_progress_bar = false")
-        connection.execute(_FILES)
-        for statement in duckdb.extract_statements(
-            _ITEM_DAYS_OF_FILES if size.of == DAYS else TO_ITEM_DAYS.read_text()
-        ):
+        for statement in duckdb.extract_statements(TO_ITEM_DAYS[size.of].read_text()):
             known = {"input": str(source), "dc": dc}
             connection.execute(statement, {name: known[name] for name in statement.named_parameters})
         connection.execute(JUDGING.read_text())

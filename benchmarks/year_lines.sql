@@ -1,5 +1,7 @@
 -- The rules from order lines to item-days for one DC, for benchmarks/year.py. $input and $dc are bound; quantities are
--- exact decimals; the macro `files` names the files of a table.
+-- exact decimals.
+
+create macro files(root, name, dc) as root || '/' || name || '/dc=' || dc || '/*/part-0.parquet';
 
 -- the latest version of each line, in cases, with its item in force
 create or replace temp table classified_lines as

@@ -41,15 +41,14 @@ def read(files: Sequence[Path]) -> pd.DataFrame:
     """Parquet files as one frame, quantities in ten-thousandths."""
     # Decimals as Python objects would take minutes; up to 2^53 ten-thousandths a float is exact as well.
     table = pa.concat_tables(pq.read_table(file, partitioning=None) for file in files)
+    quantities = {column.name for column in table.schema if pa.types.is_decimal(column.type)}
     for number, column in enumerate(table.schema):
-        if pa.types.is_decimal(column.type):
+        if column.name in quantities:
             table = table.set_column(number, column.name, table.column(number).cast(pa.float64()))
     rows: pd.DataFrame = table.to_pandas()
     for column in table.schema:
-        if column.name in {"ordered_qty", "shipped_qty", "pack_size"}:
+        if column.name in quantities:
             rows[column.name] = (rows[column.name] * schema.PLACES).round()
-        elif column.name in {"ordered_cases", "shipped_cases", "over_cases", "sub_cases"}:
-            rows[column.name] = (rows[column.name] * schema.PLACES).round().astype(np.int64)
         elif pa.types.is_date(column.type):
             rows[column.name] = pd.to_datetime(rows[column.name])
     return rows
