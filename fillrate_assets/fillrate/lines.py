@@ -50,8 +50,7 @@ def classify(
     plain = _is_plain()
     lines = pl.concat([_taken_as_is(versions.filter(plain)), _judged(versions.filter(~plain))])
     # Also on the ship date: a partition is judged by its own rows, so both systems must have moved a line that moves.
-    on = [*_DATED_LINE, "current"]
-    joined = lines.join(_current_shipments(shipments.cache()), on=on, how="full", coalesce=True)
+    joined = lines.join(_current_shipments(shipments.cache()), on=[*_DATED_LINE, "current"], how="full", coalesce=True)
     joined = _converted(joined).cache()
     ours = _credited(joined.filter(pl.col("disposition").is_not_null()), time_zones or {})
     theirs = _rejected_shipments(joined.filter(pl.col("unusable").is_not_null()))
@@ -163,7 +162,7 @@ def reject_rates(lines: pl.LazyFrame) -> pl.LazyFrame:
     )
 
 
-_DATED_LINE: Final = ["dc", "ship_date", "order_id", "line_no"]
+_DATED_LINE: Final = [*LINE_KEY, "ship_date"]
 _CREDIT: Final = "a credit: never netted against demand"
 _RETURN: Final = "negative quantity: a return or credit, never netted against demand"
 _BY_RULE: Final = (_CREDIT, _RETURN)
@@ -429,10 +428,7 @@ def _unit_trouble(uom: pl.Expr, pack: pl.Expr) -> pl.Expr:
 def _rejected_shipments(joined: pl.LazyFrame) -> pl.LazyFrame:
     return joined.select(
         pl.lit("shipment_lines").alias("source_table"),
-        "dc",
-        "ship_date",
-        "order_id",
-        "line_no",
+        *_DATED_LINE,
         pl.lit("REJECTED").alias("disposition"),
         pl.col("unusable").alias("reason"),
         _raw(schema.SHIPMENT_LINES, pl.lit(value=True), "_shipment").alias("raw"),
@@ -446,7 +442,7 @@ def _credited(lines: pl.LazyFrame, time_zones: Mapping[str, str]) -> pl.LazyFram
     credited = pl.min_horizontal(ordered, shipped)
     substitutes = (
         lines.filter(pl.col("replaces").is_not_null())
-        .group_by("dc", "order_id", pl.col("replaces").alias("line_no"), "ship_date")
+        .group_by("dc", "ship_date", "order_id", pl.col("replaces").alias("line_no"))
         .agg(pl.col("shipped").sum().alias("substituted"))
     )
     arrived = pl.col("arrived_at").is_not_null()
