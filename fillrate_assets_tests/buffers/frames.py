@@ -21,6 +21,9 @@ EPISODE_KEY: Final = "W1_PICK_TOTAL.OVERFLOW.MOVE_STAFF.1"
 
 Row = Mapping[str, Any]
 
+NO_HISTORY: Final = schema.RECOMMENDATIONS.empty().collect()
+NO_UNITS: Final = schema.UNIT_TIMESERIES.empty().collect()
+
 
 def tick(number: float) -> datetime:
     """The time of a tick, counted from `TICK`."""

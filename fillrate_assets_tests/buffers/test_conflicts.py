@@ -8,10 +8,17 @@ import polars as pl
 import pytest
 
 from fillrate_assets.buffers import conflicts, schema
-from fillrate_assets_tests.buffers.frames import POLICY, Row, recommendations, tick, units, verdicts
+from fillrate_assets_tests.buffers.frames import (
+    NO_HISTORY,
+    NO_UNITS,
+    POLICY,
+    Row,
+    recommendations,
+    tick,
+    units,
+    verdicts,
+)
 
-NO_HISTORY: Final = schema.RECOMMENDATIONS.empty().collect()
-NO_UNITS: Final = schema.UNIT_TIMESERIES.empty().collect()
 FULL: Final[Row] = {"quantity": 4.0, "surplus": 6.0}
 STARVING: Final[Row] = {"direction": "STARVATION", "rule_id": "A-STARVATION-EMPTY"}
 THROTTLE: Final[Row] = {

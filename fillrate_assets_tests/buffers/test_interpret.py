@@ -9,9 +9,8 @@ import polars as pl
 import pytest
 
 from fillrate_assets.buffers import interpret, schema
-from fillrate_assets_tests.buffers.frames import POLICY, Row, recommendations, tick, units
+from fillrate_assets_tests.buffers.frames import NO_HISTORY, POLICY, Row, recommendations, tick, units
 
-NO_HISTORY: Final = schema.RECOMMENDATIONS.empty().collect()
 LOW: Final = {"outflow_rate": 15.0, "minutes_to_starvation": None}
 """The pool could take 30 packages a minute and takes half of it."""
 

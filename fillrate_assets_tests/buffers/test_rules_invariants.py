@@ -10,13 +10,11 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from fillrate_assets.buffers import conflicts, interpret, quantities, schema
-from fillrate_assets_tests.buffers.frames import POLICY, recommendations, tick, units, verdicts
+from fillrate_assets_tests.buffers.frames import NO_HISTORY, NO_UNITS, POLICY, recommendations, tick, units, verdicts
 
 KEY: Final = ["unit_id", "direction", "snapshot_ts"]
 CALM_TO_ALARMED: Final = {"UNKNOWN": 0, "NOT_STAFFED": 0, "CLEAR": 0, "BETWEEN": 1, "WARN": 2, "ACT": 3, "EMERGENCY": 4}
 FEW: Final = settings(max_examples=25)
-NO_HISTORY: Final = schema.RECOMMENDATIONS.empty().collect()
-NO_UNITS: Final = schema.UNIT_TIMESERIES.empty().collect()
 POOLS: Final = POLICY.pool_order
 LANES: Final = tuple(f"W1_PACK_L{n}" for n in range(5))
 UNITS: Final = [

@@ -16,8 +16,9 @@ from fillrate_assets_tests.feedback_service.floor import Floor
 CHROMIUM: Final = shutil.which("chromium")
 PHONE: Final[ViewportSize] = {"width": 360, "height": 740}
 MIN_TAP: Final = 44
-GIVEN_UP: Final = "net::ERR_ABORTED"
 """Pixels that a thumb hits."""
+
+GIVEN_UP: Final = "net::ERR_ABORTED"
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium is installed: apt-get install chromium")
 

@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from fillrate_assets.fillrate import baseline, lines, lost_cases, schema
-from fillrate_assets.fillrate.lines import LINE_KEY
 from fillrate_assets_tests.fillrate import frames
 from fillrate_assets_tests.fillrate.frames import DAY, PROCESSED_AT, Row, counted_lines, item_days, only
 
@@ -125,15 +124,15 @@ def of_day(rows: Sequence[Row], day: date) -> tuple[Row, ...]:
     return tuple(row for row in rows if row["ship_date"] == day)
 
 
-def asked_for(lines: Sequence[Row], day: date) -> tuple[Row, ...]:
+def asked_for(rows: Sequence[Row], day: date) -> tuple[Row, ...]:
     """The lines of one day as their system hands them over, with when later versions moved them elsewhere."""
 
     def moved_at(line: Row) -> datetime | None:
-        versions = (row for row in lines if all(row[name] == line[name] for name in LINE_KEY))
+        versions = (row for row in rows if all(row[name] == line[name] for name in lines.LINE_KEY))
         later = (row["processed_at"] for row in versions if row["ship_date"] != day and _age(row) > _age(line))
         return max(later, default=None)
 
-    return tuple({**row, "moved_at": moved_at(row)} for row in of_day(lines, day))
+    return tuple({**row, "moved_at": moved_at(row)} for row in of_day(rows, day))
 
 
 def _age(line: Row) -> tuple[Any, ...]:
@@ -148,8 +147,8 @@ def test_no_order_line_is_silently_dropped(network: Network) -> None:
     ours = classified.filter(source_table="order_lines")
     key = ("dc", "ship_date", "order_id", "line_no", "item")
     assert Counter(ours.select(key).rows()) == Counter(tuple(row[name] for name in key) for row in network.orders)
-    current = ours.filter(pl.col("disposition") != "SUPERSEDED").select(LINE_KEY)
-    assert current.height == ours.select(LINE_KEY).n_unique()
+    current = ours.filter(pl.col("disposition") != "SUPERSEDED").select(lines.LINE_KEY)
+    assert current.height == ours.select(lines.LINE_KEY).n_unique()
     assert not current.is_duplicated().any()
 
 
