@@ -10,7 +10,7 @@ from multiprocessing.context import ForkServerContext
 from multiprocessing.process import BaseProcess
 from typing import Any, Final
 
-_IMPORTED: Final = ["fillrate_assets_tests.home", "fillrate_assets_tests.sensor_daemon"]
+IMPORTED: Final = ["fillrate_assets_tests.home", "fillrate_assets_tests.sensor_daemon"]
 
 
 def start(target: Callable[..., object], *arguments: Any) -> BaseProcess:  # noqa: ANN401 - what the target takes
@@ -35,7 +35,7 @@ def executor() -> ProcessPoolExecutor:
 def _context() -> ForkServerContext:
     # The server has imported everything and runs nothing: a process forked from it is as good as new, and quick.
     context = get_context("forkserver")
-    context.set_forkserver_preload(_IMPORTED)
+    context.set_forkserver_preload(IMPORTED)
     return context
 
 

@@ -21,8 +21,8 @@ EPISODE_KEY: Final = "W1_PICK_TOTAL.OVERFLOW.MOVE_STAFF.1"
 
 Row = Mapping[str, Any]
 
-NO_HISTORY: Final = schema.RECOMMENDATIONS.empty().collect()
-NO_UNITS: Final = schema.UNIT_TIMESERIES.empty().collect()
+NO_HISTORY: Final = pl.DataFrame(schema=schema.RECOMMENDATIONS.polars)
+NO_UNITS: Final = pl.DataFrame(schema=schema.UNIT_TIMESERIES.polars)
 
 
 def tick(number: float) -> datetime:
