@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from itertools import product
 from typing import Any, Final
-from zoneinfo import ZoneInfo
 
 import polars as pl
 
 from fillrate_assets.buffers import schema
 from fillrate_assets.buffers.policy import Policy
+from fillrate_assets.buffers.signals import clock
 from fillrate_assets.buffers.suppression import EPISODE, KEY, UNIT, episode_key
 
 MAX_ENTRIES: Final = 10
@@ -189,8 +189,12 @@ def _told(alerts: pl.DataFrame, sent: pl.DataFrame, oldest: datetime, *, every_l
     )
     counts = (pl.col("label") != "SUPPRESSED") & (pl.col("seq") > 0)
     moment = pl.col("snapshot_ts").dt.strftime("@%Y%m%dT%H%MZ")
-    return rows.filter(pl.lit(every_label) | (counts & pl.col("serious"))).with_columns(
-        pl.when(counts).then("rec_id").otherwise(pl.col("rec_id") + moment).alias("notice_id")
+    return (
+        rows.filter(pl.lit(every_label) | (counts & pl.col("serious")))
+        .with_columns(pl.when(counts).then("rec_id").otherwise(pl.col("rec_id") + moment).alias("notice_id"))
+        # The tick that was to tell it did not, and the next one owes it too: once, as it is now.
+        .sort("snapshot_ts")
+        .unique("notice_id", keep="last", maintain_order=True)
     )
 
 
@@ -245,7 +249,7 @@ def messages(
 
     Args:
         notices: `NOTICES`.
-        warehouses: `WAREHOUSES`; of one that it lacks, times are UTC.
+        warehouses: `WAREHOUSES`; times of one that it lacks, or whose time zone does not exist, are UTC.
         links: where a message leads to.
         recommendations: `RECOMMENDATIONS` of the ticks, to name the units without a notice too, as development does.
 
@@ -258,7 +262,7 @@ def messages(
     made = []
     group = ["warehouse", "channel", "snapshot_ts"]
     for (warehouse, channel, snapshot_ts), rows in _by_urgency(notices).group_by(group, maintain_order=True):
-        zone: tzinfo = ZoneInfo(known[warehouse]["time_zone"]) if warehouse in known else UTC
+        zone = clock(known[warehouse]["time_zone"]) if warehouse in known else UTC
         name = f"{warehouse} {known[warehouse]['name']}" if warehouse in known else warehouse
         entries = tuple(_entry(row, zone, links) for row in rows.iter_rows(named=True))
         subject = f"{name}, {snapshot_ts.astimezone(zone):%H:%M %Z}: {_counts(rows)}"

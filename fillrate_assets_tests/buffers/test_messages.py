@@ -104,6 +104,15 @@ def test_what_no_tick_told_in_time_is_told_with_the_next() -> None:
     assert noticed(SUPPRESSED, sent=told)[0].is_empty()
 
 
+@pytest.mark.parametrize("routes", [DEFAULT, frames.routes()], ids=["a route", "no route"])
+def test_what_two_ticks_owe_is_told_once_as_it_is_now(routes: pl.DataFrame) -> None:
+    """The tick that made it NEW told nobody, or nobody took it, and it is not ten minutes old at the next one."""
+    both = noticed({}, SUPPRESSED, routes=routes)
+    assert [rows.select("notice_id", "label", "snapshot_ts").rows() for rows in both if rows.height] == [
+        [("W1_PICK_TOTAL.OVERFLOW.MOVE_STAFF.1.1", "NEW", tick(1))]
+    ]
+
+
 def test_a_later_notice_that_no_tick_told_in_time_goes_on() -> None:
     told, _ = noticed({**SUPPRESSED, "seq": 2}, sent=outbox({}))
     assert told.select("label", "seq").rows() == [("ONGOING", 2)]
@@ -255,6 +264,11 @@ WHAT: Final[dict[str, tuple[Row, str]]] = {
 @pytest.mark.parametrize(("notice", "what"), WHAT.values(), ids=WHAT)
 def test_what_to_do_in_words(notice: Row, what: str) -> None:
     assert worded(notice).entries[0].what == what
+
+
+def test_times_are_utc_where_the_time_zone_does_not_exist() -> None:
+    (message,) = messages.messages(frames.notices({}), frames.warehouses({"time_zone": "Chicago"}), NO_LINKS)
+    assert message.subject == "W1 Chicago West, 14:00 UTC: 1 to act on"
 
 
 HEADINGS: Final[list[tuple[Row, str]]] = [
