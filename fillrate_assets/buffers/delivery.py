@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -70,6 +71,7 @@ class Delivery:
             SourceUnavailable: the record store did not answer. What was sent stays sent.
 
         """
+        begun = time.monotonic()
         since = now - timedelta(minutes=policy.suppression.max_send_minutes)
         alerts = kept.read(schema.ALERTS, since, now).collect()
         asked = kept.read(schema.RECOMMENDATIONS, since, now)
@@ -93,7 +95,8 @@ class Delivery:
         def word(rows: pl.DataFrame) -> list[messages.Message]:
             return messages.messages(rows, masters.warehouses, links, recommendations=shown)
 
-        delivered = self.notices.deliver(self.channels.send, word=word, policy=policy, now=now, go_on=self.go_on)
+        later = now + timedelta(seconds=time.monotonic() - begun)
+        delivered = self.notices.deliver(self.channels.send, word=word, policy=policy, now=later, go_on=self.go_on)
         return Told(delivered, told.height, lost.height)
 
     def ping(self, last_tick: datetime, warehouses: int, *, now: datetime) -> None:

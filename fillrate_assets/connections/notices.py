@@ -108,8 +108,8 @@ class Pace:
     claim_seconds: float = 90
     """How long a message is nobody else's; longer than any attempt takes."""
 
-    round_seconds: float = 60
-    """After so long a round begins no other attempt."""
+    round_seconds: float = 180
+    """After so long a round begins no other attempt: the next tick is due 5 minutes after this one."""
 
     channels: int = 16
     """How many channels are sent to at a time."""
@@ -126,13 +126,16 @@ class Delivered:
     given_up: int = 0
     """Refused for good, or too old: dead letters."""
 
+    left: int = 0
+    """Due, and not attempted for want of time: the next round begins with them."""
+
     next_attempt_at: datetime | None = None
     """When the first of those that failed is due again."""
 
     def __add__(self, other: Delivered) -> Delivered:
-        """Both together; what is due next is as the other says."""
+        """Both together; what is left and what is due next is as the other says."""
         sums = (self.sent + other.sent, self.failed + other.failed, self.given_up + other.given_up)
-        return Delivered(*sums, other.next_attempt_at)
+        return Delivered(*sums, other.left, other.next_attempt_at)
 
 
 @dataclass(frozen=True)
@@ -287,8 +290,8 @@ class Notices:
         """Send what waits, a message per warehouse, channel and tick; channels side by side, each in its order.
 
         A message is claimed, sent and then marked as sent. A crash between the last two leaves it claimed: it is sent
-        again, under the same id, once the claim has run out. Nothing else is sent twice, and nothing that is older
-        than the policy allows is sent at all.
+        again, under the same id, once the claim has run out; so is one that its channel took without an answer in
+        time. Nothing else is sent twice, and nothing that is older than the policy allows is sent at all.
 
         Args:
             send: sends one message, as `Channels.send` does.
@@ -379,14 +382,16 @@ class _Delivery:
             done = list(pool.map(lambda messages: self._to_channel(messages, ends), due))
         total = sum(done, Delivered())
         retries = [each.next_attempt_at for each in done if each.next_attempt_at is not None]
-        return replace(total, next_attempt_at=min(retries, default=None))
+        left = sum(each.left for each in done)
+        return replace(total, left=left, next_attempt_at=min(retries, default=None))
 
     def _to_channel(self, due: Sequence[_Due], ends: datetime) -> Delivered:
         """Attempt the messages of one channel, one after the other, until it takes no more."""
-        done, retries = Delivered(), []
+        done, retries, left = Delivered(), [], 0
         with sql.failures("notices", self.url), self.engine.connect() as connection:
             for number, message in enumerate(due):
                 if self.clock() >= ends:
+                    left = len(due) - number
                     break
                 each, closed_until = self._attempt(connection, message)
                 done += each
@@ -396,7 +401,7 @@ class _Delivery:
                         # No later than it is too old, so that its end is told in time.
                         _hold(connection, other, min(closed_until, self._too_late(other) + _MOMENT))
                     break
-        return replace(done, next_attempt_at=min(retries, default=None))
+        return replace(done, left=left, next_attempt_at=min(retries, default=None))
 
     def _attempt(self, connection: sa.Connection, message: _Due) -> tuple[Delivered, datetime | None]:
         """Claim, send and mark one message; until when its channel takes nothing, if so."""

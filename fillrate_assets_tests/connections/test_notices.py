@@ -331,7 +331,7 @@ def test_who_may_wait_goes_on_until_it_is_sent(outbox: Notices) -> None:
 def test_a_round_ends(outbox: Notices) -> None:
     brief = replace(outbox, pace=Pace(round_seconds=0))
     keep(brief, {})
-    assert deliver(brief, Sender()) == Delivered()
+    assert deliver(brief, Sender()) == Delivered(left=1)
     assert deliver(outbox, Sender()) == Delivered(sent=1)
 
 
