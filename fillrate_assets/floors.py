@@ -78,14 +78,20 @@ class Floors:
             Whether anything was written.
 
         Raises:
-            PermanentFailure: settings name a server: this never writes to a company's own systems; or other floors are
-                there.
+            PermanentFailure: settings name other places: this never writes to a company's own systems; or other floors
+                are there.
 
         """
         settings = self.settings
         file = sql.embedded_file(settings.floor_feeds_url)
-        if file is None:
-            msg = "floor feeds: settings name a server; only embedded systems can be filled"
+        places = {
+            "floor feeds": file is not None,
+            "record store": sql.embedded_file(settings.record_store_url) is not None,
+            "lake": settings.lake_root.startswith(f"{settings.home}/"),
+        }
+        if file is None or not all(places.values()):
+            elsewhere = ", ".join(name for name, here in places.items() if not here)
+            msg = f"{elsewhere}: settings name a place outside of the home; only embedded systems can be filled"
             raise PermanentFailure(msg)
         RecordStore(settings.record_store_url, settings.record_store_schema).upgrade()
         settings.begin_no_later_than(FIRST)

@@ -90,6 +90,23 @@ def test_a_day_is_run_shown_scored_and_explained(run: Callable[..., Told], home:
 
 
 @pytest.mark.parametrize(
+    ("name", "value", "place"),
+    [
+        ("FLOOR_FEEDS_URL", "postgresql+psycopg://u@db.example/feeds", "floor feeds"),
+        ("RECORD_STORE_URL", "postgresql+psycopg://u@db.example/records", "record store"),
+        ("LAKE_ROOT", "s3://bucket/lake", "lake"),
+    ],
+)
+def test_the_demo_writes_into_no_system_of_a_company(
+    run: Callable[..., Told], monkeypatch: pytest.MonkeyPatch, name: str, value: str, place: str
+) -> None:
+    monkeypatch.setenv(f"FILLRATE_{name}", value)
+    code, out, err = run("demo")
+    assert (code, out) == (2, "")
+    assert f"{place}: settings name a place outside of the home" in err
+
+
+@pytest.mark.parametrize(
     ("change", "problem"),
     [
         ("total.akt=0.9", "there is no total.akt; there are act, act_soon"),

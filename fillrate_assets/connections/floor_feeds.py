@@ -64,7 +64,7 @@ class FloorFeeds:
             PermanentFailure: the settings are wrong, or there is no such embedded file.
 
         """
-        sql.must_exist(_SYSTEM, self.url)
+        sql.must_exist(_SYSTEM, self.url, "`fillrate buffers demo`")
         sql.engine(self.url, statement_seconds=self.statement_seconds)
         statements = {
             feed: _statement(self._table(feed), feed, snapshot_ts, reach, _named(warehouses)) for feed in schema.FEEDS

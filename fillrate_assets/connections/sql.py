@@ -124,10 +124,12 @@ def embedded_file(url: str) -> Path | None:
     return Path(parsed.database) if embedded and parsed.database else None
 
 
-def must_exist(system: str, url: str) -> None:
+def must_exist(
+    system: str, url: str, made_by: str = "`fillrate demo`, `fillrate sample` or `fillrate load DIR`"
+) -> None:
     """Raise PermanentFailure if the file of an embedded database is not there."""
     if (file := embedded_file(url)) is not None and not file.exists():
-        msg = f"{system}: there is no {file}; run `fillrate demo`, `fillrate sample` or `fillrate load DIR` first"
+        msg = f"{system}: there is no {file}; run {made_by} first"
         raise PermanentFailure(msg)
 
 
