@@ -25,6 +25,9 @@ TICK_TAG: Final = "fillrate/tick"
 """The tick of the buffers that a run is for, as an ISO time; absent: every tick of the run's days. `dagster.yaml` lets
 one tick go at a time."""
 
+EASTERNMOST: Final = "Etc/GMT-14"
+"""The time zone in which a date begins first."""
+
 _BETWEEN: Final = "|"
 """Dagster's separator between the dimensions of a key; DC comes first, by name."""
 
@@ -32,9 +35,9 @@ _IN_PROGRESS: Final = (dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED
 _QUEUED: Final = (dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED)
 
 
-def dc_ship_date(first_ship_date: date) -> dg.MultiPartitionsDefinition:
-    """One partition per DC and ship date, up to and including today."""
-    days = dg.DailyPartitionsDefinition(start_date=first_ship_date.isoformat(), end_offset=1)
+def dc_ship_date(first_ship_date: date, time_zone: str = "UTC") -> dg.MultiPartitionsDefinition:
+    """One partition per DC and ship date, up to and including today by the clock of a time zone."""
+    days = dg.DailyPartitionsDefinition(start_date=first_ship_date.isoformat(), end_offset=1, timezone=time_zone)
     return dg.MultiPartitionsDefinition({"dc": DC, "ship_date": days})
 
 

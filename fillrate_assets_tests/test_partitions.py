@@ -1,10 +1,11 @@
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from typing import Any, Final
 
 import dagster as dg
 import pytest
 from dagster import AssetExecutionContext
+from dagster._core.test_utils import freeze_time
 from dagster_shared.yaml_utils import load_yaml_from_path
 from hypothesis import given
 from hypothesis import strategies as st
@@ -157,3 +158,11 @@ def test_a_run_that_has_not_ended_is_at_work_on_the_days_that_it_reads(instance:
     reading = {("DC01", DAYS[1])}
     assert partitions.days_at_work(instance, dg.AssetKey("another")) == reading
     assert partitions.days_at_work(instance, told.key) == reading | {*_of("DC02", DAYS[3:]), *_of("DC03", DAYS[3:])}
+
+
+@pytest.mark.parametrize(("hour", "last"), [(9, "2026-03-10"), (10, "2026-03-11")])
+def test_a_date_is_a_partition_as_soon_as_it_has_begun_somewhere(hour: int, last: str) -> None:
+    by_day = partitions.dc_ship_date(date(2026, 1, 1), partitions.EASTERNMOST)
+    with freeze_time(datetime(2026, 3, 10, hour, tzinfo=UTC)):
+        days = by_day.get_partitions_def_for_dimension("ship_date").get_partition_keys()
+    assert (days[0], days[-1]) == ("2026-01-01", last)

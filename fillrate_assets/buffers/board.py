@@ -66,7 +66,7 @@ def heat_strip(recommendations: pl.DataFrame) -> str:
     shown = ranked.head(MOST_WAREHOUSES)["warehouse"].sort()
     shades = pl.col("state").replace_strict(SHADES, return_dtype=pl.String).str.join("")
     lines = (
-        rows.filter(pl.col("warehouse").is_in(shown))
+        rows.filter(pl.col("warehouse").is_in(shown.implode()))
         .group_by("warehouse", "pool", maintain_order=True)
         .agg(shades.alias("shades"))
         .select(pl.format("{} {} {}", "warehouse", pl.col("pool").str.pad_end(6), "shades"))

@@ -185,7 +185,9 @@ _SYNTAX: Final = "a channel is console, slack:NAME, teams:NAME, webhook:NAME or 
 def shown(channel: str) -> str:
     """A channel as people may see it."""
     kind, colon, name = channel.partition(":")
-    return channel if not colon or _NAMED.fullmatch(name) else f"{kind}:..."
+    if _NAMED.fullmatch(name if colon else kind):
+        return channel
+    return f"{kind}:..." if colon else "..."
 
 
 def _no_url(channel: str) -> str:

@@ -231,6 +231,7 @@ def test_a_channel_says_until_when_to_wait(channels: Channels, receiver: Receive
 WRONG: Final = {
     "fax:floor": "^fax:floor is no channel; a channel is console, slack:NAME",
     "floor": "^floor is no channel; ",
+    f"hooks.example/{HIDDEN}": r"^\.\.\. is no channel; ",
     "slack:typo": "^channel slack:typo is not known: the setting `channels` has no URL under that name; ",
     "slack:": r"^channel slack:\.\.\. is not known",
     f"slack:https://hooks.example/{HIDDEN}": r"^channel slack:\.\.\. is not known",
