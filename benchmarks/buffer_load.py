@@ -301,7 +301,7 @@ def through_dagster(it: Platform, number: int) -> float:
     """Seconds of a tick as a run."""
     defs = build_defs(it.settings, delivery=it.delivery)
     with dg.DagsterInstance.ephemeral() as instance:
-        tags = tags_of(instance, it.store.masters().warehouses, it.load.snapshot_ts(number)) or {}
+        tags = tags_of(instance, it.store.warehouses(), it.load.snapshot_ts(number)) or {}
         job = defs.resolve_job_def(JOB)
         began = perf_counter()
         job.execute_in_process(

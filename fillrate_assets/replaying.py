@@ -96,7 +96,7 @@ def trial(settings: Settings, version: str, days: int, *, now: datetime) -> Tria
         msg = f"{version} is no challenger; there are {named}"
         raise PermanentFailure(msg)
     store, since = BufferStore(settings.record_store_url, settings.record_store_schema), now - timedelta(days=days)
-    dcs = tuple(sorted(set(store.masters().warehouses["dc"])))
+    dcs = tuple(sorted(set(store.warehouses()["dc"])))
     roots = (settings.lake_root, f"{settings.lake_root}/challengers/{version}")
     ours, theirs = (TickLake(Lake(root), dcs).read(schema.ALERTS, since, now).collect() for root in roots)
     answers = store.feedback(since)
@@ -143,7 +143,7 @@ class Replay:
 
     def compare(self, console: Console) -> None:
         """Print what was told, what would have been, and what the floor's answers say of both."""
-        dcs = self.dcs or sorted(set(self._store.masters().warehouses["dc"]))
+        dcs = self.dcs or sorted(set(self._store.warehouses()["dc"]))
         ours = TickLake(Lake(self.settings.lake_root), tuple(dcs)).read(schema.ALERTS, self.first, self.last).collect()
         theirs = self._kept.read(schema.ALERTS, self.first, self.last).collect()
         if ours.is_empty() and theirs.is_empty():

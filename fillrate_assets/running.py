@@ -223,7 +223,7 @@ def run_tick(settings: Settings, tick: datetime) -> tuple[str, str | None, tuple
     store = BufferStore(settings.record_store_url, settings.record_store_schema)
     with dg.DagsterInstance.get() as instance:
         end_dead_runs(instance)
-        tags = schedules.tags_of(instance, store.masters().warehouses, tick)
+        tags = schedules.tags_of(instance, store.warehouses(), tick)
         if tags is None:
             raise PermanentFailure(schedules.NOBODY)
         return _execute(settings, instance, buffer_assets.JOB, tags)

@@ -83,6 +83,7 @@ CHECKS = {
     "published_records.reconciliation": False,
     "rolling_averages.contract": True,
     "unit_timeseries.every_warehouse_present": False,
+    "unit_timeseries.masters_make_sense": False,
 }
 
 

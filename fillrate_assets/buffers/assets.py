@@ -24,7 +24,7 @@ from fillrate_assets.connections.policy_store import PolicyStore
 from fillrate_assets.dagster_bulk import add_partition_metadata
 from fillrate_assets.failures import retry_policy, typed_failures
 from fillrate_assets.frames import Frame
-from fillrate_assets.partitions import dc_ship_date, key
+from fillrate_assets.partitions import EASTERNMOST, dc_ship_date, key
 from fillrate_assets.settings import Settings
 from fillrate_assets.shown import Metadata, column_schema
 
@@ -34,6 +34,7 @@ JOB: Final = "buffer_tick"
 SCORED_DAYS: Final = 7
 """How many operating days a scorecard looks back over."""
 
+_CURRENT: Final = 3 * tick.TICK
 _RETRIES: Final = 2
 _RETRY_SECONDS: Final = 5
 """A tick is worth little after the next one began."""
@@ -52,13 +53,13 @@ def buffer_signals(
     reach = {feed: max(each[feed] for each in reaches) for feed in reaches[0]}
     errors, seconds = {}, 0.0
     for at in work.ticks:
-        masters, began = work.masters_at(at), perf_counter()
-        feeds = floor_feeds.read(snapshot_ts=at, reach=reach, warehouses=_named(work, masters))
+        began = perf_counter()
+        feeds = floor_feeds.read(snapshot_ts=at, reach=reach, warehouses=_named(work))
         seconds += perf_counter() - began
         errors = dict(feeds.errors)
         for feed, problem in errors.items():
             context.log.error("%s at %s: %s", feed, at, problem)
-        _on_every_track(context, work, partial(tick.sense, feeds, masters, snapshot_ts=at))
+        _on_every_track(context, work, partial(tick.sense, feeds, work.masters, snapshot_ts=at))
     _tell(context, work, schema.SIGNALS, metadata.signals)
     return _done(work, seconds_of_queries=round(seconds, 2), feeds_failed=", ".join(errors) or "none")
 
@@ -72,7 +73,7 @@ def unit_timeseries(
     """Every operational unit: how full, how fast it fills or empties, who works there, and how good the data are."""
     work = _work(context, buffer_store, policies, lake)
     for at in work.ticks:
-        _on_every_track(context, work, partial(tick.roll_up, work.masters_at(at), snapshot_ts=at))
+        _on_every_track(context, work, partial(tick.roll_up, work.masters, snapshot_ts=at))
     _tell(context, work, schema.UNIT_TIMESERIES, metadata.units)
     return _done(work)
 
@@ -105,14 +106,12 @@ def buffer_alerts(
     now = datetime.now(UTC)
     began = perf_counter()
     told = delivery.tell(work.everything, work.kept, policy=work.policy, now=now)
-    if work.ticks:
+    # A tick of long ago proves nothing.
+    if work.ticks and now - work.ticks[-1] <= _CURRENT:
         delivery.ping(work.ticks[-1], work.everything.warehouses.filter("active").height, now=now)
     asked = work.latest(schema.RECOMMENDATIONS)
-
-    def describe(rows: pl.DataFrame, day: Partition) -> Metadata:
-        return metadata.alerts(rows, asked.get(day, schema.RECOMMENDATIONS.empty().collect()))
-
-    _tell_days(context, work.latest(schema.ALERTS), work.days, describe)
+    alerts = work.beside(schema.ALERTS, asked)
+    _tell_days(context, asked, work.days, lambda rows, day: metadata.alerts(alerts[day], rows))
     sent = told.delivered
     return _done(
         work,
@@ -121,6 +120,7 @@ def buffer_alerts(
         unroutable=told.unroutable,
         messages_sent=sent.sent,
         messages_to_retry=sent.failed,
+        messages_left=sent.left,
         messages_given_up=sent.given_up,
     )
 
@@ -188,7 +188,7 @@ def build(settings: Settings, feeds_kind: str) -> list[dg.AssetsDefinition]:
         feeds_kind: database kind of the feeds, for the UI's badges.
 
     """
-    by_day = dc_ship_date(settings.first_ship_date)
+    by_day = dc_ship_date(settings.first_ship_date, EASTERNMOST)
 
     def staged(compute: Callable[..., object], after: Iterable[Callable[..., object]]) -> dg.AssetsDefinition:
         name = compute.__name__
@@ -248,9 +248,9 @@ def _roll_back_if_worse(
     outbox.send(subject, body, key=f"roll back:{work.policy.version}:{now:%Y-%m-%d}", now=now)
 
 
-def _named(work: Work, masters: tick.Masters) -> list[str] | None:
+def _named(work: Work) -> list[str] | None:
     """The warehouses to ask the feeds for; None, which is quicker, where these are all that are watched."""
-    here, watched = (each.warehouses.filter("active")["warehouse"] for each in (masters, work.everything))
+    here, watched = (each.warehouses.filter("active")["warehouse"] for each in (work.masters, work.everything))
     return None if len(here) == len(watched) else here.to_list()
 
 
@@ -283,15 +283,20 @@ def _begin(work: Work) -> datetime:
 
 
 def _of_days(rows: pl.DataFrame, moment: str, work: Work) -> pl.DataFrame:
+    """Rows of the run's days, with their dc and ship_date as `_placed` has them."""
+    days = pl.DataFrame(work.days, schema={"dc": pl.String, "ship_date": pl.Date}, orient="row")
+    return _placed(rows, moment, work).join(days, on=["dc", "ship_date"], how="semi")
+
+
+def _placed(rows: pl.DataFrame, moment: str, work: Work) -> pl.DataFrame:
     """Rows of the run's warehouses with their dc and ship_date: the date of a moment at the warehouse's own time."""
     clocks = work.masters.warehouses.select("warehouse", "dc", "time_zone")
     placed = [
         part.with_columns(pl.col(moment).dt.convert_time_zone(clock(str(zone)).key).dt.date().alias("ship_date"))
         for (zone,), part in rows.join(clocks, on="warehouse").group_by("time_zone", maintain_order=True)
     ]
-    days = pl.DataFrame(work.days, schema={"dc": pl.String, "ship_date": pl.Date}, orient="row")
     empty = rows.clear().with_columns(dc=pl.lit(None, pl.String), time_zone=None, ship_date=pl.lit(None, pl.Date))
-    return pl.concat([empty, *placed], how="diagonal_relaxed").join(days, on=["dc", "ship_date"], how="semi")
+    return pl.concat([empty, *placed], how="diagonal_relaxed")
 
 
 def _by_day(rows: pl.DataFrame, work: Work) -> dict[Partition, pl.DataFrame]:
@@ -301,8 +306,9 @@ def _by_day(rows: pl.DataFrame, work: Work) -> dict[Partition, pl.DataFrame]:
 def _scorecard(work: Work, dc: str, day: date, told: pl.DataFrame, answers: pl.DataFrame) -> pl.DataFrame:
     """How right the alerts of a DC were, of the days up to one."""
     here = work.masters.warehouses.filter(pl.col("dc") == dc)
-    since = day - timedelta(days=SCORED_DAYS - 1)
-    of_dc = told.filter(pl.col("dc") == dc, pl.col("ship_date").is_between(since, day))
+    within = pl.col("ship_date").is_between(day - timedelta(days=SCORED_DAYS - 1), day)
     heard = answers.join(here, on="warehouse", how="semi")
-    card = feedback_rules.scorecard(of_dc, heard)
+    missed_elsewhen = _placed(feedback_rules.missed_problems(heard), "episode_ts", work).filter(~within)
+    heard = heard.join(missed_elsewhen, on="rec_id", how="anti")
+    card = feedback_rules.scorecard(told.filter(pl.col("dc") == dc, within), heard)
     return schema.SCORECARD_OF_DAY.conform(card.lazy().with_columns(dc=pl.lit(dc), ship_date=pl.lit(day))).collect()

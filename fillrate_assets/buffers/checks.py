@@ -15,15 +15,16 @@ from fillrate_assets.connections.lake import Lake, Partition
 from fillrate_assets.connections.notify import Outbox
 from fillrate_assets.connections.policy_store import PolicyStore
 from fillrate_assets.connections.tick_lake import TickLake
-from fillrate_assets.partitions import dc_ship_date
+from fillrate_assets.partitions import EASTERNMOST, dc_ship_date
 from fillrate_assets.settings import Settings
-from fillrate_assets.shown import verdict
+from fillrate_assets.shown import table, verdict
 
 JOB: Final = "buffer_dead_man"
 _LATE: Final = timedelta(minutes=15)
 """Without a tick for longer, somebody has to look."""
 
 _NAMED: Final = 5
+_SHOWN: Final = 100
 
 
 def no_calm_without_data(
@@ -51,11 +52,35 @@ def every_warehouse_present(
     missing: dict[Partition, str] = {}
     for last in here.ticks[-1:]:
         present = here.kept.read(schema.UNIT_TIMESERIES, last, last).select("warehouse").unique().collect()
-        watched = here.masters_at(last).warehouses.filter("active")
+        watched = here.masters.warehouses.filter("active")
         absent = watched.join(present, on="warehouse", how="anti")
         for dc, day in operating_days(absent, last):
             missing[dc, day] = _some(absent.filter(pl.col("dc") == dc)["warehouse"])
     return verdict(context, _bad(missing), "give the warehouse its rows in unit_member")
+
+
+def masters_make_sense(
+    context: dg.AssetCheckExecutionContext,
+    buffer_store: dg.ResourceParam[BufferStore],
+    policies: dg.ResourceParam[PolicyStore],
+    lake: dg.ResourceParam[Lake],
+) -> dg.AssetCheckResult:
+    """Every row of the tables that people change can be used."""
+    here = _work(context, buffer_store, policies, lake)
+    last = [here.kept.read(schema.UNIT_REJECTS, at, at).collect() for at in here.ticks[-1:]]
+    members = [
+        rows.select(
+            pl.lit(schema.UNIT_MEMBERS.name).alias("table"),
+            pl.concat_str("unit_id", "path", "role", separator=", ").alias("key"),
+            "reason",
+        )
+        for rows in last
+    ]
+    rejects = pl.concat([here.everything.rejects, *members])
+    told = _some(rejects.select(pl.format("{} ({}): {}", "table", "key", "reason")).to_series())
+    found = dict.fromkeys(here.days, told)
+    shown = {"rows": rejects.height, "rejected": table(rejects.head(_SHOWN))}
+    return verdict(context, _bad(found), "mend the row with SQL; the next tick reads it anew", warn=True, shown=shown)
 
 
 def routable(
@@ -82,9 +107,11 @@ def dead_man(
     """A tick ran within the last quarter of an hour, for every DC that has an active warehouse."""
     now = datetime.now(UTC)
     late = {}
-    for dc, day in operating_days(buffer_store.masters().warehouses, now):
+    for dc, day in operating_days(buffer_store.warehouses(), now):
         kept = TickLake(lake, (dc,))
-        ticks = [at for each in (day - timedelta(days=1), day) for at in kept.ticks(schema.ALERTS, [dc], each)]
+        # A tick without alerts is filed under its date in UTC.
+        days = (day + timedelta(days=number) for number in (-1, 0, 1))
+        ticks = sorted(at for each in days for at in kept.ticks(schema.ALERTS, [dc], each) if at <= now)
         if not ticks or now - ticks[-1] > _LATE:
             late[dc] = f"{dc}: last tick {ticks[-1]:%Y-%m-%d %H:%M} UTC" if ticks else f"{dc}: no tick yet"
     advice = "see that the schedule buffer_ticks is on, that the daemon runs, and why its last run failed"
@@ -97,13 +124,14 @@ def dead_man(
 CHECKS: Final = (
     ("buffer_recommendations", no_calm_without_data, True),
     ("unit_timeseries", every_warehouse_present, False),
+    ("unit_timeseries", masters_make_sense, False),
     ("buffer_alerts", routable, False),
 )
 
 
 def build(settings: Settings) -> list[dg.AssetChecksDefinition]:
     """Every check of the buffers."""
-    by_day = dc_ship_date(settings.first_ship_date)
+    by_day = dc_ship_date(settings.first_ship_date, EASTERNMOST)
 
     def checked(asset: str, compute: Callable[..., dg.AssetCheckResult], *, blocking: bool) -> dg.AssetChecksDefinition:
         return dg.asset_check(asset=asset, blocking=blocking, partitions_def=by_day)(compute)
@@ -121,9 +149,9 @@ def _work(context: dg.AssetCheckExecutionContext, store: BufferStore, policies: 
     return work(context, store, policies, lake, now=datetime.now(UTC))
 
 
-def _some(units: pl.Series) -> str:
-    """The first names, and how many more there are; '' where there is none."""
-    names = units.unique().sort().to_list()
+def _some(found: pl.Series) -> str:
+    """The first of them, and how many more there are; '' where there is none."""
+    names = found.unique().sort().to_list()
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
     return ", ".join(names[:_NAMED]) + more
 

@@ -15,6 +15,10 @@ from fillrate_assets.connections.buffer_store import BufferStore
 
 PRIORITY_TAG: Final = "dagster/priority"
 NOBODY: Final = "no active warehouse: insert rows into warehouse and unit_member to onboard one"
+MAX_RUNTIME_TAG: Final = "dagster/max_runtime"
+_LONGEST: Final = "900"
+"""Seconds; one whose process was killed keeps the next ticks waiting for no longer. What it had to tell is too old."""
+
 _FIRST: Final = "10"
 """Before anything else in the queue."""
 
@@ -24,10 +28,10 @@ def buffer_ticks(
 ) -> dg.RunRequest | dg.SkipReason:
     """Looks at every unit of every active warehouse, in one run."""
     tick = on_grid(context.scheduled_execution_time.astimezone(UTC))
-    tags = tags_of(context.instance, buffer_store.masters().warehouses, tick)
+    tags = tags_of(context.instance, buffer_store.warehouses(), tick)
     if tags is None:
         return dg.SkipReason(NOBODY)
-    return dg.RunRequest(run_key=tick.isoformat(), tags={PRIORITY_TAG: _FIRST, **tags})
+    return dg.RunRequest(run_key=tick.isoformat(), tags={PRIORITY_TAG: _FIRST, MAX_RUNTIME_TAG: _LONGEST, **tags})
 
 
 def tags_of(instance: dg.DagsterInstance, warehouses: pl.DataFrame, tick: datetime) -> dict[str, str] | None:

@@ -6,10 +6,10 @@ leaves. A run without it, as the UI launches them for a DC's day, computes every
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from time import perf_counter
 from typing import Final
 
@@ -22,7 +22,7 @@ from fillrate_assets.buffers.policy import Policy
 from fillrate_assets.buffers.signals import clock, watched
 from fillrate_assets.buffers.tick import TICK, Masters
 from fillrate_assets.connections.buffer_store import BufferStore
-from fillrate_assets.connections.lake import Lake
+from fillrate_assets.connections.lake import Lake, Partition
 from fillrate_assets.connections.policy_store import Contenders, PolicyStore
 from fillrate_assets.connections.tick_lake import TickLake
 from fillrate_assets.frames import Frame
@@ -38,7 +38,7 @@ Context = dg.AssetExecutionContext | dg.AssetCheckExecutionContext
 class Work:
     """The ticks of a run."""
 
-    days: tuple[tuple[str, date], ...]
+    days: tuple[Partition, ...]
     """Its DCs and operating days."""
 
     ticks: tuple[datetime, ...]
@@ -68,19 +68,16 @@ class Work:
         """What the champion's ticks made."""
         return self.tracks[0][1]
 
-    @property
+    @cached_property
     def masters(self) -> Masters:
-        """Of its DCs."""
+        """Of its DCs, whatever day their clocks show: a tick that is computed again replaces all that it left of them.
+
+        With every warehouse that is not active, so that what its feeds go on telling is not taken for a mistake.
+        """
         dcs = sorted({dc for dc, _ in self.days})
-        return self.everything.of(self.everything.warehouses.filter(pl.col("dc").is_in(dcs)))
+        return self.everything.of(self.everything.warehouses.filter(pl.col("dc").is_in(dcs) | ~pl.col("active")))
 
-    def masters_at(self, snapshot_ts: datetime) -> Masters:
-        """The masters with those warehouses whose clocks show one of the run's days."""
-        days = pl.DataFrame(self.days, schema={"dc": pl.String, "ship_date": pl.Date}, orient="row")
-        here = watched(self.everything.warehouses, snapshot_ts).collect()
-        return self.everything.of(here.join(days, on=["dc", "ship_date"], how="semi"))
-
-    def latest(self, frame: Frame) -> dict[tuple[str, date], pl.DataFrame]:
+    def latest(self, frame: Frame) -> dict[Partition, pl.DataFrame]:
         """Of every day of the run, the rows of its last tick; a day without one is left out."""
         last = self.ticks[-1:]
         rows = self._by_day(frame, last[0]) if last else {}
@@ -89,7 +86,13 @@ class Work:
                 rows |= {key: part for key, part in self._by_day(frame, stored[-1]).items() if key == (dc, day)}
         return rows
 
-    def _by_day(self, frame: Frame, tick: datetime) -> dict[tuple[str, date], pl.DataFrame]:
+    def beside(self, frame: Frame, latest: Mapping[Partition, pl.DataFrame]) -> dict[Partition, pl.DataFrame]:
+        """The rows of a frame of the ticks that `latest` found of another; a tick may have none."""
+        ticks = {day: rows["snapshot_ts"][0] for day, rows in latest.items()}
+        by_tick = {tick: self._by_day(frame, tick) for tick in set(ticks.values())}
+        return {day: by_tick[tick].get(day, frame.empty().collect()) for day, tick in ticks.items()}
+
+    def _by_day(self, frame: Frame, tick: datetime) -> dict[Partition, pl.DataFrame]:
         rows = self.kept.read(frame, tick, tick).collect().partition_by("dc", "ship_date", as_dict=True)
         return {(str(dc), day): part for (dc, day), part in rows.items() if isinstance(day, date)}
 
@@ -111,8 +114,16 @@ def work(context: Context, store: BufferStore, policies: PolicyStore, lake: Lake
     everything, contenders = _known(store, policies, run.run_id)
     kept = TickLake(lake, tuple(dcs))
     tick = partitions.tick_of(run.tags)
-    ticks = ticks_of(days, everything.warehouses, now) if tick is None else [tick, *_later(kept, dcs, tick)]
-    return Work(days, tuple(ticks), everything, contenders, lake)
+    if tick is not None:
+        return Work(days, (tick, *_later(kept, dcs, tick)), everything, contenders, lake)
+    return Work(days, tuple(ticks_of(days, everything.warehouses, _begun(context, now))), everything, contenders, lake)
+
+
+def _begun(context: Context, now: datetime) -> datetime:
+    """When the run began, at the latest now: a tick that comes meanwhile is not for its later steps alone."""
+    record = context.op_execution_context.instance.get_run_record_by_id(context.op_execution_context.run.run_id)
+    began = record.start_time if record else None
+    return now if began is None else min(now, datetime.fromtimestamp(began, UTC))
 
 
 @lru_cache(maxsize=2)

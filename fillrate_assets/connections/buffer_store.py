@@ -17,7 +17,7 @@ import sqlalchemy as sa
 
 from fillrate_assets.buffers import schema
 from fillrate_assets.buffers.tick import Masters
-from fillrate_assets.connections import bulk, sql
+from fillrate_assets.connections import bulk, channels, sql
 from fillrate_assets.connections.record_store import table_of
 from fillrate_assets.fillrate import contracts
 from fillrate_assets.frames import TIMESTAMP, Column, Frame
@@ -73,11 +73,7 @@ class BufferStore:
                     (ALERT_ROUTES, schema.ALERT_ROUTES),
                 )
             )
-        warehouses = _judged(
-            warehouses.with_columns(pl.col("name").fill_null(pl.col("warehouse"))),
-            schema.WAREHOUSES,
-            pl.when(pl.col("dc").str.contains(r"[/\\]")).then(pl.format("dc {} cannot name a folder", "dc")),
-        )
+        warehouses = _judged_warehouses(warehouses)
         members = _judged(members, schema.UNIT_MEMBERS)
         shifts = _judged(
             shifts,
@@ -105,6 +101,17 @@ class BufferStore:
                 ]
             ).sort("table", "key", "reason"),
         )
+
+    def warehouses(self) -> pl.DataFrame:
+        """The warehouses alone, as `masters` has them: of a whole network, units are what takes long to read.
+
+        Raises:
+            SourceUnavailable: the store did not answer.
+
+        """
+        with sql.failures(_SYSTEM, self.url), self.engine.connect() as connection:
+            rows = _read(connection, WAREHOUSES, schema.WAREHOUSES)
+        return _sound(_judged_warehouses(rows), schema.WAREHOUSES)
 
     def add_masters(self, masters: Masters) -> None:
         """Add rows to the master tables, or change those that are there; the same again changes nothing.
@@ -208,6 +215,14 @@ def _judged(rows: pl.DataFrame, frame: Frame, *more: pl.Expr) -> pl.DataFrame:
     return rows.with_columns(pl.coalesce("problem", *empty, *more, twice).alias("problem"))
 
 
+def _judged_warehouses(rows: pl.DataFrame) -> pl.DataFrame:
+    return _judged(
+        rows.with_columns(pl.col("name").fill_null(pl.col("warehouse"))),
+        schema.WAREHOUSES,
+        pl.when(pl.col("dc").str.contains(r"[/\\]")).then(pl.format("dc {} cannot name a folder", "dc")),
+    )
+
+
 def _none_of(name: str, codes: tuple[str, ...]) -> pl.Expr:
     listed = f"{', '.join(codes[:-1])} and {codes[-1]}"
     return pl.when(~pl.col(name).is_in(list(codes))).then(pl.format(f"{name} {{}} is none of {listed}", name))
@@ -247,9 +262,11 @@ def _exists(time_zone: str) -> bool:
 
 def _rejects(rows: pl.DataFrame, frame: Frame) -> pl.DataFrame:
     key = pl.concat_str([pl.col(name).cast(pl.String).fill_null("(empty)") for name in frame.key], separator=", ")
-    return rows.filter(pl.col("problem").is_not_null()).select(
-        pl.lit(frame.name).alias("table"), key.alias("key"), pl.col("problem").alias("reason")
-    )
+    wrong = rows.filter(pl.col("problem").is_not_null())
+    if "channel" in frame.key:
+        # Somebody may have written a URL there, which is a credential.
+        wrong = wrong.with_columns(pl.col("channel").map_elements(channels.shown, pl.String))
+    return wrong.select(pl.lit(frame.name).alias("table"), key.alias("key"), pl.col("problem").alias("reason"))
 
 
 # --- writing

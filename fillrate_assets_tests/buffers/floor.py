@@ -115,7 +115,7 @@ class Floor:
 
     def tick(self, at: datetime, **resources: Any) -> dg.ExecuteInProcessResult:  # noqa: ANN401 - any resource
         """Run a tick as its schedule does."""
-        tags = tags_of(self.instance, self.store.masters().warehouses, at)
+        tags = tags_of(self.instance, self.store.warehouses(), at)
         assert tags is not None
         defs = build_defs(self.settings, **resources) if resources else self.defs
         return defs.resolve_job_def(JOB).execute_in_process(run_config=QUIET, instance=self.instance, tags=tags)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 import dagster as dg
 import duckdb
@@ -83,7 +84,8 @@ def test_a_tick_is_one_run_of_few_steps_that_tells_what_a_floor_manager_wants_to
     asked = metadata(result, "buffer_recommendations")
     assert asked[MINE]["heat_strip"].splitlines()[1] == "W1 PACK   ░░█"
     assert asked[OTHER]["heat_strip"].splitlines()[1] == "W2 PACK   ···"
-    told = metadata(result, "buffer_alerts")[MINE]
+    told, calm = (metadata(result, "buffer_alerts")[day] for day in (MINE, OTHER))
+    assert (calm["heat_strip"].splitlines()[1], calm["open_episodes"]) == ("W2 PACK   ···", 0)
     (action,) = (dict(record.data) for record in told["actions"].records)
     assert (action["unit_id"], action["severity"], action["label"]) == ("W1_PACK_TOTAL", "EMERGENCY", "NEW")
     assert (told["notices"], told["unroutable"], told["messages_sent"]) == (floor.told().height, 0, 1)
@@ -98,19 +100,22 @@ def test_a_tick_is_one_run_of_few_steps_that_tells_what_a_floor_manager_wants_to
     assert metadata(again, "buffer_alerts")[MINE]["notices"] == 0
 
 
-def test_a_tick_that_comes_late_is_followed_by_the_later_ones_as_if_it_had_been_in_time(tmp_path: Path) -> None:
-    ticks = [NOW - 4 * TICK, NOW - 3 * TICK, NOW - 2 * TICK]
+def test_a_tick_late_or_again_is_followed_by_the_later_ones_as_if_it_had_been_in_time(tmp_path: Path) -> None:
+    """At midnight in New York: the later ticks are of another operating day there, and not in Chicago."""
+    midnight = datetime(2026, 3, 10, 4, tzinfo=UTC)
+    ticks = [midnight - TICK, midnight, midnight + TICK]
     stood = []
-    for order in ((0, 1, 2), (0, 2, 1)):
+    for order in ((0, 1, 2), (0, 2, 1, 0)):
         with dg.DagsterInstance.ephemeral() as instance:
-            floor = Floor(tmp_path / str(order[1]), instance).open()
+            floor = Floor(tmp_path / str(len(order)), instance).open()
             for at in ticks:
                 floor.receive(at, OVERFLOWING)
             for number in order:
                 assert floor.tick(ticks[number]).success
             stood.append({(frame.name, at): floor.rows(frame, at) for frame in MADE for at in ticks})
-    for name, rows in stood[0].items():
-        assert_frame_equal(stood[1][name], rows)
+    for (name, at), rows in stood[0].items():
+        assert rows.height or name == schema.ALERTS.name
+        assert_frame_equal(stood[1][name, at], rows)
 
 
 def test_what_is_older_than_ten_minutes_is_computed_and_not_told(floor: Floor) -> None:
@@ -118,6 +123,15 @@ def test_what_is_older_than_ten_minutes_is_computed_and_not_told(floor: Floor) -
     floor.tick(NOW - 3 * TICK)
     assert floor.states(NOW - 3 * TICK)["W1_PACK_TOTAL"] == "EMERGENCY"
     assert floor.told().is_empty()
+
+
+def test_a_tick_of_long_ago_is_no_sign_of_life(tmp_path: Path, instance: dg.DagsterInstance) -> None:
+    floor = Floor(tmp_path / "home", instance, {"env": "prod", "platform_channel": "console"}).open()
+    for at, pings in ((NOW - 4 * TICK, 0), (NOW, 1)):
+        floor.receive(at)
+        floor.tick(at)
+        with sa.create_engine(floor.settings.record_store_url).connect() as connection:
+            assert len(connection.execute(sa.select(OUTBOX.c.subject)).all()) == pings
 
 
 def test_a_feed_that_fails_takes_its_own_columns_and_no_more(floor: Floor) -> None:
@@ -145,21 +159,46 @@ def test_without_any_feed_everything_is_unknown_and_nothing_is_clear(floor: Floo
 
 
 def test_the_partition_of_a_day_can_be_materialized_again_and_gives_the_same(
-    floor: Floor, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    at = datetime(2026, 3, 10, 5, 10, tzinfo=UTC)
-    monkeypatch.setattr(Clock, "stands_at", at)  # ten minutes of the day have gone by in Chicago
+    in_new_york = {"warehouse": "W2", "name": "Two", "time_zone": "America/New_York"}
+    floor = Floor(tmp_path / "home", instance).open(warehouses=feed_rows.warehouses({}, in_new_york))
+    at = datetime(2026, 3, 10, 4, 10, tzinfo=UTC)
+    # Ten minutes of the day have gone by in New York; in Chicago, of the same DC, it is the day before.
+    monkeypatch.setattr(Clock, "stands_at", at)
     for when in (at - TICK, at):
         floor.receive(when, OVERFLOWING)
         floor.tick(when)
-    before = floor.rows(schema.RECOMMENDATIONS, at).filter(pl.col("dc") == "DC01")
+    before = floor.rows(schema.RECOMMENDATIONS, at)
+    assert before["ship_date"].n_unique() == 2
     job = floor.defs.resolve_job_def(JOB)
     selected = [dg.AssetKey(name) for name in NAMES[:3]]
     result = job.execute_in_process(
         run_config=QUIET, instance=floor.instance, partition_key=partitions.key("DC01", DAY), asset_selection=selected
     )
     assert result.success
-    assert_frame_equal(floor.rows(schema.RECOMMENDATIONS, at).filter(pl.col("dc") == "DC01"), before)
+    assert_frame_equal(floor.rows(schema.RECOMMENDATIONS, at), before)
+
+
+def test_a_day_in_progress_is_computed_up_to_when_the_run_began(
+    tmp_path: Path, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A later step must not compute ticks that the first one did not read the feeds for."""
+    now = datetime.now(UTC)
+    monkeypatch.setattr(Clock, "stands_at", now + timedelta(hours=3))
+    # Where it is just past midnight.
+    zone = f"Etc/GMT+{now.hour}" if now.hour <= 12 else f"Etc/GMT-{24 - now.hour}"
+    floor = Floor(tmp_path / "home", instance).open(warehouses=feed_rows.warehouses({"time_zone": zone}))
+    instance.add_dynamic_partitions(str(partitions.DC.name), ["DC01"])
+    today = now.astimezone(ZoneInfo(zone)).date()
+    result = floor.defs.resolve_job_def(JOB).execute_in_process(
+        run_config=QUIET,
+        instance=instance,
+        partition_key=partitions.key("DC01", today),
+        asset_selection=[dg.AssetKey(NAMES[0])],
+    )
+    (told,) = metadata(result, NAMES[0]).values()
+    assert 0 < told["ticks_computed"] < 36
 
 
 def test_an_operating_day_has_the_ticks_that_its_own_clock_shows() -> None:
@@ -197,6 +236,7 @@ def test_the_schedule_asks_for_one_run_over_all_warehouses(scheduled: Floor) -> 
     request = requested(scheduled, NOW + timedelta(seconds=7))
     assert isinstance(request, dg.RunRequest)
     assert request.run_key == NOW.isoformat()
+    assert request.tags["dagster/max_runtime"] == "900"
     assert partitions.tick_of(request.tags) == NOW
     scope = partitions.scope_of(request.tags)
     assert scope is not None
@@ -233,6 +273,19 @@ def test_one_statement_onboards_a_warehouse_and_the_next_tick_covers_it(floor: F
     assert "DC03" in partitions.known_dcs(floor.instance)
 
 
+def test_one_statement_stops_watching_a_warehouse_and_nothing_is_told_of_its_feeds(floor: Floor) -> None:
+    floor.receive(NOW - TICK)
+    floor.tick(NOW - TICK)
+    with sa.create_engine(floor.settings.record_store_url).begin() as connection:
+        connection.execute(sa.text("UPDATE warehouse SET active = 0 WHERE warehouse = 'W2'"))
+    floor.receive(NOW)
+    floor.tick(NOW)
+    assert floor.rows(schema.UNIT_TIMESERIES, NOW)["warehouse"].unique().to_list() == ["W1"]
+    assert (
+        TickLake(Lake(floor.settings.lake_root), ("DC01",)).read(schema.SIGNAL_REJECTS, NOW, NOW).collect().is_empty()
+    )
+
+
 def test_one_statement_routes_to_another_channel_and_the_next_tick_obeys(floor: Floor) -> None:
     floor.receive(NOW - TICK, OVERFLOWING)
     floor.tick(NOW - TICK)
@@ -254,12 +307,19 @@ def test_an_answer_is_in_the_scorecard_at_the_next_tick(floor: Floor) -> None:
     assert metadata(first, "algorithm_scorecard")[MINE]["answered"] == 0
     notice = floor.told().filter(pl.col("label") == "NEW").row(0, named=True)
     assert floor.store.add_feedback(answer(notice, "CORRECT"))
+    for days in (1, assets.SCORED_DAYS):
+        when = NOW - timedelta(days=days)
+        missed = {"rec_id": f"missed {days}", "episode_key": None, "episode_ts": when}
+        assert floor.store.add_feedback({**answer(notice, "MISSED_PROBLEM"), **missed})
     floor.receive(NOW)
     second = floor.tick(NOW)
     card = metadata(second, "algorithm_scorecard")[MINE]
-    assert (card["answered"], card["true_positives"], card["false_positives"]) == (1, 1, 0)
+    assert (card["answered"], card["true_positives"], card["false_positives"], card["missed"]) == (1, 1, 0, 1)
     heard = metadata(second, "buffer_feedback")[MINE]
-    assert [dict(record.data) for record in heard["answers"].records] == [{"answer": "CORRECT", "answers": 1}]
+    assert [dict(record.data) for record in heard["answers"].records] == [
+        {"answer": "MISSED_PROBLEM", "answers": 2},
+        {"answer": "CORRECT", "answers": 1},
+    ]
 
 
 def test_a_challenger_runs_on_the_same_ticks_and_tells_nobody(floor: Floor) -> None:
@@ -324,13 +384,19 @@ def failing(result: dg.ExecuteInProcessResult) -> dict[str, str]:
     }
 
 
-def test_a_warehouse_without_units_is_told(floor: Floor) -> None:
+def test_a_warehouse_without_units_and_a_row_that_makes_no_sense_are_told(floor: Floor) -> None:
     with sa.create_engine(floor.settings.record_store_url).begin() as connection:
         connection.execute(sa.text("DELETE FROM unit_member WHERE unit_id LIKE 'W2%'"))
+        connection.execute(
+            sa.text("INSERT INTO unit_member VALUES ('W1_PACK_P9', 'P9', 'LEVEL', -1, '2026-01-01', NULL)")
+        )
+        connection.execute(sa.text("INSERT INTO shift VALUES ('W1', 'PACK', 0, '06:00', '14:30')"))
     floor.receive(NOW)
     told = failing(floor.tick(NOW))
-    assert set(told) == {"every_warehouse_present"}
+    assert set(told) == {"every_warehouse_present", "masters_make_sense"}
     assert "W2" in told["every_warehouse_present"]
+    assert "shift (W1, PACK, 0, 06:00:00): weekday 0 is none of 1 to 7" in told["masters_make_sense"]
+    assert "unit_member (W1_PACK_P9, P9, LEVEL)" in told["masters_make_sense"]
 
 
 def test_what_no_route_takes_is_told(tmp_path: Path) -> None:
@@ -348,7 +414,7 @@ def test_a_unit_that_is_clear_without_data_stops_the_run(floor: Floor) -> None:
     rows = floor.rows(schema.RECOMMENDATIONS, NOW).with_columns(quality=pl.lit("UNKNOWN"))
     floor.kept.write(schema.RECOMMENDATIONS, rows, NOW)
     check = dg.AssetCheckKey(dg.AssetKey("buffer_recommendations"), "no_calm_without_data")
-    tags = schedules.tags_of(floor.instance, floor.store.masters().warehouses, NOW)
+    tags = schedules.tags_of(floor.instance, floor.store.warehouses(), NOW)
     job = floor.defs.resolve_implicit_global_asset_job_def()
     result = job.get_subset(asset_selection=set(), asset_check_selection={check}).execute_in_process(
         run_config=QUIET, instance=floor.instance, tags=tags, raise_on_error=False
@@ -356,10 +422,22 @@ def test_a_unit_that_is_clear_without_data_stops_the_run(floor: Floor) -> None:
     assert "W1_PACK" in failing(result)["no_calm_without_data"]
 
 
-@pytest.mark.parametrize(("late", "passes"), [(2, True), (4, False), (None, False)])
-def test_that_no_tick_runs_is_told(floor: Floor, late: int | None, passes: bool) -> None:  # noqa: FBT001 - a case
+@pytest.mark.parametrize(
+    ("now", "late", "passes"),
+    [
+        (NOW, 2, True),
+        (NOW, 4, False),
+        (NOW, None, False),
+        # In the evening of Chicago and New York: UTC is a day ahead.
+        (datetime(2026, 3, 11, 0, 15, tzinfo=UTC), 0, True),
+    ],
+)
+def test_that_no_tick_runs_is_told(
+    floor: Floor, monkeypatch: pytest.MonkeyPatch, now: datetime, late: int | None, *, passes: bool
+) -> None:
+    monkeypatch.setattr(Clock, "stands_at", now)
     if late is not None:
-        at = NOW - late * TICK
+        at = now - late * TICK
         floor.receive(at)
         floor.tick(at)
     job = floor.defs.resolve_job_def(DEAD_MAN)

@@ -98,6 +98,7 @@ def test_one_statement_onboards_a_warehouse_and_one_its_unit(buffers: BufferStor
     shift = found.shifts.row(by_predicate=pl.col("warehouse") == "W9", named=True)
     assert (shift["starts"], shift["ends"]) == (time(6), time(14, 30))
     assert found.warehouses.height == MASTERS.warehouses.height + 1
+    assert buffers.warehouses().equals(found.warehouses)
 
 
 def test_one_statement_routes_alerts_elsewhere(buffers: BufferStore) -> None:
@@ -156,6 +157,7 @@ def test_a_row_that_makes_no_sense_is_told_and_takes_no_other_with_it(
     added = statement.startswith("INSERT")
     for name in TABLES:
         assert getattr(found, name).height == getattr(MASTERS, name).height - (name == left_out and not added), name
+    assert on_sqlite.warehouses().equals(found.warehouses)
     assert _units(SECOND, found, feeds).equals(_units(SECOND, MASTERS, feeds))
 
 
@@ -182,6 +184,11 @@ def test_a_value_that_no_column_can_hold_is_told_and_takes_no_other_row_with_it(
     found = on_sqlite.masters()
     assert found.rejects["reason"].to_list() == [told]
     assert _units(SECOND, found, feeds).equals(_units(SECOND, MASTERS, feeds))
+
+
+def test_a_url_that_somebody_wrote_as_a_channel_is_not_told(on_sqlite: BufferStore) -> None:
+    _run(on_sqlite, _ROUTE.format("min_severity = 'LOUD', channel = 'slack:https://hooks.example/key'"))
+    assert on_sqlite.masters().rejects["key"].str.contains("slack:...", literal=True).to_list() == [True]
 
 
 @pytest.fixture(scope="module")
