@@ -182,14 +182,16 @@ class AlertPage:
         if form.answer not in _offered(notice):
             msg = "Please tap one of the answers."
             raise FormError(msg)
-        if form.answer == "WRONG_QTY" and form.quantity is None:
+        # Whoever goes back finds an earlier number filled in, and sends it with any other answer too.
+        quantity = form.quantity if form.answer == "WRONG_QTY" else None
+        if form.answer == "WRONG_QTY" and quantity is None:
             msg = "Please type the number that would have been right, then tap again."
             raise FormError(msg)
         row = {name: notice[name] for name in schema.FEEDBACK.names if name in notice} | {
             "responder": form.responder,
             "answered_at": visit.now,
             "answer": form.answer,
-            "actual_quantity": None if form.quantity is None else round(form.quantity, 4),
+            "actual_quantity": None if quantity is None else round(quantity, 4),
             "note": form.note,
             "episode_key": told.select(episode_key()).item(),
             "episode_ts": since,

@@ -55,7 +55,7 @@ ANSWERS: Final[dict[str, dict[str, str]]] = {
     "NO_PROBLEM": {"note": "  the sensor was\r\ncovered "},
     "WRONG_ACTION": {"quantity": ""},
     "WRONG_QTY": {"quantity": "6.5"},
-    "TOO_LATE": {"quantity": "0"},
+    "TOO_LATE": {"quantity": "5"},
     "ALREADY_KNOWN": {"note": " "},
 }
 
@@ -65,13 +65,12 @@ def test_an_answer_is_kept_with_what_it_is_about(floor: Floor, answer: str, more
     page = floor.browser(floor.alert()).sent(responder=" Maria   Ruiz ", answer=answer, **more)
     assert "it is recorded" in page.text
     assert "Maria Ruiz" in page.text
-    quantities = {"WRONG_QTY": 6.5, "TOO_LATE": 0.0}
     assert kept(floor).row(0, named=True) == {
         "rec_id": REC_ID,
         "responder": "Maria Ruiz",
         "answered_at": ANSWERED_AT,
         "answer": answer,
-        "actual_quantity": quantities.get(answer),
+        "actual_quantity": 6.5 if answer == "WRONG_QTY" else None,
         "note": "the sensor was\ncovered" if answer == "NO_PROBLEM" else None,
         "warehouse": "W1",
         "unit_id": "W1_PICK_TOTAL",
@@ -149,6 +148,19 @@ def test_who_comes_back_finds_the_answer_filled_in(floor: Floor) -> None:
     assert 'value="WRONG_QTY" class="answer" aria-current="true"' in text
     assert 'value="6.5"' in text
     assert ">two were sick</textarea>" in text
+
+
+def test_a_number_goes_with_the_answer_that_it_was_wrong_and_with_no_other(floor: Floor) -> None:
+    browser = floor.browser(floor.alert())
+    browser.sent(responder="Kim", answer="WRONG_QTY", quantity="5")
+    assert 'value="5"' in browser.open().text
+    floor.now += timedelta(minutes=1)
+    page = browser.sent(responder="Kim", answer="CORRECT", quantity="5")
+    assert "would have been right" not in page.text
+    assert kept(floor).sort("answered_at").select("answer", "actual_quantity").rows() == [
+        ("WRONG_QTY", 5.0),
+        ("CORRECT", None),
+    ]
 
 
 def test_a_wrong_number_needs_the_right_one(floor: Floor) -> None:
