@@ -5,7 +5,7 @@ A page knows no HTTP: it is shown to a visitor, and takes what the visitor sends
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from hashlib import sha256
@@ -217,8 +217,10 @@ def _offered(notice: Mapping[str, Any]) -> Sequence[str]:
 class MissedPage:
     """A problem that nobody was told of."""
 
-    def __init__(self, answers: Answers, recorder: Recorder, policy_version: str, lifetime: timedelta) -> None:
-        """Over what was answered; problems count against a version of the policy, and may lie back for so long."""
+    def __init__(
+        self, answers: Answers, recorder: Recorder, policy_version: Callable[[], str], lifetime: timedelta
+    ) -> None:
+        """Over what was answered; problems count against the policy that decides, and may lie back for so long."""
         self._answers, self._recorder = answers, recorder
         self._policy_version, self._lifetime = policy_version, lifetime
 
@@ -257,7 +259,7 @@ class MissedPage:
             {
                 **_reported(rec_id, form, _unit(known, form.unit_id), began),
                 "answered_at": visit.now,
-                "policy_version": self._policy_version,
+                "policy_version": self._policy_version(),
             }
         )
         return Taken(form.responder, rec_id)
@@ -273,8 +275,8 @@ class MissedPage:
 class AuditPage:
     """Units of a week of which nothing was told: was there a problem?"""
 
-    def __init__(self, alerts: Alerts, answers: Answers, recorder: Recorder, policy_version: str) -> None:
-        """Over what was told and what was answered; problems count against a version of the policy."""
+    def __init__(self, alerts: Alerts, answers: Answers, recorder: Recorder, policy_version: Callable[[], str]) -> None:
+        """Over what was told and what was answered; problems count against the policy that decides."""
         self._alerts, self._answers, self._recorder = alerts, answers, recorder
         self._policy_version = policy_version
 
@@ -316,7 +318,7 @@ class AuditPage:
             form = parsed(ReportForm, sent)
             began = site.meant(form.when, since=since, until=until - timedelta(minutes=1))
             row = _reported(_audit_id(visit.link, form.unit_id), form, _unit(sample, form.unit_id), began)
-        self._recorder.record({**row, "answered_at": visit.now, "policy_version": self._policy_version})
+        self._recorder.record({**row, "answered_at": visit.now, "policy_version": self._policy_version()})
         return Taken(row["responder"], row["rec_id"])
 
     def _unit(self, site: Site, visit: Visit, unit_id: str) -> dict[str, Any]:

@@ -305,6 +305,20 @@ def test_a_problem_that_two_report_counts_once(floor: Floor) -> None:
     assert feedback.missed_problems(kept(floor)).height == 1
 
 
+def test_a_report_counts_against_the_policy_that_decides_when_it_is_made(floor: Floor) -> None:
+    floor.browser(floor.missed()).sent(**REPORT)
+    floor.policy = "3-promoted"
+    floor.browser(floor.missed()).sent(**{**REPORT, "direction": "OVERFLOW"})
+    audit = floor.browser(floor.audit())
+    audit.sent(responder="Kim", quiet=sampled(audit.sent(responder="Kim").text)[0])
+    rows = kept(floor).select(pl.col("rec_id").str.split(".").list.first(), "direction", "policy_version")
+    assert set(rows.iter_rows()) == {
+        ("missed", "STARVATION", POLICY),
+        ("missed", "OVERFLOW", "3-promoted"),
+        ("audit", "OVERFLOW", "3-promoted"),
+    }
+
+
 def test_a_report_that_was_a_mistake_can_be_taken_back(floor: Floor) -> None:
     browser = floor.browser(floor.missed())
     browser.sent(**REPORT)
