@@ -183,13 +183,17 @@ def policies(context: click.Context) -> None:
     from fillrate_assets import settings
 
     store = _policies(settings.load())
-    rows = store.rows()
-    champion = store.contenders().champion.version
-    if champion not in rows["version"].to_list():
+    rows, running = store.rows(), [each.version for each in store.contenders().all]
+    champion = running[0]
+    if rows.filter(version=champion, role="CHAMPION").is_empty():
         click.echo(f"{champion:<20} CHAMPION    the platform's own")
     for row in rows.iter_rows(named=True):
+        version, role = row["version"], row["role"]
+        if role == "RETIRED" and version == champion:
+            continue  # as told above, it decides again
         since = f"since {row['since_ts']:%Y-%m-%d %H:%M} UTC by {row['updated_by']}"
-        click.echo(f"{row['version']:<20} {row['role']:<11} {since}  {row['changes']}")
+        idle = "" if role == "RETIRED" or version in running else "  (cannot be used: does not run)"
+        click.echo(f"{version:<20} {role:<11} {since}  {row['changes']}{idle}")
 
 
 @policies.command()
@@ -237,14 +241,10 @@ def promote(version: str, days: int) -> None:
 @policies.command()
 @click.argument("version")
 def retire(version: str) -> None:
-    """Let a challenger run no more."""
+    """Let a challenger run no more, or forget a policy that another release made."""
     from fillrate_assets import settings
 
-    store = _policies(settings.load())
-    if version not in {policy.version for policy in store.contenders().challengers}:
-        msg = f"{version} is no challenger"
-        raise click.UsageError(msg, click.get_current_context())
-    store.retire(version, by=_whoami(), now=datetime.now(UTC))
+    _policies(settings.load()).retire(version, by=_whoami(), now=datetime.now(UTC))
     click.echo(f"{version} runs no more")
 
 

@@ -9,9 +9,18 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+import sqlalchemy as sa
 
 from fillrate_assets import cli, settings
+from fillrate_assets.buffers import schema
+from fillrate_assets.buffers.policy import Policy
+from fillrate_assets.buffers.tick import Masters
+from fillrate_assets.connections.buffer_store import BufferStore
+from fillrate_assets.connections.policy_store import POLICIES
 from fillrate_assets.connections.record_store import RecordStore
+from fillrate_assets.settings import Settings
+from fillrate_assets_tests.buffers import frames
+from fillrate_assets_tests.buffers.frames import TICK
 from fillrate_assets_tests.conftest import ROOT
 
 Told = tuple[int, str, str]
@@ -133,3 +142,44 @@ def test_bad_usage_is_one_clear_line(run: Callable[..., Told], arguments: list[s
     assert (code, out) == (2, "")
     assert len(err.splitlines()) == 1
     assert problem in err
+
+
+# --- one warehouse in Chicago
+
+
+@pytest.fixture
+def chicago(
+    run: Callable[..., Told],  # noqa: ARG001 - it names another home, which is taken back here
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Settings:
+    """A home of its own, in which W1 is known."""
+    monkeypatch.setenv("FILLRATE_HOME", str(tmp_path))
+    chosen = settings.load()
+    RecordStore(chosen.record_store_url).upgrade()
+    nothing = [frame.empty().collect() for frame in (schema.UNIT_MEMBERS, schema.SHIFTS, schema.ALERT_ROUTES)]
+    BufferStore(chosen.record_store_url).add_masters(Masters(frames.warehouses({}), *nothing))
+    return chosen
+
+
+def test_a_policy_that_does_not_run_is_not_listed_as_one_that_does(
+    run: Callable[..., Told], chicago: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    said = {"changes": "{}", "since_ts": TICK.replace(tzinfo=None), "updated_by": "bob"}
+    roles = {Policy().version: "RETIRED", "v1-00000000": "CHAMPION", "v1-11111111": "CHALLENGER"}
+    with sa.create_engine(chicago.record_store_url).begin() as connection:
+        for version, role in roles.items():
+            connection.execute(POLICIES.insert().values(version=version, role=role, **said))
+    own = f"{Policy().version:<20} CHAMPION    the platform's own\n"
+    since, idle = "since 2026-03-14 14:00 UTC by bob  {}", "(cannot be used: does not run)"
+    challenger = f"{'v1-11111111':<20} CHALLENGER  {since}  {idle}\n"
+    code, out, _ = run("policies")
+    assert code == 0
+    assert out == f"{own}{'v1-00000000':<20} CHAMPION    {since}  {idle}\n{challenger}"
+    assert "made by another release" in caplog.text
+
+    code, out, _ = run("policies", "retire", "v1-00000000")
+    assert (code, out) == (0, "v1-00000000 runs no more\n")
+    code, out, _ = run("policies")
+    assert out.startswith(own)
+    assert re.search(r"v1-00000000 +RETIRED +since \S+ \S+ UTC by \w+  {}\n", out)
