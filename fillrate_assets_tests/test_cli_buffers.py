@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
+from typing import Final
 
 import dagster as dg
 import pytest
@@ -16,14 +18,18 @@ from fillrate_assets.buffers import schema
 from fillrate_assets.buffers.policy import Policy
 from fillrate_assets.buffers.tick import Masters
 from fillrate_assets.connections.buffer_store import BufferStore
-from fillrate_assets.connections.policy_store import POLICIES
+from fillrate_assets.connections.lake import Lake
+from fillrate_assets.connections.policy_store import POLICIES, PolicyStore
 from fillrate_assets.connections.record_store import RecordStore
+from fillrate_assets.connections.tick_lake import TickLake
+from fillrate_assets.replaying import trial
 from fillrate_assets.settings import Settings
 from fillrate_assets_tests.buffers import frames
 from fillrate_assets_tests.buffers.frames import TICK
 from fillrate_assets_tests.conftest import ROOT
 
 Told = tuple[int, str, str]
+EAGER: Final = {"total": {"act": 0.9}}
 
 
 @pytest.fixture(scope="module")
@@ -183,3 +189,22 @@ def test_a_policy_that_does_not_run_is_not_listed_as_one_that_does(
     code, out, _ = run("policies")
     assert out.startswith(own)
     assert re.search(r"v1-00000000 +RETIRED +since \S+ \S+ UTC by \w+  {}\n", out)
+
+
+TRIALS: Final = {
+    "yesterday": (timedelta(days=1), timedelta(days=1), 0),
+    "long ago": (timedelta(days=40), timedelta(days=14), 1),
+}
+
+
+@pytest.mark.parametrize(("ago", "length", "episodes"), TRIALS.values(), ids=TRIALS)
+def test_a_trial_begins_no_earlier_than_its_challenger(
+    chicago: Settings, ago: timedelta, length: timedelta, episodes: int
+) -> None:
+    now = TICK + timedelta(days=3)
+    eager = PolicyStore(chicago.record_store_url).propose(EAGER, by="ann", now=now - ago)
+    TickLake(Lake(chicago.lake_root), ("CHI",)).write(schema.ALERTS, frames.alerts({}), TICK)
+    BufferStore(chicago.record_store_url).add_feedback(frames.feedback({"answer": "NO_PROBLEM"}).row(0, named=True))
+    evidence = trial(chicago, eager.version, 14, now=now).evidence
+    assert (evidence.since, evidence.until, evidence.episodes) == (now - length, now, episodes)
+    assert ("1 days are less than 14" in evidence.objections) == (length.days == 1)
