@@ -251,21 +251,32 @@ def retire(version: str) -> None:
 @buffers.command()
 @click.argument("warehouse")
 def links(warehouse: str) -> None:
-    """Print the addresses of the pages that no alert links to: a problem that nobody told of, and this week's sample.
+    """Print the addresses of the pages that no alert links to: a problem that nobody told of, and last week's sample.
 
-    Whoever gets them may answer: put them where the floor of that warehouse finds them, and nobody else.
+    Whoever gets them may answer: put them where the floor of that warehouse finds them, and nobody else. Each works
+    until the time that is told with it.
 
     \b
     Example
       fillrate buffers links W0001
     """
     from fillrate_assets import feedback_service, settings
+    from fillrate_assets.buffers.links import AUDIT_LIFETIME, LIFETIME, last_week
+    from fillrate_assets.buffers.signals import clock
+    from fillrate_assets.connections.buffer_store import BufferStore
 
-    now = datetime.now(UTC)
-    signer = feedback_service.signer_of(settings.load())
-    year, week, _ = now.isocalendar()
-    click.echo(f"report a problem that nobody told of: {signer.missed(warehouse, now=now)}")
-    click.echo(f"this week's sample of silent units:   {signer.audit(warehouse, f'{year}-W{week:02}', now=now)}")
+    chosen, now = settings.load(), datetime.now(UTC)
+    signer = feedback_service.signer_of(chosen)
+    known = BufferStore(chosen.record_store_url, chosen.record_store_schema).masters(warehouse).warehouses
+    if known.is_empty():
+        msg = f"there is no warehouse {warehouse} in the table `warehouse`"
+        raise click.UsageError(msg, click.get_current_context())
+    week = last_week(now, clock(known["time_zone"][0]))
+    for what, url, lifetime in (
+        ("report a problem that nobody told of", signer.missed(warehouse, now=now), LIFETIME),
+        (f"last week's sample of silent units, {week}", signer.audit(warehouse, week, now=now), AUDIT_LIFETIME),
+    ):
+        click.echo(f"{what}, until {now + lifetime:%Y-%m-%d %H:%M} UTC: {url}")
 
 
 @buffers.command()

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
+from zoneinfo import ZoneInfo
 
 import dagster as dg
 import pytest
@@ -15,6 +16,7 @@ import sqlalchemy as sa
 
 from fillrate_assets import cli, settings
 from fillrate_assets.buffers import schema
+from fillrate_assets.buffers.links import ExpiredLinkError, Link, LinkSigner, last_week
 from fillrate_assets.buffers.policy import Policy
 from fillrate_assets.buffers.tick import Masters
 from fillrate_assets.connections.buffer_store import BufferStore
@@ -27,9 +29,13 @@ from fillrate_assets.settings import Settings
 from fillrate_assets_tests.buffers import frames
 from fillrate_assets_tests.buffers.frames import TICK
 from fillrate_assets_tests.conftest import ROOT
+from fillrate_assets_tests.feedback_service.floor import SECRET
 
 Told = tuple[int, str, str]
+URL: Final = "https://feedback.example"
+CHICAGO: Final = ZoneInfo("America/Chicago")
 EAGER: Final = {"total": {"act": 0.9}}
+LINKED: Final = {"feedback_url": URL, "feedback_secret": SECRET}
 
 
 @pytest.fixture(scope="module")
@@ -166,6 +172,33 @@ def chicago(
     nothing = [frame.empty().collect() for frame in (schema.UNIT_MEMBERS, schema.SHIFTS, schema.ALERT_ROUTES)]
     BufferStore(chosen.record_store_url).add_masters(Masters(frames.warehouses({}), *nothing))
     return chosen
+
+
+@pytest.mark.usefixtures("chicago")
+def test_the_links_of_a_warehouse_are_of_last_week_and_say_how_long_they_work(
+    run: Callable[..., Told], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in LINKED.items():
+        monkeypatch.setenv(f"FILLRATE_{name}".upper(), value)
+    before = datetime.now(UTC)
+    code, out, err = run("links", "W1")
+    weeks = {last_week(moment, CHICAGO) for moment in (before, datetime.now(UTC))}
+    assert (code, err) == (0, "")
+    assert "last week's sample of silent units" in out
+    signer, links = LinkSigner(URL, [SECRET]), []
+    for until, token in re.findall(r"until (\S+ \S+) UTC: \S+/f/(\S+)", out):
+        ends = datetime.fromisoformat(f"{until}Z")
+        links.append(signer.read(token, now=ends - timedelta(minutes=1)))
+        with pytest.raises(ExpiredLinkError):
+            signer.read(token, now=ends + timedelta(minutes=1))
+    missed, audit = links
+    assert missed == Link("missed", "W1")
+    assert audit in {Link("audit", "W1", week) for week in weeks}
+
+    code, out, err = run("links", "W9")
+    assert (code, out) == (2, "")
+    assert len(err.splitlines()) == 1
+    assert "there is no warehouse W9" in err
 
 
 def test_a_policy_that_does_not_run_is_not_listed_as_one_that_does(

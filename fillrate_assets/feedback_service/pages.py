@@ -282,8 +282,7 @@ class AuditPage:
 
     def show(self, visit: Visit) -> Page:
         """The sample, each unit with what the visitor said of it."""
-        site = Site.of(self._answers, visit.link.about)
-        since, until = _week(visit.link.week, site.zone)
+        site, since, until = self._over(visit)
         sample = self._sample(site, visit.link.week)["unit_id"].to_list() if visit.responder else []
         shown = [self._unit(site, visit, unit) for unit in sample]
         return Page(
@@ -303,10 +302,9 @@ class AuditPage:
 
     def take(self, visit: Visit, sent: Mapping[str, str]) -> Taken:
         """Record what was seen of a unit; with a name alone, nothing but the name."""
+        site, since, until = self._over(visit)
         if sent.keys() == {"responder"}:
             return Taken(parsed(Form, sent).responder)
-        site = Site.of(self._answers, visit.link.about)
-        since, until = _week(visit.link.week, site.zone)
         sample = self._sample(site, visit.link.week)
         row: dict[str, Any]
         if "quiet" in sent:
@@ -321,6 +319,17 @@ class AuditPage:
         self._recorder.record({**row, "answered_at": visit.now, "policy_version": self._policy_version()})
         return Taken(row["responder"], row["rec_id"])
 
+    def _over(self, visit: Visit) -> tuple[Site, datetime, datetime]:
+        """The warehouse, and begin and end of the week; there is nothing to see before it is over.
+
+        Each alert of a running week would draw another sample, and answers to units of the one before would be lost.
+        """
+        site = Site.of(self._answers, visit.link.about)
+        since, until = _week(visit.link.week, site.zone)
+        if visit.now < until:
+            raise NothingThereError
+        return site, since, until
+
     def _unit(self, site: Site, visit: Visit, unit_id: str) -> dict[str, Any]:
         """A unit with what the visitor said of it."""
         rec_id = _audit_id(visit.link, unit_id)
@@ -328,7 +337,7 @@ class AuditPage:
         return {"unit_id": unit_id, "rec_id": rec_id, "last": last, "began": last and site.time(last["episode_ts"])}
 
     def _sample(self, site: Site, week: str) -> pl.DataFrame:
-        """The same units for everybody and every time."""
+        """The same units for everybody and every time, but for what is given up in the minutes after the week."""
         since, until = _week(week, site.zone)
         known = site.units(since)
         seed = int.from_bytes(sha256(f"{site.warehouse} {week}".encode()).digest()[:4])

@@ -409,6 +409,25 @@ def test_a_unit_that_was_told_of_in_the_week_is_no_silent_one(floor: Floor) -> N
     assert sampled(floor.browser(floor.audit()).sent(responder="Kim").text) == ["W1_PICK_TOTAL"]
 
 
+# In Chicago, the week of the sample ends at 05:00 UTC.
+ENDS: Final = datetime(2026, 3, 9, 5, tzinfo=UTC)
+
+
+def test_there_is_no_sample_of_a_week_before_it_is_over_at_the_warehouse(floor: Floor) -> None:
+    browser = floor.browser(floor.audit())
+    word, unit = browser.word(), sampled(browser.sent(responder="Kim").text)[0]
+    floor.now = ENDS - timedelta(minutes=1)
+    assert browser.open().status_code == 404
+    form = {"word": word, "responder": "Kim"}
+    problem = {"unit_id": unit, "direction": "OVERFLOW", "when": "2026-03-04T23:30"}
+    for said in (form, {**form, "quiet": unit}, {**form, **problem}):
+        assert browser.post(said).status_code == 404
+    assert not floor.rows()
+    floor.now = ENDS
+    assert unit in sampled(browser.open().text)
+    assert browser.post({**form, "quiet": unit}).status_code == 303
+
+
 def test_without_a_name_there_is_nothing_to_answer(floor: Floor) -> None:
     assert not sampled(floor.browser(floor.audit()).open().text)
 
