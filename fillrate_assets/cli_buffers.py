@@ -80,7 +80,7 @@ def demo(warehouses: int, seed: int, hours: int) -> None:
         click.echo(f"the last tick, run {run_id}: {problem}", err=True)
     floor_day.summarize(floors, alerts, console)
     console.print(f"{perf_counter() - started:,.0f} s.")
-    for line in floor_day.examples(alerts, called_as()):
+    for line in floor_day.examples(alerts, called_as(), chosen):
         click.echo(line)
     if failure:
         raise click.exceptions.Exit(1)

@@ -14,7 +14,7 @@ import dagster as dg
 import pytest
 import sqlalchemy as sa
 
-from fillrate_assets import cli, settings
+from fillrate_assets import cli, floor_day, settings
 from fillrate_assets.buffers import schema
 from fillrate_assets.buffers.links import ExpiredLinkError, Link, LinkSigner, last_week
 from fillrate_assets.buffers.policy import Policy
@@ -241,3 +241,13 @@ def test_a_trial_begins_no_earlier_than_its_challenger(
     evidence = trial(chicago, eager.version, 14, now=now).evidence
     assert (evidence.since, evidence.until, evidence.episodes) == (now - length, now, episodes)
     assert ("1 days are less than 14" in evidence.objections) == (length.days == 1)
+
+
+# --- what to go on with
+
+
+@pytest.mark.parametrize("given", [{}, {"feedback_url": URL}, {"feedback_secret": SECRET}, LINKED])
+def test_the_pages_are_suggested_only_where_they_can_be_served(tmp_path: Path, given: dict[str, str]) -> None:
+    steps = floor_day.examples(frames.alerts({}), "fillrate", settings.load(home=tmp_path, **given))
+    assert "  fillrate buffers explain W1_PICK_TOTAL 2026-03-14T14:00" in steps
+    assert ("  fillrate buffers serve" in steps) == (given == LINKED)
