@@ -117,7 +117,8 @@ def explain(unit_id: str, at: datetime) -> None:
     """Tell why a unit was told of at a tick, or was not.
 
     Prints the chain: what its paths showed, what the unit was, what each rule said with its margins, conflicts, what
-    was kept back, who was told, and what the floor answered. TIME is UTC; the tick at or before it counts.
+    was kept back, who was told, and what the floor answered. TIME is UTC; the tick at or before it counts. Of a feed
+    that an alert names, as W0001_DATA_OCCUPANCY, there are the rules and what was told.
 
     \b
     Example
