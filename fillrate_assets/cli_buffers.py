@@ -80,7 +80,7 @@ def demo(warehouses: int, seed: int, hours: int) -> None:
         click.echo(f"the last tick, run {run_id}: {problem}", err=True)
     floor_day.summarize(floors, alerts, console)
     console.print(f"{perf_counter() - started:,.0f} s.")
-    for line in floor_day.examples(alerts, called_as()):
+    for line in floor_day.examples(alerts, called_as(), chosen):
         click.echo(line)
     if failure:
         raise click.exceptions.Exit(1)
@@ -117,7 +117,8 @@ def explain(unit_id: str, at: datetime) -> None:
     """Tell why a unit was told of at a tick, or was not.
 
     Prints the chain: what its paths showed, what the unit was, what each rule said with its margins, conflicts, what
-    was kept back, who was told, and what the floor answered. TIME is UTC; the tick at or before it counts.
+    was kept back, who was told, and what the floor answered. TIME is UTC; the tick at or before it counts. Of a feed
+    that an alert names, as W0001_DATA_OCCUPANCY, there are the rules and what was told.
 
     \b
     Example
@@ -183,13 +184,17 @@ def policies(context: click.Context) -> None:
     from fillrate_assets import settings
 
     store = _policies(settings.load())
-    rows = store.rows()
-    champion = store.contenders().champion.version
-    if champion not in rows["version"].to_list():
+    rows, running = store.rows(), [each.version for each in store.contenders().all]
+    champion = running[0]
+    if rows.filter(version=champion, role="CHAMPION").is_empty():
         click.echo(f"{champion:<20} CHAMPION    the platform's own")
     for row in rows.iter_rows(named=True):
+        version, role = row["version"], row["role"]
+        if role == "RETIRED" and version == champion:
+            continue  # as told above, it decides again
         since = f"since {row['since_ts']:%Y-%m-%d %H:%M} UTC by {row['updated_by']}"
-        click.echo(f"{row['version']:<20} {row['role']:<11} {since}  {row['changes']}")
+        idle = "" if role == "RETIRED" or version in running else "  (cannot be used: does not run)"
+        click.echo(f"{version:<20} {role:<11} {since}  {row['changes']}{idle}")
 
 
 @policies.command()
@@ -237,35 +242,42 @@ def promote(version: str, days: int) -> None:
 @policies.command()
 @click.argument("version")
 def retire(version: str) -> None:
-    """Let a challenger run no more."""
+    """Let a challenger run no more, or forget a policy that another release made."""
     from fillrate_assets import settings
 
-    store = _policies(settings.load())
-    if version not in {policy.version for policy in store.contenders().challengers}:
-        msg = f"{version} is no challenger"
-        raise click.UsageError(msg, click.get_current_context())
-    store.retire(version, by=_whoami(), now=datetime.now(UTC))
+    _policies(settings.load()).retire(version, by=_whoami(), now=datetime.now(UTC))
     click.echo(f"{version} runs no more")
 
 
 @buffers.command()
 @click.argument("warehouse")
 def links(warehouse: str) -> None:
-    """Print the addresses of the pages that no alert links to: a problem that nobody told of, and this week's sample.
+    """Print the addresses of the pages that no alert links to: a problem that nobody told of, and last week's sample.
 
-    Whoever gets them may answer: put them where the floor of that warehouse finds them, and nobody else.
+    Whoever gets them may answer: put them where the floor of that warehouse finds them, and nobody else. Each works
+    until the time that is told with it.
 
     \b
     Example
       fillrate buffers links W0001
     """
     from fillrate_assets import feedback_service, settings
+    from fillrate_assets.buffers.links import AUDIT_LIFETIME, LIFETIME, last_week
+    from fillrate_assets.buffers.signals import clock
+    from fillrate_assets.connections.buffer_store import BufferStore
 
-    now = datetime.now(UTC)
-    signer = feedback_service.signer_of(settings.load())
-    year, week, _ = now.isocalendar()
-    click.echo(f"report a problem that nobody told of: {signer.missed(warehouse, now=now)}")
-    click.echo(f"this week's sample of silent units:   {signer.audit(warehouse, f'{year}-W{week:02}', now=now)}")
+    chosen, now = settings.load(), datetime.now(UTC)
+    signer = feedback_service.signer_of(chosen)
+    known = BufferStore(chosen.record_store_url, chosen.record_store_schema).masters(warehouse).warehouses
+    if known.is_empty():
+        msg = f"there is no warehouse {warehouse} in the table `warehouse`"
+        raise click.UsageError(msg, click.get_current_context())
+    week = last_week(now, clock(known["time_zone"][0]))
+    for what, url, lifetime in (
+        ("report a problem that nobody told of", signer.missed(warehouse, now=now), LIFETIME),
+        (f"last week's sample of silent units, {week}", signer.audit(warehouse, week, now=now), AUDIT_LIFETIME),
+    ):
+        click.echo(f"{what}, until {now + lifetime:%Y-%m-%d %H:%M} UTC: {url}")
 
 
 @buffers.command()

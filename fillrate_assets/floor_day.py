@@ -23,6 +23,7 @@ from fillrate_assets.connections.floor_feeds import FloorFeeds
 from fillrate_assets.connections.lake import Lake
 from fillrate_assets.connections.tick_lake import TickLake
 from fillrate_assets.floors import Floors
+from fillrate_assets.settings import Settings
 
 _COLOURS: Final = {
     "EMERGENCY": "bold white on red",
@@ -100,7 +101,7 @@ def summarize(floors: Floors, alerts: pl.DataFrame, console: Console) -> None:
     console.print(table)
 
 
-def examples(alerts: pl.DataFrame, command: str) -> list[str]:
+def examples(alerts: pl.DataFrame, command: str, settings: Settings) -> list[str]:
     """Commands to go on with, about the worst that was told."""
     told = alerts.filter(pl.col("label") == "NEW", pl.col("severity").is_in(["EMERGENCY", "ACT"]))
     worst = told.sort(pl.col("severity").cast(pl.Enum(schema.SEVERITIES)), "snapshot_ts", descending=True).head(1)
@@ -108,7 +109,10 @@ def examples(alerts: pl.DataFrame, command: str) -> list[str]:
         f"{command} buffers explain {row['unit_id']} {row['snapshot_ts']:%Y-%m-%dT%H:%M}"
         for row in worst.iter_rows(named=True)
     ]
-    return ["", "Go on with:", *(f"  {step}" for step in [*asked, f"{command} buffers serve", "make ui"])]
+    # Without either of them, it ends at once.
+    linked = bool(settings.feedback_url and settings.feedback_secret.get_secret_value())
+    served = [f"{command} buffers serve"] if linked else []
+    return ["", "Go on with:", *(f"  {step}" for step in [*asked, *served, "make ui"])]
 
 
 def kept(floors: Floors) -> TickLake:

@@ -8,8 +8,10 @@ import polars as pl
 
 from fillrate_assets.buffers import schema
 from fillrate_assets.buffers.explain import Evidence
+from fillrate_assets.buffers.interpret import DATA_POOL
 from fillrate_assets.buffers.tick import on_grid
 from fillrate_assets.connections.buffer_store import BufferStore
+from fillrate_assets.connections.channels import shown
 from fillrate_assets.connections.lake import Lake
 from fillrate_assets.connections.notices import Notices
 from fillrate_assets.connections.tick_lake import TickLake
@@ -22,6 +24,11 @@ _NAMED = 10
 def evidence(settings: Settings, unit_id: str, at: datetime) -> tuple[Evidence, str]:
     """What is kept of a unit at the tick at or before a moment, and its warehouse's time zone.
 
+    Args:
+        settings: where it is kept.
+        unit_id: a unit, or what alerts call a feed of a warehouse, as W0001_DATA_OCCUPANCY.
+        at: UTC.
+
     Raises:
         PermanentFailure: no such unit is known, or nothing is kept of it at that tick; the message says what there is.
         SourceUnavailable: a store did not answer.
@@ -29,10 +36,12 @@ def evidence(settings: Settings, unit_id: str, at: datetime) -> tuple[Evidence, 
     """
     store = BufferStore(settings.record_store_url, settings.record_store_schema)
     masters, tick = store.masters(), on_grid(at)
-    warehouses = masters.warehouses.filter(pl.col("warehouse") == unit_id.partition("_")[0])
+    warehouse = unit_id.partition("_")[0]
+    warehouses = masters.warehouses.filter(pl.col("warehouse") == warehouse)
     members = masters.unit_members.filter(pl.col("unit_id") == unit_id)
-    if warehouses.is_empty() or members.is_empty():
-        near = masters.unit_members.filter(pl.col("unit_id").str.starts_with(unit_id.partition("_")[0]))
+    feeds = {f"{warehouse}_{DATA_POOL}_{feed}" for feed in schema.FEEDS}
+    if warehouses.is_empty() or (members.is_empty() and unit_id not in feeds):
+        near = masters.unit_members.filter(pl.col("unit_id").str.starts_with(warehouse))
         names = (near if near.height else masters.unit_members)["unit_id"].unique().sort().head(_NAMED)
         msg = f"no unit {unit_id}; there are {', '.join(names) or 'none'} ..."
         raise PermanentFailure(msg)
@@ -43,17 +52,21 @@ def evidence(settings: Settings, unit_id: str, at: datetime) -> tuple[Evidence, 
         kept.read(frame, tick, tick).filter(unit).collect()
         for frame in (schema.UNIT_TIMESERIES, schema.RECOMMENDATIONS, schema.ALERTS)
     )
-    if units.is_empty():
+    if units.is_empty() and asked.is_empty():
         day = tick.astimezone(UTC).date()
         days = (day - timedelta(days=1), day, day + timedelta(days=1))
         ticks = [each for day in days for each in kept.ticks(schema.UNIT_TIMESERIES, [place["dc"]], day)]
         there = f"; there are ticks from {ticks[0]:%Y-%m-%dT%H:%M} to {ticks[-1]:%Y-%m-%dT%H:%M}" if ticks else ""
         msg = f"nothing is kept of {unit_id} at {tick:%Y-%m-%dT%H:%M} UTC{there}"
         raise PermanentFailure(msg)
-    paths = pl.col("path").is_in(members["path"].unique().to_list())
-    signals = kept.read(schema.SIGNALS, tick, tick).filter(pl.col("warehouse") == place["warehouse"], paths).collect()
+    ended = pl.col("valid_to") <= tick
+    members = members.filter(pl.col("valid_from") <= tick, ~ended.fill_null(value=False))
+    paths = pl.col("path").is_in(members["path"].implode())
+    signals = kept.read(schema.SIGNALS, tick, tick).filter(pl.col("warehouse") == warehouse, paths).collect()
     notices = Notices(settings.record_store_url, settings.record_store_schema).history(alerts)
+    channels = pl.Series("channel", [shown(channel) for channel in notices["channel"]], pl.String)
     answered = store.feedback(tick - timedelta(days=1)).filter(unit)
     episodes = set(notices["episode_key"])
     feedback = answered.filter(pl.col("episode_key").is_in(list(episodes)))
-    return Evidence(signals, members, units, asked, alerts, notices, feedback), place["time_zone"]
+    told = notices.with_columns(channels)
+    return Evidence(signals, members, units, asked, alerts, told, feedback), place["time_zone"]

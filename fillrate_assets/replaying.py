@@ -84,18 +84,22 @@ class Trial:
 
 
 def trial(settings: Settings, version: str, days: int, *, now: datetime) -> Trial:
-    """What the floor's answers of some days say of a challenger that ran.
+    """What the floor's answers of some days say of a challenger that ran: of those since it was proposed.
 
     Raises:
         PermanentFailure: there is no such challenger.
 
     """
-    contenders = PolicyStore(settings.record_store_url, settings.record_store_schema).contenders()
+    policies = PolicyStore(settings.record_store_url, settings.record_store_schema)
+    contenders = policies.contenders()
     if version not in {each.version for each in contenders.challengers}:
         named = ", ".join(each.version for each in contenders.challengers) or "none"
         msg = f"{version} is no challenger; there are {named}"
         raise PermanentFailure(msg)
-    store, since = BufferStore(settings.record_store_url, settings.record_store_schema), now - timedelta(days=days)
+    (proposed,) = policies.rows().filter(version=version)["since_ts"]
+    # Of earlier ticks it said nothing, which is neither right nor wrong.
+    since = max(now - timedelta(days=days), proposed)
+    store = BufferStore(settings.record_store_url, settings.record_store_schema)
     dcs = tuple(sorted(set(store.warehouses()["dc"])))
     roots = (settings.lake_root, f"{settings.lake_root}/challengers/{version}")
     ours, theirs = (TickLake(Lake(root), dcs).read(schema.ALERTS, since, now).collect() for root in roots)

@@ -5,16 +5,37 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Final
+from zoneinfo import ZoneInfo
 
 import dagster as dg
 import pytest
+import sqlalchemy as sa
 
-from fillrate_assets import cli, settings
+from fillrate_assets import cli, floor_day, settings
+from fillrate_assets.buffers import schema
+from fillrate_assets.buffers.links import ExpiredLinkError, Link, LinkSigner, last_week
+from fillrate_assets.buffers.policy import Policy
+from fillrate_assets.buffers.tick import Masters
+from fillrate_assets.connections.buffer_store import BufferStore
+from fillrate_assets.connections.lake import Lake
+from fillrate_assets.connections.policy_store import POLICIES, PolicyStore
 from fillrate_assets.connections.record_store import RecordStore
+from fillrate_assets.connections.tick_lake import TickLake
+from fillrate_assets.replaying import trial
+from fillrate_assets.settings import Settings
+from fillrate_assets_tests.buffers import frames
+from fillrate_assets_tests.buffers.frames import TICK
 from fillrate_assets_tests.conftest import ROOT
+from fillrate_assets_tests.feedback_service.floor import SECRET
 
 Told = tuple[int, str, str]
+URL: Final = "https://feedback.example"
+CHICAGO: Final = ZoneInfo("America/Chicago")
+EAGER: Final = {"total": {"act": 0.9}}
+LINKED: Final = {"feedback_url": URL, "feedback_secret": SECRET}
 
 
 @pytest.fixture(scope="module")
@@ -150,3 +171,100 @@ def test_bad_usage_is_one_clear_line(run: Callable[..., Told], arguments: list[s
     assert (code, out) == (2, "")
     assert len(err.splitlines()) == 1
     assert problem in err
+
+
+# --- one warehouse in Chicago
+
+
+@pytest.fixture
+def chicago(
+    run: Callable[..., Told],  # noqa: ARG001 - it names another home, which is taken back here
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Settings:
+    """A home of its own, in which W1 is known."""
+    monkeypatch.setenv("FILLRATE_HOME", str(tmp_path))
+    chosen = settings.load()
+    RecordStore(chosen.record_store_url).upgrade()
+    nothing = [frame.empty().collect() for frame in (schema.UNIT_MEMBERS, schema.SHIFTS, schema.ALERT_ROUTES)]
+    BufferStore(chosen.record_store_url).add_masters(Masters(frames.warehouses({}), *nothing))
+    return chosen
+
+
+@pytest.mark.usefixtures("chicago")
+def test_the_links_of_a_warehouse_are_of_last_week_and_say_how_long_they_work(
+    run: Callable[..., Told], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in LINKED.items():
+        monkeypatch.setenv(f"FILLRATE_{name}".upper(), value)
+    before = datetime.now(UTC)
+    code, out, err = run("links", "W1")
+    weeks = {last_week(moment, CHICAGO) for moment in (before, datetime.now(UTC))}
+    assert (code, err) == (0, "")
+    assert "last week's sample of silent units" in out
+    signer, links = LinkSigner(URL, [SECRET]), []
+    for until, token in re.findall(r"until (\S+ \S+) UTC: \S+/f/(\S+)", out):
+        ends = datetime.fromisoformat(f"{until}Z")
+        links.append(signer.read(token, now=ends - timedelta(minutes=1)))
+        with pytest.raises(ExpiredLinkError):
+            signer.read(token, now=ends + timedelta(minutes=1))
+    missed, audit = links
+    assert missed == Link("missed", "W1")
+    assert audit in {Link("audit", "W1", week) for week in weeks}
+
+    code, out, err = run("links", "W9")
+    assert (code, out) == (2, "")
+    assert len(err.splitlines()) == 1
+    assert "there is no warehouse W9" in err
+
+
+def test_a_policy_that_does_not_run_is_not_listed_as_one_that_does(
+    run: Callable[..., Told], chicago: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    said = {"changes": "{}", "since_ts": TICK.replace(tzinfo=None), "updated_by": "bob"}
+    roles = {Policy().version: "RETIRED", "v1-00000000": "CHAMPION", "v1-11111111": "CHALLENGER"}
+    with sa.create_engine(chicago.record_store_url).begin() as connection:
+        for version, role in roles.items():
+            connection.execute(POLICIES.insert().values(version=version, role=role, **said))
+    own = f"{Policy().version:<20} CHAMPION    the platform's own\n"
+    since, idle = "since 2026-03-14 14:00 UTC by bob  {}", "(cannot be used: does not run)"
+    challenger = f"{'v1-11111111':<20} CHALLENGER  {since}  {idle}\n"
+    code, out, _ = run("policies")
+    assert code == 0
+    assert out == f"{own}{'v1-00000000':<20} CHAMPION    {since}  {idle}\n{challenger}"
+    assert "made by another release" in caplog.text
+
+    code, out, _ = run("policies", "retire", "v1-00000000")
+    assert (code, out) == (0, "v1-00000000 runs no more\n")
+    code, out, _ = run("policies")
+    assert out.startswith(own)
+    assert re.search(r"v1-00000000 +RETIRED +since \S+ \S+ UTC by \w+  {}\n", out)
+
+
+TRIALS: Final = {
+    "yesterday": (timedelta(days=1), timedelta(days=1), 0),
+    "long ago": (timedelta(days=40), timedelta(days=14), 1),
+}
+
+
+@pytest.mark.parametrize(("ago", "length", "episodes"), TRIALS.values(), ids=TRIALS)
+def test_a_trial_begins_no_earlier_than_its_challenger(
+    chicago: Settings, ago: timedelta, length: timedelta, episodes: int
+) -> None:
+    now = TICK + timedelta(days=3)
+    eager = PolicyStore(chicago.record_store_url).propose(EAGER, by="ann", now=now - ago)
+    TickLake(Lake(chicago.lake_root), ("CHI",)).write(schema.ALERTS, frames.alerts({}), TICK)
+    BufferStore(chicago.record_store_url).add_feedback(frames.feedback({"answer": "NO_PROBLEM"}).row(0, named=True))
+    evidence = trial(chicago, eager.version, 14, now=now).evidence
+    assert (evidence.since, evidence.until, evidence.episodes) == (now - length, now, episodes)
+    assert ("1 days are less than 14" in evidence.objections) == (length.days == 1)
+
+
+# --- what to go on with
+
+
+@pytest.mark.parametrize("given", [{}, {"feedback_url": URL}, {"feedback_secret": SECRET}, LINKED])
+def test_the_pages_are_suggested_only_where_they_can_be_served(tmp_path: Path, given: dict[str, str]) -> None:
+    steps = floor_day.examples(frames.alerts({}), "fillrate", settings.load(home=tmp_path, **given))
+    assert "  fillrate buffers explain W1_PICK_TOTAL 2026-03-14T14:00" in steps
+    assert ("  fillrate buffers serve" in steps) == (given == LINKED)

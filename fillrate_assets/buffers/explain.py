@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from typing import Any, Final
@@ -23,13 +23,16 @@ class Evidence:
     """`SIGNALS` of its paths."""
 
     members: pl.DataFrame
-    """`UNIT_MEMBERS` of the unit."""
+    """`UNIT_MEMBERS` of the unit at that tick."""
 
     units: pl.DataFrame
+    """Empty of a unit of pool DATA, which is a feed and has no paths."""
+
     recommendations: pl.DataFrame
     alerts: pl.DataFrame
     notices: pl.DataFrame
-    """Of the outbox, what was written for its episodes: `NOTICES` and created_at, sent_at, attempts, failure."""
+    """Of the outbox, what was written for its episodes: `NOTICES`, with channels as people may see them, and
+    created_at, sent_at, failure."""
 
     feedback: pl.DataFrame
 
@@ -48,34 +51,24 @@ def explain(evidence: Evidence, *, zone: tzinfo) -> list[str]:
         PermanentFailure: nothing is kept of the unit at that tick.
 
     """
-    if evidence.units.is_empty():
+    units, recommendations = evidence.units, evidence.recommendations
+    if units.is_empty() and recommendations.is_empty():
         msg = "nothing is kept of that unit at that tick: see `fillrate buffers explain --help`"
         raise PermanentFailure(msg)
-    unit = evidence.units.row(0, named=True)
-    return [
-        _heading(unit, zone),
-        "",
-        "1. What its paths showed",
-        *_paths(evidence),
-        "",
-        "2. What the unit was",
-        *_unit(unit),
-        "",
-        "3. What each rule said, the unit by itself",
-        *_verdicts(evidence.recommendations),
-        "",
-        "4. Conflicts within the warehouse",
-        *_conflicts(evidence.recommendations),
-        "",
-        "5. Told or kept back",
-        *_alerts(evidence.alerts, zone),
-        "",
-        "6. Who was told in these episodes",
-        *_notices(evidence.notices, zone),
-        "",
-        "7. What the floor answered",
-        *_answers(evidence.feedback, zone),
+    chain: list[tuple[str, Iterable[str]]] = [
+        ("What each rule said, the unit by itself", _verdicts(recommendations)),
+        ("Conflicts within the warehouse", _conflicts(recommendations)),
+        ("Told or kept back", _alerts(evidence.alerts, zone)),
+        ("Who was told in these episodes", _notices(evidence.notices, zone)),
+        ("What the floor answered", _answers(evidence.feedback, zone)),
     ]
+    if units.height:
+        unit = units.row(0, named=True)
+        chain = [("What its paths showed", _paths(evidence)), ("What the unit was", _unit(unit)), *chain]
+    lines = [_heading((units if units.height else recommendations).row(0, named=True), zone)]
+    for number, (title, said) in enumerate(chain, 1):
+        lines += ["", f"{number}. {title}", *said]
+    return lines
 
 
 def _heading(unit: dict[str, Any], zone: tzinfo) -> str:
@@ -87,7 +80,7 @@ def _heading(unit: dict[str, Any], zone: tzinfo) -> str:
 
 
 def _paths(evidence: Evidence) -> Iterator[str]:
-    roles = evidence.members.group_by("path").agg(pl.col("role").sort().str.join("+"), pl.col("weight").max())
+    roles = evidence.members.group_by("path").agg(pl.col("role").unique().sort().str.join("+"))
     rows = evidence.signals.join(roles, on="path").sort("path")
     if rows.is_empty():
         yield "   no feed told anything of its paths"

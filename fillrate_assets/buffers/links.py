@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from hashlib import sha256
 from typing import Final, Literal
 
@@ -31,6 +31,12 @@ LIFETIME: Final = timedelta(days=7)
 AUDIT_LIFETIME: Final = timedelta(days=14)
 
 _SALT: Final = "fillrate.feedback.link"
+
+
+def last_week(now: datetime, zone: tzinfo) -> str:
+    """The ISO week before the one that runs at a warehouse's own time, as 2026-W11: the latest that is over there."""
+    year, week, _ = (now.astimezone(zone) - timedelta(weeks=1)).isocalendar()
+    return f"{year}-W{week:02}"
 
 
 class ForgedLinkError(Exception):

@@ -33,6 +33,7 @@ HEADERS: Final = {
     "X-Frame-Options": "DENY",
     "X-Robots-Tag": "noindex, nofollow",
 }
+_DEFAULT_PORTS: Final = {"http": ":80", "https": ":443"}
 _FORM: Final = "application/x-www-form-urlencoded"
 _VISIT: Final = re.compile(r"[A-Za-z0-9_-]{22}")
 
@@ -63,7 +64,9 @@ class Guard:
     def __init__(self, base_url: str, secrets: Sequence[str]) -> None:
         """For the pages below a URL."""
         parts = urlsplit(base_url)
-        self._origin = f"{parts.scheme}://{parts.netloc}"
+        # A browser never says the default port.
+        host = parts.netloc.removesuffix(_DEFAULT_PORTS[parts.scheme])
+        self._origin = f"{parts.scheme}://{host}"
         self.secure = parts.scheme == "https"
         # A browser takes a cookie of this prefix from this very host alone.
         self.cookie = "__Host-visit" if self.secure else "visit"

@@ -5,7 +5,7 @@ A page knows no HTTP: it is shown to a visitor, and takes what the visitor sends
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from hashlib import sha256
@@ -182,14 +182,16 @@ class AlertPage:
         if form.answer not in _offered(notice):
             msg = "Please tap one of the answers."
             raise FormError(msg)
-        if form.answer == "WRONG_QTY" and form.quantity is None:
+        # Whoever goes back finds an earlier number filled in, and sends it with any other answer too.
+        quantity = form.quantity if form.answer == "WRONG_QTY" else None
+        if form.answer == "WRONG_QTY" and quantity is None:
             msg = "Please type the number that would have been right, then tap again."
             raise FormError(msg)
         row = {name: notice[name] for name in schema.FEEDBACK.names if name in notice} | {
             "responder": form.responder,
             "answered_at": visit.now,
             "answer": form.answer,
-            "actual_quantity": None if form.quantity is None else round(form.quantity, 4),
+            "actual_quantity": None if quantity is None else round(quantity, 4),
             "note": form.note,
             "episode_key": told.select(episode_key()).item(),
             "episode_ts": since,
@@ -215,8 +217,10 @@ def _offered(notice: Mapping[str, Any]) -> Sequence[str]:
 class MissedPage:
     """A problem that nobody was told of."""
 
-    def __init__(self, answers: Answers, recorder: Recorder, policy_version: str, lifetime: timedelta) -> None:
-        """Over what was answered; problems count against a version of the policy, and may lie back for so long."""
+    def __init__(
+        self, answers: Answers, recorder: Recorder, policy_version: Callable[[], str], lifetime: timedelta
+    ) -> None:
+        """Over what was answered; problems count against the policy that decides, and may lie back for so long."""
         self._answers, self._recorder = answers, recorder
         self._policy_version, self._lifetime = policy_version, lifetime
 
@@ -255,7 +259,7 @@ class MissedPage:
             {
                 **_reported(rec_id, form, _unit(known, form.unit_id), began),
                 "answered_at": visit.now,
-                "policy_version": self._policy_version,
+                "policy_version": self._policy_version(),
             }
         )
         return Taken(form.responder, rec_id)
@@ -271,15 +275,14 @@ class MissedPage:
 class AuditPage:
     """Units of a week of which nothing was told: was there a problem?"""
 
-    def __init__(self, alerts: Alerts, answers: Answers, recorder: Recorder, policy_version: str) -> None:
-        """Over what was told and what was answered; problems count against a version of the policy."""
+    def __init__(self, alerts: Alerts, answers: Answers, recorder: Recorder, policy_version: Callable[[], str]) -> None:
+        """Over what was told and what was answered; problems count against the policy that decides."""
         self._alerts, self._answers, self._recorder = alerts, answers, recorder
         self._policy_version = policy_version
 
     def show(self, visit: Visit) -> Page:
         """The sample, each unit with what the visitor said of it."""
-        site = Site.of(self._answers, visit.link.about)
-        since, until = _week(visit.link.week, site.zone)
+        site, since, until = self._over(visit)
         sample = self._sample(site, visit.link.week)["unit_id"].to_list() if visit.responder else []
         shown = [self._unit(site, visit, unit) for unit in sample]
         return Page(
@@ -299,10 +302,9 @@ class AuditPage:
 
     def take(self, visit: Visit, sent: Mapping[str, str]) -> Taken:
         """Record what was seen of a unit; with a name alone, nothing but the name."""
+        site, since, until = self._over(visit)
         if sent.keys() == {"responder"}:
             return Taken(parsed(Form, sent).responder)
-        site = Site.of(self._answers, visit.link.about)
-        since, until = _week(visit.link.week, site.zone)
         sample = self._sample(site, visit.link.week)
         row: dict[str, Any]
         if "quiet" in sent:
@@ -314,8 +316,19 @@ class AuditPage:
             form = parsed(ReportForm, sent)
             began = site.meant(form.when, since=since, until=until - timedelta(minutes=1))
             row = _reported(_audit_id(visit.link, form.unit_id), form, _unit(sample, form.unit_id), began)
-        self._recorder.record({**row, "answered_at": visit.now, "policy_version": self._policy_version})
+        self._recorder.record({**row, "answered_at": visit.now, "policy_version": self._policy_version()})
         return Taken(row["responder"], row["rec_id"])
+
+    def _over(self, visit: Visit) -> tuple[Site, datetime, datetime]:
+        """The warehouse, and begin and end of the week; there is nothing to see before it is over.
+
+        Each alert of a running week would draw another sample, and answers to units of the one before would be lost.
+        """
+        site = Site.of(self._answers, visit.link.about)
+        since, until = _week(visit.link.week, site.zone)
+        if visit.now < until:
+            raise NothingThereError
+        return site, since, until
 
     def _unit(self, site: Site, visit: Visit, unit_id: str) -> dict[str, Any]:
         """A unit with what the visitor said of it."""
@@ -324,7 +337,7 @@ class AuditPage:
         return {"unit_id": unit_id, "rec_id": rec_id, "last": last, "began": last and site.time(last["episode_ts"])}
 
     def _sample(self, site: Site, week: str) -> pl.DataFrame:
-        """The same units for everybody and every time."""
+        """The same units for everybody and every time, but for what is given up in the minutes after the week."""
         since, until = _week(week, site.zone)
         known = site.units(since)
         seed = int.from_bytes(sha256(f"{site.warehouse} {week}".encode()).digest()[:4])

@@ -75,6 +75,11 @@ def serve(settings: Settings, host: str, port: int) -> None:
 
     """
     links, kept = signer_of(settings), (settings.record_store_url, settings.record_store_schema)
-    version = PolicyStore(*kept).contenders().champion.version
-    pages = app(alerts=Notices(*kept), answers=BufferStore(*kept), links=links, policy_version=version)
+    policies = PolicyStore(*kept)
+    pages = app(
+        alerts=Notices(*kept),
+        answers=BufferStore(*kept),
+        links=links,
+        policy_version=lambda: policies.contenders().champion.version,
+    )
     server(pages, host, port).run()

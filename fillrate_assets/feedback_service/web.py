@@ -71,7 +71,7 @@ def app(
     alerts: Alerts,
     answers: Answers,
     links: LinkSigner,
-    policy_version: str,
+    policy_version: Callable[[], str],
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> ASGIApp:
     """The service.
@@ -80,7 +80,7 @@ def app(
         alerts: what was told.
         answers: what is known of warehouses, and where answers are kept.
         links: what makes the links that are accepted.
-        policy_version: what problems that nobody was told of count against.
+        policy_version: says what problems that nobody was told of count against, anew for each.
         clock: what time it is, UTC.
 
     """

@@ -4,17 +4,36 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import polars as pl
 import pytest
 
+from fillrate_assets import settings
 from fillrate_assets.buffers import schema
 from fillrate_assets.buffers.explain import Evidence, explain
+from fillrate_assets.buffers.tick import Masters
+from fillrate_assets.connections.buffer_store import BufferStore
+from fillrate_assets.connections.lake import Lake
+from fillrate_assets.connections.notices import Notices
+from fillrate_assets.connections.record_store import RecordStore
+from fillrate_assets.connections.tick_lake import TickLake
 from fillrate_assets.errors import PermanentFailure
+from fillrate_assets.floor_evidence import evidence
 from fillrate_assets.frames import TIMESTAMP
-from fillrate_assets_tests.buffers.frames import TICK, alerts, feedback, notices, recommendations, tick, units
+from fillrate_assets.settings import Settings
+from fillrate_assets_tests.buffers.frames import (
+    TICK,
+    alerts,
+    feedback,
+    notices,
+    recommendations,
+    tick,
+    units,
+    warehouses,
+)
 
 CHICAGO = ZoneInfo("America/Chicago")
 
@@ -134,5 +153,77 @@ def test_what_is_not_known_is_said(parts: dict[str, pl.DataFrame], expected: str
 
 
 def test_a_unit_of_which_nothing_is_kept_is_an_error() -> None:
+    nothing = {"units": EVIDENCE.units.clear(), "recommendations": EVIDENCE.recommendations.clear()}
     with pytest.raises(PermanentFailure, match="nothing is kept"):
-        explain(replace(EVIDENCE, units=EVIDENCE.units.clear()), zone=UTC)
+        explain(replace(EVIDENCE, **nothing), zone=UTC)
+
+
+# --- the same from where it is kept
+
+
+OCCUPANCY = "W1_DATA_OCCUPANCY"
+OF_A_FEED = {"unit_id": OCCUPANCY, "pool": "DATA", "unit_type": "TOTAL", "direction": "DATA", "action": "CHECK_DATA"}
+PASTED = "https://hooks.example/services/T0/B0/known-to-nobody"
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Settings:
+    """W1 with the unit of `EVIDENCE`, of which path P2 has left, and with a feed that is missing; both were told."""
+    chosen = settings.load(home=tmp_path)
+    RecordStore(chosen.record_store_url).upgrade()
+    before = MEMBERS.with_columns(valid_from=tick(-2000), valid_to=tick(-100))
+    left = before.with_columns(pl.lit("P2").alias("path"))
+    nobody = [frame.empty().collect() for frame in (schema.SHIFTS, schema.ALERT_ROUTES)]
+    BufferStore(chosen.record_store_url).add_masters(
+        Masters(warehouses({}), pl.concat([MEMBERS, before, left]), *nobody)
+    )
+    kept = TickLake(Lake(chosen.lake_root), ("CHI",))
+    of_a_feed = {**OF_A_FEED, "quantity": None, "rule_id": "DATA-UNKNOWN", "explanation": "OCCUPANCY: 2 of 3 units."}
+    for frame, rows in (
+        (schema.SIGNALS, pl.concat([path(), path(path="P2")])),
+        (schema.UNIT_TIMESERIES, units({})),
+        (schema.RECOMMENDATIONS, recommendations({}, of_a_feed)),
+        (schema.ALERTS, alerts({}, OF_A_FEED)),
+    ):
+        kept.write(frame, rows, TICK)
+    sent_to = [f"slack:{PASTED}", PASTED, "slack:floor-w1"]
+    each = {"notice_id": "N2", "rec_id": f"{OCCUPANCY}.DATA.CHECK_DATA.1.1"}
+    told = notices(*({"channel": channel} for channel in sent_to), {**OF_A_FEED, **each})
+    Notices(chosen.record_store_url).keep(told, schema.DEAD_LETTERS.empty().collect(), now=tick(0.1))
+    return chosen
+
+
+def chain(home: Settings, unit_id: str) -> str:
+    return "\n".join(explain(evidence(home, unit_id, TICK)[0], zone=CHICAGO))
+
+
+def test_the_members_of_a_unit_are_those_of_the_tick(home: Settings) -> None:
+    text = chain(home, "W1_PICK_TOTAL")
+    assert "P1 (CAP+IN+LEVEL+OUT): observed 500" in text
+    assert "P2" not in text
+
+
+def test_no_url_of_a_channel_is_shown(home: Settings) -> None:
+    text = chain(home, "W1_PICK_TOTAL")
+    assert PASTED not in text
+    assert [f"   {name}: NEW ACT of 09:00" in text for name in ("slack:...", "https:...", "slack:floor-w1")] == [
+        True
+    ] * 3
+
+
+def test_a_feed_that_an_alert_names_has_a_chain_without_paths(home: Settings) -> None:
+    text = chain(home, OCCUPANCY)
+    assert text.startswith(f"{OCCUPANCY} (TOTAL, pool DATA of W1, CHI) at 2026-03-14 14:00 UTC")
+    for expected in (
+        "1. What each rule said, the unit by itself\n   DATA: ACT by DATA-UNKNOWN: OCCUPANCY: 2 of 3 units.",
+        "3. Told or kept back\n   DATA, CHECK_DATA: NEW; episode 1",
+        "4. Who was told in these episodes\n   console: NEW ACT of 09:00",
+    ):
+        assert expected in text
+    assert "paths" not in text
+
+
+@pytest.mark.parametrize("unit_id", ["W1_DATA_WEATHER", "W2_DATA_OCCUPANCY", "W1_PICK_NONE"])
+def test_what_is_neither_a_unit_nor_a_feed_is_an_error(home: Settings, unit_id: str) -> None:
+    with pytest.raises(PermanentFailure, match=f"no unit {unit_id}; there are W1_PICK_TOTAL"):
+        evidence(home, unit_id, TICK)

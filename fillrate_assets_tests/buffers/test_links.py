@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import string
-from datetime import timedelta
+from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Final
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fillrate_assets.buffers.links import MAX_TOKEN, ExpiredLinkError, ForgedLinkError, Kind, Link, LinkSigner
+from fillrate_assets.buffers.links import (
+    MAX_TOKEN,
+    ExpiredLinkError,
+    ForgedLinkError,
+    Kind,
+    Link,
+    LinkSigner,
+    last_week,
+)
 from fillrate_assets.errors import PermanentFailure
 from fillrate_assets_tests.buffers.frames import EPISODE_KEY, TICK
 
@@ -144,3 +153,22 @@ def test_a_secret_that_can_be_guessed_is_refused(secrets: list[str]) -> None:
 
 def test_the_base_may_end_with_a_slash() -> None:
     assert LinkSigner(f"{BASE}/", [NEW]).missed("W1", now=TICK) == SIGNER.missed("W1", now=TICK)
+
+
+# --- the week of an audit
+
+
+WEEKS: Final = {
+    "a Saturday": ("2026-03-14T14:00Z", "UTC", "2026-W10"),
+    "the last minute of a week": ("2026-03-08T23:59Z", "UTC", "2026-W09"),
+    "the first of the next": ("2026-03-09T00:00Z", "UTC", "2026-W10"),
+    "it is still Sunday there": ("2026-03-09T04:59Z", "America/Chicago", "2026-W09"),
+    "it is Monday there as well": ("2026-03-09T05:00Z", "America/Chicago", "2026-W10"),
+    "it is Monday there already": ("2026-03-08T15:00Z", "Asia/Tokyo", "2026-W10"),
+    "a year of 53 weeks": ("2027-01-06T00:00Z", "UTC", "2026-W53"),
+}
+
+
+@pytest.mark.parametrize(("now", "zone", "week"), WEEKS.values(), ids=WEEKS)
+def test_last_week_is_the_latest_that_is_over_at_the_warehouse(now: str, zone: str, week: str) -> None:
+    assert last_week(datetime.fromisoformat(now), ZoneInfo(zone)) == week

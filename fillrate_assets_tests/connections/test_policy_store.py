@@ -6,18 +6,21 @@ import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
 from fillrate_assets.buffers.policy import Policy, changed
-from fillrate_assets.connections.policy_store import PolicyStore
+from fillrate_assets.connections.policy_store import POLICIES, Contenders, PolicyStore
 from fillrate_assets.connections.record_store import RecordStore
 from fillrate_assets.errors import PermanentFailure
 
 NOW = datetime(2026, 3, 14, 14, tzinfo=UTC)
 OWN = Policy().version
 EAGER = {"total": {"act": 0.9}}
+CALM = {"total": {"act": 0.95}}
+OLD = "v1-00000000"
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,20 @@ def roles(store: PolicyStore) -> dict[str, str]:
     return dict(store.rows().select("version", "role").iter_rows())
 
 
+def promoted(store: PolicyStore, changes: dict[str, Any]) -> str:
+    """The version of a policy that was proposed and promoted."""
+    version = store.propose(changes, by="ann", now=NOW).version
+    store.promote(version, Evidence(), by="ann", now=NOW)
+    return version
+
+
+def of_another_release(store: PolicyStore, role: str) -> None:
+    """A row of `EAGER` as a release wrote it whose own values were others."""
+    said = {"role": role, "changes": json.dumps(EAGER), "since_ts": NOW.replace(tzinfo=None), "updated_by": "bob"}
+    with sa.create_engine(store.url).begin() as connection:
+        connection.execute(POLICIES.insert().values(version=OLD, **said))
+
+
 def test_where_nothing_is_said_the_platforms_own_policy_decides(store: PolicyStore) -> None:
     assert [each.version for each in store.contenders().all] == [OWN]
     assert roles(store) == {}
@@ -52,15 +69,91 @@ def test_a_challenger_runs_takes_the_place_and_gives_it_back(store: PolicyStore)
     contenders = store.contenders()
     assert (contenders.champion, contenders.challengers) == (eager, ())
     assert (contenders.replaced, contenders.precision_low) == (OWN, 0.85)
-    assert roles(store) == {OWN: "RETIRED", eager.version: "CHAMPION"}
+    assert roles(store) == {eager.version: "CHAMPION"}
     (evidence,) = store.rows().filter(role="CHAMPION")["evidence"]
     assert json.loads(evidence) == {"champion_precision_low": 0.85}
 
     store.roll_back(contenders, by="platform", now=NOW)
-    assert roles(store) == {OWN: "CHAMPION", eager.version: "RETIRED"}
-    assert store.contenders().replaced is None
+    assert roles(store) == {eager.version: "RETIRED"}
+    assert store.contenders() == Contenders(Policy())
     store.roll_back(store.contenders(), by="platform", now=NOW)
-    assert roles(store) == {OWN: "CHAMPION", eager.version: "RETIRED"}
+    assert store.contenders() == Contenders(Policy())
+
+
+def test_the_place_goes_back_to_the_one_that_had_it(store: PolicyStore) -> None:
+    eager, calm = promoted(store, EAGER), promoted(store, CALM)
+    contenders = store.contenders()
+    assert contenders.replaced == eager
+    store.roll_back(contenders, by="platform", now=NOW)
+    assert store.contenders().champion.version == eager
+    assert store.contenders().replaced is None
+    assert roles(store) == {eager: "CHAMPION", calm: "RETIRED"}
+
+
+def test_who_took_the_place_meanwhile_keeps_it(store: PolicyStore) -> None:
+    eager = promoted(store, EAGER)
+    as_it_was = store.contenders()
+    calm = promoted(store, CALM)
+    store.roll_back(as_it_was, by="platform", now=NOW)
+    assert roles(store) == {eager: "RETIRED", calm: "CHAMPION"}
+
+
+@pytest.mark.parametrize("role", ["CHAMPION", "RETIRED", None])
+def test_nothing_but_a_challenger_is_promoted_or_retired(store: PolicyStore, role: str | None) -> None:
+    version = "v1-unknown" if role is None else promoted(store, EAGER)
+    if role == "RETIRED":
+        promoted(store, CALM)
+    before = store.rows()
+    with pytest.raises(PermanentFailure, match=f"{version} is no challenger"):
+        store.promote(version, Evidence(), by="ann", now=NOW)
+    with pytest.raises(PermanentFailure, match=f"{version} is no challenger"):
+        store.retire(version, by="ann", now=NOW)
+    assert store.rows().equals(before)
+
+
+# --- rows of another release, whose own values were others
+
+
+@pytest.mark.parametrize("role", ["CHAMPION", "CHALLENGER"])
+def test_a_policy_of_another_release_is_told_left_out_and_can_be_retired(
+    store: PolicyStore, role: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    of_another_release(store, role)
+    assert store.contenders() == Contenders(Policy())
+    assert f"version {OLD} cannot be used: it was made by another release" in caplog.text
+    with pytest.raises(PermanentFailure, match=f"{OLD} is no challenger"):
+        store.promote(OLD, Evidence(), by="ann", now=NOW)
+    assert roles(store) == {OLD: role}
+
+    again = store.propose(EAGER, by="ann", now=NOW)
+    store.retire(OLD, by="ann", now=NOW)
+    caplog.clear()
+    assert store.contenders() == Contenders(Policy(), (again,))
+    assert caplog.text == ""
+    assert roles(store) == {OLD: "RETIRED", again.version: "CHALLENGER"}
+
+
+def test_a_promotion_leaves_one_champion(store: PolicyStore) -> None:
+    of_another_release(store, "CHAMPION")
+    calm = promoted(store, CALM)
+    assert roles(store) == {OLD: "RETIRED", calm: "CHAMPION"}
+    assert store.contenders().replaced == OWN
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_where_the_one_before_cannot_run_any_more_the_place_goes_back_to_the_platforms_own(
+    store: PolicyStore, *, known: bool
+) -> None:
+    calm = promoted(store, CALM)
+    if known:
+        of_another_release(store, "RETIRED")
+    with sa.create_engine(store.url).begin() as connection:
+        connection.execute(POLICIES.update().where(POLICIES.c.version == calm).values(replaced=OLD))
+    contenders = store.contenders()
+    assert (contenders.champion.version, contenders.replaced) == (calm, OWN)
+    store.roll_back(contenders, by="platform", now=NOW)
+    assert store.contenders() == Contenders(Policy())
+    assert "CHAMPION" not in roles(store).values()
 
 
 def test_a_challenger_that_is_retired_runs_no_more_and_may_come_back(store: PolicyStore) -> None:

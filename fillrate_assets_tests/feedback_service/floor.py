@@ -53,6 +53,8 @@ class Floor:
     """Of every browser: to make one takes longer than a test."""
 
     now: datetime = ANSWERED_AT
+    policy: str = POLICY
+    """Version of the policy that decides."""
 
     def browser(self, url: str) -> Browser:
         """A browser that was never here, with a link."""
@@ -60,7 +62,7 @@ class Floor:
 
     def reset(self) -> None:
         """Two warehouses and the alert of `REC_ID`; nobody has answered."""
-        self.now = ANSWERED_AT
+        self.now, self.policy = ANSWERED_AT, POLICY
         with self.store.engine.begin() as connection:
             for table in (NOTICES, FEEDBACK):
                 connection.execute(table.delete())
@@ -142,7 +144,8 @@ class Browser:
         return self.client.get(response.headers["location"])
 
 
-def _masters() -> Masters:
+def masters() -> Masters:
+    """Two warehouses: W1 has a TOTAL and `LANES`, W2 a TOTAL."""
     member = {"path": "P", "role": "LEVEL", "weight": 1.0, "valid_from": TICK - timedelta(days=90)}
     members = [{**member, "unit_id": unit_id} for unit_id in ("W1_PICK_TOTAL", *LANES, "W2_PICK_TOTAL")]
     return Masters(
@@ -162,10 +165,14 @@ def served(directory: Path) -> Iterator[Floor]:
         RecordStore(url).upgrade()
         links = LinkSigner(f"http://127.0.0.1:{port}", [SECRET])
         floor = Floor(Notices(url), BufferStore(url), links, transport)
-        floor.store.add_masters(_masters())
+        floor.store.add_masters(masters())
         floor.reset()
         pages = feedback_service.app(
-            alerts=floor.notices, answers=floor.store, links=links, policy_version=POLICY, clock=lambda: floor.now
+            alerts=floor.notices,
+            answers=floor.store,
+            links=links,
+            policy_version=lambda: floor.policy,
+            clock=lambda: floor.now,
         )
         process = server(pages, "127.0.0.1", port)
         thread = threading.Thread(target=process.run, args=([listening],))

@@ -55,7 +55,7 @@ ANSWERS: Final[dict[str, dict[str, str]]] = {
     "NO_PROBLEM": {"note": "  the sensor was\r\ncovered "},
     "WRONG_ACTION": {"quantity": ""},
     "WRONG_QTY": {"quantity": "6.5"},
-    "TOO_LATE": {"quantity": "0"},
+    "TOO_LATE": {"quantity": "5"},
     "ALREADY_KNOWN": {"note": " "},
 }
 
@@ -65,13 +65,12 @@ def test_an_answer_is_kept_with_what_it_is_about(floor: Floor, answer: str, more
     page = floor.browser(floor.alert()).sent(responder=" Maria   Ruiz ", answer=answer, **more)
     assert "it is recorded" in page.text
     assert "Maria Ruiz" in page.text
-    quantities = {"WRONG_QTY": 6.5, "TOO_LATE": 0.0}
     assert kept(floor).row(0, named=True) == {
         "rec_id": REC_ID,
         "responder": "Maria Ruiz",
         "answered_at": ANSWERED_AT,
         "answer": answer,
-        "actual_quantity": quantities.get(answer),
+        "actual_quantity": 6.5 if answer == "WRONG_QTY" else None,
         "note": "the sensor was\ncovered" if answer == "NO_PROBLEM" else None,
         "warehouse": "W1",
         "unit_id": "W1_PICK_TOTAL",
@@ -149,6 +148,19 @@ def test_who_comes_back_finds_the_answer_filled_in(floor: Floor) -> None:
     assert 'value="WRONG_QTY" class="answer" aria-current="true"' in text
     assert 'value="6.5"' in text
     assert ">two were sick</textarea>" in text
+
+
+def test_a_number_goes_with_the_answer_that_it_was_wrong_and_with_no_other(floor: Floor) -> None:
+    browser = floor.browser(floor.alert())
+    browser.sent(responder="Kim", answer="WRONG_QTY", quantity="5")
+    assert 'value="5"' in browser.open().text
+    floor.now += timedelta(minutes=1)
+    page = browser.sent(responder="Kim", answer="CORRECT", quantity="5")
+    assert "would have been right" not in page.text
+    assert kept(floor).sort("answered_at").select("answer", "actual_quantity").rows() == [
+        ("WRONG_QTY", 5.0),
+        ("CORRECT", None),
+    ]
 
 
 def test_a_wrong_number_needs_the_right_one(floor: Floor) -> None:
@@ -293,6 +305,20 @@ def test_a_problem_that_two_report_counts_once(floor: Floor) -> None:
     assert feedback.missed_problems(kept(floor)).height == 1
 
 
+def test_a_report_counts_against_the_policy_that_decides_when_it_is_made(floor: Floor) -> None:
+    floor.browser(floor.missed()).sent(**REPORT)
+    floor.policy = "3-promoted"
+    floor.browser(floor.missed()).sent(**{**REPORT, "direction": "OVERFLOW"})
+    audit = floor.browser(floor.audit())
+    audit.sent(responder="Kim", quiet=sampled(audit.sent(responder="Kim").text)[0])
+    rows = kept(floor).select(pl.col("rec_id").str.split(".").list.first(), "direction", "policy_version")
+    assert set(rows.iter_rows()) == {
+        ("missed", "STARVATION", POLICY),
+        ("missed", "OVERFLOW", "3-promoted"),
+        ("audit", "OVERFLOW", "3-promoted"),
+    }
+
+
 def test_a_report_that_was_a_mistake_can_be_taken_back(floor: Floor) -> None:
     browser = floor.browser(floor.missed())
     browser.sent(**REPORT)
@@ -381,6 +407,25 @@ def test_a_unit_that_was_told_of_in_the_week_is_no_silent_one(floor: Floor) -> N
     # In Chicago, this is Monday of the next week.
     floor.notice(rec_id="W1_PICK_TOTAL.OVERFLOW.MOVE_STAFF.2.1", snapshot_ts=datetime(2026, 3, 9, 5, 0, tzinfo=UTC))
     assert sampled(floor.browser(floor.audit()).sent(responder="Kim").text) == ["W1_PICK_TOTAL"]
+
+
+# In Chicago, the week of the sample ends at 05:00 UTC.
+ENDS: Final = datetime(2026, 3, 9, 5, tzinfo=UTC)
+
+
+def test_there_is_no_sample_of_a_week_before_it_is_over_at_the_warehouse(floor: Floor) -> None:
+    browser = floor.browser(floor.audit())
+    word, unit = browser.word(), sampled(browser.sent(responder="Kim").text)[0]
+    floor.now = ENDS - timedelta(minutes=1)
+    assert browser.open().status_code == 404
+    form = {"word": word, "responder": "Kim"}
+    problem = {"unit_id": unit, "direction": "OVERFLOW", "when": "2026-03-04T23:30"}
+    for said in (form, {**form, "quiet": unit}, {**form, **problem}):
+        assert browser.post(said).status_code == 404
+    assert not floor.rows()
+    floor.now = ENDS
+    assert unit in sampled(browser.open().text)
+    assert browser.post({**form, "quiet": unit}).status_code == 303
 
 
 def test_without_a_name_there_is_nothing_to_answer(floor: Floor) -> None:

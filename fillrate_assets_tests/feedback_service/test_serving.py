@@ -8,17 +8,26 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
+from zoneinfo import ZoneInfo
 
 import httpx
 import pytest
 
 from fillrate_assets import feedback_service, settings
+from fillrate_assets.buffers.links import LinkSigner
+from fillrate_assets.buffers.policy import Policy
+from fillrate_assets.connections.buffer_store import BufferStore
+from fillrate_assets.connections.policy_store import PolicyStore
 from fillrate_assets.connections.record_store import RecordStore
 from fillrate_assets.errors import PermanentFailure
 from fillrate_assets_tests.conftest import ROOT
-from fillrate_assets_tests.feedback_service.floor import SECRET
+from fillrate_assets_tests.connections.test_policy_store import Evidence
+from fillrate_assets_tests.feedback_service.floor import SECRET, Browser, masters
 
 URL: Final = "https://feedback.example"
 _PATIENCE_SECONDS: Final = 120
@@ -37,32 +46,62 @@ def test_the_secret_is_not_shown(tmp_path: Path) -> None:
     assert SECRET not in repr(settings.load(home=tmp_path, feedback_secret=SECRET))
 
 
-def test_the_command_serves_until_it_is_told_to_end(tmp_path: Path) -> None:
-    RecordStore(settings.load(home=tmp_path).record_store_url).upgrade()
+@contextmanager
+def serving(home: Path) -> Iterator[str]:
+    """Where the command serves a home until the block ends; then it is told to end, and does."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    given = {"FILLRATE_HOME": str(tmp_path), "FILLRATE_FEEDBACK_URL": URL, "FILLRATE_FEEDBACK_SECRET": SECRET}
+    base = f"http://127.0.0.1:{port}"
+    given = {"FILLRATE_HOME": str(home), "FILLRATE_FEEDBACK_URL": base, "FILLRATE_FEEDBACK_SECRET": SECRET}
     command = [sys.executable, "-c", "from fillrate_assets.cli import main; main()"]
     command += ["buffers", "serve", "--port", str(port)]
-    with (tmp_path / "log").open("wb") as log:
+    with (home / "log").open("wb") as log:
         process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **given}, stdout=log, stderr=log)  # noqa: S603 - our own
     try:
-        reply = _answer(process, f"http://127.0.0.1:{port}/health", tmp_path / "log")
+        _wait(process, f"{base}/health", home / "log")
+        yield base
         process.send_signal(signal.SIGTERM)
         process.wait(_PATIENCE_SECONDS)
     finally:
         process.kill()
         process.wait()
-    assert reply.text == "ok"
-    assert process.returncode in {0, -signal.SIGTERM}, (tmp_path / "log").read_text()
+    assert process.returncode in {0, -signal.SIGTERM}, (home / "log").read_text()
 
 
-def _answer(process: subprocess.Popen[bytes], url: str, log: Path) -> httpx.Response:
+def test_the_command_serves_until_it_is_told_to_end(tmp_path: Path) -> None:
+    RecordStore(settings.load(home=tmp_path).record_store_url).upgrade()
+    with serving(tmp_path) as base:
+        assert httpx.get(f"{base}/health").text == "ok"
+
+
+def test_a_promotion_counts_from_the_next_report_on_without_a_new_start(tmp_path: Path) -> None:
+    url = settings.load(home=tmp_path).record_store_url
+    RecordStore(url).upgrade()
+    store, policies, now = BufferStore(url), PolicyStore(url), datetime.now(UTC)
+    store.add_masters(masters())
+    eager = policies.propose({"total": {"act": 0.9}}, by="ann", now=now)
+    when = (now - timedelta(minutes=1)).astimezone(ZoneInfo("America/Chicago"))
+    report = {"responder": "Kim", "unit_id": "W1_PICK_TOTAL", "when": f"{when:%Y-%m-%dT%H:%M}"}
+    with serving(tmp_path) as base, httpx.Client() as client:
+        browser = Browser(LinkSigner(base, [SECRET]).missed("W1", now=now), client)
+        browser.sent(**report, direction="OVERFLOW")
+        policies.promote(eager.version, Evidence(), by="ann", now=now)
+        browser.sent(**report, direction="STARVATION")
+    rows = store.feedback(now).sort("answered_at")
+    assert rows.select("direction", "policy_version").rows() == [
+        ("OVERFLOW", Policy().version),
+        ("STARVATION", eager.version),
+    ]
+
+
+def _wait(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
     give_up = time.monotonic() + _PATIENCE_SECONDS
     while True:
         try:
-            return httpx.get(url)
+            httpx.get(url)
         except httpx.TransportError:
             assert process.poll() is None, log.read_text()
             assert time.monotonic() < give_up
             time.sleep(0.1)
+        else:
+            return

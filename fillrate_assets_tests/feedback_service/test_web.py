@@ -12,11 +12,12 @@ import httpx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from starlette.requests import Request
 
 from fillrate_assets.buffers.links import AUDIT_LIFETIME, LIFETIME, Link, LinkSigner
-from fillrate_assets.feedback_service.guard import HEADERS, MAX_BODY
+from fillrate_assets.feedback_service.guard import HEADERS, MAX_BODY, Guard
 from fillrate_assets_tests.buffers.frames import TICK
-from fillrate_assets_tests.feedback_service.floor import LANES, REC_ID, Floor
+from fillrate_assets_tests.feedback_service.floor import LANES, REC_ID, SECRET, Floor
 from fillrate_assets_tests.feedback_service.test_pages import REPORT
 
 SAID: Final = {"responder": "Kim", "answer": "CORRECT"}
@@ -149,6 +150,25 @@ def test_a_form_of_another_site_is_refused(floor: Floor, origin: str | None) -> 
     assert reply.status_code == 403
     assert shows_nothing(reply)
     assert not floor.rows()
+
+
+BASES: Final = {
+    "https": ("https://floor.example:443", "https://floor.example"),
+    "http": ("http://floor.example:80/answers", "http://floor.example"),
+    "IPv6": ("https://[2001:db8::443]:443", "https://[2001:db8::443]"),
+    "none": ("https://floor.example", "https://floor.example"),
+    "another": ("https://floor.example:8443", "https://floor.example:8443"),
+    "of the other scheme": ("https://floor.example:80", "https://floor.example:80"),
+}
+
+
+@pytest.mark.parametrize(("base", "origin"), BASES.values(), ids=BASES)
+def test_a_default_port_is_no_part_of_where_a_form_comes_from(base: str, origin: str) -> None:
+    keeper = Guard(base, [SECRET])
+    visit = keeper.new_visit()
+    sent = {"origin": origin, "cookie": f"{keeper.cookie}={visit}"}
+    headers = [(name.encode(), value.encode()) for name, value in sent.items()]
+    keeper.check(Request({"type": "http", "headers": headers}), "token", keeper.word("token", visit))
 
 
 def test_a_form_without_the_word_of_its_page_is_refused(floor: Floor) -> None:
