@@ -126,7 +126,8 @@ def notices(
 
     Told are NEW, ONGOING and CLEARED rows that are to act on or worse, by the routes of this moment. CLEARED goes to
     the channels that were told of the episode, to no other. What was due while no tick ran in time is told with
-    the next tick, if it is still to act on: so a late start delays a notice and does not swallow it.
+    the next tick, if it is still to act on: so a late start delays a notice and does not swallow it. The first notice
+    that is told of an episode is NEW, whatever was not told before it.
 
     Args:
         alerts: `ALERTS`; ticks older than 10 minutes are left out.
@@ -182,10 +183,13 @@ def _told(alerts: pl.DataFrame, sent: pl.DataFrame, oldest: datetime, *, every_l
         )
     )
     owed = (pl.col("reason") == "WINDOW").fill_null(value=False) & pl.col("had").is_null()
-    first = pl.when(pl.col("known").is_null()).then(pl.lit("NEW")).otherwise(pl.lit("ONGOING"))
+    again = owed | (pl.col("label") == "ONGOING")
+    tells = (again | (pl.col("label") == "NEW")) & (pl.lit(every_label) | pl.col("serious"))
+    # Who was told neither of the warning nor of what came too late must not read that it goes on.
+    begins = again & pl.col("known").is_null() & (pl.col("seq") == pl.when(tells).then("seq").min().over(EPISODE))
     rows = rows.with_columns(
-        pl.when(owed).then(first).otherwise("label").alias("label"),
-        pl.when(~owed).then("reason").alias("reason"),
+        pl.when(begins).then(pl.lit("NEW")).when(owed).then(pl.lit("ONGOING")).otherwise("label").alias("label"),
+        pl.when(~(owed | begins)).then("reason").alias("reason"),
     )
     counts = (pl.col("label") != "SUPPRESSED") & (pl.col("seq") > 0)
     moment = pl.col("snapshot_ts").dt.strftime("@%Y%m%dT%H%MZ")

@@ -109,6 +109,42 @@ def test_a_later_notice_that_no_tick_told_in_time_goes_on() -> None:
     assert told.select("label", "seq").rows() == [("ONGOING", 2)]
 
 
+EVERYTHING: Final = frames.routes({"min_severity": "WARN"})
+WARNED: Final[Row] = {"severity": "WARN", "peak_notified_severity": "WARN"}
+WORSE: Final[Row] = {"label": "ONGOING", "reason": "ESCALATED", "seq": 2, "snapshot_ts": tick(1)}
+GONE_ON: Final = ("ONGOING", "ESCALATED", 2)
+
+
+@pytest.mark.parametrize(
+    ("alerts", "every_label", "expected"),
+    [
+        ((WARNED, WORSE), False, [("NEW", None, 2)]),
+        ((WARNED, WORSE), True, [("NEW", None, 1), GONE_ON]),
+        ((WORSE,), False, [("NEW", None, 2)]),
+        (({}, {**WORSE, "severity": "EMERGENCY"}), False, [("NEW", None, 1), GONE_ON]),
+        (({"reason": "HISTORY_GAP"},), False, [("NEW", "HISTORY_GAP", 1)]),
+    ],
+)
+def test_the_first_that_is_told_of_an_episode_is_new(
+    alerts: tuple[Row, ...], expected: list[tuple[str, str | None, int]], *, every_label: bool
+) -> None:
+    told, _ = noticed(*alerts, routes=EVERYTHING, every_label=every_label)
+    assert told.select("label", "reason", "seq").rows() == expected
+    assert noticed(*alerts, routes=EVERYTHING, every_label=every_label, sent=told)[0].is_empty()
+
+
+def test_what_was_told_of_an_episode_goes_on() -> None:
+    """Development was told of the warning."""
+    told, _ = noticed(WORSE, sent=noticed(WARNED, routes=EVERYTHING, every_label=True)[0])
+    assert told.select("label", "reason", "seq").rows() == [GONE_ON]
+
+
+def test_an_episode_that_began_as_a_warning_is_cleared_for_those_who_were_told() -> None:
+    ended = {**CLEARED, "seq": 3}
+    assert noticed(ended, sent=outbox(WARNED))[0].is_empty()
+    assert noticed(ended, sent=outbox(WARNED, WORSE))[0].select("label", "seq").rows() == [("CLEARED", 3)]
+
+
 def test_quantities_are_those_of_the_alerts_own_action() -> None:
     """The unit's action changed: what the new one needs says nothing of the old one."""
     other = frames.recommendations({"action": "THROTTLE"})
