@@ -31,7 +31,7 @@ MAX_MORE: Final = 1500
 MAX_HEADER: Final = 150
 """Characters of a Slack header."""
 
-_AMOUNTS: Final = ("quantity", "quantity_unit", "source_unit", "target_unit", "until_ts", "minutes_left")
+_AMOUNTS: Final = ("quantity", "quantity_unit", "source_unit", "target_unit", "until_ts")
 _SCOPE: Final = ("warehouse", "pool", "unit_type")
 _SEVERITY: Final = pl.Enum(schema.SEVERITIES)
 _NO_ROUTE: Final = "No active row of alert_route takes it: add a row for *, *, * that takes its severity"
@@ -145,9 +145,9 @@ def notices(
     """
     told = _told(alerts, sent, now - timedelta(minutes=policy.suppression.max_send_minutes), every_label=every_label)
     rows = told.join(_said(recommendations), on=[*UNIT, "snapshot_ts"], how="left").with_columns(
-        # What another action of the unit needs says nothing about this one.
-        pl.when("own").then(name).alias(name)
-        for name in (*_AMOUNTS, "winner")
+        # What another action needs says nothing of this one; of a throttle it is known for as long as it is in force.
+        *(pl.when(pl.col("asked") == pl.col("action")).then(name).alias(name) for name in _AMOUNTS),
+        *(pl.when("own").then(name).alias(name) for name in ("minutes_left", "winner")),
     )
     ends = (pl.col("label") == "CLEARED") & (pl.col("seq") > 0)
     ended = rows.filter(ends).join(sent.select(*EPISODE, "channel").unique(), on=EPISODE, how="inner")
@@ -202,7 +202,8 @@ def _said(recommendations: pl.DataFrame) -> pl.DataFrame:
     """What the notices say of a recommendation."""
     lost = pl.col("resolution").is_in(["LOST", "CONSEQUENCE"])
     winner = pl.when(lost).then("winner").alias("winner")
-    return recommendations.select(*UNIT, "snapshot_ts", *_AMOUNTS, "explanation", winner)
+    asked = pl.col("action").alias("asked")
+    return recommendations.select(*UNIT, "snapshot_ts", asked, *_AMOUNTS, "minutes_left", "explanation", winner)
 
 
 def _routed(rows: pl.DataFrame, routes: pl.DataFrame, now: datetime) -> pl.DataFrame:
@@ -338,10 +339,17 @@ def _heading(row: dict[str, Any]) -> str:
 def _what(row: dict[str, Any], zone: tzinfo) -> str:
     """What to do, in a sentence; what can end, of an episode that did."""
     if row["label"] == "CLEARED":
-        return _ENDED[row["action"]]
+        return _end(row)
     if row["winner"]:
         return f"Its own action gave way to {row['winner']}."
     return _instruction(row, zone)
+
+
+def _end(row: dict[str, Any]) -> str:
+    """What can end; of a throttle that is still in force, how far it may be raised."""
+    if row["action"] == "THROTTLE" and (amount := _amount(row)):
+        return f"Release the throttle step by step: at most {amount} for now."
+    return _ENDED[row["action"]]
 
 
 def _instruction(row: dict[str, Any], zone: tzinfo) -> str:

@@ -153,6 +153,22 @@ def test_quantities_are_those_of_the_alerts_own_action() -> None:
     assert told.select("quantity", "target_unit", "explanation").rows() == [(None, None, "PICK TOTAL: 94.0 % full.")]
 
 
+@pytest.mark.parametrize(
+    ("throttle", "what"),
+    [
+        ({"quantity": 700.0}, "Release the throttle step by step: at most 700 packages/hour for now."),
+        ({"action": None, "quantity": None}, "The throttle can be released."),
+    ],
+)
+def test_a_throttle_that_is_cleared_is_released_as_far_as_the_tick_recommends(throttle: Row, what: str) -> None:
+    clear = {"verdict": "CLEAR", "action": "THROTTLE", "quantity_unit": "packages/hour", "snapshot_ts": tick(1)}
+    said = frames.recommendations({**clear, **throttle})
+    sent = outbox({"action": "THROTTLE"})
+    told, _ = noticed({**CLEARED, "action": "THROTTLE"}, recommendations=said, sent=sent)
+    (message,) = messages.messages(told, frames.warehouses({}), NO_LINKS)
+    assert [(entry.heading, entry.what) for entry in message.entries] == [("Cleared: W1_PICK_TOTAL, overflow", what)]
+
+
 def test_without_a_recommendation_a_notice_has_no_reason() -> None:
     row = {"label": "SUPPRESSED", "reason": "DATA_STALE", "severity": None}
     told, _ = noticed(row, recommendations=schema.RECOMMENDATIONS.empty().collect(), every_label=True)
