@@ -31,7 +31,7 @@ MAX_MORE: Final = 1500
 MAX_HEADER: Final = 150
 """Characters of a Slack header."""
 
-_AMOUNTS: Final = ("quantity", "quantity_unit", "source_unit", "target_unit", "until_ts", "minutes_left")
+_AMOUNTS: Final = ("quantity", "quantity_unit", "source_unit", "target_unit", "until_ts")
 _SCOPE: Final = ("warehouse", "pool", "unit_type")
 _SEVERITY: Final = pl.Enum(schema.SEVERITIES)
 _NO_ROUTE: Final = "No active row of alert_route takes it: add a row for *, *, * that takes its severity"
@@ -126,7 +126,8 @@ def notices(
 
     Told are NEW, ONGOING and CLEARED rows that are to act on or worse, by the routes of this moment. CLEARED goes to
     the channels that were told of the episode, to no other. What was due while no tick ran in time is told with
-    the next tick, if it is still to act on: so a late start delays a notice and does not swallow it.
+    the next tick, if it is still to act on: so a late start delays a notice and does not swallow it. The first notice
+    that is told of an episode is NEW, whatever was not told before it.
 
     Args:
         alerts: `ALERTS`; ticks older than 10 minutes are left out.
@@ -144,9 +145,9 @@ def notices(
     """
     told = _told(alerts, sent, now - timedelta(minutes=policy.suppression.max_send_minutes), every_label=every_label)
     rows = told.join(_said(recommendations), on=[*UNIT, "snapshot_ts"], how="left").with_columns(
-        # What another action of the unit needs says nothing about this one.
-        pl.when("own").then(name).alias(name)
-        for name in (*_AMOUNTS, "winner")
+        # What another action needs says nothing of this one; of a throttle it is known for as long as it is in force.
+        *(pl.when(pl.col("asked") == pl.col("action")).then(name).alias(name) for name in _AMOUNTS),
+        *(pl.when("own").then(name).alias(name) for name in ("minutes_left", "winner")),
     )
     ends = (pl.col("label") == "CLEARED") & (pl.col("seq") > 0)
     ended = rows.filter(ends).join(sent.select(*EPISODE, "channel").unique(), on=EPISODE, how="inner")
@@ -182,10 +183,13 @@ def _told(alerts: pl.DataFrame, sent: pl.DataFrame, oldest: datetime, *, every_l
         )
     )
     owed = (pl.col("reason") == "WINDOW").fill_null(value=False) & pl.col("had").is_null()
-    first = pl.when(pl.col("known").is_null()).then(pl.lit("NEW")).otherwise(pl.lit("ONGOING"))
+    again = owed | (pl.col("label") == "ONGOING")
+    tells = (again | (pl.col("label") == "NEW")) & (pl.lit(every_label) | pl.col("serious"))
+    # Who was told neither of the warning nor of what came too late must not read that it goes on.
+    begins = again & pl.col("known").is_null() & (pl.col("seq") == pl.when(tells).then("seq").min().over(EPISODE))
     rows = rows.with_columns(
-        pl.when(owed).then(first).otherwise("label").alias("label"),
-        pl.when(~owed).then("reason").alias("reason"),
+        pl.when(begins).then(pl.lit("NEW")).when(owed).then(pl.lit("ONGOING")).otherwise("label").alias("label"),
+        pl.when(~(owed | begins)).then("reason").alias("reason"),
     )
     counts = (pl.col("label") != "SUPPRESSED") & (pl.col("seq") > 0)
     moment = pl.col("snapshot_ts").dt.strftime("@%Y%m%dT%H%MZ")
@@ -202,7 +206,8 @@ def _said(recommendations: pl.DataFrame) -> pl.DataFrame:
     """What the notices say of a recommendation."""
     lost = pl.col("resolution").is_in(["LOST", "CONSEQUENCE"])
     winner = pl.when(lost).then("winner").alias("winner")
-    return recommendations.select(*UNIT, "snapshot_ts", *_AMOUNTS, "explanation", winner)
+    asked = pl.col("action").alias("asked")
+    return recommendations.select(*UNIT, "snapshot_ts", asked, *_AMOUNTS, "minutes_left", "explanation", winner)
 
 
 def _routed(rows: pl.DataFrame, routes: pl.DataFrame, now: datetime) -> pl.DataFrame:
@@ -338,10 +343,17 @@ def _heading(row: dict[str, Any]) -> str:
 def _what(row: dict[str, Any], zone: tzinfo) -> str:
     """What to do, in a sentence; what can end, of an episode that did."""
     if row["label"] == "CLEARED":
-        return _ENDED[row["action"]]
+        return _end(row)
     if row["winner"]:
         return f"Its own action gave way to {row['winner']}."
     return _instruction(row, zone)
+
+
+def _end(row: dict[str, Any]) -> str:
+    """What can end; of a throttle that is still in force, how far it may be raised."""
+    if row["action"] == "THROTTLE" and (amount := _amount(row)):
+        return f"Release the throttle step by step: at most {amount} for now."
+    return _ENDED[row["action"]]
 
 
 def _instruction(row: dict[str, Any], zone: tzinfo) -> str:

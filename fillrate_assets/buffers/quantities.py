@@ -12,7 +12,7 @@ from typing import Final
 
 import polars as pl
 
-from fillrate_assets.buffers.policy import Policy
+from fillrate_assets.buffers.policy import TICK_MINUTES, Policy
 
 ASKS: Final = pl.col("verdict").is_in(["ACT", "EMERGENCY"])
 """Whether a row asks somebody to do something."""
@@ -208,11 +208,18 @@ def _with_throttle_held(rows: pl.DataFrame, policy: Policy) -> pl.DataFrame:
     most = pl.coalesce("max_rate", pl.col("service_rate") * 60, 0.0)
     ends = throttled & clear & (_raised(policy) >= most)
     held = throttled & ~ends
+    # The floor is told of one raise alone, at which the alert is cleared: so it says how the others follow.
+    share, step = policy.quantities.release_share, policy.quantities.throttle_step
+    pace = f"by at most {share * 100:g} % (or {step:g}) every {TICK_MINUTES} min"
+    raised = f"Raise the throttle from {{}} to {{}} packages/h, then {pace} while it is clear."
+    doubtful = f"The throttle of {{}} packages/h stays until all data are fresh, then rises {pace}."
     said = (
         pl.when(ends)
         .then(pl.format("The throttle of {} packages/h ends.", _whole("limit")))
         .when(held & clear)
-        .then(pl.format("Raise the throttle from {} to {} packages/h.", _whole("limit"), _whole(_raised(policy))))
+        .then(pl.format(raised, _whole("limit"), _whole(_raised(policy))))
+        .when(held & (pl.col("verdict") == "CLEAR"))
+        .then(pl.format(doubtful, _whole("limit")))
         .when(held)
         .then(pl.format("The throttle of {} packages/h stays.", _whole("limit")))
     )

@@ -55,8 +55,8 @@ def alerts(
 
     Args:
         recommendations: `RECOMMENDATIONS` of the tick.
-        history: `ALERTS` of the 60 minutes before the tick; later rows are not looked at. Of older rows only open
-            episodes matter: they end as EXPIRED_NO_DATA, or return as NEW(HISTORY_GAP).
+        history: `ALERTS` of the 60 minutes before the tick; later rows are not looked at. Of older rows only
+            what the last tick left open matters: it ends as EXPIRED_NO_DATA, or returns as NEW(HISTORY_GAP).
         snapshot_ts: the tick, UTC.
         policy: windows and counts.
 

@@ -21,6 +21,9 @@ from fillrate_assets.frames import Frame
 
 TICK: Final = timedelta(minutes=TICK_MINUTES)
 
+_LONGEST_OUTAGE: Final = timedelta(days=7)
+"""Without ticks; after a longer one, what was open before it is forgotten."""
+
 
 @dataclass(frozen=True)
 class Feeds:
@@ -68,6 +71,9 @@ class Kept(Protocol):
     def read(self, frame: Frame, since: datetime, until: datetime) -> pl.LazyFrame:
         """Rows of the ticks from `since` to `until`, both included."""
 
+    def last(self, frame: Frame, since: datetime, until: datetime) -> pl.LazyFrame:
+        """Rows of the last tick that is stored from `since` to `until`, both included."""
+
     def write(self, frame: Frame, rows: pl.DataFrame, snapshot_ts: datetime) -> None:
         """Replace what a tick made of a frame."""
 
@@ -83,6 +89,11 @@ class InMemory:
         """Rows of the ticks from `since` to `until`, both included."""
         found = [rows.lazy() for (name, at), rows in self._rows.items() if name == frame.name and since <= at <= until]
         return pl.concat([frame.empty(), *found])
+
+    def last(self, frame: Frame, since: datetime, until: datetime) -> pl.LazyFrame:
+        """Rows of the last tick that is stored from `since` to `until`, both included."""
+        stored = [at for name, at in self._rows if name == frame.name and since <= at <= until]
+        return self.read(frame, max(stored), max(stored)) if stored else frame.empty()
 
     def write(self, frame: Frame, rows: pl.DataFrame, snapshot_ts: datetime) -> None:
         """Replace what a tick made of a frame."""
@@ -188,8 +199,13 @@ def throttled(kept: Kept, *, snapshot_ts: datetime, policy: Policy) -> pl.DataFr
 
 def alert(kept: Kept, *, snapshot_ts: datetime, policy: Policy) -> None:
     """Recommendations -> what is told and what is kept back; keeps ALERTS."""
-    history = _before(kept, schema.ALERTS, snapshot_ts, 2 * policy.suppression.history_minutes).collect()
     asked = _now(kept, schema.RECOMMENDATIONS, snapshot_ts)
+    history = _before(kept, schema.ALERTS, snapshot_ts, 2 * policy.suppression.history_minutes).collect()
+    if history.is_empty():
+        # An open episode has a row at every tick: either none ran, or nothing was open.
+        last = kept.last(schema.ALERTS, snapshot_ts - _LONGEST_OUTAGE, snapshot_ts - TICK)
+        # What is not watched any more would be filed under its own last operating day, long past.
+        history = last.filter(pl.col("warehouse").is_in(asked["warehouse"].unique().implode())).collect()
     rows = suppression.alerts(asked, history, snapshot_ts=snapshot_ts, policy=policy)
     kept.write(schema.ALERTS, rows, snapshot_ts)
 

@@ -67,7 +67,7 @@ def units(
         .pipe(_rolled_up, policy)
         .join(pools.lazy().drop("dc", "ship_date", "snapshot_ts"), on=["warehouse", "pool"], how="left")
         .pipe(_judged, policy)
-        .join(_past(history, snapshot_ts, policy), on="unit_id", how="left")
+        .join(_past(history, members, snapshot_ts, policy), on="unit_id", how="left")
         .pipe(_with_trend, policy)
         .join(watched(warehouses, snapshot_ts), on="warehouse")
         .with_columns(pl.lit(policy.version).alias("policy_version"))
@@ -286,21 +286,36 @@ def _judged(rows: pl.LazyFrame, policy: Policy) -> pl.LazyFrame:
 # --- over time
 
 
-def _past(history: pl.DataFrame, snapshot_ts: datetime, policy: Policy) -> pl.LazyFrame:
-    """The levels of the last ticks that may be believed, and how long a unit had been UNKNOWN."""
+def _past(history: pl.DataFrame, members: pl.DataFrame, snapshot_ts: datetime, policy: Policy) -> pl.LazyFrame:
+    """The levels of the last ticks that may be believed, and how long a unit had been UNKNOWN.
+
+    A level from before the unit's paths changed is the sum of others: beside those since, it would be a trend.
+    """
     oldest = snapshot_ts - timedelta(minutes=policy.suppression.history_minutes)
     at = pl.col("snapshot_ts")
+    ticks = {f"level_{ago}": pl.lit(snapshot_ts - ago * TICK, TIMESTAMP) for ago in range(1, policy.trend.points)}
     return (
         history.lazy()
         .filter(at >= pl.lit(oldest, TIMESTAMP), at < pl.lit(snapshot_ts, TIMESTAMP))
         .group_by("unit_id")
         .agg(
             pl.col("unknown_ticks").max_by("snapshot_ts").alias("last_unknown_ticks"),
-            *(
-                pl.when(at == pl.lit(snapshot_ts - ago * TICK, TIMESTAMP)).then(_believed()).max().alias(f"level_{ago}")
-                for ago in range(1, policy.trend.points)
-            ),
+            *(pl.when(at == tick).then(_believed()).max().alias(name) for name, tick in ticks.items()),
         )
+        .join(_changed(members, snapshot_ts), on="unit_id", how="left")
+        .with_columns(pl.when(pl.col("changed_ts") <= tick).then(name).alias(name) for name, tick in ticks.items())
+    )
+
+
+def _changed(members: pl.DataFrame, snapshot_ts: datetime) -> pl.LazyFrame:
+    """When what counts in the level of each unit last changed, up to a tick: columns unit_id, changed_ts."""
+    now = pl.lit(snapshot_ts, TIMESTAMP)
+    moments = [pl.when(pl.col(name) <= now).then(name) for name in ("valid_from", "valid_to")]
+    return (
+        members.lazy()
+        .filter(pl.col("role") == "LEVEL")
+        .group_by("unit_id")
+        .agg(pl.max_horizontal(moments).max().alias("changed_ts"))
     )
 
 

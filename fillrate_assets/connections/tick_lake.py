@@ -38,12 +38,23 @@ class TickLake:
             PermanentFailure: S3 denied access, or there is no such bucket.
 
         """
-        stored = self._stored(frame)
-        first, last = _operating_days(since)[0], _operating_days(until)[-1]
-        parts = [
-            part for part in self.lake.parts(stored, self._places(frame), first, last) if since <= _tick(part) <= until
-        ]
-        return self.lake.read_parts(stored, parts).select(frame.names)
+        return self._rows(frame, self._parts(frame, since, until))
+
+    def last(self, frame: Frame, since: datetime, until: datetime) -> pl.LazyFrame:
+        """Rows of the last tick that is stored from `since` to `until`, both included.
+
+        Raises:
+            SourceUnavailable: S3 did not answer, or throttled the call.
+            PermanentFailure: S3 denied access, or there is no such bucket.
+
+        """
+        parts: list[Part] = []
+        # Day by day: a week has thousands of files, and nearly always the first day has the tick.
+        while not parts and since <= until:
+            parts = self._parts(frame, max(since, until - _DAY), until)
+            until -= _DAY
+        last = max(map(_tick, parts), default=None)
+        return self._rows(frame, [part for part in parts if _tick(part) == last])
 
     def write(self, frame: Frame, rows: pl.DataFrame, snapshot_ts: datetime) -> None:
         """Replace what a tick made of a frame, each file atomically.
@@ -75,6 +86,15 @@ class TickLake:
     def ticks(self, frame: Frame, dcs: Collection[str], day: date) -> list[datetime]:
         """The ticks that are stored of an operating day of any of some DCs, sorted."""
         return sorted({_tick(part) for part in self.lake.parts(frame, dcs, day, day)})
+
+    def _parts(self, frame: Frame, since: datetime, until: datetime) -> list[Part]:
+        """What is stored of the ticks from `since` to `until`, both included."""
+        first, last = _operating_days(since)[0], _operating_days(until)[-1]
+        stored = self.lake.parts(self._stored(frame), self._places(frame), first, last)
+        return [part for part in stored if since <= _tick(part) <= until]
+
+    def _rows(self, frame: Frame, parts: list[Part]) -> pl.LazyFrame:
+        return self.lake.read_parts(self._stored(frame), parts).select(frame.names)
 
     def _places(self, frame: Frame) -> list[str]:
         """What stands for the DC in the paths of a frame."""

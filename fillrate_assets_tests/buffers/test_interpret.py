@@ -480,14 +480,21 @@ def test_the_throttle_in_force_is_the_latest_that_was_not_let_go(history: list[R
     assert found["quantity"] == quantity
 
 
+PACE: Final = "by at most 20 % (or 50) every 5 min"
+
+
 @pytest.mark.parametrize(
     ("row", "said"),
     [
         ({"fill": 0.75}, "75.0 % full (limits 90 % and 70 %). The throttle of 500 packages/h stays."),
-        ({"fill": 0.6}, "60.0 % full (limit 70 %). Raise the throttle from 500 to 600 packages/h."),
+        ({"fill": 0.6}, f"Raise the throttle from 500 to 600 packages/h, then {PACE} while it is clear."),
         ({"fill": 0.6, "max_rate": 600.0}, "60.0 % full (limit 70 %). The throttle of 500 packages/h ends."),
         ({"fill": 0.6, "max_rate": None, "units_per_hour": 60.0}, "(limit 70 %). The throttle of 500 packages/h ends."),
-        ({"fill": 0.6, "quality": "DEGRADED"}, "levels alone are judged. The throttle of 500 packages/h stays."),
+        (
+            {"fill": 0.6, "quality": "DEGRADED"},
+            f"The throttle of 500 packages/h stays until all data are fresh, then rises {PACE}.",
+        ),
+        ({"fill": 0.75, "quality": "DEGRADED"}, "levels alone are judged. The throttle of 500 packages/h stays."),
         ({"fill": 0.92}, "92.0 % full (limit 90 %). The throttle is 500 packages/h now."),
     ],
 )

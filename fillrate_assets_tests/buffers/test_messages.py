@@ -118,12 +118,64 @@ def test_a_later_notice_that_no_tick_told_in_time_goes_on() -> None:
     assert told.select("label", "seq").rows() == [("ONGOING", 2)]
 
 
+EVERYTHING: Final = frames.routes({"min_severity": "WARN"})
+WARNED: Final[Row] = {"severity": "WARN", "peak_notified_severity": "WARN"}
+WORSE: Final[Row] = {"label": "ONGOING", "reason": "ESCALATED", "seq": 2, "snapshot_ts": tick(1)}
+GONE_ON: Final = ("ONGOING", "ESCALATED", 2)
+
+
+@pytest.mark.parametrize(
+    ("alerts", "every_label", "expected"),
+    [
+        ((WARNED, WORSE), False, [("NEW", None, 2)]),
+        ((WARNED, WORSE), True, [("NEW", None, 1), GONE_ON]),
+        ((WORSE,), False, [("NEW", None, 2)]),
+        (({}, {**WORSE, "severity": "EMERGENCY"}), False, [("NEW", None, 1), GONE_ON]),
+        (({"reason": "HISTORY_GAP"},), False, [("NEW", "HISTORY_GAP", 1)]),
+    ],
+)
+def test_the_first_that_is_told_of_an_episode_is_new(
+    alerts: tuple[Row, ...], expected: list[tuple[str, str | None, int]], *, every_label: bool
+) -> None:
+    told, _ = noticed(*alerts, routes=EVERYTHING, every_label=every_label)
+    assert told.select("label", "reason", "seq").rows() == expected
+    assert noticed(*alerts, routes=EVERYTHING, every_label=every_label, sent=told)[0].is_empty()
+
+
+def test_what_was_told_of_an_episode_goes_on() -> None:
+    """Development was told of the warning."""
+    told, _ = noticed(WORSE, sent=noticed(WARNED, routes=EVERYTHING, every_label=True)[0])
+    assert told.select("label", "reason", "seq").rows() == [GONE_ON]
+
+
+def test_an_episode_that_began_as_a_warning_is_cleared_for_those_who_were_told() -> None:
+    ended = {**CLEARED, "seq": 3}
+    assert noticed(ended, sent=outbox(WARNED))[0].is_empty()
+    assert noticed(ended, sent=outbox(WARNED, WORSE))[0].select("label", "seq").rows() == [("CLEARED", 3)]
+
+
 def test_quantities_are_those_of_the_alerts_own_action() -> None:
     """The unit's action changed: what the new one needs says nothing of the old one."""
     other = frames.recommendations({"action": "THROTTLE"})
     row = {"label": "SUPPRESSED", "reason": "HYSTERESIS", "severity": None}
     told, _ = noticed(row, recommendations=other, every_label=True)
     assert told.select("quantity", "target_unit", "explanation").rows() == [(None, None, "PICK TOTAL: 94.0 % full.")]
+
+
+@pytest.mark.parametrize(
+    ("throttle", "what"),
+    [
+        ({"quantity": 700.0}, "Release the throttle step by step: at most 700 packages/hour for now."),
+        ({"action": None, "quantity": None}, "The throttle can be released."),
+    ],
+)
+def test_a_throttle_that_is_cleared_is_released_as_far_as_the_tick_recommends(throttle: Row, what: str) -> None:
+    clear = {"verdict": "CLEAR", "action": "THROTTLE", "quantity_unit": "packages/hour", "snapshot_ts": tick(1)}
+    said = frames.recommendations({**clear, **throttle})
+    sent = outbox({"action": "THROTTLE"})
+    told, _ = noticed({**CLEARED, "action": "THROTTLE"}, recommendations=said, sent=sent)
+    (message,) = messages.messages(told, frames.warehouses({}), NO_LINKS)
+    assert [(entry.heading, entry.what) for entry in message.entries] == [("Cleared: W1_PICK_TOTAL, overflow", what)]
 
 
 def test_without_a_recommendation_a_notice_has_no_reason() -> None:

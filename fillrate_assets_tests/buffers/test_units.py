@@ -306,6 +306,35 @@ def test_a_level_that_was_not_all_fresh_is_no_point_of_the_trend() -> None:
 
 
 @pytest.mark.parametrize(
+    ("second", "past", "slope"),
+    [
+        ({"valid_from": ago(10)}, (870, 870, 435, 435, 435, 435), None),  # 17.4 a minute, if they were of one sum
+        ({"valid_from": ago(0)}, (435, 435, 435, 435, 435, 435), None),
+        ({"valid_to": ago(10)}, (435, 435, 870, 870, 870, 870), None),
+        ({"valid_from": ago(20)}, (870, 870, 870, 870, 435, 435), 0),
+        ({"valid_from": ago(20), "weight": 2.0}, (1305, 1305, 1305, 1305, 870, 870), 0),
+        ({"valid_from": ago(-5)}, (430, 425, 420, 415, 410, 405), 1),
+        ({"valid_to": ago(-5)}, (865, 860, 855, 850, 845, 840), 1),
+        ({"valid_from": ago(10), "role": "CAP"}, (430, 425, 420, 415, 410, 405), 1),
+        ({"valid_from": ago(10), "unit_id": "W1_PACK_P2"}, (430, 425, 420, 415, 410, 405), 1),
+    ],
+)
+def test_the_levels_from_before_its_paths_changed_are_no_trend_of_a_unit(
+    second: Row, past: Sequence[float], slope: object
+) -> None:
+    """Each of its paths is steady at 435 of 500, or was as full as its history says."""
+    of = pl.concat(
+        [members({"unit_id": "W1_PACK_TOTAL"}), members({"unit_id": "W1_PACK_TOTAL", "path": "P2", **second})]
+    )
+    history = units(
+        *({"unit_id": "W1_PACK_TOTAL", "snapshot_ts": ago(5 * n), "level": level} for n, level in enumerate(past, 1))
+    )
+    full = {"level": 435.0, "capacity": 500.0}
+    made = units_of(signals(full, {**full, "path": "P2"}), of=of, history=history)
+    assert only(made.filter(unit_id="W1_PACK_TOTAL"))["slope"] == slope
+
+
+@pytest.mark.parametrize(
     ("now", "past", "overflow", "starvation"),
     [
         (50, (45, 40, 35, 30), 45, None),

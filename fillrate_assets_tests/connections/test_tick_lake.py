@@ -94,6 +94,24 @@ def test_a_range_of_ticks_is_read_whatever_day_they_are_of(lake: Lake) -> None:
     assert ticks.ticks(schema.SIGNALS, ["DC09"], TODAY) == []
 
 
+def test_the_last_tick_of_a_range_is_found_whatever_lies_between(lake: Lake) -> None:
+    ticks, day = TickLake(lake, ["DC01", "DC02"]), timedelta(days=1) // TICK
+    for number, dcs in ((0, ["DC01", "DC02"]), (3 * day, ["DC01"]), (3 * day + 1, [])):
+        at = T + number * TICK
+        ticks.write(schema.SIGNALS, _at(number, *dcs, level=number, day=at.date()), at)
+
+    def last(first: int, last: int) -> list[tuple[str, float]]:
+        rows = ticks.last(schema.SIGNALS, T + first * TICK, T + last * TICK).collect()
+        schema.SIGNALS.validate(rows)
+        return rows.select("dc", "level").sort("dc").rows()
+
+    assert last(-day, 3 * day - 1) == [("DC01", 0), ("DC02", 0)]
+    assert last(0, 0) == [("DC01", 0), ("DC02", 0)]
+    assert last(1, 3 * day - 1) == []
+    assert last(0, 3 * day) == [("DC01", 3 * day)]
+    assert last(0, 5 * day) == []
+
+
 def test_a_tick_that_runs_again_replaces_what_it_made(lake: Lake, files: Callable[[], set[str]]) -> None:
     ticks = TickLake(lake, ["DC01", "DC02"])
     for number in (0, 1):
