@@ -64,7 +64,7 @@ def may_pass(error: DBAPIError, backend: str) -> bool:
     """
     if error.connection_invalidated:
         return True
-    if backend == "postgresql":
+    if backend in {"postgresql", "redshift"}:
         return _postgresql(error)
     if backend == "oracle":
         return isinstance(error, OperationalError) or getattr(_first(error.orig), "full_code", None) in _ORACLE
@@ -79,7 +79,7 @@ def may_pass(error: DBAPIError, backend: str) -> bool:
 
 
 def _postgresql(error: DBAPIError) -> bool:
-    state = getattr(error.orig, "sqlstate", None)
+    state = getattr(error.orig, "sqlstate", None) or getattr(error.orig, "pgcode", None)  # psycopg 3, psycopg 2
     if state is not None:
         return str(state).startswith(_POSTGRESQL)
     words = str(error.orig)

@@ -77,6 +77,8 @@ def engine(
         sa.event.listen(made, "connect", _write_ahead)
     if backend == "oracle":
         sa.event.listen(made, "connect", partial(_bound, statement_seconds))
+    if backend == "redshift":
+        sa.event.listen(made, "connect", partial(_bound_redshift, statement_seconds))
     return made.execution_options(schema_translate_map={None: schema}) if schema else made
 
 
@@ -93,6 +95,8 @@ def _arguments(backend: str, statement_seconds: int) -> dict[str, Any]:
     if backend == "postgresql":
         options = f"-c timezone=UTC -c statement_timeout={statement_seconds * 1000}"
         return {"connect_timeout": _CONNECT_SECONDS, "client_encoding": "utf8", "options": options}
+    if backend == "redshift":
+        return {"connect_timeout": _CONNECT_SECONDS}
     if backend == "oracle":
         # The driver bounds neither the login nor the wait for it: keep-alive notices a peer that is gone.
         return {"tcp_connect_timeout": _CONNECT_SECONDS, "expire_time": _KEEP_ALIVE_MINUTES}
@@ -375,6 +379,14 @@ def _sql_type(dtype: object) -> sa.types.TypeEngine[Any]:
 
 def _bound(seconds: int, connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
     connection.call_timeout = seconds * 1000
+
+
+def _bound_redshift(seconds: int, connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
+    cursor = connection.cursor()
+    cursor.execute(f"SET statement_timeout TO {seconds * 1000}")
+    cursor.close()
+    # Or a rollback would undo it.
+    connection.commit()
 
 
 def _write_ahead(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -64,15 +65,21 @@ Receive = Callable[[Feeds], FloorFeeds]
 """Makes a source that has received these rows."""
 
 
-@pytest.fixture(params=["sqlite", "duckdb", "postgresql"])
+def _as_redshift(url: str) -> str:
+    """The URL of a server as Redshift's dialect and driver reach it, which insist on TLS elsewhere."""
+    made = sa.make_url(url).set(drivername="redshift+psycopg2").update_query_dict({"sslmode": "disable"})
+    return made.render_as_string(hide_password=False)
+
+
+@pytest.fixture(params=["sqlite", "duckdb", "postgresql", "redshift"])
 def receive(request: pytest.FixtureRequest, tmp_path: Path) -> Receive:
     def received(feeds: Feeds) -> FloorFeeds:
-        if request.param == "postgresql":
+        if request.param in {"postgresql", "redshift"}:
             server: Postgres = request.getfixturevalue("postgres")
             source = FloorFeeds(server.create_database(f"floors {uuid4()}"))
             source.create()
             _on_server(source, feeds)
-            return source
+            return source if request.param == "postgresql" else replace(source, url=_as_redshift(source.url))
         source = FloorFeeds(f"{request.param}:///{tmp_path}/systems/floor_feeds.db")
         source.create()
         source.append(feeds)
@@ -263,10 +270,12 @@ def _locked(url: str, table: str) -> Iterator[None]:
         yield
 
 
-def test_a_feed_that_hangs_is_given_up(postgres: Postgres) -> None:
-    source = FloorFeeds(postgres.create_database(f"floors {uuid4()}"), statement_seconds=1)
-    source.create()
-    with _locked(source.url, "buffer_staffing"):
+@pytest.mark.parametrize("reached", [str, _as_redshift], ids=["postgresql", "redshift"])
+def test_a_feed_that_hangs_is_given_up(postgres: Postgres, reached: Callable[[str], str]) -> None:
+    made = FloorFeeds(postgres.create_database(f"floors {uuid4()}"), statement_seconds=1)
+    made.create()
+    source = replace(made, url=reached(made.url))
+    with _locked(made.url, "buffer_staffing"):
         read = _read(source)
     assert list(read.errors) == ["STAFFING"]
     assert "statement timeout" in read.errors["STAFFING"]
@@ -286,8 +295,9 @@ def test_a_driver_that_waits_for_ever_does_not_keep_the_tick(
     assert read.flow is None
 
 
-def test_a_server_that_is_down_leaves_every_feed_unknown(tmp_path: Path) -> None:
-    read = _read(FloorFeeds(f"postgresql+psycopg://reader:s3cret@/floors?host={tmp_path}"))
+@pytest.mark.parametrize("driver", ["postgresql+psycopg", "redshift+psycopg2"])
+def test_a_server_that_is_down_leaves_every_feed_unknown(tmp_path: Path, driver: str) -> None:
+    read = _read(FloorFeeds(f"{driver}://reader:s3cret@/floors?host={tmp_path}"))
     assert set(read.by_name.values()) == {None}
     assert set(read.errors) == set(schema.FEEDS)
     assert all("does not answer" in error and "s3cret" not in error for error in read.errors.values())
