@@ -1,6 +1,6 @@
 """The assets of the buffers: each is a stage of the tick, for every tick of its run, and tells about the last one."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from itertools import pairwise
@@ -23,7 +23,6 @@ from fillrate_assets.connections.notify import Outbox
 from fillrate_assets.connections.policy_store import PolicyStore
 from fillrate_assets.dagster_bulk import add_partition_metadata
 from fillrate_assets.failures import retry_policy, typed_failures
-from fillrate_assets.frames import Frame
 from fillrate_assets.partitions import EASTERNMOST, dc_ship_date, key
 from fillrate_assets.settings import Settings
 from fillrate_assets.shown import Metadata, column_schema
@@ -60,8 +59,8 @@ def buffer_signals(
         for feed, problem in errors.items():
             context.log.error("%s at %s: %s", feed, at, problem)
         _on_every_track(context, work, partial(tick.sense, feeds, work.masters, snapshot_ts=at))
-    _tell(context, work, schema.SIGNALS, metadata.signals)
-    return _done(work, seconds_of_queries=round(seconds, 2), feeds_failed=", ".join(errors) or "none")
+    of_run: Metadata = {"feeds_failed": ", ".join(errors) or "none", "seconds_of_queries": round(seconds, 2)}
+    return _done(context, work, work.latest(schema.SIGNALS), lambda rows, _: metadata.signals(rows), of_run)
 
 
 def unit_timeseries(
@@ -74,8 +73,7 @@ def unit_timeseries(
     work = _work(context, buffer_store, policies, lake)
     for at in work.ticks:
         _on_every_track(context, work, partial(tick.roll_up, work.masters, snapshot_ts=at))
-    _tell(context, work, schema.UNIT_TIMESERIES, metadata.units)
-    return _done(work)
+    return _done(context, work, work.latest(schema.UNIT_TIMESERIES), lambda rows, _: metadata.units(rows))
 
 
 def buffer_recommendations(
@@ -88,8 +86,7 @@ def buffer_recommendations(
     work = _work(context, buffer_store, policies, lake)
     for at in work.ticks:
         _on_every_track(context, work, partial(tick.recommend, snapshot_ts=at))
-    _tell(context, work, schema.RECOMMENDATIONS, metadata.recommendations)
-    return _done(work)
+    return _done(context, work, work.latest(schema.RECOMMENDATIONS), lambda rows, _: metadata.recommendations(rows))
 
 
 def buffer_alerts(
@@ -111,18 +108,17 @@ def buffer_alerts(
         delivery.ping(work.ticks[-1], work.everything.warehouses.filter("active").height, now=now)
     asked = work.latest(schema.RECOMMENDATIONS)
     alerts = work.beside(schema.ALERTS, asked)
-    _tell_days(context, asked, work.days, lambda rows, day: metadata.alerts(alerts[day], rows))
     sent = told.delivered
-    return _done(
-        work,
-        seconds_of_delivery=round(perf_counter() - began, 2),
-        notices=told.notices,
-        unroutable=told.unroutable,
-        messages_sent=sent.sent,
-        messages_to_retry=sent.failed,
-        messages_left=sent.left,
-        messages_given_up=sent.given_up,
-    )
+    of_run: Metadata = {
+        "notices": told.notices,
+        "unroutable": told.unroutable,
+        "messages_sent": sent.sent,
+        "messages_to_retry": sent.failed,
+        "messages_left": sent.left,
+        "messages_given_up": sent.given_up,
+        "seconds_of_delivery": round(perf_counter() - began, 2),
+    }
+    return _done(context, work, asked, lambda rows, day: metadata.alerts(alerts[day], rows), of_run)
 
 
 def buffer_feedback(
@@ -136,8 +132,7 @@ def buffer_feedback(
     answers = _of_days(buffer_store.feedback(_begin(work)), "answered_at", work)
     rows = schema.ANSWERS_OF_DAY.conform(answers.lazy()).sort(schema.ANSWERS_OF_DAY.key).collect()
     lake.write(schema.ANSWERS_OF_DAY, rows, work.days)
-    _tell_days(context, _by_day(rows, work), work.days, lambda part, _: metadata.feedback(part))
-    return _done(work)
+    return _done(context, work, _by_day(rows, work), lambda part, _: metadata.feedback(part))
 
 
 def algorithm_scorecard(
@@ -157,8 +152,7 @@ def algorithm_scorecard(
     cards = [_scorecard(work, dc, day, told, answers) for dc, day in work.days]
     rows = pl.concat([schema.SCORECARD_OF_DAY.empty().collect(), *cards]).sort(schema.SCORECARD_OF_DAY.key)
     lake.write(schema.SCORECARD_OF_DAY, rows, work.days)
-    _tell_days(context, _by_day(rows, work), work.days, lambda part, _: metadata.scorecard(part))
-    return _done(work)
+    return _done(context, work, _by_day(rows, work), lambda part, _: metadata.scorecard(part))
 
 
 ASSETS: Final[tuple[Callable[..., object], ...]] = (
@@ -254,24 +248,18 @@ def _named(work: Work) -> list[str] | None:
     return None if len(here) == len(watched) else here.to_list()
 
 
-def _done(work: Work, **shown: float | str) -> dg.MaterializeResult[None]:
-    seconds = round(perf_counter() - work.began, 2)
-    return dg.MaterializeResult(metadata={"ticks_computed": len(work.ticks), "seconds": seconds, **shown})
-
-
-def _tell(context: dg.AssetExecutionContext, work: Work, frame: Frame, describe: Callable[..., Metadata]) -> None:
-    _tell_days(context, work.latest(frame), work.days, lambda rows, _: describe(rows))
-
-
-def _tell_days(
+def _done(
     context: dg.AssetExecutionContext,
+    work: Work,
     rows: dict[Partition, pl.DataFrame],
-    days: Iterable[Partition],
     describe: Callable[[pl.DataFrame, Partition], Metadata],
-) -> None:
-    """Tell of each day as it stands, whichever tick was its last."""
-    told: dict[str, Metadata] = {key(*day): describe(rows[day], day) if day in rows else _NOTHING for day in days}
+    of_run: Mapping[str, float | str] | None = None,
+) -> dg.MaterializeResult[None]:
+    """Tell of each day as it stands, whichever tick was its last; below that, of the run."""
+    run = {**(of_run or {}), "ticks_computed": len(work.ticks), "seconds": round(perf_counter() - work.began, 2)}
+    told = {str(key(*day)): {**(describe(rows[day], day) if day in rows else _NOTHING), **run} for day in work.days}
     add_partition_metadata(context, told)
+    return dg.MaterializeResult()
 
 
 _NOTHING: Final[Metadata] = {"dagster/partition_row_count": 0, "state": "no tick of this day yet"}

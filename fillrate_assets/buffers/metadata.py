@@ -58,8 +58,8 @@ def recommendations(rows: pl.DataFrame) -> Metadata:
     resolved = rows.filter(pl.col("resolution") != "STANDS").group_by("resolution_rule", "resolution").len("rows")
     return {
         **_at(rows),
-        **{f"units_{state.lower()}": count for state, count in board.counts(rows).items()},
         "heat_strip": dg.MetadataValue.md(board.heat_strip(rows)),
+        **{f"units_{state.lower()}": count for state, count in board.counts(rows).items()},
         "rules": table(rules.sort("units", "rule_id", descending=[True, False])),
         "conflicts": table(resolved.sort("resolution_rule", "resolution")),
     }
@@ -72,11 +72,11 @@ def alerts(rows: pl.DataFrame, asked: pl.DataFrame) -> Metadata:
     actions = board.actions(rows, asked)
     return {
         **_at(asked),
-        "open_episodes": int(rows["is_open"].sum()),
-        **{label.lower(): labels.get(label, 0) for label in ("NEW", "ONGOING", "CLEARED", "SUPPRESSED")},
         "heat_strip": dg.MetadataValue.md(board.heat_strip(asked)),
         "actions": table(actions.head(board.MOST_ACTIONS)),
         "more_actions": max(actions.height - board.MOST_ACTIONS, 0),
+        "open_episodes": int(rows["is_open"].sum()),
+        **{label.lower(): labels.get(label, 0) for label in ("NEW", "ONGOING", "CLEARED", "SUPPRESSED")},
         "kept_back": table(kept_back.sort("rows", "reason", descending=[True, False])),
     }
 
@@ -115,8 +115,8 @@ def scorecard(rows: pl.DataFrame) -> Metadata:
 def _at(rows: pl.DataFrame) -> Metadata:
     tick = rows["snapshot_ts"].max()
     return {
-        "dagster/partition_row_count": rows.height,
         **({"tick": dg.MetadataValue.timestamp(tick)} if isinstance(tick, datetime) else {}),
+        "dagster/partition_row_count": rows.height,
     }
 
 

@@ -18,8 +18,8 @@ UNIT_TYPES: Final = ("TOTAL", "INDUCT", "PACK", "LANE")
 """From widest to narrowest scope; PACK and LANE are judged alike."""
 
 FEEDS: Final = ("OCCUPANCY", "FLOW", "STAFFING", "LIMITS")
-FUSIONS: Final = ("FIRST", "MEAN", "SUSPECT", "RECOUNT", "PREDICTED", "NONE")
-"""How a level came to be: the first one seen, the mean of observed and predicted, predicted against a doubtful one,
+FUSIONS: Final = ("OBSERVED", "MEAN", "SUSPECT", "RECOUNT", "PREDICTED", "NONE")
+"""How a level came to be: observed alone, the mean of observed and predicted, predicted against a doubtful one,
 a doubtful one accepted the second time, predicted for want of one, or not at all."""
 
 QUALITIES: Final = ("FRESH", "DEGRADED", "UNKNOWN")

@@ -544,7 +544,7 @@ def _estimated(paths: pl.LazyFrame, snapshot_ts: datetime, policy: Policy) -> pl
         .when(observed.is_null())
         .then(pl.lit("NONE"))
         .when(~fresh | predicted.is_null())
-        .then(pl.lit("FIRST"))
+        .then(pl.lit("OBSERVED"))
         .when(sign == 0)
         .then(pl.lit("MEAN"))
         .when(sign == pl.col("last_suspect_sign"))

@@ -48,7 +48,7 @@ def path(**row: Any) -> pl.DataFrame:  # noqa: ANN401 - any column
         "observed": 500.0,
         "observed_ts": TICK,
         "level": 500.0,
-        "fusion": "FIRST",
+        "fusion": "OBSERVED",
         "suspect_sign": 0,
         "predicted_ticks": 0,
         "capacity": 1000.0,
@@ -97,7 +97,7 @@ def test_the_chain_tells_every_step_with_its_numbers() -> None:
     text = told()
     for expected in (
         "W1_PICK_TOTAL (TOTAL, pool PICK of W1, CHI) at 2026-03-14 14:00 UTC, 09:00 there",
-        "P1 (CAP+IN+LEVEL+OUT): observed 500 at 14:00:00 UTC: level 500 of 1,000 (FIRST), in 20.0, out 20.0 a minute",
+        "P1 (CAP+IN+LEVEL+OUT): observed 500 at 14:00:00 UTC: level 500 of 1,000 (OBSERVED), in 20.0, out 20.0 a",
         "94.0% full: 940 of 1,000 packages",
         "overflows in 4 min at this slope",
         "OVERFLOW: ACT by A-OVERFLOW-FULL: PICK TOTAL: 94.0 % full.",

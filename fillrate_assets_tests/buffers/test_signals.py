@@ -346,7 +346,7 @@ def last(**state: Any) -> pl.DataFrame:  # noqa: ANN401 - any column
         (100, 80, {"suspect_sign": -1}, "SUSPECT", 60, 1),
         (100, 62, {"suspect_sign": 1}, "MEAN", 61, 0),
         (None, 90, {}, "MEAN", 75, 0),
-        (100, 60, {"level": None}, "FIRST", 60, 0),
+        (100, 60, {"level": None}, "OBSERVED", 60, 0),
         (100, 4, {"level": 0.0, "suspect_sign": -1}, "MEAN", 7, 0),
     ],
 )
@@ -365,7 +365,7 @@ def test_a_buffer_is_never_predicted_to_hold_less_than_nothing() -> None:
 
 def test_flows_that_come_late_leave_an_observed_level_as_it_is() -> None:
     row = path_of(occupancy({"level": 90.0}), flow(window(8, 3, 20), window(13, 8, 20)), limits({}), last())
-    assert (row["fusion"], row["level"], row["predicted"]) == ("FIRST", 90, None)
+    assert (row["fusion"], row["level"], row["predicted"]) == ("OBSERVED", 90, None)
 
 
 def test_without_an_observed_level_flows_that_come_late_stand_in_by_their_mean() -> None:
@@ -376,13 +376,13 @@ def test_without_an_observed_level_flows_that_come_late_stand_in_by_their_mean()
 @pytest.mark.parametrize("previous", [NOTHING, last(snapshot_ts=ago(10)), last(path="P2")])
 def test_without_the_tick_before_nothing_is_predicted(previous: pl.DataFrame) -> None:
     row = path_of(occupancy({"level": 80.0}), flow({}), previous=previous)
-    assert (row["predicted"], row["fusion"], row["level"]) == (None, "FIRST", 80)
+    assert (row["predicted"], row["fusion"], row["level"]) == (None, "OBSERVED", 80)
 
 
 @pytest.mark.parametrize(
     ("levels", "fusion", "level", "fresh"),
     [
-        (occupancy({"event_ts": ago(12)}), "FIRST", 50, False),
+        (occupancy({"event_ts": ago(12)}), "OBSERVED", 50, False),
         (None, "NONE", None, False),
     ],
 )
