@@ -301,15 +301,18 @@ def is_within(name: str, snapshot_ts: datetime, minutes: float) -> pl.Expr:
 
 def exactly(packages: pl.Expr) -> pl.Expr:
     """Millionths of a package, as whole numbers: their sum does not depend on the order of the rows."""
-    return (packages * MICROS).round().cast(pl.Int64, strict=False)
+    return (packages * MICROS + _ABOVE_NOISE).round().cast(pl.Int64, strict=False)
 
 
 def in_packages(millionths: pl.Expr) -> pl.Expr:
     """Back from `exactly`. Polars divides a frame of one row otherwise than a longer one: the last digit is cut off."""
-    return (millionths / MICROS).round(_PLACES)
+    return ((millionths + _ABOVE_NOISE).round() / MICROS).round(_PLACES)
 
 
 _PLACES: Final = 6
+_ABOVE_NOISE: Final = 1e-3
+"""Millionths: what lies halfway between two is rounded up, whatever the last digit of a division was."""
+
 _FRAMES: Final = {
     "OCCUPANCY": schema.OCCUPANCY,
     "FLOW": schema.FLOW,
@@ -479,7 +482,7 @@ def _flows(flow: Feed, snapshot_ts: datetime, policy: Policy) -> pl.LazyFrame:
         pl.coalesce(cell.name for cell in inflows).alias("inflow"),
         pl.coalesce(cell.name for cell in outflows[:fresh]).alias("outflow"),
         (pl.col(inflows[0].name) - pl.col(outflows[0].name)).alias("gained"),
-        (pl.col("inflow_rate", "outflow_rate") / minutes).round(_PLACES),
+        in_packages(pl.col("inflow_rate", "outflow_rate") * (MICROS / minutes)),
         pl.concat_list(cell.name for cell in outflows[:ticks]).alias("outflows"),
     )
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
@@ -636,8 +636,18 @@ def test_the_order_of_the_rows_changes_nothing(tick: Tick, chance: random.Random
     same(tick, tuple(chance.sample(list(rows), len(rows)) for rows in tick))
 
 
+HALFWAY: Final[Tick] = (
+    [],
+    [{"path": "P1", "window_start": ago(2), "inflow": 0.0, "outflow": 5.099461}, {"path": "P2", "outflow": None}],
+    [],
+    [],
+)
+"""A rate of 2.5497305, which a division may give a little more or less than."""
+
+
 @MODERATE
 @given(TICKS)
+@example(HALFWAY)
 def test_rows_that_come_twice_change_nothing(tick: Tick) -> None:
     *feeds, previous = tick
     same(tick, (*([*rows, *rows[::2]] for rows in feeds), previous))
