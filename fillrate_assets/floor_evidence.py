@@ -10,6 +10,7 @@ from fillrate_assets.buffers import schema
 from fillrate_assets.buffers.explain import Evidence
 from fillrate_assets.buffers.interpret import DATA_POOL
 from fillrate_assets.buffers.tick import on_grid
+from fillrate_assets.buffers.units import valid
 from fillrate_assets.connections.buffer_store import BufferStore
 from fillrate_assets.connections.channels import shown
 from fillrate_assets.connections.lake import Lake
@@ -54,13 +55,12 @@ def evidence(settings: Settings, unit_id: str, at: datetime) -> tuple[Evidence, 
     )
     if units.is_empty() and asked.is_empty():
         day = tick.astimezone(UTC).date()
-        days = (day - timedelta(days=1), day, day + timedelta(days=1))
-        ticks = [each for day in days for each in kept.ticks(schema.UNIT_TIMESERIES, [place["dc"]], day)]
+        about = (day - timedelta(days=1), day + timedelta(days=1))
+        ticks = kept.ticks(schema.UNIT_TIMESERIES, [place["dc"]], *about)
         there = f"; there are ticks from {ticks[0]:%Y-%m-%dT%H:%M} to {ticks[-1]:%Y-%m-%dT%H:%M}" if ticks else ""
         msg = f"nothing is kept of {unit_id} at {tick:%Y-%m-%dT%H:%M} UTC{there}"
         raise PermanentFailure(msg)
-    ended = pl.col("valid_to") <= tick
-    members = members.filter(pl.col("valid_from") <= tick, ~ended.fill_null(value=False))
+    members = members.filter(valid(tick))
     paths = pl.col("path").is_in(members["path"].implode())
     signals = kept.read(schema.SIGNALS, tick, tick).filter(pl.col("warehouse") == warehouse, paths).collect()
     notices = Notices(settings.record_store_url, settings.record_store_schema).history(alerts)

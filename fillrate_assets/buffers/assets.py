@@ -15,7 +15,7 @@ from fillrate_assets.buffers import metadata, schema, tick
 from fillrate_assets.buffers.delivery import Delivery
 from fillrate_assets.buffers.policy import Promotion
 from fillrate_assets.buffers.signals import clock
-from fillrate_assets.buffers.work import Context, Work, work
+from fillrate_assets.buffers.work import LATE, Context, Work, work
 from fillrate_assets.connections.buffer_store import BufferStore
 from fillrate_assets.connections.floor_feeds import FloorFeeds
 from fillrate_assets.connections.lake import Lake, Partition
@@ -33,7 +33,6 @@ JOB: Final = "buffer_tick"
 SCORED_DAYS: Final = 7
 """How many operating days a scorecard looks back over."""
 
-_CURRENT: Final = 3 * tick.TICK
 _RETRIES: Final = 2
 _RETRY_SECONDS: Final = 5
 """A tick is worth little after the next one began."""
@@ -104,7 +103,7 @@ def buffer_alerts(
     began = perf_counter()
     told = delivery.tell(work.everything, work.kept, policy=work.policy, now=now)
     # A tick of long ago proves nothing.
-    if work.ticks and now - work.ticks[-1] <= _CURRENT:
+    if work.ticks and now - work.ticks[-1] <= LATE:
         delivery.ping(work.ticks[-1], work.everything.warehouses.filter("active").height, now=now)
     asked = work.latest(schema.RECOMMENDATIONS)
     alerts = work.beside(schema.ALERTS, asked)

@@ -9,7 +9,7 @@ import polars as pl
 
 from fillrate_assets.buffers import messages, schema
 from fillrate_assets.buffers.delivery import Delivery
-from fillrate_assets.buffers.work import Work, operating_days, work
+from fillrate_assets.buffers.work import LATE, Work, operating_days, work
 from fillrate_assets.connections.buffer_store import BufferStore
 from fillrate_assets.connections.lake import Lake, Partition
 from fillrate_assets.connections.notify import Outbox
@@ -20,9 +20,6 @@ from fillrate_assets.settings import Settings
 from fillrate_assets.shown import table, verdict
 
 JOB: Final = "buffer_dead_man"
-_LATE: Final = timedelta(minutes=15)
-"""Without a tick for longer, somebody has to look."""
-
 _NAMED: Final = 5
 _SHOWN: Final = 100
 
@@ -110,9 +107,9 @@ def dead_man(
     for dc, day in operating_days(buffer_store.warehouses(), now):
         kept = TickLake(lake, (dc,))
         # A tick without alerts is filed under its date in UTC.
-        days = (day + timedelta(days=number) for number in (-1, 0, 1))
-        ticks = sorted(at for each in days for at in kept.ticks(schema.ALERTS, [dc], each) if at <= now)
-        if not ticks or now - ticks[-1] > _LATE:
+        about = (day - timedelta(days=1), day + timedelta(days=1))
+        ticks = [at for at in kept.ticks(schema.ALERTS, [dc], *about) if at <= now]
+        if not ticks or now - ticks[-1] > LATE:
             late[dc] = f"{dc}: last tick {ticks[-1]:%Y-%m-%d %H:%M} UTC" if ticks else f"{dc}: no tick yet"
     advice = "see that the schedule buffer_ticks is on, that the daemon runs, and why its last run failed"
     if late:

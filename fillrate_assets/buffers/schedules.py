@@ -1,6 +1,6 @@
 """When the buffers are looked at: all warehouses in one run, every 5 minutes; and when it is seen to that they are."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import dagster as dg
@@ -10,14 +10,14 @@ from fillrate_assets import partitions
 from fillrate_assets.buffers import checks
 from fillrate_assets.buffers.policy import TICK_MINUTES
 from fillrate_assets.buffers.tick import on_grid
-from fillrate_assets.buffers.work import operating_days
+from fillrate_assets.buffers.work import LATE, operating_days
 from fillrate_assets.connections.buffer_store import BufferStore
 
 PRIORITY_TAG: Final = "dagster/priority"
 NOBODY: Final = "no active warehouse: insert rows into warehouse and unit_member to onboard one"
 MAX_RUNTIME_TAG: Final = "dagster/max_runtime"
-_LONGEST: Final = "900"
-"""Seconds; one whose process was killed keeps the next ticks waiting for no longer. What it had to tell is too old."""
+_LONGEST: Final = f"{LATE.total_seconds():.0f}"
+"""Seconds; one whose process was killed keeps the next ticks waiting for no longer."""
 
 _FIRST: Final = "10"
 """Before anything else in the queue."""
@@ -60,7 +60,7 @@ def build(job_name: str) -> list[dg.ScheduleDefinition]:
     )(buffer_ticks)
     watch = dg.ScheduleDefinition(
         job_name=checks.JOB,
-        cron_schedule=f"*/{3 * TICK_MINUTES} * * * *",
+        cron_schedule=f"*/{LATE // timedelta(minutes=1)} * * * *",
         execution_timezone="UTC",
         description="Notices that no tick runs",
         default_status=stopped,

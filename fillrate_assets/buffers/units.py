@@ -119,7 +119,7 @@ def named(members: pl.DataFrame, *, at: datetime) -> pl.DataFrame:
 
     """
     return (
-        _with_parts(members.lazy().filter(_valid(at)))
+        _with_parts(members.lazy().filter(valid(at)))
         .filter(pl.col("unit_type").is_not_null())
         .select("unit_id", "warehouse", "unit_type")
         .unique()
@@ -173,7 +173,8 @@ def _bad_member() -> pl.Expr:
     )
 
 
-def _valid(at: datetime) -> pl.Expr:
+def valid(at: datetime) -> pl.Expr:
+    """Whether a row of `UNIT_MEMBERS` counts at a time."""
     now = pl.lit(at, TIMESTAMP)
     return (pl.col("valid_from") <= now) & (pl.col("valid_to").is_null() | (now < pl.col("valid_to")))
 
@@ -186,7 +187,7 @@ def _in_force(members: pl.DataFrame, warehouses: pl.DataFrame, snapshot_ts: date
     ]
     return (
         members.lazy()
-        .filter(_valid(snapshot_ts))
+        .filter(valid(snapshot_ts))
         .group_by("unit_id", "path")
         .agg(
             *(weight.alias(role) for weight, role in zip(weights, schema.ROLES, strict=True)),

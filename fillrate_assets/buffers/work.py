@@ -27,6 +27,9 @@ from fillrate_assets.connections.policy_store import Contenders, PolicyStore
 from fillrate_assets.connections.tick_lake import TickLake
 from fillrate_assets.frames import Frame
 
+LATE: Final = 3 * TICK
+"""A tick of so long ago is no sign that ticks run, and what it had to tell is too old."""
+
 _DAY: Final = timedelta(days=1)
 _INSTANT: Final = timedelta.resolution
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -135,8 +138,7 @@ def _known(store: BufferStore, policies: PolicyStore, run_id: str) -> tuple[Mast
 def _later(kept: TickLake, dcs: list[str], tick: datetime) -> list[datetime]:
     """The stored ticks after one, for as long as it can matter to them: on its own day and on the next."""
     today = tick.date()
-    stored = {at for day in (today - _DAY, today, today + _DAY) for at in kept.ticks(schema.ALERTS, dcs, day)}
-    return sorted(at for at in stored if at > tick)
+    return [at for at in kept.ticks(schema.ALERTS, dcs, today - _DAY, today + _DAY) if at > tick]
 
 
 def ticks_of(days: Collection[tuple[str, date]], warehouses: pl.DataFrame, now: datetime) -> list[datetime]:

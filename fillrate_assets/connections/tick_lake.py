@@ -83,9 +83,9 @@ class TickLake:
         stale = {part.partition for part in self.lake.parts(stored, places, days[0], days[-1]) if part.name == name}
         self.lake.write(stored, rows, sorted(held | silent | stale), part=name)
 
-    def ticks(self, frame: Frame, dcs: Collection[str], day: date) -> list[datetime]:
-        """The ticks that are stored of an operating day of any of some DCs, sorted."""
-        return sorted({_tick(part) for part in self.lake.parts(frame, dcs, day, day)})
+    def ticks(self, frame: Frame, dcs: Collection[str], first: date, last: date | None = None) -> list[datetime]:
+        """The ticks that are stored of any of some DCs, sorted: of an operating day, or until another, included."""
+        return sorted({_tick(part) for part in self.lake.parts(frame, dcs, first, last or first)})
 
     def _parts(self, frame: Frame, since: datetime, until: datetime) -> list[Part]:
         """What is stored of the ticks from `since` to `until`, both included."""
