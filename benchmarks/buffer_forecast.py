@@ -33,7 +33,7 @@ from fillrate_assets.buffers import interpret, schema, tick
 from fillrate_assets.buffers.interpret import Branch
 from fillrate_assets.buffers.policy import TICK_MINUTES, Policy
 from fillrate_assets.buffers.tick import TICK, Feeds, InMemory, Masters
-from fillrate_assets.frames import TIMESTAMP, Frame
+from fillrate_assets.core.table_schema import TIMESTAMP, Frame
 
 DATA: Final = Path(__file__).parents[2] / "shared" / "data" / "buffers"
 DAY: Final = datetime(2026, 3, 10, tzinfo=UTC)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 import click
 
 from fillrate_assets.cli_buffers import buffers
-from fillrate_assets.errors import FillrateError, SourceUnavailable
+from fillrate_assets.core.errors import FillrateError, SourceUnavailable
 from fillrate_assets.progress import called_as, progress, working
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import polars as pl
 
 from fillrate_assets.connections.files import Contracts
 from fillrate_assets.connections.lake import Lake
-from fillrate_assets.errors import PermanentFailure
+from fillrate_assets.core.errors import PermanentFailure
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.baseline import LOOK_BACK_DAYS
 from fillrate_assets.fillrate.calculation import Calculation, Scope, calculate

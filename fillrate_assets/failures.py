@@ -10,7 +10,7 @@ from typing import Any, Final
 import dagster as dg
 from dagster_shared.error import SerializableErrorInfo
 
-from fillrate_assets.errors import ContractViolation, FillrateError, PermanentFailure, SourceUnavailable
+from fillrate_assets.core.errors import ContractViolation, FillrateError, PermanentFailure, SourceUnavailable
 
 _OURS: Final = {kind.__name__ for kind in (ContractViolation, PermanentFailure, SourceUnavailable)}
 

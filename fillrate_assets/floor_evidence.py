@@ -16,7 +16,7 @@ from fillrate_assets.connections.channels import shown
 from fillrate_assets.connections.lake import Lake
 from fillrate_assets.connections.notices import Notices
 from fillrate_assets.connections.tick_lake import TickLake
-from fillrate_assets.errors import PermanentFailure
+from fillrate_assets.core.errors import PermanentFailure
 from fillrate_assets.settings import Settings
 
 _NAMED = 10

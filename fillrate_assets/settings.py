@@ -32,8 +32,8 @@ from pydantic_settings import (
 )
 
 from fillrate_assets import environments
+from fillrate_assets.core.errors import PermanentFailure
 from fillrate_assets.environments import ENVIRONMENTS, Environment
-from fillrate_assets.errors import PermanentFailure
 
 _OF_TESTS: Final = "FILLRATE_TEST_"
 

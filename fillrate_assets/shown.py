@@ -11,8 +11,8 @@ import dagster as dg
 import polars as pl
 
 from fillrate_assets import partitions
+from fillrate_assets.core.table_schema import Frame
 from fillrate_assets.dagster_bulk import add_partition_evaluations
-from fillrate_assets.frames import Frame
 
 Metadata = dict[str, Any]
 

@@ -17,7 +17,7 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_f
 
 from fillrate_assets import partitions
 from fillrate_assets.connections.record_store import RecordStore
-from fillrate_assets.errors import PermanentFailure
+from fillrate_assets.core.errors import PermanentFailure
 from fillrate_assets.failures import typed
 
 LONGEST_WAIT: Final = timedelta(hours=1)

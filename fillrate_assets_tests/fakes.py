@@ -9,7 +9,7 @@ from datetime import date
 import polars as pl
 
 from fillrate_assets.connections.order_system import OrderSystem
-from fillrate_assets.errors import FillrateError
+from fillrate_assets.core.errors import FillrateError
 
 
 @dataclass(frozen=True)

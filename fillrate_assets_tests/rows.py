@@ -8,8 +8,8 @@ from typing import Any, Final
 
 import polars as pl
 
+from fillrate_assets.core.table_schema import Frame
 from fillrate_assets.fillrate import schema
-from fillrate_assets.frames import Frame
 
 DAY: Final = date(2026, 2, 10)
 AT: Final = datetime(2026, 2, 10, 18, tzinfo=UTC)

@@ -20,9 +20,10 @@ from fillrate_assets.connections.order_system import OrderSystem
 from fillrate_assets.connections.record_store import OUTBOX, REJECTS, RESTATEMENTS, RecordStore
 from fillrate_assets.connections.shipping_records import ShippingRecords
 from fillrate_assets.connections.sql import Window
-from fillrate_assets.errors import PermanentFailure
-from fillrate_assets.fillrate import contracts, schema
-from fillrate_assets.frames import TIMESTAMP
+from fillrate_assets.core import parsing
+from fillrate_assets.core.errors import PermanentFailure
+from fillrate_assets.core.table_schema import TIMESTAMP
+from fillrate_assets.fillrate import schema
 from fillrate_assets.sample.network import Network
 from fillrate_assets.settings import SourceTable
 from fillrate_assets_tests.home import CORRECTIONS, OF_THE_RUN, Home
@@ -143,7 +144,7 @@ def _rows(home: Home, name: str) -> pl.DataFrame:
     contract = _CONTRACTS[name]
     columns: list[sa.ColumnClause[Any]] = [sa.column(column.name) for column in contract.source_columns]
     raw = sql.read(name, url, sa.select(*columns).select_from(sa.table(name)))
-    typed = contracts.parse(raw.lazy(), contract, table=name).collect()
+    typed = parsing.parse(raw.lazy(), contract, table=name).collect()
     return typed.select(
         typed[column.name] if typed[column.name].null_count() == raw[column.name].null_count() else raw[column.name]
         for column in contract.source_columns

@@ -17,8 +17,9 @@ import pytest
 import sqlalchemy as sa
 
 from fillrate_assets.connections import sql
-from fillrate_assets.fillrate import contracts, exports, schema
-from fillrate_assets.frames import Frame
+from fillrate_assets.core import parsing
+from fillrate_assets.core.table_schema import Frame
+from fillrate_assets.fillrate import exports, schema
 from fillrate_assets_tests.cloud import Cloud
 from fillrate_assets_tests.conftest import ROOT, SMALL, copied
 from fillrate_assets_tests.home import Home
@@ -66,7 +67,7 @@ def _bytes(home: Home) -> dict[str, bytes]:
 
 def _csv(file: Path, frame: Frame) -> pl.DataFrame:
     """A CSV file as its frame, by the platform's own reading of text."""
-    return contracts.parse(pl.read_csv(file, infer_schema=False).lazy(), frame, table=file.name).collect()
+    return parsing.parse(pl.read_csv(file, infer_schema=False).lazy(), frame, table=file.name).collect()
 
 
 def test_a_published_day_is_two_tables_and_a_workbook_at_a_place_that_one_can_guess(exported: Exported) -> None:

@@ -10,8 +10,8 @@ from dagster._utils.error import serializable_error_info_from_exc_info
 from dagster_shared.error import SerializableErrorInfo
 
 from fillrate_assets import settings
+from fillrate_assets.core.errors import FillrateError, PermanentFailure, SourceUnavailable
 from fillrate_assets.definitions import JOB, build_defs
-from fillrate_assets.errors import FillrateError, PermanentFailure, SourceUnavailable
 from fillrate_assets.failures import root_cause
 from fillrate_assets.partitions import range_tags
 from fillrate_assets_tests.conftest import SMALL

@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from fillrate_assets import settings
-from fillrate_assets.errors import PermanentFailure
+from fillrate_assets.core.errors import PermanentFailure
 from fillrate_assets.settings import SourceTable
 
 DAY = date(2026, 3, 1)

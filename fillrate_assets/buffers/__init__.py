@@ -1,1 +1,1 @@
-"""Buffers: signals -> operational units -> recommendations -> alerts -> feedback."""
+"""Buffers of warehouse floors: signals, operational units, recommendations, alerts, feedback."""

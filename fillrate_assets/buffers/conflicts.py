@@ -29,7 +29,7 @@ import polars as pl
 from fillrate_assets.buffers import schema
 from fillrate_assets.buffers.policy import Policy
 from fillrate_assets.buffers.quantities import ASKS, unit_name, upstream
-from fillrate_assets.frames import TIMESTAMP
+from fillrate_assets.core.table_schema import TIMESTAMP
 
 _POOL: Final = ["warehouse", "pool"]
 _STANDS: Final = pl.col("resolution").is_in(["STANDS", "CHANGED"])

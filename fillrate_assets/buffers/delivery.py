@@ -21,7 +21,7 @@ from fillrate_assets.buffers.tick import Kept, Masters
 from fillrate_assets.buffers.work import clock_date
 from fillrate_assets.connections.channels import Channels
 from fillrate_assets.connections.notices import Delivered, Notices
-from fillrate_assets.errors import FillrateError
+from fillrate_assets.core.errors import FillrateError
 from fillrate_assets.partitions import key
 
 _LOG: Final = logging.getLogger("fillrate.delivery")

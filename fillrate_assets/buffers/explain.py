@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import polars as pl
 
-from fillrate_assets.errors import PermanentFailure
+from fillrate_assets.core.errors import PermanentFailure
 
 _KEPT_BACK: Final = "SUPPRESSED"
 _NOTHING: Final = "not known"

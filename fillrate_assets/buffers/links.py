@@ -14,7 +14,7 @@ from typing import Final, Literal
 from itsdangerous import BadData, URLSafeSerializer
 from itsdangerous.encoding import base64_decode, base64_encode
 
-from fillrate_assets.errors import PermanentFailure
+from fillrate_assets.core.errors import PermanentFailure
 
 Kind = Literal["alert", "missed", "audit"]
 """To answer an alert, to report a problem that was not told, to look at a week's sample of silent units."""

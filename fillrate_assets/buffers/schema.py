@@ -10,7 +10,7 @@ from typing import Final
 
 import polars as pl
 
-from fillrate_assets.frames import TIMESTAMP, Column, Frame
+from fillrate_assets.core.table_schema import TIMESTAMP, Column, Frame
 
 ANY: Final = "*"
 ROLES: Final = ("LEVEL", "IN", "OUT", "CAP")

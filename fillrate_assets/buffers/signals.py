@@ -23,7 +23,7 @@ import polars as pl
 
 from fillrate_assets.buffers import schema
 from fillrate_assets.buffers.policy import TICK_MINUTES, Policy
-from fillrate_assets.frames import TIMESTAMP
+from fillrate_assets.core.table_schema import TIMESTAMP
 
 PATH: Final = ["warehouse", "path"]
 POOL: Final = ["warehouse", "pool"]

@@ -14,7 +14,7 @@ import polars as pl
 
 from fillrate_assets.buffers import schema
 from fillrate_assets.buffers.policy import TICK_MINUTES, Policy, Suppression
-from fillrate_assets.frames import TIMESTAMP
+from fillrate_assets.core.table_schema import TIMESTAMP
 
 KEY: Final = ["unit_id", "direction", "action"]
 UNIT: Final = ["unit_id", "direction"]

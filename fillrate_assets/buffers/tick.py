@@ -17,7 +17,7 @@ import polars as pl
 from fillrate_assets.buffers import conflicts, interpret, schema, signals, suppression, units
 from fillrate_assets.buffers.policy import TICK_MINUTES, Policy
 from fillrate_assets.buffers.signals import Feed
-from fillrate_assets.frames import Frame
+from fillrate_assets.core.table_schema import Frame
 
 TICK: Final = timedelta(minutes=TICK_MINUTES)
 

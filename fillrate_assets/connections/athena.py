@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from fillrate_assets.connections import aws, secrets
-from fillrate_assets.errors import PermanentFailure, SourceUnavailable
+from fillrate_assets.core.errors import PermanentFailure, SourceUnavailable
 
 DIALECT: Final = "awsathena"
 _ATTEMPTS: Final = 3

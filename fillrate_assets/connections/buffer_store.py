@@ -19,8 +19,8 @@ from fillrate_assets.buffers import schema
 from fillrate_assets.buffers.tick import Masters
 from fillrate_assets.connections import bulk, channels, sql
 from fillrate_assets.connections.record_store import table_of
-from fillrate_assets.fillrate import contracts
-from fillrate_assets.frames import TIMESTAMP, Column, Frame
+from fillrate_assets.core import parsing
+from fillrate_assets.core.table_schema import TIMESTAMP, Column, Frame
 
 _SYSTEM: Final = "record store"
 
@@ -150,7 +150,7 @@ class BufferStore:
     def _feedback(self, *where: sa.ColumnElement[bool]) -> pl.DataFrame:
         with sql.failures(_SYSTEM, self.url), self.engine.connect() as connection:
             rows = sql.select(connection, sa.select(FEEDBACK).where(*where))
-        return contracts.parse(rows.lazy(), schema.FEEDBACK, table="feedback").sort(schema.FEEDBACK.key).collect()
+        return parsing.parse(rows.lazy(), schema.FEEDBACK, table="feedback").sort(schema.FEEDBACK.key).collect()
 
     def add_feedback(self, row: Mapping[str, Any]) -> bool:
         """Keep an answer, a row of `FEEDBACK`; whoever answers again, later, adds a version.
@@ -193,7 +193,7 @@ def _read(connection: sa.Connection, table: sa.Table, frame: Frame, *where: sa.C
     values = zip(*rows, strict=True) if rows else ((),) * len(columns)
     raw = pl.LazyFrame([_series(name, column) for name, column in zip(frame.names, values, strict=True)])
     told = replace(frame, columns=(*frame.columns, _REASON))
-    return contracts.parse(raw, told, table=frame.name).sort(frame.key, maintain_order=True).collect()
+    return parsing.parse(raw, told, table=frame.name).sort(frame.key, maintain_order=True).collect()
 
 
 def _series(name: str, values: tuple[Any, ...]) -> pl.Series:

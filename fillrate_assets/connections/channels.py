@@ -24,7 +24,7 @@ import polars as pl
 from fillrate_assets.buffers import messages
 from fillrate_assets.buffers.messages import Message
 from fillrate_assets.connections import secrets, sns
-from fillrate_assets.errors import PermanentFailure, SourceUnavailable
+from fillrate_assets.core.errors import PermanentFailure, SourceUnavailable
 
 if TYPE_CHECKING:
     import ssl

@@ -24,14 +24,14 @@ from fillrate_assets.connections.raw_tables import (
     read_mapping,
     read_table,
 )
-from fillrate_assets.errors import ContractViolation, PermanentFailure
+from fillrate_assets.core.errors import ContractViolation, PermanentFailure
+from fillrate_assets.core.parsing import parse
+from fillrate_assets.core.table_schema import TIMESTAMP, Column, Frame
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.calculation import Inputs
-from fillrate_assets.fillrate.contracts import parse
 from fillrate_assets.fillrate.lines import LINE_KEY
 from fillrate_assets.fillrate.report import METRICS
 from fillrate_assets.fillrate.service import GROUPINGS
-from fillrate_assets.frames import TIMESTAMP, Column, Frame
 
 ALWAYS: Final = date(1900, 1, 1)
 """Where a row without `valid_from` begins to hold."""

@@ -15,8 +15,8 @@ from fillrate_assets.buffers import schema
 from fillrate_assets.buffers.signals import Feed
 from fillrate_assets.buffers.tick import TICK, Feeds
 from fillrate_assets.connections import sql
-from fillrate_assets.errors import FillrateError, SourceUnavailable
-from fillrate_assets.fillrate import contracts
+from fillrate_assets.core import parsing
+from fillrate_assets.core.errors import FillrateError, SourceUnavailable
 from fillrate_assets.settings import SourceTable
 
 _SYSTEM: Final = "floor feeds"
@@ -113,7 +113,7 @@ class FloorFeeds:
         frame = _FRAMES[feed]
         rows = sql.read(f"{_SYSTEM}: {frame.name}", self.url, statement, statement_seconds=self.statement_seconds)
         required = [column.name for column in frame.source_columns if not column.nullable]
-        return contracts.parse(rows.lazy(), frame, table=frame.name, required=required).collect()
+        return parsing.parse(rows.lazy(), frame, table=frame.name, required=required).collect()
 
     def _answer(self, answer: Future[pl.DataFrame]) -> pl.DataFrame:
         if not answer.done():

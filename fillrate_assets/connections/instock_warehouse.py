@@ -12,7 +12,8 @@ import sqlalchemy as sa
 
 from fillrate_assets.connections import secrets, sql
 from fillrate_assets.connections.athena import DIALECT, Answer, read
-from fillrate_assets.fillrate import contracts, schema
+from fillrate_assets.core import parsing
+from fillrate_assets.fillrate import schema
 from fillrate_assets.settings import SourceTable
 
 _SYSTEM: Final = "instock warehouse"
@@ -59,7 +60,7 @@ class InstockWarehouse:
             for column in table.columns
         ]
         answer = self._answer(sa.select(*columns).where(sa.or_(sa.false(), *wanted)))
-        rows = contracts.parse(
+        rows = parsing.parse(
             answer.rows.lazy(), schema.INSTOCK_SNAPSHOTS, table="instock_snapshots", required=("dc", "item", "instock")
         )
         return Answer(rows.collect(), answer.bytes_scanned)
@@ -87,7 +88,7 @@ class InstockWarehouse:
             .group_by(*pair)
         )
         rows = self._answer(statement).rows
-        parsed = contracts.parse(rows.lazy(), schema.PAIR_VERSIONS, table="instock_snapshots")
+        parsed = parsing.parse(rows.lazy(), schema.PAIR_VERSIONS, table="instock_snapshots")
         return parsed.sort("dc", "ship_date").collect()
 
     def create(self) -> None:

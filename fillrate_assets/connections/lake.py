@@ -21,8 +21,8 @@ from typing import IO, Final, NamedTuple, TypeVar
 import polars as pl
 
 from fillrate_assets.connections import aws
-from fillrate_assets.errors import ContractViolation, SourceUnavailable
-from fillrate_assets.frames import Frame
+from fillrate_assets.core.errors import ContractViolation, SourceUnavailable
+from fillrate_assets.core.table_schema import Frame
 
 Partition = tuple[str, date]
 

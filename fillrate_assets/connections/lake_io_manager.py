@@ -10,9 +10,9 @@ import dagster as dg
 import polars as pl
 
 from fillrate_assets.connections.lake import Lake, Partition
-from fillrate_assets.errors import PermanentFailure
+from fillrate_assets.core.errors import PermanentFailure
+from fillrate_assets.core.table_schema import Frame
 from fillrate_assets.failures import typed
-from fillrate_assets.frames import Frame
 
 
 @dataclass(frozen=True)

@@ -30,8 +30,8 @@ from fillrate_assets.buffers.policy import Policy
 from fillrate_assets.connections import bulk, sql
 from fillrate_assets.connections.channels import ChannelUnavailable, Letter, shown
 from fillrate_assets.connections.record_store import METADATA, OUTBOX, Moment
-from fillrate_assets.errors import FillrateError, PermanentFailure, SourceUnavailable
-from fillrate_assets.frames import TIMESTAMP, Frame
+from fillrate_assets.core.errors import FillrateError, PermanentFailure, SourceUnavailable
+from fillrate_assets.core.table_schema import TIMESTAMP, Frame
 
 _LOG: Final = logging.getLogger("fillrate.notices")
 

@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 
 from fillrate_assets.connections import sns, sql
 from fillrate_assets.connections.record_store import OUTBOX
-from fillrate_assets.errors import FillrateError
+from fillrate_assets.core.errors import FillrateError
 
 _LOG = logging.getLogger("fillrate.notify")
 

@@ -11,7 +11,8 @@ import polars as pl
 import sqlalchemy as sa
 
 from fillrate_assets.connections import sql
-from fillrate_assets.fillrate import contracts, schema
+from fillrate_assets.core import parsing
+from fillrate_assets.fillrate import schema
 from fillrate_assets.settings import SourceTable
 
 _TEXT: Final = ("ordered_qty", "pack_size", "requested_date", "substitute_for_line")
@@ -39,7 +40,7 @@ class OrderSystem:
         """
         statement = sql.versions(self._order_lines(), dc, first, last)
         rows = sql.read("order system", self.url, statement, statement_seconds=self.statement_seconds)
-        return contracts.parse(rows.lazy(), schema.ORDER_LINES, table="order_lines", required=_REQUIRED).collect()
+        return parsing.parse(rows.lazy(), schema.ORDER_LINES, table="order_lines", required=_REQUIRED).collect()
 
     def changes(self, window: sql.Window) -> pl.DataFrame:
         """The pairs of DC and ship date that changed in a window, as `PAIR_VERSIONS`."""
@@ -58,7 +59,7 @@ class OrderSystem:
         table = self._items()
         statement = sa.select(*[column.label(column.key) for column in table.columns])
         rows = sql.read("order system", self.url, statement, statement_seconds=self.statement_seconds)
-        parsed = contracts.parse(rows.lazy(), schema.ITEMS, table="items", required=("item", "item_type"))
+        parsed = parsing.parse(rows.lazy(), schema.ITEMS, table="items", required=("item", "item_type"))
         return parsed.collect()
 
     def create(self) -> None:

@@ -21,8 +21,8 @@ from fillrate_assets.buffers import schema
 from fillrate_assets.buffers.policy import Policy, changed
 from fillrate_assets.connections import sql
 from fillrate_assets.connections.record_store import table_of
-from fillrate_assets.errors import PermanentFailure
-from fillrate_assets.fillrate import contracts
+from fillrate_assets.core import parsing
+from fillrate_assets.core.errors import PermanentFailure
 
 _LOG: Final = logging.getLogger("fillrate.policies")
 _SYSTEM: Final = "record store"
@@ -81,7 +81,7 @@ class PolicyStore:
         """Every policy that has or had a role, as `POLICIES`."""
         with sql.failures(_SYSTEM, self.url), self._engine.connect() as connection:
             rows = sql.select(connection, sa.select(POLICIES))
-        return contracts.parse(rows.lazy(), schema.POLICIES, table="buffer_policy").sort("version").collect()
+        return parsing.parse(rows.lazy(), schema.POLICIES, table="buffer_policy").sort("version").collect()
 
     def propose(self, changes: dict[str, Any], *, by: str, now: datetime) -> Policy:
         """Let a policy run beside the champion: values that differ from the platform's own.

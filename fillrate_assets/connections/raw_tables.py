@@ -21,7 +21,7 @@ from typing import Final, NamedTuple
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from fillrate_assets.errors import ContractViolation, PermanentFailure
+from fillrate_assets.core.errors import ContractViolation, PermanentFailure
 
 MAPPING_FILE: Final = "mapping.toml"
 _SUFFIXES: Final = (".csv", ".parquet")

@@ -18,9 +18,10 @@ import polars as pl
 import sqlalchemy as sa
 
 from fillrate_assets.connections import bulk, sql
-from fillrate_assets.fillrate import changes, contracts, schema
+from fillrate_assets.core import parsing
+from fillrate_assets.core.table_schema import TIMESTAMP, Column, Frame
+from fillrate_assets.fillrate import changes, schema
 from fillrate_assets.fillrate.restatements import restatements
-from fillrate_assets.frames import TIMESTAMP, Column, Frame
 
 METADATA: Final = sa.MetaData()
 
@@ -361,7 +362,7 @@ class RecordStore:
 
     def _select(self, frame: Frame, statement: sa.Select[Any]) -> pl.DataFrame:
         with sql.failures("record store", self.url), self.engine.connect() as connection:
-            return contracts.parse(sql.select(connection, statement).lazy(), frame, table=frame.name).collect()
+            return parsing.parse(sql.select(connection, statement).lazy(), frame, table=frame.name).collect()
 
     def _merge(self, table: sa.Table, rows: Sequence[dict[str, Any]]) -> None:
         key = [column.name for column in table.primary_key]
@@ -487,7 +488,7 @@ def _replace_records(connection: sa.Connection, day: Day, stamped: pl.DataFrame,
     items = both.filter(pl.col("fingerprint").ne_missing(pl.col("fingerprint_right")))["item"].to_list()
     chosen = of_day & RECORDS.c.item.in_(items) if len(items) <= _MOST_NAMED else of_day
     old = sql.select(connection, sa.select(*[RECORDS.c[name] for name in names]).where(chosen))
-    before = contracts.parse(old.lazy(), schema.LOST_CASES, table="lost_cases").collect()
+    before = parsing.parse(old.lazy(), schema.LOST_CASES, table="lost_cases").collect()
     after = stamped.filter(pl.col("item").is_in(items)) if len(items) <= _MOST_NAMED else stamped
     connection.execute(RECORDS.delete().where(chosen))
     bulk.insert(connection, RECORDS, after)

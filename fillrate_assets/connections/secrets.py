@@ -15,7 +15,7 @@ from typing import Final
 import sqlalchemy as sa
 
 from fillrate_assets.connections import aws
-from fillrate_assets.errors import PermanentFailure
+from fillrate_assets.core.errors import PermanentFailure
 
 SCHEME: Final = "secret://"
 _IN_ITS_PLACE: Final = re.compile(r"\{(secret://[^{}]+)\}")

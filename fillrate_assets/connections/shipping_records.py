@@ -11,7 +11,8 @@ import polars as pl
 import sqlalchemy as sa
 
 from fillrate_assets.connections import sql
-from fillrate_assets.fillrate import contracts, schema
+from fillrate_assets.core import parsing
+from fillrate_assets.fillrate import schema
 from fillrate_assets.settings import SourceTable
 
 _TEXT: Final = ("shipped_qty", "shipped_at", "delivered_at")
@@ -40,7 +41,7 @@ class ShippingRecords:
         """
         statement = sql.versions(self._shipment_lines(), dc, first, last)
         rows = sql.read("shipping records", self.url, statement, statement_seconds=self.statement_seconds)
-        return contracts.parse(rows.lazy(), schema.SHIPMENT_LINES, table="shipment_lines", required=_REQUIRED).collect()
+        return parsing.parse(rows.lazy(), schema.SHIPMENT_LINES, table="shipment_lines", required=_REQUIRED).collect()
 
     def changes(self, window: sql.Window) -> pl.DataFrame:
         """The pairs of DC and ship date that changed in a window, as `PAIR_VERSIONS`."""

@@ -17,10 +17,10 @@ from sqlalchemy.exc import DBAPIError, NoSuchModuleError, OperationalError
 
 from fillrate_assets.connections import secrets
 from fillrate_assets.connections.outages import may_pass
-from fillrate_assets.errors import PermanentFailure, SourceUnavailable
-from fillrate_assets.fillrate import contracts
+from fillrate_assets.core import parsing
+from fillrate_assets.core.errors import PermanentFailure, SourceUnavailable
+from fillrate_assets.core.table_schema import TIMESTAMP, Frame
 from fillrate_assets.fillrate.schema import PAIR_VERSIONS
-from fillrate_assets.frames import TIMESTAMP, Frame
 from fillrate_assets.settings import SourceTable
 
 if TYPE_CHECKING:
@@ -533,7 +533,7 @@ def changed_pairs(
     query = _all_pairs(table, window) if window.since is None else _pairs_since(table, window, window.since)
     rows = read(system, url, query, statement_seconds=statement_seconds)
     return (
-        contracts.parse(rows.lazy(), PAIR_VERSIONS, table=table.name, required=("dc", "ship_date"))
+        parsing.parse(rows.lazy(), PAIR_VERSIONS, table=table.name, required=("dc", "ship_date"))
         .filter(pl.col("dc").is_in(list(window.dcs)), pl.col("ship_date") <= window.due_to)
         .sort("dc", "ship_date")
         .collect()
@@ -551,5 +551,5 @@ def latest_change(
     """
     statement = sa.select(sa.func.max(table.c.processed_at).label("processed_at"))
     found = read(system, url, statement, statement_seconds=statement_seconds)
-    moment = contracts.parse(found.lazy(), PAIR_VERSIONS, table=table.name).collect()["processed_at"].max()
+    moment = parsing.parse(found.lazy(), PAIR_VERSIONS, table=table.name).collect()["processed_at"].max()
     return moment if isinstance(moment, datetime) else None

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from fillrate_assets.connections import aws, sql
 from fillrate_assets.connections.record_store import WATERMARKS
-from fillrate_assets.errors import PermanentFailure
+from fillrate_assets.core.errors import PermanentFailure
 
 _PARAMETERS: Final = "ssm://"
 

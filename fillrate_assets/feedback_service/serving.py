@@ -12,7 +12,7 @@ from fillrate_assets.connections import feedback_links
 from fillrate_assets.connections.buffer_store import BufferStore
 from fillrate_assets.connections.notices import Notices
 from fillrate_assets.connections.policy_store import PolicyStore
-from fillrate_assets.errors import PermanentFailure
+from fillrate_assets.core.errors import PermanentFailure
 from fillrate_assets.feedback_service.web import app
 from fillrate_assets.settings import Settings
 

@@ -24,7 +24,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 from fillrate_assets.buffers.links import LIFETIME, ExpiredLinkError, ForgedLinkError, Link, LinkSigner
-from fillrate_assets.errors import FillrateError, SourceUnavailable
+from fillrate_assets.core.errors import FillrateError, SourceUnavailable
 from fillrate_assets.feedback_service import guard
 from fillrate_assets.feedback_service.forms import ID, MAX_NAME, MAX_NOTE, MAX_QUANTITY, Form, FormError, parsed
 from fillrate_assets.feedback_service.pages import (

@@ -1,1 +1,1 @@
-"""Ordered -> shipped -> why short."""
+"""Fill rates and lost cases: ordered, shipped, and why short."""

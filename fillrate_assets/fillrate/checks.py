@@ -9,10 +9,10 @@ import polars as pl
 from fillrate_assets import partitions
 from fillrate_assets.connections.lake import Lake
 from fillrate_assets.connections.record_store import RecordStore
-from fillrate_assets.errors import ContractViolation
+from fillrate_assets.core.errors import ContractViolation
+from fillrate_assets.core.table_schema import Frame
 from fillrate_assets.fillrate import metadata, schema
 from fillrate_assets.fillrate.holds import days_of_rejects, held_days
-from fillrate_assets.frames import Frame
 from fillrate_assets.settings import Settings
 from fillrate_assets.shown import by_day, verdict
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import polars as pl
 
-from fillrate_assets.errors import PermanentFailure
+from fillrate_assets.core.errors import PermanentFailure
 from fillrate_assets.fillrate import words
 from fillrate_assets.fillrate.baseline import LOOK_BACK_DAYS, MIN_OBSERVATIONS, WINDOW_DAYS
 

@@ -10,12 +10,12 @@ import polars as pl
 from fillrate_assets import partitions
 from fillrate_assets.connections.lake import Lake, Partition
 from fillrate_assets.connections.record_store import RecordStore
+from fillrate_assets.core.errors import ContractViolation
+from fillrate_assets.core.table_schema import Frame
 from fillrate_assets.dagster_bulk import add_partition_metadata
-from fillrate_assets.errors import ContractViolation
 from fillrate_assets.failures import retry_policy, typed_failures
 from fillrate_assets.fillrate import report, schema
 from fillrate_assets.fillrate.assets import GROUP, OWNERS
-from fillrate_assets.frames import Frame
 from fillrate_assets.settings import Settings
 from fillrate_assets.shown import Metadata, column_schema, columns
 

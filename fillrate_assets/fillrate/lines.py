@@ -11,9 +11,10 @@ from typing import Final
 
 import polars as pl
 
-from fillrate_assets.fillrate import contracts, schema
+from fillrate_assets.core import parsing
+from fillrate_assets.core.table_schema import Frame
+from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.schema import cases, divide_half_up, units
-from fillrate_assets.frames import Frame
 
 LINE_KEY: Final = ["dc", "order_id", "line_no"]
 CASE_UNITS: Final = ("CS", "CA", "CASE", "CASES")
@@ -197,7 +198,7 @@ def _raw(frame: Frame, where: pl.Expr, suffix: str = "") -> pl.Expr:
     written = {
         name: value
         if frame.polars[name] == pl.String
-        else pl.coalesce(value.cast(pl.String), contracts.unread(problem, frame, name))
+        else pl.coalesce(value.cast(pl.String), parsing.unread(problem, frame, name))
         for name, value in typed.items()
     }
 

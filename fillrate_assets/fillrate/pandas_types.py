@@ -26,7 +26,7 @@ from dagster_pandas.constraints import (
     StrictColumnsConstraint,
 )
 
-from fillrate_assets.frames import Column, Frame
+from fillrate_assets.core.table_schema import Column, Frame
 
 _NAMED: Final = 3
 

@@ -13,7 +13,7 @@ from typing import Final
 
 import polars as pl
 
-from fillrate_assets.errors import ContractViolation, PermanentFailure
+from fillrate_assets.core.errors import ContractViolation, PermanentFailure
 from fillrate_assets.fillrate import schema, words
 from fillrate_assets.fillrate.schema import PATHS, cases, rate, units
 from fillrate_assets.fillrate.service import GROUPINGS, service

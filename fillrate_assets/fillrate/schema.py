@@ -12,7 +12,7 @@ from typing import Final
 
 import polars as pl
 
-from fillrate_assets.frames import TIMESTAMP, Column, Frame
+from fillrate_assets.core.table_schema import TIMESTAMP, Column, Frame
 
 CASES: Final = pl.Decimal(18, 4)
 RATE: Final = pl.Decimal(18, 4)

@@ -15,9 +15,9 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import polars as pl
 
+from fillrate_assets.core.table_schema import TIMESTAMP, Frame
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.schema import cases
-from fillrate_assets.frames import TIMESTAMP, Frame
 from fillrate_assets.sample.catalogue import UNKNOWN_ITEM, Catalogue
 from fillrate_assets.sample.names import DEPARTMENTS
 from fillrate_assets.sample.streams import Ints, Stream, generator

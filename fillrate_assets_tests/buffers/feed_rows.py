@@ -9,7 +9,7 @@ from typing import Any, Final
 import polars as pl
 
 from fillrate_assets.buffers import schema
-from fillrate_assets.frames import Frame
+from fillrate_assets.core.table_schema import Frame
 
 T: Final = datetime(2026, 3, 10, 15, tzinfo=UTC)
 """The tick of every test: a Tuesday, 10 in the morning in Chicago."""

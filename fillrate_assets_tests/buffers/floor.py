@@ -24,8 +24,8 @@ from fillrate_assets.connections.notices import Notices
 from fillrate_assets.connections.policy_store import PolicyStore
 from fillrate_assets.connections.record_store import RecordStore
 from fillrate_assets.connections.tick_lake import TickLake
+from fillrate_assets.core.table_schema import Frame
 from fillrate_assets.definitions import build_defs
-from fillrate_assets.frames import Frame
 from fillrate_assets.settings import Settings
 from fillrate_assets_tests.buffers import feed_rows
 from fillrate_assets_tests.buffers.frames import routes

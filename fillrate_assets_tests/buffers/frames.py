@@ -10,7 +10,7 @@ import polars as pl
 
 from fillrate_assets.buffers import schema
 from fillrate_assets.buffers.policy import TICK_MINUTES, Policy
-from fillrate_assets.frames import Frame
+from fillrate_assets.core.table_schema import Frame
 
 POLICY: Final = Policy()
 TICK: Final = datetime(2026, 3, 14, 14, 0, tzinfo=UTC)

@@ -20,9 +20,9 @@ from fillrate_assets.connections.lake import Lake
 from fillrate_assets.connections.notices import Notices
 from fillrate_assets.connections.record_store import RecordStore
 from fillrate_assets.connections.tick_lake import TickLake
-from fillrate_assets.errors import PermanentFailure
+from fillrate_assets.core.errors import PermanentFailure
+from fillrate_assets.core.table_schema import TIMESTAMP
 from fillrate_assets.floor_evidence import evidence
-from fillrate_assets.frames import TIMESTAMP
 from fillrate_assets.settings import Settings
 from fillrate_assets_tests.buffers.frames import (
     TICK,

@@ -21,7 +21,7 @@ from fillrate_assets.buffers.links import (
     LinkSigner,
     last_week,
 )
-from fillrate_assets.errors import PermanentFailure
+from fillrate_assets.core.errors import PermanentFailure
 from fillrate_assets_tests.buffers.frames import EPISODE_KEY, TICK
 
 BASE: Final = "https://feedback.example"

@@ -14,7 +14,7 @@ from fillrate_assets.buffers.policy import Policy
 from fillrate_assets.buffers.tick import Feeds, InMemory, Masters
 from fillrate_assets.connections.buffer_store import BufferStore
 from fillrate_assets.connections.record_store import RecordStore
-from fillrate_assets.errors import ContractViolation, PermanentFailure
+from fillrate_assets.core.errors import ContractViolation, PermanentFailure
 from fillrate_assets.sample.floor.load import Load
 from fillrate_assets_tests.buffers.frames import feedback
 from fillrate_assets_tests.buffers.frames import tick as at

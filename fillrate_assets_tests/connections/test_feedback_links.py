@@ -10,7 +10,7 @@ import pytest
 
 from fillrate_assets.buffers.links import Link
 from fillrate_assets.connections import feedback_links
-from fillrate_assets.errors import PermanentFailure
+from fillrate_assets.core.errors import PermanentFailure
 from fillrate_assets_tests.buffers.frames import TICK
 from fillrate_assets_tests.cloud import Cloud
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from fillrate_assets.connections import raw_tables
 from fillrate_assets.connections.files import Contracts, read_directory
-from fillrate_assets.errors import ContractViolation, FillrateError, PermanentFailure
+from fillrate_assets.core.errors import ContractViolation, FillrateError, PermanentFailure
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.calculation import calculate
 from fillrate_assets_tests import directories

@@ -20,7 +20,7 @@ from fillrate_assets.buffers.policy import Policy
 from fillrate_assets.buffers.tick import Feeds
 from fillrate_assets.connections import bulk, floor_feeds, sql
 from fillrate_assets.connections.floor_feeds import FloorFeeds
-from fillrate_assets.errors import PermanentFailure
+from fillrate_assets.core.errors import PermanentFailure
 from fillrate_assets.sample.floor.feeds import ROUGH
 from fillrate_assets.sample.floor.scenarios import Scenario, World, simulate
 from fillrate_assets.settings import SourceTable

@@ -10,7 +10,7 @@ import pytest
 
 from fillrate_assets.connections.aws import client
 from fillrate_assets.connections.lake import Lake, Partition
-from fillrate_assets.errors import ContractViolation, PermanentFailure, SourceUnavailable
+from fillrate_assets.core.errors import ContractViolation, PermanentFailure, SourceUnavailable
 from fillrate_assets.fillrate.schema import ITEMS, LOST_CASES
 from fillrate_assets_tests.cloud import Cloud
 from fillrate_assets_tests.rows import DAY, items, records

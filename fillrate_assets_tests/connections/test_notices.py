@@ -24,7 +24,7 @@ from fillrate_assets.connections import notices as outboxes
 from fillrate_assets.connections.channels import Channels, ChannelUnavailable, Letter
 from fillrate_assets.connections.notices import DEAD_LETTERS, NOTICES, Delivered, Notices, Pace
 from fillrate_assets.connections.record_store import OUTBOX, RecordStore
-from fillrate_assets.errors import PermanentFailure, SourceUnavailable
+from fillrate_assets.core.errors import PermanentFailure, SourceUnavailable
 from fillrate_assets_tests import delivering
 from fillrate_assets_tests.buffers import frames
 from fillrate_assets_tests.buffers.frames import POLICY, Row, tick

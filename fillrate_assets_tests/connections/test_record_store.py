@@ -29,7 +29,7 @@ from fillrate_assets.connections.record_store import (
     Outcome,
     RecordStore,
 )
-from fillrate_assets.errors import PermanentFailure
+from fillrate_assets.core.errors import PermanentFailure
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.changes import VERSIONS
 from fillrate_assets_tests.home import stored_rows

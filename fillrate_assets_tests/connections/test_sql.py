@@ -18,7 +18,7 @@ from fillrate_assets.connections.order_system import OrderSystem
 from fillrate_assets.connections.record_store import RecordStore
 from fillrate_assets.connections.shipping_records import ShippingRecords
 from fillrate_assets.connections.watermark import Watermark
-from fillrate_assets.errors import FillrateError, PermanentFailure, SourceUnavailable
+from fillrate_assets.core.errors import FillrateError, PermanentFailure, SourceUnavailable
 from fillrate_assets.settings import SourceTable
 from fillrate_assets_tests.rows import DAY, order_lines
 

@@ -10,7 +10,7 @@ import pytest
 
 from fillrate_assets.connections.record_store import RecordStore
 from fillrate_assets.connections.watermark import ParameterStoreWatermark, Watermark, watermark
-from fillrate_assets.errors import PermanentFailure, SourceUnavailable
+from fillrate_assets.core.errors import PermanentFailure, SourceUnavailable
 from fillrate_assets_tests.cloud import Cloud
 from fillrate_assets_tests.conftest import SCHEMA
 

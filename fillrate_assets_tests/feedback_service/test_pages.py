@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from fillrate_assets.buffers import feedback, schema
-from fillrate_assets.frames import TIMESTAMP
+from fillrate_assets.core.table_schema import TIMESTAMP
 from fillrate_assets_tests.buffers import frames
 from fillrate_assets_tests.buffers.frames import EPISODE_KEY, TICK
 from fillrate_assets_tests.feedback_service.floor import ANSWERED_AT, LANES, POLICY, REC_ID, WEEK, Floor

@@ -9,8 +9,8 @@ from typing import Any, Final
 
 import polars as pl
 
+from fillrate_assets.core.table_schema import Column, Frame
 from fillrate_assets.fillrate import lines, schema
-from fillrate_assets.frames import Column, Frame
 
 DAY: Final = date(2024, 5, 16)
 PROCESSED_AT: Final = datetime(2024, 5, 16, 12, tzinfo=UTC)

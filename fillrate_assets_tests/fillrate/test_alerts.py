@@ -9,8 +9,8 @@ import pytest
 
 from fillrate_assets import settings
 from fillrate_assets.connections.record_store import OUTBOX
+from fillrate_assets.core.errors import FillrateError, PermanentFailure, SourceUnavailable
 from fillrate_assets.definitions import JOB, build_defs
-from fillrate_assets.errors import FillrateError, PermanentFailure, SourceUnavailable
 from fillrate_assets.fillrate.alerts import Failed, message
 from fillrate_assets.partitions import CHANGED_TAG, range_tags
 from fillrate_assets_tests.conftest import SMALL

@@ -13,8 +13,8 @@ import polars as pl
 import pytest
 
 from fillrate_assets import partitions
+from fillrate_assets.core.table_schema import Frame
 from fillrate_assets.fillrate import schema
-from fillrate_assets.frames import Frame
 from fillrate_assets_tests.fillrate import frames
 from fillrate_assets_tests.home import QUIET, Home
 from fillrate_assets_tests.rows import DAY, records

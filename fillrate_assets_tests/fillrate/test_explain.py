@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from fillrate_assets.connections.files import read_directory
-from fillrate_assets.errors import PermanentFailure
+from fillrate_assets.core.errors import PermanentFailure
 from fillrate_assets.evidence import evidence_of_files
 from fillrate_assets.fillrate.explain import Evidence, explain
 from fillrate_assets_tests import directories

@@ -10,7 +10,8 @@ from typing import Final
 import polars as pl
 import pytest
 
-from fillrate_assets.fillrate import contracts, lines, schema
+from fillrate_assets.core import parsing
+from fillrate_assets.fillrate import lines, schema
 from fillrate_assets_tests.fillrate.frames import (
     PROCESSED_AT,
     Row,
@@ -84,7 +85,7 @@ def test_a_reject_keeps_what_could_not_be_read_as_it_was_written() -> None:
     came = {"order_id": "O1", "line_no": "1", "item": "A", "ordered_qty": "1,5", "requested_date": "soon"}
     columns = {column: [came.get(column)] for column in ("dc", "ship_date", *came, "processed_at", "pack_size")}
     frame = pl.LazyFrame(columns | {"dc": ["DC01"], "ship_date": ["2024-05-16"], "pack_size": ["12.50"]})
-    read = contracts.parse(frame, schema.ORDER_LINES, table="order_lines")
+    read = parsing.parse(frame, schema.ORDER_LINES, table="order_lines")
     row = classified(read)
     raw = json.loads(row["raw"])
     assert row["reason"] == "ordered_qty '1,5' is not a number; requested_date 'soon' is not a date (YYYY-MM-DD)"

@@ -8,9 +8,9 @@ import polars as pl
 import pytest
 
 from fillrate_assets.connections import terminal
-from fillrate_assets.errors import ContractViolation, PermanentFailure
+from fillrate_assets.core.errors import ContractViolation, PermanentFailure
+from fillrate_assets.core.table_schema import Frame
 from fillrate_assets.fillrate import report, schema, words
-from fillrate_assets.frames import Frame
 
 DAY: Final = date(2024, 5, 16)
 LINE: Final = {

@@ -8,9 +8,9 @@ from typing import Any
 import polars as pl
 import pytest
 
-from fillrate_assets.errors import ContractViolation
+from fillrate_assets.core.errors import ContractViolation
+from fillrate_assets.core.table_schema import Frame
 from fillrate_assets.fillrate import schema
-from fillrate_assets.frames import Frame
 from fillrate_assets_tests.fillrate.frames import averages, order_lines
 
 AVERAGES = schema.ROLLING_AVERAGES

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from fillrate_assets.connections.record_store import OUTRUN, RESTATEMENTS
 from fillrate_assets.connections.shipping_records import ShippingRecords
+from fillrate_assets.core.errors import PermanentFailure
 from fillrate_assets.definitions import JOB, build_defs
-from fillrate_assets.errors import PermanentFailure
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.calculation import Inputs, calculate
 from fillrate_assets.fillrate.changes import Attempt, Pair

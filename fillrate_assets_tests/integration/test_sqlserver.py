@@ -21,7 +21,7 @@ import sqlalchemy as sa
 
 from fillrate_assets.connections import sql
 from fillrate_assets.connections.record_store import WATERMARKS, RecordStore
-from fillrate_assets.errors import FillrateError, PermanentFailure, SourceUnavailable
+from fillrate_assets.core.errors import FillrateError, PermanentFailure, SourceUnavailable
 from fillrate_assets_tests.conftest import copied
 from fillrate_assets_tests.home import Home
 from fillrate_assets_tests.rows import DAY

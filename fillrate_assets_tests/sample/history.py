@@ -8,7 +8,8 @@ from functools import cached_property
 import polars as pl
 from polars.testing import assert_frame_equal
 
-from fillrate_assets.fillrate import baseline, contracts, lines, lost_cases, schema
+from fillrate_assets.core import parsing
+from fillrate_assets.fillrate import baseline, lines, lost_cases, schema
 from fillrate_assets.sample.network import Activity, Network, activity, masters
 
 SMALL = Network(seed=7, dcs=3, items=300, days=40)
@@ -41,17 +42,17 @@ class History:
 
     @cached_property
     def orders(self) -> pl.DataFrame:
-        return contracts.parse(self.activity.order_lines.lazy(), schema.ORDER_LINES, table="order_lines").collect()
+        return parsing.parse(self.activity.order_lines.lazy(), schema.ORDER_LINES, table="order_lines").collect()
 
     @cached_property
     def shipments(self) -> pl.DataFrame:
         raw = self.activity.shipment_lines.lazy()
-        return contracts.parse(raw, schema.SHIPMENT_LINES, table="shipment_lines").collect()
+        return parsing.parse(raw, schema.SHIPMENT_LINES, table="shipment_lines").collect()
 
     @cached_property
     def snapshots(self) -> pl.DataFrame:
         raw = self.activity.instock_snapshots.lazy().rename({"snapshot_date": "ship_date"})
-        return contracts.parse(raw, schema.INSTOCK_SNAPSHOTS, table="instock_snapshots").collect()
+        return parsing.parse(raw, schema.INSTOCK_SNAPSHOTS, table="instock_snapshots").collect()
 
     @cached_property
     def lines(self) -> pl.DataFrame:

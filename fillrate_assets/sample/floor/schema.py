@@ -8,7 +8,7 @@ from typing import Final
 import polars as pl
 
 from fillrate_assets.buffers.schema import FEEDS, UNIT_TYPES
-from fillrate_assets.frames import TIMESTAMP, Column, Frame
+from fillrate_assets.core.table_schema import TIMESTAMP, Column, Frame
 
 
 class Kind(StrEnum):

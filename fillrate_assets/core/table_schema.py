@@ -8,7 +8,7 @@ from typing import Final
 
 import polars as pl
 
-from fillrate_assets.errors import ContractViolation
+from fillrate_assets.core.errors import ContractViolation
 
 TIMESTAMP: Final = pl.Datetime("us", "UTC")
 
