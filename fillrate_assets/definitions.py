@@ -11,6 +11,7 @@ import dagster as dg
 import sqlalchemy as sa
 
 from fillrate_assets import settings as settings_module
+from fillrate_assets.aws.secrets import SCHEME
 from fillrate_assets.buffers import assets as buffer_assets
 from fillrate_assets.buffers import checks as buffer_checks
 from fillrate_assets.buffers import schedules
@@ -27,7 +28,6 @@ from fillrate_assets.connections.notify import Outbox
 from fillrate_assets.connections.order_system import OrderSystem
 from fillrate_assets.connections.policy_store import PolicyStore
 from fillrate_assets.connections.record_store import RecordStore
-from fillrate_assets.connections.secrets import SCHEME
 from fillrate_assets.connections.shipping_records import ShippingRecords
 from fillrate_assets.connections.watermark import watermark
 from fillrate_assets.fillrate import assets, checks, exports, sensors, standing_checks

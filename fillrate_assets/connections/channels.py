@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
+from fillrate_assets.aws import secrets, sns
 from fillrate_assets.buffers import messages
 from fillrate_assets.buffers.messages import Message
-from fillrate_assets.connections import secrets, sns
 from fillrate_assets.core.errors import PermanentFailure, SourceUnavailable
 
 if TYPE_CHECKING:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+from fillrate_assets.aws import secrets
 from fillrate_assets.buffers.links import LinkSigner
-from fillrate_assets.connections import secrets
 
 
 @lru_cache(maxsize=8)

@@ -10,8 +10,9 @@ from typing import Any, Final
 import polars as pl
 import sqlalchemy as sa
 
-from fillrate_assets.connections import secrets, sql
-from fillrate_assets.connections.athena import DIALECT, Answer, read
+from fillrate_assets.aws import secrets
+from fillrate_assets.aws.athena import DIALECT, Answer, read
+from fillrate_assets.connections import sql
 from fillrate_assets.core import parsing
 from fillrate_assets.fillrate import schema
 from fillrate_assets.settings import SourceTable

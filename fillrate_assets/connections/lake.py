@@ -20,7 +20,7 @@ from typing import IO, Final, NamedTuple, TypeVar
 
 import polars as pl
 
-from fillrate_assets.connections import aws
+from fillrate_assets.aws import client
 from fillrate_assets.core.errors import ContractViolation, SourceUnavailable
 from fillrate_assets.core.table_schema import Frame
 
@@ -245,8 +245,8 @@ class Lake:
         bucket, root = self._bucket()
         start = f"{root}{prefix}ship_date={first}/" if first else ""
         end = f"{root}{prefix}ship_date={last}0" if last else None  # "0" comes after "/"
-        with aws.failures(f"lake ({self.root})"):
-            pages = aws.client("s3").get_paginator("list_objects_v2")
+        with client.failures(f"lake ({self.root})"):
+            pages = client.client("s3").get_paginator("list_objects_v2")
             for page in pages.paginate(Bucket=bucket, Prefix=f"{root}{prefix}", StartAfter=start):
                 for found in page.get("Contents", ()):
                     if end is not None and found["Key"] >= end:
@@ -260,8 +260,8 @@ class Lake:
         if self.root.startswith(_S3):
             bucket, root = self._bucket()
             # A PUT is atomic by itself: a reader sees the old object or the new one.
-            with aws.failures(f"lake ({self.root})"):
-                aws.client("s3").put_object(Bucket=bucket, Key=f"{root}{path}", Body=content.getvalue())
+            with client.failures(f"lake ({self.root})"):
+                client.client("s3").put_object(Bucket=bucket, Key=f"{root}{path}", Body=content.getvalue())
             return
         final = Path(self.root, path)
         with _disk_failures(self.root):

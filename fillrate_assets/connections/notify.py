@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
-from fillrate_assets.connections import sns, sql
+from fillrate_assets.aws import sns
+from fillrate_assets.connections import sql
 from fillrate_assets.connections.record_store import OUTBOX
 from fillrate_assets.core.errors import FillrateError
 

@@ -15,7 +15,7 @@ import polars as pl
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, NoSuchModuleError, OperationalError
 
-from fillrate_assets.connections import secrets
+from fillrate_assets.aws import secrets
 from fillrate_assets.connections.outages import may_pass
 from fillrate_assets.core import parsing
 from fillrate_assets.core.errors import PermanentFailure, SourceUnavailable

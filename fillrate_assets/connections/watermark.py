@@ -8,7 +8,8 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from fillrate_assets.connections import aws, sql
+from fillrate_assets.aws import client
+from fillrate_assets.connections import sql
 from fillrate_assets.connections.record_store import WATERMARKS
 from fillrate_assets.core.errors import PermanentFailure
 
@@ -64,7 +65,7 @@ class ParameterStoreWatermark(Watermark):
             PermanentFailure: access is denied, or the parameter is no moment.
 
         """
-        found = self._parameter(aws.client("ssm"), name)
+        found = self._parameter(client.client("ssm"), name)
         return self._moment(found) if found is not None else None
 
     def move(self, name: str, moment: datetime, *, previous: datetime | None) -> bool:
@@ -75,7 +76,7 @@ class ParameterStoreWatermark(Watermark):
             PermanentFailure: access is denied, or the parameter is no moment.
 
         """
-        ssm = aws.client("ssm")
+        ssm = client.client("ssm")
         value = moment.astimezone(UTC).isoformat(timespec="microseconds")
         version = 0
         if previous is not None:
@@ -83,7 +84,7 @@ class ParameterStoreWatermark(Watermark):
             if found is None or self._moment(found) != previous:
                 return False
             version = found["Version"]
-        with aws.failures(self._system):
+        with client.failures(self._system):
             try:
                 put = ssm.put_parameter(
                     Name=self._name(name), Value=value, Type="String", Overwrite=previous is not None
@@ -100,7 +101,7 @@ class ParameterStoreWatermark(Watermark):
         return f"/{self.url.removeprefix(_PARAMETERS).strip('/')}/{name}"
 
     def _parameter(self, ssm: Any, name: str) -> dict[str, Any] | None:  # noqa: ANN401 - a client of boto3
-        with aws.failures(self._system):
+        with client.failures(self._system):
             try:
                 found: dict[str, Any] = ssm.get_parameter(Name=self._name(name))["Parameter"]
             except ssm.exceptions.ParameterNotFound:

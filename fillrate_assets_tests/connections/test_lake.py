@@ -8,7 +8,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from fillrate_assets.connections.aws import client
+from fillrate_assets.aws.client import client
 from fillrate_assets.connections.lake import Lake, Partition
 from fillrate_assets.core.errors import ContractViolation, PermanentFailure, SourceUnavailable
 from fillrate_assets.fillrate.schema import ITEMS, LOST_CASES

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 import sqlalchemy as sa
 
-from fillrate_assets.connections import athena
+from fillrate_assets.aws import athena
 from fillrate_assets.connections.instock_warehouse import InstockWarehouse
 from fillrate_assets.connections.sql import Window
 from fillrate_assets.core.errors import FillrateError, PermanentFailure, SourceUnavailable

@@ -13,7 +13,7 @@ import polars as pl
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, OperationalError
 
-from fillrate_assets.connections import aws, secrets
+from fillrate_assets.aws import client, secrets
 from fillrate_assets.core.errors import PermanentFailure, SourceUnavailable
 
 DIALECT: Final = "awsathena"
@@ -63,7 +63,7 @@ def _engine(url: str) -> sa.Engine:
     if parsed.get_driver_name() != "polars":
         msg = f"{DIALECT}+{parsed.get_driver_name()}: write {DIALECT}+polars://, which reads results from S3"
         raise PermanentFailure(msg)
-    if parsed.host is None and (region := aws.region()):
+    if parsed.host is None and (region := client.region()):
         parsed = parsed.update_query_dict({"region_name": region})
     retries = {"retry_config": RetryConfig(attempt=_ATTEMPTS)}
     return sa.create_engine(parsed, poolclass=sa.NullPool, connect_args=retries)
@@ -72,12 +72,12 @@ def _engine(url: str) -> sa.Engine:
 @contextmanager
 def _failures(system: str, url: str) -> Iterator[None]:
     shown = f"{system} ({sa.make_url(url).render_as_string(hide_password=True)})"
-    with aws.failures(shown):
+    with client.failures(shown):
         try:
             yield
         except DBAPIError as error:
             if (cause := _of_botocore(error)) is not None:
-                raise aws.typed(shown, cause) from error
+                raise client.typed(shown, cause) from error
             if isinstance(error, OperationalError) and not lasting(str(error.orig)):
                 msg = f"{shown} does not answer: {error.orig}"
                 raise SourceUnavailable(msg) from error

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from fillrate_assets.connections import aws
+from fillrate_assets.aws import client
 
 _SUBJECT_CHARACTERS: Final = 99
 _MESSAGE_BYTES: Final = 256 * 1024
@@ -35,7 +35,7 @@ def publish(
     text = body if short == subject and body else f"{subject}\n\n{body}"
     message = text.encode()[:_MESSAGE_BYTES].decode(errors="ignore")
     typed = {name: {"DataType": "String", "StringValue": value} for name, value in (attributes or {}).items()}
-    with aws.failures(f"alerts ({topic})"):
-        aws.client("sns", attempts=attempts).publish(
+    with client.failures(f"alerts ({topic})"):
+        client.client("sns", attempts=attempts).publish(
             TopicArn=topic, Subject=short, Message=message, MessageAttributes=typed
         )

@@ -14,7 +14,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from fillrate_assets.connections import aws
+from fillrate_assets.aws import client
 from fillrate_assets.core.errors import PermanentFailure
 
 SCHEME: Final = "secret://"
@@ -56,8 +56,8 @@ def revealed(setting: str) -> str:
 def _value(reference: str) -> str:
     """What a secret holds, fetched once per process."""
     name, _, key = reference.removeprefix(SCHEME).partition("#")
-    with aws.failures(reference):
-        held = aws.client("secretsmanager").get_secret_value(SecretId=name).get("SecretString")
+    with client.failures(reference):
+        held = client.client("secretsmanager").get_secret_value(SecretId=name).get("SecretString")
     if held is None:
         msg = f"{reference} is binary; a credential is text or JSON"
         raise PermanentFailure(msg)
