@@ -35,8 +35,6 @@ from dagster._core.execution.plan import compute_generator
 
 from fillrate_assets import partitions, running
 from fillrate_assets import settings as settings_module
-from fillrate_assets.connections import sql
-from fillrate_assets.connections.lake import Lake
 from fillrate_assets.connections.lake_io_manager import LakeIOManager
 from fillrate_assets.connections.record_store import RECORDS, RecordStore
 from fillrate_assets.dagster_bulk import BatchingSqliteEventLogStorage
@@ -44,6 +42,8 @@ from fillrate_assets.fillrate import schema
 from fillrate_assets.loading import SampleNetwork
 from fillrate_assets.sample.network import Network
 from fillrate_assets.settings import Settings
+from fillrate_assets.storage import sql
+from fillrate_assets.storage.lake import Lake
 
 DAGSTER_YAML: Final = Path(__file__).parent.parent / "dagster.yaml"
 SUMMED: Final = ("ordered_cases", "shipped_cases", "lost_cases")

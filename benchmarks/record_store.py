@@ -24,10 +24,10 @@ import polars as pl
 from psycopg import Connection
 from psycopg.sql import SQL, Identifier
 
-from fillrate_assets.connections import sql
 from fillrate_assets.connections.record_store import RECORDS, Day, RecordStore
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.changes import VERSIONS
+from fillrate_assets.storage import sql
 from fillrate_assets_tests.postgres import running
 
 SHIP_DATE: Final = date(2026, 3, 2)

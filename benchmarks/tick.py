@@ -32,15 +32,15 @@ import sqlalchemy as sa
 
 from benchmarks.incremental import Stopwatch, Tick, new_version, ticks
 from fillrate_assets import settings as settings_module
-from fillrate_assets.connections import sql
 from fillrate_assets.connections.order_system import OrderSystem
 from fillrate_assets.connections.record_store import WATERMARKS, Day, RecordStore
-from fillrate_assets.connections.sql import Window
 from fillrate_assets.connections.watermark import Watermark
 from fillrate_assets.fillrate import changes, schema
 from fillrate_assets.loading import EmbeddedSystems, SampleNetwork
 from fillrate_assets.sample.network import Network
 from fillrate_assets.settings import Settings
+from fillrate_assets.storage import sql
+from fillrate_assets.storage.sql import Window
 
 AIM: Final = 1.0
 CHANGED_DAYS: Final = 10

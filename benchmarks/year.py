@@ -32,9 +32,9 @@ import polars as pl
 
 from benchmarks import year_pandas
 from fillrate_assets import partitions
-from fillrate_assets.connections.lake import Lake, Partition
 from fillrate_assets.core.table_schema import TIMESTAMP, Frame
 from fillrate_assets.fillrate import assets, baseline, lines, lost_cases, schema, service
+from fillrate_assets.storage.lake import Lake, Partition
 
 FIRST_DAY: Final = date(2026, 1, 1)
 LINES_PER_ORDER: Final = 20

@@ -144,9 +144,9 @@ def calculate(
       fillrate calculate data/ --out lost.csv --dc DC03 --from 2026-03-09 --to 2026-03-15
     """
     from fillrate_assets.connections.files import write_frame
-    from fillrate_assets.connections.whole_files import replacing
     from fillrate_assets.evidence import calculated
     from fillrate_assets.fillrate import words
+    from fillrate_assets.storage.atomic_write import replacing
 
     scope = _scope(dcs, first, last)
     if out.suffix.lower() not in {".csv", ".parquet"}:
@@ -205,9 +205,9 @@ def report(  # noqa: PLR0913 - an option each
     from fillrate_assets import settings
     from fillrate_assets.connections import terminal
     from fillrate_assets.connections.files import read_targets
-    from fillrate_assets.connections.whole_files import replacing
     from fillrate_assets.evidence import facts_of_files, facts_of_lake
     from fillrate_assets.fillrate import report as rules
+    from fillrate_assets.storage.atomic_write import replacing
 
     form = form or {".csv": "csv", ".xlsx": "xlsx"}.get(out.suffix.lower() if out else "", "table")
     scope = _scope(dcs, first, last)

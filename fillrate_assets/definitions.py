@@ -21,7 +21,6 @@ from fillrate_assets.connections.buffer_store import BufferStore
 from fillrate_assets.connections.channels import Channels
 from fillrate_assets.connections.floor_feeds import FloorFeeds
 from fillrate_assets.connections.instock_warehouse import InstockWarehouse
-from fillrate_assets.connections.lake import Lake
 from fillrate_assets.connections.lake_io_manager import LakeIOManager
 from fillrate_assets.connections.notices import Notices
 from fillrate_assets.connections.notify import Outbox
@@ -33,6 +32,7 @@ from fillrate_assets.connections.watermark import watermark
 from fillrate_assets.fillrate import assets, checks, exports, sensors, standing_checks
 from fillrate_assets.fillrate.watch import Sources
 from fillrate_assets.settings import Settings
+from fillrate_assets.storage.lake import Lake
 from fillrate_assets.turns import InTurn
 
 JOB = "fill_rate_and_lost_cases"

@@ -9,7 +9,6 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from fillrate_assets.connections.lake import Lake
 from fillrate_assets.connections.record_store import RECORDS, RESTATEMENTS, RecordStore
 from fillrate_assets.fillrate import lines, schema, service, words
 from fillrate_assets.fillrate.schema import PATHS
@@ -17,6 +16,7 @@ from fillrate_assets.loading import SampleNetwork
 from fillrate_assets.sample.network import Network
 from fillrate_assets.sample.score import score
 from fillrate_assets.settings import Settings
+from fillrate_assets.storage.lake import Lake
 
 _WORST = 5
 

@@ -9,7 +9,6 @@ from typing import Final
 import polars as pl
 
 from fillrate_assets.connections.files import Contracts
-from fillrate_assets.connections.lake import Lake
 from fillrate_assets.core.errors import PermanentFailure
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.baseline import LOOK_BACK_DAYS
@@ -18,6 +17,7 @@ from fillrate_assets.fillrate.explain import Evidence
 from fillrate_assets.fillrate.holds import held_days
 from fillrate_assets.fillrate.report import Facts
 from fillrate_assets.settings import Settings
+from fillrate_assets.storage.lake import Lake
 
 _NAMED: Final = 20
 _EMPTY: Final = "nothing at all; `fillrate run` fills the lake, and --input DIR takes files instead"

@@ -20,10 +20,10 @@ from fillrate_assets.buffers.policy import Policy
 from fillrate_assets.buffers.signals import clock
 from fillrate_assets.connections.buffer_store import BufferStore
 from fillrate_assets.connections.floor_feeds import FloorFeeds
-from fillrate_assets.connections.lake import Lake
 from fillrate_assets.connections.tick_lake import TickLake
 from fillrate_assets.floors import Floors
 from fillrate_assets.settings import Settings
+from fillrate_assets.storage.lake import Lake
 
 _COLOURS: Final = {
     "EMERGENCY": "bold white on red",

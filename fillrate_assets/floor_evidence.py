@@ -13,11 +13,11 @@ from fillrate_assets.buffers.tick import on_grid
 from fillrate_assets.buffers.units import valid
 from fillrate_assets.connections.buffer_store import BufferStore
 from fillrate_assets.connections.channels import shown
-from fillrate_assets.connections.lake import Lake
 from fillrate_assets.connections.notices import Notices
 from fillrate_assets.connections.tick_lake import TickLake
 from fillrate_assets.core.errors import PermanentFailure
 from fillrate_assets.settings import Settings
+from fillrate_assets.storage.lake import Lake
 
 _NAMED = 10
 

@@ -15,7 +15,6 @@ from fillrate_assets.buffers import feedback, schema
 from fillrate_assets.buffers.policy import Policy
 from fillrate_assets.buffers.suppression import EPISODE, episode_key
 from fillrate_assets.buffers.tick import TICK, Masters, on_grid
-from fillrate_assets.connections import sql
 from fillrate_assets.connections.buffer_store import BufferStore
 from fillrate_assets.connections.floor_feeds import FloorFeeds
 from fillrate_assets.connections.record_store import RecordStore
@@ -25,6 +24,7 @@ from fillrate_assets.sample.floor.onsets import unit_fills
 from fillrate_assets.sample.floor.scenarios import Scenario, World, simulate
 from fillrate_assets.sample.floor.schema import FEED_KINDS, FLOOR_KINDS
 from fillrate_assets.settings import Settings
+from fillrate_assets.storage import sql
 
 FIRST: Final = date(2026, 11, 10)
 """The simulated day: a Tuesday."""

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import polars as pl
 
-from fillrate_assets.connections import sql
 from fillrate_assets.connections.files import Contracts
 from fillrate_assets.connections.instock_warehouse import InstockWarehouse
 from fillrate_assets.connections.order_system import OrderSystem
@@ -20,6 +19,7 @@ from fillrate_assets.core.errors import PermanentFailure
 from fillrate_assets.fillrate.lines import LINE_KEY
 from fillrate_assets.sample.network import Activity, Network, activity, advance, masters, next_ship_day
 from fillrate_assets.settings import Settings
+from fillrate_assets.storage import sql
 
 
 @dataclass(frozen=True)

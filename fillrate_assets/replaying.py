@@ -19,11 +19,11 @@ from fillrate_assets.buffers.policy import Policy, Promotion, changed
 from fillrate_assets.buffers.suppression import EPISODE
 from fillrate_assets.connections.buffer_store import BufferStore
 from fillrate_assets.connections.floor_feeds import FloorFeeds
-from fillrate_assets.connections.lake import Lake
 from fillrate_assets.connections.policy_store import PolicyStore
 from fillrate_assets.connections.tick_lake import TickLake
 from fillrate_assets.core.errors import PermanentFailure
 from fillrate_assets.settings import Settings
+from fillrate_assets.storage.lake import Lake
 
 _SEED: Final = 1
 _WARM_UP: Final = timedelta(hours=2)

@@ -14,13 +14,13 @@ import polars as pl
 import sqlalchemy as sa
 
 from fillrate_assets import partitions, settings
-from fillrate_assets.connections.lake import Lake
 from fillrate_assets.connections.record_store import CLAIMS, METADATA, OUTBOX, RecordStore
 from fillrate_assets.definitions import JOB, build_defs
 from fillrate_assets.fillrate import assets, exports
 from fillrate_assets.loading import EmbeddedSystems, SampleNetwork
 from fillrate_assets.sample.network import Network
 from fillrate_assets.settings import Settings
+from fillrate_assets.storage.lake import Lake
 
 QUIET: Final = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 OF_THE_RUN: Final = {"id", "run_id", "published_at", "restated_at", "created_at", "sent_at", "key"}

@@ -20,12 +20,12 @@ from fillrate_assets.buffers.links import ExpiredLinkError, Link, LinkSigner, la
 from fillrate_assets.buffers.policy import Policy
 from fillrate_assets.buffers.tick import Masters
 from fillrate_assets.connections.buffer_store import BufferStore
-from fillrate_assets.connections.lake import Lake
 from fillrate_assets.connections.policy_store import POLICIES, PolicyStore
 from fillrate_assets.connections.record_store import RecordStore
 from fillrate_assets.connections.tick_lake import TickLake
 from fillrate_assets.replaying import trial
 from fillrate_assets.settings import Settings
+from fillrate_assets.storage.lake import Lake
 from fillrate_assets_tests.buffers import frames
 from fillrate_assets_tests.buffers.frames import TICK
 from fillrate_assets_tests.conftest import ROOT

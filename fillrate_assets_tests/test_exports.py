@@ -16,10 +16,10 @@ import polars as pl
 import pytest
 import sqlalchemy as sa
 
-from fillrate_assets.connections import sql
 from fillrate_assets.core import parsing
 from fillrate_assets.core.table_schema import Frame
 from fillrate_assets.fillrate import exports, schema
+from fillrate_assets.storage import sql
 from fillrate_assets_tests.cloud import Cloud
 from fillrate_assets_tests.conftest import ROOT, SMALL, copied
 from fillrate_assets_tests.home import Home

@@ -14,11 +14,11 @@ import pytest
 import sqlalchemy as sa
 
 from fillrate_assets import partitions
-from fillrate_assets.connections import sql
 from fillrate_assets.connections.record_store import OUTBOX, RECORDS, RESTATEMENTS
 from fillrate_assets.definitions import JOB
 from fillrate_assets.fillrate import assets, metadata, schema
 from fillrate_assets.shown import by_day
+from fillrate_assets.storage import sql
 from fillrate_assets_tests.conftest import SMALL, copied
 from fillrate_assets_tests.home import QUIET, Home
 from fillrate_assets_tests.instances import in_memory

@@ -22,10 +22,10 @@ from fillrate_assets.buffers.policy import Policy
 from fillrate_assets.buffers.signals import clock, watched
 from fillrate_assets.buffers.tick import TICK, Masters
 from fillrate_assets.connections.buffer_store import BufferStore
-from fillrate_assets.connections.lake import Lake, Partition
 from fillrate_assets.connections.policy_store import Contenders, PolicyStore
 from fillrate_assets.connections.tick_lake import TickLake
 from fillrate_assets.core.table_schema import Frame
+from fillrate_assets.storage.lake import Lake, Partition
 
 LATE: Final = 3 * TICK
 """A tick of so long ago is no sign that ticks run, and what it had to tell is too old."""

@@ -17,10 +17,11 @@ import sqlalchemy as sa
 
 from fillrate_assets.buffers import schema
 from fillrate_assets.buffers.tick import Masters
-from fillrate_assets.connections import bulk, channels, sql
+from fillrate_assets.connections import channels
 from fillrate_assets.connections.record_store import table_of
 from fillrate_assets.core import parsing
 from fillrate_assets.core.table_schema import TIMESTAMP, Column, Frame
+from fillrate_assets.storage import bulk_insert, sql
 
 _SYSTEM: Final = "record store"
 
@@ -281,4 +282,4 @@ def _merge(connection: sa.Connection, table: sa.Table, frame: Frame, rows: pl.Da
         naive = outdated.with_columns(pl.col(TIMESTAMP).dt.replace_time_zone(None))
         keys = naive.rename({name: f"_{name}" for name in frame.key}).to_dicts()
         connection.execute(table.delete().where(*this), keys)
-    bulk.insert(connection, table, changed)
+    bulk_insert.insert(connection, table, changed)

@@ -16,14 +16,6 @@ from typing import Final
 
 import polars as pl
 
-from fillrate_assets.connections.raw_tables import (
-    MAPPING_FILE,
-    RawTable,
-    TableMapping,
-    found,
-    read_mapping,
-    read_table,
-)
 from fillrate_assets.core.errors import ContractViolation, PermanentFailure
 from fillrate_assets.core.parsing import parse
 from fillrate_assets.core.table_schema import TIMESTAMP, Column, Frame
@@ -32,6 +24,7 @@ from fillrate_assets.fillrate.calculation import Inputs
 from fillrate_assets.fillrate.lines import LINE_KEY
 from fillrate_assets.fillrate.report import METRICS
 from fillrate_assets.fillrate.service import GROUPINGS
+from fillrate_assets.storage.csv_reader import MAPPING_FILE, RawTable, TableMapping, found, read_mapping, read_table
 
 ALWAYS: Final = date(1900, 1, 1)
 """Where a row without `valid_from` begins to hold."""

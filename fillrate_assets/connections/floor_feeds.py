@@ -14,10 +14,10 @@ import sqlalchemy as sa
 from fillrate_assets.buffers import schema
 from fillrate_assets.buffers.signals import Feed
 from fillrate_assets.buffers.tick import TICK, Feeds
-from fillrate_assets.connections import sql
 from fillrate_assets.core import parsing
 from fillrate_assets.core.errors import FillrateError, SourceUnavailable
 from fillrate_assets.settings import SourceTable
+from fillrate_assets.storage import sql
 
 _SYSTEM: Final = "floor feeds"
 _FRAMES: Final = dict(zip(schema.FEEDS, (schema.OCCUPANCY, schema.FLOW, schema.STAFFING, schema.LIMITS), strict=True))

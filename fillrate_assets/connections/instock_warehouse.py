@@ -12,10 +12,10 @@ import sqlalchemy as sa
 
 from fillrate_assets.aws import secrets
 from fillrate_assets.aws.athena import DIALECT, Answer, read
-from fillrate_assets.connections import sql
 from fillrate_assets.core import parsing
 from fillrate_assets.fillrate import schema
 from fillrate_assets.settings import SourceTable
+from fillrate_assets.storage import sql
 
 _SYSTEM: Final = "instock warehouse"
 _TEXT: Final = ("on_hand_cases",)

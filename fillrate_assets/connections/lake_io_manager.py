@@ -9,10 +9,10 @@ from datetime import date
 import dagster as dg
 import polars as pl
 
-from fillrate_assets.connections.lake import Lake, Partition
 from fillrate_assets.core.errors import PermanentFailure
 from fillrate_assets.core.table_schema import Frame
 from fillrate_assets.failures import typed
+from fillrate_assets.storage.lake import Lake, Partition
 
 
 @dataclass(frozen=True)

@@ -27,11 +27,11 @@ from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_fi
 from fillrate_assets.buffers import schema, suppression
 from fillrate_assets.buffers.messages import Message
 from fillrate_assets.buffers.policy import Policy
-from fillrate_assets.connections import bulk, sql
 from fillrate_assets.connections.channels import ChannelUnavailable, Letter, shown
 from fillrate_assets.connections.record_store import METADATA, OUTBOX, Moment
 from fillrate_assets.core.errors import FillrateError, PermanentFailure, SourceUnavailable
 from fillrate_assets.core.table_schema import TIMESTAMP, Frame
+from fillrate_assets.storage import bulk_insert, sql
 
 _LOG: Final = logging.getLogger("fillrate.notices")
 
@@ -281,7 +281,7 @@ class Notices:
             again = known.join(stands, on=_KEY, how="anti").join(fresh, on=_KEY, how="semi")["id"].to_list()
             for part in _parts(again):
                 connection.execute(NOTICES.delete().where(NOTICES.c.id.in_(part), _GIVEN_UP))
-            bulk.insert(connection, NOTICES, _with_message_ids(fresh))
+            bulk_insert.insert(connection, NOTICES, _with_message_ids(fresh))
             return _bury(connection, lost)
 
     def deliver(
@@ -511,7 +511,7 @@ def _bury(connection: sa.Connection, lost: pl.DataFrame) -> pl.DataFrame:
     """Keep dead letters that are not there yet: which these are; `DEAD_LETTERS` with channel and created_at."""
     names = [column.name for column in DEAD_LETTERS.columns if column.name != "id"]
     fresh = lost.join(_known(connection, DEAD_LETTERS, lost), on=_KEY, how="anti")
-    bulk.insert(connection, DEAD_LETTERS, fresh.select(names).sort(_KEY))
+    bulk_insert.insert(connection, DEAD_LETTERS, fresh.select(names).sort(_KEY))
     return fresh
 
 

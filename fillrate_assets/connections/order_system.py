@@ -10,10 +10,10 @@ from typing import Final
 import polars as pl
 import sqlalchemy as sa
 
-from fillrate_assets.connections import sql
 from fillrate_assets.core import parsing
 from fillrate_assets.fillrate import schema
 from fillrate_assets.settings import SourceTable
+from fillrate_assets.storage import sql
 
 _TEXT: Final = ("ordered_qty", "pack_size", "requested_date", "substitute_for_line")
 _MOST_NAMED: Final = 500

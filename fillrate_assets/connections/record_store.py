@@ -17,11 +17,11 @@ from typing import Any, Final
 import polars as pl
 import sqlalchemy as sa
 
-from fillrate_assets.connections import bulk, sql
 from fillrate_assets.core import parsing
 from fillrate_assets.core.table_schema import TIMESTAMP, Column, Frame
 from fillrate_assets.fillrate import changes, schema
 from fillrate_assets.fillrate.restatements import restatements
+from fillrate_assets.storage import bulk_insert, sql
 
 METADATA: Final = sa.MetaData()
 
@@ -352,7 +352,7 @@ class RecordStore:
         stamped = _clipped(rejects.with_columns(run_id=pl.lit(run_id), stage=pl.lit("load")))
         new = stamped.join(known, on=names, how="anti", nulls_equal=True).unique(maintain_order=True)
         with sql.failures("record store", self.url), self.engine.begin() as connection:
-            bulk.insert(connection, REJECTS, new)
+            bulk_insert.insert(connection, REJECTS, new)
         return new.height
 
     def _read(self, frame: Frame, table: sa.Table, *where: sa.ColumnElement[bool]) -> pl.DataFrame:
@@ -443,11 +443,13 @@ def _publish_day(connection: sa.Connection, day: Day, run_id: str, now: datetime
             stood = before is not None and before["checksum"] is not None
             log = _replace_records(connection, day, stamped, stood=stood)
             restated = log.height
-            bulk.insert(connection, RESTATEMENTS, log.with_columns(run_id=pl.lit(run_id), restated_at=pl.lit(now)))
+            bulk_insert.insert(
+                connection, RESTATEMENTS, log.with_columns(run_id=pl.lit(run_id), restated_at=pl.lit(now))
+            )
         # A held day's rejects are what has to be read to release it.
         connection.execute(_of_day(REJECTS, day).where(REJECTS.c.stage == "run"))
         rejects = day.rejects.with_columns(run_id=pl.lit(run_id), stage=pl.lit("run"))
-        bulk.insert(connection, REJECTS, _clipped(rejects))
+        bulk_insert.insert(connection, REJECTS, _clipped(rejects))
         connection.execute(LEDGER.delete().where(this_day))
         connection.execute(LEDGER.insert().values({**entry, "run_id": run_id, "published_at": now}))
     newly_held = day.held is not None and (before is None or before["reason"] != day.held)
@@ -479,7 +481,7 @@ def _replace_records(connection: sa.Connection, day: Day, stamped: pl.DataFrame,
     names = schema.LOST_CASES.names
     if not stood:
         connection.execute(_of_day(RECORDS, day))
-        bulk.insert(connection, RECORDS, stamped)
+        bulk_insert.insert(connection, RECORDS, stamped)
         return schema.RESTATEMENTS.empty().collect()
     known = sql.select(connection, sa.select(RECORDS.c.item, RECORDS.c.fingerprint).where(of_day)).cast(
         {"item": pl.String, "fingerprint": pl.Int64}
@@ -491,7 +493,7 @@ def _replace_records(connection: sa.Connection, day: Day, stamped: pl.DataFrame,
     before = parsing.parse(old.lazy(), schema.LOST_CASES, table="lost_cases").collect()
     after = stamped.filter(pl.col("item").is_in(items)) if len(items) <= _MOST_NAMED else stamped
     connection.execute(RECORDS.delete().where(chosen))
-    bulk.insert(connection, RECORDS, after)
+    bulk_insert.insert(connection, RECORDS, after)
     return restatements(before, after.select(names))
 
 

@@ -10,10 +10,10 @@ from typing import Final
 import polars as pl
 import sqlalchemy as sa
 
-from fillrate_assets.connections import sql
 from fillrate_assets.core import parsing
 from fillrate_assets.fillrate import schema
 from fillrate_assets.settings import SourceTable
+from fillrate_assets.storage import sql
 
 _TEXT: Final = ("shipped_qty", "shipped_at", "delivered_at")
 _REQUIRED: Final = ("dc", "ship_date", "order_id", "line_no", "shipped_qty", "processed_at", "source_seq")

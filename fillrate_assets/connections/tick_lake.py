@@ -10,9 +10,9 @@ from typing import Final
 
 import polars as pl
 
-from fillrate_assets.connections.lake import Lake, Part
 from fillrate_assets.core.errors import ContractViolation
 from fillrate_assets.core.table_schema import Column, Frame
+from fillrate_assets.storage.lake import Lake, Part
 
 _NAME: Final = "%Y%m%dT%H%MZ"
 _DAY: Final = timedelta(days=1)

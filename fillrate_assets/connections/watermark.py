@@ -9,9 +9,9 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from fillrate_assets.aws import client
-from fillrate_assets.connections import sql
 from fillrate_assets.connections.record_store import WATERMARKS
 from fillrate_assets.core.errors import PermanentFailure
+from fillrate_assets.storage import sql
 
 _PARAMETERS: Final = "ssm://"
 

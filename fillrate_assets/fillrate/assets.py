@@ -11,7 +11,6 @@ import polars as pl
 
 from fillrate_assets import partitions
 from fillrate_assets.connections.instock_warehouse import InstockWarehouse
-from fillrate_assets.connections.lake import Lake, Partition
 from fillrate_assets.connections.lake_io_manager import Replacement
 from fillrate_assets.connections.notify import Outbox
 from fillrate_assets.connections.order_system import OrderSystem
@@ -27,6 +26,7 @@ from fillrate_assets.fillrate.holds import held_days
 from fillrate_assets.partitions import Span
 from fillrate_assets.settings import Settings
 from fillrate_assets.shown import Metadata, by_day, column_schema
+from fillrate_assets.storage.lake import Lake, Partition
 
 GROUP: Final = "fillrate"
 OWNERS: Final = ["team:supply-analytics"]

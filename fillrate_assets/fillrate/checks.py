@@ -7,7 +7,6 @@ import dagster as dg
 import polars as pl
 
 from fillrate_assets import partitions
-from fillrate_assets.connections.lake import Lake
 from fillrate_assets.connections.record_store import RecordStore
 from fillrate_assets.core.errors import ContractViolation
 from fillrate_assets.core.table_schema import Frame
@@ -15,6 +14,7 @@ from fillrate_assets.fillrate import metadata, schema
 from fillrate_assets.fillrate.holds import days_of_rejects, held_days
 from fillrate_assets.settings import Settings
 from fillrate_assets.shown import by_day, verdict
+from fillrate_assets.storage.lake import Lake
 
 MIN_BASELINE_COVERAGE: Final = 0.80
 """Below this share of out-of-stock items with a baseline, estimated lost cases understate by more than noise."""

@@ -8,7 +8,6 @@ import dagster as dg
 import polars as pl
 
 from fillrate_assets import partitions
-from fillrate_assets.connections.lake import Lake, Partition
 from fillrate_assets.connections.record_store import RecordStore
 from fillrate_assets.core.errors import ContractViolation
 from fillrate_assets.core.table_schema import Frame
@@ -18,6 +17,7 @@ from fillrate_assets.fillrate import report, schema
 from fillrate_assets.fillrate.assets import GROUP, OWNERS
 from fillrate_assets.settings import Settings
 from fillrate_assets.shown import Metadata, column_schema, columns
+from fillrate_assets.storage.lake import Lake, Partition
 
 NAME: Final = "exports"
 _SOURCE: Final = "published_records"

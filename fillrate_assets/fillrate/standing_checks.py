@@ -10,11 +10,11 @@ import polars as pl
 
 from fillrate_assets.connections.notify import Outbox
 from fillrate_assets.connections.record_store import RecordStore
-from fillrate_assets.connections.sql import Window
 from fillrate_assets.fillrate import standing
 from fillrate_assets.fillrate.changes import Pair
 from fillrate_assets.fillrate.watch import Sources
 from fillrate_assets.settings import Settings
+from fillrate_assets.storage.sql import Window
 
 JOB: Final = "standing_checks"
 _ASSET: Final = "published_records"

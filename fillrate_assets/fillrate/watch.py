@@ -11,10 +11,10 @@ import polars as pl
 from fillrate_assets.connections.instock_warehouse import InstockWarehouse
 from fillrate_assets.connections.order_system import OrderSystem
 from fillrate_assets.connections.shipping_records import ShippingRecords
-from fillrate_assets.connections.sql import Window
 from fillrate_assets.connections.watermark import Watermark
 from fillrate_assets.fillrate.changes import WATERMARKED
 from fillrate_assets.settings import Settings
+from fillrate_assets.storage.sql import Window
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,6 @@ from fillrate_assets.buffers.schedules import tags_of
 from fillrate_assets.buffers.tick import Feeds, Masters
 from fillrate_assets.connections.buffer_store import BufferStore
 from fillrate_assets.connections.floor_feeds import FloorFeeds
-from fillrate_assets.connections.lake import Lake
 from fillrate_assets.connections.notices import Notices
 from fillrate_assets.connections.policy_store import PolicyStore
 from fillrate_assets.connections.record_store import RecordStore
@@ -27,6 +26,7 @@ from fillrate_assets.connections.tick_lake import TickLake
 from fillrate_assets.core.table_schema import Frame
 from fillrate_assets.definitions import build_defs
 from fillrate_assets.settings import Settings
+from fillrate_assets.storage.lake import Lake
 from fillrate_assets_tests.buffers import feed_rows
 from fillrate_assets_tests.buffers.frames import routes
 from fillrate_assets_tests.home import QUIET

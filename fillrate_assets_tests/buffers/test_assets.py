@@ -22,11 +22,11 @@ from fillrate_assets.buffers.assets import ASSETS, JOB
 from fillrate_assets.buffers.checks import JOB as DEAD_MAN
 from fillrate_assets.buffers.policy import Policy
 from fillrate_assets.buffers.tick import TICK
-from fillrate_assets.connections import sql
 from fillrate_assets.connections.floor_feeds import FloorFeeds
-from fillrate_assets.connections.lake import Lake
 from fillrate_assets.connections.record_store import OUTBOX
 from fillrate_assets.connections.tick_lake import TickLake
+from fillrate_assets.storage import sql
+from fillrate_assets.storage.lake import Lake
 from fillrate_assets_tests.buffers import feed_rows
 from fillrate_assets_tests.buffers.floor import DCS, FULL, OPENED, Floor
 from fillrate_assets_tests.buffers.frames import feedback, routes

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fillrate_assets.connections import raw_tables
 from fillrate_assets.connections.files import Contracts, read_directory
 from fillrate_assets.core.errors import ContractViolation, FillrateError, PermanentFailure
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.calculation import calculate
+from fillrate_assets.storage import csv_reader
 from fillrate_assets_tests import directories
 
 LOADED_AT = datetime(2024, 5, 17, 6, tzinfo=UTC)
@@ -436,7 +436,7 @@ def test_every_row_of_any_text_is_read_or_told(
     directory = tmp_path_factory.mktemp("any")
     (directory / "t.csv").write_bytes(line_end.join(["x,y", *map(",".join, rows)]).encode())
     try:
-        table = raw_tables.read_table(directory, "t", raw_tables.TableMapping(), [])
+        table = csv_reader.read_table(directory, "t", csv_reader.TableMapping(), [])
     except FillrateError:
         return
     assert table is not None
@@ -453,7 +453,7 @@ def test_the_fast_reader_reads_what_the_careful_one_does(
     (directory / "plain.csv").write_text(plain)
     (directory / "quoted.csv").write_text(plain.replace("x,y,z", '"x",y,z'))
     fast, careful = (
-        raw_tables.read_table(directory, name, raw_tables.TableMapping(), []) for name in ("plain", "quoted")
+        csv_reader.read_table(directory, name, csv_reader.TableMapping(), []) for name in ("plain", "quoted")
     )
     assert fast is not None
     assert careful is not None

@@ -18,12 +18,13 @@ from polars.testing import assert_frame_equal
 from fillrate_assets.buffers import schema, signals, tick
 from fillrate_assets.buffers.policy import Policy
 from fillrate_assets.buffers.tick import Feeds
-from fillrate_assets.connections import bulk, floor_feeds, sql
+from fillrate_assets.connections import floor_feeds
 from fillrate_assets.connections.floor_feeds import FloorFeeds
 from fillrate_assets.core.errors import PermanentFailure
 from fillrate_assets.sample.floor.feeds import ROUGH
 from fillrate_assets.sample.floor.scenarios import Scenario, World, simulate
 from fillrate_assets.settings import SourceTable
+from fillrate_assets.storage import bulk_insert, sql
 from fillrate_assets_tests.buffers.feed_rows import T, ago, flow, limits, members, occupancy, staffing, warehouses
 from fillrate_assets_tests.postgres import Postgres
 
@@ -58,7 +59,7 @@ def _on_server(source: FloorFeeds, feeds: Feeds) -> None:
         for feed, rows in feeds.by_name.items():
             assert rows is not None
             table = sa.Table(FRAMES[feed].name, sa.MetaData(), autoload_with=connection)
-            bulk.insert(connection, table, rows.drop("problem"))
+            bulk_insert.insert(connection, table, rows.drop("problem"))
 
 
 Receive = Callable[[Feeds], FloorFeeds]

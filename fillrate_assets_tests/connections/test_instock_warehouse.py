@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from fillrate_assets.connections import sql
 from fillrate_assets.connections.instock_warehouse import InstockWarehouse
 from fillrate_assets.fillrate import schema
 from fillrate_assets.settings import SourceTable
+from fillrate_assets.storage import sql
 from fillrate_assets_tests.rows import AT, DAY, snapshots
 
 

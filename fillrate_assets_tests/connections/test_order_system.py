@@ -8,13 +8,13 @@ from typing import Any
 import polars as pl
 import pytest
 
-from fillrate_assets.connections import sql
 from fillrate_assets.connections.order_system import OrderSystem
 from fillrate_assets.connections.shipping_records import ShippingRecords
-from fillrate_assets.connections.sql import Window
 from fillrate_assets.core.errors import FillrateError, PermanentFailure
 from fillrate_assets.fillrate import lines, schema
 from fillrate_assets.settings import SourceTable
+from fillrate_assets.storage import sql
+from fillrate_assets.storage.sql import Window
 from fillrate_assets_tests.rows import AT, DAY, items, order_lines, shipment_lines
 
 MINUTE = timedelta(minutes=1)

@@ -11,10 +11,10 @@ from uuid import uuid4
 import pytest
 import sqlalchemy as sa
 
-from fillrate_assets.connections import sql
 from fillrate_assets.connections.order_system import OrderSystem
 from fillrate_assets.connections.record_store import LEDGER, WATERMARKS, RecordStore
 from fillrate_assets.core.errors import FillrateError, PermanentFailure, SourceUnavailable
+from fillrate_assets.storage import sql
 from fillrate_assets_tests.conftest import SCHEMA
 from fillrate_assets_tests.postgres import PASSWORD, Postgres
 from fillrate_assets_tests.rows import DAY

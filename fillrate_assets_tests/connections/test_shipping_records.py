@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from fillrate_assets.connections.shipping_records import ShippingRecords
-from fillrate_assets.connections.sql import Window
 from fillrate_assets.fillrate import schema
 from fillrate_assets.settings import SourceTable
+from fillrate_assets.storage.sql import Window
 from fillrate_assets_tests.rows import AT, DAY, shipment_lines
 
 MINUTE = timedelta(minutes=1)

@@ -11,11 +11,11 @@ import pytest
 from fillrate_assets.buffers import schema, tick
 from fillrate_assets.buffers.policy import Policy
 from fillrate_assets.buffers.tick import TICK, InMemory
-from fillrate_assets.connections.lake import Lake
 from fillrate_assets.connections.tick_lake import TickLake
 from fillrate_assets.core.errors import ContractViolation, SourceUnavailable
 from fillrate_assets.core.table_schema import Frame
 from fillrate_assets.sample.floor.load import Load
+from fillrate_assets.storage.lake import Lake
 from fillrate_assets_tests.buffers.feed_rows import T, signals
 from fillrate_assets_tests.cloud import Cloud
 

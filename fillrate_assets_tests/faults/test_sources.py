@@ -10,9 +10,9 @@ import polars as pl
 import pytest
 import sqlalchemy as sa
 
-from fillrate_assets.connections import sql
 from fillrate_assets.connections.record_store import RESTATEMENTS
 from fillrate_assets.settings import SourceTable
+from fillrate_assets.storage import sql
 from fillrate_assets_tests import cloud
 from fillrate_assets_tests.cloud import Cloud
 from fillrate_assets_tests.conftest import CORRECTED, DAYS, DC, Undisturbed, without_environment

@@ -17,10 +17,10 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.dialects import oracle
 
-from fillrate_assets.connections import sql
 from fillrate_assets.connections.order_system import OrderSystem
 from fillrate_assets.core.errors import PermanentFailure, SourceUnavailable
 from fillrate_assets.settings import SourceTable
+from fillrate_assets.storage import sql
 from fillrate_assets_tests.conftest import copied
 from fillrate_assets_tests.home import Home
 from fillrate_assets_tests.rows import DAY

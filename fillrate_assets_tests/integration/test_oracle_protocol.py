@@ -20,11 +20,11 @@ from uuid import uuid4
 import pytest
 import sqlalchemy as sa
 
-from fillrate_assets.connections import sql
 from fillrate_assets.connections.order_system import OrderSystem
-from fillrate_assets.connections.sql import Window
 from fillrate_assets.core.errors import PermanentFailure, SourceUnavailable
 from fillrate_assets.settings import SourceTable
+from fillrate_assets.storage import sql
+from fillrate_assets.storage.sql import Window
 from fillrate_assets_tests.home import Home
 from fillrate_assets_tests.postgres import Postgres
 from fillrate_assets_tests.rows import DAY

@@ -16,12 +16,12 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, NoSuchModuleError, OperationalError
 
 from fillrate_assets.aws import secrets
-from fillrate_assets.connections.outages import may_pass
 from fillrate_assets.core import parsing
 from fillrate_assets.core.errors import PermanentFailure, SourceUnavailable
 from fillrate_assets.core.table_schema import TIMESTAMP, Frame
 from fillrate_assets.fillrate.schema import PAIR_VERSIONS
 from fillrate_assets.settings import SourceTable
+from fillrate_assets.storage.transient_errors import may_pass
 
 if TYPE_CHECKING:
     import oracledb

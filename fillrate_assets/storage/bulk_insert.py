@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 import sqlalchemy as sa
 
-from fillrate_assets.connections import sql
 from fillrate_assets.fillrate import schema
+from fillrate_assets.storage import sql
 
 if TYPE_CHECKING:
     import psycopg

@@ -9,9 +9,9 @@ import polars as pl
 import pytest
 
 from fillrate_assets.aws.client import client
-from fillrate_assets.connections.lake import Lake, Partition
 from fillrate_assets.core.errors import ContractViolation, PermanentFailure, SourceUnavailable
 from fillrate_assets.fillrate.schema import ITEMS, LOST_CASES
+from fillrate_assets.storage.lake import Lake, Partition
 from fillrate_assets_tests.cloud import Cloud
 from fillrate_assets_tests.rows import DAY, items, records
 

@@ -7,7 +7,7 @@ import pymssql
 import pytest
 from sqlalchemy.exc import DBAPIError
 
-from fillrate_assets.connections.outages import may_pass
+from fillrate_assets.storage.transient_errors import may_pass
 
 
 @pytest.mark.parametrize(

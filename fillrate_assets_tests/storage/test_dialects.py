@@ -19,14 +19,15 @@ from alembic.script import ScriptDirectory
 from fillrate_assets.buffers import schema as floors
 from fillrate_assets.buffers import tick
 from fillrate_assets.buffers.policy import Policy
-from fillrate_assets.connections import buffer_store, bulk, record_store, sql
+from fillrate_assets.connections import buffer_store, record_store
 from fillrate_assets.connections.floor_feeds import FloorFeeds
-from fillrate_assets.connections.migrations.versions import v0002_views
 from fillrate_assets.connections.order_system import OrderSystem
 from fillrate_assets.connections.record_store import METADATA, RecordStore
 from fillrate_assets.connections.shipping_records import ShippingRecords
 from fillrate_assets.fillrate import schema
 from fillrate_assets.settings import SourceTable
+from fillrate_assets.storage import bulk_insert, sql
+from fillrate_assets.storage.migrations.versions import v0002_views
 from fillrate_assets_tests.rows import AT, DAY
 
 LONGEST_NAME: Final = 30
@@ -191,7 +192,7 @@ def test_no_key_is_longer_than_sql_server_takes() -> None:
 
 def test_sql_server_inserts_from_json_by_type() -> None:
     dialect = _sql_server()
-    statement = bulk.open_json(record_store.REJECTS, ["table", "ship_date", "raw"], dialect)
+    statement = bulk_insert.open_json(record_store.REJECTS, ["table", "ship_date", "raw"], dialect)
     assert " ".join(_text(statement, dialect).split()) == (
         "INSERT INTO rejects ([table], ship_date, raw) SELECT [table], ship_date, raw"
         " FROM OPENJSON(:rows) WITH ([table] NVARCHAR(max), ship_date DATE, raw NVARCHAR(max))"
@@ -212,7 +213,7 @@ def test_sql_server_is_asked_in_the_environments_schema() -> None:
         return str(statement.compile(dialect=dialect, schema_translate_map=place, render_schema_translate=True))
 
     assert "FROM fillrate_prod.ledger WITH (UPDLOCK, HOLDLOCK)" in placed(record_store.entry_of("DC01", DAY))
-    insert = placed(bulk.open_json(record_store.REJECTS, ["dc"], dialect))
+    insert = placed(bulk_insert.open_json(record_store.REJECTS, ["dc"], dialect))
     assert insert.startswith("INSERT INTO fillrate_prod.rejects (dc)")
     for view in v0002_views.views("mssql"):
         ddl = str(dialect.ddl_compiler(dialect, view, schema_translate_map=place, render_schema_translate=True))

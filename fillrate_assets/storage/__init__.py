@@ -1,0 +1,1 @@
+"""Databases, the lake and files. Generic: nothing here knows an area."""
