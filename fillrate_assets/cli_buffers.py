@@ -262,9 +262,9 @@ def links(warehouse: str) -> None:
       fillrate buffers links W0001
     """
     from fillrate_assets import feedback_service, settings
-    from fillrate_assets.buffers.links import AUDIT_LIFETIME, LIFETIME, last_week
     from fillrate_assets.buffers.signals import clock
     from fillrate_assets.connections.buffer_store import BufferStore
+    from fillrate_assets.notifications.signed_links import AUDIT_LIFETIME, LIFETIME, last_week
 
     chosen, now = settings.load(), datetime.now(UTC)
     signer = feedback_service.signer_of(chosen)

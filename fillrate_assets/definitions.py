@@ -16,14 +16,10 @@ from fillrate_assets.buffers import assets as buffer_assets
 from fillrate_assets.buffers import checks as buffer_checks
 from fillrate_assets.buffers import schedules
 from fillrate_assets.buffers.delivery import Delivery
-from fillrate_assets.connections import feedback_links
 from fillrate_assets.connections.buffer_store import BufferStore
-from fillrate_assets.connections.channels import Channels
 from fillrate_assets.connections.floor_feeds import FloorFeeds
 from fillrate_assets.connections.instock_warehouse import InstockWarehouse
 from fillrate_assets.connections.lake_io_manager import LakeIOManager
-from fillrate_assets.connections.notices import Notices
-from fillrate_assets.connections.notify import Outbox
 from fillrate_assets.connections.order_system import OrderSystem
 from fillrate_assets.connections.policy_store import PolicyStore
 from fillrate_assets.connections.record_store import RecordStore
@@ -31,6 +27,10 @@ from fillrate_assets.connections.shipping_records import ShippingRecords
 from fillrate_assets.connections.watermark import watermark
 from fillrate_assets.fillrate import assets, checks, exports, sensors, standing_checks
 from fillrate_assets.fillrate.watch import Sources
+from fillrate_assets.notifications import feedback_links
+from fillrate_assets.notifications.channels import Channels
+from fillrate_assets.notifications.message_outbox import Outbox
+from fillrate_assets.notifications.outbox import Notices
 from fillrate_assets.settings import Settings
 from fillrate_assets.storage.lake import Lake
 from fillrate_assets.turns import InTurn

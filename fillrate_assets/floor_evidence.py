@@ -12,10 +12,10 @@ from fillrate_assets.buffers.interpret import DATA_POOL
 from fillrate_assets.buffers.tick import on_grid
 from fillrate_assets.buffers.units import valid
 from fillrate_assets.connections.buffer_store import BufferStore
-from fillrate_assets.connections.channels import shown
-from fillrate_assets.connections.notices import Notices
 from fillrate_assets.connections.tick_lake import TickLake
 from fillrate_assets.core.errors import PermanentFailure
+from fillrate_assets.notifications.channels import shown
+from fillrate_assets.notifications.outbox import Notices
 from fillrate_assets.settings import Settings
 from fillrate_assets.storage.lake import Lake
 

@@ -15,8 +15,8 @@ import polars as pl
 
 from fillrate_assets.buffers import messages, schema
 from fillrate_assets.buffers.messages import Links, Message
-from fillrate_assets.connections.channels import Channels, Letter
-from fillrate_assets.connections.notices import Notices
+from fillrate_assets.notifications.channels import Channels, Letter
+from fillrate_assets.notifications.outbox import Notices
 from fillrate_assets_tests.buffers import frames
 from fillrate_assets_tests.buffers.frames import POLICY
 

@@ -11,9 +11,9 @@ from fillrate_assets.buffers import messages, schema
 from fillrate_assets.buffers.delivery import Delivery
 from fillrate_assets.buffers.work import LATE, Work, operating_days, work
 from fillrate_assets.connections.buffer_store import BufferStore
-from fillrate_assets.connections.notify import Outbox
 from fillrate_assets.connections.policy_store import PolicyStore
 from fillrate_assets.connections.tick_lake import TickLake
+from fillrate_assets.notifications.message_outbox import Outbox
 from fillrate_assets.partitions import EASTERNMOST, dc_ship_date
 from fillrate_assets.settings import Settings
 from fillrate_assets.shown import table, verdict

@@ -14,14 +14,14 @@ from urllib.parse import quote
 import polars as pl
 
 from fillrate_assets.buffers import messages, schema
-from fillrate_assets.buffers.links import LinkSigner
 from fillrate_assets.buffers.messages import Links
 from fillrate_assets.buffers.policy import Policy
 from fillrate_assets.buffers.tick import Kept, Masters
 from fillrate_assets.buffers.work import clock_date
-from fillrate_assets.connections.channels import Channels
-from fillrate_assets.connections.notices import Delivered, Notices
 from fillrate_assets.core.errors import FillrateError
+from fillrate_assets.notifications.channels import Channels
+from fillrate_assets.notifications.outbox import Delivered, Notices
+from fillrate_assets.notifications.signed_links import LinkSigner
 from fillrate_assets.partitions import key
 
 _LOG: Final = logging.getLogger("fillrate.delivery")

@@ -17,10 +17,10 @@ import sqlalchemy as sa
 
 from fillrate_assets.buffers import schema
 from fillrate_assets.buffers.tick import Masters
-from fillrate_assets.connections import channels
 from fillrate_assets.connections.record_store import table_of
 from fillrate_assets.core import parsing
 from fillrate_assets.core.table_schema import TIMESTAMP, Column, Frame
+from fillrate_assets.notifications import channels
 from fillrate_assets.storage import bulk_insert, sql
 
 _SYSTEM: Final = "record store"

@@ -14,7 +14,6 @@ from typing import Any, Final, Protocol
 import polars as pl
 
 from fillrate_assets.buffers import feedback, messages, schema, units
-from fillrate_assets.buffers.links import Link
 from fillrate_assets.buffers.policy import TICK_MINUTES
 from fillrate_assets.buffers.signals import clock
 from fillrate_assets.buffers.suppression import episode_key
@@ -29,6 +28,7 @@ from fillrate_assets.feedback_service.forms import (
     parsed,
 )
 from fillrate_assets.feedback_service.stores import Alerts, Answers, Recorder
+from fillrate_assets.notifications.signed_links import Link
 
 AUDITED_UNITS: Final = 10
 """Units of a warehouse that are looked at in a week."""

@@ -7,13 +7,13 @@ from typing import Final
 import uvicorn
 from starlette.types import ASGIApp
 
-from fillrate_assets.buffers.links import LinkSigner
-from fillrate_assets.connections import feedback_links
 from fillrate_assets.connections.buffer_store import BufferStore
-from fillrate_assets.connections.notices import Notices
 from fillrate_assets.connections.policy_store import PolicyStore
 from fillrate_assets.core.errors import PermanentFailure
 from fillrate_assets.feedback_service.web import app
+from fillrate_assets.notifications import feedback_links
+from fillrate_assets.notifications.outbox import Notices
+from fillrate_assets.notifications.signed_links import LinkSigner
 from fillrate_assets.settings import Settings
 
 MAX_HEAD: Final = 16 * 1024

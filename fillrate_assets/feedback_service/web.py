@@ -23,7 +23,6 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
-from fillrate_assets.buffers.links import LIFETIME, ExpiredLinkError, ForgedLinkError, Link, LinkSigner
 from fillrate_assets.core.errors import FillrateError, SourceUnavailable
 from fillrate_assets.feedback_service import guard
 from fillrate_assets.feedback_service.forms import ID, MAX_NAME, MAX_NOTE, MAX_QUANTITY, Form, FormError, parsed
@@ -38,6 +37,7 @@ from fillrate_assets.feedback_service.pages import (
     Visit,
 )
 from fillrate_assets.feedback_service.stores import Alerts, Answers, Recorder
+from fillrate_assets.notifications.signed_links import LIFETIME, ExpiredLinkError, ForgedLinkError, Link, LinkSigner
 
 _LOG: Final = logging.getLogger("fillrate.feedback")
 _REMEMBERED_SECONDS: Final = 180 * 24 * 3600

@@ -12,7 +12,6 @@ import polars as pl
 from fillrate_assets import partitions
 from fillrate_assets.connections.instock_warehouse import InstockWarehouse
 from fillrate_assets.connections.lake_io_manager import Replacement
-from fillrate_assets.connections.notify import Outbox
 from fillrate_assets.connections.order_system import OrderSystem
 from fillrate_assets.connections.record_store import Day, Outcome, RecordStore
 from fillrate_assets.connections.shipping_records import ShippingRecords
@@ -23,6 +22,7 @@ from fillrate_assets.fillrate import lines as line_rules
 from fillrate_assets.fillrate import lost_cases as lost_case_rules
 from fillrate_assets.fillrate.changes import NOTHING_PROCESSED, VERSIONS
 from fillrate_assets.fillrate.holds import held_days
+from fillrate_assets.notifications.message_outbox import Outbox
 from fillrate_assets.partitions import Span
 from fillrate_assets.settings import Settings
 from fillrate_assets.shown import Metadata, by_day, column_schema

@@ -9,7 +9,6 @@ import dagster as dg
 import polars as pl
 
 from fillrate_assets import partitions
-from fillrate_assets.connections.notify import Outbox
 from fillrate_assets.connections.record_store import RecordStore
 from fillrate_assets.connections.watermark import Watermark
 from fillrate_assets.dagster_bulk import backfilling
@@ -20,6 +19,7 @@ from fillrate_assets.fillrate.assets import orders, published_records
 from fillrate_assets.fillrate.changes import Attempt, Pair, Plan
 from fillrate_assets.fillrate.onboarding import onboarding
 from fillrate_assets.fillrate.watch import Sources
+from fillrate_assets.notifications.message_outbox import Outbox
 from fillrate_assets.settings import Settings
 
 INTERVAL_SECONDS: Final = 300

@@ -8,11 +8,11 @@ from typing import Final
 import dagster as dg
 import polars as pl
 
-from fillrate_assets.connections.notify import Outbox
 from fillrate_assets.connections.record_store import RecordStore
 from fillrate_assets.fillrate import standing
 from fillrate_assets.fillrate.changes import Pair
 from fillrate_assets.fillrate.watch import Sources
+from fillrate_assets.notifications.message_outbox import Outbox
 from fillrate_assets.settings import Settings
 from fillrate_assets.storage.sql import Window
 

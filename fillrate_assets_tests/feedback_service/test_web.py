@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from starlette.requests import Request
 
-from fillrate_assets.buffers.links import AUDIT_LIFETIME, LIFETIME, Link, LinkSigner
 from fillrate_assets.feedback_service.guard import HEADERS, MAX_BODY, Guard
+from fillrate_assets.notifications.signed_links import AUDIT_LIFETIME, LIFETIME, Link, LinkSigner
 from fillrate_assets_tests.buffers.frames import TICK
 from fillrate_assets_tests.feedback_service.floor import LANES, REC_ID, SECRET, Floor
 from fillrate_assets_tests.feedback_service.test_pages import REPORT

@@ -16,8 +16,8 @@ import pytest
 
 from fillrate_assets.buffers import messages, schema
 from fillrate_assets.buffers.messages import Links, Message
-from fillrate_assets.connections.channels import Channels, ChannelUnavailable, Letter
 from fillrate_assets.core.errors import FillrateError, PermanentFailure, SourceUnavailable
+from fillrate_assets.notifications.channels import Channels, ChannelUnavailable, Letter
 from fillrate_assets_tests.buffers import frames
 from fillrate_assets_tests.buffers.frames import Row
 from fillrate_assets_tests.cloud import Cloud

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fillrate_assets.buffers.links import (
+from fillrate_assets.core.errors import PermanentFailure
+from fillrate_assets.notifications.signed_links import (
     MAX_TOKEN,
     ExpiredLinkError,
     ForgedLinkError,
@@ -21,7 +22,6 @@ from fillrate_assets.buffers.links import (
     LinkSigner,
     last_week,
 )
-from fillrate_assets.core.errors import PermanentFailure
 from fillrate_assets_tests.buffers.frames import EPISODE_KEY, TICK
 
 BASE: Final = "https://feedback.example"

@@ -8,9 +8,9 @@ from typing import Final
 
 import pytest
 
-from fillrate_assets.buffers.links import Link
-from fillrate_assets.connections import feedback_links
 from fillrate_assets.core.errors import PermanentFailure
+from fillrate_assets.notifications import feedback_links
+from fillrate_assets.notifications.signed_links import Link
 from fillrate_assets_tests.buffers.frames import TICK
 from fillrate_assets_tests.cloud import Cloud
 

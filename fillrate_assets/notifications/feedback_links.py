@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 from fillrate_assets.aws import secrets
-from fillrate_assets.buffers.links import LinkSigner
+from fillrate_assets.notifications.signed_links import LinkSigner
 
 
 @lru_cache(maxsize=8)
