@@ -33,13 +33,14 @@ import sqlalchemy as sa
 from adbc_driver_sqlite import dbapi
 from dagster._core.execution.plan import compute_generator
 
-from fillrate_assets import partitions, running
+from fillrate_assets import running
 from fillrate_assets import settings as settings_module
-from fillrate_assets.connections.lake_io_manager import LakeIOManager
 from fillrate_assets.connections.record_store import RECORDS, RecordStore
-from fillrate_assets.dagster_bulk import BatchingSqliteEventLogStorage
 from fillrate_assets.fillrate import schema
 from fillrate_assets.loading import SampleNetwork
+from fillrate_assets.orchestration import partitions
+from fillrate_assets.orchestration.lake_io_manager import LakeIOManager
+from fillrate_assets.orchestration.partition_events import BatchingSqliteEventLogStorage
 from fillrate_assets.sample.network import Network
 from fillrate_assets.settings import Settings
 from fillrate_assets.storage import sql

@@ -31,9 +31,9 @@ import pandas as pd
 import polars as pl
 
 from benchmarks import year_pandas
-from fillrate_assets import partitions
 from fillrate_assets.core.table_schema import TIMESTAMP, Frame
 from fillrate_assets.fillrate import assets, baseline, lines, lost_cases, schema, service
+from fillrate_assets.orchestration import partitions
 from fillrate_assets.storage.lake import Lake, Partition
 
 FIRST_DAY: Final = date(2026, 1, 1)

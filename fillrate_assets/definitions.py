@@ -19,7 +19,6 @@ from fillrate_assets.buffers.delivery import Delivery
 from fillrate_assets.connections.buffer_store import BufferStore
 from fillrate_assets.connections.floor_feeds import FloorFeeds
 from fillrate_assets.connections.instock_warehouse import InstockWarehouse
-from fillrate_assets.connections.lake_io_manager import LakeIOManager
 from fillrate_assets.connections.order_system import OrderSystem
 from fillrate_assets.connections.policy_store import PolicyStore
 from fillrate_assets.connections.record_store import RecordStore
@@ -31,9 +30,10 @@ from fillrate_assets.notifications import feedback_links
 from fillrate_assets.notifications.channels import Channels
 from fillrate_assets.notifications.message_outbox import Outbox
 from fillrate_assets.notifications.outbox import Notices
+from fillrate_assets.orchestration.lake_io_manager import LakeIOManager
+from fillrate_assets.orchestration.run_concurrency import InTurn
 from fillrate_assets.settings import Settings
 from fillrate_assets.storage.lake import Lake
-from fillrate_assets.turns import InTurn
 
 JOB = "fill_rate_and_lost_cases"
 

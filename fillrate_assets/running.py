@@ -17,16 +17,16 @@ from typing import Final
 import dagster as dg
 import polars as pl
 
-from fillrate_assets import partitions
 from fillrate_assets.buffers import assets as buffer_assets
 from fillrate_assets.buffers import schedules
 from fillrate_assets.connections.buffer_store import BufferStore
 from fillrate_assets.connections.record_store import RecordStore
 from fillrate_assets.core.errors import PermanentFailure
 from fillrate_assets.definitions import JOB, build_defs
-from fillrate_assets.failures import root_cause
 from fillrate_assets.fillrate import standing_checks
 from fillrate_assets.fillrate.baseline import LOOK_BACK_DAYS
+from fillrate_assets.orchestration import partitions
+from fillrate_assets.orchestration.retries import root_cause
 from fillrate_assets.settings import Settings
 
 PROCESSES: Final = 2

@@ -27,9 +27,10 @@ from dagster._daemon.sensor import execute_sensor_iteration
 from dagster_graphql.client.query import LAUNCH_PARTITION_BACKFILL_MUTATION, LAUNCH_PIPELINE_EXECUTION_MUTATION
 from dagster_graphql.test.utils import execute_dagster_graphql
 
-from fillrate_assets import partitions, settings
+from fillrate_assets import settings
 from fillrate_assets.definitions import build_defs
 from fillrate_assets.fillrate import assets
+from fillrate_assets.orchestration import partitions
 from fillrate_assets_tests import crashing, forked
 from fillrate_assets_tests.conftest import ROOT
 from fillrate_assets_tests.home import Home

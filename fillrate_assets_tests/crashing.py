@@ -18,8 +18,9 @@ from dagster._core.execution.api import execute_run
 from dagster._core.origin import JobPythonOrigin
 from dagster._utils.hosted_user_process import recon_job_from_origin
 
-from fillrate_assets import partitions, running
+from fillrate_assets import running
 from fillrate_assets.definitions import JOB
+from fillrate_assets.orchestration import partitions
 from fillrate_assets_tests import forked
 from fillrate_assets_tests.home import QUIET, Home
 

@@ -13,10 +13,10 @@ import pytest
 from dagster._core.execution.asset_backfill import AssetBackfillData
 from dagster._core.test_utils import freeze_time
 
-from fillrate_assets import partitions
 from fillrate_assets.definitions import JOB
 from fillrate_assets.fillrate import assets
 from fillrate_assets.fillrate.baseline import LOOK_BACK_DAYS
+from fillrate_assets.orchestration import partitions
 from fillrate_assets_tests.backfilling import RUNS_THAT_DIE, Daemon, over
 from fillrate_assets_tests.conftest import SMALL, copied, without_environment
 from fillrate_assets_tests.home import OF_THE_RUN, Home, Rows

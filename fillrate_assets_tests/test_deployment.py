@@ -24,10 +24,11 @@ import sqlalchemy as sa
 import yaml
 from dotenv import dotenv_values
 
-from fillrate_assets import partitions, settings
+from fillrate_assets import settings
 from fillrate_assets.definitions import JOB, build_defs
 from fillrate_assets.environments import ENVIRONMENTS
 from fillrate_assets.fillrate import assets
+from fillrate_assets.orchestration import partitions
 from fillrate_assets.settings import Settings
 from fillrate_assets_tests.cloud import Cloud
 from fillrate_assets_tests.conftest import ROOT, SMALL, copied

@@ -13,11 +13,11 @@ import polars as pl
 import pytest
 import sqlalchemy as sa
 
-from fillrate_assets import partitions
 from fillrate_assets.connections.record_store import OUTBOX, RECORDS, RESTATEMENTS
 from fillrate_assets.definitions import JOB
 from fillrate_assets.fillrate import assets, metadata, schema
-from fillrate_assets.shown import by_day
+from fillrate_assets.orchestration import partitions
+from fillrate_assets.orchestration.ui_metadata import by_day
 from fillrate_assets.storage import sql
 from fillrate_assets_tests.conftest import SMALL, copied
 from fillrate_assets_tests.home import QUIET, Home

@@ -19,12 +19,12 @@ from fillrate_assets.buffers.work import LATE, Context, Work, work
 from fillrate_assets.connections.buffer_store import BufferStore
 from fillrate_assets.connections.floor_feeds import FloorFeeds
 from fillrate_assets.connections.policy_store import PolicyStore
-from fillrate_assets.dagster_bulk import add_partition_metadata
-from fillrate_assets.failures import retry_policy, typed_failures
 from fillrate_assets.notifications.message_outbox import Outbox
-from fillrate_assets.partitions import EASTERNMOST, dc_ship_date, key
+from fillrate_assets.orchestration.partition_events import add_partition_metadata
+from fillrate_assets.orchestration.partitions import EASTERNMOST, dc_ship_date, key
+from fillrate_assets.orchestration.retries import retry_policy, typed_failures
+from fillrate_assets.orchestration.ui_metadata import Metadata, column_schema
 from fillrate_assets.settings import Settings
-from fillrate_assets.shown import Metadata, column_schema
 from fillrate_assets.storage.lake import Lake, Partition
 
 GROUP: Final = "buffers"

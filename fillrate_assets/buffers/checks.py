@@ -14,9 +14,9 @@ from fillrate_assets.connections.buffer_store import BufferStore
 from fillrate_assets.connections.policy_store import PolicyStore
 from fillrate_assets.connections.tick_lake import TickLake
 from fillrate_assets.notifications.message_outbox import Outbox
-from fillrate_assets.partitions import EASTERNMOST, dc_ship_date
+from fillrate_assets.orchestration.partitions import EASTERNMOST, dc_ship_date
+from fillrate_assets.orchestration.ui_metadata import table, verdict
 from fillrate_assets.settings import Settings
-from fillrate_assets.shown import table, verdict
 from fillrate_assets.storage.lake import Lake, Partition
 
 JOB: Final = "buffer_dead_man"

@@ -22,7 +22,7 @@ from fillrate_assets.core.errors import FillrateError
 from fillrate_assets.notifications.channels import Channels
 from fillrate_assets.notifications.outbox import Delivered, Notices
 from fillrate_assets.notifications.signed_links import LinkSigner
-from fillrate_assets.partitions import key
+from fillrate_assets.orchestration.partitions import key
 
 _LOG: Final = logging.getLogger("fillrate.delivery")
 

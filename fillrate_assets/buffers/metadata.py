@@ -9,7 +9,7 @@ import dagster as dg
 import polars as pl
 
 from fillrate_assets.buffers import board
-from fillrate_assets.shown import Metadata, table
+from fillrate_assets.orchestration.ui_metadata import Metadata, table
 
 _WORST: Final = 20
 _TENTHS: Final = 1

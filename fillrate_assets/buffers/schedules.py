@@ -6,12 +6,12 @@ from typing import Final
 import dagster as dg
 import polars as pl
 
-from fillrate_assets import partitions
 from fillrate_assets.buffers import checks
 from fillrate_assets.buffers.policy import TICK_MINUTES
 from fillrate_assets.buffers.tick import on_grid
 from fillrate_assets.buffers.work import LATE, operating_days
 from fillrate_assets.connections.buffer_store import BufferStore
+from fillrate_assets.orchestration import partitions
 
 PRIORITY_TAG: Final = "dagster/priority"
 NOBODY: Final = "no active warehouse: insert rows into warehouse and unit_member to onboard one"

@@ -16,7 +16,6 @@ from typing import Final
 import dagster as dg
 import polars as pl
 
-from fillrate_assets import partitions
 from fillrate_assets.buffers import schema
 from fillrate_assets.buffers.policy import Policy
 from fillrate_assets.buffers.signals import clock, watched
@@ -25,6 +24,7 @@ from fillrate_assets.connections.buffer_store import BufferStore
 from fillrate_assets.connections.policy_store import Contenders, PolicyStore
 from fillrate_assets.connections.tick_lake import TickLake
 from fillrate_assets.core.table_schema import Frame
+from fillrate_assets.orchestration import partitions
 from fillrate_assets.storage.lake import Lake, Partition
 
 LATE: Final = 3 * TICK

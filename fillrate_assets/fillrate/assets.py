@@ -9,23 +9,23 @@ from typing import Final
 import dagster as dg
 import polars as pl
 
-from fillrate_assets import partitions
 from fillrate_assets.connections.instock_warehouse import InstockWarehouse
-from fillrate_assets.connections.lake_io_manager import Replacement
 from fillrate_assets.connections.order_system import OrderSystem
 from fillrate_assets.connections.record_store import Day, Outcome, RecordStore
 from fillrate_assets.connections.shipping_records import ShippingRecords
-from fillrate_assets.dagster_bulk import add_partition_metadata
-from fillrate_assets.failures import retry_policy, typed_failures
 from fillrate_assets.fillrate import alerts, baseline, masters, metadata, schema, service
 from fillrate_assets.fillrate import lines as line_rules
 from fillrate_assets.fillrate import lost_cases as lost_case_rules
 from fillrate_assets.fillrate.changes import NOTHING_PROCESSED, VERSIONS
 from fillrate_assets.fillrate.holds import held_days
 from fillrate_assets.notifications.message_outbox import Outbox
-from fillrate_assets.partitions import Span
+from fillrate_assets.orchestration import partitions
+from fillrate_assets.orchestration.lake_io_manager import Replacement
+from fillrate_assets.orchestration.partition_events import add_partition_metadata
+from fillrate_assets.orchestration.partitions import Span
+from fillrate_assets.orchestration.retries import retry_policy, typed_failures
+from fillrate_assets.orchestration.ui_metadata import Metadata, by_day, column_schema
 from fillrate_assets.settings import Settings
-from fillrate_assets.shown import Metadata, by_day, column_schema
 from fillrate_assets.storage.lake import Lake, Partition
 
 GROUP: Final = "fillrate"

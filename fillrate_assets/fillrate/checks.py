@@ -6,14 +6,14 @@ from typing import Final
 import dagster as dg
 import polars as pl
 
-from fillrate_assets import partitions
 from fillrate_assets.connections.record_store import RecordStore
 from fillrate_assets.core.errors import ContractViolation
 from fillrate_assets.core.table_schema import Frame
 from fillrate_assets.fillrate import metadata, schema
 from fillrate_assets.fillrate.holds import days_of_rejects, held_days
+from fillrate_assets.orchestration import partitions
+from fillrate_assets.orchestration.ui_metadata import by_day, verdict
 from fillrate_assets.settings import Settings
-from fillrate_assets.shown import by_day, verdict
 from fillrate_assets.storage.lake import Lake
 
 MIN_BASELINE_COVERAGE: Final = 0.80

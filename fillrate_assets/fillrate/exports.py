@@ -7,16 +7,16 @@ from typing import Final
 import dagster as dg
 import polars as pl
 
-from fillrate_assets import partitions
 from fillrate_assets.connections.record_store import RecordStore
 from fillrate_assets.core.errors import ContractViolation
 from fillrate_assets.core.table_schema import Frame
-from fillrate_assets.dagster_bulk import add_partition_metadata
-from fillrate_assets.failures import retry_policy, typed_failures
 from fillrate_assets.fillrate import report, schema
 from fillrate_assets.fillrate.assets import GROUP, OWNERS
+from fillrate_assets.orchestration import partitions
+from fillrate_assets.orchestration.partition_events import add_partition_metadata
+from fillrate_assets.orchestration.retries import retry_policy, typed_failures
+from fillrate_assets.orchestration.ui_metadata import Metadata, column_schema, columns
 from fillrate_assets.settings import Settings
-from fillrate_assets.shown import Metadata, column_schema, columns
 from fillrate_assets.storage.lake import Lake, Partition
 
 NAME: Final = "exports"

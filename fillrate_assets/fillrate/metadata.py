@@ -10,7 +10,7 @@ import dagster as dg
 import polars as pl
 
 from fillrate_assets.fillrate.schema import PATHS
-from fillrate_assets.shown import Metadata, table
+from fillrate_assets.orchestration.ui_metadata import Metadata, table
 
 _WORST: Final = 10
 _BAR: Final = 24

@@ -8,11 +8,8 @@ from typing import Final
 import dagster as dg
 import polars as pl
 
-from fillrate_assets import partitions
 from fillrate_assets.connections.record_store import RecordStore
 from fillrate_assets.connections.watermark import Watermark
-from fillrate_assets.dagster_bulk import backfilling
-from fillrate_assets.failures import root_cause
 from fillrate_assets.fillrate import changes, exports
 from fillrate_assets.fillrate.alerts import Failed, message
 from fillrate_assets.fillrate.assets import orders, published_records
@@ -20,6 +17,9 @@ from fillrate_assets.fillrate.changes import Attempt, Pair, Plan
 from fillrate_assets.fillrate.onboarding import onboarding
 from fillrate_assets.fillrate.watch import Sources
 from fillrate_assets.notifications.message_outbox import Outbox
+from fillrate_assets.orchestration import partitions
+from fillrate_assets.orchestration.partition_events import backfilling
+from fillrate_assets.orchestration.retries import root_cause
 from fillrate_assets.settings import Settings
 
 INTERVAL_SECONDS: Final = 300

@@ -16,7 +16,6 @@ import pytest
 import sqlalchemy as sa
 from polars.testing import assert_frame_equal
 
-from fillrate_assets import partitions
 from fillrate_assets.buffers import assets, checks, schedules, schema, work
 from fillrate_assets.buffers.assets import ASSETS, JOB
 from fillrate_assets.buffers.checks import JOB as DEAD_MAN
@@ -25,6 +24,7 @@ from fillrate_assets.buffers.tick import TICK
 from fillrate_assets.connections.floor_feeds import FloorFeeds
 from fillrate_assets.connections.record_store import OUTBOX
 from fillrate_assets.connections.tick_lake import TickLake
+from fillrate_assets.orchestration import partitions
 from fillrate_assets.storage import sql
 from fillrate_assets.storage.lake import Lake
 from fillrate_assets_tests.buffers import feed_rows

@@ -12,7 +12,7 @@ from fillrate_assets.connections.record_store import OUTBOX
 from fillrate_assets.core.errors import FillrateError, PermanentFailure, SourceUnavailable
 from fillrate_assets.definitions import JOB, build_defs
 from fillrate_assets.fillrate.alerts import Failed, message
-from fillrate_assets.partitions import CHANGED_TAG, range_tags
+from fillrate_assets.orchestration.partitions import CHANGED_TAG, range_tags
 from fillrate_assets_tests.conftest import SMALL
 from fillrate_assets_tests.fakes import Failing
 from fillrate_assets_tests.home import QUIET, Home, messages, tell_failures

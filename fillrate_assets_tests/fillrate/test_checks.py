@@ -12,9 +12,9 @@ import dagster as dg
 import polars as pl
 import pytest
 
-from fillrate_assets import partitions
 from fillrate_assets.core.table_schema import Frame
 from fillrate_assets.fillrate import schema
+from fillrate_assets.orchestration import partitions
 from fillrate_assets_tests.fillrate import frames
 from fillrate_assets_tests.home import QUIET, Home
 from fillrate_assets_tests.rows import DAY, records

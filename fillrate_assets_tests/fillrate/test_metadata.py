@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from fillrate_assets.fillrate import metadata, schema
-from fillrate_assets.shown import by_day, column_schema
+from fillrate_assets.orchestration.ui_metadata import by_day, column_schema
 from fillrate_assets_tests.rows import AT, DAY, records
 
 

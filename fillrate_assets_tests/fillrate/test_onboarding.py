@@ -10,9 +10,9 @@ import pytest
 import sqlalchemy as sa
 from dagster._core.definitions.sensor_definition import SensorExecutionData
 
-from fillrate_assets import partitions
 from fillrate_assets.connections.record_store import DCS
 from fillrate_assets.fillrate.onboarding import onboarding
+from fillrate_assets.orchestration import partitions
 from fillrate_assets_tests.home import Home
 
 NOW: Final = datetime(2026, 2, 10, 20, tzinfo=UTC)

@@ -21,7 +21,7 @@ from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.calculation import Inputs, calculate
 from fillrate_assets.fillrate.changes import Attempt, Pair
 from fillrate_assets.fillrate.sensors import read_cursor, write_cursor
-from fillrate_assets.partitions import CHANGED_TAG, RANGE_END_TAG, RANGE_START_TAG, range_tags
+from fillrate_assets.orchestration.partitions import CHANGED_TAG, RANGE_END_TAG, RANGE_START_TAG, range_tags
 from fillrate_assets_tests.fakes import Overtaken
 from fillrate_assets_tests.home import QUIET, Home
 from fillrate_assets_tests.instances import in_memory

@@ -9,10 +9,10 @@ import polars as pl
 import pytest
 from dagster import AssetExecutionContext
 
-from fillrate_assets import partitions
-from fillrate_assets.connections.lake_io_manager import LakeIOManager, Replacement
 from fillrate_assets.core.errors import PermanentFailure
 from fillrate_assets.core.table_schema import Column, Frame
+from fillrate_assets.orchestration import partitions
+from fillrate_assets.orchestration.lake_io_manager import LakeIOManager, Replacement
 from fillrate_assets.storage.lake import Lake
 from fillrate_assets_tests.home import QUIET
 

@@ -10,9 +10,9 @@ from typing import Any, Final
 import dagster as dg
 import polars as pl
 
-from fillrate_assets import partitions
 from fillrate_assets.core.table_schema import Frame
-from fillrate_assets.dagster_bulk import add_partition_evaluations
+from fillrate_assets.orchestration import partitions
+from fillrate_assets.orchestration.partition_events import add_partition_evaluations
 
 Metadata = dict[str, Any]
 

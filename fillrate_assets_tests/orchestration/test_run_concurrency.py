@@ -13,11 +13,11 @@ import dagster as dg
 import polars as pl
 import pytest
 
-from fillrate_assets import partitions, turns
 from fillrate_assets.connections.order_system import OrderSystem
 from fillrate_assets.connections.record_store import RecordStore
 from fillrate_assets.definitions import JOB, build_defs
 from fillrate_assets.fillrate import schema
+from fillrate_assets.orchestration import partitions, run_concurrency
 from fillrate_assets_tests.conftest import SMALL
 from fillrate_assets_tests.home import QUIET, Home
 
@@ -57,7 +57,7 @@ def _run(
 def test_a_run_waits_with_reading_until_the_other_one_on_its_dc_has_ended(
     network_home: Home, monkeypatch: pytest.MonkeyPatch, tags: dict[str, str]
 ) -> None:
-    monkeypatch.setattr(turns, "WAIT_SECONDS", 0.1)
+    monkeypatch.setattr(run_concurrency, "WAIT_SECONDS", 0.1)
     later: list[Future[dg.DagsterRunStatus]] = []
     order: list[str] = []
 
@@ -93,7 +93,7 @@ def test_a_run_waits_with_reading_until_the_other_one_on_its_dc_has_ended(
 def test_a_run_that_does_not_get_its_turn_says_what_to_do(
     network_home: Home, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(turns, "LONGEST_WAIT", 0)
+    monkeypatch.setattr(run_concurrency, "LONGEST_WAIT", 0)
     store, job = network_home.store, network_home.defs.resolve_job_def(JOB)
     other = instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED).run_id
     assert store.claim([DC], other, before={})

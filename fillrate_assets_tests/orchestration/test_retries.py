@@ -12,8 +12,8 @@ from dagster_shared.error import SerializableErrorInfo
 from fillrate_assets import settings
 from fillrate_assets.core.errors import FillrateError, PermanentFailure, SourceUnavailable
 from fillrate_assets.definitions import JOB, build_defs
-from fillrate_assets.failures import root_cause
-from fillrate_assets.partitions import range_tags
+from fillrate_assets.orchestration.partitions import range_tags
+from fillrate_assets.orchestration.retries import root_cause
 from fillrate_assets_tests.conftest import SMALL
 from fillrate_assets_tests.fakes import Failing
 from fillrate_assets_tests.home import QUIET, Home

@@ -10,8 +10,8 @@ from dagster_shared.yaml_utils import load_yaml_from_path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fillrate_assets import partitions
-from fillrate_assets.partitions import CHANGED_TAG
+from fillrate_assets.orchestration import partitions
+from fillrate_assets.orchestration.partitions import CHANGED_TAG
 from fillrate_assets_tests.conftest import ROOT
 from fillrate_assets_tests.home import QUIET
 

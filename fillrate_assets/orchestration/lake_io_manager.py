@@ -11,7 +11,7 @@ import polars as pl
 
 from fillrate_assets.core.errors import PermanentFailure
 from fillrate_assets.core.table_schema import Frame
-from fillrate_assets.failures import typed
+from fillrate_assets.orchestration.retries import typed
 from fillrate_assets.storage.lake import Lake, Partition
 
 

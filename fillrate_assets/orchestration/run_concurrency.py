@@ -15,10 +15,10 @@ from dagster._core.execution.context.system import StepExecutionContext
 from dagster._core.run_coordinator import QueuedRunCoordinator, SubmitRunContext
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
-from fillrate_assets import partitions
 from fillrate_assets.connections.record_store import RecordStore
 from fillrate_assets.core.errors import PermanentFailure
-from fillrate_assets.failures import typed
+from fillrate_assets.orchestration import partitions
+from fillrate_assets.orchestration.retries import typed
 
 LONGEST_WAIT: Final = timedelta(hours=1)
 WAIT_SECONDS: Final = 5

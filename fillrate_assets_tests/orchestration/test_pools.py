@@ -12,8 +12,9 @@ import dagster as dg
 import pytest
 from dagster._daemon.monitoring.concurrency import execute_concurrency_slots_iteration
 
-from fillrate_assets import partitions, running
+from fillrate_assets import running
 from fillrate_assets.definitions import JOB, build_defs
+from fillrate_assets.orchestration import partitions
 from fillrate_assets_tests import forked
 from fillrate_assets_tests.conftest import SMALL
 from fillrate_assets_tests.crashing import killed

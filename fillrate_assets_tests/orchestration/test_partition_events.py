@@ -13,8 +13,8 @@ from dagster._core.events import DagsterEventType
 from dagster._core.instance.ref import InstanceRef
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 
-from fillrate_assets import partitions
-from fillrate_assets.dagster_bulk import (
+from fillrate_assets.orchestration import partitions
+from fillrate_assets.orchestration.partition_events import (
     BatchingSqliteEventLogStorage,
     BatchingSqliteStorage,
     add_partition_evaluations,
