@@ -35,8 +35,8 @@ from dagster._core.execution.plan import compute_generator
 
 from fillrate_assets import running
 from fillrate_assets import settings as settings_module
-from fillrate_assets.connections.record_store import RECORDS, RecordStore
 from fillrate_assets.fillrate import schema
+from fillrate_assets.fillrate.record_store import RECORDS, RecordStore
 from fillrate_assets.loading import SampleNetwork
 from fillrate_assets.orchestration import partitions
 from fillrate_assets.orchestration.lake_io_manager import LakeIOManager

@@ -20,7 +20,8 @@ from typing import Final
 
 import polars as pl
 
-from fillrate_assets.fillrate import baseline, schema
+from fillrate_assets.fillrate import schema
+from fillrate_assets.fillrate.rules import rolling_baseline
 
 OPENING_HOURS: Final = 16
 """06:00 to 22:00; a product that was out in all of them was out all day."""
@@ -75,15 +76,15 @@ def in_parts(sales: pl.DataFrame) -> Iterator[pl.DataFrame]:
 def predicted(sales: pl.DataFrame) -> pl.DataFrame:
     """Every day without a stock-out: what sold, both predictions, and the days out in the week before."""
     days = sales["ship_date"].unique().sort().to_list()
-    dates = [day for day in days if day >= days[0] + timedelta(days=baseline.LOOK_BACK_DAYS)]
+    dates = [day for day in days if day >= days[0] + timedelta(days=rolling_baseline.LOOK_BACK_DAYS)]
     key = ["dc", "item", "ship_date"]
-    rule = baseline.rolling_averages(sales.lazy(), dates).select(
+    rule = rolling_baseline.rolling_averages(sales.lazy(), dates).select(
         *key, pl.col("baseline_cases").cast(pl.Float64).alias("rule")
     )
     naive = (
         sales.lazy()
         .sort(key)
-        .rolling("ship_date", period=f"{baseline.WINDOW_DAYS}d", closed="left", group_by=["dc", "item"])
+        .rolling("ship_date", period=f"{rolling_baseline.WINDOW_DAYS}d", closed="left", group_by=["dc", "item"])
         .agg(
             pl.col("ordered_cases").cast(pl.Float64).mean().alias("naive"),
             (pl.col("instock") == "N").sum().alias("days_out"),

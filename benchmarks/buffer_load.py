@@ -45,9 +45,9 @@ from fillrate_assets.buffers.policy import Policy
 from fillrate_assets.buffers.schedules import tags_of
 from fillrate_assets.connections.buffer_store import BufferStore
 from fillrate_assets.connections.floor_feeds import FloorFeeds
-from fillrate_assets.connections.record_store import RecordStore
 from fillrate_assets.connections.tick_lake import TickLake
 from fillrate_assets.definitions import build_defs
+from fillrate_assets.fillrate.record_store import RecordStore
 from fillrate_assets.notifications.channels import Channels
 from fillrate_assets.notifications.outbox import Notices
 from fillrate_assets.sample.floor.load import Load

@@ -39,11 +39,11 @@ import polars as pl  # noqa: E402 - as above
 from dagster._core.execution.plan import compute_generator  # noqa: E402 - as above
 
 from fillrate_assets import settings as settings_module  # noqa: E402 - as above
-from fillrate_assets.connections.order_system import OrderSystem  # noqa: E402 - as above
-from fillrate_assets.connections.record_store import RESTATEMENTS, RecordStore  # noqa: E402 - as above
 from fillrate_assets.core.table_schema import Frame  # noqa: E402 - as above
-from fillrate_assets.fillrate import sensors  # noqa: E402 - as above
-from fillrate_assets.fillrate.lines import LINE_KEY  # noqa: E402 - as above
+from fillrate_assets.fillrate.defs import sensors  # noqa: E402 - as above
+from fillrate_assets.fillrate.record_store import RESTATEMENTS, RecordStore  # noqa: E402 - as above
+from fillrate_assets.fillrate.rules.line_classification import LINE_KEY  # noqa: E402 - as above
+from fillrate_assets.fillrate.sources.order_system import OrderSystem  # noqa: E402 - as above
 from fillrate_assets.orchestration import partitions  # noqa: E402 - as above
 from fillrate_assets.orchestration.lake_io_manager import LakeIOManager  # noqa: E402 - as above
 from fillrate_assets.orchestration.partition_events import BatchingSqliteEventLogStorage  # noqa: E402 - as above

@@ -24,9 +24,9 @@ import polars as pl
 from psycopg import Connection
 from psycopg.sql import SQL, Identifier
 
-from fillrate_assets.connections.record_store import RECORDS, Day, RecordStore
 from fillrate_assets.fillrate import schema
-from fillrate_assets.fillrate.changes import VERSIONS
+from fillrate_assets.fillrate.record_store import RECORDS, Day, RecordStore
+from fillrate_assets.fillrate.rules.change_planner import VERSIONS
 from fillrate_assets.storage import sql
 from fillrate_assets_tests.postgres import running
 

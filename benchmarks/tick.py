@@ -32,10 +32,11 @@ import sqlalchemy as sa
 
 from benchmarks.incremental import Stopwatch, Tick, new_version, ticks
 from fillrate_assets import settings as settings_module
-from fillrate_assets.connections.order_system import OrderSystem
-from fillrate_assets.connections.record_store import WATERMARKS, Day, RecordStore
-from fillrate_assets.connections.watermark import Watermark
-from fillrate_assets.fillrate import changes, schema
+from fillrate_assets.fillrate import schema
+from fillrate_assets.fillrate.record_store import WATERMARKS, Day, RecordStore
+from fillrate_assets.fillrate.rules import change_planner
+from fillrate_assets.fillrate.sources.order_system import OrderSystem
+from fillrate_assets.fillrate.watermark import Watermark
 from fillrate_assets.loading import EmbeddedSystems, SampleNetwork
 from fillrate_assets.sample.network import Network
 from fillrate_assets.settings import Settings
@@ -99,7 +100,7 @@ def publish(systems: EmbeddedSystems, network: Network) -> None:
         ("shipments", systems.shipping_records.changes),
         ("snapshots", systems.instock_warehouse.changes),
     ):
-        at, rows = changes.VERSIONS[source]
+        at, rows = change_planner.VERSIONS[source]
         seen = pl.concat(told(window) for window in windows).group_by(key)
         versions = seen.agg(pl.col("processed_at").max().alias(at), pl.col("lines").max().alias(rows))
         pairs = pairs.join(versions, on=key, how="full", coalesce=True).with_columns(pl.col(rows).fill_null(0))
@@ -126,7 +127,7 @@ class Asked:
             self._stopwatch.watch(RecordStore, function, lambda *_: "record store")
         for function in ("read", "move"):
             self._stopwatch.watch(Watermark, function, lambda *_: "record store")
-        self._stopwatch.watch(changes, "plan", lambda *_: "comparing with the ledger")
+        self._stopwatch.watch(change_planner, "plan", lambda *_: "comparing with the ledger")
         # The sources are read past SQLAlchemy, which only compiles for them; the record store is not.
         sa.event.listen(sa.Engine, "before_cursor_execute", lambda *_: self.statements.update(["record store"]))
 

@@ -32,7 +32,9 @@ import polars as pl
 
 from benchmarks import year_pandas
 from fillrate_assets.core.table_schema import TIMESTAMP, Frame
-from fillrate_assets.fillrate import assets, baseline, lines, lost_cases, schema, service
+from fillrate_assets.fillrate import schema
+from fillrate_assets.fillrate.defs import assets
+from fillrate_assets.fillrate.rules import line_classification, lost_cases, rolling_baseline, service_metrics
 from fillrate_assets.orchestration import partitions
 from fillrate_assets.storage.lake import Lake, Partition
 
@@ -343,10 +345,10 @@ def _rules_of_dc(source: Path, output: Path, dc: str, size: Size) -> Totals:
         known = stored
         for month in _months(dc, size):
             classified = _to_item_days(lake, stored, month)
-            stored.write(schema.FILL_RATES, service.fill_rates(classified).collect(), month)
+            stored.write(schema.FILL_RATES, service_metrics.fill_rates(classified).collect(), month)
     days = known.scan(schema.ITEM_DAYS, [dc])
     for month in _months(dc, size):
-        averages = baseline.rolling_averages(days, [day for _, day in month]).collect()
+        averages = rolling_baseline.rolling_averages(days, [day for _, day in month]).collect()
         stored.write(schema.ROLLING_AVERAGES, averages, month)
         judged, averages_of = known.read(schema.ITEM_DAYS, month), stored.read(schema.ROLLING_AVERAGES, month)
         records = lost_cases.lost_cases(judged, averages_of, schema.WAIVERS.empty())
@@ -363,10 +365,10 @@ def _to_item_days(source: Lake, target: Lake, month: list[Partition]) -> pl.Lazy
     """Store a month's classified lines, which are returned, and its item-days."""
     items = source.read_whole(schema.ITEMS)
     orders, shipments, snapshots = (source.read(frame, month) for frame in INPUTS[LINES])
-    judged = [lines.classify(orders, shipments, items), lines.snapshot_rejects(snapshots)]
+    judged = [line_classification.classify(orders, shipments, items), line_classification.snapshot_rejects(snapshots)]
     target.write(schema.CLASSIFIED_LINES, pl.concat(judged).collect(), month)
     classified = target.read(schema.CLASSIFIED_LINES, month)
-    target.write(schema.ITEM_DAYS, lines.item_days(classified, snapshots, items).collect(), month)
+    target.write(schema.ITEM_DAYS, line_classification.item_days(classified, snapshots, items).collect(), month)
     return classified
 
 

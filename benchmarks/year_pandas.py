@@ -12,7 +12,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from fillrate_assets.fillrate import baseline, lines, schema
+from fillrate_assets.fillrate import schema
+from fillrate_assets.fillrate.rules import line_classification, rolling_baseline
 
 Integers = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
@@ -69,12 +70,14 @@ def _in_force(rows: pd.DataFrame, items: pd.DataFrame) -> pd.DataFrame:
 
 
 def _latest(rows: pd.DataFrame) -> pd.DataFrame:
-    return rows.sort_values(["processed_at", "source_seq"]).drop_duplicates(lines.LINE_KEY, keep="last")
+    return rows.sort_values(["processed_at", "source_seq"]).drop_duplicates(line_classification.LINE_KEY, keep="last")
 
 
 def _classified(orders: pd.DataFrame, shipments: pd.DataFrame, items: pd.DataFrame) -> pd.DataFrame:
-    shipped = _latest(shipments)[[*lines.LINE_KEY, "shipped_qty", "uom", "shipped_at", "delivered_at", "reason_code"]]
-    rows = _latest(orders).merge(shipped, on=lines.LINE_KEY, how="left", suffixes=("", "_shipment"))
+    shipped = _latest(shipments)[
+        [*line_classification.LINE_KEY, "shipped_qty", "uom", "shipped_at", "delivered_at", "reason_code"]
+    ]
+    rows = _latest(orders).merge(shipped, on=line_classification.LINE_KEY, how="left", suffixes=("", "_shipment"))
     rows = _in_force(rows, items)
     ordered = _cases(rows["ordered_qty"], rows["uom"], rows["pack_size"])
     shipped_cases = _cases(rows["shipped_qty"], rows["uom_shipment"], rows["pack_size"])
@@ -121,10 +124,10 @@ def _averages(days: pd.DataFrame, ship_dates: Sequence[date]) -> pd.DataFrame:
     seen = wide.notna().to_numpy()
     ordered = wide.fillna(0).to_numpy(np.int64)
     n, total = _running(seen.astype(np.int64)), _running(ordered)
-    n_week, total_week = _last(n, baseline.WINDOW_DAYS), _last(total, baseline.WINDOW_DAYS)
-    n_latest = np.minimum(_last(n, baseline.LOOK_BACK_DAYS), baseline.MAX_OBSERVATIONS)
+    n_week, total_week = _last(n, rolling_baseline.WINDOW_DAYS), _last(total, rolling_baseline.WINDOW_DAYS)
+    n_latest = np.minimum(_last(n, rolling_baseline.LOOK_BACK_DAYS), rolling_baseline.MAX_OBSERVATIONS)
     total_latest = total - np.take_along_axis(_first_k(seen, ordered), n - n_latest, axis=0)
-    week, extended = n_week >= baseline.MIN_OBSERVATIONS, n_latest >= baseline.MIN_OBSERVATIONS
+    week, extended = n_week >= rolling_baseline.MIN_OBSERVATIONS, n_latest >= rolling_baseline.MIN_OBSERVATIONS
     count, numerator = np.where(week, n_week, n_latest), np.where(week, total_week, total_latest)
     mean = (2 * numerator + count) // np.maximum(2 * count, 1)
     day, item = np.nonzero(n_latest > 0)

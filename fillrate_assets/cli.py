@@ -22,8 +22,8 @@ from fillrate_assets.core.errors import FillrateError, SourceUnavailable
 from fillrate_assets.progress import called_as, progress, working
 
 if TYPE_CHECKING:
-    from fillrate_assets.connections.files import Contracts
-    from fillrate_assets.fillrate.calculation import Scope
+    from fillrate_assets.fillrate.rules.pipeline import Scope
+    from fillrate_assets.fillrate.sources.contract_files import Contracts
     from fillrate_assets.running import Range
     from fillrate_assets.sample.network import Network
 
@@ -87,7 +87,7 @@ class _Groups(click.ParamType[list[str]]):
     name = "COLUMNS"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[str]:  # noqa: ANN401
-        from fillrate_assets.fillrate.service import GROUPINGS
+        from fillrate_assets.fillrate.rules.service_metrics import GROUPINGS
 
         groups = value if isinstance(value, list) else [name.strip() for name in value.split(",")]
         if unknown := [name for name in groups if name not in GROUPINGS]:
@@ -143,9 +143,9 @@ def calculate(
     Example: last week of one DC, with the 28 days before it in the files for the averages
       fillrate calculate data/ --out lost.csv --dc DC03 --from 2026-03-09 --to 2026-03-15
     """
-    from fillrate_assets.connections.files import write_frame
-    from fillrate_assets.evidence import calculated
-    from fillrate_assets.fillrate import words
+    from fillrate_assets.fillrate.report import labels
+    from fillrate_assets.fillrate.report.service_report.queries import calculated
+    from fillrate_assets.fillrate.sources.contract_files import write_frame
     from fillrate_assets.storage.atomic_write import replacing
 
     scope = _scope(dcs, first, last)
@@ -159,7 +159,7 @@ def calculate(
     with working(f"Writing {out}"), replacing(out) as new_records, replacing(rejects) as new_rejects:
         write_frame(calculation.records, new_records)
         write_frame(calculation.rejects, new_rejects)
-    for line in words.summary(calculation.records, calculation.rejects.height, len(calculation.held)):
+    for line in labels.summary(calculation.records, calculation.rejects.height, len(calculation.held)):
         click.echo(line)
     click.echo(f"wrote {out} and {rejects}")
     _tell_days(calculation.held, "held")
@@ -203,10 +203,10 @@ def report(  # noqa: PLR0913 - an option each
       fillrate report --by dc,department --from 2026-03-09 --to 2026-03-15 --out week.xlsx
     """
     from fillrate_assets import settings
-    from fillrate_assets.connections import terminal
-    from fillrate_assets.connections.files import read_targets
-    from fillrate_assets.evidence import facts_of_files, facts_of_lake
-    from fillrate_assets.fillrate import report as rules
+    from fillrate_assets.fillrate.report import service_report as rules
+    from fillrate_assets.fillrate.report import terminal
+    from fillrate_assets.fillrate.report.service_report.queries import facts_of_files, facts_of_lake
+    from fillrate_assets.fillrate.sources.contract_files import read_targets
     from fillrate_assets.storage.atomic_write import replacing
 
     form = form or {".csv": "csv", ".xlsx": "xlsx"}.get(out.suffix.lower() if out else "", "table")
@@ -221,7 +221,7 @@ def report(  # noqa: PLR0913 - an option each
     with working("Calculating" if contracts else "Reading the lake"):
         facts = facts_of_files(contracts, scope) if contracts else facts_of_lake(settings.load(), scope)
     if form == "xlsx" and out:
-        from fillrate_assets.connections.workbook import write_workbook
+        from fillrate_assets.fillrate.report.service_report.workbook import write_workbook
 
         with working(f"Writing {out}"), replacing(out) as new:
             write_workbook(new, rules.book(facts, groups, targets), made_at=datetime.now(UTC))
@@ -258,8 +258,8 @@ def explain(dc: str, ship_date: date, item: str, directory: Path | None, mapping
       fillrate explain DC03 2026-03-12 10482
     """
     from fillrate_assets import settings
-    from fillrate_assets.evidence import evidence_of_files, evidence_of_lake
-    from fillrate_assets.fillrate import explain as rules
+    from fillrate_assets.fillrate.report import explain as rules
+    from fillrate_assets.fillrate.report.service_report.queries import evidence_of_files, evidence_of_lake
 
     _must_be_about_files(mapping, directory)
     contracts = _read(directory, mapping) if directory else None
@@ -287,7 +287,7 @@ def load(directory: Path, mapping: Path | None) -> None:
       fillrate load data/ --mapping ours.toml
     """
     from fillrate_assets import loading, settings
-    from fillrate_assets.connections.files import read_directory
+    from fillrate_assets.fillrate.sources.contract_files import read_directory
 
     loaded_at = datetime.now(UTC)
     with working(f"Reading {directory}"):
@@ -419,7 +419,7 @@ def upgrade() -> None:
       fillrate upgrade
     """
     from fillrate_assets import settings
-    from fillrate_assets.connections.record_store import RecordStore
+    from fillrate_assets.fillrate.record_store import RecordStore
 
     chosen = settings.load()
     RecordStore(chosen.record_store_url, chosen.record_store_schema).upgrade()
@@ -487,7 +487,7 @@ def _must_have_a_place(out: Path) -> None:
 
 
 def _scope(dcs: tuple[str, ...], first: date | None, last: date | None) -> Scope:
-    from fillrate_assets.fillrate.calculation import Scope
+    from fillrate_assets.fillrate.rules.pipeline import Scope
 
     if first and last and first > last:
         _misuse(f"--from {first} is after --to {last}")
@@ -495,14 +495,14 @@ def _scope(dcs: tuple[str, ...], first: date | None, last: date | None) -> Scope
 
 
 def _read(directory: Path, mapping: Path | None) -> Contracts:
-    from fillrate_assets.connections.files import read_directory
+    from fillrate_assets.fillrate.sources.contract_files import read_directory
 
     with working(f"Reading {directory}"):
         return read_directory(directory, mapping, loaded_at=datetime.now(UTC))
 
 
 def _tell_days(days: Mapping[tuple[str, date], str], what: str) -> None:
-    from fillrate_assets.fillrate import words
+    from fillrate_assets.fillrate.report import labels
 
-    for line in words.by_reason(days, what):
+    for line in labels.by_reason(days, what):
         click.echo(line, err=True)

@@ -18,14 +18,14 @@ from fillrate_assets.buffers import schedules
 from fillrate_assets.buffers.delivery import Delivery
 from fillrate_assets.connections.buffer_store import BufferStore
 from fillrate_assets.connections.floor_feeds import FloorFeeds
-from fillrate_assets.connections.instock_warehouse import InstockWarehouse
-from fillrate_assets.connections.order_system import OrderSystem
 from fillrate_assets.connections.policy_store import PolicyStore
-from fillrate_assets.connections.record_store import RecordStore
-from fillrate_assets.connections.shipping_records import ShippingRecords
-from fillrate_assets.connections.watermark import watermark
-from fillrate_assets.fillrate import assets, checks, exports, sensors, standing_checks
-from fillrate_assets.fillrate.watch import Sources
+from fillrate_assets.fillrate.defs import assets, checks, exports, health_checks, sensors
+from fillrate_assets.fillrate.defs.source_versions import Sources
+from fillrate_assets.fillrate.record_store import RecordStore
+from fillrate_assets.fillrate.sources.instock_warehouse import InstockWarehouse
+from fillrate_assets.fillrate.sources.order_system import OrderSystem
+from fillrate_assets.fillrate.sources.shipping_records import ShippingRecords
+from fillrate_assets.fillrate.watermark import watermark
 from fillrate_assets.notifications import feedback_links
 from fillrate_assets.notifications.channels import Channels
 from fillrate_assets.notifications.message_outbox import Outbox
@@ -96,12 +96,12 @@ def _build(settings: Settings, resources: dict[str, Any]) -> dg.Definitions:
         JOB,
         selection=dg.AssetSelection.groups(assets.GROUP)
         - dg.AssetSelection.assets(exports.NAME)
-        - standing_checks.selection(),
+        - health_checks.selection(),
         description="Orders, shipments and snapshots -> item-days -> lost cases -> the records that stand",
     )
     standing = dg.define_asset_job(
-        standing_checks.JOB,
-        selection=standing_checks.selection(),
+        health_checks.JOB,
+        selection=health_checks.selection(),
         description="What must be true whatever ran: no day left behind, yesterday complete, sources alive",
     )
     tick = dg.define_asset_job(
@@ -118,9 +118,9 @@ def _build(settings: Settings, resources: dict[str, Any]) -> dg.Definitions:
             exports.build(settings),
             *buffer_assets.build(settings, _kind(settings.floor_feeds_url)),
         ],
-        asset_checks=[*checks.build(settings), *standing_checks.build(), *buffer_checks.build(settings)],
+        asset_checks=[*checks.build(settings), *health_checks.build(), *buffer_checks.build(settings)],
         jobs=[job, standing, tick, dead_man],
-        schedules=[standing_checks.schedule(settings), *schedules.build(buffer_assets.JOB)],
+        schedules=[health_checks.schedule(settings), *schedules.build(buffer_assets.JOB)],
         sensors=sensors.build(JOB),
         # A multiprocess step costs 2 CPU-seconds before it does anything; an in-process one, a sixteenth.
         executor=dg.in_process_executor,

@@ -9,8 +9,10 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from fillrate_assets.connections.record_store import RECORDS, RESTATEMENTS, RecordStore
-from fillrate_assets.fillrate import lines, schema, service, words
+from fillrate_assets.fillrate import schema
+from fillrate_assets.fillrate.record_store import RECORDS, RESTATEMENTS, RecordStore
+from fillrate_assets.fillrate.report import labels
+from fillrate_assets.fillrate.rules import line_classification, service_metrics
 from fillrate_assets.fillrate.schema import PATHS
 from fillrate_assets.loading import SampleNetwork
 from fillrate_assets.sample.network import Network
@@ -57,7 +59,7 @@ def summarize(settings: Settings, network: Network, console: Console) -> None:
     lake = Lake(settings.lake_root)
     classified = lake.scan(schema.CLASSIFIED_LINES, last=network.last)
     records = lake.scan(schema.LOST_CASES, last=network.last)
-    total = service.service(classified, []).collect().row(0, named=True)
+    total = service_metrics.service(classified, []).collect().row(0, named=True)
     console.print()
     console.print(
         f"[bold]{network.dcs} DCs, {network.items:,} items, {network.first} to {network.last}[/bold]:"
@@ -80,7 +82,7 @@ def _by_path(records: pl.LazyFrame) -> Table:
     rows = records.group_by("path").agg(pl.col(*quantities).sum()).sort(pl.col("path").cast(pl.Enum(PATHS))).collect()
     table = _table("Why the rest did not ship", "path", "", "confirmed", "estimated", "lost cases")
     for row in rows.iter_rows(named=True):
-        table.add_row(row["path"], words.PATHS[row["path"]], *[f"{row[name]:,.0f}" for name in quantities])
+        table.add_row(row["path"], labels.PATHS[row["path"]], *[f"{row[name]:,.0f}" for name in quantities])
     table.add_section()
     table.add_row("all", "", *[f"{rows[name].sum():,.0f}" for name in quantities])
     return table
@@ -88,7 +90,7 @@ def _by_path(records: pl.LazyFrame) -> Table:
 
 def _by_dc(classified: pl.LazyFrame, records: pl.LazyFrame) -> Table:
     lost = records.group_by("dc").agg(pl.col("lost_cases").sum())
-    rows = service.service(classified, ["dc"]).join(lost, on="dc", how="left").sort("dc").collect()
+    rows = service_metrics.service(classified, ["dc"]).join(lost, on="dc", how="left").sort("dc").collect()
     table = _table("By DC", "DC", "ordered", "shipped", "case fill", "line fill", "on time", "OTIF", "lost cases")
     for row in rows.iter_rows(named=True):
         rates = [_percent(row[f"{name}_rate"]) for name in ("case_fill", "line_fill", "on_time", "otif")]
@@ -120,7 +122,7 @@ def _caveats(settings: Settings, network: Network, console: Console) -> None:
         console.print(
             f"[yellow]Held: {row['dc']} {row['ship_date']}: {row['reason']}; no records stand for that day.[/yellow]"
         )
-    rejected = lines.rejects(lake.scan(schema.CLASSIFIED_LINES, last=network.last))
+    rejected = line_classification.rejects(lake.scan(schema.CLASSIFIED_LINES, last=network.last))
     reasons = rejected.group_by("reason").len("rows").sort("rows", "reason", descending=[True, False]).collect()
     named = ", ".join(f"{reason} ({rows:,})" for reason, rows in reasons.head(_WORST).iter_rows())
     console.print(f"Rejected {reasons['rows'].sum():,} rows, kept with their reason: {named}, ...")

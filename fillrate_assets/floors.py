@@ -17,8 +17,8 @@ from fillrate_assets.buffers.suppression import EPISODE, episode_key
 from fillrate_assets.buffers.tick import TICK, Masters, on_grid
 from fillrate_assets.connections.buffer_store import BufferStore
 from fillrate_assets.connections.floor_feeds import FloorFeeds
-from fillrate_assets.connections.record_store import RecordStore
 from fillrate_assets.core.errors import PermanentFailure
+from fillrate_assets.fillrate.record_store import RecordStore
 from fillrate_assets.sample.floor import detection
 from fillrate_assets.sample.floor.onsets import unit_fills
 from fillrate_assets.sample.floor.scenarios import Scenario, World, simulate

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import polars as pl
 
-from fillrate_assets.connections.files import Contracts
-from fillrate_assets.connections.instock_warehouse import InstockWarehouse
-from fillrate_assets.connections.order_system import OrderSystem
-from fillrate_assets.connections.record_store import RecordStore
-from fillrate_assets.connections.shipping_records import ShippingRecords
 from fillrate_assets.core.errors import PermanentFailure
-from fillrate_assets.fillrate.lines import LINE_KEY
+from fillrate_assets.fillrate.record_store import RecordStore
+from fillrate_assets.fillrate.rules.line_classification import LINE_KEY
+from fillrate_assets.fillrate.sources.contract_files import Contracts
+from fillrate_assets.fillrate.sources.instock_warehouse import InstockWarehouse
+from fillrate_assets.fillrate.sources.order_system import OrderSystem
+from fillrate_assets.fillrate.sources.shipping_records import ShippingRecords
 from fillrate_assets.sample.network import Activity, Network, activity, advance, masters, next_ship_day
 from fillrate_assets.settings import Settings
 from fillrate_assets.storage import sql

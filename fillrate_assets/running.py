@@ -20,11 +20,11 @@ import polars as pl
 from fillrate_assets.buffers import assets as buffer_assets
 from fillrate_assets.buffers import schedules
 from fillrate_assets.connections.buffer_store import BufferStore
-from fillrate_assets.connections.record_store import RecordStore
 from fillrate_assets.core.errors import PermanentFailure
 from fillrate_assets.definitions import JOB, build_defs
-from fillrate_assets.fillrate import standing_checks
-from fillrate_assets.fillrate.baseline import LOOK_BACK_DAYS
+from fillrate_assets.fillrate.defs import health_checks
+from fillrate_assets.fillrate.record_store import RecordStore
+from fillrate_assets.fillrate.rules.rolling_baseline import LOOK_BACK_DAYS
 from fillrate_assets.orchestration import partitions
 from fillrate_assets.orchestration.retries import root_cause
 from fillrate_assets.settings import Settings
@@ -142,7 +142,7 @@ def run(settings: Settings, wanted: Sequence[Range], processes: int = PROCESSES)
 
 def ask_standing_checks(settings: Settings) -> None:
     """Evaluate the checks of the platform as a whole now, as their schedule does once a day."""
-    job = build_defs(settings).resolve_job_def(standing_checks.JOB)
+    job = build_defs(settings).resolve_job_def(health_checks.JOB)
     with dg.DagsterInstance.get() as instance:
         job.execute_in_process(run_config=_QUIET, instance=instance, raise_on_error=False)
 

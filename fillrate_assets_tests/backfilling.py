@@ -29,7 +29,7 @@ from dagster_graphql.test.utils import execute_dagster_graphql
 
 from fillrate_assets import settings
 from fillrate_assets.definitions import build_defs
-from fillrate_assets.fillrate import assets
+from fillrate_assets.fillrate.defs import assets
 from fillrate_assets.orchestration import partitions
 from fillrate_assets_tests import crashing, forked
 from fillrate_assets_tests.conftest import ROOT

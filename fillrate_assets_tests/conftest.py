@@ -14,8 +14,8 @@ import dagster as dg
 import hypothesis
 import pytest
 
-from fillrate_assets.connections.record_store import RECORDS, RESTATEMENTS, RecordStore
 from fillrate_assets.environments import ENVIRONMENTS
+from fillrate_assets.fillrate.record_store import RECORDS, RESTATEMENTS, RecordStore
 from fillrate_assets.sample.network import Network
 from fillrate_assets_tests import cloud
 from fillrate_assets_tests.cloud import Cloud

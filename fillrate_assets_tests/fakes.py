@@ -8,8 +8,8 @@ from datetime import date
 
 import polars as pl
 
-from fillrate_assets.connections.order_system import OrderSystem
 from fillrate_assets.core.errors import FillrateError
+from fillrate_assets.fillrate.sources.order_system import OrderSystem
 
 
 @dataclass(frozen=True)

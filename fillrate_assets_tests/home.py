@@ -14,9 +14,9 @@ import polars as pl
 import sqlalchemy as sa
 
 from fillrate_assets import settings
-from fillrate_assets.connections.record_store import CLAIMS, METADATA, OUTBOX, RecordStore
 from fillrate_assets.definitions import JOB, build_defs
-from fillrate_assets.fillrate import assets, exports
+from fillrate_assets.fillrate.defs import assets, exports
+from fillrate_assets.fillrate.record_store import CLAIMS, METADATA, OUTBOX, RecordStore
 from fillrate_assets.loading import EmbeddedSystems, SampleNetwork
 from fillrate_assets.orchestration import partitions
 from fillrate_assets.sample.network import Network

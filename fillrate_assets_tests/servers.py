@@ -15,13 +15,13 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.dialects import mssql, oracle
 
-from fillrate_assets.connections.order_system import OrderSystem
-from fillrate_assets.connections.record_store import OUTBOX, REJECTS, RESTATEMENTS, RecordStore
-from fillrate_assets.connections.shipping_records import ShippingRecords
 from fillrate_assets.core import parsing
 from fillrate_assets.core.errors import PermanentFailure
 from fillrate_assets.core.table_schema import TIMESTAMP
 from fillrate_assets.fillrate import schema
+from fillrate_assets.fillrate.record_store import OUTBOX, REJECTS, RESTATEMENTS, RecordStore
+from fillrate_assets.fillrate.sources.order_system import OrderSystem
+from fillrate_assets.fillrate.sources.shipping_records import ShippingRecords
 from fillrate_assets.sample.network import Network
 from fillrate_assets.settings import SourceTable
 from fillrate_assets.storage import sql

@@ -12,8 +12,8 @@ import polars as pl
 import pytest
 
 from fillrate_assets import cli, settings
-from fillrate_assets.connections.record_store import RecordStore
 from fillrate_assets.fillrate import schema
+from fillrate_assets.fillrate.record_store import RecordStore
 from fillrate_assets_tests import directories
 
 

@@ -20,8 +20,8 @@ from fillrate_assets.buffers.policy import Policy
 from fillrate_assets.buffers.tick import Masters
 from fillrate_assets.connections.buffer_store import BufferStore
 from fillrate_assets.connections.policy_store import POLICIES, PolicyStore
-from fillrate_assets.connections.record_store import RecordStore
 from fillrate_assets.connections.tick_lake import TickLake
+from fillrate_assets.fillrate.record_store import RecordStore
 from fillrate_assets.notifications.signed_links import ExpiredLinkError, Link, LinkSigner, last_week
 from fillrate_assets.replaying import trial
 from fillrate_assets.settings import Settings

@@ -11,11 +11,12 @@ import pytest
 
 from fillrate_assets import settings
 from fillrate_assets.buffers import assets as buffers
-from fillrate_assets.connections.order_system import OrderSystem
-from fillrate_assets.connections.watermark import ParameterStoreWatermark, Watermark
 from fillrate_assets.core.errors import PermanentFailure
 from fillrate_assets.definitions import JOB, build_defs, systems
-from fillrate_assets.fillrate import assets, schema
+from fillrate_assets.fillrate import schema
+from fillrate_assets.fillrate.defs import assets
+from fillrate_assets.fillrate.sources.order_system import OrderSystem
+from fillrate_assets.fillrate.watermark import ParameterStoreWatermark, Watermark
 from fillrate_assets.notifications.message_outbox import Outbox
 from fillrate_assets_tests.conftest import ROOT
 

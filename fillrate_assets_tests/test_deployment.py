@@ -27,7 +27,7 @@ from dotenv import dotenv_values
 from fillrate_assets import settings
 from fillrate_assets.definitions import JOB, build_defs
 from fillrate_assets.environments import ENVIRONMENTS
-from fillrate_assets.fillrate import assets
+from fillrate_assets.fillrate.defs import assets
 from fillrate_assets.orchestration import partitions
 from fillrate_assets.settings import Settings
 from fillrate_assets_tests.cloud import Cloud

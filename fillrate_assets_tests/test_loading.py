@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from fillrate_assets import loading, settings
-from fillrate_assets.connections.files import read_directory
-from fillrate_assets.connections.record_store import REJECTS
 from fillrate_assets.core.errors import PermanentFailure
+from fillrate_assets.fillrate.record_store import REJECTS
+from fillrate_assets.fillrate.sources.contract_files import read_directory
 from fillrate_assets.loading import EmbeddedSystems, Loaded, SampleNetwork
 from fillrate_assets.sample.network import Network, activity, masters, next_ship_day
 from fillrate_assets.settings import Settings

@@ -10,8 +10,8 @@ import pytest
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 
 from fillrate_assets import running
-from fillrate_assets.connections.record_store import RESTATEMENTS
 from fillrate_assets.definitions import JOB
+from fillrate_assets.fillrate.record_store import RESTATEMENTS
 from fillrate_assets.orchestration import partitions
 from fillrate_assets.orchestration.partitions import CHANGED_TAG, RANGE_END_TAG, RANGE_START_TAG
 from fillrate_assets.running import Range

@@ -9,7 +9,7 @@ from datetime import datetime
 import dagster as dg
 from dagster._core.definitions.sensor_definition import SensorExecutionData
 
-from fillrate_assets.fillrate.changes import WATERMARKED
+from fillrate_assets.fillrate.rules.change_planner import WATERMARKED
 from fillrate_assets_tests.home import Home
 
 

@@ -17,9 +17,9 @@ import sqlalchemy as sa
 
 from fillrate_assets.buffers import schema
 from fillrate_assets.buffers.tick import Masters
-from fillrate_assets.connections.record_store import table_of
 from fillrate_assets.core import parsing
 from fillrate_assets.core.table_schema import TIMESTAMP, Column, Frame
+from fillrate_assets.fillrate.record_store import table_of
 from fillrate_assets.notifications import channels
 from fillrate_assets.storage import bulk_insert, sql
 

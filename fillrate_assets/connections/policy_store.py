@@ -19,9 +19,9 @@ import sqlalchemy as sa
 
 from fillrate_assets.buffers import schema
 from fillrate_assets.buffers.policy import Policy, changed
-from fillrate_assets.connections.record_store import table_of
 from fillrate_assets.core import parsing
 from fillrate_assets.core.errors import PermanentFailure
+from fillrate_assets.fillrate.record_store import table_of
 from fillrate_assets.storage import sql
 
 _LOG: Final = logging.getLogger("fillrate.policies")

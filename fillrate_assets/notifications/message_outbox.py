@@ -10,8 +10,8 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
 from fillrate_assets.aws import sns
-from fillrate_assets.connections.record_store import OUTBOX
 from fillrate_assets.core.errors import FillrateError
+from fillrate_assets.fillrate.record_store import OUTBOX
 from fillrate_assets.storage import sql
 
 _LOG = logging.getLogger("fillrate.notify")

@@ -27,9 +27,9 @@ from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_fi
 from fillrate_assets.buffers import schema, suppression
 from fillrate_assets.buffers.messages import Message
 from fillrate_assets.buffers.policy import Policy
-from fillrate_assets.connections.record_store import METADATA, OUTBOX, Moment
 from fillrate_assets.core.errors import FillrateError, PermanentFailure, SourceUnavailable
 from fillrate_assets.core.table_schema import TIMESTAMP, Frame
+from fillrate_assets.fillrate.record_store import METADATA, OUTBOX, Moment
 from fillrate_assets.notifications.channels import ChannelUnavailable, Letter, shown
 from fillrate_assets.storage import bulk_insert, sql
 

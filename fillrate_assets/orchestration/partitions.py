@@ -9,7 +9,7 @@ from typing import Final
 
 import dagster as dg
 
-from fillrate_assets.fillrate.baseline import LOOK_BACK_DAYS
+from fillrate_assets.fillrate.rules.rolling_baseline import LOOK_BACK_DAYS
 
 DC: Final = dg.DynamicPartitionsDefinition(name="dc")
 RANGE_START_TAG: Final = "dagster/asset_partition_range_start"

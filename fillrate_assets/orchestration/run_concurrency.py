@@ -15,8 +15,8 @@ from dagster._core.execution.context.system import StepExecutionContext
 from dagster._core.run_coordinator import QueuedRunCoordinator, SubmitRunContext
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
-from fillrate_assets.connections.record_store import RecordStore
 from fillrate_assets.core.errors import PermanentFailure
+from fillrate_assets.fillrate.record_store import RecordStore
 from fillrate_assets.orchestration import partitions
 from fillrate_assets.orchestration.retries import typed
 

@@ -8,7 +8,7 @@ from typing import Final
 import polars as pl
 
 from fillrate_assets.fillrate import schema
-from fillrate_assets.fillrate.baseline import LOOK_BACK_DAYS
+from fillrate_assets.fillrate.rules.rolling_baseline import LOOK_BACK_DAYS
 from fillrate_assets.fillrate.schema import units
 
 _KEY: Final = ["dc", "ship_date", "item"]

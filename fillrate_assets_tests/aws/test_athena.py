@@ -11,9 +11,9 @@ import pytest
 import sqlalchemy as sa
 
 from fillrate_assets.aws import athena
-from fillrate_assets.connections.instock_warehouse import InstockWarehouse
 from fillrate_assets.core.errors import FillrateError, PermanentFailure, SourceUnavailable
 from fillrate_assets.fillrate import schema
+from fillrate_assets.fillrate.sources.instock_warehouse import InstockWarehouse
 from fillrate_assets.storage.sql import Window
 from fillrate_assets_tests.cloud import Cloud
 from fillrate_assets_tests.rows import AT, DAY, snapshots

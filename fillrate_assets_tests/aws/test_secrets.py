@@ -14,9 +14,9 @@ import sqlalchemy as sa
 from dagster._core.remote_representation.external_data import RepositorySnap
 
 from fillrate_assets import settings
-from fillrate_assets.connections.shipping_records import ShippingRecords
 from fillrate_assets.core.errors import FillrateError, PermanentFailure, SourceUnavailable
 from fillrate_assets.definitions import build_defs
+from fillrate_assets.fillrate.sources.shipping_records import ShippingRecords
 from fillrate_assets.storage import sql
 from fillrate_assets_tests.cloud import Cloud
 from fillrate_assets_tests.conftest import SMALL

@@ -20,10 +20,10 @@ from fillrate_assets.buffers.tick import Feeds, Masters
 from fillrate_assets.connections.buffer_store import BufferStore
 from fillrate_assets.connections.floor_feeds import FloorFeeds
 from fillrate_assets.connections.policy_store import PolicyStore
-from fillrate_assets.connections.record_store import RecordStore
 from fillrate_assets.connections.tick_lake import TickLake
 from fillrate_assets.core.table_schema import Frame
 from fillrate_assets.definitions import build_defs
+from fillrate_assets.fillrate.record_store import RecordStore
 from fillrate_assets.notifications.outbox import Notices
 from fillrate_assets.settings import Settings
 from fillrate_assets.storage.lake import Lake

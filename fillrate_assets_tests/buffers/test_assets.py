@@ -22,8 +22,8 @@ from fillrate_assets.buffers.checks import JOB as DEAD_MAN
 from fillrate_assets.buffers.policy import Policy
 from fillrate_assets.buffers.tick import TICK
 from fillrate_assets.connections.floor_feeds import FloorFeeds
-from fillrate_assets.connections.record_store import OUTBOX
 from fillrate_assets.connections.tick_lake import TickLake
+from fillrate_assets.fillrate.record_store import OUTBOX
 from fillrate_assets.orchestration import partitions
 from fillrate_assets.storage import sql
 from fillrate_assets.storage.lake import Lake

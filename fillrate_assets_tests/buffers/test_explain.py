@@ -16,10 +16,10 @@ from fillrate_assets.buffers import schema
 from fillrate_assets.buffers.explain import Evidence, explain
 from fillrate_assets.buffers.tick import Masters
 from fillrate_assets.connections.buffer_store import BufferStore
-from fillrate_assets.connections.record_store import RecordStore
 from fillrate_assets.connections.tick_lake import TickLake
 from fillrate_assets.core.errors import PermanentFailure
 from fillrate_assets.core.table_schema import TIMESTAMP
+from fillrate_assets.fillrate.record_store import RecordStore
 from fillrate_assets.floor_evidence import evidence
 from fillrate_assets.notifications.outbox import Notices
 from fillrate_assets.settings import Settings

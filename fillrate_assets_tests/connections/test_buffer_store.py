@@ -13,8 +13,8 @@ from fillrate_assets.buffers import schema, tick
 from fillrate_assets.buffers.policy import Policy
 from fillrate_assets.buffers.tick import Feeds, InMemory, Masters
 from fillrate_assets.connections.buffer_store import BufferStore
-from fillrate_assets.connections.record_store import RecordStore
 from fillrate_assets.core.errors import ContractViolation, PermanentFailure
+from fillrate_assets.fillrate.record_store import RecordStore
 from fillrate_assets.sample.floor.load import Load
 from fillrate_assets_tests.buffers.frames import feedback
 from fillrate_assets_tests.buffers.frames import tick as at

@@ -13,8 +13,8 @@ import sqlalchemy as sa
 
 from fillrate_assets.buffers.policy import Policy, changed
 from fillrate_assets.connections.policy_store import POLICIES, Contenders, PolicyStore
-from fillrate_assets.connections.record_store import RecordStore
 from fillrate_assets.core.errors import PermanentFailure
+from fillrate_assets.fillrate.record_store import RecordStore
 
 NOW = datetime(2026, 3, 14, 14, tzinfo=UTC)
 OWN = Policy().version

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from fillrate_assets_tests import test_crash, test_main_job
 from fillrate_assets_tests.conftest import ROOT
 from fillrate_assets_tests.faults import test_daemon, test_sources, test_stores
-from fillrate_assets_tests.fillrate import test_sensors
+from fillrate_assets_tests.fillrate.defs import test_crash, test_main_job, test_sensors
 
 TESTS: Final[dict[str, Callable[..., None]]] = {
     "A source is down": test_sources.test_a_source_that_is_down,

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 import sqlalchemy as sa
 
-from fillrate_assets.connections.record_store import RESTATEMENTS
+from fillrate_assets.fillrate.record_store import RESTATEMENTS
 from fillrate_assets.settings import SourceTable
 from fillrate_assets.storage import sql
 from fillrate_assets_tests import cloud

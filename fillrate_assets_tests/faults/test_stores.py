@@ -13,7 +13,7 @@ from uuid import uuid4
 import dagster as dg
 import pytest
 
-from fillrate_assets.connections.record_store import OUTBOX, lock_of
+from fillrate_assets.fillrate.record_store import OUTBOX, lock_of
 from fillrate_assets_tests import forked
 from fillrate_assets_tests.conftest import CORRECTED, DC, SCHEMA, SMALL, Undisturbed
 from fillrate_assets_tests.fakes import Overtaken

@@ -23,8 +23,8 @@ from fillrate_assets import feedback_service
 from fillrate_assets.buffers import schema
 from fillrate_assets.buffers.tick import Masters
 from fillrate_assets.connections.buffer_store import FEEDBACK, BufferStore
-from fillrate_assets.connections.record_store import RecordStore
 from fillrate_assets.feedback_service.serving import server
+from fillrate_assets.fillrate.record_store import RecordStore
 from fillrate_assets.notifications.outbox import NOTICES, Notices
 from fillrate_assets.notifications.signed_links import LinkSigner
 from fillrate_assets_tests.buffers import frames

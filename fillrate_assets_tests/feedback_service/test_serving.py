@@ -22,8 +22,8 @@ from fillrate_assets import feedback_service, settings
 from fillrate_assets.buffers.policy import Policy
 from fillrate_assets.connections.buffer_store import BufferStore
 from fillrate_assets.connections.policy_store import PolicyStore
-from fillrate_assets.connections.record_store import RecordStore
 from fillrate_assets.core.errors import PermanentFailure
+from fillrate_assets.fillrate.record_store import RecordStore
 from fillrate_assets.notifications.signed_links import LinkSigner
 from fillrate_assets_tests.conftest import ROOT
 from fillrate_assets_tests.connections.test_policy_store import Evidence

@@ -10,7 +10,8 @@ from typing import Any, Final
 import polars as pl
 
 from fillrate_assets.core.table_schema import Column, Frame
-from fillrate_assets.fillrate import lines, schema
+from fillrate_assets.fillrate import schema
+from fillrate_assets.fillrate.rules import line_classification
 
 DAY: Final = date(2024, 5, 16)
 PROCESSED_AT: Final = datetime(2024, 5, 16, 12, tzinfo=UTC)
@@ -85,7 +86,7 @@ def classified_rows(
 ) -> list[dict[str, Any]]:
     """What became of every line, by table and line."""
     shipments = shipment_lines() if shipments is None else shipments
-    frame = lines.classify(orders, shipments, items({}) if master is None else master).collect()
+    frame = line_classification.classify(orders, shipments, items({}) if master is None else master).collect()
     schema.CLASSIFIED_LINES.validate(frame)
     return frame.sort("source_table", "order_id", "line_no", "disposition").to_dicts()
 

@@ -19,8 +19,8 @@ import pytest
 import sqlalchemy as sa
 from polars.testing import assert_frame_equal
 
-from fillrate_assets.connections.record_store import RESTATEMENTS
-from fillrate_assets.fillrate import assets
+from fillrate_assets.fillrate.defs import assets
+from fillrate_assets.fillrate.record_store import RESTATEMENTS
 from fillrate_assets.orchestration import partitions
 from fillrate_assets.storage import sql
 from fillrate_assets_tests.cloud import Cloud, Topic

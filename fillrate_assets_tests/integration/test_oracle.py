@@ -17,8 +17,8 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.dialects import oracle
 
-from fillrate_assets.connections.order_system import OrderSystem
 from fillrate_assets.core.errors import PermanentFailure, SourceUnavailable
+from fillrate_assets.fillrate.sources.order_system import OrderSystem
 from fillrate_assets.settings import SourceTable
 from fillrate_assets.storage import sql
 from fillrate_assets_tests.conftest import copied

@@ -19,8 +19,8 @@ import polars as pl
 import pytest
 import sqlalchemy as sa
 
-from fillrate_assets.connections.record_store import WATERMARKS, RecordStore
 from fillrate_assets.core.errors import FillrateError, PermanentFailure, SourceUnavailable
+from fillrate_assets.fillrate.record_store import WATERMARKS, RecordStore
 from fillrate_assets.storage import sql
 from fillrate_assets_tests.conftest import copied
 from fillrate_assets_tests.home import Home

@@ -10,8 +10,8 @@ from threading import Barrier
 import pytest
 import sqlalchemy as sa
 
-from fillrate_assets.connections.record_store import OUTBOX, RecordStore
 from fillrate_assets.core.errors import PermanentFailure, SourceUnavailable
+from fillrate_assets.fillrate.record_store import OUTBOX, RecordStore
 from fillrate_assets.notifications.message_outbox import Outbox
 from fillrate_assets.storage import sql
 from fillrate_assets_tests.cloud import Cloud, Topic

@@ -20,8 +20,8 @@ from polars.testing import assert_frame_equal
 from sqlalchemy.exc import OperationalError
 
 from fillrate_assets.buffers import messages, schema
-from fillrate_assets.connections.record_store import OUTBOX, RecordStore
 from fillrate_assets.core.errors import PermanentFailure, SourceUnavailable
+from fillrate_assets.fillrate.record_store import OUTBOX, RecordStore
 from fillrate_assets.notifications import outbox as outboxes
 from fillrate_assets.notifications.channels import Channels, ChannelUnavailable, Letter
 from fillrate_assets.notifications.outbox import DEAD_LETTERS, NOTICES, Delivered, Notices, Pace

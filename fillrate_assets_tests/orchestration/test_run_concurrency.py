@@ -13,10 +13,10 @@ import dagster as dg
 import polars as pl
 import pytest
 
-from fillrate_assets.connections.order_system import OrderSystem
-from fillrate_assets.connections.record_store import RecordStore
 from fillrate_assets.definitions import JOB, build_defs
 from fillrate_assets.fillrate import schema
+from fillrate_assets.fillrate.record_store import RecordStore
+from fillrate_assets.fillrate.sources.order_system import OrderSystem
 from fillrate_assets.orchestration import partitions, run_concurrency
 from fillrate_assets_tests.conftest import SMALL
 from fillrate_assets_tests.home import QUIET, Home

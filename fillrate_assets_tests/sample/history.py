@@ -9,7 +9,8 @@ import polars as pl
 from polars.testing import assert_frame_equal
 
 from fillrate_assets.core import parsing
-from fillrate_assets.fillrate import baseline, lines, lost_cases, schema
+from fillrate_assets.fillrate import schema
+from fillrate_assets.fillrate.rules import line_classification, lost_cases, rolling_baseline
 from fillrate_assets.sample.network import Activity, Network, activity, masters
 
 SMALL = Network(seed=7, dcs=3, items=300, days=40)
@@ -57,14 +58,14 @@ class History:
     @cached_property
     def lines(self) -> pl.DataFrame:
         zones = dict(masters(self.network).dcs.select("dc", "time_zone").iter_rows())
-        return lines.classify(self.orders.lazy(), self.shipments.lazy(), self.items, zones).collect()
+        return line_classification.classify(self.orders.lazy(), self.shipments.lazy(), self.items, zones).collect()
 
     @cached_property
     def item_days(self) -> pl.DataFrame:
-        return lines.item_days(self.lines.lazy(), self.snapshots.lazy(), self.items).collect()
+        return line_classification.item_days(self.lines.lazy(), self.snapshots.lazy(), self.items).collect()
 
     @cached_property
     def records(self) -> pl.DataFrame:
-        averages = baseline.rolling_averages(self.item_days.lazy(), self.network.ship_days)
+        averages = rolling_baseline.rolling_averages(self.item_days.lazy(), self.network.ship_days)
         waivers = masters(self.network).waivers.lazy()
         return lost_cases.lost_cases(self.item_days.lazy(), averages, waivers).collect()

@@ -7,7 +7,8 @@ from datetime import UTC, date, datetime, time, timedelta
 import polars as pl
 import pytest
 
-from fillrate_assets.fillrate import lines, lost_cases, schema, service
+from fillrate_assets.fillrate import schema
+from fillrate_assets.fillrate.rules import line_classification, lost_cases, service_metrics
 from fillrate_assets.sample.documents import INSTOCK_SNAPSHOTS, ORDER_LINES, SHIPMENT_LINES, TRUTH
 from fillrate_assets.sample.network import Network, activity, masters
 from fillrate_assets_tests.sample.history import LINE_KEY, SMALL, History
@@ -198,7 +199,7 @@ def test_only_the_partition_without_a_snapshot_is_held(history: History) -> None
 
 
 def test_no_partition_exceeds_the_reject_rate(history: History) -> None:
-    rates = lines.reject_rates(history.lines.lazy()).collect()
+    rates = line_classification.reject_rates(history.lines.lazy()).collect()
     assert rates.height == SMALL.dcs * len(SMALL.ship_days)
     assert rates.filter(pl.col("reject_rate") > 0.05).is_empty()
 
@@ -269,7 +270,7 @@ def test_stocked_items_are_ordered_on_most_days_and_fast_movers_by_several_store
 
 
 def test_service_looks_like_that_of_a_real_network(history: History) -> None:
-    total = service.service(history.lines.lazy(), []).collect().row(0, named=True)
+    total = service_metrics.service(history.lines.lazy(), []).collect().row(0, named=True)
     assert 0.95 < total["case_fill_rate"] < 0.985
     assert 0.94 < total["line_fill_rate"] < 0.985
     assert total["order_fill_rate"] < 0.7

@@ -19,12 +19,12 @@ from alembic.script import ScriptDirectory
 from fillrate_assets.buffers import schema as floors
 from fillrate_assets.buffers import tick
 from fillrate_assets.buffers.policy import Policy
-from fillrate_assets.connections import buffer_store, record_store
+from fillrate_assets.connections import buffer_store
 from fillrate_assets.connections.floor_feeds import FloorFeeds
-from fillrate_assets.connections.order_system import OrderSystem
-from fillrate_assets.connections.record_store import METADATA, RecordStore
-from fillrate_assets.connections.shipping_records import ShippingRecords
-from fillrate_assets.fillrate import schema
+from fillrate_assets.fillrate import record_store, schema
+from fillrate_assets.fillrate.record_store import METADATA, RecordStore
+from fillrate_assets.fillrate.sources.order_system import OrderSystem
+from fillrate_assets.fillrate.sources.shipping_records import ShippingRecords
 from fillrate_assets.settings import SourceTable
 from fillrate_assets.storage import bulk_insert, sql
 from fillrate_assets.storage.migrations.versions import v0002_views

@@ -12,10 +12,10 @@ import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
 
-from fillrate_assets.connections.record_store import METADATA, RecordStore
-from fillrate_assets.connections.watermark import Watermark
 from fillrate_assets.core.errors import PermanentFailure, SourceUnavailable
 from fillrate_assets.environments import ENVIRONMENTS
+from fillrate_assets.fillrate.record_store import METADATA, RecordStore
+from fillrate_assets.fillrate.watermark import Watermark
 from fillrate_assets.notifications.message_outbox import Outbox
 from fillrate_assets.storage import sql
 from fillrate_assets_tests.conftest import SMALL, copied

@@ -12,12 +12,12 @@ import polars as pl
 import pytest
 import sqlalchemy as sa
 
-from fillrate_assets.connections.instock_warehouse import InstockWarehouse
-from fillrate_assets.connections.order_system import OrderSystem
-from fillrate_assets.connections.record_store import RecordStore
-from fillrate_assets.connections.shipping_records import ShippingRecords
-from fillrate_assets.connections.watermark import Watermark
 from fillrate_assets.core.errors import FillrateError, PermanentFailure, SourceUnavailable
+from fillrate_assets.fillrate.record_store import RecordStore
+from fillrate_assets.fillrate.sources.instock_warehouse import InstockWarehouse
+from fillrate_assets.fillrate.sources.order_system import OrderSystem
+from fillrate_assets.fillrate.sources.shipping_records import ShippingRecords
+from fillrate_assets.fillrate.watermark import Watermark
 from fillrate_assets.settings import SourceTable
 from fillrate_assets.storage import sql
 from fillrate_assets_tests.rows import DAY, order_lines

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from fillrate_assets.connections.record_store import Exact, Moment
+from fillrate_assets.fillrate.record_store import Exact, Moment
 
 revision = "0001"
 down_revision = None

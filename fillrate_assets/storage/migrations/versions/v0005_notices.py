@@ -5,7 +5,7 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import op
 
-from fillrate_assets.connections.record_store import Moment
+from fillrate_assets.fillrate.record_store import Moment
 
 revision = "0005"
 down_revision = "0004"

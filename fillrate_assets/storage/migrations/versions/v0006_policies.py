@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from fillrate_assets.connections.record_store import Moment
+from fillrate_assets.fillrate.record_store import Moment
 
 revision = "0006"
 down_revision = "0005"

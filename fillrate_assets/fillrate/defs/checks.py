@@ -1,0 +1,199 @@
+"""What must be true of the assets, checked on every partition of a run; the failing ones are named."""
+
+from collections.abc import Callable
+from typing import Final
+
+import dagster as dg
+import polars as pl
+
+from fillrate_assets.core.errors import ContractViolation
+from fillrate_assets.core.table_schema import Frame
+from fillrate_assets.fillrate import schema
+from fillrate_assets.fillrate.defs import metadata
+from fillrate_assets.fillrate.record_store import RecordStore
+from fillrate_assets.fillrate.rules.quality_gate import days_of_rejects, held_days
+from fillrate_assets.orchestration import partitions
+from fillrate_assets.orchestration.ui_metadata import by_day, verdict
+from fillrate_assets.settings import Settings
+from fillrate_assets.storage.lake import Lake
+
+MIN_BASELINE_COVERAGE: Final = 0.80
+"""Below this share of out-of-stock items with a baseline, estimated lost cases understate by more than noise."""
+
+_NAMED: Final = 20
+_NAMED_ITEMS: Final = 5
+
+
+def contract(frame: Frame, partitions_def: dg.PartitionsDefinition) -> dg.AssetChecksDefinition:
+    """A blocking check that what is stored of an asset keeps its schema, key and arithmetic."""
+
+    @dg.asset_check(asset=frame.name, name="contract", blocking=True, partitions_def=partitions_def)
+    def check(context: dg.AssetCheckExecutionContext, lake: dg.ResourceParam[Lake]) -> dg.AssetCheckResult:
+        """Columns, dtypes, nulls, keys, non-negative quantities; O = S + confirmed, lost = confirmed + estimated."""
+        rows = _stored(context, lake, frame).collect()
+        broken = {}
+        if _problems(frame, rows):
+            parts = by_day(rows)
+            broken = {day: "; ".join(problems) for day, part in parts.items() if (problems := _problems(frame, part))}
+        return verdict(context, broken, "what is stored was damaged: materialize the day again", blocking=True)
+
+    return check
+
+
+def build(settings: Settings) -> list[dg.AssetChecksDefinition]:
+    """Every check of the main job, per partition."""
+    by_day = partitions.dc_ship_date(settings.first_ship_date)
+    contracts = [
+        contract(frame, by_day)
+        for frame in (
+            schema.CLASSIFIED_LINES,
+            schema.ITEM_DAYS,
+            schema.ROLLING_AVERAGES,
+            schema.LOST_CASES,
+            schema.FILL_RATES,
+        )
+    ]
+
+    def checked(
+        asset: str, compute: Callable[..., dg.AssetCheckResult], *, blocking: bool = False
+    ) -> dg.AssetChecksDefinition:
+        return dg.asset_check(asset=asset, blocking=blocking, partitions_def=by_day)(compute)
+
+    return [
+        *contracts,
+        checked("classified_lines", reject_rate, blocking=True),
+        checked("lost_cases", snapshot_coverage),
+        checked("lost_cases", phantom_stock),
+        checked("lost_cases", flag_conflicts),
+        checked("lost_cases", baseline_coverage),
+        checked("published_records", reconciliation),
+    ]
+
+
+def reject_rate(
+    context: dg.AssetCheckExecutionContext, settings: dg.ResourceParam[Settings], lake: dg.ResourceParam[Lake]
+) -> dg.AssetCheckResult:
+    """Too many unusable order lines: the day is held; if that is every day of the run, the run stops here."""
+    lines = _stored(context, lake, schema.CLASSIFIED_LINES)
+    bad = days_of_rejects(lines, settings.max_reject_share)
+    # A range goes on without its bad days: they are held one by one further down.
+    stops = len(bad) == lines.select(pl.struct("dc", "ship_date").n_unique()).collect().item()
+    return verdict(context, bad, "read the rejects and correct the source", blocking=True, warn=not stops)
+
+
+def snapshot_coverage(
+    context: dg.AssetCheckExecutionContext, settings: dg.ResourceParam[Settings], lake: dg.ResourceParam[Lake]
+) -> dg.AssetCheckResult:
+    """Every day with orders has a usable instock snapshot; a day without one is held and keeps its last records."""
+    held = held_days(
+        _stored(context, lake, schema.CLASSIFIED_LINES),
+        _stored(context, lake, schema.ITEM_DAYS),
+        settings.max_reject_share,
+        settings.max_missing_share,
+    )
+    return verdict(context, held, "re-deliver the snapshot (or correct the orders), then materialize the day again")
+
+
+def phantom_stock(context: dg.AssetCheckExecutionContext, lake: dg.ResourceParam[Lake]) -> dg.AssetCheckResult:
+    """The snapshot says in stock, yet nothing of what was ordered shipped: count the location."""
+    return _flagged(context, _stored(context, lake, schema.LOST_CASES), "phantom_stock", "count these locations")
+
+
+def flag_conflicts(context: dg.AssetCheckExecutionContext, lake: dg.ResourceParam[Lake]) -> dg.AssetCheckResult:
+    """The snapshot says out of stock, yet everything shipped: the flag is late or wrong."""
+    return _flagged(
+        context, _stored(context, lake, schema.LOST_CASES), "flag_conflict", "look at the snapshot's time of day"
+    )
+
+
+def baseline_coverage(context: dg.AssetCheckExecutionContext, lake: dg.ResourceParam[Lake]) -> dg.AssetCheckResult:
+    """Most out-of-stock items have enough history to estimate what was not even ordered."""
+    shares = (
+        _stored(context, lake, schema.LOST_CASES)
+        .filter((pl.col("path") == "STOCK_OUT") | pl.col("imputed"))
+        .group_by("dc", "ship_date")
+        .agg(pl.len().alias("out_of_stock"), pl.col("baseline_cases").count().alias("with_baseline"))
+        .with_columns((pl.col("with_baseline") / pl.col("out_of_stock")).alias("share"))
+        .filter(pl.col("share") < MIN_BASELINE_COVERAGE)
+        .sort("dc", "ship_date")
+        .collect()
+    )
+    low = {
+        (row["dc"], row["ship_date"]): f"{row['with_baseline']} of {row['out_of_stock']} have a baseline"
+        for row in shares.iter_rows(named=True)
+    }
+    return verdict(context, low, "expected in the first weeks of a DC; later, look for gaps in its history", warn=True)
+
+
+def reconciliation(
+    context: dg.AssetCheckExecutionContext,
+    lake: dg.ResourceParam[Lake],
+    record_store: dg.ResourceParam[RecordStore],
+) -> dg.AssetCheckResult:
+    """The records that stand add up to the sources' lines: every line accounted for, every case once."""
+    key = ["dc", "ship_date"]
+    lines = _stored(context, lake, schema.CLASSIFIED_LINES)
+    read = _stored(context, lake, schema.ORDER_LINES).group_by(key).agg(pl.len().alias("read"))
+    classified = lines.group_by(key).agg(
+        (pl.col("source_table") == "order_lines").sum().alias("classified"),
+        *[pl.col(name).sum().alias(name) for name in ("ordered_cases", "shipped_cases")],
+    )
+    both = read.join(classified, on=key, how="full", coalesce=True).with_columns(
+        pl.col("read", "classified").fill_null(0)
+    )
+    spans = partitions.spans(partitions.all_days(context))
+    totals = pl.concat([record_store.totals(span.dc, span.first, span.last) for span in spans])
+    states = record_store.ledger().filter(pl.col("state") == "PUBLISHED").select(key)
+    compared = both.collect().join(states, on=key, how="semi").join(totals, on=key, how="left", suffix="_records")
+    wrong = compared.with_columns(pl.col("ordered_cases_records", "shipped_cases_records").fill_null(0)).filter(
+        (pl.col("read") != pl.col("classified"))
+        | (pl.col("ordered_cases") != pl.col("ordered_cases_records"))
+        | (pl.col("shipped_cases") != pl.col("shipped_cases_records"))
+    )
+    days = {
+        (row["dc"], row["ship_date"]): (
+            f"{row['read']} lines read, {row['classified']} classified; ordered {row['ordered_cases']} in lines and"
+            f" {row['ordered_cases_records']} in records; shipped {row['shipped_cases']} and"
+            f" {row['shipped_cases_records']}"
+        )
+        for row in wrong.sort(key).iter_rows(named=True)
+    }
+    return verdict(context, days, "materialize the day again; if it stays, the records were changed by someone else")
+
+
+def _stored(context: dg.AssetCheckExecutionContext, lake: Lake, frame: Frame) -> pl.LazyFrame:
+    wanted = partitions.all_days(context)
+    return lake.read(frame, wanted)
+
+
+def _problems(frame: Frame, rows: pl.DataFrame) -> list[str]:
+    try:
+        frame.validate(rows)
+    except ContractViolation as violation:
+        return [str(violation)]
+    quantities = [column.name for column in frame.columns if column.unit == "cases"]
+    negative = {name: rows.filter(pl.col(name) < 0).height for name in quantities}
+    problems = [f"{count} rows with negative {name}" for name, count in negative.items() if count]
+    if frame is schema.LOST_CASES:
+        unbalanced = rows.filter(
+            (pl.col("ordered_cases") != pl.col("shipped_cases") + pl.col("confirmed_cases"))
+            | (pl.col("lost_cases") != pl.col("confirmed_cases") + pl.col("estimated_cases"))
+        ).height
+        if unbalanced:
+            problems.append(f"{unbalanced} records that break O = S + confirmed or lost = confirmed + estimated")
+    return problems
+
+
+def _flagged(
+    context: dg.AssetCheckExecutionContext, records: pl.LazyFrame, flag: str, advice: str
+) -> dg.AssetCheckResult:
+    found = (
+        records.filter(pl.col(flag))
+        .select("dc", "ship_date", "item", "vendor", "ordered_cases", "shipped_cases")
+        .sort("ordered_cases", "item", descending=[True, False])
+        .collect()
+    )
+    days = {
+        day: f"{rows.height} items, {', '.join(rows['item'].head(_NAMED_ITEMS))}" for day, rows in by_day(found).items()
+    }
+    return verdict(context, days, advice, warn=True, shown={"largest": metadata.cases(found.head(_NAMED))})

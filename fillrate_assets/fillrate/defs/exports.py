@@ -1,0 +1,124 @@
+"""The analysts' hand-over: what stands for a DC and ship date, as CSV and as an Excel workbook, in the lake."""
+
+import io
+from datetime import datetime
+from typing import Final
+
+import dagster as dg
+import polars as pl
+
+from fillrate_assets.core.errors import ContractViolation
+from fillrate_assets.core.table_schema import Frame
+from fillrate_assets.fillrate import schema
+from fillrate_assets.fillrate.defs.assets import GROUP, OWNERS
+from fillrate_assets.fillrate.record_store import RecordStore
+from fillrate_assets.fillrate.report import service_report
+from fillrate_assets.orchestration import partitions
+from fillrate_assets.orchestration.partition_events import add_partition_metadata
+from fillrate_assets.orchestration.retries import retry_policy, typed_failures
+from fillrate_assets.orchestration.ui_metadata import Metadata, column_schema, columns
+from fillrate_assets.settings import Settings
+from fillrate_assets.storage.lake import Lake, Partition
+
+NAME: Final = "exports"
+_SOURCE: Final = "published_records"
+_BY: Final = ("department",)
+"""What the workbook's summary has a row for."""
+
+
+def exports(
+    context: dg.AssetExecutionContext,
+    record_store: dg.ResourceParam[RecordStore],
+    lake: dg.ResourceParam[Lake],
+    classified_lines: pl.LazyFrame,
+    fill_rates: pl.LazyFrame,
+    items: pl.LazyFrame,
+) -> None:
+    """The records that stand, the service metrics and a workbook of each day; a held day keeps its last files."""
+    days = partitions.all_days(context)
+    ledger = pl.concat([record_store.ledger(dc) for dc in sorted({dc for dc, _ in days})])
+    entries = {(entry["dc"], entry["ship_date"]): entry for entry in ledger.iter_rows(named=True)}
+    told: dict[str, Metadata] = {}
+    for day in days:
+        entry = entries.get(day, {"state": "HELD", "reason": "not published yet"})
+        if entry["state"] != "PUBLISHED":
+            told[partitions.key(*day)] = {"held": entry["reason"]}
+            continue
+        records = record_store.records(*day)
+        facts = service_report.Facts(_of(classified_lines, day), records.lazy(), items, {})
+        files = {
+            "lost_cases.csv": _csv(context, schema.LOST_CASES, records, day),
+            "fill_rates.csv": _csv(context, schema.FILL_RATES, _of(fill_rates, day).collect(), day),
+            "report.xlsx": _workbook(facts, entry["published_at"]),
+        }
+        shown: Metadata = {
+            "dagster/partition_row_count": records.height,
+            "published_at": dg.MetadataValue.timestamp(entry["published_at"]),
+        }
+        for name, content in files.items():
+            shown[name] = dg.MetadataValue.path(lake.write_file(path(day, name), content))
+            shown[f"{name} bytes"] = len(content)
+        told[partitions.key(*day)] = shown
+    add_partition_metadata(context, told)
+
+
+def path(day: Partition, name: str) -> str:
+    """Where a file of a DC and ship date is, below the lake's root."""
+    dc, ship_date = day
+    return f"{NAME}/dc={dc}/ship_date={ship_date}/{name}"
+
+
+def build(settings: Settings) -> dg.AssetsDefinition:
+    """The asset: no part of the main job, for it costs as much as a day of that; it follows what is published."""
+    published = dg.AssetSelection.assets(_SOURCE)
+    # Dagster's eager, and of days long past as well: those are corrected.
+    condition = dg.AutomationCondition.eager().without(dg.AutomationCondition.in_latest_time_window()).allow(published)
+    return dg.asset(
+        partitions_def=partitions.dc_ship_date(settings.first_ship_date),
+        backfill_policy=dg.BackfillPolicy.multi_run(settings.backfill_days),
+        automation_condition=condition,
+        group_name=GROUP,
+        owners=OWNERS,
+        kinds={"csv", "excel", "pandas"},
+        pool="record_store",
+        deps=[_SOURCE],
+        metadata={
+            **column_schema(schema.LOST_CASES),
+            "fill_rates_columns": columns(schema.FILL_RATES),
+        },
+        retry_policy=retry_policy(settings.retries, settings.retry_seconds),
+    )(typed_failures(exports))
+
+
+def _csv(context: dg.AssetExecutionContext, frame: Frame, rows: pl.DataFrame, day: Partition) -> bytes:
+    """Rows as CSV, once the frame's Dagster type has passed them.
+
+    The type is asked here and not of the asset's output: a run is a range of days, of which only one is in memory.
+    """
+    from fillrate_assets.fillrate.defs.pandas_types import frame_type, pandas_frame  # noqa: PLC0415 - only where it is used
+
+    dagster_type = frame_type(frame)
+    step = context.op_execution_context.get_step_execution_context()
+    checked = dagster_type.type_check(step.for_type(dagster_type), pandas_frame(rows))
+    if not checked.success:
+        dc, ship_date = day
+        msg = (
+            f"{dc} {ship_date}: no {dagster_type.display_name}: {checked.description}; the day's last files stay:"
+            " materialize the day again; if it stays, the records were changed by someone else"
+        )
+        raise ContractViolation(msg)
+    return rows.write_csv().encode()
+
+
+def _workbook(facts: service_report.Facts, published_at: datetime) -> bytes:
+    """The report as a workbook; its time is that of the publication, so that the same records make the same file."""
+    from fillrate_assets.fillrate.report.service_report.workbook import write_workbook  # noqa: PLC0415 - only where it is used
+
+    content = io.BytesIO()
+    write_workbook(content, service_report.book(facts, _BY), made_at=published_at)
+    return content.getvalue()
+
+
+def _of(frame: pl.LazyFrame, day: Partition) -> pl.LazyFrame:
+    dc, ship_date = day
+    return frame.filter(pl.col("dc") == dc, pl.col("ship_date") == ship_date)

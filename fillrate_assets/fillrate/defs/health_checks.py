@@ -1,0 +1,128 @@
+"""Checks of the whole platform, asked once a day whatever ran: they also notice what did not run."""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+import dagster as dg
+import polars as pl
+
+from fillrate_assets.fillrate.defs.source_versions import Sources
+from fillrate_assets.fillrate.record_store import RecordStore
+from fillrate_assets.fillrate.rules import health
+from fillrate_assets.fillrate.rules.change_planner import Pair
+from fillrate_assets.notifications.message_outbox import Outbox
+from fillrate_assets.settings import Settings
+from fillrate_assets.storage.sql import Window
+
+JOB: Final = "standing_checks"
+_ASSET: Final = "published_records"
+_NAMED: Final = 20
+_LONGEST_DUE: Final = timedelta(days=3)
+"""Wherever a DC is, its latest day that is due is not older than that."""
+
+
+def no_day_left_behind(
+    settings: dg.ResourceParam[Settings],
+    sources: dg.ResourceParam[Sources],
+    record_store: dg.ResourceParam[RecordStore],
+    outbox: dg.ResourceParam[Outbox],
+) -> dg.AssetCheckResult:
+    """No day is held, and no day's sources have been ahead of its records for long."""
+    now = datetime.now(UTC)
+    active = record_store.active_dcs()
+    found = health.left_behind(
+        sources.seen(active, sources.watermarks(), now),
+        record_store.ledger().filter(pl.col("dc").is_in(active)),
+        now=now,
+        max_ahead=timedelta(hours=settings.ahead_hours),
+    )
+    advice = "correct the feed of a held day; for others, see that the sensor new_orders is on and its runs succeed"
+    return _told("no_day_left_behind", _by_name(found), advice, outbox, now)
+
+
+def complete_by_deadline(
+    settings: dg.ResourceParam[Settings],
+    sources: dg.ResourceParam[Sources],
+    record_store: dg.ResourceParam[RecordStore],
+    outbox: dg.ResourceParam[Outbox],
+) -> dg.AssetCheckResult:
+    """Each active DC's latest due day, by its own clock, has its snapshot and is published, unless it was closed."""
+    now = datetime.now(UTC)
+    dcs = record_store.dcs()
+    active = dcs.filter("active")["dc"].to_list()
+    window = Window(active, None, now.date() - _LONGEST_DUE, now.date())
+    found = health.incomplete(
+        dcs,
+        set(sources.order_system.changes(window).select("dc", "ship_date").iter_rows()),
+        set(sources.instock_warehouse.changes(window).select("dc", "ship_date").iter_rows()),
+        record_store.ledger().filter(pl.col("dc").is_in(active)),
+        now=now,
+        deadline=settings.deadline,
+    )
+    advice = "have the snapshot delivered, or see why the day's run did not start or did not succeed"
+    return _told("complete_by_deadline", _by_name(found), advice, outbox, now)
+
+
+def fresh_sources(
+    settings: dg.ResourceParam[Settings],
+    sources: dg.ResourceParam[Sources],
+    record_store: dg.ResourceParam[RecordStore],
+    outbox: dg.ResourceParam[Outbox],
+) -> dg.AssetCheckResult:
+    """Each source has told something new within hours."""
+    now = datetime.now(UTC)
+    active = record_store.active_dcs()
+    found = health.stale(sources.latest(active, now), now=now, max_age=timedelta(hours=settings.stale_hours))
+    return _told("fresh_sources", found, "see whether the feed into that system still runs", outbox, now, warn=True)
+
+
+CHECKS: Final = (no_day_left_behind, complete_by_deadline, fresh_sources)
+
+
+def build() -> list[dg.AssetChecksDefinition]:
+    """The checks, on the records that stand as a whole."""
+
+    def checked(compute: Callable[..., dg.AssetCheckResult]) -> dg.AssetChecksDefinition:
+        return dg.asset_check(asset=_ASSET)(compute)
+
+    return [checked(compute) for compute in CHECKS]
+
+
+def selection() -> dg.AssetSelection:
+    """The standing checks: a job of their own, and no part of a run over ship dates."""
+    return dg.AssetSelection.checks(*[dg.AssetCheckKey(dg.AssetKey(_ASSET), check.__name__) for check in CHECKS])
+
+
+def schedule(settings: Settings) -> dg.ScheduleDefinition:
+    """Ask once a day."""
+    return dg.ScheduleDefinition(
+        job_name=JOB,
+        cron_schedule=settings.standing_checks_cron,
+        execution_timezone="UTC",
+        description="Notices days left behind, days incomplete at their deadline, and sources that went silent",
+        default_status=dg.DefaultScheduleStatus.STOPPED,
+    )
+
+
+def _by_name(found: Mapping[Pair, str]) -> dict[str, str]:
+    return {f"{dc} {day}": reason for (dc, day), reason in sorted(found.items())}
+
+
+def _told(
+    check: str, found: Mapping[str, str], advice: str, outbox: Outbox, now: datetime, *, warn: bool = False
+) -> dg.AssetCheckResult:
+    """The verdict; people are told of the same findings once."""
+    named = [f"{what}: {reason}" for what, reason in found.items()]
+    more = f" (+{len(named) - 1} more)" if len(named) > 1 else ""
+    if named:
+        digest = hashlib.sha256("\n".join(named).encode()).hexdigest()[:16]
+        body = "\n".join([*named[:_NAMED], *([f"and {len(named) - _NAMED} more"] if len(named) > _NAMED else [])])
+        outbox.send(f"{check}: {len(named)} found", f"{body}\nTo do: {advice}.", key=f"{check}:{digest}", now=now)
+    return dg.AssetCheckResult(
+        passed=not named,
+        severity=dg.AssetCheckSeverity.WARN if warn else dg.AssetCheckSeverity.ERROR,
+        description=f"{named[0]}{more}: {advice}" if named else None,
+        metadata={"found": len(named), "which": "; ".join(named[:_NAMED]) or "none"},
+    )

@@ -1,0 +1,194 @@
+"""What is watched: sources ahead of the ledger start runs, DCs get partition keys, failed runs are told."""
+
+import json
+from collections.abc import Callable, Mapping
+from datetime import UTC, date, datetime, timedelta
+from typing import Final
+
+import dagster as dg
+import polars as pl
+
+from fillrate_assets.fillrate.defs import exports
+from fillrate_assets.fillrate.defs.assets import orders, published_records
+from fillrate_assets.fillrate.defs.source_versions import Sources
+from fillrate_assets.fillrate.record_store import RecordStore
+from fillrate_assets.fillrate.rules import change_planner
+from fillrate_assets.fillrate.rules.change_planner import Attempt, Pair, Plan
+from fillrate_assets.fillrate.rules.dc_partitions import onboarding
+from fillrate_assets.fillrate.rules.failure_messages import Failed, message
+from fillrate_assets.fillrate.watermark import Watermark
+from fillrate_assets.notifications.message_outbox import Outbox
+from fillrate_assets.orchestration import partitions
+from fillrate_assets.orchestration.partition_events import backfilling
+from fillrate_assets.orchestration.retries import root_cause
+from fillrate_assets.settings import Settings
+
+INTERVAL_SECONDS: Final = 300
+PRIORITY_TAG: Final = "dagster/priority"
+
+
+def new_orders(
+    context: dg.SensorEvaluationContext,
+    settings: dg.ResourceParam[Settings],
+    sources: dg.ResourceParam[Sources],
+    record_store: dg.ResourceParam[RecordStore],
+    watermark: dg.ResourceParam[Watermark],
+) -> dg.SensorResult:
+    """Request runs for DCs and ship dates with new or corrected orders, shipments or snapshots, and dependants."""
+    now = datetime.now(UTC)
+    marks = sources.watermarks()
+    active = record_store.active_dcs()
+    plan = change_planner.plan(
+        sources.seen(active, marks, now),
+        record_store.ledger().filter(pl.col("dc").is_in(active)),
+        read_cursor(context.cursor),
+        now=now,
+        retry_delay=timedelta(minutes=settings.retry_minutes),
+        most=settings.runs_per_tick,
+        at_work=_at_work(context.instance),
+    )
+    if plan.left_out:
+        context.log.info("%d more runs wait for the next tick: runs_per_tick is exceeded", plan.left_out)
+    for source, moment in plan.watermarks.items():
+        if moment != marks[source]:
+            watermark.move(source, moment, previous=marks[source])
+    if plan.requests:
+        return _result(context, plan)
+    return dg.SensorResult(skip_reason=plan.reason or _nothing_new(marks), cursor=write_cursor(plan.attempts))
+
+
+def dcs(
+    context: dg.SensorEvaluationContext,
+    settings: dg.ResourceParam[Settings],
+    record_store: dg.ResourceParam[RecordStore],
+) -> dg.SensorResult:
+    """Give active DCs of the record store a partition key, and take it from those that are inactive for long."""
+    inactive = json.loads(context.cursor) if context.cursor else {}
+    decided = onboarding(
+        record_store.active_dcs(),
+        partitions.known_dcs(context.instance),
+        partitions.runs_by_dc(context.instance, queued=True),
+        {dc: datetime.fromisoformat(since) for dc, since in inactive.items()},
+        now=datetime.now(UTC),
+        keep=timedelta(days=settings.inactive_dc_days),
+    )
+    cursor = json.dumps({dc: since.isoformat() for dc, since in decided.inactive_since.items()})
+    if decided.reason:
+        return dg.SensorResult(skip_reason=decided.reason, cursor=cursor)
+    add = [partitions.DC.build_add_request(list(decided.add))] if decided.add else []
+    remove = [partitions.DC.build_delete_request(list(decided.remove))] if decided.remove else []
+    return dg.SensorResult(dynamic_partitions_requests=[*add, *remove], cursor=cursor)
+
+
+def run_failures(
+    context: dg.RunFailureSensorContext,
+    settings: dg.ResourceParam[Settings],
+    outbox: dg.ResourceParam[Outbox],
+) -> None:
+    """Tell people of each run that failed: once, with its DC, ship dates, step, cause and what to do."""
+    subject, body = message(_failed(context), settings.ui_url)
+    # Dagster does not come back to a run whose message could not be kept; it stands in the log of the tick at least.
+    context.log.error("%s\n%s", subject, body)
+    outbox.send(subject, body, key=f"run failed:{context.dagster_run.run_id}", now=datetime.now(UTC))
+
+
+def build(job_name: str) -> list[dg.SensorDefinition]:
+    """The sensors: of the main job, of the table of DCs, of failed runs, of exports."""
+    stopped = dg.DefaultSensorStatus.STOPPED
+
+    def ticking(evaluate: Callable[..., dg.SensorResult], job_name: str | None = None) -> dg.SensorDefinition:
+        return dg.sensor(
+            job_name=job_name,
+            description=evaluate.__doc__,
+            minimum_interval_seconds=INTERVAL_SECONDS,
+            default_status=stopped,
+        )(evaluate)
+
+    failures = dg.run_failure_sensor(
+        name=run_failures.__name__,
+        description=run_failures.__doc__,
+        minimum_interval_seconds=INTERVAL_SECONDS,
+        default_status=stopped,
+    )
+    exported = dg.AutomationConditionSensorDefinition(
+        exports.NAME,
+        target=dg.AssetSelection.assets(exports.NAME),
+        description="Exports the days whose records were published since, as one backfill.",
+        minimum_interval_seconds=INTERVAL_SECONDS,
+        default_status=stopped,
+    )
+    return [ticking(new_orders, job_name), ticking(dcs), failures(run_failures), exported]
+
+
+def read_cursor(cursor: str | None) -> dict[Pair, Attempt]:
+    """What earlier ticks requested."""
+    entries = json.loads(cursor) if cursor else []
+    return {
+        (dc, date.fromisoformat(day)): Attempt(version, number, datetime.fromisoformat(at))
+        for dc, day, version, number, at in entries
+    }
+
+
+def write_cursor(attempts: Mapping[Pair, Attempt]) -> str:
+    """What this tick leaves to the next."""
+    return json.dumps(
+        [
+            [dc, day.isoformat(), attempt.version, attempt.number, attempt.requested_at.isoformat()]
+            for (dc, day), attempt in sorted(attempts.items())
+        ]
+    )
+
+
+def _at_work(instance: dg.DagsterInstance) -> set[Pair]:
+    """What runs and backfills are about to read and publish; between its runs a backfill has none."""
+    read, published = dg.AssetKey(orders.__name__), dg.AssetKey(published_records.__name__)
+    backfilled = backfilling(instance, read, published)
+    return partitions.days_at_work(instance, read) | set(map(partitions.day_of, backfilled))
+
+
+def _result(context: dg.SensorEvaluationContext, plan: Plan) -> dg.SensorResult:
+    known = set(partitions.known_dcs(context.instance))
+    new = sorted({request.dc for request in plan.requests} - known)
+    return dg.SensorResult(
+        run_requests=[
+            dg.RunRequest(
+                run_key=request.run_key,
+                tags={
+                    # Before the runs of a backfill, which may be many.
+                    PRIORITY_TAG: "1",
+                    **partitions.range_tags(request.dc, request.first, request.last),
+                    partitions.CHANGED_TAG: ",".join(day.isoformat() for day in request.changed),
+                },
+            )
+            for request in plan.requests
+        ],
+        dynamic_partitions_requests=[partitions.DC.build_add_request(new)] if new else [],
+        cursor=write_cursor(plan.attempts),
+    )
+
+
+def _failed(context: dg.RunFailureSensorContext) -> Failed:
+    run = context.dagster_run
+    steps = [event for event in context.get_step_failure_events() if event.step_failure_data.error]
+    errors = [event.step_failure_data.error for event in steps]
+    # A run whose process died tells no more than a message.
+    ended = getattr(context.failure_event.event_specific_data, "error", None)
+    error = next((error for error in [*errors, ended] if error), None)
+    kind, cause = root_cause(error) if error else ("", context.failure_event.message or "nothing was told")
+    scope = partitions.scope_of(run.tags)
+    return Failed(
+        run_id=run.run_id,
+        job=run.job_name,
+        dcs=scope.dcs(context.instance) if scope else [],
+        first=scope.first if scope else None,
+        last=scope.last if scope else None,
+        steps=[event.step_key or "" for event in steps],
+        kind=kind,
+        cause=cause,
+        requested_again=partitions.CHANGED_TAG in run.tags,
+    )
+
+
+def _nothing_new(marks: Mapping[str, datetime | None]) -> str:
+    told = [f"{source} since {mark:%Y-%m-%d %H:%M} UTC" for source, mark in marks.items() if mark]
+    return f"no new {', no new '.join(told)}" if told else "the sources hold nothing yet"

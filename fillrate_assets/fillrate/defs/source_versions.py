@@ -1,0 +1,58 @@
+"""What the sources hold beside what was processed, as the sensor and the standing checks look at it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import polars as pl
+
+from fillrate_assets.fillrate.rules.change_planner import WATERMARKED
+from fillrate_assets.fillrate.sources.instock_warehouse import InstockWarehouse
+from fillrate_assets.fillrate.sources.order_system import OrderSystem
+from fillrate_assets.fillrate.sources.shipping_records import ShippingRecords
+from fillrate_assets.fillrate.watermark import Watermark
+from fillrate_assets.settings import Settings
+from fillrate_assets.storage.sql import Window
+
+
+@dataclass(frozen=True)
+class Sources:
+    """The three sources, and how far the sensor has looked at them."""
+
+    settings: Settings
+    order_system: OrderSystem
+    shipping_records: ShippingRecords
+    instock_warehouse: InstockWarehouse
+    watermark: Watermark
+
+    def watermarks(self) -> dict[str, datetime | None]:
+        """How far the sensor has looked, by source; None before its first tick."""
+        return {source: self.watermark.read(source) for source in WATERMARKED}
+
+    def seen(self, dcs: Sequence[str], marks: Mapping[str, datetime | None], now: datetime) -> dict[str, pl.DataFrame]:
+        """What may have changed since the watermarks, as `PAIR_VERSIONS` by source."""
+        lines = {"orders": self.order_system.changes, "shipments": self.shipping_records.changes}
+        seen = {source: lines[source](self._lines(dcs, mark, now)) for source, mark in marks.items()}
+        return seen | {"snapshots": self.instock_warehouse.changes(self._snapshots(dcs, now))}
+
+    def latest(self, dcs: Sequence[str], now: datetime) -> dict[str, datetime | None]:
+        """The latest change that each source holds, by source; of snapshots, within the days that are compared."""
+        taken = self.instock_warehouse.changes(self._snapshots(dcs, now))["processed_at"].max()
+        return {
+            "orders": self.order_system.latest_change(),
+            "shipments": self.shipping_records.latest_change(),
+            "snapshots": taken if isinstance(taken, datetime) else None,
+        }
+
+    def _snapshots(self, dcs: Sequence[str], now: datetime) -> Window:
+        first = now.date() - timedelta(days=self.settings.snapshot_days)
+        return Window(dcs, None, max(first, self.settings.first_ship_date), now.date())
+
+    def _lines(self, dcs: Sequence[str], mark: datetime | None, now: datetime) -> Window:
+        if mark is None:
+            return Window(dcs, None, self.settings.first_ship_date, now.date())
+        since = mark - timedelta(minutes=self.settings.overlap_minutes)
+        # Orders placed ahead become due as days pass: look at those that did since the watermark as well.
+        return Window(dcs, since, max(since.date(), self.settings.first_ship_date), now.date())

@@ -1,0 +1,529 @@
+"""The record store: records, ledger, restatements, rejects, waivers, DCs. SQL Server or PostgreSQL; embedded: SQLite.
+
+What is published for a DC and ship date changes in one transaction: its records, its rejects, what was
+restated, and the ledger's word of what was processed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any, Final
+
+import polars as pl
+import sqlalchemy as sa
+
+from fillrate_assets.core import parsing
+from fillrate_assets.core.table_schema import TIMESTAMP, Column, Frame
+from fillrate_assets.fillrate import schema
+from fillrate_assets.fillrate.rules import change_planner
+from fillrate_assets.fillrate.rules.restatements import restatements
+from fillrate_assets.storage import bulk_insert, sql
+
+METADATA: Final = sa.MetaData()
+
+
+class Exact(sa.types.TypeDecorator[Decimal]):
+    """A decimal with 4 places; SQLite has none, so there it is a whole number of ten-thousandths."""
+
+    impl = sa.Numeric(18, 4)
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: sa.Dialect) -> sa.types.TypeEngine[Any]:
+        """Pick the type that keeps every digit."""
+        return dialect.type_descriptor(sa.BigInteger() if dialect.name == "sqlite" else sa.Numeric(18, 4))
+
+    def process_bind_param(self, value: Decimal | None, dialect: sa.Dialect) -> Decimal | int | None:
+        """Python to database."""
+        return int(value * schema.PLACES) if value is not None and dialect.name == "sqlite" else value
+
+    def process_result_value(self, value: Any | None, dialect: sa.Dialect) -> Decimal | None:  # noqa: ANN401
+        """Database to Python."""
+        return Decimal(value) / schema.PLACES if value is not None and dialect.name == "sqlite" else value
+
+
+class Moment(sa.types.TypeDecorator[datetime]):
+    """A time, UTC, to the microsecond; SQL Server's DATETIME would round it to 3 milliseconds."""
+
+    impl = sa.DateTime
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: sa.Dialect) -> sa.types.TypeEngine[Any]:
+        """Pick the type that keeps every digit."""
+        if dialect.name != "mssql":
+            return dialect.type_descriptor(sa.DateTime())
+        from sqlalchemy.dialects.mssql import DATETIME2  # noqa: PLC0415 - only where it is used
+
+        return dialect.type_descriptor(DATETIME2(precision=6))  # type: ignore[no-untyped-call]
+
+
+def table_of(frame: Frame, *more: sa.schema.SchemaItem, lengths: Mapping[str, int | None] | None = None) -> sa.Table:
+    """Declare the table that keeps a frame.
+
+    Args:
+        frame: its columns and key.
+        more: further columns and indexes.
+        lengths: of text columns, None for any; by default 64 in the key, which servers keep short, and 255 elsewhere.
+
+    """
+    columns = [
+        sa.Column(
+            column.name,
+            _type(column.dtype, (lengths or {}).get(column.name, 64 if column.name in frame.key else 255)),
+            primary_key=column.name in frame.key,
+            nullable=column.nullable,
+        )
+        for column in frame.columns
+    ]
+    return sa.Table(frame.name, METADATA, *columns, *more)
+
+
+def _type(dtype: object, length: int | None) -> sa.types.TypeEngine[Any]:
+    if dtype == pl.String:
+        return sa.Unicode(length)
+    kinds: dict[object, sa.types.TypeEngine[Any]] = {
+        pl.Date: sa.Date(),
+        pl.Time: sa.Time(),
+        TIMESTAMP: Moment(),
+        pl.Int64: sa.BigInteger(),
+        pl.Float64: sa.Double(),
+        pl.Boolean: sa.Boolean(),
+    }
+    return kinds.get(dtype, Exact())
+
+
+def _id() -> sa.Column[Any]:
+    return sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), sa.Identity(), primary_key=True)
+
+
+RECORDS: Final = table_of(
+    schema.LOST_CASES,
+    sa.Column("run_id", sa.Unicode(64), nullable=False),
+    sa.Column("source_watermark", Moment()),
+    # A hash of the record's values: what did not change is found without reading it back.
+    sa.Column("fingerprint", sa.BigInteger(), nullable=False),
+)
+LEDGER: Final = table_of(schema.LEDGER)
+WAIVERS: Final = table_of(schema.WAIVERS)
+DCS: Final = table_of(schema.DCS)
+RESTATEMENTS: Final = table_of(
+    schema.RESTATEMENTS,
+    _id(),
+    sa.Column("run_id", sa.Unicode(64), nullable=False),
+    sa.Column("restated_at", Moment(), nullable=False),
+    sa.Index("restatements_by_item", "dc", "ship_date", "item"),
+)
+REJECTS: Final = sa.Table(
+    "rejects",
+    METADATA,
+    _id(),
+    sa.Column("table", sa.Unicode(64), nullable=False),
+    sa.Column("dc", sa.Unicode(64)),
+    sa.Column("ship_date", sa.Date()),
+    sa.Column("key", sa.Unicode(255)),
+    sa.Column("reason", sa.Unicode(1000), nullable=False),
+    sa.Column("raw", sa.UnicodeText(), nullable=False),
+    sa.Column("run_id", sa.Unicode(64), nullable=False),
+    sa.Column("stage", sa.Unicode(16), nullable=False),
+    sa.Index("rejects_by_day", "dc", "ship_date"),
+)
+WATERMARKS: Final = sa.Table(
+    "watermarks",
+    METADATA,
+    sa.Column("name", sa.Unicode(64), primary_key=True),
+    sa.Column("moment", Moment(), nullable=False),
+)
+CLAIMS: Final = sa.Table(
+    "claims",
+    METADATA,
+    sa.Column("dc", sa.Unicode(64), primary_key=True),
+    sa.Column("run_id", sa.Unicode(64), nullable=False),
+)
+OUTBOX: Final = sa.Table(
+    "outbox",
+    METADATA,
+    _id(),
+    sa.Column("created_at", Moment(), nullable=False),
+    sa.Column("subject", sa.Unicode(255), nullable=False),
+    sa.Column("body", sa.UnicodeText(), nullable=False),
+    sa.Column("key", sa.Unicode(255), nullable=False),
+    sa.UniqueConstraint("key", name="outbox_by_key"),
+    sa.Column("destination", sa.Unicode(255)),
+    sa.Column("sent_at", Moment()),
+)
+
+
+_MOST_NAMED: Final = 500
+"""Above this many changed records of a day, the whole day is replaced: servers limit the binds of a statement."""
+
+OUTRUN: Final = "a run with older sources came later; it is computed again"
+"""Why a day is held whose newer records stand: the sensor requests it again."""
+
+_TOTALS: Final = ("dc", "ship_date", "ordered_cases", "shipped_cases")
+
+
+@dataclass(frozen=True)
+class Day:
+    """What is to be published for one DC and ship date; held days have a reason and no records."""
+
+    dc: str
+    ship_date: date
+    records: pl.DataFrame
+    rejects: pl.DataFrame
+    source: pl.DataFrame
+    """One `LEDGER` row's columns of `changes.VERSIONS`: what of the sources was processed."""
+    held: str | None = None
+    read_at: datetime | None = None
+    """When the run began to read the day's sources, UTC; None if an earlier run read them."""
+
+    only_depends: bool = False
+    """Whether the run judges the day again for the sake of an earlier one, and computed nothing else of it anew."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What publishing one day did."""
+
+    dc: str
+    ship_date: date
+    changed: bool
+    records: int
+    """Records that stand now."""
+
+    restated: int
+    held: str | None = None
+    """Why the day is held now, if it is."""
+
+    newly_held: bool = False
+
+
+@dataclass(frozen=True)
+class RecordStore:
+    """Records that stand, and everything needed to say how they came to stand."""
+
+    url: str = field(repr=False)
+    schema_name: str | None = None
+    """Where its tables are, on a server; None is where the database puts tables that name none."""
+
+    @property
+    def engine(self) -> sa.Engine:
+        """The engine that finds its tables."""
+        return sql.engine(self.url, schema=self.schema_name)
+
+    def upgrade(self) -> None:
+        """Create the tables, and the schema if need be, or bring older ones up to date.
+
+        Raises:
+            SourceUnavailable: the store did not answer.
+            PermanentFailure: its user may not create what is missing.
+
+        """
+        from alembic import command  # noqa: PLC0415 - only where it is used
+        from alembic.config import Config  # noqa: PLC0415 - only where it is used
+
+        sql.make_directory(self.url)
+        config = Config()
+        config.set_main_option("script_location", "fillrate_assets.connections:migrations")
+        with sql.failures("record store", self.url, creating=True), self.engine.begin() as connection:
+            if self.schema_name and not sa.inspect(connection).has_schema(self.schema_name):
+                connection.execute(sa.schema.CreateSchema(self.schema_name))
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+
+    def publish(self, days: Iterable[Day], *, run_id: str, now: datetime) -> list[Outcome]:
+        """Make each day's records stand, a transaction a day; what already stands is left untouched.
+
+        Args:
+            days: the days to publish.
+            run_id: the run that computed them.
+            now: the time to write down, UTC.
+
+        Raises:
+            SourceUnavailable: the store did not answer; days already published stay.
+
+        """
+        with sql.failures("record store", self.url), self.engine.connect() as connection:
+            return [_publish_day(connection, day, run_id, now.replace(tzinfo=None)) for day in days]
+
+    def claims(self, dcs: Collection[str]) -> dict[str, str]:
+        """The run that claimed each of some DCs last, by DC; one that no run ever claimed is left out."""
+        statement = sa.select(CLAIMS.c.dc, CLAIMS.c.run_id).where(CLAIMS.c.dc.in_(dcs))
+        with sql.failures("record store", self.url), self.engine.connect() as connection:
+            return {row.dc: row.run_id for row in connection.execute(statement)}
+
+    def claim(self, dcs: Collection[str], run_id: str, *, before: Mapping[str, str]) -> bool:
+        """Give DCs to a run, all of them or none.
+
+        Args:
+            dcs: the DCs.
+            run_id: the run.
+            before: what `claims` said of them, when their runs were found to have ended.
+
+        Returns:
+            Whether the run has them; not if another run claimed one of them meanwhile.
+
+        """
+        with sql.failures("record store", self.url), self.engine.connect() as connection:
+            with connection.begin() as transaction:
+                # In one order, so that no two runs wait for each other.
+                if all(_claimed(connection, dc, run_id, before.get(dc)) for dc in sorted(dcs)):
+                    return True
+                transaction.rollback()
+            return False
+
+    def records(self, dc: str, ship_date: date) -> pl.DataFrame:
+        """The records that stand for one DC and ship date, as `LOST_CASES`."""
+        return self._read(schema.LOST_CASES, RECORDS, RECORDS.c.dc == dc, RECORDS.c.ship_date == ship_date)
+
+    def totals(self, dc: str, first: date, last: date) -> pl.DataFrame:
+        """Summed ordered and shipped cases of the records that stand: dc, ship_date, ordered_cases, shipped_cases."""
+        day = (RECORDS.c.dc, RECORDS.c.ship_date)
+        summed = [sa.func.sum(RECORDS.c[name]).label(name) for name in ("ordered_cases", "shipped_cases")]
+        frame = Frame("totals", (), tuple(c for c in schema.LOST_CASES.columns if c.name in _TOTALS))
+        statement = (
+            sa.select(*day, *summed).where(RECORDS.c.dc == dc, RECORDS.c.ship_date.between(first, last)).group_by(*day)
+        )
+        return self._select(frame, statement)
+
+    def ledger(self, dc: str | None = None) -> pl.DataFrame:
+        """What was processed, of one DC or all, as `LEDGER`."""
+        return self._read(schema.LEDGER, LEDGER, *([LEDGER.c.dc == dc] if dc else []))
+
+    def waivers(self) -> pl.DataFrame:
+        """Reason codes that waive contract lost cases, as `WAIVERS`."""
+        return self._read(schema.WAIVERS, WAIVERS)
+
+    def dcs(self) -> pl.DataFrame:
+        """The distribution centres, as `DCS`."""
+        return self._read(schema.DCS, DCS)
+
+    def active_dcs(self) -> list[str]:
+        """The DCs that are computed."""
+        return self.dcs().filter("active")["dc"].to_list()
+
+    def restatements(self, dc: str, ship_date: date, item: str) -> pl.DataFrame:
+        """What was restated of one item's day: `RESTATEMENTS` and run_id, restated_at; oldest first."""
+        chosen = (
+            sa.select(
+                *[RESTATEMENTS.c[name] for name in schema.RESTATEMENTS.names],
+                RESTATEMENTS.c.run_id,
+                RESTATEMENTS.c.restated_at,
+            )
+            .where(RESTATEMENTS.c.dc == dc, RESTATEMENTS.c.ship_date == ship_date, RESTATEMENTS.c.item == item)
+            .order_by(RESTATEMENTS.c.id)
+        )
+        frame = Frame(
+            "restatements",
+            (),
+            (
+                *schema.RESTATEMENTS.columns,
+                Column("run_id", pl.String, "Run that restated"),
+                Column("restated_at", TIMESTAMP, "When", "UTC"),
+            ),
+        )
+        return self._select(frame, chosen)
+
+    def count(self, table: sa.Table) -> int:
+        """Rows of one of the store's tables."""
+        with sql.failures("record store", self.url), self.engine.connect() as connection:
+            return connection.execute(sa.select(sa.func.count()).select_from(table)).scalar_one()
+
+    def add_dcs(self, dcs: pl.DataFrame) -> None:
+        """Onboard DCs, or change those that are there."""
+        self._merge(DCS, dcs.to_dicts())
+
+    def add_waivers(self, waivers: pl.DataFrame) -> None:
+        """Add waivers, or change those that are there."""
+        self._merge(WAIVERS, waivers.to_dicts())
+
+    def keep_rejects(self, rejects: pl.DataFrame, *, run_id: str) -> int:
+        """Keep rows that a loader could not attribute to any partition; the same row is kept once.
+
+        Returns:
+            How many were new.
+
+        """
+        names = schema.REJECTS.names
+        loaded = sa.select(*[REJECTS.c[name] for name in names]).where(REJECTS.c.stage == "load")
+        known = self._select(schema.REJECTS, loaded)
+        stamped = _clipped(rejects.with_columns(run_id=pl.lit(run_id), stage=pl.lit("load")))
+        new = stamped.join(known, on=names, how="anti", nulls_equal=True).unique(maintain_order=True)
+        with sql.failures("record store", self.url), self.engine.begin() as connection:
+            bulk_insert.insert(connection, REJECTS, new)
+        return new.height
+
+    def _read(self, frame: Frame, table: sa.Table, *where: sa.ColumnElement[bool]) -> pl.DataFrame:
+        return self._select(frame, sa.select(*[table.c[name] for name in frame.names]).where(*where)).sort(
+            list(frame.key)
+        )
+
+    def _select(self, frame: Frame, statement: sa.Select[Any]) -> pl.DataFrame:
+        with sql.failures("record store", self.url), self.engine.connect() as connection:
+            return parsing.parse(sql.select(connection, statement).lazy(), frame, table=frame.name).collect()
+
+    def _merge(self, table: sa.Table, rows: Sequence[dict[str, Any]]) -> None:
+        key = [column.name for column in table.primary_key]
+        with sql.failures("record store", self.url), self.engine.begin() as connection:
+            for row in rows:
+                connection.execute(table.delete().where(*[table.c[name] == row[name] for name in key]))
+                connection.execute(table.insert().values(row))
+
+
+def lock_of(dc: str, ship_date: date, dialect: sa.Dialect) -> sa.Executable | None:
+    """What waits, until the transaction ends, for whoever else publishes a day: before it is read, entry or not.
+
+    None on SQL Server, where the hint of `entry_of` locks the gap of an entry that is not there yet.
+    """
+    if dialect.name == "sqlite":
+        return sa.text("BEGIN IMMEDIATE")
+    if dialect.name == "postgresql":
+        number = sa.func.hashtextextended(f"ledger {dc} {ship_date}", 0)
+        return sa.select(sa.func.pg_advisory_xact_lock(number))
+    return None
+
+
+def entry_of(dc: str, ship_date: date) -> sa.Select[Any]:
+    """The ledger's entry of a day; SQL Server locks it, or its gap, until the transaction ends."""
+    chosen = LEDGER.select().where(LEDGER.c.dc == dc, LEDGER.c.ship_date == ship_date)
+    return chosen.with_hint(LEDGER, "WITH (UPDLOCK, HOLDLOCK)", "mssql")
+
+
+def _claimed(connection: sa.Connection, dc: str, run_id: str, before: str | None) -> bool:
+    if before is not None:
+        still = (CLAIMS.c.dc == dc) & (CLAIMS.c.run_id == before)
+        return connection.execute(CLAIMS.update().where(still).values(run_id=run_id)).rowcount == 1
+    try:
+        connection.execute(CLAIMS.insert().values(dc=dc, run_id=run_id))
+    except sa.exc.IntegrityError:
+        return False
+    return True
+
+
+def _publish_day(connection: sa.Connection, day: Day, run_id: str, now: datetime) -> Outcome:
+    with connection.begin():
+        if (lock := lock_of(day.dc, day.ship_date, connection.dialect)) is not None:
+            connection.execute(lock)
+        this_day = (LEDGER.c.dc == day.dc) & (LEDGER.c.ship_date == day.ship_date)
+        standing = connection.execute(entry_of(day.dc, day.ship_date)).mappings().one_or_none()
+        before = None if standing is None else {str(name): value for name, value in standing.items()}
+        records = day.records.sort("item")
+        source = day.source.row(0, named=True)
+        if day.only_depends:
+            source = _processed(source, before)
+        checksum = _checksum(records, day.rejects) if day.held is None else (before or {}).get("checksum")
+        entry = _naive(
+            {
+                "dc": day.dc,
+                "ship_date": day.ship_date,
+                **source,
+                "records": records.height if day.held is None else (before or {}).get("records", 0),
+                "checksum": checksum,
+                "state": "PUBLISHED" if day.held is None else "HELD",
+                "reason": day.held,
+            }
+        )
+        if before is not None and all(before[name] == value for name, value in entry.items()):
+            return Outcome(day.dc, day.ship_date, changed=False, records=entry["records"], restated=0, held=day.held)
+        if before is not None and _is_outrun(day, entry, before):
+            connection.execute(LEDGER.update().where(this_day).values(state="HELD", reason=OUTRUN))
+            return Outcome(day.dc, day.ship_date, changed=False, records=before["records"], restated=0, held=OUTRUN)
+        replaced = day.held is None and (before is None or before["checksum"] != checksum)
+        restated = 0
+        if replaced:
+            watermark = max(filter(None, (entry["orders_processed_at"], entry["shipments_processed_at"])), default=None)
+            stamped = records.with_columns(
+                run_id=pl.lit(run_id),
+                source_watermark=pl.lit(watermark, pl.Datetime("us")),
+                fingerprint=_fingerprint(records),
+            )
+            # A day that never stood is not restated, it is published.
+            stood = before is not None and before["checksum"] is not None
+            log = _replace_records(connection, day, stamped, stood=stood)
+            restated = log.height
+            bulk_insert.insert(
+                connection, RESTATEMENTS, log.with_columns(run_id=pl.lit(run_id), restated_at=pl.lit(now))
+            )
+        # A held day's rejects are what has to be read to release it.
+        connection.execute(_of_day(REJECTS, day).where(REJECTS.c.stage == "run"))
+        rejects = day.rejects.with_columns(run_id=pl.lit(run_id), stage=pl.lit("run"))
+        bulk_insert.insert(connection, REJECTS, _clipped(rejects))
+        connection.execute(LEDGER.delete().where(this_day))
+        connection.execute(LEDGER.insert().values({**entry, "run_id": run_id, "published_at": now}))
+    newly_held = day.held is not None and (before is None or before["reason"] != day.held)
+    return Outcome(day.dc, day.ship_date, replaced, entry["records"], restated, day.held, newly_held)
+
+
+def _processed(stored: dict[str, Any], before: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What of the sources a day that only depends on another one was computed from.
+
+    A run that failed may have stored newer sources and computed nothing from them: the ledger must not say that they
+    were processed, or nobody would ask for them again.
+    """
+    known = (
+        change_planner.NOTHING_PROCESSED
+        if before is None
+        else {name: before[name] for name in change_planner.NOTHING_PROCESSED}
+    )
+    return known if change_planner.is_older(known, _naive(stored)) else stored
+
+
+def _is_outrun(day: Day, entry: Mapping[str, Any], before: Mapping[str, Any]) -> bool:
+    """Whether another run has already published newer sources of a day.
+
+    A run that began to read after that saw what the sources hold now: rows may go.
+    """
+    read_since = day.read_at is not None and day.read_at.replace(tzinfo=None) > before["published_at"]
+    return not read_since and change_planner.is_older(entry, before)
+
+
+def _replace_records(connection: sa.Connection, day: Day, stamped: pl.DataFrame, *, stood: bool) -> pl.DataFrame:
+    """Write the records that differ from those that stand, and tell the differences, as `RESTATEMENTS`."""
+    of_day = (RECORDS.c.dc == day.dc) & (RECORDS.c.ship_date == day.ship_date)
+    names = schema.LOST_CASES.names
+    if not stood:
+        connection.execute(_of_day(RECORDS, day))
+        bulk_insert.insert(connection, RECORDS, stamped)
+        return schema.RESTATEMENTS.empty().collect()
+    known = sql.select(connection, sa.select(RECORDS.c.item, RECORDS.c.fingerprint).where(of_day)).cast(
+        {"item": pl.String, "fingerprint": pl.Int64}
+    )
+    both = known.join(stamped.select("item", "fingerprint"), on="item", how="full", coalesce=True)
+    items = both.filter(pl.col("fingerprint").ne_missing(pl.col("fingerprint_right")))["item"].to_list()
+    chosen = of_day & RECORDS.c.item.in_(items) if len(items) <= _MOST_NAMED else of_day
+    old = sql.select(connection, sa.select(*[RECORDS.c[name] for name in names]).where(chosen))
+    before = parsing.parse(old.lazy(), schema.LOST_CASES, table="lost_cases").collect()
+    after = stamped.filter(pl.col("item").is_in(items)) if len(items) <= _MOST_NAMED else stamped
+    connection.execute(RECORDS.delete().where(chosen))
+    bulk_insert.insert(connection, RECORDS, after)
+    return restatements(before, after.select(names))
+
+
+def _fingerprint(records: pl.DataFrame) -> pl.Series:
+    return records.select(pl.struct(schema.LOST_CASES.names).hash().reinterpret(signed=True)).to_series()
+
+
+def _of_day(table: sa.Table, day: Day) -> sa.Delete:
+    return table.delete().where(table.c.dc == day.dc, table.c.ship_date == day.ship_date)
+
+
+def _clipped(rejects: pl.DataFrame) -> pl.DataFrame:
+    """Rejects whose text fits its columns, whatever stood in the row: only `raw` has all of it."""
+    lengths = {column.name: column.type.length for column in REJECTS.columns if isinstance(column.type, sa.String)}
+    return rejects.with_columns(pl.col(name).str.head(length) for name, length in lengths.items() if length)
+
+
+def _checksum(records: pl.DataFrame, rejects: pl.DataFrame) -> str:
+    digest = hashlib.sha256()
+    for frame in (records, rejects):
+        buffer = io.BytesIO()
+        frame.rechunk().write_ipc(buffer, compat_level=pl.CompatLevel.oldest())
+        digest.update(buffer.getbuffer())
+    return digest.hexdigest()
+
+
+def _naive(entry: dict[str, Any]) -> dict[str, Any]:
+    return {name: value.replace(tzinfo=None) if isinstance(value, datetime) else value for name, value in entry.items()}

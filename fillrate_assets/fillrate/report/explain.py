@@ -1,0 +1,378 @@
+"""Why an item was short on a day, in words: path, inputs, baseline days, lines, restatements.
+
+Every number stands in a frame already; this only finds and says it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from decimal import Decimal
+from typing import Any, Final
+
+import polars as pl
+
+from fillrate_assets.core.errors import PermanentFailure
+from fillrate_assets.fillrate.report import labels
+from fillrate_assets.fillrate.rules.rolling_baseline import LOOK_BACK_DAYS, MIN_OBSERVATIONS, WINDOW_DAYS
+
+_LABEL: Final = 12
+_SUPPLY_PATHS: Final = ("STOCK_OUT", "FLOW")
+_NEAREST: Final = 3
+_MOST_LINES: Final = 40
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What there is to say of one DC; rows of other DCs, days and items are passed over."""
+
+    item_days: pl.LazyFrame
+    """`ITEM_DAYS` of all items of the DC, on the day and the 28 days before it: they tell the DC's ship days."""
+    records: pl.LazyFrame
+    """`LOST_CASES`"""
+    lines: pl.LazyFrame
+    """`CLASSIFIED_LINES`"""
+    items: pl.LazyFrame
+    """`ITEMS`"""
+    waivers: pl.LazyFrame
+    """`WAIVERS`"""
+    restatements: pl.LazyFrame
+    """`RESTATEMENTS` with run_id and restated_at; may be empty."""
+    held: str | None = None
+    """Why the day is held, if it is."""
+
+
+def explain(dc: str, ship_date: date, item: str, evidence: Evidence, known: pl.LazyFrame) -> str:
+    """Why the item was short on the day.
+
+    Args:
+        dc: distribution centre.
+        ship_date: the day.
+        item: item number.
+        evidence: the frames.
+        known: dc, ship_date and item of every item-day there is; looked at only where there is nothing to explain.
+
+    Returns:
+        Plain text of several paragraphs; the first sentence is the answer.
+
+    Raises:
+        PermanentFailure: nothing is known of the item on the day; the message says what is.
+
+    """
+    here = (pl.col("dc") == dc) & (pl.col("ship_date") == ship_date) & (pl.col("item") == item)
+    began = ship_date - timedelta(days=LOOK_BACK_DAYS)
+    look_back = evidence.item_days.filter(
+        pl.col("dc") == dc, pl.col("ship_date").is_between(began, ship_date, closed="left")
+    )
+    day, record, lines, master, history, shipped, waivers, restated = (
+        frame.to_dicts()
+        for frame in pl.collect_all(
+            [
+                evidence.item_days.filter(here),
+                evidence.records.filter(here),
+                evidence.lines.filter(here).sort("order_id", "line_no", "disposition", nulls_last=True),
+                evidence.items.filter(pl.col("item") == item).sort("valid_from"),
+                look_back.filter(pl.col("item") == item),
+                look_back.filter(pl.col("shipped_cases") > 0).select("ship_date").unique(),
+                evidence.waivers,
+                evidence.restatements.filter(here),
+            ]
+        )
+    )
+    if not day and not lines:
+        raise PermanentFailure(_absent(dc, ship_date, item, known))
+    description = master[-1]["description"] if master else None
+    subject = f"{dc}, {ship_date}, item {item}" + (f" ({description})" if description else "")
+    paragraphs: list[Iterator[str]] = []
+    if record:
+        observations = _observations(ship_date, history, {row["ship_date"] for row in shipped})
+        paragraphs = [_inputs(record[0], lines, waivers), _baseline(record[0], observations)]
+    paragraphs += [_lines(lines), _restatements(restated)]
+    told = [f"{subject}: {_answer(record, day, evidence.held)}"]
+    told += ["\n".join(lines) for lines in map(list, paragraphs) if lines]
+    return "\n\n".join(told) + "\n"
+
+
+def _answer(record: Sequence[Row], day: Sequence[Row], held: str | None) -> str:
+    if record:
+        return _sentence(record[0])
+    amounts = f"{_cases(day[0]['ordered_cases'])} ordered, {_cases(day[0]['shipped_cases'])} shipped" if day else ""
+    if held:
+        return f"{f'{amounts}; ' if amounts else ''}the day is held, so nothing is judged: {held}."
+    if not day:
+        return "no line of it counted and there is no instock record, so nothing was lost."
+    if not day[0]["lines"]:
+        return "nobody ordered it and it was not out of stock, so nothing was lost."
+    return f"{amounts}; no record stands for the day: it was not computed yet."
+
+
+def _sentence(record: Row) -> str:
+    """The answer, as '20 ordered, 0 shipped, out of stock; ...; lost 38 = 20 confirmed + 18 estimated.'."""
+    parts = [f"{_cases(record['ordered_cases'])} ordered, {_cases(record['shipped_cases'])} shipped, {_state(record)}"]
+    if record["estimated_cases"] > 0:
+        days = _days_meant(record)
+        parts.append(f"{_cases(record['baseline_cases'])} a day were ordered on {days}")
+    lost = f"lost {_cases(record['lost_cases'])}"
+    if record["estimated_cases"] > 0:
+        lost += f" = {_cases(record['confirmed_cases'])} confirmed + {_cases(record['estimated_cases'])} estimated"
+    parts.append(lost if record["lost_cases"] > 0 else "nothing lost")
+    return "; ".join(parts) + "."
+
+
+def _state(record: Row) -> str:
+    if record["path"] == "STOCK_IN":
+        return "in stock"
+    if record["path"] == "FLOW":
+        return "a flow item"
+    return labels.PATHS[record["path"]]
+
+
+def _days_meant(record: Row) -> str:
+    n = record["baseline_n"]
+    if record["baseline_source"] == "W7":
+        return f"the {labels.count(n, 'in-stock ship day')} of the last {WINDOW_DAYS}"
+    return f"the latest {labels.count(n, 'in-stock ship day')} within {LOOK_BACK_DAYS}"
+
+
+def _inputs(record: Row, lines: Sequence[Row], waivers: Sequence[Row]) -> Iterator[str]:
+    yield _entry("Path", f"{record['path']}: {_why_path(record)}")
+    who = [f"{name} {record[name]}" for name in ("vendor", "department") if record[name] is not None]
+    yield _entry("Item", ", ".join([f"{record['item_type']} item", *who]))
+    yield _entry("Cases", _arithmetic(record))
+    if record["fill_rate"] is not None:
+        yield _entry("Fill rate", f"{labels.percent(record['fill_rate'])} of what was ordered{_of_demand(record)}")
+    else:
+        yield _entry("Fill rate", "none: nothing was ordered")
+    if record["over_cases"] > 0:
+        yield _entry("Over", f"{_cases(record['over_cases'])} shipped beyond what their lines ordered: not credited")
+    if record["sub_cases"] > 0:
+        with_subs = labels.percent(record["fill_rate_with_subs"])
+        yield _entry("Substitutes", f"{_cases(record['sub_cases'])} shipped in its place: {with_subs} with them")
+    if record["reason_code"] is not None:
+        said = {line["reason_code"] for line in lines}
+        source = "the shipping records say so" if record["reason_code"] in said else "it follows from the path"
+        yield _entry("Reason", f"{labels.reason(record['reason_code'])}; {source}")
+    if record["contract_committed"]:
+        yield _entry("Contract", _contract(record, waivers))
+    if record["phantom_stock"]:
+        yield _entry("Doubt", "the record says in stock, yet nothing shipped: phantom stock?")
+    if record["flag_conflict"]:
+        yield _entry("Doubt", "the record says out of stock, yet everything shipped: which was late?")
+
+
+def _why_path(record: Row) -> str:
+    if record["imputed"]:
+        return "no instock record of the day, and nothing shipped: taken as out of stock"
+    return {
+        "STOCK_IN": "the instock record of the day says in stock",
+        "STOCK_OUT": "the instock record of the day says out of stock",
+        "FLOW": "received and re-sorted, never put away: its instock record is ignored",
+        "MISSING": "no instock record of the day; that something shipped, or was not even asked for, is no stock-out",
+    }[record["path"]]
+
+
+def _arithmetic(record: Row) -> str:
+    ordered, shipped, lost = (_cases(record[f"{name}_cases"]) for name in ("ordered", "shipped", "lost"))
+    confirmed, estimated = _cases(record["confirmed_cases"]), _cases(record["estimated_cases"])
+    text = f"confirmed {confirmed} = {ordered} ordered - {shipped} shipped"
+    if record["estimated_cases"] > 0:
+        text += f"; estimated {estimated} = {_cases(record['baseline_cases'])} a day - {ordered} ordered"
+    elif _estimates(record) and record["baseline_cases"] is not None:
+        text += f"; nothing estimated, {_cases(record['baseline_cases'])} a day is no more than was ordered"
+    return f"{text}; lost {lost}"
+
+
+def _of_demand(record: Row) -> str:
+    if record["estimated_cases"] == 0:
+        return ""
+    return f", {labels.percent(record['demand_fill_rate'])} of demand"
+
+
+def _contract(record: Row, waivers: Sequence[Row]) -> str:
+    lost = _cases(record["contract_lost_cases"])
+    if record["contract_lost_cases"] > 0 or record["lost_cases"] == 0:
+        return f"contract-committed (FSA): {lost} lost on it"
+    if record["path"] not in _SUPPLY_PATHS and not record["imputed"]:
+        return "contract-committed (FSA): nothing lost on it, the shortfall is not caused by supply"
+    spans = [
+        f"from {row['valid_from']}" + (f" to {row['valid_to']}" if row["valid_to"] else "")
+        for row in waivers
+        if row["reason_code"] == record["reason_code"]
+        and row["valid_from"] <= record["ship_date"]
+        and (row["valid_to"] is None or record["ship_date"] <= row["valid_to"])
+    ]
+    return f"contract-committed (FSA): waived, reason {record['reason_code']} is uncontrollable {' and '.join(spans)}"
+
+
+@dataclass(frozen=True)
+class _Observation:
+    """A day before the ship date: what was ordered, and whether it counts for the baseline."""
+
+    day: date
+    ordered: Decimal
+    instock: str
+    counted: bool
+    why: str
+
+
+def _observations(ship_date: date, history: Sequence[Row], ship_days: set[date]) -> list[_Observation]:
+    """The 28 days before, latest first."""
+    rows = {row["ship_date"]: row for row in history}
+    days = [ship_date - timedelta(days=back) for back in range(1, LOOK_BACK_DAYS + 1)]
+    return [_observation(day, rows.get(day), ship_day=day in ship_days) for day in days]
+
+
+def _observation(day: date, row: Row | None, *, ship_day: bool) -> _Observation:
+    if row is None:
+        why = "nothing ordered and no instock record" if ship_day else "the DC shipped nothing"
+        return _Observation(day, Decimal(0), "-", counted=False, why=f"no: {why}")
+    instock, shipped = row["instock"], row["shipped_cases"] > 0
+    refusals = (
+        (not ship_day, "the DC shipped nothing"),
+        (row["item_type"] != "STOCK", "a flow item that day"),
+        (instock == "N", "out of stock, its orders say too little"),
+        (instock is None and not shipped, "no instock record and nothing shipped"),
+    )
+    refusal = next((why for refused, why in refusals if refused), None)
+    accepted = "yes" if instock else "yes: no instock record, but it shipped"
+    shown = {"Y": "yes", "N": "no"}.get(instock, "-")
+    return _Observation(
+        day, row["ordered_cases"], shown, counted=refusal is None, why=f"no: {refusal}" if refusal else accepted
+    )
+
+
+def _baseline(record: Row, observations: Sequence[_Observation]) -> Iterator[str]:
+    """The days that the average was taken from, back to the earliest that counts."""
+    if not _estimates(record):
+        return
+    week, counted = observations[:WINDOW_DAYS], [each for each in observations if each.counted]
+    if record["baseline_source"] == "NONE":
+        days = labels.count(len(counted), "in-stock ship day")
+        yield f"Baseline: none, {days} in {LOOK_BACK_DAYS}, and {MIN_OBSERVATIONS} are needed: nothing is estimated."
+        shown = counted
+    else:
+        yield f"Baseline: {_cases(record['baseline_cases'])} a day, the mean of {_days_meant(record)}."
+        used = (week if record["baseline_source"] == "W7" else counted)[: record["baseline_n"]]
+        earliest = min(each.day for each in (*week, *used))
+        shown = [each for each in observations if each.day >= earliest]
+    if shown:
+        yield ""
+        rows = [(f"{each.day:%a %Y-%m-%d}", _cases(each.ordered), each.instock, each.why) for each in shown]
+        yield from _table(["day", ">ordered", "in stock", "counts"], rows)
+
+
+def _estimates(record: Row) -> bool:
+    """Whether demand is estimated on the record's path at all."""
+    return bool(record["path"] == "STOCK_OUT" or record["imputed"])
+
+
+def _lines(lines: Sequence[Row]) -> Iterator[str]:
+    if not lines:
+        yield "Lines: none."
+        return
+    yield f"Lines: {len(lines)}" + (f"; the first {_MOST_LINES}:" if len(lines) > _MOST_LINES else "")
+    yield ""
+    rows = [
+        (
+            "/".join(str(line[name]) for name in ("order_id", "line_no") if line[name] is not None) or "-",
+            line["customer"] or "-",
+            *[_cases(line[name]) for name in ("ordered_cases", "shipped_cases", "sub_cases")],
+            _fate(line),
+        )
+        for line in lines[:_MOST_LINES]
+    ]
+    yield from _table(["line", "customer", ">ordered", ">shipped", ">subs", "what became of it"], rows)
+
+
+def _fate(line: Row) -> str:
+    if line["disposition"] != "COUNTED":
+        return f"{line['disposition'].lower()}: {line['reason']}"
+    told = ["counted"]
+    if line["over_cases"]:
+        told.append(f"{_cases(line['over_cases'])} over")
+    if line["reason_code"] is not None:
+        told.append(labels.reason(line["reason_code"]))
+    if line["on_time"] is False and line["shipped_cases"]:
+        told.append("late")
+    return ", ".join(told)
+
+
+def _restatements(restated: Sequence[Row]) -> Iterator[str]:
+    if not restated:
+        return
+    yield f"Restated: {labels.count(len(restated), 'value')}"
+    yield ""
+    rows = [
+        (
+            f"{row['restated_at']:%Y-%m-%d %H:%M}",
+            row["field"],
+            _value(row["before"]),
+            _value(row["after"]),
+            row["cause"],
+        )
+        for row in restated
+    ]
+    yield from _table(["when (UTC)", "value", ">before", ">after", "cause"], rows)
+
+
+def _value(text: str | None) -> str:
+    """A restated value: numbers without their trailing zeros, as everywhere here."""
+    if text is None:
+        return "-"
+    head, point, places = text.partition(".")
+    return head if point and not places.strip("0") else text
+
+
+def _absent(dc: str, ship_date: date, item: str, known: pl.LazyFrame) -> str:
+    """What there is instead of what was asked for: DCs, days of the DC, days of the item."""
+    keys = known.select("dc", "ship_date", "item").filter(pl.col("dc") == dc)
+    dcs, days, item_days = (
+        frame.to_series().to_list()
+        for frame in pl.collect_all(
+            [
+                known.select(pl.col("dc").unique().sort()),
+                keys.select(pl.col("ship_date").unique().sort()),
+                keys.filter(pl.col("item") == item).select(pl.col("ship_date").unique().sort()),
+            ]
+        )
+    )
+    if not dcs:
+        return "there are no item-days at all: nothing was computed yet"
+    if dc not in dcs:
+        return f"there is no DC {dc}; there are {', '.join(dcs[:20])}"
+    if ship_date not in days:
+        return f"{dc} has nothing on {ship_date}; the nearest days are {_nearest(ship_date, days)}"
+    if not item_days:
+        return f"{dc} knows no item {item}, on {ship_date} or any other day from {days[0]} to {days[-1]}"
+    return f"{dc} has nothing of item {item} on {ship_date}; its nearest days are {_nearest(ship_date, item_days)}"
+
+
+def _nearest(ship_date: date, days: Sequence[date]) -> str:
+    return ", ".join(map(str, sorted(sorted(days, key=lambda day: abs(day - ship_date))[:_NEAREST])))
+
+
+def _entry(label: str, text: str) -> str:
+    return f"{label:{_LABEL}}{text}"
+
+
+def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Aligned columns; a heading with '>' is of numbers and right-aligned."""
+    columns = list(zip([heading.lstrip(">") for heading in headings], *rows, strict=True))
+    aligned = [
+        [cell.rjust(width) if heading.startswith(">") else cell.ljust(width) for cell in column]
+        for heading, column in zip(headings, columns, strict=True)
+        for width in [max(map(len, column))]
+    ]
+    for cells in zip(*aligned, strict=True):
+        yield f"  {'  '.join(cells)}".rstrip()
+
+
+def _cases(value: Decimal | None) -> str:
+    """A quantity with all its decimals: an explanation must add up to the last digit."""
+    if value is None:
+        return "-"
+    head, _, places = f"{value:,.4f}".partition(".")
+    return f"{head}.{places.rstrip('0')}".rstrip(".")

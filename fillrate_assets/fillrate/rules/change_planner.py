@@ -1,0 +1,235 @@
+"""Which DC and ship date need work, given what the sources hold and what the ledger says was processed."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
+from typing import Any, Final
+
+import polars as pl
+
+from fillrate_assets.fillrate.rules.rolling_baseline import LOOK_BACK_DAYS
+
+MAX_RETRY_DELAY: Final = timedelta(hours=6)
+VERSIONS: Final = {
+    "orders": ("orders_processed_at", "orders_lines"),
+    "shipments": ("shipments_processed_at", "shipments_lines"),
+    "snapshots": ("snapshots_at", "snapshots_rows"),
+}
+"""The ledger's columns that tell which version of each source was processed: its latest change, its rows."""
+
+NOTHING_PROCESSED: Final = {name: value for at, rows in VERSIONS.values() for name, value in ((at, None), (rows, 0))}
+SOURCES: Final = tuple(VERSIONS)
+WATERMARKED: Final = ("orders", "shipments")
+"""Snapshots need no watermark: a tick compares those of the last days with the ledger."""
+
+Pair = tuple[str, date]
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """A request that has not shown in the ledger yet."""
+
+    version: str
+    number: int
+    requested_at: datetime
+
+    def due(self, retry_delay: timedelta) -> datetime:
+        """When to request it again: the delay doubles with every attempt, up to 6 hours."""
+        # Doubled no further than needed: a pair may stay held for months, and a timedelta ends somewhere.
+        doublings = min(self.number - 1, (MAX_RETRY_DELAY // retry_delay).bit_length())
+        doubled: timedelta = retry_delay * 2**doublings
+        return self.requested_at + min(doubled, MAX_RETRY_DELAY)
+
+
+@dataclass(frozen=True)
+class Request:
+    """A range of ship dates of one DC to run; only the changed ones need their sources read again."""
+
+    dc: str
+    first: date
+    last: date
+    changed: tuple[date, ...]
+    run_key: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What one tick decides."""
+
+    requests: tuple[Request, ...]
+    watermarks: Mapping[str, datetime]
+    """Per source: the smallest change still ahead of the ledger, else the largest seen; never later than now."""
+    attempts: Mapping[Pair, Attempt]
+    reason: str
+    """Why nothing is requested, in words for an operator; empty if something is."""
+
+    left_out: int = 0
+    """Requests that were too many for one tick; the next one makes them."""
+
+
+def plan(
+    seen: Mapping[str, pl.DataFrame],
+    ledger: pl.DataFrame,
+    attempts: Mapping[Pair, Attempt],
+    *,
+    now: datetime,
+    retry_delay: timedelta,
+    most: int,
+    at_work: Collection[Pair] = (),
+) -> Plan:
+    """Compare the sources with the ledger and decide which runs to request.
+
+    Args:
+        seen: `PAIR_VERSIONS` by source, `orders`, `shipments` and `snapshots`: what may have changed.
+        ledger: `LEDGER`: what was processed, for every pair.
+        attempts: what earlier ticks requested and the ledger does not show yet.
+        now: the tick's time, UTC.
+        retry_delay: wait this long before a first retry.
+        most: request no more runs than this; what was requested least often goes first.
+        at_work: pairs that a run or a backfill is about to publish; what it does not read stays ahead until then.
+
+    """
+    versions, newest = _versions(seen, ledger)
+    held = set(ledger.filter(pl.col("state") == "HELD").select("dc", "ship_date").iter_rows())
+    waiting: dict[Pair, Attempt] = {}
+    due = []
+    left = [pair for pair in sorted(newest.keys() | held) if pair in at_work]
+    waiting |= {pair: attempts[pair] for pair in left if pair in attempts}
+    for pair in sorted((newest.keys() | held) - set(left)):
+        version = versions[pair]
+        earlier = attempts.get(pair)
+        if earlier is None or earlier.version != version:
+            due.append(pair)
+            waiting[pair] = Attempt(version, 1, now)
+        elif now >= earlier.due(retry_delay):
+            due.append(pair)
+            waiting[pair] = replace(earlier, number=earlier.number + 1, requested_at=now)
+        else:
+            waiting[pair] = earlier
+    wanted = sorted(_requests(due, waiting, ledger), key=lambda each: waiting[each.dc, each.changed[0]].number)
+    requests = tuple(wanted[:most])
+    for pair in [(each.dc, day) for each in wanted[most:] for day in each.changed]:
+        # As if this tick had not looked at it: it stays ahead or held, so the next one finds it.
+        waiting.pop(pair)
+        waiting |= {pair: attempts[pair]} if pair in attempts else {}
+    # The ledger itself remembers what is held: only a change to it that is not processed yet holds back a watermark.
+    reason = "" if requests else _reason(waiting, left, retry_delay)
+    # A source whose clock is ahead must not carry a watermark past what it stamps once its clock is put right.
+    marks = {source: min(moment, now) for source, moment in _watermarks(seen, newest).items()}
+    return Plan(requests, marks, waiting, reason, len(wanted) - len(requests))
+
+
+def is_older(read: Mapping[str, Any], stands: Mapping[str, Any]) -> bool:
+    """Whether a run read an older version of any source than the ledger stands at: earlier, or as late with fewer rows.
+
+    Args:
+        read: what the run read, by the ledger's columns.
+        stands: the ledger's entry.
+
+    """
+    for at, rows in VERSIONS.values():
+        if read[at] == stands[at]:
+            older = read[rows] < stands[rows]
+        else:
+            older = stands[at] is not None and (read[at] is None or read[at] < stands[at])
+        if older:
+            return True
+    return False
+
+
+def ahead(seen: Mapping[str, pl.DataFrame], ledger: pl.DataFrame) -> dict[Pair, datetime | None]:
+    """The pairs whose sources are ahead of the ledger, with their latest change; None if it has no time."""
+    return _versions(seen, ledger)[1]
+
+
+def _versions(
+    seen: Mapping[str, pl.DataFrame], ledger: pl.DataFrame
+) -> tuple[dict[Pair, str], dict[Pair, datetime | None]]:
+    """The version that the sources hold of every pair, and the pairs of which it is ahead of the ledger.
+
+    Where a source is not ahead, the ledger's word stands: a tick may see less of a pair than an earlier one did.
+    Snapshots count once lines of the pair were processed: before, the run that its orders start reads them anyhow,
+    and a closed day has snapshots too.
+    """
+    key = ["dc", "ship_date"]
+    pairs = ledger.with_columns((pl.col("orders_lines") + pl.col("shipments_lines") > 0).alias("has_lines"))
+    for source in SOURCES:
+        renamed = {"processed_at": f"{source}_seen_at", "lines": f"{source}_seen_rows"}
+        pairs = pairs.join(seen[source].rename(renamed), on=key, how="full", coalesce=True)
+    versions = {}
+    newest: dict[Pair, datetime | None] = {}
+    for row in pairs.iter_rows(named=True):
+        pair = (row["dc"], row["ship_date"])
+        parts = []
+        for source in SOURCES:
+            known = tuple(row[name] for name in VERSIONS[source])
+            found = (row[f"{source}_seen_at"], row[f"{source}_seen_rows"])
+            newer = (source in WATERMARKED or row["has_lines"]) and _is_newer(found, known)
+            at, rows = found if newer else known
+            parts.append(f"{source} {at}: {rows or 0}")
+            if newer:
+                newest[pair] = max(filter(None, (newest.get(pair), at)), default=None)
+        versions[pair] = ", ".join(parts)
+    return versions, newest
+
+
+def _is_newer(found: tuple[Any, ...], known: tuple[Any, ...]) -> bool:
+    """Whether a source was seen to hold something else than what was processed; an older time alone is no news."""
+    (found_at, found_rows), (known_at, known_rows) = found, known
+    if found_rows is None:
+        return False
+    if found_at is None or known_at is None:
+        return (found_at is not None and known_at is None) or found_rows != (known_rows or 0)
+    return bool(found_at > known_at or found_rows != known_rows)
+
+
+def _requests(due: Sequence[Pair], attempts: Mapping[Pair, Attempt], ledger: pl.DataFrame) -> Iterator[Request]:
+    known = dict(ledger.group_by("dc").agg(pl.col("ship_date").max()).iter_rows())
+    by_dc: dict[str, list[date]] = {}
+    for dc, day in sorted(due):
+        by_dc.setdefault(dc, []).append(day)
+    for dc, days in by_dc.items():
+        last_known = max([*days, known.get(dc, days[-1])])
+        for changed in _overlapping(days):
+            pairs = " ".join(f"{attempts[dc, day].version} #{attempts[dc, day].number}" for day in changed)
+            last = min(changed[-1] + timedelta(days=LOOK_BACK_DAYS), last_known)
+            digest = hashlib.sha256(pairs.encode()).hexdigest()[:16]
+            yield Request(dc, changed[0], last, changed, f"{dc}:{changed[0]}:{last}:{digest}")
+
+
+def _overlapping(days: Sequence[date]) -> Iterator[tuple[date, ...]]:
+    """Split sorted dates where the 28 dependent days of one group end before the next begins."""
+    group: list[date] = []
+    for day in days:
+        if group and day - group[-1] > timedelta(days=LOOK_BACK_DAYS):
+            yield tuple(group)
+            group = []
+        group.append(day)
+    if group:
+        yield tuple(group)
+
+
+def _watermarks(seen: Mapping[str, pl.DataFrame], unprocessed: Collection[Pair]) -> dict[str, datetime]:
+    marks = {}
+    for source in WATERMARKED:
+        times = [(at, (dc, day) in unprocessed) for dc, day, at, _ in seen[source].iter_rows()]
+        still_ahead = [at for at, is_ahead in times if is_ahead]
+        if times:
+            marks[source] = min(still_ahead) if still_ahead else max(at for at, _ in times)
+    return marks
+
+
+def _reason(waiting: Mapping[Pair, Attempt], left: Sequence[Pair], retry_delay: timedelta) -> str:
+    if left:
+        dc, day = left[0]
+        return f"{len(left)} left to the runs and backfills that are queued or in progress, e.g. {dc} {day}"
+    if not waiting:
+        return ""
+    (dc, day), attempt = min(waiting.items(), key=lambda entry: entry[1].due(retry_delay))
+    return (
+        f"{len(waiting)} requested and not published yet, e.g. {dc} {day} (attempt {attempt.number});"
+        f" next retry at {attempt.due(retry_delay):%Y-%m-%d %H:%M} UTC"
+    )

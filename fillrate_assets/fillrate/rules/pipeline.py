@@ -1,0 +1,116 @@
+"""The rules in one pass over all the frames at once: what an analyst computes without a platform.
+
+The assets take the same steps one by one, day by day; what they store and this returns are the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+import polars as pl
+
+from fillrate_assets.fillrate import schema
+from fillrate_assets.fillrate.rules import line_classification, lost_cases, rolling_baseline
+from fillrate_assets.fillrate.rules.quality_gate import days_of_rejects, days_without_snapshot
+
+
+@dataclass(frozen=True)
+class Scope:
+    """The DCs and ship dates that are asked for; None: no limit."""
+
+    dcs: Sequence[str] | None = None
+    first: date | None = None
+    last: date | None = None
+
+    def of(self, frame: pl.LazyFrame) -> pl.LazyFrame:
+        """The rows in scope."""
+        within = [
+            *([pl.col("dc").is_in(list(self.dcs))] if self.dcs is not None else []),
+            *([pl.col("ship_date") >= self.first] if self.first else []),
+            *([pl.col("ship_date") <= self.last] if self.last else []),
+        ]
+        return frame.filter(*within) if within else frame
+
+    def covers(self, dc: str, day: date) -> bool:
+        """Whether a day of a DC is in scope."""
+        return (
+            (self.dcs is None or dc in self.dcs)
+            and (self.first is None or day >= self.first)
+            and (self.last is None or day <= self.last)
+        )
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The contracts' frames, and what was rejected before they were typed (`REJECTS`)."""
+
+    order_lines: pl.LazyFrame
+    shipment_lines: pl.LazyFrame
+    instock_snapshots: pl.LazyFrame
+    items: pl.LazyFrame
+    waivers: pl.LazyFrame
+    rejects: pl.LazyFrame
+    time_zones: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Calculation:
+    """What the rules make of the inputs; lines, records and rejects in scope, item-days with their look-back."""
+
+    lines: pl.DataFrame
+    item_days: pl.DataFrame
+    records: pl.DataFrame
+    rejects: pl.DataFrame
+    held: Mapping[tuple[str, date], str]
+    """Reason by DC and ship date; held days have no records."""
+    doubtful: Mapping[tuple[str, date], str]
+    """Days with so many rejects that the platform would hold them; an analyst gets their records, and is told."""
+
+
+def calculate(inputs: Inputs, scope: Scope | None = None) -> Calculation:
+    """Lost-case records of every DC and ship date in scope that can be judged.
+
+    Rows before the scope serve as look-back. A row that could be placed on a day but not typed counts against that
+    day's reject rate like one that the rules reject.
+
+    Returns:
+        Lines (`CLASSIFIED_LINES`), item-days (`ITEM_DAYS`), records (`LOST_CASES`, sorted by key), rejects
+        (`REJECTS`; those without a day belong to every scope) and the held days.
+
+    """
+    scope = scope or Scope()
+    classified = pl.concat(
+        [
+            line_classification.classify(inputs.order_lines, inputs.shipment_lines, inputs.items, inputs.time_zones),
+            line_classification.snapshot_rejects(inputs.instock_snapshots),
+        ]
+    ).collect()
+    days = line_classification.item_days(classified.lazy(), inputs.instock_snapshots, inputs.items).collect()
+    untyped = inputs.rejects.filter(pl.col("dc").is_not_null() & pl.col("ship_date").is_not_null()).select(
+        pl.col("table").alias("source_table"), "dc", "ship_date", pl.lit("REJECTED").alias("disposition"), "reason"
+    )
+    in_scope = scope.of(classified.lazy())
+    judged = scope.of(days.lazy())
+    held = days_without_snapshot(judged)
+    doubtful = days_of_rejects(pl.concat([in_scope, scope.of(untyped)], how="diagonal"))
+    held_rows = pl.LazyFrame(list(held), schema={"dc": pl.String, "ship_date": pl.Date}, orient="row")
+    ship_dates = judged.select(pl.col("ship_date").unique().sort()).collect().to_series().to_list()
+    records = lost_cases.lost_cases(
+        judged.join(held_rows, on=["dc", "ship_date"], how="anti"),
+        rolling_baseline.rolling_averages(days.lazy(), ship_dates),
+        inputs.waivers,
+    ).sort("dc", "ship_date", "item")
+    placeless = pl.col("dc").is_null() | pl.col("ship_date").is_null()
+    rejects = pl.concat(
+        [
+            inputs.rejects.filter(placeless),
+            scope.of(inputs.rejects.filter(~placeless)),
+            line_classification.rejects(in_scope),
+        ]
+    ).sort("table", "dc", "ship_date", "key", "reason", "raw")
+    kept_lines, kept_records, kept_rejects = pl.collect_all(
+        [in_scope, schema.LOST_CASES.conform(records), schema.REJECTS.conform(rejects)]
+    )
+    return Calculation(kept_lines, days, kept_records, kept_rejects, held, doubtful)

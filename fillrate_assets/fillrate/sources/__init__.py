@@ -1,0 +1,1 @@
+"""Reads orders, shipments and snapshots; one file for each outside system."""

@@ -1,0 +1,122 @@
+"""How far the sensor has looked. Parameter Store; embedded: the record store."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from fillrate_assets.aws import client
+from fillrate_assets.core.errors import PermanentFailure
+from fillrate_assets.fillrate.record_store import WATERMARKS
+from fillrate_assets.storage import sql
+
+_PARAMETERS: Final = "ssm://"
+
+
+@dataclass(frozen=True)
+class Watermark:
+    """Named moments; a moment moves only if nobody else has moved it meanwhile."""
+
+    url: str = field(repr=False)
+    schema_name: str | None = None
+    """Of the record store's tables."""
+
+    def read(self, name: str) -> datetime | None:
+        """The moment, UTC; None before the first."""
+        with sql.failures("watermark", self.url), sql.engine(self.url, schema=self.schema_name).connect() as connection:
+            found = connection.execute(sa.select(WATERMARKS.c.moment).where(WATERMARKS.c.name == name)).scalar()
+        return found.replace(tzinfo=UTC) if found is not None else None
+
+    def move(self, name: str, moment: datetime, *, previous: datetime | None) -> bool:
+        """Set the moment if it still is `previous`; whether it was set."""
+        naive = moment.astimezone(UTC).replace(tzinfo=None)
+        with sql.failures("watermark", self.url), sql.engine(self.url, schema=self.schema_name).begin() as connection:
+            if previous is None:
+                if connection.execute(sa.select(WATERMARKS.c.name).where(WATERMARKS.c.name == name)).first():
+                    return False
+                connection.execute(WATERMARKS.insert().values(name=name, moment=naive))
+                return True
+            before = previous.astimezone(UTC).replace(tzinfo=None)
+            moved = connection.execute(
+                WATERMARKS.update().where(WATERMARKS.c.name == name, WATERMARKS.c.moment == before).values(moment=naive)
+            )
+            return moved.rowcount == 1
+
+
+@dataclass(frozen=True)
+class ParameterStoreWatermark(Watermark):
+    """Named moments as parameters of AWS Systems Manager: `ssm://prefix` keeps `/prefix/<name>`.
+
+    Parameter Store has no compare-and-swap. The first moment is created only where there is none: that is atomic.
+    A later one is put after a read has shown `previous`. Two callers that both read before either puts both put:
+    the later put stays, and the version that AWS returns tells its caller, so `move` is False and never claims a
+    place it did not have. Either moment is a sound one: each was right for the ledger that its tick read, the
+    ledger only grows, and a tick that looks too far back finds what is in the ledger already.
+    """
+
+    def read(self, name: str) -> datetime | None:
+        """The moment, UTC; None before the first.
+
+        Raises:
+            SourceUnavailable: Parameter Store did not answer, or throttled the call.
+            PermanentFailure: access is denied, or the parameter is no moment.
+
+        """
+        found = self._parameter(client.client("ssm"), name)
+        return self._moment(found) if found is not None else None
+
+    def move(self, name: str, moment: datetime, *, previous: datetime | None) -> bool:
+        """Set the moment if it still is `previous`; whether nobody else moved it between.
+
+        Raises:
+            SourceUnavailable: Parameter Store did not answer, or throttled the call.
+            PermanentFailure: access is denied, or the parameter is no moment.
+
+        """
+        ssm = client.client("ssm")
+        value = moment.astimezone(UTC).isoformat(timespec="microseconds")
+        version = 0
+        if previous is not None:
+            found = self._parameter(ssm, name)
+            if found is None or self._moment(found) != previous:
+                return False
+            version = found["Version"]
+        with client.failures(self._system):
+            try:
+                put = ssm.put_parameter(
+                    Name=self._name(name), Value=value, Type="String", Overwrite=previous is not None
+                )
+            except ssm.exceptions.ParameterAlreadyExists:
+                return False
+        return bool(put["Version"] == version + 1)
+
+    @property
+    def _system(self) -> str:
+        return f"watermark ({self.url})"
+
+    def _name(self, name: str) -> str:
+        return f"/{self.url.removeprefix(_PARAMETERS).strip('/')}/{name}"
+
+    def _parameter(self, ssm: Any, name: str) -> dict[str, Any] | None:  # noqa: ANN401 - a client of boto3
+        with client.failures(self._system):
+            try:
+                found: dict[str, Any] = ssm.get_parameter(Name=self._name(name))["Parameter"]
+            except ssm.exceptions.ParameterNotFound:
+                return None
+        return found
+
+    def _moment(self, parameter: dict[str, Any]) -> datetime:
+        try:
+            return datetime.fromisoformat(parameter["Value"]).astimezone(UTC)
+        except ValueError as error:
+            msg = f"{self._system}: parameter {parameter['Name']} is {parameter['Value']!r}, which is no moment; "
+            msg += "delete it, and the next tick looks at everything"
+            raise PermanentFailure(msg) from error
+
+
+def watermark(url: str, schema: str | None = None) -> Watermark:
+    """The watermark of a URL: `ssm://prefix` or the record store's, in a schema of its database."""
+    return ParameterStoreWatermark(url) if url.startswith(_PARAMETERS) else Watermark(url, schema)

@@ -1,0 +1,253 @@
+"""Backfills from the UI: what they are about, in which runs, and what stands when something comes between."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
+from typing import Final
+
+import dagster as dg
+import polars as pl
+import pytest
+from dagster._core.execution.asset_backfill import AssetBackfillData
+from dagster._core.test_utils import freeze_time
+
+from fillrate_assets.definitions import JOB
+from fillrate_assets.fillrate.defs import assets
+from fillrate_assets.fillrate.rules.rolling_baseline import LOOK_BACK_DAYS
+from fillrate_assets.orchestration import partitions
+from fillrate_assets_tests.backfilling import RUNS_THAT_DIE, Daemon, over
+from fillrate_assets_tests.conftest import SMALL, copied, without_environment
+from fillrate_assets_tests.home import OF_THE_RUN, Home, Rows
+from fillrate_assets_tests.instances import in_memory
+
+# Dagster's own calls.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:Function `AssetSelection.sources` is deprecated:DeprecationWarning"),
+    pytest.mark.filterwarnings(
+        "ignore:Property `ScheduleDefinition.environment_vars` is deprecated:DeprecationWarning"
+    ),
+]
+
+CHOSEN: Final = [SMALL.first + timedelta(days=number) for number in range(3)]
+DC: Final = "DC01"
+DAYS: Final = [(DC, day) for day in partitions.days_between(SMALL.first, SMALL.last)]
+MOST: Final = 20
+"""Days of a run."""
+CORRECTED: Final = DAYS[MOST][1]
+
+LEFT: Final = "left to the runs and backfills that are queued or in progress"
+
+OF_CHOSEN_DAYS: Final = ("orders", "shipments", "instock_snapshots", "classified_lines", "item_days", "fill_rates")
+
+
+def test_a_backfill_of_some_days_reaches_the_records_that_depend_on_them(
+    network_home: Home, instance: dg.DagsterInstance
+) -> None:
+    instance.add_dynamic_partitions("dc", ["DC01", "DC02"])
+    graph = network_home.defs.get_repository_def().asset_graph
+    selected = [dg.AssetKey(name) for name in (*assets.FRAMES, "published_records", "exports")]
+    later = datetime.combine(CHOSEN[-1] + timedelta(days=60), time(), UTC)
+    backfill = AssetBackfillData.from_asset_partitions(
+        asset_graph=graph,
+        partition_names=[f"DC01|{day}" for day in CHOSEN],
+        asset_selection=selected,
+        dynamic_partitions_store=instance,
+        backfill_start_timestamp=later.timestamp(),
+        all_partitions=False,
+    )
+    chosen = {f"DC01|{day}" for day in CHOSEN}
+    dependent = {f"DC01|{CHOSEN[-1] + timedelta(days=number)}" for number in range(1, LOOK_BACK_DAYS + 1)}
+    for name in OF_CHOSEN_DAYS:
+        assert set(backfill.target_subset.get_partitions_subset(dg.AssetKey(name)).get_partition_keys()) == chosen, name
+    for name in ("rolling_averages", "lost_cases", "published_records", "exports"):
+        target = set(backfill.target_subset.get_partitions_subset(dg.AssetKey(name)).get_partition_keys())
+        assert target == chosen | dependent, name
+
+
+def _standing(home: Home) -> Rows:
+    """What stands of a DC's days; a backfill goes on to the 28 days after them, which are empty.
+
+    Without the time of the records' sources: a record that a correction left alone keeps the earlier one.
+    """
+    rows = home.standing(without=OF_THE_RUN | {"source_watermark"})
+    days = {str(day) for _, day in DAYS}
+    return {name: [row for row in rows[name] if row[0] == DC and row[1] in days] for name in ("lost_cases", "ledger")}
+
+
+@pytest.fixture
+def published(published_template: Path) -> Rows:
+    """What stands after one run of the whole DC."""
+    return _standing(Home(published_template))
+
+
+@pytest.fixture(scope="module")
+def corrected_first(network_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Rows:
+    """What stands after one run of the whole DC that begins after the correction of `CORRECTED`."""
+    with pytest.MonkeyPatch.context() as monkeypatch, in_memory() as instance:
+        without_environment(monkeypatch)
+        home = Home(copied(network_template, tmp_path_factory.mktemp("corrected first")))
+        home.correct(DC, CORRECTED, CORRECTED)
+        home.run(instance, DC, SMALL.first, SMALL.last)
+        return _standing(home)
+
+
+@pytest.fixture
+def home(network_home: Home) -> Home:
+    """A sample network of which nothing has run, one of its DCs active, runs bounded."""
+    file, store = network_home.settings.settings_file, network_home.store
+    file.write_text(f"backfill_days = {MOST}\n{file.read_text()}")
+    store.add_dcs(store.dcs().with_columns(active=pl.col("dc") == DC))
+    return Home(network_home.directory)
+
+
+@pytest.fixture
+def daemon(home: Home, monkeypatch: pytest.MonkeyPatch) -> Iterator[Daemon]:
+    with over(home, monkeypatch) as made:
+        yield made
+
+
+def _ranges(runs: Iterable[dg.DagsterRun]) -> list[tuple[date, date]]:
+    """First and last ship date of each run over the DC, latest last."""
+    scopes = [scope for run in runs if (scope := partitions.scope_of(run.tags))]
+    assert {(scope.first_dc, scope.last_dc) for scope in scopes} == {(DC, DC)}
+    return sorted((scope.first, scope.last) for scope in scopes)
+
+
+def test_a_backfill_in_bounded_runs_leaves_what_one_run_leaves(daemon: Daemon, home: Home, published: Rows) -> None:
+    assert daemon.finish(daemon.backfill(DAYS)) == "COMPLETED_SUCCESS"
+    assert _standing(home) == published
+    bounds = [
+        (SMALL.first + timedelta(days=begin), SMALL.first + timedelta(days=end))
+        for begin, end in (*[(0, 19), (20, 32)] * 2, (0, 19), (20, 39), (40, 59), (60, 60))
+    ]
+    runs = daemon.instance.get_runs()
+    assert _ranges(runs) == sorted(bounds)
+    assert [run.tags.get(partitions.DC_TAG) for run in runs].count(DC) == len(bounds)
+
+
+def test_a_backfill_of_fewer_days_than_dcs_makes_a_run_over_several_dcs(
+    daemon: Daemon, home: Home, published_template: Path
+) -> None:
+    backfill = daemon.backfill([(dc, SMALL.first) for dc in SMALL.dc_codes])
+    daemon.look_at_backfills()
+    first, last = SMALL.dc_codes
+    (run,) = [run for run in daemon.queued() if partitions.scope_of(run.tags)]
+    assert partitions.scope_of(run.tags) == partitions.Scope(first, last, SMALL.first, SMALL.first)
+    assert partitions.runs_by_dc(daemon.instance, queued=True) == {first: run.run_id, last: run.run_id}
+    assert daemon.finish(backfill) == "COMPLETED_SUCCESS"
+    there = Home(published_template).store
+    for dc in SMALL.dc_codes:
+        assert home.store.records(dc, SMALL.first).equals(there.records(dc, SMALL.first))
+    assert home.store.claims(SMALL.dc_codes).keys() == set(SMALL.dc_codes)
+
+
+def test_a_backfill_whose_run_was_killed_is_taken_up_from_there(daemon: Daemon, home: Home, published: Rows) -> None:
+    backfill = daemon.backfill(DAYS)
+    daemon.look_at_backfills()
+    daemon.drain()
+    daemon.look_at_backfills()
+    # In the middle of the second asset of its three; the first is complete.
+    RUNS_THAT_DIE.append(MOST + 7)
+    (killed,) = daemon.dequeue()
+    assert killed.status == dg.DagsterRunStatus.STARTED
+    assert daemon.dequeue() == [], "nothing follows on the DC while Dagster shows it as started"
+    # As `run_monitoring` does, or an operator in the UI.
+    daemon.instance.report_run_failed(killed)
+    assert daemon.finish(backfill) == "COMPLETED_FAILED"
+    scope = partitions.scope_of(killed.tags)
+    assert scope is not None
+    published_days = home.store.ledger()["ship_date"]
+    assert published_days.min() == scope.last + timedelta(days=LOOK_BACK_DAYS + 1), "what depends on them waits"
+
+    done = {run.run_id for run in daemon.instance.get_runs()}
+    assert daemon.finish(daemon.again_from_failure(backfill)) == "COMPLETED_SUCCESS"
+    assert _standing(home) == published
+    again = [run for run in daemon.instance.get_runs() if run.run_id not in done]
+    computed = {key.path[-1] for run in again for key in run.asset_selection or ()}
+    assert computed == {"item_days", "fill_rates", "rolling_averages", "lost_cases", "published_records"}
+
+
+def test_a_correction_during_a_backfill_is_left_to_the_sensor_and_the_sensor_leaves_the_rest_to_the_backfill(
+    daemon: Daemon, home: Home, corrected_first: Rows
+) -> None:
+    backfill = daemon.backfill(DAYS)
+    daemon.look_at_backfills()
+    assert LEFT in daemon.tick()
+    daemon.drain()
+    # The sources are read, and nothing is computed yet; between two of its runs a backfill has none.
+    home.correct(DC, CORRECTED, CORRECTED)
+    assert LEFT in daemon.tick()
+    assert daemon.finish(backfill) == "COMPLETED_SUCCESS"
+
+    assert daemon.tick() == ""
+    (run,) = daemon.queued()
+    assert (run.tags[partitions.DC_TAG], run.tags[partitions.CHANGED_TAG]) == (DC, str(CORRECTED))
+    daemon.drain()
+    assert {run.status for run in daemon.instance.get_runs()} == {dg.DagsterRunStatus.SUCCESS}
+
+    assert _standing(home) == corrected_first
+
+
+def test_a_correction_that_a_run_stored_and_died_of_between_two_waves_is_requested_after_the_backfill(
+    daemon: Daemon, home: Home, corrected_first: Rows
+) -> None:
+    backfill = daemon.backfill(DAYS)
+    for _ in range(2):
+        daemon.look_at_backfills()
+        daemon.drain()
+    home.correct(DC, CORRECTED, CORRECTED)
+    daemon.launch(JOB, partitions.range_tags(DC, CORRECTED, CORRECTED))
+    # The corrected orders are in their place, and what was computed is older.
+    RUNS_THAT_DIE.append(len(assets.SOURCES) + 1)
+    (killed,) = daemon.dequeue()
+    daemon.instance.report_run_failed(killed)
+    assert daemon.finish(backfill) == "COMPLETED_SUCCESS"
+
+    assert daemon.tick() == ""
+    (run,) = daemon.queued()
+    assert run.tags[partitions.CHANGED_TAG] == str(CORRECTED)
+    daemon.drain()
+    assert _standing(home) == corrected_first
+
+
+def test_the_runs_of_the_sensor_go_before_those_of_a_backfill(daemon: Daemon, home: Home) -> None:
+    daemon.tick()
+    store = home.store
+    (live,) = daemon.queued()
+    store.add_dcs(store.dcs().with_columns(active=pl.lit(value=True)))
+    daemon.backfill([("DC02", SMALL.first)])
+    daemon.look_at_backfills()
+    priorities = {run.run_id: int(run.tags.get("dagster/priority", "0")) for run in daemon.queued()}
+    assert max(priorities, key=lambda run_id: priorities[run_id]) == live.run_id
+    assert len(priorities) > 1
+
+
+def test_a_backfill_of_all_partitions_is_left_alone_by_the_sensor(daemon: Daemon) -> None:
+    # The partitions of the network's days, not those of all days until today.
+    with freeze_time(datetime.combine(SMALL.last, time(), UTC)):
+        daemon.backfill(None)
+        daemon.look_at_backfills()
+    for run in daemon.queued():
+        daemon.instance.delete_run(run.run_id)
+    assert LEFT in daemon.tick()
+
+
+@pytest.mark.parametrize(
+    "tags",
+    [
+        {partitions.PARTITION_TAG: f"{DC}|{SMALL.first}"},
+        {partitions.RANGE_START_TAG: f"{DC}|{SMALL.first}", partitions.RANGE_END_TAG: f"{DC}|{SMALL.first}"},
+    ],
+)
+def test_the_queue_holds_back_a_run_from_the_ui_while_another_works_on_its_dc(
+    daemon: Daemon, home: Home, tags: dict[str, str]
+) -> None:
+    job = home.defs.resolve_job_def(JOB)
+    elsewhere = partitions.range_tags(DC, SMALL.last, SMALL.last)
+    working = daemon.instance.create_run_for_job(job, tags=elsewhere, status=dg.DagsterRunStatus.STARTED)
+    launched = daemon.launch(JOB, tags)
+    assert daemon.dequeue() == []
+    daemon.instance.report_run_failed(working)
+    assert [(run.run_id, run.status) for run in daemon.dequeue()] == [(launched, dg.DagsterRunStatus.SUCCESS)]

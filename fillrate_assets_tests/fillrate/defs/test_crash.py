@@ -1,0 +1,69 @@
+"""A process that dies anywhere leaves nothing behind that a second run does not put right."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+from typing import Final
+
+import dagster as dg
+import pytest
+
+from fillrate_assets import running
+from fillrate_assets.fillrate.defs import assets
+from fillrate_assets_tests.conftest import CORRECTED, DAYS, DC, Undisturbed, copied
+from fillrate_assets_tests.crashing import killed
+from fillrate_assets_tests.home import Home, Rows
+
+RANGE: Final = (DC, DAYS[0], DAYS[-1])
+STEPS: Final = [*assets.FRAMES, "published_records"]
+
+
+def _ledger(rows: Rows, days: list[date]) -> list[tuple[object, ...]]:
+    return [row for row in rows["ledger"] if row[1] in {str(day) for day in days}]
+
+
+@pytest.mark.parametrize(
+    ("where", "which"),
+    [
+        *[("step", name) for name in STEPS],
+        *[("publish", number) for number in ("1", "3")],
+        *[("write", number) for number in ("1", "12", "30")],
+    ],
+)
+def test_a_run_after_a_killed_one_leaves_what_an_undisturbed_run_leaves(
+    undisturbed: Undisturbed, where: str, which: str, tmp_path: Path, instance: dg.DagsterInstance
+) -> None:
+    home = Home(copied(undisturbed.before.directory, tmp_path))
+    before = home.standing()
+    killed(home, RANGE, where, which)
+    crashed = home.standing()
+    if where == "publish":
+        done = CORRECTED[: int(which) - 1]
+        # A day stands whole or as before.
+        assert _ledger(crashed, done) == _ledger(undisturbed.after.standing(), done)
+        assert _ledger(crashed, DAYS[len(done) :]) == _ledger(before, DAYS[len(done) :])
+    elif which != "published_records":
+        assert crashed == before
+    home.run(instance, DC, DAYS[0], DAYS[-1])
+    assert home.standing() == undisturbed.after.standing()
+    lake = home.frames()
+    assert all(lake[name].equals(rows) for name, rows in undisturbed.after.frames().items())
+
+
+def test_the_instance_of_a_killed_run_takes_the_next_one(
+    undisturbed: Undisturbed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = Home(copied(undisturbed.before.directory, tmp_path))
+    directory = killed(home, RANGE, "step", "classified_lines")
+    monkeypatch.setenv("FILLRATE_HOME", str(directory))
+    with dg.DagsterInstance.from_config(str(directory)) as instance:
+        (dead,) = instance.get_runs()
+        assert dead.status == dg.DagsterRunStatus.STARTED
+        running.end_dead_runs(instance)
+        (ended,) = instance.get_runs()
+        assert ended.status == dg.DagsterRunStatus.FAILURE
+        partitions = instance.get_materialized_partitions(dg.AssetKey("classified_lines"))
+        assert partitions == {f"{DC}|{day}" for day in DAYS}
+        assert home.run(instance, DC, DAYS[0], DAYS[-1]).success
+    assert home.standing() == undisturbed.after.standing()

@@ -1,0 +1,276 @@
+"""The analysts' hand-over through Dagster: which files there are, what stands in them, and when they change."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+
+import dagster as dg
+import openpyxl
+import pandas as pd
+import polars as pl
+import pytest
+import sqlalchemy as sa
+
+from fillrate_assets.core import parsing
+from fillrate_assets.core.table_schema import Frame
+from fillrate_assets.fillrate import schema
+from fillrate_assets.fillrate.defs import exports
+from fillrate_assets.storage import sql
+from fillrate_assets_tests.cloud import Cloud
+from fillrate_assets_tests.conftest import ROOT, SMALL, copied
+from fillrate_assets_tests.home import Home
+from fillrate_assets_tests.instances import in_memory
+
+DC, HELD_DAY = SMALL.snapshot_gap
+DAYS = [HELD_DAY + timedelta(days=offset) for offset in range(-8, 3)]
+PUBLISHED = [day for day in DAYS if day != HELD_DAY]
+OPEN = [day for day in PUBLISHED if day in SMALL.ship_days]
+FILES = ["fill_rates.csv", "lost_cases.csv", "report.xlsx"]
+DAY = SMALL.ship_days[0]
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A platform after the main job and the exports of some days, one of them held."""
+
+    home: Home
+    result: dg.ExecuteInProcessResult
+
+    @property
+    def told(self) -> Mapping[str | None, Mapping[str, dg.MetadataValue]]:
+        """What was told of each partition."""
+        events = self.result.asset_materializations_for_node(exports.NAME)
+        return {event.partition: event.metadata for event in events}
+
+
+@pytest.fixture(scope="module")
+def exported(network_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exported]:
+    """Made once: tests only read it."""
+    home = Home(copied(network_template, tmp_path_factory.mktemp("exported")))
+    with in_memory() as instance:
+        home.run(instance, DC, DAYS[0], DAYS[-1])
+        yield Exported(home, home.export(instance, DC, DAYS[0], DAYS[-1]))
+
+
+def _folder(home: Home, day: date, dc: str = DC) -> Path:
+    return Path(home.settings.lake_root, "exports", f"dc={dc}", f"ship_date={day}")
+
+
+def _bytes(home: Home) -> dict[str, bytes]:
+    root = Path(home.settings.lake_root, "exports")
+    return {str(file.relative_to(root)): file.read_bytes() for file in root.rglob("*") if file.is_file()}
+
+
+def _csv(file: Path, frame: Frame) -> pl.DataFrame:
+    """A CSV file as its frame, by the platform's own reading of text."""
+    return parsing.parse(pl.read_csv(file, infer_schema=False).lazy(), frame, table=file.name).collect()
+
+
+def test_a_published_day_is_two_tables_and_a_workbook_at_a_place_that_one_can_guess(exported: Exported) -> None:
+    assert sorted(_bytes(exported.home)) == sorted(
+        f"dc={DC}/ship_date={day}/{name}" for day in PUBLISHED for name in FILES
+    )
+
+
+def test_the_records_are_those_that_stand_to_the_last_digit(exported: Exported) -> None:
+    for day in OPEN:
+        standing = exported.home.store.records(DC, day)
+        assert standing.height
+        assert _csv(_folder(exported.home, day) / "lost_cases.csv", schema.LOST_CASES).equals(standing)
+
+
+def test_the_service_metrics_are_those_of_the_day(exported: Exported) -> None:
+    for day in OPEN:
+        rates = exported.home.lake.read(schema.FILL_RATES, [(DC, day)]).collect()
+        assert set(rates["level"]) == set(schema.LEVELS)
+        assert _csv(_folder(exported.home, day) / "fill_rates.csv", schema.FILL_RATES).equals(rates)
+
+
+@pytest.mark.parametrize(
+    ("name", "frame"), [("lost_cases.csv", schema.LOST_CASES), ("fill_rates.csv", schema.FILL_RATES)]
+)
+def test_a_table_has_its_schemas_header_and_four_places_everywhere(exported: Exported, name: str, frame: Frame) -> None:
+    text = (_folder(exported.home, OPEN[-1]) / name).read_text(encoding="utf-8")
+    header, *rows = csv.reader(text.splitlines())
+    assert header == frame.names
+    for column, values in zip(frame.columns, zip(*rows, strict=True), strict=True):
+        if column.dtype == schema.CASES:
+            assert all(re.fullmatch(r"\d+\.\d{4}" if value else "", value) for value in values), column.name
+            assert any(values), column.name
+
+
+def test_a_day_without_orders_is_a_header_and_a_workbook_that_says_so(exported: Exported) -> None:
+    closed = min(set(PUBLISHED) - set(OPEN))
+    assert _csv(_folder(exported.home, closed) / "lost_cases.csv", schema.LOST_CASES).is_empty()
+    book = openpyxl.load_workbook(_folder(exported.home, closed) / "report.xlsx")
+    assert book["Summary"]["A2"].value == "No order lines"
+
+
+def test_pandas_reads_what_was_written(exported: Exported) -> None:
+    frame = pd.read_csv(_folder(exported.home, OPEN[-1]) / "lost_cases.csv", dtype={"item": str})
+    records = exported.home.store.records(DC, OPEN[-1])
+    assert frame["item"].tolist() == records["item"].to_list()
+    assert frame["lost_cases"].sum() == pytest.approx(float(records["lost_cases"].sum()))
+
+
+def test_the_workbook_shows_the_report_of_the_day(exported: Exported) -> None:
+    for day in OPEN:
+        records = exported.home.store.records(DC, day)
+        book = openpyxl.load_workbook(_folder(exported.home, day) / "report.xlsx")
+        assert book.sheetnames == ["Summary", "Trend", "Worst items", "By vendor", "Lost by path", "Notes"]
+        assert book["Summary"]["A2"].value == f"Ship dates {day} to {day}, 1 DC: {DC}"
+        header, *rows = book["Summary"].iter_rows(min_row=9, values_only=True)
+        assert (header[0], rows[-1][0]) == ("Department", "TOTAL")
+        assert {row[0] for row in rows[:-1]} >= set(records["department"].drop_nulls())
+        assert rows[-1][header.index("Lost")] == pytest.approx(float(records["lost_cases"].sum()))
+        assert rows[-1][header.index("Ordered")] == pytest.approx(float(records["ordered_cases"].sum()))
+
+
+def test_a_workbook_tells_when_its_records_were_published(exported: Exported) -> None:
+    published_at = exported.home.store.ledger(DC).row(by_predicate=pl.col("ship_date") == OPEN[-1], named=True)[
+        "published_at"
+    ]
+    book = openpyxl.load_workbook(_folder(exported.home, OPEN[-1]) / "report.xlsx")
+    assert book.properties.created == published_at.replace(tzinfo=None, microsecond=0)
+    assert str(book["Notes"]["A2"].value).endswith(f"Written {published_at:%Y-%m-%d %H:%M} UTC.")
+
+
+def test_each_partition_tells_where_its_files_are_and_how_large(exported: Exported) -> None:
+    assert sorted(map(str, exported.told)) == [f"{DC}|{day}" for day in DAYS]
+    for day in PUBLISHED:
+        told = exported.told[f"{DC}|{day}"]
+        assert told["dagster/partition_row_count"].value == exported.home.store.records(DC, day).height
+        for name in FILES:
+            file = _folder(exported.home, day) / name
+            assert told[name] == dg.MetadataValue.path(str(file))
+            assert told[f"{name} bytes"].value == file.stat().st_size
+
+
+def test_a_held_day_that_never_stood_has_no_files_and_says_why(exported: Exported) -> None:
+    told = exported.told[f"{DC}|{HELD_DAY}"]
+    assert {name: value.value for name, value in told.items()} == {"held": "no instock snapshot for the day"}
+
+
+def test_a_day_that_was_never_published_says_so(network_home: Home, instance: dg.DagsterInstance) -> None:
+    network_home.run(instance, "DC01", DAY)
+    result = network_home.export(instance, "DC01", DAY, DAY + timedelta(days=1))
+    told = {event.partition: event.metadata for event in result.asset_materializations_for_node(exports.NAME)}
+    assert told[f"DC01|{DAY + timedelta(days=1)}"]["held"].value == "not published yet"
+    assert {Path(name).parent.name for name in _bytes(network_home)} == {f"ship_date={DAY}"}
+
+
+def test_running_again_changes_no_byte(exported: Exported, tmp_path: Path, instance: dg.DagsterInstance) -> None:
+    home = Home(copied(exported.home.directory, tmp_path))
+    before = _bytes(home)
+    assert before
+    home.run(instance, DC, DAYS[0], DAYS[-1])
+    for day in DAYS:
+        home.export(instance, DC, day)
+    assert _bytes(home) == before
+
+
+def test_a_correction_is_exported_and_a_held_day_keeps_its_last_files(
+    network_home: Home, instance: dg.DagsterInstance
+) -> None:
+    network_home.run(instance, "DC01", DAY)
+    network_home.export(instance, "DC01", DAY)
+    first = _bytes(network_home)
+    network_home.correct("DC01", DAY, DAY)
+    network_home.run(instance, "DC01", DAY)
+    network_home.export(instance, "DC01", DAY)
+    corrected = _bytes(network_home)
+    assert {name for name in first if first[name] != corrected[name]} == set(first)
+    table = _csv(_folder(network_home, DAY, "DC01") / "lost_cases.csv", schema.LOST_CASES)
+    assert table.equals(network_home.store.records("DC01", DAY))
+    moved = "UPDATE instock_snapshots SET snapshot_date = '1999-01-01' WHERE dc = 'DC01' AND snapshot_date = :day"
+    with sql.engine(network_home.settings.instock_warehouse_url).begin() as connection:
+        connection.execute(sa.text(moved), {"day": DAY})
+    network_home.run(instance, "DC01", DAY)
+    network_home.export(instance, "DC01", DAY)
+    assert network_home.store.ledger("DC01")["state"].to_list() == ["HELD"]
+    assert _bytes(network_home) == corrected
+
+
+def test_records_that_break_their_type_fail_by_name_and_leave_the_files(
+    network_home: Home, instance: dg.DagsterInstance
+) -> None:
+    network_home.run(instance, "DC01", DAY)
+    network_home.export(instance, "DC01", DAY)
+    before = _bytes(network_home)
+    item = network_home.store.records("DC01", DAY)["item"][0]
+    with sql.engine(network_home.settings.record_store_url).begin() as connection:
+        changed = connection.execute(
+            sa.text("UPDATE lost_cases SET path = 'ELSEWHERE' WHERE item = :item"), {"item": item}
+        )
+        assert changed.rowcount == 1
+    result = network_home.export(instance, "DC01", DAY, raise_on_error=False)
+    assert not result.success
+    (failure,) = [event.step_failure_data for event in result.all_events if event.is_step_failure]
+    assert failure.error is not None
+    told = failure.error.cause.message if failure.error.cause else failure.error.message
+    assert f"DC01 {DAY}: no LostCases: " in told
+    assert 'Violated "CategoricalColumnConstraint" for column "path"' in told
+    assert f"Rows (dc, ship_date, item, path): DC01/{DAY}/{item}/ELSEWHERE" in told
+    assert not [event for event in result.all_events if event.is_step_up_for_retry]
+    assert _bytes(network_home) == before
+
+
+def test_exports_on_s3_are_those_on_disk(
+    exported: Exported, tmp_path: Path, instance: dg.DagsterInstance, aws: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bucket = aws.bucket()
+    s3, root = aws.client("s3"), Path(exported.home.settings.lake_root)
+    for file in root.rglob("*.parquet"):
+        s3.put_object(Bucket=bucket, Key=f"lake/dev/{file.relative_to(root)}", Body=file.read_bytes())
+    monkeypatch.setenv("FILLRATE_LAKE_ROOT", f"s3://{bucket}/lake")
+    there = Home(copied(exported.home.directory, tmp_path))
+    result = there.export(instance, DC, DAYS[0], DAYS[-1])
+    found = {
+        key.removeprefix("lake/dev/exports/"): s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+        for key in aws.keys(bucket)
+        if key.startswith("lake/dev/exports/")
+    }
+    assert found == _bytes(exported.home)
+    told = {event.partition: event.metadata for event in result.asset_materializations_for_node(exports.NAME)}
+    where = f"s3://{bucket}/lake/dev/exports/dc={DC}/ship_date={DAYS[0]}/report.xlsx"
+    assert told[f"{DC}|{DAYS[0]}"]["report.xlsx"] == dg.MetadataValue.path(where)
+
+
+def test_days_are_exported_when_they_are_published_and_not_when_items_are_read(
+    network_home: Home, instance: dg.DagsterInstance
+) -> None:
+    instance.add_dynamic_partitions("dc", SMALL.dc_codes)
+
+    def requested(cursor: object) -> tuple[set[str | None], object]:
+        found = dg.evaluate_automation_conditions(
+            network_home.defs,
+            instance,
+            dg.AssetSelection.assets(exports.NAME),
+            cursor=cursor,  # type: ignore[arg-type]  # Dagster does not export its class
+        )
+        return set(found.get_requested_partitions(dg.AssetKey(exports.NAME))), found.cursor
+
+    wanted, cursor = requested(None)
+    assert wanted == set()
+    network_home.run(instance, DC, DAYS[0], DAYS[1])
+    both = {f"{DC}|{day}" for day in DAYS[:2]}
+    wanted, cursor = requested(cursor)
+    assert wanted == both
+    network_home.export(instance, DC, DAYS[0], DAYS[1])
+    network_home.run(instance, DC, DAYS[2])
+    wanted, cursor = requested(cursor)
+    assert wanted == {f"{DC}|{DAYS[2]}"}
+    # A day long past that is published again is exported again.
+    network_home.run(instance, DC, DAYS[0])
+    wanted, _ = requested(cursor)
+    assert wanted == {f"{DC}|{DAYS[0]}"}
+
+
+@pytest.mark.parametrize("frame", [schema.LOST_CASES, schema.FILL_RATES])
+def test_the_data_contracts_show_the_header(frame: Frame) -> None:
+    assert ",".join(frame.names) in (ROOT / "docs" / "data-contracts.md").read_text().splitlines()

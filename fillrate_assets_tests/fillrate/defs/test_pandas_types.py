@@ -1,0 +1,111 @@
+"""What the dagster-pandas types of frames let pass, and how they say what they do not."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import dagster as dg
+import polars as pl
+import pytest
+
+from fillrate_assets.fillrate import schema
+from fillrate_assets.fillrate.defs.pandas_types import frame_type, pandas_frame
+from fillrate_assets.fillrate.rules import service_metrics
+from fillrate_assets_tests.fillrate.frames import counted_lines
+from fillrate_assets_tests.rows import records
+
+RECORDS = frame_type(schema.LOST_CASES)
+
+
+def _checked(dagster_type: dg.DagsterType, value: object) -> dg.TypeCheck:
+    return dg.check_dagster_type(dagster_type, value)
+
+
+def test_pandas_sees_every_digit() -> None:
+    rows = records({"lost_cases": Decimal("12345678901234.5678"), "vendor": None})
+    frame = pandas_frame(rows)
+    assert frame["lost_cases"].tolist() == [Decimal("12345678901234.5678")]
+    assert frame["vendor"].isna().all()
+    assert pl.from_pandas(frame).cast(rows.schema).equals(rows)
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        pytest.param(records(), id="none"),
+        pytest.param(records({}, {"item": "B"}), id="two"),
+        pytest.param(records({"fill_rate": None, "baseline_cases": None, "vendor": None}), id="absent where it may be"),
+        pytest.param(records({"fill_rate": Decimal(1), "lost_cases": Decimal(0)}), id="on the bounds"),
+        *[pytest.param(records({"path": path}), id=path) for path in schema.PATHS],
+    ],
+)
+def test_records_as_the_platform_makes_them_pass(rows: pl.DataFrame) -> None:
+    assert _checked(RECORDS, pandas_frame(rows)).success
+
+
+def test_fill_rates_as_the_platform_makes_them_pass() -> None:
+    rates = service_metrics.fill_rates(counted_lines({}, {"vendor": "V2", "on_time": None})).collect()
+    assert _checked(frame_type(schema.FILL_RATES), pandas_frame(rates)).success
+
+
+@pytest.mark.parametrize(
+    ("rows", "constraint", "said"),
+    [
+        ([{"path": "LOST"}], '"CategoricalColumnConstraint" for column "path"', "path): {A}/LOST"),
+        (
+            [{"path": None}, {"item": "B"}, {"item": "C", "path": None}],
+            '"NonNullableColumnConstraint" for column "path"',
+            "path): {A}/<NA>, {C}/<NA>",
+        ),
+        (
+            [{"lost_cases": Decimal("-0.0001")}],
+            '"InRangeColumnConstraint" for column "lost_cases"',
+            "lost_cases): {A}/-0.0001",
+        ),
+        (
+            [{"fill_rate": None}, {"item": "B", "fill_rate": Decimal("1.0001")}],
+            '"InRangeColumnConstraint" for column "fill_rate"',
+            "fill_rate): {B}/1.0001",
+        ),
+        ([{}, {}], "UniqueKeyConstraint", "item): {A}, {A}"),
+        (
+            [{"item": item, "item_type": "BULK"} for item in "ABCDE"],
+            '"CategoricalColumnConstraint" for column "item_type"',
+            "item_type): {A}/BULK, {B}/BULK, {C}/BULK and 2 more",
+        ),
+    ],
+)
+def test_what_breaks_a_constraint_is_told_by_column_constraint_and_rows(
+    rows: list[dict[str, Any]], constraint: str, said: str
+) -> None:
+    found = _checked(RECORDS, pandas_frame(records(*rows)))
+    assert not found.success
+    told = str(found.description)
+    assert told.startswith(f"Violated {constraint} - "), told
+    assert told.endswith(said.format(**{item: f"DC01/2026-02-10/{item}" for item in "ABC"})), told
+    assert "Rows (dc, ship_date, item" in told
+
+
+@pytest.mark.parametrize(
+    ("spoiled", "told"),
+    [
+        (records({}).drop("vendor"), "Required column vendor not in dataframe"),
+        (records({}).with_columns(more=1), "Violated StrictColumnsConstraint"),
+        (records({}).select("item", pl.exclude("item")), "Violated StrictColumnsConstraint"),
+        (records({}).cast({"lost_cases": pl.Float64}), 'Violated "ColumnDTypeInSetConstraint" for column "lost_cases"'),
+        (records({}).cast({"ship_date": pl.String}), 'Violated "ColumnDTypeInSetConstraint" for column "ship_date"'),
+    ],
+)
+def test_columns_are_these_in_this_order_and_of_these_types(spoiled: pl.DataFrame, told: str) -> None:
+    found = _checked(RECORDS, pandas_frame(spoiled))
+    assert (found.success, str(found.description).startswith(told)) == (False, True), found.description
+
+
+def test_anything_but_a_pandas_frame_is_refused() -> None:
+    assert not _checked(RECORDS, records({})).success
+
+
+def test_a_type_describes_its_columns_and_constraints() -> None:
+    assert RECORDS.display_name == "LostCases"
+    assert "**lost_cases**: `decimal128(18, 4)[pyarrow]`\n+ No Null values allowed." in str(RECORDS.description)

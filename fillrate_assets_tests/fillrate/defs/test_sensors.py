@@ -1,0 +1,452 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import dagster as dg
+import polars as pl
+import pytest
+import sqlalchemy as sa
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fillrate_assets.core.errors import PermanentFailure
+from fillrate_assets.definitions import JOB, build_defs
+from fillrate_assets.fillrate import schema
+from fillrate_assets.fillrate.defs.sensors import read_cursor, write_cursor
+from fillrate_assets.fillrate.record_store import OUTRUN, RESTATEMENTS
+from fillrate_assets.fillrate.rules.change_planner import Attempt, Pair
+from fillrate_assets.fillrate.rules.pipeline import Inputs, calculate
+from fillrate_assets.fillrate.sources.shipping_records import ShippingRecords
+from fillrate_assets.orchestration.partitions import CHANGED_TAG, RANGE_END_TAG, RANGE_START_TAG, range_tags
+from fillrate_assets_tests.fakes import Overtaken
+from fillrate_assets_tests.home import QUIET, Home
+from fillrate_assets_tests.instances import in_memory
+from fillrate_assets_tests.ticking import Ticking
+
+KEY = ["dc", "ship_date"]
+LOOK_BACK = timedelta(days=28)
+
+
+@pytest.fixture
+def ticking(published_home: Home, instance: dg.DagsterInstance) -> Ticking:
+    """Everything is published but one day, which is held."""
+    return Ticking(published_home, instance)
+
+
+def _changed(requests: Sequence[dg.RunRequest]) -> set[Pair]:
+    return {
+        (request.tags[RANGE_START_TAG].split("|")[0], date.fromisoformat(day))
+        for request in requests
+        for day in request.tags[CHANGED_TAG].split(",")
+    }
+
+
+def _ranges(requests: Sequence[dg.RunRequest]) -> list[tuple[str, str]]:
+    return [(request.tags[RANGE_START_TAG], request.tags[RANGE_END_TAG]) for request in requests]
+
+
+def _sources(home: Home, dcs: Sequence[str], first: date, last: date) -> tuple[pl.DataFrame, pl.DataFrame]:
+    systems = home.systems
+    orders = pl.concat([systems.order_system.order_lines(dc, first, last) for dc in dcs])
+    return orders, pl.concat([systems.shipping_records.shipment_lines(dc, first, last) for dc in dcs])
+
+
+def _new_pairs(before: tuple[pl.DataFrame, pl.DataFrame], after: tuple[pl.DataFrame, pl.DataFrame]) -> set[Pair]:
+    """The pairs with a row that was not there, or not so, before."""
+    return {
+        pair
+        for old, new in zip(before, after, strict=True)
+        for pair in new.join(old, on=new.columns, how="anti", nulls_equal=True).select(KEY).iter_rows()
+    }
+
+
+def _log(home: Home) -> pl.DataFrame:
+    """The restatement log, oldest first."""
+    columns = [RESTATEMENTS.c[name] for name in schema.RESTATEMENTS.names]
+    with home.store.engine.connect() as connection:
+        rows = connection.execute(sa.select(*columns).order_by(RESTATEMENTS.c.id)).all()
+    return pl.DataFrame(rows, schema=schema.RESTATEMENTS.polars, orient="row")
+
+
+def _records(home: Home) -> pl.DataFrame:
+    days = home.store.ledger().select(KEY).rows()
+    return pl.concat([home.store.records(dc, day) for dc, day in days]).sort(schema.LOST_CASES.key)
+
+
+def _calculated(home: Home, last: date) -> pl.DataFrame:
+    """The records by the rules alone, over all that the sources hold at once."""
+    network, systems, store = home.network, home.systems, home.store
+    orders, shipments = _sources(home, network.dc_codes, network.first, last)
+    snapshots = [systems.instock_warehouse.snapshots(dc, network.first, last) for dc in network.dc_codes]
+    inputs = Inputs(
+        order_lines=orders.lazy(),
+        shipment_lines=shipments.lazy(),
+        instock_snapshots=pl.concat(snapshots).lazy(),
+        items=systems.order_system.items().lazy(),
+        waivers=store.waivers().lazy(),
+        rejects=schema.REJECTS.empty(),
+        time_zones=dict(store.dcs().select("dc", "time_zone").iter_rows()),
+    )
+    return calculate(inputs).records
+
+
+def _deliver_snapshot(home: Home) -> None:
+    """The snapshot that never arrived arrives: that of the day after, dated back."""
+    dc, day = home.network.snapshot_gap
+    warehouse = home.systems.instock_warehouse
+    after = day + timedelta(days=1)
+    warehouse.append(warehouse.snapshots(dc, after, after).drop("problem").with_columns(ship_date=pl.lit(day)))
+
+
+def test_what_never_ran_is_requested_in_one_run_for_each_dc(network_home: Home, instance: dg.DagsterInstance) -> None:
+    network = network_home.network
+    ticked = Ticking(network_home, instance).tick()
+    requests = ticked.run_requests or []
+    first, last = network.ship_days[0], network.ship_days[-1]
+    assert _ranges(requests) == [(f"{dc}|{first}", f"{dc}|{last}") for dc in network.dc_codes]
+    assert _changed(requests) == {(dc, day) for dc in network.dc_codes for day in network.ship_days}
+    (added,) = ticked.dynamic_partitions_requests or []
+    assert (added.partitions_def_name, list(added.partition_keys)) == ("dc", network.dc_codes)
+
+
+def test_a_dc_that_is_not_active_is_left_alone(ticking: Ticking) -> None:
+    store, held_dc = ticking.home.store, ticking.home.network.snapshot_gap[0]
+    store.add_dcs(store.dcs().filter(dc=held_dc).with_columns(active=pl.lit(value=False)))
+    ticking.home.sample.advance()
+    requests = ticking.tick().run_requests or []
+    assert {dc for dc, _ in _changed(requests)} == set(ticking.home.network.dc_codes) - {held_dc}
+
+
+def test_after_everything_ran_only_the_held_day_is_requested_and_then_waits(ticking: Ticking) -> None:
+    dc, day = ticking.home.network.snapshot_gap
+    requests = ticking.tick().run_requests or []
+    assert _changed(requests) == {(dc, day)}
+    ticking.run(requests)
+    again = ticking.tick()
+    assert again.run_requests == []
+    assert f"1 requested and not published yet, e.g. {dc} {day} (attempt 1)" in str(again.skip_message)
+
+
+def test_a_held_day_is_published_once_its_snapshot_arrives(ticking: Ticking) -> None:
+    home, (dc, day) = ticking.home, ticking.home.network.snapshot_gap
+    _deliver_snapshot(home)
+    ticking.run(ticking.tick().run_requests or [])
+    assert home.store.ledger(dc).filter(ship_date=day)["state"].to_list() == ["PUBLISHED"]
+    # The days after it have one observation more; the day itself never stood, so it is not restated.
+    log = _log(home)
+    assert set(log["cause"]) == {"an earlier day was corrected: the baseline moved"}
+    assert day < log["ship_date"].min() < log["ship_date"].max() <= day + LOOK_BACK  # type: ignore[operator]
+    after = pl.col("ship_date") > day
+    assert _records(home).filter(after).equals(_calculated(home, home.network.last).filter(after))
+
+
+def test_nothing_new_says_since_when(ticking: Ticking) -> None:
+    home = ticking.home
+    _deliver_snapshot(home)
+    ticking.run(ticking.tick().run_requests or [])
+    quiet = ticking.tick()
+    marks = ticking.watermarks()
+    sources = _sources(home, home.network.dc_codes, home.network.first, home.network.last)
+    assert list(marks.values()) == [rows["processed_at"].max() for rows in sources]
+    since = [f"{source} since {mark:%Y-%m-%d %H:%M} UTC" for source, mark in marks.items()]
+    assert quiet.run_requests == []
+    assert quiet.skip_message == f"no new {since[0]}, no new {since[1]}"
+    assert quiet.cursor == "[]"
+
+
+def test_the_next_day_and_late_corrections_are_requested_and_published_and_nothing_else(ticking: Ticking) -> None:
+    home, dcs = ticking.home, ticking.home.network.dc_codes
+    held, first = home.network.snapshot_gap, home.network.first
+    ticking.tick()
+    # Three days, so that corrections reach both DCs.
+    days = [home.sample.advance()[0] for _ in range(2)]
+    before = _sources(home, dcs, first, days[-1])
+    ticking.run(ticking.tick().run_requests or [])
+    ledger, restated = home.store.ledger(), _log(home).height
+    last, _ = home.sample.advance()
+    changed = _new_pairs(before, _sources(home, dcs, first, last))
+    assert {day for _, day in changed} > {last}, "the network sent no late correction"
+
+    requests = ticking.tick().run_requests or []
+    assert _changed(requests) == changed
+    assert _ranges(requests) == [(f"{dc}|{min(day for of, day in changed if of == dc)}", f"{dc}|{last}") for dc in dcs]
+    ticking.run(requests)
+    assert _records(home).equals(_calculated(home, last))
+    now = home.store.ledger()
+    written = set(now.join(ledger, on=now.columns, how="anti", nulls_equal=True).select(KEY).iter_rows())
+    log = _log(home)[restated:]
+    assert written == changed | set(log.select(KEY).iter_rows())
+    assert held not in written
+
+    quiet = ticking.tick()
+    assert quiet.run_requests == []
+    assert list(read_cursor(quiet.cursor)) == [held]
+
+
+def _observed_before_it_ran_out(home: Home) -> dict[str, Any]:
+    """An item that was in stock and ordered on one of the first days, and out of stock within the week after."""
+    records = _records(home).filter(pl.col("ship_date") < home.network.first + timedelta(days=9))
+    out = records.filter(pl.col("path") == "STOCK_OUT", pl.col("baseline_source") == "W7")
+    pairs = records.filter(pl.col("path") == "STOCK_IN", pl.col("ordered_cases") > 0).join(
+        out.select("dc", "item", out_on="ship_date"), on=["dc", "item"]
+    )
+    found = pairs.filter((pl.col("out_on") - pl.col("ship_date")).is_between(timedelta(days=1), timedelta(days=7)))
+    return found.sort("dc", "item", "ship_date").row(0, named=True)
+
+
+def test_a_late_correction_restates_its_day_and_at_most_the_28_days_that_depend_on_it(ticking: Ticking) -> None:
+    home = ticking.home
+    ticking.tick()
+    seen = _observed_before_it_ran_out(home)
+    dc, day, item = seen["dc"], seen["ship_date"], seen["item"]
+    orders = home.systems.order_system
+    line = orders.order_lines(dc, day, day).filter(pl.col("item") == item, pl.col("line_type") == "NORMAL").head(1)
+    mark = ticking.watermarks()["orders"]
+    assert mark is not None
+    corrected = line.drop("moved_at", "problem").with_columns(
+        ordered_qty=pl.col("ordered_qty") + 700,
+        processed_at=pl.lit(mark + timedelta(hours=1)),
+        source_seq=pl.col("source_seq") + 1_000_000,
+    )
+    orders.append(corrected)
+
+    requests = ticking.tick().run_requests or []
+    assert _ranges(requests) == [(f"{dc}|{day}", f"{dc}|{day + LOOK_BACK}")]
+    assert _changed(requests) == {(dc, day)}
+    ticking.run(requests)
+    log = _log(home)
+    assert set(log.select("dc", "item").iter_rows()) == {(dc, item)}
+    by_orders = log.filter(pl.col("ship_date") == day)
+    assert set(by_orders["cause"]) == {"orders, shipments or snapshot of the day corrected"}
+    by_baseline = log.filter(pl.col("ship_date") > day)
+    assert set(by_baseline["cause"]) == {"an earlier day was corrected: the baseline moved"}
+    assert by_orders.height + by_baseline.height == log.height
+    assert seen["out_on"] in set(log["ship_date"])
+    assert log.filter(pl.col("ship_date") > day + LOOK_BACK).is_empty()
+    assert home.network.last > day + LOOK_BACK, "no day beyond the dependants to leave alone"
+    assert _records(home).equals(_calculated(home, home.network.last))
+
+
+def _set(home: Home, **changed: object) -> Home:
+    """The same home under other settings."""
+    file = home.settings.settings_file
+    lines = [f"{name} = {json.dumps(value)}" for name, value in changed.items()]
+    file.write_text("\n".join([*lines, file.read_text()]))
+    return Home(home.directory)
+
+
+def test_a_snapshot_delivered_again_restates_its_day_and_the_days_that_depend_on_it(ticking: Ticking) -> None:
+    home = ticking.home = _set(ticking.home, snapshot_days=36500)
+    ticking.tick()
+    seen = _observed_before_it_ran_out(home)
+    dc, day, item = seen["dc"], seen["ship_date"], seen["item"]
+    warehouse = home.systems.instock_warehouse
+    record = warehouse.snapshots(dc, day, day).filter(item=item).head(1).drop("problem")
+    warehouse.append(record.with_columns(pl.lit("N").alias("instock"), pl.col("snapshot_at") + pl.duration(hours=1)))
+
+    requests = ticking.tick().run_requests or []
+    assert _ranges(requests) == [(f"{dc}|{day}", f"{dc}|{day + LOOK_BACK}")]
+    assert _changed(requests) == {(dc, day)}
+    ticking.run(requests)
+    log = _log(home)
+    assert set(log.select("dc", "item").iter_rows()) == {(dc, item)}
+    assert {day, seen["out_on"]} <= set(log["ship_date"])
+    assert _records(home).equals(_calculated(home, home.network.last))
+    assert ticking.tick().run_requests == []
+
+
+def test_a_snapshot_older_than_the_days_that_are_compared_is_not_noticed(ticking: Ticking) -> None:
+    home = ticking.home = _set(ticking.home, snapshot_days=1)
+    ticking.tick()
+    dc, day = home.network.dc_codes[0], home.network.first
+    warehouse = home.systems.instock_warehouse
+    warehouse.append(warehouse.snapshots(dc, day, day).drop("problem"))
+    assert ticking.tick().run_requests == []
+
+
+def test_of_two_runs_on_one_day_the_newer_sources_win_and_the_day_is_computed_again(ticking: Ticking) -> None:
+    """Runs of two Dagster instances: they do not know of each other, so they take no turns."""
+    home, instance = ticking.home, ticking.instance
+    ticking.tick()
+    dc, day = home.network.dc_codes[0], home.network.ship_days[-3]
+
+    def newer() -> pl.DataFrame:
+        home.correct(dc, day, day)
+        with in_memory() as other:
+            assert home.run(other, dc, day).success
+        return home.store.records(dc, day)
+
+    before, after = home.store.records(dc, day), []
+    overtaken = Overtaken(home.settings.order_system_url, meanwhile=[lambda: after.append(newer())])
+    defs = build_defs(home.settings, order_system=overtaken)
+    instance.add_dynamic_partitions("dc", [dc])
+    older = defs.resolve_job_def(JOB).execute_in_process(
+        run_config=QUIET, instance=instance, tags=range_tags(dc, day, day), raise_on_error=False
+    )
+    assert older.success
+    assert home.store.records(dc, day).equals(after[0])
+    assert not before.equals(after[0])
+    assert home.store.ledger(dc).filter(ship_date=day)["reason"].to_list() == [OUTRUN]
+
+    requests = ticking.tick().run_requests or []
+    assert (dc, day) in _changed(requests)
+    ticking.run(requests)
+    assert home.store.ledger(dc).filter(ship_date=day)["state"].to_list() == ["PUBLISHED"]
+    assert _records(home).equals(_calculated(home, home.network.last))
+
+
+@dataclass(frozen=True)
+class Failing(ShippingRecords):
+    """Shipping records that cannot be read."""
+
+    def shipment_lines(self, dc: str, first: date, last: date) -> pl.DataFrame:
+        msg = f"no shipments of {dc} from {first} to {last}"
+        raise PermanentFailure(msg)
+
+
+def test_a_correction_that_a_failed_run_read_is_not_taken_for_processed_where_an_earlier_day_is_corrected(
+    ticking: Ticking,
+) -> None:
+    home, instance = ticking.home, ticking.instance
+    dc, earlier, day = home.network.dc_codes[0], *home.network.ship_days[-4:-2]
+    home.correct(dc, day, day)
+    defs = build_defs(home.settings, shipping_records=Failing(home.settings.shipping_records_url))
+    instance.add_dynamic_partitions("dc", [dc])
+    # The lake then holds the newer orders, and what was computed from the older ones.
+    failed = defs.resolve_job_def(JOB).execute_in_process(
+        run_config=QUIET, instance=instance, tags=range_tags(dc, day, day), raise_on_error=False
+    )
+    assert not failed.success
+    home.correct(dc, earlier, earlier)
+    assert home.run(instance, dc, earlier, home.network.last, changed=[earlier]).success
+
+    requests = ticking.tick().run_requests or []
+    assert (dc, day) in _changed(requests)
+    ticking.run(requests)
+    assert _records(home).equals(_calculated(home, home.network.last))
+
+
+def test_ten_changed_dcs_may_be_bounded_by_a_setting(ticking: Ticking) -> None:
+    home = ticking.home = _set(ticking.home, runs_per_tick=1)
+    ticking.tick()
+    days = [home.sample.advance()[0] for _ in range(2)]
+    first, second = (_changed(ticking.tick().run_requests or []) for _ in range(2))
+    assert len({dc for dc, _ in first}) == len({dc for dc, _ in second}) == 1
+    assert {(dc, day) for dc in home.network.dc_codes for day in days} <= first | second
+    assert not first & second
+
+
+def test_a_preview_of_the_sensor_takes_nothing_from_the_tick_that_follows(ticking: Ticking) -> None:
+    ticking.tick()
+    for _ in range(2):
+        ticking.home.sample.advance()
+    previewed = ticking.preview().run_requests or []
+    marks = ticking.watermarks()
+    requests = ticking.tick().run_requests or []
+    assert requests
+    assert [(request.run_key, request.tags) for request in requests] == [
+        (request.run_key, request.tags) for request in previewed
+    ]
+    assert ticking.watermarks() == marks
+
+
+@pytest.mark.parametrize("system", ["order_system", "shipping_records", "record_store"])
+def test_a_failed_read_is_an_error_and_moves_no_watermark(ticking: Ticking, system: str) -> None:
+    home = ticking.home
+    ticking.tick()
+    before, cursor = ticking.watermarks(), ticking.cursor
+    home.sample.advance()
+    file = home.directory / "systems" / f"{system}.db"
+    away = file.rename(file.with_suffix(".away"))
+    with pytest.raises(PermanentFailure, match=rf"there is no .*{system}\.db"):
+        ticking.tick()
+    away.rename(file)
+    assert (ticking.watermarks(), ticking.cursor) == (before, cursor)
+    assert home.network.last in {day for _, day in _changed(ticking.tick().run_requests or [])}
+
+
+def _stamped(home: Home, dc: str, day: date, at: datetime) -> None:
+    """A correction of one line that the order system says it processed at a moment."""
+    orders = home.systems.order_system
+    line = orders.order_lines(dc, day, day).filter(pl.col("line_type") == "NORMAL").sort("processed_at").tail(1)
+    orders.append(
+        line.drop("moved_at", "problem").with_columns(
+            ordered_qty=pl.col("ordered_qty") + 7,
+            processed_at=pl.lit(at),
+            source_seq=pl.col("source_seq") + 1_000_000,
+        )
+    )
+
+
+def _runs_and_stands(ticking: Ticking, dc: str, day: date) -> None:
+    """The next tick requests a day, and its run publishes what the rules make of all the sources hold."""
+    requests = ticking.tick().run_requests or []
+    assert (dc, day) in _changed(requests)
+    ticking.run(requests)
+    home = ticking.home
+    assert _records(home).equals(_calculated(home, home.network.last))
+
+
+def test_a_source_whose_clock_is_wrong_loses_nothing_before_and_after_it_is_put_right(ticking: Ticking) -> None:
+    dc, days, home = ticking.home.network.dc_codes[0], ticking.home.network.ship_days, ticking.home
+    ticking.tick()
+    mark = ticking.watermarks()["orders"]
+    assert mark is not None
+    assert mark < datetime.now(UTC) - timedelta(days=1), "its clock is not behind ours"
+    _stamped(home, dc, days[5], mark + timedelta(minutes=1))
+    _runs_and_stands(ticking, dc, days[5])
+    _stamped(home, dc, days[6], datetime.now(UTC) + timedelta(hours=3))
+    _runs_and_stands(ticking, dc, days[6])
+    ticking.tick()
+    _stamped(home, dc, days[7], datetime.now(UTC))
+    _runs_and_stands(ticking, dc, days[7])
+
+
+def test_rows_that_are_committed_late_are_found_within_the_overlap(ticking: Ticking) -> None:
+    home, (dc, *_), (_, day, *_) = ticking.home, ticking.home.network.dc_codes, ticking.home.network.ship_days
+    ticking.tick()
+    mark = ticking.watermarks()["orders"]
+    assert mark is not None
+    _stamped(home, dc, day, mark - timedelta(minutes=home.settings.overlap_minutes - 1))
+    _runs_and_stands(ticking, dc, day)
+    ticking.tick()
+    assert ticking.watermarks()["orders"] == mark
+
+
+def test_a_tick_that_comes_twice_requests_the_same_runs_and_they_double_nothing(ticking: Ticking) -> None:
+    home = ticking.home
+    ticking.tick()
+    home.sample.advance()
+    before = ticking.cursor
+    first = ticking.tick().run_requests or []
+    ticking.cursor = before
+    again = ticking.tick().run_requests or []
+    # Dagster launches no second run of a run key; if it did, nothing would come of it.
+    assert [request.run_key for request in again] == [request.run_key for request in first]
+    assert first
+    ticking.run(first)
+    stands = home.standing()
+    ticking.run(again)
+    assert home.standing() == stands
+    assert _records(home).equals(_calculated(home, home.network.last))
+
+
+_MOMENTS = st.datetimes(datetime(2026, 1, 1), datetime(2027, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 - bounds
+
+
+@given(
+    st.dictionaries(
+        st.tuples(st.text(min_size=1), st.dates()),
+        st.builds(Attempt, version=st.text(), number=st.integers(1), requested_at=_MOMENTS),
+    )
+)
+def test_the_cursor_keeps_every_attempt(attempts: dict[Pair, Attempt]) -> None:
+    assert read_cursor(write_cursor(attempts)) == attempts
+
+
+def test_the_first_tick_knows_no_attempts() -> None:
+    assert read_cursor(None) == {}

@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import openpyxl
+import polars as pl
+import pytest
+from fillrate_assets.fillrate.report.service_report.queries import facts_of_files
+from fillrate_assets.fillrate.report.service_report.service_report import Facts, book
+from fillrate_assets.fillrate.report.service_report.workbook import write_workbook
+from openpyxl.worksheet.worksheet import Worksheet
+
+from fillrate_assets.fillrate import schema
+from fillrate_assets.fillrate.report import labels
+from fillrate_assets.fillrate.rules.pipeline import Scope
+from fillrate_assets.fillrate.sources.contract_files import read_directory
+from fillrate_assets_tests import directories
+
+MADE_AT = datetime(2024, 5, 17, 6, tzinfo=UTC)
+SHEETS = ["Summary", "Trend", "Worst items", "By vendor", "Lost by path", "Notes"]
+
+
+@pytest.fixture(scope="module")
+def facts(tmp_path_factory: pytest.TempPathFactory) -> Facts:
+    directory = directories.golden(tmp_path_factory.mktemp("golden"))
+    return facts_of_files(read_directory(directory, loaded_at=MADE_AT), Scope())
+
+
+@pytest.fixture
+def file(facts: Facts, tmp_path: Path) -> Path:
+    targets = pl.LazyFrame({"case_fill_rate": [0.95], "otif_rate": [0.0]}).cast(schema.RATE)
+    write_workbook(tmp_path / "book.xlsx", book(facts, ["dc", "department"], targets), made_at=MADE_AT)
+    return tmp_path / "book.xlsx"
+
+
+def _rows(sheet: Worksheet, top: int = 1) -> Iterator[dict[str, object]]:
+    header, *rows = sheet.iter_rows(min_row=top, values_only=True)
+    return ({str(name): value for name, value in zip(header, row, strict=True)} for row in rows)
+
+
+def test_the_sheets_are_those_that_an_analyst_would_build(file: Path) -> None:
+    assert openpyxl.load_workbook(file).sheetnames == SHEETS
+
+
+def test_every_table_has_a_frozen_filtered_header(file: Path) -> None:
+    for sheet in openpyxl.load_workbook(file).worksheets[:5]:
+        assert sheet.freeze_panes, sheet.title
+        assert sheet.auto_filter.ref, sheet.title
+
+
+def test_the_summary_ends_in_the_total_outside_the_filter(file: Path, facts: Facts) -> None:
+    sheet = openpyxl.load_workbook(file)["Summary"]
+    group, total = _rows(sheet, top=9)
+    assert (group["DC"], group["Department"]) == ("DC01", "(none)")
+    assert (total["DC"], total["Department"]) == ("TOTAL", None)
+    assert group["Lost"] == total["Lost"] == float(facts.records.collect()["lost_cases"].sum())
+    assert group["Case fill gap (points)"] == pytest.approx(float(str(group["Case fill"])) * 100 - 95, abs=0.005)
+    assert sheet.auto_filter.ref == "A9:P10"
+
+
+def test_numbers_are_numbers_and_there_is_no_formula(file: Path) -> None:
+    cells = [cell for sheet in openpyxl.load_workbook(file).worksheets for row in sheet.iter_rows() for cell in row]
+    assert {cell.data_type for cell in cells} <= {"n", "s", "d"}
+    (worst,) = (row for row in _rows(openpyxl.load_workbook(file)["Worst items"]) if row["Item"] == "10")
+    assert (worst["Lost"], worst["MISSING"], worst["Mostly because"]) == (38, 38, "01 out of stock")
+
+
+def test_charts_are_native(file: Path) -> None:
+    charts = [name for name in zipfile.ZipFile(file).namelist() if name.startswith("xl/charts/chart")]
+    assert len(charts) == 3
+
+
+def test_the_notes_define_every_word_and_disclose_what_records_cannot_tell(file: Path) -> None:
+    text = {value for row in openpyxl.load_workbook(file)["Notes"].iter_rows(values_only=True) for value in row}
+    assert {*labels.DEFINITIONS, *labels.DEFINITIONS.values(), *labels.DISCLOSED} <= text
+
+
+def test_text_that_looks_like_a_formula_stays_text(tmp_path: Path) -> None:
+    directory = directories.minimal(tmp_path / "in")
+    items = [{"item": "A", "item_type": "STOCK", "description": "=1+1", "vendor": "@SUM(A1)"}]
+    directories.write_csv(directory / "items.csv", items)
+    facts = facts_of_files(read_directory(directory, loaded_at=MADE_AT), Scope())
+    write_workbook(tmp_path / "book.xlsx", book(facts, ["vendor"]), made_at=MADE_AT)
+    sheet = openpyxl.load_workbook(tmp_path / "book.xlsx")["Worst items"]
+    assert [(cell.value, cell.data_type) for cell in sheet[2][2:4]] == [("=1+1", "s"), ("@SUM(A1)", "s")]
+
+
+def test_a_workbook_of_held_days_says_so_and_still_shows_service(tmp_path: Path) -> None:
+    directory = directories.minimal(tmp_path / "in")
+    (directory / "instock_snapshots.csv").unlink()
+    facts = facts_of_files(read_directory(directory, loaded_at=MADE_AT), Scope())
+    write_workbook(tmp_path / "book.xlsx", book(facts, ["dc"]), made_at=MADE_AT)
+    opened = openpyxl.load_workbook(tmp_path / "book.xlsx")
+    assert opened["Summary"]["A7"].value == "1 ship day of a DC held: no lost cases there (see Notes)."
+    (group, _) = _rows(opened["Summary"], top=9)
+    assert (group["Case fill"], group["Lost"]) == (0.8, None)
+    assert opened["Lost by path"]["A3"].value == "No lost cases on record."
+
+
+def test_the_same_book_is_the_same_bytes_wherever_they_go(facts: Facts, tmp_path: Path) -> None:
+    in_memory = io.BytesIO()
+    for where in (in_memory, tmp_path / "book.xlsx"):
+        write_workbook(where, book(facts, ["dc"]), made_at=MADE_AT)
+    assert (tmp_path / "book.xlsx").read_bytes() == in_memory.getvalue()
+
+
+def test_a_workbook_of_nothing_is_a_workbook(tmp_path: Path) -> None:
+    nothing = Facts(schema.CLASSIFIED_LINES.empty(), schema.LOST_CASES.empty(), schema.ITEMS.empty(), {})
+    write_workbook(tmp_path / "book.xlsx", book(nothing, ["dc"]), made_at=MADE_AT)
+    assert openpyxl.load_workbook(tmp_path / "book.xlsx").sheetnames == SHEETS

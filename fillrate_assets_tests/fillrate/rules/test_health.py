@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Final
+from zoneinfo import ZoneInfo
+
+import polars as pl
+import pytest
+
+from fillrate_assets.fillrate import schema
+from fillrate_assets.fillrate.rules.change_planner import Pair
+from fillrate_assets.fillrate.rules.health import due_day, incomplete, left_behind, stale
+
+DAY: Final = date(2026, 2, 10)
+PAIR: Final = ("DC01", DAY)
+AT: Final = datetime(2026, 2, 10, 18, tzinfo=UTC)
+HOUR: Final = timedelta(hours=1)
+SIX: Final = time(6)
+
+
+def _seen(**versions: tuple[datetime | None, int]) -> dict[str, pl.DataFrame]:
+    return {
+        source: pl.DataFrame(
+            [(*PAIR, *versions[source])] if source in versions else [],
+            schema=schema.PAIR_VERSIONS.polars,
+            orient="row",
+        )
+        for source in ("orders", "shipments", "snapshots")
+    }
+
+
+def _ledger(state: str | None, pair: Pair = PAIR) -> pl.DataFrame:
+    reason = "no instock snapshot for the day" if state == "HELD" else None
+    rows = [(*pair, AT, 3, AT, 3, AT, 9, 1, None, state, reason, "run", AT)] if state else []
+    return pl.DataFrame(rows, schema=schema.LEDGER.polars, orient="row")
+
+
+AHEAD: Final = {PAIR: "its sources changed at 2026-02-10 18:00 UTC, and that is not published"}
+LATER: Final = {PAIR: "its sources changed at 2026-02-10 19:00 UTC, and that is not published"}
+HELD: Final = {PAIR: "held: no instock snapshot for the day"}
+
+
+@pytest.mark.parametrize(
+    ("seen", "state", "age", "expected"),
+    [
+        pytest.param(_seen(), None, 99, {}, id="nothing anywhere"),
+        pytest.param(_seen(orders=(AT, 3)), "PUBLISHED", 99, {}, id="published"),
+        pytest.param(_seen(orders=(AT, 3)), None, 24, {}, id="ahead, not for long"),
+        pytest.param(_seen(orders=(AT, 3)), None, 25, AHEAD, id="ahead for too long"),
+        pytest.param(_seen(orders=(AT, 3), shipments=(AT + HOUR, 3)), None, 26, LATER, id="the latest change counts"),
+        pytest.param(_seen(snapshots=(AT + HOUR, 9)), "PUBLISHED", 26, LATER, id="a snapshot that nobody read"),
+        pytest.param(_seen(snapshots=(None, 8)), "PUBLISHED", 99, {}, id="nobody knows since when"),
+        pytest.param(_seen(), "HELD", 0, HELD, id="held"),
+        pytest.param(_seen(orders=(AT, 4)), "HELD", 99, HELD, id="held and ahead"),
+    ],
+)
+def test_no_day_is_left_behind(
+    seen: Mapping[str, pl.DataFrame], state: str | None, age: int, expected: Mapping[Pair, str]
+) -> None:
+    assert left_behind(seen, _ledger(state), now=AT + age * HOUR, max_ahead=24 * HOUR) == expected
+
+
+def _utc(text: str) -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("zone", "deadline", "now", "day"),
+    [
+        pytest.param("UTC", "06:00", "2026-02-11 05:59", "2026-02-09", id="before the deadline"),
+        pytest.param("UTC", "06:00", "2026-02-11 06:00", "2026-02-10", id="at the deadline"),
+        pytest.param("UTC", "00:00", "2026-02-11 00:00", "2026-02-10", id="midnight"),
+        pytest.param("America/Los_Angeles", "06:00", "2026-02-11 13:59", "2026-02-09", id="west, before"),
+        pytest.param("America/Los_Angeles", "06:00", "2026-02-11 14:00", "2026-02-10", id="west, after"),
+        pytest.param("America/Los_Angeles", "06:00", "2026-02-11 03:00", "2026-02-09", id="west, a day behind"),
+        pytest.param("Pacific/Auckland", "06:00", "2026-02-10 17:00", "2026-02-10", id="east, a day ahead"),
+        pytest.param("America/Los_Angeles", "06:00", "2026-07-11 13:00", "2026-07-10", id="west, in summer"),
+        # New York skips 02:00 to 03:00 on 2026-03-08, at 07:00 UTC, and repeats 01:00 to 02:00 on 2026-11-01.
+        pytest.param("America/New_York", "02:30", "2026-03-08 06:59", "2026-03-06", id="before a skipped deadline"),
+        pytest.param("America/New_York", "02:30", "2026-03-08 07:30", "2026-03-07", id="after a skipped deadline"),
+        pytest.param("America/New_York", "01:30", "2026-11-01 05:29", "2026-10-30", id="before a repeated deadline"),
+        pytest.param("America/New_York", "01:30", "2026-11-01 05:30", "2026-10-31", id="the first of two"),
+        pytest.param("America/New_York", "01:30", "2026-11-01 06:10", "2026-10-31", id="01:10 again: still passed"),
+    ],
+)  # fmt: skip
+def test_a_day_is_due_at_its_deadline_by_the_clock_of_the_dc(zone: str, deadline: str, now: str, day: str) -> None:
+    assert due_day(ZoneInfo(zone), _utc(now), time.fromisoformat(deadline)) == date.fromisoformat(day)
+
+
+def _dcs(zone: str = "UTC", *, active: bool = True) -> pl.DataFrame:
+    return pl.DataFrame([("DC01", None, zone, active)], schema=schema.DCS.polars, orient="row")
+
+
+@pytest.mark.parametrize(
+    ("ordered", "snapshots", "state", "lacks"),
+    [
+        pytest.param([PAIR], [PAIR], "PUBLISHED", None, id="complete"),
+        pytest.param([], [], None, None, id="a closed day"),
+        pytest.param([], [PAIR], None, None, id="a closed day with a snapshot"),
+        pytest.param([PAIR], [], "PUBLISHED", "no instock snapshot", id="no snapshot"),
+        pytest.param([PAIR], [PAIR], None, "not published", id="never ran"),
+        pytest.param([PAIR], [], "HELD", "no instock snapshot and not published", id="held"),
+        pytest.param([("DC02", DAY)], [], None, None, id="orders of another DC"),
+    ],
+)
+def test_the_latest_day_that_is_due_is_complete(
+    ordered: Collection[Pair], snapshots: Collection[Pair], state: str | None, lacks: str | None
+) -> None:
+    now = datetime(2026, 2, 11, 12, tzinfo=UTC)
+    found = incomplete(_dcs(), ordered, snapshots, _ledger(state), now=now, deadline=SIX)
+    assert found == ({PAIR: f"{lacks} by 06:00 UTC of the next day"} if lacks else {})
+    left_alone = _dcs(active=False)
+    assert incomplete(left_alone, ordered, snapshots, _ledger(state), now=now, deadline=SIX) == {}
+
+
+def test_each_dc_is_due_by_its_own_clock() -> None:
+    dcs = pl.concat([_dcs(), _dcs("America/Los_Angeles").with_columns(dc=pl.lit("DC02"))])
+    ordered = {(dc, DAY - timedelta(days=days)) for dc in ("DC01", "DC02") for days in range(3)}
+    now = datetime(2026, 2, 11, 12, tzinfo=UTC)
+    found = incomplete(dcs, ordered, ordered, _ledger(None), now=now, deadline=SIX)
+    assert list(found) == [("DC01", DAY), ("DC02", DAY - timedelta(days=1))]
+
+
+@pytest.mark.parametrize("zone", ["Mars/Olympus", "../etc"])
+def test_a_time_zone_that_nobody_knows_is_told_and_the_other_dcs_are_judged(zone: str) -> None:
+    dcs = pl.concat([_dcs().with_columns(dc=pl.lit("DC00"), time_zone=pl.lit(zone)), _dcs()])
+    now = datetime(2026, 2, 11, 12, tzinfo=UTC)
+    found = incomplete(dcs, [PAIR], [PAIR], _ledger(None), now=now, deadline=SIX)
+    assert found["DC00", now.date()] == f"nobody knows the time zone {zone}: correct it in the table dcs"
+    assert PAIR in found
+
+
+@pytest.mark.parametrize(
+    ("at", "told"),
+    [(AT, None), (AT - HOUR, "nothing since 2026-02-10 17:00 UTC"), (None, "nothing at all")],
+)
+def test_a_source_that_went_silent_is_told(at: datetime | None, told: str | None) -> None:
+    latest = {"orders": AT + HOUR, "snapshots": at}
+    assert stale(latest, now=AT + 48 * HOUR, max_age=48 * HOUR) == ({"snapshots": told} if told else {})

@@ -1,0 +1,260 @@
+"""What holds for every input, however messy."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any, Final
+
+import polars as pl
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
+
+from fillrate_assets.fillrate import schema
+from fillrate_assets.fillrate.rules import line_classification, lost_cases, rolling_baseline
+from fillrate_assets_tests.fillrate import frames
+from fillrate_assets_tests.fillrate.frames import DAY, PROCESSED_AT, Row, counted_lines, item_days, only
+
+DAYS: Final = [DAY + timedelta(days=n) for n in range(4)]
+MASTER: Final = frames.items(
+    {"pack_size": 6},
+    {"item_type": "FLOW", "valid_from": DAYS[2]},
+    {"item": "B", "contract_committed": True},
+    {"item": "C", "valid_from": DAYS[1], "valid_to": DAYS[2]},
+)
+
+
+@dataclass(frozen=True)
+class Network:
+    """Rows of the three sources."""
+
+    orders: tuple[Row, ...]
+    shipments: tuple[Row, ...]
+    snapshots: tuple[Row, ...]
+
+
+def _line_keys() -> st.SearchStrategy[dict[str, Any]]:
+    """A line of an order; its versions may ship on different dates, and not the same in both systems."""
+    fields = st.tuples(st.sampled_from(["DC01", "DC02"]), st.sampled_from(DAYS), st.integers(1, 8), st.integers(0, 3))
+    return fields.map(
+        lambda drawn: {
+            "dc": drawn[0],
+            "ship_date": drawn[1],
+            "order_id": "O1",
+            "line_no": drawn[2],
+            "processed_at": PROCESSED_AT + timedelta(hours=drawn[3]),
+        }
+    )
+
+
+def _merged(**fields: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
+    return st.tuples(_line_keys(), st.fixed_dictionaries(fields)).map(lambda parts: {**parts[0], **parts[1]})
+
+
+ORDERS: Final = _merged(
+    item=st.sampled_from(["A", "A", "B", "B", "C", "D", None]),
+    ordered_qty=st.integers(-2, 30),
+    uom=st.sampled_from(["CS", "CS", "cs ", "EA", "KG", None]),
+    status=st.sampled_from(["SHIPPED", "SHIPPED", "CANCELLED", "open"]),
+    cancel_reason=st.sampled_from(["CUSTOMER", "NO_STOCK", None]),
+    line_type=st.sampled_from(["NORMAL", "NORMAL", None, "SUBSTITUTE", "BACKORDER", "CREDIT"]),
+    substitute_for_line=st.sampled_from([1, 2, None]),
+    source_seq=st.integers(1, 3),
+)
+SHIPMENTS: Final = _merged(
+    shipped_qty=st.integers(-1, 40), uom=st.sampled_from(["CS", "CS", "EA", "KG"]), source_seq=st.integers(1, 3)
+)
+SNAPSHOTS: Final = st.fixed_dictionaries(
+    {
+        "dc": st.sampled_from(["DC01", "DC02"]),
+        "ship_date": st.sampled_from(DAYS),
+        "item": st.sampled_from(["A", "B", "C", "D"]),
+        "instock": st.sampled_from(["Y", "Y", "N", "?"]),
+        "snapshot_at": st.sampled_from([PROCESSED_AT, PROCESSED_AT + timedelta(hours=1), None]),
+    }
+)
+NETWORKS: Final = st.builds(
+    Network,
+    st.lists(ORDERS, min_size=1, max_size=40).map(tuple),
+    st.lists(SHIPMENTS, max_size=40).map(tuple),
+    st.lists(SNAPSHOTS, max_size=40).map(tuple),
+)
+HISTORIES: Final = st.lists(
+    st.fixed_dictionaries(
+        {
+            "item": st.sampled_from(["A", "B"]),
+            "ship_date": st.integers(0, 40).map(lambda n: DAY + timedelta(days=n)),
+            "ordered_cases": st.integers(0, 50),
+            "shipped_cases": st.integers(0, 2),
+            "instock": st.sampled_from(["Y", "Y", "N", None]),
+        }
+    ),
+    unique_by=lambda day: (day["item"], day["ship_date"]),
+    max_size=60,
+)
+QUANTITIES: Final = st.lists(st.tuples(st.integers(0, 50), st.integers(0, 50)), min_size=1, max_size=8)
+MODERATE: Final = settings(max_examples=20, deadline=None)
+
+
+def classify(network: Network) -> pl.DataFrame:
+    orders, shipments = frames.order_lines(*network.orders), frames.shipment_lines(*network.shipments)
+    return line_classification.classify(orders, shipments, MASTER).collect()
+
+
+def days_of(network: Network) -> pl.DataFrame:
+    classified = classify(network).lazy()
+    return in_order(line_classification.item_days(classified, frames.snapshots(*network.snapshots), MASTER))
+
+
+def records_of(days: pl.DataFrame, ship_dates: Sequence[date]) -> pl.DataFrame:
+    """Lost cases, with what the 28 days before them tell."""
+    judged = days.lazy().filter(pl.col("ship_date").is_in(list(ship_dates)))
+    averages = rolling_baseline.rolling_averages(days.lazy(), ship_dates)
+    return in_order(lost_cases.lost_cases(judged, averages, frames.waivers()))
+
+
+def in_order(frame: pl.LazyFrame) -> pl.DataFrame:
+    return frame.sort("dc", "ship_date", "item").collect()
+
+
+def of_day(rows: Sequence[Row], day: date) -> tuple[Row, ...]:
+    return tuple(row for row in rows if row["ship_date"] == day)
+
+
+def asked_for(rows: Sequence[Row], day: date) -> tuple[Row, ...]:
+    """The lines of one day as their system hands them over, with when later versions moved them elsewhere."""
+
+    def moved_at(line: Row) -> datetime | None:
+        versions = (row for row in rows if all(row[name] == line[name] for name in line_classification.LINE_KEY))
+        later = (row["processed_at"] for row in versions if row["ship_date"] != day and _age(row) > _age(line))
+        return max(later, default=None)
+
+    return tuple({**row, "moved_at": moved_at(row)} for row in of_day(rows, day))
+
+
+def _age(line: Row) -> tuple[Any, ...]:
+    return line["processed_at"], line["source_seq"], line["ship_date"]
+
+
+@MODERATE
+@given(NETWORKS)
+def test_no_order_line_is_silently_dropped(network: Network) -> None:
+    classified = classify(network)
+    schema.CLASSIFIED_LINES.validate(classified)
+    ours = classified.filter(source_table="order_lines")
+    key = ("dc", "ship_date", "order_id", "line_no", "item")
+    assert Counter(ours.select(key).rows()) == Counter(tuple(row[name] for name in key) for row in network.orders)
+    current = ours.filter(pl.col("disposition") != "SUPERSEDED").select(line_classification.LINE_KEY)
+    assert current.height == ours.select(line_classification.LINE_KEY).n_unique()
+    assert not current.is_duplicated().any()
+
+
+@MODERATE
+@given(NETWORKS)
+def test_ordered_is_shipped_plus_confirmed(network: Network) -> None:
+    records = records_of(days_of(network), DAYS)
+    schema.LOST_CASES.validate(records)
+    ordered, shipped, confirmed = pl.col("ordered_cases"), pl.col("shipped_cases"), pl.col("confirmed_cases")
+    held = records.select(
+        balanced=(ordered == shipped + confirmed).all(),
+        adds_up=(pl.col("lost_cases") == confirmed + pl.col("estimated_cases")).all(),
+        never_negative=(pl.min_horizontal(shipped, confirmed, "estimated_cases", "over_cases", "sub_cases") >= 0).all(),
+        contract_within=(pl.col("contract_lost_cases") <= pl.col("lost_cases")).all(),
+    )
+    assert held.row(0) == (True, True, True, True)
+
+
+@MODERATE
+@given(NETWORKS, st.randoms(use_true_random=False))
+def test_the_order_of_the_rows_changes_no_record(network: Network, chance: random.Random) -> None:
+    shuffled = Network(*(tuple(chance.sample(rows, len(rows))) for rows in vars(network).values()))
+    days = days_of(network)
+    assert_frame_equal(days_of(shuffled), days)
+    assert_frame_equal(records_of(days_of(shuffled), DAYS), records_of(days, DAYS))
+
+
+@MODERATE
+@given(NETWORKS)
+def test_rows_that_come_twice_change_no_record(network: Network) -> None:
+    doubled = Network(*(rows + rows[::2] for rows in vars(network).values()))
+    days = days_of(network)
+    assert_frame_equal(days_of(doubled), days)
+    assert_frame_equal(records_of(days_of(doubled), DAYS), records_of(days, DAYS))
+
+
+@MODERATE
+@given(NETWORKS)
+def test_running_again_gives_the_identical_frame(network: Network) -> None:
+    names = schema.CLASSIFIED_LINES.names
+    assert_frame_equal(classify(network).sort(names), classify(network).sort(names))
+    assert_frame_equal(records_of(days_of(network), DAYS), records_of(days_of(network), DAYS))
+
+
+@MODERATE
+@given(NETWORKS)
+def test_day_by_day_gives_the_same_item_days_as_all_at_once(network: Network) -> None:
+    apart = [
+        days_of(
+            Network(asked_for(network.orders, day), asked_for(network.shipments, day), of_day(network.snapshots, day))
+        )
+        for day in DAYS
+    ]
+    assert_frame_equal(in_order(pl.concat(apart).lazy()), days_of(network))
+
+
+@MODERATE
+@given(HISTORIES)
+def test_day_by_day_gives_the_same_records_as_all_at_once(history: list[dict[str, Any]]) -> None:
+    days = item_days(*({**day, "shipped_cases": min(day["shipped_cases"], day["ordered_cases"])} for day in history))
+    ship_dates = [DAY + timedelta(days=n) for n in range(28, 41)]
+    apart = []
+    for ship_date in ship_dates:
+        back = pl.col("ship_date").is_between(ship_date - timedelta(days=28), ship_date)
+        apart.append(records_of(days.filter(back).collect(), [ship_date]))
+    assert_frame_equal(in_order(pl.concat(apart).lazy()), records_of(days.collect(), ship_dates))
+
+
+@MODERATE
+@given(HISTORIES, st.integers(0, 40), st.integers(0, 50))
+def test_a_correction_reaches_its_own_day_and_the_28_after_it(
+    history: list[dict[str, Any]], corrected: int, ordered: int
+) -> None:
+    day = DAY + timedelta(days=corrected)
+    others = [row for row in history if (row["item"], row["ship_date"]) != ("A", day)]
+    dates = [DAY + timedelta(days=n) for n in range(75)]
+    before = records_of(item_days(*history).collect(), dates)
+    after = records_of(item_days(*others, {"ship_date": day, "ordered_cases": ordered}).collect(), dates)
+    reached = pl.col("ship_date").is_between(day, day + timedelta(days=28))
+    assert_frame_equal(before.filter(~reached), after.filter(~reached))
+
+
+@MODERATE
+@given(QUANTITIES)
+def test_an_over_shipment_never_hides_a_short(quantities: list[tuple[int, int]]) -> None:
+    orders = frames.order_lines(*({"ordered_qty": ordered} for ordered, _ in quantities))
+    shipments = frames.shipment_lines(*({"shipped_qty": shipped} for _, shipped in quantities))
+    classified = line_classification.classify(orders, shipments, frames.items({}))
+    record = only(
+        lost_cases.lost_cases(
+            line_classification.item_days(classified, frames.snapshots({}), frames.items({})),
+            frames.averages(),
+            frames.waivers(),
+        )
+    )
+    assert record["confirmed_cases"] == sum(max(ordered - shipped, 0) for ordered, shipped in quantities)
+    assert record["over_cases"] == sum(max(shipped - ordered, 0) for ordered, shipped in quantities)
+
+
+@MODERATE
+@given(QUANTITIES)
+def test_item_days_add_up_to_the_lines(quantities: list[tuple[int, int]]) -> None:
+    rows = ({"ordered_cases": max(pair), "shipped_cases": min(pair), "item": "AB"[pair[0] % 2]} for pair in quantities)
+    days = line_classification.item_days(
+        counted_lines(*rows), frames.snapshots(), frames.items({}, {"item": "B"})
+    ).collect()
+    sums = days.select("lines", "ordered_cases", "shipped_cases").sum().row(0)
+    assert sums == (len(quantities), sum(map(max, quantities)), sum(map(min, quantities)))

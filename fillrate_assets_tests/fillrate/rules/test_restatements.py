@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fillrate_assets.fillrate import schema
+from fillrate_assets.fillrate.rules.restatements import KEY, restatements
+from fillrate_assets_tests.rows import DAY, records
+
+BY_FACTS = "orders, shipments or snapshot of the day corrected"
+BY_BASELINE = "an earlier day was corrected: the baseline moved"
+BY_MASTER = "item master, waivers or method changed"
+
+
+@pytest.mark.parametrize(
+    ("change", "cause"),
+    [
+        ({"ordered_cases": Decimal(11)}, BY_FACTS),
+        ({"path": "STOCK_OUT"}, BY_FACTS),
+        ({"phantom_stock": True}, BY_FACTS),
+        ({"baseline_cases": Decimal("9.5")}, BY_BASELINE),
+        ({"baseline_source": "NONE"}, BY_BASELINE),
+        ({"vendor": "V2"}, BY_MASTER),
+        ({"method_version": 2}, BY_MASTER),
+    ],
+)
+def test_a_changed_value_is_logged_with_why(change: dict[str, Any], cause: str) -> None:
+    before, after = records({}), records(change)
+    ((field, new),) = change.items()
+    old = before[field].cast(pl.String).item()
+    shown = after[field].cast(pl.String).item()
+    assert new is not None
+    assert restatements(before, after).rows() == [("DC01", DAY, "A", field, old, shown, cause)]
+
+
+def test_what_the_day_itself_changed_explains_the_rest() -> None:
+    change = {"ordered_cases": Decimal(11), "baseline_cases": Decimal(3), "vendor": "V2"}
+    found = restatements(records({}), records(change))
+    assert found.select("field", "cause").rows() == [(field, BY_FACTS) for field in sorted(change)]
+
+
+def test_null_is_a_value_like_any_other() -> None:
+    change: dict[str, Any] = {"baseline_cases": None, "reason_code": None}
+    assert restatements(records({}), records(change)).select("field", "before", "after").rows() == [
+        ("baseline_cases", "9.0000", None),
+        ("reason_code", "ZZ", None),
+    ]
+    assert restatements(records(change), records({})).select("before", "after").rows() == [
+        (None, "9.0000"),
+        (None, "ZZ"),
+    ]
+    assert restatements(records(change), records(change)).is_empty()
+
+
+def test_a_record_that_comes_or_goes_is_one_row() -> None:
+    found = restatements(records({"item": "GONE"}), records({"item": "NEW"}))
+    assert found.select("item", "field", "before", "after", "cause").rows() == [
+        ("GONE", "record", "present", "absent", BY_FACTS),
+        ("NEW", "record", "absent", "present", BY_FACTS),
+    ]
+
+
+_DAYS = st.lists(
+    st.fixed_dictionaries(
+        {
+            "item": st.sampled_from("ABC"),
+            "ship_date": st.sampled_from([DAY, DAY + timedelta(days=1)]),
+            "ordered_cases": st.sampled_from([Decimal(1), Decimal("1.0001")]),
+            "vendor": st.sampled_from(["V1", None]),
+        }
+    ),
+    unique_by=lambda row: (row["item"], row["ship_date"]),
+)
+
+
+@given(_DAYS, _DAYS)
+def test_the_log_leads_from_what_stood_to_what_stands(old: list[dict[str, Any]], new: list[dict[str, Any]]) -> None:
+    before, after = records(*old), records(*new)
+    log = restatements(before, after)
+    schema.RESTATEMENTS.validate(log)
+    standing = {_key(row): row for row in _text(before)}
+    for row in log.iter_rows(named=True):
+        if row["field"] != "record":
+            assert standing[_key(row)][row["field"]] == row["before"] != row["after"]
+            standing[_key(row)][row["field"]] = row["after"]
+        elif row["after"] == "absent":
+            del standing[_key(row)]
+        else:
+            assert _key(row) not in standing
+            standing |= {_key(found): found for found in _text(after) if _key(found) == _key(row)}
+    assert standing == {_key(row): row for row in _text(after)}
+
+
+def _key(row: dict[str, Any]) -> tuple[str, ...]:
+    return tuple(str(row[name]) for name in KEY)
+
+
+def _text(rows: pl.DataFrame) -> list[dict[str, Any]]:
+    return rows.with_columns(pl.all().exclude("ship_date").cast(pl.String)).to_dicts()

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from fillrate_assets.fillrate import schema
+from fillrate_assets.fillrate.sources.instock_warehouse import InstockWarehouse
+from fillrate_assets.settings import SourceTable
+from fillrate_assets.storage import sql
+from fillrate_assets_tests.rows import AT, DAY, snapshots
+
+
+@pytest.fixture
+def warehouse(tmp_path: Path) -> InstockWarehouse:
+    made = InstockWarehouse(f"duckdb:///{tmp_path}/systems/warehouse.duckdb")
+    made.create()
+    return made
+
+
+def test_snapshots_come_back_as_the_contract_types_them(warehouse: InstockWarehouse) -> None:
+    warehouse.append(snapshots({"on_hand_cases": "12.25"}, {"item": "B", "instock": None, "on_hand_cases": None}))
+    found = warehouse.snapshots("DC01", DAY, DAY).sort("item")
+    schema.INSTOCK_SNAPSHOTS.validate(found)
+    first, second = found.to_dicts()
+    assert (first["ship_date"], first["instock"], first["on_hand_cases"]) == (DAY, "Y", Decimal("12.25"))
+    assert (first["snapshot_at"], first["problem"]) == (AT, None)
+    assert (second["instock"], second["on_hand_cases"]) == (None, None)
+
+
+def test_an_unreadable_value_is_told_and_the_rest_of_the_row_kept(warehouse: InstockWarehouse) -> None:
+    warehouse.append(snapshots({"on_hand_cases": "many"}))
+    (row,) = warehouse.snapshots("DC01", DAY, DAY).to_dicts()
+    assert (row["instock"], row["on_hand_cases"], row["problem"]) == ("Y", None, "on_hand_cases 'many' is not a number")
+
+
+def test_a_date_without_a_snapshot_has_no_rows(warehouse: InstockWarehouse) -> None:
+    days = [DAY + timedelta(days=number) for number in (0, 2)]
+    warehouse.append(snapshots(*[{"dc": dc, "snapshot_date": day} for dc in ("DC01", "DC02") for day in days]))
+    assert warehouse.snapshots("DC01", DAY, days[1]).sort("ship_date")["ship_date"].to_list() == days
+    assert warehouse.snapshots("DC01", DAY + timedelta(days=1), DAY + timedelta(days=1)).is_empty()
+
+
+def _window(dcs: list[str], last: int = 0) -> sql.Window:
+    return sql.Window(dcs, None, DAY, DAY + timedelta(days=last))
+
+
+def test_changes_tell_how_many_records_each_day_has_and_when_the_latest_was_taken(warehouse: InstockWarehouse) -> None:
+    later, next_day = AT + timedelta(hours=3), DAY + timedelta(days=1)
+    warehouse.append(
+        snapshots(
+            {"snapshot_at": later},
+            {"item": "B"},
+            {"item": "B", "snapshot_at": None},
+            {"snapshot_date": next_day, "snapshot_at": None},
+            {"dc": "DC02", "snapshot_date": DAY - timedelta(days=1)},
+            {"dc": "DC03"},
+        )
+    )
+    found = warehouse.changes(_window(["DC01", "DC02"], last=1))
+    schema.PAIR_VERSIONS.validate(found)
+    assert found.rows() == [("DC01", DAY, later, 3), ("DC01", next_day, None, 1)]
+
+
+def test_without_a_time_of_their_own_snapshots_are_counted(tmp_path: Path) -> None:
+    theirs = {"instock_snapshots": SourceTable(columns={"snapshot_at": ""})}
+    warehouse = InstockWarehouse(f"duckdb:///{tmp_path}/warehouse.duckdb", theirs)
+    warehouse.create()
+    warehouse.append(snapshots({}, {"item": "B"}).drop("snapshot_at"))
+    assert warehouse.changes(_window(["DC01"])).rows() == [("DC01", DAY, None, 2)]
+    assert warehouse.changes(_window([])).is_empty()
+
+
+def test_a_source_may_use_names_of_its_own(tmp_path: Path) -> None:
+    names = {"snapshot_date": "as_of", "instock": "is_in"}
+    theirs = {"instock_snapshots": SourceTable(name="stock", columns=names)}
+    warehouse = InstockWarehouse(f"duckdb:///{tmp_path}/warehouse.duckdb", theirs)
+    warehouse.create()
+    warehouse.append(snapshots({"instock": "N"}))
+    assert warehouse.snapshots("DC01", DAY, DAY).select("ship_date", "instock").rows() == [(DAY, "N")]

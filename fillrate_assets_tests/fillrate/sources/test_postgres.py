@@ -1,0 +1,173 @@
+"""PostgreSQL's own ways to fail: what may pass is retried, the rest is told once, and no message has the password."""
+
+from __future__ import annotations
+
+import socket
+import traceback
+from collections.abc import Callable
+from threading import Barrier, Thread
+from uuid import uuid4
+
+import pytest
+import sqlalchemy as sa
+
+from fillrate_assets.core.errors import FillrateError, PermanentFailure, SourceUnavailable
+from fillrate_assets.fillrate.record_store import LEDGER, WATERMARKS, RecordStore
+from fillrate_assets.fillrate.sources.order_system import OrderSystem
+from fillrate_assets.storage import sql
+from fillrate_assets_tests.conftest import SCHEMA
+from fillrate_assets_tests.postgres import PASSWORD, Postgres
+from fillrate_assets_tests.rows import DAY
+
+
+@pytest.fixture
+def url(postgres: Postgres, postgres_template: str) -> str:
+    return postgres.create_database(f"failing {uuid4()}", postgres_template)
+
+
+def _told(error: BaseException) -> str:
+    return "".join(traceback.format_exception(error))
+
+
+def _refusal(kind: type[FillrateError], url: str) -> str:
+    """How a store that cannot be reached says so."""
+    with pytest.raises(kind) as raised:
+        RecordStore(url).ledger()
+    assert type(raised.value) is kind
+    password = sa.make_url(url).password
+    assert password
+    assert str(password) not in _told(raised.value)
+    return str(raised.value)
+
+
+def test_a_server_that_is_down_may_come_back() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    told = _refusal(SourceUnavailable, f"postgresql+psycopg://writer:s3cret-word@127.0.0.1:{port}/records")
+    assert told.startswith(f"record store (postgresql+psycopg://writer:***@127.0.0.1:{port}/records) does not answer: ")
+
+
+def test_a_host_that_is_not_found_may_come_back() -> None:
+    _refusal(SourceUnavailable, "postgresql+psycopg://writer:s3cret-word@nowhere.invalid/records")
+
+
+def test_a_wrong_password_is_permanent(postgres: Postgres) -> None:
+    told = _refusal(PermanentFailure, postgres.url(password="wr0ng-word"))  # noqa: S106 - it opens nothing
+    assert "refused: " in told
+    assert 'password authentication failed for user "postgres"' in told
+
+
+def test_an_unknown_user_is_permanent(postgres: Postgres) -> None:
+    url = sa.make_url(postgres.url()).set(username="nobody here").render_as_string(hide_password=False)
+    _refusal(PermanentFailure, url)
+
+
+def test_an_unknown_database_is_permanent(postgres: Postgres) -> None:
+    assert 'database "absent" does not exist' in _refusal(PermanentFailure, postgres.url("absent"))
+
+
+def test_an_absent_table_is_permanent(postgres: Postgres) -> None:
+    assert 'relation "ledger" does not exist' in _refusal(PermanentFailure, postgres.url())
+
+
+def test_an_absent_table_of_a_source_is_permanent(postgres: Postgres) -> None:
+    with pytest.raises(PermanentFailure, match=r"^order system .* refused: relation \"order_lines\" does not exist"):
+        OrderSystem(postgres.url()).order_lines("DC01", DAY, DAY)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql+psycopg://writer:s3cret word@host:port/records",
+        "postgresql+psycopg//writer:s3cret@host/records",
+    ],
+)
+def test_a_url_that_cannot_be_read_is_not_repeated(url: str) -> None:
+    with pytest.raises(PermanentFailure, match="cannot use database URL") as raised:
+        RecordStore(url).ledger()
+    assert "s3cret" not in _told(raised.value)
+
+
+def test_a_secret_in_the_query_of_a_url_is_not_told() -> None:
+    url = f"postgresql+psycopg://writer@127.0.0.1:1/records?password={PASSWORD}"
+    with pytest.raises(SourceUnavailable) as raised:
+        RecordStore(url).ledger()
+    assert PASSWORD not in _told(raised.value)
+
+
+def test_a_statement_that_takes_too_long_may_pass(postgres: Postgres) -> None:
+    engine = sql.engine(postgres.url(), statement_seconds=1)
+    with (
+        pytest.raises(SourceUnavailable, match="statement timeout"),
+        sql.failures("record store", postgres.url()),
+        engine.connect() as connection,
+    ):
+        connection.exec_driver_sql("SELECT pg_sleep(60)")
+
+
+def test_a_session_that_an_operator_ended_may_pass(postgres: Postgres, url: str) -> None:
+    def ended() -> None:
+        with sql.failures("record store", url), sql.engine(url, schema=SCHEMA).connect() as connection:
+            session = connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one()
+            postgres.execute(f"SELECT pg_terminate_backend({session})")
+            connection.execute(sa.select(LEDGER))
+
+    with pytest.raises(SourceUnavailable, match="terminating connection"):
+        ended()
+
+
+def _both(url: str, work: Callable[[sa.Connection, str, Barrier], None], level: str) -> list[FillrateError]:
+    """What two sessions run into that do the same in turns, each with a name of its own."""
+    barrier, met = Barrier(2, timeout=60), []
+
+    def session(name: str) -> None:
+        try:
+            with (
+                sql.failures("watermark", url),
+                sql.engine(url, schema=SCHEMA).connect() as connection,
+                connection.execution_options(isolation_level=level).begin(),
+            ):
+                work(connection, name, barrier)
+        except FillrateError as error:
+            met.append(error)
+
+    threads = [Thread(target=session, args=(name,)) for name in ("a", "b")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=120)
+    return met
+
+
+@pytest.fixture
+def two_watermarks(url: str) -> str:
+    with sql.engine(url, schema=SCHEMA).begin() as connection:
+        connection.execute(WATERMARKS.insert(), [{"name": name, "moment": DAY} for name in ("a", "b")])
+    return url
+
+
+def _touch(connection: sa.Connection, name: str) -> None:
+    connection.execute(WATERMARKS.update().where(WATERMARKS.c.name == name).values(moment=sa.func.now()))
+
+
+def test_a_deadlock_may_pass(two_watermarks: str) -> None:
+    def crosswise(connection: sa.Connection, name: str, barrier: Barrier) -> None:
+        _touch(connection, name)
+        barrier.wait()
+        _touch(connection, {"a": "b", "b": "a"}[name])
+
+    (error,) = _both(two_watermarks, crosswise, "READ COMMITTED")
+    assert isinstance(error, SourceUnavailable)
+    assert "deadlock detected" in str(error)
+
+
+def test_a_serialization_failure_may_pass(two_watermarks: str) -> None:
+    def read_all_and_write_one(connection: sa.Connection, name: str, barrier: Barrier) -> None:
+        connection.execute(sa.select(WATERMARKS)).all()
+        barrier.wait()
+        _touch(connection, name)
+        barrier.wait()
+
+    (error,) = _both(two_watermarks, read_all_and_write_one, "SERIALIZABLE")
+    assert isinstance(error, SourceUnavailable)
+    assert "could not serialize access" in str(error)

@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fillrate_assets.core.errors import PermanentFailure, SourceUnavailable
+from fillrate_assets.fillrate.record_store import RecordStore
+from fillrate_assets.fillrate.watermark import ParameterStoreWatermark, Watermark, watermark
+from fillrate_assets_tests.cloud import Cloud
+from fillrate_assets_tests.conftest import SCHEMA
+
+FIRST = datetime(2026, 2, 10, 18, 0, 0, 123456, UTC)
+SECOND = FIRST + timedelta(hours=1)
+
+
+@pytest.fixture(params=["sqlite", "postgresql", "parameter store"])
+def mark(request: pytest.FixtureRequest, tmp_path: Path) -> Watermark:
+    if request.param == "parameter store":
+        request.getfixturevalue("aws")
+        return watermark(f"ssm://fillrate/{uuid.uuid4().hex}")
+    if request.param == "postgresql":
+        server, template = request.getfixturevalue("postgres"), request.getfixturevalue("postgres_template")
+        return watermark(server.create_database(f"watermark {uuid.uuid4()}", template), SCHEMA)
+    store = RecordStore(f"sqlite:///{tmp_path}/store.db")
+    store.upgrade()
+    return watermark(store.url)
+
+
+def test_there_is_none_before_the_first(mark: Watermark) -> None:
+    assert mark.read("orders") is None
+
+
+def test_each_name_has_a_moment_of_its_own(mark: Watermark) -> None:
+    assert mark.move("orders", FIRST, previous=None)
+    assert mark.move("shipments", SECOND, previous=None)
+    assert (mark.read("orders"), mark.read("shipments")) == (FIRST, SECOND)
+
+
+def test_a_moment_moves_from_the_one_that_was_read(mark: Watermark) -> None:
+    assert mark.move("orders", FIRST, previous=None)
+    assert mark.move("orders", SECOND, previous=FIRST)
+    assert mark.move("orders", FIRST, previous=SECOND)
+    assert mark.read("orders") == FIRST
+
+
+@pytest.mark.parametrize("previous", [None, SECOND])
+def test_a_moment_that_somebody_else_has_moved_stays(mark: Watermark, previous: datetime | None) -> None:
+    assert mark.move("orders", FIRST, previous=None)
+    assert not mark.move("orders", SECOND + timedelta(hours=1), previous=previous)
+    assert mark.read("orders") == FIRST
+
+
+def test_a_moment_is_the_same_in_every_time_zone(mark: Watermark) -> None:
+    there = timezone(timedelta(hours=-8))
+    assert mark.move("orders", FIRST.astimezone(there), previous=None)
+    assert mark.read("orders") == FIRST
+    assert mark.move("orders", SECOND, previous=FIRST.astimezone(there))
+
+
+def _moves(mark: Watermark) -> list[Callable[[], object]]:
+    return [
+        lambda: mark.read("orders"),
+        lambda: mark.move("orders", FIRST, previous=None),
+        lambda: mark.move("orders", SECOND, previous=FIRST),
+    ]
+
+
+@pytest.mark.usefixtures("busy_aws")
+def test_a_parameter_store_that_is_busy_may_answer_later() -> None:
+    for call in _moves(watermark("ssm://fillrate")):
+        with pytest.raises(SourceUnavailable, match=r"^watermark \(ssm://fillrate\) does not answer: "):
+            call()
+
+
+@pytest.mark.usefixtures("absent_aws")
+def test_a_parameter_store_that_cannot_be_reached_may_answer_later() -> None:
+    with pytest.raises(SourceUnavailable, match=r"^watermark \(ssm://fillrate\) does not answer: Could not connect"):
+        watermark("ssm://fillrate").read("orders")
+
+
+@pytest.mark.usefixtures("denying_aws")
+def test_access_denied_does_not_pass() -> None:
+    for call in _moves(watermark("ssm://fillrate")):
+        with pytest.raises(PermanentFailure, match=r"^watermark \(ssm://fillrate\) refused: .*AccessDenied"):
+            call()
+
+
+@pytest.mark.usefixtures("aws")
+def test_an_aws_that_is_not_set_up_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        monkeypatch.setenv(name, str(tmp_path / "absent"))
+    with pytest.raises(PermanentFailure, match=r"^watermark .*Unable to locate credentials; set AWS credentials"):
+        watermark("ssm://fillrate").read("orders")
+    monkeypatch.delenv("AWS_REGION")
+    with pytest.raises(PermanentFailure, match=r"^ssm cannot be used: You must specify a region"):
+        watermark("ssm://fillrate").read("orders")
+
+
+def test_a_parameter_is_text_that_people_can_read_and_mend(aws: Cloud) -> None:
+    mark = watermark("ssm://fillrate/mended/")
+    assert mark.move("orders", FIRST, previous=None)
+    ssm = aws.client("ssm")
+    name = "/fillrate/mended/orders"
+    assert ssm.get_parameter(Name=name)["Parameter"]["Value"] == "2026-02-10T18:00:00.123456+00:00"
+    ssm.put_parameter(Name=name, Value="yesterday", Type="String", Overwrite=True)
+    with pytest.raises(PermanentFailure, match=f"parameter {name} is 'yesterday', which is no moment; delete it"):
+        mark.read("orders")
+
+
+def test_of_two_that_put_after_the_same_read_the_later_is_told(aws: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    mark = watermark("ssm://fillrate/raced")
+    assert mark.move("orders", FIRST, previous=None)
+    read = ParameterStoreWatermark._parameter  # noqa: SLF001 - the moment between a read and its put
+
+    def overtaken(self: ParameterStoreWatermark, ssm: Any, name: str) -> dict[str, Any] | None:  # noqa: ANN401
+        found = read(self, ssm, name)
+        aws.client("ssm").put_parameter(
+            Name="/fillrate/raced/orders", Value=FIRST.isoformat(), Type="String", Overwrite=True
+        )
+        return found
+
+    with monkeypatch.context() as between:
+        between.setattr(ParameterStoreWatermark, "_parameter", overtaken)
+        assert not mark.move("orders", SECOND, previous=FIRST)
+    # The later put stays; nothing is lost by it, and the next tick goes on from there.
+    assert mark.read("orders") == SECOND
+    assert mark.move("orders", FIRST, previous=SECOND)
