@@ -24,9 +24,9 @@ from typing import Final
 import polars as pl
 
 from fillrate_assets.buffers import schema
-from fillrate_assets.buffers.feedback import wilson
-from fillrate_assets.buffers.policy import Policy
-from fillrate_assets.buffers.tick import TICK, Feeds, Masters, on_grid
+from fillrate_assets.buffers.rules.policy import Policy
+from fillrate_assets.buffers.rules.scorecard import wilson
+from fillrate_assets.buffers.rules.tick import TICK, Feeds, Masters, on_grid
 from fillrate_assets.sample.floor.detection import at_ticks, by_level, episodes_judged, onsets_told, run, told
 from fillrate_assets.sample.floor.onsets import EMPTY, FULL, unit_fills
 from fillrate_assets.sample.floor.scenarios import HELD_OUT, TUNING, Scenario, Truth, World, simulate

@@ -29,10 +29,11 @@ from typing import Final
 
 import polars as pl
 
-from fillrate_assets.buffers import interpret, schema, tick
-from fillrate_assets.buffers.interpret import Branch
-from fillrate_assets.buffers.policy import TICK_MINUTES, Policy
-from fillrate_assets.buffers.tick import TICK, Feeds, InMemory, Masters
+from fillrate_assets.buffers import schema
+from fillrate_assets.buffers.rules import tick, verdicts
+from fillrate_assets.buffers.rules.policy import TICK_MINUTES, Policy
+from fillrate_assets.buffers.rules.tick import TICK, Feeds, InMemory, Masters
+from fillrate_assets.buffers.rules.verdicts import Branch
 from fillrate_assets.core.table_schema import TIMESTAMP, Frame
 
 DATA: Final = Path(__file__).parents[2] / "shared" / "data" / "buffers"
@@ -159,8 +160,8 @@ def judged(source: Source, folder: Path) -> pl.DataFrame:
         tick.roll_up(masters, kept, snapshot_ts=at, policy=policy)
         units = kept.read(schema.UNIT_TIMESERIES, at, at).collect()
         kept.forget(at - timedelta(minutes=policy.suppression.history_minutes))
-        looked_at = interpret.seen(units, policy=policy).filter(pl.col("quality") == "FRESH")
-        seen.append(looked_at.select("unit_id", pl.col("snapshot_ts").alias("ts"), "fill", *interpret.SIGNALS))
+        looked_at = verdicts.seen(units, policy=policy).filter(pl.col("quality") == "FRESH")
+        seen.append(looked_at.select("unit_id", pl.col("snapshot_ts").alias("ts"), "fill", *verdicts.SIGNALS))
     return pl.concat(seen).join(days, on="unit_id")
 
 
@@ -255,7 +256,7 @@ def candidates(direction: str, minutes: int) -> Iterator[Branch]:
 def branch_of(policy: Policy, direction: str) -> Branch:
     """How a TOTAL is judged in a direction."""
     (branch,) = (
-        each for each in interpret.branches(policy) if "TOTAL" in each.unit_types and each.direction == direction
+        each for each in verdicts.branches(policy) if "TOTAL" in each.unit_types and each.direction == direction
     )
     return branch
 

@@ -38,14 +38,15 @@ import duckdb
 import polars as pl
 
 from fillrate_assets import settings as settings_module
-from fillrate_assets.buffers import conflicts, interpret, schema, tick
-from fillrate_assets.buffers.assets import JOB
-from fillrate_assets.buffers.delivery import Delivery
-from fillrate_assets.buffers.policy import Policy
-from fillrate_assets.buffers.schedules import tags_of
-from fillrate_assets.connections.buffer_store import BufferStore
-from fillrate_assets.connections.floor_feeds import FloorFeeds
-from fillrate_assets.connections.tick_lake import TickLake
+from fillrate_assets.buffers import schema
+from fillrate_assets.buffers.buffer_store import BufferStore
+from fillrate_assets.buffers.defs.alert_dispatch import Delivery
+from fillrate_assets.buffers.defs.assets import JOB
+from fillrate_assets.buffers.defs.schedules import tags_of
+from fillrate_assets.buffers.rules import conflict_resolution, tick, verdicts
+from fillrate_assets.buffers.rules.policy import Policy
+from fillrate_assets.buffers.sources.floor_feeds import FloorFeeds
+from fillrate_assets.buffers.tick_lake import TickLake
 from fillrate_assets.definitions import build_defs
 from fillrate_assets.fillrate.record_store import RecordStore
 from fillrate_assets.notifications.channels import Channels
@@ -165,9 +166,9 @@ class Platform:
         """Seconds of substep 2 alone, at a tick that has run."""
         history = tick.throttled(self.kept, snapshot_ts=at, policy=POLICY)
         units = self.kept.read(schema.UNIT_TIMESERIES, at, at).collect()
-        judged = interpret.verdicts(units, history, policy=POLICY)
+        judged = verdicts.verdicts(units, history, policy=POLICY)
         began = perf_counter()
-        conflicts.resolve(judged, units, history, policy=POLICY)
+        conflict_resolution.resolve(judged, units, history, policy=POLICY)
         return perf_counter() - began
 
     def bare(self, number: int) -> float:

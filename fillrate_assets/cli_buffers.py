@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from fillrate_assets.connections.policy_store import PolicyStore
+    from fillrate_assets.buffers.policy_store import PolicyStore
     from fillrate_assets.settings import Settings
 
 
@@ -55,9 +55,9 @@ def demo(warehouses: int, seed: int, hours: int) -> None:
     from rich.console import Console
 
     from fillrate_assets import floor_day, running, settings
-    from fillrate_assets.buffers.policy import Policy
-    from fillrate_assets.connections.buffer_store import BufferStore
-    from fillrate_assets.connections.floor_feeds import FloorFeeds
+    from fillrate_assets.buffers.buffer_store import BufferStore
+    from fillrate_assets.buffers.rules.policy import Policy
+    from fillrate_assets.buffers.sources.floor_feeds import FloorFeeds
     from fillrate_assets.definitions import delivery_of
     from fillrate_assets.floors import Floors
     from fillrate_assets.progress import called_as, working
@@ -98,7 +98,7 @@ def tick(at: datetime | None) -> None:
       fillrate buffers tick --at 2026-11-10T14:05
     """
     from fillrate_assets import running, settings
-    from fillrate_assets.buffers.tick import on_grid
+    from fillrate_assets.buffers.rules.tick import on_grid
 
     now = datetime.now(UTC)
     chosen = on_grid(at or now)
@@ -125,9 +125,9 @@ def explain(unit_id: str, at: datetime) -> None:
       fillrate buffers explain W0001_PACK_TOTAL 2026-11-10T14:05
     """
     from fillrate_assets import settings
-    from fillrate_assets.buffers import explain as rules
-    from fillrate_assets.buffers.signals import clock
-    from fillrate_assets.floor_evidence import evidence
+    from fillrate_assets.buffers.report import explain as rules
+    from fillrate_assets.buffers.report.explain_queries import evidence
+    from fillrate_assets.buffers.rules.path_signals import clock
 
     found, time_zone = evidence(settings.load(), unit_id, at)
     for line in rules.explain(found, zone=clock(time_zone)):
@@ -154,8 +154,8 @@ def replay(first: datetime, last: datetime, changes: tuple[str, ...], file: Path
     from rich.console import Console
 
     from fillrate_assets import settings
+    from fillrate_assets.buffers.report.policy_backtest import Replay, changed_policy
     from fillrate_assets.progress import progress
-    from fillrate_assets.replaying import Replay, changed_policy
 
     chosen = settings.load()
     policy = changed_policy(_policies(chosen).contenders().champion, changes, file)
@@ -203,7 +203,7 @@ def policies(context: click.Context) -> None:
 def propose(changes: tuple[str, ...], file: Path | None) -> None:
     """Let a policy run beside the champion from the next tick on."""
     from fillrate_assets import settings
-    from fillrate_assets.replaying import told_changes
+    from fillrate_assets.buffers.report.policy_backtest import told_changes
 
     policy = _policies(settings.load()).propose(told_changes(changes, file), by=_whoami(), now=datetime.now(UTC))
     click.echo(f"{policy.version} runs beside the champion from the next tick on")
@@ -215,7 +215,7 @@ def propose(changes: tuple[str, ...], file: Path | None) -> None:
 def compare(version: str, days: int) -> None:
     """Compare a challenger with the champion by what the floor answered."""
     from fillrate_assets import settings
-    from fillrate_assets.replaying import trial
+    from fillrate_assets.buffers.report.policy_backtest import trial
 
     for line in trial(settings.load(), version, days, now=datetime.now(UTC)).lines:
         click.echo(line)
@@ -227,7 +227,7 @@ def compare(version: str, days: int) -> None:
 def promote(version: str, days: int) -> None:
     """Let a challenger take the champion's place, if nothing speaks against it; the evidence is kept."""
     from fillrate_assets import settings
-    from fillrate_assets.replaying import trial
+    from fillrate_assets.buffers.report.policy_backtest import trial
 
     chosen, now = settings.load(), datetime.now(UTC)
     found = trial(chosen, version, days, now=now)
@@ -262,8 +262,8 @@ def links(warehouse: str) -> None:
       fillrate buffers links W0001
     """
     from fillrate_assets import feedback_service, settings
-    from fillrate_assets.buffers.signals import clock
-    from fillrate_assets.connections.buffer_store import BufferStore
+    from fillrate_assets.buffers.buffer_store import BufferStore
+    from fillrate_assets.buffers.rules.path_signals import clock
     from fillrate_assets.notifications.signed_links import AUDIT_LIFETIME, LIFETIME, last_week
 
     chosen, now = settings.load(), datetime.now(UTC)
@@ -296,7 +296,7 @@ def serve(host: str, port: int) -> None:
 
 
 def _policies(chosen: Settings) -> PolicyStore:
-    from fillrate_assets.connections.policy_store import PolicyStore
+    from fillrate_assets.buffers.policy_store import PolicyStore
 
     return PolicyStore(chosen.record_store_url, chosen.record_store_schema)
 

@@ -12,13 +12,13 @@ import sqlalchemy as sa
 
 from fillrate_assets import settings as settings_module
 from fillrate_assets.aws.secrets import SCHEME
-from fillrate_assets.buffers import assets as buffer_assets
-from fillrate_assets.buffers import checks as buffer_checks
-from fillrate_assets.buffers import schedules
-from fillrate_assets.buffers.delivery import Delivery
-from fillrate_assets.connections.buffer_store import BufferStore
-from fillrate_assets.connections.floor_feeds import FloorFeeds
-from fillrate_assets.connections.policy_store import PolicyStore
+from fillrate_assets.buffers.buffer_store import BufferStore
+from fillrate_assets.buffers.defs import assets as buffer_assets
+from fillrate_assets.buffers.defs import checks as buffer_checks
+from fillrate_assets.buffers.defs import schedules
+from fillrate_assets.buffers.defs.alert_dispatch import Delivery
+from fillrate_assets.buffers.policy_store import PolicyStore
+from fillrate_assets.buffers.sources.floor_feeds import FloorFeeds
 from fillrate_assets.fillrate.defs import assets, checks, exports, health_checks, sensors
 from fillrate_assets.fillrate.defs.source_versions import Sources
 from fillrate_assets.fillrate.record_store import RecordStore

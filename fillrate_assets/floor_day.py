@@ -14,13 +14,14 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from fillrate_assets.buffers import board, schema, tick
-from fillrate_assets.buffers.delivery import Delivery
-from fillrate_assets.buffers.policy import Policy
-from fillrate_assets.buffers.signals import clock
-from fillrate_assets.connections.buffer_store import BufferStore
-from fillrate_assets.connections.floor_feeds import FloorFeeds
-from fillrate_assets.connections.tick_lake import TickLake
+from fillrate_assets.buffers import schema
+from fillrate_assets.buffers.buffer_store import BufferStore
+from fillrate_assets.buffers.defs.alert_dispatch import Delivery
+from fillrate_assets.buffers.rules import status_board, tick
+from fillrate_assets.buffers.rules.path_signals import clock
+from fillrate_assets.buffers.rules.policy import Policy
+from fillrate_assets.buffers.sources.floor_feeds import FloorFeeds
+from fillrate_assets.buffers.tick_lake import TickLake
 from fillrate_assets.floors import Floors
 from fillrate_assets.settings import Settings
 from fillrate_assets.storage.lake import Lake
@@ -121,14 +122,14 @@ def kept(floors: Floors) -> TickLake:
 
 
 def _line(moment: Moment, seen: list[Moment]) -> str:
-    states = {state: count for state, count in board.counts(moment.recommendations).items() if count}
+    states = {state: count for state, count in status_board.counts(moment.recommendations).items() if count}
     counted = ", ".join(f"{count} {state.lower().replace('_', ' ')}" for state, count in states.items())
     return f"{moment.snapshot_ts:%H:%M} UTC: {counted}; messages so far: {sum(each.sent for each in seen)}"
 
 
 def _board(moment: Moment, seen: list[Moment], now: str) -> Group:
     strips = Table(box=None, padding=(0, 1), show_header=False)
-    for (warehouse, pool), rows in board.states(moment.recommendations).group_by(
+    for (warehouse, pool), rows in status_board.states(moment.recommendations).group_by(
         "warehouse", "pool", maintain_order=True
     ):
         strip = Text()
@@ -141,7 +142,7 @@ def _board(moment: Moment, seen: list[Moment], now: str) -> Group:
         legend.append(f" {state.lower().replace('_', ' ')} ", style=style)
         legend.append(" ")
     actions = _table("To do now", "severity", "unit", "action", "how many", "left")
-    for row in board.actions(moment.alerts, moment.recommendations).head(_MOST_ACTIONS).iter_rows(named=True):
+    for row in status_board.actions(moment.alerts, moment.recommendations).head(_MOST_ACTIONS).iter_rows(named=True):
         left = "" if row["minutes_left"] is None else f"{row['minutes_left']:.0f} min"
         actions.add_row(
             row["severity"], f"{row['unit_id']} {row['direction'].lower()}", row["action"], row["how_many"] or "", left

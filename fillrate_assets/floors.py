@@ -11,12 +11,13 @@ from typing import Final
 
 import polars as pl
 
-from fillrate_assets.buffers import feedback, schema
-from fillrate_assets.buffers.policy import Policy
-from fillrate_assets.buffers.suppression import EPISODE, episode_key
-from fillrate_assets.buffers.tick import TICK, Masters, on_grid
-from fillrate_assets.connections.buffer_store import BufferStore
-from fillrate_assets.connections.floor_feeds import FloorFeeds
+from fillrate_assets.buffers import schema
+from fillrate_assets.buffers.buffer_store import BufferStore
+from fillrate_assets.buffers.rules import scorecard
+from fillrate_assets.buffers.rules.alert_suppression import EPISODE, episode_key
+from fillrate_assets.buffers.rules.policy import Policy
+from fillrate_assets.buffers.rules.tick import TICK, Masters, on_grid
+from fillrate_assets.buffers.sources.floor_feeds import FloorFeeds
 from fillrate_assets.core.errors import PermanentFailure
 from fillrate_assets.fillrate.record_store import RecordStore
 from fillrate_assets.sample.floor import detection
@@ -135,7 +136,7 @@ class Floors:
             `FEEDBACK`, sorted by its key.
 
         """
-        first = feedback.told(alerts).sort("snapshot_ts").unique(EPISODE, keep="first", maintain_order=True)
+        first = scorecard.told(alerts).sort("snapshot_ts").unique(EPISODE, keep="first", maintain_order=True)
         heard = self.episodes(alerts).select("episode", real=pl.col("was") != "FALSE")
         judged = first.join(heard, left_on=episode_key(), right_on="episode").select(
             rec_id=pl.concat_str(episode_key(), "seq", separator="."),

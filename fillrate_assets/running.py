@@ -17,9 +17,9 @@ from typing import Final
 import dagster as dg
 import polars as pl
 
-from fillrate_assets.buffers import assets as buffer_assets
-from fillrate_assets.buffers import schedules
-from fillrate_assets.connections.buffer_store import BufferStore
+from fillrate_assets.buffers.buffer_store import BufferStore
+from fillrate_assets.buffers.defs import assets as buffer_assets
+from fillrate_assets.buffers.defs import schedules
 from fillrate_assets.core.errors import PermanentFailure
 from fillrate_assets.definitions import JOB, build_defs
 from fillrate_assets.fillrate.defs import health_checks

@@ -13,8 +13,9 @@ from typing import Literal
 
 import polars as pl
 
-from fillrate_assets.buffers import messages, schema
-from fillrate_assets.buffers.messages import Links, Message
+from fillrate_assets.buffers import schema
+from fillrate_assets.buffers.rules import notification_routing
+from fillrate_assets.buffers.rules.notification_routing import Links, Message
 from fillrate_assets.notifications.channels import Channels, Letter
 from fillrate_assets.notifications.outbox import Notices
 from fillrate_assets_tests.buffers import frames
@@ -37,7 +38,7 @@ class Job:
 
 def words(notices: pl.DataFrame) -> list[Message]:
     """Notices in words, without links."""
-    return messages.messages(notices, frames.warehouses({}), Links())
+    return notification_routing.messages(notices, frames.warehouses({}), Links())
 
 
 def run(jobs: Sequence[Job]) -> list[int | None]:

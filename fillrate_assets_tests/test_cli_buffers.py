@@ -16,14 +16,14 @@ import sqlalchemy as sa
 
 from fillrate_assets import cli, floor_day, settings
 from fillrate_assets.buffers import schema
-from fillrate_assets.buffers.policy import Policy
-from fillrate_assets.buffers.tick import Masters
-from fillrate_assets.connections.buffer_store import BufferStore
-from fillrate_assets.connections.policy_store import POLICIES, PolicyStore
-from fillrate_assets.connections.tick_lake import TickLake
+from fillrate_assets.buffers.buffer_store import BufferStore
+from fillrate_assets.buffers.policy_store import POLICIES, PolicyStore
+from fillrate_assets.buffers.report.policy_backtest import trial
+from fillrate_assets.buffers.rules.policy import Policy
+from fillrate_assets.buffers.rules.tick import Masters
+from fillrate_assets.buffers.tick_lake import TickLake
 from fillrate_assets.fillrate.record_store import RecordStore
 from fillrate_assets.notifications.signed_links import ExpiredLinkError, Link, LinkSigner, last_week
-from fillrate_assets.replaying import trial
 from fillrate_assets.settings import Settings
 from fillrate_assets.storage.lake import Lake
 from fillrate_assets_tests.buffers import frames

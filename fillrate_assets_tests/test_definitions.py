@@ -10,7 +10,7 @@ import dagster as dg
 import pytest
 
 from fillrate_assets import settings
-from fillrate_assets.buffers import assets as buffers
+from fillrate_assets.buffers.defs import assets as buffers
 from fillrate_assets.core.errors import PermanentFailure
 from fillrate_assets.definitions import JOB, build_defs, systems
 from fillrate_assets.fillrate import schema

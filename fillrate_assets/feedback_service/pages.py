@@ -13,11 +13,12 @@ from typing import Any, Final, Protocol
 
 import polars as pl
 
-from fillrate_assets.buffers import feedback, messages, schema, units
-from fillrate_assets.buffers.policy import TICK_MINUTES
-from fillrate_assets.buffers.signals import clock
-from fillrate_assets.buffers.suppression import episode_key
-from fillrate_assets.buffers.tick import Masters
+from fillrate_assets.buffers import schema
+from fillrate_assets.buffers.rules import notification_routing, scorecard, unit_timeseries
+from fillrate_assets.buffers.rules.alert_suppression import episode_key
+from fillrate_assets.buffers.rules.path_signals import clock
+from fillrate_assets.buffers.rules.policy import TICK_MINUTES
+from fillrate_assets.buffers.rules.tick import Masters
 from fillrate_assets.feedback_service.forms import (
     AnswerForm,
     Form,
@@ -112,7 +113,7 @@ class Site:
 
     def units(self, at: datetime) -> pl.DataFrame:
         """unit_id, warehouse and unit_type of the units that it has at a time."""
-        return units.named(self.masters.unit_members, at=at)
+        return unit_timeseries.named(self.masters.unit_members, at=at)
 
     @property
     def title(self) -> str:
@@ -159,7 +160,7 @@ class AlertPage:
         values = {"site": site, "last": last, "said": ANSWERS.get(last["answer"]) if last else None}
         if last and visit.recorded:
             return Page("recorded.html", {**values, "at": site.time(last["answered_at"])})
-        (message,) = messages.messages(told, site.masters.warehouses, messages.Links())
+        (message,) = notification_routing.messages(told, site.masters.warehouses, notification_routing.Links())
         offered = {code: words for code, words in ANSWERS.items() if code in _offered(notice)}
         return Page(
             "alert.html",
@@ -342,7 +343,7 @@ class AuditPage:
         known = site.units(since)
         seed = int.from_bytes(sha256(f"{site.warehouse} {week}".encode()).digest()[:4])
         told = self._alerts.told(since, until=until, warehouse=site.warehouse)
-        silent = feedback.audit_sample(known["unit_id"].to_list(), told, count=AUDITED_UNITS, seed=seed)
+        silent = scorecard.audit_sample(known["unit_id"].to_list(), told, count=AUDITED_UNITS, seed=seed)
         return known.filter(pl.col("unit_id").is_in(silent))
 
 

@@ -7,8 +7,8 @@ from typing import Final
 import uvicorn
 from starlette.types import ASGIApp
 
-from fillrate_assets.connections.buffer_store import BufferStore
-from fillrate_assets.connections.policy_store import PolicyStore
+from fillrate_assets.buffers.buffer_store import BufferStore
+from fillrate_assets.buffers.policy_store import PolicyStore
 from fillrate_assets.core.errors import PermanentFailure
 from fillrate_assets.feedback_service.web import app
 from fillrate_assets.notifications import feedback_links

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import polars as pl
 
-from fillrate_assets.buffers.tick import Masters
+from fillrate_assets.buffers.rules.tick import Masters
 
 
 class Alerts(Protocol):

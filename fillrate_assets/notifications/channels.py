@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, Any, Final
 import polars as pl
 
 from fillrate_assets.aws import secrets, sns
-from fillrate_assets.buffers import messages
-from fillrate_assets.buffers.messages import Message
+from fillrate_assets.buffers.rules import notification_routing
+from fillrate_assets.buffers.rules.notification_routing import Message
 from fillrate_assets.core.errors import PermanentFailure, SourceUnavailable
 
 if TYPE_CHECKING:
@@ -97,17 +97,17 @@ class Channels:
         message = letter.message
         kind, _, name = message.channel.partition(":")
         if self.console_only or message.channel == CONSOLE:
-            _LOG.info("to %s: %s", shown(message.channel), messages.text(message))
+            _LOG.info("to %s: %s", shown(message.channel), notification_routing.text(message))
         elif kind == "slack":
-            self._post(message.channel, _json(messages.slack(message)))
+            self._post(message.channel, _json(notification_routing.slack(message)))
         elif kind == "teams":
-            self._post(message.channel, _json(messages.teams(message)))
+            self._post(message.channel, _json(notification_routing.teams(message)))
         elif kind == "webhook":
             body = _json(_event(letter))
             self._post(message.channel, body, self._signature(letter.message_id, body))
         elif kind == "sns":
             attributes = {"message_id": letter.message_id}
-            sns.publish(name, message.subject, messages.text(message), attributes=attributes, attempts=1)
+            sns.publish(name, message.subject, notification_routing.text(message), attributes=attributes, attempts=1)
         else:
             msg = f"{shown(message.channel)} is no channel; {_SYNTAX}"
             raise PermanentFailure(msg)

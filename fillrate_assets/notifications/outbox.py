@@ -24,9 +24,10 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_fixed
 
-from fillrate_assets.buffers import schema, suppression
-from fillrate_assets.buffers.messages import Message
-from fillrate_assets.buffers.policy import Policy
+from fillrate_assets.buffers import schema
+from fillrate_assets.buffers.rules import alert_suppression
+from fillrate_assets.buffers.rules.notification_routing import Message
+from fillrate_assets.buffers.rules.policy import Policy
 from fillrate_assets.core.errors import FillrateError, PermanentFailure, SourceUnavailable
 from fillrate_assets.core.table_schema import TIMESTAMP, Frame
 from fillrate_assets.fillrate.record_store import METADATA, OUTBOX, Moment
@@ -170,7 +171,7 @@ class Notices:
             SourceUnavailable: the record store did not answer.
 
         """
-        keys = alerts.select(suppression.episode_key().alias("key"))["key"].unique().sort().to_list()
+        keys = alerts.select(alert_suppression.episode_key().alias("key"))["key"].unique().sort().to_list()
         columns = [NOTICES.c[name] for name in schema.NOTICES.names]
         found = [schema.NOTICES.empty()]
         with sql.failures("notices", self.url), self._engine.connect() as connection:
@@ -215,7 +216,7 @@ class Notices:
             SourceUnavailable: the record store did not answer.
 
         """
-        keys = alerts.select(suppression.episode_key().alias("key"))["key"].unique().to_list()
+        keys = alerts.select(alert_suppression.episode_key().alias("key"))["key"].unique().to_list()
         marks = [NOTICES.c[name] for name in ("episode_key", "created_at", "sent_at", "failure")]
         moments = pl.col("created_at", "sent_at").cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
         chosen = sa.select(*[NOTICES.c[name] for name in schema.NOTICES.names], *marks)
@@ -258,7 +259,7 @@ class Notices:
             return
         at = pl.lit(now, TIMESTAMP)
         written = notices.with_columns(
-            suppression.episode_key().alias("episode_key"),
+            alert_suppression.episode_key().alias("episode_key"),
             at.alias("created_at"),
             at.alias("next_attempt_at"),
             pl.lit(0, pl.Int64).alias("attempts"),

@@ -14,13 +14,13 @@ import polars as pl
 
 from fillrate_assets import settings
 from fillrate_assets.buffers import schema
-from fillrate_assets.buffers.assets import JOB
-from fillrate_assets.buffers.schedules import tags_of
-from fillrate_assets.buffers.tick import Feeds, Masters
-from fillrate_assets.connections.buffer_store import BufferStore
-from fillrate_assets.connections.floor_feeds import FloorFeeds
-from fillrate_assets.connections.policy_store import PolicyStore
-from fillrate_assets.connections.tick_lake import TickLake
+from fillrate_assets.buffers.buffer_store import BufferStore
+from fillrate_assets.buffers.defs.assets import JOB
+from fillrate_assets.buffers.defs.schedules import tags_of
+from fillrate_assets.buffers.policy_store import PolicyStore
+from fillrate_assets.buffers.rules.tick import Feeds, Masters
+from fillrate_assets.buffers.sources.floor_feeds import FloorFeeds
+from fillrate_assets.buffers.tick_lake import TickLake
 from fillrate_assets.core.table_schema import Frame
 from fillrate_assets.definitions import build_defs
 from fillrate_assets.fillrate.record_store import RecordStore

@@ -9,7 +9,7 @@ from typing import Any, Final
 import polars as pl
 
 from fillrate_assets.buffers import schema
-from fillrate_assets.buffers.policy import TICK_MINUTES, Policy
+from fillrate_assets.buffers.rules.policy import TICK_MINUTES, Policy
 from fillrate_assets.core.table_schema import Frame
 
 POLICY: Final = Policy()

@@ -21,8 +21,8 @@ import sqlalchemy as sa
 
 from fillrate_assets import feedback_service
 from fillrate_assets.buffers import schema
-from fillrate_assets.buffers.tick import Masters
-from fillrate_assets.connections.buffer_store import FEEDBACK, BufferStore
+from fillrate_assets.buffers.buffer_store import FEEDBACK, BufferStore
+from fillrate_assets.buffers.rules.tick import Masters
 from fillrate_assets.feedback_service.serving import server
 from fillrate_assets.fillrate.record_store import RecordStore
 from fillrate_assets.notifications.outbox import NOTICES, Notices

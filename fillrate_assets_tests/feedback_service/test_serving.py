@@ -19,14 +19,14 @@ import httpx
 import pytest
 
 from fillrate_assets import feedback_service, settings
-from fillrate_assets.buffers.policy import Policy
-from fillrate_assets.connections.buffer_store import BufferStore
-from fillrate_assets.connections.policy_store import PolicyStore
+from fillrate_assets.buffers.buffer_store import BufferStore
+from fillrate_assets.buffers.policy_store import PolicyStore
+from fillrate_assets.buffers.rules.policy import Policy
 from fillrate_assets.core.errors import PermanentFailure
 from fillrate_assets.fillrate.record_store import RecordStore
 from fillrate_assets.notifications.signed_links import LinkSigner
+from fillrate_assets_tests.buffers.test_policy_store import Evidence
 from fillrate_assets_tests.conftest import ROOT
-from fillrate_assets_tests.connections.test_policy_store import Evidence
 from fillrate_assets_tests.feedback_service.floor import SECRET, Browser, masters
 
 URL: Final = "https://feedback.example"

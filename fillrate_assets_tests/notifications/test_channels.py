@@ -14,8 +14,9 @@ from typing import Final
 
 import pytest
 
-from fillrate_assets.buffers import messages, schema
-from fillrate_assets.buffers.messages import Links, Message
+from fillrate_assets.buffers import schema
+from fillrate_assets.buffers.rules import notification_routing
+from fillrate_assets.buffers.rules.notification_routing import Links, Message
 from fillrate_assets.core.errors import FillrateError, PermanentFailure, SourceUnavailable
 from fillrate_assets.notifications.channels import Channels, ChannelUnavailable, Letter
 from fillrate_assets_tests.buffers import frames
@@ -37,7 +38,7 @@ LINKS: Final = Links(
 
 def letter(channel: str, *rows: Row) -> Letter:
     told = frames.notices(*[{"channel": channel, **row} for row in rows or ({},)])
-    (message,) = messages.messages(told, frames.warehouses({}), LINKS)
+    (message,) = notification_routing.messages(told, frames.warehouses({}), LINKS)
     return Letter("msg_1", message, told)
 
 
@@ -78,7 +79,7 @@ def failing(channels: Channels, channel: str) -> FillrateError:
 
 
 def test_slack_and_teams_get_what_they_lay_out(channels: Channels, receiver: Receiver) -> None:
-    for kind, layout in (("slack", messages.slack), ("teams", messages.teams)):
+    for kind, layout in (("slack", notification_routing.slack), ("teams", notification_routing.teams)):
         sent = letter(f"{kind}:floor")
         channels.send(sent)
         request = receiver.requests.pop()
@@ -142,7 +143,7 @@ def test_a_topic_hears_subject_text_and_id(aws: Cloud) -> None:
     Channels().send(sent)
     (received,) = topic.sqs.receive_message(QueueUrl=topic.queue)["Messages"]
     body = json.loads(received["Body"])
-    assert (body["Subject"], body["Message"]) == (sent.message.subject, messages.text(sent.message))
+    assert (body["Subject"], body["Message"]) == (sent.message.subject, notification_routing.text(sent.message))
     assert body["MessageAttributes"]["message_id"]["Value"] == "msg_1"
 
 

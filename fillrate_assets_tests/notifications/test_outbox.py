@@ -19,7 +19,8 @@ import sqlalchemy as sa
 from polars.testing import assert_frame_equal
 from sqlalchemy.exc import OperationalError
 
-from fillrate_assets.buffers import messages, schema
+from fillrate_assets.buffers import schema
+from fillrate_assets.buffers.rules import notification_routing
 from fillrate_assets.core.errors import PermanentFailure, SourceUnavailable
 from fillrate_assets.fillrate.record_store import OUTBOX, RecordStore
 from fillrate_assets.notifications import outbox as outboxes
@@ -216,7 +217,7 @@ def test_a_tick_tells_what_is_new_and_its_repetition_nothing(outbox: Notices) ->
     for _ in range(2):
         alerts, said, routes = frames.alerts({}), frames.recommendations({}), frames.routes({})
         sent = outbox.sent(alerts)
-        due, lost = messages.notices(alerts, said, routes, sent, now=NOW, policy=POLICY)
+        due, lost = notification_routing.notices(alerts, said, routes, sent, now=NOW, policy=POLICY)
         outbox.keep(due, lost, now=NOW)
         deliver(outbox, send)
     assert [notices for _, notices in send.told] == [["W1_PICK_TOTAL.OVERFLOW.MOVE_STAFF.1.1"]]

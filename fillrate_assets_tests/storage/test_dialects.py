@@ -16,11 +16,11 @@ from alembic.migration import MigrationContext
 from alembic.operations import Operations
 from alembic.script import ScriptDirectory
 
+from fillrate_assets.buffers import buffer_store
 from fillrate_assets.buffers import schema as floors
-from fillrate_assets.buffers import tick
-from fillrate_assets.buffers.policy import Policy
-from fillrate_assets.connections import buffer_store
-from fillrate_assets.connections.floor_feeds import FloorFeeds
+from fillrate_assets.buffers.rules import tick
+from fillrate_assets.buffers.rules.policy import Policy
+from fillrate_assets.buffers.sources.floor_feeds import FloorFeeds
 from fillrate_assets.fillrate import record_store, schema
 from fillrate_assets.fillrate.record_store import METADATA, RecordStore
 from fillrate_assets.fillrate.sources.order_system import OrderSystem

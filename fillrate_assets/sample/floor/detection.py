@@ -23,10 +23,11 @@ from typing import Final
 
 import polars as pl
 
-from fillrate_assets.buffers import feedback, schema, tick
-from fillrate_assets.buffers.policy import TICK_MINUTES, Policy, Promotion
-from fillrate_assets.buffers.suppression import UNIT, episode_key
-from fillrate_assets.buffers.tick import TICK, Feeds, InMemory
+from fillrate_assets.buffers import schema
+from fillrate_assets.buffers.rules import scorecard, tick
+from fillrate_assets.buffers.rules.alert_suppression import UNIT, episode_key
+from fillrate_assets.buffers.rules.policy import TICK_MINUTES, Policy, Promotion
+from fillrate_assets.buffers.rules.tick import TICK, Feeds, InMemory
 from fillrate_assets.sample.floor.layout import TOTAL
 from fillrate_assets.sample.floor.onsets import EMPTY, FULL
 from fillrate_assets.sample.floor.scenarios import World
@@ -86,7 +87,7 @@ def told(alerts: pl.DataFrame) -> pl.DataFrame:
         alerts: `buffers.schema.ALERTS`.
 
     """
-    rows = feedback.told(alerts).with_columns(episode_key().alias("episode"))
+    rows = scorecard.told(alerts).with_columns(episode_key().alias("episode"))
     return rows.rename({"snapshot_ts": "told_ts"}).select(_TELLING)
 
 

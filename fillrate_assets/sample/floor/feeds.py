@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 
 from fillrate_assets.buffers import schema
-from fillrate_assets.buffers.tick import Feeds
+from fillrate_assets.buffers.rules.tick import Feeds
 from fillrate_assets.core.table_schema import Frame
 from fillrate_assets.sample.floor.events import Event
 from fillrate_assets.sample.floor.layout import BREAKS, POOLS, STATION_RATE, Layout, Roster

@@ -17,7 +17,7 @@ import numpy as np
 import polars as pl
 
 from fillrate_assets.buffers import schema
-from fillrate_assets.buffers.tick import Masters
+from fillrate_assets.buffers.rules.tick import Masters
 from fillrate_assets.sample.names import SITES
 from fillrate_assets.sample.streams import Floats, Ints, Mask, Stream, generator
 

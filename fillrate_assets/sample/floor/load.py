@@ -16,8 +16,8 @@ import numpy as np
 import polars as pl
 
 from fillrate_assets.buffers import schema
-from fillrate_assets.buffers.policy import TICK_MINUTES
-from fillrate_assets.buffers.tick import Feeds, Masters
+from fillrate_assets.buffers.rules.policy import TICK_MINUTES
+from fillrate_assets.buffers.rules.tick import Feeds, Masters
 from fillrate_assets.core.table_schema import Frame
 from fillrate_assets.sample.floor.feeds import LAG_SECONDS, REPORT_MINUTES, WINDOW_MINUTES
 from fillrate_assets.sample.floor.layout import BUFFERED, POOLS, SHIFT_HOURS, masters, name, path_names

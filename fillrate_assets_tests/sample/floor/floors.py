@@ -8,7 +8,7 @@ from functools import cache
 
 import polars as pl
 
-from fillrate_assets.buffers.tick import Feeds
+from fillrate_assets.buffers.rules.tick import Feeds
 from fillrate_assets.sample.floor import physics
 from fillrate_assets.sample.floor.events import Event
 from fillrate_assets.sample.floor.feeds import PERFECT, Reception, feeds

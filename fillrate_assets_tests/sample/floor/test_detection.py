@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import polars as pl
 import pytest
 
-from fillrate_assets.buffers.policy import Policy
+from fillrate_assets.buffers.rules.policy import Policy
 from fillrate_assets.sample.floor import detection
 from fillrate_assets.sample.floor.events import Event
 from fillrate_assets.sample.floor.layout import layout, roster

@@ -11,7 +11,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from fillrate_assets.buffers import schema
-from fillrate_assets.buffers.tick import Feeds
+from fillrate_assets.buffers.rules.tick import Feeds
 from fillrate_assets.sample.floor.events import Event
 from fillrate_assets.sample.floor.feeds import LAG_SECONDS, PERFECT, ROUGH, Reception
 from fillrate_assets.sample.floor.schema import Kind

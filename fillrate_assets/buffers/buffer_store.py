@@ -1,0 +1,285 @@
+"""What the buffers keep in the record store's database: master tables that people change with SQL, and feedback.
+
+Every tick reads the master tables anew, so one statement of SQL takes effect with the next. Where a row makes no
+sense, or holds what its column cannot, as SQLite allows, the other rows are read all the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any, Final
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import polars as pl
+import sqlalchemy as sa
+
+from fillrate_assets.buffers import schema
+from fillrate_assets.buffers.rules.tick import Masters
+from fillrate_assets.core import parsing
+from fillrate_assets.core.table_schema import TIMESTAMP, Column, Frame
+from fillrate_assets.fillrate.record_store import table_of
+from fillrate_assets.notifications import channels
+from fillrate_assets.storage import bulk_insert, sql
+
+_SYSTEM: Final = "record store"
+
+WAREHOUSES: Final = table_of(schema.WAREHOUSES)
+UNIT_MEMBERS: Final = table_of(schema.UNIT_MEMBERS, lengths={"unit_id": 200})
+# SQL Server takes 900 bytes for a key, two for a letter.
+ALERT_ROUTES: Final = table_of(schema.ALERT_ROUTES, lengths={"unit_type": 16, "min_severity": 16, "channel": 255})
+SHIFTS: Final = table_of(schema.SHIFTS)
+FEEDBACK: Final = table_of(
+    schema.FEEDBACK,
+    sa.Index("buffer_feedback_by_time", "answered_at"),
+    lengths={"rec_id": 255, "responder": 128, "note": None},
+)
+
+_REASON: Final = Column("problem", pl.String, "What is wrong with the row", nullable=True)
+_ALWAYS: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class BufferStore:
+    """Warehouses, units, shifts, routes, and what the floor answered."""
+
+    url: str = field(repr=False)
+    schema_name: str | None = None
+    """Where its tables are, on a server; None is where the database puts tables that name none."""
+
+    @property
+    def engine(self) -> sa.Engine:
+        """The engine that finds its tables."""
+        return sql.engine(self.url, schema=self.schema_name)
+
+    def masters(self, warehouse: str | None = None) -> Masters:
+        """The master tables as they are now, each sorted by its key; of one warehouse, or of all.
+
+        A row that cannot be used is left out and told in `rejects`, but for two kinds. A warehouse whose time zone
+        does not exist is watched by UTC. A member of a unit that cannot be read stays without its weight: the unit is
+        UNKNOWN then, and not judged without one of its paths.
+
+        Raises:
+            SourceUnavailable: the store did not answer.
+
+        """
+        with sql.failures(_SYSTEM, self.url), self.engine.connect() as connection:
+            warehouses, members, shifts, routes = (
+                _read(connection, table, frame, *([] if warehouse is None else [_of(table, warehouse)]))
+                for table, frame in (
+                    (WAREHOUSES, schema.WAREHOUSES),
+                    (UNIT_MEMBERS, schema.UNIT_MEMBERS),
+                    (SHIFTS, schema.SHIFTS),
+                    (ALERT_ROUTES, schema.ALERT_ROUTES),
+                )
+            )
+        warehouses = _judged_warehouses(warehouses)
+        members = _judged(members, schema.UNIT_MEMBERS)
+        shifts = _judged(
+            shifts,
+            schema.SHIFTS,
+            pl.when(~pl.col("weekday").is_between(1, 7)).then(pl.format("weekday {} is none of 1 to 7", "weekday")),
+        )
+        routes = _judged(
+            routes.with_columns(pl.col("updated_by").fill_null("")),
+            schema.ALERT_ROUTES,
+            _none_of("min_severity", schema.SEVERITIES),
+            _none_of("unit_type", (schema.ANY, *schema.UNIT_TYPES)),
+        )
+        return Masters(
+            warehouses=_sound(warehouses, schema.WAREHOUSES),
+            unit_members=_with_unreadable(members),
+            shifts=_sound(shifts, schema.SHIFTS),
+            alert_routes=_sound(routes, schema.ALERT_ROUTES),
+            rejects=pl.concat(
+                [
+                    _rejects(warehouses, schema.WAREHOUSES),
+                    _rejects(_by_utc(warehouses), schema.WAREHOUSES),
+                    _rejects(members, schema.UNIT_MEMBERS),
+                    _rejects(shifts, schema.SHIFTS),
+                    _rejects(routes, schema.ALERT_ROUTES),
+                ]
+            ).sort("table", "key", "reason"),
+        )
+
+    def warehouses(self) -> pl.DataFrame:
+        """The warehouses alone, as `masters` has them: of a whole network, units are what takes long to read.
+
+        Raises:
+            SourceUnavailable: the store did not answer.
+
+        """
+        with sql.failures(_SYSTEM, self.url), self.engine.connect() as connection:
+            rows = _read(connection, WAREHOUSES, schema.WAREHOUSES)
+        return _sound(_judged_warehouses(rows), schema.WAREHOUSES)
+
+    def add_masters(self, masters: Masters) -> None:
+        """Add rows to the master tables, or change those that are there; the same again changes nothing.
+
+        Raises:
+            SourceUnavailable: the store did not answer.
+
+        """
+        with sql.failures(_SYSTEM, self.url), self.engine.begin() as connection:
+            for table, frame, rows in (
+                (WAREHOUSES, schema.WAREHOUSES, masters.warehouses),
+                (UNIT_MEMBERS, schema.UNIT_MEMBERS, masters.unit_members),
+                (SHIFTS, schema.SHIFTS, masters.shifts),
+                (ALERT_ROUTES, schema.ALERT_ROUTES, masters.alert_routes),
+            ):
+                _merge(connection, table, frame, rows)
+
+    def feedback(self, since: datetime) -> pl.DataFrame:
+        """What was answered since a moment, that included: every version, as `FEEDBACK`.
+
+        Raises:
+            SourceUnavailable: the store did not answer.
+
+        """
+        return self._feedback(FEEDBACK.c.answered_at >= since.astimezone(UTC).replace(tzinfo=None))
+
+    def answers(self, rec_id: str, responder: str) -> pl.DataFrame:
+        """What someone answered to an alert: every version, as `FEEDBACK`.
+
+        Raises:
+            SourceUnavailable: the store did not answer.
+
+        """
+        return self._feedback(FEEDBACK.c.rec_id == rec_id, FEEDBACK.c.responder == responder)
+
+    def _feedback(self, *where: sa.ColumnElement[bool]) -> pl.DataFrame:
+        with sql.failures(_SYSTEM, self.url), self.engine.connect() as connection:
+            rows = sql.select(connection, sa.select(FEEDBACK).where(*where))
+        return parsing.parse(rows.lazy(), schema.FEEDBACK, table="feedback").sort(schema.FEEDBACK.key).collect()
+
+    def add_feedback(self, row: Mapping[str, Any]) -> bool:
+        """Keep an answer, a row of `FEEDBACK`; whoever answers again, later, adds a version.
+
+        Returns:
+            Whether it is new; not if the responder's answer of that moment is kept already.
+
+        Raises:
+            SourceUnavailable: the store did not answer.
+            ContractViolation: the row is none of `FEEDBACK`.
+
+        """
+        answer = pl.DataFrame([row], schema=schema.FEEDBACK.polars)
+        schema.FEEDBACK.validate(answer)
+        values = answer.with_columns(pl.col(TIMESTAMP).dt.replace_time_zone(None)).row(0, named=True)
+        with sql.failures(_SYSTEM, self.url):
+            try:
+                with self.engine.begin() as connection:
+                    connection.execute(FEEDBACK.insert().values(values))
+            except sa.exc.IntegrityError:
+                return False
+        return True
+
+
+# --- reading what people wrote
+
+
+def _of(table: sa.Table, warehouse: str) -> sa.ColumnElement[bool]:
+    """The rows that a warehouse has, and those of any."""
+    if table is UNIT_MEMBERS:
+        return table.c.unit_id.startswith(f"{warehouse}_", autoescape=True)
+    return table.c.warehouse.in_([warehouse, schema.ANY])
+
+
+def _read(connection: sa.Connection, table: sa.Table, frame: Frame, *where: sa.ColumnElement[bool]) -> pl.DataFrame:
+    """A table by its frame, sorted, with `problem` for what could not be read of a row."""
+    # As the driver hands values over: SQLAlchemy stops at one that is not of its column's type.
+    columns = [sa.type_coerce(table.c[name], sa.types.NullType()).label(name) for name in frame.names]
+    rows = connection.execute(sa.select(*columns).where(*where)).all()
+    values = zip(*rows, strict=True) if rows else ((),) * len(columns)
+    raw = pl.LazyFrame([_series(name, column) for name, column in zip(frame.names, values, strict=True)])
+    told = replace(frame, columns=(*frame.columns, _REASON))
+    return parsing.parse(raw, told, table=frame.name).sort(frame.key, maintain_order=True).collect()
+
+
+def _series(name: str, values: tuple[Any, ...]) -> pl.Series:
+    """Values of one type as they are; of several, as text."""
+    if len({type(value) for value in values} - {type(None)}) > 1:
+        return pl.Series(name, [None if value is None else str(value) for value in values], pl.String)
+    return pl.Series(name, values)
+
+
+def _judged(rows: pl.DataFrame, frame: Frame, *more: pl.Expr) -> pl.DataFrame:
+    """The rows with all that is wrong in `problem`: unreadable, empty, there twice once it is read, or as told."""
+    empty = [
+        pl.when(pl.col(column.name).is_null()).then(pl.lit(f"{column.name} is empty"))
+        for column in frame.columns
+        if not column.nullable
+    ]
+    key = pl.struct(frame.key)
+    twice = pl.when(~key.is_first_distinct()).then(pl.lit("the same key is there twice"))
+    return rows.with_columns(pl.coalesce("problem", *empty, *more, twice).alias("problem"))
+
+
+def _judged_warehouses(rows: pl.DataFrame) -> pl.DataFrame:
+    return _judged(
+        rows.with_columns(pl.col("name").fill_null(pl.col("warehouse"))),
+        schema.WAREHOUSES,
+        pl.when(pl.col("dc").str.contains(r"[/\\]")).then(pl.format("dc {} cannot name a folder", "dc")),
+    )
+
+
+def _none_of(name: str, codes: tuple[str, ...]) -> pl.Expr:
+    listed = f"{', '.join(codes[:-1])} and {codes[-1]}"
+    return pl.when(~pl.col(name).is_in(list(codes))).then(pl.format(f"{name} {{}} is none of {listed}", name))
+
+
+def _sound(rows: pl.DataFrame, frame: Frame) -> pl.DataFrame:
+    return rows.filter(pl.col("problem").is_null()).select(frame.names)
+
+
+def _with_unreadable(members: pl.DataFrame) -> pl.DataFrame:
+    """The members of units, less their weight where they cannot be read."""
+    return members.filter(pl.col("unit_id").is_not_null()).select(
+        "unit_id",
+        "path",
+        "role",
+        pl.when(pl.col("problem").is_null()).then("weight").alias("weight"),
+        pl.col("valid_from").fill_null(pl.lit(_ALWAYS, TIMESTAMP)),
+        "valid_to",
+    )
+
+
+def _by_utc(warehouses: pl.DataFrame) -> pl.DataFrame:
+    """The warehouses that are watched by UTC for want of their own time zone, and why in `problem`."""
+    sound = warehouses.filter(pl.col("problem").is_null())
+    unknown = [zone for zone in sound["time_zone"].unique() if not _exists(zone)]
+    words = pl.format("time_zone {} does not exist: UTC is taken", "time_zone")
+    return sound.filter(pl.col("time_zone").is_in(unknown)).with_columns(words.alias("problem"))
+
+
+def _exists(time_zone: str) -> bool:
+    try:
+        ZoneInfo(time_zone)
+    except (ZoneInfoNotFoundError, ValueError, OSError):  # not there, not a name, a folder of zones
+        return False
+    return True
+
+
+def _rejects(rows: pl.DataFrame, frame: Frame) -> pl.DataFrame:
+    key = pl.concat_str([pl.col(name).cast(pl.String).fill_null("(empty)") for name in frame.key], separator=", ")
+    wrong = rows.filter(pl.col("problem").is_not_null())
+    if "channel" in frame.key:
+        # Somebody may have written a URL there, which is a credential.
+        wrong = wrong.with_columns(pl.col("channel").map_elements(channels.shown, pl.String))
+    return wrong.select(pl.lit(frame.name).alias("table"), key.alias("key"), pl.col("problem").alias("reason"))
+
+
+# --- writing
+
+
+def _merge(connection: sa.Connection, table: sa.Table, frame: Frame, rows: pl.DataFrame) -> None:
+    known = _read(connection, table, frame)
+    changed = rows.join(known, on=frame.names, how="anti", nulls_equal=True)
+    outdated = changed.join(known, on=frame.key, how="semi").select(frame.key)
+    if outdated.height:
+        this = [table.c[name] == sa.bindparam(f"_{name}") for name in frame.key]
+        naive = outdated.with_columns(pl.col(TIMESTAMP).dt.replace_time_zone(None))
+        keys = naive.rename({name: f"_{name}" for name in frame.key}).to_dicts()
+        connection.execute(table.delete().where(*this), keys)
+    bulk_insert.insert(connection, table, changed)

@@ -1,0 +1,1 @@
+"""Assets, checks and schedules of buffers: Dagster only here."""

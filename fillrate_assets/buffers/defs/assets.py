@@ -1,0 +1,303 @@
+"""The assets of the buffers: each is a stage of the tick, for every tick of its run, and tells about the last one."""
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, date, datetime, timedelta
+from functools import partial
+from itertools import pairwise
+from time import perf_counter
+from typing import Final
+
+import dagster as dg
+import polars as pl
+
+from fillrate_assets.buffers import schema
+from fillrate_assets.buffers.buffer_store import BufferStore
+from fillrate_assets.buffers.defs import metadata
+from fillrate_assets.buffers.defs.alert_dispatch import Delivery
+from fillrate_assets.buffers.defs.tick_run import LATE, Context, Work, work
+from fillrate_assets.buffers.policy_store import PolicyStore
+from fillrate_assets.buffers.rules import scorecard as feedback_rules
+from fillrate_assets.buffers.rules import tick
+from fillrate_assets.buffers.rules.path_signals import clock
+from fillrate_assets.buffers.rules.policy import Promotion
+from fillrate_assets.buffers.sources.floor_feeds import FloorFeeds
+from fillrate_assets.notifications.message_outbox import Outbox
+from fillrate_assets.orchestration.partition_events import add_partition_metadata
+from fillrate_assets.orchestration.partitions import EASTERNMOST, dc_ship_date, key
+from fillrate_assets.orchestration.retries import retry_policy, typed_failures
+from fillrate_assets.orchestration.ui_metadata import Metadata, column_schema
+from fillrate_assets.settings import Settings
+from fillrate_assets.storage.lake import Lake, Partition
+
+GROUP: Final = "buffers"
+OWNERS: Final = ["team:floor-operations"]
+JOB: Final = "buffer_tick"
+SCORED_DAYS: Final = 7
+"""How many operating days a scorecard looks back over."""
+
+_RETRIES: Final = 2
+_RETRY_SECONDS: Final = 5
+"""A tick is worth little after the next one began."""
+
+
+def buffer_signals(
+    context: dg.AssetExecutionContext,
+    floor_feeds: dg.ResourceParam[FloorFeeds],
+    buffer_store: dg.ResourceParam[BufferStore],
+    policies: dg.ResourceParam[PolicyStore],
+    lake: dg.ResourceParam[Lake],
+) -> dg.MaterializeResult[None]:
+    """What the feeds say of every path and pool: one level each, and which rows cannot be used."""
+    work = _work(context, buffer_store, policies, lake)
+    reaches = [tick.reach(policy) for policy in work.contenders.all]
+    reach = {feed: max(each[feed] for each in reaches) for feed in reaches[0]}
+    errors, seconds = {}, 0.0
+    for at in work.ticks:
+        began = perf_counter()
+        feeds = floor_feeds.read(snapshot_ts=at, reach=reach, warehouses=_named(work))
+        seconds += perf_counter() - began
+        errors = dict(feeds.errors)
+        for feed, problem in errors.items():
+            context.log.error("%s at %s: %s", feed, at, problem)
+        _on_every_track(context, work, partial(tick.sense, feeds, work.masters, snapshot_ts=at))
+    of_run: Metadata = {"feeds_failed": ", ".join(errors) or "none", "seconds_of_queries": round(seconds, 2)}
+    return _done(context, work, work.latest(schema.SIGNALS), lambda rows, _: metadata.signals(rows), of_run)
+
+
+def unit_timeseries(
+    context: dg.AssetExecutionContext,
+    buffer_store: dg.ResourceParam[BufferStore],
+    policies: dg.ResourceParam[PolicyStore],
+    lake: dg.ResourceParam[Lake],
+) -> dg.MaterializeResult[None]:
+    """Every operational unit: how full, how fast it fills or empties, who works there, and how good the data are."""
+    work = _work(context, buffer_store, policies, lake)
+    for at in work.ticks:
+        _on_every_track(context, work, partial(tick.roll_up, work.masters, snapshot_ts=at))
+    return _done(context, work, work.latest(schema.UNIT_TIMESERIES), lambda rows, _: metadata.units(rows))
+
+
+def buffer_recommendations(
+    context: dg.AssetExecutionContext,
+    buffer_store: dg.ResourceParam[BufferStore],
+    policies: dg.ResourceParam[PolicyStore],
+    lake: dg.ResourceParam[Lake],
+) -> dg.MaterializeResult[None]:
+    """What each unit is and asks for by itself, and what is left of that when conflicts are resolved."""
+    work = _work(context, buffer_store, policies, lake)
+    for at in work.ticks:
+        _on_every_track(context, work, partial(tick.recommend, snapshot_ts=at))
+    return _done(context, work, work.latest(schema.RECOMMENDATIONS), lambda rows, _: metadata.recommendations(rows))
+
+
+def buffer_alerts(
+    context: dg.AssetExecutionContext,
+    buffer_store: dg.ResourceParam[BufferStore],
+    policies: dg.ResourceParam[PolicyStore],
+    lake: dg.ResourceParam[Lake],
+    delivery: dg.ResourceParam[Delivery],
+) -> dg.MaterializeResult[None]:
+    """What the floor is told now and what is kept back, and why; told by way of the outbox."""
+    work = _work(context, buffer_store, policies, lake)
+    for at in work.ticks:
+        _on_every_track(context, work, partial(tick.alert, snapshot_ts=at))
+    now = datetime.now(UTC)
+    began = perf_counter()
+    told = delivery.tell(work.everything, work.kept, policy=work.policy, now=now)
+    # A tick of long ago proves nothing.
+    if work.ticks and now - work.ticks[-1] <= LATE:
+        delivery.ping(work.ticks[-1], work.everything.warehouses.filter("active").height, now=now)
+    asked = work.latest(schema.RECOMMENDATIONS)
+    alerts = work.beside(schema.ALERTS, asked)
+    sent = told.delivered
+    of_run: Metadata = {
+        "notices": told.notices,
+        "unroutable": told.unroutable,
+        "messages_sent": sent.sent,
+        "messages_to_retry": sent.failed,
+        "messages_left": sent.left,
+        "messages_given_up": sent.given_up,
+        "seconds_of_delivery": round(perf_counter() - began, 2),
+    }
+    return _done(context, work, asked, lambda rows, day: metadata.alerts(alerts[day], rows), of_run)
+
+
+def buffer_feedback(
+    context: dg.AssetExecutionContext,
+    buffer_store: dg.ResourceParam[BufferStore],
+    policies: dg.ResourceParam[PolicyStore],
+    lake: dg.ResourceParam[Lake],
+) -> dg.MaterializeResult[None]:
+    """What the floor answered on the operating day."""
+    work = _work(context, buffer_store, policies, lake)
+    answers = _of_days(buffer_store.feedback(_begin(work)), "answered_at", work)
+    rows = schema.ANSWERS_OF_DAY.conform(answers.lazy()).sort(schema.ANSWERS_OF_DAY.key).collect()
+    lake.write(schema.ANSWERS_OF_DAY, rows, work.days)
+    return _done(context, work, _by_day(rows, work), lambda part, _: metadata.feedback(part))
+
+
+def algorithm_scorecard(
+    context: dg.AssetExecutionContext,
+    buffer_store: dg.ResourceParam[BufferStore],
+    policies: dg.ResourceParam[PolicyStore],
+    lake: dg.ResourceParam[Lake],
+    delivery: dg.ResourceParam[Delivery],
+    outbox: dg.ResourceParam[Outbox],
+) -> dg.MaterializeResult[None]:
+    """How right the alerts were, by the floor's answers: the operating day and the six before it."""
+    work = _work(context, buffer_store, policies, lake)
+    since = _begin(work) - timedelta(days=SCORED_DAYS - 1)
+    answers = buffer_store.feedback(since)
+    told = delivery.notices.told(since)
+    _roll_back_if_worse(context, work, policies, outbox, told, answers)
+    cards = [_scorecard(work, dc, day, told, answers) for dc, day in work.days]
+    rows = pl.concat([schema.SCORECARD_OF_DAY.empty().collect(), *cards]).sort(schema.SCORECARD_OF_DAY.key)
+    lake.write(schema.SCORECARD_OF_DAY, rows, work.days)
+    return _done(context, work, _by_day(rows, work), lambda part, _: metadata.scorecard(part))
+
+
+ASSETS: Final[tuple[Callable[..., object], ...]] = (
+    buffer_signals,
+    unit_timeseries,
+    buffer_recommendations,
+    buffer_alerts,
+    buffer_feedback,
+    algorithm_scorecard,
+)
+FRAMES: Final = {
+    "buffer_signals": schema.SIGNALS,
+    "unit_timeseries": schema.UNIT_TIMESERIES,
+    "buffer_recommendations": schema.RECOMMENDATIONS,
+    "buffer_alerts": schema.ALERTS,
+    "buffer_feedback": schema.ANSWERS_OF_DAY,
+    "algorithm_scorecard": schema.SCORECARD_OF_DAY,
+}
+"""What each asset shows."""
+
+
+def build(settings: Settings, feeds_kind: str) -> list[dg.AssetsDefinition]:
+    """The assets over a partitions definition, each after the one before it.
+
+    Args:
+        settings: where partitions begin.
+        feeds_kind: database kind of the feeds, for the UI's badges.
+
+    """
+    by_day = dc_ship_date(settings.first_ship_date, EASTERNMOST)
+
+    def staged(compute: Callable[..., object], after: Iterable[Callable[..., object]]) -> dg.AssetsDefinition:
+        name = compute.__name__
+        return dg.asset(
+            partitions_def=by_day,
+            # Every tick of a day again takes minutes.
+            backfill_policy=dg.BackfillPolicy.multi_run(1),
+            group_name=GROUP,
+            owners=OWNERS,
+            kinds={feeds_kind if compute is buffer_signals else "parquet", "polars"},
+            pool="floor_feeds" if compute is buffer_signals else None,
+            deps=[each.__name__ for each in after],
+            metadata=column_schema(FRAMES[name]),
+            retry_policy=retry_policy(_RETRIES, _RETRY_SECONDS),
+        )(typed_failures(compute))
+
+    return [staged(ASSETS[0], ()), *(staged(compute, [before]) for before, compute in pairwise(ASSETS))]
+
+
+def _work(context: Context, store: BufferStore, policies: PolicyStore, lake: Lake) -> Work:
+    return work(context, store, policies, lake, now=datetime.now(UTC))
+
+
+def _on_every_track(context: dg.AssetExecutionContext, work: Work, stage: Callable[..., None]) -> None:
+    """Run a stage by every policy; what goes wrong with a challenger must not keep the champion from alerting."""
+    (champion, kept), *challengers = work.tracks
+    stage(kept, policy=champion)
+    for challenger, beside in challengers:
+        try:
+            stage(beside, policy=challenger)
+        except Exception:
+            context.log.exception("challenger %s", challenger.version)
+
+
+def _roll_back_if_worse(
+    context: dg.AssetExecutionContext,
+    work: Work,
+    policies: PolicyStore,
+    outbox: Outbox,
+    told: pl.DataFrame,
+    answers: pl.DataFrame,
+) -> None:
+    """Give a promoted policy's place back to the one it replaced, if it is less precise than that one surely was."""
+    contenders, now = work.contenders, datetime.now(UTC)
+    ours = told.filter(pl.col("policy_version") == work.policy.version)
+    if contenders.replaced is None or not feedback_rules.must_roll_back(
+        ours, answers, precision_low=contenders.precision_low, promotion=Promotion(), now=now
+    ):
+        return
+    policies.roll_back(contenders, by="platform", now=now)
+    subject = f"buffers: policy {work.policy.version} gave its place back to {contenders.replaced}"
+    body = (
+        f"Of its alerts of the last {Promotion().rollback_days} days, fewer than {contenders.precision_low:.1%} were"
+        " about real problems. To do: read algorithm_scorecard and what the floor answered."
+    )
+    context.log.error("%s", subject)
+    outbox.send(subject, body, key=f"roll back:{work.policy.version}:{now:%Y-%m-%d}", now=now)
+
+
+def _named(work: Work) -> list[str] | None:
+    """The warehouses to ask the feeds for; None, which is quicker, where these are all that are watched."""
+    here, watched = (each.warehouses.filter("active")["warehouse"] for each in (work.masters, work.everything))
+    return None if len(here) == len(watched) else here.to_list()
+
+
+def _done(
+    context: dg.AssetExecutionContext,
+    work: Work,
+    rows: dict[Partition, pl.DataFrame],
+    describe: Callable[[pl.DataFrame, Partition], Metadata],
+    of_run: Mapping[str, float | str] | None = None,
+) -> dg.MaterializeResult[None]:
+    """Tell of each day as it stands, whichever tick was its last; below that, of the run."""
+    run = {**(of_run or {}), "ticks_computed": len(work.ticks), "seconds": round(perf_counter() - work.began, 2)}
+    told = {str(key(*day)): {**(describe(rows[day], day) if day in rows else _NOTHING), **run} for day in work.days}
+    add_partition_metadata(context, told)
+    return dg.MaterializeResult()
+
+
+_NOTHING: Final[Metadata] = {"dagster/partition_row_count": 0, "state": "no tick of this day yet"}
+
+
+def _begin(work: Work) -> datetime:
+    """A moment before any of the run's operating days began anywhere."""
+    return datetime.combine(min(day for _, day in work.days), datetime.min.time(), UTC) - timedelta(days=1)
+
+
+def _of_days(rows: pl.DataFrame, moment: str, work: Work) -> pl.DataFrame:
+    """Rows of the run's days, with their dc and ship_date as `_placed` has them."""
+    days = pl.DataFrame(work.days, schema={"dc": pl.String, "ship_date": pl.Date}, orient="row")
+    return _placed(rows, moment, work).join(days, on=["dc", "ship_date"], how="semi")
+
+
+def _placed(rows: pl.DataFrame, moment: str, work: Work) -> pl.DataFrame:
+    """Rows of the run's warehouses with their dc and ship_date: the date of a moment at the warehouse's own time."""
+    clocks = work.masters.warehouses.select("warehouse", "dc", "time_zone")
+    placed = [
+        part.with_columns(pl.col(moment).dt.convert_time_zone(clock(str(zone)).key).dt.date().alias("ship_date"))
+        for (zone,), part in rows.join(clocks, on="warehouse").group_by("time_zone", maintain_order=True)
+    ]
+    empty = rows.clear().with_columns(dc=pl.lit(None, pl.String), time_zone=None, ship_date=pl.lit(None, pl.Date))
+    return pl.concat([empty, *placed], how="diagonal_relaxed")
+
+
+def _by_day(rows: pl.DataFrame, work: Work) -> dict[Partition, pl.DataFrame]:
+    return {(dc, day): rows.filter(pl.col("dc") == dc, pl.col("ship_date") == day) for dc, day in work.days}
+
+
+def _scorecard(work: Work, dc: str, day: date, told: pl.DataFrame, answers: pl.DataFrame) -> pl.DataFrame:
+    """How right the alerts of a DC were, of the days up to one."""
+    here = work.masters.warehouses.filter(pl.col("dc") == dc)
+    within = pl.col("ship_date").is_between(day - timedelta(days=SCORED_DAYS - 1), day)
+    heard = answers.join(here, on="warehouse", how="semi")
+    missed_elsewhen = _placed(feedback_rules.missed_problems(heard), "episode_ts", work).filter(~within)
+    heard = heard.join(missed_elsewhen, on="rec_id", how="anti")
+    card = feedback_rules.scorecard(told.filter(pl.col("dc") == dc, within), heard)
+    return schema.SCORECARD_OF_DAY.conform(card.lazy().with_columns(dc=pl.lit(dc), ship_date=pl.lit(day))).collect()

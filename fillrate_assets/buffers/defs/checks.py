@@ -1,0 +1,158 @@
+"""What must be true of a tick, checked on every DC of its run; and that ticks run at all."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+import dagster as dg
+import polars as pl
+
+from fillrate_assets.buffers import schema
+from fillrate_assets.buffers.buffer_store import BufferStore
+from fillrate_assets.buffers.defs.alert_dispatch import Delivery
+from fillrate_assets.buffers.defs.tick_run import LATE, Work, operating_days, work
+from fillrate_assets.buffers.policy_store import PolicyStore
+from fillrate_assets.buffers.rules import notification_routing
+from fillrate_assets.buffers.tick_lake import TickLake
+from fillrate_assets.notifications.message_outbox import Outbox
+from fillrate_assets.orchestration.partitions import EASTERNMOST, dc_ship_date
+from fillrate_assets.orchestration.ui_metadata import table, verdict
+from fillrate_assets.settings import Settings
+from fillrate_assets.storage.lake import Lake, Partition
+
+JOB: Final = "buffer_dead_man"
+_NAMED: Final = 5
+_SHOWN: Final = 100
+
+
+def no_calm_without_data(
+    context: dg.AssetCheckExecutionContext,
+    buffer_store: dg.ResourceParam[BufferStore],
+    policies: dg.ResourceParam[PolicyStore],
+    lake: dg.ResourceParam[Lake],
+) -> dg.AssetCheckResult:
+    """No unit of which nothing is known is called clear."""
+    found = {
+        day: _some(rows.filter(pl.col("quality") == "UNKNOWN", pl.col("verdict") == "CLEAR")["unit_id"])
+        for day, rows in _work(context, buffer_store, policies, lake).latest(schema.RECOMMENDATIONS).items()
+    }
+    return verdict(context, _bad(found), "a rule is wrong: stop alerting by it, and report it", blocking=True)
+
+
+def every_warehouse_present(
+    context: dg.AssetCheckExecutionContext,
+    buffer_store: dg.ResourceParam[BufferStore],
+    policies: dg.ResourceParam[PolicyStore],
+    lake: dg.ResourceParam[Lake],
+) -> dg.AssetCheckResult:
+    """Every active warehouse has units in the tick, whatever its feeds told."""
+    here = _work(context, buffer_store, policies, lake)
+    missing: dict[Partition, str] = {}
+    for last in here.ticks[-1:]:
+        present = here.kept.read(schema.UNIT_TIMESERIES, last, last).select("warehouse").unique().collect()
+        watched = here.masters.warehouses.filter("active")
+        absent = watched.join(present, on="warehouse", how="anti")
+        for dc, day in operating_days(absent, last):
+            missing[dc, day] = _some(absent.filter(pl.col("dc") == dc)["warehouse"])
+    return verdict(context, _bad(missing), "give the warehouse its rows in unit_member")
+
+
+def masters_make_sense(
+    context: dg.AssetCheckExecutionContext,
+    buffer_store: dg.ResourceParam[BufferStore],
+    policies: dg.ResourceParam[PolicyStore],
+    lake: dg.ResourceParam[Lake],
+) -> dg.AssetCheckResult:
+    """Every row of the tables that people change can be used."""
+    here = _work(context, buffer_store, policies, lake)
+    last = [here.kept.read(schema.UNIT_REJECTS, at, at).collect() for at in here.ticks[-1:]]
+    members = [
+        rows.select(
+            pl.lit(schema.UNIT_MEMBERS.name).alias("table"),
+            pl.concat_str("unit_id", "path", "role", separator=", ").alias("key"),
+            "reason",
+        )
+        for rows in last
+    ]
+    rejects = pl.concat([here.everything.rejects, *members])
+    told = _some(rejects.select(pl.format("{} ({}): {}", "table", "key", "reason")).to_series())
+    found = dict.fromkeys(here.days, told)
+    shown = {"rows": rejects.height, "rejected": table(rejects.head(_SHOWN))}
+    return verdict(context, _bad(found), "mend the row with SQL; the next tick reads it anew", warn=True, shown=shown)
+
+
+def routable(
+    context: dg.AssetCheckExecutionContext,
+    buffer_store: dg.ResourceParam[BufferStore],
+    policies: dg.ResourceParam[PolicyStore],
+    lake: dg.ResourceParam[Lake],
+    delivery: dg.ResourceParam[Delivery],
+) -> dg.AssetCheckResult:
+    """Whatever is to be told has a channel: there is a default route, and nothing was lost for want of one."""
+    here, now = _work(context, buffer_store, policies, lake), datetime.now(UTC)
+    lost = delivery.notices.dead_letters(now - timedelta(days=1))
+    found = {(dc, day): _some(lost.filter(pl.col("dc") == dc)["rec_id"]) for dc, day in here.days}
+    if not notification_routing.has_default_route(here.everything.alert_routes, now=now):
+        found = {day: f"there is no default route; {lost}" for day, lost in found.items()}
+    return verdict(context, _bad(found), "add a row to alert_route for *, *, * that takes ACT, or mend its channel")
+
+
+def dead_man(
+    buffer_store: dg.ResourceParam[BufferStore],
+    lake: dg.ResourceParam[Lake],
+    outbox: dg.ResourceParam[Outbox],
+) -> dg.AssetCheckResult:
+    """A tick ran within the last quarter of an hour, for every DC that has an active warehouse."""
+    now = datetime.now(UTC)
+    late = {}
+    for dc, day in operating_days(buffer_store.warehouses(), now):
+        kept = TickLake(lake, (dc,))
+        # A tick without alerts is filed under its date in UTC.
+        about = (day - timedelta(days=1), day + timedelta(days=1))
+        ticks = [at for at in kept.ticks(schema.ALERTS, [dc], *about) if at <= now]
+        if not ticks or now - ticks[-1] > LATE:
+            late[dc] = f"{dc}: last tick {ticks[-1]:%Y-%m-%d %H:%M} UTC" if ticks else f"{dc}: no tick yet"
+    advice = "see that the schedule buffer_ticks is on, that the daemon runs, and why its last run failed"
+    if late:
+        body = "\n".join([*late.values(), f"To do: {advice}."])
+        outbox.send(f"buffers: no tick for {len(late)} DCs", body, key=f"dead_man:{now:%Y-%m-%dT%H}", now=now)
+    return dg.AssetCheckResult(passed=not late, description=f"{'; '.join(late.values())}: {advice}" if late else None)
+
+
+CHECKS: Final = (
+    ("buffer_recommendations", no_calm_without_data, True),
+    ("unit_timeseries", every_warehouse_present, False),
+    ("unit_timeseries", masters_make_sense, False),
+    ("buffer_alerts", routable, False),
+)
+
+
+def build(settings: Settings) -> list[dg.AssetChecksDefinition]:
+    """Every check of the buffers."""
+    by_day = dc_ship_date(settings.first_ship_date, EASTERNMOST)
+
+    def checked(asset: str, compute: Callable[..., dg.AssetCheckResult], *, blocking: bool) -> dg.AssetChecksDefinition:
+        return dg.asset_check(asset=asset, blocking=blocking, partitions_def=by_day)(compute)
+
+    standing = dg.asset_check(asset="buffer_alerts")(dead_man)
+    return [*(checked(asset, compute, blocking=blocking) for asset, compute, blocking in CHECKS), standing]
+
+
+def standing() -> dg.AssetSelection:
+    """The check that ticks run: a job of its own, and no part of a tick."""
+    return dg.AssetSelection.checks(dg.AssetCheckKey(dg.AssetKey("buffer_alerts"), dead_man.__name__))
+
+
+def _work(context: dg.AssetCheckExecutionContext, store: BufferStore, policies: PolicyStore, lake: Lake) -> Work:
+    return work(context, store, policies, lake, now=datetime.now(UTC))
+
+
+def _some(found: pl.Series) -> str:
+    """The first of them, and how many more there are; '' where there is none."""
+    names = found.unique().sort().to_list()
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more
+
+
+def _bad(found: dict[Partition, str]) -> dict[Partition, str]:
+    return {day: what for day, what in found.items() if what}

@@ -1,0 +1,169 @@
+"""What a run of the buffers is about: which ticks, of which warehouses, by which policy.
+
+A run with the tag of a tick computes that tick, and after it the later ones that are stored: they started from what it
+leaves. A run without it, as the UI launches them for a DC's day, computes every tick of that operating day again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time, timedelta
+from functools import cached_property, lru_cache
+from time import perf_counter
+from typing import Final
+
+import dagster as dg
+import polars as pl
+
+from fillrate_assets.buffers import schema
+from fillrate_assets.buffers.buffer_store import BufferStore
+from fillrate_assets.buffers.policy_store import Contenders, PolicyStore
+from fillrate_assets.buffers.rules.path_signals import clock, watched
+from fillrate_assets.buffers.rules.policy import Policy
+from fillrate_assets.buffers.rules.tick import TICK, Masters
+from fillrate_assets.buffers.tick_lake import TickLake
+from fillrate_assets.core.table_schema import Frame
+from fillrate_assets.orchestration import partitions
+from fillrate_assets.storage.lake import Lake, Partition
+
+LATE: Final = 3 * TICK
+"""A tick of so long ago is no sign that ticks run, and what it had to tell is too old."""
+
+_DAY: Final = timedelta(days=1)
+_INSTANT: Final = timedelta.resolution
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+Context = dg.AssetExecutionContext | dg.AssetCheckExecutionContext
+
+
+@dataclass(frozen=True)
+class Work:
+    """The ticks of a run."""
+
+    days: tuple[Partition, ...]
+    """Its DCs and operating days."""
+
+    ticks: tuple[datetime, ...]
+    everything: Masters
+    """Of all DCs."""
+
+    contenders: Contenders
+    lake: Lake
+    began: float = field(default_factory=perf_counter)
+    """When the step began, in seconds of a clock of its own."""
+
+    @property
+    def tracks(self) -> list[tuple[Policy, TickLake]]:
+        """Every policy that runs, and where its ticks are kept; the champion's first."""
+        dcs = tuple(sorted({dc for dc, _ in self.days}))
+        champion, *challengers = self.contenders.all
+        beside = [(each, TickLake(Lake(f"{self.lake.root}/challengers/{each.version}"), dcs)) for each in challengers]
+        return [(champion, TickLake(self.lake, dcs)), *beside]
+
+    @property
+    def policy(self) -> Policy:
+        """The champion."""
+        return self.contenders.champion
+
+    @property
+    def kept(self) -> TickLake:
+        """What the champion's ticks made."""
+        return self.tracks[0][1]
+
+    @cached_property
+    def masters(self) -> Masters:
+        """Of its DCs, whatever day their clocks show: a tick that is computed again replaces all that it left of them.
+
+        With every warehouse that is not active, so that what its feeds go on telling is not taken for a mistake.
+        """
+        dcs = sorted({dc for dc, _ in self.days})
+        return self.everything.of(self.everything.warehouses.filter(pl.col("dc").is_in(dcs) | ~pl.col("active")))
+
+    def latest(self, frame: Frame) -> dict[Partition, pl.DataFrame]:
+        """Of every day of the run, the rows of its last tick; a day without one is left out."""
+        last = self.ticks[-1:]
+        rows = self._by_day(frame, last[0]) if last else {}
+        for dc, day in self.days:
+            if (dc, day) not in rows and (stored := self.kept.ticks(frame, [dc], day)):
+                rows |= {key: part for key, part in self._by_day(frame, stored[-1]).items() if key == (dc, day)}
+        return rows
+
+    def beside(self, frame: Frame, latest: Mapping[Partition, pl.DataFrame]) -> dict[Partition, pl.DataFrame]:
+        """The rows of a frame of the ticks that `latest` found of another; a tick may have none."""
+        ticks = {day: rows["snapshot_ts"][0] for day, rows in latest.items()}
+        by_tick = {tick: self._by_day(frame, tick) for tick in set(ticks.values())}
+        return {day: by_tick[tick].get(day, frame.empty().collect()) for day, tick in ticks.items()}
+
+    def _by_day(self, frame: Frame, tick: datetime) -> dict[Partition, pl.DataFrame]:
+        rows = self.kept.read(frame, tick, tick).collect().partition_by("dc", "ship_date", as_dict=True)
+        return {(str(dc), day): part for (dc, day), part in rows.items() if isinstance(day, date)}
+
+
+def work(context: Context, store: BufferStore, policies: PolicyStore, lake: Lake, *, now: datetime) -> Work:
+    """What the run of a step is about.
+
+    Args:
+        context: of the step.
+        store: the masters.
+        policies: who runs.
+        lake: what ticks made.
+        now: UTC; later ticks have not come yet.
+
+    """
+    days = tuple(partitions.all_days(context))
+    dcs = sorted({dc for dc, _ in days})
+    run = context.op_execution_context.run
+    everything, contenders = _known(store, policies, run.run_id)
+    kept = TickLake(lake, tuple(dcs))
+    tick = partitions.tick_of(run.tags)
+    if tick is not None:
+        return Work(days, (tick, *_later(kept, dcs, tick)), everything, contenders, lake)
+    return Work(days, tuple(ticks_of(days, everything.warehouses, _begun(context, now))), everything, contenders, lake)
+
+
+def _begun(context: Context, now: datetime) -> datetime:
+    """When the run began, at the latest now: a tick that comes meanwhile is not for its later steps alone."""
+    record = context.op_execution_context.instance.get_run_record_by_id(context.op_execution_context.run.run_id)
+    began = record.start_time if record else None
+    return now if began is None else min(now, datetime.fromtimestamp(began, UTC))
+
+
+@lru_cache(maxsize=2)
+def _known(store: BufferStore, policies: PolicyStore, run_id: str) -> tuple[Masters, Contenders]:  # noqa: ARG001
+    """The masters and policies as a run first read them: what changes meanwhile counts in the next one."""
+    return store.masters(), policies.contenders()
+
+
+def _later(kept: TickLake, dcs: list[str], tick: datetime) -> list[datetime]:
+    """The stored ticks after one, for as long as it can matter to them: on its own day and on the next."""
+    today = tick.date()
+    return [at for at in kept.ticks(schema.ALERTS, dcs, today - _DAY, today + _DAY) if at > tick]
+
+
+def ticks_of(days: Collection[tuple[str, date]], warehouses: pl.DataFrame, now: datetime) -> list[datetime]:
+    """Every tick until now at which the clock of a DC's active warehouse shows one of its days."""
+    places = warehouses.filter("active").select("dc", "time_zone").unique().iter_rows()
+    spans = {
+        tuple(datetime.combine(each, time(), clock(zone)).astimezone(UTC) for each in (day, day + _DAY))
+        for dc, zone in places
+        for wanted, day in days
+        if wanted == dc
+    }
+    ticks: set[datetime] = set()
+    for begin, end in spans:
+        first = -(-(begin - _EPOCH) // TICK)
+        last = min((end - _EPOCH - _INSTANT) // TICK, (now - _EPOCH) // TICK)
+        ticks.update(_EPOCH + number * TICK for number in range(first, last + 1))
+    return sorted(ticks)
+
+
+def clock_date(time_zone: str, moment: datetime) -> date:
+    """The date that a clock shows."""
+    return moment.astimezone(clock(time_zone)).date()
+
+
+def operating_days(warehouses: pl.DataFrame, tick: datetime) -> list[tuple[str, date]]:
+    """The DCs that have an active warehouse, with the dates that its clock shows; sorted."""
+    shown = watched(warehouses, tick).select("dc", "ship_date").unique().sort("dc", "ship_date").collect()
+    return [(dc, day) for dc, day in shown.iter_rows()]

@@ -1,0 +1,193 @@
+"""Which policy decides about the buffers, and which ones run beside it: a table of the record store.
+
+A row keeps the values that differ from the platform's own, and a version of all of them. Where a release changes a
+value of its own, rows that an earlier one made stand for a policy that nobody has seen run: they are not used.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import polars as pl
+import sqlalchemy as sa
+
+from fillrate_assets.buffers import schema
+from fillrate_assets.buffers.rules.policy import Policy, changed
+from fillrate_assets.core import parsing
+from fillrate_assets.core.errors import PermanentFailure
+from fillrate_assets.fillrate.record_store import table_of
+from fillrate_assets.storage import sql
+
+_LOG: Final = logging.getLogger("fillrate.policies")
+_SYSTEM: Final = "record store"
+
+POLICIES: Final = table_of(schema.POLICIES, lengths={"changes": None, "evidence": None})
+
+
+@dataclass(frozen=True)
+class Contenders:
+    """The policies that run."""
+
+    champion: Policy
+    challengers: tuple[Policy, ...] = ()
+    replaced: str | None = None
+    """The version that gets the place back if the champion is worse: the one whose place it took, if that can run."""
+
+    precision_low: float | None = None
+    """What the champion's detection precision must not fall below: the lower bound of the one it replaced."""
+
+    @property
+    def all(self) -> tuple[Policy, ...]:
+        """The champion first."""
+        return (self.champion, *self.challengers)
+
+
+@dataclass(frozen=True)
+class PolicyStore:
+    """The roles of policies; where no row is a champion that can run, the platform's own policy is."""
+
+    url: str = field(repr=False)
+    schema_name: str | None = None
+
+    def contenders(self) -> Contenders:
+        """The policies that run. A row that cannot be used is told in the log and left out: no typo stops a tick.
+
+        Raises:
+            SourceUnavailable: the store did not answer.
+
+        """
+        rows = self.rows()
+        champion, challengers = Contenders(Policy()), []
+        for row in rows.filter(pl.col("role") != "RETIRED").iter_rows(named=True):
+            try:
+                policy = _policy(row)
+            except (ValueError, PermanentFailure) as error:
+                _LOG.error("buffer_policy: version %s cannot be used: %s", row["version"], error)
+                continue
+            if row["role"] == "CHAMPION":
+                evidence = json.loads(row["evidence"] or "{}")
+                champion = Contenders(policy, (), _before(rows, row), evidence.get("champion_precision_low"))
+            elif row["role"] == "CHALLENGER":
+                challengers.append(policy)
+        return Contenders(champion.champion, tuple(challengers), champion.replaced, champion.precision_low)
+
+    def rows(self) -> pl.DataFrame:
+        """Every policy that has or had a role, as `POLICIES`."""
+        with sql.failures(_SYSTEM, self.url), self._engine.connect() as connection:
+            rows = sql.select(connection, sa.select(POLICIES))
+        return parsing.parse(rows.lazy(), schema.POLICIES, table="buffer_policy").sort("version").collect()
+
+    def propose(self, changes: dict[str, Any], *, by: str, now: datetime) -> Policy:
+        """Let a policy run beside the champion: values that differ from the platform's own.
+
+        Raises:
+            PermanentFailure: there is no such value, or the policy has a role already.
+
+        """
+        policy = changed(Policy(), changes)
+        if policy.version in {each.version for each in self.contenders().all}:
+            msg = f"policy {policy.version} runs already"
+            raise PermanentFailure(msg)
+        told = json.dumps(changes)
+        with sql.failures(_SYSTEM, self.url), self._engine.begin() as connection:
+            known = POLICIES.c.version == policy.version
+            if not _set(connection, known, role="CHALLENGER", by=by, now=now, changes=told):
+                said = _said("CHALLENGER", by, now)
+                connection.execute(POLICIES.insert().values(version=policy.version, changes=told, **said))
+        return policy
+
+    def promote(self, version: str, evidence: object, *, by: str, now: datetime) -> None:
+        """Let a challenger take the champion's place; the evidence, a dataclass, is kept with it.
+
+        Raises:
+            PermanentFailure: there is no such challenger.
+
+        """
+        running = self.contenders()
+        told = json.dumps(asdict(evidence), default=str)  # type: ignore[call-overload]
+        before = {"replaced": running.champion.version, "evidence": told}
+        mine = (POLICIES.c.version == version) & (POLICIES.c.role == "CHALLENGER")
+        with sql.failures(_SYSTEM, self.url), self._engine.begin() as connection:
+            # All of them: one that another release made is no champion, but may be one again with the next.
+            _set(connection, POLICIES.c.role == "CHAMPION", role="RETIRED", by=by, now=now)
+            runs = version in {each.version for each in running.challengers}
+            if not runs or not _set(connection, mine, role="CHAMPION", by=by, now=now, **before):
+                raise _no_challenger(version)
+
+    def retire(self, version: str, *, by: str, now: datetime) -> None:
+        """Let a challenger run no more, or forget a policy that another release made.
+
+        Raises:
+            PermanentFailure: there is no such challenger.
+
+        """
+        decides = version == self.contenders().champion.version
+        mine = (POLICIES.c.version == version) & POLICIES.c.role.in_(
+            ["CHALLENGER"] if decides else ["CHALLENGER", "CHAMPION"]
+        )
+        with sql.failures(_SYSTEM, self.url), self._engine.begin() as connection:
+            if not _set(connection, mine, role="RETIRED", by=by, now=now):
+                raise _no_challenger(version)
+
+    def roll_back(self, contenders: Contenders, *, by: str, now: datetime) -> None:
+        """Give the place back to the policy that the champion replaced, unless somebody else has taken it since."""
+        if contenders.replaced is None:
+            return
+        champions = POLICIES.c.role == "CHAMPION"
+        mine = champions & (POLICIES.c.version == contenders.champion.version)
+        with sql.failures(_SYSTEM, self.url), self._engine.begin() as connection:
+            if _set(connection, mine, role="RETIRED", by=by, now=now):
+                _set(connection, champions, role="RETIRED", by=by, now=now)
+                # The platform's own has no row, and needs none.
+                before = POLICIES.c.version == contenders.replaced
+                _set(connection, before, role="CHAMPION", by=by, now=now, replaced=None, evidence=None)
+
+    @property
+    def _engine(self) -> sa.Engine:
+        return sql.engine(self.url, schema=self.schema_name)
+
+
+def _policy(row: Mapping[str, Any]) -> Policy:
+    """What a row stands for.
+
+    Raises:
+        ValueError: its changes are no JSON.
+        PermanentFailure: they name no values, or of this release they make another policy.
+
+    """
+    policy = changed(Policy(), json.loads(row["changes"]))
+    if policy.version != row["version"]:
+        msg = f"it was made by another release, of this one it is {policy.version}: propose it again, and retire this"
+        raise PermanentFailure(msg)
+    return policy
+
+
+def _before(rows: pl.DataFrame, champion: Mapping[str, Any]) -> str | None:
+    """The version whose place a champion took; the platform's own, where that one cannot run any more."""
+    if champion["replaced"] is None:
+        return None
+    for row in rows.filter(pl.col("version") == champion["replaced"]).iter_rows(named=True):
+        with suppress(ValueError, PermanentFailure):
+            return _policy(row).version
+    return Policy().version
+
+
+def _set(
+    connection: sa.Connection, where: sa.ColumnElement[bool], *, role: str, by: str, now: datetime, **more: str | None
+) -> int:
+    """Give policies a role: how many there are."""
+    return connection.execute(POLICIES.update().where(where).values(**_said(role, by, now), **more)).rowcount
+
+
+def _said(role: str, by: str, now: datetime) -> dict[str, Any]:
+    return {"role": role, "since_ts": now.astimezone(UTC).replace(tzinfo=None), "updated_by": by}
+
+
+def _no_challenger(version: str) -> PermanentFailure:
+    return PermanentFailure(f"{version} is no challenger")

@@ -1,0 +1,1 @@
+"""Explanations and backtests that people read."""

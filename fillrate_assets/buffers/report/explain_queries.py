@@ -1,0 +1,72 @@
+"""What is kept of one unit at one tick: in the lake, in the outbox, in the record store."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import polars as pl
+
+from fillrate_assets.buffers import schema
+from fillrate_assets.buffers.buffer_store import BufferStore
+from fillrate_assets.buffers.report.explain import Evidence
+from fillrate_assets.buffers.rules.tick import on_grid
+from fillrate_assets.buffers.rules.unit_timeseries import valid
+from fillrate_assets.buffers.rules.verdicts import DATA_POOL
+from fillrate_assets.buffers.tick_lake import TickLake
+from fillrate_assets.core.errors import PermanentFailure
+from fillrate_assets.notifications.channels import shown
+from fillrate_assets.notifications.outbox import Notices
+from fillrate_assets.settings import Settings
+from fillrate_assets.storage.lake import Lake
+
+_NAMED = 10
+
+
+def evidence(settings: Settings, unit_id: str, at: datetime) -> tuple[Evidence, str]:
+    """What is kept of a unit at the tick at or before a moment, and its warehouse's time zone.
+
+    Args:
+        settings: where it is kept.
+        unit_id: a unit, or what alerts call a feed of a warehouse, as W0001_DATA_OCCUPANCY.
+        at: UTC.
+
+    Raises:
+        PermanentFailure: no such unit is known, or nothing is kept of it at that tick; the message says what there is.
+        SourceUnavailable: a store did not answer.
+
+    """
+    store = BufferStore(settings.record_store_url, settings.record_store_schema)
+    masters, tick = store.masters(), on_grid(at)
+    warehouse = unit_id.partition("_")[0]
+    warehouses = masters.warehouses.filter(pl.col("warehouse") == warehouse)
+    members = masters.unit_members.filter(pl.col("unit_id") == unit_id)
+    feeds = {f"{warehouse}_{DATA_POOL}_{feed}" for feed in schema.FEEDS}
+    if warehouses.is_empty() or (members.is_empty() and unit_id not in feeds):
+        near = masters.unit_members.filter(pl.col("unit_id").str.starts_with(warehouse))
+        names = (near if near.height else masters.unit_members)["unit_id"].unique().sort().head(_NAMED)
+        msg = f"no unit {unit_id}; there are {', '.join(names) or 'none'} ..."
+        raise PermanentFailure(msg)
+    place = warehouses.row(0, named=True)
+    kept = TickLake(Lake(settings.lake_root), (place["dc"],))
+    unit = pl.col("unit_id") == unit_id
+    units, asked, alerts = (
+        kept.read(frame, tick, tick).filter(unit).collect()
+        for frame in (schema.UNIT_TIMESERIES, schema.RECOMMENDATIONS, schema.ALERTS)
+    )
+    if units.is_empty() and asked.is_empty():
+        day = tick.astimezone(UTC).date()
+        about = (day - timedelta(days=1), day + timedelta(days=1))
+        ticks = kept.ticks(schema.UNIT_TIMESERIES, [place["dc"]], *about)
+        there = f"; there are ticks from {ticks[0]:%Y-%m-%dT%H:%M} to {ticks[-1]:%Y-%m-%dT%H:%M}" if ticks else ""
+        msg = f"nothing is kept of {unit_id} at {tick:%Y-%m-%dT%H:%M} UTC{there}"
+        raise PermanentFailure(msg)
+    members = members.filter(valid(tick))
+    paths = pl.col("path").is_in(members["path"].implode())
+    signals = kept.read(schema.SIGNALS, tick, tick).filter(pl.col("warehouse") == warehouse, paths).collect()
+    notices = Notices(settings.record_store_url, settings.record_store_schema).history(alerts)
+    channels = pl.Series("channel", [shown(channel) for channel in notices["channel"]], pl.String)
+    answered = store.feedback(tick - timedelta(days=1)).filter(unit)
+    episodes = set(notices["episode_key"])
+    feedback = answered.filter(pl.col("episode_key").is_in(list(episodes)))
+    told = notices.with_columns(channels)
+    return Evidence(signals, members, units, asked, alerts, told, feedback), place["time_zone"]

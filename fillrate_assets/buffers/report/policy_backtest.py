@@ -1,0 +1,204 @@
+"""Running history again with another policy, in memory, and comparing what would have been told."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import polars as pl
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from fillrate_assets.buffers import schema
+from fillrate_assets.buffers.buffer_store import BufferStore
+from fillrate_assets.buffers.policy_store import PolicyStore
+from fillrate_assets.buffers.rules import scorecard, tick
+from fillrate_assets.buffers.rules.alert_suppression import EPISODE
+from fillrate_assets.buffers.rules.policy import Policy, Promotion, changed
+from fillrate_assets.buffers.sources.floor_feeds import FloorFeeds
+from fillrate_assets.buffers.tick_lake import TickLake
+from fillrate_assets.core.errors import PermanentFailure
+from fillrate_assets.settings import Settings
+from fillrate_assets.storage.lake import Lake
+
+_SEED: Final = 1
+_WARM_UP: Final = timedelta(hours=2)
+"""Ticks before the first one that are run as well: trends and episodes need a past."""
+
+
+def changed_policy(policy: Policy, changes: Sequence[str], file: Path | None) -> Policy:
+    """A policy with other values, as a command is told them: see `told_changes`."""
+    return changed(policy, told_changes(changes, file))
+
+
+def told_changes(changes: Sequence[str], file: Path | None) -> dict[str, Any]:
+    """Values of a policy as a command is told them, those of a part nested.
+
+    Args:
+        changes: `total.act=0.9`, one for each value; they come after the file's.
+        file: TOML of the same shape: `[total]` and `act = 0.9`.
+
+    Raises:
+        PermanentFailure: the file cannot be read, or what is told is no value.
+
+    """
+    try:
+        told: dict[str, Any] = tomllib.loads(file.read_text()) if file else {}
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        msg = f"{file}: {error}"
+        raise PermanentFailure(msg) from error
+    for change in changes:
+        name, _, value = change.partition("=")
+        *parts, last = name.strip().split(".")
+        place = told
+        for part in parts:
+            place = place.setdefault(part, {})
+            if not isinstance(place, dict):
+                msg = f"--set {change}: {part} has no parts"
+                raise PermanentFailure(msg)
+        place[last] = _value(value.strip(), change)
+    return told
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A challenger against the champion, by what the floor answered."""
+
+    evidence: scorecard.Evidence
+
+    @property
+    def lines(self) -> list[str]:
+        """What it says."""
+        found = self.evidence
+        numbers = (
+            f"By {found.episodes} answered episodes: F1 {found.champion_f1:.3f} and {found.challenger_f1:.3f},"
+            f" difference {found.difference_low:+.3f} to {found.difference_high:+.3f};"
+            f" {found.champion_messages} and {found.challenger_messages} messages."
+        )
+        verdict = ["The other policy may take the champion's place."] if found.promoted else []
+        return [numbers, *verdict, *(f"Against it: {objection}." for objection in found.objections)]
+
+
+def trial(settings: Settings, version: str, days: int, *, now: datetime) -> Trial:
+    """What the floor's answers of some days say of a challenger that ran: of those since it was proposed.
+
+    Raises:
+        PermanentFailure: there is no such challenger.
+
+    """
+    policies = PolicyStore(settings.record_store_url, settings.record_store_schema)
+    contenders = policies.contenders()
+    if version not in {each.version for each in contenders.challengers}:
+        named = ", ".join(each.version for each in contenders.challengers) or "none"
+        msg = f"{version} is no challenger; there are {named}"
+        raise PermanentFailure(msg)
+    (proposed,) = policies.rows().filter(version=version)["since_ts"]
+    # Of earlier ticks it said nothing, which is neither right nor wrong.
+    since = max(now - timedelta(days=days), proposed)
+    store = BufferStore(settings.record_store_url, settings.record_store_schema)
+    dcs = tuple(sorted(set(store.warehouses()["dc"])))
+    roots = (settings.lake_root, f"{settings.lake_root}/challengers/{version}")
+    ours, theirs = (TickLake(Lake(root), dcs).read(schema.ALERTS, since, now).collect() for root in roots)
+    answers = store.feedback(since)
+    return Trial(scorecard.compare(ours, theirs, answers, since=since, until=now, promotion=Promotion(), seed=_SEED))
+
+
+@dataclass
+class Replay:
+    """History again, in memory, beside what was kept of it."""
+
+    settings: Settings
+    policy: Policy
+    first: datetime
+    last: datetime
+    dcs: Sequence[str] = ()
+    _kept: tick.InMemory = field(default_factory=tick.InMemory)
+
+    @property
+    def ticks(self) -> list[datetime]:
+        """Every tick of it, with those that warm up."""
+        begin = tick.on_grid(self.first) - _WARM_UP
+        return [begin + number * tick.TICK for number in range((tick.on_grid(self.last) - begin) // tick.TICK + 1)]
+
+    def run(self) -> Iterator[datetime]:
+        """Run it; yields each tick when it is done.
+
+        Raises:
+            PermanentFailure: no warehouse of these DCs is active, or the range is empty.
+            SourceUnavailable: the feeds or the record store did not answer.
+
+        """
+        masters = self._store.masters()
+        if self.dcs:
+            masters = masters.of(masters.warehouses.filter(pl.col("dc").is_in(list(self.dcs))))
+        here = masters.warehouses.filter("active")["warehouse"].to_list()
+        if not here or self.first > self.last:
+            msg = f"nothing to run again: {len(here)} active warehouses, {self.first} to {self.last}"
+            raise PermanentFailure(msg)
+        feeds = FloorFeeds(self.settings.floor_feeds_url, self.settings.tables, self.settings.tick_statement_seconds)
+        for at in self.ticks:
+            read = feeds.read(snapshot_ts=at, reach=tick.reach(self.policy), warehouses=here)
+            tick.run(read, masters, self._kept, snapshot_ts=at, policy=self.policy)
+            yield at
+
+    def compare(self, console: Console) -> None:
+        """Print what was told, what would have been, and what the floor's answers say of both."""
+        dcs = self.dcs or sorted(set(self._store.warehouses()["dc"]))
+        ours = TickLake(Lake(self.settings.lake_root), tuple(dcs)).read(schema.ALERTS, self.first, self.last).collect()
+        theirs = self._kept.read(schema.ALERTS, self.first, self.last).collect()
+        if ours.is_empty() and theirs.is_empty():
+            console.print("Neither policy has anything to tell.")
+            return
+        versions = ", ".join(ours["policy_version"].unique().sort()) or "nothing was kept"
+        title = f"Problems told, {self.first:%Y-%m-%d %H:%M} to {self.last:%Y-%m-%d %H:%M} UTC"
+        console.print(f"[bold]{title}[/bold]: {versions} against {self.policy.version}")
+        console.print(_compared(ours, theirs))
+        answers = self._store.feedback(self.first - timedelta(days=1))
+        end = self.last + tick.TICK
+        evidence = scorecard.compare(
+            ours, theirs, answers, since=self.first, until=end, promotion=Promotion(), seed=_SEED
+        )
+        for line in Trial(evidence).lines:
+            console.print(line)
+
+    @property
+    def _store(self) -> BufferStore:
+        return BufferStore(self.settings.record_store_url, self.settings.record_store_schema)
+
+
+def _compared(ours: pl.DataFrame, theirs: pl.DataFrame) -> Table:
+    """How many problems each told, by direction and unit type, and how many the other one did not."""
+    key = ["direction", "unit_type"]
+    told = [_told(alerts) for alerts in (ours, theirs)]
+    units = [rows.select(*key, "unit_id").unique() for rows in told]
+    table = Table(box=SIMPLE_HEAD)
+    for number, name in enumerate(("direction", "unit type", "kept", "again", "units only kept", "units only again")):
+        table.add_column(name, justify="left" if number < len(key) else "right")
+    for direction, unit_type in pl.concat(told).select(key).unique().sort(key).iter_rows():
+        here = (pl.col("direction") == direction) & (pl.col("unit_type") == unit_type)
+        counts = [rows.filter(here).height for rows in told]
+        only = [
+            one.filter(here).join(other, on="unit_id", how="anti").height
+            for one, other in ((units[0], units[1].filter(here)), (units[1], units[0].filter(here)))
+        ]
+        table.add_row(direction, unit_type, *(str(number) for number in [*counts, *only]))
+    return table
+
+
+def _told(alerts: pl.DataFrame) -> pl.DataFrame:
+    """The episodes of which production tells that something is to be done."""
+    told = alerts.filter(pl.col("label").is_in(["NEW", "ONGOING"]), pl.col("severity").is_in(["ACT", "EMERGENCY"]))
+    return told.unique(EPISODE)
+
+
+def _value(text: str, change: str) -> float | str:
+    try:
+        return float(text) if "." in text else int(text)
+    except ValueError:
+        msg = f"--set {change}: {text or 'nothing'} is not a number"
+        raise PermanentFailure(msg) from None

@@ -1,0 +1,315 @@
+"""Recommendations -> alerts: what the floor is told now, and what is kept back and why (substep 3).
+
+A key (unit, direction, action) has an episode from the tick at which the action is first asked for until the unit is
+clear. The state of an episode rides on its rows, one at every tick while it is open, so a tick is computed from the
+rows before it and from nothing else: to run it again, or late, gives what it gave or would have given in time.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Final
+
+import polars as pl
+
+from fillrate_assets.buffers import schema
+from fillrate_assets.buffers.rules.policy import TICK_MINUTES, Policy, Suppression
+from fillrate_assets.core.table_schema import TIMESTAMP
+
+KEY: Final = ["unit_id", "direction", "action"]
+UNIT: Final = ["unit_id", "direction"]
+EPISODE: Final = [*KEY, "episode"]
+
+_TICK: Final = timedelta(minutes=TICK_MINUTES)
+_SEVERITY: Final = pl.Enum(schema.SEVERITIES)
+_WHERE: Final = ("dc", "ship_date", "warehouse", "pool", "unit_type")
+_STATE: Final = (
+    "is_open",
+    "episode",
+    "opened_ts",
+    "last_notified_ts",
+    "peak_notified_severity",
+    "clear_count",
+    "openings",
+    "seq",
+    "unknown_since_ts",
+)
+
+
+def alerts(
+    recommendations: pl.DataFrame, history: pl.DataFrame, *, snapshot_ts: datetime, policy: Policy
+) -> pl.DataFrame:
+    """What is told at a tick and what is kept back: one row per episode that is open, or that ends.
+
+    What is asked for counts for its own key; what a unit is in a direction counts for every open episode of that unit
+    and direction. So an episode whose action gave way to another stays open, silent, until the unit is clear.
+    A unit without a row is UNKNOWN. Where the state table of the design is silent:
+
+    - An EMERGENCY is told even if it lost a conflict.
+    - A consequence of our own throttle (R5) is kept back as a loser is.
+    - A WARN, once an ACT was told, lies between the thresholds: it must not use up the window of the next ACT.
+    - Of NOT_STAFFED nothing is known, as of UNKNOWN: a break keeps an episode open, a night ends it without CLEARED.
+    - A reopening is kept back only if it is no worse than what was told before.
+    - CLEARED starts no window: a problem that returns is told one window after it was last told itself.
+    - What alarms without an action is told under the action that its kind of unit usually takes.
+
+    Args:
+        recommendations: `RECOMMENDATIONS` of the tick.
+        history: `ALERTS` of the 60 minutes before the tick; later rows are not looked at. Of older rows only
+            what the last tick left open matters: it ends as EXPIRED_NO_DATA, or returns as NEW(HISTORY_GAP).
+        snapshot_ts: the tick, UTC.
+        policy: windows and counts.
+
+    Returns:
+        `ALERTS` of the tick, sorted by key. `seq` is 0 while nothing was told in the episode: its CLEARED is not sent.
+
+    """
+    rules = policy.suppression
+    return (
+        _keys(recommendations, _latest(history, snapshot_ts))
+        .with_columns(pl.lit(snapshot_ts, TIMESTAMP).alias("snapshot_ts"))
+        .with_columns(_unknown_since().alias("unknown_since_ts"))
+        .with_columns((pl.col("is_open") & _is_past("unknown_since_ts", rules.history_minutes)).alias("lapsed"))
+        .with_columns((pl.col("is_open") & ~pl.col("lapsed")).alias("is_open"))
+        .with_columns((pl.col("own") & ~pl.col("is_open")).alias("opens"), _input().alias("input"))
+        .with_columns(_episode(snapshot_ts, rules))
+        .with_columns((pl.col("openings").list.len() >= rules.flapping_openings).alias("flapping"))
+        .with_columns(_is_due(rules).alias("due"))
+        .with_columns(_decision(rules).alias("decision"))
+        .unnest("decision")
+        .with_columns(_state_after())
+        .with_columns(pl.lit(policy.version).alias("policy_version"))
+        .sort(KEY)
+        .lazy()
+        .pipe(schema.ALERTS.conform)
+        .collect()
+    )
+
+
+def replay(recommendations: pl.DataFrame, history: pl.DataFrame, *, policy: Policy) -> pl.DataFrame:
+    """Ticks in their order, each from the rows before it. After a late tick: that one and every later one.
+
+    Args:
+        recommendations: `RECOMMENDATIONS` of the ticks.
+        history: `ALERTS`; rows of the first of these ticks, or later, are not looked at.
+        policy: windows and counts.
+
+    Returns:
+        `ALERTS` of the ticks.
+
+    """
+    history = history.filter(pl.col("snapshot_ts") < pl.lit(recommendations["snapshot_ts"].min(), TIMESTAMP))
+    made = schema.ALERTS.empty().collect()
+    for (snapshot_ts,), rows in recommendations.sort("snapshot_ts").group_by("snapshot_ts", maintain_order=True):
+        told = alerts(rows, pl.concat([history, made]), snapshot_ts=snapshot_ts, policy=policy)
+        made = pl.concat([made, told])
+    return made
+
+
+def episode_key() -> pl.Expr:
+    """What an episode is called outside: all its notices, and the answers to them, share it."""
+    return pl.concat_str(EPISODE, separator=".")
+
+
+# --- what a tick starts from
+
+
+def _latest(history: pl.DataFrame, snapshot_ts: datetime) -> pl.DataFrame:
+    """The last row of every key before the tick: its state, and where and when that was."""
+    return (
+        history.filter(pl.col("snapshot_ts") < snapshot_ts)
+        .sort("snapshot_ts")
+        .unique(KEY, keep="last", maintain_order=True)
+        .select(*KEY, *_STATE, *[pl.col(name).alias(f"{name}_before") for name in (*_WHERE, "snapshot_ts")])
+    )
+
+
+def _keys(recommendations: pl.DataFrame, latest: pl.DataFrame) -> pl.DataFrame:
+    """Every key that is asked for or open: what its unit is, and its state."""
+    judged = recommendations.select(
+        *UNIT, *_WHERE, "verdict", "resolution", pl.when(_alarms()).then(_action()).alias("asked")
+    )
+    asked = judged.filter(pl.col("asked").is_not_null()).select(*UNIT, pl.col("asked").alias("action"))
+    # A unit that has no row any more is filed under its warehouse's operating day, not under the last one it had.
+    today = recommendations.group_by("warehouse").agg(pl.col("ship_date").max().alias("today"))
+    own = pl.col("asked").eq_missing(pl.col("action"))
+    return (
+        pl.concat([asked, latest.filter("is_open").select(KEY)])
+        .unique()
+        .join(judged, on=UNIT, how="left")
+        .join(latest, on=KEY, how="left")
+        .join(today, left_on="warehouse_before", right_on="warehouse", how="left")
+        .with_columns(pl.coalesce("ship_date", "today").alias("ship_date"))
+        .with_columns(pl.coalesce(name, f"{name}_before").alias(name) for name in _WHERE)
+        .with_columns(
+            own.alias("own"),
+            pl.when(own).then("verdict").cast(_SEVERITY).alias("severity"),
+            pl.col("peak_notified_severity").cast(_SEVERITY),
+            pl.col("is_open").fill_null(value=False),
+            pl.col("clear_count", "seq").fill_null(0),
+            pl.col("openings").fill_null([]),
+        )
+    )
+
+
+def _alarms() -> pl.Expr:
+    return pl.col("verdict").is_in(schema.SEVERITIES)
+
+
+def _action() -> pl.Expr:
+    """The action asked for; what it was before a conflict took it, or what the kind of unit takes."""
+    usual = (
+        pl.when(pl.col("direction") == "DATA")
+        .then(pl.lit("CHECK_DATA"))
+        .when(pl.col("unit_type") == "TOTAL")
+        .then(pl.lit("MOVE_STAFF"))
+        .when(pl.col("unit_type") == "INDUCT")
+        .then(pl.lit("THROTTLE"))
+        .otherwise(pl.lit("REBALANCE"))
+    )
+    return pl.coalesce("action", "original_action", usual)
+
+
+def _unknown_since() -> pl.Expr:
+    """Since when nothing was known before this tick, if so: ticks that never ran count."""
+    first_missed = pl.col("snapshot_ts_before") + _TICK
+    missed = pl.col("is_open") & (first_missed < pl.col("snapshot_ts"))
+    return pl.coalesce("unknown_since_ts", pl.when(missed).then(first_missed))
+
+
+def _is_past(since: str, minutes: pl.Expr | int) -> pl.Expr:
+    """Whether so many minutes have gone by; not so where the time is empty."""
+    passed = (pl.col("snapshot_ts") - pl.col(since)).dt.total_minutes() >= minutes
+    return passed.fill_null(value=False)
+
+
+# --- the state table
+
+
+def _input() -> pl.Expr:
+    """What a tick says of a key."""
+    told_worse = pl.col("is_open") & (pl.col("seq") > 0) & (pl.col("peak_notified_severity") > pl.col("severity"))
+    eased_to_warn = (pl.col("severity") == "WARN") & told_worse
+    return (
+        pl.when(pl.col("severity") == "EMERGENCY")
+        .then(pl.lit("ACTION"))
+        .when(pl.col("own") & pl.col("resolution").is_in(["LOST", "CONSEQUENCE"]))
+        .then("resolution")
+        .when(pl.col("own") & ~eased_to_warn.fill_null(value=False))
+        .then(pl.lit("ACTION"))
+        .when(_alarms())
+        .then(pl.lit("BETWEEN"))
+        .otherwise(pl.col("verdict").fill_null("UNKNOWN"))
+    )
+
+
+def _episode(snapshot_ts: datetime, rules: Suppression) -> list[pl.Expr]:
+    """The episode that the tick belongs to, with its clear ticks so far: a new one, or the one that is open."""
+    opens, tick = pl.col("opens"), pl.col("snapshot_ts")
+    earliest = snapshot_ts - timedelta(minutes=rules.flapping_minutes)
+    recent = pl.col("openings").list.filter(pl.element() > earliest)
+    following = pl.max_horizontal(pl.col("episode") + 1, pl.lit(_first_episode(snapshot_ts, rules), pl.Int64))
+    streak = pl.when(pl.col("unknown_since_ts").is_null()).then("clear_count").otherwise(0)
+    return [
+        pl.when(opens).then(following).otherwise("episode").alias("episode"),
+        pl.when(opens).then(tick).otherwise("opened_ts").alias("opened_ts"),
+        pl.when(opens).then(0).otherwise("seq").alias("seq"),
+        pl.when(opens).then(recent.list.concat(pl.concat_list(tick))).otherwise(recent).alias("openings"),
+        pl.when(pl.col("input") == "CLEAR").then(streak + 1).otherwise(0).alias("clear_count"),
+    ]
+
+
+def _first_episode(snapshot_ts: datetime, rules: Suppression) -> int:
+    """The least number that an episode may have: number of the tick, since 1970, that began this span of history.
+
+    Numbers are never used again, though what is older than history is forgotten: they grow by at most 1 a tick, so a
+    forgotten key had a lesser one. A tick's own number would do as well, but a late tick that moves an opening would
+    then nearly always change its number, and the floor be told once more.
+    """
+    minutes = int(snapshot_ts.timestamp()) // 60
+    return (minutes - minutes % rules.history_minutes) // TICK_MINUTES
+
+
+def _is_due(rules: Suppression) -> pl.Expr:
+    """The window since the last notice is over, or it is worse than what was told then."""
+    factor = pl.when("flapping").then(rules.flapping_window_factor).otherwise(1)
+    return _is_past("last_notified_ts", _window(rules) * factor * TICK_MINUTES) | _is_worse()
+
+
+def _window(rules: Suppression) -> pl.Expr:
+    """Ticks between two notices of one problem."""
+    action = pl.col("action")
+    return (
+        pl.when(pl.col("severity") == "EMERGENCY")
+        .then(rules.emergency)
+        .when(action == "MOVE_STAFF")
+        .then(rules.move_staff)
+        .when(action == "THROTTLE")
+        .then(rules.throttle)
+        .when(action == "CHECK_DATA")
+        .then(rules.data)
+        .otherwise(rules.rebalance)
+    )
+
+
+def _is_worse() -> pl.Expr:
+    return (pl.col("severity") > pl.col("peak_notified_severity")).fill_null(value=True)
+
+
+def _decision(rules: Suppression) -> pl.Expr:
+    """The state table: label and reason."""
+    said, lapsed, opens = pl.col("input"), pl.col("lapsed"), pl.col("opens")
+    due = (said == "ACTION") & pl.col("due")
+    untold = pl.col("seq") == 0
+    enough = pl.when("flapping").then(rules.flapping_clear_ticks).otherwise(rules.clear_ticks)
+    reopened = pl.when("flapping").then(pl.lit("FLAPPING")).otherwise(pl.lit("REOPEN_IN_WINDOW"))
+    return (
+        pl.when(lapsed & ~opens)
+        .then(_row("SUPPRESSED", "EXPIRED_NO_DATA"))
+        .when(due & untold & lapsed)
+        .then(_row("NEW", "HISTORY_GAP"))
+        .when(due & untold)
+        .then(_row("NEW"))
+        .when(due & _is_worse())
+        .then(_row("ONGOING", "ESCALATED"))
+        .when(due)
+        .then(_row("ONGOING"))
+        .when((said == "ACTION") & untold)
+        .then(_row("SUPPRESSED", reopened))
+        .when(said == "ACTION")
+        .then(_row("SUPPRESSED", "WINDOW"))
+        .when(said == "LOST")
+        .then(_row("SUPPRESSED", "SUBSUMED_BY"))
+        .when(said == "CONSEQUENCE")
+        .then(_row("SUPPRESSED", "CONSEQUENCE_OF"))
+        .when(said == "BETWEEN")
+        .then(_row("SUPPRESSED", "HYSTERESIS"))
+        .when((said == "CLEAR") & (pl.col("clear_count") >= enough))
+        .then(_row("CLEARED"))
+        .when(said == "CLEAR")
+        .then(_row("SUPPRESSED", "CLEARING"))
+        .when(said == "NOT_STAFFED")
+        .then(_row("SUPPRESSED", "NOT_STAFFED"))
+        .otherwise(_row("SUPPRESSED", "DATA_STALE"))
+    )
+
+
+def _row(label: str, reason: pl.Expr | str | None = None) -> pl.Expr:
+    why = reason if isinstance(reason, pl.Expr) else pl.lit(reason, pl.String)
+    return pl.struct(pl.lit(label).alias("label"), why.alias("reason"))
+
+
+def _state_after() -> list[pl.Expr]:
+    """What the next tick starts from."""
+    label, tick = pl.col("label"), pl.col("snapshot_ts")
+    told = label.is_in(["NEW", "ONGOING"])
+    greater = (label == "NEW") | (told & _is_worse())
+    ends = (label == "CLEARED") | pl.col("reason").eq_missing(pl.lit("EXPIRED_NO_DATA"))
+    unknown = pl.col("input").is_in(["UNKNOWN", "NOT_STAFFED"]) & ~ends
+    return [
+        (~ends).alias("is_open"),
+        pl.when(told).then(tick).otherwise("last_notified_ts").alias("last_notified_ts"),
+        pl.when(greater).then("severity").otherwise("peak_notified_severity").alias("peak_notified_severity"),
+        (pl.col("seq") + (told | ((label == "CLEARED") & (pl.col("seq") > 0)))).alias("seq"),
+        pl.when(unknown).then(pl.coalesce("unknown_since_ts", "snapshot_ts")).alias("unknown_since_ts"),
+    ]

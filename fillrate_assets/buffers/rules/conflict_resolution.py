@@ -1,0 +1,361 @@
+"""Verdicts -> recommendations: conflicts inside a warehouse, R1 to R7 (substep 2). Nothing is deleted.
+
+Rows are ranked by severity, scope (TOTAL > INDUCT > PACK > LANE), minutes left and unit_id; the order of the input
+cannot matter. Only what asks for something, an ACT or an EMERGENCY, can win or lose. A row that LOST its action, or is
+a CONSEQUENCE, has none any more; one that is CHANGED stands with less. What each was before stays beside it.
+
+The rules are applied in this order, so that none works for a row that an earlier one took away: R7, R5, R1, R4, R2,
+R3, R6. Where the design is silent, what a floor manager would want:
+
+- R1: a pool throttle is the THROTTLE of the pool's TOTAL. Where both stay, the least is for the INDUCT: a path may not
+  get more than its pool, but its pool may get more than the path.
+- R2: the lower loses to a move that itself stands; one that lost opposes nobody.
+- R3: a row for which nobody is left still stands, with nobody to move: its buffer is no less full for it.
+- R4: the pool upstream of a buffer is the one right before it; more people there would fill what is throttled.
+- R5: a throttle starves its own pool's buffer and those after it, while it is at work: where less comes in than it lets
+  in, something else is short, and where more does, nobody heeds it. Where that is not known, it is blamed.
+- R6: of several recipients only those that alert, or have no room left after rows of higher rank, are dropped; the
+  row loses if none is left.
+- R7: a pool whose TOTAL is UNKNOWN neither gives nor takes associates; the row still stands, its quantity unknown.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Final
+
+import polars as pl
+
+from fillrate_assets.buffers import schema
+from fillrate_assets.buffers.rules.policy import Policy
+from fillrate_assets.buffers.rules.recommendation_sizing import ASKS, unit_name, upstream
+from fillrate_assets.core.table_schema import TIMESTAMP
+
+_POOL: Final = ["warehouse", "pool"]
+_STANDS: Final = pl.col("resolution").is_in(["STANDS", "CHANGED"])
+_MOVES: Final = _STANDS & (pl.col("action") == "MOVE_STAFF")
+_THROTTLES: Final = _STANDS & (pl.col("action") == "THROTTLE")
+_PRECISION: Final = 1e-9
+"""Packages a minute that are none."""
+
+
+def resolve(verdicts: pl.DataFrame, units: pl.DataFrame, history: pl.DataFrame, *, policy: Policy) -> pl.DataFrame:
+    """Every verdict with its resolution.
+
+    Args:
+        verdicts: `VERDICTS_OF_UNITS` of one tick.
+        units: `UNIT_TIMESERIES` of the same tick.
+        history: `RECOMMENDATIONS` of the 30 minutes before the tick, of the units that were throttled.
+        policy: the order of pools, and for how long a throttle is blamed.
+
+    Returns:
+        `RECOMMENDATIONS`, the same keys, sorted by them.
+
+    """
+    ranked = _ranked(verdicts)
+    asking = (
+        ranked.filter(ASKS)
+        .pipe(_r7_unknown_pools_neither_give_nor_take, verdicts)
+        .pipe(_r7_unknown_units_do_not_take, verdicts)
+        .pipe(_r5_our_own_throttle_starves, units, history, policy)
+        .pipe(_r1_a_pool_throttle_subsumes)
+        .pipe(_r4_a_throttle_cancels_more_staff_upstream, verdicts, policy)
+        .pipe(_r2_opposite_moves)
+        .pipe(_r3_no_more_than_the_donors_can_spare)
+        .pipe(_r6_recipients_in_trouble)
+    )
+    changed = pl.col("resolution") != "STANDS"
+    return (
+        pl.concat([asking, ranked.filter(~ASKS)])
+        .with_columns(pl.when(changed).then(name).alias(name) for name in _ORIGINALS)
+        .lazy()
+        .pipe(schema.RECOMMENDATIONS.conform)
+        .collect()
+        .sort("unit_id", "direction")
+    )
+
+
+_ORIGINALS: Final = {f"original_{name}": name for name in ("action", "quantity", "verdict", "explanation")}
+
+
+def _ranked(verdicts: pl.DataFrame) -> pl.DataFrame:
+    """Rows in their total order, with their rank, their name, and what they are before anything is resolved."""
+    severity = pl.col("verdict").cast(pl.Enum(schema.SEVERITIES), strict=False).to_physical()
+    scope = pl.col("unit_type").cast(pl.Enum(schema.UNIT_TYPES)).to_physical()
+    return (
+        verdicts.sort(
+            *("warehouse", severity, scope, "minutes_left", "unit_id", "direction"),
+            descending=[False, True, False, False, False, False],
+            nulls_last=True,
+        )
+        .with_row_index("rank")
+        .with_columns(
+            pl.format("{} {}", "unit_id", "direction").alias("row"),
+            pl.lit("STANDS").alias("resolution"),
+            pl.lit(None, pl.String).alias("resolution_rule"),
+            pl.lit(None, pl.String).alias("winner"),
+            *[pl.col(name).alias(original) for original, name in _ORIGINALS.items()],
+        )
+    )
+
+
+# --- the rules, in the order in which they are applied
+
+
+def _r7_unknown_pools_neither_give_nor_take(rows: pl.DataFrame, verdicts: pl.DataFrame) -> pl.DataFrame:
+    unknown = verdicts.filter(
+        pl.col("unit_type") == "TOTAL", pl.col("direction") == "OVERFLOW", pl.col("quality") == "UNKNOWN"
+    ).select("warehouse", pl.col("pool").alias("unknown"), pl.format("{} {}", "unit_id", "direction").alias("winner"))
+    giving = _beside(rows.filter(_MOVES, pl.col("quantity").is_not_null()), unknown, "source_unit")
+    taking = _beside(rows.filter(_MOVES, pl.col("quantity").is_not_null()), unknown, "target_unit")
+    return rows.pipe(
+        _changed,
+        pl.concat([giving, taking]).unique("rank", keep="first", maintain_order=True),
+        "R7",
+        pl.format("Nothing is known of {}, so nobody is moved from or to it.", "unknown"),
+        quantity=pl.lit(None, pl.Float64),
+        source_unit=pl.when(pl.col("source_unit") != pl.col("unknown")).then("source_unit"),
+        until_ts=pl.lit(None, TIMESTAMP),
+    )
+
+
+def _beside(rows: pl.DataFrame, unknown: pl.DataFrame, pool: str) -> pl.DataFrame:
+    """Rows whose pool of that name is unknown."""
+    joined = rows.drop("winner").join(
+        unknown.with_columns(pl.col("unknown").alias("met")), left_on=["warehouse", pool], right_on=["warehouse", "met"]
+    )
+    return joined.select(*rows.columns, "unknown")
+
+
+def _r7_unknown_units_do_not_take(rows: pl.DataFrame, verdicts: pl.DataFrame) -> pl.DataFrame:
+    unknown = verdicts.filter(pl.col("quality") == "UNKNOWN", pl.col("direction") == "OVERFLOW").select(
+        pl.col("unit_id").alias("recipient"), pl.format("{} {}", "unit_id", "direction").alias("blocker")
+    )
+    shares = _shares(rows).join(unknown, on="recipient", how="left")
+    granted = pl.when(pl.col("blocker").is_null()).then("share").otherwise(0.0)
+    return _regranted(rows, shares.with_columns(granted.alias("granted")), "R7")
+
+
+def _r5_our_own_throttle_starves(
+    rows: pl.DataFrame, units: pl.DataFrame, history: pl.DataFrame, policy: Policy
+) -> pl.DataFrame:
+    coming, allowed = pl.col("inflow_rate") * 60, pl.col("quantity")
+    slack = policy.suppression.consequence_slack
+    at_work = coming.is_between((1 - slack) * allowed, (1 + slack) * allowed).fill_null(value=True)
+    order = pl.DataFrame({"pool": policy.pool_order}, schema={"pool": pl.String}).with_row_index("order")
+    throttles = (
+        history.filter(_THROTTLES, pl.col("quantity").is_not_null())
+        .sort("unit_id", "snapshot_ts")
+        .unique("unit_id", keep="last", maintain_order=True)
+        .join(units.select("unit_id", "inflow_rate"), on="unit_id", how="left")
+        .filter(at_work)
+        .join(order, on="pool", how="left")
+        .select(
+            "warehouse",
+            pl.col("pool").alias("throttled_pool"),
+            pl.col("order").alias("throttled_order"),
+            pl.col("snapshot_ts").alias("throttled_ts"),
+            pl.col("quantity").alias("throttled_to"),
+            pl.format("{} {}", "unit_id", "direction").alias("winner"),
+        )
+    )
+    age = pl.col("snapshot_ts") - pl.col("throttled_ts")
+    blamed = pl.duration(minutes=policy.suppression.consequence_minutes)
+    starved = (
+        rows.drop("winner")
+        .filter(_STANDS, pl.col("direction") == "STARVATION")
+        .join(order, on="pool", how="left")
+        .join(throttles, on="warehouse")
+        .filter(
+            (pl.col("pool") == pl.col("throttled_pool")) | (pl.col("throttled_order") <= pl.col("order")),
+            (age > timedelta(0)) & (age <= blamed),
+        )
+        .sort("rank", "throttled_ts", "winner", descending=[False, True, False])
+        .unique("rank", keep="first", maintain_order=True)
+    )
+    said = pl.format(
+        "It follows from our own throttle of {} packages/h at {} UTC ({}).",
+        *(pl.col("throttled_to").round(0).cast(pl.Int64), pl.col("throttled_ts").dt.strftime("%H:%M"), "winner"),
+    )
+    return _changed(rows, starved, "R5", said, resolution="CONSEQUENCE", **_NO_ACTION)
+
+
+def _r1_a_pool_throttle_subsumes(rows: pl.DataFrame) -> pl.DataFrame:
+    pools = rows.filter(_THROTTLES, pl.col("unit_type") == "TOTAL").select(
+        *_POOL, pl.col("row").alias("winner"), pl.col("quantity").alias("pool_quantity")
+    )
+    both = rows.drop("winner").filter(_THROTTLES, pl.col("unit_type") == "INDUCT").join(pools, on=_POOL)
+    emergency = pl.col("verdict") == "EMERGENCY"
+    less = both.filter(emergency, pl.col("quantity").is_null() | (pl.col("pool_quantity") < pl.col("quantity")))
+    less = less.filter(pl.col("pool_quantity").is_not_null())
+    said = pl.format(
+        "Throttle it to {} packages/h, as its whole pool.", pl.col("pool_quantity").round(0).cast(pl.Int64)
+    )
+    return rows.pipe(_lost, both.filter(~emergency), "R1", pl.lit("Its whole pool is throttled.")).pipe(
+        _changed, less, "R1", said, quantity=pl.col("pool_quantity")
+    )
+
+
+def _r4_a_throttle_cancels_more_staff_upstream(
+    rows: pl.DataFrame, verdicts: pl.DataFrame, policy: Policy
+) -> pl.DataFrame:
+    throttles = (
+        rows.filter(_THROTTLES)
+        .join(upstream(verdicts, policy), on=_POOL)
+        .sort("rank")
+        .unique(["warehouse", "upstream"], keep="first", maintain_order=True)
+        .select("warehouse", pl.col("upstream").alias("target_unit"), pl.col("row").alias("winner"))
+    )
+    cancelled = rows.drop("winner").filter(_MOVES).join(throttles, on=["warehouse", "target_unit"])
+    said = pl.format("Nobody is added to {}: what it feeds is throttled ({}).", "target_unit", "winner")
+    return _lost(rows, cancelled, "R4", said)
+
+
+def _r2_opposite_moves(rows: pl.DataFrame) -> pl.DataFrame:
+    moves = rows.filter(_MOVES, (pl.col("quantity") > 0).fill_null(value=True), pl.col("quality") != "UNKNOWN").select(
+        "rank", "warehouse", "source_unit", "target_unit"
+    )
+    sides = pl.concat(
+        [
+            moves.select("rank", "warehouse", pl.col("source_unit").alias("pool"), pl.lit(-1).alias("sign")),
+            moves.select("rank", "warehouse", pl.col("target_unit").alias("pool"), pl.lit(1).alias("sign")),
+        ]
+    )
+    opposed = sides.join(sides, on=_POOL, suffix="_above").filter(
+        pl.col("sign") != pl.col("sign_above"), pl.col("rank_above") < pl.col("rank")
+    )
+    losses = []
+    while opposed.height:
+        # Who is opposed by nobody above stands, and whom it opposes loses; then those oppose nobody any more.
+        firm = opposed.join(opposed.select(pl.col("rank").alias("rank_above")), on="rank_above", how="anti")
+        losses.append(
+            firm.group_by("rank").agg(pl.col("rank_above").min(), pl.col("pool").sort_by("rank_above").first())
+        )
+        lost = losses[-1].select("rank")
+        opposed = opposed.join(lost, on="rank", how="anti").join(
+            lost.select(pl.col("rank").alias("rank_above")), on="rank_above", how="anti"
+        )
+    if not losses:
+        return rows
+    winners = rows.select(pl.col("rank").alias("rank_above"), pl.col("row").alias("winner"))
+    beaten = pl.concat(losses).select("rank", "rank_above", pl.col("pool").alias("contested"))
+    said = pl.format("{} cannot both give and get associates: {} goes first.", "contested", "winner")
+    return _lost(rows, rows.drop("winner").join(beaten, on="rank").join(winners, on="rank_above"), "R2", said)
+
+
+def _r3_no_more_than_the_donors_can_spare(rows: pl.DataFrame) -> pl.DataFrame:
+    donor = ["warehouse", "source_unit"]
+    # Rows are in their order of rank.
+    before = pl.col("quantity").cum_sum().shift(1, fill_value=0).over(donor)
+    granted = (pl.col("surplus").min().over(donor) - before).clip(0)
+    cut = (
+        rows.filter(_MOVES, pl.col("quantity") > 0, pl.col("source_unit").is_not_null())
+        .with_columns(granted.alias("granted"), pl.col("row").first().over(donor).alias("winner"))
+        .filter(pl.col("granted") < pl.col("quantity"))
+    )
+    said = pl.format(
+        "Move {} of {}: {} goes first, and {} can spare {}.",
+        *(pl.col(name).round(0).cast(pl.Int64) for name in ("granted", "quantity")),
+        "winner",
+        "source_unit",
+        pl.col("surplus").round(0).cast(pl.Int64),
+    )
+    return _changed(rows, cut, "R3", said, quantity=pl.col("granted"))
+
+
+def _r6_recipients_in_trouble(rows: pl.DataFrame) -> pl.DataFrame:
+    alerts = rows.group_by(pl.col("unit_id").alias("recipient")).agg(
+        pl.col("row").sort_by("rank").first().alias("alert")
+    )
+    shares = _shares(rows).join(alerts, on="recipient", how="left").sort("rank", "recipient")
+    fine = pl.col("alert").is_null()
+    taken = pl.when(fine).then("share").otherwise(0.0)
+    before = taken.cum_sum().shift(1, fill_value=0).over("recipient")
+    left = (pl.col("headroom") - before).clip(0)
+    granted = pl.when(~fine).then(0.0).when(pl.col("share") <= left + _PRECISION).then("share").otherwise(left)
+    blocker = pl.coalesce("alert", pl.col("row").first().over("recipient"))
+    return _regranted(rows, shares.with_columns(granted.alias("granted"), blocker.alias("blocker")), "R6")
+
+
+# --- how a row changes
+
+
+def _shares(rows: pl.DataFrame) -> pl.DataFrame:
+    """One row per recipient of each rebalance that stands."""
+    return (
+        rows.filter(_STANDS, pl.col("action") == "REBALANCE", pl.col("quantity") > 0)
+        .select("rank", "row", "warehouse", "recipients")
+        .explode("recipients", empty_as_null=False, keep_nulls=False)
+        .select(
+            *("rank", "row", "warehouse"),
+            pl.col("recipients").struct.field("unit_id").alias("recipient"),
+            pl.col("recipients").struct.field("quantity").alias("share"),
+            pl.col("recipients").struct.field("headroom"),
+        )
+    )
+
+
+def _regranted(rows: pl.DataFrame, shares: pl.DataFrame, rule: str) -> pl.DataFrame:
+    """Rebalances with what their recipients are granted; a row of which nothing is left has lost."""
+    some = pl.col("granted") > _PRECISION
+    share = pl.format("{} to {}", pl.col("granted").round(1), unit_name("recipient"))
+    cut = (
+        shares.sort("rank", "recipient")
+        .with_columns((pl.col("granted") < pl.col("share")).alias("cut"))
+        .group_by("rank", maintain_order=True)
+        .agg(
+            pl.col("granted").sum(),
+            pl.struct(pl.col("recipient").alias("unit_id"), pl.col("granted").alias("quantity"), "headroom")
+            .filter(some)
+            .alias("left"),
+            share.filter(some).str.join(", ").alias("shares"),
+            pl.col("blocker").filter("cut").first().alias("winner"),
+            pl.col("recipient").filter("cut").str.join(", ").alias("dropped"),
+            pl.col("cut").any(),
+        )
+        .filter("cut")
+    )
+    changed = rows.drop("winner").join(cut, on="rank")
+    none = pl.col("granted") <= _PRECISION
+    rest = pl.format("Divert {} packages/min: {}", pl.col("granted").round(1), "shares")
+    said = pl.format("{}; {} cannot take its share.", rest, "dropped")
+    return rows.pipe(_lost, changed.filter(none), rule, pl.format("{} cannot take packages.", "dropped")).pipe(
+        _changed,
+        changed.filter(~none),
+        rule,
+        said,
+        quantity=pl.col("granted"),
+        target_unit=pl.col("shares"),
+        recipients=pl.col("left"),
+    )
+
+
+_NO_ACTION: Final = {
+    name: pl.lit(None, schema.RECOMMENDATIONS.polars[name])
+    for name in ("action", "quantity", "quantity_unit", "source_unit", "target_unit", "recipients", "until_ts")
+}
+
+
+def _lost(rows: pl.DataFrame, losers: pl.DataFrame, rule: str, said: pl.Expr) -> pl.DataFrame:
+    return _changed(rows, losers, rule, said, resolution="LOST", **_NO_ACTION)
+
+
+def _changed(
+    rows: pl.DataFrame,
+    /,
+    changed: pl.DataFrame,
+    rule: str,
+    said: pl.Expr,
+    resolution: str = "CHANGED",
+    **columns: pl.Expr,
+) -> pl.DataFrame:
+    """Rows with the new columns of those that changed, which name their winner; what was said before stays said."""
+    changes = changed.select(
+        "rank",
+        "winner",
+        pl.lit(resolution).alias("resolution"),
+        pl.lit(rule).alias("resolution_rule"),
+        pl.format("{}: {} Before: {}", pl.lit(rule), said, "explanation").alias("explanation"),
+        **columns,
+    )
+    return rows.update(changes, on="rank", include_nulls=True)

@@ -1,0 +1,578 @@
+"""Feeds -> what every path and every pool is at one tick.
+
+Of several rows for one path and time one counts. What cannot be is rejected, and told. What is left is put on the
+5-minute grid: levels and limits as they were last known, flows pro-rated over their windows; nothing is carried
+forward beyond its tolerance. An observed level and the one that flows predict become one estimate.
+
+Flows that come minutes late are never wholly known for the 5 minutes before a tick. Then an observed level is not
+doubted: on the tuning scenarios, to doubt it by older flows doubled its error and told one alarm in eight too many.
+Only where no level is observed do such flows stand in, for two ticks.
+
+A feed is None where it could not be read: that takes its own columns to unknown, and nothing else. Rows that the tick
+could not have known, with `ingest_ts` after `snapshot_ts`, are never looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Final, NamedTuple
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import polars as pl
+
+from fillrate_assets.buffers import schema
+from fillrate_assets.buffers.rules.policy import TICK_MINUTES, Policy
+from fillrate_assets.core.table_schema import TIMESTAMP
+
+PATH: Final = ["warehouse", "path"]
+POOL: Final = ["warehouse", "pool"]
+TICK: Final = timedelta(minutes=TICK_MINUTES)
+MICROS: Final = 1_000_000
+
+Feed = pl.DataFrame | None
+"""Rows of a feed; None if it could not be read."""
+
+
+class Interval(NamedTuple):
+    """What of a flow to count: `column`, from `begin` until `end` minutes before the tick.
+
+    A whole interval is unknown unless windows cover all of it; any other is scaled up from the part that they cover.
+    """
+
+    name: str
+    column: str
+    begin: int
+    end: int
+    whole: bool
+
+
+def signals(
+    occupancy: Feed,
+    flow: Feed,
+    limits: Feed,
+    previous: pl.DataFrame,
+    *,
+    snapshot_ts: datetime,
+    policy: Policy,
+    warehouses: pl.DataFrame,
+) -> pl.DataFrame:
+    """The state of every path that a feed tells of, in watched warehouses.
+
+    Args:
+        occupancy: `OCCUPANCY`, at least of the last 15 minutes.
+        flow: `FLOW`, at least the windows that end in the last 65 minutes.
+        limits: `LIMITS`, at least the latest row of each path, if it is not older than a day.
+        previous: `SIGNALS` of the tick before; without it, or after a gap, nothing is predicted.
+        snapshot_ts: the tick.
+        policy: thresholds and windows.
+        warehouses: `WAREHOUSES`.
+
+    Returns:
+        `SIGNALS`, one row for each path of an active warehouse in any of the feeds.
+
+    """
+    limited = _limits(limits, snapshot_ts, policy)
+    return (
+        limited.join(_observed(occupancy, limited, snapshot_ts, policy), on=PATH, how="full", coalesce=True)
+        .join(_flows(flow, snapshot_ts, policy), on=PATH, how="full", coalesce=True)
+        .join(watched(warehouses, snapshot_ts), on="warehouse")
+        .join(_last_state(previous, snapshot_ts), on=PATH, how="left")
+        .pipe(_estimated, snapshot_ts, policy)
+        .with_columns(
+            is_within("flow_ts", snapshot_ts, policy.flow.fresh).alias("flow_fresh"),
+            pl.lit(policy.version).alias("policy_version"),
+        )
+        .pipe(schema.SIGNALS.conform)
+        .sort(schema.SIGNALS.key)
+        .collect()
+    )
+
+
+def pools(
+    staffing: Feed, shifts: pl.DataFrame, *, snapshot_ts: datetime, policy: Policy, warehouses: pl.DataFrame
+) -> pl.DataFrame:
+    """Who is at work in every pool that the feed or the table of shifts names, in watched warehouses.
+
+    The feed decides while it is fresh. While it is stale, a pool is not staffed either when the table of shifts says
+    that nobody works now. After that the table alone decides; of a pool without shifts nothing is known then.
+
+    Args:
+        staffing: `STAFFING`, at least of the last 60 minutes.
+        shifts: `SHIFTS`.
+        snapshot_ts: the tick.
+        policy: thresholds and windows.
+        warehouses: `WAREHOUSES`.
+
+    Returns:
+        `POOLS`; numbers are empty where the feed has expired.
+
+    """
+    told = ["headcount", "headcount_planned", "units_per_hour", "break_from", "break_to"]
+    at_work = (
+        _known(staffing, "STAFFING", snapshot_ts)
+        .filter(is_within("event_ts", snapshot_ts, policy.staffing.expired))
+        .pipe(_usable, "STAFFING", snapshot_ts, policy)
+        .group_by(POOL)
+        .agg(pl.col(told).max_by("event_ts"), pl.col("event_ts").max())
+    )
+    now = _moment(snapshot_ts)
+    on_break = (pl.col("break_from") <= now) & (now < pl.col("break_to"))
+    somebody = (pl.col("headcount") > 0) & ~on_break.fill_null(value=False)
+    staffed = (
+        pl.when("staffing_fresh")
+        .then(somebody)
+        .when(pl.col("event_ts").is_not_null())
+        .then(somebody & pl.col("on_shift").fill_null(value=True))
+        .otherwise("on_shift")
+    )
+    clocks = watched(warehouses, snapshot_ts)
+    return (
+        at_work.join(_on_shift(shifts, clocks), on=POOL, how="full", coalesce=True)
+        .join(clocks, on="warehouse")
+        .with_columns(is_within("event_ts", snapshot_ts, policy.staffing.fresh).alias("staffing_fresh"))
+        .with_columns(staffed.alias("staffed"))
+        .pipe(schema.POOLS.conform)
+        .sort(schema.POOLS.key)
+        .collect()
+    )
+
+
+def rejects(
+    feeds: Mapping[str, Feed],
+    paths: pl.DataFrame,
+    members: pl.DataFrame,
+    *,
+    since: datetime | None,
+    snapshot_ts: datetime,
+    policy: Policy,
+    warehouses: pl.DataFrame,
+) -> pl.DataFrame:
+    """The rows of the feeds that no tick can use, and why; superseded rows are not among them.
+
+    Args:
+        feeds: `OCCUPANCY`, `FLOW`, `STAFFING` and `LIMITS` by these names, as the tick reads them.
+        paths: `SIGNALS` of the tick, for the capacities that levels are held against.
+        members: `UNIT_MEMBERS`: a path that is in none of its warehouse's units is not known.
+        since: the tick that ran before: what it could read was told there. None: everything is told.
+        snapshot_ts: the tick.
+        policy: thresholds and windows.
+        warehouses: `WAREHOUSES`; one that is not active is not watched, so nothing is told of it.
+
+    Returns:
+        `SIGNAL_REJECTS`.
+
+    """
+    is_new = pl.lit(value=True) if since is None else pl.col("ingest_ts") > _moment(since)
+    capacities = paths.lazy().select(*PATH, "capacity")
+    known = warehouses.lazy().select("warehouse", "active")
+    in_units = (
+        members.lazy()
+        .select("unit_id", "path")
+        .unique()
+        .select(
+            pl.col("unit_id").str.extract(r"^([^_]*)_").alias("warehouse"), "path", pl.lit(value=True).alias("in_unit")
+        )
+        .unique()
+        .collect()
+        .lazy()
+    )
+
+    def rejected(name: str) -> pl.LazyFrame:
+        owner = _owner(name)
+        faults = [*_faults(name, snapshot_ts, policy), *_strangers(name)]
+        bad = is_new & _any(faults) & pl.col("active").fill_null(value=True)
+
+        def in_context(rows: pl.LazyFrame) -> pl.LazyFrame:
+            rows = rows.join(known, on="warehouse", how="left")
+            if owner == "path":
+                rows = rows.join(in_units, on=PATH, how="left")
+            return rows.join(capacities, on=PATH, how="left") if name == "OCCUPANCY" else rows
+
+        # Bad rows are few, so only the rows that share their time are looked at for a later version.
+        rows = _known(feeds.get(name), name, snapshot_ts)
+        key = ["warehouse", owner, "event_ts"]
+        keys = rows.filter(is_new).pipe(in_context).filter(bad).select(key).unique()
+        contested = rows.join(keys, on=key, how="semi", nulls_equal=True)
+        return (
+            contested.pipe(_current, name, policy)
+            .pipe(in_context)
+            .filter(bad)
+            .select(
+                _moment(snapshot_ts).alias("snapshot_ts"),
+                pl.lit(name).alias("feed"),
+                pl.col("warehouse").fill_null(""),
+                pl.col(owner).alias("path"),
+                "event_ts",
+                pl.coalesce(pl.when(fault).then(words) for fault, words in faults).alias("reason"),
+            )
+        )
+
+    return (
+        pl.concat(rejected(name) for name in schema.FEEDS)
+        .pipe(schema.SIGNAL_REJECTS.conform)
+        .sort(schema.SIGNAL_REJECTS.names)
+        .collect()
+    )
+
+
+def watched(warehouses: pl.DataFrame, snapshot_ts: datetime) -> pl.LazyFrame:
+    """Active warehouses as every row of a tick names them: dc, ship_date, snapshot_ts, warehouse; and `local`.
+
+    `local` is the time on the `clock` there: a typing error in one row must not stop the others.
+    """
+    active = warehouses.filter("active")
+    zones = active["time_zone"].unique().to_list()
+    clocks = pl.LazyFrame(
+        {"time_zone": zones, "local": [_local(zone, snapshot_ts) for zone in zones]},
+        schema={"time_zone": pl.String, "local": pl.Datetime("us")},
+    )
+    return (
+        active.lazy()
+        .join(clocks, on="time_zone")
+        .select(
+            "dc",
+            pl.col("local").dt.date().alias("ship_date"),
+            _moment(snapshot_ts).alias("snapshot_ts"),
+            "warehouse",
+            "local",
+        )
+    )
+
+
+def clock(time_zone: str) -> ZoneInfo:
+    """The clock of a time zone; UTC where there is none of that name."""
+    try:
+        return ZoneInfo(time_zone)
+    except (ZoneInfoNotFoundError, ValueError, OSError):  # not there, not a name, a folder of zones
+        return ZoneInfo("UTC")
+
+
+def flowed(flow: Feed, intervals: Sequence[Interval], *, snapshot_ts: datetime, policy: Policy) -> pl.LazyFrame:
+    """Packages that each path counted in each interval, corrections included.
+
+    A window counts in an interval by the share of its minutes that lie in it. Where windows overlap, their mean
+    counts: nothing is counted twice. A correction that comes too late does not count.
+
+    Args:
+        flow: `FLOW`, at least the windows that end within the intervals.
+        intervals: what to count; each makes a column of its name.
+        snapshot_ts: the tick.
+        policy: thresholds and windows.
+
+    Returns:
+        warehouse, path, flow_ts (end of the latest window, at most the tick), and a column for each interval, in
+        packages: empty where the interval is unknown.
+
+    """
+    reach = max(policy.flow.expired, *(interval.begin for interval in intervals))
+    ends, starts = (
+        (_moment(snapshot_ts) - pl.col(name)).dt.total_microseconds() for name in ("event_ts", "window_start")
+    )
+    windows = (
+        _known(flow, "FLOW", snapshot_ts)
+        .filter(pl.col("event_ts") > _moment(snapshot_ts - timedelta(minutes=reach)))
+        .pipe(_usable, "FLOW", snapshot_ts, policy)
+        .select(*PATH, "event_ts", "inflow", "outflow", ends.alias("ends"), starts.alias("starts"))
+    )
+    length = pl.col("starts") - pl.col("ends")
+    covered = [_overlap(interval).alias(f"{interval.name}_covered") for interval in intervals]
+    packages = [
+        exactly(pl.col(interval.column) * (pl.col(f"{interval.name}_covered") / length)).alias(interval.name)
+        for interval in intervals
+    ]
+    return (
+        windows.with_columns(covered)
+        .with_columns(packages)
+        .group_by(PATH)
+        .agg(
+            pl.col("event_ts").max().clip(upper_bound=_moment(snapshot_ts)).alias("flow_ts"),
+            *(pl.col(interval.name, f"{interval.name}_covered").sum() for interval in intervals),
+        )
+        .select(*PATH, "flow_ts", *(_scaled(interval) for interval in intervals))
+    )
+
+
+def is_within(name: str, snapshot_ts: datetime, minutes: float) -> pl.Expr:
+    """Whether a moment is at most so many minutes before the tick, and not after it; false where there is none."""
+    begin = snapshot_ts - timedelta(minutes=minutes)
+    return pl.col(name).is_between(_moment(begin), _moment(snapshot_ts)).fill_null(value=False)
+
+
+def exactly(packages: pl.Expr) -> pl.Expr:
+    """Millionths of a package, as whole numbers: their sum does not depend on the order of the rows."""
+    return (packages * MICROS + _ABOVE_NOISE).round().cast(pl.Int64, strict=False)
+
+
+def in_packages(millionths: pl.Expr) -> pl.Expr:
+    """Back from `exactly`. Polars divides a frame of one row otherwise than a longer one: the last digit is cut off."""
+    return ((millionths + _ABOVE_NOISE).round() / MICROS).round(_PLACES)
+
+
+_PLACES: Final = 6
+_ABOVE_NOISE: Final = 1e-3
+"""Millionths: what lies halfway between two is rounded up, whatever the last digit of a division was."""
+
+_FRAMES: Final = {
+    "OCCUPANCY": schema.OCCUPANCY,
+    "FLOW": schema.FLOW,
+    "STAFFING": schema.STAFFING,
+    "LIMITS": schema.LIMITS,
+}
+_NUMBERS: Final = {
+    "OCCUPANCY": ("level",),
+    "FLOW": ("inflow", "outflow"),
+    "STAFFING": ("headcount", "headcount_planned", "units_per_hour"),
+    "LIMITS": ("capacity", "max_rate", "backlog"),
+}
+
+Fault = tuple[pl.Expr, pl.Expr]
+"""When a row cannot be used, and the words for it."""
+
+
+def _moment(moment: datetime) -> pl.Expr:
+    return pl.lit(moment, TIMESTAMP)
+
+
+def _local(time_zone: str, moment: datetime) -> datetime:
+    return moment.astimezone(clock(time_zone)).replace(tzinfo=None)
+
+
+# --- which rows count
+
+
+def _known(feed: Feed, name: str, snapshot_ts: datetime) -> pl.LazyFrame:
+    """What a tick at that time could read; a row without a time of arrival is there to be rejected."""
+    rows = _FRAMES[name].empty() if feed is None else feed.lazy()
+    return rows.filter(pl.col("ingest_ts").is_null() | (pl.col("ingest_ts") <= _moment(snapshot_ts)))
+
+
+def _owner(name: str) -> str:
+    return "pool" if name == "STAFFING" else "path"
+
+
+def _current(rows: pl.LazyFrame, name: str, policy: Policy) -> pl.LazyFrame:
+    """Of the rows for one path or pool and time: the greatest src_seq, then ingest_ts, then content; never arrival.
+
+    A flow that was corrected too late keeps the count that it had in time, if it had one.
+    """
+    key = ["warehouse", _owner(name), "event_ts"]
+    # Equal keys have equal hashes, so only the rows whose hash repeats need the exact and slower ordering.
+    repeats = pl.struct(key).hash().is_duplicated() & pl.col("event_ts").is_not_null()
+    marked = rows.with_columns(repeats.alias("repeats")).collect()
+    repeated = marked.filter("repeats")
+    if repeated.is_empty():
+        return marked.lazy()
+    delay = pl.col("ingest_ts") - pl.col("event_ts")
+    in_time = [delay <= timedelta(minutes=policy.flow_correction_minutes)] if name == "FLOW" else []
+    content = [column for column in _FRAMES[name].names if column not in {*key, "src_seq", "ingest_ts"}]
+    decided = repeated.sort(*key, *in_time, "src_seq", "ingest_ts", *content).filter(pl.struct(key).is_last_distinct())
+    return pl.concat([marked.lazy().filter(~pl.col("repeats")), decided.lazy()])
+
+
+def _usable(rows: pl.LazyFrame, name: str, snapshot_ts: datetime, policy: Policy) -> pl.LazyFrame:
+    return rows.pipe(_current, name, policy).filter(~_any(_faults(name, snapshot_ts, policy)))
+
+
+def _any(faults: Sequence[Fault]) -> pl.Expr:
+    return pl.any_horizontal(fault.fill_null(value=False) for fault, _ in faults)
+
+
+def _faults(name: str, snapshot_ts: datetime, policy: Policy) -> list[Fault]:
+    """Why a row of the feed cannot be used, most telling first; rows of OCCUPANCY need the path's `capacity`."""
+    latest = snapshot_ts + timedelta(minutes=policy.max_clock_ahead_minutes)
+    faults: list[Fault] = [
+        (pl.col("problem").is_not_null(), pl.col("problem")),
+        *_missing("event_ts", "event time"),
+        *_missing("ingest_ts", "time of arrival"),
+        (pl.col("event_ts") > _moment(latest), pl.lit("event time is later than the tick that read it")),
+    ]
+    for number in _NUMBERS[name]:
+        words = number.replace("_", " ")
+        faults.append((~pl.col(number).is_finite(), pl.lit(f"{words} is not a number")))
+        faults.append((pl.col(number) < 0, pl.format("{} is below 0: {}", pl.lit(words), number)))
+    match name:
+        case "OCCUPANCY":
+            most = policy.fusion.max_level_share
+            too_much = pl.format(f"level is above {most} of capacity: {{}} of {{}}", "level", "capacity")
+            faults += [*_missing("level", "level"), (pl.col("level") > most * pl.col("capacity"), too_much)]
+        case "FLOW":
+            nothing = pl.col("inflow").is_null() & pl.col("outflow").is_null()
+            backwards = pl.col("window_start") >= pl.col("event_ts")
+            faults += [
+                (nothing, pl.lit("no inflow and no outflow")),
+                *_missing("window_start", "begin of the window"),
+                (backwards, pl.lit("window does not begin before it ends")),
+            ]
+        case "STAFFING":
+            backwards = pl.col("break_from") > pl.col("break_to")
+            faults += [*_missing("headcount", "headcount"), (backwards, pl.lit("break ends before it begins"))]
+        case _:
+            faults.append((pl.col("capacity") == 0, pl.lit("capacity is 0")))
+    return faults
+
+
+def _missing(column: str, words: str) -> list[Fault]:
+    return [(pl.col(column).is_null(), pl.lit(f"no {words}"))]
+
+
+def _strangers(name: str) -> list[Fault]:
+    """Rows of nothing that is known; `active` and `in_unit` are empty there."""
+    owner = _owner(name)
+    nobody = pl.col(owner).fill_null("").str.strip_chars() == ""
+    unknown = pl.format("warehouse {} is not in the table of warehouses", pl.col("warehouse").fill_null("(empty)"))
+    faults: list[Fault] = [(pl.col("active").is_null(), unknown), (nobody, pl.lit(f"no {owner}"))]
+    if owner == "path":
+        faults.append((pl.col("in_unit").is_null(), pl.lit("path is in no unit: add it to unit_member")))
+    return faults
+
+
+# --- on the grid
+
+
+def _limits(limits: Feed, snapshot_ts: datetime, policy: Policy) -> pl.LazyFrame:
+    """What each path can take, and what waits for it: each column's latest value, a change may tell only some."""
+    lasting, passing = ["capacity", "max_rate", "lane_open"], ["backlog", "critical_pull_ts"]
+    return (
+        _known(limits, "LIMITS", snapshot_ts)
+        .filter(is_within("event_ts", snapshot_ts, policy.capacity.expired))
+        .pipe(_usable, "LIMITS", snapshot_ts, policy)
+        .with_columns(pl.when(is_within("event_ts", snapshot_ts, policy.backlog.expired)).then(pl.col(passing)))
+        .group_by(PATH)
+        .agg(pl.col(name).max_by(_where_told(name)) for name in (*lasting, *passing))
+        .collect()
+        .lazy()
+    )
+
+
+def _where_told(name: str) -> pl.Expr:
+    return pl.when(pl.col(name).is_not_null()).then("event_ts")
+
+
+def _observed(occupancy: Feed, limited: pl.LazyFrame, snapshot_ts: datetime, policy: Policy) -> pl.LazyFrame:
+    """The latest level of each path within its tolerance, and its time."""
+    return (
+        _known(occupancy, "OCCUPANCY", snapshot_ts)
+        .filter(is_within("event_ts", snapshot_ts, policy.occupancy.expired))
+        .join(limited.select(*PATH, "capacity"), on=PATH, how="left")
+        .pipe(_usable, "OCCUPANCY", snapshot_ts, policy)
+        .group_by(PATH)
+        .agg(pl.col("level").max_by("event_ts").alias("observed"), pl.col("event_ts").max().alias("observed_ts"))
+    )
+
+
+def _flows(flow: Feed, snapshot_ts: datetime, policy: Policy) -> pl.LazyFrame:
+    """What each path counted of late: its latest whole ticks, its rates, its outflow in each tick of the last hour.
+
+    `gained` is what came in less what went out in the 5 minutes before the tick, empty unless both are wholly known.
+    """
+    minutes, ticks = policy.trend.net_minutes, policy.trend.outflow_median_minutes // TICK_MINUTES
+    fresh = 1 + int(policy.flow.fresh // TICK_MINUTES)
+
+    def cells(column: str, count: int) -> list[Interval]:
+        return [
+            Interval(f"{column}_{ago}", column, (ago + 1) * TICK_MINUTES, ago * TICK_MINUTES, whole=True)
+            for ago in range(count)
+        ]
+
+    inflows, outflows = cells("inflow", fresh), cells("outflow", max(fresh, ticks))
+    rates = [Interval(f"{name}_rate", name, minutes, 0, whole=False) for name in ("inflow", "outflow")]
+    return flowed(flow, [*inflows, *outflows, *rates], snapshot_ts=snapshot_ts, policy=policy).select(
+        *(*PATH, "flow_ts"),
+        pl.coalesce(cell.name for cell in inflows).alias("inflow"),
+        pl.coalesce(cell.name for cell in outflows[:fresh]).alias("outflow"),
+        (pl.col(inflows[0].name) - pl.col(outflows[0].name)).alias("gained"),
+        in_packages(pl.col("inflow_rate", "outflow_rate") * (MICROS / minutes)),
+        pl.concat_list(cell.name for cell in outflows[:ticks]).alias("outflows"),
+    )
+
+
+def _overlap(interval: Interval) -> pl.Expr:
+    """Microseconds of the interval that a window covers, if it counted the column."""
+    begin, end = (minutes * 60 * MICROS for minutes in (interval.begin, interval.end))
+    within = pl.col("starts").clip(end, begin) - pl.col("ends").clip(end, begin)
+    return pl.when(pl.col(interval.column).is_not_null()).then(within)
+
+
+def _scaled(interval: Interval) -> pl.Expr:
+    """Packages in the interval, from the millionths that were counted in what windows cover of it."""
+    covered, length = pl.col(f"{interval.name}_covered"), (interval.begin - interval.end) * 60 * MICROS
+    enough = covered >= length if interval.whole else covered > 0
+    return pl.when(enough).then(in_packages(pl.col(interval.name) * (length / covered))).alias(interval.name)
+
+
+def _on_shift(shifts: pl.DataFrame, clocks: pl.LazyFrame) -> pl.LazyFrame:
+    """Whether the table says that a pool works now: columns warehouse, pool, on_shift."""
+    today, time = pl.col("local").dt.weekday(), pl.col("local").dt.time()
+    over_midnight = pl.col("ends") <= pl.col("starts")
+    since_today = (pl.col("weekday") == today) & (pl.col("starts") <= time) & (over_midnight | (time < pl.col("ends")))
+    since_yesterday = over_midnight & (pl.col("weekday") % 7 + 1 == today) & (time < pl.col("ends"))
+    return (
+        shifts.lazy()
+        .join(clocks, on="warehouse")
+        .group_by(POOL)
+        .agg((since_today | since_yesterday).any().alias("on_shift"))
+    )
+
+
+# --- one estimate of two
+
+
+def _last_state(previous: pl.DataFrame, snapshot_ts: datetime) -> pl.LazyFrame:
+    """What the tick before left for this one; nothing if that tick never ran."""
+    return (
+        previous.lazy()
+        .filter(pl.col("snapshot_ts") == _moment(snapshot_ts - TICK))
+        .select(*PATH, *(pl.col(name).alias(f"last_{name}") for name in ("level", "suspect_sign", "predicted_ticks")))
+    )
+
+
+def _estimated(paths: pl.LazyFrame, snapshot_ts: datetime, policy: Policy) -> pl.LazyFrame:
+    """Weigh the observed level against the last estimate plus what flowed since, if all of that is known.
+
+    A fresh observation that is far from the prediction is doubted once, and accepted when the next tick finds it far
+    off on the same side. Without a fresh observation the prediction stands alone for a while, by the mean flows if need
+    be; a stale observation is used only where there is none, and is not fresh then. Without a capacity nothing is
+    doubted.
+    """
+    fusion = policy.fusion
+    observed, predicted, sign = pl.col("observed"), pl.col("predicted"), pl.col("sign")
+    off = pl.col("off").abs()
+    doubted = (off > fusion.tolerance_share * pl.col("capacity")) & (off > fusion.tolerance_packages)
+    fresh = is_within("observed_ts", snapshot_ts, policy.occupancy.fresh)
+    predictable = predicted.is_not_null() & (pl.col("last_predicted_ticks") < fusion.max_predicted_ticks)
+    how = (
+        pl.when(~fresh & predictable)
+        .then(pl.lit("PREDICTED"))
+        .when(observed.is_null())
+        .then(pl.lit("NONE"))
+        .when(~fresh | predicted.is_null())
+        .then(pl.lit("OBSERVED"))
+        .when(sign == 0)
+        .then(pl.lit("MEAN"))
+        .when(sign == pl.col("last_suspect_sign"))
+        .then(pl.lit("RECOUNT"))
+        .otherwise(pl.lit("SUSPECT"))
+    )
+    level = (
+        pl.when(pl.col("fusion").is_in(["PREDICTED", "SUSPECT"]))
+        .then(predicted)
+        .when(pl.col("fusion") == "MEAN")
+        .then((observed + predicted) / 2)
+        .otherwise(observed)
+    )
+    gained = pl.col("gained")
+    about = (pl.col("inflow_rate") - pl.col("outflow_rate")) * TICK_MINUTES
+    since = pl.when(fresh).then(gained).otherwise(pl.coalesce(gained, about))
+    return (
+        paths.with_columns((pl.col("last_level") + since).clip(0).alias("predicted"))
+        .with_columns((observed - predicted).alias("off"))
+        .with_columns(pl.when(doubted).then(pl.col("off").sign()).otherwise(0).alias("sign"))
+        .with_columns(how.alias("fusion"))
+        .with_columns(
+            level.alias("level"),
+            pl.when(pl.col("fusion") == "SUSPECT").then(sign).otherwise(0).alias("suspect_sign"),
+            pl.when(fresh).then(0).otherwise(pl.col("last_predicted_ticks").fill_null(0) + 1).alias("predicted_ticks"),
+            (fresh | (pl.col("fusion") == "PREDICTED")).alias("level_fresh"),
+        )
+    )

@@ -1,0 +1,461 @@
+"""What a unit that alerts asks for, and how much: people to move, a throttle, packages to divert, a lane to open.
+
+A quantity of which an input is missing is not known, never 0. How the frames tell donors, neighbours, free stations
+and siblings is written down in `interpret`, whose rules decide who alerts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import timedelta
+from typing import Final
+
+import polars as pl
+
+from fillrate_assets.buffers.rules.policy import TICK_MINUTES, Policy
+
+ASKS: Final = pl.col("verdict").is_in(["ACT", "EMERGENCY"])
+"""Whether a row asks somebody to do something."""
+
+DIGITS: Final = 9
+"""Ratios are compared to so many digits: 0.85 - 0.60 is 0.25."""
+
+GROUP: Final = ["warehouse", "pool", "unit_type"]
+_POOL: Final = ["warehouse", "pool"]
+
+
+def asked(judged: pl.DataFrame, units: pl.DataFrame, *, policy: Policy) -> pl.DataFrame:
+    """The rows that ask for something, with action, quantity and why that much.
+
+    Args:
+        judged: units with their verdict, `limit` (see `throttles`) and what `interpret` sees of them.
+        units: what `interpret` sees of all units of the tick, one row each.
+        policy: every target.
+
+    Returns:
+        Rows of `judged` with action, quantity, source_unit, target_unit, recipients, until_ts, surplus, reckoning,
+        and the inputs of the quantity among their evidence.
+
+    """
+    asking = judged.filter(ASKS).pipe(_with_staff, _pools(units, judged, policy), policy)
+    return asking.pipe(_with_divert, units, policy).pipe(_with_action, policy)
+
+
+def quiet(judged: pl.DataFrame, *, policy: Policy) -> pl.DataFrame:
+    """The rows that ask for nothing; a throttle in force is held, or raised where its unit is clear, until it ends.
+
+    Args:
+        judged: as of `asked`.
+        policy: how fast a throttle is raised.
+
+    Returns:
+        Rows of `judged` with action, quantity, reckoning.
+
+    """
+    return judged.filter(~ASKS).pipe(_with_throttle_held, policy)
+
+
+# --- how many people to move, and from where
+
+
+def upstream(pools: pl.DataFrame, policy: Policy, passing: Collection[tuple[str, str]] = ()) -> pl.DataFrame:
+    """The pool that fills each pool's buffers: columns warehouse, pool, upstream; the first pool has none.
+
+    Args:
+        pools: columns warehouse and pool, any number of rows each.
+        policy: its `pool_order`.
+        passing: (warehouse, pool) that are looked past, to the one before.
+
+    """
+    order = pl.DataFrame({"pool": policy.pool_order}, schema={"pool": pl.String}).with_row_index("order")
+    passed = pl.DataFrame(list(passing), schema=dict.fromkeys(_POOL, pl.String), orient="row")
+    passed = passed.with_columns(pl.lit(value=True).alias("passed"))
+    fills = pl.when(pl.col("passed").is_null()).then("pool")
+    return (
+        pools.select(_POOL)
+        .unique()
+        .join(order, on="pool")
+        .join(passed, on=_POOL, how="left")
+        .sort("warehouse", "order")
+        .select(*_POOL, fills.shift(1).forward_fill().over("warehouse").alias("upstream"))
+        .drop_nulls()
+    )
+
+
+def _pools(units: pl.DataFrame, judged: pl.DataFrame, policy: Policy) -> pl.DataFrame:
+    """One row per pool: units_per_hour, free_stations, surplus, and whether it is on_break, unknown, or filling."""
+    of_total = pl.col("unit_type") == "TOTAL"
+    idle = (pl.col("headcount") - pl.col("outflow_rate") * 60 / pl.col("units_per_hour")).round(DIGITS).floor()
+    starving = judged.filter(ASKS, pl.col("direction") == "STARVATION").group_by(_POOL).agg(idle.min().alias("idle"))
+    stations = (pl.col("max_rate") / pl.col("units_per_hour")).round(DIGITS).floor()
+    return (
+        units.group_by(_POOL)
+        .agg(
+            pl.col("headcount", "headcount_planned", "units_per_hour").max(),
+            pl.col("max_rate").filter(of_total).max(),
+            (pl.col("staffed") == 0).any().alias("on_break"),
+            (of_total & (pl.col("quality") == "UNKNOWN")).any().alias("unknown"),
+            (of_total & (pl.col("least_fill") >= policy.total.clear)).any().alias("filling"),
+        )
+        .join(starving, on=_POOL, how="left")
+        .select(
+            *_POOL,
+            "units_per_hour",
+            (stations - pl.col("headcount")).clip(0).alias("free_stations"),
+            pl.max_horizontal(pl.col("headcount") - pl.col("headcount_planned"), "idle").clip(0).alias("surplus"),
+            *("on_break", "unknown", "filling"),
+        )
+    )
+
+
+def _with_staff(asking: pl.DataFrame, pools: pl.DataFrame, policy: Policy) -> pl.DataFrame:
+    """Add donor, gaining pool, associates needed, free stations and what the donor can spare."""
+    overflow = pl.col("direction") == "OVERFLOW"
+    gaining = pools.select(
+        "warehouse",
+        pl.col("pool").alias("gains"),
+        pl.col("units_per_hour").alias("gained_per_hour"),
+        "free_stations",
+    )
+    own = pools.select(*_POOL, pl.col("surplus").alias("own_surplus"))
+    more = _net_flow() + (pl.col("level") - policy.quantities.total_target * pl.col("capacity")) / (
+        policy.quantities.settle_minutes
+    )
+    short = pl.when(overflow).then(more).otherwise(0 - more).clip(0)
+    starving = asking.filter(~overflow).select(_POOL).rows()
+    return (
+        asking.join(upstream(pools, policy, starving), on=_POOL, how="left")
+        .join(_donors(asking.select(_POOL).unique(), pools), on=_POOL, how="left")
+        .join(own, on=_POOL, how="left")
+        .with_columns(
+            pl.when(overflow).then("pool").otherwise("upstream").alias("gains"),
+            pl.when(overflow).then("donor").otherwise("pool").alias("donor"),
+            pl.when(overflow).then("surplus").otherwise("own_surplus").alias("surplus"),
+        )
+        .join(gaining, on=["warehouse", "gains"], how="left")
+        .with_columns(
+            (short / (pl.col("gained_per_hour") / 60)).round(DIGITS).ceil().alias("needed"),
+        )
+    )
+
+
+def _donors(needy: pl.DataFrame, pools: pl.DataFrame) -> pl.DataFrame:
+    """The best donor for each pool: columns warehouse, pool, donor, surplus (0: nobody; null: not known)."""
+    others = pools.filter(~pl.col("on_break")).select(
+        "warehouse", pl.col("pool").alias("donor"), "surplus", "unknown", "filling"
+    )
+    best_first = (
+        needy.join(others, on="warehouse")
+        .filter(pl.col("donor") != pl.col("pool"))
+        .sort(
+            *(*_POOL, "unknown", "filling", "surplus", "donor"),
+            descending=[False, False, False, False, True, False],
+            nulls_last=True,
+        )
+    )
+    best = best_first.filter(pl.col("surplus") > 0).unique(_POOL, keep="first", maintain_order=True)
+    untold = best_first.group_by(_POOL).agg(pl.col("surplus").has_nulls().alias("untold"))
+    nobody = pl.when(~pl.col("untold").fill_null(value=False)).then(0.0)
+    return (
+        needy.join(untold, on=_POOL, how="left")
+        .join(best.select(*_POOL, "donor", "surplus"), on=_POOL, how="left")
+        .select(*_POOL, "donor", pl.coalesce("surplus", nobody).alias("surplus"))
+    )
+
+
+# --- which throttle is in force, and how far it may be raised
+
+
+def throttles(history: pl.DataFrame) -> pl.DataFrame:
+    """The throttle in force of each unit that has one: columns unit_id, direction (OVERFLOW), limit (packages/hour).
+
+    Args:
+        history: `RECOMMENDATIONS` of the ticks before, at least those of the units that were throttled.
+
+    """
+    throttled = (pl.col("action") == "THROTTLE").fill_null(value=False) & pl.col("quantity").is_not_null()
+    released = (pl.col("verdict") == "CLEAR") & pl.col("action").is_null()
+    return (
+        history.filter(pl.col("direction") == "OVERFLOW", throttled | released)
+        .sort("unit_id", "snapshot_ts")
+        .unique("unit_id", keep="last", maintain_order=True)
+        .filter(pl.col("action") == "THROTTLE")
+        .select("unit_id", "direction", pl.col("quantity").alias("limit"))
+    )
+
+
+def _raised(policy: Policy) -> pl.Expr:
+    """A throttle in force after one tick of release."""
+    step, limit = policy.quantities.throttle_step, pl.col("limit")
+    return pl.max_horizontal(_floored(limit * (1 + policy.quantities.release_share), step), limit + step)
+
+
+def _floored(rate: pl.Expr, step: float) -> pl.Expr:
+    return (rate / step).round(DIGITS).floor() * step
+
+
+def _throttle_to(policy: Policy) -> pl.Expr:
+    """The inflow, in packages an hour, at which a buffer settles at its target; a throttle in force rises slowly."""
+    above = pl.col("level") - policy.quantities.induct_target * pl.col("capacity")
+    settling = ((pl.col("outflow_rate") - above / policy.quantities.settle_minutes) * 60).clip(0)
+    wanted = _floored(settling, policy.quantities.throttle_step)
+    return pl.when(pl.col("limit").is_null() | (wanted <= _raised(policy))).then(wanted).otherwise(_raised(policy))
+
+
+def _with_throttle_held(rows: pl.DataFrame, policy: Policy) -> pl.DataFrame:
+    """Add action, quantity and reckoning to rows that ask for nothing."""
+    clear, throttled = (pl.col("verdict") == "CLEAR") & (pl.col("quality") == "FRESH"), pl.col("limit").is_not_null()
+    most = pl.coalesce("max_rate", pl.col("service_rate") * 60, 0.0)
+    ends = throttled & clear & (_raised(policy) >= most)
+    held = throttled & ~ends
+    # The floor is told of one raise alone, at which the alert is cleared: so it says how the others follow.
+    share, step = policy.quantities.release_share, policy.quantities.throttle_step
+    pace = f"by at most {share * 100:g} % (or {step:g}) every {TICK_MINUTES} min"
+    raised = f"Raise the throttle from {{}} to {{}} packages/h, then {pace} while it is clear."
+    doubtful = f"The throttle of {{}} packages/h stays until all data are fresh, then rises {pace}."
+    said = (
+        pl.when(ends)
+        .then(pl.format("The throttle of {} packages/h ends.", _whole("limit")))
+        .when(held & clear)
+        .then(pl.format(raised, _whole("limit"), _whole(_raised(policy))))
+        .when(held & (pl.col("verdict") == "CLEAR"))
+        .then(pl.format(doubtful, _whole("limit")))
+        .when(held)
+        .then(pl.format("The throttle of {} packages/h stays.", _whole("limit")))
+    )
+    return rows.with_columns(
+        pl.when(held).then(pl.lit("THROTTLE")).when(pl.col("verdict") == "WARN").then("usual_action").alias("action"),
+        pl.when(held & clear).then(_raised(policy)).when(held).then("limit").alias("quantity"),
+        said.alias("reckoning"),
+    )
+
+
+# --- where a lane's packages can go
+
+
+def _with_divert(asking: pl.DataFrame, units: pl.DataFrame, policy: Policy) -> pl.DataFrame:
+    """Add what lanes must divert, in packages a minute, who can take it, and which closed sibling could be opened."""
+    wanted = policy.quantities
+    above = pl.col("level") - wanted.lane_target * pl.col("capacity")
+    divert = (_net_flow() + above / wanted.settle_minutes).clip(0)
+    lanes = asking.filter(pl.col("unit_type").is_in(["PACK", "LANE"])).select(*GROUP, "unit_id", divert.alias("divert"))
+    may_take = pl.col("takes") & (pl.col("quality") == "FRESH") & (pl.col("least_fill") <= wanted.recipient_limit)
+    neighbours = units.with_columns(pl.when(may_take).then(_headroom(policy)).alias("headroom")).select(
+        *GROUP, pl.col("unit_id").alias("sibling"), *_OF_SIBLINGS
+    )
+    siblings = (
+        lanes.join(neighbours, on=GROUP).filter(pl.col("unit_id") != pl.col("sibling")).sort("unit_id", "sibling")
+    )
+    could_open = pl.col("is_open").eq(other=False) & (pl.col("quality") != "UNKNOWN")
+    closed = (
+        siblings.filter(could_open, (pl.col("least_fill") <= policy.lane.sibling).fill_null(value=True))
+        .sort("unit_id", "capacity", "sibling", descending=[False, True, False], nulls_last=True)
+        .unique("unit_id", keep="first", maintain_order=True)
+        .select("unit_id", pl.col("sibling").alias("closed_sibling"))
+    )
+    share = pl.col("divert") * pl.col("headroom") / pl.col("headroom").sum().over("unit_id")
+    recipients = (
+        siblings.filter(pl.col("takes"))
+        .with_columns(share.alias("quantity"), unit_name("sibling").alias("name"))
+        .group_by("unit_id", maintain_order=True)
+        .agg(
+            pl.col("headroom").sum().alias("room"),
+            (pl.col("headroom").is_null() & (pl.col("least_fill") <= wanted.recipient_limit))
+            .any()
+            .alias("room_unknown"),
+            pl.struct(pl.col("sibling").alias("unit_id"), "quantity", "headroom")
+            .filter(pl.col("headroom") > 0)
+            .alias("recipients"),
+            pl.format("{} to {}", tenths("quantity"), "name")
+            .filter(pl.col("headroom") > 0)
+            .str.join(", ")
+            .alias("shares"),
+        )
+    )
+    return (
+        asking.join(lanes.select("unit_id", "divert"), on="unit_id", how="left")
+        .join(closed, on="unit_id", how="left")
+        .join(recipients, on="unit_id", how="left")
+        .with_columns(pl.col("room").fill_null(0), pl.col("room_unknown").fill_null(value=False))
+    )
+
+
+_OF_SIBLINGS: Final = ("quality", "is_open", "takes", "least_fill", "capacity", "headroom")
+
+
+# --- what to do
+
+
+def _with_action(asking: pl.DataFrame, policy: Policy) -> pl.DataFrame:
+    """The action of rows that ask for one, its quantity where every input is there, and why that much."""
+    fresh = pl.col("quality") == "FRESH"
+    lane = pl.col("unit_type").is_in(["PACK", "LANE"])
+    none_to_add = (
+        (pl.col("direction") == "OVERFLOW")
+        & (pl.col("needed") > 0)
+        & (pl.min_horizontal("free_stations", "surplus") == 0)
+    ).fill_null(value=False)
+    staff_or_throttle = pl.when(fresh & none_to_add).then(pl.lit("THROTTLE")).otherwise(pl.lit("MOVE_STAFF"))
+    siblings_take = (pl.col("rule_id") == "C-UNEVEN") & (
+        ~fresh | pl.col("divert").is_null() | (pl.col("divert") <= pl.col("room")) | pl.col("room_unknown")
+    )
+    action = (
+        pl.when(pl.col("unit_type") == "INDUCT")
+        .then(pl.lit("THROTTLE"))
+        .when(lane & siblings_take)
+        .then(pl.lit("REBALANCE"))
+        .when(lane & pl.col("closed_sibling").is_not_null())
+        .then(pl.lit("OPEN_LANE"))
+        .otherwise(staff_or_throttle)
+    )
+    can_move = pl.min_horizontal("needed", "free_stations", "surplus")
+    staff_known = pl.all_horizontal(pl.col("needed", "free_stations", "surplus").is_not_null())
+    is_staff, is_throttle, is_rebalance = (pl.col("action") == name for name in ("MOVE_STAFF", "THROTTLE", "REBALANCE"))
+    quantity = (
+        pl.when(~fresh)
+        .then(None)
+        .when(is_staff)
+        .then(pl.when(staff_known).then(can_move))
+        .when(is_throttle)
+        .then(_throttle_to(policy))
+        .when(is_rebalance)
+        .then(pl.when(pl.col("divert") <= pl.col("room")).then("divert"))
+        .otherwise("divert")
+    )
+    known = pl.col("quantity").is_not_null()
+    until = pl.col("snapshot_ts") + timedelta(minutes=policy.quantities.settle_minutes)
+    return (
+        asking.with_columns(action.alias("action"))
+        .with_columns(quantity.alias("quantity"))
+        .with_columns(
+            pl.when(is_staff & fresh)
+            .then("donor")
+            .when(pl.col("action").is_in(["REBALANCE", "OPEN_LANE"]))
+            .then("unit_id")
+            .alias("source_unit"),
+            pl.when(is_staff)
+            .then("gains")
+            .when(is_rebalance & (pl.col("quantity") > 0))
+            .then("shares")
+            .when(pl.col("action") == "OPEN_LANE")
+            .then("closed_sibling")
+            .alias("target_unit"),
+            pl.when(is_rebalance & (pl.col("quantity") > 0)).then("recipients").alias("recipients"),
+            pl.when(known).then(until).alias("until_ts"),
+        )
+        .with_columns(
+            _reckoning(policy).alias("reckoning"),
+            pl.concat_list("evidence", *[evidence(name, pl.col(name)) for name in _INPUTS]).alias("evidence"),
+            pl.when(is_staff & fresh).then("surplus").alias("surplus"),
+        )
+    )
+
+
+_INPUTS: Final = (
+    *("level", "capacity", "inflow_rate", "outflow_rate", "gained_per_hour", "needed", "free_stations", "surplus"),
+    *("limit", "divert", "room"),
+)
+"""What quantities are made of, stored as evidence."""
+
+
+def _reckoning(policy: Policy) -> pl.Expr:
+    """Why that much, in words; of an unknown quantity, what is missing. The action itself is in columns of its own."""
+    settles = pl.lit(f"It settles within {policy.quantities.settle_minutes:g} min as it is.")
+    known = pl.col("quantity").is_not_null()
+    words = {
+        "MOVE_STAFF": pl.coalesce(
+            pl.when(pl.col("needed") == 0).then(settles),
+            pl.when(known).then(pl.format("{}.", _staff_words())),
+            _unknown(
+                *("level", "capacity", "inflow_rate", "outflow_rate", "gains", "gained_per_hour"),
+                *("free_stations", "surplus"),
+            ),
+        ),
+        "THROTTLE": pl.concat_str(
+            pl.when(known & (pl.col("unit_type") != "INDUCT")).then(
+                pl.format("Nobody can be added: {}.", _staff_words())
+            ),
+            pl.when(known).then(pl.format("The throttle is {} packages/h now.", _whole("limit"))),
+            pl.when(~known).then(_unknown("level", "capacity", "outflow_rate")),
+            separator=" ",
+            ignore_nulls=True,
+        ).replace("", None),
+        "REBALANCE": pl.coalesce(
+            pl.when(pl.col("quantity") == 0).then(settles),
+            pl.when(~known).then(
+                _unknown("level", "capacity", "inflow_rate", "outflow_rate", otherwise="what siblings can take")
+            ),
+        ),
+        "OPEN_LANE": pl.when(known)
+        .then(pl.format("Open siblings can take {} packages/min.", tenths("room")))
+        .otherwise(_unknown("level", "capacity", "inflow_rate", "outflow_rate")),
+    }
+    return pl.coalesce(pl.when(pl.col("action") == action).then(said) for action, said in words.items())
+
+
+def _staff_words() -> pl.Expr:
+    """'6 needed, room for 4, 5 to spare'; what is not known is left out."""
+    parts = {"needed": "{} needed", "free_stations": "room for {}", "surplus": "{} to spare"}
+    return pl.concat_str(
+        *[pl.format(said, _whole(name)) for name, said in parts.items()], separator=", ", ignore_nulls=True
+    )
+
+
+_NAMES: Final = {
+    "gains": "pool before it",
+    "gained_per_hour": "units per hour",
+    "free_stations": "max rate or headcount",
+    "surplus": "headcount to spare",
+}
+
+
+def _unknown(*names: str, otherwise: str = "") -> pl.Expr:
+    """'How many is not known: no max rate or headcount.': which inputs of a quantity are not there."""
+    absent = [pl.when(pl.col(name).is_null()).then(pl.lit(_NAMES.get(name, name.replace("_", " ")))) for name in names]
+    listed = pl.concat_str(*absent, separator=", ", ignore_nulls=True)
+    missing = (
+        pl.when(pl.col("quality") != "FRESH")
+        .then(pl.lit("the data are not all fresh"))
+        .when(listed != "")
+        .then(pl.format("no {}", listed))
+        .otherwise(pl.lit(f"no {otherwise}"))
+    )
+    return pl.format("How many is not known: {}.", missing)
+
+
+def _headroom(policy: Policy) -> pl.Expr:
+    """What a sibling can take, in packages a minute, without getting too full."""
+    wanted = policy.quantities
+    room = (wanted.recipient_limit * pl.col("capacity") - pl.col("level")) / wanted.recipient_minutes
+    return (room - _net_flow()).clip(0)
+
+
+def _net_flow() -> pl.Expr:
+    return pl.col("inflow_rate") - pl.col("outflow_rate")
+
+
+# --- words
+
+
+def evidence(name: str, value: pl.Expr, threshold: float | None = None, margin: pl.Expr | None = None) -> pl.Expr:
+    """One element of `schema.EVIDENCE`."""
+    return pl.struct(
+        pl.lit(name).alias("name"),
+        value.cast(pl.Float64).alias("value"),
+        pl.lit(threshold, pl.Float64).alias("threshold"),
+        (pl.lit(None, pl.Float64) if margin is None else margin).alias("margin"),
+    )
+
+
+def unit_name(unit: str) -> pl.Expr:
+    """A unit as people of its warehouse call it: 'PICK TOTAL'."""
+    return pl.col(unit).str.strip_prefix(pl.col("warehouse") + "_").str.replace_all("_", " ", literal=True)
+
+
+def _whole(value: str | pl.Expr) -> pl.Expr:
+    return (pl.col(value) if isinstance(value, str) else value).round(0).cast(pl.Int64)
+
+
+def tenths(value: str | pl.Expr) -> pl.Expr:
+    """A number as people read it: '87.5'."""
+    return (pl.col(value) if isinstance(value, str) else value).round(1)

@@ -1,0 +1,469 @@
+"""What the floor answers -> how good the alerts are, and whether a challenger may take the champion's place.
+
+Alerts that data are missing (DATA) say nothing of a buffer, and a WARN is told to nobody in production: neither counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from statistics import NormalDist
+from typing import Final
+
+import polars as pl
+
+from fillrate_assets.buffers import schema
+from fillrate_assets.buffers.rules.alert_suppression import EPISODE, UNIT, episode_key
+from fillrate_assets.buffers.rules.policy import CONFIDENCE, Promotion
+
+WRONG: Final = ("WRONG_ACTION", "WRONG_QTY")
+
+_COUNTS: Final = ("episodes", "answered", "true_positives", "false_positives", "wrong_actions", "missed")
+_EXACT: Final = 9
+"""Digits to which shares are compared: 0.90 - 0.85 is 0.05."""
+
+
+# --- what was answered
+
+
+def majorities(feedback: pl.DataFrame) -> pl.DataFrame:
+    """What the floor says of each episode: of every responder the last answer, whichever notice it was to.
+
+    Whether there was a problem comes first: NO_PROBLEM against every other answer. A tie is no majority. Of those who
+    saw one, more must call action and quantity right than wrong.
+
+    Args:
+        feedback: `FEEDBACK`, every version.
+
+    Returns:
+        Columns episode_key, responders, real (Boolean, null on a tie), right (Boolean: real, and action and quantity
+        were right).
+
+    """
+    says_no, says_wrong = pl.col("answer") == "NO_PROBLEM", pl.col("answer").is_in(WRONG)
+    yes = pl.col("responders") - pl.col("no")
+    return (
+        _last_answers(feedback)
+        .filter(pl.col("episode_key").is_not_null())
+        .group_by("episode_key")
+        .agg(pl.len().alias("responders"), says_no.sum().alias("no"), says_wrong.sum().alias("wrong"))
+        .with_columns(pl.when(yes != pl.col("no")).then(yes > pl.col("no")).alias("real"))
+        .with_columns((pl.col("real") & (yes > 2 * pl.col("wrong"))).alias("right"))
+        .select("episode_key", "responders", "real", "right")
+        .sort("episode_key")
+    )
+
+
+def missed_problems(feedback: pl.DataFrame) -> pl.DataFrame:
+    """The problems that nobody was told of: `FEEDBACK`, one row for each that its reporters still call missed."""
+    return (
+        _last_answers(feedback)
+        .filter(pl.col("answer") == "MISSED_PROBLEM")
+        .sort("rec_id", "responder")
+        .unique("rec_id", keep="first", maintain_order=True)
+    )
+
+
+def _last_answers(feedback: pl.DataFrame) -> pl.DataFrame:
+    return (
+        feedback.filter(pl.col("direction") != "DATA")
+        .sort("answered_at", "rec_id", "answer")
+        .unique([pl.coalesce("episode_key", "rec_id"), "responder"], keep="last", maintain_order=True)
+    )
+
+
+def audit_sample(units: Sequence[str], alerts: pl.DataFrame, *, count: int, seed: int) -> list[str]:
+    """Units to look at although nothing was told of them: without such a sample nobody knows what was missed.
+
+    Args:
+        units: every unit_id that was watched.
+        alerts: `ALERTS` of the period.
+        count: how many to look at, if so many are silent.
+        seed: one seed gives one sample, whatever the order of the units.
+
+    Returns:
+        Unit ids, sorted.
+
+    """
+    every = pl.DataFrame({"unit_id": units}, schema={"unit_id": pl.String}).unique()
+    silent = every.join(told(alerts), on="unit_id", how="anti")
+    return sorted(silent.sort("unit_id").sample(min(count, silent.height), seed=seed)["unit_id"])
+
+
+# --- how good the alerts are
+
+
+def scorecard(alerts: pl.DataFrame, feedback: pl.DataFrame) -> pl.DataFrame:
+    """How right the alerts were, by warehouse, unit type and policy version.
+
+    Args:
+        alerts: `ALERTS` of the period.
+        feedback: `FEEDBACK`, every version; answers to other episodes are left out.
+
+    Returns:
+        `SCORECARD`. Misses are those that the floor reported, or found when it was asked to audit silent units.
+
+    """
+    key = schema.SCORECARD.key
+    judged = _episodes(alerts).join(majorities(feedback), on="episode_key", how="left")
+    real = pl.col("real").fill_null(value=False)
+    told = judged.select(
+        *key,
+        pl.lit(1).alias("episodes"),
+        pl.col("real").is_not_null().alias("answered"),
+        real.alias("true_positives"),
+        (~pl.col("real")).fill_null(value=False).alias("false_positives"),
+        (real & ~pl.col("right")).alias("wrong_actions"),
+        pl.lit(0).alias("missed"),
+    )
+    missed = missed_problems(feedback).select(*key, *[pl.lit(int(name == "missed")).alias(name) for name in _COUNTS])
+    totals = (
+        pl.concat([frame.with_columns(pl.col(_COUNTS).cast(pl.Int64)) for frame in (told, missed)])
+        .group_by(key)
+        .agg(pl.col(_COUNTS).sum())
+    )
+    return schema.SCORECARD.conform(_rates(totals).sort(key).lazy()).collect()
+
+
+def _rates(totals: pl.DataFrame) -> pl.DataFrame:
+    positives, answered = pl.col("true_positives"), pl.col("answered")
+    right = positives - pl.col("wrong_actions")
+    detection_low, detection_high = wilson(positives, answered)
+    action_low, action_high = wilson(right, answered)
+    problems = positives + pl.col("missed")
+    recall_low, recall_high = wilson(positives, problems)
+    return totals.with_columns(
+        _share(positives, answered).alias("detection_precision"),
+        detection_low.alias("detection_low"),
+        detection_high.alias("detection_high"),
+        _share(right, answered).alias("action_precision"),
+        action_low.alias("action_low"),
+        action_high.alias("action_high"),
+        _share(positives, problems).alias("recall"),
+        recall_low.alias("recall_low"),
+        recall_high.alias("recall_high"),
+        _share(answered, pl.col("episodes")).alias("response_rate"),
+    )
+
+
+def wilson(successes: pl.Expr, trials: pl.Expr, confidence: float = CONFIDENCE) -> tuple[pl.Expr, pl.Expr]:
+    """Lower and upper end of the score interval of a share; null without trials.
+
+    Source: E. B. Wilson, Probable inference, the law of succession, and statistical inference, Journal of the American
+    Statistical Association 22 (1927), 209-212: (p + z^2/2n +- z sqrt(p(1-p)/n + z^2/4n^2)) / (1 + z^2/n).
+    """
+    z = NormalDist().inv_cdf((1 + confidence) / 2)
+    p = _share(successes, trials)
+    middle = p + z**2 / (2 * trials)
+    spread = z * (p * (1 - p) / trials + z**2 / (4 * trials**2)).sqrt()
+    low, high = (middle - spread) / (1 + z**2 / trials), (middle + spread) / (1 + z**2 / trials)
+    # Rounding may leave the ends of 0 and of 1 a hair outside.
+    return low.clip(0, 1), high.clip(0, 1)
+
+
+def _share(part: pl.Expr, whole: pl.Expr) -> pl.Expr:
+    return pl.when(whole > 0).then(part / whole)
+
+
+def told(alerts: pl.DataFrame) -> pl.DataFrame:
+    """The rows of which production tells that something is to be done."""
+    return alerts.filter(
+        pl.col("label").is_in(["NEW", "ONGOING"]), pl.col("severity") != "WARN", pl.col("direction") != "DATA"
+    )
+
+
+def _episodes(alerts: pl.DataFrame) -> pl.DataFrame:
+    """The first told row of every episode, with its episode_key."""
+    return (
+        told(alerts)
+        .sort("snapshot_ts")
+        .unique(EPISODE, keep="first", maintain_order=True)
+        .with_columns(episode_key().alias("episode_key"))
+    )
+
+
+# --- champion and challenger
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a challenger was measured by, against the champion on the same ticks."""
+
+    promotion: Promotion
+    since: datetime
+    until: datetime
+    seed: int
+    episodes: int
+    """Labelled episodes."""
+
+    champion_f1: float
+    challenger_f1: float
+    difference_low: float
+    """Lower end of the interval of challenger - champion."""
+
+    difference_high: float
+    worst_unit_type: str | None
+    worst_loss: float
+    """How much worse the challenger's F1 is for that unit type; negative: it is better for every one."""
+
+    missed_emergencies: int
+    champion_messages: int
+    challenger_messages: int
+    champion_precision_low: float | None
+    """Lower end of the interval of the champion's detection precision: below it, a promoted challenger must go."""
+
+    @property
+    def days(self) -> int:
+        """Whole days of the trial."""
+        return (self.until - self.since).days
+
+    @property
+    def objections(self) -> tuple[str, ...]:
+        """Every condition that does not hold, in words."""
+        limits = self.promotion
+        most = round(self.champion_messages * (1 + limits.max_message_growth), _EXACT)
+        conditions = (
+            (self.days >= limits.min_days, f"{self.days} days are less than {limits.min_days}"),
+            (
+                self.episodes >= limits.min_episodes,
+                f"{self.episodes} labelled episodes are less than {limits.min_episodes}",
+            ),
+            (
+                self.difference_low > 0,
+                f"F1 may be no better: {self.difference_low:+.3f} to {self.difference_high:+.3f}",
+            ),
+            (
+                round(self.worst_loss, _EXACT) <= limits.max_unit_type_loss,
+                f"F1 of {self.worst_unit_type} is {self.worst_loss:.3f} worse",
+            ),
+            (self.missed_emergencies == 0, f"{self.missed_emergencies} emergencies would have been missed"),
+            (
+                self.challenger_messages <= most,
+                f"{self.challenger_messages} messages instead of {self.champion_messages}",
+            ),
+        )
+        return tuple(objection for holds, objection in conditions if not holds)
+
+    @property
+    def promoted(self) -> bool:
+        """Whether the challenger takes the champion's place."""
+        return not self.objections
+
+
+def compare(
+    champion: pl.DataFrame,
+    challenger: pl.DataFrame,
+    feedback: pl.DataFrame,
+    *,
+    since: datetime,
+    until: datetime,
+    promotion: Promotion,
+    seed: int,
+) -> Evidence:
+    """Whether a challenger, which ran on the champion's ticks and sent nothing, may take its place.
+
+    Args:
+        champion: its `ALERTS`.
+        challenger: its `ALERTS`.
+        feedback: `FEEDBACK`, every version.
+        since: begin of the trial, UTC.
+        until: its end, UTC, not included.
+        promotion: what it takes.
+        seed: of the bootstrap; one seed gives one answer.
+
+    Returns:
+        The evidence; `Evidence.promoted` is the decision.
+
+    """
+    during = (pl.col("snapshot_ts") >= since) & (pl.col("snapshot_ts") < until)
+    ours, theirs = champion.filter(during), challenger.filter(during)
+    answers = feedback.filter(pl.col("episode_ts") >= since, pl.col("episode_ts") < until)
+    events = labelled(ours, theirs, answers, promotion)
+    scores = _f1(events)
+    worst_unit_type, worst_loss = _worst_unit_type(events)
+    low, high = _bootstrap(events, promotion, seed)
+    return Evidence(
+        promotion=promotion,
+        since=since,
+        until=until,
+        seed=seed,
+        episodes=_answered(ours, answers).height,
+        champion_f1=scores["champion"],
+        challenger_f1=scores["challenger"],
+        difference_low=low,
+        difference_high=high,
+        worst_unit_type=worst_unit_type,
+        worst_loss=worst_loss,
+        missed_emergencies=_missed_emergencies(ours, theirs, answers, promotion),
+        champion_messages=_messages(ours),
+        challenger_messages=_messages(theirs),
+        champion_precision_low=_precision(ours, answers)["detection_low"],
+    )
+
+
+def must_roll_back(
+    alerts: pl.DataFrame,
+    feedback: pl.DataFrame,
+    *,
+    precision_low: float | None,
+    promotion: Promotion,
+    now: datetime,
+) -> bool:
+    """Whether a promoted challenger is less precise, over its last 7 days, than the champion it replaced surely was.
+
+    Without an answer in these days nothing is known, and nothing is rolled back.
+
+    Args:
+        alerts: `ALERTS` or `NOTICES` of the promoted policy.
+        feedback: `FEEDBACK`, every version.
+        precision_low: of the evidence that it was promoted on, `Evidence.champion_precision_low`.
+        promotion: over how many days.
+        now: UTC.
+
+    """
+    since = now - timedelta(days=promotion.rollback_days)
+    recent = alerts.filter(pl.col("snapshot_ts") >= since, pl.col("snapshot_ts") <= now)
+    precision = _precision(recent, feedback)["detection_precision"]
+    return precision is not None and precision_low is not None and precision < precision_low
+
+
+def labelled(
+    champion: pl.DataFrame, challenger: pl.DataFrame, feedback: pl.DataFrame, promotion: Promotion
+) -> pl.DataFrame:
+    """What the floor judged, and who told it: the champion's answered episodes, and the problems it missed.
+
+    A policy told an event when an alert of that unit and direction, once told, stood from 30 minutes before its onset
+    to 5 minutes after. The onset of an episode is when the champion first told it: a challenger that tells a problem
+    later than that gets no credit, and what only the challenger tells is judged by nobody.
+
+    Returns:
+        `LABELLED`.
+
+    """
+    judged = _answered(champion, feedback).select(
+        pl.col("episode_key").alias("event"),
+        *("warehouse", "unit_id", "unit_type", "direction"),
+        pl.col("snapshot_ts").alias("onset_ts"),
+        "real",
+    )
+    missed = missed_problems(feedback).select(
+        pl.col("rec_id").alias("event"),
+        *("warehouse", "unit_id", "unit_type", "direction"),
+        pl.col("episode_ts").alias("onset_ts"),
+        pl.lit(value=True).alias("real"),
+    )
+    events = pl.concat([judged, missed])
+    for name, alerts in (("champion", champion), ("challenger", challenger)):
+        events = _heard(events, alerts, promotion).rename({"heard": name})
+    return schema.LABELLED.conform(events.sort("event").lazy()).collect()
+
+
+def _answered(alerts: pl.DataFrame, feedback: pl.DataFrame) -> pl.DataFrame:
+    """The episodes that have a majority, by their first told row, with `real`."""
+    return (
+        _episodes(alerts).join(majorities(feedback), on="episode_key", how="inner").filter(pl.col("real").is_not_null())
+    )
+
+
+def _heard(events: pl.DataFrame, alerts: pl.DataFrame, promotion: Promotion) -> pl.DataFrame:
+    """The events with `heard`: whether an alert, once told, stood about their `onset_ts`."""
+    standing = alerts.filter(
+        "is_open", pl.col("seq") > 0, pl.col("peak_notified_severity") != "WARN", pl.col("direction") != "DATA"
+    ).select(*UNIT, "snapshot_ts")
+    latest = pl.col("onset_ts") + timedelta(minutes=promotion.after_minutes)
+    return (
+        events.with_columns(latest.alias("latest"))
+        .sort("latest", "event")
+        .join_asof(
+            standing.sort("snapshot_ts").with_columns(pl.lit(value=True).alias("heard")),
+            left_on="latest",
+            right_on="snapshot_ts",
+            by=UNIT,
+            strategy="backward",
+            tolerance=timedelta(minutes=promotion.before_minutes + promotion.after_minutes),
+            check_sortedness=False,
+        )
+        .with_columns(pl.col("heard").fill_null(value=False))
+        .select(*events.columns, "heard")
+    )
+
+
+def _outcomes(policy: str) -> list[pl.Expr]:
+    """How many events a policy told rightly, told wrongly and did not tell."""
+    told, real = pl.col(policy), pl.col("real")
+    return [
+        (real & told).sum().alias(f"{policy}_right"),
+        (~real & told).sum().alias(f"{policy}_wrong"),
+        (real & ~told).sum().alias(f"{policy}_missed"),
+    ]
+
+
+def _score(policy: str) -> pl.Expr:
+    """F1 of summed outcomes; 1 where there was nothing to tell and nothing was told."""
+    right = 2 * pl.col(f"{policy}_right")
+    whole = right + pl.col(f"{policy}_wrong") + pl.col(f"{policy}_missed")
+    return pl.when(whole == 0).then(1.0).otherwise(right / whole).alias(policy)
+
+
+_OUTCOMES: Final = [*_outcomes("champion"), *_outcomes("challenger")]
+_SCORES: Final = [_score("champion"), _score("challenger")]
+
+
+def _f1(events: pl.DataFrame) -> dict[str, float]:
+    return events.select(_OUTCOMES).select(_SCORES).row(0, named=True)
+
+
+def _worst_unit_type(events: pl.DataFrame) -> tuple[str | None, float]:
+    """The unit type for which the challenger loses most, and how much."""
+    losses = (
+        events.group_by("unit_type")
+        .agg(_OUTCOMES)
+        .select("unit_type", *_SCORES)
+        .select("unit_type", (pl.col("champion") - pl.col("challenger")).alias("loss"))
+        .sort("loss", "unit_type", descending=[True, False])
+    )
+    return losses.row(0) if losses.height else (None, 0.0)
+
+
+def _bootstrap(events: pl.DataFrame, promotion: Promotion, seed: int) -> tuple[float, float]:
+    """The interval of F1(challenger) - F1(champion): both are scored on the same resampled warehouse-days.
+
+    Days are drawn whole, as what happens in one warehouse on one (UTC) day is not independent.
+    Source: B. Efron, R. Tibshirani, An Introduction to the Bootstrap (1993), chapter 13: the percentile interval.
+    """
+    day = pl.col("onset_ts").dt.date().alias("day")
+    days = events.group_by("warehouse", day).agg(_OUTCOMES).sort("warehouse", "day").drop("warehouse", "day")
+    if days.is_empty():
+        return 0.0, 0.0
+    samples = pl.concat(
+        days.sample(days.height, with_replacement=True, seed=seed * promotion.resamples + number).sum()
+        for number in range(promotion.resamples)
+    )
+    difference = samples.select(_SCORES).select(pl.col("challenger") - pl.col("champion")).to_series()
+    tail = (1 - promotion.confidence) / 2
+    low, high = (difference.quantile(share, interpolation="linear") for share in (tail, 1 - tail))
+    return float(low or 0), float(high or 0)
+
+
+def _missed_emergencies(
+    champion: pl.DataFrame, challenger: pl.DataFrame, feedback: pl.DataFrame, promotion: Promotion
+) -> int:
+    """The champion's episodes with an emergency of which the challenger told nothing; false alarms do not count."""
+    false = majorities(feedback).filter(~pl.col("real")).select("episode_key")
+    emergencies = (
+        _episodes(champion.filter(pl.col("severity") == "EMERGENCY"))
+        .join(false, on="episode_key", how="anti")
+        .select(*UNIT, pl.col("episode_key").alias("event"), pl.col("snapshot_ts").alias("onset_ts"))
+    )
+    return _heard(emergencies, challenger, promotion).filter(~pl.col("heard")).height
+
+
+def _messages(alerts: pl.DataFrame) -> int:
+    """How often a warehouse is told something: one message, however much is in it."""
+    return told(alerts).select("warehouse", "snapshot_ts").n_unique()
+
+
+def _precision(alerts: pl.DataFrame, feedback: pl.DataFrame) -> dict[str, float | None]:
+    """The rates of `SCORECARD` over everything."""
+    return scorecard(alerts, feedback).select(pl.col(_COUNTS).sum()).pipe(_rates).row(0, named=True)

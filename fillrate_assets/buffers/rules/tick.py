@@ -1,0 +1,226 @@
+"""One tick: feeds -> path signals -> units -> recommendations -> alerts, one stage after the other.
+
+A stage reads what earlier ticks and stages kept, calls a rule, and keeps what it made. A tick therefore depends on the
+ticks before it and on what the feeds had received at its time, and on nothing else: run again, or late, it gives the
+same rows. After a late tick the later ones have to run again, stage by stage or tick by tick.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Final, Protocol
+
+import polars as pl
+
+from fillrate_assets.buffers import schema
+from fillrate_assets.buffers.rules import (
+    alert_suppression,
+    conflict_resolution,
+    path_signals,
+    unit_timeseries,
+    verdicts,
+)
+from fillrate_assets.buffers.rules.path_signals import Feed
+from fillrate_assets.buffers.rules.policy import TICK_MINUTES, Policy
+from fillrate_assets.core.table_schema import Frame
+
+TICK: Final = timedelta(minutes=TICK_MINUTES)
+
+_LONGEST_OUTAGE: Final = timedelta(days=7)
+"""Without ticks; after a longer one, what was open before it is forgotten."""
+
+
+@dataclass(frozen=True)
+class Feeds:
+    """The four feeds, as `schema.OCCUPANCY`, `FLOW`, `STAFFING` and `LIMITS`; None for one that could not be read."""
+
+    occupancy: Feed
+    flow: Feed
+    staffing: Feed
+    limits: Feed
+    errors: Mapping[str, str] = field(default_factory=dict)
+    """Why a feed could not be read, by its name in `schema.FEEDS`."""
+
+    @property
+    def by_name(self) -> dict[str, Feed]:
+        """The feeds by their names in `schema.FEEDS`."""
+        return dict(zip(schema.FEEDS, (self.occupancy, self.flow, self.staffing, self.limits), strict=True))
+
+
+@dataclass(frozen=True)
+class Masters:
+    """What the platform knows of warehouses: `schema` WAREHOUSES, UNIT_MEMBERS, SHIFTS and ALERT_ROUTES."""
+
+    warehouses: pl.DataFrame
+    unit_members: pl.DataFrame
+    shifts: pl.DataFrame
+    alert_routes: pl.DataFrame
+    rejects: pl.DataFrame = field(default_factory=schema.MASTER_REJECTS.empty().collect)
+    """`schema.MASTER_REJECTS`: the rows with a mistake."""
+
+    def of(self, warehouses: pl.DataFrame) -> Masters:
+        """The same with some of the warehouses, and without what is known of the others."""
+        others = self.warehouses.join(warehouses, on="warehouse", how="anti")["warehouse"].implode()
+        owner = pl.col("unit_id").str.extract(r"^([^_]*)_")
+        return replace(
+            self,
+            warehouses=self.warehouses.join(warehouses, on="warehouse", how="semi"),
+            unit_members=self.unit_members.filter(~owner.is_in(others).fill_null(value=False)),
+            shifts=self.shifts.filter(~pl.col("warehouse").is_in(others)),
+        )
+
+
+class Kept(Protocol):
+    """What ticks made, by frame and tick."""
+
+    def read(self, frame: Frame, since: datetime, until: datetime) -> pl.LazyFrame:
+        """Rows of the ticks from `since` to `until`, both included."""
+
+    def last(self, frame: Frame, since: datetime, until: datetime) -> pl.LazyFrame:
+        """Rows of the last tick that is stored from `since` to `until`, both included."""
+
+    def write(self, frame: Frame, rows: pl.DataFrame, snapshot_ts: datetime) -> None:
+        """Replace what a tick made of a frame."""
+
+
+class InMemory:
+    """What ticks made, in memory."""
+
+    def __init__(self) -> None:
+        """Keep nothing yet."""
+        self._rows: dict[tuple[str, datetime], pl.DataFrame] = {}
+
+    def read(self, frame: Frame, since: datetime, until: datetime) -> pl.LazyFrame:
+        """Rows of the ticks from `since` to `until`, both included."""
+        found = [rows.lazy() for (name, at), rows in self._rows.items() if name == frame.name and since <= at <= until]
+        return pl.concat([frame.empty(), *found])
+
+    def last(self, frame: Frame, since: datetime, until: datetime) -> pl.LazyFrame:
+        """Rows of the last tick that is stored from `since` to `until`, both included."""
+        stored = [at for name, at in self._rows if name == frame.name and since <= at <= until]
+        return self.read(frame, max(stored), max(stored)) if stored else frame.empty()
+
+    def write(self, frame: Frame, rows: pl.DataFrame, snapshot_ts: datetime) -> None:
+        """Replace what a tick made of a frame."""
+        self._rows[frame.name, snapshot_ts] = rows
+
+    def forget(self, before: datetime) -> None:
+        """Drop the ticks before a moment."""
+        self._rows = {key: rows for key, rows in self._rows.items() if key[1] >= before}
+
+
+def reach(policy: Policy) -> dict[str, timedelta]:
+    """How far back a tick looks into each feed, by event time; of LIMITS, BACKLOG tells how far for what passes."""
+    flow = max(policy.flow.expired, policy.trend.outflow_median_minutes) + TICK_MINUTES
+    minutes = {
+        "OCCUPANCY": policy.occupancy.expired,
+        "FLOW": flow,
+        "STAFFING": policy.staffing.expired,
+        "LIMITS": max(policy.capacity.expired, policy.backlog.expired),
+        "BACKLOG": policy.backlog.expired,
+    }
+    return {feed: timedelta(minutes=length) for feed, length in minutes.items()}
+
+
+def on_grid(moment: datetime) -> datetime:
+    """The tick at or before a moment."""
+    return moment.replace(minute=moment.minute - moment.minute % TICK_MINUTES, second=0, microsecond=0)
+
+
+def run(feeds: Feeds, masters: Masters, kept: Kept, *, snapshot_ts: datetime, policy: Policy) -> None:
+    """Every stage of one tick."""
+    sense(feeds, masters, kept, snapshot_ts=snapshot_ts, policy=policy)
+    roll_up(masters, kept, snapshot_ts=snapshot_ts, policy=policy)
+    recommend(kept, snapshot_ts=snapshot_ts, policy=policy)
+    alert(kept, snapshot_ts=snapshot_ts, policy=policy)
+
+
+def sense(feeds: Feeds, masters: Masters, kept: Kept, *, snapshot_ts: datetime, policy: Policy) -> None:
+    """Feeds -> paths, pools and rejects.
+
+    Args:
+        feeds: at least as far back as `reach`.
+        masters: of the warehouses to look at.
+        kept: what earlier ticks made; keeps SIGNALS, POOLS and SIGNAL_REJECTS of this one.
+        snapshot_ts: the tick.
+        policy: thresholds and windows.
+
+    """
+    before = snapshot_ts - TICK
+    previous = kept.read(schema.SIGNALS, before, before).collect()
+    warehouses, since = masters.warehouses, before if previous.height else None
+    paths = path_signals.signals(
+        *(feeds.occupancy, feeds.flow, feeds.limits, previous),
+        snapshot_ts=snapshot_ts,
+        policy=policy,
+        warehouses=warehouses,
+    )
+    at_work = path_signals.pools(
+        feeds.staffing, masters.shifts, snapshot_ts=snapshot_ts, policy=policy, warehouses=warehouses
+    )
+    rejects = path_signals.rejects(
+        *(feeds.by_name, paths, masters.unit_members),
+        since=since,
+        snapshot_ts=snapshot_ts,
+        policy=policy,
+        warehouses=warehouses,
+    )
+    for frame, rows in ((schema.SIGNALS, paths), (schema.POOLS, at_work), (schema.SIGNAL_REJECTS, rejects)):
+        kept.write(frame, rows, snapshot_ts)
+
+
+def roll_up(masters: Masters, kept: Kept, *, snapshot_ts: datetime, policy: Policy) -> None:
+    """Paths and pools -> operational units; keeps UNIT_TIMESERIES and UNIT_REJECTS."""
+    warehouses = masters.warehouses
+    rows = unit_timeseries.units(
+        _now(kept, schema.SIGNALS, snapshot_ts),
+        _now(kept, schema.POOLS, snapshot_ts),
+        masters.unit_members,
+        _before(kept, schema.UNIT_TIMESERIES, snapshot_ts, policy.suppression.history_minutes).collect(),
+        snapshot_ts=snapshot_ts,
+        policy=policy,
+        warehouses=warehouses,
+    )
+    rejects = unit_timeseries.rejects(masters.unit_members, snapshot_ts=snapshot_ts, warehouses=warehouses)
+    kept.write(schema.UNIT_TIMESERIES, rows, snapshot_ts)
+    kept.write(schema.UNIT_REJECTS, rejects, snapshot_ts)
+
+
+def recommend(kept: Kept, *, snapshot_ts: datetime, policy: Policy) -> None:
+    """Units -> what to do, each by itself, then without conflicts; keeps RECOMMENDATIONS."""
+    history = throttled(kept, snapshot_ts=snapshot_ts, policy=policy)
+    now = _now(kept, schema.UNIT_TIMESERIES, snapshot_ts)
+    judged = verdicts.verdicts(now, history, policy=policy)
+    kept.write(schema.RECOMMENDATIONS, conflict_resolution.resolve(judged, now, history, policy=policy), snapshot_ts)
+
+
+def throttled(kept: Kept, *, snapshot_ts: datetime, policy: Policy) -> pl.DataFrame:
+    """`RECOMMENDATIONS` of the 30 minutes before a tick, against overflow, of the units that were throttled in them."""
+    before = _before(kept, schema.RECOMMENDATIONS, snapshot_ts, policy.suppression.consequence_minutes)
+    units = before.filter(pl.col("action") == "THROTTLE").select(pl.col("unit_id").unique()).collect().to_series()
+    # With the row that ended a throttle, or it would be in force again.
+    return before.filter(pl.col("direction") == "OVERFLOW", pl.col("unit_id").is_in(units.implode())).collect()
+
+
+def alert(kept: Kept, *, snapshot_ts: datetime, policy: Policy) -> None:
+    """Recommendations -> what is told and what is kept back; keeps ALERTS."""
+    asked = _now(kept, schema.RECOMMENDATIONS, snapshot_ts)
+    history = _before(kept, schema.ALERTS, snapshot_ts, 2 * policy.suppression.history_minutes).collect()
+    if history.is_empty():
+        # An open episode has a row at every tick: either none ran, or nothing was open.
+        last = kept.last(schema.ALERTS, snapshot_ts - _LONGEST_OUTAGE, snapshot_ts - TICK)
+        # What is not watched any more would be filed under its own last operating day, long past.
+        history = last.filter(pl.col("warehouse").is_in(asked["warehouse"].unique().implode())).collect()
+    rows = alert_suppression.alerts(asked, history, snapshot_ts=snapshot_ts, policy=policy)
+    kept.write(schema.ALERTS, rows, snapshot_ts)
+
+
+def _now(kept: Kept, frame: Frame, snapshot_ts: datetime) -> pl.DataFrame:
+    return kept.read(frame, snapshot_ts, snapshot_ts).collect()
+
+
+def _before(kept: Kept, frame: Frame, snapshot_ts: datetime, minutes: int) -> pl.LazyFrame:
+    """Rows of the ticks of so many minutes before a tick."""
+    return kept.read(frame, snapshot_ts - timedelta(minutes=minutes), snapshot_ts - TICK)

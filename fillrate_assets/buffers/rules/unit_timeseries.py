@@ -1,0 +1,357 @@
+"""Paths -> operational units: level, quality, trend and flows of each, at one tick.
+
+A unit is what its members say: the paths whose levels, capacities and flows count in it, with their weights. It has a
+row at every tick, whatever the feeds tell: what is not known is empty, and its quality says so.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from itertools import combinations
+from typing import Final
+
+import polars as pl
+
+from fillrate_assets.buffers import schema
+from fillrate_assets.buffers.rules.path_signals import PATH, TICK, exactly, in_packages, watched
+from fillrate_assets.buffers.rules.policy import TICK_MINUTES, Policy
+from fillrate_assets.core.table_schema import TIMESTAMP
+
+_SUMS: Final = {
+    "level": "LEVEL",
+    "capacity": "CAP",
+    "inflow": "IN",
+    "outflow": "OUT",
+    "inflow_rate": "IN",
+    "outflow_rate": "OUT",
+    "max_rate": "CAP",
+    "backlog": "CAP",
+}
+"""What is summed over the paths of a unit, and the role whose weights count. All of them or nothing: a sum without
+one of its paths would pass for less than it is."""
+
+
+def units(
+    signals: pl.DataFrame,
+    pools: pl.DataFrame,
+    members: pl.DataFrame,
+    history: pl.DataFrame,
+    *,
+    snapshot_ts: datetime,
+    policy: Policy,
+    warehouses: pl.DataFrame,
+) -> pl.DataFrame:
+    """One row for every unit of a watched warehouse that has members in force.
+
+    A unit that is not FRESH has no trend: slope and what follows from it are empty. A backlog that is late keeps
+    nothing from being FRESH, because no rule looks at it.
+
+    Args:
+        signals: `SIGNALS` of the tick.
+        pools: `POOLS` of the tick.
+        members: `UNIT_MEMBERS`.
+        history: `UNIT_TIMESERIES` of the 60 minutes before the tick.
+        snapshot_ts: the tick.
+        policy: thresholds and windows.
+        warehouses: `WAREHOUSES`.
+
+    Returns:
+        `UNIT_TIMESERIES`.
+
+    """
+    cells = [pl.col("outflows").list.get(ago, null_on_oob=True).alias(name) for ago, name in enumerate(_cells(policy))]
+    paths = signals.lazy().drop("dc", "ship_date", "snapshot_ts", "policy_version").with_columns(cells)
+    return (
+        _in_force(members, warehouses, snapshot_ts)
+        .join(paths, on=PATH, how="left")
+        .pipe(_rolled_up, policy)
+        .join(pools.lazy().drop("dc", "ship_date", "snapshot_ts"), on=["warehouse", "pool"], how="left")
+        .pipe(_judged, policy)
+        .join(_past(history, members, snapshot_ts, policy), on="unit_id", how="left")
+        .pipe(_with_trend, policy)
+        .join(watched(warehouses, snapshot_ts), on="warehouse")
+        .with_columns(pl.lit(policy.version).alias("policy_version"))
+        .pipe(schema.UNIT_TIMESERIES.conform)
+        .sort(schema.UNIT_TIMESERIES.key)
+        .collect()
+    )
+
+
+def rejects(members: pl.DataFrame, *, snapshot_ts: datetime, warehouses: pl.DataFrame) -> pl.DataFrame:
+    """The members that cannot be used, and why.
+
+    A unit with a readable id keeps its row; while a rejected member is in force, its quality is UNKNOWN.
+
+    Args:
+        members: `UNIT_MEMBERS`.
+        snapshot_ts: the tick.
+        warehouses: `WAREHOUSES`.
+
+    Returns:
+        `UNIT_REJECTS`.
+
+    """
+    known = warehouses.lazy().select("warehouse", pl.lit(value=True).alias("known"))
+    return (
+        _with_parts(members.lazy())
+        .join(known, on="warehouse", how="left")
+        .with_columns(pl.coalesce(_bad_id(), _no_warehouse(), _bad_member()).alias("reason"))
+        .filter(pl.col("reason").is_not_null())
+        .with_columns(pl.lit(snapshot_ts, TIMESTAMP).alias("snapshot_ts"))
+        .pipe(schema.UNIT_REJECTS.conform)
+        .sort(schema.UNIT_REJECTS.names)
+        .collect()
+    )
+
+
+# --- membership
+
+
+def named(members: pl.DataFrame, *, at: datetime) -> pl.DataFrame:
+    """The units that have a member at a time.
+
+    Args:
+        members: `UNIT_MEMBERS`.
+        at: UTC.
+
+    Returns:
+        Columns unit_id, warehouse, unit_type, sorted; units whose id cannot be read are left out.
+
+    """
+    return (
+        _with_parts(members.lazy().filter(valid(at)))
+        .filter(pl.col("unit_type").is_not_null())
+        .select("unit_id", "warehouse", "unit_type")
+        .unique()
+        .sort("unit_id")
+        .collect()
+    )
+
+
+def _with_parts(members: pl.LazyFrame) -> pl.LazyFrame:
+    """Add the parts of the unit's id: warehouse, pool, last; and the unit's type. Empty where the id has none."""
+    part = r"([A-Z0-9-]+)"
+    parts = pl.col("unit_id").str.extract_groups(f"^{part}_{part}_{part}$").struct
+    is_total, is_path = pl.col("last") == "TOTAL", pl.col("pool").is_in(schema.UNIT_TYPES[1:])
+    ids = (
+        members.select("unit_id")
+        .unique()
+        .with_columns(parts[0].alias("warehouse"), parts[1].alias("pool"), parts[2].alias("last"))
+        .with_columns(pl.when(is_total).then(pl.lit("TOTAL")).when(is_path).then("pool").alias("unit_type"))
+    )
+    return members.join(ids, on="unit_id", how="left", nulls_equal=True)
+
+
+def _bad_id() -> pl.Expr:
+    shape = pl.lit(" is not {WAREHOUSE}_{WORKPOOL}_{PATH|TOTAL} in A-Z, 0-9 and -")
+    return (
+        pl.when(pl.col("warehouse").is_null())
+        .then(pl.concat_str(pl.lit("unit_id "), pl.col("unit_id").fill_null("(empty)"), shape))
+        .when(pl.col("unit_type").is_null())
+        .then(pl.format("work pool {} is judged as a TOTAL only; single paths are of INDUCT, PACK or LANE", "pool"))
+    )
+
+
+def _no_warehouse() -> pl.Expr:
+    return pl.when(pl.col("known").is_null()).then(
+        pl.format("warehouse {} is not in the table of warehouses", "warehouse")
+    )
+
+
+def _bad_member() -> pl.Expr:
+    """Why a member of a unit whose id is sound cannot be used; empty if it can."""
+    role, weight = pl.col("role"), pl.col("weight")
+    return (
+        pl.when(pl.col("path").is_null() | (pl.col("path") == ""))
+        .then(pl.lit("no path"))
+        .when(role.is_null() | ~role.is_in(list(schema.ROLES)))
+        .then(pl.format("role {} is none of LEVEL, IN, OUT and CAP", role.fill_null("(empty)")))
+        .when(weight.is_null() | ~weight.is_finite() | (weight <= 0))
+        .then(pl.format("weight {} is not above 0", weight.cast(pl.String).fill_null("(empty)")))
+        .when(pl.col("valid_to") <= pl.col("valid_from"))
+        .then(pl.lit("ends before it begins"))
+    )
+
+
+def valid(at: datetime) -> pl.Expr:
+    """Whether a row of `UNIT_MEMBERS` counts at a time."""
+    now = pl.lit(at, TIMESTAMP)
+    return (pl.col("valid_from") <= now) & (pl.col("valid_to").is_null() | (now < pl.col("valid_to")))
+
+
+def _in_force(members: pl.DataFrame, warehouses: pl.DataFrame, snapshot_ts: datetime) -> pl.LazyFrame:
+    """A row for each path of each unit, with a weight for each role; of members that overlap the later one counts."""
+    weights = [
+        pl.when(pl.col("role") == role).then("weight").max_by(pl.when(pl.col("role") == role).then("valid_from"))
+        for role in schema.ROLES
+    ]
+    return (
+        members.lazy()
+        .filter(valid(snapshot_ts))
+        .group_by("unit_id", "path")
+        .agg(
+            *(weight.alias(role) for weight, role in zip(weights, schema.ROLES, strict=True)),
+            _bad_member().is_null().all().alias("sound"),
+        )
+        .pipe(_with_parts)
+        .filter(pl.col("unit_type").is_not_null())
+        .join(watched(warehouses, snapshot_ts).select("warehouse"), on="warehouse", how="semi")
+    )
+
+
+# --- from paths to units
+
+
+def _cells(policy: Policy) -> list[str]:
+    """Names of the outflows of each 5 minutes that the median is taken over, latest first."""
+    return [f"outflow_{ago}" for ago in range(policy.trend.outflow_median_minutes // TICK_MINUTES)]
+
+
+def _rolled_up(paths: pl.LazyFrame, policy: Policy) -> pl.LazyFrame:
+    """Sum the paths of each unit by their weights.
+
+    A capacity is covered while the path's level is fresh, or if the path has no level to count. While a path whose
+    level counts without a capacity is not fresh, nothing is covered: nobody can tell how much of the unit it is.
+    """
+    counts, has_capacity = pl.col("LEVEL").is_not_null(), pl.col("CAP").is_not_null()
+    fresh = pl.col("level_fresh").fill_null(value=False)
+    flows, flow_fresh = pl.any_horizontal(pl.col("IN", "OUT").is_not_null()), pl.col("flow_fresh")
+    here, lane_open = counts | has_capacity, pl.col("lane_open")
+    sums = {**_SUMS, **dict.fromkeys(_cells(policy), "OUT")}
+    products = {name: exactly(pl.col(role) * pl.col(name)) for name, role in sums.items()}
+    complete = {
+        name: (pl.col(f"{name}_part").count() == pl.col(role).count()) & (pl.col(role).count() > 0)
+        for name, role in sums.items()
+    }
+    return (
+        paths.with_columns(product.alias(f"{name}_part") for name, product in products.items())
+        .group_by("unit_id")
+        .agg(
+            pl.col("warehouse", "pool", "unit_type").first(),
+            pl.col("sound").all(),
+            *(pl.when(complete[name]).then(in_packages(pl.col(f"{name}_part").sum())).alias(name) for name in sums),
+            in_packages(pl.when(fresh).then("level_part").sum()).alias("fresh_level"),
+            in_packages(pl.when(fresh | ~counts).then("capacity_part").sum()).alias("covered_capacity"),
+            (fresh | ~counts).all().alias("levels_fresh"),
+            (fresh | ~counts | has_capacity).all().alias("coverage_known"),
+            counts.any().alias("has_levels"),
+            complete["capacity"].alias("limits_known"),
+            (flow_fresh.fill_null(value=False) | ~flows).all().alias("flow_fresh"),
+            pl.when((here & lane_open).any())
+            .then(pl.lit(value=True))
+            .when(here.any() & ~(here & lane_open.is_null()).any())
+            .then(pl.lit(value=False))
+            .alias("is_open"),
+            pl.when(has_capacity).then("critical_pull_ts").min().alias("critical_pull_ts"),
+        )
+        .with_columns(pl.when("sound").then(pl.col(*sums)))
+        .with_columns(
+            (pl.concat_list(_cells(policy)).list.median() / TICK_MINUTES).alias("outflow_median"),
+        )
+    )
+
+
+def _judged(rows: pl.LazyFrame, policy: Policy) -> pl.LazyFrame:
+    """What of a unit may be believed: coverage, quality, and the fills that follow."""
+    capacity, quality = pl.col("capacity"), pl.col("quality")
+    measurable = pl.col("has_levels") & pl.col("coverage_known") & (capacity > 0)
+    staffing_fresh = pl.col("staffing_fresh").fill_null(value=False)
+    missing = {
+        "OCCUPANCY": ~(pl.col("levels_fresh") & pl.col("has_levels")),
+        "FLOW": ~pl.col("flow_fresh"),
+        "STAFFING": ~staffing_fresh,
+        "LIMITS": ~pl.col("limits_known"),
+    }
+    names = [pl.when(missing[feed]).then(pl.lit(feed)) for feed in schema.FEEDS]
+    return (
+        rows.with_columns(
+            pl.when(measurable).then(pl.col("covered_capacity") / capacity).fill_null(0.0).alias("coverage"),
+            pl.concat_str(names, separator=",", ignore_nulls=True).replace("", None).alias("missing_feeds"),
+            (pl.col("headcount") * pl.col("units_per_hour") / 60).alias("service_rate"),
+            pl.when(capacity > 0).then(pl.col("fresh_level") / capacity).alias("proven_fill"),
+        )
+        .with_columns(
+            pl.when((pl.col("coverage") >= 1) & pl.col("missing_feeds").is_null())
+            .then(pl.lit("FRESH"))
+            .when(pl.col("coverage") >= policy.quality.degraded_coverage)
+            .then(pl.lit("DEGRADED"))
+            .otherwise(pl.lit("UNKNOWN"))
+            .alias("quality")
+        )
+        .with_columns(
+            pl.when(quality != "UNKNOWN").then(pl.col("fresh_level") / pl.col("covered_capacity")).alias("fill")
+        )
+    )
+
+
+# --- over time
+
+
+def _past(history: pl.DataFrame, members: pl.DataFrame, snapshot_ts: datetime, policy: Policy) -> pl.LazyFrame:
+    """The levels of the last ticks that may be believed, and how long a unit had been UNKNOWN.
+
+    A level from before the unit's paths changed is the sum of others: beside those since, it would be a trend.
+    """
+    oldest = snapshot_ts - timedelta(minutes=policy.suppression.history_minutes)
+    at = pl.col("snapshot_ts")
+    ticks = {f"level_{ago}": pl.lit(snapshot_ts - ago * TICK, TIMESTAMP) for ago in range(1, policy.trend.points)}
+    return (
+        history.lazy()
+        .filter(at >= pl.lit(oldest, TIMESTAMP), at < pl.lit(snapshot_ts, TIMESTAMP))
+        .group_by("unit_id")
+        .agg(
+            pl.col("unknown_ticks").max_by("snapshot_ts").alias("last_unknown_ticks"),
+            *(pl.when(at == tick).then(_believed()).max().alias(name) for name, tick in ticks.items()),
+        )
+        .join(_changed(members, snapshot_ts), on="unit_id", how="left")
+        .with_columns(pl.when(pl.col("changed_ts") <= tick).then(name).alias(name) for name, tick in ticks.items())
+    )
+
+
+def _changed(members: pl.DataFrame, snapshot_ts: datetime) -> pl.LazyFrame:
+    """When what counts in the level of each unit last changed, up to a tick: columns unit_id, changed_ts."""
+    now = pl.lit(snapshot_ts, TIMESTAMP)
+    moments = [pl.when(pl.col(name) <= now).then(name) for name in ("valid_from", "valid_to")]
+    return (
+        members.lazy()
+        .filter(pl.col("role") == "LEVEL")
+        .group_by("unit_id")
+        .agg(pl.max_horizontal(moments).max().alias("changed_ts"))
+    )
+
+
+def _believed() -> pl.Expr:
+    """The level if all of it was fresh: a point of the trend."""
+    return pl.when(pl.col("coverage") >= 1).then("level")
+
+
+def _with_trend(rows: pl.LazyFrame, policy: Policy) -> pl.LazyFrame:
+    trend = policy.trend
+    level, capacity, slope = pl.col("level"), pl.col("capacity"), pl.col("slope")
+    net = pl.col("inflow_rate") - pl.col("outflow_rate")
+    unknown_before = pl.col("last_unknown_ticks").fill_null(0)
+    # Whether anybody is there may be unknown too; a unit that nothing is known of must not stay silent for that.
+    counted = pl.col("staffed").fill_null(value=True).cast(pl.Int64)
+    return (
+        rows.with_columns(_believed().alias("level_0"))
+        .with_columns(
+            pl.when(pl.col("quality") == "FRESH").then(_theil_sen(policy)).alias("slope"),
+            pl.when(pl.col("quality") == "UNKNOWN").then(unknown_before + counted).otherwise(0).alias("unknown_ticks"),
+        )
+        .with_columns(
+            (slope * net >= 0).alias("trend_agrees"),
+            pl.when(slope > 0).then(((trend.full * capacity - level) / slope).clip(0)).alias("minutes_to_overflow"),
+            pl.when(slope < 0).then(((level - trend.empty * capacity) / -slope).clip(0)).alias("minutes_to_starvation"),
+        )
+    )
+
+
+def _theil_sen(policy: Policy) -> pl.Expr:
+    """Median of the slopes between all pairs of points `level_0`, `level_1`..., which are so many ticks ago."""
+    points = [f"level_{ago}" for ago in range(policy.trend.points)]
+    slopes = [
+        (pl.col(points[later]) - pl.col(points[earlier])) / ((earlier - later) * TICK_MINUTES)
+        for later, earlier in combinations(range(policy.trend.points), 2)
+    ]
+    enough = pl.sum_horizontal(pl.col(point).is_not_null() for point in points) >= policy.trend.min_points
+    return pl.when(enough).then(pl.concat_list(slopes).list.median())

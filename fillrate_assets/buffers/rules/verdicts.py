@@ -1,0 +1,442 @@
+"""Operational units -> verdicts: each unit by itself (substep 1), the rules in the order in which they are tried.
+
+What is compared are bounds of the fill, which is exact where all data are fresh: a unit is in danger if even the least
+that it can hold says so, and clear if even the most does. Of an UNKNOWN unit only the least is proven, so it may
+alert but is never clear. Only of FRESH units is there a trend and a quantity.
+
+Where the design is silent, what a floor manager would want:
+
+- The people of a pool take packages out of the pool's buffers; the pool before it, in `Policy.pool_order` among the
+  pools that a warehouse has, fills them. So a TOTAL that overflows needs people in its own pool; one that starves has
+  too many, and the pool before it too few. If that one starves as well, people are missing further up: in the nearest
+  pool before it that does not, or nowhere that is known. To send them to one that sends its own away helps nobody.
+- A pool can spare headcount - planned, and while it starves also those for whom there is no work. One move has one
+  donor: the pool that can spare most, of those that are known and not filling up themselves if there are any.
+- Free stations are those of the pool that gains: floor(max rate / units per hour) - headcount.
+- Where people are needed and known not to be had, the pool's feed is throttled instead, by the formula of INDUCT.
+- An unstaffed pool overflows all the same while packages come in; if none do, it is NOT_STAFFED. A stop during a break
+  is no jam. A jam compares the latest 5 minutes that are known with their median.
+- A trend that the net flow contradicts is good for a WARN alone; a level is a level whatever the trend.
+- A buffer as low as for ACT whose outflow or staffing is not known is a WARN.
+- What consumers take is a mean of 15 minutes, and falls only after the buffer is empty. So what they can go on taking
+  counts where it is less: what came in of late, and what lies there spread over as long.
+- Open lanes that fill up together while a sibling is closed are no less full for being even: from `Lane.full` on, each
+  asks for that sibling (C-FULL).
+- A group of lanes is the open ones of a pool and type, the unit itself included; UNKNOWN ones are not counted.
+- A throttle is held until its unit is clear on FRESH data. It is never raised by more than a fifth per tick, yet by at
+  least a step, and ends where it reaches what the stations can take (the pool's people, if that is not known).
+- A WARN names the action that its ACT would take and asks for nothing. It is told even where the unit would be clear.
+- Siblings take packages only if together they have room for all of them.
+- DATA is told of a warehouse and feed, as unit {WAREHOUSE}_DATA_{FEED} of pool DATA.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import polars as pl
+
+from fillrate_assets.buffers import schema
+from fillrate_assets.buffers.rules.policy import TICK_MINUTES, Lane, Overflow, Policy, Starvation
+from fillrate_assets.buffers.rules.recommendation_sizing import (
+    ASKS,
+    DIGITS,
+    GROUP,
+    asked,
+    evidence,
+    quiet,
+    tenths,
+    throttles,
+    unit_name,
+)
+
+DATA_POOL: Final = "DATA"
+
+
+def verdicts(units: pl.DataFrame, history: pl.DataFrame, *, policy: Policy) -> pl.DataFrame:
+    """What every unit is in each direction that its type can fail in, why, and what to do about it.
+
+    Args:
+        units: `UNIT_TIMESERIES` of one tick; what needs earlier ticks rides on its rows.
+        history: `RECOMMENDATIONS` of the 30 minutes before the tick, of the units that were throttled.
+        policy: every threshold.
+
+    Returns:
+        `VERDICTS_OF_UNITS`, sorted by its key.
+
+    """
+    looked_at = seen(units, policy=policy)
+    judged = pl.concat([_judged(looked_at, branch) for branch in branches(policy)], how="diagonal")
+    judged = judged.join(throttles(history), on=["unit_id", "direction"], how="left")
+    told = asked(judged, looked_at, policy=policy), quiet(judged, policy=policy)
+    explained = [frame.with_columns(_explanation().alias("explanation")) for frame in told]
+    rows = [frame.lazy().pipe(_conform, policy) for frame in (*explained, _data(units, policy))]
+    return pl.concat(rows).collect().sort("unit_id", "direction")
+
+
+# --- what is seen of a unit
+
+
+@dataclass(frozen=True)
+class Signal:
+    """How a number that rules look at reads; without {} neither it nor its limit is told."""
+
+    says: str
+    missing: str = ""
+    scale: float = 1
+    unit: str = ""
+
+
+_FILL: Final = Signal("{} % full", "fill not known", 100, " %")
+SIGNALS: Final = {
+    "least_fill": _FILL,
+    "most_fill": _FILL,
+    "minutes_to_overflow": Signal("overflows in {} min", unit=" min"),
+    "minutes_to_starvation": Signal("runs empty in {} min", unit=" min"),
+    "trusted_overflow": Signal("overflows in {} min", unit=" min"),
+    "trusted_starvation": Signal("runs empty in {} min", unit=" min"),
+    "outflow_share_of_usual": Signal("only {} % of what usually leaves it does", scale=100, unit=" %"),
+    "outflow_share_of_capability": Signal(
+        "its people have {} % of what they could take", "what its people take is not known", 100, " %"
+    ),
+    "gap": Signal("{} points fuller than the median of its group", scale=100, unit=" points"),
+    "emptiest": Signal("a sibling is {} % full", scale=100, unit=" %"),
+    "emptiest_closed": Signal("a closed sibling is {} % full", scale=100, unit=" %"),
+    "open_siblings": Signal("no sibling is open"),
+    "staffed": Signal("not staffed"),
+    "in_use": Signal("not staffed, and nothing comes in"),
+}
+
+
+def seen(units: pl.DataFrame, *, policy: Policy) -> pl.DataFrame:
+    """Add what the rules look at to `UNIT_TIMESERIES` of one tick, named as in `SIGNALS`; null where not to be used."""
+    known, fresh = pl.col("quality") != "UNKNOWN", pl.col("quality") == "FRESH"
+    staffed, works = pl.col("staffed"), pl.col("staffed").fill_null(value=True)
+    trusted = fresh & pl.col("trend_agrees").fill_null(value=True)
+    least = pl.when(known).then(pl.coalesce("fill", "proven_fill")).otherwise("proven_fill")
+    most = pl.when(known).then(pl.coalesce("fill", pl.col("proven_fill") + 1 - pl.col("coverage")))
+    outflow = pl.col("outflow") / TICK_MINUTES
+    usual, capability = pl.col("outflow_median"), pl.col("service_rate")
+    coming = pl.coalesce(pl.col("inflow") / TICK_MINUTES, "inflow_rate")
+    within_reach = coming + pl.col("level") / policy.trend.net_minutes
+    sustained = pl.when(pl.col("outflow_rate").is_not_null()).then(pl.min_horizontal("outflow_rate", within_reach))
+    lanes = pl.col("unit_type").is_in(["PACK", "LANE"])
+    takes = lanes & known & pl.col("is_open").fill_null(value=False)
+    in_group = pl.when("takes").then("least_fill")
+    closed = pl.when(lanes & known & pl.col("is_open").eq(other=False)).then("least_fill")
+    return units.with_columns(
+        least.round(DIGITS).alias("least_fill"),
+        most.round(DIGITS).alias("most_fill"),
+        pl.when(fresh).then("minutes_to_overflow").alias("minutes_to_overflow"),
+        pl.when(fresh).then("minutes_to_starvation").alias("minutes_to_starvation"),
+        pl.when(trusted).then("minutes_to_overflow").alias("trusted_overflow"),
+        pl.when(trusted).then("minutes_to_starvation").alias("trusted_starvation"),
+        pl.when(known & works & (usual > 0)).then(outflow / usual).round(DIGITS).alias("outflow_share_of_usual"),
+        pl.when(known & (capability > 0))
+        .then(sustained / capability)
+        .round(DIGITS)
+        .alias("outflow_share_of_capability"),
+        staffed.cast(pl.Float64),
+        (works | (pl.col("inflow_rate") > 0).fill_null(value=False)).cast(pl.Float64).alias("in_use"),
+        takes.alias("takes"),
+        pl.when(pl.col("units_per_hour") > 0).then("units_per_hour").alias("units_per_hour"),
+    ).with_columns(
+        (pl.col("least_fill") - in_group.median().over(GROUP)).round(DIGITS).alias("gap"),
+        in_group.min().over(GROUP).alias("emptiest"),
+        pl.when("takes").then(closed.min().over(GROUP)).alias("emptiest_closed"),
+        (pl.col("takes").sum().over(GROUP).cast(pl.Float64) - pl.col("takes")).alias("open_siblings"),
+    )
+
+
+# --- the rules
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One comparison; it fails where its signal is missing, unless that is what it asks for."""
+
+    signal: str
+    test: Literal[">=", ">", "<=", "<", "missing"]
+    threshold: float = 0
+
+    def holds(self) -> pl.Expr:
+        """Whether it does."""
+        value = pl.col(self.signal)
+        outcome = {
+            ">=": value >= self.threshold,
+            ">": value > self.threshold,
+            "<=": value <= self.threshold,
+            "<": value < self.threshold,
+            "missing": value.is_null(),
+        }[self.test]
+        return outcome.fill_null(value=False)
+
+    def compared(self) -> pl.Expr:
+        """One element of `EVIDENCE`; the margin is at least 0 where it holds."""
+        if self.test == "missing":
+            return evidence(self.signal, pl.col(self.signal))
+        beyond = pl.col(self.signal) - self.threshold
+        return evidence(
+            self.signal, pl.col(self.signal), self.threshold, beyond if self.test in {">=", ">"} else -beyond
+        )
+
+    def limit(self) -> str:
+        """Its threshold as people read it."""
+        signal = SIGNALS[self.signal]
+        return f"{self.threshold * signal.scale:g}{signal.unit}"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A verdict and when it is so; `shows` is what a row of it tells, unless that is what it asked for."""
+
+    rule_id: str
+    verdict: str
+    when: tuple[Condition, ...]
+    shows: tuple[Condition, ...] = ()
+
+    @property
+    def looked_at(self) -> tuple[Condition, ...]:
+        """What its rows store and say."""
+        return self.shows or self.when
+
+
+@dataclass(frozen=True)
+class Branch:
+    """The rules of some unit types in one direction, the first that holds decides; the last one always holds."""
+
+    unit_types: tuple[str, ...]
+    direction: str
+    action: str
+    rules: tuple[Rule, ...]
+
+    def decides(self) -> pl.Expr:
+        """The rule_id of the first rule that holds, over what is `seen`."""
+        return pl.coalesce(
+            pl.when(pl.all_horizontal(pl.lit(value=True), *[condition.holds() for condition in rule.when])).then(
+                pl.lit(rule.rule_id)
+            )
+            for rule in self.rules
+        )
+
+
+def branches(policy: Policy) -> tuple[Branch, ...]:
+    """Branches A, B and C."""
+    return (
+        Branch(("TOTAL",), "OVERFLOW", "MOVE_STAFF", _total_overflows(policy.total)),
+        Branch(("TOTAL",), "STARVATION", "MOVE_STAFF", _total_starves(policy.starvation)),
+        Branch(("INDUCT",), "OVERFLOW", "THROTTLE", _induct_overflows(policy)),
+        Branch(("PACK", "LANE"), "OVERFLOW", "REBALANCE", _lane_overflows(policy.lane)),
+    )
+
+
+def _total_overflows(limit: Overflow) -> tuple[Rule, ...]:
+    act = Condition("least_fill", ">=", limit.act)
+    return (
+        Rule("A-OVERFLOW-NOT-STAFFED", "NOT_STAFFED", (Condition("in_use", "<=", 0),)),
+        Rule("A-OVERFLOW-EMERGENCY", "EMERGENCY", (Condition("least_fill", ">=", limit.emergency),)),
+        Rule("A-OVERFLOW-FULL", "ACT", (act,)),
+        Rule("A-OVERFLOW-SOON", "ACT", _overflows_soon(limit)),
+        Rule("A-OVERFLOW-WARN", "WARN", _may_overflow(limit)),
+        *_otherwise("A-OVERFLOW", act, Condition("most_fill", "<", limit.clear)),
+    )
+
+
+def _total_starves(limit: Starvation) -> tuple[Rule, ...]:
+    act = Condition("most_fill", "<=", limit.act)
+    idle = Condition("outflow_share_of_capability", "<", limit.outflow_share)
+    low, soon = Condition("most_fill", "<=", limit.act_soon), Condition("most_fill", "<=", limit.warn)
+    return (
+        Rule("A-STARVATION-NOT-STAFFED", "NOT_STAFFED", (Condition("staffed", "<=", 0),)),
+        Rule("A-STARVATION-EMPTY", "ACT", (act, idle)),
+        Rule("A-STARVATION-SOON", "ACT", (low, Condition("trusted_starvation", "<=", limit.act_soon_minutes), idle)),
+        Rule("A-STARVATION-WARN", "WARN", (soon, Condition("minutes_to_starvation", "<=", limit.warn_minutes))),
+        Rule("A-STARVATION-UNCONFIRMED", "WARN", (act, Condition("outflow_share_of_capability", "missing"))),
+        *_otherwise("A-STARVATION", act, Condition("least_fill", ">", limit.clear)),
+    )
+
+
+def _induct_overflows(policy: Policy) -> tuple[Rule, ...]:
+    limit, jam = policy.induct, policy.jam
+    act = Condition("least_fill", ">=", limit.act)
+    jammed = (Condition("least_fill", ">=", jam.fill), Condition("outflow_share_of_usual", "<", jam.outflow_share))
+    return (
+        Rule("B-NOT-STAFFED", "NOT_STAFFED", (Condition("in_use", "<=", 0),)),
+        Rule("B-EMERGENCY", "EMERGENCY", (Condition("least_fill", ">=", limit.emergency),)),
+        Rule("B-JAM", "EMERGENCY", jammed),
+        Rule("B-FULL", "ACT", (act,)),
+        Rule("B-SOON", "ACT", _overflows_soon(limit)),
+        Rule("B-WARN", "WARN", _may_overflow(limit)),
+        *_otherwise("B", act, Condition("most_fill", "<", limit.clear)),
+    )
+
+
+def _lane_overflows(limit: Lane) -> tuple[Rule, ...]:
+    act = Condition("least_fill", ">=", limit.act)
+    alone = (Condition("least_fill", ">=", limit.emergency), Condition("open_siblings", "<=", 0))
+    uneven = (act, Condition("gap", ">=", limit.gap), Condition("emptiest", "<=", limit.sibling))
+    full = (Condition("least_fill", ">=", limit.full), Condition("emptiest_closed", "<=", limit.sibling))
+    return (
+        Rule("C-NOT-STAFFED", "NOT_STAFFED", (Condition("in_use", "<=", 0),)),
+        Rule("C-ALONE", "EMERGENCY", alone),
+        Rule("C-UNEVEN", "ACT", uneven),
+        Rule("C-FULL", "ACT", full),
+        Rule("C-WARN", "WARN", _may_overflow(limit)),
+        *_otherwise("C", act, Condition("most_fill", "<", limit.clear)),
+    )
+
+
+def _overflows_soon(limit: Overflow) -> tuple[Condition, ...]:
+    return (
+        Condition("least_fill", ">=", limit.act_soon),
+        Condition("trusted_overflow", "<=", limit.act_soon_minutes),
+    )
+
+
+def _may_overflow(limit: Overflow | Lane) -> tuple[Condition, ...]:
+    return Condition("least_fill", ">=", limit.warn), Condition("minutes_to_overflow", "<=", limit.warn_minutes)
+
+
+def _otherwise(branch: str, act: Condition, clear: Condition) -> tuple[Rule, ...]:
+    return (
+        Rule(f"{branch}-UNKNOWN", "UNKNOWN", (Condition("most_fill", "missing"),)),
+        Rule(f"{branch}-CLEAR", "CLEAR", (clear,)),
+        Rule(f"{branch}-BETWEEN", "BETWEEN", (), (act, clear)),
+    )
+
+
+def _judged(rows: pl.DataFrame, branch: Branch) -> pl.DataFrame:
+    """The verdict of each unit that the branch is for, with what it looked at, as numbers and in words."""
+    rows = rows.filter(pl.col("unit_type").is_in(branch.unit_types)).with_columns(
+        branch.decides().alias("rule_id"),
+        pl.lit(branch.direction).alias("direction"),
+        pl.lit(branch.action).alias("usual_action"),
+        pl.min_horizontal("minutes_to_overflow", "minutes_to_starvation").alias("minutes_left"),
+    )
+    return pl.concat(
+        rows.filter(pl.col("rule_id") == rule.rule_id).with_columns(
+            pl.lit(rule.verdict).alias("verdict"),
+            pl.concat_list(condition.compared() for condition in rule.looked_at).alias("evidence"),
+            pl.format("{}: {}.", unit_name("unit_id"), _clauses(rule.looked_at)).alias("because"),
+        )
+        for rule in branch.rules
+    )
+
+
+# --- what could not be known
+
+
+def _data(units: pl.DataFrame, policy: Policy) -> pl.DataFrame:
+    """One row per warehouse and feed: is it why units are UNKNOWN, and for how long."""
+    minimum = policy.quality.data_alert_ticks
+    unknown = units.filter(pl.col("quality") == "UNKNOWN")
+    # A level is what makes a unit UNKNOWN, whatever the reason for which no feed is named.
+    feeds = pl.col("missing_feeds").replace("", None).fill_null("OCCUPANCY").str.split(",")
+    blamed = (
+        unknown.select("warehouse", "unit_id", "unknown_ticks", feeds.alias("feed"))
+        .explode("feed", empty_as_null=True, keep_nulls=True)
+        .with_columns(pl.col("feed").str.strip_chars())
+        .group_by("warehouse", "feed")
+        .agg(pl.len().alias("unknown_units"), pl.col("unknown_ticks").max())
+    )
+    known = units.group_by("warehouse").agg(pl.col("dc", "ship_date", "snapshot_ts").min(), pl.len().alias("all_units"))
+    ticks, subject = pl.col("unknown_ticks"), pl.format("{}: {} of {} units", "feed", "unknown_units", "all_units")
+    act = ticks >= minimum
+    return (
+        known.join(pl.DataFrame({"feed": schema.FEEDS}), how="cross")
+        .join(blamed, on=["warehouse", "feed"], how="left")
+        .with_columns(pl.col("unknown_ticks", "unknown_units").fill_null(0))
+        .with_columns(
+            pl.format("{}_{}_{}", "warehouse", pl.lit(DATA_POOL), "feed").alias("unit_id"),
+            pl.lit(DATA_POOL).alias("pool"),
+            pl.lit("TOTAL").alias("unit_type"),
+            pl.lit("DATA").alias("direction"),
+            _of_feed(act, "ACT", "BETWEEN", "CLEAR").alias("verdict"),
+            _of_feed(act, "DATA-UNKNOWN", "DATA-BETWEEN", "DATA-CLEAR").alias("rule_id"),
+            _of_feed(act, "UNKNOWN", "UNKNOWN", "FRESH").alias("quality"),
+            pl.when(act).then(pl.lit("CHECK_DATA")).alias("action"),
+            pl.concat_list(
+                evidence("unknown_ticks", ticks, minimum, (ticks - minimum).cast(pl.Float64)),
+                evidence("unknown_units", pl.col("unknown_units")),
+                evidence("units", pl.col("all_units")),
+            ).alias("evidence"),
+            pl.when(pl.col("unknown_units") > 0)
+            .then(
+                pl.format(
+                    "{} cannot be known, for up to {} staffed min (limit {} min).",
+                    *(subject, ticks * TICK_MINUTES, pl.lit(minimum * TICK_MINUTES)),
+                )
+            )
+            .otherwise(pl.format("{}: no unit is unknown for want of it.", "feed"))
+            .alias("explanation"),
+        )
+    )
+
+
+def _of_feed(act: pl.Expr, *values: str) -> pl.Expr:
+    alarming, doubtful, good = values
+    return (
+        pl.when(act)
+        .then(pl.lit(alarming))
+        .when(pl.col("unknown_units") > 0)
+        .then(pl.lit(doubtful))
+        .otherwise(pl.lit(good))
+    )
+
+
+# --- words
+
+
+def _explanation() -> pl.Expr:
+    """Why, on which data if not fresh, and why that much: what to do is told by the action's own columns."""
+    doubt = (
+        pl.when(pl.col("quality") == "DEGRADED")
+        .then(pl.lit("The data are degraded: levels alone are judged"))
+        .when((pl.col("quality") == "UNKNOWN") & ASKS)
+        .then(pl.lit("That much is proven, though the unit is unknown"))
+        .when(pl.col("quality") == "UNKNOWN")
+        .then(pl.lit("The unit is unknown"))
+    )
+    feeds = pl.format(" ({} not fresh)", "missing_feeds").fill_null("")
+    return pl.concat_str("because", pl.format("{}{}.", doubt, feeds), "reckoning", separator=" ", ignore_nulls=True)
+
+
+def _clauses(conditions: Sequence[Condition]) -> pl.Expr:
+    """'87.5 % full (limit 85 %), overflows in 4.0 min (limit 5 min)'."""
+    # The two bounds of the fill read alike: between two limits, the least is told with both.
+    read: dict[Signal, list[Condition]] = {}
+    for condition in conditions:
+        read.setdefault(SIGNALS[condition.signal], []).append(condition)
+    clauses = []
+    for signal, group in read.items():
+        if group[0].test == "missing":
+            clauses.append(pl.lit(signal.missing))
+        elif "{}" not in signal.says:
+            clauses.append(pl.lit(signal.says))
+        else:
+            limit = f"limit{'s' * (len(group) > 1)} {' and '.join(condition.limit() for condition in group)}"
+            clauses.append(pl.format(f"{signal.says} ({limit})", tenths(pl.col(group[0].signal) * signal.scale)))
+    return pl.concat_str(*clauses, separator=", ")
+
+
+_MEASURES: Final = {
+    "MOVE_STAFF": "associates",
+    "THROTTLE": "packages/hour",
+    "REBALANCE": "packages/minute",
+    "OPEN_LANE": "packages/minute",
+}
+
+
+def _conform(rows: pl.LazyFrame, policy: Policy) -> pl.LazyFrame:
+    """`VERDICTS_OF_UNITS`; columns that a kind of row does not have are empty."""
+    rows = rows.with_columns(
+        pl.col("action").replace_strict(_MEASURES, default=None, return_dtype=pl.String).alias("quantity_unit"),
+        pl.lit(policy.version).alias("policy_version"),
+    )
+    have = set(rows.collect_schema())
+    lacks = [column for column in schema.VERDICTS_OF_UNITS.columns if column.nullable and column.name not in have]
+    return rows.with_columns(pl.lit(None, column.dtype).alias(column.name) for column in lacks).pipe(
+        schema.VERDICTS_OF_UNITS.conform
+    )

@@ -1,0 +1,238 @@
+"""The four feeds of the warehouse floors: levels, flows, people and limits. A warehouse in SQL; embedded: DuckDB."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+import polars as pl
+import sqlalchemy as sa
+
+from fillrate_assets.buffers import schema
+from fillrate_assets.buffers.rules.path_signals import Feed
+from fillrate_assets.buffers.rules.tick import TICK, Feeds
+from fillrate_assets.core import parsing
+from fillrate_assets.core.errors import FillrateError, SourceUnavailable
+from fillrate_assets.settings import SourceTable
+from fillrate_assets.storage import sql
+
+_SYSTEM: Final = "floor feeds"
+_FRAMES: Final = dict(zip(schema.FEEDS, (schema.OCCUPANCY, schema.FLOW, schema.STAFFING, schema.LIMITS), strict=True))
+_MOST_NAMED: Final = 500
+"""Above this many warehouses they are picked here: servers limit the binds of a statement."""
+
+_PATH: Final = ("warehouse", "path")
+_LASTING: Final = ("capacity", "max_rate", "lane_open")
+"""What holds until it is told anew."""
+
+_AMOUNTS: Final = ("capacity", "max_rate", "backlog")
+_GREATEST: Final = 1e300
+"""No number of a feed is above it; what is not a number is, or compares as nothing does."""
+
+STATEMENT_SECONDS: Final = 20
+_CONNECT_SECONDS: Final = 20
+"""What a driver takes at most to connect, and a little more."""
+
+
+@dataclass(frozen=True)
+class FloorFeeds:
+    """What the floors told, as far as a tick looks back."""
+
+    url: str = field(repr=False)
+    tables: Mapping[str, SourceTable] = field(default_factory=dict)
+    statement_seconds: int = STATEMENT_SECONDS
+
+    def read(
+        self, *, snapshot_ts: datetime, reach: Mapping[str, timedelta], warehouses: Sequence[str] | None = None
+    ) -> Feeds:
+        """What a tick could have known of each feed: by four queries at a time.
+
+        A feed that cannot be read is None, and `errors` say why; the others are read all the same. Rows without a
+        readable event time are there in the tick after they arrived, to be rejected. Of LIMITS, an old row is left out
+        if it tells nothing that a newer one of its path does not.
+
+        Args:
+            snapshot_ts: the tick.
+            reach: how far back it looks, by feed, as `tick.reach` tells.
+            warehouses: whose rows to read; None reads all.
+
+        Raises:
+            SourceUnavailable: AWS Secrets Manager did not answer.
+            PermanentFailure: the settings are wrong, or there is no such embedded file.
+
+        """
+        sql.must_exist(_SYSTEM, self.url, "`fillrate buffers demo`")
+        sql.engine(self.url, statement_seconds=self.statement_seconds)
+        statements = {
+            feed: _statement(self._table(feed), feed, snapshot_ts, reach, _named(warehouses)) for feed in schema.FEEDS
+        }
+        threads = ThreadPoolExecutor(len(statements), thread_name_prefix="feed")
+        asked = {feed: threads.submit(self._read, feed, statement) for feed, statement in statements.items()}
+        wait(asked.values(), timeout=self.statement_seconds + _CONNECT_SECONDS)
+        # A driver that waits for a server that is gone must not keep the tick.
+        threads.shutdown(wait=False, cancel_futures=True)
+        told: dict[str, Feed] = {}
+        errors: dict[str, str] = {}
+        for feed, answer in asked.items():
+            try:
+                told[feed] = self._answer(answer)
+            except FillrateError as error:
+                told[feed], errors[feed] = None, str(error)
+        if warehouses is not None:
+            wanted = pl.col("warehouse").is_in(list(warehouses))
+            told = {feed: None if rows is None else rows.filter(wanted) for feed, rows in told.items()}
+        return Feeds(
+            occupancy=told["OCCUPANCY"],
+            flow=told["FLOW"],
+            staffing=told["STAFFING"],
+            limits=told["LIMITS"],
+            errors=errors,
+        )
+
+    def create(self) -> None:
+        """Create the embedded system's tables, where they are absent."""
+        sql.make_directory(self.url)
+        for feed in schema.FEEDS:
+            self._table(feed).metadata.create_all(sql.engine(self.url))
+
+    def append(self, feeds: Feeds) -> None:
+        """Add what the feeds received to the embedded system.
+
+        Raises:
+            SourceUnavailable: another process has the file open.
+
+        """
+        for feed, rows in feeds.by_name.items():
+            if rows is not None:
+                sql.append(_SYSTEM, self.url, self._table(feed), rows)
+
+    def _read(self, feed: str, statement: sa.Select[Any]) -> pl.DataFrame:
+        frame = _FRAMES[feed]
+        rows = sql.read(f"{_SYSTEM}: {frame.name}", self.url, statement, statement_seconds=self.statement_seconds)
+        required = [column.name for column in frame.source_columns if not column.nullable]
+        return parsing.parse(rows.lazy(), frame, table=frame.name, required=required).collect()
+
+    def _answer(self, answer: Future[pl.DataFrame]) -> pl.DataFrame:
+        if not answer.done():
+            msg = f"{_SYSTEM}: no answer within {self.statement_seconds + _CONNECT_SECONDS} seconds"
+            raise SourceUnavailable(msg)
+        return answer.result()
+
+    def _table(self, feed: str) -> sa.Table:
+        frame = _FRAMES[feed]
+        return sql.source_table(self.url, frame, frame.name, self.tables, text=())
+
+
+def _named(warehouses: Sequence[str] | None) -> Sequence[str] | None:
+    """The warehouses that a statement names."""
+    return warehouses if warehouses is not None and len(warehouses) <= _MOST_NAMED else None
+
+
+def _statement(
+    table: sa.Table, feed: str, snapshot_ts: datetime, reach: Mapping[str, timedelta], warehouses: Sequence[str] | None
+) -> sa.Select[Any]:
+    # Without a zone, as the columns are: drivers differ in what they do with one.
+    now = snapshot_ts.astimezone(UTC).replace(tzinfo=None)
+    rows = _Rows(now, now - reach[feed], warehouses)
+    if feed != "LIMITS":
+        told = table.alias("told")
+        return _selected(told).where(rows.told(told))
+    return _limits(table, rows, now - reach["BACKLOG"])
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Which rows of a feed a tick looks at."""
+
+    now: datetime
+    since: datetime
+    warehouses: Sequence[str] | None
+
+    def told(self, rows: sa.FromClause) -> sa.ColumnElement[bool]:
+        """What had arrived, and is not too old; that nobody can tell the age or arrival of is there to be rejected."""
+        column = rows.c
+        wanted = [] if self.warehouses is None else [column.warehouse.in_(self.warehouses)]
+        return sa.and_(
+            (column.ingest_ts <= self.now) | column.ingest_ts.is_(None),
+            (column.event_ts >= self.since) | (column.event_ts.is_(None) & self.new(rows)),
+            *wanted,
+        )
+
+    def new(self, rows: sa.FromClause) -> sa.ColumnElement[bool]:
+        """What arrived since the tick before."""
+        return rows.c.ingest_ts > self.now - TICK
+
+
+def _limits(table: sa.Table, rows: _Rows, recent: datetime) -> sa.Select[Any]:
+    """Recent limits in full; of older ones what a path's latest usable values stand in.
+
+    Where one of those is corrected by a row that has no such value, or something unusable arrived late, all rows of the
+    path are read: then the rules decide, as they do with all rows of everything.
+    """
+    lasting = [name for name in _LASTING if name in table.c]
+    each = table.alias("each")
+    past = each.c.event_ts <= rows.now
+    latest = (
+        sa.select(
+            *(each.c[name].label(name) for name in _PATH),
+            *(
+                sa.func.max(sa.case((past & _usable(each) & each.c[name].is_not(None), each.c.event_ts))).label(
+                    f"{name}_ts"
+                )
+                for name in lasting
+            ),
+        )
+        .where(rows.told(each))
+        .group_by(*(each.c[name] for name in _PATH))
+        .cte("latest")
+    )
+    other = table.alias("other")
+    corrected = [
+        (other.c.event_ts == latest.c[f"{name}_ts"]) & (~_usable(other) | other.c[name].is_(None)) for name in lasting
+    ]
+    doubtful = (
+        sa.select(*(other.c[name].label(name) for name in _PATH))
+        .join_from(other, latest, _same_path(other, latest))
+        .where(rows.told(other), sa.or_(rows.new(other) & ~_usable(other), *corrected))
+        .distinct()
+        .subquery("doubtful")
+    )
+    told = table.alias("told")
+    return (
+        _selected(told)
+        .outerjoin_from(told, latest, _same_path(told, latest))
+        .outerjoin(doubtful, _same_path(told, doubtful))
+        .where(
+            rows.told(told),
+            sa.or_(
+                told.c.event_ts.is_(None),
+                told.c.event_ts >= recent,
+                rows.new(told),
+                doubtful.c.path.is_not(None),
+                *(told.c.event_ts == latest.c[f"{name}_ts"] for name in lasting),
+            ),
+        )
+    )
+
+
+def _selected(rows: sa.FromClause) -> sa.Select[Any]:
+    """Every column under the contract's name."""
+    return sa.select(*(column.label(column.key) for column in rows.c))
+
+
+def _same_path(one: sa.FromClause, other: sa.FromClause) -> sa.ColumnElement[bool]:
+    return sa.and_(*(one.c[name] == other.c[name] for name in _PATH))
+
+
+def _usable(rows: sa.FromClause) -> sa.ColumnElement[bool]:
+    """Whether the rules can use a row of limits; never null."""
+    amounts = [rows.c[name] for name in _AMOUNTS if name in rows.c]
+    return sa.and_(
+        rows.c.ingest_ts.is_not(None),
+        *((amount.is_(None)) | amount.between(0, _GREATEST) for amount in amounts),
+        *((rows.c[name].is_(None)) | (rows.c[name] > 0) for name in ("capacity",) if name in rows.c),
+        *(rows.c[name].is_(None) for name in ("problem",) if name in rows.c),
+    )

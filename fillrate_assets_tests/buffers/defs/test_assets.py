@@ -1,0 +1,447 @@
+"""The buffers through Dagster: a tick's assets, what they tell, and what stands afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta, tzinfo
+from pathlib import Path
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+import dagster as dg
+import duckdb
+import polars as pl
+import pytest
+import sqlalchemy as sa
+from polars.testing import assert_frame_equal
+
+from fillrate_assets.buffers import schema
+from fillrate_assets.buffers.defs import assets, checks, schedules, tick_run
+from fillrate_assets.buffers.defs.assets import ASSETS, JOB
+from fillrate_assets.buffers.defs.checks import JOB as DEAD_MAN
+from fillrate_assets.buffers.rules.policy import Policy
+from fillrate_assets.buffers.rules.tick import TICK
+from fillrate_assets.buffers.sources.floor_feeds import FloorFeeds
+from fillrate_assets.buffers.tick_lake import TickLake
+from fillrate_assets.fillrate.record_store import OUTBOX
+from fillrate_assets.orchestration import partitions
+from fillrate_assets.storage import sql
+from fillrate_assets.storage.lake import Lake
+from fillrate_assets_tests.buffers import feed_rows
+from fillrate_assets_tests.buffers.floor import DCS, FULL, OPENED, Floor
+from fillrate_assets_tests.buffers.frames import feedback, routes
+from fillrate_assets_tests.home import QUIET
+
+NOW: Final = datetime(2026, 3, 10, 15, tzinfo=UTC)
+DAY: Final = NOW.date()
+MINE, OTHER = (str(partitions.key(dc, DAY)) for dc in ("DC01", "DC02"))
+
+NAMES: Final = [asset.__name__ for asset in ASSETS]
+MADE: Final = (schema.SIGNALS, schema.POOLS, schema.UNIT_TIMESERIES, schema.RECOMMENDATIONS, schema.ALERTS)
+OVERFLOWING: Final = {("W1", "P1"): FULL, ("W1", "P2"): FULL}
+
+
+class Clock(datetime):
+    """A clock that stands still a little after the last tick: only what is young is told."""
+
+    stands_at = NOW
+
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]
+        return (cls.stands_at + timedelta(seconds=20)).astimezone(tz)
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (assets, checks):
+        monkeypatch.setattr(module, "datetime", Clock)
+
+
+@pytest.fixture
+def floor(tmp_path: Path) -> Iterator[Floor]:
+    with dg.DagsterInstance.ephemeral() as instance:
+        yield Floor(tmp_path / "home", instance).open()
+
+
+def metadata(result: dg.ExecuteInProcessResult, asset: str) -> dict[str, dict[str, Any]]:
+    """By partition key."""
+    return {
+        str(event.partition): {name: value.value for name, value in event.materialization.metadata.items()}
+        for event in result.get_asset_materialization_events()
+        if event.asset_key == dg.AssetKey(asset)
+    }
+
+
+def test_a_tick_is_one_run_of_few_steps_that_tells_what_a_floor_manager_wants_to_see(floor: Floor) -> None:
+    floor.receive(NOW, OVERFLOWING)
+    result = floor.tick(NOW)
+    steps = [event.step_key for event in result.all_events if event.is_step_success]
+    assert len(steps) == len(set(steps)) <= 10
+    assert all(set(metadata(result, name)) == {MINE, OTHER} for name in NAMES)
+    assert all(check.passed for check in result.get_asset_check_evaluations())
+    units = metadata(result, "unit_timeseries")[MINE]
+    assert (units["units"], units["warehouses"], units["coverage_percent"], units["units_fresh"]) == (3, 1, 100.0, 3)
+    asked = metadata(result, "buffer_recommendations")
+    assert asked[MINE]["heat_strip"].splitlines()[1] == "W1 PACK   ░░█"
+    assert asked[OTHER]["heat_strip"].splitlines()[1] == "W2 PACK   ···"
+    told, calm = (metadata(result, "buffer_alerts")[day] for day in (MINE, OTHER))
+    assert (calm["heat_strip"].splitlines()[1], calm["open_episodes"]) == ("W2 PACK   ···", 0)
+    (action,) = (dict(record.data) for record in told["actions"].records)
+    assert (action["unit_id"], action["severity"], action["label"]) == ("W1_PACK_TOTAL", "EMERGENCY", "NEW")
+    assert (told["notices"], told["unroutable"], told["messages_sent"]) == (floor.told().height, 0, 1)
+    assert metadata(result, "buffer_signals")[MINE]["fresh_level_percent"] == 100.0
+
+    # Again, it changes nothing and tells nothing twice.
+    first, notices = {frame.name: floor.rows(frame, NOW) for frame in MADE}, floor.told()
+    again = floor.tick(NOW)
+    for frame in MADE:
+        assert_frame_equal(floor.rows(frame, NOW), first[frame.name])
+    assert_frame_equal(floor.told(), notices)
+    assert metadata(again, "buffer_alerts")[MINE]["notices"] == 0
+
+
+def test_a_tick_late_or_again_is_followed_by_the_later_ones_as_if_it_had_been_in_time(tmp_path: Path) -> None:
+    """At midnight in New York: the later ticks are of another operating day there, and not in Chicago."""
+    midnight = datetime(2026, 3, 10, 4, tzinfo=UTC)
+    ticks = [midnight - TICK, midnight, midnight + TICK]
+    stood = []
+    for order in ((0, 1, 2), (0, 2, 1, 0)):
+        with dg.DagsterInstance.ephemeral() as instance:
+            floor = Floor(tmp_path / str(len(order)), instance).open()
+            for at in ticks:
+                floor.receive(at, OVERFLOWING)
+            for number in order:
+                assert floor.tick(ticks[number]).success
+            stood.append({(frame.name, at): floor.rows(frame, at) for frame in MADE for at in ticks})
+    for (name, at), rows in stood[0].items():
+        assert rows.height or name == schema.ALERTS.name
+        assert_frame_equal(stood[1][name, at], rows)
+
+
+def test_what_is_older_than_ten_minutes_is_computed_and_not_told(floor: Floor) -> None:
+    floor.receive(NOW - 3 * TICK, OVERFLOWING)
+    floor.tick(NOW - 3 * TICK)
+    assert floor.states(NOW - 3 * TICK)["W1_PACK_TOTAL"] == "EMERGENCY"
+    assert floor.told().is_empty()
+
+
+def test_a_tick_of_long_ago_is_no_sign_of_life(tmp_path: Path, instance: dg.DagsterInstance) -> None:
+    floor = Floor(tmp_path / "home", instance, {"env": "prod", "platform_channel": "console"}).open()
+    for at, pings in ((NOW - 4 * TICK, 0), (NOW, 1)):
+        floor.receive(at)
+        floor.tick(at)
+        with sa.create_engine(floor.settings.record_store_url).connect() as connection:
+            assert len(connection.execute(sa.select(OUTBOX.c.subject)).all()) == pings
+
+
+def test_a_feed_that_fails_takes_its_own_columns_and_no_more(floor: Floor) -> None:
+    floor.receive(NOW)
+    with duckdb.connect(str(sql.embedded_file(floor.settings.floor_feeds_url))) as connection:
+        connection.execute("ALTER TABLE buffer_flow RENAME TO elsewhere")
+    result = floor.tick(NOW)
+    assert result.success
+    (told,) = {each["feeds_failed"] for each in metadata(result, "buffer_signals").values()}
+    assert told == "FLOW"
+    paths = floor.rows(schema.SIGNALS, NOW)
+    assert paths["level_fresh"].all()
+    assert not paths["flow_fresh"].any()
+    units = floor.rows(schema.UNIT_TIMESERIES, NOW)
+    assert set(units["quality"]) == {"DEGRADED"}
+    assert set(units["missing_feeds"]) == {"FLOW"}
+
+
+def test_without_any_feed_everything_is_unknown_and_nothing_is_clear(floor: Floor) -> None:
+    missing = FloorFeeds(f"sqlite:///{floor.directory}/empty.db")
+    (floor.directory / "empty.db").touch()
+    floor.tick(NOW, floor_feeds=missing)
+    assert set(floor.rows(schema.UNIT_TIMESERIES, NOW)["quality"]) == {"UNKNOWN"}
+    assert set(floor.states(NOW).values()) == {"UNKNOWN"}
+
+
+def test_the_partition_of_a_day_can_be_materialized_again_and_gives_the_same(
+    tmp_path: Path, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_new_york = {"warehouse": "W2", "name": "Two", "time_zone": "America/New_York"}
+    floor = Floor(tmp_path / "home", instance).open(warehouses=feed_rows.warehouses({}, in_new_york))
+    at = datetime(2026, 3, 10, 4, 10, tzinfo=UTC)
+    # Ten minutes of the day have gone by in New York; in Chicago, of the same DC, it is the day before.
+    monkeypatch.setattr(Clock, "stands_at", at)
+    for when in (at - TICK, at):
+        floor.receive(when, OVERFLOWING)
+        floor.tick(when)
+    before = floor.rows(schema.RECOMMENDATIONS, at)
+    assert before["ship_date"].n_unique() == 2
+    job = floor.defs.resolve_job_def(JOB)
+    selected = [dg.AssetKey(name) for name in NAMES[:3]]
+    result = job.execute_in_process(
+        run_config=QUIET, instance=floor.instance, partition_key=partitions.key("DC01", DAY), asset_selection=selected
+    )
+    assert result.success
+    assert_frame_equal(floor.rows(schema.RECOMMENDATIONS, at), before)
+
+
+def test_a_day_in_progress_is_computed_up_to_when_the_run_began(
+    tmp_path: Path, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A later step must not compute ticks that the first one did not read the feeds for."""
+    now = datetime.now(UTC)
+    monkeypatch.setattr(Clock, "stands_at", now + timedelta(hours=3))
+    # Where it is just past midnight.
+    zone = f"Etc/GMT+{now.hour}" if now.hour <= 12 else f"Etc/GMT-{24 - now.hour}"
+    floor = Floor(tmp_path / "home", instance).open(warehouses=feed_rows.warehouses({"time_zone": zone}))
+    instance.add_dynamic_partitions(str(partitions.DC.name), ["DC01"])
+    today = now.astimezone(ZoneInfo(zone)).date()
+    result = floor.defs.resolve_job_def(JOB).execute_in_process(
+        run_config=QUIET,
+        instance=instance,
+        partition_key=partitions.key("DC01", today),
+        asset_selection=[dg.AssetKey(NAMES[0])],
+    )
+    (told,) = metadata(result, NAMES[0]).values()
+    assert 0 < told["ticks_computed"] < 36
+
+
+def test_an_operating_day_has_the_ticks_that_its_own_clock_shows() -> None:
+    masters = feed_rows.warehouses({})
+    day = date(2026, 3, 8)  # Chicago puts its clocks forward
+    ticks = tick_run.ticks_of([("DC01", day)], masters, datetime(2026, 4, 1, tzinfo=UTC))
+    assert (ticks[0], ticks[-1]) == (datetime(2026, 3, 8, 6, tzinfo=UTC), datetime(2026, 3, 9, 4, 55, tzinfo=UTC))
+    assert len(ticks) == 23 * 12
+    until = datetime(2026, 3, 8, 6, 12, tzinfo=UTC)
+    assert tick_run.ticks_of([("DC01", day)], masters, until)[-1] == datetime(2026, 3, 8, 6, 10, tzinfo=UTC)
+    assert tick_run.ticks_of([("DC09", day)], masters, until) == []
+
+
+# --- the schedule
+
+
+@pytest.fixture
+def scheduled(tmp_path: Path) -> Iterator[Floor]:
+    # A schedule asks for an instance that other processes can find.
+    with dg.instance_for_test() as instance:
+        yield Floor(tmp_path / "home", instance).open()
+
+
+def requested(floor: Floor, at: datetime) -> dg.RunRequest | dg.SkipReason:
+    schedule = next(each for each in schedules.build(JOB) if each.name == "buffer_ticks")
+    context = dg.build_schedule_context(
+        instance=floor.instance, scheduled_execution_time=at, resources={"buffer_store": floor.store}
+    )
+    asked = schedule(context)
+    assert isinstance(asked, dg.RunRequest | dg.SkipReason)
+    return asked
+
+
+def test_the_schedule_asks_for_one_run_over_all_warehouses(scheduled: Floor) -> None:
+    request = requested(scheduled, NOW + timedelta(seconds=7))
+    assert isinstance(request, dg.RunRequest)
+    assert request.run_key == NOW.isoformat()
+    assert request.tags["dagster/max_runtime"] == "900"
+    assert partitions.tick_of(request.tags) == NOW
+    scope = partitions.scope_of(request.tags)
+    assert scope is not None
+    assert scope.dcs(scheduled.instance) == ["DC01", "DC02"]
+    assert (scope.first, scope.last) == (DAY, DAY)
+
+
+def test_without_an_active_warehouse_the_schedule_says_what_to_do(scheduled: Floor) -> None:
+    with sa.create_engine(scheduled.settings.record_store_url).begin() as connection:
+        connection.execute(sa.text("UPDATE warehouse SET active = 0"))
+    skipped = requested(scheduled, NOW)
+    assert isinstance(skipped, dg.SkipReason)
+    assert "insert rows into warehouse and unit_member" in str(skipped.skip_message)
+
+
+def test_one_statement_onboards_a_warehouse_and_the_next_tick_covers_it(floor: Floor) -> None:
+    floor.receive(NOW - TICK)
+    floor.tick(NOW - TICK)
+    with sa.create_engine(floor.settings.record_store_url).begin() as connection:
+        connection.execute(
+            sa.text(
+                "INSERT INTO unit_member (unit_id, path, role, weight, valid_from)"
+                " SELECT REPLACE(unit_id, 'W2', 'W3'), path, role, weight, valid_from FROM unit_member"
+                " WHERE unit_id LIKE 'W2%'"
+            )
+        )
+        connection.execute(
+            sa.text("INSERT INTO warehouse VALUES ('W3', 'DC03', 'Three', 'America/Chicago', 1)"),
+        )
+    floor.receive(NOW)
+    result = floor.tick(NOW)
+    assert result.success
+    assert metadata(result, "unit_timeseries")[str(partitions.key("DC03", DAY))]["units"] == 3
+    assert "DC03" in partitions.known_dcs(floor.instance)
+
+
+def test_one_statement_stops_watching_a_warehouse_and_nothing_is_told_of_its_feeds(floor: Floor) -> None:
+    floor.receive(NOW - TICK)
+    floor.tick(NOW - TICK)
+    with sa.create_engine(floor.settings.record_store_url).begin() as connection:
+        connection.execute(sa.text("UPDATE warehouse SET active = 0 WHERE warehouse = 'W2'"))
+    floor.receive(NOW)
+    floor.tick(NOW)
+    assert floor.rows(schema.UNIT_TIMESERIES, NOW)["warehouse"].unique().to_list() == ["W1"]
+    assert (
+        TickLake(Lake(floor.settings.lake_root), ("DC01",)).read(schema.SIGNAL_REJECTS, NOW, NOW).collect().is_empty()
+    )
+
+
+def test_one_statement_routes_to_another_channel_and_the_next_tick_obeys(floor: Floor) -> None:
+    floor.receive(NOW - TICK, OVERFLOWING)
+    floor.tick(NOW - TICK)
+    assert set(floor.told()["channel"]) == {"console"}
+    with sa.create_engine(floor.settings.record_store_url).begin() as connection:
+        connection.execute(sa.text("UPDATE alert_route SET channel = 'slack:night-shift'"))
+    floor.receive(NOW, OVERFLOWING)
+    floor.tick(NOW)
+    latest = floor.told().filter(pl.col("snapshot_ts") == NOW)
+    assert set(latest["channel"]) == {"slack:night-shift"}
+
+
+# --- feedback
+
+
+def test_an_answer_is_in_the_scorecard_at_the_next_tick(floor: Floor) -> None:
+    floor.receive(NOW - TICK, OVERFLOWING)
+    first = floor.tick(NOW - TICK)
+    assert metadata(first, "algorithm_scorecard")[MINE]["answered"] == 0
+    notice = floor.told().filter(pl.col("label") == "NEW").row(0, named=True)
+    assert floor.store.add_feedback(answer(notice, "CORRECT"))
+    for days in (1, assets.SCORED_DAYS):
+        when = NOW - timedelta(days=days)
+        missed = {"rec_id": f"missed {days}", "episode_key": None, "episode_ts": when}
+        assert floor.store.add_feedback({**answer(notice, "MISSED_PROBLEM"), **missed})
+    floor.receive(NOW)
+    second = floor.tick(NOW)
+    card = metadata(second, "algorithm_scorecard")[MINE]
+    assert (card["answered"], card["true_positives"], card["false_positives"], card["missed"]) == (1, 1, 0, 1)
+    heard = metadata(second, "buffer_feedback")[MINE]
+    assert [dict(record.data) for record in heard["answers"].records] == [
+        {"answer": "MISSED_PROBLEM", "answers": 2},
+        {"answer": "CORRECT", "answers": 1},
+    ]
+
+
+def test_a_challenger_runs_on_the_same_ticks_and_tells_nobody(floor: Floor) -> None:
+    eager = floor.policies.propose({"total": {"act": 0.55, "emergency": 0.56}}, by="ann", now=NOW)
+    half_full = {("W1", "P1"): 60.0, ("W1", "P2"): 60.0}
+    floor.receive(NOW, half_full)
+    floor.tick(NOW)
+    assert floor.states(NOW)["W1_PACK_TOTAL"] == "CLEAR"
+    assert floor.told().is_empty()
+    beside = TickLake(Lake(f"{floor.settings.lake_root}/challengers/{eager.version}"), DCS)
+    alerts = beside.read(schema.ALERTS, NOW, NOW).collect()
+    assert alerts.select("unit_id", "severity", "policy_version").rows() == [
+        ("W1_PACK_TOTAL", "EMERGENCY", eager.version)
+    ]
+
+
+def test_a_challenger_that_breaks_keeps_nobody_from_alerting(floor: Floor) -> None:
+    floor.policies.propose({"trend": {"points": 0}}, by="ann", now=NOW)
+    floor.receive(NOW, OVERFLOWING)
+    assert floor.tick(NOW).success
+    assert floor.told().height
+
+
+def test_a_promoted_policy_that_is_worse_gives_its_place_back(floor: Floor) -> None:
+    eager = floor.policies.propose({"total": {"act": 0.55}}, by="ann", now=NOW)
+    floor.policies.promote(eager.version, Precise(), by="ann", now=NOW)
+    floor.receive(NOW - TICK, OVERFLOWING)
+    floor.tick(NOW - TICK)
+    notice = floor.told().filter(pl.col("label") == "NEW").row(0, named=True)
+    assert notice["policy_version"] == eager.version
+    floor.store.add_feedback(answer(notice, "NO_PROBLEM"))
+    floor.receive(NOW)
+    floor.tick(NOW)
+    assert floor.policies.contenders().champion == Policy()
+    with sa.create_engine(floor.settings.record_store_url).connect() as connection:
+        subjects = connection.execute(sa.select(OUTBOX.c.subject)).scalars().all()
+    assert subjects == [f"buffers: policy {eager.version} gave its place back to {Policy().version}"]
+
+
+@dataclass(frozen=True)
+class Precise:
+    champion_precision_low: float = 0.9
+
+
+def answer(notice: dict[str, Any], said: str) -> dict[str, Any]:
+    """A row of `FEEDBACK`."""
+    same = {name: notice[name] for name in ("rec_id", "warehouse", "unit_id", "unit_type", "direction")}
+    more = {"policy_version": notice["policy_version"], "episode_key": notice["rec_id"].rpartition(".")[0]}
+    times = {"episode_ts": notice["snapshot_ts"], "answered_at": NOW}
+    return feedback({**same, **more, **times, "answer": said}).row(0, named=True)
+
+
+# --- checks
+
+
+def failing(result: dg.ExecuteInProcessResult) -> dict[str, str]:
+    """Of the evaluations of the whole run."""
+    return {
+        each.check_name: each.description or ""
+        for each in result.get_asset_check_evaluations()
+        if not each.passed and each.partition is None
+    }
+
+
+def test_a_warehouse_without_units_and_a_row_that_makes_no_sense_are_told(floor: Floor) -> None:
+    with sa.create_engine(floor.settings.record_store_url).begin() as connection:
+        connection.execute(sa.text("DELETE FROM unit_member WHERE unit_id LIKE 'W2%'"))
+        connection.execute(
+            sa.text("INSERT INTO unit_member VALUES ('W1_PACK_P9', 'P9', 'LEVEL', -1, '2026-01-01', NULL)")
+        )
+        connection.execute(sa.text("INSERT INTO shift VALUES ('W1', 'PACK', 0, '06:00', '14:30')"))
+    floor.receive(NOW)
+    told = failing(floor.tick(NOW))
+    assert set(told) == {"every_warehouse_present", "masters_make_sense"}
+    assert "W2" in told["every_warehouse_present"]
+    assert "shift (W1, PACK, 0, 06:00:00): weekday 0 is none of 1 to 7" in told["masters_make_sense"]
+    assert "unit_member (W1_PACK_P9, P9, LEVEL)" in told["masters_make_sense"]
+
+
+def test_what_no_route_takes_is_told(tmp_path: Path) -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+        floor = Floor(tmp_path / "home", instance).open(alert_routes=routes({"warehouse": "W9", "active_from": OPENED}))
+        floor.receive(NOW, OVERFLOWING)
+        told = failing(floor.tick(NOW))
+    assert "there is no default route" in told["routable"]
+    assert "W1_PACK_TOTAL.OVERFLOW" in told["routable"]
+
+
+def test_a_unit_that_is_clear_without_data_stops_the_run(floor: Floor) -> None:
+    floor.receive(NOW)
+    floor.tick(NOW)
+    rows = floor.rows(schema.RECOMMENDATIONS, NOW).with_columns(quality=pl.lit("UNKNOWN"))
+    floor.kept.write(schema.RECOMMENDATIONS, rows, NOW)
+    check = dg.AssetCheckKey(dg.AssetKey("buffer_recommendations"), "no_calm_without_data")
+    tags = schedules.tags_of(floor.instance, floor.store.warehouses(), NOW)
+    job = floor.defs.resolve_implicit_global_asset_job_def()
+    result = job.get_subset(asset_selection=set(), asset_check_selection={check}).execute_in_process(
+        run_config=QUIET, instance=floor.instance, tags=tags, raise_on_error=False
+    )
+    assert "W1_PACK" in failing(result)["no_calm_without_data"]
+
+
+@pytest.mark.parametrize(
+    ("now", "late", "passes"),
+    [
+        (NOW, 2, True),
+        (NOW, 4, False),
+        (NOW, None, False),
+        # In the evening of Chicago and New York: UTC is a day ahead.
+        (datetime(2026, 3, 11, 0, 15, tzinfo=UTC), 0, True),
+    ],
+)
+def test_that_no_tick_runs_is_told(
+    floor: Floor, monkeypatch: pytest.MonkeyPatch, now: datetime, late: int | None, *, passes: bool
+) -> None:
+    monkeypatch.setattr(Clock, "stands_at", now)
+    if late is not None:
+        at = now - late * TICK
+        floor.receive(at)
+        floor.tick(at)
+    job = floor.defs.resolve_job_def(DEAD_MAN)
+    (told,) = job.execute_in_process(run_config=QUIET, instance=floor.instance).get_asset_check_evaluations()
+    assert told.passed is passes
+    assert passes or "buffer_ticks" in (told.description or "")

@@ -1,0 +1,229 @@
+"""The chain of one unit at one tick, in words."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import polars as pl
+import pytest
+
+from fillrate_assets import settings
+from fillrate_assets.buffers import schema
+from fillrate_assets.buffers.buffer_store import BufferStore
+from fillrate_assets.buffers.report.explain import Evidence, explain
+from fillrate_assets.buffers.report.explain_queries import evidence
+from fillrate_assets.buffers.rules.tick import Masters
+from fillrate_assets.buffers.tick_lake import TickLake
+from fillrate_assets.core.errors import PermanentFailure
+from fillrate_assets.core.table_schema import TIMESTAMP
+from fillrate_assets.fillrate.record_store import RecordStore
+from fillrate_assets.notifications.outbox import Notices
+from fillrate_assets.settings import Settings
+from fillrate_assets.storage.lake import Lake
+from fillrate_assets_tests.buffers.frames import (
+    TICK,
+    alerts,
+    feedback,
+    notices,
+    recommendations,
+    tick,
+    units,
+    warehouses,
+)
+
+CHICAGO = ZoneInfo("America/Chicago")
+
+
+def path(**row: Any) -> pl.DataFrame:  # noqa: ANN401 - any column
+    ordinary: dict[str, Any] = {
+        "dc": "CHI",
+        "ship_date": TICK.date(),
+        "snapshot_ts": TICK,
+        "warehouse": "W1",
+        "path": "P1",
+        "observed": 500.0,
+        "observed_ts": TICK,
+        "level": 500.0,
+        "fusion": "OBSERVED",
+        "suspect_sign": 0,
+        "predicted_ticks": 0,
+        "capacity": 1000.0,
+        "inflow_rate": 20.0,
+        "outflow_rate": 20.0,
+        "level_fresh": True,
+        "flow_fresh": True,
+        "policy_version": "v1",
+    }
+    return schema.SIGNALS.conform(
+        pl.LazyFrame([{**dict.fromkeys(schema.SIGNALS.names), **ordinary, **row}], schema=schema.SIGNALS.polars)
+    ).collect()
+
+
+MEMBERS = pl.DataFrame(
+    [("W1_PICK_TOTAL", "P1", role, 1.0, tick(-100), None) for role in schema.ROLES],
+    schema=schema.UNIT_MEMBERS.polars,
+    orient="row",
+)
+
+
+def sent(**row: Any) -> pl.DataFrame:  # noqa: ANN401 - any column
+    marks = {"created_at": tick(0.1), "sent_at": tick(0.2), "failure": None, **row}
+    types = {"created_at": TIMESTAMP, "sent_at": TIMESTAMP, "failure": pl.String()}
+    return notices({}).with_columns(pl.lit(marks[name], dtype).alias(name) for name, dtype in types.items())
+
+
+EVIDENCE = Evidence(
+    signals=path(),
+    members=MEMBERS,
+    units=units({"fill": 0.94, "minutes_to_overflow": 4.0, "slope": 3.2}),
+    recommendations=recommendations(
+        {"evidence": [{"name": "least_fill", "value": 0.94, "threshold": 0.93, "margin": 0.01}]}
+    ),
+    alerts=alerts({}),
+    notices=sent(),
+    feedback=feedback({"note": "well seen"}),
+)
+
+
+def told(**parts: pl.DataFrame) -> str:
+    return "\n".join(explain(replace(EVIDENCE, **parts), zone=CHICAGO))
+
+
+def test_the_chain_tells_every_step_with_its_numbers() -> None:
+    text = told()
+    for expected in (
+        "W1_PICK_TOTAL (TOTAL, pool PICK of W1, CHI) at 2026-03-14 14:00 UTC, 09:00 there",
+        "P1 (CAP+IN+LEVEL+OUT): observed 500 at 14:00:00 UTC: level 500 of 1,000 (OBSERVED), in 20.0, out 20.0 a",
+        "94.0% full: 940 of 1,000 packages",
+        "overflows in 4 min at this slope",
+        "OVERFLOW: ACT by A-OVERFLOW-FULL: PICK TOTAL: 94.0 % full.",
+        "least_fill: 0.94 against 0.93, margin +0.01",
+        "OVERFLOW, MOVE_STAFF: NEW; episode 1 since 09:00",
+        "console: NEW ACT of 09:00, sent 09:01:00",
+        "CORRECT by kim, 2026-03-14 09:05: well seen",
+    ):
+        assert expected in text
+
+
+def test_a_row_that_lost_tells_what_it_was_and_to_whom_it_lost() -> None:
+    lost = {
+        "resolution": "LOST",
+        "resolution_rule": "R2",
+        "winner": "W1_PACK_TOTAL OVERFLOW",
+        "action": None,
+        "quantity": None,
+        "original_verdict": "ACT",
+        "original_action": "MOVE_STAFF",
+        "original_quantity": 4.0,
+        "original_explanation": "94.0 % full: move 4.",
+    }
+    text = told(recommendations=recommendations(lost), alerts=alerts({"label": "SUPPRESSED", "reason": "SUBSUMED_BY"}))
+    assert "ACT by A-OVERFLOW-FULL: 94.0 % full: move 4." in text
+    assert "LOST by R2 to W1_PACK_TOTAL OVERFLOW: MOVE_STAFF 4 became nothing not known" in text
+    assert "kept back (SUBSUMED_BY)" in text
+
+
+@pytest.mark.parametrize(
+    ("parts", "expected"),
+    [
+        ({"signals": path(observed=None, level=None, level_fresh=False)}, "observed nothing: level not known of 1,000"),
+        ({"signals": path(predicted=480.0)}, "observed 500 at 14:00:00 UTC, 480 predicted: level 500"),
+        ({"signals": path(flow_fresh=False)}, "flow not fresh"),
+        ({"signals": path().clear()}, "no feed told anything of its paths"),
+        ({"units": units({"fill": None, "quality": "UNKNOWN", "missing_feeds": "FLOW"})}, "not fresh: FLOW"),
+        ({"units": units({"staffed": None})}, "nobody knows whether it is staffed"),
+        ({"units": units({"slope": None})}, "no trend"),
+        ({"units": units({"slope": 0.0})}, "it does not move"),
+        ({"units": units({"minutes_to_starvation": 7.0})}, "runs empty in 7 min"),
+        ({"recommendations": recommendations({})}, "4. Conflicts within the warehouse\n   none"),
+        ({"alerts": alerts()}, "no episode is open"),
+        ({"notices": sent().clear()}, "6. Who was told in these episodes\n   nobody"),
+        ({"notices": sent(sent_at=None, failure="refused")}, "not sent: refused"),
+        ({"notices": sent(sent_at=None)}, "not sent: it waits"),
+        ({"feedback": feedback()}, "nothing yet"),
+        ({"feedback": feedback({"answer": "WRONG_QTY", "actual_quantity": 3.0})}, "WRONG_QTY 3 by kim"),
+    ],
+)
+def test_what_is_not_known_is_said(parts: dict[str, pl.DataFrame], expected: str) -> None:
+    assert expected in told(**parts)
+
+
+def test_a_unit_of_which_nothing_is_kept_is_an_error() -> None:
+    nothing = {"units": EVIDENCE.units.clear(), "recommendations": EVIDENCE.recommendations.clear()}
+    with pytest.raises(PermanentFailure, match="nothing is kept"):
+        explain(replace(EVIDENCE, **nothing), zone=UTC)
+
+
+# --- the same from where it is kept
+
+
+OCCUPANCY = "W1_DATA_OCCUPANCY"
+OF_A_FEED = {"unit_id": OCCUPANCY, "pool": "DATA", "unit_type": "TOTAL", "direction": "DATA", "action": "CHECK_DATA"}
+PASTED = "https://hooks.example/services/T0/B0/known-to-nobody"
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Settings:
+    """W1 with the unit of `EVIDENCE`, of which path P2 has left, and with a feed that is missing; both were told."""
+    chosen = settings.load(home=tmp_path)
+    RecordStore(chosen.record_store_url).upgrade()
+    before = MEMBERS.with_columns(valid_from=tick(-2000), valid_to=tick(-100))
+    left = before.with_columns(pl.lit("P2").alias("path"))
+    nobody = [frame.empty().collect() for frame in (schema.SHIFTS, schema.ALERT_ROUTES)]
+    BufferStore(chosen.record_store_url).add_masters(
+        Masters(warehouses({}), pl.concat([MEMBERS, before, left]), *nobody)
+    )
+    kept = TickLake(Lake(chosen.lake_root), ("CHI",))
+    of_a_feed = {**OF_A_FEED, "quantity": None, "rule_id": "DATA-UNKNOWN", "explanation": "OCCUPANCY: 2 of 3 units."}
+    for frame, rows in (
+        (schema.SIGNALS, pl.concat([path(), path(path="P2")])),
+        (schema.UNIT_TIMESERIES, units({})),
+        (schema.RECOMMENDATIONS, recommendations({}, of_a_feed)),
+        (schema.ALERTS, alerts({}, OF_A_FEED)),
+    ):
+        kept.write(frame, rows, TICK)
+    sent_to = [f"slack:{PASTED}", PASTED, "slack:floor-w1"]
+    each = {"notice_id": "N2", "rec_id": f"{OCCUPANCY}.DATA.CHECK_DATA.1.1"}
+    told = notices(*({"channel": channel} for channel in sent_to), {**OF_A_FEED, **each})
+    Notices(chosen.record_store_url).keep(told, schema.DEAD_LETTERS.empty().collect(), now=tick(0.1))
+    return chosen
+
+
+def chain(home: Settings, unit_id: str) -> str:
+    return "\n".join(explain(evidence(home, unit_id, TICK)[0], zone=CHICAGO))
+
+
+def test_the_members_of_a_unit_are_those_of_the_tick(home: Settings) -> None:
+    text = chain(home, "W1_PICK_TOTAL")
+    assert "P1 (CAP+IN+LEVEL+OUT): observed 500" in text
+    assert "P2" not in text
+
+
+def test_no_url_of_a_channel_is_shown(home: Settings) -> None:
+    text = chain(home, "W1_PICK_TOTAL")
+    assert PASTED not in text
+    assert [f"   {name}: NEW ACT of 09:00" in text for name in ("slack:...", "https:...", "slack:floor-w1")] == [
+        True
+    ] * 3
+
+
+def test_a_feed_that_an_alert_names_has_a_chain_without_paths(home: Settings) -> None:
+    text = chain(home, OCCUPANCY)
+    assert text.startswith(f"{OCCUPANCY} (TOTAL, pool DATA of W1, CHI) at 2026-03-14 14:00 UTC")
+    for expected in (
+        "1. What each rule said, the unit by itself\n   DATA: ACT by DATA-UNKNOWN: OCCUPANCY: 2 of 3 units.",
+        "3. Told or kept back\n   DATA, CHECK_DATA: NEW; episode 1",
+        "4. Who was told in these episodes\n   console: NEW ACT of 09:00",
+    ):
+        assert expected in text
+    assert "paths" not in text
+
+
+@pytest.mark.parametrize("unit_id", ["W1_DATA_WEATHER", "W2_DATA_OCCUPANCY", "W1_PICK_NONE"])
+def test_what_is_neither_a_unit_nor_a_feed_is_an_error(home: Settings, unit_id: str) -> None:
+    with pytest.raises(PermanentFailure, match=f"no unit {unit_id}; there are W1_PICK_TOTAL"):
+        evidence(home, unit_id, TICK)

@@ -1,0 +1,308 @@
+"""The state table, as sequences of ticks: what a unit is at each, and what is said."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, Final
+
+import polars as pl
+import pytest
+
+from fillrate_assets.buffers import schema
+from fillrate_assets.buffers.rules import alert_suppression
+from fillrate_assets.buffers.rules.policy import Suppression
+from fillrate_assets_tests.buffers import frames
+from fillrate_assets_tests.buffers.frames import POLICY, tick
+
+NOTHING: Final = schema.ALERTS.empty().collect()
+OTHER: Final = {"unit_id": "W1_PACK_TOTAL", "verdict": "CLEAR", "action": None}
+"""A unit that is well: with it alone, a tick ran and says nothing of any other unit."""
+
+INPUTS: Final[dict[str, dict[str, Any]]] = {
+    "LOST": {"resolution": "LOST", "action": None, "original_action": "MOVE_STAFF", "winner": "W1_INDUCT_I1 OVERFLOW"},
+    "LOST_EMERGENCY": {"verdict": "EMERGENCY", "resolution": "LOST"},
+    "CONSEQUENCE": {"resolution": "CONSEQUENCE"},
+    "THROTTLE": {"action": "THROTTLE"},
+}
+
+
+def ticks(said: str, **columns: Any) -> pl.DataFrame:  # noqa: ANN401 - a column has any type
+    """Recommendations of one unit, a word for each tick: '-' never ran, 'ABSENT' ran without a row of the unit."""
+    rows = []
+    for number, word in enumerate(said.split()):
+        if word == "-":
+            continue
+        rows.append({**OTHER, "snapshot_ts": tick(number)})
+        if word != "ABSENT":
+            silent = {"action": None} if word not in {*schema.SEVERITIES, *INPUTS} else {}
+            what = INPUTS.get(word, {"verdict": word, **silent})
+            rows.append({"snapshot_ts": tick(number), **columns, **what})
+    return frames.recommendations(*rows)
+
+
+def told(rows: pl.DataFrame, ticks: int, action: str = "MOVE_STAFF") -> list[str]:
+    """A word for each tick: the reason if suppressed, else the label and why; '.' where there is no row."""
+    words = dict.fromkeys(range(ticks), ".")
+    for row in rows.filter(pl.col("action") == action).iter_rows(named=True):
+        number = round((row["snapshot_ts"] - tick(0)).total_seconds() / 300)
+        why = f"({row['reason']})" if row["reason"] else ""
+        words[number] = row["reason"] if row["label"] == "SUPPRESSED" else f"{row['label']}{why}"
+    return list(words.values())
+
+
+def replayed(said: str, **columns: Any) -> pl.DataFrame:  # noqa: ANN401 - a column has any type
+    rows = alert_suppression.replay(ticks(said, **columns), NOTHING, policy=POLICY)
+    schema.ALERTS.validate(rows)
+    return rows
+
+
+HOUR: Final = " ".join(["UNKNOWN"] * 12)
+NIGHT: Final = " ".join(["NOT_STAFFED"] * 12)
+STALE: Final = " ".join(["DATA_STALE"] * 12)
+BREAK: Final = " ".join(["NOT_STAFFED"] * 12)
+MISSED: Final = " ".join(["-"] * 11)
+NO_ROWS: Final = " ".join(["."] * 11)
+
+TABLE: Final = {
+    "a healthy unit says nothing": ("CLEAR BETWEEN UNKNOWN NOT_STAFFED ABSENT", ". . . . ."),
+    "closed, action: new": ("ACT", "NEW"),
+    "closed, warning: new, for development to see": ("WARN", "NEW"),
+    "closed, emergency: new": ("EMERGENCY", "NEW"),
+    "open, window not elapsed, then elapsed": ("ACT ACT ACT ACT ACT", "NEW WINDOW WINDOW ONGOING WINDOW"),
+    "emergency: at every tick": ("EMERGENCY EMERGENCY EMERGENCY", "NEW ONGOING ONGOING"),
+    "worse than the peak: at once": ("WARN ACT EMERGENCY", "NEW ONGOING(ESCALATED) ONGOING(ESCALATED)"),
+    "as bad as the peak, after it was less: window": ("EMERGENCY ACT ACT ACT", "NEW WINDOW WINDOW ONGOING"),
+    "an emergency that returns is told within the window": ("EMERGENCY ACT EMERGENCY", "NEW WINDOW ONGOING"),
+    "lost: kept back, and new when it surfaces": ("LOST LOST ACT ACT", "SUBSUMED_BY SUBSUMED_BY NEW WINDOW"),
+    "lost while open: kept back, goes on later": ("ACT LOST LOST ACT", "NEW SUBSUMED_BY SUBSUMED_BY ONGOING"),
+    "lost and clear: never told": ("LOST CLEAR CLEAR ACT", "SUBSUMED_BY CLEARING CLEARED NEW"),
+    "a lost emergency is told": ("LOST_EMERGENCY LOST_EMERGENCY", "NEW ONGOING"),
+    "our own throttle's consequence is kept back": ("CONSEQUENCE ACT", "CONSEQUENCE_OF NEW"),
+    "between: hysteresis, and the clear ticks start again": (
+        "ACT CLEAR BETWEEN CLEAR CLEAR",
+        "NEW CLEARING HYSTERESIS CLEARING CLEARED",
+    ),
+    "a warning after an action is between, and takes no window": (
+        "ACT WARN WARN WARN ACT",
+        "NEW HYSTERESIS HYSTERESIS HYSTERESIS ONGOING",
+    ),
+    "warnings alone keep their own window": ("WARN WARN WARN WARN", "NEW WINDOW WINDOW ONGOING"),
+    "clear twice": ("ACT CLEAR CLEAR CLEAR", "NEW CLEARING CLEARED ."),
+    "action while clearing goes on": ("ACT CLEAR ACT ACT CLEAR CLEAR", "NEW CLEARING WINDOW ONGOING CLEARING CLEARED"),
+    "unknown: stale, and the clear ticks start again": (
+        "ACT CLEAR UNKNOWN CLEAR CLEAR",
+        "NEW CLEARING DATA_STALE CLEARING CLEARED",
+    ),
+    "a unit without a row is unknown": (
+        "ACT CLEAR ABSENT CLEAR CLEAR",
+        "NEW CLEARING DATA_STALE CLEARING CLEARED",
+    ),
+    "a tick that never ran is unknown": ("ACT CLEAR - CLEAR CLEAR", "NEW CLEARING . CLEARING CLEARED"),
+    "unknown for 55 minutes, known again: goes on": (
+        f"ACT {HOUR.removesuffix(' UNKNOWN')} ACT",
+        f"NEW {STALE.removesuffix(' DATA_STALE')} ONGOING",
+    ),
+    "unknown for 60 minutes: expired, and no more rows": (
+        f"ACT {HOUR} UNKNOWN UNKNOWN",
+        f"NEW {STALE} EXPIRED_NO_DATA .",
+    ),
+    "expired, then clear: not told": (f"ACT {HOUR} UNKNOWN CLEAR CLEAR", f"NEW {STALE} EXPIRED_NO_DATA . ."),
+    "expired, then bad again: new": (f"ACT {HOUR} UNKNOWN ACT", f"NEW {STALE} EXPIRED_NO_DATA NEW"),
+    "a break is unknown, with its own reason": ("ACT NOT_STAFFED ACT ACT", "NEW NOT_STAFFED WINDOW ONGOING"),
+    "a night ends an episode, not as cleared": (f"ACT {NIGHT} NOT_STAFFED ACT", f"NEW {BREAK} EXPIRED_NO_DATA NEW"),
+    "no tick for 60 minutes: goes on": (f"ACT {MISSED} ACT", f"NEW {NO_ROWS} ONGOING"),
+    "no tick for more than 60 minutes: new": (f"ACT {MISSED} - ACT", f"NEW {NO_ROWS} . NEW(HISTORY_GAP)"),
+    "an emergency after the gap: new": (f"ACT {MISSED} - EMERGENCY", f"NEW {NO_ROWS} . NEW(HISTORY_GAP)"),
+    "lost after the gap: kept back, and new when it surfaces": (
+        f"ACT {MISSED} - LOST ACT",
+        f"NEW {NO_ROWS} . SUBSUMED_BY NEW",
+    ),
+    "clear after the gap: expired": (f"ACT {MISSED} - CLEAR CLEAR", f"NEW {NO_ROWS} . EXPIRED_NO_DATA ."),
+    "unknown and missed ticks add up": (f"ACT UNKNOWN {MISSED} CLEAR", f"NEW DATA_STALE {NO_ROWS} EXPIRED_NO_DATA"),
+    "reopened within the window: kept back until it has elapsed": (
+        "ACT ACT ACT ACT CLEAR CLEAR ACT ACT",
+        "NEW WINDOW WINDOW ONGOING CLEARING CLEARED NEW WINDOW",
+    ),
+    "reopened, then worse than now told, though not than before": (
+        "EMERGENCY CLEAR CLEAR ACT EMERGENCY",
+        "NEW CLEARING CLEARED NEW ONGOING(ESCALATED)",
+    ),
+    "an emergency reopens at once": ("EMERGENCY CLEAR CLEAR EMERGENCY", "NEW CLEARING CLEARED NEW"),
+}
+
+
+@pytest.mark.parametrize(("said", "expected"), TABLE.values(), ids=TABLE)
+def test_the_state_table(said: str, expected: str) -> None:
+    assert told(replayed(said), len(said.split())) == expected.split()
+
+
+REOPENED: Final = {
+    "as bad: kept back until the window has elapsed": ("ACT CLEAR CLEAR ACT ACT", "NEW CLEARING CLEARED {} NEW"),
+    "worse: told at once": ("WARN CLEAR CLEAR ACT", "NEW CLEARING CLEARED NEW"),
+    "an emergency: told at once": ("ACT CLEAR CLEAR EMERGENCY", "NEW CLEARING CLEARED NEW"),
+    "clear again before it was told": (
+        "ACT CLEAR CLEAR ACT CLEAR CLEAR",
+        "NEW CLEARING CLEARED {} CLEARING CLEARED",
+    ),
+    "as a warning: told when the window has elapsed": ("ACT CLEAR CLEAR WARN WARN", "NEW CLEARING CLEARED {} NEW"),
+    "kept back, then worse": ("WARN CLEAR CLEAR WARN ACT", "NEW CLEARING CLEARED {} NEW"),
+}
+
+
+@pytest.mark.parametrize(("said", "expected"), REOPENED.values(), ids=REOPENED)
+def test_what_reopens_within_the_window(said: str, expected: str) -> None:
+    rows = replayed(said, action="THROTTLE")
+    assert told(rows, len(said.split()), "THROTTLE") == expected.format("REOPEN_IN_WINDOW").split()
+
+
+@pytest.mark.parametrize(
+    ("action", "window"),
+    [("MOVE_STAFF", 3), ("THROTTLE", 4), ("REBALANCE", 6), ("OPEN_LANE", 6), ("CHECK_DATA", 12)],
+)
+def test_windows_by_action(action: str, window: int) -> None:
+    rows = told(replayed(" ".join(["ACT"] * (window + 1)), action=action), window + 1, action)
+    assert rows == ["NEW", *["WINDOW"] * (window - 1), "ONGOING"]
+
+
+def test_flapping_keeps_a_reopening_back_for_two_windows() -> None:
+    """The third opening is at tick 6; the problem was last told at tick 3."""
+    said = "ACT CLEAR CLEAR ACT CLEAR CLEAR ACT ACT ACT ACT"
+    assert told(replayed(said), 10)[6:] == ["FLAPPING", "FLAPPING", "FLAPPING", "NEW"]
+
+
+@pytest.mark.parametrize(
+    ("verdict", "expected"),
+    [("ACT", [*["WINDOW"] * 5, "ONGOING"]), ("CLEAR", [*["CLEARING"] * 5, "CLEARED"]), ("EMERGENCY", None)],
+)
+def test_flapping_doubles_the_window_and_asks_for_six_clear_ticks(verdict: str, expected: list[str] | None) -> None:
+    """Tick 0 told the third opening; an emergency knows no window."""
+    before = frames.alerts({"openings": [tick(-3), tick(-1), tick(0)]})
+    rows = alert_suppression.replay(ticks(f"- {' '.join([verdict] * 6)}"), before, policy=POLICY)
+    assert told(rows, 7)[1:] == (expected or ["ONGOING(ESCALATED)", *["ONGOING"] * 5])
+
+
+def test_an_opening_of_60_minutes_ago_does_not_count() -> None:
+    before = frames.alerts({"openings": [tick(-11), tick(-1), tick(0)]})
+    rows = alert_suppression.replay(ticks("- CLEAR CLEAR"), before, policy=POLICY)
+    assert told(rows, 3)[1:] == ["CLEARING", "CLEARED"]
+    assert rows["openings"].to_list() == [[tick(-1), tick(0)]] * 2
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [("CLEAR CLEAR", "CLEARING CLEARED"), ("BETWEEN", "HYSTERESIS"), ("UNKNOWN", "DATA_STALE")],
+)
+def test_what_a_unit_is_counts_for_each_of_its_open_episodes(said: str, expected: str) -> None:
+    """Its action changed at tick 1: two episodes are open."""
+    rows = replayed(f"ACT THROTTLE {said}")
+    count = 2 + len(said.split())
+    assert told(rows, count) == ["NEW", "HYSTERESIS", *expected.split()]
+    assert told(rows, count, "THROTTLE") == [".", "NEW", *expected.split()]
+
+
+def test_another_direction_of_the_unit_is_another_matter() -> None:
+    starving = {"direction": "STARVATION", "verdict": "CLEAR", "action": None, "snapshot_ts": tick(1)}
+    rows = alert_suppression.replay(
+        frames.recommendations({}, {"snapshot_ts": tick(1)}, starving), NOTHING, policy=POLICY
+    )
+    assert told(rows, 2) == ["NEW", "WINDOW"]
+
+
+@pytest.mark.parametrize(
+    ("unit_type", "direction", "action"),
+    [
+        ("TOTAL", "OVERFLOW", "MOVE_STAFF"),
+        ("INDUCT", "OVERFLOW", "THROTTLE"),
+        ("PACK", "OVERFLOW", "REBALANCE"),
+        ("LANE", "OVERFLOW", "REBALANCE"),
+        ("TOTAL", "DATA", "CHECK_DATA"),
+    ],
+)
+def test_an_alarm_without_an_action_is_told_under_the_usual_one(unit_type: str, direction: str, action: str) -> None:
+    row = {"unit_type": unit_type, "direction": direction, "action": None, "verdict": "EMERGENCY"}
+    rows = alert_suppression.alerts(frames.recommendations(row), NOTHING, snapshot_ts=tick(0), policy=POLICY)
+    assert rows.select("action", "label").rows() == [(action, "NEW")]
+
+
+def test_state_rides_on_the_rows() -> None:
+    rows = replayed("LOST ACT UNKNOWN EMERGENCY CLEAR CLEAR")
+    state = rows.select("is_open", "last_notified_ts", "peak_notified_severity", "clear_count", "seq").rows()
+    assert state == [
+        (True, None, None, 0, 0),
+        (True, tick(1), "ACT", 0, 1),
+        (True, tick(1), "ACT", 0, 1),
+        (True, tick(3), "EMERGENCY", 0, 2),
+        (True, tick(3), "EMERGENCY", 1, 2),
+        (False, tick(3), "EMERGENCY", 2, 3),
+    ]
+    assert rows["opened_ts"].unique().to_list() == [tick(0)]
+    assert rows["episode"].n_unique() == 1
+    assert rows["unknown_since_ts"].to_list() == [None, None, tick(2), None, None, None]
+    assert rows["severity"].to_list() == ["ACT", "ACT", None, "EMERGENCY", None, None]
+
+
+def test_an_untold_episode_ends_with_seq_0_which_is_not_sent() -> None:
+    last = replayed("LOST CLEAR CLEAR").row(-1, named=True)
+    assert (last["label"], last["seq"]) == ("CLEARED", 0)
+
+
+def test_episodes_are_never_numbered_twice_though_history_is_forgotten() -> None:
+    """In every hour of ten there is one alert; each is made without any history."""
+    recommended = [frames.recommendations({"snapshot_ts": tick(13 * hour)}) for hour in range(10)]
+    numbers = [
+        alert_suppression.alerts(rows, NOTHING, snapshot_ts=rows["snapshot_ts"][0], policy=POLICY)["episode"][0]
+        for rows in recommended
+    ]
+    assert sorted(set(numbers)) == numbers
+
+
+def test_every_episode_has_a_number_of_its_own() -> None:
+    numbers = replayed("ACT CLEAR CLEAR ACT CLEAR CLEAR ACT")["episode"].to_list()
+    assert [number - numbers[0] for number in numbers] == [0, 0, 0, 1, 1, 1, 2]
+
+
+def test_what_a_replayed_tick_had_said_before_is_forgotten() -> None:
+    """At first it had asked for a throttle."""
+    stale = alert_suppression.replay(ticks("THROTTLE"), NOTHING, policy=POLICY)
+    rows = alert_suppression.replay(ticks("ACT ACT"), stale, policy=POLICY)
+    assert told(rows, 2) == ["NEW", "WINDOW"]
+    assert told(rows, 2, "THROTTLE") == [".", "."]
+
+
+def test_a_late_tick_that_opens_an_episode_earlier_keeps_its_number() -> None:
+    """So the notice that was already sent for its later opening is not sent again."""
+    in_time, late = ticks("- CLEAR ACT"), ticks("- ACT ACT")
+    first, second = (alert_suppression.replay(rows, NOTHING, policy=POLICY) for rows in (in_time, late))
+    assert first.select("episode", "seq").row(0) == second.select("episode", "seq").row(0)
+
+
+def test_a_unit_without_a_row_is_filed_under_its_warehouses_operating_day() -> None:
+    day = tick(0).date().replace(day=15)
+    other = frames.recommendations({**OTHER, "snapshot_ts": tick(1), "ship_date": day})
+    rows = alert_suppression.alerts(other, frames.alerts({}), snapshot_ts=tick(1), policy=POLICY)
+    assert rows.select("unit_id", "ship_date", "reason").rows() == [("W1_PICK_TOTAL", day, "DATA_STALE")]
+
+
+def test_without_any_row_of_its_warehouse_a_unit_stays_where_it_was() -> None:
+    nothing = schema.RECOMMENDATIONS.empty().collect()
+    rows = alert_suppression.alerts(nothing, frames.alerts({}), snapshot_ts=tick(1), policy=POLICY)
+    schema.ALERTS.validate(rows)
+    assert rows.select("warehouse", "ship_date", "reason").rows() == [("W1", tick(0).date(), "DATA_STALE")]
+
+
+def test_rows_of_the_tick_and_of_later_ones_are_not_looked_at() -> None:
+    later = frames.alerts({}, {"snapshot_ts": tick(3), "label": "ONGOING"})
+    rows = alert_suppression.alerts(frames.recommendations({}), later, snapshot_ts=tick(0), policy=POLICY)
+    assert rows["label"].to_list() == ["NEW"]
+
+
+def test_the_policy_decides() -> None:
+    policy = replace(POLICY, suppression=replace(Suppression(), move_staff=1, clear_ticks=1))
+    rows = alert_suppression.replay(ticks("ACT ACT CLEAR"), NOTHING, policy=policy)
+    assert told(rows, 3) == ["NEW", "ONGOING", "CLEARED"]
+    assert rows["policy_version"].unique().to_list() == [policy.version]
+
+
+def test_nothing_to_replay() -> None:
+    nothing = schema.RECOMMENDATIONS.empty().collect()
+    assert alert_suppression.replay(nothing, frames.alerts({}), policy=POLICY).equals(NOTHING)

@@ -1,0 +1,510 @@
+"""Who is told what, in which words."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import Any, Final
+
+import polars as pl
+import pytest
+
+from fillrate_assets.buffers import schema
+from fillrate_assets.buffers.rules import notification_routing, verdicts
+from fillrate_assets.buffers.rules.notification_routing import Links, Message
+from fillrate_assets_tests.buffers import frames
+from fillrate_assets_tests.buffers.frames import POLICY, Row, tick
+
+NONE_SENT: Final = schema.NOTICES.empty().collect()
+DEFAULT: Final = frames.routes({})
+NO_LINKS: Final = Links()
+NOW: Final = tick(1)
+SUPPRESSED: Final = {"label": "SUPPRESSED", "reason": "WINDOW", "snapshot_ts": tick(1)}
+CLEARED: Final = {"label": "CLEARED", "severity": None, "is_open": False, "seq": 2, "snapshot_ts": tick(1)}
+
+
+def noticed(
+    *alerts: Row,
+    recommendations: pl.DataFrame | None = None,
+    routes: pl.DataFrame = DEFAULT,
+    sent: pl.DataFrame = NONE_SENT,
+    now: datetime = NOW,
+    every_label: bool = False,
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    rows = frames.alerts(*alerts)
+    said = frames.recommendations({}, {"snapshot_ts": tick(1)}) if recommendations is None else recommendations
+    told, lost = notification_routing.notices(rows, said, routes, sent, now=now, policy=POLICY, every_label=every_label)
+    schema.NOTICES.validate(told)
+    schema.DEAD_LETTERS.validate(lost)
+    return told, lost
+
+
+def outbox(*alerts: Row, routes: pl.DataFrame = DEFAULT) -> pl.DataFrame:
+    """What the outbox has after these alerts were told in time."""
+    return noticed(*alerts, routes=routes)[0]
+
+
+# --- who is told what
+
+TOLD: Final[dict[str, tuple[Row, bool]]] = {
+    "new": ({}, True),
+    "goes on": ({"label": "ONGOING", "seq": 2}, True),
+    "emergency": ({"severity": "EMERGENCY"}, True),
+    "warning": ({"severity": "WARN", "peak_notified_severity": "WARN"}, False),
+    "kept back": ({"label": "SUPPRESSED", "reason": "HYSTERESIS"}, False),
+    "not told yet": ({"label": "SUPPRESSED", "reason": "SUBSUMED_BY", "seq": 0, "peak_notified_severity": None}, False),
+    "cleared, never told": ({**CLEARED, "seq": 0, "peak_notified_severity": None}, False),
+}
+
+
+@pytest.mark.parametrize(("alert", "in_production"), TOLD.values(), ids=TOLD)
+def test_production_tells_what_is_to_be_done_and_development_everything(alert: Row, *, in_production: bool) -> None:
+    everything = frames.routes({"min_severity": "WARN"})
+    assert noticed(alert, routes=everything)[0].height == in_production
+    assert noticed(alert, routes=everything, every_label=True)[0].height == 1
+
+
+def test_a_healthy_network_sends_nothing() -> None:
+    told, lost = noticed()
+    assert told.is_empty()
+    assert lost.is_empty()
+    assert notification_routing.messages(told, frames.warehouses({}), NO_LINKS) == []
+
+
+@pytest.mark.parametrize(("ticks", "count"), [(0, 1), (2, 1), (2.01, 0), (12, 0)])
+def test_nothing_older_than_10_minutes_is_told(ticks: float, count: int) -> None:
+    assert noticed({}, now=tick(ticks))[0].height == count
+
+
+def test_what_the_outbox_has_is_not_told_again() -> None:
+    assert noticed({}, sent=outbox({}))[0].is_empty()
+
+
+def test_a_channel_that_was_not_told_yet_is_told() -> None:
+    both = frames.routes({"channel": "a"}, {"channel": "b"})
+    told, _ = noticed({}, routes=both, sent=outbox({}, routes=frames.routes({"channel": "a"})))
+    assert told["channel"].to_list() == ["b"]
+
+
+def test_cleared_goes_to_those_who_were_told_even_if_routes_changed() -> None:
+    sent = outbox({}, routes=frames.routes({"channel": "slack:old"}))
+    told, lost = noticed(CLEARED, sent=sent, routes=frames.routes({"channel": "slack:new"}))
+    assert told.select("label", "channel", "severity").rows() == [("CLEARED", "slack:old", "ACT")]
+    assert lost.is_empty()
+
+
+def test_cleared_is_told_only_if_new_was() -> None:
+    assert noticed(CLEARED)[0].is_empty()
+    assert noticed(CLEARED, sent=outbox({"episode": 2}))[0].is_empty()
+
+
+def test_what_no_tick_told_in_time_is_told_with_the_next() -> None:
+    """The tick that made it NEW ran too late: nothing of the episode was sent."""
+    told, _ = noticed(SUPPRESSED)
+    assert told.select("label", "reason", "seq").rows() == [("NEW", None, 1)]
+    assert noticed(SUPPRESSED, sent=told)[0].is_empty()
+
+
+@pytest.mark.parametrize("routes", [DEFAULT, frames.routes()], ids=["a route", "no route"])
+def test_what_two_ticks_owe_is_told_once_as_it_is_now(routes: pl.DataFrame) -> None:
+    """The tick that made it NEW told nobody, or nobody took it, and it is not ten minutes old at the next one."""
+    both = noticed({}, SUPPRESSED, routes=routes)
+    assert [rows.select("notice_id", "label", "snapshot_ts").rows() for rows in both if rows.height] == [
+        [("W1_PICK_TOTAL.OVERFLOW.MOVE_STAFF.1.1", "NEW", tick(1))]
+    ]
+
+
+def test_a_later_notice_that_no_tick_told_in_time_goes_on() -> None:
+    told, _ = noticed({**SUPPRESSED, "seq": 2}, sent=outbox({}))
+    assert told.select("label", "seq").rows() == [("ONGOING", 2)]
+
+
+EVERYTHING: Final = frames.routes({"min_severity": "WARN"})
+WARNED: Final[Row] = {"severity": "WARN", "peak_notified_severity": "WARN"}
+WORSE: Final[Row] = {"label": "ONGOING", "reason": "ESCALATED", "seq": 2, "snapshot_ts": tick(1)}
+GONE_ON: Final = ("ONGOING", "ESCALATED", 2)
+
+
+@pytest.mark.parametrize(
+    ("alerts", "every_label", "expected"),
+    [
+        ((WARNED, WORSE), False, [("NEW", None, 2)]),
+        ((WARNED, WORSE), True, [("NEW", None, 1), GONE_ON]),
+        ((WORSE,), False, [("NEW", None, 2)]),
+        (({}, {**WORSE, "severity": "EMERGENCY"}), False, [("NEW", None, 1), GONE_ON]),
+        (({"reason": "HISTORY_GAP"},), False, [("NEW", "HISTORY_GAP", 1)]),
+    ],
+)
+def test_the_first_that_is_told_of_an_episode_is_new(
+    alerts: tuple[Row, ...], expected: list[tuple[str, str | None, int]], *, every_label: bool
+) -> None:
+    told, _ = noticed(*alerts, routes=EVERYTHING, every_label=every_label)
+    assert told.select("label", "reason", "seq").rows() == expected
+    assert noticed(*alerts, routes=EVERYTHING, every_label=every_label, sent=told)[0].is_empty()
+
+
+def test_what_was_told_of_an_episode_goes_on() -> None:
+    """Development was told of the warning."""
+    told, _ = noticed(WORSE, sent=noticed(WARNED, routes=EVERYTHING, every_label=True)[0])
+    assert told.select("label", "reason", "seq").rows() == [GONE_ON]
+
+
+def test_an_episode_that_began_as_a_warning_is_cleared_for_those_who_were_told() -> None:
+    ended = {**CLEARED, "seq": 3}
+    assert noticed(ended, sent=outbox(WARNED))[0].is_empty()
+    assert noticed(ended, sent=outbox(WARNED, WORSE))[0].select("label", "seq").rows() == [("CLEARED", 3)]
+
+
+def test_quantities_are_those_of_the_alerts_own_action() -> None:
+    """The unit's action changed: what the new one needs says nothing of the old one."""
+    other = frames.recommendations({"action": "THROTTLE"})
+    row = {"label": "SUPPRESSED", "reason": "HYSTERESIS", "severity": None}
+    told, _ = noticed(row, recommendations=other, every_label=True)
+    assert told.select("quantity", "target_unit", "explanation").rows() == [(None, None, "PICK TOTAL: 94.0 % full.")]
+
+
+@pytest.mark.parametrize(
+    ("throttle", "what"),
+    [
+        ({"quantity": 700.0}, "Release the throttle step by step: at most 700 packages/hour for now."),
+        ({"action": None, "quantity": None}, "The throttle can be released."),
+    ],
+)
+def test_a_throttle_that_is_cleared_is_released_as_far_as_the_tick_recommends(throttle: Row, what: str) -> None:
+    clear = {"verdict": "CLEAR", "action": "THROTTLE", "quantity_unit": "packages/hour", "snapshot_ts": tick(1)}
+    said = frames.recommendations({**clear, **throttle})
+    sent = outbox({"action": "THROTTLE"})
+    told, _ = noticed({**CLEARED, "action": "THROTTLE"}, recommendations=said, sent=sent)
+    (message,) = notification_routing.messages(told, frames.warehouses({}), NO_LINKS)
+    assert [(entry.heading, entry.what) for entry in message.entries] == [("Cleared: W1_PICK_TOTAL, overflow", what)]
+
+
+def test_without_a_recommendation_a_notice_has_no_reason() -> None:
+    row = {"label": "SUPPRESSED", "reason": "DATA_STALE", "severity": None}
+    told, _ = noticed(row, recommendations=schema.RECOMMENDATIONS.empty().collect(), every_label=True)
+    assert told["explanation"].to_list() == [None]
+
+
+def test_ids_name_the_notice_and_what_is_kept_back_has_its_tick_too() -> None:
+    told, _ = noticed({}, {**SUPPRESSED, "reason": "HYSTERESIS"}, every_label=True)
+    assert told.select("rec_id", "notice_id").rows() == [
+        ("W1_PICK_TOTAL.OVERFLOW.MOVE_STAFF.1.1", "W1_PICK_TOTAL.OVERFLOW.MOVE_STAFF.1.1"),
+        ("W1_PICK_TOTAL.OVERFLOW.MOVE_STAFF.1.1", "W1_PICK_TOTAL.OVERFLOW.MOVE_STAFF.1.1@20260314T1405Z"),
+    ]
+
+
+# --- routes
+
+ROUTES: Final[dict[str, tuple[list[Row], list[str]]]] = {
+    "the default": ([{"channel": "a"}], ["a"]),
+    "a warehouse before the default": ([{"channel": "a"}, {"channel": "b", "warehouse": "W1"}], ["b"]),
+    "another warehouse": ([{"channel": "a"}, {"channel": "b", "warehouse": "W2"}], ["a"]),
+    "a warehouse before a pool": ([{"channel": "a", "pool": "PICK"}, {"channel": "b", "warehouse": "W1"}], ["b"]),
+    "a pool before a unit type": ([{"channel": "a", "unit_type": "TOTAL"}, {"channel": "b", "pool": "PICK"}], ["b"]),
+    "pool and unit type before the pool": (
+        [{"channel": "a", "pool": "PICK"}, {"channel": "b", "pool": "PICK", "unit_type": "TOTAL"}],
+        ["b"],
+    ),
+    "warehouse and unit type before the warehouse": (
+        [{"channel": "a", "warehouse": "W1"}, {"channel": "b", "warehouse": "W1", "unit_type": "TOTAL"}],
+        ["b"],
+    ),
+    "equally specific: all": ([{"channel": "a"}, {"channel": "b"}], ["a", "b"]),
+    "the same channel twice: once": ([{"channel": "a"}, {"channel": "a", "min_severity": "WARN"}], ["a"]),
+    "a more specific row for emergencies alone leaves the rest": (
+        [{"channel": "a"}, {"channel": "b", "warehouse": "W1", "min_severity": "EMERGENCY"}],
+        ["a"],
+    ),
+    "not yet": ([{"channel": "a"}, {"channel": "b", "warehouse": "W1", "active_from": tick(1.01)}], ["a"]),
+    "from now on": ([{"channel": "a"}, {"channel": "b", "warehouse": "W1", "active_from": tick(1)}], ["b"]),
+    "no longer": ([{"channel": "a"}, {"channel": "b", "warehouse": "W1", "active_to": tick(1)}], ["a"]),
+    "still": ([{"channel": "a"}, {"channel": "b", "warehouse": "W1", "active_to": tick(1.01)}], ["b"]),
+}
+
+
+@pytest.mark.parametrize(("rows", "channels"), ROUTES.values(), ids=ROUTES)
+def test_the_most_specific_route_wins(rows: list[Row], channels: list[str]) -> None:
+    told, lost = noticed({}, routes=frames.routes(*rows))
+    assert told["channel"].to_list() == channels
+    assert lost.is_empty()
+
+
+@pytest.mark.parametrize("route", [None, {"warehouse": "W2"}, {"min_severity": "EMERGENCY"}, {"active_to": tick(0)}])
+def test_what_no_route_takes_is_a_dead_letter(route: Row | None) -> None:
+    told, lost = noticed({}, routes=frames.routes(*([route] if route else [])))
+    assert told.is_empty()
+    assert lost.select("notice_id", "warehouse").rows() == [("W1_PICK_TOTAL.OVERFLOW.MOVE_STAFF.1.1", "W1")]
+    assert "add a row" in lost["problem"][0]
+
+
+@pytest.mark.parametrize(
+    ("route", "there"),
+    [
+        ({}, True),
+        ({"min_severity": "WARN"}, True),
+        ({"min_severity": "EMERGENCY"}, False),
+        ({"pool": "PICK"}, False),
+        ({"active_to": tick(0)}, False),
+    ],
+)
+def test_a_default_route_takes_whatever_is_to_act_on(route: Row, *, there: bool) -> None:
+    assert notification_routing.has_default_route(frames.routes(route), now=tick(0)) is there
+
+
+# --- words
+
+
+def worded(*notices: Row, **columns: Any) -> Message:  # noqa: ANN401 - a column has any type
+    rows = [{"notice_id": f"N{number}", **row, **columns} for number, row in enumerate(notices or ({},))]
+    (message,) = notification_routing.messages(frames.notices(*rows), frames.warehouses({}), NO_LINKS)
+    return message
+
+
+PER_MINUTE: Final = {"quantity_unit": "packages/minute"}
+WHAT: Final[dict[str, tuple[Row, str]]] = {
+    "move": ({}, "Move 4 associates from INDUCT to PICK until 09:30."),
+    "move one": ({"quantity": 1}, "Move 1 associate from INDUCT to PICK until 09:30."),
+    "move, how many is not known": (
+        {"quantity": None},
+        "Move associates from INDUCT to PICK until 09:30 (quantity unknown).",
+    ),
+    "move, nothing else is known": (
+        {"quantity": None, "source_unit": None, "target_unit": None, "until_ts": None},
+        "Move associates (quantity unknown).",
+    ),
+    "throttle": (
+        {"action": "THROTTLE", "quantity": 1250, "quantity_unit": "packages/hour", "source_unit": None},
+        "Throttle W1_PICK_TOTAL to 1,250 packages/hour until 09:30.",
+    ),
+    "throttle to nothing": (
+        {"action": "THROTTLE", "quantity": 0, "quantity_unit": "packages/hour", "until_ts": None},
+        "Throttle INDUCT to 0 packages/hour.",
+    ),
+    "divert": (
+        {"action": "REBALANCE", **PER_MINUTE, "quantity": 12.5, "target_unit": "8.0 to PACK L2, 4.5 to PACK L3"},
+        "Divert 12.5 packages/minute from INDUCT until 09:30: 8.0 to PACK L2, 4.5 to PACK L3.",
+    ),
+    "divert one": (
+        {"action": "REBALANCE", **PER_MINUTE, "quantity": 1, "until_ts": None, "target_unit": None},
+        "Divert 1 package/minute from INDUCT.",
+    ),
+    "divert nothing": (
+        {"action": "REBALANCE", **PER_MINUTE, "quantity": 0, "source_unit": None, "target_unit": None},
+        "Divert nothing from W1_PICK_TOTAL until 09:30.",
+    ),
+    "divert, how many is not known": (
+        {"action": "REBALANCE", "quantity": None, "until_ts": None, "target_unit": None},
+        "Divert packages from INDUCT (quantity unknown).",
+    ),
+    "nobody is left to move": ({"quantity": 0, "until_ts": None}, "Move nobody from INDUCT to PICK."),
+    "lost to another": (
+        {"quantity": None, "winner": "W1_PACK_TOTAL OVERFLOW"},
+        "Its own action gave way to W1_PACK_TOTAL OVERFLOW.",
+    ),
+    "open a lane": (
+        {"action": "OPEN_LANE", **PER_MINUTE, "quantity": 9.5, "target_unit": "W1_PACK_L4", "unit_id": "W1_PACK_L1"},
+        "Open W1_PACK_L4 for 9.5 packages/minute of W1_PACK_L1 until 09:30.",
+    ),
+    "open a lane, nothing else is known": (
+        {"action": "OPEN_LANE", "quantity": None, "target_unit": None, "until_ts": None},
+        "Open a lane for packages of W1_PICK_TOTAL (quantity unknown).",
+    ),
+    "check the data": ({"action": "CHECK_DATA", "source_unit": "OCCUPANCY"}, "Check the data of OCCUPANCY."),
+    "cleared": ({"label": "CLEARED"}, "Moved associates can go back."),
+}
+
+
+@pytest.mark.parametrize(("notice", "what"), WHAT.values(), ids=WHAT)
+def test_what_to_do_in_words(notice: Row, what: str) -> None:
+    assert worded(notice).entries[0].what == what
+
+
+def test_times_are_utc_where_the_time_zone_does_not_exist() -> None:
+    (message,) = notification_routing.messages(
+        frames.notices({}), frames.warehouses({"time_zone": "Chicago"}), NO_LINKS
+    )
+    assert message.subject == "W1 Chicago West, 14:00 UTC: 1 to act on"
+
+
+HEADINGS: Final[list[tuple[Row, str]]] = [
+    ({}, "ACT, new: W1_PICK_TOTAL, overflow in 4 min"),
+    ({"minutes_left": None, "direction": "STARVATION"}, "ACT, new: W1_PICK_TOTAL, starvation"),
+    (
+        {"severity": "EMERGENCY", "label": "ONGOING", "reason": "ESCALATED"},
+        "EMERGENCY, still (worse than when last told): W1_PICK_TOTAL, overflow in 4 min",
+    ),
+    (
+        {"label": "SUPPRESSED", "reason": "WINDOW"},
+        "ACT, kept back (it was told shortly before): W1_PICK_TOTAL, overflow in 4 min",
+    ),
+    ({"label": "CLEARED", "minutes_left": None}, "Cleared: W1_PICK_TOTAL, overflow"),
+    ({"direction": "DATA", "minutes_left": None}, "ACT, new: W1_PICK_TOTAL, no usable data"),
+]
+
+
+@pytest.mark.parametrize(("notice", "heading"), HEADINGS)
+def test_the_heading_says_how_urgent_what_and_where(notice: Row, heading: str) -> None:
+    assert worded(notice).entries[0].heading == heading
+
+
+@pytest.mark.parametrize("reason", schema.REASONS)
+def test_every_reason_has_words(reason: str) -> None:
+    heading = worded({"label": "SUPPRESSED", "reason": reason}).entries[0].heading
+    assert "kept back (" in heading
+    assert reason not in heading
+
+
+@pytest.mark.parametrize("action", schema.ACTIONS)
+def test_every_action_has_words(action: str) -> None:
+    assert worded({"action": action}).entries[0].what.endswith(".")
+    assert worded({"action": action, "label": "CLEARED"}).entries[0].what.endswith(".")
+
+
+@pytest.mark.parametrize(("resolution", "winner"), [("LOST", "W1_PACK_TOTAL OVERFLOW"), ("CHANGED", None)])
+def test_an_emergency_that_lost_says_to_whom_and_one_that_changed_says_what_is_left(
+    resolution: str, winner: str | None
+) -> None:
+    said = frames.recommendations(
+        {"verdict": "EMERGENCY", "resolution": resolution, "winner": "W1_PACK_TOTAL OVERFLOW"}
+    )
+    told, _ = noticed({"severity": "EMERGENCY"}, recommendations=said)
+    assert told["winner"].to_list() == [winner]
+
+
+def test_one_message_per_warehouse_channel_and_tick() -> None:
+    where = [("W1", "a", 0), ("W1", "a", 0), ("W1", "b", 0), ("W2", "a", 0), ("W1", "a", 1)]
+    rows = frames.notices(
+        *[
+            {"warehouse": warehouse, "channel": channel, "snapshot_ts": tick(number), "notice_id": f"N{n}"}
+            for n, (warehouse, channel, number) in enumerate(where)
+        ]
+    )
+    made = notification_routing.messages(rows, frames.warehouses({}), NO_LINKS)
+    found = [(message.warehouse, message.channel, message.snapshot_ts, len(message.entries)) for message in made]
+    assert found == [
+        ("W1", "a", tick(0), 2),
+        ("W1", "a", tick(1), 1),
+        ("W1", "b", tick(0), 1),
+        ("W2", "a", tick(0), 1),
+    ]
+
+
+def test_the_most_urgent_comes_first_whatever_the_order() -> None:
+    rows: list[Row] = [
+        {"label": "SUPPRESSED", "reason": "WINDOW", "severity": "EMERGENCY", "unit_id": "F"},
+        {"label": "CLEARED", "severity": "EMERGENCY", "unit_id": "E"},
+        {"unit_id": "D", "unit_type": "LANE", "minutes_left": 1},
+        {"unit_id": "C", "minutes_left": None},
+        {"unit_id": "B", "minutes_left": 3, "label": "ONGOING"},
+        {"unit_id": "A", "severity": "EMERGENCY", "unit_type": "LANE"},
+    ]
+    for order in (rows, rows[::-1]):
+        message = worded(*order)
+        assert [entry.heading.partition(": ")[2][0] for entry in message.entries] == list("ABCDEF")
+        assert message.subject == "W1 Chicago West, 09:00 CDT: 1 emergency, 3 to act on, 1 cleared, 1 kept back"
+
+
+def test_what_to_do_is_said_once_and_at_the_warehouses_own_time() -> None:
+    """The reason gives numbers; the instruction stands before it."""
+    full = frames.units({"fill": 0.95, "inflow_rate": 30.0}, {"unit_id": "W1_SORT_TOTAL", "headcount": 16.0})
+    judged = verdicts.verdicts(full, schema.RECOMMENDATIONS.empty().collect(), policy=POLICY)
+    asked = judged.row(by_predicate=pl.col("action") == "MOVE_STAFF", named=True)
+    message = worded({name: asked[name] for name in schema.NOTICES.names if name in asked})
+    assert notification_routing.text(message).splitlines()[3:] == [
+        "  Move 6 associates from SORT to PICK until 09:30.",
+        "  Why: PICK TOTAL: 95.0 % full (limit 93 %). 9 needed, room for 10, 6 to spare.",
+    ]
+
+
+def test_of_an_unknown_warehouse_times_are_utc() -> None:
+    (message,) = notification_routing.messages(frames.notices({}), frames.warehouses({"warehouse": "W9"}), NO_LINKS)
+    assert message.subject == "W1, 14:00 UTC: 1 to act on"
+    assert message.entries[0].what.endswith("until 14:30.")
+
+
+# --- layout
+
+LINKS: Final = Links(
+    lambda unit_id, snapshot_ts: f"https://charts.example/{unit_id}?at={snapshot_ts:%H%M}",
+    lambda rec_id: f"https://feedback.example/{rec_id}",
+)
+
+
+def test_plain_text() -> None:
+    said = frames.recommendations(
+        {},
+        {"unit_id": "W1_PACK_L2", "verdict": "CLEAR", "action": None},
+        {"unit_id": "W1_PACK_L2", "verdict": "UNKNOWN", "action": None, "direction": "STARVATION"},
+        {"unit_id": "W1_PACK_L1", "verdict": "CLEAR", "action": None},
+        {"unit_id": "W1_PACK_L3", "verdict": "CLEAR", "action": None},
+    )
+    (message,) = notification_routing.messages(frames.notices({}), frames.warehouses({}), LINKS, recommendations=said)
+    expected = """\
+W1 Chicago West, 09:00 CDT: 1 to act on
+
+ACT, new: W1_PICK_TOTAL, overflow in 4 min
+  Move 4 associates from INDUCT to PICK until 09:30.
+  Why: PICK TOTAL: 94.0 % full.
+  Chart: https://charts.example/W1_PICK_TOTAL?at=1400
+  Feedback: https://feedback.example/R1
+
+Nothing is told of
+  UNKNOWN: W1_PACK_L2
+  CLEAR: W1_PACK_L1, W1_PACK_L3"""
+    assert notification_routing.text(message) == expected
+
+
+def test_slack_blocks() -> None:
+    (message,) = notification_routing.messages(
+        frames.notices({"explanation": "a < b & c"}), frames.warehouses({}), LINKS
+    )
+    said = (
+        "*ACT, new: W1_PICK_TOTAL, overflow in 4 min*\n"
+        "Move 4 associates from INDUCT to PICK until 09:30.\n"
+        "a &lt; b &amp; c\n"
+        "<https://charts.example/W1_PICK_TOTAL?at=1400|Chart> | <https://feedback.example/R1|Feedback>"
+    )
+    subject = "W1 Chicago West, 09:00 CDT: 1 to act on"
+    assert notification_routing.slack(message) == {
+        "text": subject,
+        "blocks": [
+            {"type": "header", "text": {"type": "plain_text", "text": subject}},
+            {"type": "section", "text": {"type": "mrkdwn", "text": said}},
+        ],
+    }
+
+
+def test_a_teams_card() -> None:
+    (message,) = notification_routing.messages(frames.notices({"severity": "EMERGENCY"}), frames.warehouses({}), LINKS)
+    (attachment,) = notification_routing.teams(message)["attachments"]
+    assert attachment["contentType"] == "application/vnd.microsoft.card.adaptive"
+    assert attachment["content"]["type"] == "AdaptiveCard"
+    links = "[Chart](https://charts.example/W1_PICK_TOTAL?at=1400) | [Feedback](https://feedback.example/R1)"
+    assert [line["text"] for line in attachment["content"]["body"]] == [
+        "W1 Chicago West, 09:00 CDT: 1 emergency",
+        "EMERGENCY, new: W1_PICK_TOTAL, overflow in 4 min",
+        f"Move 4 associates from INDUCT to PICK until 09:30.\n\nPICK TOTAL: 94.0 % full.\n\n{links}",
+    ]
+    assert attachment["content"]["body"][1]["color"] == "Attention"
+
+
+def test_cards_stay_within_what_slack_and_teams_take_and_text_has_all() -> None:
+    rows = [{"unit_id": f"W1_PICK_P{number:02}", "explanation": "why " * 200} for number in range(60)]
+    (message,) = notification_routing.messages(
+        frames.notices(*[{**row, "notice_id": f"N{n}"} for n, row in enumerate(rows)]), frames.warehouses({}), LINKS
+    )
+    slack, teams = notification_routing.slack(message), notification_routing.teams(message)
+    assert len(slack["blocks"]) <= 50
+    assert len(json.dumps(slack["blocks"])) < 13_000
+    assert len(json.dumps(teams)) < 28 * 1024
+    for card in (slack, teams):
+        assert "and 50 more: ACT, new: W1_PICK_P10, overflow" in json.dumps(card)
+    assert notification_routing.text(message).count("Feedback: ") == 60
+
+
+def test_a_long_subject_is_cut_in_a_slack_header_alone() -> None:
+    (message,) = notification_routing.messages(frames.notices({}), frames.warehouses({"name": "x" * 200}), NO_LINKS)
+    header = notification_routing.slack(message)["blocks"][0]["text"]["text"]
+    assert len(header) == 150
+    assert header.endswith("...")
+    assert notification_routing.slack(message)["text"] == message.subject

@@ -1,0 +1,63 @@
+"""Stages of a tick, over what earlier ticks kept."""
+
+from __future__ import annotations
+
+import pytest
+
+from fillrate_assets.buffers import schema
+from fillrate_assets.buffers.rules.tick import InMemory, alert, recommend
+from fillrate_assets_tests.buffers.frames import POLICY, Row, alerts, recommendations, tick, units
+
+THROTTLED: Row = {"unit_id": "W1_INDUCT_A", "unit_type": "INDUCT", "action": "THROTTLE", "quantity": 500.0}
+
+
+@pytest.mark.parametrize(
+    ("released", "action"),
+    [
+        ({"action": None, "quantity": None, "verdict": "CLEAR"}, None),
+        ({"verdict": "BETWEEN"}, "THROTTLE"),
+    ],
+)
+def test_a_throttle_is_in_force_until_a_tick_lets_it_go(released: Row, action: str | None) -> None:
+    kept = InMemory()
+    for number, row in ((-3, {}), (-2, released), (-1, {**released, "unit_id": "W1_INDUCT_B"})):
+        before = {**THROTTLED, **row, "snapshot_ts": tick(number)}
+        kept.write(schema.RECOMMENDATIONS, recommendations(before), tick(number))
+    kept.write(schema.UNIT_TIMESERIES, units({"unit_id": "W1_INDUCT_A", "unit_type": "INDUCT", "fill": 0.75}), tick(0))
+    recommend(kept, snapshot_ts=tick(0), policy=POLICY)
+    found = kept.read(schema.RECOMMENDATIONS, tick(0), tick(0)).collect().filter(unit_id="W1_INDUCT_A")
+    assert found["action"].to_list() == [action]
+
+
+OPEN: Row = {"verdict": "ACT"}
+OVER: Row = {"verdict": "CLEAR", "action": None, "quantity": None}
+AGAIN = ("NEW", "HISTORY_GAP")
+DAY = 24 * 12
+
+
+@pytest.mark.parametrize(
+    ("now", "ran", "told"),
+    [
+        (OPEN, {-DAY: {}}, [AGAIN]),
+        (OVER, {-DAY: {}}, [("SUPPRESSED", "EXPIRED_NO_DATA")]),
+        (OPEN, {-7 * DAY: {}}, [AGAIN]),
+        (OPEN, {-7 * DAY - 1: {}}, [("NEW", None)]),  # forgotten
+        (OPEN, {-DAY: {}, 1 - DAY: None}, [("NEW", None)]),  # the last one had nothing open
+        (OPEN, {-DAY: {}, -1: None}, [("NEW", None)]),
+        (OPEN, {-DAY: {}, -25: {"is_open": False, "label": "CLEARED"}}, [("NEW", None)]),
+        (OPEN, {-DAY: {}, 0: {}, 1: {}}, [AGAIN]),  # a tick that is late, or runs again
+        (OVER, {-DAY: {"warehouse": "W2", "unit_id": "W2_PICK_TOTAL"}}, []),  # not watched any more
+    ],
+)
+def test_what_was_open_before_a_long_outage_is_new_again_or_ends(
+    now: Row, ran: dict[int, Row | None], told: list[tuple[str, str | None]]
+) -> None:
+    kept = InMemory()
+    for number, row in ran.items():
+        moments = {"snapshot_ts": tick(number), "last_notified_ts": tick(number), "openings": [tick(number)]}
+        rows = [] if row is None else [{**row, **moments}]
+        kept.write(schema.ALERTS, alerts(*rows), tick(number))
+    kept.write(schema.RECOMMENDATIONS, recommendations(now), tick(0))
+    alert(kept, snapshot_ts=tick(0), policy=POLICY)
+    found = kept.read(schema.ALERTS, tick(0), tick(0)).collect()
+    assert found.select("label", "reason").rows() == told

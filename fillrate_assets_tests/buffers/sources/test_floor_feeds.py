@@ -1,0 +1,337 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+from uuid import uuid4
+
+import polars as pl
+import pytest
+import sqlalchemy as sa
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
+
+from fillrate_assets.buffers import schema
+from fillrate_assets.buffers.rules import path_signals, tick
+from fillrate_assets.buffers.rules.policy import Policy
+from fillrate_assets.buffers.rules.tick import Feeds
+from fillrate_assets.buffers.sources import floor_feeds
+from fillrate_assets.buffers.sources.floor_feeds import FloorFeeds
+from fillrate_assets.core.errors import PermanentFailure
+from fillrate_assets.sample.floor.feeds import ROUGH
+from fillrate_assets.sample.floor.scenarios import Scenario, World, simulate
+from fillrate_assets.settings import SourceTable
+from fillrate_assets.storage import bulk_insert, sql
+from fillrate_assets_tests.buffers.feed_rows import T, ago, flow, limits, members, occupancy, staffing, warehouses
+from fillrate_assets_tests.postgres import Postgres
+
+POLICY: Final = Policy()
+REACH: Final = tick.reach(POLICY)
+FRAMES: Final = {
+    "OCCUPANCY": schema.OCCUPANCY,
+    "FLOW": schema.FLOW,
+    "STAFFING": schema.STAFFING,
+    "LIMITS": schema.LIMITS,
+}
+
+
+def _feeds(**rows: pl.DataFrame) -> Feeds:
+    told = [rows.get(feed.lower(), frame.empty().collect()) for feed, frame in FRAMES.items()]
+    return Feeds(told[0], told[1], told[2], told[3])
+
+
+def _read(source: FloorFeeds, snapshot_ts: datetime = T, **more: Any) -> Feeds:  # noqa: ANN401 - as `read` takes them
+    return source.read(snapshot_ts=snapshot_ts, reach=REACH, **more)
+
+
+def _rows(feeds: Feeds, feed: str) -> pl.DataFrame:
+    rows = feeds.by_name[feed]
+    assert rows is not None, feeds.errors
+    return rows
+
+
+def _on_server(source: FloorFeeds, feeds: Feeds) -> None:
+    """Let a server receive rows: it has no column of what a loader could not read."""
+    with sql.engine(source.url).begin() as connection:
+        for feed, rows in feeds.by_name.items():
+            assert rows is not None
+            table = sa.Table(FRAMES[feed].name, sa.MetaData(), autoload_with=connection)
+            bulk_insert.insert(connection, table, rows.drop("problem"))
+
+
+Receive = Callable[[Feeds], FloorFeeds]
+"""Makes a source that has received these rows."""
+
+
+def _as_redshift(url: str) -> str:
+    """The URL of a server as Redshift's dialect and driver reach it, which insist on TLS elsewhere."""
+    made = sa.make_url(url).set(drivername="redshift+psycopg2").update_query_dict({"sslmode": "disable"})
+    return made.render_as_string(hide_password=False)
+
+
+@pytest.fixture(params=["sqlite", "duckdb", "postgresql", "redshift"])
+def receive(request: pytest.FixtureRequest, tmp_path: Path) -> Receive:
+    def received(feeds: Feeds) -> FloorFeeds:
+        if request.param in {"postgresql", "redshift"}:
+            server: Postgres = request.getfixturevalue("postgres")
+            source = FloorFeeds(server.create_database(f"floors {uuid4()}"))
+            source.create()
+            _on_server(source, feeds)
+            return source if request.param == "postgresql" else replace(source, url=_as_redshift(source.url))
+        source = FloorFeeds(f"{request.param}:///{tmp_path}/systems/floor_feeds.db")
+        source.create()
+        source.append(feeds)
+        return source
+
+    return received
+
+
+@pytest.fixture
+def embedded(tmp_path: Path) -> FloorFeeds:
+    made = FloorFeeds(f"duckdb:///{tmp_path}/systems/floor_feeds.duckdb")
+    made.create()
+    return made
+
+
+def test_rows_come_back_as_the_frames_have_them(receive: Receive) -> None:
+    told = _feeds(
+        occupancy=occupancy({"level": 12.345678901}, {"path": "P2", "level": None}),
+        flow=flow({"inflow": None, "outflow": 3.0}),
+        staffing=staffing({"break_from": ago(5), "break_to": ago(-10), "shift": None}),
+        limits=limits({"lane_open": False, "backlog": 7.0, "critical_pull_ts": ago(-30), "max_rate": None}),
+    )
+    read = _read(receive(told))
+    assert read.errors == {}
+    for feed, rows in told.by_name.items():
+        assert rows is not None
+        assert_frame_equal(_rows(read, feed), rows, check_row_order=False)
+
+
+def test_a_tick_reads_what_had_arrived_and_is_not_too_old(receive: Receive) -> None:
+    late, oldest = ago(-0.1), T - REACH["OCCUPANCY"]
+    told = occupancy(
+        {"path": "ARRIVED", "ingest_ts": T},
+        {"path": "NOT YET", "ingest_ts": late},
+        {"path": "OLDEST", "event_ts": oldest, "ingest_ts": T},
+        {"path": "TOO OLD", "event_ts": oldest - timedelta(microseconds=1), "ingest_ts": T},
+        {"path": "AHEAD", "event_ts": ago(-600), "ingest_ts": ago(1)},
+    )
+    assert set(_rows(_read(receive(_feeds(occupancy=told))), "OCCUPANCY")["path"]) == {"ARRIVED", "OLDEST", "AHEAD"}
+
+
+@pytest.mark.parametrize("others", [0, 600])
+def test_only_the_warehouses_asked_for_are_read(receive: Receive, others: int) -> None:
+    source = receive(_feeds(occupancy=occupancy(*({"warehouse": name} for name in ("W1", "W2", "W3")))))
+    wanted = ["W1", "W3", *(f"X{number}" for number in range(others))]
+    assert sorted(_rows(_read(source, warehouses=wanted), "OCCUPANCY")["warehouse"]) == ["W1", "W3"]
+    assert _rows(_read(source, warehouses=[]), "OCCUPANCY").is_empty()
+
+
+def test_a_row_without_event_time_is_there_to_be_rejected_once(embedded: FloorFeeds) -> None:
+    told = occupancy({"event_ts": None, "ingest_ts": ago(1), "problem": "event_ts 'soon' is not a time"})
+    embedded.append(_feeds(occupancy=told))
+    assert _rows(_read(embedded), "OCCUPANCY").equals(told)
+    assert _rows(_read(embedded, T + tick.TICK), "OCCUPANCY").is_empty()
+
+
+def test_what_cannot_be_read_of_a_row_is_told_and_the_rest_kept(tmp_path: Path) -> None:
+    source = FloorFeeds(f"sqlite:///{tmp_path}/floor_feeds.db")
+    source.create()
+    source.append(_feeds(occupancy=occupancy({"path": "P1"}, {"path": "P2"})))
+    with sql.engine(source.url).begin() as connection:
+        connection.exec_driver_sql("UPDATE buffer_occupancy SET level = 'many' WHERE path = 'P2'")
+    rows = _rows(_read(source), "OCCUPANCY").sort("path")
+    assert rows["level"].to_list() == [50.0, None]
+    assert rows["problem"].to_list() == [None, "level 'many' is not a number"]
+
+
+def test_a_source_may_use_names_of_its_own(tmp_path: Path) -> None:
+    columns = {"warehouse": "SITE", "lane_open": "", "critical_pull_ts": "", "max_rate": "MAX_PER_HOUR"}
+    named = {"buffer_limits": SourceTable(name="WCS_LIMITS", columns=columns)}
+    source = FloorFeeds(f"duckdb:///{tmp_path}/floors.duckdb", named)
+    source.create()
+    source.append(_feeds(limits=limits({"event_ts": ago(600)}).drop("lane_open", "critical_pull_ts")))
+    with sql.engine(source.url).begin() as connection:
+        assert connection.exec_driver_sql("SELECT SITE, MAX_PER_HOUR FROM WCS_LIMITS").all() == [("W1", 600.0)]
+    row = _rows(_read(source), "LIMITS").row(0, named=True)
+    assert (row["warehouse"], row["max_rate"], row["lane_open"]) == ("W1", 600.0, None)
+
+
+# --- limits: only what matters of a day
+
+
+def _same_state(read: Feeds, told: Feeds, snapshot_ts: datetime, watched: pl.DataFrame, units: pl.DataFrame) -> None:
+    """Whether the rules make the same of what was read and of all rows, in a tick that follows another one.
+
+    A path of which all rows together tell nothing may be left out. Rejects are told of rows that are not too old to
+    matter.
+    """
+    at: dict[str, Any] = {"snapshot_ts": snapshot_ts, "policy": POLICY, "warehouses": watched}
+    previous, all_rows = schema.SIGNALS.empty().collect(), _rows(told, "LIMITS")
+    not_too_old = pl.col("event_ts").is_null() | (pl.col("event_ts") >= snapshot_ts - REACH["LIMITS"])
+
+    def paths(rows: pl.DataFrame) -> pl.DataFrame:
+        return path_signals.signals(None, None, rows, previous, **at)
+
+    def rejects(rows: pl.DataFrame) -> pl.DataFrame:
+        return path_signals.rejects({"LIMITS": rows}, paths(rows), units, since=snapshot_ts - tick.TICK, **at)
+
+    known = pl.any_horizontal(pl.col("capacity", "max_rate", "lane_open", "backlog", "critical_pull_ts").is_not_null())
+    assert_frame_equal(*(paths(rows).filter(known) for rows in (_rows(read, "LIMITS"), all_rows)))
+    assert_frame_equal(rejects(_rows(read, "LIMITS")), rejects(all_rows.filter(not_too_old)))
+
+
+@pytest.fixture(scope="module")
+def world() -> World:
+    """Two days of floors whose feeds are rough: bad capacities, late rows, rows twice."""
+    return simulate(Scenario("rough limits", seed=11, warehouses=2, days=2, reception=ROUGH))
+
+
+def test_the_limits_of_a_day_tell_what_all_their_rows_would(world: World, receive: Receive) -> None:
+    told = _feeds(limits=_rows(world.feeds, "LIMITS"))
+    source = receive(told)
+    last = tick.on_grid(max(_rows(told, "LIMITS")["ingest_ts"]))
+    for hours in (0, 3, 26):
+        now = last - timedelta(hours=hours)
+        read = _read(source, now)
+        _same_state(read, told, now, world.masters.warehouses, world.masters.unit_members)
+        assert _rows(read, "LIMITS").height < _rows(told, "LIMITS").height / 5
+
+
+def test_the_limits_that_were_told_before_an_outage_still_hold(world: World, embedded: FloorFeeds) -> None:
+    told = _feeds(limits=_rows(world.feeds, "LIMITS"))
+    embedded.append(told)
+    now = tick.on_grid(max(_rows(told, "LIMITS")["ingest_ts"])) + timedelta(hours=5)
+    read = _read(embedded, now)
+    _same_state(read, told, now, world.masters.warehouses, world.masters.unit_members)
+    paths = _rows(told, "LIMITS")["path"].n_unique()
+    assert paths <= _rows(read, "LIMITS").height < 10 * paths
+
+
+_AMOUNTS: Final = st.sampled_from([None, None, 0.0, -1.0, float("nan"), float("inf"), 50.0, 80.0])
+_PATHS: Final = [f"P{number}" for number in range(6)]
+_LIMITS: Final = st.lists(
+    st.fixed_dictionaries(
+        {
+            "path": st.sampled_from(_PATHS),
+            # Few times, so that rows correct each other; at the edges of what counts, and beyond.
+            "event_ts": st.sampled_from([None, *(ago(minutes) for minutes in (-5, 0, 4, 60, 90, 600, 1440, 1441))]),
+            "ingest_ts": st.sampled_from([None, *(ago(minutes) for minutes in (-1, 0, 4, 5, 50, 300))]),
+            "src_seq": st.integers(0, 3),
+            "capacity": _AMOUNTS,
+            "max_rate": _AMOUNTS,
+            "backlog": _AMOUNTS,
+            "lane_open": st.sampled_from([None, True, False]),
+            "problem": st.sampled_from([None, None, None, "capacity 'x' is not a number"]),
+        }
+    ),
+    min_size=20,
+    max_size=60,
+)
+
+
+@pytest.fixture(scope="module")
+def some_limits(tmp_path_factory: pytest.TempPathFactory) -> FloorFeeds:
+    made = FloorFeeds(f"duckdb:///{tmp_path_factory.mktemp('limits')}/floor_feeds.duckdb")
+    made.create()
+    return made
+
+
+@settings(max_examples=12, phases=[Phase.reuse, Phase.generate])  # each asks a database; its rows are of many paths
+@given(_LIMITS)
+def test_whatever_was_told_of_limits_tells_the_same(some_limits: FloorFeeds, rows: list[Mapping[str, Any]]) -> None:
+    told = _feeds(limits=limits(*rows))
+    with sql.engine(some_limits.url).begin() as connection:
+        connection.exec_driver_sql("DELETE FROM buffer_limits")
+    some_limits.append(told)
+    _same_state(_read(some_limits), told, T, warehouses(), members(*({"path": path} for path in _PATHS)))
+
+
+# --- what fails
+
+
+def test_a_feed_that_cannot_be_read_takes_no_other_with_it(receive: Receive) -> None:
+    source = receive(_feeds(occupancy=occupancy({}), limits=limits({})))
+    with sql.engine(source.url).begin() as connection:
+        connection.exec_driver_sql("DROP TABLE buffer_flow")
+    read = _read(source)
+    assert read.flow is None
+    assert list(read.errors) == ["FLOW"]
+    assert "floor feeds: buffer_flow" in read.errors["FLOW"]
+    assert [rows is not None and rows.height for rows in (read.occupancy, read.staffing, read.limits)] == [1, 0, 1]
+
+
+@contextmanager
+def _locked(url: str, table: str) -> Iterator[None]:
+    with sql.engine(url).begin() as connection:
+        connection.exec_driver_sql(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
+        yield
+
+
+@pytest.mark.parametrize("reached", [str, _as_redshift], ids=["postgresql", "redshift"])
+def test_a_feed_that_hangs_is_given_up(postgres: Postgres, reached: Callable[[str], str]) -> None:
+    made = FloorFeeds(postgres.create_database(f"floors {uuid4()}"), statement_seconds=1)
+    made.create()
+    source = replace(made, url=reached(made.url))
+    with _locked(made.url, "buffer_staffing"):
+        read = _read(source)
+    assert list(read.errors) == ["STAFFING"]
+    assert "statement timeout" in read.errors["STAFFING"]
+    assert _read(source).errors == {}
+
+
+def test_a_driver_that_waits_for_ever_does_not_keep_the_tick(
+    postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(floor_feeds, "_CONNECT_SECONDS", 1)
+    url = postgres.create_database(f"floors {uuid4()}")
+    FloorFeeds(url).create()
+    with _locked(url, "buffer_flow"):
+        # What a URL says itself goes before our own time-out.
+        read = _read(FloorFeeds(f"{url}&options=-c%20timezone%3DUTC", statement_seconds=1))
+    assert read.errors == {"FLOW": "floor feeds: no answer within 2 seconds"}
+    assert read.flow is None
+
+
+@pytest.mark.parametrize("driver", ["postgresql+psycopg", "redshift+psycopg2"])
+def test_a_server_that_is_down_leaves_every_feed_unknown(tmp_path: Path, driver: str) -> None:
+    read = _read(FloorFeeds(f"{driver}://reader:s3cret@/floors?host={tmp_path}"))
+    assert set(read.by_name.values()) == {None}
+    assert set(read.errors) == set(schema.FEEDS)
+    assert all("does not answer" in error and "s3cret" not in error for error in read.errors.values())
+
+
+@pytest.mark.parametrize(
+    ("url", "tables", "told"),
+    [
+        ("duckdb:///{}/absent.duckdb", {}, r"floor feeds: there is no .*absent\.duckdb; run `fillrate buffers demo`"),
+        ("nobody://host/floors", {}, "cannot use database URL"),
+        (
+            "duckdb:///{}/floors.duckdb",
+            {"buffer_flow": SourceTable(columns={"src_seq": ""})},
+            "tables.buffer_flow.columns leaves out src_seq, which every source must have",
+        ),
+    ],
+)
+def test_settings_that_cannot_work_are_told(
+    tmp_path: Path, url: str, tables: Mapping[str, SourceTable], told: str
+) -> None:
+    FloorFeeds(f"duckdb:///{tmp_path}/floors.duckdb").create()
+    with pytest.raises(PermanentFailure, match=told):
+        _read(FloorFeeds(url.format(tmp_path), tables))
+
+
+def test_a_file_that_is_being_written_may_be_read_later(embedded: FloorFeeds) -> None:
+    embedded.append(_feeds(occupancy=occupancy({})))
+    with sql.engine(embedded.url).connect() as writing:
+        assert writing.exec_driver_sql("SELECT count(*) FROM buffer_occupancy").scalar_one() == 1
+        assert set(_read(embedded).errors) == set(schema.FEEDS)
+    assert _read(embedded).errors == {}
+
+
+def test_no_url_is_shown() -> None:
+    assert "s3cret" not in repr(FloorFeeds("postgresql+psycopg://reader:s3cret@host/floors"))
