@@ -261,13 +261,13 @@ def links(warehouse: str) -> None:
     Example
       fillrate buffers links W0001
     """
-    from fillrate_assets import feedback_service, settings
+    from fillrate_assets import settings, web
     from fillrate_assets.buffers.buffer_store import BufferStore
     from fillrate_assets.buffers.rules.path_signals import clock
     from fillrate_assets.notifications.signed_links import AUDIT_LIFETIME, LIFETIME, last_week
 
     chosen, now = settings.load(), datetime.now(UTC)
-    signer = feedback_service.signer_of(chosen)
+    signer = web.signer_of(chosen)
     known = BufferStore(chosen.record_store_url, chosen.record_store_schema).masters(warehouse).warehouses
     if known.is_empty():
         msg = f"there is no warehouse {warehouse} in the table `warehouse`"
@@ -290,9 +290,9 @@ def serve(host: str, port: int) -> None:
     Example: behind a proxy that speaks TLS, as FILLRATE_FEEDBACK_URL says
       fillrate buffers serve --port 8099
     """
-    from fillrate_assets import feedback_service, settings
+    from fillrate_assets import settings, web
 
-    feedback_service.serve(settings.load(), host, port)
+    web.serve(settings.load(), host, port)
 
 
 def _policies(chosen: Settings) -> PolicyStore:

@@ -29,7 +29,7 @@ from fillrate_assets.storage.lake import Lake
 from fillrate_assets_tests.buffers import frames
 from fillrate_assets_tests.buffers.frames import TICK
 from fillrate_assets_tests.conftest import ROOT
-from fillrate_assets_tests.feedback_service.floor import SECRET
+from fillrate_assets_tests.web.floor import SECRET
 
 Told = tuple[int, str, str]
 URL: Final = "https://feedback.example"

@@ -14,11 +14,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from starlette.requests import Request
 
-from fillrate_assets.feedback_service.guard import HEADERS, MAX_BODY, Guard
 from fillrate_assets.notifications.signed_links import AUDIT_LIFETIME, LIFETIME, Link, LinkSigner
+from fillrate_assets.web.csrf import HEADERS, MAX_BODY, Guard
 from fillrate_assets_tests.buffers.frames import TICK
-from fillrate_assets_tests.feedback_service.floor import LANES, REC_ID, SECRET, Floor
-from fillrate_assets_tests.feedback_service.test_pages import REPORT
+from fillrate_assets_tests.web.floor import LANES, REC_ID, SECRET, Floor
+from fillrate_assets_tests.web.test_pages import REPORT
 
 SAID: Final = {"responder": "Kim", "answer": "CORRECT"}
 FORM: Final = {"content-type": "application/x-www-form-urlencoded"}

@@ -19,17 +19,9 @@ from fillrate_assets.buffers.rules.alert_suppression import episode_key
 from fillrate_assets.buffers.rules.path_signals import clock
 from fillrate_assets.buffers.rules.policy import TICK_MINUTES
 from fillrate_assets.buffers.rules.tick import Masters
-from fillrate_assets.feedback_service.forms import (
-    AnswerForm,
-    Form,
-    FormError,
-    QuietForm,
-    ReportForm,
-    WithdrawForm,
-    parsed,
-)
-from fillrate_assets.feedback_service.stores import Alerts, Answers, Recorder
 from fillrate_assets.notifications.signed_links import Link
+from fillrate_assets.web.feedback.forms import AnswerForm, Form, FormError, QuietForm, ReportForm, WithdrawForm, parsed
+from fillrate_assets.web.feedback.stores import Alerts, Answers, Recorder
 
 AUDITED_UNITS: Final = 10
 """Units of a warehouse that are looked at in a week."""

@@ -24,9 +24,10 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 from fillrate_assets.core.errors import FillrateError, SourceUnavailable
-from fillrate_assets.feedback_service import guard
-from fillrate_assets.feedback_service.forms import ID, MAX_NAME, MAX_NOTE, MAX_QUANTITY, Form, FormError, parsed
-from fillrate_assets.feedback_service.pages import (
+from fillrate_assets.notifications.signed_links import LIFETIME, ExpiredLinkError, ForgedLinkError, Link, LinkSigner
+from fillrate_assets.web import csrf
+from fillrate_assets.web.feedback.forms import ID, MAX_NAME, MAX_NOTE, MAX_QUANTITY, Form, FormError, parsed
+from fillrate_assets.web.feedback.pages import (
     AlertPage,
     AuditPage,
     MissedPage,
@@ -36,8 +37,7 @@ from fillrate_assets.feedback_service.pages import (
     Taken,
     Visit,
 )
-from fillrate_assets.feedback_service.stores import Alerts, Answers, Recorder
-from fillrate_assets.notifications.signed_links import LIFETIME, ExpiredLinkError, ForgedLinkError, Link, LinkSigner
+from fillrate_assets.web.feedback.stores import Alerts, Answers, Recorder
 
 _LOG: Final = logging.getLogger("fillrate.feedback")
 _REMEMBERED_SECONDS: Final = 180 * 24 * 3600
@@ -91,7 +91,7 @@ def app(
         "audit": AuditPage(alerts, answers, recorder, policy_version),
     }
     service = _Service(pages, links, clock)
-    static = StaticFiles(directory=str(files("fillrate_assets.feedback_service") / "static"))
+    static = StaticFiles(directory=str(files("fillrate_assets.web") / "static"))
     made = Starlette(
         routes=[
             Route("/health", _health),
@@ -108,7 +108,7 @@ def app(
             Exception: service.problem,
         },
     )
-    return guard.SecurityHeaders(made)
+    return csrf.SecurityHeaders(made)
 
 
 def _health(_request: Request) -> Response:
@@ -118,9 +118,9 @@ def _health(_request: Request) -> Response:
 class _Service:
     def __init__(self, pages: Mapping[str, Shown], links: LinkSigner, clock: Callable[[], datetime]) -> None:
         self._pages, self._links, self._clock = pages, links, clock
-        self._guard = guard.Guard(links.base_url, links.secrets)
+        self._guard = csrf.Guard(links.base_url, links.secrets)
         self._templates = Environment(
-            loader=PackageLoader("fillrate_assets.feedback_service"),
+            loader=PackageLoader("fillrate_assets.web"),
             autoescape=True,
             undefined=StrictUndefined,
             trim_blocks=True,
@@ -137,7 +137,7 @@ class _Service:
     async def take(self, request: Request) -> Response:
         """Take what the form of a link sends."""
         link, now = self._link(request)
-        sent = dict(await guard.form(request))
+        sent = dict(await csrf.form(request))
         self._guard.check(request, request.path_params["token"], sent.pop(_WORD, ""))
         if link.responder:
             sent[_NAME] = link.responder

@@ -19,14 +19,14 @@ import httpx
 import polars as pl
 import sqlalchemy as sa
 
-from fillrate_assets import feedback_service
+from fillrate_assets import web
 from fillrate_assets.buffers import schema
 from fillrate_assets.buffers.buffer_store import FEEDBACK, BufferStore
 from fillrate_assets.buffers.rules.tick import Masters
-from fillrate_assets.feedback_service.serving import server
 from fillrate_assets.fillrate.record_store import RecordStore
 from fillrate_assets.notifications.outbox import NOTICES, Notices
 from fillrate_assets.notifications.signed_links import LinkSigner
+from fillrate_assets.web.server import server
 from fillrate_assets_tests.buffers import frames
 from fillrate_assets_tests.buffers.frames import TICK
 
@@ -167,7 +167,7 @@ def served(directory: Path) -> Iterator[Floor]:
         floor = Floor(Notices(url), BufferStore(url), links, transport)
         floor.store.add_masters(masters())
         floor.reset()
-        pages = feedback_service.app(
+        pages = web.app(
             alerts=floor.notices,
             answers=floor.store,
             links=links,

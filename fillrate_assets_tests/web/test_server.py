@@ -18,7 +18,7 @@ from zoneinfo import ZoneInfo
 import httpx
 import pytest
 
-from fillrate_assets import feedback_service, settings
+from fillrate_assets import settings, web
 from fillrate_assets.buffers.buffer_store import BufferStore
 from fillrate_assets.buffers.policy_store import PolicyStore
 from fillrate_assets.buffers.rules.policy import Policy
@@ -27,7 +27,7 @@ from fillrate_assets.fillrate.record_store import RecordStore
 from fillrate_assets.notifications.signed_links import LinkSigner
 from fillrate_assets_tests.buffers.test_policy_store import Evidence
 from fillrate_assets_tests.conftest import ROOT
-from fillrate_assets_tests.feedback_service.floor import SECRET, Browser, masters
+from fillrate_assets_tests.web.floor import SECRET, Browser, masters
 
 URL: Final = "https://feedback.example"
 _PATIENCE_SECONDS: Final = 120
@@ -39,7 +39,7 @@ _PATIENCE_SECONDS: Final = 120
 )
 def test_without_a_url_and_a_secret_it_does_not_start(tmp_path: Path, env: str, given: dict[str, str]) -> None:
     with pytest.raises(PermanentFailure, match="FILLRATE_FEEDBACK_SECRET"):
-        feedback_service.serve(settings.load(home=tmp_path, env=env, **given), "127.0.0.1", 0)
+        web.serve(settings.load(home=tmp_path, env=env, **given), "127.0.0.1", 0)
 
 
 def test_the_secret_is_not_shown(tmp_path: Path) -> None:

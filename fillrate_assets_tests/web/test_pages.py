@@ -14,7 +14,7 @@ from fillrate_assets.buffers.rules import scorecard
 from fillrate_assets.core.table_schema import TIMESTAMP
 from fillrate_assets_tests.buffers import frames
 from fillrate_assets_tests.buffers.frames import EPISODE_KEY, TICK
-from fillrate_assets_tests.feedback_service.floor import ANSWERED_AT, LANES, POLICY, REC_ID, WEEK, Floor
+from fillrate_assets_tests.web.floor import ANSWERED_AT, LANES, POLICY, REC_ID, WEEK, Floor
 
 REPORT: Final = {
     "responder": "Kim",

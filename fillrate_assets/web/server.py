@@ -10,11 +10,11 @@ from starlette.types import ASGIApp
 from fillrate_assets.buffers.buffer_store import BufferStore
 from fillrate_assets.buffers.policy_store import PolicyStore
 from fillrate_assets.core.errors import PermanentFailure
-from fillrate_assets.feedback_service.web import app
 from fillrate_assets.notifications import feedback_links
 from fillrate_assets.notifications.outbox import Notices
 from fillrate_assets.notifications.signed_links import LinkSigner
 from fillrate_assets.settings import Settings
+from fillrate_assets.web.app import app
 
 MAX_HEAD: Final = 16 * 1024
 """Bytes of a request before its body."""
