@@ -33,8 +33,8 @@ import sqlalchemy as sa
 from adbc_driver_sqlite import dbapi
 from dagster._core.execution.plan import compute_generator
 
-from fillrate_assets import running
 from fillrate_assets import settings as settings_module
+from fillrate_assets.cli import launcher
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.record_store import RECORDS, RecordStore
 from fillrate_assets.loading import SampleNetwork
@@ -164,7 +164,7 @@ def main() -> int:
     parser.add_argument("--days", type=int, default=365, help="days of history (default: 365)")
     parser.add_argument("--dcs", type=int, default=10, help="DCs (default: 10)")
     parser.add_argument("--items", type=int, default=7_209, help="items (default: 7209)")
-    parser.add_argument("--processes", type=int, default=running.PROCESSES, help="runs at a time (default: 2)")
+    parser.add_argument("--processes", type=int, default=launcher.PROCESSES, help="runs at a time (default: 2)")
     parser.add_argument("--home", type=Path, help="keep filled samples here and use them again; default: temporary")
     arguments = parser.parse_args()
     try:
@@ -288,19 +288,19 @@ def backfill(settings: Settings, network: Network, processes: int) -> Iterator[R
         # Before there are several processes that would all create Dagster's databases.
         instance.add_dynamic_partitions(str(partitions.DC.name), network.dc_codes)
     with ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn")) as pool:
-        wanted = [running.Range(dc, network.first, network.last) for dc in network.dc_codes]
+        wanted = [launcher.Range(dc, network.first, network.last) for dc in network.dc_codes]
         for done in as_completed([pool.submit(run_clocked, settings, each) for each in wanted]):
             run = done.result()
             print(f"  {run.dc}: {run.whole.wall:,.1f} s", file=sys.stderr, flush=True)
             yield run
 
 
-def run_clocked(settings: Settings, wanted: running.Range) -> RunOfDc:
+def run_clocked(settings: Settings, wanted: launcher.Range) -> RunOfDc:
     """Run one DC as `fillrate run` does, and tell where its time went."""
     if not STOPWATCH.spent:
         _watch_ours()
     before, started = dict(STOPWATCH.spent), Spent.now()
-    [ran] = running.run(settings, [wanted], processes=1)
+    [ran] = launcher.run(settings, [wanted], processes=1)
     return RunOfDc(
         dc=wanted.dc,
         process=os.getpid(),

@@ -93,7 +93,7 @@ def main() -> int:
 
 def prepare(home: Path, dcs: int, items: int, days: int) -> tuple[Settings, Network]:
     """A home whose network has been run for every DC and ship date."""
-    from fillrate_assets import running  # noqa: PLC0415 - a run's process does not need it
+    from fillrate_assets.cli import launcher  # noqa: PLC0415 - a run's process does not need it
     from fillrate_assets.loading import SampleNetwork  # noqa: PLC0415 - as above
     from fillrate_assets.sample.network import Network  # noqa: PLC0415 - as above
 
@@ -108,7 +108,7 @@ def prepare(home: Path, dcs: int, items: int, days: int) -> tuple[Settings, Netw
     done = dict(RecordStore(settings.record_store_url).ledger().group_by("dc").len().iter_rows())
     missing = [dc for dc in network.dc_codes if done.get(dc, 0) < network.days]
     if missing:
-        for ran in running.run(settings, [running.Range(dc, network.first, network.last) for dc in missing]):
+        for ran in launcher.run(settings, [launcher.Range(dc, network.first, network.last) for dc in missing]):
             print(f"  {ran.range.dc} run in {ran.seconds:.1f} s: {ran.failure or 'done'}", file=sys.stderr, flush=True)
     print(f"{network.dcs} DCs x {network.items:,} items x {network.days} days, filled and run once; not counted")
     return settings, network

@@ -18,7 +18,7 @@ from dagster._core.execution.api import execute_run
 from dagster._core.origin import JobPythonOrigin
 from dagster._utils.hosted_user_process import recon_job_from_origin
 
-from fillrate_assets import running
+from fillrate_assets.cli import launcher
 from fillrate_assets.definitions import JOB
 from fillrate_assets.orchestration import partitions
 from fillrate_assets_tests import forked
@@ -58,7 +58,7 @@ def run_until_killed(home: Home, dagster_home: Path, scope: Scope, where: str, w
     else:
         _before_file_is_in_its_place(int(which))
     dc, first, last = scope
-    tags = {**partitions.range_tags(dc, first, last), **running.process_tag()}
+    tags = {**partitions.range_tags(dc, first, last), **launcher.process_tag()}
     with dg.DagsterInstance.get() as instance:
         instance.add_dynamic_partitions("dc", [dc])
         job.execute_in_process(run_config=QUIET, instance=instance, tags=tags)

@@ -9,7 +9,7 @@ from typing import Final
 import dagster as dg
 import pytest
 
-from fillrate_assets import running
+from fillrate_assets.cli import launcher
 from fillrate_assets.fillrate.defs import assets
 from fillrate_assets_tests.conftest import CORRECTED, DAYS, DC, Undisturbed, copied
 from fillrate_assets_tests.crashing import killed
@@ -60,7 +60,7 @@ def test_the_instance_of_a_killed_run_takes_the_next_one(
     with dg.DagsterInstance.from_config(str(directory)) as instance:
         (dead,) = instance.get_runs()
         assert dead.status == dg.DagsterRunStatus.STARTED
-        running.end_dead_runs(instance)
+        launcher.end_dead_runs(instance)
         (ended,) = instance.get_runs()
         assert ended.status == dg.DagsterRunStatus.FAILURE
         partitions = instance.get_materialized_partitions(dg.AssetKey("classified_lines"))

@@ -14,7 +14,7 @@ import dagster as dg
 import pytest
 import sqlalchemy as sa
 
-from fillrate_assets import cli, floor_day, settings
+from fillrate_assets import settings
 from fillrate_assets.buffers import schema
 from fillrate_assets.buffers.buffer_store import BufferStore
 from fillrate_assets.buffers.policy_store import POLICIES, PolicyStore
@@ -22,6 +22,7 @@ from fillrate_assets.buffers.report.policy_backtest import trial
 from fillrate_assets.buffers.rules.policy import Policy
 from fillrate_assets.buffers.rules.tick import Masters
 from fillrate_assets.buffers.tick_lake import TickLake
+from fillrate_assets.cli import buffers_demo, main
 from fillrate_assets.fillrate.record_store import RecordStore
 from fillrate_assets.notifications.signed_links import ExpiredLinkError, Link, LinkSigner, last_week
 from fillrate_assets.settings import Settings
@@ -52,7 +53,7 @@ def run(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtu
     monkeypatch.setenv("FILLRATE_HOME", str(home / "home"))
 
     def execute(*arguments: str) -> Told:
-        code = cli.execute(["buffers", *arguments])
+        code = main.execute(["buffers", *arguments])
         return (code, *capsys.readouterr())
 
     return execute
@@ -265,6 +266,6 @@ def test_a_trial_begins_no_earlier_than_its_challenger(
 
 @pytest.mark.parametrize("given", [{}, {"feedback_url": URL}, {"feedback_secret": SECRET}, LINKED])
 def test_the_pages_are_suggested_only_where_they_can_be_served(tmp_path: Path, given: dict[str, str]) -> None:
-    steps = floor_day.examples(frames.alerts({}), "fillrate", settings.load(home=tmp_path, **given))
+    steps = buffers_demo.examples(frames.alerts({}), "fillrate", settings.load(home=tmp_path, **given))
     assert "  fillrate buffers explain W1_PICK_TOTAL 2026-03-14T14:00" in steps
     assert ("  fillrate buffers serve" in steps) == (given == LINKED)

@@ -54,13 +54,14 @@ def demo(warehouses: int, seed: int, hours: int) -> None:
     import polars as pl
     from rich.console import Console
 
-    from fillrate_assets import floor_day, running, settings
+    from fillrate_assets import settings
     from fillrate_assets.buffers.buffer_store import BufferStore
     from fillrate_assets.buffers.rules.policy import Policy
     from fillrate_assets.buffers.sources.floor_feeds import FloorFeeds
+    from fillrate_assets.cli import buffers_demo, launcher
+    from fillrate_assets.cli.main.progress import called_as, working
     from fillrate_assets.definitions import delivery_of
     from fillrate_assets.floors import Floors
-    from fillrate_assets.progress import called_as, working
 
     started = perf_counter()
     chosen = settings.load()
@@ -69,18 +70,18 @@ def demo(warehouses: int, seed: int, hours: int) -> None:
         filled = floors.fill()
     click.echo(f"Simulated floors: {warehouses} warehouses, {floors.ticks[0]:%Y-%m-%d}{'' if filled else ' (kept)'}")
     console = Console(width=110, highlight=False)
-    kept, delivery = floor_day.kept(floors), replace(delivery_of(chosen), every_label=False)
+    kept, delivery = buffers_demo.kept(floors), replace(delivery_of(chosen), every_label=False)
     feeds = FloorFeeds(chosen.floor_feeds_url, chosen.tables)
-    seen = floor_day.show(floor_day.ticks(floors, feeds, kept, delivery, Policy()), floors, console)
+    seen = buffers_demo.show(buffers_demo.ticks(floors, feeds, kept, delivery, Policy()), floors, console)
     alerts = pl.concat(moment.alerts for moment in seen)
     store = BufferStore(chosen.record_store_url, chosen.record_store_schema)
-    floor_day.answer(floors, store, alerts)
-    run_id, failure, checks = running.run_tick(chosen, seen[-1].snapshot_ts)
+    buffers_demo.answer(floors, store, alerts)
+    run_id, failure, checks = launcher.run_tick(chosen, seen[-1].snapshot_ts)
     for problem in [failure] if failure else checks:
         click.echo(f"the last tick, run {run_id}: {problem}", err=True)
-    floor_day.summarize(floors, alerts, console)
+    buffers_demo.summarize(floors, alerts, console)
     console.print(f"{perf_counter() - started:,.0f} s.")
-    for line in floor_day.examples(alerts, called_as(), chosen):
+    for line in buffers_demo.examples(alerts, called_as(), chosen):
         click.echo(line)
     if failure:
         raise click.exceptions.Exit(1)
@@ -97,12 +98,13 @@ def tick(at: datetime | None) -> None:
     Example: one that was missed
       fillrate buffers tick --at 2026-11-10T14:05
     """
-    from fillrate_assets import running, settings
+    from fillrate_assets import settings
     from fillrate_assets.buffers.rules.tick import on_grid
+    from fillrate_assets.cli import launcher
 
     now = datetime.now(UTC)
     chosen = on_grid(at or now)
-    run_id, failure, checks = running.run_tick(settings.load(), chosen)
+    run_id, failure, checks = launcher.run_tick(settings.load(), chosen)
     for problem in [failure] if failure else checks:
         click.echo(f"{chosen:%Y-%m-%d %H:%M} UTC: {problem}", err=True)
     click.echo(f"{chosen:%Y-%m-%d %H:%M} UTC: {'failed' if failure else 'done'}, run {run_id}")
@@ -155,7 +157,7 @@ def replay(first: datetime, last: datetime, changes: tuple[str, ...], file: Path
 
     from fillrate_assets import settings
     from fillrate_assets.buffers.report.policy_backtest import Replay, changed_policy
-    from fillrate_assets.progress import progress
+    from fillrate_assets.cli.main.progress import progress
 
     chosen = settings.load()
     policy = changed_policy(_policies(chosen).contenders().champion, changes, file)

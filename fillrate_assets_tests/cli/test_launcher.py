@@ -8,13 +8,13 @@ from pathlib import Path
 import dagster as dg
 import pytest
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
+from fillrate_assets.cli.main.launcher import Range
 
-from fillrate_assets import running
+from fillrate_assets.cli import launcher
 from fillrate_assets.definitions import JOB
 from fillrate_assets.fillrate.record_store import RESTATEMENTS
 from fillrate_assets.orchestration import partitions
 from fillrate_assets.orchestration.partitions import CHANGED_TAG, RANGE_END_TAG, RANGE_START_TAG
-from fillrate_assets.running import Range
 from fillrate_assets_tests.conftest import SMALL, copied
 from fillrate_assets_tests.home import Home
 
@@ -43,9 +43,9 @@ def test_a_corrected_day_that_is_run_alone_reaches_the_days_that_depend_on_it(
     network_home.run(instance, "DC01", first, last)
     network_home.correct("DC01", first, first)
     whole = Home(copied(network_home.directory, tmp_path / "whole"))
-    (wanted,) = running.ranges(network_home.settings, ["DC01"], first, first, last)
+    (wanted,) = launcher.ranges(network_home.settings, ["DC01"], first, first, last)
     assert wanted == Range("DC01", first, first, last)
-    (ran,) = running.run(network_home.settings, [wanted])
+    (ran,) = launcher.run(network_home.settings, [wanted])
     assert ran.failure is None
     whole.run(instance, "DC01", first, last)
     assert network_home.standing() == whole.standing()
@@ -56,7 +56,7 @@ def test_a_corrected_day_that_is_run_alone_reaches_the_days_that_depend_on_it(
 @pytest.mark.usefixtures("dagster_home")
 def test_a_run_that_fails_tells_the_cause_in_one_line(network_home: Home) -> None:
     Path(network_home.settings.order_system_url.removeprefix("sqlite:///")).unlink()
-    (ran,) = running.run(network_home.settings, [Range("DC01", SMALL.first, SMALL.first)])
+    (ran,) = launcher.run(network_home.settings, [Range("DC01", SMALL.first, SMALL.first)])
     assert ran.failure is not None
     assert "order system: there is no" in ran.failure
     assert "\n" not in ran.failure
@@ -70,19 +70,19 @@ def test_no_run_starts_on_a_dc_that_a_run_is_in_progress_for(network_home: Home)
         instance.add_dynamic_partitions("dc", ["DC01"])
         tags = partitions.range_tags("DC01", first, first)
         other = instance.create_run_for_job(job, tags=tags, status=dg.DagsterRunStatus.STARTED)
-    (ran,) = running.run(settings, [Range("DC01", first, first)])
+    (ran,) = launcher.run(settings, [Range("DC01", first, first)])
     assert ran.failure == (
         f"run {other.run_id} is in progress there: run again when it has ended, or terminate it in the UI"
     )
     assert ran.run_id is None
     assert network_home.store.ledger().is_empty()
-    (elsewhere,) = running.run(settings, [Range("DC02", first, first)])
+    (elsewhere,) = launcher.run(settings, [Range("DC02", first, first)])
     assert elsewhere.failure is None
 
 
 @pytest.mark.usefixtures("dagster_home")
 def test_the_standing_checks_are_asked_when_wanted(published_home: Home) -> None:
-    running.ask_standing_checks(published_home.settings)
+    launcher.ask_standing_checks(published_home.settings)
     keys = [
         dg.AssetCheckKey(dg.AssetKey("published_records"), name)
         for name in ("no_day_left_behind", "complete_by_deadline", "fresh_sources")
@@ -106,7 +106,7 @@ def test_a_long_range_is_run_in_parts_of_which_the_last_reaches_the_dependent_da
 def test_parts_leave_what_the_whole_range_leaves(network_home: Home, published_template: Path) -> None:
     last = SMALL.first + timedelta(days=4)
     parts = Range("DC01", SMALL.first, last).parts(2)
-    ran = list(running.run(network_home.settings, parts))
+    ran = list(launcher.run(network_home.settings, parts))
     assert [(each.range, each.failure) for each in ran] == [(part, None) for part in parts]
     for day in partitions.days_between(SMALL.first, last):
         assert network_home.store.records("DC01", day).equals(Home(published_template).store.records("DC01", day))
@@ -125,7 +125,7 @@ def test_after_a_failure_the_later_days_of_the_dc_are_not_started(
         )
     days = partitions.days_between(first, first + timedelta(days=2))
     parts = [part for dc in dcs for part in Range(dc, days[0], days[-1]).parts(1)]
-    ran = list(running.run(network_home.settings, parts))
+    ran = list(launcher.run(network_home.settings, parts))
     busy, *later = [each.failure or "" for each in ran if each.range.dc == "DC01"]
     assert "is in progress there" in busy
     assert later == [f"not started, for it needs {first} to {first}: run both again"] * 2

@@ -11,7 +11,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from fillrate_assets import cli, settings
+from fillrate_assets import settings
+from fillrate_assets.cli import main
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.record_store import RecordStore
 from fillrate_assets_tests import directories
@@ -19,7 +20,7 @@ from fillrate_assets_tests import directories
 
 def _fails(capsys: pytest.CaptureFixture[str], *arguments: object, code: int = 2) -> str:
     """The one line on stderr of a command that must fail."""
-    assert cli.execute([str(argument) for argument in arguments]) == code
+    assert main.execute([str(argument) for argument in arguments]) == code
     told = capsys.readouterr()
     assert told.out == ""
     lines = told.err.splitlines()
@@ -40,7 +41,7 @@ def _same(written: str, expected: str) -> bool:
 def test_calculate_writes_the_golden_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "lost.csv"
     arguments = ["calculate", str(directories.golden(tmp_path / "in")), "--out", str(out), "--from", "2024-05-16"]
-    assert cli.execute(arguments) == 0
+    assert main.execute(arguments) == 0
     records = {row["item"]: row for row in _rows(out)}
     assert records.keys() == directories.GOLDEN_RECORDS.keys() | {"FILL"}
     for item, (path, *expected) in directories.GOLDEN_RECORDS.items():
@@ -63,7 +64,7 @@ def test_calculate_writes_the_golden_table(tmp_path: Path, capsys: pytest.Captur
 
 def test_a_csv_record_is_exact_text_in_the_order_of_its_key(tmp_path: Path) -> None:
     out = tmp_path / "lost.csv"
-    assert cli.execute(["calculate", str(directories.golden(tmp_path / "in")), "--out", str(out)]) == 0
+    assert main.execute(["calculate", str(directories.golden(tmp_path / "in")), "--out", str(out)]) == 0
     header, *lines = out.read_text().splitlines()
     assert header.split(",") == schema.LOST_CASES.names
     keys = [tuple(line.split(",")[:3]) for line in lines]
@@ -77,7 +78,7 @@ def test_a_csv_record_is_exact_text_in_the_order_of_its_key(tmp_path: Path) -> N
 def test_parquet_holds_the_same_records_as_csv(tmp_path: Path) -> None:
     directory = str(directories.golden(tmp_path / "in"))
     for name in ("lost.csv", "lost.parquet"):
-        assert cli.execute(["calculate", directory, "--out", str(tmp_path / name)]) == 0
+        assert main.execute(["calculate", directory, "--out", str(tmp_path / name)]) == 0
     records = pl.read_parquet(tmp_path / "lost.parquet")
     schema.LOST_CASES.validate(records)
     schema.REJECTS.validate(pl.read_parquet(tmp_path / "lost.rejects.parquet"))
@@ -87,9 +88,9 @@ def test_parquet_holds_the_same_records_as_csv(tmp_path: Path) -> None:
 def test_days_before_the_scope_are_look_back_and_not_written(tmp_path: Path) -> None:
     directory = str(directories.golden(tmp_path / "in"))
     whole, day = tmp_path / "whole.parquet", tmp_path / "day.parquet"
-    assert cli.execute(["calculate", directory, "--out", str(whole)]) == 0
+    assert main.execute(["calculate", directory, "--out", str(whole)]) == 0
     scope = ["--from", "2024-05-16", "--to", "2024-05-16", "--dc", "DC01"]
-    assert cli.execute(["calculate", directory, "--out", str(day), *scope]) == 0
+    assert main.execute(["calculate", directory, "--out", str(day), *scope]) == 0
     assert pl.read_parquet(day).equals(pl.read_parquet(whole).filter(ship_date=directories.GOLDEN_DAY))
 
 
@@ -98,7 +99,7 @@ def test_a_day_without_a_snapshot_is_held_and_has_no_records(
 ) -> None:
     directory = directories.minimal(tmp_path / "in")
     (directory / "instock_snapshots.csv").unlink()
-    assert cli.execute(["calculate", str(directory), "--out", str(tmp_path / "lost.csv")]) == 0
+    assert main.execute(["calculate", str(directory), "--out", str(tmp_path / "lost.csv")]) == 0
     assert _rows(tmp_path / "lost.csv") == []
     assert capsys.readouterr().err == "held: DC01, 2024-05-16: no instock snapshot for the day\n"
 
@@ -107,7 +108,7 @@ def test_rows_that_cannot_be_typed_count_against_their_day(tmp_path: Path, capsy
     directory = directories.minimal(tmp_path / "in")
     with (directory / "order_lines.csv").open("a") as handle:
         handle.write("DC01,2024-05-16,O1,one,A,10\n")
-    assert cli.execute(["calculate", str(directory), "--out", str(tmp_path / "lost.csv")]) == 0
+    assert main.execute(["calculate", str(directory), "--out", str(tmp_path / "lost.csv")]) == 0
     assert capsys.readouterr().err == "doubtful: DC01, 2024-05-16: 1 of 2 order lines were rejected\n"
     (reject,) = _rows(tmp_path / "lost.rejects.csv")
     assert reject["reason"] == "line_no 'one' is not a number"
@@ -179,14 +180,14 @@ def test_files_without_a_usable_order_line_are_told(tmp_path: Path, capsys: pyte
 
 @pytest.mark.parametrize("command", ["calculate", "report", "explain", "load", "upgrade"])
 def test_help_of_every_command_has_an_example(command: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.execute([command, "--help"]) == 0
+    assert main.execute([command, "--help"]) == 0
     assert f"  fillrate {command}" in capsys.readouterr().out
 
 
 def test_a_report_of_files_is_a_table_with_a_total(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     directory = str(directories.golden(tmp_path / "in"))
     day = ["--from", "2024-05-16"]
-    assert cli.execute(["report", "--input", directory, "--by", "dc,ship_date", *day]) == 0
+    assert main.execute(["report", "--input", directory, "--by", "dc,ship_date", *day]) == 0
     header, _, group, total = (line.split() for line in capsys.readouterr().out.splitlines() if line.strip())
     assert header[:4] == ["DC", "Ship", "date", "Lines"]
     assert group[:2] == ["DC01", "2024-05-16"]
@@ -200,9 +201,9 @@ def test_a_report_as_csv_is_exact_and_has_no_total(tmp_path: Path, capsys: pytes
         "dc,lines,orders,ordered_cases,shipped_cases,case_fill_rate,line_fill_rate,order_fill_rate,on_time_rate,"
         "otif_rate,lost_cases\nDC01,1,1,10.0000,8.0000,0.8000,0.0000,0.0000,,,2.0000\n"
     )
-    assert cli.execute(["report", "--input", directory, "--format", "csv"]) == 0
+    assert main.execute(["report", "--input", directory, "--format", "csv"]) == 0
     assert capsys.readouterr().out == expected
-    assert cli.execute(["report", "--input", directory, "--out", str(out)]) == 0
+    assert main.execute(["report", "--input", directory, "--out", str(out)]) == 0
     assert out.read_text() == expected
 
 
@@ -213,7 +214,7 @@ def test_a_target_is_the_same_as_a_share_and_in_percent(
     directory, targets = directories.minimal(tmp_path / "in"), tmp_path / "targets.csv"
     targets.write_text(f"dc,case_fill_rate\nDC01,{target}\n")
     arguments = ["report", "--input", str(directory), "--targets", str(targets), "--format", "csv"]
-    assert cli.execute(arguments) == 0
+    assert main.execute(arguments) == 0
     assert capsys.readouterr().out.splitlines()[1].endswith(",0.9500,-15.00")
 
 
@@ -236,7 +237,7 @@ def test_wrong_targets_are_one_line(text: str, told: str, tmp_path: Path, capsys
 
 def test_a_report_as_a_workbook_is_written_whole(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     directory, out = directories.minimal(tmp_path / "in"), tmp_path / "report.xlsx"
-    assert cli.execute(["report", "--input", str(directory), "--out", str(out)]) == 0
+    assert main.execute(["report", "--input", str(directory), "--out", str(out)]) == 0
     assert out.read_bytes().startswith(b"PK")
     assert capsys.readouterr().out == f"wrote {out}\n"
     assert sorted(file.name for file in tmp_path.iterdir()) == ["in", "report.xlsx"]
@@ -252,7 +253,7 @@ def test_an_empty_lake_says_what_fills_it(
 
 def test_explain_answers_from_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     directory = str(directories.minimal(tmp_path / "in"))
-    assert cli.execute(["explain", "DC01", "2024-05-16", "A", "--input", directory]) == 0
+    assert main.execute(["explain", "DC01", "2024-05-16", "A", "--input", directory]) == 0
     first = capsys.readouterr().out.splitlines()[0]
     assert first == ("DC01, 2024-05-16, item A (Tomato soup, 12 x 400 g): 10 ordered, 8 shipped, in stock; lost 2.")
     told = _fails(capsys, "explain", "DC01", "2024-05-16", "B", "--input", directory)
@@ -266,11 +267,11 @@ def test_load_tells_what_was_loaded_and_what_was_rejected(
     directory = directories.minimal(tmp_path / "in")
     with (directory / "order_lines.csv").open("a") as handle:
         handle.write("DC01,someday,O1,2,A,10\n")
-    assert cli.execute(["load", str(directory)]) == 0
+    assert main.execute(["load", str(directory)]) == 0
     told = capsys.readouterr().out
     assert re.search(r"^order_lines +1 rows$", told, re.MULTILINE)
     assert re.search(r"^ +1  order_lines: ship_date 'someday' is not a date", told, re.MULTILINE)
-    assert cli.execute(["load", str(directory)]) == 0
+    assert main.execute(["load", str(directory)]) == 0
     assert re.search(r"^order_lines +0 rows$", capsys.readouterr().out, re.MULTILINE)
 
 
@@ -278,10 +279,10 @@ def test_upgrade_makes_a_record_store_and_leaves_one_that_is_there(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FILLRATE_HOME", str(tmp_path))
-    assert cli.execute(["upgrade"]) == 0
+    assert main.execute(["upgrade"]) == 0
     store = RecordStore(settings.load().record_store_url)
     store.add_dcs(pl.DataFrame({"dc": ["DC01"], "name": ["x"], "time_zone": ["UTC"], "active": [True]}))
-    assert cli.execute(["upgrade"]) == 0
+    assert main.execute(["upgrade"]) == 0
     assert store.dcs()["dc"].to_list() == ["DC01"]
     assert capsys.readouterr().out == "the record store is up to date\n" * 2
 

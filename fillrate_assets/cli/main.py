@@ -17,14 +17,14 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import click
 
-from fillrate_assets.cli_buffers import buffers
+from fillrate_assets.cli.main.buffers import buffers
+from fillrate_assets.cli.main.progress import called_as, progress, working
 from fillrate_assets.core.errors import FillrateError, SourceUnavailable
-from fillrate_assets.progress import called_as, progress, working
 
 if TYPE_CHECKING:
+    from fillrate_assets.cli.main.launcher import Range
     from fillrate_assets.fillrate.rules.pipeline import Scope
     from fillrate_assets.fillrate.sources.contract_files import Contracts
-    from fillrate_assets.running import Range
     from fillrate_assets.sample.network import Network
 
 FAILED: Final = 1
@@ -330,17 +330,18 @@ def demo(days: int, dc_count: int, items: int, seed: int, processes: int) -> Non
     """
     from rich.console import Console
 
-    from fillrate_assets import demo as story
-    from fillrate_assets import running, settings
+    from fillrate_assets import settings
+    from fillrate_assets.cli import fillrate_demo as story
+    from fillrate_assets.cli import launcher
     from fillrate_assets.sample.network import Network
 
     started = perf_counter()
     network = _sample(Network(seed=seed, dcs=dc_count, items=items, days=days, last=_last_sample_day()))
     chosen = settings.load()
     before = story.Standing.of(chosen)
-    wanted = [running.Range(dc, network.first, network.last) for dc in network.dc_codes]
+    wanted = [launcher.Range(dc, network.first, network.last) for dc in network.dc_codes]
     failed = _run(wanted, processes)
-    running.ask_standing_checks(chosen)
+    launcher.ask_standing_checks(chosen)
     console = Console(width=100, highlight=False)
     story.summarize(chosen, network, console)
     after = story.Standing.of(chosen)
@@ -402,10 +403,11 @@ def run(dcs: tuple[str, ...], first: date | None, last: date | None, processes: 
     Example: one DC's March again
       fillrate run --dc DC03 --from 2026-03-01 --to 2026-03-31
     """
-    from fillrate_assets import running, settings
+    from fillrate_assets import settings
+    from fillrate_assets.cli import launcher
 
     _scope(dcs, first, last)
-    wanted = running.ranges(settings.load(), dcs, first, last, datetime.now(UTC).date())
+    wanted = launcher.ranges(settings.load(), dcs, first, last, datetime.now(UTC).date())
     if _run(wanted, processes):
         raise click.exceptions.Exit(FAILED)
 
@@ -456,13 +458,14 @@ def _sample(network: Network) -> Network:
 
 def _run(wanted: Sequence[Range], processes: int) -> bool:
     """Run ranges and tell how each went; whether any failed."""
-    from fillrate_assets import running, settings
+    from fillrate_assets import settings
+    from fillrate_assets.cli import launcher
 
     failed = False
     chosen = settings.load()
     parts = [part for each in wanted for part in each.parts(chosen.backfill_days)]
     with progress("Running through Dagster", len(parts)) as tell:
-        for ran in running.run(chosen, parts, processes):
+        for ran in launcher.run(chosen, parts, processes):
             span = f"{ran.range.dc} {ran.range.first} to {ran.range.last}"
             tell(f"{span}: {'failed' if ran.failure else 'done'} in {ran.seconds:.0f} s")
             for problem in [ran.failure] if ran.failure else ran.failed_checks:

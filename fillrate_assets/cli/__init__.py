@@ -1,0 +1,1 @@
+"""The `fillrate` command: parses arguments, starts work, prints results. No rule belongs here."""
