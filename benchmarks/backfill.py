@@ -37,10 +37,10 @@ from fillrate_assets import settings as settings_module
 from fillrate_assets.cli import launcher
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.record_store import RECORDS, RecordStore
-from fillrate_assets.loading import SampleNetwork
 from fillrate_assets.orchestration import partitions
 from fillrate_assets.orchestration.lake_io_manager import LakeIOManager
 from fillrate_assets.orchestration.partition_events import BatchingSqliteEventLogStorage
+from fillrate_assets.sample.fillrate_loader import SampleNetwork
 from fillrate_assets.sample.network import Network
 from fillrate_assets.settings import Settings
 from fillrate_assets.storage import sql

@@ -94,7 +94,7 @@ def main() -> int:
 def prepare(home: Path, dcs: int, items: int, days: int) -> tuple[Settings, Network]:
     """A home whose network has been run for every DC and ship date."""
     from fillrate_assets.cli import launcher  # noqa: PLC0415 - a run's process does not need it
-    from fillrate_assets.loading import SampleNetwork  # noqa: PLC0415 - as above
+    from fillrate_assets.sample.fillrate_loader import SampleNetwork  # noqa: PLC0415 - as above
     from fillrate_assets.sample.network import Network  # noqa: PLC0415 - as above
 
     home.mkdir(parents=True, exist_ok=True)

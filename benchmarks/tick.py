@@ -37,7 +37,7 @@ from fillrate_assets.fillrate.record_store import WATERMARKS, Day, RecordStore
 from fillrate_assets.fillrate.rules import change_planner
 from fillrate_assets.fillrate.sources.order_system import OrderSystem
 from fillrate_assets.fillrate.watermark import Watermark
-from fillrate_assets.loading import EmbeddedSystems, SampleNetwork
+from fillrate_assets.sample.fillrate_loader import EmbeddedSystems, SampleNetwork
 from fillrate_assets.sample.network import Network
 from fillrate_assets.settings import Settings
 from fillrate_assets.storage import sql

@@ -17,8 +17,8 @@ from fillrate_assets import settings
 from fillrate_assets.definitions import JOB, build_defs
 from fillrate_assets.fillrate.defs import assets, exports
 from fillrate_assets.fillrate.record_store import CLAIMS, METADATA, OUTBOX, RecordStore
-from fillrate_assets.loading import EmbeddedSystems, SampleNetwork
 from fillrate_assets.orchestration import partitions
+from fillrate_assets.sample.fillrate_loader import EmbeddedSystems, SampleNetwork
 from fillrate_assets.sample.network import Network
 from fillrate_assets.settings import Settings
 from fillrate_assets.storage.lake import Lake

@@ -61,7 +61,7 @@ def demo(warehouses: int, seed: int, hours: int) -> None:
     from fillrate_assets.cli import buffers_demo, launcher
     from fillrate_assets.cli.main.progress import called_as, working
     from fillrate_assets.definitions import delivery_of
-    from fillrate_assets.floors import Floors
+    from fillrate_assets.sample.buffers_loader import Floors
 
     started = perf_counter()
     chosen = settings.load()

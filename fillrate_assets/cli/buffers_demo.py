@@ -22,7 +22,7 @@ from fillrate_assets.buffers.rules.path_signals import clock
 from fillrate_assets.buffers.rules.policy import Policy
 from fillrate_assets.buffers.sources.floor_feeds import FloorFeeds
 from fillrate_assets.buffers.tick_lake import TickLake
-from fillrate_assets.floors import Floors
+from fillrate_assets.sample.buffers_loader import Floors
 from fillrate_assets.settings import Settings
 from fillrate_assets.storage.lake import Lake
 

@@ -14,7 +14,7 @@ from fillrate_assets.fillrate.record_store import RECORDS, RESTATEMENTS, RecordS
 from fillrate_assets.fillrate.report import labels
 from fillrate_assets.fillrate.rules import line_classification, service_metrics
 from fillrate_assets.fillrate.schema import PATHS
-from fillrate_assets.loading import SampleNetwork
+from fillrate_assets.sample.fillrate_loader import SampleNetwork
 from fillrate_assets.sample.network import Network
 from fillrate_assets.sample.score import score
 from fillrate_assets.settings import Settings

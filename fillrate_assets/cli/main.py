@@ -286,14 +286,15 @@ def load(directory: Path, mapping: Path | None) -> None:
     Example:
       fillrate load data/ --mapping ours.toml
     """
-    from fillrate_assets import loading, settings
+    from fillrate_assets import settings
     from fillrate_assets.fillrate.sources.contract_files import read_directory
+    from fillrate_assets.sample import fillrate_loader
 
     loaded_at = datetime.now(UTC)
     with working(f"Reading {directory}"):
         contracts = read_directory(directory, mapping, loaded_at=loaded_at)
     with working("Loading"):
-        loaded = loading.load(settings.load(), contracts, loaded_at=loaded_at)
+        loaded = fillrate_loader.load(settings.load(), contracts, loaded_at=loaded_at)
     for table, rows in loaded.rows.items():
         click.echo(f"{table:20}{rows:>12,} rows")
     reasons = (
@@ -379,7 +380,7 @@ def advance() -> None:
     The new_orders sensor then finds them; `make ui` shows it at work.
     """
     from fillrate_assets import settings
-    from fillrate_assets.loading import SampleNetwork
+    from fillrate_assets.sample.fillrate_loader import SampleNetwork
 
     with working("Advancing the sample network"):
         day, arrived = SampleNetwork(settings.load()).advance()
@@ -438,7 +439,7 @@ def _last_sample_day() -> date:
 def _sample(network: Network) -> Network:
     """The sample network of the home, generated if there is none; the one that is there wins."""
     from fillrate_assets import settings
-    from fillrate_assets.loading import SampleNetwork
+    from fillrate_assets.sample.fillrate_loader import SampleNetwork
 
     store = SampleNetwork(settings.load())
     if (there := store.network) is not None:

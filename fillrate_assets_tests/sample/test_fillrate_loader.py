@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from fillrate_assets import loading, settings
+from fillrate_assets import settings
 from fillrate_assets.core.errors import PermanentFailure
 from fillrate_assets.fillrate.record_store import REJECTS
 from fillrate_assets.fillrate.sources.contract_files import read_directory
-from fillrate_assets.loading import EmbeddedSystems, Loaded, SampleNetwork
+from fillrate_assets.sample import fillrate_loader
+from fillrate_assets.sample.fillrate_loader import EmbeddedSystems, Loaded, SampleNetwork
 from fillrate_assets.sample.network import Network, activity, masters, next_ship_day
 from fillrate_assets.settings import Settings
 from fillrate_assets_tests import directories
@@ -27,7 +28,7 @@ def home(tmp_path: Path) -> Settings:
 
 
 def _load(home: Settings, directory: Path, at: datetime = LOADED_AT) -> Loaded:
-    return loading.load(home, read_directory(directory, loaded_at=at), loaded_at=at)
+    return fillrate_loader.load(home, read_directory(directory, loaded_at=at), loaded_at=at)
 
 
 def test_a_home_holds_the_network_that_was_generated(network_home: Home) -> None:
