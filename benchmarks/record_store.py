@@ -28,7 +28,7 @@ from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.record_store import RECORDS, Day, RecordStore
 from fillrate_assets.fillrate.rules.change_planner import VERSIONS
 from fillrate_assets.storage import sql
-from fillrate_assets_tests.postgres import running
+from fillrate_assets_tests.fixtures.postgres import running
 
 SHIP_DATE: Final = date(2026, 3, 2)
 NOW: Final = datetime(2026, 3, 3, 6, tzinfo=UTC)

@@ -17,11 +17,11 @@ import pytest
 from fillrate_assets.environments import ENVIRONMENTS
 from fillrate_assets.fillrate.record_store import RECORDS, RESTATEMENTS, RecordStore
 from fillrate_assets.sample.network import Network
-from fillrate_assets_tests import cloud
-from fillrate_assets_tests.cloud import Cloud
-from fillrate_assets_tests.home import Home
-from fillrate_assets_tests.instances import in_memory
-from fillrate_assets_tests.postgres import Postgres, running
+from fillrate_assets_tests.fixtures import cloud
+from fillrate_assets_tests.fixtures.cloud import Cloud
+from fillrate_assets_tests.fixtures.home import Home
+from fillrate_assets_tests.fixtures.instances import in_memory
+from fillrate_assets_tests.fixtures.postgres import Postgres, running
 
 ROOT = Path(__file__).parent.parent
 # Speed is measured in benchmarks/, never in a test.

@@ -30,10 +30,10 @@ from fillrate_assets.environments import ENVIRONMENTS
 from fillrate_assets.fillrate.defs import assets
 from fillrate_assets.orchestration import partitions
 from fillrate_assets.settings import Settings
-from fillrate_assets_tests.cloud import Cloud
 from fillrate_assets_tests.conftest import ROOT, SMALL, copied
-from fillrate_assets_tests.home import Home
-from fillrate_assets_tests.postgres import Postgres
+from fillrate_assets_tests.fixtures.cloud import Cloud
+from fillrate_assets_tests.fixtures.home import Home
+from fillrate_assets_tests.fixtures.postgres import Postgres
 
 DEPLOY: Final = ROOT / "deploy"
 EXAMPLE: Final = ROOT / ".env.example"

@@ -12,7 +12,7 @@ from fillrate_assets.fillrate.report.service_report.service_report import report
 from examples import atliq, onlineretail
 from fillrate_assets.fillrate.rules.pipeline import Calculation, calculate
 from fillrate_assets.fillrate.sources.contract_files import read_directory, read_targets
-from fillrate_assets_tests.directories import write_csv
+from fillrate_assets_tests.factories.directories import write_csv
 
 DATA: Final = Path(__file__).parents[2] / "shared" / "data"
 LOADED_AT: Final = datetime(2026, 1, 1, tzinfo=UTC)

@@ -15,8 +15,8 @@ from fillrate_assets.core.errors import FillrateError, PermanentFailure, SourceU
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.sources.instock_warehouse import InstockWarehouse
 from fillrate_assets.storage.sql import Window
-from fillrate_assets_tests.cloud import Cloud
-from fillrate_assets_tests.rows import AT, DAY, snapshots
+from fillrate_assets_tests.factories.rows import AT, DAY, snapshots
+from fillrate_assets_tests.fixtures.cloud import Cloud
 
 URL = "awsathena+polars:///warehouse?s3_staging_dir=s3%3A%2F%2Fresults%2F&poll_interval=0.05"
 

@@ -18,10 +18,10 @@ from fillrate_assets.core.errors import FillrateError, PermanentFailure, SourceU
 from fillrate_assets.definitions import build_defs
 from fillrate_assets.fillrate.sources.shipping_records import ShippingRecords
 from fillrate_assets.storage import sql
-from fillrate_assets_tests.cloud import Cloud
 from fillrate_assets_tests.conftest import SMALL
-from fillrate_assets_tests.home import Home
-from fillrate_assets_tests.rows import DAY
+from fillrate_assets_tests.factories.rows import DAY
+from fillrate_assets_tests.fixtures.cloud import Cloud
+from fillrate_assets_tests.fixtures.home import Home
 
 SECRET = "hunter2/@:%23 Zürich"  # noqa: S105 - what must not be seen
 HOST = "127.0.0.1:1/shipping?login_timeout=1&timeout=1"

@@ -17,8 +17,8 @@ from fillrate_assets.buffers.rules.tick import Feeds, InMemory, Masters
 from fillrate_assets.core.errors import ContractViolation, PermanentFailure
 from fillrate_assets.fillrate.record_store import RecordStore
 from fillrate_assets.sample.floor.load import Load
-from fillrate_assets_tests.buffers.frames import feedback
-from fillrate_assets_tests.buffers.frames import tick as at
+from fillrate_assets_tests.factories.buffers_frames import feedback
+from fillrate_assets_tests.factories.buffers_frames import tick as at
 
 LOAD: Final = Load(warehouses=2, units=6)
 MASTERS: Final = LOAD.masters()

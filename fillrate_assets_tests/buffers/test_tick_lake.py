@@ -17,8 +17,8 @@ from fillrate_assets.core.errors import ContractViolation, SourceUnavailable
 from fillrate_assets.core.table_schema import Frame
 from fillrate_assets.sample.floor.load import Load
 from fillrate_assets.storage.lake import Lake
-from fillrate_assets_tests.buffers.feed_rows import T, signals
-from fillrate_assets_tests.cloud import Cloud
+from fillrate_assets_tests.factories.feed_rows import T, signals
+from fillrate_assets_tests.fixtures.cloud import Cloud
 
 TODAY: Final = T.date()
 TOMORROW: Final = TODAY + timedelta(days=1)

@@ -27,10 +27,10 @@ from fillrate_assets.fillrate.record_store import RecordStore
 from fillrate_assets.notifications.signed_links import ExpiredLinkError, Link, LinkSigner, last_week
 from fillrate_assets.settings import Settings
 from fillrate_assets.storage.lake import Lake
-from fillrate_assets_tests.buffers import frames
-from fillrate_assets_tests.buffers.frames import TICK
 from fillrate_assets_tests.conftest import ROOT
-from fillrate_assets_tests.web.floor import SECRET
+from fillrate_assets_tests.factories import buffers_frames
+from fillrate_assets_tests.factories.buffers_frames import TICK
+from fillrate_assets_tests.factories.web_floor import SECRET
 
 Told = tuple[int, str, str]
 URL: Final = "https://feedback.example"
@@ -188,7 +188,7 @@ def chicago(
     chosen = settings.load()
     RecordStore(chosen.record_store_url).upgrade()
     nothing = [frame.empty().collect() for frame in (schema.UNIT_MEMBERS, schema.SHIFTS, schema.ALERT_ROUTES)]
-    BufferStore(chosen.record_store_url).add_masters(Masters(frames.warehouses({}), *nothing))
+    BufferStore(chosen.record_store_url).add_masters(Masters(buffers_frames.warehouses({}), *nothing))
     return chosen
 
 
@@ -254,8 +254,10 @@ def test_a_trial_begins_no_earlier_than_its_challenger(
 ) -> None:
     now = TICK + timedelta(days=3)
     eager = PolicyStore(chicago.record_store_url).propose(EAGER, by="ann", now=now - ago)
-    TickLake(Lake(chicago.lake_root), ("CHI",)).write(schema.ALERTS, frames.alerts({}), TICK)
-    BufferStore(chicago.record_store_url).add_feedback(frames.feedback({"answer": "NO_PROBLEM"}).row(0, named=True))
+    TickLake(Lake(chicago.lake_root), ("CHI",)).write(schema.ALERTS, buffers_frames.alerts({}), TICK)
+    BufferStore(chicago.record_store_url).add_feedback(
+        buffers_frames.feedback({"answer": "NO_PROBLEM"}).row(0, named=True)
+    )
     evidence = trial(chicago, eager.version, 14, now=now).evidence
     assert (evidence.since, evidence.until, evidence.episodes) == (now - length, now, episodes)
     assert ("1 days are less than 14" in evidence.objections) == (length.days == 1)
@@ -266,6 +268,6 @@ def test_a_trial_begins_no_earlier_than_its_challenger(
 
 @pytest.mark.parametrize("given", [{}, {"feedback_url": URL}, {"feedback_secret": SECRET}, LINKED])
 def test_the_pages_are_suggested_only_where_they_can_be_served(tmp_path: Path, given: dict[str, str]) -> None:
-    steps = buffers_demo.examples(frames.alerts({}), "fillrate", settings.load(home=tmp_path, **given))
+    steps = buffers_demo.examples(buffers_frames.alerts({}), "fillrate", settings.load(home=tmp_path, **given))
     assert "  fillrate buffers explain W1_PICK_TOTAL 2026-03-14T14:00" in steps
     assert ("  fillrate buffers serve" in steps) == (given == LINKED)

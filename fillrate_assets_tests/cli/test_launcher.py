@@ -16,7 +16,7 @@ from fillrate_assets.fillrate.record_store import RESTATEMENTS
 from fillrate_assets.orchestration import partitions
 from fillrate_assets.orchestration.partitions import CHANGED_TAG, RANGE_END_TAG, RANGE_START_TAG
 from fillrate_assets_tests.conftest import SMALL, copied
-from fillrate_assets_tests.home import Home
+from fillrate_assets_tests.fixtures.home import Home
 
 
 def test_a_range_alone_reads_all_its_days_again() -> None:

@@ -15,7 +15,7 @@ from fillrate_assets import settings
 from fillrate_assets.cli import main
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.record_store import RecordStore
-from fillrate_assets_tests import directories
+from fillrate_assets_tests.factories import directories
 
 
 def _fails(capsys: pytest.CaptureFixture[str], *arguments: object, code: int = 2) -> str:

@@ -15,7 +15,7 @@ from fillrate_assets.core import parsing
 from fillrate_assets.core.errors import ContractViolation
 from fillrate_assets.core.table_schema import Column, Frame
 from fillrate_assets.fillrate import schema
-from fillrate_assets_tests.fillrate.frames import Row, only
+from fillrate_assets_tests.factories.fillrate_frames import Row, only
 
 LINES: Final = schema.ORDER_LINES
 MOMENT: Final = datetime(2024, 5, 16, 6, 30, tzinfo=UTC)

@@ -10,7 +10,7 @@ import dagster as dg
 
 from fillrate_assets.fillrate.record_store import OUTBOX
 from fillrate_assets_tests.conftest import DAYS, DC, Undisturbed, copied
-from fillrate_assets_tests.home import Home, Rows, messages, tell_failures
+from fillrate_assets_tests.fixtures.home import Home, Rows, messages, tell_failures
 
 UI: Final = "https://dagster.example"
 QUICK: Final[dict[str, Any]] = {"retries": 1, "retry_seconds": 0, "ui_url": UI}

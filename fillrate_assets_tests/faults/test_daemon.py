@@ -10,9 +10,9 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from fillrate_assets_tests import sensor_daemon
 from fillrate_assets_tests.conftest import ROOT, copied
-from fillrate_assets_tests.home import Home
+from fillrate_assets_tests.fixtures import sensor_daemon
+from fillrate_assets_tests.fixtures.home import Home
 
 
 def _queued(home: Home) -> dict[str, dict[str, str]]:

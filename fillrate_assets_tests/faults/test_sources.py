@@ -13,13 +13,13 @@ import sqlalchemy as sa
 from fillrate_assets.fillrate.record_store import RESTATEMENTS
 from fillrate_assets.settings import SourceTable
 from fillrate_assets.storage import sql
-from fillrate_assets_tests import cloud
-from fillrate_assets_tests.cloud import Cloud
 from fillrate_assets_tests.conftest import CORRECTED, DAYS, DC, Undisturbed, without_environment
 from fillrate_assets_tests.faults.injected import UI, assert_recovers, run, told_of_failure, waiting
-from fillrate_assets_tests.home import Home, messages
-from fillrate_assets_tests.postgres import PASSWORD, Postgres
-from fillrate_assets_tests.servers import ServerTables
+from fillrate_assets_tests.fixtures import cloud
+from fillrate_assets_tests.fixtures.cloud import Cloud
+from fillrate_assets_tests.fixtures.home import Home, messages
+from fillrate_assets_tests.fixtures.postgres import PASSWORD, Postgres
+from fillrate_assets_tests.fixtures.servers import ServerTables
 
 RETRIED = "To do: The system did not answer, after every retry."
 NOT_RETRIED = "To do: A retry cannot help: correct the settings or the table that the cause names."

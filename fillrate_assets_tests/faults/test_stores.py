@@ -14,9 +14,7 @@ import dagster as dg
 import pytest
 
 from fillrate_assets.fillrate.record_store import OUTBOX, lock_of
-from fillrate_assets_tests import forked
 from fillrate_assets_tests.conftest import CORRECTED, DC, SCHEMA, SMALL, Undisturbed
-from fillrate_assets_tests.fakes import Overtaken
 from fillrate_assets_tests.faults.injected import (
     QUICK,
     assert_recovers,
@@ -25,10 +23,12 @@ from fillrate_assets_tests.faults.injected import (
     told_of_failure,
     waiting,
 )
-from fillrate_assets_tests.home import Home, messages
-from fillrate_assets_tests.instances import in_memory
-from fillrate_assets_tests.postgres import Postgres
-from fillrate_assets_tests.servers import onboard, published
+from fillrate_assets_tests.fixtures import forked
+from fillrate_assets_tests.fixtures.fakes import Overtaken
+from fillrate_assets_tests.fixtures.home import Home, messages
+from fillrate_assets_tests.fixtures.instances import in_memory
+from fillrate_assets_tests.fixtures.postgres import Postgres
+from fillrate_assets_tests.fixtures.servers import onboard, published
 
 
 @pytest.fixture

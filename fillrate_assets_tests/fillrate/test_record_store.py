@@ -32,8 +32,8 @@ from fillrate_assets.fillrate.record_store import (
     RecordStore,
 )
 from fillrate_assets.fillrate.rules.change_planner import VERSIONS
-from fillrate_assets_tests.home import stored_rows
-from fillrate_assets_tests.rows import AT, DAY, records, rejects
+from fillrate_assets_tests.factories.rows import AT, DAY, records, rejects
+from fillrate_assets_tests.fixtures.home import stored_rows
 
 NOW = datetime(2026, 2, 11, 6, tzinfo=UTC)
 LATER = NOW + timedelta(hours=1)

@@ -11,7 +11,7 @@ import pytest
 from fillrate_assets.core.errors import ContractViolation
 from fillrate_assets.core.table_schema import Frame
 from fillrate_assets.fillrate import schema
-from fillrate_assets_tests.fillrate.frames import averages, order_lines
+from fillrate_assets_tests.factories.fillrate_frames import averages, order_lines
 
 AVERAGES = schema.ROLLING_AVERAGES
 

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.record_store import Day, RecordStore
 from fillrate_assets.fillrate.rules.change_planner import VERSIONS
-from fillrate_assets_tests.rows import AT, DAY, records, rejects
+from fillrate_assets_tests.factories.rows import AT, DAY, records, rejects
 
 SUMS = (
     "ordered_cases",

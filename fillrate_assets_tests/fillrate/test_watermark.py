@@ -11,8 +11,8 @@ import pytest
 from fillrate_assets.core.errors import PermanentFailure, SourceUnavailable
 from fillrate_assets.fillrate.record_store import RecordStore
 from fillrate_assets.fillrate.watermark import ParameterStoreWatermark, Watermark, watermark
-from fillrate_assets_tests.cloud import Cloud
 from fillrate_assets_tests.conftest import SCHEMA
+from fillrate_assets_tests.fixtures.cloud import Cloud
 
 FIRST = datetime(2026, 2, 10, 18, 0, 0, 123456, UTC)
 SECOND = FIRST + timedelta(hours=1)

@@ -22,9 +22,9 @@ from fillrate_assets.fillrate.sources.order_system import OrderSystem
 from fillrate_assets.settings import SourceTable
 from fillrate_assets.storage import sql
 from fillrate_assets_tests.conftest import copied
-from fillrate_assets_tests.home import Home
-from fillrate_assets_tests.rows import DAY
-from fillrate_assets_tests.servers import (
+from fillrate_assets_tests.factories.rows import DAY
+from fillrate_assets_tests.fixtures.home import Home
+from fillrate_assets_tests.fixtures.servers import (
     QUANTITIES,
     TINY,
     ServerTables,

@@ -25,10 +25,10 @@ from fillrate_assets.fillrate.sources.order_system import OrderSystem
 from fillrate_assets.settings import SourceTable
 from fillrate_assets.storage import sql
 from fillrate_assets.storage.sql import Window
-from fillrate_assets_tests.home import Home
-from fillrate_assets_tests.postgres import Postgres
-from fillrate_assets_tests.rows import DAY
-from fillrate_assets_tests.servers import (
+from fillrate_assets_tests.factories.rows import DAY
+from fillrate_assets_tests.fixtures.home import Home
+from fillrate_assets_tests.fixtures.postgres import Postgres
+from fillrate_assets_tests.fixtures.servers import (
     QUANTITIES,
     TINY,
     ServerTables,

@@ -8,8 +8,8 @@ from uuid import uuid4
 import pytest
 import sqlalchemy as sa
 
-from fillrate_assets_tests.postgres import Postgres
-from fillrate_assets_tests.servers import QUANTITIES, quantities_read_back
+from fillrate_assets_tests.fixtures.postgres import Postgres
+from fillrate_assets_tests.fixtures.servers import QUANTITIES, quantities_read_back
 
 
 @pytest.mark.parametrize("kind", [sa.Numeric(), sa.Numeric(18, 4), sa.Text()])

@@ -23,9 +23,9 @@ from fillrate_assets.core.errors import FillrateError, PermanentFailure, SourceU
 from fillrate_assets.fillrate.record_store import WATERMARKS, RecordStore
 from fillrate_assets.storage import sql
 from fillrate_assets_tests.conftest import copied
-from fillrate_assets_tests.home import Home
-from fillrate_assets_tests.rows import DAY
-from fillrate_assets_tests.servers import (
+from fillrate_assets_tests.factories.rows import DAY
+from fillrate_assets_tests.fixtures.home import Home
+from fillrate_assets_tests.fixtures.servers import (
     QUANTITIES,
     TINY,
     ServerTables,

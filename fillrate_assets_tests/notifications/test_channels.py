@@ -19,10 +19,10 @@ from fillrate_assets.buffers.rules import notification_routing
 from fillrate_assets.buffers.rules.notification_routing import Links, Message
 from fillrate_assets.core.errors import FillrateError, PermanentFailure, SourceUnavailable
 from fillrate_assets.notifications.channels import Channels, ChannelUnavailable, Letter
-from fillrate_assets_tests.buffers import frames
-from fillrate_assets_tests.buffers.frames import Row
-from fillrate_assets_tests.cloud import Cloud
-from fillrate_assets_tests.receiver import Answer, Fault, Receiver, receiving
+from fillrate_assets_tests.factories import buffers_frames
+from fillrate_assets_tests.factories.buffers_frames import Row
+from fillrate_assets_tests.fixtures.cloud import Cloud
+from fillrate_assets_tests.fixtures.receiver import Answer, Fault, Receiver, receiving
 
 WEBHOOK_SECRET: Final = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # noqa: S105 - of tests
 HIDDEN: Final = "hunter2"
@@ -37,8 +37,8 @@ LINKS: Final = Links(
 
 
 def letter(channel: str, *rows: Row) -> Letter:
-    told = frames.notices(*[{"channel": channel, **row} for row in rows or ({},)])
-    (message,) = notification_routing.messages(told, frames.warehouses({}), LINKS)
+    told = buffers_frames.notices(*[{"channel": channel, **row} for row in rows or ({},)])
+    (message,) = notification_routing.messages(told, buffers_frames.warehouses({}), LINKS)
     return Letter("msg_1", message, told)
 
 
@@ -305,7 +305,7 @@ def test_what_is_sent_well_is_not_logged(channels: Channels, seen: pytest.LogCap
 
 
 def test_a_message_without_notices_is_a_ping(channels: Channels, receiver: Receiver) -> None:
-    message = Message("", "webhook:floor", frames.TICK, "Buffer ticks run", ())
+    message = Message("", "webhook:floor", buffers_frames.TICK, "Buffer ticks run", ())
     channels.send(Letter("msg_2", message, schema.NOTICES.empty().collect()))
     (request,) = receiver.requests
     told = request.verified(WEBHOOK_SECRET)

@@ -11,8 +11,8 @@ import pytest
 from fillrate_assets.core.errors import PermanentFailure
 from fillrate_assets.notifications import feedback_links
 from fillrate_assets.notifications.signed_links import Link
-from fillrate_assets_tests.buffers.frames import TICK
-from fillrate_assets_tests.cloud import Cloud
+from fillrate_assets_tests.factories.buffers_frames import TICK
+from fillrate_assets_tests.fixtures.cloud import Cloud
 
 URL: Final = "https://feedback.example"
 OLD: Final = "an-old-secret-that-is-long-enough-to-sign"

@@ -14,7 +14,7 @@ from fillrate_assets.core.errors import PermanentFailure, SourceUnavailable
 from fillrate_assets.fillrate.record_store import OUTBOX, RecordStore
 from fillrate_assets.notifications.message_outbox import Outbox
 from fillrate_assets.storage import sql
-from fillrate_assets_tests.cloud import Cloud, Topic
+from fillrate_assets_tests.fixtures.cloud import Cloud, Topic
 
 
 def test_a_message_is_kept_and_logged(store: RecordStore, caplog: pytest.LogCaptureFixture) -> None:

@@ -26,11 +26,11 @@ from fillrate_assets.fillrate.record_store import OUTBOX, RecordStore
 from fillrate_assets.notifications import outbox as outboxes
 from fillrate_assets.notifications.channels import Channels, ChannelUnavailable, Letter
 from fillrate_assets.notifications.outbox import DEAD_LETTERS, NOTICES, Delivered, Notices, Pace
-from fillrate_assets_tests import delivering
-from fillrate_assets_tests.buffers import frames
-from fillrate_assets_tests.buffers.frames import POLICY, Row, tick
-from fillrate_assets_tests.delivering import End, Job, words
-from fillrate_assets_tests.receiver import Answer, Receiver, receiving
+from fillrate_assets_tests.factories import buffers_frames
+from fillrate_assets_tests.factories.buffers_frames import POLICY, Row, tick
+from fillrate_assets_tests.fixtures import sending_process
+from fillrate_assets_tests.fixtures.receiver import Answer, Receiver, receiving
+from fillrate_assets_tests.fixtures.sending_process import End, Job, words
 
 NOW: Final = tick(0)
 SOON: Final = NOW + timedelta(seconds=5)
@@ -71,7 +71,7 @@ class Sender:
 
 
 def told(*rows: Row) -> pl.DataFrame:
-    return frames.notices(*[{"notice_id": f"N{number}", **row} for number, row in enumerate(rows, start=1)])
+    return buffers_frames.notices(*[{"notice_id": f"N{number}", **row} for number, row in enumerate(rows, start=1)])
 
 
 def keep(outbox: Notices, *rows: Row, now: datetime = NOW) -> None:
@@ -98,22 +98,22 @@ def test_what_is_kept_is_read_back_as_it_was(outbox: Notices) -> None:
         {"quantity": None, "explanation": None, "until_ts": None, "channel": "slack:floor", "target_unit": words},
     )
     outbox.keep(written, NO_DEAD_LETTERS, now=NOW)
-    assert_frame_equal(outbox.sent(frames.alerts({})).sort("notice_id"), written)
+    assert_frame_equal(outbox.sent(buffers_frames.alerts({})).sort("notice_id"), written)
 
 
 def test_of_other_episodes_nothing_is_read(outbox: Notices) -> None:
     keep(outbox, {}, {"episode": 2}, {"unit_id": "W1_PACK_TOTAL"}, {"action": "THROTTLE"}, {"direction": "STARVATION"})
-    assert outbox.sent(frames.alerts({}))["notice_id"].to_list() == ["N1"]
-    assert outbox.sent(frames.alerts({"episode": 3})).is_empty()
-    assert outbox.sent(frames.alerts()).is_empty()
-    schema.NOTICES.validate(outbox.sent(frames.alerts()))
+    assert outbox.sent(buffers_frames.alerts({}))["notice_id"].to_list() == ["N1"]
+    assert outbox.sent(buffers_frames.alerts({"episode": 3})).is_empty()
+    assert outbox.sent(buffers_frames.alerts()).is_empty()
+    schema.NOTICES.validate(outbox.sent(buffers_frames.alerts()))
 
 
 def test_more_episodes_than_a_statement_names_are_found(outbox: Notices) -> None:
     units = [{"unit_id": f"W{number}_PICK_TOTAL"} for number in range(1200)]
     keep(outbox, *units)
     keep(outbox, *units)
-    assert outbox.sent(frames.alerts(*units)).height == 1200
+    assert outbox.sent(buffers_frames.alerts(*units)).height == 1200
 
 
 def test_what_is_kept_again_is_kept_once_for_each_channel_and_told_once(
@@ -148,7 +148,7 @@ def test_of_two_processes_that_keep_the_same_each_notice_is_there_once(outbox: N
 
 def test_an_absent_store_is_told(tmp_path: Path) -> None:
     with pytest.raises(PermanentFailure, match=r"^notices: there is no .*absent.db; run"):
-        Notices(f"sqlite:///{tmp_path}/absent.db").sent(frames.alerts({}))
+        Notices(f"sqlite:///{tmp_path}/absent.db").sent(buffers_frames.alerts({}))
 
 
 @pytest.mark.parametrize("store", ["sqlite"], indirect=True)
@@ -161,7 +161,7 @@ def test_an_index_finds_what_is_asked_for_at_every_tick(outbox: Notices, store: 
 
     sa.event.listen(store.engine, "before_cursor_execute", sent)
     keep(outbox, {})
-    outbox.sent(frames.alerts({}))
+    outbox.sent(buffers_frames.alerts({}))
     deliver(outbox, Sender())
     sa.event.remove(store.engine, "before_cursor_execute", sent)
     assert len(statements) == 4
@@ -215,7 +215,7 @@ def test_a_tick_tells_what_is_new_and_its_repetition_nothing(outbox: Notices) ->
     """The rules, the outbox and the sending together."""
     send = Sender()
     for _ in range(2):
-        alerts, said, routes = frames.alerts({}), frames.recommendations({}), frames.routes({})
+        alerts, said, routes = buffers_frames.alerts({}), buffers_frames.recommendations({}), buffers_frames.routes({})
         sent = outbox.sent(alerts)
         due, lost = notification_routing.notices(alerts, said, routes, sent, now=NOW, policy=POLICY)
         outbox.keep(due, lost, now=NOW)
@@ -286,9 +286,9 @@ def test_what_was_given_up_takes_a_new_start_if_it_is_still_to_act_on(outbox: No
     send = Sender({"slack:typo": [PermanentFailure("is not known")]})
     keep(outbox, {"channel": "slack:typo"})
     deliver(outbox, send)
-    assert outbox.sent(frames.alerts({})).is_empty()
+    assert outbox.sent(buffers_frames.alerts({})).is_empty()
     keep(outbox, {"channel": "slack:typo", "snapshot_ts": tick(1)}, now=tick(1))
-    assert outbox.sent(frames.alerts({}))["snapshot_ts"].to_list() == [tick(1)]
+    assert outbox.sent(buffers_frames.alerts({}))["snapshot_ts"].to_list() == [tick(1)]
     assert deliver(outbox, send, tick(1)) == Delivered(sent=1)
     assert len({letter.message_id for letter in send.letters}) == 2
     assert len(rows(outbox, NOTICES, "id")) == len(rows(outbox, DEAD_LETTERS, "id")) == 1
@@ -428,7 +428,7 @@ def test_whoever_is_killed_loses_nothing_and_repeats_one_message_at_most(
 ) -> None:
     channels = _hooked(receiver)
     kept = told({"channel": "webhook:floor"}, {"channel": "webhook:floor"})
-    assert delivering.run([Job(outbox, channels, kept, NOW, dies)]) == [-signal.SIGKILL]
+    assert sending_process.run([Job(outbox, channels, kept, NOW, dies)]) == [-signal.SIGKILL]
     assert len(receiver.requests) == before
     deliver(outbox, channels.send, SOON)
     assert len(receiver.requests) == soon
@@ -441,7 +441,9 @@ def test_whoever_is_killed_loses_nothing_and_repeats_one_message_at_most(
 
 def test_what_whoever_was_killed_left_is_not_sent_too_late(outbox: Notices, receiver: Receiver) -> None:
     channels = _hooked(receiver)
-    assert delivering.run([Job(outbox, channels, told({"channel": "webhook:floor"}), NOW, "kept")]) == [-signal.SIGKILL]
+    assert sending_process.run([Job(outbox, channels, told({"channel": "webhook:floor"}), NOW, "kept")]) == [
+        -signal.SIGKILL
+    ]
     assert deliver(outbox, channels.send, tick(3)) == Delivered(given_up=1)
     assert receiver.requests == []
 
@@ -450,7 +452,7 @@ def test_two_processes_at_once_send_each_message_once(outbox: Notices, receiver:
     names = ("a", "b")
     kept = told(*[{"warehouse": f"W{n}", "channel": f"webhook:{names[n % 2]}"} for n in range(20)])
     job = Job(outbox, _hooked(receiver, names), kept, NOW)
-    assert delivering.run([job, job]) == [0, 0]
+    assert sending_process.run([job, job]) == [0, 0]
     sent = Counter(request.headers["webhook-id"] for request in receiver.requests)
     assert len(sent) == 20
     assert set(sent.values()) == {1}

@@ -22,7 +22,7 @@ from fillrate_assets.notifications.signed_links import (
     LinkSigner,
     last_week,
 )
-from fillrate_assets_tests.buffers.frames import EPISODE_KEY, TICK
+from fillrate_assets_tests.factories.buffers_frames import EPISODE_KEY, TICK
 
 BASE: Final = "https://feedback.example"
 OLD: Final = "an old secret that is long enough to sign"

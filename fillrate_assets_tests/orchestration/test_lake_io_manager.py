@@ -14,7 +14,7 @@ from fillrate_assets.core.table_schema import Column, Frame
 from fillrate_assets.orchestration import partitions
 from fillrate_assets.orchestration.lake_io_manager import LakeIOManager, Replacement
 from fillrate_assets.storage.lake import Lake
-from fillrate_assets_tests.home import QUIET
+from fillrate_assets_tests.fixtures.home import QUIET
 
 FIRST: Final = date(2026, 2, 1)
 BY_DAY: Final = partitions.dc_ship_date(FIRST)

@@ -20,7 +20,7 @@ from fillrate_assets.orchestration.partition_events import (
     add_partition_evaluations,
     add_partition_metadata,
 )
-from fillrate_assets_tests.home import QUIET
+from fillrate_assets_tests.fixtures.home import QUIET
 
 FIRST: Final = date(2026, 3, 1)
 DAYS: Final = [FIRST + timedelta(days=number) for number in range(5)]

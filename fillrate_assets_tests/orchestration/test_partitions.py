@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from fillrate_assets.orchestration import partitions
 from fillrate_assets.orchestration.partitions import CHANGED_TAG
 from fillrate_assets_tests.conftest import ROOT
-from fillrate_assets_tests.home import QUIET
+from fillrate_assets_tests.fixtures.home import QUIET
 
 FIRST: Final = date(2026, 2, 1)
 DAYS: Final = [FIRST + timedelta(days=number) for number in range(5)]

@@ -15,11 +15,11 @@ from dagster._daemon.monitoring.concurrency import execute_concurrency_slots_ite
 from fillrate_assets.cli import launcher
 from fillrate_assets.definitions import JOB, build_defs
 from fillrate_assets.orchestration import partitions
-from fillrate_assets_tests import forked
 from fillrate_assets_tests.conftest import SMALL
-from fillrate_assets_tests.crashing import killed
-from fillrate_assets_tests.fakes import Overtaken
-from fillrate_assets_tests.home import QUIET, Home
+from fillrate_assets_tests.fixtures import forked
+from fillrate_assets_tests.fixtures.crashes import killed
+from fillrate_assets_tests.fixtures.fakes import Overtaken
+from fillrate_assets_tests.fixtures.home import QUIET, Home
 
 DAY: Final = SMALL.ship_days[0]
 POOLS: Final = ("order_system", "shipping_records", "instock_warehouse", "record_store")

@@ -15,8 +15,8 @@ from fillrate_assets.definitions import JOB, build_defs
 from fillrate_assets.orchestration.partitions import range_tags
 from fillrate_assets.orchestration.retries import root_cause
 from fillrate_assets_tests.conftest import SMALL
-from fillrate_assets_tests.fakes import Failing
-from fillrate_assets_tests.home import QUIET, Home
+from fillrate_assets_tests.fixtures.fakes import Failing
+from fillrate_assets_tests.fixtures.home import QUIET, Home
 
 
 def _run(home: Home, instance: dg.DagsterInstance, failures: list[FillrateError]) -> dg.ExecuteInProcessResult:

@@ -19,7 +19,7 @@ from fillrate_assets.fillrate.record_store import RecordStore
 from fillrate_assets.fillrate.sources.order_system import OrderSystem
 from fillrate_assets.orchestration import partitions, run_concurrency
 from fillrate_assets_tests.conftest import SMALL
-from fillrate_assets_tests.home import QUIET, Home
+from fillrate_assets_tests.fixtures.home import QUIET, Home
 
 DC, DAY = "DC01", SMALL.ship_days[3]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fillrate_assets_tests.sample.history import SMALL, History
+from fillrate_assets_tests.factories.history import SMALL, History
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.rules import line_classification, lost_cases, service_metrics
 from fillrate_assets.sample.documents import INSTOCK_SNAPSHOTS, ORDER_LINES, SHIPMENT_LINES, TRUTH
 from fillrate_assets.sample.network import Network, activity, masters
-from fillrate_assets_tests.sample.history import LINE_KEY, SMALL, History
+from fillrate_assets_tests.factories.history import LINE_KEY, SMALL, History
 
 
 def test_frames_have_the_columns_of_the_input_contracts(history: History) -> None:

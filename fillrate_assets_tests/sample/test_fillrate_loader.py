@@ -13,9 +13,9 @@ from fillrate_assets.sample import fillrate_loader
 from fillrate_assets.sample.fillrate_loader import EmbeddedSystems, Loaded, SampleNetwork
 from fillrate_assets.sample.network import Network, activity, masters, next_ship_day
 from fillrate_assets.settings import Settings
-from fillrate_assets_tests import directories
 from fillrate_assets_tests.conftest import SMALL
-from fillrate_assets_tests.home import Home
+from fillrate_assets_tests.factories import directories
+from fillrate_assets_tests.fixtures.home import Home
 
 TINY = Network(dcs=1, items=100, days=3, last=date(2026, 3, 14))
 LOADED_AT = datetime(2026, 3, 1, 6, tzinfo=UTC)

@@ -10,7 +10,7 @@ from polars.testing import assert_frame_equal
 
 from fillrate_assets.sample.documents import ORDER_LINES
 from fillrate_assets.sample.network import Network, activity, advance, next_ship_day
-from fillrate_assets_tests.sample.history import LINE_KEY, SMALL, TABLES, History, assert_same, together
+from fillrate_assets_tests.factories.history import LINE_KEY, SMALL, TABLES, History, assert_same, together
 
 
 @pytest.mark.parametrize(

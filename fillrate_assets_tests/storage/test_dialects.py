@@ -28,7 +28,7 @@ from fillrate_assets.fillrate.sources.shipping_records import ShippingRecords
 from fillrate_assets.settings import SourceTable
 from fillrate_assets.storage import bulk_insert, sql
 from fillrate_assets.storage.migrations.versions import v0002_views
-from fillrate_assets_tests.rows import AT, DAY
+from fillrate_assets_tests.factories.rows import AT, DAY
 
 LONGEST_NAME: Final = 30
 """Of Oracle before 12.2."""

@@ -19,8 +19,8 @@ from fillrate_assets.fillrate.watermark import Watermark
 from fillrate_assets.notifications.message_outbox import Outbox
 from fillrate_assets.storage import sql
 from fillrate_assets_tests.conftest import SMALL, copied
-from fillrate_assets_tests.home import Home, stored_rows
-from fillrate_assets_tests.postgres import PASSWORD, Postgres
+from fillrate_assets_tests.fixtures.home import Home, stored_rows
+from fillrate_assets_tests.fixtures.postgres import PASSWORD, Postgres
 
 NOW = datetime(2026, 2, 11, 6, tzinfo=UTC)
 DC = SMALL.dc_codes[0]

@@ -12,8 +12,8 @@ from fillrate_assets.aws.client import client
 from fillrate_assets.core.errors import ContractViolation, PermanentFailure, SourceUnavailable
 from fillrate_assets.fillrate.schema import ITEMS, LOST_CASES
 from fillrate_assets.storage.lake import Lake, Partition
-from fillrate_assets_tests.cloud import Cloud
-from fillrate_assets_tests.rows import DAY, items, records
+from fillrate_assets_tests.factories.rows import DAY, items, records
+from fillrate_assets_tests.fixtures.cloud import Cloud
 
 NEXT = DAY + timedelta(days=1)
 BOTH = [("DC01", DAY), ("DC01", NEXT)]

@@ -20,7 +20,7 @@ from fillrate_assets.fillrate.sources.shipping_records import ShippingRecords
 from fillrate_assets.fillrate.watermark import Watermark
 from fillrate_assets.settings import SourceTable
 from fillrate_assets.storage import sql
-from fillrate_assets_tests.rows import DAY, order_lines
+from fillrate_assets_tests.factories.rows import DAY, order_lines
 
 Read = Callable[[Path], object]
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from fillrate_assets_tests.web.floor import Floor, served
+from fillrate_assets_tests.factories.web_floor import Floor, served
 
 
 @pytest.fixture(scope="session")

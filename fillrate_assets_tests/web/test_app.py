@@ -16,8 +16,8 @@ from starlette.requests import Request
 
 from fillrate_assets.notifications.signed_links import AUDIT_LIFETIME, LIFETIME, Link, LinkSigner
 from fillrate_assets.web.csrf import HEADERS, MAX_BODY, Guard
-from fillrate_assets_tests.buffers.frames import TICK
-from fillrate_assets_tests.web.floor import LANES, REC_ID, SECRET, Floor
+from fillrate_assets_tests.factories.buffers_frames import TICK
+from fillrate_assets_tests.factories.web_floor import LANES, REC_ID, SECRET, Floor
 from fillrate_assets_tests.web.test_pages import REPORT
 
 SAID: Final = {"responder": "Kim", "answer": "CORRECT"}

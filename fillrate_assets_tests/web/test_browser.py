@@ -11,7 +11,7 @@ from typing import Final
 import pytest
 from playwright.sync_api import Browser, Page, ViewportSize, expect, sync_playwright
 
-from fillrate_assets_tests.web.floor import Floor
+from fillrate_assets_tests.factories.web_floor import Floor
 
 CHROMIUM: Final = shutil.which("chromium")
 PHONE: Final[ViewportSize] = {"width": 360, "height": 740}

@@ -12,9 +12,9 @@ import pytest
 from fillrate_assets.buffers import schema
 from fillrate_assets.buffers.rules import scorecard
 from fillrate_assets.core.table_schema import TIMESTAMP
-from fillrate_assets_tests.buffers import frames
-from fillrate_assets_tests.buffers.frames import EPISODE_KEY, TICK
-from fillrate_assets_tests.web.floor import ANSWERED_AT, LANES, POLICY, REC_ID, WEEK, Floor
+from fillrate_assets_tests.factories import buffers_frames
+from fillrate_assets_tests.factories.buffers_frames import EPISODE_KEY, TICK
+from fillrate_assets_tests.factories.web_floor import ANSWERED_AT, LANES, POLICY, REC_ID, WEEK, Floor
 
 REPORT: Final = {
     "responder": "Kim",
@@ -79,7 +79,7 @@ def test_an_answer_is_kept_with_what_it_is_about(floor: Floor, answer: str, more
         "direction": "OVERFLOW",
         "episode_key": EPISODE_KEY,
         "episode_ts": TICK,
-        "policy_version": frames.POLICY.version,
+        "policy_version": buffers_frames.POLICY.version,
     }
 
 

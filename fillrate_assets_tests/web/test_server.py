@@ -27,7 +27,7 @@ from fillrate_assets.fillrate.record_store import RecordStore
 from fillrate_assets.notifications.signed_links import LinkSigner
 from fillrate_assets_tests.buffers.test_policy_store import Evidence
 from fillrate_assets_tests.conftest import ROOT
-from fillrate_assets_tests.web.floor import SECRET, Browser, masters
+from fillrate_assets_tests.factories.web_floor import SECRET, Browser, masters
 
 URL: Final = "https://feedback.example"
 _PATIENCE_SECONDS: Final = 120

@@ -28,10 +28,10 @@ from fillrate_assets.fillrate.record_store import OUTBOX
 from fillrate_assets.orchestration import partitions
 from fillrate_assets.storage import sql
 from fillrate_assets.storage.lake import Lake
-from fillrate_assets_tests.buffers import feed_rows
-from fillrate_assets_tests.buffers.floor import DCS, FULL, OPENED, Floor
-from fillrate_assets_tests.buffers.frames import feedback, routes
-from fillrate_assets_tests.home import QUIET
+from fillrate_assets_tests.factories import feed_rows
+from fillrate_assets_tests.factories.buffers_floor import DCS, FULL, OPENED, Floor
+from fillrate_assets_tests.factories.buffers_frames import feedback, routes
+from fillrate_assets_tests.fixtures.home import QUIET
 
 NOW: Final = datetime(2026, 3, 10, 15, tzinfo=UTC)
 DAY: Final = NOW.date()

@@ -24,7 +24,7 @@ from fillrate_assets.fillrate.record_store import RecordStore
 from fillrate_assets.notifications.outbox import Notices
 from fillrate_assets.settings import Settings
 from fillrate_assets.storage.lake import Lake
-from fillrate_assets_tests.buffers.frames import (
+from fillrate_assets_tests.factories.buffers_frames import (
     TICK,
     alerts,
     feedback,

@@ -11,8 +11,8 @@ import pytest
 from fillrate_assets.buffers import schema
 from fillrate_assets.buffers.rules import alert_suppression
 from fillrate_assets.buffers.rules.policy import Suppression
-from fillrate_assets_tests.buffers import frames
-from fillrate_assets_tests.buffers.frames import POLICY, tick
+from fillrate_assets_tests.factories import buffers_frames
+from fillrate_assets_tests.factories.buffers_frames import POLICY, tick
 
 NOTHING: Final = schema.ALERTS.empty().collect()
 OTHER: Final = {"unit_id": "W1_PACK_TOTAL", "verdict": "CLEAR", "action": None}
@@ -37,7 +37,7 @@ def ticks(said: str, **columns: Any) -> pl.DataFrame:  # noqa: ANN401 - a column
             silent = {"action": None} if word not in {*schema.SEVERITIES, *INPUTS} else {}
             what = INPUTS.get(word, {"verdict": word, **silent})
             rows.append({"snapshot_ts": tick(number), **columns, **what})
-    return frames.recommendations(*rows)
+    return buffers_frames.recommendations(*rows)
 
 
 def told(rows: pl.DataFrame, ticks: int, action: str = "MOVE_STAFF") -> list[str]:
@@ -176,13 +176,13 @@ def test_flapping_keeps_a_reopening_back_for_two_windows() -> None:
 )
 def test_flapping_doubles_the_window_and_asks_for_six_clear_ticks(verdict: str, expected: list[str] | None) -> None:
     """Tick 0 told the third opening; an emergency knows no window."""
-    before = frames.alerts({"openings": [tick(-3), tick(-1), tick(0)]})
+    before = buffers_frames.alerts({"openings": [tick(-3), tick(-1), tick(0)]})
     rows = alert_suppression.replay(ticks(f"- {' '.join([verdict] * 6)}"), before, policy=POLICY)
     assert told(rows, 7)[1:] == (expected or ["ONGOING(ESCALATED)", *["ONGOING"] * 5])
 
 
 def test_an_opening_of_60_minutes_ago_does_not_count() -> None:
-    before = frames.alerts({"openings": [tick(-11), tick(-1), tick(0)]})
+    before = buffers_frames.alerts({"openings": [tick(-11), tick(-1), tick(0)]})
     rows = alert_suppression.replay(ticks("- CLEAR CLEAR"), before, policy=POLICY)
     assert told(rows, 3)[1:] == ["CLEARING", "CLEARED"]
     assert rows["openings"].to_list() == [[tick(-1), tick(0)]] * 2
@@ -203,7 +203,7 @@ def test_what_a_unit_is_counts_for_each_of_its_open_episodes(said: str, expected
 def test_another_direction_of_the_unit_is_another_matter() -> None:
     starving = {"direction": "STARVATION", "verdict": "CLEAR", "action": None, "snapshot_ts": tick(1)}
     rows = alert_suppression.replay(
-        frames.recommendations({}, {"snapshot_ts": tick(1)}, starving), NOTHING, policy=POLICY
+        buffers_frames.recommendations({}, {"snapshot_ts": tick(1)}, starving), NOTHING, policy=POLICY
     )
     assert told(rows, 2) == ["NEW", "WINDOW"]
 
@@ -220,7 +220,7 @@ def test_another_direction_of_the_unit_is_another_matter() -> None:
 )
 def test_an_alarm_without_an_action_is_told_under_the_usual_one(unit_type: str, direction: str, action: str) -> None:
     row = {"unit_type": unit_type, "direction": direction, "action": None, "verdict": "EMERGENCY"}
-    rows = alert_suppression.alerts(frames.recommendations(row), NOTHING, snapshot_ts=tick(0), policy=POLICY)
+    rows = alert_suppression.alerts(buffers_frames.recommendations(row), NOTHING, snapshot_ts=tick(0), policy=POLICY)
     assert rows.select("action", "label").rows() == [(action, "NEW")]
 
 
@@ -248,7 +248,7 @@ def test_an_untold_episode_ends_with_seq_0_which_is_not_sent() -> None:
 
 def test_episodes_are_never_numbered_twice_though_history_is_forgotten() -> None:
     """In every hour of ten there is one alert; each is made without any history."""
-    recommended = [frames.recommendations({"snapshot_ts": tick(13 * hour)}) for hour in range(10)]
+    recommended = [buffers_frames.recommendations({"snapshot_ts": tick(13 * hour)}) for hour in range(10)]
     numbers = [
         alert_suppression.alerts(rows, NOTHING, snapshot_ts=rows["snapshot_ts"][0], policy=POLICY)["episode"][0]
         for rows in recommended
@@ -278,21 +278,21 @@ def test_a_late_tick_that_opens_an_episode_earlier_keeps_its_number() -> None:
 
 def test_a_unit_without_a_row_is_filed_under_its_warehouses_operating_day() -> None:
     day = tick(0).date().replace(day=15)
-    other = frames.recommendations({**OTHER, "snapshot_ts": tick(1), "ship_date": day})
-    rows = alert_suppression.alerts(other, frames.alerts({}), snapshot_ts=tick(1), policy=POLICY)
+    other = buffers_frames.recommendations({**OTHER, "snapshot_ts": tick(1), "ship_date": day})
+    rows = alert_suppression.alerts(other, buffers_frames.alerts({}), snapshot_ts=tick(1), policy=POLICY)
     assert rows.select("unit_id", "ship_date", "reason").rows() == [("W1_PICK_TOTAL", day, "DATA_STALE")]
 
 
 def test_without_any_row_of_its_warehouse_a_unit_stays_where_it_was() -> None:
     nothing = schema.RECOMMENDATIONS.empty().collect()
-    rows = alert_suppression.alerts(nothing, frames.alerts({}), snapshot_ts=tick(1), policy=POLICY)
+    rows = alert_suppression.alerts(nothing, buffers_frames.alerts({}), snapshot_ts=tick(1), policy=POLICY)
     schema.ALERTS.validate(rows)
     assert rows.select("warehouse", "ship_date", "reason").rows() == [("W1", tick(0).date(), "DATA_STALE")]
 
 
 def test_rows_of_the_tick_and_of_later_ones_are_not_looked_at() -> None:
-    later = frames.alerts({}, {"snapshot_ts": tick(3), "label": "ONGOING"})
-    rows = alert_suppression.alerts(frames.recommendations({}), later, snapshot_ts=tick(0), policy=POLICY)
+    later = buffers_frames.alerts({}, {"snapshot_ts": tick(3), "label": "ONGOING"})
+    rows = alert_suppression.alerts(buffers_frames.recommendations({}), later, snapshot_ts=tick(0), policy=POLICY)
     assert rows["label"].to_list() == ["NEW"]
 
 
@@ -305,4 +305,4 @@ def test_the_policy_decides() -> None:
 
 def test_nothing_to_replay() -> None:
     nothing = schema.RECOMMENDATIONS.empty().collect()
-    assert alert_suppression.replay(nothing, frames.alerts({}), policy=POLICY).equals(NOTHING)
+    assert alert_suppression.replay(nothing, buffers_frames.alerts({}), policy=POLICY).equals(NOTHING)

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from fillrate_assets.buffers import schema
 from fillrate_assets.buffers.rules import alert_suppression
 from fillrate_assets.buffers.rules.alert_suppression import EPISODE, KEY
-from fillrate_assets_tests.buffers import frames
-from fillrate_assets_tests.buffers.frames import POLICY, tick
+from fillrate_assets_tests.factories import buffers_frames
+from fillrate_assets_tests.factories.buffers_frames import POLICY, tick
 
 NOTHING: Final = schema.ALERTS.empty().collect()
 UNITS: Final = ("W1_PICK_TOTAL", "W1_PACK_TOTAL")
@@ -42,7 +42,7 @@ def recommended(course: Course) -> pl.DataFrame:
                 row = {"unit_id": unit, "verdict": verdict, "action": asked, "resolution": kept}
                 rows += [{**row, "snapshot_ts": tick(number)}] if verdict else []
             number += 1
-    return frames.recommendations(*rows)
+    return buffers_frames.recommendations(*rows)
 
 
 def replayed(recommendations: pl.DataFrame) -> pl.DataFrame:
@@ -55,7 +55,7 @@ def test_the_order_of_rows_says_nothing(course: Course, seed: int) -> None:
     rows = recommended(course)
     history = replayed(rows)
     assert replayed(rows.sample(fraction=1, shuffle=True, seed=seed)).equals(history)
-    now = frames.recommendations({"snapshot_ts": tick(200)})
+    now = buffers_frames.recommendations({"snapshot_ts": tick(200)})
     shuffled = history.sample(fraction=1, shuffle=True, seed=seed)
     first, second = (
         alert_suppression.alerts(now, before, snapshot_ts=tick(200), policy=POLICY) for before in (history, shuffled)

@@ -9,7 +9,7 @@ import pytest
 
 from fillrate_assets.buffers import schema
 from fillrate_assets.buffers.rules import conflict_resolution
-from fillrate_assets_tests.buffers.frames import (
+from fillrate_assets_tests.factories.buffers_frames import (
     NO_HISTORY,
     NO_UNITS,
     POLICY,

@@ -11,7 +11,15 @@ from hypothesis import strategies as st
 
 from fillrate_assets.buffers import schema
 from fillrate_assets.buffers.rules import conflict_resolution, recommendation_sizing, verdicts
-from fillrate_assets_tests.buffers.frames import NO_HISTORY, NO_UNITS, POLICY, recommendations, tick, units, verdicts
+from fillrate_assets_tests.factories.buffers_frames import (
+    NO_HISTORY,
+    NO_UNITS,
+    POLICY,
+    recommendations,
+    tick,
+    units,
+    verdicts,
+)
 
 KEY: Final = ["unit_id", "direction", "snapshot_ts"]
 CALM_TO_ALARMED: Final = {"UNKNOWN": 0, "NOT_STAFFED": 0, "CLEAR": 0, "BETWEEN": 1, "WARN": 2, "ACT": 3, "EMERGENCY": 4}

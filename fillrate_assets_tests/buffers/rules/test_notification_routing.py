@@ -12,11 +12,11 @@ import pytest
 from fillrate_assets.buffers import schema
 from fillrate_assets.buffers.rules import notification_routing, verdicts
 from fillrate_assets.buffers.rules.notification_routing import Links, Message
-from fillrate_assets_tests.buffers import frames
-from fillrate_assets_tests.buffers.frames import POLICY, Row, tick
+from fillrate_assets_tests.factories import buffers_frames
+from fillrate_assets_tests.factories.buffers_frames import POLICY, Row, tick
 
 NONE_SENT: Final = schema.NOTICES.empty().collect()
-DEFAULT: Final = frames.routes({})
+DEFAULT: Final = buffers_frames.routes({})
 NO_LINKS: Final = Links()
 NOW: Final = tick(1)
 SUPPRESSED: Final = {"label": "SUPPRESSED", "reason": "WINDOW", "snapshot_ts": tick(1)}
@@ -31,8 +31,8 @@ def noticed(
     now: datetime = NOW,
     every_label: bool = False,
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    rows = frames.alerts(*alerts)
-    said = frames.recommendations({}, {"snapshot_ts": tick(1)}) if recommendations is None else recommendations
+    rows = buffers_frames.alerts(*alerts)
+    said = buffers_frames.recommendations({}, {"snapshot_ts": tick(1)}) if recommendations is None else recommendations
     told, lost = notification_routing.notices(rows, said, routes, sent, now=now, policy=POLICY, every_label=every_label)
     schema.NOTICES.validate(told)
     schema.DEAD_LETTERS.validate(lost)
@@ -59,7 +59,7 @@ TOLD: Final[dict[str, tuple[Row, bool]]] = {
 
 @pytest.mark.parametrize(("alert", "in_production"), TOLD.values(), ids=TOLD)
 def test_production_tells_what_is_to_be_done_and_development_everything(alert: Row, *, in_production: bool) -> None:
-    everything = frames.routes({"min_severity": "WARN"})
+    everything = buffers_frames.routes({"min_severity": "WARN"})
     assert noticed(alert, routes=everything)[0].height == in_production
     assert noticed(alert, routes=everything, every_label=True)[0].height == 1
 
@@ -68,7 +68,7 @@ def test_a_healthy_network_sends_nothing() -> None:
     told, lost = noticed()
     assert told.is_empty()
     assert lost.is_empty()
-    assert notification_routing.messages(told, frames.warehouses({}), NO_LINKS) == []
+    assert notification_routing.messages(told, buffers_frames.warehouses({}), NO_LINKS) == []
 
 
 @pytest.mark.parametrize(("ticks", "count"), [(0, 1), (2, 1), (2.01, 0), (12, 0)])
@@ -81,14 +81,14 @@ def test_what_the_outbox_has_is_not_told_again() -> None:
 
 
 def test_a_channel_that_was_not_told_yet_is_told() -> None:
-    both = frames.routes({"channel": "a"}, {"channel": "b"})
-    told, _ = noticed({}, routes=both, sent=outbox({}, routes=frames.routes({"channel": "a"})))
+    both = buffers_frames.routes({"channel": "a"}, {"channel": "b"})
+    told, _ = noticed({}, routes=both, sent=outbox({}, routes=buffers_frames.routes({"channel": "a"})))
     assert told["channel"].to_list() == ["b"]
 
 
 def test_cleared_goes_to_those_who_were_told_even_if_routes_changed() -> None:
-    sent = outbox({}, routes=frames.routes({"channel": "slack:old"}))
-    told, lost = noticed(CLEARED, sent=sent, routes=frames.routes({"channel": "slack:new"}))
+    sent = outbox({}, routes=buffers_frames.routes({"channel": "slack:old"}))
+    told, lost = noticed(CLEARED, sent=sent, routes=buffers_frames.routes({"channel": "slack:new"}))
     assert told.select("label", "channel", "severity").rows() == [("CLEARED", "slack:old", "ACT")]
     assert lost.is_empty()
 
@@ -105,7 +105,7 @@ def test_what_no_tick_told_in_time_is_told_with_the_next() -> None:
     assert noticed(SUPPRESSED, sent=told)[0].is_empty()
 
 
-@pytest.mark.parametrize("routes", [DEFAULT, frames.routes()], ids=["a route", "no route"])
+@pytest.mark.parametrize("routes", [DEFAULT, buffers_frames.routes()], ids=["a route", "no route"])
 def test_what_two_ticks_owe_is_told_once_as_it_is_now(routes: pl.DataFrame) -> None:
     """The tick that made it NEW told nobody, or nobody took it, and it is not ten minutes old at the next one."""
     both = noticed({}, SUPPRESSED, routes=routes)
@@ -119,7 +119,7 @@ def test_a_later_notice_that_no_tick_told_in_time_goes_on() -> None:
     assert told.select("label", "seq").rows() == [("ONGOING", 2)]
 
 
-EVERYTHING: Final = frames.routes({"min_severity": "WARN"})
+EVERYTHING: Final = buffers_frames.routes({"min_severity": "WARN"})
 WARNED: Final[Row] = {"severity": "WARN", "peak_notified_severity": "WARN"}
 WORSE: Final[Row] = {"label": "ONGOING", "reason": "ESCALATED", "seq": 2, "snapshot_ts": tick(1)}
 GONE_ON: Final = ("ONGOING", "ESCALATED", 2)
@@ -157,7 +157,7 @@ def test_an_episode_that_began_as_a_warning_is_cleared_for_those_who_were_told()
 
 def test_quantities_are_those_of_the_alerts_own_action() -> None:
     """The unit's action changed: what the new one needs says nothing of the old one."""
-    other = frames.recommendations({"action": "THROTTLE"})
+    other = buffers_frames.recommendations({"action": "THROTTLE"})
     row = {"label": "SUPPRESSED", "reason": "HYSTERESIS", "severity": None}
     told, _ = noticed(row, recommendations=other, every_label=True)
     assert told.select("quantity", "target_unit", "explanation").rows() == [(None, None, "PICK TOTAL: 94.0 % full.")]
@@ -172,10 +172,10 @@ def test_quantities_are_those_of_the_alerts_own_action() -> None:
 )
 def test_a_throttle_that_is_cleared_is_released_as_far_as_the_tick_recommends(throttle: Row, what: str) -> None:
     clear = {"verdict": "CLEAR", "action": "THROTTLE", "quantity_unit": "packages/hour", "snapshot_ts": tick(1)}
-    said = frames.recommendations({**clear, **throttle})
+    said = buffers_frames.recommendations({**clear, **throttle})
     sent = outbox({"action": "THROTTLE"})
     told, _ = noticed({**CLEARED, "action": "THROTTLE"}, recommendations=said, sent=sent)
-    (message,) = notification_routing.messages(told, frames.warehouses({}), NO_LINKS)
+    (message,) = notification_routing.messages(told, buffers_frames.warehouses({}), NO_LINKS)
     assert [(entry.heading, entry.what) for entry in message.entries] == [("Cleared: W1_PICK_TOTAL, overflow", what)]
 
 
@@ -224,14 +224,14 @@ ROUTES: Final[dict[str, tuple[list[Row], list[str]]]] = {
 
 @pytest.mark.parametrize(("rows", "channels"), ROUTES.values(), ids=ROUTES)
 def test_the_most_specific_route_wins(rows: list[Row], channels: list[str]) -> None:
-    told, lost = noticed({}, routes=frames.routes(*rows))
+    told, lost = noticed({}, routes=buffers_frames.routes(*rows))
     assert told["channel"].to_list() == channels
     assert lost.is_empty()
 
 
 @pytest.mark.parametrize("route", [None, {"warehouse": "W2"}, {"min_severity": "EMERGENCY"}, {"active_to": tick(0)}])
 def test_what_no_route_takes_is_a_dead_letter(route: Row | None) -> None:
-    told, lost = noticed({}, routes=frames.routes(*([route] if route else [])))
+    told, lost = noticed({}, routes=buffers_frames.routes(*([route] if route else [])))
     assert told.is_empty()
     assert lost.select("notice_id", "warehouse").rows() == [("W1_PICK_TOTAL.OVERFLOW.MOVE_STAFF.1.1", "W1")]
     assert "add a row" in lost["problem"][0]
@@ -248,7 +248,7 @@ def test_what_no_route_takes_is_a_dead_letter(route: Row | None) -> None:
     ],
 )
 def test_a_default_route_takes_whatever_is_to_act_on(route: Row, *, there: bool) -> None:
-    assert notification_routing.has_default_route(frames.routes(route), now=tick(0)) is there
+    assert notification_routing.has_default_route(buffers_frames.routes(route), now=tick(0)) is there
 
 
 # --- words
@@ -256,7 +256,7 @@ def test_a_default_route_takes_whatever_is_to_act_on(route: Row, *, there: bool)
 
 def worded(*notices: Row, **columns: Any) -> Message:  # noqa: ANN401 - a column has any type
     rows = [{"notice_id": f"N{number}", **row, **columns} for number, row in enumerate(notices or ({},))]
-    (message,) = notification_routing.messages(frames.notices(*rows), frames.warehouses({}), NO_LINKS)
+    (message,) = notification_routing.messages(buffers_frames.notices(*rows), buffers_frames.warehouses({}), NO_LINKS)
     return message
 
 
@@ -321,7 +321,7 @@ def test_what_to_do_in_words(notice: Row, what: str) -> None:
 
 def test_times_are_utc_where_the_time_zone_does_not_exist() -> None:
     (message,) = notification_routing.messages(
-        frames.notices({}), frames.warehouses({"time_zone": "Chicago"}), NO_LINKS
+        buffers_frames.notices({}), buffers_frames.warehouses({"time_zone": "Chicago"}), NO_LINKS
     )
     assert message.subject == "W1 Chicago West, 14:00 UTC: 1 to act on"
 
@@ -364,7 +364,7 @@ def test_every_action_has_words(action: str) -> None:
 def test_an_emergency_that_lost_says_to_whom_and_one_that_changed_says_what_is_left(
     resolution: str, winner: str | None
 ) -> None:
-    said = frames.recommendations(
+    said = buffers_frames.recommendations(
         {"verdict": "EMERGENCY", "resolution": resolution, "winner": "W1_PACK_TOTAL OVERFLOW"}
     )
     told, _ = noticed({"severity": "EMERGENCY"}, recommendations=said)
@@ -373,13 +373,13 @@ def test_an_emergency_that_lost_says_to_whom_and_one_that_changed_says_what_is_l
 
 def test_one_message_per_warehouse_channel_and_tick() -> None:
     where = [("W1", "a", 0), ("W1", "a", 0), ("W1", "b", 0), ("W2", "a", 0), ("W1", "a", 1)]
-    rows = frames.notices(
+    rows = buffers_frames.notices(
         *[
             {"warehouse": warehouse, "channel": channel, "snapshot_ts": tick(number), "notice_id": f"N{n}"}
             for n, (warehouse, channel, number) in enumerate(where)
         ]
     )
-    made = notification_routing.messages(rows, frames.warehouses({}), NO_LINKS)
+    made = notification_routing.messages(rows, buffers_frames.warehouses({}), NO_LINKS)
     found = [(message.warehouse, message.channel, message.snapshot_ts, len(message.entries)) for message in made]
     assert found == [
         ("W1", "a", tick(0), 2),
@@ -406,7 +406,7 @@ def test_the_most_urgent_comes_first_whatever_the_order() -> None:
 
 def test_what_to_do_is_said_once_and_at_the_warehouses_own_time() -> None:
     """The reason gives numbers; the instruction stands before it."""
-    full = frames.units({"fill": 0.95, "inflow_rate": 30.0}, {"unit_id": "W1_SORT_TOTAL", "headcount": 16.0})
+    full = buffers_frames.units({"fill": 0.95, "inflow_rate": 30.0}, {"unit_id": "W1_SORT_TOTAL", "headcount": 16.0})
     judged = verdicts.verdicts(full, schema.RECOMMENDATIONS.empty().collect(), policy=POLICY)
     asked = judged.row(by_predicate=pl.col("action") == "MOVE_STAFF", named=True)
     message = worded({name: asked[name] for name in schema.NOTICES.names if name in asked})
@@ -417,7 +417,9 @@ def test_what_to_do_is_said_once_and_at_the_warehouses_own_time() -> None:
 
 
 def test_of_an_unknown_warehouse_times_are_utc() -> None:
-    (message,) = notification_routing.messages(frames.notices({}), frames.warehouses({"warehouse": "W9"}), NO_LINKS)
+    (message,) = notification_routing.messages(
+        buffers_frames.notices({}), buffers_frames.warehouses({"warehouse": "W9"}), NO_LINKS
+    )
     assert message.subject == "W1, 14:00 UTC: 1 to act on"
     assert message.entries[0].what.endswith("until 14:30.")
 
@@ -431,14 +433,16 @@ LINKS: Final = Links(
 
 
 def test_plain_text() -> None:
-    said = frames.recommendations(
+    said = buffers_frames.recommendations(
         {},
         {"unit_id": "W1_PACK_L2", "verdict": "CLEAR", "action": None},
         {"unit_id": "W1_PACK_L2", "verdict": "UNKNOWN", "action": None, "direction": "STARVATION"},
         {"unit_id": "W1_PACK_L1", "verdict": "CLEAR", "action": None},
         {"unit_id": "W1_PACK_L3", "verdict": "CLEAR", "action": None},
     )
-    (message,) = notification_routing.messages(frames.notices({}), frames.warehouses({}), LINKS, recommendations=said)
+    (message,) = notification_routing.messages(
+        buffers_frames.notices({}), buffers_frames.warehouses({}), LINKS, recommendations=said
+    )
     expected = """\
 W1 Chicago West, 09:00 CDT: 1 to act on
 
@@ -456,7 +460,7 @@ Nothing is told of
 
 def test_slack_blocks() -> None:
     (message,) = notification_routing.messages(
-        frames.notices({"explanation": "a < b & c"}), frames.warehouses({}), LINKS
+        buffers_frames.notices({"explanation": "a < b & c"}), buffers_frames.warehouses({}), LINKS
     )
     said = (
         "*ACT, new: W1_PICK_TOTAL, overflow in 4 min*\n"
@@ -475,7 +479,9 @@ def test_slack_blocks() -> None:
 
 
 def test_a_teams_card() -> None:
-    (message,) = notification_routing.messages(frames.notices({"severity": "EMERGENCY"}), frames.warehouses({}), LINKS)
+    (message,) = notification_routing.messages(
+        buffers_frames.notices({"severity": "EMERGENCY"}), buffers_frames.warehouses({}), LINKS
+    )
     (attachment,) = notification_routing.teams(message)["attachments"]
     assert attachment["contentType"] == "application/vnd.microsoft.card.adaptive"
     assert attachment["content"]["type"] == "AdaptiveCard"
@@ -491,7 +497,9 @@ def test_a_teams_card() -> None:
 def test_cards_stay_within_what_slack_and_teams_take_and_text_has_all() -> None:
     rows = [{"unit_id": f"W1_PICK_P{number:02}", "explanation": "why " * 200} for number in range(60)]
     (message,) = notification_routing.messages(
-        frames.notices(*[{**row, "notice_id": f"N{n}"} for n, row in enumerate(rows)]), frames.warehouses({}), LINKS
+        buffers_frames.notices(*[{**row, "notice_id": f"N{n}"} for n, row in enumerate(rows)]),
+        buffers_frames.warehouses({}),
+        LINKS,
     )
     slack, teams = notification_routing.slack(message), notification_routing.teams(message)
     assert len(slack["blocks"]) <= 50
@@ -503,7 +511,9 @@ def test_cards_stay_within_what_slack_and_teams_take_and_text_has_all() -> None:
 
 
 def test_a_long_subject_is_cut_in_a_slack_header_alone() -> None:
-    (message,) = notification_routing.messages(frames.notices({}), frames.warehouses({"name": "x" * 200}), NO_LINKS)
+    (message,) = notification_routing.messages(
+        buffers_frames.notices({}), buffers_frames.warehouses({"name": "x" * 200}), NO_LINKS
+    )
     header = notification_routing.slack(message)["blocks"][0]["text"]["text"]
     assert len(header) == 150
     assert header.endswith("...")

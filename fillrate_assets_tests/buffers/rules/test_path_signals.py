@@ -16,8 +16,8 @@ from polars.testing import assert_frame_equal
 from fillrate_assets.buffers import schema
 from fillrate_assets.buffers.rules import path_signals as rules
 from fillrate_assets.buffers.rules.policy import Policy
-from fillrate_assets_tests.buffers import feed_rows
-from fillrate_assets_tests.buffers.feed_rows import Row, T, ago, flow, limits, members, occupancy, only, staffing
+from fillrate_assets_tests.factories import feed_rows
+from fillrate_assets_tests.factories.feed_rows import Row, T, ago, flow, limits, members, occupancy, only, staffing
 
 POLICY: Final = Policy()
 SECOND: Final = 1 / 60

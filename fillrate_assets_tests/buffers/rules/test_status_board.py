@@ -8,7 +8,7 @@ import polars as pl
 
 from fillrate_assets.buffers import schema
 from fillrate_assets.buffers.rules import status_board
-from fillrate_assets_tests.buffers.frames import alerts, recommendations
+from fillrate_assets_tests.factories.buffers_frames import alerts, recommendations
 
 NONE = schema.RECOMMENDATIONS.empty().collect()
 

@@ -6,7 +6,7 @@ import pytest
 
 from fillrate_assets.buffers import schema
 from fillrate_assets.buffers.rules.tick import InMemory, alert, recommend
-from fillrate_assets_tests.buffers.frames import POLICY, Row, alerts, recommendations, tick, units
+from fillrate_assets_tests.factories.buffers_frames import POLICY, Row, alerts, recommendations, tick, units
 
 THROTTLED: Row = {"unit_id": "W1_INDUCT_A", "unit_type": "INDUCT", "action": "THROTTLE", "quantity": 500.0}
 

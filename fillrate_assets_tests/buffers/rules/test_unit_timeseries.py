@@ -17,8 +17,8 @@ from polars.testing import assert_frame_equal
 from fillrate_assets.buffers import schema
 from fillrate_assets.buffers.rules import unit_timeseries as rules
 from fillrate_assets.buffers.rules.policy import Policy
-from fillrate_assets_tests.buffers import feed_rows
-from fillrate_assets_tests.buffers.feed_rows import Row, T, ago, members, only, pools, signals, units
+from fillrate_assets_tests.factories import feed_rows
+from fillrate_assets_tests.factories.feed_rows import Row, T, ago, members, only, pools, signals, units
 
 POLICY: Final = Policy()
 SECOND: Final = 1 / 60

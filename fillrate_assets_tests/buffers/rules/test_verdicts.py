@@ -10,7 +10,7 @@ import pytest
 
 from fillrate_assets.buffers import schema
 from fillrate_assets.buffers.rules import verdicts
-from fillrate_assets_tests.buffers.frames import NO_HISTORY, POLICY, Row, recommendations, tick, units
+from fillrate_assets_tests.factories.buffers_frames import NO_HISTORY, POLICY, Row, recommendations, tick, units
 
 LOW: Final = {"outflow_rate": 15.0, "minutes_to_starvation": None}
 """The pool could take 30 packages a minute and takes half of it."""

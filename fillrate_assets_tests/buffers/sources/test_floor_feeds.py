@@ -26,8 +26,8 @@ from fillrate_assets.sample.floor.feeds import ROUGH
 from fillrate_assets.sample.floor.scenarios import Scenario, World, simulate
 from fillrate_assets.settings import SourceTable
 from fillrate_assets.storage import bulk_insert, sql
-from fillrate_assets_tests.buffers.feed_rows import T, ago, flow, limits, members, occupancy, staffing, warehouses
-from fillrate_assets_tests.postgres import Postgres
+from fillrate_assets_tests.factories.feed_rows import T, ago, flow, limits, members, occupancy, staffing, warehouses
+from fillrate_assets_tests.fixtures.postgres import Postgres
 
 POLICY: Final = Policy()
 REACH: Final = tick.reach(POLICY)

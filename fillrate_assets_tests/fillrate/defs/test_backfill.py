@@ -17,10 +17,10 @@ from fillrate_assets.definitions import JOB
 from fillrate_assets.fillrate.defs import assets
 from fillrate_assets.fillrate.rules.rolling_baseline import LOOK_BACK_DAYS
 from fillrate_assets.orchestration import partitions
-from fillrate_assets_tests.backfilling import RUNS_THAT_DIE, Daemon, over
 from fillrate_assets_tests.conftest import SMALL, copied, without_environment
-from fillrate_assets_tests.home import OF_THE_RUN, Home, Rows
-from fillrate_assets_tests.instances import in_memory
+from fillrate_assets_tests.fixtures.backfills import RUNS_THAT_DIE, Daemon, over
+from fillrate_assets_tests.fixtures.home import OF_THE_RUN, Home, Rows
+from fillrate_assets_tests.fixtures.instances import in_memory
 
 # Dagster's own calls.
 pytestmark = [

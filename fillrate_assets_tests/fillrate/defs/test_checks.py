@@ -15,9 +15,9 @@ import pytest
 from fillrate_assets.core.table_schema import Frame
 from fillrate_assets.fillrate import schema
 from fillrate_assets.orchestration import partitions
-from fillrate_assets_tests.fillrate import frames
-from fillrate_assets_tests.home import QUIET, Home
-from fillrate_assets_tests.rows import DAY, records
+from fillrate_assets_tests.factories import fillrate_frames
+from fillrate_assets_tests.factories.rows import DAY, records
+from fillrate_assets_tests.fixtures.home import QUIET, Home
 
 DAYS: Final = [DAY + timedelta(days=number) for number in range(3)]
 ERROR, WARN = dg.AssetCheckSeverity.ERROR, dg.AssetCheckSeverity.WARN
@@ -62,13 +62,13 @@ def _by_day(evaluations: dict[str, dg.AssetCheckEvaluation]) -> list[bool]:
 
 
 def _lines(*rows: dict[str, Any]) -> pl.DataFrame:
-    return frames.counted_lines(
+    return fillrate_frames.counted_lines(
         *[{"dc": "DC01", "line_no": number, **row} for number, row in enumerate(rows)]
     ).collect()
 
 
 def _item_days(*rows: dict[str, Any]) -> pl.DataFrame:
-    return frames.item_days(*[{"dc": "DC01", **row} for row in rows]).collect()
+    return fillrate_frames.item_days(*[{"dc": "DC01", **row} for row in rows]).collect()
 
 
 def test_each_day_of_a_range_has_its_own_verdict(checked: Checked) -> None:

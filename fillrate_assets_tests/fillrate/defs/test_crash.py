@@ -12,8 +12,8 @@ import pytest
 from fillrate_assets.cli import launcher
 from fillrate_assets.fillrate.defs import assets
 from fillrate_assets_tests.conftest import CORRECTED, DAYS, DC, Undisturbed, copied
-from fillrate_assets_tests.crashing import killed
-from fillrate_assets_tests.home import Home, Rows
+from fillrate_assets_tests.fixtures.crashes import killed
+from fillrate_assets_tests.fixtures.home import Home, Rows
 
 RANGE: Final = (DC, DAYS[0], DAYS[-1])
 STEPS: Final = [*assets.FRAMES, "published_records"]

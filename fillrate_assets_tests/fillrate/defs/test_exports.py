@@ -21,10 +21,10 @@ from fillrate_assets.core.table_schema import Frame
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.defs import exports
 from fillrate_assets.storage import sql
-from fillrate_assets_tests.cloud import Cloud
 from fillrate_assets_tests.conftest import ROOT, SMALL, copied
-from fillrate_assets_tests.home import Home
-from fillrate_assets_tests.instances import in_memory
+from fillrate_assets_tests.fixtures.cloud import Cloud
+from fillrate_assets_tests.fixtures.home import Home
+from fillrate_assets_tests.fixtures.instances import in_memory
 
 DC, HELD_DAY = SMALL.snapshot_gap
 DAYS = [HELD_DAY + timedelta(days=offset) for offset in range(-8, 3)]

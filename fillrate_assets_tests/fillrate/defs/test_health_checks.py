@@ -14,8 +14,8 @@ from fillrate_assets.fillrate.defs import health_checks
 from fillrate_assets.fillrate.defs.health_checks import CHECKS, JOB
 from fillrate_assets.fillrate.record_store import OUTBOX, Day
 from fillrate_assets.fillrate.rules.change_planner import VERSIONS
-from fillrate_assets_tests.home import QUIET, Home
-from fillrate_assets_tests.rows import order_lines, records, rejects, shipment_lines, snapshots
+from fillrate_assets_tests.factories.rows import order_lines, records, rejects, shipment_lines, snapshots
+from fillrate_assets_tests.fixtures.home import QUIET, Home
 
 NOW = datetime(2026, 3, 14, 14, 30, tzinfo=UTC)
 DAY = NOW.date() - timedelta(days=1)

@@ -21,8 +21,8 @@ from fillrate_assets.orchestration import partitions
 from fillrate_assets.orchestration.ui_metadata import by_day
 from fillrate_assets.storage import sql
 from fillrate_assets_tests.conftest import SMALL, copied
-from fillrate_assets_tests.home import QUIET, Home
-from fillrate_assets_tests.instances import in_memory
+from fillrate_assets_tests.fixtures.home import QUIET, Home
+from fillrate_assets_tests.fixtures.instances import in_memory
 
 PARTITIONED = sorted(set(assets.FRAMES) - {"items"} | {"published_records"})
 WEEK = [SMALL.first + timedelta(days=number) for number in range(7)]

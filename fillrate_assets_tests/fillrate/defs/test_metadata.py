@@ -11,7 +11,7 @@ import pytest
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.defs import metadata
 from fillrate_assets.orchestration.ui_metadata import by_day, column_schema
-from fillrate_assets_tests.rows import AT, DAY, records
+from fillrate_assets_tests.factories.rows import AT, DAY, records
 
 
 def _cells(shown: Any) -> list[dict[str, object]]:  # noqa: ANN401 - any metadata value

@@ -12,8 +12,8 @@ import pytest
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.defs.pandas_types import frame_type, pandas_frame
 from fillrate_assets.fillrate.rules import service_metrics
-from fillrate_assets_tests.fillrate.frames import counted_lines
-from fillrate_assets_tests.rows import records
+from fillrate_assets_tests.factories.fillrate_frames import counted_lines
+from fillrate_assets_tests.factories.rows import records
 
 RECORDS = frame_type(schema.LOST_CASES)
 

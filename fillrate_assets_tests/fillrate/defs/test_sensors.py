@@ -22,10 +22,10 @@ from fillrate_assets.fillrate.rules.change_planner import Attempt, Pair
 from fillrate_assets.fillrate.rules.pipeline import Inputs, calculate
 from fillrate_assets.fillrate.sources.shipping_records import ShippingRecords
 from fillrate_assets.orchestration.partitions import CHANGED_TAG, RANGE_END_TAG, RANGE_START_TAG, range_tags
-from fillrate_assets_tests.fakes import Overtaken
-from fillrate_assets_tests.home import QUIET, Home
-from fillrate_assets_tests.instances import in_memory
-from fillrate_assets_tests.ticking import Ticking
+from fillrate_assets_tests.fixtures.fakes import Overtaken
+from fillrate_assets_tests.fixtures.home import QUIET, Home
+from fillrate_assets_tests.fixtures.instances import in_memory
+from fillrate_assets_tests.fixtures.ticks import Ticking
 
 KEY = ["dc", "ship_date"]
 LOOK_BACK = timedelta(days=28)

@@ -13,7 +13,7 @@ from fillrate_assets.fillrate.report.service_report.queries import evidence_of_f
 
 from fillrate_assets.core.errors import PermanentFailure
 from fillrate_assets.fillrate.sources.contract_files import read_directory
-from fillrate_assets_tests import directories
+from fillrate_assets_tests.factories import directories
 
 DAY = directories.GOLDEN_DAY
 LOADED_AT = datetime(2024, 5, 17, 6, tzinfo=UTC)

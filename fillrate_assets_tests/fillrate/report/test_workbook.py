@@ -18,7 +18,7 @@ from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.report import labels
 from fillrate_assets.fillrate.rules.pipeline import Scope
 from fillrate_assets.fillrate.sources.contract_files import read_directory
-from fillrate_assets_tests import directories
+from fillrate_assets_tests.factories import directories
 
 MADE_AT = datetime(2024, 5, 17, 6, tzinfo=UTC)
 SHEETS = ["Summary", "Trend", "Worst items", "By vendor", "Lost by path", "Notes"]

@@ -13,7 +13,7 @@ from dagster._core.definitions.sensor_definition import SensorExecutionData
 from fillrate_assets.fillrate.record_store import DCS
 from fillrate_assets.fillrate.rules.dc_partitions import onboarding
 from fillrate_assets.orchestration import partitions
-from fillrate_assets_tests.home import Home
+from fillrate_assets_tests.fixtures.home import Home
 
 NOW: Final = datetime(2026, 2, 10, 20, tzinfo=UTC)
 KEEP: Final = timedelta(days=90)

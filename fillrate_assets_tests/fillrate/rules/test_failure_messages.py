@@ -14,8 +14,8 @@ from fillrate_assets.fillrate.record_store import OUTBOX
 from fillrate_assets.fillrate.rules.failure_messages import Failed, message
 from fillrate_assets.orchestration.partitions import CHANGED_TAG, range_tags
 from fillrate_assets_tests.conftest import SMALL
-from fillrate_assets_tests.fakes import Failing
-from fillrate_assets_tests.home import QUIET, Home, messages, tell_failures
+from fillrate_assets_tests.fixtures.fakes import Failing
+from fillrate_assets_tests.fixtures.home import QUIET, Home, messages, tell_failures
 
 DAY: Final = date(2026, 2, 10)
 FAILED: Final = Failed(

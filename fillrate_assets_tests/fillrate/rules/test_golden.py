@@ -11,8 +11,8 @@ import pytest
 
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.rules import line_classification, lost_cases, rolling_baseline
-from fillrate_assets_tests.fillrate import frames
-from fillrate_assets_tests.fillrate.frames import DAY, PROCESSED_AT, Row
+from fillrate_assets_tests.factories import fillrate_frames
+from fillrate_assets_tests.factories.fillrate_frames import DAY, PROCESSED_AT, Row
 
 H_A: Final = "05-09 40 Y, 05-10 50 Y, 05-11 30 Y, 05-13 60 Y, 05-14 0 Y, 05-15 48 Y"
 H_A_CORRECTED: Final = H_A.replace("05-14 0", "05-14 24")
@@ -92,11 +92,15 @@ def records() -> dict[str, dict[str, Any]]:
             _sell(orders, shipments, {"item": item, "ship_date": DAY, **line})
         if instock:
             snapshots.append({"item": item, "ship_date": DAY, "instock": instock})
-    master = frames.items({"item": "FILLER"}, *({"item": item, **case[1]} for item, case in INPUTS.items()))
-    judged = line_classification.classify(frames.order_lines(*orders), frames.shipment_lines(*shipments), master)
-    days = line_classification.item_days(judged, frames.snapshots(*snapshots), master).collect()
+    master = fillrate_frames.items({"item": "FILLER"}, *({"item": item, **case[1]} for item, case in INPUTS.items()))
+    judged = line_classification.classify(
+        fillrate_frames.order_lines(*orders), fillrate_frames.shipment_lines(*shipments), master
+    )
+    days = line_classification.item_days(judged, fillrate_frames.snapshots(*snapshots), master).collect()
     averages = rolling_baseline.rolling_averages(days.lazy(), [DAY])
-    frame = lost_cases.lost_cases(days.lazy().filter(pl.col("ship_date") == DAY), averages, frames.waivers()).collect()
+    frame = lost_cases.lost_cases(
+        days.lazy().filter(pl.col("ship_date") == DAY), averages, fillrate_frames.waivers()
+    ).collect()
     schema.LOST_CASES.validate(frame)
     return {row["item"]: row for row in frame.to_dicts()}
 

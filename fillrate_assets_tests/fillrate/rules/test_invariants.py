@@ -16,11 +16,11 @@ from polars.testing import assert_frame_equal
 
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.rules import line_classification, lost_cases, rolling_baseline
-from fillrate_assets_tests.fillrate import frames
-from fillrate_assets_tests.fillrate.frames import DAY, PROCESSED_AT, Row, counted_lines, item_days, only
+from fillrate_assets_tests.factories import fillrate_frames
+from fillrate_assets_tests.factories.fillrate_frames import DAY, PROCESSED_AT, Row, counted_lines, item_days, only
 
 DAYS: Final = [DAY + timedelta(days=n) for n in range(4)]
-MASTER: Final = frames.items(
+MASTER: Final = fillrate_frames.items(
     {"pack_size": 6},
     {"item_type": "FLOW", "valid_from": DAYS[2]},
     {"item": "B", "contract_committed": True},
@@ -101,20 +101,20 @@ MODERATE: Final = settings(max_examples=20, deadline=None)
 
 
 def classify(network: Network) -> pl.DataFrame:
-    orders, shipments = frames.order_lines(*network.orders), frames.shipment_lines(*network.shipments)
+    orders, shipments = fillrate_frames.order_lines(*network.orders), fillrate_frames.shipment_lines(*network.shipments)
     return line_classification.classify(orders, shipments, MASTER).collect()
 
 
 def days_of(network: Network) -> pl.DataFrame:
     classified = classify(network).lazy()
-    return in_order(line_classification.item_days(classified, frames.snapshots(*network.snapshots), MASTER))
+    return in_order(line_classification.item_days(classified, fillrate_frames.snapshots(*network.snapshots), MASTER))
 
 
 def records_of(days: pl.DataFrame, ship_dates: Sequence[date]) -> pl.DataFrame:
     """Lost cases, with what the 28 days before them tell."""
     judged = days.lazy().filter(pl.col("ship_date").is_in(list(ship_dates)))
     averages = rolling_baseline.rolling_averages(days.lazy(), ship_dates)
-    return in_order(lost_cases.lost_cases(judged, averages, frames.waivers()))
+    return in_order(lost_cases.lost_cases(judged, averages, fillrate_frames.waivers()))
 
 
 def in_order(frame: pl.LazyFrame) -> pl.DataFrame:
@@ -235,14 +235,14 @@ def test_a_correction_reaches_its_own_day_and_the_28_after_it(
 @MODERATE
 @given(QUANTITIES)
 def test_an_over_shipment_never_hides_a_short(quantities: list[tuple[int, int]]) -> None:
-    orders = frames.order_lines(*({"ordered_qty": ordered} for ordered, _ in quantities))
-    shipments = frames.shipment_lines(*({"shipped_qty": shipped} for _, shipped in quantities))
-    classified = line_classification.classify(orders, shipments, frames.items({}))
+    orders = fillrate_frames.order_lines(*({"ordered_qty": ordered} for ordered, _ in quantities))
+    shipments = fillrate_frames.shipment_lines(*({"shipped_qty": shipped} for _, shipped in quantities))
+    classified = line_classification.classify(orders, shipments, fillrate_frames.items({}))
     record = only(
         lost_cases.lost_cases(
-            line_classification.item_days(classified, frames.snapshots({}), frames.items({})),
-            frames.averages(),
-            frames.waivers(),
+            line_classification.item_days(classified, fillrate_frames.snapshots({}), fillrate_frames.items({})),
+            fillrate_frames.averages(),
+            fillrate_frames.waivers(),
         )
     )
     assert record["confirmed_cases"] == sum(max(ordered - shipped, 0) for ordered, shipped in quantities)
@@ -254,7 +254,7 @@ def test_an_over_shipment_never_hides_a_short(quantities: list[tuple[int, int]])
 def test_item_days_add_up_to_the_lines(quantities: list[tuple[int, int]]) -> None:
     rows = ({"ordered_cases": max(pair), "shipped_cases": min(pair), "item": "AB"[pair[0] % 2]} for pair in quantities)
     days = line_classification.item_days(
-        counted_lines(*rows), frames.snapshots(), frames.items({}, {"item": "B"})
+        counted_lines(*rows), fillrate_frames.snapshots(), fillrate_frames.items({}, {"item": "B"})
     ).collect()
     sums = days.select("lines", "ordered_cases", "shipped_cases").sum().row(0)
     assert sums == (len(quantities), sum(map(max, quantities)), sum(map(min, quantities)))

@@ -12,8 +12,8 @@ import sqlalchemy as sa
 from fillrate_assets.fillrate.record_store import OUTBOX
 from fillrate_assets.fillrate.rules.item_master_changes import Changed, changed
 from fillrate_assets_tests.conftest import SMALL
-from fillrate_assets_tests.home import Home
-from fillrate_assets_tests.rows import items
+from fillrate_assets_tests.factories.rows import items
+from fillrate_assets_tests.fixtures.home import Home
 
 FIRST, LAST = date(2026, 2, 1), date(2026, 2, 10)
 ROW: Final[dict[str, Any]] = {"item": "A", "valid_from": date(2020, 1, 1)}

@@ -13,7 +13,7 @@ import pytest
 from fillrate_assets.core import parsing
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.rules import line_classification
-from fillrate_assets_tests.fillrate.frames import (
+from fillrate_assets_tests.factories.fillrate_frames import (
     PROCESSED_AT,
     Row,
     classified,

@@ -11,7 +11,7 @@ import pytest
 
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.rules import lost_cases
-from fillrate_assets_tests.fillrate.frames import Row, averages, item_days, only, waivers
+from fillrate_assets_tests.factories.fillrate_frames import Row, averages, item_days, only, waivers
 
 NO_BASELINE: Final = {"baseline_cases": None, "baseline_n": 2, "baseline_source": "NONE"}
 OUT: Final = {"instock": "N"}

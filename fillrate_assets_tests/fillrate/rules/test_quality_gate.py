@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from fillrate_assets.fillrate.rules.quality_gate import held_days
-from fillrate_assets_tests.fillrate.frames import DAY, Row, counted_lines, item_days
+from fillrate_assets_tests.factories.fillrate_frames import DAY, Row, counted_lines, item_days
 
 PAIR = ("DC01", DAY)
 NEXT = DAY + timedelta(days=1)

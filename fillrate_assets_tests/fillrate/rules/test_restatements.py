@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.rules.restatements import KEY, restatements
-from fillrate_assets_tests.rows import DAY, records
+from fillrate_assets_tests.factories.rows import DAY, records
 
 BY_FACTS = "orders, shipments or snapshot of the day corrected"
 BY_BASELINE = "an earlier day was corrected: the baseline moved"

@@ -10,7 +10,7 @@ import pytest
 
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.rules import rolling_baseline
-from fillrate_assets_tests.fillrate.frames import DAY, Row, item_days, only
+from fillrate_assets_tests.factories.fillrate_frames import DAY, Row, item_days, only
 
 
 def history(days_before: dict[int, Row], **everyday: str | int | None) -> pl.LazyFrame:

@@ -10,7 +10,7 @@ import pytest
 
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.rules import service_metrics
-from fillrate_assets_tests.fillrate.frames import Row, counted_lines, only
+from fillrate_assets_tests.factories.fillrate_frames import Row, counted_lines, only
 
 SHORT: Final = {"shipped_cases": 9}
 LATE: Final = {"on_time": False}

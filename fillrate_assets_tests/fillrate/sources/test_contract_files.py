@@ -16,7 +16,7 @@ from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.rules.pipeline import calculate
 from fillrate_assets.fillrate.sources.contract_files import Contracts, read_directory
 from fillrate_assets.storage import csv_reader
-from fillrate_assets_tests import directories
+from fillrate_assets_tests.factories import directories
 
 LOADED_AT = datetime(2024, 5, 17, 6, tzinfo=UTC)
 ORDER_HEADER = "dc,ship_date,order_id,line_no,item,ordered_qty"

@@ -10,7 +10,7 @@ from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.sources.instock_warehouse import InstockWarehouse
 from fillrate_assets.settings import SourceTable
 from fillrate_assets.storage import sql
-from fillrate_assets_tests.rows import AT, DAY, snapshots
+from fillrate_assets_tests.factories.rows import AT, DAY, snapshots
 
 
 @pytest.fixture

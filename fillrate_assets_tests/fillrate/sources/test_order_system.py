@@ -16,7 +16,7 @@ from fillrate_assets.fillrate.sources.shipping_records import ShippingRecords
 from fillrate_assets.settings import SourceTable
 from fillrate_assets.storage import sql
 from fillrate_assets.storage.sql import Window
-from fillrate_assets_tests.rows import AT, DAY, items, order_lines, shipment_lines
+from fillrate_assets_tests.factories.rows import AT, DAY, items, order_lines, shipment_lines
 
 MINUTE = timedelta(minutes=1)
 NEXT = DAY + timedelta(days=1)

@@ -16,8 +16,8 @@ from fillrate_assets.fillrate.record_store import LEDGER, WATERMARKS, RecordStor
 from fillrate_assets.fillrate.sources.order_system import OrderSystem
 from fillrate_assets.storage import sql
 from fillrate_assets_tests.conftest import SCHEMA
-from fillrate_assets_tests.postgres import PASSWORD, Postgres
-from fillrate_assets_tests.rows import DAY
+from fillrate_assets_tests.factories.rows import DAY
+from fillrate_assets_tests.fixtures.postgres import PASSWORD, Postgres
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.sources.shipping_records import ShippingRecords
 from fillrate_assets.settings import SourceTable
 from fillrate_assets.storage.sql import Window
-from fillrate_assets_tests.rows import AT, DAY, shipment_lines
+from fillrate_assets_tests.factories.rows import AT, DAY, shipment_lines
 
 MINUTE = timedelta(minutes=1)
 

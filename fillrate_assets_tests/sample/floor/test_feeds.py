@@ -15,7 +15,7 @@ from fillrate_assets.buffers.rules.tick import Feeds
 from fillrate_assets.sample.floor.events import Event
 from fillrate_assets.sample.floor.feeds import LAG_SECONDS, PERFECT, ROUGH, Reception
 from fillrate_assets.sample.floor.schema import Kind
-from fillrate_assets_tests.sample.floor.floors import MINUTES, ran, shown
+from fillrate_assets_tests.factories.simulated_floors import MINUTES, ran, shown
 
 FRAMES = {
     "OCCUPANCY": schema.OCCUPANCY,

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from fillrate_assets.sample.floor.events import Event
 from fillrate_assets.sample.floor.layout import BREAKS, POOLS
 from fillrate_assets.sample.floor.schema import LATENT, Kind
-from fillrate_assets_tests.sample.floor.floors import Ran, ran
+from fillrate_assets_tests.factories.simulated_floors import Ran, ran
 
 BEGIN = 7 * 60
 """The test floor's first shift is on, and its buffers have settled."""

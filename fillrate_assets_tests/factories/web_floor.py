@@ -27,12 +27,12 @@ from fillrate_assets.fillrate.record_store import RecordStore
 from fillrate_assets.notifications.outbox import NOTICES, Notices
 from fillrate_assets.notifications.signed_links import LinkSigner
 from fillrate_assets.web.server import server
-from fillrate_assets_tests.buffers import frames
-from fillrate_assets_tests.buffers.frames import TICK
+from fillrate_assets_tests.factories import buffers_frames
+from fillrate_assets_tests.factories.buffers_frames import TICK
 
 SECRET: Final = "only-the-tests-know-this-one-all-of-it"  # noqa: S105 - it protects nothing
 POLICY: Final = "2-trial"
-REC_ID: Final = f"{frames.EPISODE_KEY}.1"
+REC_ID: Final = f"{buffers_frames.EPISODE_KEY}.1"
 ANSWERED_AT: Final = TICK + timedelta(minutes=3)
 WEEK: Final = "2026-W10"
 """The week before `TICK`."""
@@ -74,7 +74,7 @@ class Floor:
         names = ("unit_id", "direction", "action", "episode", "seq")
         parts = dict(zip(names, rec_id.split("."), strict=True))
         numbers = {name: int(parts[name]) for name in ("episode", "seq")}
-        told = frames.notices({"rec_id": rec_id, "notice_id": rec_id, **parts, **numbers, **row})
+        told = buffers_frames.notices({"rec_id": rec_id, "notice_id": rec_id, **parts, **numbers, **row})
         self.notices.keep(told, schema.DEAD_LETTERS.empty().collect(), now=TICK)
         return rec_id
 
@@ -149,7 +149,7 @@ def masters() -> Masters:
     member = {"path": "P", "role": "LEVEL", "weight": 1.0, "valid_from": TICK - timedelta(days=90)}
     members = [{**member, "unit_id": unit_id} for unit_id in ("W1_PICK_TOTAL", *LANES, "W2_PICK_TOTAL")]
     return Masters(
-        frames.warehouses({}, {"warehouse": "W2"}),
+        buffers_frames.warehouses({}, {"warehouse": "W2"}),
         pl.DataFrame(members, schema=schema.UNIT_MEMBERS.polars),
         schema.SHIFTS.empty().collect(),
         schema.ALERT_ROUTES.empty().collect(),

@@ -27,9 +27,9 @@ from fillrate_assets.fillrate.record_store import RecordStore
 from fillrate_assets.notifications.outbox import Notices
 from fillrate_assets.settings import Settings
 from fillrate_assets.storage.lake import Lake
-from fillrate_assets_tests.buffers import feed_rows
-from fillrate_assets_tests.buffers.frames import routes
-from fillrate_assets_tests.home import QUIET
+from fillrate_assets_tests.factories import feed_rows
+from fillrate_assets_tests.factories.buffers_frames import routes
+from fillrate_assets_tests.fixtures.home import QUIET
 
 PATHS: Final = ("P1", "P2")
 OPENED: Final = datetime(2026, 1, 1, tzinfo=UTC)
