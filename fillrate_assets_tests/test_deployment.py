@@ -47,7 +47,7 @@ def connect(self, address):
     return _connect(self, address)
 socket.socket.connect = connect
 """
-UPGRADE: Final = "from fillrate_assets.cli import execute; raise SystemExit(execute(['upgrade']))"
+UPGRADE: Final = "from fillrate_assets.cli.main import execute; raise SystemExit(execute(['upgrade']))"
 DC: Final = SMALL.dc_codes[0]
 DAYS: Final = [SMALL.first + timedelta(days=number) for number in range(4)]
 _PATIENCE_SECONDS: Final = 180

@@ -7,9 +7,9 @@ from typing import Final
 
 import polars as pl
 import pytest
-from fillrate_assets.fillrate.report.service_report.service_report import report, total
 
 from examples import atliq, onlineretail
+from fillrate_assets.fillrate.report.service_report import report, total
 from fillrate_assets.fillrate.rules.pipeline import Calculation, calculate
 from fillrate_assets.fillrate.sources.contract_files import read_directory, read_targets
 from fillrate_assets_tests.factories.directories import write_csv

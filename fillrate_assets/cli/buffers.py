@@ -59,7 +59,7 @@ def demo(warehouses: int, seed: int, hours: int) -> None:
     from fillrate_assets.buffers.rules.policy import Policy
     from fillrate_assets.buffers.sources.floor_feeds import FloorFeeds
     from fillrate_assets.cli import buffers_demo, launcher
-    from fillrate_assets.cli.main.progress import called_as, working
+    from fillrate_assets.cli.progress import called_as, working
     from fillrate_assets.definitions import delivery_of
     from fillrate_assets.sample.buffers_loader import Floors
 
@@ -157,7 +157,7 @@ def replay(first: datetime, last: datetime, changes: tuple[str, ...], file: Path
 
     from fillrate_assets import settings
     from fillrate_assets.buffers.report.policy_backtest import Replay, changed_policy
-    from fillrate_assets.cli.main.progress import progress
+    from fillrate_assets.cli.progress import progress
 
     chosen = settings.load()
     policy = changed_policy(_policies(chosen).contenders().champion, changes, file)

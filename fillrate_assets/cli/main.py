@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import click
 
-from fillrate_assets.cli.main.buffers import buffers
-from fillrate_assets.cli.main.progress import called_as, progress, working
+from fillrate_assets.cli.buffers import buffers
+from fillrate_assets.cli.progress import called_as, progress, working
 from fillrate_assets.core.errors import FillrateError, SourceUnavailable
 
 if TYPE_CHECKING:
-    from fillrate_assets.cli.main.launcher import Range
+    from fillrate_assets.cli.launcher import Range
     from fillrate_assets.fillrate.rules.pipeline import Scope
     from fillrate_assets.fillrate.sources.contract_files import Contracts
     from fillrate_assets.sample.network import Network
@@ -144,7 +144,7 @@ def calculate(
       fillrate calculate data/ --out lost.csv --dc DC03 --from 2026-03-09 --to 2026-03-15
     """
     from fillrate_assets.fillrate.report import labels
-    from fillrate_assets.fillrate.report.service_report.queries import calculated
+    from fillrate_assets.fillrate.report.queries import calculated
     from fillrate_assets.fillrate.sources.contract_files import write_frame
     from fillrate_assets.storage.atomic_write import replacing
 
@@ -205,7 +205,7 @@ def report(  # noqa: PLR0913 - an option each
     from fillrate_assets import settings
     from fillrate_assets.fillrate.report import service_report as rules
     from fillrate_assets.fillrate.report import terminal
-    from fillrate_assets.fillrate.report.service_report.queries import facts_of_files, facts_of_lake
+    from fillrate_assets.fillrate.report.queries import facts_of_files, facts_of_lake
     from fillrate_assets.fillrate.sources.contract_files import read_targets
     from fillrate_assets.storage.atomic_write import replacing
 
@@ -221,7 +221,7 @@ def report(  # noqa: PLR0913 - an option each
     with working("Calculating" if contracts else "Reading the lake"):
         facts = facts_of_files(contracts, scope) if contracts else facts_of_lake(settings.load(), scope)
     if form == "xlsx" and out:
-        from fillrate_assets.fillrate.report.service_report.workbook import write_workbook
+        from fillrate_assets.fillrate.report.workbook import write_workbook
 
         with working(f"Writing {out}"), replacing(out) as new:
             write_workbook(new, rules.book(facts, groups, targets), made_at=datetime.now(UTC))
@@ -259,7 +259,7 @@ def explain(dc: str, ship_date: date, item: str, directory: Path | None, mapping
     """
     from fillrate_assets import settings
     from fillrate_assets.fillrate.report import explain as rules
-    from fillrate_assets.fillrate.report.service_report.queries import evidence_of_files, evidence_of_lake
+    from fillrate_assets.fillrate.report.queries import evidence_of_files, evidence_of_lake
 
     _must_be_about_files(mapping, directory)
     contracts = _read(directory, mapping) if directory else None

@@ -227,7 +227,7 @@ class RecordStore:
 
         sql.make_directory(self.url)
         config = Config()
-        config.set_main_option("script_location", "fillrate_assets.connections:migrations")
+        config.set_main_option("script_location", "fillrate_assets.storage:migrations")
         with sql.failures("record store", self.url, creating=True), self.engine.begin() as connection:
             if self.schema_name and not sa.inspect(connection).has_schema(self.schema_name):
                 connection.execute(sa.schema.CreateSchema(self.schema_name))

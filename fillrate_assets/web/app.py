@@ -120,7 +120,7 @@ class _Service:
         self._pages, self._links, self._clock = pages, links, clock
         self._guard = csrf.Guard(links.base_url, links.secrets)
         self._templates = Environment(
-            loader=PackageLoader("fillrate_assets.web"),
+            loader=PackageLoader("fillrate_assets.web.feedback"),
             autoescape=True,
             undefined=StrictUndefined,
             trim_blocks=True,

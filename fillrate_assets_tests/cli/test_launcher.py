@@ -8,9 +8,9 @@ from pathlib import Path
 import dagster as dg
 import pytest
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
-from fillrate_assets.cli.main.launcher import Range
 
 from fillrate_assets.cli import launcher
+from fillrate_assets.cli.launcher import Range
 from fillrate_assets.definitions import JOB
 from fillrate_assets.fillrate.record_store import RESTATEMENTS
 from fillrate_assets.orchestration import partitions

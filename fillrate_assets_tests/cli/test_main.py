@@ -290,7 +290,7 @@ def test_upgrade_makes_a_record_store_and_leaves_one_that_is_there(
 @pytest.fixture
 def fillrate() -> Callable[..., subprocess.CompletedProcess[str]]:
     def run(*arguments: object) -> subprocess.CompletedProcess[str]:
-        code = "from fillrate_assets.cli import main; main()"
+        code = "from fillrate_assets.cli.main import main; main()"
         command = [sys.executable, "-W", "error", "-c", code, *map(str, arguments)]
         return subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own command
 

@@ -106,7 +106,7 @@ def test_upgrading_again_changes_nothing(store: RecordStore) -> None:
 def test_the_migrations_can_be_undone(store: RecordStore) -> None:
     whole = _schema(store)
     config = Config()
-    config.set_main_option("script_location", "fillrate_assets.connections:migrations")
+    config.set_main_option("script_location", "fillrate_assets.storage:migrations")
     with store.engine.begin() as connection:
         config.attributes["connection"] = connection
         command.downgrade(config, "base")

@@ -161,7 +161,7 @@ def test_events_stored_in_batches_are_those_that_dagster_stores_one_by_one(
 
 
 def test_the_storage_of_dagster_yaml_is_the_batching_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    yaml = Path(__file__).parent.parent / "dagster.yaml"
+    yaml = Path(__file__).parents[2] / "dagster.yaml"
     (tmp_path / "dagster.yaml").write_text(yaml.read_text())
     monkeypatch.setenv("FILLRATE_HOME", str(tmp_path / "home"))
     with dg.DagsterInstance.from_config(str(tmp_path)) as instance:

@@ -164,7 +164,7 @@ def test_the_migrations_can_be_written_down_for_a_server(backend: str) -> None:
     written = io.StringIO()
     context = MigrationContext.configure(dialect=DIALECTS[backend](), opts={"as_sql": True, "output_buffer": written})
     config = Config()
-    config.set_main_option("script_location", "fillrate_assets.connections:migrations")
+    config.set_main_option("script_location", "fillrate_assets.storage:migrations")
     newest_first = ScriptDirectory.from_config(config).walk_revisions()
     with Operations.context(context):
         for revision in reversed(list(newest_first)):

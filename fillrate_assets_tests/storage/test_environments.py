@@ -88,7 +88,7 @@ def test_what_is_undone_in_one_environment_stands_in_the_other(url: str) -> None
         store.upgrade()
     before = _schemas(url)
     config = Config()
-    config.set_main_option("script_location", "fillrate_assets.connections:migrations")
+    config.set_main_option("script_location", "fillrate_assets.storage:migrations")
     with dev.engine.begin() as connection:
         config.attributes["connection"] = connection
         command.downgrade(config, "base")

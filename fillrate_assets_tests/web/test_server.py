@@ -53,7 +53,7 @@ def serving(home: Path) -> Iterator[str]:
         port = free.getsockname()[1]
     base = f"http://127.0.0.1:{port}"
     given = {"FILLRATE_HOME": str(home), "FILLRATE_FEEDBACK_URL": base, "FILLRATE_FEEDBACK_SECRET": SECRET}
-    command = [sys.executable, "-c", "from fillrate_assets.cli import main; main()"]
+    command = [sys.executable, "-c", "from fillrate_assets.cli.main import main; main()"]
     command += ["buffers", "serve", "--port", str(port)]
     with (home / "log").open("wb") as log:
         process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **given}, stdout=log, stderr=log)  # noqa: S603 - our own

@@ -112,7 +112,7 @@ def _csv(context: dg.AssetExecutionContext, frame: Frame, rows: pl.DataFrame, da
 
 def _workbook(facts: service_report.Facts, published_at: datetime) -> bytes:
     """The report as a workbook; its time is that of the publication, so that the same records make the same file."""
-    from fillrate_assets.fillrate.report.service_report.workbook import write_workbook  # noqa: PLC0415 - only where it is used
+    from fillrate_assets.fillrate.report.workbook import write_workbook  # noqa: PLC0415 - only where it is used
 
     content = io.BytesIO()
     write_workbook(content, service_report.book(facts, _BY), made_at=published_at)

@@ -10,8 +10,8 @@ import polars as pl
 
 from fillrate_assets.core.errors import PermanentFailure
 from fillrate_assets.fillrate import schema
-from fillrate_assets.fillrate.report.service_report.explain import Evidence
-from fillrate_assets.fillrate.report.service_report.service_report import Facts
+from fillrate_assets.fillrate.report.explain import Evidence
+from fillrate_assets.fillrate.report.service_report import Facts
 from fillrate_assets.fillrate.rules.pipeline import Calculation, Scope, calculate
 from fillrate_assets.fillrate.rules.quality_gate import held_days
 from fillrate_assets.fillrate.rules.rolling_baseline import LOOK_BACK_DAYS

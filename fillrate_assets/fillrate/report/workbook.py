@@ -17,7 +17,7 @@ import polars as pl
 import xlsxwriter
 
 from fillrate_assets.fillrate.report import labels
-from fillrate_assets.fillrate.report.service_report.service_report import Book
+from fillrate_assets.fillrate.report.service_report import Book
 
 Value = str | int | Decimal | date | None
 

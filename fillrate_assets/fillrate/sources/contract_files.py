@@ -20,7 +20,7 @@ from fillrate_assets.core.errors import ContractViolation, PermanentFailure
 from fillrate_assets.core.parsing import parse
 from fillrate_assets.core.table_schema import TIMESTAMP, Column, Frame
 from fillrate_assets.fillrate import schema
-from fillrate_assets.fillrate.report.service_report.service_report import METRICS
+from fillrate_assets.fillrate.report.service_report import METRICS
 from fillrate_assets.fillrate.rules.line_classification import LINE_KEY
 from fillrate_assets.fillrate.rules.pipeline import Inputs
 from fillrate_assets.fillrate.rules.service_metrics import GROUPINGS

@@ -10,7 +10,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from fillrate_assets.buffers import schema
-from fillrate_assets.buffers.rules import conflict_resolution, recommendation_sizing, verdicts
+from fillrate_assets.buffers.rules import conflict_resolution, recommendation_sizing
+from fillrate_assets.buffers.rules import verdicts as verdict_rules
 from fillrate_assets_tests.factories.buffers_frames import (
     NO_HISTORY,
     NO_UNITS,
@@ -130,7 +131,7 @@ def _at(row: dict[str, Any]) -> dict[str, Any]:
 def _both(rows: list[dict[str, Any]], history: list[dict[str, Any]]) -> tuple[pl.DataFrame, pl.DataFrame]:
     before = recommendations(*history)
     now = units(*rows)
-    found = verdicts.verdicts(now, before, policy=POLICY)
+    found = verdict_rules.verdicts(now, before, policy=POLICY)
     schema.VERDICTS_OF_UNITS.validate(found)
     resolved = conflict_resolution.resolve(found, now, before, policy=POLICY)
     schema.RECOMMENDATIONS.validate(resolved)

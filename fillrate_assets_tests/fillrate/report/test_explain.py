@@ -8,10 +8,10 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from fillrate_assets.fillrate.report.service_report.explain import Evidence, explain
-from fillrate_assets.fillrate.report.service_report.queries import evidence_of_files
 
 from fillrate_assets.core.errors import PermanentFailure
+from fillrate_assets.fillrate.report.explain import Evidence, explain
+from fillrate_assets.fillrate.report.queries import evidence_of_files
 from fillrate_assets.fillrate.sources.contract_files import read_directory
 from fillrate_assets_tests.factories import directories
 

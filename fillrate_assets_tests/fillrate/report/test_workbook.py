@@ -9,13 +9,13 @@ from pathlib import Path
 import openpyxl
 import polars as pl
 import pytest
-from fillrate_assets.fillrate.report.service_report.queries import facts_of_files
-from fillrate_assets.fillrate.report.service_report.service_report import Facts, book
-from fillrate_assets.fillrate.report.service_report.workbook import write_workbook
 from openpyxl.worksheet.worksheet import Worksheet
 
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.report import labels
+from fillrate_assets.fillrate.report.queries import facts_of_files
+from fillrate_assets.fillrate.report.service_report import Facts, book
+from fillrate_assets.fillrate.report.workbook import write_workbook
 from fillrate_assets.fillrate.rules.pipeline import Scope
 from fillrate_assets.fillrate.sources.contract_files import read_directory
 from fillrate_assets_tests.factories import directories
