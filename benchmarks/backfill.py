@@ -35,11 +35,12 @@ from dagster._core.execution.plan import compute_generator
 
 from fillrate_assets import settings as settings_module
 from fillrate_assets.cli import launcher
+from fillrate_assets.core import decimals
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.record_store import RECORDS, RecordStore
 from fillrate_assets.orchestration import partitions
 from fillrate_assets.orchestration.lake_io_manager import LakeIOManager
-from fillrate_assets.orchestration.partition_events import BatchingSqliteEventLogStorage
+from fillrate_assets.orchestration.sqlite_storage import BatchingSqliteEventLogStorage
 from fillrate_assets.sample.fillrate_loader import SampleNetwork
 from fillrate_assets.sample.network import Network
 from fillrate_assets.settings import Settings
@@ -374,7 +375,7 @@ def sums_of_store(url: str) -> Sums:
 
 def sums_of_lake(settings: Settings) -> Sums:
     """What the lake's records add up to."""
-    summed = [schema.units(name).sum() for name in SUMMED]
+    summed = [decimals.units(name).sum() for name in SUMMED]
     records = Lake(settings.lake_root).scan(schema.LOST_CASES)
     return records.select(pl.len().cast(pl.Int64).alias("records"), *summed).collect().row(0, named=True)
 

@@ -20,7 +20,7 @@ from typing import Final
 
 import polars as pl
 
-from fillrate_assets.fillrate import schema
+from fillrate_assets.core import decimals
 from fillrate_assets.fillrate.rules import rolling_baseline
 
 OPENING_HOURS: Final = 16
@@ -53,8 +53,8 @@ def read(path: Path) -> pl.DataFrame:
             pl.col("store_id").cast(pl.String).alias("dc"),
             pl.col("product_id").cast(pl.String).alias("item"),
             pl.col("dt").str.to_date().alias("ship_date"),
-            pl.col("sale").cast(schema.CASES).alias("ordered_cases"),
-            pl.col("sale").cast(schema.CASES).alias("shipped_cases"),
+            pl.col("sale").cast(decimals.CASES).alias("ordered_cases"),
+            pl.col("sale").cast(decimals.CASES).alias("shipped_cases"),
             pl.lit("STOCK").alias("item_type"),
             pl.when(pl.col("oos_hours_6_22") == OPENING_HOURS)
             .then(pl.lit("N"))

@@ -46,7 +46,7 @@ from fillrate_assets.fillrate.rules.line_classification import LINE_KEY  # noqa:
 from fillrate_assets.fillrate.sources.order_system import OrderSystem  # noqa: E402 - as above
 from fillrate_assets.orchestration import partitions  # noqa: E402 - as above
 from fillrate_assets.orchestration.lake_io_manager import LakeIOManager  # noqa: E402 - as above
-from fillrate_assets.orchestration.partition_events import BatchingSqliteEventLogStorage  # noqa: E402 - as above
+from fillrate_assets.orchestration.sqlite_storage import BatchingSqliteEventLogStorage  # noqa: E402 - as above
 
 if TYPE_CHECKING:
     from fillrate_assets.sample.network import Network

@@ -24,6 +24,7 @@ import polars as pl
 from psycopg import Connection
 from psycopg.sql import SQL, Identifier
 
+from fillrate_assets.core import decimals
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.record_store import RECORDS, Day, RecordStore
 from fillrate_assets.fillrate.rules.change_planner import VERSIONS
@@ -109,19 +110,19 @@ def _day(dc: str, items: int) -> Day:
         vendor=pl.format("Vendor {}", number % 211),
         department=pl.format("Department {}", number % 17),
         path=pl.when(number % 10 == 1).then(pl.lit("STOCK_OUT")).otherwise(pl.lit("STOCK_IN")),
-        ordered_cases=schema.cases(ordered),
-        shipped_cases=schema.cases(ordered - short),
+        ordered_cases=decimals.cases(ordered),
+        shipped_cases=decimals.cases(ordered - short),
         over_cases=pl.lit(Decimal(0)),
         sub_cases=pl.lit(Decimal(0)),
-        baseline_cases=schema.cases(ordered),
+        baseline_cases=decimals.cases(ordered),
         baseline_n=pl.lit(6),
         baseline_source=pl.lit("W7"),
-        confirmed_cases=schema.cases(short),
-        estimated_cases=schema.cases(estimated),
-        lost_cases=schema.cases(short + estimated),
-        fill_rate=schema.rate(ordered - short, ordered),
-        fill_rate_with_subs=schema.rate(ordered - short, ordered),
-        demand_fill_rate=schema.rate(ordered - short, ordered + estimated),
+        confirmed_cases=decimals.cases(short),
+        estimated_cases=decimals.cases(estimated),
+        lost_cases=decimals.cases(short + estimated),
+        fill_rate=decimals.rate(ordered - short, ordered),
+        fill_rate_with_subs=decimals.rate(ordered - short, ordered),
+        demand_fill_rate=decimals.rate(ordered - short, ordered + estimated),
         contract_committed=number % 3 == 0,
         contract_lost_cases=pl.lit(Decimal(0)),
         imputed=pl.lit(value=False),

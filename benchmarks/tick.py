@@ -33,15 +33,15 @@ import sqlalchemy as sa
 from benchmarks.incremental import Stopwatch, Tick, new_version, ticks
 from fillrate_assets import settings as settings_module
 from fillrate_assets.fillrate import schema
-from fillrate_assets.fillrate.record_store import WATERMARKS, Day, RecordStore
+from fillrate_assets.fillrate.record_store import Day, RecordStore
 from fillrate_assets.fillrate.rules import change_planner
+from fillrate_assets.fillrate.sources.line_versions import ChangeWindow
 from fillrate_assets.fillrate.sources.order_system import OrderSystem
-from fillrate_assets.fillrate.watermark import Watermark
+from fillrate_assets.fillrate.watermark import WATERMARKS, Watermark
 from fillrate_assets.sample.fillrate_loader import EmbeddedSystems, SampleNetwork
 from fillrate_assets.sample.network import Network
 from fillrate_assets.settings import Settings
 from fillrate_assets.storage import sql
-from fillrate_assets.storage.sql import Window
 
 AIM: Final = 1.0
 CHANGED_DAYS: Final = 10
@@ -90,7 +90,7 @@ def publish(systems: EmbeddedSystems, network: Network) -> None:
     # Of days that lines have left lately a tick sees when they did; so did the runs of those days.
     lately = datetime.combine(network.last - timedelta(days=2), time(), UTC)
     windows = [
-        Window(network.dc_codes, since, first, network.last)
+        ChangeWindow(network.dc_codes, since, first, network.last)
         for since, first in ((None, network.first), (lately, lately.date()))
     ]
     key = ["dc", "ship_date"]

@@ -31,6 +31,7 @@ import pandas as pd
 import polars as pl
 
 from benchmarks import year_pandas
+from fillrate_assets.core import decimals
 from fillrate_assets.core.table_schema import TIMESTAMP, Frame
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.defs import assets
@@ -151,7 +152,7 @@ def report(outcomes: list[Outcome]) -> int:
             f"{outcome.name:<28}{outcome.seconds:>10.1f}{wall:>9.2f}x{outcome.cpu_seconds:>10.1f}{cpu:>9.2f}x"
             f"{outcome.peak_gb:>10.2f}  {_verdict(outcome, ours)}"
         )
-    print("\nSums in cases: " + ", ".join(f"{name} {ours.totals[name] / schema.PLACES:,.4f}" for name in MEASURES))
+    print("\nSums in cases: " + ", ".join(f"{name} {ours.totals[name] / decimals.PLACES:,.4f}" for name in MEASURES))
     print(
         "\nHow to read: above 1.00x is slower than ours; CPU seconds count the work of all cores and depend less on\n"
         "what else the machine does. The last row reads the same input and writes the same output without any rule\n"
@@ -354,7 +355,7 @@ def _rules_of_dc(source: Path, output: Path, dc: str, size: Size) -> Totals:
         records = lost_cases.lost_cases(judged, averages_of, schema.WAIVERS.empty())
         stored.write(schema.LOST_CASES, records.collect(), month)
     saved = stored.scan(schema.LOST_CASES, [dc])
-    return saved.select(schema.units(name).sum() for name in MEASURES).collect().row(0, named=True)
+    return saved.select(decimals.units(name).sum() for name in MEASURES).collect().row(0, named=True)
 
 
 def _months(dc: str, size: Size) -> list[list[Partition]]:
@@ -391,7 +392,7 @@ def _duckdb_of_dc(source: Path, output: Path, dc: str, size: Size) -> Totals:
             connection.table(frame.name).to_parquet(
                 str(output / frame.name), partition_by=["dc", "ship_date"], append=True
             )
-        sums = ", ".join(f"(sum({name}) * {schema.PLACES})::bigint" for name in MEASURES)
+        sums = ", ".join(f"(sum({name}) * {decimals.PLACES})::bigint" for name in MEASURES)
         row = connection.table("lost_cases").aggregate(sums).fetchall()[0]
     return dict(zip(MEASURES, row, strict=True))
 

@@ -12,6 +12,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from fillrate_assets.core import decimals
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.rules import line_classification, rolling_baseline
 
@@ -49,7 +50,7 @@ def read(files: Sequence[Path]) -> pd.DataFrame:
     rows: pd.DataFrame = table.to_pandas()
     for column in table.schema:
         if column.name in quantities:
-            rows[column.name] = (rows[column.name] * schema.PLACES).round()
+            rows[column.name] = (rows[column.name] * decimals.PLACES).round()
         elif pa.types.is_date(column.type):
             rows[column.name] = pd.to_datetime(rows[column.name])
     return rows
@@ -95,7 +96,7 @@ def _classified(orders: pd.DataFrame, shipments: pd.DataFrame, items: pd.DataFra
 
 def _cases(quantity: pd.Series[float], uom: pd.Series[str], pack: pd.Series[float]) -> Integers:
     units, size = quantity.fillna(0).to_numpy(np.int64), pack.fillna(1).to_numpy(np.int64)
-    converted = (2 * units * schema.PLACES + size) // (2 * size)
+    converted = (2 * units * decimals.PLACES + size) // (2 * size)
     return np.where(uom.eq("EA"), converted, units)
 
 

@@ -19,9 +19,9 @@ from fillrate_assets.buffers import schema
 from fillrate_assets.buffers.rules.tick import Masters
 from fillrate_assets.core import parsing
 from fillrate_assets.core.table_schema import TIMESTAMP, Column, Frame
-from fillrate_assets.fillrate.record_store import table_of
 from fillrate_assets.notifications import channels
 from fillrate_assets.storage import bulk_insert, sql
+from fillrate_assets.storage.tables import table_of
 
 _SYSTEM: Final = "record store"
 

@@ -21,8 +21,8 @@ from fillrate_assets.buffers import schema
 from fillrate_assets.buffers.rules.policy import Policy, changed
 from fillrate_assets.core import parsing
 from fillrate_assets.core.errors import PermanentFailure
-from fillrate_assets.fillrate.record_store import table_of
 from fillrate_assets.storage import sql
+from fillrate_assets.storage.tables import table_of
 
 _LOG: Final = logging.getLogger("fillrate.policies")
 _SYSTEM: Final = "record store"

@@ -8,9 +8,9 @@ from typing import Final
 
 import polars as pl
 
+from fillrate_assets.core.decimals import CASES
 from fillrate_assets.core.errors import ContractViolation
 from fillrate_assets.core.table_schema import TIMESTAMP, Column, Frame
-from fillrate_assets.fillrate.schema import CASES
 
 _UNREAD: Final = "{} '{}' is not {}"
 _TIME_FORMATS = ("%H:%M:%S%.f", "%H:%M")

@@ -11,7 +11,6 @@ import io
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from decimal import Decimal
 from typing import Any, Final
 
 import polars as pl
@@ -23,87 +22,13 @@ from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.rules import change_planner
 from fillrate_assets.fillrate.rules.restatements import restatements
 from fillrate_assets.storage import bulk_insert, sql
-
-METADATA: Final = sa.MetaData()
-
-
-class Exact(sa.types.TypeDecorator[Decimal]):
-    """A decimal with 4 places; SQLite has none, so there it is a whole number of ten-thousandths."""
-
-    impl = sa.Numeric(18, 4)
-    cache_ok = True
-
-    def load_dialect_impl(self, dialect: sa.Dialect) -> sa.types.TypeEngine[Any]:
-        """Pick the type that keeps every digit."""
-        return dialect.type_descriptor(sa.BigInteger() if dialect.name == "sqlite" else sa.Numeric(18, 4))
-
-    def process_bind_param(self, value: Decimal | None, dialect: sa.Dialect) -> Decimal | int | None:
-        """Python to database."""
-        return int(value * schema.PLACES) if value is not None and dialect.name == "sqlite" else value
-
-    def process_result_value(self, value: Any | None, dialect: sa.Dialect) -> Decimal | None:  # noqa: ANN401
-        """Database to Python."""
-        return Decimal(value) / schema.PLACES if value is not None and dialect.name == "sqlite" else value
-
-
-class Moment(sa.types.TypeDecorator[datetime]):
-    """A time, UTC, to the microsecond; SQL Server's DATETIME would round it to 3 milliseconds."""
-
-    impl = sa.DateTime
-    cache_ok = True
-
-    def load_dialect_impl(self, dialect: sa.Dialect) -> sa.types.TypeEngine[Any]:
-        """Pick the type that keeps every digit."""
-        if dialect.name != "mssql":
-            return dialect.type_descriptor(sa.DateTime())
-        from sqlalchemy.dialects.mssql import DATETIME2  # noqa: PLC0415 - only where it is used
-
-        return dialect.type_descriptor(DATETIME2(precision=6))  # type: ignore[no-untyped-call]
-
-
-def table_of(frame: Frame, *more: sa.schema.SchemaItem, lengths: Mapping[str, int | None] | None = None) -> sa.Table:
-    """Declare the table that keeps a frame.
-
-    Args:
-        frame: its columns and key.
-        more: further columns and indexes.
-        lengths: of text columns, None for any; by default 64 in the key, which servers keep short, and 255 elsewhere.
-
-    """
-    columns = [
-        sa.Column(
-            column.name,
-            _type(column.dtype, (lengths or {}).get(column.name, 64 if column.name in frame.key else 255)),
-            primary_key=column.name in frame.key,
-            nullable=column.nullable,
-        )
-        for column in frame.columns
-    ]
-    return sa.Table(frame.name, METADATA, *columns, *more)
-
-
-def _type(dtype: object, length: int | None) -> sa.types.TypeEngine[Any]:
-    if dtype == pl.String:
-        return sa.Unicode(length)
-    kinds: dict[object, sa.types.TypeEngine[Any]] = {
-        pl.Date: sa.Date(),
-        pl.Time: sa.Time(),
-        TIMESTAMP: Moment(),
-        pl.Int64: sa.BigInteger(),
-        pl.Float64: sa.Double(),
-        pl.Boolean: sa.Boolean(),
-    }
-    return kinds.get(dtype, Exact())
-
-
-def _id() -> sa.Column[Any]:
-    return sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), sa.Identity(), primary_key=True)
-
+from fillrate_assets.storage.sql_types import UtcDateTime
+from fillrate_assets.storage.tables import METADATA, identity_column, table_of
 
 RECORDS: Final = table_of(
     schema.LOST_CASES,
     sa.Column("run_id", sa.Unicode(64), nullable=False),
-    sa.Column("source_watermark", Moment()),
+    sa.Column("source_watermark", UtcDateTime()),
     # A hash of the record's values: what did not change is found without reading it back.
     sa.Column("fingerprint", sa.BigInteger(), nullable=False),
 )
@@ -112,15 +37,15 @@ WAIVERS: Final = table_of(schema.WAIVERS)
 DCS: Final = table_of(schema.DCS)
 RESTATEMENTS: Final = table_of(
     schema.RESTATEMENTS,
-    _id(),
+    identity_column(),
     sa.Column("run_id", sa.Unicode(64), nullable=False),
-    sa.Column("restated_at", Moment(), nullable=False),
+    sa.Column("restated_at", UtcDateTime(), nullable=False),
     sa.Index("restatements_by_item", "dc", "ship_date", "item"),
 )
 REJECTS: Final = sa.Table(
     "rejects",
     METADATA,
-    _id(),
+    identity_column(),
     sa.Column("table", sa.Unicode(64), nullable=False),
     sa.Column("dc", sa.Unicode(64)),
     sa.Column("ship_date", sa.Date()),
@@ -131,29 +56,11 @@ REJECTS: Final = sa.Table(
     sa.Column("stage", sa.Unicode(16), nullable=False),
     sa.Index("rejects_by_day", "dc", "ship_date"),
 )
-WATERMARKS: Final = sa.Table(
-    "watermarks",
-    METADATA,
-    sa.Column("name", sa.Unicode(64), primary_key=True),
-    sa.Column("moment", Moment(), nullable=False),
-)
 CLAIMS: Final = sa.Table(
     "claims",
     METADATA,
     sa.Column("dc", sa.Unicode(64), primary_key=True),
     sa.Column("run_id", sa.Unicode(64), nullable=False),
-)
-OUTBOX: Final = sa.Table(
-    "outbox",
-    METADATA,
-    _id(),
-    sa.Column("created_at", Moment(), nullable=False),
-    sa.Column("subject", sa.Unicode(255), nullable=False),
-    sa.Column("body", sa.UnicodeText(), nullable=False),
-    sa.Column("key", sa.Unicode(255), nullable=False),
-    sa.UniqueConstraint("key", name="outbox_by_key"),
-    sa.Column("destination", sa.Unicode(255)),
-    sa.Column("sent_at", Moment()),
 )
 
 

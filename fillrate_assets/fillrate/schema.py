@@ -7,44 +7,19 @@ floats. Nothing outside the rules sees that choice.
 
 from __future__ import annotations
 
-from decimal import Decimal
 from typing import Final
 
 import polars as pl
 
+from fillrate_assets.core.decimals import CASES, RATE
 from fillrate_assets.core.table_schema import TIMESTAMP, Column, Frame
 
-CASES: Final = pl.Decimal(18, 4)
-RATE: Final = pl.Decimal(18, 4)
-PLACES: Final = 10_000
 METHOD_VERSION: Final = 1
 
 ITEM_TYPES: Final = ("STOCK", "FLOW")
 PATHS: Final = ("STOCK_IN", "STOCK_OUT", "FLOW", "MISSING")
 BASELINE_SOURCES: Final = ("W7", "EXT28", "NONE")
 LEVELS: Final = ("dc", "department", "vendor", "customer")
-
-
-def units(column: str | pl.Expr) -> pl.Expr:
-    """A `CASES` column as ten-thousandths of a case (Int64)."""
-    expr = pl.col(column) if isinstance(column, str) else column
-    return expr.to_physical().cast(pl.Int64)
-
-
-def cases(expr: pl.Expr) -> pl.Expr:
-    """Ten-thousandths of a case (Int64) back to `CASES`."""
-    return (expr.cast(pl.Decimal(18, 0)) * pl.lit(Decimal("0.0001"))).cast(CASES)
-
-
-def divide_half_up(numerator: pl.Expr, denominator: pl.Expr) -> pl.Expr:
-    """Integer division of non-negative numbers, ROUND_HALF_UP; null where the denominator is 0."""
-    safe = pl.when(denominator > 0).then(denominator)
-    return (2 * numerator + safe) // (2 * safe)
-
-
-def rate(numerator: pl.Expr, denominator: pl.Expr) -> pl.Expr:
-    """A ratio of two unit columns as `RATE`, half-up to 4 places; null where the denominator is 0."""
-    return cases(divide_half_up(numerator * PLACES, denominator))
 
 
 _DC: Final = Column("dc", pl.String, "Distribution centre")

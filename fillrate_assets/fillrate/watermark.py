@@ -10,8 +10,9 @@ import sqlalchemy as sa
 
 from fillrate_assets.aws import client
 from fillrate_assets.core.errors import PermanentFailure
-from fillrate_assets.fillrate.record_store import WATERMARKS
 from fillrate_assets.storage import sql
+from fillrate_assets.storage.sql_types import UtcDateTime
+from fillrate_assets.storage.tables import METADATA
 
 _PARAMETERS: Final = "ssm://"
 
@@ -120,3 +121,11 @@ class ParameterStoreWatermark(Watermark):
 def watermark(url: str, schema: str | None = None) -> Watermark:
     """The watermark of a URL: `ssm://prefix` or the record store's, in a schema of its database."""
     return ParameterStoreWatermark(url) if url.startswith(_PARAMETERS) else Watermark(url, schema)
+
+
+WATERMARKS: Final = sa.Table(
+    "watermarks",
+    METADATA,
+    sa.Column("name", sa.Unicode(64), primary_key=True),
+    sa.Column("moment", UtcDateTime(), nullable=False),
+)

@@ -5,14 +5,16 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Final
 
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
 from fillrate_assets.aws import sns
 from fillrate_assets.core.errors import FillrateError
-from fillrate_assets.fillrate.record_store import OUTBOX
 from fillrate_assets.storage import sql
+from fillrate_assets.storage.sql_types import UtcDateTime
+from fillrate_assets.storage.tables import METADATA, identity_column
 
 _LOG = logging.getLogger("fillrate.notify")
 
@@ -97,3 +99,17 @@ class Outbox:
 
 def _naive(moment: datetime) -> datetime:
     return moment.astimezone(UTC).replace(tzinfo=None)
+
+
+OUTBOX: Final = sa.Table(
+    "outbox",
+    METADATA,
+    identity_column(),
+    sa.Column("created_at", UtcDateTime(), nullable=False),
+    sa.Column("subject", sa.Unicode(255), nullable=False),
+    sa.Column("body", sa.UnicodeText(), nullable=False),
+    sa.Column("key", sa.Unicode(255), nullable=False),
+    sa.UniqueConstraint("key", name="outbox_by_key"),
+    sa.Column("destination", sa.Unicode(255)),
+    sa.Column("sent_at", UtcDateTime()),
+)

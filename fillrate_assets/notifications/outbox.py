@@ -30,9 +30,11 @@ from fillrate_assets.buffers.rules.notification_routing import Message
 from fillrate_assets.buffers.rules.policy import Policy
 from fillrate_assets.core.errors import FillrateError, PermanentFailure, SourceUnavailable
 from fillrate_assets.core.table_schema import TIMESTAMP, Frame
-from fillrate_assets.fillrate.record_store import METADATA, OUTBOX, Moment
 from fillrate_assets.notifications.channels import ChannelUnavailable, Letter, shown
+from fillrate_assets.notifications.message_outbox import OUTBOX
 from fillrate_assets.storage import bulk_insert, sql
+from fillrate_assets.storage.sql_types import UtcDateTime
+from fillrate_assets.storage.tables import METADATA, identity_column
 
 _LOG: Final = logging.getLogger("fillrate.notices")
 
@@ -45,7 +47,7 @@ _TYPES: Final[dict[Any, sa.types.TypeEngine[Any]]] = {
     pl.Int64: sa.BigInteger(),
     pl.Float64: sa.Double(),
     pl.Date: sa.Date(),
-    TIMESTAMP: Moment(),
+    TIMESTAMP: UtcDateTime(),
 }
 _WORDS: Final = {"explanation", "target_unit", "problem"}
 """Columns without a greatest length."""
@@ -61,23 +63,19 @@ def _columns(frame: Frame) -> Iterator[sa.Column[Any]]:
         yield sa.Column(column.name, kind, nullable=column.nullable)
 
 
-def _id() -> sa.Column[Any]:
-    return sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), sa.Identity(), primary_key=True)
-
-
 NOTICES: Final = sa.Table(
     "notices",
     METADATA,
-    _id(),
+    identity_column(),
     *_columns(schema.NOTICES),
     # Of one alert all notices share it.
     sa.Column("episode_key", sa.Unicode(255), nullable=False),
     sa.Column("message_id", sa.Unicode(64), nullable=False),
-    sa.Column("created_at", Moment(), nullable=False),
+    sa.Column("created_at", UtcDateTime(), nullable=False),
     sa.Column("attempts", sa.BigInteger(), nullable=False),
     # Empty once it is sent, or given up.
-    sa.Column("next_attempt_at", Moment()),
-    sa.Column("sent_at", Moment()),
+    sa.Column("next_attempt_at", UtcDateTime()),
+    sa.Column("sent_at", UtcDateTime()),
     sa.Column("failure", sa.UnicodeText()),
     sa.UniqueConstraint("notice_id", "channel", name="notices_by_key"),
     sa.Index("notices_by_episode", "episode_key"),
@@ -88,11 +86,11 @@ NOTICES: Final = sa.Table(
 DEAD_LETTERS: Final = sa.Table(
     "dead_letters",
     METADATA,
-    _id(),
+    identity_column(),
     *_columns(schema.DEAD_LETTERS),
     # "" where there is none.
     sa.Column("channel", sa.Unicode(255), nullable=False),
-    sa.Column("created_at", Moment(), nullable=False),
+    sa.Column("created_at", UtcDateTime(), nullable=False),
     sa.UniqueConstraint("notice_id", "channel", name="dead_letters_by_key"),
 )
 _KEY: Final = ["notice_id", "channel"]

@@ -15,9 +15,10 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import polars as pl
 
+from fillrate_assets.core import decimals
+from fillrate_assets.core.decimals import cases
 from fillrate_assets.core.table_schema import TIMESTAMP, Frame
 from fillrate_assets.fillrate import schema
-from fillrate_assets.fillrate.schema import cases
 from fillrate_assets.sample.catalogue import UNKNOWN_ITEM, Catalogue
 from fillrate_assets.sample.names import DEPARTMENTS
 from fillrate_assets.sample.streams import Ints, Stream, generator
@@ -38,7 +39,13 @@ INSTOCK_SNAPSHOTS: Final = pl.Schema(
     for name, dtype in _as_received(schema.INSTOCK_SNAPSHOTS, "on_hand_cases").items()
 )
 TRUTH: Final = pl.Schema(
-    {"dc": pl.String(), "ship_date": pl.Date(), "item": pl.String(), "demand_cases": schema.CASES, "out": pl.Boolean()}
+    {
+        "dc": pl.String(),
+        "ship_date": pl.Date(),
+        "item": pl.String(),
+        "demand_cases": decimals.CASES,
+        "out": pl.Boolean(),
+    }
 )
 
 _DEPARTMENTS_PER_ORDER: Final = 3

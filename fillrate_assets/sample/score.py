@@ -7,9 +7,10 @@ from typing import Final
 
 import polars as pl
 
+from fillrate_assets.core import decimals
+from fillrate_assets.core.decimals import units
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.rules.rolling_baseline import LOOK_BACK_DAYS
-from fillrate_assets.fillrate.schema import units
 
 _KEY: Final = ["dc", "ship_date", "item"]
 
@@ -79,7 +80,7 @@ def score(records: pl.DataFrame, truth: pl.DataFrame) -> Score:
 
 def _score(judged: pl.DataFrame, by_source: tuple[tuple[str, Score], ...] = ()) -> Score:
     def total(expr: pl.Expr) -> float:
-        return int(judged.select(expr.sum()).item()) / schema.PLACES
+        return int(judged.select(expr.sum()).item()) / decimals.PLACES
 
     true, estimated = pl.col("true"), pl.col("estimated")
     return Score(judged.height, total(true), total(estimated), total((estimated - true).abs()), by_source)

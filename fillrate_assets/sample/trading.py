@@ -14,7 +14,7 @@ from typing import Final
 
 import numpy as np
 
-from fillrate_assets.fillrate.schema import PLACES
+from fillrate_assets.core.decimals import PLACES
 from fillrate_assets.sample.catalogue import Catalogue, Site
 from fillrate_assets.sample.streams import Floats, Ints, Mask, Stream, generator
 

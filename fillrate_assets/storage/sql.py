@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -16,11 +15,8 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, NoSuchModuleError, OperationalError
 
 from fillrate_assets.aws import secrets
-from fillrate_assets.core import parsing
 from fillrate_assets.core.errors import PermanentFailure, SourceUnavailable
-from fillrate_assets.core.table_schema import TIMESTAMP, Frame
-from fillrate_assets.fillrate.schema import PAIR_VERSIONS
-from fillrate_assets.settings import SourceTable
+from fillrate_assets.core.table_schema import TIMESTAMP
 from fillrate_assets.storage.transient_errors import may_pass
 
 if TYPE_CHECKING:
@@ -177,47 +173,6 @@ def driver_errors(connection: sa.Connection, statement: str) -> Iterator[None]:
         ) from error
 
 
-def source_table(
-    url: str, contract: Frame, name: str, mapping: Mapping[str, SourceTable], *, text: tuple[str, ...]
-) -> sa.Table:
-    """The SQLAlchemy table behind a contract, under the source's own names.
-
-    Args:
-        url: where the table is. An embedded one also keeps what a loader could not read of a row.
-        contract: columns of the table, less what the platform derives.
-        name: the contract's name of the table, the default for the source's.
-        mapping: the source's names by contract table.
-        text: columns that the embedded system keeps as they were written, so that nothing unreadable is lost.
-
-    Returns:
-        A table whose column *keys* are the contract's names.
-
-    Raises:
-        PermanentFailure: the settings name a column that the contract does not have, or leave out one that it needs.
-
-    """
-    theirs = mapping.get(name, SourceTable())
-    if unknown := sorted(set(theirs.columns) - {column.name for column in contract.source_columns}):
-        msg = f"settings: tables.{name}.columns names {', '.join(unknown)}, which the contract does not have"
-        raise PermanentFailure(msg)
-    absent = {column.name for column in contract.source_columns if theirs.columns.get(column.name) == ""}
-    if needed := [column.name for column in contract.source_columns if column.name in absent and not column.nullable]:
-        msg = f"settings: tables.{name}.columns leaves out {', '.join(needed)}, which every source must have"
-        raise PermanentFailure(msg)
-    columns = [
-        sa.Column(
-            theirs.columns.get(column.name, column.name),
-            sa.String(255) if column.name in text else _sql_type(column.dtype),
-            key=column.name,
-        )
-        for column in contract.source_columns
-        if column.name not in absent
-    ]
-    if embedded_file(url) is not None and "problem" in contract.names:
-        columns.append(sa.Column("problem", sa.String(1000)))
-    return sa.Table(theirs.name or name, sa.MetaData(schema=theirs.schema_name), *columns)
-
-
 def read(
     system: str, url: str, statement: sa.Select[Any], *, statement_seconds: int = STATEMENT_SECONDS
 ) -> pl.DataFrame:
@@ -363,20 +318,6 @@ def _sqlite_value(value: object) -> object:
     return value.isoformat() if isinstance(value, date) else value
 
 
-def _sql_type(dtype: object) -> sa.types.TypeEngine[Any]:
-    if dtype == pl.Date:
-        return sa.Date()
-    if dtype == TIMESTAMP:
-        return sa.DateTime()
-    if dtype == pl.Int64:
-        return sa.BigInteger()
-    if dtype == pl.Boolean:
-        return sa.Boolean()
-    if dtype == pl.Float64:
-        return sa.Double()
-    return sa.String(255)
-
-
 def _bound(seconds: int, connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
     connection.call_timeout = seconds * 1000
 
@@ -394,162 +335,3 @@ def _write_ahead(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
     cursor.execute("PRAGMA journal_mode=WAL")
     cursor.execute("PRAGMA synchronous=NORMAL")
     cursor.close()
-
-
-@dataclass(frozen=True)
-class Window:
-    """Where to look for changes: rows processed after `since`, or that ship from `due_from` on.
-
-    Nothing later than `due_to` is due yet. Without a `since`, only what ships in the range counts.
-    """
-
-    dcs: Sequence[str]
-    since: datetime | None
-    due_from: date
-    due_to: date
-
-
-LINE_KEY: Final = ("dc", "order_id", "line_no")
-
-
-def versions(lines: sa.Table, dc: str, first: date, last: date) -> sa.Select[Any]:
-    """Every version of the lines of one DC and some ship dates, and when a later one moved it to another date."""
-    columns = [column.label(column.key) for column in lines.columns]
-    return sa.select(*columns, _moved_at(lines).label("moved_at")).where(
-        lines.c.dc == dc, lines.c.ship_date.between(first, last)
-    )
-
-
-def _moved_at(lines: sa.Table) -> sa.ScalarSelect[Any]:
-    """When a later version of a line was processed that ships on another date; null if there is none."""
-    later = lines.alias("later")
-    order = ("processed_at", "source_seq", "ship_date")
-    newer = sa.or_(
-        *[
-            sa.and_(later.c[name] > lines.c[name], *[later.c[before] == lines.c[before] for before in order[:place]])
-            for place, name in enumerate(order)
-        ]
-    )
-    same_line = [later.c[name] == lines.c[name] for name in LINE_KEY]
-    return (
-        sa.select(sa.func.max(later.c.processed_at))
-        .where(*same_line, later.c.ship_date != lines.c.ship_date, newer)
-        .scalar_subquery()
-    )
-
-
-def _pair(lines: sa.FromClause) -> tuple[sa.Label[Any], sa.Label[Any]]:
-    """DC and ship date under our names, whatever the source calls them."""
-    return lines.c.dc.label("dc"), lines.c.ship_date.label("ship_date")
-
-
-def left_pairs(lines: sa.Table, since: datetime) -> sa.Select[Any]:
-    """The pairs that lines have left since a moment for another ship date, and when they did."""
-    newer = lines.alias("newer")
-    elsewhere = sa.and_(
-        *[lines.c[name] == newer.c[name] for name in LINE_KEY],
-        lines.c.ship_date != newer.c.ship_date,
-        lines.c.processed_at <= newer.c.processed_at,
-    )
-    return (
-        sa.select(*_pair(lines), sa.func.max(newer.c.processed_at).label("processed_at"))
-        .outerjoin_from(newer, lines, elsewhere)
-        .where(newer.c.processed_at > since)
-        .group_by(lines.c.dc, lines.c.ship_date)
-    )
-
-
-def line_indexes(lines: sa.Table) -> None:
-    """Index a table of lines by what is asked of it: a day, a change, the versions of a line."""
-    sa.Index(f"{lines.name}_by_day", lines.c.dc, lines.c.ship_date, lines.c.processed_at)
-    sa.Index(f"{lines.name}_by_change", lines.c.processed_at, lines.c.dc, lines.c.ship_date)
-    key = [lines.c[name] for name in LINE_KEY]
-    sa.Index(f"{lines.name}_by_key", *key, lines.c.processed_at, lines.c.source_seq, lines.c.ship_date)
-
-
-def _version(lines: sa.Table) -> tuple[sa.Label[Any], sa.Label[Any]]:
-    """What tells one version of a pair from another."""
-    latest = sa.func.max(lines.c.processed_at).label("processed_at")
-    return latest, sa.func.count(lines.c.processed_at).label("lines")
-
-
-def _due(lines: sa.Table, window: Window) -> sa.ColumnElement[bool]:
-    return lines.c.dc.in_(window.dcs) & lines.c.ship_date.between(window.due_from, window.due_to)
-
-
-def _all_pairs(lines: sa.Table, window: Window) -> sa.Select[Any]:
-    """The versions of all pairs that are due, without a join: a first tick counts every line there is."""
-    chosen = sa.select(*_pair(lines), *_version(lines)).where(_due(lines, window))
-    return chosen.group_by(lines.c.dc, lines.c.ship_date)
-
-
-def _pairs_since(lines: sa.Table, window: Window, since: datetime) -> sa.Select[Any]:
-    """The versions of the pairs that are due or changed, and of those that lines have left.
-
-    The small side of each join is the outer one, so that no planner starts from the whole table.
-    """
-    # Without a zone, as the columns are: drivers differ in what they do with one.
-    since = since.astimezone(UTC).replace(tzinfo=None)
-    moves = left_pairs(lines, since).cte("moves")
-    due = sa.select(*_pair(lines)).where(_due(lines, window)).distinct()
-    changed = sa.select(*_pair(lines)).where(lines.c.processed_at > since, lines.c.ship_date <= window.due_to)
-    # Duplicates go at the end: SQLite would merge sorted branches, and for that read a whole index.
-    candidates = sa.union_all(due, sa.select(*_pair(moves)), changed).subquery("candidates")
-    pairs = sa.select(*_pair(candidates)).distinct().subquery("pairs")
-    latest = (
-        sa.select(*_pair(pairs), *_version(lines))
-        .outerjoin_from(pairs, lines, (lines.c.dc == pairs.c.dc) & (lines.c.ship_date == pairs.c.ship_date))
-        .group_by(pairs.c.dc, pairs.c.ship_date)
-    )
-    moved = sa.select(*_pair(moves), moves.c.processed_at, sa.literal_column("0").label("lines"))
-    found = sa.union_all(latest, moved).subquery("found")
-    return sa.select(
-        *_pair(found),
-        sa.func.max(found.c.processed_at).label("processed_at"),
-        sa.func.max(found.c.lines).label("lines"),
-    ).group_by(found.c.dc, found.c.ship_date)
-
-
-def changed_pairs(
-    system: str, url: str, table: sa.Table, window: Window, *, statement_seconds: int = STATEMENT_SECONDS
-) -> pl.DataFrame:
-    """Pairs of DC and ship date with a change in a window, with their latest change and number of row versions.
-
-    A line that moved to another ship date changes the date it left as well. One query, since every tick asks it,
-    mostly to hear that nothing is new. Grouped by plain columns only: Oracle refuses to group by an expression with a
-    bind.
-
-    Args:
-        system: its name in messages.
-        url: where it is.
-        table: versions of lines.
-        window: where to look.
-        statement_seconds: how long a server may work at the query.
-
-    Returns:
-        `PAIR_VERSIONS`.
-
-    """
-    query = _all_pairs(table, window) if window.since is None else _pairs_since(table, window, window.since)
-    rows = read(system, url, query, statement_seconds=statement_seconds)
-    return (
-        parsing.parse(rows.lazy(), PAIR_VERSIONS, table=table.name, required=("dc", "ship_date"))
-        .filter(pl.col("dc").is_in(list(window.dcs)), pl.col("ship_date") <= window.due_to)
-        .sort("dc", "ship_date")
-        .collect()
-    )
-
-
-def latest_change(
-    system: str, url: str, table: sa.Table, *, statement_seconds: int = STATEMENT_SECONDS
-) -> datetime | None:
-    """When a row was last processed, UTC; None for an empty table.
-
-    Raises:
-        SourceUnavailable: the system did not answer.
-
-    """
-    statement = sa.select(sa.func.max(table.c.processed_at).label("processed_at"))
-    found = read(system, url, statement, statement_seconds=statement_seconds)
-    moment = parsing.parse(found.lazy(), PAIR_VERSIONS, table=table.name).collect()["processed_at"].max()
-    return moment if isinstance(moment, datetime) else None

@@ -14,7 +14,7 @@ from fillrate_assets.aws import athena
 from fillrate_assets.core.errors import FillrateError, PermanentFailure, SourceUnavailable
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.sources.instock_warehouse import InstockWarehouse
-from fillrate_assets.storage.sql import Window
+from fillrate_assets.fillrate.sources.line_versions import ChangeWindow
 from fillrate_assets_tests.factories.rows import AT, DAY, snapshots
 from fillrate_assets_tests.fixtures.cloud import Cloud
 
@@ -70,7 +70,7 @@ def test_a_date_without_a_snapshot_has_no_rows(aws: Cloud) -> None:
 def test_changes_tell_how_many_records_each_day_has_and_when_the_latest_was_taken(aws: Cloud) -> None:
     later = {"item": "B", "snapshot_at": AT + timedelta(hours=1)}
     url = aws.warehouse(_stock({}, later, {"dc": "DC02", "snapshot_at": None}, {"dc": "DC03"}))
-    found = InstockWarehouse(url).changes(Window(["DC01", "DC02"], None, DAY, DAY))
+    found = InstockWarehouse(url).changes(ChangeWindow(["DC01", "DC02"], None, DAY, DAY))
     assert found.rows() == [("DC01", DAY, AT + timedelta(hours=1), 2), ("DC02", DAY, None, 1)]
     (query,) = _asked(aws, url)
     assert "BETWEEN DATE '2026-02-10' AND DATE '2026-02-10'" in query

@@ -310,7 +310,7 @@ def test_the_command_works_as_a_process(
 def test_calculate_loads_no_dagster(tmp_path: Path) -> None:
     directory, out = directories.minimal(tmp_path / "in"), tmp_path / "lost.csv"
     code = (
-        "import sys; from fillrate_assets import cli\n"
+        "import sys; from fillrate_assets.cli import main as cli\n"
         f"assert cli.execute(['calculate', {str(directory)!r}, '--out', {str(out)!r}]) == 0\n"
         "assert not {'dagster', 'sqlalchemy'} & set(sys.modules)"
     )

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import polars as pl
 
+from fillrate_assets.core import decimals
 from fillrate_assets.core.table_schema import Column, Frame
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.rules import line_classification
@@ -124,4 +125,4 @@ def _frame(contract: Frame, rows: tuple[Row, ...], ordinary: Callable[[int], dic
 
 
 def _exact(value: object, column: Column) -> object:
-    return Decimal(str(value)) if column.dtype == schema.CASES and value is not None else value
+    return Decimal(str(value)) if column.dtype == decimals.CASES and value is not None else value

@@ -13,7 +13,8 @@ from uuid import uuid4
 import dagster as dg
 import pytest
 
-from fillrate_assets.fillrate.record_store import OUTBOX, lock_of
+from fillrate_assets.fillrate.record_store import lock_of
+from fillrate_assets.notifications.message_outbox import OUTBOX
 from fillrate_assets_tests.conftest import CORRECTED, DC, SCHEMA, SMALL, Undisturbed
 from fillrate_assets_tests.faults.injected import (
     QUICK,

@@ -20,18 +20,10 @@ from hypothesis import strategies as st
 
 from fillrate_assets.core.errors import PermanentFailure
 from fillrate_assets.fillrate import schema
-from fillrate_assets.fillrate.record_store import (
-    METADATA,
-    OUTRUN,
-    RECORDS,
-    REJECTS,
-    RESTATEMENTS,
-    Day,
-    Exact,
-    Outcome,
-    RecordStore,
-)
+from fillrate_assets.fillrate.record_store import OUTRUN, RECORDS, REJECTS, RESTATEMENTS, Day, Outcome, RecordStore
 from fillrate_assets.fillrate.rules.change_planner import VERSIONS
+from fillrate_assets.storage.sql_types import ExactDecimal
+from fillrate_assets.storage.tables import METADATA
 from fillrate_assets_tests.factories.rows import AT, DAY, records, rejects
 from fillrate_assets_tests.fixtures.home import stored_rows
 
@@ -122,7 +114,7 @@ def test_a_store_that_does_not_exist_says_how_to_make_one(tmp_path: Path) -> Non
 
 @given(st.decimals(min_value=-(10**14) + 1, max_value=10**14 - 1, places=4))
 def test_a_quantity_keeps_its_four_places(quantity: Decimal) -> None:
-    table = sa.Table("quantities", sa.MetaData(), sa.Column("quantity", Exact()))
+    table = sa.Table("quantities", sa.MetaData(), sa.Column("quantity", ExactDecimal()))
     with sa.create_engine("sqlite://").begin() as connection:
         table.create(connection)
         connection.execute(table.insert().values(quantity=quantity))

@@ -8,6 +8,7 @@ from typing import Any
 import polars as pl
 import pytest
 
+from fillrate_assets.core import decimals
 from fillrate_assets.core.errors import ContractViolation
 from fillrate_assets.core.table_schema import Frame
 from fillrate_assets.fillrate import schema
@@ -60,16 +61,16 @@ def test_rows_that_share_their_key_are_told() -> None:
 )
 def test_division_rounds_half_up(numerator: int, denominator: int, quotient: int | None) -> None:
     frame = pl.DataFrame({"n": [numerator], "d": [denominator]})
-    assert frame.select(schema.divide_half_up(pl.col("n"), pl.col("d"))).item() == quotient
+    assert frame.select(decimals.divide_half_up(pl.col("n"), pl.col("d"))).item() == quotient
 
 
 @pytest.mark.parametrize("quantity", ["0", "0.0001", "-2.5", "10000000", "123456789.1234"])
 def test_cases_survive_the_trip_through_integers(quantity: str) -> None:
-    frame = pl.DataFrame({"q": [Decimal(quantity)]}, schema={"q": schema.CASES})
-    assert frame.select(schema.cases(schema.units("q"))).item() == Decimal(quantity)
+    frame = pl.DataFrame({"q": [Decimal(quantity)]}, schema={"q": decimals.CASES})
+    assert frame.select(decimals.cases(decimals.units("q"))).item() == Decimal(quantity)
 
 
 def test_a_rate_is_null_when_nothing_was_ordered() -> None:
     frame: pl.DataFrame = pl.DataFrame({"s": [0, 1], "o": [0, 3]})
-    rates: list[Any] = frame.select(schema.rate(pl.col("s"), pl.col("o"))).to_series().to_list()
+    rates: list[Any] = frame.select(decimals.rate(pl.col("s"), pl.col("o"))).to_series().to_list()
     assert rates == [None, Decimal("0.3333")]

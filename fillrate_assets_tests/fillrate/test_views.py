@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 import sqlalchemy as sa
 
+from fillrate_assets.core import decimals
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.record_store import Day, RecordStore
 from fillrate_assets.fillrate.rules.change_planner import VERSIONS
@@ -75,8 +76,8 @@ def test_sums_of_a_server_are_exact_and_those_of_sqlite_are_numbers(store: Recor
 def test_a_rate_is_rounded_half_up_as_the_records_rates_are(store: RecordStore, ordered: str, shipped: str) -> None:
     _publish(store, _short("A", ordered, shipped))
     (row,) = _view(store, "fill_rate_daily")
-    units = [schema.units(pl.lit(Decimal(each), schema.CASES)) for each in (shipped, ordered)]
-    rate = pl.select(schema.rate(*units)).item()
+    units = [decimals.units(pl.lit(Decimal(each), decimals.CASES)) for each in (shipped, ordered)]
+    rate = pl.select(decimals.rate(*units)).item()
     assert row["fill_rate"] == _like(row["fill_rate"], str(rate))
 
 

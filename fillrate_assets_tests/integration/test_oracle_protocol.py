@@ -21,10 +21,10 @@ import pytest
 import sqlalchemy as sa
 
 from fillrate_assets.core.errors import PermanentFailure, SourceUnavailable
+from fillrate_assets.fillrate.sources.line_versions import ChangeWindow
 from fillrate_assets.fillrate.sources.order_system import OrderSystem
 from fillrate_assets.settings import SourceTable
 from fillrate_assets.storage import sql
-from fillrate_assets.storage.sql import Window
 from fillrate_assets_tests.factories.rows import DAY
 from fillrate_assets_tests.fixtures.home import Home
 from fillrate_assets_tests.fixtures.postgres import Postgres
@@ -95,7 +95,7 @@ def test_the_order_system_reads_the_same_through_oracles_driver(mirror: str, dat
         assert served.order_lines(dc, TINY.first, TINY.last).sort(key).equals(expected)
     assert served.items().sort("item", "valid_from").equals(orders.items().sort("item", "valid_from"))
     for since in (None, datetime(2026, 3, 14, 12, 30, 15, 123456, UTC)):
-        window = Window(TINY.dc_codes, since, TINY.first, TINY.last)
+        window = ChangeWindow(TINY.dc_codes, since, TINY.first, TINY.last)
         assert served.changes(window).equals(orders.changes(window))
 
 

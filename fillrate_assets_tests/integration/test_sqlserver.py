@@ -20,7 +20,8 @@ import pytest
 import sqlalchemy as sa
 
 from fillrate_assets.core.errors import FillrateError, PermanentFailure, SourceUnavailable
-from fillrate_assets.fillrate.record_store import WATERMARKS, RecordStore
+from fillrate_assets.fillrate.record_store import RecordStore
+from fillrate_assets.fillrate.watermark import WATERMARKS
 from fillrate_assets.storage import sql
 from fillrate_assets_tests.conftest import copied
 from fillrate_assets_tests.factories.rows import DAY

@@ -11,8 +11,8 @@ import pytest
 import sqlalchemy as sa
 
 from fillrate_assets.core.errors import PermanentFailure, SourceUnavailable
-from fillrate_assets.fillrate.record_store import OUTBOX, RecordStore
-from fillrate_assets.notifications.message_outbox import Outbox
+from fillrate_assets.fillrate.record_store import RecordStore
+from fillrate_assets.notifications.message_outbox import OUTBOX, Outbox
 from fillrate_assets.storage import sql
 from fillrate_assets_tests.fixtures.cloud import Cloud, Topic
 

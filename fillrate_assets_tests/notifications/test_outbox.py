@@ -22,9 +22,10 @@ from sqlalchemy.exc import OperationalError
 from fillrate_assets.buffers import schema
 from fillrate_assets.buffers.rules import notification_routing
 from fillrate_assets.core.errors import PermanentFailure, SourceUnavailable
-from fillrate_assets.fillrate.record_store import OUTBOX, RecordStore
+from fillrate_assets.fillrate.record_store import RecordStore
 from fillrate_assets.notifications import outbox as outboxes
 from fillrate_assets.notifications.channels import Channels, ChannelUnavailable, Letter
+from fillrate_assets.notifications.message_outbox import OUTBOX
 from fillrate_assets.notifications.outbox import DEAD_LETTERS, NOTICES, Delivered, Notices, Pace
 from fillrate_assets_tests.factories import buffers_frames
 from fillrate_assets_tests.factories.buffers_frames import POLICY, Row, tick

@@ -14,12 +14,8 @@ from dagster._core.instance.ref import InstanceRef
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 
 from fillrate_assets.orchestration import partitions
-from fillrate_assets.orchestration.partition_events import (
-    BatchingSqliteEventLogStorage,
-    BatchingSqliteStorage,
-    add_partition_evaluations,
-    add_partition_metadata,
-)
+from fillrate_assets.orchestration.partition_events import add_partition_evaluations, add_partition_metadata
+from fillrate_assets.orchestration.sqlite_storage import BatchingSqliteEventLogStorage, BatchingSqliteStorage
 from fillrate_assets_tests.fixtures.home import QUIET
 
 FIRST: Final = date(2026, 3, 1)

@@ -7,7 +7,7 @@ from datetime import date, timedelta
 import polars as pl
 import pytest
 
-from fillrate_assets.fillrate.schema import CASES
+from fillrate_assets.core.decimals import CASES
 from fillrate_assets.sample.score import score
 
 FIRST = date(2026, 9, 1)

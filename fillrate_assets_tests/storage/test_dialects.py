@@ -22,12 +22,14 @@ from fillrate_assets.buffers.rules import tick
 from fillrate_assets.buffers.rules.policy import Policy
 from fillrate_assets.buffers.sources.floor_feeds import FloorFeeds
 from fillrate_assets.fillrate import record_store, schema
-from fillrate_assets.fillrate.record_store import METADATA, RecordStore
+from fillrate_assets.fillrate.record_store import RecordStore
+from fillrate_assets.fillrate.sources import line_versions
 from fillrate_assets.fillrate.sources.order_system import OrderSystem
 from fillrate_assets.fillrate.sources.shipping_records import ShippingRecords
 from fillrate_assets.settings import SourceTable
 from fillrate_assets.storage import bulk_insert, sql
 from fillrate_assets.storage.migrations.versions import v0002_views
+from fillrate_assets.storage.tables import METADATA
 from fillrate_assets_tests.factories.rows import AT, DAY
 
 LONGEST_NAME: Final = 30
@@ -97,7 +99,7 @@ def queries(request: pytest.FixtureRequest, sent: Sent) -> Sent:
     """Every query of the sources."""
     url = "postgresql+psycopg://reader@host/db"
     orders, shipments = OrderSystem(url, request.param), ShippingRecords(url, request.param)
-    windows = [sql.Window(["DC01", "DC02"], since, DAY, DAY) for since in (None, AT)]
+    windows = [line_versions.ChangeWindow(["DC01", "DC02"], since, DAY, DAY) for since in (None, AT)]
     orders.order_lines("DC01", DAY, DAY)
     orders.items()
     shipments.shipment_lines("DC01", DAY, DAY)

@@ -14,10 +14,11 @@ from alembic.config import Config
 
 from fillrate_assets.core.errors import PermanentFailure, SourceUnavailable
 from fillrate_assets.environments import ENVIRONMENTS
-from fillrate_assets.fillrate.record_store import METADATA, RecordStore
+from fillrate_assets.fillrate.record_store import RecordStore
 from fillrate_assets.fillrate.watermark import Watermark
 from fillrate_assets.notifications.message_outbox import Outbox
 from fillrate_assets.storage import sql
+from fillrate_assets.storage.tables import METADATA
 from fillrate_assets_tests.conftest import SMALL, copied
 from fillrate_assets_tests.fixtures.home import Home, stored_rows
 from fillrate_assets_tests.fixtures.postgres import PASSWORD, Postgres

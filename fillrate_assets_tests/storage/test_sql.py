@@ -14,6 +14,7 @@ import sqlalchemy as sa
 
 from fillrate_assets.core.errors import FillrateError, PermanentFailure, SourceUnavailable
 from fillrate_assets.fillrate.record_store import RecordStore
+from fillrate_assets.fillrate.sources import line_versions
 from fillrate_assets.fillrate.sources.instock_warehouse import InstockWarehouse
 from fillrate_assets.fillrate.sources.order_system import OrderSystem
 from fillrate_assets.fillrate.sources.shipping_records import ShippingRecords
@@ -24,7 +25,7 @@ from fillrate_assets_tests.factories.rows import DAY, order_lines
 
 Read = Callable[[Path], object]
 
-WINDOW = sql.Window(["DC01"], None, DAY, DAY)
+WINDOW = line_versions.ChangeWindow(["DC01"], None, DAY, DAY)
 SQLITE: list[tuple[str, Read]] = [
     ("order system", lambda file: OrderSystem(f"sqlite:///{file}").order_lines("DC01", DAY, DAY)),
     ("order system", lambda file: OrderSystem(f"sqlite:///{file}").changes(WINDOW)),

@@ -17,7 +17,7 @@ from fillrate_assets.buffers.rules.tick import TICK, Feeds
 from fillrate_assets.core import parsing
 from fillrate_assets.core.errors import FillrateError, SourceUnavailable
 from fillrate_assets.settings import SourceTable
-from fillrate_assets.storage import sql
+from fillrate_assets.storage import sql, tables
 
 _SYSTEM: Final = "floor feeds"
 _FRAMES: Final = dict(zip(schema.FEEDS, (schema.OCCUPANCY, schema.FLOW, schema.STAFFING, schema.LIMITS), strict=True))
@@ -123,7 +123,7 @@ class FloorFeeds:
 
     def _table(self, feed: str) -> sa.Table:
         frame = _FRAMES[feed]
-        return sql.source_table(self.url, frame, frame.name, self.tables, text=())
+        return tables.source_table(self.url, frame, frame.name, self.tables, text=())
 
 
 def _named(warehouses: Sequence[str] | None) -> Sequence[str] | None:

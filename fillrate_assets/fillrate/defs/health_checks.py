@@ -12,9 +12,9 @@ from fillrate_assets.fillrate.defs.source_versions import Sources
 from fillrate_assets.fillrate.record_store import RecordStore
 from fillrate_assets.fillrate.rules import health
 from fillrate_assets.fillrate.rules.change_planner import Pair
+from fillrate_assets.fillrate.sources.line_versions import ChangeWindow
 from fillrate_assets.notifications.message_outbox import Outbox
 from fillrate_assets.settings import Settings
-from fillrate_assets.storage.sql import Window
 
 JOB: Final = "standing_checks"
 _ASSET: Final = "published_records"
@@ -52,7 +52,7 @@ def complete_by_deadline(
     now = datetime.now(UTC)
     dcs = record_store.dcs()
     active = dcs.filter("active")["dc"].to_list()
-    window = Window(active, None, now.date() - _LONGEST_DUE, now.date())
+    window = ChangeWindow(active, None, now.date() - _LONGEST_DUE, now.date())
     found = health.incomplete(
         dcs,
         set(sources.order_system.changes(window).select("dc", "ship_date").iter_rows()),

@@ -10,11 +10,11 @@ import polars as pl
 
 from fillrate_assets.fillrate.rules.change_planner import WATERMARKED
 from fillrate_assets.fillrate.sources.instock_warehouse import InstockWarehouse
+from fillrate_assets.fillrate.sources.line_versions import ChangeWindow
 from fillrate_assets.fillrate.sources.order_system import OrderSystem
 from fillrate_assets.fillrate.sources.shipping_records import ShippingRecords
 from fillrate_assets.fillrate.watermark import Watermark
 from fillrate_assets.settings import Settings
-from fillrate_assets.storage.sql import Window
 
 
 @dataclass(frozen=True)
@@ -46,13 +46,13 @@ class Sources:
             "snapshots": taken if isinstance(taken, datetime) else None,
         }
 
-    def _snapshots(self, dcs: Sequence[str], now: datetime) -> Window:
+    def _snapshots(self, dcs: Sequence[str], now: datetime) -> ChangeWindow:
         first = now.date() - timedelta(days=self.settings.snapshot_days)
-        return Window(dcs, None, max(first, self.settings.first_ship_date), now.date())
+        return ChangeWindow(dcs, None, max(first, self.settings.first_ship_date), now.date())
 
-    def _lines(self, dcs: Sequence[str], mark: datetime | None, now: datetime) -> Window:
+    def _lines(self, dcs: Sequence[str], mark: datetime | None, now: datetime) -> ChangeWindow:
         if mark is None:
-            return Window(dcs, None, self.settings.first_ship_date, now.date())
+            return ChangeWindow(dcs, None, self.settings.first_ship_date, now.date())
         since = mark - timedelta(minutes=self.settings.overlap_minutes)
         # Orders placed ahead become due as days pass: look at those that did since the watermark as well.
-        return Window(dcs, since, max(since.date(), self.settings.first_ship_date), now.date())
+        return ChangeWindow(dcs, since, max(since.date(), self.settings.first_ship_date), now.date())

@@ -13,11 +13,13 @@ from typing import Final
 
 import polars as pl
 
+from fillrate_assets.core import decimals
+from fillrate_assets.core.decimals import cases, rate, units
 from fillrate_assets.core.errors import ContractViolation, PermanentFailure
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.report import labels
 from fillrate_assets.fillrate.rules.service_metrics import GROUPINGS, service
-from fillrate_assets.fillrate.schema import PATHS, cases, rate, units
+from fillrate_assets.fillrate.schema import PATHS
 
 METRICS: Final = tuple(labels.METRICS)
 WORST_ITEMS: Final = 50
@@ -248,7 +250,7 @@ def _with_lost(lines: pl.LazyFrame, records: pl.LazyFrame, by: Sequence[str]) ->
     """Service metrics of each group, and its lost cases in full; sorted by group."""
     served = service(lines, by).with_columns(_together())
     if "customer" in by:
-        unknown = [pl.lit(None, schema.CASES).alias(name) for name in _QUANTITIES]
+        unknown = [pl.lit(None, decimals.CASES).alias(name) for name in _QUANTITIES]
         rows = served.with_columns(*unknown, pl.lit(None, pl.Int64).alias("item_days"))
     else:
         lost = _lost(records, by).with_columns(_together())
@@ -256,7 +258,7 @@ def _with_lost(lines: pl.LazyFrame, records: pl.LazyFrame, by: Sequence[str]) ->
     return (
         rows.with_columns(
             pl.col("lines", "orders").fill_null(0),
-            pl.col("ordered_cases", "shipped_cases").fill_null(pl.lit(0, schema.CASES)),
+            pl.col("ordered_cases", "shipped_cases").fill_null(pl.lit(0, decimals.CASES)),
         )
         .sort(*by, _ALL, nulls_last=True)
         .drop(_ALL)

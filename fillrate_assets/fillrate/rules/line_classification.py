@@ -11,10 +11,10 @@ from typing import Final
 
 import polars as pl
 
-from fillrate_assets.core import parsing
+from fillrate_assets.core import decimals, parsing
+from fillrate_assets.core.decimals import cases, divide_half_up, units
 from fillrate_assets.core.table_schema import Frame
 from fillrate_assets.fillrate import schema
-from fillrate_assets.fillrate.schema import cases, divide_half_up, units
 
 LINE_KEY: Final = ["dc", "order_id", "line_no"]
 CASE_UNITS: Final = ("CS", "CA", "CASE", "CASES")
@@ -23,7 +23,7 @@ UNITS: Final = (*CASE_UNITS, *EACH_UNITS)
 STATUSES: Final = ("OPEN", "SHIPPED", "CANCELLED")
 OTHER_DEMAND: Final = ("BACKORDER", "SPAWNED", "BLANKET", "DROP_SHIP")
 LINE_TYPES: Final = ("NORMAL", "SUBSTITUTE", "CREDIT", *OTHER_DEMAND)
-MAX_QUANTITY: Final = 10_000_000 * schema.PLACES
+MAX_QUANTITY: Final = 10_000_000 * decimals.PLACES
 """Ten million on one line is a keying error, and keeps every sum and ratio inside 64 bits."""
 
 
@@ -410,7 +410,7 @@ def _in_cases(quantity: str, uom: pl.Expr, pack: pl.Expr) -> pl.Expr:
         pl.when(uom.is_in(list(CASE_UNITS)))
         .then(units(quantity))
         .when(uom.is_in(list(EACH_UNITS)) & (pack > 0) & (units(quantity) >= 0))
-        .then(divide_half_up(units(quantity) * schema.PLACES, pack))
+        .then(divide_half_up(units(quantity) * decimals.PLACES, pack))
     )
 
 

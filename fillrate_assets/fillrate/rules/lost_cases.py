@@ -6,8 +6,8 @@ from typing import Final
 
 import polars as pl
 
+from fillrate_assets.core.decimals import cases, rate, units
 from fillrate_assets.fillrate import schema
-from fillrate_assets.fillrate.schema import cases, rate, units
 
 MAX_MISSING_SHARE: Final = 0.20
 """Above this share of items without an instock record the feed is in doubt, not the stock."""

@@ -8,8 +8,8 @@ from typing import Final
 
 import polars as pl
 
+from fillrate_assets.core.decimals import cases, divide_half_up, units
 from fillrate_assets.fillrate import schema
-from fillrate_assets.fillrate.schema import cases, divide_half_up, units
 
 LOOK_BACK_DAYS: Final = 28
 WINDOW_DAYS: Final = 7

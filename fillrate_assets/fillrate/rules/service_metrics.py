@@ -7,8 +7,9 @@ from typing import Final
 
 import polars as pl
 
+from fillrate_assets.core.decimals import cases, rate, units
 from fillrate_assets.fillrate import schema
-from fillrate_assets.fillrate.schema import LEVELS, cases, rate, units
+from fillrate_assets.fillrate.schema import LEVELS
 
 GROUPINGS: Final = (*LEVELS, "ship_date")
 

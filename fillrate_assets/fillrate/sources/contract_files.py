@@ -16,6 +16,7 @@ from typing import Final
 
 import polars as pl
 
+from fillrate_assets.core import decimals
 from fillrate_assets.core.errors import ContractViolation, PermanentFailure
 from fillrate_assets.core.parsing import parse
 from fillrate_assets.core.table_schema import TIMESTAMP, Column, Frame
@@ -204,7 +205,7 @@ def _share(metric: pl.Series) -> pl.Series:
     """A column of shares; one with a value above 1 is in percent."""
     highest = metric.max()
     shares = metric / 100 if isinstance(highest, Decimal) and highest > 1 else metric
-    return shares.cast(schema.RATE)
+    return shares.cast(decimals.RATE)
 
 
 def write_frame(frame: pl.DataFrame, file: Path) -> None:
@@ -268,7 +269,7 @@ def _served_shipments(table: RawTable, order_lines: pl.DataFrame, placed: pl.Ser
     nothing_said = pl.col("shipped_qty").is_null() & pl.col("problem").is_null()
     shipments = typed.with_columns(
         *order_lines.select(*LINE_KEY, "ship_date", "processed_at", "source_seq").get_columns(),
-        pl.when(nothing_said).then(pl.lit(0)).otherwise("shipped_qty").cast(schema.CASES).alias("shipped_qty"),
+        pl.when(nothing_said).then(pl.lit(0)).otherwise("shipped_qty").cast(decimals.CASES).alias("shipped_qty"),
     )
     # A credit is rejected as an order line; its negative shipment would be the same reject again.
     credit = (order_lines["ordered_qty"] < 0).fill_null(value=False)

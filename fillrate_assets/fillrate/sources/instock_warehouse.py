@@ -14,8 +14,9 @@ from fillrate_assets.aws import secrets
 from fillrate_assets.aws.athena import DIALECT, Answer, read
 from fillrate_assets.core import parsing
 from fillrate_assets.fillrate import schema
+from fillrate_assets.fillrate.sources import line_versions
 from fillrate_assets.settings import SourceTable
-from fillrate_assets.storage import sql
+from fillrate_assets.storage import sql, tables
 
 _SYSTEM: Final = "instock warehouse"
 _TEXT: Final = ("on_hand_cases",)
@@ -66,7 +67,7 @@ class InstockWarehouse:
         )
         return Answer(rows.collect(), answer.bytes_scanned)
 
-    def changes(self, window: sql.Window) -> pl.DataFrame:
+    def changes(self, window: line_versions.ChangeWindow) -> pl.DataFrame:
         """How many instock records each DC has of each date in a window, and when the latest was taken.
 
         By date alone, whatever the window's `since`: the tables of a warehouse are partitioned by date, and a search
@@ -115,4 +116,4 @@ class InstockWarehouse:
         columns = {"ship_date": theirs.columns.get("snapshot_date", "snapshot_date"), **theirs.columns}
         columns.pop("snapshot_date", None)
         named = {"instock_snapshots": theirs.model_copy(update={"columns": columns})}
-        return sql.source_table(self.url, schema.INSTOCK_SNAPSHOTS, "instock_snapshots", named, text=_TEXT)
+        return tables.source_table(self.url, schema.INSTOCK_SNAPSHOTS, "instock_snapshots", named, text=_TEXT)

@@ -12,8 +12,9 @@ import sqlalchemy as sa
 
 from fillrate_assets.core import parsing
 from fillrate_assets.fillrate import schema
+from fillrate_assets.fillrate.sources import line_versions
 from fillrate_assets.settings import SourceTable
-from fillrate_assets.storage import sql
+from fillrate_assets.storage import sql, tables
 
 _TEXT: Final = ("ordered_qty", "pack_size", "requested_date", "substitute_for_line")
 _MOST_NAMED: Final = 500
@@ -38,19 +39,19 @@ class OrderSystem:
             SourceUnavailable: the system did not answer.
 
         """
-        statement = sql.versions(self._order_lines(), dc, first, last)
+        statement = line_versions.versions(self._order_lines(), dc, first, last)
         rows = sql.read("order system", self.url, statement, statement_seconds=self.statement_seconds)
         return parsing.parse(rows.lazy(), schema.ORDER_LINES, table="order_lines", required=_REQUIRED).collect()
 
-    def changes(self, window: sql.Window) -> pl.DataFrame:
+    def changes(self, window: line_versions.ChangeWindow) -> pl.DataFrame:
         """The pairs of DC and ship date that changed in a window, as `PAIR_VERSIONS`."""
-        return sql.changed_pairs(
+        return line_versions.changed_pairs(
             "order system", self.url, self._order_lines(), window, statement_seconds=self.statement_seconds
         )
 
     def latest_change(self) -> datetime | None:
         """When a line was last processed, UTC; None without lines."""
-        return sql.latest_change(
+        return line_versions.latest_change(
             "order system", self.url, self._order_lines(), statement_seconds=self.statement_seconds
         )
 
@@ -66,7 +67,7 @@ class OrderSystem:
         """Create the embedded system's tables, where they are absent."""
         sql.make_directory(self.url)
         lines, items = self._order_lines(), self._items()
-        sql.line_indexes(lines)
+        line_versions.line_indexes(lines)
         for table in (lines, items):
             table.metadata.create_all(sql.engine(self.url))
 
@@ -83,7 +84,7 @@ class OrderSystem:
         sql.append("order system", self.url, table, items)
 
     def _order_lines(self) -> sa.Table:
-        return sql.source_table(self.url, schema.ORDER_LINES, "order_lines", self.tables, text=_TEXT)
+        return tables.source_table(self.url, schema.ORDER_LINES, "order_lines", self.tables, text=_TEXT)
 
     def _items(self) -> sa.Table:
-        return sql.source_table(self.url, schema.ITEMS, "items", self.tables, text=("pack_size",))
+        return tables.source_table(self.url, schema.ITEMS, "items", self.tables, text=("pack_size",))

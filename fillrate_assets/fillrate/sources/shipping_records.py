@@ -12,8 +12,9 @@ import sqlalchemy as sa
 
 from fillrate_assets.core import parsing
 from fillrate_assets.fillrate import schema
+from fillrate_assets.fillrate.sources import line_versions
 from fillrate_assets.settings import SourceTable
-from fillrate_assets.storage import sql
+from fillrate_assets.storage import sql, tables
 
 _TEXT: Final = ("shipped_qty", "shipped_at", "delivered_at")
 _REQUIRED: Final = ("dc", "ship_date", "order_id", "line_no", "shipped_qty", "processed_at", "source_seq")
@@ -39,19 +40,19 @@ class ShippingRecords:
             SourceUnavailable: the system did not answer.
 
         """
-        statement = sql.versions(self._shipment_lines(), dc, first, last)
+        statement = line_versions.versions(self._shipment_lines(), dc, first, last)
         rows = sql.read("shipping records", self.url, statement, statement_seconds=self.statement_seconds)
         return parsing.parse(rows.lazy(), schema.SHIPMENT_LINES, table="shipment_lines", required=_REQUIRED).collect()
 
-    def changes(self, window: sql.Window) -> pl.DataFrame:
+    def changes(self, window: line_versions.ChangeWindow) -> pl.DataFrame:
         """The pairs of DC and ship date that changed in a window, as `PAIR_VERSIONS`."""
-        return sql.changed_pairs(
+        return line_versions.changed_pairs(
             "shipping records", self.url, self._shipment_lines(), window, statement_seconds=self.statement_seconds
         )
 
     def latest_change(self) -> datetime | None:
         """When a line was last processed, UTC; None without lines."""
-        return sql.latest_change(
+        return line_versions.latest_change(
             "shipping records", self.url, self._shipment_lines(), statement_seconds=self.statement_seconds
         )
 
@@ -59,7 +60,7 @@ class ShippingRecords:
         """Create the embedded system's tables, where they are absent."""
         sql.make_directory(self.url)
         lines = self._shipment_lines()
-        sql.line_indexes(lines)
+        line_versions.line_indexes(lines)
         lines.metadata.create_all(sql.engine(self.url))
 
     def append(self, shipment_lines: pl.DataFrame) -> None:
@@ -67,4 +68,4 @@ class ShippingRecords:
         sql.append("shipping records", self.url, self._shipment_lines(), shipment_lines)
 
     def _shipment_lines(self) -> sa.Table:
-        return sql.source_table(self.url, schema.SHIPMENT_LINES, "shipment_lines", self.tables, text=_TEXT)
+        return tables.source_table(self.url, schema.SHIPMENT_LINES, "shipment_lines", self.tables, text=_TEXT)

@@ -3,9 +3,9 @@
 from alembic import context
 
 from fillrate_assets.buffers import buffer_store, policy_store  # noqa: F401 - they declare tables
-from fillrate_assets.fillrate.record_store import METADATA
 from fillrate_assets.notifications import outbox  # noqa: F401 - they declare tables
 from fillrate_assets.storage import sql
+from fillrate_assets.storage.tables import METADATA
 
 connection = context.config.attributes["connection"]
 context.configure(connection=connection, target_metadata=METADATA, version_table_schema=sql.schema_of(connection))

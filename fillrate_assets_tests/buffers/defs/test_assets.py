@@ -24,7 +24,7 @@ from fillrate_assets.buffers.rules.policy import Policy
 from fillrate_assets.buffers.rules.tick import TICK
 from fillrate_assets.buffers.sources.floor_feeds import FloorFeeds
 from fillrate_assets.buffers.tick_lake import TickLake
-from fillrate_assets.fillrate.record_store import OUTBOX
+from fillrate_assets.notifications.message_outbox import OUTBOX
 from fillrate_assets.orchestration import partitions
 from fillrate_assets.storage import sql
 from fillrate_assets.storage.lake import Lake

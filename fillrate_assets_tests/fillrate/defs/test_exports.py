@@ -16,7 +16,7 @@ import polars as pl
 import pytest
 import sqlalchemy as sa
 
-from fillrate_assets.core import parsing
+from fillrate_assets.core import decimals, parsing
 from fillrate_assets.core.table_schema import Frame
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.defs import exports
@@ -99,7 +99,7 @@ def test_a_table_has_its_schemas_header_and_four_places_everywhere(exported: Exp
     header, *rows = csv.reader(text.splitlines())
     assert header == frame.names
     for column, values in zip(frame.columns, zip(*rows, strict=True), strict=True):
-        if column.dtype == schema.CASES:
+        if column.dtype == decimals.CASES:
             assert all(re.fullmatch(r"\d+\.\d{4}" if value else "", value) for value in values), column.name
             assert any(values), column.name
 

@@ -12,8 +12,9 @@ import pytest
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.defs import health_checks
 from fillrate_assets.fillrate.defs.health_checks import CHECKS, JOB
-from fillrate_assets.fillrate.record_store import OUTBOX, Day
+from fillrate_assets.fillrate.record_store import Day
 from fillrate_assets.fillrate.rules.change_planner import VERSIONS
+from fillrate_assets.notifications.message_outbox import OUTBOX
 from fillrate_assets_tests.factories.rows import order_lines, records, rejects, shipment_lines, snapshots
 from fillrate_assets_tests.fixtures.home import QUIET, Home
 

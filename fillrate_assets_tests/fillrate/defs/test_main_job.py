@@ -13,10 +13,11 @@ import polars as pl
 import pytest
 import sqlalchemy as sa
 
+from fillrate_assets.core import decimals
 from fillrate_assets.definitions import JOB
-from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.defs import assets, metadata
-from fillrate_assets.fillrate.record_store import OUTBOX, RECORDS, RESTATEMENTS
+from fillrate_assets.fillrate.record_store import RECORDS, RESTATEMENTS
+from fillrate_assets.notifications.message_outbox import OUTBOX
 from fillrate_assets.orchestration import partitions
 from fillrate_assets.orchestration.ui_metadata import by_day
 from fillrate_assets.storage import sql
@@ -357,13 +358,13 @@ def _contract_of(
         ),
         pytest.param(
             "lost_cases",
-            lambda rows: rows.with_columns(lost_cases=(pl.col("lost_cases") + 1).cast(schema.CASES)),
+            lambda rows: rows.with_columns(lost_cases=(pl.col("lost_cases") + 1).cast(decimals.CASES)),
             "records that break O = S + confirmed or lost = confirmed + estimated",
             id="lost cases that do not add up",
         ),
         pytest.param(
             "item_days",
-            lambda rows: rows.with_columns(shipped_cases=pl.lit(Decimal(-1), schema.CASES)),
+            lambda rows: rows.with_columns(shipped_cases=pl.lit(Decimal(-1), decimals.CASES)),
             "rows with negative shipped_cases",
             id="negative cases",
         ),

@@ -7,6 +7,7 @@ from typing import Any, Final
 import polars as pl
 import pytest
 
+from fillrate_assets.core import decimals
 from fillrate_assets.core.errors import ContractViolation, PermanentFailure
 from fillrate_assets.core.table_schema import Frame
 from fillrate_assets.fillrate import schema
@@ -116,7 +117,7 @@ def test_a_gap_is_in_points_and_a_group_without_a_target_has_none() -> None:
     lines = _lines(_line(3, 2), _line(10, 10, dc="DC02"), _line(10, 10, dc="DC03"))
     targets = pl.LazyFrame(
         {"dc": ["DC01", "DC02"], "case_fill_rate": [Decimal("0.7000"), Decimal("0.9550")]},
-        schema_overrides={"case_fill_rate": schema.RATE},
+        schema_overrides={"case_fill_rate": decimals.RATE},
     )
     got = service_report.report(lines, NO_RECORDS, ["dc"], targets).collect()
     assert got.columns[-2:] == ["case_fill_rate_target", "case_fill_rate_gap"]
@@ -130,7 +131,7 @@ def test_a_gap_is_in_points_and_a_group_without_a_target_has_none() -> None:
 def test_targets_join_on_those_groupings_that_they_have() -> None:
     lines = _lines(_line(10, 9), _line(10, 8, vendor="V2"))
     targets = pl.LazyFrame(
-        {"vendor": ["V2"], "otif_rate": [Decimal("0.5")]}, schema_overrides={"otif_rate": schema.RATE}
+        {"vendor": ["V2"], "otif_rate": [Decimal("0.5")]}, schema_overrides={"otif_rate": decimals.RATE}
     )
     got = service_report.report(lines, NO_RECORDS, ["dc", "vendor"], targets).collect()
     assert got["otif_rate_target"].to_list() == [None, Decimal("0.5")]
@@ -138,7 +139,7 @@ def test_targets_join_on_those_groupings_that_they_have() -> None:
 
 
 def test_one_target_for_all_is_the_totals_too() -> None:
-    targets = pl.LazyFrame({"case_fill_rate": [Decimal("0.95")]}, schema={"case_fill_rate": schema.RATE})
+    targets = pl.LazyFrame({"case_fill_rate": [Decimal("0.95")]}, schema={"case_fill_rate": decimals.RATE})
     total = service_report.total(_lines(_line(10, 9)), NO_RECORDS, targets).collect()
     assert total["case_fill_rate_gap"].to_list() == [Decimal(-5)]
 

@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 from openpyxl.worksheet.worksheet import Worksheet
 
+from fillrate_assets.core import decimals
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.report import labels
 from fillrate_assets.fillrate.report.queries import facts_of_files
@@ -32,7 +33,7 @@ def facts(tmp_path_factory: pytest.TempPathFactory) -> Facts:
 
 @pytest.fixture
 def file(facts: Facts, tmp_path: Path) -> Path:
-    targets = pl.LazyFrame({"case_fill_rate": [0.95], "otif_rate": [0.0]}).cast(schema.RATE)
+    targets = pl.LazyFrame({"case_fill_rate": [0.95], "otif_rate": [0.0]}).cast(decimals.RATE)
     write_workbook(tmp_path / "book.xlsx", book(facts, ["dc", "department"], targets), made_at=MADE_AT)
     return tmp_path / "book.xlsx"
 

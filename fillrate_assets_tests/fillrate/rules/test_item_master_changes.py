@@ -9,8 +9,8 @@ import polars as pl
 import pytest
 import sqlalchemy as sa
 
-from fillrate_assets.fillrate.record_store import OUTBOX
 from fillrate_assets.fillrate.rules.item_master_changes import Changed, changed
+from fillrate_assets.notifications.message_outbox import OUTBOX
 from fillrate_assets_tests.conftest import SMALL
 from fillrate_assets_tests.factories.rows import items
 from fillrate_assets_tests.fixtures.home import Home

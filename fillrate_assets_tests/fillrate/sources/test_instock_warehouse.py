@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from fillrate_assets.fillrate import schema
+from fillrate_assets.fillrate.sources import line_versions
 from fillrate_assets.fillrate.sources.instock_warehouse import InstockWarehouse
 from fillrate_assets.settings import SourceTable
-from fillrate_assets.storage import sql
 from fillrate_assets_tests.factories.rows import AT, DAY, snapshots
 
 
@@ -43,8 +43,8 @@ def test_a_date_without_a_snapshot_has_no_rows(warehouse: InstockWarehouse) -> N
     assert warehouse.snapshots("DC01", DAY + timedelta(days=1), DAY + timedelta(days=1)).is_empty()
 
 
-def _window(dcs: list[str], last: int = 0) -> sql.Window:
-    return sql.Window(dcs, None, DAY, DAY + timedelta(days=last))
+def _window(dcs: list[str], last: int = 0) -> line_versions.ChangeWindow:
+    return line_versions.ChangeWindow(dcs, None, DAY, DAY + timedelta(days=last))
 
 
 def test_changes_tell_how_many_records_each_day_has_and_when_the_latest_was_taken(warehouse: InstockWarehouse) -> None:

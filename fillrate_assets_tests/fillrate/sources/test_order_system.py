@@ -11,11 +11,11 @@ import pytest
 from fillrate_assets.core.errors import FillrateError, PermanentFailure
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.rules import line_classification
+from fillrate_assets.fillrate.sources.line_versions import ChangeWindow
 from fillrate_assets.fillrate.sources.order_system import OrderSystem
 from fillrate_assets.fillrate.sources.shipping_records import ShippingRecords
 from fillrate_assets.settings import SourceTable
 from fillrate_assets.storage import sql
-from fillrate_assets.storage.sql import Window
 from fillrate_assets_tests.factories.rows import AT, DAY, items, order_lines, shipment_lines
 
 MINUTE = timedelta(minutes=1)
@@ -35,7 +35,7 @@ def _version(seq: int, **values: Any) -> dict[str, Any]:  # noqa: ANN401 - any c
 
 
 def _changes(orders: OrderSystem, since: datetime | None, first: date, last: date) -> list[tuple[object, ...]]:
-    return list(orders.changes(Window(["DC01", "DC02"], since, first, last)).iter_rows())
+    return list(orders.changes(ChangeWindow(["DC01", "DC02"], since, first, last)).iter_rows())
 
 
 def test_lines_come_back_as_the_contract_types_them(orders: OrderSystem) -> None:

@@ -12,8 +12,9 @@ import pytest
 import sqlalchemy as sa
 
 from fillrate_assets.core.errors import FillrateError, PermanentFailure, SourceUnavailable
-from fillrate_assets.fillrate.record_store import LEDGER, WATERMARKS, RecordStore
+from fillrate_assets.fillrate.record_store import LEDGER, RecordStore
 from fillrate_assets.fillrate.sources.order_system import OrderSystem
+from fillrate_assets.fillrate.watermark import WATERMARKS
 from fillrate_assets.storage import sql
 from fillrate_assets_tests.conftest import SCHEMA
 from fillrate_assets_tests.factories.rows import DAY

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from fillrate_assets.fillrate import schema
+from fillrate_assets.fillrate.sources.line_versions import ChangeWindow
 from fillrate_assets.fillrate.sources.shipping_records import ShippingRecords
 from fillrate_assets.settings import SourceTable
-from fillrate_assets.storage.sql import Window
 from fillrate_assets_tests.factories.rows import AT, DAY, shipment_lines
 
 MINUTE = timedelta(minutes=1)
@@ -55,8 +55,8 @@ def test_changes_are_the_pairs_shipped_since_or_due(shipping: ShippingRecords) -
         )
     )
     far = DAY + timedelta(days=999)
-    assert shipping.changes(Window(["DC01"], AT, far, far)).rows() == [("DC01", DAY, AT + MINUTE, 2)]
-    assert shipping.changes(Window(["DC01"], None, next_day, far)).rows() == [("DC01", next_day, AT, 1)]
+    assert shipping.changes(ChangeWindow(["DC01"], AT, far, far)).rows() == [("DC01", DAY, AT + MINUTE, 2)]
+    assert shipping.changes(ChangeWindow(["DC01"], None, next_day, far)).rows() == [("DC01", next_day, AT, 1)]
 
 
 def test_a_source_may_use_names_of_its_own(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from fillrate_assets.fillrate.record_store import Exact, Moment
+from fillrate_assets.storage.sql_types import ExactDecimal, UtcDateTime
 
 revision = "0001"
 down_revision = None
@@ -25,18 +25,18 @@ def upgrade() -> None:
         "ledger",
         sa.Column("dc", sa.Unicode(length=64), nullable=False),
         sa.Column("ship_date", sa.Date(), nullable=False),
-        sa.Column("orders_processed_at", Moment(), nullable=True),
+        sa.Column("orders_processed_at", UtcDateTime(), nullable=True),
         sa.Column("orders_lines", sa.BigInteger(), nullable=False),
-        sa.Column("shipments_processed_at", Moment(), nullable=True),
+        sa.Column("shipments_processed_at", UtcDateTime(), nullable=True),
         sa.Column("shipments_lines", sa.BigInteger(), nullable=False),
-        sa.Column("snapshots_at", Moment(), nullable=True),
+        sa.Column("snapshots_at", UtcDateTime(), nullable=True),
         sa.Column("snapshots_rows", sa.BigInteger(), nullable=False),
         sa.Column("records", sa.BigInteger(), nullable=False),
         sa.Column("checksum", sa.Unicode(length=255), nullable=True),
         sa.Column("state", sa.Unicode(length=255), nullable=False),
         sa.Column("reason", sa.Unicode(length=255), nullable=True),
         sa.Column("run_id", sa.Unicode(length=255), nullable=False),
-        sa.Column("published_at", Moment(), nullable=False),
+        sa.Column("published_at", UtcDateTime(), nullable=False),
         sa.PrimaryKeyConstraint("dc", "ship_date"),
     )
     op.create_table(
@@ -48,28 +48,28 @@ def upgrade() -> None:
         sa.Column("vendor", sa.Unicode(length=255), nullable=True),
         sa.Column("department", sa.Unicode(length=255), nullable=True),
         sa.Column("path", sa.Unicode(length=255), nullable=False),
-        sa.Column("ordered_cases", Exact(), nullable=False),
-        sa.Column("shipped_cases", Exact(), nullable=False),
-        sa.Column("over_cases", Exact(), nullable=False),
-        sa.Column("sub_cases", Exact(), nullable=False),
-        sa.Column("baseline_cases", Exact(), nullable=True),
+        sa.Column("ordered_cases", ExactDecimal(), nullable=False),
+        sa.Column("shipped_cases", ExactDecimal(), nullable=False),
+        sa.Column("over_cases", ExactDecimal(), nullable=False),
+        sa.Column("sub_cases", ExactDecimal(), nullable=False),
+        sa.Column("baseline_cases", ExactDecimal(), nullable=True),
         sa.Column("baseline_n", sa.BigInteger(), nullable=False),
         sa.Column("baseline_source", sa.Unicode(length=255), nullable=False),
-        sa.Column("confirmed_cases", Exact(), nullable=False),
-        sa.Column("estimated_cases", Exact(), nullable=False),
-        sa.Column("lost_cases", Exact(), nullable=False),
-        sa.Column("fill_rate", Exact(), nullable=True),
-        sa.Column("fill_rate_with_subs", Exact(), nullable=True),
-        sa.Column("demand_fill_rate", Exact(), nullable=True),
+        sa.Column("confirmed_cases", ExactDecimal(), nullable=False),
+        sa.Column("estimated_cases", ExactDecimal(), nullable=False),
+        sa.Column("lost_cases", ExactDecimal(), nullable=False),
+        sa.Column("fill_rate", ExactDecimal(), nullable=True),
+        sa.Column("fill_rate_with_subs", ExactDecimal(), nullable=True),
+        sa.Column("demand_fill_rate", ExactDecimal(), nullable=True),
         sa.Column("contract_committed", sa.Boolean(), nullable=False),
-        sa.Column("contract_lost_cases", Exact(), nullable=False),
+        sa.Column("contract_lost_cases", ExactDecimal(), nullable=False),
         sa.Column("imputed", sa.Boolean(), nullable=False),
         sa.Column("reason_code", sa.Unicode(length=255), nullable=True),
         sa.Column("phantom_stock", sa.Boolean(), nullable=False),
         sa.Column("flag_conflict", sa.Boolean(), nullable=False),
         sa.Column("method_version", sa.BigInteger(), nullable=False),
         sa.Column("run_id", sa.Unicode(length=64), nullable=False),
-        sa.Column("source_watermark", Moment(), nullable=True),
+        sa.Column("source_watermark", UtcDateTime(), nullable=True),
         sa.Column("fingerprint", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("dc", "ship_date", "item"),
     )
@@ -78,12 +78,12 @@ def upgrade() -> None:
         sa.Column(
             "id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), sa.Identity(always=False), nullable=False
         ),
-        sa.Column("created_at", Moment(), nullable=False),
+        sa.Column("created_at", UtcDateTime(), nullable=False),
         sa.Column("subject", sa.Unicode(length=255), nullable=False),
         sa.Column("body", sa.UnicodeText(), nullable=False),
         sa.Column("key", sa.Unicode(length=255), nullable=False),
         sa.Column("destination", sa.Unicode(length=255), nullable=True),
-        sa.Column("sent_at", Moment(), nullable=True),
+        sa.Column("sent_at", UtcDateTime(), nullable=True),
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("key", name="outbox_by_key"),
     )
@@ -116,7 +116,7 @@ def upgrade() -> None:
             "id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), sa.Identity(always=False), nullable=False
         ),
         sa.Column("run_id", sa.Unicode(length=64), nullable=False),
-        sa.Column("restated_at", Moment(), nullable=False),
+        sa.Column("restated_at", UtcDateTime(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_index("restatements_by_item", "restatements", ["dc", "ship_date", "item"], unique=False)
@@ -130,7 +130,7 @@ def upgrade() -> None:
     op.create_table(
         "watermarks",
         sa.Column("name", sa.Unicode(length=64), nullable=False),
-        sa.Column("moment", Moment(), nullable=False),
+        sa.Column("moment", UtcDateTime(), nullable=False),
         sa.PrimaryKeyConstraint("name"),
     )
 

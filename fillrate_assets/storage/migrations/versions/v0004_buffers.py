@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from fillrate_assets.fillrate.record_store import Moment
+from fillrate_assets.storage.sql_types import UtcDateTime
 
 revision = "0004"
 down_revision = "0003"
@@ -28,8 +28,8 @@ def upgrade() -> None:
         sa.Column("path", sa.Unicode(length=64), nullable=False),
         sa.Column("role", sa.Unicode(length=64), nullable=False),
         sa.Column("weight", sa.Double(), nullable=False),
-        sa.Column("valid_from", Moment(), nullable=False),
-        sa.Column("valid_to", Moment(), nullable=True),
+        sa.Column("valid_from", UtcDateTime(), nullable=False),
+        sa.Column("valid_to", UtcDateTime(), nullable=True),
         sa.PrimaryKeyConstraint("unit_id", "path", "role", "valid_from"),
     )
     op.create_table(
@@ -39,8 +39,8 @@ def upgrade() -> None:
         sa.Column("unit_type", sa.Unicode(length=16), nullable=False),
         sa.Column("min_severity", sa.Unicode(length=16), nullable=False),
         sa.Column("channel", sa.Unicode(length=255), nullable=False),
-        sa.Column("active_from", Moment(), nullable=False),
-        sa.Column("active_to", Moment(), nullable=True),
+        sa.Column("active_from", UtcDateTime(), nullable=False),
+        sa.Column("active_to", UtcDateTime(), nullable=True),
         sa.Column("updated_by", sa.Unicode(length=255), nullable=False),
         sa.PrimaryKeyConstraint("warehouse", "pool", "unit_type", "min_severity", "channel", "active_from"),
     )
@@ -57,7 +57,7 @@ def upgrade() -> None:
         "buffer_feedback",
         sa.Column("rec_id", sa.Unicode(length=255), nullable=False),
         sa.Column("responder", sa.Unicode(length=128), nullable=False),
-        sa.Column("answered_at", Moment(), nullable=False),
+        sa.Column("answered_at", UtcDateTime(), nullable=False),
         sa.Column("answer", sa.Unicode(length=255), nullable=False),
         sa.Column("actual_quantity", sa.Double(), nullable=True),
         sa.Column("note", sa.Unicode(), nullable=True),
@@ -66,7 +66,7 @@ def upgrade() -> None:
         sa.Column("unit_type", sa.Unicode(length=255), nullable=False),
         sa.Column("direction", sa.Unicode(length=255), nullable=False),
         sa.Column("episode_key", sa.Unicode(length=255), nullable=True),
-        sa.Column("episode_ts", Moment(), nullable=False),
+        sa.Column("episode_ts", UtcDateTime(), nullable=False),
         sa.Column("policy_version", sa.Unicode(length=255), nullable=False),
         sa.PrimaryKeyConstraint("rec_id", "responder", "answered_at"),
     )

@@ -5,7 +5,7 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import op
 
-from fillrate_assets.fillrate.record_store import Moment
+from fillrate_assets.storage.sql_types import UtcDateTime
 
 revision = "0005"
 down_revision = "0004"
@@ -22,10 +22,10 @@ def upgrade() -> None:
         sa.Column("channel", sa.Unicode(length=255), nullable=False),
         sa.Column("episode_key", sa.Unicode(length=255), nullable=False),
         sa.Column("message_id", sa.Unicode(length=64), nullable=False),
-        sa.Column("created_at", Moment(), nullable=False),
+        sa.Column("created_at", UtcDateTime(), nullable=False),
         sa.Column("attempts", sa.BigInteger(), nullable=False),
-        sa.Column("next_attempt_at", Moment(), nullable=True),
-        sa.Column("sent_at", Moment(), nullable=True),
+        sa.Column("next_attempt_at", UtcDateTime(), nullable=True),
+        sa.Column("sent_at", UtcDateTime(), nullable=True),
         sa.Column("failure", sa.UnicodeText(), nullable=True),
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("notice_id", "channel", name="notices_by_key"),
@@ -40,7 +40,7 @@ def upgrade() -> None:
         *_notice(),
         sa.Column("problem", sa.UnicodeText(), nullable=False),
         sa.Column("channel", sa.Unicode(length=255), nullable=False),
-        sa.Column("created_at", Moment(), nullable=False),
+        sa.Column("created_at", UtcDateTime(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("notice_id", "channel", name="dead_letters_by_key"),
     )
@@ -62,7 +62,7 @@ def _notice() -> list[sa.Column[Any]]:
     return [
         sa.Column("dc", sa.Unicode(length=255), nullable=False),
         sa.Column("ship_date", sa.Date(), nullable=False),
-        sa.Column("snapshot_ts", Moment(), nullable=False),
+        sa.Column("snapshot_ts", UtcDateTime(), nullable=False),
         sa.Column("warehouse", sa.Unicode(length=255), nullable=False),
         sa.Column("unit_id", sa.Unicode(length=255), nullable=False),
         sa.Column("pool", sa.Unicode(length=255), nullable=False),
@@ -80,7 +80,7 @@ def _notice() -> list[sa.Column[Any]]:
         sa.Column("quantity_unit", sa.Unicode(length=255), nullable=True),
         sa.Column("source_unit", sa.Unicode(length=255), nullable=True),
         sa.Column("target_unit", sa.UnicodeText(), nullable=True),
-        sa.Column("until_ts", Moment(), nullable=True),
+        sa.Column("until_ts", UtcDateTime(), nullable=True),
         sa.Column("minutes_left", sa.Double(), nullable=True),
         sa.Column("explanation", sa.UnicodeText(), nullable=True),
         sa.Column("winner", sa.Unicode(length=255), nullable=True),

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from fillrate_assets.fillrate.record_store import Moment
+from fillrate_assets.storage.sql_types import UtcDateTime
 
 revision = "0006"
 down_revision = "0005"
@@ -18,7 +18,7 @@ def upgrade() -> None:
         sa.Column("version", sa.Unicode(length=64), nullable=False),
         sa.Column("role", sa.Unicode(length=255), nullable=False),
         sa.Column("changes", sa.Unicode(), nullable=False),
-        sa.Column("since_ts", Moment(), nullable=False),
+        sa.Column("since_ts", UtcDateTime(), nullable=False),
         sa.Column("replaced", sa.Unicode(length=255), nullable=True),
         sa.Column("evidence", sa.Unicode(), nullable=True),
         sa.Column("updated_by", sa.Unicode(length=255), nullable=False),

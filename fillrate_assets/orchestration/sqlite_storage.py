@@ -1,0 +1,125 @@
+"""Dagster's SQLite storage with a batching event log, for `storage: custom` of dagster.yaml.
+
+This file and `partition_events` are the only two that touch Dagster's private parts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from functools import lru_cache
+from threading import RLock
+from time import sleep
+from typing import TYPE_CHECKING, Any, Final
+
+from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
+from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS
+from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
+from dagster._serdes import ConfigurableClassData
+from sqlalchemy import Connection, Engine, NullPool, create_engine
+
+if TYPE_CHECKING:
+    from dagster import EventLogEntry
+    from dagster._utils.concurrency import ConcurrencyClaimStatus
+
+
+_SLOT_SECONDS: Final = 1
+"""Between two looks for a free slot of a pool."""
+
+
+class BatchingSqliteEventLogStorage(SqliteEventLogStorage):
+    """One transaction per database for a whole batch of events.
+
+    Dagster hands over the events of many partitions in batches when DAGSTER_EVENT_BATCH_SIZE is set, but its own
+    SQLite storage then still opens, commits and closes two databases for each. A server's storage needs none of this.
+    """
+
+    def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
+        """Open the databases under a directory."""
+        self._batch: tuple[ExitStack, dict[str, Connection]] | None = None
+        self._tables: set[str] = set()
+        super().__init__(base_dir, inst_data)
+        # A batch holds the run's database and the index at the same time.
+        self._db_lock = RLock()  # type: ignore[assignment]  # a lock that its holder may take again
+
+    def store_event_batch(self, events: Sequence[EventLogEntry]) -> None:
+        """Store events as Dagster does, on connections that stay open until the last."""
+        with self._one_transaction():
+            for event in events:
+                self.store_event(event)
+
+    def claim_concurrency_slot(
+        self, concurrency_key: str, run_id: str, step_key: str, priority: int | None = None
+    ) -> ConcurrencyClaimStatus:
+        """Claim a slot of a pool as Dagster does, in one transaction; where there is none, wait a moment.
+
+        SQLite locks no rows, so two processes could else take the same slot. Dagster's in-process executor asks again
+        without a pause, which keeps a core busy.
+        """
+        with self._one_transaction():
+            with self.index_connection() as connection:
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+            status = super().claim_concurrency_slot(concurrency_key, run_id, step_key, priority)
+        if status.is_claimed:
+            return status
+        sleep(_SLOT_SECONDS)
+        waited: ConcurrencyClaimStatus = status.with_sleep_interval(0.0)
+        return waited
+
+    def has_table(self, table_name: str) -> bool:
+        """Whether a table exists; asked once for each, where Dagster opens a database for every event to see."""
+        if table_name not in self._tables and super().has_table(table_name):
+            self._tables.add(table_name)
+        return table_name in self._tables
+
+    @contextmanager
+    def _one_transaction(self) -> Iterator[None]:
+        """One transaction in each database for all that is done meanwhile."""
+        with self._db_lock, ExitStack() as stack:
+            self._batch = (stack, {})
+            try:
+                yield
+            finally:
+                self._batch = None
+
+    @contextmanager
+    def _connect(self, shard: str) -> Iterator[Connection]:
+        with self._db_lock:
+            if self._batch is None:
+                with self._opened(shard) as connection:
+                    yield connection
+                return
+            stack, kept = self._batch
+            if shard not in kept:
+                kept[shard] = stack.enter_context(self._opened(shard))
+            yield kept[shard]
+
+    def _opened(self, shard: str) -> AbstractContextManager[Connection]:
+        if shard not in self._initialized_dbs:
+            opened: AbstractContextManager[Connection] = super()._connect(shard)
+            return opened
+        return _engine(self.conn_string_for_shard(shard)).begin()
+
+
+@lru_cache(maxsize=16)
+def _engine(url: str) -> Engine:
+    """As Dagster makes one for every connection, which then compiles every statement anew. It keeps nothing open."""
+    return create_engine(url, poolclass=NullPool, connect_args={"timeout": SQLITE_BUSY_TIMEOUT_SECONDS})
+
+
+class BatchingSqliteStorage(DagsterSqliteStorage):
+    """Dagster's SQLite storage with the batching event log, for `storage: custom` of dagster.yaml."""
+
+    def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
+        """Open the three databases under a directory."""
+        super().__init__(base_dir, inst_data)
+        self._event_log_storage = BatchingSqliteEventLogStorage(self._event_log_storage._base_dir)  # noqa: SLF001
+
+    @classmethod
+    def from_config_value(
+        cls,
+        inst_data: ConfigurableClassData | None,
+        config_value: Any,  # noqa: ANN401 - Dagster's signature
+    ) -> BatchingSqliteStorage:
+        """Open it as dagster.yaml says."""
+        return cls.from_local(inst_data=inst_data, **config_value)

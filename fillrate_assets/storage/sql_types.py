@@ -1,0 +1,45 @@
+"""Column types that keep every digit on each database."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+import sqlalchemy as sa
+
+from fillrate_assets.core.decimals import PLACES
+
+
+class ExactDecimal(sa.types.TypeDecorator[Decimal]):
+    """A decimal with 4 places; SQLite has none, so there it is a whole number of ten-thousandths."""
+
+    impl = sa.Numeric(18, 4)
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: sa.Dialect) -> sa.types.TypeEngine[Any]:
+        """Pick the type that keeps every digit."""
+        return dialect.type_descriptor(sa.BigInteger() if dialect.name == "sqlite" else sa.Numeric(18, 4))
+
+    def process_bind_param(self, value: Decimal | None, dialect: sa.Dialect) -> Decimal | int | None:
+        """Python to database."""
+        return int(value * PLACES) if value is not None and dialect.name == "sqlite" else value
+
+    def process_result_value(self, value: Any | None, dialect: sa.Dialect) -> Decimal | None:  # noqa: ANN401
+        """Database to Python."""
+        return Decimal(value) / PLACES if value is not None and dialect.name == "sqlite" else value
+
+
+class UtcDateTime(sa.types.TypeDecorator[datetime]):
+    """A time, UTC, to the microsecond; SQL Server's DATETIME would round it to 3 milliseconds."""
+
+    impl = sa.DateTime
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: sa.Dialect) -> sa.types.TypeEngine[Any]:
+        """Pick the type that keeps every digit."""
+        if dialect.name != "mssql":
+            return dialect.type_descriptor(sa.DateTime())
+        from sqlalchemy.dialects.mssql import DATETIME2  # noqa: PLC0415 - only where it is used
+
+        return dialect.type_descriptor(DATETIME2(precision=6))  # type: ignore[no-untyped-call]

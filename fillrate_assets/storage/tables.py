@@ -1,0 +1,112 @@
+"""Tables declared from table schemas: those of the platform's own database, and those of a source."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import polars as pl
+import sqlalchemy as sa
+
+from fillrate_assets.core.errors import PermanentFailure
+from fillrate_assets.core.table_schema import TIMESTAMP, Frame
+from fillrate_assets.settings import SourceTable
+from fillrate_assets.storage.sql import embedded_file
+from fillrate_assets.storage.sql_types import ExactDecimal, UtcDateTime
+
+METADATA: Final = sa.MetaData()
+
+
+def table_of(frame: Frame, *more: sa.schema.SchemaItem, lengths: Mapping[str, int | None] | None = None) -> sa.Table:
+    """Declare the table that keeps a frame.
+
+    Args:
+        frame: its columns and key.
+        more: further columns and indexes.
+        lengths: of text columns, None for any; by default 64 in the key, which servers keep short, and 255 elsewhere.
+
+    """
+    columns = [
+        sa.Column(
+            column.name,
+            _type(column.dtype, (lengths or {}).get(column.name, 64 if column.name in frame.key else 255)),
+            primary_key=column.name in frame.key,
+            nullable=column.nullable,
+        )
+        for column in frame.columns
+    ]
+    return sa.Table(frame.name, METADATA, *columns, *more)
+
+
+def _type(dtype: object, length: int | None) -> sa.types.TypeEngine[Any]:
+    if dtype == pl.String:
+        return sa.Unicode(length)
+    kinds: dict[object, sa.types.TypeEngine[Any]] = {
+        pl.Date: sa.Date(),
+        pl.Time: sa.Time(),
+        TIMESTAMP: UtcDateTime(),
+        pl.Int64: sa.BigInteger(),
+        pl.Float64: sa.Double(),
+        pl.Boolean: sa.Boolean(),
+    }
+    return kinds.get(dtype, ExactDecimal())
+
+
+def identity_column() -> sa.Column[Any]:
+    """Declare a primary key that the database counts up."""
+    return sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), sa.Identity(), primary_key=True)
+
+
+def source_table(
+    url: str, contract: Frame, name: str, mapping: Mapping[str, SourceTable], *, text: tuple[str, ...]
+) -> sa.Table:
+    """The SQLAlchemy table behind a contract, under the source's own names.
+
+    Args:
+        url: where the table is. An embedded one also keeps what a loader could not read of a row.
+        contract: columns of the table, less what the platform derives.
+        name: the contract's name of the table, the default for the source's.
+        mapping: the source's names by contract table.
+        text: columns that the embedded system keeps as they were written, so that nothing unreadable is lost.
+
+    Returns:
+        A table whose column *keys* are the contract's names.
+
+    Raises:
+        PermanentFailure: the settings name a column that the contract does not have, or leave out one that it needs.
+
+    """
+    theirs = mapping.get(name, SourceTable())
+    if unknown := sorted(set(theirs.columns) - {column.name for column in contract.source_columns}):
+        msg = f"settings: tables.{name}.columns names {', '.join(unknown)}, which the contract does not have"
+        raise PermanentFailure(msg)
+    absent = {column.name for column in contract.source_columns if theirs.columns.get(column.name) == ""}
+    if needed := [column.name for column in contract.source_columns if column.name in absent and not column.nullable]:
+        msg = f"settings: tables.{name}.columns leaves out {', '.join(needed)}, which every source must have"
+        raise PermanentFailure(msg)
+    columns = [
+        sa.Column(
+            theirs.columns.get(column.name, column.name),
+            sa.String(255) if column.name in text else _sql_type(column.dtype),
+            key=column.name,
+        )
+        for column in contract.source_columns
+        if column.name not in absent
+    ]
+    if embedded_file(url) is not None and "problem" in contract.names:
+        columns.append(sa.Column("problem", sa.String(1000)))
+    return sa.Table(theirs.name or name, sa.MetaData(schema=theirs.schema_name), *columns)
+
+
+def _sql_type(dtype: object) -> sa.types.TypeEngine[Any]:
+    if dtype == pl.Date:
+        return sa.Date()
+    if dtype == TIMESTAMP:
+        return sa.DateTime()
+    if dtype == pl.Int64:
+        return sa.BigInteger()
+    if dtype == pl.Boolean:
+        return sa.Boolean()
+    if dtype == pl.Float64:
+        return sa.Double()
+    return sa.String(255)
