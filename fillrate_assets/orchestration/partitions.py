@@ -9,8 +9,6 @@ from typing import Final
 
 import dagster as dg
 
-from fillrate_assets.fillrate.rules.rolling_baseline import LOOK_BACK_DAYS
-
 DC: Final = dg.DynamicPartitionsDefinition(name="dc")
 RANGE_START_TAG: Final = "dagster/asset_partition_range_start"
 RANGE_END_TAG: Final = "dagster/asset_partition_range_end"
@@ -41,8 +39,8 @@ def dc_ship_date(first_ship_date: date, time_zone: str = "UTC") -> dg.MultiParti
     return dg.MultiPartitionsDefinition({"dc": DC, "ship_date": days})
 
 
-def look_back() -> dg.MultiPartitionMapping:
-    """A ship date needs the 28 days before it, of the same DC; at the start of history, those that exist.
+def look_back(days: int) -> dg.MultiPartitionMapping:
+    """Map a ship date to the days before it, of the same DC; at the start of history, to those that exist.
 
     The window ends with the ship date itself, which the rule then leaves out: without it the first day of a backfill
     had no parent in it, and Dagster would leave that day out and split the rest over several runs.
@@ -53,7 +51,7 @@ def look_back() -> dg.MultiPartitionMapping:
             "ship_date": dg.DimensionPartitionMapping(
                 "ship_date",
                 dg.TimeWindowPartitionMapping(
-                    start_offset=-LOOK_BACK_DAYS, end_offset=0, allow_nonexistent_upstream_partitions=True
+                    start_offset=-days, end_offset=0, allow_nonexistent_upstream_partitions=True
                 ),
             ),
         }

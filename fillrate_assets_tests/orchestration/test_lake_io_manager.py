@@ -46,7 +46,7 @@ def daily(context: AssetExecutionContext, master: pl.LazyFrame) -> Replacement:
     partitions_def=BY_DAY,
     backfill_policy=SINGLE_RUN,
     io_manager_key="lake",
-    ins={"daily": dg.AssetIn(partition_mapping=partitions.look_back())},
+    ins={"daily": dg.AssetIn(partition_mapping=partitions.look_back(28))},
 )
 def windowed(context: AssetExecutionContext, daily: pl.LazyFrame) -> Replacement:
     """How many days of the look-back window of each day were handed over."""

@@ -17,6 +17,7 @@ from fillrate_assets.fillrate.rules import line_classification as line_rules
 from fillrate_assets.fillrate.rules import lost_cases as lost_case_rules
 from fillrate_assets.fillrate.rules.change_planner import NOTHING_PROCESSED, VERSIONS
 from fillrate_assets.fillrate.rules.quality_gate import held_days
+from fillrate_assets.fillrate.rules.rolling_baseline import LOOK_BACK_DAYS
 from fillrate_assets.fillrate.sources.instock_warehouse import InstockWarehouse
 from fillrate_assets.fillrate.sources.order_system import OrderSystem
 from fillrate_assets.fillrate.sources.shipping_records import ShippingRecords
@@ -227,7 +228,7 @@ def build(settings: Settings, kinds: dict[str, str]) -> list[dg.AssetsDefinition
     """
     by_day = partitions.dc_ship_date(settings.first_ship_date)
     retries = retry_policy(settings.retries, settings.retry_seconds)
-    before = dg.AssetIn(partition_mapping=partitions.look_back())
+    before = dg.AssetIn(partition_mapping=partitions.look_back(LOOK_BACK_DAYS))
     look_back = {"item_days": before}
 
     def partitioned(

@@ -17,11 +17,9 @@ from fillrate_assets.core import decimals
 from fillrate_assets.core.decimals import cases, rate, units
 from fillrate_assets.core.errors import ContractViolation, PermanentFailure
 from fillrate_assets.fillrate import schema
-from fillrate_assets.fillrate.report import labels
-from fillrate_assets.fillrate.rules.service_metrics import GROUPINGS, service
+from fillrate_assets.fillrate.rules.service_metrics import GROUPINGS, METRICS, service
 from fillrate_assets.fillrate.schema import PATHS
 
-METRICS: Final = tuple(labels.METRICS)
 WORST_ITEMS: Final = 50
 _ALL: Final = "all"
 _QUANTITIES: Final = ("confirmed_cases", "estimated_cases", "lost_cases", "contract_lost_cases")

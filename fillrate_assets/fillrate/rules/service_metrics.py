@@ -12,6 +12,7 @@ from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.schema import LEVELS
 
 GROUPINGS: Final = (*LEVELS, "ship_date")
+METRICS: Final = ("case_fill_rate", "line_fill_rate", "order_fill_rate", "on_time_rate", "otif_rate")
 
 
 def service(lines: pl.LazyFrame, by: Sequence[str]) -> pl.LazyFrame:

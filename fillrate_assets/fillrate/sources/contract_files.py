@@ -21,10 +21,9 @@ from fillrate_assets.core.errors import ContractViolation, PermanentFailure
 from fillrate_assets.core.parsing import parse
 from fillrate_assets.core.table_schema import TIMESTAMP, Column, Frame
 from fillrate_assets.fillrate import schema
-from fillrate_assets.fillrate.report.service_report import METRICS
 from fillrate_assets.fillrate.rules.line_classification import LINE_KEY
 from fillrate_assets.fillrate.rules.pipeline import Inputs
-from fillrate_assets.fillrate.rules.service_metrics import GROUPINGS
+from fillrate_assets.fillrate.rules.service_metrics import GROUPINGS, METRICS
 from fillrate_assets.storage.csv_reader import MAPPING_FILE, RawTable, TableMapping, found, read_mapping, read_table
 
 ALWAYS: Final = date(1900, 1, 1)

@@ -1,9 +1,7 @@
-"""Runs the migrations on the connection that the record store hands over."""
+"""Run the migrations on the connection that `Database.upgrade` hands over."""
 
 from alembic import context
 
-from fillrate_assets.buffers import buffer_store, policy_store  # noqa: F401 - they declare tables
-from fillrate_assets.notifications import outbox  # noqa: F401 - they declare tables
 from fillrate_assets.storage import sql
 from fillrate_assets.storage.tables import METADATA
 
