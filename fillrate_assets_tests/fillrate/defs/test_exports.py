@@ -273,4 +273,4 @@ def test_days_are_exported_when_they_are_published_and_not_when_items_are_read(
 
 @pytest.mark.parametrize("frame", [schema.LOST_CASES, schema.FILL_RATES])
 def test_the_data_contracts_show_the_header(frame: Frame) -> None:
-    assert ",".join(frame.names) in (ROOT / "docs" / "data-contracts.md").read_text().splitlines()
+    assert ",".join(frame.names) in (ROOT / "docs" / "reference" / "outputs.md").read_text().splitlines()
