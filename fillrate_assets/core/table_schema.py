@@ -1,14 +1,23 @@
-"""What a frame is: its columns with their units, its key, and the check that rows are so."""
+"""What a frame is: its columns with their units, its key, and the check that rows are so.
+
+The check is dataframely's: a frame is also a dataframely schema, made of its columns when it is first needed.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from functools import cached_property
+from types import new_class
+from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
 from fillrate_assets.core.errors import ContractViolation
+
+if TYPE_CHECKING:
+    import dataframely as dy
+    from polars.datatypes import DataTypeClass
 
 TIMESTAMP: Final = pl.Datetime("us", "UTC")
 
@@ -47,6 +56,14 @@ class Frame:
         """The frame's Polars schema."""
         return pl.Schema({column.name: column.dtype for column in self.columns})
 
+    @cached_property
+    def dataframely(self) -> type[dy.Schema]:
+        """The frame's dataframely schema: it validates and filters rows, and draws samples of them."""
+        import dataframely as dy  # noqa: PLC0415 - it loads SQLAlchemy and NumPy, which no rule needs
+
+        columns = {column.name: _checked(column, in_key=column.name in self.key) for column in self.columns}
+        return new_class(self.name, (dy.Schema,), exec_body=lambda namespace: namespace.update(columns))
+
     @property
     def source_columns(self) -> list[Column]:
         """The columns that a source has."""
@@ -77,16 +94,55 @@ class Frame:
         ]
 
     def _row_problems(self, frame: pl.DataFrame) -> Sequence[str]:
-        problems = [
-            f"{count} rows without {column.name}"
-            for column in self.columns
-            if not column.nullable and (count := frame[column.name].null_count())
-        ]
-        if self.key and frame.height:
-            # Equal keys have equal hashes: unique hashes prove unique keys at a tenth of the cost.
-            suspects = frame.select(self.key).filter(
-                frame.select(pl.struct(self.key).hash().is_duplicated()).to_series()
-            )
-            if suspects.height and (doubled := suspects.filter(suspects.is_duplicated())).height:
-                problems.append(f"{doubled.height} rows share their key {self.key}, e.g. {doubled.row(0)}")
+        if self.dataframely.is_valid(frame):
+            return []
+        broken = self.dataframely.filter(frame).failure.counts()
+        problems = []
+        for column in self.columns:
+            if count := broken.get(f"{column.name}|nullability"):
+                problems.append(f"{count} rows without {column.name}")
+            if count := broken.get(f"{column.name}|check__codes"):
+                problems.append(f"{count} rows whose {column.name} is none of {', '.join(column.codes)}")
+        if count := broken.get("primary_key"):
+            doubled = frame.select(self.key).filter(pl.struct(self.key).is_duplicated())
+            problems.append(f"{count} rows share their key {self.key}, e.g. {doubled.row(0)}")
         return problems
+
+
+def _checked(column: Column, *, in_key: bool) -> dy.Column:
+    """Make the dataframely column; what it has no field for is in its metadata."""
+    return _kind(
+        column.dtype,
+        nullable=column.nullable,
+        primary_key=in_key,
+        description=column.description,
+        metadata={"unit": column.unit, "derived": column.derived, "codes": column.codes},
+        # Codes are text, here and in every store: `dy.Enum` would want Polars' own type for them.
+        check={"codes": lambda value: value.is_in([*map(str, column.codes)])} if column.codes else None,
+    )
+
+
+def _kind(dtype: pl.DataType | DataTypeClass, **options: Any) -> dy.Column:  # noqa: ANN401 - of any dy.Column
+    """Make a dataframely column of a dtype; values inside a list or struct may be null, floats anything."""
+    import dataframely as dy  # noqa: PLC0415 - as above
+
+    match dtype if isinstance(dtype, pl.DataType) else dtype():
+        case pl.List(inner=inner):
+            return dy.List(_kind(inner, nullable=True), **options)
+        case pl.Struct(fields=fields):
+            return dy.Struct({field.name: _kind(field.dtype, nullable=True) for field in fields}, **options)
+        case pl.Decimal(precision=precision, scale=scale):
+            return dy.Decimal(precision, scale, **options)
+        case pl.Datetime(time_unit=time_unit, time_zone=time_zone):
+            return dy.Datetime(time_unit=time_unit, time_zone=time_zone, **options)
+        case pl.Float64():
+            return dy.Float64(allow_inf=True, allow_nan=True, **options)
+        case simple:
+            kinds: dict[DataTypeClass, type[dy.Column]] = {
+                pl.String: dy.String,
+                pl.Int64: dy.Int64,
+                pl.Boolean: dy.Bool,
+                pl.Date: dy.Date,
+                pl.Time: dy.Time,
+            }
+            return kinds[simple.base_type()](**options)
