@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
 import polars as pl
 import pytest
 
+from fillrate_assets.buffers import schema as floors
 from fillrate_assets.core import decimals
 from fillrate_assets.core.errors import ContractViolation
-from fillrate_assets.core.table_schema import Frame
+from fillrate_assets.core.table_schema import TIMESTAMP, Column, Frame
 from fillrate_assets.fillrate import schema
 from fillrate_assets_tests.factories.fillrate_frames import averages, order_lines
+from fillrate_assets_tests.factories.rows import records
 
 AVERAGES = schema.ROLLING_AVERAGES
+FRAMES = [frame for area in (schema, floors) for frame in vars(area).values() if isinstance(frame, Frame)]
 
 
 def test_a_frame_that_keeps_its_contract_passes() -> None:
@@ -53,6 +57,49 @@ def test_a_nullable_column_may_be_null() -> None:
 def test_rows_that_share_their_key_are_told() -> None:
     with pytest.raises(ContractViolation, match=r"2 rows share their key \('dc', 'ship_date', 'item'\), e.g."):
         AVERAGES.validate(averages({}, {}, {"item": "B"}).collect())
+
+
+def test_a_code_that_the_column_does_not_have_is_reported() -> None:
+    with pytest.raises(ContractViolation, match="lost_cases: 2 rows whose path is none of STOCK_IN, STOCK_OUT, FLOW"):
+        schema.LOST_CASES.validate(records({"item": "B"}, {"path": "BY_AIR"}, {"item": "C", "path": "stock_in"}))
+
+
+def test_everything_that_is_wrong_is_reported_at_once() -> None:
+    wrong = averages({"baseline_n": None}, {}, {"item": "B"}).collect()
+    with pytest.raises(ContractViolation, match=r"rolling_averages: 1 rows without baseline_n; 2 rows share their key"):
+        AVERAGES.validate(wrong)
+
+
+@pytest.mark.parametrize("frame", FRAMES, ids=lambda frame: frame.name)
+def test_a_frame_as_dataframely_has_it_has_the_same_columns_and_key(frame: Frame) -> None:
+    made = frame.dataframely
+    assert {name: column.dtype for name, column in made.columns().items()} == frame.polars
+    assert set(made.primary_key()) == set(frame.key)
+    assert [column.nullable for column in made.columns().values()] == [column.nullable for column in frame.columns]
+    assert [column.metadata for column in made.columns().values()] == [
+        {"unit": column.unit, "derived": column.derived, "codes": column.codes} for column in frame.columns
+    ]
+
+
+@pytest.mark.parametrize(
+    ("dtype", "values"),
+    [
+        (pl.List(pl.Struct({"at": TIMESTAMP, "share": pl.Float64()})), [[None], [{"at": None, "share": None}], []]),
+        (pl.Float64(), [float("inf"), float("nan")]),
+    ],
+)
+def test_values_inside_a_list_may_be_null_and_numbers_may_be_infinite(dtype: pl.DataType, values: list[Any]) -> None:
+    frame = Frame("any", (), (Column("value", dtype, "Any"),))
+    frame.validate(pl.DataFrame({"value": values}, {"value": dtype}))
+
+
+def test_columns_are_added_to_a_frame_with_their_checks() -> None:
+    wider = replace(AVERAGES, columns=(*AVERAGES.columns, Column("note", pl.String, "Note", codes=("A", "B"))))
+    rows = averages({}).collect()
+    AVERAGES.validate(rows)
+    wider.validate(rows.with_columns(note=pl.lit("A")))
+    with pytest.raises(ContractViolation, match="1 rows whose note is none of A, B"):
+        wider.validate(rows.with_columns(note=pl.lit("C")))
 
 
 @pytest.mark.parametrize(
