@@ -15,7 +15,8 @@ import sqlalchemy as sa
 
 from fillrate_assets.core import parsing
 from fillrate_assets.fillrate.schema import PAIR_VERSIONS
-from fillrate_assets.storage.sql import STATEMENT_SECONDS, read
+from fillrate_assets.storage import sql
+from fillrate_assets.storage.sql import STATEMENT_SECONDS
 
 
 @dataclass(frozen=True)
@@ -153,7 +154,7 @@ def changed_pairs(
 
     """
     query = _all_pairs(table, window) if window.since is None else _pairs_since(table, window, window.since)
-    rows = read(system, url, query, statement_seconds=statement_seconds)
+    rows = sql.read(system, url, query, statement_seconds=statement_seconds)
     return (
         parsing.parse(rows.lazy(), PAIR_VERSIONS, table=table.name, required=("dc", "ship_date"))
         .filter(pl.col("dc").is_in(list(window.dcs)), pl.col("ship_date") <= window.due_to)
@@ -172,6 +173,6 @@ def latest_change(
 
     """
     statement = sa.select(sa.func.max(table.c.processed_at).label("processed_at"))
-    found = read(system, url, statement, statement_seconds=statement_seconds)
+    found = sql.read(system, url, statement, statement_seconds=statement_seconds)
     moment = parsing.parse(found.lazy(), PAIR_VERSIONS, table=table.name).collect()["processed_at"].max()
     return moment if isinstance(moment, datetime) else None
