@@ -45,6 +45,7 @@ from fillrate_assets.sample.fillrate_loader import SampleNetwork
 from fillrate_assets.sample.network import Network
 from fillrate_assets.settings import Settings
 from fillrate_assets.storage import sql
+from fillrate_assets.storage.database import Database
 from fillrate_assets.storage.lake import Lake
 
 DAGSTER_YAML: Final = Path(__file__).parent.parent / "dagster.yaml"
@@ -270,8 +271,8 @@ def empty_platform(home: Path, filled: Path) -> Settings:
     sample = settings_module.load(home=filled)
     sources = {name: getattr(sample, name) for name in SOURCE_URLS}
     settings = settings_module.load(home=home, first_ship_date=sample.first_ship_date, **sources)
-    masters, store = RecordStore(sample.record_store_url), RecordStore(settings.record_store_url)
-    store.upgrade()
+    masters, store = RecordStore(Database(sample.record_store_url)), RecordStore(Database(settings.record_store_url))
+    store.database.upgrade()
     store.add_dcs(masters.dcs())
     store.add_waivers(masters.waivers())
     return settings
@@ -382,7 +383,7 @@ def sums_of_lake(settings: Settings) -> Sums:
 
 def _empty_store(home: Path) -> str:
     url = settings_module.load(home=home).record_store_url
-    RecordStore(url).upgrade()
+    Database(url).upgrade()
     return url
 
 

@@ -48,12 +48,12 @@ from fillrate_assets.buffers.rules.policy import Policy
 from fillrate_assets.buffers.sources.floor_feeds import FloorFeeds
 from fillrate_assets.buffers.tick_lake import TickLake
 from fillrate_assets.definitions import build_defs
-from fillrate_assets.fillrate.record_store import RecordStore
 from fillrate_assets.notifications.channels import Channels
 from fillrate_assets.notifications.outbox import Notices
 from fillrate_assets.sample.floor.load import Load
 from fillrate_assets.settings import Settings
 from fillrate_assets.storage import sql
+from fillrate_assets.storage.database import Database
 from fillrate_assets.storage.lake import Lake
 
 POLICY: Final = Policy()
@@ -126,8 +126,8 @@ class Platform:
     def of(cls, load: Load, home: Path, url: str) -> Platform:
         """Make and fill them, up to the first tick."""
         settings = settings_module.load(home=home, first_ship_date=load.first.date() - timedelta(days=1))
-        RecordStore(settings.record_store_url).upgrade()
-        store = BufferStore(settings.record_store_url)
+        Database(settings.record_store_url).upgrade()
+        store = BufferStore(Database(settings.record_store_url))
         masters = load.masters()
         routes = masters.alert_routes.with_columns(channel=pl.lit("webhook:floor"))
         store.add_masters(tick.Masters(masters.warehouses, masters.unit_members, masters.shifts, routes))
@@ -136,7 +136,7 @@ class Platform:
         for number in range(1, WARM):
             feeds.append(load.received(number))
         channels = Channels({"floor": url}, SECRET)
-        delivery = Delivery(Notices(settings.record_store_url), channels)
+        delivery = Delivery(Notices(Database(settings.record_store_url)), channels)
         kept = TickLake(Lake(settings.lake_root), tuple(sorted(set(masters.warehouses["dc"]))))
         return cls(load, settings, feeds, store, kept, delivery)
 

@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING, Any, Final
 import dagster as dg
 
 from fillrate_assets import definitions
+from fillrate_assets.storage.database import Database
 
 READY: Final = (monotonic(), process_time())
 """When a run's process has imported what it needs; whatever only the benchmark needs is imported further down."""
@@ -105,7 +106,7 @@ def prepare(home: Path, dcs: int, items: int, days: int) -> tuple[Settings, Netw
         for dc, lines in sample.generate(network):
             print(f"  {dc} filled: {lines:,} order lines", file=sys.stderr, flush=True)
     settings = settings_module.load()
-    done = dict(RecordStore(settings.record_store_url).ledger().group_by("dc").len().iter_rows())
+    done = dict(RecordStore(Database(settings.record_store_url)).ledger().group_by("dc").len().iter_rows())
     missing = [dc for dc in network.dc_codes if done.get(dc, 0) < network.days]
     if missing:
         for ran in launcher.run(settings, [launcher.Range(dc, network.first, network.last) for dc in missing]):
@@ -340,7 +341,7 @@ class State:
     @classmethod
     def of(cls, settings: Settings, days: list[date]) -> State:
         """Times of the lake's files, records of some days of the changed DC, the ledger, restated values so far."""
-        store, root = RecordStore(settings.record_store_url), Path(settings.lake_root)
+        store, root = RecordStore(Database(settings.record_store_url)), Path(settings.lake_root)
         files = {str(file.relative_to(root)): file.stat().st_mtime_ns for file in root.rglob("part-0.parquet")}
         records = pl.concat([store.records(DC, day) for day in days])
         return cls(files, records, store.ledger(), store.count(RESTATEMENTS))

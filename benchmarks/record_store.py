@@ -29,6 +29,7 @@ from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.record_store import RECORDS, Day, RecordStore
 from fillrate_assets.fillrate.rules.change_planner import VERSIONS
 from fillrate_assets.storage import sql
+from fillrate_assets.storage.database import Database
 from fillrate_assets_tests.fixtures.postgres import running
 
 SHIP_DATE: Final = date(2026, 3, 2)
@@ -64,8 +65,8 @@ def _database(url: str | None) -> Iterator[str]:
 
 def _measured(url: str, days: list[Day], turns: int) -> tuple[list[float], list[float]]:
     """Seconds of each turn: published, loaded bare."""
-    store = RecordStore(url)
-    store.upgrade()
+    store = RecordStore(Database(url))
+    store.database.upgrade()
     with sql.engine(url).begin() as connection:
         connection.exec_driver_sql(f"CREATE TABLE {BARE} (LIKE {RECORDS.name} INCLUDING ALL)")
     stamps = {"run_id": pl.lit("bare"), "source_watermark": pl.lit(NOW.replace(tzinfo=None)), "fingerprint": pl.lit(1)}

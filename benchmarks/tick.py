@@ -37,11 +37,12 @@ from fillrate_assets.fillrate.record_store import Day, RecordStore
 from fillrate_assets.fillrate.rules import change_planner
 from fillrate_assets.fillrate.sources.line_versions import ChangeWindow
 from fillrate_assets.fillrate.sources.order_system import OrderSystem
-from fillrate_assets.fillrate.watermark import WATERMARKS, Watermark
+from fillrate_assets.fillrate.watermark import WATERMARKS, DatabaseWatermark, Watermark
 from fillrate_assets.sample.fillrate_loader import EmbeddedSystems, SampleNetwork
 from fillrate_assets.sample.network import Network
 from fillrate_assets.settings import Settings
 from fillrate_assets.storage import sql
+from fillrate_assets.storage.database import Database
 
 AIM: Final = 1.0
 CHANGED_DAYS: Final = 10
@@ -155,7 +156,7 @@ def _timed(spent: list[float]) -> Iterator[None]:
 
 def bare_queries(settings: Settings, network: Network) -> dict[str, Callable[[], object]]:
     """By system, the shortest question that would tell a change, past our code: connect, ask, fetch."""
-    mark = Watermark(settings.record_store_url).read("orders")
+    mark = DatabaseWatermark(Database(settings.record_store_url)).read("orders")
     if mark is None:
         sys.exit("the sensor left no watermark")
     overlap = timedelta(minutes=settings.overlap_minutes)

@@ -25,7 +25,7 @@ from fillrate_assets.fillrate.record_store import RecordStore
 from fillrate_assets.fillrate.sources.instock_warehouse import InstockWarehouse
 from fillrate_assets.fillrate.sources.order_system import OrderSystem
 from fillrate_assets.fillrate.sources.shipping_records import ShippingRecords
-from fillrate_assets.fillrate.watermark import watermark
+from fillrate_assets.fillrate.watermark import make_watermark
 from fillrate_assets.notifications import feedback_links
 from fillrate_assets.notifications.channels import Channels
 from fillrate_assets.notifications.message_outbox import Outbox
@@ -33,6 +33,7 @@ from fillrate_assets.notifications.outbox import Notices
 from fillrate_assets.orchestration.lake_io_manager import LakeIOManager
 from fillrate_assets.orchestration.run_concurrency import InTurn
 from fillrate_assets.settings import Settings
+from fillrate_assets.storage.database import Database
 from fillrate_assets.storage.lake import Lake
 
 JOB = "fill_rate_and_lost_cases"
@@ -40,7 +41,8 @@ JOB = "fill_rate_and_lost_cases"
 
 def systems(settings: Settings) -> dict[str, Any]:
     """Every outside system by its resource key."""
-    lake, record_store = Lake(settings.lake_root), RecordStore(settings.record_store_url, settings.record_store_schema)
+    database, lake = Database.from_settings(settings), Lake(settings.lake_root)
+    record_store = RecordStore(database)
     return {
         "settings": settings,
         "order_system": OrderSystem(settings.order_system_url, settings.tables, settings.statement_seconds),
@@ -48,10 +50,10 @@ def systems(settings: Settings) -> dict[str, Any]:
         "instock_warehouse": InstockWarehouse(settings.instock_warehouse_url, settings.tables),
         "floor_feeds": FloorFeeds(settings.floor_feeds_url, settings.tables, settings.tick_statement_seconds),
         "record_store": record_store,
-        "buffer_store": BufferStore(settings.record_store_url, settings.record_store_schema),
-        "watermark": watermark(settings.watermark_url or settings.record_store_url, settings.record_store_schema),
-        "outbox": Outbox(settings.record_store_url, settings.alerts, settings.record_store_schema),
-        "policies": PolicyStore(settings.record_store_url, settings.record_store_schema),
+        "buffer_store": BufferStore(database),
+        "watermark": make_watermark(settings.watermark_url, database),
+        "outbox": Outbox(database, settings.alerts),
+        "policies": PolicyStore(database),
         "delivery": delivery_of(settings),
         "lake": lake,
         "lake_io_manager": InTurn(LakeIOManager(lake, assets.FRAMES), record_store),
@@ -62,7 +64,7 @@ def delivery_of(settings: Settings) -> Delivery:
     """How alerts reach people in this environment."""
     environment = settings.environment
     return Delivery(
-        Notices(settings.record_store_url, settings.record_store_schema),
+        Notices(Database.from_settings(settings)),
         Channels(settings.channels, settings.webhook_secret, console_only=not environment.publishes_alerts),
         every_label=environment.shows_every_label,
         platform_channel=settings.platform_channel,

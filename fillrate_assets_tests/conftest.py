@@ -17,6 +17,7 @@ import pytest
 from fillrate_assets.environments import ENVIRONMENTS
 from fillrate_assets.fillrate.record_store import RECORDS, RESTATEMENTS, RecordStore
 from fillrate_assets.sample.network import Network
+from fillrate_assets.storage.database import Database
 from fillrate_assets_tests.fixtures import cloud
 from fillrate_assets_tests.fixtures.cloud import Cloud
 from fillrate_assets_tests.fixtures.home import Home
@@ -130,7 +131,7 @@ def postgres() -> Iterator[Postgres]:
 @pytest.fixture(scope="session")
 def postgres_template(postgres: Postgres) -> str:
     """The name of a database with an empty record store in a schema of its own. Tests take copies."""
-    RecordStore(postgres.create_database("record_store"), SCHEMA).upgrade()
+    Database(postgres.create_database("record_store"), SCHEMA).upgrade()
     return "record_store"
 
 
@@ -139,9 +140,9 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> RecordStore:
     """An empty record store on each database that is at hand."""
     if request.param == "postgresql":
         server, template = request.getfixturevalue("postgres"), request.getfixturevalue("postgres_template")
-        return RecordStore(server.create_database(f"store {uuid4()}", template), SCHEMA)
-    made = RecordStore(f"sqlite:///{tmp_path}/record_store.db")
-    made.upgrade()
+        return RecordStore(Database(server.create_database(f"store {uuid4()}", template), SCHEMA))
+    made = RecordStore(Database(f"sqlite:///{tmp_path}/record_store.db"))
+    made.database.upgrade()
     return made
 
 

@@ -16,8 +16,9 @@ from fillrate_assets.definitions import JOB, build_defs, systems
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.defs import assets
 from fillrate_assets.fillrate.sources.order_system import OrderSystem
-from fillrate_assets.fillrate.watermark import ParameterStoreWatermark, Watermark
+from fillrate_assets.fillrate.watermark import DatabaseWatermark, ParameterStoreWatermark
 from fillrate_assets.notifications.message_outbox import Outbox
+from fillrate_assets.storage.database import Database
 from fillrate_assets_tests.conftest import ROOT
 
 ASSETS = {
@@ -221,8 +222,8 @@ def test_settings_say_where_watermarks_and_alerts_go(tmp_path: Path) -> None:
     topic = "arn:aws:sns:eu-central-1:123456789012:held-days"
     made = settings.load(home=tmp_path / "home")
     embedded = systems(made)
-    assert embedded["watermark"] == Watermark(made.record_store_url)
-    assert embedded["outbox"] == Outbox(made.record_store_url)
+    assert embedded["watermark"] == DatabaseWatermark(Database(made.record_store_url))
+    assert embedded["outbox"] == Outbox(Database(made.record_store_url))
     there = systems(settings.load(home=tmp_path / "home", watermark_url="ssm://fillrate", alerts=topic, env="prod"))
     assert there["watermark"] == ParameterStoreWatermark("ssm://fillrate/prod")
-    assert there["outbox"] == Outbox(made.record_store_url, topic)
+    assert there["outbox"] == Outbox(Database(made.record_store_url), topic)

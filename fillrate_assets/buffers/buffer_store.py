@@ -7,7 +7,7 @@ sense, or holds what its column cannot, as SQLite allows, the other rows are rea
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -21,9 +21,8 @@ from fillrate_assets.core import parsing
 from fillrate_assets.core.table_schema import TIMESTAMP, Column, Frame
 from fillrate_assets.notifications import channels
 from fillrate_assets.storage import bulk_insert, sql
+from fillrate_assets.storage.database import Database
 from fillrate_assets.storage.tables import table_of
-
-_SYSTEM: Final = "record store"
 
 WAREHOUSES: Final = table_of(schema.WAREHOUSES)
 UNIT_MEMBERS: Final = table_of(schema.UNIT_MEMBERS, lengths={"unit_id": 200})
@@ -44,14 +43,7 @@ _ALWAYS: Final = datetime(1970, 1, 1, tzinfo=UTC)
 class BufferStore:
     """Warehouses, units, shifts, routes, and what the floor answered."""
 
-    url: str = field(repr=False)
-    schema_name: str | None = None
-    """Where its tables are, on a server; None is where the database puts tables that name none."""
-
-    @property
-    def engine(self) -> sa.Engine:
-        """The engine that finds its tables."""
-        return sql.engine(self.url, schema=self.schema_name)
+    database: Database
 
     def masters(self, warehouse: str | None = None) -> Masters:
         """The master tables as they are now, each sorted by its key; of one warehouse, or of all.
@@ -64,7 +56,7 @@ class BufferStore:
             SourceUnavailable: the store did not answer.
 
         """
-        with sql.failures(_SYSTEM, self.url), self.engine.connect() as connection:
+        with self.database.connect() as connection:
             warehouses, members, shifts, routes = (
                 _read(connection, table, frame, *([] if warehouse is None else [_of(table, warehouse)]))
                 for table, frame in (
@@ -110,7 +102,7 @@ class BufferStore:
             SourceUnavailable: the store did not answer.
 
         """
-        with sql.failures(_SYSTEM, self.url), self.engine.connect() as connection:
+        with self.database.connect() as connection:
             rows = _read(connection, WAREHOUSES, schema.WAREHOUSES)
         return _sound(_judged_warehouses(rows), schema.WAREHOUSES)
 
@@ -121,7 +113,7 @@ class BufferStore:
             SourceUnavailable: the store did not answer.
 
         """
-        with sql.failures(_SYSTEM, self.url), self.engine.begin() as connection:
+        with self.database.begin() as connection:
             for table, frame, rows in (
                 (WAREHOUSES, schema.WAREHOUSES, masters.warehouses),
                 (UNIT_MEMBERS, schema.UNIT_MEMBERS, masters.unit_members),
@@ -149,7 +141,7 @@ class BufferStore:
         return self._feedback(FEEDBACK.c.rec_id == rec_id, FEEDBACK.c.responder == responder)
 
     def _feedback(self, *where: sa.ColumnElement[bool]) -> pl.DataFrame:
-        with sql.failures(_SYSTEM, self.url), self.engine.connect() as connection:
+        with self.database.connect() as connection:
             rows = sql.select(connection, sa.select(FEEDBACK).where(*where))
         return parsing.parse(rows.lazy(), schema.FEEDBACK, table="feedback").sort(schema.FEEDBACK.key).collect()
 
@@ -167,9 +159,9 @@ class BufferStore:
         answer = pl.DataFrame([row], schema=schema.FEEDBACK.polars)
         schema.FEEDBACK.validate(answer)
         values = answer.with_columns(pl.col(TIMESTAMP).dt.replace_time_zone(None)).row(0, named=True)
-        with sql.failures(_SYSTEM, self.url):
+        with self.database.connect() as connection:
             try:
-                with self.engine.begin() as connection:
+                with connection.begin():
                     connection.execute(FEEDBACK.insert().values(values))
             except sa.exc.IntegrityError:
                 return False

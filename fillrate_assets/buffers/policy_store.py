@@ -10,7 +10,7 @@ import json
 import logging
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -22,10 +22,10 @@ from fillrate_assets.buffers.rules.policy import Policy, changed
 from fillrate_assets.core import parsing
 from fillrate_assets.core.errors import PermanentFailure
 from fillrate_assets.storage import sql
+from fillrate_assets.storage.database import Database
 from fillrate_assets.storage.tables import table_of
 
 _LOG: Final = logging.getLogger("fillrate.policies")
-_SYSTEM: Final = "record store"
 
 POLICIES: Final = table_of(schema.POLICIES, lengths={"changes": None, "evidence": None})
 
@@ -52,8 +52,7 @@ class Contenders:
 class PolicyStore:
     """The roles of policies; where no row is a champion that can run, the platform's own policy is."""
 
-    url: str = field(repr=False)
-    schema_name: str | None = None
+    database: Database
 
     def contenders(self) -> Contenders:
         """The policies that run. A row that cannot be used is told in the log and left out: no typo stops a tick.
@@ -79,7 +78,7 @@ class PolicyStore:
 
     def rows(self) -> pl.DataFrame:
         """Every policy that has or had a role, as `POLICIES`."""
-        with sql.failures(_SYSTEM, self.url), self._engine.connect() as connection:
+        with self.database.connect() as connection:
             rows = sql.select(connection, sa.select(POLICIES))
         return parsing.parse(rows.lazy(), schema.POLICIES, table="buffer_policy").sort("version").collect()
 
@@ -95,7 +94,7 @@ class PolicyStore:
             msg = f"policy {policy.version} runs already"
             raise PermanentFailure(msg)
         told = json.dumps(changes)
-        with sql.failures(_SYSTEM, self.url), self._engine.begin() as connection:
+        with self.database.begin() as connection:
             known = POLICIES.c.version == policy.version
             if not _set(connection, known, role="CHALLENGER", by=by, now=now, changes=told):
                 said = _said("CHALLENGER", by, now)
@@ -113,7 +112,7 @@ class PolicyStore:
         told = json.dumps(asdict(evidence), default=str)  # type: ignore[call-overload]
         before = {"replaced": running.champion.version, "evidence": told}
         mine = (POLICIES.c.version == version) & (POLICIES.c.role == "CHALLENGER")
-        with sql.failures(_SYSTEM, self.url), self._engine.begin() as connection:
+        with self.database.begin() as connection:
             # All of them: one that another release made is no champion, but may be one again with the next.
             _set(connection, POLICIES.c.role == "CHAMPION", role="RETIRED", by=by, now=now)
             runs = version in {each.version for each in running.challengers}
@@ -131,7 +130,7 @@ class PolicyStore:
         mine = (POLICIES.c.version == version) & POLICIES.c.role.in_(
             ["CHALLENGER"] if decides else ["CHALLENGER", "CHAMPION"]
         )
-        with sql.failures(_SYSTEM, self.url), self._engine.begin() as connection:
+        with self.database.begin() as connection:
             if not _set(connection, mine, role="RETIRED", by=by, now=now):
                 raise _no_challenger(version)
 
@@ -141,16 +140,12 @@ class PolicyStore:
             return
         champions = POLICIES.c.role == "CHAMPION"
         mine = champions & (POLICIES.c.version == contenders.champion.version)
-        with sql.failures(_SYSTEM, self.url), self._engine.begin() as connection:
+        with self.database.begin() as connection:
             if _set(connection, mine, role="RETIRED", by=by, now=now):
                 _set(connection, champions, role="RETIRED", by=by, now=now)
                 # The platform's own has no row, and needs none.
                 before = POLICIES.c.version == contenders.replaced
                 _set(connection, before, role="CHAMPION", by=by, now=now, replaced=None, evidence=None)
-
-    @property
-    def _engine(self) -> sa.Engine:
-        return sql.engine(self.url, schema=self.schema_name)
 
 
 def _policy(row: Mapping[str, Any]) -> Policy:

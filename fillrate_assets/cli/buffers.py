@@ -62,6 +62,7 @@ def demo(warehouses: int, seed: int, hours: int) -> None:
     from fillrate_assets.cli.progress import called_as, working
     from fillrate_assets.definitions import delivery_of
     from fillrate_assets.sample.buffers_loader import Floors
+    from fillrate_assets.storage.database import Database
 
     started = perf_counter()
     chosen = settings.load()
@@ -74,7 +75,7 @@ def demo(warehouses: int, seed: int, hours: int) -> None:
     feeds = FloorFeeds(chosen.floor_feeds_url, chosen.tables)
     seen = buffers_demo.show(buffers_demo.ticks(floors, feeds, kept, delivery, Policy()), floors, console)
     alerts = pl.concat(moment.alerts for moment in seen)
-    store = BufferStore(chosen.record_store_url, chosen.record_store_schema)
+    store = BufferStore(Database.from_settings(chosen))
     buffers_demo.answer(floors, store, alerts)
     run_id, failure, checks = launcher.run_tick(chosen, seen[-1].snapshot_ts)
     for problem in [failure] if failure else checks:
@@ -267,10 +268,11 @@ def links(warehouse: str) -> None:
     from fillrate_assets.buffers.buffer_store import BufferStore
     from fillrate_assets.buffers.rules.path_signals import clock
     from fillrate_assets.notifications.signed_links import AUDIT_LIFETIME, LIFETIME, last_week
+    from fillrate_assets.storage.database import Database
 
     chosen, now = settings.load(), datetime.now(UTC)
     signer = web.signer_of(chosen)
-    known = BufferStore(chosen.record_store_url, chosen.record_store_schema).masters(warehouse).warehouses
+    known = BufferStore(Database.from_settings(chosen)).masters(warehouse).warehouses
     if known.is_empty():
         msg = f"there is no warehouse {warehouse} in the table `warehouse`"
         raise click.UsageError(msg, click.get_current_context())
@@ -299,8 +301,9 @@ def serve(host: str, port: int) -> None:
 
 def _policies(chosen: Settings) -> PolicyStore:
     from fillrate_assets.buffers.policy_store import PolicyStore
+    from fillrate_assets.storage.database import Database
 
-    return PolicyStore(chosen.record_store_url, chosen.record_store_schema)
+    return PolicyStore(Database.from_settings(chosen))
 
 
 def _whoami() -> str:

@@ -18,6 +18,7 @@ from fillrate_assets.sample.fillrate_loader import SampleNetwork
 from fillrate_assets.sample.network import Network
 from fillrate_assets.sample.score import score
 from fillrate_assets.settings import Settings
+from fillrate_assets.storage.database import Database
 from fillrate_assets.storage.lake import Lake
 
 _WORST = 5
@@ -33,7 +34,7 @@ class Standing:
     @classmethod
     def of(cls, settings: Settings) -> Standing:
         """Count it."""
-        store = RecordStore(settings.record_store_url, settings.record_store_schema)
+        store = RecordStore(Database.from_settings(settings))
         return cls(store.count(RECORDS), store.count(RESTATEMENTS))
 
     def compared(self, before: Standing) -> str:
@@ -117,7 +118,7 @@ def _caveats(settings: Settings, network: Network, console: Console) -> None:
     lake = Lake(settings.lake_root)
     records = lake.scan(schema.LOST_CASES, last=network.last)
     console.print(f"\n{score(records.collect(), SampleNetwork(settings).truth().collect()).sentence()}")
-    ledger = RecordStore(settings.record_store_url, settings.record_store_schema).ledger()
+    ledger = RecordStore(Database.from_settings(settings)).ledger()
     for row in ledger.filter(pl.col("state") == "HELD").iter_rows(named=True):
         console.print(
             f"[yellow]Held: {row['dc']} {row['ship_date']}: {row['reason']}; no records stand for that day.[/yellow]"

@@ -28,6 +28,7 @@ from fillrate_assets.fillrate.rules.rolling_baseline import LOOK_BACK_DAYS
 from fillrate_assets.orchestration import partitions
 from fillrate_assets.orchestration.retries import root_cause
 from fillrate_assets.settings import Settings
+from fillrate_assets.storage.database import Database
 
 PROCESSES: Final = 2
 PROCESS_TAG: Final = "fillrate/process"
@@ -90,7 +91,7 @@ def ranges(settings: Settings, dcs: Sequence[str], first: date | None, last: dat
         PermanentFailure: a DC is not known, or the range is empty or before the first partition.
 
     """
-    store = RecordStore(settings.record_store_url, settings.record_store_schema)
+    store = RecordStore(Database.from_settings(settings))
     active = store.active_dcs()
     if unknown := sorted(set(dcs) - set(active)):
         msg = f"no active DC {', '.join(unknown)}; there are {', '.join(active) or 'none'}"
@@ -220,7 +221,7 @@ def run_tick(settings: Settings, tick: datetime) -> tuple[str, str | None, tuple
 
     """
     prepare_instance(settings)
-    store = BufferStore(settings.record_store_url, settings.record_store_schema)
+    store = BufferStore(Database.from_settings(settings))
     with dg.DagsterInstance.get() as instance:
         end_dead_runs(instance)
         tags = schedules.tags_of(instance, store.warehouses(), tick)

@@ -422,10 +422,10 @@ def upgrade() -> None:
       fillrate upgrade
     """
     from fillrate_assets import settings
-    from fillrate_assets.fillrate.record_store import RecordStore
+    from fillrate_assets.storage.database import Database
 
     chosen = settings.load()
-    RecordStore(chosen.record_store_url, chosen.record_store_schema).upgrade()
+    Database.from_settings(chosen).upgrade()
     click.echo("the record store is up to date")
 
 

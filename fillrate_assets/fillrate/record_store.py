@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Final
 
@@ -22,6 +22,7 @@ from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.rules import change_planner
 from fillrate_assets.fillrate.rules.restatements import restatements
 from fillrate_assets.storage import bulk_insert, sql
+from fillrate_assets.storage.database import Database
 from fillrate_assets.storage.sql_types import UtcDateTime
 from fillrate_assets.storage.tables import METADATA, identity_column, table_of
 
@@ -112,34 +113,7 @@ class Outcome:
 class RecordStore:
     """Records that stand, and everything needed to say how they came to stand."""
 
-    url: str = field(repr=False)
-    schema_name: str | None = None
-    """Where its tables are, on a server; None is where the database puts tables that name none."""
-
-    @property
-    def engine(self) -> sa.Engine:
-        """The engine that finds its tables."""
-        return sql.engine(self.url, schema=self.schema_name)
-
-    def upgrade(self) -> None:
-        """Create the tables, and the schema if need be, or bring older ones up to date.
-
-        Raises:
-            SourceUnavailable: the store did not answer.
-            PermanentFailure: its user may not create what is missing.
-
-        """
-        from alembic import command  # noqa: PLC0415 - only where it is used
-        from alembic.config import Config  # noqa: PLC0415 - only where it is used
-
-        sql.make_directory(self.url)
-        config = Config()
-        config.set_main_option("script_location", "fillrate_assets.storage:migrations")
-        with sql.failures("record store", self.url, creating=True), self.engine.begin() as connection:
-            if self.schema_name and not sa.inspect(connection).has_schema(self.schema_name):
-                connection.execute(sa.schema.CreateSchema(self.schema_name))
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+    database: Database
 
     def publish(self, days: Iterable[Day], *, run_id: str, now: datetime) -> list[Outcome]:
         """Make each day's records stand, a transaction a day; what already stands is left untouched.
@@ -153,13 +127,13 @@ class RecordStore:
             SourceUnavailable: the store did not answer; days already published stay.
 
         """
-        with sql.failures("record store", self.url), self.engine.connect() as connection:
+        with self.database.connect() as connection:
             return [_publish_day(connection, day, run_id, now.replace(tzinfo=None)) for day in days]
 
     def claims(self, dcs: Collection[str]) -> dict[str, str]:
         """The run that claimed each of some DCs last, by DC; one that no run ever claimed is left out."""
         statement = sa.select(CLAIMS.c.dc, CLAIMS.c.run_id).where(CLAIMS.c.dc.in_(dcs))
-        with sql.failures("record store", self.url), self.engine.connect() as connection:
+        with self.database.connect() as connection:
             return {row.dc: row.run_id for row in connection.execute(statement)}
 
     def claim(self, dcs: Collection[str], run_id: str, *, before: Mapping[str, str]) -> bool:
@@ -174,7 +148,7 @@ class RecordStore:
             Whether the run has them; not if another run claimed one of them meanwhile.
 
         """
-        with sql.failures("record store", self.url), self.engine.connect() as connection:
+        with self.database.connect() as connection:
             with connection.begin() as transaction:
                 # In one order, so that no two runs wait for each other.
                 if all(_claimed(connection, dc, run_id, before.get(dc)) for dc in sorted(dcs)):
@@ -236,7 +210,7 @@ class RecordStore:
 
     def count(self, table: sa.Table) -> int:
         """Rows of one of the store's tables."""
-        with sql.failures("record store", self.url), self.engine.connect() as connection:
+        with self.database.connect() as connection:
             return connection.execute(sa.select(sa.func.count()).select_from(table)).scalar_one()
 
     def add_dcs(self, dcs: pl.DataFrame) -> None:
@@ -259,7 +233,7 @@ class RecordStore:
         known = self._select(schema.REJECTS, loaded)
         stamped = _clipped(rejects.with_columns(run_id=pl.lit(run_id), stage=pl.lit("load")))
         new = stamped.join(known, on=names, how="anti", nulls_equal=True).unique(maintain_order=True)
-        with sql.failures("record store", self.url), self.engine.begin() as connection:
+        with self.database.begin() as connection:
             bulk_insert.insert(connection, REJECTS, new)
         return new.height
 
@@ -269,12 +243,12 @@ class RecordStore:
         )
 
     def _select(self, frame: Frame, statement: sa.Select[Any]) -> pl.DataFrame:
-        with sql.failures("record store", self.url), self.engine.connect() as connection:
+        with self.database.connect() as connection:
             return parsing.parse(sql.select(connection, statement).lazy(), frame, table=frame.name).collect()
 
     def _merge(self, table: sa.Table, rows: Sequence[dict[str, Any]]) -> None:
         key = [column.name for column in table.primary_key]
-        with sql.failures("record store", self.url), self.engine.begin() as connection:
+        with self.database.begin() as connection:
             for row in rows:
                 connection.execute(table.delete().where(*[table.c[name] == row[name] for name in key]))
                 connection.execute(table.insert().values(row))

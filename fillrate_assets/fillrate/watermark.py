@@ -1,40 +1,49 @@
-"""How far the sensor has looked. Parameter Store; embedded: the record store."""
+"""How far the sensor has looked: in the record store's database, or in AWS Parameter Store."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import sqlalchemy as sa
 
 from fillrate_assets.aws import client
 from fillrate_assets.core.errors import PermanentFailure
-from fillrate_assets.storage import sql
+from fillrate_assets.storage.database import Database
 from fillrate_assets.storage.sql_types import UtcDateTime
 from fillrate_assets.storage.tables import METADATA
 
 _PARAMETERS: Final = "ssm://"
+_SYSTEM: Final = "watermark"
+
+
+class Watermark(Protocol):
+    """Named times; each moves by compare-and-swap, so that of two ticks only one moves it."""
+
+    def read(self, name: str) -> datetime | None:
+        """Return the time, UTC; None before the first."""
+
+    def move(self, name: str, moment: datetime, *, previous: datetime | None) -> bool:
+        """Set the time if it still is `previous`; return whether it was set."""
 
 
 @dataclass(frozen=True)
-class Watermark:
-    """Named moments; a moment moves only if nobody else has moved it meanwhile."""
+class DatabaseWatermark:
+    """Named times in a table of the record store's database."""
 
-    url: str = field(repr=False)
-    schema_name: str | None = None
-    """Of the record store's tables."""
+    database: Database
 
     def read(self, name: str) -> datetime | None:
-        """The moment, UTC; None before the first."""
-        with sql.failures("watermark", self.url), sql.engine(self.url, schema=self.schema_name).connect() as connection:
+        """Return the time, UTC; None before the first."""
+        with self.database.connect(_SYSTEM) as connection:
             found = connection.execute(sa.select(WATERMARKS.c.moment).where(WATERMARKS.c.name == name)).scalar()
         return found.replace(tzinfo=UTC) if found is not None else None
 
     def move(self, name: str, moment: datetime, *, previous: datetime | None) -> bool:
-        """Set the moment if it still is `previous`; whether it was set."""
+        """Set the time if it still is `previous`; return whether it was set."""
         naive = moment.astimezone(UTC).replace(tzinfo=None)
-        with sql.failures("watermark", self.url), sql.engine(self.url, schema=self.schema_name).begin() as connection:
+        with self.database.begin(_SYSTEM) as connection:
             if previous is None:
                 if connection.execute(sa.select(WATERMARKS.c.name).where(WATERMARKS.c.name == name)).first():
                     return False
@@ -48,7 +57,7 @@ class Watermark:
 
 
 @dataclass(frozen=True)
-class ParameterStoreWatermark(Watermark):
+class ParameterStoreWatermark:
     """Named moments as parameters of AWS Systems Manager: `ssm://prefix` keeps `/prefix/<name>`.
 
     Parameter Store has no compare-and-swap. The first moment is created only where there is none: that is atomic.
@@ -58,8 +67,10 @@ class ParameterStoreWatermark(Watermark):
     ledger only grows, and a tick that looks too far back finds what is in the ledger already.
     """
 
+    url: str = field(repr=False)
+
     def read(self, name: str) -> datetime | None:
-        """The moment, UTC; None before the first.
+        """Return the time, UTC; None before the first.
 
         Raises:
             SourceUnavailable: Parameter Store did not answer, or throttled the call.
@@ -70,7 +81,7 @@ class ParameterStoreWatermark(Watermark):
         return self._moment(found) if found is not None else None
 
     def move(self, name: str, moment: datetime, *, previous: datetime | None) -> bool:
-        """Set the moment if it still is `previous`; whether nobody else moved it between.
+        """Set the time if it still is `previous`; return whether no other call moved it between.
 
         Raises:
             SourceUnavailable: Parameter Store did not answer, or throttled the call.
@@ -96,7 +107,7 @@ class ParameterStoreWatermark(Watermark):
 
     @property
     def _system(self) -> str:
-        return f"watermark ({self.url})"
+        return f"{_SYSTEM} ({self.url})"
 
     def _name(self, name: str) -> str:
         return f"/{self.url.removeprefix(_PARAMETERS).strip('/')}/{name}"
@@ -118,9 +129,9 @@ class ParameterStoreWatermark(Watermark):
             raise PermanentFailure(msg) from error
 
 
-def watermark(url: str, schema: str | None = None) -> Watermark:
-    """The watermark of a URL: `ssm://prefix` or the record store's, in a schema of its database."""
-    return ParameterStoreWatermark(url) if url.startswith(_PARAMETERS) else Watermark(url, schema)
+def make_watermark(url: str, database: Database) -> Watermark:
+    """Return the watermark of a URL: `ssm://prefix` for Parameter Store, "" for the record store's database."""
+    return ParameterStoreWatermark(url) if url else DatabaseWatermark(database)
 
 
 WATERMARKS: Final = sa.Table(

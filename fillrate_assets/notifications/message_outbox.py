@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 
 from fillrate_assets.aws import sns
 from fillrate_assets.core.errors import FillrateError
-from fillrate_assets.storage import sql
+from fillrate_assets.storage.database import Database
 from fillrate_assets.storage.sql_types import UtcDateTime
 from fillrate_assets.storage.tables import METADATA, identity_column
 
@@ -23,12 +23,9 @@ _LOG = logging.getLogger("fillrate.notify")
 class Outbox:
     """Messages kept in the record store, written to the log and, where there is a topic, published to SNS."""
 
-    url: str = field(repr=False)
+    database: Database
     topic: str = ""
     """ARN of an SNS topic; "" keeps messages here."""
-
-    schema_name: str | None = None
-    """Of the record store's tables."""
 
     def send(self, subject: str, body: str, *, key: str, now: datetime) -> bool:
         """Keep one message, once for each key, and publish what is unsent.
@@ -51,9 +48,9 @@ class Outbox:
         """
         destination = self.topic or None
         row = {"created_at": _naive(now), "subject": subject, "body": body, "key": key, "destination": destination}
-        with sql.failures("outbox", self.url):
+        with self.database.connect("outbox") as connection:
             try:
-                with sql.engine(self.url, schema=self.schema_name).begin() as connection:
+                with connection.begin():
                     if connection.execute(sa.select(OUTBOX.c.id).where(OUTBOX.c.key == key)).first():
                         return False
                     connection.execute(OUTBOX.insert().values(row))
@@ -85,7 +82,7 @@ class Outbox:
             return 0
         of_topic = (OUTBOX.c.destination == self.topic) & OUTBOX.c.sent_at.is_(None)
         sent = 0
-        with sql.failures("outbox", self.url), sql.engine(self.url, schema=self.schema_name).connect() as connection:
+        with self.database.connect("outbox") as connection:
             with connection.begin():
                 unsent = connection.execute(sa.select(OUTBOX).where(of_topic).order_by(OUTBOX.c.id)).all()
             for row in unsent:

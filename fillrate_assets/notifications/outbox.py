@@ -13,7 +13,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from operator import attrgetter
@@ -33,10 +33,12 @@ from fillrate_assets.core.table_schema import TIMESTAMP, Frame
 from fillrate_assets.notifications.channels import ChannelUnavailable, Letter, shown
 from fillrate_assets.notifications.message_outbox import OUTBOX
 from fillrate_assets.storage import bulk_insert, sql
+from fillrate_assets.storage.database import Database
 from fillrate_assets.storage.sql_types import UtcDateTime
 from fillrate_assets.storage.tables import METADATA, identity_column
 
 _LOG: Final = logging.getLogger("fillrate.notices")
+_SYSTEM: Final = "notices"
 
 Send = Callable[[Letter], None]
 Word = Callable[[pl.DataFrame], Sequence[Message]]
@@ -151,13 +153,8 @@ class _Due:
 class Notices:
     """The outbox and the dead letters, in the record store."""
 
-    url: str = field(repr=False)
-    schema_name: str | None = None
+    database: Database
     pace: Pace = Pace()
-
-    @property
-    def _engine(self) -> sa.Engine:
-        return sql.engine(self.url, schema=self.schema_name)
 
     def sent(self, alerts: pl.DataFrame) -> pl.DataFrame:
         """`NOTICES` that the outbox has of the episodes in `ALERTS`, less those that were given up.
@@ -172,7 +169,7 @@ class Notices:
         keys = alerts.select(alert_suppression.episode_key().alias("key"))["key"].unique().sort().to_list()
         columns = [NOTICES.c[name] for name in schema.NOTICES.names]
         found = [schema.NOTICES.empty()]
-        with sql.failures("notices", self.url), self._engine.connect() as connection:
+        with self.database.connect(_SYSTEM) as connection:
             for part in _parts(keys):
                 chosen = sa.select(*columns).where(NOTICES.c.episode_key.in_(part), ~_GIVEN_UP)
                 found.append(_framed(sql.select(connection, chosen)))
@@ -204,7 +201,7 @@ class Notices:
 
     def _read(self, *where: sa.ColumnElement[bool]) -> pl.DataFrame:
         chosen = sa.select(*[NOTICES.c[name] for name in schema.NOTICES.names]).where(*where)
-        with sql.failures("notices", self.url), self._engine.connect() as connection:
+        with self.database.connect(_SYSTEM) as connection:
             return _framed(sql.select(connection, chosen)).collect()
 
     def history(self, alerts: pl.DataFrame) -> pl.DataFrame:
@@ -218,7 +215,7 @@ class Notices:
         marks = [NOTICES.c[name] for name in ("episode_key", "created_at", "sent_at", "failure")]
         moments = pl.col("created_at", "sent_at").cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
         chosen = sa.select(*[NOTICES.c[name] for name in schema.NOTICES.names], *marks)
-        with sql.failures("notices", self.url), self._engine.connect() as connection:
+        with self.database.connect(_SYSTEM) as connection:
             found = [sql.select(connection, chosen.where(NOTICES.c.episode_key.in_(part))) for part in _parts(keys)]
             rows = pl.concat(found or [sql.select(connection, chosen.where(sa.false()))], how="vertical_relaxed")
         framed = _framed(rows.select(schema.NOTICES.names)).collect()
@@ -235,7 +232,7 @@ class Notices:
         """
         columns = [DEAD_LETTERS.c[name] for name in schema.DEAD_LETTERS.names]
         chosen = sa.select(*columns).where(DEAD_LETTERS.c.created_at >= _naive(since))
-        with sql.failures("notices", self.url), self._engine.connect() as connection:
+        with self.database.connect(_SYSTEM) as connection:
             rows = sql.select(connection, chosen)
         return _framed(rows, schema.DEAD_LETTERS).collect()
 
@@ -263,25 +260,10 @@ class Notices:
             pl.lit(0, pl.Int64).alias("attempts"),
         )
         lost = dead_letters.with_columns(pl.lit("").alias("channel"), at.alias("created_at"))
-        with sql.failures("notices", self.url):
-            buried = self._keep(written.sort(_KEY), lost)
+        with self.database.connect(_SYSTEM) as connection:
+            buried = _keep(connection, written.sort(_KEY), lost)
         for row in buried.iter_rows(named=True):
             _LOG.error("%s: %s", row["notice_id"], row["problem"])
-
-    # Another process that writes the same was quicker: its rows are there at the next attempt.
-    @retry(retry=retry_if_exception_type(IntegrityError), stop=stop_after_attempt(5), reraise=True)
-    def _keep(self, notices: pl.DataFrame, lost: pl.DataFrame) -> pl.DataFrame:
-        """Write what is new, and say which dead letters are."""
-        with self._engine.begin() as connection:
-            given_up = sa.case((_GIVEN_UP, 1), else_=0).label("given_up")
-            known = _known(connection, NOTICES, notices, NOTICES.c.id, given_up)
-            stands = known.filter(pl.col("given_up") == 0)
-            fresh = notices.join(stands, on=_KEY, how="anti")
-            again = known.join(stands, on=_KEY, how="anti").join(fresh, on=_KEY, how="semi")["id"].to_list()
-            for part in _parts(again):
-                connection.execute(NOTICES.delete().where(NOTICES.c.id.in_(part), _GIVEN_UP))
-            bulk_insert.insert(connection, NOTICES, _with_message_ids(fresh))
-            return _bury(connection, lost)
 
     def deliver(
         self, send: Send, *, word: Word, policy: Policy, now: datetime, go_on: timedelta = timedelta(0)
@@ -309,7 +291,7 @@ class Notices:
             return now + timedelta(seconds=time.monotonic() - begun)
 
         limit = timedelta(minutes=policy.suppression.max_send_minutes)
-        delivery = _Delivery(self.url, self._engine, self.pace, send, word, limit, clock)
+        delivery = _Delivery(self.database, self.pace, send, word, limit, clock)
         done = delivery.once()
         while done.next_attempt_at is not None and done.next_attempt_at <= now + go_on:
             time.sleep(max((done.next_attempt_at - clock()).total_seconds(), 0))
@@ -342,7 +324,7 @@ class Notices:
         letter = Letter(
             _digest(key, channel), Message("", channel, last_tick, subject, ()), schema.NOTICES.empty().collect()
         )
-        with sql.failures("notices", self.url), self._engine.connect() as connection:
+        with self.database.connect(_SYSTEM) as connection:
             _keep_ping(connection, key, subject, channel, now)
             mine = OUTBOX.update().where(OUTBOX.c.key == key, OUTBOX.c.sent_at.is_(None))
             try:
@@ -356,12 +338,27 @@ class Notices:
         return True
 
 
+# Another process that writes the same was quicker: its rows are there at the next attempt.
+@retry(retry=retry_if_exception_type(IntegrityError), stop=stop_after_attempt(5), reraise=True)
+def _keep(connection: sa.Connection, notices: pl.DataFrame, lost: pl.DataFrame) -> pl.DataFrame:
+    """Write what is new, and say which dead letters are."""
+    with connection.begin():
+        given_up = sa.case((_GIVEN_UP, 1), else_=0).label("given_up")
+        known = _known(connection, NOTICES, notices, NOTICES.c.id, given_up)
+        stands = known.filter(pl.col("given_up") == 0)
+        fresh = notices.join(stands, on=_KEY, how="anti")
+        again = known.join(stands, on=_KEY, how="anti").join(fresh, on=_KEY, how="semi")["id"].to_list()
+        for part in _parts(again):
+            connection.execute(NOTICES.delete().where(NOTICES.c.id.in_(part), _GIVEN_UP))
+        bulk_insert.insert(connection, NOTICES, _with_message_ids(fresh))
+        return _bury(connection, lost)
+
+
 @dataclass(frozen=True)
 class _Delivery:
     """One call of `Notices.deliver`."""
 
-    url: str = field(repr=False)
-    engine: sa.Engine
+    database: Database
     pace: Pace
     send: Send
     word: Word
@@ -373,7 +370,7 @@ class _Delivery:
     def once(self) -> Delivered:
         """Attempt what is due, every channel in a thread of its own: a slow one holds up no other."""
         ends = self.clock() + timedelta(seconds=self.pace.round_seconds)
-        with sql.failures("notices", self.url), self.engine.connect() as connection:
+        with self.database.connect(_SYSTEM) as connection:
             due = _due(connection, self.clock())
         if not due:
             return Delivered()
@@ -387,7 +384,7 @@ class _Delivery:
     def _to_channel(self, due: Sequence[_Due], ends: datetime) -> Delivered:
         """Attempt the messages of one channel, one after the other, until it takes no more."""
         done, retries, left = Delivered(), [], 0
-        with sql.failures("notices", self.url), self.engine.connect() as connection:
+        with self.database.connect(_SYSTEM) as connection:
             for number, message in enumerate(due):
                 if self.clock() >= ends:
                     left = len(due) - number

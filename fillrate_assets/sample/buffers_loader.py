@@ -19,13 +19,13 @@ from fillrate_assets.buffers.rules.policy import Policy
 from fillrate_assets.buffers.rules.tick import TICK, Masters, on_grid
 from fillrate_assets.buffers.sources.floor_feeds import FloorFeeds
 from fillrate_assets.core.errors import PermanentFailure
-from fillrate_assets.fillrate.record_store import RecordStore
 from fillrate_assets.sample.floor import detection
 from fillrate_assets.sample.floor.onsets import unit_fills
 from fillrate_assets.sample.floor.scenarios import Scenario, World, simulate
 from fillrate_assets.sample.floor.schema import FEED_KINDS, FLOOR_KINDS
 from fillrate_assets.settings import Settings
 from fillrate_assets.storage import sql
+from fillrate_assets.storage.database import Database
 
 FIRST: Final = date(2026, 11, 10)
 """The simulated day: a Tuesday."""
@@ -94,7 +94,7 @@ class Floors:
             elsewhere = ", ".join(name for name, here in places.items() if not here)
             msg = f"{elsewhere}: settings name a place outside of the home; only embedded systems can be filled"
             raise PermanentFailure(msg)
-        RecordStore(settings.record_store_url, settings.record_store_schema).upgrade()
+        Database.from_settings(settings).upgrade()
         settings.begin_no_later_than(FIRST)
         description = {"warehouses": self.warehouses, "seed": self.seed, "first": FIRST.isoformat()}
         if self._description.exists():
@@ -106,7 +106,7 @@ class Floors:
         feeds = FloorFeeds(settings.floor_feeds_url, settings.tables)
         feeds.create()
         feeds.append(self.world.feeds)
-        BufferStore(settings.record_store_url, settings.record_store_schema).add_masters(self.masters)
+        BufferStore(Database.from_settings(settings)).add_masters(self.masters)
         self._description.write_text(json.dumps(description))
         return True
 

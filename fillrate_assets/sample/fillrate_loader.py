@@ -20,6 +20,7 @@ from fillrate_assets.fillrate.sources.shipping_records import ShippingRecords
 from fillrate_assets.sample.network import Activity, Network, activity, advance, masters, next_ship_day
 from fillrate_assets.settings import Settings
 from fillrate_assets.storage import sql
+from fillrate_assets.storage.database import Database
 
 
 @dataclass(frozen=True)
@@ -51,12 +52,12 @@ class EmbeddedSystems:
             OrderSystem(settings.order_system_url, settings.tables),
             ShippingRecords(settings.shipping_records_url, settings.tables),
             InstockWarehouse(settings.instock_warehouse_url, settings.tables),
-            RecordStore(settings.record_store_url, settings.record_store_schema),
+            RecordStore(Database.from_settings(settings)),
         )
         systems.order_system.create()
         systems.shipping_records.create()
         systems.instock_warehouse.create()
-        systems.record_store.upgrade()
+        systems.record_store.database.upgrade()
         return systems
 
     def receive(self, order_lines: pl.DataFrame, shipment_lines: pl.DataFrame, snapshots: pl.DataFrame) -> None:

@@ -14,6 +14,7 @@ from fillrate_assets.notifications import feedback_links
 from fillrate_assets.notifications.outbox import Notices
 from fillrate_assets.notifications.signed_links import LinkSigner
 from fillrate_assets.settings import Settings
+from fillrate_assets.storage.database import Database
 from fillrate_assets.web.app import app
 
 MAX_HEAD: Final = 16 * 1024
@@ -74,11 +75,11 @@ def serve(settings: Settings, host: str, port: int) -> None:
         SourceUnavailable: AWS Secrets Manager did not answer.
 
     """
-    links, kept = signer_of(settings), (settings.record_store_url, settings.record_store_schema)
-    policies = PolicyStore(*kept)
+    links, database = signer_of(settings), Database.from_settings(settings)
+    policies = PolicyStore(database)
     pages = app(
-        alerts=Notices(*kept),
-        answers=BufferStore(*kept),
+        alerts=Notices(database),
+        answers=BufferStore(database),
         links=links,
         policy_version=lambda: policies.contenders().champion.version,
     )

@@ -17,6 +17,7 @@ from fillrate_assets.buffers.rules.tick import Feeds, InMemory, Masters
 from fillrate_assets.core.errors import ContractViolation, PermanentFailure
 from fillrate_assets.fillrate.record_store import RecordStore
 from fillrate_assets.sample.floor.load import Load
+from fillrate_assets.storage.database import Database
 from fillrate_assets_tests.factories.buffers_frames import feedback
 from fillrate_assets_tests.factories.buffers_frames import tick as at
 
@@ -35,7 +36,7 @@ TABLES: Final = {
 @pytest.fixture
 def buffers(store: RecordStore) -> BufferStore:
     """The sample's master tables on each database that is at hand."""
-    made = BufferStore(store.url, store.schema_name)
+    made = BufferStore(store.database)
     made.add_masters(MASTERS)
     return made
 
@@ -43,17 +44,17 @@ def buffers(store: RecordStore) -> BufferStore:
 @pytest.fixture
 def on_sqlite(tmp_path: Path) -> BufferStore:
     url = f"sqlite:///{tmp_path}/record_store.db"
-    RecordStore(url).upgrade()
-    made = BufferStore(url)
+    Database(url).upgrade()
+    made = BufferStore(Database(url))
     made.add_masters(MASTERS)
     return made
 
 
 def _run(buffers: BufferStore, statement: str) -> None:
     """Run plain SQL, as somebody at a console would."""
-    with buffers.engine.begin() as connection:
-        if buffers.schema_name:
-            connection.exec_driver_sql(f"SET LOCAL search_path TO {buffers.schema_name}")
+    with buffers.database.engine.begin() as connection:
+        if buffers.database.schema:
+            connection.exec_driver_sql(f"SET LOCAL search_path TO {buffers.database.schema}")
         assert connection.exec_driver_sql(statement).rowcount == 1
 
 
@@ -253,8 +254,8 @@ def test_an_answer_that_is_not_whole_is_refused(on_sqlite: BufferStore) -> None:
 
 def test_a_store_that_does_not_exist_says_how_to_make_one(tmp_path: Path) -> None:
     with pytest.raises(PermanentFailure, match=r"record store: there is no .*; run `fillrate demo`"):
-        BufferStore(f"sqlite:///{tmp_path}/absent.db").masters()
+        BufferStore(Database(f"sqlite:///{tmp_path}/absent.db")).masters()
 
 
 def test_no_url_is_shown(on_sqlite: BufferStore) -> None:
-    assert "s3cret" not in repr(replace(on_sqlite, url="mssql+pymssql://writer:s3cret@host/records"))
+    assert "s3cret" not in repr(replace(on_sqlite, database=Database("mssql+pymssql://writer:s3cret@host/records")))

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from fillrate_assets.buffers.policy_store import POLICIES, Contenders, PolicyStore
 from fillrate_assets.buffers.rules.policy import Policy, changed
 from fillrate_assets.core.errors import PermanentFailure
-from fillrate_assets.fillrate.record_store import RecordStore
+from fillrate_assets.storage.database import Database
 
 NOW = datetime(2026, 3, 14, 14, tzinfo=UTC)
 OWN = Policy().version
@@ -31,8 +31,8 @@ class Evidence:
 @pytest.fixture
 def store(tmp_path: Path) -> PolicyStore:
     url = f"sqlite:///{tmp_path}/store.db"
-    RecordStore(url).upgrade()
-    return PolicyStore(url)
+    Database(url).upgrade()
+    return PolicyStore(Database(url))
 
 
 def roles(store: PolicyStore) -> dict[str, str]:
@@ -49,7 +49,7 @@ def promoted(store: PolicyStore, changes: dict[str, Any]) -> str:
 def of_another_release(store: PolicyStore, role: str) -> None:
     """A row of `EAGER` as a release wrote it whose own values were others."""
     said = {"role": role, "changes": json.dumps(EAGER), "since_ts": NOW.replace(tzinfo=None), "updated_by": "bob"}
-    with sa.create_engine(store.url).begin() as connection:
+    with sa.create_engine(store.database.url).begin() as connection:
         connection.execute(POLICIES.insert().values(version=OLD, **said))
 
 
@@ -147,7 +147,7 @@ def test_where_the_one_before_cannot_run_any_more_the_place_goes_back_to_the_pla
     calm = promoted(store, CALM)
     if known:
         of_another_release(store, "RETIRED")
-    with sa.create_engine(store.url).begin() as connection:
+    with sa.create_engine(store.database.url).begin() as connection:
         connection.execute(POLICIES.update().where(POLICIES.c.version == calm).values(replaced=OLD))
     contenders = store.contenders()
     assert (contenders.champion.version, contenders.replaced) == (calm, OWN)
@@ -169,7 +169,7 @@ def test_a_row_that_cannot_be_read_stops_nothing(
     store: PolicyStore, broken: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     eager = store.propose(EAGER, by="ann", now=NOW)
-    with sa.create_engine(store.url).begin() as connection:
+    with sa.create_engine(store.database.url).begin() as connection:
         row = {"version": "mine", "changes": broken, "since": "2026-03-14 14:00:00.000000"}
         insert = "INSERT INTO buffer_policy VALUES (:version, 'CHAMPION', :changes, :since, NULL, NULL, 'bob')"
         connection.execute(sa.text(insert), row)

@@ -23,9 +23,9 @@ from fillrate_assets.buffers.rules.policy import Policy
 from fillrate_assets.buffers.rules.tick import Masters
 from fillrate_assets.buffers.tick_lake import TickLake
 from fillrate_assets.cli import buffers_demo, main
-from fillrate_assets.fillrate.record_store import RecordStore
 from fillrate_assets.notifications.signed_links import ExpiredLinkError, Link, LinkSigner, last_week
 from fillrate_assets.settings import Settings
+from fillrate_assets.storage.database import Database
 from fillrate_assets.storage.lake import Lake
 from fillrate_assets_tests.conftest import ROOT
 from fillrate_assets_tests.factories import buffers_frames
@@ -43,7 +43,7 @@ LINKED: Final = {"feedback_url": URL, "feedback_secret": SECRET}
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("buffers")
     shutil.copy(ROOT / "dagster.yaml", directory)
-    RecordStore(settings.load(home=directory / "home").record_store_url).upgrade()
+    Database(settings.load(home=directory / "home").record_store_url).upgrade()
     return directory
 
 
@@ -186,9 +186,9 @@ def chicago(
     """A home of its own, in which W1 is known."""
     monkeypatch.setenv("FILLRATE_HOME", str(tmp_path))
     chosen = settings.load()
-    RecordStore(chosen.record_store_url).upgrade()
+    Database(chosen.record_store_url).upgrade()
     nothing = [frame.empty().collect() for frame in (schema.UNIT_MEMBERS, schema.SHIFTS, schema.ALERT_ROUTES)]
-    BufferStore(chosen.record_store_url).add_masters(Masters(buffers_frames.warehouses({}), *nothing))
+    BufferStore(Database(chosen.record_store_url)).add_masters(Masters(buffers_frames.warehouses({}), *nothing))
     return chosen
 
 
@@ -253,9 +253,9 @@ def test_a_trial_begins_no_earlier_than_its_challenger(
     chicago: Settings, ago: timedelta, length: timedelta, episodes: int
 ) -> None:
     now = TICK + timedelta(days=3)
-    eager = PolicyStore(chicago.record_store_url).propose(EAGER, by="ann", now=now - ago)
+    eager = PolicyStore(Database(chicago.record_store_url)).propose(EAGER, by="ann", now=now - ago)
     TickLake(Lake(chicago.lake_root), ("CHI",)).write(schema.ALERTS, buffers_frames.alerts({}), TICK)
-    BufferStore(chicago.record_store_url).add_feedback(
+    BufferStore(Database(chicago.record_store_url)).add_feedback(
         buffers_frames.feedback({"answer": "NO_PROBLEM"}).row(0, named=True)
     )
     evidence = trial(chicago, eager.version, 14, now=now).evidence

@@ -15,6 +15,7 @@ from fillrate_assets import settings
 from fillrate_assets.cli import main
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.record_store import RecordStore
+from fillrate_assets.storage.database import Database
 from fillrate_assets_tests.factories import directories
 
 
@@ -280,7 +281,7 @@ def test_upgrade_makes_a_record_store_and_leaves_one_that_is_there(
 ) -> None:
     monkeypatch.setenv("FILLRATE_HOME", str(tmp_path))
     assert main.execute(["upgrade"]) == 0
-    store = RecordStore(settings.load().record_store_url)
+    store = RecordStore(Database(settings.load().record_store_url))
     store.add_dcs(pl.DataFrame({"dc": ["DC01"], "name": ["x"], "time_zone": ["UTC"], "active": [True]}))
     assert main.execute(["upgrade"]) == 0
     assert store.dcs()["dc"].to_list() == ["DC01"]

@@ -23,9 +23,9 @@ from fillrate_assets.buffers.sources.floor_feeds import FloorFeeds
 from fillrate_assets.buffers.tick_lake import TickLake
 from fillrate_assets.core.table_schema import Frame
 from fillrate_assets.definitions import build_defs
-from fillrate_assets.fillrate.record_store import RecordStore
 from fillrate_assets.notifications.outbox import Notices
 from fillrate_assets.settings import Settings
+from fillrate_assets.storage.database import Database
 from fillrate_assets.storage.lake import Lake
 from fillrate_assets_tests.factories import feed_rows
 from fillrate_assets_tests.factories.buffers_frames import routes
@@ -56,15 +56,15 @@ class Floor:
 
     @property
     def store(self) -> BufferStore:
-        return BufferStore(self.settings.record_store_url, self.settings.record_store_schema)
+        return BufferStore(Database.from_settings(self.settings))
 
     @property
     def notices(self) -> Notices:
-        return Notices(self.settings.record_store_url, self.settings.record_store_schema)
+        return Notices(Database.from_settings(self.settings))
 
     @property
     def policies(self) -> PolicyStore:
-        return PolicyStore(self.settings.record_store_url, self.settings.record_store_schema)
+        return PolicyStore(Database.from_settings(self.settings))
 
     @property
     def kept(self) -> TickLake:
@@ -76,7 +76,7 @@ class Floor:
 
     def open(self, **masters: pl.DataFrame) -> Floor:
         """Make the systems; masters may differ."""
-        RecordStore(self.settings.record_store_url, self.settings.record_store_schema).upgrade()
+        Database.from_settings(self.settings).upgrade()
         units = [
             {"unit_id": f"{warehouse}_PACK_{unit}", "path": path}
             for warehouse in ("W1", "W2")

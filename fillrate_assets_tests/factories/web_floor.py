@@ -23,9 +23,9 @@ from fillrate_assets import web
 from fillrate_assets.buffers import schema
 from fillrate_assets.buffers.buffer_store import FEEDBACK, BufferStore
 from fillrate_assets.buffers.rules.tick import Masters
-from fillrate_assets.fillrate.record_store import RecordStore
 from fillrate_assets.notifications.outbox import NOTICES, Notices
 from fillrate_assets.notifications.signed_links import LinkSigner
+from fillrate_assets.storage.database import Database
 from fillrate_assets.web.server import server
 from fillrate_assets_tests.factories import buffers_frames
 from fillrate_assets_tests.factories.buffers_frames import TICK
@@ -63,7 +63,7 @@ class Floor:
     def reset(self) -> None:
         """Two warehouses and the alert of `REC_ID`; nobody has answered."""
         self.now, self.policy = ANSWERED_AT, POLICY
-        with self.store.engine.begin() as connection:
+        with self.store.database.engine.begin() as connection:
             for table in (NOTICES, FEEDBACK):
                 connection.execute(table.delete())
         self.notice()
@@ -80,19 +80,19 @@ class Floor:
 
     def rows(self) -> list[dict[str, Any]]:
         """Every row of FEEDBACK, as it was answered."""
-        with self.store.engine.connect() as connection:
+        with self.store.database.engine.connect() as connection:
             found = connection.execute(sa.select(FEEDBACK).order_by("answered_at", "rec_id"))
             return [dict(row) for row in found.mappings()]
 
     @contextmanager
     def out_of_order(self) -> Iterator[None]:
         """Its tables are gone, until the block ends."""
-        with self.store.engine.begin() as connection:
+        with self.store.database.engine.begin() as connection:
             connection.execute(sa.text("ALTER TABLE notices RENAME TO gone"))
         try:
             yield
         finally:
-            with self.store.engine.begin() as connection:
+            with self.store.database.engine.begin() as connection:
                 connection.execute(sa.text("ALTER TABLE gone RENAME TO notices"))
 
     def alert(self, rec_id: str = REC_ID, responder: str = "") -> str:
@@ -162,9 +162,9 @@ def served(directory: Path) -> Iterator[Floor]:
     with socket.create_server(("127.0.0.1", 0)) as listening, httpx.HTTPTransport() as transport:
         port = listening.getsockname()[1]
         url = f"sqlite:///{directory}/record_store.db"
-        RecordStore(url).upgrade()
+        Database(url).upgrade()
         links = LinkSigner(f"http://127.0.0.1:{port}", [SECRET])
-        floor = Floor(Notices(url), BufferStore(url), links, transport)
+        floor = Floor(Notices(Database(url)), BufferStore(Database(url)), links, transport)
         floor.store.add_masters(masters())
         floor.reset()
         pages = web.app(

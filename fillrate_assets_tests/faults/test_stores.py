@@ -56,7 +56,7 @@ def _stands(home: Home) -> dict[str, object]:
 
 
 def _sql(home: Home, *statements: str) -> None:
-    with home.store.engine.begin() as connection:
+    with home.store.database.engine.begin() as connection:
         for statement in statements:
             connection.exec_driver_sql(statement)
 
@@ -65,7 +65,7 @@ _WAITS = f"SELECT count(*) FROM pg_locks WHERE relation = '{SCHEMA}.rejects'::re
 
 
 def test_a_deadlock_in_the_record_store(undisturbed: Undisturbed, served: Home, instance: dg.DagsterInstance) -> None:
-    engine = served.store.engine
+    engine = served.store.database.engine
     # The run notices the deadlock, not the other one.
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         database = connection.exec_driver_sql("SELECT quote_ident(current_database())").scalar_one()

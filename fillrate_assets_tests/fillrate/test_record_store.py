@@ -22,6 +22,7 @@ from fillrate_assets.core.errors import PermanentFailure
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.record_store import OUTRUN, RECORDS, REJECTS, RESTATEMENTS, Day, Outcome, RecordStore
 from fillrate_assets.fillrate.rules.change_planner import VERSIONS
+from fillrate_assets.storage.database import Database
 from fillrate_assets.storage.sql_types import ExactDecimal
 from fillrate_assets.storage.tables import METADATA
 from fillrate_assets_tests.factories.rows import AT, DAY, records, rejects
@@ -63,27 +64,27 @@ def _short(item: str, ordered: int, shipped: int) -> dict[str, Any]:
 
 def _schema(store: RecordStore) -> dict[str, object]:
     """Tables, columns, keys, indexes and views, as the database tells of them."""
-    with store.engine.connect() as connection:
+    with store.database.engine.connect() as connection:
         inspector = sa.inspect(connection)
         views = {
-            name: inspector.get_view_definition(name, store.schema_name)
-            for name in inspector.get_view_names(store.schema_name)
+            name: inspector.get_view_definition(name, store.database.schema)
+            for name in inspector.get_view_names(store.database.schema)
         }
         tables = {
             name: (
-                [str(column) for column in inspector.get_columns(name, store.schema_name)],
-                inspector.get_pk_constraint(name, store.schema_name),
-                sorted(map(str, inspector.get_indexes(name, store.schema_name))),
+                [str(column) for column in inspector.get_columns(name, store.database.schema)],
+                inspector.get_pk_constraint(name, store.database.schema),
+                sorted(map(str, inspector.get_indexes(name, store.database.schema))),
             )
-            for name in inspector.get_table_names(store.schema_name)
+            for name in inspector.get_table_names(store.database.schema)
         }
     return {**tables, **views}
 
 
 def test_the_migrations_make_exactly_the_declared_tables(store: RecordStore) -> None:
     # What is declared names no schema, so the store's has to be the one that the database takes then.
-    path = {"options": f"-c search_path={store.schema_name}"} if store.schema_name else {}
-    with sa.create_engine(store.url, connect_args=path, poolclass=sa.NullPool).connect() as connection:
+    path = {"options": f"-c search_path={store.database.schema}"} if store.database.schema else {}
+    with sa.create_engine(store.database.url, connect_args=path, poolclass=sa.NullPool).connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         assert compare_metadata(context, METADATA) == []
 
@@ -91,7 +92,7 @@ def test_the_migrations_make_exactly_the_declared_tables(store: RecordStore) -> 
 def test_upgrading_again_changes_nothing(store: RecordStore) -> None:
     store.publish([_day(_short("A", 10, 8))], run_id="run", now=NOW)
     before = _schema(store), stored_rows(store, without=EVERYTHING)
-    store.upgrade()
+    store.database.upgrade()
     assert (_schema(store), stored_rows(store, without=EVERYTHING)) == before
 
 
@@ -99,17 +100,17 @@ def test_the_migrations_can_be_undone(store: RecordStore) -> None:
     whole = _schema(store)
     config = Config()
     config.set_main_option("script_location", "fillrate_assets.storage:migrations")
-    with store.engine.begin() as connection:
+    with store.database.engine.begin() as connection:
         config.attributes["connection"] = connection
         command.downgrade(config, "base")
-        assert sa.inspect(connection).get_table_names(store.schema_name) == ["alembic_version"]
-    store.upgrade()
+        assert sa.inspect(connection).get_table_names(store.database.schema) == ["alembic_version"]
+    store.database.upgrade()
     assert _schema(store) == whole
 
 
 def test_a_store_that_does_not_exist_says_how_to_make_one(tmp_path: Path) -> None:
     with pytest.raises(PermanentFailure, match=r"record store: there is no .*; run `fillrate demo`"):
-        RecordStore(f"sqlite:///{tmp_path}/absent.db").ledger()
+        RecordStore(Database(f"sqlite:///{tmp_path}/absent.db")).ledger()
 
 
 @given(st.decimals(min_value=-(10**14) + 1, max_value=10**14 - 1, places=4))
@@ -138,7 +139,7 @@ def test_records_come_back_as_they_were_published(store: RecordStore) -> None:
 def test_no_text_is_mistaken_for_a_separator(store: RecordStore, text: str) -> None:
     published = _day({"item": text, "vendor": text, "department": None}, {"item": "Z"})
     store.publish([published], run_id="run", now=NOW)
-    with store.engine.connect() as connection:
+    with store.database.engine.connect() as connection:
         kept = connection.execute(sa.select(RECORDS.c.item, RECORDS.c.vendor, RECORDS.c.department)).all()
     assert set(map(tuple, kept)) == {(text, text, None), ("Z", "V1", "Dry Grocery")}
 
@@ -146,7 +147,7 @@ def test_no_text_is_mistaken_for_a_separator(store: RecordStore, text: str) -> N
 def test_a_record_says_which_run_made_it_and_what_of_the_sources_it_knows(store: RecordStore) -> None:
     shipped_at = AT + timedelta(hours=5)
     store.publish([_day(_short("A", 10, 8), shipped_at=shipped_at)], run_id="run 1", now=NOW)
-    with store.engine.connect() as connection:
+    with store.database.engine.connect() as connection:
         (stamp,) = connection.execute(sa.select(RECORDS.c.run_id, RECORDS.c.source_watermark))
     assert tuple(stamp) == ("run 1", shipped_at.replace(tzinfo=None))
 
@@ -220,7 +221,7 @@ def test_a_correction_replaces_the_day_and_logs_every_value_it_changed(store: Re
 def test_records_that_a_correction_leaves_as_they_were_are_still_those_of_their_run(store: RecordStore) -> None:
     store.publish([_day(_short("A", 10, 8), _short("B", 5, 5))], run_id="r1", now=NOW)
     store.publish([_day(_short("A", 10, 9), _short("B", 5, 5))], run_id="r2", now=LATER)
-    with store.engine.connect() as connection:
+    with store.database.engine.connect() as connection:
         stamps = connection.execute(sa.select(RECORDS.c.item, RECORDS.c.run_id).order_by("item")).all()
     assert [tuple(stamp) for stamp in stamps] == [("A", "r2"), ("B", "r1")]
 
@@ -299,7 +300,7 @@ def test_of_two_first_publications_at_the_same_moment_the_newer_sources_stand(st
         finally:
             both.abort()
 
-    sa.event.listen(store.engine, "begin", begin_together)
+    sa.event.listen(store.database.engine, "begin", begin_together)
     with ThreadPoolExecutor(2) as pool:
         older, newer = pool.map(publish, (3, 4))
     for first, second in zip(older, newer, strict=True):
@@ -376,7 +377,7 @@ def test_days_published_before_one_that_fails_stay(store: RecordStore) -> None:
 
 
 def _reasons(store: RecordStore) -> list[tuple[str, str]]:
-    with store.engine.connect() as connection:
+    with store.database.engine.connect() as connection:
         return [tuple(row) for row in connection.execute(sa.select(REJECTS.c.stage, REJECTS.c.reason).order_by("id"))]
 
 
@@ -391,7 +392,7 @@ def test_a_reject_longer_than_its_columns_is_kept_with_its_whole_row(store: Reco
     long = {"key": "k" * 300, "reason": "r" * 1001, "raw": "{" + "x" * 5000}
     store.publish([_day(rejected=rejects(long))], run_id="run", now=NOW)
     assert [store.keep_rejects(rejects(long), run_id="load") for _ in range(2)] == [1, 0]
-    with store.engine.connect() as connection:
+    with store.database.engine.connect() as connection:
         kept = connection.execute(sa.select(REJECTS.c.key, REJECTS.c.reason, REJECTS.c.raw)).all()
     assert list(map(tuple, kept)) == [("k" * 255, "r" * 1000, long["raw"])] * 2
 

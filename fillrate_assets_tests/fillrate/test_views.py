@@ -36,8 +36,8 @@ def _publish(store: RecordStore, *rows: dict[str, Any]) -> None:
 
 
 def _view(store: RecordStore, name: str) -> list[dict[str, Any]]:
-    with store.engine.connect() as connection:
-        view = sa.table(name, schema=store.schema_name)
+    with store.database.engine.connect() as connection:
+        view = sa.table(name, schema=store.database.schema)
         found = connection.execute(sa.select(sa.text("*")).select_from(view)).mappings().all()
     return [{**row, "ship_date": str(row["ship_date"])} for row in found]
 
@@ -67,7 +67,7 @@ def test_the_fill_rate_of_a_day_is_one_of_sums(store: RecordStore) -> None:
 def test_sums_of_a_server_are_exact_and_those_of_sqlite_are_numbers(store: RecordStore) -> None:
     _publish(store, *[_short(str(number), "0.1", "0.1") for number in range(3)])
     (row,) = _view(store, "fill_rate_daily")
-    kind = float if store.url.startswith("sqlite") else Decimal
+    kind = float if store.database.url.startswith("sqlite") else Decimal
     assert {type(row[name]) for name in (*SUMS, "fill_rate")} == {kind}
     assert row["ordered_cases"] == _like(row["ordered_cases"], "0.3")
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from fillrate_assets.core.errors import PermanentFailure, SourceUnavailable
-from fillrate_assets.fillrate.record_store import RecordStore
-from fillrate_assets.fillrate.watermark import ParameterStoreWatermark, Watermark, watermark
+from fillrate_assets.fillrate.watermark import DatabaseWatermark, ParameterStoreWatermark, Watermark
+from fillrate_assets.storage.database import Database
 from fillrate_assets_tests.conftest import SCHEMA
 from fillrate_assets_tests.fixtures.cloud import Cloud
 
@@ -22,13 +22,13 @@ SECOND = FIRST + timedelta(hours=1)
 def mark(request: pytest.FixtureRequest, tmp_path: Path) -> Watermark:
     if request.param == "parameter store":
         request.getfixturevalue("aws")
-        return watermark(f"ssm://fillrate/{uuid.uuid4().hex}")
+        return ParameterStoreWatermark(f"ssm://fillrate/{uuid.uuid4().hex}")
     if request.param == "postgresql":
         server, template = request.getfixturevalue("postgres"), request.getfixturevalue("postgres_template")
-        return watermark(server.create_database(f"watermark {uuid.uuid4()}", template), SCHEMA)
-    store = RecordStore(f"sqlite:///{tmp_path}/store.db")
-    store.upgrade()
-    return watermark(store.url)
+        return DatabaseWatermark(Database(server.create_database(f"watermark {uuid.uuid4()}", template), SCHEMA))
+    database = Database(f"sqlite:///{tmp_path}/store.db")
+    database.upgrade()
+    return DatabaseWatermark(database)
 
 
 def test_there_is_none_before_the_first(mark: Watermark) -> None:
@@ -72,7 +72,7 @@ def _moves(mark: Watermark) -> list[Callable[[], object]]:
 
 @pytest.mark.usefixtures("busy_aws")
 def test_a_parameter_store_that_is_busy_may_answer_later() -> None:
-    for call in _moves(watermark("ssm://fillrate")):
+    for call in _moves(ParameterStoreWatermark("ssm://fillrate")):
         with pytest.raises(SourceUnavailable, match=r"^watermark \(ssm://fillrate\) does not answer: "):
             call()
 
@@ -80,12 +80,12 @@ def test_a_parameter_store_that_is_busy_may_answer_later() -> None:
 @pytest.mark.usefixtures("absent_aws")
 def test_a_parameter_store_that_cannot_be_reached_may_answer_later() -> None:
     with pytest.raises(SourceUnavailable, match=r"^watermark \(ssm://fillrate\) does not answer: Could not connect"):
-        watermark("ssm://fillrate").read("orders")
+        ParameterStoreWatermark("ssm://fillrate").read("orders")
 
 
 @pytest.mark.usefixtures("denying_aws")
 def test_access_denied_does_not_pass() -> None:
-    for call in _moves(watermark("ssm://fillrate")):
+    for call in _moves(ParameterStoreWatermark("ssm://fillrate")):
         with pytest.raises(PermanentFailure, match=r"^watermark \(ssm://fillrate\) refused: .*AccessDenied"):
             call()
 
@@ -97,14 +97,14 @@ def test_an_aws_that_is_not_set_up_is_told(monkeypatch: pytest.MonkeyPatch, tmp_
     for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
         monkeypatch.setenv(name, str(tmp_path / "absent"))
     with pytest.raises(PermanentFailure, match=r"^watermark .*Unable to locate credentials; set AWS credentials"):
-        watermark("ssm://fillrate").read("orders")
+        ParameterStoreWatermark("ssm://fillrate").read("orders")
     monkeypatch.delenv("AWS_REGION")
     with pytest.raises(PermanentFailure, match=r"^ssm cannot be used: You must specify a region"):
-        watermark("ssm://fillrate").read("orders")
+        ParameterStoreWatermark("ssm://fillrate").read("orders")
 
 
 def test_a_parameter_is_text_that_people_can_read_and_mend(aws: Cloud) -> None:
-    mark = watermark("ssm://fillrate/mended/")
+    mark = ParameterStoreWatermark("ssm://fillrate/mended/")
     assert mark.move("orders", FIRST, previous=None)
     ssm = aws.client("ssm")
     name = "/fillrate/mended/orders"
@@ -115,7 +115,7 @@ def test_a_parameter_is_text_that_people_can_read_and_mend(aws: Cloud) -> None:
 
 
 def test_of_two_that_put_after_the_same_read_the_later_is_told(aws: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
-    mark = watermark("ssm://fillrate/raced")
+    mark = ParameterStoreWatermark("ssm://fillrate/raced")
     assert mark.move("orders", FIRST, previous=None)
     read = ParameterStoreWatermark._parameter  # noqa: SLF001 - the moment between a read and its put
 

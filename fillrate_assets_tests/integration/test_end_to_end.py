@@ -93,7 +93,7 @@ def both(postgres: Postgres, aws: Cloud, tmp_path: Path, instance: dg.DagsterIns
         watermark_url=f"ssm://{uuid4().hex}",
         alerts=topic.arn,
     )
-    served.store.upgrade()
+    served.store.database.upgrade()
     onboard(embedded, served)
     return Both(Ticking(embedded, instance), Ticking(served, instance), tables, topic)
 
@@ -142,7 +142,7 @@ def test_the_platform_on_servers_is_the_embedded_one(both: Both, instance: dg.Da
     assert correction.tags.items() >= wanted.items()
     both.run([correction])
     first_restated = sa.select(RESTATEMENTS.c.dc, sa.func.min(RESTATEMENTS.c.ship_date)).group_by(RESTATEMENTS.c.dc)
-    with served.store.engine.connect() as connection:
+    with served.store.database.engine.connect() as connection:
         assert connection.execute(first_restated).all() == [(dc, day)]
     others = (pl.col("dc") != dc) | (pl.col("ship_date") < day)
     assert served.store.ledger().filter(others).equals(ledger.filter(others))

@@ -23,6 +23,7 @@ from fillrate_assets.core.errors import FillrateError, PermanentFailure, SourceU
 from fillrate_assets.fillrate.record_store import RecordStore
 from fillrate_assets.fillrate.watermark import WATERMARKS
 from fillrate_assets.storage import sql
+from fillrate_assets.storage.database import Database
 from fillrate_assets_tests.conftest import copied
 from fillrate_assets_tests.factories.rows import DAY
 from fillrate_assets_tests.fixtures.home import Home
@@ -80,15 +81,15 @@ def test_a_quantity_never_passes_through_a_float(url: str, kind: sa.types.TypeEn
 
 
 def test_the_migrations_can_be_repeated(url: str) -> None:
-    store = RecordStore(url)
-    store.upgrade()
-    store.upgrade()
+    store = RecordStore(Database(url))
+    store.database.upgrade()
+    store.database.upgrade()
     assert store.ledger().is_empty()
 
 
 def test_an_absent_table_is_permanent(url: str) -> None:
     with pytest.raises(PermanentFailure, match="Invalid object name 'ledger'"):
-        RecordStore(url).ledger()
+        RecordStore(Database(url)).ledger()
 
 
 def test_a_wrong_password_is_permanent_and_not_told() -> None:
@@ -98,11 +99,11 @@ def test_a_wrong_password_is_permanent_and_not_told() -> None:
 def test_an_unknown_database_is_permanent() -> None:
     url = sa.make_url(SERVER).set(database=f"absent_{uuid4().hex}").render_as_string(hide_password=False)
     with pytest.raises(PermanentFailure):
-        RecordStore(url).ledger()
+        RecordStore(Database(url)).ledger()
 
 
 def test_a_deadlock_may_pass(url: str) -> None:
-    RecordStore(url).upgrade()
+    Database(url).upgrade()
     with sql.engine(url).begin() as connection:
         connection.execute(WATERMARKS.insert(), [{"name": name, "moment": DAY} for name in ("a", "b")])
     barrier, met = Barrier(2, timeout=60), []

@@ -14,16 +14,15 @@ from fillrate_assets.core.errors import PermanentFailure, SourceUnavailable
 from fillrate_assets.fillrate.record_store import RecordStore
 from fillrate_assets.notifications.message_outbox import OUTBOX, Outbox
 from fillrate_assets.storage import sql
+from fillrate_assets.storage.database import Database
 from fillrate_assets_tests.fixtures.cloud import Cloud, Topic
 
 
 def test_a_message_is_kept_and_logged(store: RecordStore, caplog: pytest.LogCaptureFixture) -> None:
     now = datetime(2026, 2, 10, 10, tzinfo=timezone(timedelta(hours=-8)))
     with caplog.at_level(logging.WARNING, logger="fillrate.notify"):
-        Outbox(store.url, schema_name=store.schema_name).send(
-            "DC01 2026-02-10 is held", "no instock snapshot", key=uuid.uuid4().hex, now=now
-        )
-    with store.engine.connect() as connection:
+        Outbox(store.database).send("DC01 2026-02-10 is held", "no instock snapshot", key=uuid.uuid4().hex, now=now)
+    with store.database.engine.connect() as connection:
         (kept,) = connection.execute(sa.select(OUTBOX.c.created_at, OUTBOX.c.subject, OUTBOX.c.body))
     assert tuple(kept) == (
         datetime(2026, 2, 10, 18, tzinfo=UTC).replace(tzinfo=None),
@@ -41,7 +40,7 @@ NO_TOPIC = "arn:aws:sns:eu-central-1:000000000000:nobody-made-this"
 @pytest.fixture
 def url(tmp_path: Path) -> str:
     url = f"sqlite:///{tmp_path}/store.db"
-    RecordStore(url).upgrade()
+    Database(url).upgrade()
     return url
 
 
@@ -57,25 +56,27 @@ def _unsent(url: str) -> list[str]:
 
 
 def test_a_message_is_published_once_and_marked(url: str, topic: Topic) -> None:
-    Outbox(url, topic.arn).send("DC01 2026-02-10 is held", "no instock snapshot", key=uuid.uuid4().hex, now=NOW)
+    Outbox(Database(url), topic.arn).send(
+        "DC01 2026-02-10 is held", "no instock snapshot", key=uuid.uuid4().hex, now=NOW
+    )
     assert topic.heard() == [("DC01 2026-02-10 is held", "no instock snapshot")]
-    assert Outbox(url, topic.arn).deliver(now=LATER) == 0
+    assert Outbox(Database(url), topic.arn).deliver(now=LATER) == 0
     assert topic.heard() == []
     with sql.engine(url).connect() as connection:
         assert connection.execute(sa.select(OUTBOX.c.sent_at)).scalar_one() == NOW.replace(tzinfo=None)
 
 
 def test_what_was_kept_before_there_was_a_topic_stays_here(url: str, topic: Topic) -> None:
-    Outbox(url).send("before", "it", key=uuid.uuid4().hex, now=NOW)
-    Outbox(url, NO_TOPIC.replace("nobody", "somebody")).send("elsewhere", "it", key=uuid.uuid4().hex, now=NOW)
-    Outbox(url, topic.arn).send("after", "it", key=uuid.uuid4().hex, now=NOW)
+    Outbox(Database(url)).send("before", "it", key=uuid.uuid4().hex, now=NOW)
+    Outbox(Database(url), NO_TOPIC.replace("nobody", "somebody")).send("elsewhere", "it", key=uuid.uuid4().hex, now=NOW)
+    Outbox(Database(url), topic.arn).send("after", "it", key=uuid.uuid4().hex, now=NOW)
     assert topic.heard() == [("after", "it")]
 
 
 def test_what_could_not_be_sent_is_sent_by_the_next_call_in_its_order(
     url: str, topic: Topic, aws: Cloud, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    outbox = Outbox(url, topic.arn)
+    outbox = Outbox(Database(url), topic.arn)
     with monkeypatch.context() as away:
         away.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
         away.setenv("AWS_MAX_ATTEMPTS", "1")
@@ -92,7 +93,7 @@ def test_what_could_not_be_sent_is_sent_by_the_next_call_in_its_order(
 
 
 def test_a_crash_after_a_message_is_published_repeats_that_one_and_loses_none(url: str, topic: Topic) -> None:
-    keeper = Outbox(url, topic.arn)
+    keeper = Outbox(Database(url), topic.arn)
     with sql.engine(url).begin() as connection:
         rows = [
             {"created_at": NOW.replace(tzinfo=None), "subject": s, "body": s, "key": s, "destination": topic.arn}
@@ -133,38 +134,38 @@ def test_a_crash_after_a_message_is_published_repeats_that_one_and_loses_none(ur
 def test_what_sns_would_refuse_is_fitted_to_it(
     url: str, topic: Topic, subject: str, body: str, told: tuple[str, str]
 ) -> None:
-    Outbox(url, topic.arn).send(subject, body, key=uuid.uuid4().hex, now=NOW)
+    Outbox(Database(url), topic.arn).send(subject, body, key=uuid.uuid4().hex, now=NOW)
     assert topic.heard() == [told]
 
 
 @pytest.mark.usefixtures("busy_aws")
 def test_an_sns_that_is_busy_may_answer_later(url: str) -> None:
-    Outbox(url, NO_TOPIC).send("held", "it", key=uuid.uuid4().hex, now=NOW)
+    Outbox(Database(url), NO_TOPIC).send("held", "it", key=uuid.uuid4().hex, now=NOW)
     with pytest.raises(SourceUnavailable, match=r"^alerts \(arn:.* does not answer: "):
-        Outbox(url, NO_TOPIC).deliver(now=NOW)
+        Outbox(Database(url), NO_TOPIC).deliver(now=NOW)
     assert _unsent(url) == ["held"]
 
 
 @pytest.mark.usefixtures("aws")
 def test_an_absent_topic_is_named(url: str) -> None:
-    Outbox(url, NO_TOPIC).send("held", "it", key=uuid.uuid4().hex, now=NOW)
+    Outbox(Database(url), NO_TOPIC).send("held", "it", key=uuid.uuid4().hex, now=NOW)
     with pytest.raises(PermanentFailure, match=f"^alerts \\({NO_TOPIC}\\) refused: .*NotFound"):
-        Outbox(url, NO_TOPIC).deliver(now=NOW)
+        Outbox(Database(url), NO_TOPIC).deliver(now=NOW)
     assert _unsent(url) == ["held"]
 
 
 @pytest.mark.usefixtures("denying_aws")
 def test_an_sns_that_denies_access_is_no_matter_of_time(url: str) -> None:
-    Outbox(url, NO_TOPIC).send("held", "it", key=uuid.uuid4().hex, now=NOW)
+    Outbox(Database(url), NO_TOPIC).send("held", "it", key=uuid.uuid4().hex, now=NOW)
     with pytest.raises(PermanentFailure, match=r"^alerts .* refused: .*AccessDenied"):
-        Outbox(url, NO_TOPIC).deliver(now=NOW)
+        Outbox(Database(url), NO_TOPIC).deliver(now=NOW)
 
 
 def test_a_message_is_kept_and_logged_once_for_each_key(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     url = f"sqlite:///{tmp_path}/store.db"
-    RecordStore(url).upgrade()
+    Database(url).upgrade()
     now = datetime(2026, 2, 10, 10, tzinfo=UTC)
-    sent = [Outbox(url).send(f"message {number}", "", key=key, now=now) for number, key in enumerate("aab")]
+    sent = [Outbox(Database(url)).send(f"message {number}", "", key=key, now=now) for number, key in enumerate("aab")]
     assert sent == [True, False, True]
     with sql.engine(url).connect() as connection:
         kept = connection.execute(sa.select(OUTBOX.c.key, OUTBOX.c.subject).order_by("id")).all()
@@ -174,12 +175,12 @@ def test_a_message_is_kept_and_logged_once_for_each_key(tmp_path: Path, caplog: 
 
 def test_of_two_senders_at_once_one_is_told_that_it_was_not_new(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/store.db"
-    RecordStore(url).upgrade()
+    Database(url).upgrade()
     barrier = Barrier(2)
 
     def send(_: int) -> bool:
         barrier.wait()
-        return Outbox(url).send("message", "", key="a", now=datetime(2026, 2, 10, 10, tzinfo=UTC))
+        return Outbox(Database(url)).send("message", "", key="a", now=datetime(2026, 2, 10, 10, tzinfo=UTC))
 
     with ThreadPoolExecutor(2) as pool:
         assert sorted(pool.map(send, range(2))) == [False, True]

@@ -27,6 +27,7 @@ from fillrate_assets.notifications import outbox as outboxes
 from fillrate_assets.notifications.channels import Channels, ChannelUnavailable, Letter
 from fillrate_assets.notifications.message_outbox import OUTBOX
 from fillrate_assets.notifications.outbox import DEAD_LETTERS, NOTICES, Delivered, Notices, Pace
+from fillrate_assets.storage.database import Database
 from fillrate_assets_tests.factories import buffers_frames
 from fillrate_assets_tests.factories.buffers_frames import POLICY, Row, tick
 from fillrate_assets_tests.fixtures import sending_process
@@ -44,7 +45,7 @@ Failures = dict[str, list[Exception]]
 
 @pytest.fixture
 def outbox(store: RecordStore) -> Notices:
-    return Notices(store.url, store.schema_name)
+    return Notices(store.database)
 
 
 @pytest.fixture
@@ -84,7 +85,7 @@ def deliver(outbox: Notices, send: outboxes.Send, now: datetime = NOW, **more: A
 
 
 def rows(outbox: Notices, table: sa.Table, *names: str) -> list[tuple[Any, ...]]:
-    engine = RecordStore(outbox.url, outbox.schema_name).engine
+    engine = outbox.database.engine
     with engine.connect() as connection:
         return [tuple(row) for row in connection.execute(sa.select(*[table.c[name] for name in names]).order_by("id"))]
 
@@ -149,7 +150,7 @@ def test_of_two_processes_that_keep_the_same_each_notice_is_there_once(outbox: N
 
 def test_an_absent_store_is_told(tmp_path: Path) -> None:
     with pytest.raises(PermanentFailure, match=r"^notices: there is no .*absent.db; run"):
-        Notices(f"sqlite:///{tmp_path}/absent.db").sent(buffers_frames.alerts({}))
+        Notices(Database(f"sqlite:///{tmp_path}/absent.db")).sent(buffers_frames.alerts({}))
 
 
 @pytest.mark.parametrize("store", ["sqlite"], indirect=True)
@@ -160,13 +161,13 @@ def test_an_index_finds_what_is_asked_for_at_every_tick(outbox: Notices, store: 
         if statement.startswith("SELECT") and "FROM notices" in statement:
             statements.append((statement, parameters))
 
-    sa.event.listen(store.engine, "before_cursor_execute", sent)
+    sa.event.listen(store.database.engine, "before_cursor_execute", sent)
     keep(outbox, {})
     outbox.sent(buffers_frames.alerts({}))
     deliver(outbox, Sender())
-    sa.event.remove(store.engine, "before_cursor_execute", sent)
+    sa.event.remove(store.database.engine, "before_cursor_execute", sent)
     assert len(statements) == 4
-    with store.engine.connect() as connection:
+    with store.database.engine.connect() as connection:
         for statement, parameters in statements:
             plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters).all()
             assert not any(step.detail.startswith("SCAN") for step in plan), statement
@@ -373,12 +374,12 @@ def test_a_store_that_fails_when_a_message_is_marked_is_asked_again(
             failures.pop()
             raise OperationalError(statement, None, OSError("gone"))
 
-    sa.event.listen(store.engine, "before_cursor_execute", fail)
+    sa.event.listen(store.database.engine, "before_cursor_execute", fail)
     try:
         keep(outbox, {})
         assert deliver(outbox, Sender()) == Delivered(sent=1)
     finally:
-        sa.event.remove(store.engine, "before_cursor_execute", fail)
+        sa.event.remove(store.database.engine, "before_cursor_execute", fail)
     assert failures == []
     assert deliver(outbox, Sender(), NOW + timedelta(minutes=2)) == Delivered()
 

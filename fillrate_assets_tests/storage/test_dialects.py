@@ -28,6 +28,7 @@ from fillrate_assets.fillrate.sources.order_system import OrderSystem
 from fillrate_assets.fillrate.sources.shipping_records import ShippingRecords
 from fillrate_assets.settings import SourceTable
 from fillrate_assets.storage import bulk_insert, sql
+from fillrate_assets.storage.database import Database
 from fillrate_assets.storage.migrations.versions import v0002_views
 from fillrate_assets.storage.tables import METADATA
 from fillrate_assets_tests.factories.rows import AT, DAY
@@ -235,4 +236,4 @@ def test_a_moment_is_bound_without_a_zone(queries: Sent) -> None:
 
 
 def test_a_record_store_shows_no_url() -> None:
-    assert "s3cret" not in repr(RecordStore("mssql+pymssql://writer:s3cret@host/records"))
+    assert "s3cret" not in repr(RecordStore(Database("mssql+pymssql://writer:s3cret@host/records")))

@@ -15,9 +15,10 @@ from alembic.config import Config
 from fillrate_assets.core.errors import PermanentFailure, SourceUnavailable
 from fillrate_assets.environments import ENVIRONMENTS
 from fillrate_assets.fillrate.record_store import RecordStore
-from fillrate_assets.fillrate.watermark import Watermark
+from fillrate_assets.fillrate.watermark import DatabaseWatermark
 from fillrate_assets.notifications.message_outbox import Outbox
 from fillrate_assets.storage import sql
+from fillrate_assets.storage.database import Database
 from fillrate_assets.storage.tables import METADATA
 from fillrate_assets_tests.conftest import SMALL, copied
 from fillrate_assets_tests.fixtures.home import Home, stored_rows
@@ -36,7 +37,7 @@ def url(postgres: Postgres) -> str:
 def _home(directory: Path, embedded: Home, **overrides: str) -> Home:
     """A home whose record store is an environment's own, with the masters of an embedded one."""
     made = Home(copied(embedded.directory, directory), overrides)
-    made.store.upgrade()
+    made.store.database.upgrade()
     made.store.add_dcs(embedded.store.dcs())
     made.store.add_waivers(embedded.store.waivers())
     return made
@@ -73,28 +74,28 @@ def test_environments_share_a_database_and_a_lake_and_nothing_in_them(
 
 
 def test_each_environment_has_watermarks_and_messages_of_its_own(url: str) -> None:
-    stores = [RecordStore(url, environment.schema) for environment in ENVIRONMENTS.values()]
+    stores = [RecordStore(Database(url, environment.schema)) for environment in ENVIRONMENTS.values()]
     for store in stores:
-        store.upgrade()
-        mark = Watermark(url, store.schema_name)
+        store.database.upgrade()
+        mark = DatabaseWatermark(store.database)
         assert mark.read("orders") is None
         assert mark.move("orders", NOW, previous=None)
-        assert Outbox(url, schema_name=store.schema_name).send("held", "", key="the same", now=NOW)
+        assert Outbox(store.database).send("held", "", key="the same", now=NOW)
     assert stored_rows(stores[0]) == stored_rows(stores[1])
 
 
 def test_what_is_undone_in_one_environment_stands_in_the_other(url: str) -> None:
-    dev, prod = (RecordStore(url, environment.schema) for environment in ENVIRONMENTS.values())
+    dev, prod = (RecordStore(Database(url, environment.schema)) for environment in ENVIRONMENTS.values())
     for store in (dev, prod):
-        store.upgrade()
+        store.database.upgrade()
     before = _schemas(url)
     config = Config()
     config.set_main_option("script_location", "fillrate_assets.storage:migrations")
-    with dev.engine.begin() as connection:
+    with dev.database.engine.begin() as connection:
         config.attributes["connection"] = connection
         command.downgrade(config, "base")
     assert _schemas(url) == {**before, "fillrate_dev": {"alembic_version"}}
-    dev.upgrade()
+    dev.database.upgrade()
     assert _schemas(url) == before
 
 
@@ -108,18 +109,18 @@ def tenant(postgres: Postgres, url: str) -> str:
 
 def test_a_user_who_may_not_create_the_schema_is_told(tenant: str) -> None:
     with pytest.raises(PermanentFailure, match=r"^record store .* refused: permission denied for database"):
-        RecordStore(tenant, "fillrate_prod").upgrade()
+        Database(tenant, "fillrate_prod").upgrade()
 
 
 def test_a_schema_that_an_administrator_made_is_taken(tenant: str, url: str) -> None:
     with sql.engine(url).begin() as connection:
         connection.execute(sa.schema.CreateSchema("fillrate_prod"))
         connection.exec_driver_sql(f"GRANT USAGE, CREATE ON SCHEMA fillrate_prod TO {sa.make_url(tenant).username}")
-    store = RecordStore(tenant, "fillrate_prod")
-    store.upgrade()
+    store = RecordStore(Database(tenant, "fillrate_prod"))
+    store.database.upgrade()
     assert store.ledger().is_empty()
 
 
 def test_a_server_that_is_down_is_not_upgraded_and_may_come_back() -> None:
     with pytest.raises(SourceUnavailable, match="does not answer"):
-        RecordStore("postgresql+psycopg://writer@127.0.0.1:1/records", "fillrate_prod").upgrade()
+        Database("postgresql+psycopg://writer@127.0.0.1:1/records", "fillrate_prod").upgrade()

@@ -18,9 +18,10 @@ from fillrate_assets.fillrate.sources import line_versions
 from fillrate_assets.fillrate.sources.instock_warehouse import InstockWarehouse
 from fillrate_assets.fillrate.sources.order_system import OrderSystem
 from fillrate_assets.fillrate.sources.shipping_records import ShippingRecords
-from fillrate_assets.fillrate.watermark import Watermark
+from fillrate_assets.fillrate.watermark import DatabaseWatermark
 from fillrate_assets.settings import SourceTable
 from fillrate_assets.storage import sql
+from fillrate_assets.storage.database import Database
 from fillrate_assets_tests.factories.rows import DAY, order_lines
 
 Read = Callable[[Path], object]
@@ -32,9 +33,9 @@ SQLITE: list[tuple[str, Read]] = [
     ("order system", lambda file: OrderSystem(f"sqlite:///{file}").items()),
     ("shipping records", lambda file: ShippingRecords(f"sqlite:///{file}").shipment_lines("DC01", DAY, DAY)),
     ("shipping records", lambda file: ShippingRecords(f"sqlite:///{file}").changes(WINDOW)),
-    ("record store", lambda file: RecordStore(f"sqlite:///{file}").ledger()),
-    ("record store", lambda file: RecordStore(f"sqlite:///{file}").records("DC01", DAY)),
-    ("watermark", lambda file: Watermark(f"sqlite:///{file}").read("orders")),
+    ("record store", lambda file: RecordStore(Database(f"sqlite:///{file}")).ledger()),
+    ("record store", lambda file: RecordStore(Database(f"sqlite:///{file}")).records("DC01", DAY)),
+    ("watermark", lambda file: DatabaseWatermark(Database(f"sqlite:///{file}")).read("orders")),
 ]
 DUCKDB: list[tuple[str, Read]] = [
     ("instock warehouse", lambda file: InstockWarehouse(f"duckdb:///{file}").snapshots("DC01", DAY, DAY)),

@@ -23,8 +23,8 @@ from fillrate_assets.buffers.buffer_store import BufferStore
 from fillrate_assets.buffers.policy_store import PolicyStore
 from fillrate_assets.buffers.rules.policy import Policy
 from fillrate_assets.core.errors import PermanentFailure
-from fillrate_assets.fillrate.record_store import RecordStore
 from fillrate_assets.notifications.signed_links import LinkSigner
+from fillrate_assets.storage.database import Database
 from fillrate_assets_tests.buffers.test_policy_store import Evidence
 from fillrate_assets_tests.conftest import ROOT
 from fillrate_assets_tests.factories.web_floor import SECRET, Browser, masters
@@ -69,15 +69,15 @@ def serving(home: Path) -> Iterator[str]:
 
 
 def test_the_command_serves_until_it_is_told_to_end(tmp_path: Path) -> None:
-    RecordStore(settings.load(home=tmp_path).record_store_url).upgrade()
+    Database(settings.load(home=tmp_path).record_store_url).upgrade()
     with serving(tmp_path) as base:
         assert httpx.get(f"{base}/health").text == "ok"
 
 
 def test_a_promotion_counts_from_the_next_report_on_without_a_new_start(tmp_path: Path) -> None:
     url = settings.load(home=tmp_path).record_store_url
-    RecordStore(url).upgrade()
-    store, policies, now = BufferStore(url), PolicyStore(url), datetime.now(UTC)
+    Database(url).upgrade()
+    store, policies, now = BufferStore(Database(url)), PolicyStore(Database(url)), datetime.now(UTC)
     store.add_masters(masters())
     eager = policies.propose({"total": {"act": 0.9}}, by="ann", now=now)
     when = (now - timedelta(minutes=1)).astimezone(ZoneInfo("America/Chicago"))

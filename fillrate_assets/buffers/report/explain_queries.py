@@ -17,6 +17,7 @@ from fillrate_assets.core.errors import PermanentFailure
 from fillrate_assets.notifications.channels import shown
 from fillrate_assets.notifications.outbox import Notices
 from fillrate_assets.settings import Settings
+from fillrate_assets.storage.database import Database
 from fillrate_assets.storage.lake import Lake
 
 _NAMED = 10
@@ -35,7 +36,7 @@ def evidence(settings: Settings, unit_id: str, at: datetime) -> tuple[Evidence, 
         SourceUnavailable: a store did not answer.
 
     """
-    store = BufferStore(settings.record_store_url, settings.record_store_schema)
+    store = BufferStore(Database.from_settings(settings))
     masters, tick = store.masters(), on_grid(at)
     warehouse = unit_id.partition("_")[0]
     warehouses = masters.warehouses.filter(pl.col("warehouse") == warehouse)
@@ -63,7 +64,7 @@ def evidence(settings: Settings, unit_id: str, at: datetime) -> tuple[Evidence, 
     members = members.filter(valid(tick))
     paths = pl.col("path").is_in(members["path"].implode())
     signals = kept.read(schema.SIGNALS, tick, tick).filter(pl.col("warehouse") == warehouse, paths).collect()
-    notices = Notices(settings.record_store_url, settings.record_store_schema).history(alerts)
+    notices = Notices(Database.from_settings(settings)).history(alerts)
     channels = pl.Series("channel", [shown(channel) for channel in notices["channel"]], pl.String)
     answered = store.feedback(tick - timedelta(days=1)).filter(unit)
     episodes = set(notices["episode_key"])

@@ -24,6 +24,7 @@ from fillrate_assets.buffers.sources.floor_feeds import FloorFeeds
 from fillrate_assets.buffers.tick_lake import TickLake
 from fillrate_assets.core.errors import PermanentFailure
 from fillrate_assets.settings import Settings
+from fillrate_assets.storage.database import Database
 from fillrate_assets.storage.lake import Lake
 
 _SEED: Final = 1
@@ -91,7 +92,7 @@ def trial(settings: Settings, version: str, days: int, *, now: datetime) -> Tria
         PermanentFailure: there is no such challenger.
 
     """
-    policies = PolicyStore(settings.record_store_url, settings.record_store_schema)
+    policies = PolicyStore(Database.from_settings(settings))
     contenders = policies.contenders()
     if version not in {each.version for each in contenders.challengers}:
         named = ", ".join(each.version for each in contenders.challengers) or "none"
@@ -100,7 +101,7 @@ def trial(settings: Settings, version: str, days: int, *, now: datetime) -> Tria
     (proposed,) = policies.rows().filter(version=version)["since_ts"]
     # Of earlier ticks it said nothing, which is neither right nor wrong.
     since = max(now - timedelta(days=days), proposed)
-    store = BufferStore(settings.record_store_url, settings.record_store_schema)
+    store = BufferStore(Database.from_settings(settings))
     dcs = tuple(sorted(set(store.warehouses()["dc"])))
     roots = (settings.lake_root, f"{settings.lake_root}/challengers/{version}")
     ours, theirs = (TickLake(Lake(root), dcs).read(schema.ALERTS, since, now).collect() for root in roots)
@@ -168,7 +169,7 @@ class Replay:
 
     @property
     def _store(self) -> BufferStore:
-        return BufferStore(self.settings.record_store_url, self.settings.record_store_schema)
+        return BufferStore(Database.from_settings(self.settings))
 
 
 def _compared(ours: pl.DataFrame, theirs: pl.DataFrame) -> Table:

@@ -17,6 +17,7 @@ from fillrate_assets.fillrate.rules.quality_gate import held_days
 from fillrate_assets.fillrate.rules.rolling_baseline import LOOK_BACK_DAYS
 from fillrate_assets.fillrate.sources.contract_files import Contracts
 from fillrate_assets.settings import Settings
+from fillrate_assets.storage.database import Database
 from fillrate_assets.storage.lake import Lake
 
 _NAMED: Final = 20
@@ -81,7 +82,7 @@ def evidence_of_lake(settings: Settings, dc: str, ship_date: date, item: str) ->
     # SQLAlchemy, which files do without, takes a third of a second.
     from fillrate_assets.fillrate.record_store import RecordStore  # noqa: PLC0415
 
-    lake, store = Lake(settings.lake_root), RecordStore(settings.record_store_url, settings.record_store_schema)
+    lake, store = Lake(settings.lake_root), RecordStore(Database.from_settings(settings))
     item_days = lake.scan(schema.ITEM_DAYS, [dc], ship_date - timedelta(days=LOOK_BACK_DAYS), ship_date)
     lines = lake.scan(schema.CLASSIFIED_LINES, [dc], ship_date, ship_date)
     today = item_days.filter(pl.col("ship_date") == ship_date)

@@ -20,9 +20,9 @@ from fillrate_assets.buffers.rules.tick import Masters
 from fillrate_assets.buffers.tick_lake import TickLake
 from fillrate_assets.core.errors import PermanentFailure
 from fillrate_assets.core.table_schema import TIMESTAMP
-from fillrate_assets.fillrate.record_store import RecordStore
 from fillrate_assets.notifications.outbox import Notices
 from fillrate_assets.settings import Settings
+from fillrate_assets.storage.database import Database
 from fillrate_assets.storage.lake import Lake
 from fillrate_assets_tests.factories.buffers_frames import (
     TICK,
@@ -170,11 +170,11 @@ PASTED = "https://hooks.example/services/T0/B0/known-to-nobody"
 def home(tmp_path: Path) -> Settings:
     """W1 with the unit of `EVIDENCE`, of which path P2 has left, and with a feed that is missing; both were told."""
     chosen = settings.load(home=tmp_path)
-    RecordStore(chosen.record_store_url).upgrade()
+    Database(chosen.record_store_url).upgrade()
     before = MEMBERS.with_columns(valid_from=tick(-2000), valid_to=tick(-100))
     left = before.with_columns(pl.lit("P2").alias("path"))
     nobody = [frame.empty().collect() for frame in (schema.SHIFTS, schema.ALERT_ROUTES)]
-    BufferStore(chosen.record_store_url).add_masters(
+    BufferStore(Database(chosen.record_store_url)).add_masters(
         Masters(warehouses({}), pl.concat([MEMBERS, before, left]), *nobody)
     )
     kept = TickLake(Lake(chosen.lake_root), ("CHI",))
@@ -189,7 +189,7 @@ def home(tmp_path: Path) -> Settings:
     sent_to = [f"slack:{PASTED}", PASTED, "slack:floor-w1"]
     each = {"notice_id": "N2", "rec_id": f"{OCCUPANCY}.DATA.CHECK_DATA.1.1"}
     told = notices(*({"channel": channel} for channel in sent_to), {**OF_A_FEED, **each})
-    Notices(chosen.record_store_url).keep(told, schema.DEAD_LETTERS.empty().collect(), now=tick(0.1))
+    Notices(Database(chosen.record_store_url)).keep(told, schema.DEAD_LETTERS.empty().collect(), now=tick(0.1))
     return chosen
 
 

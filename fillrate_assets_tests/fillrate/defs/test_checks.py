@@ -53,7 +53,7 @@ class Checked:
 @pytest.fixture
 def checked(tmp_path: Path, instance: dg.DagsterInstance) -> Checked:
     home = Home(tmp_path / "home")
-    home.store.upgrade()
+    home.store.database.upgrade()
     return Checked(home, instance)
 
 

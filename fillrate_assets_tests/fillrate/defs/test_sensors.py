@@ -67,7 +67,7 @@ def _new_pairs(before: tuple[pl.DataFrame, pl.DataFrame], after: tuple[pl.DataFr
 def _log(home: Home) -> pl.DataFrame:
     """The restatement log, oldest first."""
     columns = [RESTATEMENTS.c[name] for name in schema.RESTATEMENTS.names]
-    with home.store.engine.connect() as connection:
+    with home.store.database.engine.connect() as connection:
         rows = connection.execute(sa.select(*columns).order_by(RESTATEMENTS.c.id)).all()
     return pl.DataFrame(rows, schema=schema.RESTATEMENTS.polars, orient="row")
 

@@ -73,7 +73,7 @@ class Ticking:
         self.cursor: str | None = None
 
     def execute(self, statement: sa.Executable) -> None:
-        with self.home.store.engine.begin() as connection:
+        with self.home.store.database.engine.begin() as connection:
             connection.execute(statement)
 
     def tick(self) -> SensorExecutionData:
@@ -97,7 +97,7 @@ class Ticking:
 @pytest.fixture
 def ticking(tmp_path: Path, instance: dg.DagsterInstance) -> Ticking:
     home = Home(tmp_path / "home")
-    home.store.upgrade()
+    home.store.database.upgrade()
     home.settings.settings_file.write_text("inactive_dc_days = 0\n")
     return Ticking(Home(home.directory), instance)
 

@@ -64,7 +64,7 @@ def test_the_order_of_rows_says_nothing() -> None:
 
 
 def _messages(home: Home) -> list[tuple[str, str]]:
-    with home.store.engine.connect() as connection:
+    with home.store.database.engine.connect() as connection:
         statement = sa.select(OUTBOX.c.subject, OUTBOX.c.body).where(OUTBOX.c.subject.contains("items changed"))
         return [(subject, body) for subject, body in connection.execute(statement)]
 

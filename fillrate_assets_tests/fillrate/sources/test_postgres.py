@@ -16,6 +16,7 @@ from fillrate_assets.fillrate.record_store import LEDGER, RecordStore
 from fillrate_assets.fillrate.sources.order_system import OrderSystem
 from fillrate_assets.fillrate.watermark import WATERMARKS
 from fillrate_assets.storage import sql
+from fillrate_assets.storage.database import Database
 from fillrate_assets_tests.conftest import SCHEMA
 from fillrate_assets_tests.factories.rows import DAY
 from fillrate_assets_tests.fixtures.postgres import PASSWORD, Postgres
@@ -33,7 +34,7 @@ def _told(error: BaseException) -> str:
 def _refusal(kind: type[FillrateError], url: str) -> str:
     """How a store that cannot be reached says so."""
     with pytest.raises(kind) as raised:
-        RecordStore(url).ledger()
+        RecordStore(Database(url)).ledger()
     assert type(raised.value) is kind
     password = sa.make_url(url).password
     assert password
@@ -85,14 +86,14 @@ def test_an_absent_table_of_a_source_is_permanent(postgres: Postgres) -> None:
 )
 def test_a_url_that_cannot_be_read_is_not_repeated(url: str) -> None:
     with pytest.raises(PermanentFailure, match="cannot use database URL") as raised:
-        RecordStore(url).ledger()
+        RecordStore(Database(url)).ledger()
     assert "s3cret" not in _told(raised.value)
 
 
 def test_a_secret_in_the_query_of_a_url_is_not_told() -> None:
     url = f"postgresql+psycopg://writer@127.0.0.1:1/records?password={PASSWORD}"
     with pytest.raises(SourceUnavailable) as raised:
-        RecordStore(url).ledger()
+        RecordStore(Database(url)).ledger()
     assert PASSWORD not in _told(raised.value)
 
 

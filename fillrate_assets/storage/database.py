@@ -1,0 +1,79 @@
+"""The platform's own database: one object that every store gets, instead of a URL and a schema.
+
+The databases of sources are not meant: they are read through `sql.read`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Final, Self
+
+import sqlalchemy as sa
+
+from fillrate_assets.settings import Settings
+from fillrate_assets.storage import sql
+
+RECORD_STORE: Final = "record store"
+"""The name that messages give the database, unless a store has one of its own."""
+
+
+@dataclass(frozen=True)
+class Database:
+    """Where the platform's own tables are."""
+
+    url: str = field(repr=False)
+    schema: str | None = None
+    """Where its tables are, on a server; None is where the database puts tables that name none."""
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Self:
+        """Return the record store's database of an environment."""
+        return cls(settings.record_store_url, settings.record_store_schema)
+
+    @property
+    def engine(self) -> sa.Engine:
+        """The engine that finds its tables; it raises the errors of SQLAlchemy."""
+        return sql.engine(self.url, schema=self.schema)
+
+    @contextmanager
+    def connect(self, system: str = RECORD_STORE) -> Iterator[sa.Connection]:
+        """Open a connection.
+
+        Args:
+            system: the database's name in messages.
+
+        Raises:
+            SourceUnavailable: the database did not answer; a retry may succeed.
+            PermanentFailure: it refused, or its embedded file does not exist.
+
+        """
+        with sql.failures(system, self.url), self.engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def begin(self, system: str = RECORD_STORE) -> Iterator[sa.Connection]:
+        """Open a connection in a transaction, which is committed when the block succeeds; else as `connect`."""
+        with sql.failures(system, self.url), self.engine.begin() as connection:
+            yield connection
+
+    def upgrade(self) -> None:
+        """Create the tables, and the schema if need be, or migrate older ones to the newest version.
+
+        Raises:
+            SourceUnavailable: the database did not answer.
+            PermanentFailure: its user may not create what is missing.
+
+        """
+        from alembic import command  # noqa: PLC0415 - only where it is used
+        from alembic.config import Config  # noqa: PLC0415 - only where it is used
+
+        sql.make_directory(self.url)
+        config = Config()
+        config.set_main_option("script_location", "fillrate_assets.storage:migrations")
+        with sql.failures(RECORD_STORE, self.url, creating=True), self.engine.begin() as connection:
+            if self.schema and not sa.inspect(connection).has_schema(self.schema):
+                connection.execute(sa.schema.CreateSchema(self.schema))
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
