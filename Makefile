@@ -26,7 +26,7 @@ ui: $(READY)
 # Pins every package with its hashes; run after changing the dependencies.
 constraints: $(READY)
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 \
-		--extra deploy --extra test --group build pyproject.toml --output-file constraints.txt
+		--all-extras --group build pyproject.toml --output-file constraints.txt
 
 clean:
 	rm -rf $(VENV) .fillrate

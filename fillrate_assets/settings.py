@@ -7,6 +7,7 @@ defaults: the embedded systems under the home directory.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator, Mapping
 from datetime import date, time
 from difflib import get_close_matches
 from pathlib import Path
@@ -32,6 +33,7 @@ from pydantic_settings import (
 )
 
 from fillrate_assets import environments
+from fillrate_assets.core import extras
 from fillrate_assets.core.errors import PermanentFailure
 from fillrate_assets.environments import ENVIRONMENTS, Environment
 
@@ -231,12 +233,25 @@ def load(**overrides: Any) -> Settings:  # noqa: ANN401 - any field of Settings
             meant = get_close_matches(name.upper(), known, n=1)
             raise _wrong(f"{name} is no setting" + (f"; did you mean {meant[0]}?" if meant else ""))
     try:
-        return Settings(**overrides)
+        made = Settings(**overrides)
     except ValidationError as error:
         wrong = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'settings'}: {e['msg']}" for e in error.errors())
         raise _wrong(wrong) from error
     except (SettingsError, TOMLDecodeError) as error:
         raise _wrong(str(error)) from error
+    for name, value in _read_texts(made.model_dump()):
+        for extra in extras.find_extras(value):
+            extras.require(extra, f"the setting FILLRATE_{name.upper()}")
+    return made
+
+
+def _read_texts(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Yield each setting that is a text, by the name that its variable has behind FILLRATE_."""
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _read_texts(value, f"{prefix}{name}__")
+        elif isinstance(value, SecretStr | str):
+            yield f"{prefix}{name}", value.get_secret_value() if isinstance(value, SecretStr) else value
 
 
 def _wrong(what: str) -> PermanentFailure:

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from fillrate_assets.aws import client, secrets
+from fillrate_assets.core import extras
 from fillrate_assets.core.errors import PermanentFailure, SourceUnavailable
 
 DIALECT: Final = "awsathena"
@@ -57,6 +58,7 @@ def read(system: str, url: str, statement: sa.Select[Any]) -> Answer:
 @lru_cache(maxsize=8)
 def _engine(url: str) -> sa.Engine:
     """An engine without a pool: a connection holds nothing, and a pooled one is tried with a query of its own."""
+    extras.require("athena", f"the database URL {DIALECT}://")
     from pyathena.util import RetryConfig  # noqa: PLC0415 - only where it is used
 
     parsed = secrets.resolved(url)

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any, Final
 
+from fillrate_assets.core import extras
 from fillrate_assets.core.errors import FillrateError, PermanentFailure, SourceUnavailable
 
 _THROTTLED: Final = {
@@ -46,7 +47,7 @@ def client(service: str, *, attempts: int | None = None) -> Any:  # noqa: ANN401
         attempts: how often it asks; None as AWS_MAX_ATTEMPTS says.
 
     Raises:
-        PermanentFailure: no region is set, or the profile does not exist.
+        PermanentFailure: no region is set, the profile does not exist, or boto3 is not installed.
 
     """
     environment = tuple((name, value) for name, value in os.environ.items() if name.startswith("AWS_"))
@@ -56,6 +57,7 @@ def client(service: str, *, attempts: int | None = None) -> Any:  # noqa: ANN401
 @lru_cache(maxsize=32)
 def _client(service: str, attempts: int | None, _environment: tuple[tuple[str, str], ...]) -> Any:  # noqa: ANN401 - as above
     """One client for as long as the environment stays: to make one takes a quarter of a second."""
+    extras.require("aws", f"Amazon's {service}")
     import boto3  # noqa: PLC0415 - a third of a second that only AWS users pay
     from botocore.config import Config  # noqa: PLC0415 - as above
 

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fillrate_assets.core import extras
+
 if TYPE_CHECKING:
     from fillrate_assets.buffers.policy_store import PolicyStore
     from fillrate_assets.settings import Settings
@@ -51,6 +53,7 @@ def demo(warehouses: int, seed: int, hours: int) -> None:
     Example: the last three hours of ten warehouses
       fillrate buffers demo --warehouses 10 --hours 3
     """
+    extras.require("sample", "fillrate buffers demo")
     import polars as pl
     from rich.console import Console
 
@@ -294,6 +297,7 @@ def serve(host: str, port: int) -> None:
     Example: behind a proxy that speaks TLS, as FILLRATE_FEEDBACK_URL says
       fillrate buffers serve --port 8099
     """
+    extras.require("web", "fillrate buffers serve")
     from fillrate_assets import settings, web
 
     web.serve(settings.load(), host, port)

@@ -19,6 +19,7 @@ import click
 
 from fillrate_assets.cli.buffers import buffers
 from fillrate_assets.cli.progress import called_as, progress, working
+from fillrate_assets.core import extras
 from fillrate_assets.core.errors import FillrateError, SourceUnavailable
 
 if TYPE_CHECKING:
@@ -329,6 +330,7 @@ def demo(days: int, dc_count: int, items: int, seed: int, processes: int) -> Non
     Example: a year
       fillrate demo --days 365
     """
+    extras.require("sample", "fillrate demo")
     from rich.console import Console
 
     from fillrate_assets import settings
@@ -367,6 +369,7 @@ def sample(context: click.Context, days: int, dc_count: int, items: int, seed: i
       fillrate sample --dcs 2 --items 500
       fillrate sample advance
     """
+    extras.require("sample", "fillrate sample")
     from fillrate_assets.sample.network import Network
 
     if context.invoked_subcommand is None:

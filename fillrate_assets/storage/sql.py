@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, NoSuchModuleError, OperationalError
 
 from fillrate_assets.aws import secrets
+from fillrate_assets.core import extras
 from fillrate_assets.core.errors import PermanentFailure, SourceUnavailable
 from fillrate_assets.core.table_schema import TIMESTAMP
 from fillrate_assets.storage.transient_errors import may_pass
@@ -52,11 +53,13 @@ def engine(
         statement_seconds: how long a server may work at one statement.
 
     Raises:
-        PermanentFailure: the URL cannot be understood, or its driver is not known.
+        PermanentFailure: the URL cannot be understood, or its driver is not known or not installed.
 
     """
     _parsed(url)
     parsed = secrets.resolved(url)
+    for extra in extras.find_extras(f"{parsed.drivername}://"):
+        extras.require(extra, f"the database URL {parsed.drivername}://")
     backend = parsed.get_backend_name()
     arguments = {**_arguments(backend, statement_seconds), **({"read_only": read_only} if backend == "duckdb" else {})}
     try:

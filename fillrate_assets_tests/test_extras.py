@@ -1,0 +1,77 @@
+"""Optional dependencies: what runs without them, and what a missing one says."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from fillrate_assets.core.extras import PACKAGES
+from fillrate_assets_tests.conftest import ROOT
+
+RUN: Final = """\
+import sys
+blocked, *arguments = sys.argv[1:]
+sys.modules.update(dict.fromkeys(blocked.split(",")))
+from fillrate_assets.cli.main import execute
+raise SystemExit(execute(arguments))
+"""
+LOAD: Final = """\
+import sys
+sys.modules.update(dict.fromkeys(sys.argv[1].split(",")))
+import fillrate_assets.definitions
+"""
+ORDERS: Final = "FILLRATE_ORDER_SYSTEM_URL"
+RECORDS: Final = "FILLRATE_RECORD_STORE_URL"
+SNAPSHOTS: Final = "FILLRATE_INSTOCK_WAREHOUSE_URL"
+
+
+def _run(program: str, home: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    env = {**os.environ, "FILLRATE_HOME": str(home), "DAGSTER_HOME": str(home), "PYTHONPATH": str(ROOT), **variables}
+    home.mkdir(exist_ok=True)
+    command = [sys.executable, "-W", "ignore", "-c", program, *arguments]
+    return subprocess.run(command, cwd=home, env=env, capture_output=True, text=True, check=False)  # noqa: S603 - this interpreter
+
+
+def test_the_extras_are_those_of_the_project() -> None:
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert set(PACKAGES) == set(declared) - {"deploy", "test"}
+
+
+def test_the_embedded_default_loads_without_any_extra(tmp_path: Path) -> None:
+    # pandas, which is no extra, needs numpy.
+    blocked = {package for packages in PACKAGES.values() for package in packages} - {"numpy", "itsdangerous"}
+    done = _run(LOAD, tmp_path / "home", ",".join(sorted(blocked)))
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("extra", "package", "needed_by", "variables", "arguments"),
+    [
+        ("oracle", "oracledb", f"the setting {ORDERS}", {ORDERS: "oracle+oracledb://u:p@h/x"}, "upgrade"),
+        ("sqlserver", "pymssql", f"the setting {RECORDS}", {RECORDS: "mssql+pymssql://u:p@h/x"}, "upgrade"),
+        ("postgres", "psycopg", f"the setting {RECORDS}", {RECORDS: "postgresql+psycopg://u:p@h/x"}, "upgrade"),
+        ("athena", "pyathena", f"the setting {SNAPSHOTS}", {SNAPSHOTS: "awsathena+polars://h/x"}, "upgrade"),
+        ("redshift", "sqlalchemy_redshift", f"the setting {SNAPSHOTS}", {SNAPSHOTS: "redshift://u:p@h/x"}, "upgrade"),
+        ("aws", "boto3", f"the setting {RECORDS}", {RECORDS: "secret://fillrate/records"}, "upgrade"),
+        ("aws", "boto3", "the setting FILLRATE_LAKE_ROOT", {"FILLRATE_LAKE_ROOT": "s3://bucket"}, "upgrade"),
+        ("web", "starlette", "fillrate buffers serve", {}, "buffers serve"),
+        ("sample", "simpy", "fillrate demo", {}, "demo"),
+        ("sample", "simpy", "fillrate sample", {}, "sample"),
+        ("sample", "simpy", "fillrate buffers demo", {}, "buffers demo"),
+    ],
+)
+def test_a_missing_extra_is_one_line_with_its_setting_and_its_cure(
+    tmp_path: Path, extra: str, package: str, needed_by: str, variables: dict[str, str], arguments: str
+) -> None:
+    done = _run(RUN, tmp_path / "home", package, *arguments.split(), **variables)
+    assert done.stderr == (
+        f"fillrate: error: {needed_by} needs {package}, which is not installed:"
+        f" pip install 'fillrate-assets[{extra}]'\n"
+    )
+    assert done.returncode == 2
