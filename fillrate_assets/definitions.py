@@ -30,6 +30,7 @@ from fillrate_assets.notifications import feedback_links
 from fillrate_assets.notifications.channels import Channels
 from fillrate_assets.notifications.message_outbox import Outbox
 from fillrate_assets.notifications.outbox import Notices
+from fillrate_assets.orchestration.dc_lock_store import DcLockStore
 from fillrate_assets.orchestration.lake_io_manager import LakeIOManager
 from fillrate_assets.orchestration.run_concurrency import InTurn
 from fillrate_assets.settings import Settings
@@ -42,21 +43,20 @@ JOB = "fill_rate_and_lost_cases"
 def systems(settings: Settings) -> dict[str, Any]:
     """Every outside system by its resource key."""
     database, lake = Database.from_settings(settings), Lake(settings.lake_root)
-    record_store = RecordStore(database)
     return {
         "settings": settings,
         "order_system": OrderSystem(settings.order_system_url, settings.tables, settings.statement_seconds),
         "shipping_records": ShippingRecords(settings.shipping_records_url, settings.tables, settings.statement_seconds),
         "instock_warehouse": InstockWarehouse(settings.instock_warehouse_url, settings.tables),
         "floor_feeds": FloorFeeds(settings.floor_feeds_url, settings.tables, settings.tick_statement_seconds),
-        "record_store": record_store,
+        "record_store": RecordStore(database),
         "buffer_store": BufferStore(database),
         "watermark": make_watermark(settings.watermark_url, database),
         "outbox": Outbox(database, settings.alerts),
         "policies": PolicyStore(database),
         "delivery": delivery_of(settings),
         "lake": lake,
-        "lake_io_manager": InTurn(LakeIOManager(lake, assets.FRAMES), record_store),
+        "lake_io_manager": InTurn(LakeIOManager(lake, assets.FRAMES), DcLockStore(database)),
     }
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Final
@@ -57,13 +57,6 @@ REJECTS: Final = sa.Table(
     sa.Column("stage", sa.Unicode(16), nullable=False),
     sa.Index("rejects_by_day", "dc", "ship_date"),
 )
-CLAIMS: Final = sa.Table(
-    "claims",
-    METADATA,
-    sa.Column("dc", sa.Unicode(64), primary_key=True),
-    sa.Column("run_id", sa.Unicode(64), nullable=False),
-)
-
 
 _MOST_NAMED: Final = 500
 """Above this many changed records of a day, the whole day is replaced: servers limit the binds of a statement."""
@@ -129,32 +122,6 @@ class RecordStore:
         """
         with self.database.connect() as connection:
             return [_publish_day(connection, day, run_id, now.replace(tzinfo=None)) for day in days]
-
-    def claims(self, dcs: Collection[str]) -> dict[str, str]:
-        """The run that claimed each of some DCs last, by DC; one that no run ever claimed is left out."""
-        statement = sa.select(CLAIMS.c.dc, CLAIMS.c.run_id).where(CLAIMS.c.dc.in_(dcs))
-        with self.database.connect() as connection:
-            return {row.dc: row.run_id for row in connection.execute(statement)}
-
-    def claim(self, dcs: Collection[str], run_id: str, *, before: Mapping[str, str]) -> bool:
-        """Give DCs to a run, all of them or none.
-
-        Args:
-            dcs: the DCs.
-            run_id: the run.
-            before: what `claims` said of them, when their runs were found to have ended.
-
-        Returns:
-            Whether the run has them; not if another run claimed one of them meanwhile.
-
-        """
-        with self.database.connect() as connection:
-            with connection.begin() as transaction:
-                # In one order, so that no two runs wait for each other.
-                if all(_claimed(connection, dc, run_id, before.get(dc)) for dc in sorted(dcs)):
-                    return True
-                transaction.rollback()
-            return False
 
     def records(self, dc: str, ship_date: date) -> pl.DataFrame:
         """The records that stand for one DC and ship date, as `LOST_CASES`."""
@@ -271,17 +238,6 @@ def entry_of(dc: str, ship_date: date) -> sa.Select[Any]:
     """The ledger's entry of a day; SQL Server locks it, or its gap, until the transaction ends."""
     chosen = LEDGER.select().where(LEDGER.c.dc == dc, LEDGER.c.ship_date == ship_date)
     return chosen.with_hint(LEDGER, "WITH (UPDLOCK, HOLDLOCK)", "mssql")
-
-
-def _claimed(connection: sa.Connection, dc: str, run_id: str, before: str | None) -> bool:
-    if before is not None:
-        still = (CLAIMS.c.dc == dc) & (CLAIMS.c.run_id == before)
-        return connection.execute(CLAIMS.update().where(still).values(run_id=run_id)).rowcount == 1
-    try:
-        connection.execute(CLAIMS.insert().values(dc=dc, run_id=run_id))
-    except sa.exc.IntegrityError:
-        return False
-    return True
 
 
 def _publish_day(connection: sa.Connection, day: Day, run_id: str, now: datetime) -> Outcome:

@@ -1,7 +1,7 @@
 """One run at a time works on a DC: two would mix what they read, in the lake and in the records.
 
 The queue holds a run back while another is in progress on its DC. A run that the queue does not know, or not as one of
-a single DC, waits by itself, for a claim in the record store.
+a single DC, waits by itself, for the DC's lock in the record store.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from dagster._core.run_coordinator import QueuedRunCoordinator, SubmitRunContext
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from fillrate_assets.core.errors import PermanentFailure
-from fillrate_assets.fillrate.record_store import RecordStore
 from fillrate_assets.orchestration import partitions
+from fillrate_assets.orchestration.dc_lock_store import DcLockStore
 from fillrate_assets.orchestration.retries import typed
 
 LONGEST_WAIT: Final = timedelta(hours=1)
@@ -40,17 +40,17 @@ class OneRunPerDcCoordinator(QueuedRunCoordinator[dg.DagsterInstance]):
 
 
 class InTurn(dg.IOManager):
-    """An IO manager that hands and stores nothing before the run has claimed its DCs.
+    """An IO manager that hands and stores nothing before the run holds the locks of its DCs.
 
     Assets read their sources when their output is stored, so a run that waits has read nothing yet.
     """
 
-    def __init__(self, io_manager: dg.IOManager, store: RecordStore) -> None:
+    def __init__(self, io_manager: dg.IOManager, store: DcLockStore) -> None:
         """Let runs take turns at an IO manager.
 
         Args:
             io_manager: what hands and stores.
-            store: where DCs are claimed.
+            store: where the locks are.
 
         """
         self._io_manager = io_manager
@@ -76,32 +76,32 @@ class InTurn(dg.IOManager):
             reraise=True,
         )
         with typed():
-            waiting(claim, step, self._store, scope.dcs(step.instance))
+            waiting(acquire, step, self._store, scope.dcs(step.instance))
 
 
 class _NotItsTurn(PermanentFailure):
     """Another run is in progress on a DC."""
 
 
-def claim(step: StepExecutionContext, store: RecordStore, dcs: Sequence[str]) -> None:
-    """Claim the DCs of a run, unless another run that has not ended has one of them.
+def acquire(step: StepExecutionContext, store: DcLockStore, dcs: Sequence[str]) -> None:
+    """Acquire the locks of a run's DCs, unless another run that has not ended holds one of them.
 
     Raises:
-        PermanentFailure: another run has one of them, or Dagster says that this run has ended.
+        PermanentFailure: another run holds one of them, or Dagster says that this run has ended.
 
     """
     instance, run_id = step.instance, step.run_id
-    before = store.claims(dcs)
-    if before == dict.fromkeys(dcs, run_id):
+    holders = store.holders(dcs)
+    if holders == dict.fromkeys(dcs, run_id):
         return
     if not partitions.is_in_progress(instance, run_id):
         msg = f"Dagster says that run {run_id} has ended: it stops here, for others may work on {', '.join(dcs)}"
         raise PermanentFailure(msg)
-    for dc, other in before.items():
+    for dc, other in holders.items():
         if other != run_id and partitions.is_in_progress(instance, other):
             step.log.info("waits for run %s, which is in progress on %s", other, dc)
             msg = f"run {other} is in progress on {dc}: run again when it has ended, or terminate it in the UI"
             raise _NotItsTurn(msg)
-    if not store.claim(dcs, run_id, before=before):
+    if not store.acquire(dcs, run_id, previous=holders):
         msg = f"another run was quicker on {', '.join(dcs)}: run again when it has ended"
         raise _NotItsTurn(msg)

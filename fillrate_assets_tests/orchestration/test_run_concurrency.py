@@ -18,6 +18,7 @@ from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.record_store import RecordStore
 from fillrate_assets.fillrate.sources.order_system import OrderSystem
 from fillrate_assets.orchestration import partitions, run_concurrency
+from fillrate_assets.orchestration.dc_lock_store import DcLockStore
 from fillrate_assets_tests.conftest import SMALL
 from fillrate_assets_tests.fixtures.home import QUIET, Home
 
@@ -95,8 +96,9 @@ def test_a_run_that_does_not_get_its_turn_says_what_to_do(
 ) -> None:
     monkeypatch.setattr(run_concurrency, "LONGEST_WAIT", 0)
     store, job = network_home.store, network_home.defs.resolve_job_def(JOB)
+    locks = DcLockStore(store.database)
     other = instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED).run_id
-    assert store.claim([DC], other, before={})
+    assert locks.acquire([DC], other, previous={})
     result = network_home.run(instance, DC, DAY, raise_on_error=False)
     failed = [event.step_failure_data.error for event in result.all_events if event.is_step_failure]
     assert not result.success
@@ -113,7 +115,7 @@ def test_a_run_that_was_ended_and_goes_on_stops_where_another_took_its_place(
     def ended() -> None:
         (run,) = instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED]))
         instance.report_run_failed(run)
-        assert network_home.store.claim([DC], "another", before={DC: run.run_id})
+        assert DcLockStore(network_home.store.database).acquire([DC], "another", previous={DC: run.run_id})
 
     result = _run(network_home, instance, ended, partitions.range_tags(DC, DAY, DAY))
     failed = [str(event.step_failure_data.error) for event in result.all_events if event.is_step_failure]
@@ -121,28 +123,30 @@ def test_a_run_that_was_ended_and_goes_on_stops_where_another_took_its_place(
     assert network_home.store.ledger().is_empty()
 
 
-def test_dcs_are_claimed_all_or_none(store: RecordStore) -> None:
-    assert store.claims(["A", "B"]) == {}
-    assert store.claim(["B"], "first", before={})
-    assert not store.claim(["A", "B"], "second", before={})
-    assert store.claims(["A", "B"]) == {"B": "first"}
-    assert not store.claim(["A", "B"], "second", before={"B": "another"})
-    assert store.claims(["A", "B"]) == {"B": "first"}
-    assert store.claim(["A", "B"], "second", before={"B": "first"})
-    assert store.claims(["A", "B", "C"]) == {"A": "second", "B": "second"}
+def test_the_locks_of_dcs_are_acquired_all_or_none(store: RecordStore) -> None:
+    locks = DcLockStore(store.database)
+    assert locks.holders(["A", "B"]) == {}
+    assert locks.acquire(["B"], "first", previous={})
+    assert not locks.acquire(["A", "B"], "second", previous={})
+    assert locks.holders(["A", "B"]) == {"B": "first"}
+    assert not locks.acquire(["A", "B"], "second", previous={"B": "another"})
+    assert locks.holders(["A", "B"]) == {"B": "first"}
+    assert locks.acquire(["A", "B"], "second", previous={"B": "first"})
+    assert locks.holders(["A", "B", "C"]) == {"A": "second", "B": "second"}
 
 
-@pytest.mark.parametrize("before", [{}, {"A": "ended", "B": "ended"}])
-def test_of_many_runs_that_claim_at_once_one_gets_the_dcs(store: RecordStore, before: dict[str, str]) -> None:
-    if before:
-        assert store.claim(["A", "B"], "ended", before={})
+@pytest.mark.parametrize("previous", [{}, {"A": "ended", "B": "ended"}])
+def test_of_many_runs_that_acquire_at_once_one_gets_the_dcs(store: RecordStore, previous: dict[str, str]) -> None:
+    locks = DcLockStore(store.database)
+    if previous:
+        assert locks.acquire(["A", "B"], "ended", previous={})
     together = Barrier(8)
 
-    def claim(number: int) -> bool:
+    def acquire(number: int) -> bool:
         together.wait()
-        return store.claim(["B", "A"] if number % 2 else ["A", "B"], str(number), before=before)
+        return locks.acquire(["B", "A"] if number % 2 else ["A", "B"], str(number), previous=previous)
 
     with ThreadPoolExecutor(8) as pool:
-        got = list(pool.map(claim, range(8)))
+        got = list(pool.map(acquire, range(8)))
     assert sum(got) == 1
-    assert store.claims(["A", "B"]) == dict.fromkeys(["A", "B"], str(got.index(True)))
+    assert locks.holders(["A", "B"]) == dict.fromkeys(["A", "B"], str(got.index(True)))

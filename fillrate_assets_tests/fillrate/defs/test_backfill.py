@@ -17,6 +17,7 @@ from fillrate_assets.definitions import JOB
 from fillrate_assets.fillrate.defs import assets
 from fillrate_assets.fillrate.rules.rolling_baseline import LOOK_BACK_DAYS
 from fillrate_assets.orchestration import partitions
+from fillrate_assets.orchestration.dc_lock_store import DcLockStore
 from fillrate_assets_tests.conftest import SMALL, copied, without_environment
 from fillrate_assets_tests.fixtures.backfills import RUNS_THAT_DIE, Daemon, over
 from fillrate_assets_tests.fixtures.home import OF_THE_RUN, Home, Rows
@@ -140,7 +141,7 @@ def test_a_backfill_of_fewer_days_than_dcs_makes_a_run_over_several_dcs(
     there = Home(published_template).store
     for dc in SMALL.dc_codes:
         assert home.store.records(dc, SMALL.first).equals(there.records(dc, SMALL.first))
-    assert home.store.claims(SMALL.dc_codes).keys() == set(SMALL.dc_codes)
+    assert DcLockStore(home.store.database).holders(SMALL.dc_codes).keys() == set(SMALL.dc_codes)
 
 
 def test_a_backfill_whose_run_was_killed_is_taken_up_from_there(daemon: Daemon, home: Home, published: Rows) -> None:
