@@ -25,8 +25,8 @@ import polars as pl
 
 from fillrate_assets.buffers import schema
 from fillrate_assets.buffers.rules.policy import Policy
-from fillrate_assets.buffers.rules.scorecard import wilson
-from fillrate_assets.buffers.rules.tick import TICK, Feeds, Masters, on_grid
+from fillrate_assets.buffers.rules.scorecard import derive_wilson_interval
+from fillrate_assets.buffers.rules.tick import TICK, Feeds, MasterData, align_to_grid
 from fillrate_assets.sample.floor.detection import at_ticks, by_level, episodes_judged, onsets_told, run, told
 from fillrate_assets.sample.floor.onsets import EMPTY, FULL, unit_fills
 from fillrate_assets.sample.floor.scenarios import HELD_OUT, TUNING, Scenario, Truth, World, simulate
@@ -56,7 +56,7 @@ def main() -> int:
     _say(f"{world.masters.warehouses.height} warehouses simulated", begun)
     ticks = pl.concat(feed.select("event_ts") for feed in _feeds(world)).to_series()
     since, until = pl.select(pl.lit(ticks.min()), pl.lit(ticks.max()).alias("until")).row(0)
-    alerts, units = run(world, since=on_grid(since) + TICK, until=on_grid(until), policy=policy)
+    alerts, units = run(world, since=align_to_grid(since) + TICK, until=align_to_grid(until), policy=policy)
     _say(f"{alerts['snapshot_ts'].n_unique()} ticks with alerts", begun)
     fills = unit_fills(world.truth.latent, world.masters.unit_members)
     levels = units.filter(pl.col("staffed").fill_null(value=True))
@@ -84,7 +84,7 @@ def network(scenarios: Sequence[Scenario]) -> tuple[World, pl.DataFrame]:
     masters = [world.masters for world in worlds]
     return World(
         feeds=_as_feeds(pl.concat(same) for same in zip(*(_feeds(world) for world in worlds), strict=True)),
-        masters=Masters(
+        masters=MasterData(
             pl.concat(each.warehouses for each in masters),
             pl.concat(each.unit_members for each in masters),
             pl.concat(each.shifts for each in masters),
@@ -108,7 +108,7 @@ def _named(world: World, prefix: str) -> World:
     masters, truth = world.masters, world.truth
     return World(
         _as_feeds(named(feed) for feed in _feeds(world)),
-        Masters(named(masters.warehouses), named(masters.unit_members), named(masters.shifts), masters.alert_routes),
+        MasterData(named(masters.warehouses), named(masters.unit_members), named(masters.shifts), masters.alert_routes),
         Truth(named(truth.latent), named(truth.events), named(truth.onsets)),
     )
 
@@ -179,7 +179,7 @@ def _line(onsets: pl.DataFrame, episodes: pl.DataFrame) -> str:
 def _share(part: int, whole: int) -> str:
     if not whole:
         return "-"
-    low, high = (pl.select(end).item() for end in wilson(pl.lit(part), pl.lit(whole)))
+    low, high = (pl.select(end).item() for end in derive_wilson_interval(pl.lit(part), pl.lit(whole)))
     return f"{part / whole:.3f} ({low:.2f}-{high:.2f})"
 
 

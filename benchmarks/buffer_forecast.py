@@ -32,7 +32,7 @@ import polars as pl
 from fillrate_assets.buffers import schema
 from fillrate_assets.buffers.rules import tick, verdicts
 from fillrate_assets.buffers.rules.policy import TICK_MINUTES, Policy
-from fillrate_assets.buffers.rules.tick import TICK, Feeds, InMemory, Masters
+from fillrate_assets.buffers.rules.tick import TICK, Feeds, InMemoryTickStore, MasterData
 from fillrate_assets.buffers.rules.verdicts import Branch
 from fillrate_assets.core.table_schema import TIMESTAMP, Frame
 
@@ -152,7 +152,7 @@ def judged(source: Source, folder: Path) -> pl.DataFrame:
     names = names.with_columns(pl.format("B{}", "n").alias("pool"))
     grid = grid.join(names, on=["buffer", "day"]).with_columns(warehouse=pl.lit(WAREHOUSE), path="pool")
     print(f"{source.name}: {grid['buffer'].n_unique():,} buffers, {names.height:,} days of one", file=sys.stderr)
-    masters, kept, policy = _masters(names), InMemory(), Policy()
+    masters, kept, policy = _masters(names), InMemoryTickStore(), Policy()
     days = names.select(pl.format(f"{WAREHOUSE}_{{}}_TOTAL", "pool").alias("unit_id"), "day")
     seen = []
     for at, feeds in _ticks(grid):
@@ -160,7 +160,7 @@ def judged(source: Source, folder: Path) -> pl.DataFrame:
         tick.roll_up(masters, kept, snapshot_ts=at, policy=policy)
         units = kept.read(schema.UNIT_TIMESERIES, at, at).collect()
         kept.forget(at - timedelta(minutes=policy.suppression.history_minutes))
-        looked_at = verdicts.seen(units, policy=policy).filter(pl.col("quality") == "FRESH")
+        looked_at = verdicts.add_rule_inputs(units, policy=policy).filter(pl.col("quality") == "FRESH")
         seen.append(looked_at.select("unit_id", pl.col("snapshot_ts").alias("ts"), "fill", *verdicts.SIGNALS))
     return pl.concat(seen).join(days, on="unit_id")
 
@@ -190,7 +190,7 @@ def _ticks(grid: pl.DataFrame) -> Iterator[tuple[datetime, Feeds]]:
         )
 
 
-def _masters(names: pl.DataFrame) -> Masters:
+def _masters(names: pl.DataFrame) -> MasterData:
     warehouse = {"warehouse": WAREHOUSE, "dc": "DC01", "name": WAREHOUSE, "time_zone": "UTC", "active": True}
     members = names.join(pl.DataFrame({"role": schema.ROLES}), how="cross").select(
         pl.format(f"{WAREHOUSE}_{{}}_TOTAL", "pool").alias("unit_id"),
@@ -199,7 +199,7 @@ def _masters(names: pl.DataFrame) -> Masters:
         pl.lit(1.0).alias("weight"),
         pl.lit(DAY).alias("valid_from"),
     )
-    return Masters(
+    return MasterData(
         pl.DataFrame([warehouse], schema=schema.WAREHOUSES.polars),
         _conformed(schema.UNIT_MEMBERS, members),
         schema.SHIFTS.empty().collect(),
@@ -238,7 +238,7 @@ def by_level(direction: str, threshold: float) -> pl.Expr:
 def by_rules(branch: Branch) -> pl.Expr:
     """What the rules say: WARN or worse."""
     tells = [rule.rule_id for rule in branch.rules if rule.verdict in schema.SEVERITIES]
-    return branch.decides().is_in(tells)
+    return branch.derive_rule_id().is_in(tells)
 
 
 def candidates(direction: str, minutes: int) -> Iterator[Branch]:
@@ -256,7 +256,7 @@ def candidates(direction: str, minutes: int) -> Iterator[Branch]:
 def branch_of(policy: Policy, direction: str) -> Branch:
     """How a TOTAL is judged in a direction."""
     (branch,) = (
-        each for each in verdicts.branches(policy) if "TOTAL" in each.unit_types and each.direction == direction
+        each for each in verdicts.build_branches(policy) if "TOTAL" in each.unit_types and each.direction == direction
     )
     return branch
 

@@ -46,7 +46,7 @@ from fillrate_assets.buffers.defs.schedules import tags_of
 from fillrate_assets.buffers.rules import conflict_resolution, tick, verdicts
 from fillrate_assets.buffers.rules.policy import Policy
 from fillrate_assets.buffers.sources.floor_feeds import FloorFeeds
-from fillrate_assets.buffers.tick_lake import TickLake
+from fillrate_assets.buffers.tick_store import LakeTickStore
 from fillrate_assets.definitions import build_defs
 from fillrate_assets.notifications.channels import Channels
 from fillrate_assets.notifications.outbox import Notices
@@ -119,7 +119,7 @@ class Platform:
     settings: Settings
     feeds: FloorFeeds
     store: BufferStore
-    kept: TickLake
+    kept: LakeTickStore
     delivery: Delivery
 
     @classmethod
@@ -130,14 +130,14 @@ class Platform:
         store = BufferStore(Database(settings.record_store_url))
         masters = load.masters()
         routes = masters.alert_routes.with_columns(channel=pl.lit("webhook:floor"))
-        store.add_masters(tick.Masters(masters.warehouses, masters.unit_members, masters.shifts, routes))
+        store.merge_master_data(tick.MasterData(masters.warehouses, masters.unit_members, masters.shifts, routes))
         feeds = FloorFeeds(settings.floor_feeds_url, settings.tables, settings.tick_statement_seconds)
         feeds.create()
         for number in range(1, WARM):
             feeds.append(load.received(number))
         channels = Channels({"floor": url}, SECRET)
         delivery = Delivery(Notices(Database(settings.record_store_url)), channels)
-        kept = TickLake(Lake(settings.lake_root), tuple(sorted(set(masters.warehouses["dc"]))))
+        kept = LakeTickStore(Lake(settings.lake_root), tuple(sorted(set(masters.warehouses["dc"]))))
         return cls(load, settings, feeds, store, kept, delivery)
 
     def tick(self, number: int) -> dict[str, float]:
@@ -147,8 +147,8 @@ class Platform:
         def lap() -> None:
             laps.append(perf_counter())
 
-        masters = self.store.masters()
-        read = self.feeds.read(snapshot_ts=at, reach=tick.reach(POLICY))
+        masters = self.store.read_master_data()
+        read = self.feeds.read(snapshot_ts=at, look_back=tick.compute_look_back(POLICY))
         lap()
         tick.sense(read, masters, self.kept, snapshot_ts=at, policy=POLICY)
         lap()
@@ -164,11 +164,11 @@ class Platform:
 
     def conflicts(self, at: datetime) -> float:
         """Seconds of substep 2 alone, at a tick that has run."""
-        history = tick.throttled(self.kept, snapshot_ts=at, policy=POLICY)
+        history = tick.read_throttled(self.kept, snapshot_ts=at, policy=POLICY)
         units = self.kept.read(schema.UNIT_TIMESERIES, at, at).collect()
-        judged = verdicts.verdicts(units, history, policy=POLICY)
+        judged = verdicts.compute_verdicts(units, history, policy=POLICY)
         began = perf_counter()
-        conflict_resolution.resolve(judged, units, history, policy=POLICY)
+        conflict_resolution.resolve_conflicts(judged, units, history, policy=POLICY)
         return perf_counter() - began
 
     def bare(self, number: int) -> float:
@@ -178,10 +178,10 @@ class Platform:
         rows = {
             frame: self.kept.read(frame, at, at).collect() for frame in (*frames, schema.RECOMMENDATIONS, schema.ALERTS)
         }
-        beside = TickLake(Lake(f"{self.settings.home}/bare"), self.kept.dcs)
+        beside = LakeTickStore(Lake(f"{self.settings.home}/bare"), self.kept.dcs)
         began = perf_counter()
-        self.store.masters()
-        self.feeds.read(snapshot_ts=at, reach=tick.reach(POLICY))
+        self.store.read_master_data()
+        self.feeds.read(snapshot_ts=at, look_back=tick.compute_look_back(POLICY))
         for frame, kept in rows.items():
             beside.write(frame, kept, at)
         return perf_counter() - began
@@ -302,7 +302,7 @@ def through_dagster(it: Platform, number: int) -> float:
     """Seconds of a tick as a run."""
     defs = build_defs(it.settings, delivery=it.delivery)
     with dg.DagsterInstance.ephemeral() as instance:
-        tags = tags_of(instance, it.store.warehouses(), it.load.snapshot_ts(number)) or {}
+        tags = tags_of(instance, it.store.read_warehouses(), it.load.snapshot_ts(number)) or {}
         job = defs.resolve_job_def(JOB)
         began = perf_counter()
         job.execute_in_process(

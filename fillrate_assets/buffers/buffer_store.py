@@ -16,7 +16,7 @@ import polars as pl
 import sqlalchemy as sa
 
 from fillrate_assets.buffers import schema
-from fillrate_assets.buffers.rules.tick import Masters
+from fillrate_assets.buffers.rules.tick import MasterData
 from fillrate_assets.core import parsing
 from fillrate_assets.core.table_schema import TIMESTAMP, Column, Frame
 from fillrate_assets.notifications import channels
@@ -45,7 +45,7 @@ class BufferStore:
 
     database: Database
 
-    def masters(self, warehouse: str | None = None) -> Masters:
+    def read_master_data(self, warehouse: str | None = None) -> MasterData:
         """The master tables as they are now, each sorted by its key; of one warehouse, or of all.
 
         A row that cannot be used is left out and told in `rejects`, but for two kinds. A warehouse whose time zone
@@ -58,7 +58,9 @@ class BufferStore:
         """
         with self.database.connect() as connection:
             warehouses, members, shifts, routes = (
-                _read(connection, table, frame, *([] if warehouse is None else [_of(table, warehouse)]))
+                _read_table(
+                    connection, table, frame, *([] if warehouse is None else [_is_of_warehouse(table, warehouse)])
+                )
                 for table, frame in (
                     (WAREHOUSES, schema.WAREHOUSES),
                     (UNIT_MEMBERS, schema.UNIT_MEMBERS),
@@ -66,36 +68,36 @@ class BufferStore:
                     (ALERT_ROUTES, schema.ALERT_ROUTES),
                 )
             )
-        warehouses = _judged_warehouses(warehouses)
-        members = _judged(members, schema.UNIT_MEMBERS)
-        shifts = _judged(
+        warehouses = _check_warehouses(warehouses)
+        members = _add_problems(members, schema.UNIT_MEMBERS)
+        shifts = _add_problems(
             shifts,
             schema.SHIFTS,
             pl.when(~pl.col("weekday").is_between(1, 7)).then(pl.format("weekday {} is none of 1 to 7", "weekday")),
         )
-        routes = _judged(
+        routes = _add_problems(
             routes.with_columns(pl.col("updated_by").fill_null("")),
             schema.ALERT_ROUTES,
-            _none_of("min_severity", schema.SEVERITIES),
-            _none_of("unit_type", (schema.ANY, *schema.UNIT_TYPES)),
+            _format_code_fault("min_severity", schema.SEVERITIES),
+            _format_code_fault("unit_type", (schema.ANY, *schema.UNIT_TYPES)),
         )
-        return Masters(
-            warehouses=_sound(warehouses, schema.WAREHOUSES),
-            unit_members=_with_unreadable(members),
-            shifts=_sound(shifts, schema.SHIFTS),
-            alert_routes=_sound(routes, schema.ALERT_ROUTES),
+        return MasterData(
+            warehouses=_select_valid(warehouses, schema.WAREHOUSES),
+            unit_members=_mask_unreadable(members),
+            shifts=_select_valid(shifts, schema.SHIFTS),
+            alert_routes=_select_valid(routes, schema.ALERT_ROUTES),
             rejects=pl.concat(
                 [
-                    _rejects(warehouses, schema.WAREHOUSES),
-                    _rejects(_by_utc(warehouses), schema.WAREHOUSES),
-                    _rejects(members, schema.UNIT_MEMBERS),
-                    _rejects(shifts, schema.SHIFTS),
-                    _rejects(routes, schema.ALERT_ROUTES),
+                    _collect_rejects(warehouses, schema.WAREHOUSES),
+                    _collect_rejects(_select_utc_fallbacks(warehouses), schema.WAREHOUSES),
+                    _collect_rejects(members, schema.UNIT_MEMBERS),
+                    _collect_rejects(shifts, schema.SHIFTS),
+                    _collect_rejects(routes, schema.ALERT_ROUTES),
                 ]
             ).sort("table", "key", "reason"),
         )
 
-    def warehouses(self) -> pl.DataFrame:
+    def read_warehouses(self) -> pl.DataFrame:
         """The warehouses alone, as `masters` has them: of a whole network, units are what takes long to read.
 
         Raises:
@@ -103,10 +105,10 @@ class BufferStore:
 
         """
         with self.database.connect() as connection:
-            rows = _read(connection, WAREHOUSES, schema.WAREHOUSES)
-        return _sound(_judged_warehouses(rows), schema.WAREHOUSES)
+            rows = _read_table(connection, WAREHOUSES, schema.WAREHOUSES)
+        return _select_valid(_check_warehouses(rows), schema.WAREHOUSES)
 
-    def add_masters(self, masters: Masters) -> None:
+    def merge_master_data(self, masters: MasterData) -> None:
         """Add rows to the master tables, or change those that are there; the same again changes nothing.
 
         Raises:
@@ -120,27 +122,27 @@ class BufferStore:
                 (SHIFTS, schema.SHIFTS, masters.shifts),
                 (ALERT_ROUTES, schema.ALERT_ROUTES, masters.alert_routes),
             ):
-                _merge(connection, table, frame, rows)
+                _merge_rows(connection, table, frame, rows)
 
-    def feedback(self, since: datetime) -> pl.DataFrame:
+    def read_feedback(self, since: datetime) -> pl.DataFrame:
         """What was answered since a moment, that included: every version, as `FEEDBACK`.
 
         Raises:
             SourceUnavailable: the store did not answer.
 
         """
-        return self._feedback(FEEDBACK.c.answered_at >= since.astimezone(UTC).replace(tzinfo=None))
+        return self._select_feedback(FEEDBACK.c.answered_at >= since.astimezone(UTC).replace(tzinfo=None))
 
-    def answers(self, rec_id: str, responder: str) -> pl.DataFrame:
+    def read_answers(self, rec_id: str, responder: str) -> pl.DataFrame:
         """What someone answered to an alert: every version, as `FEEDBACK`.
 
         Raises:
             SourceUnavailable: the store did not answer.
 
         """
-        return self._feedback(FEEDBACK.c.rec_id == rec_id, FEEDBACK.c.responder == responder)
+        return self._select_feedback(FEEDBACK.c.rec_id == rec_id, FEEDBACK.c.responder == responder)
 
-    def _feedback(self, *where: sa.ColumnElement[bool]) -> pl.DataFrame:
+    def _select_feedback(self, *where: sa.ColumnElement[bool]) -> pl.DataFrame:
         with self.database.connect() as connection:
             rows = sql.select(connection, sa.select(FEEDBACK).where(*where))
         return parsing.parse(rows.lazy(), schema.FEEDBACK, table="feedback").sort(schema.FEEDBACK.key).collect()
@@ -171,32 +173,34 @@ class BufferStore:
 # --- reading what people wrote
 
 
-def _of(table: sa.Table, warehouse: str) -> sa.ColumnElement[bool]:
+def _is_of_warehouse(table: sa.Table, warehouse: str) -> sa.ColumnElement[bool]:
     """The rows that a warehouse has, and those of any."""
     if table is UNIT_MEMBERS:
         return table.c.unit_id.startswith(f"{warehouse}_", autoescape=True)
     return table.c.warehouse.in_([warehouse, schema.ANY])
 
 
-def _read(connection: sa.Connection, table: sa.Table, frame: Frame, *where: sa.ColumnElement[bool]) -> pl.DataFrame:
+def _read_table(
+    connection: sa.Connection, table: sa.Table, frame: Frame, *where: sa.ColumnElement[bool]
+) -> pl.DataFrame:
     """A table by its frame, sorted, with `problem` for what could not be read of a row."""
     # As the driver hands values over: SQLAlchemy stops at one that is not of its column's type.
     columns = [sa.type_coerce(table.c[name], sa.types.NullType()).label(name) for name in frame.names]
     rows = connection.execute(sa.select(*columns).where(*where)).all()
     values = zip(*rows, strict=True) if rows else ((),) * len(columns)
-    raw = pl.LazyFrame([_series(name, column) for name, column in zip(frame.names, values, strict=True)])
+    raw = pl.LazyFrame([_build_series(name, column) for name, column in zip(frame.names, values, strict=True)])
     told = replace(frame, columns=(*frame.columns, _REASON))
     return parsing.parse(raw, told, table=frame.name).sort(frame.key, maintain_order=True).collect()
 
 
-def _series(name: str, values: tuple[Any, ...]) -> pl.Series:
+def _build_series(name: str, values: tuple[Any, ...]) -> pl.Series:
     """Values of one type as they are; of several, as text."""
     if len({type(value) for value in values} - {type(None)}) > 1:
         return pl.Series(name, [None if value is None else str(value) for value in values], pl.String)
     return pl.Series(name, values)
 
 
-def _judged(rows: pl.DataFrame, frame: Frame, *more: pl.Expr) -> pl.DataFrame:
+def _add_problems(rows: pl.DataFrame, frame: Frame, *more: pl.Expr) -> pl.DataFrame:
     """The rows with all that is wrong in `problem`: unreadable, empty, there twice once it is read, or as told."""
     empty = [
         pl.when(pl.col(column.name).is_null()).then(pl.lit(f"{column.name} is empty"))
@@ -208,24 +212,24 @@ def _judged(rows: pl.DataFrame, frame: Frame, *more: pl.Expr) -> pl.DataFrame:
     return rows.with_columns(pl.coalesce("problem", *empty, *more, twice).alias("problem"))
 
 
-def _judged_warehouses(rows: pl.DataFrame) -> pl.DataFrame:
-    return _judged(
+def _check_warehouses(rows: pl.DataFrame) -> pl.DataFrame:
+    return _add_problems(
         rows.with_columns(pl.col("name").fill_null(pl.col("warehouse"))),
         schema.WAREHOUSES,
         pl.when(pl.col("dc").str.contains(r"[/\\]")).then(pl.format("dc {} cannot name a folder", "dc")),
     )
 
 
-def _none_of(name: str, codes: tuple[str, ...]) -> pl.Expr:
+def _format_code_fault(name: str, codes: tuple[str, ...]) -> pl.Expr:
     listed = f"{', '.join(codes[:-1])} and {codes[-1]}"
     return pl.when(~pl.col(name).is_in(list(codes))).then(pl.format(f"{name} {{}} is none of {listed}", name))
 
 
-def _sound(rows: pl.DataFrame, frame: Frame) -> pl.DataFrame:
+def _select_valid(rows: pl.DataFrame, frame: Frame) -> pl.DataFrame:
     return rows.filter(pl.col("problem").is_null()).select(frame.names)
 
 
-def _with_unreadable(members: pl.DataFrame) -> pl.DataFrame:
+def _mask_unreadable(members: pl.DataFrame) -> pl.DataFrame:
     """The members of units, less their weight where they cannot be read."""
     return members.filter(pl.col("unit_id").is_not_null()).select(
         "unit_id",
@@ -237,15 +241,15 @@ def _with_unreadable(members: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _by_utc(warehouses: pl.DataFrame) -> pl.DataFrame:
+def _select_utc_fallbacks(warehouses: pl.DataFrame) -> pl.DataFrame:
     """The warehouses that are watched by UTC for want of their own time zone, and why in `problem`."""
     sound = warehouses.filter(pl.col("problem").is_null())
-    unknown = [zone for zone in sound["time_zone"].unique() if not _exists(zone)]
+    unknown = [zone for zone in sound["time_zone"].unique() if not _is_time_zone(zone)]
     words = pl.format("time_zone {} does not exist: UTC is taken", "time_zone")
     return sound.filter(pl.col("time_zone").is_in(unknown)).with_columns(words.alias("problem"))
 
 
-def _exists(time_zone: str) -> bool:
+def _is_time_zone(time_zone: str) -> bool:
     try:
         ZoneInfo(time_zone)
     except (ZoneInfoNotFoundError, ValueError, OSError):  # not there, not a name, a folder of zones
@@ -253,7 +257,7 @@ def _exists(time_zone: str) -> bool:
     return True
 
 
-def _rejects(rows: pl.DataFrame, frame: Frame) -> pl.DataFrame:
+def _collect_rejects(rows: pl.DataFrame, frame: Frame) -> pl.DataFrame:
     key = pl.concat_str([pl.col(name).cast(pl.String).fill_null("(empty)") for name in frame.key], separator=", ")
     wrong = rows.filter(pl.col("problem").is_not_null())
     if "channel" in frame.key:
@@ -265,8 +269,8 @@ def _rejects(rows: pl.DataFrame, frame: Frame) -> pl.DataFrame:
 # --- writing
 
 
-def _merge(connection: sa.Connection, table: sa.Table, frame: Frame, rows: pl.DataFrame) -> None:
-    known = _read(connection, table, frame)
+def _merge_rows(connection: sa.Connection, table: sa.Table, frame: Frame, rows: pl.DataFrame) -> None:
+    known = _read_table(connection, table, frame)
     changed = rows.join(known, on=frame.names, how="anti", nulls_equal=True)
     outdated = changed.join(known, on=frame.key, how="semi").select(frame.key)
     if outdated.height:

@@ -18,7 +18,7 @@ import polars as pl
 import sqlalchemy as sa
 
 from fillrate_assets.buffers import schema
-from fillrate_assets.buffers.rules.policy import Policy, changed
+from fillrate_assets.buffers.rules.policy import Policy, override_policy
 from fillrate_assets.core import parsing
 from fillrate_assets.core.errors import PermanentFailure
 from fillrate_assets.storage import sql
@@ -31,7 +31,7 @@ POLICIES: Final = table_of(schema.POLICIES, lengths={"changes": None, "evidence"
 
 
 @dataclass(frozen=True)
-class Contenders:
+class ActivePolicies:
     """The policies that run."""
 
     champion: Policy
@@ -54,29 +54,29 @@ class PolicyStore:
 
     database: Database
 
-    def contenders(self) -> Contenders:
+    def read_active(self) -> ActivePolicies:
         """The policies that run. A row that cannot be used is told in the log and left out: no typo stops a tick.
 
         Raises:
             SourceUnavailable: the store did not answer.
 
         """
-        rows = self.rows()
-        champion, challengers = Contenders(Policy()), []
+        rows = self.read_all()
+        champion, challengers = ActivePolicies(Policy()), []
         for row in rows.filter(pl.col("role") != "RETIRED").iter_rows(named=True):
             try:
-                policy = _policy(row)
+                policy = _load_policy(row)
             except (ValueError, PermanentFailure) as error:
                 _LOG.error("buffer_policy: version %s cannot be used: %s", row["version"], error)
                 continue
             if row["role"] == "CHAMPION":
                 evidence = json.loads(row["evidence"] or "{}")
-                champion = Contenders(policy, (), _before(rows, row), evidence.get("champion_precision_low"))
+                champion = ActivePolicies(policy, (), _find_replaced(rows, row), evidence.get("champion_precision_low"))
             elif row["role"] == "CHALLENGER":
                 challengers.append(policy)
-        return Contenders(champion.champion, tuple(challengers), champion.replaced, champion.precision_low)
+        return ActivePolicies(champion.champion, tuple(challengers), champion.replaced, champion.precision_low)
 
-    def rows(self) -> pl.DataFrame:
+    def read_all(self) -> pl.DataFrame:
         """Every policy that has or had a role, as `POLICIES`."""
         with self.database.connect() as connection:
             rows = sql.select(connection, sa.select(POLICIES))
@@ -89,15 +89,15 @@ class PolicyStore:
             PermanentFailure: there is no such value, or the policy has a role already.
 
         """
-        policy = changed(Policy(), changes)
-        if policy.version in {each.version for each in self.contenders().all}:
+        policy = override_policy(Policy(), changes)
+        if policy.version in {each.version for each in self.read_active().all}:
             msg = f"policy {policy.version} runs already"
             raise PermanentFailure(msg)
         told = json.dumps(changes)
         with self.database.begin() as connection:
             known = POLICIES.c.version == policy.version
-            if not _set(connection, known, role="CHALLENGER", by=by, now=now, changes=told):
-                said = _said("CHALLENGER", by, now)
+            if not _set_role(connection, known, role="CHALLENGER", by=by, now=now, changes=told):
+                said = _build_role_values("CHALLENGER", by, now)
                 connection.execute(POLICIES.insert().values(version=policy.version, changes=told, **said))
         return policy
 
@@ -108,16 +108,16 @@ class PolicyStore:
             PermanentFailure: there is no such challenger.
 
         """
-        running = self.contenders()
+        running = self.read_active()
         told = json.dumps(asdict(evidence), default=str)  # type: ignore[call-overload]
         before = {"replaced": running.champion.version, "evidence": told}
         mine = (POLICIES.c.version == version) & (POLICIES.c.role == "CHALLENGER")
         with self.database.begin() as connection:
             # All of them: one that another release made is no champion, but may be one again with the next.
-            _set(connection, POLICIES.c.role == "CHAMPION", role="RETIRED", by=by, now=now)
+            _set_role(connection, POLICIES.c.role == "CHAMPION", role="RETIRED", by=by, now=now)
             runs = version in {each.version for each in running.challengers}
-            if not runs or not _set(connection, mine, role="CHAMPION", by=by, now=now, **before):
-                raise _no_challenger(version)
+            if not runs or not _set_role(connection, mine, role="CHAMPION", by=by, now=now, **before):
+                raise _make_no_challenger_error(version)
 
     def retire(self, version: str, *, by: str, now: datetime) -> None:
         """Let a challenger run no more, or forget a policy that another release made.
@@ -126,29 +126,29 @@ class PolicyStore:
             PermanentFailure: there is no such challenger.
 
         """
-        decides = version == self.contenders().champion.version
+        decides = version == self.read_active().champion.version
         mine = (POLICIES.c.version == version) & POLICIES.c.role.in_(
             ["CHALLENGER"] if decides else ["CHALLENGER", "CHAMPION"]
         )
         with self.database.begin() as connection:
-            if not _set(connection, mine, role="RETIRED", by=by, now=now):
-                raise _no_challenger(version)
+            if not _set_role(connection, mine, role="RETIRED", by=by, now=now):
+                raise _make_no_challenger_error(version)
 
-    def roll_back(self, contenders: Contenders, *, by: str, now: datetime) -> None:
+    def roll_back(self, contenders: ActivePolicies, *, by: str, now: datetime) -> None:
         """Give the place back to the policy that the champion replaced, unless somebody else has taken it since."""
         if contenders.replaced is None:
             return
         champions = POLICIES.c.role == "CHAMPION"
         mine = champions & (POLICIES.c.version == contenders.champion.version)
         with self.database.begin() as connection:
-            if _set(connection, mine, role="RETIRED", by=by, now=now):
-                _set(connection, champions, role="RETIRED", by=by, now=now)
+            if _set_role(connection, mine, role="RETIRED", by=by, now=now):
+                _set_role(connection, champions, role="RETIRED", by=by, now=now)
                 # The platform's own has no row, and needs none.
                 before = POLICIES.c.version == contenders.replaced
-                _set(connection, before, role="CHAMPION", by=by, now=now, replaced=None, evidence=None)
+                _set_role(connection, before, role="CHAMPION", by=by, now=now, replaced=None, evidence=None)
 
 
-def _policy(row: Mapping[str, Any]) -> Policy:
+def _load_policy(row: Mapping[str, Any]) -> Policy:
     """What a row stands for.
 
     Raises:
@@ -156,33 +156,35 @@ def _policy(row: Mapping[str, Any]) -> Policy:
         PermanentFailure: they name no values, or of this release they make another policy.
 
     """
-    policy = changed(Policy(), json.loads(row["changes"]))
+    policy = override_policy(Policy(), json.loads(row["changes"]))
     if policy.version != row["version"]:
         msg = f"it was made by another release, of this one it is {policy.version}: propose it again, and retire this"
         raise PermanentFailure(msg)
     return policy
 
 
-def _before(rows: pl.DataFrame, champion: Mapping[str, Any]) -> str | None:
+def _find_replaced(rows: pl.DataFrame, champion: Mapping[str, Any]) -> str | None:
     """The version whose place a champion took; the platform's own, where that one cannot run any more."""
     if champion["replaced"] is None:
         return None
     for row in rows.filter(pl.col("version") == champion["replaced"]).iter_rows(named=True):
         with suppress(ValueError, PermanentFailure):
-            return _policy(row).version
+            return _load_policy(row).version
     return Policy().version
 
 
-def _set(
+def _set_role(
     connection: sa.Connection, where: sa.ColumnElement[bool], *, role: str, by: str, now: datetime, **more: str | None
 ) -> int:
     """Give policies a role: how many there are."""
-    return connection.execute(POLICIES.update().where(where).values(**_said(role, by, now), **more)).rowcount
+    return connection.execute(
+        POLICIES.update().where(where).values(**_build_role_values(role, by, now), **more)
+    ).rowcount
 
 
-def _said(role: str, by: str, now: datetime) -> dict[str, Any]:
+def _build_role_values(role: str, by: str, now: datetime) -> dict[str, Any]:
     return {"role": role, "since_ts": now.astimezone(UTC).replace(tzinfo=None), "updated_by": by}
 
 
-def _no_challenger(version: str) -> PermanentFailure:
+def _make_no_challenger_error(version: str) -> PermanentFailure:
     return PermanentFailure(f"{version} is no challenger")

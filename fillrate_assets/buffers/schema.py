@@ -24,14 +24,14 @@ a doubtful one accepted the second time, predicted for want of one, or not at al
 
 QUALITIES: Final = ("FRESH", "DEGRADED", "UNKNOWN")
 DIRECTIONS: Final = ("OVERFLOW", "STARVATION", "DATA")
-VERDICTS: Final = ("EMERGENCY", "ACT", "WARN", "BETWEEN", "CLEAR", "NOT_STAFFED", "UNKNOWN")
-"""What a unit is in one direction. BETWEEN is neither bad enough to act nor good enough to clear."""
+VERDICTS: Final = ("EMERGENCY", "ACT", "WARN", "HYSTERESIS", "CLEAR", "NOT_STAFFED", "UNKNOWN")
+"""What a unit is in one direction. HYSTERESIS is neither bad enough to act nor good enough to clear."""
 
 SEVERITIES: Final = ("WARN", "ACT", "EMERGENCY")
 """From least to most severe."""
 
 ACTIONS: Final = ("MOVE_STAFF", "THROTTLE", "REBALANCE", "OPEN_LANE", "CHECK_DATA")
-RESOLUTIONS: Final = ("STANDS", "CHANGED", "CONSEQUENCE", "LOST")
+RESOLUTIONS: Final = ("KEPT", "CHANGED", "CAUSED_BY_ACTION", "OVERRIDDEN")
 LABELS: Final = ("NEW", "ONGOING", "CLEARED", "SUPPRESSED")
 REASONS: Final = (
     "HISTORY_GAP",
@@ -77,22 +77,22 @@ _BITEMPORAL: Final = (
 )
 
 
-def _number(name: str, description: str, unit: str | None = None) -> Column:
+def _make_number(name: str, description: str, unit: str | None = None) -> Column:
     return Column(name, pl.Float64, description, unit, nullable=True)
 
 
-def _text(name: str, description: str) -> Column:
+def _make_text(name: str, description: str) -> Column:
     return Column(name, pl.String, description, nullable=True)
 
 
-def _moment(name: str, description: str) -> Column:
+def _make_moment(name: str, description: str) -> Column:
     return Column(name, TIMESTAMP, description, "UTC", nullable=True)
 
 
 # --- feeds
 
 OCCUPANCY: Final = Frame(
-    "buffer_occupancy", (), (_WAREHOUSE, _PATH, _number("level", "Packages on the path", "packages"), *_BITEMPORAL)
+    "buffer_occupancy", (), (_WAREHOUSE, _PATH, _make_number("level", "Packages on the path", "packages"), *_BITEMPORAL)
 )
 FLOW: Final = Frame(
     "buffer_flow",
@@ -100,9 +100,9 @@ FLOW: Final = Frame(
     (
         _WAREHOUSE,
         _PATH,
-        _moment("window_start", "Begin of the counted window"),
-        _number("inflow", "Packages that came in during the window", "packages"),
-        _number("outflow", "Packages that went out during the window", "packages"),
+        _make_moment("window_start", "Begin of the counted window"),
+        _make_number("inflow", "Packages that came in during the window", "packages"),
+        _make_number("outflow", "Packages that went out during the window", "packages"),
         *_BITEMPORAL,
     ),
 )
@@ -112,12 +112,12 @@ STAFFING: Final = Frame(
     (
         _WAREHOUSE,
         _POOL,
-        _number("headcount", "Associates at work", "associates"),
-        _number("headcount_planned", "Associates planned", "associates"),
-        _number("units_per_hour", "What one associate does", "packages/hour"),
-        _text("shift", "Shift that is on; empty between shifts"),
-        _moment("break_from", "Begin of the scheduled break that is on or next"),
-        _moment("break_to", "Its end"),
+        _make_number("headcount", "Associates at work", "associates"),
+        _make_number("headcount_planned", "Associates planned", "associates"),
+        _make_number("units_per_hour", "What one associate does", "packages/hour"),
+        _make_text("shift", "Shift that is on; empty between shifts"),
+        _make_moment("break_from", "Begin of the scheduled break that is on or next"),
+        _make_moment("break_to", "Its end"),
         *_BITEMPORAL,
     ),
 )
@@ -127,11 +127,11 @@ LIMITS: Final = Frame(
     (
         _WAREHOUSE,
         _PATH,
-        _number("capacity", "Packages that fit", "packages"),
-        _number("max_rate", "Packages that its stations can take", "packages/hour"),
+        _make_number("capacity", "Packages that fit", "packages"),
+        _make_number("max_rate", "Packages that its stations can take", "packages/hour"),
         Column("lane_open", pl.Boolean, "Whether the path takes packages", nullable=True),
-        _number("backlog", "Packages that wait upstream", "packages"),
-        _moment("critical_pull_ts", "When the next truck that matters leaves"),
+        _make_number("backlog", "Packages that wait upstream", "packages"),
+        _make_moment("critical_pull_ts", "When the next truck that matters leaves"),
         *_BITEMPORAL,
     ),
 )
@@ -158,7 +158,7 @@ UNIT_MEMBERS: Final = Frame(
         Column("role", pl.String, "LEVEL, IN, OUT or CAP: what of the path counts in the unit", codes=ROLES),
         Column("weight", pl.Float64, "How much of it counts"),
         Column("valid_from", TIMESTAMP, "From when", "UTC"),
-        _moment("valid_to", "Until when, not included; empty: no end"),
+        _make_moment("valid_to", "Until when, not included; empty: no end"),
     ),
 )
 ALERT_ROUTES: Final = Frame(
@@ -171,7 +171,7 @@ ALERT_ROUTES: Final = Frame(
         Column("min_severity", pl.String, "Least severity that it takes: WARN, ACT or EMERGENCY", codes=SEVERITIES),
         Column("channel", pl.String, "Where to: slack:..., teams:..., sns:..., webhook:... or console"),
         Column("active_from", TIMESTAMP, "From when", "UTC"),
-        _moment("active_to", "Until when, not included; empty: no end"),
+        _make_moment("active_to", "Until when, not included; empty: no end"),
         Column("updated_by", pl.String, "Who set it"),
     ),
 )
@@ -207,8 +207,8 @@ POLICIES: Final = Frame(
         Column("role", pl.String, "CHAMPION, CHALLENGER or RETIRED", codes=POLICY_ROLES),
         Column("changes", pl.String, "Values that differ from the platform's own policy, as JSON"),
         Column("since_ts", TIMESTAMP, "Since when it has this role", "UTC"),
-        _text("replaced", "Version whose place a champion took"),
-        _text("evidence", "What it was promoted on, as JSON"),
+        _make_text("replaced", "Version whose place a champion took"),
+        _make_text("evidence", "What it was promoted on, as JSON"),
         Column("updated_by", pl.String, "Who set it"),
     ),
 )
@@ -230,10 +230,10 @@ SIGNALS: Final = Frame(
     (
         *_TICK,
         _PATH,
-        _number("observed", "Latest usable observed level within its tolerance", "packages"),
-        _moment("observed_ts", "When that was observed"),
-        _number("predicted", "The last estimate plus what flowed since, if known", "packages"),
-        _number("level", "The estimate; empty: none", "packages"),
+        _make_number("observed", "Latest usable observed level within its tolerance", "packages"),
+        _make_moment("observed_ts", "When that was observed"),
+        _make_number("predicted", "The last estimate plus what flowed since, if known", "packages"),
+        _make_number("level", "The estimate; empty: none", "packages"),
         Column(
             "fusion",
             pl.String,
@@ -242,10 +242,10 @@ SIGNALS: Final = Frame(
         ),
         Column("suspect_sign", pl.Int64, "Of a SUSPECT: 1 if more was observed than predicted, -1 if less; else 0"),
         Column("predicted_ticks", pl.Int64, "Ticks in a row without an observed level", "ticks"),
-        _number("inflow", f"Packages in during {_LATEST_FLOW}, pro-rated", "packages"),
-        _number("outflow", f"Packages out during {_LATEST_FLOW}, pro-rated", "packages"),
-        _number("inflow_rate", "Mean of what is known of the last 15 minutes", "packages/minute"),
-        _number("outflow_rate", "Mean of what is known of the last 15 minutes", "packages/minute"),
+        _make_number("inflow", f"Packages in during {_LATEST_FLOW}, pro-rated", "packages"),
+        _make_number("outflow", f"Packages out during {_LATEST_FLOW}, pro-rated", "packages"),
+        _make_number("inflow_rate", "Mean of what is known of the last 15 minutes", "packages/minute"),
+        _make_number("outflow_rate", "Mean of what is known of the last 15 minutes", "packages/minute"),
         Column(
             "outflows",
             pl.List(pl.Float64),
@@ -253,11 +253,11 @@ SIGNALS: Final = Frame(
             "packages",
             nullable=True,
         ),
-        _number("capacity", "Packages that fit", "packages"),
-        _number("max_rate", "Packages that its stations can take", "packages/hour"),
+        _make_number("capacity", "Packages that fit", "packages"),
+        _make_number("max_rate", "Packages that its stations can take", "packages/hour"),
         Column("lane_open", pl.Boolean, "Whether the path takes packages", nullable=True),
-        _number("backlog", "Packages that wait upstream", "packages"),
-        _moment("critical_pull_ts", "When the next truck that matters leaves"),
+        _make_number("backlog", "Packages that wait upstream", "packages"),
+        _make_moment("critical_pull_ts", "When the next truck that matters leaves"),
         Column("level_fresh", pl.Boolean, "Whether the level is observed and fresh, or its prediction is allowed"),
         Column("flow_fresh", pl.Boolean, "Whether the flows are fresh"),
         _POLICY,
@@ -270,7 +270,7 @@ SIGNAL_REJECTS: Final = Frame(
         _SNAPSHOT_TS,
         Column("feed", pl.String, "OCCUPANCY, FLOW, STAFFING or LIMITS", codes=FEEDS),
         _WAREHOUSE,
-        _text("path", "Path, or pool of a staffing row"),
+        _make_text("path", "Path, or pool of a staffing row"),
         Column("event_ts", TIMESTAMP, "When it was so", "UTC", nullable=True),
         Column("reason", pl.String, "Why the row cannot be used"),
     ),
@@ -280,9 +280,9 @@ UNIT_REJECTS: Final = Frame(
     (),
     (
         _SNAPSHOT_TS,
-        _text("unit_id", "As `unit_member` has it"),
-        _text("path", "Path of the member"),
-        _text("role", "Its role"),
+        _make_text("unit_id", "As `unit_member` has it"),
+        _make_text("path", "Path of the member"),
+        _make_text("role", "Its role"),
         Column("reason", pl.String, "Why the member cannot be used"),
     ),
 )
@@ -292,9 +292,9 @@ POOLS: Final = Frame(
     (
         *_TICK,
         _POOL,
-        _number("headcount", "Associates at work", "associates"),
-        _number("headcount_planned", "Associates planned", "associates"),
-        _number("units_per_hour", "What one associate does", "packages/hour"),
+        _make_number("headcount", "Associates at work", "associates"),
+        _make_number("headcount_planned", "Associates planned", "associates"),
+        _make_number("units_per_hour", "What one associate does", "packages/hour"),
         Column("staffed", pl.Boolean, "Somebody is there and no break is on; empty: not known", nullable=True),
         Column("staffing_fresh", pl.Boolean, "Whether that is fresh"),
     ),
@@ -307,32 +307,34 @@ UNIT_TIMESERIES: Final = Frame(
         _UNIT_ID,
         _POOL,
         _UNIT_TYPE,
-        _number("level", "Weighted sum of its paths' estimates; empty if one is missing", "packages"),
-        _number("capacity", "Weighted sum of its paths' capacities", "packages"),
-        _number("fill", "Fresh level / capacity of the paths that have one; empty if UNKNOWN", "of capacity"),
-        _number("proven_fill", "Fresh level alone over the whole capacity: the true fill is no less", "of capacity"),
+        _make_number("level", "Weighted sum of its paths' estimates; empty if one is missing", "packages"),
+        _make_number("capacity", "Weighted sum of its paths' capacities", "packages"),
+        _make_number("fill", "Fresh level / capacity of the paths that have one; empty if UNKNOWN", "of capacity"),
+        _make_number(
+            "proven_fill", "Fresh level alone over the whole capacity: the true fill is no less", "of capacity"
+        ),
         Column("coverage", pl.Float64, "Capacity of paths with a fresh level over the whole capacity"),
         Column("quality", pl.String, "FRESH, DEGRADED or UNKNOWN", codes=QUALITIES),
-        _text("missing_feeds", "Feeds that are not fresh, comma separated"),
+        _make_text("missing_feeds", "Feeds that are not fresh, comma separated"),
         Column("unknown_ticks", pl.Int64, "Staffed ticks in a row that it is UNKNOWN", "ticks"),
-        _number("inflow", f"Packages in during {_LATEST_FLOW}", "packages"),
-        _number("outflow", f"Packages out during {_LATEST_FLOW}", "packages"),
-        _number("inflow_rate", "Mean of the last 15 minutes", "packages/minute"),
-        _number("outflow_rate", "Mean of the last 15 minutes", "packages/minute"),
-        _number("outflow_median", "Median of the last 60 minutes", "packages/minute"),
-        _number("slope", "Theil-Sen slope of the last 7 levels", "packages/minute"),
+        _make_number("inflow", f"Packages in during {_LATEST_FLOW}", "packages"),
+        _make_number("outflow", f"Packages out during {_LATEST_FLOW}", "packages"),
+        _make_number("inflow_rate", "Mean of the last 15 minutes", "packages/minute"),
+        _make_number("outflow_rate", "Mean of the last 15 minutes", "packages/minute"),
+        _make_number("outflow_median", "Median of the last 60 minutes", "packages/minute"),
+        _make_number("slope", "Theil-Sen slope of the last 7 levels", "packages/minute"),
         Column("trend_agrees", pl.Boolean, "Slope and net flow have one sign; empty: one is missing", nullable=True),
-        _number("minutes_to_overflow", "Until 95 % full at this slope; empty: it does not rise", "minutes"),
-        _number("minutes_to_starvation", "Until 5 % full at this slope; empty: it does not fall", "minutes"),
-        _number("headcount", "Associates at work in the pool", "associates"),
-        _number("headcount_planned", "Associates planned in the pool", "associates"),
-        _number("units_per_hour", "What one associate does", "packages/hour"),
-        _number("service_rate", "headcount x units per hour, mu", "packages/minute"),
+        _make_number("minutes_to_overflow", "Until 95 % full at this slope; empty: it does not rise", "minutes"),
+        _make_number("minutes_to_starvation", "Until 5 % full at this slope; empty: it does not fall", "minutes"),
+        _make_number("headcount", "Associates at work in the pool", "associates"),
+        _make_number("headcount_planned", "Associates planned in the pool", "associates"),
+        _make_number("units_per_hour", "What one associate does", "packages/hour"),
+        _make_number("service_rate", "headcount x units per hour, mu", "packages/minute"),
         Column("staffed", pl.Boolean, "Somebody is there and no break is on; empty: not known", nullable=True),
-        _number("max_rate", "Packages that its stations can take", "packages/hour"),
+        _make_number("max_rate", "Packages that its stations can take", "packages/hour"),
         Column("is_open", pl.Boolean, "Whether one of its paths takes packages", nullable=True),
-        _number("backlog", "Packages that wait upstream", "packages"),
-        _moment("critical_pull_ts", "When the next truck that matters leaves"),
+        _make_number("backlog", "Packages that wait upstream", "packages"),
+        _make_moment("critical_pull_ts", "When the next truck that matters leaves"),
         _POLICY,
     ),
 )
@@ -343,18 +345,18 @@ _RECOMMENDED: Final = (
     _POOL,
     _UNIT_TYPE,
     Column("direction", pl.String, "OVERFLOW, STARVATION or DATA", codes=DIRECTIONS),
-    Column("verdict", pl.String, "EMERGENCY, ACT, WARN, BETWEEN, CLEAR, NOT_STAFFED or UNKNOWN", codes=VERDICTS),
+    Column("verdict", pl.String, "EMERGENCY, ACT, WARN, HYSTERESIS, CLEAR, NOT_STAFFED or UNKNOWN", codes=VERDICTS),
     Column("rule_id", pl.String, "The rule that decided"),
     Column("quality", pl.String, "FRESH, DEGRADED or UNKNOWN: what the verdict stands on", codes=QUALITIES),
-    _text("action", "MOVE_STAFF, THROTTLE, REBALANCE, OPEN_LANE or CHECK_DATA; empty: nothing to do"),
-    _number("quantity", "How many; empty: not known"),
-    _text("quantity_unit", "associates, packages/hour or packages/minute"),
-    _text("source_unit", "Where it is taken from: a donor pool, or the unit that diverts"),
-    _text("target_unit", "Where it goes: a pool, or the siblings with their shares"),
+    _make_text("action", "MOVE_STAFF, THROTTLE, REBALANCE, OPEN_LANE or CHECK_DATA; empty: nothing to do"),
+    _make_number("quantity", "How many; empty: not known"),
+    _make_text("quantity_unit", "associates, packages/hour or packages/minute"),
+    _make_text("source_unit", "Where it is taken from: a donor pool, or the unit that diverts"),
+    _make_text("target_unit", "Where it goes: a pool, or the siblings with their shares"),
     Column("recipients", RECIPIENTS, "Of REBALANCE, the siblings with their shares", nullable=True),
-    _moment("until_ts", "Until when"),
-    _number("minutes_left", "Until overflow or starvation, the lesser"),
-    _number("surplus", "Associates that the donor can give", "associates"),
+    _make_moment("until_ts", "Until when"),
+    _make_number("minutes_left", "Until overflow or starvation, the lesser"),
+    _make_number("surplus", "Associates that the donor can give", "associates"),
     Column("explanation", pl.String, "Why, in words with numbers"),
     Column("evidence", EVIDENCE, "Inputs, thresholds and margins of the rule"),
     _POLICY,
@@ -367,13 +369,13 @@ RECOMMENDATIONS: Final = Frame(
     ("unit_id", "direction", "snapshot_ts"),
     (
         *_RECOMMENDED,
-        Column("resolution", pl.String, "STANDS, CHANGED, CONSEQUENCE or LOST", codes=RESOLUTIONS),
-        _text("resolution_rule", "R1 to R7, if one applied"),
-        _text("winner", "unit_id and direction of the row that it lost to or follows from"),
-        _text("original_action", "Action before conflicts were resolved"),
-        _number("original_quantity", "Quantity before"),
-        _text("original_verdict", "Verdict before"),
-        _text("original_explanation", "Explanation before"),
+        Column("resolution", pl.String, "KEPT, CHANGED, CAUSED_BY_ACTION or OVERRIDDEN", codes=RESOLUTIONS),
+        _make_text("resolution_rule", "R1 to R7, if one applied"),
+        _make_text("winner", "unit_id and direction of the row that it lost to or follows from"),
+        _make_text("original_action", "Action before conflicts were resolved"),
+        _make_number("original_quantity", "Quantity before"),
+        _make_text("original_verdict", "Verdict before"),
+        _make_text("original_explanation", "Explanation before"),
     ),
 )
 """Substep 2: the same rows, conflicts inside a warehouse resolved; nothing is deleted."""
@@ -393,13 +395,15 @@ ALERTS: Final = Frame(
         Column("reason", pl.String, "Why it is suppressed, or why it is told again", nullable=True, codes=REASONS),
         Column("is_open", pl.Boolean, "Whether an episode is open after this tick"),
         Column("episode", pl.Int64, "Number of the key's episode: it grows, and is never used again"),
-        _moment("opened_ts", "When the episode opened"),
-        _moment("last_notified_ts", "When the problem was last told, in this episode or the one before"),
-        _text("peak_notified_severity", "The greatest severity told in the episode; of the one before, if none yet"),
+        _make_moment("opened_ts", "When the episode opened"),
+        _make_moment("last_notified_ts", "When the problem was last told, in this episode or the one before"),
+        _make_text(
+            "peak_notified_severity", "The greatest severity told in the episode; of the one before, if none yet"
+        ),
         Column("clear_count", pl.Int64, "Clear ticks in a row", "ticks"),
         Column("openings", pl.List(TIMESTAMP), "Openings of the last 60 minutes"),
         Column("seq", pl.Int64, "Count of what was told in the episode"),
-        _moment("unknown_since_ts", "Since when nothing is known of the unit, if so"),
+        _make_moment("unknown_since_ts", "Since when nothing is known of the unit, if so"),
         _POLICY,
     ),
 )
@@ -419,14 +423,14 @@ _NOTICE: Final = (
     Column("label", pl.String, "NEW, ONGOING, CLEARED or SUPPRESSED", codes=LABELS),
     Column("reason", pl.String, "Why it is suppressed, or why it is told again", nullable=True, codes=REASONS),
     Column("severity", pl.String, "WARN, ACT or EMERGENCY; of an end, the greatest told", codes=SEVERITIES),
-    _number("quantity", "How many; empty: not known"),
-    _text("quantity_unit", "associates, packages/hour or packages/minute"),
-    _text("source_unit", "Where it is taken from"),
-    _text("target_unit", "Where it goes"),
-    _moment("until_ts", "Until when"),
-    _number("minutes_left", "Until overflow or starvation, the lesser"),
-    _text("explanation", "Why, in words with numbers"),
-    _text("winner", "unit_id and direction of the row that its own action gave way to"),
+    _make_number("quantity", "How many; empty: not known"),
+    _make_text("quantity_unit", "associates, packages/hour or packages/minute"),
+    _make_text("source_unit", "Where it is taken from"),
+    _make_text("target_unit", "Where it goes"),
+    _make_moment("until_ts", "Until when"),
+    _make_number("minutes_left", "Until overflow or starvation, the lesser"),
+    _make_text("explanation", "Why, in words with numbers"),
+    _make_text("winner", "unit_id and direction of the row that its own action gave way to"),
     _POLICY,
 )
 NOTICES: Final = Frame(
@@ -452,13 +456,13 @@ FEEDBACK: Final = Frame(
             pl.String,
             "What the floor says, one of `ANSWERS`",
         ),
-        _number("actual_quantity", "What the quantity should have been"),
-        _text("note", "In the responder's words"),
+        _make_number("actual_quantity", "What the quantity should have been"),
+        _make_text("note", "In the responder's words"),
         _WAREHOUSE,
         _UNIT_ID,
         _UNIT_TYPE,
         Column("direction", pl.String, "OVERFLOW, STARVATION or DATA", codes=DIRECTIONS),
-        _text("episode_key", "Unit, direction, action and episode; of one alert all notices share it"),
+        _make_text("episode_key", "Unit, direction, action and episode; of one alert all notices share it"),
         Column("episode_ts", TIMESTAMP, "When the episode opened, or when the problem was missed", "UTC"),
         _POLICY,
     ),
@@ -476,16 +480,16 @@ SCORECARD: Final = Frame(
         Column("false_positives", pl.Int64, "Answered NO_PROBLEM"),
         Column("wrong_actions", pl.Int64, "Real problems with a wrong action or quantity"),
         Column("missed", pl.Int64, "Missed problems that were reported or found by an audit"),
-        _number("detection_precision", "Real problems / answered"),
-        _number("detection_low", "Lower end of its 95 % Wilson interval"),
-        _number("detection_high", "Upper end"),
-        _number("action_precision", "Right action and quantity / answered"),
-        _number("action_low", "Lower end of its 95 % Wilson interval"),
-        _number("action_high", "Upper end"),
-        _number("recall", "Real problems that were told / all that are known; as far as misses are reported"),
-        _number("recall_low", "Lower end of its 95 % Wilson interval"),
-        _number("recall_high", "Upper end"),
-        _number("response_rate", "answered / episodes"),
+        _make_number("detection_precision", "Real problems / answered"),
+        _make_number("detection_low", "Lower end of its 95 % Wilson interval"),
+        _make_number("detection_high", "Upper end"),
+        _make_number("action_precision", "Right action and quantity / answered"),
+        _make_number("action_low", "Lower end of its 95 % Wilson interval"),
+        _make_number("action_high", "Upper end"),
+        _make_number("recall", "Real problems that were told / all that are known; as far as misses are reported"),
+        _make_number("recall_low", "Lower end of its 95 % Wilson interval"),
+        _make_number("recall_high", "Upper end"),
+        _make_number("response_rate", "answered / episodes"),
     ),
 )
 _OF_DAY: Final = _TICK[:2]

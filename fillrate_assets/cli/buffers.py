@@ -103,11 +103,11 @@ def tick(at: datetime | None) -> None:
       fillrate buffers tick --at 2026-11-10T14:05
     """
     from fillrate_assets import settings
-    from fillrate_assets.buffers.rules.tick import on_grid
+    from fillrate_assets.buffers.rules.tick import align_to_grid
     from fillrate_assets.cli import launcher
 
     now = datetime.now(UTC)
-    chosen = on_grid(at or now)
+    chosen = align_to_grid(at or now)
     run_id, failure, checks = launcher.run_tick(settings.load(), chosen)
     for problem in [failure] if failure else checks:
         click.echo(f"{chosen:%Y-%m-%d %H:%M} UTC: {problem}", err=True)
@@ -132,11 +132,11 @@ def explain(unit_id: str, at: datetime) -> None:
     """
     from fillrate_assets import settings
     from fillrate_assets.buffers.report import explain as rules
-    from fillrate_assets.buffers.report.explain_queries import evidence
-    from fillrate_assets.buffers.rules.path_signals import clock
+    from fillrate_assets.buffers.report.explain_queries import read_evidence
+    from fillrate_assets.buffers.rules.path_signals import load_time_zone
 
-    found, time_zone = evidence(settings.load(), unit_id, at)
-    for line in rules.explain(found, zone=clock(time_zone)):
+    found, time_zone = read_evidence(settings.load(), unit_id, at)
+    for line in rules.explain_unit(found, zone=load_time_zone(time_zone)):
         click.echo(line)
 
 
@@ -160,16 +160,16 @@ def replay(first: datetime, last: datetime, changes: tuple[str, ...], file: Path
     from rich.console import Console
 
     from fillrate_assets import settings
-    from fillrate_assets.buffers.report.policy_backtest import Replay, changed_policy
+    from fillrate_assets.buffers.report.policy_backtest import Backtest, build_policy
     from fillrate_assets.cli.progress import progress
 
     chosen = settings.load()
-    policy = changed_policy(_policies(chosen).contenders().champion, changes, file)
-    again = Replay(chosen, policy, first, last, dcs)
+    policy = build_policy(_policies(chosen).read_active().champion, changes, file)
+    again = Backtest(chosen, policy, first, last, dcs)
     with progress("Running history again", len(again.ticks)) as tell:
         for at in again.run():
             tell(f"{at:%Y-%m-%d %H:%M}")
-    again.compare(Console(width=110, highlight=False))
+    again.print_comparison(Console(width=110, highlight=False))
 
 
 @buffers.group(invoke_without_command=True)
@@ -190,7 +190,7 @@ def policies(context: click.Context) -> None:
     from fillrate_assets import settings
 
     store = _policies(settings.load())
-    rows, running = store.rows(), [each.version for each in store.contenders().all]
+    rows, running = store.read_all(), [each.version for each in store.read_active().all]
     champion = running[0]
     if rows.filter(version=champion, role="CHAMPION").is_empty():
         click.echo(f"{champion:<20} CHAMPION    the platform's own")
@@ -209,9 +209,9 @@ def policies(context: click.Context) -> None:
 def propose(changes: tuple[str, ...], file: Path | None) -> None:
     """Let a policy run beside the champion from the next tick on."""
     from fillrate_assets import settings
-    from fillrate_assets.buffers.report.policy_backtest import told_changes
+    from fillrate_assets.buffers.report.policy_backtest import parse_changes
 
-    policy = _policies(settings.load()).propose(told_changes(changes, file), by=_whoami(), now=datetime.now(UTC))
+    policy = _policies(settings.load()).propose(parse_changes(changes, file), by=_whoami(), now=datetime.now(UTC))
     click.echo(f"{policy.version} runs beside the champion from the next tick on")
 
 
@@ -221,9 +221,9 @@ def propose(changes: tuple[str, ...], file: Path | None) -> None:
 def compare(version: str, days: int) -> None:
     """Compare a challenger with the champion by what the floor answered."""
     from fillrate_assets import settings
-    from fillrate_assets.buffers.report.policy_backtest import trial
+    from fillrate_assets.buffers.report.policy_backtest import evaluate_challenger
 
-    for line in trial(settings.load(), version, days, now=datetime.now(UTC)).lines:
+    for line in evaluate_challenger(settings.load(), version, days, now=datetime.now(UTC)).lines:
         click.echo(line)
 
 
@@ -233,10 +233,10 @@ def compare(version: str, days: int) -> None:
 def promote(version: str, days: int) -> None:
     """Let a challenger take the champion's place, if nothing speaks against it; the evidence is kept."""
     from fillrate_assets import settings
-    from fillrate_assets.buffers.report.policy_backtest import trial
+    from fillrate_assets.buffers.report.policy_backtest import evaluate_challenger
 
     chosen, now = settings.load(), datetime.now(UTC)
-    found = trial(chosen, version, days, now=now)
+    found = evaluate_challenger(chosen, version, days, now=now)
     for line in found.lines:
         click.echo(line)
     if not found.evidence.promoted:
@@ -269,17 +269,17 @@ def links(warehouse: str) -> None:
     """
     from fillrate_assets import settings, web
     from fillrate_assets.buffers.buffer_store import BufferStore
-    from fillrate_assets.buffers.rules.path_signals import clock
+    from fillrate_assets.buffers.rules.path_signals import load_time_zone
     from fillrate_assets.notifications.signed_links import AUDIT_LIFETIME, LIFETIME, last_week
     from fillrate_assets.storage.database import Database
 
     chosen, now = settings.load(), datetime.now(UTC)
     signer = web.signer_of(chosen)
-    known = BufferStore(Database.from_settings(chosen)).masters(warehouse).warehouses
+    known = BufferStore(Database.from_settings(chosen)).read_master_data(warehouse).warehouses
     if known.is_empty():
         msg = f"there is no warehouse {warehouse} in the table `warehouse`"
         raise click.UsageError(msg, click.get_current_context())
-    week = last_week(now, clock(known["time_zone"][0]))
+    week = last_week(now, load_time_zone(known["time_zone"][0]))
     for what, url, lifetime in (
         ("report a problem that nobody told of", signer.missed(warehouse, now=now), LIFETIME),
         (f"last week's sample of silent units, {week}", signer.audit(warehouse, week, now=now), AUDIT_LIFETIME),

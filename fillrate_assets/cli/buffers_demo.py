@@ -18,10 +18,10 @@ from fillrate_assets.buffers import schema
 from fillrate_assets.buffers.buffer_store import BufferStore
 from fillrate_assets.buffers.defs.alert_dispatch import Delivery
 from fillrate_assets.buffers.rules import status_board, tick
-from fillrate_assets.buffers.rules.path_signals import clock
+from fillrate_assets.buffers.rules.path_signals import load_time_zone
 from fillrate_assets.buffers.rules.policy import Policy
 from fillrate_assets.buffers.sources.floor_feeds import FloorFeeds
-from fillrate_assets.buffers.tick_lake import TickLake
+from fillrate_assets.buffers.tick_store import LakeTickStore
 from fillrate_assets.sample.buffers_loader import Floors
 from fillrate_assets.settings import Settings
 from fillrate_assets.storage.lake import Lake
@@ -30,7 +30,7 @@ _COLOURS: Final = {
     "EMERGENCY": "bold white on red",
     "ACT": "black on dark_orange",
     "WARN": "black on yellow",
-    "BETWEEN": "white on blue",
+    "HYSTERESIS": "white on blue",
     "CLEAR": "black on green",
     "NOT_STAFFED": "white on grey23",
     "UNKNOWN": "black on white",
@@ -50,11 +50,13 @@ class Moment:
     sent: int
 
 
-def ticks(floors: Floors, feeds: FloorFeeds, kept: TickLake, delivery: Delivery, policy: Policy) -> Iterator[Moment]:
+def ticks(
+    floors: Floors, feeds: FloorFeeds, kept: LakeTickStore, delivery: Delivery, policy: Policy
+) -> Iterator[Moment]:
     """Every tick of the day in its order, as its schedule would run it."""
     for at in floors.ticks:
-        read = feeds.read(snapshot_ts=at, reach=tick.reach(policy))
-        tick.run(read, floors.masters, kept, snapshot_ts=at, policy=policy)
+        read = feeds.read(snapshot_ts=at, look_back=tick.compute_look_back(policy))
+        tick.run_tick(read, floors.masters, kept, snapshot_ts=at, policy=policy)
         told = delivery.tell(floors.masters, kept, policy=policy, now=at + _STARTED_AFTER)
         rows = [kept.read(frame, at, at).collect() for frame in (schema.RECOMMENDATIONS, schema.ALERTS)]
         yield Moment(at, rows[0], rows[1], told.delivered.sent)
@@ -62,7 +64,7 @@ def ticks(floors: Floors, feeds: FloorFeeds, kept: TickLake, delivery: Delivery,
 
 def show(moments: Iterator[Moment], floors: Floors, console: Console) -> list[Moment]:
     """Show the board as the day goes by: moving on a terminal, a line an hour elsewhere."""
-    zone, seen = clock(floors.masters.warehouses["time_zone"][0]), []
+    zone, seen = load_time_zone(floors.masters.warehouses["time_zone"][0]), []
     if not console.is_terminal:
         for moment in moments:
             seen.append(moment)
@@ -116,20 +118,20 @@ def examples(alerts: pl.DataFrame, command: str, settings: Settings) -> list[str
     return ["", "Go on with:", *(f"  {step}" for step in [*asked, *served, "make ui"])]
 
 
-def kept(floors: Floors) -> TickLake:
+def kept(floors: Floors) -> LakeTickStore:
     """Where the day is kept."""
-    return TickLake(Lake(floors.settings.lake_root), tuple(sorted(set(floors.masters.warehouses["dc"]))))
+    return LakeTickStore(Lake(floors.settings.lake_root), tuple(sorted(set(floors.masters.warehouses["dc"]))))
 
 
 def _line(moment: Moment, seen: list[Moment]) -> str:
-    states = {state: count for state, count in status_board.counts(moment.recommendations).items() if count}
+    states = {state: count for state, count in status_board.count_states(moment.recommendations).items() if count}
     counted = ", ".join(f"{count} {state.lower().replace('_', ' ')}" for state, count in states.items())
     return f"{moment.snapshot_ts:%H:%M} UTC: {counted}; messages so far: {sum(each.sent for each in seen)}"
 
 
 def _board(moment: Moment, seen: list[Moment], now: str) -> Group:
     strips = Table(box=None, padding=(0, 1), show_header=False)
-    for (warehouse, pool), rows in status_board.states(moment.recommendations).group_by(
+    for (warehouse, pool), rows in status_board.compute_states(moment.recommendations).group_by(
         "warehouse", "pool", maintain_order=True
     ):
         strip = Text()
@@ -142,7 +144,9 @@ def _board(moment: Moment, seen: list[Moment], now: str) -> Group:
         legend.append(f" {state.lower().replace('_', ' ')} ", style=style)
         legend.append(" ")
     actions = _table("To do now", "severity", "unit", "action", "how many", "left")
-    for row in status_board.actions(moment.alerts, moment.recommendations).head(_MOST_ACTIONS).iter_rows(named=True):
+    for row in (
+        status_board.list_actions(moment.alerts, moment.recommendations).head(_MOST_ACTIONS).iter_rows(named=True)
+    ):
         left = "" if row["minutes_left"] is None else f"{row['minutes_left']:.0f} min"
         actions.add_row(
             row["severity"], f"{row['unit_id']} {row['direction'].lower()}", row["action"], row["how_many"] or "", left

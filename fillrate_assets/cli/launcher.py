@@ -224,7 +224,7 @@ def run_tick(settings: Settings, tick: datetime) -> tuple[str, str | None, tuple
     store = BufferStore(Database.from_settings(settings))
     with dg.DagsterInstance.get() as instance:
         end_dead_runs(instance)
-        tags = schedules.tags_of(instance, store.warehouses(), tick)
+        tags = schedules.tags_of(instance, store.read_warehouses(), tick)
         if tags is None:
             raise PermanentFailure(schedules.NOBODY)
         return _execute(settings, instance, buffer_assets.JOB, tags)

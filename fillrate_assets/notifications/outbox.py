@@ -166,7 +166,7 @@ class Notices:
             SourceUnavailable: the record store did not answer.
 
         """
-        keys = alerts.select(alert_suppression.episode_key().alias("key"))["key"].unique().sort().to_list()
+        keys = alerts.select(alert_suppression.derive_episode_key().alias("key"))["key"].unique().sort().to_list()
         columns = [NOTICES.c[name] for name in schema.NOTICES.names]
         found = [schema.NOTICES.empty()]
         with self.database.connect(_SYSTEM) as connection:
@@ -211,7 +211,7 @@ class Notices:
             SourceUnavailable: the record store did not answer.
 
         """
-        keys = alerts.select(alert_suppression.episode_key().alias("key"))["key"].unique().to_list()
+        keys = alerts.select(alert_suppression.derive_episode_key().alias("key"))["key"].unique().to_list()
         marks = [NOTICES.c[name] for name in ("episode_key", "created_at", "sent_at", "failure")]
         moments = pl.col("created_at", "sent_at").cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
         chosen = sa.select(*[NOTICES.c[name] for name in schema.NOTICES.names], *marks)
@@ -254,7 +254,7 @@ class Notices:
             return
         at = pl.lit(now, TIMESTAMP)
         written = notices.with_columns(
-            alert_suppression.episode_key().alias("episode_key"),
+            alert_suppression.derive_episode_key().alias("episode_key"),
             at.alias("created_at"),
             at.alias("next_attempt_at"),
             pl.lit(0, pl.Int64).alias("attempts"),

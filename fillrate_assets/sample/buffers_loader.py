@@ -14,9 +14,9 @@ import polars as pl
 from fillrate_assets.buffers import schema
 from fillrate_assets.buffers.buffer_store import BufferStore
 from fillrate_assets.buffers.rules import scorecard
-from fillrate_assets.buffers.rules.alert_suppression import EPISODE, episode_key
+from fillrate_assets.buffers.rules.alert_suppression import EPISODE, derive_episode_key
 from fillrate_assets.buffers.rules.policy import Policy
-from fillrate_assets.buffers.rules.tick import TICK, Masters, on_grid
+from fillrate_assets.buffers.rules.tick import TICK, MasterData, align_to_grid
 from fillrate_assets.buffers.sources.floor_feeds import FloorFeeds
 from fillrate_assets.core.errors import PermanentFailure
 from fillrate_assets.sample.floor import detection
@@ -59,7 +59,7 @@ class Floors:
         return simulate(scenario)
 
     @property
-    def masters(self) -> Masters:
+    def masters(self) -> MasterData:
         """The warehouses, their units, shifts and routes."""
         return self.world.masters
 
@@ -69,7 +69,7 @@ class Floors:
         minutes = pl.col("ts")
         spans = self.world.truth.latent.group_by("warehouse").agg(first=minutes.min(), last=minutes.max())
         first, last = spans.select(pl.col("first").max(), pl.col("last").min()).row(0)
-        begin = max(on_grid(first) + TICK, on_grid(last) - timedelta(hours=self.hours))
+        begin = max(align_to_grid(first) + TICK, align_to_grid(last) - timedelta(hours=self.hours))
         return [begin + number * TICK for number in range((last - begin) // TICK + 1)]
 
     def fill(self) -> bool:
@@ -106,7 +106,7 @@ class Floors:
         feeds = FloorFeeds(settings.floor_feeds_url, settings.tables)
         feeds.create()
         feeds.append(self.world.feeds)
-        BufferStore(Database.from_settings(settings)).add_masters(self.masters)
+        BufferStore(Database.from_settings(settings)).merge_master_data(self.masters)
         self._description.write_text(json.dumps(description))
         return True
 
@@ -136,13 +136,15 @@ class Floors:
             `FEEDBACK`, sorted by its key.
 
         """
-        first = scorecard.told(alerts).sort("snapshot_ts").unique(EPISODE, keep="first", maintain_order=True)
+        first = (
+            scorecard.select_actionable(alerts).sort("snapshot_ts").unique(EPISODE, keep="first", maintain_order=True)
+        )
         heard = self.episodes(alerts).select("episode", real=pl.col("was") != "FALSE")
-        judged = first.join(heard, left_on=episode_key(), right_on="episode").select(
-            rec_id=pl.concat_str(episode_key(), "seq", separator="."),
+        judged = first.join(heard, left_on=derive_episode_key(), right_on="episode").select(
+            rec_id=pl.concat_str(derive_episode_key(), "seq", separator="."),
             answered_at=pl.col("snapshot_ts") + _ANSWERED_AFTER,
             answer=pl.when("real").then(pl.lit("CORRECT")).otherwise(pl.lit("NO_PROBLEM")),
-            episode_key=episode_key(),
+            episode_key=derive_episode_key(),
             episode_ts="opened_ts",
             **_SAME,
         )

@@ -81,6 +81,6 @@ def serve(settings: Settings, host: str, port: int) -> None:
         alerts=Notices(database),
         answers=BufferStore(database),
         links=links,
-        policy_version=lambda: policies.contenders().champion.version,
+        policy_version=lambda: policies.read_active().champion.version,
     )
     server(pages, host, port).run()

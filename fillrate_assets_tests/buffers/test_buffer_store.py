@@ -13,7 +13,7 @@ from fillrate_assets.buffers import schema
 from fillrate_assets.buffers.buffer_store import BufferStore
 from fillrate_assets.buffers.rules import tick
 from fillrate_assets.buffers.rules.policy import Policy
-from fillrate_assets.buffers.rules.tick import Feeds, InMemory, Masters
+from fillrate_assets.buffers.rules.tick import Feeds, InMemoryTickStore, MasterData
 from fillrate_assets.core.errors import ContractViolation, PermanentFailure
 from fillrate_assets.fillrate.record_store import RecordStore
 from fillrate_assets.sample.floor.load import Load
@@ -37,7 +37,7 @@ TABLES: Final = {
 def buffers(store: RecordStore) -> BufferStore:
     """The sample's master tables on each database that is at hand."""
     made = BufferStore(store.database)
-    made.add_masters(MASTERS)
+    made.merge_master_data(MASTERS)
     return made
 
 
@@ -46,7 +46,7 @@ def on_sqlite(tmp_path: Path) -> BufferStore:
     url = f"sqlite:///{tmp_path}/record_store.db"
     Database(url).upgrade()
     made = BufferStore(Database(url))
-    made.add_masters(MASTERS)
+    made.merge_master_data(MASTERS)
     return made
 
 
@@ -58,7 +58,7 @@ def _run(buffers: BufferStore, statement: str) -> None:
         assert connection.exec_driver_sql(statement).rowcount == 1
 
 
-def _same(found: Masters, expected: Masters) -> None:
+def _same(found: MasterData, expected: MasterData) -> None:
     for name, frame in TABLES.items():
         rows: pl.DataFrame = getattr(found, name)
         frame.validate(rows)
@@ -66,8 +66,8 @@ def _same(found: Masters, expected: Masters) -> None:
 
 
 def test_masters_come_back_as_they_were_added(buffers: BufferStore) -> None:
-    _same(buffers.masters(), MASTERS)
-    assert buffers.masters().rejects.is_empty()
+    _same(buffers.read_master_data(), MASTERS)
+    assert buffers.read_master_data().rejects.is_empty()
 
 
 def test_adding_masters_again_changes_what_is_there_and_leaves_the_rest(buffers: BufferStore) -> None:
@@ -75,21 +75,21 @@ def test_adding_masters_again_changes_what_is_there_and_leaves_the_rest(buffers:
     later = MASTERS.shifts.head(3).with_columns(ends=pl.lit(time(23, 59, 30)))
     weighed = MASTERS.unit_members.head(2).with_columns(weight=pl.lit(0.123456789))
     nothing = {name: frame.empty().collect() for name, frame in TABLES.items()}
-    news = Masters(**{**nothing, "warehouses": renamed, "shifts": later, "unit_members": weighed})
+    news = MasterData(**{**nothing, "warehouses": renamed, "shifts": later, "unit_members": weighed})
     for _ in range(2):
-        buffers.add_masters(news)
+        buffers.merge_master_data(news)
     changed = {
         name: pl.concat([getattr(news, name), getattr(MASTERS, name)]).unique(frame.key, keep="first")
         for name, frame in TABLES.items()
     }
-    _same(buffers.masters(), Masters(**changed))
+    _same(buffers.read_master_data(), MasterData(**changed))
 
 
 def test_one_statement_onboards_a_warehouse_and_one_its_unit(buffers: BufferStore) -> None:
     _run(buffers, "INSERT INTO warehouse VALUES ('W9', 'DC01', 'Nine', 'Europe/Berlin', TRUE)")
     _run(buffers, "INSERT INTO unit_member VALUES ('W9_PACK_P1', 'P1', 'LEVEL', 0.5, '2026-01-01', NULL)")
     _run(buffers, "INSERT INTO shift VALUES ('W9', 'PACK', 1, '06:00', '14:30')")
-    found = buffers.masters()
+    found = buffers.read_master_data()
     assert found.rejects.is_empty()
     assert found.warehouses.row(by_predicate=pl.col("warehouse") == "W9") == (
         *("W9", "DC01", "Nine", "Europe/Berlin"),
@@ -100,7 +100,7 @@ def test_one_statement_onboards_a_warehouse_and_one_its_unit(buffers: BufferStor
     shift = found.shifts.row(by_predicate=pl.col("warehouse") == "W9", named=True)
     assert (shift["starts"], shift["ends"]) == (time(6), time(14, 30))
     assert found.warehouses.height == MASTERS.warehouses.height + 1
-    assert buffers.warehouses().equals(found.warehouses)
+    assert buffers.read_warehouses().equals(found.warehouses)
 
 
 def test_one_statement_routes_alerts_elsewhere(buffers: BufferStore) -> None:
@@ -110,7 +110,7 @@ def test_one_statement_routes_alerts_elsewhere(buffers: BufferStore) -> None:
         "INSERT INTO alert_route VALUES ('W9', 'PACK', '*', 'EMERGENCY', 'sns:arn:aws:sns:eu-central-1:1:boss',"
         " '2026-03-10 15:05:00', '2026-03-11 15:05:00', 'kim')",
     )
-    found = buffers.masters()
+    found = buffers.read_master_data()
     assert found.alert_routes.select("warehouse", "channel").rows() == [
         ("*", "slack:floor"),
         ("W9", "sns:arn:aws:sns:eu-central-1:1:boss"),
@@ -154,12 +154,12 @@ def test_a_row_that_makes_no_sense_is_told_and_takes_no_other_with_it(
     on_sqlite: BufferStore, feeds: Feeds, statement: str, told: str, left_out: str | None
 ) -> None:
     _run(on_sqlite, statement)
-    found = on_sqlite.masters()
+    found = on_sqlite.read_master_data()
     assert found.rejects["reason"].to_list() == [told]
     added = statement.startswith("INSERT")
     for name in TABLES:
         assert getattr(found, name).height == getattr(MASTERS, name).height - (name == left_out and not added), name
-    assert on_sqlite.warehouses().equals(found.warehouses)
+    assert on_sqlite.read_warehouses().equals(found.warehouses)
     assert _units(SECOND, found, feeds).equals(_units(SECOND, MASTERS, feeds))
 
 
@@ -183,14 +183,14 @@ def test_a_value_that_no_column_can_hold_is_told_and_takes_no_other_row_with_it(
     on_sqlite: BufferStore, feeds: Feeds, statement: str, told: str
 ) -> None:
     _run(on_sqlite, statement)
-    found = on_sqlite.masters()
+    found = on_sqlite.read_master_data()
     assert found.rejects["reason"].to_list() == [told]
     assert _units(SECOND, found, feeds).equals(_units(SECOND, MASTERS, feeds))
 
 
 def test_a_url_that_somebody_wrote_as_a_channel_is_not_told(on_sqlite: BufferStore) -> None:
     _run(on_sqlite, _ROUTE.format("min_severity = 'LOUD', channel = 'slack:https://hooks.example/key'"))
-    assert on_sqlite.masters().rejects["key"].str.contains("slack:...", literal=True).to_list() == [True]
+    assert on_sqlite.read_master_data().rejects["key"].str.contains("slack:...", literal=True).to_list() == [True]
 
 
 @pytest.fixture(scope="module")
@@ -200,10 +200,10 @@ def feeds() -> Feeds:
     return Feeds(*(pl.concat([rows for rows in feed if rows is not None]) for feed in zip(*received, strict=True)))
 
 
-def _units(warehouse: str, masters: Masters, feeds: Feeds) -> pl.DataFrame:
+def _units(warehouse: str, masters: MasterData, feeds: Feeds) -> pl.DataFrame:
     """What a tick makes of the units of one warehouse."""
-    kept, now = InMemory(), LOAD.snapshot_ts(2)
-    tick.run(feeds, masters, kept, snapshot_ts=now, policy=Policy())
+    kept, now = InMemoryTickStore(), LOAD.snapshot_ts(2)
+    tick.run_tick(feeds, masters, kept, snapshot_ts=now, policy=Policy())
     return kept.read(schema.UNIT_TIMESERIES, now, now).filter(pl.col("warehouse") == warehouse).collect()
 
 
@@ -211,7 +211,7 @@ def test_a_unit_is_not_judged_without_a_member_that_cannot_be_read(on_sqlite: Bu
     unit = pl.col("unit_id") == f"{FIRST}_PACK_TOTAL"
 
     def quality() -> pl.Series:
-        return _units(FIRST, on_sqlite.masters(), feeds).sort(unit)["quality"]
+        return _units(FIRST, on_sqlite.read_master_data(), feeds).sort(unit)["quality"]
 
     assert "UNKNOWN" not in quality().to_list()
     _run(on_sqlite, _MEMBER.format("valid_from = 'soon'"))
@@ -233,7 +233,7 @@ def test_an_answer_is_kept_once_and_every_version_of_it(buffers: BufferStore) ->
         *(True, False, True),
         *(True, False),
     ]
-    found = buffers.feedback(at(0))
+    found = buffers.read_feedback(at(0))
     schema.FEEDBACK.validate(found)
     assert found.to_dicts() == [said, changed, other]
 
@@ -242,19 +242,19 @@ def test_feedback_is_read_since_a_moment(buffers: BufferStore) -> None:
     moments: list[datetime] = [at(1), at(2) - timedelta(microseconds=1), at(2), at(3)]
     for moment in moments:
         buffers.add_feedback(_answer(answered_at=moment))
-    assert buffers.feedback(at(2))["answered_at"].to_list() == moments[2:]
-    assert buffers.feedback(at(4)).is_empty()
+    assert buffers.read_feedback(at(2))["answered_at"].to_list() == moments[2:]
+    assert buffers.read_feedback(at(4)).is_empty()
 
 
 def test_an_answer_that_is_not_whole_is_refused(on_sqlite: BufferStore) -> None:
     with pytest.raises(ContractViolation, match="buffer_feedback: 1 rows without answer"):
         on_sqlite.add_feedback({**_answer(), "answer": None})
-    assert on_sqlite.feedback(at(0)).is_empty()
+    assert on_sqlite.read_feedback(at(0)).is_empty()
 
 
 def test_a_store_that_does_not_exist_says_how_to_make_one(tmp_path: Path) -> None:
     with pytest.raises(PermanentFailure, match=r"record store: there is no .*; run `fillrate demo`"):
-        BufferStore(Database(f"sqlite:///{tmp_path}/absent.db")).masters()
+        BufferStore(Database(f"sqlite:///{tmp_path}/absent.db")).read_master_data()
 
 
 def test_no_url_is_shown(on_sqlite: BufferStore) -> None:

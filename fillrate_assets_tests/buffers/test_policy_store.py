@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from fillrate_assets.buffers.policy_store import POLICIES, Contenders, PolicyStore
-from fillrate_assets.buffers.rules.policy import Policy, changed
+from fillrate_assets.buffers.policy_store import POLICIES, ActivePolicies, PolicyStore
+from fillrate_assets.buffers.rules.policy import Policy, override_policy
 from fillrate_assets.core.errors import PermanentFailure
 from fillrate_assets.storage.database import Database
 
@@ -36,7 +36,7 @@ def store(tmp_path: Path) -> PolicyStore:
 
 
 def roles(store: PolicyStore) -> dict[str, str]:
-    return dict(store.rows().select("version", "role").iter_rows())
+    return dict(store.read_all().select("version", "role").iter_rows())
 
 
 def promoted(store: PolicyStore, changes: dict[str, Any]) -> str:
@@ -54,45 +54,45 @@ def of_another_release(store: PolicyStore, role: str) -> None:
 
 
 def test_where_nothing_is_said_the_platforms_own_policy_decides(store: PolicyStore) -> None:
-    assert [each.version for each in store.contenders().all] == [OWN]
+    assert [each.version for each in store.read_active().all] == [OWN]
     assert roles(store) == {}
 
 
 def test_a_challenger_runs_takes_the_place_and_gives_it_back(store: PolicyStore) -> None:
     eager = store.propose(EAGER, by="ann", now=NOW)
     assert eager.total.act == 0.9
-    assert [each.version for each in store.contenders().all] == [OWN, eager.version]
+    assert [each.version for each in store.read_active().all] == [OWN, eager.version]
     with pytest.raises(PermanentFailure, match="runs already"):
         store.propose(EAGER, by="bob", now=NOW)
 
     store.promote(eager.version, Evidence(), by="ann", now=NOW)
-    contenders = store.contenders()
+    contenders = store.read_active()
     assert (contenders.champion, contenders.challengers) == (eager, ())
     assert (contenders.replaced, contenders.precision_low) == (OWN, 0.85)
     assert roles(store) == {eager.version: "CHAMPION"}
-    (evidence,) = store.rows().filter(role="CHAMPION")["evidence"]
+    (evidence,) = store.read_all().filter(role="CHAMPION")["evidence"]
     assert json.loads(evidence) == {"champion_precision_low": 0.85}
 
     store.roll_back(contenders, by="platform", now=NOW)
     assert roles(store) == {eager.version: "RETIRED"}
-    assert store.contenders() == Contenders(Policy())
-    store.roll_back(store.contenders(), by="platform", now=NOW)
-    assert store.contenders() == Contenders(Policy())
+    assert store.read_active() == ActivePolicies(Policy())
+    store.roll_back(store.read_active(), by="platform", now=NOW)
+    assert store.read_active() == ActivePolicies(Policy())
 
 
 def test_the_place_goes_back_to_the_one_that_had_it(store: PolicyStore) -> None:
     eager, calm = promoted(store, EAGER), promoted(store, CALM)
-    contenders = store.contenders()
+    contenders = store.read_active()
     assert contenders.replaced == eager
     store.roll_back(contenders, by="platform", now=NOW)
-    assert store.contenders().champion.version == eager
-    assert store.contenders().replaced is None
+    assert store.read_active().champion.version == eager
+    assert store.read_active().replaced is None
     assert roles(store) == {eager: "CHAMPION", calm: "RETIRED"}
 
 
 def test_who_took_the_place_meanwhile_keeps_it(store: PolicyStore) -> None:
     eager = promoted(store, EAGER)
-    as_it_was = store.contenders()
+    as_it_was = store.read_active()
     calm = promoted(store, CALM)
     store.roll_back(as_it_was, by="platform", now=NOW)
     assert roles(store) == {eager: "RETIRED", calm: "CHAMPION"}
@@ -103,12 +103,12 @@ def test_nothing_but_a_challenger_is_promoted_or_retired(store: PolicyStore, rol
     version = "v1-unknown" if role is None else promoted(store, EAGER)
     if role == "RETIRED":
         promoted(store, CALM)
-    before = store.rows()
+    before = store.read_all()
     with pytest.raises(PermanentFailure, match=f"{version} is no challenger"):
         store.promote(version, Evidence(), by="ann", now=NOW)
     with pytest.raises(PermanentFailure, match=f"{version} is no challenger"):
         store.retire(version, by="ann", now=NOW)
-    assert store.rows().equals(before)
+    assert store.read_all().equals(before)
 
 
 # --- rows of another release, whose own values were others
@@ -119,7 +119,7 @@ def test_a_policy_of_another_release_is_told_left_out_and_can_be_retired(
     store: PolicyStore, role: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     of_another_release(store, role)
-    assert store.contenders() == Contenders(Policy())
+    assert store.read_active() == ActivePolicies(Policy())
     assert f"version {OLD} cannot be used: it was made by another release" in caplog.text
     with pytest.raises(PermanentFailure, match=f"{OLD} is no challenger"):
         store.promote(OLD, Evidence(), by="ann", now=NOW)
@@ -128,7 +128,7 @@ def test_a_policy_of_another_release_is_told_left_out_and_can_be_retired(
     again = store.propose(EAGER, by="ann", now=NOW)
     store.retire(OLD, by="ann", now=NOW)
     caplog.clear()
-    assert store.contenders() == Contenders(Policy(), (again,))
+    assert store.read_active() == ActivePolicies(Policy(), (again,))
     assert caplog.text == ""
     assert roles(store) == {OLD: "RETIRED", again.version: "CHALLENGER"}
 
@@ -137,7 +137,7 @@ def test_a_promotion_leaves_one_champion(store: PolicyStore) -> None:
     of_another_release(store, "CHAMPION")
     calm = promoted(store, CALM)
     assert roles(store) == {OLD: "RETIRED", calm: "CHAMPION"}
-    assert store.contenders().replaced == OWN
+    assert store.read_active().replaced == OWN
 
 
 @pytest.mark.parametrize("known", [True, False])
@@ -149,17 +149,17 @@ def test_where_the_one_before_cannot_run_any_more_the_place_goes_back_to_the_pla
         of_another_release(store, "RETIRED")
     with sa.create_engine(store.database.url).begin() as connection:
         connection.execute(POLICIES.update().where(POLICIES.c.version == calm).values(replaced=OLD))
-    contenders = store.contenders()
+    contenders = store.read_active()
     assert (contenders.champion.version, contenders.replaced) == (calm, OWN)
     store.roll_back(contenders, by="platform", now=NOW)
-    assert store.contenders() == Contenders(Policy())
+    assert store.read_active() == ActivePolicies(Policy())
     assert "CHAMPION" not in roles(store).values()
 
 
 def test_a_challenger_that_is_retired_runs_no_more_and_may_come_back(store: PolicyStore) -> None:
     eager = store.propose(EAGER, by="ann", now=NOW)
     store.retire(eager.version, by="ann", now=NOW)
-    assert store.contenders().challengers == ()
+    assert store.read_active().challengers == ()
     assert store.propose(EAGER, by="ann", now=NOW) == eager
     assert roles(store) == {eager.version: "CHALLENGER"}
 
@@ -173,14 +173,14 @@ def test_a_row_that_cannot_be_read_stops_nothing(
         row = {"version": "mine", "changes": broken, "since": "2026-03-14 14:00:00.000000"}
         insert = "INSERT INTO buffer_policy VALUES (:version, 'CHAMPION', :changes, :since, NULL, NULL, 'bob')"
         connection.execute(sa.text(insert), row)
-    assert [each.version for each in store.contenders().all] == [OWN, eager.version]
+    assert [each.version for each in store.read_active().all] == [OWN, eager.version]
     assert "version mine cannot be used" in caplog.text
 
 
 def test_every_value_counts_in_the_version_and_none_may_be_misspelt() -> None:
-    assert changed(Policy(), {}).version == OWN
-    assert changed(Policy(), {"pool_order": ["PICK", "PACK"]}).pool_order == ("PICK", "PACK")
-    assert changed(Policy(), EAGER).version != OWN
+    assert override_policy(Policy(), {}).version == OWN
+    assert override_policy(Policy(), {"pool_order": ["PICK", "PACK"]}).pool_order == ("PICK", "PACK")
+    assert override_policy(Policy(), EAGER).version != OWN
     for wrong in ({"akt": 1}, {"total": 1}, {"total": {"act": "much"}}, {"total": {"act": True}}, {"name": 1}):
         with pytest.raises(PermanentFailure, match="policy: "):
-            changed(Policy(), wrong)
+            override_policy(Policy(), wrong)

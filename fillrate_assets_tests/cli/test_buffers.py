@@ -18,10 +18,10 @@ from fillrate_assets import settings
 from fillrate_assets.buffers import schema
 from fillrate_assets.buffers.buffer_store import BufferStore
 from fillrate_assets.buffers.policy_store import POLICIES, PolicyStore
-from fillrate_assets.buffers.report.policy_backtest import trial
+from fillrate_assets.buffers.report.policy_backtest import evaluate_challenger
 from fillrate_assets.buffers.rules.policy import Policy
-from fillrate_assets.buffers.rules.tick import Masters
-from fillrate_assets.buffers.tick_lake import TickLake
+from fillrate_assets.buffers.rules.tick import MasterData
+from fillrate_assets.buffers.tick_store import LakeTickStore
 from fillrate_assets.cli import buffers_demo, main
 from fillrate_assets.notifications.signed_links import ExpiredLinkError, Link, LinkSigner, last_week
 from fillrate_assets.settings import Settings
@@ -188,7 +188,9 @@ def chicago(
     chosen = settings.load()
     Database(chosen.record_store_url).upgrade()
     nothing = [frame.empty().collect() for frame in (schema.UNIT_MEMBERS, schema.SHIFTS, schema.ALERT_ROUTES)]
-    BufferStore(Database(chosen.record_store_url)).add_masters(Masters(buffers_frames.warehouses({}), *nothing))
+    BufferStore(Database(chosen.record_store_url)).merge_master_data(
+        MasterData(buffers_frames.warehouses({}), *nothing)
+    )
     return chosen
 
 
@@ -254,11 +256,11 @@ def test_a_trial_begins_no_earlier_than_its_challenger(
 ) -> None:
     now = TICK + timedelta(days=3)
     eager = PolicyStore(Database(chicago.record_store_url)).propose(EAGER, by="ann", now=now - ago)
-    TickLake(Lake(chicago.lake_root), ("CHI",)).write(schema.ALERTS, buffers_frames.alerts({}), TICK)
+    LakeTickStore(Lake(chicago.lake_root), ("CHI",)).write(schema.ALERTS, buffers_frames.alerts({}), TICK)
     BufferStore(Database(chicago.record_store_url)).add_feedback(
         buffers_frames.feedback({"answer": "NO_PROBLEM"}).row(0, named=True)
     )
-    evidence = trial(chicago, eager.version, 14, now=now).evidence
+    evidence = evaluate_challenger(chicago, eager.version, 14, now=now).evidence
     assert (evidence.since, evidence.until, evidence.episodes) == (now - length, now, episodes)
     assert ("1 days are less than 14" in evidence.objections) == (length.days == 1)
 

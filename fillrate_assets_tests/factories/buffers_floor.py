@@ -18,9 +18,9 @@ from fillrate_assets.buffers.buffer_store import BufferStore
 from fillrate_assets.buffers.defs.assets import JOB
 from fillrate_assets.buffers.defs.schedules import tags_of
 from fillrate_assets.buffers.policy_store import PolicyStore
-from fillrate_assets.buffers.rules.tick import Feeds, Masters
+from fillrate_assets.buffers.rules.tick import Feeds, MasterData
 from fillrate_assets.buffers.sources.floor_feeds import FloorFeeds
-from fillrate_assets.buffers.tick_lake import TickLake
+from fillrate_assets.buffers.tick_store import LakeTickStore
 from fillrate_assets.core.table_schema import Frame
 from fillrate_assets.definitions import build_defs
 from fillrate_assets.notifications.outbox import Notices
@@ -67,8 +67,8 @@ class Floor:
         return PolicyStore(Database.from_settings(self.settings))
 
     @property
-    def kept(self) -> TickLake:
-        return TickLake(Lake(self.settings.lake_root), DCS)
+    def kept(self) -> LakeTickStore:
+        return LakeTickStore(Lake(self.settings.lake_root), DCS)
 
     @cached_property
     def defs(self) -> dg.Definitions:
@@ -83,7 +83,7 @@ class Floor:
             for path in PATHS
             for unit in (path, "TOTAL")
         ]
-        known = Masters(
+        known = MasterData(
             warehouses=feed_rows.warehouses(
                 {}, {"warehouse": "W2", "dc": "DC02", "name": "Two", "time_zone": "America/New_York"}
             ),
@@ -91,7 +91,7 @@ class Floor:
             shifts=feed_rows.shifts(),
             alert_routes=routes({"active_from": OPENED}),
         )
-        self.store.add_masters(replace(known, **masters))
+        self.store.merge_master_data(replace(known, **masters))
         self.feeds.create()
         return self
 
@@ -115,7 +115,7 @@ class Floor:
 
     def tick(self, at: datetime, **resources: Any) -> dg.ExecuteInProcessResult:  # noqa: ANN401 - any resource
         """Run a tick as its schedule does."""
-        tags = tags_of(self.instance, self.store.warehouses(), at)
+        tags = tags_of(self.instance, self.store.read_warehouses(), at)
         assert tags is not None
         defs = build_defs(self.settings, **resources) if resources else self.defs
         return defs.resolve_job_def(JOB).execute_in_process(run_config=QUIET, instance=self.instance, tags=tags)

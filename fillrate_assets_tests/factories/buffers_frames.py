@@ -45,7 +45,7 @@ def verdicts(*rows: Row) -> pl.DataFrame:
 
 def recommendations(*rows: Row) -> pl.DataFrame:
     """`RECOMMENDATIONS`: the same at tick 0, and it stands."""
-    defaults = {**_recommendation(), "resolution": "STANDS"}
+    defaults = {**_recommendation(), "resolution": "KEPT"}
     return _frame(schema.RECOMMENDATIONS, tuple(_placed(row) for row in rows), defaults)
 
 

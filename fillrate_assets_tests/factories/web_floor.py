@@ -22,7 +22,7 @@ import sqlalchemy as sa
 from fillrate_assets import web
 from fillrate_assets.buffers import schema
 from fillrate_assets.buffers.buffer_store import FEEDBACK, BufferStore
-from fillrate_assets.buffers.rules.tick import Masters
+from fillrate_assets.buffers.rules.tick import MasterData
 from fillrate_assets.notifications.outbox import NOTICES, Notices
 from fillrate_assets.notifications.signed_links import LinkSigner
 from fillrate_assets.storage.database import Database
@@ -144,11 +144,11 @@ class Browser:
         return self.client.get(response.headers["location"])
 
 
-def masters() -> Masters:
+def masters() -> MasterData:
     """Two warehouses: W1 has a TOTAL and `LANES`, W2 a TOTAL."""
     member = {"path": "P", "role": "LEVEL", "weight": 1.0, "valid_from": TICK - timedelta(days=90)}
     members = [{**member, "unit_id": unit_id} for unit_id in ("W1_PICK_TOTAL", *LANES, "W2_PICK_TOTAL")]
-    return Masters(
+    return MasterData(
         buffers_frames.warehouses({}, {"warehouse": "W2"}),
         pl.DataFrame(members, schema=schema.UNIT_MEMBERS.polars),
         schema.SHIFTS.empty().collect(),
@@ -165,7 +165,7 @@ def served(directory: Path) -> Iterator[Floor]:
         Database(url).upgrade()
         links = LinkSigner(f"http://127.0.0.1:{port}", [SECRET])
         floor = Floor(Notices(Database(url)), BufferStore(Database(url)), links, transport)
-        floor.store.add_masters(masters())
+        floor.store.merge_master_data(masters())
         floor.reset()
         pages = web.app(
             alerts=floor.notices,

@@ -107,7 +107,9 @@ def queries(request: pytest.FixtureRequest, sent: Sent) -> Sent:
     for window in windows:
         orders.changes(window)
         shipments.changes(window)
-    FloorFeeds(url, request.param).read(snapshot_ts=AT, reach=tick.reach(Policy()), warehouses=["W1", "W2"])
+    FloorFeeds(url, request.param).read(
+        snapshot_ts=AT, look_back=tick.compute_look_back(Policy()), warehouses=["W1", "W2"]
+    )
     return sent
 
 

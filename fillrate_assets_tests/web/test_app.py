@@ -259,7 +259,7 @@ def test_hostile_words_are_kept_as_they_are_and_shown_as_words(floor: Floor, wor
         assert not re.search(r"<(script|img|svg)|on\w+=alert(?!\(1\)[&<])|>49<", page.text.replace("&#34;", ""))
         assert name in unescape(page.text)
         assert "set-cookie: admin" not in str(page.headers).lower()
-    assert floor.store.masters("W1").unit_members.height == 1 + len(LANES)
+    assert floor.store.read_master_data("W1").unit_members.height == 1 + len(LANES)
 
 
 @pytest.mark.parametrize("field", ["answer", "quantity", "unit_id", "direction", "when", "withdraw", "quiet", "word"])

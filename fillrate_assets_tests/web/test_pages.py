@@ -131,13 +131,13 @@ def test_who_goes_back_to_an_earlier_answer_has_three_versions_and_the_last_one_
         browser.sent(responder="Kim", answer=answer)
         floor.now += timedelta(minutes=1)
     assert len(floor.rows()) == 3
-    assert scorecard.majorities(kept(floor))["real"].to_list() == [True]
+    assert scorecard.compute_majorities(kept(floor))["real"].to_list() == [True]
 
 
 def test_everybody_has_an_answer_of_their_own_and_the_majority_counts(floor: Floor) -> None:
     for responder, answer in (("Kim", "NO_PROBLEM"), ("Maria", "CORRECT"), ("Sam", "NO_PROBLEM")):
         floor.browser(floor.alert()).sent(responder=responder, answer=answer)
-    (majority,) = scorecard.majorities(kept(floor)).to_dicts()
+    (majority,) = scorecard.compute_majorities(kept(floor)).to_dicts()
     assert (majority["episode_key"], majority["responders"], majority["real"]) == (EPISODE_KEY, 3, False)
 
 
@@ -281,7 +281,7 @@ def test_a_missed_problem_counts_against_recall(floor: Floor) -> None:
     page = floor.browser(floor.missed()).sent(**REPORT)
     assert "Thank you, it is recorded" in page.text
     assert "too empty, Sat 14 Mar 2026, 08:42 CDT" in page.text
-    (row,) = scorecard.missed_problems(kept(floor)).to_dicts()
+    (row,) = scorecard.select_missed_problems(kept(floor)).to_dicts()
     assert row == {
         "rec_id": "missed.W1_PICK_TOTAL.STARVATION.20260314T1340Z",
         "responder": "Kim",
@@ -303,7 +303,7 @@ def test_a_problem_that_two_report_counts_once(floor: Floor) -> None:
     floor.browser(floor.missed()).sent(**REPORT)
     floor.browser(floor.missed()).sent(**{**REPORT, "responder": "Maria", "when": "2026-03-14T08:44"})
     assert len(floor.rows()) == 2
-    assert scorecard.missed_problems(kept(floor)).height == 1
+    assert scorecard.select_missed_problems(kept(floor)).height == 1
 
 
 def test_a_report_counts_against_the_policy_that_decides_when_it_is_made(floor: Floor) -> None:
@@ -328,13 +328,13 @@ def test_a_report_that_was_a_mistake_can_be_taken_back(floor: Floor) -> None:
     page = browser.sent(responder="Kim", withdraw=rec_id)
     assert "The report is withdrawn" in page.text
     assert len(floor.rows()) == 2
-    assert scorecard.missed_problems(kept(floor)).is_empty()
+    assert scorecard.select_missed_problems(kept(floor)).is_empty()
 
 
 def test_nobody_takes_back_what_somebody_else_said_or_what_is_no_report(floor: Floor) -> None:
     floor.browser(floor.missed()).sent(**REPORT)
     floor.browser(floor.alert()).sent(responder="Kim", answer="CORRECT")
-    rec_id = scorecard.missed_problems(kept(floor))["rec_id"].item()
+    rec_id = scorecard.select_missed_problems(kept(floor))["rec_id"].item()
     other = floor.missed("W2")
     for url, responder, withdrawn in (
         (floor.missed(), "Maria", rec_id),
@@ -440,7 +440,7 @@ def test_a_unit_without_a_problem_takes_one_tap(floor: Floor) -> None:
     assert "1 of 10 answered" in page.text
     (row,) = floor.rows()
     assert (row["rec_id"], row["answer"], row["episode_key"]) == (f"audit.{WEEK}.{unit}", "NO_PROBLEM", None)
-    assert scorecard.missed_problems(kept(floor)).is_empty()
+    assert scorecard.select_missed_problems(kept(floor)).is_empty()
 
 
 def test_a_problem_of_a_silent_unit_was_missed_until_it_is_called_none(floor: Floor) -> None:
@@ -449,11 +449,11 @@ def test_a_problem_of_a_silent_unit_was_missed_until_it_is_called_none(floor: Fl
     said = {"responder": "Kim", "unit_id": unit, "direction": "OVERFLOW", "when": "2026-03-04T23:30"}
     page = browser.sent(**said)
     assert "too full, Wed 04 Mar 2026, 23:30 CST" in page.text
-    (missed,) = scorecard.missed_problems(kept(floor)).to_dicts()
+    (missed,) = scorecard.select_missed_problems(kept(floor)).to_dicts()
     assert (missed["unit_id"], missed["episode_ts"]) == (unit, datetime(2026, 3, 5, 5, 30, tzinfo=UTC))
     floor.now += timedelta(minutes=1)
     browser.sent(responder="Kim", quiet=unit)
-    assert scorecard.missed_problems(kept(floor)).is_empty()
+    assert scorecard.select_missed_problems(kept(floor)).is_empty()
 
 
 @pytest.mark.parametrize("when", ["2026-03-01T23:59", "2026-03-09T00:00"])
@@ -491,7 +491,7 @@ def test_a_time_is_the_warehouses_own_on_the_day_its_clock_moves(floor: Floor, w
 
 def test_the_store_keeps_times_as_they_are(floor: Floor) -> None:
     floor.browser(floor.alert()).sent(responder="Kim", answer="CORRECT")
-    rows = floor.store.answers(REC_ID, "Kim")
+    rows = floor.store.read_answers(REC_ID, "Kim")
     schema.FEEDBACK.validate(rows)
     assert rows.schema["answered_at"] == TIMESTAMP
     assert rows["answered_at"].to_list() == [ANSWERED_AT]

@@ -78,7 +78,7 @@ def test_a_promotion_counts_from_the_next_report_on_without_a_new_start(tmp_path
     url = settings.load(home=tmp_path).record_store_url
     Database(url).upgrade()
     store, policies, now = BufferStore(Database(url)), PolicyStore(Database(url)), datetime.now(UTC)
-    store.add_masters(masters())
+    store.merge_master_data(masters())
     eager = policies.propose({"total": {"act": 0.9}}, by="ann", now=now)
     when = (now - timedelta(minutes=1)).astimezone(ZoneInfo("America/Chicago"))
     report = {"responder": "Kim", "unit_id": "W1_PICK_TOTAL", "when": f"{when:%Y-%m-%dT%H:%M}"}
@@ -87,7 +87,7 @@ def test_a_promotion_counts_from_the_next_report_on_without_a_new_start(tmp_path
         browser.sent(**report, direction="OVERFLOW")
         policies.promote(eager.version, Evidence(), by="ann", now=now)
         browser.sent(**report, direction="STARVATION")
-    rows = store.feedback(now).sort("answered_at")
+    rows = store.read_feedback(now).sort("answered_at")
     assert rows.select("direction", "policy_version").rows() == [
         ("OVERFLOW", Policy().version),
         ("STARVATION", eager.version),

@@ -18,7 +18,7 @@ from fillrate_assets.buffers.defs.tick_run import clock_date
 from fillrate_assets.buffers.rules import notification_routing
 from fillrate_assets.buffers.rules.notification_routing import Links
 from fillrate_assets.buffers.rules.policy import Policy
-from fillrate_assets.buffers.rules.tick import Kept, Masters
+from fillrate_assets.buffers.rules.tick import MasterData, TickStore
 from fillrate_assets.core.errors import FillrateError
 from fillrate_assets.notifications.channels import Channels
 from fillrate_assets.notifications.outbox import Delivered, Notices
@@ -59,7 +59,7 @@ class Delivery:
     signer: Callable[[], LinkSigner | None] = field(default=lambda: None, repr=False)
     """What signs the links by which the floor answers, made when it is needed; None leaves them out."""
 
-    def tell(self, masters: Masters, kept: Kept, *, policy: Policy, now: datetime) -> Told:
+    def tell(self, masters: MasterData, kept: TickStore, *, policy: Policy, now: datetime) -> Told:
         """Tell what is due of the last 10 minutes, and send what waits in the outbox.
 
         Args:
@@ -114,7 +114,7 @@ class Delivery:
             _LOG.error("alerts go without a link to answer them: %s", error)
             return None
 
-    def _links(self, masters: Masters, now: datetime) -> Links:
+    def _links(self, masters: MasterData, now: datetime) -> Links:
         places = {row["warehouse"]: row for row in masters.warehouses.iter_rows(named=True)}
 
         def chart(unit_id: str, snapshot_ts: datetime) -> str:

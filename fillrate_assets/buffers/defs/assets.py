@@ -18,7 +18,7 @@ from fillrate_assets.buffers.defs.tick_run import LATE, Context, Work, work
 from fillrate_assets.buffers.policy_store import PolicyStore
 from fillrate_assets.buffers.rules import scorecard as feedback_rules
 from fillrate_assets.buffers.rules import tick
-from fillrate_assets.buffers.rules.path_signals import clock
+from fillrate_assets.buffers.rules.path_signals import load_time_zone
 from fillrate_assets.buffers.rules.policy import Promotion
 from fillrate_assets.buffers.sources.floor_feeds import FloorFeeds
 from fillrate_assets.notifications.message_outbox import Outbox
@@ -49,12 +49,12 @@ def buffer_signals(
 ) -> dg.MaterializeResult[None]:
     """What the feeds say of every path and pool: one level each, and which rows cannot be used."""
     work = _work(context, buffer_store, policies, lake)
-    reaches = [tick.reach(policy) for policy in work.contenders.all]
-    reach = {feed: max(each[feed] for each in reaches) for feed in reaches[0]}
+    reaches = [tick.compute_look_back(policy) for policy in work.contenders.all]
+    look_back = {feed: max(each[feed] for each in reaches) for feed in reaches[0]}
     errors, seconds = {}, 0.0
     for at in work.ticks:
         began = perf_counter()
-        feeds = floor_feeds.read(snapshot_ts=at, reach=reach, warehouses=_named(work))
+        feeds = floor_feeds.read(snapshot_ts=at, look_back=look_back, warehouses=_named(work))
         seconds += perf_counter() - began
         errors = dict(feeds.errors)
         for feed, problem in errors.items():
@@ -130,7 +130,7 @@ def buffer_feedback(
 ) -> dg.MaterializeResult[None]:
     """What the floor answered on the operating day."""
     work = _work(context, buffer_store, policies, lake)
-    answers = _of_days(buffer_store.feedback(_begin(work)), "answered_at", work)
+    answers = _of_days(buffer_store.read_feedback(_begin(work)), "answered_at", work)
     rows = schema.ANSWERS_OF_DAY.conform(answers.lazy()).sort(schema.ANSWERS_OF_DAY.key).collect()
     lake.write(schema.ANSWERS_OF_DAY, rows, work.days)
     return _done(context, work, _by_day(rows, work), lambda part, _: metadata.feedback(part))
@@ -147,7 +147,7 @@ def algorithm_scorecard(
     """How right the alerts were, by the floor's answers: the operating day and the six before it."""
     work = _work(context, buffer_store, policies, lake)
     since = _begin(work) - timedelta(days=SCORED_DAYS - 1)
-    answers = buffer_store.feedback(since)
+    answers = buffer_store.read_feedback(since)
     told = delivery.notices.told(since)
     _roll_back_if_worse(context, work, policies, outbox, told, answers)
     cards = [_scorecard(work, dc, day, told, answers) for dc, day in work.days]
@@ -229,7 +229,7 @@ def _roll_back_if_worse(
     """Give a promoted policy's place back to the one it replaced, if it is less precise than that one surely was."""
     contenders, now = work.contenders, datetime.now(UTC)
     ours = told.filter(pl.col("policy_version") == work.policy.version)
-    if contenders.replaced is None or not feedback_rules.must_roll_back(
+    if contenders.replaced is None or not feedback_rules.needs_rollback(
         ours, answers, precision_low=contenders.precision_low, promotion=Promotion(), now=now
     ):
         return
@@ -281,7 +281,9 @@ def _placed(rows: pl.DataFrame, moment: str, work: Work) -> pl.DataFrame:
     """Rows of the run's warehouses with their dc and ship_date: the date of a moment at the warehouse's own time."""
     clocks = work.masters.warehouses.select("warehouse", "dc", "time_zone")
     placed = [
-        part.with_columns(pl.col(moment).dt.convert_time_zone(clock(str(zone)).key).dt.date().alias("ship_date"))
+        part.with_columns(
+            pl.col(moment).dt.convert_time_zone(load_time_zone(str(zone)).key).dt.date().alias("ship_date")
+        )
         for (zone,), part in rows.join(clocks, on="warehouse").group_by("time_zone", maintain_order=True)
     ]
     empty = rows.clear().with_columns(dc=pl.lit(None, pl.String), time_zone=None, ship_date=pl.lit(None, pl.Date))
@@ -297,7 +299,7 @@ def _scorecard(work: Work, dc: str, day: date, told: pl.DataFrame, answers: pl.D
     here = work.masters.warehouses.filter(pl.col("dc") == dc)
     within = pl.col("ship_date").is_between(day - timedelta(days=SCORED_DAYS - 1), day)
     heard = answers.join(here, on="warehouse", how="semi")
-    missed_elsewhen = _placed(feedback_rules.missed_problems(heard), "episode_ts", work).filter(~within)
+    missed_elsewhen = _placed(feedback_rules.select_missed_problems(heard), "episode_ts", work).filter(~within)
     heard = heard.join(missed_elsewhen, on="rec_id", how="anti")
-    card = feedback_rules.scorecard(told.filter(pl.col("dc") == dc, within), heard)
+    card = feedback_rules.compute_scorecard(told.filter(pl.col("dc") == dc, within), heard)
     return schema.SCORECARD_OF_DAY.conform(card.lazy().with_columns(dc=pl.lit(dc), ship_date=pl.lit(day))).collect()

@@ -13,7 +13,7 @@ from fillrate_assets.buffers.defs.alert_dispatch import Delivery
 from fillrate_assets.buffers.defs.tick_run import LATE, Work, operating_days, work
 from fillrate_assets.buffers.policy_store import PolicyStore
 from fillrate_assets.buffers.rules import notification_routing
-from fillrate_assets.buffers.tick_lake import TickLake
+from fillrate_assets.buffers.tick_store import LakeTickStore
 from fillrate_assets.notifications.message_outbox import Outbox
 from fillrate_assets.orchestration.partitions import EASTERNMOST, dc_ship_date
 from fillrate_assets.orchestration.ui_metadata import table, verdict
@@ -105,11 +105,11 @@ def dead_man(
     """A tick ran within the last quarter of an hour, for every DC that has an active warehouse."""
     now = datetime.now(UTC)
     late = {}
-    for dc, day in operating_days(buffer_store.warehouses(), now):
-        kept = TickLake(lake, (dc,))
+    for dc, day in operating_days(buffer_store.read_warehouses(), now):
+        kept = LakeTickStore(lake, (dc,))
         # A tick without alerts is filed under its date in UTC.
         about = (day - timedelta(days=1), day + timedelta(days=1))
-        ticks = [at for at in kept.ticks(schema.ALERTS, [dc], *about) if at <= now]
+        ticks = [at for at in kept.list_ticks(schema.ALERTS, [dc], *about) if at <= now]
         if not ticks or now - ticks[-1] > LATE:
             late[dc] = f"{dc}: last tick {ticks[-1]:%Y-%m-%d %H:%M} UTC" if ticks else f"{dc}: no tick yet"
     advice = "see that the schedule buffer_ticks is on, that the daemon runs, and why its last run failed"

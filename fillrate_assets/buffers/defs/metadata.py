@@ -55,11 +55,11 @@ def units(rows: pl.DataFrame) -> Metadata:
 def recommendations(rows: pl.DataFrame) -> Metadata:
     """What every unit is, and which rules decided."""
     rules = rows.filter(pl.col("verdict").is_in(["EMERGENCY", "ACT", "WARN"]))["rule_id"].value_counts(name="units")
-    resolved = rows.filter(pl.col("resolution") != "STANDS").group_by("resolution_rule", "resolution").len("rows")
+    resolved = rows.filter(pl.col("resolution") != "KEPT").group_by("resolution_rule", "resolution").len("rows")
     return {
         **_at(rows),
-        "heat_strip": dg.MetadataValue.md(status_board.heat_strip(rows)),
-        **{f"units_{state.lower()}": count for state, count in status_board.counts(rows).items()},
+        "heat_strip": dg.MetadataValue.md(status_board.render_heat_strip(rows)),
+        **{f"units_{state.lower()}": count for state, count in status_board.count_states(rows).items()},
         "rules": table(rules.sort("units", "rule_id", descending=[True, False])),
         "conflicts": table(resolved.sort("resolution_rule", "resolution")),
     }
@@ -69,10 +69,10 @@ def alerts(rows: pl.DataFrame, asked: pl.DataFrame) -> Metadata:
     """What is told, what is kept back and why, and what is to be done."""
     labels = dict(rows["label"].value_counts().iter_rows())
     kept_back = rows.filter(pl.col("label") == "SUPPRESSED")["reason"].value_counts(name="rows")
-    actions = status_board.actions(rows, asked)
+    actions = status_board.list_actions(rows, asked)
     return {
         **_at(asked),
-        "heat_strip": dg.MetadataValue.md(status_board.heat_strip(asked)),
+        "heat_strip": dg.MetadataValue.md(status_board.render_heat_strip(asked)),
         "actions": table(actions.head(status_board.MOST_ACTIONS)),
         "more_actions": max(actions.height - status_board.MOST_ACTIONS, 0),
         "open_episodes": int(rows["is_open"].sum()),

@@ -10,7 +10,7 @@ from fillrate_assets.buffers.buffer_store import BufferStore
 from fillrate_assets.buffers.defs import checks
 from fillrate_assets.buffers.defs.tick_run import LATE, operating_days
 from fillrate_assets.buffers.rules.policy import TICK_MINUTES
-from fillrate_assets.buffers.rules.tick import on_grid
+from fillrate_assets.buffers.rules.tick import align_to_grid
 from fillrate_assets.orchestration import partitions
 
 PRIORITY_TAG: Final = "dagster/priority"
@@ -27,8 +27,8 @@ def buffer_ticks(
     context: dg.ScheduleEvaluationContext, buffer_store: dg.ResourceParam[BufferStore]
 ) -> dg.RunRequest | dg.SkipReason:
     """Looks at every unit of every active warehouse, in one run."""
-    tick = on_grid(context.scheduled_execution_time.astimezone(UTC))
-    tags = tags_of(context.instance, buffer_store.warehouses(), tick)
+    tick = align_to_grid(context.scheduled_execution_time.astimezone(UTC))
+    tags = tags_of(context.instance, buffer_store.read_warehouses(), tick)
     if tags is None:
         return dg.SkipReason(NOBODY)
     return dg.RunRequest(run_key=tick.isoformat(), tags={PRIORITY_TAG: _FIRST, MAX_RUNTIME_TAG: _LONGEST, **tags})

@@ -18,11 +18,11 @@ import polars as pl
 
 from fillrate_assets.buffers import schema
 from fillrate_assets.buffers.buffer_store import BufferStore
-from fillrate_assets.buffers.policy_store import Contenders, PolicyStore
-from fillrate_assets.buffers.rules.path_signals import clock, watched
+from fillrate_assets.buffers.policy_store import ActivePolicies, PolicyStore
+from fillrate_assets.buffers.rules.path_signals import load_time_zone, select_active_warehouses
 from fillrate_assets.buffers.rules.policy import Policy
-from fillrate_assets.buffers.rules.tick import TICK, Masters
-from fillrate_assets.buffers.tick_lake import TickLake
+from fillrate_assets.buffers.rules.tick import TICK, MasterData
+from fillrate_assets.buffers.tick_store import LakeTickStore
 from fillrate_assets.core.table_schema import Frame
 from fillrate_assets.orchestration import partitions
 from fillrate_assets.storage.lake import Lake, Partition
@@ -45,21 +45,23 @@ class Work:
     """Its DCs and operating days."""
 
     ticks: tuple[datetime, ...]
-    everything: Masters
+    everything: MasterData
     """Of all DCs."""
 
-    contenders: Contenders
+    contenders: ActivePolicies
     lake: Lake
     began: float = field(default_factory=perf_counter)
     """When the step began, in seconds of a clock of its own."""
 
     @property
-    def tracks(self) -> list[tuple[Policy, TickLake]]:
+    def tracks(self) -> list[tuple[Policy, LakeTickStore]]:
         """Every policy that runs, and where its ticks are kept; the champion's first."""
         dcs = tuple(sorted({dc for dc, _ in self.days}))
         champion, *challengers = self.contenders.all
-        beside = [(each, TickLake(Lake(f"{self.lake.root}/challengers/{each.version}"), dcs)) for each in challengers]
-        return [(champion, TickLake(self.lake, dcs)), *beside]
+        beside = [
+            (each, LakeTickStore(Lake(f"{self.lake.root}/challengers/{each.version}"), dcs)) for each in challengers
+        ]
+        return [(champion, LakeTickStore(self.lake, dcs)), *beside]
 
     @property
     def policy(self) -> Policy:
@@ -67,25 +69,27 @@ class Work:
         return self.contenders.champion
 
     @property
-    def kept(self) -> TickLake:
+    def kept(self) -> LakeTickStore:
         """What the champion's ticks made."""
         return self.tracks[0][1]
 
     @cached_property
-    def masters(self) -> Masters:
+    def masters(self) -> MasterData:
         """Of its DCs, whatever day their clocks show: a tick that is computed again replaces all that it left of them.
 
         With every warehouse that is not active, so that what its feeds go on telling is not taken for a mistake.
         """
         dcs = sorted({dc for dc, _ in self.days})
-        return self.everything.of(self.everything.warehouses.filter(pl.col("dc").is_in(dcs) | ~pl.col("active")))
+        return self.everything.restrict_to(
+            self.everything.warehouses.filter(pl.col("dc").is_in(dcs) | ~pl.col("active"))
+        )
 
     def latest(self, frame: Frame) -> dict[Partition, pl.DataFrame]:
         """Of every day of the run, the rows of its last tick; a day without one is left out."""
         last = self.ticks[-1:]
         rows = self._by_day(frame, last[0]) if last else {}
         for dc, day in self.days:
-            if (dc, day) not in rows and (stored := self.kept.ticks(frame, [dc], day)):
+            if (dc, day) not in rows and (stored := self.kept.list_ticks(frame, [dc], day)):
                 rows |= {key: part for key, part in self._by_day(frame, stored[-1]).items() if key == (dc, day)}
         return rows
 
@@ -115,7 +119,7 @@ def work(context: Context, store: BufferStore, policies: PolicyStore, lake: Lake
     dcs = sorted({dc for dc, _ in days})
     run = context.op_execution_context.run
     everything, contenders = _known(store, policies, run.run_id)
-    kept = TickLake(lake, tuple(dcs))
+    kept = LakeTickStore(lake, tuple(dcs))
     tick = partitions.tick_of(run.tags)
     if tick is not None:
         return Work(days, (tick, *_later(kept, dcs, tick)), everything, contenders, lake)
@@ -130,22 +134,22 @@ def _begun(context: Context, now: datetime) -> datetime:
 
 
 @lru_cache(maxsize=2)
-def _known(store: BufferStore, policies: PolicyStore, run_id: str) -> tuple[Masters, Contenders]:  # noqa: ARG001
+def _known(store: BufferStore, policies: PolicyStore, run_id: str) -> tuple[MasterData, ActivePolicies]:  # noqa: ARG001
     """The masters and policies as a run first read them: what changes meanwhile counts in the next one."""
-    return store.masters(), policies.contenders()
+    return store.read_master_data(), policies.read_active()
 
 
-def _later(kept: TickLake, dcs: list[str], tick: datetime) -> list[datetime]:
+def _later(kept: LakeTickStore, dcs: list[str], tick: datetime) -> list[datetime]:
     """The stored ticks after one, for as long as it can matter to them: on its own day and on the next."""
     today = tick.date()
-    return [at for at in kept.ticks(schema.ALERTS, dcs, today - _DAY, today + _DAY) if at > tick]
+    return [at for at in kept.list_ticks(schema.ALERTS, dcs, today - _DAY, today + _DAY) if at > tick]
 
 
 def ticks_of(days: Collection[tuple[str, date]], warehouses: pl.DataFrame, now: datetime) -> list[datetime]:
     """Every tick until now at which the clock of a DC's active warehouse shows one of its days."""
     places = warehouses.filter("active").select("dc", "time_zone").unique().iter_rows()
     spans = {
-        tuple(datetime.combine(each, time(), clock(zone)).astimezone(UTC) for each in (day, day + _DAY))
+        tuple(datetime.combine(each, time(), load_time_zone(zone)).astimezone(UTC) for each in (day, day + _DAY))
         for dc, zone in places
         for wanted, day in days
         if wanted == dc
@@ -160,10 +164,12 @@ def ticks_of(days: Collection[tuple[str, date]], warehouses: pl.DataFrame, now: 
 
 def clock_date(time_zone: str, moment: datetime) -> date:
     """The date that a clock shows."""
-    return moment.astimezone(clock(time_zone)).date()
+    return moment.astimezone(load_time_zone(time_zone)).date()
 
 
 def operating_days(warehouses: pl.DataFrame, tick: datetime) -> list[tuple[str, date]]:
     """The DCs that have an active warehouse, with the dates that its clock shows; sorted."""
-    shown = watched(warehouses, tick).select("dc", "ship_date").unique().sort("dc", "ship_date").collect()
+    shown = (
+        select_active_warehouses(warehouses, tick).select("dc", "ship_date").unique().sort("dc", "ship_date").collect()
+    )
     return [(dc, day) for dc, day in shown.iter_rows()]

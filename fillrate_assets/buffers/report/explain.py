@@ -11,12 +11,12 @@ import polars as pl
 
 from fillrate_assets.core.errors import PermanentFailure
 
-_KEPT_BACK: Final = "SUPPRESSED"
+_SUPPRESSED: Final = "SUPPRESSED"
 _NOTHING: Final = "not known"
 
 
 @dataclass(frozen=True)
-class Evidence:
+class UnitEvidence:
     """What is kept of one unit at one tick; every frame has only rows of that unit."""
 
     signals: pl.DataFrame
@@ -37,7 +37,7 @@ class Evidence:
     feedback: pl.DataFrame
 
 
-def explain(evidence: Evidence, *, zone: tzinfo) -> list[str]:
+def explain_unit(evidence: UnitEvidence, *, zone: tzinfo) -> list[str]:
     """The chain of one unit at one tick.
 
     Args:
@@ -56,22 +56,26 @@ def explain(evidence: Evidence, *, zone: tzinfo) -> list[str]:
         msg = "nothing is kept of that unit at that tick: see `fillrate buffers explain --help`"
         raise PermanentFailure(msg)
     chain: list[tuple[str, Iterable[str]]] = [
-        ("What each rule said, the unit by itself", _verdicts(recommendations)),
-        ("Conflicts within the warehouse", _conflicts(recommendations)),
-        ("Told or kept back", _alerts(evidence.alerts, zone)),
-        ("Who was told in these episodes", _notices(evidence.notices, zone)),
-        ("What the floor answered", _answers(evidence.feedback, zone)),
+        ("What each rule said, the unit by itself", _explain_verdicts(recommendations)),
+        ("Conflicts within the warehouse", _explain_conflicts(recommendations)),
+        ("Told or kept back", _explain_alerts(evidence.alerts, zone)),
+        ("Who was told in these episodes", _explain_notices(evidence.notices, zone)),
+        ("What the floor answered", _explain_answers(evidence.feedback, zone)),
     ]
     if units.height:
         unit = units.row(0, named=True)
-        chain = [("What its paths showed", _paths(evidence)), ("What the unit was", _unit(unit)), *chain]
-    lines = [_heading((units if units.height else recommendations).row(0, named=True), zone)]
+        chain = [
+            ("What its paths showed", _explain_paths(evidence)),
+            ("What the unit was", _explain_unit_state(unit)),
+            *chain,
+        ]
+    lines = [_format_heading((units if units.height else recommendations).row(0, named=True), zone)]
     for number, (title, said) in enumerate(chain, 1):
         lines += ["", f"{number}. {title}", *said]
     return lines
 
 
-def _heading(unit: dict[str, Any], zone: tzinfo) -> str:
+def _format_heading(unit: dict[str, Any], zone: tzinfo) -> str:
     tick: datetime = unit["snapshot_ts"]
     return (
         f"{unit['unit_id']} ({unit['unit_type']}, pool {unit['pool']} of {unit['warehouse']}, {unit['dc']}) at"
@@ -79,42 +83,42 @@ def _heading(unit: dict[str, Any], zone: tzinfo) -> str:
     )
 
 
-def _paths(evidence: Evidence) -> Iterator[str]:
+def _explain_paths(evidence: UnitEvidence) -> Iterator[str]:
     roles = evidence.members.group_by("path").agg(pl.col("role").unique().sort().str.join("+"))
     rows = evidence.signals.join(roles, on="path").sort("path")
     if rows.is_empty():
-        yield "   no feed told anything of its paths"
+        yield "   no feed reported on its paths"
     for row in rows.iter_rows(named=True):
         observed = (
             "nothing" if row["observed"] is None else f"{row['observed']:.0f} at {row['observed_ts']:%H:%M:%S} UTC"
         )
         predicted = "" if row["predicted"] is None else f", {row['predicted']:.0f} predicted"
         yield (
-            f"   {row['path']} ({row['role']}): observed {observed}{predicted}: level {_number(row['level'])} of"
-            f" {_number(row['capacity'])} ({row['fusion']}), in {_number(row['inflow_rate'], 1)}, out"
-            f" {_number(row['outflow_rate'], 1)} a minute"
+            f"   {row['path']} ({row['role']}): observed {observed}{predicted}: level {_format_number(row['level'])} of"
+            f" {_format_number(row['capacity'])} ({row['fusion']}), in {_format_number(row['inflow_rate'], 1)}, out"
+            f" {_format_number(row['outflow_rate'], 1)} a minute"
             + ("" if row["level_fresh"] else ", level not fresh")
             + ("" if row["flow_fresh"] else ", flow not fresh")
         )
 
 
-def _unit(unit: dict[str, Any]) -> Iterator[str]:
+def _explain_unit_state(unit: dict[str, Any]) -> Iterator[str]:
     fill = _NOTHING if unit["fill"] is None else f"{unit['fill']:.1%} full"
-    yield f"   {fill}: {_number(unit['level'])} of {_number(unit['capacity'])} packages"
+    yield f"   {fill}: {_format_number(unit['level'])} of {_format_number(unit['capacity'])} packages"
     missing = f", not fresh: {unit['missing_feeds']}" if unit["missing_feeds"] else ""
     yield f"   data {unit['quality']}, {unit['coverage']:.0%} of the capacity covered{missing}"
     yield (
-        f"   in {_number(unit['inflow_rate'], 1)}, out {_number(unit['outflow_rate'], 1)} packages a minute; slope"
-        f" {_number(unit['slope'], 1)}; {_minutes(unit)}"
+        f"   in {_format_number(unit['inflow_rate'], 1)}, out {_format_number(unit['outflow_rate'], 1)} packages a"
+        f" minute; slope {_format_number(unit['slope'], 1)}; {_format_minutes(unit)}"
     )
-    staffed = {True: "staffed", False: "not staffed", None: "nobody knows whether it is staffed"}[unit["staffed"]]
+    staffed = {True: "staffed", False: "not staffed", None: "not known whether it is staffed"}[unit["staffed"]]
     yield (
-        f"   {staffed}: {_number(unit['headcount'])} of {_number(unit['headcount_planned'])} planned associates, who"
-        f" can take {_number(unit['service_rate'], 1)} packages a minute"
+        f"   {staffed}: {_format_number(unit['headcount'])} of {_format_number(unit['headcount_planned'])} planned"
+        f" associates, who can take {_format_number(unit['service_rate'], 1)} packages a minute"
     )
 
 
-def _minutes(unit: dict[str, Any]) -> str:
+def _format_minutes(unit: dict[str, Any]) -> str:
     if unit["minutes_to_overflow"] is not None:
         return f"overflows in {unit['minutes_to_overflow']:.0f} min at this slope"
     if unit["minutes_to_starvation"] is not None:
@@ -122,34 +126,34 @@ def _minutes(unit: dict[str, Any]) -> str:
     return "no trend" if unit["slope"] is None else "it does not move"
 
 
-def _verdicts(recommendations: pl.DataFrame) -> Iterator[str]:
+def _explain_verdicts(recommendations: pl.DataFrame) -> Iterator[str]:
     for row in recommendations.sort("direction").iter_rows(named=True):
         words = row["original_explanation"] or row["explanation"]
         yield f"   {row['direction']}: {row['original_verdict'] or row['verdict']} by {row['rule_id']}: {words}"
         for each in row["evidence"]:
             limit = "" if each["threshold"] is None else f" against {each['threshold']:g}, margin {each['margin']:+.3g}"
-            yield f"      {each['name']}: {_digits(each['value'])}{limit}"
+            yield f"      {each['name']}: {_format_digits(each['value'])}{limit}"
 
 
-def _conflicts(recommendations: pl.DataFrame) -> Iterator[str]:
-    resolved = recommendations.filter(pl.col("resolution") != "STANDS").sort("direction")
+def _explain_conflicts(recommendations: pl.DataFrame) -> Iterator[str]:
+    resolved = recommendations.filter(pl.col("resolution") != "KEPT").sort("direction")
     if resolved.is_empty():
         yield "   none"
     for row in resolved.iter_rows(named=True):
-        was = f"{row['original_action'] or 'nothing'} {_number(row['original_quantity'])}"
-        now = f"{row['action'] or 'nothing'} {_number(row['quantity'])}"
+        was = f"{row['original_action'] or 'nothing'} {_format_number(row['original_quantity'])}"
+        now = f"{row['action'] or 'nothing'} {_format_number(row['quantity'])}"
         yield (
             f"   {row['direction']}: {row['resolution']} by {row['resolution_rule']} to {row['winner']}: {was}"
             f" became {now}"
         )
 
 
-def _alerts(alerts: pl.DataFrame, zone: tzinfo) -> Iterator[str]:
+def _explain_alerts(alerts: pl.DataFrame, zone: tzinfo) -> Iterator[str]:
     if alerts.is_empty():
         yield "   no episode is open: there is nothing to tell"
     for row in alerts.sort("direction", "action").iter_rows(named=True):
         why = f" ({row['reason']})" if row["reason"] else ""
-        verb = "kept back" if row["label"] == _KEPT_BACK else row["label"]
+        verb = "kept back" if row["label"] == _SUPPRESSED else row["label"]
         told = (
             f"last told {row['last_notified_ts'].astimezone(zone):%H:%M}" if row["last_notified_ts"] else "never told"
         )
@@ -159,7 +163,7 @@ def _alerts(alerts: pl.DataFrame, zone: tzinfo) -> Iterator[str]:
         )
 
 
-def _notices(notices: pl.DataFrame, zone: tzinfo) -> Iterator[str]:
+def _explain_notices(notices: pl.DataFrame, zone: tzinfo) -> Iterator[str]:
     if notices.is_empty():
         yield "   nobody"
     for row in notices.sort("created_at", "channel").iter_rows(named=True):
@@ -171,7 +175,7 @@ def _notices(notices: pl.DataFrame, zone: tzinfo) -> Iterator[str]:
         yield f"   {row['channel']}: {row['label']} {row['severity']} of {tick:%H:%M}, {state}"
 
 
-def _answers(feedback: pl.DataFrame, zone: tzinfo) -> Iterator[str]:
+def _explain_answers(feedback: pl.DataFrame, zone: tzinfo) -> Iterator[str]:
     if feedback.is_empty():
         yield "   nothing yet"
     for row in feedback.sort("answered_at").iter_rows(named=True):
@@ -181,9 +185,9 @@ def _answers(feedback: pl.DataFrame, zone: tzinfo) -> Iterator[str]:
         yield f"   {row['answer']}{actual} by {row['responder']}, {at:%Y-%m-%d %H:%M}{note}"
 
 
-def _number(value: float | None, digits: int = 0) -> str:
+def _format_number(value: float | None, digits: int = 0) -> str:
     return _NOTHING if value is None else f"{value:,.{digits}f}"
 
 
-def _digits(value: float | None) -> str:
+def _format_digits(value: float | None) -> str:
     return _NOTHING if value is None else f"{value:,.4g}"

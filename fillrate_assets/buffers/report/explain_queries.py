@@ -8,11 +8,11 @@ import polars as pl
 
 from fillrate_assets.buffers import schema
 from fillrate_assets.buffers.buffer_store import BufferStore
-from fillrate_assets.buffers.report.explain import Evidence
-from fillrate_assets.buffers.rules.tick import on_grid
-from fillrate_assets.buffers.rules.unit_timeseries import valid
+from fillrate_assets.buffers.report.explain import UnitEvidence
+from fillrate_assets.buffers.rules.tick import align_to_grid
+from fillrate_assets.buffers.rules.unit_timeseries import is_valid_at
 from fillrate_assets.buffers.rules.verdicts import DATA_POOL
-from fillrate_assets.buffers.tick_lake import TickLake
+from fillrate_assets.buffers.tick_store import LakeTickStore
 from fillrate_assets.core.errors import PermanentFailure
 from fillrate_assets.notifications.channels import shown
 from fillrate_assets.notifications.outbox import Notices
@@ -23,7 +23,7 @@ from fillrate_assets.storage.lake import Lake
 _NAMED = 10
 
 
-def evidence(settings: Settings, unit_id: str, at: datetime) -> tuple[Evidence, str]:
+def read_evidence(settings: Settings, unit_id: str, at: datetime) -> tuple[UnitEvidence, str]:
     """What is kept of a unit at the tick at or before a moment, and its warehouse's time zone.
 
     Args:
@@ -37,7 +37,7 @@ def evidence(settings: Settings, unit_id: str, at: datetime) -> tuple[Evidence, 
 
     """
     store = BufferStore(Database.from_settings(settings))
-    masters, tick = store.masters(), on_grid(at)
+    masters, tick = store.read_master_data(), align_to_grid(at)
     warehouse = unit_id.partition("_")[0]
     warehouses = masters.warehouses.filter(pl.col("warehouse") == warehouse)
     members = masters.unit_members.filter(pl.col("unit_id") == unit_id)
@@ -48,7 +48,7 @@ def evidence(settings: Settings, unit_id: str, at: datetime) -> tuple[Evidence, 
         msg = f"no unit {unit_id}; there are {', '.join(names) or 'none'} ..."
         raise PermanentFailure(msg)
     place = warehouses.row(0, named=True)
-    kept = TickLake(Lake(settings.lake_root), (place["dc"],))
+    kept = LakeTickStore(Lake(settings.lake_root), (place["dc"],))
     unit = pl.col("unit_id") == unit_id
     units, asked, alerts = (
         kept.read(frame, tick, tick).filter(unit).collect()
@@ -57,17 +57,17 @@ def evidence(settings: Settings, unit_id: str, at: datetime) -> tuple[Evidence, 
     if units.is_empty() and asked.is_empty():
         day = tick.astimezone(UTC).date()
         about = (day - timedelta(days=1), day + timedelta(days=1))
-        ticks = kept.ticks(schema.UNIT_TIMESERIES, [place["dc"]], *about)
+        ticks = kept.list_ticks(schema.UNIT_TIMESERIES, [place["dc"]], *about)
         there = f"; there are ticks from {ticks[0]:%Y-%m-%dT%H:%M} to {ticks[-1]:%Y-%m-%dT%H:%M}" if ticks else ""
         msg = f"nothing is kept of {unit_id} at {tick:%Y-%m-%dT%H:%M} UTC{there}"
         raise PermanentFailure(msg)
-    members = members.filter(valid(tick))
+    members = members.filter(is_valid_at(tick))
     paths = pl.col("path").is_in(members["path"].implode())
     signals = kept.read(schema.SIGNALS, tick, tick).filter(pl.col("warehouse") == warehouse, paths).collect()
     notices = Notices(Database.from_settings(settings)).history(alerts)
     channels = pl.Series("channel", [shown(channel) for channel in notices["channel"]], pl.String)
-    answered = store.feedback(tick - timedelta(days=1)).filter(unit)
+    answered = store.read_feedback(tick - timedelta(days=1)).filter(unit)
     episodes = set(notices["episode_key"])
     feedback = answered.filter(pl.col("episode_key").is_in(list(episodes)))
     told = notices.with_columns(channels)
-    return Evidence(signals, members, units, asked, alerts, told, feedback), place["time_zone"]
+    return UnitEvidence(signals, members, units, asked, alerts, told, feedback), place["time_zone"]

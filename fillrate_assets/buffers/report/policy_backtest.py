@@ -19,9 +19,9 @@ from fillrate_assets.buffers.buffer_store import BufferStore
 from fillrate_assets.buffers.policy_store import PolicyStore
 from fillrate_assets.buffers.rules import scorecard, tick
 from fillrate_assets.buffers.rules.alert_suppression import EPISODE
-from fillrate_assets.buffers.rules.policy import Policy, Promotion, changed
+from fillrate_assets.buffers.rules.policy import Policy, Promotion, override_policy
 from fillrate_assets.buffers.sources.floor_feeds import FloorFeeds
-from fillrate_assets.buffers.tick_lake import TickLake
+from fillrate_assets.buffers.tick_store import LakeTickStore
 from fillrate_assets.core.errors import PermanentFailure
 from fillrate_assets.settings import Settings
 from fillrate_assets.storage.database import Database
@@ -32,12 +32,12 @@ _WARM_UP: Final = timedelta(hours=2)
 """Ticks before the first one that are run as well: trends and episodes need a past."""
 
 
-def changed_policy(policy: Policy, changes: Sequence[str], file: Path | None) -> Policy:
+def build_policy(policy: Policy, changes: Sequence[str], file: Path | None) -> Policy:
     """A policy with other values, as a command is told them: see `told_changes`."""
-    return changed(policy, told_changes(changes, file))
+    return override_policy(policy, parse_changes(changes, file))
 
 
-def told_changes(changes: Sequence[str], file: Path | None) -> dict[str, Any]:
+def parse_changes(changes: Sequence[str], file: Path | None) -> dict[str, Any]:
     """Values of a policy as a command is told them, those of a part nested.
 
     Args:
@@ -62,15 +62,15 @@ def told_changes(changes: Sequence[str], file: Path | None) -> dict[str, Any]:
             if not isinstance(place, dict):
                 msg = f"--set {change}: {part} has no parts"
                 raise PermanentFailure(msg)
-        place[last] = _value(value.strip(), change)
+        place[last] = _parse_value(value.strip(), change)
     return told
 
 
 @dataclass(frozen=True)
-class Trial:
+class ChallengerTrial:
     """A challenger against the champion, by what the floor answered."""
 
-    evidence: scorecard.Evidence
+    evidence: scorecard.PromotionEvidence
 
     @property
     def lines(self) -> list[str]:
@@ -85,7 +85,7 @@ class Trial:
         return [numbers, *verdict, *(f"Against it: {objection}." for objection in found.objections)]
 
 
-def trial(settings: Settings, version: str, days: int, *, now: datetime) -> Trial:
+def evaluate_challenger(settings: Settings, version: str, days: int, *, now: datetime) -> ChallengerTrial:
     """What the floor's answers of some days say of a challenger that ran: of those since it was proposed.
 
     Raises:
@@ -93,24 +93,26 @@ def trial(settings: Settings, version: str, days: int, *, now: datetime) -> Tria
 
     """
     policies = PolicyStore(Database.from_settings(settings))
-    contenders = policies.contenders()
+    contenders = policies.read_active()
     if version not in {each.version for each in contenders.challengers}:
         named = ", ".join(each.version for each in contenders.challengers) or "none"
         msg = f"{version} is no challenger; there are {named}"
         raise PermanentFailure(msg)
-    (proposed,) = policies.rows().filter(version=version)["since_ts"]
+    (proposed,) = policies.read_all().filter(version=version)["since_ts"]
     # Of earlier ticks it said nothing, which is neither right nor wrong.
     since = max(now - timedelta(days=days), proposed)
     store = BufferStore(Database.from_settings(settings))
-    dcs = tuple(sorted(set(store.warehouses()["dc"])))
+    dcs = tuple(sorted(set(store.read_warehouses()["dc"])))
     roots = (settings.lake_root, f"{settings.lake_root}/challengers/{version}")
-    ours, theirs = (TickLake(Lake(root), dcs).read(schema.ALERTS, since, now).collect() for root in roots)
-    answers = store.feedback(since)
-    return Trial(scorecard.compare(ours, theirs, answers, since=since, until=now, promotion=Promotion(), seed=_SEED))
+    ours, theirs = (LakeTickStore(Lake(root), dcs).read(schema.ALERTS, since, now).collect() for root in roots)
+    answers = store.read_feedback(since)
+    return ChallengerTrial(
+        scorecard.compare_policies(ours, theirs, answers, since=since, until=now, promotion=Promotion(), seed=_SEED)
+    )
 
 
 @dataclass
-class Replay:
+class Backtest:
     """History again, in memory, beside what was kept of it."""
 
     settings: Settings
@@ -118,13 +120,15 @@ class Replay:
     first: datetime
     last: datetime
     dcs: Sequence[str] = ()
-    _kept: tick.InMemory = field(default_factory=tick.InMemory)
+    _tick_store: tick.InMemoryTickStore = field(default_factory=tick.InMemoryTickStore)
 
     @property
     def ticks(self) -> list[datetime]:
         """Every tick of it, with those that warm up."""
-        begin = tick.on_grid(self.first) - _WARM_UP
-        return [begin + number * tick.TICK for number in range((tick.on_grid(self.last) - begin) // tick.TICK + 1)]
+        begin = tick.align_to_grid(self.first) - _WARM_UP
+        return [
+            begin + number * tick.TICK for number in range((tick.align_to_grid(self.last) - begin) // tick.TICK + 1)
+        ]
 
     def run(self) -> Iterator[datetime]:
         """Run it; yields each tick when it is done.
@@ -134,37 +138,41 @@ class Replay:
             SourceUnavailable: the feeds or the record store did not answer.
 
         """
-        masters = self._store.masters()
+        masters = self._store.read_master_data()
         if self.dcs:
-            masters = masters.of(masters.warehouses.filter(pl.col("dc").is_in(list(self.dcs))))
+            masters = masters.restrict_to(masters.warehouses.filter(pl.col("dc").is_in(list(self.dcs))))
         here = masters.warehouses.filter("active")["warehouse"].to_list()
         if not here or self.first > self.last:
             msg = f"nothing to run again: {len(here)} active warehouses, {self.first} to {self.last}"
             raise PermanentFailure(msg)
         feeds = FloorFeeds(self.settings.floor_feeds_url, self.settings.tables, self.settings.tick_statement_seconds)
         for at in self.ticks:
-            read = feeds.read(snapshot_ts=at, reach=tick.reach(self.policy), warehouses=here)
-            tick.run(read, masters, self._kept, snapshot_ts=at, policy=self.policy)
+            read = feeds.read(snapshot_ts=at, look_back=tick.compute_look_back(self.policy), warehouses=here)
+            tick.run_tick(read, masters, self._tick_store, snapshot_ts=at, policy=self.policy)
             yield at
 
-    def compare(self, console: Console) -> None:
+    def print_comparison(self, console: Console) -> None:
         """Print what was told, what would have been, and what the floor's answers say of both."""
-        dcs = self.dcs or sorted(set(self._store.warehouses()["dc"]))
-        ours = TickLake(Lake(self.settings.lake_root), tuple(dcs)).read(schema.ALERTS, self.first, self.last).collect()
-        theirs = self._kept.read(schema.ALERTS, self.first, self.last).collect()
+        dcs = self.dcs or sorted(set(self._store.read_warehouses()["dc"]))
+        ours = (
+            LakeTickStore(Lake(self.settings.lake_root), tuple(dcs))
+            .read(schema.ALERTS, self.first, self.last)
+            .collect()
+        )
+        theirs = self._tick_store.read(schema.ALERTS, self.first, self.last).collect()
         if ours.is_empty() and theirs.is_empty():
             console.print("Neither policy has anything to tell.")
             return
         versions = ", ".join(ours["policy_version"].unique().sort()) or "nothing was kept"
         title = f"Problems told, {self.first:%Y-%m-%d %H:%M} to {self.last:%Y-%m-%d %H:%M} UTC"
         console.print(f"[bold]{title}[/bold]: {versions} against {self.policy.version}")
-        console.print(_compared(ours, theirs))
-        answers = self._store.feedback(self.first - timedelta(days=1))
+        console.print(_tabulate(ours, theirs))
+        answers = self._store.read_feedback(self.first - timedelta(days=1))
         end = self.last + tick.TICK
-        evidence = scorecard.compare(
+        evidence = scorecard.compare_policies(
             ours, theirs, answers, since=self.first, until=end, promotion=Promotion(), seed=_SEED
         )
-        for line in Trial(evidence).lines:
+        for line in ChallengerTrial(evidence).lines:
             console.print(line)
 
     @property
@@ -172,10 +180,10 @@ class Replay:
         return BufferStore(Database.from_settings(self.settings))
 
 
-def _compared(ours: pl.DataFrame, theirs: pl.DataFrame) -> Table:
+def _tabulate(ours: pl.DataFrame, theirs: pl.DataFrame) -> Table:
     """How many problems each told, by direction and unit type, and how many the other one did not."""
     key = ["direction", "unit_type"]
-    told = [_told(alerts) for alerts in (ours, theirs)]
+    told = [_select_actionable_episodes(alerts) for alerts in (ours, theirs)]
     units = [rows.select(*key, "unit_id").unique() for rows in told]
     table = Table(box=SIMPLE_HEAD)
     for number, name in enumerate(("direction", "unit type", "kept", "again", "units only kept", "units only again")):
@@ -191,13 +199,13 @@ def _compared(ours: pl.DataFrame, theirs: pl.DataFrame) -> Table:
     return table
 
 
-def _told(alerts: pl.DataFrame) -> pl.DataFrame:
+def _select_actionable_episodes(alerts: pl.DataFrame) -> pl.DataFrame:
     """The episodes of which production tells that something is to be done."""
     told = alerts.filter(pl.col("label").is_in(["NEW", "ONGOING"]), pl.col("severity").is_in(["ACT", "EMERGENCY"]))
     return told.unique(EPISODE)
 
 
-def _value(text: str, change: str) -> float | str:
+def _parse_value(text: str, change: str) -> float | str:
     try:
         return float(text) if "." in text else int(text)
     except ValueError:

@@ -36,7 +36,7 @@ _STATE: Final = (
 )
 
 
-def alerts(
+def compute_alerts(
     recommendations: pl.DataFrame, history: pl.DataFrame, *, snapshot_ts: datetime, policy: Policy
 ) -> pl.DataFrame:
     """What is told at a tick and what is kept back: one row per episode that is open, or that ends.
@@ -66,18 +66,18 @@ def alerts(
     """
     rules = policy.suppression
     return (
-        _keys(recommendations, _latest(history, snapshot_ts))
+        _build_keys(recommendations, _select_latest_states(history, snapshot_ts))
         .with_columns(pl.lit(snapshot_ts, TIMESTAMP).alias("snapshot_ts"))
-        .with_columns(_unknown_since().alias("unknown_since_ts"))
+        .with_columns(_derive_unknown_since().alias("unknown_since_ts"))
         .with_columns((pl.col("is_open") & _is_past("unknown_since_ts", rules.history_minutes)).alias("lapsed"))
         .with_columns((pl.col("is_open") & ~pl.col("lapsed")).alias("is_open"))
-        .with_columns((pl.col("own") & ~pl.col("is_open")).alias("opens"), _input().alias("input"))
-        .with_columns(_episode(snapshot_ts, rules))
+        .with_columns((pl.col("own") & ~pl.col("is_open")).alias("opens"), _derive_input().alias("input"))
+        .with_columns(_derive_episode(snapshot_ts, rules))
         .with_columns((pl.col("openings").list.len() >= rules.flapping_openings).alias("flapping"))
         .with_columns(_is_due(rules).alias("due"))
-        .with_columns(_decision(rules).alias("decision"))
+        .with_columns(_derive_decision(rules).alias("decision"))
         .unnest("decision")
-        .with_columns(_state_after())
+        .with_columns(_derive_next_state())
         .with_columns(pl.lit(policy.version).alias("policy_version"))
         .sort(KEY)
         .lazy()
@@ -101,12 +101,12 @@ def replay(recommendations: pl.DataFrame, history: pl.DataFrame, *, policy: Poli
     history = history.filter(pl.col("snapshot_ts") < pl.lit(recommendations["snapshot_ts"].min(), TIMESTAMP))
     made = schema.ALERTS.empty().collect()
     for (snapshot_ts,), rows in recommendations.sort("snapshot_ts").group_by("snapshot_ts", maintain_order=True):
-        told = alerts(rows, pl.concat([history, made]), snapshot_ts=snapshot_ts, policy=policy)
+        told = compute_alerts(rows, pl.concat([history, made]), snapshot_ts=snapshot_ts, policy=policy)
         made = pl.concat([made, told])
     return made
 
 
-def episode_key() -> pl.Expr:
+def derive_episode_key() -> pl.Expr:
     """What an episode is called outside: all its notices, and the answers to them, share it."""
     return pl.concat_str(EPISODE, separator=".")
 
@@ -114,7 +114,7 @@ def episode_key() -> pl.Expr:
 # --- what a tick starts from
 
 
-def _latest(history: pl.DataFrame, snapshot_ts: datetime) -> pl.DataFrame:
+def _select_latest_states(history: pl.DataFrame, snapshot_ts: datetime) -> pl.DataFrame:
     """The last row of every key before the tick: its state, and where and when that was."""
     return (
         history.filter(pl.col("snapshot_ts") < snapshot_ts)
@@ -124,10 +124,10 @@ def _latest(history: pl.DataFrame, snapshot_ts: datetime) -> pl.DataFrame:
     )
 
 
-def _keys(recommendations: pl.DataFrame, latest: pl.DataFrame) -> pl.DataFrame:
+def _build_keys(recommendations: pl.DataFrame, latest: pl.DataFrame) -> pl.DataFrame:
     """Every key that is asked for or open: what its unit is, and its state."""
     judged = recommendations.select(
-        *UNIT, *_WHERE, "verdict", "resolution", pl.when(_alarms()).then(_action()).alias("asked")
+        *UNIT, *_WHERE, "verdict", "resolution", pl.when(_is_alarming()).then(_derive_action()).alias("asked")
     )
     asked = judged.filter(pl.col("asked").is_not_null()).select(*UNIT, pl.col("asked").alias("action"))
     # A unit that has no row any more is filed under its warehouse's operating day, not under the last one it had.
@@ -152,11 +152,11 @@ def _keys(recommendations: pl.DataFrame, latest: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _alarms() -> pl.Expr:
+def _is_alarming() -> pl.Expr:
     return pl.col("verdict").is_in(schema.SEVERITIES)
 
 
-def _action() -> pl.Expr:
+def _derive_action() -> pl.Expr:
     """The action asked for; what it was before a conflict took it, or what the kind of unit takes."""
     usual = (
         pl.when(pl.col("direction") == "DATA")
@@ -170,7 +170,7 @@ def _action() -> pl.Expr:
     return pl.coalesce("action", "original_action", usual)
 
 
-def _unknown_since() -> pl.Expr:
+def _derive_unknown_since() -> pl.Expr:
     """Since when nothing was known before this tick, if so: ticks that never ran count."""
     first_missed = pl.col("snapshot_ts_before") + _TICK
     missed = pl.col("is_open") & (first_missed < pl.col("snapshot_ts"))
@@ -186,29 +186,29 @@ def _is_past(since: str, minutes: pl.Expr | int) -> pl.Expr:
 # --- the state table
 
 
-def _input() -> pl.Expr:
+def _derive_input() -> pl.Expr:
     """What a tick says of a key."""
     told_worse = pl.col("is_open") & (pl.col("seq") > 0) & (pl.col("peak_notified_severity") > pl.col("severity"))
     eased_to_warn = (pl.col("severity") == "WARN") & told_worse
     return (
         pl.when(pl.col("severity") == "EMERGENCY")
         .then(pl.lit("ACTION"))
-        .when(pl.col("own") & pl.col("resolution").is_in(["LOST", "CONSEQUENCE"]))
+        .when(pl.col("own") & pl.col("resolution").is_in(["OVERRIDDEN", "CAUSED_BY_ACTION"]))
         .then("resolution")
         .when(pl.col("own") & ~eased_to_warn.fill_null(value=False))
         .then(pl.lit("ACTION"))
-        .when(_alarms())
-        .then(pl.lit("BETWEEN"))
+        .when(_is_alarming())
+        .then(pl.lit("HYSTERESIS"))
         .otherwise(pl.col("verdict").fill_null("UNKNOWN"))
     )
 
 
-def _episode(snapshot_ts: datetime, rules: Suppression) -> list[pl.Expr]:
+def _derive_episode(snapshot_ts: datetime, rules: Suppression) -> list[pl.Expr]:
     """The episode that the tick belongs to, with its clear ticks so far: a new one, or the one that is open."""
     opens, tick = pl.col("opens"), pl.col("snapshot_ts")
     earliest = snapshot_ts - timedelta(minutes=rules.flapping_minutes)
     recent = pl.col("openings").list.filter(pl.element() > earliest)
-    following = pl.max_horizontal(pl.col("episode") + 1, pl.lit(_first_episode(snapshot_ts, rules), pl.Int64))
+    following = pl.max_horizontal(pl.col("episode") + 1, pl.lit(_compute_first_episode(snapshot_ts, rules), pl.Int64))
     streak = pl.when(pl.col("unknown_since_ts").is_null()).then("clear_count").otherwise(0)
     return [
         pl.when(opens).then(following).otherwise("episode").alias("episode"),
@@ -219,7 +219,7 @@ def _episode(snapshot_ts: datetime, rules: Suppression) -> list[pl.Expr]:
     ]
 
 
-def _first_episode(snapshot_ts: datetime, rules: Suppression) -> int:
+def _compute_first_episode(snapshot_ts: datetime, rules: Suppression) -> int:
     """The least number that an episode may have: number of the tick, since 1970, that began this span of history.
 
     Numbers are never used again, though what is older than history is forgotten: they grow by at most 1 a tick, so a
@@ -233,10 +233,10 @@ def _first_episode(snapshot_ts: datetime, rules: Suppression) -> int:
 def _is_due(rules: Suppression) -> pl.Expr:
     """The window since the last notice is over, or it is worse than what was told then."""
     factor = pl.when("flapping").then(rules.flapping_window_factor).otherwise(1)
-    return _is_past("last_notified_ts", _window(rules) * factor * TICK_MINUTES) | _is_worse()
+    return _is_past("last_notified_ts", _derive_window(rules) * factor * TICK_MINUTES) | _is_worse()
 
 
-def _window(rules: Suppression) -> pl.Expr:
+def _derive_window(rules: Suppression) -> pl.Expr:
     """Ticks between two notices of one problem."""
     action = pl.col("action")
     return (
@@ -256,7 +256,7 @@ def _is_worse() -> pl.Expr:
     return (pl.col("severity") > pl.col("peak_notified_severity")).fill_null(value=True)
 
 
-def _decision(rules: Suppression) -> pl.Expr:
+def _derive_decision(rules: Suppression) -> pl.Expr:
     """The state table: label and reason."""
     said, lapsed, opens = pl.col("input"), pl.col("lapsed"), pl.col("opens")
     due = (said == "ACTION") & pl.col("due")
@@ -265,41 +265,41 @@ def _decision(rules: Suppression) -> pl.Expr:
     reopened = pl.when("flapping").then(pl.lit("FLAPPING")).otherwise(pl.lit("REOPEN_IN_WINDOW"))
     return (
         pl.when(lapsed & ~opens)
-        .then(_row("SUPPRESSED", "EXPIRED_NO_DATA"))
+        .then(_derive_row("SUPPRESSED", "EXPIRED_NO_DATA"))
         .when(due & untold & lapsed)
-        .then(_row("NEW", "HISTORY_GAP"))
+        .then(_derive_row("NEW", "HISTORY_GAP"))
         .when(due & untold)
-        .then(_row("NEW"))
+        .then(_derive_row("NEW"))
         .when(due & _is_worse())
-        .then(_row("ONGOING", "ESCALATED"))
+        .then(_derive_row("ONGOING", "ESCALATED"))
         .when(due)
-        .then(_row("ONGOING"))
+        .then(_derive_row("ONGOING"))
         .when((said == "ACTION") & untold)
-        .then(_row("SUPPRESSED", reopened))
+        .then(_derive_row("SUPPRESSED", reopened))
         .when(said == "ACTION")
-        .then(_row("SUPPRESSED", "WINDOW"))
-        .when(said == "LOST")
-        .then(_row("SUPPRESSED", "SUBSUMED_BY"))
-        .when(said == "CONSEQUENCE")
-        .then(_row("SUPPRESSED", "CONSEQUENCE_OF"))
-        .when(said == "BETWEEN")
-        .then(_row("SUPPRESSED", "HYSTERESIS"))
+        .then(_derive_row("SUPPRESSED", "WINDOW"))
+        .when(said == "OVERRIDDEN")
+        .then(_derive_row("SUPPRESSED", "SUBSUMED_BY"))
+        .when(said == "CAUSED_BY_ACTION")
+        .then(_derive_row("SUPPRESSED", "CONSEQUENCE_OF"))
+        .when(said == "HYSTERESIS")
+        .then(_derive_row("SUPPRESSED", "HYSTERESIS"))
         .when((said == "CLEAR") & (pl.col("clear_count") >= enough))
-        .then(_row("CLEARED"))
+        .then(_derive_row("CLEARED"))
         .when(said == "CLEAR")
-        .then(_row("SUPPRESSED", "CLEARING"))
+        .then(_derive_row("SUPPRESSED", "CLEARING"))
         .when(said == "NOT_STAFFED")
-        .then(_row("SUPPRESSED", "NOT_STAFFED"))
-        .otherwise(_row("SUPPRESSED", "DATA_STALE"))
+        .then(_derive_row("SUPPRESSED", "NOT_STAFFED"))
+        .otherwise(_derive_row("SUPPRESSED", "DATA_STALE"))
     )
 
 
-def _row(label: str, reason: pl.Expr | str | None = None) -> pl.Expr:
+def _derive_row(label: str, reason: pl.Expr | str | None = None) -> pl.Expr:
     why = reason if isinstance(reason, pl.Expr) else pl.lit(reason, pl.String)
     return pl.struct(pl.lit(label).alias("label"), why.alias("reason"))
 
 
-def _state_after() -> list[pl.Expr]:
+def _derive_next_state() -> list[pl.Expr]:
     """What the next tick starts from."""
     label, tick = pl.col("label"), pl.col("snapshot_ts")
     told = label.is_in(["NEW", "ONGOING"])

@@ -1,8 +1,8 @@
 """Verdicts -> recommendations: conflicts inside a warehouse, R1 to R7 (substep 2). Nothing is deleted.
 
 Rows are ranked by severity, scope (TOTAL > INDUCT > PACK > LANE), minutes left and unit_id; the order of the input
-cannot matter. Only what asks for something, an ACT or an EMERGENCY, can win or lose. A row that LOST its action, or is
-a CONSEQUENCE, has none any more; one that is CHANGED stands with less. What each was before stays beside it.
+cannot matter. Only what asks for something, an ACT or an EMERGENCY, can win or lose. A row that is OVERRIDDEN or
+CAUSED_BY_ACTION has no action any more; one that is CHANGED has less. What each was before is stored beside it.
 
 The rules are applied in this order, so that none works for a row that an earlier one took away: R7, R5, R1, R4, R2,
 R3, R6. Where the design is silent, what a floor manager would want:
@@ -28,18 +28,20 @@ import polars as pl
 
 from fillrate_assets.buffers import schema
 from fillrate_assets.buffers.rules.policy import Policy
-from fillrate_assets.buffers.rules.recommendation_sizing import ASKS, unit_name, upstream
+from fillrate_assets.buffers.rules.recommendation_sizing import NEEDS_ACTION, find_upstream_pools, format_unit_name
 from fillrate_assets.core.table_schema import TIMESTAMP
 
 _POOL: Final = ["warehouse", "pool"]
-_STANDS: Final = pl.col("resolution").is_in(["STANDS", "CHANGED"])
-_MOVES: Final = _STANDS & (pl.col("action") == "MOVE_STAFF")
-_THROTTLES: Final = _STANDS & (pl.col("action") == "THROTTLE")
+_IS_KEPT: Final = pl.col("resolution").is_in(["KEPT", "CHANGED"])
+_IS_MOVE: Final = _IS_KEPT & (pl.col("action") == "MOVE_STAFF")
+_IS_THROTTLE: Final = _IS_KEPT & (pl.col("action") == "THROTTLE")
 _PRECISION: Final = 1e-9
 """Packages a minute that are none."""
 
 
-def resolve(verdicts: pl.DataFrame, units: pl.DataFrame, history: pl.DataFrame, *, policy: Policy) -> pl.DataFrame:
+def resolve_conflicts(
+    verdicts: pl.DataFrame, units: pl.DataFrame, history: pl.DataFrame, *, policy: Policy
+) -> pl.DataFrame:
     """Every verdict with its resolution.
 
     Args:
@@ -52,21 +54,21 @@ def resolve(verdicts: pl.DataFrame, units: pl.DataFrame, history: pl.DataFrame, 
         `RECOMMENDATIONS`, the same keys, sorted by them.
 
     """
-    ranked = _ranked(verdicts)
+    ranked = _rank_rows(verdicts)
     asking = (
-        ranked.filter(ASKS)
-        .pipe(_r7_unknown_pools_neither_give_nor_take, verdicts)
-        .pipe(_r7_unknown_units_do_not_take, verdicts)
-        .pipe(_r5_our_own_throttle_starves, units, history, policy)
-        .pipe(_r1_a_pool_throttle_subsumes)
-        .pipe(_r4_a_throttle_cancels_more_staff_upstream, verdicts, policy)
-        .pipe(_r2_opposite_moves)
-        .pipe(_r3_no_more_than_the_donors_can_spare)
-        .pipe(_r6_recipients_in_trouble)
+        ranked.filter(NEEDS_ACTION)
+        .pipe(_apply_r7_to_pools, verdicts)
+        .pipe(_apply_r7_to_recipients, verdicts)
+        .pipe(_apply_r5_own_throttle_starves, units, history, policy)
+        .pipe(_apply_r1_pool_throttle_subsumes)
+        .pipe(_apply_r4_throttle_cancels_staff_upstream, verdicts, policy)
+        .pipe(_apply_r2_opposite_moves)
+        .pipe(_apply_r3_donor_surplus)
+        .pipe(_apply_r6_recipients_in_trouble)
     )
-    changed = pl.col("resolution") != "STANDS"
+    changed = pl.col("resolution") != "KEPT"
     return (
-        pl.concat([asking, ranked.filter(~ASKS)])
+        pl.concat([asking, ranked.filter(~NEEDS_ACTION)])
         .with_columns(pl.when(changed).then(name).alias(name) for name in _ORIGINALS)
         .lazy()
         .pipe(schema.RECOMMENDATIONS.conform)
@@ -78,7 +80,7 @@ def resolve(verdicts: pl.DataFrame, units: pl.DataFrame, history: pl.DataFrame, 
 _ORIGINALS: Final = {f"original_{name}": name for name in ("action", "quantity", "verdict", "explanation")}
 
 
-def _ranked(verdicts: pl.DataFrame) -> pl.DataFrame:
+def _rank_rows(verdicts: pl.DataFrame) -> pl.DataFrame:
     """Rows in their total order, with their rank, their name, and what they are before anything is resolved."""
     severity = pl.col("verdict").cast(pl.Enum(schema.SEVERITIES), strict=False).to_physical()
     scope = pl.col("unit_type").cast(pl.Enum(schema.UNIT_TYPES)).to_physical()
@@ -91,7 +93,7 @@ def _ranked(verdicts: pl.DataFrame) -> pl.DataFrame:
         .with_row_index("rank")
         .with_columns(
             pl.format("{} {}", "unit_id", "direction").alias("row"),
-            pl.lit("STANDS").alias("resolution"),
+            pl.lit("KEPT").alias("resolution"),
             pl.lit(None, pl.String).alias("resolution_rule"),
             pl.lit(None, pl.String).alias("winner"),
             *[pl.col(name).alias(original) for original, name in _ORIGINALS.items()],
@@ -102,14 +104,14 @@ def _ranked(verdicts: pl.DataFrame) -> pl.DataFrame:
 # --- the rules, in the order in which they are applied
 
 
-def _r7_unknown_pools_neither_give_nor_take(rows: pl.DataFrame, verdicts: pl.DataFrame) -> pl.DataFrame:
+def _apply_r7_to_pools(rows: pl.DataFrame, verdicts: pl.DataFrame) -> pl.DataFrame:
     unknown = verdicts.filter(
         pl.col("unit_type") == "TOTAL", pl.col("direction") == "OVERFLOW", pl.col("quality") == "UNKNOWN"
     ).select("warehouse", pl.col("pool").alias("unknown"), pl.format("{} {}", "unit_id", "direction").alias("winner"))
-    giving = _beside(rows.filter(_MOVES, pl.col("quantity").is_not_null()), unknown, "source_unit")
-    taking = _beside(rows.filter(_MOVES, pl.col("quantity").is_not_null()), unknown, "target_unit")
+    giving = _join_unknown_pool(rows.filter(_IS_MOVE, pl.col("quantity").is_not_null()), unknown, "source_unit")
+    taking = _join_unknown_pool(rows.filter(_IS_MOVE, pl.col("quantity").is_not_null()), unknown, "target_unit")
     return rows.pipe(
-        _changed,
+        _change,
         pl.concat([giving, taking]).unique("rank", keep="first", maintain_order=True),
         "R7",
         pl.format("Nothing is known of {}, so nobody is moved from or to it.", "unknown"),
@@ -119,7 +121,7 @@ def _r7_unknown_pools_neither_give_nor_take(rows: pl.DataFrame, verdicts: pl.Dat
     )
 
 
-def _beside(rows: pl.DataFrame, unknown: pl.DataFrame, pool: str) -> pl.DataFrame:
+def _join_unknown_pool(rows: pl.DataFrame, unknown: pl.DataFrame, pool: str) -> pl.DataFrame:
     """Rows whose pool of that name is unknown."""
     joined = rows.drop("winner").join(
         unknown.with_columns(pl.col("unknown").alias("met")), left_on=["warehouse", pool], right_on=["warehouse", "met"]
@@ -127,16 +129,16 @@ def _beside(rows: pl.DataFrame, unknown: pl.DataFrame, pool: str) -> pl.DataFram
     return joined.select(*rows.columns, "unknown")
 
 
-def _r7_unknown_units_do_not_take(rows: pl.DataFrame, verdicts: pl.DataFrame) -> pl.DataFrame:
+def _apply_r7_to_recipients(rows: pl.DataFrame, verdicts: pl.DataFrame) -> pl.DataFrame:
     unknown = verdicts.filter(pl.col("quality") == "UNKNOWN", pl.col("direction") == "OVERFLOW").select(
         pl.col("unit_id").alias("recipient"), pl.format("{} {}", "unit_id", "direction").alias("blocker")
     )
-    shares = _shares(rows).join(unknown, on="recipient", how="left")
+    shares = _list_shares(rows).join(unknown, on="recipient", how="left")
     granted = pl.when(pl.col("blocker").is_null()).then("share").otherwise(0.0)
-    return _regranted(rows, shares.with_columns(granted.alias("granted")), "R7")
+    return _regrant(rows, shares.with_columns(granted.alias("granted")), "R7")
 
 
-def _r5_our_own_throttle_starves(
+def _apply_r5_own_throttle_starves(
     rows: pl.DataFrame, units: pl.DataFrame, history: pl.DataFrame, policy: Policy
 ) -> pl.DataFrame:
     coming, allowed = pl.col("inflow_rate") * 60, pl.col("quantity")
@@ -144,7 +146,7 @@ def _r5_our_own_throttle_starves(
     at_work = coming.is_between((1 - slack) * allowed, (1 + slack) * allowed).fill_null(value=True)
     order = pl.DataFrame({"pool": policy.pool_order}, schema={"pool": pl.String}).with_row_index("order")
     throttles = (
-        history.filter(_THROTTLES, pl.col("quantity").is_not_null())
+        history.filter(_IS_THROTTLE, pl.col("quantity").is_not_null())
         .sort("unit_id", "snapshot_ts")
         .unique("unit_id", keep="last", maintain_order=True)
         .join(units.select("unit_id", "inflow_rate"), on="unit_id", how="left")
@@ -163,7 +165,7 @@ def _r5_our_own_throttle_starves(
     blamed = pl.duration(minutes=policy.suppression.consequence_minutes)
     starved = (
         rows.drop("winner")
-        .filter(_STANDS, pl.col("direction") == "STARVATION")
+        .filter(_IS_KEPT, pl.col("direction") == "STARVATION")
         .join(order, on="pool", how="left")
         .join(throttles, on="warehouse")
         .filter(
@@ -177,44 +179,44 @@ def _r5_our_own_throttle_starves(
         "It follows from our own throttle of {} packages/h at {} UTC ({}).",
         *(pl.col("throttled_to").round(0).cast(pl.Int64), pl.col("throttled_ts").dt.strftime("%H:%M"), "winner"),
     )
-    return _changed(rows, starved, "R5", said, resolution="CONSEQUENCE", **_NO_ACTION)
+    return _change(rows, starved, "R5", said, resolution="CAUSED_BY_ACTION", **_NO_ACTION)
 
 
-def _r1_a_pool_throttle_subsumes(rows: pl.DataFrame) -> pl.DataFrame:
-    pools = rows.filter(_THROTTLES, pl.col("unit_type") == "TOTAL").select(
+def _apply_r1_pool_throttle_subsumes(rows: pl.DataFrame) -> pl.DataFrame:
+    pools = rows.filter(_IS_THROTTLE, pl.col("unit_type") == "TOTAL").select(
         *_POOL, pl.col("row").alias("winner"), pl.col("quantity").alias("pool_quantity")
     )
-    both = rows.drop("winner").filter(_THROTTLES, pl.col("unit_type") == "INDUCT").join(pools, on=_POOL)
+    both = rows.drop("winner").filter(_IS_THROTTLE, pl.col("unit_type") == "INDUCT").join(pools, on=_POOL)
     emergency = pl.col("verdict") == "EMERGENCY"
     less = both.filter(emergency, pl.col("quantity").is_null() | (pl.col("pool_quantity") < pl.col("quantity")))
     less = less.filter(pl.col("pool_quantity").is_not_null())
     said = pl.format(
         "Throttle it to {} packages/h, as its whole pool.", pl.col("pool_quantity").round(0).cast(pl.Int64)
     )
-    return rows.pipe(_lost, both.filter(~emergency), "R1", pl.lit("Its whole pool is throttled.")).pipe(
-        _changed, less, "R1", said, quantity=pl.col("pool_quantity")
+    return rows.pipe(_override, both.filter(~emergency), "R1", pl.lit("Its whole pool is throttled.")).pipe(
+        _change, less, "R1", said, quantity=pl.col("pool_quantity")
     )
 
 
-def _r4_a_throttle_cancels_more_staff_upstream(
+def _apply_r4_throttle_cancels_staff_upstream(
     rows: pl.DataFrame, verdicts: pl.DataFrame, policy: Policy
 ) -> pl.DataFrame:
     throttles = (
-        rows.filter(_THROTTLES)
-        .join(upstream(verdicts, policy), on=_POOL)
+        rows.filter(_IS_THROTTLE)
+        .join(find_upstream_pools(verdicts, policy), on=_POOL)
         .sort("rank")
         .unique(["warehouse", "upstream"], keep="first", maintain_order=True)
         .select("warehouse", pl.col("upstream").alias("target_unit"), pl.col("row").alias("winner"))
     )
-    cancelled = rows.drop("winner").filter(_MOVES).join(throttles, on=["warehouse", "target_unit"])
+    cancelled = rows.drop("winner").filter(_IS_MOVE).join(throttles, on=["warehouse", "target_unit"])
     said = pl.format("Nobody is added to {}: what it feeds is throttled ({}).", "target_unit", "winner")
-    return _lost(rows, cancelled, "R4", said)
+    return _override(rows, cancelled, "R4", said)
 
 
-def _r2_opposite_moves(rows: pl.DataFrame) -> pl.DataFrame:
-    moves = rows.filter(_MOVES, (pl.col("quantity") > 0).fill_null(value=True), pl.col("quality") != "UNKNOWN").select(
-        "rank", "warehouse", "source_unit", "target_unit"
-    )
+def _apply_r2_opposite_moves(rows: pl.DataFrame) -> pl.DataFrame:
+    moves = rows.filter(
+        _IS_MOVE, (pl.col("quantity") > 0).fill_null(value=True), pl.col("quality") != "UNKNOWN"
+    ).select("rank", "warehouse", "source_unit", "target_unit")
     sides = pl.concat(
         [
             moves.select("rank", "warehouse", pl.col("source_unit").alias("pool"), pl.lit(-1).alias("sign")),
@@ -240,16 +242,16 @@ def _r2_opposite_moves(rows: pl.DataFrame) -> pl.DataFrame:
     winners = rows.select(pl.col("rank").alias("rank_above"), pl.col("row").alias("winner"))
     beaten = pl.concat(losses).select("rank", "rank_above", pl.col("pool").alias("contested"))
     said = pl.format("{} cannot both give and get associates: {} goes first.", "contested", "winner")
-    return _lost(rows, rows.drop("winner").join(beaten, on="rank").join(winners, on="rank_above"), "R2", said)
+    return _override(rows, rows.drop("winner").join(beaten, on="rank").join(winners, on="rank_above"), "R2", said)
 
 
-def _r3_no_more_than_the_donors_can_spare(rows: pl.DataFrame) -> pl.DataFrame:
+def _apply_r3_donor_surplus(rows: pl.DataFrame) -> pl.DataFrame:
     donor = ["warehouse", "source_unit"]
     # Rows are in their order of rank.
     before = pl.col("quantity").cum_sum().shift(1, fill_value=0).over(donor)
     granted = (pl.col("surplus").min().over(donor) - before).clip(0)
     cut = (
-        rows.filter(_MOVES, pl.col("quantity") > 0, pl.col("source_unit").is_not_null())
+        rows.filter(_IS_MOVE, pl.col("quantity") > 0, pl.col("source_unit").is_not_null())
         .with_columns(granted.alias("granted"), pl.col("row").first().over(donor).alias("winner"))
         .filter(pl.col("granted") < pl.col("quantity"))
     )
@@ -260,30 +262,30 @@ def _r3_no_more_than_the_donors_can_spare(rows: pl.DataFrame) -> pl.DataFrame:
         "source_unit",
         pl.col("surplus").round(0).cast(pl.Int64),
     )
-    return _changed(rows, cut, "R3", said, quantity=pl.col("granted"))
+    return _change(rows, cut, "R3", said, quantity=pl.col("granted"))
 
 
-def _r6_recipients_in_trouble(rows: pl.DataFrame) -> pl.DataFrame:
+def _apply_r6_recipients_in_trouble(rows: pl.DataFrame) -> pl.DataFrame:
     alerts = rows.group_by(pl.col("unit_id").alias("recipient")).agg(
         pl.col("row").sort_by("rank").first().alias("alert")
     )
-    shares = _shares(rows).join(alerts, on="recipient", how="left").sort("rank", "recipient")
+    shares = _list_shares(rows).join(alerts, on="recipient", how="left").sort("rank", "recipient")
     fine = pl.col("alert").is_null()
     taken = pl.when(fine).then("share").otherwise(0.0)
     before = taken.cum_sum().shift(1, fill_value=0).over("recipient")
     left = (pl.col("headroom") - before).clip(0)
     granted = pl.when(~fine).then(0.0).when(pl.col("share") <= left + _PRECISION).then("share").otherwise(left)
     blocker = pl.coalesce("alert", pl.col("row").first().over("recipient"))
-    return _regranted(rows, shares.with_columns(granted.alias("granted"), blocker.alias("blocker")), "R6")
+    return _regrant(rows, shares.with_columns(granted.alias("granted"), blocker.alias("blocker")), "R6")
 
 
 # --- how a row changes
 
 
-def _shares(rows: pl.DataFrame) -> pl.DataFrame:
+def _list_shares(rows: pl.DataFrame) -> pl.DataFrame:
     """One row per recipient of each rebalance that stands."""
     return (
-        rows.filter(_STANDS, pl.col("action") == "REBALANCE", pl.col("quantity") > 0)
+        rows.filter(_IS_KEPT, pl.col("action") == "REBALANCE", pl.col("quantity") > 0)
         .select("rank", "row", "warehouse", "recipients")
         .explode("recipients", empty_as_null=False, keep_nulls=False)
         .select(
@@ -295,10 +297,10 @@ def _shares(rows: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _regranted(rows: pl.DataFrame, shares: pl.DataFrame, rule: str) -> pl.DataFrame:
+def _regrant(rows: pl.DataFrame, shares: pl.DataFrame, rule: str) -> pl.DataFrame:
     """Rebalances with what their recipients are granted; a row of which nothing is left has lost."""
     some = pl.col("granted") > _PRECISION
-    share = pl.format("{} to {}", pl.col("granted").round(1), unit_name("recipient"))
+    share = pl.format("{} to {}", pl.col("granted").round(1), format_unit_name("recipient"))
     cut = (
         shares.sort("rank", "recipient")
         .with_columns((pl.col("granted") < pl.col("share")).alias("cut"))
@@ -319,8 +321,8 @@ def _regranted(rows: pl.DataFrame, shares: pl.DataFrame, rule: str) -> pl.DataFr
     none = pl.col("granted") <= _PRECISION
     rest = pl.format("Divert {} packages/min: {}", pl.col("granted").round(1), "shares")
     said = pl.format("{}; {} cannot take its share.", rest, "dropped")
-    return rows.pipe(_lost, changed.filter(none), rule, pl.format("{} cannot take packages.", "dropped")).pipe(
-        _changed,
+    return rows.pipe(_override, changed.filter(none), rule, pl.format("{} cannot take packages.", "dropped")).pipe(
+        _change,
         changed.filter(~none),
         rule,
         said,
@@ -336,11 +338,11 @@ _NO_ACTION: Final = {
 }
 
 
-def _lost(rows: pl.DataFrame, losers: pl.DataFrame, rule: str, said: pl.Expr) -> pl.DataFrame:
-    return _changed(rows, losers, rule, said, resolution="LOST", **_NO_ACTION)
+def _override(rows: pl.DataFrame, losers: pl.DataFrame, rule: str, said: pl.Expr) -> pl.DataFrame:
+    return _change(rows, losers, rule, said, resolution="OVERRIDDEN", **_NO_ACTION)
 
 
-def _changed(
+def _change(
     rows: pl.DataFrame,
     /,
     changed: pl.DataFrame,

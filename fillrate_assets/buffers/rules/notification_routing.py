@@ -15,8 +15,8 @@ from typing import Any, Final
 import polars as pl
 
 from fillrate_assets.buffers import schema
-from fillrate_assets.buffers.rules.alert_suppression import EPISODE, KEY, UNIT, episode_key
-from fillrate_assets.buffers.rules.path_signals import clock
+from fillrate_assets.buffers.rules.alert_suppression import EPISODE, KEY, UNIT, derive_episode_key
+from fillrate_assets.buffers.rules.path_signals import load_time_zone
 from fillrate_assets.buffers.rules.policy import Policy
 
 MAX_ENTRIES: Final = 10
@@ -36,7 +36,7 @@ _SCOPE: Final = ("warehouse", "pool", "unit_type")
 _SEVERITY: Final = pl.Enum(schema.SEVERITIES)
 _NO_ROUTE: Final = "No active row of alert_route takes it: add a row for *, *, * that takes its severity"
 
-_WORST_FIRST: Final = pl.Enum(["EMERGENCY", "ACT", "WARN", "UNKNOWN", "BETWEEN", "NOT_STAFFED", "CLEAR"])
+_WORST_FIRST: Final = pl.Enum(["EMERGENCY", "ACT", "WARN", "UNKNOWN", "HYSTERESIS", "NOT_STAFFED", "CLEAR"])
 
 _URGENCY: Final = {"EMERGENCY": "emergency", "ACT": "to act on", "WARN": "to watch"}
 _DIRECTION: Final = {"OVERFLOW": "overflow", "STARVATION": "starvation", "DATA": "no usable data"}
@@ -178,7 +178,7 @@ def _told(alerts: pl.DataFrame, sent: pl.DataFrame, oldest: datetime, *, every_l
         .join(having, on=[*EPISODE, "seq"], how="left")
         .with_columns(pl.col("severity").is_not_null().alias("own"), severity.alias("severity"))
         .with_columns(
-            pl.format("{}.{}", episode_key(), "seq").alias("rec_id"),
+            pl.format("{}.{}", derive_episode_key(), "seq").alias("rec_id"),
             (pl.col("severity") != "WARN").alias("serious"),
         )
     )
@@ -204,7 +204,7 @@ def _told(alerts: pl.DataFrame, sent: pl.DataFrame, oldest: datetime, *, every_l
 
 def _said(recommendations: pl.DataFrame) -> pl.DataFrame:
     """What the notices say of a recommendation."""
-    lost = pl.col("resolution").is_in(["LOST", "CONSEQUENCE"])
+    lost = pl.col("resolution").is_in(["OVERRIDDEN", "CAUSED_BY_ACTION"])
     winner = pl.when(lost).then("winner").alias("winner")
     asked = pl.col("action").alias("asked")
     return recommendations.select(*UNIT, "snapshot_ts", asked, *_AMOUNTS, "minutes_left", "explanation", winner)
@@ -267,7 +267,7 @@ def messages(
     made = []
     group = ["warehouse", "channel", "snapshot_ts"]
     for (warehouse, channel, snapshot_ts), rows in _by_urgency(notices).group_by(group, maintain_order=True):
-        zone = clock(known[warehouse]["time_zone"]) if warehouse in known else UTC
+        zone = load_time_zone(known[warehouse]["time_zone"]) if warehouse in known else UTC
         name = f"{warehouse} {known[warehouse]['name']}" if warehouse in known else warehouse
         entries = tuple(_entry(row, zone, links) for row in rows.iter_rows(named=True))
         subject = f"{name}, {snapshot_ts.astimezone(zone):%H:%M %Z}: {_counts(rows)}"

@@ -47,7 +47,7 @@ class Interval(NamedTuple):
     whole: bool
 
 
-def signals(
+def compute_signals(
     occupancy: Feed,
     flow: Feed,
     limits: Feed,
@@ -72,13 +72,13 @@ def signals(
         `SIGNALS`, one row for each path of an active warehouse in any of the feeds.
 
     """
-    limited = _limits(limits, snapshot_ts, policy)
+    limited = _select_limits(limits, snapshot_ts, policy)
     return (
-        limited.join(_observed(occupancy, limited, snapshot_ts, policy), on=PATH, how="full", coalesce=True)
-        .join(_flows(flow, snapshot_ts, policy), on=PATH, how="full", coalesce=True)
-        .join(watched(warehouses, snapshot_ts), on="warehouse")
-        .join(_last_state(previous, snapshot_ts), on=PATH, how="left")
-        .pipe(_estimated, snapshot_ts, policy)
+        limited.join(_select_observed(occupancy, limited, snapshot_ts, policy), on=PATH, how="full", coalesce=True)
+        .join(_compute_flows(flow, snapshot_ts, policy), on=PATH, how="full", coalesce=True)
+        .join(select_active_warehouses(warehouses, snapshot_ts), on="warehouse")
+        .join(_select_previous_state(previous, snapshot_ts), on=PATH, how="left")
+        .pipe(_estimate_levels, snapshot_ts, policy)
         .with_columns(
             is_within("flow_ts", snapshot_ts, policy.flow.fresh).alias("flow_fresh"),
             pl.lit(policy.version).alias("policy_version"),
@@ -89,7 +89,7 @@ def signals(
     )
 
 
-def pools(
+def compute_pools(
     staffing: Feed, shifts: pl.DataFrame, *, snapshot_ts: datetime, policy: Policy, warehouses: pl.DataFrame
 ) -> pl.DataFrame:
     """Who is at work in every pool that the feed or the table of shifts names, in watched warehouses.
@@ -110,13 +110,13 @@ def pools(
     """
     told = ["headcount", "headcount_planned", "units_per_hour", "break_from", "break_to"]
     at_work = (
-        _known(staffing, "STAFFING", snapshot_ts)
+        _select_arrived(staffing, "STAFFING", snapshot_ts)
         .filter(is_within("event_ts", snapshot_ts, policy.staffing.expired))
-        .pipe(_usable, "STAFFING", snapshot_ts, policy)
+        .pipe(_select_usable, "STAFFING", snapshot_ts, policy)
         .group_by(POOL)
         .agg(pl.col(told).max_by("event_ts"), pl.col("event_ts").max())
     )
-    now = _moment(snapshot_ts)
+    now = _derive_literal(snapshot_ts)
     on_break = (pl.col("break_from") <= now) & (now < pl.col("break_to"))
     somebody = (pl.col("headcount") > 0) & ~on_break.fill_null(value=False)
     staffed = (
@@ -126,9 +126,9 @@ def pools(
         .then(somebody & pl.col("on_shift").fill_null(value=True))
         .otherwise("on_shift")
     )
-    clocks = watched(warehouses, snapshot_ts)
+    clocks = select_active_warehouses(warehouses, snapshot_ts)
     return (
-        at_work.join(_on_shift(shifts, clocks), on=POOL, how="full", coalesce=True)
+        at_work.join(_find_pools_on_shift(shifts, clocks), on=POOL, how="full", coalesce=True)
         .join(clocks, on="warehouse")
         .with_columns(is_within("event_ts", snapshot_ts, policy.staffing.fresh).alias("staffing_fresh"))
         .with_columns(staffed.alias("staffed"))
@@ -138,7 +138,7 @@ def pools(
     )
 
 
-def rejects(
+def collect_rejects(
     feeds: Mapping[str, Feed],
     paths: pl.DataFrame,
     members: pl.DataFrame,
@@ -163,7 +163,7 @@ def rejects(
         `SIGNAL_REJECTS`.
 
     """
-    is_new = pl.lit(value=True) if since is None else pl.col("ingest_ts") > _moment(since)
+    is_new = pl.lit(value=True) if since is None else pl.col("ingest_ts") > _derive_literal(since)
     capacities = paths.lazy().select(*PATH, "capacity")
     known = warehouses.lazy().select("warehouse", "active")
     in_units = (
@@ -179,9 +179,9 @@ def rejects(
     )
 
     def rejected(name: str) -> pl.LazyFrame:
-        owner = _owner(name)
-        faults = [*_faults(name, snapshot_ts, policy), *_strangers(name)]
-        bad = is_new & _any(faults) & pl.col("active").fill_null(value=True)
+        owner = _get_owner(name)
+        faults = [*_list_faults(name, snapshot_ts, policy), *_list_unknown_owners(name)]
+        bad = is_new & _has_fault(faults) & pl.col("active").fill_null(value=True)
 
         def in_context(rows: pl.LazyFrame) -> pl.LazyFrame:
             rows = rows.join(known, on="warehouse", how="left")
@@ -190,16 +190,16 @@ def rejects(
             return rows.join(capacities, on=PATH, how="left") if name == "OCCUPANCY" else rows
 
         # Bad rows are few, so only the rows that share their time are looked at for a later version.
-        rows = _known(feeds.get(name), name, snapshot_ts)
+        rows = _select_arrived(feeds.get(name), name, snapshot_ts)
         key = ["warehouse", owner, "event_ts"]
         keys = rows.filter(is_new).pipe(in_context).filter(bad).select(key).unique()
         contested = rows.join(keys, on=key, how="semi", nulls_equal=True)
         return (
-            contested.pipe(_current, name, policy)
+            contested.pipe(_select_latest_versions, name, policy)
             .pipe(in_context)
             .filter(bad)
             .select(
-                _moment(snapshot_ts).alias("snapshot_ts"),
+                _derive_literal(snapshot_ts).alias("snapshot_ts"),
                 pl.lit(name).alias("feed"),
                 pl.col("warehouse").fill_null(""),
                 pl.col(owner).alias("path"),
@@ -216,7 +216,7 @@ def rejects(
     )
 
 
-def watched(warehouses: pl.DataFrame, snapshot_ts: datetime) -> pl.LazyFrame:
+def select_active_warehouses(warehouses: pl.DataFrame, snapshot_ts: datetime) -> pl.LazyFrame:
     """Active warehouses as every row of a tick names them: dc, ship_date, snapshot_ts, warehouse; and `local`.
 
     `local` is the time on the `clock` there: a typing error in one row must not stop the others.
@@ -224,7 +224,7 @@ def watched(warehouses: pl.DataFrame, snapshot_ts: datetime) -> pl.LazyFrame:
     active = warehouses.filter("active")
     zones = active["time_zone"].unique().to_list()
     clocks = pl.LazyFrame(
-        {"time_zone": zones, "local": [_local(zone, snapshot_ts) for zone in zones]},
+        {"time_zone": zones, "local": [_convert_to_local(zone, snapshot_ts) for zone in zones]},
         schema={"time_zone": pl.String, "local": pl.Datetime("us")},
     )
     return (
@@ -233,14 +233,14 @@ def watched(warehouses: pl.DataFrame, snapshot_ts: datetime) -> pl.LazyFrame:
         .select(
             "dc",
             pl.col("local").dt.date().alias("ship_date"),
-            _moment(snapshot_ts).alias("snapshot_ts"),
+            _derive_literal(snapshot_ts).alias("snapshot_ts"),
             "warehouse",
             "local",
         )
     )
 
 
-def clock(time_zone: str) -> ZoneInfo:
+def load_time_zone(time_zone: str) -> ZoneInfo:
     """The clock of a time zone; UTC where there is none of that name."""
     try:
         return ZoneInfo(time_zone)
@@ -248,7 +248,7 @@ def clock(time_zone: str) -> ZoneInfo:
         return ZoneInfo("UTC")
 
 
-def flowed(flow: Feed, intervals: Sequence[Interval], *, snapshot_ts: datetime, policy: Policy) -> pl.LazyFrame:
+def sum_flows(flow: Feed, intervals: Sequence[Interval], *, snapshot_ts: datetime, policy: Policy) -> pl.LazyFrame:
     """Packages that each path counted in each interval, corrections included.
 
     A window counts in an interval by the share of its minutes that lie in it. Where windows overlap, their mean
@@ -267,18 +267,18 @@ def flowed(flow: Feed, intervals: Sequence[Interval], *, snapshot_ts: datetime, 
     """
     reach = max(policy.flow.expired, *(interval.begin for interval in intervals))
     ends, starts = (
-        (_moment(snapshot_ts) - pl.col(name)).dt.total_microseconds() for name in ("event_ts", "window_start")
+        (_derive_literal(snapshot_ts) - pl.col(name)).dt.total_microseconds() for name in ("event_ts", "window_start")
     )
     windows = (
-        _known(flow, "FLOW", snapshot_ts)
-        .filter(pl.col("event_ts") > _moment(snapshot_ts - timedelta(minutes=reach)))
-        .pipe(_usable, "FLOW", snapshot_ts, policy)
+        _select_arrived(flow, "FLOW", snapshot_ts)
+        .filter(pl.col("event_ts") > _derive_literal(snapshot_ts - timedelta(minutes=reach)))
+        .pipe(_select_usable, "FLOW", snapshot_ts, policy)
         .select(*PATH, "event_ts", "inflow", "outflow", ends.alias("ends"), starts.alias("starts"))
     )
     length = pl.col("starts") - pl.col("ends")
-    covered = [_overlap(interval).alias(f"{interval.name}_covered") for interval in intervals]
+    covered = [_derive_overlap(interval).alias(f"{interval.name}_covered") for interval in intervals]
     packages = [
-        exactly(pl.col(interval.column) * (pl.col(f"{interval.name}_covered") / length)).alias(interval.name)
+        derive_millionths(pl.col(interval.column) * (pl.col(f"{interval.name}_covered") / length)).alias(interval.name)
         for interval in intervals
     ]
     return (
@@ -286,25 +286,25 @@ def flowed(flow: Feed, intervals: Sequence[Interval], *, snapshot_ts: datetime, 
         .with_columns(packages)
         .group_by(PATH)
         .agg(
-            pl.col("event_ts").max().clip(upper_bound=_moment(snapshot_ts)).alias("flow_ts"),
+            pl.col("event_ts").max().clip(upper_bound=_derive_literal(snapshot_ts)).alias("flow_ts"),
             *(pl.col(interval.name, f"{interval.name}_covered").sum() for interval in intervals),
         )
-        .select(*PATH, "flow_ts", *(_scaled(interval) for interval in intervals))
+        .select(*PATH, "flow_ts", *(_derive_scaled(interval) for interval in intervals))
     )
 
 
 def is_within(name: str, snapshot_ts: datetime, minutes: float) -> pl.Expr:
     """Whether a moment is at most so many minutes before the tick, and not after it; false where there is none."""
     begin = snapshot_ts - timedelta(minutes=minutes)
-    return pl.col(name).is_between(_moment(begin), _moment(snapshot_ts)).fill_null(value=False)
+    return pl.col(name).is_between(_derive_literal(begin), _derive_literal(snapshot_ts)).fill_null(value=False)
 
 
-def exactly(packages: pl.Expr) -> pl.Expr:
+def derive_millionths(packages: pl.Expr) -> pl.Expr:
     """Millionths of a package, as whole numbers: their sum does not depend on the order of the rows."""
     return (packages * MICROS + _ABOVE_NOISE).round().cast(pl.Int64, strict=False)
 
 
-def in_packages(millionths: pl.Expr) -> pl.Expr:
+def derive_packages(millionths: pl.Expr) -> pl.Expr:
     """Back from `exactly`. Polars divides a frame of one row otherwise than a longer one: the last digit is cut off."""
     return ((millionths + _ABOVE_NOISE).round() / MICROS).round(_PLACES)
 
@@ -330,33 +330,33 @@ Fault = tuple[pl.Expr, pl.Expr]
 """When a row cannot be used, and the words for it."""
 
 
-def _moment(moment: datetime) -> pl.Expr:
+def _derive_literal(moment: datetime) -> pl.Expr:
     return pl.lit(moment, TIMESTAMP)
 
 
-def _local(time_zone: str, moment: datetime) -> datetime:
-    return moment.astimezone(clock(time_zone)).replace(tzinfo=None)
+def _convert_to_local(time_zone: str, moment: datetime) -> datetime:
+    return moment.astimezone(load_time_zone(time_zone)).replace(tzinfo=None)
 
 
 # --- which rows count
 
 
-def _known(feed: Feed, name: str, snapshot_ts: datetime) -> pl.LazyFrame:
+def _select_arrived(feed: Feed, name: str, snapshot_ts: datetime) -> pl.LazyFrame:
     """What a tick at that time could read; a row without a time of arrival is there to be rejected."""
     rows = _FRAMES[name].empty() if feed is None else feed.lazy()
-    return rows.filter(pl.col("ingest_ts").is_null() | (pl.col("ingest_ts") <= _moment(snapshot_ts)))
+    return rows.filter(pl.col("ingest_ts").is_null() | (pl.col("ingest_ts") <= _derive_literal(snapshot_ts)))
 
 
-def _owner(name: str) -> str:
+def _get_owner(name: str) -> str:
     return "pool" if name == "STAFFING" else "path"
 
 
-def _current(rows: pl.LazyFrame, name: str, policy: Policy) -> pl.LazyFrame:
+def _select_latest_versions(rows: pl.LazyFrame, name: str, policy: Policy) -> pl.LazyFrame:
     """Of the rows for one path or pool and time: the greatest src_seq, then ingest_ts, then content; never arrival.
 
     A flow that was corrected too late keeps the count that it had in time, if it had one.
     """
-    key = ["warehouse", _owner(name), "event_ts"]
+    key = ["warehouse", _get_owner(name), "event_ts"]
     # Equal keys have equal hashes, so only the rows whose hash repeats need the exact and slower ordering.
     repeats = pl.struct(key).hash().is_duplicated() & pl.col("event_ts").is_not_null()
     marked = rows.with_columns(repeats.alias("repeats")).collect()
@@ -370,22 +370,22 @@ def _current(rows: pl.LazyFrame, name: str, policy: Policy) -> pl.LazyFrame:
     return pl.concat([marked.lazy().filter(~pl.col("repeats")), decided.lazy()])
 
 
-def _usable(rows: pl.LazyFrame, name: str, snapshot_ts: datetime, policy: Policy) -> pl.LazyFrame:
-    return rows.pipe(_current, name, policy).filter(~_any(_faults(name, snapshot_ts, policy)))
+def _select_usable(rows: pl.LazyFrame, name: str, snapshot_ts: datetime, policy: Policy) -> pl.LazyFrame:
+    return rows.pipe(_select_latest_versions, name, policy).filter(~_has_fault(_list_faults(name, snapshot_ts, policy)))
 
 
-def _any(faults: Sequence[Fault]) -> pl.Expr:
+def _has_fault(faults: Sequence[Fault]) -> pl.Expr:
     return pl.any_horizontal(fault.fill_null(value=False) for fault, _ in faults)
 
 
-def _faults(name: str, snapshot_ts: datetime, policy: Policy) -> list[Fault]:
+def _list_faults(name: str, snapshot_ts: datetime, policy: Policy) -> list[Fault]:
     """Why a row of the feed cannot be used, most telling first; rows of OCCUPANCY need the path's `capacity`."""
     latest = snapshot_ts + timedelta(minutes=policy.max_clock_ahead_minutes)
     faults: list[Fault] = [
         (pl.col("problem").is_not_null(), pl.col("problem")),
-        *_missing("event_ts", "event time"),
-        *_missing("ingest_ts", "time of arrival"),
-        (pl.col("event_ts") > _moment(latest), pl.lit("event time is later than the tick that read it")),
+        *_require("event_ts", "event time"),
+        *_require("ingest_ts", "time of arrival"),
+        (pl.col("event_ts") > _derive_literal(latest), pl.lit("event time is later than the tick that read it")),
     ]
     for number in _NUMBERS[name]:
         words = number.replace("_", " ")
@@ -395,30 +395,30 @@ def _faults(name: str, snapshot_ts: datetime, policy: Policy) -> list[Fault]:
         case "OCCUPANCY":
             most = policy.fusion.max_level_share
             too_much = pl.format(f"level is above {most} of capacity: {{}} of {{}}", "level", "capacity")
-            faults += [*_missing("level", "level"), (pl.col("level") > most * pl.col("capacity"), too_much)]
+            faults += [*_require("level", "level"), (pl.col("level") > most * pl.col("capacity"), too_much)]
         case "FLOW":
             nothing = pl.col("inflow").is_null() & pl.col("outflow").is_null()
             backwards = pl.col("window_start") >= pl.col("event_ts")
             faults += [
                 (nothing, pl.lit("no inflow and no outflow")),
-                *_missing("window_start", "begin of the window"),
+                *_require("window_start", "begin of the window"),
                 (backwards, pl.lit("window does not begin before it ends")),
             ]
         case "STAFFING":
             backwards = pl.col("break_from") > pl.col("break_to")
-            faults += [*_missing("headcount", "headcount"), (backwards, pl.lit("break ends before it begins"))]
+            faults += [*_require("headcount", "headcount"), (backwards, pl.lit("break ends before it begins"))]
         case _:
             faults.append((pl.col("capacity") == 0, pl.lit("capacity is 0")))
     return faults
 
 
-def _missing(column: str, words: str) -> list[Fault]:
+def _require(column: str, words: str) -> list[Fault]:
     return [(pl.col(column).is_null(), pl.lit(f"no {words}"))]
 
 
-def _strangers(name: str) -> list[Fault]:
+def _list_unknown_owners(name: str) -> list[Fault]:
     """Rows of nothing that is known; `active` and `in_unit` are empty there."""
-    owner = _owner(name)
+    owner = _get_owner(name)
     nobody = pl.col(owner).fill_null("").str.strip_chars() == ""
     unknown = pl.format("warehouse {} is not in the table of warehouses", pl.col("warehouse").fill_null("(empty)"))
     faults: list[Fault] = [(pl.col("active").is_null(), unknown), (nobody, pl.lit(f"no {owner}"))]
@@ -430,38 +430,38 @@ def _strangers(name: str) -> list[Fault]:
 # --- on the grid
 
 
-def _limits(limits: Feed, snapshot_ts: datetime, policy: Policy) -> pl.LazyFrame:
+def _select_limits(limits: Feed, snapshot_ts: datetime, policy: Policy) -> pl.LazyFrame:
     """What each path can take, and what waits for it: each column's latest value, a change may tell only some."""
     lasting, passing = ["capacity", "max_rate", "lane_open"], ["backlog", "critical_pull_ts"]
     return (
-        _known(limits, "LIMITS", snapshot_ts)
+        _select_arrived(limits, "LIMITS", snapshot_ts)
         .filter(is_within("event_ts", snapshot_ts, policy.capacity.expired))
-        .pipe(_usable, "LIMITS", snapshot_ts, policy)
+        .pipe(_select_usable, "LIMITS", snapshot_ts, policy)
         .with_columns(pl.when(is_within("event_ts", snapshot_ts, policy.backlog.expired)).then(pl.col(passing)))
         .group_by(PATH)
-        .agg(pl.col(name).max_by(_where_told(name)) for name in (*lasting, *passing))
+        .agg(pl.col(name).max_by(_derive_reported_ts(name)) for name in (*lasting, *passing))
         .collect()
         .lazy()
     )
 
 
-def _where_told(name: str) -> pl.Expr:
+def _derive_reported_ts(name: str) -> pl.Expr:
     return pl.when(pl.col(name).is_not_null()).then("event_ts")
 
 
-def _observed(occupancy: Feed, limited: pl.LazyFrame, snapshot_ts: datetime, policy: Policy) -> pl.LazyFrame:
+def _select_observed(occupancy: Feed, limited: pl.LazyFrame, snapshot_ts: datetime, policy: Policy) -> pl.LazyFrame:
     """The latest level of each path within its tolerance, and its time."""
     return (
-        _known(occupancy, "OCCUPANCY", snapshot_ts)
+        _select_arrived(occupancy, "OCCUPANCY", snapshot_ts)
         .filter(is_within("event_ts", snapshot_ts, policy.occupancy.expired))
         .join(limited.select(*PATH, "capacity"), on=PATH, how="left")
-        .pipe(_usable, "OCCUPANCY", snapshot_ts, policy)
+        .pipe(_select_usable, "OCCUPANCY", snapshot_ts, policy)
         .group_by(PATH)
         .agg(pl.col("level").max_by("event_ts").alias("observed"), pl.col("event_ts").max().alias("observed_ts"))
     )
 
 
-def _flows(flow: Feed, snapshot_ts: datetime, policy: Policy) -> pl.LazyFrame:
+def _compute_flows(flow: Feed, snapshot_ts: datetime, policy: Policy) -> pl.LazyFrame:
     """What each path counted of late: its latest whole ticks, its rates, its outflow in each tick of the last hour.
 
     `gained` is what came in less what went out in the 5 minutes before the tick, empty unless both are wholly known.
@@ -477,31 +477,31 @@ def _flows(flow: Feed, snapshot_ts: datetime, policy: Policy) -> pl.LazyFrame:
 
     inflows, outflows = cells("inflow", fresh), cells("outflow", max(fresh, ticks))
     rates = [Interval(f"{name}_rate", name, minutes, 0, whole=False) for name in ("inflow", "outflow")]
-    return flowed(flow, [*inflows, *outflows, *rates], snapshot_ts=snapshot_ts, policy=policy).select(
+    return sum_flows(flow, [*inflows, *outflows, *rates], snapshot_ts=snapshot_ts, policy=policy).select(
         *(*PATH, "flow_ts"),
         pl.coalesce(cell.name for cell in inflows).alias("inflow"),
         pl.coalesce(cell.name for cell in outflows[:fresh]).alias("outflow"),
         (pl.col(inflows[0].name) - pl.col(outflows[0].name)).alias("gained"),
-        in_packages(pl.col("inflow_rate", "outflow_rate") * (MICROS / minutes)),
+        derive_packages(pl.col("inflow_rate", "outflow_rate") * (MICROS / minutes)),
         pl.concat_list(cell.name for cell in outflows[:ticks]).alias("outflows"),
     )
 
 
-def _overlap(interval: Interval) -> pl.Expr:
+def _derive_overlap(interval: Interval) -> pl.Expr:
     """Microseconds of the interval that a window covers, if it counted the column."""
     begin, end = (minutes * 60 * MICROS for minutes in (interval.begin, interval.end))
     within = pl.col("starts").clip(end, begin) - pl.col("ends").clip(end, begin)
     return pl.when(pl.col(interval.column).is_not_null()).then(within)
 
 
-def _scaled(interval: Interval) -> pl.Expr:
+def _derive_scaled(interval: Interval) -> pl.Expr:
     """Packages in the interval, from the millionths that were counted in what windows cover of it."""
     covered, length = pl.col(f"{interval.name}_covered"), (interval.begin - interval.end) * 60 * MICROS
     enough = covered >= length if interval.whole else covered > 0
-    return pl.when(enough).then(in_packages(pl.col(interval.name) * (length / covered))).alias(interval.name)
+    return pl.when(enough).then(derive_packages(pl.col(interval.name) * (length / covered))).alias(interval.name)
 
 
-def _on_shift(shifts: pl.DataFrame, clocks: pl.LazyFrame) -> pl.LazyFrame:
+def _find_pools_on_shift(shifts: pl.DataFrame, clocks: pl.LazyFrame) -> pl.LazyFrame:
     """Whether the table says that a pool works now: columns warehouse, pool, on_shift."""
     today, time = pl.col("local").dt.weekday(), pl.col("local").dt.time()
     over_midnight = pl.col("ends") <= pl.col("starts")
@@ -518,16 +518,16 @@ def _on_shift(shifts: pl.DataFrame, clocks: pl.LazyFrame) -> pl.LazyFrame:
 # --- one estimate of two
 
 
-def _last_state(previous: pl.DataFrame, snapshot_ts: datetime) -> pl.LazyFrame:
+def _select_previous_state(previous: pl.DataFrame, snapshot_ts: datetime) -> pl.LazyFrame:
     """What the tick before left for this one; nothing if that tick never ran."""
     return (
         previous.lazy()
-        .filter(pl.col("snapshot_ts") == _moment(snapshot_ts - TICK))
+        .filter(pl.col("snapshot_ts") == _derive_literal(snapshot_ts - TICK))
         .select(*PATH, *(pl.col(name).alias(f"last_{name}") for name in ("level", "suspect_sign", "predicted_ticks")))
     )
 
 
-def _estimated(paths: pl.LazyFrame, snapshot_ts: datetime, policy: Policy) -> pl.LazyFrame:
+def _estimate_levels(paths: pl.LazyFrame, snapshot_ts: datetime, policy: Policy) -> pl.LazyFrame:
     """Weigh the observed level against the last estimate plus what flowed since, if all of that is known.
 
     A fresh observation that is far from the prediction is doubted once, and accepted when the next tick finds it far

@@ -199,7 +199,7 @@ class Policy:
         return f"{self.name}-{digest[:8]}"
 
 
-def changed(policy: Policy, told: Mapping[str, Any]) -> Policy:
+def override_policy(policy: Policy, told: Mapping[str, Any]) -> Policy:
     """A policy with other values.
 
     Args:
@@ -213,11 +213,11 @@ def changed(policy: Policy, told: Mapping[str, Any]) -> Policy:
     if not isinstance(told, Mapping):
         msg = f"policy: {told!r} names no values"
         raise PermanentFailure(msg)
-    made: Policy = _changed(policy, told, "")
+    made: Policy = _override_values(policy, told, "")
     return made
 
 
-def _changed(part: Any, told: Mapping[str, Any], where: str) -> Any:  # noqa: ANN401 - a policy or a part of one
+def _override_values(part: Any, told: Mapping[str, Any], where: str) -> Any:  # noqa: ANN401 - a policy or a part of one
     known = {each.name for each in fields(part)}
     values = {}
     for name, value in told.items():
@@ -229,7 +229,7 @@ def _changed(part: Any, told: Mapping[str, Any], where: str) -> Any:  # noqa: AN
             if not isinstance(value, Mapping):
                 msg = f"policy: {where}{name} has parts: {', '.join(each.name for each in fields(before))}"
                 raise PermanentFailure(msg)
-            values[name] = _changed(before, value, f"{where}{name}.")
+            values[name] = _override_values(before, value, f"{where}{name}.")
         elif isinstance(before, tuple) and isinstance(value, list | tuple):
             values[name] = tuple(value)
         elif isinstance(value, bool) or not isinstance(value, str if isinstance(before, str) else int | float):

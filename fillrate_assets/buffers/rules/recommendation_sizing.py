@@ -14,7 +14,7 @@ import polars as pl
 
 from fillrate_assets.buffers.rules.policy import TICK_MINUTES, Policy
 
-ASKS: Final = pl.col("verdict").is_in(["ACT", "EMERGENCY"])
+NEEDS_ACTION: Final = pl.col("verdict").is_in(["ACT", "EMERGENCY"])
 """Whether a row asks somebody to do something."""
 
 DIGITS: Final = 9
@@ -24,7 +24,7 @@ GROUP: Final = ["warehouse", "pool", "unit_type"]
 _POOL: Final = ["warehouse", "pool"]
 
 
-def asked(judged: pl.DataFrame, units: pl.DataFrame, *, policy: Policy) -> pl.DataFrame:
+def size_recommendations(judged: pl.DataFrame, units: pl.DataFrame, *, policy: Policy) -> pl.DataFrame:
     """The rows that ask for something, with action, quantity and why that much.
 
     Args:
@@ -37,11 +37,11 @@ def asked(judged: pl.DataFrame, units: pl.DataFrame, *, policy: Policy) -> pl.Da
         and the inputs of the quantity among their evidence.
 
     """
-    asking = judged.filter(ASKS).pipe(_with_staff, _pools(units, judged, policy), policy)
-    return asking.pipe(_with_divert, units, policy).pipe(_with_action, policy)
+    asking = judged.filter(NEEDS_ACTION).pipe(_add_staff, _summarize_pools(units, judged, policy), policy)
+    return asking.pipe(_add_divert, units, policy).pipe(_add_action, policy)
 
 
-def quiet(judged: pl.DataFrame, *, policy: Policy) -> pl.DataFrame:
+def hold_throttles(judged: pl.DataFrame, *, policy: Policy) -> pl.DataFrame:
     """The rows that ask for nothing; a throttle in force is held, or raised where its unit is clear, until it ends.
 
     Args:
@@ -52,13 +52,13 @@ def quiet(judged: pl.DataFrame, *, policy: Policy) -> pl.DataFrame:
         Rows of `judged` with action, quantity, reckoning.
 
     """
-    return judged.filter(~ASKS).pipe(_with_throttle_held, policy)
+    return judged.filter(~NEEDS_ACTION).pipe(_add_throttle, policy)
 
 
 # --- how many people to move, and from where
 
 
-def upstream(pools: pl.DataFrame, policy: Policy, passing: Collection[tuple[str, str]] = ()) -> pl.DataFrame:
+def find_upstream_pools(pools: pl.DataFrame, policy: Policy, passing: Collection[tuple[str, str]] = ()) -> pl.DataFrame:
     """The pool that fills each pool's buffers: columns warehouse, pool, upstream; the first pool has none.
 
     Args:
@@ -82,11 +82,13 @@ def upstream(pools: pl.DataFrame, policy: Policy, passing: Collection[tuple[str,
     )
 
 
-def _pools(units: pl.DataFrame, judged: pl.DataFrame, policy: Policy) -> pl.DataFrame:
+def _summarize_pools(units: pl.DataFrame, judged: pl.DataFrame, policy: Policy) -> pl.DataFrame:
     """One row per pool: units_per_hour, free_stations, surplus, and whether it is on_break, unknown, or filling."""
     of_total = pl.col("unit_type") == "TOTAL"
     idle = (pl.col("headcount") - pl.col("outflow_rate") * 60 / pl.col("units_per_hour")).round(DIGITS).floor()
-    starving = judged.filter(ASKS, pl.col("direction") == "STARVATION").group_by(_POOL).agg(idle.min().alias("idle"))
+    starving = (
+        judged.filter(NEEDS_ACTION, pl.col("direction") == "STARVATION").group_by(_POOL).agg(idle.min().alias("idle"))
+    )
     stations = (pl.col("max_rate") / pl.col("units_per_hour")).round(DIGITS).floor()
     return (
         units.group_by(_POOL)
@@ -108,7 +110,7 @@ def _pools(units: pl.DataFrame, judged: pl.DataFrame, policy: Policy) -> pl.Data
     )
 
 
-def _with_staff(asking: pl.DataFrame, pools: pl.DataFrame, policy: Policy) -> pl.DataFrame:
+def _add_staff(asking: pl.DataFrame, pools: pl.DataFrame, policy: Policy) -> pl.DataFrame:
     """Add donor, gaining pool, associates needed, free stations and what the donor can spare."""
     overflow = pl.col("direction") == "OVERFLOW"
     gaining = pools.select(
@@ -118,14 +120,14 @@ def _with_staff(asking: pl.DataFrame, pools: pl.DataFrame, policy: Policy) -> pl
         "free_stations",
     )
     own = pools.select(*_POOL, pl.col("surplus").alias("own_surplus"))
-    more = _net_flow() + (pl.col("level") - policy.quantities.total_target * pl.col("capacity")) / (
+    more = _derive_net_flow() + (pl.col("level") - policy.quantities.total_target * pl.col("capacity")) / (
         policy.quantities.settle_minutes
     )
     short = pl.when(overflow).then(more).otherwise(0 - more).clip(0)
     starving = asking.filter(~overflow).select(_POOL).rows()
     return (
-        asking.join(upstream(pools, policy, starving), on=_POOL, how="left")
-        .join(_donors(asking.select(_POOL).unique(), pools), on=_POOL, how="left")
+        asking.join(find_upstream_pools(pools, policy, starving), on=_POOL, how="left")
+        .join(_find_donors(asking.select(_POOL).unique(), pools), on=_POOL, how="left")
         .join(own, on=_POOL, how="left")
         .with_columns(
             pl.when(overflow).then("pool").otherwise("upstream").alias("gains"),
@@ -139,7 +141,7 @@ def _with_staff(asking: pl.DataFrame, pools: pl.DataFrame, policy: Policy) -> pl
     )
 
 
-def _donors(needy: pl.DataFrame, pools: pl.DataFrame) -> pl.DataFrame:
+def _find_donors(needy: pl.DataFrame, pools: pl.DataFrame) -> pl.DataFrame:
     """The best donor for each pool: columns warehouse, pool, donor, surplus (0: nobody; null: not known)."""
     others = pools.filter(~pl.col("on_break")).select(
         "warehouse", pl.col("pool").alias("donor"), "surplus", "unknown", "filling"
@@ -166,7 +168,7 @@ def _donors(needy: pl.DataFrame, pools: pl.DataFrame) -> pl.DataFrame:
 # --- which throttle is in force, and how far it may be raised
 
 
-def throttles(history: pl.DataFrame) -> pl.DataFrame:
+def find_throttles(history: pl.DataFrame) -> pl.DataFrame:
     """The throttle in force of each unit that has one: columns unit_id, direction (OVERFLOW), limit (packages/hour).
 
     Args:
@@ -184,29 +186,33 @@ def throttles(history: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _raised(policy: Policy) -> pl.Expr:
+def _derive_raised(policy: Policy) -> pl.Expr:
     """A throttle in force after one tick of release."""
     step, limit = policy.quantities.throttle_step, pl.col("limit")
-    return pl.max_horizontal(_floored(limit * (1 + policy.quantities.release_share), step), limit + step)
+    return pl.max_horizontal(_derive_floored(limit * (1 + policy.quantities.release_share), step), limit + step)
 
 
-def _floored(rate: pl.Expr, step: float) -> pl.Expr:
+def _derive_floored(rate: pl.Expr, step: float) -> pl.Expr:
     return (rate / step).round(DIGITS).floor() * step
 
 
-def _throttle_to(policy: Policy) -> pl.Expr:
+def _derive_throttle(policy: Policy) -> pl.Expr:
     """The inflow, in packages an hour, at which a buffer settles at its target; a throttle in force rises slowly."""
     above = pl.col("level") - policy.quantities.induct_target * pl.col("capacity")
     settling = ((pl.col("outflow_rate") - above / policy.quantities.settle_minutes) * 60).clip(0)
-    wanted = _floored(settling, policy.quantities.throttle_step)
-    return pl.when(pl.col("limit").is_null() | (wanted <= _raised(policy))).then(wanted).otherwise(_raised(policy))
+    wanted = _derive_floored(settling, policy.quantities.throttle_step)
+    return (
+        pl.when(pl.col("limit").is_null() | (wanted <= _derive_raised(policy)))
+        .then(wanted)
+        .otherwise(_derive_raised(policy))
+    )
 
 
-def _with_throttle_held(rows: pl.DataFrame, policy: Policy) -> pl.DataFrame:
+def _add_throttle(rows: pl.DataFrame, policy: Policy) -> pl.DataFrame:
     """Add action, quantity and reckoning to rows that ask for nothing."""
     clear, throttled = (pl.col("verdict") == "CLEAR") & (pl.col("quality") == "FRESH"), pl.col("limit").is_not_null()
     most = pl.coalesce("max_rate", pl.col("service_rate") * 60, 0.0)
-    ends = throttled & clear & (_raised(policy) >= most)
+    ends = throttled & clear & (_derive_raised(policy) >= most)
     held = throttled & ~ends
     # The floor is told of one raise alone, at which the alert is cleared: so it says how the others follow.
     share, step = policy.quantities.release_share, policy.quantities.throttle_step
@@ -215,17 +221,17 @@ def _with_throttle_held(rows: pl.DataFrame, policy: Policy) -> pl.DataFrame:
     doubtful = f"The throttle of {{}} packages/h stays until all data are fresh, then rises {pace}."
     said = (
         pl.when(ends)
-        .then(pl.format("The throttle of {} packages/h ends.", _whole("limit")))
+        .then(pl.format("The throttle of {} packages/h ends.", _derive_whole("limit")))
         .when(held & clear)
-        .then(pl.format(raised, _whole("limit"), _whole(_raised(policy))))
+        .then(pl.format(raised, _derive_whole("limit"), _derive_whole(_derive_raised(policy))))
         .when(held & (pl.col("verdict") == "CLEAR"))
-        .then(pl.format(doubtful, _whole("limit")))
+        .then(pl.format(doubtful, _derive_whole("limit")))
         .when(held)
-        .then(pl.format("The throttle of {} packages/h stays.", _whole("limit")))
+        .then(pl.format("The throttle of {} packages/h stays.", _derive_whole("limit")))
     )
     return rows.with_columns(
         pl.when(held).then(pl.lit("THROTTLE")).when(pl.col("verdict") == "WARN").then("usual_action").alias("action"),
-        pl.when(held & clear).then(_raised(policy)).when(held).then("limit").alias("quantity"),
+        pl.when(held & clear).then(_derive_raised(policy)).when(held).then("limit").alias("quantity"),
         said.alias("reckoning"),
     )
 
@@ -233,14 +239,14 @@ def _with_throttle_held(rows: pl.DataFrame, policy: Policy) -> pl.DataFrame:
 # --- where a lane's packages can go
 
 
-def _with_divert(asking: pl.DataFrame, units: pl.DataFrame, policy: Policy) -> pl.DataFrame:
+def _add_divert(asking: pl.DataFrame, units: pl.DataFrame, policy: Policy) -> pl.DataFrame:
     """Add what lanes must divert, in packages a minute, who can take it, and which closed sibling could be opened."""
     wanted = policy.quantities
     above = pl.col("level") - wanted.lane_target * pl.col("capacity")
-    divert = (_net_flow() + above / wanted.settle_minutes).clip(0)
+    divert = (_derive_net_flow() + above / wanted.settle_minutes).clip(0)
     lanes = asking.filter(pl.col("unit_type").is_in(["PACK", "LANE"])).select(*GROUP, "unit_id", divert.alias("divert"))
     may_take = pl.col("takes") & (pl.col("quality") == "FRESH") & (pl.col("least_fill") <= wanted.recipient_limit)
-    neighbours = units.with_columns(pl.when(may_take).then(_headroom(policy)).alias("headroom")).select(
+    neighbours = units.with_columns(pl.when(may_take).then(_derive_headroom(policy)).alias("headroom")).select(
         *GROUP, pl.col("unit_id").alias("sibling"), *_OF_SIBLINGS
     )
     siblings = (
@@ -256,7 +262,7 @@ def _with_divert(asking: pl.DataFrame, units: pl.DataFrame, policy: Policy) -> p
     share = pl.col("divert") * pl.col("headroom") / pl.col("headroom").sum().over("unit_id")
     recipients = (
         siblings.filter(pl.col("takes"))
-        .with_columns(share.alias("quantity"), unit_name("sibling").alias("name"))
+        .with_columns(share.alias("quantity"), format_unit_name("sibling").alias("name"))
         .group_by("unit_id", maintain_order=True)
         .agg(
             pl.col("headroom").sum().alias("room"),
@@ -266,7 +272,7 @@ def _with_divert(asking: pl.DataFrame, units: pl.DataFrame, policy: Policy) -> p
             pl.struct(pl.col("sibling").alias("unit_id"), "quantity", "headroom")
             .filter(pl.col("headroom") > 0)
             .alias("recipients"),
-            pl.format("{} to {}", tenths("quantity"), "name")
+            pl.format("{} to {}", derive_tenths("quantity"), "name")
             .filter(pl.col("headroom") > 0)
             .str.join(", ")
             .alias("shares"),
@@ -286,7 +292,7 @@ _OF_SIBLINGS: Final = ("quality", "is_open", "takes", "least_fill", "capacity", 
 # --- what to do
 
 
-def _with_action(asking: pl.DataFrame, policy: Policy) -> pl.DataFrame:
+def _add_action(asking: pl.DataFrame, policy: Policy) -> pl.DataFrame:
     """The action of rows that ask for one, its quantity where every input is there, and why that much."""
     fresh = pl.col("quality") == "FRESH"
     lane = pl.col("unit_type").is_in(["PACK", "LANE"])
@@ -317,7 +323,7 @@ def _with_action(asking: pl.DataFrame, policy: Policy) -> pl.DataFrame:
         .when(is_staff)
         .then(pl.when(staff_known).then(can_move))
         .when(is_throttle)
-        .then(_throttle_to(policy))
+        .then(_derive_throttle(policy))
         .when(is_rebalance)
         .then(pl.when(pl.col("divert") <= pl.col("room")).then("divert"))
         .otherwise("divert")
@@ -344,8 +350,8 @@ def _with_action(asking: pl.DataFrame, policy: Policy) -> pl.DataFrame:
             pl.when(known).then(until).alias("until_ts"),
         )
         .with_columns(
-            _reckoning(policy).alias("reckoning"),
-            pl.concat_list("evidence", *[evidence(name, pl.col(name)) for name in _INPUTS]).alias("evidence"),
+            _format_reckoning(policy).alias("reckoning"),
+            pl.concat_list("evidence", *[derive_evidence(name, pl.col(name)) for name in _INPUTS]).alias("evidence"),
             pl.when(is_staff & fresh).then("surplus").alias("surplus"),
         )
     )
@@ -358,46 +364,46 @@ _INPUTS: Final = (
 """What quantities are made of, stored as evidence."""
 
 
-def _reckoning(policy: Policy) -> pl.Expr:
+def _format_reckoning(policy: Policy) -> pl.Expr:
     """Why that much, in words; of an unknown quantity, what is missing. The action itself is in columns of its own."""
     settles = pl.lit(f"It settles within {policy.quantities.settle_minutes:g} min as it is.")
     known = pl.col("quantity").is_not_null()
     words = {
         "MOVE_STAFF": pl.coalesce(
             pl.when(pl.col("needed") == 0).then(settles),
-            pl.when(known).then(pl.format("{}.", _staff_words())),
-            _unknown(
+            pl.when(known).then(pl.format("{}.", _format_staff())),
+            _format_unknown(
                 *("level", "capacity", "inflow_rate", "outflow_rate", "gains", "gained_per_hour"),
                 *("free_stations", "surplus"),
             ),
         ),
         "THROTTLE": pl.concat_str(
             pl.when(known & (pl.col("unit_type") != "INDUCT")).then(
-                pl.format("Nobody can be added: {}.", _staff_words())
+                pl.format("Nobody can be added: {}.", _format_staff())
             ),
-            pl.when(known).then(pl.format("The throttle is {} packages/h now.", _whole("limit"))),
-            pl.when(~known).then(_unknown("level", "capacity", "outflow_rate")),
+            pl.when(known).then(pl.format("The throttle is {} packages/h now.", _derive_whole("limit"))),
+            pl.when(~known).then(_format_unknown("level", "capacity", "outflow_rate")),
             separator=" ",
             ignore_nulls=True,
         ).replace("", None),
         "REBALANCE": pl.coalesce(
             pl.when(pl.col("quantity") == 0).then(settles),
             pl.when(~known).then(
-                _unknown("level", "capacity", "inflow_rate", "outflow_rate", otherwise="what siblings can take")
+                _format_unknown("level", "capacity", "inflow_rate", "outflow_rate", otherwise="what siblings can take")
             ),
         ),
         "OPEN_LANE": pl.when(known)
-        .then(pl.format("Open siblings can take {} packages/min.", tenths("room")))
-        .otherwise(_unknown("level", "capacity", "inflow_rate", "outflow_rate")),
+        .then(pl.format("Open siblings can take {} packages/min.", derive_tenths("room")))
+        .otherwise(_format_unknown("level", "capacity", "inflow_rate", "outflow_rate")),
     }
     return pl.coalesce(pl.when(pl.col("action") == action).then(said) for action, said in words.items())
 
 
-def _staff_words() -> pl.Expr:
+def _format_staff() -> pl.Expr:
     """'6 needed, room for 4, 5 to spare'; what is not known is left out."""
     parts = {"needed": "{} needed", "free_stations": "room for {}", "surplus": "{} to spare"}
     return pl.concat_str(
-        *[pl.format(said, _whole(name)) for name, said in parts.items()], separator=", ", ignore_nulls=True
+        *[pl.format(said, _derive_whole(name)) for name, said in parts.items()], separator=", ", ignore_nulls=True
     )
 
 
@@ -409,7 +415,7 @@ _NAMES: Final = {
 }
 
 
-def _unknown(*names: str, otherwise: str = "") -> pl.Expr:
+def _format_unknown(*names: str, otherwise: str = "") -> pl.Expr:
     """'How many is not known: no max rate or headcount.': which inputs of a quantity are not there."""
     absent = [pl.when(pl.col(name).is_null()).then(pl.lit(_NAMES.get(name, name.replace("_", " ")))) for name in names]
     listed = pl.concat_str(*absent, separator=", ", ignore_nulls=True)
@@ -423,21 +429,23 @@ def _unknown(*names: str, otherwise: str = "") -> pl.Expr:
     return pl.format("How many is not known: {}.", missing)
 
 
-def _headroom(policy: Policy) -> pl.Expr:
+def _derive_headroom(policy: Policy) -> pl.Expr:
     """What a sibling can take, in packages a minute, without getting too full."""
     wanted = policy.quantities
     room = (wanted.recipient_limit * pl.col("capacity") - pl.col("level")) / wanted.recipient_minutes
-    return (room - _net_flow()).clip(0)
+    return (room - _derive_net_flow()).clip(0)
 
 
-def _net_flow() -> pl.Expr:
+def _derive_net_flow() -> pl.Expr:
     return pl.col("inflow_rate") - pl.col("outflow_rate")
 
 
 # --- words
 
 
-def evidence(name: str, value: pl.Expr, threshold: float | None = None, margin: pl.Expr | None = None) -> pl.Expr:
+def derive_evidence(
+    name: str, value: pl.Expr, threshold: float | None = None, margin: pl.Expr | None = None
+) -> pl.Expr:
     """One element of `schema.EVIDENCE`."""
     return pl.struct(
         pl.lit(name).alias("name"),
@@ -447,15 +455,15 @@ def evidence(name: str, value: pl.Expr, threshold: float | None = None, margin: 
     )
 
 
-def unit_name(unit: str) -> pl.Expr:
+def format_unit_name(unit: str) -> pl.Expr:
     """A unit as people of its warehouse call it: 'PICK TOTAL'."""
     return pl.col(unit).str.strip_prefix(pl.col("warehouse") + "_").str.replace_all("_", " ", literal=True)
 
 
-def _whole(value: str | pl.Expr) -> pl.Expr:
+def _derive_whole(value: str | pl.Expr) -> pl.Expr:
     return (pl.col(value) if isinstance(value, str) else value).round(0).cast(pl.Int64)
 
 
-def tenths(value: str | pl.Expr) -> pl.Expr:
+def derive_tenths(value: str | pl.Expr) -> pl.Expr:
     """A number as people read it: '87.5'."""
     return (pl.col(value) if isinstance(value, str) else value).round(1)

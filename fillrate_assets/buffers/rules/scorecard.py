@@ -14,7 +14,7 @@ from typing import Final
 import polars as pl
 
 from fillrate_assets.buffers import schema
-from fillrate_assets.buffers.rules.alert_suppression import EPISODE, UNIT, episode_key
+from fillrate_assets.buffers.rules.alert_suppression import EPISODE, UNIT, derive_episode_key
 from fillrate_assets.buffers.rules.policy import CONFIDENCE, Promotion
 
 WRONG: Final = ("WRONG_ACTION", "WRONG_QTY")
@@ -27,7 +27,7 @@ _EXACT: Final = 9
 # --- what was answered
 
 
-def majorities(feedback: pl.DataFrame) -> pl.DataFrame:
+def compute_majorities(feedback: pl.DataFrame) -> pl.DataFrame:
     """What the floor says of each episode: of every responder the last answer, whichever notice it was to.
 
     Whether there was a problem comes first: NO_PROBLEM against every other answer. A tie is no majority. Of those who
@@ -44,7 +44,7 @@ def majorities(feedback: pl.DataFrame) -> pl.DataFrame:
     says_no, says_wrong = pl.col("answer") == "NO_PROBLEM", pl.col("answer").is_in(WRONG)
     yes = pl.col("responders") - pl.col("no")
     return (
-        _last_answers(feedback)
+        _select_last_answers(feedback)
         .filter(pl.col("episode_key").is_not_null())
         .group_by("episode_key")
         .agg(pl.len().alias("responders"), says_no.sum().alias("no"), says_wrong.sum().alias("wrong"))
@@ -55,17 +55,17 @@ def majorities(feedback: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def missed_problems(feedback: pl.DataFrame) -> pl.DataFrame:
+def select_missed_problems(feedback: pl.DataFrame) -> pl.DataFrame:
     """The problems that nobody was told of: `FEEDBACK`, one row for each that its reporters still call missed."""
     return (
-        _last_answers(feedback)
+        _select_last_answers(feedback)
         .filter(pl.col("answer") == "MISSED_PROBLEM")
         .sort("rec_id", "responder")
         .unique("rec_id", keep="first", maintain_order=True)
     )
 
 
-def _last_answers(feedback: pl.DataFrame) -> pl.DataFrame:
+def _select_last_answers(feedback: pl.DataFrame) -> pl.DataFrame:
     return (
         feedback.filter(pl.col("direction") != "DATA")
         .sort("answered_at", "rec_id", "answer")
@@ -73,7 +73,7 @@ def _last_answers(feedback: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def audit_sample(units: Sequence[str], alerts: pl.DataFrame, *, count: int, seed: int) -> list[str]:
+def sample_silent_units(units: Sequence[str], alerts: pl.DataFrame, *, count: int, seed: int) -> list[str]:
     """Units to look at although nothing was told of them: without such a sample nobody knows what was missed.
 
     Args:
@@ -87,14 +87,14 @@ def audit_sample(units: Sequence[str], alerts: pl.DataFrame, *, count: int, seed
 
     """
     every = pl.DataFrame({"unit_id": units}, schema={"unit_id": pl.String}).unique()
-    silent = every.join(told(alerts), on="unit_id", how="anti")
+    silent = every.join(select_actionable(alerts), on="unit_id", how="anti")
     return sorted(silent.sort("unit_id").sample(min(count, silent.height), seed=seed)["unit_id"])
 
 
 # --- how good the alerts are
 
 
-def scorecard(alerts: pl.DataFrame, feedback: pl.DataFrame) -> pl.DataFrame:
+def compute_scorecard(alerts: pl.DataFrame, feedback: pl.DataFrame) -> pl.DataFrame:
     """How right the alerts were, by warehouse, unit type and policy version.
 
     Args:
@@ -106,7 +106,7 @@ def scorecard(alerts: pl.DataFrame, feedback: pl.DataFrame) -> pl.DataFrame:
 
     """
     key = schema.SCORECARD.key
-    judged = _episodes(alerts).join(majorities(feedback), on="episode_key", how="left")
+    judged = _select_episodes(alerts).join(compute_majorities(feedback), on="episode_key", how="left")
     real = pl.col("real").fill_null(value=False)
     told = judged.select(
         *key,
@@ -117,44 +117,48 @@ def scorecard(alerts: pl.DataFrame, feedback: pl.DataFrame) -> pl.DataFrame:
         (real & ~pl.col("right")).alias("wrong_actions"),
         pl.lit(0).alias("missed"),
     )
-    missed = missed_problems(feedback).select(*key, *[pl.lit(int(name == "missed")).alias(name) for name in _COUNTS])
+    missed = select_missed_problems(feedback).select(
+        *key, *[pl.lit(int(name == "missed")).alias(name) for name in _COUNTS]
+    )
     totals = (
         pl.concat([frame.with_columns(pl.col(_COUNTS).cast(pl.Int64)) for frame in (told, missed)])
         .group_by(key)
         .agg(pl.col(_COUNTS).sum())
     )
-    return schema.SCORECARD.conform(_rates(totals).sort(key).lazy()).collect()
+    return schema.SCORECARD.conform(_add_rates(totals).sort(key).lazy()).collect()
 
 
-def _rates(totals: pl.DataFrame) -> pl.DataFrame:
+def _add_rates(totals: pl.DataFrame) -> pl.DataFrame:
     positives, answered = pl.col("true_positives"), pl.col("answered")
     right = positives - pl.col("wrong_actions")
-    detection_low, detection_high = wilson(positives, answered)
-    action_low, action_high = wilson(right, answered)
+    detection_low, detection_high = derive_wilson_interval(positives, answered)
+    action_low, action_high = derive_wilson_interval(right, answered)
     problems = positives + pl.col("missed")
-    recall_low, recall_high = wilson(positives, problems)
+    recall_low, recall_high = derive_wilson_interval(positives, problems)
     return totals.with_columns(
-        _share(positives, answered).alias("detection_precision"),
+        _derive_share(positives, answered).alias("detection_precision"),
         detection_low.alias("detection_low"),
         detection_high.alias("detection_high"),
-        _share(right, answered).alias("action_precision"),
+        _derive_share(right, answered).alias("action_precision"),
         action_low.alias("action_low"),
         action_high.alias("action_high"),
-        _share(positives, problems).alias("recall"),
+        _derive_share(positives, problems).alias("recall"),
         recall_low.alias("recall_low"),
         recall_high.alias("recall_high"),
-        _share(answered, pl.col("episodes")).alias("response_rate"),
+        _derive_share(answered, pl.col("episodes")).alias("response_rate"),
     )
 
 
-def wilson(successes: pl.Expr, trials: pl.Expr, confidence: float = CONFIDENCE) -> tuple[pl.Expr, pl.Expr]:
+def derive_wilson_interval(
+    successes: pl.Expr, trials: pl.Expr, confidence: float = CONFIDENCE
+) -> tuple[pl.Expr, pl.Expr]:
     """Lower and upper end of the score interval of a share; null without trials.
 
     Source: E. B. Wilson, Probable inference, the law of succession, and statistical inference, Journal of the American
     Statistical Association 22 (1927), 209-212: (p + z^2/2n +- z sqrt(p(1-p)/n + z^2/4n^2)) / (1 + z^2/n).
     """
     z = NormalDist().inv_cdf((1 + confidence) / 2)
-    p = _share(successes, trials)
+    p = _derive_share(successes, trials)
     middle = p + z**2 / (2 * trials)
     spread = z * (p * (1 - p) / trials + z**2 / (4 * trials**2)).sqrt()
     low, high = (middle - spread) / (1 + z**2 / trials), (middle + spread) / (1 + z**2 / trials)
@@ -162,24 +166,24 @@ def wilson(successes: pl.Expr, trials: pl.Expr, confidence: float = CONFIDENCE) 
     return low.clip(0, 1), high.clip(0, 1)
 
 
-def _share(part: pl.Expr, whole: pl.Expr) -> pl.Expr:
+def _derive_share(part: pl.Expr, whole: pl.Expr) -> pl.Expr:
     return pl.when(whole > 0).then(part / whole)
 
 
-def told(alerts: pl.DataFrame) -> pl.DataFrame:
+def select_actionable(alerts: pl.DataFrame) -> pl.DataFrame:
     """The rows of which production tells that something is to be done."""
     return alerts.filter(
         pl.col("label").is_in(["NEW", "ONGOING"]), pl.col("severity") != "WARN", pl.col("direction") != "DATA"
     )
 
 
-def _episodes(alerts: pl.DataFrame) -> pl.DataFrame:
+def _select_episodes(alerts: pl.DataFrame) -> pl.DataFrame:
     """The first told row of every episode, with its episode_key."""
     return (
-        told(alerts)
+        select_actionable(alerts)
         .sort("snapshot_ts")
         .unique(EPISODE, keep="first", maintain_order=True)
-        .with_columns(episode_key().alias("episode_key"))
+        .with_columns(derive_episode_key().alias("episode_key"))
     )
 
 
@@ -187,7 +191,7 @@ def _episodes(alerts: pl.DataFrame) -> pl.DataFrame:
 
 
 @dataclass(frozen=True)
-class Evidence:
+class PromotionEvidence:
     """What a challenger was measured by, against the champion on the same ticks."""
 
     promotion: Promotion
@@ -251,7 +255,7 @@ class Evidence:
         return not self.objections
 
 
-def compare(
+def compare_policies(
     champion: pl.DataFrame,
     challenger: pl.DataFrame,
     feedback: pl.DataFrame,
@@ -260,7 +264,7 @@ def compare(
     until: datetime,
     promotion: Promotion,
     seed: int,
-) -> Evidence:
+) -> PromotionEvidence:
     """Whether a challenger, which ran on the champion's ticks and sent nothing, may take its place.
 
     Args:
@@ -279,30 +283,30 @@ def compare(
     during = (pl.col("snapshot_ts") >= since) & (pl.col("snapshot_ts") < until)
     ours, theirs = champion.filter(during), challenger.filter(during)
     answers = feedback.filter(pl.col("episode_ts") >= since, pl.col("episode_ts") < until)
-    events = labelled(ours, theirs, answers, promotion)
-    scores = _f1(events)
-    worst_unit_type, worst_loss = _worst_unit_type(events)
-    low, high = _bootstrap(events, promotion, seed)
-    return Evidence(
+    events = label_events(ours, theirs, answers, promotion)
+    scores = _compute_f1(events)
+    worst_unit_type, worst_loss = _find_worst_unit_type(events)
+    low, high = _bootstrap_difference(events, promotion, seed)
+    return PromotionEvidence(
         promotion=promotion,
         since=since,
         until=until,
         seed=seed,
-        episodes=_answered(ours, answers).height,
+        episodes=_select_answered_episodes(ours, answers).height,
         champion_f1=scores["champion"],
         challenger_f1=scores["challenger"],
         difference_low=low,
         difference_high=high,
         worst_unit_type=worst_unit_type,
         worst_loss=worst_loss,
-        missed_emergencies=_missed_emergencies(ours, theirs, answers, promotion),
-        champion_messages=_messages(ours),
-        challenger_messages=_messages(theirs),
-        champion_precision_low=_precision(ours, answers)["detection_low"],
+        missed_emergencies=_count_missed_emergencies(ours, theirs, answers, promotion),
+        champion_messages=_count_messages(ours),
+        challenger_messages=_count_messages(theirs),
+        champion_precision_low=_compute_rates(ours, answers)["detection_low"],
     )
 
 
-def must_roll_back(
+def needs_rollback(
     alerts: pl.DataFrame,
     feedback: pl.DataFrame,
     *,
@@ -324,11 +328,11 @@ def must_roll_back(
     """
     since = now - timedelta(days=promotion.rollback_days)
     recent = alerts.filter(pl.col("snapshot_ts") >= since, pl.col("snapshot_ts") <= now)
-    precision = _precision(recent, feedback)["detection_precision"]
+    precision = _compute_rates(recent, feedback)["detection_precision"]
     return precision is not None and precision_low is not None and precision < precision_low
 
 
-def labelled(
+def label_events(
     champion: pl.DataFrame, challenger: pl.DataFrame, feedback: pl.DataFrame, promotion: Promotion
 ) -> pl.DataFrame:
     """What the floor judged, and who told it: the champion's answered episodes, and the problems it missed.
@@ -341,13 +345,13 @@ def labelled(
         `LABELLED`.
 
     """
-    judged = _answered(champion, feedback).select(
+    judged = _select_answered_episodes(champion, feedback).select(
         pl.col("episode_key").alias("event"),
         *("warehouse", "unit_id", "unit_type", "direction"),
         pl.col("snapshot_ts").alias("onset_ts"),
         "real",
     )
-    missed = missed_problems(feedback).select(
+    missed = select_missed_problems(feedback).select(
         pl.col("rec_id").alias("event"),
         *("warehouse", "unit_id", "unit_type", "direction"),
         pl.col("episode_ts").alias("onset_ts"),
@@ -355,18 +359,20 @@ def labelled(
     )
     events = pl.concat([judged, missed])
     for name, alerts in (("champion", champion), ("challenger", challenger)):
-        events = _heard(events, alerts, promotion).rename({"heard": name})
+        events = _add_alerted(events, alerts, promotion).rename({"heard": name})
     return schema.LABELLED.conform(events.sort("event").lazy()).collect()
 
 
-def _answered(alerts: pl.DataFrame, feedback: pl.DataFrame) -> pl.DataFrame:
+def _select_answered_episodes(alerts: pl.DataFrame, feedback: pl.DataFrame) -> pl.DataFrame:
     """The episodes that have a majority, by their first told row, with `real`."""
     return (
-        _episodes(alerts).join(majorities(feedback), on="episode_key", how="inner").filter(pl.col("real").is_not_null())
+        _select_episodes(alerts)
+        .join(compute_majorities(feedback), on="episode_key", how="inner")
+        .filter(pl.col("real").is_not_null())
     )
 
 
-def _heard(events: pl.DataFrame, alerts: pl.DataFrame, promotion: Promotion) -> pl.DataFrame:
+def _add_alerted(events: pl.DataFrame, alerts: pl.DataFrame, promotion: Promotion) -> pl.DataFrame:
     """The events with `heard`: whether an alert, once told, stood about their `onset_ts`."""
     standing = alerts.filter(
         "is_open", pl.col("seq") > 0, pl.col("peak_notified_severity") != "WARN", pl.col("direction") != "DATA"
@@ -389,7 +395,7 @@ def _heard(events: pl.DataFrame, alerts: pl.DataFrame, promotion: Promotion) -> 
     )
 
 
-def _outcomes(policy: str) -> list[pl.Expr]:
+def _derive_outcomes(policy: str) -> list[pl.Expr]:
     """How many events a policy told rightly, told wrongly and did not tell."""
     told, real = pl.col(policy), pl.col("real")
     return [
@@ -399,22 +405,22 @@ def _outcomes(policy: str) -> list[pl.Expr]:
     ]
 
 
-def _score(policy: str) -> pl.Expr:
+def _derive_f1(policy: str) -> pl.Expr:
     """F1 of summed outcomes; 1 where there was nothing to tell and nothing was told."""
     right = 2 * pl.col(f"{policy}_right")
     whole = right + pl.col(f"{policy}_wrong") + pl.col(f"{policy}_missed")
     return pl.when(whole == 0).then(1.0).otherwise(right / whole).alias(policy)
 
 
-_OUTCOMES: Final = [*_outcomes("champion"), *_outcomes("challenger")]
-_SCORES: Final = [_score("champion"), _score("challenger")]
+_OUTCOMES: Final = [*_derive_outcomes("champion"), *_derive_outcomes("challenger")]
+_SCORES: Final = [_derive_f1("champion"), _derive_f1("challenger")]
 
 
-def _f1(events: pl.DataFrame) -> dict[str, float]:
+def _compute_f1(events: pl.DataFrame) -> dict[str, float]:
     return events.select(_OUTCOMES).select(_SCORES).row(0, named=True)
 
 
-def _worst_unit_type(events: pl.DataFrame) -> tuple[str | None, float]:
+def _find_worst_unit_type(events: pl.DataFrame) -> tuple[str | None, float]:
     """The unit type for which the challenger loses most, and how much."""
     losses = (
         events.group_by("unit_type")
@@ -426,7 +432,7 @@ def _worst_unit_type(events: pl.DataFrame) -> tuple[str | None, float]:
     return losses.row(0) if losses.height else (None, 0.0)
 
 
-def _bootstrap(events: pl.DataFrame, promotion: Promotion, seed: int) -> tuple[float, float]:
+def _bootstrap_difference(events: pl.DataFrame, promotion: Promotion, seed: int) -> tuple[float, float]:
     """The interval of F1(challenger) - F1(champion): both are scored on the same resampled warehouse-days.
 
     Days are drawn whole, as what happens in one warehouse on one (UTC) day is not independent.
@@ -446,24 +452,24 @@ def _bootstrap(events: pl.DataFrame, promotion: Promotion, seed: int) -> tuple[f
     return float(low or 0), float(high or 0)
 
 
-def _missed_emergencies(
+def _count_missed_emergencies(
     champion: pl.DataFrame, challenger: pl.DataFrame, feedback: pl.DataFrame, promotion: Promotion
 ) -> int:
     """The champion's episodes with an emergency of which the challenger told nothing; false alarms do not count."""
-    false = majorities(feedback).filter(~pl.col("real")).select("episode_key")
+    false = compute_majorities(feedback).filter(~pl.col("real")).select("episode_key")
     emergencies = (
-        _episodes(champion.filter(pl.col("severity") == "EMERGENCY"))
+        _select_episodes(champion.filter(pl.col("severity") == "EMERGENCY"))
         .join(false, on="episode_key", how="anti")
         .select(*UNIT, pl.col("episode_key").alias("event"), pl.col("snapshot_ts").alias("onset_ts"))
     )
-    return _heard(emergencies, challenger, promotion).filter(~pl.col("heard")).height
+    return _add_alerted(emergencies, challenger, promotion).filter(~pl.col("heard")).height
 
 
-def _messages(alerts: pl.DataFrame) -> int:
+def _count_messages(alerts: pl.DataFrame) -> int:
     """How often a warehouse is told something: one message, however much is in it."""
-    return told(alerts).select("warehouse", "snapshot_ts").n_unique()
+    return select_actionable(alerts).select("warehouse", "snapshot_ts").n_unique()
 
 
-def _precision(alerts: pl.DataFrame, feedback: pl.DataFrame) -> dict[str, float | None]:
+def _compute_rates(alerts: pl.DataFrame, feedback: pl.DataFrame) -> dict[str, float | None]:
     """The rates of `SCORECARD` over everything."""
-    return scorecard(alerts, feedback).select(pl.col(_COUNTS).sum()).pipe(_rates).row(0, named=True)
+    return compute_scorecard(alerts, feedback).select(pl.col(_COUNTS).sum()).pipe(_add_rates).row(0, named=True)

@@ -12,7 +12,7 @@ SHADES: Final = {
     "EMERGENCY": "█",
     "ACT": "▓",
     "WARN": "▒",
-    "BETWEEN": "░",
+    "HYSTERESIS": "░",
     "CLEAR": "·",
     "NOT_STAFFED": "-",
     "UNKNOWN": "?",
@@ -23,11 +23,11 @@ LEGEND: Final = "   ".join(f"{shade} {state.lower().replace('_', ' ')}" for stat
 MOST_WAREHOUSES: Final = 20
 MOST_ACTIONS: Final = 50
 
-_WORST_FIRST: Final = pl.Enum(["EMERGENCY", "ACT", "WARN", "UNKNOWN", "BETWEEN", "CLEAR", "NOT_STAFFED"])
+_WORST_FIRST: Final = pl.Enum(["EMERGENCY", "ACT", "WARN", "UNKNOWN", "HYSTERESIS", "CLEAR", "NOT_STAFFED"])
 _DATA: Final = "DATA"
 
 
-def states(recommendations: pl.DataFrame) -> pl.DataFrame:
+def compute_states(recommendations: pl.DataFrame) -> pl.DataFrame:
     """What every unit is: the worst of its directions; what is told of data is no unit.
 
     Args:
@@ -45,15 +45,15 @@ def states(recommendations: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def counts(recommendations: pl.DataFrame) -> dict[str, int]:
+def count_states(recommendations: pl.DataFrame) -> dict[str, int]:
     """How many units are in each state, all states named."""
-    found = dict(states(recommendations).group_by("state").len().iter_rows())
+    found = dict(compute_states(recommendations).group_by("state").len().iter_rows())
     return {state: int(found.get(state, 0)) for state in VERDICTS}
 
 
-def heat_strip(recommendations: pl.DataFrame) -> str:
+def render_heat_strip(recommendations: pl.DataFrame) -> str:
     """Markdown: a line per warehouse and pool, a character per unit; of many warehouses, those that are worst."""
-    rows = states(recommendations)
+    rows = compute_states(recommendations)
     if rows.is_empty():
         return "No unit is watched."
     worst = pl.col("state").cast(_WORST_FIRST)
@@ -77,7 +77,7 @@ def heat_strip(recommendations: pl.DataFrame) -> str:
     return "\n".join(["```", *lines, *rest, "", LEGEND, "```"])
 
 
-def actions(alerts: pl.DataFrame, recommendations: pl.DataFrame) -> pl.DataFrame:
+def list_actions(alerts: pl.DataFrame, recommendations: pl.DataFrame) -> pl.DataFrame:
     """What is to be done now, worst first: what is told, and what was told and still stands.
 
     Args:

@@ -50,7 +50,7 @@ class Feeds:
 
 
 @dataclass(frozen=True)
-class Masters:
+class MasterData:
     """What the platform knows of warehouses: `schema` WAREHOUSES, UNIT_MEMBERS, SHIFTS and ALERT_ROUTES."""
 
     warehouses: pl.DataFrame
@@ -60,7 +60,7 @@ class Masters:
     rejects: pl.DataFrame = field(default_factory=schema.MASTER_REJECTS.empty().collect)
     """`schema.MASTER_REJECTS`: the rows with a mistake."""
 
-    def of(self, warehouses: pl.DataFrame) -> Masters:
+    def restrict_to(self, warehouses: pl.DataFrame) -> MasterData:
         """The same with some of the warehouses, and without what is known of the others."""
         others = self.warehouses.join(warehouses, on="warehouse", how="anti")["warehouse"].implode()
         owner = pl.col("unit_id").str.extract(r"^([^_]*)_")
@@ -72,20 +72,20 @@ class Masters:
         )
 
 
-class Kept(Protocol):
+class TickStore(Protocol):
     """What ticks made, by frame and tick."""
 
     def read(self, frame: Frame, since: datetime, until: datetime) -> pl.LazyFrame:
         """Rows of the ticks from `since` to `until`, both included."""
 
-    def last(self, frame: Frame, since: datetime, until: datetime) -> pl.LazyFrame:
+    def read_last(self, frame: Frame, since: datetime, until: datetime) -> pl.LazyFrame:
         """Rows of the last tick that is stored from `since` to `until`, both included."""
 
     def write(self, frame: Frame, rows: pl.DataFrame, snapshot_ts: datetime) -> None:
         """Replace what a tick made of a frame."""
 
 
-class InMemory:
+class InMemoryTickStore:
     """What ticks made, in memory."""
 
     def __init__(self) -> None:
@@ -97,7 +97,7 @@ class InMemory:
         found = [rows.lazy() for (name, at), rows in self._rows.items() if name == frame.name and since <= at <= until]
         return pl.concat([frame.empty(), *found])
 
-    def last(self, frame: Frame, since: datetime, until: datetime) -> pl.LazyFrame:
+    def read_last(self, frame: Frame, since: datetime, until: datetime) -> pl.LazyFrame:
         """Rows of the last tick that is stored from `since` to `until`, both included."""
         stored = [at for name, at in self._rows if name == frame.name and since <= at <= until]
         return self.read(frame, max(stored), max(stored)) if stored else frame.empty()
@@ -111,7 +111,7 @@ class InMemory:
         self._rows = {key: rows for key, rows in self._rows.items() if key[1] >= before}
 
 
-def reach(policy: Policy) -> dict[str, timedelta]:
+def compute_look_back(policy: Policy) -> dict[str, timedelta]:
     """How far back a tick looks into each feed, by event time; of LIMITS, BACKLOG tells how far for what passes."""
     flow = max(policy.flow.expired, policy.trend.outflow_median_minutes) + TICK_MINUTES
     minutes = {
@@ -124,12 +124,12 @@ def reach(policy: Policy) -> dict[str, timedelta]:
     return {feed: timedelta(minutes=length) for feed, length in minutes.items()}
 
 
-def on_grid(moment: datetime) -> datetime:
+def align_to_grid(moment: datetime) -> datetime:
     """The tick at or before a moment."""
     return moment.replace(minute=moment.minute - moment.minute % TICK_MINUTES, second=0, microsecond=0)
 
 
-def run(feeds: Feeds, masters: Masters, kept: Kept, *, snapshot_ts: datetime, policy: Policy) -> None:
+def run_tick(feeds: Feeds, masters: MasterData, kept: TickStore, *, snapshot_ts: datetime, policy: Policy) -> None:
     """Every stage of one tick."""
     sense(feeds, masters, kept, snapshot_ts=snapshot_ts, policy=policy)
     roll_up(masters, kept, snapshot_ts=snapshot_ts, policy=policy)
@@ -137,7 +137,7 @@ def run(feeds: Feeds, masters: Masters, kept: Kept, *, snapshot_ts: datetime, po
     alert(kept, snapshot_ts=snapshot_ts, policy=policy)
 
 
-def sense(feeds: Feeds, masters: Masters, kept: Kept, *, snapshot_ts: datetime, policy: Policy) -> None:
+def sense(feeds: Feeds, masters: MasterData, kept: TickStore, *, snapshot_ts: datetime, policy: Policy) -> None:
     """Feeds -> paths, pools and rejects.
 
     Args:
@@ -151,16 +151,16 @@ def sense(feeds: Feeds, masters: Masters, kept: Kept, *, snapshot_ts: datetime, 
     before = snapshot_ts - TICK
     previous = kept.read(schema.SIGNALS, before, before).collect()
     warehouses, since = masters.warehouses, before if previous.height else None
-    paths = path_signals.signals(
+    paths = path_signals.compute_signals(
         *(feeds.occupancy, feeds.flow, feeds.limits, previous),
         snapshot_ts=snapshot_ts,
         policy=policy,
         warehouses=warehouses,
     )
-    at_work = path_signals.pools(
+    at_work = path_signals.compute_pools(
         feeds.staffing, masters.shifts, snapshot_ts=snapshot_ts, policy=policy, warehouses=warehouses
     )
-    rejects = path_signals.rejects(
+    rejects = path_signals.collect_rejects(
         *(feeds.by_name, paths, masters.unit_members),
         since=since,
         snapshot_ts=snapshot_ts,
@@ -171,56 +171,58 @@ def sense(feeds: Feeds, masters: Masters, kept: Kept, *, snapshot_ts: datetime, 
         kept.write(frame, rows, snapshot_ts)
 
 
-def roll_up(masters: Masters, kept: Kept, *, snapshot_ts: datetime, policy: Policy) -> None:
+def roll_up(masters: MasterData, kept: TickStore, *, snapshot_ts: datetime, policy: Policy) -> None:
     """Paths and pools -> operational units; keeps UNIT_TIMESERIES and UNIT_REJECTS."""
     warehouses = masters.warehouses
-    rows = unit_timeseries.units(
-        _now(kept, schema.SIGNALS, snapshot_ts),
-        _now(kept, schema.POOLS, snapshot_ts),
+    rows = unit_timeseries.compute_units(
+        _read_tick(kept, schema.SIGNALS, snapshot_ts),
+        _read_tick(kept, schema.POOLS, snapshot_ts),
         masters.unit_members,
-        _before(kept, schema.UNIT_TIMESERIES, snapshot_ts, policy.suppression.history_minutes).collect(),
+        _read_before(kept, schema.UNIT_TIMESERIES, snapshot_ts, policy.suppression.history_minutes).collect(),
         snapshot_ts=snapshot_ts,
         policy=policy,
         warehouses=warehouses,
     )
-    rejects = unit_timeseries.rejects(masters.unit_members, snapshot_ts=snapshot_ts, warehouses=warehouses)
+    rejects = unit_timeseries.collect_rejects(masters.unit_members, snapshot_ts=snapshot_ts, warehouses=warehouses)
     kept.write(schema.UNIT_TIMESERIES, rows, snapshot_ts)
     kept.write(schema.UNIT_REJECTS, rejects, snapshot_ts)
 
 
-def recommend(kept: Kept, *, snapshot_ts: datetime, policy: Policy) -> None:
+def recommend(kept: TickStore, *, snapshot_ts: datetime, policy: Policy) -> None:
     """Units -> what to do, each by itself, then without conflicts; keeps RECOMMENDATIONS."""
-    history = throttled(kept, snapshot_ts=snapshot_ts, policy=policy)
-    now = _now(kept, schema.UNIT_TIMESERIES, snapshot_ts)
-    judged = verdicts.verdicts(now, history, policy=policy)
-    kept.write(schema.RECOMMENDATIONS, conflict_resolution.resolve(judged, now, history, policy=policy), snapshot_ts)
+    history = read_throttled(kept, snapshot_ts=snapshot_ts, policy=policy)
+    now = _read_tick(kept, schema.UNIT_TIMESERIES, snapshot_ts)
+    judged = verdicts.compute_verdicts(now, history, policy=policy)
+    kept.write(
+        schema.RECOMMENDATIONS, conflict_resolution.resolve_conflicts(judged, now, history, policy=policy), snapshot_ts
+    )
 
 
-def throttled(kept: Kept, *, snapshot_ts: datetime, policy: Policy) -> pl.DataFrame:
+def read_throttled(kept: TickStore, *, snapshot_ts: datetime, policy: Policy) -> pl.DataFrame:
     """`RECOMMENDATIONS` of the 30 minutes before a tick, against overflow, of the units that were throttled in them."""
-    before = _before(kept, schema.RECOMMENDATIONS, snapshot_ts, policy.suppression.consequence_minutes)
+    before = _read_before(kept, schema.RECOMMENDATIONS, snapshot_ts, policy.suppression.consequence_minutes)
     units = before.filter(pl.col("action") == "THROTTLE").select(pl.col("unit_id").unique()).collect().to_series()
     # With the row that ended a throttle, or it would be in force again.
     return before.filter(pl.col("direction") == "OVERFLOW", pl.col("unit_id").is_in(units.implode())).collect()
 
 
-def alert(kept: Kept, *, snapshot_ts: datetime, policy: Policy) -> None:
+def alert(kept: TickStore, *, snapshot_ts: datetime, policy: Policy) -> None:
     """Recommendations -> what is told and what is kept back; keeps ALERTS."""
-    asked = _now(kept, schema.RECOMMENDATIONS, snapshot_ts)
-    history = _before(kept, schema.ALERTS, snapshot_ts, 2 * policy.suppression.history_minutes).collect()
+    asked = _read_tick(kept, schema.RECOMMENDATIONS, snapshot_ts)
+    history = _read_before(kept, schema.ALERTS, snapshot_ts, 2 * policy.suppression.history_minutes).collect()
     if history.is_empty():
         # An open episode has a row at every tick: either none ran, or nothing was open.
-        last = kept.last(schema.ALERTS, snapshot_ts - _LONGEST_OUTAGE, snapshot_ts - TICK)
+        last = kept.read_last(schema.ALERTS, snapshot_ts - _LONGEST_OUTAGE, snapshot_ts - TICK)
         # What is not watched any more would be filed under its own last operating day, long past.
         history = last.filter(pl.col("warehouse").is_in(asked["warehouse"].unique().implode())).collect()
-    rows = alert_suppression.alerts(asked, history, snapshot_ts=snapshot_ts, policy=policy)
+    rows = alert_suppression.compute_alerts(asked, history, snapshot_ts=snapshot_ts, policy=policy)
     kept.write(schema.ALERTS, rows, snapshot_ts)
 
 
-def _now(kept: Kept, frame: Frame, snapshot_ts: datetime) -> pl.DataFrame:
+def _read_tick(kept: TickStore, frame: Frame, snapshot_ts: datetime) -> pl.DataFrame:
     return kept.read(frame, snapshot_ts, snapshot_ts).collect()
 
 
-def _before(kept: Kept, frame: Frame, snapshot_ts: datetime, minutes: int) -> pl.LazyFrame:
+def _read_before(kept: TickStore, frame: Frame, snapshot_ts: datetime, minutes: int) -> pl.LazyFrame:
     """Rows of the ticks of so many minutes before a tick."""
     return kept.read(frame, snapshot_ts - timedelta(minutes=minutes), snapshot_ts - TICK)

@@ -13,7 +13,13 @@ from typing import Final
 import polars as pl
 
 from fillrate_assets.buffers import schema
-from fillrate_assets.buffers.rules.path_signals import PATH, TICK, exactly, in_packages, watched
+from fillrate_assets.buffers.rules.path_signals import (
+    PATH,
+    TICK,
+    derive_millionths,
+    derive_packages,
+    select_active_warehouses,
+)
 from fillrate_assets.buffers.rules.policy import TICK_MINUTES, Policy
 from fillrate_assets.core.table_schema import TIMESTAMP
 
@@ -31,7 +37,7 @@ _SUMS: Final = {
 one of its paths would pass for less than it is."""
 
 
-def units(
+def compute_units(
     signals: pl.DataFrame,
     pools: pl.DataFrame,
     members: pl.DataFrame,
@@ -59,17 +65,19 @@ def units(
         `UNIT_TIMESERIES`.
 
     """
-    cells = [pl.col("outflows").list.get(ago, null_on_oob=True).alias(name) for ago, name in enumerate(_cells(policy))]
+    cells = [
+        pl.col("outflows").list.get(ago, null_on_oob=True).alias(name) for ago, name in enumerate(_list_cells(policy))
+    ]
     paths = signals.lazy().drop("dc", "ship_date", "snapshot_ts", "policy_version").with_columns(cells)
     return (
-        _in_force(members, warehouses, snapshot_ts)
+        _select_in_force(members, warehouses, snapshot_ts)
         .join(paths, on=PATH, how="left")
-        .pipe(_rolled_up, policy)
+        .pipe(_roll_up_paths, policy)
         .join(pools.lazy().drop("dc", "ship_date", "snapshot_ts"), on=["warehouse", "pool"], how="left")
-        .pipe(_judged, policy)
-        .join(_past(history, members, snapshot_ts, policy), on="unit_id", how="left")
-        .pipe(_with_trend, policy)
-        .join(watched(warehouses, snapshot_ts), on="warehouse")
+        .pipe(_add_quality, policy)
+        .join(_summarize_past(history, members, snapshot_ts, policy), on="unit_id", how="left")
+        .pipe(_add_trend, policy)
+        .join(select_active_warehouses(warehouses, snapshot_ts), on="warehouse")
         .with_columns(pl.lit(policy.version).alias("policy_version"))
         .pipe(schema.UNIT_TIMESERIES.conform)
         .sort(schema.UNIT_TIMESERIES.key)
@@ -77,7 +85,7 @@ def units(
     )
 
 
-def rejects(members: pl.DataFrame, *, snapshot_ts: datetime, warehouses: pl.DataFrame) -> pl.DataFrame:
+def collect_rejects(members: pl.DataFrame, *, snapshot_ts: datetime, warehouses: pl.DataFrame) -> pl.DataFrame:
     """The members that cannot be used, and why.
 
     A unit with a readable id keeps its row; while a rejected member is in force, its quality is UNKNOWN.
@@ -93,9 +101,11 @@ def rejects(members: pl.DataFrame, *, snapshot_ts: datetime, warehouses: pl.Data
     """
     known = warehouses.lazy().select("warehouse", pl.lit(value=True).alias("known"))
     return (
-        _with_parts(members.lazy())
+        _add_id_parts(members.lazy())
         .join(known, on="warehouse", how="left")
-        .with_columns(pl.coalesce(_bad_id(), _no_warehouse(), _bad_member()).alias("reason"))
+        .with_columns(
+            pl.coalesce(_format_id_fault(), _format_warehouse_fault(), _format_member_fault()).alias("reason")
+        )
         .filter(pl.col("reason").is_not_null())
         .with_columns(pl.lit(snapshot_ts, TIMESTAMP).alias("snapshot_ts"))
         .pipe(schema.UNIT_REJECTS.conform)
@@ -107,7 +117,7 @@ def rejects(members: pl.DataFrame, *, snapshot_ts: datetime, warehouses: pl.Data
 # --- membership
 
 
-def named(members: pl.DataFrame, *, at: datetime) -> pl.DataFrame:
+def list_units(members: pl.DataFrame, *, at: datetime) -> pl.DataFrame:
     """The units that have a member at a time.
 
     Args:
@@ -119,7 +129,7 @@ def named(members: pl.DataFrame, *, at: datetime) -> pl.DataFrame:
 
     """
     return (
-        _with_parts(members.lazy().filter(valid(at)))
+        _add_id_parts(members.lazy().filter(is_valid_at(at)))
         .filter(pl.col("unit_type").is_not_null())
         .select("unit_id", "warehouse", "unit_type")
         .unique()
@@ -128,7 +138,7 @@ def named(members: pl.DataFrame, *, at: datetime) -> pl.DataFrame:
     )
 
 
-def _with_parts(members: pl.LazyFrame) -> pl.LazyFrame:
+def _add_id_parts(members: pl.LazyFrame) -> pl.LazyFrame:
     """Add the parts of the unit's id: warehouse, pool, last; and the unit's type. Empty where the id has none."""
     part = r"([A-Z0-9-]+)"
     parts = pl.col("unit_id").str.extract_groups(f"^{part}_{part}_{part}$").struct
@@ -142,7 +152,7 @@ def _with_parts(members: pl.LazyFrame) -> pl.LazyFrame:
     return members.join(ids, on="unit_id", how="left", nulls_equal=True)
 
 
-def _bad_id() -> pl.Expr:
+def _format_id_fault() -> pl.Expr:
     shape = pl.lit(" is not {WAREHOUSE}_{WORKPOOL}_{PATH|TOTAL} in A-Z, 0-9 and -")
     return (
         pl.when(pl.col("warehouse").is_null())
@@ -152,13 +162,13 @@ def _bad_id() -> pl.Expr:
     )
 
 
-def _no_warehouse() -> pl.Expr:
+def _format_warehouse_fault() -> pl.Expr:
     return pl.when(pl.col("known").is_null()).then(
         pl.format("warehouse {} is not in the table of warehouses", "warehouse")
     )
 
 
-def _bad_member() -> pl.Expr:
+def _format_member_fault() -> pl.Expr:
     """Why a member of a unit whose id is sound cannot be used; empty if it can."""
     role, weight = pl.col("role"), pl.col("weight")
     return (
@@ -173,13 +183,13 @@ def _bad_member() -> pl.Expr:
     )
 
 
-def valid(at: datetime) -> pl.Expr:
+def is_valid_at(at: datetime) -> pl.Expr:
     """Whether a row of `UNIT_MEMBERS` counts at a time."""
     now = pl.lit(at, TIMESTAMP)
     return (pl.col("valid_from") <= now) & (pl.col("valid_to").is_null() | (now < pl.col("valid_to")))
 
 
-def _in_force(members: pl.DataFrame, warehouses: pl.DataFrame, snapshot_ts: datetime) -> pl.LazyFrame:
+def _select_in_force(members: pl.DataFrame, warehouses: pl.DataFrame, snapshot_ts: datetime) -> pl.LazyFrame:
     """A row for each path of each unit, with a weight for each role; of members that overlap the later one counts."""
     weights = [
         pl.when(pl.col("role") == role).then("weight").max_by(pl.when(pl.col("role") == role).then("valid_from"))
@@ -187,27 +197,27 @@ def _in_force(members: pl.DataFrame, warehouses: pl.DataFrame, snapshot_ts: date
     ]
     return (
         members.lazy()
-        .filter(valid(snapshot_ts))
+        .filter(is_valid_at(snapshot_ts))
         .group_by("unit_id", "path")
         .agg(
             *(weight.alias(role) for weight, role in zip(weights, schema.ROLES, strict=True)),
-            _bad_member().is_null().all().alias("sound"),
+            _format_member_fault().is_null().all().alias("sound"),
         )
-        .pipe(_with_parts)
+        .pipe(_add_id_parts)
         .filter(pl.col("unit_type").is_not_null())
-        .join(watched(warehouses, snapshot_ts).select("warehouse"), on="warehouse", how="semi")
+        .join(select_active_warehouses(warehouses, snapshot_ts).select("warehouse"), on="warehouse", how="semi")
     )
 
 
 # --- from paths to units
 
 
-def _cells(policy: Policy) -> list[str]:
+def _list_cells(policy: Policy) -> list[str]:
     """Names of the outflows of each 5 minutes that the median is taken over, latest first."""
     return [f"outflow_{ago}" for ago in range(policy.trend.outflow_median_minutes // TICK_MINUTES)]
 
 
-def _rolled_up(paths: pl.LazyFrame, policy: Policy) -> pl.LazyFrame:
+def _roll_up_paths(paths: pl.LazyFrame, policy: Policy) -> pl.LazyFrame:
     """Sum the paths of each unit by their weights.
 
     A capacity is covered while the path's level is fresh, or if the path has no level to count. While a path whose
@@ -217,8 +227,8 @@ def _rolled_up(paths: pl.LazyFrame, policy: Policy) -> pl.LazyFrame:
     fresh = pl.col("level_fresh").fill_null(value=False)
     flows, flow_fresh = pl.any_horizontal(pl.col("IN", "OUT").is_not_null()), pl.col("flow_fresh")
     here, lane_open = counts | has_capacity, pl.col("lane_open")
-    sums = {**_SUMS, **dict.fromkeys(_cells(policy), "OUT")}
-    products = {name: exactly(pl.col(role) * pl.col(name)) for name, role in sums.items()}
+    sums = {**_SUMS, **dict.fromkeys(_list_cells(policy), "OUT")}
+    products = {name: derive_millionths(pl.col(role) * pl.col(name)) for name, role in sums.items()}
     complete = {
         name: (pl.col(f"{name}_part").count() == pl.col(role).count()) & (pl.col(role).count() > 0)
         for name, role in sums.items()
@@ -229,9 +239,9 @@ def _rolled_up(paths: pl.LazyFrame, policy: Policy) -> pl.LazyFrame:
         .agg(
             pl.col("warehouse", "pool", "unit_type").first(),
             pl.col("sound").all(),
-            *(pl.when(complete[name]).then(in_packages(pl.col(f"{name}_part").sum())).alias(name) for name in sums),
-            in_packages(pl.when(fresh).then("level_part").sum()).alias("fresh_level"),
-            in_packages(pl.when(fresh | ~counts).then("capacity_part").sum()).alias("covered_capacity"),
+            *(pl.when(complete[name]).then(derive_packages(pl.col(f"{name}_part").sum())).alias(name) for name in sums),
+            derive_packages(pl.when(fresh).then("level_part").sum()).alias("fresh_level"),
+            derive_packages(pl.when(fresh | ~counts).then("capacity_part").sum()).alias("covered_capacity"),
             (fresh | ~counts).all().alias("levels_fresh"),
             (fresh | ~counts | has_capacity).all().alias("coverage_known"),
             counts.any().alias("has_levels"),
@@ -246,12 +256,12 @@ def _rolled_up(paths: pl.LazyFrame, policy: Policy) -> pl.LazyFrame:
         )
         .with_columns(pl.when("sound").then(pl.col(*sums)))
         .with_columns(
-            (pl.concat_list(_cells(policy)).list.median() / TICK_MINUTES).alias("outflow_median"),
+            (pl.concat_list(_list_cells(policy)).list.median() / TICK_MINUTES).alias("outflow_median"),
         )
     )
 
 
-def _judged(rows: pl.LazyFrame, policy: Policy) -> pl.LazyFrame:
+def _add_quality(rows: pl.LazyFrame, policy: Policy) -> pl.LazyFrame:
     """What of a unit may be believed: coverage, quality, and the fills that follow."""
     capacity, quality = pl.col("capacity"), pl.col("quality")
     measurable = pl.col("has_levels") & pl.col("coverage_known") & (capacity > 0)
@@ -287,7 +297,9 @@ def _judged(rows: pl.LazyFrame, policy: Policy) -> pl.LazyFrame:
 # --- over time
 
 
-def _past(history: pl.DataFrame, members: pl.DataFrame, snapshot_ts: datetime, policy: Policy) -> pl.LazyFrame:
+def _summarize_past(
+    history: pl.DataFrame, members: pl.DataFrame, snapshot_ts: datetime, policy: Policy
+) -> pl.LazyFrame:
     """The levels of the last ticks that may be believed, and how long a unit had been UNKNOWN.
 
     A level from before the unit's paths changed is the sum of others: beside those since, it would be a trend.
@@ -301,14 +313,14 @@ def _past(history: pl.DataFrame, members: pl.DataFrame, snapshot_ts: datetime, p
         .group_by("unit_id")
         .agg(
             pl.col("unknown_ticks").max_by("snapshot_ts").alias("last_unknown_ticks"),
-            *(pl.when(at == tick).then(_believed()).max().alias(name) for name, tick in ticks.items()),
+            *(pl.when(at == tick).then(_derive_believed_level()).max().alias(name) for name, tick in ticks.items()),
         )
-        .join(_changed(members, snapshot_ts), on="unit_id", how="left")
+        .join(_find_member_changes(members, snapshot_ts), on="unit_id", how="left")
         .with_columns(pl.when(pl.col("changed_ts") <= tick).then(name).alias(name) for name, tick in ticks.items())
     )
 
 
-def _changed(members: pl.DataFrame, snapshot_ts: datetime) -> pl.LazyFrame:
+def _find_member_changes(members: pl.DataFrame, snapshot_ts: datetime) -> pl.LazyFrame:
     """When what counts in the level of each unit last changed, up to a tick: columns unit_id, changed_ts."""
     now = pl.lit(snapshot_ts, TIMESTAMP)
     moments = [pl.when(pl.col(name) <= now).then(name) for name in ("valid_from", "valid_to")]
@@ -320,12 +332,12 @@ def _changed(members: pl.DataFrame, snapshot_ts: datetime) -> pl.LazyFrame:
     )
 
 
-def _believed() -> pl.Expr:
+def _derive_believed_level() -> pl.Expr:
     """The level if all of it was fresh: a point of the trend."""
     return pl.when(pl.col("coverage") >= 1).then("level")
 
 
-def _with_trend(rows: pl.LazyFrame, policy: Policy) -> pl.LazyFrame:
+def _add_trend(rows: pl.LazyFrame, policy: Policy) -> pl.LazyFrame:
     trend = policy.trend
     level, capacity, slope = pl.col("level"), pl.col("capacity"), pl.col("slope")
     net = pl.col("inflow_rate") - pl.col("outflow_rate")
@@ -333,9 +345,9 @@ def _with_trend(rows: pl.LazyFrame, policy: Policy) -> pl.LazyFrame:
     # Whether anybody is there may be unknown too; a unit that nothing is known of must not stay silent for that.
     counted = pl.col("staffed").fill_null(value=True).cast(pl.Int64)
     return (
-        rows.with_columns(_believed().alias("level_0"))
+        rows.with_columns(_derive_believed_level().alias("level_0"))
         .with_columns(
-            pl.when(pl.col("quality") == "FRESH").then(_theil_sen(policy)).alias("slope"),
+            pl.when(pl.col("quality") == "FRESH").then(_derive_theil_sen_slope(policy)).alias("slope"),
             pl.when(pl.col("quality") == "UNKNOWN").then(unknown_before + counted).otherwise(0).alias("unknown_ticks"),
         )
         .with_columns(
@@ -346,7 +358,7 @@ def _with_trend(rows: pl.LazyFrame, policy: Policy) -> pl.LazyFrame:
     )
 
 
-def _theil_sen(policy: Policy) -> pl.Expr:
+def _derive_theil_sen_slope(policy: Policy) -> pl.Expr:
     """Median of the slopes between all pairs of points `level_0`, `level_1`..., which are so many ticks ago."""
     points = [f"level_{ago}" for ago in range(policy.trend.points)]
     slopes = [

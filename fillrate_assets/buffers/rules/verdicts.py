@@ -41,21 +41,21 @@ import polars as pl
 from fillrate_assets.buffers import schema
 from fillrate_assets.buffers.rules.policy import TICK_MINUTES, Lane, Overflow, Policy, Starvation
 from fillrate_assets.buffers.rules.recommendation_sizing import (
-    ASKS,
     DIGITS,
     GROUP,
-    asked,
-    evidence,
-    quiet,
-    tenths,
-    throttles,
-    unit_name,
+    NEEDS_ACTION,
+    derive_evidence,
+    derive_tenths,
+    find_throttles,
+    format_unit_name,
+    hold_throttles,
+    size_recommendations,
 )
 
 DATA_POOL: Final = "DATA"
 
 
-def verdicts(units: pl.DataFrame, history: pl.DataFrame, *, policy: Policy) -> pl.DataFrame:
+def compute_verdicts(units: pl.DataFrame, history: pl.DataFrame, *, policy: Policy) -> pl.DataFrame:
     """What every unit is in each direction that its type can fail in, why, and what to do about it.
 
     Args:
@@ -67,12 +67,12 @@ def verdicts(units: pl.DataFrame, history: pl.DataFrame, *, policy: Policy) -> p
         `VERDICTS_OF_UNITS`, sorted by its key.
 
     """
-    looked_at = seen(units, policy=policy)
-    judged = pl.concat([_judged(looked_at, branch) for branch in branches(policy)], how="diagonal")
-    judged = judged.join(throttles(history), on=["unit_id", "direction"], how="left")
-    told = asked(judged, looked_at, policy=policy), quiet(judged, policy=policy)
-    explained = [frame.with_columns(_explanation().alias("explanation")) for frame in told]
-    rows = [frame.lazy().pipe(_conform, policy) for frame in (*explained, _data(units, policy))]
+    looked_at = add_rule_inputs(units, policy=policy)
+    judged = pl.concat([_apply_branch(looked_at, branch) for branch in build_branches(policy)], how="diagonal")
+    judged = judged.join(find_throttles(history), on=["unit_id", "direction"], how="left")
+    told = size_recommendations(judged, looked_at, policy=policy), hold_throttles(judged, policy=policy)
+    explained = [frame.with_columns(_format_explanation().alias("explanation")) for frame in told]
+    rows = [frame.lazy().pipe(_conform, policy) for frame in (*explained, _compute_data_verdicts(units, policy))]
     return pl.concat(rows).collect().sort("unit_id", "direction")
 
 
@@ -83,7 +83,7 @@ def verdicts(units: pl.DataFrame, history: pl.DataFrame, *, policy: Policy) -> p
 class Signal:
     """How a number that rules look at reads; without {} neither it nor its limit is told."""
 
-    says: str
+    text: str
     missing: str = ""
     scale: float = 1
     unit: str = ""
@@ -110,7 +110,7 @@ SIGNALS: Final = {
 }
 
 
-def seen(units: pl.DataFrame, *, policy: Policy) -> pl.DataFrame:
+def add_rule_inputs(units: pl.DataFrame, *, policy: Policy) -> pl.DataFrame:
     """Add what the rules look at to `UNIT_TIMESERIES` of one tick, named as in `SIGNALS`; null where not to be used."""
     known, fresh = pl.col("quality") != "UNKNOWN", pl.col("quality") == "FRESH"
     staffed, works = pl.col("staffed"), pl.col("staffed").fill_null(value=True)
@@ -161,7 +161,7 @@ class Condition:
     test: Literal[">=", ">", "<=", "<", "missing"]
     threshold: float = 0
 
-    def holds(self) -> pl.Expr:
+    def is_met(self) -> pl.Expr:
         """Whether it does."""
         value = pl.col(self.signal)
         outcome = {
@@ -173,16 +173,16 @@ class Condition:
         }[self.test]
         return outcome.fill_null(value=False)
 
-    def compared(self) -> pl.Expr:
+    def derive_evidence(self) -> pl.Expr:
         """One element of `EVIDENCE`; the margin is at least 0 where it holds."""
         if self.test == "missing":
-            return evidence(self.signal, pl.col(self.signal))
+            return derive_evidence(self.signal, pl.col(self.signal))
         beyond = pl.col(self.signal) - self.threshold
-        return evidence(
+        return derive_evidence(
             self.signal, pl.col(self.signal), self.threshold, beyond if self.test in {">=", ">"} else -beyond
         )
 
-    def limit(self) -> str:
+    def format_limit(self) -> str:
         """Its threshold as people read it."""
         signal = SIGNALS[self.signal]
         return f"{self.threshold * signal.scale:g}{signal.unit}"
@@ -195,12 +195,12 @@ class Rule:
     rule_id: str
     verdict: str
     when: tuple[Condition, ...]
-    shows: tuple[Condition, ...] = ()
+    shown: tuple[Condition, ...] = ()
 
     @property
-    def looked_at(self) -> tuple[Condition, ...]:
+    def shown_conditions(self) -> tuple[Condition, ...]:
         """What its rows store and say."""
-        return self.shows or self.when
+        return self.shown or self.when
 
 
 @dataclass(frozen=True)
@@ -212,39 +212,39 @@ class Branch:
     action: str
     rules: tuple[Rule, ...]
 
-    def decides(self) -> pl.Expr:
+    def derive_rule_id(self) -> pl.Expr:
         """The rule_id of the first rule that holds, over what is `seen`."""
         return pl.coalesce(
-            pl.when(pl.all_horizontal(pl.lit(value=True), *[condition.holds() for condition in rule.when])).then(
+            pl.when(pl.all_horizontal(pl.lit(value=True), *[condition.is_met() for condition in rule.when])).then(
                 pl.lit(rule.rule_id)
             )
             for rule in self.rules
         )
 
 
-def branches(policy: Policy) -> tuple[Branch, ...]:
+def build_branches(policy: Policy) -> tuple[Branch, ...]:
     """Branches A, B and C."""
     return (
-        Branch(("TOTAL",), "OVERFLOW", "MOVE_STAFF", _total_overflows(policy.total)),
-        Branch(("TOTAL",), "STARVATION", "MOVE_STAFF", _total_starves(policy.starvation)),
-        Branch(("INDUCT",), "OVERFLOW", "THROTTLE", _induct_overflows(policy)),
-        Branch(("PACK", "LANE"), "OVERFLOW", "REBALANCE", _lane_overflows(policy.lane)),
+        Branch(("TOTAL",), "OVERFLOW", "MOVE_STAFF", _build_total_overflow(policy.total)),
+        Branch(("TOTAL",), "STARVATION", "MOVE_STAFF", _build_total_starvation(policy.starvation)),
+        Branch(("INDUCT",), "OVERFLOW", "THROTTLE", _build_induct_overflow(policy)),
+        Branch(("PACK", "LANE"), "OVERFLOW", "REBALANCE", _build_lane_overflow(policy.lane)),
     )
 
 
-def _total_overflows(limit: Overflow) -> tuple[Rule, ...]:
+def _build_total_overflow(limit: Overflow) -> tuple[Rule, ...]:
     act = Condition("least_fill", ">=", limit.act)
     return (
         Rule("A-OVERFLOW-NOT-STAFFED", "NOT_STAFFED", (Condition("in_use", "<=", 0),)),
         Rule("A-OVERFLOW-EMERGENCY", "EMERGENCY", (Condition("least_fill", ">=", limit.emergency),)),
         Rule("A-OVERFLOW-FULL", "ACT", (act,)),
-        Rule("A-OVERFLOW-SOON", "ACT", _overflows_soon(limit)),
-        Rule("A-OVERFLOW-WARN", "WARN", _may_overflow(limit)),
-        *_otherwise("A-OVERFLOW", act, Condition("most_fill", "<", limit.clear)),
+        Rule("A-OVERFLOW-SOON", "ACT", _require_overflow_soon(limit)),
+        Rule("A-OVERFLOW-WARN", "WARN", _require_overflow_possible(limit)),
+        *_build_fallback("A-OVERFLOW", act, Condition("most_fill", "<", limit.clear)),
     )
 
 
-def _total_starves(limit: Starvation) -> tuple[Rule, ...]:
+def _build_total_starvation(limit: Starvation) -> tuple[Rule, ...]:
     act = Condition("most_fill", "<=", limit.act)
     idle = Condition("outflow_share_of_capability", "<", limit.outflow_share)
     low, soon = Condition("most_fill", "<=", limit.act_soon), Condition("most_fill", "<=", limit.warn)
@@ -254,11 +254,11 @@ def _total_starves(limit: Starvation) -> tuple[Rule, ...]:
         Rule("A-STARVATION-SOON", "ACT", (low, Condition("trusted_starvation", "<=", limit.act_soon_minutes), idle)),
         Rule("A-STARVATION-WARN", "WARN", (soon, Condition("minutes_to_starvation", "<=", limit.warn_minutes))),
         Rule("A-STARVATION-UNCONFIRMED", "WARN", (act, Condition("outflow_share_of_capability", "missing"))),
-        *_otherwise("A-STARVATION", act, Condition("least_fill", ">", limit.clear)),
+        *_build_fallback("A-STARVATION", act, Condition("least_fill", ">", limit.clear)),
     )
 
 
-def _induct_overflows(policy: Policy) -> tuple[Rule, ...]:
+def _build_induct_overflow(policy: Policy) -> tuple[Rule, ...]:
     limit, jam = policy.induct, policy.jam
     act = Condition("least_fill", ">=", limit.act)
     jammed = (Condition("least_fill", ">=", jam.fill), Condition("outflow_share_of_usual", "<", jam.outflow_share))
@@ -267,13 +267,13 @@ def _induct_overflows(policy: Policy) -> tuple[Rule, ...]:
         Rule("B-EMERGENCY", "EMERGENCY", (Condition("least_fill", ">=", limit.emergency),)),
         Rule("B-JAM", "EMERGENCY", jammed),
         Rule("B-FULL", "ACT", (act,)),
-        Rule("B-SOON", "ACT", _overflows_soon(limit)),
-        Rule("B-WARN", "WARN", _may_overflow(limit)),
-        *_otherwise("B", act, Condition("most_fill", "<", limit.clear)),
+        Rule("B-SOON", "ACT", _require_overflow_soon(limit)),
+        Rule("B-WARN", "WARN", _require_overflow_possible(limit)),
+        *_build_fallback("B", act, Condition("most_fill", "<", limit.clear)),
     )
 
 
-def _lane_overflows(limit: Lane) -> tuple[Rule, ...]:
+def _build_lane_overflow(limit: Lane) -> tuple[Rule, ...]:
     act = Condition("least_fill", ">=", limit.act)
     alone = (Condition("least_fill", ">=", limit.emergency), Condition("open_siblings", "<=", 0))
     uneven = (act, Condition("gap", ">=", limit.gap), Condition("emptiest", "<=", limit.sibling))
@@ -283,34 +283,34 @@ def _lane_overflows(limit: Lane) -> tuple[Rule, ...]:
         Rule("C-ALONE", "EMERGENCY", alone),
         Rule("C-UNEVEN", "ACT", uneven),
         Rule("C-FULL", "ACT", full),
-        Rule("C-WARN", "WARN", _may_overflow(limit)),
-        *_otherwise("C", act, Condition("most_fill", "<", limit.clear)),
+        Rule("C-WARN", "WARN", _require_overflow_possible(limit)),
+        *_build_fallback("C", act, Condition("most_fill", "<", limit.clear)),
     )
 
 
-def _overflows_soon(limit: Overflow) -> tuple[Condition, ...]:
+def _require_overflow_soon(limit: Overflow) -> tuple[Condition, ...]:
     return (
         Condition("least_fill", ">=", limit.act_soon),
         Condition("trusted_overflow", "<=", limit.act_soon_minutes),
     )
 
 
-def _may_overflow(limit: Overflow | Lane) -> tuple[Condition, ...]:
+def _require_overflow_possible(limit: Overflow | Lane) -> tuple[Condition, ...]:
     return Condition("least_fill", ">=", limit.warn), Condition("minutes_to_overflow", "<=", limit.warn_minutes)
 
 
-def _otherwise(branch: str, act: Condition, clear: Condition) -> tuple[Rule, ...]:
+def _build_fallback(branch: str, act: Condition, clear: Condition) -> tuple[Rule, ...]:
     return (
         Rule(f"{branch}-UNKNOWN", "UNKNOWN", (Condition("most_fill", "missing"),)),
         Rule(f"{branch}-CLEAR", "CLEAR", (clear,)),
-        Rule(f"{branch}-BETWEEN", "BETWEEN", (), (act, clear)),
+        Rule(f"{branch}-HYSTERESIS", "HYSTERESIS", (), (act, clear)),
     )
 
 
-def _judged(rows: pl.DataFrame, branch: Branch) -> pl.DataFrame:
+def _apply_branch(rows: pl.DataFrame, branch: Branch) -> pl.DataFrame:
     """The verdict of each unit that the branch is for, with what it looked at, as numbers and in words."""
     rows = rows.filter(pl.col("unit_type").is_in(branch.unit_types)).with_columns(
-        branch.decides().alias("rule_id"),
+        branch.derive_rule_id().alias("rule_id"),
         pl.lit(branch.direction).alias("direction"),
         pl.lit(branch.action).alias("usual_action"),
         pl.min_horizontal("minutes_to_overflow", "minutes_to_starvation").alias("minutes_left"),
@@ -318,8 +318,8 @@ def _judged(rows: pl.DataFrame, branch: Branch) -> pl.DataFrame:
     return pl.concat(
         rows.filter(pl.col("rule_id") == rule.rule_id).with_columns(
             pl.lit(rule.verdict).alias("verdict"),
-            pl.concat_list(condition.compared() for condition in rule.looked_at).alias("evidence"),
-            pl.format("{}: {}.", unit_name("unit_id"), _clauses(rule.looked_at)).alias("because"),
+            pl.concat_list(condition.derive_evidence() for condition in rule.shown_conditions).alias("evidence"),
+            pl.format("{}: {}.", format_unit_name("unit_id"), _format_clauses(rule.shown_conditions)).alias("because"),
         )
         for rule in branch.rules
     )
@@ -328,7 +328,7 @@ def _judged(rows: pl.DataFrame, branch: Branch) -> pl.DataFrame:
 # --- what could not be known
 
 
-def _data(units: pl.DataFrame, policy: Policy) -> pl.DataFrame:
+def _compute_data_verdicts(units: pl.DataFrame, policy: Policy) -> pl.DataFrame:
     """One row per warehouse and feed: is it why units are UNKNOWN, and for how long."""
     minimum = policy.quality.data_alert_ticks
     unknown = units.filter(pl.col("quality") == "UNKNOWN")
@@ -353,14 +353,14 @@ def _data(units: pl.DataFrame, policy: Policy) -> pl.DataFrame:
             pl.lit(DATA_POOL).alias("pool"),
             pl.lit("TOTAL").alias("unit_type"),
             pl.lit("DATA").alias("direction"),
-            _of_feed(act, "ACT", "BETWEEN", "CLEAR").alias("verdict"),
-            _of_feed(act, "DATA-UNKNOWN", "DATA-BETWEEN", "DATA-CLEAR").alias("rule_id"),
-            _of_feed(act, "UNKNOWN", "UNKNOWN", "FRESH").alias("quality"),
+            _derive_feed_value(act, "ACT", "HYSTERESIS", "CLEAR").alias("verdict"),
+            _derive_feed_value(act, "DATA-UNKNOWN", "DATA-HYSTERESIS", "DATA-CLEAR").alias("rule_id"),
+            _derive_feed_value(act, "UNKNOWN", "UNKNOWN", "FRESH").alias("quality"),
             pl.when(act).then(pl.lit("CHECK_DATA")).alias("action"),
             pl.concat_list(
-                evidence("unknown_ticks", ticks, minimum, (ticks - minimum).cast(pl.Float64)),
-                evidence("unknown_units", pl.col("unknown_units")),
-                evidence("units", pl.col("all_units")),
+                derive_evidence("unknown_ticks", ticks, minimum, (ticks - minimum).cast(pl.Float64)),
+                derive_evidence("unknown_units", pl.col("unknown_units")),
+                derive_evidence("units", pl.col("all_units")),
             ).alias("evidence"),
             pl.when(pl.col("unknown_units") > 0)
             .then(
@@ -375,7 +375,7 @@ def _data(units: pl.DataFrame, policy: Policy) -> pl.DataFrame:
     )
 
 
-def _of_feed(act: pl.Expr, *values: str) -> pl.Expr:
+def _derive_feed_value(act: pl.Expr, *values: str) -> pl.Expr:
     alarming, doubtful, good = values
     return (
         pl.when(act)
@@ -389,12 +389,12 @@ def _of_feed(act: pl.Expr, *values: str) -> pl.Expr:
 # --- words
 
 
-def _explanation() -> pl.Expr:
+def _format_explanation() -> pl.Expr:
     """Why, on which data if not fresh, and why that much: what to do is told by the action's own columns."""
     doubt = (
         pl.when(pl.col("quality") == "DEGRADED")
         .then(pl.lit("The data are degraded: levels alone are judged"))
-        .when((pl.col("quality") == "UNKNOWN") & ASKS)
+        .when((pl.col("quality") == "UNKNOWN") & NEEDS_ACTION)
         .then(pl.lit("That much is proven, though the unit is unknown"))
         .when(pl.col("quality") == "UNKNOWN")
         .then(pl.lit("The unit is unknown"))
@@ -403,7 +403,7 @@ def _explanation() -> pl.Expr:
     return pl.concat_str("because", pl.format("{}{}.", doubt, feeds), "reckoning", separator=" ", ignore_nulls=True)
 
 
-def _clauses(conditions: Sequence[Condition]) -> pl.Expr:
+def _format_clauses(conditions: Sequence[Condition]) -> pl.Expr:
     """'87.5 % full (limit 85 %), overflows in 4.0 min (limit 5 min)'."""
     # The two bounds of the fill read alike: between two limits, the least is told with both.
     read: dict[Signal, list[Condition]] = {}
@@ -413,11 +413,11 @@ def _clauses(conditions: Sequence[Condition]) -> pl.Expr:
     for signal, group in read.items():
         if group[0].test == "missing":
             clauses.append(pl.lit(signal.missing))
-        elif "{}" not in signal.says:
-            clauses.append(pl.lit(signal.says))
+        elif "{}" not in signal.text:
+            clauses.append(pl.lit(signal.text))
         else:
-            limit = f"limit{'s' * (len(group) > 1)} {' and '.join(condition.limit() for condition in group)}"
-            clauses.append(pl.format(f"{signal.says} ({limit})", tenths(pl.col(group[0].signal) * signal.scale)))
+            limit = f"limit{'s' * (len(group) > 1)} {' and '.join(condition.format_limit() for condition in group)}"
+            clauses.append(pl.format(f"{signal.text} ({limit})", derive_tenths(pl.col(group[0].signal) * signal.scale)))
     return pl.concat_str(*clauses, separator=", ")
 
 

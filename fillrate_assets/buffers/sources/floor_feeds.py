@@ -46,7 +46,7 @@ class FloorFeeds:
     statement_seconds: int = STATEMENT_SECONDS
 
     def read(
-        self, *, snapshot_ts: datetime, reach: Mapping[str, timedelta], warehouses: Sequence[str] | None = None
+        self, *, snapshot_ts: datetime, look_back: Mapping[str, timedelta], warehouses: Sequence[str] | None = None
     ) -> Feeds:
         """What a tick could have known of each feed: by four queries at a time.
 
@@ -56,7 +56,7 @@ class FloorFeeds:
 
         Args:
             snapshot_ts: the tick.
-            reach: how far back it looks, by feed, as `tick.reach` tells.
+            look_back: how far back it looks, by feed, as `tick.look_back` tells.
             warehouses: whose rows to read; None reads all.
 
         Raises:
@@ -67,7 +67,8 @@ class FloorFeeds:
         sql.must_exist(_SYSTEM, self.url, "`fillrate buffers demo`")
         sql.engine(self.url, statement_seconds=self.statement_seconds)
         statements = {
-            feed: _statement(self._table(feed), feed, snapshot_ts, reach, _named(warehouses)) for feed in schema.FEEDS
+            feed: _build_statement(self._get_table(feed), feed, snapshot_ts, look_back, _limit_named(warehouses))
+            for feed in schema.FEEDS
         }
         threads = ThreadPoolExecutor(len(statements), thread_name_prefix="feed")
         asked = {feed: threads.submit(self._read, feed, statement) for feed, statement in statements.items()}
@@ -78,7 +79,7 @@ class FloorFeeds:
         errors: dict[str, str] = {}
         for feed, answer in asked.items():
             try:
-                told[feed] = self._answer(answer)
+                told[feed] = self._take_result(answer)
             except FillrateError as error:
                 told[feed], errors[feed] = None, str(error)
         if warehouses is not None:
@@ -96,7 +97,7 @@ class FloorFeeds:
         """Create the embedded system's tables, where they are absent."""
         sql.make_directory(self.url)
         for feed in schema.FEEDS:
-            self._table(feed).metadata.create_all(sql.engine(self.url))
+            self._get_table(feed).metadata.create_all(sql.engine(self.url))
 
     def append(self, feeds: Feeds) -> None:
         """Add what the feeds received to the embedded system.
@@ -107,7 +108,7 @@ class FloorFeeds:
         """
         for feed, rows in feeds.by_name.items():
             if rows is not None:
-                sql.append(_SYSTEM, self.url, self._table(feed), rows)
+                sql.append(_SYSTEM, self.url, self._get_table(feed), rows)
 
     def _read(self, feed: str, statement: sa.Select[Any]) -> pl.DataFrame:
         frame = _FRAMES[feed]
@@ -115,58 +116,62 @@ class FloorFeeds:
         required = [column.name for column in frame.source_columns if not column.nullable]
         return parsing.parse(rows.lazy(), frame, table=frame.name, required=required).collect()
 
-    def _answer(self, answer: Future[pl.DataFrame]) -> pl.DataFrame:
+    def _take_result(self, answer: Future[pl.DataFrame]) -> pl.DataFrame:
         if not answer.done():
             msg = f"{_SYSTEM}: no answer within {self.statement_seconds + _CONNECT_SECONDS} seconds"
             raise SourceUnavailable(msg)
         return answer.result()
 
-    def _table(self, feed: str) -> sa.Table:
+    def _get_table(self, feed: str) -> sa.Table:
         frame = _FRAMES[feed]
         return tables.source_table(self.url, frame, frame.name, self.tables, text=())
 
 
-def _named(warehouses: Sequence[str] | None) -> Sequence[str] | None:
+def _limit_named(warehouses: Sequence[str] | None) -> Sequence[str] | None:
     """The warehouses that a statement names."""
     return warehouses if warehouses is not None and len(warehouses) <= _MOST_NAMED else None
 
 
-def _statement(
-    table: sa.Table, feed: str, snapshot_ts: datetime, reach: Mapping[str, timedelta], warehouses: Sequence[str] | None
+def _build_statement(
+    table: sa.Table,
+    feed: str,
+    snapshot_ts: datetime,
+    look_back: Mapping[str, timedelta],
+    warehouses: Sequence[str] | None,
 ) -> sa.Select[Any]:
     # Without a zone, as the columns are: drivers differ in what they do with one.
     now = snapshot_ts.astimezone(UTC).replace(tzinfo=None)
-    rows = _Rows(now, now - reach[feed], warehouses)
+    rows = _RowFilter(now, now - look_back[feed], warehouses)
     if feed != "LIMITS":
         told = table.alias("told")
-        return _selected(told).where(rows.told(told))
-    return _limits(table, rows, now - reach["BACKLOG"])
+        return _select_columns(told).where(rows.is_relevant(told))
+    return _build_limits_statement(table, rows, now - look_back["BACKLOG"])
 
 
 @dataclass(frozen=True)
-class _Rows:
+class _RowFilter:
     """Which rows of a feed a tick looks at."""
 
     now: datetime
     since: datetime
     warehouses: Sequence[str] | None
 
-    def told(self, rows: sa.FromClause) -> sa.ColumnElement[bool]:
+    def is_relevant(self, rows: sa.FromClause) -> sa.ColumnElement[bool]:
         """What had arrived, and is not too old; that nobody can tell the age or arrival of is there to be rejected."""
         column = rows.c
         wanted = [] if self.warehouses is None else [column.warehouse.in_(self.warehouses)]
         return sa.and_(
             (column.ingest_ts <= self.now) | column.ingest_ts.is_(None),
-            (column.event_ts >= self.since) | (column.event_ts.is_(None) & self.new(rows)),
+            (column.event_ts >= self.since) | (column.event_ts.is_(None) & self.is_new(rows)),
             *wanted,
         )
 
-    def new(self, rows: sa.FromClause) -> sa.ColumnElement[bool]:
+    def is_new(self, rows: sa.FromClause) -> sa.ColumnElement[bool]:
         """What arrived since the tick before."""
         return rows.c.ingest_ts > self.now - TICK
 
 
-def _limits(table: sa.Table, rows: _Rows, recent: datetime) -> sa.Select[Any]:
+def _build_limits_statement(table: sa.Table, rows: _RowFilter, recent: datetime) -> sa.Select[Any]:
     """Recent limits in full; of older ones what a path's latest usable values stand in.
 
     Where one of those is corrected by a row that has no such value, or something unusable arrived late, all rows of the
@@ -179,38 +184,39 @@ def _limits(table: sa.Table, rows: _Rows, recent: datetime) -> sa.Select[Any]:
         sa.select(
             *(each.c[name].label(name) for name in _PATH),
             *(
-                sa.func.max(sa.case((past & _usable(each) & each.c[name].is_not(None), each.c.event_ts))).label(
+                sa.func.max(sa.case((past & _is_usable(each) & each.c[name].is_not(None), each.c.event_ts))).label(
                     f"{name}_ts"
                 )
                 for name in lasting
             ),
         )
-        .where(rows.told(each))
+        .where(rows.is_relevant(each))
         .group_by(*(each.c[name] for name in _PATH))
         .cte("latest")
     )
     other = table.alias("other")
     corrected = [
-        (other.c.event_ts == latest.c[f"{name}_ts"]) & (~_usable(other) | other.c[name].is_(None)) for name in lasting
+        (other.c.event_ts == latest.c[f"{name}_ts"]) & (~_is_usable(other) | other.c[name].is_(None))
+        for name in lasting
     ]
     doubtful = (
         sa.select(*(other.c[name].label(name) for name in _PATH))
-        .join_from(other, latest, _same_path(other, latest))
-        .where(rows.told(other), sa.or_(rows.new(other) & ~_usable(other), *corrected))
+        .join_from(other, latest, _is_same_path(other, latest))
+        .where(rows.is_relevant(other), sa.or_(rows.is_new(other) & ~_is_usable(other), *corrected))
         .distinct()
         .subquery("doubtful")
     )
     told = table.alias("told")
     return (
-        _selected(told)
-        .outerjoin_from(told, latest, _same_path(told, latest))
-        .outerjoin(doubtful, _same_path(told, doubtful))
+        _select_columns(told)
+        .outerjoin_from(told, latest, _is_same_path(told, latest))
+        .outerjoin(doubtful, _is_same_path(told, doubtful))
         .where(
-            rows.told(told),
+            rows.is_relevant(told),
             sa.or_(
                 told.c.event_ts.is_(None),
                 told.c.event_ts >= recent,
-                rows.new(told),
+                rows.is_new(told),
                 doubtful.c.path.is_not(None),
                 *(told.c.event_ts == latest.c[f"{name}_ts"] for name in lasting),
             ),
@@ -218,16 +224,16 @@ def _limits(table: sa.Table, rows: _Rows, recent: datetime) -> sa.Select[Any]:
     )
 
 
-def _selected(rows: sa.FromClause) -> sa.Select[Any]:
+def _select_columns(rows: sa.FromClause) -> sa.Select[Any]:
     """Every column under the contract's name."""
     return sa.select(*(column.label(column.key) for column in rows.c))
 
 
-def _same_path(one: sa.FromClause, other: sa.FromClause) -> sa.ColumnElement[bool]:
+def _is_same_path(one: sa.FromClause, other: sa.FromClause) -> sa.ColumnElement[bool]:
     return sa.and_(*(one.c[name] == other.c[name] for name in _PATH))
 
 
-def _usable(rows: sa.FromClause) -> sa.ColumnElement[bool]:
+def _is_usable(rows: sa.FromClause) -> sa.ColumnElement[bool]:
     """Whether the rules can use a row of limits; never null."""
     amounts = [rows.c[name] for name in _AMOUNTS if name in rows.c]
     return sa.and_(

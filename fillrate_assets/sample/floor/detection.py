@@ -25,9 +25,9 @@ import polars as pl
 
 from fillrate_assets.buffers import schema
 from fillrate_assets.buffers.rules import scorecard, tick
-from fillrate_assets.buffers.rules.alert_suppression import UNIT, episode_key
+from fillrate_assets.buffers.rules.alert_suppression import UNIT, derive_episode_key
 from fillrate_assets.buffers.rules.policy import TICK_MINUTES, Policy, Promotion
-from fillrate_assets.buffers.rules.tick import TICK, Feeds, InMemory
+from fillrate_assets.buffers.rules.tick import TICK, Feeds, InMemoryTickStore
 from fillrate_assets.sample.floor.layout import TOTAL
 from fillrate_assets.sample.floor.onsets import EMPTY, FULL
 from fillrate_assets.sample.floor.scenarios import World
@@ -53,9 +53,9 @@ def run(world: World, *, since: datetime, until: datetime, policy: Policy) -> tu
     """
     feeds = {name: feed.sort("event_ts") for name, feed in world.feeds.by_name.items() if feed is not None}
     made: dict[str, list[pl.DataFrame]] = {frame.name: [] for frame in (schema.ALERTS, schema.UNIT_TIMESERIES)}
-    kept, at = InMemory(), since
+    kept, at = InMemoryTickStore(), since
     while at <= until:
-        tick.run(_reached(feeds, at, policy), world.masters, kept, snapshot_ts=at, policy=policy)
+        tick.run_tick(_reached(feeds, at, policy), world.masters, kept, snapshot_ts=at, policy=policy)
         for frame in (schema.ALERTS, schema.UNIT_TIMESERIES):
             made[frame.name].append(kept.read(frame, at, at).collect())
         at += TICK
@@ -66,7 +66,7 @@ def run(world: World, *, since: datetime, until: datetime, policy: Policy) -> tu
 
 def _reached(feeds: dict[str, pl.DataFrame], at: datetime, policy: Policy) -> Feeds:
     """What a tick may look at, of feeds that are sorted by time."""
-    reach = tick.reach(policy)
+    reach = tick.compute_look_back(policy)
 
     def of(name: str) -> pl.DataFrame:
         times = feeds[name]["event_ts"]
@@ -87,7 +87,7 @@ def told(alerts: pl.DataFrame) -> pl.DataFrame:
         alerts: `buffers.schema.ALERTS`.
 
     """
-    rows = scorecard.told(alerts).with_columns(episode_key().alias("episode"))
+    rows = scorecard.select_actionable(alerts).with_columns(derive_episode_key().alias("episode"))
     return rows.rename({"snapshot_ts": "told_ts"}).select(_TELLING)
 
 

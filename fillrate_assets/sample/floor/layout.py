@@ -17,7 +17,7 @@ import numpy as np
 import polars as pl
 
 from fillrate_assets.buffers import schema
-from fillrate_assets.buffers.rules.tick import Masters
+from fillrate_assets.buffers.rules.tick import MasterData
 from fillrate_assets.sample.names import SITES
 from fillrate_assets.sample.streams import Floats, Ints, Mask, Stream, generator
 
@@ -180,7 +180,7 @@ def roster(layout: Layout, start: datetime, minutes: int) -> Roster:
     return Roster(begins, shift, since, (shift >= 0) & ~resting)
 
 
-def masters(numbers: Sequence[int], paths: pl.DataFrame, hours: pl.DataFrame) -> Masters:
+def masters(numbers: Sequence[int], paths: pl.DataFrame, hours: pl.DataFrame) -> MasterData:
     """The master data of numbered warehouses.
 
     Args:
@@ -211,7 +211,7 @@ def masters(numbers: Sequence[int], paths: pl.DataFrame, hours: pl.DataFrame) ->
     )
     # What nobody asked to have elsewhere.
     default = (schema.ANY, schema.ANY, schema.ANY, "ACT", "console", _OPENED, None, "sample")
-    return Masters(
+    return MasterData(
         warehouses=pl.DataFrame(own, schema=schema.WAREHOUSES.polars),
         unit_members=schema.UNIT_MEMBERS.conform(members.sort("unit_id", "path", "role").lazy()).collect(),
         shifts=schema.SHIFTS.conform(shifts.sort("warehouse", "pool", "weekday", "starts").lazy()).collect(),

@@ -17,7 +17,7 @@ import polars as pl
 
 from fillrate_assets.buffers import schema
 from fillrate_assets.buffers.rules.policy import TICK_MINUTES
-from fillrate_assets.buffers.rules.tick import Feeds, Masters
+from fillrate_assets.buffers.rules.tick import Feeds, MasterData
 from fillrate_assets.core.table_schema import Frame
 from fillrate_assets.sample.floor.feeds import LAG_SECONDS, REPORT_MINUTES, WINDOW_MINUTES
 from fillrate_assets.sample.floor.layout import BUFFERED, POOLS, SHIFT_HOURS, masters, name, path_names
@@ -107,7 +107,7 @@ class Load:
             stormy=rng.random(size) < self.storm_share,
         )
 
-    def masters(self) -> Masters:
+    def masters(self) -> MasterData:
         """The master data of its warehouses, which work around the clock."""
         pools = [pool for pool, count in self.counts.items() for _ in range(count)]
         own = pl.DataFrame({"pool": pools, "path": list(path_names(self.counts))})

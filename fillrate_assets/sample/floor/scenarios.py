@@ -12,7 +12,7 @@ from typing import Final
 
 import polars as pl
 
-from fillrate_assets.buffers.rules.tick import Feeds, Masters
+from fillrate_assets.buffers.rules.tick import Feeds, MasterData
 from fillrate_assets.sample.floor import layout as plan
 from fillrate_assets.sample.floor import physics
 from fillrate_assets.sample.floor.events import Event, draw, frame
@@ -65,7 +65,7 @@ class World:
     """All of a scenario: a pipeline reads the feeds and masters, and only the judge reads the truth."""
 
     feeds: Feeds
-    masters: Masters
+    masters: MasterData
     truth: Truth
 
 

@@ -15,10 +15,10 @@ import polars as pl
 
 from fillrate_assets.buffers import schema
 from fillrate_assets.buffers.rules import notification_routing, scorecard, unit_timeseries
-from fillrate_assets.buffers.rules.alert_suppression import episode_key
-from fillrate_assets.buffers.rules.path_signals import clock
+from fillrate_assets.buffers.rules.alert_suppression import derive_episode_key
+from fillrate_assets.buffers.rules.path_signals import load_time_zone
 from fillrate_assets.buffers.rules.policy import TICK_MINUTES
-from fillrate_assets.buffers.rules.tick import Masters
+from fillrate_assets.buffers.rules.tick import MasterData
 from fillrate_assets.notifications.signed_links import Link
 from fillrate_assets.web.feedback.forms import AnswerForm, Form, FormError, QuietForm, ReportForm, WithdrawForm, parsed
 from fillrate_assets.web.feedback.stores import Alerts, Answers, Recorder
@@ -92,20 +92,20 @@ class Site:
     warehouse: str
     name: str
     zone: tzinfo
-    masters: Masters
+    masters: MasterData
 
     @staticmethod
     def of(answers: Answers, warehouse: str) -> Site:
         """The site of a warehouse."""
-        masters = answers.masters(warehouse)
+        masters = answers.read_master_data(warehouse)
         if masters.warehouses.is_empty():
             raise NothingThereError
         row = masters.warehouses.row(0, named=True)
-        return Site(warehouse, row["name"], clock(row["time_zone"]), masters)
+        return Site(warehouse, row["name"], load_time_zone(row["time_zone"]), masters)
 
     def units(self, at: datetime) -> pl.DataFrame:
         """unit_id, warehouse and unit_type of the units that it has at a time."""
-        return unit_timeseries.named(self.masters.unit_members, at=at)
+        return unit_timeseries.list_units(self.masters.unit_members, at=at)
 
     @property
     def title(self) -> str:
@@ -186,7 +186,7 @@ class AlertPage:
             "answer": form.answer,
             "actual_quantity": None if quantity is None else round(quantity, 4),
             "note": form.note,
-            "episode_key": told.select(episode_key()).item(),
+            "episode_key": told.select(derive_episode_key()).item(),
             "episode_ts": since,
         }
         self._recorder.record(row)
@@ -335,7 +335,7 @@ class AuditPage:
         known = site.units(since)
         seed = int.from_bytes(sha256(f"{site.warehouse} {week}".encode()).digest()[:4])
         told = self._alerts.told(since, until=until, warehouse=site.warehouse)
-        silent = scorecard.audit_sample(known["unit_id"].to_list(), told, count=AUDITED_UNITS, seed=seed)
+        silent = scorecard.sample_silent_units(known["unit_id"].to_list(), told, count=AUDITED_UNITS, seed=seed)
         return known.filter(pl.col("unit_id").is_in(silent))
 
 

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import polars as pl
 
-from fillrate_assets.buffers.rules.tick import Masters
+from fillrate_assets.buffers.rules.tick import MasterData
 
 
 class Alerts(Protocol):
@@ -25,10 +25,10 @@ class Alerts(Protocol):
 class Answers(Protocol):
     """What is known of warehouses, and what the floor answered."""
 
-    def masters(self, warehouse: str) -> Masters:
+    def read_master_data(self, warehouse: str) -> MasterData:
         """The master tables of a warehouse."""
 
-    def answers(self, rec_id: str, responder: str) -> pl.DataFrame:
+    def read_answers(self, rec_id: str, responder: str) -> pl.DataFrame:
         """`FEEDBACK`: every version of what someone answered."""
 
     def add_feedback(self, row: Mapping[str, Any]) -> bool:
@@ -45,7 +45,7 @@ class Recorder:
 
     def last(self, rec_id: str, responder: str) -> Mapping[str, Any] | None:
         """The row of `FEEDBACK` that counts, if there is one."""
-        rows = self._answers.answers(rec_id, responder).sort("answered_at")
+        rows = self._answers.read_answers(rec_id, responder).sort("answered_at")
         return rows.row(-1, named=True) if rows.height else None
 
     def record(self, row: Mapping[str, Any]) -> bool:

@@ -23,7 +23,7 @@ from fillrate_assets.buffers.defs.checks import JOB as DEAD_MAN
 from fillrate_assets.buffers.rules.policy import Policy
 from fillrate_assets.buffers.rules.tick import TICK
 from fillrate_assets.buffers.sources.floor_feeds import FloorFeeds
-from fillrate_assets.buffers.tick_lake import TickLake
+from fillrate_assets.buffers.tick_store import LakeTickStore
 from fillrate_assets.notifications.message_outbox import OUTBOX
 from fillrate_assets.orchestration import partitions
 from fillrate_assets.storage import sql
@@ -283,7 +283,10 @@ def test_one_statement_stops_watching_a_warehouse_and_nothing_is_told_of_its_fee
     floor.tick(NOW)
     assert floor.rows(schema.UNIT_TIMESERIES, NOW)["warehouse"].unique().to_list() == ["W1"]
     assert (
-        TickLake(Lake(floor.settings.lake_root), ("DC01",)).read(schema.SIGNAL_REJECTS, NOW, NOW).collect().is_empty()
+        LakeTickStore(Lake(floor.settings.lake_root), ("DC01",))
+        .read(schema.SIGNAL_REJECTS, NOW, NOW)
+        .collect()
+        .is_empty()
     )
 
 
@@ -330,7 +333,7 @@ def test_a_challenger_runs_on_the_same_ticks_and_tells_nobody(floor: Floor) -> N
     floor.tick(NOW)
     assert floor.states(NOW)["W1_PACK_TOTAL"] == "CLEAR"
     assert floor.told().is_empty()
-    beside = TickLake(Lake(f"{floor.settings.lake_root}/challengers/{eager.version}"), DCS)
+    beside = LakeTickStore(Lake(f"{floor.settings.lake_root}/challengers/{eager.version}"), DCS)
     alerts = beside.read(schema.ALERTS, NOW, NOW).collect()
     assert alerts.select("unit_id", "severity", "policy_version").rows() == [
         ("W1_PACK_TOTAL", "EMERGENCY", eager.version)
@@ -354,7 +357,7 @@ def test_a_promoted_policy_that_is_worse_gives_its_place_back(floor: Floor) -> N
     floor.store.add_feedback(answer(notice, "NO_PROBLEM"))
     floor.receive(NOW)
     floor.tick(NOW)
-    assert floor.policies.contenders().champion == Policy()
+    assert floor.policies.read_active().champion == Policy()
     with sa.create_engine(floor.settings.record_store_url).connect() as connection:
         subjects = connection.execute(sa.select(OUTBOX.c.subject)).scalars().all()
     assert subjects == [f"buffers: policy {eager.version} gave its place back to {Policy().version}"]
@@ -415,7 +418,7 @@ def test_a_unit_that_is_clear_without_data_stops_the_run(floor: Floor) -> None:
     rows = floor.rows(schema.RECOMMENDATIONS, NOW).with_columns(quality=pl.lit("UNKNOWN"))
     floor.kept.write(schema.RECOMMENDATIONS, rows, NOW)
     check = dg.AssetCheckKey(dg.AssetKey("buffer_recommendations"), "no_calm_without_data")
-    tags = schedules.tags_of(floor.instance, floor.store.warehouses(), NOW)
+    tags = schedules.tags_of(floor.instance, floor.store.read_warehouses(), NOW)
     job = floor.defs.resolve_implicit_global_asset_job_def()
     result = job.get_subset(asset_selection=set(), asset_check_selection={check}).execute_in_process(
         run_config=QUIET, instance=floor.instance, tags=tags, raise_on_error=False

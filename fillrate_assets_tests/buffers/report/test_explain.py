@@ -14,10 +14,10 @@ import pytest
 from fillrate_assets import settings
 from fillrate_assets.buffers import schema
 from fillrate_assets.buffers.buffer_store import BufferStore
-from fillrate_assets.buffers.report.explain import Evidence, explain
-from fillrate_assets.buffers.report.explain_queries import evidence
-from fillrate_assets.buffers.rules.tick import Masters
-from fillrate_assets.buffers.tick_lake import TickLake
+from fillrate_assets.buffers.report.explain import UnitEvidence, explain_unit
+from fillrate_assets.buffers.report.explain_queries import read_evidence
+from fillrate_assets.buffers.rules.tick import MasterData
+from fillrate_assets.buffers.tick_store import LakeTickStore
 from fillrate_assets.core.errors import PermanentFailure
 from fillrate_assets.core.table_schema import TIMESTAMP
 from fillrate_assets.notifications.outbox import Notices
@@ -76,7 +76,7 @@ def sent(**row: Any) -> pl.DataFrame:  # noqa: ANN401 - any column
     return notices({}).with_columns(pl.lit(marks[name], dtype).alias(name) for name, dtype in types.items())
 
 
-EVIDENCE = Evidence(
+EVIDENCE = UnitEvidence(
     signals=path(),
     members=MEMBERS,
     units=units({"fill": 0.94, "minutes_to_overflow": 4.0, "slope": 3.2}),
@@ -90,7 +90,7 @@ EVIDENCE = Evidence(
 
 
 def told(**parts: pl.DataFrame) -> str:
-    return "\n".join(explain(replace(EVIDENCE, **parts), zone=CHICAGO))
+    return "\n".join(explain_unit(replace(EVIDENCE, **parts), zone=CHICAGO))
 
 
 def test_the_chain_tells_every_step_with_its_numbers() -> None:
@@ -111,7 +111,7 @@ def test_the_chain_tells_every_step_with_its_numbers() -> None:
 
 def test_a_row_that_lost_tells_what_it_was_and_to_whom_it_lost() -> None:
     lost = {
-        "resolution": "LOST",
+        "resolution": "OVERRIDDEN",
         "resolution_rule": "R2",
         "winner": "W1_PACK_TOTAL OVERFLOW",
         "action": None,
@@ -123,7 +123,7 @@ def test_a_row_that_lost_tells_what_it_was_and_to_whom_it_lost() -> None:
     }
     text = told(recommendations=recommendations(lost), alerts=alerts({"label": "SUPPRESSED", "reason": "SUBSUMED_BY"}))
     assert "ACT by A-OVERFLOW-FULL: 94.0 % full: move 4." in text
-    assert "LOST by R2 to W1_PACK_TOTAL OVERFLOW: MOVE_STAFF 4 became nothing not known" in text
+    assert "OVERRIDDEN by R2 to W1_PACK_TOTAL OVERFLOW: MOVE_STAFF 4 became nothing not known" in text
     assert "kept back (SUBSUMED_BY)" in text
 
 
@@ -133,9 +133,9 @@ def test_a_row_that_lost_tells_what_it_was_and_to_whom_it_lost() -> None:
         ({"signals": path(observed=None, level=None, level_fresh=False)}, "observed nothing: level not known of 1,000"),
         ({"signals": path(predicted=480.0)}, "observed 500 at 14:00:00 UTC, 480 predicted: level 500"),
         ({"signals": path(flow_fresh=False)}, "flow not fresh"),
-        ({"signals": path().clear()}, "no feed told anything of its paths"),
+        ({"signals": path().clear()}, "no feed reported on its paths"),
         ({"units": units({"fill": None, "quality": "UNKNOWN", "missing_feeds": "FLOW"})}, "not fresh: FLOW"),
-        ({"units": units({"staffed": None})}, "nobody knows whether it is staffed"),
+        ({"units": units({"staffed": None})}, "not known whether it is staffed"),
         ({"units": units({"slope": None})}, "no trend"),
         ({"units": units({"slope": 0.0})}, "it does not move"),
         ({"units": units({"minutes_to_starvation": 7.0})}, "runs empty in 7 min"),
@@ -155,7 +155,7 @@ def test_what_is_not_known_is_said(parts: dict[str, pl.DataFrame], expected: str
 def test_a_unit_of_which_nothing_is_kept_is_an_error() -> None:
     nothing = {"units": EVIDENCE.units.clear(), "recommendations": EVIDENCE.recommendations.clear()}
     with pytest.raises(PermanentFailure, match="nothing is kept"):
-        explain(replace(EVIDENCE, **nothing), zone=UTC)
+        explain_unit(replace(EVIDENCE, **nothing), zone=UTC)
 
 
 # --- the same from where it is kept
@@ -174,10 +174,10 @@ def home(tmp_path: Path) -> Settings:
     before = MEMBERS.with_columns(valid_from=tick(-2000), valid_to=tick(-100))
     left = before.with_columns(pl.lit("P2").alias("path"))
     nobody = [frame.empty().collect() for frame in (schema.SHIFTS, schema.ALERT_ROUTES)]
-    BufferStore(Database(chosen.record_store_url)).add_masters(
-        Masters(warehouses({}), pl.concat([MEMBERS, before, left]), *nobody)
+    BufferStore(Database(chosen.record_store_url)).merge_master_data(
+        MasterData(warehouses({}), pl.concat([MEMBERS, before, left]), *nobody)
     )
-    kept = TickLake(Lake(chosen.lake_root), ("CHI",))
+    kept = LakeTickStore(Lake(chosen.lake_root), ("CHI",))
     of_a_feed = {**OF_A_FEED, "quantity": None, "rule_id": "DATA-UNKNOWN", "explanation": "OCCUPANCY: 2 of 3 units."}
     for frame, rows in (
         (schema.SIGNALS, pl.concat([path(), path(path="P2")])),
@@ -194,7 +194,7 @@ def home(tmp_path: Path) -> Settings:
 
 
 def chain(home: Settings, unit_id: str) -> str:
-    return "\n".join(explain(evidence(home, unit_id, TICK)[0], zone=CHICAGO))
+    return "\n".join(explain_unit(read_evidence(home, unit_id, TICK)[0], zone=CHICAGO))
 
 
 def test_the_members_of_a_unit_are_those_of_the_tick(home: Settings) -> None:
@@ -226,4 +226,4 @@ def test_a_feed_that_an_alert_names_has_a_chain_without_paths(home: Settings) ->
 @pytest.mark.parametrize("unit_id", ["W1_DATA_WEATHER", "W2_DATA_OCCUPANCY", "W1_PICK_NONE"])
 def test_what_is_neither_a_unit_nor_a_feed_is_an_error(home: Settings, unit_id: str) -> None:
     with pytest.raises(PermanentFailure, match=f"no unit {unit_id}; there are W1_PICK_TOTAL"):
-        evidence(home, unit_id, TICK)
+        read_evidence(home, unit_id, TICK)

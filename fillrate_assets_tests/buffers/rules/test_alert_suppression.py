@@ -19,9 +19,14 @@ OTHER: Final = {"unit_id": "W1_PACK_TOTAL", "verdict": "CLEAR", "action": None}
 """A unit that is well: with it alone, a tick ran and says nothing of any other unit."""
 
 INPUTS: Final[dict[str, dict[str, Any]]] = {
-    "LOST": {"resolution": "LOST", "action": None, "original_action": "MOVE_STAFF", "winner": "W1_INDUCT_I1 OVERFLOW"},
-    "LOST_EMERGENCY": {"verdict": "EMERGENCY", "resolution": "LOST"},
-    "CONSEQUENCE": {"resolution": "CONSEQUENCE"},
+    "OVERRIDDEN": {
+        "resolution": "OVERRIDDEN",
+        "action": None,
+        "original_action": "MOVE_STAFF",
+        "winner": "W1_INDUCT_I1 OVERFLOW",
+    },
+    "OVERRIDDEN_EMERGENCY": {"verdict": "EMERGENCY", "resolution": "OVERRIDDEN"},
+    "CAUSED_BY_ACTION": {"resolution": "CAUSED_BY_ACTION"},
     "THROTTLE": {"action": "THROTTLE"},
 }
 
@@ -64,7 +69,7 @@ MISSED: Final = " ".join(["-"] * 11)
 NO_ROWS: Final = " ".join(["."] * 11)
 
 TABLE: Final = {
-    "a healthy unit says nothing": ("CLEAR BETWEEN UNKNOWN NOT_STAFFED ABSENT", ". . . . ."),
+    "a healthy unit says nothing": ("CLEAR HYSTERESIS UNKNOWN NOT_STAFFED ABSENT", ". . . . ."),
     "closed, action: new": ("ACT", "NEW"),
     "closed, warning: new, for development to see": ("WARN", "NEW"),
     "closed, emergency: new": ("EMERGENCY", "NEW"),
@@ -73,13 +78,19 @@ TABLE: Final = {
     "worse than the peak: at once": ("WARN ACT EMERGENCY", "NEW ONGOING(ESCALATED) ONGOING(ESCALATED)"),
     "as bad as the peak, after it was less: window": ("EMERGENCY ACT ACT ACT", "NEW WINDOW WINDOW ONGOING"),
     "an emergency that returns is told within the window": ("EMERGENCY ACT EMERGENCY", "NEW WINDOW ONGOING"),
-    "lost: kept back, and new when it surfaces": ("LOST LOST ACT ACT", "SUBSUMED_BY SUBSUMED_BY NEW WINDOW"),
-    "lost while open: kept back, goes on later": ("ACT LOST LOST ACT", "NEW SUBSUMED_BY SUBSUMED_BY ONGOING"),
-    "lost and clear: never told": ("LOST CLEAR CLEAR ACT", "SUBSUMED_BY CLEARING CLEARED NEW"),
-    "a lost emergency is told": ("LOST_EMERGENCY LOST_EMERGENCY", "NEW ONGOING"),
-    "our own throttle's consequence is kept back": ("CONSEQUENCE ACT", "CONSEQUENCE_OF NEW"),
+    "lost: kept back, and new when it surfaces": (
+        "OVERRIDDEN OVERRIDDEN ACT ACT",
+        "SUBSUMED_BY SUBSUMED_BY NEW WINDOW",
+    ),
+    "lost while open: kept back, goes on later": (
+        "ACT OVERRIDDEN OVERRIDDEN ACT",
+        "NEW SUBSUMED_BY SUBSUMED_BY ONGOING",
+    ),
+    "lost and clear: never told": ("OVERRIDDEN CLEAR CLEAR ACT", "SUBSUMED_BY CLEARING CLEARED NEW"),
+    "a lost emergency is told": ("OVERRIDDEN_EMERGENCY OVERRIDDEN_EMERGENCY", "NEW ONGOING"),
+    "our own throttle's consequence is kept back": ("CAUSED_BY_ACTION ACT", "CONSEQUENCE_OF NEW"),
     "between: hysteresis, and the clear ticks start again": (
-        "ACT CLEAR BETWEEN CLEAR CLEAR",
+        "ACT CLEAR HYSTERESIS CLEAR CLEAR",
         "NEW CLEARING HYSTERESIS CLEARING CLEARED",
     ),
     "a warning after an action is between, and takes no window": (
@@ -114,7 +125,7 @@ TABLE: Final = {
     "no tick for more than 60 minutes: new": (f"ACT {MISSED} - ACT", f"NEW {NO_ROWS} . NEW(HISTORY_GAP)"),
     "an emergency after the gap: new": (f"ACT {MISSED} - EMERGENCY", f"NEW {NO_ROWS} . NEW(HISTORY_GAP)"),
     "lost after the gap: kept back, and new when it surfaces": (
-        f"ACT {MISSED} - LOST ACT",
+        f"ACT {MISSED} - OVERRIDDEN ACT",
         f"NEW {NO_ROWS} . SUBSUMED_BY NEW",
     ),
     "clear after the gap: expired": (f"ACT {MISSED} - CLEAR CLEAR", f"NEW {NO_ROWS} . EXPIRED_NO_DATA ."),
@@ -190,7 +201,7 @@ def test_an_opening_of_60_minutes_ago_does_not_count() -> None:
 
 @pytest.mark.parametrize(
     ("said", "expected"),
-    [("CLEAR CLEAR", "CLEARING CLEARED"), ("BETWEEN", "HYSTERESIS"), ("UNKNOWN", "DATA_STALE")],
+    [("CLEAR CLEAR", "CLEARING CLEARED"), ("HYSTERESIS", "HYSTERESIS"), ("UNKNOWN", "DATA_STALE")],
 )
 def test_what_a_unit_is_counts_for_each_of_its_open_episodes(said: str, expected: str) -> None:
     """Its action changed at tick 1: two episodes are open."""
@@ -220,12 +231,14 @@ def test_another_direction_of_the_unit_is_another_matter() -> None:
 )
 def test_an_alarm_without_an_action_is_told_under_the_usual_one(unit_type: str, direction: str, action: str) -> None:
     row = {"unit_type": unit_type, "direction": direction, "action": None, "verdict": "EMERGENCY"}
-    rows = alert_suppression.alerts(buffers_frames.recommendations(row), NOTHING, snapshot_ts=tick(0), policy=POLICY)
+    rows = alert_suppression.compute_alerts(
+        buffers_frames.recommendations(row), NOTHING, snapshot_ts=tick(0), policy=POLICY
+    )
     assert rows.select("action", "label").rows() == [(action, "NEW")]
 
 
 def test_state_rides_on_the_rows() -> None:
-    rows = replayed("LOST ACT UNKNOWN EMERGENCY CLEAR CLEAR")
+    rows = replayed("OVERRIDDEN ACT UNKNOWN EMERGENCY CLEAR CLEAR")
     state = rows.select("is_open", "last_notified_ts", "peak_notified_severity", "clear_count", "seq").rows()
     assert state == [
         (True, None, None, 0, 0),
@@ -242,7 +255,7 @@ def test_state_rides_on_the_rows() -> None:
 
 
 def test_an_untold_episode_ends_with_seq_0_which_is_not_sent() -> None:
-    last = replayed("LOST CLEAR CLEAR").row(-1, named=True)
+    last = replayed("OVERRIDDEN CLEAR CLEAR").row(-1, named=True)
     assert (last["label"], last["seq"]) == ("CLEARED", 0)
 
 
@@ -250,7 +263,7 @@ def test_episodes_are_never_numbered_twice_though_history_is_forgotten() -> None
     """In every hour of ten there is one alert; each is made without any history."""
     recommended = [buffers_frames.recommendations({"snapshot_ts": tick(13 * hour)}) for hour in range(10)]
     numbers = [
-        alert_suppression.alerts(rows, NOTHING, snapshot_ts=rows["snapshot_ts"][0], policy=POLICY)["episode"][0]
+        alert_suppression.compute_alerts(rows, NOTHING, snapshot_ts=rows["snapshot_ts"][0], policy=POLICY)["episode"][0]
         for rows in recommended
     ]
     assert sorted(set(numbers)) == numbers
@@ -279,20 +292,22 @@ def test_a_late_tick_that_opens_an_episode_earlier_keeps_its_number() -> None:
 def test_a_unit_without_a_row_is_filed_under_its_warehouses_operating_day() -> None:
     day = tick(0).date().replace(day=15)
     other = buffers_frames.recommendations({**OTHER, "snapshot_ts": tick(1), "ship_date": day})
-    rows = alert_suppression.alerts(other, buffers_frames.alerts({}), snapshot_ts=tick(1), policy=POLICY)
+    rows = alert_suppression.compute_alerts(other, buffers_frames.alerts({}), snapshot_ts=tick(1), policy=POLICY)
     assert rows.select("unit_id", "ship_date", "reason").rows() == [("W1_PICK_TOTAL", day, "DATA_STALE")]
 
 
 def test_without_any_row_of_its_warehouse_a_unit_stays_where_it_was() -> None:
     nothing = schema.RECOMMENDATIONS.empty().collect()
-    rows = alert_suppression.alerts(nothing, buffers_frames.alerts({}), snapshot_ts=tick(1), policy=POLICY)
+    rows = alert_suppression.compute_alerts(nothing, buffers_frames.alerts({}), snapshot_ts=tick(1), policy=POLICY)
     schema.ALERTS.validate(rows)
     assert rows.select("warehouse", "ship_date", "reason").rows() == [("W1", tick(0).date(), "DATA_STALE")]
 
 
 def test_rows_of_the_tick_and_of_later_ones_are_not_looked_at() -> None:
     later = buffers_frames.alerts({}, {"snapshot_ts": tick(3), "label": "ONGOING"})
-    rows = alert_suppression.alerts(buffers_frames.recommendations({}), later, snapshot_ts=tick(0), policy=POLICY)
+    rows = alert_suppression.compute_alerts(
+        buffers_frames.recommendations({}), later, snapshot_ts=tick(0), policy=POLICY
+    )
     assert rows["label"].to_list() == ["NEW"]
 
 

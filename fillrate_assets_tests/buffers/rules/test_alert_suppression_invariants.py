@@ -21,9 +21,11 @@ UNITS: Final = ("W1_PICK_TOTAL", "W1_PACK_TOTAL")
 
 # Ticks come in stretches: an hour of missing data would never come about one tick at a time.
 said = st.tuples(
-    st.sampled_from(["EMERGENCY", "ACT", "ACT", "WARN", "BETWEEN", "CLEAR", "CLEAR", "NOT_STAFFED", "UNKNOWN", None]),
+    st.sampled_from(
+        ["EMERGENCY", "ACT", "ACT", "WARN", "HYSTERESIS", "CLEAR", "CLEAR", "NOT_STAFFED", "UNKNOWN", None]
+    ),
     st.sampled_from(["MOVE_STAFF", "THROTTLE"]),
-    st.sampled_from(["STANDS", "STANDS", "STANDS", "LOST", "CONSEQUENCE"]),
+    st.sampled_from(["KEPT", "KEPT", "KEPT", "OVERRIDDEN", "CAUSED_BY_ACTION"]),
 )
 stretch = st.tuples(st.lists(said, min_size=len(UNITS), max_size=len(UNITS)), st.sampled_from([1, 1, 1, 2, 3, 13]))
 courses = st.lists(st.one_of(stretch, stretch, stretch, st.tuples(st.none(), st.sampled_from([1, 2, 13]))), max_size=7)
@@ -38,7 +40,7 @@ def recommended(course: Course) -> pl.DataFrame:
         for _ in range(length):
             for unit, (verdict, action, resolution) in zip(UNITS, units or [], strict=False):
                 asked = action if verdict in schema.SEVERITIES else None
-                kept = resolution if asked else "STANDS"
+                kept = resolution if asked else "KEPT"
                 row = {"unit_id": unit, "verdict": verdict, "action": asked, "resolution": kept}
                 rows += [{**row, "snapshot_ts": tick(number)}] if verdict else []
             number += 1
@@ -58,7 +60,8 @@ def test_the_order_of_rows_says_nothing(course: Course, seed: int) -> None:
     now = buffers_frames.recommendations({"snapshot_ts": tick(200)})
     shuffled = history.sample(fraction=1, shuffle=True, seed=seed)
     first, second = (
-        alert_suppression.alerts(now, before, snapshot_ts=tick(200), policy=POLICY) for before in (history, shuffled)
+        alert_suppression.compute_alerts(now, before, snapshot_ts=tick(200), policy=POLICY)
+        for before in (history, shuffled)
     )
     assert first.equals(second)
 
@@ -86,7 +89,7 @@ def test_sixty_minutes_of_history_are_enough(course: Course) -> None:
         age = pl.lit(snapshot_ts) - pl.col("snapshot_ts")
         hour = whole.filter(age > pl.duration(minutes=0), age <= pl.duration(minutes=60))
         expected = whole.filter(pl.col("snapshot_ts") == snapshot_ts)
-        found = alert_suppression.alerts(now, hour, snapshot_ts=snapshot_ts, policy=POLICY)
+        found = alert_suppression.compute_alerts(now, hour, snapshot_ts=snapshot_ts, policy=POLICY)
         forgotten = pl.col("reason").is_in(["HISTORY_GAP", "EXPIRED_NO_DATA"])
         known = expected.filter(~forgotten.fill_null(value=False)).select(KEY)
         compared = ["label", "reason", "episode", "opened_ts", "seq", "is_open", "clear_count", "openings"]

@@ -35,29 +35,29 @@ POOL: Final[Row] = {**THROTTLE, "unit_id": "W1_INDUCT_TOTAL", "quantity": 900.0}
 
 def resolved(*rows: Row, history: pl.DataFrame = NO_HISTORY, now: pl.DataFrame = NO_UNITS) -> dict[str, dict[str, Any]]:
     """The recommendations by unit and direction: 'W1_PICK_TOTAL OVERFLOW'."""
-    made = conflict_resolution.resolve(verdicts(*rows), now, history, policy=POLICY)
+    made = conflict_resolution.resolve_conflicts(verdicts(*rows), now, history, policy=POLICY)
     schema.RECOMMENDATIONS.validate(made)
     assert made.height == len(rows)
     return {f"{row['unit_id']} {row['direction']}": row for row in made.to_dicts()}
 
 
 def outcome(found: dict[str, dict[str, Any]]) -> dict[str, str]:
-    """How each row that did not simply stand was resolved: 'LOST R1 to W1_PICK_TOTAL OVERFLOW'."""
+    """How each row that did not simply stand was resolved: 'OVERRIDDEN R1 to W1_PICK_TOTAL OVERFLOW'."""
     return {
         key: f"{row['resolution']} {row['resolution_rule']} {row['winner']}"
         for key, row in found.items()
-        if row["resolution"] != "STANDS"
+        if row["resolution"] != "KEPT"
     }
 
 
 def test_a_row_without_a_conflict_stands_as_it_is() -> None:
     before = verdicts(FULL)
-    found = conflict_resolution.resolve(before, NO_UNITS, NO_HISTORY, policy=POLICY)
+    found = conflict_resolution.resolve_conflicts(before, NO_UNITS, NO_HISTORY, policy=POLICY)
     assert found.select(before.columns).equals(before)
     assert found.select("resolution", "resolution_rule", "winner", "original_action", "original_explanation").row(
         0
     ) == (
-        "STANDS",
+        "KEPT",
         None,
         None,
         None,
@@ -106,8 +106,8 @@ def test_rows_are_ranked_by_severity_scope_minutes_left_and_unit(first: Row, sec
 @pytest.mark.parametrize(
     ("induct", "pool", "expected"),
     [
-        ({}, {}, "LOST R1 W1_INDUCT_TOTAL OVERFLOW"),
-        ({}, {"quantity": None}, "LOST R1 W1_INDUCT_TOTAL OVERFLOW"),
+        ({}, {}, "OVERRIDDEN R1 W1_INDUCT_TOTAL OVERFLOW"),
+        ({}, {"quantity": None}, "OVERRIDDEN R1 W1_INDUCT_TOTAL OVERFLOW"),
         ({"verdict": "EMERGENCY"}, {}, None),
         ({"verdict": "EMERGENCY"}, {"quantity": 300.0}, None),
         ({"verdict": "EMERGENCY"}, {"quantity": 250.0}, "CHANGED R1 W1_INDUCT_TOTAL OVERFLOW"),
@@ -116,7 +116,7 @@ def test_rows_are_ranked_by_severity_scope_minutes_left_and_unit(first: Row, sec
         ({}, {"unit_id": "W1_SORT_TOTAL"}, None),
         ({}, {"unit_id": "W2_INDUCT_TOTAL"}, None),
         ({}, {"action": "MOVE_STAFF", "target_unit": "INDUCT", "quantity": 2.0}, None),
-        ({}, {"verdict": "BETWEEN"}, None),
+        ({}, {"verdict": "HYSTERESIS"}, None),
         ({"verdict": "CLEAR"}, {}, None),
     ],
 )
@@ -140,7 +140,7 @@ def test_r1_of_an_emergency_the_least_of_both_counts() -> None:
     [
         (  # SORT takes from PICK, which needs people itself
             [{"verdict": "EMERGENCY"}, {"unit_id": "W1_SORT_TOTAL", "source_unit": "PICK", "target_unit": "SORT"}],
-            {"W1_SORT_TOTAL OVERFLOW": "LOST R2 W1_PICK_TOTAL OVERFLOW"},
+            {"W1_SORT_TOTAL OVERFLOW": "OVERRIDDEN R2 W1_PICK_TOTAL OVERFLOW"},
         ),
         (
             [
@@ -152,21 +152,21 @@ def test_r1_of_an_emergency_the_least_of_both_counts() -> None:
                     "verdict": "EMERGENCY",
                 },
             ],
-            {"W1_PICK_TOTAL OVERFLOW": "LOST R2 W1_SORT_TOTAL OVERFLOW"},
+            {"W1_PICK_TOTAL OVERFLOW": "OVERRIDDEN R2 W1_SORT_TOTAL OVERFLOW"},
         ),
         (  # both starve: INDUCT gives to PICK, SORT to INDUCT
             [
                 {**STARVING, "unit_id": "W1_INDUCT_TOTAL", "source_unit": "INDUCT", "minutes_left": 1.0},
                 {**STARVING, "unit_id": "W1_SORT_TOTAL", "source_unit": "SORT", "target_unit": "INDUCT"},
             ],
-            {"W1_SORT_TOTAL STARVATION": "LOST R2 W1_INDUCT_TOTAL STARVATION"},
+            {"W1_SORT_TOTAL STARVATION": "OVERRIDDEN R2 W1_INDUCT_TOTAL STARVATION"},
         ),
         (  # an unknown quantity is a move all the same
             [
                 {"quantity": None, "verdict": "EMERGENCY"},
                 {"unit_id": "W1_SORT_TOTAL", "source_unit": "PICK", "target_unit": "SORT"},
             ],
-            {"W1_SORT_TOTAL OVERFLOW": "LOST R2 W1_PICK_TOTAL OVERFLOW"},
+            {"W1_SORT_TOTAL OVERFLOW": "OVERRIDDEN R2 W1_PICK_TOTAL OVERFLOW"},
         ),
         (  # PACK loses to SORT, so it does not beat INDUCT
             [
@@ -174,7 +174,7 @@ def test_r1_of_an_emergency_the_least_of_both_counts() -> None:
                 {"unit_id": "W1_PACK_TOTAL", "source_unit": "SORT", "target_unit": "PACK", "minutes_left": 2.0},
                 {"unit_id": "W1_PICK_TOTAL", "source_unit": "PACK", "target_unit": "PICK", "minutes_left": 3.0},
             ],
-            {"W1_PACK_TOTAL OVERFLOW": "LOST R2 W1_SORT_TOTAL OVERFLOW"},
+            {"W1_PACK_TOTAL OVERFLOW": "OVERRIDDEN R2 W1_SORT_TOTAL OVERFLOW"},
         ),
         ([{}, {"unit_id": "W1_SORT_TOTAL", "target_unit": "SORT", "quantity": 2.0}], {}),
         ([{"quantity": 0.0}, {"unit_id": "W1_SORT_TOTAL", "source_unit": "PICK", "target_unit": "SORT"}], {}),
@@ -247,7 +247,7 @@ def test_r3_counts_per_donor_and_warehouse_what_is_asked_for(other: Row) -> None
         ({"unit_id": "W1_SORT_A"}, {}, True),  # of the pools that are here, PICK is the one before SORT
         ({"unit_id": "W2_INDUCT_A"}, {}, False),
         ({"unit_id": "W1_ELSEWHERE_A"}, {}, False),
-        ({"verdict": "BETWEEN"}, {}, False),
+        ({"verdict": "HYSTERESIS"}, {}, False),
         ({}, {"verdict": "WARN"}, False),
     ],
 )
@@ -256,14 +256,14 @@ def test_r4_a_throttle_cancels_more_staff_upstream(throttle: Row, move: Row, can
     quiet = {"unit_id": "W1_PICK_A", "verdict": "CLEAR", "action": None, "quantity": None}
     found = resolved({**INDUCT, **throttle}, move, quiet)
     key = f"{move.get('unit_id', 'W1_PICK_TOTAL')} {move.get('direction', 'OVERFLOW')}"
-    assert outcome(found) == ({key: f"LOST R4 {winner} OVERFLOW"} if cancelled else {})
+    assert outcome(found) == ({key: f"OVERRIDDEN R4 {winner} OVERFLOW"} if cancelled else {})
 
 
 def test_r4_a_throttle_that_lost_cancels_in_the_name_of_its_pool() -> None:
     found = resolved(INDUCT, POOL, {})
     assert outcome(found) == {
-        "W1_INDUCT_A OVERFLOW": "LOST R1 W1_INDUCT_TOTAL OVERFLOW",
-        "W1_PICK_TOTAL OVERFLOW": "LOST R4 W1_INDUCT_TOTAL OVERFLOW",
+        "W1_INDUCT_A OVERFLOW": "OVERRIDDEN R1 W1_INDUCT_TOTAL OVERFLOW",
+        "W1_PICK_TOTAL OVERFLOW": "OVERRIDDEN R4 W1_INDUCT_TOTAL OVERFLOW",
     }
 
 
@@ -283,7 +283,7 @@ def test_r4_a_throttle_that_lost_cancels_in_the_name_of_its_pool() -> None:
         ({"unit_id": "W2_INDUCT_A"}, {}, False),
         ({"verdict": "CLEAR"}, {}, True),  # still being released
         ({"quantity": None, "verdict": "WARN"}, {}, False),
-        ({"action": None, "resolution": "LOST"}, {}, False),
+        ({"action": None, "resolution": "OVERRIDDEN"}, {}, False),
         ({"resolution": "CHANGED"}, {}, True),
         ({}, {"direction": "OVERFLOW"}, False),
         ({}, {"verdict": "WARN"}, False),
@@ -296,7 +296,7 @@ def test_r5_a_starvation_follows_from_our_own_throttle(throttle: Row, row: Row, 
     found = resolved(starving, history=history)
     winner = throttle.get("unit_id", "W1_INDUCT_A")
     key = f"{starving['unit_id']} {starving['direction']}"
-    assert outcome(found) == ({key: f"CONSEQUENCE R5 {winner} OVERFLOW"} if follows else {})
+    assert outcome(found) == ({key: f"CAUSED_BY_ACTION R5 {winner} OVERFLOW"} if follows else {})
 
 
 @pytest.mark.parametrize(
@@ -350,7 +350,7 @@ L2: Final = {"action": "OPEN_LANE", "unit_id": "W1_PACK_L2", "quantity": 5.0}
 @pytest.mark.parametrize(
     ("rows", "expected"),
     [
-        ([rebalance("W1_PACK_L1", ("W1_PACK_L2", 4.0, 9.0)), L2], "LOST R6 W1_PACK_L2 OVERFLOW"),
+        ([rebalance("W1_PACK_L1", ("W1_PACK_L2", 4.0, 9.0)), L2], "OVERRIDDEN R6 W1_PACK_L2 OVERFLOW"),
         (
             [rebalance("W1_PACK_L1", ("W1_PACK_L2", 4.0, 9.0), ("W1_PACK_L3", 6.0, 9.0)), L2],
             "CHANGED R6 W1_PACK_L2 OVERFLOW",
@@ -376,7 +376,7 @@ L2: Final = {"action": "OPEN_LANE", "unit_id": "W1_PACK_L2", "quantity": 5.0}
                 rebalance("W1_PACK_L1", ("W1_PACK_L2", 4.0, 9.0), minutes_left=None),
                 rebalance("W1_PACK_L4", ("W1_PACK_L2", 9.0, 9.0)),
             ],
-            "LOST R6 W1_PACK_L4 OVERFLOW",
+            "OVERRIDDEN R6 W1_PACK_L4 OVERFLOW",
         ),
     ],
 )

@@ -23,7 +23,15 @@ from fillrate_assets_tests.factories.buffers_frames import (
 )
 
 KEY: Final = ["unit_id", "direction", "snapshot_ts"]
-CALM_TO_ALARMED: Final = {"UNKNOWN": 0, "NOT_STAFFED": 0, "CLEAR": 0, "BETWEEN": 1, "WARN": 2, "ACT": 3, "EMERGENCY": 4}
+CALM_TO_ALARMED: Final = {
+    "UNKNOWN": 0,
+    "NOT_STAFFED": 0,
+    "CLEAR": 0,
+    "HYSTERESIS": 1,
+    "WARN": 2,
+    "ACT": 3,
+    "EMERGENCY": 4,
+}
 FEW: Final = settings(max_examples=25)
 POOLS: Final = POLICY.pool_order
 LANES: Final = tuple(f"W1_PACK_L{n}" for n in range(5))
@@ -107,10 +115,10 @@ HISTORIES: Final = st.lists(
         {
             "unit_id": st.sampled_from([unit_id for unit_id, _ in UNITS]),
             "snapshot_ts": st.integers(-7, -1).map(tick),
-            "verdict": st.sampled_from(["EMERGENCY", "ACT", "BETWEEN", "CLEAR"]),
+            "verdict": st.sampled_from(["EMERGENCY", "ACT", "HYSTERESIS", "CLEAR"]),
             "action": st.sampled_from(["THROTTLE", "THROTTLE", "MOVE_STAFF", None]),
             "quantity": st.sampled_from([0.0, 450.0, 2000.0, None]),
-            "resolution": st.sampled_from(["STANDS", "CHANGED", "LOST"]),
+            "resolution": st.sampled_from(["KEPT", "CHANGED", "OVERRIDDEN"]),
         }
     ),
     max_size=8,
@@ -131,9 +139,9 @@ def _at(row: dict[str, Any]) -> dict[str, Any]:
 def _both(rows: list[dict[str, Any]], history: list[dict[str, Any]]) -> tuple[pl.DataFrame, pl.DataFrame]:
     before = recommendations(*history)
     now = units(*rows)
-    found = verdict_rules.verdicts(now, before, policy=POLICY)
+    found = verdict_rules.compute_verdicts(now, before, policy=POLICY)
     schema.VERDICTS_OF_UNITS.validate(found)
-    resolved = conflict_resolution.resolve(found, now, before, policy=POLICY)
+    resolved = conflict_resolution.resolve_conflicts(found, now, before, policy=POLICY)
     schema.RECOMMENDATIONS.validate(resolved)
     return found, resolved
 
@@ -151,7 +159,7 @@ def test_the_order_of_the_input_is_irrelevant(
     assert resolved.equals(resolved_again)
     shuffled = found.sample(fraction=1, shuffle=True, seed=order.randrange(1000))
     assert resolved.equals(
-        conflict_resolution.resolve(shuffled, units(*rows), recommendations(*history), policy=POLICY)
+        conflict_resolution.resolve_conflicts(shuffled, units(*rows), recommendations(*history), policy=POLICY)
     )
 
 
@@ -161,7 +169,7 @@ def test_nothing_is_deleted(rows: list[dict[str, Any]], history: list[dict[str, 
     found, resolved = _both(rows, history)
     assert resolved.select(KEY).equals(found.select(KEY))
     before = ["action", "quantity", "verdict", "explanation"]
-    changed = resolved.filter(pl.col("resolution") != "STANDS")
+    changed = resolved.filter(pl.col("resolution") != "KEPT")
     originals = changed.select(*KEY, *[pl.col(f"original_{name}").alias(name) for name in before])
     assert originals.equals(changed.select(KEY).join(found, on=KEY, maintain_order="left").select(*KEY, *before))
 
@@ -179,8 +187,8 @@ def test_what_stands_of_a_network_keeps_to_them(rows: list[dict[str, Any]], hist
 
 
 def _keeps_to_limits(found: pl.DataFrame) -> None:
-    resolved = conflict_resolution.resolve(found, NO_UNITS, NO_HISTORY, policy=POLICY)
-    standing = resolved.filter(recommendation_sizing.ASKS, pl.col("resolution").is_in(["STANDS", "CHANGED"]))
+    resolved = conflict_resolution.resolve_conflicts(found, NO_UNITS, NO_HISTORY, policy=POLICY)
+    standing = resolved.filter(recommendation_sizing.NEEDS_ACTION, pl.col("resolution").is_in(["KEPT", "CHANGED"]))
     moves = standing.filter(pl.col("action") == "MOVE_STAFF")
     donors = moves.filter(pl.col("quantity") > 0).group_by("warehouse", "source_unit")
     given_away = donors.agg(pl.col("quantity").sum(), pl.col("surplus").min())
@@ -195,7 +203,7 @@ def _keeps_to_limits(found: pl.DataFrame) -> None:
     taken = shares.unnest("recipients", separator=":").group_by("recipients:unit_id")
     full = taken.agg(pl.col("recipients:quantity").sum(), pl.col("recipients:headroom").min())
     assert full.filter(pl.col("recipients:quantity") > pl.col("recipients:headroom") + 1e-6).is_empty()
-    alerting = found.filter(recommendation_sizing.ASKS)["unit_id"]
+    alerting = found.filter(recommendation_sizing.NEEDS_ACTION)["unit_id"]
     assert full.filter(pl.col("recipients:quantity") > 0, pl.col("recipients:unit_id").is_in(alerting)).is_empty()
 
 
@@ -221,6 +229,6 @@ def test_a_fuller_buffer_is_never_judged_less_severe(rows: list[dict[str, Any]],
 def test_resolving_again_takes_nothing_more_away(rows: list[dict[str, Any]], history: list[dict[str, Any]]) -> None:
     _, resolved = _both(rows, history)
     again = resolved.select(schema.VERDICTS_OF_UNITS.names)
-    once_more = conflict_resolution.resolve(again, units(*rows), recommendations(*history), policy=POLICY)
-    standing = resolved["resolution"].is_in(["STANDS", "CHANGED"])
+    once_more = conflict_resolution.resolve_conflicts(again, units(*rows), recommendations(*history), policy=POLICY)
+    standing = resolved["resolution"].is_in(["KEPT", "CHANGED"])
     assert once_more.filter(standing)["action"].equals(resolved.filter(standing)["action"])

@@ -360,7 +360,7 @@ def test_every_action_has_words(action: str) -> None:
     assert worded({"action": action, "label": "CLEARED"}).entries[0].what.endswith(".")
 
 
-@pytest.mark.parametrize(("resolution", "winner"), [("LOST", "W1_PACK_TOTAL OVERFLOW"), ("CHANGED", None)])
+@pytest.mark.parametrize(("resolution", "winner"), [("OVERRIDDEN", "W1_PACK_TOTAL OVERFLOW"), ("CHANGED", None)])
 def test_an_emergency_that_lost_says_to_whom_and_one_that_changed_says_what_is_left(
     resolution: str, winner: str | None
 ) -> None:
@@ -407,7 +407,7 @@ def test_the_most_urgent_comes_first_whatever_the_order() -> None:
 def test_what_to_do_is_said_once_and_at_the_warehouses_own_time() -> None:
     """The reason gives numbers; the instruction stands before it."""
     full = buffers_frames.units({"fill": 0.95, "inflow_rate": 30.0}, {"unit_id": "W1_SORT_TOTAL", "headcount": 16.0})
-    judged = verdicts.verdicts(full, schema.RECOMMENDATIONS.empty().collect(), policy=POLICY)
+    judged = verdicts.compute_verdicts(full, schema.RECOMMENDATIONS.empty().collect(), policy=POLICY)
     asked = judged.row(by_predicate=pl.col("action") == "MOVE_STAFF", named=True)
     message = worded({name: asked[name] for name in schema.NOTICES.names if name in asked})
     assert notification_routing.text(message).splitlines()[3:] == [

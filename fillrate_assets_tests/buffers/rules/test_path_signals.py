@@ -35,7 +35,7 @@ def paths_of(
     warehouses: pl.DataFrame | None = None,
 ) -> pl.DataFrame:
     """`SIGNALS` of the tick; path P1 holds 100 packages unless told otherwise."""
-    made = rules.signals(
+    made = rules.compute_signals(
         levels,
         flows,
         limits({"event_ts": ago(60)}) if limited is None else limited,
@@ -57,7 +57,7 @@ def reasons(
 ) -> list[tuple[str, str]]:
     """Feed and reason of every reject; path P1 of W1 is in a unit and holds 100 packages."""
     told = {"LIMITS": limits({"event_ts": ago(60)}), **{name.upper(): feed for name, feed in feeds.items()}}
-    made = rules.rejects(
+    made = rules.collect_rejects(
         told,
         paths_of(limited=limits() if told["LIMITS"] is None else told["LIMITS"]),
         members({}),
@@ -260,20 +260,20 @@ def test_a_window_is_corrected_for_30_minutes(minutes: float, inflow: float) -> 
     first = window(40, 35, 20)
     rows = flow(first, {**first, "inflow": 25.0, "ingest_ts": ago(35 - minutes)})
     whole = rules.Interval("packages", "inflow", 40, 35, whole=True)
-    made = rules.flowed(rows, [whole], snapshot_ts=T, policy=POLICY).collect()
+    made = rules.sum_flows(rows, [whole], snapshot_ts=T, policy=POLICY).collect()
     assert only(made)["packages"] == inflow
 
 
 def test_a_first_count_that_comes_late_still_counts() -> None:
     rows = flow(window(40, 35, 20, ingest_ts=ago(1)))
     whole = rules.Interval("packages", "inflow", 40, 35, whole=True)
-    assert only(rules.flowed(rows, [whole], snapshot_ts=T, policy=POLICY).collect())["packages"] == 20
+    assert only(rules.sum_flows(rows, [whole], snapshot_ts=T, policy=POLICY).collect())["packages"] == 20
 
 
 def test_an_interval_that_need_not_be_whole_is_scaled_up_from_what_is_known() -> None:
     mean = rules.Interval("packages", "inflow", 15, 0, whole=False)
     rows = flow(window(15, 10, 20), window(10, 5, 30))
-    assert only(rules.flowed(rows, [mean], snapshot_ts=T, policy=POLICY).collect())["packages"] == 75
+    assert only(rules.sum_flows(rows, [mean], snapshot_ts=T, policy=POLICY).collect())["packages"] == 75
 
 
 @pytest.mark.parametrize(("end", "fresh"), [(-0.5, True), (0, True), (12, True), (12 + SECOND, False)])
@@ -443,7 +443,7 @@ def test_a_feed_that_failed_takes_its_own_columns_only() -> None:
 
 
 def _signals(feeds: dict[str, rules.Feed], previous: pl.DataFrame) -> pl.DataFrame:
-    return rules.signals(
+    return rules.compute_signals(
         feeds["occupancy"],
         feeds["flow"],
         feeds["limits"],
@@ -472,7 +472,7 @@ def test_only_watched_warehouses_have_rows_and_each_its_own_day() -> None:
 
 
 def pool_of(people: rules.Feed, shifts: pl.DataFrame | None = None, *, at: datetime = T) -> dict[str, Any]:
-    made = rules.pools(
+    made = rules.compute_pools(
         people,
         feed_rows.shifts() if shifts is None else shifts,
         snapshot_ts=at,
@@ -618,7 +618,7 @@ def of_tick(tick: Tick) -> tuple[pl.DataFrame, list[tuple[Any, ...]]]:
     levels, flows, limited, previous = tick
     feeds = {"OCCUPANCY": occupancy(*levels), "FLOW": flow(*flows), "LIMITS": limits(*limited)}
     signals = paths_of(feeds["OCCUPANCY"], feeds["FLOW"], feeds["LIMITS"], feed_rows.signals(*previous))
-    told = rules.rejects(
+    told = rules.collect_rejects(
         feeds, signals, members({}), since=None, snapshot_ts=T, policy=POLICY, warehouses=feed_rows.warehouses()
     )
     return signals, told.rows()
@@ -689,5 +689,5 @@ def test_pro_rating_conserves_packages_over_consecutive_ticks(windows: list[tupl
         for begin, end, packages in zip(ends, ends[1:], counts, strict=False)
     ]
     grid = [rules.Interval(f"tick_{n}", "inflow", n * 5 + 5, n * 5, whole=True) for n in range(14)]
-    ticks = only(rules.flowed(flow(*rows), grid, snapshot_ts=T, policy=POLICY).collect())
+    ticks = only(rules.sum_flows(flow(*rows), grid, snapshot_ts=T, policy=POLICY).collect())
     assert sum(ticks[cell.name] for cell in grid) == pytest.approx(sum(counts), abs=1e-4)

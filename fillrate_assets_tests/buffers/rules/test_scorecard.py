@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from fillrate_assets.buffers import schema
 from fillrate_assets.buffers.rules import scorecard
 from fillrate_assets.buffers.rules.policy import Promotion
-from fillrate_assets.buffers.rules.scorecard import Evidence
+from fillrate_assets.buffers.rules.scorecard import PromotionEvidence
 from fillrate_assets_tests.factories import buffers_frames
 from fillrate_assets_tests.factories.buffers_frames import EPISODE_KEY, TICK, Row, tick
 
@@ -59,12 +59,12 @@ MAJORITIES: Final[dict[str, tuple[list[tuple[str, str, float]], tuple[int, bool 
 def test_the_majority_of_an_episode(
     said: list[tuple[str, str, float]], expected: tuple[int, bool | None, bool | None]
 ) -> None:
-    assert scorecard.majorities(answers(*said)).rows() == [(EPISODE_KEY, *expected)]
+    assert scorecard.compute_majorities(answers(*said)).rows() == [(EPISODE_KEY, *expected)]
 
 
 def test_all_notices_of_an_episode_are_answered_at_once() -> None:
     said = buffers_frames.feedback({"rec_id": "R1", "answer": "NO_PROBLEM"}, {"rec_id": "R2", "answered_at": tick(2)})
-    assert scorecard.majorities(said).rows() == [(EPISODE_KEY, 1, True, True)]
+    assert scorecard.compute_majorities(said).rows() == [(EPISODE_KEY, 1, True, True)]
 
 
 def test_missed_problems_are_counted_once_until_taken_back() -> None:
@@ -75,18 +75,18 @@ def test_missed_problems_are_counted_once_until_taken_back() -> None:
         {"rec_id": "M2", "episode_key": None, "answer": "NO_PROBLEM", "answered_at": tick(2)},
         {**MISSED, "rec_id": "M3", "direction": "DATA"},
     )
-    assert scorecard.missed_problems(said)["rec_id"].to_list() == ["M1"]
-    assert scorecard.majorities(said).is_empty()
+    assert scorecard.select_missed_problems(said)["rec_id"].to_list() == ["M1"]
+    assert scorecard.compute_majorities(said).is_empty()
 
 
 def test_an_audit_looks_at_silent_units_alone_and_one_seed_gives_one_sample() -> None:
     units = [f"W1_PACK_L{number}" for number in range(20)]
     told = buffers_frames.alerts({"unit_id": "W1_PACK_L3"}, {"unit_id": "W1_PACK_L4", "label": "SUPPRESSED", "seq": 0})
-    sample = scorecard.audit_sample(units, told, count=5, seed=7)
-    assert sample == scorecard.audit_sample(units[::-1], told, count=5, seed=7)
+    sample = scorecard.sample_silent_units(units, told, count=5, seed=7)
+    assert sample == scorecard.sample_silent_units(units[::-1], told, count=5, seed=7)
     assert len(set(sample)) == 5
-    assert set(scorecard.audit_sample(units, told, count=50, seed=7)) == set(units) - {"W1_PACK_L3"}
-    assert len({tuple(scorecard.audit_sample(units, told, count=5, seed=seed)) for seed in range(5)}) > 1
+    assert set(scorecard.sample_silent_units(units, told, count=50, seed=7)) == set(units) - {"W1_PACK_L3"}
+    assert len({tuple(scorecard.sample_silent_units(units, told, count=5, seed=seed)) for seed in range(5)}) > 1
 
 
 # --- the scorecard
@@ -109,7 +109,7 @@ def test_the_scorecard() -> None:
         for episode, kept in said.items()
         for number, answer in enumerate(kept)
     ]
-    rows = scorecard.scorecard(told, buffers_frames.feedback(*given, {**MISSED, "rec_id": "M1"}))
+    rows = scorecard.compute_scorecard(told, buffers_frames.feedback(*given, {**MISSED, "rec_id": "M1"}))
     schema.SCORECARD.validate(rows)
     (row,) = rows.iter_rows(named=True)
     counts = ("episodes", "answered", "true_positives", "false_positives", "wrong_actions", "missed")
@@ -132,7 +132,7 @@ def test_the_scorecard() -> None:
     ],
 )
 def test_what_production_does_not_tell_as_a_problem_is_not_scored(alert: Row) -> None:
-    assert scorecard.scorecard(buffers_frames.alerts(alert), buffers_frames.feedback({})).is_empty()
+    assert scorecard.compute_scorecard(buffers_frames.alerts(alert), buffers_frames.feedback({})).is_empty()
 
 
 def test_the_scorecard_keeps_warehouses_types_and_versions_apart() -> None:
@@ -142,7 +142,7 @@ def test_the_scorecard_keeps_warehouses_types_and_versions_apart() -> None:
         {"unit_id": "W1_PACK_L1", "unit_type": "LANE"},
         {"unit_id": "W1_PACK_TOTAL", "policy_version": "v2"},
     ]
-    rows = scorecard.scorecard(buffers_frames.alerts(*units), buffers_frames.feedback())
+    rows = scorecard.compute_scorecard(buffers_frames.alerts(*units), buffers_frames.feedback())
     assert rows.select("episodes", "answered", "detection_precision", "response_rate").rows() == [(1, 0, None, 0.0)] * 4
 
 
@@ -153,7 +153,7 @@ def test_the_scorecard_keeps_warehouses_types_and_versions_apart() -> None:
     [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0000, 0.1611), (1, 29, 0.0061, 0.1718)],
 )
 def test_the_wilson_interval(successes: int, trials: int, low: float, high: float) -> None:
-    ends = scorecard.wilson(pl.col("successes"), pl.col("trials"))
+    ends = scorecard.derive_wilson_interval(pl.col("successes"), pl.col("trials"))
     found = pl.DataFrame({"successes": [successes], "trials": [trials]}).select(low=ends[0], high=ends[1])
     assert found.row(0) == pytest.approx((low, high), abs=5e-5)
 
@@ -161,7 +161,7 @@ def test_the_wilson_interval(successes: int, trials: int, low: float, high: floa
 @given(st.integers(1, 10_000), st.data())
 def test_an_interval_holds_its_share_and_lies_within_0_and_1(trials: int, data: st.DataObject) -> None:
     successes = data.draw(st.integers(0, trials))
-    ends = scorecard.wilson(pl.col("successes"), pl.col("trials"))
+    ends = scorecard.derive_wilson_interval(pl.col("successes"), pl.col("trials"))
     low, high = pl.DataFrame({"successes": [successes], "trials": [trials]}).select(low=ends[0], high=ends[1]).row(0)
     assert 0 <= low <= successes / trials + 1e-12
     assert successes / trials - 1e-12 <= high <= 1
@@ -202,9 +202,11 @@ def judged(real: range, false: range, missed: range | tuple[()] = ()) -> pl.Data
     return buffers_frames.feedback(*rows)
 
 
-def compared(champion: pl.DataFrame, challenger: pl.DataFrame, said: pl.DataFrame, *, days: int = 30) -> Evidence:
+def compared(
+    champion: pl.DataFrame, challenger: pl.DataFrame, said: pl.DataFrame, *, days: int = 30
+) -> PromotionEvidence:
     until = TICK + timedelta(days=days)
-    return scorecard.compare(champion, challenger, said, since=TICK, until=until, promotion=PROMOTION, seed=11)
+    return scorecard.compare_policies(champion, challenger, said, since=TICK, until=until, promotion=PROMOTION, seed=11)
 
 
 # 240 episodes, every sixth a false alarm of the champion's, and 20 problems that it missed.
@@ -254,7 +256,7 @@ def test_without_answers_nothing_is_promoted() -> None:
     ]
 
 
-GOOD: Final = Evidence(
+GOOD: Final = PromotionEvidence(
     promotion=PROMOTION,
     since=TICK,
     until=TICK + timedelta(days=14),
@@ -313,7 +315,7 @@ def test_a_unit_type_that_gets_worse_is_found() -> None:
 )
 def test_an_alert_counts_from_30_minutes_before_the_onset_to_5_after(minutes: float, *, heard: bool) -> None:
     challenger = buffers_frames.alerts(_event(3, minutes))
-    events = scorecard.labelled(told(3), challenger, judged(range(3, 4), range(0)), PROMOTION)
+    events = scorecard.label_events(told(3), challenger, judged(range(3, 4), range(0)), PROMOTION)
     schema.LABELLED.validate(events)
     assert events.select("real", "champion", "challenger").rows() == [(True, True, heard)]
 
@@ -329,7 +331,7 @@ def test_an_alert_counts_from_30_minutes_before_the_onset_to_5_after(minutes: fl
     ],
 )
 def test_what_was_not_told_of_the_event_is_not_heard(alert: Row) -> None:
-    events = scorecard.labelled(told(3), told(3, **alert), judged(range(3, 4), range(0)), PROMOTION)
+    events = scorecard.label_events(told(3), told(3, **alert), judged(range(3, 4), range(0)), PROMOTION)
     assert events["challenger"].to_list() == [False]
 
 
@@ -366,7 +368,7 @@ def test_a_promoted_challenger_goes_when_it_is_less_precise_than_the_champion_wa
     right: int, wrong: int, now: datetime, *, expected: bool
 ) -> None:
     said = judged(range(right), range(right, right + wrong))
-    rolled_back = scorecard.must_roll_back(
+    rolled_back = scorecard.needs_rollback(
         told(*range(5)), said, precision_low=GOOD.champion_precision_low, promotion=GOOD.promotion, now=now
     )
     assert rolled_back is expected

@@ -19,15 +19,15 @@ def test_a_unit_is_what_the_worse_of_its_directions_is() -> None:
         {"direction": "STARVATION", "verdict": "WARN"},
         {"unit_id": "W1_PACK_L1", "verdict": "UNKNOWN"},
     )
-    states = dict(status_board.states(rows).select("unit_id", "state").iter_rows())
+    states = dict(status_board.compute_states(rows).select("unit_id", "state").iter_rows())
     assert states == {"W1_PICK_TOTAL": "WARN", "W1_PACK_L1": "UNKNOWN"}
-    assert status_board.counts(rows) == {**dict.fromkeys(schema.VERDICTS, 0), "WARN": 1, "UNKNOWN": 1}
+    assert status_board.count_states(rows) == {**dict.fromkeys(schema.VERDICTS, 0), "WARN": 1, "UNKNOWN": 1}
 
 
 def test_what_is_told_of_data_is_no_unit() -> None:
     rows = recommendations({"unit_id": "W1_DATA_FLOW", "direction": "DATA", "action": "CHECK_DATA"})
-    assert status_board.states(rows).is_empty()
-    assert status_board.heat_strip(rows) == "No unit is watched."
+    assert status_board.compute_states(rows).is_empty()
+    assert status_board.render_heat_strip(rows) == "No unit is watched."
 
 
 def test_the_strip_has_a_line_a_pool_and_a_character_a_unit() -> None:
@@ -38,12 +38,12 @@ def test_the_strip_has_a_line_a_pool_and_a_character_a_unit() -> None:
         {"unit_id": "W2_PACK_L1", "verdict": "ACT"},
     )
     lines = ["```", "W1 PACK   █·", "W1 PICK   -", "W2 PACK   ▓", "", status_board.LEGEND, "```"]
-    assert status_board.heat_strip(rows).split("\n") == lines
+    assert status_board.render_heat_strip(rows).split("\n") == lines
 
 
 def test_of_many_warehouses_the_strip_shows_the_worst_and_counts_the_rest() -> None:
     calm = [{"unit_id": f"W{n:03}_PACK_L1", "verdict": "CLEAR"} for n in range(status_board.MOST_WAREHOUSES + 2)]
-    strip = status_board.heat_strip(recommendations(*calm, {"unit_id": "W999_PACK_L1", "verdict": "WARN"}))
+    strip = status_board.render_heat_strip(recommendations(*calm, {"unit_id": "W999_PACK_L1", "verdict": "WARN"}))
     assert "W999 PACK   ▒" in strip
     assert strip.count("PACK") == status_board.MOST_WAREHOUSES
     assert "and 3 more warehouses, none of them worse" in strip
@@ -60,12 +60,12 @@ def test_actions_stand_worst_first_and_those_with_the_least_time_before_the_othe
     asked = [
         {"unit_id": row["unit_id"], "minutes_left": left} for row, left in zip(told, (9.0, 4.0, 6.0), strict=False)
     ]
-    actions = status_board.actions(alerts(*told), recommendations(*asked))
+    actions = status_board.list_actions(alerts(*told), recommendations(*asked))
     assert actions["unit_id"].to_list() == ["W2_PICK_TOTAL", "W1_PICK_TOTAL", "W1_PACK_TOTAL"]
     assert actions["how_many"].to_list() == ["4 associates"] * 3
 
 
 def test_an_action_that_the_tick_does_not_ask_for_has_no_quantity() -> None:
-    actions = status_board.actions(alerts({}), recommendations({"action": "THROTTLE"}))
+    actions = status_board.list_actions(alerts({}), recommendations({"action": "THROTTLE"}))
     assert actions.select("severity", "how_many").rows() == [("ACT", None)]
-    assert status_board.actions(alerts(), NONE).select(pl.len()).item() == 0
+    assert status_board.list_actions(alerts(), NONE).select(pl.len()).item() == 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fillrate_assets.buffers import schema
-from fillrate_assets.buffers.rules.tick import InMemory, alert, recommend
+from fillrate_assets.buffers.rules.tick import InMemoryTickStore, alert, recommend
 from fillrate_assets_tests.factories.buffers_frames import POLICY, Row, alerts, recommendations, tick, units
 
 THROTTLED: Row = {"unit_id": "W1_INDUCT_A", "unit_type": "INDUCT", "action": "THROTTLE", "quantity": 500.0}
@@ -15,11 +15,11 @@ THROTTLED: Row = {"unit_id": "W1_INDUCT_A", "unit_type": "INDUCT", "action": "TH
     ("released", "action"),
     [
         ({"action": None, "quantity": None, "verdict": "CLEAR"}, None),
-        ({"verdict": "BETWEEN"}, "THROTTLE"),
+        ({"verdict": "HYSTERESIS"}, "THROTTLE"),
     ],
 )
 def test_a_throttle_is_in_force_until_a_tick_lets_it_go(released: Row, action: str | None) -> None:
-    kept = InMemory()
+    kept = InMemoryTickStore()
     for number, row in ((-3, {}), (-2, released), (-1, {**released, "unit_id": "W1_INDUCT_B"})):
         before = {**THROTTLED, **row, "snapshot_ts": tick(number)}
         kept.write(schema.RECOMMENDATIONS, recommendations(before), tick(number))
@@ -52,7 +52,7 @@ DAY = 24 * 12
 def test_what_was_open_before_a_long_outage_is_new_again_or_ends(
     now: Row, ran: dict[int, Row | None], told: list[tuple[str, str | None]]
 ) -> None:
-    kept = InMemory()
+    kept = InMemoryTickStore()
     for number, row in ran.items():
         moments = {"snapshot_ts": tick(number), "last_notified_ts": tick(number), "openings": [tick(number)]}
         rows = [] if row is None else [{**row, **moments}]

@@ -34,7 +34,7 @@ def units_of(
     history: pl.DataFrame | None = None,
 ) -> pl.DataFrame:
     """`UNIT_TIMESERIES` of the tick; one path, half full, in its own unit, with people at work."""
-    made = rules.units(
+    made = rules.compute_units(
         signals({}) if paths is None else paths,
         pools({}) if people is None else people,
         members({}) if of is None else of,
@@ -93,7 +93,7 @@ BAD_MEMBERS: Final[list[tuple[Row, str]]] = [
     [*BAD_IDS, *BAD_MEMBERS, ({"valid_from": ago(5), "valid_to": ago(5)}, "ends before it begins")],
 )
 def test_a_member_that_cannot_be_used_is_told_with_its_reason(member: Row, reason: str) -> None:
-    made = rules.rejects(members({"role": "LEVEL", **member}), snapshot_ts=T, warehouses=feed_rows.warehouses())
+    made = rules.collect_rejects(members({"role": "LEVEL", **member}), snapshot_ts=T, warehouses=feed_rows.warehouses())
     schema.UNIT_REJECTS.validate(made)
     assert made["reason"].to_list() == [reason]
 
@@ -112,7 +112,7 @@ def test_a_unit_with_a_bad_member_is_unknown_however_fresh_the_others_are(member
 
 
 def test_sound_members_are_not_told() -> None:
-    assert rules.rejects(TWO_PATHS, snapshot_ts=T, warehouses=feed_rows.warehouses()).is_empty()
+    assert rules.collect_rejects(TWO_PATHS, snapshot_ts=T, warehouses=feed_rows.warehouses()).is_empty()
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,9 @@ def test_of_members_that_overlap_the_later_one_counts() -> None:
 
 def test_a_warehouse_that_is_not_watched_has_no_units() -> None:
     table = feed_rows.warehouses({"active": False})
-    made = rules.units(signals({}), pools({}), members({}), units(), snapshot_ts=T, policy=POLICY, warehouses=table)
+    made = rules.compute_units(
+        signals({}), pools({}), members({}), units(), snapshot_ts=T, policy=POLICY, warehouses=table
+    )
     assert made.is_empty()
 
 

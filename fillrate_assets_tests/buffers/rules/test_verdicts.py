@@ -18,7 +18,7 @@ LOW: Final = {"outflow_rate": 15.0, "minutes_to_starvation": None}
 
 def judged(*rows: Row, history: pl.DataFrame = NO_HISTORY) -> dict[str, dict[str, Any]]:
     """The verdicts by unit and direction: 'W1_PICK_TOTAL OVERFLOW'."""
-    made = verdicts.verdicts(units(*rows), history, policy=POLICY)
+    made = verdicts.compute_verdicts(units(*rows), history, policy=POLICY)
     schema.VERDICTS_OF_UNITS.validate(made)
     return {f"{row['unit_id']} {row['direction']}": row for row in made.to_dicts()}
 
@@ -37,7 +37,7 @@ def verdict(row: Row, direction: str = "OVERFLOW", *others: Row) -> Mapping[str,
         (0.97, None, "EMERGENCY A-OVERFLOW-EMERGENCY"),
         (0.9699, None, "ACT A-OVERFLOW-FULL"),
         (0.93, None, "ACT A-OVERFLOW-FULL"),
-        (0.9299, None, "BETWEEN A-OVERFLOW-BETWEEN"),
+        (0.9299, None, "HYSTERESIS A-OVERFLOW-HYSTERESIS"),
         (0.85, 5.0, "ACT A-OVERFLOW-SOON"),
         (0.85, 5.1, "WARN A-OVERFLOW-WARN"),
         (0.8499, 5.0, "WARN A-OVERFLOW-WARN"),
@@ -45,8 +45,8 @@ def verdict(row: Row, direction: str = "OVERFLOW", *others: Row) -> Mapping[str,
         (0.75, 30.1, "CLEAR A-OVERFLOW-CLEAR"),
         (0.7499, 30.0, "CLEAR A-OVERFLOW-CLEAR"),
         (0.7999, None, "CLEAR A-OVERFLOW-CLEAR"),
-        (0.80, None, "BETWEEN A-OVERFLOW-BETWEEN"),
-        (0.90, None, "BETWEEN A-OVERFLOW-BETWEEN"),
+        (0.80, None, "HYSTERESIS A-OVERFLOW-HYSTERESIS"),
+        (0.90, None, "HYSTERESIS A-OVERFLOW-HYSTERESIS"),
     ],
 )
 def test_a_total_overflows(fill: float, minutes: float | None, expected: str) -> None:
@@ -58,8 +58,8 @@ def test_a_total_overflows(fill: float, minutes: float | None, expected: str) ->
     ("fill", "minutes", "outflow", "expected"),
     [
         (0.07, None, 25.4, "ACT A-STARVATION-EMPTY"),
-        (0.07, None, 25.5, "BETWEEN A-STARVATION-BETWEEN"),
-        (0.0701, None, 25.4, "BETWEEN A-STARVATION-BETWEEN"),
+        (0.07, None, 25.5, "HYSTERESIS A-STARVATION-HYSTERESIS"),
+        (0.0701, None, 25.4, "HYSTERESIS A-STARVATION-HYSTERESIS"),
         (0.15, 5.0, 25.4, "ACT A-STARVATION-SOON"),
         (0.15, 5.0, 25.5, "WARN A-STARVATION-WARN"),
         (0.15, 5.1, 25.4, "WARN A-STARVATION-WARN"),
@@ -68,9 +68,9 @@ def test_a_total_overflows(fill: float, minutes: float | None, expected: str) ->
         (0.25, 30.1, 25.4, "CLEAR A-STARVATION-CLEAR"),
         (0.2501, 30.0, 25.4, "CLEAR A-STARVATION-CLEAR"),
         (0.2001, None, 25.4, "CLEAR A-STARVATION-CLEAR"),
-        (0.20, None, 25.4, "BETWEEN A-STARVATION-BETWEEN"),
+        (0.20, None, 25.4, "HYSTERESIS A-STARVATION-HYSTERESIS"),
         (0.07, None, None, "WARN A-STARVATION-UNCONFIRMED"),
-        (0.0701, None, None, "BETWEEN A-STARVATION-BETWEEN"),
+        (0.0701, None, None, "HYSTERESIS A-STARVATION-HYSTERESIS"),
     ],
 )
 def test_a_total_starves_only_while_its_people_wait(
@@ -85,11 +85,11 @@ def test_a_total_starves_only_while_its_people_wait(
     ("inflow", "level", "outflow", "expected"),
     [
         (20.0, 82.4, 30.0, "ACT"),
-        (20.0, 82.5, 30.0, "BETWEEN"),
+        (20.0, 82.5, 30.0, "HYSTERESIS"),
         (30.0, 82.5, 25.4, "ACT"),
         (None, 60.0, 25.4, "ACT"),
-        (None, 0.0, 30.0, "BETWEEN"),
-        (20.0, None, 30.0, "BETWEEN"),
+        (None, 0.0, 30.0, "HYSTERESIS"),
+        (20.0, None, 30.0, "HYSTERESIS"),
         (0.0, 0.0, None, "WARN"),
     ],
 )
@@ -107,14 +107,14 @@ def test_people_cannot_go_on_taking_more_than_comes_in_and_lies_there(
         (0.9699, None, 20.0, "ACT B-FULL"),
         (0.90, None, 3.9, "EMERGENCY B-JAM"),
         (0.90, None, 4.0, "ACT B-FULL"),
-        (0.8999, None, 3.9, "BETWEEN B-BETWEEN"),
+        (0.8999, None, 3.9, "HYSTERESIS B-HYSTERESIS"),
         (0.80, 5.0, 20.0, "ACT B-SOON"),
         (0.80, 5.1, 20.0, "WARN B-WARN"),
         (0.7999, 5.0, 20.0, "WARN B-WARN"),
         (0.70, 30.0, 20.0, "WARN B-WARN"),
-        (0.70, 30.1, 20.0, "BETWEEN B-BETWEEN"),
+        (0.70, 30.1, 20.0, "HYSTERESIS B-HYSTERESIS"),
         (0.6999, 30.0, 20.0, "CLEAR B-CLEAR"),
-        (0.70, None, 20.0, "BETWEEN B-BETWEEN"),
+        (0.70, None, 20.0, "HYSTERESIS B-HYSTERESIS"),
     ],
 )
 def test_an_induct_overflows_or_jams(fill: float, minutes: float | None, outflow: float, expected: str) -> None:
@@ -128,23 +128,23 @@ def test_an_induct_overflows_or_jams(fill: float, minutes: float | None, outflow
     ("fill", "minutes", "siblings", "expected"),
     [
         (0.97, None, [], "EMERGENCY C-ALONE"),
-        (0.9699, None, [], "BETWEEN C-BETWEEN"),
+        (0.9699, None, [], "HYSTERESIS C-HYSTERESIS"),
         (0.97, None, [(0.5, False)], "EMERGENCY C-ALONE"),
-        (0.97, None, [(0.9, True)], "BETWEEN C-BETWEEN"),
+        (0.97, None, [(0.9, True)], "HYSTERESIS C-HYSTERESIS"),
         (0.80, None, [(0.55, True), (0.40, True)], "ACT C-UNEVEN"),
-        (0.7999, None, [(0.5, True), (0.40, True)], "BETWEEN C-BETWEEN"),
-        (0.80, None, [(0.5501, True), (0.40, True)], "BETWEEN C-BETWEEN"),
+        (0.7999, None, [(0.5, True), (0.40, True)], "HYSTERESIS C-HYSTERESIS"),
+        (0.80, None, [(0.5501, True), (0.40, True)], "HYSTERESIS C-HYSTERESIS"),
         (0.90, None, [(0.60, True), (0.65, True)], "ACT C-UNEVEN"),
-        (0.90, None, [(0.6001, True), (0.65, True)], "BETWEEN C-BETWEEN"),
-        (0.9499, None, [(0.40, False), (0.90, True)], "BETWEEN C-BETWEEN"),
+        (0.90, None, [(0.6001, True), (0.65, True)], "HYSTERESIS C-HYSTERESIS"),
+        (0.9499, None, [(0.40, False), (0.90, True)], "HYSTERESIS C-HYSTERESIS"),
         (0.95, None, [(0.60, False), (0.90, True)], "ACT C-FULL"),
-        (0.95, None, [(0.6001, False), (0.90, True)], "BETWEEN C-BETWEEN"),
-        (0.95, None, [(0.40, None), (0.90, True)], "BETWEEN C-BETWEEN"),
+        (0.95, None, [(0.6001, False), (0.90, True)], "HYSTERESIS C-HYSTERESIS"),
+        (0.95, None, [(0.40, None), (0.90, True)], "HYSTERESIS C-HYSTERESIS"),
         (0.95, None, [(0.40, False), (0.60, True)], "ACT C-FULL"),
         (0.70, 30.0, [(0.5, True)], "WARN C-WARN"),
-        (0.70, 30.1, [(0.5, True)], "BETWEEN C-BETWEEN"),
+        (0.70, 30.1, [(0.5, True)], "HYSTERESIS C-HYSTERESIS"),
         (0.6999, 30.0, [(0.5, True)], "CLEAR C-CLEAR"),
-        (0.70, None, [(0.5, True)], "BETWEEN C-BETWEEN"),
+        (0.70, None, [(0.5, True)], "HYSTERESIS C-HYSTERESIS"),
     ],
 )
 def test_a_lane_overflows_beside_its_siblings(
@@ -174,7 +174,7 @@ def test_full_lanes_ask_for_the_closed_one_and_the_closed_one_for_nothing() -> N
         "W1_PACK_L1 OVERFLOW": ("C-FULL", "OPEN_LANE", "W1_PACK_L3"),
         "W1_PACK_L2 OVERFLOW": ("C-FULL", "OPEN_LANE", "W1_PACK_L3"),
         "W1_PACK_L3 OVERFLOW": ("C-CLEAR", None, None),
-        "W1_PACK_L4 OVERFLOW": ("C-BETWEEN", None, None),
+        "W1_PACK_L4 OVERFLOW": ("C-HYSTERESIS", None, None),
     }
 
 
@@ -258,15 +258,15 @@ def test_what_is_not_proven_of_an_unknown_unit_does_not_count() -> None:
     ("row", "overflow", "starvation"),
     [
         ({"fill": 0.93}, "ACT", "CLEAR"),
-        ({"fill": 0.9299, "minutes_to_overflow": 1.0}, "BETWEEN", "CLEAR"),
+        ({"fill": 0.9299, "minutes_to_overflow": 1.0}, "HYSTERESIS", "CLEAR"),
         ({"fill": 0.79, "minutes_to_overflow": 1.0}, "CLEAR", "CLEAR"),
         ({"fill": 0.07, "outflow_rate": 15.0}, "CLEAR", "ACT"),
-        ({"fill": 0.0701, "outflow_rate": 15.0, "minutes_to_starvation": 1.0}, "CLEAR", "BETWEEN"),
+        ({"fill": 0.0701, "outflow_rate": 15.0, "minutes_to_starvation": 1.0}, "CLEAR", "HYSTERESIS"),
         ({"fill": None, "proven_fill": 0.93, "coverage": 0.95}, "ACT", "CLEAR"),
         ({"fill": None, "proven_fill": 0.74, "coverage": 0.95}, "CLEAR", "CLEAR"),
-        ({"fill": None, "proven_fill": 0.76, "coverage": 0.95}, "BETWEEN", "CLEAR"),
+        ({"fill": None, "proven_fill": 0.76, "coverage": 0.95}, "HYSTERESIS", "CLEAR"),
         ({"fill": None, "proven_fill": 0.02, "coverage": 0.95, "outflow_rate": 15.0}, "CLEAR", "ACT"),
-        ({"fill": None, "proven_fill": 0.03, "coverage": 0.95, "outflow_rate": 15.0}, "CLEAR", "BETWEEN"),
+        ({"fill": None, "proven_fill": 0.03, "coverage": 0.95, "outflow_rate": 15.0}, "CLEAR", "HYSTERESIS"),
         ({"fill": None, "proven_fill": None}, "UNKNOWN", "UNKNOWN"),
     ],
 )
@@ -471,7 +471,7 @@ def test_a_throttle_in_force_is_held_until_clear_and_raised_by_a_fifth_per_tick(
         ([throttled(500, -2), throttled(600, -1)], 700.0),
         ([throttled(500, -3), throttled(None, -2), throttled(None, -1, verdict="WARN")], 600.0),
         ([throttled(500, -2), throttled(None, -1, verdict="CLEAR", action=None)], None),
-        ([throttled(500, -2), throttled(None, -1, action=None, resolution="LOST")], 600.0),
+        ([throttled(500, -2), throttled(None, -1, action=None, resolution="OVERRIDDEN")], 600.0),
         ([throttled(500, -1, direction="STARVATION")], None),
         ([throttled(500, -1, unit_id="W1_INDUCT_B")], None),
     ],
@@ -612,7 +612,7 @@ UNKNOWN: Final = {"quality": "UNKNOWN", "fill": None, "missing_feeds": "OCCUPANC
     ("row", "expected"),
     [
         ({**UNKNOWN, "unknown_ticks": 3}, ("ACT", "CHECK_DATA")),
-        ({**UNKNOWN, "unknown_ticks": 2}, ("BETWEEN", None)),
+        ({**UNKNOWN, "unknown_ticks": 2}, ("HYSTERESIS", None)),
         ({**UNKNOWN, "unknown_ticks": 3, "missing_feeds": None}, ("ACT", "CHECK_DATA")),
         ({**UNKNOWN, "unknown_ticks": 3, "missing_feeds": "FLOW"}, ("CLEAR", None)),
         ({"quality": "DEGRADED", "unknown_ticks": 3, "missing_feeds": "OCCUPANCY"}, ("CLEAR", None)),

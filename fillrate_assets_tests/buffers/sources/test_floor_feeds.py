@@ -30,7 +30,7 @@ from fillrate_assets_tests.factories.feed_rows import T, ago, flow, limits, memb
 from fillrate_assets_tests.fixtures.postgres import Postgres
 
 POLICY: Final = Policy()
-REACH: Final = tick.reach(POLICY)
+LOOK_BACK: Final = tick.compute_look_back(POLICY)
 FRAMES: Final = {
     "OCCUPANCY": schema.OCCUPANCY,
     "FLOW": schema.FLOW,
@@ -45,7 +45,7 @@ def _feeds(**rows: pl.DataFrame) -> Feeds:
 
 
 def _read(source: FloorFeeds, snapshot_ts: datetime = T, **more: Any) -> Feeds:  # noqa: ANN401 - as `read` takes them
-    return source.read(snapshot_ts=snapshot_ts, reach=REACH, **more)
+    return source.read(snapshot_ts=snapshot_ts, look_back=LOOK_BACK, **more)
 
 
 def _rows(feeds: Feeds, feed: str) -> pl.DataFrame:
@@ -112,7 +112,7 @@ def test_rows_come_back_as_the_frames_have_them(receive: Receive) -> None:
 
 
 def test_a_tick_reads_what_had_arrived_and_is_not_too_old(receive: Receive) -> None:
-    late, oldest = ago(-0.1), T - REACH["OCCUPANCY"]
+    late, oldest = ago(-0.1), T - LOOK_BACK["OCCUPANCY"]
     told = occupancy(
         {"path": "ARRIVED", "ingest_ts": T},
         {"path": "NOT YET", "ingest_ts": late},
@@ -172,13 +172,13 @@ def _same_state(read: Feeds, told: Feeds, snapshot_ts: datetime, watched: pl.Dat
     """
     at: dict[str, Any] = {"snapshot_ts": snapshot_ts, "policy": POLICY, "warehouses": watched}
     previous, all_rows = schema.SIGNALS.empty().collect(), _rows(told, "LIMITS")
-    not_too_old = pl.col("event_ts").is_null() | (pl.col("event_ts") >= snapshot_ts - REACH["LIMITS"])
+    not_too_old = pl.col("event_ts").is_null() | (pl.col("event_ts") >= snapshot_ts - LOOK_BACK["LIMITS"])
 
     def paths(rows: pl.DataFrame) -> pl.DataFrame:
-        return path_signals.signals(None, None, rows, previous, **at)
+        return path_signals.compute_signals(None, None, rows, previous, **at)
 
     def rejects(rows: pl.DataFrame) -> pl.DataFrame:
-        return path_signals.rejects({"LIMITS": rows}, paths(rows), units, since=snapshot_ts - tick.TICK, **at)
+        return path_signals.collect_rejects({"LIMITS": rows}, paths(rows), units, since=snapshot_ts - tick.TICK, **at)
 
     known = pl.any_horizontal(pl.col("capacity", "max_rate", "lane_open", "backlog", "critical_pull_ts").is_not_null())
     assert_frame_equal(*(paths(rows).filter(known) for rows in (_rows(read, "LIMITS"), all_rows)))
@@ -194,7 +194,7 @@ def world() -> World:
 def test_the_limits_of_a_day_tell_what_all_their_rows_would(world: World, receive: Receive) -> None:
     told = _feeds(limits=_rows(world.feeds, "LIMITS"))
     source = receive(told)
-    last = tick.on_grid(max(_rows(told, "LIMITS")["ingest_ts"]))
+    last = tick.align_to_grid(max(_rows(told, "LIMITS")["ingest_ts"]))
     for hours in (0, 3, 26):
         now = last - timedelta(hours=hours)
         read = _read(source, now)
@@ -205,7 +205,7 @@ def test_the_limits_of_a_day_tell_what_all_their_rows_would(world: World, receiv
 def test_the_limits_that_were_told_before_an_outage_still_hold(world: World, embedded: FloorFeeds) -> None:
     told = _feeds(limits=_rows(world.feeds, "LIMITS"))
     embedded.append(told)
-    now = tick.on_grid(max(_rows(told, "LIMITS")["ingest_ts"])) + timedelta(hours=5)
+    now = tick.align_to_grid(max(_rows(told, "LIMITS")["ingest_ts"])) + timedelta(hours=5)
     read = _read(embedded, now)
     _same_state(read, told, now, world.masters.warehouses, world.masters.unit_members)
     paths = _rows(told, "LIMITS")["path"].n_unique()

@@ -20,7 +20,7 @@ _PLACE: Final = (Column("dc", pl.String, "Whose ticks"), Column("ship_date", pl.
 
 
 @dataclass(frozen=True)
-class TickLake:
+class LakeTickStore:
     """What ticks made of some DCs, as `buffers.tick.Kept`; what is stored of other DCs is neither seen nor touched.
 
     Frames that name no DC are stored by the tick's UTC date for all the DCs together: they are of the ticks of exactly
@@ -38,9 +38,9 @@ class TickLake:
             PermanentFailure: S3 denied access, or there is no such bucket.
 
         """
-        return self._rows(frame, self._parts(frame, since, until))
+        return self._read_parts(frame, self._list_parts(frame, since, until))
 
-    def last(self, frame: Frame, since: datetime, until: datetime) -> pl.LazyFrame:
+    def read_last(self, frame: Frame, since: datetime, until: datetime) -> pl.LazyFrame:
         """Rows of the last tick that is stored from `since` to `until`, both included.
 
         Raises:
@@ -51,10 +51,10 @@ class TickLake:
         parts: list[Part] = []
         # Day by day: a week has thousands of files, and nearly always the first day has the tick.
         while not parts and since <= until:
-            parts = self._parts(frame, max(since, until - _DAY), until)
+            parts = self._list_parts(frame, max(since, until - _DAY), until)
             until -= _DAY
-        last = max(map(_tick, parts), default=None)
-        return self._rows(frame, [part for part in parts if _tick(part) == last])
+        last = max(map(_parse_tick, parts), default=None)
+        return self._read_parts(frame, [part for part in parts if _parse_tick(part) == last])
 
     def write(self, frame: Frame, rows: pl.DataFrame, snapshot_ts: datetime) -> None:
         """Replace what a tick made of a frame, each file atomically.
@@ -71,7 +71,7 @@ class TickLake:
         if (strays := rows.filter(pl.col("snapshot_ts") != snapshot_ts)).height:
             msg = f"{frame.name}: {strays.height} rows are of other ticks than {snapshot_ts}, e.g. {strays.row(0)}"
             raise ContractViolation(msg)
-        stored, places, today = self._stored(frame), self._places(frame), snapshot_ts.astimezone(UTC).date()
+        stored, places, today = self._extend_frame(frame), self._list_places(frame), snapshot_ts.astimezone(UTC).date()
         if stored is not frame:
             rows = rows.select(pl.lit(places[0]).alias("dc"), pl.lit(today).alias("ship_date"), *frame.names)
         if strangers := sorted(set(rows["dc"]) - set(places)):
@@ -79,24 +79,24 @@ class TickLake:
             raise ContractViolation(msg)
         held = set(rows.select("dc", "ship_date").unique().iter_rows())
         silent = {(dc, today) for dc in places if dc not in set(rows["dc"])}
-        days, name = _operating_days(snapshot_ts), snapshot_ts.astimezone(UTC).strftime(_NAME)
+        days, name = _list_operating_days(snapshot_ts), snapshot_ts.astimezone(UTC).strftime(_NAME)
         stale = {part.partition for part in self.lake.parts(stored, places, days[0], days[-1]) if part.name == name}
         self.lake.write(stored, rows, sorted(held | silent | stale), part=name)
 
-    def ticks(self, frame: Frame, dcs: Collection[str], first: date, last: date | None = None) -> list[datetime]:
+    def list_ticks(self, frame: Frame, dcs: Collection[str], first: date, last: date | None = None) -> list[datetime]:
         """The ticks that are stored of any of some DCs, sorted: of an operating day, or until another, included."""
-        return sorted({_tick(part) for part in self.lake.parts(frame, dcs, first, last or first)})
+        return sorted({_parse_tick(part) for part in self.lake.parts(frame, dcs, first, last or first)})
 
-    def _parts(self, frame: Frame, since: datetime, until: datetime) -> list[Part]:
+    def _list_parts(self, frame: Frame, since: datetime, until: datetime) -> list[Part]:
         """What is stored of the ticks from `since` to `until`, both included."""
-        first, last = _operating_days(since)[0], _operating_days(until)[-1]
-        stored = self.lake.parts(self._stored(frame), self._places(frame), first, last)
-        return [part for part in stored if since <= _tick(part) <= until]
+        first, last = _list_operating_days(since)[0], _list_operating_days(until)[-1]
+        stored = self.lake.parts(self._extend_frame(frame), self._list_places(frame), first, last)
+        return [part for part in stored if since <= _parse_tick(part) <= until]
 
-    def _rows(self, frame: Frame, parts: list[Part]) -> pl.LazyFrame:
-        return self.lake.read_parts(self._stored(frame), parts).select(frame.names)
+    def _read_parts(self, frame: Frame, parts: list[Part]) -> pl.LazyFrame:
+        return self.lake.read_parts(self._extend_frame(frame), parts).select(frame.names)
 
-    def _places(self, frame: Frame) -> list[str]:
+    def _list_places(self, frame: Frame) -> list[str]:
         """What stands for the DC in the paths of a frame."""
         dcs = sorted(set(self.dcs))
         if "dc" in frame.names or len(dcs) == 1:
@@ -105,16 +105,16 @@ class TickLake:
         return [f"{len(dcs)}-{digest}"]
 
     @staticmethod
-    def _stored(frame: Frame) -> Frame:
+    def _extend_frame(frame: Frame) -> Frame:
         """The frame with the DC and date that it is stored by."""
         return frame if "dc" in frame.names else replace(frame, columns=(*_PLACE, *frame.columns))
 
 
-def _operating_days(tick: datetime) -> list[date]:
+def _list_operating_days(tick: datetime) -> list[date]:
     """The dates that a tick may have somewhere on earth."""
     today = tick.astimezone(UTC).date()
     return [today - _DAY, today, today + _DAY]
 
 
-def _tick(part: Part) -> datetime:
+def _parse_tick(part: Part) -> datetime:
     return datetime.strptime(part.name, _NAME).replace(tzinfo=UTC)

@@ -11,8 +11,8 @@ import pytest
 from fillrate_assets.buffers import schema
 from fillrate_assets.buffers.rules import tick
 from fillrate_assets.buffers.rules.policy import Policy
-from fillrate_assets.buffers.rules.tick import TICK, InMemory
-from fillrate_assets.buffers.tick_lake import TickLake
+from fillrate_assets.buffers.rules.tick import TICK, InMemoryTickStore
+from fillrate_assets.buffers.tick_store import LakeTickStore
 from fillrate_assets.core.errors import ContractViolation, SourceUnavailable
 from fillrate_assets.core.table_schema import Frame
 from fillrate_assets.sample.floor.load import Load
@@ -65,7 +65,7 @@ def _at(number: int, *dcs: str, level: float = 50.0, day: date = TODAY) -> pl.Da
     return rows if rows.height else schema.SIGNALS.empty().collect()
 
 
-def _read(lake: TickLake, first: int, last: int) -> list[tuple[str, int, float]]:
+def _read(lake: LakeTickStore, first: int, last: int) -> list[tuple[str, int, float]]:
     """DC, tick and level of what is stored of a range of ticks."""
     rows = lake.read(schema.SIGNALS, T + first * TICK, T + last * TICK).collect()
     schema.SIGNALS.validate(rows)
@@ -74,7 +74,7 @@ def _read(lake: TickLake, first: int, last: int) -> list[tuple[str, int, float]]
 
 
 def test_a_tick_is_a_file_of_its_dc_and_day_and_comes_back_as_it_was(lake: Lake, files: Callable[[], set[str]]) -> None:
-    ticks, rows = TickLake(lake, ["DC01", "DC02"]), _at(0, "DC01", "DC02")
+    ticks, rows = LakeTickStore(lake, ["DC01", "DC02"]), _at(0, "DC01", "DC02")
     ticks.write(schema.SIGNALS, rows, T)
     assert files() == {
         "buffer_signals/dc=DC01/ship_date=2026-03-10/20260310T1500Z.parquet",
@@ -84,25 +84,25 @@ def test_a_tick_is_a_file_of_its_dc_and_day_and_comes_back_as_it_was(lake: Lake,
 
 
 def test_a_range_of_ticks_is_read_whatever_day_they_are_of(lake: Lake) -> None:
-    ticks = TickLake(lake, ["DC01"])
+    ticks = LakeTickStore(lake, ["DC01"])
     for number, day in ((0, TODAY), (1, TODAY), (2, TOMORROW), (4, TOMORROW)):
         ticks.write(schema.SIGNALS, _at(number, "DC01", level=number, day=day), T + number * TICK)
     assert _read(ticks, 1, 3) == [("DC01", 1, 1.0), ("DC01", 2, 2.0)]
     assert _read(ticks, 3, 3) == []
     assert _read(ticks, -300, 300) == [("DC01", number, number) for number in (0, 1, 2, 4)]
-    assert ticks.ticks(schema.SIGNALS, ["DC01"], TODAY) == [T, T + TICK]
-    assert ticks.ticks(schema.SIGNALS, ["DC01", "DC09"], TOMORROW) == [T + 2 * TICK, T + 4 * TICK]
-    assert ticks.ticks(schema.SIGNALS, ["DC09"], TODAY) == []
+    assert ticks.list_ticks(schema.SIGNALS, ["DC01"], TODAY) == [T, T + TICK]
+    assert ticks.list_ticks(schema.SIGNALS, ["DC01", "DC09"], TOMORROW) == [T + 2 * TICK, T + 4 * TICK]
+    assert ticks.list_ticks(schema.SIGNALS, ["DC09"], TODAY) == []
 
 
 def test_the_last_tick_of_a_range_is_found_whatever_lies_between(lake: Lake) -> None:
-    ticks, day = TickLake(lake, ["DC01", "DC02"]), timedelta(days=1) // TICK
+    ticks, day = LakeTickStore(lake, ["DC01", "DC02"]), timedelta(days=1) // TICK
     for number, dcs in ((0, ["DC01", "DC02"]), (3 * day, ["DC01"]), (3 * day + 1, [])):
         at = T + number * TICK
         ticks.write(schema.SIGNALS, _at(number, *dcs, level=number, day=at.date()), at)
 
     def last(first: int, last: int) -> list[tuple[str, float]]:
-        rows = ticks.last(schema.SIGNALS, T + first * TICK, T + last * TICK).collect()
+        rows = ticks.read_last(schema.SIGNALS, T + first * TICK, T + last * TICK).collect()
         schema.SIGNALS.validate(rows)
         return rows.select("dc", "level").sort("dc").rows()
 
@@ -114,7 +114,7 @@ def test_the_last_tick_of_a_range_is_found_whatever_lies_between(lake: Lake) -> 
 
 
 def test_a_tick_that_runs_again_replaces_what_it_made(lake: Lake, files: Callable[[], set[str]]) -> None:
-    ticks = TickLake(lake, ["DC01", "DC02"])
+    ticks = LakeTickStore(lake, ["DC01", "DC02"])
     for number in (0, 1):
         ticks.write(schema.SIGNALS, _at(number, "DC01", "DC02"), T + number * TICK)
     before = files()
@@ -125,7 +125,7 @@ def test_a_tick_that_runs_again_replaces_what_it_made(lake: Lake, files: Callabl
 
 
 def test_nothing_stale_is_left_of_a_tick_that_runs_again(lake: Lake) -> None:
-    ticks = TickLake(lake, ["DC01", "DC02"])
+    ticks = LakeTickStore(lake, ["DC01", "DC02"])
     ticks.write(schema.SIGNALS, _at(0, "DC01", "DC02"), T)
     # Meanwhile DC01's warehouse was found to be in another time zone, and DC02's is not watched any more.
     ticks.write(schema.SIGNALS, _at(0, "DC01", day=TOMORROW), T)
@@ -134,19 +134,19 @@ def test_nothing_stale_is_left_of_a_tick_that_runs_again(lake: Lake) -> None:
 
 
 def test_a_dc_without_rows_has_a_tick_without_rows(lake: Lake) -> None:
-    ticks = TickLake(lake, ["DC01", "DC02"])
+    ticks = LakeTickStore(lake, ["DC01", "DC02"])
     ticks.write(schema.SIGNALS, _at(0, "DC01"), T)
-    assert ticks.ticks(schema.SIGNALS, ["DC02"], TODAY) == [T]
-    assert _read(TickLake(lake, ["DC02"]), 0, 0) == []
+    assert ticks.list_ticks(schema.SIGNALS, ["DC02"], TODAY) == [T]
+    assert _read(LakeTickStore(lake, ["DC02"]), 0, 0) == []
 
 
 def test_other_dcs_are_neither_seen_nor_touched(lake: Lake) -> None:
-    TickLake(lake, ["DC01"]).write(schema.SIGNALS, _at(0, "DC01"), T)
-    others = TickLake(lake, ["DC02", "DC03"])
+    LakeTickStore(lake, ["DC01"]).write(schema.SIGNALS, _at(0, "DC01"), T)
+    others = LakeTickStore(lake, ["DC02", "DC03"])
     assert _read(others, 0, 0) == []
     others.write(schema.SIGNALS, _at(0, "DC02"), T)
     others.write(schema.SIGNALS, _at(0), T)
-    assert _read(TickLake(lake, ["DC01", "DC02"]), 0, 0) == [("DC01", 0, 50)]
+    assert _read(LakeTickStore(lake, ["DC01", "DC02"]), 0, 0) == [("DC01", 0, 50)]
 
 
 def _rejects(warehouse: str) -> pl.DataFrame:
@@ -155,12 +155,12 @@ def _rejects(warehouse: str) -> pl.DataFrame:
 
 
 def test_rejects_are_stored_for_the_dcs_of_the_tick_together(lake: Lake, files: Callable[[], set[str]]) -> None:
-    both, one = TickLake(lake, ["DC01", "DC02"]), TickLake(lake, ["DC02"])
+    both, one = LakeTickStore(lake, ["DC01", "DC02"]), LakeTickStore(lake, ["DC02"])
     both.write(schema.SIGNAL_REJECTS, _rejects("W1"), T)
     one.write(schema.SIGNAL_REJECTS, _rejects("W2"), T)
     assert both.read(schema.SIGNAL_REJECTS, T, T).collect().equals(_rejects("W1"))
     assert one.read(schema.SIGNAL_REJECTS, T - TICK, T + TICK).collect().equals(_rejects("W2"))
-    assert TickLake(lake, ["DC02", "DC01"]).read(schema.SIGNAL_REJECTS, T, T).collect().equals(_rejects("W1"))
+    assert LakeTickStore(lake, ["DC02", "DC01"]).read(schema.SIGNAL_REJECTS, T, T).collect().equals(_rejects("W1"))
     one.write(schema.SIGNAL_REJECTS, _rejects("W2").clear(), T)
     assert one.read(schema.SIGNAL_REJECTS, T, T).collect().is_empty()
     assert "buffer_signal_rejects/dc=DC02/ship_date=2026-03-10/20260310T1500Z.parquet" in files()
@@ -179,12 +179,12 @@ def test_rows_that_are_not_of_the_tick_are_refused_and_nothing_is_written(
     on_disk: Lake, rows: pl.DataFrame, told: str
 ) -> None:
     with pytest.raises(ContractViolation, match=f"^buffer_signals: {told}"):
-        TickLake(on_disk, ["DC01"]).write(schema.SIGNALS, rows, T)
+        LakeTickStore(on_disk, ["DC01"]).write(schema.SIGNALS, rows, T)
     assert not Path(on_disk.root).exists()
 
 
 def test_a_write_that_dies_between_its_files_leaves_each_of_them_whole(on_disk: Lake) -> None:
-    ticks = TickLake(on_disk, ["DC01", "DC02", "DC03"])
+    ticks = LakeTickStore(on_disk, ["DC01", "DC02", "DC03"])
     ticks.write(schema.SIGNALS, _at(0, *ticks.dcs), T)
     # DC02's file cannot be put in its place: a directory has its name.
     taken = Path(on_disk.root, "buffer_signals/dc=DC02/ship_date=2026-03-10/20260310T1500Z.parquet")
@@ -199,7 +199,7 @@ def test_a_write_that_dies_between_its_files_leaves_each_of_them_whole(on_disk: 
     assert _read(ticks, 0, 0) == [(dc, 0, 60) for dc in ticks.dcs]
 
 
-def _sorted(kept: tick.Kept, frame: Frame, number: int, load: Load) -> pl.DataFrame:
+def _sorted(kept: tick.TickStore, frame: Frame, number: int, load: Load) -> pl.DataFrame:
     at = load.snapshot_ts(number)
     return kept.read(frame, at, at).collect().sort(frame.key or frame.names)
 
@@ -207,11 +207,14 @@ def _sorted(kept: tick.Kept, frame: Frame, number: int, load: Load) -> pl.DataFr
 def test_ticks_over_the_lake_make_what_ticks_in_memory_make(on_disk: Lake) -> None:
     load, policy = Load(warehouses=3, units=6, storm=range(9)), Policy()
     masters = load.masters()
-    kept: dict[str, tick.Kept] = {"lake": TickLake(on_disk, masters.warehouses["dc"]), "memory": InMemory()}
+    kept: dict[str, tick.TickStore] = {
+        "lake": LakeTickStore(on_disk, masters.warehouses["dc"]),
+        "memory": InMemoryTickStore(),
+    }
     last = 3
     for number in range(1, last + 1):
         for each in kept.values():
-            tick.run(load.received(number), masters, each, snapshot_ts=load.snapshot_ts(number), policy=policy)
+            tick.run_tick(load.received(number), masters, each, snapshot_ts=load.snapshot_ts(number), policy=policy)
     for frame in FRAMES:
         ours, theirs = (_sorted(each, frame, last, load) for each in kept.values())
         assert ours.equals(theirs), frame.name
