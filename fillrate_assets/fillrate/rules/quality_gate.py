@@ -42,3 +42,41 @@ def days_of_rejects(classified_lines: pl.LazyFrame, max_reject_share: float = MA
         (row["dc"], row["ship_date"]): f"{row['rejected']} of {row['lines']} order lines were rejected"
         for row in rates.sort("dc", "ship_date").collect().iter_rows(named=True)
     }
+
+
+
+MAX_MISSING_SHARE: Final = 0.20
+"""Above this share of items without an instock record the feed is in doubt, not the stock."""
+
+
+def holds(item_days: pl.LazyFrame, max_missing_share: float = MAX_MISSING_SHARE) -> pl.LazyFrame:
+    """The partitions that must not be judged, because an instock feed gap would pass for missing items.
+
+    Args:
+        item_days: `ITEM_DAYS`.
+        max_missing_share: largest share of the driving set that may lack an instock record.
+
+    Returns:
+        Columns dc, ship_date, reason: no snapshot at all, or too many items without a record. A day on which
+        nothing was ordered is not held.
+
+    """
+    missing = (pl.col("item_type") == "STOCK") & pl.col("instock").is_null()
+    has_snapshot = item_days.filter(pl.col("instock").is_not_null()).select("dc", "ship_date").unique()
+    share = pl.col("missing") / pl.col("driving")
+    return (
+        _driving_set(item_days)
+        .group_by("dc", "ship_date")
+        .agg(missing.sum().alias("missing"), pl.len().alias("driving"))
+        .join(has_snapshot.with_columns(pl.lit(value=True).alias("snapshot")), on=["dc", "ship_date"], how="left")
+        .with_columns(
+            pl.when(pl.col("snapshot").is_null())
+            .then(pl.lit("no instock snapshot for the day"))
+            .when(share > max_missing_share)
+            .then(pl.format("{} of {} items have no instock record", "missing", "driving"))
+            .alias("reason")
+        )
+        .filter(pl.col("reason").is_not_null())
+        .select("dc", "ship_date", "reason")
+        .sort("dc", "ship_date")
+    )
