@@ -273,8 +273,8 @@ def empty_platform(home: Path, filled: Path) -> Settings:
     settings = settings_module.load(home=home, first_ship_date=sample.first_ship_date, **sources)
     masters, store = RecordStore(Database(sample.record_store_url)), RecordStore(Database(settings.record_store_url))
     store.database.upgrade()
-    store.add_dcs(masters.dcs())
-    store.add_waivers(masters.waivers())
+    store.add_dcs(masters.read_dcs())
+    store.add_waivers(masters.read_waivers())
     return settings
 
 
@@ -376,7 +376,7 @@ def sums_of_store(url: str) -> Sums:
 
 def sums_of_lake(settings: Settings) -> Sums:
     """What the lake's records add up to."""
-    summed = [decimals.units(name).sum() for name in SUMMED]
+    summed = [decimals.to_units(name).sum() for name in SUMMED]
     records = Lake(settings.lake_root).scan(schema.LOST_CASES)
     return records.select(pl.len().cast(pl.Int64).alias("records"), *summed).collect().row(0, named=True)
 

@@ -78,7 +78,7 @@ def predicted(sales: pl.DataFrame) -> pl.DataFrame:
     days = sales["ship_date"].unique().sort().to_list()
     dates = [day for day in days if day >= days[0] + timedelta(days=rolling_baseline.LOOK_BACK_DAYS)]
     key = ["dc", "item", "ship_date"]
-    rule = rolling_baseline.rolling_averages(sales.lazy(), dates).select(
+    rule = rolling_baseline.compute_rolling_averages(sales.lazy(), dates).select(
         *key, pl.col("baseline_cases").cast(pl.Float64).alias("rule")
     )
     naive = (

@@ -106,7 +106,7 @@ def prepare(home: Path, dcs: int, items: int, days: int) -> tuple[Settings, Netw
         for dc, lines in sample.generate(network):
             print(f"  {dc} filled: {lines:,} order lines", file=sys.stderr, flush=True)
     settings = settings_module.load()
-    done = dict(RecordStore(Database(settings.record_store_url)).ledger().group_by("dc").len().iter_rows())
+    done = dict(RecordStore(Database(settings.record_store_url)).read_ledger().group_by("dc").len().iter_rows())
     missing = [dc for dc in network.dc_codes if done.get(dc, 0) < network.days]
     if missing:
         for ran in launcher.run(settings, [launcher.Range(dc, network.first, network.last) for dc in missing]):
@@ -142,7 +142,7 @@ def new_version(
 ) -> Change:
     """The largest plain line of a ship date some days before the last, one case more of it."""
     day = network.last - timedelta(days=days_before_last)
-    stored = orders.order_lines(dc, day, day)
+    stored = orders.read_order_lines(dc, day, day)
     latest = stored.sort("processed_at", "source_seq").unique(LINE_KEY, keep="last", maintain_order=True)
     plain = latest.filter(
         pl.col("status") == "SHIPPED",
@@ -343,8 +343,8 @@ class State:
         """Times of the lake's files, records of some days of the changed DC, the ledger, restated values so far."""
         store, root = RecordStore(Database(settings.record_store_url)), Path(settings.lake_root)
         files = {str(file.relative_to(root)): file.stat().st_mtime_ns for file in root.rglob("part-0.parquet")}
-        records = pl.concat([store.records(DC, day) for day in days])
-        return cls(files, records, store.ledger(), store.count(RESTATEMENTS))
+        records = pl.concat([store.read_records(DC, day) for day in days])
+        return cls(files, records, store.read_ledger(), store.count(RESTATEMENTS))
 
 
 @dataclass(frozen=True)

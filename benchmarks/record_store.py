@@ -26,7 +26,7 @@ from psycopg.sql import SQL, Identifier
 
 from fillrate_assets.core import decimals
 from fillrate_assets.fillrate import schema
-from fillrate_assets.fillrate.record_store import RECORDS, Day, RecordStore
+from fillrate_assets.fillrate.record_store import RECORDS, DayPublication, RecordStore
 from fillrate_assets.fillrate.rules.change_planner import VERSIONS
 from fillrate_assets.storage import sql
 from fillrate_assets.storage.database import Database
@@ -63,7 +63,7 @@ def _database(url: str | None) -> Iterator[str]:
         yield server.create_database("benchmark")
 
 
-def _measured(url: str, days: list[Day], turns: int) -> tuple[list[float], list[float]]:
+def _measured(url: str, days: list[DayPublication], turns: int) -> tuple[list[float], list[float]]:
     """Seconds of each turn: published, loaded bare."""
     store = RecordStore(Database(url))
     store.database.upgrade()
@@ -97,7 +97,7 @@ def _load(url: str, rows: pl.DataFrame) -> None:
             copy.write(rows.write_csv(include_header=False))
 
 
-def _day(dc: str, items: int) -> Day:
+def _day(dc: str, items: int) -> DayPublication:
     """Records as a day has them: a tenth short, a tenth out of stock, text of a usual length."""
     number = pl.int_range(items)
     ordered = (number * 7919 % 4_000_000).cast(pl.Int64)
@@ -111,19 +111,19 @@ def _day(dc: str, items: int) -> Day:
         vendor=pl.format("Vendor {}", number % 211),
         department=pl.format("Department {}", number % 17),
         path=pl.when(number % 10 == 1).then(pl.lit("STOCK_OUT")).otherwise(pl.lit("STOCK_IN")),
-        ordered_cases=decimals.cases(ordered),
-        shipped_cases=decimals.cases(ordered - short),
+        ordered_cases=decimals.to_cases(ordered),
+        shipped_cases=decimals.to_cases(ordered - short),
         over_cases=pl.lit(Decimal(0)),
         sub_cases=pl.lit(Decimal(0)),
-        baseline_cases=decimals.cases(ordered),
+        baseline_cases=decimals.to_cases(ordered),
         baseline_n=pl.lit(6),
         baseline_source=pl.lit("W7"),
-        confirmed_cases=decimals.cases(short),
-        estimated_cases=decimals.cases(estimated),
-        lost_cases=decimals.cases(short + estimated),
-        fill_rate=decimals.rate(ordered - short, ordered),
-        fill_rate_with_subs=decimals.rate(ordered - short, ordered),
-        demand_fill_rate=decimals.rate(ordered - short, ordered + estimated),
+        confirmed_cases=decimals.to_cases(short),
+        estimated_cases=decimals.to_cases(estimated),
+        lost_cases=decimals.to_cases(short + estimated),
+        fill_rate=decimals.to_rate(ordered - short, ordered),
+        fill_rate_with_subs=decimals.to_rate(ordered - short, ordered),
+        demand_fill_rate=decimals.to_rate(ordered - short, ordered + estimated),
         contract_committed=number % 3 == 0,
         contract_lost_cases=pl.lit(Decimal(0)),
         imputed=pl.lit(value=False),
@@ -139,10 +139,10 @@ def _day(dc: str, items: int) -> Day:
         schema={name: schema.LEDGER.polars[name] for names in VERSIONS.values() for name in names},
         orient="row",
     )
-    return Day(dc, SHIP_DATE, records, schema.REJECTS.empty().collect(), source)
+    return DayPublication(dc, SHIP_DATE, records, schema.REJECTS.empty().collect(), source)
 
 
-def _report(days: list[Day], seconds: tuple[list[float], list[float]]) -> int:
+def _report(days: list[DayPublication], seconds: tuple[list[float], list[float]]) -> int:
     rows = sum(day.records.height for day in days)
     published, bare = map(min, seconds)
     print(f"{rows:,} records of {len(days)} DCs and one ship date, the best of {len(seconds[0])} turns")

@@ -33,7 +33,7 @@ import sqlalchemy as sa
 from benchmarks.incremental import Stopwatch, Tick, new_version, ticks
 from fillrate_assets import settings as settings_module
 from fillrate_assets.fillrate import schema
-from fillrate_assets.fillrate.record_store import Day, RecordStore
+from fillrate_assets.fillrate.record_store import DayPublication, RecordStore
 from fillrate_assets.fillrate.rules import change_planner
 from fillrate_assets.fillrate.sources.line_versions import ChangeWindow
 from fillrate_assets.fillrate.sources.order_system import OrderSystem
@@ -97,9 +97,9 @@ def publish(systems: EmbeddedSystems, network: Network) -> None:
     key = ["dc", "ship_date"]
     pairs = pl.DataFrame(schema=schema.PAIR_VERSIONS.polars).select(key)
     for source, told in (
-        ("orders", systems.order_system.changes),
-        ("shipments", systems.shipping_records.changes),
-        ("snapshots", systems.instock_warehouse.changes),
+        ("orders", systems.order_system.read_changes),
+        ("shipments", systems.shipping_records.read_changes),
+        ("snapshots", systems.instock_warehouse.read_changes),
     ):
         at, rows = change_planner.VERSIONS[source]
         seen = pl.concat(told(window) for window in windows).group_by(key)
@@ -107,7 +107,7 @@ def publish(systems: EmbeddedSystems, network: Network) -> None:
         pairs = pairs.join(versions, on=key, how="full", coalesce=True).with_columns(pl.col(rows).fill_null(0))
     nothing, rejects = (frame.empty().collect() for frame in (schema.LOST_CASES, schema.REJECTS))
     days = [
-        Day(dc, ship_date, nothing, rejects, pairs[number].drop(key))
+        DayPublication(dc, ship_date, nothing, rejects, pairs[number].drop(key))
         for number, (dc, ship_date) in enumerate(pairs.select(key).iter_rows())
     ]
     systems.record_store.publish(days, run_id="benchmark", now=datetime.now(UTC))

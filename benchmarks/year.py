@@ -346,16 +346,16 @@ def _rules_of_dc(source: Path, output: Path, dc: str, size: Size) -> Totals:
         known = stored
         for month in _months(dc, size):
             classified = _to_item_days(lake, stored, month)
-            stored.write(schema.FILL_RATES, service_metrics.fill_rates(classified).collect(), month)
+            stored.write(schema.FILL_RATES, service_metrics.compute_fill_rates(classified).collect(), month)
     days = known.scan(schema.ITEM_DAYS, [dc])
     for month in _months(dc, size):
-        averages = rolling_baseline.rolling_averages(days, [day for _, day in month]).collect()
+        averages = rolling_baseline.compute_rolling_averages(days, [day for _, day in month]).collect()
         stored.write(schema.ROLLING_AVERAGES, averages, month)
         judged, averages_of = known.read(schema.ITEM_DAYS, month), stored.read(schema.ROLLING_AVERAGES, month)
-        records = lost_cases.lost_cases(judged, averages_of, schema.WAIVERS.empty())
+        records = lost_cases.compute_lost_cases(judged, averages_of, schema.WAIVERS.empty())
         stored.write(schema.LOST_CASES, records.collect(), month)
     saved = stored.scan(schema.LOST_CASES, [dc])
-    return saved.select(decimals.units(name).sum() for name in MEASURES).collect().row(0, named=True)
+    return saved.select(decimals.to_units(name).sum() for name in MEASURES).collect().row(0, named=True)
 
 
 def _months(dc: str, size: Size) -> list[list[Partition]]:
@@ -366,10 +366,13 @@ def _to_item_days(source: Lake, target: Lake, month: list[Partition]) -> pl.Lazy
     """Store a month's classified lines, which are returned, and its item-days."""
     items = source.read_whole(schema.ITEMS)
     orders, shipments, snapshots = (source.read(frame, month) for frame in INPUTS[LINES])
-    judged = [line_classification.classify(orders, shipments, items), line_classification.snapshot_rejects(snapshots)]
+    judged = [
+        line_classification.classify_lines(orders, shipments, items),
+        line_classification.classify_snapshot_rejects(snapshots),
+    ]
     target.write(schema.CLASSIFIED_LINES, pl.concat(judged).collect(), month)
     classified = target.read(schema.CLASSIFIED_LINES, month)
-    target.write(schema.ITEM_DAYS, line_classification.item_days(classified, snapshots, items).collect(), month)
+    target.write(schema.ITEM_DAYS, line_classification.compute_item_days(classified, snapshots, items).collect(), month)
     return classified
 
 

@@ -170,7 +170,7 @@ def served(
         "PYTHONPATH": str(ROOT),
     }
     embedded = Home(home)
-    masters = embedded.store.dcs(), embedded.store.waivers()
+    masters = embedded.store.read_dcs(), embedded.store.read_waivers()
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     _said(_program("dagster"), "instance", "migrate")
@@ -226,7 +226,7 @@ def server(served: Home) -> Iterator[dg.DagsterInstance]:
     listening = ("api", "grpc", "--host", "127.0.0.1", "--port", port, "--module-name", "fillrate_assets.definitions")
     health = [_program("dagster"), "api", "grpc-health-check", "--port", port]
     with _running("dagster", *listening) as code, dg.DagsterInstance.get() as instance:
-        instance.add_dynamic_partitions("dc", served.store.dcs()["dc"].to_list())
+        instance.add_dynamic_partitions("dc", served.store.read_dcs()["dc"].to_list())
         _until(lambda: subprocess.run(health, capture_output=True, check=False).returncode == 0, code)  # noqa: S603 - as above
         with _running("dagster-daemon", "run", "--workspace", "workspace.yaml") as daemon:
             yield instance

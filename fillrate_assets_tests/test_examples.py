@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from examples import atliq, onlineretail
-from fillrate_assets.fillrate.report.service_report import report, total
+from fillrate_assets.fillrate.report.service_report import compute_report, compute_total
 from fillrate_assets.fillrate.rules.pipeline import Calculation, calculate
 from fillrate_assets.fillrate.sources.contract_files import read_directory, read_targets
 from fillrate_assets_tests.factories.directories import write_csv
@@ -23,7 +23,7 @@ def _calculated(directory: Path) -> Calculation:
 
 
 def _service(calculation: Calculation) -> dict[str, object]:
-    return total(calculation.lines.lazy(), calculation.records.lazy()).collect().row(0, named=True)
+    return compute_total(calculation.lines.lazy(), calculation.records.lazy()).collect().row(0, named=True)
 
 
 def _short_by_at_most_a_twentieth(lines: pl.DataFrame) -> int:
@@ -71,7 +71,7 @@ def test_atliq_shaped_files_give_service_per_order_and_not_per_line(tmp_path: Pa
 def test_atliq_targets_are_by_customer(tmp_path: Path) -> None:
     atliq.convert(_atliq_shaped(tmp_path / "source"), tmp_path / "in")
     calculation, targets = _calculated(tmp_path / "in"), read_targets(tmp_path / "in" / "targets.csv")
-    rows = report(calculation.lines.lazy(), calculation.records.lazy(), ["customer"], targets.lazy()).collect()
+    rows = compute_report(calculation.lines.lazy(), calculation.records.lazy(), ["customer"], targets.lazy()).collect()
     assert rows.select("customer", "otif_rate_target", "otif_rate_gap").rows() == [
         ("1 Rel Fresh", Decimal("0.75"), Decimal(-25)),
         ("2 Coolblue", Decimal("0.75"), Decimal(-75)),

@@ -145,7 +145,7 @@ class BufferStore:
     def _select_feedback(self, *where: sa.ColumnElement[bool]) -> pl.DataFrame:
         with self.database.connect() as connection:
             rows = sql.select(connection, sa.select(FEEDBACK).where(*where))
-        return parsing.parse(rows.lazy(), schema.FEEDBACK, table="feedback").sort(schema.FEEDBACK.key).collect()
+        return parsing.parse_frame(rows.lazy(), schema.FEEDBACK, table="feedback").sort(schema.FEEDBACK.key).collect()
 
     def add_feedback(self, row: Mapping[str, Any]) -> bool:
         """Keep an answer, a row of `FEEDBACK`; whoever answers again, later, adds a version.
@@ -190,7 +190,7 @@ def _read_table(
     values = zip(*rows, strict=True) if rows else ((),) * len(columns)
     raw = pl.LazyFrame([_build_series(name, column) for name, column in zip(frame.names, values, strict=True)])
     told = replace(frame, columns=(*frame.columns, _REASON))
-    return parsing.parse(raw, told, table=frame.name).sort(frame.key, maintain_order=True).collect()
+    return parsing.parse_frame(raw, told, table=frame.name).sort(frame.key, maintain_order=True).collect()
 
 
 def _build_series(name: str, values: tuple[Any, ...]) -> pl.Series:

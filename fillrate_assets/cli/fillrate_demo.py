@@ -60,7 +60,7 @@ def summarize(settings: Settings, network: Network, console: Console) -> None:
     lake = Lake(settings.lake_root)
     classified = lake.scan(schema.CLASSIFIED_LINES, last=network.last)
     records = lake.scan(schema.LOST_CASES, last=network.last)
-    total = service_metrics.service(classified, []).collect().row(0, named=True)
+    total = service_metrics.compute_service(classified, []).collect().row(0, named=True)
     console.print()
     console.print(
         f"[bold]{network.dcs} DCs, {network.items:,} items, {network.first} to {network.last}[/bold]:"
@@ -91,7 +91,7 @@ def _by_path(records: pl.LazyFrame) -> Table:
 
 def _by_dc(classified: pl.LazyFrame, records: pl.LazyFrame) -> Table:
     lost = records.group_by("dc").agg(pl.col("lost_cases").sum())
-    rows = service_metrics.service(classified, ["dc"]).join(lost, on="dc", how="left").sort("dc").collect()
+    rows = service_metrics.compute_service(classified, ["dc"]).join(lost, on="dc", how="left").sort("dc").collect()
     table = _table("By DC", "DC", "ordered", "shipped", "case fill", "line fill", "on time", "OTIF", "lost cases")
     for row in rows.iter_rows(named=True):
         rates = [_percent(row[f"{name}_rate"]) for name in ("case_fill", "line_fill", "on_time", "otif")]
@@ -118,12 +118,12 @@ def _caveats(settings: Settings, network: Network, console: Console) -> None:
     lake = Lake(settings.lake_root)
     records = lake.scan(schema.LOST_CASES, last=network.last)
     console.print(f"\n{score(records.collect(), SampleNetwork(settings).truth().collect()).sentence()}")
-    ledger = RecordStore(Database.from_settings(settings)).ledger()
+    ledger = RecordStore(Database.from_settings(settings)).read_ledger()
     for row in ledger.filter(pl.col("state") == "HELD").iter_rows(named=True):
         console.print(
             f"[yellow]Held: {row['dc']} {row['ship_date']}: {row['reason']}; no records stand for that day.[/yellow]"
         )
-    rejected = line_classification.rejects(lake.scan(schema.CLASSIFIED_LINES, last=network.last))
+    rejected = line_classification.select_rejects(lake.scan(schema.CLASSIFIED_LINES, last=network.last))
     reasons = rejected.group_by("reason").len("rows").sort("rows", "reason", descending=[True, False]).collect()
     named = ", ".join(f"{reason} ({rows:,})" for reason, rows in reasons.head(_WORST).iter_rows())
     console.print(f"Rejected {reasons['rows'].sum():,} rows, kept with their reason: {named}, ...")

@@ -92,7 +92,7 @@ def ranges(settings: Settings, dcs: Sequence[str], first: date | None, last: dat
 
     """
     store = RecordStore(Database.from_settings(settings))
-    active = store.active_dcs()
+    active = store.read_active_dcs()
     if unknown := sorted(set(dcs) - set(active)):
         msg = f"no active DC {', '.join(unknown)}; there are {', '.join(active) or 'none'}"
         raise PermanentFailure(msg)
@@ -103,7 +103,7 @@ def ranges(settings: Settings, dcs: Sequence[str], first: date | None, last: dat
     if begin > end:
         msg = f"no ship dates from {begin} to {end}"
         raise PermanentFailure(msg)
-    published = dict(store.ledger().group_by("dc").agg(pl.col("ship_date").max()).iter_rows())
+    published = dict(store.read_ledger().group_by("dc").agg(pl.col("ship_date").max()).iter_rows())
     dependent = end + timedelta(days=LOOK_BACK_DAYS)
     return [Range(dc, begin, end, min(dependent, published.get(dc, end))) for dc in dcs or active]
 

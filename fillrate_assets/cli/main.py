@@ -145,7 +145,7 @@ def calculate(
       fillrate calculate data/ --out lost.csv --dc DC03 --from 2026-03-09 --to 2026-03-15
     """
     from fillrate_assets.fillrate.report import labels
-    from fillrate_assets.fillrate.report.queries import calculated
+    from fillrate_assets.fillrate.report.queries import calculate_contracts
     from fillrate_assets.fillrate.sources.contract_files import write_frame
     from fillrate_assets.storage.atomic_write import replacing
 
@@ -156,11 +156,11 @@ def calculate(
     rejects = out.with_name(f"{out.stem}.rejects{out.suffix}")
     contracts = _read(directory, mapping)
     with working("Calculating"):
-        calculation = calculated(contracts, scope)
+        calculation = calculate_contracts(contracts, scope)
     with working(f"Writing {out}"), replacing(out) as new_records, replacing(rejects) as new_rejects:
         write_frame(calculation.records, new_records)
         write_frame(calculation.rejects, new_rejects)
-    for line in labels.summary(calculation.records, calculation.rejects.height, len(calculation.held)):
+    for line in labels.format_summary(calculation.records, calculation.rejects.height, len(calculation.held)):
         click.echo(line)
     click.echo(f"wrote {out} and {rejects}")
     _tell_days(calculation.held, "held")
@@ -206,7 +206,7 @@ def report(  # noqa: PLR0913 - an option each
     from fillrate_assets import settings
     from fillrate_assets.fillrate.report import service_report as rules
     from fillrate_assets.fillrate.report import terminal
-    from fillrate_assets.fillrate.report.queries import facts_of_files, facts_of_lake
+    from fillrate_assets.fillrate.report.queries import read_facts_from_files, read_facts_from_lake
     from fillrate_assets.fillrate.sources.contract_files import read_targets
     from fillrate_assets.storage.atomic_write import replacing
 
@@ -220,18 +220,18 @@ def report(  # noqa: PLR0913 - an option each
     targets = read_targets(targets_file).lazy() if targets_file else None
     contracts = _read(directory, mapping) if directory else None
     with working("Calculating" if contracts else "Reading the lake"):
-        facts = facts_of_files(contracts, scope) if contracts else facts_of_lake(settings.load(), scope)
+        facts = read_facts_from_files(contracts, scope) if contracts else read_facts_from_lake(settings.load(), scope)
     if form == "xlsx" and out:
         from fillrate_assets.fillrate.report.workbook import write_workbook
 
         with working(f"Writing {out}"), replacing(out) as new:
-            write_workbook(new, rules.book(facts, groups, targets), made_at=datetime.now(UTC))
+            write_workbook(new, rules.build_report_data(facts, groups, targets), made_at=datetime.now(UTC))
     else:
         with working("Reporting"):
-            rows = rules.report(facts.lines, facts.records, groups, targets).collect()
-            total = rules.total(facts.lines, facts.records, targets).collect()
+            rows = rules.compute_report(facts.lines, facts.records, groups, targets).collect()
+            total = rules.compute_total(facts.lines, facts.records, targets).collect()
         styled = out is None and sys.stdout.isatty()
-        text = rows.write_csv() if form == "csv" else terminal.report_text(rows, total, groups, styled=styled)
+        text = rows.write_csv() if form == "csv" else terminal.format_report(rows, total, groups, styled=styled)
         if out is None:
             click.echo(text, nl=False)
         else:
@@ -260,15 +260,15 @@ def explain(dc: str, ship_date: date, item: str, directory: Path | None, mapping
     """
     from fillrate_assets import settings
     from fillrate_assets.fillrate.report import explain as rules
-    from fillrate_assets.fillrate.report.queries import evidence_of_files, evidence_of_lake
+    from fillrate_assets.fillrate.report.queries import read_evidence_from_files, read_evidence_from_lake
 
     _must_be_about_files(mapping, directory)
     contracts = _read(directory, mapping) if directory else None
     with working("Calculating" if contracts else "Reading the lake"):
         evidence, known = (
-            evidence_of_files(contracts, dc, ship_date)
+            read_evidence_from_files(contracts, dc, ship_date)
             if contracts
-            else evidence_of_lake(settings.load(), dc, ship_date, item)
+            else read_evidence_from_lake(settings.load(), dc, ship_date, item)
         )
         text = rules.explain(dc, ship_date, item, evidence, known)
     click.echo(text, nl=False)
@@ -511,5 +511,5 @@ def _read(directory: Path, mapping: Path | None) -> Contracts:
 def _tell_days(days: Mapping[tuple[str, date], str], what: str) -> None:
     from fillrate_assets.fillrate.report import labels
 
-    for line in labels.by_reason(days, what):
+    for line in labels.format_days_by_reason(days, what):
         click.echo(line, err=True)

@@ -16,13 +16,13 @@ RATE: Final = pl.Decimal(18, 4)
 PLACES: Final = 10_000
 
 
-def units(column: str | pl.Expr) -> pl.Expr:
+def to_units(column: str | pl.Expr) -> pl.Expr:
     """A `CASES` column as ten-thousandths of a case (Int64)."""
     expr = pl.col(column) if isinstance(column, str) else column
     return expr.to_physical().cast(pl.Int64)
 
 
-def cases(expr: pl.Expr) -> pl.Expr:
+def to_cases(expr: pl.Expr) -> pl.Expr:
     """Ten-thousandths of a case (Int64) back to `CASES`."""
     return (expr.cast(pl.Decimal(18, 0)) * pl.lit(Decimal("0.0001"))).cast(CASES)
 
@@ -33,6 +33,6 @@ def divide_half_up(numerator: pl.Expr, denominator: pl.Expr) -> pl.Expr:
     return (2 * numerator + safe) // (2 * safe)
 
 
-def rate(numerator: pl.Expr, denominator: pl.Expr) -> pl.Expr:
+def to_rate(numerator: pl.Expr, denominator: pl.Expr) -> pl.Expr:
     """A ratio of two unit columns as `RATE`, half-up to 4 places; null where the denominator is 0."""
-    return cases(divide_half_up(numerator * PLACES, denominator))
+    return to_cases(divide_half_up(numerator * PLACES, denominator))

@@ -12,12 +12,12 @@ from fillrate_assets.core.decimals import CASES
 from fillrate_assets.core.errors import ContractViolation
 from fillrate_assets.core.table_schema import TIMESTAMP, Column, Frame
 
-_UNREAD: Final = "{} '{}' is not {}"
+_UNREAD_MESSAGE: Final = "{} '{}' is not {}"
 _TIME_FORMATS = ("%H:%M:%S%.f", "%H:%M")
 _DATE_TIME_FORMATS = ("%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d %H:%M", "%Y-%m-%d")
 
 
-def parse(raw: pl.LazyFrame, contract: Frame, *, table: str, required: Iterable[str] = ()) -> pl.LazyFrame:
+def parse_frame(raw: pl.LazyFrame, contract: Frame, *, table: str, required: Iterable[str] = ()) -> pl.LazyFrame:
     """Type a raw frame by its contract; what cannot be read becomes null and is told in `problem`.
 
     Args:
@@ -40,14 +40,18 @@ def parse(raw: pl.LazyFrame, contract: Frame, *, table: str, required: Iterable[
         msg = f"{table}: column {', '.join(absent)} is missing; found {', '.join(present)}"
         raise ContractViolation(msg)
     typed = {
-        column.name: _typed(column, present[column.name])
+        column.name: _parse_column(column, present[column.name])
         for column in contract.columns
         if column.name in present and column.name != "problem"
     }
     unread: list[pl.Expr] = [
         pl.when(
             pl.col(name).is_not_null() & (pl.col(name).cast(pl.String).str.strip_chars() != "") & expr.is_null()
-        ).then(pl.format(_UNREAD, pl.lit(name), pl.col(name).cast(pl.String), pl.lit(_kind(contract, name))))
+        ).then(
+            pl.format(
+                _UNREAD_MESSAGE, pl.lit(name), pl.col(name).cast(pl.String), pl.lit(_describe_kind(contract, name))
+            )
+        )
         for name, expr in typed.items()
         if present[name] != contract.polars[name] and contract.polars[name] != pl.String
     ]
@@ -62,13 +66,13 @@ def parse(raw: pl.LazyFrame, contract: Frame, *, table: str, required: Iterable[
     )
 
 
-def unread(problem: pl.Expr, contract: Frame, name: str) -> pl.Expr:
+def extract_unread_text(problem: pl.Expr, contract: Frame, name: str) -> pl.Expr:
     """The text of a value that `parse` could not read, out of what it told of the row; null where it read the value."""
-    told = _UNREAD.format(name, "(.*?)", re.escape(_kind(contract, name)))
+    told = _UNREAD_MESSAGE.format(name, "(.*?)", re.escape(_describe_kind(contract, name)))
     return problem.str.extract(f"(?s)(?:^|; ){told}(?:; |$)")
 
 
-def _kind(contract: Frame, name: str) -> str:
+def _describe_kind(contract: Frame, name: str) -> str:
     dtype = contract.polars[name]
     if dtype == pl.Date:
         return "a date (YYYY-MM-DD)"
@@ -81,26 +85,26 @@ def _kind(contract: Frame, name: str) -> str:
     return "a number"
 
 
-def _typed(column: Column, source: pl.DataType) -> pl.Expr:
+def _parse_column(column: Column, source: pl.DataType) -> pl.Expr:
     expr = pl.col(column.name)
     dtype = column.dtype
     if source == pl.String:
-        return _from_text(expr.str.strip_chars(), dtype)
+        return _parse_text(expr.str.strip_chars(), dtype)
     if source == dtype:
         return expr
     if source.is_float() or source.is_decimal():
-        return _from_number(expr, dtype)
+        return _parse_number(expr, dtype)
     # An all-null column of another type, an integer quantity, a naive UTC time.
     naive = dtype == TIMESTAMP and isinstance(source, pl.Datetime) and source.time_zone is None
     return expr.cast(pl.Datetime("us")).dt.replace_time_zone("UTC") if naive else expr.cast(dtype, strict=False)
 
 
-def _from_text(text: pl.Expr, dtype: pl.DataType | type[pl.DataType]) -> pl.Expr:
+def _parse_text(text: pl.Expr, dtype: pl.DataType | type[pl.DataType]) -> pl.Expr:
     flag = text.str.to_uppercase()
     readers = {
         pl.String(): pl.when(text != "").then(text),
-        pl.Date(): _moment(text).dt.date(),
-        TIMESTAMP: _moment(text),
+        pl.Date(): _parse_timestamp(text).dt.date(),
+        TIMESTAMP: _parse_timestamp(text),
         pl.Time(): pl.coalesce(text.str.to_time(form, strict=False) for form in _TIME_FORMATS),
         pl.Boolean(): pl.when(flag.is_in(["Y", "YES", "TRUE", "T", "1"]))
         .then(pl.lit(value=True))
@@ -108,10 +112,10 @@ def _from_text(text: pl.Expr, dtype: pl.DataType | type[pl.DataType]) -> pl.Expr
         .then(pl.lit(value=False)),
     }
     wanted = dtype if isinstance(dtype, pl.DataType) else dtype()
-    return readers.get(wanted, _from_number(text, dtype))
+    return readers.get(wanted, _parse_number(text, dtype))
 
 
-def _from_number(value: pl.Expr, dtype: pl.DataType | type[pl.DataType]) -> pl.Expr:
+def _parse_number(value: pl.Expr, dtype: pl.DataType | type[pl.DataType]) -> pl.Expr:
     if dtype == pl.Float64:
         return value.cast(pl.Float64, strict=False)
     number = value.cast(pl.Decimal(38, 10), strict=False)
@@ -122,7 +126,7 @@ def _from_number(value: pl.Expr, dtype: pl.DataType | type[pl.DataType]) -> pl.E
     return number.round(CASES.scale, mode="half_away_from_zero").cast(dtype, strict=False)
 
 
-def _moment(text: pl.Expr) -> pl.Expr:
+def _parse_timestamp(text: pl.Expr) -> pl.Expr:
     plain = text.str.replace("T", " ", literal=True).str.strip_suffix("Z")
     naive = [plain.str.to_datetime(form, time_unit="us", strict=False) for form in _DATE_TIME_FORMATS]
     zoned = plain.str.to_datetime("%Y-%m-%d %H:%M:%S%.f%:z", time_unit="us", strict=False, time_zone="UTC")

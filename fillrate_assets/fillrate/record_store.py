@@ -20,7 +20,7 @@ from fillrate_assets.core import parsing
 from fillrate_assets.core.table_schema import TIMESTAMP, Column, Frame
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.rules import change_planner
-from fillrate_assets.fillrate.rules.restatements import restatements
+from fillrate_assets.fillrate.rules.restatements import find_restatements
 from fillrate_assets.storage import bulk_insert, sql
 from fillrate_assets.storage.database import Database
 from fillrate_assets.storage.sql_types import UtcDateTime
@@ -58,17 +58,17 @@ REJECTS: Final = sa.Table(
     sa.Index("rejects_by_day", "dc", "ship_date"),
 )
 
-_MOST_NAMED: Final = 500
+_MAX_BINDS: Final = 500
 """Above this many changed records of a day, the whole day is replaced: servers limit the binds of a statement."""
 
-OUTRUN: Final = "a run with older sources came later; it is computed again"
+OUTDATED: Final = "a run with older sources came later; it is computed again"
 """Why a day is held whose newer records stand: the sensor requests it again."""
 
 _TOTALS: Final = ("dc", "ship_date", "ordered_cases", "shipped_cases")
 
 
 @dataclass(frozen=True)
-class Day:
+class DayPublication:
     """What is to be published for one DC and ship date; held days have a reason and no records."""
 
     dc: str
@@ -86,7 +86,7 @@ class Day:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class PublishResult:
     """What publishing one day did."""
 
     dc: str
@@ -108,7 +108,7 @@ class RecordStore:
 
     database: Database
 
-    def publish(self, days: Iterable[Day], *, run_id: str, now: datetime) -> list[Outcome]:
+    def publish(self, days: Iterable[DayPublication], *, run_id: str, now: datetime) -> list[PublishResult]:
         """Make each day's records stand, a transaction a day; what already stands is left untouched.
 
         Args:
@@ -123,11 +123,11 @@ class RecordStore:
         with self.database.connect() as connection:
             return [_publish_day(connection, day, run_id, now.replace(tzinfo=None)) for day in days]
 
-    def records(self, dc: str, ship_date: date) -> pl.DataFrame:
+    def read_records(self, dc: str, ship_date: date) -> pl.DataFrame:
         """The records that stand for one DC and ship date, as `LOST_CASES`."""
         return self._read(schema.LOST_CASES, RECORDS, RECORDS.c.dc == dc, RECORDS.c.ship_date == ship_date)
 
-    def totals(self, dc: str, first: date, last: date) -> pl.DataFrame:
+    def read_totals(self, dc: str, first: date, last: date) -> pl.DataFrame:
         """Summed ordered and shipped cases of the records that stand: dc, ship_date, ordered_cases, shipped_cases."""
         day = (RECORDS.c.dc, RECORDS.c.ship_date)
         summed = [sa.func.sum(RECORDS.c[name]).label(name) for name in ("ordered_cases", "shipped_cases")]
@@ -137,23 +137,23 @@ class RecordStore:
         )
         return self._select(frame, statement)
 
-    def ledger(self, dc: str | None = None) -> pl.DataFrame:
+    def read_ledger(self, dc: str | None = None) -> pl.DataFrame:
         """What was processed, of one DC or all, as `LEDGER`."""
         return self._read(schema.LEDGER, LEDGER, *([LEDGER.c.dc == dc] if dc else []))
 
-    def waivers(self) -> pl.DataFrame:
+    def read_waivers(self) -> pl.DataFrame:
         """Reason codes that waive contract lost cases, as `WAIVERS`."""
         return self._read(schema.WAIVERS, WAIVERS)
 
-    def dcs(self) -> pl.DataFrame:
+    def read_dcs(self) -> pl.DataFrame:
         """The distribution centres, as `DCS`."""
         return self._read(schema.DCS, DCS)
 
-    def active_dcs(self) -> list[str]:
+    def read_active_dcs(self) -> list[str]:
         """The DCs that are computed."""
-        return self.dcs().filter("active")["dc"].to_list()
+        return self.read_dcs().filter("active")["dc"].to_list()
 
-    def restatements(self, dc: str, ship_date: date, item: str) -> pl.DataFrame:
+    def read_restatements(self, dc: str, ship_date: date, item: str) -> pl.DataFrame:
         """What was restated of one item's day: `RESTATEMENTS` and run_id, restated_at; oldest first."""
         chosen = (
             sa.select(
@@ -188,7 +188,7 @@ class RecordStore:
         """Add waivers, or change those that are there."""
         self._merge(WAIVERS, waivers.to_dicts())
 
-    def keep_rejects(self, rejects: pl.DataFrame, *, run_id: str) -> int:
+    def add_rejects(self, rejects: pl.DataFrame, *, run_id: str) -> int:
         """Keep rows that a loader could not attribute to any partition; the same row is kept once.
 
         Returns:
@@ -198,7 +198,7 @@ class RecordStore:
         names = schema.REJECTS.names
         loaded = sa.select(*[REJECTS.c[name] for name in names]).where(REJECTS.c.stage == "load")
         known = self._select(schema.REJECTS, loaded)
-        stamped = _clipped(rejects.with_columns(run_id=pl.lit(run_id), stage=pl.lit("load")))
+        stamped = _clip_texts(rejects.with_columns(run_id=pl.lit(run_id), stage=pl.lit("load")))
         new = stamped.join(known, on=names, how="anti", nulls_equal=True).unique(maintain_order=True)
         with self.database.begin() as connection:
             bulk_insert.insert(connection, REJECTS, new)
@@ -211,7 +211,7 @@ class RecordStore:
 
     def _select(self, frame: Frame, statement: sa.Select[Any]) -> pl.DataFrame:
         with self.database.connect() as connection:
-            return parsing.parse(sql.select(connection, statement).lazy(), frame, table=frame.name).collect()
+            return parsing.parse_frame(sql.select(connection, statement).lazy(), frame, table=frame.name).collect()
 
     def _merge(self, table: sa.Table, rows: Sequence[dict[str, Any]]) -> None:
         key = [column.name for column in table.primary_key]
@@ -221,7 +221,7 @@ class RecordStore:
                 connection.execute(table.insert().values(row))
 
 
-def lock_of(dc: str, ship_date: date, dialect: sa.Dialect) -> sa.Executable | None:
+def build_day_lock(dc: str, ship_date: date, dialect: sa.Dialect) -> sa.Executable | None:
     """What waits, until the transaction ends, for whoever else publishes a day: before it is read, entry or not.
 
     None on SQL Server, where the hint of `entry_of` locks the gap of an entry that is not there yet.
@@ -234,25 +234,25 @@ def lock_of(dc: str, ship_date: date, dialect: sa.Dialect) -> sa.Executable | No
     return None
 
 
-def entry_of(dc: str, ship_date: date) -> sa.Select[Any]:
+def select_ledger_entry(dc: str, ship_date: date) -> sa.Select[Any]:
     """The ledger's entry of a day; SQL Server locks it, or its gap, until the transaction ends."""
     chosen = LEDGER.select().where(LEDGER.c.dc == dc, LEDGER.c.ship_date == ship_date)
     return chosen.with_hint(LEDGER, "WITH (UPDLOCK, HOLDLOCK)", "mssql")
 
 
-def _publish_day(connection: sa.Connection, day: Day, run_id: str, now: datetime) -> Outcome:
+def _publish_day(connection: sa.Connection, day: DayPublication, run_id: str, now: datetime) -> PublishResult:
     with connection.begin():
-        if (lock := lock_of(day.dc, day.ship_date, connection.dialect)) is not None:
+        if (lock := build_day_lock(day.dc, day.ship_date, connection.dialect)) is not None:
             connection.execute(lock)
         this_day = (LEDGER.c.dc == day.dc) & (LEDGER.c.ship_date == day.ship_date)
-        standing = connection.execute(entry_of(day.dc, day.ship_date)).mappings().one_or_none()
+        standing = connection.execute(select_ledger_entry(day.dc, day.ship_date)).mappings().one_or_none()
         before = None if standing is None else {str(name): value for name, value in standing.items()}
         records = day.records.sort("item")
         source = day.source.row(0, named=True)
         if day.only_depends:
-            source = _processed(source, before)
-        checksum = _checksum(records, day.rejects) if day.held is None else (before or {}).get("checksum")
-        entry = _naive(
+            source = _choose_processed(source, before)
+        checksum = _compute_checksum(records, day.rejects) if day.held is None else (before or {}).get("checksum")
+        entry = _strip_time_zones(
             {
                 "dc": day.dc,
                 "ship_date": day.ship_date,
@@ -264,10 +264,14 @@ def _publish_day(connection: sa.Connection, day: Day, run_id: str, now: datetime
             }
         )
         if before is not None and all(before[name] == value for name, value in entry.items()):
-            return Outcome(day.dc, day.ship_date, changed=False, records=entry["records"], restated=0, held=day.held)
-        if before is not None and _is_outrun(day, entry, before):
-            connection.execute(LEDGER.update().where(this_day).values(state="HELD", reason=OUTRUN))
-            return Outcome(day.dc, day.ship_date, changed=False, records=before["records"], restated=0, held=OUTRUN)
+            return PublishResult(
+                day.dc, day.ship_date, changed=False, records=entry["records"], restated=0, held=day.held
+            )
+        if before is not None and _is_outdated(day, entry, before):
+            connection.execute(LEDGER.update().where(this_day).values(state="HELD", reason=OUTDATED))
+            return PublishResult(
+                day.dc, day.ship_date, changed=False, records=before["records"], restated=0, held=OUTDATED
+            )
         replaced = day.held is None and (before is None or before["checksum"] != checksum)
         restated = 0
         if replaced:
@@ -275,7 +279,7 @@ def _publish_day(connection: sa.Connection, day: Day, run_id: str, now: datetime
             stamped = records.with_columns(
                 run_id=pl.lit(run_id),
                 source_watermark=pl.lit(watermark, pl.Datetime("us")),
-                fingerprint=_fingerprint(records),
+                fingerprint=_compute_fingerprints(records),
             )
             # A day that never stood is not restated, it is published.
             stood = before is not None and before["checksum"] is not None
@@ -285,16 +289,16 @@ def _publish_day(connection: sa.Connection, day: Day, run_id: str, now: datetime
                 connection, RESTATEMENTS, log.with_columns(run_id=pl.lit(run_id), restated_at=pl.lit(now))
             )
         # A held day's rejects are what has to be read to release it.
-        connection.execute(_of_day(REJECTS, day).where(REJECTS.c.stage == "run"))
+        connection.execute(_delete_day(REJECTS, day).where(REJECTS.c.stage == "run"))
         rejects = day.rejects.with_columns(run_id=pl.lit(run_id), stage=pl.lit("run"))
-        bulk_insert.insert(connection, REJECTS, _clipped(rejects))
+        bulk_insert.insert(connection, REJECTS, _clip_texts(rejects))
         connection.execute(LEDGER.delete().where(this_day))
         connection.execute(LEDGER.insert().values({**entry, "run_id": run_id, "published_at": now}))
     newly_held = day.held is not None and (before is None or before["reason"] != day.held)
-    return Outcome(day.dc, day.ship_date, replaced, entry["records"], restated, day.held, newly_held)
+    return PublishResult(day.dc, day.ship_date, replaced, entry["records"], restated, day.held, newly_held)
 
 
-def _processed(stored: dict[str, Any], before: Mapping[str, Any] | None) -> dict[str, Any]:
+def _choose_processed(stored: dict[str, Any], before: Mapping[str, Any] | None) -> dict[str, Any]:
     """What of the sources a day that only depends on another one was computed from.
 
     A run that failed may have stored newer sources and computed nothing from them: the ledger must not say that they
@@ -305,10 +309,10 @@ def _processed(stored: dict[str, Any], before: Mapping[str, Any] | None) -> dict
         if before is None
         else {name: before[name] for name in change_planner.NOTHING_PROCESSED}
     )
-    return known if change_planner.is_older(known, _naive(stored)) else stored
+    return known if change_planner.is_older(known, _strip_time_zones(stored)) else stored
 
 
-def _is_outrun(day: Day, entry: Mapping[str, Any], before: Mapping[str, Any]) -> bool:
+def _is_outdated(day: DayPublication, entry: Mapping[str, Any], before: Mapping[str, Any]) -> bool:
     """Whether another run has already published newer sources of a day.
 
     A run that began to read after that saw what the sources hold now: rows may go.
@@ -317,12 +321,14 @@ def _is_outrun(day: Day, entry: Mapping[str, Any], before: Mapping[str, Any]) ->
     return not read_since and change_planner.is_older(entry, before)
 
 
-def _replace_records(connection: sa.Connection, day: Day, stamped: pl.DataFrame, *, stood: bool) -> pl.DataFrame:
+def _replace_records(
+    connection: sa.Connection, day: DayPublication, stamped: pl.DataFrame, *, stood: bool
+) -> pl.DataFrame:
     """Write the records that differ from those that stand, and tell the differences, as `RESTATEMENTS`."""
     of_day = (RECORDS.c.dc == day.dc) & (RECORDS.c.ship_date == day.ship_date)
     names = schema.LOST_CASES.names
     if not stood:
-        connection.execute(_of_day(RECORDS, day))
+        connection.execute(_delete_day(RECORDS, day))
         bulk_insert.insert(connection, RECORDS, stamped)
         return schema.RESTATEMENTS.empty().collect()
     known = sql.select(connection, sa.select(RECORDS.c.item, RECORDS.c.fingerprint).where(of_day)).cast(
@@ -330,30 +336,30 @@ def _replace_records(connection: sa.Connection, day: Day, stamped: pl.DataFrame,
     )
     both = known.join(stamped.select("item", "fingerprint"), on="item", how="full", coalesce=True)
     items = both.filter(pl.col("fingerprint").ne_missing(pl.col("fingerprint_right")))["item"].to_list()
-    chosen = of_day & RECORDS.c.item.in_(items) if len(items) <= _MOST_NAMED else of_day
+    chosen = of_day & RECORDS.c.item.in_(items) if len(items) <= _MAX_BINDS else of_day
     old = sql.select(connection, sa.select(*[RECORDS.c[name] for name in names]).where(chosen))
-    before = parsing.parse(old.lazy(), schema.LOST_CASES, table="lost_cases").collect()
-    after = stamped.filter(pl.col("item").is_in(items)) if len(items) <= _MOST_NAMED else stamped
+    before = parsing.parse_frame(old.lazy(), schema.LOST_CASES, table="lost_cases").collect()
+    after = stamped.filter(pl.col("item").is_in(items)) if len(items) <= _MAX_BINDS else stamped
     connection.execute(RECORDS.delete().where(chosen))
     bulk_insert.insert(connection, RECORDS, after)
-    return restatements(before, after.select(names))
+    return find_restatements(before, after.select(names))
 
 
-def _fingerprint(records: pl.DataFrame) -> pl.Series:
+def _compute_fingerprints(records: pl.DataFrame) -> pl.Series:
     return records.select(pl.struct(schema.LOST_CASES.names).hash().reinterpret(signed=True)).to_series()
 
 
-def _of_day(table: sa.Table, day: Day) -> sa.Delete:
+def _delete_day(table: sa.Table, day: DayPublication) -> sa.Delete:
     return table.delete().where(table.c.dc == day.dc, table.c.ship_date == day.ship_date)
 
 
-def _clipped(rejects: pl.DataFrame) -> pl.DataFrame:
+def _clip_texts(rejects: pl.DataFrame) -> pl.DataFrame:
     """Rejects whose text fits its columns, whatever stood in the row: only `raw` has all of it."""
     lengths = {column.name: column.type.length for column in REJECTS.columns if isinstance(column.type, sa.String)}
     return rejects.with_columns(pl.col(name).str.head(length) for name, length in lengths.items() if length)
 
 
-def _checksum(records: pl.DataFrame, rejects: pl.DataFrame) -> str:
+def _compute_checksum(records: pl.DataFrame, rejects: pl.DataFrame) -> str:
     digest = hashlib.sha256()
     for frame in (records, rejects):
         buffer = io.BytesIO()
@@ -362,5 +368,5 @@ def _checksum(records: pl.DataFrame, rejects: pl.DataFrame) -> str:
     return digest.hexdigest()
 
 
-def _naive(entry: dict[str, Any]) -> dict[str, Any]:
+def _strip_time_zones(entry: dict[str, Any]) -> dict[str, Any]:
     return {name: value.replace(tzinfo=None) if isinstance(value, datetime) else value for name, value in entry.items()}

@@ -16,7 +16,7 @@ import numpy as np
 import polars as pl
 
 from fillrate_assets.core import decimals
-from fillrate_assets.core.decimals import cases
+from fillrate_assets.core.decimals import to_cases
 from fillrate_assets.core.table_schema import TIMESTAMP, Frame
 from fillrate_assets.fillrate import schema
 from fillrate_assets.sample.catalogue import UNKNOWN_ITEM, Catalogue
@@ -327,7 +327,7 @@ def _truth(trading: TradingDay, catalogue: Catalogue) -> pl.DataFrame:
         truth.with_columns(
             pl.lit(trading.site.code).alias("dc"),
             pl.lit(trading.day).alias("ship_date"),
-            cases(pl.col("demand")).alias("demand_cases"),
+            to_cases(pl.col("demand")).alias("demand_cases"),
         ),
         TRUTH,
     )

@@ -183,18 +183,20 @@ def load(settings: Settings, contracts: Contracts, *, loaded_at: datetime) -> Lo
     first, last = days.min(), days.max()
     if isinstance(first, date):
         settings.begin_no_later_than(first)
-    order_lines = _news(contracts.order_lines, systems.order_system.order_lines, "processed_at", loaded_at)
-    shipment_lines = _news(contracts.shipment_lines, systems.shipping_records.shipment_lines, "processed_at", loaded_at)
-    snapshots = _news(contracts.instock_snapshots, systems.instock_warehouse.snapshots, "snapshot_at", loaded_at)
+    order_lines = _news(contracts.order_lines, systems.order_system.read_order_lines, "processed_at", loaded_at)
+    shipment_lines = _news(
+        contracts.shipment_lines, systems.shipping_records.read_shipment_lines, "processed_at", loaded_at
+    )
+    snapshots = _news(contracts.instock_snapshots, systems.instock_warehouse.read_snapshots, "snapshot_at", loaded_at)
     systems.order_system.replace_items(contracts.items)
-    known = set(systems.record_store.dcs()["dc"])
+    known = set(systems.record_store.read_dcs()["dc"])
     unknown = sorted(set(contracts.order_lines["dc"]) - known - set(contracts.dcs["dc"]))
     systems.record_store.add_dcs(contracts.dcs)
     systems.record_store.add_dcs(
         pl.DataFrame({"dc": unknown}).with_columns(name="dc", time_zone=pl.lit("UTC"), active=pl.lit(value=True))
     )
     systems.record_store.add_waivers(contracts.waivers)
-    systems.record_store.keep_rejects(contracts.rejects, run_id="load")
+    systems.record_store.add_rejects(contracts.rejects, run_id="load")
     systems.receive(order_lines, shipment_lines, snapshots)
     return Loaded(
         {

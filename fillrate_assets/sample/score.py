@@ -8,7 +8,7 @@ from typing import Final
 import polars as pl
 
 from fillrate_assets.core import decimals
-from fillrate_assets.core.decimals import units
+from fillrate_assets.core.decimals import to_units
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.rules.rolling_baseline import LOOK_BACK_DAYS
 
@@ -70,8 +70,8 @@ def score(records: pl.DataFrame, truth: pl.DataFrame) -> Score:
         .filter(pl.col("ship_date") >= history_begins + pl.duration(days=LOOK_BACK_DAYS))
         .select(
             "baseline_source",
-            units("estimated_cases").alias("estimated"),
-            pl.max_horizontal(units("demand_cases") - units("ordered_cases"), 0).alias("true"),
+            to_units("estimated_cases").alias("estimated"),
+            pl.max_horizontal(to_units("demand_cases") - to_units("ordered_cases"), 0).alias("true"),
         )
     )
     by_source = [(source, _score(judged.filter(baseline_source=source))) for source in schema.BASELINE_SOURCES]

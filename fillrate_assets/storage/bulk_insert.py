@@ -48,7 +48,7 @@ def insert(connection: sa.Connection, table: sa.Table, rows: pl.DataFrame) -> No
 def _by_position(connection: sa.Connection, table: sa.Table, rows: pl.DataFrame) -> None:
     """SQLite takes tuples by position, several times faster than by name; its decimals are whole ten-thousandths."""
     exact = [name for name, dtype in rows.schema.items() if dtype.is_decimal()]
-    encoded = sql.sqlite_text(rows.with_columns(decimals.units(name).alias(name) for name in exact))
+    encoded = sql.sqlite_text(rows.with_columns(decimals.to_units(name).alias(name) for name in exact))
     statement = table.insert().compile(dialect=connection.dialect, column_keys=rows.columns)
     connection.exec_driver_sql(str(statement), encoded.select(statement.positiontup or []).rows())
 

@@ -15,7 +15,7 @@ from fillrate_assets.core.errors import FillrateError, PermanentFailure, SourceU
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.sources.instock_warehouse import InstockWarehouse
 from fillrate_assets.fillrate.sources.line_versions import ChangeWindow
-from fillrate_assets_tests.factories.rows import AT, DAY, snapshots
+from fillrate_assets_tests.factories.rows import AT, DAY, make_snapshots
 from fillrate_assets_tests.fixtures.cloud import Cloud
 
 URL = "awsathena+polars:///warehouse?s3_staging_dir=s3%3A%2F%2Fresults%2F&poll_interval=0.05"
@@ -23,7 +23,7 @@ URL = "awsathena+polars:///warehouse?s3_staging_dir=s3%3A%2F%2Fresults%2F&poll_i
 
 def _stock(*rows: dict[str, Any]) -> pl.DataFrame:
     """Snapshots as a lake keeps them: decimals, times without a zone."""
-    return snapshots(*rows).with_columns(
+    return make_snapshots(*rows).with_columns(
         pl.col("on_hand_cases").cast(pl.Decimal(18, 4)), pl.col("snapshot_at").dt.replace_time_zone(None)
     )
 
@@ -38,7 +38,7 @@ def test_snapshots_come_back_as_the_contract_types_them(aws: Cloud) -> None:
         {"on_hand_cases": "12345678901234.0625"},
         {"item": "B", "instock": None, "on_hand_cases": None, "snapshot_at": None},
     )
-    found = InstockWarehouse(aws.warehouse(_stock(*rows))).snapshots("DC01", DAY, DAY).sort("item")
+    found = InstockWarehouse(aws.warehouse(_stock(*rows))).read_snapshots("DC01", DAY, DAY).sort("item")
     schema.INSTOCK_SNAPSHOTS.validate(found)
     first, second = found.to_dicts()
     assert (first["dc"], first["ship_date"], first["instock"]) == ("DC01", DAY, "Y")
@@ -60,7 +60,7 @@ def test_all_days_are_asked_at_once_by_values_that_prune(aws: Cloud) -> None:
 
 
 def test_a_date_without_a_snapshot_has_no_rows(aws: Cloud) -> None:
-    found = InstockWarehouse(aws.warehouse(_stock({}))).snapshots(
+    found = InstockWarehouse(aws.warehouse(_stock({}))).read_snapshots(
         "DC01", DAY + timedelta(days=1), DAY + timedelta(days=2)
     )
     schema.INSTOCK_SNAPSHOTS.validate(found)
@@ -70,7 +70,7 @@ def test_a_date_without_a_snapshot_has_no_rows(aws: Cloud) -> None:
 def test_changes_tell_how_many_records_each_day_has_and_when_the_latest_was_taken(aws: Cloud) -> None:
     later = {"item": "B", "snapshot_at": AT + timedelta(hours=1)}
     url = aws.warehouse(_stock({}, later, {"dc": "DC02", "snapshot_at": None}, {"dc": "DC03"}))
-    found = InstockWarehouse(url).changes(ChangeWindow(["DC01", "DC02"], None, DAY, DAY))
+    found = InstockWarehouse(url).read_changes(ChangeWindow(["DC01", "DC02"], None, DAY, DAY))
     assert found.rows() == [("DC01", DAY, AT + timedelta(hours=1), 2), ("DC02", DAY, None, 1)]
     (query,) = _asked(aws, url)
     assert "BETWEEN DATE '2026-02-10' AND DATE '2026-02-10'" in query
@@ -80,7 +80,7 @@ def test_unload_is_asked_for_where_the_url_says_so(aws: Cloud) -> None:
     url = aws.warehouse(_stock({}))
     # The emulator has no UNLOAD; what it was asked is what can be seen here.
     with pytest.raises(FillrateError, match="UNLOAD"):
-        InstockWarehouse(f"{url}&unload=true").snapshots("DC01", DAY, DAY)
+        InstockWarehouse(f"{url}&unload=true").read_snapshots("DC01", DAY, DAY)
     (query,) = _asked(aws, url)
     assert query.startswith("UNLOAD (")
     assert "format = 'PARQUET'" in query
@@ -89,25 +89,25 @@ def test_unload_is_asked_for_where_the_url_says_so(aws: Cloud) -> None:
 @pytest.mark.usefixtures("busy_aws")
 def test_an_athena_that_is_busy_may_answer_later() -> None:
     with pytest.raises(SourceUnavailable, match=r"^instock warehouse \(awsathena.* does not answer: "):
-        InstockWarehouse(URL).snapshots("DC01", DAY, DAY)
+        InstockWarehouse(URL).read_snapshots("DC01", DAY, DAY)
 
 
 @pytest.mark.usefixtures("absent_aws")
 def test_an_athena_that_cannot_be_reached_may_answer_later() -> None:
     with pytest.raises(SourceUnavailable, match=r"^instock warehouse .* does not answer: Could not connect"):
-        InstockWarehouse(URL).snapshots("DC01", DAY, DAY)
+        InstockWarehouse(URL).read_snapshots("DC01", DAY, DAY)
 
 
 @pytest.mark.usefixtures("denying_aws")
 def test_an_athena_that_denies_access_is_no_matter_of_time() -> None:
     with pytest.raises(PermanentFailure, match=r"^instock warehouse .* refused: .*AccessDenied"):
-        InstockWarehouse(URL).snapshots("DC01", DAY, DAY)
+        InstockWarehouse(URL).read_snapshots("DC01", DAY, DAY)
 
 
 @pytest.mark.usefixtures("aws")
 def test_a_driver_that_rounds_or_pages_is_told() -> None:
     with pytest.raises(PermanentFailure, match=r"write awsathena\+polars://"):
-        InstockWarehouse(URL.replace("polars", "rest")).snapshots("DC01", DAY, DAY)
+        InstockWarehouse(URL.replace("polars", "rest")).read_snapshots("DC01", DAY, DAY)
 
 
 @pytest.mark.parametrize(

@@ -133,7 +133,7 @@ def test_a_secrets_manager_that_denies_access_is_no_matter_of_time() -> None:
 def test_a_connection_that_fails_shows_no_secret(forms: list[str]) -> None:
     for url in forms:
         with pytest.raises(FillrateError) as raised:
-            ShippingRecords(url).shipment_lines("DC01", DAY, DAY)
+            ShippingRecords(url).read_shipment_lines("DC01", DAY, DAY)
         assert isinstance(raised.value, SourceUnavailable)
         shown = "".join(traceback.format_exception(raised.value))
         assert "shipping records" in shown

@@ -75,7 +75,7 @@ def test_no_run_starts_on_a_dc_that_a_run_is_in_progress_for(network_home: Home)
         f"run {other.run_id} is in progress there: run again when it has ended, or terminate it in the UI"
     )
     assert ran.run_id is None
-    assert network_home.store.ledger().is_empty()
+    assert network_home.store.read_ledger().is_empty()
     (elsewhere,) = launcher.run(settings, [Range("DC02", first, first)])
     assert elsewhere.failure is None
 
@@ -109,7 +109,9 @@ def test_parts_leave_what_the_whole_range_leaves(network_home: Home, published_t
     ran = list(launcher.run(network_home.settings, parts))
     assert [(each.range, each.failure) for each in ran] == [(part, None) for part in parts]
     for day in partitions.days_between(SMALL.first, last):
-        assert network_home.store.records("DC01", day).equals(Home(published_template).store.records("DC01", day))
+        assert network_home.store.read_records("DC01", day).equals(
+            Home(published_template).store.read_records("DC01", day)
+        )
 
 
 @pytest.mark.parametrize("dcs", [["DC01"], ["DC01", "DC02"]])
@@ -133,4 +135,4 @@ def test_after_a_failure_the_later_days_of_the_dc_are_not_started(
     told = [(each.range, each.failure) for each in ran if each.range.dc != "DC01"]
     assert told == [(Range(dc, day, day), None) for dc, day in elsewhere]
     for dc, day in elsewhere:
-        assert network_home.store.records(dc, day).equals(Home(published_template).store.records(dc, day))
+        assert network_home.store.read_records(dc, day).equals(Home(published_template).store.read_records(dc, day))

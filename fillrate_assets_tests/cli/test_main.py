@@ -41,7 +41,14 @@ def _same(written: str, expected: str) -> bool:
 
 def test_calculate_writes_the_golden_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "lost.csv"
-    arguments = ["calculate", str(directories.golden(tmp_path / "in")), "--out", str(out), "--from", "2024-05-16"]
+    arguments = [
+        "calculate",
+        str(directories.write_golden_directory(tmp_path / "in")),
+        "--out",
+        str(out),
+        "--from",
+        "2024-05-16",
+    ]
     assert main.execute(arguments) == 0
     records = {row["item"]: row for row in _rows(out)}
     assert records.keys() == directories.GOLDEN_RECORDS.keys() | {"FILL"}
@@ -65,7 +72,7 @@ def test_calculate_writes_the_golden_table(tmp_path: Path, capsys: pytest.Captur
 
 def test_a_csv_record_is_exact_text_in_the_order_of_its_key(tmp_path: Path) -> None:
     out = tmp_path / "lost.csv"
-    assert main.execute(["calculate", str(directories.golden(tmp_path / "in")), "--out", str(out)]) == 0
+    assert main.execute(["calculate", str(directories.write_golden_directory(tmp_path / "in")), "--out", str(out)]) == 0
     header, *lines = out.read_text().splitlines()
     assert header.split(",") == schema.LOST_CASES.names
     keys = [tuple(line.split(",")[:3]) for line in lines]
@@ -77,7 +84,7 @@ def test_a_csv_record_is_exact_text_in_the_order_of_its_key(tmp_path: Path) -> N
 
 
 def test_parquet_holds_the_same_records_as_csv(tmp_path: Path) -> None:
-    directory = str(directories.golden(tmp_path / "in"))
+    directory = str(directories.write_golden_directory(tmp_path / "in"))
     for name in ("lost.csv", "lost.parquet"):
         assert main.execute(["calculate", directory, "--out", str(tmp_path / name)]) == 0
     records = pl.read_parquet(tmp_path / "lost.parquet")
@@ -87,7 +94,7 @@ def test_parquet_holds_the_same_records_as_csv(tmp_path: Path) -> None:
 
 
 def test_days_before_the_scope_are_look_back_and_not_written(tmp_path: Path) -> None:
-    directory = str(directories.golden(tmp_path / "in"))
+    directory = str(directories.write_golden_directory(tmp_path / "in"))
     whole, day = tmp_path / "whole.parquet", tmp_path / "day.parquet"
     assert main.execute(["calculate", directory, "--out", str(whole)]) == 0
     scope = ["--from", "2024-05-16", "--to", "2024-05-16", "--dc", "DC01"]
@@ -98,7 +105,7 @@ def test_days_before_the_scope_are_look_back_and_not_written(tmp_path: Path) -> 
 def test_a_day_without_a_snapshot_is_held_and_has_no_records(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    directory = directories.minimal(tmp_path / "in")
+    directory = directories.write_minimal_directory(tmp_path / "in")
     (directory / "instock_snapshots.csv").unlink()
     assert main.execute(["calculate", str(directory), "--out", str(tmp_path / "lost.csv")]) == 0
     assert _rows(tmp_path / "lost.csv") == []
@@ -106,7 +113,7 @@ def test_a_day_without_a_snapshot_is_held_and_has_no_records(
 
 
 def test_rows_that_cannot_be_typed_count_against_their_day(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    directory = directories.minimal(tmp_path / "in")
+    directory = directories.write_minimal_directory(tmp_path / "in")
     with (directory / "order_lines.csv").open("a") as handle:
         handle.write("DC01,2024-05-16,O1,one,A,10\n")
     assert main.execute(["calculate", str(directory), "--out", str(tmp_path / "lost.csv")]) == 0
@@ -116,7 +123,7 @@ def test_rows_that_cannot_be_typed_count_against_their_day(tmp_path: Path, capsy
 
 
 def test_what_was_written_before_stays_when_writing_fails(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    directory = directories.minimal(tmp_path / "in")
+    directory = directories.write_minimal_directory(tmp_path / "in")
     out = tmp_path / "lost.csv"
     (tmp_path / "lost.rejects.csv").mkdir()
     out.write_text("yesterday")
@@ -168,12 +175,12 @@ def test_bad_usage_is_one_line_that_says_what_to_do(
 def test_a_scope_without_order_lines_says_what_there_is(
     scope: list[str], told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    directory = directories.minimal(tmp_path / "in")
+    directory = directories.write_minimal_directory(tmp_path / "in")
     assert _fails(capsys, "calculate", directory, "--out", tmp_path / "x.csv", *scope) == told
 
 
 def test_files_without_a_usable_order_line_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    directory = directories.minimal(tmp_path / "in")
+    directory = directories.write_minimal_directory(tmp_path / "in")
     (directory / "order_lines.csv").write_text("dc,ship_date,order_id,line_no,item,ordered_qty\nDC01,,O1,1,A,5\n")
     told = _fails(capsys, "report", "--input", directory)
     assert told == "the files hold no order line that can be used: 1 rejected, the first because: no ship_date"
@@ -186,7 +193,7 @@ def test_help_of_every_command_has_an_example(command: str, capsys: pytest.Captu
 
 
 def test_a_report_of_files_is_a_table_with_a_total(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    directory = str(directories.golden(tmp_path / "in"))
+    directory = str(directories.write_golden_directory(tmp_path / "in"))
     day = ["--from", "2024-05-16"]
     assert main.execute(["report", "--input", directory, "--by", "dc,ship_date", *day]) == 0
     header, _, group, total = (line.split() for line in capsys.readouterr().out.splitlines() if line.strip())
@@ -197,7 +204,7 @@ def test_a_report_of_files_is_a_table_with_a_total(tmp_path: Path, capsys: pytes
 
 
 def test_a_report_as_csv_is_exact_and_has_no_total(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    directory, out = str(directories.minimal(tmp_path / "in")), tmp_path / "report.csv"
+    directory, out = str(directories.write_minimal_directory(tmp_path / "in")), tmp_path / "report.csv"
     expected = (
         "dc,lines,orders,ordered_cases,shipped_cases,case_fill_rate,line_fill_rate,order_fill_rate,on_time_rate,"
         "otif_rate,lost_cases\nDC01,1,1,10.0000,8.0000,0.8000,0.0000,0.0000,,,2.0000\n"
@@ -212,7 +219,7 @@ def test_a_report_as_csv_is_exact_and_has_no_total(tmp_path: Path, capsys: pytes
 def test_a_target_is_the_same_as_a_share_and_in_percent(
     target: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    directory, targets = directories.minimal(tmp_path / "in"), tmp_path / "targets.csv"
+    directory, targets = directories.write_minimal_directory(tmp_path / "in"), tmp_path / "targets.csv"
     targets.write_text(f"dc,case_fill_rate\nDC01,{target}\n")
     arguments = ["report", "--input", str(directory), "--targets", str(targets), "--format", "csv"]
     assert main.execute(arguments) == 0
@@ -231,13 +238,13 @@ def test_a_target_is_the_same_as_a_share_and_in_percent(
     ],
 )
 def test_wrong_targets_are_one_line(text: str, told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    directory, targets = directories.minimal(tmp_path / "in"), tmp_path / "targets.csv"
+    directory, targets = directories.write_minimal_directory(tmp_path / "in"), tmp_path / "targets.csv"
     targets.write_text(text)
     assert told in _fails(capsys, "report", "--input", directory, "--targets", targets)
 
 
 def test_a_report_as_a_workbook_is_written_whole(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    directory, out = directories.minimal(tmp_path / "in"), tmp_path / "report.xlsx"
+    directory, out = directories.write_minimal_directory(tmp_path / "in"), tmp_path / "report.xlsx"
     assert main.execute(["report", "--input", str(directory), "--out", str(out)]) == 0
     assert out.read_bytes().startswith(b"PK")
     assert capsys.readouterr().out == f"wrote {out}\n"
@@ -253,7 +260,7 @@ def test_an_empty_lake_says_what_fills_it(
 
 
 def test_explain_answers_from_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    directory = str(directories.minimal(tmp_path / "in"))
+    directory = str(directories.write_minimal_directory(tmp_path / "in"))
     assert main.execute(["explain", "DC01", "2024-05-16", "A", "--input", directory]) == 0
     first = capsys.readouterr().out.splitlines()[0]
     assert first == ("DC01, 2024-05-16, item A (Tomato soup, 12 x 400 g): 10 ordered, 8 shipped, in stock; lost 2.")
@@ -265,7 +272,7 @@ def test_load_tells_what_was_loaded_and_what_was_rejected(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FILLRATE_HOME", str(tmp_path / "home"))
-    directory = directories.minimal(tmp_path / "in")
+    directory = directories.write_minimal_directory(tmp_path / "in")
     with (directory / "order_lines.csv").open("a") as handle:
         handle.write("DC01,someday,O1,2,A,10\n")
     assert main.execute(["load", str(directory)]) == 0
@@ -284,7 +291,7 @@ def test_upgrade_makes_a_record_store_and_leaves_one_that_is_there(
     store = RecordStore(Database(settings.load().record_store_url))
     store.add_dcs(pl.DataFrame({"dc": ["DC01"], "name": ["x"], "time_zone": ["UTC"], "active": [True]}))
     assert main.execute(["upgrade"]) == 0
-    assert store.dcs()["dc"].to_list() == ["DC01"]
+    assert store.read_dcs()["dc"].to_list() == ["DC01"]
     assert capsys.readouterr().out == "the record store is up to date\n" * 2
 
 
@@ -301,7 +308,7 @@ def fillrate() -> Callable[..., subprocess.CompletedProcess[str]]:
 def test_the_command_works_as_a_process(
     fillrate: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
 ) -> None:
-    done = fillrate("calculate", directories.minimal(tmp_path / "in"), "--out", tmp_path / "lost.csv")
+    done = fillrate("calculate", directories.write_minimal_directory(tmp_path / "in"), "--out", tmp_path / "lost.csv")
     assert (done.returncode, done.stderr) == (0, "")
     failed = fillrate("calculate", tmp_path / "absent", "--out", tmp_path / "lost.csv")
     assert (failed.returncode, failed.stdout) == (2, "")
@@ -309,7 +316,7 @@ def test_the_command_works_as_a_process(
 
 
 def test_calculate_loads_no_dagster(tmp_path: Path) -> None:
-    directory, out = directories.minimal(tmp_path / "in"), tmp_path / "lost.csv"
+    directory, out = directories.write_minimal_directory(tmp_path / "in"), tmp_path / "lost.csv"
     code = (
         "import sys; from fillrate_assets.cli import main as cli\n"
         f"assert cli.execute(['calculate', {str(directory)!r}, '--out', {str(out)!r}]) == 0\n"

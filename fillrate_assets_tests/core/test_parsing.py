@@ -15,7 +15,7 @@ from fillrate_assets.core import parsing
 from fillrate_assets.core.errors import ContractViolation
 from fillrate_assets.core.table_schema import Column, Frame
 from fillrate_assets.fillrate import schema
-from fillrate_assets_tests.factories.fillrate_frames import Row, only
+from fillrate_assets_tests.factories.fillrate_frames import Row, take_only_row
 
 LINES: Final = schema.ORDER_LINES
 MOMENT: Final = datetime(2024, 5, 16, 6, 30, tzinfo=UTC)
@@ -23,7 +23,7 @@ MOMENT: Final = datetime(2024, 5, 16, 6, 30, tzinfo=UTC)
 
 def parsed(**values: object) -> Row:
     raw = pl.LazyFrame({name: [value] for name, value in values.items()})
-    return only(parsing.parse(raw, LINES, table="order_lines"))
+    return take_only_row(parsing.parse_frame(raw, LINES, table="order_lines"))
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_a_measure_that_is_no_number_is_told() -> None:
 
 def _read_as(dtype: type[pl.DataType], value: object) -> tuple[object, object]:
     columns = (Column("starts", dtype, ""), Column("problem", pl.String, "", nullable=True))
-    row = only(parsing.parse(pl.LazyFrame({"starts": [value]}), Frame("t", (), columns), table="t"))
+    row = take_only_row(parsing.parse_frame(pl.LazyFrame({"starts": [value]}), Frame("t", (), columns), table="t"))
     return row["starts"], row["problem"]
 
 
@@ -130,7 +130,7 @@ def _read_as(dtype: type[pl.DataType], value: object) -> tuple[object, object]:
 def test_what_could_not_be_read_is_known_as_it_was_written(quantity: str, day: str) -> None:
     problem = parsed(ordered_qty=quantity, ship_date=day)["problem"]
     for name, text in (("ordered_qty", quantity), ("ship_date", day)):
-        known = pl.select(parsing.unread(pl.lit(problem, pl.String), LINES, name)).item()
+        known = pl.select(parsing.extract_unread_text(pl.lit(problem, pl.String), LINES, name)).item()
         assert known == (text if f"{name} '" in (problem or "") else None)
 
 
@@ -144,15 +144,17 @@ def test_problems_told_earlier_are_kept() -> None:
 )
 def test_flags_are_read_as_people_write_them(text: str, value: object) -> None:
     raw = pl.LazyFrame({"item": ["A"], "contract_committed": [text]})
-    assert only(parsing.parse(raw, schema.ITEMS, table="items"))["contract_committed"] is value
+    assert take_only_row(parsing.parse_frame(raw, schema.ITEMS, table="items"))["contract_committed"] is value
 
 
 def test_absent_columns_are_null_and_unknown_ones_ignored() -> None:
-    frame = parsing.parse(pl.LazyFrame({"dc": ["DC01"], "colour": ["red"]}), LINES, table="order_lines").collect()
+    frame = parsing.parse_frame(pl.LazyFrame({"dc": ["DC01"], "colour": ["red"]}), LINES, table="order_lines").collect()
     assert frame.schema == LINES.polars
     assert frame.drop("dc").null_count().row(0) == (1,) * (len(LINES.names) - 1)
 
 
 def test_a_required_column_that_is_absent_stops_everything() -> None:
     with pytest.raises(ContractViolation, match="order_lines: column item, ordered_qty is missing; found dc"):
-        parsing.parse(pl.LazyFrame({"dc": [""]}), LINES, table="order_lines", required=["dc", "item", "ordered_qty"])
+        parsing.parse_frame(
+            pl.LazyFrame({"dc": [""]}), LINES, table="order_lines", required=["dc", "item", "ordered_qty"]
+        )

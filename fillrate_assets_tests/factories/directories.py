@@ -64,7 +64,7 @@ def write_csv(file: Path, rows: Iterable[Mapping[str, object]], columns: Sequenc
         writer.writerows(rows)
 
 
-def minimal(directory: Path) -> Path:
+def write_minimal_directory(directory: Path) -> Path:
     """One order line of one stocked item, shipped short and in stock, of DC01 on 2024-05-16."""
     directory.mkdir(parents=True, exist_ok=True)
     order = {"dc": "DC01", "ship_date": "2024-05-16", "order_id": "O1", "line_no": 1}
@@ -76,7 +76,7 @@ def minimal(directory: Path) -> Path:
     return directory
 
 
-def golden(directory: Path) -> Path:
+def write_golden_directory(directory: Path) -> Path:
     """The worked examples of methodology section 7, an item each, as a loader directory."""
     directory.mkdir(parents=True, exist_ok=True)
     orders: list[dict[str, object]] = []

@@ -20,44 +20,46 @@ PROCESSED_AT: Final = datetime(2024, 5, 16, 12, tzinfo=UTC)
 Row = Mapping[str, Any]
 
 
-def order_lines(*rows: Row) -> pl.LazyFrame:
+def make_order_lines(*rows: Row) -> pl.LazyFrame:
     """`ORDER_LINES`: 10 cases of item A each, on lines 1, 2, 3... of order O1."""
-    return _frame(schema.ORDER_LINES, rows, lambda n: {**_line(n), "customer": "C1", "item": "A", "ordered_qty": 10})
+    return _make_frame(
+        schema.ORDER_LINES, rows, lambda n: {**_make_line(n), "customer": "C1", "item": "A", "ordered_qty": 10}
+    )
 
 
-def shipment_lines(*rows: Row) -> pl.LazyFrame:
+def make_shipment_lines(*rows: Row) -> pl.LazyFrame:
     """`SHIPMENT_LINES`: 10 cases each, for lines 1, 2, 3... of order O1."""
-    return _frame(schema.SHIPMENT_LINES, rows, lambda n: {**_line(n), "shipped_qty": 10})
+    return _make_frame(schema.SHIPMENT_LINES, rows, lambda n: {**_make_line(n), "shipped_qty": 10})
 
 
-def snapshots(*rows: Row) -> pl.LazyFrame:
+def make_snapshots(*rows: Row) -> pl.LazyFrame:
     """`INSTOCK_SNAPSHOTS`: item A, in stock."""
-    return _frame(schema.INSTOCK_SNAPSHOTS, rows, lambda _: {**_item_day(), "instock": "Y"})
+    return _make_frame(schema.INSTOCK_SNAPSHOTS, rows, lambda _: {**_make_item_day(), "instock": "Y"})
 
 
-def items(*rows: Row) -> pl.LazyFrame:
+def make_items(*rows: Row) -> pl.LazyFrame:
     """`ITEMS`: stocked, vendor V1, department D1, in force since 2020."""
-    return _frame(schema.ITEMS, rows, lambda _: {**_master(), "item": "A", "valid_from": date(2020, 1, 1)})
+    return _make_frame(schema.ITEMS, rows, lambda _: {**_make_master(), "item": "A", "valid_from": date(2020, 1, 1)})
 
 
-def item_days(*rows: Row) -> pl.LazyFrame:
+def make_item_days(*rows: Row) -> pl.LazyFrame:
     """`ITEM_DAYS`: one line of 10 cases of item A, shipped and in stock."""
     facts = {"lines": 1, "ordered_cases": 10, "shipped_cases": 10, "over_cases": 0, "sub_cases": 0, "instock": "Y"}
-    return _frame(schema.ITEM_DAYS, rows, lambda _: {**_item_day(), **_master(), **facts})
+    return _make_frame(schema.ITEM_DAYS, rows, lambda _: {**_make_item_day(), **_make_master(), **facts})
 
 
-def averages(*rows: Row) -> pl.LazyFrame:
+def make_averages(*rows: Row) -> pl.LazyFrame:
     """`ROLLING_AVERAGES`: 38 cases over 6 observations for item A."""
     facts = {"baseline_cases": 38, "baseline_n": 6, "baseline_source": "W7"}
-    return _frame(schema.ROLLING_AVERAGES, rows, lambda _: {**_item_day(), **facts})
+    return _make_frame(schema.ROLLING_AVERAGES, rows, lambda _: {**_make_item_day(), **facts})
 
 
-def waivers(*rows: Row) -> pl.LazyFrame:
+def make_waivers(*rows: Row) -> pl.LazyFrame:
     """`WAIVERS`, in force since 2020."""
-    return _frame(schema.WAIVERS, rows, lambda _: {"valid_from": date(2020, 1, 1)})
+    return _make_frame(schema.WAIVERS, rows, lambda _: {"valid_from": date(2020, 1, 1)})
 
 
-def counted_lines(*rows: Row) -> pl.LazyFrame:
+def make_counted_lines(*rows: Row) -> pl.LazyFrame:
     """`CLASSIFIED_LINES`: 10 cases ordered and shipped in time each, on lines 1, 2, 3... of order O1."""
     facts = {
         "source_table": "order_lines",
@@ -72,34 +74,38 @@ def counted_lines(*rows: Row) -> pl.LazyFrame:
         "sub_cases": 0,
         "on_time": True,
     }
-    return _frame(schema.CLASSIFIED_LINES, rows, lambda n: {**_line(n), **facts})
+    return _make_frame(schema.CLASSIFIED_LINES, rows, lambda n: {**_make_line(n), **facts})
 
 
-def classified(orders: pl.LazyFrame, shipments: pl.LazyFrame | None = None, master: pl.LazyFrame | None = None) -> Row:
+def classify_one(
+    orders: pl.LazyFrame, shipments: pl.LazyFrame | None = None, master: pl.LazyFrame | None = None
+) -> Row:
     """What became of the only order line; nothing shipped and item A in force, unless given."""
-    rows = classified_rows(orders, shipments, master)
+    rows = classify_rows(orders, shipments, master)
     assert len(rows) == 1, rows
     return rows[0]
 
 
-def classified_rows(
+def classify_rows(
     orders: pl.LazyFrame, shipments: pl.LazyFrame | None = None, master: pl.LazyFrame | None = None
 ) -> list[dict[str, Any]]:
     """What became of every line, by table and line."""
-    shipments = shipment_lines() if shipments is None else shipments
-    frame = line_classification.classify(orders, shipments, items({}) if master is None else master).collect()
+    shipments = make_shipment_lines() if shipments is None else shipments
+    frame = line_classification.classify_lines(
+        orders, shipments, make_items({}) if master is None else master
+    ).collect()
     schema.CLASSIFIED_LINES.validate(frame)
     return frame.sort("source_table", "order_id", "line_no", "disposition").to_dicts()
 
 
-def only(frame: pl.LazyFrame) -> Row:
+def take_only_row(frame: pl.LazyFrame) -> Row:
     """The only row of a frame."""
     rows = frame.collect()
     assert rows.height == 1, rows
     return rows.row(0, named=True)
 
 
-def _line(number: int) -> dict[str, Any]:
+def _make_line(number: int) -> dict[str, Any]:
     return {
         "dc": "DC01",
         "ship_date": DAY,
@@ -110,19 +116,19 @@ def _line(number: int) -> dict[str, Any]:
     }
 
 
-def _item_day() -> dict[str, Any]:
+def _make_item_day() -> dict[str, Any]:
     return {"dc": "DC01", "ship_date": DAY, "item": "A"}
 
 
-def _master() -> dict[str, Any]:
+def _make_master() -> dict[str, Any]:
     return {"item_type": "STOCK", "vendor": "V1", "department": "D1", "contract_committed": False}
 
 
-def _frame(contract: Frame, rows: tuple[Row, ...], ordinary: Callable[[int], dict[str, Any]]) -> pl.LazyFrame:
+def _make_frame(contract: Frame, rows: tuple[Row, ...], ordinary: Callable[[int], dict[str, Any]]) -> pl.LazyFrame:
     filled = [{**ordinary(n), **row} for n, row in enumerate(rows)]
-    columns = {column.name: [_exact(row.get(column.name), column) for row in filled] for column in contract.columns}
+    columns = {column.name: [_to_exact(row.get(column.name), column) for row in filled] for column in contract.columns}
     return pl.LazyFrame(columns, schema=contract.polars)
 
 
-def _exact(value: object, column: Column) -> object:
+def _to_exact(value: object, column: Column) -> object:
     return Decimal(str(value)) if column.dtype == decimals.CASES and value is not None else value

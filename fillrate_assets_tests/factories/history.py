@@ -18,7 +18,7 @@ TABLES = [field.name for field in fields(Activity)]
 LINE_KEY = ["dc", "order_id", "line_no"]
 
 
-def together(parts: list[Activity]) -> Activity:
+def merge_activities(parts: list[Activity]) -> Activity:
     return Activity(**{name: pl.concat([getattr(part, name) for part in parts]) for name in TABLES})
 
 
@@ -35,7 +35,7 @@ class History:
 
     @cached_property
     def activity(self) -> Activity:
-        return together([activity(self.network, dc) for dc in self.network.dc_codes])
+        return merge_activities([activity(self.network, dc) for dc in self.network.dc_codes])
 
     @cached_property
     def items(self) -> pl.LazyFrame:
@@ -43,29 +43,31 @@ class History:
 
     @cached_property
     def orders(self) -> pl.DataFrame:
-        return parsing.parse(self.activity.order_lines.lazy(), schema.ORDER_LINES, table="order_lines").collect()
+        return parsing.parse_frame(self.activity.order_lines.lazy(), schema.ORDER_LINES, table="order_lines").collect()
 
     @cached_property
     def shipments(self) -> pl.DataFrame:
         raw = self.activity.shipment_lines.lazy()
-        return parsing.parse(raw, schema.SHIPMENT_LINES, table="shipment_lines").collect()
+        return parsing.parse_frame(raw, schema.SHIPMENT_LINES, table="shipment_lines").collect()
 
     @cached_property
     def snapshots(self) -> pl.DataFrame:
         raw = self.activity.instock_snapshots.lazy().rename({"snapshot_date": "ship_date"})
-        return parsing.parse(raw, schema.INSTOCK_SNAPSHOTS, table="instock_snapshots").collect()
+        return parsing.parse_frame(raw, schema.INSTOCK_SNAPSHOTS, table="instock_snapshots").collect()
 
     @cached_property
     def lines(self) -> pl.DataFrame:
         zones = dict(masters(self.network).dcs.select("dc", "time_zone").iter_rows())
-        return line_classification.classify(self.orders.lazy(), self.shipments.lazy(), self.items, zones).collect()
+        return line_classification.classify_lines(
+            self.orders.lazy(), self.shipments.lazy(), self.items, zones
+        ).collect()
 
     @cached_property
     def item_days(self) -> pl.DataFrame:
-        return line_classification.item_days(self.lines.lazy(), self.snapshots.lazy(), self.items).collect()
+        return line_classification.compute_item_days(self.lines.lazy(), self.snapshots.lazy(), self.items).collect()
 
     @cached_property
     def records(self) -> pl.DataFrame:
-        averages = rolling_baseline.rolling_averages(self.item_days.lazy(), self.network.ship_days)
+        averages = rolling_baseline.compute_rolling_averages(self.item_days.lazy(), self.network.ship_days)
         waivers = masters(self.network).waivers.lazy()
-        return lost_cases.lost_cases(self.item_days.lazy(), averages, waivers).collect()
+        return lost_cases.compute_lost_cases(self.item_days.lazy(), averages, waivers).collect()

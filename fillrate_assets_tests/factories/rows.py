@@ -103,41 +103,41 @@ _ITEM: Final[dict[str, Any]] = {
 }
 
 
-def records(*rows: dict[str, Any]) -> pl.DataFrame:
+def make_records(*rows: dict[str, Any]) -> pl.DataFrame:
     """`LOST_CASES`."""
     return pl.DataFrame([_RECORD | row for row in rows], schema=schema.LOST_CASES.polars)
 
 
-def rejects(*rows: dict[str, Any]) -> pl.DataFrame:
+def make_rejects(*rows: dict[str, Any]) -> pl.DataFrame:
     """`REJECTS`."""
     return pl.DataFrame([_REJECT | row for row in rows], schema=schema.REJECTS.polars)
 
 
-def order_lines(*rows: dict[str, Any]) -> pl.DataFrame:
+def make_order_lines(*rows: dict[str, Any]) -> pl.DataFrame:
     """Order lines as a source holds them: quantities are text."""
-    return pl.DataFrame([_ORDER | row for row in rows], schema=_source(schema.ORDER_LINES))
+    return pl.DataFrame([_ORDER | row for row in rows], schema=_select_source_types(schema.ORDER_LINES))
 
 
-def shipment_lines(*rows: dict[str, Any]) -> pl.DataFrame:
+def make_shipment_lines(*rows: dict[str, Any]) -> pl.DataFrame:
     """Shipment lines as a source holds them."""
-    return pl.DataFrame([_SHIPMENT | row for row in rows], schema=_source(schema.SHIPMENT_LINES))
+    return pl.DataFrame([_SHIPMENT | row for row in rows], schema=_select_source_types(schema.SHIPMENT_LINES))
 
 
-def snapshots(*rows: dict[str, Any]) -> pl.DataFrame:
+def make_snapshots(*rows: dict[str, Any]) -> pl.DataFrame:
     """Instock records as a source holds them."""
     columns = {
         "snapshot_date" if name == "ship_date" else name: dtype
-        for name, dtype in _source(schema.INSTOCK_SNAPSHOTS).items()
+        for name, dtype in _select_source_types(schema.INSTOCK_SNAPSHOTS).items()
     }
     return pl.DataFrame([_SNAPSHOT | row for row in rows], schema=columns)
 
 
-def items(*rows: dict[str, Any]) -> pl.DataFrame:
+def make_items(*rows: dict[str, Any]) -> pl.DataFrame:
     """`ITEMS`."""
     return pl.DataFrame([_ITEM | row for row in rows], schema=schema.ITEMS.polars)
 
 
-def _source(frame: Frame) -> dict[str, pl.DataType | type[pl.DataType]]:
+def _select_source_types(frame: Frame) -> dict[str, pl.DataType | type[pl.DataType]]:
     text = {"ordered_qty", "shipped_qty", "on_hand_cases", "pack_size", "requested_date", "substitute_for_line"}
     text |= {"shipped_at", "delivered_at"}
     return {column.name: pl.String if column.name in text else column.dtype for column in frame.source_columns}

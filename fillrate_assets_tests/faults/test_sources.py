@@ -84,7 +84,7 @@ def test_wrong_credentials(
 @pytest.fixture
 def warehouse(undisturbed: Undisturbed, aws: Cloud) -> str:
     """The URL of the platform's instock warehouse in Athena."""
-    found = undisturbed.before.systems.instock_warehouse.snapshots(DC, DAYS[0], DAYS[-1]).drop("problem")
+    found = undisturbed.before.systems.instock_warehouse.read_snapshots(DC, DAYS[0], DAYS[-1]).drop("problem")
     naive = pl.col("snapshot_at").dt.replace_time_zone(None)
     return aws.warehouse(found.rename({"ship_date": "snapshot_date"}).with_columns(naive))
 
@@ -121,16 +121,16 @@ def test_a_query_of_athena_fails(
 def test_half_of_a_snapshot_is_missing(undisturbed: Undisturbed, tmp_path: Path, instance: dg.DagsterInstance) -> None:
     home, day = waiting(undisturbed, tmp_path), CORRECTED[1]
     warehouse = home.systems.instock_warehouse
-    whole = warehouse.snapshots(DC, day, day).drop("problem")
+    whole = warehouse.read_snapshots(DC, day, day).drop("problem")
     half = whole.gather_every(2)
     with sql.engine(home.settings.instock_warehouse_url).begin() as connection:
         of_day = sa.text("DELETE FROM instock_snapshots WHERE dc = :dc AND snapshot_date = :day")
         connection.execute(of_day, {"dc": DC, "day": day})
     warehouse.append(half)
-    records = home.store.records(DC, day)
+    records = home.store.read_records(DC, day)
     result = run(home, instance)
     assert result.success
-    assert home.store.records(DC, day).equals(records)
+    assert home.store.read_records(DC, day).equals(records)
     ((subject, body),) = messages(home.store)
     assert subject == f"{DC} {day} is held"
     assert "the last good records stay\nTo do: have the feed corrected or delivered again." in body

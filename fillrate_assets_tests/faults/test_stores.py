@@ -13,7 +13,7 @@ from uuid import uuid4
 import dagster as dg
 import pytest
 
-from fillrate_assets.fillrate.record_store import lock_of
+from fillrate_assets.fillrate.record_store import build_day_lock
 from fillrate_assets.notifications.message_outbox import OUTBOX
 from fillrate_assets_tests.conftest import CORRECTED, DC, SCHEMA, SMALL, Undisturbed
 from fillrate_assets_tests.faults.injected import (
@@ -79,7 +79,7 @@ def test_a_deadlock_in_the_record_store(undisturbed: Undisturbed, served: Home, 
             locked.set()
             while not connection.exec_driver_sql(_WAITS).scalar_one():
                 sleep(0.01)
-            lock = lock_of(DC, CORRECTED[0], connection.dialect)
+            lock = build_day_lock(DC, CORRECTED[0], connection.dialect)
             assert lock is not None
             connection.execute(lock)
 

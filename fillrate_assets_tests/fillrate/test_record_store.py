@@ -20,12 +20,20 @@ from hypothesis import strategies as st
 
 from fillrate_assets.core.errors import PermanentFailure
 from fillrate_assets.fillrate import schema
-from fillrate_assets.fillrate.record_store import OUTRUN, RECORDS, REJECTS, RESTATEMENTS, Day, Outcome, RecordStore
+from fillrate_assets.fillrate.record_store import (
+    OUTDATED,
+    RECORDS,
+    REJECTS,
+    RESTATEMENTS,
+    DayPublication,
+    PublishResult,
+    RecordStore,
+)
 from fillrate_assets.fillrate.rules.change_planner import VERSIONS
 from fillrate_assets.storage.database import Database
 from fillrate_assets.storage.sql_types import ExactDecimal
 from fillrate_assets.storage.tables import METADATA
-from fillrate_assets_tests.factories.rows import AT, DAY, records, rejects
+from fillrate_assets_tests.factories.rows import AT, DAY, make_records, make_rejects
 from fillrate_assets_tests.fixtures.home import stored_rows
 
 NOW = datetime(2026, 2, 11, 6, tzinfo=UTC)
@@ -41,14 +49,16 @@ def _day(
     lines: int | None = 3,
     shipped_at: datetime | None = None,
     read_at: datetime | None = None,
-) -> Day:
+) -> DayPublication:
     source = pl.DataFrame(
         [(AT, lines, shipped_at, 0, AT, 1)],
         schema={name: schema.LEDGER.polars[name] for names in VERSIONS.values() for name in names},
         orient="row",
     )
-    day = records(*[{"ship_date": ship_date, **row} for row in rows])
-    return Day("DC01", ship_date, day, rejects() if rejected is None else rejected, source, held, read_at)
+    day = make_records(*[{"ship_date": ship_date, **row} for row in rows])
+    return DayPublication(
+        "DC01", ship_date, day, make_rejects() if rejected is None else rejected, source, held, read_at
+    )
 
 
 def _short(item: str, ordered: int, shipped: int) -> dict[str, Any]:
@@ -110,7 +120,7 @@ def test_the_migrations_can_be_undone(store: RecordStore) -> None:
 
 def test_a_store_that_does_not_exist_says_how_to_make_one(tmp_path: Path) -> None:
     with pytest.raises(PermanentFailure, match=r"record store: there is no .*; run `fillrate demo`"):
-        RecordStore(Database(f"sqlite:///{tmp_path}/absent.db")).ledger()
+        RecordStore(Database(f"sqlite:///{tmp_path}/absent.db")).read_ledger()
 
 
 @given(st.decimals(min_value=-(10**14) + 1, max_value=10**14 - 1, places=4))
@@ -130,7 +140,7 @@ def test_records_come_back_as_they_were_published(store: RecordStore) -> None:
         {"item": "É'%", "department": "Käse & Co"},
     )
     store.publish([published], run_id="run", now=NOW)
-    found = store.records("DC01", DAY)
+    found = store.read_records("DC01", DAY)
     schema.LOST_CASES.validate(found)
     assert found.equals(published.records)
 
@@ -156,19 +166,19 @@ def test_totals_are_exact_sums_by_day(store: RecordStore) -> None:
     tenth, day = Decimal("0.1"), DAY + timedelta(days=1)
     many = [{"item": str(number), "ordered_cases": tenth, "shipped_cases": tenth} for number in range(10)]
     store.publish([_day(*many), _day(_short("A", 3, 1), ship_date=day)], run_id="run", now=NOW)
-    assert store.totals("DC01", DAY, day).sort("ship_date").rows() == [
+    assert store.read_totals("DC01", DAY, day).sort("ship_date").rows() == [
         ("DC01", DAY, Decimal(1), Decimal(1)),
         ("DC01", day, Decimal(3), Decimal(1)),
     ]
-    assert store.totals("DC01", day, day)["ship_date"].to_list() == [day]
-    assert store.totals("DC02", DAY, day).is_empty()
+    assert store.read_totals("DC01", day, day)["ship_date"].to_list() == [day]
+    assert store.read_totals("DC02", DAY, day).is_empty()
 
 
 def test_a_first_publication_is_no_restatement(store: RecordStore) -> None:
     (outcome,) = store.publish([_day(_short("A", 10, 8))], run_id="run", now=NOW)
     assert (outcome.changed, outcome.restated, outcome.newly_held) == (True, 0, False)
     assert store.count(RESTATEMENTS) == 0
-    (entry,) = store.ledger("DC01").to_dicts()
+    (entry,) = store.read_ledger("DC01").to_dicts()
     assert entry["checksum"] is not None
     assert {name: entry[name] for name in entry if name != "checksum"} == {
         "dc": "DC01",
@@ -188,7 +198,7 @@ def test_a_first_publication_is_no_restatement(store: RecordStore) -> None:
 
 
 def test_the_same_day_again_changes_and_logs_nothing(store: RecordStore) -> None:
-    rejected = rejects({})
+    rejected = make_rejects({})
     store.publish([_day(_short("A", 10, 8), _short("B", 5, 5), rejected=rejected)], run_id="first", now=NOW)
     before = stored_rows(store, without=EVERYTHING)
     # The order in which a computation happens to return records says nothing.
@@ -203,10 +213,10 @@ def test_a_correction_replaces_the_day_and_logs_every_value_it_changed(store: Re
     store.publish([_day(_short("A", 10, 8), _short("GONE", 4, 0), _short("SAME", 5, 5)), other], run_id="r1", now=NOW)
     corrected = _day(_short("A", 10, 9), _short("NEW", 1, 1), _short("SAME", 5, 5), lines=4)
     (outcome,) = store.publish([corrected], run_id="r2", now=LATER)
-    assert store.records("DC01", DAY)["item"].to_list() == ["A", "NEW", "SAME"]
-    assert store.records("DC01", other.ship_date).equals(other.records)
+    assert store.read_records("DC01", DAY)["item"].to_list() == ["A", "NEW", "SAME"]
+    assert store.read_records("DC01", other.ship_date).equals(other.records)
     by_orders = "orders, shipments or snapshot of the day corrected"
-    logged = [row for item in ("A", "GONE", "NEW", "SAME") for row in store.restatements("DC01", DAY, item).rows()]
+    logged = [row for item in ("A", "GONE", "NEW", "SAME") for row in store.read_restatements("DC01", DAY, item).rows()]
     expected = [
         ("A", "confirmed_cases", "2.0000", "1.0000"),
         ("A", "lost_cases", "2.0000", "1.0000"),
@@ -232,14 +242,14 @@ def test_a_correction_is_the_same_however_many_records_it_changes(store: RecordS
     store.publish([_day(*[_short(item, 10, 8) for item in items])], run_id="r1", now=NOW)
     day = _day(*[_short(item, 10, 9 if number < corrected else 8) for number, item in enumerate(items)])
     (outcome,) = store.publish([day], run_id="r2", now=LATER)
-    assert store.records("DC01", DAY).equals(day.records.sort("item"))
+    assert store.read_records("DC01", DAY).equals(day.records.sort("item"))
     assert outcome.restated == store.count(RESTATEMENTS) == 3 * corrected
 
 
 def test_a_second_correction_is_logged_after_the_first(store: RecordStore) -> None:
     for run, shipped in (("r1", 8), ("r2", 9), ("r3", 10)):
         store.publish([_day(_short("A", 10, shipped))], run_id=run, now=NOW)
-    log = store.restatements("DC01", DAY, "A").filter(field="shipped_cases")
+    log = store.read_restatements("DC01", DAY, "A").filter(field="shipped_cases")
     assert log.select("before", "after", "run_id").rows() == [("8.0000", "9.0000", "r2"), ("9.0000", "10.0000", "r3")]
 
 
@@ -250,19 +260,19 @@ def test_new_source_versions_with_the_same_result_only_move_the_ledger(store: Re
     after = stored_rows(store, without=EVERYTHING)
     assert (outcome.changed, outcome.restated) == (False, 0)
     assert {name: rows for name, rows in after.items() if rows != before[name]}.keys() == {"ledger"}
-    assert store.ledger()["orders_lines"].to_list() == [4]
+    assert store.read_ledger()["orders_lines"].to_list() == [4]
 
 
 def test_a_held_day_keeps_its_last_good_records_and_shows_its_own_rejects(store: RecordStore) -> None:
-    good = _day(_short("A", 10, 8), rejected=rejects({}))
+    good = _day(_short("A", 10, 8), rejected=make_rejects({}))
     store.publish([good], run_id="first", now=NOW)
     before = stored_rows(store, without=EVERYTHING)
-    held = _day(held="no snapshot", lines=5, rejected=rejects({"reason": "no item"}))
+    held = _day(held="no snapshot", lines=5, rejected=make_rejects({"reason": "no item"}))
     (outcome,) = store.publish([held], run_id="second", now=LATER)
     after = stored_rows(store, without=EVERYTHING)
     assert (outcome.changed, outcome.restated, outcome.newly_held) == (False, 0, True)
     assert {name: rows for name, rows in after.items() if rows != before[name]}.keys() == {"ledger", "rejects"}
-    (entry,) = store.ledger().to_dicts()
+    (entry,) = store.read_ledger().to_dicts()
     assert (entry["state"], entry["reason"], entry["records"], entry["orders_lines"]) == ("HELD", "no snapshot", 1, 5)
 
 
@@ -272,16 +282,16 @@ def test_a_result_of_older_sources_that_comes_later_changes_no_record_and_asks_f
     store: RecordStore, held: str | None, read_at: datetime | None
 ) -> None:
     store.publish([_day(_short("A", 10, 9), lines=4)], run_id="newer", now=NOW)
-    before, (stood,) = stored_rows(store, without=EVERYTHING), store.ledger().to_dicts()
-    older = _day(_short("A", 10, 8), lines=3, held=held, read_at=read_at, rejected=rejects({}))
+    before, (stood,) = stored_rows(store, without=EVERYTHING), store.read_ledger().to_dicts()
+    older = _day(_short("A", 10, 8), lines=3, held=held, read_at=read_at, rejected=make_rejects({}))
     for _ in range(2):
         (outcome,) = store.publish([older], run_id="older", now=LATER)
-        assert (outcome.changed, outcome.held, outcome.newly_held, outcome.records) == (False, OUTRUN, False, 1)
+        assert (outcome.changed, outcome.held, outcome.newly_held, outcome.records) == (False, OUTDATED, False, 1)
     after = stored_rows(store, without=EVERYTHING)
     assert {name for name, rows in after.items() if rows != before[name]} == {"ledger"}
-    assert store.ledger().to_dicts() == [stood | {"state": "HELD", "reason": OUTRUN}]
+    assert store.read_ledger().to_dicts() == [stood | {"state": "HELD", "reason": OUTDATED}]
     store.publish([_day(_short("A", 10, 9), lines=4)], run_id="again", now=LATER)
-    assert store.ledger()["state"].to_list() == ["PUBLISHED"]
+    assert store.read_ledger()["state"].to_list() == ["PUBLISHED"]
     assert store.count(RESTATEMENTS) == 0
 
 
@@ -293,7 +303,7 @@ def test_of_two_first_publications_at_the_same_moment_the_newer_sources_stand(st
         with suppress(BrokenBarrierError):
             both.wait()
 
-    def publish(lines: int) -> list[Outcome]:
+    def publish(lines: int) -> list[PublishResult]:
         published = [_day(_short("A", 10, 5 + lines), ship_date=day, lines=lines) for day in days]
         try:
             return store.publish(published, run_id=f"run {lines}", now=NOW)
@@ -305,9 +315,9 @@ def test_of_two_first_publications_at_the_same_moment_the_newer_sources_stand(st
         older, newer = pool.map(publish, (3, 4))
     for first, second in zip(older, newer, strict=True):
         # Whoever comes second knows of the first: it is restated, or has been outrun.
-        assert (first.held, second.restated > 0) in {(None, True), (OUTRUN, False)}
-    assert [store.records("DC01", day)["shipped_cases"].to_list() for day in days] == [[Decimal(9)]] * len(days)
-    assert store.ledger()["reason"].to_list() == [each.held for each in older]
+        assert (first.held, second.restated > 0) in {(None, True), (OUTDATED, False)}
+    assert [store.read_records("DC01", day)["shipped_cases"].to_list() for day in days] == [[Decimal(9)]] * len(days)
+    assert store.read_ledger()["reason"].to_list() == [each.held for each in older]
 
 
 def test_rows_that_are_gone_from_a_source_are_no_older_version_to_a_run_that_read_since(store: RecordStore) -> None:
@@ -315,7 +325,7 @@ def test_rows_that_are_gone_from_a_source_are_no_older_version_to_a_run_that_rea
     fewer = _day(_short("A", 5, 5), lines=3, read_at=NOW + timedelta(minutes=1))
     (outcome,) = store.publish([fewer], run_id="second", now=LATER)
     assert (outcome.changed, outcome.held) == (True, None)
-    assert store.ledger()["orders_lines"].to_list() == [3]
+    assert store.read_ledger()["orders_lines"].to_list() == [3]
 
 
 def test_a_day_is_newly_held_once_for_each_reason(store: RecordStore) -> None:
@@ -328,19 +338,19 @@ def test_a_day_released_with_the_records_that_stood_restates_nothing(store: Reco
     for held in (None, "no snapshot", None):
         store.publish([_day(_short("A", 10, 8), held=held)], run_id="run", now=NOW)
     assert store.count(RESTATEMENTS) == 0
-    assert store.ledger()["state"].to_list() == ["PUBLISHED"]
+    assert store.read_ledger()["state"].to_list() == ["PUBLISHED"]
 
 
 def test_a_day_released_with_other_records_restates_what_stood_before_it_was_held(store: RecordStore) -> None:
     for held, shipped in ((None, 8), ("no snapshot", 0), (None, 9)):
         store.publish([_day(_short("A", 10, shipped), held=held)], run_id="run", now=NOW)
-    log = store.restatements("DC01", DAY, "A").filter(field="shipped_cases")
+    log = store.read_restatements("DC01", DAY, "A").filter(field="shipped_cases")
     assert log.select("before", "after").rows() == [("8.0000", "9.0000")]
 
 
 def test_a_day_held_from_the_start_is_first_published_when_it_is_released(store: RecordStore) -> None:
     store.publish([_day(held="no snapshot")], run_id="first", now=NOW)
-    assert (store.count(RECORDS), store.ledger()["checksum"].to_list()) == (0, [None])
+    assert (store.count(RECORDS), store.read_ledger()["checksum"].to_list()) == (0, [None])
     (outcome,) = store.publish([_day(_short("A", 10, 8))], run_id="second", now=LATER)
     assert (outcome.changed, outcome.restated) == (True, 0)
     assert store.count(RECORDS) == 1
@@ -350,12 +360,14 @@ def test_a_day_held_from_the_start_is_first_published_when_it_is_released(store:
     "broken",
     [
         pytest.param(_day(_short("A", 9, 9), _short("B", 1, 1), _short("B", 1, 1)), id="a record twice"),
-        pytest.param(_day(_short("A", 9, 9), rejected=rejects({}, {"reason": None})), id="a reject without a reason"),
+        pytest.param(
+            _day(_short("A", 9, 9), rejected=make_rejects({}, {"reason": None})), id="a reject without a reason"
+        ),
         pytest.param(_day(_short("A", 9, 9), lines=None, read_at=LATER), id="a ledger without a number of lines"),
     ],
 )
-def test_a_day_is_published_whole_or_not_at_all(store: RecordStore, broken: Day) -> None:
-    standing = _day(_short("A", 10, 8), _short("GONE", 4, 0), rejected=rejects({"reason": "no ordered quantity"}))
+def test_a_day_is_published_whole_or_not_at_all(store: RecordStore, broken: DayPublication) -> None:
+    standing = _day(_short("A", 10, 8), _short("GONE", 4, 0), rejected=make_rejects({"reason": "no ordered quantity"}))
     store.publish([standing], run_id="first", now=NOW)
     before = stored_rows(store, without=EVERYTHING)
     with pytest.raises(PermanentFailure, match=r"record store .* refused: "):
@@ -372,7 +384,7 @@ def test_days_published_before_one_that_fails_stay(store: RecordStore) -> None:
     ]
     with pytest.raises(PermanentFailure):
         store.publish(days, run_id="run", now=NOW)
-    assert store.ledger()["ship_date"].to_list() == [first]
+    assert store.read_ledger()["ship_date"].to_list() == [first]
     assert store.count(RECORDS) == 1
 
 
@@ -382,16 +394,16 @@ def _reasons(store: RecordStore) -> list[tuple[str, str]]:
 
 
 def test_rejects_of_a_run_are_replaced_and_those_of_the_loader_stay(store: RecordStore) -> None:
-    store.keep_rejects(rejects({"reason": "line_no 'x' is not a number"}), run_id="load")
-    store.publish([_day(rejected=rejects({"reason": "no item"}))], run_id="first", now=NOW)
-    store.publish([_day(rejected=rejects({"reason": "no pack size"}))], run_id="second", now=LATER)
+    store.add_rejects(make_rejects({"reason": "line_no 'x' is not a number"}), run_id="load")
+    store.publish([_day(rejected=make_rejects({"reason": "no item"}))], run_id="first", now=NOW)
+    store.publish([_day(rejected=make_rejects({"reason": "no pack size"}))], run_id="second", now=LATER)
     assert _reasons(store) == [("load", "line_no 'x' is not a number"), ("run", "no pack size")]
 
 
 def test_a_reject_longer_than_its_columns_is_kept_with_its_whole_row(store: RecordStore) -> None:
     long = {"key": "k" * 300, "reason": "r" * 1001, "raw": "{" + "x" * 5000}
-    store.publish([_day(rejected=rejects(long))], run_id="run", now=NOW)
-    assert [store.keep_rejects(rejects(long), run_id="load") for _ in range(2)] == [1, 0]
+    store.publish([_day(rejected=make_rejects(long))], run_id="run", now=NOW)
+    assert [store.add_rejects(make_rejects(long), run_id="load") for _ in range(2)] == [1, 0]
     with store.database.engine.connect() as connection:
         kept = connection.execute(sa.select(REJECTS.c.key, REJECTS.c.reason, REJECTS.c.raw)).all()
     assert list(map(tuple, kept)) == [("k" * 255, "r" * 1000, long["raw"])] * 2
@@ -399,8 +411,8 @@ def test_a_reject_longer_than_its_columns_is_kept_with_its_whole_row(store: Reco
 
 def test_a_loader_reject_is_kept_once(store: RecordStore) -> None:
     placeless = {"dc": None, "ship_date": None, "key": None, "reason": "no DC"}
-    assert store.keep_rejects(rejects(placeless, placeless, {}), run_id="load") == 2
-    assert store.keep_rejects(rejects(placeless, {}), run_id="load") == 0
+    assert store.add_rejects(make_rejects(placeless, placeless, {}), run_id="load") == 2
+    assert store.add_rejects(make_rejects(placeless, {}), run_id="load") == 0
     assert _reasons(store) == [("load", "no DC"), ("load", "no item")]
 
 
@@ -408,8 +420,8 @@ def test_dcs_and_waivers_are_added_or_changed_by_key(store: RecordStore) -> None
     dc = {"dc": "DC01", "name": "Reno", "time_zone": "America/Los_Angeles", "active": True}
     store.add_dcs(pl.DataFrame([dc, {**dc, "dc": "DC02"}], schema=schema.DCS.polars))
     store.add_dcs(pl.DataFrame([{**dc, "active": False}], schema=schema.DCS.polars))
-    assert store.dcs().select("dc", "active").rows() == [("DC01", False), ("DC02", True)]
+    assert store.read_dcs().select("dc", "active").rows() == [("DC01", False), ("DC02", True)]
     waiver = {"reason_code": "12", "valid_from": DAY, "valid_to": None}
     for valid_to in (None, DAY):
         store.add_waivers(pl.DataFrame([{**waiver, "valid_to": valid_to}], schema=schema.WAIVERS.polars))
-    assert store.waivers().rows() == [("12", DAY, DAY)]
+    assert store.read_waivers().rows() == [("12", DAY, DAY)]

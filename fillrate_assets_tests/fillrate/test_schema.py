@@ -14,16 +14,16 @@ from fillrate_assets.core import decimals
 from fillrate_assets.core.errors import ContractViolation
 from fillrate_assets.core.table_schema import TIMESTAMP, Column, Frame
 from fillrate_assets.fillrate import schema
-from fillrate_assets_tests.factories.fillrate_frames import averages, order_lines
-from fillrate_assets_tests.factories.rows import records
+from fillrate_assets_tests.factories.fillrate_frames import make_averages, make_order_lines
+from fillrate_assets_tests.factories.rows import make_records
 
 AVERAGES = schema.ROLLING_AVERAGES
 FRAMES = [frame for area in (schema, floors) for frame in vars(area).values() if isinstance(frame, Frame)]
 
 
 def test_a_frame_that_keeps_its_contract_passes() -> None:
-    AVERAGES.validate(averages({}, {"item": "B"}).collect())
-    schema.ORDER_LINES.validate(order_lines({}, {}).collect())
+    AVERAGES.validate(make_averages({}, {"item": "B"}).collect())
+    schema.ORDER_LINES.validate(make_order_lines({}, {}).collect())
 
 
 @pytest.mark.parametrize("frame", [AVERAGES, schema.LOST_CASES, schema.CLASSIFIED_LINES])
@@ -34,7 +34,7 @@ def test_an_empty_frame_keeps_its_contract(frame: Frame) -> None:
 @pytest.mark.parametrize("names", [AVERAGES.names[1:], AVERAGES.names[::-1]])
 def test_columns_that_are_absent_or_out_of_order_are_told(names: list[str]) -> None:
     with pytest.raises(ContractViolation, match="rolling_averages: columns are"):
-        AVERAGES.validate(averages({}).select(names).collect())
+        AVERAGES.validate(make_averages({}).select(names).collect())
 
 
 @pytest.mark.parametrize(
@@ -47,25 +47,25 @@ def test_columns_that_are_absent_or_out_of_order_are_told(names: list[str]) -> N
 )
 def test_a_wrong_dtype_or_an_absent_value_is_told(column: str, spoiled: pl.Expr, message: str) -> None:
     with pytest.raises(ContractViolation, match=f"rolling_averages: {message}"):
-        AVERAGES.validate(averages({}).with_columns(spoiled.alias(column)).collect())
+        AVERAGES.validate(make_averages({}).with_columns(spoiled.alias(column)).collect())
 
 
 def test_a_nullable_column_may_be_null() -> None:
-    AVERAGES.validate(averages({"baseline_cases": None}).collect())
+    AVERAGES.validate(make_averages({"baseline_cases": None}).collect())
 
 
 def test_rows_that_share_their_key_are_told() -> None:
     with pytest.raises(ContractViolation, match=r"2 rows share their key \('dc', 'ship_date', 'item'\), e.g."):
-        AVERAGES.validate(averages({}, {}, {"item": "B"}).collect())
+        AVERAGES.validate(make_averages({}, {}, {"item": "B"}).collect())
 
 
 def test_a_code_that_the_column_does_not_have_is_reported() -> None:
     with pytest.raises(ContractViolation, match="lost_cases: 2 rows whose path is none of STOCK_IN, STOCK_OUT, FLOW"):
-        schema.LOST_CASES.validate(records({"item": "B"}, {"path": "BY_AIR"}, {"item": "C", "path": "stock_in"}))
+        schema.LOST_CASES.validate(make_records({"item": "B"}, {"path": "BY_AIR"}, {"item": "C", "path": "stock_in"}))
 
 
 def test_everything_that_is_wrong_is_reported_at_once() -> None:
-    wrong = averages({"baseline_n": None}, {}, {"item": "B"}).collect()
+    wrong = make_averages({"baseline_n": None}, {}, {"item": "B"}).collect()
     with pytest.raises(ContractViolation, match=r"rolling_averages: 1 rows without baseline_n; 2 rows share their key"):
         AVERAGES.validate(wrong)
 
@@ -95,7 +95,7 @@ def test_values_inside_a_list_may_be_null_and_numbers_may_be_infinite(dtype: pl.
 
 def test_columns_are_added_to_a_frame_with_their_checks() -> None:
     wider = replace(AVERAGES, columns=(*AVERAGES.columns, Column("note", pl.String, "Note", codes=("A", "B"))))
-    rows = averages({}).collect()
+    rows = make_averages({}).collect()
     AVERAGES.validate(rows)
     wider.validate(rows.with_columns(note=pl.lit("A")))
     with pytest.raises(ContractViolation, match="1 rows whose note is none of A, B"):
@@ -114,10 +114,10 @@ def test_division_rounds_half_up(numerator: int, denominator: int, quotient: int
 @pytest.mark.parametrize("quantity", ["0", "0.0001", "-2.5", "10000000", "123456789.1234"])
 def test_cases_survive_the_trip_through_integers(quantity: str) -> None:
     frame = pl.DataFrame({"q": [Decimal(quantity)]}, schema={"q": decimals.CASES})
-    assert frame.select(decimals.cases(decimals.units("q"))).item() == Decimal(quantity)
+    assert frame.select(decimals.to_cases(decimals.to_units("q"))).item() == Decimal(quantity)
 
 
 def test_a_rate_is_null_when_nothing_was_ordered() -> None:
     frame: pl.DataFrame = pl.DataFrame({"s": [0, 1], "o": [0, 3]})
-    rates: list[Any] = frame.select(decimals.rate(pl.col("s"), pl.col("o"))).to_series().to_list()
+    rates: list[Any] = frame.select(decimals.to_rate(pl.col("s"), pl.col("o"))).to_series().to_list()
     assert rates == [None, Decimal("0.3333")]

@@ -12,9 +12,9 @@ import sqlalchemy as sa
 
 from fillrate_assets.core import decimals
 from fillrate_assets.fillrate import schema
-from fillrate_assets.fillrate.record_store import Day, RecordStore
+from fillrate_assets.fillrate.record_store import DayPublication, RecordStore
 from fillrate_assets.fillrate.rules.change_planner import VERSIONS
-from fillrate_assets_tests.factories.rows import AT, DAY, records, rejects
+from fillrate_assets_tests.factories.rows import AT, DAY, make_records, make_rejects
 
 SUMS = (
     "ordered_cases",
@@ -32,7 +32,9 @@ def _publish(store: RecordStore, *rows: dict[str, Any]) -> None:
         schema={name: schema.LEDGER.polars[name] for names in VERSIONS.values() for name in names},
         orient="row",
     )
-    store.publish([Day("DC01", DAY, records(*rows), rejects(), source)], run_id="run", now=datetime.now(UTC))
+    store.publish(
+        [DayPublication("DC01", DAY, make_records(*rows), make_rejects(), source)], run_id="run", now=datetime.now(UTC)
+    )
 
 
 def _view(store: RecordStore, name: str) -> list[dict[str, Any]]:
@@ -76,8 +78,8 @@ def test_sums_of_a_server_are_exact_and_those_of_sqlite_are_numbers(store: Recor
 def test_a_rate_is_rounded_half_up_as_the_records_rates_are(store: RecordStore, ordered: str, shipped: str) -> None:
     _publish(store, _short("A", ordered, shipped))
     (row,) = _view(store, "fill_rate_daily")
-    units = [decimals.units(pl.lit(Decimal(each), decimals.CASES)) for each in (shipped, ordered)]
-    rate = pl.select(decimals.rate(*units)).item()
+    units = [decimals.to_units(pl.lit(Decimal(each), decimals.CASES)) for each in (shipped, ordered)]
+    rate = pl.select(decimals.to_rate(*units)).item()
     assert row["fill_rate"] == _like(row["fill_rate"], str(rate))
 
 

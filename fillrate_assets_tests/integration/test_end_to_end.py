@@ -77,7 +77,7 @@ def both(postgres: Postgres, aws: Cloud, tmp_path: Path, instance: dg.DagsterIns
     for each in tables:
         each.fill(embedded)
     warehouse = embedded.systems.instock_warehouse
-    stock = pl.concat(warehouse.snapshots(dc, TINY.first, TINY.last) for dc in TINY.dc_codes).drop("problem")
+    stock = pl.concat(warehouse.read_snapshots(dc, TINY.first, TINY.last) for dc in TINY.dc_codes).drop("problem")
     topic = aws.topic()
     served = on_servers(
         Home(copied(embedded.directory, tmp_path)),
@@ -133,7 +133,7 @@ def test_the_platform_on_servers_is_the_embedded_one(both: Both, instance: dg.Da
     assert 0 < len(scanned) < len(told)
     assert all(scanned)
 
-    ledger = served.store.ledger()
+    ledger = served.store.read_ledger()
     embedded.correct(dc, day, day)
     for each in both.tables:
         each.correct(embedded)
@@ -145,7 +145,7 @@ def test_the_platform_on_servers_is_the_embedded_one(both: Both, instance: dg.Da
     with served.store.database.engine.connect() as connection:
         assert connection.execute(first_restated).all() == [(dc, day)]
     others = (pl.col("dc") != dc) | (pl.col("ship_date") < day)
-    assert served.store.ledger().filter(others).equals(ledger.filter(others))
+    assert served.store.read_ledger().filter(others).equals(ledger.filter(others))
 
     stands = served.standing()
     both.served.run(everything)

@@ -79,7 +79,7 @@ def test_a_quantity_never_passes_through_a_float(prefix: str, kind: sa.types.Typ
 def test_an_absent_table_is_permanent(prefix: str) -> None:
     orders = OrderSystem(URL, {"order_lines": SourceTable(name=f"{prefix}_absent")})
     with pytest.raises(PermanentFailure, match="ORA-00942"):
-        orders.order_lines("DC01", DAY, DAY)
+        orders.read_order_lines("DC01", DAY, DAY)
 
 
 def test_a_wrong_password_is_permanent_and_not_told() -> None:

@@ -91,12 +91,12 @@ def test_the_order_system_reads_the_same_through_oracles_driver(mirror: str, dat
     orders = embedded.systems.order_system
     for dc in TINY.dc_codes:
         key = ["order_id", "line_no", "source_seq"]
-        expected = orders.order_lines(dc, TINY.first, TINY.last).sort(key)
-        assert served.order_lines(dc, TINY.first, TINY.last).sort(key).equals(expected)
-    assert served.items().sort("item", "valid_from").equals(orders.items().sort("item", "valid_from"))
+        expected = orders.read_order_lines(dc, TINY.first, TINY.last).sort(key)
+        assert served.read_order_lines(dc, TINY.first, TINY.last).sort(key).equals(expected)
+    assert served.read_items().sort("item", "valid_from").equals(orders.read_items().sort("item", "valid_from"))
     for since in (None, datetime(2026, 3, 14, 12, 30, 15, 123456, UTC)):
         window = ChangeWindow(TINY.dc_codes, since, TINY.first, TINY.last)
-        assert served.changes(window).equals(orders.changes(window))
+        assert served.read_changes(window).equals(orders.read_changes(window))
 
 
 @pytest.mark.parametrize("kind", ["NUMERIC(18,4)", "NUMERIC", "TEXT"])
@@ -114,7 +114,7 @@ def test_a_quantity_never_passes_through_a_float(mirror: str, database: str, kin
 
 def test_an_absent_table_is_permanent(mirror: str) -> None:
     with pytest.raises(PermanentFailure, match="ORA-00942"):
-        OrderSystem(mirror, {"order_lines": SourceTable(name="absent")}).order_lines("DC01", DAY, DAY)
+        OrderSystem(mirror, {"order_lines": SourceTable(name="absent")}).read_order_lines("DC01", DAY, DAY)
 
 
 def test_a_wrong_password_is_permanent_and_not_told(mirror: str) -> None:
@@ -125,7 +125,7 @@ def test_a_server_that_is_down_may_come_back() -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     with pytest.raises(SourceUnavailable, match="DPY-6005"):
-        OrderSystem(f"oracle+oracledb://{USER}:{PASSWORD}@127.0.0.1:{port}/?service_name=mirror").items()
+        OrderSystem(f"oracle+oracledb://{USER}:{PASSWORD}@127.0.0.1:{port}/?service_name=mirror").read_items()
 
 
 def test_a_statement_that_takes_too_long_may_pass(mirror: str, database: str) -> None:

@@ -68,7 +68,7 @@ def test_the_main_job_gives_the_same_on_sql_server(url: str, tmp_path: Path, ins
     assert_the_main_job_is_the_same(instance, embedded, served, tables)
     with sql.engine(url).connect() as connection:
         rows = connection.exec_driver_sql("SELECT dc, ship_date, ordered_cases, fill_rate FROM fill_rate_daily").all()
-    totals = pl.concat([embedded.store.totals(dc, TINY.first, TINY.last) for dc in TINY.dc_codes])
+    totals = pl.concat([embedded.store.read_totals(dc, TINY.first, TINY.last) for dc in TINY.dc_codes])
     assert {(dc, day): ordered for dc, day, ordered, _ in rows} == {
         (dc, day): ordered for dc, day, ordered, _ in totals.rows()
     }
@@ -84,12 +84,12 @@ def test_the_migrations_can_be_repeated(url: str) -> None:
     store = RecordStore(Database(url))
     store.database.upgrade()
     store.database.upgrade()
-    assert store.ledger().is_empty()
+    assert store.read_ledger().is_empty()
 
 
 def test_an_absent_table_is_permanent(url: str) -> None:
     with pytest.raises(PermanentFailure, match="Invalid object name 'ledger'"):
-        RecordStore(Database(url)).ledger()
+        RecordStore(Database(url)).read_ledger()
 
 
 def test_a_wrong_password_is_permanent_and_not_told() -> None:
@@ -99,7 +99,7 @@ def test_a_wrong_password_is_permanent_and_not_told() -> None:
 def test_an_unknown_database_is_permanent() -> None:
     url = sa.make_url(SERVER).set(database=f"absent_{uuid4().hex}").render_as_string(hide_password=False)
     with pytest.raises(PermanentFailure):
-        RecordStore(Database(url)).ledger()
+        RecordStore(Database(url)).read_ledger()
 
 
 def test_a_deadlock_may_pass(url: str) -> None:

@@ -80,7 +80,7 @@ def test_a_step_waits_while_its_pool_is_full(network_home: Home) -> None:
         assert (holder.exitcode, waited.success) == (0, True)
         assert "Step blocked by limit for pool order_system" in {event.message for event in waited.all_events}
         assert (_holding(instance), _waiting(instance)) == ({}, [])
-    assert network_home.store.ledger()["state"].to_list() == ["PUBLISHED"] * 2
+    assert network_home.store.read_ledger()["state"].to_list() == ["PUBLISHED"] * 2
 
 
 @pytest.fixture

@@ -36,7 +36,7 @@ def test_a_system_that_does_not_answer_is_asked_again(network_home: Home, instan
     result = _run(network_home, instance, [SourceUnavailable("gone")] * 2)
     assert result.success
     assert _restarts(result) == 2
-    assert network_home.store.ledger("DC01")["state"].to_list() == ["PUBLISHED"]
+    assert network_home.store.read_ledger("DC01")["state"].to_list() == ["PUBLISHED"]
 
 
 def test_a_system_that_never_answers_fails_the_run(network_home: Home, instance: dg.DagsterInstance) -> None:

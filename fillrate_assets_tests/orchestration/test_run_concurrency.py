@@ -31,8 +31,8 @@ class Watched(OrderSystem):
 
     meanwhile: list[Callable[[], object]] = field(default_factory=list)
 
-    def order_lines(self, dc: str, first: date, last: date) -> pl.DataFrame:
-        lines = super().order_lines(dc, first, last)
+    def read_order_lines(self, dc: str, first: date, last: date) -> pl.DataFrame:
+        lines = super().read_order_lines(dc, first, last)
         for happens in self.meanwhile:
             happens()
         return lines
@@ -86,8 +86,8 @@ def test_a_run_waits_with_reading_until_the_other_one_on_its_dc_has_ended(
         assert _run(network_home, instance, another_begins, partitions.range_tags(DC, DAY, DAY)).success
         assert later[0].result() == dg.DagsterRunStatus.SUCCESS
     assert order[:2] == ["first", "later"]
-    ledger = network_home.store.ledger(DC)
-    orders = network_home.systems.order_system.order_lines(DC, DAY, DAY)
+    ledger = network_home.store.read_ledger(DC)
+    orders = network_home.systems.order_system.read_order_lines(DC, DAY, DAY)
     assert ledger.select("state", "orders_lines").row(0) == ("PUBLISHED", orders.height)
 
 
@@ -103,7 +103,7 @@ def test_a_run_that_does_not_get_its_turn_says_what_to_do(
     failed = [event.step_failure_data.error for event in result.all_events if event.is_step_failure]
     assert not result.success
     assert f"run {other} is in progress on {DC}: run again when it has ended" in str(failed[0])
-    assert store.ledger().is_empty()
+    assert store.read_ledger().is_empty()
     assert network_home.lake.partitions(schema.ORDER_LINES) == []
     instance.report_run_failed(instance.get_runs(dg.RunsFilter(run_ids=[other]))[0])
     assert network_home.run(instance, DC, DAY).success
@@ -120,7 +120,7 @@ def test_a_run_that_was_ended_and_goes_on_stops_where_another_took_its_place(
     result = _run(network_home, instance, ended, partitions.range_tags(DC, DAY, DAY))
     failed = [str(event.step_failure_data.error) for event in result.all_events if event.is_step_failure]
     assert any("has ended: it stops here" in error for error in failed)
-    assert network_home.store.ledger().is_empty()
+    assert network_home.store.read_ledger().is_empty()
 
 
 def test_the_locks_of_dcs_are_acquired_all_or_none(store: RecordStore) -> None:

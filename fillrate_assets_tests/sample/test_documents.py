@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from fillrate_assets.fillrate import schema
-from fillrate_assets.fillrate.rules import line_classification, lost_cases, service_metrics
+from fillrate_assets.fillrate.rules import line_classification, quality_gate, service_metrics
 from fillrate_assets.sample.documents import INSTOCK_SNAPSHOTS, ORDER_LINES, SHIPMENT_LINES, TRUTH
 from fillrate_assets.sample.network import Network, activity, masters
 from fillrate_assets_tests.factories.history import LINE_KEY, SMALL, History
@@ -194,12 +194,12 @@ def test_one_snapshot_of_the_network_never_arrived(history: History) -> None:
 
 
 def test_only_the_partition_without_a_snapshot_is_held(history: History) -> None:
-    held = lost_cases.holds(history.item_days.lazy()).collect()
+    held = quality_gate.find_snapshot_gaps(history.item_days.lazy()).collect()
     assert [(*SMALL.snapshot_gap, "no instock snapshot for the day")] == held.rows()
 
 
 def test_no_partition_exceeds_the_reject_rate(history: History) -> None:
-    rates = line_classification.reject_rates(history.lines.lazy()).collect()
+    rates = line_classification.compute_reject_rates(history.lines.lazy()).collect()
     assert rates.height == SMALL.dcs * len(SMALL.ship_days)
     assert rates.filter(pl.col("reject_rate") > 0.05).is_empty()
 
@@ -270,7 +270,7 @@ def test_stocked_items_are_ordered_on_most_days_and_fast_movers_by_several_store
 
 
 def test_service_looks_like_that_of_a_real_network(history: History) -> None:
-    total = service_metrics.service(history.lines.lazy(), []).collect().row(0, named=True)
+    total = service_metrics.compute_service(history.lines.lazy(), []).collect().row(0, named=True)
     assert 0.95 < total["case_fill_rate"] < 0.985
     assert 0.94 < total["line_fill_rate"] < 0.985
     assert total["order_fill_rate"] < 0.7

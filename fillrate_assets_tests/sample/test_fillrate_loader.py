@@ -36,14 +36,20 @@ def test_a_home_holds_the_network_that_was_generated(network_home: Home) -> None
     assert network_home.network == SMALL
     assert network_home.settings.first_ship_date == SMALL.first
     master = masters(SMALL)
-    assert systems.order_system.items().sort("item", "valid_from").equals(master.items.sort("item", "valid_from"))
-    assert systems.record_store.dcs().equals(master.dcs)
-    assert systems.record_store.waivers().equals(master.waivers)
+    assert systems.order_system.read_items().sort("item", "valid_from").equals(master.items.sort("item", "valid_from"))
+    assert systems.record_store.read_dcs().equals(master.dcs)
+    assert systems.record_store.read_waivers().equals(master.waivers)
     for dc in SMALL.dc_codes:
         made = activity(SMALL, dc)
-        assert systems.order_system.order_lines(dc, SMALL.first, SMALL.last).height == made.order_lines.height
-        assert systems.shipping_records.shipment_lines(dc, SMALL.first, SMALL.last).height == made.shipment_lines.height
-        assert systems.instock_warehouse.snapshots(dc, SMALL.first, SMALL.last).height == made.instock_snapshots.height
+        assert systems.order_system.read_order_lines(dc, SMALL.first, SMALL.last).height == made.order_lines.height
+        assert (
+            systems.shipping_records.read_shipment_lines(dc, SMALL.first, SMALL.last).height
+            == made.shipment_lines.height
+        )
+        assert (
+            systems.instock_warehouse.read_snapshots(dc, SMALL.first, SMALL.last).height
+            == made.instock_snapshots.height
+        )
     truth = network_home.sample.truth().collect()
     assert truth["dc"].unique().sort().to_list() == SMALL.dc_codes
 
@@ -71,7 +77,7 @@ def test_the_sources_receive_one_ship_day_at_a_time(home: Settings) -> None:
     assert list(sample.generate(TINY))
     day, arrived = sample.advance()
     assert day == next_ship_day(TINY.last)
-    lines = EmbeddedSystems.of(home).order_system.order_lines("DC01", TINY.first, day)
+    lines = EmbeddedSystems.of(home).order_system.read_order_lines("DC01", TINY.first, day)
     assert lines.filter(lines["ship_date"] == day).height <= arrived["DC01"]
     assert (sample.network or TINY).last == day
     assert (sample.network or TINY).first == TINY.first
@@ -91,7 +97,7 @@ def test_only_embedded_systems_are_filled(tmp_path: Path) -> None:
 
 
 def test_a_directory_is_loaded_into_the_systems(home: Settings, tmp_path: Path) -> None:
-    loaded = _load(home, directories.minimal(tmp_path / "in"))
+    loaded = _load(home, directories.write_minimal_directory(tmp_path / "in"))
     assert loaded.rows == {
         "order_lines": 1,
         "shipment_lines": 1,
@@ -102,23 +108,23 @@ def test_a_directory_is_loaded_into_the_systems(home: Settings, tmp_path: Path) 
     }
     assert (loaded.first_ship_date, loaded.last_ship_date) == (DAY, DAY)
     systems = EmbeddedSystems.of(home)
-    (line,) = systems.order_system.order_lines("DC01", DAY, DAY).to_dicts()
+    (line,) = systems.order_system.read_order_lines("DC01", DAY, DAY).to_dicts()
     assert (line["item"], line["processed_at"]) == ("A", LOADED_AT)
-    assert systems.shipping_records.shipment_lines("DC01", DAY, DAY).height == 1
-    assert systems.instock_warehouse.snapshots("DC01", DAY, DAY).height == 1
-    assert systems.record_store.dcs()["dc"].to_list() == ["DC01"]
+    assert systems.shipping_records.read_shipment_lines("DC01", DAY, DAY).height == 1
+    assert systems.instock_warehouse.read_snapshots("DC01", DAY, DAY).height == 1
+    assert systems.record_store.read_dcs()["dc"].to_list() == ["DC01"]
     assert settings.load(home=home.home).first_ship_date == DAY
 
 
 def test_dcs_that_no_table_names_are_told(home: Settings, tmp_path: Path) -> None:
-    directory = directories.minimal(tmp_path / "in")
+    directory = directories.write_minimal_directory(tmp_path / "in")
     (directory / "dcs.csv").unlink(missing_ok=True)
     assert _load(home, directory).new_dcs == ["DC01"]
     assert _load(home, directory).new_dcs == []
 
 
 def test_loading_the_same_again_changes_nothing(home: Settings, tmp_path: Path) -> None:
-    directory = directories.golden(tmp_path / "in")
+    directory = directories.write_golden_directory(tmp_path / "in")
     first = _load(home, directory)
     assert first.rows["order_lines"] > 100
     systems = EmbeddedSystems.of(home)
@@ -136,21 +142,21 @@ def test_loading_the_same_again_changes_nothing(home: Settings, tmp_path: Path) 
 def _held(systems: EmbeddedSystems) -> list[list[tuple[object, ...]]]:
     year = (date(2024, 1, 1), date(2024, 12, 31))
     return [
-        sorted(systems.order_system.order_lines("DC01", *year).rows(), key=repr),
-        sorted(systems.shipping_records.shipment_lines("DC01", *year).rows(), key=repr),
-        sorted(systems.instock_warehouse.snapshots("DC01", *year).rows(), key=repr),
-        systems.record_store.dcs().rows(),
+        sorted(systems.order_system.read_order_lines("DC01", *year).rows(), key=repr),
+        sorted(systems.shipping_records.read_shipment_lines("DC01", *year).rows(), key=repr),
+        sorted(systems.instock_warehouse.read_snapshots("DC01", *year).rows(), key=repr),
+        systems.record_store.read_dcs().rows(),
     ]
 
 
 def test_a_changed_line_without_a_time_is_a_later_version(home: Settings, tmp_path: Path) -> None:
-    directory = directories.minimal(tmp_path / "in")
+    directory = directories.write_minimal_directory(tmp_path / "in")
     _load(home, directory)
     file = directory / "order_lines.csv"
     file.write_text(file.read_text().replace(",10\n", ",12\n").replace(",10\r\n", ",12\r\n"))
     later = LOADED_AT + timedelta(days=1)
     assert _load(home, directory, later).rows["order_lines"] == 1
-    lines = EmbeddedSystems.of(home).order_system.order_lines("DC01", DAY, DAY).sort("processed_at")
+    lines = EmbeddedSystems.of(home).order_system.read_order_lines("DC01", DAY, DAY).sort("processed_at")
     assert lines.select("ordered_qty", "processed_at").rows() == [(10, LOADED_AT), (12, later)]
     # Taken back: the first version again, later than both.
     file.write_text(file.read_text().replace(",12", ",10"))
@@ -158,7 +164,7 @@ def test_a_changed_line_without_a_time_is_a_later_version(home: Settings, tmp_pa
 
 
 def test_rows_that_cannot_be_placed_are_kept_as_rejects_once(home: Settings, tmp_path: Path) -> None:
-    directory = directories.minimal(tmp_path / "in")
+    directory = directories.write_minimal_directory(tmp_path / "in")
     with (directory / "order_lines.csv").open("a") as handle:
         handle.write("DC01,2024-05-16,O1,one,A,10\n")
     store = EmbeddedSystems.of(home).record_store

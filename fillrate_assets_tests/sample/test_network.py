@@ -10,7 +10,7 @@ from polars.testing import assert_frame_equal
 
 from fillrate_assets.sample.documents import ORDER_LINES
 from fillrate_assets.sample.network import Network, activity, advance, next_ship_day
-from fillrate_assets_tests.factories.history import LINE_KEY, SMALL, TABLES, History, assert_same, together
+from fillrate_assets_tests.factories.history import LINE_KEY, SMALL, TABLES, History, assert_same, merge_activities
 
 
 @pytest.mark.parametrize(
@@ -56,8 +56,8 @@ def test_adjoining_stretches_are_the_whole(history: History) -> None:
         activity(SMALL, "DC01", last=middle),
         activity(SMALL, "DC01", first=middle + timedelta(days=1)),
     ]
-    assert_same(together(parts), activity(SMALL, "DC01"))
-    assert history.activity.order_lines.filter(dc="DC01").equals(together(parts).order_lines)
+    assert_same(merge_activities(parts), activity(SMALL, "DC01"))
+    assert history.activity.order_lines.filter(dc="DC01").equals(merge_activities(parts).order_lines)
 
 
 def test_a_longer_history_repeats_the_shorter_one() -> None:
@@ -86,7 +86,7 @@ def test_what_a_new_day_brings_is_processed_after_all_of_the_history(history: Hi
 
 def test_a_new_day_corrects_two_earlier_lines_of_the_network(history: History) -> None:
     day = next_ship_day(SMALL.last)
-    new = together([advance(SMALL, dc, day) for dc in SMALL.dc_codes])
+    new = merge_activities([advance(SMALL, dc, day) for dc in SMALL.dc_codes])
     corrected = pl.concat(
         getattr(new, name).join(getattr(history.activity, name), on=LINE_KEY, how="semi").select(*LINE_KEY)
         for name in ("order_lines", "shipment_lines")
@@ -111,7 +111,7 @@ def test_corrections_change_what_they_correct(history: History) -> None:
 def test_advancing_day_by_day_is_the_longer_history() -> None:
     days = [SMALL.last + timedelta(days=count) for count in (2, 3)]
     longer = Network(seed=7, dcs=3, items=300, days=43, last=days[-1])
-    advanced = together([activity(SMALL, "DC01"), *(advance(SMALL, "DC01", day) for day in days)])
+    advanced = merge_activities([activity(SMALL, "DC01"), *(advance(SMALL, "DC01", day) for day in days)])
     assert_frame_equal(advanced.order_lines, activity(longer, "DC01").order_lines)
 
 

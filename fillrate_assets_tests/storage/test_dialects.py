@@ -101,12 +101,12 @@ def queries(request: pytest.FixtureRequest, sent: Sent) -> Sent:
     url = "postgresql+psycopg://reader@host/db"
     orders, shipments = OrderSystem(url, request.param), ShippingRecords(url, request.param)
     windows = [line_versions.ChangeWindow(["DC01", "DC02"], since, DAY, DAY) for since in (None, AT)]
-    orders.order_lines("DC01", DAY, DAY)
-    orders.items()
-    shipments.shipment_lines("DC01", DAY, DAY)
+    orders.read_order_lines("DC01", DAY, DAY)
+    orders.read_items()
+    shipments.read_shipment_lines("DC01", DAY, DAY)
     for window in windows:
-        orders.changes(window)
-        shipments.changes(window)
+        orders.read_changes(window)
+        shipments.read_changes(window)
     FloorFeeds(url, request.param).read(
         snapshot_ts=AT, look_back=tick.compute_look_back(Policy()), warehouses=["W1", "W2"]
     )
@@ -146,7 +146,7 @@ def test_oracle_names_no_table_with_as(queries: Sent) -> None:
 
 
 def test_reserved_names_are_quoted(sent: Sent, dialect: sa.Dialect) -> None:
-    OrderSystem("postgresql+psycopg://reader@host/db", RENAMED).order_lines("DC01", DAY, DAY)
+    OrderSystem("postgresql+psycopg://reader@host/db", RENAMED).read_order_lines("DC01", DAY, DAY)
     (statement,) = sent
     # All that is left unquoted is what the dialect does not reserve.
     assert '"DATE"' in _text(statement, dialect) or "[DATE]" in _text(statement, dialect)
@@ -205,9 +205,9 @@ def test_sql_server_inserts_from_json_by_type() -> None:
 
 
 def test_sql_server_locks_the_entry_of_a_day_that_is_published() -> None:
-    entry = record_store.entry_of("DC01", DAY)
+    entry = record_store.select_ledger_entry("DC01", DAY)
     assert "FROM ledger WITH (UPDLOCK, HOLDLOCK)" in _text(entry, _sql_server())
-    assert record_store.lock_of("DC01", DAY, _sql_server()) is None
+    assert record_store.build_day_lock("DC01", DAY, _sql_server()) is None
 
 
 def test_sql_server_is_asked_in_the_environments_schema() -> None:
@@ -217,7 +217,7 @@ def test_sql_server_is_asked_in_the_environments_schema() -> None:
     def placed(statement: sa.ClauseElement) -> str:
         return str(statement.compile(dialect=dialect, schema_translate_map=place, render_schema_translate=True))
 
-    assert "FROM fillrate_prod.ledger WITH (UPDLOCK, HOLDLOCK)" in placed(record_store.entry_of("DC01", DAY))
+    assert "FROM fillrate_prod.ledger WITH (UPDLOCK, HOLDLOCK)" in placed(record_store.select_ledger_entry("DC01", DAY))
     insert = placed(bulk_insert.open_json(record_store.REJECTS, ["dc"], dialect))
     assert insert.startswith("INSERT INTO fillrate_prod.rejects (dc)")
     for view in v0002_views.views("mssql"):

@@ -38,8 +38,8 @@ def _home(directory: Path, embedded: Home, **overrides: str) -> Home:
     """A home whose record store is an environment's own, with the masters of an embedded one."""
     made = Home(copied(embedded.directory, directory), overrides)
     made.store.database.upgrade()
-    made.store.add_dcs(embedded.store.dcs())
-    made.store.add_waivers(embedded.store.waivers())
+    made.store.add_dcs(embedded.store.read_dcs())
+    made.store.add_waivers(embedded.store.read_waivers())
     return made
 
 
@@ -118,7 +118,7 @@ def test_a_schema_that_an_administrator_made_is_taken(tenant: str, url: str) -> 
         connection.exec_driver_sql(f"GRANT USAGE, CREATE ON SCHEMA fillrate_prod TO {sa.make_url(tenant).username}")
     store = RecordStore(Database(tenant, "fillrate_prod"))
     store.database.upgrade()
-    assert store.ledger().is_empty()
+    assert store.read_ledger().is_empty()
 
 
 def test_a_server_that_is_down_is_not_upgraded_and_may_come_back() -> None:

@@ -22,23 +22,23 @@ from fillrate_assets.fillrate.watermark import DatabaseWatermark
 from fillrate_assets.settings import SourceTable
 from fillrate_assets.storage import sql
 from fillrate_assets.storage.database import Database
-from fillrate_assets_tests.factories.rows import DAY, order_lines
+from fillrate_assets_tests.factories.rows import DAY, make_order_lines
 
 Read = Callable[[Path], object]
 
 WINDOW = line_versions.ChangeWindow(["DC01"], None, DAY, DAY)
 SQLITE: list[tuple[str, Read]] = [
-    ("order system", lambda file: OrderSystem(f"sqlite:///{file}").order_lines("DC01", DAY, DAY)),
-    ("order system", lambda file: OrderSystem(f"sqlite:///{file}").changes(WINDOW)),
-    ("order system", lambda file: OrderSystem(f"sqlite:///{file}").items()),
-    ("shipping records", lambda file: ShippingRecords(f"sqlite:///{file}").shipment_lines("DC01", DAY, DAY)),
-    ("shipping records", lambda file: ShippingRecords(f"sqlite:///{file}").changes(WINDOW)),
-    ("record store", lambda file: RecordStore(Database(f"sqlite:///{file}")).ledger()),
-    ("record store", lambda file: RecordStore(Database(f"sqlite:///{file}")).records("DC01", DAY)),
+    ("order system", lambda file: OrderSystem(f"sqlite:///{file}").read_order_lines("DC01", DAY, DAY)),
+    ("order system", lambda file: OrderSystem(f"sqlite:///{file}").read_changes(WINDOW)),
+    ("order system", lambda file: OrderSystem(f"sqlite:///{file}").read_items()),
+    ("shipping records", lambda file: ShippingRecords(f"sqlite:///{file}").read_shipment_lines("DC01", DAY, DAY)),
+    ("shipping records", lambda file: ShippingRecords(f"sqlite:///{file}").read_changes(WINDOW)),
+    ("record store", lambda file: RecordStore(Database(f"sqlite:///{file}")).read_ledger()),
+    ("record store", lambda file: RecordStore(Database(f"sqlite:///{file}")).read_records("DC01", DAY)),
     ("watermark", lambda file: DatabaseWatermark(Database(f"sqlite:///{file}")).read("orders")),
 ]
 DUCKDB: list[tuple[str, Read]] = [
-    ("instock warehouse", lambda file: InstockWarehouse(f"duckdb:///{file}").snapshots("DC01", DAY, DAY)),
+    ("instock warehouse", lambda file: InstockWarehouse(f"duckdb:///{file}").read_snapshots("DC01", DAY, DAY)),
 ]
 
 
@@ -73,7 +73,7 @@ def test_an_absent_column_is_named(tmp_path: Path) -> None:
     OrderSystem(url).create()
     mapping = {"order_lines": SourceTable(columns={"ordered_qty": "QTY"})}
     with pytest.raises(PermanentFailure, match=r"no such column: .*QTY"):
-        OrderSystem(url, mapping).order_lines("DC01", DAY, DAY)
+        OrderSystem(url, mapping).read_order_lines("DC01", DAY, DAY)
 
 
 @pytest.mark.parametrize(("system", "read"), SQLITE + DUCKDB)
@@ -88,18 +88,18 @@ def test_a_locked_database_is_an_error_that_may_pass(tmp_path: Path) -> None:
     file = tmp_path / "orders.db"
     orders = OrderSystem(f"sqlite:///{file}")
     orders.create()
-    orders.append(order_lines({}))
-    assert orders.order_lines("DC01", DAY, DAY).height == 1
+    orders.append(make_order_lines({}))
+    assert orders.read_order_lines("DC01", DAY, DAY).height == 1
     # Another process has the file to itself: two SQLite libraries in one process do not see each other's locks.
     holder = subprocess.Popen([sys.executable, "-c", _HOLD, str(file)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: S603 - our own code
     try:
         assert holder.stdout is not None
         assert holder.stdout.readline() == b"locked\n"
         with pytest.raises(SourceUnavailable, match=r"^order system \(sqlite.* does not answer: .*locked"):
-            orders.order_lines("DC01", DAY, DAY)
+            orders.read_order_lines("DC01", DAY, DAY)
     finally:
         holder.communicate(b"\n")
-    assert orders.order_lines("DC01", DAY, DAY).height == 1
+    assert orders.read_order_lines("DC01", DAY, DAY).height == 1
 
 
 _HOLD = """
@@ -116,7 +116,7 @@ def test_a_server_that_does_not_answer_is_an_error_that_hides_its_password() -> 
     # Nobody listens on port 1; the driver does not matter.
     url = "mssql+pymssql://reader:secret@127.0.0.1:1/shipping?login_timeout=1&timeout=1"
     with pytest.raises(FillrateError) as raised:
-        ShippingRecords(url).shipment_lines("DC01", DAY, DAY)
+        ShippingRecords(url).read_shipment_lines("DC01", DAY, DAY)
     assert isinstance(raised.value, SourceUnavailable)
     assert "secret" not in str(raised.value)
     assert "reader:***@127.0.0.1" in str(raised.value)
@@ -133,7 +133,7 @@ def test_systems_show_no_url() -> None:
 
 
 def test_appending_nothing_touches_nothing(tmp_path: Path) -> None:
-    OrderSystem(f"sqlite:///{tmp_path}/absent.db").append(order_lines())
+    OrderSystem(f"sqlite:///{tmp_path}/absent.db").append(make_order_lines())
     assert list(tmp_path.iterdir()) == []
 
 

@@ -11,12 +11,12 @@ import polars as pl
 
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.defs import metadata
-from fillrate_assets.fillrate.record_store import Day, Outcome, RecordStore
+from fillrate_assets.fillrate.record_store import DayPublication, PublishResult, RecordStore
 from fillrate_assets.fillrate.rules import failure_messages, item_master_changes, rolling_baseline, service_metrics
 from fillrate_assets.fillrate.rules import line_classification as line_rules
 from fillrate_assets.fillrate.rules import lost_cases as lost_case_rules
 from fillrate_assets.fillrate.rules.change_planner import NOTHING_PROCESSED, VERSIONS
-from fillrate_assets.fillrate.rules.quality_gate import held_days
+from fillrate_assets.fillrate.rules.quality_gate import find_held_days
 from fillrate_assets.fillrate.rules.rolling_baseline import LOOK_BACK_DAYS
 from fillrate_assets.fillrate.sources.instock_warehouse import InstockWarehouse
 from fillrate_assets.fillrate.sources.order_system import OrderSystem
@@ -58,12 +58,12 @@ _NAMED: Final = 20
 
 def orders(context: dg.AssetExecutionContext, order_system: dg.ResourceParam[OrderSystem]) -> Replacement:
     """Order lines as the order system holds them, every version."""
-    return _read(context, order_system.order_lines)
+    return _read(context, order_system.read_order_lines)
 
 
 def shipments(context: dg.AssetExecutionContext, shipping_records: dg.ResourceParam[ShippingRecords]) -> Replacement:
     """Shipment lines as the shipping records hold them, every version."""
-    return _read(context, shipping_records.shipment_lines)
+    return _read(context, shipping_records.read_shipment_lines)
 
 
 def instock_snapshots(
@@ -92,8 +92,8 @@ def items(
     outbox: dg.ResourceParam[Outbox],
 ) -> pl.DataFrame:
     """The item master, effective-dated: type, vendor, department, pack size, contract."""
-    found = order_system.items().sort("item", "valid_from")
-    _tell_changed(lake.stored_whole(schema.ITEMS), found, record_store.ledger(), outbox)
+    found = order_system.read_items().sort("item", "valid_from")
+    _tell_changed(lake.stored_whole(schema.ITEMS), found, record_store.read_ledger(), outbox)
     kinds = dict(found.group_by("item_type").len().iter_rows())
     context.add_asset_metadata({"dagster/row_count": found.height, "items": found["item"].n_unique(), **kinds})
     return found
@@ -108,12 +108,12 @@ def classified_lines(
     items: pl.LazyFrame,
 ) -> Replacement:
     """What became of every order line: counted, excluded, rejected or superseded, and why."""
-    zones = dict(record_store.dcs().select("dc", "time_zone").iter_rows())
+    zones = dict(record_store.read_dcs().select("dc", "time_zone").iter_rows())
 
     def classified(span: Span) -> pl.DataFrame:
         ordered, shipped, stocked = (_of(frame, span) for frame in (orders, shipments, instock_snapshots))
-        judged = line_rules.classify(ordered, shipped, items, zones)
-        return pl.concat([judged, line_rules.snapshot_rejects(stocked)]).collect()
+        judged = line_rules.classify_lines(ordered, shipped, items, zones)
+        return pl.concat([judged, line_rules.classify_snapshot_rejects(stocked)]).collect()
 
     return Replacement(_computed(context, partitions.changed_days(context), classified, metadata.lines))
 
@@ -127,7 +127,7 @@ def item_days(
     """Ordered and shipped cases per item and day, beside its instock record."""
 
     def summed(span: Span) -> pl.DataFrame:
-        return line_rules.item_days(_of(classified_lines, span), _of(instock_snapshots, span), items).collect()
+        return line_rules.compute_item_days(_of(classified_lines, span), _of(instock_snapshots, span), items).collect()
 
     return Replacement(_computed(context, partitions.changed_days(context), summed, metadata.item_days))
 
@@ -136,7 +136,9 @@ def rolling_averages(context: dg.AssetExecutionContext, item_days: pl.LazyFrame)
     """Mean daily ordered cases on the in-stock ship days before each ship date."""
 
     def averaged(span: Span) -> pl.DataFrame:
-        return rolling_baseline.rolling_averages(item_days.filter(pl.col("dc") == span.dc), span.ship_dates).collect()
+        return rolling_baseline.compute_rolling_averages(
+            item_days.filter(pl.col("dc") == span.dc), span.ship_dates
+        ).collect()
 
     return Replacement(_computed(context, partitions.all_days(context), averaged, metadata.averages))
 
@@ -151,11 +153,11 @@ def lost_cases(
 ) -> Replacement:
     """Of everything ordered, what did not ship, and on which path; held days keep their last good records."""
     held = _held(context, settings, classified_lines, item_days)
-    waivers = record_store.waivers().lazy()
+    waivers = record_store.read_waivers().lazy()
     add_partition_metadata(context, {partitions.key(dc, day): {"held": reason} for (dc, day), reason in held.items()})
 
     def lost(span: Span) -> pl.DataFrame:
-        records = lost_case_rules.lost_cases(_of(item_days, span), _of(rolling_averages, span), waivers)
+        records = lost_case_rules.compute_lost_cases(_of(item_days, span), _of(rolling_averages, span), waivers)
         return records.sort("dc", "ship_date", "item").collect()
 
     judged = [day for day in partitions.all_days(context) if day not in held]
@@ -166,7 +168,7 @@ def fill_rates(context: dg.AssetExecutionContext, classified_lines: pl.LazyFrame
     """Case, line and order fill, on-time and OTIF per day: DC, department, vendor, customer."""
 
     def rated(span: Span) -> pl.DataFrame:
-        return service_metrics.fill_rates(_of(classified_lines, span)).collect()
+        return service_metrics.compute_fill_rates(_of(classified_lines, span)).collect()
 
     return Replacement(_computed(context, partitions.changed_days(context), rated, metadata.fill_rates))
 
@@ -186,7 +188,7 @@ def published_records(
 ) -> dg.MaterializeResult[None]:
     """The records that stand, with their rejects, restatements and the ledger, a transaction a day."""
     held = _held(context, settings, classified_lines, item_days)
-    rejects = by_day(line_rules.rejects(classified_lines).collect())
+    rejects = by_day(line_rules.select_rejects(classified_lines).collect())
     versions = _versions(*(_of_run(context, frame) for frame in (orders, shipments, instock_snapshots)))
     now, read_at = datetime.now(UTC), _read_at(context)
     changed = set(partitions.changed_days(context))
@@ -195,7 +197,7 @@ def published_records(
     for span in partitions.spans(partitions.all_days(context), MONTH):
         records = by_day(_of(lost_cases, span).collect())
         days = [
-            Day(
+            DayPublication(
                 *day,
                 records.get(day, schema.LOST_CASES.empty().collect()),
                 rejects.get(day, schema.REJECTS.empty().collect()),
@@ -210,8 +212,10 @@ def published_records(
         for day, outcome in zip(days, outcomes, strict=True):
             told[partitions.key(day.dc, day.ship_date)] = _standing(day, outcome)
             if outcome.newly_held:
-                url = failure_messages.run_url(settings.ui_url, context.run.run_id)
-                subject, body = failure_messages.held(day.dc, day.ship_date, str(day.held), outcome.records, url)
+                url = failure_messages.build_run_url(settings.ui_url, context.run.run_id)
+                subject, body = failure_messages.format_held_day(
+                    day.dc, day.ship_date, str(day.held), outcome.records, url
+                )
                 outbox.send(subject, body, key=f"held:{day.dc}:{day.ship_date}:{context.run.run_id}", now=now)
     add_partition_metadata(context, told)
     return dg.MaterializeResult(metadata={"days_changed": sum(bool(each["changed"]) for each in told.values())})
@@ -316,7 +320,7 @@ def _held(
 ) -> dict[Partition, str]:
     """Which days of the run must not be judged."""
     lines, days = _of_run(context, classified_lines), _of_run(context, item_days)
-    return held_days(lines, days, settings.max_reject_share, settings.max_missing_share)
+    return find_held_days(lines, days, settings.max_reject_share, settings.max_missing_share)
 
 
 def _of_run(context: dg.AssetExecutionContext, frame: pl.LazyFrame) -> pl.LazyFrame:
@@ -329,7 +333,7 @@ def _tell_changed(before: pl.DataFrame | None, after: pl.DataFrame, ledger: pl.D
     now, first = datetime.now(UTC), ledger["ship_date"].min()
     if before is None or not isinstance(first, date):
         return
-    change = item_master_changes.changed(before, after, first=first, last=now.date() - timedelta(days=1))
+    change = item_master_changes.find_item_changes(before, after, first=first, last=now.date() - timedelta(days=1))
     if change is None:
         return
     named = ", ".join(change.items[:_NAMED]) + (", ..." if len(change.items) > _NAMED else "")
@@ -364,7 +368,7 @@ def _outdated(lake: Lake, days: Iterable[Partition]) -> set[Partition]:
     }
 
 
-def _standing(day: Day, outcome: Outcome) -> Metadata:
+def _standing(day: DayPublication, outcome: PublishResult) -> Metadata:
     return {
         "state": f"HELD: {outcome.held}" if outcome.held else "PUBLISHED",
         "records": outcome.records,

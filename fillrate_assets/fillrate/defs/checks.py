@@ -11,7 +11,7 @@ from fillrate_assets.core.table_schema import Frame
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.defs import metadata
 from fillrate_assets.fillrate.record_store import RecordStore
-from fillrate_assets.fillrate.rules.quality_gate import days_of_rejects, held_days
+from fillrate_assets.fillrate.rules.quality_gate import find_days_of_rejects, find_held_days
 from fillrate_assets.orchestration import partitions
 from fillrate_assets.orchestration.ui_metadata import by_day, verdict
 from fillrate_assets.settings import Settings
@@ -75,7 +75,7 @@ def reject_rate(
 ) -> dg.AssetCheckResult:
     """Too many unusable order lines: the day is held; if that is every day of the run, the run stops here."""
     lines = _stored(context, lake, schema.CLASSIFIED_LINES)
-    bad = days_of_rejects(lines, settings.max_reject_share)
+    bad = find_days_of_rejects(lines, settings.max_reject_share)
     # A range goes on without its bad days: they are held one by one further down.
     stops = len(bad) == lines.select(pl.struct("dc", "ship_date").n_unique()).collect().item()
     return verdict(context, bad, "read the rejects and correct the source", blocking=True, warn=not stops)
@@ -85,7 +85,7 @@ def snapshot_coverage(
     context: dg.AssetCheckExecutionContext, settings: dg.ResourceParam[Settings], lake: dg.ResourceParam[Lake]
 ) -> dg.AssetCheckResult:
     """Every day with orders has a usable instock snapshot; a day without one is held and keeps its last records."""
-    held = held_days(
+    held = find_held_days(
         _stored(context, lake, schema.CLASSIFIED_LINES),
         _stored(context, lake, schema.ITEM_DAYS),
         settings.max_reject_share,
@@ -142,8 +142,8 @@ def reconciliation(
         pl.col("read", "classified").fill_null(0)
     )
     spans = partitions.spans(partitions.all_days(context))
-    totals = pl.concat([record_store.totals(span.dc, span.first, span.last) for span in spans])
-    states = record_store.ledger().filter(pl.col("state") == "PUBLISHED").select(key)
+    totals = pl.concat([record_store.read_totals(span.dc, span.first, span.last) for span in spans])
+    states = record_store.read_ledger().filter(pl.col("state") == "PUBLISHED").select(key)
     compared = both.collect().join(states, on=key, how="semi").join(totals, on=key, how="left", suffix="_records")
     wrong = compared.with_columns(pl.col("ordered_cases_records", "shipped_cases_records").fill_null(0)).filter(
         (pl.col("read") != pl.col("classified"))

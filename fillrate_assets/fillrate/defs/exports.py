@@ -36,7 +36,7 @@ def exports(
 ) -> None:
     """The records that stand, the service metrics and a workbook of each day; a held day keeps its last files."""
     days = partitions.all_days(context)
-    ledger = pl.concat([record_store.ledger(dc) for dc in sorted({dc for dc, _ in days})])
+    ledger = pl.concat([record_store.read_ledger(dc) for dc in sorted({dc for dc, _ in days})])
     entries = {(entry["dc"], entry["ship_date"]): entry for entry in ledger.iter_rows(named=True)}
     told: dict[str, Metadata] = {}
     for day in days:
@@ -44,7 +44,7 @@ def exports(
         if entry["state"] != "PUBLISHED":
             told[partitions.key(*day)] = {"held": entry["reason"]}
             continue
-        records = record_store.records(*day)
+        records = record_store.read_records(*day)
         facts = service_report.Facts(_of(classified_lines, day), records.lazy(), items, {})
         files = {
             "lost_cases.csv": _csv(context, schema.LOST_CASES, records, day),
@@ -115,7 +115,7 @@ def _workbook(facts: service_report.Facts, published_at: datetime) -> bytes:
     from fillrate_assets.fillrate.report.workbook import write_workbook  # noqa: PLC0415 - only where it is used
 
     content = io.BytesIO()
-    write_workbook(content, service_report.book(facts, _BY), made_at=published_at)
+    write_workbook(content, service_report.build_report_data(facts, _BY), made_at=published_at)
     return content.getvalue()
 
 

@@ -31,10 +31,10 @@ def no_day_left_behind(
 ) -> dg.AssetCheckResult:
     """No day is held, and no day's sources have been ahead of its records for long."""
     now = datetime.now(UTC)
-    active = record_store.active_dcs()
-    found = health.left_behind(
+    active = record_store.read_active_dcs()
+    found = health.find_unpublished_days(
         sources.seen(active, sources.watermarks(), now),
-        record_store.ledger().filter(pl.col("dc").is_in(active)),
+        record_store.read_ledger().filter(pl.col("dc").is_in(active)),
         now=now,
         max_ahead=timedelta(hours=settings.ahead_hours),
     )
@@ -50,14 +50,14 @@ def complete_by_deadline(
 ) -> dg.AssetCheckResult:
     """Each active DC's latest due day, by its own clock, has its snapshot and is published, unless it was closed."""
     now = datetime.now(UTC)
-    dcs = record_store.dcs()
+    dcs = record_store.read_dcs()
     active = dcs.filter("active")["dc"].to_list()
     window = ChangeWindow(active, None, now.date() - _LONGEST_DUE, now.date())
-    found = health.incomplete(
+    found = health.find_incomplete_days(
         dcs,
-        set(sources.order_system.changes(window).select("dc", "ship_date").iter_rows()),
-        set(sources.instock_warehouse.changes(window).select("dc", "ship_date").iter_rows()),
-        record_store.ledger().filter(pl.col("dc").is_in(active)),
+        set(sources.order_system.read_changes(window).select("dc", "ship_date").iter_rows()),
+        set(sources.instock_warehouse.read_changes(window).select("dc", "ship_date").iter_rows()),
+        record_store.read_ledger().filter(pl.col("dc").is_in(active)),
         now=now,
         deadline=settings.deadline,
     )
@@ -73,8 +73,10 @@ def fresh_sources(
 ) -> dg.AssetCheckResult:
     """Each source has told something new within hours."""
     now = datetime.now(UTC)
-    active = record_store.active_dcs()
-    found = health.stale(sources.latest(active, now), now=now, max_age=timedelta(hours=settings.stale_hours))
+    active = record_store.read_active_dcs()
+    found = health.find_stale_sources(
+        sources.latest(active, now), now=now, max_age=timedelta(hours=settings.stale_hours)
+    )
     return _told("fresh_sources", found, "see whether the feed into that system still runs", outbox, now, warn=True)
 
 

@@ -14,8 +14,8 @@ from fillrate_assets.fillrate.defs.source_versions import Sources
 from fillrate_assets.fillrate.record_store import RecordStore
 from fillrate_assets.fillrate.rules import change_planner
 from fillrate_assets.fillrate.rules.change_planner import Attempt, Pair, Plan
-from fillrate_assets.fillrate.rules.dc_partitions import onboarding
-from fillrate_assets.fillrate.rules.failure_messages import Failed, message
+from fillrate_assets.fillrate.rules.dc_partitions import plan_onboarding
+from fillrate_assets.fillrate.rules.failure_messages import FailedRun, format_failure
 from fillrate_assets.fillrate.watermark import Watermark
 from fillrate_assets.notifications.message_outbox import Outbox
 from fillrate_assets.orchestration import partitions
@@ -37,10 +37,10 @@ def new_orders(
     """Request runs for DCs and ship dates with new or corrected orders, shipments or snapshots, and dependants."""
     now = datetime.now(UTC)
     marks = sources.watermarks()
-    active = record_store.active_dcs()
-    plan = change_planner.plan(
+    active = record_store.read_active_dcs()
+    plan = change_planner.plan_runs(
         sources.seen(active, marks, now),
-        record_store.ledger().filter(pl.col("dc").is_in(active)),
+        record_store.read_ledger().filter(pl.col("dc").is_in(active)),
         read_cursor(context.cursor),
         now=now,
         retry_delay=timedelta(minutes=settings.retry_minutes),
@@ -64,8 +64,8 @@ def dcs(
 ) -> dg.SensorResult:
     """Give active DCs of the record store a partition key, and take it from those that are inactive for long."""
     inactive = json.loads(context.cursor) if context.cursor else {}
-    decided = onboarding(
-        record_store.active_dcs(),
+    decided = plan_onboarding(
+        record_store.read_active_dcs(),
         partitions.known_dcs(context.instance),
         partitions.runs_by_dc(context.instance, queued=True),
         {dc: datetime.fromisoformat(since) for dc, since in inactive.items()},
@@ -86,7 +86,7 @@ def run_failures(
     outbox: dg.ResourceParam[Outbox],
 ) -> None:
     """Tell people of each run that failed: once, with its DC, ship dates, step, cause and what to do."""
-    subject, body = message(_failed(context), settings.ui_url)
+    subject, body = format_failure(_failed(context), settings.ui_url)
     # Dagster does not come back to a run whose message could not be kept; it stands in the log of the tick at least.
     context.log.error("%s\n%s", subject, body)
     outbox.send(subject, body, key=f"run failed:{context.dagster_run.run_id}", now=datetime.now(UTC))
@@ -167,7 +167,7 @@ def _result(context: dg.SensorEvaluationContext, plan: Plan) -> dg.SensorResult:
     )
 
 
-def _failed(context: dg.RunFailureSensorContext) -> Failed:
+def _failed(context: dg.RunFailureSensorContext) -> FailedRun:
     run = context.dagster_run
     steps = [event for event in context.get_step_failure_events() if event.step_failure_data.error]
     errors = [event.step_failure_data.error for event in steps]
@@ -176,7 +176,7 @@ def _failed(context: dg.RunFailureSensorContext) -> Failed:
     error = next((error for error in [*errors, ended] if error), None)
     kind, cause = root_cause(error) if error else ("", context.failure_event.message or "nothing was told")
     scope = partitions.scope_of(run.tags)
-    return Failed(
+    return FailedRun(
         run_id=run.run_id,
         job=run.job_name,
         dcs=scope.dcs(context.instance) if scope else [],

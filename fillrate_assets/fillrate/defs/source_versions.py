@@ -33,16 +33,16 @@ class Sources:
 
     def seen(self, dcs: Sequence[str], marks: Mapping[str, datetime | None], now: datetime) -> dict[str, pl.DataFrame]:
         """What may have changed since the watermarks, as `PAIR_VERSIONS` by source."""
-        lines = {"orders": self.order_system.changes, "shipments": self.shipping_records.changes}
+        lines = {"orders": self.order_system.read_changes, "shipments": self.shipping_records.read_changes}
         seen = {source: lines[source](self._lines(dcs, mark, now)) for source, mark in marks.items()}
-        return seen | {"snapshots": self.instock_warehouse.changes(self._snapshots(dcs, now))}
+        return seen | {"snapshots": self.instock_warehouse.read_changes(self._snapshots(dcs, now))}
 
     def latest(self, dcs: Sequence[str], now: datetime) -> dict[str, datetime | None]:
         """The latest change that each source holds, by source; of snapshots, within the days that are compared."""
-        taken = self.instock_warehouse.changes(self._snapshots(dcs, now))["processed_at"].max()
+        taken = self.instock_warehouse.read_changes(self._snapshots(dcs, now))["processed_at"].max()
         return {
-            "orders": self.order_system.latest_change(),
-            "shipments": self.shipping_records.latest_change(),
+            "orders": self.order_system.read_latest_change(),
+            "shipments": self.shipping_records.read_latest_change(),
             "snapshots": taken if isinstance(taken, datetime) else None,
         }
 

@@ -17,10 +17,10 @@ from fillrate_assets.core.errors import PermanentFailure
 from fillrate_assets.fillrate.report import labels
 from fillrate_assets.fillrate.rules.rolling_baseline import LOOK_BACK_DAYS, MIN_OBSERVATIONS, WINDOW_DAYS
 
-_LABEL: Final = 12
+_LABEL_WIDTH: Final = 12
 _SUPPLY_PATHS: Final = ("STOCK_OUT", "FLOW")
-_NEAREST: Final = 3
-_MOST_LINES: Final = 40
+_NEAREST_DAYS: Final = 3
+_MAX_LINES: Final = 40
 
 Row = dict[str, Any]
 
@@ -83,23 +83,27 @@ def explain(dc: str, ship_date: date, item: str, evidence: Evidence, known: pl.L
         )
     )
     if not day and not lines:
-        raise PermanentFailure(_absent(dc, ship_date, item, known))
+        raise PermanentFailure(_describe_absence(dc, ship_date, item, known))
     description = master[-1]["description"] if master else None
     subject = f"{dc}, {ship_date}, item {item}" + (f" ({description})" if description else "")
     paragraphs: list[Iterator[str]] = []
     if record:
-        observations = _observations(ship_date, history, {row["ship_date"] for row in shipped})
-        paragraphs = [_inputs(record[0], lines, waivers), _baseline(record[0], observations)]
-    paragraphs += [_lines(lines), _restatements(restated)]
-    told = [f"{subject}: {_answer(record, day, evidence.held)}"]
+        observations = _list_observations(ship_date, history, {row["ship_date"] for row in shipped})
+        paragraphs = [_format_inputs(record[0], lines, waivers), _format_baseline(record[0], observations)]
+    paragraphs += [_format_lines(lines), _format_restatements(restated)]
+    told = [f"{subject}: {_format_answer(record, day, evidence.held)}"]
     told += ["\n".join(lines) for lines in map(list, paragraphs) if lines]
     return "\n\n".join(told) + "\n"
 
 
-def _answer(record: Sequence[Row], day: Sequence[Row], held: str | None) -> str:
+def _format_answer(record: Sequence[Row], day: Sequence[Row], held: str | None) -> str:
     if record:
-        return _sentence(record[0])
-    amounts = f"{_cases(day[0]['ordered_cases'])} ordered, {_cases(day[0]['shipped_cases'])} shipped" if day else ""
+        return _format_sentence(record[0])
+    amounts = (
+        f"{_format_cases(day[0]['ordered_cases'])} ordered, {_format_cases(day[0]['shipped_cases'])} shipped"
+        if day
+        else ""
+    )
     if held:
         return f"{f'{amounts}; ' if amounts else ''}the day is held, so nothing is judged: {held}."
     if not day:
@@ -109,20 +113,22 @@ def _answer(record: Sequence[Row], day: Sequence[Row], held: str | None) -> str:
     return f"{amounts}; no record stands for the day: it was not computed yet."
 
 
-def _sentence(record: Row) -> str:
+def _format_sentence(record: Row) -> str:
     """The answer, as '20 ordered, 0 shipped, out of stock; ...; lost 38 = 20 confirmed + 18 estimated.'."""
-    parts = [f"{_cases(record['ordered_cases'])} ordered, {_cases(record['shipped_cases'])} shipped, {_state(record)}"]
+    ordered, shipped = _format_cases(record["ordered_cases"]), _format_cases(record["shipped_cases"])
+    parts = [f"{ordered} ordered, {shipped} shipped, {_describe_state(record)}"]
     if record["estimated_cases"] > 0:
-        days = _days_meant(record)
-        parts.append(f"{_cases(record['baseline_cases'])} a day were ordered on {days}")
-    lost = f"lost {_cases(record['lost_cases'])}"
+        days = _describe_baseline_days(record)
+        parts.append(f"{_format_cases(record['baseline_cases'])} a day were ordered on {days}")
+    lost = f"lost {_format_cases(record['lost_cases'])}"
     if record["estimated_cases"] > 0:
-        lost += f" = {_cases(record['confirmed_cases'])} confirmed + {_cases(record['estimated_cases'])} estimated"
+        confirmed, estimated = _format_cases(record["confirmed_cases"]), _format_cases(record["estimated_cases"])
+        lost += f" = {confirmed} confirmed + {estimated} estimated"
     parts.append(lost if record["lost_cases"] > 0 else "nothing lost")
     return "; ".join(parts) + "."
 
 
-def _state(record: Row) -> str:
+def _describe_state(record: Row) -> str:
     if record["path"] == "STOCK_IN":
         return "in stock"
     if record["path"] == "FLOW":
@@ -130,40 +136,47 @@ def _state(record: Row) -> str:
     return labels.PATHS[record["path"]]
 
 
-def _days_meant(record: Row) -> str:
+def _describe_baseline_days(record: Row) -> str:
     n = record["baseline_n"]
     if record["baseline_source"] == "W7":
-        return f"the {labels.count(n, 'in-stock ship day')} of the last {WINDOW_DAYS}"
-    return f"the latest {labels.count(n, 'in-stock ship day')} within {LOOK_BACK_DAYS}"
+        return f"the {labels.format_count(n, 'in-stock ship day')} of the last {WINDOW_DAYS}"
+    return f"the latest {labels.format_count(n, 'in-stock ship day')} within {LOOK_BACK_DAYS}"
 
 
-def _inputs(record: Row, lines: Sequence[Row], waivers: Sequence[Row]) -> Iterator[str]:
-    yield _entry("Path", f"{record['path']}: {_why_path(record)}")
+def _format_inputs(record: Row, lines: Sequence[Row], waivers: Sequence[Row]) -> Iterator[str]:
+    yield _format_entry("Path", f"{record['path']}: {_explain_path(record)}")
     who = [f"{name} {record[name]}" for name in ("vendor", "department") if record[name] is not None]
-    yield _entry("Item", ", ".join([f"{record['item_type']} item", *who]))
-    yield _entry("Cases", _arithmetic(record))
+    yield _format_entry("Item", ", ".join([f"{record['item_type']} item", *who]))
+    yield _format_entry("Cases", _format_arithmetic(record))
     if record["fill_rate"] is not None:
-        yield _entry("Fill rate", f"{labels.percent(record['fill_rate'])} of what was ordered{_of_demand(record)}")
+        yield _format_entry(
+            "Fill rate",
+            f"{labels.format_percent(record['fill_rate'])} of what was ordered{_format_demand_rate(record)}",
+        )
     else:
-        yield _entry("Fill rate", "none: nothing was ordered")
+        yield _format_entry("Fill rate", "none: nothing was ordered")
     if record["over_cases"] > 0:
-        yield _entry("Over", f"{_cases(record['over_cases'])} shipped beyond what their lines ordered: not credited")
+        yield _format_entry(
+            "Over", f"{_format_cases(record['over_cases'])} shipped beyond what their lines ordered: not credited"
+        )
     if record["sub_cases"] > 0:
-        with_subs = labels.percent(record["fill_rate_with_subs"])
-        yield _entry("Substitutes", f"{_cases(record['sub_cases'])} shipped in its place: {with_subs} with them")
+        with_subs = labels.format_percent(record["fill_rate_with_subs"])
+        yield _format_entry(
+            "Substitutes", f"{_format_cases(record['sub_cases'])} shipped in its place: {with_subs} with them"
+        )
     if record["reason_code"] is not None:
         said = {line["reason_code"] for line in lines}
         source = "the shipping records say so" if record["reason_code"] in said else "it follows from the path"
-        yield _entry("Reason", f"{labels.reason(record['reason_code'])}; {source}")
+        yield _format_entry("Reason", f"{labels.format_reason(record['reason_code'])}; {source}")
     if record["contract_committed"]:
-        yield _entry("Contract", _contract(record, waivers))
+        yield _format_entry("Contract", _describe_contract(record, waivers))
     if record["phantom_stock"]:
-        yield _entry("Doubt", "the record says in stock, yet nothing shipped: phantom stock?")
+        yield _format_entry("Doubt", "the record says in stock, yet nothing shipped: phantom stock?")
     if record["flag_conflict"]:
-        yield _entry("Doubt", "the record says out of stock, yet everything shipped: which was late?")
+        yield _format_entry("Doubt", "the record says out of stock, yet everything shipped: which was late?")
 
 
-def _why_path(record: Row) -> str:
+def _explain_path(record: Row) -> str:
     if record["imputed"]:
         return "no instock record of the day, and nothing shipped: taken as out of stock"
     return {
@@ -174,25 +187,25 @@ def _why_path(record: Row) -> str:
     }[record["path"]]
 
 
-def _arithmetic(record: Row) -> str:
-    ordered, shipped, lost = (_cases(record[f"{name}_cases"]) for name in ("ordered", "shipped", "lost"))
-    confirmed, estimated = _cases(record["confirmed_cases"]), _cases(record["estimated_cases"])
+def _format_arithmetic(record: Row) -> str:
+    ordered, shipped, lost = (_format_cases(record[f"{name}_cases"]) for name in ("ordered", "shipped", "lost"))
+    confirmed, estimated = _format_cases(record["confirmed_cases"]), _format_cases(record["estimated_cases"])
     text = f"confirmed {confirmed} = {ordered} ordered - {shipped} shipped"
     if record["estimated_cases"] > 0:
-        text += f"; estimated {estimated} = {_cases(record['baseline_cases'])} a day - {ordered} ordered"
-    elif _estimates(record) and record["baseline_cases"] is not None:
-        text += f"; nothing estimated, {_cases(record['baseline_cases'])} a day is no more than was ordered"
+        text += f"; estimated {estimated} = {_format_cases(record['baseline_cases'])} a day - {ordered} ordered"
+    elif _is_estimated(record) and record["baseline_cases"] is not None:
+        text += f"; nothing estimated, {_format_cases(record['baseline_cases'])} a day is no more than was ordered"
     return f"{text}; lost {lost}"
 
 
-def _of_demand(record: Row) -> str:
+def _format_demand_rate(record: Row) -> str:
     if record["estimated_cases"] == 0:
         return ""
-    return f", {labels.percent(record['demand_fill_rate'])} of demand"
+    return f", {labels.format_percent(record['demand_fill_rate'])} of demand"
 
 
-def _contract(record: Row, waivers: Sequence[Row]) -> str:
-    lost = _cases(record["contract_lost_cases"])
+def _describe_contract(record: Row, waivers: Sequence[Row]) -> str:
+    lost = _format_cases(record["contract_lost_cases"])
     if record["contract_lost_cases"] > 0 or record["lost_cases"] == 0:
         return f"contract-committed (FSA): {lost} lost on it"
     if record["path"] not in _SUPPLY_PATHS and not record["imputed"]:
@@ -218,14 +231,14 @@ class _Observation:
     why: str
 
 
-def _observations(ship_date: date, history: Sequence[Row], ship_days: set[date]) -> list[_Observation]:
+def _list_observations(ship_date: date, history: Sequence[Row], ship_days: set[date]) -> list[_Observation]:
     """The 28 days before, latest first."""
     rows = {row["ship_date"]: row for row in history}
     days = [ship_date - timedelta(days=back) for back in range(1, LOOK_BACK_DAYS + 1)]
-    return [_observation(day, rows.get(day), ship_day=day in ship_days) for day in days]
+    return [_judge_observation(day, rows.get(day), ship_day=day in ship_days) for day in days]
 
 
-def _observation(day: date, row: Row | None, *, ship_day: bool) -> _Observation:
+def _judge_observation(day: date, row: Row | None, *, ship_day: bool) -> _Observation:
     if row is None:
         why = "nothing ordered and no instock record" if ship_day else "the DC shipped nothing"
         return _Observation(day, Decimal(0), "-", counted=False, why=f"no: {why}")
@@ -244,81 +257,82 @@ def _observation(day: date, row: Row | None, *, ship_day: bool) -> _Observation:
     )
 
 
-def _baseline(record: Row, observations: Sequence[_Observation]) -> Iterator[str]:
+def _format_baseline(record: Row, observations: Sequence[_Observation]) -> Iterator[str]:
     """The days that the average was taken from, back to the earliest that counts."""
-    if not _estimates(record):
+    if not _is_estimated(record):
         return
     week, counted = observations[:WINDOW_DAYS], [each for each in observations if each.counted]
     if record["baseline_source"] == "NONE":
-        days = labels.count(len(counted), "in-stock ship day")
+        days = labels.format_count(len(counted), "in-stock ship day")
         yield f"Baseline: none, {days} in {LOOK_BACK_DAYS}, and {MIN_OBSERVATIONS} are needed: nothing is estimated."
         shown = counted
     else:
-        yield f"Baseline: {_cases(record['baseline_cases'])} a day, the mean of {_days_meant(record)}."
+        days = _describe_baseline_days(record)
+        yield f"Baseline: {_format_cases(record['baseline_cases'])} a day, the mean of {days}."
         used = (week if record["baseline_source"] == "W7" else counted)[: record["baseline_n"]]
         earliest = min(each.day for each in (*week, *used))
         shown = [each for each in observations if each.day >= earliest]
     if shown:
         yield ""
-        rows = [(f"{each.day:%a %Y-%m-%d}", _cases(each.ordered), each.instock, each.why) for each in shown]
-        yield from _table(["day", ">ordered", "in stock", "counts"], rows)
+        rows = [(f"{each.day:%a %Y-%m-%d}", _format_cases(each.ordered), each.instock, each.why) for each in shown]
+        yield from _format_table(["day", ">ordered", "in stock", "counts"], rows)
 
 
-def _estimates(record: Row) -> bool:
+def _is_estimated(record: Row) -> bool:
     """Whether demand is estimated on the record's path at all."""
     return bool(record["path"] == "STOCK_OUT" or record["imputed"])
 
 
-def _lines(lines: Sequence[Row]) -> Iterator[str]:
+def _format_lines(lines: Sequence[Row]) -> Iterator[str]:
     if not lines:
         yield "Lines: none."
         return
-    yield f"Lines: {len(lines)}" + (f"; the first {_MOST_LINES}:" if len(lines) > _MOST_LINES else "")
+    yield f"Lines: {len(lines)}" + (f"; the first {_MAX_LINES}:" if len(lines) > _MAX_LINES else "")
     yield ""
     rows = [
         (
             "/".join(str(line[name]) for name in ("order_id", "line_no") if line[name] is not None) or "-",
             line["customer"] or "-",
-            *[_cases(line[name]) for name in ("ordered_cases", "shipped_cases", "sub_cases")],
-            _fate(line),
+            *[_format_cases(line[name]) for name in ("ordered_cases", "shipped_cases", "sub_cases")],
+            _describe_outcome(line),
         )
-        for line in lines[:_MOST_LINES]
+        for line in lines[:_MAX_LINES]
     ]
-    yield from _table(["line", "customer", ">ordered", ">shipped", ">subs", "what became of it"], rows)
+    yield from _format_table(["line", "customer", ">ordered", ">shipped", ">subs", "what became of it"], rows)
 
 
-def _fate(line: Row) -> str:
+def _describe_outcome(line: Row) -> str:
     if line["disposition"] != "COUNTED":
         return f"{line['disposition'].lower()}: {line['reason']}"
     told = ["counted"]
     if line["over_cases"]:
-        told.append(f"{_cases(line['over_cases'])} over")
+        told.append(f"{_format_cases(line['over_cases'])} over")
     if line["reason_code"] is not None:
-        told.append(labels.reason(line["reason_code"]))
+        told.append(labels.format_reason(line["reason_code"]))
     if line["on_time"] is False and line["shipped_cases"]:
         told.append("late")
     return ", ".join(told)
 
 
-def _restatements(restated: Sequence[Row]) -> Iterator[str]:
+def _format_restatements(restated: Sequence[Row]) -> Iterator[str]:
     if not restated:
         return
-    yield f"Restated: {labels.count(len(restated), 'value')}"
+    yield f"Restated: {labels.format_count(len(restated), 'value')}"
     yield ""
     rows = [
         (
             f"{row['restated_at']:%Y-%m-%d %H:%M}",
             row["field"],
-            _value(row["before"]),
-            _value(row["after"]),
+            _format_value(row["before"]),
+            _format_value(row["after"]),
             row["cause"],
         )
         for row in restated
     ]
-    yield from _table(["when (UTC)", "value", ">before", ">after", "cause"], rows)
+    yield from _format_table(["when (UTC)", "value", ">before", ">after", "cause"], rows)
 
 
-def _value(text: str | None) -> str:
+def _format_value(text: str | None) -> str:
     """A restated value: numbers without their trailing zeros, as everywhere here."""
     if text is None:
         return "-"
@@ -326,7 +340,7 @@ def _value(text: str | None) -> str:
     return head if point and not places.strip("0") else text
 
 
-def _absent(dc: str, ship_date: date, item: str, known: pl.LazyFrame) -> str:
+def _describe_absence(dc: str, ship_date: date, item: str, known: pl.LazyFrame) -> str:
     """What there is instead of what was asked for: DCs, days of the DC, days of the item."""
     keys = known.select("dc", "ship_date", "item").filter(pl.col("dc") == dc)
     dcs, days, item_days = (
@@ -344,21 +358,21 @@ def _absent(dc: str, ship_date: date, item: str, known: pl.LazyFrame) -> str:
     if dc not in dcs:
         return f"there is no DC {dc}; there are {', '.join(dcs[:20])}"
     if ship_date not in days:
-        return f"{dc} has nothing on {ship_date}; the nearest days are {_nearest(ship_date, days)}"
+        return f"{dc} has nothing on {ship_date}; the nearest days are {_list_nearest(ship_date, days)}"
     if not item_days:
         return f"{dc} knows no item {item}, on {ship_date} or any other day from {days[0]} to {days[-1]}"
-    return f"{dc} has nothing of item {item} on {ship_date}; its nearest days are {_nearest(ship_date, item_days)}"
+    return f"{dc} has nothing of item {item} on {ship_date}; its nearest days are {_list_nearest(ship_date, item_days)}"
 
 
-def _nearest(ship_date: date, days: Sequence[date]) -> str:
-    return ", ".join(map(str, sorted(sorted(days, key=lambda day: abs(day - ship_date))[:_NEAREST])))
+def _list_nearest(ship_date: date, days: Sequence[date]) -> str:
+    return ", ".join(map(str, sorted(sorted(days, key=lambda day: abs(day - ship_date))[:_NEAREST_DAYS])))
 
 
-def _entry(label: str, text: str) -> str:
-    return f"{label:{_LABEL}}{text}"
+def _format_entry(label: str, text: str) -> str:
+    return f"{label:{_LABEL_WIDTH}}{text}"
 
 
-def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+def _format_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
     """Aligned columns; a heading with '>' is of numbers and right-aligned."""
     columns = list(zip([heading.lstrip(">") for heading in headings], *rows, strict=True))
     aligned = [
@@ -370,7 +384,7 @@ def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[s
         yield f"  {'  '.join(cells)}".rstrip()
 
 
-def _cases(value: Decimal | None) -> str:
+def _format_cases(value: Decimal | None) -> str:
     """A quantity with all its decimals: an explanation must add up to the last digit."""
     if value is None:
         return "-"

@@ -35,7 +35,7 @@ DEFINITIONS: Final = {
     "Held": "The day's feeds are in doubt: it has service metrics, but no lost cases.",
 }
 
-DISCLOSED: Final = (
+LIMITATIONS: Final = (
     "Customers who re-order cut cases inflate what was ordered on consecutive out-of-stock days.",
     "Deferred demand is not netted: a case that is re-ordered and shipped later was still lost on its day.",
     "Bulk orders inflate the rolling average, and with it what is estimated.",
@@ -84,39 +84,39 @@ HEADINGS: Final = {
 }
 
 
-def heading(column: str) -> str:
+def format_heading(column: str) -> str:
     """A column's name as people read it: 'On time', 'OTIF target', 'Department'."""
     for suffix, word in (("_target", "target"), ("_gap", "gap")):
         if column.endswith(suffix):
-            return f"{heading(column.removesuffix(suffix))} {word}"
+            return f"{format_heading(column.removesuffix(suffix))} {word}"
     return HEADINGS.get(column) or column.replace("_", " ").capitalize()
 
 
-def cases(value: Decimal, places: int | None = None) -> str:
+def format_cases(value: Decimal, places: int | None = None) -> str:
     """A quantity with thousands separators and one decimal, or none where it is whole: '1,234.5', '38'."""
     if places is None:
         places = 0 if value == value.to_integral_value() else 1
     return f"{value.quantize(Decimal(1).scaleb(-places), ROUND_HALF_UP):,}"
 
 
-def percent(rate: Decimal | None) -> str:
+def format_percent(rate: Decimal | None) -> str:
     """A share as '96.59 %'; '-' where there is none."""
     return "-" if rate is None else f"{rate * 100:,.2f} %"
 
 
-def reason(code: str | None) -> str:
+def format_reason(code: str | None) -> str:
     """A reason code with its meaning: '01 out of stock'."""
     if code is None:
         return "none given"
     return f"{code} {REASONS[code]}" if code in REASONS else f"{code} (not in X12 element 892)"
 
 
-def count(number: int, noun: str) -> str:
+def format_count(number: int, noun: str) -> str:
     """'1 day', '2,345 days'."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
-def by_reason(days: Mapping[tuple[str, date], str], what: str = "held") -> list[str]:
+def format_days_by_reason(days: Mapping[tuple[str, date], str], what: str = "held") -> list[str]:
     """One line per DC and reason: which days are held, or doubtful, and why."""
     rows: Iterable[tuple[str, str, date]] = sorted((dc, reason, day) for (dc, day), reason in days.items())
     lines = []
@@ -127,18 +127,18 @@ def by_reason(days: Mapping[tuple[str, date], str], what: str = "held") -> list[
     return lines
 
 
-def summary(records: pl.DataFrame, rejects: int, held_days: int) -> list[str]:
+def format_summary(records: pl.DataFrame, rejects: int, held_days: int) -> list[str]:
     """What a calculation found, as aligned lines: records, lost cases by path, rejects, held days."""
     quantities = ["confirmed_cases", "estimated_cases", "lost_cases"]
     paths = {path: records.filter(pl.col("path") == path) for path in PATHS}
     rows = [
-        ("lost", *_sums(records, quantities), ""),
-        *[(f"  {path}", *_sums(part, quantities), PATHS[path]) for path, part in paths.items()],
+        ("lost", *_sum_quantities(records, quantities), ""),
+        *[(f"  {path}", *_sum_quantities(part, quantities), PATHS[path]) for path, part in paths.items()],
     ]
     days = records.select("dc", "ship_date").n_unique()
     dcs = records["dc"].n_unique()
     return [
-        f"{count(records.height, 'record')} of {count(days, 'ship day')} of {count(dcs, 'DC')}",
+        f"{format_count(records.height, 'record')} of {format_count(days, 'ship day')} of {format_count(dcs, 'DC')}",
         "",
         f"{'cases':12}{'confirmed':>14}{'estimated':>14}{'lost':>14}",
         *[
@@ -146,9 +146,9 @@ def summary(records: pl.DataFrame, rejects: int, held_days: int) -> list[str]:
             for name, confirmed, estimated, lost, why in rows
         ],
         "",
-        f"{count(rejects, 'row')} rejected, {count(held_days, 'ship day')} of a DC held",
+        f"{format_count(rejects, 'row')} rejected, {format_count(held_days, 'ship day')} of a DC held",
     ]
 
 
-def _sums(records: pl.DataFrame, quantities: list[str]) -> list[str]:
-    return [cases(Decimal(str(records[name].sum())), 1) for name in quantities]
+def _sum_quantities(records: pl.DataFrame, quantities: list[str]) -> list[str]:
+    return [format_cases(Decimal(str(records[name].sum())), 1) for name in quantities]

@@ -13,18 +13,18 @@ from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.report.explain import Evidence
 from fillrate_assets.fillrate.report.service_report import Facts
 from fillrate_assets.fillrate.rules.pipeline import Calculation, Scope, calculate
-from fillrate_assets.fillrate.rules.quality_gate import held_days
+from fillrate_assets.fillrate.rules.quality_gate import find_held_days
 from fillrate_assets.fillrate.rules.rolling_baseline import LOOK_BACK_DAYS
 from fillrate_assets.fillrate.sources.contract_files import Contracts
 from fillrate_assets.settings import Settings
 from fillrate_assets.storage.database import Database
 from fillrate_assets.storage.lake import Lake
 
-_NAMED: Final = 20
-_EMPTY: Final = "nothing at all; `fillrate run` fills the lake, and --input DIR takes files instead"
+_MAX_NAMES: Final = 20
+_NOTHING: Final = "nothing at all; `fillrate run` fills the lake, and --input DIR takes files instead"
 
 
-def calculated(contracts: Contracts, scope: Scope) -> Calculation:
+def calculate_contracts(contracts: Contracts, scope: Scope) -> Calculation:
     """The rules over what was read from files.
 
     Raises:
@@ -37,17 +37,17 @@ def calculated(contracts: Contracts, scope: Scope) -> Calculation:
         why = f": {rejected.height:,} rejected, the first because: {rejected['reason'][0]}" if rejected.height else ""
         msg = f"the files hold no order line that can be used{why}"
         raise PermanentFailure(msg)
-    _must_hold(scope, days.rows(), "the files hold")
+    _require_days(scope, days.rows(), "the files hold")
     return calculate(contracts.inputs, scope)
 
 
-def facts_of_files(contracts: Contracts, scope: Scope) -> Facts:
+def read_facts_from_files(contracts: Contracts, scope: Scope) -> Facts:
     """What a report says of files."""
-    calculation = calculated(contracts, scope)
+    calculation = calculate_contracts(contracts, scope)
     return Facts(calculation.lines.lazy(), calculation.records.lazy(), contracts.items.lazy(), calculation.held)
 
 
-def facts_of_lake(settings: Settings, scope: Scope) -> Facts:
+def read_facts_from_lake(settings: Settings, scope: Scope) -> Facts:
     """What a report says of what the platform has computed.
 
     Raises:
@@ -56,13 +56,15 @@ def facts_of_lake(settings: Settings, scope: Scope) -> Facts:
     """
     lake = Lake(settings.lake_root)
     wanted = (scope.dcs, scope.first, scope.last)
-    _must_hold(scope, lake.partitions(schema.CLASSIFIED_LINES), f"the lake {settings.lake_root} holds")
+    _require_days(scope, lake.partitions(schema.CLASSIFIED_LINES), f"the lake {settings.lake_root} holds")
     lines = lake.scan(schema.CLASSIFIED_LINES, *wanted)
-    held = held_days(lines, lake.scan(schema.ITEM_DAYS, *wanted), settings.max_reject_share, settings.max_missing_share)
+    held = find_held_days(
+        lines, lake.scan(schema.ITEM_DAYS, *wanted), settings.max_reject_share, settings.max_missing_share
+    )
     return Facts(lines, lake.scan(schema.LOST_CASES, *wanted), lake.read_whole(schema.ITEMS), held)
 
 
-def evidence_of_files(contracts: Contracts, dc: str, ship_date: date) -> tuple[Evidence, pl.LazyFrame]:
+def read_evidence_from_files(contracts: Contracts, dc: str, ship_date: date) -> tuple[Evidence, pl.LazyFrame]:
     """What files say of a DC on a day, and every item-day that they hold."""
     calculation = calculate(contracts.inputs, Scope([dc], ship_date, ship_date))
     evidence = Evidence(
@@ -77,7 +79,7 @@ def evidence_of_files(contracts: Contracts, dc: str, ship_date: date) -> tuple[E
     return evidence, calculation.item_days.lazy()
 
 
-def evidence_of_lake(settings: Settings, dc: str, ship_date: date, item: str) -> tuple[Evidence, pl.LazyFrame]:
+def read_evidence_from_lake(settings: Settings, dc: str, ship_date: date, item: str) -> tuple[Evidence, pl.LazyFrame]:
     """What the platform says of an item of a DC on a day, and every item-day that it has computed."""
     # SQLAlchemy, which files do without, takes a third of a second.
     from fillrate_assets.fillrate.record_store import RecordStore  # noqa: PLC0415
@@ -86,30 +88,30 @@ def evidence_of_lake(settings: Settings, dc: str, ship_date: date, item: str) ->
     item_days = lake.scan(schema.ITEM_DAYS, [dc], ship_date - timedelta(days=LOOK_BACK_DAYS), ship_date)
     lines = lake.scan(schema.CLASSIFIED_LINES, [dc], ship_date, ship_date)
     today = item_days.filter(pl.col("ship_date") == ship_date)
-    held = held_days(lines, today, settings.max_reject_share, settings.max_missing_share)
+    held = find_held_days(lines, today, settings.max_reject_share, settings.max_missing_share)
     known = lake.scan(schema.ITEM_DAYS)
     if today.head(1).collect().is_empty() and known.head(1).collect().is_empty():
-        msg = f"the lake {settings.lake_root} holds {_EMPTY}"
+        msg = f"the lake {settings.lake_root} holds {_NOTHING}"
         raise PermanentFailure(msg)
     evidence = Evidence(
         item_days=item_days,
         records=lake.scan(schema.LOST_CASES, [dc], ship_date, ship_date),
         lines=lines,
         items=lake.read_whole(schema.ITEMS),
-        waivers=store.waivers().lazy(),
-        restatements=store.restatements(dc, ship_date, item).lazy(),
+        waivers=store.read_waivers().lazy(),
+        restatements=store.read_restatements(dc, ship_date, item).lazy(),
         held=held.get((dc, ship_date)),
     )
     return evidence, known
 
 
-def _must_hold(scope: Scope, days: Sequence[tuple[str, date]], source: str) -> None:
+def _require_days(scope: Scope, days: Sequence[tuple[str, date]], source: str) -> None:
     """Refuse a scope of which the source has no day, or that names a DC which it does not know."""
     dcs = sorted({dc for dc, _ in days})
     if not days:
-        msg = f"{source} {_EMPTY}"
+        msg = f"{source} {_NOTHING}"
     elif unknown := sorted(set(scope.dcs or ()) - set(dcs)):
-        msg = f"{source} nothing of DC {', '.join(unknown)}; there are {', '.join(dcs[:_NAMED])}"
+        msg = f"{source} nothing of DC {', '.join(unknown)}; there are {', '.join(dcs[:_MAX_NAMES])}"
     elif not any(scope.covers(dc, day) for dc, day in days):
         dates = sorted(day for dc, day in days if scope.dcs is None or dc in scope.dcs)
         msg = f"{source} nothing of those ship dates; there are {dates[0]} to {dates[-1]}"

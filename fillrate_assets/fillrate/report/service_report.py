@@ -14,10 +14,10 @@ from typing import Final
 import polars as pl
 
 from fillrate_assets.core import decimals
-from fillrate_assets.core.decimals import cases, rate, units
+from fillrate_assets.core.decimals import to_cases, to_rate, to_units
 from fillrate_assets.core.errors import ContractViolation, PermanentFailure
 from fillrate_assets.fillrate import schema
-from fillrate_assets.fillrate.rules.service_metrics import GROUPINGS, METRICS, service
+from fillrate_assets.fillrate.rules.service_metrics import GROUPINGS, METRICS, compute_service
 from fillrate_assets.fillrate.schema import PATHS
 
 WORST_ITEMS: Final = 50
@@ -40,7 +40,7 @@ class Facts:
 
 
 @dataclass(frozen=True)
-class Book:
+class ReportData:
     """What the workbook shows, a frame per sheet."""
 
     by: Sequence[str]
@@ -56,22 +56,22 @@ class Book:
     held: Mapping[tuple[str, date], str]
 
 
-def book(facts: Facts, by: Sequence[str], targets: pl.LazyFrame | None = None) -> Book:
+def build_report_data(facts: Facts, by: Sequence[str], targets: pl.LazyFrame | None = None) -> ReportData:
     """Everything that a workbook shows of the facts, grouped as asked."""
     lines, records = facts.lines, facts.records
     everything, groups, per_day, worst, vendors, paths, days = pl.collect_all(
         [
-            total(lines, records, targets),
-            report(lines, records, by, targets),
-            trend(lines, records),
-            worst_items(lines, records, facts.items),
-            by_vendor(lines, records),
-            by_path(records),
+            compute_total(lines, records, targets),
+            compute_report(lines, records, by, targets),
+            compute_trend(lines, records),
+            rank_worst_items(lines, records, facts.items),
+            compute_by_vendor(lines, records),
+            compute_by_path(records),
             lines.filter(pl.col("disposition") == "COUNTED").select("dc", "ship_date").unique(),
         ]
     )
     first, last = days["ship_date"].min(), days["ship_date"].max()
-    return Book(
+    return ReportData(
         by=by,
         dcs=sorted(set(days["dc"])),
         first=first if isinstance(first, date) else None,
@@ -86,7 +86,7 @@ def book(facts: Facts, by: Sequence[str], targets: pl.LazyFrame | None = None) -
     )
 
 
-def report(
+def compute_report(
     lines: pl.LazyFrame, records: pl.LazyFrame, by: Sequence[str], targets: pl.LazyFrame | None = None
 ) -> pl.LazyFrame:
     """Service metrics and lost cases per group, with target and gap where targets are given.
@@ -110,22 +110,22 @@ def report(
     if unknown := [name for name in by if name not in GROUPINGS]:
         msg = f"cannot group by {', '.join(unknown)}; groupings are {', '.join(GROUPINGS)}"
         raise PermanentFailure(msg)
-    rows = _with_lost(lines, records, by).select(*by, *schema.SERVICE.names, "lost_cases")
+    rows = _join_lost_cases(lines, records, by).select(*by, *schema.SERVICE.names, "lost_cases")
     if targets is not None:
-        rows = _with_targets(rows, by, targets)
+        rows = _add_targets(rows, by, targets)
     return rows
 
 
-def _with_targets(rows: pl.LazyFrame, by: Sequence[str], targets: pl.LazyFrame) -> pl.LazyFrame:
+def _add_targets(rows: pl.LazyFrame, by: Sequence[str], targets: pl.LazyFrame) -> pl.LazyFrame:
     columns = targets.collect_schema().names()
-    key = target_key(targets)
+    key = list_target_columns(targets)
     if beyond := [name for name in key if name not in by]:
         msg = f"the targets are by {', '.join(beyond)}, which the report is not grouped by ({', '.join(by) or 'total'})"
         raise ContractViolation(msg)
     metrics = [name for name in METRICS if name in columns]
-    renamed = targets.select(*key, *[pl.col(name).alias(f"{name}_target") for name in metrics], _together())
+    renamed = targets.select(*key, *[pl.col(name).alias(f"{name}_target") for name in metrics], _all_rows_expr())
     return (
-        rows.with_columns(_together())
+        rows.with_columns(_all_rows_expr())
         .join(renamed, on=[*key, _ALL], how="left", maintain_order="left")
         .with_columns(
             ((pl.col(name) - pl.col(f"{name}_target")) * 100).cast(pl.Decimal(18, 2)).alias(f"{name}_gap")
@@ -135,39 +135,39 @@ def _with_targets(rows: pl.LazyFrame, by: Sequence[str], targets: pl.LazyFrame) 
     )
 
 
-def target_key(targets: pl.LazyFrame) -> list[str]:
+def list_target_columns(targets: pl.LazyFrame) -> list[str]:
     """What targets are given by; nothing: one target for all."""
     return [name for name in targets.collect_schema().names() if name in GROUPINGS]
 
 
-def total(lines: pl.LazyFrame, records: pl.LazyFrame, targets: pl.LazyFrame | None = None) -> pl.LazyFrame:
+def compute_total(lines: pl.LazyFrame, records: pl.LazyFrame, targets: pl.LazyFrame | None = None) -> pl.LazyFrame:
     """The one row of everything, as `report`, with what was lost in full; targets only where one is for all."""
-    rows = _with_lost(lines, records, [])
-    return rows if targets is None or target_key(targets) else _with_targets(rows, [], targets)
+    rows = _join_lost_cases(lines, records, [])
+    return rows if targets is None or list_target_columns(targets) else _add_targets(rows, [], targets)
 
 
-def trend(lines: pl.LazyFrame, records: pl.LazyFrame) -> pl.LazyFrame:
+def compute_trend(lines: pl.LazyFrame, records: pl.LazyFrame) -> pl.LazyFrame:
     """Per ship date: service metrics, and lost cases confirmed and estimated."""
-    return _with_lost(lines, records, ["ship_date"])
+    return _join_lost_cases(lines, records, ["ship_date"])
 
 
-def by_vendor(lines: pl.LazyFrame, records: pl.LazyFrame) -> pl.LazyFrame:
+def compute_by_vendor(lines: pl.LazyFrame, records: pl.LazyFrame) -> pl.LazyFrame:
     """Per vendor: service metrics and lost cases, confirmed, estimated and on contract; most lost first."""
-    rows = _with_lost(lines, records, ["vendor"])
-    return rows.sort(_most_lost(), "vendor", descending=[True, False], nulls_last=True)
+    rows = _join_lost_cases(lines, records, ["vendor"])
+    return rows.sort(_most_lost_expr(), "vendor", descending=[True, False], nulls_last=True)
 
 
-def by_path(records: pl.LazyFrame) -> pl.LazyFrame:
+def compute_by_path(records: pl.LazyFrame) -> pl.LazyFrame:
     """Per DC and path: lost cases, confirmed, estimated and on contract, and their share of what the DC lost."""
-    lost = units("lost_cases")
+    lost = to_units("lost_cases")
     return (
-        _lost(records.filter(pl.col("lost_cases") > 0), ["dc", "path"])
-        .with_columns(rate(lost, lost.sum().over("dc")).alias("share"))
+        _sum_lost_cases(records.filter(pl.col("lost_cases") > 0), ["dc", "path"])
+        .with_columns(to_rate(lost, lost.sum().over("dc")).alias("share"))
         .sort("dc", "path")
     )
 
 
-def worst_items(
+def rank_worst_items(
     lines: pl.LazyFrame, records: pl.LazyFrame, items: pl.LazyFrame, limit: int = WORST_ITEMS
 ) -> pl.LazyFrame:
     """The items of a DC that lost most: what they are, on which path they lost it, and the reason of most of it.
@@ -186,25 +186,25 @@ def worst_items(
         .group_by(key)
         .agg(
             pl.col("vendor", "department").sort_by("ship_date").last(),
-            units("ordered_cases").sum().alias("o"),
-            units("shipped_cases").sum().alias("s"),
+            to_units("ordered_cases").sum().alias("o"),
+            to_units("shipped_cases").sum().alias("s"),
         )
     )
     named = records.group_by(key).agg(
         pl.col("vendor", "department").sort_by("ship_date").last().name.suffix("_of_record"),
-        *[cases(units("lost_cases").filter(pl.col("path") == path).sum()).alias(path.lower()) for path in PATHS],
+        *[to_cases(to_units("lost_cases").filter(pl.col("path") == path).sum()).alias(path.lower()) for path in PATHS],
     )
     reasons = (
         records.filter(pl.col("reason_code").is_not_null())
         .group_by(*key, "reason_code")
-        .agg(units("lost_cases").sum().alias("lost"))
+        .agg(to_units("lost_cases").sum().alias("lost"))
         .sort("lost", "reason_code", descending=[True, False])
         .group_by(key)
         .agg(pl.col("reason_code").first())
     )
     return (
         ordered.join(named, on=key, how="full", coalesce=True)
-        .join(_lost(records, key), on=key, how="left")
+        .join(_sum_lost_cases(records, key), on=key, how="left")
         .join(reasons, on=key, how="left")
         .join(described, on="item", how="left")
         .with_columns(
@@ -212,13 +212,13 @@ def worst_items(
             pl.col("o", "s").fill_null(0),
         )
         .with_columns(
-            cases(pl.col("o")).alias("ordered_cases"),
-            cases(pl.col("s")).alias("shipped_cases"),
-            cases(pl.col("o") - pl.col("s")).alias("not_shipped_cases"),
-            rate(pl.col("s"), pl.col("o")).alias("case_fill_rate"),
+            to_cases(pl.col("o")).alias("ordered_cases"),
+            to_cases(pl.col("s")).alias("shipped_cases"),
+            to_cases(pl.col("o") - pl.col("s")).alias("not_shipped_cases"),
+            to_rate(pl.col("s"), pl.col("o")).alias("case_fill_rate"),
         )
-        .filter(_most_lost() > 0)
-        .sort(_most_lost(), *key, descending=[True, False, False])
+        .filter(_most_lost_expr() > 0)
+        .sort(_most_lost_expr(), *key, descending=[True, False, False])
         .head(limit)
         .select(
             *key,
@@ -239,19 +239,19 @@ def worst_items(
     )
 
 
-def _most_lost() -> pl.Expr:
+def _most_lost_expr() -> pl.Expr:
     """Lost cases, or where no record tells, what was ordered and not shipped."""
     return pl.coalesce("lost_cases", pl.col("ordered_cases") - pl.col("shipped_cases"))
 
 
-def _with_lost(lines: pl.LazyFrame, records: pl.LazyFrame, by: Sequence[str]) -> pl.LazyFrame:
+def _join_lost_cases(lines: pl.LazyFrame, records: pl.LazyFrame, by: Sequence[str]) -> pl.LazyFrame:
     """Service metrics of each group, and its lost cases in full; sorted by group."""
-    served = service(lines, by).with_columns(_together())
+    served = compute_service(lines, by).with_columns(_all_rows_expr())
     if "customer" in by:
         unknown = [pl.lit(None, decimals.CASES).alias(name) for name in _QUANTITIES]
         rows = served.with_columns(*unknown, pl.lit(None, pl.Int64).alias("item_days"))
     else:
-        lost = _lost(records, by).with_columns(_together())
+        lost = _sum_lost_cases(records, by).with_columns(_all_rows_expr())
         rows = served.join(lost, on=[*by, _ALL], how="full", coalesce=True, nulls_equal=True)
     return (
         rows.with_columns(
@@ -263,20 +263,20 @@ def _with_lost(lines: pl.LazyFrame, records: pl.LazyFrame, by: Sequence[str]) ->
     )
 
 
-def _lost(records: pl.LazyFrame, by: Sequence[str]) -> pl.LazyFrame:
+def _sum_lost_cases(records: pl.LazyFrame, by: Sequence[str]) -> pl.LazyFrame:
     """Lost cases per group that has records, and on how many items x days."""
     return (
-        records.group_by(*by, _together())
+        records.group_by(*by, _all_rows_expr())
         .agg(
             pl.len().alias("records"),
             (pl.col("lost_cases") > 0).sum().cast(pl.Int64).alias("item_days"),
-            *[units(name).sum() for name in _QUANTITIES],
+            *[to_units(name).sum() for name in _QUANTITIES],
         )
         .filter(pl.col("records") > 0)
-        .select(*by, *[cases(pl.col(name)).alias(name) for name in _QUANTITIES], "item_days")
+        .select(*by, *[to_cases(pl.col(name)).alias(name) for name in _QUANTITIES], "item_days")
     )
 
 
-def _together() -> pl.Expr:
+def _all_rows_expr() -> pl.Expr:
     """What all rows have in common: groups and joins by no column at all are by this one."""
     return pl.lit(value=True).alias(_ALL)

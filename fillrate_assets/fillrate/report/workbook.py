@@ -17,7 +17,7 @@ import polars as pl
 import xlsxwriter
 
 from fillrate_assets.fillrate.report import labels
-from fillrate_assets.fillrate.report.service_report import Book
+from fillrate_assets.fillrate.report.service_report import ReportData
 
 Value = str | int | Decimal | date | None
 
@@ -26,9 +26,9 @@ _GOOD: Final = "#2E7D4F"
 _BAD: Final = "#C0392B"
 _CONFIRMED: Final = "#C0392B"
 _ESTIMATED: Final = "#F0B27A"
-_WIDEST: Final = 42
-_MOST_BARS: Final = 40
-_MOST_VENDORS: Final = 15
+_MAX_WIDTH: Final = 42
+_MAX_BARS: Final = 40
+_MAX_VENDORS: Final = 15
 _HEADLINE: Final = (
     "ordered_cases",
     "shipped_cases",
@@ -62,7 +62,7 @@ class _Sheet:
         """A frame under a frozen, filtered header; the total below it stays out of the filter."""
         self.sheet.set_row(top, 31)
         for column, name in enumerate(frame.columns):
-            heading = labels.heading(name) + (" (points)" if name.endswith("_gap") else "")
+            heading = labels.format_heading(name) + (" (points)" if name.endswith("_gap") else "")
             self.sheet.write_string(
                 top, column, heading, self.formats["head" if _is_text(frame, name) else "head_right"]
             )
@@ -72,7 +72,7 @@ class _Sheet:
             if total is not None:
                 shown = total.get(name, "TOTAL" if column == 0 else None)
                 self.put(top + 1 + frame.height, column, shown, f"{style}_total")
-            self.sheet.set_column(column, column, max(narrowest, _width(frame, name, heading)))
+            self.sheet.set_column(column, column, max(narrowest, _measure_width(frame, name, heading)))
         if frame.height:
             self.sheet.autofilter(top, 0, top + frame.height, frame.width - 1)
 
@@ -101,7 +101,7 @@ class _Sheet:
         return "tenths" if values.dtype.is_decimal() and bool((values != values.floor()).any()) else "whole"
 
 
-def write_workbook(file: Path | IO[bytes], book: Book, *, made_at: datetime) -> None:
+def write_workbook(file: Path | IO[bytes], book: ReportData, *, made_at: datetime) -> None:
     """Write the workbook.
 
     Args:
@@ -110,20 +110,20 @@ def write_workbook(file: Path | IO[bytes], book: Book, *, made_at: datetime) -> 
         made_at: aware; stands in the notes.
 
     """
-    with _opened(file, made_at) as new_sheet:
-        _summary(new_sheet("Summary"), book)
-        _trend(new_sheet("Trend"), book.trend)
-        _worst_items(new_sheet("Worst items"), book)
-        _by_vendor(new_sheet("By vendor"), book)
-        _by_path(new_sheet("Lost by path"), book)
-        _notes(new_sheet("Notes"), book, made_at)
+    with _open_workbook(file, made_at) as new_sheet:
+        _write_summary(new_sheet("Summary"), book)
+        _write_trend(new_sheet("Trend"), book.trend)
+        _write_worst_items(new_sheet("Worst items"), book)
+        _write_by_vendor(new_sheet("By vendor"), book)
+        _write_by_path(new_sheet("Lost by path"), book)
+        _write_notes(new_sheet("Notes"), book, made_at)
 
 
 @contextmanager
-def _opened(file: Path | IO[bytes], made_at: datetime) -> Iterator[Callable[[str], _Sheet]]:
+def _open_workbook(file: Path | IO[bytes], made_at: datetime) -> Iterator[Callable[[str], _Sheet]]:
     with xlsxwriter.Workbook(file) as workbook:
         workbook.set_properties({"title": "Fill rate and lost cases", "created": made_at.replace(tzinfo=None)})
-        formats = _formats(workbook)
+        formats = _add_formats(workbook)
 
         def new_sheet(name: str) -> _Sheet:
             sheet = workbook.add_worksheet(name)
@@ -136,7 +136,7 @@ def _opened(file: Path | IO[bytes], made_at: datetime) -> Iterator[Callable[[str
         yield new_sheet
 
 
-def _formats(workbook: Any) -> dict[str, Any]:  # noqa: ANN401 - xlsxwriter has no types
+def _add_formats(workbook: Any) -> dict[str, Any]:  # noqa: ANN401 - xlsxwriter has no types
     numbers = {
         "text": "@",
         "whole": "#,##0",
@@ -168,31 +168,31 @@ def _formats(workbook: Any) -> dict[str, Any]:  # noqa: ANN401 - xlsxwriter has 
     return {name: workbook.add_format(style) for name, style in styles.items()}
 
 
-def _summary(page: _Sheet, book: Book) -> None:
+def _write_summary(page: _Sheet, book: ReportData) -> None:
     page.say(0, 0, "Fill rate and lost cases", "title")
-    page.say(1, 0, _period(book), "subtitle")
+    page.say(1, 0, _format_period(book), "subtitle")
     total = book.total.row(0, named=True) if book.total.height else {}
     headline = [name for name in _HEADLINE if total.get(name) is not None]
     for column, name in enumerate(headline):
-        page.say(3, column, labels.heading(name), "label")
+        page.say(3, column, labels.format_heading(name), "label")
         page.put(4, column, total[name], f"{page.style(book.total, name)}_headline")
     if book.held:
         page.say(
             6,
             0,
-            f"{labels.count(len(book.held), 'ship day')} of a DC held: no lost cases there (see Notes).",
+            f"{labels.format_count(len(book.held), 'ship day')} of a DC held: no lost cases there (see Notes).",
             "warning",
         )
     top = 8
     page.sheet.merge_range(7, 0, 7, 11, _HOW_TO_READ, page.formats["note"])
     page.sheet.set_row(7, 32)
-    page.table(top, _named(book.groups, book.by), total, narrowest=14)
-    _colour(page, book.groups, top)
+    page.table(top, _name_blank_groups(book.groups, book.by), total, narrowest=14)
+    _add_colours(page, book.groups, top)
     page.sheet.freeze_panes(top + 1, len(book.by))
     page.sheet.repeat_rows(top)
 
 
-def _colour(page: _Sheet, frame: pl.DataFrame, top: int) -> None:
+def _add_colours(page: _Sheet, frame: pl.DataFrame, top: int) -> None:
     if frame.is_empty():
         return
     first, last = top + 1, top + frame.height
@@ -211,7 +211,7 @@ def _colour(page: _Sheet, frame: pl.DataFrame, top: int) -> None:
             page.sheet.conditional_format(first, column, last, column, bar)
 
 
-def _trend(page: _Sheet, trend: pl.DataFrame) -> None:
+def _write_trend(page: _Sheet, trend: pl.DataFrame) -> None:
     page.table(0, trend)
     page.sheet.freeze_panes(1, 1)
     if trend.is_empty():
@@ -225,39 +225,41 @@ def _trend(page: _Sheet, trend: pl.DataFrame) -> None:
         "num_font": {"size": 9},
     }
     fill = page.book.add_chart({"type": "line"})
-    fill.add_series({**_series(page, trend, "case_fill_rate"), "line": {"color": _INK, "width": 2}})
-    _dress(fill, "Case fill by ship date")
+    fill.add_series({**_build_series(page, trend, "case_fill_rate"), "line": {"color": _INK, "width": 2}})
+    _style_chart(fill, "Case fill by ship date")
     fill.set_legend({"none": True})
     lowest = trend["case_fill_rate"].drop_nulls().min()
-    fill.set_y_axis(_axis("0%", int(lowest * 20) / 20 if isinstance(lowest, Decimal) else 0, 1))
+    fill.set_y_axis(_build_axis("0%", int(lowest * 20) / 20 if isinstance(lowest, Decimal) else 0, 1))
     fill.set_x_axis(days)
     page.sheet.insert_chart(1, beside, fill)
     if trend["lost_cases"].count():
         lost = page.book.add_chart({"type": "column", "subtype": "stacked"})
         for name, colour in (("confirmed_cases", _CONFIRMED), ("estimated_cases", _ESTIMATED)):
-            lost.add_series({**_series(page, trend, name), "fill": {"color": colour}, "gap": 40})
-        _dress(lost, "Lost cases by ship date")
-        lost.set_y_axis(_axis("#,##0"))
+            lost.add_series({**_build_series(page, trend, name), "fill": {"color": colour}, "gap": 40})
+        _style_chart(lost, "Lost cases by ship date")
+        lost.set_y_axis(_build_axis("#,##0"))
         lost.set_x_axis(days)
         page.sheet.insert_chart(22, beside, lost)
 
 
-def _worst_items(page: _Sheet, book: Book) -> None:
+def _write_worst_items(page: _Sheet, book: ReportData) -> None:
     rows = book.worst_items.with_columns(
-        pl.col("reason_code").map_elements(labels.reason, return_dtype=pl.String, skip_nulls=True)
+        pl.col("reason_code").map_elements(labels.format_reason, return_dtype=pl.String, skip_nulls=True)
     )
-    page.table(0, _named(rows, ["vendor", "department"]))
-    _colour(page, rows, 0)
+    page.table(0, _name_blank_groups(rows, ["vendor", "department"]))
+    _add_colours(page, rows, 0)
     page.sheet.freeze_panes(1, 2)
 
 
-def _by_vendor(page: _Sheet, book: Book) -> None:
-    page.table(0, _named(book.by_vendor, ["vendor"]), book.total.row(0, named=True) if book.total.height else None)
-    _colour(page, book.by_vendor, 0)
+def _write_by_vendor(page: _Sheet, book: ReportData) -> None:
+    page.table(
+        0, _name_blank_groups(book.by_vendor, ["vendor"]), book.total.row(0, named=True) if book.total.height else None
+    )
+    _add_colours(page, book.by_vendor, 0)
     page.sheet.freeze_panes(1, 1)
-    bars = min(book.by_vendor.height, _MOST_VENDORS)
+    bars = min(book.by_vendor.height, _MAX_VENDORS)
     if book.by_vendor["lost_cases"].count() > 1:
-        chart = _lost_bars(
+        chart = _add_lost_bars(
             page,
             book.by_vendor.head(bars),
             "Lost cases by vendor" + (f", worst {bars}" if bars < book.by_vendor.height else ""),
@@ -266,7 +268,7 @@ def _by_vendor(page: _Sheet, book: Book) -> None:
         page.sheet.insert_chart(1, book.by_vendor.width + 1, chart)
 
 
-def _by_path(page: _Sheet, book: Book) -> None:
+def _write_by_path(page: _Sheet, book: ReportData) -> None:
     rows = book.by_path.select(
         "dc",
         "path",
@@ -278,19 +280,19 @@ def _by_path(page: _Sheet, book: Book) -> None:
     if rows.is_empty():
         page.say(2, 0, "No lost cases on record.", "text")
         return
-    chart = _lost_bars(page, rows.head(_MOST_BARS), "Lost cases by DC and path", 1)
+    chart = _add_lost_bars(page, rows.head(_MAX_BARS), "Lost cases by DC and path", 1)
     page.sheet.insert_chart(rows.height + 3, 0, chart)
 
 
-def _notes(page: _Sheet, book: Book, made_at: datetime) -> None:
+def _write_notes(page: _Sheet, book: ReportData, made_at: datetime) -> None:
     page.sheet.set_column(0, 0, 16)
     page.sheet.set_column(1, 1, 110)
     page.say(0, 0, "Notes", "title")
-    page.say(1, 0, f"{_period(book)}. Written {made_at:%Y-%m-%d %H:%M %Z}.", "subtitle")
-    held = [("", line.removeprefix("held: ")) for line in labels.by_reason(book.held)]
+    page.say(1, 0, f"{_format_period(book)}. Written {made_at:%Y-%m-%d %H:%M %Z}.", "subtitle")
+    held = [("", line.removeprefix("held: ")) for line in labels.format_days_by_reason(book.held)]
     blocks = [
         ("What the words mean", list(labels.DEFINITIONS.items())),
-        ("What the numbers cannot tell", [("", sentence) for sentence in labels.DISCLOSED]),
+        ("What the numbers cannot tell", [("", sentence) for sentence in labels.LIMITATIONS]),
         ("Days that are held", held or [("", "None.")]),
     ]
     row = 3
@@ -302,48 +304,48 @@ def _notes(page: _Sheet, book: Book, made_at: datetime) -> None:
         row += len(entries) + 2
 
 
-def _lost_bars(page: _Sheet, rows: pl.DataFrame, title: str, last_category: int) -> Any:  # noqa: ANN401
+def _add_lost_bars(page: _Sheet, rows: pl.DataFrame, title: str, last_category: int) -> Any:  # noqa: ANN401
     """Confirmed and estimated lost cases, a bar per row of a table that begins at the top of its sheet."""
     chart = page.book.add_chart({"type": "bar", "subtype": "stacked"})
     for name, colour in (("confirmed_cases", _CONFIRMED), ("estimated_cases", _ESTIMATED)):
-        chart.add_series({**_series(page, rows, name, last_category), "fill": {"color": colour}, "gap": 40})
-    _dress(chart, title)
-    chart.set_x_axis(_axis("#,##0"))
+        chart.add_series({**_build_series(page, rows, name, last_category), "fill": {"color": colour}, "gap": 40})
+    _style_chart(chart, title)
+    chart.set_x_axis(_build_axis("#,##0"))
     # The first row on top; the values stay at the bottom, where the reversed axis ends.
     chart.set_y_axis({"reverse": True, "crossing": "max", "num_font": {"size": 9}})
     chart.set_size({**_CHART, "height": max(320, 110 + 22 * rows.height)})
     return chart
 
 
-def _series(page: _Sheet, frame: pl.DataFrame, name: str, last_category: int = 0) -> dict[str, object]:
+def _build_series(page: _Sheet, frame: pl.DataFrame, name: str, last_category: int = 0) -> dict[str, object]:
     """A column of a table that begins at the top of its sheet, by its first columns."""
     sheet, column = page.sheet.get_name(), frame.columns.index(name)
     return {
-        "name": labels.heading(name),
+        "name": labels.format_heading(name),
         "categories": [sheet, 1, 0, frame.height, last_category],
         "values": [sheet, 1, column, frame.height, column],
     }
 
 
-def _dress(chart: Any, title: str) -> None:  # noqa: ANN401
+def _style_chart(chart: Any, title: str) -> None:  # noqa: ANN401
     chart.set_title({"name": title, "name_font": {"size": 12, "color": _INK}})
     chart.set_legend({"position": "bottom"})
     chart.set_size(_CHART)
 
 
-def _axis(number: str, lowest: float | None = None, highest: float | None = None) -> dict[str, object]:
+def _build_axis(number: str, lowest: float | None = None, highest: float | None = None) -> dict[str, object]:
     grid = {"visible": True, "line": {"color": "#E3E7EA"}}
     return {"num_format": number, "min": lowest, "max": highest, "major_gridlines": grid, "line": {"none": True}}
 
 
-def _period(book: Book) -> str:
+def _format_period(book: ReportData) -> str:
     if book.first is None:
         return "No order lines"
     named = ", ".join(book.dcs[:8]) + (", ..." if len(book.dcs) > 8 else "")  # noqa: PLR2004 - one line
-    return f"Ship dates {book.first} to {book.last}, {labels.count(len(book.dcs), 'DC')}: {named}"
+    return f"Ship dates {book.first} to {book.last}, {labels.format_count(len(book.dcs), 'DC')}: {named}"
 
 
-def _named(frame: pl.DataFrame, columns: Sequence[str]) -> pl.DataFrame:
+def _name_blank_groups(frame: pl.DataFrame, columns: Sequence[str]) -> pl.DataFrame:
     """A group without a name has one that can be read and filtered."""
     return frame.with_columns(pl.col(name).fill_null("(none)") for name in columns if frame.schema[name] == pl.String)
 
@@ -352,8 +354,8 @@ def _is_text(frame: pl.DataFrame, name: str) -> bool:
     return frame.schema[name] in {pl.String, pl.Date}
 
 
-def _width(frame: pl.DataFrame, name: str, heading: str) -> int:
+def _measure_width(frame: pl.DataFrame, name: str, heading: str) -> int:
     """Room for a column's longest text, its thousands separators and the first word of its heading."""
     longest = frame[name].cast(pl.String).str.len_chars().max()
     needed = max(longest if isinstance(longest, int) else 0, len(heading.split(maxsplit=1)[0])) + 3
-    return min(needed, _WIDEST)
+    return min(needed, _MAX_WIDTH)

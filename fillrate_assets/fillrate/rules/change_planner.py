@@ -70,7 +70,7 @@ class Plan:
     """Requests that were too many for one tick; the next one makes them."""
 
 
-def plan(
+def plan_runs(
     seen: Mapping[str, pl.DataFrame],
     ledger: pl.DataFrame,
     attempts: Mapping[Pair, Attempt],
@@ -92,7 +92,7 @@ def plan(
         at_work: pairs that a run or a backfill is about to publish; what it does not read stays ahead until then.
 
     """
-    versions, newest = _versions(seen, ledger)
+    versions, newest = _compare_versions(seen, ledger)
     held = set(ledger.filter(pl.col("state") == "HELD").select("dc", "ship_date").iter_rows())
     waiting: dict[Pair, Attempt] = {}
     due = []
@@ -109,16 +109,16 @@ def plan(
             waiting[pair] = replace(earlier, number=earlier.number + 1, requested_at=now)
         else:
             waiting[pair] = earlier
-    wanted = sorted(_requests(due, waiting, ledger), key=lambda each: waiting[each.dc, each.changed[0]].number)
+    wanted = sorted(_build_requests(due, waiting, ledger), key=lambda each: waiting[each.dc, each.changed[0]].number)
     requests = tuple(wanted[:most])
     for pair in [(each.dc, day) for each in wanted[most:] for day in each.changed]:
         # As if this tick had not looked at it: it stays ahead or held, so the next one finds it.
         waiting.pop(pair)
         waiting |= {pair: attempts[pair]} if pair in attempts else {}
     # The ledger itself remembers what is held: only a change to it that is not processed yet holds back a watermark.
-    reason = "" if requests else _reason(waiting, left, retry_delay)
+    reason = "" if requests else _describe_wait(waiting, left, retry_delay)
     # A source whose clock is ahead must not carry a watermark past what it stamps once its clock is put right.
-    marks = {source: min(moment, now) for source, moment in _watermarks(seen, newest).items()}
+    marks = {source: min(moment, now) for source, moment in _compute_watermarks(seen, newest).items()}
     return Plan(requests, marks, waiting, reason, len(wanted) - len(requests))
 
 
@@ -140,12 +140,12 @@ def is_older(read: Mapping[str, Any], stands: Mapping[str, Any]) -> bool:
     return False
 
 
-def ahead(seen: Mapping[str, pl.DataFrame], ledger: pl.DataFrame) -> dict[Pair, datetime | None]:
+def find_pending_changes(seen: Mapping[str, pl.DataFrame], ledger: pl.DataFrame) -> dict[Pair, datetime | None]:
     """The pairs whose sources are ahead of the ledger, with their latest change; None if it has no time."""
-    return _versions(seen, ledger)[1]
+    return _compare_versions(seen, ledger)[1]
 
 
-def _versions(
+def _compare_versions(
     seen: Mapping[str, pl.DataFrame], ledger: pl.DataFrame
 ) -> tuple[dict[Pair, str], dict[Pair, datetime | None]]:
     """The version that the sources hold of every pair, and the pairs of which it is ahead of the ledger.
@@ -186,21 +186,21 @@ def _is_newer(found: tuple[Any, ...], known: tuple[Any, ...]) -> bool:
     return bool(found_at > known_at or found_rows != known_rows)
 
 
-def _requests(due: Sequence[Pair], attempts: Mapping[Pair, Attempt], ledger: pl.DataFrame) -> Iterator[Request]:
+def _build_requests(due: Sequence[Pair], attempts: Mapping[Pair, Attempt], ledger: pl.DataFrame) -> Iterator[Request]:
     known = dict(ledger.group_by("dc").agg(pl.col("ship_date").max()).iter_rows())
     by_dc: dict[str, list[date]] = {}
     for dc, day in sorted(due):
         by_dc.setdefault(dc, []).append(day)
     for dc, days in by_dc.items():
         last_known = max([*days, known.get(dc, days[-1])])
-        for changed in _overlapping(days):
+        for changed in _group_overlapping_days(days):
             pairs = " ".join(f"{attempts[dc, day].version} #{attempts[dc, day].number}" for day in changed)
             last = min(changed[-1] + timedelta(days=LOOK_BACK_DAYS), last_known)
             digest = hashlib.sha256(pairs.encode()).hexdigest()[:16]
             yield Request(dc, changed[0], last, changed, f"{dc}:{changed[0]}:{last}:{digest}")
 
 
-def _overlapping(days: Sequence[date]) -> Iterator[tuple[date, ...]]:
+def _group_overlapping_days(days: Sequence[date]) -> Iterator[tuple[date, ...]]:
     """Split sorted dates where the 28 dependent days of one group end before the next begins."""
     group: list[date] = []
     for day in days:
@@ -212,7 +212,7 @@ def _overlapping(days: Sequence[date]) -> Iterator[tuple[date, ...]]:
         yield tuple(group)
 
 
-def _watermarks(seen: Mapping[str, pl.DataFrame], unprocessed: Collection[Pair]) -> dict[str, datetime]:
+def _compute_watermarks(seen: Mapping[str, pl.DataFrame], unprocessed: Collection[Pair]) -> dict[str, datetime]:
     marks = {}
     for source in WATERMARKED:
         times = [(at, (dc, day) in unprocessed) for dc, day, at, _ in seen[source].iter_rows()]
@@ -222,7 +222,7 @@ def _watermarks(seen: Mapping[str, pl.DataFrame], unprocessed: Collection[Pair])
     return marks
 
 
-def _reason(waiting: Mapping[Pair, Attempt], left: Sequence[Pair], retry_delay: timedelta) -> str:
+def _describe_wait(waiting: Mapping[Pair, Attempt], left: Sequence[Pair], retry_delay: timedelta) -> str:
     if left:
         dc, day = left[0]
         return f"{len(left)} left to the runs and backfills that are queued or in progress, e.g. {dc} {day}"

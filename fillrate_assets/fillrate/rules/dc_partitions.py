@@ -20,7 +20,7 @@ class Onboarding:
     """Why nothing changes, in words for an operator; empty if something does."""
 
 
-def onboarding(
+def plan_onboarding(
     active: Collection[str],
     known: Collection[str],
     busy: Collection[str],
@@ -44,10 +44,12 @@ def onboarding(
     over = {dc for dc, moment in since.items() if now - moment > keep}
     add, remove = tuple(sorted(set(active) - set(known))), tuple(sorted(over - set(busy)))
     stays = {dc: moment for dc, moment in since.items() if dc not in remove}
-    return Onboarding(add, remove, stays, "" if add or remove else _reason(active, stays, over, keep))
+    return Onboarding(add, remove, stays, "" if add or remove else _describe_partitions(active, stays, over, keep))
 
 
-def _reason(active: Collection[str], since: Mapping[str, datetime], over: Collection[str], keep: timedelta) -> str:
+def _describe_partitions(
+    active: Collection[str], since: Mapping[str, datetime], over: Collection[str], keep: timedelta
+) -> str:
     if not active:
         told = "the table dcs has no active DC: insert a row there to onboard one"
     else:

@@ -14,12 +14,12 @@ _ADVICE: Final = {
     "DagsterAssetCheckFailedError": "A blocking check failed: read what it says in the run, and correct the source",
 }
 _UNEXPECTED: Final = "Nobody expected this: read the run's log, and report it"
-_SUBJECT: Final = 255
+_MAX_SUBJECT: Final = 255
 """Characters that a subject may have."""
 
 
 @dataclass(frozen=True)
-class Failed:
+class FailedRun:
     """A run that failed."""
 
     run_id: str
@@ -42,7 +42,7 @@ class Failed:
     """Whether the sensor requests the days again by itself."""
 
 
-def message(failed: Failed, ui_url: str) -> tuple[str, str]:
+def format_failure(failed: FailedRun, ui_url: str) -> tuple[str, str]:
     """The subject and the text of a message about a run that failed; the link is left out without a `ui_url`."""
     days = f"{failed.first} to {failed.last}" if failed.first != failed.last else f"{failed.first}"
     place = f"{', '.join(failed.dcs)} {days}" if failed.dcs else failed.job
@@ -54,13 +54,13 @@ def message(failed: Failed, ui_url: str) -> tuple[str, str]:
         f"Step: {', '.join(failed.steps) or 'none; the process ended'}",
         f"Cause: {failed.cause}",
         f"To do: {_ADVICE.get(failed.kind, _UNEXPECTED)}." + (f" {then}" if failed.dcs else ""),
-        *([f"Run: {url}"] if (url := run_url(ui_url, failed.run_id)) else []),
+        *([f"Run: {url}"] if (url := build_run_url(ui_url, failed.run_id)) else []),
     ]
     step = failed.steps[0] if failed.steps else "the run"
-    return f"{place}: {step} failed"[:_SUBJECT], "\n".join(lines)
+    return f"{place}: {step} failed"[:_MAX_SUBJECT], "\n".join(lines)
 
 
-def held(dc: str, ship_date: date, reason: str, records: int, url: str) -> tuple[str, str]:
+def format_held_day(dc: str, ship_date: date, reason: str, records: int, url: str) -> tuple[str, str]:
     """The subject and the text of a message about a day that is held.
 
     Args:
@@ -78,9 +78,9 @@ def held(dc: str, ship_date: date, reason: str, records: int, url: str) -> tuple
         f"To do: have the feed corrected or delivered again. The sensor tries the day again; or run it: {again}",
         *([f"Run: {url}"] if url else []),
     ]
-    return f"{dc} {ship_date} is held"[:_SUBJECT], "\n".join(lines)
+    return f"{dc} {ship_date} is held"[:_MAX_SUBJECT], "\n".join(lines)
 
 
-def run_url(ui_url: str, run_id: str) -> str:
+def build_run_url(ui_url: str, run_id: str) -> str:
     """Where Dagster's UI shows a run; "" if the UI has no address."""
     return f"{ui_url.rstrip('/')}/runs/{run_id}" if ui_url else ""

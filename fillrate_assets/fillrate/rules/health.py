@@ -12,7 +12,7 @@ from fillrate_assets.fillrate.rules import change_planner
 from fillrate_assets.fillrate.rules.change_planner import Pair
 
 
-def left_behind(
+def find_unpublished_days(
     seen: Mapping[str, pl.DataFrame], ledger: pl.DataFrame, *, now: datetime, max_ahead: timedelta
 ) -> dict[Pair, str]:
     """The days that are held, and those whose sources have been ahead for too long, with the reason.
@@ -26,14 +26,14 @@ def left_behind(
     """
     late = {
         pair: f"its sources changed at {at:%Y-%m-%d %H:%M} UTC, and that is not published"
-        for pair, at in change_planner.ahead(seen, ledger).items()
+        for pair, at in change_planner.find_pending_changes(seen, ledger).items()
         if at is not None and now - at > max_ahead
     }
     held = ledger.filter(pl.col("state") == "HELD").select("dc", "ship_date", "reason")
     return late | {(dc, day): f"held: {reason}" for dc, day, reason in held.iter_rows()}
 
 
-def due_day(zone: ZoneInfo, now: datetime, deadline: time) -> date:
+def compute_due_day(zone: ZoneInfo, now: datetime, deadline: time) -> date:
     """The latest ship date whose deadline has passed: the day after it, by the DC's own clock.
 
     Where the clock skips the deadline, it passes when the clock skips; where it repeats it, the first one counts.
@@ -43,7 +43,7 @@ def due_day(zone: ZoneInfo, now: datetime, deadline: time) -> date:
     return today - timedelta(days=1 if passed else 2)
 
 
-def incomplete(
+def find_incomplete_days(
     dcs: pl.DataFrame,
     ordered: Collection[Pair],
     snapshots: Collection[Pair],
@@ -67,7 +67,7 @@ def incomplete(
     lacks: dict[Pair, str] = {}
     for dc, name in dcs.filter("active").select("dc", "time_zone").iter_rows():
         try:
-            day = due_day(ZoneInfo(name), now, deadline)
+            day = compute_due_day(ZoneInfo(name), now, deadline)
         except (ZoneInfoNotFoundError, ValueError):
             lacks[dc, now.date()] = f"nobody knows the time zone {name}: correct it in the table dcs"
             continue
@@ -81,7 +81,7 @@ def incomplete(
     return lacks
 
 
-def stale(latest: Mapping[str, datetime | None], *, now: datetime, max_age: timedelta) -> dict[str, str]:
+def find_stale_sources(latest: Mapping[str, datetime | None], *, now: datetime, max_age: timedelta) -> dict[str, str]:
     """The sources that have told nothing new for too long.
 
     Args:

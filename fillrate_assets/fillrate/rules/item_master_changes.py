@@ -13,7 +13,7 @@ _DECISIVE: Final = ("item_type", "vendor", "department", "pack_size", "contract_
 
 
 @dataclass(frozen=True)
-class Changed:
+class ItemChanges:
     """Items that changed for days in the past."""
 
     items: tuple[str, ...]
@@ -21,7 +21,7 @@ class Changed:
     last: date
 
 
-def changed(before: pl.DataFrame, after: pl.DataFrame, *, first: date, last: date) -> Changed | None:
+def find_item_changes(before: pl.DataFrame, after: pl.DataFrame, *, first: date, last: date) -> ItemChanges | None:
     """The items that are something else on days in a range than they were, and the days; None if none is.
 
     A row that only ends earlier or later changes the days in between.
@@ -57,4 +57,4 @@ def changed(before: pl.DataFrame, after: pl.DataFrame, *, first: date, last: dat
     if days.is_empty():
         return None
     (begin,), (until,) = days.select(pl.col("first").min()).row(0), days.select(pl.col("last").max()).row(0)
-    return Changed(tuple(days["item"].unique().sort()), begin, until)
+    return ItemChanges(tuple(days["item"].unique().sort()), begin, until)

@@ -12,7 +12,7 @@ from typing import Final
 import polars as pl
 
 from fillrate_assets.core import decimals, parsing
-from fillrate_assets.core.decimals import cases, divide_half_up, units
+from fillrate_assets.core.decimals import divide_half_up, to_cases, to_units
 from fillrate_assets.core.table_schema import Frame
 from fillrate_assets.fillrate import schema
 
@@ -27,7 +27,7 @@ MAX_QUANTITY: Final = 10_000_000 * decimals.PLACES
 """Ten million on one line is a keying error, and keeps every sum and ratio inside 64 bits."""
 
 
-def classify(
+def classify_lines(
     orders: pl.LazyFrame,
     shipments: pl.LazyFrame,
     items: pl.LazyFrame,
@@ -47,31 +47,33 @@ def classify(
     """
     # `cache` keeps rows that several branches need: left alone, the optimizer narrows each branch to its own columns
     # and then repeats the reads and joins below it for each.
-    versions = _in_force(_versions(orders.cache()), items).cache()
-    plain = _is_plain()
-    lines = pl.concat([_taken_as_is(versions.filter(plain)), _judged(versions.filter(~plain))])
+    versions = _join_items_in_force(_mark_superseded(orders.cache()), items).cache()
+    plain = _plain_line_expr()
+    lines = pl.concat([_accept_plain_lines(versions.filter(plain)), _judge_lines(versions.filter(~plain))])
     # Also on the ship date: a partition is judged by its own rows, so both systems must have moved a line that moves.
-    joined = lines.join(_current_shipments(shipments.cache()), on=[*_DATED_LINE, "current"], how="full", coalesce=True)
-    joined = _converted(joined).cache()
-    ours = _credited(joined.filter(pl.col("disposition").is_not_null()), time_zones or {})
-    theirs = _rejected_shipments(joined.filter(pl.col("unusable").is_not_null()))
+    joined = lines.join(
+        _select_current_shipments(shipments.cache()), on=[*_DATED_LINE, "current"], how="full", coalesce=True
+    )
+    joined = _convert_shipments(joined).cache()
+    ours = _credit_shipments(joined.filter(pl.col("disposition").is_not_null()), time_zones or {})
+    theirs = _select_rejected_shipments(joined.filter(pl.col("unusable").is_not_null()))
     return pl.concat([ours, theirs], how="diagonal").pipe(schema.CLASSIFIED_LINES.conform)
 
 
-def snapshot_rejects(snapshots: pl.LazyFrame) -> pl.LazyFrame:
+def classify_snapshot_rejects(snapshots: pl.LazyFrame) -> pl.LazyFrame:
     """The unusable rows of `INSTOCK_SNAPSHOTS`, as `CLASSIFIED_LINES`."""
-    bad = _judged_snapshots(snapshots).filter(pl.col("reason").is_not_null())
+    bad = _judge_snapshots(snapshots).filter(pl.col("reason").is_not_null())
     rows = bad.select(
         pl.lit("instock_snapshots").alias("source_table"),
         *("dc", "ship_date", "item"),
         pl.lit("REJECTED").alias("disposition"),
         "reason",
-        _raw(schema.INSTOCK_SNAPSHOTS, pl.lit(value=True)).alias("raw"),
+        _raw_row_expr(schema.INSTOCK_SNAPSHOTS, pl.lit(value=True)).alias("raw"),
     )
     return pl.concat([schema.CLASSIFIED_LINES.empty(), rows], how="diagonal")
 
 
-def item_days(lines: pl.LazyFrame, snapshots: pl.LazyFrame, items: pl.LazyFrame) -> pl.LazyFrame:
+def compute_item_days(lines: pl.LazyFrame, snapshots: pl.LazyFrame, items: pl.LazyFrame) -> pl.LazyFrame:
     """Counted lines summed per DC, ship date and item, beside the day's instock record.
 
     Args:
@@ -89,32 +91,32 @@ def item_days(lines: pl.LazyFrame, snapshots: pl.LazyFrame, items: pl.LazyFrame)
     quantities = ("ordered_cases", "shipped_cases", "over_cases", "sub_cases")
     shortest_first = (
         counted.filter(pl.col("reason_code").is_not_null())
-        .sort(units("shipped_cases") - units("ordered_cases"), "reason_code")
+        .sort(to_units("shipped_cases") - to_units("ordered_cases"), "reason_code")
         .unique(key, keep="first", maintain_order=True)
     )
     facts = [
-        counted.select(*key, pl.lit(1, pl.Int64).alias("lines"), *[units(name).alias(name) for name in quantities]),
+        counted.select(*key, pl.lit(1, pl.Int64).alias("lines"), *[to_units(name).alias(name) for name in quantities]),
         shortest_first.select(*key, "reason_code"),
-        latest_snapshots(snapshots),
+        select_latest_snapshots(snapshots),
     ]
     # One aggregation over all that is known of an item-day is twice as fast as joining the three.
     return (
         pl.concat(facts, how="diagonal")
         .group_by(key)
         .agg(pl.col("lines", *quantities).sum(), pl.col("reason_code", "instock").max())
-        .pipe(_in_force, items)
+        .pipe(_join_items_in_force, items)
         .filter(pl.col("item_type").is_not_null())
-        .with_columns(cases(pl.col(name)).alias(name) for name in quantities)
+        .with_columns(to_cases(pl.col(name)).alias(name) for name in quantities)
         .pipe(schema.ITEM_DAYS.conform)
     )
 
 
-def latest_snapshots(snapshots: pl.LazyFrame) -> pl.LazyFrame:
+def select_latest_snapshots(snapshots: pl.LazyFrame) -> pl.LazyFrame:
     """The latest usable instock record per DC, ship date and item: columns dc, ship_date, item, instock (Y/N)."""
     # The time and the flag as one number: its maximum is the latest record, and Y where two are equally late.
     stamped = 2 * pl.col("snapshot_at").to_physical().fill_null(0) + (pl.col("instock_flag") == "Y").cast(pl.Int64)
     return (
-        _judged_snapshots(snapshots)
+        _judge_snapshots(snapshots)
         .filter(pl.col("reason").is_null())
         .group_by("dc", "ship_date", "item")
         .agg(stamped.max().alias("latest"))
@@ -125,7 +127,7 @@ def latest_snapshots(snapshots: pl.LazyFrame) -> pl.LazyFrame:
     )
 
 
-def rejects(lines: pl.LazyFrame) -> pl.LazyFrame:
+def select_rejects(lines: pl.LazyFrame) -> pl.LazyFrame:
     """The rejected rows of `CLASSIFIED_LINES` as the `REJECTS` table that people read."""
     return (
         lines.filter(pl.col("disposition") == "REJECTED")
@@ -142,7 +144,7 @@ def rejects(lines: pl.LazyFrame) -> pl.LazyFrame:
     )
 
 
-def reject_rates(lines: pl.LazyFrame) -> pl.LazyFrame:
+def compute_reject_rates(lines: pl.LazyFrame) -> pl.LazyFrame:
     """Per DC and ship date: current order lines, those rejected as unusable, and their share.
 
     Credits, returns and negative quantities are rejected by rule, not by poor quality: they do not count here.
@@ -175,7 +177,7 @@ _LINE_COLUMNS: Final = (
 )
 
 
-def _code(name: str, known: Sequence[str], default: str) -> pl.Expr:
+def _normalized_code_expr(name: str, known: Sequence[str], default: str) -> pl.Expr:
     """A code as the rules compare it: trimmed, in upper case; blank means the default."""
     code = pl.col(name).fill_null(default)
     tidied = code.str.strip_chars().str.to_uppercase()
@@ -187,7 +189,7 @@ def _code(name: str, known: Sequence[str], default: str) -> pl.Expr:
     )
 
 
-def _raw(frame: Frame, where: pl.Expr, suffix: str = "") -> pl.Expr:
+def _raw_row_expr(frame: Frame, where: pl.Expr, suffix: str = "") -> pl.Expr:
     """The row as its source gave it, as JSON; null elsewhere."""
     problem = pl.col(f"problem{suffix}")
     typed = {
@@ -198,7 +200,7 @@ def _raw(frame: Frame, where: pl.Expr, suffix: str = "") -> pl.Expr:
     written = {
         name: value
         if frame.polars[name] == pl.String
-        else pl.coalesce(value.cast(pl.String), parsing.unread(problem, frame, name))
+        else pl.coalesce(value.cast(pl.String), parsing.extract_unread_text(problem, frame, name))
         for name, value in typed.items()
     }
 
@@ -210,7 +212,7 @@ def _raw(frame: Frame, where: pl.Expr, suffix: str = "") -> pl.Expr:
     return pl.coalesce(encoded(where & problem.is_null(), typed), encoded(where & problem.is_not_null(), written))
 
 
-def _versions(frame: pl.LazyFrame) -> pl.LazyFrame:
+def _mark_superseded(frame: pl.LazyFrame) -> pl.LazyFrame:
     """Add `superseded`: latest processed_at wins, then source_seq, then content; never arrival order."""
     marked = frame.with_columns(pl.struct(LINE_KEY).hash().is_duplicated().alias("superseded"))
     content = [name for name in frame.collect_schema() if name not in {*LINE_KEY, "processed_at", "source_seq"}]
@@ -223,7 +225,7 @@ def _versions(frame: pl.LazyFrame) -> pl.LazyFrame:
     return pl.concat([marked.filter(~pl.col("superseded")), contested])
 
 
-def _in_force(frame: pl.LazyFrame, items: pl.LazyFrame) -> pl.LazyFrame:
+def _join_items_in_force(frame: pl.LazyFrame, items: pl.LazyFrame) -> pl.LazyFrame:
     """Left-join the item row in force on the ship date: the latest valid_from that has not ended."""
     # Every date belongs to exactly one version of an item, the first reaching back and the last forward without
     # end: the join keeps every row once, and a date that its version does not cover leaves the details null.
@@ -253,7 +255,7 @@ def _in_force(frame: pl.LazyFrame, items: pl.LazyFrame) -> pl.LazyFrame:
     )
 
 
-def _is_plain() -> pl.Expr:
+def _plain_line_expr() -> pl.Expr:
     """Nothing to judge: the only version, whole cases of a known item, ordered normally and not cancelled."""
 
     def written(name: str, *known: str) -> pl.Expr:
@@ -264,14 +266,14 @@ def _is_plain() -> pl.Expr:
         & pl.col("moved_at").is_null()
         & pl.col("problem").is_null()
         & pl.col("item_type").is_not_null()
-        & units("ordered_qty").is_between(0, MAX_QUANTITY).fill_null(value=False)
+        & to_units("ordered_qty").is_between(0, MAX_QUANTITY).fill_null(value=False)
         & written("uom", *CASE_UNITS)
         & written("status", "OPEN", "SHIPPED")
         & written("line_type", "NORMAL")
     )
 
 
-def _taken_as_is(plain: pl.LazyFrame) -> pl.LazyFrame:
+def _accept_plain_lines(plain: pl.LazyFrame) -> pl.LazyFrame:
     """What `_judged` says of plain lines, which are almost all, at a tenth of the cost."""
     return plain.with_columns(
         pl.lit("COUNTED").alias("disposition"),
@@ -279,28 +281,31 @@ def _taken_as_is(plain: pl.LazyFrame) -> pl.LazyFrame:
     ).select(
         *_LINE_COLUMNS,
         pl.lit(value=True).alias("current"),
-        units("ordered_qty").alias("ordered"),
-        _pack().alias("pack"),
-        _due().alias("due"),
+        to_units("ordered_qty").alias("ordered"),
+        _pack_size_expr().alias("pack"),
+        _due_date_expr().alias("due"),
         pl.lit(None, pl.Int64).alias("replaces"),
         pl.lit(None, pl.String).alias("raw"),
     )
 
 
-def _pack() -> pl.Expr:
+def _pack_size_expr() -> pl.Expr:
     """Eaches per case in force at order time, in ten-thousandths."""
-    return units(pl.coalesce("pack_size", "item_pack_size"))
+    return to_units(pl.coalesce("pack_size", "item_pack_size"))
 
 
-def _due() -> pl.Expr:
+def _due_date_expr() -> pl.Expr:
     return pl.coalesce("requested_date", "ship_date")
 
 
-def _judged(lines: pl.LazyFrame) -> pl.LazyFrame:
+def _judge_lines(lines: pl.LazyFrame) -> pl.LazyFrame:
     """The disposition of each order line and its reason, with its quantity in ten-thousandths of a case."""
-    item, pack = pl.col("item"), _pack()
-    line_type, status = _code("line_type", LINE_TYPES, "NORMAL"), _code("status", STATUSES, "OPEN")
-    uom, by_customer = _code("uom", UNITS, "CS"), pl.col("cancel_reason").str.contains(r"(?i)^\s*CUST")
+    item, pack = pl.col("item"), _pack_size_expr()
+    line_type, status = (
+        _normalized_code_expr("line_type", LINE_TYPES, "NORMAL"),
+        _normalized_code_expr("status", STATUSES, "OPEN"),
+    )
+    uom, by_customer = _normalized_code_expr("uom", UNITS, "CS"), pl.col("cancel_reason").str.contains(r"(?i)^\s*CUST")
     unusable = (
         pl.when(pl.col("problem").is_not_null())
         .then(pl.col("problem"))
@@ -312,7 +317,7 @@ def _judged(lines: pl.LazyFrame) -> pl.LazyFrame:
         .then(pl.lit("no ordered quantity"))
         .when(pl.col("ordered_qty") < 0)
         .then(pl.lit(_RETURN))
-        .when(units("ordered_qty") > MAX_QUANTITY)
+        .when(to_units("ordered_qty") > MAX_QUANTITY)
         .then(pl.lit(_TOO_LARGE))
         .when(~line_type.is_in(list(LINE_TYPES)))
         .then(pl.format("unknown line type {}", line_type))
@@ -328,7 +333,7 @@ def _judged(lines: pl.LazyFrame) -> pl.LazyFrame:
     unconvertible = (
         pl.when(pl.col("item_type").is_null())
         .then(pl.format("item {} is not in force on the ship date", item))
-        .otherwise(_unit_trouble(uom, pack))
+        .otherwise(_unit_problem_expr(uom, pack))
     )
     substitute = pl.when(line_type == "SUBSTITUTE").then(pl.lit("substitute: credited to the line it replaces"))
     superseded = pl.col("superseded") | pl.col("moved_at").is_not_null()
@@ -351,17 +356,17 @@ def _judged(lines: pl.LazyFrame) -> pl.LazyFrame:
     return judged.select(
         *_LINE_COLUMNS,
         (pl.col("disposition") != "SUPERSEDED").alias("current"),
-        _in_cases("ordered_qty", uom, pack).alias("ordered"),
+        _in_cases_expr("ordered_qty", uom, pack).alias("ordered"),
         pack.alias("pack"),
-        _due().alias("due"),
+        _due_date_expr().alias("due"),
         pl.when((pl.col("disposition") == "EXCLUDED") & (line_type == "SUBSTITUTE"))
         .then("substitute_for_line")
         .alias("replaces"),
-        _raw(schema.ORDER_LINES, pl.col("disposition") == "REJECTED").alias("raw"),
+        _raw_row_expr(schema.ORDER_LINES, pl.col("disposition") == "REJECTED").alias("raw"),
     )
 
 
-def _current_shipments(shipments: pl.LazyFrame) -> pl.LazyFrame:
+def _select_current_shipments(shipments: pl.LazyFrame) -> pl.LazyFrame:
     """The latest version of each shipment line that stays on its date, with `unusable`: why it cannot be used."""
     unusable = (
         pl.when(pl.col("problem").is_not_null())
@@ -370,12 +375,12 @@ def _current_shipments(shipments: pl.LazyFrame) -> pl.LazyFrame:
         .then(pl.lit("no shipped quantity"))
         .when(pl.col("shipped_qty") < 0)
         .then(pl.lit(_RETURN))
-        .when(units("shipped_qty") > MAX_QUANTITY)
+        .when(to_units("shipped_qty") > MAX_QUANTITY)
         .then(pl.lit(_TOO_LARGE))
     )
     names = [name for name in schema.SHIPMENT_LINES.names if name not in _DATED_LINE]
     return (
-        _versions(shipments)
+        _mark_superseded(shipments)
         .filter(~pl.col("superseded"), pl.col("moved_at").is_null())
         .select(
             *_DATED_LINE,
@@ -386,35 +391,35 @@ def _current_shipments(shipments: pl.LazyFrame) -> pl.LazyFrame:
     )
 
 
-def _converted(joined: pl.LazyFrame) -> pl.LazyFrame:
+def _convert_shipments(joined: pl.LazyFrame) -> pl.LazyFrame:
     """Add `shipped` in ten-thousandths of a case, and to `unusable` why a shipment has no line or no unit."""
-    uom, pack = _code("uom_shipment", UNITS, "CS"), pl.col("pack")
+    uom, pack = _normalized_code_expr("uom_shipment", UNITS, "CS"), pl.col("pack")
     shipped = pl.col("processed_at_shipment").is_not_null()
     usable = shipped & pl.col("unusable").is_null()
     return joined.with_columns(
-        pl.when(usable).then(_in_cases("shipped_qty_shipment", uom, pack)).fill_null(0).alias("shipped"),
+        pl.when(usable).then(_in_cases_expr("shipped_qty_shipment", uom, pack)).fill_null(0).alias("shipped"),
         pl.when(usable).then("reason_code_shipment").alias("reason_code"),
         pl.when(usable).then(pl.coalesce("delivered_at_shipment", "shipped_at_shipment")).alias("arrived_at"),
         pl.when(~usable)
         .then("unusable")
         .when(pl.col("disposition").is_null())
         .then(pl.lit("no order line for this shipment on its ship date"))
-        .otherwise(_unit_trouble(uom, pack))
+        .otherwise(_unit_problem_expr(uom, pack))
         .alias("unusable"),
     )
 
 
-def _in_cases(quantity: str, uom: pl.Expr, pack: pl.Expr) -> pl.Expr:
+def _in_cases_expr(quantity: str, uom: pl.Expr, pack: pl.Expr) -> pl.Expr:
     """A quantity in ten-thousandths of a case; null where its unit cannot be converted."""
     return (
         pl.when(uom.is_in(list(CASE_UNITS)))
-        .then(units(quantity))
-        .when(uom.is_in(list(EACH_UNITS)) & (pack > 0) & (units(quantity) >= 0))
-        .then(divide_half_up(units(quantity) * decimals.PLACES, pack))
+        .then(to_units(quantity))
+        .when(uom.is_in(list(EACH_UNITS)) & (pack > 0) & (to_units(quantity) >= 0))
+        .then(divide_half_up(to_units(quantity) * decimals.PLACES, pack))
     )
 
 
-def _unit_trouble(uom: pl.Expr, pack: pl.Expr) -> pl.Expr:
+def _unit_problem_expr(uom: pl.Expr, pack: pl.Expr) -> pl.Expr:
     each = uom.is_in(list(EACH_UNITS))
     return (
         pl.when(~uom.is_in(list(UNITS)))
@@ -426,17 +431,17 @@ def _unit_trouble(uom: pl.Expr, pack: pl.Expr) -> pl.Expr:
     )
 
 
-def _rejected_shipments(joined: pl.LazyFrame) -> pl.LazyFrame:
+def _select_rejected_shipments(joined: pl.LazyFrame) -> pl.LazyFrame:
     return joined.select(
         pl.lit("shipment_lines").alias("source_table"),
         *_DATED_LINE,
         pl.lit("REJECTED").alias("disposition"),
         pl.col("unusable").alias("reason"),
-        _raw(schema.SHIPMENT_LINES, pl.lit(value=True), "_shipment").alias("raw"),
+        _raw_row_expr(schema.SHIPMENT_LINES, pl.lit(value=True), "_shipment").alias("raw"),
     )
 
 
-def _credited(lines: pl.LazyFrame, time_zones: Mapping[str, str]) -> pl.LazyFrame:
+def _credit_shipments(lines: pl.LazyFrame, time_zones: Mapping[str, str]) -> pl.LazyFrame:
     """Cap each line, credit substitutes to the line they replace, judge on-time."""
     counted = pl.col("disposition") == "COUNTED"
     ordered, shipped = pl.col("ordered"), pl.col("shipped")
@@ -450,24 +455,24 @@ def _credited(lines: pl.LazyFrame, time_zones: Mapping[str, str]) -> pl.LazyFram
     # What never shipped is late; but on a day of which no time is known at all, nothing is known to be late.
     on_time = (
         pl.when(arrived)
-        .then(_business_date(pl.col("arrived_at"), time_zones) <= pl.col("due"))
+        .then(_business_date_expr(pl.col("arrived_at"), time_zones) <= pl.col("due"))
         .when((shipped == 0) & arrived.any().over("dc", "ship_date"))
         .then(pl.lit(value=False))
     )
     return lines.join(substitutes, on=_DATED_LINE, how="left").select(
         pl.lit("order_lines").alias("source_table"),
         *_LINE_COLUMNS,
-        pl.when(counted).then(cases(ordered)).alias("ordered_cases"),
-        pl.when(counted).then(cases(credited)).alias("shipped_cases"),
-        pl.when(counted).then(cases(shipped - credited)).alias("over_cases"),
-        pl.when(counted).then(cases(pl.col("substituted").fill_null(0))).alias("sub_cases"),
+        pl.when(counted).then(to_cases(ordered)).alias("ordered_cases"),
+        pl.when(counted).then(to_cases(credited)).alias("shipped_cases"),
+        pl.when(counted).then(to_cases(shipped - credited)).alias("over_cases"),
+        pl.when(counted).then(to_cases(pl.col("substituted").fill_null(0))).alias("sub_cases"),
         pl.when(counted & (shipped < ordered)).then("reason_code").alias("reason_code"),
         pl.when(counted).then(on_time).alias("on_time"),
         "raw",
     )
 
 
-def _business_date(moment: pl.Expr, time_zones: Mapping[str, str]) -> pl.Expr:
+def _business_date_expr(moment: pl.Expr, time_zones: Mapping[str, str]) -> pl.Expr:
     local = moment.dt.date()
     for zone in sorted(set(time_zones.values()) - {"UTC"}):
         dcs = [dc for dc, name in time_zones.items() if name == zone]
@@ -475,7 +480,7 @@ def _business_date(moment: pl.Expr, time_zones: Mapping[str, str]) -> pl.Expr:
     return local
 
 
-def _judged_snapshots(snapshots: pl.LazyFrame) -> pl.LazyFrame:
+def _judge_snapshots(snapshots: pl.LazyFrame) -> pl.LazyFrame:
     item, flag = pl.col("item"), pl.col("instock").str.strip_chars().str.to_uppercase()
     reason = (
         pl.when(pl.col("problem").is_not_null())

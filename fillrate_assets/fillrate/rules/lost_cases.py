@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 import polars as pl
 
-from fillrate_assets.core.decimals import cases, rate, units
+from fillrate_assets.core.decimals import to_cases, to_rate, to_units
 from fillrate_assets.fillrate import schema
 
 
-def lost_cases(item_days: pl.LazyFrame, averages: pl.LazyFrame, waivers: pl.LazyFrame) -> pl.LazyFrame:
+def compute_lost_cases(item_days: pl.LazyFrame, averages: pl.LazyFrame, waivers: pl.LazyFrame) -> pl.LazyFrame:
     """One record per item of the driving set of each DC and ship date.
 
     The caller leaves out the partitions that `holds` names.
@@ -25,7 +23,7 @@ def lost_cases(item_days: pl.LazyFrame, averages: pl.LazyFrame, waivers: pl.Lazy
 
     """
     o, s = pl.col("o"), pl.col("s")
-    a = pl.when(pl.col("path") != "FLOW").then(units("baseline_cases"))
+    a = pl.when(pl.col("path") != "FLOW").then(to_units("baseline_cases"))
     path = pl.col("path")
     confirmed = o - s
     unserved = pl.max_horizontal(a - o, pl.lit(0)).fill_null(0)
@@ -35,12 +33,12 @@ def lost_cases(item_days: pl.LazyFrame, averages: pl.LazyFrame, waivers: pl.Lazy
     owed = pl.col("contract_committed") & supply_caused & pl.col("waived").is_null()
     ignored = path == "FLOW"
     return (
-        _driving_set(item_days)
+        select_driving_set(item_days)
         .join(averages, on=["dc", "ship_date", "item"], how="left")
         .with_columns(
-            units("ordered_cases").alias("o"),
-            units("shipped_cases").alias("s"),
-            _path().alias("path"),
+            to_units("ordered_cases").alias("o"),
+            to_units("shipped_cases").alias("s"),
+            _path_expr().alias("path"),
         )
         .with_columns(confirmed.alias("confirmed"), estimated.alias("estimated"), imputed.alias("imputed"))
         .with_columns((pl.col("confirmed") + pl.col("estimated")).alias("lost"))
@@ -48,8 +46,8 @@ def lost_cases(item_days: pl.LazyFrame, averages: pl.LazyFrame, waivers: pl.Lazy
             ((path == "STOCK_IN") & (s == 0) & (o > 0)).alias("phantom_stock"),
             ((path == "STOCK_OUT") & (o > 0) & (s >= o)).alias("flag_conflict"),
         )
-        .with_columns(_reason_code().alias("reason_code"))
-        .join(_waived(item_days, waivers), on=["reason_code", "ship_date"], how="left")
+        .with_columns(_reason_code_expr().alias("reason_code"))
+        .join(_expand_waivers(item_days, waivers), on=["reason_code", "ship_date"], how="left")
         .with_columns(
             pl.when(~ignored).then("baseline_cases").alias("baseline_cases"),
             pl.when(ignored).then(0).otherwise(pl.col("baseline_n").fill_null(0)).alias("baseline_n"),
@@ -57,27 +55,27 @@ def lost_cases(item_days: pl.LazyFrame, averages: pl.LazyFrame, waivers: pl.Lazy
             .then(pl.lit("NONE"))
             .otherwise(pl.col("baseline_source").fill_null("NONE"))
             .alias("baseline_source"),
-            cases(pl.col("confirmed")).alias("confirmed_cases"),
-            cases(pl.col("estimated")).alias("estimated_cases"),
-            cases(pl.col("lost")).alias("lost_cases"),
-            rate(s, o).alias("fill_rate"),
-            rate(s + pl.min_horizontal(units("sub_cases"), "confirmed"), o).alias("fill_rate_with_subs"),
-            rate(s, s + pl.col("lost")).alias("demand_fill_rate"),
-            cases(pl.when(owed).then("lost").otherwise(0)).alias("contract_lost_cases"),
+            to_cases(pl.col("confirmed")).alias("confirmed_cases"),
+            to_cases(pl.col("estimated")).alias("estimated_cases"),
+            to_cases(pl.col("lost")).alias("lost_cases"),
+            to_rate(s, o).alias("fill_rate"),
+            to_rate(s + pl.min_horizontal(to_units("sub_cases"), "confirmed"), o).alias("fill_rate_with_subs"),
+            to_rate(s, s + pl.col("lost")).alias("demand_fill_rate"),
+            to_cases(pl.when(owed).then("lost").otherwise(0)).alias("contract_lost_cases"),
             pl.lit(schema.METHOD_VERSION, pl.Int64).alias("method_version"),
         )
         .pipe(schema.LOST_CASES.conform)
     )
 
 
-def _driving_set(item_days: pl.LazyFrame) -> pl.LazyFrame:
+def select_driving_set(item_days: pl.LazyFrame) -> pl.LazyFrame:
     """Items with a counted line, and stocked items that were out: nobody could order those."""
     return item_days.filter(
         (pl.col("lines") > 0) | ((pl.col("item_type") == "STOCK") & (pl.col("instock") == "N").fill_null(value=False))
     )
 
 
-def _path() -> pl.Expr:
+def _path_expr() -> pl.Expr:
     return (
         pl.when(pl.col("item_type") == "FLOW")
         .then(pl.lit("FLOW"))
@@ -89,7 +87,7 @@ def _path() -> pl.Expr:
     )
 
 
-def _reason_code() -> pl.Expr:
+def _reason_code_expr() -> pl.Expr:
     """What the shipping records say of the shortest line; else what the path itself says (X12 element 892)."""
     said = pl.col("reason_code")
     return (
@@ -109,7 +107,7 @@ def _reason_code() -> pl.Expr:
     )
 
 
-def _waived(item_days: pl.LazyFrame, waivers: pl.LazyFrame) -> pl.LazyFrame:
+def _expand_waivers(item_days: pl.LazyFrame, waivers: pl.LazyFrame) -> pl.LazyFrame:
     """The reason codes waived on each ship date: columns reason_code, ship_date, waived."""
     day = pl.col("ship_date")
     return (

@@ -13,7 +13,7 @@ import polars as pl
 
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.rules import line_classification, lost_cases, rolling_baseline
-from fillrate_assets.fillrate.rules.quality_gate import days_of_rejects, days_without_snapshot
+from fillrate_assets.fillrate.rules.quality_gate import find_days_of_rejects, find_days_without_snapshot
 
 
 @dataclass(frozen=True)
@@ -83,23 +83,25 @@ def calculate(inputs: Inputs, scope: Scope | None = None) -> Calculation:
     scope = scope or Scope()
     classified = pl.concat(
         [
-            line_classification.classify(inputs.order_lines, inputs.shipment_lines, inputs.items, inputs.time_zones),
-            line_classification.snapshot_rejects(inputs.instock_snapshots),
+            line_classification.classify_lines(
+                inputs.order_lines, inputs.shipment_lines, inputs.items, inputs.time_zones
+            ),
+            line_classification.classify_snapshot_rejects(inputs.instock_snapshots),
         ]
     ).collect()
-    days = line_classification.item_days(classified.lazy(), inputs.instock_snapshots, inputs.items).collect()
+    days = line_classification.compute_item_days(classified.lazy(), inputs.instock_snapshots, inputs.items).collect()
     untyped = inputs.rejects.filter(pl.col("dc").is_not_null() & pl.col("ship_date").is_not_null()).select(
         pl.col("table").alias("source_table"), "dc", "ship_date", pl.lit("REJECTED").alias("disposition"), "reason"
     )
     in_scope = scope.of(classified.lazy())
     judged = scope.of(days.lazy())
-    held = days_without_snapshot(judged)
-    doubtful = days_of_rejects(pl.concat([in_scope, scope.of(untyped)], how="diagonal"))
+    held = find_days_without_snapshot(judged)
+    doubtful = find_days_of_rejects(pl.concat([in_scope, scope.of(untyped)], how="diagonal"))
     held_rows = pl.LazyFrame(list(held), schema={"dc": pl.String, "ship_date": pl.Date}, orient="row")
     ship_dates = judged.select(pl.col("ship_date").unique().sort()).collect().to_series().to_list()
-    records = lost_cases.lost_cases(
+    records = lost_cases.compute_lost_cases(
         judged.join(held_rows, on=["dc", "ship_date"], how="anti"),
-        rolling_baseline.rolling_averages(days.lazy(), ship_dates),
+        rolling_baseline.compute_rolling_averages(days.lazy(), ship_dates),
         inputs.waivers,
     ).sort("dc", "ship_date", "item")
     placeless = pl.col("dc").is_null() | pl.col("ship_date").is_null()
@@ -107,7 +109,7 @@ def calculate(inputs: Inputs, scope: Scope | None = None) -> Calculation:
         [
             inputs.rejects.filter(placeless),
             scope.of(inputs.rejects.filter(~placeless)),
-            line_classification.rejects(in_scope),
+            line_classification.select_rejects(in_scope),
         ]
     ).sort("table", "dc", "ship_date", "key", "reason", "raw")
     kept_lines, kept_records, kept_rejects = pl.collect_all(

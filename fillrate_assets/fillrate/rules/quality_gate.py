@@ -1,4 +1,7 @@
-"""When not to calculate: days whose feeds are in doubt keep their last good records (methodology section 5)."""
+"""Quality gate: which days are held because their feeds are in doubt (methodology section 5).
+
+A held day keeps its last good records. What a good day's records say belongs to `lost_cases`.
+"""
 
 from __future__ import annotations
 
@@ -7,54 +10,60 @@ from typing import Final
 
 import polars as pl
 
-from fillrate_assets.fillrate.rules import line_classification, lost_cases
+from fillrate_assets.fillrate.rules import line_classification
+from fillrate_assets.fillrate.rules.lost_cases import select_driving_set
 
 MAX_REJECT_SHARE: Final = 0.05
 """Above this share of unusable order lines the day's totals mean nothing."""
+MAX_MISSING_SHARE: Final = 0.20
+"""Above this share of items without an instock record the feed is in doubt, not the stock."""
 
 
-Days = dict[tuple[str, date], str]
+ReasonsByDay = dict[tuple[str, date], str]
 
 
-def held_days(
+def find_held_days(
     classified_lines: pl.LazyFrame,
     item_days: pl.LazyFrame,
     max_reject_share: float = MAX_REJECT_SHARE,
-    max_missing_share: float = lost_cases.MAX_MISSING_SHARE,
-) -> Days:
-    """The days that must not be judged, with the reason: no snapshot, too many missing items, too many rejects."""
-    reasons = days_without_snapshot(item_days, max_missing_share)
-    for day, reason in days_of_rejects(classified_lines, max_reject_share).items():
+    max_missing_share: float = MAX_MISSING_SHARE,
+) -> ReasonsByDay:
+    """Find the days that must not be judged, with the reason: no snapshot, too many missing items or rejects.
+
+    Args:
+        classified_lines: `CLASSIFIED_LINES`.
+        item_days: `ITEM_DAYS`.
+        max_reject_share: largest share of order lines that may be rejected, 0 to 1.
+        max_missing_share: largest share of the driving set that may lack an instock record, 0 to 1.
+
+    """
+    reasons = find_days_without_snapshot(item_days, max_missing_share)
+    for day, reason in find_days_of_rejects(classified_lines, max_reject_share).items():
         reasons[day] = f"{reasons[day]}; {reason}" if day in reasons else reason
     return reasons
 
 
-def days_without_snapshot(item_days: pl.LazyFrame, max_missing_share: float = lost_cases.MAX_MISSING_SHARE) -> Days:
-    """The days whose instock feed is absent, or lacks too many items."""
-    held = lost_cases.holds(item_days, max_missing_share).collect()
-    return {(dc, day): reason for dc, day, reason in held.iter_rows()}
+def find_days_without_snapshot(item_days: pl.LazyFrame, max_missing_share: float = MAX_MISSING_SHARE) -> ReasonsByDay:
+    """Find the days whose instock feed is absent, or lacks too many items."""
+    gaps = find_snapshot_gaps(item_days, max_missing_share).collect()
+    return {(dc, day): reason for dc, day, reason in gaps.iter_rows()}
 
 
-def days_of_rejects(classified_lines: pl.LazyFrame, max_reject_share: float = MAX_REJECT_SHARE) -> Days:
-    """The days of whose order lines too large a share is unusable."""
-    rates = line_classification.reject_rates(classified_lines).filter(pl.col("reject_rate") > max_reject_share)
+def find_days_of_rejects(classified_lines: pl.LazyFrame, max_reject_share: float = MAX_REJECT_SHARE) -> ReasonsByDay:
+    """Find the days of whose order lines too large a share is unusable."""
+    rates = line_classification.compute_reject_rates(classified_lines).filter(pl.col("reject_rate") > max_reject_share)
     return {
         (row["dc"], row["ship_date"]): f"{row['rejected']} of {row['lines']} order lines were rejected"
         for row in rates.sort("dc", "ship_date").collect().iter_rows(named=True)
     }
 
 
-
-MAX_MISSING_SHARE: Final = 0.20
-"""Above this share of items without an instock record the feed is in doubt, not the stock."""
-
-
-def holds(item_days: pl.LazyFrame, max_missing_share: float = MAX_MISSING_SHARE) -> pl.LazyFrame:
-    """The partitions that must not be judged, because an instock feed gap would pass for missing items.
+def find_snapshot_gaps(item_days: pl.LazyFrame, max_missing_share: float = MAX_MISSING_SHARE) -> pl.LazyFrame:
+    """Find the partitions that must not be judged, because an instock feed gap would pass for missing items.
 
     Args:
         item_days: `ITEM_DAYS`.
-        max_missing_share: largest share of the driving set that may lack an instock record.
+        max_missing_share: largest share of the driving set that may lack an instock record, 0 to 1.
 
     Returns:
         Columns dc, ship_date, reason: no snapshot at all, or too many items without a record. A day on which
@@ -65,7 +74,7 @@ def holds(item_days: pl.LazyFrame, max_missing_share: float = MAX_MISSING_SHARE)
     has_snapshot = item_days.filter(pl.col("instock").is_not_null()).select("dc", "ship_date").unique()
     share = pl.col("missing") / pl.col("driving")
     return (
-        _driving_set(item_days)
+        select_driving_set(item_days)
         .group_by("dc", "ship_date")
         .agg(missing.sum().alias("missing"), pl.len().alias("driving"))
         .join(has_snapshot.with_columns(pl.lit(value=True).alias("snapshot")), on=["dc", "ship_date"], how="left")

@@ -16,7 +16,7 @@ _FACTS: Final = ("ordered_cases", "shipped_cases", "over_cases", "sub_cases", "p
 _BASELINE: Final = ("baseline_cases", "baseline_n", "baseline_source")
 
 
-def restatements(before: pl.DataFrame, after: pl.DataFrame) -> pl.DataFrame:
+def find_restatements(before: pl.DataFrame, after: pl.DataFrame) -> pl.DataFrame:
     """Every value that differs between two versions of the records of the same partitions.
 
     Args:
@@ -34,8 +34,8 @@ def restatements(before: pl.DataFrame, after: pl.DataFrame) -> pl.DataFrame:
     differ = both.filter(pl.col("old_hash").ne_missing(pl.col("new_hash")))
     came_or_went = differ.filter(pl.col("old_hash").is_null() | pl.col("new_hash").is_null())
     changed = differ.filter(pl.col("old_hash").is_not_null() & pl.col("new_hash").is_not_null())
-    facts_moved = _any_differs(_FACTS)
-    baseline_moved = _any_differs(_BASELINE)
+    facts_moved = _any_differs_expr(_FACTS)
+    baseline_moved = _any_differs_expr(_BASELINE)
     cause = (
         pl.when(facts_moved)
         .then(pl.lit("orders, shipments or snapshot of the day corrected"))
@@ -43,7 +43,7 @@ def restatements(before: pl.DataFrame, after: pl.DataFrame) -> pl.DataFrame:
         .then(pl.lit("an earlier day was corrected: the baseline moved"))
         .otherwise(pl.lit("item master, waivers or method changed"))
     )
-    values = [_differing(changed, name, cause) for name in fields]
+    values = [_select_differing(changed, name, cause) for name in fields]
     whole = came_or_went.select(
         *KEY,
         pl.lit(RECORD).alias("field"),
@@ -54,13 +54,13 @@ def restatements(before: pl.DataFrame, after: pl.DataFrame) -> pl.DataFrame:
     return pl.concat([*values, whole]).sort(*KEY, "field")
 
 
-def _any_differs(fields: tuple[str, ...]) -> pl.Expr:
+def _any_differs_expr(fields: tuple[str, ...]) -> pl.Expr:
     return pl.any_horizontal(
         pl.col("old").struct.field(name).ne_missing(pl.col("new").struct.field(name)) for name in fields
     )
 
 
-def _differing(changed: pl.DataFrame, name: str, cause: pl.Expr) -> pl.DataFrame:
+def _select_differing(changed: pl.DataFrame, name: str, cause: pl.Expr) -> pl.DataFrame:
     before, after = pl.col("old").struct.field(name), pl.col("new").struct.field(name)
     return changed.filter(before.ne_missing(after)).select(
         *KEY,

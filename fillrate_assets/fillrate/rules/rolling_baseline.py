@@ -8,7 +8,7 @@ from typing import Final
 
 import polars as pl
 
-from fillrate_assets.core.decimals import cases, divide_half_up, units
+from fillrate_assets.core.decimals import divide_half_up, to_cases, to_units
 from fillrate_assets.fillrate import schema
 
 LOOK_BACK_DAYS: Final = 28
@@ -17,7 +17,7 @@ MAX_OBSERVATIONS: Final = 7
 MIN_OBSERVATIONS: Final = 3
 
 
-def rolling_averages(item_days: pl.LazyFrame, ship_dates: Sequence[date]) -> pl.LazyFrame:
+def compute_rolling_averages(item_days: pl.LazyFrame, ship_dates: Sequence[date]) -> pl.LazyFrame:
     """Baselines as of each ship date, from the 28 days before it.
 
     An observation is a DC ship day on which the item was stocked and available: snapshot Y, or no record but
@@ -35,7 +35,7 @@ def rolling_averages(item_days: pl.LazyFrame, ship_dates: Sequence[date]) -> pl.
     if not ship_dates:
         return schema.ROLLING_AVERAGES.empty()
     first, last = min(ship_dates) - timedelta(days=LOOK_BACK_DAYS), max(ship_dates)
-    observed = _observations(item_days.filter(pl.col("ship_date").is_between(first, last, closed="left")))
+    observed = _select_observations(item_days.filter(pl.col("ship_date").is_between(first, last, closed="left")))
     rows = (last - first).days + 1
     # One dense calendar per DC and item, laid end to end: sums over any window are then differences of one
     # running total, and 28 lead days keep every window inside its own item.
@@ -85,17 +85,17 @@ def rolling_averages(item_days: pl.LazyFrame, ship_dates: Sequence[date]) -> pl.
         )
         .with_columns(
             pl.when(pl.col("baseline_source") != "NONE")
-            .then(cases(divide_half_up(pl.col("sum"), pl.col("baseline_n"))))
+            .then(to_cases(divide_half_up(pl.col("sum"), pl.col("baseline_n"))))
             .alias("baseline_cases")
         )
         .pipe(schema.ROLLING_AVERAGES.conform)
     )
 
 
-def _observations(item_days: pl.LazyFrame) -> pl.LazyFrame:
+def _select_observations(item_days: pl.LazyFrame) -> pl.LazyFrame:
     shipped = pl.col("shipped_cases")
     ship_day = (shipped > 0).any().over("dc", "ship_date")
     available = (pl.col("instock") == "Y") | (pl.col("instock").is_null() & (shipped > 0))
     return item_days.filter(ship_day & available.fill_null(value=False) & (pl.col("item_type") == "STOCK")).select(
-        "dc", "item", "ship_date", units("ordered_cases").alias("ordered")
+        "dc", "item", "ship_date", to_units("ordered_cases").alias("ordered")
     )

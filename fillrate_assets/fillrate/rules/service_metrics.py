@@ -7,7 +7,7 @@ from typing import Final
 
 import polars as pl
 
-from fillrate_assets.core.decimals import cases, rate, units
+from fillrate_assets.core.decimals import to_cases, to_rate, to_units
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.schema import LEVELS
 
@@ -15,7 +15,7 @@ GROUPINGS: Final = (*LEVELS, "ship_date")
 METRICS: Final = ("case_fill_rate", "line_fill_rate", "order_fill_rate", "on_time_rate", "otif_rate")
 
 
-def service(lines: pl.LazyFrame, by: Sequence[str]) -> pl.LazyFrame:
+def compute_service(lines: pl.LazyFrame, by: Sequence[str]) -> pl.LazyFrame:
     """Service metrics per group.
 
     Sums are taken first and divided once; rates are never averaged. An order counts in every group in which
@@ -39,8 +39,8 @@ def service(lines: pl.LazyFrame, by: Sequence[str]) -> pl.LazyFrame:
         .agg(
             pl.len().alias("lines"),
             complete.sum().alias("lines_complete"),
-            units("ordered_cases").sum().alias("ordered"),
-            units("shipped_cases").sum().alias("shipped"),
+            to_units("ordered_cases").sum().alias("ordered"),
+            to_units("shipped_cases").sum().alias("shipped"),
             complete.all().alias("complete"),
             late.any(ignore_nulls=True).alias("late"),
             pl.col("on_time").is_null().any().alias("unknown"),
@@ -64,20 +64,20 @@ def service(lines: pl.LazyFrame, by: Sequence[str]) -> pl.LazyFrame:
         orders.group_by(group or pl.lit("all").alias("all"))
         .agg(summed)
         .with_columns(
-            cases(pl.col("ordered")).alias("ordered_cases"),
-            cases(pl.col("shipped")).alias("shipped_cases"),
-            rate(pl.col("shipped"), pl.col("ordered")).alias("case_fill_rate"),
-            rate(pl.col("lines_complete"), pl.col("lines")).alias("line_fill_rate"),
-            rate(pl.col("orders_complete"), pl.col("orders")).alias("order_fill_rate"),
-            rate(pl.col("orders_on_time"), pl.col("orders_timed")).alias("on_time_rate"),
-            rate(pl.col("orders_otif"), pl.col("orders_timed")).alias("otif_rate"),
+            to_cases(pl.col("ordered")).alias("ordered_cases"),
+            to_cases(pl.col("shipped")).alias("shipped_cases"),
+            to_rate(pl.col("shipped"), pl.col("ordered")).alias("case_fill_rate"),
+            to_rate(pl.col("lines_complete"), pl.col("lines")).alias("line_fill_rate"),
+            to_rate(pl.col("orders_complete"), pl.col("orders")).alias("order_fill_rate"),
+            to_rate(pl.col("orders_on_time"), pl.col("orders_timed")).alias("on_time_rate"),
+            to_rate(pl.col("orders_otif"), pl.col("orders_timed")).alias("otif_rate"),
         )
         .sort(group or "orders", nulls_last=True)
         .select(*group, *schema.SERVICE.names)
     )
 
 
-def fill_rates(lines: pl.LazyFrame) -> pl.LazyFrame:
+def compute_fill_rates(lines: pl.LazyFrame) -> pl.LazyFrame:
     """Service metrics per DC and ship date, for the DC as a whole and by department, vendor and customer.
 
     Returns:
@@ -88,6 +88,6 @@ def fill_rates(lines: pl.LazyFrame) -> pl.LazyFrame:
     lines = lines.cache()
     for level in LEVELS:
         by = ["dc", "ship_date"] if level == "dc" else ["dc", "ship_date", level]
-        rows = service(lines, by).filter(pl.col(level).is_not_null())
+        rows = compute_service(lines, by).filter(pl.col(level).is_not_null())
         levels.append(rows.with_columns(pl.lit(level).alias("level"), pl.col(level).alias("value")))
     return pl.concat([schema.FILL_RATES.conform(rows) for rows in levels])

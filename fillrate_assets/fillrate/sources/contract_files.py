@@ -18,7 +18,7 @@ import polars as pl
 
 from fillrate_assets.core import decimals
 from fillrate_assets.core.errors import ContractViolation, PermanentFailure
-from fillrate_assets.core.parsing import parse
+from fillrate_assets.core.parsing import parse_frame
 from fillrate_assets.core.table_schema import TIMESTAMP, Column, Frame
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.rules.line_classification import LINE_KEY
@@ -26,14 +26,14 @@ from fillrate_assets.fillrate.rules.pipeline import Inputs
 from fillrate_assets.fillrate.rules.service_metrics import GROUPINGS, METRICS
 from fillrate_assets.storage.csv_reader import MAPPING_FILE, RawTable, TableMapping, found, read_mapping, read_table
 
-ALWAYS: Final = date(1900, 1, 1)
+EARLIEST_DATE: Final = date(1900, 1, 1)
 """Where a row without `valid_from` begins to hold."""
 
 _PROBLEM: Final = next(column for column in schema.ORDER_LINES.columns if column.name == "problem")
 
 
 @dataclass(frozen=True)
-class _Input:
+class _TableContract:
     """One table of the directory: its contract, the columns it must have, and those it may have besides."""
 
     contract: Frame
@@ -64,20 +64,22 @@ _SNAPSHOTS: Final = replace(
         for column in schema.INSTOCK_SNAPSHOTS.columns
     ),
 )
-_SERVED: Final = ("shipped_qty", "shipped_at", "delivered_at", "reason_code")
+_SHIPPED_COLUMNS: Final = ("shipped_qty", "shipped_at", "delivered_at", "reason_code")
 """Columns of shipment_lines that order_lines may hold instead, where there is one shipment per line."""
 
-_INPUTS: Final = {
-    "order_lines": _Input(
+_TABLES: Final = {
+    "order_lines": _TableContract(
         schema.ORDER_LINES,
         ("dc", "ship_date", "order_id", "line_no", "item", "ordered_qty"),
-        tuple(column for column in schema.SHIPMENT_LINES.columns if column.name in _SERVED),
+        tuple(column for column in schema.SHIPMENT_LINES.columns if column.name in _SHIPPED_COLUMNS),
     ),
-    "shipment_lines": _Input(schema.SHIPMENT_LINES, ("dc", "order_id", "line_no", "shipped_qty")),
-    "instock_snapshots": _Input(_SNAPSHOTS, ("dc", "snapshot_date", "item", "instock")),
-    "items": _Input(schema.ITEMS, ("item", "item_type"), (Column("fsa", pl.Boolean, "Alias of contract_committed"),)),
-    "dcs": _Input(schema.DCS, ("dc",)),
-    "waivers": _Input(schema.WAIVERS, ("reason_code",)),
+    "shipment_lines": _TableContract(schema.SHIPMENT_LINES, ("dc", "order_id", "line_no", "shipped_qty")),
+    "instock_snapshots": _TableContract(_SNAPSHOTS, ("dc", "snapshot_date", "item", "instock")),
+    "items": _TableContract(
+        schema.ITEMS, ("item", "item_type"), (Column("fsa", pl.Boolean, "Alias of contract_committed"),)
+    ),
+    "dcs": _TableContract(schema.DCS, ("dc",)),
+    "waivers": _TableContract(schema.WAIVERS, ("reason_code",)),
 }
 
 
@@ -130,34 +132,34 @@ def read_directory(path: Path | str, mapping: Path | str | None = None, *, loade
     if not directory.is_dir():
         msg = f"{directory} is not a directory"
         raise PermanentFailure(msg)
-    mappings = _mappings(directory, mapping)
+    mappings = _read_mappings(directory, mapping)
     tables = {
         name: read_table(directory, name, mappings.get(name, TableMapping()), table.moments)
-        for name, table in _INPUTS.items()
+        for name, table in _TABLES.items()
     }
     orders, items = tables["order_lines"], tables["items"]
     if orders is None or items is None:
         absent = " and ".join(f"{name}.csv (or .parquet)" for name in ("order_lines", "items") if tables[name] is None)
         msg = f"{directory}: {absent} is missing; {found(directory)}"
         raise ContractViolation(msg)
-    order_lines, order_rejects, placed = _order_lines(orders, loaded_at)
+    order_lines, order_rejects, placed = _place_order_lines(orders, loaded_at)
     if (shipments := tables["shipment_lines"]) is not None:
-        shipment_lines, shipment_rejects = _shipment_lines(shipments, order_lines, loaded_at)
+        shipment_lines, shipment_rejects = _place_shipment_lines(shipments, order_lines, loaded_at)
     else:
-        shipment_lines, shipment_rejects = _served_shipments(orders, order_lines, placed), _no_rejects()
-    snapshots, snapshot_rejects = _snapshots(tables["instock_snapshots"])
-    item_rows, item_rejects = _items(items)
-    waivers, waiver_rejects = _waivers(tables["waivers"])
+        shipment_lines, shipment_rejects = _derive_shipments(orders, order_lines, placed), _build_no_rejects()
+    snapshots, snapshot_rejects = _place_snapshots(tables["instock_snapshots"])
+    item_rows, item_rejects = _check_items(items)
+    waivers, waiver_rejects = _check_waivers(tables["waivers"])
     return Contracts(
         order_lines=order_lines,
         shipment_lines=shipment_lines,
         instock_snapshots=snapshots,
         items=item_rows,
-        dcs=_dcs(tables["dcs"]),
+        dcs=_check_dcs(tables["dcs"]),
         waivers=waivers,
         rejects=pl.concat(
             [
-                *[_ragged(table) for table in tables.values() if table is not None],
+                *[_build_ragged_rejects(table) for table in tables.values() if table is not None],
                 *[order_rejects, shipment_rejects, snapshot_rejects, item_rejects, waiver_rejects],
             ]
         ),
@@ -188,7 +190,7 @@ def read_targets(file: Path) -> pl.DataFrame:
     columns = [Column(name, pl.Date if name == "ship_date" else pl.String, "", nullable=True) for name in key]
     columns += [Column(name, pl.Decimal(18, 6), "", nullable=True) for name in metrics]
     bare = given.with_columns(pl.col(metrics).cast(pl.String).str.strip_suffix("%").str.strip_chars())
-    typed = parse(bare.lazy(), Frame("targets", (), (*columns, _PROBLEM)), table="targets").collect()
+    typed = parse_frame(bare.lazy(), Frame("targets", (), (*columns, _PROBLEM)), table="targets").collect()
     problems = [*typed["problem"].drop_nulls()]
     if key and typed.select(key).is_duplicated().any():
         problems.append(f"the same {', '.join(key)} is there twice")
@@ -197,10 +199,10 @@ def read_targets(file: Path) -> pl.DataFrame:
     if problems:
         msg = f"{file}: {'; '.join(problems)}"
         raise ContractViolation(msg)
-    return typed.select(*key, *[_share(typed[name]) for name in metrics])
+    return typed.select(*key, *[_to_share(typed[name]) for name in metrics])
 
 
-def _share(metric: pl.Series) -> pl.Series:
+def _to_share(metric: pl.Series) -> pl.Series:
     """A column of shares; one with a value above 1 is in percent."""
     highest = metric.max()
     shares = metric / 100 if isinstance(highest, Decimal) and highest > 1 else metric
@@ -215,25 +217,25 @@ def write_frame(frame: pl.DataFrame, file: Path) -> None:
         frame.write_csv(file)
 
 
-def _mappings(directory: Path, mapping: Path | str | None) -> dict[str, TableMapping]:
+def _read_mappings(directory: Path, mapping: Path | str | None) -> dict[str, TableMapping]:
     file = Path(mapping) if mapping is not None else directory / MAPPING_FILE
     if not file.is_file():
         if mapping is None:
             return {}
         msg = f"mapping {file} does not exist"
         raise PermanentFailure(msg)
-    return read_mapping(file, {name: [column.name for column in table.columns] for name, table in _INPUTS.items()})
+    return read_mapping(file, {name: [column.name for column in table.columns] for name, table in _TABLES.items()})
 
 
-def _order_lines(table: RawTable, loaded_at: datetime) -> tuple[pl.DataFrame, pl.DataFrame, pl.Series]:
+def _place_order_lines(table: RawTable, loaded_at: datetime) -> tuple[pl.DataFrame, pl.DataFrame, pl.Series]:
     """The order lines that have a place, the rejects, and which rows of the table those are."""
-    typed = _versioned(table, _typed(table), loaded_at)
-    reason = _unplaced(table, typed, ["dc", "ship_date", "order_id", "line_no", "processed_at"])
-    good, rejects = _split(table, typed, reason, _line_key())
+    typed = _add_versions(table, _parse_table(table), loaded_at)
+    reason = _find_unplaced(table, typed, ["dc", "ship_date", "order_id", "line_no", "processed_at"])
+    good, rejects = _split_rejects(table, typed, reason, _line_key_expr())
     return good, rejects, reason.is_null()
 
 
-def _shipment_lines(
+def _place_shipment_lines(
     table: RawTable, order_lines: pl.DataFrame, loaded_at: datetime
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     promised = (
@@ -242,19 +244,19 @@ def _shipment_lines(
         .select(*LINE_KEY, pl.col("ship_date").alias("promised"))
     )
     typed = (
-        _versioned(table, _typed(table), loaded_at)
+        _add_versions(table, _parse_table(table), loaded_at)
         .join(promised, on=LINE_KEY, how="left", maintain_order="left")
         .with_columns(pl.coalesce("ship_date", "promised", pl.col("shipped_at").dt.date()).alias("ship_date"))
         .drop("promised")
     )
-    unplaced = _unplaced(table, typed, [*LINE_KEY, "processed_at"])
+    unplaced = _find_unplaced(table, typed, [*LINE_KEY, "processed_at"])
     no_day = typed.select(
         pl.when(pl.col("ship_date").is_null()).then(pl.lit("no order line for this shipment")).alias("reason")
     ).to_series()
-    return _split(table, typed, unplaced.fill_null(no_day), _line_key())
+    return _split_rejects(table, typed, unplaced.fill_null(no_day), _line_key_expr())
 
 
-def _served_shipments(table: RawTable, order_lines: pl.DataFrame, placed: pl.Series) -> pl.DataFrame:
+def _derive_shipments(table: RawTable, order_lines: pl.DataFrame, placed: pl.Series) -> pl.DataFrame:
     """What order_lines itself says of its shipments; a line without a quantity shipped nothing."""
     if "shipped_qty" not in table.mapped.columns:
         msg = (
@@ -262,9 +264,9 @@ def _served_shipments(table: RawTable, order_lines: pl.DataFrame, placed: pl.Ser
             "(a shipment_lines file with a header alone says that nothing shipped)"
         )
         raise ContractViolation(msg)
-    names = [name for name in (*_SERVED, "uom") if name in table.mapped.columns]
+    names = [name for name in (*_SHIPPED_COLUMNS, "uom") if name in table.mapped.columns]
     mapped = table.mapped.filter(placed).select(names)
-    typed = parse(mapped.lazy(), schema.SHIPMENT_LINES, table=table.name).collect()
+    typed = parse_frame(mapped.lazy(), schema.SHIPMENT_LINES, table=table.name).collect()
     nothing_said = pl.col("shipped_qty").is_null() & pl.col("problem").is_null()
     shipments = typed.with_columns(
         *order_lines.select(*LINE_KEY, "ship_date", "processed_at", "source_seq").get_columns(),
@@ -275,19 +277,19 @@ def _served_shipments(table: RawTable, order_lines: pl.DataFrame, placed: pl.Ser
     return shipments.filter(~(credit & (shipments["shipped_qty"] < 0).fill_null(value=False)))
 
 
-def _snapshots(table: RawTable | None) -> tuple[pl.DataFrame, pl.DataFrame]:
+def _place_snapshots(table: RawTable | None) -> tuple[pl.DataFrame, pl.DataFrame]:
     if table is None:
-        return schema.INSTOCK_SNAPSHOTS.empty().collect(), _no_rejects()
-    typed = _typed(table)
-    reason = _unplaced(table, typed, ["dc", "snapshot_date"])
+        return schema.INSTOCK_SNAPSHOTS.empty().collect(), _build_no_rejects()
+    typed = _parse_table(table)
+    reason = _find_unplaced(table, typed, ["dc", "snapshot_date"])
     ship_date = {"snapshot_date": "ship_date"}
-    return _split(table, typed.rename(ship_date), reason, pl.col("item"))
+    return _split_rejects(table, typed.rename(ship_date), reason, pl.col("item"))
 
 
-def _items(table: RawTable) -> tuple[pl.DataFrame, pl.DataFrame]:
+def _check_items(table: RawTable) -> tuple[pl.DataFrame, pl.DataFrame]:
     if "fsa" in table.mapped.columns and "contract_committed" not in table.mapped.columns:
         table = replace(table, mapped=table.mapped.rename({"fsa": "contract_committed"}))
-    typed = _typed(table).with_columns(pl.col("item_type").str.to_uppercase())
+    typed = _parse_table(table).with_columns(pl.col("item_type").str.to_uppercase())
     unknown = pl.format("item_type {} is neither STOCK nor FLOW", pl.col("item_type").fill_null("empty"))
     reason = pl.concat_str(
         "problem",
@@ -298,27 +300,29 @@ def _items(table: RawTable) -> tuple[pl.DataFrame, pl.DataFrame]:
     ).replace("", None)
     typed = typed.with_columns(
         reason.alias("problem"),
-        pl.col("valid_from").fill_null(ALWAYS),
+        pl.col("valid_from").fill_null(EARLIEST_DATE),
         pl.col("contract_committed").fill_null(value=False),
     )
-    return _distinct(table, typed, schema.ITEMS, "a later row of the file has the same item and valid_from")
+    return _select_distinct(table, typed, schema.ITEMS, "a later row of the file has the same item and valid_from")
 
 
-def _waivers(table: RawTable | None) -> tuple[pl.DataFrame, pl.DataFrame]:
+def _check_waivers(table: RawTable | None) -> tuple[pl.DataFrame, pl.DataFrame]:
     if table is None:
-        return schema.WAIVERS.empty().collect(), _no_rejects()
+        return schema.WAIVERS.empty().collect(), _build_no_rejects()
     no_code = pl.when(pl.col("reason_code").is_null()).then(pl.lit("no reason_code"))
-    typed = _typed(table).with_columns(
-        pl.coalesce("problem", no_code).alias("problem"), pl.col("valid_from").fill_null(ALWAYS)
+    typed = _parse_table(table).with_columns(
+        pl.coalesce("problem", no_code).alias("problem"), pl.col("valid_from").fill_null(EARLIEST_DATE)
     )
-    return _distinct(table, typed, schema.WAIVERS, "a later row of the file has the same reason_code and valid_from")
+    return _select_distinct(
+        table, typed, schema.WAIVERS, "a later row of the file has the same reason_code and valid_from"
+    )
 
 
-def _dcs(table: RawTable | None) -> pl.DataFrame:
+def _check_dcs(table: RawTable | None) -> pl.DataFrame:
     """The DCs; a wrong row is an error, because a DC in the wrong time zone is late all year and nobody sees why."""
     if table is None:
         return schema.DCS.empty().collect()
-    typed = _typed(table).with_columns(
+    typed = _parse_table(table).with_columns(
         pl.col("time_zone").fill_null("UTC"),
         pl.col("active").fill_null(value=True),
         pl.col("name").fill_null(pl.col("dc")),
@@ -339,22 +343,22 @@ def _dcs(table: RawTable | None) -> pl.DataFrame:
     return typed.drop("problem")
 
 
-def _typed(table: RawTable) -> pl.DataFrame:
+def _parse_table(table: RawTable) -> pl.DataFrame:
     """The table by its contract, row for row as in the file, with `problem`."""
-    given = _INPUTS[table.name]
+    given = _TABLES[table.name]
     derived = [column.name for column in given.frame.columns if column.derived]
     mapped = table.mapped.drop(derived, strict=False).lazy()
-    return parse(mapped, given.frame, table=table.name, required=given.required).collect()
+    return parse_frame(mapped, given.frame, table=table.name, required=given.required).collect()
 
 
-def _versioned(table: RawTable, typed: pl.DataFrame, loaded_at: datetime) -> pl.DataFrame:
+def _add_versions(table: RawTable, typed: pl.DataFrame, loaded_at: datetime) -> pl.DataFrame:
     """A table without `processed_at` is one version; a row that has the column empty has no place among versions."""
     if "processed_at" not in table.mapped.columns:
         typed = typed.with_columns(pl.lit(loaded_at).cast(TIMESTAMP).alias("processed_at"))
     return typed.with_columns(pl.col("source_seq").fill_null(0))
 
 
-def _unplaced(table: RawTable, typed: pl.DataFrame, key: Sequence[str]) -> pl.Series:
+def _find_unplaced(table: RawTable, typed: pl.DataFrame, key: Sequence[str]) -> pl.Series:
     """Why a row has no place: what of its key is empty or could not be read; null where it has one."""
     empty = [pl.when(pl.col(name).is_null()).then(pl.lit(f"no {name}")) for name in key if name in table.mapped.columns]
     told = table.mapped.select(pl.concat_str(empty, separator="; ", ignore_nulls=True).replace("", None).alias("told"))
@@ -369,17 +373,21 @@ def _unplaced(table: RawTable, typed: pl.DataFrame, key: Sequence[str]) -> pl.Se
     )
 
 
-def _distinct(table: RawTable, typed: pl.DataFrame, contract: Frame, doubled: str) -> tuple[pl.DataFrame, pl.DataFrame]:
+def _select_distinct(
+    table: RawTable, typed: pl.DataFrame, contract: Frame, doubled: str
+) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Rows without a problem, the last of each key; the others are rejects."""
     # Rows with a problem must not outdo a good one: each is alone under its own row number.
     rows = typed.with_row_index("row").with_columns(pl.when(pl.col("problem").is_not_null()).then("row").alias("row"))
     last = rows.select(pl.struct(*contract.key, "row").is_last_distinct()).to_series()
     reason = typed["problem"].fill_null(pl.select(pl.when(~last).then(pl.lit(doubled)).alias("reason")).to_series())
-    good, rejects = _split(table, typed, reason, pl.col(contract.key[0]))
+    good, rejects = _split_rejects(table, typed, reason, pl.col(contract.key[0]))
     return good.drop("problem"), rejects
 
 
-def _split(table: RawTable, typed: pl.DataFrame, reason: pl.Series, key: pl.Expr) -> tuple[pl.DataFrame, pl.DataFrame]:
+def _split_rejects(
+    table: RawTable, typed: pl.DataFrame, reason: pl.Series, key: pl.Expr
+) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Rows without a reason; those with one as `REJECTS`, with the row as it came."""
     wrong = reason.is_not_null()
     bad = typed.filter(wrong)
@@ -394,7 +402,7 @@ def _split(table: RawTable, typed: pl.DataFrame, reason: pl.Series, key: pl.Expr
     return typed.filter(~wrong), schema.REJECTS.conform(rejects.lazy()).collect()
 
 
-def _ragged(table: RawTable) -> pl.DataFrame:
+def _build_ragged_rejects(table: RawTable) -> pl.DataFrame:
     return pl.DataFrame(
         [(table.name, None, None, key, reason, raw) for key, reason, raw in table.ragged],
         schema=schema.REJECTS.polars,
@@ -402,9 +410,9 @@ def _ragged(table: RawTable) -> pl.DataFrame:
     )
 
 
-def _line_key() -> pl.Expr:
+def _line_key_expr() -> pl.Expr:
     return pl.concat_str("order_id", "line_no", separator="/", ignore_nulls=True)
 
 
-def _no_rejects() -> pl.DataFrame:
+def _build_no_rejects() -> pl.DataFrame:
     return schema.REJECTS.empty().collect()

@@ -30,7 +30,7 @@ class InstockWarehouse:
     url: str = field(repr=False)
     tables: Mapping[str, SourceTable] = field(default_factory=dict)
 
-    def snapshots(self, dc: str, first: date, last: date) -> pl.DataFrame:
+    def read_snapshots(self, dc: str, first: date, last: date) -> pl.DataFrame:
         """The instock records of one DC in a date range.
 
         Returns:
@@ -62,12 +62,12 @@ class InstockWarehouse:
             for column in table.columns
         ]
         answer = self._answer(sa.select(*columns).where(sa.or_(sa.false(), *wanted)))
-        rows = parsing.parse(
+        rows = parsing.parse_frame(
             answer.rows.lazy(), schema.INSTOCK_SNAPSHOTS, table="instock_snapshots", required=("dc", "item", "instock")
         )
         return Answer(rows.collect(), answer.bytes_scanned)
 
-    def changes(self, window: line_versions.ChangeWindow) -> pl.DataFrame:
+    def read_changes(self, window: line_versions.ChangeWindow) -> pl.DataFrame:
         """How many instock records each DC has of each date in a window, and when the latest was taken.
 
         By date alone, whatever the window's `since`: the tables of a warehouse are partitioned by date, and a search
@@ -90,7 +90,7 @@ class InstockWarehouse:
             .group_by(*pair)
         )
         rows = self._answer(statement).rows
-        parsed = parsing.parse(rows.lazy(), schema.PAIR_VERSIONS, table="instock_snapshots")
+        parsed = parsing.parse_frame(rows.lazy(), schema.PAIR_VERSIONS, table="instock_snapshots")
         return parsed.sort("dc", "ship_date").collect()
 
     def create(self) -> None:

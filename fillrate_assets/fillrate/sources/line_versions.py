@@ -35,15 +35,15 @@ class ChangeWindow:
 LINE_KEY: Final = ("dc", "order_id", "line_no")
 
 
-def versions(lines: sa.Table, dc: str, first: date, last: date) -> sa.Select[Any]:
+def select_versions(lines: sa.Table, dc: str, first: date, last: date) -> sa.Select[Any]:
     """Every version of the lines of one DC and some ship dates, and when a later one moved it to another date."""
     columns = [column.label(column.key) for column in lines.columns]
-    return sa.select(*columns, _moved_at(lines).label("moved_at")).where(
+    return sa.select(*columns, _select_moved_at(lines).label("moved_at")).where(
         lines.c.dc == dc, lines.c.ship_date.between(first, last)
     )
 
 
-def _moved_at(lines: sa.Table) -> sa.ScalarSelect[Any]:
+def _select_moved_at(lines: sa.Table) -> sa.ScalarSelect[Any]:
     """When a later version of a line was processed that ships on another date; null if there is none."""
     later = lines.alias("later")
     order = ("processed_at", "source_seq", "ship_date")
@@ -61,12 +61,12 @@ def _moved_at(lines: sa.Table) -> sa.ScalarSelect[Any]:
     )
 
 
-def _pair(lines: sa.FromClause) -> tuple[sa.Label[Any], sa.Label[Any]]:
+def _label_pair(lines: sa.FromClause) -> tuple[sa.Label[Any], sa.Label[Any]]:
     """DC and ship date under our names, whatever the source calls them."""
     return lines.c.dc.label("dc"), lines.c.ship_date.label("ship_date")
 
 
-def left_pairs(lines: sa.Table, since: datetime) -> sa.Select[Any]:
+def select_left_pairs(lines: sa.Table, since: datetime) -> sa.Select[Any]:
     """The pairs that lines have left since a moment for another ship date, and when they did."""
     newer = lines.alias("newer")
     elsewhere = sa.and_(
@@ -75,14 +75,14 @@ def left_pairs(lines: sa.Table, since: datetime) -> sa.Select[Any]:
         lines.c.processed_at <= newer.c.processed_at,
     )
     return (
-        sa.select(*_pair(lines), sa.func.max(newer.c.processed_at).label("processed_at"))
+        sa.select(*_label_pair(lines), sa.func.max(newer.c.processed_at).label("processed_at"))
         .outerjoin_from(newer, lines, elsewhere)
         .where(newer.c.processed_at > since)
         .group_by(lines.c.dc, lines.c.ship_date)
     )
 
 
-def line_indexes(lines: sa.Table) -> None:
+def add_line_indexes(lines: sa.Table) -> None:
     """Index a table of lines by what is asked of it: a day, a change, the versions of a line."""
     sa.Index(f"{lines.name}_by_day", lines.c.dc, lines.c.ship_date, lines.c.processed_at)
     sa.Index(f"{lines.name}_by_change", lines.c.processed_at, lines.c.dc, lines.c.ship_date)
@@ -90,50 +90,50 @@ def line_indexes(lines: sa.Table) -> None:
     sa.Index(f"{lines.name}_by_key", *key, lines.c.processed_at, lines.c.source_seq, lines.c.ship_date)
 
 
-def _version(lines: sa.Table) -> tuple[sa.Label[Any], sa.Label[Any]]:
+def _label_version(lines: sa.Table) -> tuple[sa.Label[Any], sa.Label[Any]]:
     """What tells one version of a pair from another."""
     latest = sa.func.max(lines.c.processed_at).label("processed_at")
     return latest, sa.func.count(lines.c.processed_at).label("lines")
 
 
-def _due(lines: sa.Table, window: ChangeWindow) -> sa.ColumnElement[bool]:
+def _is_due(lines: sa.Table, window: ChangeWindow) -> sa.ColumnElement[bool]:
     return lines.c.dc.in_(window.dcs) & lines.c.ship_date.between(window.due_from, window.due_to)
 
 
-def _all_pairs(lines: sa.Table, window: ChangeWindow) -> sa.Select[Any]:
+def _select_all_pairs(lines: sa.Table, window: ChangeWindow) -> sa.Select[Any]:
     """The versions of all pairs that are due, without a join: a first tick counts every line there is."""
-    chosen = sa.select(*_pair(lines), *_version(lines)).where(_due(lines, window))
+    chosen = sa.select(*_label_pair(lines), *_label_version(lines)).where(_is_due(lines, window))
     return chosen.group_by(lines.c.dc, lines.c.ship_date)
 
 
-def _pairs_since(lines: sa.Table, window: ChangeWindow, since: datetime) -> sa.Select[Any]:
+def _select_pairs_since(lines: sa.Table, window: ChangeWindow, since: datetime) -> sa.Select[Any]:
     """The versions of the pairs that are due or changed, and of those that lines have left.
 
     The small side of each join is the outer one, so that no planner starts from the whole table.
     """
     # Without a zone, as the columns are: drivers differ in what they do with one.
     since = since.astimezone(UTC).replace(tzinfo=None)
-    moves = left_pairs(lines, since).cte("moves")
-    due = sa.select(*_pair(lines)).where(_due(lines, window)).distinct()
-    changed = sa.select(*_pair(lines)).where(lines.c.processed_at > since, lines.c.ship_date <= window.due_to)
+    moves = select_left_pairs(lines, since).cte("moves")
+    due = sa.select(*_label_pair(lines)).where(_is_due(lines, window)).distinct()
+    changed = sa.select(*_label_pair(lines)).where(lines.c.processed_at > since, lines.c.ship_date <= window.due_to)
     # Duplicates go at the end: SQLite would merge sorted branches, and for that read a whole index.
-    candidates = sa.union_all(due, sa.select(*_pair(moves)), changed).subquery("candidates")
-    pairs = sa.select(*_pair(candidates)).distinct().subquery("pairs")
+    candidates = sa.union_all(due, sa.select(*_label_pair(moves)), changed).subquery("candidates")
+    pairs = sa.select(*_label_pair(candidates)).distinct().subquery("pairs")
     latest = (
-        sa.select(*_pair(pairs), *_version(lines))
+        sa.select(*_label_pair(pairs), *_label_version(lines))
         .outerjoin_from(pairs, lines, (lines.c.dc == pairs.c.dc) & (lines.c.ship_date == pairs.c.ship_date))
         .group_by(pairs.c.dc, pairs.c.ship_date)
     )
-    moved = sa.select(*_pair(moves), moves.c.processed_at, sa.literal_column("0").label("lines"))
+    moved = sa.select(*_label_pair(moves), moves.c.processed_at, sa.literal_column("0").label("lines"))
     found = sa.union_all(latest, moved).subquery("found")
     return sa.select(
-        *_pair(found),
+        *_label_pair(found),
         sa.func.max(found.c.processed_at).label("processed_at"),
         sa.func.max(found.c.lines).label("lines"),
     ).group_by(found.c.dc, found.c.ship_date)
 
 
-def changed_pairs(
+def read_changed_pairs(
     system: str, url: str, table: sa.Table, window: ChangeWindow, *, statement_seconds: int = STATEMENT_SECONDS
 ) -> pl.DataFrame:
     """Pairs of DC and ship date with a change in a window, with their latest change and number of row versions.
@@ -153,17 +153,19 @@ def changed_pairs(
         `PAIR_VERSIONS`.
 
     """
-    query = _all_pairs(table, window) if window.since is None else _pairs_since(table, window, window.since)
+    query = (
+        _select_all_pairs(table, window) if window.since is None else _select_pairs_since(table, window, window.since)
+    )
     rows = sql.read(system, url, query, statement_seconds=statement_seconds)
     return (
-        parsing.parse(rows.lazy(), PAIR_VERSIONS, table=table.name, required=("dc", "ship_date"))
+        parsing.parse_frame(rows.lazy(), PAIR_VERSIONS, table=table.name, required=("dc", "ship_date"))
         .filter(pl.col("dc").is_in(list(window.dcs)), pl.col("ship_date") <= window.due_to)
         .sort("dc", "ship_date")
         .collect()
     )
 
 
-def latest_change(
+def read_latest_change(
     system: str, url: str, table: sa.Table, *, statement_seconds: int = STATEMENT_SECONDS
 ) -> datetime | None:
     """When a row was last processed, UTC; None for an empty table.
@@ -174,5 +176,5 @@ def latest_change(
     """
     statement = sa.select(sa.func.max(table.c.processed_at).label("processed_at"))
     found = sql.read(system, url, statement, statement_seconds=statement_seconds)
-    moment = parsing.parse(found.lazy(), PAIR_VERSIONS, table=table.name).collect()["processed_at"].max()
+    moment = parsing.parse_frame(found.lazy(), PAIR_VERSIONS, table=table.name).collect()["processed_at"].max()
     return moment if isinstance(moment, datetime) else None

@@ -17,7 +17,7 @@ from fillrate_assets.settings import SourceTable
 from fillrate_assets.storage import sql, tables
 
 _TEXT: Final = ("ordered_qty", "pack_size", "requested_date", "substitute_for_line")
-_MOST_NAMED: Final = 500
+_MAX_BINDS: Final = 500
 _REQUIRED: Final = ("dc", "ship_date", "order_id", "line_no", "item", "ordered_qty", "processed_at", "source_seq")
 
 
@@ -29,7 +29,7 @@ class OrderSystem:
     tables: Mapping[str, SourceTable] = field(default_factory=dict)
     statement_seconds: int = sql.STATEMENT_SECONDS
 
-    def order_lines(self, dc: str, first: date, last: date) -> pl.DataFrame:
+    def read_order_lines(self, dc: str, first: date, last: date) -> pl.DataFrame:
         """Every version of the lines of one DC that ship, or shipped in an earlier version, in a date range.
 
         Returns:
@@ -39,35 +39,35 @@ class OrderSystem:
             SourceUnavailable: the system did not answer.
 
         """
-        statement = line_versions.versions(self._order_lines(), dc, first, last)
+        statement = line_versions.select_versions(self._order_lines(), dc, first, last)
         rows = sql.read("order system", self.url, statement, statement_seconds=self.statement_seconds)
-        return parsing.parse(rows.lazy(), schema.ORDER_LINES, table="order_lines", required=_REQUIRED).collect()
+        return parsing.parse_frame(rows.lazy(), schema.ORDER_LINES, table="order_lines", required=_REQUIRED).collect()
 
-    def changes(self, window: line_versions.ChangeWindow) -> pl.DataFrame:
+    def read_changes(self, window: line_versions.ChangeWindow) -> pl.DataFrame:
         """The pairs of DC and ship date that changed in a window, as `PAIR_VERSIONS`."""
-        return line_versions.changed_pairs(
+        return line_versions.read_changed_pairs(
             "order system", self.url, self._order_lines(), window, statement_seconds=self.statement_seconds
         )
 
-    def latest_change(self) -> datetime | None:
+    def read_latest_change(self) -> datetime | None:
         """When a line was last processed, UTC; None without lines."""
-        return line_versions.latest_change(
+        return line_versions.read_latest_change(
             "order system", self.url, self._order_lines(), statement_seconds=self.statement_seconds
         )
 
-    def items(self) -> pl.DataFrame:
+    def read_items(self) -> pl.DataFrame:
         """The effective-dated item master, as `ITEMS`."""
         table = self._items()
         statement = sa.select(*[column.label(column.key) for column in table.columns])
         rows = sql.read("order system", self.url, statement, statement_seconds=self.statement_seconds)
-        parsed = parsing.parse(rows.lazy(), schema.ITEMS, table="items", required=("item", "item_type"))
+        parsed = parsing.parse_frame(rows.lazy(), schema.ITEMS, table="items", required=("item", "item_type"))
         return parsed.collect()
 
     def create(self) -> None:
         """Create the embedded system's tables, where they are absent."""
         sql.make_directory(self.url)
         lines, items = self._order_lines(), self._items()
-        line_versions.line_indexes(lines)
+        line_versions.add_line_indexes(lines)
         for table in (lines, items):
             table.metadata.create_all(sql.engine(self.url))
 
@@ -79,7 +79,7 @@ class OrderSystem:
         """Put every version of some items in the place of the embedded system's; other items stay."""
         table = self._items()
         with sql.failures("order system", self.url), sql.engine(self.url).begin() as connection:
-            for part in items.select(pl.col("item").unique()).iter_slices(_MOST_NAMED):
+            for part in items.select(pl.col("item").unique()).iter_slices(_MAX_BINDS):
                 connection.execute(table.delete().where(table.c.item.in_(part["item"].to_list())))
         sql.append("order system", self.url, table, items)
 

@@ -28,7 +28,7 @@ class ShippingRecords:
     tables: Mapping[str, SourceTable] = field(default_factory=dict)
     statement_seconds: int = sql.STATEMENT_SECONDS
 
-    def shipment_lines(self, dc: str, first: date, last: date) -> pl.DataFrame:
+    def read_shipment_lines(self, dc: str, first: date, last: date) -> pl.DataFrame:
         """Every version of the shipment lines of one DC for order lines that ship in a date range.
 
         `moved_at` tells which rows a later version has moved to another ship date.
@@ -40,19 +40,21 @@ class ShippingRecords:
             SourceUnavailable: the system did not answer.
 
         """
-        statement = line_versions.versions(self._shipment_lines(), dc, first, last)
+        statement = line_versions.select_versions(self._shipment_lines(), dc, first, last)
         rows = sql.read("shipping records", self.url, statement, statement_seconds=self.statement_seconds)
-        return parsing.parse(rows.lazy(), schema.SHIPMENT_LINES, table="shipment_lines", required=_REQUIRED).collect()
+        return parsing.parse_frame(
+            rows.lazy(), schema.SHIPMENT_LINES, table="shipment_lines", required=_REQUIRED
+        ).collect()
 
-    def changes(self, window: line_versions.ChangeWindow) -> pl.DataFrame:
+    def read_changes(self, window: line_versions.ChangeWindow) -> pl.DataFrame:
         """The pairs of DC and ship date that changed in a window, as `PAIR_VERSIONS`."""
-        return line_versions.changed_pairs(
+        return line_versions.read_changed_pairs(
             "shipping records", self.url, self._shipment_lines(), window, statement_seconds=self.statement_seconds
         )
 
-    def latest_change(self) -> datetime | None:
+    def read_latest_change(self) -> datetime | None:
         """When a line was last processed, UTC; None without lines."""
-        return line_versions.latest_change(
+        return line_versions.read_latest_change(
             "shipping records", self.url, self._shipment_lines(), statement_seconds=self.statement_seconds
         )
 
@@ -60,7 +62,7 @@ class ShippingRecords:
         """Create the embedded system's tables, where they are absent."""
         sql.make_directory(self.url)
         lines = self._shipment_lines()
-        line_versions.line_indexes(lines)
+        line_versions.add_line_indexes(lines)
         lines.metadata.create_all(sql.engine(self.url))
 
     def append(self, shipment_lines: pl.DataFrame) -> None:

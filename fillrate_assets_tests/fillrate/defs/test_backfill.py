@@ -99,7 +99,7 @@ def home(network_home: Home) -> Home:
     """A sample network of which nothing has run, one of its DCs active, runs bounded."""
     file, store = network_home.settings.settings_file, network_home.store
     file.write_text(f"backfill_days = {MOST}\n{file.read_text()}")
-    store.add_dcs(store.dcs().with_columns(active=pl.col("dc") == DC))
+    store.add_dcs(store.read_dcs().with_columns(active=pl.col("dc") == DC))
     return Home(network_home.directory)
 
 
@@ -140,7 +140,7 @@ def test_a_backfill_of_fewer_days_than_dcs_makes_a_run_over_several_dcs(
     assert daemon.finish(backfill) == "COMPLETED_SUCCESS"
     there = Home(published_template).store
     for dc in SMALL.dc_codes:
-        assert home.store.records(dc, SMALL.first).equals(there.records(dc, SMALL.first))
+        assert home.store.read_records(dc, SMALL.first).equals(there.read_records(dc, SMALL.first))
     assert DcLockStore(home.store.database).holders(SMALL.dc_codes).keys() == set(SMALL.dc_codes)
 
 
@@ -159,7 +159,7 @@ def test_a_backfill_whose_run_was_killed_is_taken_up_from_there(daemon: Daemon, 
     assert daemon.finish(backfill) == "COMPLETED_FAILED"
     scope = partitions.scope_of(killed.tags)
     assert scope is not None
-    published_days = home.store.ledger()["ship_date"]
+    published_days = home.store.read_ledger()["ship_date"]
     assert published_days.min() == scope.last + timedelta(days=LOOK_BACK_DAYS + 1), "what depends on them waits"
 
     done = {run.run_id for run in daemon.instance.get_runs()}
@@ -217,7 +217,7 @@ def test_the_runs_of_the_sensor_go_before_those_of_a_backfill(daemon: Daemon, ho
     daemon.tick()
     store = home.store
     (live,) = daemon.queued()
-    store.add_dcs(store.dcs().with_columns(active=pl.lit(value=True)))
+    store.add_dcs(store.read_dcs().with_columns(active=pl.lit(value=True)))
     daemon.backfill([("DC02", SMALL.first)])
     daemon.look_at_backfills()
     priorities = {run.run_id: int(run.tags.get("dagster/priority", "0")) for run in daemon.queued()}

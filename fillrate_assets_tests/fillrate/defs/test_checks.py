@@ -16,7 +16,7 @@ from fillrate_assets.core.table_schema import Frame
 from fillrate_assets.fillrate import schema
 from fillrate_assets.orchestration import partitions
 from fillrate_assets_tests.factories import fillrate_frames
-from fillrate_assets_tests.factories.rows import DAY, records
+from fillrate_assets_tests.factories.rows import DAY, make_records
 from fillrate_assets_tests.fixtures.home import QUIET, Home
 
 DAYS: Final = [DAY + timedelta(days=number) for number in range(3)]
@@ -62,13 +62,13 @@ def _by_day(evaluations: dict[str, dg.AssetCheckEvaluation]) -> list[bool]:
 
 
 def _lines(*rows: dict[str, Any]) -> pl.DataFrame:
-    return fillrate_frames.counted_lines(
+    return fillrate_frames.make_counted_lines(
         *[{"dc": "DC01", "line_no": number, **row} for number, row in enumerate(rows)]
     ).collect()
 
 
 def _item_days(*rows: dict[str, Any]) -> pl.DataFrame:
-    return fillrate_frames.item_days(*[{"dc": "DC01", **row} for row in rows]).collect()
+    return fillrate_frames.make_item_days(*[{"dc": "DC01", **row} for row in rows]).collect()
 
 
 def test_each_day_of_a_range_has_its_own_verdict(checked: Checked) -> None:
@@ -129,7 +129,7 @@ def test_a_day_without_a_snapshot_is_named(checked: Checked) -> None:
 @pytest.mark.parametrize(("flag", "check"), [("phantom_stock", "phantom_stock"), ("flag_conflict", "flag_conflicts")])
 def test_items_to_look_at_are_named_and_only_warn(checked: Checked, flag: str, check: str) -> None:
     rows = [{"item": f"{number}", "ship_date": DAYS[1], flag: number > 1} for number in range(9)]
-    checked.store(schema.LOST_CASES, records(*rows))
+    checked.store(schema.LOST_CASES, make_records(*rows))
     verdict, by_day = checked(f"lost_cases.{check}")
     assert (verdict.passed, verdict.severity) == (False, WARN)
     assert str(verdict.description).startswith(f"DC01 {DAYS[1]}: 7 items, ")
@@ -150,7 +150,7 @@ def test_too_few_baselines_warn(checked: Checked) -> None:
         # In stock: nothing is estimated, so no baseline is needed.
         *[{"ship_date": DAYS[2], "item": str(number), "baseline_cases": None} for number in range(4)],
     ]
-    checked.store(schema.LOST_CASES, records(*rows))
+    checked.store(schema.LOST_CASES, make_records(*rows))
     verdict, by_day = checked("lost_cases.baseline_coverage")
     assert (verdict.passed, verdict.severity) == (False, WARN)
     assert "3 of 4 have a baseline" in str(verdict.description)

@@ -68,7 +68,7 @@ def _bytes(home: Home) -> dict[str, bytes]:
 
 def _csv(file: Path, frame: Frame) -> pl.DataFrame:
     """A CSV file as its frame, by the platform's own reading of text."""
-    return parsing.parse(pl.read_csv(file, infer_schema=False).lazy(), frame, table=file.name).collect()
+    return parsing.parse_frame(pl.read_csv(file, infer_schema=False).lazy(), frame, table=file.name).collect()
 
 
 def test_a_published_day_is_two_tables_and_a_workbook_at_a_place_that_one_can_guess(exported: Exported) -> None:
@@ -79,7 +79,7 @@ def test_a_published_day_is_two_tables_and_a_workbook_at_a_place_that_one_can_gu
 
 def test_the_records_are_those_that_stand_to_the_last_digit(exported: Exported) -> None:
     for day in OPEN:
-        standing = exported.home.store.records(DC, day)
+        standing = exported.home.store.read_records(DC, day)
         assert standing.height
         assert _csv(_folder(exported.home, day) / "lost_cases.csv", schema.LOST_CASES).equals(standing)
 
@@ -113,14 +113,14 @@ def test_a_day_without_orders_is_a_header_and_a_workbook_that_says_so(exported: 
 
 def test_pandas_reads_what_was_written(exported: Exported) -> None:
     frame = pd.read_csv(_folder(exported.home, OPEN[-1]) / "lost_cases.csv", dtype={"item": str})
-    records = exported.home.store.records(DC, OPEN[-1])
+    records = exported.home.store.read_records(DC, OPEN[-1])
     assert frame["item"].tolist() == records["item"].to_list()
     assert frame["lost_cases"].sum() == pytest.approx(float(records["lost_cases"].sum()))
 
 
 def test_the_workbook_shows_the_report_of_the_day(exported: Exported) -> None:
     for day in OPEN:
-        records = exported.home.store.records(DC, day)
+        records = exported.home.store.read_records(DC, day)
         book = openpyxl.load_workbook(_folder(exported.home, day) / "report.xlsx")
         assert book.sheetnames == ["Summary", "Trend", "Worst items", "By vendor", "Lost by path", "Notes"]
         assert book["Summary"]["A2"].value == f"Ship dates {day} to {day}, 1 DC: {DC}"
@@ -132,7 +132,7 @@ def test_the_workbook_shows_the_report_of_the_day(exported: Exported) -> None:
 
 
 def test_a_workbook_tells_when_its_records_were_published(exported: Exported) -> None:
-    published_at = exported.home.store.ledger(DC).row(by_predicate=pl.col("ship_date") == OPEN[-1], named=True)[
+    published_at = exported.home.store.read_ledger(DC).row(by_predicate=pl.col("ship_date") == OPEN[-1], named=True)[
         "published_at"
     ]
     book = openpyxl.load_workbook(_folder(exported.home, OPEN[-1]) / "report.xlsx")
@@ -144,7 +144,7 @@ def test_each_partition_tells_where_its_files_are_and_how_large(exported: Export
     assert sorted(map(str, exported.told)) == [f"{DC}|{day}" for day in DAYS]
     for day in PUBLISHED:
         told = exported.told[f"{DC}|{day}"]
-        assert told["dagster/partition_row_count"].value == exported.home.store.records(DC, day).height
+        assert told["dagster/partition_row_count"].value == exported.home.store.read_records(DC, day).height
         for name in FILES:
             file = _folder(exported.home, day) / name
             assert told[name] == dg.MetadataValue.path(str(file))
@@ -186,13 +186,13 @@ def test_a_correction_is_exported_and_a_held_day_keeps_its_last_files(
     corrected = _bytes(network_home)
     assert {name for name in first if first[name] != corrected[name]} == set(first)
     table = _csv(_folder(network_home, DAY, "DC01") / "lost_cases.csv", schema.LOST_CASES)
-    assert table.equals(network_home.store.records("DC01", DAY))
+    assert table.equals(network_home.store.read_records("DC01", DAY))
     moved = "UPDATE instock_snapshots SET snapshot_date = '1999-01-01' WHERE dc = 'DC01' AND snapshot_date = :day"
     with sql.engine(network_home.settings.instock_warehouse_url).begin() as connection:
         connection.execute(sa.text(moved), {"day": DAY})
     network_home.run(instance, "DC01", DAY)
     network_home.export(instance, "DC01", DAY)
-    assert network_home.store.ledger("DC01")["state"].to_list() == ["HELD"]
+    assert network_home.store.read_ledger("DC01")["state"].to_list() == ["HELD"]
     assert _bytes(network_home) == corrected
 
 
@@ -202,7 +202,7 @@ def test_records_that_break_their_type_fail_by_name_and_leave_the_files(
     network_home.run(instance, "DC01", DAY)
     network_home.export(instance, "DC01", DAY)
     before = _bytes(network_home)
-    item = network_home.store.records("DC01", DAY)["item"][0]
+    item = network_home.store.read_records("DC01", DAY)["item"][0]
     with sql.engine(network_home.settings.record_store_url).begin() as connection:
         changed = connection.execute(
             sa.text("UPDATE lost_cases SET path = 'ELSEWHERE' WHERE item = :item"), {"item": item}

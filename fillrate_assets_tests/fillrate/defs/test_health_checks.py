@@ -12,10 +12,16 @@ import pytest
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.defs import health_checks
 from fillrate_assets.fillrate.defs.health_checks import CHECKS, JOB
-from fillrate_assets.fillrate.record_store import Day
+from fillrate_assets.fillrate.record_store import DayPublication
 from fillrate_assets.fillrate.rules.change_planner import VERSIONS
 from fillrate_assets.notifications.message_outbox import OUTBOX
-from fillrate_assets_tests.factories.rows import order_lines, records, rejects, shipment_lines, snapshots
+from fillrate_assets_tests.factories.rows import (
+    make_order_lines,
+    make_records,
+    make_rejects,
+    make_shipment_lines,
+    make_snapshots,
+)
 from fillrate_assets_tests.fixtures.home import QUIET, Home
 
 NOW = datetime(2026, 3, 14, 14, 30, tzinfo=UTC)
@@ -34,8 +40,8 @@ class Standing:
 
     def receive(self, day: date, at: datetime, *, snapshot: bool = True) -> None:
         line: dict[str, Any] = {"ship_date": day, "processed_at": at, "order_id": f"O{day}"}
-        stock = snapshots({"snapshot_date": day, "snapshot_at": at}) if snapshot else snapshots()
-        self.home.systems.receive(order_lines(line), shipment_lines(line), stock)
+        stock = make_snapshots({"snapshot_date": day, "snapshot_at": at}) if snapshot else make_snapshots()
+        self.home.systems.receive(make_order_lines(line), make_shipment_lines(line), stock)
 
     def publish(self, day: date, at: datetime, held: str | None = None) -> None:
         source = pl.DataFrame(
@@ -43,8 +49,10 @@ class Standing:
             schema={name: schema.LEDGER.polars[name] for names in VERSIONS.values() for name in names},
             orient="row",
         )
-        rows = records({"ship_date": day}) if held is None else records()
-        self.home.store.publish([Day("DC01", day, rows, rejects(), source, held)], run_id="run", now=NOW)
+        rows = make_records({"ship_date": day}) if held is None else make_records()
+        self.home.store.publish(
+            [DayPublication("DC01", day, rows, make_rejects(), source, held)], run_id="run", now=NOW
+        )
 
     def __call__(self) -> dict[str, dg.AssetCheckEvaluation]:
         job = self.home.defs.resolve_job_def(JOB)
@@ -115,6 +123,6 @@ def test_a_dc_that_is_not_active_is_no_finding(standing: Standing) -> None:
     standing.publish(DAY, at, held="no instock snapshot for the day")
     store = standing.home.store
     assert not standing()["no_day_left_behind"].passed
-    store.add_dcs(store.dcs().with_columns(active=pl.lit(value=False)))
+    store.add_dcs(store.read_dcs().with_columns(active=pl.lit(value=False)))
     found = standing()
     assert (found["no_day_left_behind"].passed, found["complete_by_deadline"].passed) == (True, True)

@@ -153,8 +153,8 @@ def test_a_day_without_a_snapshot_is_held_by_name_and_the_others_are_published(r
     check = _evaluations(ran.result)["lost_cases.snapshot_coverage"]
     assert (check.passed, check.severity) == (False, dg.AssetCheckSeverity.ERROR)
     assert str(check.description).startswith(f"{HELD_DC} {HELD_DAY}: no instock snapshot for the day: re-deliver")
-    assert ran.home.store.records(HELD_DC, HELD_DAY).is_empty()
-    ledger = {day: (state, reason) for _, day, *_, state, reason, _, _ in ran.home.store.ledger().iter_rows()}
+    assert ran.home.store.read_records(HELD_DC, HELD_DAY).is_empty()
+    ledger = {day: (state, reason) for _, day, *_, state, reason, _, _ in ran.home.store.read_ledger().iter_rows()}
     expected = dict.fromkeys(ran.days, ("PUBLISHED", None))
     assert ledger == expected | {HELD_DAY: ("HELD", "no instock snapshot for the day")}
     key = f"{HELD_DC}|{HELD_DAY}"
@@ -275,7 +275,7 @@ def test_a_held_day_keeps_its_last_good_records(two_days: Home, instance: dg.Dag
     check = _evaluations(result)["lost_cases.snapshot_coverage"]
     assert (check.passed, check.severity) == (False, dg.AssetCheckSeverity.ERROR)
     assert {name for name, rows in two_days.standing().items() if rows != good[name]} == {"ledger", "outbox"}
-    assert two_days.store.ledger()["state"].to_list() == ["HELD", "PUBLISHED"]
+    assert two_days.store.read_ledger()["state"].to_list() == ["HELD", "PUBLISHED"]
     assert _evaluations(result)["published_records.reconciliation"].passed
 
 
@@ -312,7 +312,7 @@ def test_a_run_of_unusable_days_stops_before_anything_is_summed(
     check = _evaluations(result)["classified_lines.reject_rate"]
     assert (check.passed, check.severity) == (False, dg.AssetCheckSeverity.ERROR)
     assert _materialized(result) == {"orders", "shipments", "instock_snapshots", "items", "classified_lines"}
-    assert network_home.store.ledger().is_empty()
+    assert network_home.store.read_ledger().is_empty()
 
 
 def test_an_unusable_day_among_good_ones_is_held_and_the_run_goes_on(
@@ -323,7 +323,7 @@ def test_an_unusable_day_among_good_ones_is_held_and_the_run_goes_on(
     result = network_home.run(instance, "DC01", bad, good)
     check = _evaluations(result)["classified_lines.reject_rate"]
     assert (check.passed, check.severity) == (False, dg.AssetCheckSeverity.WARN)
-    ledger = network_home.store.ledger()
+    ledger = network_home.store.read_ledger()
     assert ledger["state"].to_list() == ["HELD", "PUBLISHED"]
     assert "order lines were rejected" in ledger["reason"][0]
 

@@ -11,7 +11,7 @@ import pytest
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.defs import metadata
 from fillrate_assets.orchestration.ui_metadata import by_day, column_schema
-from fillrate_assets_tests.factories.rows import AT, DAY, records
+from fillrate_assets_tests.factories.rows import AT, DAY, make_records
 
 
 def _cells(shown: Any) -> list[dict[str, object]]:  # noqa: ANN401 - any metadata value
@@ -34,14 +34,14 @@ def test_a_schema_shows_every_column_with_its_unit_its_codes_and_whether_it_may_
 
 def test_rows_are_parted_by_dc_and_day() -> None:
     pairs = [("DC01", DAY), ("DC01", DAY + timedelta(days=1)), ("DC02", DAY)]
-    parts = by_day(records(*[{"dc": dc, "ship_date": day} for dc, day in pairs]))
+    parts = by_day(make_records(*[{"dc": dc, "ship_date": day} for dc, day in pairs]))
     assert sorted(parts) == pairs
     assert all(part.select("dc", "ship_date").row(0) == pair for pair, part in parts.items())
-    assert by_day(records()) == {}
+    assert by_day(make_records()) == {}
 
 
 def test_a_day_of_lost_cases_tells_how_much_why_and_which_items() -> None:
-    rows = records(
+    rows = make_records(
         {"item": "A"},
         {"item": "B", "path": "STOCK_OUT", "ordered_cases": Decimal(10), "shipped_cases": Decimal(0),
          "confirmed_cases": Decimal(10), "estimated_cases": Decimal("5.5"), "lost_cases": Decimal("15.5"),
@@ -71,14 +71,14 @@ def test_a_day_of_lost_cases_tells_how_much_why_and_which_items() -> None:
 
 
 def test_a_day_without_records_has_no_fill_rate() -> None:
-    told = metadata.lost_cases(records())
+    told = metadata.lost_cases(make_records())
     assert (told["dagster/partition_row_count"], told["lost_cases"]) == (0, 0.0)
     assert "fill_rate_percent" not in told
     assert told["lost_by_path_chart"].value == "No cases were lost."
 
 
 def test_ten_items_are_the_worst_and_ties_are_told_by_item() -> None:
-    rows = records(*[{"item": f"{number:02}", "lost_cases": Decimal(number % 2)} for number in range(1, 31)])
+    rows = make_records(*[{"item": f"{number:02}", "lost_cases": Decimal(number % 2)} for number in range(1, 31)])
     assert [row["item"] for row in _cells(metadata.lost_cases(rows)["ten_worst_items"])] == [
         f"{number:02}" for number in range(1, 21, 2)
     ]

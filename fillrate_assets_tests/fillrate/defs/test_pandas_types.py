@@ -12,8 +12,8 @@ import pytest
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.defs.pandas_types import frame_type, pandas_frame
 from fillrate_assets.fillrate.rules import service_metrics
-from fillrate_assets_tests.factories.fillrate_frames import counted_lines
-from fillrate_assets_tests.factories.rows import records
+from fillrate_assets_tests.factories.fillrate_frames import make_counted_lines
+from fillrate_assets_tests.factories.rows import make_records
 
 RECORDS = frame_type(schema.LOST_CASES)
 
@@ -23,7 +23,7 @@ def _checked(dagster_type: dg.DagsterType, value: object) -> dg.TypeCheck:
 
 
 def test_pandas_sees_every_digit() -> None:
-    rows = records({"lost_cases": Decimal("12345678901234.5678"), "vendor": None})
+    rows = make_records({"lost_cases": Decimal("12345678901234.5678"), "vendor": None})
     frame = pandas_frame(rows)
     assert frame["lost_cases"].tolist() == [Decimal("12345678901234.5678")]
     assert frame["vendor"].isna().all()
@@ -33,11 +33,13 @@ def test_pandas_sees_every_digit() -> None:
 @pytest.mark.parametrize(
     "rows",
     [
-        pytest.param(records(), id="none"),
-        pytest.param(records({}, {"item": "B"}), id="two"),
-        pytest.param(records({"fill_rate": None, "baseline_cases": None, "vendor": None}), id="absent where it may be"),
-        pytest.param(records({"fill_rate": Decimal(1), "lost_cases": Decimal(0)}), id="on the bounds"),
-        *[pytest.param(records({"path": path}), id=path) for path in schema.PATHS],
+        pytest.param(make_records(), id="none"),
+        pytest.param(make_records({}, {"item": "B"}), id="two"),
+        pytest.param(
+            make_records({"fill_rate": None, "baseline_cases": None, "vendor": None}), id="absent where it may be"
+        ),
+        pytest.param(make_records({"fill_rate": Decimal(1), "lost_cases": Decimal(0)}), id="on the bounds"),
+        *[pytest.param(make_records({"path": path}), id=path) for path in schema.PATHS],
     ],
 )
 def test_records_as_the_platform_makes_them_pass(rows: pl.DataFrame) -> None:
@@ -45,7 +47,7 @@ def test_records_as_the_platform_makes_them_pass(rows: pl.DataFrame) -> None:
 
 
 def test_fill_rates_as_the_platform_makes_them_pass() -> None:
-    rates = service_metrics.fill_rates(counted_lines({}, {"vendor": "V2", "on_time": None})).collect()
+    rates = service_metrics.compute_fill_rates(make_counted_lines({}, {"vendor": "V2", "on_time": None})).collect()
     assert _checked(frame_type(schema.FILL_RATES), pandas_frame(rates)).success
 
 
@@ -79,7 +81,7 @@ def test_fill_rates_as_the_platform_makes_them_pass() -> None:
 def test_what_breaks_a_constraint_is_told_by_column_constraint_and_rows(
     rows: list[dict[str, Any]], constraint: str, said: str
 ) -> None:
-    found = _checked(RECORDS, pandas_frame(records(*rows)))
+    found = _checked(RECORDS, pandas_frame(make_records(*rows)))
     assert not found.success
     told = str(found.description)
     assert told.startswith(f"Violated {constraint} - "), told
@@ -90,11 +92,17 @@ def test_what_breaks_a_constraint_is_told_by_column_constraint_and_rows(
 @pytest.mark.parametrize(
     ("spoiled", "told"),
     [
-        (records({}).drop("vendor"), "Required column vendor not in dataframe"),
-        (records({}).with_columns(more=1), "Violated StrictColumnsConstraint"),
-        (records({}).select("item", pl.exclude("item")), "Violated StrictColumnsConstraint"),
-        (records({}).cast({"lost_cases": pl.Float64}), 'Violated "ColumnDTypeInSetConstraint" for column "lost_cases"'),
-        (records({}).cast({"ship_date": pl.String}), 'Violated "ColumnDTypeInSetConstraint" for column "ship_date"'),
+        (make_records({}).drop("vendor"), "Required column vendor not in dataframe"),
+        (make_records({}).with_columns(more=1), "Violated StrictColumnsConstraint"),
+        (make_records({}).select("item", pl.exclude("item")), "Violated StrictColumnsConstraint"),
+        (
+            make_records({}).cast({"lost_cases": pl.Float64}),
+            'Violated "ColumnDTypeInSetConstraint" for column "lost_cases"',
+        ),
+        (
+            make_records({}).cast({"ship_date": pl.String}),
+            'Violated "ColumnDTypeInSetConstraint" for column "ship_date"',
+        ),
     ],
 )
 def test_columns_are_these_in_this_order_and_of_these_types(spoiled: pl.DataFrame, told: str) -> None:
@@ -103,7 +111,7 @@ def test_columns_are_these_in_this_order_and_of_these_types(spoiled: pl.DataFram
 
 
 def test_anything_but_a_pandas_frame_is_refused() -> None:
-    assert not _checked(RECORDS, records({})).success
+    assert not _checked(RECORDS, make_records({})).success
 
 
 def test_a_type_describes_its_columns_and_constraints() -> None:

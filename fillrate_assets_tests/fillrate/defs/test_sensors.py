@@ -17,7 +17,7 @@ from fillrate_assets.core.errors import PermanentFailure
 from fillrate_assets.definitions import JOB, build_defs
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.defs.sensors import read_cursor, write_cursor
-from fillrate_assets.fillrate.record_store import OUTRUN, RESTATEMENTS
+from fillrate_assets.fillrate.record_store import OUTDATED, RESTATEMENTS
 from fillrate_assets.fillrate.rules.change_planner import Attempt, Pair
 from fillrate_assets.fillrate.rules.pipeline import Inputs, calculate
 from fillrate_assets.fillrate.sources.shipping_records import ShippingRecords
@@ -51,8 +51,8 @@ def _ranges(requests: Sequence[dg.RunRequest]) -> list[tuple[str, str]]:
 
 def _sources(home: Home, dcs: Sequence[str], first: date, last: date) -> tuple[pl.DataFrame, pl.DataFrame]:
     systems = home.systems
-    orders = pl.concat([systems.order_system.order_lines(dc, first, last) for dc in dcs])
-    return orders, pl.concat([systems.shipping_records.shipment_lines(dc, first, last) for dc in dcs])
+    orders = pl.concat([systems.order_system.read_order_lines(dc, first, last) for dc in dcs])
+    return orders, pl.concat([systems.shipping_records.read_shipment_lines(dc, first, last) for dc in dcs])
 
 
 def _new_pairs(before: tuple[pl.DataFrame, pl.DataFrame], after: tuple[pl.DataFrame, pl.DataFrame]) -> set[Pair]:
@@ -73,23 +73,23 @@ def _log(home: Home) -> pl.DataFrame:
 
 
 def _records(home: Home) -> pl.DataFrame:
-    days = home.store.ledger().select(KEY).rows()
-    return pl.concat([home.store.records(dc, day) for dc, day in days]).sort(schema.LOST_CASES.key)
+    days = home.store.read_ledger().select(KEY).rows()
+    return pl.concat([home.store.read_records(dc, day) for dc, day in days]).sort(schema.LOST_CASES.key)
 
 
 def _calculated(home: Home, last: date) -> pl.DataFrame:
     """The records by the rules alone, over all that the sources hold at once."""
     network, systems, store = home.network, home.systems, home.store
     orders, shipments = _sources(home, network.dc_codes, network.first, last)
-    snapshots = [systems.instock_warehouse.snapshots(dc, network.first, last) for dc in network.dc_codes]
+    snapshots = [systems.instock_warehouse.read_snapshots(dc, network.first, last) for dc in network.dc_codes]
     inputs = Inputs(
         order_lines=orders.lazy(),
         shipment_lines=shipments.lazy(),
         instock_snapshots=pl.concat(snapshots).lazy(),
-        items=systems.order_system.items().lazy(),
-        waivers=store.waivers().lazy(),
+        items=systems.order_system.read_items().lazy(),
+        waivers=store.read_waivers().lazy(),
         rejects=schema.REJECTS.empty(),
-        time_zones=dict(store.dcs().select("dc", "time_zone").iter_rows()),
+        time_zones=dict(store.read_dcs().select("dc", "time_zone").iter_rows()),
     )
     return calculate(inputs).records
 
@@ -99,7 +99,7 @@ def _deliver_snapshot(home: Home) -> None:
     dc, day = home.network.snapshot_gap
     warehouse = home.systems.instock_warehouse
     after = day + timedelta(days=1)
-    warehouse.append(warehouse.snapshots(dc, after, after).drop("problem").with_columns(ship_date=pl.lit(day)))
+    warehouse.append(warehouse.read_snapshots(dc, after, after).drop("problem").with_columns(ship_date=pl.lit(day)))
 
 
 def test_what_never_ran_is_requested_in_one_run_for_each_dc(network_home: Home, instance: dg.DagsterInstance) -> None:
@@ -115,7 +115,7 @@ def test_what_never_ran_is_requested_in_one_run_for_each_dc(network_home: Home, 
 
 def test_a_dc_that_is_not_active_is_left_alone(ticking: Ticking) -> None:
     store, held_dc = ticking.home.store, ticking.home.network.snapshot_gap[0]
-    store.add_dcs(store.dcs().filter(dc=held_dc).with_columns(active=pl.lit(value=False)))
+    store.add_dcs(store.read_dcs().filter(dc=held_dc).with_columns(active=pl.lit(value=False)))
     ticking.home.sample.advance()
     requests = ticking.tick().run_requests or []
     assert {dc for dc, _ in _changed(requests)} == set(ticking.home.network.dc_codes) - {held_dc}
@@ -135,7 +135,7 @@ def test_a_held_day_is_published_once_its_snapshot_arrives(ticking: Ticking) -> 
     home, (dc, day) = ticking.home, ticking.home.network.snapshot_gap
     _deliver_snapshot(home)
     ticking.run(ticking.tick().run_requests or [])
-    assert home.store.ledger(dc).filter(ship_date=day)["state"].to_list() == ["PUBLISHED"]
+    assert home.store.read_ledger(dc).filter(ship_date=day)["state"].to_list() == ["PUBLISHED"]
     # The days after it have one observation more; the day itself never stood, so it is not restated.
     log = _log(home)
     assert set(log["cause"]) == {"an earlier day was corrected: the baseline moved"}
@@ -166,7 +166,7 @@ def test_the_next_day_and_late_corrections_are_requested_and_published_and_nothi
     days = [home.sample.advance()[0] for _ in range(2)]
     before = _sources(home, dcs, first, days[-1])
     ticking.run(ticking.tick().run_requests or [])
-    ledger, restated = home.store.ledger(), _log(home).height
+    ledger, restated = home.store.read_ledger(), _log(home).height
     last, _ = home.sample.advance()
     changed = _new_pairs(before, _sources(home, dcs, first, last))
     assert {day for _, day in changed} > {last}, "the network sent no late correction"
@@ -176,7 +176,7 @@ def test_the_next_day_and_late_corrections_are_requested_and_published_and_nothi
     assert _ranges(requests) == [(f"{dc}|{min(day for of, day in changed if of == dc)}", f"{dc}|{last}") for dc in dcs]
     ticking.run(requests)
     assert _records(home).equals(_calculated(home, last))
-    now = home.store.ledger()
+    now = home.store.read_ledger()
     written = set(now.join(ledger, on=now.columns, how="anti", nulls_equal=True).select(KEY).iter_rows())
     log = _log(home)[restated:]
     assert written == changed | set(log.select(KEY).iter_rows())
@@ -204,7 +204,7 @@ def test_a_late_correction_restates_its_day_and_at_most_the_28_days_that_depend_
     seen = _observed_before_it_ran_out(home)
     dc, day, item = seen["dc"], seen["ship_date"], seen["item"]
     orders = home.systems.order_system
-    line = orders.order_lines(dc, day, day).filter(pl.col("item") == item, pl.col("line_type") == "NORMAL").head(1)
+    line = orders.read_order_lines(dc, day, day).filter(pl.col("item") == item, pl.col("line_type") == "NORMAL").head(1)
     mark = ticking.watermarks()["orders"]
     assert mark is not None
     corrected = line.drop("moved_at", "problem").with_columns(
@@ -245,7 +245,7 @@ def test_a_snapshot_delivered_again_restates_its_day_and_the_days_that_depend_on
     seen = _observed_before_it_ran_out(home)
     dc, day, item = seen["dc"], seen["ship_date"], seen["item"]
     warehouse = home.systems.instock_warehouse
-    record = warehouse.snapshots(dc, day, day).filter(item=item).head(1).drop("problem")
+    record = warehouse.read_snapshots(dc, day, day).filter(item=item).head(1).drop("problem")
     warehouse.append(record.with_columns(pl.lit("N").alias("instock"), pl.col("snapshot_at") + pl.duration(hours=1)))
 
     requests = ticking.tick().run_requests or []
@@ -264,7 +264,7 @@ def test_a_snapshot_older_than_the_days_that_are_compared_is_not_noticed(ticking
     ticking.tick()
     dc, day = home.network.dc_codes[0], home.network.first
     warehouse = home.systems.instock_warehouse
-    warehouse.append(warehouse.snapshots(dc, day, day).drop("problem"))
+    warehouse.append(warehouse.read_snapshots(dc, day, day).drop("problem"))
     assert ticking.tick().run_requests == []
 
 
@@ -278,9 +278,9 @@ def test_of_two_runs_on_one_day_the_newer_sources_win_and_the_day_is_computed_ag
         home.correct(dc, day, day)
         with in_memory() as other:
             assert home.run(other, dc, day).success
-        return home.store.records(dc, day)
+        return home.store.read_records(dc, day)
 
-    before, after = home.store.records(dc, day), []
+    before, after = home.store.read_records(dc, day), []
     overtaken = Overtaken(home.settings.order_system_url, meanwhile=[lambda: after.append(newer())])
     defs = build_defs(home.settings, order_system=overtaken)
     instance.add_dynamic_partitions("dc", [dc])
@@ -288,14 +288,14 @@ def test_of_two_runs_on_one_day_the_newer_sources_win_and_the_day_is_computed_ag
         run_config=QUIET, instance=instance, tags=range_tags(dc, day, day), raise_on_error=False
     )
     assert older.success
-    assert home.store.records(dc, day).equals(after[0])
+    assert home.store.read_records(dc, day).equals(after[0])
     assert not before.equals(after[0])
-    assert home.store.ledger(dc).filter(ship_date=day)["reason"].to_list() == [OUTRUN]
+    assert home.store.read_ledger(dc).filter(ship_date=day)["reason"].to_list() == [OUTDATED]
 
     requests = ticking.tick().run_requests or []
     assert (dc, day) in _changed(requests)
     ticking.run(requests)
-    assert home.store.ledger(dc).filter(ship_date=day)["state"].to_list() == ["PUBLISHED"]
+    assert home.store.read_ledger(dc).filter(ship_date=day)["state"].to_list() == ["PUBLISHED"]
     assert _records(home).equals(_calculated(home, home.network.last))
 
 
@@ -303,7 +303,7 @@ def test_of_two_runs_on_one_day_the_newer_sources_win_and_the_day_is_computed_ag
 class Failing(ShippingRecords):
     """Shipping records that cannot be read."""
 
-    def shipment_lines(self, dc: str, first: date, last: date) -> pl.DataFrame:
+    def read_shipment_lines(self, dc: str, first: date, last: date) -> pl.DataFrame:
         msg = f"no shipments of {dc} from {first} to {last}"
         raise PermanentFailure(msg)
 
@@ -372,7 +372,7 @@ def test_a_failed_read_is_an_error_and_moves_no_watermark(ticking: Ticking, syst
 def _stamped(home: Home, dc: str, day: date, at: datetime) -> None:
     """A correction of one line that the order system says it processed at a moment."""
     orders = home.systems.order_system
-    line = orders.order_lines(dc, day, day).filter(pl.col("line_type") == "NORMAL").sort("processed_at").tail(1)
+    line = orders.read_order_lines(dc, day, day).filter(pl.col("line_type") == "NORMAL").sort("processed_at").tail(1)
     orders.append(
         line.drop("moved_at", "problem").with_columns(
             ordered_qty=pl.col("ordered_qty") + 7,

@@ -11,7 +11,7 @@ import pytest
 
 from fillrate_assets.core.errors import PermanentFailure
 from fillrate_assets.fillrate.report.explain import Evidence, explain
-from fillrate_assets.fillrate.report.queries import evidence_of_files
+from fillrate_assets.fillrate.report.queries import read_evidence_from_files
 from fillrate_assets.fillrate.sources.contract_files import read_directory
 from fillrate_assets_tests.factories import directories
 
@@ -23,8 +23,8 @@ Known = tuple[Evidence, pl.LazyFrame]
 
 @pytest.fixture(scope="module")
 def golden(tmp_path_factory: pytest.TempPathFactory) -> Known:
-    directory = directories.golden(tmp_path_factory.mktemp("golden"))
-    return evidence_of_files(read_directory(directory, loaded_at=LOADED_AT), "DC01", DAY)
+    directory = directories.write_golden_directory(tmp_path_factory.mktemp("golden"))
+    return read_evidence_from_files(read_directory(directory, loaded_at=LOADED_AT), "DC01", DAY)
 
 
 def _explain(known: Known, item: str, day: date = DAY, dc: str = "DC01") -> str:
@@ -89,7 +89,7 @@ def test_the_days_that_are_said_to_count_are_those_of_the_baseline(item: str, go
 
 
 def test_a_reason_that_the_shipping_records_give_is_told_as_theirs(tmp_path: Path) -> None:
-    directory = directories.minimal(tmp_path / "in")
+    directory = directories.write_minimal_directory(tmp_path / "in")
     shipment = {"dc": "DC01", "order_id": "O1", "line_no": 1, "shipped_qty": 8, "reason_code": "11"}
     directories.write_csv(directory / "shipment_lines.csv", [shipment])
     text = _explain(_of(directory), "A")
@@ -99,14 +99,14 @@ def test_a_reason_that_the_shipping_records_give_is_told_as_theirs(tmp_path: Pat
 
 
 def test_a_waived_contract_tells_the_reason_and_since_when(tmp_path: Path) -> None:
-    directory = directories.golden(tmp_path / "in")
+    directory = directories.write_golden_directory(tmp_path / "in")
     directories.write_csv(directory / "waivers.csv", [{"reason_code": "12", "valid_from": "2024-01-01"}])
     told = "Contract    contract-committed (FSA): waived, reason 12 is uncontrollable from 2024-01-01"
     assert told in _explain(_of(directory), "8")
 
 
 def test_substitutes_are_told_with_the_rate_they_make(tmp_path: Path) -> None:
-    directory = directories.minimal(tmp_path / "in")
+    directory = directories.write_minimal_directory(tmp_path / "in")
     order = {"dc": "DC01", "ship_date": DAY, "order_id": "O1", "ordered_qty": 10}
     substitute = {"line_no": 2, "item": "B", "line_type": "SUBSTITUTE", "substitute_for_line": 1}
     directories.write_csv(
@@ -139,14 +139,14 @@ def test_restatements_are_told_with_their_cause(golden: Known) -> None:
 
 
 def test_a_held_day_is_told_as_held(tmp_path: Path) -> None:
-    directory = directories.minimal(tmp_path / "in")
+    directory = directories.write_minimal_directory(tmp_path / "in")
     (directory / "instock_snapshots.csv").unlink()
     told = "10 ordered, 8 shipped; the day is held, so nothing is judged: no instock snapshot for the day."
     assert told in _explain(_of(directory), "A")
 
 
 def test_an_item_in_stock_that_nobody_ordered_lost_nothing(tmp_path: Path) -> None:
-    directory = directories.minimal(tmp_path / "in")
+    directory = directories.write_minimal_directory(tmp_path / "in")
     with (directory / "instock_snapshots.csv").open("a") as handle:
         handle.write("DC01,2024-05-16,B,Y\n")
     directories.write_csv(directory / "items.csv", [{"item": item, "item_type": "STOCK"} for item in "AB"])
@@ -154,7 +154,7 @@ def test_an_item_in_stock_that_nobody_ordered_lost_nothing(tmp_path: Path) -> No
 
 
 def test_a_line_that_does_not_count_is_told_where_there_is_no_item_day(tmp_path: Path) -> None:
-    directory = directories.minimal(tmp_path / "in")
+    directory = directories.write_minimal_directory(tmp_path / "in")
     directories.write_csv(directory / "items.csv", [{"item": "B", "item_type": "STOCK"}])
     text = _explain(_of(directory), "A")
     assert "rejected: item A is not in force on the ship date" in text
@@ -180,4 +180,4 @@ def test_no_line_ends_in_blanks(golden: Known) -> None:
 
 
 def _of(directory: Path) -> Known:
-    return evidence_of_files(read_directory(directory, loaded_at=LOADED_AT), "DC01", DAY)
+    return read_evidence_from_files(read_directory(directory, loaded_at=LOADED_AT), "DC01", DAY)

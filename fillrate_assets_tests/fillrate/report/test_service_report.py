@@ -72,7 +72,9 @@ NO_RECORDS: Final = schema.LOST_CASES.empty()
 
 def test_a_report_has_its_groups_the_service_metrics_and_the_lost_cases() -> None:
     lines = _lines(_line(10, 8), _line(10, 10, vendor="V2"))
-    got = service_report.report(lines, _records(_lost(2, 5), _lost(0, 0, vendor="V2")), ["dc", "vendor"]).collect()
+    got = service_report.compute_report(
+        lines, _records(_lost(2, 5), _lost(0, 0, vendor="V2")), ["dc", "vendor"]
+    ).collect()
     assert got.columns == ["dc", "vendor", *schema.SERVICE.names, "lost_cases"]
     assert got.select("vendor", "case_fill_rate", "lost_cases").rows() == [
         ("V1", Decimal("0.8"), Decimal(7)),
@@ -83,7 +85,7 @@ def test_a_report_has_its_groups_the_service_metrics_and_the_lost_cases() -> Non
 
 def test_a_group_that_nobody_could_order_from_still_shows_what_it_lost() -> None:
     records = _records(_lost(2, 0), _lost(0, 38, department="D2"), _lost(0, 4, department=None))
-    got = service_report.report(_lines(_line(10, 8)), records, ["department"]).collect()
+    got = service_report.compute_report(_lines(_line(10, 8)), records, ["department"]).collect()
     assert got.select("department", "lines", "ordered_cases", "case_fill_rate", "lost_cases").rows() == [
         ("D1", 1, Decimal(10), Decimal("0.8"), Decimal(2)),
         ("D2", 0, Decimal(0), None, Decimal(38)),
@@ -95,22 +97,22 @@ def test_a_group_that_nobody_could_order_from_still_shows_what_it_lost() -> None
 def test_lost_cases_of_the_groups_add_up_to_the_total(by: list[str]) -> None:
     lines = _lines(_line(10, 8), _line(10, 0, vendor="V2"), _line(5, 5, vendor=None))
     records = _records(_lost(2, 0), _lost(10, 3, vendor="V2"), _lost(0, 7, dc="DC02", vendor=None, department=None))
-    groups = service_report.report(lines, records, by).collect()
-    (total,) = service_report.total(lines, records).collect().to_dicts()
+    groups = service_report.compute_report(lines, records, by).collect()
+    (total,) = service_report.compute_total(lines, records).collect().to_dicts()
     assert groups["lost_cases"].sum() == total["lost_cases"] == Decimal(22)
     assert groups["lines"].sum() == total["lines"] == 3
 
 
 def test_by_customer_lost_cases_are_unknown_because_estimated_demand_has_no_customer() -> None:
-    got = service_report.report(_lines(_line(10, 8)), _records(_lost(2, 5)), ["dc", "customer"]).collect()
+    got = service_report.compute_report(_lines(_line(10, 8)), _records(_lost(2, 5)), ["dc", "customer"]).collect()
     assert got["lost_cases"].to_list() == [None]
 
 
 def test_a_group_without_records_lost_an_unknown_number_and_not_none() -> None:
     lines = _lines(_line(10, 8), _line(10, 8, dc="DC02"))
-    got = service_report.report(lines, _records(_lost(2, 0)), ["dc"]).collect()
+    got = service_report.compute_report(lines, _records(_lost(2, 0)), ["dc"]).collect()
     assert got["lost_cases"].to_list() == [Decimal(2), None]
-    assert service_report.total(lines, NO_RECORDS).collect()["lost_cases"].to_list() == [None]
+    assert service_report.compute_total(lines, NO_RECORDS).collect()["lost_cases"].to_list() == [None]
 
 
 def test_a_gap_is_in_points_and_a_group_without_a_target_has_none() -> None:
@@ -119,7 +121,7 @@ def test_a_gap_is_in_points_and_a_group_without_a_target_has_none() -> None:
         {"dc": ["DC01", "DC02"], "case_fill_rate": [Decimal("0.7000"), Decimal("0.9550")]},
         schema_overrides={"case_fill_rate": decimals.RATE},
     )
-    got = service_report.report(lines, NO_RECORDS, ["dc"], targets).collect()
+    got = service_report.compute_report(lines, NO_RECORDS, ["dc"], targets).collect()
     assert got.columns[-2:] == ["case_fill_rate_target", "case_fill_rate_gap"]
     assert got.select("case_fill_rate_target", "case_fill_rate_gap").rows() == [
         (Decimal("0.7"), Decimal("-3.33")),
@@ -133,26 +135,26 @@ def test_targets_join_on_those_groupings_that_they_have() -> None:
     targets = pl.LazyFrame(
         {"vendor": ["V2"], "otif_rate": [Decimal("0.5")]}, schema_overrides={"otif_rate": decimals.RATE}
     )
-    got = service_report.report(lines, NO_RECORDS, ["dc", "vendor"], targets).collect()
+    got = service_report.compute_report(lines, NO_RECORDS, ["dc", "vendor"], targets).collect()
     assert got["otif_rate_target"].to_list() == [None, Decimal("0.5")]
-    assert "otif_rate_target" not in service_report.total(lines, NO_RECORDS, targets).collect_schema().names()
+    assert "otif_rate_target" not in service_report.compute_total(lines, NO_RECORDS, targets).collect_schema().names()
 
 
 def test_one_target_for_all_is_the_totals_too() -> None:
     targets = pl.LazyFrame({"case_fill_rate": [Decimal("0.95")]}, schema={"case_fill_rate": decimals.RATE})
-    total = service_report.total(_lines(_line(10, 9)), NO_RECORDS, targets).collect()
+    total = service_report.compute_total(_lines(_line(10, 9)), NO_RECORDS, targets).collect()
     assert total["case_fill_rate_gap"].to_list() == [Decimal(-5)]
 
 
 def test_targets_by_a_column_that_is_not_grouped_by_are_refused() -> None:
     targets = pl.LazyFrame({"customer": ["C1"], "otif_rate": [Decimal("0.5")]})
     with pytest.raises(ContractViolation, match=r"the targets are by customer, which the report is not grouped by"):
-        service_report.report(_lines(_line(10, 9)), NO_RECORDS, ["dc"], targets)
+        service_report.compute_report(_lines(_line(10, 9)), NO_RECORDS, ["dc"], targets)
 
 
 def test_an_unknown_grouping_is_told_with_those_there_are() -> None:
     with pytest.raises(PermanentFailure, match="cannot group by region; groupings are dc, department"):
-        service_report.report(_lines(_line(10, 9)), NO_RECORDS, ["region"])
+        service_report.compute_report(_lines(_line(10, 9)), NO_RECORDS, ["region"])
 
 
 def test_the_worst_items_are_those_of_a_dc_that_lost_most() -> None:
@@ -166,17 +168,17 @@ def test_the_worst_items_are_those_of_a_dc_that_lost_most() -> None:
         _lost(0, 0, path="STOCK_IN"),
         _lost(3, 0, item="I2", ship_date=date(2024, 5, 17), path="FLOW", reason_code="12"),
     )
-    worst = service_report.worst_items(lines, records, items).collect().to_dicts()
+    worst = service_report.rank_worst_items(lines, records, items).collect().to_dicts()
     assert [row["item"] for row in worst] == ["I2", "I1"]
     first = worst[0]
     assert (first["description"], first["vendor"], first["reason_code"], first["item_days"]) == ("new", "V1", "01", 2)
     assert (first["lost_cases"], first["stock_out"], first["flow"]) == (Decimal(14), Decimal(11), Decimal(3))
-    assert service_report.worst_items(lines, records, items, limit=1).collect().height == 1
+    assert service_report.rank_worst_items(lines, records, items, limit=1).collect().height == 1
 
 
 def test_without_records_the_worst_items_are_those_that_shipped_least_of_what_was_ordered() -> None:
     lines = _lines(_line(10, 8), _line(10, 0), _line(5, 5))
-    worst = service_report.worst_items(lines, NO_RECORDS, schema.ITEMS.empty()).collect()
+    worst = service_report.rank_worst_items(lines, NO_RECORDS, schema.ITEMS.empty()).collect()
     assert worst.select("item", "not_shipped_cases", "lost_cases").rows() == [
         ("I2", Decimal(10), None),
         ("I1", Decimal(2), None),
@@ -185,7 +187,7 @@ def test_without_records_the_worst_items_are_those_that_shipped_least_of_what_wa
 
 def test_paths_share_what_their_dc_lost() -> None:
     records = _records(_lost(1, 0, path="FLOW"), _lost(2, 1), _lost(0, 0, path="STOCK_IN"), _lost(9, 0, dc="DC02"))
-    assert service_report.by_path(records).collect().select("dc", "path", "lost_cases", "share").rows() == [
+    assert service_report.compute_by_path(records).collect().select("dc", "path", "lost_cases", "share").rows() == [
         ("DC01", "FLOW", Decimal(1), Decimal("0.25")),
         ("DC01", "STOCK_OUT", Decimal(3), Decimal("0.75")),
         ("DC02", "STOCK_OUT", Decimal(9), Decimal(1)),
@@ -195,16 +197,16 @@ def test_paths_share_what_their_dc_lost() -> None:
 def test_vendors_are_in_the_order_of_what_they_lost() -> None:
     lines = _lines(_line(10, 8), _line(10, 0, vendor="V2"), _line(5, 5, vendor=None))
     records = _records(_lost(2, 0), _lost(10, 3, vendor="V2"), _lost(0, 0, vendor=None))
-    assert service_report.by_vendor(lines, records).collect()["vendor"].to_list() == ["V2", "V1", None]
+    assert service_report.compute_by_vendor(lines, records).collect()["vendor"].to_list() == ["V2", "V1", None]
 
 
 def test_a_table_shows_rates_in_percent_cases_aligned_and_a_total() -> None:
     lines = _lines(_line(1234, 1000), _line(10, 8, vendor="V2"), {**_line(0, 0), "ordered_cases": Decimal("0.5")})
     groups, total = (
-        service_report.report(lines, NO_RECORDS, ["vendor"]).collect(),
-        service_report.total(lines, NO_RECORDS).collect(),
+        service_report.compute_report(lines, NO_RECORDS, ["vendor"]).collect(),
+        service_report.compute_total(lines, NO_RECORDS).collect(),
     )
-    text = terminal.report_text(groups, total, ["vendor"], styled=False)
+    text = terminal.format_report(groups, total, ["vendor"], styled=False)
     header, _, first, second, last = (line.split() for line in text.splitlines() if line.strip())
     assert header[:4] == ["Vendor", "Lines", "Orders", "Ordered"]
     assert first[:6] == ["V1", "2", "1", "1,234.5", "1,000", "81.00"]
@@ -217,13 +219,13 @@ def test_a_table_shows_rates_in_percent_cases_aligned_and_a_total() -> None:
     [("38", None, "38"), ("1234.5", None, "1,234.5"), ("2.25", None, "2.3"), ("2", 1, "2.0"), ("0.04", None, "0.0")],
 )
 def test_cases_have_thousands_separators_and_at_most_one_decimal(value: str, places: int | None, shown: str) -> None:
-    assert labels.cases(Decimal(value), places) == shown
+    assert labels.format_cases(Decimal(value), places) == shown
 
 
 def test_held_days_of_one_reason_are_one_line() -> None:
     days = {("DC01", date(2024, 5, day)): "no instock snapshot for the day" for day in (1, 2, 7)}
     days["DC02", date(2024, 5, 1)] = "3 of 9 items have no instock record"
-    assert labels.by_reason(days) == [
+    assert labels.format_days_by_reason(days) == [
         "held: DC01, 3 ship dates from 2024-05-01 to 2024-05-07: no instock snapshot for the day",
         "held: DC02, 2024-05-01: 3 of 9 items have no instock record",
     ]

@@ -14,8 +14,8 @@ from openpyxl.worksheet.worksheet import Worksheet
 from fillrate_assets.core import decimals
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.report import labels
-from fillrate_assets.fillrate.report.queries import facts_of_files
-from fillrate_assets.fillrate.report.service_report import Facts, book
+from fillrate_assets.fillrate.report.queries import read_facts_from_files
+from fillrate_assets.fillrate.report.service_report import Facts, build_report_data
 from fillrate_assets.fillrate.report.workbook import write_workbook
 from fillrate_assets.fillrate.rules.pipeline import Scope
 from fillrate_assets.fillrate.sources.contract_files import read_directory
@@ -27,14 +27,14 @@ SHEETS = ["Summary", "Trend", "Worst items", "By vendor", "Lost by path", "Notes
 
 @pytest.fixture(scope="module")
 def facts(tmp_path_factory: pytest.TempPathFactory) -> Facts:
-    directory = directories.golden(tmp_path_factory.mktemp("golden"))
-    return facts_of_files(read_directory(directory, loaded_at=MADE_AT), Scope())
+    directory = directories.write_golden_directory(tmp_path_factory.mktemp("golden"))
+    return read_facts_from_files(read_directory(directory, loaded_at=MADE_AT), Scope())
 
 
 @pytest.fixture
 def file(facts: Facts, tmp_path: Path) -> Path:
     targets = pl.LazyFrame({"case_fill_rate": [0.95], "otif_rate": [0.0]}).cast(decimals.RATE)
-    write_workbook(tmp_path / "book.xlsx", book(facts, ["dc", "department"], targets), made_at=MADE_AT)
+    write_workbook(tmp_path / "book.xlsx", build_report_data(facts, ["dc", "department"], targets), made_at=MADE_AT)
     return tmp_path / "book.xlsx"
 
 
@@ -77,24 +77,24 @@ def test_charts_are_native(file: Path) -> None:
 
 def test_the_notes_define_every_word_and_disclose_what_records_cannot_tell(file: Path) -> None:
     text = {value for row in openpyxl.load_workbook(file)["Notes"].iter_rows(values_only=True) for value in row}
-    assert {*labels.DEFINITIONS, *labels.DEFINITIONS.values(), *labels.DISCLOSED} <= text
+    assert {*labels.DEFINITIONS, *labels.DEFINITIONS.values(), *labels.LIMITATIONS} <= text
 
 
 def test_text_that_looks_like_a_formula_stays_text(tmp_path: Path) -> None:
-    directory = directories.minimal(tmp_path / "in")
+    directory = directories.write_minimal_directory(tmp_path / "in")
     items = [{"item": "A", "item_type": "STOCK", "description": "=1+1", "vendor": "@SUM(A1)"}]
     directories.write_csv(directory / "items.csv", items)
-    facts = facts_of_files(read_directory(directory, loaded_at=MADE_AT), Scope())
-    write_workbook(tmp_path / "book.xlsx", book(facts, ["vendor"]), made_at=MADE_AT)
+    facts = read_facts_from_files(read_directory(directory, loaded_at=MADE_AT), Scope())
+    write_workbook(tmp_path / "book.xlsx", build_report_data(facts, ["vendor"]), made_at=MADE_AT)
     sheet = openpyxl.load_workbook(tmp_path / "book.xlsx")["Worst items"]
     assert [(cell.value, cell.data_type) for cell in sheet[2][2:4]] == [("=1+1", "s"), ("@SUM(A1)", "s")]
 
 
 def test_a_workbook_of_held_days_says_so_and_still_shows_service(tmp_path: Path) -> None:
-    directory = directories.minimal(tmp_path / "in")
+    directory = directories.write_minimal_directory(tmp_path / "in")
     (directory / "instock_snapshots.csv").unlink()
-    facts = facts_of_files(read_directory(directory, loaded_at=MADE_AT), Scope())
-    write_workbook(tmp_path / "book.xlsx", book(facts, ["dc"]), made_at=MADE_AT)
+    facts = read_facts_from_files(read_directory(directory, loaded_at=MADE_AT), Scope())
+    write_workbook(tmp_path / "book.xlsx", build_report_data(facts, ["dc"]), made_at=MADE_AT)
     opened = openpyxl.load_workbook(tmp_path / "book.xlsx")
     assert opened["Summary"]["A7"].value == "1 ship day of a DC held: no lost cases there (see Notes)."
     (group, _) = _rows(opened["Summary"], top=9)
@@ -105,11 +105,11 @@ def test_a_workbook_of_held_days_says_so_and_still_shows_service(tmp_path: Path)
 def test_the_same_book_is_the_same_bytes_wherever_they_go(facts: Facts, tmp_path: Path) -> None:
     in_memory = io.BytesIO()
     for where in (in_memory, tmp_path / "book.xlsx"):
-        write_workbook(where, book(facts, ["dc"]), made_at=MADE_AT)
+        write_workbook(where, build_report_data(facts, ["dc"]), made_at=MADE_AT)
     assert (tmp_path / "book.xlsx").read_bytes() == in_memory.getvalue()
 
 
 def test_a_workbook_of_nothing_is_a_workbook(tmp_path: Path) -> None:
     nothing = Facts(schema.CLASSIFIED_LINES.empty(), schema.LOST_CASES.empty(), schema.ITEMS.empty(), {})
-    write_workbook(tmp_path / "book.xlsx", book(nothing, ["dc"]), made_at=MADE_AT)
+    write_workbook(tmp_path / "book.xlsx", build_report_data(nothing, ["dc"]), made_at=MADE_AT)
     assert openpyxl.load_workbook(tmp_path / "book.xlsx").sheetnames == SHEETS

@@ -20,7 +20,7 @@ from fillrate_assets.fillrate.rules.change_planner import (
     Pair,
     Plan,
     is_older,
-    plan,
+    plan_runs,
 )
 
 DAY: Final = date(2026, 2, 10)
@@ -59,7 +59,7 @@ def _plan(
         "snapshots": _versions(snapshots or {}),
     }
     limits = {"most": 1000, **more}
-    return plan(seen, _ledger(ledger or {}), attempts or {}, now=now, retry_delay=RETRY, **limits)
+    return plan_runs(seen, _ledger(ledger or {}), attempts or {}, now=now, retry_delay=RETRY, **limits)
 
 
 def _versions(seen: Mapping[Pair, tuple[datetime | None, int]]) -> pl.DataFrame:

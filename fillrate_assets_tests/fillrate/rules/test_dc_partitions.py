@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from dagster._core.definitions.sensor_definition import SensorExecutionData
 
 from fillrate_assets.fillrate.record_store import DCS
-from fillrate_assets.fillrate.rules.dc_partitions import onboarding
+from fillrate_assets.fillrate.rules.dc_partitions import plan_onboarding
 from fillrate_assets.orchestration import partitions
 from fillrate_assets_tests.fixtures.home import Home
 
@@ -43,7 +43,7 @@ def test_active_dcs_get_a_key_and_those_that_were_inactive_for_long_lose_it(
     since: Mapping[str, datetime],
     expected: tuple[tuple[str, ...], tuple[str, ...], Mapping[str, datetime]],
 ) -> None:
-    made = onboarding(active, known, busy, since, now=NOW, keep=KEEP)
+    made = plan_onboarding(active, known, busy, since, now=NOW, keep=KEEP)
     assert (made.add, made.remove, made.inactive_since) == expected
     assert (made.reason == "") == bool(made.add or made.remove)
 
@@ -61,7 +61,7 @@ def test_active_dcs_get_a_key_and_those_that_were_inactive_for_long_lose_it(
 )  # fmt: skip
 def test_a_tick_that_changes_nothing_says_why(active: str, known: str, busy: str, reason: str) -> None:
     since = {"B": LONG_AGO, "C": NOW - timedelta(days=87)}
-    assert onboarding(active, known, busy, since, now=NOW, keep=KEEP).reason == reason
+    assert plan_onboarding(active, known, busy, since, now=NOW, keep=KEEP).reason == reason
 
 
 class Ticking:

@@ -10,7 +10,7 @@ import pytest
 from fillrate_assets import settings
 from fillrate_assets.core.errors import FillrateError, PermanentFailure, SourceUnavailable
 from fillrate_assets.definitions import JOB, build_defs
-from fillrate_assets.fillrate.rules.failure_messages import Failed, message
+from fillrate_assets.fillrate.rules.failure_messages import FailedRun, format_failure
 from fillrate_assets.notifications.message_outbox import OUTBOX
 from fillrate_assets.orchestration.partitions import CHANGED_TAG, range_tags
 from fillrate_assets_tests.conftest import SMALL
@@ -18,7 +18,7 @@ from fillrate_assets_tests.fixtures.fakes import Failing
 from fillrate_assets_tests.fixtures.home import QUIET, Home, messages, tell_failures
 
 DAY: Final = date(2026, 2, 10)
-FAILED: Final = Failed(
+FAILED: Final = FailedRun(
     run_id="r1",
     job=JOB,
     dcs=["DC01"],
@@ -32,7 +32,7 @@ FAILED: Final = Failed(
 
 
 def test_a_message_says_what_where_why_and_what_to_do() -> None:
-    assert message(FAILED, "https://dagster.example/") == (
+    assert format_failure(FAILED, "https://dagster.example/") == (
         "DC01 2026-02-10 to 2026-02-12: orders failed",
         (
             f"What: run r1 of {JOB}\n"
@@ -64,15 +64,15 @@ def test_a_message_says_what_where_why_and_what_to_do() -> None:
                      "Nobody expected this", "did not answer", id="a defect"),
     ],
 )  # fmt: skip
-def test_a_message_tells_only_what_is_known(failed: Failed, subject: str, told: str, not_told: str) -> None:
-    said, body = message(failed, "")
+def test_a_message_tells_only_what_is_known(failed: FailedRun, subject: str, told: str, not_told: str) -> None:
+    said, body = format_failure(failed, "")
     assert said == subject
     assert told in body
     assert not_told not in body
 
 
 def test_a_subject_is_no_longer_than_its_column() -> None:
-    subject, _ = message(replace(FAILED, dcs=["D" * 300]), "")
+    subject, _ = format_failure(replace(FAILED, dcs=["D" * 300]), "")
     assert len(subject) == OUTBOX.c.subject.type.length  # type: ignore[attr-defined]
 
 

@@ -92,14 +92,16 @@ def records() -> dict[str, dict[str, Any]]:
             _sell(orders, shipments, {"item": item, "ship_date": DAY, **line})
         if instock:
             snapshots.append({"item": item, "ship_date": DAY, "instock": instock})
-    master = fillrate_frames.items({"item": "FILLER"}, *({"item": item, **case[1]} for item, case in INPUTS.items()))
-    judged = line_classification.classify(
-        fillrate_frames.order_lines(*orders), fillrate_frames.shipment_lines(*shipments), master
+    master = fillrate_frames.make_items(
+        {"item": "FILLER"}, *({"item": item, **case[1]} for item, case in INPUTS.items())
     )
-    days = line_classification.item_days(judged, fillrate_frames.snapshots(*snapshots), master).collect()
-    averages = rolling_baseline.rolling_averages(days.lazy(), [DAY])
-    frame = lost_cases.lost_cases(
-        days.lazy().filter(pl.col("ship_date") == DAY), averages, fillrate_frames.waivers()
+    judged = line_classification.classify_lines(
+        fillrate_frames.make_order_lines(*orders), fillrate_frames.make_shipment_lines(*shipments), master
+    )
+    days = line_classification.compute_item_days(judged, fillrate_frames.make_snapshots(*snapshots), master).collect()
+    averages = rolling_baseline.compute_rolling_averages(days.lazy(), [DAY])
+    frame = lost_cases.compute_lost_cases(
+        days.lazy().filter(pl.col("ship_date") == DAY), averages, fillrate_frames.make_waivers()
     ).collect()
     schema.LOST_CASES.validate(frame)
     return {row["item"]: row for row in frame.to_dicts()}

@@ -10,7 +10,12 @@ import pytest
 
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.rules.change_planner import Pair
-from fillrate_assets.fillrate.rules.health import due_day, incomplete, left_behind, stale
+from fillrate_assets.fillrate.rules.health import (
+    compute_due_day,
+    find_incomplete_days,
+    find_stale_sources,
+    find_unpublished_days,
+)
 
 DAY: Final = date(2026, 2, 10)
 PAIR: Final = ("DC01", DAY)
@@ -58,7 +63,7 @@ HELD: Final = {PAIR: "held: no instock snapshot for the day"}
 def test_no_day_is_left_behind(
     seen: Mapping[str, pl.DataFrame], state: str | None, age: int, expected: Mapping[Pair, str]
 ) -> None:
-    assert left_behind(seen, _ledger(state), now=AT + age * HOUR, max_ahead=24 * HOUR) == expected
+    assert find_unpublished_days(seen, _ledger(state), now=AT + age * HOUR, max_ahead=24 * HOUR) == expected
 
 
 def _utc(text: str) -> datetime:
@@ -85,7 +90,7 @@ def _utc(text: str) -> datetime:
     ],
 )  # fmt: skip
 def test_a_day_is_due_at_its_deadline_by_the_clock_of_the_dc(zone: str, deadline: str, now: str, day: str) -> None:
-    assert due_day(ZoneInfo(zone), _utc(now), time.fromisoformat(deadline)) == date.fromisoformat(day)
+    assert compute_due_day(ZoneInfo(zone), _utc(now), time.fromisoformat(deadline)) == date.fromisoformat(day)
 
 
 def _dcs(zone: str = "UTC", *, active: bool = True) -> pl.DataFrame:
@@ -108,17 +113,17 @@ def test_the_latest_day_that_is_due_is_complete(
     ordered: Collection[Pair], snapshots: Collection[Pair], state: str | None, lacks: str | None
 ) -> None:
     now = datetime(2026, 2, 11, 12, tzinfo=UTC)
-    found = incomplete(_dcs(), ordered, snapshots, _ledger(state), now=now, deadline=SIX)
+    found = find_incomplete_days(_dcs(), ordered, snapshots, _ledger(state), now=now, deadline=SIX)
     assert found == ({PAIR: f"{lacks} by 06:00 UTC of the next day"} if lacks else {})
     left_alone = _dcs(active=False)
-    assert incomplete(left_alone, ordered, snapshots, _ledger(state), now=now, deadline=SIX) == {}
+    assert find_incomplete_days(left_alone, ordered, snapshots, _ledger(state), now=now, deadline=SIX) == {}
 
 
 def test_each_dc_is_due_by_its_own_clock() -> None:
     dcs = pl.concat([_dcs(), _dcs("America/Los_Angeles").with_columns(dc=pl.lit("DC02"))])
     ordered = {(dc, DAY - timedelta(days=days)) for dc in ("DC01", "DC02") for days in range(3)}
     now = datetime(2026, 2, 11, 12, tzinfo=UTC)
-    found = incomplete(dcs, ordered, ordered, _ledger(None), now=now, deadline=SIX)
+    found = find_incomplete_days(dcs, ordered, ordered, _ledger(None), now=now, deadline=SIX)
     assert list(found) == [("DC01", DAY), ("DC02", DAY - timedelta(days=1))]
 
 
@@ -126,7 +131,7 @@ def test_each_dc_is_due_by_its_own_clock() -> None:
 def test_a_time_zone_that_nobody_knows_is_told_and_the_other_dcs_are_judged(zone: str) -> None:
     dcs = pl.concat([_dcs().with_columns(dc=pl.lit("DC00"), time_zone=pl.lit(zone)), _dcs()])
     now = datetime(2026, 2, 11, 12, tzinfo=UTC)
-    found = incomplete(dcs, [PAIR], [PAIR], _ledger(None), now=now, deadline=SIX)
+    found = find_incomplete_days(dcs, [PAIR], [PAIR], _ledger(None), now=now, deadline=SIX)
     assert found["DC00", now.date()] == f"nobody knows the time zone {zone}: correct it in the table dcs"
     assert PAIR in found
 
@@ -137,4 +142,4 @@ def test_a_time_zone_that_nobody_knows_is_told_and_the_other_dcs_are_judged(zone
 )
 def test_a_source_that_went_silent_is_told(at: datetime | None, told: str | None) -> None:
     latest = {"orders": AT + HOUR, "snapshots": at}
-    assert stale(latest, now=AT + 48 * HOUR, max_age=48 * HOUR) == ({"snapshots": told} if told else {})
+    assert find_stale_sources(latest, now=AT + 48 * HOUR, max_age=48 * HOUR) == ({"snapshots": told} if told else {})

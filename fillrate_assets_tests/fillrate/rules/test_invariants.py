@@ -17,10 +17,17 @@ from polars.testing import assert_frame_equal
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.rules import line_classification, lost_cases, rolling_baseline
 from fillrate_assets_tests.factories import fillrate_frames
-from fillrate_assets_tests.factories.fillrate_frames import DAY, PROCESSED_AT, Row, counted_lines, item_days, only
+from fillrate_assets_tests.factories.fillrate_frames import (
+    DAY,
+    PROCESSED_AT,
+    Row,
+    make_counted_lines,
+    make_item_days,
+    take_only_row,
+)
 
 DAYS: Final = [DAY + timedelta(days=n) for n in range(4)]
-MASTER: Final = fillrate_frames.items(
+MASTER: Final = fillrate_frames.make_items(
     {"pack_size": 6},
     {"item_type": "FLOW", "valid_from": DAYS[2]},
     {"item": "B", "contract_committed": True},
@@ -101,20 +108,25 @@ MODERATE: Final = settings(max_examples=20, deadline=None)
 
 
 def classify(network: Network) -> pl.DataFrame:
-    orders, shipments = fillrate_frames.order_lines(*network.orders), fillrate_frames.shipment_lines(*network.shipments)
-    return line_classification.classify(orders, shipments, MASTER).collect()
+    orders, shipments = (
+        fillrate_frames.make_order_lines(*network.orders),
+        fillrate_frames.make_shipment_lines(*network.shipments),
+    )
+    return line_classification.classify_lines(orders, shipments, MASTER).collect()
 
 
 def days_of(network: Network) -> pl.DataFrame:
     classified = classify(network).lazy()
-    return in_order(line_classification.item_days(classified, fillrate_frames.snapshots(*network.snapshots), MASTER))
+    return in_order(
+        line_classification.compute_item_days(classified, fillrate_frames.make_snapshots(*network.snapshots), MASTER)
+    )
 
 
 def records_of(days: pl.DataFrame, ship_dates: Sequence[date]) -> pl.DataFrame:
     """Lost cases, with what the 28 days before them tell."""
     judged = days.lazy().filter(pl.col("ship_date").is_in(list(ship_dates)))
-    averages = rolling_baseline.rolling_averages(days.lazy(), ship_dates)
-    return in_order(lost_cases.lost_cases(judged, averages, fillrate_frames.waivers()))
+    averages = rolling_baseline.compute_rolling_averages(days.lazy(), ship_dates)
+    return in_order(lost_cases.compute_lost_cases(judged, averages, fillrate_frames.make_waivers()))
 
 
 def in_order(frame: pl.LazyFrame) -> pl.DataFrame:
@@ -209,7 +221,9 @@ def test_day_by_day_gives_the_same_item_days_as_all_at_once(network: Network) ->
 @MODERATE
 @given(HISTORIES)
 def test_day_by_day_gives_the_same_records_as_all_at_once(history: list[dict[str, Any]]) -> None:
-    days = item_days(*({**day, "shipped_cases": min(day["shipped_cases"], day["ordered_cases"])} for day in history))
+    days = make_item_days(
+        *({**day, "shipped_cases": min(day["shipped_cases"], day["ordered_cases"])} for day in history)
+    )
     ship_dates = [DAY + timedelta(days=n) for n in range(28, 41)]
     apart = []
     for ship_date in ship_dates:
@@ -226,8 +240,8 @@ def test_a_correction_reaches_its_own_day_and_the_28_after_it(
     day = DAY + timedelta(days=corrected)
     others = [row for row in history if (row["item"], row["ship_date"]) != ("A", day)]
     dates = [DAY + timedelta(days=n) for n in range(75)]
-    before = records_of(item_days(*history).collect(), dates)
-    after = records_of(item_days(*others, {"ship_date": day, "ordered_cases": ordered}).collect(), dates)
+    before = records_of(make_item_days(*history).collect(), dates)
+    after = records_of(make_item_days(*others, {"ship_date": day, "ordered_cases": ordered}).collect(), dates)
     reached = pl.col("ship_date").is_between(day, day + timedelta(days=28))
     assert_frame_equal(before.filter(~reached), after.filter(~reached))
 
@@ -235,14 +249,16 @@ def test_a_correction_reaches_its_own_day_and_the_28_after_it(
 @MODERATE
 @given(QUANTITIES)
 def test_an_over_shipment_never_hides_a_short(quantities: list[tuple[int, int]]) -> None:
-    orders = fillrate_frames.order_lines(*({"ordered_qty": ordered} for ordered, _ in quantities))
-    shipments = fillrate_frames.shipment_lines(*({"shipped_qty": shipped} for _, shipped in quantities))
-    classified = line_classification.classify(orders, shipments, fillrate_frames.items({}))
-    record = only(
-        lost_cases.lost_cases(
-            line_classification.item_days(classified, fillrate_frames.snapshots({}), fillrate_frames.items({})),
-            fillrate_frames.averages(),
-            fillrate_frames.waivers(),
+    orders = fillrate_frames.make_order_lines(*({"ordered_qty": ordered} for ordered, _ in quantities))
+    shipments = fillrate_frames.make_shipment_lines(*({"shipped_qty": shipped} for _, shipped in quantities))
+    classified = line_classification.classify_lines(orders, shipments, fillrate_frames.make_items({}))
+    record = take_only_row(
+        lost_cases.compute_lost_cases(
+            line_classification.compute_item_days(
+                classified, fillrate_frames.make_snapshots({}), fillrate_frames.make_items({})
+            ),
+            fillrate_frames.make_averages(),
+            fillrate_frames.make_waivers(),
         )
     )
     assert record["confirmed_cases"] == sum(max(ordered - shipped, 0) for ordered, shipped in quantities)
@@ -253,8 +269,8 @@ def test_an_over_shipment_never_hides_a_short(quantities: list[tuple[int, int]])
 @given(QUANTITIES)
 def test_item_days_add_up_to_the_lines(quantities: list[tuple[int, int]]) -> None:
     rows = ({"ordered_cases": max(pair), "shipped_cases": min(pair), "item": "AB"[pair[0] % 2]} for pair in quantities)
-    days = line_classification.item_days(
-        counted_lines(*rows), fillrate_frames.snapshots(), fillrate_frames.items({}, {"item": "B"})
+    days = line_classification.compute_item_days(
+        make_counted_lines(*rows), fillrate_frames.make_snapshots(), fillrate_frames.make_items({}, {"item": "B"})
     ).collect()
     sums = days.select("lines", "ordered_cases", "shipped_cases").sum().row(0)
     assert sums == (len(quantities), sum(map(max, quantities)), sum(map(min, quantities)))

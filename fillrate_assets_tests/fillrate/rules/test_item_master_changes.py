@@ -9,10 +9,10 @@ import polars as pl
 import pytest
 import sqlalchemy as sa
 
-from fillrate_assets.fillrate.rules.item_master_changes import Changed, changed
+from fillrate_assets.fillrate.rules.item_master_changes import ItemChanges, find_item_changes
 from fillrate_assets.notifications.message_outbox import OUTBOX
 from fillrate_assets_tests.conftest import SMALL
-from fillrate_assets_tests.factories.rows import items
+from fillrate_assets_tests.factories.rows import make_items
 from fillrate_assets_tests.fixtures.home import Home
 
 FIRST, LAST = date(2026, 2, 1), date(2026, 2, 10)
@@ -50,17 +50,17 @@ def test_a_change_is_about_the_days_on_which_its_rows_are_in_force(
     before: list[dict[str, Any]], after: list[dict[str, Any]], days: tuple[date, date] | None
 ) -> None:
     others: dict[str, Any] = {"item": "B"}
-    found = changed(items(others, *before), items(others, *after), first=FIRST, last=LAST)
-    assert found == (Changed(("A",), *days) if days else None)
+    found = find_item_changes(make_items(others, *before), make_items(others, *after), first=FIRST, last=LAST)
+    assert found == (ItemChanges(("A",), *days) if days else None)
 
 
 def test_nothing_is_published_before_the_first_day() -> None:
-    assert changed(items(), items(ROW), first=LAST, last=FIRST) is None
+    assert find_item_changes(make_items(), make_items(ROW), first=LAST, last=FIRST) is None
 
 
 def test_the_order_of_rows_says_nothing() -> None:
-    rows = items(*[{"item": name} for name in "ABC"])
-    assert changed(rows, rows.reverse(), first=FIRST, last=LAST) is None
+    rows = make_items(*[{"item": name} for name in "ABC"])
+    assert find_item_changes(rows, rows.reverse(), first=FIRST, last=LAST) is None
 
 
 def _messages(home: Home) -> list[tuple[str, str]]:
@@ -77,7 +77,7 @@ def test_the_first_run_after_items_changed_for_published_days_tells_what_to_run(
     network_home.run(instance, "DC01", first, second)
     network_home.run(instance, "DC01", second)
     assert _messages(network_home) == []
-    master = orders.items()
+    master = orders.read_items()
     item = master["item"][0]
     orders.replace_items(master.filter(item=item).with_columns(vendor=pl.lit("another")))
     for _ in range(2):

@@ -16,14 +16,14 @@ from fillrate_assets.fillrate.rules import line_classification
 from fillrate_assets_tests.factories.fillrate_frames import (
     PROCESSED_AT,
     Row,
-    classified,
-    classified_rows,
-    counted_lines,
-    items,
-    only,
-    order_lines,
-    shipment_lines,
-    snapshots,
+    classify_one,
+    classify_rows,
+    make_counted_lines,
+    make_items,
+    make_order_lines,
+    make_shipment_lines,
+    make_snapshots,
+    take_only_row,
 )
 
 LATER: Final = PROCESSED_AT + timedelta(hours=1)
@@ -68,14 +68,14 @@ RETURN: Final = "negative quantity: a return or credit, never netted against dem
     ],
 )
 def test_every_line_is_treated_by_the_table(line: Row, disposition: str, reason: str | None) -> None:
-    row = classified(order_lines(line))
+    row = classify_one(make_order_lines(line))
     assert (row["disposition"], row["reason"]) == (disposition, reason)
     assert (row["ordered_cases"] is not None) == (disposition == "COUNTED")
     assert (row["raw"] is not None) == (disposition == "REJECTED")
 
 
 def test_a_reject_keeps_the_row_as_it_came() -> None:
-    row = classified(order_lines({"ordered_qty": -3, "uom": " cs"}))
+    row = classify_one(make_order_lines({"ordered_qty": -3, "uom": " cs"}))
     raw = json.loads(row["raw"])
     assert (raw["order_id"], raw["line_no"], raw["uom"]) == ("O1", 1, " cs")
     assert Decimal(str(raw["ordered_qty"])) == -3
@@ -86,8 +86,8 @@ def test_a_reject_keeps_what_could_not_be_read_as_it_was_written() -> None:
     came = {"order_id": "O1", "line_no": "1", "item": "A", "ordered_qty": "1,5", "requested_date": "soon"}
     columns = {column: [came.get(column)] for column in ("dc", "ship_date", *came, "processed_at", "pack_size")}
     frame = pl.LazyFrame(columns | {"dc": ["DC01"], "ship_date": ["2024-05-16"], "pack_size": ["12.50"]})
-    read = parsing.parse(frame, schema.ORDER_LINES, table="order_lines")
-    row = classified(read)
+    read = parsing.parse_frame(frame, schema.ORDER_LINES, table="order_lines")
+    row = classify_one(read)
     raw = json.loads(row["raw"])
     assert row["reason"] == "ordered_qty '1,5' is not a number; requested_date 'soon' is not a date (YYYY-MM-DD)"
     assert {name: raw[name] for name in came} == came
@@ -96,45 +96,53 @@ def test_a_reject_keeps_what_could_not_be_read_as_it_was_written() -> None:
 
 
 def test_a_line_without_a_shipment_has_shipped_nothing() -> None:
-    row = classified(order_lines({}))
+    row = classify_one(make_order_lines({}))
     assert (row["ordered_cases"], row["shipped_cases"], row["over_cases"]) == (10, 0, 0)
 
 
 def test_an_over_shipment_is_capped_per_line() -> None:
-    row = classified(order_lines({}), shipment_lines({"shipped_qty": 14}))
+    row = classify_one(make_order_lines({}), make_shipment_lines({"shipped_qty": 14}))
     assert (row["shipped_cases"], row["over_cases"]) == (10, 4)
 
 
 def test_different_lines_of_the_same_item_both_count() -> None:
-    day = only(line_classification.item_days(counted_lines({}, {"shipped_cases": 4}), snapshots({}), items({})))
+    day = take_only_row(
+        line_classification.compute_item_days(
+            make_counted_lines({}, {"shipped_cases": 4}), make_snapshots({}), make_items({})
+        )
+    )
     assert (day["lines"], day["ordered_cases"], day["shipped_cases"]) == (2, 20, 14)
 
 
 def test_the_latest_version_of_a_line_wins() -> None:
-    rows = classified_rows(order_lines({"processed_at": LATER}, {"line_no": 1, "ordered_qty": 7}))
+    rows = classify_rows(make_order_lines({"processed_at": LATER}, {"line_no": 1, "ordered_qty": 7}))
     assert [(row["disposition"], row["ordered_cases"]) for row in rows] == [("COUNTED", 10), ("SUPERSEDED", None)]
 
 
 def test_versions_processed_together_are_told_apart_by_the_source_sequence() -> None:
-    orders = order_lines({"source_seq": 9}, {"line_no": 1, "source_seq": 3, "ordered_qty": 7})
-    assert [row["ordered_cases"] for row in classified_rows(orders)] == [10, None]
+    orders = make_order_lines({"source_seq": 9}, {"line_no": 1, "source_seq": 3, "ordered_qty": 7})
+    assert [row["ordered_cases"] for row in classify_rows(orders)] == [10, None]
 
 
 def test_the_same_row_twice_counts_once() -> None:
-    rows = classified_rows(order_lines({}, {"line_no": 1, "source_seq": 1}))
+    rows = classify_rows(make_order_lines({}, {"line_no": 1, "source_seq": 1}))
     assert [row["disposition"] for row in rows] == ["COUNTED", "SUPERSEDED"]
 
 
 def test_a_later_version_on_another_ship_date_supersedes() -> None:
-    orders = order_lines({"moved_at": LATER}, {"line_no": 1, "processed_at": LATER, "ship_date": date(2024, 5, 17)})
-    rows = classified_rows(orders, shipment_lines({"ship_date": date(2024, 5, 17), "shipped_qty": 8}))
+    orders = make_order_lines(
+        {"moved_at": LATER}, {"line_no": 1, "processed_at": LATER, "ship_date": date(2024, 5, 17)}
+    )
+    rows = classify_rows(orders, make_shipment_lines({"ship_date": date(2024, 5, 17), "shipped_qty": 8}))
     told = [(row["disposition"], row["ship_date"].day, row["shipped_cases"]) for row in rows]
     assert told == [("COUNTED", 17, 8), ("SUPERSEDED", 16, None)]
 
 
 def test_a_shipment_that_did_not_move_with_its_line_is_a_reject_of_its_date() -> None:
-    orders = order_lines({"moved_at": LATER}, {"line_no": 1, "processed_at": LATER, "ship_date": date(2024, 5, 17)})
-    rows = classified_rows(orders, shipment_lines({}))
+    orders = make_order_lines(
+        {"moved_at": LATER}, {"line_no": 1, "processed_at": LATER, "ship_date": date(2024, 5, 17)}
+    )
+    rows = classify_rows(orders, make_shipment_lines({}))
     told = [(row["source_table"], row["disposition"], row["ship_date"].day, row["shipped_cases"]) for row in rows]
     assert told == [
         ("order_lines", "COUNTED", 17, 0),
@@ -144,22 +152,22 @@ def test_a_shipment_that_did_not_move_with_its_line_is_a_reject_of_its_date() ->
 
 
 def test_a_shipment_that_moved_with_its_line_is_neither_counted_nor_rejected() -> None:
-    rows = classified_rows(order_lines({"moved_at": LATER}), shipment_lines({"moved_at": LATER}))
+    rows = classify_rows(make_order_lines({"moved_at": LATER}), make_shipment_lines({"moved_at": LATER}))
     assert [(row["source_table"], row["disposition"]) for row in rows] == [("order_lines", "SUPERSEDED")]
 
 
 def test_a_correction_that_cancels_takes_the_line_out() -> None:
     cancelled = {"line_no": 1, "processed_at": LATER, "status": "CANCELLED", "cancel_reason": "CUSTOMER"}
-    assert [row["disposition"] for row in classified_rows(order_lines({}, cancelled))] == ["EXCLUDED", "SUPERSEDED"]
+    assert [row["disposition"] for row in classify_rows(make_order_lines({}, cancelled))] == ["EXCLUDED", "SUPERSEDED"]
 
 
 def test_the_latest_version_of_a_shipment_wins() -> None:
-    shipments = shipment_lines({"processed_at": LATER, "shipped_qty": 8}, {"line_no": 1, "shipped_qty": 10})
-    assert classified(order_lines({}), shipments)["shipped_cases"] == 8
+    shipments = make_shipment_lines({"processed_at": LATER, "shipped_qty": 8}, {"line_no": 1, "shipped_qty": 10})
+    assert classify_one(make_order_lines({}), shipments)["shipped_cases"] == 8
 
 
 def test_what_shipped_on_a_line_cancelled_by_the_warehouse_is_credited() -> None:
-    row = classified(order_lines({"status": "CANCELLED"}), shipment_lines({"shipped_qty": 4}))
+    row = classify_one(make_order_lines({"status": "CANCELLED"}), make_shipment_lines({"shipped_qty": 4}))
     assert (row["ordered_cases"], row["shipped_cases"]) == (10, 4)
 
 
@@ -177,7 +185,7 @@ def test_what_shipped_on_a_line_cancelled_by_the_warehouse_is_credited() -> None
     ],
 )
 def test_an_unusable_shipment_is_rejected_and_its_line_stays(shipment: Row, reason: str) -> None:
-    line, reject = classified_rows(order_lines({}), shipment_lines(shipment))
+    line, reject = classify_rows(make_order_lines({}), make_shipment_lines(shipment))
     assert (line["disposition"], line["ordered_cases"], line["shipped_cases"]) == ("COUNTED", 10, 0)
     assert (reject["source_table"], reject["disposition"], reject["reason"]) == ("shipment_lines", "REJECTED", reason)
     raw = json.loads(reject["raw"])
@@ -185,58 +193,58 @@ def test_an_unusable_shipment_is_rejected_and_its_line_stays(shipment: Row, reas
 
 
 def test_a_shipment_of_a_rejected_line_has_its_order_line() -> None:
-    assert [row["source_table"] for row in classified_rows(order_lines({"uom": "KG"}), shipment_lines({}))] == [
+    assert [row["source_table"] for row in classify_rows(make_order_lines({"uom": "KG"}), make_shipment_lines({}))] == [
         "order_lines"
     ]
 
 
 def test_eaches_become_cases_by_the_pack_size_at_order_time() -> None:
-    master = items({"pack_size": 24})
-    row = classified(order_lines({"ordered_qty": 30, "uom": "EA", "pack_size": 12}), master=master)
+    master = make_items({"pack_size": 24})
+    row = classify_one(make_order_lines({"ordered_qty": 30, "uom": "EA", "pack_size": 12}), master=master)
     assert row["ordered_cases"] == Decimal("2.5")
 
 
 def test_without_a_pack_size_on_the_line_that_of_the_item_serves() -> None:
-    row = classified(order_lines({"ordered_qty": 30, "uom": "EA"}), master=items({"pack_size": 24}))
+    row = classify_one(make_order_lines({"ordered_qty": 30, "uom": "EA"}), master=make_items({"pack_size": 24}))
     assert row["ordered_cases"] == Decimal("1.25")
 
 
 @pytest.mark.parametrize(("eaches", "cases"), [(1, "0.1667"), (2, "0.3333"), (3, "0.5"), (5, "0.8333")])
 def test_eaches_are_rounded_half_up_to_four_places(eaches: int, cases: str) -> None:
-    row = classified(order_lines({"ordered_qty": eaches, "uom": "EA", "pack_size": 6}))
+    row = classify_one(make_order_lines({"ordered_qty": eaches, "uom": "EA", "pack_size": 6}))
     assert row["ordered_cases"] == Decimal(cases)
 
 
 def test_exactly_half_rounds_up() -> None:
-    row = classified(order_lines({"ordered_qty": "0.0001", "uom": "EA", "pack_size": 2}))
+    row = classify_one(make_order_lines({"ordered_qty": "0.0001", "uom": "EA", "pack_size": 2}))
     assert row["ordered_cases"] == Decimal("0.0001")
 
 
 def test_order_and_shipment_may_use_different_units() -> None:
-    shipments = shipment_lines({"shipped_qty": 18, "uom": "EA"})
-    row = classified(order_lines({"ordered_qty": 2, "pack_size": 12}), shipments)
+    shipments = make_shipment_lines({"shipped_qty": 18, "uom": "EA"})
+    row = classify_one(make_order_lines({"ordered_qty": 2, "pack_size": 12}), shipments)
     assert (row["ordered_cases"], row["shipped_cases"]) == (2, Decimal("1.5"))
 
 
 def test_a_substitute_is_credited_to_the_line_it_replaces() -> None:
-    orders = order_lines({}, {"item": "B", "ordered_qty": 6, "line_type": "SUBSTITUTE", "substitute_for_line": 1})
-    shipments = shipment_lines({"line_no": 2, "shipped_qty": 6})
-    original, substitute = classified_rows(orders, shipments, items({}, {"item": "B"}))
+    orders = make_order_lines({}, {"item": "B", "ordered_qty": 6, "line_type": "SUBSTITUTE", "substitute_for_line": 1})
+    shipments = make_shipment_lines({"line_no": 2, "shipped_qty": 6})
+    original, substitute = classify_rows(orders, shipments, make_items({}, {"item": "B"}))
     assert (original["shipped_cases"], original["sub_cases"]) == (0, 6)
     assert (substitute["disposition"], substitute["ordered_cases"]) == ("EXCLUDED", None)
 
 
 def test_several_substitutes_of_one_line_add_up() -> None:
     substitute = {"item": "B", "line_type": "SUBSTITUTE", "substitute_for_line": 1}
-    shipments = shipment_lines({"line_no": 2, "shipped_qty": 3}, {"line_no": 3, "shipped_qty": 4})
-    original = classified_rows(order_lines({}, substitute, substitute), shipments, items({}, {"item": "B"}))[0]
+    shipments = make_shipment_lines({"line_no": 2, "shipped_qty": 3}, {"line_no": 3, "shipped_qty": 4})
+    original = classify_rows(make_order_lines({}, substitute, substitute), shipments, make_items({}, {"item": "B"}))[0]
     assert original["sub_cases"] == 7
 
 
 def test_a_substitute_of_another_order_is_not_credited() -> None:
     substitute = {"order_id": "O2", "item": "B", "line_type": "SUBSTITUTE", "substitute_for_line": 1}
-    shipments = shipment_lines({"order_id": "O2", "line_no": 2, "shipped_qty": 6})
-    rows = classified_rows(order_lines({}, substitute), shipments, items({}, {"item": "B"}))
+    shipments = make_shipment_lines({"order_id": "O2", "line_no": 2, "shipped_qty": 6})
+    rows = classify_rows(make_order_lines({}, substitute), shipments, make_items({}, {"item": "B"}))
     assert [row["sub_cases"] for row in rows] == [0, None]
 
 
@@ -255,29 +263,29 @@ def test_a_substitute_of_another_order_is_not_credited() -> None:
     ],
 )
 def test_the_item_version_in_force_on_the_ship_date_holds(day: date, vendor: str | None) -> None:
-    master = items(
+    master = make_items(
         {"vendor": "V3", "valid_from": date(2024, 5, 25)},
         {"vendor": "V1", "valid_from": date(2024, 5, 10)},
         {"vendor": "V2", "valid_from": date(2024, 5, 15), "valid_to": date(2024, 5, 20)},
         {"item": "B", "vendor": "V9"},
     )
-    row = classified(order_lines({"ship_date": day}), master=master)
+    row = classify_one(make_order_lines({"ship_date": day}), master=master)
     assert (row["vendor"], row["disposition"]) == (vendor, "COUNTED" if vendor else "REJECTED")
 
 
 def test_a_version_that_ended_is_not_revived_by_an_older_one() -> None:
-    master = items({"vendor": "V1"}, {"valid_from": date(2024, 5, 1), "valid_to": date(2024, 5, 10)})
-    assert classified(order_lines({}), master=master)["reason"] == "item A is not in force on the ship date"
+    master = make_items({"vendor": "V1"}, {"valid_from": date(2024, 5, 1), "valid_to": date(2024, 5, 10)})
+    assert classify_one(make_order_lines({}), master=master)["reason"] == "item A is not in force on the ship date"
 
 
 def test_each_line_of_a_large_order_gets_its_own_item_version() -> None:
     count = 5_000
-    master = items(
+    master = make_items(
         *({"item": str(n), "vendor": f"old {n}"} for n in range(count)),
         *({"item": str(n), "vendor": f"new {n}", "valid_from": date(2024, 5, 10)} for n in range(0, count, 2)),
     )
-    frame = line_classification.classify(
-        order_lines(*({"item": str(n)} for n in range(count))), shipment_lines(), master
+    frame = line_classification.classify_lines(
+        make_order_lines(*({"item": str(n)} for n in range(count))), make_shipment_lines(), master
     ).collect()
     expected = {str(n): f"{'old' if n % 2 else 'new'} {n}" for n in range(count)}
     assert dict(frame.select("item", "vendor").iter_rows()) == expected
@@ -298,54 +306,67 @@ def test_each_line_of_a_large_order_gets_its_own_item_version() -> None:
 def test_a_line_is_on_time_when_it_arrives_by_the_promised_date(
     shipment: Row, promised: date | None, expected: object
 ) -> None:
-    row = classified(order_lines({"requested_date": promised}), shipment_lines(shipment))
+    row = classify_one(make_order_lines({"requested_date": promised}), make_shipment_lines(shipment))
     assert row["on_time"] is expected
 
 
 def test_what_never_shipped_is_late_where_times_are_known() -> None:
     arrived = {"delivered_at": datetime(2024, 5, 16, 12, tzinfo=UTC)}
-    rows = classified_rows(order_lines({}, {}), shipment_lines(arrived, {"shipped_qty": 0}))
+    rows = classify_rows(make_order_lines({}, {}), make_shipment_lines(arrived, {"shipped_qty": 0}))
     assert [row["on_time"] for row in rows] == [True, False]
 
 
 def test_arrival_is_judged_on_the_business_date_of_the_dc() -> None:
-    shipments = shipment_lines({"delivered_at": datetime(2024, 5, 17, 3, tzinfo=UTC)})
-    frame = line_classification.classify(order_lines({}), shipments, items({}), {"DC01": "America/Chicago"})
-    assert only(frame)["on_time"] is True
+    shipments = make_shipment_lines({"delivered_at": datetime(2024, 5, 17, 3, tzinfo=UTC)})
+    frame = line_classification.classify_lines(
+        make_order_lines({}), shipments, make_items({}), {"DC01": "America/Chicago"}
+    )
+    assert take_only_row(frame)["on_time"] is True
 
 
 def test_a_reason_code_counts_only_where_something_is_short() -> None:
-    orders, code = order_lines({}, {}), {"reason_code": "11"}
-    short, complete = classified_rows(orders, shipment_lines({"shipped_qty": 8, **code}, code))
+    orders, code = make_order_lines({}, {}), {"reason_code": "11"}
+    short, complete = classify_rows(orders, make_shipment_lines({"shipped_qty": 8, **code}, code))
     assert (short["reason_code"], complete["reason_code"]) == ("11", None)
 
 
 def test_the_reason_of_an_item_day_is_that_of_its_shortest_line() -> None:
-    rows = counted_lines(
+    rows = make_counted_lines(
         {"shipped_cases": 9, "reason_code": "01"},
         {"shipped_cases": 2, "reason_code": "11"},
         {"shipped_cases": 2, "reason_code": "13"},
         {"shipped_cases": 0},
     )
-    assert only(line_classification.item_days(rows, snapshots(), items({})))["reason_code"] == "11"
+    assert (
+        take_only_row(line_classification.compute_item_days(rows, make_snapshots(), make_items({})))["reason_code"]
+        == "11"
+    )
 
 
 def test_only_counted_lines_become_item_days() -> None:
-    rows = counted_lines(*({"disposition": name} for name in ("EXCLUDED", "REJECTED", "SUPERSEDED")))
-    assert line_classification.item_days(rows, snapshots(), items({})).collect().is_empty()
+    rows = make_counted_lines(*({"disposition": name} for name in ("EXCLUDED", "REJECTED", "SUPERSEDED")))
+    assert line_classification.compute_item_days(rows, make_snapshots(), make_items({})).collect().is_empty()
 
 
 def test_an_instock_record_alone_is_an_item_day() -> None:
-    day = only(line_classification.item_days(counted_lines(), snapshots({"instock": "N"}), items({})))
+    day = take_only_row(
+        line_classification.compute_item_days(make_counted_lines(), make_snapshots({"instock": "N"}), make_items({}))
+    )
     assert (day["lines"], day["ordered_cases"], day["instock"]) == (0, 0, "N")
 
 
 def test_an_instock_record_of_an_unknown_item_is_no_item_day() -> None:
-    assert line_classification.item_days(counted_lines(), snapshots({"item": "B"}), items({})).collect().is_empty()
+    assert (
+        line_classification.compute_item_days(make_counted_lines(), make_snapshots({"item": "B"}), make_items({}))
+        .collect()
+        .is_empty()
+    )
 
 
 def test_item_days_satisfy_their_contract() -> None:
-    days = line_classification.item_days(counted_lines({}, {"item": "B"}), snapshots({}), items({}, {"item": "B"}))
+    days = line_classification.compute_item_days(
+        make_counted_lines({}, {"item": "B"}), make_snapshots({}), make_items({}, {"item": "B"})
+    )
     schema.ITEM_DAYS.validate(days.collect())
 
 
@@ -360,7 +381,7 @@ def test_item_days_satisfy_their_contract() -> None:
     ],
 )
 def test_the_latest_instock_record_of_the_day_wins(records: list[Row], instock: str) -> None:
-    assert only(line_classification.latest_snapshots(snapshots(*records)))["instock"] == instock
+    assert take_only_row(line_classification.select_latest_snapshots(make_snapshots(*records)))["instock"] == instock
 
 
 @pytest.mark.parametrize(
@@ -374,17 +395,21 @@ def test_the_latest_instock_record_of_the_day_wins(records: list[Row], instock: 
     ],
 )
 def test_an_unusable_instock_record_is_rejected(record: Row, reason: str) -> None:
-    frame = line_classification.snapshot_rejects(snapshots({}, record)).collect()
+    frame = line_classification.classify_snapshot_rejects(make_snapshots({}, record)).collect()
     schema.CLASSIFIED_LINES.validate(frame)
     assert frame["reason"].to_list() == [reason]
     assert json.loads(frame["raw"][0])["instock"] == record.get("instock", "Y")
-    assert line_classification.latest_snapshots(snapshots(record)).collect().is_empty()
+    assert line_classification.select_latest_snapshots(make_snapshots(record)).collect().is_empty()
 
 
 def test_rejects_are_a_table_people_can_read() -> None:
-    judged = line_classification.classify(order_lines({"uom": "KG"}, {}), shipment_lines({"order_id": "O9"}), items({}))
-    rejected = pl.concat([judged, line_classification.snapshot_rejects(snapshots({"item": None}, {"instock": "?"}))])
-    frame = line_classification.rejects(rejected).collect()
+    judged = line_classification.classify_lines(
+        make_order_lines({"uom": "KG"}, {}), make_shipment_lines({"order_id": "O9"}), make_items({})
+    )
+    rejected = pl.concat(
+        [judged, line_classification.classify_snapshot_rejects(make_snapshots({"item": None}, {"instock": "?"}))]
+    )
+    frame = line_classification.select_rejects(rejected).collect()
     schema.REJECTS.validate(frame)
     assert frame.select("table", "key").rows() == [
         ("instock_snapshots", None),
@@ -395,6 +420,10 @@ def test_rejects_are_a_table_people_can_read() -> None:
 
 
 def test_returns_and_credits_do_not_raise_the_reject_rate() -> None:
-    orders = order_lines({}, {"ordered_qty": -1}, {"line_type": "CREDIT"}, {"uom": "KG"}, {"line_no": 1})
-    rate = only(line_classification.reject_rates(line_classification.classify(orders, shipment_lines(), items({}))))
+    orders = make_order_lines({}, {"ordered_qty": -1}, {"line_type": "CREDIT"}, {"uom": "KG"}, {"line_no": 1})
+    rate = take_only_row(
+        line_classification.compute_reject_rates(
+            line_classification.classify_lines(orders, make_shipment_lines(), make_items({}))
+        )
+    )
     assert (rate["lines"], rate["rejected"], rate["reject_rate"]) == (4, 1, 0.25)

@@ -10,8 +10,14 @@ import polars as pl
 import pytest
 
 from fillrate_assets.fillrate import schema
-from fillrate_assets.fillrate.rules import lost_cases
-from fillrate_assets_tests.factories.fillrate_frames import Row, averages, item_days, only, waivers
+from fillrate_assets.fillrate.rules import lost_cases, quality_gate
+from fillrate_assets_tests.factories.fillrate_frames import (
+    Row,
+    make_averages,
+    make_item_days,
+    make_waivers,
+    take_only_row,
+)
 
 NO_BASELINE: Final = {"baseline_cases": None, "baseline_n": 2, "baseline_source": "NONE"}
 OUT: Final = {"instock": "N"}
@@ -21,9 +27,9 @@ FLOW: Final = {"item_type": "FLOW"}
 
 def record(day: Row, average: Row | None = None, waived: tuple[Row, ...] = ()) -> Row:
     """The record of one item-day; its baseline is 38 cases unless told otherwise."""
-    frame = lost_cases.lost_cases(item_days(day), averages(average or {}), waivers(*waived))
+    frame = lost_cases.compute_lost_cases(make_item_days(day), make_averages(average or {}), make_waivers(*waived))
     schema.LOST_CASES.validate(frame.collect())
-    return only(frame)
+    return take_only_row(frame)
 
 
 def quantities(ordered: int, shipped: int) -> dict[str, Any]:
@@ -101,7 +107,7 @@ def test_an_estimate_keeps_four_places() -> None:
 )
 def test_the_driving_set_is_what_was_ordered_and_what_was_out(day: Row, belongs: object) -> None:
     row = {**quantities(0, 0), **day}
-    frame = lost_cases.lost_cases(item_days(row), averages({}), waivers()).collect()
+    frame = lost_cases.compute_lost_cases(make_item_days(row), make_averages({}), make_waivers()).collect()
     assert (not frame.is_empty()) is belongs
 
 
@@ -203,11 +209,11 @@ def test_every_record_tells_its_method_version() -> None:
 
 
 def held(days: pl.LazyFrame, max_missing_share: float = 0.2) -> list[str]:
-    return lost_cases.holds(days, max_missing_share).collect()["reason"].to_list()
+    return quality_gate.find_snapshot_gaps(days, max_missing_share).collect()["reason"].to_list()
 
 
 def test_a_day_without_a_snapshot_is_held() -> None:
-    assert held(item_days(UNSEEN, {"item": "B", **UNSEEN})) == ["no instock snapshot for the day"]
+    assert held(make_item_days(UNSEEN, {"item": "B", **UNSEEN})) == ["no instock snapshot for the day"]
 
 
 @pytest.mark.parametrize(
@@ -216,23 +222,23 @@ def test_a_day_without_a_snapshot_is_held() -> None:
 )
 def test_too_many_missing_items_hold_the_day(missing: int, reasons: list[str]) -> None:
     days = [{"item": str(n), "instock": None if n < missing else "Y"} for n in range(10)]
-    assert held(item_days(*days)) == reasons
+    assert held(make_item_days(*days)) == reasons
 
 
 def test_the_share_of_missing_items_is_configurable() -> None:
-    days = item_days(UNSEEN, {"item": "B"})
+    days = make_item_days(UNSEEN, {"item": "B"})
     assert (held(days), held(days, 0.5)) == (["1 of 2 items have no instock record"], [])
 
 
 def test_flow_items_need_no_instock_record() -> None:
-    assert held(item_days({}, {"item": "B", **FLOW, **UNSEEN})) == []
+    assert held(make_item_days({}, {"item": "B", **FLOW, **UNSEEN})) == []
 
 
 def test_a_day_on_which_nothing_was_ordered_or_out_is_not_held() -> None:
-    assert held(item_days({"lines": 0})) == []
+    assert held(make_item_days({"lines": 0})) == []
 
 
 def test_each_dc_and_day_is_held_on_its_own() -> None:
-    days = item_days({}, {"dc": "DC02", **UNSEEN}, {"ship_date": date(2024, 5, 17), **UNSEEN})
-    frame = lost_cases.holds(days).collect()
+    days = make_item_days({}, {"dc": "DC02", **UNSEEN}, {"ship_date": date(2024, 5, 17), **UNSEEN})
+    frame = quality_gate.find_snapshot_gaps(days).collect()
     assert frame.select("dc", "ship_date").rows() == [("DC01", date(2024, 5, 17)), ("DC02", date(2024, 5, 16))]

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fillrate_assets.fillrate import schema
-from fillrate_assets.fillrate.rules.restatements import KEY, restatements
-from fillrate_assets_tests.factories.rows import DAY, records
+from fillrate_assets.fillrate.rules.restatements import KEY, find_restatements
+from fillrate_assets_tests.factories.rows import DAY, make_records
 
 BY_FACTS = "orders, shipments or snapshot of the day corrected"
 BY_BASELINE = "an earlier day was corrected: the baseline moved"
@@ -31,35 +31,35 @@ BY_MASTER = "item master, waivers or method changed"
     ],
 )
 def test_a_changed_value_is_logged_with_why(change: dict[str, Any], cause: str) -> None:
-    before, after = records({}), records(change)
+    before, after = make_records({}), make_records(change)
     ((field, new),) = change.items()
     old = before[field].cast(pl.String).item()
     shown = after[field].cast(pl.String).item()
     assert new is not None
-    assert restatements(before, after).rows() == [("DC01", DAY, "A", field, old, shown, cause)]
+    assert find_restatements(before, after).rows() == [("DC01", DAY, "A", field, old, shown, cause)]
 
 
 def test_what_the_day_itself_changed_explains_the_rest() -> None:
     change = {"ordered_cases": Decimal(11), "baseline_cases": Decimal(3), "vendor": "V2"}
-    found = restatements(records({}), records(change))
+    found = find_restatements(make_records({}), make_records(change))
     assert found.select("field", "cause").rows() == [(field, BY_FACTS) for field in sorted(change)]
 
 
 def test_null_is_a_value_like_any_other() -> None:
     change: dict[str, Any] = {"baseline_cases": None, "reason_code": None}
-    assert restatements(records({}), records(change)).select("field", "before", "after").rows() == [
+    assert find_restatements(make_records({}), make_records(change)).select("field", "before", "after").rows() == [
         ("baseline_cases", "9.0000", None),
         ("reason_code", "ZZ", None),
     ]
-    assert restatements(records(change), records({})).select("before", "after").rows() == [
+    assert find_restatements(make_records(change), make_records({})).select("before", "after").rows() == [
         (None, "9.0000"),
         (None, "ZZ"),
     ]
-    assert restatements(records(change), records(change)).is_empty()
+    assert find_restatements(make_records(change), make_records(change)).is_empty()
 
 
 def test_a_record_that_comes_or_goes_is_one_row() -> None:
-    found = restatements(records({"item": "GONE"}), records({"item": "NEW"}))
+    found = find_restatements(make_records({"item": "GONE"}), make_records({"item": "NEW"}))
     assert found.select("item", "field", "before", "after", "cause").rows() == [
         ("GONE", "record", "present", "absent", BY_FACTS),
         ("NEW", "record", "absent", "present", BY_FACTS),
@@ -81,8 +81,8 @@ _DAYS = st.lists(
 
 @given(_DAYS, _DAYS)
 def test_the_log_leads_from_what_stood_to_what_stands(old: list[dict[str, Any]], new: list[dict[str, Any]]) -> None:
-    before, after = records(*old), records(*new)
-    log = restatements(before, after)
+    before, after = make_records(*old), make_records(*new)
+    log = find_restatements(before, after)
     schema.RESTATEMENTS.validate(log)
     standing = {_key(row): row for row in _text(before)}
     for row in log.iter_rows(named=True):

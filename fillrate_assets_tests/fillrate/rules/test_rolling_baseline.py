@@ -10,7 +10,7 @@ import pytest
 
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.rules import rolling_baseline
-from fillrate_assets_tests.factories.fillrate_frames import DAY, Row, item_days, only
+from fillrate_assets_tests.factories.fillrate_frames import DAY, Row, make_item_days, take_only_row
 
 
 def history(days_before: dict[int, Row], **everyday: str | int | None) -> pl.LazyFrame:
@@ -19,7 +19,7 @@ def history(days_before: dict[int, Row], **everyday: str | int | None) -> pl.Laz
         {"item": "FILLER", "item_type": "FLOW", "ship_date": DAY - timedelta(days=back)} for back in days_before
     ]
     days = [{**everyday, **row, "ship_date": DAY - timedelta(days=back)} for back, row in days_before.items()]
-    return item_days(*days, *open_days)
+    return make_item_days(*days, *open_days)
 
 
 def ordered(**cases_by_day: int) -> dict[int, Row]:
@@ -28,7 +28,7 @@ def ordered(**cases_by_day: int) -> dict[int, Row]:
 
 
 def baseline_of(days: pl.LazyFrame) -> tuple[object, ...]:
-    row = only(rolling_baseline.rolling_averages(days, [DAY]))
+    row = take_only_row(rolling_baseline.compute_rolling_averages(days, [DAY]))
     return row["baseline_cases"], row["baseline_n"], row["baseline_source"]
 
 
@@ -84,19 +84,19 @@ def test_no_record_and_nothing_shipped_is_no_observation() -> None:
 
 def test_a_day_on_which_the_dc_ships_nothing_is_no_observation() -> None:
     closed = [{"ship_date": DAY - timedelta(days=4), "ordered_cases": 999, "shipped_cases": 0}]
-    days = pl.concat([history(ordered(d1=10, d2=20, d3=60)), item_days(*closed)])
+    days = pl.concat([history(ordered(d1=10, d2=20, d3=60)), make_item_days(*closed)])
     assert baseline_of(days) == (30, 3, "W7")
 
 
 def test_a_day_is_a_ship_day_of_its_own_dc_only() -> None:
     elsewhere = [{"dc": "DC02", "ship_date": DAY - timedelta(days=4), "ordered_cases": 9, "shipped_cases": 0}]
-    days = pl.concat([history(ordered(d1=10, d2=20, d3=60, d4=30)), item_days(*elsewhere)])
-    assert rolling_baseline.rolling_averages(days, [DAY]).collect()["dc"].to_list() == ["DC01"]
+    days = pl.concat([history(ordered(d1=10, d2=20, d3=60, d4=30)), make_item_days(*elsewhere)])
+    assert rolling_baseline.compute_rolling_averages(days, [DAY]).collect()["dc"].to_list() == ["DC01"]
 
 
 def test_flow_items_have_no_baseline() -> None:
     days = history(ordered(d1=10, d2=20, d3=60), item_type="FLOW")
-    assert rolling_baseline.rolling_averages(days, [DAY]).collect().is_empty()
+    assert rolling_baseline.compute_rolling_averages(days, [DAY]).collect().is_empty()
 
 
 def test_the_mean_is_rounded_half_up_to_four_places() -> None:
@@ -107,13 +107,13 @@ def test_items_and_dcs_do_not_mix() -> None:
     back = [DAY - timedelta(days=n) for n in (1, 2, 3)]
     keys = [("DC01", "A", 10), ("DC01", "B", 20), ("DC02", "A", 30)]
     rows = [{"dc": dc, "item": item, "ordered_cases": n, "ship_date": day} for dc, item, n in keys for day in back]
-    frame = rolling_baseline.rolling_averages(item_days(*rows), [DAY]).collect().sort("dc", "item")
+    frame = rolling_baseline.compute_rolling_averages(make_item_days(*rows), [DAY]).collect().sort("dc", "item")
     assert frame["baseline_cases"].to_list() == [10, 20, 30]
 
 
 @pytest.mark.parametrize("dates", [[], [DAY], [DAY, DAY + timedelta(days=9)], [DAY + timedelta(days=9), DAY]])
 def test_only_the_ship_dates_asked_for_are_answered(dates: list[date]) -> None:
-    frame = rolling_baseline.rolling_averages(history(ordered(d1=10, d2=20, d3=60)), dates).collect()
+    frame = rolling_baseline.compute_rolling_averages(history(ordered(d1=10, d2=20, d3=60)), dates).collect()
     schema.ROLLING_AVERAGES.validate(frame)
     assert sorted(frame["ship_date"].to_list()) == sorted(dates)
 
@@ -121,5 +121,5 @@ def test_only_the_ship_dates_asked_for_are_answered(dates: list[date]) -> None:
 def test_an_observation_counts_for_28_days_and_no_longer() -> None:
     dates = [DAY + timedelta(days=n) for n in range(-1, 40)]
     days = history({0: {"ordered_cases": 10}})
-    reached = rolling_baseline.rolling_averages(days, dates).collect()["ship_date"]
+    reached = rolling_baseline.compute_rolling_averages(days, dates).collect()["ship_date"]
     assert (reached.min(), reached.max(), len(reached)) == (DAY + timedelta(days=1), DAY + timedelta(days=28), 28)

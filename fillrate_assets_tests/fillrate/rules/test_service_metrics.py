@@ -10,7 +10,7 @@ import pytest
 
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.rules import service_metrics
-from fillrate_assets_tests.factories.fillrate_frames import Row, counted_lines, only
+from fillrate_assets_tests.factories.fillrate_frames import Row, make_counted_lines, take_only_row
 
 SHORT: Final = {"shipped_cases": 9}
 LATE: Final = {"on_time": False}
@@ -19,7 +19,7 @@ OTHER_ORDER: Final = {"order_id": "O2"}
 
 
 def total(*rows: Row) -> Row:
-    return only(service_metrics.service(counted_lines(*rows), []))
+    return take_only_row(service_metrics.compute_service(make_counted_lines(*rows), []))
 
 
 def rates(row: Row) -> list[str | None]:
@@ -74,8 +74,8 @@ def test_equal_order_numbers_of_two_dcs_are_two_orders() -> None:
 
 
 def test_an_order_counts_in_every_group_in_which_it_has_a_line() -> None:
-    frame = service_metrics.service(
-        counted_lines({}, {**SHORT, "vendor": "V2"}, {"vendor": None}), ["vendor"]
+    frame = service_metrics.compute_service(
+        make_counted_lines({}, {**SHORT, "vendor": "V2"}, {"vendor": None}), ["vendor"]
     ).collect()
     assert frame.select("vendor", "orders", "order_fill_rate").rows() == [("V1", 1, 1), ("V2", 1, 0), (None, 1, 1)]
 
@@ -83,14 +83,14 @@ def test_an_order_counts_in_every_group_in_which_it_has_a_line() -> None:
 @pytest.mark.parametrize("by", [[], ["dc"], ["ship_date"], ["customer", "ship_date"], [*service_metrics.GROUPINGS]])
 def test_any_grouping_adds_up_to_the_total(by: list[str]) -> None:
     rows = [{"ship_date": date(2024, 5, day), "customer": f"C{day % 2}", **SHORT} for day in range(1, 9)]
-    frame = service_metrics.service(counted_lines(*rows), by).collect()
+    frame = service_metrics.compute_service(make_counted_lines(*rows), by).collect()
     assert frame.columns == [*by, *schema.SERVICE.names]
     assert frame.select("lines", "ordered_cases", "shipped_cases").sum().row(0) == (8, 80, 72)
 
 
 def test_fill_rates_have_a_row_per_dc_department_vendor_and_customer() -> None:
-    rows = counted_lines({}, {"vendor": "V2", "department": None, "customer": "C2"})
-    frame = service_metrics.fill_rates(rows).collect()
+    rows = make_counted_lines({}, {"vendor": "V2", "department": None, "customer": "C2"})
+    frame = service_metrics.compute_fill_rates(rows).collect()
     schema.FILL_RATES.validate(frame)
     assert sorted(frame.select("level", "value", "lines").rows()) == [
         ("customer", "C1", 1),

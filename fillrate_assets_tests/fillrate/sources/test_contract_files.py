@@ -25,7 +25,7 @@ ORDER = "DC01,2024-05-16,O1,1,A,10"
 
 @pytest.fixture
 def directory(tmp_path: Path) -> Path:
-    return directories.minimal(tmp_path / "in")
+    return directories.write_minimal_directory(tmp_path / "in")
 
 
 def _read(directory: Path) -> Contracts:

@@ -16,7 +16,7 @@ from fillrate_assets.fillrate.sources.order_system import OrderSystem
 from fillrate_assets.fillrate.sources.shipping_records import ShippingRecords
 from fillrate_assets.settings import SourceTable
 from fillrate_assets.storage import sql
-from fillrate_assets_tests.factories.rows import AT, DAY, items, order_lines, shipment_lines
+from fillrate_assets_tests.factories.rows import AT, DAY, make_items, make_order_lines, make_shipment_lines
 
 MINUTE = timedelta(minutes=1)
 NEXT = DAY + timedelta(days=1)
@@ -35,17 +35,17 @@ def _version(seq: int, **values: Any) -> dict[str, Any]:  # noqa: ANN401 - any c
 
 
 def _changes(orders: OrderSystem, since: datetime | None, first: date, last: date) -> list[tuple[object, ...]]:
-    return list(orders.changes(ChangeWindow(["DC01", "DC02"], since, first, last)).iter_rows())
+    return list(orders.read_changes(ChangeWindow(["DC01", "DC02"], since, first, last)).iter_rows())
 
 
 def test_lines_come_back_as_the_contract_types_them(orders: OrderSystem) -> None:
     orders.append(
-        order_lines(
+        make_order_lines(
             {"ordered_qty": "12.5", "pack_size": "6", "requested_date": "2026-02-12", "substitute_for_line": "3"},
             {"line_no": 2, "customer": None, "item": None, "ordered_qty": None, "cancel_reason": "CUSTOMER"},
         )
     )
-    found = orders.order_lines("DC01", DAY, DAY).sort("line_no")
+    found = orders.read_order_lines("DC01", DAY, DAY).sort("line_no")
     schema.ORDER_LINES.validate(found)
     first, second = found.to_dicts()
     assert (first["ordered_qty"], first["pack_size"]) == (Decimal("12.5"), Decimal(6))
@@ -56,21 +56,21 @@ def test_lines_come_back_as_the_contract_types_them(orders: OrderSystem) -> None
 
 def test_only_the_dc_and_the_dates_asked_for_are_read(orders: OrderSystem) -> None:
     days = [DAY + timedelta(days=number) for number in range(4)]
-    orders.append(order_lines(*[{"dc": dc, "ship_date": day} for dc in ("DC01", "DC02") for day in days]))
-    found = orders.order_lines("DC02", days[1], days[2])
+    orders.append(make_order_lines(*[{"dc": dc, "ship_date": day} for dc in ("DC01", "DC02") for day in days]))
+    found = orders.read_order_lines("DC02", days[1], days[2])
     assert found.select("dc", "ship_date").sort("ship_date").rows() == [("DC02", days[1]), ("DC02", days[2])]
 
 
 def test_every_version_of_a_line_is_read(orders: OrderSystem) -> None:
-    orders.append(order_lines(_version(1, ordered_qty="10"), _version(2, ordered_qty="8")))
-    found = orders.order_lines("DC01", DAY, DAY)
+    orders.append(make_order_lines(_version(1, ordered_qty="10"), _version(2, ordered_qty="8")))
+    found = orders.read_order_lines("DC01", DAY, DAY)
     assert sorted(found["ordered_qty"]) == [Decimal(8), Decimal(10)]
     assert found["moved_at"].to_list() == [None, None]
 
 
 def test_an_unreadable_value_is_told_and_the_rest_of_the_row_kept(orders: OrderSystem) -> None:
-    orders.append(order_lines({"ordered_qty": "12x", "requested_date": "soon"}))
-    (line,) = orders.order_lines("DC01", DAY, DAY).to_dicts()
+    orders.append(make_order_lines({"ordered_qty": "12x", "requested_date": "soon"}))
+    (line,) = orders.read_order_lines("DC01", DAY, DAY).to_dicts()
     assert (line["item"], line["ordered_qty"], line["requested_date"]) == ("A", None, None)
     assert line["problem"] == "ordered_qty '12x' is not a number; requested_date 'soon' is not a date (YYYY-MM-DD)"
 
@@ -93,14 +93,14 @@ def test_an_unreadable_value_is_told_and_the_rest_of_the_row_kept(orders: OrderS
 def test_a_row_says_when_its_line_moved_to_another_ship_date(
     orders: OrderSystem, versions: list[dict[str, Any]], moved: dict[int, int]
 ) -> None:
-    orders.append(order_lines(*versions))
-    found = orders.order_lines("DC01", DAY, NEXT).select("source_seq", "moved_at").iter_rows()
+    orders.append(make_order_lines(*versions))
+    found = orders.read_order_lines("DC01", DAY, NEXT).select("source_seq", "moved_at").iter_rows()
     assert {seq: at for seq, at in found if at is not None} == {seq: AT + by * MINUTE for seq, by in moved.items()}
 
 
 def test_changes_since_a_moment_count_all_versions_of_their_pairs(orders: OrderSystem) -> None:
     orders.append(
-        order_lines(
+        make_order_lines(
             _version(1),
             _version(5, line_no=2),
             _version(2, ship_date=NEXT),
@@ -116,7 +116,7 @@ def test_changes_since_a_moment_count_all_versions_of_their_pairs(orders: OrderS
 
 
 def test_a_line_that_moved_changes_the_date_it_left_and_the_date_it_has(orders: OrderSystem) -> None:
-    orders.append(order_lines(_version(1), _version(1, line_no=2), _version(5, ship_date=NEXT)))
+    orders.append(make_order_lines(_version(1), _version(1, line_no=2), _version(5, ship_date=NEXT)))
     far = DAY + YEARS
     assert _changes(orders, AT + 4 * MINUTE, far, far) == [
         ("DC01", DAY, AT + 5 * MINUTE, 2),
@@ -125,7 +125,7 @@ def test_a_line_that_moved_changes_the_date_it_left_and_the_date_it_has(orders: 
 
 
 def test_pairs_that_become_due_are_seen_however_old_their_orders_are(orders: OrderSystem) -> None:
-    orders.append(order_lines(*[_version(1, ship_date=DAY + timedelta(days=ahead)) for ahead in range(4)]))
+    orders.append(make_order_lines(*[_version(1, ship_date=DAY + timedelta(days=ahead)) for ahead in range(4)]))
     since = AT + YEARS
     assert [day for _, day, *_ in _changes(orders, since, DAY + timedelta(days=1), DAY + timedelta(days=2))] == [
         DAY + timedelta(days=1),
@@ -136,7 +136,7 @@ def test_pairs_that_become_due_are_seen_however_old_their_orders_are(orders: Ord
 def test_nothing_that_is_not_due_or_of_another_dc_is_seen(orders: OrderSystem) -> None:
     tomorrow = DAY + timedelta(days=1)
     orders.append(
-        order_lines(
+        make_order_lines(
             _version(1), _version(2, ship_date=tomorrow, line_no=2), _version(3, dc="DC09"), _version(4, line_no=3)
         )
     )
@@ -146,11 +146,11 @@ def test_nothing_that_is_not_due_or_of_another_dc_is_seen(orders: OrderSystem) -
 
 def test_all_versions_of_an_item_are_replaced_and_other_items_stay(orders: OrderSystem) -> None:
     half = {"item": "B", "pack_size": Decimal("2.5"), "valid_to": DAY}
-    orders.replace_items(items({"item": "A"}, half, {"item": "B", "valid_from": NEXT}))
-    orders.replace_items(items({**half, "contract_committed": True}))
-    found = orders.items().sort("item")
+    orders.replace_items(make_items({"item": "A"}, half, {"item": "B", "valid_from": NEXT}))
+    orders.replace_items(make_items({**half, "contract_committed": True}))
+    found = orders.read_items().sort("item")
     schema.ITEMS.validate(found)
-    assert found.equals(items({"item": "A"}, {**half, "contract_committed": True}))
+    assert found.equals(make_items({"item": "A"}, {**half, "contract_committed": True}))
 
 
 def test_a_source_may_lack_a_column_that_is_not_required(tmp_path: Path) -> None:
@@ -160,8 +160,8 @@ def test_a_source_may_lack_a_column_that_is_not_required(tmp_path: Path) -> None
     with sql.engine(url).begin() as connection:
         columns = {row[1] for row in connection.exec_driver_sql("pragma table_info(order_lines)")}
     assert not columns & {"cancel_reason", "customer"}
-    orders.append(order_lines(_version(1)).drop("cancel_reason", "customer"))
-    (line,) = orders.order_lines("DC01", DAY, DAY).to_dicts()
+    orders.append(make_order_lines(_version(1)).drop("cancel_reason", "customer"))
+    (line,) = orders.read_order_lines("DC01", DAY, DAY).to_dicts()
     assert (line["customer"], line["cancel_reason"], line["ordered_qty"]) == (None, None, Decimal(10))
 
 
@@ -176,7 +176,7 @@ def test_a_source_may_lack_a_column_that_is_not_required(tmp_path: Path) -> None
 def test_a_mapping_that_cannot_work_is_told(columns: dict[str, str], told: str, orders: OrderSystem) -> None:
     mapped = OrderSystem(orders.url, {"order_lines": SourceTable(columns=columns)})
     with pytest.raises(FillrateError, match=told):
-        mapped.order_lines("DC01", DAY, DAY)
+        mapped.read_order_lines("DC01", DAY, DAY)
 
 
 def test_a_source_may_use_names_of_its_own(tmp_path: Path) -> None:
@@ -185,12 +185,12 @@ def test_a_source_may_use_names_of_its_own(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/orders.db"
     orders = OrderSystem(url, theirs)
     orders.create()
-    orders.append(order_lines(_version(1), _version(2, ship_date=NEXT)))
+    orders.append(make_order_lines(_version(1), _version(2, ship_date=NEXT)))
     assert pl.read_database_uri("SELECT WHSE, QTY_ORD FROM OE_LINES", url, engine="adbc").rows() == [("DC01", "10")] * 2
-    assert orders.order_lines("DC01", DAY, NEXT).select("dc", "ordered_qty").rows() == [("DC01", Decimal(10))] * 2
+    assert orders.read_order_lines("DC01", DAY, NEXT).select("dc", "ordered_qty").rows() == [("DC01", Decimal(10))] * 2
     assert len(_changes(orders, AT, DAY + YEARS, DAY + YEARS)) == 2
     with pytest.raises(PermanentFailure, match="order_lines"):
-        OrderSystem(url).order_lines("DC01", DAY, DAY)
+        OrderSystem(url).read_order_lines("DC01", DAY, DAY)
 
 
 def test_a_moved_line_counts_once_whether_its_dates_are_judged_together_or_alone(
@@ -200,7 +200,7 @@ def test_a_moved_line_counts_once_whether_its_dates_are_judged_together_or_alone
     shipping.create()
     days = [DAY, NEXT, NEXT + timedelta(days=1)]
     orders.append(
-        order_lines(
+        make_order_lines(
             # Moved on and moved back; moved after it had shipped; moved twice; never moved.
             *[_version(1), _version(2, ship_date=days[1]), _version(3, ordered_qty="9")],
             *[_version(1, line_no=2), _version(4, line_no=2, ship_date=days[1])],
@@ -209,7 +209,7 @@ def test_a_moved_line_counts_once_whether_its_dates_are_judged_together_or_alone
         )
     )
     shipping.append(
-        shipment_lines(
+        make_shipment_lines(
             _version(5, shipped_qty="7"),
             *[_version(1, line_no=2, shipped_qty="10"), _version(5, line_no=2, shipped_qty="6", ship_date=days[1])],
             _version(4, line_no=3, shipped_qty="10", ship_date=days[2]),
@@ -231,16 +231,16 @@ def test_a_moved_line_counts_once_whether_its_dates_are_judged_together_or_alone
 
 
 def _classified(orders: OrderSystem, shipping: ShippingRecords, first: date, last: date) -> pl.DataFrame:
-    return line_classification.classify(
-        orders.order_lines("DC01", first, last).lazy(),
-        shipping.shipment_lines("DC01", first, last).lazy(),
-        items({}).lazy(),
+    return line_classification.classify_lines(
+        orders.read_order_lines("DC01", first, last).lazy(),
+        shipping.read_shipment_lines("DC01", first, last).lazy(),
+        make_items({}).lazy(),
     ).collect()
 
 
 def test_moments_are_utc(orders: OrderSystem) -> None:
-    orders.append(order_lines({"processed_at": datetime(2026, 2, 10, 23, 59, 59, 999999, UTC)}))
-    assert orders.order_lines("DC01", DAY, DAY)["processed_at"].to_list() == [
+    orders.append(make_order_lines({"processed_at": datetime(2026, 2, 10, 23, 59, 59, 999999, UTC)}))
+    assert orders.read_order_lines("DC01", DAY, DAY)["processed_at"].to_list() == [
         datetime(2026, 2, 10, 23, 59, 59, 999999, UTC)
     ]
 
@@ -249,12 +249,12 @@ def test_a_line_that_moved_is_a_change_whatever_the_source_calls_its_columns(tmp
     theirs = {"order_lines": SourceTable(columns={"dc": "SITE", "ship_date": "SHIPS", "processed_at": "CHANGED"})}
     orders = OrderSystem(f"sqlite:///{tmp_path}/orders.db", theirs)
     orders.create()
-    orders.append(order_lines(_version(1), _version(2, ship_date=NEXT)))
+    orders.append(make_order_lines(_version(1), _version(2, ship_date=NEXT)))
     moved = [("DC01", DAY, AT + 2 * MINUTE, 1), ("DC01", NEXT, AT + 2 * MINUTE, 1)]
     assert _changes(orders, AT + MINUTE, NEXT, NEXT) == moved
 
 
 def test_the_latest_change_is_that_of_the_latest_row_whatever_its_dc(orders: OrderSystem) -> None:
-    assert orders.latest_change() is None
-    orders.append(order_lines({}, {"dc": "DC02", "processed_at": AT + timedelta(minutes=1)}, {"line_no": 2}))
-    assert orders.latest_change() == AT + timedelta(minutes=1)
+    assert orders.read_latest_change() is None
+    orders.append(make_order_lines({}, {"dc": "DC02", "processed_at": AT + timedelta(minutes=1)}, {"line_no": 2}))
+    assert orders.read_latest_change() == AT + timedelta(minutes=1)

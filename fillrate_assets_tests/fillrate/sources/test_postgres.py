@@ -34,7 +34,7 @@ def _told(error: BaseException) -> str:
 def _refusal(kind: type[FillrateError], url: str) -> str:
     """How a store that cannot be reached says so."""
     with pytest.raises(kind) as raised:
-        RecordStore(Database(url)).ledger()
+        RecordStore(Database(url)).read_ledger()
     assert type(raised.value) is kind
     password = sa.make_url(url).password
     assert password
@@ -74,7 +74,7 @@ def test_an_absent_table_is_permanent(postgres: Postgres) -> None:
 
 def test_an_absent_table_of_a_source_is_permanent(postgres: Postgres) -> None:
     with pytest.raises(PermanentFailure, match=r"^order system .* refused: relation \"order_lines\" does not exist"):
-        OrderSystem(postgres.url()).order_lines("DC01", DAY, DAY)
+        OrderSystem(postgres.url()).read_order_lines("DC01", DAY, DAY)
 
 
 @pytest.mark.parametrize(
@@ -86,14 +86,14 @@ def test_an_absent_table_of_a_source_is_permanent(postgres: Postgres) -> None:
 )
 def test_a_url_that_cannot_be_read_is_not_repeated(url: str) -> None:
     with pytest.raises(PermanentFailure, match="cannot use database URL") as raised:
-        RecordStore(Database(url)).ledger()
+        RecordStore(Database(url)).read_ledger()
     assert "s3cret" not in _told(raised.value)
 
 
 def test_a_secret_in_the_query_of_a_url_is_not_told() -> None:
     url = f"postgresql+psycopg://writer@127.0.0.1:1/records?password={PASSWORD}"
     with pytest.raises(SourceUnavailable) as raised:
-        RecordStore(Database(url)).ledger()
+        RecordStore(Database(url)).read_ledger()
     assert PASSWORD not in _told(raised.value)
 
 
