@@ -121,7 +121,8 @@ def _caveats(settings: Settings, network: Network, console: Console) -> None:
     ledger = RecordStore(Database.from_settings(settings)).read_ledger()
     for row in ledger.filter(pl.col("state") == "HELD").iter_rows(named=True):
         console.print(
-            f"[yellow]Held: {row['dc']} {row['ship_date']}: {row['reason']}; no records stand for that day.[/yellow]"
+            f"[yellow]Held: {row['dc']} {row['ship_date']}: {row['reason']};"
+            " there are no records for that day.[/yellow]"
         )
     rejected = line_classification.select_rejects(lake.scan(schema.CLASSIFIED_LINES, last=network.last))
     reasons = rejected.group_by("reason").len("rows").sort("rows", "reason", descending=[True, False]).collect()

@@ -1,7 +1,7 @@
-"""Exact decimals with 4 places, and integer arithmetic on them.
+"""Arithmetic on exact decimals with 4 places. What a quantity means belongs to the areas.
 
-Frames hold quantities as `CASES`. Inside a rule they are 64-bit integers of ten-thousandths (`units`, `cases`): sums,
-minima and half-up divisions are then exact and as fast as floats.
+Frames hold quantities as `CASES`. Inside a rule they are 64-bit integers of ten-thousandths (`to_units`, `to_cases`):
+sums, minima and half-up divisions are then exact and as fast as floats.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ PLACES: Final = 10_000
 
 
 def to_units(column: str | pl.Expr) -> pl.Expr:
-    """A `CASES` column as ten-thousandths of a case (Int64)."""
+    """Convert a `CASES` column to ten-thousandths of a case (Int64)."""
     expr = pl.col(column) if isinstance(column, str) else column
     return expr.to_physical().cast(pl.Int64)
 
 
 def to_cases(expr: pl.Expr) -> pl.Expr:
-    """Ten-thousandths of a case (Int64) back to `CASES`."""
+    """Convert ten-thousandths of a case (Int64) back to `CASES`."""
     return (expr.cast(pl.Decimal(18, 0)) * pl.lit(Decimal("0.0001"))).cast(CASES)
 
 
 def divide_half_up(numerator: pl.Expr, denominator: pl.Expr) -> pl.Expr:
-    """Integer division of non-negative numbers, ROUND_HALF_UP; null where the denominator is 0."""
+    """Divide non-negative integers, ROUND_HALF_UP; null where the denominator is 0."""
     safe = pl.when(denominator > 0).then(denominator)
     return (2 * numerator + safe) // (2 * safe)
 
 
 def to_rate(numerator: pl.Expr, denominator: pl.Expr) -> pl.Expr:
-    """A ratio of two unit columns as `RATE`, half-up to 4 places; null where the denominator is 0."""
+    """Divide two unit columns into a `RATE`, half-up to 4 places; null where the denominator is 0."""
     return to_cases(divide_half_up(numerator * PLACES, denominator))

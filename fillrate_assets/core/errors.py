@@ -1,4 +1,4 @@
-"""The three ways a run can fail, by what the caller should do about it."""
+"""Errors by what the caller should do about them; no error of one system or library belongs here."""
 
 
 class FillrateError(Exception):

@@ -1,4 +1,7 @@
-"""Reading the input contracts: whatever a file or a driver hands over -> typed frames, problems kept in words."""
+"""Parser of the input contracts: what a file or a driver hands over becomes a typed frame with its problems.
+
+One value at a time. Whether a row can be used is a rule of its area; how files are opened belongs to `storage`.
+"""
 
 from __future__ import annotations
 
@@ -18,11 +21,11 @@ _DATE_TIME_FORMATS = ("%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d %H:%M", "%Y-%m-%d")
 
 
 def parse_frame(raw: pl.LazyFrame, contract: Frame, *, table: str, required: Iterable[str] = ()) -> pl.LazyFrame:
-    """Type a raw frame by its contract; what cannot be read becomes null and is told in `problem`.
+    """Type a raw frame by its contract; what cannot be read becomes null and is described in `problem`.
 
     Args:
         raw: columns by contract name, text or already typed; columns unknown to the contract are ignored. Problems
-            that an earlier reading told are kept.
+            that an earlier reading found stay.
         contract: the frame to produce. Absent columns are null.
         table: name of the table in messages.
         required: columns that must exist.
@@ -67,9 +70,9 @@ def parse_frame(raw: pl.LazyFrame, contract: Frame, *, table: str, required: Ite
 
 
 def extract_unread_text(problem: pl.Expr, contract: Frame, name: str) -> pl.Expr:
-    """The text of a value that `parse` could not read, out of what it told of the row; null where it read the value."""
-    told = _UNREAD_MESSAGE.format(name, "(.*?)", re.escape(_describe_kind(contract, name)))
-    return problem.str.extract(f"(?s)(?:^|; ){told}(?:; |$)")
+    """Extract from `problem` the text of a value that `parse_frame` could not read; null where it read the value."""
+    pattern = _UNREAD_MESSAGE.format(name, "(.*?)", re.escape(_describe_kind(contract, name)))
+    return problem.str.extract(f"(?s)(?:^|; ){pattern}(?:; |$)")
 
 
 def _describe_kind(contract: Frame, name: str) -> str:

@@ -1,7 +1,7 @@
-"""Every frame of the fill-rate area: columns, dtypes, units, keys, nullability.
+"""Schemas of every frame of the fill-rate area: columns, dtypes, units, keys, nullability. No rule belongs here.
 
 Quantities are exact decimals with 4 places (`CASES`). Inside a rule they are counted in ten-thousandths
-as 64-bit integers (`units`, `cases`): sums, minima and half-up divisions are then exact and as fast as
+as 64-bit integers (`to_units`, `to_cases`): sums, minima and half-up divisions are then exact and as fast as
 floats. Nothing outside the rules sees that choice.
 """
 
@@ -147,7 +147,7 @@ CLASSIFIED_LINES: Final = Frame(
         _define_cases("over_cases", "Shipped beyond what the line ordered", nullable=True),
         _define_cases("sub_cases", "Shipped on substitute lines for this line", nullable=True),
         _define_text("reason_code", "Why short, as the shipping records say: X12 element 892"),
-        Column("on_time", pl.Boolean, "Arrived by the promised date; null: nobody knows", nullable=True),
+        Column("on_time", pl.Boolean, "Arrived by the promised date; null: unknown", nullable=True),
         _define_text("raw", "The row as it came, as JSON; only where rejected"),
     ),
 )
@@ -305,8 +305,8 @@ LEDGER: Final = Frame(
         Column("shipments_lines", pl.Int64, "Versions of shipment lines that were processed", "lines"),
         Column("snapshots_at", TIMESTAMP, "When the latest instock record was taken", "UTC", nullable=True),
         Column("snapshots_rows", pl.Int64, "Instock records that were processed", "rows"),
-        Column("records", pl.Int64, "Records that stand", "records"),
-        _define_text("checksum", "SHA-256 of the records and rejects that stand"),
+        Column("records", pl.Int64, "Records in force", "records"),
+        _define_text("checksum", "SHA-256 of the records and rejects in force"),
         Column("state", pl.String, "PUBLISHED or HELD"),
         _define_text("reason", "Why it is held"),
         Column("run_id", pl.String, "Dagster run that wrote it"),
@@ -322,8 +322,8 @@ RESTATEMENTS: Final = Frame(
         _SHIP_DATE,
         _ITEM,
         Column("field", pl.String, "Which value; `record` when the whole record came or went"),
-        _define_text("before", "The value that stood"),
-        _define_text("after", "The value that stands"),
+        _define_text("before", "The published value"),
+        _define_text("after", "The value that replaced it"),
         Column("cause", pl.String, "Why it changed"),
     ),
 )

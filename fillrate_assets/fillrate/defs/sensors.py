@@ -44,8 +44,8 @@ def new_orders(
         read_cursor(context.cursor),
         now=now,
         retry_delay=timedelta(minutes=settings.retry_minutes),
-        most=settings.runs_per_tick,
-        at_work=_at_work(context.instance),
+        max_requests=settings.runs_per_tick,
+        in_progress=_at_work(context.instance),
     )
     if plan.left_out:
         context.log.info("%d more runs wait for the next tick: runs_per_tick is exceeded", plan.left_out)
@@ -70,7 +70,7 @@ def dcs(
         partitions.runs_by_dc(context.instance, queued=True),
         {dc: datetime.fromisoformat(since) for dc, since in inactive.items()},
         now=datetime.now(UTC),
-        keep=timedelta(days=settings.inactive_dc_days),
+        retention=timedelta(days=settings.inactive_dc_days),
     )
     cursor = json.dumps({dc: since.isoformat() for dc, since in decided.inactive_since.items()})
     if decided.reason:

@@ -1,4 +1,7 @@
-"""Which DC and ship date need work, given what the sources hold and what the ledger says was processed."""
+"""Planner of runs: which DC and ship date need work, by what the sources hold and the ledger says was processed.
+
+A pure decision: reading the sources and requesting the runs belongs to `defs`.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ VERSIONS: Final = {
     "shipments": ("shipments_processed_at", "shipments_lines"),
     "snapshots": ("snapshots_at", "snapshots_rows"),
 }
-"""The ledger's columns that tell which version of each source was processed: its latest change, its rows."""
+"""The ledger's columns that identify which version of each source was processed: its latest change, its rows."""
 
 NOTHING_PROCESSED: Final = {name: value for at, rows in VERSIONS.values() for name, value in ((at, None), (rows, 0))}
 SOURCES: Final = tuple(VERSIONS)
@@ -36,8 +39,8 @@ class Attempt:
     number: int
     requested_at: datetime
 
-    def due(self, retry_delay: timedelta) -> datetime:
-        """When to request it again: the delay doubles with every attempt, up to 6 hours."""
+    def compute_due(self, retry_delay: timedelta) -> datetime:
+        """Compute when to request it again: the delay doubles with every attempt, up to 6 hours."""
         # Doubled no further than needed: a pair may stay held for months, and a timedelta ends somewhere.
         doublings = min(self.number - 1, (MAX_RETRY_DELAY // retry_delay).bit_length())
         doubled: timedelta = retry_delay * 2**doublings
@@ -61,42 +64,42 @@ class Plan:
 
     requests: tuple[Request, ...]
     watermarks: Mapping[str, datetime]
-    """Per source: the smallest change still ahead of the ledger, else the largest seen; never later than now."""
+    """Per source: the smallest change still ahead of the ledger, else the largest found; never later than now."""
     attempts: Mapping[Pair, Attempt]
     reason: str
-    """Why nothing is requested, in words for an operator; empty if something is."""
+    """Why nothing is requested, for an operator to read; empty if something is."""
 
     left_out: int = 0
     """Requests that were too many for one tick; the next one makes them."""
 
 
 def plan_runs(
-    seen: Mapping[str, pl.DataFrame],
+    found: Mapping[str, pl.DataFrame],
     ledger: pl.DataFrame,
     attempts: Mapping[Pair, Attempt],
     *,
     now: datetime,
     retry_delay: timedelta,
-    most: int,
-    at_work: Collection[Pair] = (),
+    max_requests: int,
+    in_progress: Collection[Pair] = (),
 ) -> Plan:
     """Compare the sources with the ledger and decide which runs to request.
 
     Args:
-        seen: `PAIR_VERSIONS` by source, `orders`, `shipments` and `snapshots`: what may have changed.
+        found: `PAIR_VERSIONS` by source, `orders`, `shipments` and `snapshots`: what may have changed.
         ledger: `LEDGER`: what was processed, for every pair.
         attempts: what earlier ticks requested and the ledger does not show yet.
         now: the tick's time, UTC.
         retry_delay: wait this long before a first retry.
-        most: request no more runs than this; what was requested least often goes first.
-        at_work: pairs that a run or a backfill is about to publish; what it does not read stays ahead until then.
+        max_requests: request no more runs than this; what was requested least often goes first.
+        in_progress: pairs that a run or a backfill is about to publish; what it does not read stays ahead until then.
 
     """
-    versions, newest = _compare_versions(seen, ledger)
+    versions, newest = _compare_versions(found, ledger)
     held = set(ledger.filter(pl.col("state") == "HELD").select("dc", "ship_date").iter_rows())
     waiting: dict[Pair, Attempt] = {}
     due = []
-    left = [pair for pair in sorted(newest.keys() | held) if pair in at_work]
+    left = [pair for pair in sorted(newest.keys() | held) if pair in in_progress]
     waiting |= {pair: attempts[pair] for pair in left if pair in attempts}
     for pair in sorted((newest.keys() | held) - set(left)):
         version = versions[pair]
@@ -104,61 +107,61 @@ def plan_runs(
         if earlier is None or earlier.version != version:
             due.append(pair)
             waiting[pair] = Attempt(version, 1, now)
-        elif now >= earlier.due(retry_delay):
+        elif now >= earlier.compute_due(retry_delay):
             due.append(pair)
             waiting[pair] = replace(earlier, number=earlier.number + 1, requested_at=now)
         else:
             waiting[pair] = earlier
     wanted = sorted(_build_requests(due, waiting, ledger), key=lambda each: waiting[each.dc, each.changed[0]].number)
-    requests = tuple(wanted[:most])
-    for pair in [(each.dc, day) for each in wanted[most:] for day in each.changed]:
+    requests = tuple(wanted[:max_requests])
+    for pair in [(each.dc, day) for each in wanted[max_requests:] for day in each.changed]:
         # As if this tick had not looked at it: it stays ahead or held, so the next one finds it.
         waiting.pop(pair)
         waiting |= {pair: attempts[pair]} if pair in attempts else {}
     # The ledger itself remembers what is held: only a change to it that is not processed yet holds back a watermark.
     reason = "" if requests else _describe_wait(waiting, left, retry_delay)
     # A source whose clock is ahead must not carry a watermark past what it stamps once its clock is put right.
-    marks = {source: min(moment, now) for source, moment in _compute_watermarks(seen, newest).items()}
+    marks = {source: min(moment, now) for source, moment in _compute_watermarks(found, newest).items()}
     return Plan(requests, marks, waiting, reason, len(wanted) - len(requests))
 
 
-def is_older(read: Mapping[str, Any], stands: Mapping[str, Any]) -> bool:
-    """Whether a run read an older version of any source than the ledger stands at: earlier, or as late with fewer rows.
+def is_older(read: Mapping[str, Any], recorded: Mapping[str, Any]) -> bool:
+    """Return whether a run read an older version of any source than the ledger has: earlier, or with fewer rows.
 
     Args:
         read: what the run read, by the ledger's columns.
-        stands: the ledger's entry.
+        recorded: the ledger's entry.
 
     """
     for at, rows in VERSIONS.values():
-        if read[at] == stands[at]:
-            older = read[rows] < stands[rows]
+        if read[at] == recorded[at]:
+            older = read[rows] < recorded[rows]
         else:
-            older = stands[at] is not None and (read[at] is None or read[at] < stands[at])
+            older = recorded[at] is not None and (read[at] is None or read[at] < recorded[at])
         if older:
             return True
     return False
 
 
-def find_pending_changes(seen: Mapping[str, pl.DataFrame], ledger: pl.DataFrame) -> dict[Pair, datetime | None]:
-    """The pairs whose sources are ahead of the ledger, with their latest change; None if it has no time."""
-    return _compare_versions(seen, ledger)[1]
+def find_pending_changes(found: Mapping[str, pl.DataFrame], ledger: pl.DataFrame) -> dict[Pair, datetime | None]:
+    """Find the pairs whose sources are ahead of the ledger, with their latest change; None if it has no time."""
+    return _compare_versions(found, ledger)[1]
 
 
 def _compare_versions(
-    seen: Mapping[str, pl.DataFrame], ledger: pl.DataFrame
+    found: Mapping[str, pl.DataFrame], ledger: pl.DataFrame
 ) -> tuple[dict[Pair, str], dict[Pair, datetime | None]]:
-    """The version that the sources hold of every pair, and the pairs of which it is ahead of the ledger.
+    """Return the version that the sources hold of every pair, and the pairs of which it is ahead of the ledger.
 
-    Where a source is not ahead, the ledger's word stands: a tick may see less of a pair than an earlier one did.
+    Where a source is not ahead, the ledger counts: a tick may find less of a pair than an earlier one did.
     Snapshots count once lines of the pair were processed: before, the run that its orders start reads them anyhow,
     and a closed day has snapshots too.
     """
     key = ["dc", "ship_date"]
     pairs = ledger.with_columns((pl.col("orders_lines") + pl.col("shipments_lines") > 0).alias("has_lines"))
     for source in SOURCES:
-        renamed = {"processed_at": f"{source}_seen_at", "lines": f"{source}_seen_rows"}
-        pairs = pairs.join(seen[source].rename(renamed), on=key, how="full", coalesce=True)
+        renamed = {"processed_at": f"{source}_found_at", "lines": f"{source}_found_rows"}
+        pairs = pairs.join(found[source].rename(renamed), on=key, how="full", coalesce=True)
     versions = {}
     newest: dict[Pair, datetime | None] = {}
     for row in pairs.iter_rows(named=True):
@@ -166,9 +169,9 @@ def _compare_versions(
         parts = []
         for source in SOURCES:
             known = tuple(row[name] for name in VERSIONS[source])
-            found = (row[f"{source}_seen_at"], row[f"{source}_seen_rows"])
-            newer = (source in WATERMARKED or row["has_lines"]) and _is_newer(found, known)
-            at, rows = found if newer else known
+            current = (row[f"{source}_found_at"], row[f"{source}_found_rows"])
+            newer = (source in WATERMARKED or row["has_lines"]) and _is_newer(current, known)
+            at, rows = current if newer else known
             parts.append(f"{source} {at}: {rows or 0}")
             if newer:
                 newest[pair] = max(filter(None, (newest.get(pair), at)), default=None)
@@ -177,7 +180,7 @@ def _compare_versions(
 
 
 def _is_newer(found: tuple[Any, ...], known: tuple[Any, ...]) -> bool:
-    """Whether a source was seen to hold something else than what was processed; an older time alone is no news."""
+    """Return whether a source holds something else than what was processed; an older time alone is no news."""
     (found_at, found_rows), (known_at, known_rows) = found, known
     if found_rows is None:
         return False
@@ -212,10 +215,10 @@ def _group_overlapping_days(days: Sequence[date]) -> Iterator[tuple[date, ...]]:
         yield tuple(group)
 
 
-def _compute_watermarks(seen: Mapping[str, pl.DataFrame], unprocessed: Collection[Pair]) -> dict[str, datetime]:
+def _compute_watermarks(found: Mapping[str, pl.DataFrame], unprocessed: Collection[Pair]) -> dict[str, datetime]:
     marks = {}
     for source in WATERMARKED:
-        times = [(at, (dc, day) in unprocessed) for dc, day, at, _ in seen[source].iter_rows()]
+        times = [(at, (dc, day) in unprocessed) for dc, day, at, _ in found[source].iter_rows()]
         still_ahead = [at for at, is_ahead in times if is_ahead]
         if times:
             marks[source] = min(still_ahead) if still_ahead else max(at for at, _ in times)
@@ -228,8 +231,8 @@ def _describe_wait(waiting: Mapping[Pair, Attempt], left: Sequence[Pair], retry_
         return f"{len(left)} left to the runs and backfills that are queued or in progress, e.g. {dc} {day}"
     if not waiting:
         return ""
-    (dc, day), attempt = min(waiting.items(), key=lambda entry: entry[1].due(retry_delay))
+    (dc, day), attempt = min(waiting.items(), key=lambda entry: entry[1].compute_due(retry_delay))
     return (
         f"{len(waiting)} requested and not published yet, e.g. {dc} {day} (attempt {attempt.number});"
-        f" next retry at {attempt.due(retry_delay):%Y-%m-%d %H:%M} UTC"
+        f" next retry at {attempt.compute_due(retry_delay):%Y-%m-%d %H:%M} UTC"
     )

@@ -1,4 +1,7 @@
-"""What people are told when a run fails or a day is held: what, where, why, and what to do."""
+"""Messages about a run that failed or a day that is held: what, where, why, and what to do.
+
+Sending them belongs to `notifications`.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ _ADVICE: Final = {
     "ContractViolation": "The data break their contract: have the source corrected",
     "DagsterAssetCheckFailedError": "A blocking check failed: read what it says in the run, and correct the source",
 }
-_UNEXPECTED: Final = "Nobody expected this: read the run's log, and report it"
+_UNEXPECTED: Final = "An unexpected error: read the run's log, and report it"
 _MAX_SUBJECT: Final = 255
 """Characters that a subject may have."""
 
@@ -43,7 +46,7 @@ class FailedRun:
 
 
 def format_failure(failed: FailedRun, ui_url: str) -> tuple[str, str]:
-    """The subject and the text of a message about a run that failed; the link is left out without a `ui_url`."""
+    """Write the subject and the text about a run that failed; the link is left out without a `ui_url`."""
     days = f"{failed.first} to {failed.last}" if failed.first != failed.last else f"{failed.first}"
     place = f"{', '.join(failed.dcs)} {days}" if failed.dcs else failed.job
     again = f"fillrate run {' '.join(f'--dc {dc}' for dc in failed.dcs)} --from {failed.first} --to {failed.last}"
@@ -61,17 +64,17 @@ def format_failure(failed: FailedRun, ui_url: str) -> tuple[str, str]:
 
 
 def format_held_day(dc: str, ship_date: date, reason: str, records: int, url: str) -> tuple[str, str]:
-    """The subject and the text of a message about a day that is held.
+    """Write the subject and the text about a day that is held.
 
     Args:
         dc: its DC.
         ship_date: the day.
         reason: why it is held.
-        records: how many of an earlier run still stand.
+        records: how many of an earlier run are still in force.
         url: the run's page; "" if the UI has no address.
 
     """
-    stays = "the last good records stay" if records else "no records stand for that day"
+    stays = "the last good records stay" if records else "there are no records for that day"
     again = f"fillrate run --dc {dc} --from {ship_date} --to {ship_date}"
     lines = [
         f"{reason}; {stays}",
@@ -82,5 +85,5 @@ def format_held_day(dc: str, ship_date: date, reason: str, records: int, url: st
 
 
 def build_run_url(ui_url: str, run_id: str) -> str:
-    """Where Dagster's UI shows a run; "" if the UI has no address."""
+    """Build the address at which Dagster's UI shows a run; "" if the UI has no address."""
     return f"{ui_url.rstrip('/')}/runs/{run_id}" if ui_url else ""

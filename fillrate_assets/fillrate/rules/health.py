@@ -1,4 +1,7 @@
-"""What must be true whenever one looks: no day left behind, yesterday complete by its deadline, sources alive."""
+"""Health of the area at any time: no day left behind, yesterday complete by its deadline, sources alive.
+
+Whether a day's data is good enough to judge belongs to `quality_gate`.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +16,12 @@ from fillrate_assets.fillrate.rules.change_planner import Pair
 
 
 def find_unpublished_days(
-    seen: Mapping[str, pl.DataFrame], ledger: pl.DataFrame, *, now: datetime, max_ahead: timedelta
+    found: Mapping[str, pl.DataFrame], ledger: pl.DataFrame, *, now: datetime, max_ahead: timedelta
 ) -> dict[Pair, str]:
-    """The days that are held, and those whose sources have been ahead for too long, with the reason.
+    """Find the days that are held, and those whose sources have been ahead for too long, with the reason.
 
     Args:
-        seen: `PAIR_VERSIONS` by source.
+        found: `PAIR_VERSIONS` by source.
         ledger: `LEDGER`.
         now: UTC.
         max_ahead: a change that is older should have been published.
@@ -26,7 +29,7 @@ def find_unpublished_days(
     """
     late = {
         pair: f"its sources changed at {at:%Y-%m-%d %H:%M} UTC, and that is not published"
-        for pair, at in change_planner.find_pending_changes(seen, ledger).items()
+        for pair, at in change_planner.find_pending_changes(found, ledger).items()
         if at is not None and now - at > max_ahead
     }
     held = ledger.filter(pl.col("state") == "HELD").select("dc", "ship_date", "reason")
@@ -34,7 +37,7 @@ def find_unpublished_days(
 
 
 def compute_due_day(zone: ZoneInfo, now: datetime, deadline: time) -> date:
-    """The latest ship date whose deadline has passed: the day after it, by the DC's own clock.
+    """Compute the latest ship date whose deadline has passed: the day after it, by the DC's own clock.
 
     Where the clock skips the deadline, it passes when the clock skips; where it repeats it, the first one counts.
     """
@@ -52,7 +55,7 @@ def find_incomplete_days(
     now: datetime,
     deadline: time,
 ) -> dict[Pair, str]:
-    """What active DCs lack of the latest day that is due there; a day without orders is a closed day.
+    """Find what active DCs lack of the latest day that is due there; a day without orders is a closed day.
 
     Args:
         dcs: `DCS`.
@@ -69,7 +72,7 @@ def find_incomplete_days(
         try:
             day = compute_due_day(ZoneInfo(name), now, deadline)
         except (ZoneInfoNotFoundError, ValueError):
-            lacks[dc, now.date()] = f"nobody knows the time zone {name}: correct it in the table dcs"
+            lacks[dc, now.date()] = f"the time zone {name} is unknown: correct it in the table dcs"
             continue
         pair = (dc, day)
         lacking = [
@@ -82,7 +85,7 @@ def find_incomplete_days(
 
 
 def find_stale_sources(latest: Mapping[str, datetime | None], *, now: datetime, max_age: timedelta) -> dict[str, str]:
-    """The sources that have told nothing new for too long.
+    """Find the sources that have had nothing new for too long.
 
     Args:
         latest: by source, its latest change; None if it holds nothing.

@@ -1,4 +1,4 @@
-"""Which published days a change of the item master is about."""
+"""Comparison of item masters: which published days a change is about. Classifying lines again is no task of it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class ItemChanges:
 
 
 def find_item_changes(before: pl.DataFrame, after: pl.DataFrame, *, first: date, last: date) -> ItemChanges | None:
-    """The items that are something else on days in a range than they were, and the days; None if none is.
+    """Find the items that are something else on days in a range than they were, and the days; None if none is.
 
     A row that only ends earlier or later changes the days in between.
 

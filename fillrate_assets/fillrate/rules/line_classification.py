@@ -1,7 +1,8 @@
-"""Order and shipment lines -> classified lines -> item-days.
+"""Classification of order and shipment lines, and their sums as item-days.
 
-Every order line ends in exactly one row of `classify`: counted, excluded, rejected or superseded, with its
+Every order line ends in exactly one row of `classify_lines`: counted, excluded, rejected or superseded, with its
 reason. What is counted becomes the item-days; what is rejected becomes the rejects table.
+What was lost on an item-day belongs to `lost_cases`.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ STATUSES: Final = ("OPEN", "SHIPPED", "CANCELLED")
 OTHER_DEMAND: Final = ("BACKORDER", "SPAWNED", "BLANKET", "DROP_SHIP")
 LINE_TYPES: Final = ("NORMAL", "SUBSTITUTE", "CREDIT", *OTHER_DEMAND)
 MAX_QUANTITY: Final = 10_000_000 * decimals.PLACES
-"""Ten million on one line is a keying error, and keeps every sum and ratio inside 64 bits."""
+"""Ten million on one line is a keying error; the limit leaves every sum and ratio inside 64 bits."""
 
 
 def classify_lines(
@@ -33,7 +34,7 @@ def classify_lines(
     items: pl.LazyFrame,
     time_zones: Mapping[str, str] | None = None,
 ) -> pl.LazyFrame:
-    """What became of every order line: methodology section 1.
+    """Classify every order line as counted, excluded, rejected or superseded (methodology section 1).
 
     Args:
         orders: `ORDER_LINES`, any number of versions per line key.
@@ -45,7 +46,7 @@ def classify_lines(
         `CLASSIFIED_LINES`: one row per order line and version, and one per unusable shipment line.
 
     """
-    # `cache` keeps rows that several branches need: left alone, the optimizer narrows each branch to its own columns
+    # `cache` holds rows that several branches need: left alone, the optimizer narrows each branch to its own columns
     # and then repeats the reads and joins below it for each.
     versions = _join_items_in_force(_mark_superseded(orders.cache()), items).cache()
     plain = _plain_line_expr()
@@ -61,7 +62,7 @@ def classify_lines(
 
 
 def classify_snapshot_rejects(snapshots: pl.LazyFrame) -> pl.LazyFrame:
-    """The unusable rows of `INSTOCK_SNAPSHOTS`, as `CLASSIFIED_LINES`."""
+    """Classify the unusable rows of `INSTOCK_SNAPSHOTS` as rejected `CLASSIFIED_LINES`."""
     bad = _judge_snapshots(snapshots).filter(pl.col("reason").is_not_null())
     rows = bad.select(
         pl.lit("instock_snapshots").alias("source_table"),
@@ -74,7 +75,7 @@ def classify_snapshot_rejects(snapshots: pl.LazyFrame) -> pl.LazyFrame:
 
 
 def compute_item_days(lines: pl.LazyFrame, snapshots: pl.LazyFrame, items: pl.LazyFrame) -> pl.LazyFrame:
-    """Counted lines summed per DC, ship date and item, beside the day's instock record.
+    """Sum counted lines per DC, ship date and item, and add the day's instock record.
 
     Args:
         lines: `CLASSIFIED_LINES`.
@@ -112,7 +113,7 @@ def compute_item_days(lines: pl.LazyFrame, snapshots: pl.LazyFrame, items: pl.La
 
 
 def select_latest_snapshots(snapshots: pl.LazyFrame) -> pl.LazyFrame:
-    """The latest usable instock record per DC, ship date and item: columns dc, ship_date, item, instock (Y/N)."""
+    """Select the latest usable instock record per DC, ship date and item: dc, ship_date, item, instock (Y/N)."""
     # The time and the flag as one number: its maximum is the latest record, and Y where two are equally late.
     stamped = 2 * pl.col("snapshot_at").to_physical().fill_null(0) + (pl.col("instock_flag") == "Y").cast(pl.Int64)
     return (
@@ -128,7 +129,7 @@ def select_latest_snapshots(snapshots: pl.LazyFrame) -> pl.LazyFrame:
 
 
 def select_rejects(lines: pl.LazyFrame) -> pl.LazyFrame:
-    """The rejected rows of `CLASSIFIED_LINES` as the `REJECTS` table that people read."""
+    """Select the rejected rows of `CLASSIFIED_LINES` as the `REJECTS` table that people read."""
     return (
         lines.filter(pl.col("disposition") == "REJECTED")
         .select(
@@ -145,7 +146,7 @@ def select_rejects(lines: pl.LazyFrame) -> pl.LazyFrame:
 
 
 def compute_reject_rates(lines: pl.LazyFrame) -> pl.LazyFrame:
-    """Per DC and ship date: current order lines, those rejected as unusable, and their share.
+    """Count current order lines per DC and ship date, those rejected as unusable, and their share.
 
     Credits, returns and negative quantities are rejected by rule, not by poor quality: they do not count here.
 
@@ -178,7 +179,7 @@ _LINE_COLUMNS: Final = (
 
 
 def _normalized_code_expr(name: str, known: Sequence[str], default: str) -> pl.Expr:
-    """A code as the rules compare it: trimmed, in upper case; blank means the default."""
+    """Normalize a code as the rules compare it: trimmed, in upper case; blank means the default."""
     code = pl.col(name).fill_null(default)
     tidied = code.str.strip_chars().str.to_uppercase()
     # Polars skips the branch that no row of a batch takes: a source that writes the known codes pays for no tidying.
@@ -190,7 +191,7 @@ def _normalized_code_expr(name: str, known: Sequence[str], default: str) -> pl.E
 
 
 def _raw_row_expr(frame: Frame, where: pl.Expr, suffix: str = "") -> pl.Expr:
-    """The row as its source gave it, as JSON; null elsewhere."""
+    """Encode the row as its source gave it, as JSON; null elsewhere."""
     problem = pl.col(f"problem{suffix}")
     typed = {
         column.name: pl.col(column.name if column.name in _DATED_LINE else f"{column.name}{suffix}")
@@ -204,12 +205,12 @@ def _raw_row_expr(frame: Frame, where: pl.Expr, suffix: str = "") -> pl.Expr:
         for name, value in typed.items()
     }
 
-    def encoded(rows: pl.Expr, values: Mapping[str, pl.Expr]) -> pl.Expr:
+    def encode(rows: pl.Expr, values: Mapping[str, pl.Expr]) -> pl.Expr:
         # Writing out a null struct costs next to nothing, writing out every row more than all other rules together.
         row = pl.struct(value.alias(name) for name, value in values.items())
         return pl.when(rows).then(pl.when(rows).then(row).struct.json_encode())
 
-    return pl.coalesce(encoded(where & problem.is_null(), typed), encoded(where & problem.is_not_null(), written))
+    return pl.coalesce(encode(where & problem.is_null(), typed), encode(where & problem.is_not_null(), written))
 
 
 def _mark_superseded(frame: pl.LazyFrame) -> pl.LazyFrame:
@@ -228,7 +229,7 @@ def _mark_superseded(frame: pl.LazyFrame) -> pl.LazyFrame:
 def _join_items_in_force(frame: pl.LazyFrame, items: pl.LazyFrame) -> pl.LazyFrame:
     """Left-join the item row in force on the ship date: the latest valid_from that has not ended."""
     # Every date belongs to exactly one version of an item, the first reaching back and the last forward without
-    # end: the join keeps every row once, and a date that its version does not cover leaves the details null.
+    # end: the join returns every row once, and a date that its version does not cover leaves the details null.
     versions = (
         items.filter(pl.col("item").str.strip_chars() != "")
         .sort("item", "valid_from")
@@ -256,9 +257,9 @@ def _join_items_in_force(frame: pl.LazyFrame, items: pl.LazyFrame) -> pl.LazyFra
 
 
 def _plain_line_expr() -> pl.Expr:
-    """Nothing to judge: the only version, whole cases of a known item, ordered normally and not cancelled."""
+    """Match lines with nothing to judge: the only version, whole cases of a known item, ordered and not cancelled."""
 
-    def written(name: str, *known: str) -> pl.Expr:
+    def is_null_or(name: str, *known: str) -> pl.Expr:
         return pl.col(name).is_null() | pl.col(name).is_in(known)
 
     return (
@@ -267,14 +268,14 @@ def _plain_line_expr() -> pl.Expr:
         & pl.col("problem").is_null()
         & pl.col("item_type").is_not_null()
         & to_units("ordered_qty").is_between(0, MAX_QUANTITY).fill_null(value=False)
-        & written("uom", *CASE_UNITS)
-        & written("status", "OPEN", "SHIPPED")
-        & written("line_type", "NORMAL")
+        & is_null_or("uom", *CASE_UNITS)
+        & is_null_or("status", "OPEN", "SHIPPED")
+        & is_null_or("line_type", "NORMAL")
     )
 
 
 def _accept_plain_lines(plain: pl.LazyFrame) -> pl.LazyFrame:
-    """What `_judged` says of plain lines, which are almost all, at a tenth of the cost."""
+    """Count plain lines, which are almost all, as `_judge_lines` would, at a tenth of the cost."""
     return plain.with_columns(
         pl.lit("COUNTED").alias("disposition"),
         pl.lit(None, pl.String).alias("reason"),
@@ -290,7 +291,7 @@ def _accept_plain_lines(plain: pl.LazyFrame) -> pl.LazyFrame:
 
 
 def _pack_size_expr() -> pl.Expr:
-    """Eaches per case in force at order time, in ten-thousandths."""
+    """Return the eaches per case in force at order time, in ten-thousandths."""
     return to_units(pl.coalesce("pack_size", "item_pack_size"))
 
 
@@ -299,7 +300,7 @@ def _due_date_expr() -> pl.Expr:
 
 
 def _judge_lines(lines: pl.LazyFrame) -> pl.LazyFrame:
-    """The disposition of each order line and its reason, with its quantity in ten-thousandths of a case."""
+    """Judge the disposition of each order line and its reason, with its quantity in ten-thousandths of a case."""
     item, pack = pl.col("item"), _pack_size_expr()
     line_type, status = (
         _normalized_code_expr("line_type", LINE_TYPES, "NORMAL"),
@@ -367,7 +368,7 @@ def _judge_lines(lines: pl.LazyFrame) -> pl.LazyFrame:
 
 
 def _select_current_shipments(shipments: pl.LazyFrame) -> pl.LazyFrame:
-    """The latest version of each shipment line that stays on its date, with `unusable`: why it cannot be used."""
+    """Select the latest version of each shipment line that stays on its date, with `unusable`: why it is no use."""
     unusable = (
         pl.when(pl.col("problem").is_not_null())
         .then(pl.col("problem"))
@@ -410,7 +411,7 @@ def _convert_shipments(joined: pl.LazyFrame) -> pl.LazyFrame:
 
 
 def _in_cases_expr(quantity: str, uom: pl.Expr, pack: pl.Expr) -> pl.Expr:
-    """A quantity in ten-thousandths of a case; null where its unit cannot be converted."""
+    """Convert a quantity to ten-thousandths of a case; null where its unit cannot be converted."""
     return (
         pl.when(uom.is_in(list(CASE_UNITS)))
         .then(to_units(quantity))

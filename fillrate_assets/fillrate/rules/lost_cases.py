@@ -1,4 +1,7 @@
-"""Lost cases: of everything ordered, what did not ship, and on which of four paths (methodology section 2)."""
+"""Lost cases: of everything ordered, what did not ship, and on which of four paths (methodology section 2).
+
+Which days may be judged at all belongs to `quality_gate`.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +12,9 @@ from fillrate_assets.fillrate import schema
 
 
 def compute_lost_cases(item_days: pl.LazyFrame, averages: pl.LazyFrame, waivers: pl.LazyFrame) -> pl.LazyFrame:
-    """One record per item of the driving set of each DC and ship date.
+    """Compute one record per item of the driving set of each DC and ship date.
 
-    The caller leaves out the partitions that `holds` names.
+    The caller leaves out the partitions that the quality gate holds.
 
     Args:
         item_days: `ITEM_DAYS` of the ship dates to judge.
@@ -69,7 +72,7 @@ def compute_lost_cases(item_days: pl.LazyFrame, averages: pl.LazyFrame, waivers:
 
 
 def select_driving_set(item_days: pl.LazyFrame) -> pl.LazyFrame:
-    """Items with a counted line, and stocked items that were out: nobody could order those."""
+    """Select items with a counted line, and stocked items that were out: those could not be ordered."""
     return item_days.filter(
         (pl.col("lines") > 0) | ((pl.col("item_type") == "STOCK") & (pl.col("instock") == "N").fill_null(value=False))
     )
@@ -88,7 +91,7 @@ def _path_expr() -> pl.Expr:
 
 
 def _reason_code_expr() -> pl.Expr:
-    """What the shipping records say of the shortest line; else what the path itself says (X12 element 892)."""
+    """Return what the shipping records say of the shortest line; else what the path itself says (X12 element 892)."""
     said = pl.col("reason_code")
     return (
         pl.when(pl.col("lost") == 0)
@@ -108,7 +111,7 @@ def _reason_code_expr() -> pl.Expr:
 
 
 def _expand_waivers(item_days: pl.LazyFrame, waivers: pl.LazyFrame) -> pl.LazyFrame:
-    """The reason codes waived on each ship date: columns reason_code, ship_date, waived."""
+    """Expand waivers to the reason codes waived on each ship date: columns reason_code, ship_date, waived."""
     day = pl.col("ship_date")
     return (
         item_days.select("ship_date")

@@ -1,4 +1,4 @@
-"""The rules in one pass over all the frames at once: what an analyst computes without a platform.
+"""Pipeline of the rules in one pass over all the frames at once: what an analyst computes without a platform.
 
 The assets take the same steps one by one, day by day; what they store and this returns are the same.
 """
@@ -18,14 +18,14 @@ from fillrate_assets.fillrate.rules.quality_gate import find_days_of_rejects, fi
 
 @dataclass(frozen=True)
 class Scope:
-    """The DCs and ship dates that are asked for; None: no limit."""
+    """DCs and ship dates to compute; None: no limit."""
 
     dcs: Sequence[str] | None = None
     first: date | None = None
     last: date | None = None
 
-    def of(self, frame: pl.LazyFrame) -> pl.LazyFrame:
-        """The rows in scope."""
+    def filter(self, frame: pl.LazyFrame) -> pl.LazyFrame:
+        """Filter the rows in scope."""
         within = [
             *([pl.col("dc").is_in(list(self.dcs))] if self.dcs is not None else []),
             *([pl.col("ship_date") >= self.first] if self.first else []),
@@ -34,7 +34,7 @@ class Scope:
         return frame.filter(*within) if within else frame
 
     def covers(self, dc: str, day: date) -> bool:
-        """Whether a day of a DC is in scope."""
+        """Return whether a day of a DC is in scope."""
         return (
             (self.dcs is None or dc in self.dcs)
             and (self.first is None or day >= self.first)
@@ -66,11 +66,11 @@ class Calculation:
     held: Mapping[tuple[str, date], str]
     """Reason by DC and ship date; held days have no records."""
     doubtful: Mapping[tuple[str, date], str]
-    """Days with so many rejects that the platform would hold them; an analyst gets their records, and is told."""
+    """Days with so many rejects that the platform would hold them; an analyst gets their records, and a warning."""
 
 
 def calculate(inputs: Inputs, scope: Scope | None = None) -> Calculation:
-    """Lost-case records of every DC and ship date in scope that can be judged.
+    """Compute lost-case records of every DC and ship date in scope that can be judged.
 
     Rows before the scope serve as look-back. A row that could be placed on a day but not typed counts against that
     day's reject rate like one that the rules reject.
@@ -93,10 +93,10 @@ def calculate(inputs: Inputs, scope: Scope | None = None) -> Calculation:
     untyped = inputs.rejects.filter(pl.col("dc").is_not_null() & pl.col("ship_date").is_not_null()).select(
         pl.col("table").alias("source_table"), "dc", "ship_date", pl.lit("REJECTED").alias("disposition"), "reason"
     )
-    in_scope = scope.of(classified.lazy())
-    judged = scope.of(days.lazy())
+    in_scope = scope.filter(classified.lazy())
+    judged = scope.filter(days.lazy())
     held = find_days_without_snapshot(judged)
-    doubtful = find_days_of_rejects(pl.concat([in_scope, scope.of(untyped)], how="diagonal"))
+    doubtful = find_days_of_rejects(pl.concat([in_scope, scope.filter(untyped)], how="diagonal"))
     held_rows = pl.LazyFrame(list(held), schema={"dc": pl.String, "ship_date": pl.Date}, orient="row")
     ship_dates = judged.select(pl.col("ship_date").unique().sort()).collect().to_series().to_list()
     records = lost_cases.compute_lost_cases(
@@ -108,11 +108,11 @@ def calculate(inputs: Inputs, scope: Scope | None = None) -> Calculation:
     rejects = pl.concat(
         [
             inputs.rejects.filter(placeless),
-            scope.of(inputs.rejects.filter(~placeless)),
+            scope.filter(inputs.rejects.filter(~placeless)),
             line_classification.select_rejects(in_scope),
         ]
     ).sort("table", "dc", "ship_date", "key", "reason", "raw")
-    kept_lines, kept_records, kept_rejects = pl.collect_all(
+    scoped_lines, scoped_records, scoped_rejects = pl.collect_all(
         [in_scope, schema.LOST_CASES.conform(records), schema.REJECTS.conform(rejects)]
     )
-    return Calculation(kept_lines, days, kept_records, kept_rejects, held, doubtful)
+    return Calculation(scoped_lines, days, scoped_records, scoped_rejects, held, doubtful)

@@ -1,6 +1,6 @@
 """Quality gate: which days are held because their feeds are in doubt (methodology section 5).
 
-A held day keeps its last good records. What a good day's records say belongs to `lost_cases`.
+A held day stays with its last good records. What a good day's records say belongs to `lost_cases`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a correction changed: key, field, before, after and why (methodology section 6)."""
+"""Comparison of two versions of records: key, field, before, after and why (methodology section 6)."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from fillrate_assets.fillrate import schema
 
 KEY: Final = ["dc", "ship_date", "item"]
 RECORD: Final = "record"
-"""The field that tells of a whole record that came or went."""
+"""The field that names a whole record that came or went."""
 
 _FACTS: Final = ("ordered_cases", "shipped_cases", "over_cases", "sub_cases", "path", "phantom_stock", "flag_conflict")
 _BASELINE: Final = ("baseline_cases", "baseline_n", "baseline_source")
 
 
 def find_restatements(before: pl.DataFrame, after: pl.DataFrame) -> pl.DataFrame:
-    """Every value that differs between two versions of the records of the same partitions.
+    """Find every value that differs between two versions of the records of the same partitions.
 
     Args:
         before: `LOST_CASES` as published.

@@ -18,7 +18,7 @@ MIN_OBSERVATIONS: Final = 3
 
 
 def compute_rolling_averages(item_days: pl.LazyFrame, ship_dates: Sequence[date]) -> pl.LazyFrame:
-    """Baselines as of each ship date, from the 28 days before it.
+    """Compute baselines as of each ship date, from the 28 days before it (methodology section 3).
 
     An observation is a DC ship day on which the item was stocked and available: snapshot Y, or no record but
     something shipped. With 3 or more in [t-7, t-1] the mean of those is `W7`; else the mean of the latest up
@@ -38,7 +38,7 @@ def compute_rolling_averages(item_days: pl.LazyFrame, ship_dates: Sequence[date]
     observed = _select_observations(item_days.filter(pl.col("ship_date").is_between(first, last, closed="left")))
     rows = (last - first).days + 1
     # One dense calendar per DC and item, laid end to end: sums over any window are then differences of one
-    # running total, and 28 lead days keep every window inside its own item.
+    # running total, and 28 lead days hold every window inside its own item.
     series = observed.select("dc", "item").unique().sort("dc", "item").with_row_index("series")
     position = pl.col("series").cast(pl.Int64) * rows
     placed = observed.join(series, on=["dc", "item"]).select(

@@ -16,11 +16,11 @@ METRICS: Final = ("case_fill_rate", "line_fill_rate", "order_fill_rate", "on_tim
 
 
 def compute_service(lines: pl.LazyFrame, by: Sequence[str]) -> pl.LazyFrame:
-    """Service metrics per group.
+    """Compute service metrics per group (methodology section 8).
 
     Sums are taken first and divided once; rates are never averaged. An order counts in every group in which
-    it has a line, and is complete, or on time, when all its lines in that group are. An order of which nobody
-    knows whether it was on time leaves both numerator and denominator of on-time and OTIF.
+    it has a line, and is complete, or on time, when all its lines in that group are. An order of which it
+    is unknown whether it was on time leaves both numerator and denominator of on-time and OTIF.
 
     Args:
         lines: `CLASSIFIED_LINES`; only counted ones matter.
@@ -78,7 +78,7 @@ def compute_service(lines: pl.LazyFrame, by: Sequence[str]) -> pl.LazyFrame:
 
 
 def compute_fill_rates(lines: pl.LazyFrame) -> pl.LazyFrame:
-    """Service metrics per DC and ship date, for the DC as a whole and by department, vendor and customer.
+    """Compute service metrics per DC and ship date, for the DC as a whole and by department, vendor and customer.
 
     Returns:
         `FILL_RATES`; lines without a department, vendor or customer are in the DC's row only.

@@ -189,7 +189,7 @@ def test_people_are_told_of_a_held_day_once(network_home: Home, instance: dg.Dag
     assert message == (
         f"{HELD_DC} {HELD_DAY} is held",
         (
-            "no instock snapshot for the day; no records stand for that day\n"
+            "no instock snapshot for the day; there are no records for that day\n"
             "To do: have the feed corrected or delivered again. The sensor tries the day again; or run it: "
             f"fillrate run --dc {HELD_DC} --from {HELD_DAY} --to {HELD_DAY}"
         ),

@@ -58,7 +58,7 @@ def _plan(
         "shipments": _versions(shipments or {}),
         "snapshots": _versions(snapshots or {}),
     }
-    limits = {"most": 1000, **more}
+    limits = {"max_requests": 1000, **more}
     return plan_runs(seen, _ledger(ledger or {}), attempts or {}, now=now, retry_delay=RETRY, **limits)
 
 
@@ -126,10 +126,10 @@ def test_a_pair_that_a_run_is_about_to_publish_is_requested_when_it_is_still_ahe
     ledger: Mapping[Pair, Entry],
 ) -> None:
     orders = {PAIR: (AT + MINUTE, 4), _day(60): (AT + MINUTE, 1)}
-    during = _plan(orders, {}, ledger, at_work=[PAIR])
+    during = _plan(orders, {}, ledger, in_progress=[PAIR])
     assert _ranges(during) == [("DC01", 60, 60, [60])]
     assert during.watermarks["orders"] == AT + MINUTE
-    alone = _plan({PAIR: orders[PAIR]}, {}, ledger, during.attempts, at_work=[PAIR])
+    alone = _plan({PAIR: orders[PAIR]}, {}, ledger, during.attempts, in_progress=[PAIR])
     assert alone.requests == ()
     assert alone.reason == "1 left to the runs and backfills that are queued or in progress, e.g. DC01 2026-02-10"
     assert PAIR not in alone.attempts
@@ -140,7 +140,7 @@ def test_a_pair_that_a_run_is_about_to_publish_is_requested_when_it_is_still_ahe
 def test_an_attempt_is_kept_while_its_run_is_queued() -> None:
     first = _plan({PAIR: (AT, 3)})
     later = NOW + 9 * RETRY
-    queued = _plan({PAIR: (AT, 3)}, attempts=first.attempts, now=later, at_work=[PAIR])
+    queued = _plan({PAIR: (AT, 3)}, attempts=first.attempts, now=later, in_progress=[PAIR])
     assert (queued.requests, queued.attempts) == ((), first.attempts)
     assert _plan({PAIR: (AT, 3)}, attempts=queued.attempts, now=later).attempts[PAIR].number == 2
 
@@ -346,25 +346,25 @@ TEN: Final = {_day(0, f"DC{number:02}"): (AT + number * MINUTE, 3) for number in
 
 
 def test_ten_changed_dcs_are_ten_requests() -> None:
-    made = _plan(TEN, TEN, most=10)
+    made = _plan(TEN, TEN, max_requests=10)
     assert ([each.dc for each in made.requests], made.left_out) == ([dc for dc, _ in TEN], 0)
 
 
 def test_what_is_too_much_for_one_tick_is_requested_by_the_next_and_holds_back_the_watermark() -> None:
-    first = _plan(TEN, {}, most=4)
+    first = _plan(TEN, {}, max_requests=4)
     assert ([each.dc for each in first.requests], first.left_out) == ([f"DC{number:02}" for number in range(4)], 6)
     done = {(each.dc, DAY): Entry(TEN[each.dc, DAY], None) for each in first.requests}
-    second = _plan(TEN, {}, done, first.attempts, NOW + MINUTE, most=4)
+    second = _plan(TEN, {}, done, first.attempts, NOW + MINUTE, max_requests=4)
     assert second.watermarks == {"orders": AT + 4 * MINUTE}
     assert [each.dc for each in second.requests] == [f"DC{number:02}" for number in range(4, 8)]
-    third = _plan(TEN, {}, done, second.attempts, NOW + 2 * MINUTE, most=4)
+    third = _plan(TEN, {}, done, second.attempts, NOW + 2 * MINUTE, max_requests=4)
     assert ([each.dc for each in third.requests], third.left_out) == (["DC08", "DC09"], 0)
 
 
 def test_what_was_requested_least_often_goes_first() -> None:
     pairs = list(TEN)
     asked = _plan(dict(list(TEN.items())[:2]), {}).attempts
-    made = _plan(TEN, {}, {}, asked, NOW + RETRY, most=9)
+    made = _plan(TEN, {}, {}, asked, NOW + RETRY, max_requests=9)
     assert [each.dc for each in made.requests] == [*[dc for dc, _ in pairs[2:]], "DC00"]
     assert made.attempts[pairs[1]] == asked[pairs[1]]
 

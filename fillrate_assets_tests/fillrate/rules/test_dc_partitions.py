@@ -16,7 +16,7 @@ from fillrate_assets.orchestration import partitions
 from fillrate_assets_tests.fixtures.home import Home
 
 NOW: Final = datetime(2026, 2, 10, 20, tzinfo=UTC)
-KEEP: Final = timedelta(days=90)
+RETENTION: Final = timedelta(days=90)
 LONG_AGO: Final = NOW - timedelta(days=91)
 RECENTLY: Final = NOW - timedelta(days=89)
 
@@ -28,7 +28,7 @@ RECENTLY: Final = NOW - timedelta(days=89)
         pytest.param("AB", "A", "", {}, (("B",), (), {}), id="a new DC"),
         pytest.param("A", "AB", "", {}, ((), (), {"B": NOW}), id="inactive for the first time"),
         pytest.param("A", "AB", "", {"B": RECENTLY}, ((), (), {"B": RECENTLY}), id="not inactive for long"),
-        pytest.param("A", "AB", "", {"B": NOW - KEEP}, ((), (), {"B": NOW - KEEP}), id="for exactly as long"),
+        pytest.param("A", "AB", "", {"B": NOW - RETENTION}, ((), (), {"B": NOW - RETENTION}), id="for exactly as long"),
         pytest.param("A", "AB", "", {"B": LONG_AGO}, ((), ("B",), {}), id="inactive for long"),
         pytest.param("A", "AB", "B", {"B": LONG_AGO}, ((), (), {"B": LONG_AGO}), id="but a run is in progress"),
         pytest.param("AB", "AB", "", {"B": LONG_AGO}, ((), (), {}), id="active again: forgotten"),
@@ -43,7 +43,7 @@ def test_active_dcs_get_a_key_and_those_that_were_inactive_for_long_lose_it(
     since: Mapping[str, datetime],
     expected: tuple[tuple[str, ...], tuple[str, ...], Mapping[str, datetime]],
 ) -> None:
-    made = plan_onboarding(active, known, busy, since, now=NOW, keep=KEEP)
+    made = plan_onboarding(active, known, busy, since, now=NOW, retention=RETENTION)
     assert (made.add, made.remove, made.inactive_since) == expected
     assert (made.reason == "") == bool(made.add or made.remove)
 
@@ -61,7 +61,7 @@ def test_active_dcs_get_a_key_and_those_that_were_inactive_for_long_lose_it(
 )  # fmt: skip
 def test_a_tick_that_changes_nothing_says_why(active: str, known: str, busy: str, reason: str) -> None:
     since = {"B": LONG_AGO, "C": NOW - timedelta(days=87)}
-    assert plan_onboarding(active, known, busy, since, now=NOW, keep=KEEP).reason == reason
+    assert plan_onboarding(active, known, busy, since, now=NOW, retention=RETENTION).reason == reason
 
 
 class Ticking:

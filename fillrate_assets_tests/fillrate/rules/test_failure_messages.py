@@ -61,7 +61,7 @@ def test_a_message_says_what_where_why_and_what_to_do() -> None:
         pytest.param(replace(FAILED, kind="PermanentFailure"), "DC01 2026-02-10 to 2026-02-12: orders failed",
                      "A retry cannot help", "did not answer", id="permanent"),
         pytest.param(replace(FAILED, kind="ValueError"), "DC01 2026-02-10 to 2026-02-12: orders failed",
-                     "Nobody expected this", "did not answer", id="a defect"),
+                     "An unexpected error", "did not answer", id="a defect"),
     ],
 )  # fmt: skip
 def test_a_message_tells_only_what_is_known(failed: FailedRun, subject: str, told: str, not_told: str) -> None:

@@ -55,7 +55,7 @@ HELD: Final = {PAIR: "held: no instock snapshot for the day"}
         pytest.param(_seen(orders=(AT, 3)), None, 25, AHEAD, id="ahead for too long"),
         pytest.param(_seen(orders=(AT, 3), shipments=(AT + HOUR, 3)), None, 26, LATER, id="the latest change counts"),
         pytest.param(_seen(snapshots=(AT + HOUR, 9)), "PUBLISHED", 26, LATER, id="a snapshot that nobody read"),
-        pytest.param(_seen(snapshots=(None, 8)), "PUBLISHED", 99, {}, id="nobody knows since when"),
+        pytest.param(_seen(snapshots=(None, 8)), "PUBLISHED", 99, {}, id="since when is unknown"),
         pytest.param(_seen(), "HELD", 0, HELD, id="held"),
         pytest.param(_seen(orders=(AT, 4)), "HELD", 99, HELD, id="held and ahead"),
     ],
@@ -132,7 +132,7 @@ def test_a_time_zone_that_nobody_knows_is_told_and_the_other_dcs_are_judged(zone
     dcs = pl.concat([_dcs().with_columns(dc=pl.lit("DC00"), time_zone=pl.lit(zone)), _dcs()])
     now = datetime(2026, 2, 11, 12, tzinfo=UTC)
     found = find_incomplete_days(dcs, [PAIR], [PAIR], _ledger(None), now=now, deadline=SIX)
-    assert found["DC00", now.date()] == f"nobody knows the time zone {zone}: correct it in the table dcs"
+    assert found["DC00", now.date()] == f"the time zone {zone} is unknown: correct it in the table dcs"
     assert PAIR in found
 
 
