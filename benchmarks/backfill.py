@@ -290,14 +290,14 @@ def backfill(settings: Settings, network: Network, processes: int) -> Iterator[R
         # Before there are several processes that would all create Dagster's databases.
         instance.add_dynamic_partitions(str(partitions.DC.name), network.dc_codes)
     with ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn")) as pool:
-        wanted = [launcher.Range(dc, network.first, network.last) for dc in network.dc_codes]
+        wanted = [launcher.RunRange(dc, network.first, network.last) for dc in network.dc_codes]
         for done in as_completed([pool.submit(run_clocked, settings, each) for each in wanted]):
             run = done.result()
             print(f"  {run.dc}: {run.whole.wall:,.1f} s", file=sys.stderr, flush=True)
             yield run
 
 
-def run_clocked(settings: Settings, wanted: launcher.Range) -> RunOfDc:
+def run_clocked(settings: Settings, wanted: launcher.RunRange) -> RunOfDc:
     """Run one DC as `fillrate run` does, and tell where its time went."""
     if not STOPWATCH.spent:
         _watch_ours()

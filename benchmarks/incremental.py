@@ -109,7 +109,7 @@ def prepare(home: Path, dcs: int, items: int, days: int) -> tuple[Settings, Netw
     done = dict(RecordStore(Database(settings.record_store_url)).read_ledger().group_by("dc").len().iter_rows())
     missing = [dc for dc in network.dc_codes if done.get(dc, 0) < network.days]
     if missing:
-        for ran in launcher.run(settings, [launcher.Range(dc, network.first, network.last) for dc in missing]):
+        for ran in launcher.run(settings, [launcher.RunRange(dc, network.first, network.last) for dc in missing]):
             print(f"  {ran.range.dc} run in {ran.seconds:.1f} s: {ran.failure or 'done'}", file=sys.stderr, flush=True)
     print(f"{network.dcs} DCs x {network.items:,} items x {network.days} days, filled and run once; not counted")
     return settings, network

@@ -31,13 +31,13 @@ import pandas as pd
 import polars as pl
 
 from benchmarks import year_pandas
-from fillrate_assets.core import decimals
+from fillrate_assets.core import decimals, partition_key
+from fillrate_assets.core.partition_key import PartitionKey
 from fillrate_assets.core.table_schema import TIMESTAMP, Frame
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.defs import assets
 from fillrate_assets.fillrate.rules import line_classification, lost_cases, rolling_baseline, service_metrics
-from fillrate_assets.orchestration import partitions
-from fillrate_assets.storage.lake import Lake, Partition
+from fillrate_assets.storage.lake import Lake
 
 FIRST_DAY: Final = date(2026, 1, 1)
 LINES_PER_ORDER: Final = 20
@@ -104,9 +104,9 @@ class Size:
         """Every day is a ship date."""
         return [FIRST_DAY + timedelta(days=day) for day in range(self.days)]
 
-    def partitions(self, dc: str) -> list[Partition]:
+    def partitions(self, dc: str) -> list[PartitionKey]:
         """The partitions of a DC."""
-        return [(dc, day) for day in self.ship_dates]
+        return [PartitionKey(dc, day) for day in self.ship_dates]
 
 
 @dataclass(frozen=True)
@@ -358,11 +358,11 @@ def _rules_of_dc(source: Path, output: Path, dc: str, size: Size) -> Totals:
     return saved.select(decimals.to_units(name).sum() for name in MEASURES).collect().row(0, named=True)
 
 
-def _months(dc: str, size: Size) -> list[list[Partition]]:
-    return [span.days for span in partitions.spans(size.partitions(dc), assets.MONTH)]
+def _months(dc: str, size: Size) -> list[list[PartitionKey]]:
+    return [span.partition_keys for span in partition_key.cut_into_ranges(size.partitions(dc), assets.MONTH)]
 
 
-def _to_item_days(source: Lake, target: Lake, month: list[Partition]) -> pl.LazyFrame:
+def _to_item_days(source: Lake, target: Lake, month: list[PartitionKey]) -> pl.LazyFrame:
     """Store a month's classified lines, which are returned, and its item-days."""
     items = source.read_whole(schema.ITEMS)
     orders, shipments, snapshots = (source.read(frame, month) for frame in INPUTS[LINES])

@@ -11,6 +11,7 @@ from typing import Final
 import polars as pl
 
 from fillrate_assets.core.errors import ContractViolation
+from fillrate_assets.core.partition_key import PartitionKey
 from fillrate_assets.core.table_schema import Column, Frame
 from fillrate_assets.storage.lake import Lake, Part
 
@@ -77,8 +78,8 @@ class LakeTickStore:
         if strangers := sorted(set(rows["dc"]) - set(places)):
             msg = f"{frame.name}: rows of DCs that the tick is not of: {', '.join(strangers)}"
             raise ContractViolation(msg)
-        held = set(rows.select("dc", "ship_date").unique().iter_rows())
-        silent = {(dc, today) for dc in places if dc not in set(rows["dc"])}
+        held = set(map(PartitionKey._make, rows.select("dc", "ship_date").unique().iter_rows()))
+        silent = {PartitionKey(dc, today) for dc in places if dc not in set(rows["dc"])}
         days, name = _list_operating_days(snapshot_ts), snapshot_ts.astimezone(UTC).strftime(_NAME)
         stale = {part.partition for part in self.lake.parts(stored, places, days[0], days[-1]) if part.name == name}
         self.lake.write(stored, rows, sorted(held | silent | stale), part=name)

@@ -20,6 +20,7 @@ import polars as pl
 from fillrate_assets.buffers.buffer_store import BufferStore
 from fillrate_assets.buffers.defs import assets as buffer_assets
 from fillrate_assets.buffers.defs import schedules
+from fillrate_assets.core import partition_key
 from fillrate_assets.core.errors import PermanentFailure
 from fillrate_assets.definitions import JOB, build_defs
 from fillrate_assets.fillrate.defs import health_checks
@@ -37,7 +38,7 @@ _QUIET: Final = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
 @dataclass(frozen=True)
-class Range:
+class RunRange:
     """A range of ship dates of one DC, and how far the days reach that only depend on it."""
 
     dc: str
@@ -48,15 +49,15 @@ class Range:
     @property
     def days(self) -> list[date]:
         """Its ship dates, without those that only depend on them."""
-        return partitions.days_between(self.first, self.last)
+        return partition_key.list_dates(self.first, self.last)
 
-    def parts(self, most: int) -> list[Range]:
+    def parts(self, most: int) -> list[RunRange]:
         """The same in ranges of so many days at most, to be run one after another.
 
         What depends on one of them lies in the next, which reads it anyhow.
         """
-        spans = partitions.spans([(self.dc, day) for day in self.days], most)
-        parts = [Range(self.dc, span.first, span.last) for span in spans]
+        spans = partition_key.cut_into_ranges([(self.dc, day) for day in self.days], most)
+        parts = [RunRange(self.dc, span.first, span.last) for span in spans]
         return [*parts[:-1], replace(parts[-1], dependants_to=self.dependants_to)]
 
     @property
@@ -73,7 +74,7 @@ class Range:
 class Ran:
     """What became of one run."""
 
-    range: Range
+    range: RunRange
     run_id: str | None
     """None if it was not started."""
 
@@ -82,7 +83,9 @@ class Ran:
     seconds: float
 
 
-def ranges(settings: Settings, dcs: Sequence[str], first: date | None, last: date | None, today: date) -> list[Range]:
+def ranges(
+    settings: Settings, dcs: Sequence[str], first: date | None, last: date | None, today: date
+) -> list[RunRange]:
     """What to run: the DCs asked for, by default all active ones, from the first partition until today.
 
     A range that ends earlier reaches on to the 28 days that depend on it, as far as any were published.
@@ -105,10 +108,10 @@ def ranges(settings: Settings, dcs: Sequence[str], first: date | None, last: dat
         raise PermanentFailure(msg)
     published = dict(store.read_ledger().group_by("dc").agg(pl.col("ship_date").max()).iter_rows())
     dependent = end + timedelta(days=LOOK_BACK_DAYS)
-    return [Range(dc, begin, end, min(dependent, published.get(dc, end))) for dc in dcs or active]
+    return [RunRange(dc, begin, end, min(dependent, published.get(dc, end))) for dc in dcs or active]
 
 
-def run(settings: Settings, wanted: Sequence[Range], processes: int = PROCESSES) -> Iterator[Ran]:
+def run(settings: Settings, wanted: Sequence[RunRange], processes: int = PROCESSES) -> Iterator[Ran]:
     """Run the main job for each range; yields each as it ends.
 
     Ranges of one DC go one after another, since the later days need the earlier ones; a failure ends them. Several DCs
@@ -120,7 +123,7 @@ def run(settings: Settings, wanted: Sequence[Range], processes: int = PROCESSES)
     with dg.DagsterInstance.get() as instance:
         end_dead_runs(instance)
         instance.add_dynamic_partitions(str(partitions.DC.name), sorted({each.dc for each in wanted}))
-    by_dc: dict[str, deque[Range]] = {}
+    by_dc: dict[str, deque[RunRange]] = {}
     for each in wanted:
         by_dc.setdefault(each.dc, deque()).append(each)
     if len(by_dc) == 1 or processes == 1:
@@ -192,7 +195,7 @@ def _is_alive(process: int) -> bool:
     return True
 
 
-def _not_started(ran: Ran, later: deque[Range]) -> Iterator[Ran]:
+def _not_started(ran: Ran, later: deque[RunRange]) -> Iterator[Ran]:
     """What cannot be run on a DC after a failure."""
     while ran.failure and later:
         each = later.popleft()
@@ -200,7 +203,7 @@ def _not_started(ran: Ran, later: deque[Range]) -> Iterator[Ran]:
         yield Ran(each, None, msg, (), 0.0)
 
 
-def _run(settings: Settings, each: Range) -> Ran:
+def _run(settings: Settings, each: RunRange) -> Ran:
     started = perf_counter()
     with dg.DagsterInstance.get() as instance:
         if (other := partitions.runs_by_dc(instance, queued=False).get(each.dc)) is not None:

@@ -21,10 +21,11 @@ from fillrate_assets.cli.buffers import buffers
 from fillrate_assets.cli.progress import called_as, progress, working
 from fillrate_assets.core import extras
 from fillrate_assets.core.errors import FillrateError, SourceUnavailable
+from fillrate_assets.core.partition_key import PartitionKey
 
 if TYPE_CHECKING:
-    from fillrate_assets.cli.launcher import Range
-    from fillrate_assets.fillrate.rules.pipeline import Scope
+    from fillrate_assets.cli.launcher import RunRange
+    from fillrate_assets.fillrate.rules.pipeline import PartitionFilter
     from fillrate_assets.fillrate.sources.contract_files import Contracts
     from fillrate_assets.sample.network import Network
 
@@ -342,7 +343,7 @@ def demo(days: int, dc_count: int, items: int, seed: int, processes: int) -> Non
     network = _sample(Network(seed=seed, dcs=dc_count, items=items, days=days, last=_last_sample_day()))
     chosen = settings.load()
     before = story.Standing.of(chosen)
-    wanted = [launcher.Range(dc, network.first, network.last) for dc in network.dc_codes]
+    wanted = [launcher.RunRange(dc, network.first, network.last) for dc in network.dc_codes]
     failed = _run(wanted, processes)
     launcher.ask_standing_checks(chosen)
     console = Console(width=100, highlight=False)
@@ -460,7 +461,7 @@ def _sample(network: Network) -> Network:
     return network
 
 
-def _run(wanted: Sequence[Range], processes: int) -> bool:
+def _run(wanted: Sequence[RunRange], processes: int) -> bool:
     """Run ranges and tell how each went; whether any failed."""
     from fillrate_assets import settings
     from fillrate_assets.cli import launcher
@@ -493,12 +494,12 @@ def _must_have_a_place(out: Path) -> None:
         _misuse(f"--out {out}: {out.parent} is not a directory")
 
 
-def _scope(dcs: tuple[str, ...], first: date | None, last: date | None) -> Scope:
-    from fillrate_assets.fillrate.rules.pipeline import Scope
+def _scope(dcs: tuple[str, ...], first: date | None, last: date | None) -> PartitionFilter:
+    from fillrate_assets.fillrate.rules.pipeline import PartitionFilter
 
     if first and last and first > last:
         _misuse(f"--from {first} is after --to {last}")
-    return Scope(dcs or None, first, last)
+    return PartitionFilter(dcs or None, first, last)
 
 
 def _read(directory: Path, mapping: Path | None) -> Contracts:
@@ -508,7 +509,7 @@ def _read(directory: Path, mapping: Path | None) -> Contracts:
         return read_directory(directory, mapping, loaded_at=datetime.now(UTC))
 
 
-def _tell_days(days: Mapping[tuple[str, date], str], what: str) -> None:
+def _tell_days(days: Mapping[PartitionKey, str], what: str) -> None:
     from fillrate_assets.fillrate.report import labels
 
     for line in labels.format_days_by_reason(days, what):

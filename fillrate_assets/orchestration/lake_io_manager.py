@@ -10,9 +10,10 @@ import dagster as dg
 import polars as pl
 
 from fillrate_assets.core.errors import PermanentFailure
+from fillrate_assets.core.partition_key import PartitionKey
 from fillrate_assets.core.table_schema import Frame
 from fillrate_assets.orchestration.retries import typed
-from fillrate_assets.storage.lake import Lake, Partition
+from fillrate_assets.storage.lake import Lake
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class Replacement:
     The pieces are taken once, and none is kept: Dagster holds on to what assets return until the run ends.
     """
 
-    pieces: Iterable[tuple[pl.DataFrame, Sequence[Partition]]]
+    pieces: Iterable[tuple[pl.DataFrame, Sequence[PartitionKey]]]
 
 
 class LakeIOManager(dg.IOManager):
@@ -64,9 +65,9 @@ class LakeIOManager(dg.IOManager):
         return frame
 
 
-def _partition(key: str) -> Partition:
+def _partition(key: str) -> PartitionKey:
     if not isinstance(key, dg.MultiPartitionKey):
         msg = f"partition key {key!r} is not one of DC and ship date"
         raise PermanentFailure(msg)
     dims = key.keys_by_dimension
-    return dims["dc"], date.fromisoformat(dims["ship_date"])
+    return PartitionKey(dims["dc"], date.fromisoformat(dims["ship_date"]))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from typing import Final
 
 import dagster as dg
+
+from fillrate_assets.core.partition_key import PartitionKey, list_dates
 
 DC: Final = dg.DynamicPartitionsDefinition(name="dc")
 RANGE_START_TAG: Final = "dagster/asset_partition_range_start"
@@ -84,7 +86,7 @@ def tick_of(tags: Mapping[str, str]) -> datetime | None:
 
 
 @dataclass(frozen=True)
-class Scope:
+class PartitionRectangle:
     """What a run is about: each DC from the first to the last, each ship date from the first to the last."""
 
     first_dc: str
@@ -103,14 +105,14 @@ class Scope:
         return list(known[known.index(self.first_dc) : known.index(self.last_dc) + 1])
 
 
-def scope_of(tags: Mapping[str, str]) -> Scope | None:
+def find_rectangle(tags: Mapping[str, str]) -> PartitionRectangle | None:
     """What a run is about, by its tags, whoever launched it; None if it is not about ship dates."""
     one = tags.get(PARTITION_TAG)
     first, last = tags.get(RANGE_START_TAG, one), tags.get(RANGE_END_TAG, one)
     if first is None or last is None or _BETWEEN not in first:
         return None
     (first_dc, begin), (last_dc, end) = day_of(first), day_of(last)
-    return Scope(first_dc, last_dc, begin, end)
+    return PartitionRectangle(first_dc, last_dc, begin, end)
 
 
 def known_dcs(instance: dg.DagsterInstance) -> Sequence[str]:
@@ -123,7 +125,7 @@ def runs_by_dc(instance: dg.DagsterInstance, *, queued: bool) -> dict[str, str]:
     return {dc: run.run_id for run, scope in _active(instance, queued=queued) for dc in scope.dcs(instance)}
 
 
-def days_at_work(instance: dg.DagsterInstance, read: dg.AssetKey) -> set[tuple[str, date]]:
+def days_at_work(instance: dg.DagsterInstance, read: dg.AssetKey) -> set[PartitionKey]:
     """The DCs and ship dates whose sources a run that is queued or in progress reads, or has read.
 
     Args:
@@ -132,18 +134,18 @@ def days_at_work(instance: dg.DagsterInstance, read: dg.AssetKey) -> set[tuple[s
 
     """
     return {
-        (dc, day)
+        PartitionKey(dc, day)
         for run, scope in _active(instance, queued=True)
         if run.asset_selection is None or read in run.asset_selection
         for dc in scope.dcs(instance)
-        for day in _changed(run.tags, days_between(scope.first, scope.last))
+        for day in _changed(run.tags, list_dates(scope.first, scope.last))
     }
 
 
-def day_of(key: str) -> tuple[str, date]:
+def day_of(key: str) -> PartitionKey:
     """The DC and ship date of a partition's key."""
     dc, _, day = key.rpartition(_BETWEEN)
-    return dc, date.fromisoformat(day)
+    return PartitionKey(dc, date.fromisoformat(day))
 
 
 def is_in_progress(instance: dg.DagsterInstance, run_id: str) -> bool:
@@ -152,62 +154,21 @@ def is_in_progress(instance: dg.DagsterInstance, run_id: str) -> bool:
     return run is not None and run.status in _IN_PROGRESS
 
 
-def all_days(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext) -> list[tuple[str, date]]:
+def all_days(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext) -> list[PartitionKey]:
     """The DCs and ship dates of a run: the same code for one partition, a range, or a backfill over several DCs."""
-    scope = scope_of(context.op_execution_context.run.tags)
+    scope = find_rectangle(context.op_execution_context.run.tags)
     if scope is not None and scope.first_dc == scope.last_dc:
         # Dagster would ask its database for every DC there is, each time that a step asks.
-        return [(scope.first_dc, day) for day in days_between(scope.first, scope.last)]
+        return [PartitionKey(scope.first_dc, day) for day in list_dates(scope.first, scope.last)]
     dims = [partition.keys_by_dimension for partition in _keys(context)]
-    return sorted((each["dc"], date.fromisoformat(each["ship_date"])) for each in dims)
+    return sorted(PartitionKey(each["dc"], date.fromisoformat(each["ship_date"])) for each in dims)
 
 
-def changed_days(context: dg.AssetExecutionContext) -> list[tuple[str, date]]:
+def changed_days(context: dg.AssetExecutionContext) -> list[PartitionKey]:
     """Those of a run's days whose sources changed; the others only depend on them."""
     days = all_days(context)
     changed = set(_changed(context.run.tags, [day for _, day in days]))
-    return [(dc, day) for dc, day in days if day in changed]
-
-
-def days_between(first: date, last: date) -> list[date]:
-    """Every day from the first to the last."""
-    return [first + timedelta(days=number) for number in range((last - first).days + 1)]
-
-
-@dataclass(frozen=True)
-class Span:
-    """Ship dates of one DC without a gap between them."""
-
-    dc: str
-    ship_dates: tuple[date, ...]
-
-    @property
-    def first(self) -> date:
-        """First ship date."""
-        return self.ship_dates[0]
-
-    @property
-    def last(self) -> date:
-        """Last ship date."""
-        return self.ship_dates[-1]
-
-    @property
-    def days(self) -> list[tuple[str, date]]:
-        """The DC with each ship date."""
-        return [(self.dc, day) for day in self.ship_dates]
-
-
-def spans(days: Iterable[tuple[str, date]], longest: int | None = None) -> list[Span]:
-    """Cut DCs and ship dates into spans, of at most so many days."""
-    cut: list[Span] = []
-    for dc, day in sorted(days):
-        before = cut[-1] if cut else None
-        follows = before is not None and before.dc == dc and day - before.last == timedelta(days=1)
-        if before and follows and (longest is None or len(before.ship_dates) < longest):
-            cut[-1] = Span(dc, (*before.ship_dates, day))
-        else:
-            cut.append(Span(dc, (day,)))
-    return cut
+    return [day for day in days if day.ship_date in changed]
 
 
 def _changed(tags: Mapping[str, str], days: Iterable[date]) -> list[date]:
@@ -215,11 +176,11 @@ def _changed(tags: Mapping[str, str], days: Iterable[date]) -> list[date]:
     return [day for day in days if only is None or day.isoformat() in only]
 
 
-def _active(instance: dg.DagsterInstance, *, queued: bool) -> list[tuple[dg.DagsterRun, Scope]]:
+def _active(instance: dg.DagsterInstance, *, queued: bool) -> list[tuple[dg.DagsterRun, PartitionRectangle]]:
     statuses = [*_IN_PROGRESS, *(_QUEUED if queued else ())]
     runs = instance.get_runs(filters=dg.RunsFilter(statuses=statuses))
     # A tick of the buffers reads and writes nothing of what these runs are about.
-    return [(run, scope) for run in runs if TICK_TAG not in run.tags and (scope := scope_of(run.tags))]
+    return [(run, scope) for run in runs if TICK_TAG not in run.tags and (scope := find_rectangle(run.tags))]
 
 
 def _keys(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext) -> list[dg.MultiPartitionKey]:

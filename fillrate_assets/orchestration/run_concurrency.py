@@ -32,7 +32,7 @@ class OneRunPerDcCoordinator(QueuedRunCoordinator[dg.DagsterInstance]):
 
     def submit_run(self, context: SubmitRunContext) -> dg.DagsterRun:
         """Put a run into the queue."""
-        scope = partitions.scope_of(context.dagster_run.tags)
+        scope = partitions.find_rectangle(context.dagster_run.tags)
         is_tick = partitions.tick_of(context.dagster_run.tags) is not None
         if scope is not None and scope.first_dc == scope.last_dc and not is_tick:
             self._instance.add_run_tags(context.dagster_run.run_id, {partitions.DC_TAG: scope.first_dc})
@@ -67,7 +67,7 @@ class InTurn(dg.IOManager):
         return self._io_manager.load_input(context)
 
     def _wait(self, step: StepExecutionContext) -> None:
-        if (scope := partitions.scope_of(step.dagster_run.tags)) is None:
+        if (scope := partitions.find_rectangle(step.dagster_run.tags)) is None:
             return
         waiting = Retrying(
             retry=retry_if_exception_type(_NotItsTurn),

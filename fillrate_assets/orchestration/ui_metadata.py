@@ -10,13 +10,14 @@ from typing import Any, Final
 import dagster as dg
 import polars as pl
 
+from fillrate_assets.core.partition_key import PartitionKey
 from fillrate_assets.core.table_schema import Frame
 from fillrate_assets.orchestration import partitions
 from fillrate_assets.orchestration.partition_events import add_partition_evaluations
 
 Metadata = dict[str, Any]
 
-Days = Mapping[tuple[str, date], str]
+
 """What is wrong with a DC's day."""
 
 _NAMED: Final = 20
@@ -43,10 +44,10 @@ def columns(frame: Frame) -> dg.TableSchema:
     return dg.TableSchema(columns=shown)
 
 
-def by_day(frame: pl.DataFrame) -> dict[tuple[str, date], pl.DataFrame]:
+def by_day(frame: pl.DataFrame) -> dict[PartitionKey, pl.DataFrame]:
     """A frame's rows by DC and ship date."""
     parts = frame.partition_by("dc", "ship_date", as_dict=True)
-    return {(str(dc), day): part for (dc, day), part in parts.items() if isinstance(day, date)}
+    return {PartitionKey(str(dc), day): part for (dc, day), part in parts.items() if isinstance(day, date)}
 
 
 def table(rows: pl.DataFrame) -> dg.TableMetadataValue:
@@ -62,7 +63,7 @@ def table(rows: pl.DataFrame) -> dg.TableMetadataValue:
 
 def verdict(
     context: dg.AssetCheckExecutionContext,
-    failing: Days,
+    failing: Mapping[PartitionKey, str],
     advice: str,
     *,
     blocking: bool = False,

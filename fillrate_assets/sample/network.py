@@ -15,6 +15,7 @@ from typing import Final
 
 import polars as pl
 
+from fillrate_assets.core.partition_key import PartitionKey
 from fillrate_assets.fillrate import schema
 from fillrate_assets.sample import documents
 from fillrate_assets.sample.catalogue import MAX_ITEMS, OPENED, Catalogue, Site, catalogue, site
@@ -77,10 +78,11 @@ class Network:
         return _ship_days(self.first, self.last)
 
     @property
-    def snapshot_gap(self) -> tuple[str, date]:
+    def snapshot_gap(self) -> PartitionKey:
         """The DC and ship day whose instock snapshot never arrived: DC04 (or the last DC), in mid-history."""
         middle = self.first + timedelta(days=self.days // 2)
-        return self.dc_codes[min(_GAP_DC, self.dcs) - 1], middle if is_ship_day(middle) else next_ship_day(middle)
+        ship_date = middle if is_ship_day(middle) else next_ship_day(middle)
+        return PartitionKey(self.dc_codes[min(_GAP_DC, self.dcs) - 1], ship_date)
 
 
 @dataclass(frozen=True)

@@ -22,9 +22,8 @@ import polars as pl
 
 from fillrate_assets.aws import client
 from fillrate_assets.core.errors import ContractViolation, SourceUnavailable
+from fillrate_assets.core.partition_key import PartitionKey
 from fillrate_assets.core.table_schema import Frame
-
-Partition = tuple[str, date]
 
 WHOLE: Final = "part-0"
 """The part of a partition that has no others."""
@@ -45,9 +44,9 @@ class Part(NamedTuple):
     name: str
 
     @property
-    def partition(self) -> Partition:
+    def partition(self) -> PartitionKey:
         """The partition that it is of."""
-        return self.dc, self.ship_date
+        return PartitionKey(self.dc, self.ship_date)
 
 
 @dataclass(frozen=True)
@@ -66,7 +65,7 @@ class Lake:
         """Every stored partition of an asset, of some DCs, in a range of ship dates."""
         return self.read_parts(frame, self.parts(frame, dcs, first, last))
 
-    def read(self, frame: Frame, partitions: Iterable[Partition]) -> pl.LazyFrame:
+    def read(self, frame: Frame, partitions: Iterable[PartitionKey]) -> pl.LazyFrame:
         """Those of the partitions that are stored; none of them stored is a frame without rows.
 
         Raises:
@@ -86,8 +85,8 @@ class Lake:
         return pl.scan_parquet(paths, glob=False, schema=frame.polars, hive_schema=hive)
 
     def write(
-        self, frame: Frame, rows: pl.DataFrame, partitions: Iterable[Partition], *, part: str = WHOLE
-    ) -> dict[Partition, int]:
+        self, frame: Frame, rows: pl.DataFrame, partitions: Iterable[PartitionKey], *, part: str = WHOLE
+    ) -> dict[PartitionKey, int]:
         """Replace partitions, each atomically; a partition without rows becomes a file without rows.
 
         Args:
@@ -155,7 +154,7 @@ class Lake:
         self._replace(path, lambda file: file.write(content))
         return self._location(path)
 
-    def partitions(self, frame: Frame) -> list[Partition]:
+    def partitions(self, frame: Frame) -> list[PartitionKey]:
         """The stored partitions of an asset, sorted."""
         return sorted({part.partition for part in self.parts(frame)})
 
@@ -182,7 +181,7 @@ class Lake:
             )
         return sorted(self._of_dcs(frame, dict.fromkeys(dcs, (first or date.min, last or date.max))))
 
-    def written_at(self, frame: Frame, partitions: Iterable[Partition]) -> dict[Partition, datetime]:
+    def written_at(self, frame: Frame, partitions: Iterable[PartitionKey]) -> dict[PartitionKey, datetime]:
         """When those of the partitions that are stored were last written; on S3, to the second.
 
         Raises:
@@ -190,12 +189,12 @@ class Lake:
             PermanentFailure: S3 denied access, or there is no such bucket.
 
         """
-        written: dict[Partition, datetime] = {}
+        written: dict[PartitionKey, datetime] = {}
         for part, at in self._of_partitions(frame, set(partitions)).items():
             written[part.partition] = max(at, written.get(part.partition, at))
         return written
 
-    def _of_partitions(self, frame: Frame, partitions: set[Partition]) -> dict[Part, datetime]:
+    def _of_partitions(self, frame: Frame, partitions: set[PartitionKey]) -> dict[Part, datetime]:
         """The stored parts of partitions, and since when."""
         days = {dc: [day for each, day in partitions if each == dc] for dc, _ in partitions}
         found = self._of_dcs(frame, {dc: (min(of_dc), max(of_dc)) for dc, of_dc in days.items()})

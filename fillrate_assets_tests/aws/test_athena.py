@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from fillrate_assets.aws import athena
 from fillrate_assets.core.errors import FillrateError, PermanentFailure, SourceUnavailable
+from fillrate_assets.core.partition_key import PartitionKey
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.sources.instock_warehouse import InstockWarehouse
 from fillrate_assets.fillrate.sources.line_versions import ChangeWindow
@@ -50,7 +51,7 @@ def test_snapshots_come_back_as_the_contract_types_them(aws: Cloud) -> None:
 def test_all_days_are_asked_at_once_by_values_that_prune(aws: Cloud) -> None:
     days = [DAY + timedelta(days=number) for number in range(6)]
     url = aws.warehouse(_stock(*[{"dc": dc, "snapshot_date": day} for dc in ("DC01", "DC0'2") for day in days]))
-    wanted = [("DC01", days[0]), ("DC01", days[4]), ("DC0'2", days[5])]
+    wanted = [PartitionKey("DC01", days[0]), PartitionKey("DC01", days[4]), PartitionKey("DC0'2", days[5])]
     answer = InstockWarehouse(url).read(wanted)
     assert answer.rows.select("dc", "ship_date").sort("dc", "ship_date").rows() == sorted(wanted)
     assert answer.bytes_scanned

@@ -10,7 +10,8 @@ import pytest
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 
 from fillrate_assets.cli import launcher
-from fillrate_assets.cli.launcher import Range
+from fillrate_assets.cli.launcher import RunRange
+from fillrate_assets.core import partition_key
 from fillrate_assets.definitions import JOB
 from fillrate_assets.fillrate.record_store import RESTATEMENTS
 from fillrate_assets.orchestration import partitions
@@ -20,19 +21,19 @@ from fillrate_assets_tests.fixtures.home import Home
 
 
 def test_a_range_alone_reads_all_its_days_again() -> None:
-    tags = Range("DC01", date(2026, 3, 1), date(2026, 3, 2)).tags
+    tags = RunRange("DC01", date(2026, 3, 1), date(2026, 3, 2)).tags
     assert (tags[RANGE_START_TAG], tags[RANGE_END_TAG]) == ("DC01|2026-03-01", "DC01|2026-03-02")
     assert CHANGED_TAG not in tags
 
 
 def test_dependent_days_are_judged_again_without_reading_their_sources() -> None:
-    tags = Range("DC01", date(2026, 3, 1), date(2026, 3, 2), date(2026, 3, 30)).tags
+    tags = RunRange("DC01", date(2026, 3, 1), date(2026, 3, 2), date(2026, 3, 30)).tags
     assert tags[RANGE_END_TAG] == "DC01|2026-03-30"
     assert tags[CHANGED_TAG] == "2026-03-01,2026-03-02"
 
 
 def test_nothing_published_later_means_no_dependants() -> None:
-    assert CHANGED_TAG not in Range("DC01", date(2026, 3, 1), date(2026, 3, 2), date(2026, 2, 27)).tags
+    assert CHANGED_TAG not in RunRange("DC01", date(2026, 3, 1), date(2026, 3, 2), date(2026, 2, 27)).tags
 
 
 @pytest.mark.usefixtures("dagster_home")
@@ -44,7 +45,7 @@ def test_a_corrected_day_that_is_run_alone_reaches_the_days_that_depend_on_it(
     network_home.correct("DC01", first, first)
     whole = Home(copied(network_home.directory, tmp_path / "whole"))
     (wanted,) = launcher.ranges(network_home.settings, ["DC01"], first, first, last)
-    assert wanted == Range("DC01", first, first, last)
+    assert wanted == RunRange("DC01", first, first, last)
     (ran,) = launcher.run(network_home.settings, [wanted])
     assert ran.failure is None
     whole.run(instance, "DC01", first, last)
@@ -56,7 +57,7 @@ def test_a_corrected_day_that_is_run_alone_reaches_the_days_that_depend_on_it(
 @pytest.mark.usefixtures("dagster_home")
 def test_a_run_that_fails_tells_the_cause_in_one_line(network_home: Home) -> None:
     Path(network_home.settings.order_system_url.removeprefix("sqlite:///")).unlink()
-    (ran,) = launcher.run(network_home.settings, [Range("DC01", SMALL.first, SMALL.first)])
+    (ran,) = launcher.run(network_home.settings, [RunRange("DC01", SMALL.first, SMALL.first)])
     assert ran.failure is not None
     assert "order system: there is no" in ran.failure
     assert "\n" not in ran.failure
@@ -70,13 +71,13 @@ def test_no_run_starts_on_a_dc_that_a_run_is_in_progress_for(network_home: Home)
         instance.add_dynamic_partitions("dc", ["DC01"])
         tags = partitions.range_tags("DC01", first, first)
         other = instance.create_run_for_job(job, tags=tags, status=dg.DagsterRunStatus.STARTED)
-    (ran,) = launcher.run(settings, [Range("DC01", first, first)])
+    (ran,) = launcher.run(settings, [RunRange("DC01", first, first)])
     assert ran.failure == (
         f"run {other.run_id} is in progress there: run again when it has ended, or terminate it in the UI"
     )
     assert ran.run_id is None
     assert network_home.store.read_ledger().is_empty()
-    (elsewhere,) = launcher.run(settings, [Range("DC02", first, first)])
+    (elsewhere,) = launcher.run(settings, [RunRange("DC02", first, first)])
     assert elsewhere.failure is None
 
 
@@ -95,7 +96,7 @@ def test_the_standing_checks_are_asked_when_wanted(published_home: Home) -> None
 
 def test_a_long_range_is_run_in_parts_of_which_the_last_reaches_the_dependent_days() -> None:
     first = date(2026, 3, 1)
-    whole = Range("DC01", first, first + timedelta(days=6), dependants_to=first + timedelta(days=20))
+    whole = RunRange("DC01", first, first + timedelta(days=6), dependants_to=first + timedelta(days=20))
     parts = whole.parts(3)
     assert [((part.first - first).days, (part.last - first).days) for part in parts] == [(0, 2), (3, 5), (6, 6)]
     assert [part.dependants_to for part in parts] == [None, None, whole.dependants_to]
@@ -105,10 +106,10 @@ def test_a_long_range_is_run_in_parts_of_which_the_last_reaches_the_dependent_da
 @pytest.mark.usefixtures("dagster_home")
 def test_parts_leave_what_the_whole_range_leaves(network_home: Home, published_template: Path) -> None:
     last = SMALL.first + timedelta(days=4)
-    parts = Range("DC01", SMALL.first, last).parts(2)
+    parts = RunRange("DC01", SMALL.first, last).parts(2)
     ran = list(launcher.run(network_home.settings, parts))
     assert [(each.range, each.failure) for each in ran] == [(part, None) for part in parts]
-    for day in partitions.days_between(SMALL.first, last):
+    for day in partition_key.list_dates(SMALL.first, last):
         assert network_home.store.read_records("DC01", day).equals(
             Home(published_template).store.read_records("DC01", day)
         )
@@ -125,14 +126,14 @@ def test_after_a_failure_the_later_days_of_the_dc_are_not_started(
         instance.create_run_for_job(
             job, tags=partitions.range_tags("DC01", first, first), status=dg.DagsterRunStatus.STARTED
         )
-    days = partitions.days_between(first, first + timedelta(days=2))
-    parts = [part for dc in dcs for part in Range(dc, days[0], days[-1]).parts(1)]
+    days = partition_key.list_dates(first, first + timedelta(days=2))
+    parts = [part for dc in dcs for part in RunRange(dc, days[0], days[-1]).parts(1)]
     ran = list(launcher.run(network_home.settings, parts))
     busy, *later = [each.failure or "" for each in ran if each.range.dc == "DC01"]
     assert "is in progress there" in busy
     assert later == [f"not started, for it needs {first} to {first}: run both again"] * 2
     elsewhere = [(dc, day) for dc in dcs if dc != "DC01" for day in days]
     told = [(each.range, each.failure) for each in ran if each.range.dc != "DC01"]
-    assert told == [(Range(dc, day, day), None) for dc, day in elsewhere]
+    assert told == [(RunRange(dc, day, day), None) for dc, day in elsewhere]
     for dc, day in elsewhere:
         assert network_home.store.read_records(dc, day).equals(Home(published_template).store.read_records(dc, day))

@@ -10,6 +10,8 @@ from dagster_shared.yaml_utils import load_yaml_from_path
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fillrate_assets.core import partition_key
+from fillrate_assets.core.partition_key import PartitionKey
 from fillrate_assets.orchestration import partitions
 from fillrate_assets.orchestration.partitions import CHANGED_TAG
 from fillrate_assets_tests.conftest import ROOT
@@ -34,8 +36,8 @@ def _days(instance: dg.DagsterInstance, tags: dict[str, str], partition: str | N
     return str(result.asset_materializations_for_node("told")[0].metadata["days"].value)
 
 
-def _of(dc: str, days: list[date]) -> list[tuple[str, date]]:
-    return [(dc, day) for day in days]
+def _of(dc: str, days: list[date]) -> list[PartitionKey]:
+    return [PartitionKey(dc, day) for day in days]
 
 
 def test_a_run_of_one_partition_is_about_its_day(instance: dg.DagsterInstance) -> None:
@@ -94,15 +96,15 @@ def test_two_runs_of_one_dc_never_go_at_the_same_time() -> None:
     ],
 )
 def test_days_without_a_gap_are_one_span_of_three_at_most(offsets: list[int], expected: list[tuple[int, int]]) -> None:
-    cut = partitions.spans([("DC01", FIRST + offset * DAY) for offset in offsets], longest=3)
+    cut = partition_key.cut_into_ranges([("DC01", FIRST + offset * DAY) for offset in offsets], longest=3)
     assert [((span.first - FIRST).days, (span.last - FIRST).days) for span in cut] == expected
 
 
 @given(st.sets(st.tuples(st.sampled_from(["DC01", "DC02"]), st.integers(0, 60))), st.integers(1, 40))
 def test_spans_hold_exactly_the_days_and_are_as_few_as_can_be(wanted: set[tuple[str, int]], longest: int) -> None:
     days = [(dc, FIRST + offset * DAY) for dc, offset in sorted(wanted)]
-    cut = partitions.spans(days, longest)
-    assert [day for span in cut for day in span.days] == days
+    cut = partition_key.cut_into_ranges(days, longest)
+    assert [day for span in cut for day in span.partition_keys] == days
     assert all(span.last - span.first == (len(span.ship_dates) - 1) * DAY for span in cut)
     assert all(len(span.ship_dates) <= longest for span in cut)
     touching = [before for before, after in pairwise(cut) if before.dc == after.dc and after.first - before.last == DAY]
@@ -127,7 +129,7 @@ def test_spans_hold_exactly_the_days_and_are_as_few_as_can_be(wanted: set[tuple[
 def test_the_tags_of_a_run_tell_its_dcs_and_ship_dates(
     tags: dict[str, str], found: tuple[str, str, date, date] | None
 ) -> None:
-    assert partitions.scope_of(tags) == (found and partitions.Scope(*found))
+    assert partitions.find_rectangle(tags) == (found and partitions.PartitionRectangle(*found))
 
 
 def test_only_runs_that_have_not_ended_occupy_their_dc(instance: dg.DagsterInstance) -> None:

@@ -97,7 +97,7 @@ def slot_of_a_killed_run(network_home: Home, monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.mark.usefixtures("slot_of_a_killed_run")
 def test_the_next_run_of_the_command_frees_the_slot_of_a_killed_one(network_home: Home) -> None:
-    (ran,) = launcher.run(network_home.settings, [launcher.Range(SMALL.dc_codes[0], DAY, DAY)])
+    (ran,) = launcher.run(network_home.settings, [launcher.RunRange(SMALL.dc_codes[0], DAY, DAY)])
     assert ran.failure is None
     with dg.DagsterInstance.get() as instance:
         assert _holding(instance) == {}

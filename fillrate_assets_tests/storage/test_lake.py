@@ -10,13 +10,14 @@ import pytest
 
 from fillrate_assets.aws.client import client
 from fillrate_assets.core.errors import ContractViolation, PermanentFailure, SourceUnavailable
+from fillrate_assets.core.partition_key import PartitionKey
 from fillrate_assets.fillrate.schema import ITEMS, LOST_CASES
-from fillrate_assets.storage.lake import Lake, Partition
+from fillrate_assets.storage.lake import Lake
 from fillrate_assets_tests.factories.rows import DAY, make_items, make_records
 from fillrate_assets_tests.fixtures.cloud import Cloud
 
 NEXT = DAY + timedelta(days=1)
-BOTH = [("DC01", DAY), ("DC01", NEXT)]
+BOTH = [PartitionKey("DC01", DAY), PartitionKey("DC01", NEXT)]
 
 
 @pytest.fixture
@@ -64,17 +65,17 @@ def test_a_partition_is_a_file_and_comes_back_as_it_was(lake: Lake, files: Calla
 
 
 def test_a_partition_without_rows_is_a_file_without_rows(lake: Lake) -> None:
-    lake.write(LOST_CASES, make_records({}), [("DC01", DAY)])
-    assert lake.write(LOST_CASES, make_records(), [("DC01", DAY)]) == {("DC01", DAY): 0}
-    assert lake.partitions(LOST_CASES) == [("DC01", DAY)]
-    empty = lake.read(LOST_CASES, [("DC01", DAY)]).collect()
+    lake.write(LOST_CASES, make_records({}), [PartitionKey("DC01", DAY)])
+    assert lake.write(LOST_CASES, make_records(), [PartitionKey("DC01", DAY)]) == {PartitionKey("DC01", DAY): 0}
+    assert lake.partitions(LOST_CASES) == [PartitionKey("DC01", DAY)]
+    empty = lake.read(LOST_CASES, [PartitionKey("DC01", DAY)]).collect()
     LOST_CASES.validate(empty)
     assert empty.is_empty()
 
 
 def test_writing_replaces_its_partitions_and_no_others(lake: Lake) -> None:
     lake.write(LOST_CASES, make_records({"item": "A"}, {"item": "A", "ship_date": NEXT}), BOTH)
-    lake.write(LOST_CASES, make_records({"item": "B"}), [("DC01", DAY)])
+    lake.write(LOST_CASES, make_records({"item": "B"}), [PartitionKey("DC01", DAY)])
     assert _items(lake.scan(LOST_CASES)) == [("DC01", DAY, "B"), ("DC01", NEXT, "A")]
 
 
@@ -82,7 +83,7 @@ def test_rows_outside_the_partitions_are_refused_and_nothing_is_written(
     lake: Lake, files: Callable[[], set[str]]
 ) -> None:
     with pytest.raises(ContractViolation, match=r"lost_cases: rows outside the run's partitions, e\.g\. .*2026, 2, 11"):
-        lake.write(LOST_CASES, make_records({}, {"ship_date": NEXT}), [("DC01", DAY)])
+        lake.write(LOST_CASES, make_records({}, {"ship_date": NEXT}), [PartitionKey("DC01", DAY)])
     assert files() == set()
 
 
@@ -96,36 +97,36 @@ def test_rows_outside_the_partitions_are_refused_and_nothing_is_written(
     ],
 )
 def test_rows_that_break_their_schema_leave_what_is_stored(lake: Lake, broken: pl.DataFrame) -> None:
-    lake.write(LOST_CASES, make_records({}), [("DC01", DAY)])
+    lake.write(LOST_CASES, make_records({}), [PartitionKey("DC01", DAY)])
     with pytest.raises(ContractViolation, match=r"^lost_cases: "):
-        lake.write(LOST_CASES, broken, [("DC01", DAY)])
-    assert lake.read(LOST_CASES, [("DC01", DAY)]).collect().equals(make_records({}))
+        lake.write(LOST_CASES, broken, [PartitionKey("DC01", DAY)])
+    assert lake.read(LOST_CASES, [PartitionKey("DC01", DAY)]).collect().equals(make_records({}))
 
 
 def test_a_write_that_fails_leaves_the_old_file_and_no_other(on_disk: Lake) -> None:
-    on_disk.write(LOST_CASES, make_records({}), [("DC01", DAY)])
+    on_disk.write(LOST_CASES, make_records({}), [PartitionKey("DC01", DAY)])
     before = _files(on_disk)
     # The next partition's directory cannot be made: a file has its name.
     blocked = Path(on_disk.root) / "lost_cases/dc=DC02"
     blocked.write_text("")
     with pytest.raises(SourceUnavailable, match=r"^lake .* takes no files: .*Not a directory.*; free space there"):
-        on_disk.write(LOST_CASES, make_records({"dc": "DC02"}), [("DC02", DAY)])
+        on_disk.write(LOST_CASES, make_records({"dc": "DC02"}), [PartitionKey("DC02", DAY)])
     blocked.unlink()
     # Nor can a file be put in the place of a directory: the new one was complete, and is gone again.
     taken = Path(on_disk.root) / "lost_cases/dc=DC01/ship_date=2026-02-11/part-0.parquet"
     (taken / "x").mkdir(parents=True)
     with pytest.raises(SourceUnavailable, match="Is a directory"):
-        on_disk.write(LOST_CASES, make_records({"ship_date": NEXT}), [("DC01", NEXT)])
+        on_disk.write(LOST_CASES, make_records({"ship_date": NEXT}), [PartitionKey("DC01", NEXT)])
     assert _files(on_disk) == before
-    assert on_disk.read(LOST_CASES, [("DC01", DAY)]).collect().equals(make_records({}))
+    assert on_disk.read(LOST_CASES, [PartitionKey("DC01", DAY)]).collect().equals(make_records({}))
 
 
 def test_a_file_that_never_got_into_its_place_is_not_seen(on_disk: Lake) -> None:
-    on_disk.write(LOST_CASES, make_records({}), [("DC01", DAY)])
+    on_disk.write(LOST_CASES, make_records({}), [PartitionKey("DC01", DAY)])
     left = Path(on_disk.root) / "lost_cases/dc=DC01/ship_date=2026-02-11/.0123.incoming"
     left.parent.mkdir()
     left.write_bytes(b"PAR1")
-    assert on_disk.partitions(LOST_CASES) == [("DC01", DAY)]
+    assert on_disk.partitions(LOST_CASES) == [PartitionKey("DC01", DAY)]
     assert on_disk.scan(LOST_CASES).collect().height == 1
 
 
@@ -152,7 +153,7 @@ def test_partitions_that_are_not_stored_have_no_rows(lake: Lake) -> None:
         found = nothing.collect()
         LOST_CASES.validate(found)
         assert found.is_empty()
-    lake.write(LOST_CASES, make_records({}), [("DC01", DAY)])
+    lake.write(LOST_CASES, make_records({}), [PartitionKey("DC01", DAY)])
     assert _items(lake.read(LOST_CASES, BOTH)) == [("DC01", DAY, "A")]
 
 
@@ -161,17 +162,17 @@ def test_partitions_that_are_not_stored_have_no_rows(lake: Lake) -> None:
     [
         (None, None, None, [("DC01", DAY), ("DC01", NEXT), ("DC02", DAY)]),
         (["DC01"], None, None, [("DC01", DAY), ("DC01", NEXT)]),
-        (["DC02", "DC09"], None, None, [("DC02", DAY)]),
+        (["DC02", "DC09"], None, None, [PartitionKey("DC02", DAY)]),
         ([], None, None, []),
-        (None, NEXT, None, [("DC01", NEXT)]),
+        (None, NEXT, None, [PartitionKey("DC01", NEXT)]),
         (None, None, DAY, [("DC01", DAY), ("DC02", DAY)]),
-        (["DC01"], DAY, DAY, [("DC01", DAY)]),
+        (["DC01"], DAY, DAY, [PartitionKey("DC01", DAY)]),
     ],
 )
 def test_a_scan_is_limited_to_dcs_and_dates(
-    lake: Lake, dcs: list[str] | None, first: date | None, last: date | None, expected: list[Partition]
+    lake: Lake, dcs: list[str] | None, first: date | None, last: date | None, expected: list[PartitionKey]
 ) -> None:
-    stored = [*BOTH, ("DC02", DAY)]
+    stored = [*BOTH, PartitionKey("DC02", DAY)]
     lake.write(LOST_CASES, make_records(*[{"dc": dc, "ship_date": day} for dc, day in stored]), reversed(stored))
     assert lake.partitions(LOST_CASES) == stored
     assert [(dc, day) for dc, day, _ in _items(lake.scan(LOST_CASES, dcs, first, last))] == expected
@@ -189,18 +190,20 @@ def test_an_asset_without_partitions_is_one_file(lake: Lake, files: Callable[[],
 
 @pytest.mark.parametrize("dc", ["Köln 1", "a+b", "50%", "x=y", "a#b", "a?c", "[a]*"])
 def test_a_dc_may_have_any_name_that_a_folder_may_have(lake: Lake, dc: str) -> None:
-    lake.write(LOST_CASES, make_records({"dc": dc}), [(dc, DAY)])
-    assert lake.partitions(LOST_CASES) == [(dc, DAY)]
-    assert lake.read(LOST_CASES, [(dc, DAY)]).collect().equals(make_records({"dc": dc}))
+    lake.write(LOST_CASES, make_records({"dc": dc}), [PartitionKey(dc, DAY)])
+    assert lake.partitions(LOST_CASES) == [PartitionKey(dc, DAY)]
+    assert lake.read(LOST_CASES, [PartitionKey(dc, DAY)]).collect().equals(make_records({"dc": dc}))
 
 
 def test_a_look_back_window_is_read_from_many_stored_days(lake: Lake) -> None:
     days = [DAY + timedelta(days=number) for number in range(-40, 8)]
     for dc in ("DC01", "DC010"):
         lake.write(
-            LOST_CASES, make_records(*[{"dc": dc, "ship_date": day} for day in days]), [(dc, day) for day in days]
+            LOST_CASES,
+            make_records(*[{"dc": dc, "ship_date": day} for day in days]),
+            [PartitionKey(dc, day) for day in days],
         )
-    window = [("DC01", DAY + timedelta(days=number)) for number in range(-28, 0)]
+    window = [PartitionKey("DC01", DAY + timedelta(days=number)) for number in range(-28, 0)]
     assert [(dc, day) for dc, day, _ in _items(lake.read(LOST_CASES, window))] == window
 
 
@@ -216,9 +219,9 @@ def test_a_listing_of_more_than_a_page_is_whole(on_s3: Lake, aws: Cloud) -> None
 def test_a_bucket_may_be_the_lake_and_a_root_may_end_with_a_slash(aws: Cloud) -> None:
     for root in (f"s3://{aws.bucket()}", f"s3://{aws.bucket()}/", f"s3://{aws.bucket()}/lake/"):
         lake = Lake(root)
-        lake.write(LOST_CASES, make_records({}), [("DC01", DAY)])
+        lake.write(LOST_CASES, make_records({}), [PartitionKey("DC01", DAY)])
         lake.write_whole(ITEMS, make_items({}))
-        assert lake.partitions(LOST_CASES) == [("DC01", DAY)]
+        assert lake.partitions(LOST_CASES) == [PartitionKey("DC01", DAY)]
         assert lake.read(LOST_CASES, BOTH).collect().equals(make_records({}))
         assert lake.read_whole(ITEMS).collect().equals(make_items({}))
 
@@ -228,7 +231,7 @@ def _calls(lake: Lake) -> list[Callable[[], object]]:
         lambda: lake.partitions(LOST_CASES),
         lambda: lake.scan(LOST_CASES),
         lambda: lake.read(LOST_CASES, BOTH),
-        lambda: lake.write(LOST_CASES, make_records({}), [("DC01", DAY)]),
+        lambda: lake.write(LOST_CASES, make_records({}), [PartitionKey("DC01", DAY)]),
         lambda: lake.write_whole(ITEMS, make_items({})),
     ]
 

@@ -21,13 +21,14 @@ from fillrate_assets.buffers.rules import tick
 from fillrate_assets.buffers.rules.path_signals import load_time_zone
 from fillrate_assets.buffers.rules.policy import Promotion
 from fillrate_assets.buffers.sources.floor_feeds import FloorFeeds
+from fillrate_assets.core.partition_key import PartitionKey
 from fillrate_assets.notifications.message_outbox import Outbox
 from fillrate_assets.orchestration.partition_events import add_partition_metadata
 from fillrate_assets.orchestration.partitions import EASTERNMOST, dc_ship_date, key
 from fillrate_assets.orchestration.retries import retry_policy, typed_failures
 from fillrate_assets.orchestration.ui_metadata import Metadata, column_schema
 from fillrate_assets.settings import Settings
-from fillrate_assets.storage.lake import Lake, Partition
+from fillrate_assets.storage.lake import Lake
 
 GROUP: Final = "buffers"
 OWNERS: Final = ["team:floor-operations"]
@@ -252,8 +253,8 @@ def _named(work: Work) -> list[str] | None:
 def _done(
     context: dg.AssetExecutionContext,
     work: Work,
-    rows: dict[Partition, pl.DataFrame],
-    describe: Callable[[pl.DataFrame, Partition], Metadata],
+    rows: dict[PartitionKey, pl.DataFrame],
+    describe: Callable[[pl.DataFrame, PartitionKey], Metadata],
     of_run: Mapping[str, float | str] | None = None,
 ) -> dg.MaterializeResult[None]:
     """Tell of each day as it stands, whichever tick was its last; below that, of the run."""
@@ -290,8 +291,8 @@ def _placed(rows: pl.DataFrame, moment: str, work: Work) -> pl.DataFrame:
     return pl.concat([empty, *placed], how="diagonal_relaxed")
 
 
-def _by_day(rows: pl.DataFrame, work: Work) -> dict[Partition, pl.DataFrame]:
-    return {(dc, day): rows.filter(pl.col("dc") == dc, pl.col("ship_date") == day) for dc, day in work.days}
+def _by_day(rows: pl.DataFrame, work: Work) -> dict[PartitionKey, pl.DataFrame]:
+    return {day: rows.filter(pl.col("dc") == day.dc, pl.col("ship_date") == day.ship_date) for day in work.days}
 
 
 def _scorecard(work: Work, dc: str, day: date, told: pl.DataFrame, answers: pl.DataFrame) -> pl.DataFrame:

@@ -14,11 +14,12 @@ from fillrate_assets.buffers.defs.tick_run import LATE, Work, operating_days, wo
 from fillrate_assets.buffers.policy_store import PolicyStore
 from fillrate_assets.buffers.rules import notification_routing
 from fillrate_assets.buffers.tick_store import LakeTickStore
+from fillrate_assets.core.partition_key import PartitionKey
 from fillrate_assets.notifications.message_outbox import Outbox
 from fillrate_assets.orchestration.partitions import EASTERNMOST, dc_ship_date
 from fillrate_assets.orchestration.ui_metadata import table, verdict
 from fillrate_assets.settings import Settings
-from fillrate_assets.storage.lake import Lake, Partition
+from fillrate_assets.storage.lake import Lake
 
 JOB: Final = "buffer_dead_man"
 _NAMED: Final = 5
@@ -47,13 +48,13 @@ def every_warehouse_present(
 ) -> dg.AssetCheckResult:
     """Every active warehouse has units in the tick, whatever its feeds told."""
     here = _work(context, buffer_store, policies, lake)
-    missing: dict[Partition, str] = {}
+    missing: dict[PartitionKey, str] = {}
     for last in here.ticks[-1:]:
         present = here.kept.read(schema.UNIT_TIMESERIES, last, last).select("warehouse").unique().collect()
         watched = here.masters.warehouses.filter("active")
         absent = watched.join(present, on="warehouse", how="anti")
         for dc, day in operating_days(absent, last):
-            missing[dc, day] = _some(absent.filter(pl.col("dc") == dc)["warehouse"])
+            missing[PartitionKey(dc, day)] = _some(absent.filter(pl.col("dc") == dc)["warehouse"])
     return verdict(context, _bad(missing), "give the warehouse its rows in unit_member")
 
 
@@ -91,7 +92,7 @@ def routable(
     """Whatever is to be told has a channel: there is a default route, and nothing was lost for want of one."""
     here, now = _work(context, buffer_store, policies, lake), datetime.now(UTC)
     lost = delivery.notices.dead_letters(now - timedelta(days=1))
-    found = {(dc, day): _some(lost.filter(pl.col("dc") == dc)["rec_id"]) for dc, day in here.days}
+    found = {day: _some(lost.filter(pl.col("dc") == day.dc)["rec_id"]) for day in here.days}
     if not notification_routing.has_default_route(here.everything.alert_routes, now=now):
         found = {day: f"there is no default route; {lost}" for day, lost in found.items()}
     return verdict(context, _bad(found), "add a row to alert_route for *, *, * that takes ACT, or mend its channel")
@@ -154,5 +155,5 @@ def _some(found: pl.Series) -> str:
     return ", ".join(names[:_NAMED]) + more
 
 
-def _bad(found: dict[Partition, str]) -> dict[Partition, str]:
+def _bad(found: dict[PartitionKey, str]) -> dict[PartitionKey, str]:
     return {day: what for day, what in found.items() if what}

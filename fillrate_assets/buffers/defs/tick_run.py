@@ -23,9 +23,10 @@ from fillrate_assets.buffers.rules.path_signals import load_time_zone, select_ac
 from fillrate_assets.buffers.rules.policy import Policy
 from fillrate_assets.buffers.rules.tick import TICK, MasterData
 from fillrate_assets.buffers.tick_store import LakeTickStore
+from fillrate_assets.core.partition_key import PartitionKey
 from fillrate_assets.core.table_schema import Frame
 from fillrate_assets.orchestration import partitions
-from fillrate_assets.storage.lake import Lake, Partition
+from fillrate_assets.storage.lake import Lake
 
 LATE: Final = 3 * TICK
 """A tick of so long ago is no sign that ticks run, and what it had to tell is too old."""
@@ -41,7 +42,7 @@ Context = dg.AssetExecutionContext | dg.AssetCheckExecutionContext
 class Work:
     """The ticks of a run."""
 
-    days: tuple[Partition, ...]
+    days: tuple[PartitionKey, ...]
     """Its DCs and operating days."""
 
     ticks: tuple[datetime, ...]
@@ -84,7 +85,7 @@ class Work:
             self.everything.warehouses.filter(pl.col("dc").is_in(dcs) | ~pl.col("active"))
         )
 
-    def latest(self, frame: Frame) -> dict[Partition, pl.DataFrame]:
+    def latest(self, frame: Frame) -> dict[PartitionKey, pl.DataFrame]:
         """Of every day of the run, the rows of its last tick; a day without one is left out."""
         last = self.ticks[-1:]
         rows = self._by_day(frame, last[0]) if last else {}
@@ -93,15 +94,15 @@ class Work:
                 rows |= {key: part for key, part in self._by_day(frame, stored[-1]).items() if key == (dc, day)}
         return rows
 
-    def beside(self, frame: Frame, latest: Mapping[Partition, pl.DataFrame]) -> dict[Partition, pl.DataFrame]:
+    def beside(self, frame: Frame, latest: Mapping[PartitionKey, pl.DataFrame]) -> dict[PartitionKey, pl.DataFrame]:
         """The rows of a frame of the ticks that `latest` found of another; a tick may have none."""
         ticks = {day: rows["snapshot_ts"][0] for day, rows in latest.items()}
         by_tick = {tick: self._by_day(frame, tick) for tick in set(ticks.values())}
         return {day: by_tick[tick].get(day, frame.empty().collect()) for day, tick in ticks.items()}
 
-    def _by_day(self, frame: Frame, tick: datetime) -> dict[Partition, pl.DataFrame]:
+    def _by_day(self, frame: Frame, tick: datetime) -> dict[PartitionKey, pl.DataFrame]:
         rows = self.kept.read(frame, tick, tick).collect().partition_by("dc", "ship_date", as_dict=True)
-        return {(str(dc), day): part for (dc, day), part in rows.items() if isinstance(day, date)}
+        return {PartitionKey(str(dc), day): part for (dc, day), part in rows.items() if isinstance(day, date)}
 
 
 def work(context: Context, store: BufferStore, policies: PolicyStore, lake: Lake, *, now: datetime) -> Work:
@@ -145,7 +146,7 @@ def _later(kept: LakeTickStore, dcs: list[str], tick: datetime) -> list[datetime
     return [at for at in kept.list_ticks(schema.ALERTS, dcs, today - _DAY, today + _DAY) if at > tick]
 
 
-def ticks_of(days: Collection[tuple[str, date]], warehouses: pl.DataFrame, now: datetime) -> list[datetime]:
+def ticks_of(days: Collection[PartitionKey], warehouses: pl.DataFrame, now: datetime) -> list[datetime]:
     """Every tick until now at which the clock of a DC's active warehouse shows one of its days."""
     places = warehouses.filter("active").select("dc", "time_zone").unique().iter_rows()
     spans = {
@@ -167,9 +168,9 @@ def clock_date(time_zone: str, moment: datetime) -> date:
     return moment.astimezone(load_time_zone(time_zone)).date()
 
 
-def operating_days(warehouses: pl.DataFrame, tick: datetime) -> list[tuple[str, date]]:
+def operating_days(warehouses: pl.DataFrame, tick: datetime) -> list[PartitionKey]:
     """The DCs that have an active warehouse, with the dates that its clock shows; sorted."""
     shown = (
         select_active_warehouses(warehouses, tick).select("dc", "ship_date").unique().sort("dc", "ship_date").collect()
     )
-    return [(dc, day) for dc, day in shown.iter_rows()]
+    return [PartitionKey(dc, day) for dc, day in shown.iter_rows()]

@@ -9,6 +9,8 @@ from typing import Final
 import dagster as dg
 import polars as pl
 
+from fillrate_assets.core import partition_key
+from fillrate_assets.core.partition_key import DcDateRange, PartitionKey
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.defs import metadata
 from fillrate_assets.fillrate.record_store import DayPublication, PublishResult, RecordStore
@@ -25,11 +27,10 @@ from fillrate_assets.notifications.message_outbox import Outbox
 from fillrate_assets.orchestration import partitions
 from fillrate_assets.orchestration.lake_io_manager import Replacement
 from fillrate_assets.orchestration.partition_events import add_partition_metadata
-from fillrate_assets.orchestration.partitions import Span
 from fillrate_assets.orchestration.retries import retry_policy, typed_failures
 from fillrate_assets.orchestration.ui_metadata import Metadata, by_day, column_schema
 from fillrate_assets.settings import Settings
-from fillrate_assets.storage.lake import Lake, Partition
+from fillrate_assets.storage.lake import Lake
 
 GROUP: Final = "fillrate"
 OWNERS: Final = ["team:supply-analytics"]
@@ -71,7 +72,7 @@ def instock_snapshots(
 ) -> Replacement:
     """The day's instock record of every stocked item."""
 
-    def read() -> Iterator[tuple[pl.DataFrame, list[Partition]]]:
+    def read() -> Iterator[tuple[pl.DataFrame, list[PartitionKey]]]:
         days = sorted(partitions.changed_days(context))
         # One query for all the days that are computed at a time, wherever they lie: a query has a price of its own.
         for begin in range(0, len(days), MONTH):
@@ -110,7 +111,7 @@ def classified_lines(
     """What became of every order line: counted, excluded, rejected or superseded, and why."""
     zones = dict(record_store.read_dcs().select("dc", "time_zone").iter_rows())
 
-    def classified(span: Span) -> pl.DataFrame:
+    def classified(span: DcDateRange) -> pl.DataFrame:
         ordered, shipped, stocked = (_of(frame, span) for frame in (orders, shipments, instock_snapshots))
         judged = line_rules.classify_lines(ordered, shipped, items, zones)
         return pl.concat([judged, line_rules.classify_snapshot_rejects(stocked)]).collect()
@@ -126,7 +127,7 @@ def item_days(
 ) -> Replacement:
     """Ordered and shipped cases per item and day, beside its instock record."""
 
-    def summed(span: Span) -> pl.DataFrame:
+    def summed(span: DcDateRange) -> pl.DataFrame:
         return line_rules.compute_item_days(_of(classified_lines, span), _of(instock_snapshots, span), items).collect()
 
     return Replacement(_computed(context, partitions.changed_days(context), summed, metadata.item_days))
@@ -135,7 +136,7 @@ def item_days(
 def rolling_averages(context: dg.AssetExecutionContext, item_days: pl.LazyFrame) -> Replacement:
     """Mean daily ordered cases on the in-stock ship days before each ship date."""
 
-    def averaged(span: Span) -> pl.DataFrame:
+    def averaged(span: DcDateRange) -> pl.DataFrame:
         return rolling_baseline.compute_rolling_averages(
             item_days.filter(pl.col("dc") == span.dc), span.ship_dates
         ).collect()
@@ -156,7 +157,7 @@ def lost_cases(
     waivers = record_store.read_waivers().lazy()
     add_partition_metadata(context, {partitions.key(dc, day): {"held": reason} for (dc, day), reason in held.items()})
 
-    def lost(span: Span) -> pl.DataFrame:
+    def lost(span: DcDateRange) -> pl.DataFrame:
         records = lost_case_rules.compute_lost_cases(_of(item_days, span), _of(rolling_averages, span), waivers)
         return records.sort("dc", "ship_date", "item").collect()
 
@@ -167,7 +168,7 @@ def lost_cases(
 def fill_rates(context: dg.AssetExecutionContext, classified_lines: pl.LazyFrame) -> Replacement:
     """Case, line and order fill, on-time and OTIF per day: DC, department, vendor, customer."""
 
-    def rated(span: Span) -> pl.DataFrame:
+    def rated(span: DcDateRange) -> pl.DataFrame:
         return service_metrics.compute_fill_rates(_of(classified_lines, span)).collect()
 
     return Replacement(_computed(context, partitions.changed_days(context), rated, metadata.fill_rates))
@@ -194,7 +195,7 @@ def published_records(
     changed = set(partitions.changed_days(context))
     computed = changed - _outdated(lake, changed)
     told: dict[str, Metadata] = {}
-    for span in partitions.spans(partitions.all_days(context), MONTH):
+    for span in partition_key.cut_into_ranges(partitions.all_days(context), MONTH):
         records = by_day(_of(lost_cases, span).collect())
         days = [
             DayPublication(
@@ -206,7 +207,7 @@ def published_records(
                 read_at if day in changed else None,
                 only_depends=day not in computed,
             )
-            for day in span.days
+            for day in span.partition_keys
         ]
         outcomes = record_store.publish(days, run_id=context.run.run_id, now=now)
         for day, outcome in zip(days, outcomes, strict=True):
@@ -283,7 +284,7 @@ _NOTHING_PROCESSED: Final = pl.DataFrame(
 def _read(context: dg.AssetExecutionContext, source: Callable[[str, date, date], pl.DataFrame]) -> Replacement:
     """Read the run's changed ship dates from a source."""
 
-    def rows(span: Span) -> pl.DataFrame:
+    def rows(span: DcDateRange) -> pl.DataFrame:
         return source(span.dc, span.first, span.last)
 
     return Replacement(_computed(context, partitions.changed_days(context), rows, metadata.source))
@@ -291,21 +292,21 @@ def _read(context: dg.AssetExecutionContext, source: Callable[[str, date, date],
 
 def _computed(
     context: dg.AssetExecutionContext,
-    days: Iterable[Partition],
-    compute: Callable[[Span], pl.DataFrame],
+    days: Iterable[PartitionKey],
+    compute: Callable[[DcDateRange], pl.DataFrame],
     describe: Callable[[pl.DataFrame], Metadata],
-) -> Iterator[tuple[pl.DataFrame, list[Partition]]]:
+) -> Iterator[tuple[pl.DataFrame, list[PartitionKey]]]:
     """Compute days a month at a time, as the lake asks for them, and tell about each."""
-    for span in partitions.spans(days, MONTH):
+    for span in partition_key.cut_into_ranges(days, MONTH):
         rows = compute(span)
-        _tell(context, rows, span.days, describe)
-        yield rows, span.days
+        _tell(context, rows, span.partition_keys, describe)
+        yield rows, span.partition_keys
 
 
 def _tell(
     context: dg.AssetExecutionContext,
     rows: pl.DataFrame,
-    days: Iterable[Partition],
+    days: Iterable[PartitionKey],
     describe: Callable[[pl.DataFrame], Metadata],
     of_all: Metadata | None = None,
 ) -> None:
@@ -317,7 +318,7 @@ def _tell(
 
 def _held(
     context: dg.AssetExecutionContext, settings: Settings, classified_lines: pl.LazyFrame, item_days: pl.LazyFrame
-) -> dict[Partition, str]:
+) -> dict[PartitionKey, str]:
     """Which days of the run must not be judged."""
     lines, days = _of_run(context, classified_lines), _of_run(context, item_days)
     return find_held_days(lines, days, settings.max_reject_share, settings.max_missing_share)
@@ -355,7 +356,7 @@ def _read_at(context: dg.AssetExecutionContext) -> datetime | None:
     return datetime.fromtimestamp(record.start_time, UTC) if record and record.start_time else None
 
 
-def _outdated(lake: Lake, days: Iterable[Partition]) -> set[Partition]:
+def _outdated(lake: Lake, days: Iterable[PartitionKey]) -> set[PartitionKey]:
     """Days of which a run stored newer sources, or lines, and ended before it computed what follows from them."""
     order = (tuple(FRAMES[name] for name in SOURCES), (schema.CLASSIFIED_LINES,), (schema.ITEM_DAYS,))
     written = [[lake.written_at(frame, days) for frame in frames] for frames in order]
@@ -380,7 +381,7 @@ def _standing(day: DayPublication, outcome: PublishResult) -> Metadata:
 
 def _versions(
     orders: pl.LazyFrame, shipments: pl.LazyFrame, snapshots: pl.LazyFrame
-) -> dict[tuple[str, date], pl.DataFrame]:
+) -> dict[PartitionKey, pl.DataFrame]:
     """What of the sources each day's records were computed from, as the ledger keeps it."""
     key = ["dc", "ship_date"]
     changed = pl.max_horizontal("processed_at", "moved_at")
@@ -400,5 +401,5 @@ def _versions(
     return {day: row.select(_NOTHING_PROCESSED.columns) for day, row in by_day(known).items()}
 
 
-def _of(frame: pl.LazyFrame, span: Span) -> pl.LazyFrame:
+def _of(frame: pl.LazyFrame, span: DcDateRange) -> pl.LazyFrame:
     return frame.filter(pl.col("dc") == span.dc, pl.col("ship_date").is_between(span.first, span.last))

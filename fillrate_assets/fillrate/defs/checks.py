@@ -6,7 +6,9 @@ from typing import Final
 import dagster as dg
 import polars as pl
 
+from fillrate_assets.core import partition_key
 from fillrate_assets.core.errors import ContractViolation
+from fillrate_assets.core.partition_key import PartitionKey
 from fillrate_assets.core.table_schema import Frame
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.defs import metadata
@@ -119,7 +121,7 @@ def baseline_coverage(context: dg.AssetCheckExecutionContext, lake: dg.ResourceP
         .collect()
     )
     low = {
-        (row["dc"], row["ship_date"]): f"{row['with_baseline']} of {row['out_of_stock']} have a baseline"
+        PartitionKey(row["dc"], row["ship_date"]): f"{row['with_baseline']} of {row['out_of_stock']} have a baseline"
         for row in shares.iter_rows(named=True)
     }
     return verdict(context, low, "expected in the first weeks of a DC; later, look for gaps in its history", warn=True)
@@ -141,7 +143,7 @@ def reconciliation(
     both = read.join(classified, on=key, how="full", coalesce=True).with_columns(
         pl.col("read", "classified").fill_null(0)
     )
-    spans = partitions.spans(partitions.all_days(context))
+    spans = partition_key.cut_into_ranges(partitions.all_days(context))
     totals = pl.concat([record_store.read_totals(span.dc, span.first, span.last) for span in spans])
     states = record_store.read_ledger().filter(pl.col("state") == "PUBLISHED").select(key)
     compared = both.collect().join(states, on=key, how="semi").join(totals, on=key, how="left", suffix="_records")
@@ -151,7 +153,7 @@ def reconciliation(
         | (pl.col("shipped_cases") != pl.col("shipped_cases_records"))
     )
     days = {
-        (row["dc"], row["ship_date"]): (
+        PartitionKey(row["dc"], row["ship_date"]): (
             f"{row['read']} lines read, {row['classified']} classified; ordered {row['ordered_cases']} in lines and"
             f" {row['ordered_cases_records']} in records; shipped {row['shipped_cases']} and"
             f" {row['shipped_cases_records']}"

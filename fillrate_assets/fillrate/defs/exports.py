@@ -8,6 +8,7 @@ import dagster as dg
 import polars as pl
 
 from fillrate_assets.core.errors import ContractViolation
+from fillrate_assets.core.partition_key import PartitionKey
 from fillrate_assets.core.table_schema import Frame
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.defs.assets import GROUP, OWNERS
@@ -18,7 +19,7 @@ from fillrate_assets.orchestration.partition_events import add_partition_metadat
 from fillrate_assets.orchestration.retries import retry_policy, typed_failures
 from fillrate_assets.orchestration.ui_metadata import Metadata, column_schema, columns
 from fillrate_assets.settings import Settings
-from fillrate_assets.storage.lake import Lake, Partition
+from fillrate_assets.storage.lake import Lake
 
 NAME: Final = "exports"
 _SOURCE: Final = "published_records"
@@ -62,7 +63,7 @@ def exports(
     add_partition_metadata(context, told)
 
 
-def path(day: Partition, name: str) -> str:
+def path(day: PartitionKey, name: str) -> str:
     """Where a file of a DC and ship date is, below the lake's root."""
     dc, ship_date = day
     return f"{NAME}/dc={dc}/ship_date={ship_date}/{name}"
@@ -90,7 +91,7 @@ def build(settings: Settings) -> dg.AssetsDefinition:
     )(typed_failures(exports))
 
 
-def _csv(context: dg.AssetExecutionContext, frame: Frame, rows: pl.DataFrame, day: Partition) -> bytes:
+def _csv(context: dg.AssetExecutionContext, frame: Frame, rows: pl.DataFrame, day: PartitionKey) -> bytes:
     """Rows as CSV, once the frame's Dagster type has passed them.
 
     The type is asked here and not of the asset's output: a run is a range of days, of which only one is in memory.
@@ -119,6 +120,6 @@ def _workbook(facts: service_report.Facts, published_at: datetime) -> bytes:
     return content.getvalue()
 
 
-def _of(frame: pl.LazyFrame, day: Partition) -> pl.LazyFrame:
+def _of(frame: pl.LazyFrame, day: PartitionKey) -> pl.LazyFrame:
     dc, ship_date = day
     return frame.filter(pl.col("dc") == dc, pl.col("ship_date") == ship_date)

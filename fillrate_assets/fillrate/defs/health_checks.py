@@ -8,10 +8,10 @@ from typing import Final
 import dagster as dg
 import polars as pl
 
+from fillrate_assets.core.partition_key import PartitionKey
 from fillrate_assets.fillrate.defs.source_versions import Sources
 from fillrate_assets.fillrate.record_store import RecordStore
 from fillrate_assets.fillrate.rules import health
-from fillrate_assets.fillrate.rules.change_planner import Pair
 from fillrate_assets.fillrate.sources.line_versions import ChangeWindow
 from fillrate_assets.notifications.message_outbox import Outbox
 from fillrate_assets.settings import Settings
@@ -55,8 +55,12 @@ def complete_by_deadline(
     window = ChangeWindow(active, None, now.date() - _LONGEST_DUE, now.date())
     found = health.find_incomplete_days(
         dcs,
-        set(sources.order_system.read_changes(window).select("dc", "ship_date").iter_rows()),
-        set(sources.instock_warehouse.read_changes(window).select("dc", "ship_date").iter_rows()),
+        set(map(PartitionKey._make, sources.order_system.read_changes(window).select("dc", "ship_date").iter_rows())),
+        set(
+            map(
+                PartitionKey._make, sources.instock_warehouse.read_changes(window).select("dc", "ship_date").iter_rows()
+            )
+        ),
         record_store.read_ledger().filter(pl.col("dc").is_in(active)),
         now=now,
         deadline=settings.deadline,
@@ -108,7 +112,7 @@ def schedule(settings: Settings) -> dg.ScheduleDefinition:
     )
 
 
-def _by_name(found: Mapping[Pair, str]) -> dict[str, str]:
+def _by_name(found: Mapping[PartitionKey, str]) -> dict[str, str]:
     return {f"{dc} {day}": reason for (dc, day), reason in sorted(found.items())}
 
 

@@ -8,12 +8,13 @@ from typing import Final
 import dagster as dg
 import polars as pl
 
+from fillrate_assets.core.partition_key import PartitionKey
 from fillrate_assets.fillrate.defs import exports
 from fillrate_assets.fillrate.defs.assets import orders, published_records
 from fillrate_assets.fillrate.defs.source_versions import Sources
 from fillrate_assets.fillrate.record_store import RecordStore
 from fillrate_assets.fillrate.rules import change_planner
-from fillrate_assets.fillrate.rules.change_planner import Attempt, Pair, Plan
+from fillrate_assets.fillrate.rules.change_planner import Attempt, Plan
 from fillrate_assets.fillrate.rules.dc_partitions import plan_onboarding
 from fillrate_assets.fillrate.rules.failure_messages import FailedRun, format_failure
 from fillrate_assets.fillrate.watermark import Watermark
@@ -120,16 +121,16 @@ def build(job_name: str) -> list[dg.SensorDefinition]:
     return [ticking(new_orders, job_name), ticking(dcs), failures(run_failures), exported]
 
 
-def read_cursor(cursor: str | None) -> dict[Pair, Attempt]:
+def read_cursor(cursor: str | None) -> dict[PartitionKey, Attempt]:
     """What earlier ticks requested."""
     entries = json.loads(cursor) if cursor else []
     return {
-        (dc, date.fromisoformat(day)): Attempt(version, number, datetime.fromisoformat(at))
+        PartitionKey(dc, date.fromisoformat(day)): Attempt(version, number, datetime.fromisoformat(at))
         for dc, day, version, number, at in entries
     }
 
 
-def write_cursor(attempts: Mapping[Pair, Attempt]) -> str:
+def write_cursor(attempts: Mapping[PartitionKey, Attempt]) -> str:
     """What this tick leaves to the next."""
     return json.dumps(
         [
@@ -139,7 +140,7 @@ def write_cursor(attempts: Mapping[Pair, Attempt]) -> str:
     )
 
 
-def _at_work(instance: dg.DagsterInstance) -> set[Pair]:
+def _at_work(instance: dg.DagsterInstance) -> set[PartitionKey]:
     """What runs and backfills are about to read and publish; between its runs a backfill has none."""
     read, published = dg.AssetKey(orders.__name__), dg.AssetKey(published_records.__name__)
     backfilled = backfilling(instance, read, published)
@@ -175,7 +176,7 @@ def _failed(context: dg.RunFailureSensorContext) -> FailedRun:
     ended = getattr(context.failure_event.event_specific_data, "error", None)
     error = next((error for error in [*errors, ended] if error), None)
     kind, cause = root_cause(error) if error else ("", context.failure_event.message or "nothing was told")
-    scope = partitions.scope_of(run.tags)
+    scope = partitions.find_rectangle(run.tags)
     return FailedRun(
         run_id=run.run_id,
         job=run.job_name,

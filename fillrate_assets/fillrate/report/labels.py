@@ -10,6 +10,8 @@ from typing import Final
 
 import polars as pl
 
+from fillrate_assets.core.partition_key import PartitionKey
+
 PATHS: Final = {
     "STOCK_IN": "in stock, yet short",
     "STOCK_OUT": "out of stock",
@@ -116,7 +118,7 @@ def format_count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
-def format_days_by_reason(days: Mapping[tuple[str, date], str], what: str = "held") -> list[str]:
+def format_days_by_reason(days: Mapping[PartitionKey, str], what: str = "held") -> list[str]:
     """One line per DC and reason: which days are held, or doubtful, and why."""
     rows: Iterable[tuple[str, str, date]] = sorted((dc, reason, day) for (dc, day), reason in days.items())
     lines = []

@@ -9,10 +9,11 @@ from typing import Final
 import polars as pl
 
 from fillrate_assets.core.errors import PermanentFailure
+from fillrate_assets.core.partition_key import PartitionKey
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.report.explain import Evidence
 from fillrate_assets.fillrate.report.service_report import Facts
-from fillrate_assets.fillrate.rules.pipeline import Calculation, Scope, calculate
+from fillrate_assets.fillrate.rules.pipeline import Calculation, PartitionFilter, calculate
 from fillrate_assets.fillrate.rules.quality_gate import find_held_days
 from fillrate_assets.fillrate.rules.rolling_baseline import LOOK_BACK_DAYS
 from fillrate_assets.fillrate.sources.contract_files import Contracts
@@ -24,7 +25,7 @@ _MAX_NAMES: Final = 20
 _NOTHING: Final = "nothing at all; `fillrate run` fills the lake, and --input DIR takes files instead"
 
 
-def calculate_contracts(contracts: Contracts, scope: Scope) -> Calculation:
+def calculate_contracts(contracts: Contracts, scope: PartitionFilter) -> Calculation:
     """The rules over what was read from files.
 
     Raises:
@@ -37,17 +38,17 @@ def calculate_contracts(contracts: Contracts, scope: Scope) -> Calculation:
         why = f": {rejected.height:,} rejected, the first because: {rejected['reason'][0]}" if rejected.height else ""
         msg = f"the files hold no order line that can be used{why}"
         raise PermanentFailure(msg)
-    _require_days(scope, days.rows(), "the files hold")
+    _require_days(scope, list(map(PartitionKey._make, days.iter_rows())), "the files hold")
     return calculate(contracts.inputs, scope)
 
 
-def read_facts_from_files(contracts: Contracts, scope: Scope) -> Facts:
+def read_facts_from_files(contracts: Contracts, scope: PartitionFilter) -> Facts:
     """What a report says of files."""
     calculation = calculate_contracts(contracts, scope)
     return Facts(calculation.lines.lazy(), calculation.records.lazy(), contracts.items.lazy(), calculation.held)
 
 
-def read_facts_from_lake(settings: Settings, scope: Scope) -> Facts:
+def read_facts_from_lake(settings: Settings, scope: PartitionFilter) -> Facts:
     """What a report says of what the platform has computed.
 
     Raises:
@@ -66,7 +67,7 @@ def read_facts_from_lake(settings: Settings, scope: Scope) -> Facts:
 
 def read_evidence_from_files(contracts: Contracts, dc: str, ship_date: date) -> tuple[Evidence, pl.LazyFrame]:
     """What files say of a DC on a day, and every item-day that they hold."""
-    calculation = calculate(contracts.inputs, Scope([dc], ship_date, ship_date))
+    calculation = calculate(contracts.inputs, PartitionFilter([dc], ship_date, ship_date))
     evidence = Evidence(
         item_days=calculation.item_days.lazy(),
         records=calculation.records.lazy(),
@@ -74,7 +75,7 @@ def read_evidence_from_files(contracts: Contracts, dc: str, ship_date: date) -> 
         items=contracts.items.lazy(),
         waivers=contracts.waivers.lazy(),
         restatements=schema.RESTATEMENTS.empty(),
-        held=calculation.held.get((dc, ship_date)),
+        held=calculation.held.get(PartitionKey(dc, ship_date)),
     )
     return evidence, calculation.item_days.lazy()
 
@@ -100,12 +101,12 @@ def read_evidence_from_lake(settings: Settings, dc: str, ship_date: date, item: 
         items=lake.read_whole(schema.ITEMS),
         waivers=store.read_waivers().lazy(),
         restatements=store.read_restatements(dc, ship_date, item).lazy(),
-        held=held.get((dc, ship_date)),
+        held=held.get(PartitionKey(dc, ship_date)),
     )
     return evidence, known
 
 
-def _require_days(scope: Scope, days: Sequence[tuple[str, date]], source: str) -> None:
+def _require_days(scope: PartitionFilter, days: Sequence[PartitionKey], source: str) -> None:
     """Refuse a scope of which the source has no day, or that names a DC which it does not know."""
     dcs = sorted({dc for dc, _ in days})
     if not days:

@@ -16,6 +16,7 @@ import polars as pl
 from fillrate_assets.core import decimals
 from fillrate_assets.core.decimals import to_cases, to_rate, to_units
 from fillrate_assets.core.errors import ContractViolation, PermanentFailure
+from fillrate_assets.core.partition_key import PartitionKey
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.rules.service_metrics import GROUPINGS, METRICS, compute_service
 from fillrate_assets.fillrate.schema import PATHS
@@ -35,7 +36,7 @@ class Facts:
     """`LOST_CASES`"""
     items: pl.LazyFrame
     """`ITEMS`"""
-    held: Mapping[tuple[str, date], str]
+    held: Mapping[PartitionKey, str]
     """Why a day of a DC has no records."""
 
 
@@ -53,7 +54,7 @@ class ReportData:
     worst_items: pl.DataFrame
     by_vendor: pl.DataFrame
     by_path: pl.DataFrame
-    held: Mapping[tuple[str, date], str]
+    held: Mapping[PartitionKey, str]
 
 
 def build_report_data(facts: Facts, by: Sequence[str], targets: pl.LazyFrame | None = None) -> ReportData:

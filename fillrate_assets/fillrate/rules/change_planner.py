@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import polars as pl
 
+from fillrate_assets.core.partition_key import PartitionKey
 from fillrate_assets.fillrate.rules.rolling_baseline import LOOK_BACK_DAYS
 
 MAX_RETRY_DELAY: Final = timedelta(hours=6)
@@ -27,8 +28,6 @@ NOTHING_PROCESSED: Final = {name: value for at, rows in VERSIONS.values() for na
 SOURCES: Final = tuple(VERSIONS)
 WATERMARKED: Final = ("orders", "shipments")
 """Snapshots need no watermark: a tick compares those of the last days with the ledger."""
-
-Pair = tuple[str, date]
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,7 @@ class Attempt:
 
 
 @dataclass(frozen=True)
-class Request:
+class PlannedRun:
     """A range of ship dates of one DC to run; only the changed ones need their sources read again."""
 
     dc: str
@@ -62,10 +61,10 @@ class Request:
 class Plan:
     """What one tick decides."""
 
-    requests: tuple[Request, ...]
+    requests: tuple[PlannedRun, ...]
     watermarks: Mapping[str, datetime]
     """Per source: the smallest change still ahead of the ledger, else the largest found; never later than now."""
-    attempts: Mapping[Pair, Attempt]
+    attempts: Mapping[PartitionKey, Attempt]
     reason: str
     """Why nothing is requested, for an operator to read; empty if something is."""
 
@@ -76,12 +75,12 @@ class Plan:
 def plan_runs(
     found: Mapping[str, pl.DataFrame],
     ledger: pl.DataFrame,
-    attempts: Mapping[Pair, Attempt],
+    attempts: Mapping[PartitionKey, Attempt],
     *,
     now: datetime,
     retry_delay: timedelta,
     max_requests: int,
-    in_progress: Collection[Pair] = (),
+    in_progress: Collection[PartitionKey] = (),
 ) -> Plan:
     """Compare the sources with the ledger and decide which runs to request.
 
@@ -96,8 +95,8 @@ def plan_runs(
 
     """
     versions, newest = _compare_versions(found, ledger)
-    held = set(ledger.filter(pl.col("state") == "HELD").select("dc", "ship_date").iter_rows())
-    waiting: dict[Pair, Attempt] = {}
+    held = set(map(PartitionKey._make, ledger.filter(pl.col("state") == "HELD").select("dc", "ship_date").iter_rows()))
+    waiting: dict[PartitionKey, Attempt] = {}
     due = []
     left = [pair for pair in sorted(newest.keys() | held) if pair in in_progress]
     waiting |= {pair: attempts[pair] for pair in left if pair in attempts}
@@ -112,9 +111,11 @@ def plan_runs(
             waiting[pair] = replace(earlier, number=earlier.number + 1, requested_at=now)
         else:
             waiting[pair] = earlier
-    wanted = sorted(_build_requests(due, waiting, ledger), key=lambda each: waiting[each.dc, each.changed[0]].number)
+    wanted = sorted(
+        _build_requests(due, waiting, ledger), key=lambda each: waiting[PartitionKey(each.dc, each.changed[0])].number
+    )
     requests = tuple(wanted[:max_requests])
-    for pair in [(each.dc, day) for each in wanted[max_requests:] for day in each.changed]:
+    for pair in [PartitionKey(each.dc, day) for each in wanted[max_requests:] for day in each.changed]:
         # As if this tick had not looked at it: it stays ahead or held, so the next one finds it.
         waiting.pop(pair)
         waiting |= {pair: attempts[pair]} if pair in attempts else {}
@@ -143,14 +144,16 @@ def is_older(read: Mapping[str, Any], recorded: Mapping[str, Any]) -> bool:
     return False
 
 
-def find_pending_changes(found: Mapping[str, pl.DataFrame], ledger: pl.DataFrame) -> dict[Pair, datetime | None]:
+def find_pending_changes(
+    found: Mapping[str, pl.DataFrame], ledger: pl.DataFrame
+) -> dict[PartitionKey, datetime | None]:
     """Find the pairs whose sources are ahead of the ledger, with their latest change; None if it has no time."""
     return _compare_versions(found, ledger)[1]
 
 
 def _compare_versions(
     found: Mapping[str, pl.DataFrame], ledger: pl.DataFrame
-) -> tuple[dict[Pair, str], dict[Pair, datetime | None]]:
+) -> tuple[dict[PartitionKey, str], dict[PartitionKey, datetime | None]]:
     """Return the version that the sources hold of every pair, and the pairs of which it is ahead of the ledger.
 
     Where a source is not ahead, the ledger counts: a tick may find less of a pair than an earlier one did.
@@ -163,9 +166,9 @@ def _compare_versions(
         renamed = {"processed_at": f"{source}_found_at", "lines": f"{source}_found_rows"}
         pairs = pairs.join(found[source].rename(renamed), on=key, how="full", coalesce=True)
     versions = {}
-    newest: dict[Pair, datetime | None] = {}
+    newest: dict[PartitionKey, datetime | None] = {}
     for row in pairs.iter_rows(named=True):
-        pair = (row["dc"], row["ship_date"])
+        pair = PartitionKey(row["dc"], row["ship_date"])
         parts = []
         for source in SOURCES:
             known = tuple(row[name] for name in VERSIONS[source])
@@ -189,7 +192,9 @@ def _is_newer(found: tuple[Any, ...], known: tuple[Any, ...]) -> bool:
     return bool(found_at > known_at or found_rows != known_rows)
 
 
-def _build_requests(due: Sequence[Pair], attempts: Mapping[Pair, Attempt], ledger: pl.DataFrame) -> Iterator[Request]:
+def _build_requests(
+    due: Sequence[PartitionKey], attempts: Mapping[PartitionKey, Attempt], ledger: pl.DataFrame
+) -> Iterator[PlannedRun]:
     known = dict(ledger.group_by("dc").agg(pl.col("ship_date").max()).iter_rows())
     by_dc: dict[str, list[date]] = {}
     for dc, day in sorted(due):
@@ -197,10 +202,11 @@ def _build_requests(due: Sequence[Pair], attempts: Mapping[Pair, Attempt], ledge
     for dc, days in by_dc.items():
         last_known = max([*days, known.get(dc, days[-1])])
         for changed in _group_overlapping_days(days):
-            pairs = " ".join(f"{attempts[dc, day].version} #{attempts[dc, day].number}" for day in changed)
+            requested = [attempts[PartitionKey(dc, day)] for day in changed]
+            pairs = " ".join(f"{attempt.version} #{attempt.number}" for attempt in requested)
             last = min(changed[-1] + timedelta(days=LOOK_BACK_DAYS), last_known)
             digest = hashlib.sha256(pairs.encode()).hexdigest()[:16]
-            yield Request(dc, changed[0], last, changed, f"{dc}:{changed[0]}:{last}:{digest}")
+            yield PlannedRun(dc, changed[0], last, changed, f"{dc}:{changed[0]}:{last}:{digest}")
 
 
 def _group_overlapping_days(days: Sequence[date]) -> Iterator[tuple[date, ...]]:
@@ -215,7 +221,9 @@ def _group_overlapping_days(days: Sequence[date]) -> Iterator[tuple[date, ...]]:
         yield tuple(group)
 
 
-def _compute_watermarks(found: Mapping[str, pl.DataFrame], unprocessed: Collection[Pair]) -> dict[str, datetime]:
+def _compute_watermarks(
+    found: Mapping[str, pl.DataFrame], unprocessed: Collection[PartitionKey]
+) -> dict[str, datetime]:
     marks = {}
     for source in WATERMARKED:
         times = [(at, (dc, day) in unprocessed) for dc, day, at, _ in found[source].iter_rows()]
@@ -225,7 +233,9 @@ def _compute_watermarks(found: Mapping[str, pl.DataFrame], unprocessed: Collecti
     return marks
 
 
-def _describe_wait(waiting: Mapping[Pair, Attempt], left: Sequence[Pair], retry_delay: timedelta) -> str:
+def _describe_wait(
+    waiting: Mapping[PartitionKey, Attempt], left: Sequence[PartitionKey], retry_delay: timedelta
+) -> str:
     if left:
         dc, day = left[0]
         return f"{len(left)} left to the runs and backfills that are queued or in progress, e.g. {dc} {day}"

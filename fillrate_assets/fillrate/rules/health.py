@@ -11,13 +11,13 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import polars as pl
 
+from fillrate_assets.core.partition_key import PartitionKey
 from fillrate_assets.fillrate.rules import change_planner
-from fillrate_assets.fillrate.rules.change_planner import Pair
 
 
 def find_unpublished_days(
     found: Mapping[str, pl.DataFrame], ledger: pl.DataFrame, *, now: datetime, max_ahead: timedelta
-) -> dict[Pair, str]:
+) -> dict[PartitionKey, str]:
     """Find the days that are held, and those whose sources have been ahead for too long, with the reason.
 
     Args:
@@ -33,7 +33,7 @@ def find_unpublished_days(
         if at is not None and now - at > max_ahead
     }
     held = ledger.filter(pl.col("state") == "HELD").select("dc", "ship_date", "reason")
-    return late | {(dc, day): f"held: {reason}" for dc, day, reason in held.iter_rows()}
+    return late | {PartitionKey(dc, day): f"held: {reason}" for dc, day, reason in held.iter_rows()}
 
 
 def compute_due_day(zone: ZoneInfo, now: datetime, deadline: time) -> date:
@@ -48,13 +48,13 @@ def compute_due_day(zone: ZoneInfo, now: datetime, deadline: time) -> date:
 
 def find_incomplete_days(
     dcs: pl.DataFrame,
-    ordered: Collection[Pair],
-    snapshots: Collection[Pair],
+    ordered: Collection[PartitionKey],
+    snapshots: Collection[PartitionKey],
     ledger: pl.DataFrame,
     *,
     now: datetime,
     deadline: time,
-) -> dict[Pair, str]:
+) -> dict[PartitionKey, str]:
     """Find what active DCs lack of the latest day that is due there; a day without orders is a closed day.
 
     Args:
@@ -67,14 +67,14 @@ def find_incomplete_days(
 
     """
     states = {(dc, day): state for dc, day, state in ledger.select("dc", "ship_date", "state").iter_rows()}
-    lacks: dict[Pair, str] = {}
+    lacks: dict[PartitionKey, str] = {}
     for dc, name in dcs.filter("active").select("dc", "time_zone").iter_rows():
         try:
             day = compute_due_day(ZoneInfo(name), now, deadline)
         except (ZoneInfoNotFoundError, ValueError):
-            lacks[dc, now.date()] = f"the time zone {name} is unknown: correct it in the table dcs"
+            lacks[PartitionKey(dc, now.date())] = f"the time zone {name} is unknown: correct it in the table dcs"
             continue
-        pair = (dc, day)
+        pair = PartitionKey(dc, day)
         lacking = [
             *(["no instock snapshot"] if pair not in snapshots else []),
             *(["not published"] if states.get(pair) != "PUBLISHED" else []),

@@ -11,13 +11,14 @@ from datetime import date
 
 import polars as pl
 
+from fillrate_assets.core.partition_key import PartitionKey
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.rules import line_classification, lost_cases, rolling_baseline
 from fillrate_assets.fillrate.rules.quality_gate import find_days_of_rejects, find_days_without_snapshot
 
 
 @dataclass(frozen=True)
-class Scope:
+class PartitionFilter:
     """DCs and ship dates to compute; None: no limit."""
 
     dcs: Sequence[str] | None = None
@@ -63,13 +64,13 @@ class Calculation:
     item_days: pl.DataFrame
     records: pl.DataFrame
     rejects: pl.DataFrame
-    held: Mapping[tuple[str, date], str]
+    held: Mapping[PartitionKey, str]
     """Reason by DC and ship date; held days have no records."""
-    doubtful: Mapping[tuple[str, date], str]
+    doubtful: Mapping[PartitionKey, str]
     """Days with so many rejects that the platform would hold them; an analyst gets their records, and a warning."""
 
 
-def calculate(inputs: Inputs, scope: Scope | None = None) -> Calculation:
+def calculate(inputs: Inputs, scope: PartitionFilter | None = None) -> Calculation:
     """Compute lost-case records of every DC and ship date in scope that can be judged.
 
     Rows before the scope serve as look-back. A row that could be placed on a day but not typed counts against that
@@ -80,7 +81,7 @@ def calculate(inputs: Inputs, scope: Scope | None = None) -> Calculation:
         (`REJECTS`; those without a day belong to every scope) and the held days.
 
     """
-    scope = scope or Scope()
+    scope = scope or PartitionFilter()
     classified = pl.concat(
         [
             line_classification.classify_lines(

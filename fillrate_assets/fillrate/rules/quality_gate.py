@@ -5,11 +5,11 @@ A held day stays with its last good records. What a good day's records say belon
 
 from __future__ import annotations
 
-from datetime import date
 from typing import Final
 
 import polars as pl
 
+from fillrate_assets.core.partition_key import PartitionKey
 from fillrate_assets.fillrate.rules import line_classification
 from fillrate_assets.fillrate.rules.lost_cases import select_driving_set
 
@@ -19,7 +19,7 @@ MAX_MISSING_SHARE: Final = 0.20
 """Above this share of items without an instock record the feed is in doubt, not the stock."""
 
 
-ReasonsByDay = dict[tuple[str, date], str]
+ReasonsByDay = dict[PartitionKey, str]
 
 
 def find_held_days(
@@ -46,14 +46,14 @@ def find_held_days(
 def find_days_without_snapshot(item_days: pl.LazyFrame, max_missing_share: float = MAX_MISSING_SHARE) -> ReasonsByDay:
     """Find the days whose instock feed is absent, or lacks too many items."""
     gaps = find_snapshot_gaps(item_days, max_missing_share).collect()
-    return {(dc, day): reason for dc, day, reason in gaps.iter_rows()}
+    return {PartitionKey(dc, day): reason for dc, day, reason in gaps.iter_rows()}
 
 
 def find_days_of_rejects(classified_lines: pl.LazyFrame, max_reject_share: float = MAX_REJECT_SHARE) -> ReasonsByDay:
     """Find the days of whose order lines too large a share is unusable."""
     rates = line_classification.compute_reject_rates(classified_lines).filter(pl.col("reject_rate") > max_reject_share)
     return {
-        (row["dc"], row["ship_date"]): f"{row['rejected']} of {row['lines']} order lines were rejected"
+        PartitionKey(row["dc"], row["ship_date"]): f"{row['rejected']} of {row['lines']} order lines were rejected"
         for row in rates.sort("dc", "ship_date").collect().iter_rows(named=True)
     }
 

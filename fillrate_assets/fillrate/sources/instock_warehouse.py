@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from fillrate_assets.aws import secrets
 from fillrate_assets.aws.athena import DIALECT, Answer, read
 from fillrate_assets.core import parsing
+from fillrate_assets.core.partition_key import PartitionKey
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.sources import line_versions
 from fillrate_assets.settings import SourceTable
@@ -41,9 +42,9 @@ class InstockWarehouse:
 
         """
         days = [first + timedelta(days=number) for number in range((last - first).days + 1)]
-        return self.read([(dc, day) for day in days]).rows
+        return self.read([PartitionKey(dc, day) for day in days]).rows
 
-    def read(self, days: Sequence[tuple[str, date]]) -> Answer:
+    def read(self, days: Sequence[PartitionKey]) -> Answer:
         """The instock records of some DCs and dates, by one query, and what Athena scanned for it.
 
         Returns:

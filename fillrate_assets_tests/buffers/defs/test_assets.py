@@ -24,6 +24,7 @@ from fillrate_assets.buffers.rules.policy import Policy
 from fillrate_assets.buffers.rules.tick import TICK
 from fillrate_assets.buffers.sources.floor_feeds import FloorFeeds
 from fillrate_assets.buffers.tick_store import LakeTickStore
+from fillrate_assets.core.partition_key import PartitionKey
 from fillrate_assets.notifications.message_outbox import OUTBOX
 from fillrate_assets.orchestration import partitions
 from fillrate_assets.storage import sql
@@ -205,12 +206,12 @@ def test_a_day_in_progress_is_computed_up_to_when_the_run_began(
 def test_an_operating_day_has_the_ticks_that_its_own_clock_shows() -> None:
     masters = feed_rows.warehouses({})
     day = date(2026, 3, 8)  # Chicago puts its clocks forward
-    ticks = tick_run.ticks_of([("DC01", day)], masters, datetime(2026, 4, 1, tzinfo=UTC))
+    ticks = tick_run.ticks_of([PartitionKey("DC01", day)], masters, datetime(2026, 4, 1, tzinfo=UTC))
     assert (ticks[0], ticks[-1]) == (datetime(2026, 3, 8, 6, tzinfo=UTC), datetime(2026, 3, 9, 4, 55, tzinfo=UTC))
     assert len(ticks) == 23 * 12
     until = datetime(2026, 3, 8, 6, 12, tzinfo=UTC)
-    assert tick_run.ticks_of([("DC01", day)], masters, until)[-1] == datetime(2026, 3, 8, 6, 10, tzinfo=UTC)
-    assert tick_run.ticks_of([("DC09", day)], masters, until) == []
+    assert tick_run.ticks_of([PartitionKey("DC01", day)], masters, until)[-1] == datetime(2026, 3, 8, 6, 10, tzinfo=UTC)
+    assert tick_run.ticks_of([PartitionKey("DC09", day)], masters, until) == []
 
 
 # --- the schedule
@@ -239,7 +240,7 @@ def test_the_schedule_asks_for_one_run_over_all_warehouses(scheduled: Floor) -> 
     assert request.run_key == NOW.isoformat()
     assert request.tags["dagster/max_runtime"] == "900"
     assert partitions.tick_of(request.tags) == NOW
-    scope = partitions.scope_of(request.tags)
+    scope = partitions.find_rectangle(request.tags)
     assert scope is not None
     assert scope.dcs(scheduled.instance) == ["DC01", "DC02"]
     assert (scope.first, scope.last) == (DAY, DAY)

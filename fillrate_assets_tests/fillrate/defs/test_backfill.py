@@ -13,6 +13,7 @@ import pytest
 from dagster._core.execution.asset_backfill import AssetBackfillData
 from dagster._core.test_utils import freeze_time
 
+from fillrate_assets.core.partition_key import DcDateRange, PartitionKey
 from fillrate_assets.definitions import JOB
 from fillrate_assets.fillrate.defs import assets
 from fillrate_assets.fillrate.rules.rolling_baseline import LOOK_BACK_DAYS
@@ -33,7 +34,7 @@ pytestmark = [
 
 CHOSEN: Final = [SMALL.first + timedelta(days=number) for number in range(3)]
 DC: Final = "DC01"
-DAYS: Final = [(DC, day) for day in partitions.days_between(SMALL.first, SMALL.last)]
+DAYS: Final = DcDateRange(DC, SMALL.first, SMALL.last).partition_keys
 MOST: Final = 20
 """Days of a run."""
 CORRECTED: Final = DAYS[MOST][1]
@@ -111,7 +112,7 @@ def daemon(home: Home, monkeypatch: pytest.MonkeyPatch) -> Iterator[Daemon]:
 
 def _ranges(runs: Iterable[dg.DagsterRun]) -> list[tuple[date, date]]:
     """First and last ship date of each run over the DC, latest last."""
-    scopes = [scope for run in runs if (scope := partitions.scope_of(run.tags))]
+    scopes = [scope for run in runs if (scope := partitions.find_rectangle(run.tags))]
     assert {(scope.first_dc, scope.last_dc) for scope in scopes} == {(DC, DC)}
     return sorted((scope.first, scope.last) for scope in scopes)
 
@@ -131,11 +132,11 @@ def test_a_backfill_in_bounded_runs_leaves_what_one_run_leaves(daemon: Daemon, h
 def test_a_backfill_of_fewer_days_than_dcs_makes_a_run_over_several_dcs(
     daemon: Daemon, home: Home, published_template: Path
 ) -> None:
-    backfill = daemon.backfill([(dc, SMALL.first) for dc in SMALL.dc_codes])
+    backfill = daemon.backfill([PartitionKey(dc, SMALL.first) for dc in SMALL.dc_codes])
     daemon.look_at_backfills()
     first, last = SMALL.dc_codes
-    (run,) = [run for run in daemon.queued() if partitions.scope_of(run.tags)]
-    assert partitions.scope_of(run.tags) == partitions.Scope(first, last, SMALL.first, SMALL.first)
+    (run,) = [run for run in daemon.queued() if partitions.find_rectangle(run.tags)]
+    assert partitions.find_rectangle(run.tags) == partitions.PartitionRectangle(first, last, SMALL.first, SMALL.first)
     assert partitions.runs_by_dc(daemon.instance, queued=True) == {first: run.run_id, last: run.run_id}
     assert daemon.finish(backfill) == "COMPLETED_SUCCESS"
     there = Home(published_template).store
@@ -157,7 +158,7 @@ def test_a_backfill_whose_run_was_killed_is_taken_up_from_there(daemon: Daemon, 
     # As `run_monitoring` does, or an operator in the UI.
     daemon.instance.report_run_failed(killed)
     assert daemon.finish(backfill) == "COMPLETED_FAILED"
-    scope = partitions.scope_of(killed.tags)
+    scope = partitions.find_rectangle(killed.tags)
     assert scope is not None
     published_days = home.store.read_ledger()["ship_date"]
     assert published_days.min() == scope.last + timedelta(days=LOOK_BACK_DAYS + 1), "what depends on them waits"
@@ -218,7 +219,7 @@ def test_the_runs_of_the_sensor_go_before_those_of_a_backfill(daemon: Daemon, ho
     store = home.store
     (live,) = daemon.queued()
     store.add_dcs(store.read_dcs().with_columns(active=pl.lit(value=True)))
-    daemon.backfill([("DC02", SMALL.first)])
+    daemon.backfill([PartitionKey("DC02", SMALL.first)])
     daemon.look_at_backfills()
     priorities = {run.run_id: int(run.tags.get("dagster/priority", "0")) for run in daemon.queued()}
     assert max(priorities, key=lambda run_id: priorities[run_id]) == live.run_id

@@ -12,6 +12,7 @@ import dagster as dg
 import polars as pl
 import pytest
 
+from fillrate_assets.core.partition_key import PartitionKey
 from fillrate_assets.core.table_schema import Frame
 from fillrate_assets.fillrate import schema
 from fillrate_assets.orchestration import partitions
@@ -32,7 +33,7 @@ class Checked:
     instance: dg.DagsterInstance
 
     def store(self, frame: Frame, rows: pl.DataFrame) -> None:
-        self.home.lake.write(frame, rows, [("DC01", day) for day in DAYS])
+        self.home.lake.write(frame, rows, [PartitionKey("DC01", day) for day in DAYS])
 
     def __call__(self, name: str, last: int = 2) -> tuple[dg.AssetCheckEvaluation, dict[str, dg.AssetCheckEvaluation]]:
         """Run a check over the first days; its verdict on the run, and by partition."""

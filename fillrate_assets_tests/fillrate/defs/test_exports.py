@@ -17,6 +17,7 @@ import pytest
 import sqlalchemy as sa
 
 from fillrate_assets.core import decimals, parsing
+from fillrate_assets.core.partition_key import PartitionKey
 from fillrate_assets.core.table_schema import Frame
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.defs import exports
@@ -86,7 +87,7 @@ def test_the_records_are_those_that_stand_to_the_last_digit(exported: Exported) 
 
 def test_the_service_metrics_are_those_of_the_day(exported: Exported) -> None:
     for day in OPEN:
-        rates = exported.home.lake.read(schema.FILL_RATES, [(DC, day)]).collect()
+        rates = exported.home.lake.read(schema.FILL_RATES, [PartitionKey(DC, day)]).collect()
         assert set(rates["level"]) == set(schema.LEVELS)
         assert _csv(_folder(exported.home, day) / "fill_rates.csv", schema.FILL_RATES).equals(rates)
 

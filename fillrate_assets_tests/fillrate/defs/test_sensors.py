@@ -14,11 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fillrate_assets.core.errors import PermanentFailure
+from fillrate_assets.core.partition_key import PartitionKey
 from fillrate_assets.definitions import JOB, build_defs
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.defs.sensors import read_cursor, write_cursor
 from fillrate_assets.fillrate.record_store import OUTDATED, RESTATEMENTS
-from fillrate_assets.fillrate.rules.change_planner import Attempt, Pair
+from fillrate_assets.fillrate.rules.change_planner import Attempt
 from fillrate_assets.fillrate.rules.pipeline import Inputs, calculate
 from fillrate_assets.fillrate.sources.shipping_records import ShippingRecords
 from fillrate_assets.orchestration.partitions import CHANGED_TAG, RANGE_END_TAG, RANGE_START_TAG, range_tags
@@ -37,9 +38,9 @@ def ticking(published_home: Home, instance: dg.DagsterInstance) -> Ticking:
     return Ticking(published_home, instance)
 
 
-def _changed(requests: Sequence[dg.RunRequest]) -> set[Pair]:
+def _changed(requests: Sequence[dg.RunRequest]) -> set[PartitionKey]:
     return {
-        (request.tags[RANGE_START_TAG].split("|")[0], date.fromisoformat(day))
+        PartitionKey(request.tags[RANGE_START_TAG].split("|")[0], date.fromisoformat(day))
         for request in requests
         for day in request.tags[CHANGED_TAG].split(",")
     }
@@ -55,10 +56,12 @@ def _sources(home: Home, dcs: Sequence[str], first: date, last: date) -> tuple[p
     return orders, pl.concat([systems.shipping_records.read_shipment_lines(dc, first, last) for dc in dcs])
 
 
-def _new_pairs(before: tuple[pl.DataFrame, pl.DataFrame], after: tuple[pl.DataFrame, pl.DataFrame]) -> set[Pair]:
+def _new_pairs(
+    before: tuple[pl.DataFrame, pl.DataFrame], after: tuple[pl.DataFrame, pl.DataFrame]
+) -> set[PartitionKey]:
     """The pairs with a row that was not there, or not so, before."""
     return {
-        pair
+        PartitionKey._make(pair)
         for old, new in zip(before, after, strict=True)
         for pair in new.join(old, on=new.columns, how="anti", nulls_equal=True).select(KEY).iter_rows()
     }
@@ -444,7 +447,7 @@ _MOMENTS = st.datetimes(datetime(2026, 1, 1), datetime(2027, 1, 1), timezones=st
         st.builds(Attempt, version=st.text(), number=st.integers(1), requested_at=_MOMENTS),
     )
 )
-def test_the_cursor_keeps_every_attempt(attempts: dict[Pair, Attempt]) -> None:
+def test_the_cursor_keeps_every_attempt(attempts: dict[PartitionKey, Attempt]) -> None:
     assert read_cursor(write_cursor(attempts)) == attempts
 
 

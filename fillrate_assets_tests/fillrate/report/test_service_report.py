@@ -9,6 +9,7 @@ import pytest
 
 from fillrate_assets.core import decimals
 from fillrate_assets.core.errors import ContractViolation, PermanentFailure
+from fillrate_assets.core.partition_key import PartitionKey
 from fillrate_assets.core.table_schema import Frame
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.report import labels, service_report, terminal
@@ -223,8 +224,8 @@ def test_cases_have_thousands_separators_and_at_most_one_decimal(value: str, pla
 
 
 def test_held_days_of_one_reason_are_one_line() -> None:
-    days = {("DC01", date(2024, 5, day)): "no instock snapshot for the day" for day in (1, 2, 7)}
-    days["DC02", date(2024, 5, 1)] = "3 of 9 items have no instock record"
+    days = {PartitionKey("DC01", date(2024, 5, day)): "no instock snapshot for the day" for day in (1, 2, 7)}
+    days[PartitionKey("DC02", date(2024, 5, 1))] = "3 of 9 items have no instock record"
     assert labels.format_days_by_reason(days) == [
         "held: DC01, 3 ship dates from 2024-05-01 to 2024-05-07: no instock snapshot for the day",
         "held: DC02, 2024-05-01: 3 of 9 items have no instock record",

@@ -17,7 +17,7 @@ from fillrate_assets.fillrate.report import labels
 from fillrate_assets.fillrate.report.queries import read_facts_from_files
 from fillrate_assets.fillrate.report.service_report import Facts, build_report_data
 from fillrate_assets.fillrate.report.workbook import write_workbook
-from fillrate_assets.fillrate.rules.pipeline import Scope
+from fillrate_assets.fillrate.rules.pipeline import PartitionFilter
 from fillrate_assets.fillrate.sources.contract_files import read_directory
 from fillrate_assets_tests.factories import directories
 
@@ -28,7 +28,7 @@ SHEETS = ["Summary", "Trend", "Worst items", "By vendor", "Lost by path", "Notes
 @pytest.fixture(scope="module")
 def facts(tmp_path_factory: pytest.TempPathFactory) -> Facts:
     directory = directories.write_golden_directory(tmp_path_factory.mktemp("golden"))
-    return read_facts_from_files(read_directory(directory, loaded_at=MADE_AT), Scope())
+    return read_facts_from_files(read_directory(directory, loaded_at=MADE_AT), PartitionFilter())
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ def test_text_that_looks_like_a_formula_stays_text(tmp_path: Path) -> None:
     directory = directories.write_minimal_directory(tmp_path / "in")
     items = [{"item": "A", "item_type": "STOCK", "description": "=1+1", "vendor": "@SUM(A1)"}]
     directories.write_csv(directory / "items.csv", items)
-    facts = read_facts_from_files(read_directory(directory, loaded_at=MADE_AT), Scope())
+    facts = read_facts_from_files(read_directory(directory, loaded_at=MADE_AT), PartitionFilter())
     write_workbook(tmp_path / "book.xlsx", build_report_data(facts, ["vendor"]), made_at=MADE_AT)
     sheet = openpyxl.load_workbook(tmp_path / "book.xlsx")["Worst items"]
     assert [(cell.value, cell.data_type) for cell in sheet[2][2:4]] == [("=1+1", "s"), ("@SUM(A1)", "s")]
@@ -93,7 +93,7 @@ def test_text_that_looks_like_a_formula_stays_text(tmp_path: Path) -> None:
 def test_a_workbook_of_held_days_says_so_and_still_shows_service(tmp_path: Path) -> None:
     directory = directories.write_minimal_directory(tmp_path / "in")
     (directory / "instock_snapshots.csv").unlink()
-    facts = read_facts_from_files(read_directory(directory, loaded_at=MADE_AT), Scope())
+    facts = read_facts_from_files(read_directory(directory, loaded_at=MADE_AT), PartitionFilter())
     write_workbook(tmp_path / "book.xlsx", build_report_data(facts, ["dc"]), made_at=MADE_AT)
     opened = openpyxl.load_workbook(tmp_path / "book.xlsx")
     assert opened["Summary"]["A7"].value == "1 ship day of a DC held: no lost cases there (see Notes)."

@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fillrate_assets.core.partition_key import PartitionKey
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.rules.change_planner import (
     SOURCES,
     VERSIONS,
     WATERMARKED,
     Attempt,
-    Pair,
     Plan,
     is_older,
     plan_runs,
@@ -28,10 +28,10 @@ AT: Final = datetime(2026, 2, 10, 18, tzinfo=UTC)
 NOW: Final = datetime(2026, 2, 10, 20, tzinfo=UTC)
 MINUTE: Final = timedelta(minutes=1)
 RETRY: Final = timedelta(minutes=15)
-PAIR: Final = ("DC01", DAY)
+PAIR: Final = PartitionKey("DC01", DAY)
 
 Version = tuple[datetime, int]
-Seen = Mapping[Pair, Version]
+Seen = Mapping[PartitionKey, Version]
 
 
 @dataclass(frozen=True)
@@ -47,10 +47,10 @@ class Entry:
 def _plan(
     orders: Seen | None = None,
     shipments: Seen | None = None,
-    ledger: Mapping[Pair, Entry] | None = None,
-    attempts: Mapping[Pair, Attempt] | None = None,
+    ledger: Mapping[PartitionKey, Entry] | None = None,
+    attempts: Mapping[PartitionKey, Attempt] | None = None,
     now: datetime = NOW,
-    snapshots: Mapping[Pair, tuple[datetime | None, int]] | None = None,
+    snapshots: Mapping[PartitionKey, tuple[datetime | None, int]] | None = None,
     **more: Any,  # noqa: ANN401 - arguments of `plan`
 ) -> Plan:
     seen = {
@@ -62,12 +62,12 @@ def _plan(
     return plan_runs(seen, _ledger(ledger or {}), attempts or {}, now=now, retry_delay=RETRY, **limits)
 
 
-def _versions(seen: Mapping[Pair, tuple[datetime | None, int]]) -> pl.DataFrame:
+def _versions(seen: Mapping[PartitionKey, tuple[datetime | None, int]]) -> pl.DataFrame:
     rows = [(*pair, *version) for pair, version in seen.items()]
     return pl.DataFrame(rows, schema=schema.PAIR_VERSIONS.polars, orient="row")
 
 
-def _ledger(entries: Mapping[Pair, Entry]) -> pl.DataFrame:
+def _ledger(entries: Mapping[PartitionKey, Entry]) -> pl.DataFrame:
     rows = [
         (
             *pair,
@@ -81,8 +81,8 @@ def _ledger(entries: Mapping[Pair, Entry]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=schema.LEDGER.polars, orient="row")
 
 
-def _day(offset: int, dc: str = "DC01") -> Pair:
-    return dc, DAY + timedelta(days=offset)
+def _day(offset: int, dc: str = "DC01") -> PartitionKey:
+    return PartitionKey(dc, DAY + timedelta(days=offset))
 
 
 def _ranges(made: Plan) -> list[tuple[str, int, int, list[int]]]:
@@ -113,7 +113,7 @@ def _ranges(made: Plan) -> list[tuple[str, int, int, list[int]]]:
     ],
 )
 def test_a_pair_is_requested_when_a_source_is_ahead_of_the_ledger_or_it_is_held(
-    orders: Seen, shipments: Seen, ledger: Mapping[Pair, Entry], requested: Sequence[Pair]
+    orders: Seen, shipments: Seen, ledger: Mapping[PartitionKey, Entry], requested: Sequence[PartitionKey]
 ) -> None:
     made = _plan(orders, shipments, ledger)
     assert [(each.dc, day) for each in made.requests for day in each.changed] == requested
@@ -123,7 +123,7 @@ def test_a_pair_is_requested_when_a_source_is_ahead_of_the_ledger_or_it_is_held(
 
 @pytest.mark.parametrize("ledger", [{}, {PAIR: Entry()}, {PAIR: Entry(state="HELD")}])
 def test_a_pair_that_a_run_is_about_to_publish_is_requested_when_it_is_still_ahead_after_that(
-    ledger: Mapping[Pair, Entry],
+    ledger: Mapping[PartitionKey, Entry],
 ) -> None:
     orders = {PAIR: (AT + MINUTE, 4), _day(60): (AT + MINUTE, 1)}
     during = _plan(orders, {}, ledger, in_progress=[PAIR])
@@ -163,7 +163,9 @@ def test_an_attempt_is_kept_while_its_run_is_queued() -> None:
     ],
 )
 def test_a_snapshot_alone_requests_only_a_day_of_which_lines_were_processed(
-    snapshots: tuple[datetime | None, int] | None, ledger: Mapping[Pair, Entry], requested: Sequence[Pair]
+    snapshots: tuple[datetime | None, int] | None,
+    ledger: Mapping[PartitionKey, Entry],
+    requested: Sequence[PartitionKey],
 ) -> None:
     made = _plan({}, {}, ledger, snapshots={PAIR: snapshots} if snapshots else {})
     assert [(each.dc, day) for each in made.requests for day in each.changed] == requested
@@ -205,7 +207,7 @@ DELAYS: Final = [
 @pytest.mark.parametrize("entry", [pytest.param({}, id="ahead"), pytest.param({PAIR: Entry(state="HELD")}, id="held")])
 @pytest.mark.parametrize(("number", "delay"), DELAYS)
 def test_a_pair_is_requested_again_after_a_delay_that_doubles_up_to_six_hours(
-    entry: Mapping[Pair, Entry], number: int, delay: timedelta
+    entry: Mapping[PartitionKey, Entry], number: int, delay: timedelta
 ) -> None:
     seen = {PAIR: (AT, 3)}
     (first,) = _plan(seen, seen, entry).attempts.values()
@@ -266,7 +268,7 @@ def test_a_published_pair_is_forgotten() -> None:
     ],
 )
 def test_changed_days_are_grouped_with_the_days_that_depend_on_them(
-    changed: Sequence[Pair], known: Sequence[Pair], expected: Sequence[tuple[str, int, int, list[int]]]
+    changed: Sequence[PartitionKey], known: Sequence[PartitionKey], expected: Sequence[tuple[str, int, int, list[int]]]
 ) -> None:
     seen = dict.fromkeys(changed, (AT, 3))
     assert _ranges(_plan(seen, seen, {pair: Entry() for pair in known})) == expected
@@ -318,7 +320,7 @@ def test_a_run_key_changes_with_the_range_the_version_and_the_attempt() -> None:
     ],
 )  # fmt: skip
 def test_the_watermark_moves_to_the_smallest_change_still_ahead_or_to_the_largest_seen(
-    orders: Seen, ledger: Mapping[Pair, Entry], minutes: int
+    orders: Seen, ledger: Mapping[PartitionKey, Entry], minutes: int
 ) -> None:
     assert _plan(orders, {}, ledger).watermarks == {"orders": AT + minutes * MINUTE}
 
@@ -353,7 +355,7 @@ def test_ten_changed_dcs_are_ten_requests() -> None:
 def test_what_is_too_much_for_one_tick_is_requested_by_the_next_and_holds_back_the_watermark() -> None:
     first = _plan(TEN, {}, max_requests=4)
     assert ([each.dc for each in first.requests], first.left_out) == ([f"DC{number:02}" for number in range(4)], 6)
-    done = {(each.dc, DAY): Entry(TEN[each.dc, DAY], None) for each in first.requests}
+    done = {key: Entry(TEN[key], None) for key in (PartitionKey(each.dc, DAY) for each in first.requests)}
     second = _plan(TEN, {}, done, first.attempts, NOW + MINUTE, max_requests=4)
     assert second.watermarks == {"orders": AT + 4 * MINUTE}
     assert [each.dc for each in second.requests] == [f"DC{number:02}" for number in range(4, 8)]
@@ -409,17 +411,19 @@ class World:
     """Sources that commit, a sensor that ticks, runs that publish, hold or fail: all in memory."""
 
     now: datetime = NOW
-    rows: dict[str, dict[Pair, list[datetime]]] = field(default_factory=lambda: {source: {} for source in SOURCES})
-    ledger: dict[Pair, Entry] = field(default_factory=dict)
+    rows: dict[str, dict[PartitionKey, list[datetime]]] = field(
+        default_factory=lambda: {source: {} for source in SOURCES}
+    )
+    ledger: dict[PartitionKey, Entry] = field(default_factory=dict)
     marks: dict[str, datetime] = field(default_factory=dict)
-    attempts: Mapping[Pair, Attempt] = field(default_factory=dict)
+    attempts: Mapping[PartitionKey, Attempt] = field(default_factory=dict)
     run_keys: set[str] = field(default_factory=set)
 
-    def commit(self, source: str, pair: Pair, age: timedelta) -> None:
+    def commit(self, source: str, pair: PartitionKey, age: timedelta) -> None:
         """A source's transaction ends; its row may be older than what others committed before."""
         self.rows[source].setdefault(pair, []).append(self.now - age)
 
-    def source(self, source: str, pair: Pair) -> Version | None:
+    def source(self, source: str, pair: PartitionKey) -> Version | None:
         times = self.rows[source].get(pair)
         return (max(times), len(times)) if times else None
 
@@ -449,11 +453,11 @@ class World:
             assert request.run_key not in self.run_keys, "a request that Dagster would ignore"
             self.run_keys.add(request.run_key)
             for day in request.changed if outcome != "FAILED" else ():
-                pair = (request.dc, day)
+                pair = PartitionKey(request.dc, day)
                 versions = {source: self.source(source, pair) for source in SOURCES}
                 self.ledger[pair] = Entry(**versions, state=outcome)
 
-    def ahead(self) -> set[Pair]:
+    def ahead(self) -> set[PartitionKey]:
         """The pairs whose sources hold something else than what was processed; a snapshot alone is nothing to do."""
         return {
             pair
@@ -476,7 +480,7 @@ _STEPS: Final = st.tuples(
 
 @given(st.lists(_STEPS, min_size=1, max_size=12))
 def test_no_change_is_lost_whatever_fails_and_nothing_is_requested_twice(
-    steps: list[tuple[list[tuple[str, Pair, timedelta]], timedelta, str]],
+    steps: list[tuple[list[tuple[str, PartitionKey, timedelta]], timedelta, str]],
 ) -> None:
     world = World()
     for commits, passed, outcome in steps:

@@ -8,8 +8,8 @@ from zoneinfo import ZoneInfo
 import polars as pl
 import pytest
 
+from fillrate_assets.core.partition_key import PartitionKey
 from fillrate_assets.fillrate import schema
-from fillrate_assets.fillrate.rules.change_planner import Pair
 from fillrate_assets.fillrate.rules.health import (
     compute_due_day,
     find_incomplete_days,
@@ -18,7 +18,7 @@ from fillrate_assets.fillrate.rules.health import (
 )
 
 DAY: Final = date(2026, 2, 10)
-PAIR: Final = ("DC01", DAY)
+PAIR: Final = PartitionKey("DC01", DAY)
 AT: Final = datetime(2026, 2, 10, 18, tzinfo=UTC)
 HOUR: Final = timedelta(hours=1)
 SIX: Final = time(6)
@@ -35,7 +35,7 @@ def _seen(**versions: tuple[datetime | None, int]) -> dict[str, pl.DataFrame]:
     }
 
 
-def _ledger(state: str | None, pair: Pair = PAIR) -> pl.DataFrame:
+def _ledger(state: str | None, pair: PartitionKey = PAIR) -> pl.DataFrame:
     reason = "no instock snapshot for the day" if state == "HELD" else None
     rows = [(*pair, AT, 3, AT, 3, AT, 9, 1, None, state, reason, "run", AT)] if state else []
     return pl.DataFrame(rows, schema=schema.LEDGER.polars, orient="row")
@@ -61,7 +61,7 @@ HELD: Final = {PAIR: "held: no instock snapshot for the day"}
     ],
 )
 def test_no_day_is_left_behind(
-    seen: Mapping[str, pl.DataFrame], state: str | None, age: int, expected: Mapping[Pair, str]
+    seen: Mapping[str, pl.DataFrame], state: str | None, age: int, expected: Mapping[PartitionKey, str]
 ) -> None:
     assert find_unpublished_days(seen, _ledger(state), now=AT + age * HOUR, max_ahead=24 * HOUR) == expected
 
@@ -110,7 +110,7 @@ def _dcs(zone: str = "UTC", *, active: bool = True) -> pl.DataFrame:
     ],
 )
 def test_the_latest_day_that_is_due_is_complete(
-    ordered: Collection[Pair], snapshots: Collection[Pair], state: str | None, lacks: str | None
+    ordered: Collection[PartitionKey], snapshots: Collection[PartitionKey], state: str | None, lacks: str | None
 ) -> None:
     now = datetime(2026, 2, 11, 12, tzinfo=UTC)
     found = find_incomplete_days(_dcs(), ordered, snapshots, _ledger(state), now=now, deadline=SIX)
@@ -121,7 +121,7 @@ def test_the_latest_day_that_is_due_is_complete(
 
 def test_each_dc_is_due_by_its_own_clock() -> None:
     dcs = pl.concat([_dcs(), _dcs("America/Los_Angeles").with_columns(dc=pl.lit("DC02"))])
-    ordered = {(dc, DAY - timedelta(days=days)) for dc in ("DC01", "DC02") for days in range(3)}
+    ordered = {PartitionKey(dc, DAY - timedelta(days=days)) for dc in ("DC01", "DC02") for days in range(3)}
     now = datetime(2026, 2, 11, 12, tzinfo=UTC)
     found = find_incomplete_days(dcs, ordered, ordered, _ledger(None), now=now, deadline=SIX)
     assert list(found) == [("DC01", DAY), ("DC02", DAY - timedelta(days=1))]
@@ -132,7 +132,7 @@ def test_a_time_zone_that_nobody_knows_is_told_and_the_other_dcs_are_judged(zone
     dcs = pl.concat([_dcs().with_columns(dc=pl.lit("DC00"), time_zone=pl.lit(zone)), _dcs()])
     now = datetime(2026, 2, 11, 12, tzinfo=UTC)
     found = find_incomplete_days(dcs, [PAIR], [PAIR], _ledger(None), now=now, deadline=SIX)
-    assert found["DC00", now.date()] == f"the time zone {zone} is unknown: correct it in the table dcs"
+    assert found[PartitionKey("DC00", now.date())] == f"the time zone {zone} is unknown: correct it in the table dcs"
     assert PAIR in found
 
 
