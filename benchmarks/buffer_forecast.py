@@ -34,7 +34,7 @@ from fillrate_assets.buffers.rules import tick, verdicts
 from fillrate_assets.buffers.rules.policy import TICK_MINUTES, Policy
 from fillrate_assets.buffers.rules.tick import TICK, Feeds, InMemoryTickStore, MasterData
 from fillrate_assets.buffers.rules.verdicts import Branch
-from fillrate_assets.core.table_schema import TIMESTAMP, Frame
+from fillrate_assets.core.table_schema import TIMESTAMP, TableSchema
 
 DATA: Final = Path(__file__).parents[2] / "shared" / "data" / "buffers"
 DAY: Final = datetime(2026, 3, 10, tzinfo=UTC)
@@ -207,7 +207,7 @@ def _masters(names: pl.DataFrame) -> MasterData:
     )
 
 
-def _conformed(frame: Frame, rows: pl.DataFrame) -> pl.DataFrame:
+def _conformed(frame: TableSchema, rows: pl.DataFrame) -> pl.DataFrame:
     """The rows as that frame, with what they do not tell empty."""
     missing = [pl.lit(None, dtype).alias(name) for name, dtype in frame.polars.items() if name not in rows.columns]
     return rows.lazy().with_columns(missing).pipe(frame.conform).collect()

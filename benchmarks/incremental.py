@@ -40,7 +40,7 @@ import polars as pl  # noqa: E402 - as above
 from dagster._core.execution.plan import compute_generator  # noqa: E402 - as above
 
 from fillrate_assets import settings as settings_module  # noqa: E402 - as above
-from fillrate_assets.core.table_schema import Frame  # noqa: E402 - as above
+from fillrate_assets.core.table_schema import TableSchema  # noqa: E402 - as above
 from fillrate_assets.fillrate.defs import sensors  # noqa: E402 - as above
 from fillrate_assets.fillrate.record_store import RESTATEMENTS, RecordStore  # noqa: E402 - as above
 from fillrate_assets.fillrate.rules.line_classification import LINE_KEY  # noqa: E402 - as above
@@ -322,7 +322,7 @@ def execute(request: Path, told: Path) -> None:
 def _name_of(function: Callable[..., object]) -> str:
     """The contract checks are closures of one function over their frames."""
     frames = [cell.cell_contents for cell in function.__closure__ or ()]
-    of = next((f" of {frame.name}" for frame in frames if isinstance(frame, Frame)), "")
+    of = next((f" of {frame.name}" for frame in frames if isinstance(frame, TableSchema)), "")
     return f"{function.__name__}{of}"
 
 

@@ -33,7 +33,7 @@ import polars as pl
 from benchmarks import year_pandas
 from fillrate_assets.core import decimals, partition_key
 from fillrate_assets.core.partition_key import PartitionKey
-from fillrate_assets.core.table_schema import TIMESTAMP, Frame
+from fillrate_assets.core.table_schema import TIMESTAMP, TableSchema
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.defs import assets
 from fillrate_assets.fillrate.rules import line_classification, lost_cases, rolling_baseline, service_metrics
@@ -85,12 +85,12 @@ class Size:
     of: str = LINES
 
     @property
-    def inputs(self) -> tuple[Frame, ...]:
+    def inputs(self) -> tuple[TableSchema, ...]:
         """What is read."""
         return INPUTS[self.of]
 
     @property
-    def outputs(self) -> tuple[Frame, ...]:
+    def outputs(self) -> tuple[TableSchema, ...]:
         """What is written."""
         return OUTPUTS[self.of]
 
@@ -324,7 +324,7 @@ def _in_uom(quantity: str) -> list[pl.Expr]:
     ]
 
 
-def _filled(frame: Frame, rows: pl.DataFrame) -> pl.DataFrame:
+def _filled(frame: TableSchema, rows: pl.DataFrame) -> pl.DataFrame:
     absent = [pl.lit(None).alias(name) for name in frame.names if name not in rows.columns]
     return frame.conform(rows.lazy().with_columns(absent)).collect()
 
@@ -409,7 +409,7 @@ def with_pandas(root: Path, size: Size) -> Outcome:
 
 
 def _pandas_of_dc(source: Path, output: Path, dc: str, size: Size) -> Totals:
-    def read(frame: Frame) -> pd.DataFrame:
+    def read(frame: TableSchema) -> pd.DataFrame:
         return year_pandas.read(_files(source, frame, dc))
 
     if size.of == DAYS:
@@ -447,7 +447,7 @@ def _write_bare(directory: Path, rows: pl.DataFrame) -> None:
         part.write_parquet(target / "part-0.parquet")
 
 
-def _files(root: Path, frame: Frame, dc: str) -> list[Path]:
+def _files(root: Path, frame: TableSchema, dc: str) -> list[Path]:
     return sorted((root / frame.name / f"dc={dc}").glob("*/part-0.parquet"))
 
 

@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from fillrate_assets.buffers import schema
 from fillrate_assets.buffers.rules.tick import MasterData
 from fillrate_assets.core import parsing
-from fillrate_assets.core.table_schema import TIMESTAMP, Column, Frame
+from fillrate_assets.core.table_schema import TIMESTAMP, Column, TableSchema
 from fillrate_assets.notifications import channels
 from fillrate_assets.storage import bulk_insert, sql
 from fillrate_assets.storage.database import Database
@@ -181,7 +181,7 @@ def _is_of_warehouse(table: sa.Table, warehouse: str) -> sa.ColumnElement[bool]:
 
 
 def _read_table(
-    connection: sa.Connection, table: sa.Table, frame: Frame, *where: sa.ColumnElement[bool]
+    connection: sa.Connection, table: sa.Table, frame: TableSchema, *where: sa.ColumnElement[bool]
 ) -> pl.DataFrame:
     """A table by its frame, sorted, with `problem` for what could not be read of a row."""
     # As the driver hands values over: SQLAlchemy stops at one that is not of its column's type.
@@ -200,7 +200,7 @@ def _build_series(name: str, values: tuple[Any, ...]) -> pl.Series:
     return pl.Series(name, values)
 
 
-def _add_problems(rows: pl.DataFrame, frame: Frame, *more: pl.Expr) -> pl.DataFrame:
+def _add_problems(rows: pl.DataFrame, frame: TableSchema, *more: pl.Expr) -> pl.DataFrame:
     """The rows with all that is wrong in `problem`: unreadable, empty, there twice once it is read, or as told."""
     empty = [
         pl.when(pl.col(column.name).is_null()).then(pl.lit(f"{column.name} is empty"))
@@ -225,7 +225,7 @@ def _format_code_fault(name: str, codes: tuple[str, ...]) -> pl.Expr:
     return pl.when(~pl.col(name).is_in(list(codes))).then(pl.format(f"{name} {{}} is none of {listed}", name))
 
 
-def _select_valid(rows: pl.DataFrame, frame: Frame) -> pl.DataFrame:
+def _select_valid(rows: pl.DataFrame, frame: TableSchema) -> pl.DataFrame:
     return rows.filter(pl.col("problem").is_null()).select(frame.names)
 
 
@@ -257,7 +257,7 @@ def _is_time_zone(time_zone: str) -> bool:
     return True
 
 
-def _collect_rejects(rows: pl.DataFrame, frame: Frame) -> pl.DataFrame:
+def _collect_rejects(rows: pl.DataFrame, frame: TableSchema) -> pl.DataFrame:
     key = pl.concat_str([pl.col(name).cast(pl.String).fill_null("(empty)") for name in frame.key], separator=", ")
     wrong = rows.filter(pl.col("problem").is_not_null())
     if "channel" in frame.key:
@@ -269,7 +269,7 @@ def _collect_rejects(rows: pl.DataFrame, frame: Frame) -> pl.DataFrame:
 # --- writing
 
 
-def _merge_rows(connection: sa.Connection, table: sa.Table, frame: Frame, rows: pl.DataFrame) -> None:
+def _merge_rows(connection: sa.Connection, table: sa.Table, frame: TableSchema, rows: pl.DataFrame) -> None:
     known = _read_table(connection, table, frame)
     changed = rows.join(known, on=frame.names, how="anti", nulls_equal=True)
     outdated = changed.join(known, on=frame.key, how="semi").select(frame.key)

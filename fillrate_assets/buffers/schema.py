@@ -10,7 +10,7 @@ from typing import Final
 
 import polars as pl
 
-from fillrate_assets.core.table_schema import TIMESTAMP, Column, Frame
+from fillrate_assets.core.table_schema import TIMESTAMP, Column, TableSchema
 
 ANY: Final = "*"
 ROLES: Final = ("LEVEL", "IN", "OUT", "CAP")
@@ -91,10 +91,10 @@ def _make_moment(name: str, description: str) -> Column:
 
 # --- feeds
 
-OCCUPANCY: Final = Frame(
+OCCUPANCY: Final = TableSchema(
     "buffer_occupancy", (), (_WAREHOUSE, _PATH, _make_number("level", "Packages on the path", "packages"), *_BITEMPORAL)
 )
-FLOW: Final = Frame(
+FLOW: Final = TableSchema(
     "buffer_flow",
     (),
     (
@@ -106,7 +106,7 @@ FLOW: Final = Frame(
         *_BITEMPORAL,
     ),
 )
-STAFFING: Final = Frame(
+STAFFING: Final = TableSchema(
     "buffer_staffing",
     (),
     (
@@ -121,7 +121,7 @@ STAFFING: Final = Frame(
         *_BITEMPORAL,
     ),
 )
-LIMITS: Final = Frame(
+LIMITS: Final = TableSchema(
     "buffer_limits",
     (),
     (
@@ -138,7 +138,7 @@ LIMITS: Final = Frame(
 
 # --- what the platform itself keeps: one SQL statement changes it, the next tick obeys
 
-WAREHOUSES: Final = Frame(
+WAREHOUSES: Final = TableSchema(
     "warehouse",
     ("warehouse",),
     (
@@ -149,7 +149,7 @@ WAREHOUSES: Final = Frame(
         Column("active", pl.Boolean, "Whether it is watched"),
     ),
 )
-UNIT_MEMBERS: Final = Frame(
+UNIT_MEMBERS: Final = TableSchema(
     "unit_member",
     ("unit_id", "path", "role", "valid_from"),
     (
@@ -161,7 +161,7 @@ UNIT_MEMBERS: Final = Frame(
         _make_moment("valid_to", "Until when, not included; empty: no end"),
     ),
 )
-ALERT_ROUTES: Final = Frame(
+ALERT_ROUTES: Final = TableSchema(
     "alert_route",
     ("warehouse", "pool", "unit_type", "min_severity", "channel", "active_from"),
     (
@@ -175,7 +175,7 @@ ALERT_ROUTES: Final = Frame(
         Column("updated_by", pl.String, "Who set it"),
     ),
 )
-SHIFTS: Final = Frame(
+SHIFTS: Final = TableSchema(
     "shift",
     ("warehouse", "pool", "weekday", "starts"),
     (
@@ -186,7 +186,7 @@ SHIFTS: Final = Frame(
         Column("ends", pl.Time, "End, at the warehouse's own time; not after `starts`: of the next day"),
     ),
 )
-MASTER_REJECTS: Final = Frame(
+MASTER_REJECTS: Final = TableSchema(
     "master_rejects",
     (),
     (
@@ -199,7 +199,7 @@ MASTER_REJECTS: Final = Frame(
 POLICY_ROLES: Final = ("CHAMPION", "CHALLENGER", "RETIRED")
 """The champion decides; a challenger runs beside it and tells nobody."""
 
-POLICIES: Final = Frame(
+POLICIES: Final = TableSchema(
     "buffer_policy",
     ("version",),
     (
@@ -224,7 +224,7 @@ _TICK: Final = (
 
 _LATEST_FLOW: Final = "the latest 5 minutes of the grid that are wholly known, which ended at most 12 minutes ago"
 
-SIGNALS: Final = Frame(
+SIGNALS: Final = TableSchema(
     "buffer_signals",
     ("warehouse", "path", "snapshot_ts"),
     (
@@ -263,7 +263,7 @@ SIGNALS: Final = Frame(
         _POLICY,
     ),
 )
-SIGNAL_REJECTS: Final = Frame(
+SIGNAL_REJECTS: Final = TableSchema(
     "buffer_signal_rejects",
     (),
     (
@@ -275,7 +275,7 @@ SIGNAL_REJECTS: Final = Frame(
         Column("reason", pl.String, "Why the row cannot be used"),
     ),
 )
-UNIT_REJECTS: Final = Frame(
+UNIT_REJECTS: Final = TableSchema(
     "unit_member_rejects",
     (),
     (
@@ -286,7 +286,7 @@ UNIT_REJECTS: Final = Frame(
         Column("reason", pl.String, "Why the member cannot be used"),
     ),
 )
-POOLS: Final = Frame(
+POOLS: Final = TableSchema(
     "buffer_pools",
     ("warehouse", "pool", "snapshot_ts"),
     (
@@ -299,7 +299,7 @@ POOLS: Final = Frame(
         Column("staffing_fresh", pl.Boolean, "Whether that is fresh"),
     ),
 )
-UNIT_TIMESERIES: Final = Frame(
+UNIT_TIMESERIES: Final = TableSchema(
     "unit_timeseries",
     ("unit_id", "snapshot_ts"),
     (
@@ -361,10 +361,10 @@ _RECOMMENDED: Final = (
     Column("evidence", EVIDENCE, "Inputs, thresholds and margins of the rule"),
     _POLICY,
 )
-VERDICTS_OF_UNITS: Final = Frame("buffer_verdicts", ("unit_id", "direction", "snapshot_ts"), _RECOMMENDED)
+VERDICTS_OF_UNITS: Final = TableSchema("buffer_verdicts", ("unit_id", "direction", "snapshot_ts"), _RECOMMENDED)
 """Substep 1: each unit by itself, one row for each direction that its type can fail in."""
 
-RECOMMENDATIONS: Final = Frame(
+RECOMMENDATIONS: Final = TableSchema(
     "buffer_recommendations",
     ("unit_id", "direction", "snapshot_ts"),
     (
@@ -380,7 +380,7 @@ RECOMMENDATIONS: Final = Frame(
 )
 """Substep 2: the same rows, conflicts inside a warehouse resolved; nothing is deleted."""
 
-ALERTS: Final = Frame(
+ALERTS: Final = TableSchema(
     "buffer_alerts",
     ("unit_id", "direction", "action", "snapshot_ts"),
     (
@@ -433,18 +433,18 @@ _NOTICE: Final = (
     _make_text("winner", "unit_id and direction of the row that its own action gave way to"),
     _POLICY,
 )
-NOTICES: Final = Frame(
+NOTICES: Final = TableSchema(
     "buffer_notices",
     ("notice_id", "channel"),
     (*_NOTICE, Column("channel", pl.String, "Where it is told")),
 )
 """What is told, of whom and to whom: what the outbox keeps before it is sent."""
 
-DEAD_LETTERS: Final = Frame(
+DEAD_LETTERS: Final = TableSchema(
     "buffer_dead_letters", ("notice_id",), (*_NOTICE, Column("problem", pl.String, "Why nobody is told"))
 )
 
-FEEDBACK: Final = Frame(
+FEEDBACK: Final = TableSchema(
     "buffer_feedback",
     ("rec_id", "responder", "answered_at"),
     (
@@ -467,7 +467,7 @@ FEEDBACK: Final = Frame(
         _POLICY,
     ),
 )
-SCORECARD: Final = Frame(
+SCORECARD: Final = TableSchema(
     "algorithm_scorecard",
     ("warehouse", "unit_type", "policy_version"),
     (
@@ -493,15 +493,15 @@ SCORECARD: Final = Frame(
     ),
 )
 _OF_DAY: Final = _TICK[:2]
-ANSWERS_OF_DAY: Final = Frame("buffer_feedback", FEEDBACK.key, (*_OF_DAY, *FEEDBACK.columns))
+ANSWERS_OF_DAY: Final = TableSchema("buffer_feedback", FEEDBACK.key, (*_OF_DAY, *FEEDBACK.columns))
 """The answers that were given on an operating day."""
 
-SCORECARD_OF_DAY: Final = Frame(
+SCORECARD_OF_DAY: Final = TableSchema(
     "algorithm_scorecard", ("dc", "ship_date", *SCORECARD.key), (*_OF_DAY, *SCORECARD.columns)
 )
 """How right the alerts of the days up to an operating day were."""
 
-LABELLED: Final = Frame(
+LABELLED: Final = TableSchema(
     "buffer_labelled",
     ("event",),
     (

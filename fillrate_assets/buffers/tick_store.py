@@ -12,7 +12,7 @@ import polars as pl
 
 from fillrate_assets.core.errors import ContractViolation
 from fillrate_assets.core.partition_key import PartitionKey
-from fillrate_assets.core.table_schema import Column, Frame
+from fillrate_assets.core.table_schema import Column, TableSchema
 from fillrate_assets.storage.lake import Lake, Part
 
 _NAME: Final = "%Y%m%dT%H%MZ"
@@ -31,7 +31,7 @@ class LakeTickStore:
     lake: Lake
     dcs: Collection[str]
 
-    def read(self, frame: Frame, since: datetime, until: datetime) -> pl.LazyFrame:
+    def read(self, frame: TableSchema, since: datetime, until: datetime) -> pl.LazyFrame:
         """Rows of the ticks from `since` to `until`, both included; of a tick that is not stored, none.
 
         Raises:
@@ -41,7 +41,7 @@ class LakeTickStore:
         """
         return self._read_parts(frame, self._list_parts(frame, since, until))
 
-    def read_last(self, frame: Frame, since: datetime, until: datetime) -> pl.LazyFrame:
+    def read_last(self, frame: TableSchema, since: datetime, until: datetime) -> pl.LazyFrame:
         """Rows of the last tick that is stored from `since` to `until`, both included.
 
         Raises:
@@ -57,7 +57,7 @@ class LakeTickStore:
         last = max(map(_parse_tick, parts), default=None)
         return self._read_parts(frame, [part for part in parts if _parse_tick(part) == last])
 
-    def write(self, frame: Frame, rows: pl.DataFrame, snapshot_ts: datetime) -> None:
+    def write(self, frame: TableSchema, rows: pl.DataFrame, snapshot_ts: datetime) -> None:
         """Replace what a tick made of a frame, each file atomically.
 
         Every DC has a file of the tick then: without rows, where it has none.
@@ -84,20 +84,22 @@ class LakeTickStore:
         stale = {part.partition for part in self.lake.parts(stored, places, days[0], days[-1]) if part.name == name}
         self.lake.write(stored, rows, sorted(held | silent | stale), part=name)
 
-    def list_ticks(self, frame: Frame, dcs: Collection[str], first: date, last: date | None = None) -> list[datetime]:
+    def list_ticks(
+        self, frame: TableSchema, dcs: Collection[str], first: date, last: date | None = None
+    ) -> list[datetime]:
         """The ticks that are stored of any of some DCs, sorted: of an operating day, or until another, included."""
         return sorted({_parse_tick(part) for part in self.lake.parts(frame, dcs, first, last or first)})
 
-    def _list_parts(self, frame: Frame, since: datetime, until: datetime) -> list[Part]:
+    def _list_parts(self, frame: TableSchema, since: datetime, until: datetime) -> list[Part]:
         """What is stored of the ticks from `since` to `until`, both included."""
         first, last = _list_operating_days(since)[0], _list_operating_days(until)[-1]
         stored = self.lake.parts(self._extend_frame(frame), self._list_places(frame), first, last)
         return [part for part in stored if since <= _parse_tick(part) <= until]
 
-    def _read_parts(self, frame: Frame, parts: list[Part]) -> pl.LazyFrame:
+    def _read_parts(self, frame: TableSchema, parts: list[Part]) -> pl.LazyFrame:
         return self.lake.read_parts(self._extend_frame(frame), parts).select(frame.names)
 
-    def _list_places(self, frame: Frame) -> list[str]:
+    def _list_places(self, frame: TableSchema) -> list[str]:
         """What stands for the DC in the paths of a frame."""
         dcs = sorted(set(self.dcs))
         if "dc" in frame.names or len(dcs) == 1:
@@ -106,7 +108,7 @@ class LakeTickStore:
         return [f"{len(dcs)}-{digest}"]
 
     @staticmethod
-    def _extend_frame(frame: Frame) -> Frame:
+    def _extend_frame(frame: TableSchema) -> TableSchema:
         """The frame with the DC and date that it is stored by."""
         return frame if "dc" in frame.names else replace(frame, columns=(*_PLACE, *frame.columns))
 

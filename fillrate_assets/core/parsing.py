@@ -13,14 +13,14 @@ import polars as pl
 
 from fillrate_assets.core.decimals import CASES
 from fillrate_assets.core.errors import ContractViolation
-from fillrate_assets.core.table_schema import TIMESTAMP, Column, Frame
+from fillrate_assets.core.table_schema import TIMESTAMP, Column, TableSchema
 
 _UNREAD_MESSAGE: Final = "{} '{}' is not {}"
 _TIME_FORMATS = ("%H:%M:%S%.f", "%H:%M")
 _DATE_TIME_FORMATS = ("%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d %H:%M", "%Y-%m-%d")
 
 
-def parse_frame(raw: pl.LazyFrame, contract: Frame, *, table: str, required: Iterable[str] = ()) -> pl.LazyFrame:
+def parse_frame(raw: pl.LazyFrame, contract: TableSchema, *, table: str, required: Iterable[str] = ()) -> pl.LazyFrame:
     """Type a raw frame by its contract; what cannot be read becomes null and is described in `problem`.
 
     Args:
@@ -69,13 +69,13 @@ def parse_frame(raw: pl.LazyFrame, contract: Frame, *, table: str, required: Ite
     )
 
 
-def extract_unread_text(problem: pl.Expr, contract: Frame, name: str) -> pl.Expr:
+def extract_unread_text(problem: pl.Expr, contract: TableSchema, name: str) -> pl.Expr:
     """Extract from `problem` the text of a value that `parse_frame` could not read; null where it read the value."""
     pattern = _UNREAD_MESSAGE.format(name, "(.*?)", re.escape(_describe_kind(contract, name)))
     return problem.str.extract(f"(?s)(?:^|; ){pattern}(?:; |$)")
 
 
-def _describe_kind(contract: Frame, name: str) -> str:
+def _describe_kind(contract: TableSchema, name: str) -> str:
     dtype = contract.polars[name]
     if dtype == pl.Date:
         return "a date (YYYY-MM-DD)"

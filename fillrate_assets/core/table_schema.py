@@ -39,7 +39,7 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Frame:
+class TableSchema:
     """The schema of one frame; `key` columns identify a row."""
 
     name: str

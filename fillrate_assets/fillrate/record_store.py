@@ -17,7 +17,7 @@ import polars as pl
 import sqlalchemy as sa
 
 from fillrate_assets.core import parsing
-from fillrate_assets.core.table_schema import TIMESTAMP, Column, Frame
+from fillrate_assets.core.table_schema import TIMESTAMP, Column, TableSchema
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.rules import change_planner
 from fillrate_assets.fillrate.rules.restatements import find_restatements
@@ -131,7 +131,7 @@ class RecordStore:
         """Summed ordered and shipped cases of the records that stand: dc, ship_date, ordered_cases, shipped_cases."""
         day = (RECORDS.c.dc, RECORDS.c.ship_date)
         summed = [sa.func.sum(RECORDS.c[name]).label(name) for name in ("ordered_cases", "shipped_cases")]
-        frame = Frame("totals", (), tuple(c for c in schema.LOST_CASES.columns if c.name in _TOTALS))
+        frame = TableSchema("totals", (), tuple(c for c in schema.LOST_CASES.columns if c.name in _TOTALS))
         statement = (
             sa.select(*day, *summed).where(RECORDS.c.dc == dc, RECORDS.c.ship_date.between(first, last)).group_by(*day)
         )
@@ -164,7 +164,7 @@ class RecordStore:
             .where(RESTATEMENTS.c.dc == dc, RESTATEMENTS.c.ship_date == ship_date, RESTATEMENTS.c.item == item)
             .order_by(RESTATEMENTS.c.id)
         )
-        frame = Frame(
+        frame = TableSchema(
             "restatements",
             (),
             (
@@ -204,12 +204,12 @@ class RecordStore:
             bulk_insert.insert(connection, REJECTS, new)
         return new.height
 
-    def _read(self, frame: Frame, table: sa.Table, *where: sa.ColumnElement[bool]) -> pl.DataFrame:
+    def _read(self, frame: TableSchema, table: sa.Table, *where: sa.ColumnElement[bool]) -> pl.DataFrame:
         return self._select(frame, sa.select(*[table.c[name] for name in frame.names]).where(*where)).sort(
             list(frame.key)
         )
 
-    def _select(self, frame: Frame, statement: sa.Select[Any]) -> pl.DataFrame:
+    def _select(self, frame: TableSchema, statement: sa.Select[Any]) -> pl.DataFrame:
         with self.database.connect() as connection:
             return parsing.parse_frame(sql.select(connection, statement).lazy(), frame, table=frame.name).collect()
 

@@ -12,7 +12,7 @@ from typing import Final
 import polars as pl
 
 from fillrate_assets.core.decimals import CASES, RATE
-from fillrate_assets.core.table_schema import TIMESTAMP, Column, Frame
+from fillrate_assets.core.table_schema import TIMESTAMP, Column, TableSchema
 
 METHOD_VERSION: Final = 1
 
@@ -52,7 +52,7 @@ def _define_text(name: str, description: str) -> Column:
     return Column(name, pl.String, description, nullable=True)
 
 
-ORDER_LINES: Final = Frame(
+ORDER_LINES: Final = TableSchema(
     "orders",
     (),
     (
@@ -77,7 +77,7 @@ ORDER_LINES: Final = Frame(
     ),
 )
 
-SHIPMENT_LINES: Final = Frame(
+SHIPMENT_LINES: Final = TableSchema(
     "shipments",
     (),
     (
@@ -97,7 +97,7 @@ SHIPMENT_LINES: Final = Frame(
     ),
 )
 
-INSTOCK_SNAPSHOTS: Final = Frame(
+INSTOCK_SNAPSHOTS: Final = TableSchema(
     "instock_snapshots",
     (),
     (
@@ -111,7 +111,7 @@ INSTOCK_SNAPSHOTS: Final = Frame(
     ),
 )
 
-ITEMS: Final = Frame(
+ITEMS: Final = TableSchema(
     "items",
     ("item", "valid_from"),
     (
@@ -127,7 +127,7 @@ ITEMS: Final = Frame(
     ),
 )
 
-CLASSIFIED_LINES: Final = Frame(
+CLASSIFIED_LINES: Final = TableSchema(
     "classified_lines",
     (),
     (
@@ -152,7 +152,7 @@ CLASSIFIED_LINES: Final = Frame(
     ),
 )
 
-ITEM_DAYS: Final = Frame(
+ITEM_DAYS: Final = TableSchema(
     "item_days",
     ("dc", "ship_date", "item"),
     (
@@ -173,7 +173,7 @@ ITEM_DAYS: Final = Frame(
     ),
 )
 
-ROLLING_AVERAGES: Final = Frame(
+ROLLING_AVERAGES: Final = TableSchema(
     "rolling_averages",
     ("dc", "ship_date", "item"),
     (
@@ -186,7 +186,7 @@ ROLLING_AVERAGES: Final = Frame(
     ),
 )
 
-LOST_CASES: Final = Frame(
+LOST_CASES: Final = TableSchema(
     "lost_cases",
     ("dc", "ship_date", "item"),
     (
@@ -220,7 +220,7 @@ LOST_CASES: Final = Frame(
     ),
 )
 
-PAIR_VERSIONS: Final = Frame(
+PAIR_VERSIONS: Final = TableSchema(
     "pair_versions",
     ("dc", "ship_date"),
     (
@@ -231,7 +231,7 @@ PAIR_VERSIONS: Final = Frame(
     ),
 )
 
-DCS: Final = Frame(
+DCS: Final = TableSchema(
     "dcs",
     ("dc",),
     (
@@ -242,7 +242,7 @@ DCS: Final = Frame(
     ),
 )
 
-WAIVERS: Final = Frame(
+WAIVERS: Final = TableSchema(
     "waivers",
     ("reason_code", "valid_from"),
     (
@@ -264,9 +264,9 @@ _RATES: Final = (
     Column("otif_rate", RATE, "Orders complete and on time / orders", "share", nullable=True),
 )
 
-SERVICE: Final = Frame("service", (), _RATES)
+SERVICE: Final = TableSchema("service", (), _RATES)
 
-FILL_RATES: Final = Frame(
+FILL_RATES: Final = TableSchema(
     "fill_rates",
     ("dc", "ship_date", "level", "value"),
     (
@@ -278,7 +278,7 @@ FILL_RATES: Final = Frame(
     ),
 )
 
-REJECTS: Final = Frame(
+REJECTS: Final = TableSchema(
     "rejects",
     (),
     (
@@ -291,7 +291,7 @@ REJECTS: Final = Frame(
     ),
 )
 
-LEDGER: Final = Frame(
+LEDGER: Final = TableSchema(
     "ledger",
     ("dc", "ship_date"),
     (
@@ -314,7 +314,7 @@ LEDGER: Final = Frame(
     ),
 )
 
-RESTATEMENTS: Final = Frame(
+RESTATEMENTS: Final = TableSchema(
     "restatements",
     (),
     (

@@ -29,7 +29,7 @@ from fillrate_assets.buffers.rules import alert_suppression
 from fillrate_assets.buffers.rules.notification_routing import Message
 from fillrate_assets.buffers.rules.policy import Policy
 from fillrate_assets.core.errors import FillrateError, PermanentFailure, SourceUnavailable
-from fillrate_assets.core.table_schema import TIMESTAMP, Frame
+from fillrate_assets.core.table_schema import TIMESTAMP, TableSchema
 from fillrate_assets.notifications.channels import ChannelUnavailable, Letter, shown
 from fillrate_assets.notifications.message_outbox import OUTBOX
 from fillrate_assets.storage import bulk_insert, sql
@@ -59,7 +59,7 @@ _MOST_NAMED: Final = 500
 """Servers limit the binds of a statement."""
 
 
-def _columns(frame: Frame) -> Iterator[sa.Column[Any]]:
+def _columns(frame: TableSchema) -> Iterator[sa.Column[Any]]:
     for column in frame.columns:
         kind = sa.UnicodeText() if column.name in _WORDS else _TYPES[column.dtype]
         yield sa.Column(column.name, kind, nullable=column.nullable)
@@ -537,7 +537,7 @@ def _digest(*parts: str) -> str:
     return f"msg_{hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]}"
 
 
-def _framed(rows: pl.DataFrame, frame: Frame = schema.NOTICES) -> pl.LazyFrame:
+def _framed(rows: pl.DataFrame, frame: TableSchema = schema.NOTICES) -> pl.LazyFrame:
     """Rows of the outbox or of the dead letters as their frame."""
     return rows.lazy().with_columns(pl.col(pl.Datetime).dt.replace_time_zone("UTC")).pipe(frame.conform)
 

@@ -11,7 +11,7 @@ import polars as pl
 
 from fillrate_assets.core.errors import PermanentFailure
 from fillrate_assets.core.partition_key import PartitionKey
-from fillrate_assets.core.table_schema import Frame
+from fillrate_assets.core.table_schema import TableSchema
 from fillrate_assets.orchestration.retries import typed
 from fillrate_assets.storage.lake import Lake
 
@@ -29,7 +29,7 @@ class Replacement:
 class LakeIOManager(dg.IOManager):
     """One partition, a range or a look-back window of an asset, by the same code, as one LazyFrame."""
 
-    def __init__(self, lake: Lake, frames: Mapping[str, Frame]) -> None:
+    def __init__(self, lake: Lake, frames: Mapping[str, TableSchema]) -> None:
         """Store frames in a lake.
 
         Args:
@@ -58,7 +58,7 @@ class LakeIOManager(dg.IOManager):
             return self._lake.read_whole(frame)
         return self._lake.read(frame, [_partition(key) for key in context.asset_partition_keys])
 
-    def _frame(self, asset_key: dg.AssetKey) -> Frame:
+    def _frame(self, asset_key: dg.AssetKey) -> TableSchema:
         if (frame := self._frames.get(asset_key.path[-1])) is None:
             msg = f"asset {asset_key.to_user_string()} has no schema: add one to the lake's frames"
             raise PermanentFailure(msg)

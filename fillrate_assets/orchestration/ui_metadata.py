@@ -11,7 +11,7 @@ import dagster as dg
 import polars as pl
 
 from fillrate_assets.core.partition_key import PartitionKey
-from fillrate_assets.core.table_schema import Frame
+from fillrate_assets.core.table_schema import TableSchema
 from fillrate_assets.orchestration import partitions
 from fillrate_assets.orchestration.partition_events import add_partition_evaluations
 
@@ -23,12 +23,12 @@ Metadata = dict[str, Any]
 _NAMED: Final = 20
 
 
-def column_schema(frame: Frame) -> Metadata:
+def column_schema(frame: TableSchema) -> Metadata:
     """A frame's columns with their units, where Dagster looks for them."""
     return {"dagster/column_schema": columns(frame)}
 
 
-def columns(frame: Frame) -> dg.TableSchema:
+def columns(frame: TableSchema) -> dg.TableSchema:
     """A frame's columns with their units, as Dagster shows them."""
     shown = [
         dg.TableColumn(

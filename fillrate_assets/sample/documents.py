@@ -17,7 +17,7 @@ import polars as pl
 
 from fillrate_assets.core import decimals
 from fillrate_assets.core.decimals import to_cases
-from fillrate_assets.core.table_schema import TIMESTAMP, Frame
+from fillrate_assets.core.table_schema import TIMESTAMP, TableSchema
 from fillrate_assets.fillrate import schema
 from fillrate_assets.sample.catalogue import UNKNOWN_ITEM, Catalogue
 from fillrate_assets.sample.names import DEPARTMENTS
@@ -25,7 +25,7 @@ from fillrate_assets.sample.streams import Ints, Stream, generator
 from fillrate_assets.sample.trading import Outcome, TradingDay
 
 
-def _as_received(contract: Frame, *text: str) -> pl.Schema:
+def _as_received(contract: TableSchema, *text: str) -> pl.Schema:
     """A contract's columns as a source hands them over: what people typed in is still text."""
     return pl.Schema(
         (column.name, pl.String() if column.name in text else column.dtype) for column in contract.source_columns

@@ -23,7 +23,7 @@ import polars as pl
 from fillrate_assets.aws import client
 from fillrate_assets.core.errors import ContractViolation, SourceUnavailable
 from fillrate_assets.core.partition_key import PartitionKey
-from fillrate_assets.core.table_schema import Frame
+from fillrate_assets.core.table_schema import TableSchema
 
 WHOLE: Final = "part-0"
 """The part of a partition that has no others."""
@@ -57,7 +57,7 @@ class Lake:
 
     def scan(
         self,
-        frame: Frame,
+        frame: TableSchema,
         dcs: Sequence[str] | None = None,
         first: date | None = None,
         last: date | None = None,
@@ -65,7 +65,7 @@ class Lake:
         """Every stored partition of an asset, of some DCs, in a range of ship dates."""
         return self.read_parts(frame, self.parts(frame, dcs, first, last))
 
-    def read(self, frame: Frame, partitions: Iterable[PartitionKey]) -> pl.LazyFrame:
+    def read(self, frame: TableSchema, partitions: Iterable[PartitionKey]) -> pl.LazyFrame:
         """Those of the partitions that are stored; none of them stored is a frame without rows.
 
         Raises:
@@ -75,7 +75,7 @@ class Lake:
         """
         return self.read_parts(frame, sorted(self._of_partitions(frame, set(partitions))))
 
-    def read_parts(self, frame: Frame, parts: Sequence[Part]) -> pl.LazyFrame:
+    def read_parts(self, frame: TableSchema, parts: Sequence[Part]) -> pl.LazyFrame:
         """Parts that are stored; without any, a frame without rows."""
         if not parts:
             return frame.empty()
@@ -85,7 +85,7 @@ class Lake:
         return pl.scan_parquet(paths, glob=False, schema=frame.polars, hive_schema=hive)
 
     def write(
-        self, frame: Frame, rows: pl.DataFrame, partitions: Iterable[PartitionKey], *, part: str = WHOLE
+        self, frame: TableSchema, rows: pl.DataFrame, partitions: Iterable[PartitionKey], *, part: str = WHOLE
     ) -> dict[PartitionKey, int]:
         """Replace partitions, each atomically; a partition without rows becomes a file without rows.
 
@@ -121,17 +121,17 @@ class Lake:
         )
         return {partition: of_day.height for partition, of_day in content.items()}
 
-    def read_whole(self, frame: Frame) -> pl.LazyFrame:
+    def read_whole(self, frame: TableSchema) -> pl.LazyFrame:
         """An asset that is not partitioned."""
         return pl.scan_parquet(self._location(self._whole(frame)), glob=False)
 
-    def stored_whole(self, frame: Frame) -> pl.DataFrame | None:
+    def stored_whole(self, frame: TableSchema) -> pl.DataFrame | None:
         """What is stored of an asset that is not partitioned; None if that is nothing yet."""
         path = self._whole(frame)
         stored = any(each.endswith(path) for each, _ in self._listed(f"{frame.name}/"))
         return self.read_whole(frame).collect() if stored else None
 
-    def write_whole(self, frame: Frame, rows: pl.DataFrame) -> None:
+    def write_whole(self, frame: TableSchema, rows: pl.DataFrame) -> None:
         """Replace an asset that is not partitioned."""
         frame.validate(rows)
         self._replace(self._whole(frame), rows.write_parquet)
@@ -154,13 +154,13 @@ class Lake:
         self._replace(path, lambda file: file.write(content))
         return self._location(path)
 
-    def partitions(self, frame: Frame) -> list[PartitionKey]:
+    def partitions(self, frame: TableSchema) -> list[PartitionKey]:
         """The stored partitions of an asset, sorted."""
         return sorted({part.partition for part in self.parts(frame)})
 
     def parts(
         self,
-        frame: Frame,
+        frame: TableSchema,
         dcs: Collection[str] | None = None,
         first: date | None = None,
         last: date | None = None,
@@ -181,7 +181,7 @@ class Lake:
             )
         return sorted(self._of_dcs(frame, dict.fromkeys(dcs, (first or date.min, last or date.max))))
 
-    def written_at(self, frame: Frame, partitions: Iterable[PartitionKey]) -> dict[PartitionKey, datetime]:
+    def written_at(self, frame: TableSchema, partitions: Iterable[PartitionKey]) -> dict[PartitionKey, datetime]:
         """When those of the partitions that are stored were last written; on S3, to the second.
 
         Raises:
@@ -194,13 +194,13 @@ class Lake:
             written[part.partition] = max(at, written.get(part.partition, at))
         return written
 
-    def _of_partitions(self, frame: Frame, partitions: set[PartitionKey]) -> dict[Part, datetime]:
+    def _of_partitions(self, frame: TableSchema, partitions: set[PartitionKey]) -> dict[Part, datetime]:
         """The stored parts of partitions, and since when."""
         days = {dc: [day for each, day in partitions if each == dc] for dc, _ in partitions}
         found = self._of_dcs(frame, {dc: (min(of_dc), max(of_dc)) for dc, of_dc in days.items()})
         return {part: at for part, at in found.items() if part.partition in partitions}
 
-    def _of_dcs(self, frame: Frame, ranges: Mapping[str, tuple[date, date]]) -> dict[Part, datetime]:
+    def _of_dcs(self, frame: TableSchema, ranges: Mapping[str, tuple[date, date]]) -> dict[Part, datetime]:
         """What is stored of DCs from a ship date to another, and since when: one listing of a DC, not one of a day."""
         listings = self._each(lambda dc: _parts(self._listed(f"{frame.name}/dc={dc}/", *ranges[dc])), list(ranges))
         return {part: at for listing in listings for part, at in listing.items()}
@@ -287,7 +287,7 @@ class Lake:
         return bucket, f"{prefix}/" if prefix else ""
 
     @staticmethod
-    def _whole(frame: Frame) -> str:
+    def _whole(frame: TableSchema) -> str:
         return f"{frame.name}/part-0.parquet"
 
 
@@ -301,7 +301,7 @@ def _disk_failures(root: str) -> Iterator[None]:
         raise SourceUnavailable(msg) from error
 
 
-def _path(frame: Frame, part: Part) -> str:
+def _path(frame: TableSchema, part: Part) -> str:
     return f"{frame.name}/dc={part.dc}/ship_date={part.ship_date.isoformat()}/{part.name}.parquet"
 
 

@@ -9,7 +9,7 @@ import polars as pl
 import sqlalchemy as sa
 
 from fillrate_assets.core.errors import PermanentFailure
-from fillrate_assets.core.table_schema import TIMESTAMP, Frame
+from fillrate_assets.core.table_schema import TIMESTAMP, TableSchema
 from fillrate_assets.settings import SourceTable
 from fillrate_assets.storage.sql import embedded_file
 from fillrate_assets.storage.sql_types import ExactDecimal, UtcDateTime
@@ -17,7 +17,9 @@ from fillrate_assets.storage.sql_types import ExactDecimal, UtcDateTime
 METADATA: Final = sa.MetaData()
 
 
-def table_of(frame: Frame, *more: sa.schema.SchemaItem, lengths: Mapping[str, int | None] | None = None) -> sa.Table:
+def table_of(
+    frame: TableSchema, *more: sa.schema.SchemaItem, lengths: Mapping[str, int | None] | None = None
+) -> sa.Table:
     """Declare the table that keeps a frame.
 
     Args:
@@ -58,7 +60,7 @@ def identity_column() -> sa.Column[Any]:
 
 
 def source_table(
-    url: str, contract: Frame, name: str, mapping: Mapping[str, SourceTable], *, text: tuple[str, ...]
+    url: str, contract: TableSchema, name: str, mapping: Mapping[str, SourceTable], *, text: tuple[str, ...]
 ) -> sa.Table:
     """The SQLAlchemy table behind a contract, under the source's own names.
 

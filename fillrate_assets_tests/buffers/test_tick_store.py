@@ -14,7 +14,7 @@ from fillrate_assets.buffers.rules.policy import Policy
 from fillrate_assets.buffers.rules.tick import TICK, InMemoryTickStore
 from fillrate_assets.buffers.tick_store import LakeTickStore
 from fillrate_assets.core.errors import ContractViolation, SourceUnavailable
-from fillrate_assets.core.table_schema import Frame
+from fillrate_assets.core.table_schema import TableSchema
 from fillrate_assets.sample.floor.load import Load
 from fillrate_assets.storage.lake import Lake
 from fillrate_assets_tests.factories.feed_rows import T, signals
@@ -199,7 +199,7 @@ def test_a_write_that_dies_between_its_files_leaves_each_of_them_whole(on_disk: 
     assert _read(ticks, 0, 0) == [(dc, 0, 60) for dc in ticks.dcs]
 
 
-def _sorted(kept: tick.TickStore, frame: Frame, number: int, load: Load) -> pl.DataFrame:
+def _sorted(kept: tick.TickStore, frame: TableSchema, number: int, load: Load) -> pl.DataFrame:
     at = load.snapshot_ts(number)
     return kept.read(frame, at, at).collect().sort(frame.key or frame.names)
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from fillrate_assets.core import parsing
 from fillrate_assets.core.errors import ContractViolation
-from fillrate_assets.core.table_schema import Column, Frame
+from fillrate_assets.core.table_schema import Column, TableSchema
 from fillrate_assets.fillrate import schema
 from fillrate_assets_tests.factories.fillrate_frames import Row, take_only_row
 
@@ -122,7 +122,9 @@ def test_a_measure_that_is_no_number_is_told() -> None:
 
 def _read_as(dtype: type[pl.DataType], value: object) -> tuple[object, object]:
     columns = (Column("starts", dtype, ""), Column("problem", pl.String, "", nullable=True))
-    row = take_only_row(parsing.parse_frame(pl.LazyFrame({"starts": [value]}), Frame("t", (), columns), table="t"))
+    row = take_only_row(
+        parsing.parse_frame(pl.LazyFrame({"starts": [value]}), TableSchema("t", (), columns), table="t")
+    )
     return row["starts"], row["problem"]
 
 

@@ -21,7 +21,7 @@ from fillrate_assets.buffers.policy_store import PolicyStore
 from fillrate_assets.buffers.rules.tick import Feeds, MasterData
 from fillrate_assets.buffers.sources.floor_feeds import FloorFeeds
 from fillrate_assets.buffers.tick_store import LakeTickStore
-from fillrate_assets.core.table_schema import Frame
+from fillrate_assets.core.table_schema import TableSchema
 from fillrate_assets.definitions import build_defs
 from fillrate_assets.notifications.outbox import Notices
 from fillrate_assets.settings import Settings
@@ -120,7 +120,7 @@ class Floor:
         defs = build_defs(self.settings, **resources) if resources else self.defs
         return defs.resolve_job_def(JOB).execute_in_process(run_config=QUIET, instance=self.instance, tags=tags)
 
-    def rows(self, frame: Frame, at: datetime) -> pl.DataFrame:
+    def rows(self, frame: TableSchema, at: datetime) -> pl.DataFrame:
         """What a tick made."""
         return self.kept.read(frame, at, at).collect()
 

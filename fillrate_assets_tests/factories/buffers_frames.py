@@ -10,7 +10,7 @@ import polars as pl
 
 from fillrate_assets.buffers import schema
 from fillrate_assets.buffers.rules.policy import TICK_MINUTES, Policy
-from fillrate_assets.core.table_schema import Frame
+from fillrate_assets.core.table_schema import TableSchema
 
 POLICY: Final = Policy()
 TICK: Final = datetime(2026, 3, 14, 14, 0, tzinfo=UTC)
@@ -123,7 +123,7 @@ def _recommendation() -> dict[str, Any]:
     return {"direction": "OVERFLOW", "verdict": "ACT", **move, **where, **why}
 
 
-def _frame(frame: Frame, rows: tuple[Row, ...], defaults: Row) -> pl.DataFrame:
+def _frame(frame: TableSchema, rows: tuple[Row, ...], defaults: Row) -> pl.DataFrame:
     names = frame.names
     unknown = {name for row in rows for name in row} - set(names)
     assert not unknown, f"{frame.name} has no column {unknown}"

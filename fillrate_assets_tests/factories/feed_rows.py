@@ -9,7 +9,7 @@ from typing import Any, Final
 import polars as pl
 
 from fillrate_assets.buffers import schema
-from fillrate_assets.core.table_schema import Frame
+from fillrate_assets.core.table_schema import TableSchema
 
 T: Final = datetime(2026, 3, 10, 15, tzinfo=UTC)
 """The tick of every test: a Tuesday, 10 in the morning in Chicago."""
@@ -117,7 +117,7 @@ def _tick() -> dict[str, Any]:
     return {"dc": "DC01", "ship_date": T.date(), "snapshot_ts": T, "warehouse": "W1", "policy_version": "v1"}
 
 
-def _feed(frame: Frame, rows: tuple[Row, ...], defaults: Row) -> pl.DataFrame:
+def _feed(frame: TableSchema, rows: tuple[Row, ...], defaults: Row) -> pl.DataFrame:
     """Rows that arrived when they happened, in the order in which they are named."""
     base = {"warehouse": "W1", "event_ts": ago(1), **defaults}
     return _frame(
@@ -127,6 +127,6 @@ def _feed(frame: Frame, rows: tuple[Row, ...], defaults: Row) -> pl.DataFrame:
     )
 
 
-def _frame(frame: Frame, rows: tuple[Row, ...], defaults: Row) -> pl.DataFrame:
+def _frame(frame: TableSchema, rows: tuple[Row, ...], defaults: Row) -> pl.DataFrame:
     ordinary = {name: defaults.get(name) for name in frame.names}
     return pl.DataFrame([{**ordinary, **row} for row in rows], schema=frame.polars)

@@ -10,7 +10,7 @@ from typing import Any, Final
 import polars as pl
 
 from fillrate_assets.core import decimals
-from fillrate_assets.core.table_schema import Column, Frame
+from fillrate_assets.core.table_schema import Column, TableSchema
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.rules import line_classification
 
@@ -124,7 +124,9 @@ def _make_master() -> dict[str, Any]:
     return {"item_type": "STOCK", "vendor": "V1", "department": "D1", "contract_committed": False}
 
 
-def _make_frame(contract: Frame, rows: tuple[Row, ...], ordinary: Callable[[int], dict[str, Any]]) -> pl.LazyFrame:
+def _make_frame(
+    contract: TableSchema, rows: tuple[Row, ...], ordinary: Callable[[int], dict[str, Any]]
+) -> pl.LazyFrame:
     filled = [{**ordinary(n), **row} for n, row in enumerate(rows)]
     columns = {column.name: [_to_exact(row.get(column.name), column) for row in filled] for column in contract.columns}
     return pl.LazyFrame(columns, schema=contract.polars)

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import polars as pl
 
-from fillrate_assets.core.table_schema import Frame
+from fillrate_assets.core.table_schema import TableSchema
 from fillrate_assets.fillrate import schema
 
 DAY: Final = date(2026, 2, 10)
@@ -137,7 +137,7 @@ def make_items(*rows: dict[str, Any]) -> pl.DataFrame:
     return pl.DataFrame([_ITEM | row for row in rows], schema=schema.ITEMS.polars)
 
 
-def _select_source_types(frame: Frame) -> dict[str, pl.DataType | type[pl.DataType]]:
+def _select_source_types(frame: TableSchema) -> dict[str, pl.DataType | type[pl.DataType]]:
     text = {"ordered_qty", "shipped_qty", "on_hand_cases", "pack_size", "requested_date", "substitute_for_line"}
     text |= {"shipped_at", "delivered_at"}
     return {column.name: pl.String if column.name in text else column.dtype for column in frame.source_columns}

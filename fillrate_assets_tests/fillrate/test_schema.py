@@ -12,13 +12,13 @@ import pytest
 from fillrate_assets.buffers import schema as floors
 from fillrate_assets.core import decimals
 from fillrate_assets.core.errors import ContractViolation
-from fillrate_assets.core.table_schema import TIMESTAMP, Column, Frame
+from fillrate_assets.core.table_schema import TIMESTAMP, Column, TableSchema
 from fillrate_assets.fillrate import schema
 from fillrate_assets_tests.factories.fillrate_frames import make_averages, make_order_lines
 from fillrate_assets_tests.factories.rows import make_records
 
 AVERAGES = schema.ROLLING_AVERAGES
-FRAMES = [frame for area in (schema, floors) for frame in vars(area).values() if isinstance(frame, Frame)]
+FRAMES = [frame for area in (schema, floors) for frame in vars(area).values() if isinstance(frame, TableSchema)]
 
 
 def test_a_frame_that_keeps_its_contract_passes() -> None:
@@ -27,7 +27,7 @@ def test_a_frame_that_keeps_its_contract_passes() -> None:
 
 
 @pytest.mark.parametrize("frame", [AVERAGES, schema.LOST_CASES, schema.CLASSIFIED_LINES])
-def test_an_empty_frame_keeps_its_contract(frame: Frame) -> None:
+def test_an_empty_frame_keeps_its_contract(frame: TableSchema) -> None:
     frame.validate(frame.empty().collect())
 
 
@@ -71,7 +71,7 @@ def test_everything_that_is_wrong_is_reported_at_once() -> None:
 
 
 @pytest.mark.parametrize("frame", FRAMES, ids=lambda frame: frame.name)
-def test_a_frame_as_dataframely_has_it_has_the_same_columns_and_key(frame: Frame) -> None:
+def test_a_frame_as_dataframely_has_it_has_the_same_columns_and_key(frame: TableSchema) -> None:
     made = frame.dataframely
     assert {name: column.dtype for name, column in made.columns().items()} == frame.polars
     assert set(made.primary_key()) == set(frame.key)
@@ -89,7 +89,7 @@ def test_a_frame_as_dataframely_has_it_has_the_same_columns_and_key(frame: Frame
     ],
 )
 def test_values_inside_a_list_may_be_null_and_numbers_may_be_infinite(dtype: pl.DataType, values: list[Any]) -> None:
-    frame = Frame("any", (), (Column("value", dtype, "Any"),))
+    frame = TableSchema("any", (), (Column("value", dtype, "Any"),))
     frame.validate(pl.DataFrame({"value": values}, {"value": dtype}))
 
 

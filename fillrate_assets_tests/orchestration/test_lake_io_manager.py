@@ -10,7 +10,7 @@ import pytest
 from dagster import AssetExecutionContext
 
 from fillrate_assets.core.errors import PermanentFailure
-from fillrate_assets.core.table_schema import Column, Frame
+from fillrate_assets.core.table_schema import Column, TableSchema
 from fillrate_assets.orchestration import partitions
 from fillrate_assets.orchestration.lake_io_manager import LakeIOManager, Replacement
 from fillrate_assets.storage.lake import Lake
@@ -20,7 +20,7 @@ FIRST: Final = date(2026, 2, 1)
 BY_DAY: Final = partitions.dc_ship_date(FIRST)
 SINGLE_RUN: Final = dg.BackfillPolicy.single_run()
 _COLUMNS: Final = (Column("dc", pl.String, "DC"), Column("ship_date", pl.Date, "Day"), Column("days", pl.Int64, "Days"))
-FRAMES: Final = {name: Frame(name, (), _COLUMNS) for name in ("daily", "windowed", "master")}
+FRAMES: Final = {name: TableSchema(name, (), _COLUMNS) for name in ("daily", "windowed", "master")}
 
 
 def _rows(context: AssetExecutionContext, days: dict[date, int]) -> Replacement:

@@ -24,7 +24,7 @@ from fillrate_assets.buffers.rules.policy import Policy
 from fillrate_assets.buffers.rules.tick import TICK, MasterData
 from fillrate_assets.buffers.tick_store import LakeTickStore
 from fillrate_assets.core.partition_key import PartitionKey
-from fillrate_assets.core.table_schema import Frame
+from fillrate_assets.core.table_schema import TableSchema
 from fillrate_assets.orchestration import partitions
 from fillrate_assets.storage.lake import Lake
 
@@ -85,7 +85,7 @@ class Work:
             self.everything.warehouses.filter(pl.col("dc").is_in(dcs) | ~pl.col("active"))
         )
 
-    def latest(self, frame: Frame) -> dict[PartitionKey, pl.DataFrame]:
+    def latest(self, frame: TableSchema) -> dict[PartitionKey, pl.DataFrame]:
         """Of every day of the run, the rows of its last tick; a day without one is left out."""
         last = self.ticks[-1:]
         rows = self._by_day(frame, last[0]) if last else {}
@@ -94,13 +94,15 @@ class Work:
                 rows |= {key: part for key, part in self._by_day(frame, stored[-1]).items() if key == (dc, day)}
         return rows
 
-    def beside(self, frame: Frame, latest: Mapping[PartitionKey, pl.DataFrame]) -> dict[PartitionKey, pl.DataFrame]:
+    def beside(
+        self, frame: TableSchema, latest: Mapping[PartitionKey, pl.DataFrame]
+    ) -> dict[PartitionKey, pl.DataFrame]:
         """The rows of a frame of the ticks that `latest` found of another; a tick may have none."""
         ticks = {day: rows["snapshot_ts"][0] for day, rows in latest.items()}
         by_tick = {tick: self._by_day(frame, tick) for tick in set(ticks.values())}
         return {day: by_tick[tick].get(day, frame.empty().collect()) for day, tick in ticks.items()}
 
-    def _by_day(self, frame: Frame, tick: datetime) -> dict[PartitionKey, pl.DataFrame]:
+    def _by_day(self, frame: TableSchema, tick: datetime) -> dict[PartitionKey, pl.DataFrame]:
         rows = self.kept.read(frame, tick, tick).collect().partition_by("dc", "ship_date", as_dict=True)
         return {PartitionKey(str(dc), day): part for (dc, day), part in rows.items() if isinstance(day, date)}
 

@@ -24,7 +24,7 @@ from fillrate_assets.buffers.rules import (
 )
 from fillrate_assets.buffers.rules.path_signals import Feed
 from fillrate_assets.buffers.rules.policy import TICK_MINUTES, Policy
-from fillrate_assets.core.table_schema import Frame
+from fillrate_assets.core.table_schema import TableSchema
 
 TICK: Final = timedelta(minutes=TICK_MINUTES)
 
@@ -75,13 +75,13 @@ class MasterData:
 class TickStore(Protocol):
     """What ticks made, by frame and tick."""
 
-    def read(self, frame: Frame, since: datetime, until: datetime) -> pl.LazyFrame:
+    def read(self, frame: TableSchema, since: datetime, until: datetime) -> pl.LazyFrame:
         """Rows of the ticks from `since` to `until`, both included."""
 
-    def read_last(self, frame: Frame, since: datetime, until: datetime) -> pl.LazyFrame:
+    def read_last(self, frame: TableSchema, since: datetime, until: datetime) -> pl.LazyFrame:
         """Rows of the last tick that is stored from `since` to `until`, both included."""
 
-    def write(self, frame: Frame, rows: pl.DataFrame, snapshot_ts: datetime) -> None:
+    def write(self, frame: TableSchema, rows: pl.DataFrame, snapshot_ts: datetime) -> None:
         """Replace what a tick made of a frame."""
 
 
@@ -92,17 +92,17 @@ class InMemoryTickStore:
         """Keep nothing yet."""
         self._rows: dict[tuple[str, datetime], pl.DataFrame] = {}
 
-    def read(self, frame: Frame, since: datetime, until: datetime) -> pl.LazyFrame:
+    def read(self, frame: TableSchema, since: datetime, until: datetime) -> pl.LazyFrame:
         """Rows of the ticks from `since` to `until`, both included."""
         found = [rows.lazy() for (name, at), rows in self._rows.items() if name == frame.name and since <= at <= until]
         return pl.concat([frame.empty(), *found])
 
-    def read_last(self, frame: Frame, since: datetime, until: datetime) -> pl.LazyFrame:
+    def read_last(self, frame: TableSchema, since: datetime, until: datetime) -> pl.LazyFrame:
         """Rows of the last tick that is stored from `since` to `until`, both included."""
         stored = [at for name, at in self._rows if name == frame.name and since <= at <= until]
         return self.read(frame, max(stored), max(stored)) if stored else frame.empty()
 
-    def write(self, frame: Frame, rows: pl.DataFrame, snapshot_ts: datetime) -> None:
+    def write(self, frame: TableSchema, rows: pl.DataFrame, snapshot_ts: datetime) -> None:
         """Replace what a tick made of a frame."""
         self._rows[frame.name, snapshot_ts] = rows
 
@@ -219,10 +219,10 @@ def alert(kept: TickStore, *, snapshot_ts: datetime, policy: Policy) -> None:
     kept.write(schema.ALERTS, rows, snapshot_ts)
 
 
-def _read_tick(kept: TickStore, frame: Frame, snapshot_ts: datetime) -> pl.DataFrame:
+def _read_tick(kept: TickStore, frame: TableSchema, snapshot_ts: datetime) -> pl.DataFrame:
     return kept.read(frame, snapshot_ts, snapshot_ts).collect()
 
 
-def _read_before(kept: TickStore, frame: Frame, snapshot_ts: datetime, minutes: int) -> pl.LazyFrame:
+def _read_before(kept: TickStore, frame: TableSchema, snapshot_ts: datetime, minutes: int) -> pl.LazyFrame:
     """Rows of the ticks of so many minutes before a tick."""
     return kept.read(frame, snapshot_ts - timedelta(minutes=minutes), snapshot_ts - TICK)

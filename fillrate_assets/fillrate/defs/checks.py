@@ -9,7 +9,7 @@ import polars as pl
 from fillrate_assets.core import partition_key
 from fillrate_assets.core.errors import ContractViolation
 from fillrate_assets.core.partition_key import PartitionKey
-from fillrate_assets.core.table_schema import Frame
+from fillrate_assets.core.table_schema import TableSchema
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.defs import metadata
 from fillrate_assets.fillrate.record_store import RecordStore
@@ -26,7 +26,7 @@ _NAMED: Final = 20
 _NAMED_ITEMS: Final = 5
 
 
-def contract(frame: Frame, partitions_def: dg.PartitionsDefinition) -> dg.AssetChecksDefinition:
+def contract(frame: TableSchema, partitions_def: dg.PartitionsDefinition) -> dg.AssetChecksDefinition:
     """A blocking check that what is stored of an asset keeps its schema, key and arithmetic."""
 
     @dg.asset_check(asset=frame.name, name="contract", blocking=True, partitions_def=partitions_def)
@@ -163,12 +163,12 @@ def reconciliation(
     return verdict(context, days, "materialize the day again; if it stays, the records were changed by someone else")
 
 
-def _stored(context: dg.AssetCheckExecutionContext, lake: Lake, frame: Frame) -> pl.LazyFrame:
+def _stored(context: dg.AssetCheckExecutionContext, lake: Lake, frame: TableSchema) -> pl.LazyFrame:
     wanted = partitions.all_days(context)
     return lake.read(frame, wanted)
 
 
-def _problems(frame: Frame, rows: pl.DataFrame) -> list[str]:
+def _problems(frame: TableSchema, rows: pl.DataFrame) -> list[str]:
     try:
         frame.validate(rows)
     except ContractViolation as violation:

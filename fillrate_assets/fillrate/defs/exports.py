@@ -9,7 +9,7 @@ import polars as pl
 
 from fillrate_assets.core.errors import ContractViolation
 from fillrate_assets.core.partition_key import PartitionKey
-from fillrate_assets.core.table_schema import Frame
+from fillrate_assets.core.table_schema import TableSchema
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.defs.assets import GROUP, OWNERS
 from fillrate_assets.fillrate.record_store import RecordStore
@@ -91,7 +91,7 @@ def build(settings: Settings) -> dg.AssetsDefinition:
     )(typed_failures(exports))
 
 
-def _csv(context: dg.AssetExecutionContext, frame: Frame, rows: pl.DataFrame, day: PartitionKey) -> bytes:
+def _csv(context: dg.AssetExecutionContext, frame: TableSchema, rows: pl.DataFrame, day: PartitionKey) -> bytes:
     """Rows as CSV, once the frame's Dagster type has passed them.
 
     The type is asked here and not of the asset's output: a run is a range of days, of which only one is in memory.

@@ -26,7 +26,7 @@ from dagster_pandas.constraints import (
     StrictColumnsConstraint,
 )
 
-from fillrate_assets.core.table_schema import Column, Frame
+from fillrate_assets.core.table_schema import Column, TableSchema
 
 _NAMED: Final = 3
 
@@ -37,7 +37,7 @@ def pandas_frame(rows: pl.DataFrame) -> pd.DataFrame:
 
 
 @cache
-def frame_type(frame: Frame) -> dg.DagsterType:
+def frame_type(frame: TableSchema) -> dg.DagsterType:
     """The type of a pandas frame: its columns in order, dtypes, nulls, bounds, codes and key.
 
     Its check names the column, the constraint and the first rows that break it.

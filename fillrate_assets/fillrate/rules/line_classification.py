@@ -14,7 +14,7 @@ import polars as pl
 
 from fillrate_assets.core import decimals, parsing
 from fillrate_assets.core.decimals import divide_half_up, to_cases, to_units
-from fillrate_assets.core.table_schema import Frame
+from fillrate_assets.core.table_schema import TableSchema
 from fillrate_assets.fillrate import schema
 
 LINE_KEY: Final = ["dc", "order_id", "line_no"]
@@ -190,7 +190,7 @@ def _normalized_code_expr(name: str, known: Sequence[str], default: str) -> pl.E
     )
 
 
-def _raw_row_expr(frame: Frame, where: pl.Expr, suffix: str = "") -> pl.Expr:
+def _raw_row_expr(frame: TableSchema, where: pl.Expr, suffix: str = "") -> pl.Expr:
     """Encode the row as its source gave it, as JSON; null elsewhere."""
     problem = pl.col(f"problem{suffix}")
     typed = {

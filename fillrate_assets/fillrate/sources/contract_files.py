@@ -19,7 +19,7 @@ import polars as pl
 from fillrate_assets.core import decimals
 from fillrate_assets.core.errors import ContractViolation, PermanentFailure
 from fillrate_assets.core.parsing import parse_frame
-from fillrate_assets.core.table_schema import TIMESTAMP, Column, Frame
+from fillrate_assets.core.table_schema import TIMESTAMP, Column, TableSchema
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.rules.line_classification import LINE_KEY
 from fillrate_assets.fillrate.rules.pipeline import Inputs
@@ -36,12 +36,12 @@ _PROBLEM: Final = next(column for column in schema.ORDER_LINES.columns if column
 class _TableContract:
     """One table of the directory: its contract, the columns it must have, and those it may have besides."""
 
-    contract: Frame
+    contract: TableSchema
     required: tuple[str, ...]
     extra: tuple[Column, ...] = ()
 
     @property
-    def frame(self) -> Frame:
+    def frame(self) -> TableSchema:
         """The contract, with `problem` to tell what could not be read."""
         told = "problem" in self.contract.names
         return self.contract if told else replace(self.contract, columns=(*self.contract.columns, _PROBLEM))
@@ -190,7 +190,7 @@ def read_targets(file: Path) -> pl.DataFrame:
     columns = [Column(name, pl.Date if name == "ship_date" else pl.String, "", nullable=True) for name in key]
     columns += [Column(name, pl.Decimal(18, 6), "", nullable=True) for name in metrics]
     bare = given.with_columns(pl.col(metrics).cast(pl.String).str.strip_suffix("%").str.strip_chars())
-    typed = parse_frame(bare.lazy(), Frame("targets", (), (*columns, _PROBLEM)), table="targets").collect()
+    typed = parse_frame(bare.lazy(), TableSchema("targets", (), (*columns, _PROBLEM)), table="targets").collect()
     problems = [*typed["problem"].drop_nulls()]
     if key and typed.select(key).is_duplicated().any():
         problems.append(f"the same {', '.join(key)} is there twice")
@@ -374,7 +374,7 @@ def _find_unplaced(table: RawTable, typed: pl.DataFrame, key: Sequence[str]) -> 
 
 
 def _select_distinct(
-    table: RawTable, typed: pl.DataFrame, contract: Frame, doubled: str
+    table: RawTable, typed: pl.DataFrame, contract: TableSchema, doubled: str
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Rows without a problem, the last of each key; the others are rejects."""
     # Rows with a problem must not outdo a good one: each is alone under its own row number.

@@ -15,7 +15,7 @@ import polars as pl
 
 from fillrate_assets.buffers import schema
 from fillrate_assets.buffers.rules.tick import Feeds
-from fillrate_assets.core.table_schema import Frame
+from fillrate_assets.core.table_schema import TableSchema
 from fillrate_assets.sample.floor.events import Event
 from fillrate_assets.sample.floor.layout import BREAKS, POOLS, STATION_RATE, Layout, Roster
 from fillrate_assets.sample.floor.physics import Record
@@ -204,7 +204,9 @@ def _limits(floor: _Floor, rng: np.random.Generator) -> pl.DataFrame:
     ).with_columns(floor.moment("critical_pull_ts"))
 
 
-def _received(floor: _Floor, target: Frame, feed: str, sent: pl.DataFrame, rng: np.random.Generator) -> pl.DataFrame:
+def _received(
+    floor: _Floor, target: TableSchema, feed: str, sent: pl.DataFrame, rng: np.random.Generator
+) -> pl.DataFrame:
     """Let rows arrive: numbered as they were sent, some of them late, twice or never.
 
     Args:

@@ -18,7 +18,7 @@ import polars as pl
 from fillrate_assets.buffers import schema
 from fillrate_assets.buffers.rules.policy import TICK_MINUTES
 from fillrate_assets.buffers.rules.tick import Feeds, MasterData
-from fillrate_assets.core.table_schema import Frame
+from fillrate_assets.core.table_schema import TableSchema
 from fillrate_assets.sample.floor.feeds import LAG_SECONDS, REPORT_MINUTES, WINDOW_MINUTES
 from fillrate_assets.sample.floor.layout import BUFFERED, POOLS, SHIFT_HOURS, masters, name, path_names
 from fillrate_assets.sample.streams import Floats, Ints, Mask, Stream, generator
@@ -125,7 +125,7 @@ class Load:
             limits=self._arrived(schema.LIMITS, "LIMITS", sources, tick),
         )
 
-    def _arrived(self, target: Frame, feed: str, sources: range, tick: int) -> pl.DataFrame:
+    def _arrived(self, target: TableSchema, feed: str, sources: range, tick: int) -> pl.DataFrame:
         """The rows sent in the five minutes after each source tick that arrive in this one."""
         frames = []
         for source in sources:

@@ -8,7 +8,7 @@ from typing import Final
 import polars as pl
 
 from fillrate_assets.buffers.schema import FEEDS, UNIT_TYPES
-from fillrate_assets.core.table_schema import TIMESTAMP, Column, Frame
+from fillrate_assets.core.table_schema import TIMESTAMP, Column, TableSchema
 
 
 class Kind(StrEnum):
@@ -41,7 +41,7 @@ UNKNOWN_CAUSE: Final = "NONE"
 
 _WAREHOUSE: Final = Column("warehouse", pl.String, "Robotized warehouse")
 
-LATENT: Final = Frame(
+LATENT: Final = TableSchema(
     "floor_latent",
     ("warehouse", "path", "ts"),
     (
@@ -59,7 +59,7 @@ LATENT: Final = Frame(
         Column("jammed", pl.Boolean, "Whether a jam holds up the path"),
     ),
 )
-EVENTS: Final = Frame(
+EVENTS: Final = TableSchema(
     "floor_events",
     (),
     (
@@ -71,7 +71,7 @@ EVENTS: Final = Frame(
         Column("strength", pl.Float64, "Share of the release, the people or the stations that is left; above 1: more"),
     ),
 )
-ONSETS: Final = Frame(
+ONSETS: Final = TableSchema(
     "floor_onsets",
     ("unit_id", "direction", "onset_ts"),
     (

@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 
 from fillrate_assets.core.partition_key import PartitionKey
-from fillrate_assets.core.table_schema import Frame
+from fillrate_assets.core.table_schema import TableSchema
 from fillrate_assets.fillrate import schema
 from fillrate_assets.orchestration import partitions
 from fillrate_assets_tests.factories import fillrate_frames
@@ -32,7 +32,7 @@ class Checked:
     home: Home
     instance: dg.DagsterInstance
 
-    def store(self, frame: Frame, rows: pl.DataFrame) -> None:
+    def store(self, frame: TableSchema, rows: pl.DataFrame) -> None:
         self.home.lake.write(frame, rows, [PartitionKey("DC01", day) for day in DAYS])
 
     def __call__(self, name: str, last: int = 2) -> tuple[dg.AssetCheckEvaluation, dict[str, dg.AssetCheckEvaluation]]:

@@ -18,7 +18,7 @@ import sqlalchemy as sa
 
 from fillrate_assets.core import decimals, parsing
 from fillrate_assets.core.partition_key import PartitionKey
-from fillrate_assets.core.table_schema import Frame
+from fillrate_assets.core.table_schema import TableSchema
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.defs import exports
 from fillrate_assets.storage import sql
@@ -67,7 +67,7 @@ def _bytes(home: Home) -> dict[str, bytes]:
     return {str(file.relative_to(root)): file.read_bytes() for file in root.rglob("*") if file.is_file()}
 
 
-def _csv(file: Path, frame: Frame) -> pl.DataFrame:
+def _csv(file: Path, frame: TableSchema) -> pl.DataFrame:
     """A CSV file as its frame, by the platform's own reading of text."""
     return parsing.parse_frame(pl.read_csv(file, infer_schema=False).lazy(), frame, table=file.name).collect()
 
@@ -95,7 +95,9 @@ def test_the_service_metrics_are_those_of_the_day(exported: Exported) -> None:
 @pytest.mark.parametrize(
     ("name", "frame"), [("lost_cases.csv", schema.LOST_CASES), ("fill_rates.csv", schema.FILL_RATES)]
 )
-def test_a_table_has_its_schemas_header_and_four_places_everywhere(exported: Exported, name: str, frame: Frame) -> None:
+def test_a_table_has_its_schemas_header_and_four_places_everywhere(
+    exported: Exported, name: str, frame: TableSchema
+) -> None:
     text = (_folder(exported.home, OPEN[-1]) / name).read_text(encoding="utf-8")
     header, *rows = csv.reader(text.splitlines())
     assert header == frame.names
@@ -273,5 +275,5 @@ def test_days_are_exported_when_they_are_published_and_not_when_items_are_read(
 
 
 @pytest.mark.parametrize("frame", [schema.LOST_CASES, schema.FILL_RATES])
-def test_the_data_contracts_show_the_header(frame: Frame) -> None:
+def test_the_data_contracts_show_the_header(frame: TableSchema) -> None:
     assert ",".join(frame.names) in (ROOT / "docs" / "reference" / "outputs.md").read_text().splitlines()

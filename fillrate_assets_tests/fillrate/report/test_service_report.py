@@ -10,7 +10,7 @@ import pytest
 from fillrate_assets.core import decimals
 from fillrate_assets.core.errors import ContractViolation, PermanentFailure
 from fillrate_assets.core.partition_key import PartitionKey
-from fillrate_assets.core.table_schema import Frame
+from fillrate_assets.core.table_schema import TableSchema
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.report import labels, service_report, terminal
 
@@ -43,7 +43,7 @@ RECORD: Final = {
 }
 
 
-def _frame(frame: Frame, defaults: dict[str, Any], rows: list[dict[str, Any]]) -> pl.LazyFrame:
+def _frame(frame: TableSchema, defaults: dict[str, Any], rows: list[dict[str, Any]]) -> pl.LazyFrame:
     quantities = {name: Decimal(0) for name in frame.names if name.endswith("_cases") and name != "baseline_cases"}
     filled = [{**quantities, **defaults, **row} for row in rows]
     return pl.DataFrame([{n: row.get(n) for n in frame.names} for row in filled], schema=frame.polars).lazy()
