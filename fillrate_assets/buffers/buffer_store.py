@@ -1,4 +1,4 @@
-"""What the buffers keep in the record store's database: master tables that people change with SQL, and feedback.
+"""What the buffers store in the database: master tables that people change with SQL, and feedback.
 
 Every tick reads the master tables anew, so one statement of SQL takes effect with the next. Where a row makes no
 sense, or holds what its column cannot, as SQLite allows, the other rows are read all the same.
@@ -46,11 +46,11 @@ class BufferStore:
     database: Database
 
     def read_master_data(self, warehouse: str | None = None) -> MasterData:
-        """The master tables as they are now, each sorted by its key; of one warehouse, or of all.
+        """Read the master tables as they are now, each sorted by its key; of one warehouse, or of all.
 
-        A row that cannot be used is left out and told in `rejects`, but for two kinds. A warehouse whose time zone
-        does not exist is watched by UTC. A member of a unit that cannot be read stays without its weight: the unit is
-        UNKNOWN then, and not judged without one of its paths.
+        A row that cannot be used is left out and reported in `rejects`, but for two kinds. A warehouse whose time zone
+        does not exist runs by UTC. A member of a unit that cannot be read stays without its weight: the unit is
+        UNKNOWN then, rather than computed without one of its paths.
 
         Raises:
             SourceUnavailable: the store did not answer.
@@ -98,7 +98,7 @@ class BufferStore:
         )
 
     def read_warehouses(self) -> pl.DataFrame:
-        """The warehouses alone, as `masters` has them: of a whole network, units are what takes long to read.
+        """Read the warehouses alone, as `read_master_data` has them: units are what takes long to read.
 
         Raises:
             SourceUnavailable: the store did not answer.
@@ -125,7 +125,7 @@ class BufferStore:
                 _merge_rows(connection, table, frame, rows)
 
     def read_feedback(self, since: datetime) -> pl.DataFrame:
-        """What was answered since a moment, that included: every version, as `FEEDBACK`.
+        """Read what was answered since a moment, that included: every version, as `FEEDBACK`.
 
         Raises:
             SourceUnavailable: the store did not answer.
@@ -134,7 +134,7 @@ class BufferStore:
         return self._select_feedback(FEEDBACK.c.answered_at >= since.astimezone(UTC).replace(tzinfo=None))
 
     def read_answers(self, rec_id: str, responder: str) -> pl.DataFrame:
-        """What someone answered to an alert: every version, as `FEEDBACK`.
+        """Read what someone answered to an alert: every version, as `FEEDBACK`.
 
         Raises:
             SourceUnavailable: the store did not answer.
@@ -148,10 +148,10 @@ class BufferStore:
         return parsing.parse_frame(rows.lazy(), schema.FEEDBACK, table="feedback").sort(schema.FEEDBACK.key).collect()
 
     def add_feedback(self, row: Mapping[str, Any]) -> bool:
-        """Keep an answer, a row of `FEEDBACK`; whoever answers again, later, adds a version.
+        """Store an answer, a row of `FEEDBACK`; a later answer of the same responder adds a version.
 
         Returns:
-            Whether it is new; not if the responder's answer of that moment is kept already.
+            Whether it is new; not if the responder's answer of that moment is stored already.
 
         Raises:
             SourceUnavailable: the store did not answer.
@@ -174,7 +174,7 @@ class BufferStore:
 
 
 def _is_of_warehouse(table: sa.Table, warehouse: str) -> sa.ColumnElement[bool]:
-    """The rows that a warehouse has, and those of any."""
+    """Whether a row is of a warehouse, or of any."""
     if table is UNIT_MEMBERS:
         return table.c.unit_id.startswith(f"{warehouse}_", autoescape=True)
     return table.c.warehouse.in_([warehouse, schema.ANY])
@@ -183,25 +183,25 @@ def _is_of_warehouse(table: sa.Table, warehouse: str) -> sa.ColumnElement[bool]:
 def _read_table(
     connection: sa.Connection, table: sa.Table, frame: TableSchema, *where: sa.ColumnElement[bool]
 ) -> pl.DataFrame:
-    """A table by its frame, sorted, with `problem` for what could not be read of a row."""
+    """Read a table by its frame, sorted, with `problem` for what could not be read of a row."""
     # As the driver hands values over: SQLAlchemy stops at one that is not of its column's type.
     columns = [sa.type_coerce(table.c[name], sa.types.NullType()).label(name) for name in frame.names]
     rows = connection.execute(sa.select(*columns).where(*where)).all()
     values = zip(*rows, strict=True) if rows else ((),) * len(columns)
     raw = pl.LazyFrame([_build_series(name, column) for name, column in zip(frame.names, values, strict=True)])
-    told = replace(frame, columns=(*frame.columns, _REASON))
-    return parsing.parse_frame(raw, told, table=frame.name).sort(frame.key, maintain_order=True).collect()
+    read_as = replace(frame, columns=(*frame.columns, _REASON))
+    return parsing.parse_frame(raw, read_as, table=frame.name).sort(frame.key, maintain_order=True).collect()
 
 
 def _build_series(name: str, values: tuple[Any, ...]) -> pl.Series:
-    """Values of one type as they are; of several, as text."""
+    """Build a series: values of one type as they are; of several, as text."""
     if len({type(value) for value in values} - {type(None)}) > 1:
         return pl.Series(name, [None if value is None else str(value) for value in values], pl.String)
     return pl.Series(name, values)
 
 
 def _add_problems(rows: pl.DataFrame, frame: TableSchema, *more: pl.Expr) -> pl.DataFrame:
-    """The rows with all that is wrong in `problem`: unreadable, empty, there twice once it is read, or as told."""
+    """Add what is wrong in `problem`: unreadable, empty, there twice once it is read, or one of `more`."""
     empty = [
         pl.when(pl.col(column.name).is_null()).then(pl.lit(f"{column.name} is empty"))
         for column in frame.columns
@@ -230,7 +230,7 @@ def _select_valid(rows: pl.DataFrame, frame: TableSchema) -> pl.DataFrame:
 
 
 def _mask_unreadable(members: pl.DataFrame) -> pl.DataFrame:
-    """The members of units, less their weight where they cannot be read."""
+    """Mask the weight of members that cannot be read."""
     return members.filter(pl.col("unit_id").is_not_null()).select(
         "unit_id",
         "path",
@@ -242,7 +242,7 @@ def _mask_unreadable(members: pl.DataFrame) -> pl.DataFrame:
 
 
 def _select_utc_fallbacks(warehouses: pl.DataFrame) -> pl.DataFrame:
-    """The warehouses that are watched by UTC for want of their own time zone, and why in `problem`."""
+    """Select the warehouses that run by UTC for want of their own time zone, and why in `problem`."""
     sound = warehouses.filter(pl.col("problem").is_null())
     unknown = [zone for zone in sound["time_zone"].unique() if not _is_time_zone(zone)]
     words = pl.format("time_zone {} does not exist: UTC is taken", "time_zone")
@@ -261,7 +261,7 @@ def _collect_rejects(rows: pl.DataFrame, frame: TableSchema) -> pl.DataFrame:
     key = pl.concat_str([pl.col(name).cast(pl.String).fill_null("(empty)") for name in frame.key], separator=", ")
     wrong = rows.filter(pl.col("problem").is_not_null())
     if "channel" in frame.key:
-        # Somebody may have written a URL there, which is a credential.
+        # Someone may have written a URL there, which is a credential.
         wrong = wrong.with_columns(pl.col("channel").map_elements(channels.shown, pl.String))
     return wrong.select(pl.lit(frame.name).alias("table"), key.alias("key"), pl.col("problem").alias("reason"))
 

@@ -1,7 +1,8 @@
 """Which policy decides about the buffers, and which ones run beside it: a table of the record store.
 
-A row keeps the values that differ from the platform's own, and a version of all of them. Where a release changes a
-value of its own, rows that an earlier one made stand for a policy that nobody has seen run: they are not used.
+A row stores the values that differ from the platform's own, and a version of all of them. Where a release changes a
+value of its own, rows that an earlier one made name a policy that never ran: they are not used. What a policy
+does belongs to `rules`, champion/challenger comparisons to `rules.scorecard`.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ class PolicyStore:
     database: Database
 
     def read_active(self) -> ActivePolicies:
-        """The policies that run. A row that cannot be used is told in the log and left out: no typo stops a tick.
+        """Read the policies that run. A row that cannot be used is logged and left out: no typo stops a tick.
 
         Raises:
             SourceUnavailable: the store did not answer.
@@ -77,7 +78,7 @@ class PolicyStore:
         return ActivePolicies(champion.champion, tuple(challengers), champion.replaced, champion.precision_low)
 
     def read_all(self) -> pl.DataFrame:
-        """Every policy that has or had a role, as `POLICIES`."""
+        """Read every policy that has or had a role, as `POLICIES`."""
         with self.database.connect() as connection:
             rows = sql.select(connection, sa.select(POLICIES))
         return parsing.parse_frame(rows.lazy(), schema.POLICIES, table="buffer_policy").sort("version").collect()
@@ -93,24 +94,24 @@ class PolicyStore:
         if policy.version in {each.version for each in self.read_active().all}:
             msg = f"policy {policy.version} runs already"
             raise PermanentFailure(msg)
-        told = json.dumps(changes)
+        stored = json.dumps(changes)
         with self.database.begin() as connection:
             known = POLICIES.c.version == policy.version
-            if not _set_role(connection, known, role="CHALLENGER", by=by, now=now, changes=told):
-                said = _build_role_values("CHALLENGER", by, now)
-                connection.execute(POLICIES.insert().values(version=policy.version, changes=told, **said))
+            if not _set_role(connection, known, role="CHALLENGER", by=by, now=now, changes=stored):
+                values = _build_role_values("CHALLENGER", by, now)
+                connection.execute(POLICIES.insert().values(version=policy.version, changes=stored, **values))
         return policy
 
     def promote(self, version: str, evidence: object, *, by: str, now: datetime) -> None:
-        """Let a challenger take the champion's place; the evidence, a dataclass, is kept with it.
+        """Let a challenger take the champion's place; the evidence, a dataclass, is stored with it.
 
         Raises:
             PermanentFailure: there is no such challenger.
 
         """
         running = self.read_active()
-        told = json.dumps(asdict(evidence), default=str)  # type: ignore[call-overload]
-        before = {"replaced": running.champion.version, "evidence": told}
+        stored = json.dumps(asdict(evidence), default=str)  # type: ignore[call-overload]
+        before = {"replaced": running.champion.version, "evidence": stored}
         mine = (POLICIES.c.version == version) & (POLICIES.c.role == "CHALLENGER")
         with self.database.begin() as connection:
             # All of them: one that another release made is no champion, but may be one again with the next.
@@ -134,22 +135,22 @@ class PolicyStore:
             if not _set_role(connection, mine, role="RETIRED", by=by, now=now):
                 raise _make_no_challenger_error(version)
 
-    def roll_back(self, contenders: ActivePolicies, *, by: str, now: datetime) -> None:
-        """Give the place back to the policy that the champion replaced, unless somebody else has taken it since."""
-        if contenders.replaced is None:
+    def roll_back(self, policies: ActivePolicies, *, by: str, now: datetime) -> None:
+        """Give the place back to the policy that the champion replaced, unless another has taken it since."""
+        if policies.replaced is None:
             return
         champions = POLICIES.c.role == "CHAMPION"
-        mine = champions & (POLICIES.c.version == contenders.champion.version)
+        mine = champions & (POLICIES.c.version == policies.champion.version)
         with self.database.begin() as connection:
             if _set_role(connection, mine, role="RETIRED", by=by, now=now):
                 _set_role(connection, champions, role="RETIRED", by=by, now=now)
                 # The platform's own has no row, and needs none.
-                before = POLICIES.c.version == contenders.replaced
+                before = POLICIES.c.version == policies.replaced
                 _set_role(connection, before, role="CHAMPION", by=by, now=now, replaced=None, evidence=None)
 
 
 def _load_policy(row: Mapping[str, Any]) -> Policy:
-    """What a row stands for.
+    """Load the policy of a row.
 
     Raises:
         ValueError: its changes are no JSON.
@@ -164,7 +165,7 @@ def _load_policy(row: Mapping[str, Any]) -> Policy:
 
 
 def _find_replaced(rows: pl.DataFrame, champion: Mapping[str, Any]) -> str | None:
-    """The version whose place a champion took; the platform's own, where that one cannot run any more."""
+    """Find the version whose place a champion took; the platform's own, where that one cannot run any more."""
     if champion["replaced"] is None:
         return None
     for row in rows.filter(pl.col("version") == champion["replaced"]).iter_rows(named=True):
@@ -176,7 +177,7 @@ def _find_replaced(rows: pl.DataFrame, champion: Mapping[str, Any]) -> str | Non
 def _set_role(
     connection: sa.Connection, where: sa.ColumnElement[bool], *, role: str, by: str, now: datetime, **more: str | None
 ) -> int:
-    """Give policies a role: how many there are."""
+    """Give policies a role; return how many there are."""
     return connection.execute(
         POLICIES.update().where(where).values(**_build_role_values(role, by, now), **more)
     ).rowcount

@@ -1,4 +1,4 @@
-"""Every frame of the buffer area: columns, dtypes, units, keys, nullability.
+"""Every frame of the buffer area: columns, dtypes, units, keys, nullability. No rule and no SQL belongs here.
 
 Levels, capacities and flows are in packages, fractions are of a capacity, times are UTC. `snapshot_ts` is the tick that
 a row belongs to, a point of the 5-minute grid.
@@ -15,7 +15,7 @@ from fillrate_assets.core.table_schema import TIMESTAMP, Column, TableSchema
 ANY: Final = "*"
 ROLES: Final = ("LEVEL", "IN", "OUT", "CAP")
 UNIT_TYPES: Final = ("TOTAL", "INDUCT", "PACK", "LANE")
-"""From widest to narrowest scope; PACK and LANE are judged alike."""
+"""From widest to narrowest scope; PACK and LANE follow the same rules."""
 
 FEEDS: Final = ("OCCUPANCY", "FLOW", "STAFFING", "LIMITS")
 FUSIONS: Final = ("OBSERVED", "MEAN", "SUSPECT", "RECOUNT", "PREDICTED", "NONE")
@@ -47,7 +47,7 @@ REASONS: Final = (
     "DATA_STALE",
     "EXPIRED_NO_DATA",
 )
-"""HISTORY_GAP says why an alert is NEW, ESCALATED why it is told again, the others why it is SUPPRESSED."""
+"""HISTORY_GAP is why an alert is NEW, ESCALATED why it is sent again, the others are why it is SUPPRESSED."""
 
 ANSWERS: Final = ("CORRECT", "NO_PROBLEM", "WRONG_ACTION", "WRONG_QTY", "TOO_LATE", "ALREADY_KNOWN", "MISSED_PROBLEM")
 
@@ -136,7 +136,7 @@ LIMITS: Final = TableSchema(
     ),
 )
 
-# --- what the platform itself keeps: one SQL statement changes it, the next tick obeys
+# --- what the platform itself stores: one SQL statement changes it, the next tick obeys
 
 WAREHOUSES: Final = TableSchema(
     "warehouse",
@@ -146,7 +146,7 @@ WAREHOUSES: Final = TableSchema(
         Column("dc", pl.String, "Distribution centre that it belongs to"),
         Column("name", pl.String, "Name, for people"),
         Column("time_zone", pl.String, "IANA time zone"),
-        Column("active", pl.Boolean, "Whether it is watched"),
+        Column("active", pl.Boolean, "Whether it is monitored"),
     ),
 )
 UNIT_MEMBERS: Final = TableSchema(
@@ -197,7 +197,7 @@ MASTER_REJECTS: Final = TableSchema(
 )
 
 POLICY_ROLES: Final = ("CHAMPION", "CHALLENGER", "RETIRED")
-"""The champion decides; a challenger runs beside it and tells nobody."""
+"""The champion decides; a challenger runs beside it and sends nothing (champion/challenger)."""
 
 POLICIES: Final = TableSchema(
     "buffer_policy",
@@ -295,7 +295,7 @@ POOLS: Final = TableSchema(
         _make_number("headcount", "Associates at work", "associates"),
         _make_number("headcount_planned", "Associates planned", "associates"),
         _make_number("units_per_hour", "What one associate does", "packages/hour"),
-        Column("staffed", pl.Boolean, "Somebody is there and no break is on; empty: not known", nullable=True),
+        Column("staffed", pl.Boolean, "Someone is there and no break is on; empty: not known", nullable=True),
         Column("staffing_fresh", pl.Boolean, "Whether that is fresh"),
     ),
 )
@@ -330,7 +330,7 @@ UNIT_TIMESERIES: Final = TableSchema(
         _make_number("headcount_planned", "Associates planned in the pool", "associates"),
         _make_number("units_per_hour", "What one associate does", "packages/hour"),
         _make_number("service_rate", "headcount x units per hour, mu", "packages/minute"),
-        Column("staffed", pl.Boolean, "Somebody is there and no break is on; empty: not known", nullable=True),
+        Column("staffed", pl.Boolean, "Someone is there and no break is on; empty: not known", nullable=True),
         _make_number("max_rate", "Packages that its stations can take", "packages/hour"),
         Column("is_open", pl.Boolean, "Whether one of its paths takes packages", nullable=True),
         _make_number("backlog", "Packages that wait upstream", "packages"),
@@ -347,7 +347,7 @@ _RECOMMENDED: Final = (
     Column("direction", pl.String, "OVERFLOW, STARVATION or DATA", codes=DIRECTIONS),
     Column("verdict", pl.String, "EMERGENCY, ACT, WARN, HYSTERESIS, CLEAR, NOT_STAFFED or UNKNOWN", codes=VERDICTS),
     Column("rule_id", pl.String, "The rule that decided"),
-    Column("quality", pl.String, "FRESH, DEGRADED or UNKNOWN: what the verdict stands on", codes=QUALITIES),
+    Column("quality", pl.String, "FRESH, DEGRADED or UNKNOWN: what the verdict rests on", codes=QUALITIES),
     _make_text("action", "MOVE_STAFF, THROTTLE, REBALANCE, OPEN_LANE or CHECK_DATA; empty: nothing to do"),
     _make_number("quantity", "How many; empty: not known"),
     _make_text("quantity_unit", "associates, packages/hour or packages/minute"),
@@ -392,22 +392,22 @@ ALERTS: Final = TableSchema(
         Column("action", pl.String, "MOVE_STAFF, THROTTLE, REBALANCE, OPEN_LANE or CHECK_DATA", codes=ACTIONS),
         Column("severity", pl.String, "WARN, ACT or EMERGENCY", nullable=True, codes=SEVERITIES),
         Column("label", pl.String, "NEW, ONGOING, CLEARED or SUPPRESSED", codes=LABELS),
-        Column("reason", pl.String, "Why it is suppressed, or why it is told again", nullable=True, codes=REASONS),
+        Column("reason", pl.String, "Why it is suppressed, or why it is sent again", nullable=True, codes=REASONS),
         Column("is_open", pl.Boolean, "Whether an episode is open after this tick"),
         Column("episode", pl.Int64, "Number of the key's episode: it grows, and is never used again"),
         _make_moment("opened_ts", "When the episode opened"),
-        _make_moment("last_notified_ts", "When the problem was last told, in this episode or the one before"),
+        _make_moment("last_notified_ts", "When the floor was last notified, in this episode or the one before"),
         _make_text(
-            "peak_notified_severity", "The greatest severity told in the episode; of the one before, if none yet"
+            "peak_notified_severity", "The greatest severity notified in the episode; of the one before, if none yet"
         ),
         Column("clear_count", pl.Int64, "Clear ticks in a row", "ticks"),
         Column("openings", pl.List(TIMESTAMP), "Openings of the last 60 minutes"),
-        Column("seq", pl.Int64, "Count of what was told in the episode"),
+        Column("seq", pl.Int64, "Count of notices in the episode"),
         _make_moment("unknown_since_ts", "Since when nothing is known of the unit, if so"),
         _POLICY,
     ),
 )
-"""Substep 3: what is told, and what is kept back and why; its state rides along."""
+"""Substep 3: what is sent, and what is suppressed and why; its state rides along."""
 
 _NOTICE: Final = (
     *_TICK,
@@ -417,12 +417,12 @@ _NOTICE: Final = (
     Column("direction", pl.String, "OVERFLOW, STARVATION or DATA", codes=DIRECTIONS),
     Column("action", pl.String, "MOVE_STAFF, THROTTLE, REBALANCE, OPEN_LANE or CHECK_DATA", codes=ACTIONS),
     Column("episode", pl.Int64, "Number of the key's episode"),
-    Column("seq", pl.Int64, "Count of what was told in the episode"),
+    Column("seq", pl.Int64, "Count of notices in the episode"),
     Column("notice_id", pl.String, "What makes it this notice and no other: nothing is sent twice to one channel"),
     Column("rec_id", pl.String, "The alert that an answer is about: unit, direction, action, episode and seq"),
     Column("label", pl.String, "NEW, ONGOING, CLEARED or SUPPRESSED", codes=LABELS),
-    Column("reason", pl.String, "Why it is suppressed, or why it is told again", nullable=True, codes=REASONS),
-    Column("severity", pl.String, "WARN, ACT or EMERGENCY; of an end, the greatest told", codes=SEVERITIES),
+    Column("reason", pl.String, "Why it is suppressed, or why it is sent again", nullable=True, codes=REASONS),
+    Column("severity", pl.String, "WARN, ACT or EMERGENCY; of an end, the greatest notified", codes=SEVERITIES),
     _make_number("quantity", "How many; empty: not known"),
     _make_text("quantity_unit", "associates, packages/hour or packages/minute"),
     _make_text("source_unit", "Where it is taken from"),
@@ -436,12 +436,12 @@ _NOTICE: Final = (
 NOTICES: Final = TableSchema(
     "buffer_notices",
     ("notice_id", "channel"),
-    (*_NOTICE, Column("channel", pl.String, "Where it is told")),
+    (*_NOTICE, Column("channel", pl.String, "Where it is sent")),
 )
-"""What is told, of whom and to whom: what the outbox keeps before it is sent."""
+"""Notices by channel: what the outbox stores before it is sent."""
 
 DEAD_LETTERS: Final = TableSchema(
-    "buffer_dead_letters", ("notice_id",), (*_NOTICE, Column("problem", pl.String, "Why nobody is told"))
+    "buffer_dead_letters", ("notice_id",), (*_NOTICE, Column("problem", pl.String, "Why it is not sent"))
 )
 
 FEEDBACK: Final = TableSchema(
@@ -454,7 +454,7 @@ FEEDBACK: Final = TableSchema(
         Column(
             "answer",
             pl.String,
-            "What the floor says, one of `ANSWERS`",
+            "The answer, one of `ANSWERS`",
         ),
         _make_number("actual_quantity", "What the quantity should have been"),
         _make_text("note", "In the responder's words"),
@@ -474,7 +474,7 @@ SCORECARD: Final = TableSchema(
         _WAREHOUSE,
         _UNIT_TYPE,
         _POLICY,
-        Column("episodes", pl.Int64, "Episodes that were told"),
+        Column("episodes", pl.Int64, "Episodes that were notified"),
         Column("answered", pl.Int64, "Of these, answered with a majority"),
         Column("true_positives", pl.Int64, "Real problems"),
         Column("false_positives", pl.Int64, "Answered NO_PROBLEM"),
@@ -486,7 +486,7 @@ SCORECARD: Final = TableSchema(
         _make_number("action_precision", "Right action and quantity / answered"),
         _make_number("action_low", "Lower end of its 95 % Wilson interval"),
         _make_number("action_high", "Upper end"),
-        _make_number("recall", "Real problems that were told / all that are known; as far as misses are reported"),
+        _make_number("recall", "Real problems that were notified / all that are known; as far as misses are reported"),
         _make_number("recall_low", "Lower end of its 95 % Wilson interval"),
         _make_number("recall_high", "Upper end"),
         _make_number("response_rate", "answered / episodes"),
@@ -510,10 +510,10 @@ LABELLED: Final = TableSchema(
         _UNIT_ID,
         _UNIT_TYPE,
         Column("direction", pl.String, "OVERFLOW or STARVATION", codes=DIRECTIONS),
-        Column("onset_ts", TIMESTAMP, "When it was first told, or when the problem was missed", "UTC"),
-        Column("real", pl.Boolean, "Whether the floor says that there was a problem"),
-        Column("champion", pl.Boolean, "Whether the champion told it"),
+        Column("onset_ts", TIMESTAMP, "When it was first notified, or when the problem was missed", "UTC"),
+        Column("real", pl.Boolean, "Whether there was a problem, by the floor's answers"),
+        Column("champion", pl.Boolean, "Whether the champion notified it"),
         Column("challenger", pl.Boolean, "Whether the challenger would have"),
     ),
 )
-"""What the floor judged, and which of two policies told it."""
+"""What the floor answered, and which of two policies notified it."""

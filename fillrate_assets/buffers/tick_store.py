@@ -1,4 +1,7 @@
-"""What the ticks of the buffers made, in the lake: a Parquet file per frame, DC, operating day and tick."""
+"""What the ticks of the buffers made, in the lake: a Parquet file per frame, DC, operating day and tick.
+
+How a tick is computed does not belong here: see `rules.tick`.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ _PLACE: Final = (Column("dc", pl.String, "Whose ticks"), Column("ship_date", pl.
 
 @dataclass(frozen=True)
 class LakeTickStore:
-    """What ticks made of some DCs, as `buffers.tick.Kept`; what is stored of other DCs is neither seen nor touched.
+    """A `TickStore` of some DCs; what is stored of other DCs is neither read nor touched.
 
     Frames that name no DC are stored by the tick's UTC date for all the DCs together: they are of the ticks of exactly
     these.
@@ -32,7 +35,7 @@ class LakeTickStore:
     dcs: Collection[str]
 
     def read(self, frame: TableSchema, since: datetime, until: datetime) -> pl.LazyFrame:
-        """Rows of the ticks from `since` to `until`, both included; of a tick that is not stored, none.
+        """Read the rows of the ticks from `since` to `until`, both included; of a tick that is not stored, none.
 
         Raises:
             SourceUnavailable: S3 did not answer, or throttled the call.
@@ -42,7 +45,7 @@ class LakeTickStore:
         return self._read_parts(frame, self._list_parts(frame, since, until))
 
     def read_last(self, frame: TableSchema, since: datetime, until: datetime) -> pl.LazyFrame:
-        """Rows of the last tick that is stored from `since` to `until`, both included.
+        """Read the rows of the last tick that is stored from `since` to `until`, both included.
 
         Raises:
             SourceUnavailable: S3 did not answer, or throttled the call.
@@ -87,11 +90,11 @@ class LakeTickStore:
     def list_ticks(
         self, frame: TableSchema, dcs: Collection[str], first: date, last: date | None = None
     ) -> list[datetime]:
-        """The ticks that are stored of any of some DCs, sorted: of an operating day, or until another, included."""
+        """List the ticks that are stored of any of some DCs, sorted: of a day, or until another, included."""
         return sorted({_parse_tick(part) for part in self.lake.parts(frame, dcs, first, last or first)})
 
     def _list_parts(self, frame: TableSchema, since: datetime, until: datetime) -> list[Part]:
-        """What is stored of the ticks from `since` to `until`, both included."""
+        """List what is stored of the ticks from `since` to `until`, both included."""
         first, last = _list_operating_days(since)[0], _list_operating_days(until)[-1]
         stored = self.lake.parts(self._extend_frame(frame), self._list_places(frame), first, last)
         return [part for part in stored if since <= _parse_tick(part) <= until]
@@ -100,7 +103,7 @@ class LakeTickStore:
         return self.lake.read_parts(self._extend_frame(frame), parts).select(frame.names)
 
     def _list_places(self, frame: TableSchema) -> list[str]:
-        """What stands for the DC in the paths of a frame."""
+        """List what names the DC in the paths of a frame."""
         dcs = sorted(set(self.dcs))
         if "dc" in frame.names or len(dcs) == 1:
             return dcs
@@ -109,12 +112,12 @@ class LakeTickStore:
 
     @staticmethod
     def _extend_frame(frame: TableSchema) -> TableSchema:
-        """The frame with the DC and date that it is stored by."""
+        """Extend the frame by the DC and date that it is stored by."""
         return frame if "dc" in frame.names else replace(frame, columns=(*_PLACE, *frame.columns))
 
 
 def _list_operating_days(tick: datetime) -> list[date]:
-    """The dates that a tick may have somewhere on earth."""
+    """List the dates that a tick may have somewhere on earth."""
     today = tick.astimezone(UTC).date()
     return [today - _DAY, today, today + _DAY]
 

@@ -86,7 +86,7 @@ def test_a_day_is_run_shown_scored_and_explained(run: Callable[..., Told], home:
 
     code, _, err = run("explain", "W0001_PACK_TOTAL", "2026-12-24T10:00")
     assert code == 2
-    assert "nothing is kept of W0001_PACK_TOTAL at 2026-12-24T10:00 UTC" in err
+    assert "nothing is stored of W0001_PACK_TOTAL at 2026-12-24T10:00 UTC" in err
     code, _, err = run("explain", "W0001_PACK_NONE", "2026-11-11T04:57")
     assert code == 2
     assert "no unit W0001_PACK_NONE; there are W0001_" in err

@@ -1,4 +1,7 @@
-"""Why a unit was told of, or was not: the chain from what its paths showed to what the floor answered, in words."""
+"""Why a unit was alerted on, or was not: the chain from what its paths showed to what the floor answered, in words.
+
+Text is made here; what it is made of is read by `explain_queries`.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ _NOTHING: Final = "not known"
 
 @dataclass(frozen=True)
 class UnitEvidence:
-    """What is kept of one unit at one tick; every frame has only rows of that unit."""
+    """What is stored of one unit at one tick; every frame has only rows of that unit."""
 
     signals: pl.DataFrame
     """`SIGNALS` of its paths."""
@@ -38,28 +41,28 @@ class UnitEvidence:
 
 
 def explain_unit(evidence: UnitEvidence, *, zone: tzinfo) -> list[str]:
-    """The chain of one unit at one tick.
+    """Explain the chain of one unit at one tick.
 
     Args:
-        evidence: what is kept of it.
+        evidence: what is stored of it.
         zone: the warehouse's own.
 
     Returns:
         Lines of text.
 
     Raises:
-        PermanentFailure: nothing is kept of the unit at that tick.
+        PermanentFailure: nothing is stored of the unit at that tick.
 
     """
     units, recommendations = evidence.units, evidence.recommendations
     if units.is_empty() and recommendations.is_empty():
-        msg = "nothing is kept of that unit at that tick: see `fillrate buffers explain --help`"
+        msg = "nothing is stored of that unit at that tick: see `fillrate buffers explain --help`"
         raise PermanentFailure(msg)
     chain: list[tuple[str, Iterable[str]]] = [
-        ("What each rule said, the unit by itself", _explain_verdicts(recommendations)),
+        ("What each rule decided, the unit by itself", _explain_verdicts(recommendations)),
         ("Conflicts within the warehouse", _explain_conflicts(recommendations)),
-        ("Told or kept back", _explain_alerts(evidence.alerts, zone)),
-        ("Who was told in these episodes", _explain_notices(evidence.notices, zone)),
+        ("Sent or suppressed", _explain_alerts(evidence.alerts, zone)),
+        ("Who was notified in these episodes", _explain_notices(evidence.notices, zone)),
         ("What the floor answered", _explain_answers(evidence.feedback, zone)),
     ]
     if units.height:
@@ -70,8 +73,8 @@ def explain_unit(evidence: UnitEvidence, *, zone: tzinfo) -> list[str]:
             *chain,
         ]
     lines = [_format_heading((units if units.height else recommendations).row(0, named=True), zone)]
-    for number, (title, said) in enumerate(chain, 1):
-        lines += ["", f"{number}. {title}", *said]
+    for number, (title, text) in enumerate(chain, 1):
+        lines += ["", f"{number}. {title}", *text]
     return lines
 
 
@@ -150,22 +153,22 @@ def _explain_conflicts(recommendations: pl.DataFrame) -> Iterator[str]:
 
 def _explain_alerts(alerts: pl.DataFrame, zone: tzinfo) -> Iterator[str]:
     if alerts.is_empty():
-        yield "   no episode is open: there is nothing to tell"
+        yield "   no episode is open: there is nothing to send"
     for row in alerts.sort("direction", "action").iter_rows(named=True):
         why = f" ({row['reason']})" if row["reason"] else ""
-        verb = "kept back" if row["label"] == _SUPPRESSED else row["label"]
-        told = (
-            f"last told {row['last_notified_ts'].astimezone(zone):%H:%M}" if row["last_notified_ts"] else "never told"
+        verb = "suppressed" if row["label"] == _SUPPRESSED else row["label"]
+        last_sent = (
+            f"last sent {row['last_notified_ts'].astimezone(zone):%H:%M}" if row["last_notified_ts"] else "never sent"
         )
         yield (
             f"   {row['direction']}, {row['action']}: {verb}{why}; episode {row['episode']} since"
-            f" {row['opened_ts'].astimezone(zone):%H:%M}, {told}, {row['seq']} notices"
+            f" {row['opened_ts'].astimezone(zone):%H:%M}, {last_sent}, {row['seq']} notices"
         )
 
 
 def _explain_notices(notices: pl.DataFrame, zone: tzinfo) -> Iterator[str]:
     if notices.is_empty():
-        yield "   nobody"
+        yield "   no one"
     for row in notices.sort("created_at", "channel").iter_rows(named=True):
         if row["sent_at"] is not None:
             state = f"sent {row['sent_at'].astimezone(zone):%H:%M:%S}"

@@ -1,4 +1,4 @@
-"""What is kept of one unit at one tick: in the lake, in the outbox, in the record store."""
+"""What is stored of one unit at one tick: in the lake, in the outbox, in the record store. No text is made here."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ _NAMED = 10
 
 
 def read_evidence(settings: Settings, unit_id: str, at: datetime) -> tuple[UnitEvidence, str]:
-    """What is kept of a unit at the tick at or before a moment, and its warehouse's time zone.
+    """Read what is stored of a unit at the tick at or before a moment, and its warehouse's time zone.
 
     Args:
-        settings: where it is kept.
+        settings: where it is stored.
         unit_id: a unit, or what alerts call a feed of a warehouse, as W0001_DATA_OCCUPANCY.
         at: UTC.
 
     Raises:
-        PermanentFailure: no such unit is known, or nothing is kept of it at that tick; the message says what there is.
+        PermanentFailure: no such unit is known, or nothing is stored of it at that tick; the message says what is.
         SourceUnavailable: a store did not answer.
 
     """
@@ -48,26 +48,26 @@ def read_evidence(settings: Settings, unit_id: str, at: datetime) -> tuple[UnitE
         msg = f"no unit {unit_id}; there are {', '.join(names) or 'none'} ..."
         raise PermanentFailure(msg)
     place = warehouses.row(0, named=True)
-    kept = LakeTickStore(Lake(settings.lake_root), (place["dc"],))
+    ticks_made = LakeTickStore(Lake(settings.lake_root), (place["dc"],))
     unit = pl.col("unit_id") == unit_id
-    units, asked, alerts = (
-        kept.read(frame, tick, tick).filter(unit).collect()
+    units, recommendations, alerts = (
+        ticks_made.read(frame, tick, tick).filter(unit).collect()
         for frame in (schema.UNIT_TIMESERIES, schema.RECOMMENDATIONS, schema.ALERTS)
     )
-    if units.is_empty() and asked.is_empty():
+    if units.is_empty() and recommendations.is_empty():
         day = tick.astimezone(UTC).date()
         about = (day - timedelta(days=1), day + timedelta(days=1))
-        ticks = kept.list_ticks(schema.UNIT_TIMESERIES, [place["dc"]], *about)
+        ticks = ticks_made.list_ticks(schema.UNIT_TIMESERIES, [place["dc"]], *about)
         there = f"; there are ticks from {ticks[0]:%Y-%m-%dT%H:%M} to {ticks[-1]:%Y-%m-%dT%H:%M}" if ticks else ""
-        msg = f"nothing is kept of {unit_id} at {tick:%Y-%m-%dT%H:%M} UTC{there}"
+        msg = f"nothing is stored of {unit_id} at {tick:%Y-%m-%dT%H:%M} UTC{there}"
         raise PermanentFailure(msg)
     members = members.filter(is_valid_at(tick))
     paths = pl.col("path").is_in(members["path"].implode())
-    signals = kept.read(schema.SIGNALS, tick, tick).filter(pl.col("warehouse") == warehouse, paths).collect()
+    signals = ticks_made.read(schema.SIGNALS, tick, tick).filter(pl.col("warehouse") == warehouse, paths).collect()
     notices = Notices(Database.from_settings(settings)).history(alerts)
     channels = pl.Series("channel", [shown(channel) for channel in notices["channel"]], pl.String)
     answered = store.read_feedback(tick - timedelta(days=1)).filter(unit)
     episodes = set(notices["episode_key"])
     feedback = answered.filter(pl.col("episode_key").is_in(list(episodes)))
-    told = notices.with_columns(channels)
-    return UnitEvidence(signals, members, units, asked, alerts, told, feedback), place["time_zone"]
+    sent = notices.with_columns(channels)
+    return UnitEvidence(signals, members, units, recommendations, alerts, sent, feedback), place["time_zone"]

@@ -1,4 +1,7 @@
-"""Running history again with another policy, in memory, and comparing what would have been told."""
+"""Backtest of a policy: history again, in memory, compared with what was sent; and the trial of a challenger.
+
+What a comparison counts belongs to `rules.scorecard`; here it is run and printed.
+"""
 
 from __future__ import annotations
 
@@ -33,37 +36,37 @@ _WARM_UP: Final = timedelta(hours=2)
 
 
 def build_policy(policy: Policy, changes: Sequence[str], file: Path | None) -> Policy:
-    """A policy with other values, as a command is told them: see `told_changes`."""
+    """Build a policy with other values, as a command line gives them: see `parse_changes`."""
     return override_policy(policy, parse_changes(changes, file))
 
 
 def parse_changes(changes: Sequence[str], file: Path | None) -> dict[str, Any]:
-    """Values of a policy as a command is told them, those of a part nested.
+    """Parse values of a policy as a command line gives them, those of a part nested.
 
     Args:
         changes: `total.act=0.9`, one for each value; they come after the file's.
         file: TOML of the same shape: `[total]` and `act = 0.9`.
 
     Raises:
-        PermanentFailure: the file cannot be read, or what is told is no value.
+        PermanentFailure: the file cannot be read, or something is no value.
 
     """
     try:
-        told: dict[str, Any] = tomllib.loads(file.read_text()) if file else {}
+        values: dict[str, Any] = tomllib.loads(file.read_text()) if file else {}
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         msg = f"{file}: {error}"
         raise PermanentFailure(msg) from error
     for change in changes:
         name, _, value = change.partition("=")
         *parts, last = name.strip().split(".")
-        place = told
+        place = values
         for part in parts:
             place = place.setdefault(part, {})
             if not isinstance(place, dict):
                 msg = f"--set {change}: {part} has no parts"
                 raise PermanentFailure(msg)
         place[last] = _parse_value(value.strip(), change)
-    return told
+    return values
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,7 @@ class ChallengerTrial:
 
     @property
     def lines(self) -> list[str]:
-        """What it says."""
+        """The result in sentences."""
         found = self.evidence
         numbers = (
             f"By {found.episodes} answered episodes: F1 {found.champion_f1:.3f} and {found.challenger_f1:.3f},"
@@ -86,20 +89,20 @@ class ChallengerTrial:
 
 
 def evaluate_challenger(settings: Settings, version: str, days: int, *, now: datetime) -> ChallengerTrial:
-    """What the floor's answers of some days say of a challenger that ran: of those since it was proposed.
+    """Evaluate a challenger that ran by the floor's answers of some days, of those since it was proposed.
 
     Raises:
         PermanentFailure: there is no such challenger.
 
     """
     policies = PolicyStore(Database.from_settings(settings))
-    contenders = policies.read_active()
-    if version not in {each.version for each in contenders.challengers}:
-        named = ", ".join(each.version for each in contenders.challengers) or "none"
+    active = policies.read_active()
+    if version not in {each.version for each in active.challengers}:
+        named = ", ".join(each.version for each in active.challengers) or "none"
         msg = f"{version} is no challenger; there are {named}"
         raise PermanentFailure(msg)
     (proposed,) = policies.read_all().filter(version=version)["since_ts"]
-    # Of earlier ticks it said nothing, which is neither right nor wrong.
+    # It decided nothing on earlier ticks, which is neither right nor wrong.
     since = max(now - timedelta(days=days), proposed)
     store = BufferStore(Database.from_settings(settings))
     dcs = tuple(sorted(set(store.read_warehouses()["dc"])))
@@ -113,7 +116,7 @@ def evaluate_challenger(settings: Settings, version: str, days: int, *, now: dat
 
 @dataclass
 class Backtest:
-    """History again, in memory, beside what was kept of it."""
+    """History again, in memory, beside what was stored of it."""
 
     settings: Settings
     policy: Policy
@@ -131,7 +134,7 @@ class Backtest:
         ]
 
     def run(self) -> Iterator[datetime]:
-        """Run it; yields each tick when it is done.
+        """Run it; yield each tick when it is done.
 
         Raises:
             PermanentFailure: no warehouse of these DCs is active, or the range is empty.
@@ -152,7 +155,7 @@ class Backtest:
             yield at
 
     def print_comparison(self, console: Console) -> None:
-        """Print what was told, what would have been, and what the floor's answers say of both."""
+        """Print what was sent, what would have been, and how both agree with the floor's answers."""
         dcs = self.dcs or sorted(set(self._store.read_warehouses()["dc"]))
         ours = (
             LakeTickStore(Lake(self.settings.lake_root), tuple(dcs))
@@ -161,10 +164,10 @@ class Backtest:
         )
         theirs = self._tick_store.read(schema.ALERTS, self.first, self.last).collect()
         if ours.is_empty() and theirs.is_empty():
-            console.print("Neither policy has anything to tell.")
+            console.print("Neither policy has anything to send.")
             return
-        versions = ", ".join(ours["policy_version"].unique().sort()) or "nothing was kept"
-        title = f"Problems told, {self.first:%Y-%m-%d %H:%M} to {self.last:%Y-%m-%d %H:%M} UTC"
+        versions = ", ".join(ours["policy_version"].unique().sort()) or "nothing was stored"
+        title = f"Problems sent, {self.first:%Y-%m-%d %H:%M} to {self.last:%Y-%m-%d %H:%M} UTC"
         console.print(f"[bold]{title}[/bold]: {versions} against {self.policy.version}")
         console.print(_tabulate(ours, theirs))
         answers = self._store.read_feedback(self.first - timedelta(days=1))
@@ -181,16 +184,18 @@ class Backtest:
 
 
 def _tabulate(ours: pl.DataFrame, theirs: pl.DataFrame) -> Table:
-    """How many problems each told, by direction and unit type, and how many the other one did not."""
+    """Tabulate how many problems each sent, by direction and unit type, and how many the other one did not."""
     key = ["direction", "unit_type"]
-    told = [_select_actionable_episodes(alerts) for alerts in (ours, theirs)]
-    units = [rows.select(*key, "unit_id").unique() for rows in told]
+    episodes = [_select_actionable_episodes(alerts) for alerts in (ours, theirs)]
+    units = [rows.select(*key, "unit_id").unique() for rows in episodes]
     table = Table(box=SIMPLE_HEAD)
-    for number, name in enumerate(("direction", "unit type", "kept", "again", "units only kept", "units only again")):
+    for number, name in enumerate(
+        ("direction", "unit type", "stored", "again", "units only stored", "units only again")
+    ):
         table.add_column(name, justify="left" if number < len(key) else "right")
-    for direction, unit_type in pl.concat(told).select(key).unique().sort(key).iter_rows():
+    for direction, unit_type in pl.concat(episodes).select(key).unique().sort(key).iter_rows():
         here = (pl.col("direction") == direction) & (pl.col("unit_type") == unit_type)
-        counts = [rows.filter(here).height for rows in told]
+        counts = [rows.filter(here).height for rows in episodes]
         only = [
             one.filter(here).join(other, on="unit_id", how="anti").height
             for one, other in ((units[0], units[1].filter(here)), (units[1], units[0].filter(here)))
@@ -200,9 +205,9 @@ def _tabulate(ours: pl.DataFrame, theirs: pl.DataFrame) -> Table:
 
 
 def _select_actionable_episodes(alerts: pl.DataFrame) -> pl.DataFrame:
-    """The episodes of which production tells that something is to be done."""
-    told = alerts.filter(pl.col("label").is_in(["NEW", "ONGOING"]), pl.col("severity").is_in(["ACT", "EMERGENCY"]))
-    return told.unique(EPISODE)
+    """Select the episodes for which production requests an action."""
+    sent = alerts.filter(pl.col("label").is_in(["NEW", "ONGOING"]), pl.col("severity").is_in(["ACT", "EMERGENCY"]))
+    return sent.unique(EPISODE)
 
 
 def _parse_value(text: str, change: str) -> float | str:

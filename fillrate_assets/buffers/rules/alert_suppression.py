@@ -1,6 +1,9 @@
-"""Recommendations -> alerts: what the floor is told now, and what is kept back and why (substep 3).
+"""Recommendations -> alerts: what the floor is notified of now, and what is suppressed and why (substep 3).
 
-A key (unit, direction, action) has an episode from the tick at which the action is first asked for until the unit is
+Dedup, hysteresis, inhibition, flapping and notification windows belong here; which channel a notice goes to does not:
+see `notification_routing`.
+
+A key (unit, direction, action) has an episode from the tick at which the action is first requested until the unit is
 clear. The state of an episode rides on its rows, one at every tick while it is open, so a tick is computed from the
 rows before it and from nothing else: to run it again, or late, gives what it gave or would have given in time.
 """
@@ -39,29 +42,21 @@ _STATE: Final = (
 def compute_alerts(
     recommendations: pl.DataFrame, history: pl.DataFrame, *, snapshot_ts: datetime, policy: Policy
 ) -> pl.DataFrame:
-    """What is told at a tick and what is kept back: one row per episode that is open, or that ends.
+    """Label every episode that is open, or that ends, at a tick: sent or suppressed (decision 0060).
 
-    What is asked for counts for its own key; what a unit is in a direction counts for every open episode of that unit
-    and direction. So an episode whose action gave way to another stays open, silent, until the unit is clear.
-    A unit without a row is UNKNOWN. Where the state table of the design is silent:
-
-    - An EMERGENCY is told even if it lost a conflict.
-    - A consequence of our own throttle (R5) is kept back as a loser is.
-    - A WARN, once an ACT was told, lies between the thresholds: it must not use up the window of the next ACT.
-    - Of NOT_STAFFED nothing is known, as of UNKNOWN: a break keeps an episode open, a night ends it without CLEARED.
-    - A reopening is kept back only if it is no worse than what was told before.
-    - CLEARED starts no window: a problem that returns is told one window after it was last told itself.
-    - What alarms without an action is told under the action that its kind of unit usually takes.
+    A request counts for its own key; what a unit is in a direction counts for every open episode of that unit and
+    direction. So an episode whose action gave way to another stays open, silent, until the unit is clear. A unit
+    without a row is UNKNOWN.
 
     Args:
         recommendations: `RECOMMENDATIONS` of the tick.
-        history: `ALERTS` of the 60 minutes before the tick; later rows are not looked at. Of older rows only
+        history: `ALERTS` of the 60 minutes before the tick; later rows are ignored. Of older rows only
             what the last tick left open matters: it ends as EXPIRED_NO_DATA, or returns as NEW(HISTORY_GAP).
         snapshot_ts: the tick, UTC.
         policy: windows and counts.
 
     Returns:
-        `ALERTS` of the tick, sorted by key. `seq` is 0 while nothing was told in the episode: its CLEARED is not sent.
+        `ALERTS` of the tick, sorted by key. `seq` is 0 while nothing was sent in the episode: its CLEARED is not sent.
 
     """
     rules = policy.suppression
@@ -87,11 +82,11 @@ def compute_alerts(
 
 
 def replay(recommendations: pl.DataFrame, history: pl.DataFrame, *, policy: Policy) -> pl.DataFrame:
-    """Ticks in their order, each from the rows before it. After a late tick: that one and every later one.
+    """Replay ticks in their order, each from the rows before it. After a late tick: that one and every later one.
 
     Args:
         recommendations: `RECOMMENDATIONS` of the ticks.
-        history: `ALERTS`; rows of the first of these ticks, or later, are not looked at.
+        history: `ALERTS`; rows of the first of these ticks, or later, are ignored.
         policy: windows and counts.
 
     Returns:
@@ -101,13 +96,13 @@ def replay(recommendations: pl.DataFrame, history: pl.DataFrame, *, policy: Poli
     history = history.filter(pl.col("snapshot_ts") < pl.lit(recommendations["snapshot_ts"].min(), TIMESTAMP))
     made = schema.ALERTS.empty().collect()
     for (snapshot_ts,), rows in recommendations.sort("snapshot_ts").group_by("snapshot_ts", maintain_order=True):
-        told = compute_alerts(rows, pl.concat([history, made]), snapshot_ts=snapshot_ts, policy=policy)
-        made = pl.concat([made, told])
+        rows_of_tick = compute_alerts(rows, pl.concat([history, made]), snapshot_ts=snapshot_ts, policy=policy)
+        made = pl.concat([made, rows_of_tick])
     return made
 
 
 def derive_episode_key() -> pl.Expr:
-    """What an episode is called outside: all its notices, and the answers to them, share it."""
+    """Derive the name of an episode: all its notices, and the answers to them, share it (dedup key)."""
     return pl.concat_str(EPISODE, separator=".")
 
 
@@ -115,7 +110,7 @@ def derive_episode_key() -> pl.Expr:
 
 
 def _select_latest_states(history: pl.DataFrame, snapshot_ts: datetime) -> pl.DataFrame:
-    """The last row of every key before the tick: its state, and where and when that was."""
+    """Select the last row of every key before the tick: its state, and where and when that was."""
     return (
         history.filter(pl.col("snapshot_ts") < snapshot_ts)
         .sort("snapshot_ts")
@@ -125,18 +120,18 @@ def _select_latest_states(history: pl.DataFrame, snapshot_ts: datetime) -> pl.Da
 
 
 def _build_keys(recommendations: pl.DataFrame, latest: pl.DataFrame) -> pl.DataFrame:
-    """Every key that is asked for or open: what its unit is, and its state."""
-    judged = recommendations.select(
-        *UNIT, *_WHERE, "verdict", "resolution", pl.when(_is_alarming()).then(_derive_action()).alias("asked")
+    """Build every key that is requested or open: what its unit is, and its state."""
+    units = recommendations.select(
+        *UNIT, *_WHERE, "verdict", "resolution", pl.when(_is_alarming()).then(_derive_action()).alias("requested")
     )
-    asked = judged.filter(pl.col("asked").is_not_null()).select(*UNIT, pl.col("asked").alias("action"))
+    requests = units.filter(pl.col("requested").is_not_null()).select(*UNIT, pl.col("requested").alias("action"))
     # A unit that has no row any more is filed under its warehouse's operating day, not under the last one it had.
     today = recommendations.group_by("warehouse").agg(pl.col("ship_date").max().alias("today"))
-    own = pl.col("asked").eq_missing(pl.col("action"))
+    own = pl.col("requested").eq_missing(pl.col("action"))
     return (
-        pl.concat([asked, latest.filter("is_open").select(KEY)])
+        pl.concat([requests, latest.filter("is_open").select(KEY)])
         .unique()
-        .join(judged, on=UNIT, how="left")
+        .join(units, on=UNIT, how="left")
         .join(latest, on=KEY, how="left")
         .join(today, left_on="warehouse_before", right_on="warehouse", how="left")
         .with_columns(pl.coalesce("ship_date", "today").alias("ship_date"))
@@ -157,7 +152,7 @@ def _is_alarming() -> pl.Expr:
 
 
 def _derive_action() -> pl.Expr:
-    """The action asked for; what it was before a conflict took it, or what the kind of unit takes."""
+    """Derive the requested action; what it was before a conflict took it, or what the kind of unit takes."""
     usual = (
         pl.when(pl.col("direction") == "DATA")
         .then(pl.lit("CHECK_DATA"))
@@ -171,7 +166,7 @@ def _derive_action() -> pl.Expr:
 
 
 def _derive_unknown_since() -> pl.Expr:
-    """Since when nothing was known before this tick, if so: ticks that never ran count."""
+    """Derive since when nothing was known before this tick, if so: ticks that never ran count."""
     first_missed = pl.col("snapshot_ts_before") + _TICK
     missed = pl.col("is_open") & (first_missed < pl.col("snapshot_ts"))
     return pl.coalesce("unknown_since_ts", pl.when(missed).then(first_missed))
@@ -187,9 +182,9 @@ def _is_past(since: str, minutes: pl.Expr | int) -> pl.Expr:
 
 
 def _derive_input() -> pl.Expr:
-    """What a tick says of a key."""
-    told_worse = pl.col("is_open") & (pl.col("seq") > 0) & (pl.col("peak_notified_severity") > pl.col("severity"))
-    eased_to_warn = (pl.col("severity") == "WARN") & told_worse
+    """Derive the input of the state table for a key."""
+    notified_worse = pl.col("is_open") & (pl.col("seq") > 0) & (pl.col("peak_notified_severity") > pl.col("severity"))
+    eased_to_warn = (pl.col("severity") == "WARN") & notified_worse
     return (
         pl.when(pl.col("severity") == "EMERGENCY")
         .then(pl.lit("ACTION"))
@@ -204,7 +199,7 @@ def _derive_input() -> pl.Expr:
 
 
 def _derive_episode(snapshot_ts: datetime, rules: Suppression) -> list[pl.Expr]:
-    """The episode that the tick belongs to, with its clear ticks so far: a new one, or the one that is open."""
+    """Derive the tick's episode, with its clear ticks so far: a new one, or the one that is open."""
     opens, tick = pl.col("opens"), pl.col("snapshot_ts")
     earliest = snapshot_ts - timedelta(minutes=rules.flapping_minutes)
     recent = pl.col("openings").list.filter(pl.element() > earliest)
@@ -220,24 +215,24 @@ def _derive_episode(snapshot_ts: datetime, rules: Suppression) -> list[pl.Expr]:
 
 
 def _compute_first_episode(snapshot_ts: datetime, rules: Suppression) -> int:
-    """The least number that an episode may have: number of the tick, since 1970, that began this span of history.
+    """Compute the least number of an episode: number of the tick, since 1970, that began this span of history.
 
     Numbers are never used again, though what is older than history is forgotten: they grow by at most 1 a tick, so a
     forgotten key had a lesser one. A tick's own number would do as well, but a late tick that moves an opening would
-    then nearly always change its number, and the floor be told once more.
+    then nearly always change its number, and the floor be notified once more.
     """
     minutes = int(snapshot_ts.timestamp()) // 60
     return (minutes - minutes % rules.history_minutes) // TICK_MINUTES
 
 
 def _is_due(rules: Suppression) -> pl.Expr:
-    """The window since the last notice is over, or it is worse than what was told then."""
+    """Whether the window since the last notice is over, or it is worse than what was notified then."""
     factor = pl.when("flapping").then(rules.flapping_window_factor).otherwise(1)
     return _is_past("last_notified_ts", _derive_window(rules) * factor * TICK_MINUTES) | _is_worse()
 
 
 def _derive_window(rules: Suppression) -> pl.Expr:
-    """Ticks between two notices of one problem."""
+    """Derive the ticks between two notices of one problem."""
     action = pl.col("action")
     return (
         pl.when(pl.col("severity") == "EMERGENCY")
@@ -257,38 +252,38 @@ def _is_worse() -> pl.Expr:
 
 
 def _derive_decision(rules: Suppression) -> pl.Expr:
-    """The state table: label and reason."""
-    said, lapsed, opens = pl.col("input"), pl.col("lapsed"), pl.col("opens")
-    due = (said == "ACTION") & pl.col("due")
-    untold = pl.col("seq") == 0
+    """Derive label and reason: the state table."""
+    state, lapsed, opens = pl.col("input"), pl.col("lapsed"), pl.col("opens")
+    due = (state == "ACTION") & pl.col("due")
+    unsent = pl.col("seq") == 0
     enough = pl.when("flapping").then(rules.flapping_clear_ticks).otherwise(rules.clear_ticks)
     reopened = pl.when("flapping").then(pl.lit("FLAPPING")).otherwise(pl.lit("REOPEN_IN_WINDOW"))
     return (
         pl.when(lapsed & ~opens)
         .then(_derive_row("SUPPRESSED", "EXPIRED_NO_DATA"))
-        .when(due & untold & lapsed)
+        .when(due & unsent & lapsed)
         .then(_derive_row("NEW", "HISTORY_GAP"))
-        .when(due & untold)
+        .when(due & unsent)
         .then(_derive_row("NEW"))
         .when(due & _is_worse())
         .then(_derive_row("ONGOING", "ESCALATED"))
         .when(due)
         .then(_derive_row("ONGOING"))
-        .when((said == "ACTION") & untold)
+        .when((state == "ACTION") & unsent)
         .then(_derive_row("SUPPRESSED", reopened))
-        .when(said == "ACTION")
+        .when(state == "ACTION")
         .then(_derive_row("SUPPRESSED", "WINDOW"))
-        .when(said == "OVERRIDDEN")
+        .when(state == "OVERRIDDEN")
         .then(_derive_row("SUPPRESSED", "SUBSUMED_BY"))
-        .when(said == "CAUSED_BY_ACTION")
+        .when(state == "CAUSED_BY_ACTION")
         .then(_derive_row("SUPPRESSED", "CONSEQUENCE_OF"))
-        .when(said == "HYSTERESIS")
+        .when(state == "HYSTERESIS")
         .then(_derive_row("SUPPRESSED", "HYSTERESIS"))
-        .when((said == "CLEAR") & (pl.col("clear_count") >= enough))
+        .when((state == "CLEAR") & (pl.col("clear_count") >= enough))
         .then(_derive_row("CLEARED"))
-        .when(said == "CLEAR")
+        .when(state == "CLEAR")
         .then(_derive_row("SUPPRESSED", "CLEARING"))
-        .when(said == "NOT_STAFFED")
+        .when(state == "NOT_STAFFED")
         .then(_derive_row("SUPPRESSED", "NOT_STAFFED"))
         .otherwise(_derive_row("SUPPRESSED", "DATA_STALE"))
     )
@@ -300,16 +295,16 @@ def _derive_row(label: str, reason: pl.Expr | str | None = None) -> pl.Expr:
 
 
 def _derive_next_state() -> list[pl.Expr]:
-    """What the next tick starts from."""
+    """Derive what the next tick starts from."""
     label, tick = pl.col("label"), pl.col("snapshot_ts")
-    told = label.is_in(["NEW", "ONGOING"])
-    greater = (label == "NEW") | (told & _is_worse())
+    sent = label.is_in(["NEW", "ONGOING"])
+    greater = (label == "NEW") | (sent & _is_worse())
     ends = (label == "CLEARED") | pl.col("reason").eq_missing(pl.lit("EXPIRED_NO_DATA"))
     unknown = pl.col("input").is_in(["UNKNOWN", "NOT_STAFFED"]) & ~ends
     return [
         (~ends).alias("is_open"),
-        pl.when(told).then(tick).otherwise("last_notified_ts").alias("last_notified_ts"),
+        pl.when(sent).then(tick).otherwise("last_notified_ts").alias("last_notified_ts"),
         pl.when(greater).then("severity").otherwise("peak_notified_severity").alias("peak_notified_severity"),
-        (pl.col("seq") + (told | ((label == "CLEARED") & (pl.col("seq") > 0)))).alias("seq"),
+        (pl.col("seq") + (sent | ((label == "CLEARED") & (pl.col("seq") > 0)))).alias("seq"),
         pl.when(unknown).then(pl.coalesce("unknown_since_ts", "snapshot_ts")).alias("unknown_since_ts"),
     ]

@@ -1,22 +1,11 @@
 """Verdicts -> recommendations: conflicts inside a warehouse, R1 to R7 (substep 2). Nothing is deleted.
 
 Rows are ranked by severity, scope (TOTAL > INDUCT > PACK > LANE), minutes left and unit_id; the order of the input
-cannot matter. Only what asks for something, an ACT or an EMERGENCY, can win or lose. A row that is OVERRIDDEN or
+cannot matter. Only what requests an action, an ACT or an EMERGENCY, can win or lose. A row that is OVERRIDDEN or
 CAUSED_BY_ACTION has no action any more; one that is CHANGED has less. What each was before is stored beside it.
 
 The rules are applied in this order, so that none works for a row that an earlier one took away: R7, R5, R1, R4, R2,
-R3, R6. Where the design is silent, what a floor manager would want:
-
-- R1: a pool throttle is the THROTTLE of the pool's TOTAL. Where both stay, the least is for the INDUCT: a path may not
-  get more than its pool, but its pool may get more than the path.
-- R2: the lower loses to a move that itself stands; one that lost opposes nobody.
-- R3: a row for which nobody is left still stands, with nobody to move: its buffer is no less full for it.
-- R4: the pool upstream of a buffer is the one right before it; more people there would fill what is throttled.
-- R5: a throttle starves its own pool's buffer and those after it, while it is at work: where less comes in than it lets
-  in, something else is short, and where more does, nobody heeds it. Where that is not known, it is blamed.
-- R6: of several recipients only those that alert, or have no room left after rows of higher rank, are dropped; the
-  row loses if none is left.
-- R7: a pool whose TOTAL is UNKNOWN neither gives nor takes associates; the row still stands, its quantity unknown.
+R3, R6. What the design leaves open is in decision 0064. When the floor is notified does not belong here.
 """
 
 from __future__ import annotations
@@ -42,7 +31,7 @@ _PRECISION: Final = 1e-9
 def resolve_conflicts(
     verdicts: pl.DataFrame, units: pl.DataFrame, history: pl.DataFrame, *, policy: Policy
 ) -> pl.DataFrame:
-    """Every verdict with its resolution.
+    """Resolve conflicts between the verdicts of one tick.
 
     Args:
         verdicts: `VERDICTS_OF_UNITS` of one tick.
@@ -55,7 +44,7 @@ def resolve_conflicts(
 
     """
     ranked = _rank_rows(verdicts)
-    asking = (
+    requests = (
         ranked.filter(NEEDS_ACTION)
         .pipe(_apply_r7_to_pools, verdicts)
         .pipe(_apply_r7_to_recipients, verdicts)
@@ -68,7 +57,7 @@ def resolve_conflicts(
     )
     changed = pl.col("resolution") != "KEPT"
     return (
-        pl.concat([asking, ranked.filter(~NEEDS_ACTION)])
+        pl.concat([requests, ranked.filter(~NEEDS_ACTION)])
         .with_columns(pl.when(changed).then(name).alias(name) for name in _ORIGINALS)
         .lazy()
         .pipe(schema.RECOMMENDATIONS.conform)
@@ -81,7 +70,7 @@ _ORIGINALS: Final = {f"original_{name}": name for name in ("action", "quantity",
 
 
 def _rank_rows(verdicts: pl.DataFrame) -> pl.DataFrame:
-    """Rows in their total order, with their rank, their name, and what they are before anything is resolved."""
+    """Rank rows in their total order, with their rank, their name, and what they are before anything is resolved."""
     severity = pl.col("verdict").cast(pl.Enum(schema.SEVERITIES), strict=False).to_physical()
     scope = pl.col("unit_type").cast(pl.Enum(schema.UNIT_TYPES)).to_physical()
     return (
@@ -114,7 +103,7 @@ def _apply_r7_to_pools(rows: pl.DataFrame, verdicts: pl.DataFrame) -> pl.DataFra
         _change,
         pl.concat([giving, taking]).unique("rank", keep="first", maintain_order=True),
         "R7",
-        pl.format("Nothing is known of {}, so nobody is moved from or to it.", "unknown"),
+        pl.format("Nothing is known of {}, so no one is moved from or to it.", "unknown"),
         quantity=pl.lit(None, pl.Float64),
         source_unit=pl.when(pl.col("source_unit") != pl.col("unknown")).then("source_unit"),
         until_ts=pl.lit(None, TIMESTAMP),
@@ -122,7 +111,7 @@ def _apply_r7_to_pools(rows: pl.DataFrame, verdicts: pl.DataFrame) -> pl.DataFra
 
 
 def _join_unknown_pool(rows: pl.DataFrame, unknown: pl.DataFrame, pool: str) -> pl.DataFrame:
-    """Rows whose pool of that name is unknown."""
+    """Join rows with their pool of that name where it is unknown."""
     joined = rows.drop("winner").join(
         unknown.with_columns(pl.col("unknown").alias("met")), left_on=["warehouse", pool], right_on=["warehouse", "met"]
     )
@@ -175,11 +164,11 @@ def _apply_r5_own_throttle_starves(
         .sort("rank", "throttled_ts", "winner", descending=[False, True, False])
         .unique("rank", keep="first", maintain_order=True)
     )
-    said = pl.format(
+    text = pl.format(
         "It follows from our own throttle of {} packages/h at {} UTC ({}).",
         *(pl.col("throttled_to").round(0).cast(pl.Int64), pl.col("throttled_ts").dt.strftime("%H:%M"), "winner"),
     )
-    return _change(rows, starved, "R5", said, resolution="CAUSED_BY_ACTION", **_NO_ACTION)
+    return _change(rows, starved, "R5", text, resolution="CAUSED_BY_ACTION", **_NO_ACTION)
 
 
 def _apply_r1_pool_throttle_subsumes(rows: pl.DataFrame) -> pl.DataFrame:
@@ -190,11 +179,11 @@ def _apply_r1_pool_throttle_subsumes(rows: pl.DataFrame) -> pl.DataFrame:
     emergency = pl.col("verdict") == "EMERGENCY"
     less = both.filter(emergency, pl.col("quantity").is_null() | (pl.col("pool_quantity") < pl.col("quantity")))
     less = less.filter(pl.col("pool_quantity").is_not_null())
-    said = pl.format(
+    text = pl.format(
         "Throttle it to {} packages/h, as its whole pool.", pl.col("pool_quantity").round(0).cast(pl.Int64)
     )
     return rows.pipe(_override, both.filter(~emergency), "R1", pl.lit("Its whole pool is throttled.")).pipe(
-        _change, less, "R1", said, quantity=pl.col("pool_quantity")
+        _change, less, "R1", text, quantity=pl.col("pool_quantity")
     )
 
 
@@ -209,8 +198,8 @@ def _apply_r4_throttle_cancels_staff_upstream(
         .select("warehouse", pl.col("upstream").alias("target_unit"), pl.col("row").alias("winner"))
     )
     cancelled = rows.drop("winner").filter(_IS_MOVE).join(throttles, on=["warehouse", "target_unit"])
-    said = pl.format("Nobody is added to {}: what it feeds is throttled ({}).", "target_unit", "winner")
-    return _override(rows, cancelled, "R4", said)
+    text = pl.format("No one is added to {}: what it feeds is throttled ({}).", "target_unit", "winner")
+    return _override(rows, cancelled, "R4", text)
 
 
 def _apply_r2_opposite_moves(rows: pl.DataFrame) -> pl.DataFrame:
@@ -228,7 +217,7 @@ def _apply_r2_opposite_moves(rows: pl.DataFrame) -> pl.DataFrame:
     )
     losses = []
     while opposed.height:
-        # Who is opposed by nobody above stands, and whom it opposes loses; then those oppose nobody any more.
+        # A move without an opponent above is kept, and those it opposes lose; then these oppose no move any more.
         firm = opposed.join(opposed.select(pl.col("rank").alias("rank_above")), on="rank_above", how="anti")
         losses.append(
             firm.group_by("rank").agg(pl.col("rank_above").min(), pl.col("pool").sort_by("rank_above").first())
@@ -241,8 +230,8 @@ def _apply_r2_opposite_moves(rows: pl.DataFrame) -> pl.DataFrame:
         return rows
     winners = rows.select(pl.col("rank").alias("rank_above"), pl.col("row").alias("winner"))
     beaten = pl.concat(losses).select("rank", "rank_above", pl.col("pool").alias("contested"))
-    said = pl.format("{} cannot both give and get associates: {} goes first.", "contested", "winner")
-    return _override(rows, rows.drop("winner").join(beaten, on="rank").join(winners, on="rank_above"), "R2", said)
+    text = pl.format("{} cannot both give and get associates: {} goes first.", "contested", "winner")
+    return _override(rows, rows.drop("winner").join(beaten, on="rank").join(winners, on="rank_above"), "R2", text)
 
 
 def _apply_r3_donor_surplus(rows: pl.DataFrame) -> pl.DataFrame:
@@ -255,14 +244,14 @@ def _apply_r3_donor_surplus(rows: pl.DataFrame) -> pl.DataFrame:
         .with_columns(granted.alias("granted"), pl.col("row").first().over(donor).alias("winner"))
         .filter(pl.col("granted") < pl.col("quantity"))
     )
-    said = pl.format(
+    text = pl.format(
         "Move {} of {}: {} goes first, and {} can spare {}.",
         *(pl.col(name).round(0).cast(pl.Int64) for name in ("granted", "quantity")),
         "winner",
         "source_unit",
         pl.col("surplus").round(0).cast(pl.Int64),
     )
-    return _change(rows, cut, "R3", said, quantity=pl.col("granted"))
+    return _change(rows, cut, "R3", text, quantity=pl.col("granted"))
 
 
 def _apply_r6_recipients_in_trouble(rows: pl.DataFrame) -> pl.DataFrame:
@@ -283,7 +272,7 @@ def _apply_r6_recipients_in_trouble(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def _list_shares(rows: pl.DataFrame) -> pl.DataFrame:
-    """One row per recipient of each rebalance that stands."""
+    """List one row per recipient of each rebalance that is kept."""
     return (
         rows.filter(_IS_KEPT, pl.col("action") == "REBALANCE", pl.col("quantity") > 0)
         .select("rank", "row", "warehouse", "recipients")
@@ -298,7 +287,7 @@ def _list_shares(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def _regrant(rows: pl.DataFrame, shares: pl.DataFrame, rule: str) -> pl.DataFrame:
-    """Rebalances with what their recipients are granted; a row of which nothing is left has lost."""
+    """Grant rebalances what their recipients can take; a row of which nothing is left is overridden."""
     some = pl.col("granted") > _PRECISION
     share = pl.format("{} to {}", pl.col("granted").round(1), format_unit_name("recipient"))
     cut = (
@@ -320,12 +309,12 @@ def _regrant(rows: pl.DataFrame, shares: pl.DataFrame, rule: str) -> pl.DataFram
     changed = rows.drop("winner").join(cut, on="rank")
     none = pl.col("granted") <= _PRECISION
     rest = pl.format("Divert {} packages/min: {}", pl.col("granted").round(1), "shares")
-    said = pl.format("{}; {} cannot take its share.", rest, "dropped")
+    text = pl.format("{}; {} cannot take its share.", rest, "dropped")
     return rows.pipe(_override, changed.filter(none), rule, pl.format("{} cannot take packages.", "dropped")).pipe(
         _change,
         changed.filter(~none),
         rule,
-        said,
+        text,
         quantity=pl.col("granted"),
         target_unit=pl.col("shares"),
         recipients=pl.col("left"),
@@ -338,8 +327,8 @@ _NO_ACTION: Final = {
 }
 
 
-def _override(rows: pl.DataFrame, losers: pl.DataFrame, rule: str, said: pl.Expr) -> pl.DataFrame:
-    return _change(rows, losers, rule, said, resolution="OVERRIDDEN", **_NO_ACTION)
+def _override(rows: pl.DataFrame, losers: pl.DataFrame, rule: str, text: pl.Expr) -> pl.DataFrame:
+    return _change(rows, losers, rule, text, resolution="OVERRIDDEN", **_NO_ACTION)
 
 
 def _change(
@@ -347,17 +336,17 @@ def _change(
     /,
     changed: pl.DataFrame,
     rule: str,
-    said: pl.Expr,
+    text: pl.Expr,
     resolution: str = "CHANGED",
     **columns: pl.Expr,
 ) -> pl.DataFrame:
-    """Rows with the new columns of those that changed, which name their winner; what was said before stays said."""
+    """Change rows, which then name their winner; the explanation before is appended."""
     changes = changed.select(
         "rank",
         "winner",
         pl.lit(resolution).alias("resolution"),
         pl.lit(rule).alias("resolution_rule"),
-        pl.format("{}: {} Before: {}", pl.lit(rule), said, "explanation").alias("explanation"),
+        pl.format("{}: {} Before: {}", pl.lit(rule), text, "explanation").alias("explanation"),
         **columns,
     )
     return rows.update(changes, on="rank", include_nulls=True)

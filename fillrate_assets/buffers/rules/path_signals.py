@@ -1,15 +1,15 @@
 """Feeds -> what every path and every pool is at one tick.
 
-Of several rows for one path and time one counts. What cannot be is rejected, and told. What is left is put on the
+What a unit, a verdict or an alert is does not belong here.
+
+Of several rows for one path and time one counts. What cannot be is rejected, and reported. What is left is put on the
 5-minute grid: levels and limits as they were last known, flows pro-rated over their windows; nothing is carried
 forward beyond its tolerance. An observed level and the one that flows predict become one estimate.
 
-Flows that come minutes late are never wholly known for the 5 minutes before a tick. Then an observed level is not
-doubted: on the tuning scenarios, to doubt it by older flows doubled its error and told one alarm in eight too many.
-Only where no level is observed do such flows stand in, for two ticks.
+Flows that come minutes late do not make an observed level doubtful: decision 0061.
 
 A feed is None where it could not be read: that takes its own columns to unknown, and nothing else. Rows that the tick
-could not have known, with `ingest_ts` after `snapshot_ts`, are never looked at.
+could not have known, with `ingest_ts` after `snapshot_ts`, are ignored.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def compute_signals(
     policy: Policy,
     warehouses: pl.DataFrame,
 ) -> pl.DataFrame:
-    """The state of every path that a feed tells of, in watched warehouses.
+    """Compute the state of every path that a feed reports, in active warehouses.
 
     Args:
         occupancy: `OCCUPANCY`, at least of the last 15 minutes.
@@ -92,10 +92,10 @@ def compute_signals(
 def compute_pools(
     staffing: Feed, shifts: pl.DataFrame, *, snapshot_ts: datetime, policy: Policy, warehouses: pl.DataFrame
 ) -> pl.DataFrame:
-    """Who is at work in every pool that the feed or the table of shifts names, in watched warehouses.
+    """Compute who is at work in every pool that the feed or the table of shifts names, in active warehouses.
 
-    The feed decides while it is fresh. While it is stale, a pool is not staffed either when the table of shifts says
-    that nobody works now. After that the table alone decides; of a pool without shifts nothing is known then.
+    The feed decides while it is fresh. While it is stale, a pool is not staffed either when no shift of the table
+    is on. After that the table alone decides; of a pool without shifts nothing is known then.
 
     Args:
         staffing: `STAFFING`, at least of the last 60 minutes.
@@ -108,22 +108,22 @@ def compute_pools(
         `POOLS`; numbers are empty where the feed has expired.
 
     """
-    told = ["headcount", "headcount_planned", "units_per_hour", "break_from", "break_to"]
+    reported = ["headcount", "headcount_planned", "units_per_hour", "break_from", "break_to"]
     at_work = (
         _select_arrived(staffing, "STAFFING", snapshot_ts)
         .filter(is_within("event_ts", snapshot_ts, policy.staffing.expired))
         .pipe(_select_usable, "STAFFING", snapshot_ts, policy)
         .group_by(POOL)
-        .agg(pl.col(told).max_by("event_ts"), pl.col("event_ts").max())
+        .agg(pl.col(reported).max_by("event_ts"), pl.col("event_ts").max())
     )
     now = _derive_literal(snapshot_ts)
     on_break = (pl.col("break_from") <= now) & (now < pl.col("break_to"))
-    somebody = (pl.col("headcount") > 0) & ~on_break.fill_null(value=False)
+    someone = (pl.col("headcount") > 0) & ~on_break.fill_null(value=False)
     staffed = (
         pl.when("staffing_fresh")
-        .then(somebody)
+        .then(someone)
         .when(pl.col("event_ts").is_not_null())
-        .then(somebody & pl.col("on_shift").fill_null(value=True))
+        .then(someone & pl.col("on_shift").fill_null(value=True))
         .otherwise("on_shift")
     )
     clocks = select_active_warehouses(warehouses, snapshot_ts)
@@ -148,16 +148,16 @@ def collect_rejects(
     policy: Policy,
     warehouses: pl.DataFrame,
 ) -> pl.DataFrame:
-    """The rows of the feeds that no tick can use, and why; superseded rows are not among them.
+    """Collect the rows of the feeds that no tick can use, and why; superseded rows are not among them.
 
     Args:
         feeds: `OCCUPANCY`, `FLOW`, `STAFFING` and `LIMITS` by these names, as the tick reads them.
         paths: `SIGNALS` of the tick, for the capacities that levels are held against.
         members: `UNIT_MEMBERS`: a path that is in none of its warehouse's units is not known.
-        since: the tick that ran before: what it could read was told there. None: everything is told.
+        since: the tick that ran before: what it could read was reported there. None: everything is reported.
         snapshot_ts: the tick.
         policy: thresholds and windows.
-        warehouses: `WAREHOUSES`; one that is not active is not watched, so nothing is told of it.
+        warehouses: `WAREHOUSES`; nothing is reported of one that is not active.
 
     Returns:
         `SIGNAL_REJECTS`.
@@ -178,12 +178,12 @@ def collect_rejects(
         .lazy()
     )
 
-    def rejected(name: str) -> pl.LazyFrame:
+    def reject(name: str) -> pl.LazyFrame:
         owner = _get_owner(name)
         faults = [*_list_faults(name, snapshot_ts, policy), *_list_unknown_owners(name)]
         bad = is_new & _has_fault(faults) & pl.col("active").fill_null(value=True)
 
-        def in_context(rows: pl.LazyFrame) -> pl.LazyFrame:
+        def join_context(rows: pl.LazyFrame) -> pl.LazyFrame:
             rows = rows.join(known, on="warehouse", how="left")
             if owner == "path":
                 rows = rows.join(in_units, on=PATH, how="left")
@@ -192,11 +192,11 @@ def collect_rejects(
         # Bad rows are few, so only the rows that share their time are looked at for a later version.
         rows = _select_arrived(feeds.get(name), name, snapshot_ts)
         key = ["warehouse", owner, "event_ts"]
-        keys = rows.filter(is_new).pipe(in_context).filter(bad).select(key).unique()
+        keys = rows.filter(is_new).pipe(join_context).filter(bad).select(key).unique()
         contested = rows.join(keys, on=key, how="semi", nulls_equal=True)
         return (
             contested.pipe(_select_latest_versions, name, policy)
-            .pipe(in_context)
+            .pipe(join_context)
             .filter(bad)
             .select(
                 _derive_literal(snapshot_ts).alias("snapshot_ts"),
@@ -209,7 +209,7 @@ def collect_rejects(
         )
 
     return (
-        pl.concat(rejected(name) for name in schema.FEEDS)
+        pl.concat(reject(name) for name in schema.FEEDS)
         .pipe(schema.SIGNAL_REJECTS.conform)
         .sort(schema.SIGNAL_REJECTS.names)
         .collect()
@@ -217,9 +217,9 @@ def collect_rejects(
 
 
 def select_active_warehouses(warehouses: pl.DataFrame, snapshot_ts: datetime) -> pl.LazyFrame:
-    """Active warehouses as every row of a tick names them: dc, ship_date, snapshot_ts, warehouse; and `local`.
+    """Select active warehouses as every row of a tick names them: dc, ship_date, snapshot_ts, warehouse; and `local`.
 
-    `local` is the time on the `clock` there: a typing error in one row must not stop the others.
+    `local` is the wall time there: a typing error in one row must not stop the others.
     """
     active = warehouses.filter("active")
     zones = active["time_zone"].unique().to_list()
@@ -241,7 +241,7 @@ def select_active_warehouses(warehouses: pl.DataFrame, snapshot_ts: datetime) ->
 
 
 def load_time_zone(time_zone: str) -> ZoneInfo:
-    """The clock of a time zone; UTC where there is none of that name."""
+    """Load a time zone; UTC where there is none of that name."""
     try:
         return ZoneInfo(time_zone)
     except (ZoneInfoNotFoundError, ValueError, OSError):  # not there, not a name, a folder of zones
@@ -249,7 +249,7 @@ def load_time_zone(time_zone: str) -> ZoneInfo:
 
 
 def sum_flows(flow: Feed, intervals: Sequence[Interval], *, snapshot_ts: datetime, policy: Policy) -> pl.LazyFrame:
-    """Packages that each path counted in each interval, corrections included.
+    """Sum the packages that each path counted in each interval, corrections included.
 
     A window counts in an interval by the share of its minutes that lie in it. Where windows overlap, their mean
     counts: nothing is counted twice. A correction that comes too late does not count.
@@ -300,12 +300,15 @@ def is_within(name: str, snapshot_ts: datetime, minutes: float) -> pl.Expr:
 
 
 def derive_millionths(packages: pl.Expr) -> pl.Expr:
-    """Millionths of a package, as whole numbers: their sum does not depend on the order of the rows."""
+    """Derive millionths of a package, as whole numbers: their sum does not depend on the order of the rows."""
     return (packages * MICROS + _ABOVE_NOISE).round().cast(pl.Int64, strict=False)
 
 
 def derive_packages(millionths: pl.Expr) -> pl.Expr:
-    """Back from `exactly`. Polars divides a frame of one row otherwise than a longer one: the last digit is cut off."""
+    """Derive packages from millionths.
+
+    Polars divides a frame of one row otherwise than a longer one: the last digit is cut off.
+    """
     return ((millionths + _ABOVE_NOISE).round() / MICROS).round(_PLACES)
 
 
@@ -342,7 +345,7 @@ def _convert_to_local(time_zone: str, moment: datetime) -> datetime:
 
 
 def _select_arrived(feed: Feed, name: str, snapshot_ts: datetime) -> pl.LazyFrame:
-    """What a tick at that time could read; a row without a time of arrival is there to be rejected."""
+    """Select what a tick at that time could read; a row without a time of arrival is there to be rejected."""
     rows = _FRAMES[name].empty() if feed is None else feed.lazy()
     return rows.filter(pl.col("ingest_ts").is_null() | (pl.col("ingest_ts") <= _derive_literal(snapshot_ts)))
 
@@ -352,9 +355,9 @@ def _get_owner(name: str) -> str:
 
 
 def _select_latest_versions(rows: pl.LazyFrame, name: str, policy: Policy) -> pl.LazyFrame:
-    """Of the rows for one path or pool and time: the greatest src_seq, then ingest_ts, then content; never arrival.
+    """Select one row per path or pool and time: the greatest src_seq, then ingest_ts, then content; never arrival.
 
-    A flow that was corrected too late keeps the count that it had in time, if it had one.
+    A flow that was corrected too late counts as it did in time, if it did.
     """
     key = ["warehouse", _get_owner(name), "event_ts"]
     # Equal keys have equal hashes, so only the rows whose hash repeats need the exact and slower ordering.
@@ -379,7 +382,7 @@ def _has_fault(faults: Sequence[Fault]) -> pl.Expr:
 
 
 def _list_faults(name: str, snapshot_ts: datetime, policy: Policy) -> list[Fault]:
-    """Why a row of the feed cannot be used, most telling first; rows of OCCUPANCY need the path's `capacity`."""
+    """List why a row of the feed cannot be used, most specific first; rows of OCCUPANCY need the path's `capacity`."""
     latest = snapshot_ts + timedelta(minutes=policy.max_clock_ahead_minutes)
     faults: list[Fault] = [
         (pl.col("problem").is_not_null(), pl.col("problem")),
@@ -417,11 +420,11 @@ def _require(column: str, words: str) -> list[Fault]:
 
 
 def _list_unknown_owners(name: str) -> list[Fault]:
-    """Rows of nothing that is known; `active` and `in_unit` are empty there."""
+    """List faults of rows whose warehouse or path is unknown; `active` and `in_unit` are empty there."""
     owner = _get_owner(name)
-    nobody = pl.col(owner).fill_null("").str.strip_chars() == ""
+    nameless = pl.col(owner).fill_null("").str.strip_chars() == ""
     unknown = pl.format("warehouse {} is not in the table of warehouses", pl.col("warehouse").fill_null("(empty)"))
-    faults: list[Fault] = [(pl.col("active").is_null(), unknown), (nobody, pl.lit(f"no {owner}"))]
+    faults: list[Fault] = [(pl.col("active").is_null(), unknown), (nameless, pl.lit(f"no {owner}"))]
     if owner == "path":
         faults.append((pl.col("in_unit").is_null(), pl.lit("path is in no unit: add it to unit_member")))
     return faults
@@ -431,7 +434,7 @@ def _list_unknown_owners(name: str) -> list[Fault]:
 
 
 def _select_limits(limits: Feed, snapshot_ts: datetime, policy: Policy) -> pl.LazyFrame:
-    """What each path can take, and what waits for it: each column's latest value, a change may tell only some."""
+    """Select what each path can take and what waits for it, by column: a change may name only some."""
     lasting, passing = ["capacity", "max_rate", "lane_open"], ["backlog", "critical_pull_ts"]
     return (
         _select_arrived(limits, "LIMITS", snapshot_ts)
@@ -450,7 +453,7 @@ def _derive_reported_ts(name: str) -> pl.Expr:
 
 
 def _select_observed(occupancy: Feed, limited: pl.LazyFrame, snapshot_ts: datetime, policy: Policy) -> pl.LazyFrame:
-    """The latest level of each path within its tolerance, and its time."""
+    """Select the latest level of each path within its tolerance, and its time."""
     return (
         _select_arrived(occupancy, "OCCUPANCY", snapshot_ts)
         .filter(is_within("event_ts", snapshot_ts, policy.occupancy.expired))
@@ -462,20 +465,20 @@ def _select_observed(occupancy: Feed, limited: pl.LazyFrame, snapshot_ts: dateti
 
 
 def _compute_flows(flow: Feed, snapshot_ts: datetime, policy: Policy) -> pl.LazyFrame:
-    """What each path counted of late: its latest whole ticks, its rates, its outflow in each tick of the last hour.
+    """Compute what each path counted lately: its latest whole ticks, rates, and outflow per tick of the last hour.
 
     `gained` is what came in less what went out in the 5 minutes before the tick, empty unless both are wholly known.
     """
     minutes, ticks = policy.trend.net_minutes, policy.trend.outflow_median_minutes // TICK_MINUTES
     fresh = 1 + int(policy.flow.fresh // TICK_MINUTES)
 
-    def cells(column: str, count: int) -> list[Interval]:
+    def list_cells(column: str, count: int) -> list[Interval]:
         return [
             Interval(f"{column}_{ago}", column, (ago + 1) * TICK_MINUTES, ago * TICK_MINUTES, whole=True)
             for ago in range(count)
         ]
 
-    inflows, outflows = cells("inflow", fresh), cells("outflow", max(fresh, ticks))
+    inflows, outflows = list_cells("inflow", fresh), list_cells("outflow", max(fresh, ticks))
     rates = [Interval(f"{name}_rate", name, minutes, 0, whole=False) for name in ("inflow", "outflow")]
     return sum_flows(flow, [*inflows, *outflows, *rates], snapshot_ts=snapshot_ts, policy=policy).select(
         *(*PATH, "flow_ts"),
@@ -488,21 +491,21 @@ def _compute_flows(flow: Feed, snapshot_ts: datetime, policy: Policy) -> pl.Lazy
 
 
 def _derive_overlap(interval: Interval) -> pl.Expr:
-    """Microseconds of the interval that a window covers, if it counted the column."""
+    """Derive the microseconds of the interval that a window covers, if it counted the column."""
     begin, end = (minutes * 60 * MICROS for minutes in (interval.begin, interval.end))
     within = pl.col("starts").clip(end, begin) - pl.col("ends").clip(end, begin)
     return pl.when(pl.col(interval.column).is_not_null()).then(within)
 
 
 def _derive_scaled(interval: Interval) -> pl.Expr:
-    """Packages in the interval, from the millionths that were counted in what windows cover of it."""
+    """Derive packages in the interval, from the millionths that were counted in what windows cover of it."""
     covered, length = pl.col(f"{interval.name}_covered"), (interval.begin - interval.end) * 60 * MICROS
     enough = covered >= length if interval.whole else covered > 0
     return pl.when(enough).then(derive_packages(pl.col(interval.name) * (length / covered))).alias(interval.name)
 
 
 def _find_pools_on_shift(shifts: pl.DataFrame, clocks: pl.LazyFrame) -> pl.LazyFrame:
-    """Whether the table says that a pool works now: columns warehouse, pool, on_shift."""
+    """Find whether a pool works now by the table: columns warehouse, pool, on_shift."""
     today, time = pl.col("local").dt.weekday(), pl.col("local").dt.time()
     over_midnight = pl.col("ends") <= pl.col("starts")
     since_today = (pl.col("weekday") == today) & (pl.col("starts") <= time) & (over_midnight | (time < pl.col("ends")))
@@ -519,7 +522,7 @@ def _find_pools_on_shift(shifts: pl.DataFrame, clocks: pl.LazyFrame) -> pl.LazyF
 
 
 def _select_previous_state(previous: pl.DataFrame, snapshot_ts: datetime) -> pl.LazyFrame:
-    """What the tick before left for this one; nothing if that tick never ran."""
+    """Select what the tick before left for this one; nothing if that tick never ran."""
     return (
         previous.lazy()
         .filter(pl.col("snapshot_ts") == _derive_literal(snapshot_ts - TICK))
@@ -531,8 +534,8 @@ def _estimate_levels(paths: pl.LazyFrame, snapshot_ts: datetime, policy: Policy)
     """Weigh the observed level against the last estimate plus what flowed since, if all of that is known.
 
     A fresh observation that is far from the prediction is doubted once, and accepted when the next tick finds it far
-    off on the same side. Without a fresh observation the prediction stands alone for a while, by the mean flows if need
-    be; a stale observation is used only where there is none, and is not fresh then. Without a capacity nothing is
+    off on the same side. Without a fresh observation the prediction is used alone for a while, by the mean flows if
+    need be; a stale observation is used only where there is none, and is not fresh then. Without a capacity nothing is
     doubted.
     """
     fusion = policy.fusion

@@ -1,4 +1,4 @@
-"""Every threshold and window of the buffer rules, in one frozen and versioned object.
+"""Every threshold and window of the buffer rules, in one frozen and versioned object; no rule belongs here.
 
 The defaults are version 1 of the algorithm. Fractions are of a unit's capacity, minutes and ticks are named so.
 """
@@ -98,11 +98,11 @@ class Fusion:
 
 @dataclass(frozen=True)
 class Quality:
-    """When a unit may be judged."""
+    """When a unit has a verdict."""
 
     degraded_coverage: float = 0.9
     data_alert_ticks: int = 3
-    """Staffed ticks in a row that a unit is UNKNOWN before its feed is told."""
+    """Staffed ticks in a row that a unit is UNKNOWN before its feed alerts."""
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ class Quantities:
 
 @dataclass(frozen=True)
 class Suppression:
-    """How often the floor is told, in ticks unless minutes are named."""
+    """How often the floor is notified (dedup windows, hysteresis, flapping), in ticks unless minutes are named."""
 
     move_staff: int = 3
     throttle: int = 4
@@ -199,28 +199,28 @@ class Policy:
         return f"{self.name}-{digest[:8]}"
 
 
-def override_policy(policy: Policy, told: Mapping[str, Any]) -> Policy:
-    """A policy with other values.
+def override_policy(policy: Policy, values: Mapping[str, Any]) -> Policy:
+    """Return a policy with other values.
 
     Args:
         policy: what the others stay as in.
-        told: values by name, those of a part nested: `{"total": {"act": 0.9}}`.
+        values: by name, those of a part nested: `{"total": {"act": 0.9}}`.
 
     Raises:
         PermanentFailure: there is no such value, or it is not of its kind.
 
     """
-    if not isinstance(told, Mapping):
-        msg = f"policy: {told!r} names no values"
+    if not isinstance(values, Mapping):
+        msg = f"policy: {values!r} names no values"
         raise PermanentFailure(msg)
-    made: Policy = _override_values(policy, told, "")
+    made: Policy = _override_values(policy, values, "")
     return made
 
 
-def _override_values(part: Any, told: Mapping[str, Any], where: str) -> Any:  # noqa: ANN401 - a policy or a part of one
+def _override_values(part: Any, values: Mapping[str, Any], where: str) -> Any:  # noqa: ANN401 - a policy or a part of one
     known = {each.name for each in fields(part)}
-    values = {}
-    for name, value in told.items():
+    overridden = {}
+    for name, value in values.items():
         if name not in known:
             msg = f"policy: there is no {where}{name}; there are {', '.join(sorted(known))}"
             raise PermanentFailure(msg)
@@ -229,15 +229,15 @@ def _override_values(part: Any, told: Mapping[str, Any], where: str) -> Any:  # 
             if not isinstance(value, Mapping):
                 msg = f"policy: {where}{name} has parts: {', '.join(each.name for each in fields(before))}"
                 raise PermanentFailure(msg)
-            values[name] = _override_values(before, value, f"{where}{name}.")
+            overridden[name] = _override_values(before, value, f"{where}{name}.")
         elif isinstance(before, tuple) and isinstance(value, list | tuple):
-            values[name] = tuple(value)
+            overridden[name] = tuple(value)
         elif isinstance(value, bool) or not isinstance(value, str if isinstance(before, str) else int | float):
             msg = f"policy: {where}{name} is {before!r}, it cannot be {value!r}"
             raise PermanentFailure(msg)
         else:
-            values[name] = value
-    return replace(part, **values)
+            overridden[name] = value
+    return replace(part, **overridden)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
-"""What a unit that alerts asks for, and how much: people to move, a throttle, packages to divert, a lane to open.
+"""What a unit that alerts needs, and how much: people to move, a throttle, packages to divert, a lane to open.
 
-A quantity of which an input is missing is not known, never 0. How the frames tell donors, neighbours, free stations
-and siblings is written down in `interpret`, whose rules decide who alerts.
+A quantity of which an input is missing is not known, never 0. Which unit alerts is decided by `verdicts`. How donors,
+neighbours, free stations and siblings are found: decision 0063.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import polars as pl
 from fillrate_assets.buffers.rules.policy import TICK_MINUTES, Policy
 
 NEEDS_ACTION: Final = pl.col("verdict").is_in(["ACT", "EMERGENCY"])
-"""Whether a row asks somebody to do something."""
+"""Whether a row requests an action."""
 
 DIGITS: Final = 9
 """Ratios are compared to so many digits: 0.85 - 0.60 is 0.25."""
@@ -24,42 +24,42 @@ GROUP: Final = ["warehouse", "pool", "unit_type"]
 _POOL: Final = ["warehouse", "pool"]
 
 
-def size_recommendations(judged: pl.DataFrame, units: pl.DataFrame, *, policy: Policy) -> pl.DataFrame:
-    """The rows that ask for something, with action, quantity and why that much.
+def size_recommendations(verdicts: pl.DataFrame, units: pl.DataFrame, *, policy: Policy) -> pl.DataFrame:
+    """Size the rows that request an action: action, quantity and why that much.
 
     Args:
-        judged: units with their verdict, `limit` (see `throttles`) and what `interpret` sees of them.
-        units: what `interpret` sees of all units of the tick, one row each.
+        verdicts: units with their verdict, `limit` (see `find_throttles`) and the inputs of the rules.
+        units: `verdicts.add_rule_inputs` of all units of the tick, one row each.
         policy: every target.
 
     Returns:
-        Rows of `judged` with action, quantity, source_unit, target_unit, recipients, until_ts, surplus, reckoning,
+        Rows of `verdicts` with action, quantity, source_unit, target_unit, recipients, until_ts, surplus, reckoning,
         and the inputs of the quantity among their evidence.
 
     """
-    asking = judged.filter(NEEDS_ACTION).pipe(_add_staff, _summarize_pools(units, judged, policy), policy)
-    return asking.pipe(_add_divert, units, policy).pipe(_add_action, policy)
+    requests = verdicts.filter(NEEDS_ACTION).pipe(_add_staff, _summarize_pools(units, verdicts, policy), policy)
+    return requests.pipe(_add_divert, units, policy).pipe(_add_action, policy)
 
 
-def hold_throttles(judged: pl.DataFrame, *, policy: Policy) -> pl.DataFrame:
-    """The rows that ask for nothing; a throttle in force is held, or raised where its unit is clear, until it ends.
+def hold_throttles(verdicts: pl.DataFrame, *, policy: Policy) -> pl.DataFrame:
+    """Hold a throttle in force on rows that request nothing, or raise it where its unit is clear, until it ends.
 
     Args:
-        judged: as of `asked`.
+        verdicts: as of `size_recommendations`.
         policy: how fast a throttle is raised.
 
     Returns:
-        Rows of `judged` with action, quantity, reckoning.
+        Rows of `verdicts` with action, quantity, reckoning.
 
     """
-    return judged.filter(~NEEDS_ACTION).pipe(_add_throttle, policy)
+    return verdicts.filter(~NEEDS_ACTION).pipe(_add_throttle, policy)
 
 
 # --- how many people to move, and from where
 
 
 def find_upstream_pools(pools: pl.DataFrame, policy: Policy, passing: Collection[tuple[str, str]] = ()) -> pl.DataFrame:
-    """The pool that fills each pool's buffers: columns warehouse, pool, upstream; the first pool has none.
+    """Find the pool that fills each pool's buffers: columns warehouse, pool, upstream; the first pool has none.
 
     Args:
         pools: columns warehouse and pool, any number of rows each.
@@ -82,12 +82,12 @@ def find_upstream_pools(pools: pl.DataFrame, policy: Policy, passing: Collection
     )
 
 
-def _summarize_pools(units: pl.DataFrame, judged: pl.DataFrame, policy: Policy) -> pl.DataFrame:
-    """One row per pool: units_per_hour, free_stations, surplus, and whether it is on_break, unknown, or filling."""
+def _summarize_pools(units: pl.DataFrame, verdicts: pl.DataFrame, policy: Policy) -> pl.DataFrame:
+    """Summarize each pool: units_per_hour, free_stations, surplus, and whether it is on_break, unknown, or filling."""
     of_total = pl.col("unit_type") == "TOTAL"
     idle = (pl.col("headcount") - pl.col("outflow_rate") * 60 / pl.col("units_per_hour")).round(DIGITS).floor()
     starving = (
-        judged.filter(NEEDS_ACTION, pl.col("direction") == "STARVATION").group_by(_POOL).agg(idle.min().alias("idle"))
+        verdicts.filter(NEEDS_ACTION, pl.col("direction") == "STARVATION").group_by(_POOL).agg(idle.min().alias("idle"))
     )
     stations = (pl.col("max_rate") / pl.col("units_per_hour")).round(DIGITS).floor()
     return (
@@ -110,7 +110,7 @@ def _summarize_pools(units: pl.DataFrame, judged: pl.DataFrame, policy: Policy) 
     )
 
 
-def _add_staff(asking: pl.DataFrame, pools: pl.DataFrame, policy: Policy) -> pl.DataFrame:
+def _add_staff(requests: pl.DataFrame, pools: pl.DataFrame, policy: Policy) -> pl.DataFrame:
     """Add donor, gaining pool, associates needed, free stations and what the donor can spare."""
     overflow = pl.col("direction") == "OVERFLOW"
     gaining = pools.select(
@@ -124,10 +124,10 @@ def _add_staff(asking: pl.DataFrame, pools: pl.DataFrame, policy: Policy) -> pl.
         policy.quantities.settle_minutes
     )
     short = pl.when(overflow).then(more).otherwise(0 - more).clip(0)
-    starving = asking.filter(~overflow).select(_POOL).rows()
+    starving = requests.filter(~overflow).select(_POOL).rows()
     return (
-        asking.join(find_upstream_pools(pools, policy, starving), on=_POOL, how="left")
-        .join(_find_donors(asking.select(_POOL).unique(), pools), on=_POOL, how="left")
+        requests.join(find_upstream_pools(pools, policy, starving), on=_POOL, how="left")
+        .join(_find_donors(requests.select(_POOL).unique(), pools), on=_POOL, how="left")
         .join(own, on=_POOL, how="left")
         .with_columns(
             pl.when(overflow).then("pool").otherwise("upstream").alias("gains"),
@@ -142,7 +142,7 @@ def _add_staff(asking: pl.DataFrame, pools: pl.DataFrame, policy: Policy) -> pl.
 
 
 def _find_donors(needy: pl.DataFrame, pools: pl.DataFrame) -> pl.DataFrame:
-    """The best donor for each pool: columns warehouse, pool, donor, surplus (0: nobody; null: not known)."""
+    """Find the best donor for each pool: columns warehouse, pool, donor, surplus (0: no one; null: not known)."""
     others = pools.filter(~pl.col("on_break")).select(
         "warehouse", pl.col("pool").alias("donor"), "surplus", "unknown", "filling"
     )
@@ -156,12 +156,12 @@ def _find_donors(needy: pl.DataFrame, pools: pl.DataFrame) -> pl.DataFrame:
         )
     )
     best = best_first.filter(pl.col("surplus") > 0).unique(_POOL, keep="first", maintain_order=True)
-    untold = best_first.group_by(_POOL).agg(pl.col("surplus").has_nulls().alias("untold"))
-    nobody = pl.when(~pl.col("untold").fill_null(value=False)).then(0.0)
+    unknown_surplus = best_first.group_by(_POOL).agg(pl.col("surplus").has_nulls().alias("unknown_surplus"))
+    none = pl.when(~pl.col("unknown_surplus").fill_null(value=False)).then(0.0)
     return (
-        needy.join(untold, on=_POOL, how="left")
+        needy.join(unknown_surplus, on=_POOL, how="left")
         .join(best.select(*_POOL, "donor", "surplus"), on=_POOL, how="left")
-        .select(*_POOL, "donor", pl.coalesce("surplus", nobody).alias("surplus"))
+        .select(*_POOL, "donor", pl.coalesce("surplus", none).alias("surplus"))
     )
 
 
@@ -169,7 +169,7 @@ def _find_donors(needy: pl.DataFrame, pools: pl.DataFrame) -> pl.DataFrame:
 
 
 def find_throttles(history: pl.DataFrame) -> pl.DataFrame:
-    """The throttle in force of each unit that has one: columns unit_id, direction (OVERFLOW), limit (packages/hour).
+    """Find the throttle in force of each unit: columns unit_id, direction (OVERFLOW), limit (packages/hour).
 
     Args:
         history: `RECOMMENDATIONS` of the ticks before, at least those of the units that were throttled.
@@ -187,7 +187,7 @@ def find_throttles(history: pl.DataFrame) -> pl.DataFrame:
 
 
 def _derive_raised(policy: Policy) -> pl.Expr:
-    """A throttle in force after one tick of release."""
+    """Derive a throttle in force after one tick of release."""
     step, limit = policy.quantities.throttle_step, pl.col("limit")
     return pl.max_horizontal(_derive_floored(limit * (1 + policy.quantities.release_share), step), limit + step)
 
@@ -197,7 +197,7 @@ def _derive_floored(rate: pl.Expr, step: float) -> pl.Expr:
 
 
 def _derive_throttle(policy: Policy) -> pl.Expr:
-    """The inflow, in packages an hour, at which a buffer settles at its target; a throttle in force rises slowly."""
+    """Derive the inflow, in packages an hour, at which a buffer settles at its target; a throttle rises slowly."""
     above = pl.col("level") - policy.quantities.induct_target * pl.col("capacity")
     settling = ((pl.col("outflow_rate") - above / policy.quantities.settle_minutes) * 60).clip(0)
     wanted = _derive_floored(settling, policy.quantities.throttle_step)
@@ -209,17 +209,17 @@ def _derive_throttle(policy: Policy) -> pl.Expr:
 
 
 def _add_throttle(rows: pl.DataFrame, policy: Policy) -> pl.DataFrame:
-    """Add action, quantity and reckoning to rows that ask for nothing."""
+    """Add action, quantity and reckoning to rows that request nothing."""
     clear, throttled = (pl.col("verdict") == "CLEAR") & (pl.col("quality") == "FRESH"), pl.col("limit").is_not_null()
     most = pl.coalesce("max_rate", pl.col("service_rate") * 60, 0.0)
     ends = throttled & clear & (_derive_raised(policy) >= most)
     held = throttled & ~ends
-    # The floor is told of one raise alone, at which the alert is cleared: so it says how the others follow.
+    # The floor is notified of one raise alone, at which the alert is cleared: so it says how the others follow.
     share, step = policy.quantities.release_share, policy.quantities.throttle_step
     pace = f"by at most {share * 100:g} % (or {step:g}) every {TICK_MINUTES} min"
     raised = f"Raise the throttle from {{}} to {{}} packages/h, then {pace} while it is clear."
     doubtful = f"The throttle of {{}} packages/h stays until all data are fresh, then rises {pace}."
-    said = (
+    text = (
         pl.when(ends)
         .then(pl.format("The throttle of {} packages/h ends.", _derive_whole("limit")))
         .when(held & clear)
@@ -232,19 +232,21 @@ def _add_throttle(rows: pl.DataFrame, policy: Policy) -> pl.DataFrame:
     return rows.with_columns(
         pl.when(held).then(pl.lit("THROTTLE")).when(pl.col("verdict") == "WARN").then("usual_action").alias("action"),
         pl.when(held & clear).then(_derive_raised(policy)).when(held).then("limit").alias("quantity"),
-        said.alias("reckoning"),
+        text.alias("reckoning"),
     )
 
 
 # --- where a lane's packages can go
 
 
-def _add_divert(asking: pl.DataFrame, units: pl.DataFrame, policy: Policy) -> pl.DataFrame:
+def _add_divert(requests: pl.DataFrame, units: pl.DataFrame, policy: Policy) -> pl.DataFrame:
     """Add what lanes must divert, in packages a minute, who can take it, and which closed sibling could be opened."""
     wanted = policy.quantities
     above = pl.col("level") - wanted.lane_target * pl.col("capacity")
     divert = (_derive_net_flow() + above / wanted.settle_minutes).clip(0)
-    lanes = asking.filter(pl.col("unit_type").is_in(["PACK", "LANE"])).select(*GROUP, "unit_id", divert.alias("divert"))
+    lanes = requests.filter(pl.col("unit_type").is_in(["PACK", "LANE"])).select(
+        *GROUP, "unit_id", divert.alias("divert")
+    )
     may_take = pl.col("takes") & (pl.col("quality") == "FRESH") & (pl.col("least_fill") <= wanted.recipient_limit)
     neighbours = units.with_columns(pl.when(may_take).then(_derive_headroom(policy)).alias("headroom")).select(
         *GROUP, pl.col("unit_id").alias("sibling"), *_OF_SIBLINGS
@@ -279,7 +281,7 @@ def _add_divert(asking: pl.DataFrame, units: pl.DataFrame, policy: Policy) -> pl
         )
     )
     return (
-        asking.join(lanes.select("unit_id", "divert"), on="unit_id", how="left")
+        requests.join(lanes.select("unit_id", "divert"), on="unit_id", how="left")
         .join(closed, on="unit_id", how="left")
         .join(recipients, on="unit_id", how="left")
         .with_columns(pl.col("room").fill_null(0), pl.col("room_unknown").fill_null(value=False))
@@ -292,8 +294,8 @@ _OF_SIBLINGS: Final = ("quality", "is_open", "takes", "least_fill", "capacity", 
 # --- what to do
 
 
-def _add_action(asking: pl.DataFrame, policy: Policy) -> pl.DataFrame:
-    """The action of rows that ask for one, its quantity where every input is there, and why that much."""
+def _add_action(requests: pl.DataFrame, policy: Policy) -> pl.DataFrame:
+    """Add the action, its quantity where every input is there, and why that much."""
     fresh = pl.col("quality") == "FRESH"
     lane = pl.col("unit_type").is_in(["PACK", "LANE"])
     none_to_add = (
@@ -331,7 +333,7 @@ def _add_action(asking: pl.DataFrame, policy: Policy) -> pl.DataFrame:
     known = pl.col("quantity").is_not_null()
     until = pl.col("snapshot_ts") + timedelta(minutes=policy.quantities.settle_minutes)
     return (
-        asking.with_columns(action.alias("action"))
+        requests.with_columns(action.alias("action"))
         .with_columns(quantity.alias("quantity"))
         .with_columns(
             pl.when(is_staff & fresh)
@@ -365,7 +367,7 @@ _INPUTS: Final = (
 
 
 def _format_reckoning(policy: Policy) -> pl.Expr:
-    """Why that much, in words; of an unknown quantity, what is missing. The action itself is in columns of its own."""
+    """Format why that much; of an unknown quantity, what is missing. The action itself is in columns of its own."""
     settles = pl.lit(f"It settles within {policy.quantities.settle_minutes:g} min as it is.")
     known = pl.col("quantity").is_not_null()
     words = {
@@ -379,7 +381,7 @@ def _format_reckoning(policy: Policy) -> pl.Expr:
         ),
         "THROTTLE": pl.concat_str(
             pl.when(known & (pl.col("unit_type") != "INDUCT")).then(
-                pl.format("Nobody can be added: {}.", _format_staff())
+                pl.format("No one can be added: {}.", _format_staff())
             ),
             pl.when(known).then(pl.format("The throttle is {} packages/h now.", _derive_whole("limit"))),
             pl.when(~known).then(_format_unknown("level", "capacity", "outflow_rate")),
@@ -396,14 +398,14 @@ def _format_reckoning(policy: Policy) -> pl.Expr:
         .then(pl.format("Open siblings can take {} packages/min.", derive_tenths("room")))
         .otherwise(_format_unknown("level", "capacity", "inflow_rate", "outflow_rate")),
     }
-    return pl.coalesce(pl.when(pl.col("action") == action).then(said) for action, said in words.items())
+    return pl.coalesce(pl.when(pl.col("action") == action).then(text) for action, text in words.items())
 
 
 def _format_staff() -> pl.Expr:
-    """'6 needed, room for 4, 5 to spare'; what is not known is left out."""
+    """Format '6 needed, room for 4, 5 to spare'; what is not known is left out."""
     parts = {"needed": "{} needed", "free_stations": "room for {}", "surplus": "{} to spare"}
     return pl.concat_str(
-        *[pl.format(said, _derive_whole(name)) for name, said in parts.items()], separator=", ", ignore_nulls=True
+        *[pl.format(text, _derive_whole(name)) for name, text in parts.items()], separator=", ", ignore_nulls=True
     )
 
 
@@ -416,7 +418,7 @@ _NAMES: Final = {
 
 
 def _format_unknown(*names: str, otherwise: str = "") -> pl.Expr:
-    """'How many is not known: no max rate or headcount.': which inputs of a quantity are not there."""
+    """Format 'How many is not known: no max rate or headcount.': which inputs of a quantity are not there."""
     absent = [pl.when(pl.col(name).is_null()).then(pl.lit(_NAMES.get(name, name.replace("_", " ")))) for name in names]
     listed = pl.concat_str(*absent, separator=", ", ignore_nulls=True)
     missing = (
@@ -430,7 +432,7 @@ def _format_unknown(*names: str, otherwise: str = "") -> pl.Expr:
 
 
 def _derive_headroom(policy: Policy) -> pl.Expr:
-    """What a sibling can take, in packages a minute, without getting too full."""
+    """Derive what a sibling can take, in packages a minute, without getting too full."""
     wanted = policy.quantities
     room = (wanted.recipient_limit * pl.col("capacity") - pl.col("level")) / wanted.recipient_minutes
     return (room - _derive_net_flow()).clip(0)
@@ -446,7 +448,7 @@ def _derive_net_flow() -> pl.Expr:
 def derive_evidence(
     name: str, value: pl.Expr, threshold: float | None = None, margin: pl.Expr | None = None
 ) -> pl.Expr:
-    """One element of `schema.EVIDENCE`."""
+    """Derive one element of `schema.EVIDENCE`."""
     return pl.struct(
         pl.lit(name).alias("name"),
         value.cast(pl.Float64).alias("value"),
@@ -456,7 +458,7 @@ def derive_evidence(
 
 
 def format_unit_name(unit: str) -> pl.Expr:
-    """A unit as people of its warehouse call it: 'PICK TOTAL'."""
+    """Format a unit as people of its warehouse call it: 'PICK TOTAL'."""
     return pl.col(unit).str.strip_prefix(pl.col("warehouse") + "_").str.replace_all("_", " ", literal=True)
 
 
@@ -465,5 +467,5 @@ def _derive_whole(value: str | pl.Expr) -> pl.Expr:
 
 
 def derive_tenths(value: str | pl.Expr) -> pl.Expr:
-    """A number as people read it: '87.5'."""
+    """Derive a number as people read it: '87.5'."""
     return (pl.col(value) if isinstance(value, str) else value).round(1)

@@ -1,6 +1,8 @@
 """What the floor answers -> how good the alerts are, and whether a challenger may take the champion's place.
 
-Alerts that data are missing (DATA) say nothing of a buffer, and a WARN is told to nobody in production: neither counts.
+Precision, recall, their intervals and the champion/challenger comparison belong here; running a policy again does not:
+see `report.policy_backtest`. Alerts that data are missing (DATA) are not about a buffer, and a WARN is not sent in
+production: neither counts.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ _EXACT: Final = 9
 
 
 def compute_majorities(feedback: pl.DataFrame) -> pl.DataFrame:
-    """What the floor says of each episode: of every responder the last answer, whichever notice it was to.
+    """Compute the floor's majority on each episode: of every responder the last answer, whichever notice it was to.
 
     Whether there was a problem comes first: NO_PROBLEM against every other answer. A tie is no majority. Of those who
     saw one, more must call action and quantity right than wrong.
@@ -56,7 +58,7 @@ def compute_majorities(feedback: pl.DataFrame) -> pl.DataFrame:
 
 
 def select_missed_problems(feedback: pl.DataFrame) -> pl.DataFrame:
-    """The problems that nobody was told of: `FEEDBACK`, one row for each that its reporters still call missed."""
+    """Select the problems that were not notified: `FEEDBACK`, one row for each that its reporters still call missed."""
     return (
         _select_last_answers(feedback)
         .filter(pl.col("answer") == "MISSED_PROBLEM")
@@ -74,10 +76,10 @@ def _select_last_answers(feedback: pl.DataFrame) -> pl.DataFrame:
 
 
 def sample_silent_units(units: Sequence[str], alerts: pl.DataFrame, *, count: int, seed: int) -> list[str]:
-    """Units to look at although nothing was told of them: without such a sample nobody knows what was missed.
+    """Sample units to look at although nothing was sent about them: it shows what was missed.
 
     Args:
-        units: every unit_id that was watched.
+        units: every unit_id that was monitored.
         alerts: `ALERTS` of the period.
         count: how many to look at, if so many are silent.
         seed: one seed gives one sample, whatever the order of the units.
@@ -95,20 +97,20 @@ def sample_silent_units(units: Sequence[str], alerts: pl.DataFrame, *, count: in
 
 
 def compute_scorecard(alerts: pl.DataFrame, feedback: pl.DataFrame) -> pl.DataFrame:
-    """How right the alerts were, by warehouse, unit type and policy version.
+    """Compute how right the alerts were, by warehouse, unit type and policy version.
 
     Args:
         alerts: `ALERTS` of the period.
         feedback: `FEEDBACK`, every version; answers to other episodes are left out.
 
     Returns:
-        `SCORECARD`. Misses are those that the floor reported, or found when it was asked to audit silent units.
+        `SCORECARD`. Misses are those that the floor reported, or found in an audit of silent units.
 
     """
     key = schema.SCORECARD.key
-    judged = _select_episodes(alerts).join(compute_majorities(feedback), on="episode_key", how="left")
+    answered_episodes = _select_episodes(alerts).join(compute_majorities(feedback), on="episode_key", how="left")
     real = pl.col("real").fill_null(value=False)
-    told = judged.select(
+    notified = answered_episodes.select(
         *key,
         pl.lit(1).alias("episodes"),
         pl.col("real").is_not_null().alias("answered"),
@@ -121,7 +123,7 @@ def compute_scorecard(alerts: pl.DataFrame, feedback: pl.DataFrame) -> pl.DataFr
         *key, *[pl.lit(int(name == "missed")).alias(name) for name in _COUNTS]
     )
     totals = (
-        pl.concat([frame.with_columns(pl.col(_COUNTS).cast(pl.Int64)) for frame in (told, missed)])
+        pl.concat([frame.with_columns(pl.col(_COUNTS).cast(pl.Int64)) for frame in (notified, missed)])
         .group_by(key)
         .agg(pl.col(_COUNTS).sum())
     )
@@ -152,7 +154,7 @@ def _add_rates(totals: pl.DataFrame) -> pl.DataFrame:
 def derive_wilson_interval(
     successes: pl.Expr, trials: pl.Expr, confidence: float = CONFIDENCE
 ) -> tuple[pl.Expr, pl.Expr]:
-    """Lower and upper end of the score interval of a share; null without trials.
+    """Derive the lower and upper end of the Wilson score interval of a share; null without trials.
 
     Source: E. B. Wilson, Probable inference, the law of succession, and statistical inference, Journal of the American
     Statistical Association 22 (1927), 209-212: (p + z^2/2n +- z sqrt(p(1-p)/n + z^2/4n^2)) / (1 + z^2/n).
@@ -171,14 +173,14 @@ def _derive_share(part: pl.Expr, whole: pl.Expr) -> pl.Expr:
 
 
 def select_actionable(alerts: pl.DataFrame) -> pl.DataFrame:
-    """The rows of which production tells that something is to be done."""
+    """Select the rows for which production requests an action."""
     return alerts.filter(
         pl.col("label").is_in(["NEW", "ONGOING"]), pl.col("severity") != "WARN", pl.col("direction") != "DATA"
     )
 
 
 def _select_episodes(alerts: pl.DataFrame) -> pl.DataFrame:
-    """The first told row of every episode, with its episode_key."""
+    """Select the first notified row of every episode, with its episode_key."""
     return (
         select_actionable(alerts)
         .sort("snapshot_ts")
@@ -265,7 +267,7 @@ def compare_policies(
     promotion: Promotion,
     seed: int,
 ) -> PromotionEvidence:
-    """Whether a challenger, which ran on the champion's ticks and sent nothing, may take its place.
+    """Compare a challenger, which ran on the champion's ticks and sent nothing, with the champion.
 
     Args:
         champion: its `ALERTS`.
@@ -335,17 +337,17 @@ def needs_rollback(
 def label_events(
     champion: pl.DataFrame, challenger: pl.DataFrame, feedback: pl.DataFrame, promotion: Promotion
 ) -> pl.DataFrame:
-    """What the floor judged, and who told it: the champion's answered episodes, and the problems it missed.
+    """Label what the floor answered, and which policy alerted: answered episodes, and the problems missed.
 
-    A policy told an event when an alert of that unit and direction, once told, stood from 30 minutes before its onset
-    to 5 minutes after. The onset of an episode is when the champion first told it: a challenger that tells a problem
-    later than that gets no credit, and what only the challenger tells is judged by nobody.
+    A policy alerted on an event when an alert of that unit and direction, once sent, was open from 30 minutes before
+    its onset to 5 minutes after. The onset of an episode is when the champion first sent it: a challenger that alerts
+    later gets no credit, and no one answers what only the challenger sends.
 
     Returns:
         `LABELLED`.
 
     """
-    judged = _select_answered_episodes(champion, feedback).select(
+    answered_episodes = _select_answered_episodes(champion, feedback).select(
         pl.col("episode_key").alias("event"),
         *("warehouse", "unit_id", "unit_type", "direction"),
         pl.col("snapshot_ts").alias("onset_ts"),
@@ -357,14 +359,14 @@ def label_events(
         pl.col("episode_ts").alias("onset_ts"),
         pl.lit(value=True).alias("real"),
     )
-    events = pl.concat([judged, missed])
+    events = pl.concat([answered_episodes, missed])
     for name, alerts in (("champion", champion), ("challenger", challenger)):
-        events = _add_alerted(events, alerts, promotion).rename({"heard": name})
+        events = _add_alerted(events, alerts, promotion).rename({"alerted": name})
     return schema.LABELLED.conform(events.sort("event").lazy()).collect()
 
 
 def _select_answered_episodes(alerts: pl.DataFrame, feedback: pl.DataFrame) -> pl.DataFrame:
-    """The episodes that have a majority, by their first told row, with `real`."""
+    """Select the episodes that have a majority, by their first notified row, with `real`."""
     return (
         _select_episodes(alerts)
         .join(compute_majorities(feedback), on="episode_key", how="inner")
@@ -373,8 +375,8 @@ def _select_answered_episodes(alerts: pl.DataFrame, feedback: pl.DataFrame) -> p
 
 
 def _add_alerted(events: pl.DataFrame, alerts: pl.DataFrame, promotion: Promotion) -> pl.DataFrame:
-    """The events with `heard`: whether an alert, once told, stood about their `onset_ts`."""
-    standing = alerts.filter(
+    """Add `alerted` to events: whether an alert, once sent, was open about their `onset_ts`."""
+    open_alerts = alerts.filter(
         "is_open", pl.col("seq") > 0, pl.col("peak_notified_severity") != "WARN", pl.col("direction") != "DATA"
     ).select(*UNIT, "snapshot_ts")
     latest = pl.col("onset_ts") + timedelta(minutes=promotion.after_minutes)
@@ -382,7 +384,7 @@ def _add_alerted(events: pl.DataFrame, alerts: pl.DataFrame, promotion: Promotio
         events.with_columns(latest.alias("latest"))
         .sort("latest", "event")
         .join_asof(
-            standing.sort("snapshot_ts").with_columns(pl.lit(value=True).alias("heard")),
+            open_alerts.sort("snapshot_ts").with_columns(pl.lit(value=True).alias("alerted")),
             left_on="latest",
             right_on="snapshot_ts",
             by=UNIT,
@@ -390,23 +392,23 @@ def _add_alerted(events: pl.DataFrame, alerts: pl.DataFrame, promotion: Promotio
             tolerance=timedelta(minutes=promotion.before_minutes + promotion.after_minutes),
             check_sortedness=False,
         )
-        .with_columns(pl.col("heard").fill_null(value=False))
-        .select(*events.columns, "heard")
+        .with_columns(pl.col("alerted").fill_null(value=False))
+        .select(*events.columns, "alerted")
     )
 
 
 def _derive_outcomes(policy: str) -> list[pl.Expr]:
-    """How many events a policy told rightly, told wrongly and did not tell."""
-    told, real = pl.col(policy), pl.col("real")
+    """Derive how many events a policy alerted on rightly, wrongly and not at all."""
+    notified, real = pl.col(policy), pl.col("real")
     return [
-        (real & told).sum().alias(f"{policy}_right"),
-        (~real & told).sum().alias(f"{policy}_wrong"),
-        (real & ~told).sum().alias(f"{policy}_missed"),
+        (real & notified).sum().alias(f"{policy}_right"),
+        (~real & notified).sum().alias(f"{policy}_wrong"),
+        (real & ~notified).sum().alias(f"{policy}_missed"),
     ]
 
 
 def _derive_f1(policy: str) -> pl.Expr:
-    """F1 of summed outcomes; 1 where there was nothing to tell and nothing was told."""
+    """Derive F1 of summed outcomes; 1 where there was nothing to alert on and no alert."""
     right = 2 * pl.col(f"{policy}_right")
     whole = right + pl.col(f"{policy}_wrong") + pl.col(f"{policy}_missed")
     return pl.when(whole == 0).then(1.0).otherwise(right / whole).alias(policy)
@@ -421,7 +423,7 @@ def _compute_f1(events: pl.DataFrame) -> dict[str, float]:
 
 
 def _find_worst_unit_type(events: pl.DataFrame) -> tuple[str | None, float]:
-    """The unit type for which the challenger loses most, and how much."""
+    """Find the unit type for which the challenger loses most, and how much."""
     losses = (
         events.group_by("unit_type")
         .agg(_OUTCOMES)
@@ -433,7 +435,7 @@ def _find_worst_unit_type(events: pl.DataFrame) -> tuple[str | None, float]:
 
 
 def _bootstrap_difference(events: pl.DataFrame, promotion: Promotion, seed: int) -> tuple[float, float]:
-    """The interval of F1(challenger) - F1(champion): both are scored on the same resampled warehouse-days.
+    """Bootstrap the interval of F1(challenger) - F1(champion), on the same resampled warehouse-days.
 
     Days are drawn whole, as what happens in one warehouse on one (UTC) day is not independent.
     Source: B. Efron, R. Tibshirani, An Introduction to the Bootstrap (1993), chapter 13: the percentile interval.
@@ -455,21 +457,21 @@ def _bootstrap_difference(events: pl.DataFrame, promotion: Promotion, seed: int)
 def _count_missed_emergencies(
     champion: pl.DataFrame, challenger: pl.DataFrame, feedback: pl.DataFrame, promotion: Promotion
 ) -> int:
-    """The champion's episodes with an emergency of which the challenger told nothing; false alarms do not count."""
+    """Count the champion's emergency episodes without an alert of the challenger; false alarms do not count."""
     false = compute_majorities(feedback).filter(~pl.col("real")).select("episode_key")
     emergencies = (
         _select_episodes(champion.filter(pl.col("severity") == "EMERGENCY"))
         .join(false, on="episode_key", how="anti")
         .select(*UNIT, pl.col("episode_key").alias("event"), pl.col("snapshot_ts").alias("onset_ts"))
     )
-    return _add_alerted(emergencies, challenger, promotion).filter(~pl.col("heard")).height
+    return _add_alerted(emergencies, challenger, promotion).filter(~pl.col("alerted")).height
 
 
 def _count_messages(alerts: pl.DataFrame) -> int:
-    """How often a warehouse is told something: one message, however much is in it."""
+    """Count the messages to warehouses: one per tick, however much is in it."""
     return select_actionable(alerts).select("warehouse", "snapshot_ts").n_unique()
 
 
 def _compute_rates(alerts: pl.DataFrame, feedback: pl.DataFrame) -> dict[str, float | None]:
-    """The rates of `SCORECARD` over everything."""
+    """Compute the rates of `SCORECARD` over everything."""
     return compute_scorecard(alerts, feedback).select(pl.col(_COUNTS).sum()).pipe(_add_rates).row(0, named=True)

@@ -28,7 +28,7 @@ _DATA: Final = "DATA"
 
 
 def compute_states(recommendations: pl.DataFrame) -> pl.DataFrame:
-    """What every unit is: the worst of its directions; what is told of data is no unit.
+    """Compute what every unit is: the worst of its directions; a DATA row is no unit.
 
     Args:
         recommendations: `RECOMMENDATIONS` of one tick.
@@ -46,16 +46,16 @@ def compute_states(recommendations: pl.DataFrame) -> pl.DataFrame:
 
 
 def count_states(recommendations: pl.DataFrame) -> dict[str, int]:
-    """How many units are in each state, all states named."""
+    """Count the units in each state, all states named."""
     found = dict(compute_states(recommendations).group_by("state").len().iter_rows())
     return {state: int(found.get(state, 0)) for state in VERDICTS}
 
 
 def render_heat_strip(recommendations: pl.DataFrame) -> str:
-    """Markdown: a line per warehouse and pool, a character per unit; of many warehouses, those that are worst."""
+    """Render Markdown: a line per warehouse and pool, a character per unit; of many warehouses, the worst."""
     rows = compute_states(recommendations)
     if rows.is_empty():
-        return "No unit is watched."
+        return "No unit is monitored."
     worst = pl.col("state").cast(_WORST_FIRST)
     severe = worst <= pl.lit("WARN", _WORST_FIRST)
     ranked = (
@@ -78,7 +78,7 @@ def render_heat_strip(recommendations: pl.DataFrame) -> str:
 
 
 def list_actions(alerts: pl.DataFrame, recommendations: pl.DataFrame) -> pl.DataFrame:
-    """What is to be done now, worst first: what is told, and what was told and still stands.
+    """List what is to be done now, worst first: what is sent, and what was sent and is still open.
 
     Args:
         alerts: `ALERTS` of one tick.
@@ -89,7 +89,7 @@ def list_actions(alerts: pl.DataFrame, recommendations: pl.DataFrame) -> pl.Data
         minutes_left, label, reason, explanation.
 
     """
-    asked = recommendations.select(
+    requests = recommendations.select(
         "unit_id",
         "direction",
         "action",
@@ -104,7 +104,7 @@ def list_actions(alerts: pl.DataFrame, recommendations: pl.DataFrame) -> pl.Data
     severity = pl.col("severity").cast(_WORST_FIRST)
     return (
         alerts.filter("is_open", pl.col("severity").is_in(["EMERGENCY", "ACT"]))
-        .join(asked, on=["unit_id", "direction", "action"], how="left")
+        .join(requests, on=["unit_id", "direction", "action"], how="left")
         .sort(severity, "minutes_left", "unit_id", "direction", "action", nulls_last=True)
-        .select("severity", *asked.columns[:-1], "label", "reason", "explanation")
+        .select("severity", *requests.columns[:-1], "label", "reason", "explanation")
     )

@@ -1,6 +1,7 @@
 """One tick: feeds -> path signals -> units -> recommendations -> alerts, one stage after the other.
 
-A stage reads what earlier ticks and stages kept, calls a rule, and keeps what it made. A tick therefore depends on the
+A stage reads what earlier ticks and stages stored, calls a rule, and stores what it made. Where ticks are stored does
+not belong here: see `TickStore`. A tick therefore depends on the
 ticks before it and on what the feeds had received at its time, and on nothing else: run again, or late, it gives the
 same rows. After a late tick the later ones have to run again, stage by stage or tick by tick.
 """
@@ -61,7 +62,7 @@ class MasterData:
     """`schema.MASTER_REJECTS`: the rows with a mistake."""
 
     def restrict_to(self, warehouses: pl.DataFrame) -> MasterData:
-        """The same with some of the warehouses, and without what is known of the others."""
+        """Return the same with some of the warehouses, and without what is known of the others."""
         others = self.warehouses.join(warehouses, on="warehouse", how="anti")["warehouse"].implode()
         owner = pl.col("unit_id").str.extract(r"^([^_]*)_")
         return replace(
@@ -76,10 +77,10 @@ class TickStore(Protocol):
     """What ticks made, by frame and tick."""
 
     def read(self, frame: TableSchema, since: datetime, until: datetime) -> pl.LazyFrame:
-        """Rows of the ticks from `since` to `until`, both included."""
+        """Read the rows of the ticks from `since` to `until`, both included."""
 
     def read_last(self, frame: TableSchema, since: datetime, until: datetime) -> pl.LazyFrame:
-        """Rows of the last tick that is stored from `since` to `until`, both included."""
+        """Read the rows of the last tick that is stored from `since` to `until`, both included."""
 
     def write(self, frame: TableSchema, rows: pl.DataFrame, snapshot_ts: datetime) -> None:
         """Replace what a tick made of a frame."""
@@ -89,16 +90,16 @@ class InMemoryTickStore:
     """What ticks made, in memory."""
 
     def __init__(self) -> None:
-        """Keep nothing yet."""
+        """Begin without ticks."""
         self._rows: dict[tuple[str, datetime], pl.DataFrame] = {}
 
     def read(self, frame: TableSchema, since: datetime, until: datetime) -> pl.LazyFrame:
-        """Rows of the ticks from `since` to `until`, both included."""
+        """Read the rows of the ticks from `since` to `until`, both included."""
         found = [rows.lazy() for (name, at), rows in self._rows.items() if name == frame.name and since <= at <= until]
         return pl.concat([frame.empty(), *found])
 
     def read_last(self, frame: TableSchema, since: datetime, until: datetime) -> pl.LazyFrame:
-        """Rows of the last tick that is stored from `since` to `until`, both included."""
+        """Read the rows of the last tick that is stored from `since` to `until`, both included."""
         stored = [at for name, at in self._rows if name == frame.name and since <= at <= until]
         return self.read(frame, max(stored), max(stored)) if stored else frame.empty()
 
@@ -112,7 +113,7 @@ class InMemoryTickStore:
 
 
 def compute_look_back(policy: Policy) -> dict[str, timedelta]:
-    """How far back a tick looks into each feed, by event time; of LIMITS, BACKLOG tells how far for what passes."""
+    """Compute how far back a tick looks into each feed, by event time; BACKLOG: into LIMITS for what passes."""
     flow = max(policy.flow.expired, policy.trend.outflow_median_minutes) + TICK_MINUTES
     minutes = {
         "OCCUPANCY": policy.occupancy.expired,
@@ -125,31 +126,31 @@ def compute_look_back(policy: Policy) -> dict[str, timedelta]:
 
 
 def align_to_grid(moment: datetime) -> datetime:
-    """The tick at or before a moment."""
+    """Align a moment to the tick at or before it."""
     return moment.replace(minute=moment.minute - moment.minute % TICK_MINUTES, second=0, microsecond=0)
 
 
-def run_tick(feeds: Feeds, masters: MasterData, kept: TickStore, *, snapshot_ts: datetime, policy: Policy) -> None:
-    """Every stage of one tick."""
-    sense(feeds, masters, kept, snapshot_ts=snapshot_ts, policy=policy)
-    roll_up(masters, kept, snapshot_ts=snapshot_ts, policy=policy)
-    recommend(kept, snapshot_ts=snapshot_ts, policy=policy)
-    alert(kept, snapshot_ts=snapshot_ts, policy=policy)
+def run_tick(feeds: Feeds, masters: MasterData, store: TickStore, *, snapshot_ts: datetime, policy: Policy) -> None:
+    """Run every stage of one tick."""
+    sense(feeds, masters, store, snapshot_ts=snapshot_ts, policy=policy)
+    roll_up(masters, store, snapshot_ts=snapshot_ts, policy=policy)
+    recommend(store, snapshot_ts=snapshot_ts, policy=policy)
+    alert(store, snapshot_ts=snapshot_ts, policy=policy)
 
 
-def sense(feeds: Feeds, masters: MasterData, kept: TickStore, *, snapshot_ts: datetime, policy: Policy) -> None:
-    """Feeds -> paths, pools and rejects.
+def sense(feeds: Feeds, masters: MasterData, store: TickStore, *, snapshot_ts: datetime, policy: Policy) -> None:
+    """Turn feeds into paths, pools and rejects.
 
     Args:
-        feeds: at least as far back as `reach`.
+        feeds: at least as far back as `compute_look_back`.
         masters: of the warehouses to look at.
-        kept: what earlier ticks made; keeps SIGNALS, POOLS and SIGNAL_REJECTS of this one.
+        store: what earlier ticks made; gets SIGNALS, POOLS and SIGNAL_REJECTS of this one.
         snapshot_ts: the tick.
         policy: thresholds and windows.
 
     """
     before = snapshot_ts - TICK
-    previous = kept.read(schema.SIGNALS, before, before).collect()
+    previous = store.read(schema.SIGNALS, before, before).collect()
     warehouses, since = masters.warehouses, before if previous.height else None
     paths = path_signals.compute_signals(
         *(feeds.occupancy, feeds.flow, feeds.limits, previous),
@@ -168,61 +169,61 @@ def sense(feeds: Feeds, masters: MasterData, kept: TickStore, *, snapshot_ts: da
         warehouses=warehouses,
     )
     for frame, rows in ((schema.SIGNALS, paths), (schema.POOLS, at_work), (schema.SIGNAL_REJECTS, rejects)):
-        kept.write(frame, rows, snapshot_ts)
+        store.write(frame, rows, snapshot_ts)
 
 
-def roll_up(masters: MasterData, kept: TickStore, *, snapshot_ts: datetime, policy: Policy) -> None:
-    """Paths and pools -> operational units; keeps UNIT_TIMESERIES and UNIT_REJECTS."""
+def roll_up(masters: MasterData, store: TickStore, *, snapshot_ts: datetime, policy: Policy) -> None:
+    """Roll paths and pools up to operational units; store UNIT_TIMESERIES and UNIT_REJECTS."""
     warehouses = masters.warehouses
     rows = unit_timeseries.compute_units(
-        _read_tick(kept, schema.SIGNALS, snapshot_ts),
-        _read_tick(kept, schema.POOLS, snapshot_ts),
+        _read_tick(store, schema.SIGNALS, snapshot_ts),
+        _read_tick(store, schema.POOLS, snapshot_ts),
         masters.unit_members,
-        _read_before(kept, schema.UNIT_TIMESERIES, snapshot_ts, policy.suppression.history_minutes).collect(),
+        _read_before(store, schema.UNIT_TIMESERIES, snapshot_ts, policy.suppression.history_minutes).collect(),
         snapshot_ts=snapshot_ts,
         policy=policy,
         warehouses=warehouses,
     )
     rejects = unit_timeseries.collect_rejects(masters.unit_members, snapshot_ts=snapshot_ts, warehouses=warehouses)
-    kept.write(schema.UNIT_TIMESERIES, rows, snapshot_ts)
-    kept.write(schema.UNIT_REJECTS, rejects, snapshot_ts)
+    store.write(schema.UNIT_TIMESERIES, rows, snapshot_ts)
+    store.write(schema.UNIT_REJECTS, rejects, snapshot_ts)
 
 
-def recommend(kept: TickStore, *, snapshot_ts: datetime, policy: Policy) -> None:
-    """Units -> what to do, each by itself, then without conflicts; keeps RECOMMENDATIONS."""
-    history = read_throttled(kept, snapshot_ts=snapshot_ts, policy=policy)
-    now = _read_tick(kept, schema.UNIT_TIMESERIES, snapshot_ts)
-    judged = verdicts.compute_verdicts(now, history, policy=policy)
-    kept.write(
-        schema.RECOMMENDATIONS, conflict_resolution.resolve_conflicts(judged, now, history, policy=policy), snapshot_ts
+def recommend(store: TickStore, *, snapshot_ts: datetime, policy: Policy) -> None:
+    """Recommend what to do, each unit by itself, then without conflicts; store RECOMMENDATIONS."""
+    history = read_throttled(store, snapshot_ts=snapshot_ts, policy=policy)
+    now = _read_tick(store, schema.UNIT_TIMESERIES, snapshot_ts)
+    found = verdicts.compute_verdicts(now, history, policy=policy)
+    store.write(
+        schema.RECOMMENDATIONS, conflict_resolution.resolve_conflicts(found, now, history, policy=policy), snapshot_ts
     )
 
 
-def read_throttled(kept: TickStore, *, snapshot_ts: datetime, policy: Policy) -> pl.DataFrame:
-    """`RECOMMENDATIONS` of the 30 minutes before a tick, against overflow, of the units that were throttled in them."""
-    before = _read_before(kept, schema.RECOMMENDATIONS, snapshot_ts, policy.suppression.consequence_minutes)
+def read_throttled(store: TickStore, *, snapshot_ts: datetime, policy: Policy) -> pl.DataFrame:
+    """Read `RECOMMENDATIONS` against overflow of the 30 minutes before a tick, of the units throttled in them."""
+    before = _read_before(store, schema.RECOMMENDATIONS, snapshot_ts, policy.suppression.consequence_minutes)
     units = before.filter(pl.col("action") == "THROTTLE").select(pl.col("unit_id").unique()).collect().to_series()
     # With the row that ended a throttle, or it would be in force again.
     return before.filter(pl.col("direction") == "OVERFLOW", pl.col("unit_id").is_in(units.implode())).collect()
 
 
-def alert(kept: TickStore, *, snapshot_ts: datetime, policy: Policy) -> None:
-    """Recommendations -> what is told and what is kept back; keeps ALERTS."""
-    asked = _read_tick(kept, schema.RECOMMENDATIONS, snapshot_ts)
-    history = _read_before(kept, schema.ALERTS, snapshot_ts, 2 * policy.suppression.history_minutes).collect()
+def alert(store: TickStore, *, snapshot_ts: datetime, policy: Policy) -> None:
+    """Decide what is sent and what is suppressed; store ALERTS."""
+    requests = _read_tick(store, schema.RECOMMENDATIONS, snapshot_ts)
+    history = _read_before(store, schema.ALERTS, snapshot_ts, 2 * policy.suppression.history_minutes).collect()
     if history.is_empty():
         # An open episode has a row at every tick: either none ran, or nothing was open.
-        last = kept.read_last(schema.ALERTS, snapshot_ts - _LONGEST_OUTAGE, snapshot_ts - TICK)
-        # What is not watched any more would be filed under its own last operating day, long past.
-        history = last.filter(pl.col("warehouse").is_in(asked["warehouse"].unique().implode())).collect()
-    rows = alert_suppression.compute_alerts(asked, history, snapshot_ts=snapshot_ts, policy=policy)
-    kept.write(schema.ALERTS, rows, snapshot_ts)
+        last = store.read_last(schema.ALERTS, snapshot_ts - _LONGEST_OUTAGE, snapshot_ts - TICK)
+        # What is not monitored any more would be filed under its own last operating day, long past.
+        history = last.filter(pl.col("warehouse").is_in(requests["warehouse"].unique().implode())).collect()
+    rows = alert_suppression.compute_alerts(requests, history, snapshot_ts=snapshot_ts, policy=policy)
+    store.write(schema.ALERTS, rows, snapshot_ts)
 
 
-def _read_tick(kept: TickStore, frame: TableSchema, snapshot_ts: datetime) -> pl.DataFrame:
-    return kept.read(frame, snapshot_ts, snapshot_ts).collect()
+def _read_tick(store: TickStore, frame: TableSchema, snapshot_ts: datetime) -> pl.DataFrame:
+    return store.read(frame, snapshot_ts, snapshot_ts).collect()
 
 
-def _read_before(kept: TickStore, frame: TableSchema, snapshot_ts: datetime, minutes: int) -> pl.LazyFrame:
-    """Rows of the ticks of so many minutes before a tick."""
-    return kept.read(frame, snapshot_ts - timedelta(minutes=minutes), snapshot_ts - TICK)
+def _read_before(store: TickStore, frame: TableSchema, snapshot_ts: datetime, minutes: int) -> pl.LazyFrame:
+    """Read the rows of the ticks of so many minutes before a tick."""
+    return store.read(frame, snapshot_ts - timedelta(minutes=minutes), snapshot_ts - TICK)

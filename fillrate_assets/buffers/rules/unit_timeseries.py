@@ -1,7 +1,9 @@
 """Paths -> operational units: level, quality, trend and flows of each, at one tick.
 
-A unit is what its members say: the paths whose levels, capacities and flows count in it, with their weights. It has a
-row at every tick, whatever the feeds tell: what is not known is empty, and its quality says so.
+Who is at work, what a verdict is and how often the floor is notified do not belong here.
+
+A unit is what its members name: the paths whose levels, capacities and flows count in it, with their weights. It has a
+row at every tick, whatever the feeds report: what is not known is empty, and its quality says so.
 """
 
 from __future__ import annotations
@@ -47,10 +49,10 @@ def compute_units(
     policy: Policy,
     warehouses: pl.DataFrame,
 ) -> pl.DataFrame:
-    """One row for every unit of a watched warehouse that has members in force.
+    """Compute one row for every unit of an active warehouse that has members in force.
 
-    A unit that is not FRESH has no trend: slope and what follows from it are empty. A backlog that is late keeps
-    nothing from being FRESH, because no rule looks at it.
+    A unit that is not FRESH has no trend: slope and what follows from it are empty. A unit with a
+    late backlog may be FRESH, because no rule looks at it.
 
     Args:
         signals: `SIGNALS` of the tick.
@@ -86,9 +88,9 @@ def compute_units(
 
 
 def collect_rejects(members: pl.DataFrame, *, snapshot_ts: datetime, warehouses: pl.DataFrame) -> pl.DataFrame:
-    """The members that cannot be used, and why.
+    """Collect the members that cannot be used, and why.
 
-    A unit with a readable id keeps its row; while a rejected member is in force, its quality is UNKNOWN.
+    A unit with a readable id still has its row; while a rejected member is in force, its quality is UNKNOWN.
 
     Args:
         members: `UNIT_MEMBERS`.
@@ -118,7 +120,7 @@ def collect_rejects(members: pl.DataFrame, *, snapshot_ts: datetime, warehouses:
 
 
 def list_units(members: pl.DataFrame, *, at: datetime) -> pl.DataFrame:
-    """The units that have a member at a time.
+    """List the units that have a member at a time.
 
     Args:
         members: `UNIT_MEMBERS`.
@@ -169,7 +171,7 @@ def _format_warehouse_fault() -> pl.Expr:
 
 
 def _format_member_fault() -> pl.Expr:
-    """Why a member of a unit whose id is sound cannot be used; empty if it can."""
+    """Format why a member of a unit whose id is sound cannot be used; empty if it can."""
     role, weight = pl.col("role"), pl.col("weight")
     return (
         pl.when(pl.col("path").is_null() | (pl.col("path") == ""))
@@ -190,7 +192,7 @@ def is_valid_at(at: datetime) -> pl.Expr:
 
 
 def _select_in_force(members: pl.DataFrame, warehouses: pl.DataFrame, snapshot_ts: datetime) -> pl.LazyFrame:
-    """A row for each path of each unit, with a weight for each role; of members that overlap the later one counts."""
+    """Select a row for each path of each unit, with a weight per role; of members that overlap the later one counts."""
     weights = [
         pl.when(pl.col("role") == role).then("weight").max_by(pl.when(pl.col("role") == role).then("valid_from"))
         for role in schema.ROLES
@@ -213,7 +215,7 @@ def _select_in_force(members: pl.DataFrame, warehouses: pl.DataFrame, snapshot_t
 
 
 def _list_cells(policy: Policy) -> list[str]:
-    """Names of the outflows of each 5 minutes that the median is taken over, latest first."""
+    """List the names of the outflows of each 5 minutes that the median is taken over, latest first."""
     return [f"outflow_{ago}" for ago in range(policy.trend.outflow_median_minutes // TICK_MINUTES)]
 
 
@@ -221,7 +223,7 @@ def _roll_up_paths(paths: pl.LazyFrame, policy: Policy) -> pl.LazyFrame:
     """Sum the paths of each unit by their weights.
 
     A capacity is covered while the path's level is fresh, or if the path has no level to count. While a path whose
-    level counts without a capacity is not fresh, nothing is covered: nobody can tell how much of the unit it is.
+    level counts without a capacity is not fresh, nothing is covered: how much of the unit it is cannot be known.
     """
     counts, has_capacity = pl.col("LEVEL").is_not_null(), pl.col("CAP").is_not_null()
     fresh = pl.col("level_fresh").fill_null(value=False)
@@ -262,7 +264,7 @@ def _roll_up_paths(paths: pl.LazyFrame, policy: Policy) -> pl.LazyFrame:
 
 
 def _add_quality(rows: pl.LazyFrame, policy: Policy) -> pl.LazyFrame:
-    """What of a unit may be believed: coverage, quality, and the fills that follow."""
+    """Add what of a unit may be believed: coverage, quality, and the fills that follow."""
     capacity, quality = pl.col("capacity"), pl.col("quality")
     measurable = pl.col("has_levels") & pl.col("coverage_known") & (capacity > 0)
     staffing_fresh = pl.col("staffing_fresh").fill_null(value=False)
@@ -300,7 +302,7 @@ def _add_quality(rows: pl.LazyFrame, policy: Policy) -> pl.LazyFrame:
 def _summarize_past(
     history: pl.DataFrame, members: pl.DataFrame, snapshot_ts: datetime, policy: Policy
 ) -> pl.LazyFrame:
-    """The levels of the last ticks that may be believed, and how long a unit had been UNKNOWN.
+    """Summarize the levels of the last ticks that may be believed, and how long a unit had been UNKNOWN.
 
     A level from before the unit's paths changed is the sum of others: beside those since, it would be a trend.
     """
@@ -321,7 +323,7 @@ def _summarize_past(
 
 
 def _find_member_changes(members: pl.DataFrame, snapshot_ts: datetime) -> pl.LazyFrame:
-    """When what counts in the level of each unit last changed, up to a tick: columns unit_id, changed_ts."""
+    """Find when the members of each unit's level last changed, up to a tick: columns unit_id, changed_ts."""
     now = pl.lit(snapshot_ts, TIMESTAMP)
     moments = [pl.when(pl.col(name) <= now).then(name) for name in ("valid_from", "valid_to")]
     return (
@@ -333,7 +335,7 @@ def _find_member_changes(members: pl.DataFrame, snapshot_ts: datetime) -> pl.Laz
 
 
 def _derive_believed_level() -> pl.Expr:
-    """The level if all of it was fresh: a point of the trend."""
+    """Derive the level if all of it was fresh: a point of the trend."""
     return pl.when(pl.col("coverage") >= 1).then("level")
 
 
@@ -342,7 +344,7 @@ def _add_trend(rows: pl.LazyFrame, policy: Policy) -> pl.LazyFrame:
     level, capacity, slope = pl.col("level"), pl.col("capacity"), pl.col("slope")
     net = pl.col("inflow_rate") - pl.col("outflow_rate")
     unknown_before = pl.col("last_unknown_ticks").fill_null(0)
-    # Whether anybody is there may be unknown too; a unit that nothing is known of must not stay silent for that.
+    # Whether anyone is there may be unknown too; a unit that nothing is known of must not stay silent for that.
     counted = pl.col("staffed").fill_null(value=True).cast(pl.Int64)
     return (
         rows.with_columns(_derive_believed_level().alias("level_0"))
@@ -359,7 +361,11 @@ def _add_trend(rows: pl.LazyFrame, policy: Policy) -> pl.LazyFrame:
 
 
 def _derive_theil_sen_slope(policy: Policy) -> pl.Expr:
-    """Median of the slopes between all pairs of points `level_0`, `level_1`..., which are so many ticks ago."""
+    """Derive the median of the slopes between all pairs of points `level_0`, `level_1`..., which are so many ticks ago.
+
+    Source: P. K. Sen, Estimates of the regression coefficient based on Kendall's tau, Journal of the American
+    Statistical Association 63 (1968), 1379-1389.
+    """
     points = [f"level_{ago}" for ago in range(policy.trend.points)]
     slopes = [
         (pl.col(points[later]) - pl.col(points[earlier])) / ((earlier - later) * TICK_MINUTES)

@@ -4,30 +4,8 @@ What is compared are bounds of the fill, which is exact where all data are fresh
 that it can hold says so, and clear if even the most does. Of an UNKNOWN unit only the least is proven, so it may
 alert but is never clear. Only of FRESH units is there a trend and a quantity.
 
-Where the design is silent, what a floor manager would want:
-
-- The people of a pool take packages out of the pool's buffers; the pool before it, in `Policy.pool_order` among the
-  pools that a warehouse has, fills them. So a TOTAL that overflows needs people in its own pool; one that starves has
-  too many, and the pool before it too few. If that one starves as well, people are missing further up: in the nearest
-  pool before it that does not, or nowhere that is known. To send them to one that sends its own away helps nobody.
-- A pool can spare headcount - planned, and while it starves also those for whom there is no work. One move has one
-  donor: the pool that can spare most, of those that are known and not filling up themselves if there are any.
-- Free stations are those of the pool that gains: floor(max rate / units per hour) - headcount.
-- Where people are needed and known not to be had, the pool's feed is throttled instead, by the formula of INDUCT.
-- An unstaffed pool overflows all the same while packages come in; if none do, it is NOT_STAFFED. A stop during a break
-  is no jam. A jam compares the latest 5 minutes that are known with their median.
-- A trend that the net flow contradicts is good for a WARN alone; a level is a level whatever the trend.
-- A buffer as low as for ACT whose outflow or staffing is not known is a WARN.
-- What consumers take is a mean of 15 minutes, and falls only after the buffer is empty. So what they can go on taking
-  counts where it is less: what came in of late, and what lies there spread over as long.
-- Open lanes that fill up together while a sibling is closed are no less full for being even: from `Lane.full` on, each
-  asks for that sibling (C-FULL).
-- A group of lanes is the open ones of a pool and type, the unit itself included; UNKNOWN ones are not counted.
-- A throttle is held until its unit is clear on FRESH data. It is never raised by more than a fifth per tick, yet by at
-  least a step, and ends where it reaches what the stations can take (the pool's people, if that is not known).
-- A WARN names the action that its ACT would take and asks for nothing. It is told even where the unit would be clear.
-- Siblings take packages only if together they have room for all of them.
-- DATA is told of a warehouse and feed, as unit {WAREHOUSE}_DATA_{FEED} of pool DATA.
+What the design leaves open is in decisions 0062 and 0063. Quantities belong to `recommendation_sizing`, conflicts
+between units to `conflict_resolution`.
 """
 
 from __future__ import annotations
@@ -56,7 +34,7 @@ DATA_POOL: Final = "DATA"
 
 
 def compute_verdicts(units: pl.DataFrame, history: pl.DataFrame, *, policy: Policy) -> pl.DataFrame:
-    """What every unit is in each direction that its type can fail in, why, and what to do about it.
+    """Compute what every unit is in each direction that its type can fail in, why, and what to do about it.
 
     Args:
         units: `UNIT_TIMESERIES` of one tick; what needs earlier ticks rides on its rows.
@@ -67,21 +45,21 @@ def compute_verdicts(units: pl.DataFrame, history: pl.DataFrame, *, policy: Poli
         `VERDICTS_OF_UNITS`, sorted by its key.
 
     """
-    looked_at = add_rule_inputs(units, policy=policy)
-    judged = pl.concat([_apply_branch(looked_at, branch) for branch in build_branches(policy)], how="diagonal")
-    judged = judged.join(find_throttles(history), on=["unit_id", "direction"], how="left")
-    told = size_recommendations(judged, looked_at, policy=policy), hold_throttles(judged, policy=policy)
-    explained = [frame.with_columns(_format_explanation().alias("explanation")) for frame in told]
+    inputs = add_rule_inputs(units, policy=policy)
+    verdicts = pl.concat([_apply_branch(inputs, branch) for branch in build_branches(policy)], how="diagonal")
+    verdicts = verdicts.join(find_throttles(history), on=["unit_id", "direction"], how="left")
+    parts = size_recommendations(verdicts, inputs, policy=policy), hold_throttles(verdicts, policy=policy)
+    explained = [frame.with_columns(_format_explanation().alias("explanation")) for frame in parts]
     rows = [frame.lazy().pipe(_conform, policy) for frame in (*explained, _compute_data_verdicts(units, policy))]
     return pl.concat(rows).collect().sort("unit_id", "direction")
 
 
-# --- what is seen of a unit
+# --- what the rules look at
 
 
 @dataclass(frozen=True)
 class Signal:
-    """How a number that rules look at reads; without {} neither it nor its limit is told."""
+    """How a number that rules look at reads; without {} neither it nor its limit is printed."""
 
     text: str
     missing: str = ""
@@ -155,14 +133,14 @@ def add_rule_inputs(units: pl.DataFrame, *, policy: Policy) -> pl.DataFrame:
 
 @dataclass(frozen=True)
 class Condition:
-    """One comparison; it fails where its signal is missing, unless that is what it asks for."""
+    """One comparison; it fails where its signal is missing, unless its test is "missing"."""
 
     signal: str
     test: Literal[">=", ">", "<=", "<", "missing"]
     threshold: float = 0
 
     def is_met(self) -> pl.Expr:
-        """Whether it does."""
+        """Whether it holds."""
         value = pl.col(self.signal)
         outcome = {
             ">=": value >= self.threshold,
@@ -174,7 +152,7 @@ class Condition:
         return outcome.fill_null(value=False)
 
     def derive_evidence(self) -> pl.Expr:
-        """One element of `EVIDENCE`; the margin is at least 0 where it holds."""
+        """Derive one element of `EVIDENCE`; the margin is at least 0 where it holds."""
         if self.test == "missing":
             return derive_evidence(self.signal, pl.col(self.signal))
         beyond = pl.col(self.signal) - self.threshold
@@ -183,14 +161,14 @@ class Condition:
         )
 
     def format_limit(self) -> str:
-        """Its threshold as people read it."""
+        """Format its threshold as people read it."""
         signal = SIGNALS[self.signal]
         return f"{self.threshold * signal.scale:g}{signal.unit}"
 
 
 @dataclass(frozen=True)
 class Rule:
-    """A verdict and when it is so; `shows` is what a row of it tells, unless that is what it asked for."""
+    """A verdict and when it holds; `shown` is what a row of it shows, unless that is `when`."""
 
     rule_id: str
     verdict: str
@@ -199,7 +177,7 @@ class Rule:
 
     @property
     def shown_conditions(self) -> tuple[Condition, ...]:
-        """What its rows store and say."""
+        """The conditions that its rows store and print."""
         return self.shown or self.when
 
 
@@ -213,7 +191,7 @@ class Branch:
     rules: tuple[Rule, ...]
 
     def derive_rule_id(self) -> pl.Expr:
-        """The rule_id of the first rule that holds, over what is `seen`."""
+        """Derive the rule_id of the first rule that holds, over `add_rule_inputs`."""
         return pl.coalesce(
             pl.when(pl.all_horizontal(pl.lit(value=True), *[condition.is_met() for condition in rule.when])).then(
                 pl.lit(rule.rule_id)
@@ -223,7 +201,7 @@ class Branch:
 
 
 def build_branches(policy: Policy) -> tuple[Branch, ...]:
-    """Branches A, B and C."""
+    """Build branches A (TOTAL), B (INDUCT) and C (PACK, LANE)."""
     return (
         Branch(("TOTAL",), "OVERFLOW", "MOVE_STAFF", _build_total_overflow(policy.total)),
         Branch(("TOTAL",), "STARVATION", "MOVE_STAFF", _build_total_starvation(policy.starvation)),
@@ -308,7 +286,7 @@ def _build_fallback(branch: str, act: Condition, clear: Condition) -> tuple[Rule
 
 
 def _apply_branch(rows: pl.DataFrame, branch: Branch) -> pl.DataFrame:
-    """The verdict of each unit that the branch is for, with what it looked at, as numbers and in words."""
+    """Add the verdict to each unit that the branch is for, with what it looked at, as numbers and in words."""
     rows = rows.filter(pl.col("unit_type").is_in(branch.unit_types)).with_columns(
         branch.derive_rule_id().alias("rule_id"),
         pl.lit(branch.direction).alias("direction"),
@@ -329,7 +307,7 @@ def _apply_branch(rows: pl.DataFrame, branch: Branch) -> pl.DataFrame:
 
 
 def _compute_data_verdicts(units: pl.DataFrame, policy: Policy) -> pl.DataFrame:
-    """One row per warehouse and feed: is it why units are UNKNOWN, and for how long."""
+    """Compute one row per warehouse and feed: is it why units are UNKNOWN, and for how long."""
     minimum = policy.quality.data_alert_ticks
     unknown = units.filter(pl.col("quality") == "UNKNOWN")
     # A level is what makes a unit UNKNOWN, whatever the reason for which no feed is named.
@@ -390,7 +368,7 @@ def _derive_feed_value(act: pl.Expr, *values: str) -> pl.Expr:
 
 
 def _format_explanation() -> pl.Expr:
-    """Why, on which data if not fresh, and why that much: what to do is told by the action's own columns."""
+    """Format why, on which data if not fresh, and why that much: what to do is in the action's own columns."""
     doubt = (
         pl.when(pl.col("quality") == "DEGRADED")
         .then(pl.lit("The data are degraded: levels alone are judged"))
@@ -404,8 +382,8 @@ def _format_explanation() -> pl.Expr:
 
 
 def _format_clauses(conditions: Sequence[Condition]) -> pl.Expr:
-    """'87.5 % full (limit 85 %), overflows in 4.0 min (limit 5 min)'."""
-    # The two bounds of the fill read alike: between two limits, the least is told with both.
+    """Format '87.5 % full (limit 85 %), overflows in 4.0 min (limit 5 min)'."""
+    # The two bounds of the fill read alike: between two limits, the least is printed with both.
     read: dict[Signal, list[Condition]] = {}
     for condition in conditions:
         read.setdefault(SIGNALS[condition.signal], []).append(condition)
@@ -430,7 +408,7 @@ _MEASURES: Final = {
 
 
 def _conform(rows: pl.LazyFrame, policy: Policy) -> pl.LazyFrame:
-    """`VERDICTS_OF_UNITS`; columns that a kind of row does not have are empty."""
+    """Conform to `VERDICTS_OF_UNITS`; columns that a kind of row does not have are empty."""
     rows = rows.with_columns(
         pl.col("action").replace_strict(_MEASURES, default=None, return_dtype=pl.String).alias("quantity_unit"),
         pl.lit(policy.version).alias("policy_version"),

@@ -1,4 +1,7 @@
-"""The four feeds of the warehouse floors: levels, flows, people and limits. A warehouse in SQL; embedded: DuckDB."""
+"""The four feeds of the warehouse floors: levels, flows, people and limits. A warehouse in SQL; embedded: DuckDB.
+
+Statements and reading belong here; which row counts, and what it means, belongs to `rules.path_signals`.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ _MOST_NAMED: Final = 500
 
 _PATH: Final = ("warehouse", "path")
 _LASTING: Final = ("capacity", "max_rate", "lane_open")
-"""What holds until it is told anew."""
+"""What holds until it is reported anew."""
 
 _AMOUNTS: Final = ("capacity", "max_rate", "backlog")
 _GREATEST: Final = 1e300
@@ -39,7 +42,7 @@ _CONNECT_SECONDS: Final = 20
 
 @dataclass(frozen=True)
 class FloorFeeds:
-    """What the floors told, as far as a tick looks back."""
+    """What the floors reported, as far as a tick looks back."""
 
     url: str = field(repr=False)
     tables: Mapping[str, SourceTable] = field(default_factory=dict)
@@ -48,15 +51,15 @@ class FloorFeeds:
     def read(
         self, *, snapshot_ts: datetime, look_back: Mapping[str, timedelta], warehouses: Sequence[str] | None = None
     ) -> Feeds:
-        """What a tick could have known of each feed: by four queries at a time.
+        """Read what a tick could have known of each feed, by four queries at a time.
 
         A feed that cannot be read is None, and `errors` say why; the others are read all the same. Rows without a
         readable event time are there in the tick after they arrived, to be rejected. Of LIMITS, an old row is left out
-        if it tells nothing that a newer one of its path does not.
+        if a newer one of its path has all that it has.
 
         Args:
             snapshot_ts: the tick.
-            look_back: how far back it looks, by feed, as `tick.look_back` tells.
+            look_back: how far back it looks, by feed: see `tick.compute_look_back`.
             warehouses: whose rows to read; None reads all.
 
         Raises:
@@ -71,25 +74,25 @@ class FloorFeeds:
             for feed in schema.FEEDS
         }
         threads = ThreadPoolExecutor(len(statements), thread_name_prefix="feed")
-        asked = {feed: threads.submit(self._read, feed, statement) for feed, statement in statements.items()}
-        wait(asked.values(), timeout=self.statement_seconds + _CONNECT_SECONDS)
-        # A driver that waits for a server that is gone must not keep the tick.
+        pending = {feed: threads.submit(self._read, feed, statement) for feed, statement in statements.items()}
+        wait(pending.values(), timeout=self.statement_seconds + _CONNECT_SECONDS)
+        # A driver that waits for a server that is gone must not hold up the tick.
         threads.shutdown(wait=False, cancel_futures=True)
-        told: dict[str, Feed] = {}
+        read: dict[str, Feed] = {}
         errors: dict[str, str] = {}
-        for feed, answer in asked.items():
+        for feed, answer in pending.items():
             try:
-                told[feed] = self._take_result(answer)
+                read[feed] = self._take_result(answer)
             except FillrateError as error:
-                told[feed], errors[feed] = None, str(error)
+                read[feed], errors[feed] = None, str(error)
         if warehouses is not None:
             wanted = pl.col("warehouse").is_in(list(warehouses))
-            told = {feed: None if rows is None else rows.filter(wanted) for feed, rows in told.items()}
+            read = {feed: None if rows is None else rows.filter(wanted) for feed, rows in read.items()}
         return Feeds(
-            occupancy=told["OCCUPANCY"],
-            flow=told["FLOW"],
-            staffing=told["STAFFING"],
-            limits=told["LIMITS"],
+            occupancy=read["OCCUPANCY"],
+            flow=read["FLOW"],
+            staffing=read["STAFFING"],
+            limits=read["LIMITS"],
             errors=errors,
         )
 
@@ -128,7 +131,7 @@ class FloorFeeds:
 
 
 def _limit_named(warehouses: Sequence[str] | None) -> Sequence[str] | None:
-    """The warehouses that a statement names."""
+    """Limit the warehouses that a statement names."""
     return warehouses if warehouses is not None and len(warehouses) <= _MOST_NAMED else None
 
 
@@ -143,8 +146,8 @@ def _build_statement(
     now = snapshot_ts.astimezone(UTC).replace(tzinfo=None)
     rows = _RowFilter(now, now - look_back[feed], warehouses)
     if feed != "LIMITS":
-        told = table.alias("told")
-        return _select_columns(told).where(rows.is_relevant(told))
+        reported = table.alias("reported")
+        return _select_columns(reported).where(rows.is_relevant(reported))
     return _build_limits_statement(table, rows, now - look_back["BACKLOG"])
 
 
@@ -157,7 +160,7 @@ class _RowFilter:
     warehouses: Sequence[str] | None
 
     def is_relevant(self, rows: sa.FromClause) -> sa.ColumnElement[bool]:
-        """What had arrived, and is not too old; that nobody can tell the age or arrival of is there to be rejected."""
+        """Whether a row had arrived, and is not too old; one of unknown age or arrival is there to be rejected."""
         column = rows.c
         wanted = [] if self.warehouses is None else [column.warehouse.in_(self.warehouses)]
         return sa.and_(
@@ -167,12 +170,12 @@ class _RowFilter:
         )
 
     def is_new(self, rows: sa.FromClause) -> sa.ColumnElement[bool]:
-        """What arrived since the tick before."""
+        """Whether a row arrived since the tick before."""
         return rows.c.ingest_ts > self.now - TICK
 
 
 def _build_limits_statement(table: sa.Table, rows: _RowFilter, recent: datetime) -> sa.Select[Any]:
-    """Recent limits in full; of older ones what a path's latest usable values stand in.
+    """Build the statement for limits: recent ones in full; of older ones what holds a path's latest usable values.
 
     Where one of those is corrected by a row that has no such value, or something unusable arrived late, all rows of the
     path are read: then the rules decide, as they do with all rows of everything.
@@ -206,26 +209,26 @@ def _build_limits_statement(table: sa.Table, rows: _RowFilter, recent: datetime)
         .distinct()
         .subquery("doubtful")
     )
-    told = table.alias("told")
+    reported = table.alias("reported")
     return (
-        _select_columns(told)
-        .outerjoin_from(told, latest, _is_same_path(told, latest))
-        .outerjoin(doubtful, _is_same_path(told, doubtful))
+        _select_columns(reported)
+        .outerjoin_from(reported, latest, _is_same_path(reported, latest))
+        .outerjoin(doubtful, _is_same_path(reported, doubtful))
         .where(
-            rows.is_relevant(told),
+            rows.is_relevant(reported),
             sa.or_(
-                told.c.event_ts.is_(None),
-                told.c.event_ts >= recent,
-                rows.is_new(told),
+                reported.c.event_ts.is_(None),
+                reported.c.event_ts >= recent,
+                rows.is_new(reported),
                 doubtful.c.path.is_not(None),
-                *(told.c.event_ts == latest.c[f"{name}_ts"] for name in lasting),
+                *(reported.c.event_ts == latest.c[f"{name}_ts"] for name in lasting),
             ),
         )
     )
 
 
 def _select_columns(rows: sa.FromClause) -> sa.Select[Any]:
-    """Every column under the contract's name."""
+    """Select every column under the contract's name."""
     return sa.select(*(column.label(column.key) for column in rows.c))
 
 

@@ -124,7 +124,7 @@ def test_a_row_that_lost_tells_what_it_was_and_to_whom_it_lost() -> None:
     text = told(recommendations=recommendations(lost), alerts=alerts({"label": "SUPPRESSED", "reason": "SUBSUMED_BY"}))
     assert "ACT by A-OVERFLOW-FULL: 94.0 % full: move 4." in text
     assert "OVERRIDDEN by R2 to W1_PACK_TOTAL OVERFLOW: MOVE_STAFF 4 became nothing not known" in text
-    assert "kept back (SUBSUMED_BY)" in text
+    assert "suppressed (SUBSUMED_BY)" in text
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,7 @@ def test_a_row_that_lost_tells_what_it_was_and_to_whom_it_lost() -> None:
         ({"units": units({"minutes_to_starvation": 7.0})}, "runs empty in 7 min"),
         ({"recommendations": recommendations({})}, "4. Conflicts within the warehouse\n   none"),
         ({"alerts": alerts()}, "no episode is open"),
-        ({"notices": sent().clear()}, "6. Who was told in these episodes\n   nobody"),
+        ({"notices": sent().clear()}, "6. Who was notified in these episodes\n   no one"),
         ({"notices": sent(sent_at=None, failure="refused")}, "not sent: refused"),
         ({"notices": sent(sent_at=None)}, "not sent: it waits"),
         ({"feedback": feedback()}, "nothing yet"),
@@ -154,7 +154,7 @@ def test_what_is_not_known_is_said(parts: dict[str, pl.DataFrame], expected: str
 
 def test_a_unit_of_which_nothing_is_kept_is_an_error() -> None:
     nothing = {"units": EVIDENCE.units.clear(), "recommendations": EVIDENCE.recommendations.clear()}
-    with pytest.raises(PermanentFailure, match="nothing is kept"):
+    with pytest.raises(PermanentFailure, match="nothing is stored"):
         explain_unit(replace(EVIDENCE, **nothing), zone=UTC)
 
 
@@ -215,9 +215,9 @@ def test_a_feed_that_an_alert_names_has_a_chain_without_paths(home: Settings) ->
     text = chain(home, OCCUPANCY)
     assert text.startswith(f"{OCCUPANCY} (TOTAL, pool DATA of W1, CHI) at 2026-03-14 14:00 UTC")
     for expected in (
-        "1. What each rule said, the unit by itself\n   DATA: ACT by DATA-UNKNOWN: OCCUPANCY: 2 of 3 units.",
-        "3. Told or kept back\n   DATA, CHECK_DATA: NEW; episode 1",
-        "4. Who was told in these episodes\n   console: NEW ACT of 09:00",
+        "1. What each rule decided, the unit by itself\n   DATA: ACT by DATA-UNKNOWN: OCCUPANCY: 2 of 3 units.",
+        "3. Sent or suppressed\n   DATA, CHECK_DATA: NEW; episode 1",
+        "4. Who was notified in these episodes\n   console: NEW ACT of 09:00",
     ):
         assert expected in text
     assert "paths" not in text

@@ -1,4 +1,7 @@
-"""The state table, as sequences of ticks: what a unit is at each, and what is said."""
+"""The state table, as sequences of ticks: what a unit is at each, and what is said.
+
+Proves decision 0060.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Conflicts inside a warehouse: each of R1 to R7 where it applies and where it does not."""
+"""Conflicts inside a warehouse: each of R1 to R7 where it applies and where it does not.
+
+Proves decision 0064.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Feeds to paths and pools: what counts, what is rejected, the grid, the estimate, who is at work."""
+"""Feeds to paths and pools: what counts, what is rejected, the grid, the estimate, who is at work.
+
+Proves decision 0061.
+"""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ def test_a_unit_is_what_the_worse_of_its_directions_is() -> None:
 def test_what_is_told_of_data_is_no_unit() -> None:
     rows = recommendations({"unit_id": "W1_DATA_FLOW", "direction": "DATA", "action": "CHECK_DATA"})
     assert status_board.compute_states(rows).is_empty()
-    assert status_board.render_heat_strip(rows) == "No unit is watched."
+    assert status_board.render_heat_strip(rows) == "No unit is monitored."
 
 
 def test_the_strip_has_a_line_a_pool_and_a_character_a_unit() -> None:

@@ -1,4 +1,7 @@
-"""Each unit by itself: every cell of the design's table with its boundaries, quantities, data that are missing."""
+"""Each unit by itself: every cell of the design's table with its boundaries, quantities, data that are missing.
+
+Proves decisions 0062 and 0063.
+"""
 
 from __future__ import annotations
 
@@ -368,7 +371,7 @@ def test_a_full_total_gets_people(row: Row, donor: Row, quantity: float | None, 
 def test_where_nobody_can_be_added_the_pool_is_throttled(row: Row, donor: Row, why: str) -> None:
     found = verdict({**FULL, **row}, "OVERFLOW", {**DONOR, **donor})
     assert (found["action"], found["quantity"], found["quantity_unit"]) == ("THROTTLE", 700.0, "packages/hour")
-    assert found["explanation"].endswith(f"Nobody can be added: {why}.")
+    assert found["explanation"].endswith(f"No one can be added: {why}.")
 
 
 @pytest.mark.parametrize(
