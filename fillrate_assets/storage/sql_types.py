@@ -1,14 +1,16 @@
-"""Column types that keep every digit on each database."""
+"""Column types that keep every digit on each database, and the one map from dtypes to them."""
 
 from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
+import polars as pl
 import sqlalchemy as sa
 
 from fillrate_assets.core.decimals import PLACES
+from fillrate_assets.core.table_schema import TIMESTAMP
 
 
 class ExactDecimal(sa.types.TypeDecorator[Decimal]):
@@ -43,3 +45,26 @@ class UtcDateTime(sa.types.TypeDecorator[datetime]):
         from sqlalchemy.dialects.mssql import DATETIME2  # noqa: PLC0415 - only where it is used
 
         return dialect.type_descriptor(DATETIME2(precision=6))  # type: ignore[no-untyped-call]
+
+
+_TYPES: Final[dict[object, sa.types.TypeEngine[Any]]] = {
+    pl.Date: sa.Date(),
+    pl.Time: sa.Time(),
+    TIMESTAMP: UtcDateTime(),
+    pl.Int64: sa.BigInteger(),
+    pl.Float64: sa.Double(),
+    pl.Boolean: sa.Boolean(),
+}
+
+
+def choose_sql_type(dtype: object, length: int | None = 255) -> sa.types.TypeEngine[Any]:
+    """Return the type of a column of the platform's own tables; `length` is that of text, None for any."""
+    return sa.Unicode(length) if dtype == pl.String else _TYPES.get(dtype, ExactDecimal())
+
+
+def choose_source_type(dtype: object) -> sa.types.TypeEngine[Any]:
+    """Return the type of a source's column: quantities and times of day are text there, as they were written."""
+    if dtype == TIMESTAMP:
+        # As the source's own driver binds it.
+        return sa.DateTime()
+    return sa.String(255) if dtype == pl.Time else _TYPES.get(dtype, sa.String(255))

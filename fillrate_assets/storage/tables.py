@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-import polars as pl
 import sqlalchemy as sa
 
 from fillrate_assets.core.errors import PermanentFailure
-from fillrate_assets.core.table_schema import TIMESTAMP, TableSchema
+from fillrate_assets.core.table_schema import TableSchema
 from fillrate_assets.settings import SourceTable
 from fillrate_assets.storage.sql import embedded_file
-from fillrate_assets.storage.sql_types import ExactDecimal, UtcDateTime
+from fillrate_assets.storage.sql_types import choose_source_type, choose_sql_type
 
 METADATA: Final = sa.MetaData()
 
@@ -31,27 +30,13 @@ def table_of(
     columns = [
         sa.Column(
             column.name,
-            _type(column.dtype, (lengths or {}).get(column.name, 64 if column.name in frame.key else 255)),
+            choose_sql_type(column.dtype, (lengths or {}).get(column.name, 64 if column.name in frame.key else 255)),
             primary_key=column.name in frame.key,
             nullable=column.nullable,
         )
         for column in frame.columns
     ]
     return sa.Table(frame.name, METADATA, *columns, *more)
-
-
-def _type(dtype: object, length: int | None) -> sa.types.TypeEngine[Any]:
-    if dtype == pl.String:
-        return sa.Unicode(length)
-    kinds: dict[object, sa.types.TypeEngine[Any]] = {
-        pl.Date: sa.Date(),
-        pl.Time: sa.Time(),
-        TIMESTAMP: UtcDateTime(),
-        pl.Int64: sa.BigInteger(),
-        pl.Float64: sa.Double(),
-        pl.Boolean: sa.Boolean(),
-    }
-    return kinds.get(dtype, ExactDecimal())
 
 
 def identity_column() -> sa.Column[Any]:
@@ -89,7 +74,7 @@ def source_table(
     columns = [
         sa.Column(
             theirs.columns.get(column.name, column.name),
-            sa.String(255) if column.name in text else _sql_type(column.dtype),
+            sa.String(255) if column.name in text else choose_source_type(column.dtype),
             key=column.name,
         )
         for column in contract.source_columns
@@ -98,17 +83,3 @@ def source_table(
     if embedded_file(url) is not None and "problem" in contract.names:
         columns.append(sa.Column("problem", sa.String(1000)))
     return sa.Table(theirs.name or name, sa.MetaData(schema=theirs.schema_name), *columns)
-
-
-def _sql_type(dtype: object) -> sa.types.TypeEngine[Any]:
-    if dtype == pl.Date:
-        return sa.Date()
-    if dtype == TIMESTAMP:
-        return sa.DateTime()
-    if dtype == pl.Int64:
-        return sa.BigInteger()
-    if dtype == pl.Boolean:
-        return sa.Boolean()
-    if dtype == pl.Float64:
-        return sa.Double()
-    return sa.String(255)
