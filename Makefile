@@ -7,7 +7,7 @@ export DAGSTER_HOME := $(CURDIR)
 export FILLRATE_HOME ?= $(CURDIR)/.fillrate
 export DAGSTER_EVENT_BATCH_SIZE ?= 1000
 
-.PHONY: demo test ui constraints clean
+.PHONY: demo test ui constraints settings clean
 
 demo: $(READY)
 	$(BIN)/fillrate demo
@@ -27,6 +27,10 @@ ui: $(READY)
 constraints: $(READY)
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 \
 		--all-extras --group build pyproject.toml --output-file constraints.txt
+
+# Writes the reference of settings from the code.
+settings: $(READY)
+	$(BIN)/fillrate settings --update docs/reference/settings.md
 
 clean:
 	rm -rf $(VENV) .fillrate

@@ -183,7 +183,7 @@ def main() -> int:
         started = perf_counter()
         runs = list(backfill(settings, network, arguments.processes))
         seconds = perf_counter() - started
-        saved = _alone(sums_of_lake, settings), _alone(sums_of_store, settings.record_store_url)
+        saved = _alone(sums_of_lake, settings), _alone(sums_of_store, settings.storage.record_store_url)
         loads = [_alone(load, settings, work / load.__name__, network.dc_codes) for load in (by_rows, by_arrow)]
     return report(runs, seconds, saved, loads)
 
@@ -269,9 +269,12 @@ def empty_platform(home: Path, filled: Path) -> Settings:
     shutil.copy(DAGSTER_YAML, home)
     os.environ.update(DAGSTER_HOME=str(home), FILLRATE_HOME=str(home), DAGSTER_EVENT_BATCH_SIZE="1000")
     sample = settings_module.load(home=filled)
-    sources = {name: getattr(sample, name) for name in SOURCE_URLS}
+    sources = {f"sources__{name}": getattr(sample.sources, name) for name in SOURCE_URLS}
     settings = settings_module.load(home=home, first_ship_date=sample.first_ship_date, **sources)
-    masters, store = RecordStore(Database(sample.record_store_url)), RecordStore(Database(settings.record_store_url))
+    masters, store = (
+        RecordStore(Database(sample.storage.record_store_url)),
+        RecordStore(Database(settings.storage.record_store_url)),
+    )
     store.database.upgrade()
     store.add_dcs(masters.read_dcs())
     store.add_waivers(masters.read_waivers())
@@ -335,7 +338,7 @@ def _watch_ours() -> None:
 
 def by_rows(settings: Settings, home: Path, dcs: Sequence[str]) -> BareLoad:
     """Python's own SQLite driver: rows as tuples."""
-    statement = sa.insert(RECORDS).compile(dialect=sql.engine(settings.record_store_url).dialect)
+    statement = sa.insert(RECORDS).compile(dialect=sql.engine(settings.storage.record_store_url).dialect)
     url, took = _empty_store(home), NOTHING
     with closing(sqlite3.connect(str(sql.embedded_file(url)))) as connection:
         connection.execute("PRAGMA synchronous=NORMAL")
@@ -377,19 +380,19 @@ def sums_of_store(url: str) -> Sums:
 def sums_of_lake(settings: Settings) -> Sums:
     """What the lake's records add up to."""
     summed = [decimals.to_units(name).sum() for name in SUMMED]
-    records = Lake(settings.lake_root).scan(schema.LOST_CASES)
+    records = Lake(settings.storage.lake_root).scan(schema.LOST_CASES)
     return records.select(pl.len().cast(pl.Int64).alias("records"), *summed).collect().row(0, named=True)
 
 
 def _empty_store(home: Path) -> str:
-    url = settings_module.load(home=home).record_store_url
+    url = settings_module.load(home=home).storage.record_store_url
     Database(url).upgrade()
     return url
 
 
 def _saved_rows(settings: Settings, dc: str) -> pl.DataFrame:
     """The rows of a DC as the backfill's record store holds them, encoded."""
-    return sql.read("record store", settings.record_store_url, sa.select(RECORDS).where(RECORDS.c.dc == dc))
+    return sql.read("record store", settings.storage.record_store_url, sa.select(RECORDS).where(RECORDS.c.dc == dc))
 
 
 # --- processes

@@ -126,18 +126,22 @@ class Platform:
     def of(cls, load: Load, home: Path, url: str) -> Platform:
         """Make and fill them, up to the first tick."""
         settings = settings_module.load(home=home, first_ship_date=load.first.date() - timedelta(days=1))
-        Database(settings.record_store_url).upgrade()
-        store = BufferStore(Database(settings.record_store_url))
+        Database(settings.storage.record_store_url).upgrade()
+        store = BufferStore(Database(settings.storage.record_store_url))
         masters = load.masters()
         routes = masters.alert_routes.with_columns(channel=pl.lit("webhook:floor"))
         store.merge_master_data(tick.MasterData(masters.warehouses, masters.unit_members, masters.shifts, routes))
-        feeds = FloorFeeds(settings.floor_feeds_url, settings.tables, settings.tick_statement_seconds)
+        feeds = FloorFeeds(
+            settings.sources.floor_feeds_url,
+            settings.sources.source_tables,
+            settings.sources.tick_statement_timeout_seconds,
+        )
         feeds.create()
         for number in range(1, WARM):
             feeds.append(load.received(number))
         channels = Channels({"floor": url}, SECRET)
-        delivery = Delivery(Notices(Database(settings.record_store_url)), channels)
-        kept = LakeTickStore(Lake(settings.lake_root), tuple(sorted(set(masters.warehouses["dc"]))))
+        delivery = Delivery(Notices(Database(settings.storage.record_store_url)), channels)
+        kept = LakeTickStore(Lake(settings.storage.lake_root), tuple(sorted(set(masters.warehouses["dc"]))))
         return cls(load, settings, feeds, store, kept, delivery)
 
     def tick(self, number: int) -> dict[str, float]:
@@ -199,7 +203,7 @@ class Platform:
             self._rename("elsewhere", "buffer_occupancy")
 
     def _rename(self, name: str, other: str) -> None:
-        with duckdb.connect(str(sql.embedded_file(self.settings.floor_feeds_url))) as connection:
+        with duckdb.connect(str(sql.embedded_file(self.settings.sources.floor_feeds_url))) as connection:
             connection.execute(f"ALTER TABLE {name} RENAME TO {other}")
 
 

@@ -106,7 +106,7 @@ def prepare(home: Path, dcs: int, items: int, days: int) -> tuple[Settings, Netw
         for dc, lines in sample.generate(network):
             print(f"  {dc} filled: {lines:,} order lines", file=sys.stderr, flush=True)
     settings = settings_module.load()
-    done = dict(RecordStore(Database(settings.record_store_url)).read_ledger().group_by("dc").len().iter_rows())
+    done = dict(RecordStore(Database(settings.storage.record_store_url)).read_ledger().group_by("dc").len().iter_rows())
     missing = [dc for dc in network.dc_codes if done.get(dc, 0) < network.days]
     if missing:
         for ran in launcher.run(settings, [launcher.RunRange(dc, network.first, network.last) for dc in missing]):
@@ -341,7 +341,7 @@ class State:
     @classmethod
     def of(cls, settings: Settings, days: list[date]) -> State:
         """Times of the lake's files, records of some days of the changed DC, the ledger, restated values so far."""
-        store, root = RecordStore(Database(settings.record_store_url)), Path(settings.lake_root)
+        store, root = RecordStore(Database(settings.storage.record_store_url)), Path(settings.storage.lake_root)
         files = {str(file.relative_to(root)): file.stat().st_mtime_ns for file in root.rglob("part-0.parquet")}
         records = pl.concat([store.read_records(DC, day) for day in days])
         return cls(files, records, store.read_ledger(), store.count(RESTATEMENTS))
@@ -359,7 +359,10 @@ class Measured:
 
 def measure(settings: Settings, network: Network, instance: dg.DagsterInstance) -> tuple[Measured, list[str]]:
     """Change a line, tick, run; the numbers, and what is wrong with the results."""
-    orders, ticking = OrderSystem(settings.order_system_url, settings.tables), ticks(settings, instance)
+    orders, ticking = (
+        OrderSystem(settings.sources.order_system_url, settings.sources.source_tables),
+        ticks(settings, instance),
+    )
     for _ in range(2):
         # These find what earlier ticks would have found: the held day, which waits for its snapshot.
         next(ticking)

@@ -79,9 +79,9 @@ def prepare(home: Path, network: Network) -> Settings:
     if sample.network is None:
         for dc, lines in sample.generate(network):
             print(f"  {dc} filled: {lines:,} order lines", file=sys.stderr, flush=True)
-    settings = settings_module.load(home=home, snapshot_days=age + SNAPSHOT_DAYS)
+    settings = settings_module.load(home=home, sensor__snapshot_lookback_days=age + SNAPSHOT_DAYS)
     publish(EmbeddedSystems.of(settings), network)
-    with sql.engine(settings.record_store_url).begin() as connection:
+    with sql.engine(settings.storage.record_store_url).begin() as connection:
         connection.execute(WATERMARKS.delete())
     return settings
 
@@ -156,10 +156,10 @@ def _timed(spent: list[float]) -> Iterator[None]:
 
 def bare_queries(settings: Settings, network: Network) -> dict[str, Callable[[], object]]:
     """By system, the shortest question that would tell a change, past our code: connect, ask, fetch."""
-    mark = DatabaseWatermark(Database(settings.record_store_url)).read("orders")
+    mark = DatabaseWatermark(Database(settings.storage.record_store_url)).read("orders")
     if mark is None:
         sys.exit("the sensor left no watermark")
-    overlap = timedelta(minutes=settings.overlap_minutes)
+    overlap = timedelta(minutes=settings.sensor.watermark_overlap_minutes)
     since = (mark - overlap).replace(tzinfo=None).isoformat(" ", "microseconds")
     first = network.last - timedelta(days=SNAPSHOT_DAYS)
 
@@ -171,13 +171,13 @@ def bare_queries(settings: Settings, network: Network) -> dict[str, Callable[[],
         return ask
 
     def snapshots() -> object:
-        file = str(sql.embedded_file(settings.instock_warehouse_url))
+        file = str(sql.embedded_file(settings.sources.instock_warehouse_url))
         with duckdb.connect(file, read_only=True) as connection:
             return connection.execute(_SNAPSHOTS, [first]).fetchall()
 
     return {
-        "order system": lines(settings.order_system_url, "order_lines"),
-        "shipping records": lines(settings.shipping_records_url, "shipment_lines"),
+        "order system": lines(settings.sources.order_system_url, "order_lines"),
+        "shipping records": lines(settings.sources.shipping_records_url, "shipment_lines"),
         "instock warehouse": snapshots,
     }
 
@@ -226,7 +226,7 @@ def measure(settings: Settings, network: Network, instance: dg.DagsterInstance, 
 @contextmanager
 def changes_in_every_dc(settings: Settings, network: Network) -> Iterator[int]:
     """Order one line of each of the last days in every DC anew, for a while; how many days of DCs that concerns."""
-    orders = OrderSystem(settings.order_system_url)
+    orders = OrderSystem(settings.sources.order_system_url)
     lines = sa.table("order_lines", sa.column("processed_at", sa.DateTime))
     started = datetime.now(UTC).replace(tzinfo=None)
     versions = [

@@ -42,17 +42,29 @@ JOB = "fill_rate_and_lost_cases"
 
 def systems(settings: Settings) -> dict[str, Any]:
     """Every outside system by its resource key."""
-    database, lake = Database.from_settings(settings), Lake(settings.lake_root)
+    database, lake = Database.from_settings(settings), Lake(settings.storage.lake_root)
     return {
         "settings": settings,
-        "order_system": OrderSystem(settings.order_system_url, settings.tables, settings.statement_seconds),
-        "shipping_records": ShippingRecords(settings.shipping_records_url, settings.tables, settings.statement_seconds),
-        "instock_warehouse": InstockWarehouse(settings.instock_warehouse_url, settings.tables),
-        "floor_feeds": FloorFeeds(settings.floor_feeds_url, settings.tables, settings.tick_statement_seconds),
+        "order_system": OrderSystem(
+            settings.sources.order_system_url,
+            settings.sources.source_tables,
+            settings.sources.source_statement_timeout_seconds,
+        ),
+        "shipping_records": ShippingRecords(
+            settings.sources.shipping_records_url,
+            settings.sources.source_tables,
+            settings.sources.source_statement_timeout_seconds,
+        ),
+        "instock_warehouse": InstockWarehouse(settings.sources.instock_warehouse_url, settings.sources.source_tables),
+        "floor_feeds": FloorFeeds(
+            settings.sources.floor_feeds_url,
+            settings.sources.source_tables,
+            settings.sources.tick_statement_timeout_seconds,
+        ),
         "record_store": RecordStore(database),
         "buffer_store": BufferStore(database),
-        "watermark": make_watermark(settings.watermark_url, database),
-        "outbox": Outbox(database, settings.alerts),
+        "watermark": make_watermark(settings.storage.watermark_url, database),
+        "outbox": Outbox(database, settings.notifications.alert_topic_arn),
         "policies": PolicyStore(database),
         "delivery": delivery_of(settings),
         "lake": lake,
@@ -65,11 +77,17 @@ def delivery_of(settings: Settings) -> Delivery:
     environment = settings.environment
     return Delivery(
         Notices(Database.from_settings(settings)),
-        Channels(settings.channels, settings.webhook_secret, console_only=not environment.publishes_alerts),
+        Channels(
+            settings.notifications.channels,
+            settings.notifications.webhook_secret,
+            console_only=not environment.publishes_alerts,
+        ),
         every_label=environment.shows_every_label,
-        platform_channel=settings.platform_channel,
-        ui_url=settings.ui_url,
-        signer=partial(feedback_links.signer, settings.feedback_url, settings.feedback_secret.get_secret_value()),
+        platform_channel=settings.notifications.platform_channel,
+        ui_url=settings.notifications.ui_url,
+        signer=partial(
+            feedback_links.signer, settings.web.feedback_url, settings.web.feedback_secret.get_secret_value()
+        ),
     )
 
 
@@ -89,10 +107,10 @@ def build_defs(settings: Settings, **overrides: Any) -> dg.Definitions:  # noqa:
 
 def _build(settings: Settings, resources: dict[str, Any]) -> dg.Definitions:
     kinds = {
-        "order_system": _kind(settings.order_system_url),
-        "shipping_records": _kind(settings.shipping_records_url),
-        "instock_warehouse": _kind(settings.instock_warehouse_url),
-        "record_store": _kind(settings.record_store_url),
+        "order_system": _kind(settings.sources.order_system_url),
+        "shipping_records": _kind(settings.sources.shipping_records_url),
+        "instock_warehouse": _kind(settings.sources.instock_warehouse_url),
+        "record_store": _kind(settings.storage.record_store_url),
     }
     job = dg.define_asset_job(
         JOB,
@@ -118,7 +136,7 @@ def _build(settings: Settings, resources: dict[str, Any]) -> dg.Definitions:
         assets=[
             *assets.build(settings, kinds),
             exports.build(settings),
-            *buffer_assets.build(settings, _kind(settings.floor_feeds_url)),
+            *buffer_assets.build(settings, _kind(settings.sources.floor_feeds_url)),
         ],
         asset_checks=[*checks.build(settings), *health_checks.build(), *buffer_checks.build(settings)],
         jobs=[job, standing, tick, dead_man],

@@ -1,6 +1,6 @@
 """What sets one environment apart from another on servers that both may use; `FILLRATE_ENV` names it.
 
-Whatever differs between environments is decided here, and the settings apply it: no other code asks where it runs.
+Whatever differs between environments is decided here, and the settings apply it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class Environment:
     """Whether alerts leave the platform; else they stay in the outbox and the log."""
 
     shows_every_label: bool
-    """Whether the floor's channels are told of every unit and label; else of what is to be done, and its end."""
+    """Whether the floor's channels get every unit and label; else what is to be done, and its end."""
 
     log_level: str
     """From which level on the platform logs what it does."""
@@ -30,8 +30,8 @@ class Environment:
         """The schema of its tables in a database server."""
         return f"fillrate_{self.name}"
 
-    def below(self, location: str) -> str:
-        """Its own place below a location that environments share."""
+    def place_below(self, location: str) -> str:
+        """Return its own place below a location that environments share."""
         return f"{location.rstrip('/')}/{self.name}"
 
 

@@ -1,19 +1,22 @@
-"""One frozen settings object; the only reader of the environment.
+"""Settings: one frozen object of nested sections, and the only reader of the environment.
 
 Values come from `FILLRATE_*` variables, then from `settings.toml` in the home directory, then from the
-defaults: the embedded systems under the home directory.
+defaults: the embedded systems under the home directory. `__` separates a section from a setting, as in
+`FILLRATE_SOURCES__ORDER_SYSTEM_URL`. `docs/reference/settings.md` is made from this module by `fillrate settings`.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import date, time
-from difflib import get_close_matches
+from difflib import SequenceMatcher
 from pathlib import Path
 from tomllib import TOMLDecodeError
 from typing import Annotated, Any, Final
 
+import tomlkit
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -24,6 +27,7 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -37,7 +41,11 @@ from fillrate_assets.core import extras
 from fillrate_assets.core.errors import PermanentFailure
 from fillrate_assets.environments import ENVIRONMENTS, Environment
 
+PREFIX: Final = "FILLRATE_"
+SEPARATOR: Final = "__"
 _OF_TESTS: Final = "FILLRATE_TEST_"
+_ALIKE: Final = 0.6
+"""How like a setting's name another must be to be taken for it, of 2."""
 
 Url = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_+]*://", repr=False)]
 """As SQLAlchemy writes them: dialect+driver://user:password@host/database.
@@ -49,134 +57,218 @@ Secret = Annotated[str, Field(pattern=r"^(https?|secret)://")]
 """A URL that is itself a credential, or `secret://name#key` for one of AWS Secrets Manager."""
 
 
-class SourceTable(BaseModel):
-    """What a source calls one of the contract's tables and its columns; "" where it has no such column."""
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, use_attribute_docstrings=True)
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+
+class SourceTable(_Section):
+    """What a source calls one of the contract's tables and its columns; "" where it has no such column."""
 
     name: str | None = None
     schema_name: str | None = None
     columns: dict[str, str] = Field(default_factory=dict)
 
 
+class Sources(_Section):
+    """Where the source systems are, and what they call their tables."""
+
+    order_system_url: Url = ""
+    """SQLAlchemy URL of order lines and items; default: SQLite in `systems/` of the home."""
+
+    shipping_records_url: Url = ""
+    """SQLAlchemy URL of shipment lines; default: SQLite in `systems/` of the home."""
+
+    instock_warehouse_url: Url = ""
+    """SQLAlchemy URL of snapshots; default: DuckDB in `systems/` of the home."""
+
+    floor_feeds_url: Url = ""
+    """SQLAlchemy URL of the four feeds of the floors (levels, flows, people, limits); default: DuckDB in `systems/` of
+    the home."""
+
+    source_tables: dict[str, SourceTable] = Field(default_factory=dict)
+    """What the sources call the contract's tables and columns, as JSON; a table `[sources.source_tables.NAME]` in
+    `settings.toml`."""
+
+    source_statement_timeout_seconds: int = Field(default=300, gt=0)
+    """How long the order system and the shipping records may work at one statement."""
+
+    tick_statement_timeout_seconds: int = Field(default=20, gt=0)
+    """How long the floor feeds may work at one statement: a tick is due every 5 minutes."""
+
+
+class Storage(_Section):
+    """Where the platform stores what it computes."""
+
+    record_store_url: Url = ""
+    """SQLAlchemy URL of the record store, with the watermarks and the outboxes; default: SQLite in `systems/` of the
+    home."""
+
+    lake_root: str = ""
+    """A directory or `s3://bucket/prefix`; outside of the home, the folder of the environment below it. Default:
+    `lake/` of the home."""
+
+    watermark_url: str = Field(default="", pattern=r"^(ssm://[A-Za-z0-9_./-]+)?$")
+    """`ssm://prefix` stores the sensor's watermarks in AWS Parameter Store, in the folder of the environment below it;
+    default: in the record store."""
+
+
+class Sensor(_Section):
+    """What the sensor of new orders looks at and requests, and how runs retry."""
+
+    watermark_overlap_minutes: int = Field(default=15, gt=0)
+    """How far a tick looks behind the watermark: commits arrive out of order."""
+
+    snapshot_lookback_days: int = Field(default=35, gt=0)
+    """How many days of snapshots a tick compares with the ledger; an older one that is delivered again is not
+    noticed."""
+
+    max_runs_per_sensor_tick: int = Field(default=50, gt=0)
+    """How many runs a tick of the sensor requests at most; the rest follow with the next tick."""
+
+    max_days_per_run: int = Field(default=366, gt=0)
+    """How many ship dates a run has at most, besides those that only depend on them."""
+
+    dc_retention_days: int = Field(default=90, ge=0)
+    """How long an inactive DC has a partition key; its records are never deleted."""
+
+    step_max_retries: int = Field(default=3, ge=0)
+    """How often a step of a run is tried again when a system does not answer."""
+
+    step_retry_delay_seconds: float = Field(default=10, ge=0)
+    """Delay before a step's first retry; doubles with every further one."""
+
+    partition_retry_delay_minutes: int = Field(default=15, gt=0)
+    """Delay before a DC and day that failed is requested again; doubles with every attempt up to 6 hours."""
+
+
+class Health(_Section):
+    """The quality gate of a day, and what the checks of the platform's health report."""
+
+    max_reject_share: float = Field(default=0.05, ge=0, le=1)
+    """Above this share of rejected lines, the quality gate holds a day."""
+
+    max_missing_share: float = Field(default=0.20, ge=0, le=1)
+    """Above this share of ordered items without a snapshot, the quality gate holds a day."""
+
+    max_unpublished_age_hours: int = Field(default=24, gt=0)
+    """A change that is older and not published is a finding."""
+
+    completeness_deadline: time = time(6)
+    """Until when, at a DC's own time of the next day, a ship date must be complete."""
+
+    max_source_silence_hours: int = Field(default=48, gt=0)
+    """A source that brings nothing new for longer is a finding."""
+
+    standing_checks_cron: str = "30 14 * * *"
+    """When the checks of the platform's health run, UTC: once a day, after the deadline of the westernmost DC."""
+
+
+class Notifications(_Section):
+    """Where alerts go."""
+
+    alert_topic_arn: str = Field(default="", pattern=r"^(arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]+)?$")
+    """ARN of the SNS topic for failed runs, held days and other findings, where the environment publishes alerts;
+    without it they are in the record store's outbox and the log."""
+
+    channels: dict[str, Secret] = Field(default_factory=dict, repr=False)
+    """Webhooks by name, as JSON: `{"floor": "secret://name#key"}` is the channel `slack:floor`, `teams:floor` or
+    `webhook:floor` of `alert_route`."""
+
+    webhook_secret: str = Field(default="", pattern=r"^((whsec_|secret://).+)?$", repr=False)
+    """Key that signs messages to channels of the kind webhook, as [Standard
+    Webhooks](https://www.standardwebhooks.com) has it: `whsec_` and base64, or `secret://name#key`."""
+
+    platform_channel: str = Field(default="", pattern=r"^((slack|teams|webhook|sns):.+|console)?$")
+    """The channel of the hourly heartbeat of the buffers, where the environment publishes alerts."""
+
+    ui_url: Annotated[str, Field(pattern=r"^(https?://.+)?$")] = ""
+    """Where Dagster's UI is, as `https://dagster.example`, for links in messages."""
+
+
+class Web(_Section):
+    """The pages on which the floor answers alerts."""
+
+    feedback_url: Annotated[str, Field(pattern=r"^(https?://[^\s?#]+)?$")] = ""
+    """Where the floor reaches `fillrate buffers serve`, as `https://feedback.example`; without it, alerts have no
+    links."""
+
+    feedback_secret: SecretStr = SecretStr("")
+    """Key that signs the links: 32 characters or more, or `secret://name#key`. Several are separated by blanks: the
+    first signs, all are accepted. Without it, alerts have no links."""
+
+
 class Settings(BaseSettings):
     """Where the systems are and how strict the platform is."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="forbid", env_prefix="FILLRATE_", hide_input_in_errors=True)
+    model_config = SettingsConfigDict(
+        frozen=True,
+        extra="forbid",
+        env_prefix=PREFIX,
+        env_nested_delimiter=SEPARATOR,
+        hide_input_in_errors=True,
+        use_attribute_docstrings=True,
+    )
 
     env: environments.Name = "dev"
-    """Which environment this is; whoever forgets to say so cannot touch what is productive."""
+    """Which environment this is, `dev` or `prod`: its own place on servers that environments share. By default,
+    nothing productive can be touched."""
 
     home: Path = Path(".fillrate")
-    order_system_url: Url = ""
-    shipping_records_url: Url = ""
-    instock_warehouse_url: Url = ""
-    floor_feeds_url: Url = ""
-    record_store_url: Url = ""
-    lake_root: str = ""
-    """A directory or `s3://bucket/prefix`; outside of the home, the environment's own place below what was set."""
-
-    watermark_url: str = Field(default="", pattern=r"^(ssm://[A-Za-z0-9_./-]+)?$")
-    """`ssm://prefix` keeps the sensor's watermarks in AWS Parameter Store, in the environment's own place below it; ""
-    in the record store."""
-
-    tables: dict[str, SourceTable] = Field(default_factory=dict)
-
-    alerts: str = Field(default="", pattern=r"^(arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]+)?$")
-    """ARN of the SNS topic that is told of held days, where the environment publishes alerts; "" keeps them in the
-    record store's outbox and the log."""
-
-    channels: dict[str, Secret] = Field(default_factory=dict, repr=False)
-    """URLs of webhooks by the names that channels of `alert_route` have, e.g. floor-w1 of slack:floor-w1."""
-
-    webhook_secret: str = Field(default="", pattern=r"^((whsec_|secret://).+)?$", repr=False)
-    """What messages to channels of the kind webhook are signed with: `whsec_` and base64."""
-
-    platform_channel: str = Field(default="", pattern=r"^((slack|teams|webhook|sns):.+|console)?$")
-    """The channel that is told once an hour that ticks run, where the environment publishes alerts."""
+    """Where this home is; not in `settings.toml`."""
 
     first_ship_date: date = date(2026, 1, 1)
-    """The first partition; earlier ship dates do not exist for the platform."""
+    """The first partition; `demo`, `sample` and `load` set it in `settings.toml` to the first day of their data."""
 
-    max_reject_share: float = Field(default=0.05, ge=0, le=1)
-    max_missing_share: float = Field(default=0.20, ge=0, le=1)
-    overlap_minutes: int = Field(default=15, gt=0)
-    """Commits arrive out of order: a tick looks this far behind the watermark, and so sees again what it stands at."""
-
-    snapshot_days: int = Field(default=35, gt=0)
-    """A tick compares the snapshots of so many days with the ledger; one of an older day is not noticed."""
-
-    runs_per_tick: int = Field(default=50, gt=0)
-    """A tick of the sensor requests no more runs; the rest follow with the next."""
-
-    backfill_days: int = Field(default=366, gt=0)
-    """A run covers no more ship dates, besides those that only depend on them."""
-
-    inactive_dc_days: int = Field(default=90, ge=0)
-    """A DC that has been inactive for longer loses its partition key; its records stay."""
-
-    ui_url: Annotated[str, Field(pattern=r"^(https?://.+)?$")] = ""
-    """Where Dagster's UI is, for links in messages."""
-
-    feedback_url: Annotated[str, Field(pattern=r"^(https?://[^\s?#]+)?$")] = ""
-    """Where the floor reaches the feedback service, for links in alerts; "" leaves them out."""
-
-    feedback_secret: SecretStr = SecretStr("")
-    """What signs the links: 32 characters or more, or `secret://name#key`. Several are separated by blanks: the first
-    signs, all are accepted. "" leaves the links out."""
-
-    ahead_hours: int = Field(default=24, gt=0)
-    """A change that is older and not published is told by the standing checks."""
-
-    deadline: time = time(6)
-    """Until when, at a DC's own time of the next day, a ship date must be complete."""
-
-    stale_hours: int = Field(default=48, gt=0)
-    """A source without anything new for longer is told by the standing checks."""
-
-    standing_checks_cron: str = "30 14 * * *"
-    """When the standing checks are asked, UTC: once a day, after the deadline of the DC that is farthest west."""
-
-    statement_seconds: int = Field(default=300, gt=0)
-    """How long the order system and the shipping records may work at one statement."""
-
-    tick_statement_seconds: int = Field(default=20, gt=0)
-    """How long the floor feeds may work at one statement: a tick is due every 5 minutes."""
-
-    retries: int = Field(default=3, ge=0)
-    """How often a step of a run is tried again when a system did not answer."""
-
-    retry_seconds: float = Field(default=10, ge=0)
-    """Delay before a step's first retry; doubles with every further one."""
-
-    retry_minutes: int = Field(default=15, gt=0)
-    """Delay before a pair that failed is requested again; doubles with every attempt up to 6 hours."""
+    sources: Sources = Sources()
+    storage: Storage = Storage()
+    sensor: Sensor = Sensor()
+    health: Health = Health()
+    notifications: Notifications = Notifications()
+    web: Web = Web()
 
     @model_validator(mode="before")
     @classmethod
-    def _embedded(cls, values: dict[str, Any]) -> dict[str, Any]:
+    def _fill_embedded(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Fill in the embedded systems of the home where no other is set."""
         home = Path(values.get("home") or cls.model_fields["home"].default).expanduser().absolute()
         systems = home / "systems"
         defaults = {
-            "order_system_url": f"sqlite:///{systems}/order_system.db",
-            "shipping_records_url": f"sqlite:///{systems}/shipping_records.db",
-            "instock_warehouse_url": f"duckdb:///{systems}/instock_warehouse.duckdb",
-            "floor_feeds_url": f"duckdb:///{systems}/floor_feeds.duckdb",
-            "record_store_url": f"sqlite:///{systems}/record_store.db",
-            "lake_root": f"{home}/lake",
+            "sources": {
+                "order_system_url": f"sqlite:///{systems}/order_system.db",
+                "shipping_records_url": f"sqlite:///{systems}/shipping_records.db",
+                "instock_warehouse_url": f"duckdb:///{systems}/instock_warehouse.duckdb",
+                "floor_feeds_url": f"duckdb:///{systems}/floor_feeds.duckdb",
+            },
+            "storage": {"record_store_url": f"sqlite:///{systems}/record_store.db", "lake_root": f"{home}/lake"},
         }
-        return {**values, "home": home, **{name: values.get(name) or value for name, value in defaults.items()}}
+        filled = {**values, "home": home}
+        for section, embedded in defaults.items():
+            given = values.get(section, {})
+            if isinstance(given, Mapping):
+                filled[section] = {**given, **{name: given.get(name) or value for name, value in embedded.items()}}
+        return filled
 
-    @field_validator("lake_root", "watermark_url", "alerts", "platform_channel")
+    @field_validator("storage")
     @classmethod
-    def _of_the_environment(cls, shared: str, info: ValidationInfo) -> str:
-        """What environments may share is each one's own; a home already is."""
-        if "env" not in info.data or not shared:
-            return shared
+    def _separate_storage(cls, storage: Storage, info: ValidationInfo) -> Storage:
+        """Put what environments share into each one's own place; a home already is its own."""
+        if "env" not in info.data:
+            return storage
         environment = ENVIRONMENTS[info.data["env"]]
-        if info.field_name in {"alerts", "platform_channel"}:
-            return shared if environment.publishes_alerts else ""
-        return shared if shared.startswith(f"{info.data['home']}/") else environment.below(shared)
+        own = {
+            name: environment.place_below(shared)
+            for name in ("lake_root", "watermark_url")
+            if (shared := getattr(storage, name)) and not shared.startswith(f"{info.data['home']}/")
+        }
+        return storage.model_copy(update=own)
+
+    @field_validator("notifications")
+    @classmethod
+    def _silence(cls, notifications: Notifications, info: ValidationInfo) -> Notifications:
+        """Leave out who is notified where the environment publishes no alerts."""
+        if "env" not in info.data or ENVIRONMENTS[info.data["env"]].publishes_alerts:
+            return notifications
+        return notifications.model_copy(update={"alert_topic_arn": "", "platform_channel": ""})
 
     @classmethod
     def settings_customise_sources(
@@ -193,20 +285,18 @@ class Settings(BaseSettings):
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml_file=file)
 
     def begin_no_later_than(self, day: date) -> Settings:
-        """These settings with `first_ship_date` on or before a day; written to `settings.toml` if it moves.
+        """Return these settings with `first_ship_date` on or before a day; write it to `settings.toml` if it moves.
 
-        Dagster's partitions start at a fixed date, so older data has to move it before it can be seen.
+        Dagster's partitions start at a fixed date, so older data has to move it before it can be read.
         """
-        if day >= self.first_ship_date and self.settings_file.exists():
+        exists = self.settings_file.exists()
+        if day >= self.first_ship_date and exists:
             return self
         self.home.mkdir(parents=True, exist_ok=True)
-        first = min(day, self.first_ship_date) if self.settings_file.exists() else day
-        kept = [
-            line
-            for line in (self.settings_file.read_text().splitlines() if self.settings_file.exists() else [])
-            if not line.startswith("first_ship_date")
-        ]
-        self.settings_file.write_text("\n".join([f"first_ship_date = {first.isoformat()}", *kept]) + "\n")
+        first = min(day, self.first_ship_date) if exists else day
+        document = tomlkit.parse(self.settings_file.read_text()) if exists else tomlkit.document()
+        document["first_ship_date"] = first
+        self.settings_file.write_text(tomlkit.dumps(document))
         return self.model_copy(update={"first_ship_date": first})
 
     @property
@@ -217,41 +307,120 @@ class Settings(BaseSettings):
     @property
     def record_store_schema(self) -> str | None:
         """The schema of the record store's tables; None in an embedded one, which has none and is of its home."""
-        return None if self.record_store_url.startswith("sqlite") else self.environment.schema
+        return None if self.storage.record_store_url.startswith("sqlite") else self.environment.schema
 
     @property
     def settings_file(self) -> Path:
-        """The file that keeps this home's settings."""
+        """The file of this home's settings."""
         return self.home / "settings.toml"
 
 
+@dataclass(frozen=True)
+class Setting:
+    """One setting, as the reference describes it."""
+
+    section: str
+    """"" for a setting of no section."""
+
+    name: str
+    default: Any
+    meaning: str
+
+    @property
+    def key(self) -> str:
+        """Its name behind the prefix of a variable, in lower case."""
+        return f"{self.section}{SEPARATOR}{self.name}" if self.section else self.name
+
+    @property
+    def variable(self) -> str:
+        """The variable of the environment that sets it."""
+        return f"{PREFIX}{self.key}".upper()
+
+
+def list_settings() -> list[Setting]:
+    """Return every setting in the order of this module."""
+    found: list[Setting] = []
+    for name, field in Settings.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, _Section):
+            found += [_describe(name, each, of) for each, of in field.annotation.model_fields.items()]
+        else:
+            found.append(_describe("", name, field))
+    return found
+
+
 def load(**overrides: Any) -> Settings:  # noqa: ANN401 - any field of Settings
-    """Settings from the environment; a `PermanentFailure` names every value that is wrong."""
-    known = {f"FILLRATE_{name}".upper() for name in Settings.model_fields}
+    """Return the settings of the environment; a `PermanentFailure` names every value that is wrong.
+
+    Args:
+        overrides: settings by the names of their variables, in lower case and without the prefix, as `home` and
+            `sources__order_system_url`.
+
+    """
+    known = {setting.variable for setting in list_settings()}
     for name in os.environ:
-        if name.upper().startswith("FILLRATE_") and name.upper() not in known and not name.startswith(_OF_TESTS):
-            meant = get_close_matches(name.upper(), known, n=1)
-            raise _wrong(f"{name} is no setting" + (f"; did you mean {meant[0]}?" if meant else ""))
+        if name.upper().startswith(PREFIX) and name.upper() not in known and not name.startswith(_OF_TESTS):
+            raise _wrong(f"{name} is no setting" + _suggest(name.upper(), known))
     try:
-        made = Settings(**overrides)
+        made = Settings(**_nest(overrides))
     except ValidationError as error:
         wrong = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'settings'}: {e['msg']}" for e in error.errors())
         raise _wrong(wrong) from error
     except (SettingsError, TOMLDecodeError) as error:
         raise _wrong(str(error)) from error
-    for name, value in _read_texts(made.model_dump()):
-        for extra in extras.find_extras(value):
-            extras.require(extra, f"the setting FILLRATE_{name.upper()}")
+    for setting in list_settings():
+        value = (
+            getattr(getattr(made, setting.section), setting.name) if setting.section else getattr(made, setting.name)
+        )
+        for location in _read_locations(value):
+            for extra in extras.find_extras(location):
+                extras.require(extra, f"the setting {setting.variable}")
     return made
 
 
-def _read_texts(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Yield each setting that is a text, by the name that its variable has behind FILLRATE_."""
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _read_texts(value, f"{prefix}{name}__")
-        elif isinstance(value, SecretStr | str):
-            yield f"{prefix}{name}", value.get_secret_value() if isinstance(value, SecretStr) else value
+def _describe(section: str, name: str, field: FieldInfo) -> Setting:
+    return Setting(
+        section, name, field.get_default(call_default_factory=True), " ".join((field.description or "").split())
+    )
+
+
+def _nest(overrides: Mapping[str, Any]) -> dict[str, Any]:
+    nested: dict[str, Any] = {}
+    for key, value in overrides.items():
+        section, separator, name = key.partition(SEPARATOR)
+        if separator:
+            nested.setdefault(section, {})[name] = value
+        else:
+            nested[key] = value
+    return nested
+
+
+def _suggest(name: str, known: Iterable[str]) -> str:
+    """Return a hint at the nearest name: by letters, with and without the section, and by words in common."""
+    given = name.removeprefix(PREFIX)
+    words = _split(given)
+
+    def compare(variable: str) -> float:
+        full = variable.removeprefix(PREFIX)
+        leaf = full.rpartition(SEPARATOR)[2]
+        ratio = max(SequenceMatcher(None, given, each).ratio() for each in (full, leaf))
+        return ratio + len(words & _split(full)) / len(words)
+
+    nearest = max(sorted(known), key=compare)
+    return f"; did you mean {nearest}?" if compare(nearest) > _ALIKE else ""
+
+
+def _split(name: str) -> set[str]:
+    """Return the words of a name, in the singular."""
+    return {word.removesuffix("S") for word in name.split("_")}
+
+
+def _read_locations(value: object) -> list[str]:
+    """Return the texts of a setting that may name a system."""
+    if isinstance(value, Mapping):
+        return [each for each in value.values() if isinstance(each, str)]
+    if isinstance(value, SecretStr):
+        return [value.get_secret_value()]
+    return [value] if isinstance(value, str) else []
 
 
 def _wrong(what: str) -> PermanentFailure:

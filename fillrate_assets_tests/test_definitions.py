@@ -112,8 +112,8 @@ def test_loading_needs_no_network(tmp_path: Path) -> None:
         "d.dg.Definitions.validate_loadable(d.defs)\n"
     )
     servers = {
-        "FILLRATE_ORDER_SYSTEM_URL": "oracle+oracledb://reader@nowhere.invalid/orders",
-        "FILLRATE_SHIPPING_RECORDS_URL": "mssql+pymssql://reader@nowhere.invalid/shipping",
+        "FILLRATE_SOURCES__ORDER_SYSTEM_URL": "oracle+oracledb://reader@nowhere.invalid/orders",
+        "FILLRATE_SOURCES__SHIPPING_RECORDS_URL": "mssql+pymssql://reader@nowhere.invalid/shipping",
         "FILLRATE_HOME": str(tmp_path / "home"),
     }
     env = {**os.environ, **servers, "PYTHONPATH": str(ROOT)}
@@ -193,7 +193,7 @@ def test_the_standing_checks_are_asked_once_a_day_and_are_no_part_of_the_main_jo
 
 
 def test_kinds_follow_the_systems(tmp_path: Path) -> None:
-    made = settings.load(home=tmp_path, order_system_url="oracle+oracledb://reader@orders/orders")
+    made = settings.load(home=tmp_path, sources__order_system_url="oracle+oracledb://reader@orders/orders")
     specs = _specs(build_defs(made))
     assert (specs["orders"].kinds, specs["items"].kinds) == ({"oracle", "polars"}, {"oracle", "polars"})
     assert specs["shipments"].kinds == {"sqlite", "polars"}
@@ -206,7 +206,7 @@ def test_a_system_may_be_swapped_by_its_resource_key(tmp_path: Path) -> None:
 
 
 def test_wrong_settings_stop_the_definitions_with_one_clear_failure(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("FILLRATE_RECORD_STORE_URL", "records.db")
+    monkeypatch.setenv("FILLRATE_STORAGE__RECORD_STORE_URL", "records.db")
     with pytest.raises(PermanentFailure, match="record_store_url"):
         build_defs(settings.load())
 
@@ -222,8 +222,15 @@ def test_settings_say_where_watermarks_and_alerts_go(tmp_path: Path) -> None:
     topic = "arn:aws:sns:eu-central-1:123456789012:held-days"
     made = settings.load(home=tmp_path / "home")
     embedded = systems(made)
-    assert embedded["watermark"] == DatabaseWatermark(Database(made.record_store_url))
-    assert embedded["outbox"] == Outbox(Database(made.record_store_url))
-    there = systems(settings.load(home=tmp_path / "home", watermark_url="ssm://fillrate", alerts=topic, env="prod"))
+    assert embedded["watermark"] == DatabaseWatermark(Database(made.storage.record_store_url))
+    assert embedded["outbox"] == Outbox(Database(made.storage.record_store_url))
+    there = systems(
+        settings.load(
+            home=tmp_path / "home",
+            storage__watermark_url="ssm://fillrate",
+            notifications__alert_topic_arn=topic,
+            env="prod",
+        )
+    )
     assert there["watermark"] == ParameterStoreWatermark("ssm://fillrate/prod")
-    assert there["outbox"] == Outbox(Database(made.record_store_url), topic)
+    assert there["outbox"] == Outbox(Database(made.storage.record_store_url), topic)

@@ -29,7 +29,6 @@ from fillrate_assets.definitions import JOB, build_defs
 from fillrate_assets.environments import ENVIRONMENTS
 from fillrate_assets.fillrate.defs import assets
 from fillrate_assets.orchestration import partitions
-from fillrate_assets.settings import Settings
 from fillrate_assets_tests.conftest import ROOT, SMALL, copied
 from fillrate_assets_tests.fixtures.cloud import Cloud
 from fillrate_assets_tests.fixtures.home import Home
@@ -76,16 +75,16 @@ def as_in_the_example(request: pytest.FixtureRequest, tmp_path: Path, monkeypatc
 
 def test_the_example_names_every_setting_and_no_other() -> None:
     named = {name for name in _example(EXAMPLE.read_text()) if name.startswith("FILLRATE_")}
-    assert named == {f"FILLRATE_{name}".upper() for name in Settings.model_fields}
+    assert named == {setting.variable for setting in settings.list_settings()}
 
 
 def test_the_example_is_one_of_a_server(as_in_the_example: str) -> None:
     made = settings.load()
     assert made.env == as_in_the_example
     assert made.record_store_schema == f"fillrate_{as_in_the_example}"
-    assert made.lake_root.endswith(f"/{as_in_the_example}")
-    assert made.watermark_url.endswith(f"/{as_in_the_example}")
-    assert bool(made.alerts) is (as_in_the_example == "prod")
+    assert made.storage.lake_root.endswith(f"/{as_in_the_example}")
+    assert made.storage.watermark_url.endswith(f"/{as_in_the_example}")
+    assert bool(made.notifications.alert_topic_arn) is (as_in_the_example == "prod")
 
 
 def test_what_the_example_says_may_be_left_out_is_the_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -165,8 +164,8 @@ def served(
         "DAGSTER_EVENT_BATCH_SIZE": "1000",
         "FILLRATE_ENV": "dev",
         "FILLRATE_HOME": str(home),
-        "FILLRATE_RECORD_STORE_URL": postgres.create_database(f"records {uuid4()}"),
-        "FILLRATE_LAKE_ROOT": f"s3://{aws.bucket()}/lake",
+        "FILLRATE_STORAGE__RECORD_STORE_URL": postgres.create_database(f"records {uuid4()}"),
+        "FILLRATE_STORAGE__LAKE_ROOT": f"s3://{aws.bucket()}/lake",
         "PYTHONPATH": str(ROOT),
     }
     embedded = Home(home)
@@ -265,7 +264,7 @@ def test_a_run_goes_through_the_queue_of_a_server_to_its_systems(
 
     # The records are in the environment's schema, the frames and the logs in its places on S3.
     assert {dc for dc, *_ in served.standing()["lost_cases"]} == {DC}
-    bucket, place = served.settings.lake_root.removeprefix("s3://").split("/", 1)
+    bucket, place = served.settings.storage.lake_root.removeprefix("s3://").split("/", 1)
     assert place == "lake/dev"
     assert {key.split("/")[1] for key in aws.keys(bucket)} == {"dev"}
     logs = aws.keys(os.environ["DAGSTER_LOGS_BUCKET"])

@@ -26,9 +26,9 @@ import sys
 sys.modules.update(dict.fromkeys(sys.argv[1].split(",")))
 import fillrate_assets.definitions
 """
-ORDERS: Final = "FILLRATE_ORDER_SYSTEM_URL"
-RECORDS: Final = "FILLRATE_RECORD_STORE_URL"
-SNAPSHOTS: Final = "FILLRATE_INSTOCK_WAREHOUSE_URL"
+ORDERS: Final = "FILLRATE_SOURCES__ORDER_SYSTEM_URL"
+RECORDS: Final = "FILLRATE_STORAGE__RECORD_STORE_URL"
+SNAPSHOTS: Final = "FILLRATE_SOURCES__INSTOCK_WAREHOUSE_URL"
 
 
 def _run(program: str, home: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -59,7 +59,13 @@ def test_the_embedded_default_loads_without_any_extra(tmp_path: Path) -> None:
         ("athena", "pyathena", f"the setting {SNAPSHOTS}", {SNAPSHOTS: "awsathena+polars://h/x"}, "upgrade"),
         ("redshift", "sqlalchemy_redshift", f"the setting {SNAPSHOTS}", {SNAPSHOTS: "redshift://u:p@h/x"}, "upgrade"),
         ("aws", "boto3", f"the setting {RECORDS}", {RECORDS: "secret://fillrate/records"}, "upgrade"),
-        ("aws", "boto3", "the setting FILLRATE_LAKE_ROOT", {"FILLRATE_LAKE_ROOT": "s3://bucket"}, "upgrade"),
+        (
+            "aws",
+            "boto3",
+            "the setting FILLRATE_STORAGE__LAKE_ROOT",
+            {"FILLRATE_STORAGE__LAKE_ROOT": "s3://bucket"},
+            "upgrade",
+        ),
         ("web", "starlette", "fillrate buffers serve", {}, "buffers serve"),
         ("sample", "simpy", "fillrate demo", {}, "demo"),
         ("sample", "simpy", "fillrate sample", {}, "sample"),

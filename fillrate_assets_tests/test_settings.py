@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from datetime import date
+from operator import attrgetter
 from pathlib import Path
 
 import pytest
@@ -27,19 +28,32 @@ def _toml(home: Path, *lines: str) -> None:
 
 def test_everything_is_embedded_under_the_home(home: Path) -> None:
     made = settings.load(home=home)
-    assert made.order_system_url == f"sqlite:///{home}/systems/order_system.db"
-    assert made.shipping_records_url == f"sqlite:///{home}/systems/shipping_records.db"
-    assert made.instock_warehouse_url == f"duckdb:///{home}/systems/instock_warehouse.duckdb"
-    assert made.record_store_url == f"sqlite:///{home}/systems/record_store.db"
-    assert made.lake_root == f"{home}/lake"
-    assert (made.max_reject_share, made.max_missing_share) == (0.05, 0.20)
-    assert (made.overlap_minutes, made.retry_minutes) == (15, 15)
+    assert made.sources.order_system_url == f"sqlite:///{home}/systems/order_system.db"
+    assert made.sources.shipping_records_url == f"sqlite:///{home}/systems/shipping_records.db"
+    assert made.sources.instock_warehouse_url == f"duckdb:///{home}/systems/instock_warehouse.duckdb"
+    assert made.storage.record_store_url == f"sqlite:///{home}/systems/record_store.db"
+    assert made.storage.lake_root == f"{home}/lake"
+    assert (made.health.max_reject_share, made.health.max_missing_share) == (0.05, 0.20)
+    assert (made.sensor.watermark_overlap_minutes, made.sensor.partition_retry_delay_minutes) == (15, 15)
     assert list(home.iterdir()) == []
 
 
-def test_a_misspelt_variable_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("FILLRATE_RETRY_MINUTE", "5")
-    with pytest.raises(PermanentFailure, match="FILLRATE_RETRY_MINUTE is no setting; did you mean FILLRATE_RETRY_M"):
+@pytest.mark.parametrize(
+    ("misspelt", "meant"),
+    [
+        ("FILLRATE_RETRY_MINUTE", "FILLRATE_SENSOR__PARTITION_RETRY_DELAY_MINUTES"),
+        ("FILLRATE_HOEM", "FILLRATE_HOME"),
+        ("FILLRATE_SOURCES_ORDER_SYSTEM_URL", "FILLRATE_SOURCES__ORDER_SYSTEM_URL"),
+        ("FILLRATE_LAKE_ROOT", "FILLRATE_STORAGE__LAKE_ROOT"),
+        ("FILLRATE_ALERTS", "FILLRATE_NOTIFICATIONS__ALERT_TOPIC_ARN"),
+        ("FILLRATE_DEADLINE", "FILLRATE_HEALTH__COMPLETENESS_DEADLINE"),
+    ],
+)
+def test_a_misspelt_variable_is_an_error_with_the_nearest_name(
+    monkeypatch: pytest.MonkeyPatch, misspelt: str, meant: str
+) -> None:
+    monkeypatch.setenv(misspelt, "5")
+    with pytest.raises(PermanentFailure, match=rf"{misspelt} is no setting; did you mean {meant}\?"):
         settings.load()
 
 
@@ -49,56 +63,85 @@ def test_the_home_is_an_absolute_path(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("FILLRATE_HOME", "~/elsewhere")
     assert settings.load().home == tmp_path / "elsewhere"
-    assert settings.load().lake_root == f"{tmp_path}/elsewhere/lake"
+    assert settings.load().storage.lake_root == f"{tmp_path}/elsewhere/lake"
 
 
 def test_arguments_come_before_the_environment_before_the_file_before_the_defaults(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FILLRATE_HOME", str(home))
-    assert settings.load().retry_minutes == 15
-    _toml(home, "retry_minutes = 20", "overlap_minutes = 21")
-    assert (settings.load().retry_minutes, settings.load().overlap_minutes) == (20, 21)
-    monkeypatch.setenv("FILLRATE_RETRY_MINUTES", "30")
-    assert (settings.load().retry_minutes, settings.load().overlap_minutes) == (30, 21)
-    assert settings.load(retry_minutes=40).retry_minutes == 40
+    assert settings.load().sensor.partition_retry_delay_minutes == 15
+    _toml(home, "sensor.partition_retry_delay_minutes = 20", "sensor.watermark_overlap_minutes = 21")
+    assert (settings.load().sensor.partition_retry_delay_minutes, settings.load().sensor.watermark_overlap_minutes) == (
+        20,
+        21,
+    )
+    monkeypatch.setenv("FILLRATE_SENSOR__PARTITION_RETRY_DELAY_MINUTES", "30")
+    assert (settings.load().sensor.partition_retry_delay_minutes, settings.load().sensor.watermark_overlap_minutes) == (
+        30,
+        21,
+    )
+    assert settings.load(sensor__partition_retry_delay_minutes=40).sensor.partition_retry_delay_minutes == 40
 
 
 def test_the_file_of_the_home_that_is_asked_for_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     homes = [tmp_path / "one", tmp_path / "two"]
     for minutes, home in enumerate(homes, start=1):
         home.mkdir()
-        _toml(home, f"retry_minutes = {minutes}")
+        _toml(home, f"sensor.partition_retry_delay_minutes = {minutes}")
     monkeypatch.setenv("FILLRATE_HOME", str(homes[0]))
-    assert settings.load().retry_minutes == 1
-    assert settings.load(home=homes[1]).retry_minutes == 2
+    assert settings.load().sensor.partition_retry_delay_minutes == 1
+    assert settings.load(home=homes[1]).sensor.partition_retry_delay_minutes == 2
 
 
 def test_names_of_a_source_come_from_the_file_or_the_environment(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    _toml(home, "[tables.order_lines]", 'name = "OE"', "[tables.order_lines.columns]", 'dc = "WHSE"')
-    assert settings.load(home=home).tables == {"order_lines": SourceTable(name="OE", columns={"dc": "WHSE"})}
-    monkeypatch.setenv("FILLRATE_TABLES", '{"items": {"schema_name": "MASTER"}}')
-    assert settings.load(home=home).tables["items"] == SourceTable(schema_name="MASTER")
+    _toml(
+        home,
+        "[sources.source_tables.order_lines]",
+        'name = "OE"',
+        "[sources.source_tables.order_lines.columns]",
+        'dc = "WHSE"',
+    )
+    assert settings.load(home=home).sources.source_tables == {
+        "order_lines": SourceTable(name="OE", columns={"dc": "WHSE"})
+    }
+    monkeypatch.setenv("FILLRATE_SOURCES__SOURCE_TABLES", '{"items": {"schema_name": "MASTER"}}')
+    assert settings.load(home=home).sources.source_tables["items"] == SourceTable(schema_name="MASTER")
 
 
 @pytest.mark.parametrize(
     ("lines", "told"),
     [
-        (["max_reject_share = 5"], "max_reject_share: Input should be less than or equal to 1"),
-        (["max_missing_share = -0.1"], "max_missing_share: Input should be greater than or equal to 0"),
-        (["overlap_minutes = 0"], "overlap_minutes: Input should be greater than 0"),
-        (["retry_minutes = 0"], "retry_minutes: Input should be greater than 0"),
+        (["health.max_reject_share = 5"], "health.max_reject_share: Input should be less than or equal to 1"),
+        (["health.max_missing_share = -0.1"], "health.max_missing_share: Input should be greater than or equal to 0"),
+        (["sensor.watermark_overlap_minutes = 0"], "sensor.watermark_overlap_minutes: Input should be greater than 0"),
+        (
+            ["sensor.partition_retry_delay_minutes = 0"],
+            "sensor.partition_retry_delay_minutes: Input should be greater than 0",
+        ),
         (['first_ship_date = "soon"'], "first_ship_date: Input should be a valid date"),
-        (['order_system_url = "orders.db"'], "order_system_url: String should match pattern"),
-        (['watermark_url = "s3://bucket"'], "watermark_url: String should match pattern"),
-        (['alerts = "held-days"'], "alerts: String should match pattern"),
-        (["[channels]", 'floor = "hooks.example/x"'], "channels.floor: String should match pattern"),
-        (['webhook_secret = "key"'], "webhook_secret: String should match pattern"),
-        (['platform_channel = "fax:platform"'], "platform_channel: String should match pattern"),
-        (['env = "production"', 'lake_root = "s3://bucket"'], "env: Input should be 'dev' or 'prod'"),
+        (['sources.order_system_url = "orders.db"'], "sources.order_system_url: String should match pattern"),
+        (['storage.watermark_url = "s3://bucket"'], "storage.watermark_url: String should match pattern"),
+        (['notifications.alert_topic_arn = "held-days"'], "notifications.alert_topic_arn: String should match pattern"),
+        (
+            ["[notifications.channels]", 'floor = "hooks.example/x"'],
+            "notifications.channels.floor: String should match pattern",
+        ),
+        (['notifications.webhook_secret = "key"'], "notifications.webhook_secret: String should match pattern"),
+        (
+            ['notifications.platform_channel = "fax:platform"'],
+            "notifications.platform_channel: String should match pattern",
+        ),
+        (['env = "production"', 'storage.lake_root = "s3://bucket"'], "env: Input should be 'dev' or 'prod'"),
         (["max_rejects = 1"], "max_rejects: Extra inputs are not permitted"),
-        (["[tables.order_lines]", 'table = "OE"'], "tables.order_lines.table: Extra inputs are not permitted"),
-        (["retry_minutes = 0", "overlap_minutes = 0"], "than 0; retry_minutes: Input should be greater than 0"),
+        (
+            ["[sources.source_tables.order_lines]", 'table = "OE"'],
+            "sources.source_tables.order_lines.table: Extra inputs are not permitted",
+        ),
+        (
+            ["sensor.partition_retry_delay_minutes = 0", "sensor.watermark_overlap_minutes = 0"],
+            "than 0; sensor.partition_retry_delay_minutes: Input should be greater than 0",
+        ),
         (["retry_minutes 5"], "Expected '=' after a key"),
     ],
 )
@@ -115,8 +158,8 @@ def test_wrong_values_are_one_clear_failure(home: Path, lines: list[str], told: 
 @pytest.mark.parametrize(
     ("name", "value", "told"),
     [
-        ("FILLRATE_MAX_REJECT_SHARE", "many", "max_reject_share: Input should be a valid number"),
-        ("FILLRATE_TABLES", "{not json", "tables"),
+        ("FILLRATE_HEALTH__MAX_REJECT_SHARE", "many", "health.max_reject_share: Input should be a valid number"),
+        ("FILLRATE_SOURCES__SOURCE_TABLES", "{not json", "sources"),
     ],
 )
 def test_wrong_variables_are_one_clear_failure(
@@ -130,21 +173,22 @@ def test_wrong_variables_are_one_clear_failure(
 @pytest.mark.parametrize(
     ("env", "name", "shared", "own"),
     [
-        ("dev", "lake_root", "s3://bucket/fillrate", "s3://bucket/fillrate/dev"),
-        ("prod", "lake_root", "s3://bucket/fillrate", "s3://bucket/fillrate/prod"),
-        ("prod", "lake_root", "s3://bucket/", "s3://bucket/prod"),
-        ("prod", "lake_root", "/mnt/lake", "/mnt/lake/prod"),
-        ("dev", "watermark_url", "ssm://fillrate", "ssm://fillrate/dev"),
-        ("prod", "watermark_url", "ssm://fillrate", "ssm://fillrate/prod"),
-        ("prod", "watermark_url", "", ""),
-        ("dev", "alerts", TOPIC, ""),
-        ("prod", "alerts", TOPIC, TOPIC),
-        ("dev", "platform_channel", "slack:platform", ""),
-        ("prod", "platform_channel", "slack:platform", "slack:platform"),
+        ("dev", "storage__lake_root", "s3://bucket/fillrate", "s3://bucket/fillrate/dev"),
+        ("prod", "storage__lake_root", "s3://bucket/fillrate", "s3://bucket/fillrate/prod"),
+        ("prod", "storage__lake_root", "s3://bucket/", "s3://bucket/prod"),
+        ("prod", "storage__lake_root", "/mnt/lake", "/mnt/lake/prod"),
+        ("dev", "storage__watermark_url", "ssm://fillrate", "ssm://fillrate/dev"),
+        ("prod", "storage__watermark_url", "ssm://fillrate", "ssm://fillrate/prod"),
+        ("prod", "storage__watermark_url", "", ""),
+        ("dev", "notifications__alert_topic_arn", TOPIC, ""),
+        ("prod", "notifications__alert_topic_arn", TOPIC, TOPIC),
+        ("dev", "notifications__platform_channel", "slack:platform", ""),
+        ("prod", "notifications__platform_channel", "slack:platform", "slack:platform"),
     ],
 )
 def test_what_environments_share_is_each_ones_own(home: Path, env: str, name: str, shared: str, own: str) -> None:
-    assert getattr(settings.load(home=home, env=env, **{name: shared}), name) == own
+    made = settings.load(home=home, env=env, **{name: shared})
+    assert attrgetter(name.replace("__", "."))(made) == own
 
 
 @pytest.mark.parametrize(
@@ -158,7 +202,7 @@ def test_what_environments_share_is_each_ones_own(home: Path, env: str, name: st
     ],
 )
 def test_a_server_keeps_an_environment_in_a_schema(home: Path, url: str, schema: str | None) -> None:
-    assert settings.load(home=home, env="prod", record_store_url=url).record_store_schema == schema
+    assert settings.load(home=home, env="prod", storage__record_store_url=url).record_store_schema == schema
 
 
 def test_a_home_is_its_environments_own(home: Path) -> None:
@@ -173,19 +217,19 @@ def test_who_does_not_say_which_environment_it_is_cannot_touch_what_is_productiv
 def test_settings_do_not_change(home: Path) -> None:
     made = settings.load(home=home)
     with pytest.raises(ValidationError, match="frozen"):
-        made.retry_minutes = 1
+        made.sensor.partition_retry_delay_minutes = 1
     with pytest.raises(ValidationError, match="frozen"):
         SourceTable().name = "other"
 
 
 def test_an_earlier_day_moves_where_the_partitions_begin_for_good(home: Path) -> None:
-    _toml(home, "retry_minutes = 20", "[tables.items]", 'name = "ITEMS"')
+    _toml(home, "sensor.partition_retry_delay_minutes = 20", "[sources.source_tables.items]", 'name = "ITEMS"')
     made = settings.load(home=home)
     earlier = made.first_ship_date.replace(year=2024)
     moved = made.begin_no_later_than(earlier)
     assert moved.first_ship_date == earlier
     assert settings.load(home=home) == moved
-    assert (moved.retry_minutes, moved.tables["items"].name) == (20, "ITEMS")
+    assert (moved.sensor.partition_retry_delay_minutes, moved.sources.source_tables["items"].name) == (20, "ITEMS")
 
 
 def test_a_later_day_moves_nothing(home: Path) -> None:

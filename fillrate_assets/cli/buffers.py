@@ -75,7 +75,7 @@ def demo(warehouses: int, seed: int, hours: int) -> None:
     click.echo(f"Simulated floors: {warehouses} warehouses, {floors.ticks[0]:%Y-%m-%d}{'' if filled else ' (kept)'}")
     console = Console(width=110, highlight=False)
     kept, delivery = buffers_demo.kept(floors), replace(delivery_of(chosen), every_label=False)
-    feeds = FloorFeeds(chosen.floor_feeds_url, chosen.tables)
+    feeds = FloorFeeds(chosen.sources.floor_feeds_url, chosen.sources.source_tables)
     seen = buffers_demo.show(buffers_demo.ticks(floors, feeds, kept, delivery, Policy()), floors, console)
     alerts = pl.concat(moment.alerts for moment in seen)
     store = BufferStore(Database.from_settings(chosen))
@@ -294,7 +294,7 @@ def serve(host: str, port: int) -> None:
     """Serve the pages on which the floor answers alerts, behind signed links.
 
     \b
-    Example: behind a proxy that speaks TLS, as FILLRATE_FEEDBACK_URL says
+    Example: behind a proxy that speaks TLS, as FILLRATE_WEB__FEEDBACK_URL says
       fillrate buffers serve --port 8099
     """
     extras.require("web", "fillrate buffers serve")

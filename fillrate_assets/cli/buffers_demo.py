@@ -113,14 +113,14 @@ def examples(alerts: pl.DataFrame, command: str, settings: Settings) -> list[str
         for row in worst.iter_rows(named=True)
     ]
     # Without either of them, it ends at once.
-    linked = bool(settings.feedback_url and settings.feedback_secret.get_secret_value())
+    linked = bool(settings.web.feedback_url and settings.web.feedback_secret.get_secret_value())
     served = [f"{command} buffers serve"] if linked else []
     return ["", "Go on with:", *(f"  {step}" for step in [*asked, *served, "make ui"])]
 
 
 def kept(floors: Floors) -> LakeTickStore:
     """Where the day is kept."""
-    return LakeTickStore(Lake(floors.settings.lake_root), tuple(sorted(set(floors.masters.warehouses["dc"]))))
+    return LakeTickStore(Lake(floors.settings.storage.lake_root), tuple(sorted(set(floors.masters.warehouses["dc"]))))
 
 
 def _line(moment: Moment, seen: list[Moment]) -> str:

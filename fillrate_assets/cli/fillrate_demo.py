@@ -47,7 +47,7 @@ class Standing:
 
 def next_steps(settings: Settings, command: str) -> list[str]:
     """Commands to go on with, on a record worth looking at; `command` is how `fillrate` was called."""
-    estimated = Lake(settings.lake_root).scan(schema.LOST_CASES).filter(pl.col("estimated_cases") > 0)
+    estimated = Lake(settings.storage.lake_root).scan(schema.LOST_CASES).filter(pl.col("estimated_cases") > 0)
     worst = estimated.filter(pl.col("confirmed_cases") > 0).sort("lost_cases", "item").tail(1).collect()
     keys = [f"{row['dc']} {row['ship_date']} {row['item']}" for row in worst.iter_rows(named=True)]
     examples = [f"{command} explain {key}" for key in keys]
@@ -57,7 +57,7 @@ def next_steps(settings: Settings, command: str) -> list[str]:
 
 def summarize(settings: Settings, network: Network, console: Console) -> None:
     """Print what the network's numbers say."""
-    lake = Lake(settings.lake_root)
+    lake = Lake(settings.storage.lake_root)
     classified = lake.scan(schema.CLASSIFIED_LINES, last=network.last)
     records = lake.scan(schema.LOST_CASES, last=network.last)
     total = service_metrics.compute_service(classified, []).collect().row(0, named=True)
@@ -115,7 +115,7 @@ def _worst(records: pl.LazyFrame, by: str) -> Table:
 
 
 def _caveats(settings: Settings, network: Network, console: Console) -> None:
-    lake = Lake(settings.lake_root)
+    lake = Lake(settings.storage.lake_root)
     records = lake.scan(schema.LOST_CASES, last=network.last)
     console.print(f"\n{score(records.collect(), SampleNetwork(settings).truth().collect()).sentence()}")
     ledger = RecordStore(Database.from_settings(settings)).read_ledger()

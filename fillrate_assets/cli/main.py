@@ -397,8 +397,8 @@ def advance() -> None:
 def run(dcs: tuple[str, ...], first: date | None, last: date | None, processes: int) -> None:
     """Run the main job through Dagster, a DC at a time: for every ship date until today, or some of them.
 
-    A run takes a year of a DC at most, or FILLRATE_BACKFILL_DAYS. Run again after an interruption, it computes
-    everything anew and changes nothing that is done; --from leaves out what is.
+    A run takes a year of a DC at most, or FILLRATE_SENSOR__MAX_DAYS_PER_RUN. Run again after an interruption, it
+    computes everything anew and changes nothing that is done; --from leaves out what is.
 
     A range that ends earlier also judges again the 28 days after it that were published: their averages depend on it.
     The runs, their events and checks are in the Dagster instance, as if they had been started in its UI. Days whose
@@ -422,7 +422,7 @@ def upgrade() -> None:
     """Create the record store of a server, or bring it up to date after this package was upgraded.
 
     \b
-    Example: once FILLRATE_RECORD_STORE_URL names the server
+    Example: once FILLRATE_STORAGE__RECORD_STORE_URL names the server
       fillrate upgrade
     """
     from fillrate_assets import settings
@@ -431,6 +431,24 @@ def upgrade() -> None:
     chosen = settings.load()
     Database.from_settings(chosen).upgrade()
     click.echo("the record store is up to date")
+
+
+@cli.command(name="settings")
+@click.option("--update", type=FILE, metavar="FILE", help="Replace the tables of settings in this Markdown file.")
+def describe_settings(update: Path | None) -> None:
+    """Describe every setting: its variable, its default and what it means.
+
+    \b
+    Example: the reference of this repository, after a setting was added
+      fillrate settings --update docs/reference/settings.md
+    """
+    from fillrate_assets.cli import settings_reference
+
+    if update:
+        update.write_text(settings_reference.update(update.read_text(encoding="utf-8")), encoding="utf-8")
+        click.echo(f"wrote {update}")
+    else:
+        click.echo(settings_reference.render(), nl=False)
 
 
 def _last_sample_day() -> date:
@@ -468,7 +486,7 @@ def _run(wanted: Sequence[RunRange], processes: int) -> bool:
 
     failed = False
     chosen = settings.load()
-    parts = [part for each in wanted for part in each.parts(chosen.backfill_days)]
+    parts = [part for each in wanted for part in each.parts(chosen.sensor.max_days_per_run)]
     with progress("Running through Dagster", len(parts)) as tell:
         for ran in launcher.run(chosen, parts, processes):
             span = f"{ran.range.dc} {ran.range.first} to {ran.range.last}"

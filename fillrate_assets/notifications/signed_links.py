@@ -78,7 +78,7 @@ class LinkSigner:
 
         """
         if not secrets or any(len(secret) < MIN_SECRET for secret in secrets):
-            msg = f"each secret of feedback links needs {MIN_SECRET} characters or more; set FILLRATE_FEEDBACK_SECRET"
+            msg = f"each secret of feedback links needs {MIN_SECRET} characters or more: FILLRATE_WEB__FEEDBACK_SECRET"
             raise PermanentFailure(msg)
         self.base_url = base_url.rstrip("/")
         self.secrets = tuple(secrets)

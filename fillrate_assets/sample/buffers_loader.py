@@ -84,11 +84,11 @@ class Floors:
 
         """
         settings = self.settings
-        file = sql.embedded_file(settings.floor_feeds_url)
+        file = sql.embedded_file(settings.sources.floor_feeds_url)
         places = {
             "floor feeds": file is not None,
-            "record store": sql.embedded_file(settings.record_store_url) is not None,
-            "lake": settings.lake_root.startswith(f"{settings.home}/"),
+            "record store": sql.embedded_file(settings.storage.record_store_url) is not None,
+            "lake": settings.storage.lake_root.startswith(f"{settings.home}/"),
         }
         if file is None or not all(places.values()):
             elsewhere = ", ".join(name for name, here in places.items() if not here)
@@ -103,7 +103,7 @@ class Floors:
                 raise PermanentFailure(msg)
             return False
         file.unlink(missing_ok=True)
-        feeds = FloorFeeds(settings.floor_feeds_url, settings.tables)
+        feeds = FloorFeeds(settings.sources.floor_feeds_url, settings.sources.source_tables)
         feeds.create()
         feeds.append(self.world.feeds)
         BufferStore(Database.from_settings(settings)).merge_master_data(self.masters)

@@ -7,8 +7,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from pathlib import Path
+from typing import Any
 
 import polars as pl
+from pydantic import BaseModel
 
 from fillrate_assets.core.errors import PermanentFailure
 from fillrate_assets.fillrate.record_store import RecordStore
@@ -41,17 +43,17 @@ class EmbeddedSystems:
 
         """
         urls = {
-            "order system": settings.order_system_url,
-            "shipping records": settings.shipping_records_url,
-            "instock warehouse": settings.instock_warehouse_url,
+            "order system": settings.sources.order_system_url,
+            "shipping records": settings.sources.shipping_records_url,
+            "instock warehouse": settings.sources.instock_warehouse_url,
         }
         if servers := [name for name, url in urls.items() if sql.embedded_file(url) is None]:
             msg = f"{', '.join(servers)}: settings name a server; only embedded systems can be filled"
             raise PermanentFailure(msg)
         systems = cls(
-            OrderSystem(settings.order_system_url, settings.tables),
-            ShippingRecords(settings.shipping_records_url, settings.tables),
-            InstockWarehouse(settings.instock_warehouse_url, settings.tables),
+            OrderSystem(settings.sources.order_system_url, settings.sources.source_tables),
+            ShippingRecords(settings.sources.shipping_records_url, settings.sources.source_tables),
+            InstockWarehouse(settings.sources.instock_warehouse_url, settings.sources.source_tables),
             RecordStore(Database.from_settings(settings)),
         )
         systems.order_system.create()
@@ -233,7 +235,13 @@ def _news(
     return pl.concat([unsaid.filter(pl.col(clock) != loaded_at), undated])
 
 
-def _systems_in(settings: Settings, folder: Path) -> dict[str, str]:
-    names = ("order_system_url", "shipping_records_url", "instock_warehouse_url", "record_store_url")
+def _systems_in(settings: Settings, folder: Path) -> dict[str, Any]:
     here = str(settings.home / "systems")
-    return {name: getattr(settings, name).replace(here, str(folder)) for name in names}
+
+    def moved(section: BaseModel, *names: str) -> BaseModel:
+        return section.model_copy(update={name: getattr(section, name).replace(here, str(folder)) for name in names})
+
+    return {
+        "sources": moved(settings.sources, "order_system_url", "shipping_records_url", "instock_warehouse_url"),
+        "storage": moved(settings.storage, "record_store_url"),
+    }

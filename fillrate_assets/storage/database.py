@@ -30,7 +30,7 @@ class Database:
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
         """Return the record store's database of an environment."""
-        return cls(settings.record_store_url, settings.record_store_schema)
+        return cls(settings.storage.record_store_url, settings.record_store_schema)
 
     @property
     def engine(self) -> sa.Engine:

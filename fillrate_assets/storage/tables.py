@@ -64,12 +64,13 @@ def source_table(
 
     """
     theirs = mapping.get(name, SourceTable())
+    setting = f"settings: sources.source_tables.{name}.columns"
     if unknown := sorted(set(theirs.columns) - {column.name for column in contract.source_columns}):
-        msg = f"settings: tables.{name}.columns names {', '.join(unknown)}, which the contract does not have"
+        msg = f"{setting} names {', '.join(unknown)}, which the contract does not have"
         raise PermanentFailure(msg)
     absent = {column.name for column in contract.source_columns if theirs.columns.get(column.name) == ""}
     if needed := [column.name for column in contract.source_columns if column.name in absent and not column.nullable]:
-        msg = f"settings: tables.{name}.columns leaves out {', '.join(needed)}, which every source must have"
+        msg = f"{setting} leaves out {', '.join(needed)}, which every source must have"
         raise PermanentFailure(msg)
     columns = [
         sa.Column(

@@ -52,11 +52,11 @@ def signer_of(settings: Settings) -> LinkSigner:
         SourceUnavailable: AWS Secrets Manager did not answer.
 
     """
-    links = feedback_links.signer(settings.feedback_url, settings.feedback_secret.get_secret_value())
+    links = feedback_links.signer(settings.web.feedback_url, settings.web.feedback_secret.get_secret_value())
     if links is None:
         msg = (
-            "the feedback service needs FILLRATE_FEEDBACK_URL, where the floor reaches it, and"
-            " FILLRATE_FEEDBACK_SECRET, which signs its links"
+            "the feedback service needs FILLRATE_WEB__FEEDBACK_URL, where the floor reaches it, and"
+            " FILLRATE_WEB__FEEDBACK_SECRET, which signs its links"
         )
         raise PermanentFailure(msg)
     return links

@@ -147,17 +147,27 @@ def _leaks(shown: str) -> bool:
 
 def test_settings_show_no_url(network_home: Home) -> None:
     plain = settings.load(home=network_home.directory, **dict.fromkeys(_URLS, f"mssql+pymssql://reader:hunter2@{HOST}"))
-    webhooks = {"channels": {"floor": "https://hooks.example/hunter2"}, "webhook_secret": "whsec_hunter2"}
+    webhooks = {
+        "notifications__channels": {"floor": "https://hooks.example/hunter2"},
+        "notifications__webhook_secret": "whsec_hunter2",
+    }
     told = settings.load(home=network_home.directory, env="prod", **webhooks)
     for made in (plain, told, *build_defs(told).resources.values()):  # type: ignore[union-attr]
         assert not _leaks(repr(made))
         assert not _leaks(str(made))
     with pytest.raises(PermanentFailure) as raised:
-        settings.load(home=network_home.directory, order_system_url=SECRET, channels={"floor": SECRET})
+        settings.load(
+            home=network_home.directory, sources__order_system_url=SECRET, notifications__channels={"floor": SECRET}
+        )
     assert not _leaks("".join(traceback.format_exception(raised.value)))
 
 
-_URLS = ("order_system_url", "shipping_records_url", "instock_warehouse_url", "record_store_url")
+_URLS = (
+    "sources__order_system_url",
+    "sources__shipping_records_url",
+    "sources__instock_warehouse_url",
+    "storage__record_store_url",
+)
 
 
 # Dagster's own snapshot of its own schedule.
@@ -171,10 +181,10 @@ def test_a_run_that_fails_shows_no_secret(
     caplog: pytest.LogCaptureFixture,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setenv("FILLRATE_RETRIES", "1")
-    monkeypatch.setenv("FILLRATE_RETRY_SECONDS", "0")
+    monkeypatch.setenv("FILLRATE_SENSOR__STEP_MAX_RETRIES", "1")
+    monkeypatch.setenv("FILLRATE_SENSOR__STEP_RETRY_DELAY_SECONDS", "0")
     for url in [*forms, f"secret://{keep(SECRET)}"]:
-        monkeypatch.setenv("FILLRATE_SHIPPING_RECORDS_URL", url)
+        monkeypatch.setenv("FILLRATE_SOURCES__SHIPPING_RECORDS_URL", url)
         home = Home(network_home.directory)
         result = home.run(instance, "DC01", SMALL.first, raise_on_error=False)
         assert not result.success

@@ -36,14 +36,14 @@ Told = tuple[int, str, str]
 URL: Final = "https://feedback.example"
 CHICAGO: Final = ZoneInfo("America/Chicago")
 EAGER: Final = {"total": {"act": 0.9}}
-LINKED: Final = {"feedback_url": URL, "feedback_secret": SECRET}
+LINKED: Final = {"web__feedback_url": URL, "web__feedback_secret": SECRET}
 
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("buffers")
     shutil.copy(ROOT / "dagster.yaml", directory)
-    Database(settings.load(home=directory / "home").record_store_url).upgrade()
+    Database(settings.load(home=directory / "home").storage.record_store_url).upgrade()
     return directory
 
 
@@ -114,9 +114,9 @@ def test_a_day_is_run_shown_scored_and_explained(run: Callable[..., Told], home:
 @pytest.mark.parametrize(
     ("name", "value", "place"),
     [
-        ("FLOOR_FEEDS_URL", "postgresql+psycopg://u@db.example/feeds", "floor feeds"),
-        ("RECORD_STORE_URL", "postgresql+psycopg://u@db.example/records", "record store"),
-        ("LAKE_ROOT", "s3://bucket/lake", "lake"),
+        ("SOURCES__FLOOR_FEEDS_URL", "postgresql+psycopg://u@db.example/feeds", "floor feeds"),
+        ("STORAGE__RECORD_STORE_URL", "postgresql+psycopg://u@db.example/records", "record store"),
+        ("STORAGE__LAKE_ROOT", "s3://bucket/lake", "lake"),
     ],
 )
 def test_the_demo_writes_into_no_system_of_a_company(
@@ -161,8 +161,8 @@ def test_a_policy_value_that_is_none_is_told(run: Callable[..., Told], change: s
     [
         (["explain", "W0001_PACK_TOTAL", "yesterday"], "'yesterday' is not a time; write YYYY-MM-DDTHH:MM, UTC"),
         (["demo", "--warehouses", "0"], "0 is not in the range"),
-        (["serve"], "the feedback service needs FILLRATE_FEEDBACK_URL"),
-        (["links", "W0001"], "the feedback service needs FILLRATE_FEEDBACK_URL"),
+        (["serve"], "the feedback service needs FILLRATE_WEB__FEEDBACK_URL"),
+        (["links", "W0001"], "the feedback service needs FILLRATE_WEB__FEEDBACK_URL"),
         (["policies", "promote", "v9"], "v9 is no challenger; there are none"),
         (["policies", "retire", "v9"], "v9 is no challenger"),
     ],
@@ -186,9 +186,9 @@ def chicago(
     """A home of its own, in which W1 is known."""
     monkeypatch.setenv("FILLRATE_HOME", str(tmp_path))
     chosen = settings.load()
-    Database(chosen.record_store_url).upgrade()
+    Database(chosen.storage.record_store_url).upgrade()
     nothing = [frame.empty().collect() for frame in (schema.UNIT_MEMBERS, schema.SHIFTS, schema.ALERT_ROUTES)]
-    BufferStore(Database(chosen.record_store_url)).merge_master_data(
+    BufferStore(Database(chosen.storage.record_store_url)).merge_master_data(
         MasterData(buffers_frames.warehouses({}), *nothing)
     )
     return chosen
@@ -226,7 +226,7 @@ def test_a_policy_that_does_not_run_is_not_listed_as_one_that_does(
 ) -> None:
     said = {"changes": "{}", "since_ts": TICK.replace(tzinfo=None), "updated_by": "bob"}
     roles = {Policy().version: "RETIRED", "v1-00000000": "CHAMPION", "v1-11111111": "CHALLENGER"}
-    with sa.create_engine(chicago.record_store_url).begin() as connection:
+    with sa.create_engine(chicago.storage.record_store_url).begin() as connection:
         for version, role in roles.items():
             connection.execute(POLICIES.insert().values(version=version, role=role, **said))
     own = f"{Policy().version:<20} CHAMPION    the platform's own\n"
@@ -255,9 +255,9 @@ def test_a_trial_begins_no_earlier_than_its_challenger(
     chicago: Settings, ago: timedelta, length: timedelta, episodes: int
 ) -> None:
     now = TICK + timedelta(days=3)
-    eager = PolicyStore(Database(chicago.record_store_url)).propose(EAGER, by="ann", now=now - ago)
-    LakeTickStore(Lake(chicago.lake_root), ("CHI",)).write(schema.ALERTS, buffers_frames.alerts({}), TICK)
-    BufferStore(Database(chicago.record_store_url)).add_feedback(
+    eager = PolicyStore(Database(chicago.storage.record_store_url)).propose(EAGER, by="ann", now=now - ago)
+    LakeTickStore(Lake(chicago.storage.lake_root), ("CHI",)).write(schema.ALERTS, buffers_frames.alerts({}), TICK)
+    BufferStore(Database(chicago.storage.record_store_url)).add_feedback(
         buffers_frames.feedback({"answer": "NO_PROBLEM"}).row(0, named=True)
     )
     evidence = evaluate_challenger(chicago, eager.version, 14, now=now).evidence
@@ -268,7 +268,7 @@ def test_a_trial_begins_no_earlier_than_its_challenger(
 # --- what to go on with
 
 
-@pytest.mark.parametrize("given", [{}, {"feedback_url": URL}, {"feedback_secret": SECRET}, LINKED])
+@pytest.mark.parametrize("given", [{}, {"web__feedback_url": URL}, {"web__feedback_secret": SECRET}, LINKED])
 def test_the_pages_are_suggested_only_where_they_can_be_served(tmp_path: Path, given: dict[str, str]) -> None:
     steps = buffers_demo.examples(buffers_frames.alerts({}), "fillrate", settings.load(home=tmp_path, **given))
     assert "  fillrate buffers explain W1_PICK_TOTAL 2026-03-14T14:00" in steps

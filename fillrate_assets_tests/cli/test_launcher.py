@@ -56,7 +56,7 @@ def test_a_corrected_day_that_is_run_alone_reaches_the_days_that_depend_on_it(
 
 @pytest.mark.usefixtures("dagster_home")
 def test_a_run_that_fails_tells_the_cause_in_one_line(network_home: Home) -> None:
-    Path(network_home.settings.order_system_url.removeprefix("sqlite:///")).unlink()
+    Path(network_home.settings.sources.order_system_url.removeprefix("sqlite:///")).unlink()
     (ran,) = launcher.run(network_home.settings, [RunRange("DC01", SMALL.first, SMALL.first)])
     assert ran.failure is not None
     assert "order system: there is no" in ran.failure

@@ -288,7 +288,7 @@ def test_upgrade_makes_a_record_store_and_leaves_one_that_is_there(
 ) -> None:
     monkeypatch.setenv("FILLRATE_HOME", str(tmp_path))
     assert main.execute(["upgrade"]) == 0
-    store = RecordStore(Database(settings.load().record_store_url))
+    store = RecordStore(Database(settings.load().storage.record_store_url))
     store.add_dcs(pl.DataFrame({"dc": ["DC01"], "name": ["x"], "time_zone": ["UTC"], "active": [True]}))
     assert main.execute(["upgrade"]) == 0
     assert store.read_dcs()["dc"].to_list() == ["DC01"]

@@ -52,7 +52,7 @@ class Floor:
 
     @cached_property
     def feeds(self) -> FloorFeeds:
-        return FloorFeeds(self.settings.floor_feeds_url)
+        return FloorFeeds(self.settings.sources.floor_feeds_url)
 
     @property
     def store(self) -> BufferStore:
@@ -68,7 +68,7 @@ class Floor:
 
     @property
     def kept(self) -> LakeTickStore:
-        return LakeTickStore(Lake(self.settings.lake_root), DCS)
+        return LakeTickStore(Lake(self.settings.storage.lake_root), DCS)
 
     @cached_property
     def defs(self) -> dg.Definitions:

@@ -13,7 +13,11 @@ from fillrate_assets_tests.conftest import DAYS, DC, Undisturbed, copied
 from fillrate_assets_tests.fixtures.home import Home, Rows, messages, tell_failures
 
 UI: Final = "https://dagster.example"
-QUICK: Final[dict[str, Any]] = {"retries": 1, "retry_seconds": 0, "ui_url": UI}
+QUICK: Final[dict[str, Any]] = {
+    "sensor__step_max_retries": 1,
+    "sensor__step_retry_delay_seconds": 0,
+    "notifications__ui_url": UI,
+}
 """One retry, at once."""
 
 

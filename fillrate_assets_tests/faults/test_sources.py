@@ -37,7 +37,10 @@ def order_tables(undisturbed: Undisturbed, postgres: Postgres) -> ServerTables:
 
 def _on(home: Home, tables: ServerTables, url: str, **settings: object) -> Home:
     """The same home with its order system on a server."""
-    return Home(home.directory, {**home.overrides, "tables": tables.mapping, "order_system_url": url, **settings})
+    return Home(
+        home.directory,
+        {**home.overrides, "sources__source_tables": tables.mapping, "sources__order_system_url": url, **settings},
+    )
 
 
 def test_a_source_that_is_down(
@@ -57,7 +60,7 @@ def test_a_source_that_is_slower_than_its_time_out(
     undisturbed: Undisturbed, order_tables: ServerTables, tmp_path: Path, instance: dg.DagsterInstance
 ) -> None:
     home = waiting(undisturbed, tmp_path)
-    slow = _on(home, order_tables, order_tables.url, statement_seconds=1)
+    slow = _on(home, order_tables, order_tables.url, sources__source_statement_timeout_seconds=1)
     with sql.engine(order_tables.url).begin() as other:
         other.exec_driver_sql("LOCK TABLE their_order_lines")
         told = told_of_failure(slow, instance)
@@ -96,7 +99,7 @@ def test_athena_throttles(
     instance: dg.DagsterInstance,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    home = waiting(undisturbed, tmp_path, instock_warehouse_url=warehouse)
+    home = waiting(undisturbed, tmp_path, sources__instock_warehouse_url=warehouse)
     with cloud.answering("ThrottlingException", 400) as url, monkeypatch.context() as busy:
         busy.setenv("AWS_ENDPOINT_URL", url)
         busy.setenv("AWS_MAX_ATTEMPTS", "1")
@@ -110,9 +113,9 @@ def test_athena_throttles(
 def test_a_query_of_athena_fails(
     undisturbed: Undisturbed, warehouse: str, tmp_path: Path, instance: dg.DagsterInstance
 ) -> None:
-    home = waiting(undisturbed, tmp_path, instock_warehouse_url=warehouse)
+    home = waiting(undisturbed, tmp_path, sources__instock_warehouse_url=warehouse)
     absent = {"instock_snapshots": SourceTable(columns={"instock": "in_stock_flag"})}
-    told = told_of_failure(Home(home.directory, {**home.overrides, "tables": absent}), instance)
+    told = told_of_failure(Home(home.directory, {**home.overrides, "sources__source_tables": absent}), instance)
     assert "\nStep: instock_snapshots\n" in told
     assert "in_stock_flag" in told
     assert_recovers(home, undisturbed, instance)
@@ -123,7 +126,7 @@ def test_half_of_a_snapshot_is_missing(undisturbed: Undisturbed, tmp_path: Path,
     warehouse = home.systems.instock_warehouse
     whole = warehouse.read_snapshots(DC, day, day).drop("problem")
     half = whole.gather_every(2)
-    with sql.engine(home.settings.instock_warehouse_url).begin() as connection:
+    with sql.engine(home.settings.sources.instock_warehouse_url).begin() as connection:
         of_day = sa.text("DELETE FROM instock_snapshots WHERE dc = :dc AND snapshot_date = :day")
         connection.execute(of_day, {"dc": DC, "day": day})
     warehouse.append(half)
@@ -141,7 +144,7 @@ def test_half_of_a_snapshot_is_missing(undisturbed: Undisturbed, tmp_path: Path,
 
 
 def _alter(home: Home, statement: str) -> None:
-    with sql.engine(home.settings.order_system_url).begin() as connection:
+    with sql.engine(home.settings.sources.order_system_url).begin() as connection:
         connection.exec_driver_sql(statement)
 
 
@@ -153,7 +156,7 @@ def test_a_source_loses_a_column(undisturbed: Undisturbed, tmp_path: Path, insta
     assert "no such column: order_lines.customer" in told
     assert NOT_RETRIED in told
     renamed = {"order_lines": SourceTable(columns={"customer": "customer_no"})}
-    assert_recovers(Home(home.directory, {**home.overrides, "tables": renamed}), undisturbed, instance)
+    assert_recovers(Home(home.directory, {**home.overrides, "sources__source_tables": renamed}), undisturbed, instance)
 
 
 def test_a_source_changes_the_type_of_a_column(

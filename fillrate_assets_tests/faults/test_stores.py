@@ -42,7 +42,7 @@ def served(
 ) -> Home:
     """The platform with its record store on PostgreSQL, whose corrected days have not run again yet."""
     url = postgres.create_database(f"records {uuid4()}", postgres_template)
-    home = Home(network_home.directory, {**QUICK, "record_store_url": url})
+    home = Home(network_home.directory, {**QUICK, "storage__record_store_url": url})
     onboard(network_home, home)
     assert run(home, instance).success
     network_home.correct(DC, CORRECTED[0], CORRECTED[-1])
@@ -136,19 +136,19 @@ def _told_of_a_full_disk(home: Home) -> str:
         _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
         resource.setrlimit(resource.RLIMIT_FSIZE, (1024, most))
 
-    order_system = Overtaken(home.settings.order_system_url, meanwhile=[fill])
+    order_system = Overtaken(home.settings.sources.order_system_url, meanwhile=[fill])
     with in_memory() as instance:
         full = Home(home.directory, home.overrides, {"order_system": order_system})
         return told_of_failure(full, instance, _limits_restored())
 
 
 def test_the_disk_of_the_lake_is_full(undisturbed: Undisturbed, tmp_path: Path, instance: dg.DagsterInstance) -> None:
-    home = waiting(undisturbed, tmp_path, retries=0)
+    home = waiting(undisturbed, tmp_path, sensor__step_max_retries=0)
     with forked.executor() as pool:
         told = pool.submit(_told_of_a_full_disk, Home(home.directory, home.overrides)).result()
     assert "\nStep: orders" in told
-    assert f"\nCause: lake ({home.settings.lake_root}) takes no files: " in told
+    assert f"\nCause: lake ({home.settings.storage.lake_root}) takes no files: " in told
     assert "File too large" in told
     assert "free space there, or see that it may be written to" in told
-    assert list(Path(home.settings.lake_root).rglob("*.incoming")) == []
+    assert list(Path(home.settings.storage.lake_root).rglob("*.incoming")) == []
     assert_recovers(home, undisturbed, instance)

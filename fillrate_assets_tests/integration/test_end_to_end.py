@@ -83,15 +83,15 @@ def both(postgres: Postgres, aws: Cloud, tmp_path: Path, instance: dg.DagsterIns
         Home(copied(embedded.directory, tmp_path)),
         *tables,
         env="prod",
-        order_system_url=orders,
-        shipping_records_url=shipments,
-        record_store_url=postgres.create_database(f"records {uuid4()}"),
-        instock_warehouse_url=aws.warehouse(
+        sources__order_system_url=orders,
+        sources__shipping_records_url=shipments,
+        storage__record_store_url=postgres.create_database(f"records {uuid4()}"),
+        sources__instock_warehouse_url=aws.warehouse(
             stock.rename({"ship_date": "snapshot_date"}).with_columns(pl.col("snapshot_at").dt.replace_time_zone(None))
         ),
-        lake_root=f"s3://{aws.bucket()}/lake",
-        watermark_url=f"ssm://{uuid4().hex}",
-        alerts=topic.arn,
+        storage__lake_root=f"s3://{aws.bucket()}/lake",
+        storage__watermark_url=f"ssm://{uuid4().hex}",
+        notifications__alert_topic_arn=topic.arn,
     )
     served.store.database.upgrade()
     onboard(embedded, served)
@@ -153,5 +153,5 @@ def test_the_platform_on_servers_is_the_embedded_one(both: Both, instance: dg.Da
     assert both.topic.heard() == []
     with _asked() as asked:
         assert both.tick() == []
-    of_sources = [sa.make_url(getattr(served.settings, name)).database for name in SOURCES]
+    of_sources = [sa.make_url(getattr(served.settings.sources, name)).database for name in SOURCES]
     assert {str(name): asked[str(name)] for name in of_sources} == {str(name): 1 for name in of_sources}

@@ -58,7 +58,7 @@ def test_the_main_job_gives_the_same_on_oracle(
     embedded = Home(tmp_path / "embedded" / "home")
     embedded.generate(TINY)
     tables.fill(embedded)
-    served = on_servers(Home(copied(embedded.directory, tmp_path)), tables, order_system_url=URL)
+    served = on_servers(Home(copied(embedded.directory, tmp_path)), tables, sources__order_system_url=URL)
     # The shipping records stay embedded, and have the same rows.
     onboard(embedded, served)
     assert_the_main_job_is_the_same(instance, embedded, served, tables)

@@ -62,7 +62,9 @@ def test_the_main_job_gives_the_same_on_sql_server(url: str, tmp_path: Path, ins
     embedded.generate(TINY)
     tables = ServerTables(url, ("order_lines", "shipment_lines", "items"), "their")
     tables.fill(embedded)
-    urls = dict.fromkeys(("order_system_url", "shipping_records_url", "record_store_url"), url)
+    urls = dict.fromkeys(
+        ("sources__order_system_url", "sources__shipping_records_url", "storage__record_store_url"), url
+    )
     served = on_servers(Home(copied(embedded.directory, tmp_path)), tables, **urls)
     onboard(embedded, served)
     assert_the_main_job_is_the_same(instance, embedded, served, tables)

@@ -146,7 +146,7 @@ def test_the_first_secret_signs_and_all_are_accepted(signs: list[str], reads: li
 
 @pytest.mark.parametrize("secrets", [[], [""], ["short"], [NEW, "short"]])
 def test_a_secret_that_can_be_guessed_is_refused(secrets: list[str]) -> None:
-    with pytest.raises(PermanentFailure, match="FILLRATE_FEEDBACK_SECRET") as raised:
+    with pytest.raises(PermanentFailure, match="FILLRATE_WEB__FEEDBACK_SECRET") as raised:
         LinkSigner(BASE, secrets)
     assert "short" not in str(raised.value)
 

@@ -62,7 +62,9 @@ def test_a_step_is_in_the_pool_of_the_system_that_it_is_connected_to(network_hom
 def _run_and_hold_until_another_waits(home: Home, dc: str) -> None:
     """Run a day of a DC in a process of its own, whose order system answers when another run waits for it."""
     with dg.DagsterInstance.get() as instance:
-        order_system = Overtaken(home.settings.order_system_url, meanwhile=[lambda: _until(lambda: _waiting(instance))])
+        order_system = Overtaken(
+            home.settings.sources.order_system_url, meanwhile=[lambda: _until(lambda: _waiting(instance))]
+        )
         job = build_defs(home.settings, order_system=order_system).resolve_job_def(JOB)
         job.execute_in_process(run_config=QUIET, instance=instance, tags=partitions.range_tags(dc, DAY, DAY))
 

@@ -20,8 +20,8 @@ from fillrate_assets_tests.fixtures.home import QUIET, Home
 
 
 def _run(home: Home, instance: dg.DagsterInstance, failures: list[FillrateError]) -> dg.ExecuteInProcessResult:
-    chosen = settings.load(home=home.directory, retries=2, retry_seconds=0)
-    defs = build_defs(chosen, order_system=Failing(chosen.order_system_url, failures=failures))
+    chosen = settings.load(home=home.directory, sensor__step_max_retries=2, sensor__step_retry_delay_seconds=0)
+    defs = build_defs(chosen, order_system=Failing(chosen.sources.order_system_url, failures=failures))
     instance.add_dynamic_partitions("dc", ["DC01"])
     tags = range_tags("DC01", SMALL.first, SMALL.first)
     job = defs.resolve_job_def(JOB)

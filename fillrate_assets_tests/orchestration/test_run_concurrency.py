@@ -41,7 +41,7 @@ class Watched(OrderSystem):
 def _run(
     home: Home, instance: dg.DagsterInstance, meanwhile: Callable[[], object], tags: dict[str, str]
 ) -> dg.ExecuteInProcessResult:
-    watched = Watched(home.settings.order_system_url, meanwhile=[meanwhile])
+    watched = Watched(home.settings.sources.order_system_url, meanwhile=[meanwhile])
     instance.add_dynamic_partitions("dc", SMALL.dc_codes)
     job = build_defs(home.settings, order_system=watched).resolve_job_def(JOB)
     return job.execute_in_process(run_config=QUIET, instance=instance, tags=tags, raise_on_error=False)

@@ -91,7 +91,7 @@ def test_without_a_network_there_is_nothing_to_advance(home: Settings) -> None:
 
 
 def test_only_embedded_systems_are_filled(tmp_path: Path) -> None:
-    server = settings.load(home=tmp_path, order_system_url="oracle+oracledb://reader@orders/orders")
+    server = settings.load(home=tmp_path, sources__order_system_url="oracle+oracledb://reader@orders/orders")
     with pytest.raises(PermanentFailure, match="order system: settings name a server"):
         EmbeddedSystems.of(server)
 

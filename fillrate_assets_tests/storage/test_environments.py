@@ -57,7 +57,7 @@ def _schemas(url: str) -> dict[str, set[str]]:
 def test_environments_share_a_database_and_a_lake_and_nothing_in_them(
     network_home: Home, tmp_path: Path, url: str, instance: dg.DagsterInstance
 ) -> None:
-    shared = {"record_store_url": url, "lake_root": str(tmp_path / "lake")}
+    shared = {"storage__record_store_url": url, "storage__lake_root": str(tmp_path / "lake")}
     dev, prod = (_home(tmp_path / env, network_home, env=env, **shared) for env in ("dev", "prod"))
     everything = {*METADATA.tables, "alembic_version"}
     assert _schemas(url) == {"public": set(), "fillrate_dev": everything, "fillrate_prod": everything}

@@ -35,15 +35,21 @@ _PATIENCE_SECONDS: Final = 120
 
 @pytest.mark.parametrize("env", ["dev", "prod"])
 @pytest.mark.parametrize(
-    "given", [{}, {"feedback_url": URL}, {"feedback_secret": SECRET}, {"feedback_url": URL, "feedback_secret": "short"}]
+    "given",
+    [
+        {},
+        {"web__feedback_url": URL},
+        {"web__feedback_secret": SECRET},
+        {"web__feedback_url": URL, "web__feedback_secret": "short"},
+    ],
 )
 def test_without_a_url_and_a_secret_it_does_not_start(tmp_path: Path, env: str, given: dict[str, str]) -> None:
-    with pytest.raises(PermanentFailure, match="FILLRATE_FEEDBACK_SECRET"):
+    with pytest.raises(PermanentFailure, match="FILLRATE_WEB__FEEDBACK_SECRET"):
         web.serve(settings.load(home=tmp_path, env=env, **given), "127.0.0.1", 0)
 
 
 def test_the_secret_is_not_shown(tmp_path: Path) -> None:
-    assert SECRET not in repr(settings.load(home=tmp_path, feedback_secret=SECRET))
+    assert SECRET not in repr(settings.load(home=tmp_path, web__feedback_secret=SECRET))
 
 
 @contextmanager
@@ -52,7 +58,7 @@ def serving(home: Path) -> Iterator[str]:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     base = f"http://127.0.0.1:{port}"
-    given = {"FILLRATE_HOME": str(home), "FILLRATE_FEEDBACK_URL": base, "FILLRATE_FEEDBACK_SECRET": SECRET}
+    given = {"FILLRATE_HOME": str(home), "FILLRATE_WEB__FEEDBACK_URL": base, "FILLRATE_WEB__FEEDBACK_SECRET": SECRET}
     command = [sys.executable, "-c", "from fillrate_assets.cli.main import main; main()"]
     command += ["buffers", "serve", "--port", str(port)]
     with (home / "log").open("wb") as log:
@@ -69,13 +75,13 @@ def serving(home: Path) -> Iterator[str]:
 
 
 def test_the_command_serves_until_it_is_told_to_end(tmp_path: Path) -> None:
-    Database(settings.load(home=tmp_path).record_store_url).upgrade()
+    Database(settings.load(home=tmp_path).storage.record_store_url).upgrade()
     with serving(tmp_path) as base:
         assert httpx.get(f"{base}/health").text == "ok"
 
 
 def test_a_promotion_counts_from_the_next_report_on_without_a_new_start(tmp_path: Path) -> None:
-    url = settings.load(home=tmp_path).record_store_url
+    url = settings.load(home=tmp_path).storage.record_store_url
     Database(url).upgrade()
     store, policies, now = BufferStore(Database(url)), PolicyStore(Database(url)), datetime.now(UTC)
     store.merge_master_data(masters())

@@ -48,7 +48,7 @@ def read_evidence(settings: Settings, unit_id: str, at: datetime) -> tuple[UnitE
         msg = f"no unit {unit_id}; there are {', '.join(names) or 'none'} ..."
         raise PermanentFailure(msg)
     place = warehouses.row(0, named=True)
-    ticks_made = LakeTickStore(Lake(settings.lake_root), (place["dc"],))
+    ticks_made = LakeTickStore(Lake(settings.storage.lake_root), (place["dc"],))
     unit = pl.col("unit_id") == unit_id
     units, recommendations, alerts = (
         ticks_made.read(frame, tick, tick).filter(unit).collect()

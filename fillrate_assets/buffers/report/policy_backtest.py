@@ -106,7 +106,7 @@ def evaluate_challenger(settings: Settings, version: str, days: int, *, now: dat
     since = max(now - timedelta(days=days), proposed)
     store = BufferStore(Database.from_settings(settings))
     dcs = tuple(sorted(set(store.read_warehouses()["dc"])))
-    roots = (settings.lake_root, f"{settings.lake_root}/challengers/{version}")
+    roots = (settings.storage.lake_root, f"{settings.storage.lake_root}/challengers/{version}")
     ours, theirs = (LakeTickStore(Lake(root), dcs).read(schema.ALERTS, since, now).collect() for root in roots)
     answers = store.read_feedback(since)
     return ChallengerTrial(
@@ -148,7 +148,11 @@ class Backtest:
         if not here or self.first > self.last:
             msg = f"nothing to run again: {len(here)} active warehouses, {self.first} to {self.last}"
             raise PermanentFailure(msg)
-        feeds = FloorFeeds(self.settings.floor_feeds_url, self.settings.tables, self.settings.tick_statement_seconds)
+        feeds = FloorFeeds(
+            self.settings.sources.floor_feeds_url,
+            self.settings.sources.source_tables,
+            self.settings.sources.tick_statement_timeout_seconds,
+        )
         for at in self.ticks:
             read = feeds.read(snapshot_ts=at, look_back=tick.compute_look_back(self.policy), warehouses=here)
             tick.run_tick(read, masters, self._tick_store, snapshot_ts=at, policy=self.policy)
@@ -158,7 +162,7 @@ class Backtest:
         """Print what was sent, what would have been, and how both agree with the floor's answers."""
         dcs = self.dcs or sorted(set(self._store.read_warehouses()["dc"]))
         ours = (
-            LakeTickStore(Lake(self.settings.lake_root), tuple(dcs))
+            LakeTickStore(Lake(self.settings.storage.lake_root), tuple(dcs))
             .read(schema.ALERTS, self.first, self.last)
             .collect()
         )

@@ -213,7 +213,7 @@ def published_records(
         for day, outcome in zip(days, outcomes, strict=True):
             told[partitions.key(day.dc, day.ship_date)] = _standing(day, outcome)
             if outcome.newly_held:
-                url = failure_messages.build_run_url(settings.ui_url, context.run.run_id)
+                url = failure_messages.build_run_url(settings.notifications.ui_url, context.run.run_id)
                 subject, body = failure_messages.format_held_day(
                     day.dc, day.ship_date, str(day.held), outcome.records, url
                 )
@@ -232,7 +232,7 @@ def build(settings: Settings, kinds: dict[str, str]) -> list[dg.AssetsDefinition
 
     """
     by_day = partitions.dc_ship_date(settings.first_ship_date)
-    retries = retry_policy(settings.retries, settings.retry_seconds)
+    retries = retry_policy(settings.sensor.step_max_retries, settings.sensor.step_retry_delay_seconds)
     before = dg.AssetIn(partition_mapping=partitions.look_back(LOOK_BACK_DAYS))
     look_back = {"item_days": before}
 
@@ -242,7 +242,7 @@ def build(settings: Settings, kinds: dict[str, str]) -> list[dg.AssetsDefinition
         frame = FRAMES.get(compute.__name__, schema.LOST_CASES)
         return dg.asset(
             partitions_def=by_day,
-            backfill_policy=dg.BackfillPolicy.multi_run(settings.backfill_days),
+            backfill_policy=dg.BackfillPolicy.multi_run(settings.sensor.max_days_per_run),
             group_name=GROUP,
             owners=OWNERS,
             kinds={kinds[system] if system else "parquet", "polars"},
@@ -321,7 +321,7 @@ def _held(
 ) -> dict[PartitionKey, str]:
     """Which days of the run must not be judged."""
     lines, days = _of_run(context, classified_lines), _of_run(context, item_days)
-    return find_held_days(lines, days, settings.max_reject_share, settings.max_missing_share)
+    return find_held_days(lines, days, settings.health.max_reject_share, settings.health.max_missing_share)
 
 
 def _of_run(context: dg.AssetExecutionContext, frame: pl.LazyFrame) -> pl.LazyFrame:

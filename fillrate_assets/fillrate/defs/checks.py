@@ -77,7 +77,7 @@ def reject_rate(
 ) -> dg.AssetCheckResult:
     """Too many unusable order lines: the day is held; if that is every day of the run, the run stops here."""
     lines = _stored(context, lake, schema.CLASSIFIED_LINES)
-    bad = find_days_of_rejects(lines, settings.max_reject_share)
+    bad = find_days_of_rejects(lines, settings.health.max_reject_share)
     # A range goes on without its bad days: they are held one by one further down.
     stops = len(bad) == lines.select(pl.struct("dc", "ship_date").n_unique()).collect().item()
     return verdict(context, bad, "read the rejects and correct the source", blocking=True, warn=not stops)
@@ -90,8 +90,8 @@ def snapshot_coverage(
     held = find_held_days(
         _stored(context, lake, schema.CLASSIFIED_LINES),
         _stored(context, lake, schema.ITEM_DAYS),
-        settings.max_reject_share,
-        settings.max_missing_share,
+        settings.health.max_reject_share,
+        settings.health.max_missing_share,
     )
     return verdict(context, held, "re-deliver the snapshot (or correct the orders), then materialize the day again")
 

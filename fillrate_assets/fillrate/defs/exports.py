@@ -76,7 +76,7 @@ def build(settings: Settings) -> dg.AssetsDefinition:
     condition = dg.AutomationCondition.eager().without(dg.AutomationCondition.in_latest_time_window()).allow(published)
     return dg.asset(
         partitions_def=partitions.dc_ship_date(settings.first_ship_date),
-        backfill_policy=dg.BackfillPolicy.multi_run(settings.backfill_days),
+        backfill_policy=dg.BackfillPolicy.multi_run(settings.sensor.max_days_per_run),
         automation_condition=condition,
         group_name=GROUP,
         owners=OWNERS,
@@ -87,7 +87,7 @@ def build(settings: Settings) -> dg.AssetsDefinition:
             **column_schema(schema.LOST_CASES),
             "fill_rates_columns": columns(schema.FILL_RATES),
         },
-        retry_policy=retry_policy(settings.retries, settings.retry_seconds),
+        retry_policy=retry_policy(settings.sensor.step_max_retries, settings.sensor.step_retry_delay_seconds),
     )(typed_failures(exports))
 
 

@@ -36,7 +36,7 @@ def no_day_left_behind(
         sources.seen(active, sources.watermarks(), now),
         record_store.read_ledger().filter(pl.col("dc").is_in(active)),
         now=now,
-        max_ahead=timedelta(hours=settings.ahead_hours),
+        max_ahead=timedelta(hours=settings.health.max_unpublished_age_hours),
     )
     advice = "correct the feed of a held day; for others, see that the sensor new_orders is on and its runs succeed"
     return _told("no_day_left_behind", _by_name(found), advice, outbox, now)
@@ -63,7 +63,7 @@ def complete_by_deadline(
         ),
         record_store.read_ledger().filter(pl.col("dc").is_in(active)),
         now=now,
-        deadline=settings.deadline,
+        deadline=settings.health.completeness_deadline,
     )
     advice = "have the snapshot delivered, or see why the day's run did not start or did not succeed"
     return _told("complete_by_deadline", _by_name(found), advice, outbox, now)
@@ -79,7 +79,7 @@ def fresh_sources(
     now = datetime.now(UTC)
     active = record_store.read_active_dcs()
     found = health.find_stale_sources(
-        sources.latest(active, now), now=now, max_age=timedelta(hours=settings.stale_hours)
+        sources.latest(active, now), now=now, max_age=timedelta(hours=settings.health.max_source_silence_hours)
     )
     return _told("fresh_sources", found, "see whether the feed into that system still runs", outbox, now, warn=True)
 
@@ -105,7 +105,7 @@ def schedule(settings: Settings) -> dg.ScheduleDefinition:
     """Ask once a day."""
     return dg.ScheduleDefinition(
         job_name=JOB,
-        cron_schedule=settings.standing_checks_cron,
+        cron_schedule=settings.health.standing_checks_cron,
         execution_timezone="UTC",
         description="Notices days left behind, days incomplete at their deadline, and sources that went silent",
         default_status=dg.DefaultScheduleStatus.STOPPED,

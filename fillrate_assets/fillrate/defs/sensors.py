@@ -44,8 +44,8 @@ def new_orders(
         record_store.read_ledger().filter(pl.col("dc").is_in(active)),
         read_cursor(context.cursor),
         now=now,
-        retry_delay=timedelta(minutes=settings.retry_minutes),
-        max_requests=settings.runs_per_tick,
+        retry_delay=timedelta(minutes=settings.sensor.partition_retry_delay_minutes),
+        max_requests=settings.sensor.max_runs_per_sensor_tick,
         in_progress=_at_work(context.instance),
     )
     if plan.left_out:
@@ -71,7 +71,7 @@ def dcs(
         partitions.runs_by_dc(context.instance, queued=True),
         {dc: datetime.fromisoformat(since) for dc, since in inactive.items()},
         now=datetime.now(UTC),
-        retention=timedelta(days=settings.inactive_dc_days),
+        retention=timedelta(days=settings.sensor.dc_retention_days),
     )
     cursor = json.dumps({dc: since.isoformat() for dc, since in decided.inactive_since.items()})
     if decided.reason:
@@ -87,7 +87,7 @@ def run_failures(
     outbox: dg.ResourceParam[Outbox],
 ) -> None:
     """Tell people of each run that failed: once, with its DC, ship dates, step, cause and what to do."""
-    subject, body = format_failure(_failed(context), settings.ui_url)
+    subject, body = format_failure(_failed(context), settings.notifications.ui_url)
     # Dagster does not come back to a run whose message could not be kept; it stands in the log of the tick at least.
     context.log.error("%s\n%s", subject, body)
     outbox.send(subject, body, key=f"run failed:{context.dagster_run.run_id}", now=datetime.now(UTC))

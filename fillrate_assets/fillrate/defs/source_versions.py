@@ -47,12 +47,12 @@ class Sources:
         }
 
     def _snapshots(self, dcs: Sequence[str], now: datetime) -> ChangeWindow:
-        first = now.date() - timedelta(days=self.settings.snapshot_days)
+        first = now.date() - timedelta(days=self.settings.sensor.snapshot_lookback_days)
         return ChangeWindow(dcs, None, max(first, self.settings.first_ship_date), now.date())
 
     def _lines(self, dcs: Sequence[str], mark: datetime | None, now: datetime) -> ChangeWindow:
         if mark is None:
             return ChangeWindow(dcs, None, self.settings.first_ship_date, now.date())
-        since = mark - timedelta(minutes=self.settings.overlap_minutes)
+        since = mark - timedelta(minutes=self.settings.sensor.watermark_overlap_minutes)
         # Orders placed ahead become due as days pass: look at those that did since the watermark as well.
         return ChangeWindow(dcs, since, max(since.date(), self.settings.first_ship_date), now.date())

@@ -55,12 +55,12 @@ def read_facts_from_lake(settings: Settings, scope: PartitionFilter) -> Facts:
         PermanentFailure: no order line is in scope; the message says what there is.
 
     """
-    lake = Lake(settings.lake_root)
+    lake = Lake(settings.storage.lake_root)
     wanted = (scope.dcs, scope.first, scope.last)
-    _require_days(scope, lake.partitions(schema.CLASSIFIED_LINES), f"the lake {settings.lake_root} holds")
+    _require_days(scope, lake.partitions(schema.CLASSIFIED_LINES), f"the lake {settings.storage.lake_root} holds")
     lines = lake.scan(schema.CLASSIFIED_LINES, *wanted)
     held = find_held_days(
-        lines, lake.scan(schema.ITEM_DAYS, *wanted), settings.max_reject_share, settings.max_missing_share
+        lines, lake.scan(schema.ITEM_DAYS, *wanted), settings.health.max_reject_share, settings.health.max_missing_share
     )
     return Facts(lines, lake.scan(schema.LOST_CASES, *wanted), lake.read_whole(schema.ITEMS), held)
 
@@ -85,14 +85,14 @@ def read_evidence_from_lake(settings: Settings, dc: str, ship_date: date, item: 
     # SQLAlchemy, which files do without, takes a third of a second.
     from fillrate_assets.fillrate.record_store import RecordStore  # noqa: PLC0415
 
-    lake, store = Lake(settings.lake_root), RecordStore(Database.from_settings(settings))
+    lake, store = Lake(settings.storage.lake_root), RecordStore(Database.from_settings(settings))
     item_days = lake.scan(schema.ITEM_DAYS, [dc], ship_date - timedelta(days=LOOK_BACK_DAYS), ship_date)
     lines = lake.scan(schema.CLASSIFIED_LINES, [dc], ship_date, ship_date)
     today = item_days.filter(pl.col("ship_date") == ship_date)
-    held = find_held_days(lines, today, settings.max_reject_share, settings.max_missing_share)
+    held = find_held_days(lines, today, settings.health.max_reject_share, settings.health.max_missing_share)
     known = lake.scan(schema.ITEM_DAYS)
     if today.head(1).collect().is_empty() and known.head(1).collect().is_empty():
-        msg = f"the lake {settings.lake_root} holds {_NOTHING}"
+        msg = f"the lake {settings.storage.lake_root} holds {_NOTHING}"
         raise PermanentFailure(msg)
     evidence = Evidence(
         item_days=item_days,

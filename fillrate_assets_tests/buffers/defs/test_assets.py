@@ -128,17 +128,17 @@ def test_what_is_older_than_ten_minutes_is_computed_and_not_told(floor: Floor) -
 
 
 def test_a_tick_of_long_ago_is_no_sign_of_life(tmp_path: Path, instance: dg.DagsterInstance) -> None:
-    floor = Floor(tmp_path / "home", instance, {"env": "prod", "platform_channel": "console"}).open()
+    floor = Floor(tmp_path / "home", instance, {"env": "prod", "notifications__platform_channel": "console"}).open()
     for at, pings in ((NOW - 4 * TICK, 0), (NOW, 1)):
         floor.receive(at)
         floor.tick(at)
-        with sa.create_engine(floor.settings.record_store_url).connect() as connection:
+        with sa.create_engine(floor.settings.storage.record_store_url).connect() as connection:
             assert len(connection.execute(sa.select(OUTBOX.c.subject)).all()) == pings
 
 
 def test_a_feed_that_fails_takes_its_own_columns_and_no_more(floor: Floor) -> None:
     floor.receive(NOW)
-    with duckdb.connect(str(sql.embedded_file(floor.settings.floor_feeds_url))) as connection:
+    with duckdb.connect(str(sql.embedded_file(floor.settings.sources.floor_feeds_url))) as connection:
         connection.execute("ALTER TABLE buffer_flow RENAME TO elsewhere")
     result = floor.tick(NOW)
     assert result.success
@@ -247,7 +247,7 @@ def test_the_schedule_asks_for_one_run_over_all_warehouses(scheduled: Floor) -> 
 
 
 def test_without_an_active_warehouse_the_schedule_says_what_to_do(scheduled: Floor) -> None:
-    with sa.create_engine(scheduled.settings.record_store_url).begin() as connection:
+    with sa.create_engine(scheduled.settings.storage.record_store_url).begin() as connection:
         connection.execute(sa.text("UPDATE warehouse SET active = 0"))
     skipped = requested(scheduled, NOW)
     assert isinstance(skipped, dg.SkipReason)
@@ -257,7 +257,7 @@ def test_without_an_active_warehouse_the_schedule_says_what_to_do(scheduled: Flo
 def test_one_statement_onboards_a_warehouse_and_the_next_tick_covers_it(floor: Floor) -> None:
     floor.receive(NOW - TICK)
     floor.tick(NOW - TICK)
-    with sa.create_engine(floor.settings.record_store_url).begin() as connection:
+    with sa.create_engine(floor.settings.storage.record_store_url).begin() as connection:
         connection.execute(
             sa.text(
                 "INSERT INTO unit_member (unit_id, path, role, weight, valid_from)"
@@ -278,13 +278,13 @@ def test_one_statement_onboards_a_warehouse_and_the_next_tick_covers_it(floor: F
 def test_one_statement_stops_watching_a_warehouse_and_nothing_is_told_of_its_feeds(floor: Floor) -> None:
     floor.receive(NOW - TICK)
     floor.tick(NOW - TICK)
-    with sa.create_engine(floor.settings.record_store_url).begin() as connection:
+    with sa.create_engine(floor.settings.storage.record_store_url).begin() as connection:
         connection.execute(sa.text("UPDATE warehouse SET active = 0 WHERE warehouse = 'W2'"))
     floor.receive(NOW)
     floor.tick(NOW)
     assert floor.rows(schema.UNIT_TIMESERIES, NOW)["warehouse"].unique().to_list() == ["W1"]
     assert (
-        LakeTickStore(Lake(floor.settings.lake_root), ("DC01",))
+        LakeTickStore(Lake(floor.settings.storage.lake_root), ("DC01",))
         .read(schema.SIGNAL_REJECTS, NOW, NOW)
         .collect()
         .is_empty()
@@ -295,7 +295,7 @@ def test_one_statement_routes_to_another_channel_and_the_next_tick_obeys(floor: 
     floor.receive(NOW - TICK, OVERFLOWING)
     floor.tick(NOW - TICK)
     assert set(floor.told()["channel"]) == {"console"}
-    with sa.create_engine(floor.settings.record_store_url).begin() as connection:
+    with sa.create_engine(floor.settings.storage.record_store_url).begin() as connection:
         connection.execute(sa.text("UPDATE alert_route SET channel = 'slack:night-shift'"))
     floor.receive(NOW, OVERFLOWING)
     floor.tick(NOW)
@@ -334,7 +334,7 @@ def test_a_challenger_runs_on_the_same_ticks_and_tells_nobody(floor: Floor) -> N
     floor.tick(NOW)
     assert floor.states(NOW)["W1_PACK_TOTAL"] == "CLEAR"
     assert floor.told().is_empty()
-    beside = LakeTickStore(Lake(f"{floor.settings.lake_root}/challengers/{eager.version}"), DCS)
+    beside = LakeTickStore(Lake(f"{floor.settings.storage.lake_root}/challengers/{eager.version}"), DCS)
     alerts = beside.read(schema.ALERTS, NOW, NOW).collect()
     assert alerts.select("unit_id", "severity", "policy_version").rows() == [
         ("W1_PACK_TOTAL", "EMERGENCY", eager.version)
@@ -359,7 +359,7 @@ def test_a_promoted_policy_that_is_worse_gives_its_place_back(floor: Floor) -> N
     floor.receive(NOW)
     floor.tick(NOW)
     assert floor.policies.read_active().champion == Policy()
-    with sa.create_engine(floor.settings.record_store_url).connect() as connection:
+    with sa.create_engine(floor.settings.storage.record_store_url).connect() as connection:
         subjects = connection.execute(sa.select(OUTBOX.c.subject)).scalars().all()
     assert subjects == [f"buffers: policy {eager.version} gave its place back to {Policy().version}"]
 
@@ -390,7 +390,7 @@ def failing(result: dg.ExecuteInProcessResult) -> dict[str, str]:
 
 
 def test_a_warehouse_without_units_and_a_row_that_makes_no_sense_are_told(floor: Floor) -> None:
-    with sa.create_engine(floor.settings.record_store_url).begin() as connection:
+    with sa.create_engine(floor.settings.storage.record_store_url).begin() as connection:
         connection.execute(sa.text("DELETE FROM unit_member WHERE unit_id LIKE 'W2%'"))
         connection.execute(
             sa.text("INSERT INTO unit_member VALUES ('W1_PACK_P9', 'P9', 'LEVEL', -1, '2026-01-01', NULL)")

@@ -170,14 +170,14 @@ PASTED = "https://hooks.example/services/T0/B0/known-to-nobody"
 def home(tmp_path: Path) -> Settings:
     """W1 with the unit of `EVIDENCE`, of which path P2 has left, and with a feed that is missing; both were told."""
     chosen = settings.load(home=tmp_path)
-    Database(chosen.record_store_url).upgrade()
+    Database(chosen.storage.record_store_url).upgrade()
     before = MEMBERS.with_columns(valid_from=tick(-2000), valid_to=tick(-100))
     left = before.with_columns(pl.lit("P2").alias("path"))
     nobody = [frame.empty().collect() for frame in (schema.SHIFTS, schema.ALERT_ROUTES)]
-    BufferStore(Database(chosen.record_store_url)).merge_master_data(
+    BufferStore(Database(chosen.storage.record_store_url)).merge_master_data(
         MasterData(warehouses({}), pl.concat([MEMBERS, before, left]), *nobody)
     )
-    kept = LakeTickStore(Lake(chosen.lake_root), ("CHI",))
+    kept = LakeTickStore(Lake(chosen.storage.lake_root), ("CHI",))
     of_a_feed = {**OF_A_FEED, "quantity": None, "rule_id": "DATA-UNKNOWN", "explanation": "OCCUPANCY: 2 of 3 units."}
     for frame, rows in (
         (schema.SIGNALS, pl.concat([path(), path(path="P2")])),
@@ -189,7 +189,7 @@ def home(tmp_path: Path) -> Settings:
     sent_to = [f"slack:{PASTED}", PASTED, "slack:floor-w1"]
     each = {"notice_id": "N2", "rec_id": f"{OCCUPANCY}.DATA.CHECK_DATA.1.1"}
     told = notices(*({"channel": channel} for channel in sent_to), {**OF_A_FEED, **each})
-    Notices(Database(chosen.record_store_url)).keep(told, schema.DEAD_LETTERS.empty().collect(), now=tick(0.1))
+    Notices(Database(chosen.storage.record_store_url)).keep(told, schema.DEAD_LETTERS.empty().collect(), now=tick(0.1))
     return chosen
 
 

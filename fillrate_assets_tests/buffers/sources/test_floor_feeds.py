@@ -313,7 +313,7 @@ def test_a_server_that_is_down_leaves_every_feed_unknown(tmp_path: Path, driver:
         (
             "duckdb:///{}/floors.duckdb",
             {"buffer_flow": SourceTable(columns={"src_seq": ""})},
-            "tables.buffer_flow.columns leaves out src_seq, which every source must have",
+            "sources.source_tables.buffer_flow.columns leaves out src_seq, which every source must have",
         ),
     ],
 )

@@ -99,7 +99,7 @@ def corrected_first(network_template: Path, tmp_path_factory: pytest.TempPathFac
 def home(network_home: Home) -> Home:
     """A sample network of which nothing has run, one of its DCs active, runs bounded."""
     file, store = network_home.settings.settings_file, network_home.store
-    file.write_text(f"backfill_days = {MOST}\n{file.read_text()}")
+    file.write_text(f"sensor.max_days_per_run = {MOST}\n{file.read_text()}")
     store.add_dcs(store.read_dcs().with_columns(active=pl.col("dc") == DC))
     return Home(network_home.directory)
 

@@ -59,11 +59,11 @@ def exported(network_template: Path, tmp_path_factory: pytest.TempPathFactory) -
 
 
 def _folder(home: Home, day: date, dc: str = DC) -> Path:
-    return Path(home.settings.lake_root, "exports", f"dc={dc}", f"ship_date={day}")
+    return Path(home.settings.storage.lake_root, "exports", f"dc={dc}", f"ship_date={day}")
 
 
 def _bytes(home: Home) -> dict[str, bytes]:
-    root = Path(home.settings.lake_root, "exports")
+    root = Path(home.settings.storage.lake_root, "exports")
     return {str(file.relative_to(root)): file.read_bytes() for file in root.rglob("*") if file.is_file()}
 
 
@@ -191,7 +191,7 @@ def test_a_correction_is_exported_and_a_held_day_keeps_its_last_files(
     table = _csv(_folder(network_home, DAY, "DC01") / "lost_cases.csv", schema.LOST_CASES)
     assert table.equals(network_home.store.read_records("DC01", DAY))
     moved = "UPDATE instock_snapshots SET snapshot_date = '1999-01-01' WHERE dc = 'DC01' AND snapshot_date = :day"
-    with sql.engine(network_home.settings.instock_warehouse_url).begin() as connection:
+    with sql.engine(network_home.settings.sources.instock_warehouse_url).begin() as connection:
         connection.execute(sa.text(moved), {"day": DAY})
     network_home.run(instance, "DC01", DAY)
     network_home.export(instance, "DC01", DAY)
@@ -206,7 +206,7 @@ def test_records_that_break_their_type_fail_by_name_and_leave_the_files(
     network_home.export(instance, "DC01", DAY)
     before = _bytes(network_home)
     item = network_home.store.read_records("DC01", DAY)["item"][0]
-    with sql.engine(network_home.settings.record_store_url).begin() as connection:
+    with sql.engine(network_home.settings.storage.record_store_url).begin() as connection:
         changed = connection.execute(
             sa.text("UPDATE lost_cases SET path = 'ELSEWHERE' WHERE item = :item"), {"item": item}
         )
@@ -227,10 +227,10 @@ def test_exports_on_s3_are_those_on_disk(
     exported: Exported, tmp_path: Path, instance: dg.DagsterInstance, aws: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bucket = aws.bucket()
-    s3, root = aws.client("s3"), Path(exported.home.settings.lake_root)
+    s3, root = aws.client("s3"), Path(exported.home.settings.storage.lake_root)
     for file in root.rglob("*.parquet"):
         s3.put_object(Bucket=bucket, Key=f"lake/dev/{file.relative_to(root)}", Body=file.read_bytes())
-    monkeypatch.setenv("FILLRATE_LAKE_ROOT", f"s3://{bucket}/lake")
+    monkeypatch.setenv("FILLRATE_STORAGE__LAKE_ROOT", f"s3://{bucket}/lake")
     there = Home(copied(exported.home.directory, tmp_path))
     result = there.export(instance, DC, DAYS[0], DAYS[-1])
     found = {

@@ -84,7 +84,7 @@ def _materialized(result: dg.ExecuteInProcessResult) -> set[str]:
 
 def _change(home: Home, system: str, statement: str, **values: object) -> None:
     """Change a system behind the platform's back."""
-    with sql.engine(getattr(home.settings, f"{system}_url")).begin() as connection:
+    with sql.engine(getattr(home.settings.sources, f"{system}_url")).begin() as connection:
         assert connection.execute(sa.text(statement), values).rowcount
 
 
@@ -337,7 +337,7 @@ def _contract_of(
     """Damage one day's file of two and run the contract check of its asset, alone."""
     first, second = SMALL.ship_days[:2]
     instance.add_dynamic_partitions("dc", SMALL.dc_codes)
-    (file,) = Path(home.settings.lake_root).glob(f"{asset}/dc=DC01/ship_date={first}/*.parquet")
+    (file,) = Path(home.settings.storage.lake_root).glob(f"{asset}/dc=DC01/ship_date={first}/*.parquet")
     damage(pl.read_parquet(file)).write_parquet(file)
     key = dg.AssetCheckKey(dg.AssetKey(asset), "contract")
     everything = home.defs.resolve_implicit_global_asset_job_def()
@@ -411,7 +411,7 @@ def test_a_file_that_is_no_parquet_fails_the_run_and_leaves_the_records(
 ) -> None:
     first, second = SMALL.ship_days[:2]
     before = two_days.standing()
-    (file,) = Path(two_days.settings.lake_root).glob(f"item_days/dc=DC01/ship_date={first}/*.parquet")
+    (file,) = Path(two_days.settings.storage.lake_root).glob(f"item_days/dc=DC01/ship_date={first}/*.parquet")
     file.write_bytes(b"half a file")
     assert not two_days.run(instance, "DC01", second, raise_on_error=False).success
     assert two_days.standing() == before

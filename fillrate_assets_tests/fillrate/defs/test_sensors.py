@@ -237,13 +237,13 @@ def test_a_late_correction_restates_its_day_and_at_most_the_28_days_that_depend_
 def _set(home: Home, **changed: object) -> Home:
     """The same home under other settings."""
     file = home.settings.settings_file
-    lines = [f"{name} = {json.dumps(value)}" for name, value in changed.items()]
+    lines = [f"{name.replace('__', '.')} = {json.dumps(value)}" for name, value in changed.items()]
     file.write_text("\n".join([*lines, file.read_text()]))
     return Home(home.directory)
 
 
 def test_a_snapshot_delivered_again_restates_its_day_and_the_days_that_depend_on_it(ticking: Ticking) -> None:
-    home = ticking.home = _set(ticking.home, snapshot_days=36500)
+    home = ticking.home = _set(ticking.home, sensor__snapshot_lookback_days=36500)
     ticking.tick()
     seen = _observed_before_it_ran_out(home)
     dc, day, item = seen["dc"], seen["ship_date"], seen["item"]
@@ -263,7 +263,7 @@ def test_a_snapshot_delivered_again_restates_its_day_and_the_days_that_depend_on
 
 
 def test_a_snapshot_older_than_the_days_that_are_compared_is_not_noticed(ticking: Ticking) -> None:
-    home = ticking.home = _set(ticking.home, snapshot_days=1)
+    home = ticking.home = _set(ticking.home, sensor__snapshot_lookback_days=1)
     ticking.tick()
     dc, day = home.network.dc_codes[0], home.network.first
     warehouse = home.systems.instock_warehouse
@@ -284,7 +284,7 @@ def test_of_two_runs_on_one_day_the_newer_sources_win_and_the_day_is_computed_ag
         return home.store.read_records(dc, day)
 
     before, after = home.store.read_records(dc, day), []
-    overtaken = Overtaken(home.settings.order_system_url, meanwhile=[lambda: after.append(newer())])
+    overtaken = Overtaken(home.settings.sources.order_system_url, meanwhile=[lambda: after.append(newer())])
     defs = build_defs(home.settings, order_system=overtaken)
     instance.add_dynamic_partitions("dc", [dc])
     older = defs.resolve_job_def(JOB).execute_in_process(
@@ -317,7 +317,7 @@ def test_a_correction_that_a_failed_run_read_is_not_taken_for_processed_where_an
     home, instance = ticking.home, ticking.instance
     dc, earlier, day = home.network.dc_codes[0], *home.network.ship_days[-4:-2]
     home.correct(dc, day, day)
-    defs = build_defs(home.settings, shipping_records=Failing(home.settings.shipping_records_url))
+    defs = build_defs(home.settings, shipping_records=Failing(home.settings.sources.shipping_records_url))
     instance.add_dynamic_partitions("dc", [dc])
     # The lake then holds the newer orders, and what was computed from the older ones.
     failed = defs.resolve_job_def(JOB).execute_in_process(
@@ -334,7 +334,7 @@ def test_a_correction_that_a_failed_run_read_is_not_taken_for_processed_where_an
 
 
 def test_ten_changed_dcs_may_be_bounded_by_a_setting(ticking: Ticking) -> None:
-    home = ticking.home = _set(ticking.home, runs_per_tick=1)
+    home = ticking.home = _set(ticking.home, sensor__max_runs_per_sensor_tick=1)
     ticking.tick()
     days = [home.sample.advance()[0] for _ in range(2)]
     first, second = (_changed(ticking.tick().run_requests or []) for _ in range(2))
@@ -414,7 +414,7 @@ def test_rows_that_are_committed_late_are_found_within_the_overlap(ticking: Tick
     ticking.tick()
     mark = ticking.watermarks()["orders"]
     assert mark is not None
-    _stamped(home, dc, day, mark - timedelta(minutes=home.settings.overlap_minutes - 1))
+    _stamped(home, dc, day, mark - timedelta(minutes=home.settings.sensor.watermark_overlap_minutes - 1))
     _runs_and_stands(ticking, dc, day)
     ticking.tick()
     assert ticking.watermarks()["orders"] == mark

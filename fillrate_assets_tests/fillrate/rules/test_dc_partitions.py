@@ -98,7 +98,7 @@ class Ticking:
 def ticking(tmp_path: Path, instance: dg.DagsterInstance) -> Ticking:
     home = Home(tmp_path / "home")
     home.store.database.upgrade()
-    home.settings.settings_file.write_text("inactive_dc_days = 0\n")
+    home.settings.settings_file.write_text("sensor.dc_retention_days = 0\n")
     return Ticking(Home(home.directory), instance)
 
 

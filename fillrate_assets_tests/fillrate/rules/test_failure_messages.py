@@ -83,9 +83,11 @@ def test_a_subject_is_no_longer_than_its_column() -> None:
 def test_a_failed_run_is_told_once_and_one_that_succeeds_is_not(
     network_home: Home, instance: dg.DagsterInstance, failure: FillrateError, advice: str
 ) -> None:
-    chosen = settings.load(home=network_home.directory, retries=0, ui_url="https://dagster.example")
+    chosen = settings.load(
+        home=network_home.directory, sensor__step_max_retries=0, notifications__ui_url="https://dagster.example"
+    )
     failures: list[FillrateError] = []
-    defs = build_defs(chosen, order_system=Failing(chosen.order_system_url, failures=failures))
+    defs = build_defs(chosen, order_system=Failing(chosen.sources.order_system_url, failures=failures))
     job = defs.resolve_job_def(JOB)
     instance.add_dynamic_partitions("dc", ["DC01"])
     tags = {**range_tags("DC01", SMALL.first, SMALL.first), CHANGED_TAG: SMALL.first.isoformat()}

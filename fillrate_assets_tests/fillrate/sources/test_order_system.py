@@ -168,9 +168,15 @@ def test_a_source_may_lack_a_column_that_is_not_required(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("columns", "told"),
     [
-        ({"order_id": ""}, "tables.order_lines.columns leaves out order_id, which every source must have"),
+        (
+            {"order_id": ""},
+            "sources.source_tables.order_lines.columns leaves out order_id, which every source must have",
+        ),
         ({"ordered_qty": ""}, "order_lines: column ordered_qty is missing"),
-        ({"orderid": "ORDER"}, "tables.order_lines.columns names orderid, which the contract does not have"),
+        (
+            {"orderid": "ORDER"},
+            "sources.source_tables.order_lines.columns names orderid, which the contract does not have",
+        ),
     ],
 )
 def test_a_mapping_that_cannot_work_is_told(columns: dict[str, str], told: str, orders: OrderSystem) -> None:
