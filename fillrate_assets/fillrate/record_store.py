@@ -1,7 +1,7 @@
 """The record store: records, ledger, restatements, rejects, waivers, DCs. SQL Server or PostgreSQL; embedded: SQLite.
 
 What is published for a DC and ship date changes in one transaction: its records, its rejects, what was
-restated, and the ledger's word of what was processed.
+restated, and the ledger's entry of what was processed. Which runs to request belongs to `rules.change_planner`.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ _MAX_BINDS: Final = 500
 """Above this many changed records of a day, the whole day is replaced: servers limit the binds of a statement."""
 
 OUTDATED: Final = "a run with older sources came later; it is computed again"
-"""Why a day is held whose newer records stand: the sensor requests it again."""
+"""Why a day is held whose newer records are in force: the sensor requests it again (decision 0041)."""
 
 _TOTALS: Final = ("dc", "ship_date", "ordered_cases", "shipped_cases")
 
@@ -76,7 +76,7 @@ class DayPublication:
     records: pl.DataFrame
     rejects: pl.DataFrame
     source: pl.DataFrame
-    """One `LEDGER` row's columns of `changes.VERSIONS`: what of the sources was processed."""
+    """One `LEDGER` row's columns of `change_planner.VERSIONS`: what of the sources was processed."""
     held: str | None = None
     read_at: datetime | None = None
     """When the run began to read the day's sources, UTC; None if an earlier run read them."""
@@ -93,7 +93,7 @@ class PublishResult:
     ship_date: date
     changed: bool
     records: int
-    """Records that stand now."""
+    """Records in force now."""
 
     restated: int
     held: str | None = None
@@ -104,12 +104,12 @@ class PublishResult:
 
 @dataclass(frozen=True)
 class RecordStore:
-    """Records that stand, and everything needed to say how they came to stand."""
+    """Records in force, and everything needed to say how they came about."""
 
     database: Database
 
     def publish(self, days: Iterable[DayPublication], *, run_id: str, now: datetime) -> list[PublishResult]:
-        """Make each day's records stand, a transaction a day; what already stands is left untouched.
+        """Publish each day's records, a transaction a day; what is already published is left untouched.
 
         Args:
             days: the days to publish.
@@ -124,11 +124,11 @@ class RecordStore:
             return [_publish_day(connection, day, run_id, now.replace(tzinfo=None)) for day in days]
 
     def read_records(self, dc: str, ship_date: date) -> pl.DataFrame:
-        """The records that stand for one DC and ship date, as `LOST_CASES`."""
+        """Read the published records of one DC and ship date, as `LOST_CASES`."""
         return self._read(schema.LOST_CASES, RECORDS, RECORDS.c.dc == dc, RECORDS.c.ship_date == ship_date)
 
     def read_totals(self, dc: str, first: date, last: date) -> pl.DataFrame:
-        """Summed ordered and shipped cases of the records that stand: dc, ship_date, ordered_cases, shipped_cases."""
+        """Sum ordered and shipped cases of the published records: dc, ship_date, ordered_cases, shipped_cases."""
         day = (RECORDS.c.dc, RECORDS.c.ship_date)
         summed = [sa.func.sum(RECORDS.c[name]).label(name) for name in ("ordered_cases", "shipped_cases")]
         frame = TableSchema("totals", (), tuple(c for c in schema.LOST_CASES.columns if c.name in _TOTALS))
@@ -138,23 +138,23 @@ class RecordStore:
         return self._select(frame, statement)
 
     def read_ledger(self, dc: str | None = None) -> pl.DataFrame:
-        """What was processed, of one DC or all, as `LEDGER`."""
+        """Read what was processed, of one DC or all, as `LEDGER`."""
         return self._read(schema.LEDGER, LEDGER, *([LEDGER.c.dc == dc] if dc else []))
 
     def read_waivers(self) -> pl.DataFrame:
-        """Reason codes that waive contract lost cases, as `WAIVERS`."""
+        """Read the reason codes that waive contract lost cases, as `WAIVERS`."""
         return self._read(schema.WAIVERS, WAIVERS)
 
     def read_dcs(self) -> pl.DataFrame:
-        """The distribution centres, as `DCS`."""
+        """Read the distribution centres, as `DCS`."""
         return self._read(schema.DCS, DCS)
 
     def read_active_dcs(self) -> list[str]:
-        """The DCs that are computed."""
+        """Read the DCs that are computed."""
         return self.read_dcs().filter("active")["dc"].to_list()
 
     def read_restatements(self, dc: str, ship_date: date, item: str) -> pl.DataFrame:
-        """What was restated of one item's day: `RESTATEMENTS` and run_id, restated_at; oldest first."""
+        """Read what was restated of one item's day: `RESTATEMENTS` and run_id, restated_at; oldest first."""
         chosen = (
             sa.select(
                 *[RESTATEMENTS.c[name] for name in schema.RESTATEMENTS.names],
@@ -176,7 +176,7 @@ class RecordStore:
         return self._select(frame, chosen)
 
     def count(self, table: sa.Table) -> int:
-        """Rows of one of the store's tables."""
+        """Count the rows of one of the store's tables."""
         with self.database.connect() as connection:
             return connection.execute(sa.select(sa.func.count()).select_from(table)).scalar_one()
 
@@ -189,7 +189,7 @@ class RecordStore:
         self._merge(WAIVERS, waivers.to_dicts())
 
     def add_rejects(self, rejects: pl.DataFrame, *, run_id: str) -> int:
-        """Keep rows that a loader could not attribute to any partition; the same row is kept once.
+        """Add rows that a loader could not attribute to any partition; the same row is stored once.
 
         Returns:
             How many were new.
@@ -222,9 +222,9 @@ class RecordStore:
 
 
 def build_day_lock(dc: str, ship_date: date, dialect: sa.Dialect) -> sa.Executable | None:
-    """What waits, until the transaction ends, for whoever else publishes a day: before it is read, entry or not.
+    """Build the statement that locks a day until the transaction ends, before it is read, entry or not.
 
-    None on SQL Server, where the hint of `entry_of` locks the gap of an entry that is not there yet.
+    None on SQL Server, where the hint of `select_ledger_entry` locks the gap of an entry that is not there yet.
     """
     if dialect.name == "sqlite":
         return sa.text("BEGIN IMMEDIATE")
@@ -235,7 +235,7 @@ def build_day_lock(dc: str, ship_date: date, dialect: sa.Dialect) -> sa.Executab
 
 
 def select_ledger_entry(dc: str, ship_date: date) -> sa.Select[Any]:
-    """The ledger's entry of a day; SQL Server locks it, or its gap, until the transaction ends."""
+    """Select the ledger's entry of a day; SQL Server locks it, or its gap, until the transaction ends."""
     chosen = LEDGER.select().where(LEDGER.c.dc == dc, LEDGER.c.ship_date == ship_date)
     return chosen.with_hint(LEDGER, "WITH (UPDLOCK, HOLDLOCK)", "mssql")
 
@@ -245,8 +245,8 @@ def _publish_day(connection: sa.Connection, day: DayPublication, run_id: str, no
         if (lock := build_day_lock(day.dc, day.ship_date, connection.dialect)) is not None:
             connection.execute(lock)
         this_day = (LEDGER.c.dc == day.dc) & (LEDGER.c.ship_date == day.ship_date)
-        standing = connection.execute(select_ledger_entry(day.dc, day.ship_date)).mappings().one_or_none()
-        before = None if standing is None else {str(name): value for name, value in standing.items()}
+        published = connection.execute(select_ledger_entry(day.dc, day.ship_date)).mappings().one_or_none()
+        before = None if published is None else {str(name): value for name, value in published.items()}
         records = day.records.sort("item")
         source = day.source.row(0, named=True)
         if day.only_depends:
@@ -281,9 +281,9 @@ def _publish_day(connection: sa.Connection, day: DayPublication, run_id: str, no
                 source_watermark=pl.lit(watermark, pl.Datetime("us")),
                 fingerprint=_compute_fingerprints(records),
             )
-            # A day that never stood is not restated, it is published.
-            stood = before is not None and before["checksum"] is not None
-            log = _replace_records(connection, day, stamped, stood=stood)
+            # A day without earlier records is not restated, it is published.
+            had_records = before is not None and before["checksum"] is not None
+            log = _replace_records(connection, day, stamped, had_records=had_records)
             restated = log.height
             bulk_insert.insert(
                 connection, RESTATEMENTS, log.with_columns(run_id=pl.lit(run_id), restated_at=pl.lit(now))
@@ -299,11 +299,7 @@ def _publish_day(connection: sa.Connection, day: DayPublication, run_id: str, no
 
 
 def _choose_processed(stored: dict[str, Any], before: Mapping[str, Any] | None) -> dict[str, Any]:
-    """What of the sources a day that only depends on another one was computed from.
-
-    A run that failed may have stored newer sources and computed nothing from them: the ledger must not say that they
-    were processed, or nobody would ask for them again.
-    """
+    """Return which sources a day was computed from that only depends on another one (decision 0042)."""
     known = (
         change_planner.NOTHING_PROCESSED
         if before is None
@@ -313,21 +309,18 @@ def _choose_processed(stored: dict[str, Any], before: Mapping[str, Any] | None) 
 
 
 def _is_outdated(day: DayPublication, entry: Mapping[str, Any], before: Mapping[str, Any]) -> bool:
-    """Whether another run has already published newer sources of a day.
-
-    A run that began to read after that saw what the sources hold now: rows may go.
-    """
+    """Return whether another run has already published newer sources of a day (decision 0041)."""
     read_since = day.read_at is not None and day.read_at.replace(tzinfo=None) > before["published_at"]
     return not read_since and change_planner.is_older(entry, before)
 
 
 def _replace_records(
-    connection: sa.Connection, day: DayPublication, stamped: pl.DataFrame, *, stood: bool
+    connection: sa.Connection, day: DayPublication, stamped: pl.DataFrame, *, had_records: bool
 ) -> pl.DataFrame:
-    """Write the records that differ from those that stand, and tell the differences, as `RESTATEMENTS`."""
+    """Write the records that differ from the published ones, and return the differences, as `RESTATEMENTS`."""
     of_day = (RECORDS.c.dc == day.dc) & (RECORDS.c.ship_date == day.ship_date)
     names = schema.LOST_CASES.names
-    if not stood:
+    if not had_records:
         connection.execute(_delete_day(RECORDS, day))
         bulk_insert.insert(connection, RECORDS, stamped)
         return schema.RESTATEMENTS.empty().collect()
@@ -354,7 +347,7 @@ def _delete_day(table: sa.Table, day: DayPublication) -> sa.Delete:
 
 
 def _clip_texts(rejects: pl.DataFrame) -> pl.DataFrame:
-    """Rejects whose text fits its columns, whatever stood in the row: only `raw` has all of it."""
+    """Clip the texts of rejects to the length of their columns: only `raw` has all of it."""
     lengths = {column.name: column.type.length for column in REJECTS.columns if isinstance(column.type, sa.String)}
     return rejects.with_columns(pl.col(name).str.head(length) for name, length in lengths.items() if length)
 

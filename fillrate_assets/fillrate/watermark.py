@@ -1,4 +1,7 @@
-"""How far the sensor has looked: in the record store's database, or in AWS Parameter Store."""
+"""Watermarks of the sensor, in the record store's database or in AWS Parameter Store.
+
+Which time to set is decided by `rules.change_planner`.
+"""
 
 from __future__ import annotations
 
@@ -58,13 +61,9 @@ class DatabaseWatermark:
 
 @dataclass(frozen=True)
 class ParameterStoreWatermark:
-    """Named moments as parameters of AWS Systems Manager: `ssm://prefix` keeps `/prefix/<name>`.
+    """Named times as parameters of AWS Systems Manager: `ssm://prefix` stores `/prefix/<name>`.
 
-    Parameter Store has no compare-and-swap. The first moment is created only where there is none: that is atomic.
-    A later one is put after a read has shown `previous`. Two callers that both read before either puts both put:
-    the later put stays, and the version that AWS returns tells its caller, so `move` is False and never claims a
-    place it did not have. Either moment is a sound one: each was right for the ledger that its tick read, the
-    ledger only grows, and a tick that looks too far back finds what is in the ledger already.
+    Parameter Store has no compare-and-swap; decision 0040 says why a read before a put is enough.
     """
 
     url: str = field(repr=False)

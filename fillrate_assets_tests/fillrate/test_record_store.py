@@ -124,7 +124,7 @@ def test_a_store_that_does_not_exist_says_how_to_make_one(tmp_path: Path) -> Non
 
 
 @given(st.decimals(min_value=-(10**14) + 1, max_value=10**14 - 1, places=4))
-def test_a_quantity_keeps_its_four_places(quantity: Decimal) -> None:
+def test_a_quantity_has_its_four_places(quantity: Decimal) -> None:
     table = sa.Table("quantities", sa.MetaData(), sa.Column("quantity", ExactDecimal()))
     with sa.create_engine("sqlite://").begin() as connection:
         table.create(connection)
@@ -278,24 +278,25 @@ def test_a_held_day_keeps_its_last_good_records_and_shows_its_own_rejects(store:
 
 @pytest.mark.parametrize("held", [None, "no snapshot"])
 @pytest.mark.parametrize("read_at", [None, NOW - timedelta(minutes=1)])
-def test_a_result_of_older_sources_that_comes_later_changes_no_record_and_asks_for_the_day_again(
+def test_a_result_of_older_sources_that_comes_later_changes_no_record_and_requests_the_day_again(
     store: RecordStore, held: str | None, read_at: datetime | None
 ) -> None:
     store.publish([_day(_short("A", 10, 9), lines=4)], run_id="newer", now=NOW)
-    before, (stood,) = stored_rows(store, without=EVERYTHING), store.read_ledger().to_dicts()
+    before, (published,) = stored_rows(store, without=EVERYTHING), store.read_ledger().to_dicts()
     older = _day(_short("A", 10, 8), lines=3, held=held, read_at=read_at, rejected=make_rejects({}))
     for _ in range(2):
         (outcome,) = store.publish([older], run_id="older", now=LATER)
         assert (outcome.changed, outcome.held, outcome.newly_held, outcome.records) == (False, OUTDATED, False, 1)
     after = stored_rows(store, without=EVERYTHING)
     assert {name for name, rows in after.items() if rows != before[name]} == {"ledger"}
-    assert store.read_ledger().to_dicts() == [stood | {"state": "HELD", "reason": OUTDATED}]
+    assert store.read_ledger().to_dicts() == [published | {"state": "HELD", "reason": OUTDATED}]
     store.publish([_day(_short("A", 10, 9), lines=4)], run_id="again", now=LATER)
     assert store.read_ledger()["state"].to_list() == ["PUBLISHED"]
     assert store.count(RESTATEMENTS) == 0
 
 
-def test_of_two_first_publications_at_the_same_moment_the_newer_sources_stand(store: RecordStore) -> None:
+def test_of_two_first_publications_at_the_same_moment_the_newer_sources_win(store: RecordStore) -> None:
+    # Decision 0041.
     days = [DAY + timedelta(days=number) for number in range(30)]
     both = Barrier(2, timeout=60)
 
@@ -321,6 +322,7 @@ def test_of_two_first_publications_at_the_same_moment_the_newer_sources_stand(st
 
 
 def test_rows_that_are_gone_from_a_source_are_no_older_version_to_a_run_that_read_since(store: RecordStore) -> None:
+    # Decision 0041.
     store.publish([_day(_short("A", 10, 9), lines=4)], run_id="first", now=NOW)
     fewer = _day(_short("A", 5, 5), lines=3, read_at=NOW + timedelta(minutes=1))
     (outcome,) = store.publish([fewer], run_id="second", now=LATER)
@@ -334,14 +336,14 @@ def test_a_day_is_newly_held_once_for_each_reason(store: RecordStore) -> None:
     assert outcomes == [True, False, True, False, True]
 
 
-def test_a_day_released_with_the_records_that_stood_restates_nothing(store: RecordStore) -> None:
+def test_a_day_released_with_the_records_it_had_restates_nothing(store: RecordStore) -> None:
     for held in (None, "no snapshot", None):
         store.publish([_day(_short("A", 10, 8), held=held)], run_id="run", now=NOW)
     assert store.count(RESTATEMENTS) == 0
     assert store.read_ledger()["state"].to_list() == ["PUBLISHED"]
 
 
-def test_a_day_released_with_other_records_restates_what_stood_before_it_was_held(store: RecordStore) -> None:
+def test_a_day_released_with_other_records_restates_what_was_published_before_it_was_held(store: RecordStore) -> None:
     for held, shipped in ((None, 8), ("no snapshot", 0), (None, 9)):
         store.publish([_day(_short("A", 10, shipped), held=held)], run_id="run", now=NOW)
     log = store.read_restatements("DC01", DAY, "A").filter(field="shipped_cases")
@@ -400,7 +402,7 @@ def test_rejects_of_a_run_are_replaced_and_those_of_the_loader_stay(store: Recor
     assert _reasons(store) == [("load", "line_no 'x' is not a number"), ("run", "no pack size")]
 
 
-def test_a_reject_longer_than_its_columns_is_kept_with_its_whole_row(store: RecordStore) -> None:
+def test_a_reject_longer_than_its_columns_is_stored_with_its_whole_row(store: RecordStore) -> None:
     long = {"key": "k" * 300, "reason": "r" * 1001, "raw": "{" + "x" * 5000}
     store.publish([_day(rejected=make_rejects(long))], run_id="run", now=NOW)
     assert [store.add_rejects(make_rejects(long), run_id="load") for _ in range(2)] == [1, 0]
@@ -409,7 +411,7 @@ def test_a_reject_longer_than_its_columns_is_kept_with_its_whole_row(store: Reco
     assert list(map(tuple, kept)) == [("k" * 255, "r" * 1000, long["raw"])] * 2
 
 
-def test_a_loader_reject_is_kept_once(store: RecordStore) -> None:
+def test_a_loader_reject_is_stored_once(store: RecordStore) -> None:
     placeless = {"dc": None, "ship_date": None, "key": None, "reason": "no DC"}
     assert store.add_rejects(make_rejects(placeless, placeless, {}), run_id="load") == 2
     assert store.add_rejects(make_rejects(placeless, {}), run_id="load") == 0

@@ -49,7 +49,7 @@ def test_a_moment_moves_from_the_one_that_was_read(mark: Watermark) -> None:
 
 
 @pytest.mark.parametrize("previous", [None, SECOND])
-def test_a_moment_that_somebody_else_has_moved_stays(mark: Watermark, previous: datetime | None) -> None:
+def test_a_moment_that_another_call_has_moved_stays(mark: Watermark, previous: datetime | None) -> None:
     assert mark.move("orders", FIRST, previous=None)
     assert not mark.move("orders", SECOND + timedelta(hours=1), previous=previous)
     assert mark.read("orders") == FIRST
@@ -91,7 +91,7 @@ def test_access_denied_does_not_pass() -> None:
 
 
 @pytest.mark.usefixtures("aws")
-def test_an_aws_that_is_not_set_up_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_an_aws_that_is_not_set_up_is_reported(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
     for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
@@ -114,7 +114,8 @@ def test_a_parameter_is_text_that_people_can_read_and_mend(aws: Cloud) -> None:
         mark.read("orders")
 
 
-def test_of_two_that_put_after_the_same_read_the_later_is_told(aws: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_two_that_put_after_the_same_read_the_later_is_refused(aws: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Decision 0040.
     mark = ParameterStoreWatermark("ssm://fillrate/raced")
     assert mark.move("orders", FIRST, previous=None)
     read = ParameterStoreWatermark._parameter  # noqa: SLF001 - the moment between a read and its put

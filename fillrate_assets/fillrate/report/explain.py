@@ -1,6 +1,6 @@
-"""Why an item was short on a day, in words: path, inputs, baseline days, lines, restatements.
+"""Explanation of why an item was short on a day: path, inputs, baseline days, lines, restatements.
 
-Every number stands in a frame already; this only finds and says it.
+Every number is in a frame already; nothing is computed here.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Evidence:
     """What there is to say of one DC; rows of other DCs, days and items are passed over."""
 
     item_days: pl.LazyFrame
-    """`ITEM_DAYS` of all items of the DC, on the day and the 28 days before it: they tell the DC's ship days."""
+    """`ITEM_DAYS` of all items of the DC, on the day and the 28 days before it: they show the DC's ship days."""
     records: pl.LazyFrame
     """`LOST_CASES`"""
     lines: pl.LazyFrame
@@ -46,7 +46,7 @@ class Evidence:
 
 
 def explain(dc: str, ship_date: date, item: str, evidence: Evidence, known: pl.LazyFrame) -> str:
-    """Why the item was short on the day.
+    """Explain why the item was short on the day.
 
     Args:
         dc: distribution centre.
@@ -91,9 +91,9 @@ def explain(dc: str, ship_date: date, item: str, evidence: Evidence, known: pl.L
         observations = _list_observations(ship_date, history, {row["ship_date"] for row in shipped})
         paragraphs = [_format_inputs(record[0], lines, waivers), _format_baseline(record[0], observations)]
     paragraphs += [_format_lines(lines), _format_restatements(restated)]
-    told = [f"{subject}: {_format_answer(record, day, evidence.held)}"]
-    told += ["\n".join(lines) for lines in map(list, paragraphs) if lines]
-    return "\n\n".join(told) + "\n"
+    text = [f"{subject}: {_format_answer(record, day, evidence.held)}"]
+    text += ["\n".join(lines) for lines in map(list, paragraphs) if lines]
+    return "\n\n".join(text) + "\n"
 
 
 def _format_answer(record: Sequence[Row], day: Sequence[Row], held: str | None) -> str:
@@ -109,12 +109,12 @@ def _format_answer(record: Sequence[Row], day: Sequence[Row], held: str | None) 
     if not day:
         return "no line of it counted and there is no instock record, so nothing was lost."
     if not day[0]["lines"]:
-        return "nobody ordered it and it was not out of stock, so nothing was lost."
-    return f"{amounts}; no record stands for the day: it was not computed yet."
+        return "it was not ordered and not out of stock, so nothing was lost."
+    return f"{amounts}; the day has no record: it was not computed yet."
 
 
 def _format_sentence(record: Row) -> str:
-    """The answer, as '20 ordered, 0 shipped, out of stock; ...; lost 38 = 20 confirmed + 18 estimated.'."""
+    """Format the answer, as '20 ordered, 0 shipped, out of stock; ...; lost 38 = 20 confirmed + 18 estimated.'."""
     ordered, shipped = _format_cases(record["ordered_cases"]), _format_cases(record["shipped_cases"])
     parts = [f"{ordered} ordered, {shipped} shipped, {_describe_state(record)}"]
     if record["estimated_cases"] > 0:
@@ -183,7 +183,7 @@ def _explain_path(record: Row) -> str:
         "STOCK_IN": "the instock record of the day says in stock",
         "STOCK_OUT": "the instock record of the day says out of stock",
         "FLOW": "received and re-sorted, never put away: its instock record is ignored",
-        "MISSING": "no instock record of the day; that something shipped, or was not even asked for, is no stock-out",
+        "MISSING": "no instock record of the day; that something shipped, or was not even ordered, is no stock-out",
     }[record["path"]]
 
 
@@ -232,7 +232,7 @@ class _Observation:
 
 
 def _list_observations(ship_date: date, history: Sequence[Row], ship_days: set[date]) -> list[_Observation]:
-    """The 28 days before, latest first."""
+    """List the 28 days before, latest first."""
     rows = {row["ship_date"]: row for row in history}
     days = [ship_date - timedelta(days=back) for back in range(1, LOOK_BACK_DAYS + 1)]
     return [_judge_observation(day, rows.get(day), ship_day=day in ship_days) for day in days]
@@ -258,7 +258,7 @@ def _judge_observation(day: date, row: Row | None, *, ship_day: bool) -> _Observ
 
 
 def _format_baseline(record: Row, observations: Sequence[_Observation]) -> Iterator[str]:
-    """The days that the average was taken from, back to the earliest that counts."""
+    """List the days that the average was taken from, back to the earliest that counts."""
     if not _is_estimated(record):
         return
     week, counted = observations[:WINDOW_DAYS], [each for each in observations if each.counted]
@@ -279,7 +279,7 @@ def _format_baseline(record: Row, observations: Sequence[_Observation]) -> Itera
 
 
 def _is_estimated(record: Row) -> bool:
-    """Whether demand is estimated on the record's path at all."""
+    """Return whether demand is estimated on the record's path at all."""
     return bool(record["path"] == "STOCK_OUT" or record["imputed"])
 
 
@@ -304,14 +304,14 @@ def _format_lines(lines: Sequence[Row]) -> Iterator[str]:
 def _describe_outcome(line: Row) -> str:
     if line["disposition"] != "COUNTED":
         return f"{line['disposition'].lower()}: {line['reason']}"
-    told = ["counted"]
+    parts = ["counted"]
     if line["over_cases"]:
-        told.append(f"{_format_cases(line['over_cases'])} over")
+        parts.append(f"{_format_cases(line['over_cases'])} over")
     if line["reason_code"] is not None:
-        told.append(labels.format_reason(line["reason_code"]))
+        parts.append(labels.format_reason(line["reason_code"]))
     if line["on_time"] is False and line["shipped_cases"]:
-        told.append("late")
-    return ", ".join(told)
+        parts.append("late")
+    return ", ".join(parts)
 
 
 def _format_restatements(restated: Sequence[Row]) -> Iterator[str]:
@@ -333,7 +333,7 @@ def _format_restatements(restated: Sequence[Row]) -> Iterator[str]:
 
 
 def _format_value(text: str | None) -> str:
-    """A restated value: numbers without their trailing zeros, as everywhere here."""
+    """Format a restated value: numbers without their trailing zeros, as everywhere here."""
     if text is None:
         return "-"
     head, point, places = text.partition(".")
@@ -341,7 +341,7 @@ def _format_value(text: str | None) -> str:
 
 
 def _describe_absence(dc: str, ship_date: date, item: str, known: pl.LazyFrame) -> str:
-    """What there is instead of what was asked for: DCs, days of the DC, days of the item."""
+    """Describe what there is instead of what was requested: DCs, days of the DC, days of the item."""
     keys = known.select("dc", "ship_date", "item").filter(pl.col("dc") == dc)
     dcs, days, item_days = (
         frame.to_series().to_list()
@@ -373,7 +373,7 @@ def _format_entry(label: str, text: str) -> str:
 
 
 def _format_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    """Aligned columns; a heading with '>' is of numbers and right-aligned."""
+    """Align columns; a heading with '>' is of numbers and right-aligned."""
     columns = list(zip([heading.lstrip(">") for heading in headings], *rows, strict=True))
     aligned = [
         [cell.rjust(width) if heading.startswith(">") else cell.ljust(width) for cell in column]
@@ -385,7 +385,7 @@ def _format_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Ite
 
 
 def _format_cases(value: Decimal | None) -> str:
-    """A quantity with all its decimals: an explanation must add up to the last digit."""
+    """Format a quantity with all its decimals: an explanation must add up to the last digit."""
     if value is None:
         return "-"
     head, _, places = f"{value:,.4f}".partition(".")

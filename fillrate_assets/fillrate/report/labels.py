@@ -1,4 +1,4 @@
-"""How numbers, paths and codes read to people."""
+"""Labels of numbers, paths and codes as people read them. No layout of a page or table belongs here."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ DEFINITIONS: Final = {
     "OTIF": "Orders complete and on time / orders of which it is known.",
     "Confirmed": "Ordered and not shipped.",
     "Estimated": "While out of stock: mean daily orders on in-stock ship days of the last 7, above what was ordered.",
-    "Lost": "Confirmed + estimated. Not by customer: demand that nobody ordered has no customer.",
+    "Lost": "Confirmed + estimated. Not by customer: demand that was not ordered has no customer.",
     "STOCK_IN": "The record says in stock, yet the order was short.",
     "STOCK_OUT": "The record says out of stock.",
     "FLOW": "A flow item (received and re-sorted, never put away): inbound or vendor short.",
@@ -43,7 +43,7 @@ LIMITATIONS: Final = (
     "Bulk orders inflate the rolling average, and with it what is estimated.",
     "The time of day at which the instock snapshot is taken, relative to picking, matters.",
 )
-"""What no record can tell (methodology section 9)."""
+"""What no record can show (methodology section 9)."""
 
 REASONS: Final = {
     "01": "out of stock",
@@ -87,15 +87,15 @@ HEADINGS: Final = {
 
 
 def format_heading(column: str) -> str:
-    """A column's name as people read it: 'On time', 'OTIF target', 'Department'."""
-    for suffix, word in (("_target", "target"), ("_gap", "gap")):
+    """Format a column's name as people read it: 'On time', 'OTIF target', 'Department'."""
+    for suffix, noun in (("_target", "target"), ("_gap", "gap")):
         if column.endswith(suffix):
-            return f"{format_heading(column.removesuffix(suffix))} {word}"
+            return f"{format_heading(column.removesuffix(suffix))} {noun}"
     return HEADINGS.get(column) or column.replace("_", " ").capitalize()
 
 
 def format_cases(value: Decimal, places: int | None = None) -> str:
-    """A quantity with thousands separators and one decimal, or none where it is whole: '1,234.5', '38'."""
+    """Format a quantity with thousands separators and one decimal, or none where it is whole: '1,234.5', '38'."""
     if places is None:
         places = 0 if value == value.to_integral_value() else 1
     return f"{value.quantize(Decimal(1).scaleb(-places), ROUND_HALF_UP):,}"
@@ -107,19 +107,19 @@ def format_percent(rate: Decimal | None) -> str:
 
 
 def format_reason(code: str | None) -> str:
-    """A reason code with its meaning: '01 out of stock'."""
+    """Format a reason code with its meaning: '01 out of stock'."""
     if code is None:
         return "none given"
     return f"{code} {REASONS[code]}" if code in REASONS else f"{code} (not in X12 element 892)"
 
 
 def format_count(number: int, noun: str) -> str:
-    """'1 day', '2,345 days'."""
+    """Format a number with its noun: '1 day', '2,345 days'."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def format_days_by_reason(days: Mapping[PartitionKey, str], what: str = "held") -> list[str]:
-    """One line per DC and reason: which days are held, or doubtful, and why."""
+    """Format one line per DC and reason: which days are held, or doubtful, and why."""
     rows: Iterable[tuple[str, str, date]] = sorted((dc, reason, day) for (dc, day), reason in days.items())
     lines = []
     for (dc, why), group in groupby(rows, key=lambda row: row[:2]):
@@ -130,7 +130,7 @@ def format_days_by_reason(days: Mapping[PartitionKey, str], what: str = "held") 
 
 
 def format_summary(records: pl.DataFrame, rejects: int, held_days: int) -> list[str]:
-    """What a calculation found, as aligned lines: records, lost cases by path, rejects, held days."""
+    """Format what a calculation found, as aligned lines: records, lost cases by path, rejects, held days."""
     quantities = ["confirmed_cases", "estimated_cases", "lost_cases"]
     paths = {path: records.filter(pl.col("path") == path) for path in PATHS}
     rows = [

@@ -1,4 +1,7 @@
-"""What a report or an explanation is made of, from a directory of files or from the lake."""
+"""Queries for what a report or an explanation is made of, in a directory of files or in the lake.
+
+What is then said of it belongs to `service_report` and `explain`.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ _NOTHING: Final = "nothing at all; `fillrate run` fills the lake, and --input DI
 
 
 def calculate_contracts(contracts: Contracts, scope: PartitionFilter) -> Calculation:
-    """The rules over what was read from files.
+    """Run the rules over what was read from files.
 
     Raises:
         PermanentFailure: no order line is in scope; the message says what there is.
@@ -43,13 +46,13 @@ def calculate_contracts(contracts: Contracts, scope: PartitionFilter) -> Calcula
 
 
 def read_facts_from_files(contracts: Contracts, scope: PartitionFilter) -> Facts:
-    """What a report says of files."""
+    """Read the facts of a report from files."""
     calculation = calculate_contracts(contracts, scope)
     return Facts(calculation.lines.lazy(), calculation.records.lazy(), contracts.items.lazy(), calculation.held)
 
 
 def read_facts_from_lake(settings: Settings, scope: PartitionFilter) -> Facts:
-    """What a report says of what the platform has computed.
+    """Read the facts of a report from what the platform has computed.
 
     Raises:
         PermanentFailure: no order line is in scope; the message says what there is.
@@ -66,7 +69,7 @@ def read_facts_from_lake(settings: Settings, scope: PartitionFilter) -> Facts:
 
 
 def read_evidence_from_files(contracts: Contracts, dc: str, ship_date: date) -> tuple[Evidence, pl.LazyFrame]:
-    """What files say of a DC on a day, and every item-day that they hold."""
+    """Read what files say of a DC on a day, and every item-day that they hold."""
     calculation = calculate(contracts.inputs, PartitionFilter([dc], ship_date, ship_date))
     evidence = Evidence(
         item_days=calculation.item_days.lazy(),
@@ -81,7 +84,7 @@ def read_evidence_from_files(contracts: Contracts, dc: str, ship_date: date) -> 
 
 
 def read_evidence_from_lake(settings: Settings, dc: str, ship_date: date, item: str) -> tuple[Evidence, pl.LazyFrame]:
-    """What the platform says of an item of a DC on a day, and every item-day that it has computed."""
+    """Read what the platform says of an item of a DC on a day, and every item-day that it has computed."""
     # SQLAlchemy, which files do without, takes a third of a second.
     from fillrate_assets.fillrate.record_store import RecordStore  # noqa: PLC0415
 

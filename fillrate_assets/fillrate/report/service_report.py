@@ -1,6 +1,6 @@
 """The service report: how well was shipped, by any grouping, against targets; and what the workbook shows beside it.
 
-Sums are taken first and divided once. Groups that ordered nothing but lost demand (items that nobody could order)
+Sums are taken first and divided once. Groups that ordered nothing but lost demand (items that could not be ordered)
 have a row too, so that the lost cases of a report always add up to those of its records.
 """
 
@@ -28,7 +28,7 @@ _QUANTITIES: Final = ("confirmed_cases", "estimated_cases", "lost_cases", "contr
 
 @dataclass(frozen=True)
 class Facts:
-    """What a report is made of, for the DCs and ship dates that are asked for."""
+    """What a report is made of, for the requested DCs and ship dates."""
 
     lines: pl.LazyFrame
     """`CLASSIFIED_LINES`"""
@@ -58,7 +58,7 @@ class ReportData:
 
 
 def build_report_data(facts: Facts, by: Sequence[str], targets: pl.LazyFrame | None = None) -> ReportData:
-    """Everything that a workbook shows of the facts, grouped as asked."""
+    """Compute everything that a workbook shows of the facts, grouped by the given columns."""
     lines, records = facts.lines, facts.records
     everything, groups, per_day, worst, vendors, paths, days = pl.collect_all(
         [
@@ -90,7 +90,7 @@ def build_report_data(facts: Facts, by: Sequence[str], targets: pl.LazyFrame | N
 def compute_report(
     lines: pl.LazyFrame, records: pl.LazyFrame, by: Sequence[str], targets: pl.LazyFrame | None = None
 ) -> pl.LazyFrame:
-    """Service metrics and lost cases per group, with target and gap where targets are given.
+    """Compute service metrics and lost cases per group, with target and gap where targets are given.
 
     Args:
         lines: `CLASSIFIED_LINES`.
@@ -99,8 +99,8 @@ def compute_report(
         targets: any grouping columns of `by`, and metrics out of `METRICS` as shares; unique by its grouping columns.
 
     Returns:
-        The grouping columns, those of `SERVICE`, lost_cases (null where no record tells, and by customer: demand
-        that nobody ordered has no customer), and per targeted metric `<metric>_target` (share) and `<metric>_gap`
+        The grouping columns, those of `SERVICE`, lost_cases (null without a record, and by customer: demand
+        that was not ordered has no customer), and per targeted metric `<metric>_target` (share) and `<metric>_gap`
         (percentage points), sorted by group.
 
     Raises:
@@ -137,29 +137,29 @@ def _add_targets(rows: pl.LazyFrame, by: Sequence[str], targets: pl.LazyFrame) -
 
 
 def list_target_columns(targets: pl.LazyFrame) -> list[str]:
-    """What targets are given by; nothing: one target for all."""
+    """List what targets are given by; nothing: one target for all."""
     return [name for name in targets.collect_schema().names() if name in GROUPINGS]
 
 
 def compute_total(lines: pl.LazyFrame, records: pl.LazyFrame, targets: pl.LazyFrame | None = None) -> pl.LazyFrame:
-    """The one row of everything, as `report`, with what was lost in full; targets only where one is for all."""
+    """Compute the one row of everything, with what was lost in full; targets only where one is for all."""
     rows = _join_lost_cases(lines, records, [])
     return rows if targets is None or list_target_columns(targets) else _add_targets(rows, [], targets)
 
 
 def compute_trend(lines: pl.LazyFrame, records: pl.LazyFrame) -> pl.LazyFrame:
-    """Per ship date: service metrics, and lost cases confirmed and estimated."""
+    """Compute service metrics per ship date, and lost cases confirmed and estimated."""
     return _join_lost_cases(lines, records, ["ship_date"])
 
 
 def compute_by_vendor(lines: pl.LazyFrame, records: pl.LazyFrame) -> pl.LazyFrame:
-    """Per vendor: service metrics and lost cases, confirmed, estimated and on contract; most lost first."""
+    """Compute service metrics per vendor, and lost cases, confirmed, estimated and on contract; most lost first."""
     rows = _join_lost_cases(lines, records, ["vendor"])
     return rows.sort(_most_lost_expr(), "vendor", descending=[True, False], nulls_last=True)
 
 
 def compute_by_path(records: pl.LazyFrame) -> pl.LazyFrame:
-    """Per DC and path: lost cases, confirmed, estimated and on contract, and their share of what the DC lost."""
+    """Compute lost cases per DC and path, confirmed, estimated and on contract, and their share of what the DC lost."""
     lost = to_units("lost_cases")
     return (
         _sum_lost_cases(records.filter(pl.col("lost_cases") > 0), ["dc", "path"])
@@ -171,7 +171,7 @@ def compute_by_path(records: pl.LazyFrame) -> pl.LazyFrame:
 def rank_worst_items(
     lines: pl.LazyFrame, records: pl.LazyFrame, items: pl.LazyFrame, limit: int = WORST_ITEMS
 ) -> pl.LazyFrame:
-    """The items of a DC that lost most: what they are, on which path they lost it, and the reason of most of it.
+    """Rank the items of a DC that lost most: what they are, on which path, and the reason of most of it.
 
     Args:
         lines: `CLASSIFIED_LINES`.
@@ -241,12 +241,12 @@ def rank_worst_items(
 
 
 def _most_lost_expr() -> pl.Expr:
-    """Lost cases, or where no record tells, what was ordered and not shipped."""
+    """Return lost cases, or without a record what was ordered and not shipped."""
     return pl.coalesce("lost_cases", pl.col("ordered_cases") - pl.col("shipped_cases"))
 
 
 def _join_lost_cases(lines: pl.LazyFrame, records: pl.LazyFrame, by: Sequence[str]) -> pl.LazyFrame:
-    """Service metrics of each group, and its lost cases in full; sorted by group."""
+    """Join the service metrics of each group with its lost cases in full; sorted by group."""
     served = compute_service(lines, by).with_columns(_all_rows_expr())
     if "customer" in by:
         unknown = [pl.lit(None, decimals.CASES).alias(name) for name in _QUANTITIES]
@@ -265,7 +265,7 @@ def _join_lost_cases(lines: pl.LazyFrame, records: pl.LazyFrame, by: Sequence[st
 
 
 def _sum_lost_cases(records: pl.LazyFrame, by: Sequence[str]) -> pl.LazyFrame:
-    """Lost cases per group that has records, and on how many items x days."""
+    """Sum lost cases per group that has records, and count on how many items x days."""
     return (
         records.group_by(*by, _all_rows_expr())
         .agg(
@@ -279,5 +279,5 @@ def _sum_lost_cases(records: pl.LazyFrame, by: Sequence[str]) -> pl.LazyFrame:
 
 
 def _all_rows_expr() -> pl.Expr:
-    """What all rows have in common: groups and joins by no column at all are by this one."""
+    """Return what all rows have in common: groups and joins by no column at all are by this one."""
     return pl.lit(value=True).alias(_ALL)

@@ -1,6 +1,6 @@
 """The report as an Excel workbook: the sheets and charts that an analyst would build by hand.
 
-Values only, no formula: what is seen is what was computed, wherever the file is opened.
+Values only, no formula: every program shows what was computed. The numbers themselves come from `service_report`.
 """
 
 from __future__ import annotations
@@ -53,30 +53,30 @@ class _Sheet:
     sheet: Any
     formats: Mapping[str, Any]
 
-    def say(self, row: int, column: int, text: str, style: str = "text") -> None:
+    def write_text(self, row: int, column: int, text: str, style: str = "text") -> None:
         self.sheet.write_string(row, column, text, self.formats[style])
 
-    def table(
+    def write_table(
         self, top: int, frame: pl.DataFrame, total: Mapping[str, Value] | None = None, narrowest: int = 11
     ) -> None:
-        """A frame under a frozen, filtered header; the total below it stays out of the filter."""
+        """Write a frame under a frozen, filtered header; the total below it stays out of the filter."""
         self.sheet.set_row(top, 31)
         for column, name in enumerate(frame.columns):
             heading = labels.format_heading(name) + (" (points)" if name.endswith("_gap") else "")
             self.sheet.write_string(
                 top, column, heading, self.formats["head" if _is_text(frame, name) else "head_right"]
             )
-            style = self.style(frame, name)
+            style = self.choose_style(frame, name)
             for row, value in enumerate(frame[name], start=top + 1):
-                self.put(row, column, value, style)
+                self.write_value(row, column, value, style)
             if total is not None:
                 shown = total.get(name, "TOTAL" if column == 0 else None)
-                self.put(top + 1 + frame.height, column, shown, f"{style}_total")
+                self.write_value(top + 1 + frame.height, column, shown, f"{style}_total")
             self.sheet.set_column(column, column, max(narrowest, _measure_width(frame, name, heading)))
         if frame.height:
             self.sheet.autofilter(top, 0, top + frame.height, frame.width - 1)
 
-    def put(self, row: int, column: int, value: Value, style: str) -> None:
+    def write_value(self, row: int, column: int, value: Value, style: str) -> None:
         if value is None:
             self.sheet.write_blank(row, column, None, self.formats[style])
         elif isinstance(value, date):
@@ -87,8 +87,8 @@ class _Sheet:
             self.sheet.write_number(row, column, value, self.formats[style])
 
     @staticmethod
-    def style(frame: pl.DataFrame, name: str) -> str:
-        """The number format of a column."""
+    def choose_style(frame: pl.DataFrame, name: str) -> str:
+        """Choose the number format of a column."""
         if frame.schema[name] == pl.Date:
             return "date"
         if _is_text(frame, name):
@@ -107,7 +107,7 @@ def write_workbook(file: Path | IO[bytes], book: ReportData, *, made_at: datetim
     Args:
         file: an .xlsx file, or where its bytes go.
         book: what its sheets show.
-        made_at: aware; stands in the notes.
+        made_at: aware; for the notes.
 
     """
     with _open_workbook(file, made_at) as new_sheet:
@@ -169,15 +169,15 @@ def _add_formats(workbook: Any) -> dict[str, Any]:  # noqa: ANN401 - xlsxwriter 
 
 
 def _write_summary(page: _Sheet, book: ReportData) -> None:
-    page.say(0, 0, "Fill rate and lost cases", "title")
-    page.say(1, 0, _format_period(book), "subtitle")
+    page.write_text(0, 0, "Fill rate and lost cases", "title")
+    page.write_text(1, 0, _format_period(book), "subtitle")
     total = book.total.row(0, named=True) if book.total.height else {}
     headline = [name for name in _HEADLINE if total.get(name) is not None]
     for column, name in enumerate(headline):
-        page.say(3, column, labels.format_heading(name), "label")
-        page.put(4, column, total[name], f"{page.style(book.total, name)}_headline")
+        page.write_text(3, column, labels.format_heading(name), "label")
+        page.write_value(4, column, total[name], f"{page.choose_style(book.total, name)}_headline")
     if book.held:
-        page.say(
+        page.write_text(
             6,
             0,
             f"{labels.format_count(len(book.held), 'ship day')} of a DC held: no lost cases there (see Notes).",
@@ -186,7 +186,7 @@ def _write_summary(page: _Sheet, book: ReportData) -> None:
     top = 8
     page.sheet.merge_range(7, 0, 7, 11, _HOW_TO_READ, page.formats["note"])
     page.sheet.set_row(7, 32)
-    page.table(top, _name_blank_groups(book.groups, book.by), total, narrowest=14)
+    page.write_table(top, _name_blank_groups(book.groups, book.by), total, narrowest=14)
     _add_colours(page, book.groups, top)
     page.sheet.freeze_panes(top + 1, len(book.by))
     page.sheet.repeat_rows(top)
@@ -212,7 +212,7 @@ def _add_colours(page: _Sheet, frame: pl.DataFrame, top: int) -> None:
 
 
 def _write_trend(page: _Sheet, trend: pl.DataFrame) -> None:
-    page.table(0, trend)
+    page.write_table(0, trend)
     page.sheet.freeze_panes(1, 1)
     if trend.is_empty():
         return
@@ -246,13 +246,13 @@ def _write_worst_items(page: _Sheet, book: ReportData) -> None:
     rows = book.worst_items.with_columns(
         pl.col("reason_code").map_elements(labels.format_reason, return_dtype=pl.String, skip_nulls=True)
     )
-    page.table(0, _name_blank_groups(rows, ["vendor", "department"]))
+    page.write_table(0, _name_blank_groups(rows, ["vendor", "department"]))
     _add_colours(page, rows, 0)
     page.sheet.freeze_panes(1, 2)
 
 
 def _write_by_vendor(page: _Sheet, book: ReportData) -> None:
-    page.table(
+    page.write_table(
         0, _name_blank_groups(book.by_vendor, ["vendor"]), book.total.row(0, named=True) if book.total.height else None
     )
     _add_colours(page, book.by_vendor, 0)
@@ -275,10 +275,10 @@ def _write_by_path(page: _Sheet, book: ReportData) -> None:
         pl.col("path").replace_strict(labels.PATHS, return_dtype=pl.String).alias("meaning"),
         pl.exclude("dc", "path"),
     )
-    page.table(0, rows)
+    page.write_table(0, rows)
     page.sheet.freeze_panes(1, 2)
     if rows.is_empty():
-        page.say(2, 0, "No lost cases on record.", "text")
+        page.write_text(2, 0, "No lost cases on record.", "text")
         return
     chart = _add_lost_bars(page, rows.head(_MAX_BARS), "Lost cases by DC and path", 1)
     page.sheet.insert_chart(rows.height + 3, 0, chart)
@@ -287,25 +287,25 @@ def _write_by_path(page: _Sheet, book: ReportData) -> None:
 def _write_notes(page: _Sheet, book: ReportData, made_at: datetime) -> None:
     page.sheet.set_column(0, 0, 16)
     page.sheet.set_column(1, 1, 110)
-    page.say(0, 0, "Notes", "title")
-    page.say(1, 0, f"{_format_period(book)}. Written {made_at:%Y-%m-%d %H:%M %Z}.", "subtitle")
+    page.write_text(0, 0, "Notes", "title")
+    page.write_text(1, 0, f"{_format_period(book)}. Written {made_at:%Y-%m-%d %H:%M %Z}.", "subtitle")
     held = [("", line.removeprefix("held: ")) for line in labels.format_days_by_reason(book.held)]
     blocks = [
-        ("What the words mean", list(labels.DEFINITIONS.items())),
-        ("What the numbers cannot tell", [("", sentence) for sentence in labels.LIMITATIONS]),
+        ("What the terms mean", list(labels.DEFINITIONS.items())),
+        ("What the numbers cannot show", [("", sentence) for sentence in labels.LIMITATIONS]),
         ("Days that are held", held or [("", "None.")]),
     ]
     row = 3
     for heading, entries in blocks:
-        page.say(row, 0, heading, "heading")
+        page.write_text(row, 0, heading, "heading")
         for place, (term, sentence) in enumerate(entries, start=row + 1):
-            page.say(place, 0, term, "term")
-            page.say(place, 1, sentence, "note")
+            page.write_text(place, 0, term, "term")
+            page.write_text(place, 1, sentence, "note")
         row += len(entries) + 2
 
 
 def _add_lost_bars(page: _Sheet, rows: pl.DataFrame, title: str, last_category: int) -> Any:  # noqa: ANN401
-    """Confirmed and estimated lost cases, a bar per row of a table that begins at the top of its sheet."""
+    """Chart confirmed and estimated lost cases, a bar per row of a table that begins at the top of its sheet."""
     chart = page.book.add_chart({"type": "bar", "subtype": "stacked"})
     for name, colour in (("confirmed_cases", _CONFIRMED), ("estimated_cases", _ESTIMATED)):
         chart.add_series({**_build_series(page, rows, name, last_category), "fill": {"color": colour}, "gap": 40})
@@ -318,7 +318,7 @@ def _add_lost_bars(page: _Sheet, rows: pl.DataFrame, title: str, last_category: 
 
 
 def _build_series(page: _Sheet, frame: pl.DataFrame, name: str, last_category: int = 0) -> dict[str, object]:
-    """A column of a table that begins at the top of its sheet, by its first columns."""
+    """Build the series of a table's column, by its first columns; the table begins at the top of its sheet."""
     sheet, column = page.sheet.get_name(), frame.columns.index(name)
     return {
         "name": labels.format_heading(name),
@@ -346,7 +346,7 @@ def _format_period(book: ReportData) -> str:
 
 
 def _name_blank_groups(frame: pl.DataFrame, columns: Sequence[str]) -> pl.DataFrame:
-    """A group without a name has one that can be read and filtered."""
+    """Name groups without a name, so that they can be read and filtered."""
     return frame.with_columns(pl.col(name).fill_null("(none)") for name in columns if frame.schema[name] == pl.String)
 
 
@@ -355,7 +355,7 @@ def _is_text(frame: pl.DataFrame, name: str) -> bool:
 
 
 def _measure_width(frame: pl.DataFrame, name: str, heading: str) -> int:
-    """Room for a column's longest text, its thousands separators and the first word of its heading."""
+    """Measure the room for a column's longest text, its thousands separators and the first word of its heading."""
     longest = frame[name].cast(pl.String).str.len_chars().max()
     needed = max(longest if isinstance(longest, int) else 0, len(heading.split(maxsplit=1)[0])) + 3
     return min(needed, _MAX_WIDTH)

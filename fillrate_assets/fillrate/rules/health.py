@@ -39,7 +39,7 @@ def find_unpublished_days(
 def compute_due_day(zone: ZoneInfo, now: datetime, deadline: time) -> date:
     """Compute the latest ship date whose deadline has passed: the day after it, by the DC's own clock.
 
-    Where the clock skips the deadline, it passes when the clock skips; where it repeats it, the first one counts.
+    Decision 0043 says what happens where the clock skips or repeats the deadline.
     """
     today = now.astimezone(zone).date()
     passed = now >= datetime.combine(today, deadline, zone).astimezone(UTC)

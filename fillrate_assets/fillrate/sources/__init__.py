@@ -1,1 +1,1 @@
-"""Reads orders, shipments and snapshots; one file for each outside system."""
+"""Readers of orders, shipments and snapshots: one file for each outside system. No rule belongs here."""

@@ -42,9 +42,9 @@ class _TableContract:
 
     @property
     def frame(self) -> TableSchema:
-        """The contract, with `problem` to tell what could not be read."""
-        told = "problem" in self.contract.names
-        return self.contract if told else replace(self.contract, columns=(*self.contract.columns, _PROBLEM))
+        """The contract, with `problem` for what could not be read."""
+        has_problem = "problem" in self.contract.names
+        return self.contract if has_problem else replace(self.contract, columns=(*self.contract.columns, _PROBLEM))
 
     @property
     def columns(self) -> list[Column]:
@@ -167,7 +167,7 @@ def read_directory(path: Path | str, mapping: Path | str | None = None, *, loade
 
 
 def read_targets(file: Path) -> pl.DataFrame:
-    """Targets: grouping columns, and metrics as shares whether the file has 0.95, 95 or 95 %.
+    """Read targets: grouping columns, and metrics as shares whether the file has 0.95, 95 or 95 %.
 
     Raises:
         PermanentFailure: the file does not exist.
@@ -203,7 +203,7 @@ def read_targets(file: Path) -> pl.DataFrame:
 
 
 def _to_share(metric: pl.Series) -> pl.Series:
-    """A column of shares; one with a value above 1 is in percent."""
+    """Convert a column to shares; one with a value above 1 is in percent."""
     highest = metric.max()
     shares = metric / 100 if isinstance(highest, Decimal) and highest > 1 else metric
     return shares.cast(decimals.RATE)
@@ -228,7 +228,7 @@ def _read_mappings(directory: Path, mapping: Path | str | None) -> dict[str, Tab
 
 
 def _place_order_lines(table: RawTable, loaded_at: datetime) -> tuple[pl.DataFrame, pl.DataFrame, pl.Series]:
-    """The order lines that have a place, the rejects, and which rows of the table those are."""
+    """Place the order lines on their days, and return the rejects, and which rows of the table those are."""
     typed = _add_versions(table, _parse_table(table), loaded_at)
     reason = _find_unplaced(table, typed, ["dc", "ship_date", "order_id", "line_no", "processed_at"])
     good, rejects = _split_rejects(table, typed, reason, _line_key_expr())
@@ -257,7 +257,7 @@ def _place_shipment_lines(
 
 
 def _derive_shipments(table: RawTable, order_lines: pl.DataFrame, placed: pl.Series) -> pl.DataFrame:
-    """What order_lines itself says of its shipments; a line without a quantity shipped nothing."""
+    """Derive shipments from what order_lines itself says of them; a line without a quantity shipped nothing."""
     if "shipped_qty" not in table.mapped.columns:
         msg = (
             "what was shipped is unknown: there is no shipment_lines file and order_lines has no shipped_qty column "
@@ -319,7 +319,7 @@ def _check_waivers(table: RawTable | None) -> tuple[pl.DataFrame, pl.DataFrame]:
 
 
 def _check_dcs(table: RawTable | None) -> pl.DataFrame:
-    """The DCs; a wrong row is an error, because a DC in the wrong time zone is late all year and nobody sees why."""
+    """Check the DCs; a wrong row is an error: a DC in the wrong time zone would be late all year without a cause."""
     if table is None:
         return schema.DCS.empty().collect()
     typed = _parse_table(table).with_columns(
@@ -344,7 +344,7 @@ def _check_dcs(table: RawTable | None) -> pl.DataFrame:
 
 
 def _parse_table(table: RawTable) -> pl.DataFrame:
-    """The table by its contract, row for row as in the file, with `problem`."""
+    """Parse the table by its contract, row for row as in the file, with `problem`."""
     given = _TABLES[table.name]
     derived = [column.name for column in given.frame.columns if column.derived]
     mapped = table.mapped.drop(derived, strict=False).lazy()
@@ -352,21 +352,23 @@ def _parse_table(table: RawTable) -> pl.DataFrame:
 
 
 def _add_versions(table: RawTable, typed: pl.DataFrame, loaded_at: datetime) -> pl.DataFrame:
-    """A table without `processed_at` is one version; a row that has the column empty has no place among versions."""
+    """Add the version of each row: all the same without `processed_at`; a row that lacks only its own has no place."""
     if "processed_at" not in table.mapped.columns:
         typed = typed.with_columns(pl.lit(loaded_at).cast(TIMESTAMP).alias("processed_at"))
     return typed.with_columns(pl.col("source_seq").fill_null(0))
 
 
 def _find_unplaced(table: RawTable, typed: pl.DataFrame, key: Sequence[str]) -> pl.Series:
-    """Why a row has no place: what of its key is empty or could not be read; null where it has one."""
+    """Find why a row has no place: what of its key is empty or could not be read; null where it has one."""
     empty = [pl.when(pl.col(name).is_null()).then(pl.lit(f"no {name}")) for name in key if name in table.mapped.columns]
-    told = table.mapped.select(pl.concat_str(empty, separator="; ", ignore_nulls=True).replace("", None).alias("told"))
+    reasons = table.mapped.select(
+        pl.concat_str(empty, separator="; ", ignore_nulls=True).replace("", None).alias("empty")
+    )
     return (
-        typed.with_columns(told)
+        typed.with_columns(reasons)
         .select(
             pl.when(pl.any_horizontal(pl.col(name).is_null() for name in key))
-            .then(pl.concat_str("problem", "told", separator="; ", ignore_nulls=True))
+            .then(pl.concat_str("problem", "empty", separator="; ", ignore_nulls=True))
             .alias("reason")
         )
         .to_series()
@@ -376,7 +378,7 @@ def _find_unplaced(table: RawTable, typed: pl.DataFrame, key: Sequence[str]) -> 
 def _select_distinct(
     table: RawTable, typed: pl.DataFrame, contract: TableSchema, doubled: str
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Rows without a problem, the last of each key; the others are rejects."""
+    """Select rows without a problem, the last of each key; the others are rejects."""
     # Rows with a problem must not outdo a good one: each is alone under its own row number.
     rows = typed.with_row_index("row").with_columns(pl.when(pl.col("problem").is_not_null()).then("row").alias("row"))
     last = rows.select(pl.struct(*contract.key, "row").is_last_distinct()).to_series()
@@ -388,7 +390,7 @@ def _select_distinct(
 def _split_rejects(
     table: RawTable, typed: pl.DataFrame, reason: pl.Series, key: pl.Expr
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Rows without a reason; those with one as `REJECTS`, with the row as it came."""
+    """Split rows without a reason from those with one, which become `REJECTS` with the row as it came."""
     wrong = reason.is_not_null()
     bad = typed.filter(wrong)
     came = table.original.filter(wrong).select(pl.struct(pl.all()).struct.json_encode().alias("raw"))

@@ -32,7 +32,7 @@ class InstockWarehouse:
     tables: Mapping[str, SourceTable] = field(default_factory=dict)
 
     def read_snapshots(self, dc: str, first: date, last: date) -> pl.DataFrame:
-        """The instock records of one DC in a date range.
+        """Read the instock records of one DC in a date range.
 
         Returns:
             `INSTOCK_SNAPSHOTS`; a date without a row has no snapshot.
@@ -45,7 +45,7 @@ class InstockWarehouse:
         return self.read([PartitionKey(dc, day) for day in days]).rows
 
     def read(self, days: Sequence[PartitionKey]) -> Answer:
-        """The instock records of some DCs and dates, by one query, and what Athena scanned for it.
+        """Read the instock records of some DCs and dates, by one query, and what Athena scanned for it.
 
         Returns:
             `INSTOCK_SNAPSHOTS`; a date without a row has no snapshot.
@@ -57,7 +57,7 @@ class InstockWarehouse:
         table = self._snapshots().alias("snapshots")
         by_dc = {dc: [day for other, day in days if other == dc] for dc, _ in days}
         # Plain comparisons of the partition columns with values: Athena then opens no other partition.
-        wanted = [(table.c.dc == dc) & table.c.ship_date.in_(asked) for dc, asked in by_dc.items()]
+        wanted = [(table.c.dc == dc) & table.c.ship_date.in_(dates) for dc, dates in by_dc.items()]
         columns = [
             (sa.cast(column, sa.String) if self._in_athena and column.key in _TEXT else column).label(column.key)
             for column in table.columns
@@ -69,7 +69,7 @@ class InstockWarehouse:
         return Answer(rows.collect(), answer.bytes_scanned)
 
     def read_changes(self, window: line_versions.ChangeWindow) -> pl.DataFrame:
-        """How many instock records each DC has of each date in a window, and when the latest was taken.
+        """Count the instock records of each DC and date in a window, and read when the latest was taken.
 
         By date alone, whatever the window's `since`: the tables of a warehouse are partitioned by date, and a search
         by time would read them whole.

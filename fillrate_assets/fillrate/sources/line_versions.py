@@ -36,7 +36,7 @@ LINE_KEY: Final = ("dc", "order_id", "line_no")
 
 
 def select_versions(lines: sa.Table, dc: str, first: date, last: date) -> sa.Select[Any]:
-    """Every version of the lines of one DC and some ship dates, and when a later one moved it to another date."""
+    """Select every version of the lines of one DC and some ship dates, and when a later one moved it away."""
     columns = [column.label(column.key) for column in lines.columns]
     return sa.select(*columns, _select_moved_at(lines).label("moved_at")).where(
         lines.c.dc == dc, lines.c.ship_date.between(first, last)
@@ -44,7 +44,7 @@ def select_versions(lines: sa.Table, dc: str, first: date, last: date) -> sa.Sel
 
 
 def _select_moved_at(lines: sa.Table) -> sa.ScalarSelect[Any]:
-    """When a later version of a line was processed that ships on another date; null if there is none."""
+    """Select when a later version of a line was processed that ships on another date; null if there is none."""
     later = lines.alias("later")
     order = ("processed_at", "source_seq", "ship_date")
     newer = sa.or_(
@@ -62,12 +62,12 @@ def _select_moved_at(lines: sa.Table) -> sa.ScalarSelect[Any]:
 
 
 def _label_pair(lines: sa.FromClause) -> tuple[sa.Label[Any], sa.Label[Any]]:
-    """DC and ship date under our names, whatever the source calls them."""
+    """Label DC and ship date with our names, whatever the source calls them."""
     return lines.c.dc.label("dc"), lines.c.ship_date.label("ship_date")
 
 
 def select_left_pairs(lines: sa.Table, since: datetime) -> sa.Select[Any]:
-    """The pairs that lines have left since a moment for another ship date, and when they did."""
+    """Select the pairs that lines have left since a time for another ship date, and when they did."""
     newer = lines.alias("newer")
     elsewhere = sa.and_(
         *[lines.c[name] == newer.c[name] for name in LINE_KEY],
@@ -83,7 +83,7 @@ def select_left_pairs(lines: sa.Table, since: datetime) -> sa.Select[Any]:
 
 
 def add_line_indexes(lines: sa.Table) -> None:
-    """Index a table of lines by what is asked of it: a day, a change, the versions of a line."""
+    """Index a table of lines by what is read from it: a day, a change, the versions of a line."""
     sa.Index(f"{lines.name}_by_day", lines.c.dc, lines.c.ship_date, lines.c.processed_at)
     sa.Index(f"{lines.name}_by_change", lines.c.processed_at, lines.c.dc, lines.c.ship_date)
     key = [lines.c[name] for name in LINE_KEY]
@@ -91,7 +91,7 @@ def add_line_indexes(lines: sa.Table) -> None:
 
 
 def _label_version(lines: sa.Table) -> tuple[sa.Label[Any], sa.Label[Any]]:
-    """What tells one version of a pair from another."""
+    """Label what distinguishes one version of a pair from another."""
     latest = sa.func.max(lines.c.processed_at).label("processed_at")
     return latest, sa.func.count(lines.c.processed_at).label("lines")
 
@@ -101,13 +101,13 @@ def _is_due(lines: sa.Table, window: ChangeWindow) -> sa.ColumnElement[bool]:
 
 
 def _select_all_pairs(lines: sa.Table, window: ChangeWindow) -> sa.Select[Any]:
-    """The versions of all pairs that are due, without a join: a first tick counts every line there is."""
+    """Select the versions of all pairs that are due, without a join: a first tick counts every line there is."""
     chosen = sa.select(*_label_pair(lines), *_label_version(lines)).where(_is_due(lines, window))
     return chosen.group_by(lines.c.dc, lines.c.ship_date)
 
 
 def _select_pairs_since(lines: sa.Table, window: ChangeWindow, since: datetime) -> sa.Select[Any]:
-    """The versions of the pairs that are due or changed, and of those that lines have left.
+    """Select the versions of the pairs that are due or changed, and of those that lines have left.
 
     The small side of each join is the outer one, so that no planner starts from the whole table.
     """
@@ -138,8 +138,8 @@ def read_changed_pairs(
 ) -> pl.DataFrame:
     """Pairs of DC and ship date with a change in a window, with their latest change and number of row versions.
 
-    A line that moved to another ship date changes the date it left as well. One query, since every tick asks it,
-    mostly to hear that nothing is new. Grouped by plain columns only: Oracle refuses to group by an expression with a
+    A line that moved to another ship date changes the date it left as well. One query, since every tick runs it,
+    mostly to find nothing new. Grouped by plain columns only: Oracle refuses to group by an expression with a
     bind.
 
     Args:

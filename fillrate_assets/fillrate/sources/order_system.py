@@ -30,10 +30,10 @@ class OrderSystem:
     statement_seconds: int = sql.STATEMENT_SECONDS
 
     def read_order_lines(self, dc: str, first: date, last: date) -> pl.DataFrame:
-        """Every version of the lines of one DC that ship, or shipped in an earlier version, in a date range.
+        """Read every version of the lines of one DC that ship, or shipped in an earlier version, in a date range.
 
         Returns:
-            `ORDER_LINES`; `moved_at` tells which rows a later version has moved to another ship date.
+            `ORDER_LINES`; `moved_at` says which rows a later version has moved to another ship date.
 
         Raises:
             SourceUnavailable: the system did not answer.
@@ -44,19 +44,19 @@ class OrderSystem:
         return parsing.parse_frame(rows.lazy(), schema.ORDER_LINES, table="order_lines", required=_REQUIRED).collect()
 
     def read_changes(self, window: line_versions.ChangeWindow) -> pl.DataFrame:
-        """The pairs of DC and ship date that changed in a window, as `PAIR_VERSIONS`."""
+        """Read the pairs of DC and ship date that changed in a window, as `PAIR_VERSIONS`."""
         return line_versions.read_changed_pairs(
             "order system", self.url, self._order_lines(), window, statement_seconds=self.statement_seconds
         )
 
     def read_latest_change(self) -> datetime | None:
-        """When a line was last processed, UTC; None without lines."""
+        """Read when a line was last processed, UTC; None without lines."""
         return line_versions.read_latest_change(
             "order system", self.url, self._order_lines(), statement_seconds=self.statement_seconds
         )
 
     def read_items(self) -> pl.DataFrame:
-        """The effective-dated item master, as `ITEMS`."""
+        """Read the effective-dated item master, as `ITEMS`."""
         table = self._items()
         statement = sa.select(*[column.label(column.key) for column in table.columns])
         rows = sql.read("order system", self.url, statement, statement_seconds=self.statement_seconds)

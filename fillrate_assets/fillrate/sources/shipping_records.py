@@ -29,9 +29,9 @@ class ShippingRecords:
     statement_seconds: int = sql.STATEMENT_SECONDS
 
     def read_shipment_lines(self, dc: str, first: date, last: date) -> pl.DataFrame:
-        """Every version of the shipment lines of one DC for order lines that ship in a date range.
+        """Read every version of the shipment lines of one DC for order lines that ship in a date range.
 
-        `moved_at` tells which rows a later version has moved to another ship date.
+        `moved_at` says which rows a later version has moved to another ship date.
 
         Returns:
             `SHIPMENT_LINES`.
@@ -47,13 +47,13 @@ class ShippingRecords:
         ).collect()
 
     def read_changes(self, window: line_versions.ChangeWindow) -> pl.DataFrame:
-        """The pairs of DC and ship date that changed in a window, as `PAIR_VERSIONS`."""
+        """Read the pairs of DC and ship date that changed in a window, as `PAIR_VERSIONS`."""
         return line_versions.read_changed_pairs(
             "shipping records", self.url, self._shipment_lines(), window, statement_seconds=self.statement_seconds
         )
 
     def read_latest_change(self) -> datetime | None:
-        """When a line was last processed, UTC; None without lines."""
+        """Read when a line was last processed, UTC; None without lines."""
         return line_versions.read_latest_change(
             "shipping records", self.url, self._shipment_lines(), statement_seconds=self.statement_seconds
         )

@@ -314,6 +314,7 @@ class Failing(ShippingRecords):
 def test_a_correction_that_a_failed_run_read_is_not_taken_for_processed_where_an_earlier_day_is_corrected(
     ticking: Ticking,
 ) -> None:
+    # Decision 0042.
     home, instance = ticking.home, ticking.instance
     dc, earlier, day = home.network.dc_codes[0], *home.network.ship_days[-4:-2]
     home.correct(dc, day, day)

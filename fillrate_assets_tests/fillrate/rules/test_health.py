@@ -24,7 +24,7 @@ HOUR: Final = timedelta(hours=1)
 SIX: Final = time(6)
 
 
-def _seen(**versions: tuple[datetime | None, int]) -> dict[str, pl.DataFrame]:
+def _versions(**versions: tuple[datetime | None, int]) -> dict[str, pl.DataFrame]:
     return {
         source: pl.DataFrame(
             [(*PAIR, *versions[source])] if source in versions else [],
@@ -47,23 +47,25 @@ HELD: Final = {PAIR: "held: no instock snapshot for the day"}
 
 
 @pytest.mark.parametrize(
-    ("seen", "state", "age", "expected"),
+    ("found", "state", "age", "expected"),
     [
-        pytest.param(_seen(), None, 99, {}, id="nothing anywhere"),
-        pytest.param(_seen(orders=(AT, 3)), "PUBLISHED", 99, {}, id="published"),
-        pytest.param(_seen(orders=(AT, 3)), None, 24, {}, id="ahead, not for long"),
-        pytest.param(_seen(orders=(AT, 3)), None, 25, AHEAD, id="ahead for too long"),
-        pytest.param(_seen(orders=(AT, 3), shipments=(AT + HOUR, 3)), None, 26, LATER, id="the latest change counts"),
-        pytest.param(_seen(snapshots=(AT + HOUR, 9)), "PUBLISHED", 26, LATER, id="a snapshot that nobody read"),
-        pytest.param(_seen(snapshots=(None, 8)), "PUBLISHED", 99, {}, id="since when is unknown"),
-        pytest.param(_seen(), "HELD", 0, HELD, id="held"),
-        pytest.param(_seen(orders=(AT, 4)), "HELD", 99, HELD, id="held and ahead"),
+        pytest.param(_versions(), None, 99, {}, id="nothing anywhere"),
+        pytest.param(_versions(orders=(AT, 3)), "PUBLISHED", 99, {}, id="published"),
+        pytest.param(_versions(orders=(AT, 3)), None, 24, {}, id="ahead, not for long"),
+        pytest.param(_versions(orders=(AT, 3)), None, 25, AHEAD, id="ahead for too long"),
+        pytest.param(
+            _versions(orders=(AT, 3), shipments=(AT + HOUR, 3)), None, 26, LATER, id="the latest change counts"
+        ),
+        pytest.param(_versions(snapshots=(AT + HOUR, 9)), "PUBLISHED", 26, LATER, id="a snapshot that no run read"),
+        pytest.param(_versions(snapshots=(None, 8)), "PUBLISHED", 99, {}, id="since when is unknown"),
+        pytest.param(_versions(), "HELD", 0, HELD, id="held"),
+        pytest.param(_versions(orders=(AT, 4)), "HELD", 99, HELD, id="held and ahead"),
     ],
 )
 def test_no_day_is_left_behind(
-    seen: Mapping[str, pl.DataFrame], state: str | None, age: int, expected: Mapping[PartitionKey, str]
+    found: Mapping[str, pl.DataFrame], state: str | None, age: int, expected: Mapping[PartitionKey, str]
 ) -> None:
-    assert find_unpublished_days(seen, _ledger(state), now=AT + age * HOUR, max_ahead=24 * HOUR) == expected
+    assert find_unpublished_days(found, _ledger(state), now=AT + age * HOUR, max_ahead=24 * HOUR) == expected
 
 
 def _utc(text: str) -> datetime:
@@ -90,6 +92,7 @@ def _utc(text: str) -> datetime:
     ],
 )  # fmt: skip
 def test_a_day_is_due_at_its_deadline_by_the_clock_of_the_dc(zone: str, deadline: str, now: str, day: str) -> None:
+    # Decision 0043.
     assert compute_due_day(ZoneInfo(zone), _utc(now), time.fromisoformat(deadline)) == date.fromisoformat(day)
 
 
@@ -128,7 +131,7 @@ def test_each_dc_is_due_by_its_own_clock() -> None:
 
 
 @pytest.mark.parametrize("zone", ["Mars/Olympus", "../etc"])
-def test_a_time_zone_that_nobody_knows_is_told_and_the_other_dcs_are_judged(zone: str) -> None:
+def test_an_unknown_time_zone_is_reported_and_the_other_dcs_are_judged(zone: str) -> None:
     dcs = pl.concat([_dcs().with_columns(dc=pl.lit("DC00"), time_zone=pl.lit(zone)), _dcs()])
     now = datetime(2026, 2, 11, 12, tzinfo=UTC)
     found = find_incomplete_days(dcs, [PAIR], [PAIR], _ledger(None), now=now, deadline=SIX)
@@ -137,9 +140,11 @@ def test_a_time_zone_that_nobody_knows_is_told_and_the_other_dcs_are_judged(zone
 
 
 @pytest.mark.parametrize(
-    ("at", "told"),
+    ("at", "reason"),
     [(AT, None), (AT - HOUR, "nothing since 2026-02-10 17:00 UTC"), (None, "nothing at all")],
 )
-def test_a_source_that_went_silent_is_told(at: datetime | None, told: str | None) -> None:
+def test_a_source_that_went_silent_is_reported(at: datetime | None, reason: str | None) -> None:
     latest = {"orders": AT + HOUR, "snapshots": at}
-    assert find_stale_sources(latest, now=AT + 48 * HOUR, max_age=48 * HOUR) == ({"snapshots": told} if told else {})
+    assert find_stale_sources(latest, now=AT + 48 * HOUR, max_age=48 * HOUR) == (
+        {"snapshots": reason} if reason else {}
+    )
