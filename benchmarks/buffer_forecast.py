@@ -1,6 +1,6 @@
 """How far ahead the buffer rules see, on car parks and bike stations: real small buffers that run full and empty.
 
-    python -m benchmarks.buffer_forecast                            # data in ../shared/data/buffers, some 15 minutes
+    python -m benchmarks.buffer_forecast PATH                       # both, some 15 minutes
     python -m benchmarks.buffer_forecast PATH --source parking      # car parks only
 
 At every tick at which a buffer is neither full nor empty: will it be, within 15, 30 or 60 minutes? The rules say so
@@ -8,7 +8,7 @@ where a TOTAL's verdict is WARN or worse; the peer says so where the level alone
 rest. Signals, units and rules are the project's own. Each day of each buffer is a pool of its own, moved to one date,
 so one day of ticks runs over all of them.
 
-Nobody counted cars at the gates: the flows that rules ask for are made from the levels, and say nothing new.
+No one counted cars at the gates: the flows that rules ask for are made from the levels, and say nothing new.
 
 Data: car parks of Germany in December 2022, https://github.com/defgsus/parking-data; bike stations of Boston in
 September 2021, https://github.com/cgettings/boston-bikeshare-station-status. Not to be redistributed: not in this
@@ -36,7 +36,6 @@ from fillrate_assets.buffers.rules.tick import TICK, Feeds, InMemoryTickStore, M
 from fillrate_assets.buffers.rules.verdicts import Branch
 from fillrate_assets.core.table_schema import TIMESTAMP, TableSchema
 
-DATA: Final = Path(__file__).parents[2] / "shared" / "data" / "buffers"
 DAY: Final = datetime(2026, 3, 10, tzinfo=UTC)
 """The date that every day is moved to."""
 HORIZONS: Final = (15, 30, 60)
@@ -68,7 +67,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
-    parser.add_argument("path", type=Path, nargs="?", default=DATA, help="folder with parking and bikes")
+    parser.add_argument("path", type=Path, help="folder with parking and bikes")
     parser.add_argument("--source", choices=[source.name for source in SOURCES], help="one of them (default: both)")
     arguments = parser.parse_args()
     for source in SOURCES:

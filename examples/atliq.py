@@ -1,6 +1,6 @@
 """AtliQ Mart's order lines as a loader directory: a city is a DC, the agreed delivery date is the ship date.
 
-    python examples/atliq.py ../shared/data/atliq atliq
+    python examples/atliq.py DIR atliq
     fillrate report --input atliq --by customer --targets atliq/targets.csv
 
 The files keep AtliQ's own column names, and `mapping.toml` says what they mean. Assumed: products are stocked items,

@@ -1,6 +1,6 @@
 """UCI Online Retail's invoices as a loader directory: a country is a DC, an invoice is an order.
 
-    python examples/onlineretail.py ../shared/data/onlineretail/onlineretail.parquet retail
+    python examples/onlineretail.py onlineretail.parquet retail
     fillrate report --input retail --by dc
 
 The data are what was invoiced, not what was ordered, so shipments are unknown. Assumed: every line shipped in full on

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -14,7 +15,9 @@ from fillrate_assets.fillrate.rules.pipeline import Calculation, calculate
 from fillrate_assets.fillrate.sources.contract_files import read_directory, read_targets
 from fillrate_assets_tests.factories.directories import write_csv
 
-DATA: Final = Path(__file__).parents[2] / "shared" / "data"
+DATA: Final = Path(os.environ.get("FILLRATE_TEST_DATA", "absent"))
+"""A folder with `atliq` and `onlineretail`, whose data may not be redistributed."""
+
 LOADED_AT: Final = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -78,7 +81,7 @@ def test_atliq_targets_are_by_customer(tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.skipif(not (DATA / "atliq").is_dir(), reason="AtliQ's data are not part of the project")
+@pytest.mark.skipif(not (DATA / "atliq").is_dir(), reason="FILLRATE_TEST_DATA names no folder with AtliQ's data")
 def test_atliq_gives_its_published_service_figures(tmp_path: Path) -> None:
     assert atliq.convert(DATA / "atliq", tmp_path) == 57_096
     calculation = _calculated(tmp_path)
@@ -118,7 +121,9 @@ def test_retail_shaped_invoices_count_once_and_credits_never(tmp_path: Path) -> 
     assert fates.rows() == [("COUNTED", 2), ("REJECTED", 2), ("SUPERSEDED", 1)]
 
 
-@pytest.mark.skipif(not (DATA / "onlineretail").is_dir(), reason="Online Retail's data are not part of the project")
+@pytest.mark.skipif(
+    not (DATA / "onlineretail").is_dir(), reason="FILLRATE_TEST_DATA names no folder with Online Retail's data"
+)
 def test_retail_loses_no_line(tmp_path: Path) -> None:
     lines = onlineretail.convert(DATA / "onlineretail" / "onlineretail.parquet", tmp_path)
     fates = dict(_calculated(tmp_path).lines.group_by("disposition").len().iter_rows())
