@@ -27,7 +27,7 @@ _LASTING: Final = re.compile(
 
 
 @dataclass(frozen=True)
-class Answer:
+class QueryResult:
     """Rows of a query."""
 
     rows: pl.DataFrame
@@ -35,7 +35,7 @@ class Answer:
     """What Athena charges for; None where a system counts none."""
 
 
-def read(system: str, url: str, statement: sa.Select[Any]) -> Answer:
+def read(system: str, url: str, statement: sa.Select[Any]) -> QueryResult:
     """Run a query; binds are literals when Athena plans it, so those on partition columns prune.
 
     Args:
@@ -52,7 +52,7 @@ def read(system: str, url: str, statement: sa.Select[Any]) -> Answer:
     """
     with _failures(system, url), _engine(url).connect() as connection:
         cursor: Any = connection.execute(statement).cursor
-        return Answer(cursor.as_polars(), cursor.data_scanned_in_bytes)
+        return QueryResult(cursor.as_polars(), cursor.data_scanned_in_bytes)
 
 
 @lru_cache(maxsize=8)

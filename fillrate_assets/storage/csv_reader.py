@@ -67,7 +67,7 @@ class TableMapping(BaseModel):
             raise ValueError(msg) from error
 
 
-class Ragged(NamedTuple):
+class MalformedRow(NamedTuple):
     """A row that could not be split into the header's columns."""
 
     key: str
@@ -82,7 +82,7 @@ class RawTable:
     name: str
     mapped: pl.DataFrame
     original: pl.DataFrame
-    ragged: tuple[Ragged, ...] = ()
+    ragged: tuple[MalformedRow, ...] = ()
 
 
 def read_mapping(file: Path, tables: Mapping[str, Collection[str]]) -> dict[str, TableMapping]:
@@ -146,7 +146,7 @@ def read_table(directory: Path, name: str, mapping: TableMapping, moments: Colle
         return None
     if file.suffix.lower() == ".parquet":
         original = _read_parquet(file)
-        ragged: list[Ragged] = []
+        ragged: list[MalformedRow] = []
     else:
         original, ragged = _read_csv(file, mapping)
     return RawTable(name, _by_contract(original, file, mapping, moments), original, tuple(ragged))
@@ -213,12 +213,12 @@ def _read_parquet(file: Path) -> pl.DataFrame:
         raise ContractViolation(msg) from error
 
 
-def _read_csv(file: Path, mapping: TableMapping) -> tuple[pl.DataFrame, list[Ragged]]:
+def _read_csv(file: Path, mapping: TableMapping) -> tuple[pl.DataFrame, list[MalformedRow]]:
     text = _decoded(file, mapping).rstrip("\r\n")
     if not text.strip():
         msg = f"{file}: the file is empty, without even a header"
         raise ContractViolation(msg)
-    ragged: list[Ragged] = []
+    ragged: list[MalformedRow] = []
     if _is_plain(text, mapping.separator):
         names, frame = _read_plain(text, mapping.separator)
     else:
@@ -278,7 +278,7 @@ def _read_plain(text: str, separator: str) -> tuple[list[str], pl.DataFrame]:
     return text.partition("\n")[0].split(separator), frame
 
 
-def _read_quoted(file: Path, text: str, separator: str) -> tuple[list[str], pl.DataFrame, list[Ragged]]:
+def _read_quoted(file: Path, text: str, separator: str) -> tuple[list[str], pl.DataFrame, list[MalformedRow]]:
     lines = list(io.StringIO(text, newline=""))
     rows = _rows(file, lines, separator)
     _, _, names = next(rows)
@@ -287,7 +287,7 @@ def _read_quoted(file: Path, text: str, separator: str) -> tuple[list[str], pl.D
         raise ContractViolation(msg)
     positions = [f"column_{i}" for i in range(len(names))]
     chunks = [pl.DataFrame(schema=dict.fromkeys(positions, pl.String))]
-    ragged: list[Ragged] = []
+    ragged: list[MalformedRow] = []
     while chunk := list(islice(rows, _CHUNK_ROWS)):
         good = [fields for _, _, fields in chunk if isinstance(fields, list) and len(fields) == len(names)]
         if good:
@@ -297,7 +297,7 @@ def _read_quoted(file: Path, text: str, separator: str) -> tuple[list[str], pl.D
                 where = f"line {start + 1}" + (f"-{stop}" if stop > start + 1 else "")
                 why = fields if isinstance(fields, str) else f"{len(fields)} fields, the header has {len(names)}"
                 raw = json.dumps({"text": "".join(lines[start:stop]).rstrip("\r\n")}, ensure_ascii=False)
-                ragged.append(Ragged(where, f"{where}: {why}", raw))
+                ragged.append(MalformedRow(where, f"{where}: {why}", raw))
     return names, pl.concat(chunks), ragged
 
 

@@ -18,7 +18,7 @@ from fillrate_assets.aws import secrets
 from fillrate_assets.core import extras
 from fillrate_assets.core.errors import PermanentFailure, SourceUnavailable
 from fillrate_assets.core.table_schema import TIMESTAMP
-from fillrate_assets.storage.transient_errors import may_pass
+from fillrate_assets.storage.transient_errors import is_transient
 
 if TYPE_CHECKING:
     import oracledb
@@ -154,7 +154,7 @@ def failures(system: str, url: str, *, creating: bool = False) -> Iterator[None]
     try:
         yield
     except DBAPIError as error:
-        if may_pass(error, engine(url).dialect.name):
+        if is_transient(error, engine(url).dialect.name):
             msg = f"{system} ({shown}) does not answer: {error.orig}"
             raise SourceUnavailable(msg) from error
         msg = f"{system} ({shown}) refused: {error.orig}"

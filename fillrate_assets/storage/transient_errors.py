@@ -54,8 +54,8 @@ _TRANSACTION: Final = re.compile(r"Cannot \w+ transaction: \((\d+),")
 """How pymssql words what it was told at a begin or a commit."""
 
 
-def may_pass(error: DBAPIError, backend: str) -> bool:
-    """Whether the same call may succeed later.
+def is_transient(error: DBAPIError, backend: str) -> bool:
+    """Return whether the same call may succeed later.
 
     Args:
         error: a driver's error as SQLAlchemy raises it.

@@ -7,7 +7,7 @@ import pymssql
 import pytest
 from sqlalchemy.exc import DBAPIError
 
-from fillrate_assets.storage.transient_errors import may_pass
+from fillrate_assets.storage.transient_errors import is_transient
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ from fillrate_assets.storage.transient_errors import may_pass
 def test_sql_server(error: Exception, passes: bool) -> None:  # noqa: FBT001 - the expected answer
     wrapped = DBAPIError.instance("SELECT 1", None, error, pymssql.Error)
     assert isinstance(wrapped, DBAPIError)
-    assert may_pass(wrapped, "mssql") is passes
+    assert is_transient(wrapped, "mssql") is passes
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_oracle(code: str, passes: bool) -> None:  # noqa: FBT001 - the expected
 
     wrapped = DBAPIError.instance("SELECT 1", None, oracledb.DatabaseError(Told()), oracledb.Error)
     assert isinstance(wrapped, DBAPIError)
-    assert may_pass(wrapped, "oracle") is passes
+    assert is_transient(wrapped, "oracle") is passes
 
 
 def test_a_connection_that_was_lost_may_pass_on_every_database() -> None:
@@ -79,4 +79,4 @@ def test_a_connection_that_was_lost_may_pass_on_every_database() -> None:
     for backend in ("mssql", "oracle", "postgresql"):
         lost = DBAPIError.instance("SELECT 1", None, error, pymssql.Error, connection_invalidated=True)
         assert isinstance(lost, DBAPIError)
-        assert may_pass(lost, backend)
+        assert is_transient(lost, backend)

@@ -11,7 +11,7 @@ import polars as pl
 import sqlalchemy as sa
 
 from fillrate_assets.aws import secrets
-from fillrate_assets.aws.athena import DIALECT, Answer, read
+from fillrate_assets.aws.athena import DIALECT, QueryResult, read
 from fillrate_assets.core import parsing
 from fillrate_assets.core.partition_key import PartitionKey
 from fillrate_assets.fillrate import schema
@@ -44,7 +44,7 @@ class InstockWarehouse:
         days = [first + timedelta(days=number) for number in range((last - first).days + 1)]
         return self.read([PartitionKey(dc, day) for day in days]).rows
 
-    def read(self, days: Sequence[PartitionKey]) -> Answer:
+    def read(self, days: Sequence[PartitionKey]) -> QueryResult:
         """Read the instock records of some DCs and dates, by one query, and what Athena scanned for it.
 
         Returns:
@@ -66,7 +66,7 @@ class InstockWarehouse:
         rows = parsing.parse_frame(
             answer.rows.lazy(), schema.INSTOCK_SNAPSHOTS, table="instock_snapshots", required=("dc", "item", "instock")
         )
-        return Answer(rows.collect(), answer.bytes_scanned)
+        return QueryResult(rows.collect(), answer.bytes_scanned)
 
     def read_changes(self, window: line_versions.ChangeWindow) -> pl.DataFrame:
         """Count the instock records of each DC and date in a window, and read when the latest was taken.
@@ -107,10 +107,10 @@ class InstockWarehouse:
     def _in_athena(self) -> bool:
         return secrets.resolved(self.url).get_backend_name() == DIALECT
 
-    def _answer(self, statement: sa.Select[Any]) -> Answer:
+    def _answer(self, statement: sa.Select[Any]) -> QueryResult:
         if self._in_athena:
             return read(_SYSTEM, self.url, statement)
-        return Answer(sql.read(_SYSTEM, self.url, statement))
+        return QueryResult(sql.read(_SYSTEM, self.url, statement))
 
     def _snapshots(self) -> sa.Table:
         theirs = self.tables.get("instock_snapshots", SourceTable())
