@@ -40,16 +40,16 @@ import polars as pl
 from fillrate_assets import settings as settings_module
 from fillrate_assets.buffers import schema
 from fillrate_assets.buffers.buffer_store import BufferStore
-from fillrate_assets.buffers.defs.alert_dispatch import Delivery
+from fillrate_assets.buffers.defs.alert_dispatch import AlertDispatch
 from fillrate_assets.buffers.defs.assets import JOB
 from fillrate_assets.buffers.defs.schedules import tags_of
+from fillrate_assets.buffers.notice_store import NoticeStore
 from fillrate_assets.buffers.rules import conflict_resolution, tick, verdicts
 from fillrate_assets.buffers.rules.policy import Policy
 from fillrate_assets.buffers.sources.floor_feeds import FloorFeeds
 from fillrate_assets.buffers.tick_store import LakeTickStore
 from fillrate_assets.definitions import build_defs
-from fillrate_assets.notifications.channels import Channels
-from fillrate_assets.notifications.outbox import Notices
+from fillrate_assets.notifications.notifiers import Notifiers
 from fillrate_assets.sample.floor.load import Load
 from fillrate_assets.settings import Settings
 from fillrate_assets.storage import sql
@@ -120,7 +120,7 @@ class Platform:
     feeds: FloorFeeds
     store: BufferStore
     kept: LakeTickStore
-    delivery: Delivery
+    delivery: AlertDispatch
 
     @classmethod
     def of(cls, load: Load, home: Path, url: str) -> Platform:
@@ -139,8 +139,8 @@ class Platform:
         feeds.create()
         for number in range(1, WARM):
             feeds.append(load.received(number))
-        channels = Channels({"floor": url}, SECRET)
-        delivery = Delivery(Notices(Database(settings.storage.record_store_url)), channels)
+        channels = Notifiers({"floor": url}, SECRET)
+        delivery = AlertDispatch(NoticeStore(Database(settings.storage.record_store_url)), channels)
         kept = LakeTickStore(Lake(settings.storage.lake_root), tuple(sorted(set(masters.warehouses["dc"]))))
         return cls(load, settings, feeds, store, kept, delivery)
 

@@ -16,7 +16,8 @@ from fillrate_assets.buffers.buffer_store import BufferStore
 from fillrate_assets.buffers.defs import assets as buffer_assets
 from fillrate_assets.buffers.defs import checks as buffer_checks
 from fillrate_assets.buffers.defs import schedules
-from fillrate_assets.buffers.defs.alert_dispatch import Delivery
+from fillrate_assets.buffers.defs.alert_dispatch import AlertDispatch
+from fillrate_assets.buffers.notice_store import NoticeStore
 from fillrate_assets.buffers.policy_store import PolicyStore
 from fillrate_assets.buffers.sources.floor_feeds import FloorFeeds
 from fillrate_assets.fillrate.defs import assets, checks, exports, health_checks, sensors
@@ -27,9 +28,8 @@ from fillrate_assets.fillrate.sources.order_system import OrderSystem
 from fillrate_assets.fillrate.sources.shipping_records import ShippingRecords
 from fillrate_assets.fillrate.watermark import make_watermark
 from fillrate_assets.notifications import feedback_links
-from fillrate_assets.notifications.channels import Channels
-from fillrate_assets.notifications.message_outbox import Outbox
-from fillrate_assets.notifications.outbox import Notices
+from fillrate_assets.notifications.notifiers import Notifiers
+from fillrate_assets.notifications.outbox import Outbox
 from fillrate_assets.orchestration.dc_lock_store import DcLockStore
 from fillrate_assets.orchestration.lake_io_manager import LakeIOManager
 from fillrate_assets.orchestration.run_concurrency import InTurn
@@ -72,12 +72,12 @@ def systems(settings: Settings) -> dict[str, Any]:
     }
 
 
-def delivery_of(settings: Settings) -> Delivery:
+def delivery_of(settings: Settings) -> AlertDispatch:
     """How alerts reach people in this environment."""
     environment = settings.environment
-    return Delivery(
-        Notices(Database.from_settings(settings)),
-        Channels(
+    return AlertDispatch(
+        NoticeStore(Database.from_settings(settings)),
+        Notifiers(
             settings.notifications.channels,
             settings.notifications.webhook_secret,
             console_only=not environment.publishes_alerts,

@@ -24,11 +24,15 @@ a doubtful one accepted the second time, predicted for want of one, or not at al
 
 QUALITIES: Final = ("FRESH", "DEGRADED", "UNKNOWN")
 DIRECTIONS: Final = ("OVERFLOW", "STARVATION", "DATA")
-VERDICTS: Final = ("EMERGENCY", "ACT", "WARN", "HYSTERESIS", "CLEAR", "NOT_STAFFED", "UNKNOWN")
-"""What a unit is in one direction. HYSTERESIS is neither bad enough to act nor good enough to clear."""
-
 SEVERITIES: Final = ("WARN", "ACT", "EMERGENCY")
 """From least to most severe."""
+
+VERDICTS: Final = (*SEVERITIES[::-1], "UNKNOWN", "HYSTERESIS", "CLEAR", "NOT_STAFFED")
+"""What a unit is in one direction, the worst first (decision 0020). HYSTERESIS is neither bad enough to act nor good
+enough to clear."""
+
+WORST_FIRST: Final = pl.Enum(VERDICTS)
+"""Sorts verdicts and severities; the least of a unit's verdicts is its state."""
 
 ACTIONS: Final = ("MOVE_STAFF", "THROTTLE", "REBALANCE", "OPEN_LANE", "CHECK_DATA")
 RESOLUTIONS: Final = ("KEPT", "CHANGED", "CAUSED_BY_ACTION", "OVERRIDDEN")

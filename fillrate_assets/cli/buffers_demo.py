@@ -16,7 +16,7 @@ from rich.text import Text
 
 from fillrate_assets.buffers import schema
 from fillrate_assets.buffers.buffer_store import BufferStore
-from fillrate_assets.buffers.defs.alert_dispatch import Delivery
+from fillrate_assets.buffers.defs.alert_dispatch import AlertDispatch
 from fillrate_assets.buffers.rules import status_board, tick
 from fillrate_assets.buffers.rules.path_signals import load_time_zone
 from fillrate_assets.buffers.rules.policy import Policy
@@ -51,7 +51,7 @@ class Moment:
 
 
 def ticks(
-    floors: Floors, feeds: FloorFeeds, kept: LakeTickStore, delivery: Delivery, policy: Policy
+    floors: Floors, feeds: FloorFeeds, kept: LakeTickStore, delivery: AlertDispatch, policy: Policy
 ) -> Iterator[Moment]:
     """Every tick of the day in its order, as its schedule would run it."""
     for at in floors.ticks:

@@ -8,10 +8,10 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from fillrate_assets.buffers.buffer_store import BufferStore
+from fillrate_assets.buffers.notice_store import NoticeStore
 from fillrate_assets.buffers.policy_store import PolicyStore
 from fillrate_assets.core.errors import PermanentFailure
 from fillrate_assets.notifications import feedback_links
-from fillrate_assets.notifications.outbox import Notices
 from fillrate_assets.notifications.signed_links import LinkSigner
 from fillrate_assets.settings import Settings
 from fillrate_assets.storage.database import Database
@@ -78,7 +78,7 @@ def serve(settings: Settings, host: str, port: int) -> None:
     links, database = signer_of(settings), Database.from_settings(settings)
     policies = PolicyStore(database)
     pages = app(
-        alerts=Notices(database),
+        alerts=NoticeStore(database),
         answers=BufferStore(database),
         links=links,
         policy_version=lambda: policies.read_active().champion.version,

@@ -17,13 +17,13 @@ from fillrate_assets.buffers import schema
 from fillrate_assets.buffers.buffer_store import BufferStore
 from fillrate_assets.buffers.defs.assets import JOB
 from fillrate_assets.buffers.defs.schedules import tags_of
+from fillrate_assets.buffers.notice_store import NoticeStore
 from fillrate_assets.buffers.policy_store import PolicyStore
 from fillrate_assets.buffers.rules.tick import Feeds, MasterData
 from fillrate_assets.buffers.sources.floor_feeds import FloorFeeds
 from fillrate_assets.buffers.tick_store import LakeTickStore
 from fillrate_assets.core.table_schema import TableSchema
 from fillrate_assets.definitions import build_defs
-from fillrate_assets.notifications.outbox import Notices
 from fillrate_assets.settings import Settings
 from fillrate_assets.storage.database import Database
 from fillrate_assets.storage.lake import Lake
@@ -59,8 +59,8 @@ class Floor:
         return BufferStore(Database.from_settings(self.settings))
 
     @property
-    def notices(self) -> Notices:
-        return Notices(Database.from_settings(self.settings))
+    def notices(self) -> NoticeStore:
+        return NoticeStore(Database.from_settings(self.settings))
 
     @property
     def policies(self) -> PolicyStore:

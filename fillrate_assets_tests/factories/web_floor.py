@@ -22,8 +22,8 @@ import sqlalchemy as sa
 from fillrate_assets import web
 from fillrate_assets.buffers import schema
 from fillrate_assets.buffers.buffer_store import FEEDBACK, BufferStore
+from fillrate_assets.buffers.notice_store import NOTICES, NoticeStore
 from fillrate_assets.buffers.rules.tick import MasterData
-from fillrate_assets.notifications.outbox import NOTICES, Notices
 from fillrate_assets.notifications.signed_links import LinkSigner
 from fillrate_assets.storage.database import Database
 from fillrate_assets.web.server import server
@@ -46,7 +46,7 @@ _WORD: Final = re.compile(r'name="word" value="([^"]+)"')
 class Floor:
     """What the service stands on, and how to change it."""
 
-    notices: Notices
+    notices: NoticeStore
     store: BufferStore
     links: LinkSigner
     transport: httpx.BaseTransport
@@ -164,7 +164,7 @@ def served(directory: Path) -> Iterator[Floor]:
         url = f"sqlite:///{directory}/record_store.db"
         Database(url).upgrade()
         links = LinkSigner(f"http://127.0.0.1:{port}", [SECRET])
-        floor = Floor(Notices(Database(url)), BufferStore(Database(url)), links, transport)
+        floor = Floor(NoticeStore(Database(url)), BufferStore(Database(url)), links, transport)
         floor.store.merge_master_data(masters())
         floor.reset()
         pages = web.app(

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import dagster as dg
 
-from fillrate_assets.notifications.message_outbox import OUTBOX
+from fillrate_assets.notifications.outbox import OUTBOX
 from fillrate_assets_tests.conftest import DAYS, DC, Undisturbed, copied
 from fillrate_assets_tests.fixtures.home import Home, Rows, messages, tell_failures
 

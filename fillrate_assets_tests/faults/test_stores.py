@@ -14,7 +14,7 @@ import dagster as dg
 import pytest
 
 from fillrate_assets.fillrate.record_store import build_day_lock
-from fillrate_assets.notifications.message_outbox import OUTBOX
+from fillrate_assets.notifications.outbox import OUTBOX
 from fillrate_assets_tests.conftest import CORRECTED, DC, SCHEMA, SMALL, Undisturbed
 from fillrate_assets_tests.faults.injected import (
     QUICK,

@@ -15,10 +15,12 @@ from typing import Final
 import pytest
 
 from fillrate_assets.buffers import schema
-from fillrate_assets.buffers.rules import notification_routing
-from fillrate_assets.buffers.rules.notification_routing import Links, Message
+from fillrate_assets.buffers.notice_store import heartbeat_message
+from fillrate_assets.buffers.report import notice_text
+from fillrate_assets.buffers.report.notice_text import Links
 from fillrate_assets.core.errors import FillrateError, PermanentFailure, SourceUnavailable
-from fillrate_assets.notifications.channels import Channels, ChannelUnavailable, Letter
+from fillrate_assets.notifications import rendering
+from fillrate_assets.notifications.notifiers import ChannelUnavailable, Notifiers, OutgoingMessage
 from fillrate_assets_tests.factories import buffers_frames
 from fillrate_assets_tests.factories.buffers_frames import Row
 from fillrate_assets_tests.fixtures.cloud import Cloud
@@ -36,10 +38,10 @@ LINKS: Final = Links(
 )
 
 
-def letter(channel: str, *rows: Row) -> Letter:
+def letter(channel: str, *rows: Row) -> OutgoingMessage:
     told = buffers_frames.notices(*[{"channel": channel, **row} for row in rows or ({},)])
-    (message,) = notification_routing.messages(told, buffers_frames.warehouses({}), LINKS)
-    return Letter("msg_1", message, told)
+    (message,) = notice_text.render_messages(told, buffers_frames.warehouses({}), LINKS)
+    return OutgoingMessage("msg_1", channel, message)
 
 
 @pytest.fixture
@@ -54,8 +56,8 @@ def path() -> str:
 
 
 @pytest.fixture
-def channels(receiver: Receiver, path: str) -> Channels:
-    return Channels({"floor": f"{receiver.url}{path}"}, WEBHOOK_SECRET)
+def channels(receiver: Receiver, path: str) -> Notifiers:
+    return Notifiers({"floor": f"{receiver.url}{path}"}, WEBHOOK_SECRET)
 
 
 @pytest.fixture
@@ -67,7 +69,7 @@ def seen(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]
     assert HIDDEN not in caplog.text
 
 
-def failing(channels: Channels, channel: str) -> FillrateError:
+def failing(channels: Notifiers, channel: str) -> FillrateError:
     """How a letter fails, without a word of the URL."""
     with pytest.raises(FillrateError) as raised:
         channels.send(letter(channel))
@@ -78,8 +80,8 @@ def failing(channels: Channels, channel: str) -> FillrateError:
 # --- what is told
 
 
-def test_slack_and_teams_get_what_they_lay_out(channels: Channels, receiver: Receiver) -> None:
-    for kind, layout in (("slack", notification_routing.slack), ("teams", notification_routing.teams)):
+def test_slack_and_teams_get_what_they_lay_out(channels: Notifiers, receiver: Receiver) -> None:
+    for kind, layout in (("slack", rendering.render_slack), ("teams", rendering.render_teams)):
         sent = letter(f"{kind}:floor")
         channels.send(sent)
         request = receiver.requests.pop()
@@ -87,7 +89,7 @@ def test_slack_and_teams_get_what_they_lay_out(channels: Channels, receiver: Rec
         assert request.headers["content-type"] == "application/json"
 
 
-def test_a_webhook_is_signed_as_the_specification_says(channels: Channels, receiver: Receiver) -> None:
+def test_a_webhook_is_signed_as_the_specification_says(channels: Notifiers, receiver: Receiver) -> None:
     channels.send(letter("webhook:floor", {}, {"notice_id": "N2", "unit_id": "W1_PICK_A", "quantity": None}))
     (request,) = receiver.requests
     told = request.verified(WEBHOOK_SECRET)
@@ -102,14 +104,14 @@ def test_a_webhook_is_signed_as_the_specification_says(channels: Channels, recei
     assert (second["unit_id"], second["quantity"]) == ("W1_PICK_A", None)
 
 
-def test_an_answer_below_300_is_a_success(channels: Channels, receiver: Receiver, path: str) -> None:
+def test_an_answer_below_300_is_a_success(channels: Notifiers, receiver: Receiver, path: str) -> None:
     receiver.answers[path] = [Answer(202), Answer(204, {"Content-Length": "0"})]
     channels.send(letter("teams:floor"))
     channels.send(letter("teams:floor"))
     assert len(receiver.requests) == 2
 
 
-def test_what_arrives_is_within_what_slack_and_teams_take(channels: Channels, receiver: Receiver) -> None:
+def test_what_arrives_is_within_what_slack_and_teams_take(channels: Notifiers, receiver: Receiver) -> None:
     rows = [{"notice_id": f"N{n}", "unit_id": f"W1_PICK_P{n:02}", "explanation": "weil ü " * 200} for n in range(60)]
     for kind in ("slack", "teams", "webhook"):
         channels.send(letter(f"{kind}:floor", *rows))
@@ -122,14 +124,14 @@ def test_what_arrives_is_within_what_slack_and_teams_take(channels: Channels, re
 
 def test_the_console_is_the_log(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, logger="fillrate.channels")
-    Channels().send(letter("console"))
+    Notifiers().send(letter("console"))
     (told,) = caplog.messages
     assert told.startswith("to console: W1 Chicago West, 09:00 CDT: 1 to act on\n\nACT, new: W1_PICK_TOTAL")
 
 
 @pytest.mark.parametrize("channel", ["slack:floor", "webhook:floor", "sns:arn:aws:sns:eu-central-1:1:t", "slack:typo"])
 def test_where_nothing_may_leave_every_channel_is_the_console(
-    channels: Channels, receiver: Receiver, caplog: pytest.LogCaptureFixture, channel: str
+    channels: Notifiers, receiver: Receiver, caplog: pytest.LogCaptureFixture, channel: str
 ) -> None:
     caplog.set_level(logging.INFO, logger="fillrate.channels")
     replace(channels, console_only=True).send(letter(channel))
@@ -140,10 +142,10 @@ def test_where_nothing_may_leave_every_channel_is_the_console(
 def test_a_topic_hears_subject_text_and_id(aws: Cloud) -> None:
     topic = aws.topic()
     sent = letter(f"sns:{topic.arn}")
-    Channels().send(sent)
+    Notifiers().send(sent)
     (received,) = topic.sqs.receive_message(QueueUrl=topic.queue)["Messages"]
     body = json.loads(received["Body"])
-    assert (body["Subject"], body["Message"]) == (sent.message.subject, notification_routing.text(sent.message))
+    assert (body["Subject"], body["Message"]) == (sent.message.subject, rendering.render_text(sent.message))
     assert body["MessageAttributes"]["message_id"]["Value"] == "msg_1"
 
 
@@ -158,7 +160,7 @@ STATUSES: Final[dict[int, type[FillrateError]]] = {
 
 @pytest.mark.parametrize(("status", "kind"), STATUSES.items(), ids=map(str, STATUSES))
 def test_an_answer_that_is_no_success_may_pass_or_not(
-    channels: Channels,
+    channels: Notifiers,
     receiver: Receiver,
     path: str,
     seen: pytest.LogCaptureFixture,
@@ -185,7 +187,7 @@ FAULTS: Final[dict[Fault, str]] = {
 @pytest.mark.parametrize(("fault", "told"), FAULTS.items(), ids=FAULTS)
 @pytest.mark.usefixtures("seen")
 def test_a_server_that_does_not_answer_may_do_so_later(
-    channels: Channels, receiver: Receiver, path: str, fault: Fault, told: str
+    channels: Notifiers, receiver: Receiver, path: str, fault: Fault, told: str
 ) -> None:
     receiver.answers[path] = [Answer(fault=fault)]
     error = failing(replace(channels, whole_seconds=0.3), "teams:floor")
@@ -195,7 +197,7 @@ def test_a_server_that_does_not_answer_may_do_so_later(
 
 @pytest.mark.usefixtures("seen")
 def test_a_server_that_is_not_there_may_be_there_later() -> None:
-    error = failing(Channels({"floor": NOWHERE}), "slack:floor")
+    error = failing(Notifiers({"floor": NOWHERE}), "slack:floor")
     assert type(error) is ChannelUnavailable
     assert str(error) == "channel slack:floor cannot be reached: ConnectError"
 
@@ -212,7 +214,7 @@ RETRY_AFTER: Final = {
 
 @pytest.mark.parametrize(("asked", "wait"), RETRY_AFTER.items(), ids=RETRY_AFTER)
 def test_a_channel_says_how_long_to_wait(
-    channels: Channels, receiver: Receiver, path: str, asked: str, wait: timedelta
+    channels: Notifiers, receiver: Receiver, path: str, asked: str, wait: timedelta
 ) -> None:
     receiver.answers[path] = [Answer(429, {"Retry-After": asked})]
     error = failing(channels, "slack:floor")
@@ -221,7 +223,7 @@ def test_a_channel_says_how_long_to_wait(
 
 
 @pytest.mark.parametrize("status", [429, 503])
-def test_a_channel_says_until_when_to_wait(channels: Channels, receiver: Receiver, path: str, status: int) -> None:
+def test_a_channel_says_until_when_to_wait(channels: Notifiers, receiver: Receiver, path: str, status: int) -> None:
     then = datetime.now(UTC) + timedelta(hours=1)
     receiver.answers[path] = [Answer(status, {"Retry-After": format_datetime(then, usegmt=True)})]
     error = failing(channels, "slack:floor")
@@ -247,13 +249,13 @@ WRONG: Final = {
 def test_a_channel_that_does_not_exist_is_no_matter_of_time(channel: str, told: str) -> None:
     urls = {"no-scheme": f"hooks.example/{HIDDEN}", "no-port": f"https://h:{HIDDEN}/x", "no-host": f"https:///{HIDDEN}"}
     with pytest.raises(PermanentFailure, match=told):
-        Channels(urls).send(letter(channel))
-    failing(Channels(urls), channel)
+        Notifiers(urls).send(letter(channel))
+    failing(Notifiers(urls), channel)
 
 
 @pytest.mark.parametrize("secret", ["", "whsec_", f"whsec_{HIDDEN}xx"])
 def test_without_a_key_nothing_is_signed_and_nothing_sent(
-    channels: Channels, receiver: Receiver, seen: pytest.LogCaptureFixture, secret: str
+    channels: Notifiers, receiver: Receiver, seen: pytest.LogCaptureFixture, secret: str
 ) -> None:
     error = failing(replace(channels, webhook_secret=secret), "webhook:floor")
     assert isinstance(error, PermanentFailure)
@@ -264,13 +266,13 @@ def test_without_a_key_nothing_is_signed_and_nothing_sent(
 
 @pytest.mark.usefixtures("aws")
 def test_an_absent_topic_is_no_matter_of_time() -> None:
-    error = failing(Channels(), "sns:arn:aws:sns:eu-central-1:000000000000:nobody-made-this")
+    error = failing(Notifiers(), "sns:arn:aws:sns:eu-central-1:000000000000:nobody-made-this")
     assert isinstance(error, PermanentFailure)
 
 
 @pytest.mark.usefixtures("busy_aws")
 def test_an_sns_that_is_busy_may_answer_later() -> None:
-    error = failing(Channels(), "sns:arn:aws:sns:eu-central-1:000000000000:floor")
+    error = failing(Notifiers(), "sns:arn:aws:sns:eu-central-1:000000000000:floor")
     assert type(error) is SourceUnavailable
 
 
@@ -281,7 +283,7 @@ def test_urls_and_the_key_may_be_secrets(aws: Cloud, receiver: Receiver, path: s
     name = f"fillrate/{uuid.uuid4().hex}"
     kept = json.dumps({"floor": f"{receiver.url}{path}", "key": WEBHOOK_SECRET})
     aws.client("secretsmanager").create_secret(Name=name, SecretString=kept)
-    channels = Channels({"floor": f"secret://{name}#floor"}, f"secret://{name}#key")
+    channels = Notifiers({"floor": f"secret://{name}#floor"}, f"secret://{name}#key")
     for channel in ("webhook:floor", f"webhook:secret://{name}#floor"):
         channels.send(letter(channel))
         assert receiver.requests.pop().verified(WEBHOOK_SECRET)["data"]["warehouse"] == "W1"
@@ -289,24 +291,23 @@ def test_urls_and_the_key_may_be_secrets(aws: Cloud, receiver: Receiver, path: s
 
 @pytest.mark.usefixtures("aws")
 def test_an_absent_secret_is_named() -> None:
-    error = failing(Channels(), "slack:secret://nobody/made#this")
+    error = failing(Notifiers(), "slack:secret://nobody/made#this")
     assert isinstance(error, PermanentFailure)
     assert str(error).startswith("secret://nobody/made#this refused: ")
 
 
-def test_channels_show_neither_urls_nor_the_key(channels: Channels) -> None:
+def test_channels_show_neither_urls_nor_the_key(channels: Notifiers) -> None:
     assert HIDDEN not in repr(channels)
     assert WEBHOOK_SECRET not in repr(channels)
 
 
-def test_what_is_sent_well_is_not_logged(channels: Channels, seen: pytest.LogCaptureFixture) -> None:
+def test_what_is_sent_well_is_not_logged(channels: Notifiers, seen: pytest.LogCaptureFixture) -> None:
     channels.send(letter("slack:floor"))
     assert not [each for each in seen.records if each.name == "httpx"]
 
 
-def test_a_message_without_notices_is_a_ping(channels: Channels, receiver: Receiver) -> None:
-    message = Message("", "webhook:floor", buffers_frames.TICK, "Buffer ticks run", ())
-    channels.send(Letter("msg_2", message, schema.NOTICES.empty().collect()))
+def test_a_message_without_notices_is_a_ping(channels: Notifiers, receiver: Receiver) -> None:
+    channels.send(OutgoingMessage("msg_2", "webhook:floor", heartbeat_message("Buffer ticks run", buffers_frames.TICK)))
     (request,) = receiver.requests
     told = request.verified(WEBHOOK_SECRET)
     assert (told["type"], told["data"]["subject"], told["data"]["notices"]) == ("buffer.ping", "Buffer ticks run", [])

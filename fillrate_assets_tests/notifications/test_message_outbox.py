@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from fillrate_assets.core.errors import PermanentFailure, SourceUnavailable
 from fillrate_assets.fillrate.record_store import RecordStore
-from fillrate_assets.notifications.message_outbox import OUTBOX, Outbox
+from fillrate_assets.notifications.outbox import OUTBOX, Outbox
 from fillrate_assets.storage import sql
 from fillrate_assets.storage.database import Database
 from fillrate_assets_tests.fixtures.cloud import Cloud, Topic

@@ -15,13 +15,14 @@ import polars as pl
 
 from fillrate_assets.buffers import schema
 from fillrate_assets.buffers.defs.tick_run import clock_date
+from fillrate_assets.buffers.notice_store import DeliveryResult, NoticeStore
+from fillrate_assets.buffers.report import notice_text
+from fillrate_assets.buffers.report.notice_text import Links
 from fillrate_assets.buffers.rules import notification_routing
-from fillrate_assets.buffers.rules.notification_routing import Links
 from fillrate_assets.buffers.rules.policy import Policy
 from fillrate_assets.buffers.rules.tick import MasterData, TickStore
 from fillrate_assets.core.errors import FillrateError
-from fillrate_assets.notifications.channels import Channels
-from fillrate_assets.notifications.outbox import Delivered, Notices
+from fillrate_assets.notifications.notifiers import Notifiers
 from fillrate_assets.notifications.signed_links import LinkSigner
 from fillrate_assets.orchestration.partitions import key
 
@@ -29,10 +30,10 @@ _LOG: Final = logging.getLogger("fillrate.delivery")
 
 
 @dataclass(frozen=True)
-class Told:
+class DispatchResult:
     """What came of telling people."""
 
-    delivered: Delivered
+    delivered: DeliveryResult
     notices: int
     """Notices that are new in the outbox."""
 
@@ -41,11 +42,11 @@ class Told:
 
 
 @dataclass(frozen=True)
-class Delivery:
+class AlertDispatch:
     """How alerts reach people."""
 
-    notices: Notices
-    channels: Channels
+    notices: NoticeStore
+    channels: Notifiers
     every_label: bool = False
     """Whether all that is suppressed is shown as well, with every unit, as development does."""
 
@@ -59,7 +60,7 @@ class Delivery:
     signer: Callable[[], LinkSigner | None] = field(default=lambda: None, repr=False)
     """What signs the links by which the floor answers, made when it is needed; None leaves them out."""
 
-    def tell(self, masters: MasterData, kept: TickStore, *, policy: Policy, now: datetime) -> Told:
+    def tell(self, masters: MasterData, kept: TickStore, *, policy: Policy, now: datetime) -> DispatchResult:
         """Tell what is due of the last 10 minutes, and send what waits in the outbox.
 
         Args:
@@ -79,7 +80,7 @@ class Delivery:
         if not self.every_label:
             asked = asked.filter(pl.col("unit_id").is_in(alerts["unit_id"].unique().to_list()))
         recommendations = asked.collect()
-        told, lost = notification_routing.notices(
+        told, lost = notification_routing.route_notices(
             alerts,
             recommendations,
             masters.alert_routes,
@@ -93,12 +94,12 @@ class Delivery:
         shown = recommendations if self.every_label else None
         links = self._links(masters, now)
 
-        def word(rows: pl.DataFrame) -> list[notification_routing.Message]:
-            return notification_routing.messages(rows, masters.warehouses, links, recommendations=shown)
+        def word(rows: pl.DataFrame) -> list[notice_text.NoticeMessage]:
+            return notice_text.render_messages(rows, masters.warehouses, links, recommendations=shown)
 
         later = now + timedelta(seconds=time.monotonic() - begun)
         delivered = self.notices.deliver(self.channels.send, word=word, policy=policy, now=later, go_on=self.go_on)
-        return Told(delivered, told.height, lost.height)
+        return DispatchResult(delivered, told.height, lost.height)
 
     def ping(self, last_tick: datetime, warehouses: int, *, now: datetime) -> None:
         """Tell the platform's own channel once an hour that ticks run: its silence means that none does."""

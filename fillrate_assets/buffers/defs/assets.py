@@ -13,7 +13,7 @@ import polars as pl
 from fillrate_assets.buffers import schema
 from fillrate_assets.buffers.buffer_store import BufferStore
 from fillrate_assets.buffers.defs import metadata
-from fillrate_assets.buffers.defs.alert_dispatch import Delivery
+from fillrate_assets.buffers.defs.alert_dispatch import AlertDispatch
 from fillrate_assets.buffers.defs.tick_run import LATE, Context, Work, work
 from fillrate_assets.buffers.policy_store import PolicyStore
 from fillrate_assets.buffers.rules import scorecard as feedback_rules
@@ -22,7 +22,7 @@ from fillrate_assets.buffers.rules.path_signals import load_time_zone
 from fillrate_assets.buffers.rules.policy import Promotion
 from fillrate_assets.buffers.sources.floor_feeds import FloorFeeds
 from fillrate_assets.core.partition_key import PartitionKey
-from fillrate_assets.notifications.message_outbox import Outbox
+from fillrate_assets.notifications.outbox import Outbox
 from fillrate_assets.orchestration.partition_events import add_partition_metadata
 from fillrate_assets.orchestration.partitions import EASTERNMOST, dc_ship_date, key
 from fillrate_assets.orchestration.retries import retry_policy, typed_failures
@@ -96,7 +96,7 @@ def buffer_alerts(
     buffer_store: dg.ResourceParam[BufferStore],
     policies: dg.ResourceParam[PolicyStore],
     lake: dg.ResourceParam[Lake],
-    delivery: dg.ResourceParam[Delivery],
+    delivery: dg.ResourceParam[AlertDispatch],
 ) -> dg.MaterializeResult[None]:
     """What the floor is told now and what is kept back, and why; told by way of the outbox."""
     work = _work(context, buffer_store, policies, lake)
@@ -142,7 +142,7 @@ def algorithm_scorecard(
     buffer_store: dg.ResourceParam[BufferStore],
     policies: dg.ResourceParam[PolicyStore],
     lake: dg.ResourceParam[Lake],
-    delivery: dg.ResourceParam[Delivery],
+    delivery: dg.ResourceParam[AlertDispatch],
     outbox: dg.ResourceParam[Outbox],
 ) -> dg.MaterializeResult[None]:
     """How right the alerts were, by the floor's answers: the operating day and the six before it."""

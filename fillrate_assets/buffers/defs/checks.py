@@ -9,13 +9,13 @@ import polars as pl
 
 from fillrate_assets.buffers import schema
 from fillrate_assets.buffers.buffer_store import BufferStore
-from fillrate_assets.buffers.defs.alert_dispatch import Delivery
+from fillrate_assets.buffers.defs.alert_dispatch import AlertDispatch
 from fillrate_assets.buffers.defs.tick_run import LATE, Work, operating_days, work
 from fillrate_assets.buffers.policy_store import PolicyStore
 from fillrate_assets.buffers.rules import notification_routing
 from fillrate_assets.buffers.tick_store import LakeTickStore
 from fillrate_assets.core.partition_key import PartitionKey
-from fillrate_assets.notifications.message_outbox import Outbox
+from fillrate_assets.notifications.outbox import Outbox
 from fillrate_assets.orchestration.partitions import EASTERNMOST, dc_ship_date
 from fillrate_assets.orchestration.ui_metadata import table, verdict
 from fillrate_assets.settings import Settings
@@ -87,7 +87,7 @@ def routable(
     buffer_store: dg.ResourceParam[BufferStore],
     policies: dg.ResourceParam[PolicyStore],
     lake: dg.ResourceParam[Lake],
-    delivery: dg.ResourceParam[Delivery],
+    delivery: dg.ResourceParam[AlertDispatch],
 ) -> dg.AssetCheckResult:
     """Whatever is to be told has a channel: there is a default route, and nothing was lost for want of one."""
     here, now = _work(context, buffer_store, policies, lake), datetime.now(UTC)

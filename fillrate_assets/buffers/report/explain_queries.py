@@ -8,14 +8,14 @@ import polars as pl
 
 from fillrate_assets.buffers import schema
 from fillrate_assets.buffers.buffer_store import BufferStore
+from fillrate_assets.buffers.notice_store import NoticeStore
 from fillrate_assets.buffers.report.explain import UnitEvidence
 from fillrate_assets.buffers.rules.tick import align_to_grid
 from fillrate_assets.buffers.rules.unit_timeseries import is_valid_at
 from fillrate_assets.buffers.rules.verdicts import DATA_POOL
 from fillrate_assets.buffers.tick_store import LakeTickStore
 from fillrate_assets.core.errors import PermanentFailure
-from fillrate_assets.notifications.channels import shown
-from fillrate_assets.notifications.outbox import Notices
+from fillrate_assets.notifications.notifiers import redact_channel
 from fillrate_assets.settings import Settings
 from fillrate_assets.storage.database import Database
 from fillrate_assets.storage.lake import Lake
@@ -64,8 +64,8 @@ def read_evidence(settings: Settings, unit_id: str, at: datetime) -> tuple[UnitE
     members = members.filter(is_valid_at(tick))
     paths = pl.col("path").is_in(members["path"].implode())
     signals = ticks_made.read(schema.SIGNALS, tick, tick).filter(pl.col("warehouse") == warehouse, paths).collect()
-    notices = Notices(Database.from_settings(settings)).history(alerts)
-    channels = pl.Series("channel", [shown(channel) for channel in notices["channel"]], pl.String)
+    notices = NoticeStore(Database.from_settings(settings)).history(alerts)
+    channels = pl.Series("channel", [redact_channel(channel) for channel in notices["channel"]], pl.String)
     answered = store.read_feedback(tick - timedelta(days=1)).filter(unit)
     episodes = set(notices["episode_key"])
     feedback = answered.filter(pl.col("episode_key").is_in(list(episodes)))

@@ -6,7 +6,7 @@ from typing import Final
 
 import polars as pl
 
-from fillrate_assets.buffers.schema import VERDICTS
+from fillrate_assets.buffers.schema import VERDICTS, WORST_FIRST
 
 SHADES: Final = {
     "EMERGENCY": "█",
@@ -23,7 +23,6 @@ LEGEND: Final = "   ".join(f"{shade} {state.lower().replace('_', ' ')}" for stat
 MOST_WAREHOUSES: Final = 20
 MOST_ACTIONS: Final = 50
 
-_WORST_FIRST: Final = pl.Enum(["EMERGENCY", "ACT", "WARN", "UNKNOWN", "HYSTERESIS", "CLEAR", "NOT_STAFFED"])
 _DATA: Final = "DATA"
 
 
@@ -40,7 +39,7 @@ def compute_states(recommendations: pl.DataFrame) -> pl.DataFrame:
     return (
         recommendations.filter(pl.col("direction") != _DATA)
         .group_by("warehouse", "pool", "unit_id")
-        .agg(pl.col("verdict").cast(_WORST_FIRST).min().cast(pl.String).alias("state"))
+        .agg(pl.col("verdict").cast(WORST_FIRST).min().cast(pl.String).alias("state"))
         .sort("warehouse", "pool", "unit_id")
     )
 
@@ -56,8 +55,8 @@ def render_heat_strip(recommendations: pl.DataFrame) -> str:
     rows = compute_states(recommendations)
     if rows.is_empty():
         return "No unit is monitored."
-    worst = pl.col("state").cast(_WORST_FIRST)
-    severe = worst <= pl.lit("WARN", _WORST_FIRST)
+    worst = pl.col("state").cast(WORST_FIRST)
+    severe = worst <= pl.lit("WARN", WORST_FIRST)
     ranked = (
         rows.group_by("warehouse")
         .agg(worst.min().alias("worst"), severe.sum().alias("severe"))
@@ -101,7 +100,7 @@ def list_actions(alerts: pl.DataFrame, recommendations: pl.DataFrame) -> pl.Data
         "minutes_left",
         "explanation",
     )
-    severity = pl.col("severity").cast(_WORST_FIRST)
+    severity = pl.col("severity").cast(WORST_FIRST)
     return (
         alerts.filter("is_open", pl.col("severity").is_in(["EMERGENCY", "ACT"]))
         .join(requests, on=["unit_id", "direction", "action"], how="left")

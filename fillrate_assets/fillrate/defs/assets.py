@@ -23,7 +23,7 @@ from fillrate_assets.fillrate.rules.rolling_baseline import LOOK_BACK_DAYS
 from fillrate_assets.fillrate.sources.instock_warehouse import InstockWarehouse
 from fillrate_assets.fillrate.sources.order_system import OrderSystem
 from fillrate_assets.fillrate.sources.shipping_records import ShippingRecords
-from fillrate_assets.notifications.message_outbox import Outbox
+from fillrate_assets.notifications.outbox import Outbox
 from fillrate_assets.orchestration import partitions
 from fillrate_assets.orchestration.lake_io_manager import Replacement
 from fillrate_assets.orchestration.partition_events import add_partition_metadata

@@ -14,7 +14,8 @@ from typing import Any, Final, Protocol
 import polars as pl
 
 from fillrate_assets.buffers import schema
-from fillrate_assets.buffers.rules import notification_routing, scorecard, unit_timeseries
+from fillrate_assets.buffers.report import notice_text
+from fillrate_assets.buffers.rules import scorecard, unit_timeseries
 from fillrate_assets.buffers.rules.alert_suppression import derive_episode_key
 from fillrate_assets.buffers.rules.path_signals import load_time_zone
 from fillrate_assets.buffers.rules.policy import TICK_MINUTES
@@ -152,13 +153,13 @@ class AlertPage:
         values = {"site": site, "last": last, "said": ANSWERS.get(last["answer"]) if last else None}
         if last and visit.recorded:
             return Page("recorded.html", {**values, "at": site.time(last["answered_at"])})
-        (message,) = notification_routing.messages(told, site.masters.warehouses, notification_routing.Links())
+        (message,) = notice_text.render_messages(told, site.masters.warehouses, notice_text.Links())
         offered = {code: words for code, words in ANSWERS.items() if code in _offered(notice)}
         return Page(
             "alert.html",
             {
                 **values,
-                "entry": message.entries[0],
+                "section": message.sections[0],
                 "at": site.time(notice["snapshot_ts"]),
                 "answers": offered,
                 "asked": notice["quantity"],

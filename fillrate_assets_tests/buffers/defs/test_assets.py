@@ -25,7 +25,7 @@ from fillrate_assets.buffers.rules.tick import TICK
 from fillrate_assets.buffers.sources.floor_feeds import FloorFeeds
 from fillrate_assets.buffers.tick_store import LakeTickStore
 from fillrate_assets.core.partition_key import PartitionKey
-from fillrate_assets.notifications.message_outbox import OUTBOX
+from fillrate_assets.notifications.outbox import OUTBOX
 from fillrate_assets.orchestration import partitions
 from fillrate_assets.storage import sql
 from fillrate_assets.storage.lake import Lake

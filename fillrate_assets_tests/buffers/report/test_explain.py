@@ -14,13 +14,13 @@ import pytest
 from fillrate_assets import settings
 from fillrate_assets.buffers import schema
 from fillrate_assets.buffers.buffer_store import BufferStore
+from fillrate_assets.buffers.notice_store import NoticeStore
 from fillrate_assets.buffers.report.explain import UnitEvidence, explain_unit
 from fillrate_assets.buffers.report.explain_queries import read_evidence
 from fillrate_assets.buffers.rules.tick import MasterData
 from fillrate_assets.buffers.tick_store import LakeTickStore
 from fillrate_assets.core.errors import PermanentFailure
 from fillrate_assets.core.table_schema import TIMESTAMP
-from fillrate_assets.notifications.outbox import Notices
 from fillrate_assets.settings import Settings
 from fillrate_assets.storage.database import Database
 from fillrate_assets.storage.lake import Lake
@@ -189,7 +189,9 @@ def home(tmp_path: Path) -> Settings:
     sent_to = [f"slack:{PASTED}", PASTED, "slack:floor-w1"]
     each = {"notice_id": "N2", "rec_id": f"{OCCUPANCY}.DATA.CHECK_DATA.1.1"}
     told = notices(*({"channel": channel} for channel in sent_to), {**OF_A_FEED, **each})
-    Notices(Database(chosen.storage.record_store_url)).keep(told, schema.DEAD_LETTERS.empty().collect(), now=tick(0.1))
+    NoticeStore(Database(chosen.storage.record_store_url)).keep(
+        told, schema.DEAD_LETTERS.empty().collect(), now=tick(0.1)
+    )
     return chosen
 
 

@@ -10,8 +10,11 @@ import polars as pl
 import pytest
 
 from fillrate_assets.buffers import schema
+from fillrate_assets.buffers.report import notice_text
+from fillrate_assets.buffers.report.notice_text import Links
 from fillrate_assets.buffers.rules import notification_routing, verdicts
-from fillrate_assets.buffers.rules.notification_routing import Links, Message
+from fillrate_assets.notifications import rendering
+from fillrate_assets.notifications.rendering import Message
 from fillrate_assets_tests.factories import buffers_frames
 from fillrate_assets_tests.factories.buffers_frames import POLICY, Row, tick
 
@@ -33,7 +36,9 @@ def noticed(
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     rows = buffers_frames.alerts(*alerts)
     said = buffers_frames.recommendations({}, {"snapshot_ts": tick(1)}) if recommendations is None else recommendations
-    told, lost = notification_routing.notices(rows, said, routes, sent, now=now, policy=POLICY, every_label=every_label)
+    told, lost = notification_routing.route_notices(
+        rows, said, routes, sent, now=now, policy=POLICY, every_label=every_label
+    )
     schema.NOTICES.validate(told)
     schema.DEAD_LETTERS.validate(lost)
     return told, lost
@@ -68,7 +73,7 @@ def test_a_healthy_network_sends_nothing() -> None:
     told, lost = noticed()
     assert told.is_empty()
     assert lost.is_empty()
-    assert notification_routing.messages(told, buffers_frames.warehouses({}), NO_LINKS) == []
+    assert notice_text.render_messages(told, buffers_frames.warehouses({}), NO_LINKS) == []
 
 
 @pytest.mark.parametrize(("ticks", "count"), [(0, 1), (2, 1), (2.01, 0), (12, 0)])
@@ -175,8 +180,8 @@ def test_a_throttle_that_is_cleared_is_released_as_far_as_the_tick_recommends(th
     said = buffers_frames.recommendations({**clear, **throttle})
     sent = outbox({"action": "THROTTLE"})
     told, _ = noticed({**CLEARED, "action": "THROTTLE"}, recommendations=said, sent=sent)
-    (message,) = notification_routing.messages(told, buffers_frames.warehouses({}), NO_LINKS)
-    assert [(entry.heading, entry.what) for entry in message.entries] == [("Cleared: W1_PICK_TOTAL, overflow", what)]
+    (message,) = notice_text.render_messages(told, buffers_frames.warehouses({}), NO_LINKS)
+    assert [(entry.heading, entry.what) for entry in message.sections] == [("Cleared: W1_PICK_TOTAL, overflow", what)]
 
 
 def test_without_a_recommendation_a_notice_has_no_reason() -> None:
@@ -256,7 +261,7 @@ def test_a_default_route_takes_whatever_is_to_act_on(route: Row, *, there: bool)
 
 def worded(*notices: Row, **columns: Any) -> Message:  # noqa: ANN401 - a column has any type
     rows = [{"notice_id": f"N{number}", **row, **columns} for number, row in enumerate(notices or ({},))]
-    (message,) = notification_routing.messages(buffers_frames.notices(*rows), buffers_frames.warehouses({}), NO_LINKS)
+    (message,) = notice_text.render_messages(buffers_frames.notices(*rows), buffers_frames.warehouses({}), NO_LINKS)
     return message
 
 
@@ -316,11 +321,11 @@ WHAT: Final[dict[str, tuple[Row, str]]] = {
 
 @pytest.mark.parametrize(("notice", "what"), WHAT.values(), ids=WHAT)
 def test_what_to_do_in_words(notice: Row, what: str) -> None:
-    assert worded(notice).entries[0].what == what
+    assert worded(notice).sections[0].what == what
 
 
 def test_times_are_utc_where_the_time_zone_does_not_exist() -> None:
-    (message,) = notification_routing.messages(
+    (message,) = notice_text.render_messages(
         buffers_frames.notices({}), buffers_frames.warehouses({"time_zone": "Chicago"}), NO_LINKS
     )
     assert message.subject == "W1 Chicago West, 14:00 UTC: 1 to act on"
@@ -344,20 +349,20 @@ HEADINGS: Final[list[tuple[Row, str]]] = [
 
 @pytest.mark.parametrize(("notice", "heading"), HEADINGS)
 def test_the_heading_says_how_urgent_what_and_where(notice: Row, heading: str) -> None:
-    assert worded(notice).entries[0].heading == heading
+    assert worded(notice).sections[0].heading == heading
 
 
 @pytest.mark.parametrize("reason", schema.REASONS)
 def test_every_reason_has_words(reason: str) -> None:
-    heading = worded({"label": "SUPPRESSED", "reason": reason}).entries[0].heading
+    heading = worded({"label": "SUPPRESSED", "reason": reason}).sections[0].heading
     assert "kept back (" in heading
     assert reason not in heading
 
 
 @pytest.mark.parametrize("action", schema.ACTIONS)
 def test_every_action_has_words(action: str) -> None:
-    assert worded({"action": action}).entries[0].what.endswith(".")
-    assert worded({"action": action, "label": "CLEARED"}).entries[0].what.endswith(".")
+    assert worded({"action": action}).sections[0].what.endswith(".")
+    assert worded({"action": action, "label": "CLEARED"}).sections[0].what.endswith(".")
 
 
 @pytest.mark.parametrize(("resolution", "winner"), [("OVERRIDDEN", "W1_PACK_TOTAL OVERFLOW"), ("CHANGED", None)])
@@ -379,8 +384,8 @@ def test_one_message_per_warehouse_channel_and_tick() -> None:
             for n, (warehouse, channel, number) in enumerate(where)
         ]
     )
-    made = notification_routing.messages(rows, buffers_frames.warehouses({}), NO_LINKS)
-    found = [(message.warehouse, message.channel, message.snapshot_ts, len(message.entries)) for message in made]
+    made = notice_text.render_messages(rows, buffers_frames.warehouses({}), NO_LINKS)
+    found = [(message.warehouse, message.channel, message.snapshot_ts, len(message.sections)) for message in made]
     assert found == [
         ("W1", "a", tick(0), 2),
         ("W1", "a", tick(1), 1),
@@ -400,7 +405,7 @@ def test_the_most_urgent_comes_first_whatever_the_order() -> None:
     ]
     for order in (rows, rows[::-1]):
         message = worded(*order)
-        assert [entry.heading.partition(": ")[2][0] for entry in message.entries] == list("ABCDEF")
+        assert [entry.heading.partition(": ")[2][0] for entry in message.sections] == list("ABCDEF")
         assert message.subject == "W1 Chicago West, 09:00 CDT: 1 emergency, 3 to act on, 1 cleared, 1 kept back"
 
 
@@ -410,18 +415,18 @@ def test_what_to_do_is_said_once_and_at_the_warehouses_own_time() -> None:
     judged = verdicts.compute_verdicts(full, schema.RECOMMENDATIONS.empty().collect(), policy=POLICY)
     asked = judged.row(by_predicate=pl.col("action") == "MOVE_STAFF", named=True)
     message = worded({name: asked[name] for name in schema.NOTICES.names if name in asked})
-    assert notification_routing.text(message).splitlines()[3:] == [
+    assert rendering.render_text(message).splitlines()[3:] == [
         "  Move 6 associates from SORT to PICK until 09:30.",
         "  Why: PICK TOTAL: 95.0 % full (limit 93 %). 9 needed, room for 10, 6 to spare.",
     ]
 
 
 def test_of_an_unknown_warehouse_times_are_utc() -> None:
-    (message,) = notification_routing.messages(
+    (message,) = notice_text.render_messages(
         buffers_frames.notices({}), buffers_frames.warehouses({"warehouse": "W9"}), NO_LINKS
     )
     assert message.subject == "W1, 14:00 UTC: 1 to act on"
-    assert message.entries[0].what.endswith("until 14:30.")
+    assert message.sections[0].what.endswith("until 14:30.")
 
 
 # --- layout
@@ -440,7 +445,7 @@ def test_plain_text() -> None:
         {"unit_id": "W1_PACK_L1", "verdict": "CLEAR", "action": None},
         {"unit_id": "W1_PACK_L3", "verdict": "CLEAR", "action": None},
     )
-    (message,) = notification_routing.messages(
+    (message,) = notice_text.render_messages(
         buffers_frames.notices({}), buffers_frames.warehouses({}), LINKS, recommendations=said
     )
     expected = """\
@@ -452,14 +457,14 @@ ACT, new: W1_PICK_TOTAL, overflow in 4 min
   Chart: https://charts.example/W1_PICK_TOTAL?at=1400
   Feedback: https://feedback.example/R1
 
-Nothing is told of
+Nothing is sent about
   UNKNOWN: W1_PACK_L2
   CLEAR: W1_PACK_L1, W1_PACK_L3"""
-    assert notification_routing.text(message) == expected
+    assert rendering.render_text(message) == expected
 
 
 def test_slack_blocks() -> None:
-    (message,) = notification_routing.messages(
+    (message,) = notice_text.render_messages(
         buffers_frames.notices({"explanation": "a < b & c"}), buffers_frames.warehouses({}), LINKS
     )
     said = (
@@ -469,7 +474,7 @@ def test_slack_blocks() -> None:
         "<https://charts.example/W1_PICK_TOTAL?at=1400|Chart> | <https://feedback.example/R1|Feedback>"
     )
     subject = "W1 Chicago West, 09:00 CDT: 1 to act on"
-    assert notification_routing.slack(message) == {
+    assert rendering.render_slack(message) == {
         "text": subject,
         "blocks": [
             {"type": "header", "text": {"type": "plain_text", "text": subject}},
@@ -479,10 +484,10 @@ def test_slack_blocks() -> None:
 
 
 def test_a_teams_card() -> None:
-    (message,) = notification_routing.messages(
+    (message,) = notice_text.render_messages(
         buffers_frames.notices({"severity": "EMERGENCY"}), buffers_frames.warehouses({}), LINKS
     )
-    (attachment,) = notification_routing.teams(message)["attachments"]
+    (attachment,) = rendering.render_teams(message)["attachments"]
     assert attachment["contentType"] == "application/vnd.microsoft.card.adaptive"
     assert attachment["content"]["type"] == "AdaptiveCard"
     links = "[Chart](https://charts.example/W1_PICK_TOTAL?at=1400) | [Feedback](https://feedback.example/R1)"
@@ -496,25 +501,25 @@ def test_a_teams_card() -> None:
 
 def test_cards_stay_within_what_slack_and_teams_take_and_text_has_all() -> None:
     rows = [{"unit_id": f"W1_PICK_P{number:02}", "explanation": "why " * 200} for number in range(60)]
-    (message,) = notification_routing.messages(
+    (message,) = notice_text.render_messages(
         buffers_frames.notices(*[{**row, "notice_id": f"N{n}"} for n, row in enumerate(rows)]),
         buffers_frames.warehouses({}),
         LINKS,
     )
-    slack, teams = notification_routing.slack(message), notification_routing.teams(message)
+    slack, teams = rendering.render_slack(message), rendering.render_teams(message)
     assert len(slack["blocks"]) <= 50
     assert len(json.dumps(slack["blocks"])) < 13_000
     assert len(json.dumps(teams)) < 28 * 1024
     for card in (slack, teams):
         assert "and 50 more: ACT, new: W1_PICK_P10, overflow" in json.dumps(card)
-    assert notification_routing.text(message).count("Feedback: ") == 60
+    assert rendering.render_text(message).count("Feedback: ") == 60
 
 
 def test_a_long_subject_is_cut_in_a_slack_header_alone() -> None:
-    (message,) = notification_routing.messages(
+    (message,) = notice_text.render_messages(
         buffers_frames.notices({}), buffers_frames.warehouses({"name": "x" * 200}), NO_LINKS
     )
-    header = notification_routing.slack(message)["blocks"][0]["text"]["text"]
+    header = rendering.render_slack(message)["blocks"][0]["text"]["text"]
     assert len(header) == 150
     assert header.endswith("...")
-    assert notification_routing.slack(message)["text"] == message.subject
+    assert rendering.render_slack(message)["text"] == message.subject

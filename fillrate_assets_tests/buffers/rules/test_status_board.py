@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import polars as pl
+import pytest
 
 from fillrate_assets.buffers import schema
+from fillrate_assets.buffers.report import notice_text
 from fillrate_assets.buffers.rules import status_board
-from fillrate_assets_tests.factories.buffers_frames import alerts, recommendations
+from fillrate_assets_tests.factories.buffers_frames import alerts, notices, recommendations, warehouses
 
 NONE = schema.RECOMMENDATIONS.empty().collect()
 
@@ -69,3 +71,21 @@ def test_an_action_that_the_tick_does_not_ask_for_has_no_quantity() -> None:
     actions = status_board.list_actions(alerts({}), recommendations({"action": "THROTTLE"}))
     assert actions.select("severity", "how_many").rows() == [("ACT", None)]
     assert status_board.list_actions(alerts(), NONE).select(pl.len()).item() == 0
+
+
+@pytest.mark.parametrize(
+    ("overflow", "starvation", "state"),
+    [
+        ("CLEAR", "NOT_STAFFED", "CLEAR"),
+        ("UNKNOWN", "CLEAR", "UNKNOWN"),
+        ("HYSTERESIS", "NOT_STAFFED", "HYSTERESIS"),
+        ("UNKNOWN", "WARN", "WARN"),
+    ],
+)
+def test_board_and_message_give_a_unit_the_same_state(overflow: str, starvation: str, state: str) -> None:
+    """Decision 0020."""
+    unit = {"unit_id": "W1_PACK_L1", "action": None}
+    both = recommendations({**unit, "verdict": overflow}, {**unit, "verdict": starvation, "direction": "STARVATION"})
+    (message,) = notice_text.render_messages(notices({}), warehouses({}), notice_text.Links(), recommendations=both)
+    assert message.footer[1:] == (f"{state}: W1_PACK_L1",)
+    assert status_board.compute_states(both)["state"].to_list() == [state]

@@ -14,7 +14,7 @@ from fillrate_assets.fillrate.defs import health_checks
 from fillrate_assets.fillrate.defs.health_checks import CHECKS, JOB
 from fillrate_assets.fillrate.record_store import DayPublication
 from fillrate_assets.fillrate.rules.change_planner import VERSIONS
-from fillrate_assets.notifications.message_outbox import OUTBOX
+from fillrate_assets.notifications.outbox import OUTBOX
 from fillrate_assets_tests.factories.rows import (
     make_order_lines,
     make_records,

@@ -17,7 +17,7 @@ from fillrate_assets.core import decimals
 from fillrate_assets.definitions import JOB
 from fillrate_assets.fillrate.defs import assets, metadata
 from fillrate_assets.fillrate.record_store import RECORDS, RESTATEMENTS
-from fillrate_assets.notifications.message_outbox import OUTBOX
+from fillrate_assets.notifications.outbox import OUTBOX
 from fillrate_assets.orchestration import partitions
 from fillrate_assets.orchestration.ui_metadata import by_day
 from fillrate_assets.storage import sql

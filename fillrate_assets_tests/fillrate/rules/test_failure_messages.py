@@ -11,7 +11,7 @@ from fillrate_assets import settings
 from fillrate_assets.core.errors import FillrateError, PermanentFailure, SourceUnavailable
 from fillrate_assets.definitions import JOB, build_defs
 from fillrate_assets.fillrate.rules.failure_messages import FailedRun, format_failure
-from fillrate_assets.notifications.message_outbox import OUTBOX
+from fillrate_assets.notifications.outbox import OUTBOX
 from fillrate_assets.orchestration.partitions import CHANGED_TAG, range_tags
 from fillrate_assets_tests.conftest import SMALL
 from fillrate_assets_tests.fixtures.fakes import Failing

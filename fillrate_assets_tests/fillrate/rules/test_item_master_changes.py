@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from fillrate_assets.fillrate.rules.item_master_changes import ItemChanges, find_item_changes
-from fillrate_assets.notifications.message_outbox import OUTBOX
+from fillrate_assets.notifications.outbox import OUTBOX
 from fillrate_assets_tests.conftest import SMALL
 from fillrate_assets_tests.factories.rows import make_items
 from fillrate_assets_tests.fixtures.home import Home

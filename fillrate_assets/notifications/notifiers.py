@@ -19,12 +19,10 @@ from functools import lru_cache
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
-import polars as pl
-
 from fillrate_assets.aws import secrets, sns
-from fillrate_assets.buffers.rules import notification_routing
-from fillrate_assets.buffers.rules.notification_routing import Message
 from fillrate_assets.core.errors import PermanentFailure, SourceUnavailable
+from fillrate_assets.notifications import rendering
+from fillrate_assets.notifications.rendering import Message
 
 if TYPE_CHECKING:
     import ssl
@@ -49,15 +47,14 @@ _ADVICE: Final[Mapping[int, str]] = {
 
 
 @dataclass(frozen=True)
-class Letter:
+class OutgoingMessage:
     """One message on its way."""
 
     message_id: str
     """The same at every attempt, so that a receiver knows a message that comes twice."""
 
+    channel: str
     message: Message
-    notices: pl.DataFrame
-    """The `NOTICES` that it tells."""
 
 
 class ChannelUnavailable(SourceUnavailable):
@@ -70,7 +67,7 @@ class ChannelUnavailable(SourceUnavailable):
 
 
 @dataclass(frozen=True)
-class Channels:
+class Notifiers:
     """Every way out."""
 
     urls: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -85,7 +82,7 @@ class Channels:
     connect_seconds: float = 5
     whole_seconds: float = 10
 
-    def send(self, letter: Letter) -> None:
+    def send(self, letter: OutgoingMessage) -> None:
         """Send one message to its channel, once.
 
         Raises:
@@ -95,28 +92,28 @@ class Channels:
 
         """
         message = letter.message
-        kind, _, name = message.channel.partition(":")
-        if self.console_only or message.channel == CONSOLE:
-            _LOG.info("to %s: %s", shown(message.channel), notification_routing.text(message))
+        kind, _, name = letter.channel.partition(":")
+        if self.console_only or letter.channel == CONSOLE:
+            _LOG.info("to %s: %s", redact_channel(letter.channel), rendering.render_text(message))
         elif kind == "slack":
-            self._post(message.channel, _json(notification_routing.slack(message)))
+            self._post(letter.channel, _json(rendering.render_slack(message)))
         elif kind == "teams":
-            self._post(message.channel, _json(notification_routing.teams(message)))
+            self._post(letter.channel, _json(rendering.render_teams(message)))
         elif kind == "webhook":
-            body = _json(_event(letter))
-            self._post(message.channel, body, self._signature(letter.message_id, body))
+            body = _json(_event(message))
+            self._post(letter.channel, body, self._signature(letter.message_id, body))
         elif kind == "sns":
             attributes = {"message_id": letter.message_id}
-            sns.publish(name, message.subject, notification_routing.text(message), attributes=attributes, attempts=1)
+            sns.publish(name, message.subject, rendering.render_text(message), attributes=attributes, attempts=1)
         else:
-            msg = f"{shown(message.channel)} is no channel; {_SYNTAX}"
+            msg = f"{redact_channel(letter.channel)} is no channel; {_SYNTAX}"
             raise PermanentFailure(msg)
 
     def _post(self, channel: str, body: str, headers: Mapping[str, str] | None = None) -> None:
         import httpx  # noqa: PLC0415 - a fifth of a second that only who sends pays
 
         url = self._url(channel)
-        name = f"channel {shown(channel)}"
+        name = f"channel {redact_channel(channel)}"
         content = {"content-type": "application/json", **(headers or {})}
         # Raised without their causes, which may quote the URL.
         try:
@@ -152,7 +149,10 @@ class Channels:
         elif name in self.urls:
             url = secrets.revealed(self.urls[name])
         else:
-            msg = f"channel {shown(channel)} is not known: the setting `channels` has no URL under that name; {_SYNTAX}"
+            msg = (
+                f"channel {redact_channel(channel)} is not known"
+                f": the setting `channels` has no URL under that name; {_SYNTAX}"
+            )
             raise PermanentFailure(msg)
         if not url.startswith(("https://", "http://")):
             raise PermanentFailure(_no_url(channel))
@@ -182,7 +182,7 @@ class Channels:
 _SYNTAX: Final = "a channel is console, slack:NAME, teams:NAME, webhook:NAME or sns:ARN"
 
 
-def shown(channel: str) -> str:
+def redact_channel(channel: str) -> str:
     """A channel as people may see it."""
     kind, colon, name = channel.partition(":")
     if _NAMED.fullmatch(name if colon else kind):
@@ -191,7 +191,7 @@ def shown(channel: str) -> str:
 
 
 def _no_url(channel: str) -> str:
-    return f"channel {shown(channel)}: what is kept under its name is no URL that begins with https://"
+    return f"channel {redact_channel(channel)}: what is kept under its name is no URL that begins with https://"
 
 
 def _refusal(name: str, status: int, wait: timedelta | None) -> Exception:
@@ -229,15 +229,10 @@ def _tls() -> ssl.SSLContext:
     return httpx.create_ssl_context()
 
 
-def _event(letter: Letter) -> dict[str, Any]:
-    """What a webhook is told, in the form that Standard Webhooks recommends."""
-    message = letter.message
-    links = {
-        entry.notice_id: {"chart_url": entry.chart_url, "feedback_url": entry.feedback_url} for entry in message.entries
-    }
-    told = [{**row, **links.get(row["notice_id"], {})} for row in letter.notices.iter_rows(named=True)]
-    data = {"warehouse": message.warehouse, "subject": message.subject, "notices": told}
-    return {"type": "buffer.notices" if told else "buffer.ping", "timestamp": message.snapshot_ts, "data": data}
+def _event(message: Message) -> Mapping[str, Any]:
+    """Return what a webhook posts: the message's own event, or its text."""
+    text = {"subject": message.subject, "text": rendering.render_text(message)}
+    return message.event if message.event is not None else {"type": "message", "data": text}
 
 
 def _json(value: object) -> str:
