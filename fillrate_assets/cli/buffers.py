@@ -267,14 +267,15 @@ def links(warehouse: str) -> None:
     Example
       fillrate buffers links W0001
     """
-    from fillrate_assets import settings, web
+    from fillrate_assets import settings
     from fillrate_assets.buffers.buffer_store import BufferStore
     from fillrate_assets.buffers.rules.path_signals import load_time_zone
     from fillrate_assets.notifications.signed_links import AUDIT_LIFETIME, LIFETIME, last_week
     from fillrate_assets.storage.database import Database
+    from fillrate_assets.web.server import require_signer
 
     chosen, now = settings.load(), datetime.now(UTC)
-    signer = web.signer_of(chosen)
+    signer = require_signer(chosen)
     known = BufferStore(Database.from_settings(chosen)).read_master_data(warehouse).warehouses
     if known.is_empty():
         msg = f"there is no warehouse {warehouse} in the table `warehouse`"
@@ -298,9 +299,10 @@ def serve(host: str, port: int) -> None:
       fillrate buffers serve --port 8099
     """
     extras.require("web", "fillrate buffers serve")
-    from fillrate_assets import settings, web
+    from fillrate_assets import settings
+    from fillrate_assets.web import server
 
-    web.serve(settings.load(), host, port)
+    server.serve(settings.load(), host, port)
 
 
 def _policies(chosen: Settings) -> PolicyStore:

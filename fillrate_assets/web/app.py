@@ -38,6 +38,7 @@ from fillrate_assets.web.feedback.pages import (
     Visit,
 )
 from fillrate_assets.web.feedback.stores import Alerts, Answers, Recorder
+from fillrate_assets.web.security_headers import SecurityHeaders
 
 _LOG: Final = logging.getLogger("fillrate.feedback")
 _REMEMBERED_SECONDS: Final = 180 * 24 * 3600
@@ -66,7 +67,7 @@ _PROBLEMS: Final = {
 _REFUSED: Final = ("Not recorded", "The request was not one of our form. Open the link again and answer there.")
 
 
-def app(
+def build_app(
     *,
     alerts: Alerts,
     answers: Answers,
@@ -74,13 +75,13 @@ def app(
     policy_version: Callable[[], str],
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> ASGIApp:
-    """The service.
+    """Build the service.
 
     Args:
-        alerts: what was told.
-        answers: what is known of warehouses, and where answers are kept.
+        alerts: the alerts that were sent.
+        answers: the warehouses, and the store of answers.
         links: what makes the links that are accepted.
-        policy_version: says what problems that nobody was told of count against, anew for each.
+        policy_version: returns the policy that a problem without an alert counts against, anew for each.
         clock: what time it is, UTC.
 
     """
@@ -94,31 +95,31 @@ def app(
     static = StaticFiles(directory=str(files("fillrate_assets.web") / "static"))
     made = Starlette(
         routes=[
-            Route("/health", _health),
+            Route("/health", _report_health),
             Route("/f/{token}", service.show),
             Route("/f/{token}", service.take, methods=["POST"]),
             Mount("/static", static),
         ],
         exception_handlers={
-            HTTPException: service.problem,
-            ForgedLinkError: service.problem,
-            NothingThereError: service.problem,
-            ExpiredLinkError: service.problem,
-            FillrateError: service.problem,
-            Exception: service.problem,
+            HTTPException: service.show_problem,
+            ForgedLinkError: service.show_problem,
+            NothingThereError: service.show_problem,
+            ExpiredLinkError: service.show_problem,
+            FillrateError: service.show_problem,
+            Exception: service.show_problem,
         },
     )
-    return csrf.SecurityHeaders(made)
+    return SecurityHeaders(made)
 
 
-def _health(_request: Request) -> Response:
+def _report_health(_request: Request) -> Response:
     return PlainTextResponse("ok")
 
 
 class _Service:
     def __init__(self, pages: Mapping[str, Shown], links: LinkSigner, clock: Callable[[], datetime]) -> None:
         self._pages, self._links, self._clock = pages, links, clock
-        self._guard = csrf.Guard(links.base_url, links.secrets)
+        self._guard = csrf.CsrfGuard(links.base_url, links.secrets)
         self._templates = Environment(
             loader=PackageLoader("fillrate_assets.web.feedback"),
             autoescape=True,
@@ -129,30 +130,30 @@ class _Service:
 
     def show(self, request: Request) -> Response:
         """Show the page of a link."""
-        link, now = self._link(request)
+        link, now = self._read_link(request)
         recorded = request.query_params.get("recorded", "")
-        visit = Visit(link, _who(request, link), now, recorded if re.match(ID, recorded) else "")
-        return self._shown(request, visit, self._pages[link.kind].show(visit))
+        visit = Visit(link, _find_responder(request, link), now, recorded if re.match(ID, recorded) else "")
+        return self._show_page(request, visit, self._pages[link.kind].show(visit))
 
     async def take(self, request: Request) -> Response:
         """Take what the form of a link sends."""
-        link, now = self._link(request)
-        sent = dict(await csrf.form(request))
+        link, now = self._read_link(request)
+        sent = dict(await csrf.read_form(request))
         self._guard.check(request, request.path_params["token"], sent.pop(_WORD, ""))
         if link.responder:
             sent[_NAME] = link.responder
-        return await run_in_threadpool(self._taken, request, Visit(link, _who(request, link), now), sent)
+        return await run_in_threadpool(self._take, request, Visit(link, _find_responder(request, link), now), sent)
 
-    def _taken(self, request: Request, visit: Visit, sent: Mapping[str, str]) -> Response:
+    def _take(self, request: Request, visit: Visit, sent: Mapping[str, str]) -> Response:
         page = self._pages[visit.link.kind]
         try:
             taken = page.take(visit, sent)
         except FormError as error:
-            return self._shown(request, visit, page.show(visit), error=str(error), sent=sent)
+            return self._show_page(request, visit, page.show(visit), error=str(error), sent=sent)
         _LOG.info("%s %s: %s", visit.link.kind, visit.link.about, taken.recorded or "a name")
-        return self._redirected(request, taken)
+        return self._redirect(request, taken)
 
-    def _redirected(self, request: Request, taken: Taken) -> Response:
+    def _redirect(self, request: Request, taken: Taken) -> Response:
         """Show the page anew, so that a browser that goes back or reloads sends nothing again."""
         # A list of several shows what was just answered, not its top.
         query = f"?recorded={taken.recorded}#{taken.recorded}" if taken.recorded else ""
@@ -160,11 +161,11 @@ class _Service:
         self._set_cookie(response, _NAME, quote(taken.responder))
         return response
 
-    def _shown(
+    def _show_page(
         self, request: Request, visit: Visit, page: Page, *, error: str = "", sent: Mapping[str, str] | None = None
     ) -> Response:
         token = request.path_params["token"]
-        browser = self._guard.visit(request) or self._guard.new_visit()
+        browser = self._guard.read_visit(request) or self._guard.create_visit()
         values = {
             **page.values,
             **_LIMITS,
@@ -172,14 +173,14 @@ class _Service:
             "filled": {**page.values.get("filled", {}), **(sent or {})},
             "responder": (sent or {}).get(_NAME) or visit.responder,
             "named_by_link": bool(visit.link.responder),
-            "word": self._guard.word(token, browser),
+            "word": self._guard.sign(token, browser),
             "here": self._links.url(token),
         }
-        response = self._rendered(page.template, values, 422 if error else 200)
+        response = self._render(page.template, values, 422 if error else 200)
         self._set_cookie(response, self._guard.cookie, browser)
         return response
 
-    def _rendered(self, template: str, values: Mapping[str, Any], status: int) -> Response:
+    def _render(self, template: str, values: Mapping[str, Any], status: int) -> Response:
         made = self._templates.get_template(template).render(base=self._links.base_url, **values)
         return HTMLResponse(made, status_code=status)
 
@@ -188,20 +189,20 @@ class _Service:
             name, value, max_age=_REMEMBERED_SECONDS, secure=self._guard.secure, httponly=True, samesite="lax"
         )
 
-    def _link(self, request: Request) -> tuple[Link, datetime]:
+    def _read_link(self, request: Request) -> tuple[Link, datetime]:
         now = self._clock()
         return self._links.read(request.path_params["token"], now=now), now
 
-    def problem(self, _request: Request, error: Exception) -> Response:
+    def show_problem(self, _request: Request, error: Exception) -> Response:
         """Say what went wrong to a visitor, and nothing of what is there."""
-        status, headers = _status(error)
+        status, headers = _map_status(error)
         title, words = _PROBLEMS.get(status, _REFUSED)
-        response = self._rendered("problem.html", {"title": title, "words": words}, status)
+        response = self._render("problem.html", {"title": title, "words": words}, status)
         response.headers.update(headers)
         return response
 
 
-def _status(error: Exception) -> tuple[int, Mapping[str, str]]:
+def _map_status(error: Exception) -> tuple[int, Mapping[str, str]]:
     if isinstance(error, HTTPException):
         return error.status_code, error.headers or {}
     if isinstance(error, (ForgedLinkError, NothingThereError)):
@@ -215,8 +216,8 @@ def _status(error: Exception) -> tuple[int, Mapping[str, str]]:
     return 500, {}
 
 
-def _who(request: Request, link: Link) -> str:
-    """Whom the link names; else the name that was typed in this browser before."""
+def _find_responder(request: Request, link: Link) -> str:
+    """Return the name in the link; else the one that was typed in this browser before."""
     if link.responder:
         return link.responder
     try:

@@ -1,4 +1,4 @@
-"""What keeps others out: security headers, a limit on bodies, and proof that a form came from our own page."""
+"""CSRF protection: a bounded body, and proof that a form came from our own page in the same browser."""
 
 from __future__ import annotations
 
@@ -10,59 +10,23 @@ from typing import Final
 from urllib.parse import parse_qsl, urlsplit
 
 from itsdangerous import Signer
-from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MAX_BODY: Final = 16 * 1024
 """Bytes of a form; the longest that can be taken has some 12,000, as each letter of a note may take 12."""
 
 MAX_FIELDS: Final = 10
-HEADERS: Final = {
-    "Content-Security-Policy": (
-        "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; "
-        "frame-ancestors 'none'"
-    ),
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
-    # Other sites learn nothing; under no-referrer, browsers would send no Origin with a form either.
-    "Referrer-Policy": "same-origin",
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "X-Robots-Tag": "noindex, nofollow",
-}
 _DEFAULT_PORTS: Final = {"http": ":80", "https": ":443"}
 _FORM: Final = "application/x-www-form-urlencoded"
 _VISIT: Final = re.compile(r"[A-Za-z0-9_-]{22}")
 
 
-class SecurityHeaders:
-    """Puts the headers on every answer, whoever makes it."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        """Around an app."""
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request."""
-
-        async def with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                headers.update(HEADERS)
-                headers.setdefault("Cache-Control", "no-store")
-            await send(message)
-
-        await self._app(scope, receive, with_headers if scope["type"] == "http" else send)
-
-
-class Guard:
-    """A form carries a word that only our page of that link, in that browser, was given."""
+class CsrfGuard:
+    """CSRF tokens: a form carries one that only our page of that link, in that browser, got."""
 
     def __init__(self, base_url: str, secrets: Sequence[str]) -> None:
-        """For the pages below a URL."""
+        """Guard the pages below a URL."""
         parts = urlsplit(base_url)
         # A browser never says the default port.
         host = parts.netloc.removesuffix(_DEFAULT_PORTS[parts.scheme])
@@ -74,30 +38,30 @@ class Guard:
             list(secrets[::-1]), salt="fillrate.feedback.form", key_derivation="hmac", digest_method=sha256
         )
 
-    def visit(self, request: Request) -> str | None:
-        """What the browser was given to be known by, if it was."""
+    def read_visit(self, request: Request) -> str | None:
+        """Return the identifier of the browser, if it has one."""
         found = request.cookies.get(self.cookie, "")
         return found if _VISIT.fullmatch(found) else None
 
     @staticmethod
-    def new_visit() -> str:
-        """Something that a browser is known by from now on."""
+    def create_visit() -> str:
+        """Return an identifier for a browser that has none."""
         return token_urlsafe(16)
 
-    def word(self, token: str, visit: str) -> str:
-        """What a form of a link carries in a browser."""
+    def sign(self, token: str, visit: str) -> str:
+        """Return the token of a link's form in a browser."""
         return self._signer.get_signature(f"{token} {visit}").decode()
 
-    def check(self, request: Request, token: str, word: str) -> None:
+    def check(self, request: Request, token: str, signature: str) -> None:
         """Refuse what does not come from our own page in the same browser."""
-        visit = self.visit(request)
+        visit = self.read_visit(request)
         ours = request.headers.get("origin", "").lower() == self._origin.lower()
-        if not ours or visit is None or not self._signer.verify_signature(f"{token} {visit}", word):
+        if not ours or visit is None or not self._signer.verify_signature(f"{token} {visit}", signature):
             raise HTTPException(403)
 
 
-async def form(request: Request) -> Mapping[str, str]:
-    """The fields of a form, each once; no more is read than a form may have."""
+async def read_form(request: Request) -> Mapping[str, str]:
+    """Return the fields of a form, each once; read no more than a form may have."""
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != _FORM:
         raise HTTPException(415)
     body = bytearray()

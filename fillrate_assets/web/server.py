@@ -15,17 +15,17 @@ from fillrate_assets.notifications import feedback_links
 from fillrate_assets.notifications.signed_links import LinkSigner
 from fillrate_assets.settings import Settings
 from fillrate_assets.storage.database import Database
-from fillrate_assets.web.app import app
+from fillrate_assets.web.app import build_app
 
 MAX_HEAD: Final = 16 * 1024
 """Bytes of a request before its body."""
 
 MAX_REQUESTS: Final = 100
-"""Requests at a time; more are told to come again, so that what is under way is answered."""
+"""Requests at a time; more get 503, so that what is under way is answered."""
 
 
-def server(pages: ASGIApp, host: str, port: int) -> uvicorn.Server:
-    """What serves the pages; it speaks plain HTTP, a proxy in front of it speaks TLS."""
+def build_server(pages: ASGIApp, host: str, port: int) -> uvicorn.Server:
+    """Build what serves the pages; it speaks plain HTTP, a proxy in front of it speaks TLS."""
     return uvicorn.Server(
         uvicorn.Config(
             pages,
@@ -36,7 +36,7 @@ def server(pages: ASGIApp, host: str, port: int) -> uvicorn.Server:
             ws="none",
             lifespan="off",
             limit_concurrency=MAX_REQUESTS,
-            # Whoever reads such a log could answer: a link is all that it takes.
+            # A reader of such a log could answer: a link is all that it takes.
             access_log=False,
             server_header=False,
             log_config=None,
@@ -44,8 +44,8 @@ def server(pages: ASGIApp, host: str, port: int) -> uvicorn.Server:
     )
 
 
-def signer_of(settings: Settings) -> LinkSigner:
-    """What signs and reads the links.
+def require_signer(settings: Settings) -> LinkSigner:
+    """Return what signs and reads the links.
 
     Raises:
         PermanentFailure: there is no URL or no secret, or a secret is too short.
@@ -63,10 +63,10 @@ def signer_of(settings: Settings) -> LinkSigner:
 
 
 def serve(settings: Settings, host: str, port: int) -> None:
-    """Serve until the process is told to end; requests that are under way are answered first.
+    """Serve until the process is stopped; requests that are under way are answered first.
 
     Args:
-        settings: where answers are kept, and what signs the links.
+        settings: where answers are stored, and what signs the links.
         host: address to listen at.
         port: port to listen at.
 
@@ -75,12 +75,12 @@ def serve(settings: Settings, host: str, port: int) -> None:
         SourceUnavailable: AWS Secrets Manager did not answer.
 
     """
-    links, database = signer_of(settings), Database.from_settings(settings)
+    links, database = require_signer(settings), Database.from_settings(settings)
     policies = PolicyStore(database)
-    pages = app(
+    pages = build_app(
         alerts=NoticeStore(database),
         answers=BufferStore(database),
         links=links,
         policy_version=lambda: policies.read_active().champion.version,
     )
-    server(pages, host, port).run()
+    build_server(pages, host, port).run()

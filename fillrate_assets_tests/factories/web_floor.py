@@ -19,14 +19,14 @@ import httpx
 import polars as pl
 import sqlalchemy as sa
 
-from fillrate_assets import web
 from fillrate_assets.buffers import schema
 from fillrate_assets.buffers.buffer_store import FEEDBACK, BufferStore
 from fillrate_assets.buffers.notice_store import NOTICES, NoticeStore
 from fillrate_assets.buffers.rules.tick import MasterData
 from fillrate_assets.notifications.signed_links import LinkSigner
 from fillrate_assets.storage.database import Database
-from fillrate_assets.web.server import server
+from fillrate_assets.web.app import build_app
+from fillrate_assets.web.server import build_server
 from fillrate_assets_tests.factories import buffers_frames
 from fillrate_assets_tests.factories.buffers_frames import TICK
 
@@ -167,14 +167,14 @@ def served(directory: Path) -> Iterator[Floor]:
         floor = Floor(NoticeStore(Database(url)), BufferStore(Database(url)), links, transport)
         floor.store.merge_master_data(masters())
         floor.reset()
-        pages = web.app(
+        pages = build_app(
             alerts=floor.notices,
             answers=floor.store,
             links=links,
             policy_version=lambda: floor.policy,
             clock=lambda: floor.now,
         )
-        process = server(pages, "127.0.0.1", port)
+        process = build_server(pages, "127.0.0.1", port)
         thread = threading.Thread(target=process.run, args=([listening],))
         thread.start()
         try:

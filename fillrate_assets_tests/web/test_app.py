@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from starlette.requests import Request
 
 from fillrate_assets.notifications.signed_links import AUDIT_LIFETIME, LIFETIME, Link, LinkSigner
-from fillrate_assets.web.csrf import HEADERS, MAX_BODY, Guard
+from fillrate_assets.web.csrf import MAX_BODY, CsrfGuard
+from fillrate_assets.web.security_headers import HEADERS
 from fillrate_assets_tests.factories.buffers_frames import TICK
 from fillrate_assets_tests.factories.web_floor import LANES, REC_ID, SECRET, Floor
 from fillrate_assets_tests.web.test_pages import REPORT
@@ -164,11 +165,11 @@ BASES: Final = {
 
 @pytest.mark.parametrize(("base", "origin"), BASES.values(), ids=BASES)
 def test_a_default_port_is_no_part_of_where_a_form_comes_from(base: str, origin: str) -> None:
-    keeper = Guard(base, [SECRET])
-    visit = keeper.new_visit()
+    keeper = CsrfGuard(base, [SECRET])
+    visit = keeper.create_visit()
     sent = {"origin": origin, "cookie": f"{keeper.cookie}={visit}"}
     headers = [(name.encode(), value.encode()) for name, value in sent.items()]
-    keeper.check(Request({"type": "http", "headers": headers}), "token", keeper.word("token", visit))
+    keeper.check(Request({"type": "http", "headers": headers}), "token", keeper.sign("token", visit))
 
 
 def test_a_form_without_the_word_of_its_page_is_refused(floor: Floor) -> None:

@@ -18,13 +18,14 @@ from zoneinfo import ZoneInfo
 import httpx
 import pytest
 
-from fillrate_assets import settings, web
+from fillrate_assets import settings
 from fillrate_assets.buffers.buffer_store import BufferStore
 from fillrate_assets.buffers.policy_store import PolicyStore
 from fillrate_assets.buffers.rules.policy import Policy
 from fillrate_assets.core.errors import PermanentFailure
 from fillrate_assets.notifications.signed_links import LinkSigner
 from fillrate_assets.storage.database import Database
+from fillrate_assets.web import server
 from fillrate_assets_tests.buffers.test_policy_store import Evidence
 from fillrate_assets_tests.conftest import ROOT
 from fillrate_assets_tests.factories.web_floor import SECRET, Browser, masters
@@ -45,7 +46,7 @@ _PATIENCE_SECONDS: Final = 120
 )
 def test_without_a_url_and_a_secret_it_does_not_start(tmp_path: Path, env: str, given: dict[str, str]) -> None:
     with pytest.raises(PermanentFailure, match="FILLRATE_WEB__FEEDBACK_SECRET"):
-        web.serve(settings.load(home=tmp_path, env=env, **given), "127.0.0.1", 0)
+        server.serve(settings.load(home=tmp_path, env=env, **given), "127.0.0.1", 0)
 
 
 def test_the_secret_is_not_shown(tmp_path: Path) -> None:
