@@ -27,8 +27,15 @@ from fillrate_assets.buffers import schema
 from fillrate_assets.buffers.rules.policy import Policy
 from fillrate_assets.buffers.rules.scorecard import derive_wilson_interval
 from fillrate_assets.buffers.rules.tick import TICK, Feeds, MasterData, align_to_grid
-from fillrate_assets.sample.floor.detection import at_ticks, by_level, episodes_judged, onsets_told, run, told
-from fillrate_assets.sample.floor.onsets import EMPTY, FULL, unit_fills
+from fillrate_assets.sample.floor.detection import (
+    detect_by_level,
+    judge_episodes,
+    match_onsets,
+    run_ticks,
+    select_notified,
+    select_ticks,
+)
+from fillrate_assets.sample.floor.onsets import EMPTY, FULL, compute_unit_fills
 from fillrate_assets.sample.floor.scenarios import HELD_OUT, TUNING, Scenario, Truth, World, simulate
 
 LEVEL: Final = (0.95, 0.05)
@@ -56,20 +63,20 @@ def main() -> int:
     _say(f"{world.masters.warehouses.height} warehouses simulated", begun)
     ticks = pl.concat(feed.select("event_ts") for feed in _feeds(world)).to_series()
     since, until = pl.select(pl.lit(ticks.min()), pl.lit(ticks.max()).alias("until")).row(0)
-    alerts, units = run(world, since=align_to_grid(since) + TICK, until=align_to_grid(until), policy=policy)
+    alerts, units = run_ticks(world, since=align_to_grid(since) + TICK, until=align_to_grid(until), policy=policy)
     _say(f"{alerts['snapshot_ts'].n_unique()} ticks with alerts", begun)
-    fills = unit_fills(world.truth.latent, world.masters.unit_members)
+    fills = compute_unit_fills(world.truth.latent, world.masters.unit_members)
     levels = units.filter(pl.col("staffed").fill_null(value=True))
     peers = {
-        f"policy {policy.version}": told(alerts),
-        f"level only ({LEVEL[0]:.0%}, {LEVEL[1]:.0%})": by_level(levels, *LEVEL),
-        f"perfect sensor ({FULL:.0%}, {EMPTY:.0%})": by_level(at_ticks(fills), FULL, EMPTY),
+        f"policy {policy.version}": select_notified(alerts),
+        f"level only ({LEVEL[0]:.0%}, {LEVEL[1]:.0%})": detect_by_level(levels, *LEVEL),
+        f"perfect sensor ({FULL:.0%}, {EMPTY:.0%})": detect_by_level(select_ticks(fills), FULL, EMPTY),
     }
     unit_days = _unit_days(scenarios, units, kinds)
     for name, telling in peers.items():
         print(f"\n{name}")
-        found = onsets_told(telling, world.truth.onsets).join(kinds, on="warehouse")
-        judged = episodes_judged(telling, world.truth.onsets, fills).with_columns(_warehouse())
+        found = match_onsets(telling, world.truth.onsets).join(kinds, on="warehouse")
+        judged = judge_episodes(telling, world.truth.onsets, fills).with_columns(_warehouse())
         report(found, judged.join(kinds, on="warehouse"), unit_days)
     return 0
 

@@ -128,7 +128,7 @@ class Platform:
         settings = settings_module.load(home=home, first_ship_date=load.first.date() - timedelta(days=1))
         Database(settings.storage.record_store_url).upgrade()
         store = BufferStore(Database(settings.storage.record_store_url))
-        masters = load.masters()
+        masters = load.build_master_data()
         routes = masters.alert_routes.with_columns(channel=pl.lit("webhook:floor"))
         store.merge_master_data(tick.MasterData(masters.warehouses, masters.unit_members, masters.shifts, routes))
         feeds = FloorFeeds(
@@ -138,7 +138,7 @@ class Platform:
         )
         feeds.create()
         for number in range(1, WARM):
-            feeds.append(load.received(number))
+            feeds.append(load.simulate_received(number))
         channels = Notifiers({"floor": url}, SECRET)
         delivery = AlertDispatch(NoticeStore(Database(settings.storage.record_store_url)), channels)
         kept = LakeTickStore(Lake(settings.storage.lake_root), tuple(sorted(set(masters.warehouses["dc"]))))
@@ -242,7 +242,7 @@ def day(warehouses: int, units: int, ticks: int) -> int:
     seconds, stages = [], []
     with platform(load) as (it, receiver):
         for number in range(WARM, WARM + ticks):
-            it.feeds.append(load.received(number))
+            it.feeds.append(load.simulate_received(number))
             with it.failing(fails=number in failing):
                 stages.append(it.tick(number))
             seconds.append(sum(stages[-1].values()))
@@ -269,7 +269,7 @@ def storm(warehouses: int, units: int) -> int:
     with platform(load) as (it, receiver):
         stages = []
         for number in range(WARM, WARM + 12):
-            it.feeds.append(load.received(number))
+            it.feeds.append(load.simulate_received(number))
             stages.append(it.tick(number))
         at = load.snapshot_ts(WARM + 11)
         rows = it.kept.read(schema.RECOMMENDATIONS, at, at).collect()
@@ -288,9 +288,9 @@ def scale(sizes: Sequence[int], units: int) -> int:
     for warehouses in sizes:
         load = Load(warehouses, units)
         with platform(load) as (it, _):
-            it.feeds.append(load.received(WARM))
+            it.feeds.append(load.simulate_received(WARM))
             it.tick(WARM)
-            it.feeds.append(load.received(WARM + 1))
+            it.feeds.append(load.simulate_received(WARM + 1))
             stages = it.tick(WARM + 1)
         total = sum(stages.values())
         shares = "  ".join(f"{stages[name]:.1f}" for name in STAGES)

@@ -80,13 +80,13 @@ def show(moments: Iterator[Moment], floors: Floors, console: Console) -> list[Mo
 
 def answer(floors: Floors, store: BufferStore, alerts: pl.DataFrame) -> None:
     """Let the floor answer what it was told, and report what it was not."""
-    for row in floors.answers(alerts).iter_rows(named=True):
+    for row in floors.simulate_answers(alerts).iter_rows(named=True):
         store.add_feedback(row)
 
 
 def summarize(floors: Floors, alerts: pl.DataFrame, console: Console) -> None:
     """Print what the day amounted to, against the truth."""
-    onsets, episodes = floors.onsets(alerts), floors.episodes(alerts)
+    onsets, episodes = floors.match_onsets(alerts), floors.judge_episodes(alerts)
     units = floors.masters.unit_members["unit_id"].n_unique()
     console.print(
         f"\n[bold]{floors.warehouses} warehouses, {units} units, {len(floors.ticks)} ticks[/bold]: trouble began"

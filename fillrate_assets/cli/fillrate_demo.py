@@ -16,7 +16,7 @@ from fillrate_assets.fillrate.rules import line_classification, service_metrics
 from fillrate_assets.fillrate.schema import PATHS
 from fillrate_assets.sample.fillrate_loader import SampleNetwork
 from fillrate_assets.sample.network import Network
-from fillrate_assets.sample.score import score
+from fillrate_assets.sample.score import compute_score
 from fillrate_assets.settings import Settings
 from fillrate_assets.storage.database import Database
 from fillrate_assets.storage.lake import Lake
@@ -117,7 +117,9 @@ def _worst(records: pl.LazyFrame, by: str) -> Table:
 def _caveats(settings: Settings, network: Network, console: Console) -> None:
     lake = Lake(settings.storage.lake_root)
     records = lake.scan(schema.LOST_CASES, last=network.last)
-    console.print(f"\n{score(records.collect(), SampleNetwork(settings).truth().collect()).sentence()}")
+    console.print(
+        f"\n{compute_score(records.collect(), SampleNetwork(settings).read_truth().collect()).format_sentence()}"
+    )
     ledger = RecordStore(Database.from_settings(settings)).read_ledger()
     for row in ledger.filter(pl.col("state") == "HELD").iter_rows(named=True):
         console.print(

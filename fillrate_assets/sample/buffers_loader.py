@@ -19,8 +19,9 @@ from fillrate_assets.buffers.rules.policy import Policy
 from fillrate_assets.buffers.rules.tick import TICK, MasterData, align_to_grid
 from fillrate_assets.buffers.sources.floor_feeds import FloorFeeds
 from fillrate_assets.core.errors import PermanentFailure
+from fillrate_assets.sample.embedded import refuse_places
 from fillrate_assets.sample.floor import detection
-from fillrate_assets.sample.floor.onsets import unit_fills
+from fillrate_assets.sample.floor.onsets import compute_unit_fills
 from fillrate_assets.sample.floor.scenarios import Scenario, World, simulate
 from fillrate_assets.sample.floor.schema import FEED_KINDS, FLOOR_KINDS
 from fillrate_assets.settings import Settings
@@ -91,9 +92,7 @@ class Floors:
             "lake": settings.storage.lake_root.startswith(f"{settings.home}/"),
         }
         if file is None or not all(places.values()):
-            elsewhere = ", ".join(name for name, here in places.items() if not here)
-            msg = f"{elsewhere}: settings name a place outside of the home; only embedded systems can be filled"
-            raise PermanentFailure(msg)
+            raise refuse_places(places, "a place outside of the home")
         Database.from_settings(settings).upgrade()
         settings.begin_no_later_than(FIRST)
         description = {"warehouses": self.warehouses, "seed": self.seed, "first": FIRST.isoformat()}
@@ -114,20 +113,20 @@ class Floors:
     def _description(self) -> Path:
         return self.settings.home / "systems" / "floors.json"
 
-    def onsets(self, alerts: pl.DataFrame) -> pl.DataFrame:
-        """Every onset of trouble within the ticks that are run, with when it was told in time; empty: never."""
+    def match_onsets(self, alerts: pl.DataFrame) -> pl.DataFrame:
+        """Match the onsets within the ticks that are run with when each was notified in time; empty: never."""
         first, last = self.ticks[0], self.ticks[-1]
         begun = self.world.truth.onsets.filter(pl.col("onset_ts").is_between(first, last - detection.AFTER))
-        return detection.onsets_told(detection.told(alerts), begun)
+        return detection.match_onsets(detection.select_notified(alerts), begun)
 
-    def episodes(self, alerts: pl.DataFrame) -> pl.DataFrame:
-        """Every episode that was told, and whether it was RIGHT, BRIEF or FALSE."""
+    def judge_episodes(self, alerts: pl.DataFrame) -> pl.DataFrame:
+        """Judge every episode that was notified: RIGHT, BRIEF or FALSE."""
         truth = self.world.truth
-        fills = unit_fills(truth.latent, self.masters.unit_members)
-        return detection.episodes_judged(detection.told(alerts), truth.onsets, fills)
+        fills = compute_unit_fills(truth.latent, self.masters.unit_members)
+        return detection.judge_episodes(detection.select_notified(alerts), truth.onsets, fills)
 
-    def answers(self, alerts: pl.DataFrame) -> pl.DataFrame:
-        """What a floor that sees everything would answer: to the first notice of each episode, and of what it missed.
+    def simulate_answers(self, alerts: pl.DataFrame) -> pl.DataFrame:
+        """Simulate what a floor that knows everything would answer: to first notices, and of what was missed.
 
         Args:
             alerts: `ALERTS` of the ticks.
@@ -139,7 +138,7 @@ class Floors:
         first = (
             scorecard.select_actionable(alerts).sort("snapshot_ts").unique(EPISODE, keep="first", maintain_order=True)
         )
-        heard = self.episodes(alerts).select("episode", real=pl.col("was") != "FALSE")
+        heard = self.judge_episodes(alerts).select("episode", real=pl.col("was") != "FALSE")
         judged = first.join(heard, left_on=derive_episode_key(), right_on="episode").select(
             rec_id=pl.concat_str(derive_episode_key(), "seq", separator="."),
             answered_at=pl.col("snapshot_ts") + _ANSWERED_AFTER,
@@ -148,7 +147,7 @@ class Floors:
             episode_ts="opened_ts",
             **_SAME,
         )
-        missed = self.onsets(alerts).filter(pl.col("alert_ts").is_null())
+        missed = self.match_onsets(alerts).filter(pl.col("alert_ts").is_null())
         reported = missed.select(
             rec_id=pl.format("missed.{}.{}.{}", "unit_id", "direction", pl.col("onset_ts").dt.strftime("%Y%m%dT%H%MZ")),
             answered_at=pl.col("onset_ts") + _ANSWERED_AFTER,

@@ -15,7 +15,7 @@ import polars as pl
 
 from fillrate_assets.fillrate import schema
 from fillrate_assets.sample.names import BRANDS, COMPANIES, DEPARTMENTS, SITES
-from fillrate_assets.sample.streams import Floats, Ints, Mask, Stream, generator
+from fillrate_assets.sample.streams import Floats, Ints, Mask, Stream, make_generator
 
 OPENED: Final = date(2020, 1, 1)
 """From when on items are in force."""
@@ -90,27 +90,27 @@ class Catalogue:
         """How many items there are."""
         return len(self.department)
 
-    def packs_on(self, day: date) -> Ints:
+    def find_packs(self, day: date) -> Ints:
         """Eaches per case in force on a day."""
         changed = (self.changes > 0) & (self.changes <= day.toordinal())
         return np.where(changed, self.later_pack, self.pack)
 
-    def substitutes_of(self, item: Ints) -> Ints:
-        """The item that replaces another: its neighbour, which is, but for the last, of the same department."""
+    def find_substitutes(self, item: Ints) -> Ints:
+        """Find the item that replaces another: its neighbour, which is, but for the last, of the same department."""
         return (item + 1) % self.size
 
-    def frame(self) -> pl.DataFrame:
-        """The item master, `schema.ITEMS`: two versions of the items that change."""
+    def build_frame(self) -> pl.DataFrame:
+        """Build the item master, `schema.ITEMS`: two versions of the items that change."""
         changing = self.changes > 0
         changes = pl.Series([date.fromordinal(int(day)) for day in self.changes[changing]], dtype=pl.Date)
-        first = self._version(self.vendor, self.pack).with_columns(pl.lit(OPENED).alias("valid_from"))
-        second = self._version(self.later_vendor, self.later_pack).filter(pl.Series(changing))
+        first = self._build_version(self.vendor, self.pack).with_columns(pl.lit(OPENED).alias("valid_from"))
+        second = self._build_version(self.later_vendor, self.later_pack).filter(pl.Series(changing))
         second = second.with_columns(changes.alias("valid_from"))
         until = second.select("item", pl.col("valid_from").dt.offset_by("-1d").alias("valid_to"))
         both = pl.concat([first.join(until, on="item", how="left"), second], how="diagonal")
         return schema.ITEMS.conform(both.sort("item", "valid_from").lazy()).collect()
 
-    def _version(self, vendor: Ints, pack: Ints) -> pl.DataFrame:
+    def _build_version(self, vendor: Ints, pack: Ints) -> pl.DataFrame:
         departments = pl.Series([department.name for department in DEPARTMENTS])
         return pl.DataFrame(
             {
@@ -126,7 +126,7 @@ class Catalogue:
         ).with_columns(pl.when("knows_pack").then("pack_size").alias("pack_size"))
 
 
-def catalogue(seed: int, items: int, first: date) -> Catalogue:
+def draw_catalogue(seed: int, items: int, first: date) -> Catalogue:
     """Draw the catalogue of a network.
 
     Args:
@@ -135,7 +135,7 @@ def catalogue(seed: int, items: int, first: date) -> Catalogue:
         first: first day of the history; a few dozen items change vendor or pack size in the weeks after it.
 
     """
-    rng = generator(seed, Stream.CATALOGUE)
+    rng = make_generator(seed, Stream.CATALOGUE)
     numbers = np.sort(rng.choice(np.arange(_FIRST_ITEM_NUMBER, int(UNKNOWN_ITEM)), items, replace=False))
     department = np.arange(items) * len(DEPARTMENTS) // items
     # Vendor v serves department v modulo the number of departments.
@@ -159,25 +159,25 @@ def catalogue(seed: int, items: int, first: date) -> Catalogue:
     spell_starts = trouble * rng.lognormal(np.log(_MEDIAN_SPELL_STARTS), _SIGMA_SPELL_STARTS_ITEM, items)
     return Catalogue(
         numbers=pl.Series(numbers).cast(pl.String),
-        descriptions=_descriptions(brands.gather(vendor), department, rng),
+        descriptions=_draw_descriptions(brands.gather(vendor), department, rng),
         department=department,
         flow=rng.random(items) < _FLOW_SHARE,
         vendor=vendor,
         pack=pack,
-        knows_pack=~_chosen(items, max(1, items // _ITEMS_PER_UNKNOWN_PACK), rng),
+        knows_pack=~_choose(items, max(1, items // _ITEMS_PER_UNKNOWN_PACK), rng),
         changes=changes,
         later_vendor=later_vendor,
         later_pack=later_pack,
         vendor_names=brands + " " + pl.Series(COMPANIES).gather(companies // len(BRANDS)),
-        contract_vendors=_chosen(vendors, round(vendors * _CONTRACT_SHARE), rng),
+        contract_vendors=_choose(vendors, round(vendors * _CONTRACT_SHARE), rng),
         daily_cases=rng.lognormal(np.log(_MEDIAN_DAILY_CASES), _SIGMA_DAILY_CASES, items),
         spell_starts=np.minimum(spell_starts, _MAX_SPELL_STARTS),
     )
 
 
-def site(seed: int, number: int, items: int) -> Site:
+def draw_site(seed: int, number: int, items: int) -> Site:
     """Draw one DC, numbered from 1; it does not depend on how many others there are."""
-    rng = generator(seed, Stream.SITE, number)
+    rng = make_generator(seed, Stream.SITE, number)
     return Site(
         code=f"DC{number:02}",
         number=number,
@@ -188,13 +188,13 @@ def site(seed: int, number: int, items: int) -> Site:
     )
 
 
-def _chosen(size: int, count: int, rng: np.random.Generator) -> Mask:
+def _choose(size: int, count: int, rng: np.random.Generator) -> Mask:
     mask = np.zeros(size, np.bool_)
     mask[rng.choice(size, count, replace=False)] = True
     return mask
 
 
-def _descriptions(brands: pl.Series, department: Ints, rng: np.random.Generator) -> pl.Series:
+def _draw_descriptions(brands: pl.Series, department: Ints, rng: np.random.Generator) -> pl.Series:
     described = []
     for index, words in enumerate(DEPARTMENTS):
         here = np.flatnonzero(department == index)

@@ -21,22 +21,22 @@ from fillrate_assets.core.table_schema import TIMESTAMP, TableSchema
 from fillrate_assets.fillrate import schema
 from fillrate_assets.sample.catalogue import UNKNOWN_ITEM, Catalogue
 from fillrate_assets.sample.names import DEPARTMENTS
-from fillrate_assets.sample.streams import Ints, Stream, generator
+from fillrate_assets.sample.streams import Ints, Stream, make_generator
 from fillrate_assets.sample.trading import Outcome, TradingDay
 
 
-def _as_received(contract: TableSchema, *text: str) -> pl.Schema:
-    """A contract's columns as a source hands them over: what people typed in is still text."""
+def _extend_by_receipt(contract: TableSchema, *text: str) -> pl.Schema:
+    """Extend a contract's columns to what a source hands them over: what people typed in is still text."""
     return pl.Schema(
         (column.name, pl.String() if column.name in text else column.dtype) for column in contract.source_columns
     )
 
 
-ORDER_LINES: Final = _as_received(schema.ORDER_LINES, "ordered_qty", "pack_size", "requested_date")
-SHIPMENT_LINES: Final = _as_received(schema.SHIPMENT_LINES, "shipped_qty")
+ORDER_LINES: Final = _extend_by_receipt(schema.ORDER_LINES, "ordered_qty", "pack_size", "requested_date")
+SHIPMENT_LINES: Final = _extend_by_receipt(schema.SHIPMENT_LINES, "shipped_qty")
 INSTOCK_SNAPSHOTS: Final = pl.Schema(
     ("snapshot_date" if name == "ship_date" else name, dtype)
-    for name, dtype in _as_received(schema.INSTOCK_SNAPSHOTS, "on_hand_cases").items()
+    for name, dtype in _extend_by_receipt(schema.INSTOCK_SNAPSHOTS, "on_hand_cases").items()
 )
 TRUTH: Final = pl.Schema(
     {
@@ -134,22 +134,22 @@ class Activity:
 
 
 def write_down(trading: TradingDay, catalogue: Catalogue, seed: int) -> Activity:
-    """The records of one ship day, without corrections to earlier days."""
-    rng = generator(seed, Stream.RECORDS, trading.site.number, trading.day.toordinal())
-    lines = _written(_numbered(_all_lines(trading, catalogue, rng)), trading, catalogue, rng)
+    """Write down the records of one ship day, without corrections to earlier days."""
+    rng = make_generator(seed, Stream.RECORDS, trading.site.number, trading.day.toordinal())
+    lines = _write_lines(_number_lines(_collect_lines(trading, catalogue, rng)), trading, catalogue, rng)
     confirmed = lines.filter("confirmed")
-    orders = _versions(lines, "ordered_qty", _EARLIER_ORDER_VERSION, trading.day, rng)
-    shipments = _versions(confirmed, "shipped_qty", _EARLIER_SHIPMENT_VERSION, trading.day, rng)
+    orders = _build_versions(lines, "ordered_qty", _EARLIER_ORDER_VERSION, trading.day, rng)
+    shipments = _build_versions(confirmed, "shipped_qty", _EARLIER_SHIPMENT_VERSION, trading.day, rng)
     return Activity(
         order_lines=conform(orders, ORDER_LINES),
         shipment_lines=conform(shipments, SHIPMENT_LINES),
-        instock_snapshots=_snapshots(trading, catalogue, rng),
-        truth=_truth(trading, catalogue),
+        instock_snapshots=_build_snapshots(trading, catalogue, rng),
+        truth=_build_truth(trading, catalogue),
     )
 
 
-def _all_lines(trading: TradingDay, catalogue: Catalogue, rng: np.random.Generator) -> pl.DataFrame:
-    """The day's demand, and after it what else the order system holds.
+def _collect_lines(trading: TradingDay, catalogue: Catalogue, rng: np.random.Generator) -> pl.DataFrame:
+    """Collect the day's demand, and after it what else the order system holds.
 
     Returns:
         item (index), order (index), quantity, shipped, eaches, outcome, `kind` (of `_OTHER_LINES`, SUBSTITUTE, or
@@ -184,7 +184,7 @@ def _all_lines(trading: TradingDay, catalogue: Catalogue, rng: np.random.Generat
 
     replaced = np.flatnonzero(trading.outcome == Outcome.SUBSTITUTED)
     substitutes = demand[replaced].with_columns(
-        pl.Series("item", catalogue.substitutes_of(lines.item[replaced])),
+        pl.Series("item", catalogue.find_substitutes(lines.item[replaced])),
         pl.col("quantity").alias("shipped"),
         pl.lit(Outcome.FILLED, pl.Int64).alias("outcome"),
         pl.lit("SUBSTITUTE").alias("kind"),
@@ -193,8 +193,8 @@ def _all_lines(trading: TradingDay, catalogue: Catalogue, rng: np.random.Generat
     return pl.concat([demand, others, substitutes])
 
 
-def _numbered(lines: pl.DataFrame) -> pl.DataFrame:
-    """Number the lines of each order, and sort by order and line."""
+def _number_lines(lines: pl.DataFrame) -> pl.DataFrame:
+    """Sort by order and line, and number the lines of each order."""
     return (
         lines.with_columns(pl.int_range(1, pl.len() + 1).over("order").alias("line_no"))
         .with_columns(pl.col("line_no").gather("replaces").alias("substitute_for_line"))
@@ -202,7 +202,9 @@ def _numbered(lines: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _written(lines: pl.DataFrame, trading: TradingDay, catalogue: Catalogue, rng: np.random.Generator) -> pl.DataFrame:
+def _write_lines(
+    lines: pl.DataFrame, trading: TradingDay, catalogue: Catalogue, rng: np.random.Generator
+) -> pl.DataFrame:
     """Lines with all that the order system and the shipping records say of them.
 
     Returns:
@@ -223,7 +225,7 @@ def _written(lines: pl.DataFrame, trading: TradingDay, catalogue: Catalogue, rng
     store = (pl.col("order") // _ORDERS_PER_STORE + 1).cast(pl.String).str.zfill(3)
     nth_of_store = pl.col("order") % _ORDERS_PER_STORE + 1
     item = catalogue.numbers.gather(lines["item"])
-    pack = pl.Series(catalogue.packs_on(trading.day)).gather(lines["item"]).cast(pl.String)
+    pack = pl.Series(catalogue.find_packs(trading.day)).gather(lines["item"]).cast(pl.String)
     pack_on_line = pl.Series(rng.random(lines.height) < _PACK_ON_LINE) & (kind != "UNKNOWN_PACK").fill_null(value=True)
     customer_cancelled = (kind == "CUSTOMER_CANCELLED").fill_null(value=False)
     outcome = pl.col("outcome")
@@ -258,39 +260,41 @@ def _written(lines: pl.DataFrame, trading: TradingDay, catalogue: Catalogue, rng
         .alias("cancel_reason"),
         pl.when(kind.is_in(_LINE_TYPES)).then(kind).otherwise(pl.lit("NORMAL")).alias("line_type"),
         "substitute_for_line",
-        _reason_codes(lines["outcome"].to_numpy(), rng),
-        *[column.gather(lines["order"]) for column in _order_columns(trading, rng)],
+        _draw_reason_codes(lines["outcome"].to_numpy(), rng),
+        *[column.gather(lines["order"]) for column in _build_order_columns(trading, rng)],
         ((outcome != Outcome.NEVER_SHIPPED) & ~kind.is_in(_WITHOUT_SHIPMENT).fill_null(value=False)).alias("confirmed"),
         (kind.is_null() & ~pl.col("eaches")).alias("plain"),
     )
 
 
-def _reason_codes(outcome: Ints, rng: np.random.Generator) -> pl.Series:
+def _draw_reason_codes(outcome: Ints, rng: np.random.Generator) -> pl.Series:
     codes = [_REASONS.get(each, (None,)) for each in Outcome]
     count = np.array([len(choices) for choices in codes])
     position = np.cumsum(count)[outcome] - 1 - rng.integers(0, count[outcome])
     return pl.Series("reason_code", [code for choices in codes for code in choices]).gather(position)
 
 
-def _order_columns(trading: TradingDay, rng: np.random.Generator) -> list[pl.Series]:
-    """What the lines of an order share: its promised date and its times, one element per order."""
+def _build_order_columns(trading: TradingDay, rng: np.random.Generator) -> list[pl.Series]:
+    """Build what the lines of an order share: its promised date and its times, one element per order."""
     day, site = trading.day, trading.site
     orders = site.stores * _ORDERS_PER_STORE
-    midnight = _minute(datetime.combine(day, time(), ZoneInfo(site.time_zone)))
+    midnight = _draw_minutes(datetime.combine(day, time(), ZoneInfo(site.time_zone)))
     departs = midnight + rng.integers(*_DEPARTURE, orders)
     in_time, late = departs + rng.integers(*_TRIP, orders), midnight + rng.integers(*_LATE_ARRIVAL, orders)
     arrives = np.where(rng.random(orders) < _LATE_ORDERS * site.trouble, late, in_time)
-    processed = _processing_day(day) + np.linspace(*_PROCESSING, orders, dtype=np.int64)
+    processed = _find_processing_days(day) + np.linspace(*_PROCESSING, orders, dtype=np.int64)
     requested = pl.Series("requested_date", [day.isoformat(), (day + timedelta(days=1)).isoformat()])
     return [
         requested.gather((rng.random(orders) < _REQUESTED_NEXT_DAY).astype(np.int64)),
-        _moments("shipped_at", departs),
-        _moments("delivered_at", arrives),
-        _moments("processed_at", processed),
+        _build_moments("shipped_at", departs),
+        _build_moments("delivered_at", arrives),
+        _build_moments("processed_at", processed),
     ]
 
 
-def _versions(lines: pl.DataFrame, quantity: str, share: float, day: date, rng: np.random.Generator) -> pl.DataFrame:
+def _build_versions(
+    lines: pl.DataFrame, quantity: str, share: float, day: date, rng: np.random.Generator
+) -> pl.DataFrame:
     """Put earlier versions with another quantity before a share of the plain lines, and number the rows."""
     revised = lines.filter(pl.Series(rng.random(lines.height) < share), "plain")
     other = pl.col(quantity).cast(pl.Int64) + pl.Series(rng.integers(1, 4, revised.height))
@@ -301,14 +305,14 @@ def _versions(lines: pl.DataFrame, quantity: str, share: float, day: date, rng: 
     return pl.concat([earlier, lines]).with_columns(pl.int_range(first, first + pl.len()).alias("source_seq"))
 
 
-def _snapshots(trading: TradingDay, catalogue: Catalogue, rng: np.random.Generator) -> pl.DataFrame:
+def _build_snapshots(trading: TradingDay, catalogue: Catalogue, rng: np.random.Generator) -> pl.DataFrame:
     day, site = trading.day, trading.site
     on_hand = np.ceil(catalogue.daily_cases * site.size * rng.uniform(0.5, 15.0, catalogue.size)).astype(np.int64)
     chance = np.select([catalogue.flow, trading.stock.out], [_FLOW_RECORD, 1 - _NO_RECORD_WHEN_OUT], 1 - _NO_RECORD)
     recorded = rng.random(catalogue.size) < chance
-    # Nobody puts a flow item away, so its record means nothing.
+    # A flow item is never put away, so its record means nothing.
     out = np.where(catalogue.flow, rng.random(catalogue.size) < _FLOW_OUT, trading.stock.flagged_out)
-    taken = _minute(datetime.combine(day, time(), ZoneInfo(site.time_zone))) + _SNAPSHOT_TAKEN
+    taken = _draw_minutes(datetime.combine(day, time(), ZoneInfo(site.time_zone))) + _SNAPSHOT_TAKEN
     snapshots = pl.DataFrame({"item": catalogue.numbers, "out": out, "on_hand_cases": np.where(out, 0, on_hand)})
     return conform(
         snapshots.filter(pl.Series(recorded)).with_columns(
@@ -321,7 +325,7 @@ def _snapshots(trading: TradingDay, catalogue: Catalogue, rng: np.random.Generat
     )
 
 
-def _truth(trading: TradingDay, catalogue: Catalogue) -> pl.DataFrame:
+def _build_truth(trading: TradingDay, catalogue: Catalogue) -> pl.DataFrame:
     truth = pl.DataFrame({"item": catalogue.numbers, "demand": trading.demand_units, "out": trading.stock.out})
     return conform(
         truth.with_columns(
@@ -333,7 +337,9 @@ def _truth(trading: TradingDay, catalogue: Catalogue) -> pl.DataFrame:
     )
 
 
-def correction(past: Activity, day: date, slot: int, rng: np.random.Generator) -> tuple[pl.DataFrame, pl.DataFrame]:
+def draw_correction(
+    past: Activity, day: date, slot: int, rng: np.random.Generator
+) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Correct a line of an earlier ship day: more ordered, other quantity shipped, or shipped on this day instead.
 
     Args:
@@ -359,7 +365,7 @@ def correction(past: Activity, day: date, slot: int, rng: np.random.Generator) -
     shipment = shipments.join(order, on=key, how="semi")
     ordered, shipped = int(order["ordered_qty"].item()), int(shipment["shipped_qty"].item())
 
-    processed = pl.lit((_processing_day(day) + _CORRECTING + slot) * _MINUTE, TIMESTAMP).alias("processed_at")
+    processed = pl.lit((_find_processing_days(day) + _CORRECTING + slot) * _MINUTE, TIMESTAMP).alias("processed_at")
     seq = pl.lit(day.toordinal() * _ROWS_PER_DAY + _CORRECTIONS_SEQ + slot).alias("source_seq")
     order, shipment = order.with_columns(processed, seq), shipment.with_columns(processed, seq)
     in_full = {"shipped_qty": pl.lit(str(ordered)), "reason_code": pl.lit(None, pl.String)}
@@ -382,13 +388,13 @@ def conform(frame: pl.DataFrame, columns: pl.Schema) -> pl.DataFrame:
     return frame.select(pl.col(name).cast(dtype) for name, dtype in columns.items())
 
 
-def _processing_day(day: date) -> int:
-    return _minute(datetime.combine(day + timedelta(days=1), time(), UTC))
+def _find_processing_days(day: date) -> int:
+    return _draw_minutes(datetime.combine(day + timedelta(days=1), time(), UTC))
 
 
-def _minute(moment: datetime) -> int:
+def _draw_minutes(moment: datetime) -> int:
     return int(moment.timestamp()) // 60
 
 
-def _moments(name: str, minutes: Ints) -> pl.Series:
+def _build_moments(name: str, minutes: Ints) -> pl.Series:
     return pl.Series(name, minutes * _MINUTE).cast(TIMESTAMP)

@@ -19,7 +19,15 @@ from fillrate_assets.fillrate.sources.contract_files import Contracts
 from fillrate_assets.fillrate.sources.instock_warehouse import InstockWarehouse
 from fillrate_assets.fillrate.sources.order_system import OrderSystem
 from fillrate_assets.fillrate.sources.shipping_records import ShippingRecords
-from fillrate_assets.sample.network import Activity, Network, activity, advance, masters, next_ship_day
+from fillrate_assets.sample.embedded import refuse_places
+from fillrate_assets.sample.network import (
+    Activity,
+    Network,
+    advance,
+    draw_master_data,
+    find_next_ship_day,
+    simulate_activity,
+)
 from fillrate_assets.settings import Settings
 from fillrate_assets.storage import sql
 from fillrate_assets.storage.database import Database
@@ -35,7 +43,7 @@ class EmbeddedSystems:
     record_store: RecordStore
 
     @classmethod
-    def of(cls, settings: Settings) -> EmbeddedSystems:
+    def create(cls, settings: Settings) -> EmbeddedSystems:
         """Create what is absent of the embedded systems.
 
         Raises:
@@ -47,9 +55,9 @@ class EmbeddedSystems:
             "shipping records": settings.sources.shipping_records_url,
             "instock warehouse": settings.sources.instock_warehouse_url,
         }
-        if servers := [name for name, url in urls.items() if sql.embedded_file(url) is None]:
-            msg = f"{', '.join(servers)}: settings name a server; only embedded systems can be filled"
-            raise PermanentFailure(msg)
+        places = {name: sql.embedded_file(url) is not None for name, url in urls.items()}
+        if not all(places.values()):
+            raise refuse_places(places, "a server")
         systems = cls(
             OrderSystem(settings.sources.order_system_url, settings.sources.source_tables),
             ShippingRecords(settings.sources.shipping_records_url, settings.sources.source_tables),
@@ -71,7 +79,7 @@ class EmbeddedSystems:
 
 @dataclass(frozen=True)
 class SampleNetwork:
-    """The sample network in a home: its description and the truth, kept beside the systems it filled."""
+    """The sample network in a home: its description and the truth, stored beside the systems it filled."""
 
     settings: Settings
 
@@ -96,16 +104,16 @@ class SampleNetwork:
         # Built beside its place: a generation that was cut short leaves nothing that looks like a network.
         building = self.settings.home / "incoming"
         shutil.rmtree(building, ignore_errors=True)
-        moved = self.settings.model_copy(update=_systems_in(self.settings, building / "systems"))
-        systems = EmbeddedSystems.of(moved)
-        tables = masters(network)
+        moved = self.settings.model_copy(update=_locate_systems(self.settings, building / "systems"))
+        systems = EmbeddedSystems.create(moved)
+        tables = draw_master_data(network)
         systems.order_system.replace_items(tables.items)
         systems.record_store.add_dcs(tables.dcs)
         systems.record_store.add_waivers(tables.waivers)
         for dc in network.dc_codes:
-            received = activity(network, dc)
+            received = simulate_activity(network, dc)
             systems.receive(received.order_lines, received.shipment_lines, received.instock_snapshots)
-            self._keep_truth(dc, received)
+            self._write_truth(dc, received)
             yield dc, received.order_lines.height
         (building / "systems").rename(self.settings.home / "systems")
         building.rmdir()
@@ -125,19 +133,19 @@ class SampleNetwork:
         if (network := self.network) is None:
             msg = f"{self.settings.home} holds no sample network: run `fillrate sample` first"
             raise PermanentFailure(msg)
-        systems = EmbeddedSystems.of(self.settings)
-        day = next_ship_day(network.last)
+        systems = EmbeddedSystems.create(self.settings)
+        day = find_next_ship_day(network.last)
         arrived = {}
         for dc in network.dc_codes:
             received = advance(network, dc, day)
             systems.receive(received.order_lines, received.shipment_lines, received.instock_snapshots)
-            self._keep_truth(dc, received)
+            self._write_truth(dc, received)
             arrived[dc] = received.order_lines.height
         self._describe(Network(**{**asdict(network), "last": day, "days": (day - network.first).days + 1}))
         return day, arrived
 
-    def truth(self) -> pl.LazyFrame:
-        """What customers would have ordered: dc, ship_date, item, demand_cases, out."""
+    def read_truth(self) -> pl.LazyFrame:
+        """Read what customers would have ordered: dc, ship_date, item, demand_cases, out."""
         return pl.scan_parquet(self._truth / "*" / "*.parquet")
 
     @property
@@ -152,14 +160,14 @@ class SampleNetwork:
         self._description.parent.mkdir(parents=True, exist_ok=True)
         pl.DataFrame([asdict(network)]).write_json(self._description)
 
-    def _keep_truth(self, dc: str, received: Activity) -> None:
+    def _write_truth(self, dc: str, received: Activity) -> None:
         folder = self._truth / f"dc={dc}"
         folder.mkdir(parents=True, exist_ok=True)
         received.truth.write_parquet(folder / f"{received.truth['ship_date'].min()!s}.parquet")
 
 
 @dataclass(frozen=True)
-class Loaded:
+class LoadResult:
     """What a load did."""
 
     rows: dict[str, int]
@@ -171,7 +179,7 @@ class Loaded:
     last_ship_date: date | None
 
 
-def load(settings: Settings, contracts: Contracts, *, loaded_at: datetime) -> Loaded:
+def load(settings: Settings, contracts: Contracts, *, loaded_at: datetime) -> LoadResult:
     """Load contract frames into the embedded systems; loading the same again changes nothing.
 
     Args:
@@ -180,16 +188,18 @@ def load(settings: Settings, contracts: Contracts, *, loaded_at: datetime) -> Lo
         loaded_at: the time of loading, UTC; rows without a processed_at of their own carry it.
 
     """
-    systems = EmbeddedSystems.of(settings)
+    systems = EmbeddedSystems.create(settings)
     days = contracts.order_lines["ship_date"]
     first, last = days.min(), days.max()
     if isinstance(first, date):
         settings.begin_no_later_than(first)
-    order_lines = _news(contracts.order_lines, systems.order_system.read_order_lines, "processed_at", loaded_at)
-    shipment_lines = _news(
+    order_lines = _select_new(contracts.order_lines, systems.order_system.read_order_lines, "processed_at", loaded_at)
+    shipment_lines = _select_new(
         contracts.shipment_lines, systems.shipping_records.read_shipment_lines, "processed_at", loaded_at
     )
-    snapshots = _news(contracts.instock_snapshots, systems.instock_warehouse.read_snapshots, "snapshot_at", loaded_at)
+    snapshots = _select_new(
+        contracts.instock_snapshots, systems.instock_warehouse.read_snapshots, "snapshot_at", loaded_at
+    )
     systems.order_system.replace_items(contracts.items)
     known = set(systems.record_store.read_dcs()["dc"])
     unknown = sorted(set(contracts.order_lines["dc"]) - known - set(contracts.dcs["dc"]))
@@ -200,7 +210,7 @@ def load(settings: Settings, contracts: Contracts, *, loaded_at: datetime) -> Lo
     systems.record_store.add_waivers(contracts.waivers)
     systems.record_store.add_rejects(contracts.rejects, run_id="load")
     systems.receive(order_lines, shipment_lines, snapshots)
-    return Loaded(
+    return LoadResult(
         {
             "order_lines": order_lines.height,
             "shipment_lines": shipment_lines.height,
@@ -216,26 +226,26 @@ def load(settings: Settings, contracts: Contracts, *, loaded_at: datetime) -> Lo
     )
 
 
-def _news(
+def _select_new(
     rows: pl.DataFrame, stored: Callable[[str, date, date], pl.DataFrame], clock: str, loaded_at: datetime
 ) -> pl.DataFrame:
-    """The rows that say something new: not stored to the letter, nor, where they carry no time, standing already."""
+    """Select the rows that are new: not stored to the letter, nor, where they carry no time, in force already."""
     if rows.is_empty():
         return rows
     key = LINE_KEY if "line_no" in rows.columns else ["dc", "ship_date", "item"]
     spans = rows.group_by("dc").agg(pl.col("ship_date").min().alias("first"), pl.col("ship_date").max().alias("last"))
-    standing = pl.concat([stored(dc, first, last) for dc, first, last in spans.sort("dc").iter_rows()])
+    stored_rows = pl.concat([stored(dc, first, last) for dc, first, last in spans.sort("dc").iter_rows()])
     rows = (
         rows.drop("moved_at", strict=False).with_columns(pl.col(clock).fill_null(loaded_at)).unique(maintain_order=True)
     )
-    unsaid = rows.join(standing, on=rows.columns, how="anti", nulls_equal=True, maintain_order="left")
+    unstored = rows.join(stored_rows, on=rows.columns, how="anti", nulls_equal=True, maintain_order="left")
     content = [name for name in rows.columns if name not in {clock, "source_seq"}]
-    latest = standing.sort(clock, "source_seq" if "source_seq" in rows.columns else clock).unique(key, keep="last")
-    undated = unsaid.filter(pl.col(clock) == loaded_at).join(latest, on=content, how="anti", nulls_equal=True)
-    return pl.concat([unsaid.filter(pl.col(clock) != loaded_at), undated])
+    latest = stored_rows.sort(clock, "source_seq" if "source_seq" in rows.columns else clock).unique(key, keep="last")
+    undated = unstored.filter(pl.col(clock) == loaded_at).join(latest, on=content, how="anti", nulls_equal=True)
+    return pl.concat([unstored.filter(pl.col(clock) != loaded_at), undated])
 
 
-def _systems_in(settings: Settings, folder: Path) -> dict[str, Any]:
+def _locate_systems(settings: Settings, folder: Path) -> dict[str, Any]:
     here = str(settings.home / "systems")
 
     def moved(section: BaseModel, *names: str) -> BaseModel:

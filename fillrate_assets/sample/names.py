@@ -15,7 +15,7 @@ class Department(NamedTuple):
 
 
 class City(NamedTuple):
-    """Where a DC stands, and its IANA time zone."""
+    """Where a DC is, and its IANA time zone."""
 
     name: str
     time_zone: str

@@ -2,7 +2,7 @@
 
 Pure: the same seed gives the same frames under the same numpy, whatever else was generated before. Frames have
 the columns of the input contracts; quantities and promised dates are text, as a source file holds them, so that a
-few can be unusable. Beside them stands the truth, which no real network knows: what stores would have ordered had
+few can be unusable. Beside them is the truth, which no real network knows: what stores would have ordered had
 every item been in stock.
 """
 
@@ -18,13 +18,21 @@ import polars as pl
 from fillrate_assets.core.partition_key import PartitionKey
 from fillrate_assets.fillrate import schema
 from fillrate_assets.sample import documents
-from fillrate_assets.sample.catalogue import MAX_ITEMS, OPENED, Catalogue, Site, catalogue, site
+from fillrate_assets.sample.catalogue import MAX_ITEMS, OPENED, Catalogue, Site, draw_catalogue, draw_site
 from fillrate_assets.sample.documents import Activity
 from fillrate_assets.sample.names import SITES
-from fillrate_assets.sample.streams import Stream, generator
+from fillrate_assets.sample.streams import Stream, make_generator
 from fillrate_assets.sample.trading import is_ship_day, trade
 
-__all__ = ["Activity", "Masters", "Network", "activity", "advance", "masters", "next_ship_day"]
+__all__ = [
+    "Activity",
+    "Network",
+    "NetworkMasterData",
+    "advance",
+    "draw_master_data",
+    "find_next_ship_day",
+    "simulate_activity",
+]
 
 _MIN_ITEMS: Final = 100
 _GAP_DC: Final = 4
@@ -75,18 +83,18 @@ class Network:
     @property
     def ship_days(self) -> list[date]:
         """The days of the history on which the DCs ship."""
-        return _ship_days(self.first, self.last)
+        return _list_ship_days(self.first, self.last)
 
     @property
     def snapshot_gap(self) -> PartitionKey:
         """The DC and ship day whose instock snapshot never arrived: DC04 (or the last DC), in mid-history."""
         middle = self.first + timedelta(days=self.days // 2)
-        ship_date = middle if is_ship_day(middle) else next_ship_day(middle)
+        ship_date = middle if is_ship_day(middle) else find_next_ship_day(middle)
         return PartitionKey(self.dc_codes[min(_GAP_DC, self.dcs) - 1], ship_date)
 
 
 @dataclass(frozen=True)
-class Masters:
+class NetworkMasterData:
     """Items as `schema.ITEMS`; DCs with columns dc, name, time_zone, active; waivers as `schema.WAIVERS`."""
 
     items: pl.DataFrame
@@ -94,20 +102,20 @@ class Masters:
     waivers: pl.DataFrame
 
 
-def masters(network: Network) -> Masters:
-    """The master data of a network."""
+def draw_master_data(network: Network) -> NetworkMasterData:
+    """Draw the master data of a network."""
     names, time_zones = zip(*SITES[: network.dcs], strict=True)
     week = network.first + timedelta(days=network.days // 2)
     waivers = {"reason_code": ["12"], "valid_from": [week], "valid_to": [week + timedelta(days=6)]}
-    return Masters(
-        items=_catalogue(network).frame(),
+    return NetworkMasterData(
+        items=_load_catalogue(network).build_frame(),
         dcs=pl.DataFrame({"dc": network.dc_codes, "name": names, "time_zone": time_zones, "active": True}),
         waivers=pl.DataFrame(waivers, schema=schema.WAIVERS.polars),
     )
 
 
-def activity(network: Network, dc: str, first: date | None = None, last: date | None = None) -> Activity:
-    """What the sources of one DC received on the days from `first` to `last`, and the truth of those days.
+def simulate_activity(network: Network, dc: str, first: date | None = None, last: date | None = None) -> Activity:
+    """Simulate what the sources of one DC received on the days from `first` to `last`, and the truth of those days.
 
     That is the activity of these ship dates and the late corrections, on these days, to earlier ones. Adjoining
     stretches, put together, are the whole.
@@ -126,8 +134,8 @@ def activity(network: Network, dc: str, first: date | None = None, last: date | 
     if first < network.first:
         msg = f"first is {first}, but the history begins on {network.first}"
         raise ValueError(msg)
-    items, origin = _catalogue(network), _site(network, dc)
-    received = [_received(network, items, origin, day) for day in _ship_days(first, last)]
+    items, origin = _load_catalogue(network), _load_site(network, dc)
+    received = [_select_received(network, items, origin, day) for day in _list_ship_days(first, last)]
 
     def whole(columns: pl.Schema, frames: Iterable[pl.DataFrame]) -> pl.DataFrame:
         return pl.concat([columns.to_frame(), *frames])
@@ -141,7 +149,7 @@ def activity(network: Network, dc: str, first: date | None = None, last: date | 
 
 
 def advance(network: Network, dc: str, day: date) -> Activity:
-    """What the sources of one DC receive on a ship day after the network's history.
+    """Simulate what the sources of one DC receive on a ship day after the network's history.
 
     Every row is processed later than anything the DC received on earlier days. Ship days are meant to be taken in
     turn: a day's corrections may concern any of the days before it.
@@ -159,37 +167,37 @@ def advance(network: Network, dc: str, day: date) -> Activity:
         msg = f"day is {day}, but the history goes on until {network.last}"
         raise ValueError(msg)
     if not is_ship_day(day):
-        msg = f"day is {day}, a Sunday: the DCs are closed; the next ship day is {next_ship_day(day)}"
+        msg = f"day is {day}, a Sunday: the DCs are closed; the next ship day is {find_next_ship_day(day)}"
         raise ValueError(msg)
-    return activity(network, dc, day, day)
+    return simulate_activity(network, dc, day, day)
 
 
-def next_ship_day(day: date) -> date:
-    """The first ship day after a day."""
+def find_next_ship_day(day: date) -> date:
+    """Find the first ship day after a day."""
     after = day + timedelta(days=1)
-    return after if is_ship_day(after) else next_ship_day(after)
+    return after if is_ship_day(after) else find_next_ship_day(after)
 
 
-def _ship_days(first: date, last: date) -> list[date]:
+def _list_ship_days(first: date, last: date) -> list[date]:
     days = (first + timedelta(days=count) for count in range((last - first).days + 1))
     return [day for day in days if is_ship_day(day)]
 
 
-def _catalogue(network: Network) -> Catalogue:
-    return catalogue(network.seed, network.items, network.first)
+def _load_catalogue(network: Network) -> Catalogue:
+    return draw_catalogue(network.seed, network.items, network.first)
 
 
-def _site(network: Network, dc: str) -> Site:
+def _load_site(network: Network, dc: str) -> Site:
     if dc not in network.dc_codes:
         msg = f"dc is {dc}, expected one of {', '.join(network.dc_codes)}"
         raise ValueError(msg)
-    return site(network.seed, network.dc_codes.index(dc) + 1, network.items)
+    return draw_site(network.seed, network.dc_codes.index(dc) + 1, network.items)
 
 
-def _received(network: Network, items: Catalogue, origin: Site, day: date) -> Activity:
-    """What the sources of a DC receive on a ship day: its own records, and corrections to earlier days."""
-    today = _recorded(network, items, origin, day)
-    corrections = _corrections(network, items, origin, day)
+def _select_received(network: Network, items: Catalogue, origin: Site, day: date) -> Activity:
+    """Record what the sources of a DC receive on a ship day: its own records, and corrections to earlier days."""
+    today = _record(network, items, origin, day)
+    corrections = _correct(network, items, origin, day)
     missing = (origin.code, day) == network.snapshot_gap
     return Activity(
         order_lines=pl.concat([today.order_lines, *(order for order, _ in corrections)]),
@@ -199,20 +207,18 @@ def _received(network: Network, items: Catalogue, origin: Site, day: date) -> Ac
     )
 
 
-def _recorded(network: Network, items: Catalogue, origin: Site, day: date) -> Activity:
+def _record(network: Network, items: Catalogue, origin: Site, day: date) -> Activity:
     return documents.write_down(trade(items, origin, day, network.seed), items, network.seed)
 
 
-def _corrections(
-    network: Network, items: Catalogue, origin: Site, day: date
-) -> list[tuple[pl.DataFrame, pl.DataFrame]]:
-    """The DC's share of the day's corrections: order lines and shipment lines."""
+def _correct(network: Network, items: Catalogue, origin: Site, day: date) -> list[tuple[pl.DataFrame, pl.DataFrame]]:
+    """Draw the DC's share of the day's corrections: order lines and shipment lines."""
     soonest, latest = _CORRECTED_AFTER_DAYS
-    open_days = _ship_days(max(network.first, day - timedelta(days=latest)), day - timedelta(days=soonest))
+    open_days = _list_ship_days(max(network.first, day - timedelta(days=latest)), day - timedelta(days=soonest))
     corrections = []
     for slot in range(network.corrections_per_day if open_days else 0):
-        rng = generator(network.seed, Stream.CORRECTIONS, day.toordinal(), slot)
+        rng = make_generator(network.seed, Stream.CORRECTIONS, day.toordinal(), slot)
         number, past = int(rng.integers(1, network.dcs + 1)), open_days[int(rng.integers(len(open_days)))]
         if number == origin.number:
-            corrections.append(documents.correction(_recorded(network, items, origin, past), day, slot, rng))
+            corrections.append(documents.draw_correction(_record(network, items, origin, past), day, slot, rng))
     return corrections

@@ -1,4 +1,4 @@
-"""How well the estimates match the sample's truth: what only a made-up network can tell."""
+"""How well the estimates match the sample's truth: what only a made-up network shows."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ class Score:
         """Absolute error per true lost case; None where nothing was truly lost."""
         return self.absolute_error_cases / self.true_lost_cases if self.true_lost_cases else None
 
-    def sentence(self) -> str:
-        """The score as one sentence for a buyer."""
+    def format_sentence(self) -> str:
+        """Format the score as one sentence for a buyer."""
         if self.bias is None or self.wape is None:
             return f"No demand went unordered on {self.days:,} out-of-stock item-days: there is nothing to score."
         direction = "many" if self.bias >= 0 else "few"
@@ -52,7 +52,7 @@ class Score:
         )
 
 
-def score(records: pl.DataFrame, truth: pl.DataFrame) -> Score:
+def compute_score(records: pl.DataFrame, truth: pl.DataFrame) -> Score:
     """Compare `estimated_cases` with the truth, where the method estimates: STOCK_OUT and imputed MISSING.
 
     The truth of an item-day is its demand above what was ordered. The first 28 days of the truth are left out:
@@ -74,11 +74,11 @@ def score(records: pl.DataFrame, truth: pl.DataFrame) -> Score:
             pl.max_horizontal(to_units("demand_cases") - to_units("ordered_cases"), 0).alias("true"),
         )
     )
-    by_source = [(source, _score(judged.filter(baseline_source=source))) for source in schema.BASELINE_SOURCES]
-    return _score(judged, tuple(by_source))
+    by_source = [(source, _sum_score(judged.filter(baseline_source=source))) for source in schema.BASELINE_SOURCES]
+    return _sum_score(judged, tuple(by_source))
 
 
-def _score(judged: pl.DataFrame, by_source: tuple[tuple[str, Score], ...] = ()) -> Score:
+def _sum_score(judged: pl.DataFrame, by_source: tuple[tuple[str, Score], ...] = ()) -> Score:
     def total(expr: pl.Expr) -> float:
         return int(judged.select(expr.sum()).item()) / decimals.PLACES
 

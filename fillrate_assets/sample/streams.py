@@ -28,6 +28,6 @@ class Stream(IntEnum):
     LOAD = 11
 
 
-def generator(seed: int, stream: Stream, *key: int) -> np.random.Generator:
-    """The stream of one purpose and key, e.g. one DC and day; it does not depend on what others have drawn."""
+def make_generator(seed: int, stream: Stream, *key: int) -> np.random.Generator:
+    """Make the stream of one purpose and key, e.g. one DC and day; it does not depend on what others have drawn."""
     return np.random.default_rng([seed, stream, *key])

@@ -16,7 +16,7 @@ import numpy as np
 
 from fillrate_assets.core.decimals import PLACES
 from fillrate_assets.sample.catalogue import Catalogue, Site
-from fillrate_assets.sample.streams import Floats, Ints, Mask, Stream, generator
+from fillrate_assets.sample.streams import Floats, Ints, Mask, Stream, make_generator
 
 # Demand.
 _WEEKDAYS: Final = (1.10, 0.95, 0.95, 1.05, 1.25, 0.70, 0.0)
@@ -43,7 +43,7 @@ _WRONGLY_OUT: Final = 0.001
 """Share of items in stock that are flagged out."""
 
 # What stores do about an item that is flagged out.
-_NOBODY_ORDERS: Final = 0.6
+_NO_STORE_ORDERS: Final = 0.6
 _STILL_ORDERS: Final = 0.4
 """Chance of each line, on days on which somebody orders."""
 
@@ -100,8 +100,8 @@ class Lines:
     units: Ints
     """Ten-thousandths of a case."""
 
-    def where(self, mask: Mask) -> Lines:
-        """The lines of a mask."""
+    def select(self, mask: Mask) -> Lines:
+        """Select the lines of a mask."""
         return Lines(self.item[mask], self.store[mask], self.quantity[mask], self.eaches[mask], self.units[mask])
 
 
@@ -129,19 +129,19 @@ def is_ship_day(day: date) -> bool:
 
 def trade(catalogue: Catalogue, site: Site, day: date, seed: int) -> TradingDay:
     """Let one DC trade on one ship day."""
-    rng = generator(seed, Stream.TRADE, site.number, day.toordinal())
-    stock = _stock(catalogue, site, day, seed, rng)
-    wanted = _wanted(catalogue, site, day, stock, rng)
-    lines = wanted.where(_ordered(stock, wanted, rng))
-    shipped, outcome = _shipped(catalogue, stock, lines, rng)
+    rng = make_generator(seed, Stream.TRADE, site.number, day.toordinal())
+    stock = _draw_stock(catalogue, site, day, seed, rng)
+    wanted = _draw_wanted(catalogue, site, day, stock, rng)
+    lines = wanted.select(_select_ordered(stock, wanted, rng))
+    shipped, outcome = _ship(catalogue, stock, lines, rng)
     demand_units = np.bincount(wanted.item, wanted.units, catalogue.size).astype(np.int64)
     return TradingDay(day, site, stock, demand_units, lines, shipped, outcome)
 
 
-def _stock(catalogue: Catalogue, site: Site, day: date, seed: int, rng: np.random.Generator) -> Stock:
-    begins = _spell_lengths(catalogue, site, day, seed) > 0
+def _draw_stock(catalogue: Catalogue, site: Site, day: date, seed: int, rng: np.random.Generator) -> Stock:
+    begins = _draw_spell_lengths(catalogue, site, day, seed) > 0
     begun = [
-        _spell_lengths(catalogue, site, day - timedelta(days=age), seed) > age for age in range(1, _MAX_SPELL_DAYS)
+        _draw_spell_lengths(catalogue, site, day - timedelta(days=age), seed) > age for age in range(1, _MAX_SPELL_DAYS)
     ]
     empty = np.any(begun, axis=0)
     runs_out = begins & ~empty
@@ -154,17 +154,17 @@ def _stock(catalogue: Catalogue, site: Site, day: date, seed: int, rng: np.rando
     )
 
 
-def _spell_lengths(catalogue: Catalogue, site: Site, day: date, seed: int) -> Ints:
+def _draw_spell_lengths(catalogue: Catalogue, site: Site, day: date, seed: int) -> Ints:
     """For how many days the items that run out on a day are out, that day included; 0: does not run out."""
     if not is_ship_day(day):
         return np.zeros(catalogue.size, np.int64)
-    rng = generator(seed, Stream.SPELLS, site.number, day.toordinal())
+    rng = make_generator(seed, Stream.SPELLS, site.number, day.toordinal())
     begins = (rng.random(catalogue.size) < catalogue.spell_starts * site.trouble) & ~catalogue.flow
     return np.where(begins, np.minimum(rng.geometric(_SPELL_ENDS, catalogue.size), _MAX_SPELL_DAYS), 0)
 
 
-def _wanted(catalogue: Catalogue, site: Site, day: date, stock: Stock, rng: np.random.Generator) -> Lines:
-    """What stores would order if everything were in stock."""
+def _draw_wanted(catalogue: Catalogue, site: Site, day: date, stock: Stock, rng: np.random.Generator) -> Lines:
+    """Draw what stores would order if everything were in stock."""
     # Stock runs out on days of high demand: such a day is drawn with a weight of its demand. A gamma-Poisson
     # weighted so is one more than that of the next shape.
     spread = rng.gamma(_DEMAND_SHAPE + stock.runs_out) / _DEMAND_SHAPE
@@ -174,10 +174,10 @@ def _wanted(catalogue: Catalogue, site: Site, day: date, stock: Stock, rng: np.r
     item = np.repeat(np.arange(catalogue.size), count)
     line_cases = _split(wanted[item], item, rng)
     # The stores that share an item's demand stand a third of the list apart, so they are never the same.
-    nth = np.arange(len(item)) - _first_line(item)
+    nth = np.arange(len(item)) - _find_first_lines(item)
     store = (rng.integers(0, site.stores, catalogue.size)[item] + nth * (site.stores // 3)) % site.stores
     # A store that orders eaches seldom wants full cases.
-    pack = catalogue.packs_on(day)[item]
+    pack = catalogue.find_packs(day)[item]
     eaches = (rng.random(len(item)) < _EACHES) & catalogue.knows_pack[item]
     quantity = np.where(eaches, line_cases * pack - rng.integers(0, pack), line_cases)
     units = np.where(eaches, (2 * quantity * PLACES + pack) // (2 * pack), quantity * PLACES)
@@ -187,39 +187,39 @@ def _wanted(catalogue: Catalogue, site: Site, day: date, stock: Stock, rng: np.r
 def _split(wanted: Ints, item: Ints, rng: np.random.Generator) -> Ints:
     """Cut each item's cases into its lines: unequal shares, whole cases, at least one each."""
     running = np.cumsum(rng.uniform(0.5, 1.5, len(item)))
-    first, last = _first_line(item), np.searchsorted(item, item, side="right") - 1
+    first, last = _find_first_lines(item), np.searchsorted(item, item, side="right") - 1
     before = np.where(first > 0, running[first - 1], 0.0)
     cuts = np.rint(wanted * (running - before) / (running[last] - before)).astype(np.int64)
     return np.where(first == np.arange(len(item)), cuts, cuts - np.roll(cuts, 1))
 
 
-def _first_line(item: Ints) -> Ints:
+def _find_first_lines(item: Ints) -> Ints:
     """Per line, the position of the first line of its item; lines are sorted by item."""
     return np.searchsorted(item, item)
 
 
-def _ordered(stock: Stock, wanted: Lines, rng: np.random.Generator) -> Mask:
+def _select_ordered(stock: Stock, wanted: Lines, rng: np.random.Generator) -> Mask:
     """Which wanted lines are ordered: stores see the flag, and few order what is flagged out."""
     # When stock runs out during the day, the day's orders are in already.
     discouraged = stock.flagged_out & ~stock.runs_out
-    somebody = ~discouraged | (rng.random(len(discouraged)) >= _NOBODY_ORDERS)
+    somebody = ~discouraged | (rng.random(len(discouraged)) >= _NO_STORE_ORDERS)
     this_store = ~discouraged[wanted.item] | (rng.random(len(wanted.item)) < _STILL_ORDERS)
     return somebody[wanted.item] & this_store
 
 
-def _shipped(catalogue: Catalogue, stock: Stock, lines: Lines, rng: np.random.Generator) -> tuple[Ints, Ints]:
-    """What ships of each line, in its unit, and its `Outcome`."""
-    in_stock = _filled_in_turn(lines, stock.share)
+def _ship(catalogue: Catalogue, stock: Stock, lines: Lines, rng: np.random.Generator) -> tuple[Ints, Ints]:
+    """Draw what ships of each line, in its unit, and its `Outcome`."""
+    in_stock = _fill_in_turn(lines, stock.share)
     short = in_stock < lines.quantity
     flow = catalogue.flow[lines.item]
     untouched = short & ~flow & (in_stock == 0)
     chance = rng.random(len(lines.item))
     outcome = np.select(
         [short & flow, untouched, short],
-        [Outcome.SHORT_OF_INBOUND, _drawn(chance, _UNTOUCHED, Outcome.SHORT_OF_STOCK), Outcome.SHORT_OF_STOCK],
-        _drawn(chance, _STOCKED, Outcome.FILLED),
+        [Outcome.SHORT_OF_INBOUND, _draw_outcomes(chance, _UNTOUCHED, Outcome.SHORT_OF_STOCK), Outcome.SHORT_OF_STOCK],
+        _draw_outcomes(chance, _STOCKED, Outcome.FILLED),
     )
-    substitutable = ~lines.eaches & ~(stock.out | catalogue.flow)[catalogue.substitutes_of(lines.item)]
+    substitutable = ~lines.eaches & ~(stock.out | catalogue.flow)[catalogue.find_substitutes(lines.item)]
     outcome[(outcome == Outcome.SUBSTITUTED) & ~substitutable] = Outcome.SHORT_OF_STOCK
     shipped = np.select(
         [
@@ -233,16 +233,16 @@ def _shipped(catalogue: Catalogue, stock: Stock, lines: Lines, rng: np.random.Ge
     return shipped, outcome
 
 
-def _filled_in_turn(lines: Lines, share: Floats) -> Ints:
-    """What stock fills of each line, in its unit, when it holds a share of the cases ordered of its item."""
+def _fill_in_turn(lines: Lines, share: Floats) -> Ints:
+    """Compute what stock fills of each line, in its unit, when it holds a share of the cases ordered of its item."""
     ordered = np.bincount(lines.item, lines.units, len(share))
     running = np.cumsum(lines.units) - lines.units
-    taken = running - running[_first_line(lines.item)]
+    taken = running - running[_find_first_lines(lines.item)]
     left = np.where(share < 1, share * ordered, np.inf)[lines.item] - taken
     return (lines.quantity * np.clip(left / lines.units, 0.0, 1.0)).astype(np.int64)
 
 
-def _drawn(chance: Floats, shares: Mapping[Outcome, float], otherwise: Outcome) -> Ints:
-    """An outcome for each number in [0, 1)."""
+def _draw_outcomes(chance: Floats, shares: Mapping[Outcome, float], otherwise: Outcome) -> Ints:
+    """Draw an outcome for each number in [0, 1)."""
     edges = np.cumsum([*shares.values()])
     return np.array([*shares, otherwise])[np.searchsorted(edges, chance, side="right")]

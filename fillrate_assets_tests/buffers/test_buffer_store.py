@@ -22,7 +22,7 @@ from fillrate_assets_tests.factories.buffers_frames import feedback
 from fillrate_assets_tests.factories.buffers_frames import tick as at
 
 LOAD: Final = Load(warehouses=2, units=6)
-MASTERS: Final = LOAD.masters()
+MASTERS: Final = LOAD.build_master_data()
 FIRST: Final = "W0001"
 SECOND: Final = "W0002"
 TABLES: Final = {
@@ -196,7 +196,7 @@ def test_a_url_that_somebody_wrote_as_a_channel_is_not_told(on_sqlite: BufferSto
 @pytest.fixture(scope="module")
 def feeds() -> Feeds:
     """What the first two ticks receive."""
-    received = [LOAD.received(number).by_name.values() for number in (1, 2)]
+    received = [LOAD.simulate_received(number).by_name.values() for number in (1, 2)]
     return Feeds(*(pl.concat([rows for rows in feed if rows is not None]) for feed in zip(*received, strict=True)))
 
 

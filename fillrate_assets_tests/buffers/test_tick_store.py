@@ -206,7 +206,7 @@ def _sorted(kept: tick.TickStore, frame: TableSchema, number: int, load: Load) -
 
 def test_ticks_over_the_lake_make_what_ticks_in_memory_make(on_disk: Lake) -> None:
     load, policy = Load(warehouses=3, units=6, storm=range(9)), Policy()
-    masters = load.masters()
+    masters = load.build_master_data()
     kept: dict[str, tick.TickStore] = {
         "lake": LakeTickStore(on_disk, masters.warehouses["dc"]),
         "memory": InMemoryTickStore(),
@@ -214,7 +214,9 @@ def test_ticks_over_the_lake_make_what_ticks_in_memory_make(on_disk: Lake) -> No
     last = 3
     for number in range(1, last + 1):
         for each in kept.values():
-            tick.run_tick(load.received(number), masters, each, snapshot_ts=load.snapshot_ts(number), policy=policy)
+            tick.run_tick(
+                load.simulate_received(number), masters, each, snapshot_ts=load.snapshot_ts(number), policy=policy
+            )
     for frame in FRAMES:
         ours, theirs = (_sorted(each, frame, last, load) for each in kept.values())
         assert ours.equals(theirs), frame.name

@@ -11,7 +11,7 @@ from polars.testing import assert_frame_equal
 from fillrate_assets.core import parsing
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.rules import line_classification, lost_cases, rolling_baseline
-from fillrate_assets.sample.network import Activity, Network, activity, masters
+from fillrate_assets.sample.network import Activity, Network, draw_master_data, simulate_activity
 
 SMALL = Network(seed=7, dcs=3, items=300, days=40)
 TABLES = [field.name for field in fields(Activity)]
@@ -35,11 +35,11 @@ class History:
 
     @cached_property
     def activity(self) -> Activity:
-        return merge_activities([activity(self.network, dc) for dc in self.network.dc_codes])
+        return merge_activities([simulate_activity(self.network, dc) for dc in self.network.dc_codes])
 
     @cached_property
     def items(self) -> pl.LazyFrame:
-        return masters(self.network).items.lazy()
+        return draw_master_data(self.network).items.lazy()
 
     @cached_property
     def orders(self) -> pl.DataFrame:
@@ -57,7 +57,7 @@ class History:
 
     @cached_property
     def lines(self) -> pl.DataFrame:
-        zones = dict(masters(self.network).dcs.select("dc", "time_zone").iter_rows())
+        zones = dict(draw_master_data(self.network).dcs.select("dc", "time_zone").iter_rows())
         return line_classification.classify_lines(
             self.orders.lazy(), self.shipments.lazy(), self.items, zones
         ).collect()
@@ -69,5 +69,5 @@ class History:
     @cached_property
     def records(self) -> pl.DataFrame:
         averages = rolling_baseline.compute_rolling_averages(self.item_days.lazy(), self.network.ship_days)
-        waivers = masters(self.network).waivers.lazy()
+        waivers = draw_master_data(self.network).waivers.lazy()
         return lost_cases.compute_lost_cases(self.item_days.lazy(), averages, waivers).collect()

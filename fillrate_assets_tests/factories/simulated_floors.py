@@ -11,11 +11,11 @@ import polars as pl
 from fillrate_assets.buffers.rules.tick import Feeds
 from fillrate_assets.sample.floor import physics
 from fillrate_assets.sample.floor.events import Event
-from fillrate_assets.sample.floor.feeds import PERFECT, Reception, feeds
-from fillrate_assets.sample.floor.layout import Layout, Roster, layout, roster
+from fillrate_assets.sample.floor.feeds import PERFECT, Reception, simulate_feeds
+from fillrate_assets.sample.floor.layout import Layout, Roster, draw_layout, draw_roster
 from fillrate_assets.sample.floor.physics import Record
 from fillrate_assets.sample.floor.schema import FLOOR_KINDS
-from fillrate_assets.sample.streams import Stream, generator
+from fillrate_assets.sample.streams import Stream, make_generator
 
 SEED, NUMBER = 5, 1
 MINUTES = 16 * 60
@@ -34,17 +34,17 @@ class Ran:
         return self.layout.of_pool[pool]
 
     def latent(self) -> pl.DataFrame:
-        return physics.latent(self.layout, self.roster, self.record)
+        return physics.build_latent(self.layout, self.roster, self.record)
 
 
 @cache
 def ran(*events: Event) -> Ran:
     """Tests only read it."""
-    floor = layout(SEED, NUMBER)
-    hours = roster(floor, MONDAY, MINUTES)
-    return Ran(floor, hours, physics.run(floor, hours, events, generator(SEED, Stream.FLOOR, NUMBER)))
+    floor = draw_layout(SEED, NUMBER)
+    hours = draw_roster(floor, MONDAY, MINUTES)
+    return Ran(floor, hours, physics.simulate_floor(floor, hours, events, make_generator(SEED, Stream.FLOOR, NUMBER)))
 
 
 def shown(*events: Event, reception: Reception = PERFECT) -> Feeds:
     floor = ran(*(event for event in events if event.kind in FLOOR_KINDS))
-    return feeds(SEED, floor.layout, floor.roster, floor.record, events, reception)
+    return simulate_feeds(SEED, floor.layout, floor.roster, floor.record, events, reception)

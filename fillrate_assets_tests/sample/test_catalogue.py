@@ -5,11 +5,11 @@ from __future__ import annotations
 import polars as pl
 
 from fillrate_assets.fillrate import schema
-from fillrate_assets.sample.network import Network, masters
+from fillrate_assets.sample.network import Network, draw_master_data
 
 
 def test_masters_keep_their_contracts() -> None:
-    master = masters(Network())
+    master = draw_master_data(Network())
     schema.ITEMS.validate(master.items)
     schema.WAIVERS.validate(master.waivers)
     assert master.dcs.schema == {"dc": pl.String, "name": pl.String, "time_zone": pl.String, "active": pl.Boolean}
@@ -17,7 +17,7 @@ def test_masters_keep_their_contracts() -> None:
 
 
 def test_the_catalogue_is_that_of_a_real_network() -> None:
-    items = masters(Network()).items
+    items = draw_master_data(Network()).items
     assert items["item"].n_unique() == 7209
     assert items["department"].n_unique() == 12
     assert items["vendor"].n_unique() == 180
@@ -29,7 +29,7 @@ def test_the_catalogue_is_that_of_a_real_network() -> None:
 
 def test_a_few_dozen_items_change_vendor_or_pack_within_the_history() -> None:
     network = Network()
-    changed = masters(network).items.filter(pl.col("item").is_duplicated()).sort("item", "valid_from")
+    changed = draw_master_data(network).items.filter(pl.col("item").is_duplicated()).sort("item", "valid_from")
     first, second = changed[::2], changed[1::2]
     assert second.height == 36
     assert second["valid_from"].is_between(network.first, network.last).all()

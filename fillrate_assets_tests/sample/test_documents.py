@@ -10,7 +10,7 @@ import pytest
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.rules import line_classification, quality_gate, service_metrics
 from fillrate_assets.sample.documents import INSTOCK_SNAPSHOTS, ORDER_LINES, SHIPMENT_LINES, TRUTH
-from fillrate_assets.sample.network import Network, activity, masters
+from fillrate_assets.sample.network import Network, draw_master_data, simulate_activity
 from fillrate_assets_tests.factories.history import LINE_KEY, SMALL, History
 
 
@@ -47,7 +47,7 @@ def test_every_shipment_has_its_order_line_on_the_same_ship_date(history: Histor
 
 def test_stores_send_orders_of_some_tens_of_lines() -> None:
     day = Network().first
-    orders = activity(Network(), "DC01", day, day).order_lines
+    orders = simulate_activity(Network(), "DC01", day, day).order_lines
     assert orders["customer"].n_unique() == 60
     per_order = orders.group_by("order_id").len()["len"]
     assert 20 < per_order.median() < 40  # type: ignore[operator]
@@ -223,7 +223,7 @@ def test_a_waiver_is_in_force_during_the_history(history: History) -> None:
     waived = history.records.filter(
         pl.col("contract_committed"), pl.col("path") == "FLOW", pl.col("reason_code") == "12", pl.col("lost_cases") > 0
     )
-    week = masters(SMALL).waivers.row(0, named=True)
+    week = draw_master_data(SMALL).waivers.row(0, named=True)
     during = pl.col("ship_date").is_between(week["valid_from"], week["valid_to"])
     assert (waived.filter(during)["contract_lost_cases"] == 0).all()
     assert waived.filter(during).height > 0
@@ -262,7 +262,7 @@ def test_what_is_in_stock_is_ordered_as_wanted(history: History) -> None:
 
 def test_stocked_items_are_ordered_on_most_days_and_fast_movers_by_several_stores() -> None:
     day = Network().first
-    one_day = activity(Network(), "DC01", day, day)
+    one_day = simulate_activity(Network(), "DC01", day, day)
     assert 0.65 < (one_day.truth["demand_cases"] > 0).mean() < 0.85  # type: ignore[operator]
     normal = one_day.order_lines.filter(line_type="NORMAL", status="SHIPPED")
     stores = normal.group_by("item").agg(pl.col("customer").n_unique())

@@ -10,8 +10,8 @@ from fillrate_assets.core.errors import PermanentFailure
 from fillrate_assets.fillrate.record_store import REJECTS
 from fillrate_assets.fillrate.sources.contract_files import read_directory
 from fillrate_assets.sample import fillrate_loader
-from fillrate_assets.sample.fillrate_loader import EmbeddedSystems, Loaded, SampleNetwork
-from fillrate_assets.sample.network import Network, activity, masters, next_ship_day
+from fillrate_assets.sample.fillrate_loader import EmbeddedSystems, LoadResult, SampleNetwork
+from fillrate_assets.sample.network import Network, draw_master_data, find_next_ship_day, simulate_activity
 from fillrate_assets.settings import Settings
 from fillrate_assets_tests.conftest import SMALL
 from fillrate_assets_tests.factories import directories
@@ -27,7 +27,7 @@ def home(tmp_path: Path) -> Settings:
     return settings.load(home=tmp_path / "home")
 
 
-def _load(home: Settings, directory: Path, at: datetime = LOADED_AT) -> Loaded:
+def _load(home: Settings, directory: Path, at: datetime = LOADED_AT) -> LoadResult:
     return fillrate_loader.load(home, read_directory(directory, loaded_at=at), loaded_at=at)
 
 
@@ -35,12 +35,12 @@ def test_a_home_holds_the_network_that_was_generated(network_home: Home) -> None
     systems = network_home.systems
     assert network_home.network == SMALL
     assert network_home.settings.first_ship_date == SMALL.first
-    master = masters(SMALL)
+    master = draw_master_data(SMALL)
     assert systems.order_system.read_items().sort("item", "valid_from").equals(master.items.sort("item", "valid_from"))
     assert systems.record_store.read_dcs().equals(master.dcs)
     assert systems.record_store.read_waivers().equals(master.waivers)
     for dc in SMALL.dc_codes:
-        made = activity(SMALL, dc)
+        made = simulate_activity(SMALL, dc)
         assert systems.order_system.read_order_lines(dc, SMALL.first, SMALL.last).height == made.order_lines.height
         assert (
             systems.shipping_records.read_shipment_lines(dc, SMALL.first, SMALL.last).height
@@ -50,7 +50,7 @@ def test_a_home_holds_the_network_that_was_generated(network_home: Home) -> None
             systems.instock_warehouse.read_snapshots(dc, SMALL.first, SMALL.last).height
             == made.instock_snapshots.height
         )
-    truth = network_home.sample.truth().collect()
+    truth = network_home.sample.read_truth().collect()
     assert truth["dc"].unique().sort().to_list() == SMALL.dc_codes
 
 
@@ -76,13 +76,13 @@ def test_the_sources_receive_one_ship_day_at_a_time(home: Settings) -> None:
     sample = SampleNetwork(home)
     assert list(sample.generate(TINY))
     day, arrived = sample.advance()
-    assert day == next_ship_day(TINY.last)
-    lines = EmbeddedSystems.of(home).order_system.read_order_lines("DC01", TINY.first, day)
+    assert day == find_next_ship_day(TINY.last)
+    lines = EmbeddedSystems.create(home).order_system.read_order_lines("DC01", TINY.first, day)
     assert lines.filter(lines["ship_date"] == day).height <= arrived["DC01"]
     assert (sample.network or TINY).last == day
     assert (sample.network or TINY).first == TINY.first
-    assert sample.advance()[0] == next_ship_day(day)
-    assert sample.truth().collect()["ship_date"].max() == next_ship_day(day)
+    assert sample.advance()[0] == find_next_ship_day(day)
+    assert sample.read_truth().collect()["ship_date"].max() == find_next_ship_day(day)
 
 
 def test_without_a_network_there_is_nothing_to_advance(home: Settings) -> None:
@@ -93,7 +93,7 @@ def test_without_a_network_there_is_nothing_to_advance(home: Settings) -> None:
 def test_only_embedded_systems_are_filled(tmp_path: Path) -> None:
     server = settings.load(home=tmp_path, sources__order_system_url="oracle+oracledb://reader@orders/orders")
     with pytest.raises(PermanentFailure, match="order system: settings name a server"):
-        EmbeddedSystems.of(server)
+        EmbeddedSystems.create(server)
 
 
 def test_a_directory_is_loaded_into_the_systems(home: Settings, tmp_path: Path) -> None:
@@ -107,7 +107,7 @@ def test_a_directory_is_loaded_into_the_systems(home: Settings, tmp_path: Path) 
         "waivers": 0,
     }
     assert (loaded.first_ship_date, loaded.last_ship_date) == (DAY, DAY)
-    systems = EmbeddedSystems.of(home)
+    systems = EmbeddedSystems.create(home)
     (line,) = systems.order_system.read_order_lines("DC01", DAY, DAY).to_dicts()
     assert (line["item"], line["processed_at"]) == ("A", LOADED_AT)
     assert systems.shipping_records.read_shipment_lines("DC01", DAY, DAY).height == 1
@@ -127,7 +127,7 @@ def test_loading_the_same_again_changes_nothing(home: Settings, tmp_path: Path) 
     directory = directories.write_golden_directory(tmp_path / "in")
     first = _load(home, directory)
     assert first.rows["order_lines"] > 100
-    systems = EmbeddedSystems.of(home)
+    systems = EmbeddedSystems.create(home)
     before = _held(systems)
     again = _load(home, directory, LOADED_AT + timedelta(days=1))
     new = {
@@ -156,7 +156,7 @@ def test_a_changed_line_without_a_time_is_a_later_version(home: Settings, tmp_pa
     file.write_text(file.read_text().replace(",10\n", ",12\n").replace(",10\r\n", ",12\r\n"))
     later = LOADED_AT + timedelta(days=1)
     assert _load(home, directory, later).rows["order_lines"] == 1
-    lines = EmbeddedSystems.of(home).order_system.read_order_lines("DC01", DAY, DAY).sort("processed_at")
+    lines = EmbeddedSystems.create(home).order_system.read_order_lines("DC01", DAY, DAY).sort("processed_at")
     assert lines.select("ordered_qty", "processed_at").rows() == [(10, LOADED_AT), (12, later)]
     # Taken back: the first version again, later than both.
     file.write_text(file.read_text().replace(",12", ",10"))
@@ -167,7 +167,7 @@ def test_rows_that_cannot_be_placed_are_kept_as_rejects_once(home: Settings, tmp
     directory = directories.write_minimal_directory(tmp_path / "in")
     with (directory / "order_lines.csv").open("a") as handle:
         handle.write("DC01,2024-05-16,O1,one,A,10\n")
-    store = EmbeddedSystems.of(home).record_store
+    store = EmbeddedSystems.create(home).record_store
     for _ in range(2):
         assert _load(home, directory).rejects["reason"].to_list() == ["line_no 'one' is not a number"]
         assert store.count(REJECTS) == 1

@@ -9,7 +9,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from fillrate_assets.sample.documents import ORDER_LINES
-from fillrate_assets.sample.network import Network, activity, advance, next_ship_day
+from fillrate_assets.sample.network import Network, advance, find_next_ship_day, simulate_activity
 from fillrate_assets_tests.factories.history import LINE_KEY, SMALL, TABLES, History, assert_same, merge_activities
 
 
@@ -36,44 +36,44 @@ def test_the_history_ends_on_its_last_day_and_counts_both_ends() -> None:
 
 def test_an_unknown_dc_is_refused() -> None:
     with pytest.raises(ValueError, match="dc is DC04, expected one of DC01, DC02, DC03"):
-        activity(SMALL, "DC04")
+        simulate_activity(SMALL, "DC04")
 
 
 def test_nothing_exists_before_the_history() -> None:
     with pytest.raises(ValueError, match="the history begins on"):
-        activity(SMALL, "DC01", SMALL.first - timedelta(days=1))
+        simulate_activity(SMALL, "DC01", SMALL.first - timedelta(days=1))
 
 
 def test_the_same_seed_gives_the_same_activity_and_another_seed_another() -> None:
-    assert_same(activity(SMALL, "DC02"), activity(SMALL, "DC02"))
-    other = activity(Network(seed=8, dcs=3, items=300, days=40), "DC02")
-    assert not other.order_lines.equals(activity(SMALL, "DC02").order_lines)
+    assert_same(simulate_activity(SMALL, "DC02"), simulate_activity(SMALL, "DC02"))
+    other = simulate_activity(Network(seed=8, dcs=3, items=300, days=40), "DC02")
+    assert not other.order_lines.equals(simulate_activity(SMALL, "DC02").order_lines)
 
 
 def test_adjoining_stretches_are_the_whole(history: History) -> None:
     middle = SMALL.first + timedelta(days=17)
     parts = [
-        activity(SMALL, "DC01", last=middle),
-        activity(SMALL, "DC01", first=middle + timedelta(days=1)),
+        simulate_activity(SMALL, "DC01", last=middle),
+        simulate_activity(SMALL, "DC01", first=middle + timedelta(days=1)),
     ]
-    assert_same(merge_activities(parts), activity(SMALL, "DC01"))
+    assert_same(merge_activities(parts), simulate_activity(SMALL, "DC01"))
     assert history.activity.order_lines.filter(dc="DC01").equals(merge_activities(parts).order_lines)
 
 
 def test_a_longer_history_repeats_the_shorter_one() -> None:
     longer = Network(seed=7, dcs=3, items=300, days=41, last=SMALL.last + timedelta(days=1))
-    assert_same(activity(longer, "DC01", last=SMALL.last), activity(SMALL, "DC01"))
+    assert_same(simulate_activity(longer, "DC01", last=SMALL.last), simulate_activity(SMALL, "DC01"))
 
 
 def test_a_stretch_without_a_ship_day_is_empty() -> None:
     sunday = date(2026, 11, 8)
-    nothing = activity(SMALL, "DC01", sunday, sunday)
+    nothing = simulate_activity(SMALL, "DC01", sunday, sunday)
     assert [getattr(nothing, name).height for name in TABLES] == [0, 0, 0, 0]
     assert nothing.order_lines.schema == ORDER_LINES
 
 
 def test_what_a_new_day_brings_is_processed_after_all_of_the_history(history: History) -> None:
-    day = next_ship_day(SMALL.last)
+    day = find_next_ship_day(SMALL.last)
     assert day == date(2026, 11, 16)
     for dc in SMALL.dc_codes:
         new = advance(SMALL, dc, day)
@@ -85,7 +85,7 @@ def test_what_a_new_day_brings_is_processed_after_all_of_the_history(history: Hi
 
 
 def test_a_new_day_corrects_two_earlier_lines_of_the_network(history: History) -> None:
-    day = next_ship_day(SMALL.last)
+    day = find_next_ship_day(SMALL.last)
     new = merge_activities([advance(SMALL, dc, day) for dc in SMALL.dc_codes])
     corrected = pl.concat(
         getattr(new, name).join(getattr(history.activity, name), on=LINE_KEY, how="semi").select(*LINE_KEY)
@@ -111,8 +111,8 @@ def test_corrections_change_what_they_correct(history: History) -> None:
 def test_advancing_day_by_day_is_the_longer_history() -> None:
     days = [SMALL.last + timedelta(days=count) for count in (2, 3)]
     longer = Network(seed=7, dcs=3, items=300, days=43, last=days[-1])
-    advanced = merge_activities([activity(SMALL, "DC01"), *(advance(SMALL, "DC01", day) for day in days)])
-    assert_frame_equal(advanced.order_lines, activity(longer, "DC01").order_lines)
+    advanced = merge_activities([simulate_activity(SMALL, "DC01"), *(advance(SMALL, "DC01", day) for day in days)])
+    assert_frame_equal(advanced.order_lines, simulate_activity(longer, "DC01").order_lines)
 
 
 @pytest.mark.parametrize(

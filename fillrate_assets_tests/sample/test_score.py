@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from fillrate_assets.core.decimals import CASES
-from fillrate_assets.sample.score import score
+from fillrate_assets.sample.score import compute_score
 
 FIRST = date(2026, 9, 1)
 SCORED = FIRST + timedelta(days=28)
@@ -50,23 +50,23 @@ TRUTH = _truth(
 
 
 def test_only_days_with_an_estimate_and_a_full_look_back_are_scored() -> None:
-    assert score(RECORDS, TRUTH).days == 3
+    assert compute_score(RECORDS, TRUTH).days == 3
 
 
 def test_the_truth_is_demand_above_what_was_ordered_and_never_negative() -> None:
     # 10 - 2, 3 - 0, and nothing where more was ordered than wanted.
-    assert score(RECORDS, TRUTH).true_lost_cases == 8 + 3 + 0
+    assert compute_score(RECORDS, TRUTH).true_lost_cases == 8 + 3 + 0
 
 
 def test_bias_compares_totals_and_wape_every_item_and_day() -> None:
-    result = score(RECORDS, TRUTH)
+    result = compute_score(RECORDS, TRUTH)
     assert result.estimated_cases == 6 + 5 + 1
     assert result.bias == pytest.approx((12 - 11) / 11)
     assert result.wape == pytest.approx((2 + 2 + 1) / 11)
 
 
 def test_each_baseline_source_has_its_own_score() -> None:
-    by_source = dict(score(RECORDS, TRUTH).by_source)
+    by_source = dict(compute_score(RECORDS, TRUTH).by_source)
     assert {source: part.days for source, part in by_source.items()} == {"W7": 2, "EXT28": 1, "NONE": 0}
     assert by_source["W7"].bias == pytest.approx((7 - 8) / 8)
     assert by_source["EXT28"].wape == pytest.approx(2 / 3)
@@ -74,7 +74,7 @@ def test_each_baseline_source_has_its_own_score() -> None:
 
 
 def test_a_buyer_reads_one_sentence() -> None:
-    assert score(RECORDS, TRUTH).sentence() == (
+    assert compute_score(RECORDS, TRUTH).format_sentence() == (
         "On 3 out-of-stock item-days stores left 11 cases unordered; the method estimated 12: "
         "9.1% too many in total, 45% off item by item and day by day."
     )
@@ -82,6 +82,8 @@ def test_a_buyer_reads_one_sentence() -> None:
 
 @pytest.mark.parametrize("truth", [TRUTH, TRUTH.clear()])
 def test_nothing_to_score_is_said_in_words(truth: pl.DataFrame) -> None:
-    result = score(RECORDS.clear(), truth)
+    result = compute_score(RECORDS.clear(), truth)
     assert result.wape is None
-    assert result.sentence() == "No demand went unordered on 0 out-of-stock item-days: there is nothing to score."
+    assert (
+        result.format_sentence() == "No demand went unordered on 0 out-of-stock item-days: there is nothing to score."
+    )

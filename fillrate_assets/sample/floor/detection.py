@@ -1,18 +1,18 @@
-"""Detection, judged by the truth: was what was told there, and was what was there told in time?
+"""Detection against the truth: was what was notified there, and was what was there notified in time?
 
-An alert counts from 30 minutes before an onset to 5 minutes after it. Recall is asked of each onset: was it told in
+An alert counts from 30 minutes before an onset to 5 minutes after it. Recall is per onset: was it notified in
 that time, by its unit or by the TOTAL of its pool, to which the rules hand what its paths cannot settle? Precision is
-asked of each episode that was told, and of all times at which it was: an episode is
+per episode that was notified, and of all times at which it was: an episode is
 
-- RIGHT if a notice of it falls between 30 minutes before an onset and 5 minutes after its end: whoever went there found
-  trouble, or saw it come. The onset may be of the unit, of the TOTAL of its pool, or, where a TOTAL was told, of one
-  of its paths.
+- RIGHT if a notice of it falls between 30 minutes before an onset and 5 minutes after its end: a visit would have found
+  trouble, or foreseen it. The onset may be of the unit, of the TOTAL of its pool, or, where a TOTAL was notified, of
+  one of its paths.
 - BRIEF if no such onset is there, but the unit did cross the bound of an onset, for too few minutes to be one, between
   5 minutes before a notice and 30 after it.
 - FALSE otherwise.
 
-Precision is RIGHT of RIGHT and FALSE. What is BRIEF was there, and whoever looked saw it; but it is no onset that had
-to be found, so it counts neither way, as objects too small to be labelled do in benchmarks of images ("difficult" in
+Precision is RIGHT of RIGHT and FALSE. What is BRIEF was there, and a look would have shown it; but it is not an onset
+to find, so it counts neither way, as objects too small to be labelled do in benchmarks of images ("difficult" in
 Everingham et al., The PASCAL Visual Object Classes Challenge, IJCV 88, 2010). The strict precision takes it for wrong.
 """
 
@@ -34,11 +34,11 @@ from fillrate_assets.sample.floor.scenarios import World
 
 BEFORE: Final = timedelta(minutes=Promotion().before_minutes)
 AFTER: Final = timedelta(minutes=Promotion().after_minutes)
-_FOR_EVER: Final = timedelta(days=1000)
-_TELLING: Final = ("unit_id", "unit_type", "direction", "episode", "told_ts")
+_FOREVER: Final = timedelta(days=1000)
+_NOTIFYING: Final = ("unit_id", "unit_type", "direction", "episode", "notified_ts")
 
 
-def run(world: World, *, since: datetime, until: datetime, policy: Policy) -> tuple[pl.DataFrame, pl.DataFrame]:
+def run_ticks(world: World, *, since: datetime, until: datetime, policy: Policy) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Every tick of a world, one after the other, as production would run them.
 
     Args:
@@ -53,19 +53,19 @@ def run(world: World, *, since: datetime, until: datetime, policy: Policy) -> tu
     """
     feeds = {name: feed.sort("event_ts") for name, feed in world.feeds.by_name.items() if feed is not None}
     made: dict[str, list[pl.DataFrame]] = {frame.name: [] for frame in (schema.ALERTS, schema.UNIT_TIMESERIES)}
-    kept, at = InMemoryTickStore(), since
+    store, at = InMemoryTickStore(), since
     while at <= until:
-        tick.run_tick(_reached(feeds, at, policy), world.masters, kept, snapshot_ts=at, policy=policy)
+        tick.run_tick(_find_reached(feeds, at, policy), world.masters, store, snapshot_ts=at, policy=policy)
         for frame in (schema.ALERTS, schema.UNIT_TIMESERIES):
-            made[frame.name].append(kept.read(frame, at, at).collect())
+            made[frame.name].append(store.read(frame, at, at).collect())
         at += TICK
-        kept.forget(at - timedelta(minutes=2 * policy.suppression.history_minutes))
+        store.forget(at - timedelta(minutes=2 * policy.suppression.history_minutes))
     alerts, units = (pl.concat(rows) for rows in made.values())
     return alerts, units
 
 
-def _reached(feeds: dict[str, pl.DataFrame], at: datetime, policy: Policy) -> Feeds:
-    """What a tick may look at, of feeds that are sorted by time."""
+def _find_reached(feeds: dict[str, pl.DataFrame], at: datetime, policy: Policy) -> Feeds:
+    """Find what a tick may look at, of feeds that are sorted by time."""
     reach = tick.compute_look_back(policy)
 
     def of(name: str) -> pl.DataFrame:
@@ -77,22 +77,22 @@ def _reached(feeds: dict[str, pl.DataFrame], at: datetime, policy: Policy) -> Fe
     return Feeds(occupancy, flow, staffing, limits)
 
 
-# --- what is told
+# --- what is notified
 
 
-def told(alerts: pl.DataFrame) -> pl.DataFrame:
-    """What production tells: unit_id, unit_type, direction, episode, told_ts; a row for every time.
+def select_notified(alerts: pl.DataFrame) -> pl.DataFrame:
+    """Select what production notifies: unit_id, unit_type, direction, episode, notified_ts; a row for every time.
 
     Args:
         alerts: `buffers.schema.ALERTS`.
 
     """
     rows = scorecard.select_actionable(alerts).with_columns(derive_episode_key().alias("episode"))
-    return rows.rename({"snapshot_ts": "told_ts"}).select(_TELLING)
+    return rows.rename({"snapshot_ts": "notified_ts"}).select(_NOTIFYING)
 
 
-def by_level(levels: pl.DataFrame, full: float, empty: float) -> pl.DataFrame:
-    """What a static threshold would tell, as `told`: from `full` on, and of a TOTAL down to `empty`.
+def detect_by_level(levels: pl.DataFrame, full: float, empty: float) -> pl.DataFrame:
+    """Detect by a static threshold, as `select_notified`: from `full` on, and of a TOTAL down to `empty`.
 
     An episode lasts until the level was within the thresholds for two ticks.
 
@@ -111,12 +111,12 @@ def by_level(levels: pl.DataFrame, full: float, empty: float) -> pl.DataFrame:
     begins = (pl.col("snapshot_ts").diff().over(UNIT) > 2 * TICK).fill_null(value=True)
     number = begins.cum_sum().over(UNIT)
     return beyond.with_columns(
-        pl.concat_str(*UNIT, number, separator=".").alias("episode"), pl.col("snapshot_ts").alias("told_ts")
-    ).select(_TELLING)
+        pl.concat_str(*UNIT, number, separator=".").alias("episode"), pl.col("snapshot_ts").alias("notified_ts")
+    ).select(_NOTIFYING)
 
 
-def at_ticks(fills: pl.DataFrame) -> pl.DataFrame:
-    """The true levels at ticks, for `by_level`: what a perfect sensor would show.
+def select_ticks(fills: pl.DataFrame) -> pl.DataFrame:
+    """Select the true levels at ticks, for `detect_by_level`: what a perfect sensor would show.
 
     Args:
         fills: as of `onsets.unit_fills`.
@@ -129,29 +129,29 @@ def at_ticks(fills: pl.DataFrame) -> pl.DataFrame:
 # --- what it was worth
 
 
-def onsets_told(telling: pl.DataFrame, onsets: pl.DataFrame) -> pl.DataFrame:
-    """Every onset, with `alert_ts`: when it was first told in time; empty where it was missed.
+def match_onsets(notified: pl.DataFrame, onsets: pl.DataFrame) -> pl.DataFrame:
+    """Match every onset with `alert_ts`: when it was first notified in time; empty where it was missed.
 
     Args:
-        telling: as of `told`.
+        notified: as of `select_notified`.
         onsets: `schema.ONSETS`.
 
     """
-    told_by = pl.concat([onsets.with_columns(by=pl.col("unit_id")), onsets.with_columns(by=_total())]).unique()
+    notified_by = pl.concat([onsets.with_columns(by=pl.col("unit_id")), onsets.with_columns(by=_sum_truth())]).unique()
     first = (
-        told_by.join(telling.select("direction", "told_ts", by="unit_id"), on=["by", "direction"])
-        .filter(pl.col("told_ts").is_between(pl.col("onset_ts") - BEFORE, pl.col("onset_ts") + AFTER))
+        notified_by.join(notified.select("direction", "notified_ts", by="unit_id"), on=["by", "direction"])
+        .filter(pl.col("notified_ts").is_between(pl.col("onset_ts") - BEFORE, pl.col("onset_ts") + AFTER))
         .group_by(*UNIT, "onset_ts")
-        .agg(alert_ts=pl.col("told_ts").min())
+        .agg(alert_ts=pl.col("notified_ts").min())
     )
     return onsets.join(first, on=[*UNIT, "onset_ts"], how="left")
 
 
-def episodes_judged(telling: pl.DataFrame, onsets: pl.DataFrame, fills: pl.DataFrame) -> pl.DataFrame:
-    """Every episode that was told: unit_id, unit_type, direction, episode, first_ts, and what it was.
+def judge_episodes(notified: pl.DataFrame, onsets: pl.DataFrame, fills: pl.DataFrame) -> pl.DataFrame:
+    """Judge every episode that was notified: unit_id, unit_type, direction, episode, first_ts, and what it was.
 
     Args:
-        telling: as of `told`.
+        notified: as of `select_notified`.
         onsets: `schema.ONSETS`.
         fills: as of `onsets.unit_fills`.
 
@@ -159,15 +159,15 @@ def episodes_judged(telling: pl.DataFrame, onsets: pl.DataFrame, fills: pl.DataF
         One row for each episode; `was` is RIGHT, BRIEF or FALSE.
 
     """
-    end = pl.col("end_ts").fill_null(pl.col("onset_ts") + _FOR_EVER) + AFTER
+    end = pl.col("end_ts").fill_null(pl.col("onset_ts") + _FOREVER) + AFTER
     own = pl.col("unit_id")
     trouble = onsets.select(pl.col("unit_id").alias("troubled"), "direction", "onset_ts", end.alias("end_ts"))
     there = (
-        telling.with_columns(pool=_total())
-        .join(trouble.with_columns(pool=_total("troubled")), on=["pool", "direction"])
+        notified.with_columns(pool=_sum_truth())
+        .join(trouble.with_columns(pool=_sum_truth("troubled")), on=["pool", "direction"])
         .filter(
             pl.any_horizontal(own == pl.col("troubled"), own == pl.col("pool"), pl.col("pool") == pl.col("troubled")),
-            pl.col("told_ts").is_between(pl.col("onset_ts") - BEFORE, pl.col("end_ts")),
+            pl.col("notified_ts").is_between(pl.col("onset_ts") - BEFORE, pl.col("end_ts")),
         )
     )
     crossed = pl.concat(
@@ -176,8 +176,8 @@ def episodes_judged(telling: pl.DataFrame, onsets: pl.DataFrame, fills: pl.DataF
             fills.filter("staffed", pl.col("fill") <= EMPTY).with_columns(direction=pl.lit("STARVATION")),
         ]
     ).select(*UNIT, crossed_ts="ts")
-    near = telling.join(crossed, on=UNIT).filter(
-        pl.col("crossed_ts").is_between(pl.col("told_ts") - AFTER, pl.col("told_ts") + BEFORE)
+    near = notified.join(crossed, on=UNIT).filter(
+        pl.col("crossed_ts").is_between(pl.col("notified_ts") - AFTER, pl.col("notified_ts") + BEFORE)
     )
     was = (
         pl.when(pl.col("episode").is_in(there["episode"].unique().implode()))
@@ -186,10 +186,10 @@ def episodes_judged(telling: pl.DataFrame, onsets: pl.DataFrame, fills: pl.DataF
         .then(pl.lit("BRIEF"))
         .otherwise(pl.lit("FALSE"))
     )
-    first = telling.group_by("unit_id", "unit_type", "direction", "episode").agg(first_ts=pl.col("told_ts").min())
+    first = notified.group_by("unit_id", "unit_type", "direction", "episode").agg(first_ts=pl.col("notified_ts").min())
     return first.with_columns(was=was)
 
 
-def _total(unit_id: str = "unit_id") -> pl.Expr:
-    """The TOTAL of a unit's pool."""
+def _sum_truth(unit_id: str = "unit_id") -> pl.Expr:
+    """Return the TOTAL of a unit's pool."""
     return pl.col(unit_id).str.replace("[^_]*$", TOTAL)

@@ -31,7 +31,7 @@ _STRENGTH: Final = {
     Kind.STAFFING_GAP: (0.2, 0.9),
     Kind.JAM: (-0.5, 0.5),
 }
-"""Mild ones come to nothing: a floor copes with them, and nobody should be called. Half of the jams are complete."""
+"""Mild ones come to nothing: a floor copes with them, and no one should be called. Half of the jams are complete."""
 _CLOSED_SHARE: Final = 0.55
 """At most this share of the lanes is closed at once."""
 
@@ -76,8 +76,8 @@ def draw(
     return tuple(events)
 
 
-def frame(layout: Layout, roster: Roster, events: Iterable[Event]) -> pl.DataFrame:
-    """The events of a warehouse as `schema.EVENTS`."""
+def build_frame(layout: Layout, roster: Roster, events: Iterable[Event]) -> pl.DataFrame:
+    """Build the events of a warehouse as `schema.EVENTS`."""
     rows = [
         (
             layout.warehouse,
@@ -92,37 +92,37 @@ def frame(layout: Layout, roster: Roster, events: Iterable[Event]) -> pl.DataFra
     return pl.DataFrame(rows, schema=EVENTS.polars, orient="row").sort("started_ts", "kind", "target")
 
 
-def _everywhere(_: Layout, __: np.random.Generator) -> list[str]:
+def _target_everywhere(_: Layout, __: np.random.Generator) -> list[str]:
     return [""]
 
 
-def _a_pool(_: Layout, rng: np.random.Generator) -> list[str]:
+def _draw_pool(_: Layout, rng: np.random.Generator) -> list[str]:
     return [str(rng.choice(POOLS))]
 
 
-def _a_path(layout: Layout, rng: np.random.Generator) -> list[str]:
+def _draw_path(layout: Layout, rng: np.random.Generator) -> list[str]:
     pool = BUFFERED[int(rng.integers(len(BUFFERED)))]
     return [str(rng.choice(layout.paths[layout.of_pool[pool]]))]
 
 
-def _lanes(layout: Layout, rng: np.random.Generator) -> list[str]:
+def _draw_lanes(layout: Layout, rng: np.random.Generator) -> list[str]:
     lanes = layout.paths[layout.of_pool[LANE]]
     count = int(rng.integers(1, max(2, round(len(lanes) * _CLOSED_SHARE) + 1)))
     return sorted(str(lane) for lane in rng.choice(lanes, count, replace=False))
 
 
-def _a_feed(_: Layout, rng: np.random.Generator) -> list[str]:
+def _draw_feed(_: Layout, rng: np.random.Generator) -> list[str]:
     return [str(rng.choice(FEEDS))]
 
 
 _TARGETS: Final[dict[Kind, Callable[[Layout, np.random.Generator], list[str]]]] = {
-    Kind.SURGE: _everywhere,
-    Kind.DRY_SPELL: _everywhere,
-    Kind.STAFFING_GAP: _a_pool,
-    Kind.JAM: _a_path,
-    Kind.CLOSED_LANE: _lanes,
-    Kind.FEED_OUTAGE: _a_feed,
-    Kind.FEED_STALL: _a_feed,
-    Kind.DROPOUT: _a_path,
-    Kind.STUCK_SENSOR: _a_path,
+    Kind.SURGE: _target_everywhere,
+    Kind.DRY_SPELL: _target_everywhere,
+    Kind.STAFFING_GAP: _draw_pool,
+    Kind.JAM: _draw_path,
+    Kind.CLOSED_LANE: _draw_lanes,
+    Kind.FEED_OUTAGE: _draw_feed,
+    Kind.FEED_STALL: _draw_feed,
+    Kind.DROPOUT: _draw_path,
+    Kind.STUCK_SENSOR: _draw_path,
 }

@@ -20,7 +20,7 @@ from fillrate_assets.sample.floor.events import Event
 from fillrate_assets.sample.floor.layout import BREAKS, POOLS, STATION_RATE, Layout, Roster
 from fillrate_assets.sample.floor.physics import Record
 from fillrate_assets.sample.floor.schema import Kind
-from fillrate_assets.sample.streams import Ints, Stream, generator
+from fillrate_assets.sample.streams import Ints, Stream, make_generator
 
 WINDOW_MINUTES: Final = 5
 """Length of a window of the flow feed."""
@@ -82,25 +82,27 @@ class _Floor:
         return [event for event in self.events if event.kind is kind and target in {None, event.target}]
 
     def moment(self, column: str) -> pl.Expr:
-        """A column of seconds since the start, as times."""
+        """Convert a column of seconds since the start to times."""
         return (pl.lit(self.roster.start) + pl.duration(seconds=pl.col(column))).alias(column)
 
 
-def feeds(
+def simulate_feeds(
     seed: int, layout: Layout, roster: Roster, record: Record, events: Iterable[Event], reception: Reception
 ) -> Feeds:
-    """What the feeds of one warehouse send of a record, under these events and this reception."""
+    """Simulate what the feeds of one warehouse send of a record, under these events and this reception."""
     floor = _Floor(layout, roster, record, tuple(events), reception)
-    rng = {feed: generator(seed, Stream.FEEDS, layout.number, index) for index, feed in enumerate(schema.FEEDS)}
+    rng = {feed: make_generator(seed, Stream.FEEDS, layout.number, index) for index, feed in enumerate(schema.FEEDS)}
     return Feeds(
-        occupancy=_received(floor, schema.OCCUPANCY, "OCCUPANCY", _levels(floor, rng["OCCUPANCY"]), rng["OCCUPANCY"]),
-        flow=_received(floor, schema.FLOW, "FLOW", _flows(floor, rng["FLOW"]), rng["FLOW"]),
-        staffing=_received(floor, schema.STAFFING, "STAFFING", _people(floor), rng["STAFFING"]),
-        limits=_received(floor, schema.LIMITS, "LIMITS", _limits(floor, rng["LIMITS"]), rng["LIMITS"]),
+        occupancy=_receive(
+            floor, schema.OCCUPANCY, "OCCUPANCY", _report_levels(floor, rng["OCCUPANCY"]), rng["OCCUPANCY"]
+        ),
+        flow=_receive(floor, schema.FLOW, "FLOW", _report_flows(floor, rng["FLOW"]), rng["FLOW"]),
+        staffing=_receive(floor, schema.STAFFING, "STAFFING", _report_people(floor), rng["STAFFING"]),
+        limits=_receive(floor, schema.LIMITS, "LIMITS", _report_limits(floor, rng["LIMITS"]), rng["LIMITS"]),
     )
 
 
-def _levels(floor: _Floor, rng: np.random.Generator) -> pl.DataFrame:
+def _report_levels(floor: _Floor, rng: np.random.Generator) -> pl.DataFrame:
     """Every minute, the level of every path."""
     layout, reception = floor.layout, floor.reception
     shape = floor.record.level.shape
@@ -118,10 +120,10 @@ def _levels(floor: _Floor, rng: np.random.Generator) -> pl.DataFrame:
     for event in floor.of_kind(Kind.DROPOUT):
         silent[event.start : event.end, layout.paths.index(event.target)] = True
     minute, path = np.nonzero(~silent)
-    return pl.DataFrame({"path": _named(layout, path), "event": minute * 60, "level": wrong[minute, path]})
+    return pl.DataFrame({"path": _name_paths(layout, path), "event": minute * 60, "level": wrong[minute, path]})
 
 
-def _flows(floor: _Floor, rng: np.random.Generator) -> pl.DataFrame:
+def _report_flows(floor: _Floor, rng: np.random.Generator) -> pl.DataFrame:
     """Every five minutes, what came in and went out; what was counted short is sent again when it is complete."""
     record, offset = floor.record, floor.layout.window_offset
     ends = np.arange(offset + WINDOW_MINUTES, floor.roster.minutes + 1, WINDOW_MINUTES)
@@ -132,7 +134,7 @@ def _flows(floor: _Floor, rng: np.random.Generator) -> pl.DataFrame:
     window, path = np.nonzero(np.ones_like(counts["inflow"]))
     complete = pl.DataFrame(
         {
-            "path": _named(floor.layout, path),
+            "path": _name_paths(floor.layout, path),
             "event": ends[window] * 60,
             "sent": ends[window] * 60,
             **{name: values[window, path] for name, values in counts.items()},
@@ -146,7 +148,7 @@ def _flows(floor: _Floor, rng: np.random.Generator) -> pl.DataFrame:
     return pl.concat([first, again]).with_columns(floor.moment("window_start"))
 
 
-def _people(floor: _Floor) -> pl.DataFrame:
+def _report_people(floor: _Floor) -> pl.DataFrame:
     """Every quarter of an hour, the associates of each pool; on a break they are still at work."""
     layout, roster = floor.layout, floor.roster
     minutes = np.arange(0, roster.minutes, REPORT_MINUTES)
@@ -177,7 +179,7 @@ def _people(floor: _Floor) -> pl.DataFrame:
     )
 
 
-def _limits(floor: _Floor, rng: np.random.Generator) -> pl.DataFrame:
+def _report_limits(floor: _Floor, rng: np.random.Generator) -> pl.DataFrame:
     """Every quarter of an hour, and when a lane opens or closes, what each path can take and what waits for it."""
     layout, record = floor.layout, floor.record
     changed = np.zeros_like(record.lane_open)
@@ -193,7 +195,7 @@ def _limits(floor: _Floor, rng: np.random.Generator) -> pl.DataFrame:
     capacity[bad] *= rng.choice(_BAD_CAPACITIES, int(bad.sum()))
     return pl.DataFrame(
         {
-            "path": _named(layout, path),
+            "path": _name_paths(layout, path),
             "event": minute * 60,
             "capacity": capacity,
             "max_rate": np.rint(layout.flow[path] * STATION_RATE * 60),
@@ -204,7 +206,7 @@ def _limits(floor: _Floor, rng: np.random.Generator) -> pl.DataFrame:
     ).with_columns(floor.moment("critical_pull_ts"))
 
 
-def _received(
+def _receive(
     floor: _Floor, target: TableSchema, feed: str, sent: pl.DataFrame, rng: np.random.Generator
 ) -> pl.DataFrame:
     """Let rows arrive: numbered as they were sent, some of them late, twice or never.
@@ -225,16 +227,16 @@ def _received(
     arrives = leaves + rng.integers(*LAG_SECONDS[feed], rows.height)
     arrives += np.where(rng.random(rows.height) < reception.late, rng.integers(*LATE_SECONDS, rows.height), 0)
     for event in floor.of_kind(Kind.FEED_STALL, feed):
-        kept_back = (leaves >= event.start * 60) & (leaves < event.end * 60)
-        arrives = np.where(kept_back, np.maximum(arrives, event.end * 60 + rng.integers(0, 60, rows.height)), arrives)
-    kept = rng.random(rows.height) >= reception.lost
+        stalled = (leaves >= event.start * 60) & (leaves < event.end * 60)
+        arrives = np.where(stalled, np.maximum(arrives, event.end * 60 + rng.integers(0, 60, rows.height)), arrives)
+    received = rng.random(rows.height) >= reception.lost
     for event in floor.of_kind(Kind.FEED_OUTAGE, feed):
-        kept &= (leaves < event.start * 60) | (leaves >= event.end * 60)
-    twice = kept & (rng.random(rows.height) < reception.twice)
+        received &= (leaves < event.start * 60) | (leaves >= event.end * 60)
+    twice = received & (rng.random(rows.height) < reception.twice)
     numbered = rows.with_columns(src_seq=pl.int_range(1, rows.height + 1), ingest=pl.Series(arrives))
     again = numbered.filter(pl.Series(twice))
     again = again.with_columns(pl.col("ingest") + pl.Series(rng.integers(*_TWICE_SECONDS, again.height)))
-    arrived = pl.concat([numbered.filter(pl.Series(kept)), again]).sort("ingest", "src_seq", maintain_order=True)
+    arrived = pl.concat([numbered.filter(pl.Series(received)), again]).sort("ingest", "src_seq", maintain_order=True)
     return target.conform(
         arrived.lazy()
         .with_columns(floor.moment("event"), floor.moment("ingest"))
@@ -243,5 +245,5 @@ def _received(
     ).collect()
 
 
-def _named(layout: Layout, path: Ints) -> pl.Series:
+def _name_paths(layout: Layout, path: Ints) -> pl.Series:
     return pl.Series(layout.paths).gather(path)

@@ -1,4 +1,4 @@
-"""What a robotized warehouse is made of: its paths, its people, its hours; and what the platform is told of them.
+"""What a robotized warehouse is made of: its paths, its people, its hours; and what the platform knows of them.
 
 Robots bring packages from PICK to the induct paths. The INDUCT pool puts them on the sorter, and the sorter sends each
 to a pack station (the PACK pool empties it) or to a dock lane (the LANE pool loads from it). The buffers are those of
@@ -19,7 +19,7 @@ import polars as pl
 from fillrate_assets.buffers import schema
 from fillrate_assets.buffers.rules.tick import MasterData
 from fillrate_assets.sample.names import SITES
-from fillrate_assets.sample.streams import Floats, Ints, Mask, Stream, generator
+from fillrate_assets.sample.streams import Floats, Ints, Mask, Stream, make_generator
 
 TOTAL: Final = "TOTAL"
 PICK, INDUCT, PACK, LANE = POOLS = ("PICK", "INDUCT", "PACK", "LANE")
@@ -71,7 +71,7 @@ class Layout:
     @property
     def warehouse(self) -> str:
         """Its name."""
-        return name(self.number)
+        return format_name(self.number)
 
     @property
     def time_zone(self) -> str:
@@ -100,14 +100,14 @@ class Layout:
         return {pool: self.rate * POOL_SHARES[pool] * 60 / people for pool, people in self.headcount.items()}
 
 
-def name(number: int) -> str:
-    """A warehouse's name, e.g. W0001."""
+def format_name(number: int) -> str:
+    """Format a warehouse's name, e.g. W0001."""
     return f"W{number:04}"
 
 
-def layout(seed: int, number: int) -> Layout:
+def draw_layout(seed: int, number: int) -> Layout:
     """Draw one warehouse, numbered from 1; it does not depend on how many others there are."""
-    rng = generator(seed, Stream.LAYOUT, number)
+    rng = make_generator(seed, Stream.LAYOUT, number)
     counts = {pool: int(rng.integers(*_PATHS[pool])) for pool in BUFFERED}
     paths = sum(counts.values())
     rate = float(rng.uniform(*_RATE)) * paths
@@ -120,7 +120,7 @@ def layout(seed: int, number: int) -> Layout:
     return Layout(
         number=number,
         rate=rate,
-        paths=tuple(path_names(counts)),
+        paths=tuple(list_path_names(counts)),
         pool=pool,
         flow=flow,
         capacity=np.rint(flow * np.array([*_CAPACITY_MINUTES.values()])[pool] * spread[1]).astype(np.int64),
@@ -129,8 +129,8 @@ def layout(seed: int, number: int) -> Layout:
     )
 
 
-def path_names(counts: Mapping[str, int]) -> Iterable[str]:
-    """The paths of pools of such sizes, e.g. IND-01."""
+def list_path_names(counts: Mapping[str, int]) -> Iterable[str]:
+    """List the paths of pools of such sizes, e.g. IND-01."""
     return (f"{_PREFIXES[pool]}-{number:02}" for pool, count in counts.items() for number in range(1, count + 1))
 
 
@@ -153,8 +153,8 @@ class Roster:
         return len(self.shift)
 
 
-def roster(layout: Layout, start: datetime, minutes: int) -> Roster:
-    """The hours that a warehouse works.
+def draw_roster(layout: Layout, start: datetime, minutes: int) -> Roster:
+    """Draw the hours that a warehouse works.
 
     Args:
         layout: which warehouse.
@@ -180,8 +180,8 @@ def roster(layout: Layout, start: datetime, minutes: int) -> Roster:
     return Roster(begins, shift, since, (shift >= 0) & ~resting)
 
 
-def masters(numbers: Sequence[int], paths: pl.DataFrame, hours: pl.DataFrame) -> MasterData:
-    """The master data of numbered warehouses.
+def build_master_data(numbers: Sequence[int], paths: pl.DataFrame, hours: pl.DataFrame) -> MasterData:
+    """Build the master data of numbered warehouses.
 
     Args:
         numbers: of the warehouses; a DC may have several of them.
@@ -191,7 +191,7 @@ def masters(numbers: Sequence[int], paths: pl.DataFrame, hours: pl.DataFrame) ->
     """
     places = [(number - 1) % len(SITES) for number in numbers]
     own = {
-        "warehouse": [name(number) for number in numbers],
+        "warehouse": [format_name(number) for number in numbers],
         "dc": [f"DC{place + 1:02}" for place in places],
         "name": [f"{SITES[place].name} robotics" for place in places],
         "time_zone": [SITES[place].time_zone for place in places],

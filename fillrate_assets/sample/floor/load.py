@@ -20,8 +20,15 @@ from fillrate_assets.buffers.rules.policy import TICK_MINUTES
 from fillrate_assets.buffers.rules.tick import Feeds, MasterData
 from fillrate_assets.core.table_schema import TableSchema
 from fillrate_assets.sample.floor.feeds import LAG_SECONDS, REPORT_MINUTES, WINDOW_MINUTES
-from fillrate_assets.sample.floor.layout import BUFFERED, POOLS, SHIFT_HOURS, masters, name, path_names
-from fillrate_assets.sample.streams import Floats, Ints, Mask, Stream, generator
+from fillrate_assets.sample.floor.layout import (
+    BUFFERED,
+    POOLS,
+    SHIFT_HOURS,
+    build_master_data,
+    format_name,
+    list_path_names,
+)
+from fillrate_assets.sample.streams import Floats, Ints, Mask, Stream, make_generator
 
 _POOL_SHARES: Final = (0.2, 0.45, 0.35)
 """Share of the paths that each pool of `BUFFERED` has."""
@@ -94,11 +101,11 @@ class Load:
     @cached_property
     def paths(self) -> Paths:
         """Every path."""
-        own = list(path_names(self.counts))
+        own = list(list_path_names(self.counts))
         size = self.warehouses * len(own)
-        rng = generator(self.seed, Stream.LOAD)
+        rng = make_generator(self.seed, Stream.LOAD)
         return Paths(
-            warehouse=pl.Series([name(number) for number in self.numbers]).gather(np.arange(size) // len(own)),
+            warehouse=pl.Series([format_name(number) for number in self.numbers]).gather(np.arange(size) // len(own)),
             path=pl.Series(own).gather(np.arange(size) % len(own)),
             capacity=rng.integers(*_CAPACITY, size).astype(np.float64),
             swing=rng.uniform(*_SWING, size),
@@ -107,16 +114,16 @@ class Load:
             stormy=rng.random(size) < self.storm_share,
         )
 
-    def masters(self) -> MasterData:
-        """The master data of its warehouses, which work around the clock."""
+    def build_master_data(self) -> MasterData:
+        """Build the master data of its warehouses, which work around the clock."""
         pools = [pool for pool, count in self.counts.items() for _ in range(count)]
-        own = pl.DataFrame({"pool": pools, "path": list(path_names(self.counts))})
-        each = pl.DataFrame({"warehouse": [name(number) for number in self.numbers]})
+        own = pl.DataFrame({"pool": pools, "path": list(list_path_names(self.counts))})
+        each = pl.DataFrame({"warehouse": [format_name(number) for number in self.numbers]})
         hours = pl.DataFrame({"hour": range(0, 24, SHIFT_HOURS)})
-        return masters(self.numbers, each.join(own, how="cross"), each.join(hours, how="cross"))
+        return build_master_data(self.numbers, each.join(own, how="cross"), each.join(hours, how="cross"))
 
-    def received(self, tick: int) -> Feeds:
-        """What the feeds received in the five minutes before a tick, that moment included."""
+    def simulate_received(self, tick: int) -> Feeds:
+        """Simulate what the feeds received in the five minutes before a tick, that moment included."""
         sources = range(max(0, tick - _LATEST_TICKS), tick)
         return Feeds(
             occupancy=self._arrived(schema.OCCUPANCY, "OCCUPANCY", sources, tick),
@@ -126,13 +133,13 @@ class Load:
         )
 
     def _arrived(self, target: TableSchema, feed: str, sources: range, tick: int) -> pl.DataFrame:
-        """The rows sent in the five minutes after each source tick that arrive in this one."""
+        """Return the rows sent in the five minutes after each source tick that arrive in this one."""
         frames = []
         for source in sources:
             minutes = np.arange(source * TICK_MINUTES, (source + 1) * TICK_MINUTES)
             minutes = minutes[minutes % _PERIODS[feed] == 0]
             things = self.warehouses * len(POOLS) if feed == "STAFFING" else len(self.paths.path)
-            rng = generator(self.seed, Stream.LOAD, schema.FEEDS.index(feed) + 1, source)
+            rng = make_generator(self.seed, Stream.LOAD, schema.FEEDS.index(feed) + 1, source)
             event = np.repeat(minutes * 60, things)
             ingest = event + rng.integers(*LAG_SECONDS[feed], len(event))
             ingest += np.where(rng.random(len(event)) < self.late, rng.integers(*_LATE_SECONDS, len(event)), 0)
@@ -176,7 +183,7 @@ class Load:
     def _people(self, thing: Ints, minute: Ints) -> pl.DataFrame:
         return pl.DataFrame(
             {
-                "warehouse": pl.Series([name(number) for number in self.numbers]).gather(thing // len(POOLS)),
+                "warehouse": pl.Series([format_name(number) for number in self.numbers]).gather(thing // len(POOLS)),
                 "pool": pl.Series(POOLS).gather(thing % len(POOLS)),
                 "minute": minute,
             }

@@ -32,7 +32,7 @@ CAUSE_MINUTES: Final = 120
 _KEY: Final = ["warehouse", "unit_id", "unit_type", "direction"]
 
 
-def onsets(latent: pl.DataFrame, members: pl.DataFrame, events: pl.DataFrame) -> pl.DataFrame:
+def find_onsets(latent: pl.DataFrame, members: pl.DataFrame, events: pl.DataFrame) -> pl.DataFrame:
     """Every onset of overflow and starvation.
 
     The cause is the event of the warehouse that began last before the onset; NONE where there is none.
@@ -46,7 +46,7 @@ def onsets(latent: pl.DataFrame, members: pl.DataFrame, events: pl.DataFrame) ->
         `schema.ONSETS`, sorted by its key.
 
     """
-    fills = unit_fills(latent, members).filter("staffed").sort("unit_id", "ts")
+    fills = compute_unit_fills(latent, members).filter("staffed").sort("unit_id", "ts")
     minutes = fills.with_columns(n=pl.int_range(pl.len()).over("unit_id"))
     troubled = pl.concat(
         [
@@ -73,11 +73,11 @@ def onsets(latent: pl.DataFrame, members: pl.DataFrame, events: pl.DataFrame) ->
         )
         .sort("onset_ts")
     )
-    return ONSETS.conform(_caused(merged, events).sort(ONSETS.key).lazy()).collect()
+    return ONSETS.conform(_add_causes(merged, events).sort(ONSETS.key).lazy()).collect()
 
 
-def unit_fills(latent: pl.DataFrame, members: pl.DataFrame) -> pl.DataFrame:
-    """The true fill of every unit in every minute.
+def compute_unit_fills(latent: pl.DataFrame, members: pl.DataFrame) -> pl.DataFrame:
+    """Compute the true fill of every unit in every minute.
 
     Args:
         latent: `schema.LATENT`.
@@ -106,7 +106,7 @@ def unit_fills(latent: pl.DataFrame, members: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _caused(found: pl.DataFrame, events: pl.DataFrame) -> pl.DataFrame:
+def _add_causes(found: pl.DataFrame, events: pl.DataFrame) -> pl.DataFrame:
     began = (
         events.filter(pl.col("kind").is_in(FLOOR_KINDS))
         .select("warehouse", "kind", "started_ts", "ended_ts")

@@ -1,6 +1,6 @@
 """The floor as it really runs: packages from pick to induct, over the sorter, to pack stations and lanes.
 
-SimPy keeps the time. Packages move in lots every half minute and are counted, never made or lost: a package that finds
+SimPy is the clock. Packages move in lots every half minute and are counted, never made or lost: a package that finds
 no room waits where it is. So a full lane fills the sorter, a full sorter stops the induct, and picking stops last.
 The floor steers itself as real ones do: the release follows the fill of the induct buffer, people work faster before a
 full buffer than before an empty one, and go to the fuller paths of their pool. All noise is drawn before the
@@ -51,7 +51,7 @@ _RELEASE_RANGE: Final = (0.8, 1.15)
 _PACE_GAIN: Final = 0.5
 """How much faster people work before a full buffer."""
 _HELP: Final = 0.25
-"""Share of a pool's people that a path keeps however empty it is, against one that is full."""
+"""Share of a pool's people that a path has however empty it is, against one that is full."""
 _BALANCE: Final = 1.2
 """How much less a full path is sent than an empty one, against the planned flow."""
 _BURST_SHAPE: Final = 12.0
@@ -81,8 +81,8 @@ class Record:
     """Packages on the sorter, at the end of each minute."""
 
     @classmethod
-    def blank(cls, minutes: int, paths: int) -> Record:
-        """A record of nothing yet."""
+    def make_blank(cls, minutes: int, paths: int) -> Record:
+        """Make a record of nothing yet."""
         return cls(
             level=np.zeros((minutes + 1, paths), np.int64),
             inflow=np.zeros((minutes, paths), np.int64),
@@ -95,7 +95,7 @@ class Record:
         )
 
 
-def run(layout: Layout, roster: Roster, events: Iterable[Event], rng: np.random.Generator) -> Record:
+def simulate_floor(layout: Layout, roster: Roster, events: Iterable[Event], rng: np.random.Generator) -> Record:
     """Let a warehouse work for all of its roster, with these events; those of feeds do not touch it."""
     environment = simpy.Environment()
     floor = _Floor(environment, layout, roster, rng)
@@ -103,13 +103,13 @@ def run(layout: Layout, roster: Roster, events: Iterable[Event], rng: np.random.
         if event.kind in FLOOR_KINDS:
             environment.process(floor.suffer(event))
     for stage in (floor.pick, floor.induct, floor.sort, floor.pack, floor.load, floor.write_down):
-        environment.process(_step_by_step(environment, stage))
+        environment.process(_simulate_steps(environment, stage))
     environment.run(until=roster.minutes * 60)
     return floor.record
 
 
-def latent(layout: Layout, roster: Roster, record: Record) -> pl.DataFrame:
-    """The record as `schema.LATENT`, by path and minute."""
+def build_latent(layout: Layout, roster: Roster, record: Record) -> pl.DataFrame:
+    """Build the record as `schema.LATENT`, by path and minute."""
     minutes, paths = record.inflow.shape
     people = record.headcount[:, [POOLS.index(pool) for pool in layout.pools]]
     columns = {
@@ -133,7 +133,7 @@ def latent(layout: Layout, roster: Roster, record: Record) -> pl.DataFrame:
     return LATENT.conform(rows).collect()
 
 
-def _step_by_step(environment: simpy.Environment, stage: Callable[[], None]) -> ProcessGenerator:
+def _simulate_steps(environment: simpy.Environment, stage: Callable[[], None]) -> ProcessGenerator:
     while True:
         stage()
         yield environment.timeout(_STEP_SECONDS)
@@ -151,25 +151,25 @@ class _Floor:
         self._level = np.rint(TARGET_FILL * layout.capacity).astype(np.int64)
         lot = round(layout.rate / _STEPS_PER_MINUTE)
         self._shares = np.array([POOL_SHARES[PACK], POOL_SHARES[LANE]])
-        self._lots = deque(_dealt(lot, self._shares, 0.5) for _ in range(_LAP_MINUTES * _STEPS_PER_MINUTE))
+        self._lots = deque(_deal(lot, self._shares, 0.5) for _ in range(_LAP_MINUTES * _STEPS_PER_MINUTE))
         self._inducted = 0
         self._on_sorter = lot * len(self._lots)
         self._sorter_room = round(_SORTER_ROOM * self._on_sorter)
         self._backlog = _FIRST_BACKLOG_MINUTES * layout.rate
 
-        self._burst_in, self._burst_out = _rounded(rng.gamma(_BURST_SHAPE, 1 / _BURST_SHAPE, (2, steps, paths)))
+        self._burst_in, self._burst_out = _round_steps(rng.gamma(_BURST_SHAPE, 1 / _BURST_SHAPE, (2, steps, paths)))
         self._luck_in, self._luck_out = rng.random((2, steps, paths))
         self._cut = rng.random((steps, 3))
-        self._mood = dict(zip(POOLS, _moods(rng, steps), strict=True))
+        self._mood = dict(zip(POOLS, _draw_moods(rng, steps), strict=True))
         turn = 2 * np.pi / (_STEPS_PER_MINUTE * rng.uniform(*_WAVE_MINUTES))
-        self._wave = _rounded(1 + _WAVE * np.sin(turn * np.arange(steps) + rng.uniform(0, 2 * np.pi)))
+        self._wave = _round_steps(1 + _WAVE * np.sin(turn * np.arange(steps) + rng.uniform(0, 2 * np.pi)))
 
         self._happening: list[Event] = []
         self._release = 1.0
         self._staff = dict.fromkeys(POOLS, 1.0)
         self._open = np.ones(paths, np.bool_)
         self._running = np.ones(paths)
-        self.record = Record.blank(roster.minutes, paths)
+        self.record = Record.make_blank(roster.minutes, paths)
         self.record.level[0] = self._level
 
     def suffer(self, event: Event) -> ProcessGenerator:
@@ -195,26 +195,28 @@ class _Floor:
         share = self._release * steered * self._staff[PICK] * self._wave[step] * self._mood[PICK][step]
         weights = self._planned[here] * self._preference(here)
         wanted = self._planned[here].sum() * share * weights / weights.sum() * self._burst_in[step, here]
-        came = np.minimum(_whole(wanted, self._luck_in[step, here]), self._layout.capacity[here] - self._level[here])
+        came = np.minimum(
+            _round_whole(wanted, self._luck_in[step, here]), self._layout.capacity[here] - self._level[here]
+        )
         self._receive(here, came)
         self._backlog = max(0.0, self._backlog - came.sum())
 
     def induct(self) -> None:
-        """The INDUCT pool puts packages on the sorter, as long as it has room."""
+        """Put packages on the sorter by the INDUCT pool, as long as it has room."""
         if self._working:
             self._inducted = self._serve(INDUCT, self._sorter_room - self._on_sorter)
 
     def sort(self) -> None:
-        """The sorter sends the lot that has travelled its lap to the paths; what finds no room travels on."""
+        """Send the lot that has travelled its lap to the paths; what finds no room travels on."""
         if not self._working:
             return
         lot, cuts = self._lots.popleft(), self._cut[self._step]
-        entered = _dealt(self._inducted, self._shares, cuts[0])
+        entered = _deal(self._inducted, self._shares, cuts[0])
         self._on_sorter += self._inducted
         for index, pool in enumerate((PACK, LANE)):
             here = self._layout.of_pool[pool]
             weights = self._planned[here] * self._preference(here) * self._burst_in[self._step, here] * self._open[here]
-            arriving = _dealt(int(lot[index]), weights, cuts[index + 1])
+            arriving = _deal(int(lot[index]), weights, cuts[index + 1])
             came = np.minimum(arriving, self._layout.capacity[here] - self._level[here])
             self._receive(here, came)
             entered[index] += lot[index] - came.sum()
@@ -222,17 +224,17 @@ class _Floor:
         self._lots.append(entered)
 
     def pack(self) -> None:
-        """The PACK pool packs."""
+        """Pack by the PACK pool."""
         if self._working:
             self._serve(PACK)
 
     def load(self) -> None:
-        """The LANE pool loads trucks."""
+        """Load trucks by the LANE pool."""
         if self._working:
             self._serve(LANE)
 
     def write_down(self) -> None:
-        """Keep what the step ended with; the minute ends with its last step."""
+        """Record what the step ended with; the minute ends with its last step."""
         minute, record = self._minute, self.record
         record.level[minute + 1] = self._level
         if self._roster.shift[minute] >= 0:
@@ -255,7 +257,7 @@ class _Floor:
         return bool(self._roster.working[self._minute])
 
     def _take_effect(self) -> None:
-        """What all events that are happening now do together."""
+        """Take together what all events that are happening now do."""
 
         def product(kinds: Iterable[Kind], target: str = "") -> float:
             return float(np.prod([e.strength for e in self._happening if e.kind in kinds and e.target == target]))
@@ -291,7 +293,7 @@ class _Floor:
         pace = 1 + _PACE_GAIN * (self._fill(here) - TARGET_FILL)
         share = pace * self._staff[pool] * self._mood[pool][step]
         rate = np.minimum(planned.sum() * share * pull / pull.sum(), stations)
-        done = np.minimum(_whole(rate * self._burst_out[step, here], self._luck_out[step, here]), level)
+        done = np.minimum(_round_whole(rate * self._burst_out[step, here], self._luck_out[step, here]), level)
         if room is not None and done.sum() > room:
             done = done * max(0, room) // done.sum()
         self._level[here] -= done
@@ -299,12 +301,12 @@ class _Floor:
         return int(done.sum())
 
 
-def _whole(packages: Floats, luck: Floats) -> Ints:
+def _round_whole(packages: Floats, luck: Floats) -> Ints:
     """Whole packages: rounded up as often as the fraction says."""
     return np.floor(packages + luck).astype(np.int64)
 
 
-def _dealt(packages: int, weights: Floats, cut: float) -> Ints:
+def _deal(packages: int, weights: Floats, cut: float) -> Ints:
     """Deal whole packages by weight; every one goes somewhere, or none does where nothing has a weight."""
     if not weights.any():
         return np.zeros(len(weights), np.int64)
@@ -314,14 +316,14 @@ def _dealt(packages: int, weights: Floats, cut: float) -> Ints:
     return shares
 
 
-def _moods(rng: np.random.Generator, steps: int) -> Floats:
+def _draw_moods(rng: np.random.Generator, steps: int) -> Floats:
     """For each pool the ups and downs around 1 that last for minutes."""
     kernel = np.exp(-np.arange(5 * _MOOD_STEPS) / _MOOD_STEPS)
     kernel *= _MOOD / np.sqrt((kernel**2).sum())
     white = rng.standard_normal((len(POOLS), steps))
-    return _rounded(np.exp([np.convolve(series, kernel)[:steps] for series in white]))
+    return _round_steps(np.exp([np.convolve(series, kernel)[:steps] for series in white]))
 
 
-def _rounded(noise: Floats) -> Floats:
+def _round_steps(noise: Floats) -> Floats:
     """Another processor's last digits make no other day of it."""
     return np.round(noise, 6)

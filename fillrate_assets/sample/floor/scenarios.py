@@ -15,12 +15,12 @@ import polars as pl
 from fillrate_assets.buffers.rules.tick import Feeds, MasterData
 from fillrate_assets.sample.floor import layout as plan
 from fillrate_assets.sample.floor import physics
-from fillrate_assets.sample.floor.events import Event, draw, frame
-from fillrate_assets.sample.floor.feeds import ROUGH, USUAL, Reception, feeds
+from fillrate_assets.sample.floor.events import Event, build_frame, draw
+from fillrate_assets.sample.floor.feeds import ROUGH, USUAL, Reception, simulate_feeds
 from fillrate_assets.sample.floor.layout import Layout
-from fillrate_assets.sample.floor.onsets import onsets
+from fillrate_assets.sample.floor.onsets import find_onsets
 from fillrate_assets.sample.floor.schema import FEED_KINDS, FLOOR_KINDS, Kind
-from fillrate_assets.sample.streams import Stream, generator
+from fillrate_assets.sample.streams import Stream, make_generator
 
 _DAY_MINUTES: Final = 24 * 60
 
@@ -78,8 +78,8 @@ def simulate(scenario: Scenario, numbers: Sequence[int] | None = None, events: S
         events: what goes wrong in each of them; by default what the scenario draws.
 
     """
-    layouts = [plan.layout(scenario.seed, number) for number in numbers or scenario.numbers]
-    masters = plan.masters(
+    layouts = [plan.draw_layout(scenario.seed, number) for number in numbers or scenario.numbers]
+    masters = plan.build_master_data(
         [layout.number for layout in layouts],
         pl.concat(pl.DataFrame({"warehouse": it.warehouse, "pool": it.pools, "path": it.paths}) for it in layouts),
         pl.concat(pl.DataFrame({"warehouse": it.warehouse, "hour": it.shift_starts}) for it in layouts),
@@ -89,7 +89,7 @@ def simulate(scenario: Scenario, numbers: Sequence[int] | None = None, events: S
     return World(
         feeds=Feeds(*(pl.concat(each) for each in zip(*(part.by_name.values() for part in shown), strict=True))),
         masters=masters,
-        truth=Truth(*truth, onsets(truth[0], masters.unit_members, truth[1])),
+        truth=Truth(*truth, find_onsets(truth[0], masters.unit_members, truth[1])),
     )
 
 
@@ -97,20 +97,20 @@ def _run(
     scenario: Scenario, layout: Layout, events: Sequence[Event] | None
 ) -> tuple[Feeds, pl.DataFrame, pl.DataFrame]:
     """One warehouse: its feeds, its latent state, its events."""
-    roster = plan.roster(layout, datetime.combine(scenario.first, time()), scenario.days * _DAY_MINUTES)
+    roster = plan.draw_roster(layout, datetime.combine(scenario.first, time()), scenario.days * _DAY_MINUTES)
     if events is None:
-        rng = generator(scenario.seed, Stream.TROUBLE, layout.number)
+        rng = make_generator(scenario.seed, Stream.TROUBLE, layout.number)
         drawn = (draw(layout, roster, kinds, scenario.per_day, rng) for kinds in (scenario.kinds, scenario.feed_kinds))
         events = [event for some in drawn for event in some]
-    record = physics.run(layout, roster, events, generator(scenario.seed, Stream.FLOOR, layout.number))
+    record = physics.simulate_floor(layout, roster, events, make_generator(scenario.seed, Stream.FLOOR, layout.number))
     return (
-        feeds(scenario.seed, layout, roster, record, events, scenario.reception),
-        physics.latent(layout, roster, record),
-        frame(layout, roster, events),
+        simulate_feeds(scenario.seed, layout, roster, record, events, scenario.reception),
+        physics.build_latent(layout, roster, record),
+        build_frame(layout, roster, events),
     )
 
 
-def _kinds(prefix: str, seed: int) -> tuple[Scenario, ...]:
+def _list_kinds(prefix: str, seed: int) -> tuple[Scenario, ...]:
     """One scenario of each kind; their seeds follow one another."""
     return (
         Scenario(f"{prefix}healthy", seed),
@@ -125,11 +125,11 @@ def _kinds(prefix: str, seed: int) -> tuple[Scenario, ...]:
     )
 
 
-TUNING: Final = _kinds("", 1001)
+TUNING: Final = _list_kinds("", 1001)
 """What thresholds may be chosen on."""
 
 HELD_OUT: Final = (
-    *_kinds("unseen: ", 3001),
+    *_list_kinds("unseen: ", 3001),
     Scenario("unseen: one trouble upon another", 3010, FLOOR_KINDS, per_day=8, warehouses=8),
 )
 """What precision and recall are stated on, once, with thresholds that were chosen before.

@@ -11,7 +11,7 @@ import pytest
 from fillrate_assets.buffers.rules.policy import Policy
 from fillrate_assets.sample.floor import detection
 from fillrate_assets.sample.floor.events import Event
-from fillrate_assets.sample.floor.layout import layout, roster
+from fillrate_assets.sample.floor.layout import draw_layout, draw_roster
 from fillrate_assets.sample.floor.scenarios import TUNING, simulate
 from fillrate_assets.sample.floor.schema import ONSETS, Kind
 
@@ -27,8 +27,8 @@ def at(minute: float) -> datetime:
 def telling(*told: tuple[str, float], direction: str = "OVERFLOW") -> pl.DataFrame:
     """Episodes, one for each unit, and the minutes at which they are told."""
     rows = [(unit, "TOTAL", direction, f"{unit}.1", at(minute)) for unit, minute in told]
-    names = ("unit_id", "unit_type", "direction", "episode", "told_ts")
-    return pl.DataFrame(rows, schema=names, orient="row").cast({"told_ts": pl.Datetime("us", "UTC")})
+    names = ("unit_id", "unit_type", "direction", "episode", "notified_ts")
+    return pl.DataFrame(rows, schema=names, orient="row").cast({"notified_ts": pl.Datetime("us", "UTC")})
 
 
 def onset(unit: str = PATH, begin: float = 0, end: float | None = 20) -> pl.DataFrame:
@@ -59,14 +59,14 @@ def fills(minutes: range = range(0)) -> pl.DataFrame:
 def test_an_onset_is_told_in_time_by_its_unit_or_its_total(
     unit: str, minutes: list[float], first: float | None
 ) -> None:
-    found = detection.onsets_told(telling(*((unit, minute) for minute in minutes)), onset())
+    found = detection.match_onsets(telling(*((unit, minute) for minute in minutes)), onset())
     assert found["alert_ts"].to_list() == [None if first is None else at(first)]
 
 
 def test_a_total_is_not_told_by_its_paths_and_no_overflow_by_a_starvation() -> None:
-    assert detection.onsets_told(telling((PATH, 0)), onset(WHOLE))["alert_ts"].to_list() == [None]
+    assert detection.match_onsets(telling((PATH, 0)), onset(WHOLE))["alert_ts"].to_list() == [None]
     starving = telling((PATH, 0), direction="STARVATION")
-    assert detection.onsets_told(starving, onset())["alert_ts"].to_list() == [None]
+    assert detection.match_onsets(starving, onset())["alert_ts"].to_list() == [None]
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_a_total_is_not_told_by_its_paths_and_no_overflow_by_a_starvation() -> N
 def test_an_episode_is_right_if_trouble_of_its_pool_was_there_or_came(
     told: list[tuple[str, float]], of: str, was: str
 ) -> None:
-    judged = detection.episodes_judged(telling(*told), onset(of), fills())
+    judged = detection.judge_episodes(telling(*told), onset(of), fills())
     assert judged["was"].to_list() == [was]
 
 
@@ -94,12 +94,12 @@ def test_an_episode_is_right_if_trouble_of_its_pool_was_there_or_came(
     [(range(30, 33), "BRIEF"), (range(31, 34), "FALSE"), (range(-7, -4), "BRIEF"), (range(-9, -5), "FALSE")],
 )
 def test_an_episode_about_too_few_minutes_to_be_an_onset_was_brief(minutes: range, was: str) -> None:
-    judged = detection.episodes_judged(telling((PATH, 0)), ONSETS.empty().collect(), fills(minutes))
+    judged = detection.judge_episodes(telling((PATH, 0)), ONSETS.empty().collect(), fills(minutes))
     assert judged["was"].to_list() == [was]
 
 
 def test_an_onset_that_outlasts_the_simulation_is_trouble_to_its_end() -> None:
-    judged = detection.episodes_judged(telling((PATH, 90)), onset(end=None), fills())
+    judged = detection.judge_episodes(telling((PATH, 90)), onset(end=None), fills())
     assert judged["was"].to_list() == ["RIGHT"]
 
 
@@ -114,9 +114,11 @@ def test_a_static_threshold_tells_until_two_ticks_are_within_it() -> None:
         schema=("unit_id", "unit_type", "snapshot_ts", "fill"),
         orient="row",
     )
-    told = detection.by_level(levels, 0.95, 0.05)
-    episodes = told.group_by("unit_id", "direction", "episode", maintain_order=True).agg("told_ts")
-    assert episodes.select("unit_id", "direction", "told_ts").sort("unit_id", "direction", "told_ts").rows() == [
+    told = detection.detect_by_level(levels, 0.95, 0.05)
+    episodes = told.group_by("unit_id", "direction", "episode", maintain_order=True).agg("notified_ts")
+    assert episodes.select("unit_id", "direction", "notified_ts").sort(
+        "unit_id", "direction", "notified_ts"
+    ).rows() == [
         (PATH, "OVERFLOW", [at(0), at(10)]),
         (PATH, "OVERFLOW", [at(25)]),
         (WHOLE, "OVERFLOW", [at(0), at(10)]),
@@ -131,17 +133,17 @@ def test_a_static_threshold_tells_until_two_ticks_are_within_it() -> None:
 def told_on(*events: Event, minutes: tuple[int, int]) -> tuple[pl.DataFrame, pl.DataFrame]:
     """What is told between two minutes of a morning, and the onsets of all of it."""
     world = simulate(SHORT, [1], events)
-    begin = roster(layout(SHORT.seed, 1), datetime.combine(SHORT.first, datetime.min.time()), 1).start
+    begin = draw_roster(draw_layout(SHORT.seed, 1), datetime.combine(SHORT.first, datetime.min.time()), 1).start
     since, until = (begin + timedelta(minutes=minute) for minute in minutes)
-    alerts, _ = detection.run(world, since=since, until=until, policy=Policy())
-    return detection.told(alerts), world.truth.onsets
+    alerts, _ = detection.run_ticks(world, since=since, until=until, policy=Policy())
+    return detection.select_notified(alerts), world.truth.onsets
 
 
 def test_every_onset_of_a_jam_and_of_a_dry_spell_is_told() -> None:
     jam, dry = Event(Kind.JAM, 565, 25, "LN-01"), Event(Kind.DRY_SPELL, 595, 40)
     told, onsets = told_on(jam, dry, minutes=(555, 635))
     assert set(onsets["direction"]) == {"OVERFLOW", "STARVATION"}
-    assert detection.onsets_told(told, onsets)["alert_ts"].null_count() == 0
+    assert detection.match_onsets(told, onsets)["alert_ts"].null_count() == 0
 
 
 def test_on_a_healthy_floor_nothing_is_told() -> None:

@@ -22,7 +22,7 @@ FRAMES = {
 
 
 def of(load: Load, tick: int, name: str) -> pl.DataFrame:
-    rows = getattr(load.received(tick), name)
+    rows = getattr(load.simulate_received(tick), name)
     assert isinstance(rows, pl.DataFrame)
     return rows
 
@@ -87,7 +87,7 @@ def test_a_tick_is_the_same_whenever_it_is_asked_for() -> None:
 
 
 def test_master_data_are_of_their_schemas_and_name_every_unit() -> None:
-    masters = LOAD.masters()
+    masters = LOAD.build_master_data()
     schema.WAREHOUSES.validate(masters.warehouses)
     schema.UNIT_MEMBERS.validate(masters.unit_members)
     schema.SHIFTS.validate(masters.shifts)

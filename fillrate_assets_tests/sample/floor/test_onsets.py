@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 import polars as pl
 import pytest
 
-from fillrate_assets.sample.floor.layout import masters
-from fillrate_assets.sample.floor.onsets import onsets
+from fillrate_assets.sample.floor.layout import build_master_data
+from fillrate_assets.sample.floor.onsets import find_onsets
 from fillrate_assets.sample.floor.schema import EVENTS, LATENT, ONSETS
 
 START = datetime(2026, 11, 9, 12, tzinfo=UTC)
@@ -50,7 +50,9 @@ def found(*states: pl.DataFrame, happened: pl.DataFrame | None = None) -> pl.Dat
     state = pl.concat(states)
     paths = state.select("warehouse", "pool", "path").unique()
     hours = pl.DataFrame({"warehouse": ["W0001"], "hour": [6]})
-    result = onsets(state, masters([1], paths, hours).unit_members, events() if happened is None else happened)
+    result = find_onsets(
+        state, build_master_data([1], paths, hours).unit_members, events() if happened is None else happened
+    )
     ONSETS.validate(result)
     return result
 

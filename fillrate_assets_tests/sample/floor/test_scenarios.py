@@ -12,7 +12,7 @@ from polars.testing import assert_frame_equal
 from fillrate_assets.buffers import schema
 from fillrate_assets.sample.floor import onsets as rule
 from fillrate_assets.sample.floor.events import Event
-from fillrate_assets.sample.floor.layout import layout
+from fillrate_assets.sample.floor.layout import draw_layout
 from fillrate_assets.sample.floor.physics import HEALTHY_BAND
 from fillrate_assets.sample.floor.scenarios import HELD_OUT, TUNING, World, simulate
 from fillrate_assets.sample.floor.schema import EVENTS, FEED_KINDS, LATENT, ONSETS, Kind
@@ -91,7 +91,7 @@ def test_a_healthy_floor_has_no_onset_and_keeps_every_buffer_in_its_band(name: s
     assert world.truth.events.is_empty()
     assert world.truth.onsets.is_empty()
     low, high = HEALTHY_BAND
-    fill = rule.unit_fills(world.truth.latent, world.masters.unit_members)["fill"]
+    fill = rule.compute_unit_fills(world.truth.latent, world.masters.unit_members)["fill"]
     assert low < fill.min() < fill.max() < high  # type: ignore[operator]
     assert world.truth.latent["outflow"].sum() > 100_000
 
@@ -118,7 +118,7 @@ def test_trouble_leads_to_its_onsets_and_often_to_none(name: str, number: int, e
 
 
 def test_onsets_obey_their_definition(day: World) -> None:
-    fills = rule.unit_fills(day.truth.latent, day.masters.unit_members).filter("staffed").sort("unit_id", "ts")
+    fills = rule.compute_unit_fills(day.truth.latent, day.masters.unit_members).filter("staffed").sort("unit_id", "ts")
     bad = {"OVERFLOW": pl.col("fill") >= rule.FULL, "STARVATION": pl.col("fill") <= rule.EMPTY}
     for onset in day.truth.onsets.iter_rows(named=True):
         unit = fills.filter(unit_id=onset["unit_id"])
@@ -133,7 +133,7 @@ def test_onsets_obey_their_definition(day: World) -> None:
 
 def test_every_path_is_a_unit_and_every_pool_has_a_total() -> None:
     world = simulate(replace(ONE_DAY, days=1), [2])
-    members, floor = world.masters.unit_members, layout(ONE_DAY.seed, 2)
+    members, floor = world.masters.unit_members, draw_layout(ONE_DAY.seed, 2)
     units = set(members["unit_id"])
     assert units == {
         *(f"W0002_{pool}_{path}" for pool, path in zip(floor.pools, floor.paths, strict=True)),
