@@ -8,7 +8,6 @@ from datetime import datetime, timedelta
 from typing import Final
 
 import polars as pl
-from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
@@ -22,6 +21,8 @@ from fillrate_assets.buffers.rules.path_signals import load_time_zone
 from fillrate_assets.buffers.rules.policy import Policy
 from fillrate_assets.buffers.sources.floor_feeds import FloorFeeds
 from fillrate_assets.buffers.tick_store import LakeTickStore
+from fillrate_assets.cli.tables import build_table
+from fillrate_assets.core.decimals import format_percent
 from fillrate_assets.sample.buffers_loader import Floors
 from fillrate_assets.settings import Settings
 from fillrate_assets.storage.lake import Lake
@@ -93,7 +94,7 @@ def summarize(floors: Floors, alerts: pl.DataFrame, console: Console) -> None:
         f" {onsets.height} times; {episodes.height} problems were told."
     )
     columns = ("direction", "told", "right", "brief", "false", "precision", "trouble", "told in time", "recall")
-    table = _table("How right that was, by the truth that no feed shows", *columns)
+    table = build_table("How right that was, by the truth that no feed shows", *columns)
     for direction in ("OVERFLOW", "STARVATION"):
         told, began = (rows.filter(pl.col("direction") == direction) for rows in (episodes, onsets))
         was = [told.filter(pl.col("was") == name).height for name in ("RIGHT", "BRIEF", "FALSE")]
@@ -143,7 +144,7 @@ def _board(moment: Moment, seen: list[Moment], now: str) -> Group:
     for state, style in _COLOURS.items():
         legend.append(f" {state.lower().replace('_', ' ')} ", style=style)
         legend.append(" ")
-    actions = _table("To do now", "severity", "unit", "action", "how many", "left")
+    actions = build_table("To do now", "severity", "unit", "action", "how many", "left")
     for row in (
         status_board.list_actions(moment.alerts, moment.recommendations).head(_MOST_ACTIONS).iter_rows(named=True)
     ):
@@ -155,12 +156,5 @@ def _board(moment: Moment, seen: list[Moment], now: str) -> Group:
     return Group(Text(f"{now}, tick {len(seen)}, messages sent: {sent}", style="bold"), strips, legend, actions)
 
 
-def _table(title: str, *columns: str) -> Table:
-    table = Table(title=f"\n{title}", title_justify="left", title_style="bold", box=SIMPLE_HEAD)
-    for position, name in enumerate(columns):
-        table.add_column(name, justify="left" if position == 0 else "right")
-    return table
-
-
 def _share(part: int, whole: int) -> str:
-    return f"{part / whole:.0%}" if whole else "-"
+    return format_percent(part / whole if whole else None, 0)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import polars as pl
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from fillrate_assets.cli.tables import build_table
+from fillrate_assets.core.decimals import format_percent
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.record_store import RECORDS, RESTATEMENTS, RecordStore
 from fillrate_assets.fillrate.report import labels
@@ -65,11 +66,12 @@ def summarize(settings: Settings, network: Network, console: Console) -> None:
     console.print(
         f"[bold]{network.dcs} DCs, {network.items:,} items, {network.first} to {network.last}[/bold]:"
         f" of {total['ordered_cases']:,.0f} cases ordered, {total['shipped_cases']:,.0f} shipped:"
-        f" [bold]case fill {_percent(total['case_fill_rate'])}[/bold]."
+        f" [bold]case fill {format_percent(total['case_fill_rate'])}[/bold]."
     )
     console.print(
-        f"Lines complete {_percent(total['line_fill_rate'])}, orders complete {_percent(total['order_fill_rate'])},"
-        f" on time {_percent(total['on_time_rate'])}, on time in full {_percent(total['otif_rate'])}."
+        f"Lines complete {format_percent(total['line_fill_rate'])},"
+        f" orders complete {format_percent(total['order_fill_rate'])},"
+        f" on time {format_percent(total['on_time_rate'])}, on time in full {format_percent(total['otif_rate'])}."
     )
     console.print(_by_path(records))
     console.print(_by_dc(classified, records))
@@ -81,7 +83,7 @@ def summarize(settings: Settings, network: Network, console: Console) -> None:
 def _by_path(records: pl.LazyFrame) -> Table:
     quantities = ("confirmed_cases", "estimated_cases", "lost_cases")
     rows = records.group_by("path").agg(pl.col(*quantities).sum()).sort(pl.col("path").cast(pl.Enum(PATHS))).collect()
-    table = _table("Why the rest did not ship", "path", "", "confirmed", "estimated", "lost cases")
+    table = build_table("Why the rest did not ship", "path", "", "confirmed", "estimated", "lost cases")
     for row in rows.iter_rows(named=True):
         table.add_row(row["path"], labels.PATHS[row["path"]], *[f"{row[name]:,.0f}" for name in quantities])
     table.add_section()
@@ -92,9 +94,9 @@ def _by_path(records: pl.LazyFrame) -> Table:
 def _by_dc(classified: pl.LazyFrame, records: pl.LazyFrame) -> Table:
     lost = records.group_by("dc").agg(pl.col("lost_cases").sum())
     rows = service_metrics.compute_service(classified, ["dc"]).join(lost, on="dc", how="left").sort("dc").collect()
-    table = _table("By DC", "DC", "ordered", "shipped", "case fill", "line fill", "on time", "OTIF", "lost cases")
+    table = build_table("By DC", "DC", "ordered", "shipped", "case fill", "line fill", "on time", "OTIF", "lost cases")
     for row in rows.iter_rows(named=True):
-        rates = [_percent(row[f"{name}_rate"]) for name in ("case_fill", "line_fill", "on_time", "otif")]
+        rates = [format_percent(row[f"{name}_rate"]) for name in ("case_fill", "line_fill", "on_time", "otif")]
         amounts = [f"{row[name]:,.0f}" for name in ("ordered_cases", "shipped_cases", "lost_cases")]
         table.add_row(row["dc"], *amounts[:2], *rates, amounts[2])
     return table
@@ -108,7 +110,7 @@ def _worst(records: pl.LazyFrame, by: str) -> Table:
         .head(_WORST)
         .collect()
     )
-    table = _table(f"Worst {by}s", by, "ordered", "shipped", "confirmed", "estimated", "lost cases")
+    table = build_table(f"Worst {by}s", by, "ordered", "shipped", "confirmed", "estimated", "lost cases")
     for row in rows.iter_rows():
         table.add_row(row[0], *[f"{value:,.0f}" for value in row[1:]])
     return table
@@ -130,14 +132,3 @@ def _caveats(settings: Settings, network: Network, console: Console) -> None:
     reasons = rejected.group_by("reason").len("rows").sort("rows", "reason", descending=[True, False]).collect()
     named = ", ".join(f"{reason} ({rows:,})" for reason, rows in reasons.head(_WORST).iter_rows())
     console.print(f"Rejected {reasons['rows'].sum():,} rows, kept with their reason: {named}, ...")
-
-
-def _table(title: str, *columns: str) -> Table:
-    table = Table(title=f"\n{title}", title_justify="left", title_style="bold", box=SIMPLE_HEAD)
-    for position, name in enumerate(columns):
-        table.add_column(name, justify="left" if position == 0 or not name else "right")
-    return table
-
-
-def _percent(value: object) -> str:
-    return "-" if value is None else f"{float(str(value)):.1%}"

@@ -36,3 +36,8 @@ def divide_half_up(numerator: pl.Expr, denominator: pl.Expr) -> pl.Expr:
 def to_rate(numerator: pl.Expr, denominator: pl.Expr) -> pl.Expr:
     """Divide two unit columns into a `RATE`, half-up to 4 places; null where the denominator is 0."""
     return to_cases(divide_half_up(numerator * PLACES, denominator))
+
+
+def format_percent(share: Decimal | float | None, places: int = 1) -> str:
+    """Format a share of 1 as '97.7 %'; '-' where there is none."""
+    return "-" if share is None else f"{float(share):,.{places}%}".replace("%", " %")

@@ -70,7 +70,7 @@ class TableSchema:
         return [column for column in self.columns if not column.derived]
 
     def empty(self) -> pl.LazyFrame:
-        """A frame of this schema without rows."""
+        """Return a frame of this schema without rows."""
         return pl.LazyFrame(schema=self.polars)
 
     def conform(self, frame: pl.LazyFrame) -> pl.LazyFrame:

@@ -8,7 +8,7 @@ from typing import Final
 import polars as pl
 
 from fillrate_assets.core import decimals
-from fillrate_assets.core.decimals import to_units
+from fillrate_assets.core.decimals import format_percent, to_units
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.rules.rolling_baseline import LOOK_BACK_DAYS
 
@@ -47,8 +47,9 @@ class Score:
         direction = "many" if self.bias >= 0 else "few"
         return (
             f"On {self.days:,} out-of-stock item-days stores left {self.true_lost_cases:,.0f} cases unordered; "
-            f"the method estimated {self.estimated_cases:,.0f}: {abs(self.bias):.1%} too {direction} in total, "
-            f"{self.wape:.0%} off item by item and day by day."
+            f"the method estimated {self.estimated_cases:,.0f}:"
+            f" {format_percent(abs(self.bias))} too {direction} in total, "
+            f"{format_percent(self.wape, 0)} off item by item and day by day."
         )
 
 

@@ -76,7 +76,7 @@ def test_each_baseline_source_has_its_own_score() -> None:
 def test_a_buyer_reads_one_sentence() -> None:
     assert compute_score(RECORDS, TRUTH).format_sentence() == (
         "On 3 out-of-stock item-days stores left 11 cases unordered; the method estimated 12: "
-        "9.1% too many in total, 45% off item by item and day by day."
+        "9.1 % too many in total, 45 % off item by item and day by day."
     )
 
 

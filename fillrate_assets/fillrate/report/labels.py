@@ -10,6 +10,7 @@ from typing import Final
 
 import polars as pl
 
+from fillrate_assets.core import decimals
 from fillrate_assets.core.partition_key import PartitionKey
 
 PATHS: Final = {
@@ -102,8 +103,8 @@ def format_cases(value: Decimal, places: int | None = None) -> str:
 
 
 def format_percent(rate: Decimal | None) -> str:
-    """A share as '96.59 %'; '-' where there is none."""
-    return "-" if rate is None else f"{rate * 100:,.2f} %"
+    """Format a share as '96.59 %'; '-' where there is none."""
+    return decimals.format_percent(rate, 2)
 
 
 def format_reason(code: str | None) -> str:

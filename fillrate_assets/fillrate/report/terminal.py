@@ -1,4 +1,4 @@
-"""Reports as people read them in a terminal."""
+"""Reports as people read them in a terminal. Their numbers come from `service_report`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _NO_LIMIT: Final = 10_000
 
 
 def format_report(groups: pl.DataFrame, total: pl.DataFrame, by: Sequence[str], *, styled: bool) -> str:
-    """A report with its total as a table that is as wide as it must be; styled for a terminal."""
+    """Format a report with its total as a table that is as wide as it must be; styled for a terminal."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     columns = [name for name in groups.columns if name not in by]
     for name in by:
@@ -67,5 +67,5 @@ def _format_cell(name: str, value: Decimal | int | date | None, *, whole: bool) 
 
 
 def _is_whole(column: pl.Series) -> bool:
-    """Whether every quantity of a column is whole, so that its decimals line up either way."""
+    """Return whether every quantity of a column is whole, so that its decimals line up either way."""
     return not column.dtype.is_decimal() or bool((column == column.floor()).fill_null(value=True).all())
