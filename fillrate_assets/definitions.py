@@ -32,7 +32,7 @@ from fillrate_assets.notifications.notifiers import Notifiers
 from fillrate_assets.notifications.outbox import Outbox
 from fillrate_assets.orchestration.dc_lock_store import DcLockStore
 from fillrate_assets.orchestration.lake_io_manager import LakeIOManager
-from fillrate_assets.orchestration.run_concurrency import InTurn
+from fillrate_assets.orchestration.run_concurrency import DcLock
 from fillrate_assets.settings import Settings
 from fillrate_assets.storage.database import Database
 from fillrate_assets.storage.lake import Lake
@@ -68,7 +68,8 @@ def systems(settings: Settings) -> dict[str, Any]:
         "policies": PolicyStore(database),
         "delivery": delivery_of(settings),
         "lake": lake,
-        "lake_io_manager": InTurn(LakeIOManager(lake, assets.FRAMES), DcLockStore(database)),
+        "lake_io_manager": LakeIOManager(lake, assets.STORED),
+        "dc_lock": DcLock(DcLockStore(database)),
     }
 
 
@@ -114,8 +115,8 @@ def _build(settings: Settings, resources: dict[str, Any]) -> dg.Definitions:
     }
     job = dg.define_asset_job(
         JOB,
-        selection=dg.AssetSelection.groups(assets.GROUP)
-        - dg.AssetSelection.assets(exports.NAME)
+        selection=dg.AssetSelection.groups(assets.AREA)
+        - dg.AssetSelection.assets(exports.exports.key)
         - health_checks.selection(),
         description="Orders, shipments and snapshots -> item-days -> lost cases -> the records that stand",
     )
@@ -126,10 +127,10 @@ def _build(settings: Settings, resources: dict[str, Any]) -> dg.Definitions:
     )
     tick = dg.define_asset_job(
         buffer_assets.JOB,
-        selection=dg.AssetSelection.groups(buffer_assets.GROUP) - buffer_checks.standing(),
+        selection=dg.AssetSelection.groups(buffer_assets.AREA) - buffer_checks.standing(),
         description="Signals of the floors -> operational units -> what to do -> who is told -> whether that was right",
     )
-    dead_man = dg.define_asset_job(
+    heartbeat = dg.define_asset_job(
         buffer_checks.JOB, selection=buffer_checks.standing(), description="Whether ticks of the buffers run at all"
     )
     return dg.Definitions(
@@ -139,7 +140,7 @@ def _build(settings: Settings, resources: dict[str, Any]) -> dg.Definitions:
             *buffer_assets.build(settings, _kind(settings.sources.floor_feeds_url)),
         ],
         asset_checks=[*checks.build(settings), *health_checks.build(), *buffer_checks.build(settings)],
-        jobs=[job, standing, tick, dead_man],
+        jobs=[job, standing, tick, heartbeat],
         schedules=[health_checks.schedule(settings), *schedules.build(buffer_assets.JOB)],
         sensors=sensors.build(JOB),
         # A multiprocess step costs 2 CPU-seconds before it does anything; an in-process one, a sixteenth.

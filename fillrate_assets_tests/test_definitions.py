@@ -13,8 +13,7 @@ from fillrate_assets import settings
 from fillrate_assets.buffers.defs import assets as buffers
 from fillrate_assets.core.errors import PermanentFailure
 from fillrate_assets.definitions import JOB, build_defs, systems
-from fillrate_assets.fillrate import schema
-from fillrate_assets.fillrate.defs import assets
+from fillrate_assets.fillrate.defs import assets, exports
 from fillrate_assets.fillrate.sources.order_system import OrderSystem
 from fillrate_assets.fillrate.watermark import DatabaseWatermark, ParameterStoreWatermark
 from fillrate_assets.notifications.outbox import Outbox
@@ -40,6 +39,9 @@ ASSETS = {
     "buffer_feedback": {"parquet", "polars"},
     "algorithm_scorecard": {"parquet", "polars"},
 }
+TEMPLATES = (*assets.ASSETS, exports.exports, *buffers.ASSETS)
+TABLES = {template.name: template.table for template in TEMPLATES}
+BUFFERS = [template.name for template in buffers.ASSETS]
 UPSTREAM = {
     "orders": set(),
     "shipments": set(),
@@ -67,9 +69,9 @@ UPSTREAM = {
     "algorithm_scorecard": {"buffer_feedback"},
 }
 CHECKS = {
-    "buffer_alerts.dead_man": False,
-    "buffer_alerts.routable": False,
-    "buffer_recommendations.no_calm_without_data": True,
+    "buffer_alerts.heartbeat": False,
+    "buffer_alerts.alerts_have_route": False,
+    "buffer_recommendations.unknown_units_not_reported_clear": True,
     "classified_lines.contract": True,
     "classified_lines.reject_rate": True,
     "fill_rates.contract": True,
@@ -84,8 +86,8 @@ CHECKS = {
     "published_records.no_day_left_behind": False,
     "published_records.reconciliation": False,
     "rolling_averages.contract": True,
-    "unit_timeseries.every_warehouse_present": False,
-    "unit_timeseries.masters_make_sense": False,
+    "unit_timeseries.warehouse_coverage": False,
+    "unit_timeseries.master_data_valid": False,
 }
 
 
@@ -95,7 +97,7 @@ def defs(tmp_path: Path) -> dg.Definitions:
 
 
 def _specs(defs: dg.Definitions) -> dict[str, dg.AssetSpec]:
-    return {spec.key.to_user_string(): spec for spec in defs.resolve_all_asset_specs()}
+    return {spec.key.path[-1]: spec for spec in defs.resolve_all_asset_specs()}
 
 
 def test_loading_needs_no_system_and_touches_nothing(tmp_path: Path, defs: dg.Definitions) -> None:
@@ -124,11 +126,11 @@ def test_loading_needs_no_network(tmp_path: Path) -> None:
 def test_the_assets_are_these_and_each_says_what_made_of_whom(defs: dg.Definitions) -> None:
     specs = _specs(defs)
     assert {name: spec.kinds for name, spec in specs.items()} == ASSETS
-    assert {name: {dep.asset_key.to_user_string() for dep in spec.deps} for name, spec in specs.items()} == UPSTREAM
+    assert {name: {dep.asset_key.path[-1] for dep in spec.deps} for name, spec in specs.items()} == UPSTREAM
     assert {name for name, spec in specs.items() if not spec.partitions_def} == {"items"}
     for name, spec in specs.items():
-        owner = "team:floor-operations" if name in buffers.FRAMES else "team:supply-analytics"
-        assert spec.group_name == ("buffers" if name in buffers.FRAMES else "fillrate"), name
+        owner = "team:floor-operations" if name in BUFFERS else "team:supply-analytics"
+        assert spec.group_name == ("buffers" if name in BUFFERS else "fillrate"), name
         assert spec.owners == [owner], name
         assert spec.description, name
 
@@ -137,7 +139,7 @@ def test_every_asset_shows_its_columns_with_units(defs: dg.Definitions) -> None:
     for name, spec in _specs(defs).items():
         shown = spec.metadata["dagster/column_schema"]
         assert isinstance(shown, dg.TableSchema)
-        frame = {**assets.FRAMES, **buffers.FRAMES}.get(name, schema.LOST_CASES)
+        frame = TABLES[name]
         assert [column.name for column in shown.columns] == frame.names
         assert [column.constraints.nullable for column in shown.columns] == [
             column.nullable for column in frame.columns
@@ -149,18 +151,18 @@ def test_every_asset_shows_its_columns_with_units(defs: dg.Definitions) -> None:
 
 def test_the_checks_are_these_and_those_of_contracts_block(defs: dg.Definitions) -> None:
     specs = [spec for check in defs.asset_checks or [] for spec in check.check_specs]
-    assert {f"{spec.asset_key.to_user_string()}.{spec.name}": spec.blocking for spec in specs} == CHECKS
+    assert {f"{spec.asset_key.path[-1]}.{spec.name}": spec.blocking for spec in specs} == CHECKS
     assert all(spec.description for spec in specs)
 
 
 def test_jobs_and_sensors_are_these(defs: dg.Definitions) -> None:
     assert JOB == "fill_rate_and_lost_cases"
-    assert [job.name for job in defs.jobs or []] == [JOB, "standing_checks", "buffer_tick", "buffer_dead_man"]
-    of_main_job = {node.name for node in defs.resolve_job_def(JOB).nodes}
-    assert of_main_job >= set(ASSETS) - {"exports", *buffers.FRAMES}
-    assert not of_main_job & {"exports", *buffers.FRAMES}
-    of_tick = {node.name for node in defs.resolve_job_def(buffers.JOB).nodes}
-    assert of_tick > set(buffers.FRAMES)
+    assert [job.name for job in defs.jobs or []] == [JOB, "standing_checks", "buffer_tick", "buffer_heartbeat"]
+    of_main_job = {node.name.partition("__")[2] or node.name for node in defs.resolve_job_def(JOB).nodes}
+    assert of_main_job >= set(ASSETS) - {"exports", *BUFFERS}
+    assert not of_main_job & {"exports", *BUFFERS}
+    of_tick = {node.name.partition("__")[2] or node.name for node in defs.resolve_job_def(buffers.JOB).nodes}
+    assert of_tick > set(BUFFERS)
     assert len(of_tick) <= 10
     sensors = [sensor for sensor in defs.sensors or [] if isinstance(sensor, dg.SensorDefinition)]
     assert [(sensor.name, sensor.minimum_interval_seconds) for sensor in sensors] == [
@@ -178,7 +180,7 @@ def test_the_standing_checks_are_asked_once_a_day_and_are_no_part_of_the_main_jo
     schedule, *of_buffers = [each for each in defs.schedules or [] if isinstance(each, dg.ScheduleDefinition)]
     assert [(each.name, each.cron_schedule, each.default_status.value) for each in of_buffers] == [
         ("buffer_ticks", "*/5 * * * *", "STOPPED"),
-        ("buffer_dead_man_schedule", "*/15 * * * *", "STOPPED"),
+        ("buffer_heartbeat_schedule", "*/15 * * * *", "STOPPED"),
     ]
     assert (schedule.job_name, schedule.cron_schedule, schedule.execution_timezone) == (
         "standing_checks",
@@ -187,7 +189,10 @@ def test_the_standing_checks_are_asked_once_a_day_and_are_no_part_of_the_main_jo
     )
     assert schedule.default_status == dg.DefaultScheduleStatus.STOPPED
     names = {"complete_by_deadline", "fresh_sources", "no_day_left_behind"}
-    standing, main = ({node.name for node in defs.resolve_job_def(name).nodes} for name in ("standing_checks", JOB))
+    standing, main = (
+        {node.name.partition("__")[2] or node.name for node in defs.resolve_job_def(name).nodes}
+        for name in ("standing_checks", JOB)
+    )
     assert standing == {f"published_records_{name}" for name in names}
     assert not standing & main
 

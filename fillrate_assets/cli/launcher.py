@@ -27,6 +27,7 @@ from fillrate_assets.fillrate.defs import health_checks
 from fillrate_assets.fillrate.record_store import RecordStore
 from fillrate_assets.fillrate.rules.rolling_baseline import LOOK_BACK_DAYS
 from fillrate_assets.orchestration import partitions
+from fillrate_assets.orchestration.asset_template import name_step
 from fillrate_assets.orchestration.retries import root_cause
 from fillrate_assets.settings import Settings
 from fillrate_assets.storage.database import Database
@@ -248,12 +249,12 @@ def _execute(
         )
     )
     failures = [
-        f"{event.step_key}: {root_cause(event.step_failure_data.error)[1]}"
+        f"{name_step(event.step_key or '')}: {root_cause(event.step_failure_data.error)[1]}"
         for event in result.all_events
         if event.is_step_failure and event.step_failure_data.error
     ]
     checks = tuple(
-        f"{evaluation.asset_key.to_user_string()}.{evaluation.check_name}: {evaluation.description or ''}"
+        f"{evaluation.asset_key.path[-1]}.{evaluation.check_name}: {evaluation.description or ''}"
         for evaluation in result.get_asset_check_evaluations()
         if not evaluation.passed and evaluation.severity == dg.AssetCheckSeverity.ERROR
     )

@@ -1,8 +1,8 @@
-"""Hands assets their frames from the lake and stores what they return."""
+"""Hands assets what the lake has of the assets before them. Assets store their rows themselves."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 
@@ -12,57 +12,68 @@ import polars as pl
 from fillrate_assets.core.errors import PermanentFailure
 from fillrate_assets.core.partition_key import PartitionKey
 from fillrate_assets.core.table_schema import TableSchema
-from fillrate_assets.orchestration.retries import typed
 from fillrate_assets.storage.lake import Lake
 
 
 @dataclass(frozen=True)
-class Replacement:
-    """Rows that replace some of a run's partitions, piece by piece; its other partitions are left as they stand.
+class LakeInput:
+    """Partitions of an upstream asset that a step may read: none is looked up before `read`."""
 
-    The pieces are taken once, and none is kept: Dagster holds on to what assets return until the run ends.
-    """
+    lake: Lake
+    table: TableSchema
+    partitions: tuple[PartitionKey, ...] | None
+    """None for an asset that is not partitioned."""
 
-    pieces: Iterable[tuple[pl.DataFrame, Sequence[PartitionKey]]]
+    def read(self) -> pl.LazyFrame:
+        """Read those of the partitions that are stored, as one frame.
+
+        Raises:
+            SourceUnavailable: S3 did not answer, or throttled the call.
+            PermanentFailure: S3 denied access, or there is no such bucket.
+
+        """
+        if self.partitions is None:
+            return self.lake.read_whole(self.table)
+        return self.lake.read(self.table, self.partitions)
 
 
 class LakeIOManager(dg.IOManager):
-    """One partition, a range or a look-back window of an asset, by the same code, as one LazyFrame."""
+    """One partition, a range or a look-back window of an asset, by the same code, as one `LakeInput`."""
 
-    def __init__(self, lake: Lake, frames: Mapping[str, TableSchema]) -> None:
-        """Store frames in a lake.
+    def __init__(self, lake: Lake, tables: Mapping[dg.AssetKey, TableSchema]) -> None:
+        """Read from a lake.
 
         Args:
-            lake: where they are stored.
-            frames: schema by asset name.
+            lake: where the tables are stored.
+            tables: schema by asset key.
 
         """
         self._lake = lake
-        self._frames = frames
+        self._tables = tables
 
-    def handle_output(self, context: dg.OutputContext, obj: Replacement | pl.DataFrame) -> None:
-        """Validate and store what an asset returned."""
-        # An asset computes while its pieces are taken.
-        with typed():
-            frame = self._frame(context.asset_key)
-            if isinstance(obj, Replacement):
-                for rows, partitions in obj.pieces:
-                    self._lake.write(frame, rows, partitions)
-            else:
-                self._lake.write_whole(frame, obj)
+    def handle_output(self, context: dg.OutputContext, obj: object) -> None:  # noqa: ARG002 - Dagster's signature
+        """Refuse: an asset that stores its rows returns no value.
 
-    def load_input(self, context: dg.InputContext) -> pl.LazyFrame:
-        """The upstream partitions that the run's mapping asks for and that are stored."""
-        frame = self._frame(context.asset_key)
-        if not context.has_asset_partitions:
-            return self._lake.read_whole(frame)
-        return self._lake.read(frame, [_partition(key) for key in context.asset_partition_keys])
+        Raises:
+            PermanentFailure: always.
 
-    def _frame(self, asset_key: dg.AssetKey) -> TableSchema:
-        if (frame := self._frames.get(asset_key.path[-1])) is None:
-            msg = f"asset {asset_key.to_user_string()} has no schema: add one to the lake's frames"
+        """
+        msg = f"asset {context.asset_key.to_user_string()} returned a value: store it in the lake instead"
+        raise PermanentFailure(msg)
+
+    def load_input(self, context: dg.InputContext) -> LakeInput:
+        """Name the upstream partitions that the run's mapping asks for.
+
+        Raises:
+            PermanentFailure: the asset has no schema, or a partition key is not one of DC and ship date.
+
+        """
+        if (table := self._tables.get(context.asset_key)) is None:
+            msg = f"asset {context.asset_key.to_user_string()} has no schema: add one to the lake's tables"
             raise PermanentFailure(msg)
-        return frame
+        if not context.has_asset_partitions:
+            return LakeInput(self._lake, table, None)
+        return LakeInput(self._lake, table, tuple(_partition(key) for key in context.asset_partition_keys))
 
 
 def _partition(key: str) -> PartitionKey:

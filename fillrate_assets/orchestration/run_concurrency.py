@@ -8,17 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any, Final
+from typing import Final
 
 import dagster as dg
-from dagster._core.execution.context.system import StepExecutionContext
 from dagster._core.run_coordinator import QueuedRunCoordinator, SubmitRunContext
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from fillrate_assets.core.errors import PermanentFailure
 from fillrate_assets.orchestration import partitions
 from fillrate_assets.orchestration.dc_lock_store import DcLockStore
-from fillrate_assets.orchestration.retries import typed
 
 LONGEST_WAIT: Final = timedelta(hours=1)
 WAIT_SECONDS: Final = 5
@@ -39,35 +37,23 @@ class OneRunPerDcCoordinator(QueuedRunCoordinator[dg.DagsterInstance]):
         return super().submit_run(context)
 
 
-class InTurn(dg.IOManager):
-    """An IO manager that hands and stores nothing before the run holds the locks of its DCs.
+class DcLock:
+    """The lock per DC, as assets take it in their signature: a run reads and writes nothing before it holds it."""
 
-    Assets read their sources when their output is stored, so a run that waits has read nothing yet.
-    """
-
-    def __init__(self, io_manager: dg.IOManager, store: DcLockStore) -> None:
-        """Let runs take turns at an IO manager.
-
-        Args:
-            io_manager: what hands and stores.
-            store: where the locks are.
-
-        """
-        self._io_manager = io_manager
+    def __init__(self, store: DcLockStore) -> None:
+        """Lock DCs in a store."""
         self._store = store
 
-    def handle_output(self, context: dg.OutputContext, obj: object) -> None:
-        """Store what an asset returned, when it is the run's turn."""
-        self._wait(context.step_context)
-        self._io_manager.handle_output(context, obj)
+    def acquire(self, context: dg.AssetExecutionContext) -> None:
+        """Acquire the locks of the run's DCs; wait up to an hour while another run that goes on holds one of them.
 
-    def load_input(self, context: dg.InputContext) -> Any:  # noqa: ANN401 - whatever it is that is stored
-        """Hand an asset what is stored, when it is the run's turn."""
-        self._wait(context.step_context)
-        return self._io_manager.load_input(context)
+        An asset calls it before it reads. A run that holds them already goes on at once; one that has lost them stops.
 
-    def _wait(self, step: StepExecutionContext) -> None:
-        if (scope := partitions.find_rectangle(step.dagster_run.tags)) is None:
+        Raises:
+            PermanentFailure: another run holds one of them, or Dagster says that this run has ended.
+
+        """
+        if (scope := partitions.find_rectangle(context.run.tags)) is None:
             return
         waiting = Retrying(
             retry=retry_if_exception_type(_NotItsTurn),
@@ -75,22 +61,22 @@ class InTurn(dg.IOManager):
             stop=stop_after_delay(LONGEST_WAIT),
             reraise=True,
         )
-        with typed():
-            waiting(acquire, step, self._store, scope.dcs(step.instance))
+        waiting(_acquire, context, self._store, scope.dcs(context.instance))
 
 
 class _NotItsTurn(PermanentFailure):
     """Another run is in progress on a DC."""
 
 
-def acquire(step: StepExecutionContext, store: DcLockStore, dcs: Sequence[str]) -> None:
+def _acquire(context: dg.AssetExecutionContext, store: DcLockStore, dcs: Sequence[str]) -> None:
     """Acquire the locks of a run's DCs, unless another run that has not ended holds one of them.
 
     Raises:
-        PermanentFailure: another run holds one of them, or Dagster says that this run has ended.
+        _NotItsTurn: another run holds one of them.
+        PermanentFailure: Dagster says that this run has ended.
 
     """
-    instance, run_id = step.instance, step.run_id
+    instance, run_id = context.instance, context.run.run_id
     holders = store.holders(dcs)
     if holders == dict.fromkeys(dcs, run_id):
         return
@@ -99,7 +85,7 @@ def acquire(step: StepExecutionContext, store: DcLockStore, dcs: Sequence[str]) 
         raise PermanentFailure(msg)
     for dc, other in holders.items():
         if other != run_id and partitions.is_in_progress(instance, other):
-            step.log.info("waits for run %s, which is in progress on %s", other, dc)
+            context.log.info("waits for run %s, which is in progress on %s", other, dc)
             msg = f"run {other} is in progress on {dc}: run again when it has ended, or terminate it in the UI"
             raise _NotItsTurn(msg)
     if not store.acquire(dcs, run_id, previous=holders):

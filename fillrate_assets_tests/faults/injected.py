@@ -9,6 +9,7 @@ from typing import Any, Final
 import dagster as dg
 
 from fillrate_assets.notifications.outbox import OUTBOX
+from fillrate_assets.orchestration.asset_template import name_step
 from fillrate_assets_tests.conftest import DAYS, DC, Undisturbed, copied
 from fillrate_assets_tests.fixtures.home import Home, Rows, messages, tell_failures
 
@@ -77,7 +78,10 @@ def assert_recovers(home: Home, undisturbed: Undisturbed, instance: dg.DagsterIn
 def restarts(result: dg.ExecuteInProcessResult) -> list[tuple[str | None, str]]:
     """The steps that were tried again, and why."""
     return [
-        (event.step_key, event.step_retry_data.error.to_string() if event.step_retry_data.error else "")
+        (
+            name_step(event.step_key or ""),
+            event.step_retry_data.error.to_string() if event.step_retry_data.error else "",
+        )
         for event in result.all_events
         if event.is_step_up_for_retry
     ]

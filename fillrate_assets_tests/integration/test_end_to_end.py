@@ -55,7 +55,7 @@ class Both:
             each.run(requests)
         here, there = self.embedded.home, self.served.home
         assert published(there.store, TINY) == published(here.store, TINY)
-        for frame in assets.FRAMES.values():
+        for frame in assets.STORED.values():
             if frame.name == "items":
                 assert there.lake.read_whole(frame).collect().equals(here.lake.read_whole(frame).collect())
                 continue
@@ -126,7 +126,7 @@ def test_the_platform_on_servers_is_the_embedded_one(both: Both, instance: dg.Da
     ((subject, body),) = both.topic.heard()
     assert subject == f"{held_dc} {held_day} is held"
     assert [(subject, body)] == messages(embedded.store)
-    records = instance.fetch_materializations(dg.AssetKey("instock_snapshots"), limit=1000).records
+    records = instance.fetch_materializations(assets.instock_snapshots.key, limit=1000).records
     told = [each.asset_materialization for each in records if each.asset_materialization]
     scanned = [each.metadata["query_bytes_scanned"].value for each in told if "query_bytes_scanned" in each.metadata]
     # Of the one platform, and not of the other.

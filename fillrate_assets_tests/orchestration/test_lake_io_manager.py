@@ -12,7 +12,7 @@ from dagster import AssetExecutionContext
 from fillrate_assets.core.errors import PermanentFailure
 from fillrate_assets.core.table_schema import Column, TableSchema
 from fillrate_assets.orchestration import partitions
-from fillrate_assets.orchestration.lake_io_manager import LakeIOManager, Replacement
+from fillrate_assets.orchestration.lake_io_manager import LakeInput, LakeIOManager
 from fillrate_assets.storage.lake import Lake
 from fillrate_assets_tests.fixtures.home import QUIET
 
@@ -21,25 +21,24 @@ BY_DAY: Final = partitions.dc_ship_date(FIRST)
 SINGLE_RUN: Final = dg.BackfillPolicy.single_run()
 _COLUMNS: Final = (Column("dc", pl.String, "DC"), Column("ship_date", pl.Date, "Day"), Column("days", pl.Int64, "Days"))
 FRAMES: Final = {name: TableSchema(name, (), _COLUMNS) for name in ("daily", "windowed", "master")}
+TABLES: Final = {dg.AssetKey([name]): frame for name, frame in FRAMES.items()}
 
 
-def _rows(context: AssetExecutionContext, days: dict[date, int]) -> Replacement:
-    wanted = partitions.all_days(context)
-    rows = [(dc, day, days.get(day, 0)) for dc, day in wanted]
-    frame = pl.DataFrame(rows, schema=FRAMES["daily"].polars, orient="row")
-    # A piece a day: the lake is handed as many as there are.
-    return Replacement((frame[[number]], [day]) for number, day in enumerate(wanted))
+def _store(context: AssetExecutionContext, lake: Lake, name: str, days: dict[date, int]) -> None:
+    for key in partitions.all_days(context):
+        rows = pl.DataFrame([(*key, days.get(key.ship_date, 0))], schema=FRAMES[name].polars, orient="row")
+        lake.write(FRAMES[name], rows, [key])
 
 
 @dg.asset(io_manager_key="lake")
-def master() -> pl.DataFrame:
-    return pl.DataFrame({"dc": ["DC01"], "ship_date": [FIRST], "days": [7]})
+def master(store: dg.ResourceParam[Lake]) -> None:
+    store.write_whole(FRAMES["master"], pl.DataFrame({"dc": ["DC01"], "ship_date": [FIRST], "days": [7]}))
 
 
 @dg.asset(partitions_def=BY_DAY, backfill_policy=SINGLE_RUN, io_manager_key="lake")
-def daily(context: AssetExecutionContext, master: pl.LazyFrame) -> Replacement:
-    (days,) = master.collect()["days"]
-    return _rows(context, dict.fromkeys((day for _, day in partitions.all_days(context)), days))
+def daily(context: AssetExecutionContext, store: dg.ResourceParam[Lake], master: LakeInput) -> None:
+    (days,) = master.read().collect()["days"]
+    _store(context, store, "daily", dict.fromkeys((day for _, day in partitions.all_days(context)), days))
 
 
 @dg.asset(
@@ -48,14 +47,12 @@ def daily(context: AssetExecutionContext, master: pl.LazyFrame) -> Replacement:
     io_manager_key="lake",
     ins={"daily": dg.AssetIn(partition_mapping=partitions.look_back(28))},
 )
-def windowed(context: AssetExecutionContext, daily: pl.LazyFrame) -> Replacement:
+def windowed(context: AssetExecutionContext, store: dg.ResourceParam[Lake], daily: LakeInput) -> None:
     """How many days of the look-back window of each day were handed over."""
-    stored = daily.collect()["ship_date"].to_list()
+    stored = daily.read().collect()["ship_date"].to_list()
     window = timedelta(days=28)
-    return _rows(
-        context,
-        {day: sum(day - window <= other < day for other in stored) for _, day in partitions.all_days(context)},
-    )
+    days = {day: sum(day - window <= other < day for other in stored) for _, day in partitions.all_days(context)}
+    _store(context, store, "windowed", days)
 
 
 @pytest.fixture
@@ -65,7 +62,7 @@ def lake(tmp_path: Path) -> Lake:
 
 def _run(instance: dg.DagsterInstance, lake: Lake, assets: list[Any], first: date, last: date) -> bool:
     instance.add_dynamic_partitions("dc", ["DC01"])
-    resources = {"lake": LakeIOManager(lake, FRAMES)}
+    resources = {"lake": LakeIOManager(lake, TABLES), "store": lake}
     job = dg.Definitions(
         [master, daily, windowed], resources=resources, jobs=[dg.define_asset_job("job", assets)]
     ).resolve_job_def("job")
@@ -104,9 +101,15 @@ def test_days_that_were_never_stored_are_left_out_of_a_window(instance: dg.Dagst
 
 def test_an_asset_without_a_schema_is_named(lake: Lake) -> None:
     manager = LakeIOManager(lake, {})
+    context = dg.build_input_context(asset_key=dg.AssetKey(["daily"]))
+    with pytest.raises(PermanentFailure, match="asset daily has no schema"):
+        manager.load_input(context)
+
+
+def test_an_asset_that_returns_rows_instead_of_storing_them_is_named(lake: Lake) -> None:
     context = dg.build_output_context(asset_key=dg.AssetKey(["daily"]))
-    with pytest.raises(dg.Failure, match="asset daily has no schema"):
-        manager.handle_output(context, pl.DataFrame())
+    with pytest.raises(PermanentFailure, match="asset daily returned a value: store it in the lake instead"):
+        LakeIOManager(lake, TABLES).handle_output(context, pl.DataFrame())
 
 
 def test_a_key_that_is_not_of_a_dc_and_a_day_is_named(lake: Lake) -> None:
@@ -117,4 +120,4 @@ def test_a_key_that_is_not_of_a_dc_and_a_day_is_named(lake: Lake) -> None:
         asset_partition_key_range=dg.PartitionKeyRange("2026-02-01", "2026-02-01"),
     )
     with pytest.raises(PermanentFailure, match="partition key '2026-02-01' is not one of DC and ship date"):
-        LakeIOManager(lake, FRAMES).load_input(context)
+        LakeIOManager(lake, TABLES).load_input(context)

@@ -15,6 +15,7 @@ from dagster._daemon.monitoring.concurrency import execute_concurrency_slots_ite
 from fillrate_assets.cli import launcher
 from fillrate_assets.definitions import JOB, build_defs
 from fillrate_assets.orchestration import partitions
+from fillrate_assets.orchestration.asset_template import name_step
 from fillrate_assets_tests.conftest import SMALL
 from fillrate_assets_tests.fixtures import forked
 from fillrate_assets_tests.fixtures.crashes import killed
@@ -36,18 +37,20 @@ def _until(reached: Callable[[], object]) -> None:
 def _holding(instance: dg.DagsterInstance) -> dict[str, str]:
     """The steps that hold a slot, with their pools."""
     pools = instance.event_log_storage.get_concurrency_infos(POOLS)
-    return {slot.step_key: name for name, pool in pools.items() for slot in pool.claimed_slots}
+    return {name_step(slot.step_key): name for name, pool in pools.items() for slot in pool.claimed_slots}
 
 
 def _waiting(instance: dg.DagsterInstance) -> list[str]:
     """The steps that wait for a slot."""
     pools = instance.event_log_storage.get_concurrency_infos(POOLS).values()
-    return [step.step_key for pool in pools for step in pool.pending_steps if step.assigned_timestamp is None]
+    return [
+        name_step(step.step_key) for pool in pools for step in pool.pending_steps if step.assigned_timestamp is None
+    ]
 
 
 def test_a_step_is_in_the_pool_of_the_system_that_it_is_connected_to(network_home: Home) -> None:
     graph = network_home.defs.resolve_asset_graph()
-    pools = {key.to_user_string(): graph.get(key).pools for key in graph.get_all_asset_keys()}
+    pools = {key.path[-1]: graph.get(key).pools for key in graph.get_all_asset_keys()}
     assert {name: pool for name, pool in pools.items() if pool} == {
         "orders": {"order_system"},
         "items": {"order_system"},

@@ -119,7 +119,10 @@ class AlertDispatch:
         places = {row["warehouse"]: row for row in masters.warehouses.iter_rows(named=True)}
 
         def chart(unit_id: str, snapshot_ts: datetime) -> str:
-            asset, place = f"{self.ui_url.rstrip('/')}/assets/unit_timeseries", places.get(unit_id.partition("_")[0])
+            asset, place = (
+                f"{self.ui_url.rstrip('/')}/assets/buffers/unit_timeseries",
+                places.get(unit_id.partition("_")[0]),
+            )
             if place is None:
                 return asset
             day = key(place["dc"], clock_date(place["time_zone"], snapshot_ts))

@@ -1,11 +1,10 @@
 """The assets of the buffers: each is a stage of the tick, for every tick of its run, and tells about the last one."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
-from itertools import pairwise
 from time import perf_counter
-from typing import Final
+from typing import Any, Final
 
 import dagster as dg
 import polars as pl
@@ -22,15 +21,19 @@ from fillrate_assets.buffers.rules.path_signals import load_time_zone
 from fillrate_assets.buffers.rules.policy import Promotion
 from fillrate_assets.buffers.sources.floor_feeds import FloorFeeds
 from fillrate_assets.core.partition_key import PartitionKey
+from fillrate_assets.core.table_schema import TableSchema
 from fillrate_assets.notifications.outbox import Outbox
+from fillrate_assets.orchestration.asset_template import AssetTemplate, asset_template
 from fillrate_assets.orchestration.partition_events import add_partition_metadata
 from fillrate_assets.orchestration.partitions import EASTERNMOST, dc_ship_date, key
-from fillrate_assets.orchestration.retries import retry_policy, typed_failures
-from fillrate_assets.orchestration.ui_metadata import Metadata, column_schema
+from fillrate_assets.orchestration.retries import retry_policy
+from fillrate_assets.orchestration.ui_metadata import Metadata
 from fillrate_assets.settings import Settings
 from fillrate_assets.storage.lake import Lake
 
-GROUP: Final = "buffers"
+AREA: Final = "buffers"
+"""Prefix of the asset keys, and their group."""
+
 OWNERS: Final = ["team:floor-operations"]
 JOB: Final = "buffer_tick"
 SCORED_DAYS: Final = 7
@@ -41,6 +44,11 @@ _RETRY_SECONDS: Final = 5
 """A tick is worth little after the next one began."""
 
 
+def _asset(table: TableSchema, **options: Any) -> Callable[[Callable[..., object]], AssetTemplate]:  # noqa: ANN401 - of dg.asset
+    return asset_template(table, key_prefix=AREA, group_name=AREA, owners=OWNERS, **options)
+
+
+@_asset(schema.SIGNALS, pool="floor_feeds")
 def buffer_signals(
     context: dg.AssetExecutionContext,
     floor_feeds: dg.ResourceParam[FloorFeeds],
@@ -65,6 +73,7 @@ def buffer_signals(
     return _done(context, work, work.latest(schema.SIGNALS), lambda rows, _: metadata.signals(rows), of_run)
 
 
+@_asset(schema.UNIT_TIMESERIES, deps=[buffer_signals.key])
 def unit_timeseries(
     context: dg.AssetExecutionContext,
     buffer_store: dg.ResourceParam[BufferStore],
@@ -78,6 +87,7 @@ def unit_timeseries(
     return _done(context, work, work.latest(schema.UNIT_TIMESERIES), lambda rows, _: metadata.units(rows))
 
 
+@_asset(schema.RECOMMENDATIONS, deps=[unit_timeseries.key])
 def buffer_recommendations(
     context: dg.AssetExecutionContext,
     buffer_store: dg.ResourceParam[BufferStore],
@@ -91,6 +101,7 @@ def buffer_recommendations(
     return _done(context, work, work.latest(schema.RECOMMENDATIONS), lambda rows, _: metadata.recommendations(rows))
 
 
+@_asset(schema.ALERTS, deps=[buffer_recommendations.key])
 def buffer_alerts(
     context: dg.AssetExecutionContext,
     buffer_store: dg.ResourceParam[BufferStore],
@@ -123,6 +134,7 @@ def buffer_alerts(
     return _done(context, work, asked, lambda rows, day: metadata.alerts(alerts[day], rows), of_run)
 
 
+@_asset(schema.ANSWERS_OF_DAY, deps=[buffer_alerts.key])
 def buffer_feedback(
     context: dg.AssetExecutionContext,
     buffer_store: dg.ResourceParam[BufferStore],
@@ -137,6 +149,7 @@ def buffer_feedback(
     return _done(context, work, _by_day(rows, work), lambda part, _: metadata.feedback(part))
 
 
+@_asset(schema.SCORECARD_OF_DAY, deps=[buffer_feedback.key])
 def algorithm_scorecard(
     context: dg.AssetExecutionContext,
     buffer_store: dg.ResourceParam[BufferStore],
@@ -157,7 +170,7 @@ def algorithm_scorecard(
     return _done(context, work, _by_day(rows, work), lambda part, _: metadata.scorecard(part))
 
 
-ASSETS: Final[tuple[Callable[..., object], ...]] = (
+ASSETS: Final = (
     buffer_signals,
     unit_timeseries,
     buffer_recommendations,
@@ -165,43 +178,26 @@ ASSETS: Final[tuple[Callable[..., object], ...]] = (
     buffer_feedback,
     algorithm_scorecard,
 )
-FRAMES: Final = {
-    "buffer_signals": schema.SIGNALS,
-    "unit_timeseries": schema.UNIT_TIMESERIES,
-    "buffer_recommendations": schema.RECOMMENDATIONS,
-    "buffer_alerts": schema.ALERTS,
-    "buffer_feedback": schema.ANSWERS_OF_DAY,
-    "algorithm_scorecard": schema.SCORECARD_OF_DAY,
-}
-"""What each asset shows."""
 
 
 def build(settings: Settings, feeds_kind: str) -> list[dg.AssetsDefinition]:
-    """The assets over a partitions definition, each after the one before it.
+    """Make the assets, each after the one before it.
 
     Args:
         settings: where partitions begin.
         feeds_kind: database kind of the feeds, for the UI's badges.
 
     """
-    by_day = dc_ship_date(settings.first_ship_date, EASTERNMOST)
-
-    def staged(compute: Callable[..., object], after: Iterable[Callable[..., object]]) -> dg.AssetsDefinition:
-        name = compute.__name__
-        return dg.asset(
-            partitions_def=by_day,
+    return [
+        template.build(
+            partitions_def=dc_ship_date(settings.first_ship_date, EASTERNMOST),
             # Every tick of a day again takes minutes.
             backfill_policy=dg.BackfillPolicy.multi_run(1),
-            group_name=GROUP,
-            owners=OWNERS,
-            kinds={feeds_kind if compute is buffer_signals else "parquet", "polars"},
-            pool="floor_feeds" if compute is buffer_signals else None,
-            deps=[each.__name__ for each in after],
-            metadata=column_schema(FRAMES[name]),
+            kinds={feeds_kind if template.pool else "parquet", "polars"},
             retry_policy=retry_policy(_RETRIES, _RETRY_SECONDS),
-        )(typed_failures(compute))
-
-    return [staged(ASSETS[0], ()), *(staged(compute, [before]) for before, compute in pairwise(ASSETS))]
+        )
+        for template in ASSETS
+    ]
 
 
 def _work(context: Context, store: BufferStore, policies: PolicyStore, lake: Lake) -> Work:

@@ -10,23 +10,25 @@ import polars as pl
 from fillrate_assets.buffers import schema
 from fillrate_assets.buffers.buffer_store import BufferStore
 from fillrate_assets.buffers.defs.alert_dispatch import AlertDispatch
+from fillrate_assets.buffers.defs.assets import buffer_alerts, buffer_recommendations, unit_timeseries
 from fillrate_assets.buffers.defs.tick_run import LATE, Work, operating_days, work
 from fillrate_assets.buffers.policy_store import PolicyStore
 from fillrate_assets.buffers.rules import notification_routing
 from fillrate_assets.buffers.tick_store import LakeTickStore
 from fillrate_assets.core.partition_key import PartitionKey
 from fillrate_assets.notifications.outbox import Outbox
+from fillrate_assets.orchestration.asset_template import AssetTemplate
 from fillrate_assets.orchestration.partitions import EASTERNMOST, dc_ship_date
 from fillrate_assets.orchestration.ui_metadata import table, verdict
 from fillrate_assets.settings import Settings
 from fillrate_assets.storage.lake import Lake
 
-JOB: Final = "buffer_dead_man"
+JOB: Final = "buffer_heartbeat"
 _NAMED: Final = 5
 _SHOWN: Final = 100
 
 
-def no_calm_without_data(
+def unknown_units_not_reported_clear(
     context: dg.AssetCheckExecutionContext,
     buffer_store: dg.ResourceParam[BufferStore],
     policies: dg.ResourceParam[PolicyStore],
@@ -40,7 +42,7 @@ def no_calm_without_data(
     return verdict(context, _bad(found), "a rule is wrong: stop alerting by it, and report it", blocking=True)
 
 
-def every_warehouse_present(
+def warehouse_coverage(
     context: dg.AssetCheckExecutionContext,
     buffer_store: dg.ResourceParam[BufferStore],
     policies: dg.ResourceParam[PolicyStore],
@@ -58,7 +60,7 @@ def every_warehouse_present(
     return verdict(context, _bad(missing), "give the warehouse its rows in unit_member")
 
 
-def masters_make_sense(
+def master_data_valid(
     context: dg.AssetCheckExecutionContext,
     buffer_store: dg.ResourceParam[BufferStore],
     policies: dg.ResourceParam[PolicyStore],
@@ -82,7 +84,7 @@ def masters_make_sense(
     return verdict(context, _bad(found), "mend the row with SQL; the next tick reads it anew", warn=True, shown=shown)
 
 
-def routable(
+def alerts_have_route(
     context: dg.AssetCheckExecutionContext,
     buffer_store: dg.ResourceParam[BufferStore],
     policies: dg.ResourceParam[PolicyStore],
@@ -98,7 +100,7 @@ def routable(
     return verdict(context, _bad(found), "add a row to alert_route for *, *, * that takes ACT, or mend its channel")
 
 
-def dead_man(
+def heartbeat(
     buffer_store: dg.ResourceParam[BufferStore],
     lake: dg.ResourceParam[Lake],
     outbox: dg.ResourceParam[Outbox],
@@ -116,15 +118,15 @@ def dead_man(
     advice = "see that the schedule buffer_ticks is on, that the daemon runs, and why its last run failed"
     if late:
         body = "\n".join([*late.values(), f"To do: {advice}."])
-        outbox.send(f"buffers: no tick for {len(late)} DCs", body, key=f"dead_man:{now:%Y-%m-%dT%H}", now=now)
+        outbox.send(f"buffers: no tick for {len(late)} DCs", body, key=f"heartbeat:{now:%Y-%m-%dT%H}", now=now)
     return dg.AssetCheckResult(passed=not late, description=f"{'; '.join(late.values())}: {advice}" if late else None)
 
 
 CHECKS: Final = (
-    ("buffer_recommendations", no_calm_without_data, True),
-    ("unit_timeseries", every_warehouse_present, False),
-    ("unit_timeseries", masters_make_sense, False),
-    ("buffer_alerts", routable, False),
+    (buffer_recommendations, unknown_units_not_reported_clear, True),
+    (unit_timeseries, warehouse_coverage, False),
+    (unit_timeseries, master_data_valid, False),
+    (buffer_alerts, alerts_have_route, False),
 )
 
 
@@ -132,16 +134,18 @@ def build(settings: Settings) -> list[dg.AssetChecksDefinition]:
     """Every check of the buffers."""
     by_day = dc_ship_date(settings.first_ship_date, EASTERNMOST)
 
-    def checked(asset: str, compute: Callable[..., dg.AssetCheckResult], *, blocking: bool) -> dg.AssetChecksDefinition:
-        return dg.asset_check(asset=asset, blocking=blocking, partitions_def=by_day)(compute)
+    def checked(
+        asset: AssetTemplate, compute: Callable[..., dg.AssetCheckResult], *, blocking: bool
+    ) -> dg.AssetChecksDefinition:
+        return dg.asset_check(asset=asset.key, blocking=blocking, partitions_def=by_day)(compute)
 
-    standing = dg.asset_check(asset="buffer_alerts")(dead_man)
+    standing = dg.asset_check(asset=buffer_alerts.key)(heartbeat)
     return [*(checked(asset, compute, blocking=blocking) for asset, compute, blocking in CHECKS), standing]
 
 
 def standing() -> dg.AssetSelection:
     """The check that ticks run: a job of its own, and no part of a tick."""
-    return dg.AssetSelection.checks(dg.AssetCheckKey(dg.AssetKey("buffer_alerts"), dead_man.__name__))
+    return dg.AssetSelection.checks(dg.AssetCheckKey(buffer_alerts.key, heartbeat.__name__))
 
 
 def _work(context: dg.AssetCheckExecutionContext, store: BufferStore, policies: PolicyStore, lake: Lake) -> Work:

@@ -1,16 +1,17 @@
 """The assets of the main job: each is a call of a rule plus what it tells about the result."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
-from typing import Final
+from typing import Any, Final
 
 import dagster as dg
 import polars as pl
 
 from fillrate_assets.core import partition_key
 from fillrate_assets.core.partition_key import DcDateRange, PartitionKey
+from fillrate_assets.core.table_schema import TableSchema
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.defs import metadata
 from fillrate_assets.fillrate.record_store import DayPublication, PublishResult, RecordStore
@@ -25,178 +26,239 @@ from fillrate_assets.fillrate.sources.order_system import OrderSystem
 from fillrate_assets.fillrate.sources.shipping_records import ShippingRecords
 from fillrate_assets.notifications.outbox import Outbox
 from fillrate_assets.orchestration import partitions
-from fillrate_assets.orchestration.lake_io_manager import Replacement
+from fillrate_assets.orchestration.asset_template import AssetTemplate, asset_template
+from fillrate_assets.orchestration.lake_io_manager import LakeInput
 from fillrate_assets.orchestration.partition_events import add_partition_metadata
-from fillrate_assets.orchestration.retries import retry_policy, typed_failures
-from fillrate_assets.orchestration.ui_metadata import Metadata, by_day, column_schema
+from fillrate_assets.orchestration.retries import retry_policy
+from fillrate_assets.orchestration.run_concurrency import DcLock
+from fillrate_assets.orchestration.ui_metadata import Metadata, by_day
 from fillrate_assets.settings import Settings
 from fillrate_assets.storage.lake import Lake
 
-GROUP: Final = "fillrate"
-OWNERS: Final = ["team:supply-analytics"]
-FRAMES: Final = {
-    frame.name: frame
-    for frame in (
-        schema.ORDER_LINES,
-        schema.SHIPMENT_LINES,
-        schema.INSTOCK_SNAPSHOTS,
-        schema.ITEMS,
-        schema.CLASSIFIED_LINES,
-        schema.ITEM_DAYS,
-        schema.ROLLING_AVERAGES,
-        schema.LOST_CASES,
-        schema.FILL_RATES,
-    )
-}
-"""What the lake stores, by asset name."""
+AREA: Final = "fillrate"
+"""Prefix of the asset keys, and their group."""
 
-SOURCES: Final = ("orders", "shipments", "instock_snapshots")
+OWNERS: Final = ["team:supply-analytics"]
 MONTH: Final = 31
 """Days that are computed at a time: a year at once needs several times the memory and is no faster."""
 
 _NAMED: Final = 20
 
 
-def orders(context: dg.AssetExecutionContext, order_system: dg.ResourceParam[OrderSystem]) -> Replacement:
-    """Order lines as the order system holds them, every version."""
-    return _read(context, order_system.read_order_lines)
+def _asset(table: TableSchema, **options: Any) -> Callable[[Callable[..., object]], AssetTemplate]:  # noqa: ANN401 - of dg.asset
+    return asset_template(
+        table, key_prefix=AREA, group_name=AREA, owners=OWNERS, io_manager_key="lake_io_manager", **options
+    )
 
 
-def shipments(context: dg.AssetExecutionContext, shipping_records: dg.ResourceParam[ShippingRecords]) -> Replacement:
-    """Shipment lines as the shipping records hold them, every version."""
-    return _read(context, shipping_records.read_shipment_lines)
+_LOOK_BACK: Final = dg.AssetIn(partition_mapping=partitions.look_back(LOOK_BACK_DAYS))
 
 
-def instock_snapshots(
-    context: dg.AssetExecutionContext, instock_warehouse: dg.ResourceParam[InstockWarehouse]
-) -> Replacement:
-    """The day's instock record of every stocked item."""
-
-    def read() -> Iterator[tuple[pl.DataFrame, list[PartitionKey]]]:
-        days = sorted(partitions.changed_days(context))
-        # One query for all the days that are computed at a time, wherever they lie: a query has a price of its own.
-        for begin in range(0, len(days), MONTH):
-            asked = days[begin : begin + MONTH]
-            answer = instock_warehouse.read(asked)
-            scanned = {} if answer.bytes_scanned is None else {"query_bytes_scanned": answer.bytes_scanned}
-            _tell(context, answer.rows, asked, metadata.source, scanned)
-            yield answer.rows, asked
-
-    return Replacement(read())
-
-
-def items(
+@_asset(schema.ORDER_LINES, pool="order_system")
+def orders(
     context: dg.AssetExecutionContext,
+    dc_lock: dg.ResourceParam[DcLock],
+    order_system: dg.ResourceParam[OrderSystem],
+    lake: dg.ResourceParam[Lake],
+) -> dg.MaterializeResult[None]:
+    """Order lines as the order system holds them, every version."""
+    dc_lock.acquire(context)
+
+    def read(span: DcDateRange) -> pl.DataFrame:
+        return order_system.read_order_lines(span.dc, span.first, span.last)
+
+    return _replace(context, lake, schema.ORDER_LINES, partitions.changed_days(context), read, metadata.source)
+
+
+@_asset(schema.SHIPMENT_LINES, pool="shipping_records")
+def shipments(
+    context: dg.AssetExecutionContext,
+    dc_lock: dg.ResourceParam[DcLock],
+    shipping_records: dg.ResourceParam[ShippingRecords],
+    lake: dg.ResourceParam[Lake],
+) -> dg.MaterializeResult[None]:
+    """Shipment lines as the shipping records hold them, every version."""
+    dc_lock.acquire(context)
+
+    def read(span: DcDateRange) -> pl.DataFrame:
+        return shipping_records.read_shipment_lines(span.dc, span.first, span.last)
+
+    return _replace(context, lake, schema.SHIPMENT_LINES, partitions.changed_days(context), read, metadata.source)
+
+
+@_asset(schema.INSTOCK_SNAPSHOTS, pool="instock_warehouse")
+def instock_snapshots(
+    context: dg.AssetExecutionContext,
+    dc_lock: dg.ResourceParam[DcLock],
+    instock_warehouse: dg.ResourceParam[InstockWarehouse],
+    lake: dg.ResourceParam[Lake],
+) -> dg.MaterializeResult[None]:
+    """The day's instock record of every stocked item."""
+    dc_lock.acquire(context)
+    days = sorted(partitions.changed_days(context))
+    # One query for all the days that are computed at a time, wherever they lie: a query has a price of its own.
+    for begin in range(0, len(days), MONTH):
+        requested = days[begin : begin + MONTH]
+        answer = instock_warehouse.read(requested)
+        scanned = {} if answer.bytes_scanned is None else {"query_bytes_scanned": answer.bytes_scanned}
+        lake.write(schema.INSTOCK_SNAPSHOTS, answer.rows, requested)
+        _describe_days(context, answer.rows, requested, metadata.source, scanned)
+    return dg.MaterializeResult()
+
+
+@_asset(schema.ITEMS, pool="order_system")
+def items(
     order_system: dg.ResourceParam[OrderSystem],
     record_store: dg.ResourceParam[RecordStore],
     lake: dg.ResourceParam[Lake],
     outbox: dg.ResourceParam[Outbox],
-) -> pl.DataFrame:
+) -> dg.MaterializeResult[None]:
     """The item master, effective-dated: type, vendor, department, pack size, contract."""
     found = order_system.read_items().sort("item", "valid_from")
     _tell_changed(lake.stored_whole(schema.ITEMS), found, record_store.read_ledger(), outbox)
+    lake.write_whole(schema.ITEMS, found)
     kinds = dict(found.group_by("item_type").len().iter_rows())
-    context.add_asset_metadata({"dagster/row_count": found.height, "items": found["item"].n_unique(), **kinds})
-    return found
+    return dg.MaterializeResult(
+        metadata={"dagster/row_count": found.height, "items": found["item"].n_unique(), **kinds}
+    )
 
 
+@_asset(schema.CLASSIFIED_LINES)
 def classified_lines(
     context: dg.AssetExecutionContext,
+    dc_lock: dg.ResourceParam[DcLock],
     record_store: dg.ResourceParam[RecordStore],
-    orders: pl.LazyFrame,
-    shipments: pl.LazyFrame,
-    instock_snapshots: pl.LazyFrame,
-    items: pl.LazyFrame,
-) -> Replacement:
+    lake: dg.ResourceParam[Lake],
+    orders: LakeInput,
+    shipments: LakeInput,
+    instock_snapshots: LakeInput,
+    items: LakeInput,
+) -> dg.MaterializeResult[None]:
     """What became of every order line: counted, excluded, rejected or superseded, and why."""
+    dc_lock.acquire(context)
     zones = dict(record_store.read_dcs().select("dc", "time_zone").iter_rows())
+    sources, master = [each.read() for each in (orders, shipments, instock_snapshots)], items.read()
 
-    def classified(span: DcDateRange) -> pl.DataFrame:
-        ordered, shipped, stocked = (_of(frame, span) for frame in (orders, shipments, instock_snapshots))
-        judged = line_rules.classify_lines(ordered, shipped, items, zones)
+    def classify(span: DcDateRange) -> pl.DataFrame:
+        ordered, shipped, stocked = (_of(frame, span) for frame in sources)
+        judged = line_rules.classify_lines(ordered, shipped, master, zones)
         return pl.concat([judged, line_rules.classify_snapshot_rejects(stocked)]).collect()
 
-    return Replacement(_computed(context, partitions.changed_days(context), classified, metadata.lines))
+    return _replace(context, lake, schema.CLASSIFIED_LINES, partitions.changed_days(context), classify, metadata.lines)
 
 
+@_asset(schema.ITEM_DAYS)
 def item_days(
     context: dg.AssetExecutionContext,
-    classified_lines: pl.LazyFrame,
-    instock_snapshots: pl.LazyFrame,
-    items: pl.LazyFrame,
-) -> Replacement:
+    dc_lock: dg.ResourceParam[DcLock],
+    lake: dg.ResourceParam[Lake],
+    classified_lines: LakeInput,
+    instock_snapshots: LakeInput,
+    items: LakeInput,
+) -> dg.MaterializeResult[None]:
     """Ordered and shipped cases per item and day, beside its instock record."""
+    dc_lock.acquire(context)
+    lines, snapshots, master = (each.read() for each in (classified_lines, instock_snapshots, items))
 
-    def summed(span: DcDateRange) -> pl.DataFrame:
-        return line_rules.compute_item_days(_of(classified_lines, span), _of(instock_snapshots, span), items).collect()
+    def compute(span: DcDateRange) -> pl.DataFrame:
+        return line_rules.compute_item_days(_of(lines, span), _of(snapshots, span), master).collect()
 
-    return Replacement(_computed(context, partitions.changed_days(context), summed, metadata.item_days))
+    return _replace(context, lake, schema.ITEM_DAYS, partitions.changed_days(context), compute, metadata.item_days)
 
 
-def rolling_averages(context: dg.AssetExecutionContext, item_days: pl.LazyFrame) -> Replacement:
+@_asset(schema.ROLLING_AVERAGES, ins={"item_days": _LOOK_BACK})
+def rolling_averages(
+    context: dg.AssetExecutionContext,
+    dc_lock: dg.ResourceParam[DcLock],
+    lake: dg.ResourceParam[Lake],
+    item_days: LakeInput,
+) -> dg.MaterializeResult[None]:
     """Mean daily ordered cases on the in-stock ship days before each ship date."""
+    dc_lock.acquire(context)
+    observed = item_days.read()
 
-    def averaged(span: DcDateRange) -> pl.DataFrame:
-        return rolling_baseline.compute_rolling_averages(
-            item_days.filter(pl.col("dc") == span.dc), span.ship_dates
-        ).collect()
+    def compute(span: DcDateRange) -> pl.DataFrame:
+        of_dc = observed.filter(pl.col("dc") == span.dc)
+        return rolling_baseline.compute_rolling_averages(of_dc, span.ship_dates).collect()
 
-    return Replacement(_computed(context, partitions.all_days(context), averaged, metadata.averages))
+    return _replace(context, lake, schema.ROLLING_AVERAGES, partitions.all_days(context), compute, metadata.averages)
 
 
+# The look-back is not for what it reads: with it, a backfill of some days reaches the records of the 28 days after.
+@_asset(schema.LOST_CASES, ins={"item_days": _LOOK_BACK})
 def lost_cases(
     context: dg.AssetExecutionContext,
+    dc_lock: dg.ResourceParam[DcLock],
     settings: dg.ResourceParam[Settings],
     record_store: dg.ResourceParam[RecordStore],
-    classified_lines: pl.LazyFrame,
-    item_days: pl.LazyFrame,
-    rolling_averages: pl.LazyFrame,
-) -> Replacement:
-    """Of everything ordered, what did not ship, and on which path; held days keep their last good records."""
-    held = _held(context, settings, classified_lines, item_days)
+    lake: dg.ResourceParam[Lake],
+    classified_lines: LakeInput,
+    item_days: LakeInput,
+    rolling_averages: LakeInput,
+) -> dg.MaterializeResult[None]:
+    """Of everything ordered, what did not ship, and on which path; held days leave their last good records."""
+    dc_lock.acquire(context)
+    lines, days, averages = (each.read() for each in (classified_lines, item_days, rolling_averages))
+    held = _held(context, settings, lines, days)
     waivers = record_store.read_waivers().lazy()
     add_partition_metadata(context, {partitions.key(dc, day): {"held": reason} for (dc, day), reason in held.items()})
 
-    def lost(span: DcDateRange) -> pl.DataFrame:
-        records = lost_case_rules.compute_lost_cases(_of(item_days, span), _of(rolling_averages, span), waivers)
+    def compute(span: DcDateRange) -> pl.DataFrame:
+        records = lost_case_rules.compute_lost_cases(_of(days, span), _of(averages, span), waivers)
         return records.sort("dc", "ship_date", "item").collect()
 
     judged = [day for day in partitions.all_days(context) if day not in held]
-    return Replacement(_computed(context, judged, lost, metadata.lost_cases))
+    return _replace(context, lake, schema.LOST_CASES, judged, compute, metadata.lost_cases)
 
 
-def fill_rates(context: dg.AssetExecutionContext, classified_lines: pl.LazyFrame) -> Replacement:
+@_asset(schema.FILL_RATES)
+def fill_rates(
+    context: dg.AssetExecutionContext,
+    dc_lock: dg.ResourceParam[DcLock],
+    lake: dg.ResourceParam[Lake],
+    classified_lines: LakeInput,
+) -> dg.MaterializeResult[None]:
     """Case, line and order fill, on-time and OTIF per day: DC, department, vendor, customer."""
+    dc_lock.acquire(context)
+    lines = classified_lines.read()
 
-    def rated(span: DcDateRange) -> pl.DataFrame:
-        return service_metrics.compute_fill_rates(_of(classified_lines, span)).collect()
+    def compute(span: DcDateRange) -> pl.DataFrame:
+        return service_metrics.compute_fill_rates(_of(lines, span)).collect()
 
-    return Replacement(_computed(context, partitions.changed_days(context), rated, metadata.fill_rates))
+    return _replace(context, lake, schema.FILL_RATES, partitions.changed_days(context), compute, metadata.fill_rates)
 
 
+SOURCES: Final = (orders, shipments, instock_snapshots)
+_BEFORE: Final = {"item_days": _LOOK_BACK, **{source.name: _LOOK_BACK for source in SOURCES}}
+
+
+@_asset(schema.LOST_CASES, pool="record_store", ins=_BEFORE)
 def published_records(
     context: dg.AssetExecutionContext,
+    dc_lock: dg.ResourceParam[DcLock],
     settings: dg.ResourceParam[Settings],
     record_store: dg.ResourceParam[RecordStore],
     lake: dg.ResourceParam[Lake],
     outbox: dg.ResourceParam[Outbox],
-    orders: pl.LazyFrame,
-    shipments: pl.LazyFrame,
-    instock_snapshots: pl.LazyFrame,
-    classified_lines: pl.LazyFrame,
-    item_days: pl.LazyFrame,
-    lost_cases: pl.LazyFrame,
+    orders: LakeInput,
+    shipments: LakeInput,
+    instock_snapshots: LakeInput,
+    classified_lines: LakeInput,
+    item_days: LakeInput,
+    lost_cases: LakeInput,
 ) -> dg.MaterializeResult[None]:
     """The records that stand, with their rejects, restatements and the ledger, a transaction a day."""
-    held = _held(context, settings, classified_lines, item_days)
-    rejects = by_day(line_rules.select_rejects(classified_lines).collect())
-    versions = _versions(*(_of_run(context, frame) for frame in (orders, shipments, instock_snapshots)))
+    dc_lock.acquire(context)
+    lines, judged = classified_lines.read(), lost_cases.read()
+    held = _held(context, settings, lines, item_days.read())
+    rejects = by_day(line_rules.select_rejects(lines).collect())
+    versions = _versions(*(_of_run(context, source.read()) for source in (orders, shipments, instock_snapshots)))
     now, read_at = datetime.now(UTC), _read_at(context)
     changed = set(partitions.changed_days(context))
     computed = changed - _outdated(lake, changed)
     told: dict[str, Metadata] = {}
     for span in partition_key.cut_into_ranges(partitions.all_days(context), MONTH):
-        records = by_day(_of(lost_cases, span).collect())
+        records = by_day(_of(judged, span).collect())
         days = [
             DayPublication(
                 *day,
@@ -222,57 +284,41 @@ def published_records(
     return dg.MaterializeResult(metadata={"days_changed": sum(bool(each["changed"]) for each in told.values())})
 
 
-def build(settings: Settings, kinds: dict[str, str]) -> list[dg.AssetsDefinition]:
-    """The assets over a partitions definition.
+ASSETS: Final = (
+    orders,
+    shipments,
+    instock_snapshots,
+    items,
+    classified_lines,
+    item_days,
+    rolling_averages,
+    lost_cases,
+    fill_rates,
+    published_records,
+)
+STORED: Final = {template.key: template.table for template in ASSETS if template is not published_records}
+"""Schemas of what the lake stores, by asset key."""
+
+
+def build(settings: Settings, kinds: Mapping[str, str]) -> list[dg.AssetsDefinition]:
+    """Make the assets.
 
     Args:
-        settings: where partitions begin, how many a run of a backfill has, and how failures are retried.
-        kinds: database kind by resource, for the UI's badges. A step that reads or writes a system is in the pool of
-            the resource's name, which caps the connections of all runs to it.
+        settings: where partitions begin, how many days a run of a backfill has, and how failures are retried.
+        kinds: database kind by system, for the UI's badges.
 
     """
-    by_day = partitions.dc_ship_date(settings.first_ship_date)
-    retries = retry_policy(settings.sensor.step_max_retries, settings.sensor.step_retry_delay_seconds)
-    before = dg.AssetIn(partition_mapping=partitions.look_back(LOOK_BACK_DAYS))
-    look_back = {"item_days": before}
-
-    def partitioned(
-        compute: Callable[..., object], system: str | None = None, ins: dict[str, dg.AssetIn] | None = None
-    ) -> dg.AssetsDefinition:
-        frame = FRAMES.get(compute.__name__, schema.LOST_CASES)
-        return dg.asset(
-            partitions_def=by_day,
-            backfill_policy=dg.BackfillPolicy.multi_run(settings.sensor.max_days_per_run),
-            group_name=GROUP,
-            owners=OWNERS,
-            kinds={kinds[system] if system else "parquet", "polars"},
-            pool=system,
-            ins=ins,
-            io_manager_key="lake_io_manager",
-            metadata=column_schema(frame),
-            retry_policy=retries,
-        )(typed_failures(compute))
-
+    by_ship_date = {
+        "partitions_def": partitions.dc_ship_date(settings.first_ship_date),
+        "backfill_policy": dg.BackfillPolicy.multi_run(settings.sensor.max_days_per_run),
+    }
     return [
-        partitioned(orders, "order_system"),
-        partitioned(shipments, "shipping_records"),
-        partitioned(instock_snapshots, "instock_warehouse"),
-        dg.asset(
-            group_name=GROUP,
-            owners=OWNERS,
-            kinds={kinds["order_system"], "polars"},
-            pool="order_system",
-            io_manager_key="lake_io_manager",
-            metadata=column_schema(schema.ITEMS),
-            retry_policy=retries,
-        )(typed_failures(items)),
-        partitioned(classified_lines),
-        partitioned(item_days),
-        partitioned(rolling_averages, ins=look_back),
-        # Not for what they read: so a backfill of some days reaches the records of the 28 days that depend on them.
-        partitioned(lost_cases, ins=look_back),
-        partitioned(fill_rates),
-        partitioned(published_records, "record_store", ins={**look_back, **dict.fromkeys(SOURCES, before)}),
+        template.build(
+            kinds={kinds[template.pool] if template.pool else "parquet", "polars"},
+            retry_policy=retry_policy(settings.sensor.step_max_retries, settings.sensor.step_retry_delay_seconds),
+            **({} if template is items else by_ship_date),
+        )
+        for template in ASSETS
     ]
 
 
@@ -281,39 +327,35 @@ _NOTHING_PROCESSED: Final = pl.DataFrame(
 )
 
 
-def _read(context: dg.AssetExecutionContext, source: Callable[[str, date, date], pl.DataFrame]) -> Replacement:
-    """Read the run's changed ship dates from a source."""
-
-    def rows(span: DcDateRange) -> pl.DataFrame:
-        return source(span.dc, span.first, span.last)
-
-    return Replacement(_computed(context, partitions.changed_days(context), rows, metadata.source))
-
-
-def _computed(
+def _replace(
     context: dg.AssetExecutionContext,
+    lake: Lake,
+    table: TableSchema,
     days: Iterable[PartitionKey],
     compute: Callable[[DcDateRange], pl.DataFrame],
     describe: Callable[[pl.DataFrame], Metadata],
-) -> Iterator[tuple[pl.DataFrame, list[PartitionKey]]]:
-    """Compute days a month at a time, as the lake asks for them, and tell about each."""
+) -> dg.MaterializeResult[None]:
+    """Compute days a month at a time, replace them in the lake, and describe each in the UI."""
     for span in partition_key.cut_into_ranges(days, MONTH):
         rows = compute(span)
-        _tell(context, rows, span.partition_keys, describe)
-        yield rows, span.partition_keys
+        lake.write(table, rows, span.partition_keys)
+        _describe_days(context, rows, span.partition_keys, describe)
+    return dg.MaterializeResult()
 
 
-def _tell(
+def _describe_days(
     context: dg.AssetExecutionContext,
     rows: pl.DataFrame,
     days: Iterable[PartitionKey],
     describe: Callable[[pl.DataFrame], Metadata],
     of_all: Metadata | None = None,
 ) -> None:
-    """Tell of each day's rows, and of each day what is said of all of them."""
+    """Add metadata to each day: what its rows say, and what holds of all of them."""
     parts, empty = by_day(rows), rows.clear()
-    told: dict[str, Metadata] = {partitions.key(*day): describe(parts.get(day, empty)) | (of_all or {}) for day in days}
-    add_partition_metadata(context, told)
+    described: dict[str, Metadata] = {
+        partitions.key(*day): describe(parts.get(day, empty)) | (of_all or {}) for day in days
+    }
+    add_partition_metadata(context, described)
 
 
 def _held(
@@ -350,7 +392,7 @@ def _tell_changed(before: pl.DataFrame | None, after: pl.DataFrame, ledger: pl.D
 def _read_at(context: dg.AssetExecutionContext) -> datetime | None:
     """When this run began; None if it reads no sources itself, because an earlier run did."""
     steps = context.run.step_keys_to_execute
-    if steps is not None and not set(SOURCES) <= set(steps):
+    if steps is not None and not {source.key.to_python_identifier() for source in SOURCES} <= set(steps):
         return None
     record = context.instance.get_run_record_by_id(context.run.run_id)
     return datetime.fromtimestamp(record.start_time, UTC) if record and record.start_time else None
@@ -358,7 +400,7 @@ def _read_at(context: dg.AssetExecutionContext) -> datetime | None:
 
 def _outdated(lake: Lake, days: Iterable[PartitionKey]) -> set[PartitionKey]:
     """Days of which a run stored newer sources, or lines, and ended before it computed what follows from them."""
-    order = (tuple(FRAMES[name] for name in SOURCES), (schema.CLASSIFIED_LINES,), (schema.ITEM_DAYS,))
+    order = (tuple(source.table for source in SOURCES), (schema.CLASSIFIED_LINES,), (schema.ITEM_DAYS,))
     written = [[lake.written_at(frame, days) for frame in frames] for frames in order]
     return {
         day

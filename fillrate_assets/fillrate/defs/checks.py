@@ -12,6 +12,7 @@ from fillrate_assets.core.partition_key import PartitionKey
 from fillrate_assets.core.table_schema import TableSchema
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.defs import metadata
+from fillrate_assets.fillrate.defs.assets import AREA
 from fillrate_assets.fillrate.record_store import RecordStore
 from fillrate_assets.fillrate.rules.quality_gate import find_days_of_rejects, find_held_days
 from fillrate_assets.orchestration import partitions
@@ -29,7 +30,7 @@ _NAMED_ITEMS: Final = 5
 def contract(frame: TableSchema, partitions_def: dg.PartitionsDefinition) -> dg.AssetChecksDefinition:
     """A blocking check that what is stored of an asset keeps its schema, key and arithmetic."""
 
-    @dg.asset_check(asset=frame.name, name="contract", blocking=True, partitions_def=partitions_def)
+    @dg.asset_check(asset=[AREA, frame.name], name="contract", blocking=True, partitions_def=partitions_def)
     def check(context: dg.AssetCheckExecutionContext, lake: dg.ResourceParam[Lake]) -> dg.AssetCheckResult:
         """Columns, dtypes, nulls, keys, non-negative quantities; O = S + confirmed, lost = confirmed + estimated."""
         rows = _stored(context, lake, frame).collect()
@@ -59,7 +60,7 @@ def build(settings: Settings) -> list[dg.AssetChecksDefinition]:
     def checked(
         asset: str, compute: Callable[..., dg.AssetCheckResult], *, blocking: bool = False
     ) -> dg.AssetChecksDefinition:
-        return dg.asset_check(asset=asset, blocking=blocking, partitions_def=by_day)(compute)
+        return dg.asset_check(asset=[AREA, asset], blocking=blocking, partitions_def=by_day)(compute)
 
     return [
         *contracts,

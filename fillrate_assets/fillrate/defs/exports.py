@@ -11,31 +11,47 @@ from fillrate_assets.core.errors import ContractViolation
 from fillrate_assets.core.partition_key import PartitionKey
 from fillrate_assets.core.table_schema import TableSchema
 from fillrate_assets.fillrate import schema
-from fillrate_assets.fillrate.defs.assets import GROUP, OWNERS
+from fillrate_assets.fillrate.defs.assets import AREA, OWNERS, published_records
 from fillrate_assets.fillrate.record_store import RecordStore
 from fillrate_assets.fillrate.report import service_report
 from fillrate_assets.orchestration import partitions
+from fillrate_assets.orchestration.asset_template import asset_template
+from fillrate_assets.orchestration.lake_io_manager import LakeInput
 from fillrate_assets.orchestration.partition_events import add_partition_metadata
-from fillrate_assets.orchestration.retries import retry_policy, typed_failures
-from fillrate_assets.orchestration.ui_metadata import Metadata, column_schema, columns
+from fillrate_assets.orchestration.retries import retry_policy
+from fillrate_assets.orchestration.run_concurrency import DcLock
+from fillrate_assets.orchestration.ui_metadata import Metadata, columns
 from fillrate_assets.settings import Settings
 from fillrate_assets.storage.lake import Lake
 
 NAME: Final = "exports"
-_SOURCE: Final = "published_records"
 _BY: Final = ("department",)
 """What the workbook's summary has a row for."""
 
 
+@asset_template(
+    schema.LOST_CASES,
+    key_prefix=AREA,
+    group_name=AREA,
+    owners=OWNERS,
+    kinds={"csv", "excel", "pandas"},
+    pool="record_store",
+    deps=[published_records.key],
+    ins={name: dg.AssetIn(input_manager_key="lake_io_manager") for name in ("classified_lines", "fill_rates", "items")},
+    metadata={"fill_rates_columns": columns(schema.FILL_RATES)},
+)
 def exports(
     context: dg.AssetExecutionContext,
+    dc_lock: dg.ResourceParam[DcLock],
     record_store: dg.ResourceParam[RecordStore],
     lake: dg.ResourceParam[Lake],
-    classified_lines: pl.LazyFrame,
-    fill_rates: pl.LazyFrame,
-    items: pl.LazyFrame,
+    classified_lines: LakeInput,
+    fill_rates: LakeInput,
+    items: LakeInput,
 ) -> None:
     """The records that stand, the service metrics and a workbook of each day; a held day keeps its last files."""
+    dc_lock.acquire(context)
+    lines, rates, master = (each.read() for each in (classified_lines, fill_rates, items))
     days = partitions.all_days(context)
     ledger = pl.concat([record_store.read_ledger(dc) for dc in sorted({dc for dc, _ in days})])
     entries = {(entry["dc"], entry["ship_date"]): entry for entry in ledger.iter_rows(named=True)}
@@ -46,10 +62,10 @@ def exports(
             told[partitions.key(*day)] = {"held": entry["reason"]}
             continue
         records = record_store.read_records(*day)
-        facts = service_report.Facts(_of(classified_lines, day), records.lazy(), items, {})
+        facts = service_report.Facts(_of(lines, day), records.lazy(), master, {})
         files = {
             "lost_cases.csv": _csv(context, schema.LOST_CASES, records, day),
-            "fill_rates.csv": _csv(context, schema.FILL_RATES, _of(fill_rates, day).collect(), day),
+            "fill_rates.csv": _csv(context, schema.FILL_RATES, _of(rates, day).collect(), day),
             "report.xlsx": _workbook(facts, entry["published_at"]),
         }
         shown: Metadata = {
@@ -71,24 +87,15 @@ def path(day: PartitionKey, name: str) -> str:
 
 def build(settings: Settings) -> dg.AssetsDefinition:
     """The asset: no part of the main job, for it costs as much as a day of that; it follows what is published."""
-    published = dg.AssetSelection.assets(_SOURCE)
+    published = dg.AssetSelection.assets(published_records.key)
     # Dagster's eager, and of days long past as well: those are corrected.
     condition = dg.AutomationCondition.eager().without(dg.AutomationCondition.in_latest_time_window()).allow(published)
-    return dg.asset(
+    return exports.build(
         partitions_def=partitions.dc_ship_date(settings.first_ship_date),
         backfill_policy=dg.BackfillPolicy.multi_run(settings.sensor.max_days_per_run),
         automation_condition=condition,
-        group_name=GROUP,
-        owners=OWNERS,
-        kinds={"csv", "excel", "pandas"},
-        pool="record_store",
-        deps=[_SOURCE],
-        metadata={
-            **column_schema(schema.LOST_CASES),
-            "fill_rates_columns": columns(schema.FILL_RATES),
-        },
         retry_policy=retry_policy(settings.sensor.step_max_retries, settings.sensor.step_retry_delay_seconds),
-    )(typed_failures(exports))
+    )
 
 
 def _csv(context: dg.AssetExecutionContext, frame: TableSchema, rows: pl.DataFrame, day: PartitionKey) -> bytes:

@@ -9,6 +9,7 @@ import dagster as dg
 import polars as pl
 
 from fillrate_assets.core.partition_key import PartitionKey
+from fillrate_assets.fillrate.defs.assets import published_records
 from fillrate_assets.fillrate.defs.source_versions import Sources
 from fillrate_assets.fillrate.record_store import RecordStore
 from fillrate_assets.fillrate.rules import health
@@ -17,7 +18,6 @@ from fillrate_assets.notifications.outbox import Outbox
 from fillrate_assets.settings import Settings
 
 JOB: Final = "standing_checks"
-_ASSET: Final = "published_records"
 _NAMED: Final = 20
 _LONGEST_DUE: Final = timedelta(days=3)
 """Wherever a DC is, its latest day that is due is not older than that."""
@@ -91,14 +91,14 @@ def build() -> list[dg.AssetChecksDefinition]:
     """The checks, on the records that stand as a whole."""
 
     def checked(compute: Callable[..., dg.AssetCheckResult]) -> dg.AssetChecksDefinition:
-        return dg.asset_check(asset=_ASSET)(compute)
+        return dg.asset_check(asset=published_records.key)(compute)
 
     return [checked(compute) for compute in CHECKS]
 
 
 def selection() -> dg.AssetSelection:
     """The standing checks: a job of their own, and no part of a run over ship dates."""
-    return dg.AssetSelection.checks(*[dg.AssetCheckKey(dg.AssetKey(_ASSET), check.__name__) for check in CHECKS])
+    return dg.AssetSelection.checks(*[dg.AssetCheckKey(published_records.key, check.__name__) for check in CHECKS])
 
 
 def schedule(settings: Settings) -> dg.ScheduleDefinition:

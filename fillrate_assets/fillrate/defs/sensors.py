@@ -20,6 +20,7 @@ from fillrate_assets.fillrate.rules.failure_messages import FailedRun, format_fa
 from fillrate_assets.fillrate.watermark import Watermark
 from fillrate_assets.notifications.outbox import Outbox
 from fillrate_assets.orchestration import partitions
+from fillrate_assets.orchestration.asset_template import name_step
 from fillrate_assets.orchestration.partition_events import backfilling
 from fillrate_assets.orchestration.retries import root_cause
 from fillrate_assets.settings import Settings
@@ -113,7 +114,7 @@ def build(job_name: str) -> list[dg.SensorDefinition]:
     )
     exported = dg.AutomationConditionSensorDefinition(
         exports.NAME,
-        target=dg.AssetSelection.assets(exports.NAME),
+        target=dg.AssetSelection.assets(exports.exports.key),
         description="Exports the days whose records were published since, as one backfill.",
         minimum_interval_seconds=INTERVAL_SECONDS,
         default_status=stopped,
@@ -142,7 +143,7 @@ def write_cursor(attempts: Mapping[PartitionKey, Attempt]) -> str:
 
 def _at_work(instance: dg.DagsterInstance) -> set[PartitionKey]:
     """What runs and backfills are about to read and publish; between its runs a backfill has none."""
-    read, published = dg.AssetKey(orders.__name__), dg.AssetKey(published_records.__name__)
+    read, published = orders.key, published_records.key
     backfilled = backfilling(instance, read, published)
     return partitions.days_at_work(instance, read) | set(map(partitions.day_of, backfilled))
 
@@ -183,7 +184,7 @@ def _failed(context: dg.RunFailureSensorContext) -> FailedRun:
         dcs=scope.dcs(context.instance) if scope else [],
         first=scope.first if scope else None,
         last=scope.last if scope else None,
-        steps=[event.step_key or "" for event in steps],
+        steps=[name_step(event.step_key or "") for event in steps],
         kind=kind,
         cause=cause,
         requested_again=partitions.CHANGED_TAG in run.tags,

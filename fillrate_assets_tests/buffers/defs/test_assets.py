@@ -18,8 +18,8 @@ from polars.testing import assert_frame_equal
 
 from fillrate_assets.buffers import schema
 from fillrate_assets.buffers.defs import assets, checks, schedules, tick_run
-from fillrate_assets.buffers.defs.assets import ASSETS, JOB
-from fillrate_assets.buffers.defs.checks import JOB as DEAD_MAN
+from fillrate_assets.buffers.defs.assets import AREA, ASSETS, JOB
+from fillrate_assets.buffers.defs.checks import JOB as HEARTBEAT
 from fillrate_assets.buffers.rules.policy import Policy
 from fillrate_assets.buffers.rules.tick import TICK
 from fillrate_assets.buffers.sources.floor_feeds import FloorFeeds
@@ -38,7 +38,7 @@ NOW: Final = datetime(2026, 3, 10, 15, tzinfo=UTC)
 DAY: Final = NOW.date()
 MINE, OTHER = (str(partitions.key(dc, DAY)) for dc in ("DC01", "DC02"))
 
-NAMES: Final = [asset.__name__ for asset in ASSETS]
+NAMES: Final = [asset.name for asset in ASSETS]
 MADE: Final = (schema.SIGNALS, schema.POOLS, schema.UNIT_TIMESERIES, schema.RECOMMENDATIONS, schema.ALERTS)
 OVERFLOWING: Final = {("W1", "P1"): FULL, ("W1", "P2"): FULL}
 
@@ -70,14 +70,14 @@ def metadata(result: dg.ExecuteInProcessResult, asset: str) -> dict[str, dict[st
     return {
         str(event.partition): {name: value.value for name, value in event.materialization.metadata.items()}
         for event in result.get_asset_materialization_events()
-        if event.asset_key == dg.AssetKey(asset)
+        if event.asset_key == dg.AssetKey([AREA, asset])
     }
 
 
 def test_a_tick_is_one_run_of_few_steps_that_tells_what_a_floor_manager_wants_to_see(floor: Floor) -> None:
     floor.receive(NOW, OVERFLOWING)
     result = floor.tick(NOW)
-    steps = [event.step_key for event in result.all_events if event.is_step_success]
+    steps = [str(event.step_key).removeprefix(f"{AREA}__") for event in result.all_events if event.is_step_success]
     assert len(steps) == len(set(steps)) <= 10
     assert all(set(metadata(result, name)) == {MINE, OTHER} for name in NAMES)
     assert all(check.passed for check in result.get_asset_check_evaluations())
@@ -174,7 +174,7 @@ def test_the_partition_of_a_day_can_be_materialized_again_and_gives_the_same(
     before = floor.rows(schema.RECOMMENDATIONS, at)
     assert before["ship_date"].n_unique() == 2
     job = floor.defs.resolve_job_def(JOB)
-    selected = [dg.AssetKey(name) for name in NAMES[:3]]
+    selected = [dg.AssetKey([AREA, name]) for name in NAMES[:3]]
     result = job.execute_in_process(
         run_config=QUIET, instance=floor.instance, partition_key=partitions.key("DC01", DAY), asset_selection=selected
     )
@@ -197,7 +197,7 @@ def test_a_day_in_progress_is_computed_up_to_when_the_run_began(
         run_config=QUIET,
         instance=instance,
         partition_key=partitions.key("DC01", today),
-        asset_selection=[dg.AssetKey(NAMES[0])],
+        asset_selection=[dg.AssetKey([AREA, NAMES[0]])],
     )
     (told,) = metadata(result, NAMES[0]).values()
     assert 0 < told["ticks_computed"] < 36
@@ -398,10 +398,10 @@ def test_a_warehouse_without_units_and_a_row_that_makes_no_sense_are_told(floor:
         connection.execute(sa.text("INSERT INTO shift VALUES ('W1', 'PACK', 0, '06:00', '14:30')"))
     floor.receive(NOW)
     told = failing(floor.tick(NOW))
-    assert set(told) == {"every_warehouse_present", "masters_make_sense"}
-    assert "W2" in told["every_warehouse_present"]
-    assert "shift (W1, PACK, 0, 06:00:00): weekday 0 is none of 1 to 7" in told["masters_make_sense"]
-    assert "unit_member (W1_PACK_P9, P9, LEVEL)" in told["masters_make_sense"]
+    assert set(told) == {"warehouse_coverage", "master_data_valid"}
+    assert "W2" in told["warehouse_coverage"]
+    assert "shift (W1, PACK, 0, 06:00:00): weekday 0 is none of 1 to 7" in told["master_data_valid"]
+    assert "unit_member (W1_PACK_P9, P9, LEVEL)" in told["master_data_valid"]
 
 
 def test_what_no_route_takes_is_told(tmp_path: Path) -> None:
@@ -409,8 +409,8 @@ def test_what_no_route_takes_is_told(tmp_path: Path) -> None:
         floor = Floor(tmp_path / "home", instance).open(alert_routes=routes({"warehouse": "W9", "active_from": OPENED}))
         floor.receive(NOW, OVERFLOWING)
         told = failing(floor.tick(NOW))
-    assert "there is no default route" in told["routable"]
-    assert "W1_PACK_TOTAL.OVERFLOW" in told["routable"]
+    assert "there is no default route" in told["alerts_have_route"]
+    assert "W1_PACK_TOTAL.OVERFLOW" in told["alerts_have_route"]
 
 
 def test_a_unit_that_is_clear_without_data_stops_the_run(floor: Floor) -> None:
@@ -418,13 +418,13 @@ def test_a_unit_that_is_clear_without_data_stops_the_run(floor: Floor) -> None:
     floor.tick(NOW)
     rows = floor.rows(schema.RECOMMENDATIONS, NOW).with_columns(quality=pl.lit("UNKNOWN"))
     floor.kept.write(schema.RECOMMENDATIONS, rows, NOW)
-    check = dg.AssetCheckKey(dg.AssetKey("buffer_recommendations"), "no_calm_without_data")
+    check = dg.AssetCheckKey(dg.AssetKey([AREA, "buffer_recommendations"]), "unknown_units_not_reported_clear")
     tags = schedules.tags_of(floor.instance, floor.store.read_warehouses(), NOW)
     job = floor.defs.resolve_implicit_global_asset_job_def()
     result = job.get_subset(asset_selection=set(), asset_check_selection={check}).execute_in_process(
         run_config=QUIET, instance=floor.instance, tags=tags, raise_on_error=False
     )
-    assert "W1_PACK" in failing(result)["no_calm_without_data"]
+    assert "W1_PACK" in failing(result)["unknown_units_not_reported_clear"]
 
 
 @pytest.mark.parametrize(
@@ -445,7 +445,7 @@ def test_that_no_tick_runs_is_told(
         at = now - late * TICK
         floor.receive(at)
         floor.tick(at)
-    job = floor.defs.resolve_job_def(DEAD_MAN)
+    job = floor.defs.resolve_job_def(HEARTBEAT)
     (told,) = job.execute_in_process(run_config=QUIET, instance=floor.instance).get_asset_check_evaluations()
     assert told.passed is passes
     assert passes or "buffer_ticks" in (told.description or "")

@@ -20,7 +20,7 @@ from fillrate_assets.fillrate.rules.rolling_baseline import LOOK_BACK_DAYS
 from fillrate_assets.orchestration import partitions
 from fillrate_assets.orchestration.dc_lock_store import DcLockStore
 from fillrate_assets_tests.conftest import SMALL, copied, without_environment
-from fillrate_assets_tests.fixtures.backfills import RUNS_THAT_DIE, Daemon, over
+from fillrate_assets_tests.fixtures.backfills import ASSETS, RUNS_THAT_DIE, Daemon, over
 from fillrate_assets_tests.fixtures.home import OF_THE_RUN, Home, Rows
 from fillrate_assets_tests.fixtures.instances import in_memory
 
@@ -49,7 +49,7 @@ def test_a_backfill_of_some_days_reaches_the_records_that_depend_on_them(
 ) -> None:
     instance.add_dynamic_partitions("dc", ["DC01", "DC02"])
     graph = network_home.defs.get_repository_def().asset_graph
-    selected = [dg.AssetKey(name) for name in (*assets.FRAMES, "published_records", "exports")]
+    selected = [dg.AssetKey([assets.AREA, name]) for name in (*ASSETS, "exports")]
     later = datetime.combine(CHOSEN[-1] + timedelta(days=60), time(), UTC)
     backfill = AssetBackfillData.from_asset_partitions(
         asset_graph=graph,
@@ -62,9 +62,14 @@ def test_a_backfill_of_some_days_reaches_the_records_that_depend_on_them(
     chosen = {f"DC01|{day}" for day in CHOSEN}
     dependent = {f"DC01|{CHOSEN[-1] + timedelta(days=number)}" for number in range(1, LOOK_BACK_DAYS + 1)}
     for name in OF_CHOSEN_DAYS:
-        assert set(backfill.target_subset.get_partitions_subset(dg.AssetKey(name)).get_partition_keys()) == chosen, name
+        assert (
+            set(backfill.target_subset.get_partitions_subset(dg.AssetKey([assets.AREA, name])).get_partition_keys())
+            == chosen
+        ), name
     for name in ("rolling_averages", "lost_cases", "published_records", "exports"):
-        target = set(backfill.target_subset.get_partitions_subset(dg.AssetKey(name)).get_partition_keys())
+        target = set(
+            backfill.target_subset.get_partitions_subset(dg.AssetKey([assets.AREA, name])).get_partition_keys()
+        )
         assert target == chosen | dependent, name
 
 

@@ -15,6 +15,7 @@ import pytest
 from fillrate_assets.core.partition_key import PartitionKey
 from fillrate_assets.core.table_schema import TableSchema
 from fillrate_assets.fillrate import schema
+from fillrate_assets.fillrate.defs.assets import AREA
 from fillrate_assets.orchestration import partitions
 from fillrate_assets_tests.factories import fillrate_frames
 from fillrate_assets_tests.factories.rows import DAY, make_records
@@ -38,7 +39,7 @@ class Checked:
     def __call__(self, name: str, last: int = 2) -> tuple[dg.AssetCheckEvaluation, dict[str, dg.AssetCheckEvaluation]]:
         """Run a check over the first days; its verdict on the run, and by partition."""
         asset, check = name.split(".")
-        key = dg.AssetCheckKey(dg.AssetKey(asset), check)
+        key = dg.AssetCheckKey(dg.AssetKey([AREA, asset]), check)
         job = self.home.defs.resolve_implicit_global_asset_job_def().get_subset(
             asset_selection=set(), asset_check_selection={key}
         )

@@ -16,7 +16,7 @@ from fillrate_assets_tests.fixtures.crashes import killed
 from fillrate_assets_tests.fixtures.home import Home, Rows
 
 RANGE: Final = (DC, DAYS[0], DAYS[-1])
-STEPS: Final = [*assets.FRAMES, "published_records"]
+STEPS: Final = [template.name for template in assets.ASSETS]
 
 
 def _ledger(rows: Rows, days: list[date]) -> list[tuple[object, ...]]:
@@ -63,7 +63,7 @@ def test_the_instance_of_a_killed_run_takes_the_next_one(
         launcher.end_dead_runs(instance)
         (ended,) = instance.get_runs()
         assert ended.status == dg.DagsterRunStatus.FAILURE
-        partitions = instance.get_materialized_partitions(dg.AssetKey("classified_lines"))
+        partitions = instance.get_materialized_partitions(assets.classified_lines.key)
         assert partitions == {f"{DC}|{day}" for day in DAYS}
         assert home.run(instance, DC, DAYS[0], DAYS[-1]).success
     assert home.standing() == undisturbed.after.standing()

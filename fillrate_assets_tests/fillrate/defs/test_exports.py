@@ -45,7 +45,7 @@ class Exported:
     @property
     def told(self) -> Mapping[str | None, Mapping[str, dg.MetadataValue]]:
         """What was told of each partition."""
-        events = self.result.asset_materializations_for_node(exports.NAME)
+        events = self.result.asset_materializations_for_node(exports.exports.key.to_python_identifier())
         return {event.partition: event.metadata for event in events}
 
 
@@ -162,7 +162,10 @@ def test_a_held_day_that_never_stood_has_no_files_and_says_why(exported: Exporte
 def test_a_day_that_was_never_published_says_so(network_home: Home, instance: dg.DagsterInstance) -> None:
     network_home.run(instance, "DC01", DAY)
     result = network_home.export(instance, "DC01", DAY, DAY + timedelta(days=1))
-    told = {event.partition: event.metadata for event in result.asset_materializations_for_node(exports.NAME)}
+    told = {
+        event.partition: event.metadata
+        for event in result.asset_materializations_for_node(exports.exports.key.to_python_identifier())
+    }
     assert told[f"DC01|{DAY + timedelta(days=1)}"]["held"].value == "not published yet"
     assert {Path(name).parent.name for name in _bytes(network_home)} == {f"ship_date={DAY}"}
 
@@ -239,7 +242,10 @@ def test_exports_on_s3_are_those_on_disk(
         if key.startswith("lake/dev/exports/")
     }
     assert found == _bytes(exported.home)
-    told = {event.partition: event.metadata for event in result.asset_materializations_for_node(exports.NAME)}
+    told = {
+        event.partition: event.metadata
+        for event in result.asset_materializations_for_node(exports.exports.key.to_python_identifier())
+    }
     where = f"s3://{bucket}/lake/dev/exports/dc={DC}/ship_date={DAYS[0]}/report.xlsx"
     assert told[f"{DC}|{DAYS[0]}"]["report.xlsx"] == dg.MetadataValue.path(where)
 
@@ -253,10 +259,10 @@ def test_days_are_exported_when_they_are_published_and_not_when_items_are_read(
         found = dg.evaluate_automation_conditions(
             network_home.defs,
             instance,
-            dg.AssetSelection.assets(exports.NAME),
+            dg.AssetSelection.assets(exports.exports.key),
             cursor=cursor,  # type: ignore[arg-type]  # Dagster does not export its class
         )
-        return set(found.get_requested_partitions(dg.AssetKey(exports.NAME))), found.cursor
+        return set(found.get_requested_partitions(exports.exports.key)), found.cursor
 
     wanted, cursor = requested(None)
     assert wanted == set()

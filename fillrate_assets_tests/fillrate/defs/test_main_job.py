@@ -25,7 +25,8 @@ from fillrate_assets_tests.conftest import SMALL, copied
 from fillrate_assets_tests.fixtures.home import QUIET, Home
 from fillrate_assets_tests.fixtures.instances import in_memory
 
-PARTITIONED = sorted(set(assets.FRAMES) - {"items"} | {"published_records"})
+PARTITIONED = sorted(template.name for template in assets.ASSETS if template is not assets.items)
+TABLES = {key.path[-1]: table for key, table in assets.STORED.items()}
 WEEK = [SMALL.first + timedelta(days=number) for number in range(7)]
 HELD_DC, HELD_DAY = SMALL.snapshot_gap
 
@@ -45,7 +46,7 @@ class Ran:
 
     def metadata(self, asset: str) -> dict[str | None, Mapping[str, dg.MetadataValue]]:
         """What was told of an asset, by partition."""
-        events = self.result.asset_materializations_for_node(asset)
+        events = self.result.asset_materializations_for_node(f"{assets.AREA}__{asset}")
         return {event.partition: event.metadata for event in events}
 
 
@@ -75,11 +76,11 @@ def two_days(two_days_template: Path, tmp_path: Path) -> Home:
 def _evaluations(result: dg.ExecuteInProcessResult) -> dict[str, dg.AssetCheckEvaluation]:
     """The verdicts on the run as a whole."""
     found = [each for each in result.get_asset_check_evaluations() if each.partition is None]
-    return {f"{each.asset_key.to_user_string()}.{each.check_name}": each for each in found}
+    return {f"{each.asset_key.path[-1]}.{each.check_name}": each for each in found}
 
 
 def _materialized(result: dg.ExecuteInProcessResult) -> set[str]:
-    return {event.asset_key.to_user_string() for event in result.get_asset_materialization_events() if event.asset_key}
+    return {event.asset_key.path[-1] for event in result.get_asset_materialization_events() if event.asset_key}
 
 
 def _change(home: Home, system: str, statement: str, **values: object) -> None:
@@ -89,19 +90,19 @@ def _change(home: Home, system: str, statement: str, **values: object) -> None:
 
 
 def _lake(home: Home, asset: str) -> pl.DataFrame:
-    return home.lake.scan(assets.FRAMES[asset]).collect()
+    return home.lake.scan(TABLES[asset]).collect()
 
 
 def test_every_asset_is_materialized_for_every_partition_of_the_range(ran: Ran) -> None:
     assert ran.result.success
     for name in PARTITIONED:
-        assert ran.instance.get_materialized_partitions(dg.AssetKey(name)) == set(ran.keys)
+        assert ran.instance.get_materialized_partitions(dg.AssetKey([assets.AREA, name])) == set(ran.keys)
         assert sorted(str(key) for key in ran.metadata(name)) == ran.keys
     assert list(ran.metadata("items")) == [None]
 
 
 def test_the_lake_holds_a_file_for_every_partition_that_could_be_judged(ran: Ran) -> None:
-    for name, frame in assets.FRAMES.items():
+    for name, frame in TABLES.items():
         if name != "items":
             held = {HELD_DAY} if name == "lost_cases" else set()
             assert ran.home.lake.partitions(frame) == [(HELD_DC, day) for day in ran.days if day not in held]
@@ -223,8 +224,8 @@ def test_a_range_in_one_run_and_each_day_in_its_own_give_the_same_records(
     at_once, one_by_one = at_once_and_one_by_one
     assert at_once.store.count(RECORDS) > 0
     assert one_by_one.standing()[RECORDS.name] == at_once.standing()[RECORDS.name]
-    for name in sorted(set(assets.FRAMES) - {"classified_lines"}):
-        order = assets.FRAMES[name].names
+    for name in sorted(set(TABLES) - {"classified_lines"}):
+        order = TABLES[name].names
         assert _lake(one_by_one, name).sort(order).equals(_lake(at_once, name).sort(order)), name
 
 
@@ -239,7 +240,7 @@ def test_running_again_changes_nothing(week: Home, instance: dg.DagsterInstance)
     before = week.standing(without=set())
     again = week.run(instance, "DC01", WEEK[0], WEEK[-1])
     assert week.standing(without=set()) == before
-    told = [event.metadata for event in again.asset_materializations_for_node("published_records")]
+    told = [event.metadata for event in again.asset_materializations_for_node("fillrate__published_records")]
     assert [(each["changed"].value, each["restated_values"].value) for each in told] == [(False, 0)] * len(WEEK)
 
 
@@ -249,7 +250,7 @@ def test_only_changed_days_are_read_again_and_their_dependants_are_judged_again(
     first, *_, last = WEEK
     result = week.run(instance, "DC01", first, last, changed=[first])
     # Dagster counts the whole range as materialized; what tells of a day is what was done for it.
-    events = {name: result.asset_materializations_for_node(name) for name in PARTITIONED}
+    events = {name: result.asset_materializations_for_node(f"{assets.AREA}__{name}") for name in PARTITIONED}
     told = {
         name: sum("dagster/partition_row_count" in event.metadata for event in of_asset)
         for name, of_asset in events.items()
@@ -339,7 +340,7 @@ def _contract_of(
     instance.add_dynamic_partitions("dc", SMALL.dc_codes)
     (file,) = Path(home.settings.storage.lake_root).glob(f"{asset}/dc=DC01/ship_date={first}/*.parquet")
     damage(pl.read_parquet(file)).write_parquet(file)
-    key = dg.AssetCheckKey(dg.AssetKey(asset), "contract")
+    key = dg.AssetCheckKey(dg.AssetKey([assets.AREA, asset]), "contract")
     everything = home.defs.resolve_implicit_global_asset_job_def()
     job = everything.get_subset(asset_selection=set(), asset_check_selection={key})
     tags = partitions.range_tags("DC01", first, second)
