@@ -1,38 +1,24 @@
-"""The `fillrate` command: reads what is asked, calls the rule or the connection that does it, says what happened.
+"""The `fillrate` command: its group, its errors and its exit codes. The commands themselves are in their modules.
 
 Everything heavy is imported inside the command that needs it, so that `--help` answers at once and `calculate`
 never loads Dagster.
 """
-# ruff: noqa: D301, PLC0415 - click's \b is a backspace, not a backslash; imports as said above
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, date, datetime
-from pathlib import Path
-from time import perf_counter
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from collections.abc import Sequence
+from typing import Final
 
 import click
 
 from fillrate_assets.cli.buffers import buffers
-from fillrate_assets.cli.progress import called_as, progress, working
-from fillrate_assets.core import extras
+from fillrate_assets.cli.fillrate import COMMANDS, FAILED
 from fillrate_assets.core.errors import FillrateError, SourceUnavailable
-from fillrate_assets.core.partition_key import PartitionKey
 
-if TYPE_CHECKING:
-    from fillrate_assets.cli.launcher import RunRange
-    from fillrate_assets.fillrate.rules.pipeline import PartitionFilter
-    from fillrate_assets.fillrate.sources.contract_files import Contracts
-    from fillrate_assets.sample.network import Network
-
-FAILED: Final = 1
 BAD_INPUT: Final = 2
 INTERRUPTED: Final = 130
-_MOST_REASONS: Final = 20
 
 
 def main() -> None:
@@ -41,23 +27,23 @@ def main() -> None:
 
 
 def execute(arguments: Sequence[str]) -> int:
-    """Run one command and tell its exit code: 0 done, 2 bad usage or bad input, 1 failed work.
+    """Run one command and return its exit code: 0 done, 2 bad usage or bad input, 1 failed work.
 
     What a user can mend is one line on stderr; anything else is a defect and keeps its traceback.
     """
     try:
         return int(cli.main(list(arguments), prog_name="fillrate", standalone_mode=False) or 0)
     except BrokenPipeError:
-        # Whoever read the pipe (`| head`) has seen enough; the interpreter's last flush must not complain either.
+        # The reader of the pipe (`| head`) has enough; the interpreter's last flush must not complain either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
     except (click.ClickException, click.Abort, KeyboardInterrupt, FillrateError, OSError) as error:
-        message, code = _told(error)
+        message, code = _describe(error)
         click.echo(f"fillrate: error: {' '.join(message.split())}", err=True)
         return code
 
 
-def _told(error: BaseException) -> tuple[str, int]:
+def _describe(error: BaseException) -> tuple[str, int]:
     match error:
         case click.UsageError(ctx=click.Context(command_path=command)):
             return f"{error.format_message()} (see `{command} --help`)", BAD_INPUT
@@ -75,47 +61,6 @@ def _told(error: BaseException) -> tuple[str, int]:
             return "interrupted", INTERRUPTED
 
 
-class _Day(click.ParamType[date]):
-    name = "YYYY-MM-DD"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> date:  # noqa: ANN401
-        try:
-            return value if isinstance(value, date) else date.fromisoformat(value)
-        except ValueError:
-            self.fail(f"'{value}' is not a date; write YYYY-MM-DD", param, ctx)
-
-
-class _Groups(click.ParamType[list[str]]):
-    name = "COLUMNS"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[str]:  # noqa: ANN401
-        from fillrate_assets.fillrate.rules.service_metrics import GROUPINGS
-
-        groups = value if isinstance(value, list) else [name.strip() for name in value.split(",")]
-        if unknown := [name for name in groups if name not in GROUPINGS]:
-            self.fail(f"cannot group by '{unknown[0]}'; choose from {', '.join(GROUPINGS)}", param, ctx)
-        return list(dict.fromkeys(groups))
-
-
-DAY: Final = _Day()
-GROUPS: Final = _Groups()
-DIRECTORY: Final = click.Path(path_type=Path)
-FILE: Final = click.Path(path_type=Path, dir_okay=False)
-
-
-def scoped(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The options that limit a command to some DCs and ship dates."""
-    command = click.option("--to", "last", type=DAY, help="Last ship date.")(command)
-    command = click.option("--from", "first", type=DAY, help="First ship date.")(command)
-    return click.option("--dc", "dcs", multiple=True, metavar="DC", help="Only this DC; may be repeated.")(command)
-
-
-def mapped(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The option that names a mapping file."""
-    text = "How your files call and write tables, columns and values (default: mapping.toml in the directory)."
-    return click.option("--mapping", type=FILE, metavar="FILE", help=text)(command)
-
-
 @click.group(no_args_is_help=False)
 @click.version_option(package_name="fillrate-assets")
 def cli() -> None:
@@ -125,410 +70,5 @@ def cli() -> None:
     """
 
 
-cli.add_command(buffers)
-
-
-@cli.command()
-@click.argument("directory", metavar="DIR", type=DIRECTORY)
-@click.option("--out", type=FILE, required=True, metavar="FILE", help="Records to write: a .csv or .parquet file.")
-@mapped
-@scoped
-def calculate(
-    directory: Path, out: Path, mapping: Path | None, dcs: tuple[str, ...], first: date | None, last: date | None
-) -> None:
-    """Compute lost-case records from files.
-
-    DIR holds CSV or Parquet files by the input contracts. Nothing else is read: no platform, no database. Beside FILE,
-    the rows that could not be used are written to FILE's name with `.rejects`, each with its reason.
-
-    \b
-    Example: last week of one DC, with the 28 days before it in the files for the averages
-      fillrate calculate data/ --out lost.csv --dc DC03 --from 2026-03-09 --to 2026-03-15
-    """
-    from fillrate_assets.fillrate.report import labels
-    from fillrate_assets.fillrate.report.queries import calculate_contracts
-    from fillrate_assets.fillrate.sources.contract_files import write_frame
-    from fillrate_assets.storage.atomic_write import replacing
-
-    scope = _scope(dcs, first, last)
-    if out.suffix.lower() not in {".csv", ".parquet"}:
-        _misuse(f"--out {out}: records are written as .csv or .parquet")
-    _must_have_a_place(out)
-    rejects = out.with_name(f"{out.stem}.rejects{out.suffix}")
-    contracts = _read(directory, mapping)
-    with working("Calculating"):
-        calculation = calculate_contracts(contracts, scope)
-    with working(f"Writing {out}"), replacing(out) as new_records, replacing(rejects) as new_rejects:
-        write_frame(calculation.records, new_records)
-        write_frame(calculation.rejects, new_rejects)
-    for line in labels.format_summary(calculation.records, calculation.rejects.height, len(calculation.held)):
-        click.echo(line)
-    click.echo(f"wrote {out} and {rejects}")
-    _tell_days(calculation.held, "held")
-    _tell_days(calculation.doubtful, "doubtful")
-
-
-@cli.command()
-@click.option(
-    "--by",
-    "groups",
-    type=GROUPS,
-    default="dc",
-    show_default=True,
-    help="dc, department, vendor, customer or ship_date; several with commas.",
-)
-@click.option("--format", "form", type=click.Choice(["table", "csv", "xlsx"]), help="Default: by --out, else table.")
-@click.option("--out", type=FILE, metavar="FILE", help="Where to write it; default: the terminal.")
-@click.option("--targets", "targets_file", type=FILE, metavar="FILE", help="CSV of grouping columns and target rates.")
-@click.option("--input", "directory", type=DIRECTORY, metavar="DIR", help="Compute from files, not from the platform.")
-@mapped
-@scoped
-def report(  # noqa: PLR0913 - an option each
-    *,
-    groups: list[str],
-    form: str | None,
-    out: Path | None,
-    targets_file: Path | None,
-    directory: Path | None,
-    mapping: Path | None,
-    dcs: tuple[str, ...],
-    first: date | None,
-    last: date | None,
-) -> None:
-    """Report fill rates, OTIF and lost cases.
-
-    Reads what the platform has computed, or with --input a directory of files. A targets file has any of the grouping
-    columns and any of case_fill_rate, line_fill_rate, order_fill_rate, on_time_rate, otif_rate, as 0.95 or as 95.
-
-    \b
-    Example: a workbook for the weekly meeting
-      fillrate report --by dc,department --from 2026-03-09 --to 2026-03-15 --out week.xlsx
-    """
-    from fillrate_assets import settings
-    from fillrate_assets.fillrate.report import service_report as rules
-    from fillrate_assets.fillrate.report import terminal
-    from fillrate_assets.fillrate.report.queries import read_facts_from_files, read_facts_from_lake
-    from fillrate_assets.fillrate.sources.contract_files import read_targets
-    from fillrate_assets.storage.atomic_write import replacing
-
-    form = form or {".csv": "csv", ".xlsx": "xlsx"}.get(out.suffix.lower() if out else "", "table")
-    scope = _scope(dcs, first, last)
-    _must_be_about_files(mapping, directory)
-    if out:
-        _must_have_a_place(out)
-    elif form == "xlsx":
-        _misuse("a workbook needs --out FILE")
-    targets = read_targets(targets_file).lazy() if targets_file else None
-    contracts = _read(directory, mapping) if directory else None
-    with working("Calculating" if contracts else "Reading the lake"):
-        facts = read_facts_from_files(contracts, scope) if contracts else read_facts_from_lake(settings.load(), scope)
-    if form == "xlsx" and out:
-        from fillrate_assets.fillrate.report.workbook import write_workbook
-
-        with working(f"Writing {out}"), replacing(out) as new:
-            write_workbook(new, rules.build_report_data(facts, groups, targets), made_at=datetime.now(UTC))
-    else:
-        with working("Reporting"):
-            rows = rules.compute_report(facts.lines, facts.records, groups, targets).collect()
-            total = rules.compute_total(facts.lines, facts.records, targets).collect()
-        styled = out is None and sys.stdout.isatty()
-        text = rows.write_csv() if form == "csv" else terminal.format_report(rows, total, groups, styled=styled)
-        if out is None:
-            click.echo(text, nl=False)
-        else:
-            with replacing(out) as new:
-                new.write_text(text, encoding="utf-8")
-    if out:
-        click.echo(f"wrote {out}")
-    _tell_days(facts.held, "held")
-
-
-@cli.command()
-@click.argument("dc")
-@click.argument("ship_date", metavar="DATE", type=DAY)
-@click.argument("item")
-@click.option("--input", "directory", type=DIRECTORY, metavar="DIR", help="Compute from files, not from the platform.")
-@mapped
-def explain(dc: str, ship_date: date, item: str, directory: Path | None, mapping: Path | None) -> None:
-    """Explain why an item was short on a day.
-
-    Says its path and inputs, the days behind its baseline, its lines, and what was restated. Reads what the platform
-    has computed, or with --input a directory of files.
-
-    \b
-    Example:
-      fillrate explain DC03 2026-03-12 10482
-    """
-    from fillrate_assets import settings
-    from fillrate_assets.fillrate.report import explain as rules
-    from fillrate_assets.fillrate.report.queries import read_evidence_from_files, read_evidence_from_lake
-
-    _must_be_about_files(mapping, directory)
-    contracts = _read(directory, mapping) if directory else None
-    with working("Calculating" if contracts else "Reading the lake"):
-        evidence, known = (
-            read_evidence_from_files(contracts, dc, ship_date)
-            if contracts
-            else read_evidence_from_lake(settings.load(), dc, ship_date, item)
-        )
-        text = rules.explain(dc, ship_date, item, evidence, known)
-    click.echo(text, nl=False)
-
-
-@cli.command()
-@click.argument("directory", metavar="DIR", type=DIRECTORY)
-@mapped
-def load(directory: Path, mapping: Path | None) -> None:
-    """Load files into the embedded systems.
-
-    DIR holds CSV or Parquet files by the input contracts. Loading the same files again changes nothing; items that the
-    files do not name stay as they are. `fillrate run` then computes what is new.
-
-    \b
-    Example:
-      fillrate load data/ --mapping ours.toml
-    """
-    from fillrate_assets import settings
-    from fillrate_assets.fillrate.sources.contract_files import read_directory
-    from fillrate_assets.sample import fillrate_loader
-
-    loaded_at = datetime.now(UTC)
-    with working(f"Reading {directory}"):
-        contracts = read_directory(directory, mapping, loaded_at=loaded_at)
-    with working("Loading"):
-        loaded = fillrate_loader.load(settings.load(), contracts, loaded_at=loaded_at)
-    for table, rows in loaded.rows.items():
-        click.echo(f"{table:20}{rows:>12,} rows")
-    reasons = (
-        loaded.rejects.group_by("table", "reason")
-        .len("rows")
-        .sort("rows", "table", "reason", descending=[True, False, False])
-    )
-    click.echo(f"{'rejected':20}{loaded.rejects.height:>12,} rows")
-    for table, reason, rows in reasons.head(_MOST_REASONS).iter_rows():
-        click.echo(f"  {rows:>8,}  {table}: {reason}")
-    if reasons.height > _MOST_REASONS:
-        click.echo(f"            and {reasons.height - _MOST_REASONS:,} more reasons; the record store keeps every row")
-    if loaded.new_dcs:
-        click.echo(f"new DCs, their dates taken as UTC until dcs.csv says otherwise: {', '.join(loaded.new_dcs)}")
-    if loaded.first_ship_date:
-        click.echo(f"ship dates {loaded.first_ship_date} to {loaded.last_ship_date}")
-
-
-@cli.command()
-@click.option("--days", type=click.IntRange(1, 3660), default=60, show_default=True, help="Days of history.")
-@click.option("--dcs", "dc_count", type=click.IntRange(1, 16), default=10, show_default=True, help="How many DCs.")
-@click.option("--items", type=click.IntRange(100, 50_000), default=7209, show_default=True, help="How many items.")
-@click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Another seed, another network.")
-@click.option("--processes", type=click.IntRange(1), default=2, show_default=True, help="Runs at a time.")
-def demo(days: int, dc_count: int, items: int, seed: int, processes: int) -> None:
-    """Run the main job end to end on a sample network, and sum up what it says.
-
-    Fills the embedded systems once, runs every asset and check through Dagster, and prints what a buyer wants to know.
-    Run again, it computes everything anew and changes nothing.
-
-    \b
-    Example: a year
-      fillrate demo --days 365
-    """
-    extras.require("sample", "fillrate demo")
-    from rich.console import Console
-
-    from fillrate_assets import settings
-    from fillrate_assets.cli import fillrate_demo as story
-    from fillrate_assets.cli import launcher
-    from fillrate_assets.sample.network import Network
-
-    started = perf_counter()
-    network = _sample(Network(seed=seed, dcs=dc_count, items=items, days=days, last=_last_sample_day()))
-    chosen = settings.load()
-    before = story.Standing.of(chosen)
-    wanted = [launcher.RunRange(dc, network.first, network.last) for dc in network.dc_codes]
-    failed = _run(wanted, processes)
-    launcher.ask_standing_checks(chosen)
-    console = Console(width=100, highlight=False)
-    story.summarize(chosen, network, console)
-    after = story.Standing.of(chosen)
-    console.print(f"\n{after.compared(before)} {perf_counter() - started:,.0f} s.")
-    for line in story.next_steps(chosen, called_as()):
-        click.echo(line)
-    if failed:
-        raise click.exceptions.Exit(FAILED)
-
-
-@cli.group(invoke_without_command=True)
-@click.option("--days", type=click.IntRange(1, 3660), default=60, show_default=True, help="Days of history.")
-@click.option("--dcs", "dc_count", type=click.IntRange(1, 16), default=10, show_default=True, help="How many DCs.")
-@click.option("--items", type=click.IntRange(100, 50_000), default=7209, show_default=True, help="How many items.")
-@click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Another seed, another network.")
-@click.pass_context
-def sample(context: click.Context, days: int, dc_count: int, items: int, seed: int) -> None:
-    """Fill the embedded systems with a sample network, without running anything.
-
-    \b
-    Example: a small one, then its next day
-      fillrate sample --dcs 2 --items 500
-      fillrate sample advance
-    """
-    extras.require("sample", "fillrate sample")
-    from fillrate_assets.sample.network import Network
-
-    if context.invoked_subcommand is None:
-        _sample(Network(seed=seed, dcs=dc_count, items=items, days=days, last=_last_sample_day()))
-
-
-@sample.command()
-def advance() -> None:
-    """Let the sources receive the next ship day: its orders, and late corrections to earlier days.
-
-    The new_orders sensor then finds them; `make ui` shows it at work.
-    """
-    from fillrate_assets import settings
-    from fillrate_assets.sample.fillrate_loader import SampleNetwork
-
-    with working("Advancing the sample network"):
-        day, arrived = SampleNetwork(settings.load()).advance()
-    click.echo(f"{day}: {sum(arrived.values()):,} order lines arrived at {len(arrived)} DCs")
-
-
-@cli.command()
-@scoped
-@click.option("--processes", type=click.IntRange(1), default=2, show_default=True, help="Runs at a time.")
-def run(dcs: tuple[str, ...], first: date | None, last: date | None, processes: int) -> None:
-    """Run the main job through Dagster, a DC at a time: for every ship date until today, or some of them.
-
-    A run takes a year of a DC at most, or FILLRATE_SENSOR__MAX_DAYS_PER_RUN. Run again after an interruption, it
-    computes everything anew and changes nothing that is done; --from leaves out what is.
-
-    A range that ends earlier also judges again the 28 days after it that were published: their averages depend on it.
-    The runs, their events and checks are in the Dagster instance, as if they had been started in its UI. Days whose
-    sources did not change keep their records as they are.
-
-    \b
-    Example: one DC's March again
-      fillrate run --dc DC03 --from 2026-03-01 --to 2026-03-31
-    """
-    from fillrate_assets import settings
-    from fillrate_assets.cli import launcher
-
-    _scope(dcs, first, last)
-    wanted = launcher.ranges(settings.load(), dcs, first, last, datetime.now(UTC).date())
-    if _run(wanted, processes):
-        raise click.exceptions.Exit(FAILED)
-
-
-@cli.command()
-def upgrade() -> None:
-    """Create the record store of a server, or bring it up to date after this package was upgraded.
-
-    \b
-    Example: once FILLRATE_STORAGE__RECORD_STORE_URL names the server
-      fillrate upgrade
-    """
-    from fillrate_assets import settings
-    from fillrate_assets.storage.database import Database
-
-    chosen = settings.load()
-    Database.from_settings(chosen).upgrade()
-    click.echo("the record store is up to date")
-
-
-@cli.command(name="settings")
-@click.option("--update", type=FILE, metavar="FILE", help="Replace the tables of settings in this Markdown file.")
-def describe_settings(update: Path | None) -> None:
-    """Describe every setting: its variable, its default and what it means.
-
-    \b
-    Example: the reference of this repository, after a setting was added
-      fillrate settings --update docs/reference/settings.md
-    """
-    from fillrate_assets.cli import settings_reference
-
-    if update:
-        update.write_text(settings_reference.update(update.read_text(encoding="utf-8")), encoding="utf-8")
-        click.echo(f"wrote {update}")
-    else:
-        click.echo(settings_reference.render(), nl=False)
-
-
-def _last_sample_day() -> date:
-    """The same day for everyone, unless it has not come yet: partitions end today."""
-    from fillrate_assets.sample.network import Network
-
-    return min(Network.last, datetime.now(UTC).date())
-
-
-def _sample(network: Network) -> Network:
-    """The sample network of the home, generated if there is none; the one that is there wins."""
-    from fillrate_assets import settings
-    from fillrate_assets.sample.fillrate_loader import SampleNetwork
-
-    store = SampleNetwork(settings.load())
-    if (there := store.network) is not None:
-        click.echo(f"Sample network: {there.dcs} DCs, {there.items:,} items, {there.first} to {there.last} (kept)")
-        return there
-    lines = 0
-    with progress("Filling the embedded systems", network.dcs) as tell:
-        for dc, count in store.generate(network):
-            lines += count
-            tell(f"{dc}: {count:,} order lines")
-    click.echo(
-        f"Sample network: {network.dcs} DCs, {network.items:,} items, {network.first} to {network.last},"
-        f" {lines:,} order lines"
-    )
-    return network
-
-
-def _run(wanted: Sequence[RunRange], processes: int) -> bool:
-    """Run ranges and tell how each went; whether any failed."""
-    from fillrate_assets import settings
-    from fillrate_assets.cli import launcher
-
-    failed = False
-    chosen = settings.load()
-    parts = [part for each in wanted for part in each.parts(chosen.sensor.max_days_per_run)]
-    with progress("Running through Dagster", len(parts)) as tell:
-        for ran in launcher.run(chosen, parts, processes):
-            span = f"{ran.range.dc} {ran.range.first} to {ran.range.last}"
-            tell(f"{span}: {'failed' if ran.failure else 'done'} in {ran.seconds:.0f} s")
-            for problem in [ran.failure] if ran.failure else ran.failed_checks:
-                click.echo(f"{span}: {problem}", err=True)
-            failed = failed or ran.failure is not None
-    return failed
-
-
-def _misuse(message: str) -> NoReturn:
-    raise click.UsageError(message, click.get_current_context())
-
-
-def _must_be_about_files(mapping: Path | None, directory: Path | None) -> None:
-    if mapping and not directory:
-        _misuse("--mapping is about the files of --input DIR")
-
-
-def _must_have_a_place(out: Path) -> None:
-    """Tell a place that does not exist before any work is done."""
-    if not out.parent.is_dir():
-        _misuse(f"--out {out}: {out.parent} is not a directory")
-
-
-def _scope(dcs: tuple[str, ...], first: date | None, last: date | None) -> PartitionFilter:
-    from fillrate_assets.fillrate.rules.pipeline import PartitionFilter
-
-    if first and last and first > last:
-        _misuse(f"--from {first} is after --to {last}")
-    return PartitionFilter(dcs or None, first, last)
-
-
-def _read(directory: Path, mapping: Path | None) -> Contracts:
-    from fillrate_assets.fillrate.sources.contract_files import read_directory
-
-    with working(f"Reading {directory}"):
-        return read_directory(directory, mapping, loaded_at=datetime.now(UTC))
-
-
-def _tell_days(days: Mapping[PartitionKey, str], what: str) -> None:
-    from fillrate_assets.fillrate.report import labels
-
-    for line in labels.format_days_by_reason(days, what):
-        click.echo(line, err=True)
+for command in (*COMMANDS, buffers):
+    cli.add_command(command)
