@@ -21,7 +21,6 @@ from fillrate_assets.fillrate.rules.quality_gate import find_held_days
 from fillrate_assets.fillrate.rules.rolling_baseline import LOOK_BACK_DAYS
 from fillrate_assets.fillrate.sources.contract_files import Contracts
 from fillrate_assets.settings import Settings
-from fillrate_assets.storage.database import Database
 from fillrate_assets.storage.lake import Lake
 
 _MAX_NAMES: Final = 20
@@ -86,7 +85,8 @@ def read_evidence_from_files(contracts: Contracts, dc: str, ship_date: date) -> 
 def read_evidence_from_lake(settings: Settings, dc: str, ship_date: date, item: str) -> tuple[Evidence, pl.LazyFrame]:
     """Read what the platform says of an item of a DC on a day, and every item-day that it has computed."""
     # SQLAlchemy, which files do without, takes a third of a second.
-    from fillrate_assets.fillrate.record_store import RecordStore  # noqa: PLC0415
+    from fillrate_assets.fillrate.record_store import RecordStore  # noqa: PLC0415 - `calculate` loads no SQLAlchemy
+    from fillrate_assets.storage.database import Database  # noqa: PLC0415 - as above
 
     lake, store = Lake(settings.storage.lake_root), RecordStore(Database.from_settings(settings))
     item_days = lake.scan(schema.ITEM_DAYS, [dc], ship_date - timedelta(days=LOOK_BACK_DAYS), ship_date)
