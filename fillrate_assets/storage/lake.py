@@ -9,10 +9,11 @@ boto3's credentials.
 from __future__ import annotations
 
 import io
+import os
 import uuid
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -221,24 +222,15 @@ class Lake:
         return self._listed_disk(prefix, first, last)
 
     def _listed_disk(self, prefix: str, first: date | None, last: date | None) -> Iterator[tuple[str, datetime]]:
-        from pyarrow.fs import FileInfo, FileSelector, FileType, LocalFileSystem  # noqa: PLC0415 - `--help` need not pay
-
-        def below(path: str, *, recursive: bool) -> list[FileInfo]:
-            found: list[FileInfo] = LocalFileSystem().get_file_info(
-                FileSelector(path, allow_not_found=True, recursive=recursive)
-            )
-            return found
-
         root = f"{self.root}/{prefix}"
         if first is None or last is None:
-            found = below(root, recursive=True)
-        else:
-            names = f"ship_date={first}", f"ship_date={last}"
-            days = [each.path for each in below(root, recursive=False) if names[0] <= each.base_name <= names[1]]
-            found = [info for day in days for info in below(day, recursive=False)]
-        for info in found:
-            if info.type == FileType.File:
-                yield info.path, datetime.fromtimestamp(info.mtime_ns / 1e9, UTC)
+            yield from _below(root)
+            return
+        # Only the days of the range are opened: a DC may have years of them, with a file for each tick.
+        names = f"ship_date={first}", f"ship_date={last}"
+        for day in _entries(root):
+            if names[0] <= day.name <= names[1]:
+                yield from _below(day.path)
 
     def _listed_s3(self, prefix: str, first: date | None, last: date | None) -> Iterator[tuple[str, datetime]]:
         bucket, root = self._bucket()
@@ -289,6 +281,26 @@ class Lake:
     @staticmethod
     def _whole(frame: TableSchema) -> str:
         return f"{frame.name}/part-0.parquet"
+
+
+def _below(directory: str) -> Iterator[tuple[str, datetime]]:
+    """Find the files below a directory, and since when they are there."""
+    for entry in _entries(directory):
+        if entry.is_dir():
+            yield from _below(entry.path)
+            continue
+        # A file that is just being written is renamed between its listing and this.
+        with suppress(FileNotFoundError):
+            yield entry.path, datetime.fromtimestamp(entry.stat().st_mtime, UTC)
+
+
+def _entries(directory: str) -> list[os.DirEntry[str]]:
+    """List a directory; an absent one has no entries."""
+    try:
+        with os.scandir(directory) as entries:
+            return list(entries)
+    except FileNotFoundError:
+        return []
 
 
 @contextmanager

@@ -130,6 +130,15 @@ def test_a_file_that_never_got_into_its_place_is_not_seen(on_disk: Lake) -> None
     assert on_disk.scan(LOST_CASES).collect().height == 1
 
 
+def test_a_file_that_goes_while_it_is_listed_is_left_out(on_disk: Lake) -> None:
+    on_disk.write(LOST_CASES, records({}), [("DC01", DAY)])
+    gone = Path(on_disk.root) / "lost_cases/dc=DC01/ship_date=2026-02-10/.0123.incoming"
+    # Listed but without a file behind it, as one that is renamed in between.
+    gone.symlink_to("renamed")
+    assert on_disk.partitions(LOST_CASES) == [("DC01", DAY)]
+    assert list(on_disk.written_at(LOST_CASES, [("DC01", DAY)])) == [("DC01", DAY)]
+
+
 def test_a_file_for_people_is_replaced_and_is_no_partition(lake: Lake, files: Callable[[], set[str]]) -> None:
     path = "exports/dc=DC01/ship_date=2026-02-10/lost_cases.csv"
     for content in (b"dc,ship_date\n", "Köln\n".encode()):
