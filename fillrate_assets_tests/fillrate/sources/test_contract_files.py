@@ -163,6 +163,8 @@ def test_a_ragged_row_is_a_reject_with_its_text(line: str, told: str, directory:
         pytest.param(lambda text: b"\xfe\xff" + text.encode("utf-16-be"), id="utf-16, big-endian"),
         pytest.param(lambda text: text.replace("\n", "\r\n").encode(), id="CRLF"),
         pytest.param(lambda text: text.replace("\n", "\r").encode(), id="CR"),
+        pytest.param(lambda text: text.replace("\n", "\r\n", 1).encode(), id="CRLF, then LF"),
+        pytest.param(lambda text: text.replace("\n", "\r", 2).encode(), id="CR, then LF"),
         pytest.param(lambda text: text.replace("\n", "\n\n").encode(), id="blank lines"),
         pytest.param(lambda text: text.removesuffix("\n").encode(), id="no last line end"),
         pytest.param(lambda text: text.replace("Crème", '"Crème"').encode(), id="quoted"),
