@@ -131,7 +131,7 @@ def test_a_file_that_never_got_into_its_place_is_not_seen(on_disk: Lake) -> None
 
 
 def test_a_file_that_goes_while_it_is_listed_is_left_out(on_disk: Lake) -> None:
-    on_disk.write(LOST_CASES, records({}), [("DC01", DAY)])
+    on_disk.write(LOST_CASES, make_records({}), [PartitionKey("DC01", DAY)])
     gone = Path(on_disk.root) / "lost_cases/dc=DC01/ship_date=2026-02-10/.0123.incoming"
     # Listed but without a file behind it, as one that is renamed in between.
     gone.symlink_to("renamed")
