@@ -136,7 +136,7 @@ def test_a_file_that_goes_while_it_is_listed_is_left_out(on_disk: Lake) -> None:
     # Listed but without a file behind it, as one that is renamed in between.
     gone.symlink_to("renamed")
     assert on_disk.partitions(LOST_CASES) == [("DC01", DAY)]
-    assert list(on_disk.written_at(LOST_CASES, [("DC01", DAY)])) == [("DC01", DAY)]
+    assert list(on_disk.written_at(LOST_CASES, [PartitionKey("DC01", DAY)])) == [("DC01", DAY)]
 
 
 def test_a_file_for_people_is_replaced_and_is_no_partition(lake: Lake, files: Callable[[], set[str]]) -> None:
