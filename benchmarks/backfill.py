@@ -338,9 +338,9 @@ def _watch_ours() -> None:
 
 def by_rows(settings: Settings, home: Path, dcs: Sequence[str]) -> BareLoad:
     """Python's own SQLite driver: rows as tuples."""
-    statement = sa.insert(RECORDS).compile(dialect=sql.engine(settings.storage.record_store_url).dialect)
+    statement = sa.insert(RECORDS).compile(dialect=sql.get_engine(settings.storage.record_store_url).dialect)
     url, took = _empty_store(home), NOTHING
-    with closing(sqlite3.connect(str(sql.embedded_file(url)))) as connection:
+    with closing(sqlite3.connect(str(sql.find_embedded_file(url)))) as connection:
         connection.execute("PRAGMA synchronous=NORMAL")
         for dc in dcs:
             rows = _saved_rows(settings, dc).select(statement.positiontup or [])
@@ -355,7 +355,7 @@ def by_rows(settings: Settings, home: Path, dcs: Sequence[str]) -> BareLoad:
 def by_arrow(settings: Settings, home: Path, dcs: Sequence[str]) -> BareLoad:
     """The Arrow driver's bulk ingest: columns."""
     url, took = _empty_store(home), NOTHING
-    with dbapi.connect(str(sql.embedded_file(url)), autocommit=True) as connection:
+    with dbapi.connect(str(sql.find_embedded_file(url)), autocommit=True) as connection:
         with connection.cursor() as cursor:
             cursor.execute("PRAGMA synchronous=NORMAL")
         connection.adbc_connection.set_autocommit(enabled=False)
@@ -371,7 +371,7 @@ def by_arrow(settings: Settings, home: Path, dcs: Sequence[str]) -> BareLoad:
 
 def sums_of_store(url: str) -> Sums:
     """What the records of a store add up to."""
-    with closing(sqlite3.connect(str(sql.embedded_file(url)))) as connection:
+    with closing(sqlite3.connect(str(sql.find_embedded_file(url)))) as connection:
         columns = [sa.func.count().label("records"), *[sa.func.sum(sa.column(name)) for name in SUMMED]]
         row = connection.execute(str(sa.select(*columns).select_from(sa.table(RECORDS.name)))).fetchone()
     return dict(zip(("records", *SUMMED), row, strict=True))

@@ -203,7 +203,7 @@ class Platform:
             self._rename("elsewhere", "buffer_occupancy")
 
     def _rename(self, name: str, other: str) -> None:
-        with duckdb.connect(str(sql.embedded_file(self.settings.sources.floor_feeds_url))) as connection:
+        with duckdb.connect(str(sql.find_embedded_file(self.settings.sources.floor_feeds_url))) as connection:
             connection.execute(f"ALTER TABLE {name} RENAME TO {other}")
 
 

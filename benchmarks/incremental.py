@@ -370,7 +370,7 @@ def measure(settings: Settings, network: Network, instance: dg.DagsterInstance) 
     before = State.of(settings, change.days)
     orders.append(change.line)
     tick = next(ticking)
-    wanted = partitions.range_tags(DC, change.day, change.last) | {partitions.CHANGED_TAG: change.day.isoformat()}
+    wanted = partitions.make_range_tags(DC, change.day, change.last) | {partitions.CHANGED_TAG: change.day.isoformat()}
     requested = [dict(request.tags) for request in tick.requests]
     if [{name: tags.get(name) for name in wanted} for tags in requested] != [wanted]:
         msg = f"the sensor requests {requested}, not {wanted}"

@@ -67,13 +67,13 @@ def _measured(url: str, days: list[DayPublication], turns: int) -> tuple[list[fl
     """Seconds of each turn: published, loaded bare."""
     store = RecordStore(Database(url))
     store.database.upgrade()
-    with sql.engine(url).begin() as connection:
+    with sql.get_engine(url).begin() as connection:
         connection.exec_driver_sql(f"CREATE TABLE {BARE} (LIKE {RECORDS.name} INCLUDING ALL)")
     stamps = {"run_id": pl.lit("bare"), "source_watermark": pl.lit(NOW.replace(tzinfo=None)), "fingerprint": pl.lit(1)}
     rows = pl.concat([day.records for day in days]).with_columns(**stamps)
     published, bare = [], []
     for turn in range(turns + 1):
-        with sql.engine(url).connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        with sql.get_engine(url).connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             for table in (RECORDS.name, "ledger", BARE):
                 connection.exec_driver_sql(f"TRUNCATE {table}")
         started = perf_counter()
@@ -91,7 +91,7 @@ def _measured(url: str, days: list[DayPublication], turns: int) -> tuple[list[fl
 def _load(url: str, rows: pl.DataFrame) -> None:
     columns = SQL(", ").join(Identifier(name) for name in rows.columns)
     statement = SQL("COPY {} ({}) FROM STDIN (FORMAT csv)").format(Identifier(BARE), columns)
-    with sql.engine(url).begin() as connection:
+    with sql.get_engine(url).begin() as connection:
         raw: Connection = connection.connection.driver_connection  # type: ignore[assignment]
         with raw.cursor() as cursor, cursor.copy(statement) as copy:
             copy.write(rows.write_csv(include_header=False))

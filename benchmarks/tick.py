@@ -81,7 +81,7 @@ def prepare(home: Path, network: Network) -> Settings:
             print(f"  {dc} filled: {lines:,} order lines", file=sys.stderr, flush=True)
     settings = settings_module.load(home=home, sensor__snapshot_lookback_days=age + SNAPSHOT_DAYS)
     publish(EmbeddedSystems.create(settings), network)
-    with sql.engine(settings.storage.record_store_url).begin() as connection:
+    with sql.get_engine(settings.storage.record_store_url).begin() as connection:
         connection.execute(WATERMARKS.delete())
     return settings
 
@@ -165,13 +165,13 @@ def bare_queries(settings: Settings, network: Network) -> dict[str, Callable[[],
 
     def lines(url: str, table: str) -> Callable[[], object]:
         def ask() -> object:
-            with closing(sqlite3.connect(str(sql.embedded_file(url)))) as connection:
+            with closing(sqlite3.connect(str(sql.find_embedded_file(url)))) as connection:
                 return connection.execute(_LINES.format(table=table), [since]).fetchall()
 
         return ask
 
     def snapshots() -> object:
-        file = str(sql.embedded_file(settings.sources.instock_warehouse_url))
+        file = str(sql.find_embedded_file(settings.sources.instock_warehouse_url))
         with duckdb.connect(file, read_only=True) as connection:
             return connection.execute(_SNAPSHOTS, [first]).fetchall()
 
@@ -237,7 +237,7 @@ def changes_in_every_dc(settings: Settings, network: Network) -> Iterator[int]:
     ]
     orders.append(pl.concat(version.line for version in versions))
     yield len(versions)
-    with sql.engine(orders.url).begin() as connection:
+    with sql.get_engine(orders.url).begin() as connection:
         connection.execute(sa.delete(lines).where(lines.c.processed_at >= started))
 
 

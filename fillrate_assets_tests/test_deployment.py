@@ -236,7 +236,7 @@ def server(served: Home) -> Iterator[dg.DagsterInstance]:
 def test_a_run_goes_through_the_queue_of_a_server_to_its_systems(
     server: dg.DagsterInstance, served: Home, aws: Cloud
 ) -> None:
-    tags = json.dumps(partitions.range_tags(DC, DAYS[0], DAYS[-1]))
+    tags = json.dumps(partitions.make_range_tags(DC, DAYS[0], DAYS[-1]))
     run_id = str(uuid4())
     _said(
         _program("dagster"),

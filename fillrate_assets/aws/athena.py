@@ -19,7 +19,7 @@ from fillrate_assets.core.errors import PermanentFailure, SourceUnavailable
 
 DIALECT: Final = "awsathena"
 _ATTEMPTS: Final = 3
-_LASTING: Final = re.compile(
+_PERMANENT: Final = re.compile(
     r"(SYNTAX_ERROR|[A-Z]+_NOT_FOUND|TYPE_MISMATCH|FUNCTION_|INVALID_|NOT_SUPPORTED|PERMISSION_DENIED|ACCESS_DENIED"
     r"|HIVE_BAD_DATA|HIVE_PARTITION_SCHEMA_MISMATCH|FAILED:|line \d+:|Insufficient )"
 )
@@ -50,49 +50,49 @@ def read(system: str, url: str, statement: sa.Select[Any]) -> QueryResult:
         PermanentFailure: access is denied, or the query cannot work as it is.
 
     """
-    with _failures(system, url), _engine(url).connect() as connection:
+    with _translate_errors(system, url), _get_engine(url).connect() as connection:
         cursor: Any = connection.execute(statement).cursor
         return QueryResult(cursor.as_polars(), cursor.data_scanned_in_bytes)
 
 
 @lru_cache(maxsize=8)
-def _engine(url: str) -> sa.Engine:
+def _get_engine(url: str) -> sa.Engine:
     """An engine without a pool: a connection holds nothing, and a pooled one is tried with a query of its own."""
     extras.require("athena", f"the database URL {DIALECT}://")
     from pyathena.util import RetryConfig  # noqa: PLC0415 - only where it is used
 
-    parsed = secrets.resolved(url)
+    parsed = secrets.resolve_url(url)
     if parsed.get_driver_name() != "polars":
         msg = f"{DIALECT}+{parsed.get_driver_name()}: write {DIALECT}+polars://, which reads results from S3"
         raise PermanentFailure(msg)
-    if parsed.host is None and (region := client.region()):
+    if parsed.host is None and (region := client.get_region()):
         parsed = parsed.update_query_dict({"region_name": region})
     retries = {"retry_config": RetryConfig(attempt=_ATTEMPTS)}
     return sa.create_engine(parsed, poolclass=sa.NullPool, connect_args=retries)
 
 
 @contextmanager
-def _failures(system: str, url: str) -> Iterator[None]:
+def _translate_errors(system: str, url: str) -> Iterator[None]:
     shown = f"{system} ({sa.make_url(url).render_as_string(hide_password=True)})"
-    with client.failures(shown):
+    with client.translate_errors(shown):
         try:
             yield
         except DBAPIError as error:
-            if (cause := _of_botocore(error)) is not None:
-                raise client.typed(shown, cause) from error
-            if isinstance(error, OperationalError) and not lasting(str(error.orig)):
+            if (cause := _find_botocore_error(error)) is not None:
+                raise client.classify_error(shown, cause) from error
+            if isinstance(error, OperationalError) and not is_permanent(str(error.orig)):
                 msg = f"{shown} does not answer: {error.orig}"
                 raise SourceUnavailable(msg) from error
             msg = f"{shown} refused a query: {error.orig}"
             raise PermanentFailure(msg) from error
 
 
-def lasting(reason: str) -> bool:
+def is_permanent(reason: str) -> bool:
     """Whether a query that failed for a reason would fail again; Athena's own troubles and limits pass."""
-    return _LASTING.match(reason) is not None
+    return _PERMANENT.match(reason) is not None
 
 
-def _of_botocore(error: BaseException | None) -> Exception | None:
+def _find_botocore_error(error: BaseException | None) -> Exception | None:
     """The error of botocore behind another, if there is one."""
     from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - only where it is used
 

@@ -30,16 +30,16 @@ _THROTTLED: Final = {
     "PriorRequestNotComplete",
     "SlowDown",
 }
-_PASSING: Final = {"InternalError", "InternalServerError", "InternalServiceError", "RequestTimeout"}
+_TRANSIENT: Final = {"InternalError", "InternalServerError", "InternalServiceError", "RequestTimeout"}
 _SERVER_ERROR: Final = 500
 
 
-def region() -> str | None:
+def get_region() -> str | None:
     """AWS_REGION, which boto3 alone of all SDKs does not know; None leaves it to boto3."""
     return os.environ.get("AWS_REGION")
 
 
-def client(service: str, *, attempts: int | None = None) -> Any:  # noqa: ANN401 - boto3 makes its clients while it runs
+def get_client(service: str, *, attempts: int | None = None) -> Any:  # noqa: ANN401 - boto3 makes its clients while it runs
     """A client of a service, one per process; nothing is connected yet.
 
     Args:
@@ -51,11 +51,11 @@ def client(service: str, *, attempts: int | None = None) -> Any:  # noqa: ANN401
 
     """
     environment = tuple((name, value) for name, value in os.environ.items() if name.startswith("AWS_"))
-    return _client(service, attempts, environment)
+    return _make_client(service, attempts, environment)
 
 
 @lru_cache(maxsize=32)
-def _client(service: str, attempts: int | None, _environment: tuple[tuple[str, str], ...]) -> Any:  # noqa: ANN401 - as above
+def _make_client(service: str, attempts: int | None, _environment: tuple[tuple[str, str], ...]) -> Any:  # noqa: ANN401 - as above
     """One client for as long as the environment stays: to make one takes a quarter of a second."""
     extras.require("aws", f"Amazon's {service}")
     import boto3  # noqa: PLC0415 - a third of a second that only AWS users pay
@@ -64,23 +64,23 @@ def _client(service: str, attempts: int | None, _environment: tuple[tuple[str, s
     # Ten seconds an attempt, three attempts (AWS_MAX_ATTEMPTS): a sensor's tick of 60 seconds outlives a call.
     bound = {} if attempts is None else {"total_max_attempts": attempts}
     config = Config(connect_timeout=3, read_timeout=10, retries={"mode": "standard", **bound})
-    with failures(service):
-        session = boto3.session.Session(region_name=region())
+    with translate_errors(service):
+        session = boto3.session.Session(region_name=get_region())
         return session.client(service, config=config)
 
 
 @contextmanager
-def failures(system: str) -> Iterator[None]:
+def translate_errors(system: str) -> Iterator[None]:
     """Turn botocore's errors into ours; `system` is its name in messages."""
     from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - as above
 
     try:
         yield
     except (BotoCoreError, ClientError) as error:
-        raise typed(system, error) from error
+        raise classify_error(system, error) from error
 
 
-def typed(system: str, error: Exception) -> FillrateError:
+def classify_error(system: str, error: Exception) -> FillrateError:
     """What an error of botocore means: throttling, lost connections and AWS's own faults may pass, the rest not."""
     from botocore import exceptions  # noqa: PLC0415 - as above
 
@@ -101,6 +101,6 @@ def typed(system: str, error: Exception) -> FillrateError:
     if isinstance(error, exceptions.ClientError):
         code = error.response.get("Error", {}).get("Code", "")
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        if code not in _THROTTLED | _PASSING and status < _SERVER_ERROR:
+        if code not in _THROTTLED | _TRANSIENT and status < _SERVER_ERROR:
             return PermanentFailure(f"{system} refused: {error}")
     return SourceUnavailable(f"{system} does not answer: {error}")

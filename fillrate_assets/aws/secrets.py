@@ -21,7 +21,7 @@ SCHEME: Final = "secret://"
 _IN_ITS_PLACE: Final = re.compile(r"\{(secret://[^{}]+)\}")
 
 
-def resolved(url: str) -> sa.URL:
+def resolve_url(url: str) -> sa.URL:
     """A database URL with what its secret holds; a URL without a secret as it is.
 
     Raises:
@@ -31,17 +31,17 @@ def resolved(url: str) -> sa.URL:
     """
     if url.startswith(SCHEME):
         try:
-            return sa.make_url(_value(url))
+            return sa.make_url(_fetch_value(url))
         except (sa.exc.ArgumentError, ValueError):
             msg = f"{url} holds no database URL (dialect+driver://user:password@host/database)"
             # Without its cause, which may quote what the secret holds.
             raise PermanentFailure(msg) from None
     parsed = sa.make_url(url)
     password = _IN_ITS_PLACE.fullmatch(str(parsed.password or ""))
-    return parsed.set(password=_value(password[1])) if password else parsed
+    return parsed.set(password=_fetch_value(password[1])) if password else parsed
 
 
-def revealed(setting: str) -> str:
+def reveal(setting: str) -> str:
     """What the secret holds that a setting names; a setting that names none as it is.
 
     Raises:
@@ -49,15 +49,15 @@ def revealed(setting: str) -> str:
         PermanentFailure: there is no such secret or key, or access is denied.
 
     """
-    return _value(setting) if setting.startswith(SCHEME) else setting
+    return _fetch_value(setting) if setting.startswith(SCHEME) else setting
 
 
 @lru_cache(maxsize=64)
-def _value(reference: str) -> str:
+def _fetch_value(reference: str) -> str:
     """What a secret holds, fetched once per process."""
     name, _, key = reference.removeprefix(SCHEME).partition("#")
-    with client.failures(reference):
-        held = client.client("secretsmanager").get_secret_value(SecretId=name).get("SecretString")
+    with client.translate_errors(reference):
+        held = client.get_client("secretsmanager").get_secret_value(SecretId=name).get("SecretString")
     if held is None:
         msg = f"{reference} is binary; a credential is text or JSON"
         raise PermanentFailure(msg)

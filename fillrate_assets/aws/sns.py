@@ -35,7 +35,7 @@ def publish(
     text = body if short == subject and body else f"{subject}\n\n{body}"
     message = text.encode()[:_MESSAGE_BYTES].decode(errors="ignore")
     typed = {name: {"DataType": "String", "StringValue": value} for name, value in (attributes or {}).items()}
-    with client.failures(f"alerts ({topic})"):
-        client.client("sns", attempts=attempts).publish(
+    with client.translate_errors(f"alerts ({topic})"):
+        client.get_client("sns", attempts=attempts).publish(
             TopicArn=topic, Subject=short, Message=message, MessageAttributes=typed
         )

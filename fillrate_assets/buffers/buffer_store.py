@@ -22,14 +22,14 @@ from fillrate_assets.core.table_schema import TIMESTAMP, Column, TableSchema
 from fillrate_assets.notifications import notifiers
 from fillrate_assets.storage import bulk_insert, sql
 from fillrate_assets.storage.database import Database
-from fillrate_assets.storage.tables import table_of
+from fillrate_assets.storage.tables import declare_table
 
-WAREHOUSES: Final = table_of(schema.WAREHOUSES)
-UNIT_MEMBERS: Final = table_of(schema.UNIT_MEMBERS, lengths={"unit_id": 200})
+WAREHOUSES: Final = declare_table(schema.WAREHOUSES)
+UNIT_MEMBERS: Final = declare_table(schema.UNIT_MEMBERS, lengths={"unit_id": 200})
 # SQL Server takes 900 bytes for a key, two for a letter.
-ALERT_ROUTES: Final = table_of(schema.ALERT_ROUTES, lengths={"unit_type": 16, "min_severity": 16, "channel": 255})
-SHIFTS: Final = table_of(schema.SHIFTS)
-FEEDBACK: Final = table_of(
+ALERT_ROUTES: Final = declare_table(schema.ALERT_ROUTES, lengths={"unit_type": 16, "min_severity": 16, "channel": 255})
+SHIFTS: Final = declare_table(schema.SHIFTS)
+FEEDBACK: Final = declare_table(
     schema.FEEDBACK,
     sa.Index("buffer_feedback_by_time", "answered_at"),
     lengths={"rec_id": 255, "responder": 128, "note": None},

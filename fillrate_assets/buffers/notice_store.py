@@ -35,7 +35,7 @@ from fillrate_assets.notifications.rendering import Message
 from fillrate_assets.storage import bulk_insert, sql
 from fillrate_assets.storage.database import Database
 from fillrate_assets.storage.sql_types import UtcDateTime
-from fillrate_assets.storage.tables import METADATA, identity_column
+from fillrate_assets.storage.tables import METADATA, declare_identity_column
 
 _LOG: Final = logging.getLogger("fillrate.notices")
 _SYSTEM: Final = "notices"
@@ -68,7 +68,7 @@ def _columns(frame: TableSchema) -> Iterator[sa.Column[Any]]:
 NOTICES: Final = sa.Table(
     "notices",
     METADATA,
-    identity_column(),
+    declare_identity_column(),
     *_columns(schema.NOTICES),
     # Of one alert all notices share it.
     sa.Column("episode_key", sa.Unicode(255), nullable=False),
@@ -88,7 +88,7 @@ NOTICES: Final = sa.Table(
 DEAD_LETTERS: Final = sa.Table(
     "dead_letters",
     METADATA,
-    identity_column(),
+    declare_identity_column(),
     *_columns(schema.DEAD_LETTERS),
     # "" where there is none.
     sa.Column("channel", sa.Unicode(255), nullable=False),

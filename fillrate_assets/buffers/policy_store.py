@@ -24,11 +24,11 @@ from fillrate_assets.core import parsing
 from fillrate_assets.core.errors import PermanentFailure
 from fillrate_assets.storage import sql
 from fillrate_assets.storage.database import Database
-from fillrate_assets.storage.tables import table_of
+from fillrate_assets.storage.tables import declare_table
 
 _LOG: Final = logging.getLogger("fillrate.policies")
 
-POLICIES: Final = table_of(schema.POLICIES, lengths={"changes": None, "evidence": None})
+POLICIES: Final = declare_table(schema.POLICIES, lengths={"changes": None, "evidence": None})
 
 
 @dataclass(frozen=True)

@@ -84,19 +84,21 @@ class LakeTickStore:
         held = set(map(PartitionKey._make, rows.select("dc", "ship_date").unique().iter_rows()))
         silent = {PartitionKey(dc, today) for dc in places if dc not in set(rows["dc"])}
         days, name = _list_operating_days(snapshot_ts), snapshot_ts.astimezone(UTC).strftime(_NAME)
-        stale = {part.partition for part in self.lake.parts(stored, places, days[0], days[-1]) if part.name == name}
+        stale = {
+            part.partition for part in self.lake.list_parts(stored, places, days[0], days[-1]) if part.name == name
+        }
         self.lake.write(stored, rows, sorted(held | silent | stale), part=name)
 
     def list_ticks(
         self, frame: TableSchema, dcs: Collection[str], first: date, last: date | None = None
     ) -> list[datetime]:
         """List the ticks that are stored of any of some DCs, sorted: of a day, or until another, included."""
-        return sorted({_parse_tick(part) for part in self.lake.parts(frame, dcs, first, last or first)})
+        return sorted({_parse_tick(part) for part in self.lake.list_parts(frame, dcs, first, last or first)})
 
     def _list_parts(self, frame: TableSchema, since: datetime, until: datetime) -> list[Part]:
         """List what is stored of the ticks from `since` to `until`, both included."""
         first, last = _list_operating_days(since)[0], _list_operating_days(until)[-1]
-        stored = self.lake.parts(self._extend_frame(frame), self._list_places(frame), first, last)
+        stored = self.lake.list_parts(self._extend_frame(frame), self._list_places(frame), first, last)
         return [part for part in stored if since <= _parse_tick(part) <= until]
 
     def _read_parts(self, frame: TableSchema, parts: list[Part]) -> pl.LazyFrame:

@@ -270,7 +270,7 @@ def links(warehouse: str) -> None:
     from fillrate_assets import settings
     from fillrate_assets.buffers.buffer_store import BufferStore
     from fillrate_assets.buffers.rules.path_signals import load_time_zone
-    from fillrate_assets.notifications.signed_links import AUDIT_LIFETIME, LIFETIME, last_week
+    from fillrate_assets.notifications.signed_links import AUDIT_LIFETIME, LIFETIME, find_last_week
     from fillrate_assets.storage.database import Database
     from fillrate_assets.web.server import require_signer
 
@@ -280,7 +280,7 @@ def links(warehouse: str) -> None:
     if known.is_empty():
         msg = f"there is no warehouse {warehouse} in the table `warehouse`"
         raise click.UsageError(msg, click.get_current_context())
-    week = last_week(now, load_time_zone(known["time_zone"][0]))
+    week = find_last_week(now, load_time_zone(known["time_zone"][0]))
     for what, url, lifetime in (
         ("report a problem that nobody told of", signer.missed(warehouse, now=now), LIFETIME),
         (f"last week's sample of silent units, {week}", signer.audit(warehouse, week, now=now), AUDIT_LIFETIME),

@@ -87,7 +87,7 @@ def calculate(
     from fillrate_assets.fillrate.report import labels
     from fillrate_assets.fillrate.report.queries import calculate_contracts
     from fillrate_assets.fillrate.sources.contract_files import write_frame
-    from fillrate_assets.storage.atomic_write import replacing
+    from fillrate_assets.storage.atomic_write import replace_file
 
     scope = _scope(dcs, first, last)
     if out.suffix.lower() not in {".csv", ".parquet"}:
@@ -97,7 +97,7 @@ def calculate(
     contracts = _read(directory, mapping)
     with working("Calculating"):
         calculation = calculate_contracts(contracts, scope)
-    with working(f"Writing {out}"), replacing(out) as new_records, replacing(rejects) as new_rejects:
+    with working(f"Writing {out}"), replace_file(out) as new_records, replace_file(rejects) as new_rejects:
         write_frame(calculation.records, new_records)
         write_frame(calculation.rejects, new_rejects)
     for line in labels.format_summary(calculation.records, calculation.rejects.height, len(calculation.held)):
@@ -148,7 +148,7 @@ def report(  # noqa: PLR0913 - an option each
     from fillrate_assets.fillrate.report import terminal
     from fillrate_assets.fillrate.report.queries import read_facts_from_files, read_facts_from_lake
     from fillrate_assets.fillrate.sources.contract_files import read_targets
-    from fillrate_assets.storage.atomic_write import replacing
+    from fillrate_assets.storage.atomic_write import replace_file
 
     form = form or {".csv": "csv", ".xlsx": "xlsx"}.get(out.suffix.lower() if out else "", "table")
     scope = _scope(dcs, first, last)
@@ -164,7 +164,7 @@ def report(  # noqa: PLR0913 - an option each
     if form == "xlsx" and out:
         from fillrate_assets.fillrate.report.workbook import write_workbook
 
-        with working(f"Writing {out}"), replacing(out) as new:
+        with working(f"Writing {out}"), replace_file(out) as new:
             write_workbook(new, rules.build_report_data(facts, groups, targets), made_at=datetime.now(UTC))
     else:
         with working("Reporting"):
@@ -175,7 +175,7 @@ def report(  # noqa: PLR0913 - an option each
         if out is None:
             click.echo(text, nl=False)
         else:
-            with replacing(out) as new:
+            with replace_file(out) as new:
                 new.write_text(text, encoding="utf-8")
     if out:
         click.echo(f"wrote {out}")

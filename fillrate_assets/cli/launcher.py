@@ -28,7 +28,7 @@ from fillrate_assets.fillrate.record_store import RecordStore
 from fillrate_assets.fillrate.rules.rolling_baseline import LOOK_BACK_DAYS
 from fillrate_assets.orchestration import partitions
 from fillrate_assets.orchestration.asset_template import name_step
-from fillrate_assets.orchestration.retries import root_cause
+from fillrate_assets.orchestration.retries import find_root_cause
 from fillrate_assets.settings import Settings
 from fillrate_assets.storage.database import Database
 
@@ -65,7 +65,7 @@ class RunRange:
     def tags(self) -> dict[str, str]:
         """The tags of a run over the range; the dependent days are judged again, their sources are not read."""
         last = max(self.last, self.dependants_to or self.last)
-        tags = partitions.range_tags(self.dc, self.first, last)
+        tags = partitions.make_range_tags(self.dc, self.first, last)
         if last > self.last:
             tags[partitions.CHANGED_TAG] = ",".join(day.isoformat() for day in self.days)
         return tags
@@ -207,7 +207,7 @@ def _not_started(ran: Ran, later: deque[RunRange]) -> Iterator[Ran]:
 def _run(settings: Settings, each: RunRange) -> Ran:
     started = perf_counter()
     with dg.DagsterInstance.get() as instance:
-        if (other := partitions.runs_by_dc(instance, queued=False).get(each.dc)) is not None:
+        if (other := partitions.find_runs_by_dc(instance, queued=False).get(each.dc)) is not None:
             busy = f"run {other} is in progress there: run again when it has ended, or terminate it in the UI"
             return Ran(each, None, busy, (), perf_counter() - started)
         told = _execute(settings, instance, JOB, each.tags)
@@ -249,7 +249,7 @@ def _execute(
         )
     )
     failures = [
-        f"{name_step(event.step_key or '')}: {root_cause(event.step_failure_data.error)[1]}"
+        f"{name_step(event.step_key or '')}: {find_root_cause(event.step_failure_data.error)[1]}"
         for event in result.all_events
         if event.is_step_failure and event.step_failure_data.error
     ]

@@ -24,7 +24,7 @@ PACKAGES: Final[dict[Extra, tuple[str, ...]]] = {
 }
 """The modules that tell whether an extra is installed."""
 
-_OF_DIALECTS: Final[dict[str, Extra]] = {
+_DIALECT_EXTRAS: Final[dict[str, Extra]] = {
     "oracle": "oracle",
     "mssql": "sqlserver",
     "awsathena": "athena",
@@ -32,7 +32,7 @@ _OF_DIALECTS: Final[dict[str, Extra]] = {
     "postgresql": "postgres",
 }
 _AWS: Final[list[Extra]] = ["aws"]
-_OF_AWS: Final = {"s3", "ssm"}
+_AWS_SCHEMES: Final = {"s3", "ssm"}
 _REFERENCE: Final = "secret://"
 _ARN: Final = "arn:aws"
 
@@ -40,8 +40,8 @@ _ARN: Final = "arn:aws"
 def find_extras(location: str) -> list[Extra]:
     """Return the extras that a URL, ARN or reference to a secret needs; none for files and embedded databases."""
     scheme, separator, _ = location.partition("://")
-    dialect = _OF_DIALECTS.get(scheme.partition("+")[0]) if separator else None
-    of_aws = scheme in _OF_AWS or _REFERENCE in location or location.removeprefix("sns:").startswith(_ARN)
+    dialect = _DIALECT_EXTRAS.get(scheme.partition("+")[0]) if separator else None
+    of_aws = scheme in _AWS_SCHEMES or _REFERENCE in location or location.removeprefix("sns:").startswith(_ARN)
     return [*([dialect] if dialect else []), *(_AWS if of_aws else [])]
 
 

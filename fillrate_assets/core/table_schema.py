@@ -61,7 +61,7 @@ class TableSchema:
         """The frame's dataframely schema: it validates and filters rows, and draws samples of them."""
         import dataframely as dy  # noqa: PLC0415 - it loads SQLAlchemy and NumPy, which no rule needs
 
-        columns = {column.name: _checked(column, in_key=column.name in self.key) for column in self.columns}
+        columns = {column.name: _make_column(column, in_key=column.name in self.key) for column in self.columns}
         return new_class(self.name, (dy.Schema,), exec_body=lambda namespace: namespace.update(columns))
 
     @property
@@ -109,9 +109,9 @@ class TableSchema:
         return problems
 
 
-def _checked(column: Column, *, in_key: bool) -> dy.Column:
+def _make_column(column: Column, *, in_key: bool) -> dy.Column:
     """Make the dataframely column; what it has no field for is in its metadata."""
-    return _kind(
+    return _choose_column(
         column.dtype,
         nullable=column.nullable,
         primary_key=in_key,
@@ -122,15 +122,15 @@ def _checked(column: Column, *, in_key: bool) -> dy.Column:
     )
 
 
-def _kind(dtype: pl.DataType | DataTypeClass, **options: Any) -> dy.Column:  # noqa: ANN401 - of any dy.Column
+def _choose_column(dtype: pl.DataType | DataTypeClass, **options: Any) -> dy.Column:  # noqa: ANN401 - of any dy.Column
     """Make a dataframely column of a dtype; values inside a list or struct may be null, floats anything."""
     import dataframely as dy  # noqa: PLC0415 - as above
 
     match dtype if isinstance(dtype, pl.DataType) else dtype():
         case pl.List(inner=inner):
-            return dy.List(_kind(inner, nullable=True), **options)
+            return dy.List(_choose_column(inner, nullable=True), **options)
         case pl.Struct(fields=fields):
-            return dy.Struct({field.name: _kind(field.dtype, nullable=True) for field in fields}, **options)
+            return dy.Struct({field.name: _choose_column(field.dtype, nullable=True) for field in fields}, **options)
         case pl.Decimal(precision=precision, scale=scale):
             return dy.Decimal(precision, scale, **options)
         case pl.Datetime(time_unit=time_unit, time_zone=time_zone):

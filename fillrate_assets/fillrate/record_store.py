@@ -24,21 +24,21 @@ from fillrate_assets.fillrate.rules.restatements import find_restatements
 from fillrate_assets.storage import bulk_insert, sql
 from fillrate_assets.storage.database import Database
 from fillrate_assets.storage.sql_types import UtcDateTime
-from fillrate_assets.storage.tables import METADATA, identity_column, table_of
+from fillrate_assets.storage.tables import METADATA, declare_identity_column, declare_table
 
-RECORDS: Final = table_of(
+RECORDS: Final = declare_table(
     schema.LOST_CASES,
     sa.Column("run_id", sa.Unicode(64), nullable=False),
     sa.Column("source_watermark", UtcDateTime()),
     # A hash of the record's values: what did not change is found without reading it back.
     sa.Column("fingerprint", sa.BigInteger(), nullable=False),
 )
-LEDGER: Final = table_of(schema.LEDGER)
-WAIVERS: Final = table_of(schema.WAIVERS)
-DCS: Final = table_of(schema.DCS)
-RESTATEMENTS: Final = table_of(
+LEDGER: Final = declare_table(schema.LEDGER)
+WAIVERS: Final = declare_table(schema.WAIVERS)
+DCS: Final = declare_table(schema.DCS)
+RESTATEMENTS: Final = declare_table(
     schema.RESTATEMENTS,
-    identity_column(),
+    declare_identity_column(),
     sa.Column("run_id", sa.Unicode(64), nullable=False),
     sa.Column("restated_at", UtcDateTime(), nullable=False),
     sa.Index("restatements_by_item", "dc", "ship_date", "item"),
@@ -46,7 +46,7 @@ RESTATEMENTS: Final = table_of(
 REJECTS: Final = sa.Table(
     "rejects",
     METADATA,
-    identity_column(),
+    declare_identity_column(),
     sa.Column("table", sa.Unicode(64), nullable=False),
     sa.Column("dc", sa.Unicode(64)),
     sa.Column("ship_date", sa.Date()),

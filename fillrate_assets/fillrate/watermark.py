@@ -76,7 +76,7 @@ class ParameterStoreWatermark:
             PermanentFailure: access is denied, or the parameter is no moment.
 
         """
-        found = self._parameter(client.client("ssm"), name)
+        found = self._parameter(client.get_client("ssm"), name)
         return self._moment(found) if found is not None else None
 
     def move(self, name: str, moment: datetime, *, previous: datetime | None) -> bool:
@@ -87,7 +87,7 @@ class ParameterStoreWatermark:
             PermanentFailure: access is denied, or the parameter is no moment.
 
         """
-        ssm = client.client("ssm")
+        ssm = client.get_client("ssm")
         value = moment.astimezone(UTC).isoformat(timespec="microseconds")
         version = 0
         if previous is not None:
@@ -95,7 +95,7 @@ class ParameterStoreWatermark:
             if found is None or self._moment(found) != previous:
                 return False
             version = found["Version"]
-        with client.failures(self._system):
+        with client.translate_errors(self._system):
             try:
                 put = ssm.put_parameter(
                     Name=self._name(name), Value=value, Type="String", Overwrite=previous is not None
@@ -112,7 +112,7 @@ class ParameterStoreWatermark:
         return f"/{self.url.removeprefix(_PARAMETERS).strip('/')}/{name}"
 
     def _parameter(self, ssm: Any, name: str) -> dict[str, Any] | None:  # noqa: ANN401 - a client of boto3
-        with client.failures(self._system):
+        with client.translate_errors(self._system):
             try:
                 found: dict[str, Any] = ssm.get_parameter(Name=self._name(name))["Parameter"]
             except ssm.exceptions.ParameterNotFound:

@@ -22,5 +22,5 @@ def signer(url: str, secret: str) -> LinkSigner | None:
         PermanentFailure: there is no such secret, access is denied, or what it holds is too short.
 
     """
-    found = [part for named in secret.split() for part in secrets.revealed(named).split()]
+    found = [part for named in secret.split() for part in secrets.reveal(named).split()]
     return LinkSigner(url, found) if url and found else None

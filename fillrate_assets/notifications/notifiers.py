@@ -96,11 +96,11 @@ class Notifiers:
         if self.console_only or letter.channel == CONSOLE:
             _LOG.info("to %s: %s", redact_channel(letter.channel), rendering.render_text(message))
         elif kind == "slack":
-            self._post(letter.channel, _json(rendering.render_slack(message)))
+            self._post(letter.channel, _to_json(rendering.render_slack(message)))
         elif kind == "teams":
-            self._post(letter.channel, _json(rendering.render_teams(message)))
+            self._post(letter.channel, _to_json(rendering.render_teams(message)))
         elif kind == "webhook":
-            body = _json(_event(message))
+            body = _to_json(_build_event(message))
             self._post(letter.channel, body, self._signature(letter.message_id, body))
         elif kind == "sns":
             attributes = {"message_id": letter.message_id}
@@ -122,12 +122,12 @@ class Notifiers:
             msg = f"{name} does not answer within {self.whole_seconds:g} s"
             raise ChannelUnavailable(msg) from None
         except (httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.LocalProtocolError):
-            raise PermanentFailure(_no_url(channel)) from None
+            raise PermanentFailure(_describe_bad_url(channel)) from None
         except httpx.TransportError as error:
             msg = f"{name} cannot be reached: {type(error).__name__}"
             raise ChannelUnavailable(msg) from None
         if not HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
-            raise _refusal(name, status, wait)
+            raise _make_refusal(name, status, wait)
 
     async def _posted(self, url: str, body: str, headers: Mapping[str, str]) -> tuple[int, timedelta | None]:
         """The status of an answer, and how long it asks to wait; what it says beside is not read."""
@@ -137,17 +137,17 @@ class Notifiers:
         # httpx bounds each read by itself: a server that says a little at a time would never end.
         async with (
             asyncio.timeout(self.whole_seconds),
-            httpx.AsyncClient(timeout=bounds, verify=_tls()) as client,
+            httpx.AsyncClient(timeout=bounds, verify=_get_tls_context()) as client,
             client.stream("POST", url, content=body.encode(), headers=dict(headers)) as answer,
         ):
-            return answer.status_code, _wait(answer.headers.get("retry-after"))
+            return answer.status_code, _parse_retry_after(answer.headers.get("retry-after"))
 
     def _url(self, channel: str) -> str:
         name = channel.partition(":")[2]
         if name.startswith(secrets.SCHEME):
-            url = secrets.revealed(name)
+            url = secrets.reveal(name)
         elif name in self.urls:
-            url = secrets.revealed(self.urls[name])
+            url = secrets.reveal(self.urls[name])
         else:
             msg = (
                 f"channel {redact_channel(channel)} is not known"
@@ -155,7 +155,7 @@ class Notifiers:
             )
             raise PermanentFailure(msg)
         if not url.startswith(("https://", "http://")):
-            raise PermanentFailure(_no_url(channel))
+            raise PermanentFailure(_describe_bad_url(channel))
         return url
 
     def _signature(self, message_id: str, body: str) -> dict[str, str]:
@@ -166,7 +166,7 @@ class Notifiers:
             msg = "channels of kind webhook need the setting `webhook_secret`: whsec_ and base64"
             raise PermanentFailure(msg)
         try:
-            signer = Webhook(secrets.revealed(self.webhook_secret))
+            signer = Webhook(secrets.reveal(self.webhook_secret))
         except (ValueError, EmptyWebhookSecretError):
             msg = "the setting `webhook_secret` is not whsec_ and base64"
             raise PermanentFailure(msg) from None
@@ -190,11 +190,11 @@ def redact_channel(channel: str) -> str:
     return f"{kind}:..." if colon else "..."
 
 
-def _no_url(channel: str) -> str:
+def _describe_bad_url(channel: str) -> str:
     return f"channel {redact_channel(channel)}: what is kept under its name is no URL that begins with https://"
 
 
-def _refusal(name: str, status: int, wait: timedelta | None) -> Exception:
+def _make_refusal(name: str, status: int, wait: timedelta | None) -> Exception:
     """What an answer means that is no success."""
     if status in _PASSING or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         msg = f"{name} answered {status}"
@@ -206,7 +206,7 @@ def _refusal(name: str, status: int, wait: timedelta | None) -> Exception:
     return PermanentFailure(f"{name} refused with {status}: {_ADVICE.get(status, 'it takes no such message')}")
 
 
-def _wait(asked: str | None) -> timedelta | None:
+def _parse_retry_after(asked: str | None) -> timedelta | None:
     """What a Retry-After header asks for: seconds, or a date."""
     if asked is None:
         return None
@@ -222,24 +222,24 @@ _LONGEST_SECONDS: Final = 24 * 60 * 60
 
 
 @lru_cache(maxsize=1)
-def _tls() -> ssl.SSLContext:
+def _get_tls_context() -> ssl.SSLContext:
     """One for the process: to read all certificates takes long."""
     import httpx  # noqa: PLC0415 - as above
 
     return httpx.create_ssl_context()
 
 
-def _event(message: Message) -> Mapping[str, Any]:
+def _build_event(message: Message) -> Mapping[str, Any]:
     """Return what a webhook posts: the message's own event, or its text."""
     text = {"subject": message.subject, "text": rendering.render_text(message)}
     return message.event if message.event is not None else {"type": "message", "data": text}
 
 
-def _json(value: object) -> str:
-    return json.dumps(value, default=_iso, ensure_ascii=False)
+def _to_json(value: object) -> str:
+    return json.dumps(value, default=_to_iso, ensure_ascii=False)
 
 
-def _iso(value: object) -> str:
+def _to_iso(value: object) -> str:
     if isinstance(value, date | datetime):
         return value.isoformat()
     raise TypeError(type(value).__name__)

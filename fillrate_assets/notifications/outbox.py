@@ -14,7 +14,7 @@ from fillrate_assets.aws import sns
 from fillrate_assets.core.errors import FillrateError
 from fillrate_assets.storage.database import Database
 from fillrate_assets.storage.sql_types import UtcDateTime
-from fillrate_assets.storage.tables import METADATA, identity_column
+from fillrate_assets.storage.tables import METADATA, declare_identity_column
 
 _LOG = logging.getLogger("fillrate.notify")
 
@@ -101,7 +101,7 @@ def _naive(moment: datetime) -> datetime:
 OUTBOX: Final = sa.Table(
     "outbox",
     METADATA,
-    identity_column(),
+    declare_identity_column(),
     sa.Column("created_at", UtcDateTime(), nullable=False),
     sa.Column("subject", sa.Unicode(255), nullable=False),
     sa.Column("body", sa.UnicodeText(), nullable=False),

@@ -33,7 +33,7 @@ AUDIT_LIFETIME: Final = timedelta(days=14)
 _SALT: Final = "fillrate.feedback.link"
 
 
-def last_week(now: datetime, zone: tzinfo) -> str:
+def find_last_week(now: datetime, zone: tzinfo) -> str:
     """The ISO week before the one that runs at a warehouse's own time, as 2026-W11: the latest that is over there."""
     year, week, _ = (now.astimezone(zone) - timedelta(weeks=1)).isocalendar()
     return f"{year}-W{week:02}"

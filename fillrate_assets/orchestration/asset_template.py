@@ -13,8 +13,8 @@ from typing import Any
 import dagster as dg
 
 from fillrate_assets.core.table_schema import TableSchema
-from fillrate_assets.orchestration.retries import typed_failures
-from fillrate_assets.orchestration.ui_metadata import column_schema
+from fillrate_assets.orchestration.retries import translate_failures
+from fillrate_assets.orchestration.ui_metadata import make_column_metadata
 
 
 @dataclass(frozen=True)
@@ -43,9 +43,9 @@ class AssetTemplate:
 
     def build(self, **options: Any) -> dg.AssetsDefinition:  # noqa: ANN401 - those of dg.asset
         """Make the asset; options of `dg.asset` that come from settings join the fixed ones."""
-        metadata = {**column_schema(self.table), **self.options.get("metadata", {})}
+        metadata = {**make_column_metadata(self.table), **self.options.get("metadata", {})}
         made: dg.AssetsDefinition = dg.asset(**{**self.options, **options, "metadata": metadata})(
-            typed_failures(self.compute)
+            translate_failures()(self.compute)
         )
         return made
 

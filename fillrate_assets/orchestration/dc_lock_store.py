@@ -29,7 +29,7 @@ class DcLockStore:
 
     database: Database
 
-    def holders(self, dcs: Collection[str]) -> dict[str, str]:
+    def find_holders(self, dcs: Collection[str]) -> dict[str, str]:
         """Return the run that acquired the lock of each of some DCs last, by DC; without those that no run ever had."""
         statement = sa.select(DC_LOCKS.c.dc, DC_LOCKS.c.run_id).where(DC_LOCKS.c.dc.in_(dcs))
         with self.database.connect() as connection:
@@ -41,7 +41,7 @@ class DcLockStore:
         Args:
             dcs: the DCs.
             run_id: the run.
-            previous: what `holders` returned for them, when their runs were found to have ended.
+            previous: what `find_holders` returned for them, when their runs were found to have ended.
 
         Returns:
             Whether the run holds them; not if another run acquired one of them meanwhile.

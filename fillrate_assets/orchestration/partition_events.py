@@ -87,7 +87,7 @@ def add_partition_evaluations(
         )
 
 
-def backfilling(instance: DagsterInstance, read: AssetKey, published: AssetKey) -> set[str]:
+def find_backfill_keys(instance: DagsterInstance, read: AssetKey, published: AssetKey) -> set[str]:
     """The partition keys that backfills are about to read and to publish: those that have not failed and are not done.
 
     Args:
@@ -101,12 +101,12 @@ def backfilling(instance: DagsterInstance, read: AssetKey, published: AssetKey) 
         if (data := backfill.asset_backfill_data) is None:
             continue
         with partition_loading_context(dynamic_partitions_store=instance):
-            to_read = _keys(data.target_subset, read) & _keys(data.target_subset, published)
+            to_read = _list_keys(data.target_subset, read) & _list_keys(data.target_subset, published)
             ended = (data.materialized_subset, data.failed_and_downstream_subset)
-            keys |= to_read.difference(*(_keys(subset, published) for subset in ended))
+            keys |= to_read.difference(*(_list_keys(subset, published) for subset in ended))
     return keys
 
 
-def _keys(subset: AssetGraphSubset, asset: AssetKey) -> set[str]:
+def _list_keys(subset: AssetGraphSubset, asset: AssetKey) -> set[str]:
     of_asset = subset.partitions_subsets_by_asset_key.get(asset)
     return set(of_asset.get_partition_keys()) if of_asset else set()

@@ -35,13 +35,13 @@ _IN_PROGRESS: Final = (dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED
 _QUEUED: Final = (dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED)
 
 
-def dc_ship_date(first_ship_date: date, time_zone: str = "UTC") -> dg.MultiPartitionsDefinition:
+def define_dc_ship_date(first_ship_date: date, time_zone: str = "UTC") -> dg.MultiPartitionsDefinition:
     """One partition per DC and ship date, up to and including today by the clock of a time zone."""
     days = dg.DailyPartitionsDefinition(start_date=first_ship_date.isoformat(), end_offset=1, timezone=time_zone)
     return dg.MultiPartitionsDefinition({"dc": DC, "ship_date": days})
 
 
-def look_back(days: int) -> dg.MultiPartitionMapping:
+def define_look_back(days: int) -> dg.MultiPartitionMapping:
     """Map a ship date to the days before it, of the same DC; at the start of history, to those that exist.
 
     The window ends with the ship date itself, which the rule then leaves out: without it the first day of a backfill
@@ -60,26 +60,26 @@ def look_back(days: int) -> dg.MultiPartitionMapping:
     )
 
 
-def key(dc: str, ship_date: date) -> dg.MultiPartitionKey:
+def make_key(dc: str, ship_date: date) -> dg.MultiPartitionKey:
     """The key of one partition."""
     return dg.MultiPartitionKey({"dc": dc, "ship_date": ship_date.isoformat()})
 
 
-def range_tags(dc: str, first: date, last: date) -> dict[str, str]:
+def make_range_tags(dc: str, first: date, last: date) -> dict[str, str]:
     """The tags that make a run materialize a range of ship dates of one DC."""
-    return {RANGE_START_TAG: str(key(dc, first)), RANGE_END_TAG: str(key(dc, last)), DC_TAG: dc}
+    return {RANGE_START_TAG: str(make_key(dc, first)), RANGE_END_TAG: str(make_key(dc, last)), DC_TAG: dc}
 
 
-def tick_tags(
+def make_tick_tags(
     instance: dg.DagsterInstance, dcs: Collection[str], days: Collection[date], tick: datetime
 ) -> dict[str, str]:
     """The tags that make a run compute one tick of the buffers of some DCs, whose clocks show these dates."""
-    ordered = [dc for dc in known_dcs(instance) if dc in dcs]
-    first, last = (str(key(dc, day)) for dc, day in ((ordered[0], min(days)), (ordered[-1], max(days))))
+    ordered = [dc for dc in list_dcs(instance) if dc in dcs]
+    first, last = (str(make_key(dc, day)) for dc, day in ((ordered[0], min(days)), (ordered[-1], max(days))))
     return {RANGE_START_TAG: first, RANGE_END_TAG: last, TICK_TAG: tick.isoformat()}
 
 
-def tick_of(tags: Mapping[str, str]) -> datetime | None:
+def get_tick(tags: Mapping[str, str]) -> datetime | None:
     """The tick that a run is for; None if it is for every tick of its days."""
     told = tags.get(TICK_TAG)
     return datetime.fromisoformat(told) if told else None
@@ -98,7 +98,7 @@ class PartitionRectangle:
         """Its DCs; those between the ends of a range as Dagster orders them: by when they got their key."""
         if self.first_dc == self.last_dc:
             return [self.first_dc]
-        known = known_dcs(instance)
+        known = list_dcs(instance)
         ends = {self.first_dc, self.last_dc}
         if not ends <= set(known):
             return sorted(ends)
@@ -111,21 +111,21 @@ def find_rectangle(tags: Mapping[str, str]) -> PartitionRectangle | None:
     first, last = tags.get(RANGE_START_TAG, one), tags.get(RANGE_END_TAG, one)
     if first is None or last is None or _BETWEEN not in first:
         return None
-    (first_dc, begin), (last_dc, end) = day_of(first), day_of(last)
+    (first_dc, begin), (last_dc, end) = parse_key(first), parse_key(last)
     return PartitionRectangle(first_dc, last_dc, begin, end)
 
 
-def known_dcs(instance: dg.DagsterInstance) -> Sequence[str]:
+def list_dcs(instance: dg.DagsterInstance) -> Sequence[str]:
     """The DCs that have a partition key, in Dagster's order."""
     return instance.get_dynamic_partitions(str(DC.name))
 
 
-def runs_by_dc(instance: dg.DagsterInstance, *, queued: bool) -> dict[str, str]:
+def find_runs_by_dc(instance: dg.DagsterInstance, *, queued: bool) -> dict[str, str]:
     """The DCs that a run is in progress for, with its id; with those of queued runs or without."""
-    return {dc: run.run_id for run, scope in _active(instance, queued=queued) for dc in scope.dcs(instance)}
+    return {dc: run.run_id for run, scope in _find_active_runs(instance, queued=queued) for dc in scope.dcs(instance)}
 
 
-def days_at_work(instance: dg.DagsterInstance, read: dg.AssetKey) -> set[PartitionKey]:
+def find_days_in_progress(instance: dg.DagsterInstance, read: dg.AssetKey) -> set[PartitionKey]:
     """The DCs and ship dates whose sources a run that is queued or in progress reads, or has read.
 
     Args:
@@ -135,14 +135,14 @@ def days_at_work(instance: dg.DagsterInstance, read: dg.AssetKey) -> set[Partiti
     """
     return {
         PartitionKey(dc, day)
-        for run, scope in _active(instance, queued=True)
+        for run, scope in _find_active_runs(instance, queued=True)
         if run.asset_selection is None or read in run.asset_selection
         for dc in scope.dcs(instance)
-        for day in _changed(run.tags, list_dates(scope.first, scope.last))
+        for day in _select_changed(run.tags, list_dates(scope.first, scope.last))
     }
 
 
-def day_of(key: str) -> PartitionKey:
+def parse_key(key: str) -> PartitionKey:
     """The DC and ship date of a partition's key."""
     dc, _, day = key.rpartition(_BETWEEN)
     return PartitionKey(dc, date.fromisoformat(day))
@@ -154,36 +154,36 @@ def is_in_progress(instance: dg.DagsterInstance, run_id: str) -> bool:
     return run is not None and run.status in _IN_PROGRESS
 
 
-def all_days(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext) -> list[PartitionKey]:
+def list_days(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext) -> list[PartitionKey]:
     """The DCs and ship dates of a run: the same code for one partition, a range, or a backfill over several DCs."""
     scope = find_rectangle(context.op_execution_context.run.tags)
     if scope is not None and scope.first_dc == scope.last_dc:
         # Dagster would ask its database for every DC there is, each time that a step asks.
         return [PartitionKey(scope.first_dc, day) for day in list_dates(scope.first, scope.last)]
-    dims = [partition.keys_by_dimension for partition in _keys(context)]
+    dims = [partition.keys_by_dimension for partition in _list_keys(context)]
     return sorted(PartitionKey(each["dc"], date.fromisoformat(each["ship_date"])) for each in dims)
 
 
-def changed_days(context: dg.AssetExecutionContext) -> list[PartitionKey]:
+def list_changed_days(context: dg.AssetExecutionContext) -> list[PartitionKey]:
     """Those of a run's days whose sources changed; the others only depend on them."""
-    days = all_days(context)
-    changed = set(_changed(context.run.tags, [day for _, day in days]))
+    days = list_days(context)
+    changed = set(_select_changed(context.run.tags, [day for _, day in days]))
     return [day for day in days if day.ship_date in changed]
 
 
-def _changed(tags: Mapping[str, str], days: Iterable[date]) -> list[date]:
+def _select_changed(tags: Mapping[str, str], days: Iterable[date]) -> list[date]:
     only = tags.get(CHANGED_TAG)
     return [day for day in days if only is None or day.isoformat() in only]
 
 
-def _active(instance: dg.DagsterInstance, *, queued: bool) -> list[tuple[dg.DagsterRun, PartitionRectangle]]:
+def _find_active_runs(instance: dg.DagsterInstance, *, queued: bool) -> list[tuple[dg.DagsterRun, PartitionRectangle]]:
     statuses = [*_IN_PROGRESS, *(_QUEUED if queued else ())]
     runs = instance.get_runs(filters=dg.RunsFilter(statuses=statuses))
     # A tick of the buffers reads and writes nothing of what these runs are about.
     return [(run, scope) for run in runs if TICK_TAG not in run.tags and (scope := find_rectangle(run.tags))]
 
 
-def _keys(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext) -> list[dg.MultiPartitionKey]:
+def _list_keys(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext) -> list[dg.MultiPartitionKey]:
     if isinstance(context, dg.AssetExecutionContext):
         keys = context.partition_keys
     else:

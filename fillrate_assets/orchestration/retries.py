@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import wraps
-from typing import Any, Final
+from typing import Final
 
 import dagster as dg
 from dagster_shared.error import SerializableErrorInfo
@@ -15,13 +14,13 @@ from fillrate_assets.core.errors import ContractViolation, FillrateError, Perman
 _OURS: Final = {kind.__name__ for kind in (ContractViolation, PermanentFailure, SourceUnavailable)}
 
 
-def retry_policy(retries: int, seconds: float) -> dg.RetryPolicy:
+def make_retry_policy(retries: int, seconds: float) -> dg.RetryPolicy:
     """Wait twice as long before every further retry, give or take."""
     return dg.RetryPolicy(retries, seconds, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
 
 
 @contextmanager
-def typed() -> Iterator[None]:
+def translate_failures() -> Iterator[None]:
     """Tell Dagster of failures that a retry cannot mend, so that it does not try.
 
     What may pass: a system that does not answer, and a disk or an object store that fails.
@@ -38,18 +37,7 @@ def typed() -> Iterator[None]:
         raise dg.Failure(told, allow_retries=False) from error
 
 
-def typed_failures(compute: Callable[..., Any]) -> Callable[..., Any]:
-    """An asset's function whose failures are typed."""
-
-    @wraps(compute)
-    def call(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - whatever the asset takes and returns
-        with typed():
-            return compute(*args, **kwargs)
-
-    return call
-
-
-def root_cause(error: SerializableErrorInfo) -> tuple[str, str]:
+def find_root_cause(error: SerializableErrorInfo) -> tuple[str, str]:
     """The class of the error that a failure comes from, and what it says, in one line.
 
     Ours says what, where and what to do; the driver's error below it does not.

@@ -31,7 +31,7 @@ class OneRunPerDcCoordinator(QueuedRunCoordinator[dg.DagsterInstance]):
     def submit_run(self, context: SubmitRunContext) -> dg.DagsterRun:
         """Put a run into the queue."""
         scope = partitions.find_rectangle(context.dagster_run.tags)
-        is_tick = partitions.tick_of(context.dagster_run.tags) is not None
+        is_tick = partitions.get_tick(context.dagster_run.tags) is not None
         if scope is not None and scope.first_dc == scope.last_dc and not is_tick:
             self._instance.add_run_tags(context.dagster_run.run_id, {partitions.DC_TAG: scope.first_dc})
         return super().submit_run(context)
@@ -77,7 +77,7 @@ def _acquire(context: dg.AssetExecutionContext, store: DcLockStore, dcs: Sequenc
 
     """
     instance, run_id = context.instance, context.run.run_id
-    holders = store.holders(dcs)
+    holders = store.find_holders(dcs)
     if holders == dict.fromkeys(dcs, run_id):
         return
     if not partitions.is_in_progress(instance, run_id):

@@ -98,11 +98,11 @@ class BatchingSqliteEventLogStorage(SqliteEventLogStorage):
         if shard not in self._initialized_dbs:
             opened: AbstractContextManager[Connection] = super()._connect(shard)
             return opened
-        return _engine(self.conn_string_for_shard(shard)).begin()
+        return _get_engine(self.conn_string_for_shard(shard)).begin()
 
 
 @lru_cache(maxsize=16)
-def _engine(url: str) -> Engine:
+def _get_engine(url: str) -> Engine:
     """As Dagster makes one for every connection, which then compiles every statement anew. It keeps nothing open."""
     return create_engine(url, poolclass=NullPool, connect_args={"timeout": SQLITE_BUSY_TIMEOUT_SECONDS})
 

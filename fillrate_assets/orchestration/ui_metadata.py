@@ -23,12 +23,12 @@ Metadata = dict[str, Any]
 _NAMED: Final = 20
 
 
-def column_schema(frame: TableSchema) -> Metadata:
+def make_column_metadata(frame: TableSchema) -> Metadata:
     """A frame's columns with their units, where Dagster looks for them."""
-    return {"dagster/column_schema": columns(frame)}
+    return {"dagster/column_schema": describe_columns(frame)}
 
 
-def columns(frame: TableSchema) -> dg.TableSchema:
+def describe_columns(frame: TableSchema) -> dg.TableSchema:
     """A frame's columns with their units, as Dagster shows them."""
     shown = [
         dg.TableColumn(
@@ -44,16 +44,16 @@ def columns(frame: TableSchema) -> dg.TableSchema:
     return dg.TableSchema(columns=shown)
 
 
-def by_day(frame: pl.DataFrame) -> dict[PartitionKey, pl.DataFrame]:
+def split_by_day(frame: pl.DataFrame) -> dict[PartitionKey, pl.DataFrame]:
     """A frame's rows by DC and ship date."""
     parts = frame.partition_by("dc", "ship_date", as_dict=True)
     return {PartitionKey(str(dc), day): part for (dc, day), part in parts.items() if isinstance(day, date)}
 
 
-def table(rows: pl.DataFrame) -> dg.TableMetadataValue:
+def make_table(rows: pl.DataFrame) -> dg.TableMetadataValue:
     """A frame as a table that Dagster shows."""
     records = [
-        dg.TableRecord({name: _cell(value) for name, value in row.items()}) for row in rows.iter_rows(named=True)
+        dg.TableRecord({name: _to_cell(value) for name, value in row.items()}) for row in rows.iter_rows(named=True)
     ]
     columns = [
         dg.TableColumn(name, type="float" if dtype.is_numeric() else "string") for name, dtype in rows.schema.items()
@@ -61,7 +61,7 @@ def table(rows: pl.DataFrame) -> dg.TableMetadataValue:
     return dg.MetadataValue.table(records, schema=dg.TableSchema(columns=columns))
 
 
-def verdict(
+def make_check_result(
     context: dg.AssetCheckExecutionContext,
     failing: Mapping[PartitionKey, str],
     advice: str,
@@ -82,10 +82,10 @@ def verdict(
 
     """
     severity = dg.AssetCheckSeverity.WARN if warn else dg.AssetCheckSeverity.ERROR
-    days = partitions.all_days(context)
+    days = partitions.list_days(context)
     if len(days) > 1:
         each: dict[str, dg.AssetCheckResult] = {
-            partitions.key(*day): dg.AssetCheckResult(
+            partitions.make_key(*day): dg.AssetCheckResult(
                 passed=day not in failing,
                 severity=severity,
                 description=f"{failing[day]}: {advice}" if day in failing else None,
@@ -107,7 +107,7 @@ def verdict(
     )
 
 
-def _cell(value: object) -> str | int | float | bool | None:
+def _to_cell(value: object) -> str | int | float | bool | None:
     if isinstance(value, Decimal):
         return round(float(value), 1)
     return value if isinstance(value, str | int | float | bool) or value is None else str(value)

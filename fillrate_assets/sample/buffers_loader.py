@@ -85,10 +85,10 @@ class Floors:
 
         """
         settings = self.settings
-        file = sql.embedded_file(settings.sources.floor_feeds_url)
+        file = sql.find_embedded_file(settings.sources.floor_feeds_url)
         places = {
             "floor feeds": file is not None,
-            "record store": sql.embedded_file(settings.storage.record_store_url) is not None,
+            "record store": sql.find_embedded_file(settings.storage.record_store_url) is not None,
             "lake": settings.storage.lake_root.startswith(f"{settings.home}/"),
         }
         if file is None or not all(places.values()):

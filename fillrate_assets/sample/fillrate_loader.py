@@ -55,7 +55,7 @@ class EmbeddedSystems:
             "shipping records": settings.sources.shipping_records_url,
             "instock warehouse": settings.sources.instock_warehouse_url,
         }
-        places = {name: sql.embedded_file(url) is not None for name, url in urls.items()}
+        places = {name: sql.find_embedded_file(url) is not None for name, url in urls.items()}
         if not all(places.values()):
             raise refuse_places(places, "a server")
         systems = cls(

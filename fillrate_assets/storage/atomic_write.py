@@ -9,7 +9,7 @@ from uuid import uuid4
 
 
 @contextmanager
-def replacing(file: Path) -> Iterator[Path]:
+def replace_file(file: Path) -> Iterator[Path]:
     """A path beside the file to write to; renamed into its place when the block succeeds, removed otherwise."""
     incoming = file.with_name(f".{uuid4().hex}{file.suffix}")
     try:

@@ -36,19 +36,19 @@ def insert(connection: sa.Connection, table: sa.Table, rows: pl.DataFrame) -> No
         return
     backend = connection.dialect.name
     if backend == "sqlite":
-        _by_position(connection, table, rows)
+        _insert_by_position(connection, table, rows)
     elif backend == "postgresql":
         _copy(connection, table, rows)
     elif backend == "mssql":
-        _open_json(connection, table, rows)
+        _insert_json(connection, table, rows)
     else:
         connection.execute(table.insert(), rows.to_dicts())
 
 
-def _by_position(connection: sa.Connection, table: sa.Table, rows: pl.DataFrame) -> None:
+def _insert_by_position(connection: sa.Connection, table: sa.Table, rows: pl.DataFrame) -> None:
     """SQLite takes tuples by position, several times faster than by name; its decimals are whole ten-thousandths."""
     exact = [name for name, dtype in rows.schema.items() if dtype.is_decimal()]
-    encoded = sql.sqlite_text(rows.with_columns(decimals.to_units(name).alias(name) for name in exact))
+    encoded = sql.to_sqlite_text(rows.with_columns(decimals.to_units(name).alias(name) for name in exact))
     statement = table.insert().compile(dialect=connection.dialect, column_keys=rows.columns)
     connection.exec_driver_sql(str(statement), encoded.select(statement.positiontup or []).rows())
 
@@ -58,7 +58,7 @@ def _copy(connection: sa.Connection, table: sa.Table, rows: pl.DataFrame) -> Non
     from psycopg.sql import SQL, Identifier  # noqa: PLC0415 - only where it is used
 
     columns = SQL(", ").join(Identifier(name) for name in rows.columns)
-    place = Identifier(*filter(None, (sql.schema_of(connection), table.name)))
+    place = Identifier(*filter(None, (sql.get_schema(connection), table.name)))
     statement = SQL("COPY {} ({}) FROM STDIN").format(place, columns)
     text = pl.col(pl.String).str.replace_many(_ESCAPED)
     naive = pl.col(pl.Datetime).dt.strftime("%Y-%m-%d %H:%M:%S%.6f")
@@ -66,20 +66,24 @@ def _copy(connection: sa.Connection, table: sa.Table, rows: pl.DataFrame) -> Non
         include_header=False, separator="\t", quote_style="never", null_value="\\N"
     )
     raw: psycopg.Connection = connection.connection.driver_connection  # type: ignore[assignment]
-    with sql.driver_errors(connection, f"COPY {table.name}"), raw.cursor() as cursor, cursor.copy(statement) as copy:
+    with (
+        sql.translate_driver_errors(connection, f"COPY {table.name}"),
+        raw.cursor() as cursor,
+        cursor.copy(statement) as copy,
+    ):
         copy.write(lines)
 
 
-def _open_json(connection: sa.Connection, table: sa.Table, rows: pl.DataFrame) -> None:
+def _insert_json(connection: sa.Connection, table: sa.Table, rows: pl.DataFrame) -> None:
     """SQL Server reads a parameter of JSON as a typed table: as fast as a bulk copy, and in the same transaction."""
-    statement = open_json(table, rows.columns, connection.dialect)
+    statement = build_json_insert(table, rows.columns, connection.dialect)
     naive = pl.col(pl.Datetime).dt.strftime("%Y-%m-%dT%H:%M:%S%.6f")
     text = rows.with_columns(naive, pl.col(pl.Decimal, pl.Date, pl.Time).cast(pl.String))
     for part in text.iter_slices(_JSON_ROWS):
         connection.execute(statement, {"rows": part.write_json()})
 
 
-def open_json(table: sa.Table, names: list[str], dialect: sa.Dialect) -> sa.Insert:
+def build_json_insert(table: sa.Table, names: list[str], dialect: sa.Dialect) -> sa.Insert:
     """The statement that inserts a JSON array `rows` of objects with these columns.
 
     Text is read at any length, so that a value too long for its column is an error and not cut.

@@ -107,7 +107,7 @@ def read_mapping(file: Path, tables: Mapping[str, Collection[str]]) -> dict[str,
         try:
             mappings[name] = TableMapping.model_validate(sections[name])
         except ValidationError as error:
-            problems += [f"{'.'.join(map(str, (name, *e['loc'])))}: {_in_words(e)}" for e in error.errors()]
+            problems += [f"{'.'.join(map(str, (name, *e['loc'])))}: {_describe_error(e)}" for e in error.errors()]
             continue
         named = {*mappings[name].columns, *mappings[name].values, *mappings[name].constants}
         problems += [
@@ -122,7 +122,7 @@ def read_mapping(file: Path, tables: Mapping[str, Collection[str]]) -> dict[str,
     return mappings
 
 
-def _in_words(error: Mapping[str, object]) -> str:
+def _describe_error(error: Mapping[str, object]) -> str:
     if error["type"] == "extra_forbidden":
         return f"unknown key (keys: {', '.join(TableMapping.model_fields)})"
     return str(error["msg"]).removeprefix("Value error, ")
@@ -149,14 +149,15 @@ def read_table(directory: Path, name: str, mapping: TableMapping, moments: Colle
         ragged: list[MalformedRow] = []
     else:
         original, ragged = _read_csv(file, mapping)
-    return RawTable(name, _by_contract(original, file, mapping, moments), original, tuple(ragged))
+    return RawTable(name, _apply_mapping(original, file, mapping, moments), original, tuple(ragged))
 
 
 def _locate(directory: Path, name: str, mapping: TableMapping) -> Path | None:
     if mapping.file is not None:
         file = directory / mapping.file
         if not file.is_file():
-            msg = f"{directory}: {mapping.file}, which the mapping names for {name}, is missing; {found(directory)}"
+            there = describe_contents(directory)
+            msg = f"{directory}: {mapping.file}, which the mapping names for {name}, is missing; {there}"
             raise ContractViolation(msg)
         if file.suffix.lower() not in _SUFFIXES:
             msg = f"{file}: a table is a .csv or a .parquet file"
@@ -169,14 +170,14 @@ def _locate(directory: Path, name: str, mapping: TableMapping) -> Path | None:
     return files[0] if files else None
 
 
-def found(directory: Path) -> str:
+def describe_contents(directory: Path) -> str:
     """What a directory holds, for a message about what it lacks."""
     names = sorted(entry.name for entry in directory.iterdir())
     listed = ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")  # noqa: PLR2004 - a line people can read
     return f"found {listed}" if names else "the directory is empty"
 
 
-def _by_contract(original: pl.DataFrame, file: Path, mapping: TableMapping, moments: Collection[str]) -> pl.DataFrame:
+def _apply_mapping(original: pl.DataFrame, file: Path, mapping: TableMapping, moments: Collection[str]) -> pl.DataFrame:
     if absent := sorted(set(mapping.columns.values()) - set(original.columns)):
         msg = f"{file}: column {', '.join(absent)} of the mapping is missing; found {', '.join(original.columns)}"
         raise ContractViolation(msg)
@@ -214,7 +215,7 @@ def _read_parquet(file: Path) -> pl.DataFrame:
 
 
 def _read_csv(file: Path, mapping: TableMapping) -> tuple[pl.DataFrame, list[MalformedRow]]:
-    text = _decoded(file, mapping).rstrip("\r\n")
+    text = _decode(file, mapping).rstrip("\r\n")
     if not text.strip():
         msg = f"{file}: the file is empty, without even a header"
         raise ContractViolation(msg)
@@ -231,7 +232,7 @@ def _read_csv(file: Path, mapping: TableMapping) -> tuple[pl.DataFrame, list[Mal
     return frame.select(pl.nth(i).alias(name) for i, name in enumerate(names) if name), ragged
 
 
-def _decoded(file: Path, mapping: TableMapping) -> str:
+def _decode(file: Path, mapping: TableMapping) -> str:
     try:
         data = file.read_bytes()
     except OSError as error:
@@ -280,7 +281,7 @@ def _read_plain(text: str, separator: str) -> tuple[list[str], pl.DataFrame]:
 
 def _read_quoted(file: Path, text: str, separator: str) -> tuple[list[str], pl.DataFrame, list[MalformedRow]]:
     lines = list(io.StringIO(text, newline=""))
-    rows = _rows(file, lines, separator)
+    rows = _read_rows(file, lines, separator)
     _, _, names = next(rows)
     if isinstance(names, str):
         msg = f"{file}: the header cannot be read: {names}"
@@ -301,7 +302,7 @@ def _read_quoted(file: Path, text: str, separator: str) -> tuple[list[str], pl.D
     return names, pl.concat(chunks), ragged
 
 
-def _rows(file: Path, lines: list[str], separator: str) -> Iterator[tuple[int, int, list[str] | str]]:
+def _read_rows(file: Path, lines: list[str], separator: str) -> Iterator[tuple[int, int, list[str] | str]]:
     """The lines (from, to) of each row that is not blank, and its fields or why it has none."""
     reader = csv.reader(lines, delimiter=separator, strict=True)
     while True:

@@ -35,7 +35,7 @@ class Database:
     @property
     def engine(self) -> sa.Engine:
         """The engine that finds its tables; it raises the errors of SQLAlchemy."""
-        return sql.engine(self.url, schema=self.schema)
+        return sql.get_engine(self.url, schema=self.schema)
 
     @contextmanager
     def connect(self, system: str = RECORD_STORE) -> Iterator[sa.Connection]:
@@ -49,13 +49,13 @@ class Database:
             PermanentFailure: it refused, or its embedded file does not exist.
 
         """
-        with sql.failures(system, self.url), self.engine.connect() as connection:
+        with sql.translate_errors(system, self.url), self.engine.connect() as connection:
             yield connection
 
     @contextmanager
     def begin(self, system: str = RECORD_STORE) -> Iterator[sa.Connection]:
         """Open a connection in a transaction, which is committed when the block succeeds; else as `connect`."""
-        with sql.failures(system, self.url), self.engine.begin() as connection:
+        with sql.translate_errors(system, self.url), self.engine.begin() as connection:
             yield connection
 
     def upgrade(self) -> None:
@@ -72,7 +72,7 @@ class Database:
         sql.make_directory(self.url)
         config = Config()
         config.set_main_option("script_location", "fillrate_assets.storage:migrations")
-        with sql.failures(RECORD_STORE, self.url, creating=True), self.engine.begin() as connection:
+        with sql.translate_errors(RECORD_STORE, self.url, creating=True), self.engine.begin() as connection:
             if self.schema and not sa.inspect(connection).has_schema(self.schema):
                 connection.execute(sa.schema.CreateSchema(self.schema))
             config.attributes["connection"] = connection

@@ -64,7 +64,7 @@ class Lake:
         last: date | None = None,
     ) -> pl.LazyFrame:
         """Every stored partition of an asset, of some DCs, in a range of ship dates."""
-        return self.read_parts(frame, self.parts(frame, dcs, first, last))
+        return self.read_parts(frame, self.list_parts(frame, dcs, first, last))
 
     def read(self, frame: TableSchema, partitions: Iterable[PartitionKey]) -> pl.LazyFrame:
         """Those of the partitions that are stored; none of them stored is a frame without rows.
@@ -74,13 +74,13 @@ class Lake:
             PermanentFailure: S3 denied access, or there is no such bucket.
 
         """
-        return self.read_parts(frame, sorted(self._of_partitions(frame, set(partitions))))
+        return self.read_parts(frame, sorted(self._find_parts(frame, set(partitions))))
 
     def read_parts(self, frame: TableSchema, parts: Sequence[Part]) -> pl.LazyFrame:
         """Parts that are stored; without any, a frame without rows."""
         if not parts:
             return frame.empty()
-        paths = [self._location(_path(frame, part)) for part in parts]
+        paths = [self._locate(_build_path(frame, part)) for part in parts]
         # A filter by DC and ship date then opens no file that it does not need.
         hive = pl.Schema({"dc": pl.String(), "ship_date": pl.Date()})
         return pl.scan_parquet(paths, glob=False, schema=frame.polars, hive_schema=hive)
@@ -116,26 +116,28 @@ class Lake:
             msg = f"{frame.name}: rows outside the run's partitions, e.g. {stray[:3]}"
             raise ContractViolation(msg)
         content = {partition: held.get(partition, rows.clear()) for partition in wanted}
-        self._each(
-            lambda partition: self._replace(_path(frame, Part(*partition, part)), content[partition].write_parquet),
+        self._call_each(
+            lambda partition: self._replace(
+                _build_path(frame, Part(*partition, part)), content[partition].write_parquet
+            ),
             wanted,
         )
         return {partition: of_day.height for partition, of_day in content.items()}
 
     def read_whole(self, frame: TableSchema) -> pl.LazyFrame:
         """An asset that is not partitioned."""
-        return pl.scan_parquet(self._location(self._whole(frame)), glob=False)
+        return pl.scan_parquet(self._locate(self._build_whole_path(frame)), glob=False)
 
-    def stored_whole(self, frame: TableSchema) -> pl.DataFrame | None:
+    def read_whole_if_stored(self, frame: TableSchema) -> pl.DataFrame | None:
         """What is stored of an asset that is not partitioned; None if that is nothing yet."""
-        path = self._whole(frame)
-        stored = any(each.endswith(path) for each, _ in self._listed(f"{frame.name}/"))
+        path = self._build_whole_path(frame)
+        stored = any(each.endswith(path) for each, _ in self._list_files(f"{frame.name}/"))
         return self.read_whole(frame).collect() if stored else None
 
     def write_whole(self, frame: TableSchema, rows: pl.DataFrame) -> None:
         """Replace an asset that is not partitioned."""
         frame.validate(rows)
-        self._replace(self._whole(frame), rows.write_parquet)
+        self._replace(self._build_whole_path(frame), rows.write_parquet)
 
     def write_file(self, path: str, content: bytes) -> str:
         """Replace a file that is no frame, atomically.
@@ -153,13 +155,13 @@ class Lake:
 
         """
         self._replace(path, lambda file: file.write(content))
-        return self._location(path)
+        return self._locate(path)
 
-    def partitions(self, frame: TableSchema) -> list[PartitionKey]:
+    def list_partitions(self, frame: TableSchema) -> list[PartitionKey]:
         """The stored partitions of an asset, sorted."""
-        return sorted({part.partition for part in self.parts(frame)})
+        return sorted({part.partition for part in self.list_parts(frame)})
 
-    def parts(
+    def list_parts(
         self,
         frame: TableSchema,
         dcs: Collection[str] | None = None,
@@ -174,15 +176,15 @@ class Lake:
 
         """
         if dcs is None:
-            found = _parts(self._listed(f"{frame.name}/"))
+            found = _parse_parts(self._list_files(f"{frame.name}/"))
             return sorted(
                 part
                 for part in found
                 if (first is None or part.ship_date >= first) and (last is None or part.ship_date <= last)
             )
-        return sorted(self._of_dcs(frame, dict.fromkeys(dcs, (first or date.min, last or date.max))))
+        return sorted(self._find_parts_of_dcs(frame, dict.fromkeys(dcs, (first or date.min, last or date.max))))
 
-    def written_at(self, frame: TableSchema, partitions: Iterable[PartitionKey]) -> dict[PartitionKey, datetime]:
+    def find_write_times(self, frame: TableSchema, partitions: Iterable[PartitionKey]) -> dict[PartitionKey, datetime]:
         """When those of the partitions that are stored were last written; on S3, to the second.
 
         Raises:
@@ -191,53 +193,55 @@ class Lake:
 
         """
         written: dict[PartitionKey, datetime] = {}
-        for part, at in self._of_partitions(frame, set(partitions)).items():
+        for part, at in self._find_parts(frame, set(partitions)).items():
             written[part.partition] = max(at, written.get(part.partition, at))
         return written
 
-    def _of_partitions(self, frame: TableSchema, partitions: set[PartitionKey]) -> dict[Part, datetime]:
+    def _find_parts(self, frame: TableSchema, partitions: set[PartitionKey]) -> dict[Part, datetime]:
         """The stored parts of partitions, and since when."""
         days = {dc: [day for each, day in partitions if each == dc] for dc, _ in partitions}
-        found = self._of_dcs(frame, {dc: (min(of_dc), max(of_dc)) for dc, of_dc in days.items()})
+        found = self._find_parts_of_dcs(frame, {dc: (min(of_dc), max(of_dc)) for dc, of_dc in days.items()})
         return {part: at for part, at in found.items() if part.partition in partitions}
 
-    def _of_dcs(self, frame: TableSchema, ranges: Mapping[str, tuple[date, date]]) -> dict[Part, datetime]:
+    def _find_parts_of_dcs(self, frame: TableSchema, ranges: Mapping[str, tuple[date, date]]) -> dict[Part, datetime]:
         """What is stored of DCs from a ship date to another, and since when: one listing of a DC, not one of a day."""
-        listings = self._each(lambda dc: _parts(self._listed(f"{frame.name}/dc={dc}/", *ranges[dc])), list(ranges))
+        listings = self._call_each(
+            lambda dc: _parse_parts(self._list_files(f"{frame.name}/dc={dc}/", *ranges[dc])), list(ranges)
+        )
         return {part: at for listing in listings for part, at in listing.items()}
 
-    def _each(self, call: Callable[[_T], _R], arguments: Sequence[_T]) -> list[_R]:
+    def _call_each(self, call: Callable[[_T], _R], arguments: Sequence[_T]) -> list[_R]:
         """Call for each; on S3 several at a time, for that is mostly waiting."""
         if len(arguments) == 1 or not self.root.startswith(_S3):
             return [call(argument) for argument in arguments]
         with ThreadPoolExecutor(_AT_ONCE) as threads:
             return list(threads.map(call, arguments))
 
-    def _listed(
+    def _list_files(
         self, prefix: str, first: date | None = None, last: date | None = None
     ) -> Iterator[tuple[str, datetime]]:
         """Files below a prefix and since when; with dates, in `ship_date=` folders from the first to the last."""
         if self.root.startswith(_S3):
-            return self._listed_s3(prefix, first, last)
-        return self._listed_disk(prefix, first, last)
+            return self._list_s3_files(prefix, first, last)
+        return self._list_disk_files(prefix, first, last)
 
-    def _listed_disk(self, prefix: str, first: date | None, last: date | None) -> Iterator[tuple[str, datetime]]:
+    def _list_disk_files(self, prefix: str, first: date | None, last: date | None) -> Iterator[tuple[str, datetime]]:
         root = f"{self.root}/{prefix}"
         if first is None or last is None:
-            yield from _below(root)
+            yield from _find_files(root)
             return
         # Only the days of the range are opened: a DC may have years of them, with a file for each tick.
         names = f"ship_date={first}", f"ship_date={last}"
-        for day in _entries(root):
+        for day in _list_directory(root):
             if names[0] <= day.name <= names[1]:
-                yield from _below(day.path)
+                yield from _find_files(day.path)
 
-    def _listed_s3(self, prefix: str, first: date | None, last: date | None) -> Iterator[tuple[str, datetime]]:
-        bucket, root = self._bucket()
+    def _list_s3_files(self, prefix: str, first: date | None, last: date | None) -> Iterator[tuple[str, datetime]]:
+        bucket, root = self._split_root()
         start = f"{root}{prefix}ship_date={first}/" if first else ""
         end = f"{root}{prefix}ship_date={last}0" if last else None  # "0" comes after "/"
-        with client.failures(f"lake ({self.root})"):
-            pages = client.client("s3").get_paginator("list_objects_v2")
+        with client.translate_errors(f"lake ({self.root})"):
+            pages = client.get_client("s3").get_paginator("list_objects_v2")
             for page in pages.paginate(Bucket=bucket, Prefix=f"{root}{prefix}", StartAfter=start):
                 for found in page.get("Contents", ()):
                     if end is not None and found["Key"] >= end:
@@ -249,13 +253,13 @@ class Lake:
         content = io.BytesIO()
         write(content)
         if self.root.startswith(_S3):
-            bucket, root = self._bucket()
+            bucket, root = self._split_root()
             # A PUT is atomic by itself: a reader sees the old object or the new one.
-            with client.failures(f"lake ({self.root})"):
-                client.client("s3").put_object(Bucket=bucket, Key=f"{root}{path}", Body=content.getvalue())
+            with client.translate_errors(f"lake ({self.root})"):
+                client.get_client("s3").put_object(Bucket=bucket, Key=f"{root}{path}", Body=content.getvalue())
             return
         final = Path(self.root, path)
-        with _disk_failures(self.root):
+        with _translate_disk_errors(self.root):
             final.parent.mkdir(parents=True, exist_ok=True)
             # Written beside its place and renamed into it: no reader ever sees half a file.
             incoming = final.with_name(f".{uuid.uuid4().hex}.incoming")
@@ -265,36 +269,36 @@ class Lake:
             finally:
                 incoming.unlink(missing_ok=True)
 
-    def _location(self, path: str) -> str:
+    def _locate(self, path: str) -> str:
         """A path below the root, as Polars takes it."""
         if not self.root.startswith(_S3):
             return f"{self.root}/{path}"
-        bucket, root = self._bucket()
+        bucket, root = self._split_root()
         return f"{_S3}{bucket}/{root}{path}"
 
-    def _bucket(self) -> tuple[str, str]:
+    def _split_root(self) -> tuple[str, str]:
         """The bucket, and the prefix of every key in it."""
         bucket, _, prefix = self.root.removeprefix(_S3).partition("/")
         prefix = prefix.strip("/")
         return bucket, f"{prefix}/" if prefix else ""
 
     @staticmethod
-    def _whole(frame: TableSchema) -> str:
+    def _build_whole_path(frame: TableSchema) -> str:
         return f"{frame.name}/part-0.parquet"
 
 
-def _below(directory: str) -> Iterator[tuple[str, datetime]]:
+def _find_files(directory: str) -> Iterator[tuple[str, datetime]]:
     """Find the files below a directory, and since when they are there."""
-    for entry in _entries(directory):
+    for entry in _list_directory(directory):
         if entry.is_dir():
-            yield from _below(entry.path)
+            yield from _find_files(entry.path)
             continue
         # A file that is just being written is renamed between its listing and this.
         with suppress(FileNotFoundError):
             yield entry.path, datetime.fromtimestamp(entry.stat().st_mtime, UTC)
 
 
-def _entries(directory: str) -> list[os.DirEntry[str]]:
+def _list_directory(directory: str) -> list[os.DirEntry[str]]:
     """List a directory; an absent one has no entries."""
     try:
         with os.scandir(directory) as entries:
@@ -304,7 +308,7 @@ def _entries(directory: str) -> list[os.DirEntry[str]]:
 
 
 @contextmanager
-def _disk_failures(root: str) -> Iterator[None]:
+def _translate_disk_errors(root: str) -> Iterator[None]:
     """A disk that is full or not to be written to may be mended by the time of a retry."""
     try:
         yield
@@ -313,11 +317,11 @@ def _disk_failures(root: str) -> Iterator[None]:
         raise SourceUnavailable(msg) from error
 
 
-def _path(frame: TableSchema, part: Part) -> str:
+def _build_path(frame: TableSchema, part: Part) -> str:
     return f"{frame.name}/dc={part.dc}/ship_date={part.ship_date.isoformat()}/{part.name}.parquet"
 
 
-def _parts(files: Iterable[tuple[str, datetime]]) -> dict[Part, datetime]:
+def _parse_parts(files: Iterable[tuple[str, datetime]]) -> dict[Part, datetime]:
     """The parts among files, and since when."""
     found = {}
     for path, at in files:

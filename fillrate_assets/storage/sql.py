@@ -41,7 +41,7 @@ _WHOLE_RESULT: Final = 50_000_000
 
 
 @lru_cache(maxsize=32)
-def engine(
+def get_engine(
     url: str, *, schema: str | None = None, read_only: bool = False, statement_seconds: int = STATEMENT_SECONDS
 ) -> sa.Engine:
     """The engine of a URL, one per process; nothing is connected yet, but a URL's secret is fetched.
@@ -56,12 +56,15 @@ def engine(
         PermanentFailure: the URL cannot be understood, or its driver is not known or not installed.
 
     """
-    _parsed(url)
-    parsed = secrets.resolved(url)
+    _parse_url(url)
+    parsed = secrets.resolve_url(url)
     for extra in extras.find_extras(f"{parsed.drivername}://"):
         extras.require(extra, f"the database URL {parsed.drivername}://")
     backend = parsed.get_backend_name()
-    arguments = {**_arguments(backend, statement_seconds), **({"read_only": read_only} if backend == "duckdb" else {})}
+    arguments = {
+        **_choose_arguments(backend, statement_seconds),
+        **({"read_only": read_only} if backend == "duckdb" else {}),
+    }
     try:
         # No connection outlives its use: each attempt opens its own, and none is found dead.
         made = sa.create_engine(
@@ -73,21 +76,21 @@ def engine(
         msg = f"cannot use database URL: {error}"
         raise PermanentFailure(msg) from error
     if backend == "sqlite":
-        sa.event.listen(made, "connect", _write_ahead)
+        sa.event.listen(made, "connect", _enable_write_ahead)
     if backend == "oracle":
-        sa.event.listen(made, "connect", partial(_bound, statement_seconds))
+        sa.event.listen(made, "connect", partial(_set_call_timeout, statement_seconds))
     if backend == "redshift":
-        sa.event.listen(made, "connect", partial(_bound_redshift, statement_seconds))
+        sa.event.listen(made, "connect", partial(_set_redshift_timeout, statement_seconds))
     return made.execution_options(schema_translate_map={None: schema}) if schema else made
 
 
-def schema_of(connection: sa.Connection) -> str | None:
+def get_schema(connection: sa.Connection) -> str | None:
     """The schema that the connection's engine was made for."""
     places: Mapping[str | None, str] = connection.get_execution_options().get("schema_translate_map", {})
     return places.get(None)
 
 
-def _arguments(backend: str, statement_seconds: int) -> dict[str, Any]:
+def _choose_arguments(backend: str, statement_seconds: int) -> dict[str, Any]:
     """What a driver is told when it connects, unless the URL says otherwise."""
     if backend == "sqlite":
         return {"timeout": _BUSY_SECONDS}
@@ -105,7 +108,7 @@ def _arguments(backend: str, statement_seconds: int) -> dict[str, Any]:
     return {}
 
 
-def _parsed(url: str) -> sa.URL:
+def _parse_url(url: str) -> sa.URL:
     try:
         return sa.make_url(url)
     except (sa.exc.ArgumentError, ValueError):
@@ -116,28 +119,28 @@ def _parsed(url: str) -> sa.URL:
 
 def make_directory(url: str) -> None:
     """Create the directory of an embedded database file."""
-    if (file := embedded_file(url)) is not None:
+    if (file := find_embedded_file(url)) is not None:
         file.parent.mkdir(parents=True, exist_ok=True)
 
 
-def embedded_file(url: str) -> Path | None:
+def find_embedded_file(url: str) -> Path | None:
     """The file of an embedded database; None for a server."""
-    parsed = _parsed(url)
+    parsed = _parse_url(url)
     embedded = parsed.get_backend_name() in {"sqlite", "duckdb"} and parsed.database
     return Path(parsed.database) if embedded and parsed.database else None
 
 
-def must_exist(
+def require_file(
     system: str, url: str, made_by: str = "`fillrate demo`, `fillrate sample` or `fillrate load DIR`"
 ) -> None:
     """Raise PermanentFailure if the file of an embedded database is not there."""
-    if (file := embedded_file(url)) is not None and not file.exists():
+    if (file := find_embedded_file(url)) is not None and not file.exists():
         msg = f"{system}: there is no {file}; run {made_by} first"
         raise PermanentFailure(msg)
 
 
 @contextmanager
-def failures(system: str, url: str, *, creating: bool = False) -> Iterator[None]:
+def translate_errors(system: str, url: str, *, creating: bool = False) -> Iterator[None]:
     """Turn a driver's errors into ours: what may pass is `SourceUnavailable`, the rest is permanent.
 
     Args:
@@ -147,14 +150,14 @@ def failures(system: str, url: str, *, creating: bool = False) -> Iterator[None]
 
     """
     # Without the query: a driver may take a secret there.
-    parsed = _parsed(url)
+    parsed = _parse_url(url)
     shown = parsed.set(query={}).render_as_string(hide_password=True)
     if not creating:
-        must_exist(system, url)
+        require_file(system, url)
     try:
         yield
     except DBAPIError as error:
-        if is_transient(error, engine(url).dialect.name):
+        if is_transient(error, get_engine(url).dialect.name):
             msg = f"{system} ({shown}) does not answer: {error.orig}"
             raise SourceUnavailable(msg) from error
         msg = f"{system} ({shown}) refused: {error.orig}"
@@ -162,7 +165,7 @@ def failures(system: str, url: str, *, creating: bool = False) -> Iterator[None]
 
 
 @contextmanager
-def driver_errors(connection: sa.Connection, statement: str) -> Iterator[None]:
+def translate_driver_errors(connection: sa.Connection, statement: str) -> Iterator[None]:
     """A connection that is used past SQLAlchemy raises errors of its own: raise them as SQLAlchemy would."""
     dialect, errors = connection.dialect, connection.dialect.loaded_dbapi.Error
     try:
@@ -189,8 +192,8 @@ def read(
         PermanentFailure: the statement cannot work as it is.
 
     """
-    with failures(system, url):
-        rows = _rows(url, statement, statement_seconds)
+    with translate_errors(system, url):
+        rows = _read_rows(url, statement, statement_seconds)
     _LOG.debug("%s: %d rows", system, rows.height)
     return rows
 
@@ -212,11 +215,11 @@ def append(system: str, url: str, table: sa.Table, frame: pl.DataFrame) -> None:
         return
     names = {column.key: column.name for column in table.columns}
     theirs = frame.rename({key: name for key, name in names.items() if key in frame.columns})
-    with failures(system, url):
-        if engine(url).dialect.name == "sqlite":
+    with translate_errors(system, url):
+        if get_engine(url).dialect.name == "sqlite":
             _append_sqlite(url, table.name, theirs)
             return
-        with engine(url).begin() as connection:
+        with get_engine(url).begin() as connection:
             raw = connection.connection.driver_connection
             raw.register("incoming", theirs.to_arrow())  # type: ignore[union-attr]
             listed = sa.table("incoming", *[sa.column(name) for name in theirs.columns])
@@ -224,7 +227,7 @@ def append(system: str, url: str, table: sa.Table, frame: pl.DataFrame) -> None:
             raw.unregister("incoming")  # type: ignore[union-attr]
 
 
-def sqlite_text(frame: pl.DataFrame) -> pl.DataFrame:
+def to_sqlite_text(frame: pl.DataFrame) -> pl.DataFrame:
     """Dates and times as the ISO text that SQLAlchemy keeps in SQLite; decimals as text, flags as 0 and 1."""
     forms: dict[pl.DataType, str] = {TIMESTAMP: "%Y-%m-%d %H:%M:%S%.6f", pl.Time(): "%H:%M:%S%.6f"}
     return frame.with_columns(
@@ -237,13 +240,13 @@ def sqlite_text(frame: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _rows(url: str, statement: sa.Select[Any], statement_seconds: int) -> pl.DataFrame:
-    backend = engine(url).dialect.name
+def _read_rows(url: str, statement: sa.Select[Any], statement_seconds: int) -> pl.DataFrame:
+    backend = get_engine(url).dialect.name
     if backend == "sqlite":
         return _read_sqlite(url, statement)
     if backend == "duckdb":
         return _read_duckdb(url, statement)
-    with engine(url, statement_seconds=statement_seconds).connect() as connection:
+    with get_engine(url, statement_seconds=statement_seconds).connect() as connection:
         if backend == "oracle":
             return _read_oracle(connection, statement)
         return pl.read_database(statement, connection, infer_schema_length=None)
@@ -252,21 +255,21 @@ def _rows(url: str, statement: sa.Select[Any], statement_seconds: int) -> pl.Dat
 def _read_sqlite(url: str, statement: sa.Select[Any]) -> pl.DataFrame:
     from adbc_driver_sqlite import dbapi  # noqa: PLC0415 - only where it is used
 
-    text, values = _compiled(url, statement)
+    text, values = _compile(url, statement)
     try:
-        with dbapi.connect(str(embedded_file(url))) as connection, connection.cursor() as cursor:
+        with dbapi.connect(str(find_embedded_file(url))) as connection, connection.cursor() as cursor:
             cursor.adbc_statement.set_options(**{"adbc.sqlite.query.batch_rows": _WHOLE_RESULT})
-            cursor.execute(text, [_sqlite_value(value) for value in values])
-            return _frame(cursor.fetch_arrow_table())
+            cursor.execute(text, [_to_sqlite_value(value) for value in values])
+            return _to_frame(cursor.fetch_arrow_table())
     except dbapi.Error as error:
         raise OperationalError(text, None, error) from error
 
 
 def _read_duckdb(url: str, statement: sa.Select[Any]) -> pl.DataFrame:
-    text, values = _compiled(url, statement)
-    with engine(url, read_only=True).connect() as connection, driver_errors(connection, text):
+    text, values = _compile(url, statement)
+    with get_engine(url, read_only=True).connect() as connection, translate_driver_errors(connection, text):
         relation = connection.connection.driver_connection.sql(text, params=values)  # type: ignore[union-attr]
-        return _frame(relation.to_arrow_table())
+        return _to_frame(relation.to_arrow_table())
 
 
 def _read_oracle(connection: sa.Connection, statement: sa.Select[Any]) -> pl.DataFrame:
@@ -280,7 +283,7 @@ def _read_oracle(connection: sa.Connection, statement: sa.Select[Any]) -> pl.Dat
     names = list(statement.selected_columns.keys())
     connection.exec_driver_sql("SET TRANSACTION READ ONLY")
     raw: oracledb.Connection = connection.connection.driver_connection  # type: ignore[assignment]
-    with driver_errors(connection, expanded.statement), raw.cursor() as cursor:
+    with translate_driver_errors(connection, expanded.statement), raw.cursor() as cursor:
         cursor.parse(expanded.statement)
         numbers = [(precision, scale) for _, kind, _, _, precision, scale, _ in cursor.description if kind is number]
         if all(precision and scale != _FLOATING for precision, scale in numbers):
@@ -293,14 +296,14 @@ def _read_oracle(connection: sa.Connection, statement: sa.Select[Any]) -> pl.Dat
         return pl.DataFrame(cursor.fetchall(), schema=names, orient="row", infer_schema_length=None)
 
 
-def _compiled(url: str, statement: sa.Select[Any]) -> tuple[str, list[object]]:
+def _compile(url: str, statement: sa.Select[Any]) -> tuple[str, list[object]]:
     """A statement as its dialect writes it, with the bound values in order."""
-    compiled = statement.compile(dialect=engine(url).dialect, compile_kwargs={"render_postcompile": True})
+    compiled = statement.compile(dialect=get_engine(url).dialect, compile_kwargs={"render_postcompile": True})
     values = compiled.construct_params()
     return str(compiled), [values[name] for name in getattr(compiled, "positiontup", None) or ()]
 
 
-def _frame(table: pa.Table) -> pl.DataFrame:
+def _to_frame(table: pa.Table) -> pl.DataFrame:
     return pl.DataFrame(table)
 
 
@@ -308,24 +311,24 @@ def _append_sqlite(url: str, table: str, frame: pl.DataFrame) -> None:
     from adbc_driver_sqlite import dbapi  # noqa: PLC0415 - only where it is used
 
     try:
-        with dbapi.connect(str(embedded_file(url))) as connection, connection.cursor() as cursor:
-            cursor.adbc_ingest(table, sqlite_text(frame).to_arrow(), mode="append")
+        with dbapi.connect(str(find_embedded_file(url))) as connection, connection.cursor() as cursor:
+            cursor.adbc_ingest(table, to_sqlite_text(frame).to_arrow(), mode="append")
             connection.commit()
     except dbapi.Error as error:
         raise OperationalError(table, None, error) from error
 
 
-def _sqlite_value(value: object) -> object:
+def _to_sqlite_value(value: object) -> object:
     if isinstance(value, datetime):
         return value.replace(tzinfo=None).isoformat(" ", timespec="microseconds")
     return value.isoformat() if isinstance(value, date) else value
 
 
-def _bound(seconds: int, connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
+def _set_call_timeout(seconds: int, connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
     connection.call_timeout = seconds * 1000
 
 
-def _bound_redshift(seconds: int, connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
+def _set_redshift_timeout(seconds: int, connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
     cursor = connection.cursor()
     cursor.execute(f"SET statement_timeout TO {seconds * 1000}")
     cursor.close()
@@ -333,7 +336,7 @@ def _bound_redshift(seconds: int, connection: DBAPIConnection, _: ConnectionPool
     connection.commit()
 
 
-def _write_ahead(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
+def _enable_write_ahead(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
     cursor = connection.cursor()
     cursor.execute("PRAGMA journal_mode=WAL")
     cursor.execute("PRAGMA synchronous=NORMAL")

@@ -10,13 +10,13 @@ import sqlalchemy as sa
 from fillrate_assets.core.errors import PermanentFailure
 from fillrate_assets.core.table_schema import TableSchema
 from fillrate_assets.settings import SourceTable
-from fillrate_assets.storage.sql import embedded_file
+from fillrate_assets.storage.sql import find_embedded_file
 from fillrate_assets.storage.sql_types import choose_source_type, choose_sql_type
 
 METADATA: Final = sa.MetaData()
 
 
-def table_of(
+def declare_table(
     frame: TableSchema, *more: sa.schema.SchemaItem, lengths: Mapping[str, int | None] | None = None
 ) -> sa.Table:
     """Declare the table that keeps a frame.
@@ -39,12 +39,12 @@ def table_of(
     return sa.Table(frame.name, METADATA, *columns, *more)
 
 
-def identity_column() -> sa.Column[Any]:
+def declare_identity_column() -> sa.Column[Any]:
     """Declare a primary key that the database counts up."""
     return sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), sa.Identity(), primary_key=True)
 
 
-def source_table(
+def declare_source_table(
     url: str, contract: TableSchema, name: str, mapping: Mapping[str, SourceTable], *, text: tuple[str, ...]
 ) -> sa.Table:
     """The SQLAlchemy table behind a contract, under the source's own names.
@@ -81,6 +81,6 @@ def source_table(
         for column in contract.source_columns
         if column.name not in absent
     ]
-    if embedded_file(url) is not None and "problem" in contract.names:
+    if find_embedded_file(url) is not None and "problem" in contract.names:
         columns.append(sa.Column("problem", sa.String(1000)))
     return sa.Table(theirs.name or name, sa.MetaData(schema=theirs.schema_name), *columns)

@@ -65,11 +65,11 @@ def is_transient(error: DBAPIError, backend: str) -> bool:
     if error.connection_invalidated:
         return True
     if backend in {"postgresql", "redshift"}:
-        return _postgresql(error)
+        return _is_transient_postgresql(error)
     if backend == "oracle":
-        return isinstance(error, OperationalError) or getattr(_first(error.orig), "full_code", None) in _ORACLE
+        return isinstance(error, OperationalError) or getattr(_get_first(error.orig), "full_code", None) in _ORACLE
     if backend == "mssql":
-        number = _number(_first(error.orig))
+        number = _extract_number(_get_first(error.orig))
         return number in _SQL_SERVER or number in _DB_LIBRARY
     if backend == "sqlite":
         absent = any(words in str(error.orig) for words in ("no such table", "no such column"))
@@ -78,7 +78,7 @@ def is_transient(error: DBAPIError, backend: str) -> bool:
     return isinstance(error, OperationalError) or type(error.orig).__name__ == "IOException"
 
 
-def _postgresql(error: DBAPIError) -> bool:
+def _is_transient_postgresql(error: DBAPIError) -> bool:
     state = getattr(error.orig, "sqlstate", None) or getattr(error.orig, "pgcode", None)  # psycopg 3, psycopg 2
     if state is not None:
         return str(state).startswith(_POSTGRESQL)
@@ -86,7 +86,7 @@ def _postgresql(error: DBAPIError) -> bool:
     return isinstance(error, OperationalError) and not any(refusal in words for refusal in _POSTGRESQL_REFUSES)
 
 
-def _number(told: object) -> object:
+def _extract_number(told: object) -> object:
     """The number in what pymssql tells first: alone, of connections in a tuple, at a begin or a commit in words."""
     if isinstance(told, tuple):
         return told[0]
@@ -95,6 +95,6 @@ def _number(told: object) -> object:
     return told
 
 
-def _first(error: BaseException | None) -> object:
+def _get_first(error: BaseException | None) -> object:
     """What a driver tells first of an error."""
     return error.args[0] if error is not None and error.args else None

@@ -126,4 +126,4 @@ def test_a_driver_that_rounds_or_pages_is_told() -> None:
     ],
 )
 def test_what_would_fail_again_is_known_by_athenas_words(reason: str, *, lasting: bool) -> None:
-    assert athena.lasting(reason) is lasting
+    assert athena.is_permanent(reason) is lasting

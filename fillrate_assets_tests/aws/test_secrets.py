@@ -63,7 +63,7 @@ def _given_to_the_driver(url: str) -> dict[str, Any]:
         given.update(parameters)
         raise _ConnectedError
 
-    engine = sql.engine(url)
+    engine = sql.get_engine(url)
     sa.event.listen(engine, "do_connect", connect)
     try:
         with pytest.raises(_ConnectedError):
@@ -106,7 +106,7 @@ def test_a_secret_is_fetched_once_per_process(aws: Cloud, keep: Keep) -> None:
 def test_a_secret_that_cannot_be_used_is_named_and_not_shown(keep: Keep, held: str, key: str, told: str) -> None:
     name = keep(held)
     with pytest.raises(PermanentFailure, match=told) as raised:
-        sql.engine(f"secret://{name}{key}")
+        sql.get_engine(f"secret://{name}{key}")
     shown = "".join(traceback.format_exception(raised.value))
     assert name in shown
     assert "hunter2" not in shown
@@ -115,19 +115,19 @@ def test_a_secret_that_cannot_be_used_is_named_and_not_shown(keep: Keep, held: s
 @pytest.mark.usefixtures("aws")
 def test_an_absent_secret_is_named() -> None:
     with pytest.raises(PermanentFailure, match=r"^secret://nobody/made#this refused: .*ResourceNotFound"):
-        sql.engine("secret://nobody/made#this")
+        sql.get_engine("secret://nobody/made#this")
 
 
 @pytest.mark.usefixtures("busy_aws")
 def test_a_secrets_manager_that_is_busy_may_answer_later() -> None:
     with pytest.raises(SourceUnavailable, match=r"^secret://busy does not answer: "):
-        sql.engine("secret://busy")
+        sql.get_engine("secret://busy")
 
 
 @pytest.mark.usefixtures("denying_aws")
 def test_a_secrets_manager_that_denies_access_is_no_matter_of_time() -> None:
     with pytest.raises(PermanentFailure, match=r"^secret://denied refused: .*AccessDenied"):
-        sql.engine("secret://denied")
+        sql.get_engine("secret://denied")
 
 
 def test_a_connection_that_fails_shows_no_secret(forms: list[str]) -> None:

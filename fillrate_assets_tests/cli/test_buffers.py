@@ -23,7 +23,7 @@ from fillrate_assets.buffers.rules.policy import Policy
 from fillrate_assets.buffers.rules.tick import MasterData
 from fillrate_assets.buffers.tick_store import LakeTickStore
 from fillrate_assets.cli import buffers_demo, main
-from fillrate_assets.notifications.signed_links import ExpiredLinkError, Link, LinkSigner, last_week
+from fillrate_assets.notifications.signed_links import ExpiredLinkError, Link, LinkSigner, find_last_week
 from fillrate_assets.settings import Settings
 from fillrate_assets.storage.database import Database
 from fillrate_assets.storage.lake import Lake
@@ -202,7 +202,7 @@ def test_the_links_of_a_warehouse_are_of_last_week_and_say_how_long_they_work(
         monkeypatch.setenv(f"FILLRATE_{name}".upper(), value)
     before = datetime.now(UTC)
     code, out, err = run("links", "W1")
-    weeks = {last_week(moment, CHICAGO) for moment in (before, datetime.now(UTC))}
+    weeks = {find_last_week(moment, CHICAGO) for moment in (before, datetime.now(UTC))}
     assert (code, err) == (0, "")
     assert "last week's sample of silent units" in out
     signer, links = LinkSigner(URL, [SECRET]), []

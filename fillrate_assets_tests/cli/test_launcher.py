@@ -70,7 +70,7 @@ def test_no_run_starts_on_a_dc_that_a_run_is_in_progress_for(network_home: Home)
     job = network_home.defs.resolve_job_def(JOB)
     with dg.DagsterInstance.get() as instance:
         instance.add_dynamic_partitions("dc", ["DC01"])
-        tags = partitions.range_tags("DC01", first, first)
+        tags = partitions.make_range_tags("DC01", first, first)
         other = instance.create_run_for_job(job, tags=tags, status=dg.DagsterRunStatus.STARTED)
     (ran,) = launcher.run(settings, [RunRange("DC01", first, first)])
     assert ran.failure == (
@@ -125,7 +125,7 @@ def test_after_a_failure_the_later_days_of_the_dc_are_not_started(
     with dg.DagsterInstance.get() as instance:
         instance.add_dynamic_partitions("dc", ["DC01"])
         instance.create_run_for_job(
-            job, tags=partitions.range_tags("DC01", first, first), status=dg.DagsterRunStatus.STARTED
+            job, tags=partitions.make_range_tags("DC01", first, first), status=dg.DagsterRunStatus.STARTED
         )
     days = partition_key.list_dates(first, first + timedelta(days=2))
     parts = [part for dc in dcs for part in RunRange(dc, days[0], days[-1]).parts(1)]

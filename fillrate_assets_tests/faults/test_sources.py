@@ -61,7 +61,7 @@ def test_a_source_that_is_slower_than_its_time_out(
 ) -> None:
     home = waiting(undisturbed, tmp_path)
     slow = _on(home, order_tables, order_tables.url, sources__source_statement_timeout_seconds=1)
-    with sql.engine(order_tables.url).begin() as other:
+    with sql.get_engine(order_tables.url).begin() as other:
         other.exec_driver_sql("LOCK TABLE their_order_lines")
         told = told_of_failure(slow, instance)
     assert "\nStep: orders\n" in told
@@ -126,7 +126,7 @@ def test_half_of_a_snapshot_is_missing(undisturbed: Undisturbed, tmp_path: Path,
     warehouse = home.systems.instock_warehouse
     whole = warehouse.read_snapshots(DC, day, day).drop("problem")
     half = whole.gather_every(2)
-    with sql.engine(home.settings.sources.instock_warehouse_url).begin() as connection:
+    with sql.get_engine(home.settings.sources.instock_warehouse_url).begin() as connection:
         of_day = sa.text("DELETE FROM instock_snapshots WHERE dc = :dc AND snapshot_date = :day")
         connection.execute(of_day, {"dc": DC, "day": day})
     warehouse.append(half)
@@ -144,7 +144,7 @@ def test_half_of_a_snapshot_is_missing(undisturbed: Undisturbed, tmp_path: Path,
 
 
 def _alter(home: Home, statement: str) -> None:
-    with sql.engine(home.settings.sources.order_system_url).begin() as connection:
+    with sql.get_engine(home.settings.sources.order_system_url).begin() as connection:
         connection.exec_driver_sql(statement)
 
 

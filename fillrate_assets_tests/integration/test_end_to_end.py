@@ -59,7 +59,7 @@ class Both:
             if frame.name == "items":
                 assert there.lake.read_whole(frame).collect().equals(here.lake.read_whole(frame).collect())
                 continue
-            assert there.lake.partitions(frame) == here.lake.partitions(frame)
+            assert there.lake.list_partitions(frame) == here.lake.list_partitions(frame)
             assert_frame_equal(there.lake.scan(frame).collect(), here.lake.scan(frame).collect(), check_row_order=False)
 
 
@@ -68,7 +68,7 @@ def both(postgres: Postgres, aws: Cloud, tmp_path: Path, instance: dg.DagsterIns
     embedded = Home(tmp_path / "embedded" / "home")
     embedded.generate(TINY)
     orders, shipments = (postgres.create_database(f"{name} {uuid4()}") for name in ("orders", "shipments"))
-    with sql.engine(orders).begin() as connection:
+    with sql.get_engine(orders).begin() as connection:
         connection.execute(sa.schema.CreateSchema("Order System"))
     tables = (
         ServerTables(orders, ("order_lines", "items"), "their", "Order System"),
@@ -138,7 +138,7 @@ def test_the_platform_on_servers_is_the_embedded_one(both: Both, instance: dg.Da
     for each in both.tables:
         each.correct(embedded)
     (correction,) = both.tick()
-    wanted = partitions.range_tags(dc, day, TINY.ship_days[-1]) | {partitions.CHANGED_TAG: day.isoformat()}
+    wanted = partitions.make_range_tags(dc, day, TINY.ship_days[-1]) | {partitions.CHANGED_TAG: day.isoformat()}
     assert correction.tags.items() >= wanted.items()
     both.run([correction])
     first_restated = sa.select(RESTATEMENTS.c.dc, sa.func.min(RESTATEMENTS.c.ship_date)).group_by(RESTATEMENTS.c.dc)

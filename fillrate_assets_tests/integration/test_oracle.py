@@ -87,11 +87,11 @@ def test_a_wrong_password_is_permanent_and_not_told() -> None:
 
 
 def test_a_statement_that_takes_too_long_may_pass() -> None:
-    engine = sql.engine(URL, statement_seconds=1)
+    engine = sql.get_engine(URL, statement_seconds=1)
     endless = "SELECT count(*) FROM all_objects a CROSS JOIN all_objects b CROSS JOIN all_objects c"
     with (
         pytest.raises(SourceUnavailable, match="DPY-4024"),
-        sql.failures("order system", URL),
+        sql.translate_errors("order system", URL),
         engine.connect() as connection,
     ):
         connection.exec_driver_sql(endless)

@@ -46,7 +46,7 @@ def database(postgres: Postgres) -> str:
     name = f"mirror {uuid4()}"
     url = sa.make_url(postgres.create_database(name))
     role = f"{USER}_{uuid4().hex[:8]}"
-    with sql.engine(url.render_as_string(hide_password=False)).begin() as connection:
+    with sql.get_engine(url.render_as_string(hide_password=False)).begin() as connection:
         connection.exec_driver_sql(f"CREATE ROLE {role} LOGIN SUPERUSER PASSWORD '{PASSWORD}'")
         for schema in (USER, "oracle"):
             connection.exec_driver_sql(f"CREATE SCHEMA {schema} AUTHORIZATION {role}")
@@ -101,7 +101,7 @@ def test_the_order_system_reads_the_same_through_oracles_driver(mirror: str, dat
 
 @pytest.mark.parametrize("kind", ["NUMERIC(18,4)", "NUMERIC", "TEXT"])
 def test_a_quantity_never_passes_through_a_float(mirror: str, database: str, kind: str) -> None:
-    with sql.engine(database).begin() as connection:
+    with sql.get_engine(database).begin() as connection:
         connection.exec_driver_sql(f"CREATE TABLE {USER}.amounts (n INTEGER, quantity {kind})")
         statement = sa.text(f"INSERT INTO {USER}.amounts VALUES (:n, CAST(:quantity AS {kind}))")  # noqa: S608
         for number, quantity in enumerate(QUANTITIES):
@@ -129,7 +129,7 @@ def test_a_server_that_is_down_may_come_back() -> None:
 
 
 def test_a_statement_that_takes_too_long_may_pass(mirror: str, database: str) -> None:
-    with sql.engine(database).begin() as connection:
+    with sql.get_engine(database).begin() as connection:
         connection.exec_driver_sql(f"CREATE VIEW {USER}.slow AS SELECT pg_sleep(30)::text AS waited")
     slow = sa.table("slow", sa.column("waited"))
     # The Mirror does not stop when it is told to, so the driver gives the connection up.

@@ -68,7 +68,7 @@ def test_the_main_job_gives_the_same_on_sql_server(url: str, tmp_path: Path, ins
     served = on_servers(Home(copied(embedded.directory, tmp_path)), tables, **urls)
     onboard(embedded, served)
     assert_the_main_job_is_the_same(instance, embedded, served, tables)
-    with sql.engine(url).connect() as connection:
+    with sql.get_engine(url).connect() as connection:
         rows = connection.exec_driver_sql("SELECT dc, ship_date, ordered_cases, fill_rate FROM fill_rate_daily").all()
     totals = pl.concat([embedded.store.read_totals(dc, TINY.first, TINY.last) for dc in TINY.dc_codes])
     assert {(dc, day): ordered for dc, day, ordered, _ in rows} == {
@@ -106,13 +106,13 @@ def test_an_unknown_database_is_permanent() -> None:
 
 def test_a_deadlock_may_pass(url: str) -> None:
     Database(url).upgrade()
-    with sql.engine(url).begin() as connection:
+    with sql.get_engine(url).begin() as connection:
         connection.execute(WATERMARKS.insert(), [{"name": name, "moment": DAY} for name in ("a", "b")])
     barrier, met = Barrier(2, timeout=60), []
 
     def session(first: str, second: str) -> None:
         try:
-            with sql.failures("watermark", url), sql.engine(url).begin() as connection:
+            with sql.translate_errors("watermark", url), sql.get_engine(url).begin() as connection:
                 for name in (first, second):
                     connection.execute(WATERMARKS.update().where(WATERMARKS.c.name == name).values(moment=DAY))
                     if name == first:

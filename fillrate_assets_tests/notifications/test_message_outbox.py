@@ -50,7 +50,7 @@ def topic(aws: Cloud) -> Topic:
 
 
 def _unsent(url: str) -> list[str]:
-    with sql.engine(url).connect() as connection:
+    with sql.get_engine(url).connect() as connection:
         where = OUTBOX.c.destination.is_not(None) & OUTBOX.c.sent_at.is_(None)
         return list(connection.execute(sa.select(OUTBOX.c.subject).where(where).order_by(OUTBOX.c.id)).scalars())
 
@@ -62,7 +62,7 @@ def test_a_message_is_published_once_and_marked(url: str, topic: Topic) -> None:
     assert topic.heard() == [("DC01 2026-02-10 is held", "no instock snapshot")]
     assert Outbox(Database(url), topic.arn).deliver(now=LATER) == 0
     assert topic.heard() == []
-    with sql.engine(url).connect() as connection:
+    with sql.get_engine(url).connect() as connection:
         assert connection.execute(sa.select(OUTBOX.c.sent_at)).scalar_one() == NOW.replace(tzinfo=None)
 
 
@@ -94,7 +94,7 @@ def test_what_could_not_be_sent_is_sent_by_the_next_call_in_its_order(
 
 def test_a_crash_after_a_message_is_published_repeats_that_one_and_loses_none(url: str, topic: Topic) -> None:
     keeper = Outbox(Database(url), topic.arn)
-    with sql.engine(url).begin() as connection:
+    with sql.get_engine(url).begin() as connection:
         rows = [
             {"created_at": NOW.replace(tzinfo=None), "subject": s, "body": s, "key": s, "destination": topic.arn}
             for s in "abc"
@@ -107,7 +107,7 @@ def test_a_crash_after_a_message_is_published_repeats_that_one_and_loses_none(ur
         if len(commits) == 3:  # the read, the first message, the second
             raise KeyboardInterrupt
 
-    engine = sql.engine(url, schema=None)
+    engine = sql.get_engine(url, schema=None)
     sa.event.listen(engine, "commit", crash)
     try:
         with pytest.raises(KeyboardInterrupt):
@@ -167,7 +167,7 @@ def test_a_message_is_kept_and_logged_once_for_each_key(tmp_path: Path, caplog: 
     now = datetime(2026, 2, 10, 10, tzinfo=UTC)
     sent = [Outbox(Database(url)).send(f"message {number}", "", key=key, now=now) for number, key in enumerate("aab")]
     assert sent == [True, False, True]
-    with sql.engine(url).connect() as connection:
+    with sql.get_engine(url).connect() as connection:
         kept = connection.execute(sa.select(OUTBOX.c.key, OUTBOX.c.subject).order_by("id")).all()
     assert [tuple(row) for row in kept] == [("a", "message 0"), ("b", "message 2")]
     assert caplog.messages == ["message 0: ", "message 2: "]

@@ -20,7 +20,7 @@ from fillrate_assets.notifications.signed_links import (
     Kind,
     Link,
     LinkSigner,
-    last_week,
+    find_last_week,
 )
 from fillrate_assets_tests.factories.buffers_frames import EPISODE_KEY, TICK
 
@@ -171,4 +171,4 @@ WEEKS: Final = {
 
 @pytest.mark.parametrize(("now", "zone", "week"), WEEKS.values(), ids=WEEKS)
 def test_last_week_is_the_latest_that_is_over_at_the_warehouse(now: str, zone: str, week: str) -> None:
-    assert last_week(datetime.fromisoformat(now), ZoneInfo(zone)) == week
+    assert find_last_week(datetime.fromisoformat(now), ZoneInfo(zone)) == week

@@ -17,7 +17,7 @@ from fillrate_assets.storage.lake import Lake
 from fillrate_assets_tests.fixtures.home import QUIET
 
 FIRST: Final = date(2026, 2, 1)
-BY_DAY: Final = partitions.dc_ship_date(FIRST)
+BY_DAY: Final = partitions.define_dc_ship_date(FIRST)
 SINGLE_RUN: Final = dg.BackfillPolicy.single_run()
 _COLUMNS: Final = (Column("dc", pl.String, "DC"), Column("ship_date", pl.Date, "Day"), Column("days", pl.Int64, "Days"))
 FRAMES: Final = {name: TableSchema(name, (), _COLUMNS) for name in ("daily", "windowed", "master")}
@@ -25,7 +25,7 @@ TABLES: Final = {dg.AssetKey([name]): frame for name, frame in FRAMES.items()}
 
 
 def _store(context: AssetExecutionContext, lake: Lake, name: str, days: dict[date, int]) -> None:
-    for key in partitions.all_days(context):
+    for key in partitions.list_days(context):
         rows = pl.DataFrame([(*key, days.get(key.ship_date, 0))], schema=FRAMES[name].polars, orient="row")
         lake.write(FRAMES[name], rows, [key])
 
@@ -38,20 +38,20 @@ def master(store: dg.ResourceParam[Lake]) -> None:
 @dg.asset(partitions_def=BY_DAY, backfill_policy=SINGLE_RUN, io_manager_key="lake")
 def daily(context: AssetExecutionContext, store: dg.ResourceParam[Lake], master: LakeInput) -> None:
     (days,) = master.read().collect()["days"]
-    _store(context, store, "daily", dict.fromkeys((day for _, day in partitions.all_days(context)), days))
+    _store(context, store, "daily", dict.fromkeys((day for _, day in partitions.list_days(context)), days))
 
 
 @dg.asset(
     partitions_def=BY_DAY,
     backfill_policy=SINGLE_RUN,
     io_manager_key="lake",
-    ins={"daily": dg.AssetIn(partition_mapping=partitions.look_back(28))},
+    ins={"daily": dg.AssetIn(partition_mapping=partitions.define_look_back(28))},
 )
 def windowed(context: AssetExecutionContext, store: dg.ResourceParam[Lake], daily: LakeInput) -> None:
     """How many days of the look-back window of each day were handed over."""
     stored = daily.read().collect()["ship_date"].to_list()
     window = timedelta(days=28)
-    days = {day: sum(day - window <= other < day for other in stored) for _, day in partitions.all_days(context)}
+    days = {day: sum(day - window <= other < day for other in stored) for _, day in partitions.list_days(context)}
     _store(context, store, "windowed", days)
 
 
@@ -66,7 +66,7 @@ def _run(instance: dg.DagsterInstance, lake: Lake, assets: list[Any], first: dat
     job = dg.Definitions(
         [master, daily, windowed], resources=resources, jobs=[dg.define_asset_job("job", assets)]
     ).resolve_job_def("job")
-    tags = partitions.range_tags("DC01", first, last)
+    tags = partitions.make_range_tags("DC01", first, last)
     return job.execute_in_process(run_config=QUIET, instance=instance, tags=tags, raise_on_error=False).success
 
 

@@ -20,8 +20,8 @@ from fillrate_assets_tests.fixtures.home import QUIET
 
 FIRST: Final = date(2026, 3, 1)
 DAYS: Final = [FIRST + timedelta(days=number) for number in range(5)]
-KEYS: Final = [str(partitions.key("DC01", day)) for day in DAYS]
-BY_DAY: Final = partitions.dc_ship_date(FIRST)
+KEYS: Final = [str(partitions.make_key("DC01", day)) for day in DAYS]
+BY_DAY: Final = partitions.define_dc_ship_date(FIRST)
 
 
 def _facts(key: str, number: int) -> dict[str, Any]:
@@ -56,7 +56,7 @@ def _run(instance: dg.DagsterInstance) -> dg.ExecuteInProcessResult:
     instance.add_dynamic_partitions("dc", ["DC01"])
     job = dg.define_asset_job("job", executor_def=dg.in_process_executor)
     defs = dg.Definitions([in_bulk, one_by_one], asset_checks=[odd_days], jobs=[job])
-    tags = partitions.range_tags("DC01", DAYS[0], DAYS[-1])
+    tags = partitions.make_range_tags("DC01", DAYS[0], DAYS[-1])
     return defs.resolve_job_def("job").execute_in_process(run_config=QUIET, instance=instance, tags=tags)
 
 

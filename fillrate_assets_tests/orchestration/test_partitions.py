@@ -22,9 +22,9 @@ DAYS: Final = [FIRST + timedelta(days=number) for number in range(5)]
 DAY = timedelta(days=1)
 
 
-@dg.asset(partitions_def=partitions.dc_ship_date(FIRST), backfill_policy=dg.BackfillPolicy.single_run())
+@dg.asset(partitions_def=partitions.define_dc_ship_date(FIRST), backfill_policy=dg.BackfillPolicy.single_run())
 def told(context: AssetExecutionContext) -> dg.MaterializeResult[None]:
-    days = partitions.all_days(context), partitions.changed_days(context)
+    days = partitions.list_days(context), partitions.list_changed_days(context)
     return dg.MaterializeResult(metadata={"days": repr(days)})
 
 
@@ -41,30 +41,30 @@ def _of(dc: str, days: list[date]) -> list[PartitionKey]:
 
 
 def test_a_run_of_one_partition_is_about_its_day(instance: dg.DagsterInstance) -> None:
-    key = str(partitions.key("DC02", DAYS[1]))
+    key = str(partitions.make_key("DC02", DAYS[1]))
     assert _days(instance, {}, key) == repr((_of("DC02", [DAYS[1]]), _of("DC02", [DAYS[1]])))
 
 
 def test_a_run_of_a_range_is_about_all_its_days(instance: dg.DagsterInstance) -> None:
-    tags = partitions.range_tags("DC01", DAYS[0], DAYS[-1])
+    tags = partitions.make_range_tags("DC01", DAYS[0], DAYS[-1])
     assert _days(instance, tags) == repr((_of("DC01", DAYS), _of("DC01", DAYS)))
 
 
 def test_a_run_may_say_which_of_its_days_changed(instance: dg.DagsterInstance) -> None:
-    tags = partitions.range_tags("DC01", DAYS[0], DAYS[-1]) | {CHANGED_TAG: f"{DAYS[3]},{DAYS[1]},1999-01-01"}
+    tags = partitions.make_range_tags("DC01", DAYS[0], DAYS[-1]) | {CHANGED_TAG: f"{DAYS[3]},{DAYS[1]},1999-01-01"}
     assert _days(instance, tags) == repr((_of("DC01", DAYS), _of("DC01", [DAYS[1], DAYS[3]])))
 
 
 def test_a_backfill_of_several_dcs_is_about_each_of_them(instance: dg.DagsterInstance) -> None:
-    tags = partitions.range_tags("DC01", DAYS[0], DAYS[1])
-    tags[partitions.RANGE_END_TAG] = str(partitions.key("DC02", DAYS[1]))
+    tags = partitions.make_range_tags("DC01", DAYS[0], DAYS[1])
+    tags[partitions.RANGE_END_TAG] = str(partitions.make_key("DC02", DAYS[1]))
     both = [*_of("DC01", DAYS[:2]), *_of("DC02", DAYS[:2])]
     assert _days(instance, tags) == repr((both, both))
 
 
 def test_partitions_begin_on_the_first_ship_date_and_end_today(instance: dg.DagsterInstance) -> None:
     instance.add_dynamic_partitions("dc", ["DC01"])
-    keys = partitions.dc_ship_date(FIRST).get_partition_keys(dynamic_partitions_store=instance)
+    keys = partitions.define_dc_ship_date(FIRST).get_partition_keys(dynamic_partitions_store=instance)
     days = sorted(str(key).split("|")[1] for key in keys)
     assert days[0] == str(FIRST)
     # Midnight may pass while this runs.
@@ -78,7 +78,7 @@ def test_two_runs_of_one_dc_never_go_at_the_same_time() -> None:
     of_dcs, of_one_dc, of_ticks = runs["tag_concurrency_limits"]
     assert of_one_dc["limit"] == 1
     assert of_one_dc["value"] == {"applyLimitPerUniqueValue": True}
-    assert partitions.range_tags("DC01", FIRST, FIRST)[of_one_dc["key"]] == "DC01"
+    assert partitions.make_range_tags("DC01", FIRST, FIRST)[of_one_dc["key"]] == "DC01"
     assert (of_dcs["key"], of_ticks["key"]) == (partitions.DC_TAG, partitions.TICK_TAG)
     # So there is always a place for a tick.
     assert of_dcs["limit"] + of_ticks["limit"] == runs["max_concurrent_runs"]
@@ -115,11 +115,11 @@ def test_spans_hold_exactly_the_days_and_are_as_few_as_can_be(wanted: set[tuple[
     ("tags", "found"),
     [
         ({}, None),
-        (partitions.range_tags("DC01", DAYS[0], DAYS[2]), ("DC01", "DC01", DAYS[0], DAYS[2])),
+        (partitions.make_range_tags("DC01", DAYS[0], DAYS[2]), ("DC01", "DC01", DAYS[0], DAYS[2])),
         ({"dagster/partition": "DC01|2026-02-01"}, ("DC01", "DC01", DAYS[0], DAYS[0])),
         ({"dagster/partition": "A|B|2026-02-01"}, ("A|B", "A|B", DAYS[0], DAYS[0])),
         (
-            {**partitions.range_tags("DC01", DAYS[0], DAYS[2]), partitions.RANGE_END_TAG: "DC03|2026-02-02"},
+            {**partitions.make_range_tags("DC01", DAYS[0], DAYS[2]), partitions.RANGE_END_TAG: "DC03|2026-02-02"},
             ("DC01", "DC03", DAYS[0], DAYS[1]),
         ),
         ({"dagster/partition": "2026-02-01"}, None),
@@ -139,32 +139,35 @@ def test_only_runs_that_have_not_ended_occupy_their_dc(instance: dg.DagsterInsta
     dcs = [each.value for each in statuses]
     instance.add_dynamic_partitions("dc", dcs)
     runs = {
-        dc: instance.create_run_for_job(job, tags=partitions.range_tags(dc, FIRST, FIRST), status=each).run_id
+        dc: instance.create_run_for_job(job, tags=partitions.make_range_tags(dc, FIRST, FIRST), status=each).run_id
         for dc, each in zip(dcs, statuses, strict=True)
     }
     instance.create_run_for_job(job, status=status.STARTED)
-    assert partitions.runs_by_dc(instance, queued=True) == {dc: runs[dc] for dc in dcs[:4]}
-    assert partitions.runs_by_dc(instance, queued=False) == {dc: runs[dc] for dc in dcs[1:4]}
+    assert partitions.find_runs_by_dc(instance, queued=True) == {dc: runs[dc] for dc in dcs[:4]}
+    assert partitions.find_runs_by_dc(instance, queued=False) == {dc: runs[dc] for dc in dcs[1:4]}
 
 
 def test_a_run_that_has_not_ended_is_at_work_on_the_days_that_it_reads(instance: dg.DagsterInstance) -> None:
     job = dg.Definitions([told], jobs=[dg.define_asset_job("job")]).resolve_job_def("job")
     instance.add_dynamic_partitions("dc", ["DC01", "DC02", "DC03"])
-    tags = partitions.range_tags("DC01", DAYS[0], DAYS[2]) | {CHANGED_TAG: f"{DAYS[1]}"}
+    tags = partitions.make_range_tags("DC01", DAYS[0], DAYS[2]) | {CHANGED_TAG: f"{DAYS[1]}"}
     instance.create_run_for_job(job, tags=tags, status=dg.DagsterRunStatus.STARTED)
     several = {partitions.RANGE_START_TAG: f"DC02|{DAYS[3]}", partitions.RANGE_END_TAG: f"DC03|{DAYS[4]}"}
     instance.create_run_for_job(job, tags=several, asset_selection=frozenset([told.key]))
     instance.create_run_for_job(
-        job, tags=partitions.range_tags("DC01", DAYS[4], DAYS[4]), status=dg.DagsterRunStatus.SUCCESS
+        job, tags=partitions.make_range_tags("DC01", DAYS[4], DAYS[4]), status=dg.DagsterRunStatus.SUCCESS
     )
     reading = {("DC01", DAYS[1])}
-    assert partitions.days_at_work(instance, dg.AssetKey("another")) == reading
-    assert partitions.days_at_work(instance, told.key) == reading | {*_of("DC02", DAYS[3:]), *_of("DC03", DAYS[3:])}
+    assert partitions.find_days_in_progress(instance, dg.AssetKey("another")) == reading
+    assert partitions.find_days_in_progress(instance, told.key) == reading | {
+        *_of("DC02", DAYS[3:]),
+        *_of("DC03", DAYS[3:]),
+    }
 
 
 @pytest.mark.parametrize(("hour", "last"), [(9, "2026-03-10"), (10, "2026-03-11")])
 def test_a_date_is_a_partition_as_soon_as_it_has_begun_somewhere(hour: int, last: str) -> None:
-    by_day = partitions.dc_ship_date(date(2026, 1, 1), partitions.EASTERNMOST)
+    by_day = partitions.define_dc_ship_date(date(2026, 1, 1), partitions.EASTERNMOST)
     with freeze_time(datetime(2026, 3, 10, hour, tzinfo=UTC)):
         days = by_day.get_partitions_def_for_dimension("ship_date").get_partition_keys()
     assert (days[0], days[-1]) == ("2026-01-01", last)

@@ -69,7 +69,7 @@ def _run_and_hold_until_another_waits(home: Home, dc: str) -> None:
             home.settings.sources.order_system_url, meanwhile=[lambda: _until(lambda: _waiting(instance))]
         )
         job = build_defs(home.settings, order_system=order_system).resolve_job_def(JOB)
-        job.execute_in_process(run_config=QUIET, instance=instance, tags=partitions.range_tags(dc, DAY, DAY))
+        job.execute_in_process(run_config=QUIET, instance=instance, tags=partitions.make_range_tags(dc, DAY, DAY))
 
 
 @pytest.mark.usefixtures("dagster_home")

@@ -12,8 +12,8 @@ from dagster_shared.error import SerializableErrorInfo
 from fillrate_assets import settings
 from fillrate_assets.core.errors import FillrateError, PermanentFailure, SourceUnavailable
 from fillrate_assets.definitions import JOB, build_defs
-from fillrate_assets.orchestration.partitions import range_tags
-from fillrate_assets.orchestration.retries import root_cause
+from fillrate_assets.orchestration.partitions import make_range_tags
+from fillrate_assets.orchestration.retries import find_root_cause
 from fillrate_assets_tests.conftest import SMALL
 from fillrate_assets_tests.fixtures.fakes import Failing
 from fillrate_assets_tests.fixtures.home import QUIET, Home
@@ -23,7 +23,7 @@ def _run(home: Home, instance: dg.DagsterInstance, failures: list[FillrateError]
     chosen = settings.load(home=home.directory, sensor__step_max_retries=2, sensor__step_retry_delay_seconds=0)
     defs = build_defs(chosen, order_system=Failing(chosen.sources.order_system_url, failures=failures))
     instance.add_dynamic_partitions("dc", ["DC01"])
-    tags = range_tags("DC01", SMALL.first, SMALL.first)
+    tags = make_range_tags("DC01", SMALL.first, SMALL.first)
     job = defs.resolve_job_def(JOB)
     return job.execute_in_process(run_config=QUIET, instance=instance, tags=tags, raise_on_error=False)
 
@@ -74,4 +74,4 @@ def _error(cause: Exception | None, raised: Exception) -> SerializableErrorInfo:
 def test_the_cause_is_our_own_error_or_the_first_of_all_in_one_line(
     error: SerializableErrorInfo, told: tuple[str, str]
 ) -> None:
-    assert root_cause(error) == told
+    assert find_root_cause(error) == told

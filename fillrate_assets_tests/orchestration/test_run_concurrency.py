@@ -50,7 +50,7 @@ def _run(
 @pytest.mark.parametrize(
     "tags",
     [
-        partitions.range_tags(DC, DAY, DAY),
+        partitions.make_range_tags(DC, DAY, DAY),
         {partitions.RANGE_START_TAG: f"{DC}|{DAY}", partitions.RANGE_END_TAG: f"DC02|{DAY}"},
     ],
 )
@@ -83,7 +83,7 @@ def test_a_run_waits_with_reading_until_the_other_one_on_its_dc_has_ended(
                 sleep(0.1)
             order.append("first")
 
-        assert _run(network_home, instance, another_begins, partitions.range_tags(DC, DAY, DAY)).success
+        assert _run(network_home, instance, another_begins, partitions.make_range_tags(DC, DAY, DAY)).success
         assert later[0].result() == dg.DagsterRunStatus.SUCCESS
     assert order[:2] == ["first", "later"]
     ledger = network_home.store.read_ledger(DC)
@@ -104,7 +104,7 @@ def test_a_run_that_does_not_get_its_turn_says_what_to_do(
     assert not result.success
     assert f"run {other} is in progress on {DC}: run again when it has ended" in str(failed[0])
     assert store.read_ledger().is_empty()
-    assert network_home.lake.partitions(schema.ORDER_LINES) == []
+    assert network_home.lake.list_partitions(schema.ORDER_LINES) == []
     instance.report_run_failed(instance.get_runs(dg.RunsFilter(run_ids=[other]))[0])
     assert network_home.run(instance, DC, DAY).success
 
@@ -117,7 +117,7 @@ def test_a_run_that_was_ended_and_goes_on_stops_where_another_took_its_place(
         instance.report_run_failed(run)
         assert DcLockStore(network_home.store.database).acquire([DC], "another", previous={DC: run.run_id})
 
-    result = _run(network_home, instance, ended, partitions.range_tags(DC, DAY, DAY))
+    result = _run(network_home, instance, ended, partitions.make_range_tags(DC, DAY, DAY))
     failed = [str(event.step_failure_data.error) for event in result.all_events if event.is_step_failure]
     assert any("has ended: it stops here" in error for error in failed)
     assert network_home.store.read_ledger().is_empty()
@@ -125,14 +125,14 @@ def test_a_run_that_was_ended_and_goes_on_stops_where_another_took_its_place(
 
 def test_the_locks_of_dcs_are_acquired_all_or_none(store: RecordStore) -> None:
     locks = DcLockStore(store.database)
-    assert locks.holders(["A", "B"]) == {}
+    assert locks.find_holders(["A", "B"]) == {}
     assert locks.acquire(["B"], "first", previous={})
     assert not locks.acquire(["A", "B"], "second", previous={})
-    assert locks.holders(["A", "B"]) == {"B": "first"}
+    assert locks.find_holders(["A", "B"]) == {"B": "first"}
     assert not locks.acquire(["A", "B"], "second", previous={"B": "another"})
-    assert locks.holders(["A", "B"]) == {"B": "first"}
+    assert locks.find_holders(["A", "B"]) == {"B": "first"}
     assert locks.acquire(["A", "B"], "second", previous={"B": "first"})
-    assert locks.holders(["A", "B", "C"]) == {"A": "second", "B": "second"}
+    assert locks.find_holders(["A", "B", "C"]) == {"A": "second", "B": "second"}
 
 
 @pytest.mark.parametrize("previous", [{}, {"A": "ended", "B": "ended"}])
@@ -149,4 +149,4 @@ def test_of_many_runs_that_acquire_at_once_one_gets_the_dcs(store: RecordStore, 
     with ThreadPoolExecutor(8) as pool:
         got = list(pool.map(acquire, range(8)))
     assert sum(got) == 1
-    assert locks.holders(["A", "B"]) == dict.fromkeys(["A", "B"], str(got.index(True)))
+    assert locks.find_holders(["A", "B"]) == dict.fromkeys(["A", "B"], str(got.index(True)))

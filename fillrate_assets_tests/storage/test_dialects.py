@@ -197,7 +197,7 @@ def test_no_key_is_longer_than_sql_server_takes() -> None:
 
 def test_sql_server_inserts_from_json_by_type() -> None:
     dialect = _sql_server()
-    statement = bulk_insert.open_json(record_store.REJECTS, ["table", "ship_date", "raw"], dialect)
+    statement = bulk_insert.build_json_insert(record_store.REJECTS, ["table", "ship_date", "raw"], dialect)
     assert " ".join(_text(statement, dialect).split()) == (
         "INSERT INTO rejects ([table], ship_date, raw) SELECT [table], ship_date, raw"
         " FROM OPENJSON(:rows) WITH ([table] NVARCHAR(max), ship_date DATE, raw NVARCHAR(max))"
@@ -218,7 +218,7 @@ def test_sql_server_is_asked_in_the_environments_schema() -> None:
         return str(statement.compile(dialect=dialect, schema_translate_map=place, render_schema_translate=True))
 
     assert "FROM fillrate_prod.ledger WITH (UPDLOCK, HOLDLOCK)" in placed(record_store.select_ledger_entry("DC01", DAY))
-    insert = placed(bulk_insert.open_json(record_store.REJECTS, ["dc"], dialect))
+    insert = placed(bulk_insert.build_json_insert(record_store.REJECTS, ["dc"], dialect))
     assert insert.startswith("INSERT INTO fillrate_prod.rejects (dc)")
     for view in v0002_views.views("mssql"):
         ddl = str(dialect.ddl_compiler(dialect, view, schema_translate_map=place, render_schema_translate=True))

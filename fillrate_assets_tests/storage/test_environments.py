@@ -45,7 +45,7 @@ def _home(directory: Path, embedded: Home, **overrides: str) -> Home:
 
 def _schemas(url: str) -> dict[str, set[str]]:
     """Tables by schema; PostgreSQL's own are left out."""
-    with sql.engine(url).connect() as connection:
+    with sql.get_engine(url).connect() as connection:
         inspector = sa.inspect(connection)
         return {
             name: set(inspector.get_table_names(name))
@@ -113,7 +113,7 @@ def test_a_user_who_may_not_create_the_schema_is_told(tenant: str) -> None:
 
 
 def test_a_schema_that_an_administrator_made_is_taken(tenant: str, url: str) -> None:
-    with sql.engine(url).begin() as connection:
+    with sql.get_engine(url).begin() as connection:
         connection.execute(sa.schema.CreateSchema("fillrate_prod"))
         connection.exec_driver_sql(f"GRANT USAGE, CREATE ON SCHEMA fillrate_prod TO {sa.make_url(tenant).username}")
     store = RecordStore(Database(tenant, "fillrate_prod"))

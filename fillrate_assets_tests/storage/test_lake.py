@@ -8,7 +8,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from fillrate_assets.aws.client import client
+from fillrate_assets.aws.client import get_client
 from fillrate_assets.core.errors import ContractViolation, PermanentFailure, SourceUnavailable
 from fillrate_assets.core.partition_key import PartitionKey
 from fillrate_assets.fillrate.schema import ITEMS, LOST_CASES
@@ -67,7 +67,7 @@ def test_a_partition_is_a_file_and_comes_back_as_it_was(lake: Lake, files: Calla
 def test_a_partition_without_rows_is_a_file_without_rows(lake: Lake) -> None:
     lake.write(LOST_CASES, make_records({}), [PartitionKey("DC01", DAY)])
     assert lake.write(LOST_CASES, make_records(), [PartitionKey("DC01", DAY)]) == {PartitionKey("DC01", DAY): 0}
-    assert lake.partitions(LOST_CASES) == [PartitionKey("DC01", DAY)]
+    assert lake.list_partitions(LOST_CASES) == [PartitionKey("DC01", DAY)]
     empty = lake.read(LOST_CASES, [PartitionKey("DC01", DAY)]).collect()
     LOST_CASES.validate(empty)
     assert empty.is_empty()
@@ -126,7 +126,7 @@ def test_a_file_that_never_got_into_its_place_is_not_seen(on_disk: Lake) -> None
     left = Path(on_disk.root) / "lost_cases/dc=DC01/ship_date=2026-02-11/.0123.incoming"
     left.parent.mkdir()
     left.write_bytes(b"PAR1")
-    assert on_disk.partitions(LOST_CASES) == [PartitionKey("DC01", DAY)]
+    assert on_disk.list_partitions(LOST_CASES) == [PartitionKey("DC01", DAY)]
     assert on_disk.scan(LOST_CASES).collect().height == 1
 
 
@@ -135,8 +135,8 @@ def test_a_file_that_goes_while_it_is_listed_is_left_out(on_disk: Lake) -> None:
     gone = Path(on_disk.root) / "lost_cases/dc=DC01/ship_date=2026-02-10/.0123.incoming"
     # Listed but without a file behind it, as one that is renamed in between.
     gone.symlink_to("renamed")
-    assert on_disk.partitions(LOST_CASES) == [("DC01", DAY)]
-    assert list(on_disk.written_at(LOST_CASES, [PartitionKey("DC01", DAY)])) == [("DC01", DAY)]
+    assert on_disk.list_partitions(LOST_CASES) == [("DC01", DAY)]
+    assert list(on_disk.find_write_times(LOST_CASES, [PartitionKey("DC01", DAY)])) == [("DC01", DAY)]
 
 
 def test_a_file_for_people_is_replaced_and_is_no_partition(lake: Lake, files: Callable[[], set[str]]) -> None:
@@ -145,19 +145,19 @@ def test_a_file_for_people_is_replaced_and_is_no_partition(lake: Lake, files: Ca
         assert lake.write_file(path, content) == f"{lake.root}/{path}"
         assert files() == {path}
         assert _content(lake, path) == content
-    assert lake.partitions(replace(LOST_CASES, name="exports")) == []
+    assert lake.list_partitions(replace(LOST_CASES, name="exports")) == []
 
 
 def _content(lake: Lake, path: str) -> bytes:
     if not lake.root.startswith("s3://"):
         return Path(lake.root, path).read_bytes()
     bucket, _, prefix = lake.root.removeprefix("s3://").partition("/")
-    found: bytes = client("s3").get_object(Bucket=bucket, Key=f"{prefix}/{path}")["Body"].read()
+    found: bytes = get_client("s3").get_object(Bucket=bucket, Key=f"{prefix}/{path}")["Body"].read()
     return found
 
 
 def test_partitions_that_are_not_stored_have_no_rows(lake: Lake) -> None:
-    assert lake.partitions(LOST_CASES) == []
+    assert lake.list_partitions(LOST_CASES) == []
     for nothing in (lake.scan(LOST_CASES), lake.read(LOST_CASES, BOTH), lake.read(LOST_CASES, [])):
         found = nothing.collect()
         LOST_CASES.validate(found)
@@ -183,7 +183,7 @@ def test_a_scan_is_limited_to_dcs_and_dates(
 ) -> None:
     stored = [*BOTH, PartitionKey("DC02", DAY)]
     lake.write(LOST_CASES, make_records(*[{"dc": dc, "ship_date": day} for dc, day in stored]), reversed(stored))
-    assert lake.partitions(LOST_CASES) == stored
+    assert lake.list_partitions(LOST_CASES) == stored
     assert [(dc, day) for dc, day, _ in _items(lake.scan(LOST_CASES, dcs, first, last))] == expected
 
 
@@ -200,7 +200,7 @@ def test_an_asset_without_partitions_is_one_file(lake: Lake, files: Callable[[],
 @pytest.mark.parametrize("dc", ["Köln 1", "a+b", "50%", "x=y", "a#b", "a?c", "[a]*"])
 def test_a_dc_may_have_any_name_that_a_folder_may_have(lake: Lake, dc: str) -> None:
     lake.write(LOST_CASES, make_records({"dc": dc}), [PartitionKey(dc, DAY)])
-    assert lake.partitions(LOST_CASES) == [PartitionKey(dc, DAY)]
+    assert lake.list_partitions(LOST_CASES) == [PartitionKey(dc, DAY)]
     assert lake.read(LOST_CASES, [PartitionKey(dc, DAY)]).collect().equals(make_records({"dc": dc}))
 
 
@@ -222,7 +222,7 @@ def test_a_listing_of_more_than_a_page_is_whole(on_s3: Lake, aws: Cloud) -> None
     for day in days:
         key = f"some/lake/lost_cases/dc=DC01/ship_date={day}/part-0.parquet"
         s3.put_object(Bucket=bucket, Key=key, Body=b"")
-    assert on_s3.partitions(LOST_CASES) == [("DC01", day) for day in days]
+    assert on_s3.list_partitions(LOST_CASES) == [("DC01", day) for day in days]
 
 
 def test_a_bucket_may_be_the_lake_and_a_root_may_end_with_a_slash(aws: Cloud) -> None:
@@ -230,14 +230,14 @@ def test_a_bucket_may_be_the_lake_and_a_root_may_end_with_a_slash(aws: Cloud) ->
         lake = Lake(root)
         lake.write(LOST_CASES, make_records({}), [PartitionKey("DC01", DAY)])
         lake.write_whole(ITEMS, make_items({}))
-        assert lake.partitions(LOST_CASES) == [PartitionKey("DC01", DAY)]
+        assert lake.list_partitions(LOST_CASES) == [PartitionKey("DC01", DAY)]
         assert lake.read(LOST_CASES, BOTH).collect().equals(make_records({}))
         assert lake.read_whole(ITEMS).collect().equals(make_items({}))
 
 
 def _calls(lake: Lake) -> list[Callable[[], object]]:
     return [
-        lambda: lake.partitions(LOST_CASES),
+        lambda: lake.list_partitions(LOST_CASES),
         lambda: lake.scan(LOST_CASES),
         lambda: lake.read(LOST_CASES, BOTH),
         lambda: lake.write(LOST_CASES, make_records({}), [PartitionKey("DC01", DAY)]),

@@ -125,7 +125,7 @@ def test_a_server_that_does_not_answer_is_an_error_that_hides_its_password() -> 
 @pytest.mark.parametrize("url", ["nothing://here", "sqlite+nothing:///x"])
 def test_a_url_of_no_known_database_is_named(url: str) -> None:
     with pytest.raises(PermanentFailure, match="cannot use database URL"):
-        sql.engine(url)
+        sql.get_engine(url)
 
 
 def test_systems_show_no_url() -> None:
@@ -141,7 +141,7 @@ def test_columns_are_appended_by_name(tmp_path: Path) -> None:
     for system in ("sqlite", "duckdb"):
         url = f"{system}:///{tmp_path}/{system}.db"
         table = sa.Table("pairs", sa.MetaData(), sa.Column("THEIRS", sa.String, key="ours"), sa.Column("b", sa.Integer))
-        table.metadata.create_all(sql.engine(url))
+        table.metadata.create_all(sql.get_engine(url))
         sql.append("embedded system", url, table, pl.DataFrame({"b": [1, 2], "ours": ["x", None]}))
         found = sql.read(system, url, sa.select(table.c.ours, table.c.b).order_by(table.c.b))
         assert found.rows() == [("x", 1), (None, 2)], system

@@ -24,7 +24,7 @@ from fillrate_assets.buffers.rules.tick import MasterData, TickStore
 from fillrate_assets.core.errors import FillrateError
 from fillrate_assets.notifications.notifiers import Notifiers
 from fillrate_assets.notifications.signed_links import LinkSigner
-from fillrate_assets.orchestration.partitions import key
+from fillrate_assets.orchestration.partitions import make_key
 
 _LOG: Final = logging.getLogger("fillrate.delivery")
 
@@ -125,7 +125,7 @@ class AlertDispatch:
             )
             if place is None:
                 return asset
-            day = key(place["dc"], clock_date(place["time_zone"], snapshot_ts))
+            day = make_key(place["dc"], clock_date(place["time_zone"], snapshot_ts))
             return f"{asset}?view=partitions&partition={quote(str(day))}"
 
         signer = self._signer()

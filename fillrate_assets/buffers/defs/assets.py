@@ -25,8 +25,8 @@ from fillrate_assets.core.table_schema import TableSchema
 from fillrate_assets.notifications.outbox import Outbox
 from fillrate_assets.orchestration.asset_template import AssetTemplate, asset_template
 from fillrate_assets.orchestration.partition_events import add_partition_metadata
-from fillrate_assets.orchestration.partitions import EASTERNMOST, dc_ship_date, key
-from fillrate_assets.orchestration.retries import retry_policy
+from fillrate_assets.orchestration.partitions import EASTERNMOST, define_dc_ship_date, make_key
+from fillrate_assets.orchestration.retries import make_retry_policy
 from fillrate_assets.orchestration.ui_metadata import Metadata
 from fillrate_assets.settings import Settings
 from fillrate_assets.storage.lake import Lake
@@ -190,11 +190,11 @@ def build(settings: Settings, feeds_kind: str) -> list[dg.AssetsDefinition]:
     """
     return [
         template.build(
-            partitions_def=dc_ship_date(settings.first_ship_date, EASTERNMOST),
+            partitions_def=define_dc_ship_date(settings.first_ship_date, EASTERNMOST),
             # Every tick of a day again takes minutes.
             backfill_policy=dg.BackfillPolicy.multi_run(1),
             kinds={feeds_kind if template.pool else "parquet", "polars"},
-            retry_policy=retry_policy(_RETRIES, _RETRY_SECONDS),
+            retry_policy=make_retry_policy(_RETRIES, _RETRY_SECONDS),
         )
         for template in ASSETS
     ]
@@ -255,7 +255,9 @@ def _done(
 ) -> dg.MaterializeResult[None]:
     """Tell of each day as it stands, whichever tick was its last; below that, of the run."""
     run = {**(of_run or {}), "ticks_computed": len(work.ticks), "seconds": round(perf_counter() - work.began, 2)}
-    told = {str(key(*day)): {**(describe(rows[day], day) if day in rows else _NOTHING), **run} for day in work.days}
+    told = {
+        str(make_key(*day)): {**(describe(rows[day], day) if day in rows else _NOTHING), **run} for day in work.days
+    }
     add_partition_metadata(context, told)
     return dg.MaterializeResult()
 

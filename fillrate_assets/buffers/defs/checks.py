@@ -18,8 +18,8 @@ from fillrate_assets.buffers.tick_store import LakeTickStore
 from fillrate_assets.core.partition_key import PartitionKey
 from fillrate_assets.notifications.outbox import Outbox
 from fillrate_assets.orchestration.asset_template import AssetTemplate
-from fillrate_assets.orchestration.partitions import EASTERNMOST, dc_ship_date
-from fillrate_assets.orchestration.ui_metadata import table, verdict
+from fillrate_assets.orchestration.partitions import EASTERNMOST, define_dc_ship_date
+from fillrate_assets.orchestration.ui_metadata import make_check_result, make_table
 from fillrate_assets.settings import Settings
 from fillrate_assets.storage.lake import Lake
 
@@ -39,7 +39,7 @@ def unknown_units_not_reported_clear(
         day: _some(rows.filter(pl.col("quality") == "UNKNOWN", pl.col("verdict") == "CLEAR")["unit_id"])
         for day, rows in _work(context, buffer_store, policies, lake).latest(schema.RECOMMENDATIONS).items()
     }
-    return verdict(context, _bad(found), "a rule is wrong: stop alerting by it, and report it", blocking=True)
+    return make_check_result(context, _bad(found), "a rule is wrong: stop alerting by it, and report it", blocking=True)
 
 
 def warehouse_coverage(
@@ -57,7 +57,7 @@ def warehouse_coverage(
         absent = watched.join(present, on="warehouse", how="anti")
         for dc, day in operating_days(absent, last):
             missing[PartitionKey(dc, day)] = _some(absent.filter(pl.col("dc") == dc)["warehouse"])
-    return verdict(context, _bad(missing), "give the warehouse its rows in unit_member")
+    return make_check_result(context, _bad(missing), "give the warehouse its rows in unit_member")
 
 
 def master_data_valid(
@@ -80,8 +80,10 @@ def master_data_valid(
     rejects = pl.concat([here.everything.rejects, *members])
     told = _some(rejects.select(pl.format("{} ({}): {}", "table", "key", "reason")).to_series())
     found = dict.fromkeys(here.days, told)
-    shown = {"rows": rejects.height, "rejected": table(rejects.head(_SHOWN))}
-    return verdict(context, _bad(found), "mend the row with SQL; the next tick reads it anew", warn=True, shown=shown)
+    shown = {"rows": rejects.height, "rejected": make_table(rejects.head(_SHOWN))}
+    return make_check_result(
+        context, _bad(found), "mend the row with SQL; the next tick reads it anew", warn=True, shown=shown
+    )
 
 
 def alerts_have_route(
@@ -97,7 +99,9 @@ def alerts_have_route(
     found = {day: _some(lost.filter(pl.col("dc") == day.dc)["rec_id"]) for day in here.days}
     if not notification_routing.has_default_route(here.everything.alert_routes, now=now):
         found = {day: f"there is no default route; {lost}" for day, lost in found.items()}
-    return verdict(context, _bad(found), "add a row to alert_route for *, *, * that takes ACT, or mend its channel")
+    return make_check_result(
+        context, _bad(found), "add a row to alert_route for *, *, * that takes ACT, or mend its channel"
+    )
 
 
 def heartbeat(
@@ -132,7 +136,7 @@ CHECKS: Final = (
 
 def build(settings: Settings) -> list[dg.AssetChecksDefinition]:
     """Every check of the buffers."""
-    by_day = dc_ship_date(settings.first_ship_date, EASTERNMOST)
+    by_day = define_dc_ship_date(settings.first_ship_date, EASTERNMOST)
 
     def checked(
         asset: AssetTemplate, compute: Callable[..., dg.AssetCheckResult], *, blocking: bool

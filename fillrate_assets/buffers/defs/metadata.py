@@ -9,7 +9,7 @@ import dagster as dg
 import polars as pl
 
 from fillrate_assets.buffers.rules import status_board
-from fillrate_assets.orchestration.ui_metadata import Metadata, table
+from fillrate_assets.orchestration.ui_metadata import Metadata, make_table
 
 _WORST: Final = 20
 _TENTHS: Final = 1
@@ -37,7 +37,7 @@ def units(rows: pl.DataFrame) -> Metadata:
         "units": rows.height,
         "coverage_percent": round(100 * float(rows["coverage"].mean() or 0), 1),  # type: ignore[arg-type]
         **{f"units_{name.lower()}": qualities.get(name, 0) for name in ("FRESH", "DEGRADED", "UNKNOWN")},
-        "fullest": table(
+        "fullest": make_table(
             fullest.select(
                 "unit_id",
                 (100 * pl.col("fill")).round(_TENTHS).alias("fill_percent"),
@@ -60,8 +60,8 @@ def recommendations(rows: pl.DataFrame) -> Metadata:
         **_at(rows),
         "heat_strip": dg.MetadataValue.md(status_board.render_heat_strip(rows)),
         **{f"units_{state.lower()}": count for state, count in status_board.count_states(rows).items()},
-        "rules": table(rules.sort("units", "rule_id", descending=[True, False])),
-        "conflicts": table(resolved.sort("resolution_rule", "resolution")),
+        "rules": make_table(rules.sort("units", "rule_id", descending=[True, False])),
+        "conflicts": make_table(resolved.sort("resolution_rule", "resolution")),
     }
 
 
@@ -73,11 +73,11 @@ def alerts(rows: pl.DataFrame, asked: pl.DataFrame) -> Metadata:
     return {
         **_at(asked),
         "heat_strip": dg.MetadataValue.md(status_board.render_heat_strip(asked)),
-        "actions": table(actions.head(status_board.MOST_ACTIONS)),
+        "actions": make_table(actions.head(status_board.MOST_ACTIONS)),
         "more_actions": max(actions.height - status_board.MOST_ACTIONS, 0),
         "open_episodes": int(rows["is_open"].sum()),
         **{label.lower(): labels.get(label, 0) for label in ("NEW", "ONGOING", "CLEARED", "SUPPRESSED")},
-        "kept_back": table(kept_back.sort("rows", "reason", descending=[True, False])),
+        "kept_back": make_table(kept_back.sort("rows", "reason", descending=[True, False])),
     }
 
 
@@ -88,8 +88,8 @@ def feedback(rows: pl.DataFrame) -> Metadata:
     return {
         "dagster/partition_row_count": rows.height,
         "responders": rows["responder"].n_unique(),
-        "answers": table(answers),
-        "latest": table(latest.select("answered_at", "unit_id", "direction", "answer", "actual_quantity", "note")),
+        "answers": make_table(answers),
+        "latest": make_table(latest.select("answered_at", "unit_id", "direction", "answer", "actual_quantity", "note")),
     }
 
 
@@ -100,7 +100,7 @@ def scorecard(rows: pl.DataFrame) -> Metadata:
     return {
         "dagster/partition_row_count": rows.height,
         **{name: int(rows[name].sum()) for name in counted},
-        "scorecard": table(
+        "scorecard": make_table(
             rows.select(
                 "warehouse",
                 "unit_type",

@@ -43,9 +43,9 @@ def tags_of(instance: dg.DagsterInstance, warehouses: pl.DataFrame, tick: dateti
     if not days:
         return None
     dcs = sorted({dc for dc, _ in days})
-    if new := sorted(set(dcs) - set(partitions.known_dcs(instance))):
+    if new := sorted(set(dcs) - set(partitions.list_dcs(instance))):
         instance.add_dynamic_partitions(str(partitions.DC.name), new)
-    return partitions.tick_tags(instance, dcs, [day for _, day in days], tick)
+    return partitions.make_tick_tags(instance, dcs, [day for _, day in days], tick)
 
 
 def build(job_name: str) -> list[dg.ScheduleDefinition]:

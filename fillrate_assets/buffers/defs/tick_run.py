@@ -118,12 +118,12 @@ def work(context: Context, store: BufferStore, policies: PolicyStore, lake: Lake
         now: UTC; later ticks have not come yet.
 
     """
-    days = tuple(partitions.all_days(context))
+    days = tuple(partitions.list_days(context))
     dcs = sorted({dc for dc, _ in days})
     run = context.op_execution_context.run
     everything, contenders = _known(store, policies, run.run_id)
     kept = LakeTickStore(lake, tuple(dcs))
-    tick = partitions.tick_of(run.tags)
+    tick = partitions.get_tick(run.tags)
     if tick is not None:
         return Work(days, (tick, *_later(kept, dcs, tick)), everything, contenders, lake)
     return Work(days, tuple(ticks_of(days, everything.warehouses, _begun(context, now))), everything, contenders, lake)

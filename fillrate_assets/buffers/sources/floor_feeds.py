@@ -67,8 +67,8 @@ class FloorFeeds:
             PermanentFailure: the settings are wrong, or there is no such embedded file.
 
         """
-        sql.must_exist(_SYSTEM, self.url, "`fillrate buffers demo`")
-        sql.engine(self.url, statement_seconds=self.statement_seconds)
+        sql.require_file(_SYSTEM, self.url, "`fillrate buffers demo`")
+        sql.get_engine(self.url, statement_seconds=self.statement_seconds)
         statements = {
             feed: _build_statement(self._get_table(feed), feed, snapshot_ts, look_back, _limit_named(warehouses))
             for feed in schema.FEEDS
@@ -100,7 +100,7 @@ class FloorFeeds:
         """Create the embedded system's tables, where they are absent."""
         sql.make_directory(self.url)
         for feed in schema.FEEDS:
-            self._get_table(feed).metadata.create_all(sql.engine(self.url))
+            self._get_table(feed).metadata.create_all(sql.get_engine(self.url))
 
     def append(self, feeds: Feeds) -> None:
         """Add what the feeds received to the embedded system.
@@ -127,7 +127,7 @@ class FloorFeeds:
 
     def _get_table(self, feed: str) -> sa.Table:
         frame = _FRAMES[feed]
-        return tables.source_table(self.url, frame, frame.name, self.tables, text=())
+        return tables.declare_source_table(self.url, frame, frame.name, self.tables, text=())
 
 
 def _limit_named(warehouses: Sequence[str] | None) -> Sequence[str] | None:

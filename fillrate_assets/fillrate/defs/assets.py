@@ -29,9 +29,9 @@ from fillrate_assets.orchestration import partitions
 from fillrate_assets.orchestration.asset_template import AssetTemplate, asset_template
 from fillrate_assets.orchestration.lake_io_manager import LakeInput
 from fillrate_assets.orchestration.partition_events import add_partition_metadata
-from fillrate_assets.orchestration.retries import retry_policy
+from fillrate_assets.orchestration.retries import make_retry_policy
 from fillrate_assets.orchestration.run_concurrency import DcLock
-from fillrate_assets.orchestration.ui_metadata import Metadata, by_day
+from fillrate_assets.orchestration.ui_metadata import Metadata, split_by_day
 from fillrate_assets.settings import Settings
 from fillrate_assets.storage.lake import Lake
 
@@ -51,7 +51,7 @@ def _asset(table: TableSchema, **options: Any) -> Callable[[Callable[..., object
     )
 
 
-_LOOK_BACK: Final = dg.AssetIn(partition_mapping=partitions.look_back(LOOK_BACK_DAYS))
+_LOOK_BACK: Final = dg.AssetIn(partition_mapping=partitions.define_look_back(LOOK_BACK_DAYS))
 
 
 @_asset(schema.ORDER_LINES, pool="order_system")
@@ -67,7 +67,7 @@ def orders(
     def read(span: DcDateRange) -> pl.DataFrame:
         return order_system.read_order_lines(span.dc, span.first, span.last)
 
-    return _replace(context, lake, schema.ORDER_LINES, partitions.changed_days(context), read, metadata.source)
+    return _replace(context, lake, schema.ORDER_LINES, partitions.list_changed_days(context), read, metadata.source)
 
 
 @_asset(schema.SHIPMENT_LINES, pool="shipping_records")
@@ -83,7 +83,7 @@ def shipments(
     def read(span: DcDateRange) -> pl.DataFrame:
         return shipping_records.read_shipment_lines(span.dc, span.first, span.last)
 
-    return _replace(context, lake, schema.SHIPMENT_LINES, partitions.changed_days(context), read, metadata.source)
+    return _replace(context, lake, schema.SHIPMENT_LINES, partitions.list_changed_days(context), read, metadata.source)
 
 
 @_asset(schema.INSTOCK_SNAPSHOTS, pool="instock_warehouse")
@@ -95,7 +95,7 @@ def instock_snapshots(
 ) -> dg.MaterializeResult[None]:
     """The day's instock record of every stocked item."""
     dc_lock.acquire(context)
-    days = sorted(partitions.changed_days(context))
+    days = sorted(partitions.list_changed_days(context))
     # One query for all the days that are computed at a time, wherever they lie: a query has a price of its own.
     for begin in range(0, len(days), MONTH):
         requested = days[begin : begin + MONTH]
@@ -115,7 +115,7 @@ def items(
 ) -> dg.MaterializeResult[None]:
     """The item master, effective-dated: type, vendor, department, pack size, contract."""
     found = order_system.read_items().sort("item", "valid_from")
-    _tell_changed(lake.stored_whole(schema.ITEMS), found, record_store.read_ledger(), outbox)
+    _tell_changed(lake.read_whole_if_stored(schema.ITEMS), found, record_store.read_ledger(), outbox)
     lake.write_whole(schema.ITEMS, found)
     kinds = dict(found.group_by("item_type").len().iter_rows())
     return dg.MaterializeResult(
@@ -144,7 +144,9 @@ def classified_lines(
         judged = line_rules.classify_lines(ordered, shipped, master, zones)
         return pl.concat([judged, line_rules.classify_snapshot_rejects(stocked)]).collect()
 
-    return _replace(context, lake, schema.CLASSIFIED_LINES, partitions.changed_days(context), classify, metadata.lines)
+    return _replace(
+        context, lake, schema.CLASSIFIED_LINES, partitions.list_changed_days(context), classify, metadata.lines
+    )
 
 
 @_asset(schema.ITEM_DAYS)
@@ -163,7 +165,7 @@ def item_days(
     def compute(span: DcDateRange) -> pl.DataFrame:
         return line_rules.compute_item_days(_of(lines, span), _of(snapshots, span), master).collect()
 
-    return _replace(context, lake, schema.ITEM_DAYS, partitions.changed_days(context), compute, metadata.item_days)
+    return _replace(context, lake, schema.ITEM_DAYS, partitions.list_changed_days(context), compute, metadata.item_days)
 
 
 @_asset(schema.ROLLING_AVERAGES, ins={"item_days": _LOOK_BACK})
@@ -181,7 +183,7 @@ def rolling_averages(
         of_dc = observed.filter(pl.col("dc") == span.dc)
         return rolling_baseline.compute_rolling_averages(of_dc, span.ship_dates).collect()
 
-    return _replace(context, lake, schema.ROLLING_AVERAGES, partitions.all_days(context), compute, metadata.averages)
+    return _replace(context, lake, schema.ROLLING_AVERAGES, partitions.list_days(context), compute, metadata.averages)
 
 
 # The look-back is not for what it reads: with it, a backfill of some days reaches the records of the 28 days after.
@@ -201,13 +203,15 @@ def lost_cases(
     lines, days, averages = (each.read() for each in (classified_lines, item_days, rolling_averages))
     held = _held(context, settings, lines, days)
     waivers = record_store.read_waivers().lazy()
-    add_partition_metadata(context, {partitions.key(dc, day): {"held": reason} for (dc, day), reason in held.items()})
+    add_partition_metadata(
+        context, {partitions.make_key(dc, day): {"held": reason} for (dc, day), reason in held.items()}
+    )
 
     def compute(span: DcDateRange) -> pl.DataFrame:
         records = lost_case_rules.compute_lost_cases(_of(days, span), _of(averages, span), waivers)
         return records.sort("dc", "ship_date", "item").collect()
 
-    judged = [day for day in partitions.all_days(context) if day not in held]
+    judged = [day for day in partitions.list_days(context) if day not in held]
     return _replace(context, lake, schema.LOST_CASES, judged, compute, metadata.lost_cases)
 
 
@@ -225,7 +229,9 @@ def fill_rates(
     def compute(span: DcDateRange) -> pl.DataFrame:
         return service_metrics.compute_fill_rates(_of(lines, span)).collect()
 
-    return _replace(context, lake, schema.FILL_RATES, partitions.changed_days(context), compute, metadata.fill_rates)
+    return _replace(
+        context, lake, schema.FILL_RATES, partitions.list_changed_days(context), compute, metadata.fill_rates
+    )
 
 
 SOURCES: Final = (orders, shipments, instock_snapshots)
@@ -251,14 +257,14 @@ def published_records(
     dc_lock.acquire(context)
     lines, judged = classified_lines.read(), lost_cases.read()
     held = _held(context, settings, lines, item_days.read())
-    rejects = by_day(line_rules.select_rejects(lines).collect())
+    rejects = split_by_day(line_rules.select_rejects(lines).collect())
     versions = _versions(*(_of_run(context, source.read()) for source in (orders, shipments, instock_snapshots)))
     now, read_at = datetime.now(UTC), _read_at(context)
-    changed = set(partitions.changed_days(context))
+    changed = set(partitions.list_changed_days(context))
     computed = changed - _outdated(lake, changed)
     told: dict[str, Metadata] = {}
-    for span in partition_key.cut_into_ranges(partitions.all_days(context), MONTH):
-        records = by_day(_of(judged, span).collect())
+    for span in partition_key.cut_into_ranges(partitions.list_days(context), MONTH):
+        records = split_by_day(_of(judged, span).collect())
         days = [
             DayPublication(
                 *day,
@@ -273,7 +279,7 @@ def published_records(
         ]
         outcomes = record_store.publish(days, run_id=context.run.run_id, now=now)
         for day, outcome in zip(days, outcomes, strict=True):
-            told[partitions.key(day.dc, day.ship_date)] = _standing(day, outcome)
+            told[partitions.make_key(day.dc, day.ship_date)] = _standing(day, outcome)
             if outcome.newly_held:
                 url = failure_messages.build_run_url(settings.notifications.ui_url, context.run.run_id)
                 subject, body = failure_messages.format_held_day(
@@ -309,13 +315,13 @@ def build(settings: Settings, kinds: Mapping[str, str]) -> list[dg.AssetsDefinit
 
     """
     by_ship_date = {
-        "partitions_def": partitions.dc_ship_date(settings.first_ship_date),
+        "partitions_def": partitions.define_dc_ship_date(settings.first_ship_date),
         "backfill_policy": dg.BackfillPolicy.multi_run(settings.sensor.max_days_per_run),
     }
     return [
         template.build(
             kinds={kinds[template.pool] if template.pool else "parquet", "polars"},
-            retry_policy=retry_policy(settings.sensor.step_max_retries, settings.sensor.step_retry_delay_seconds),
+            retry_policy=make_retry_policy(settings.sensor.step_max_retries, settings.sensor.step_retry_delay_seconds),
             **({} if template is items else by_ship_date),
         )
         for template in ASSETS
@@ -351,9 +357,9 @@ def _describe_days(
     of_all: Metadata | None = None,
 ) -> None:
     """Add metadata to each day: what its rows say, and what holds of all of them."""
-    parts, empty = by_day(rows), rows.clear()
+    parts, empty = split_by_day(rows), rows.clear()
     described: dict[str, Metadata] = {
-        partitions.key(*day): describe(parts.get(day, empty)) | (of_all or {}) for day in days
+        partitions.make_key(*day): describe(parts.get(day, empty)) | (of_all or {}) for day in days
     }
     add_partition_metadata(context, described)
 
@@ -368,7 +374,7 @@ def _held(
 
 def _of_run(context: dg.AssetExecutionContext, frame: pl.LazyFrame) -> pl.LazyFrame:
     """The days of a run, without those that a look-back brings along."""
-    return frame.filter(pl.col("ship_date").is_in(sorted({day for _, day in partitions.all_days(context)})))
+    return frame.filter(pl.col("ship_date").is_in(sorted({day for _, day in partitions.list_days(context)})))
 
 
 def _tell_changed(before: pl.DataFrame | None, after: pl.DataFrame, ledger: pl.DataFrame, outbox: Outbox) -> None:
@@ -401,7 +407,7 @@ def _read_at(context: dg.AssetExecutionContext) -> datetime | None:
 def _outdated(lake: Lake, days: Iterable[PartitionKey]) -> set[PartitionKey]:
     """Days of which a run stored newer sources, or lines, and ended before it computed what follows from them."""
     order = (tuple(source.table for source in SOURCES), (schema.CLASSIFIED_LINES,), (schema.ITEM_DAYS,))
-    written = [[lake.written_at(frame, days) for frame in frames] for frames in order]
+    written = [[lake.find_write_times(frame, days) for frame in frames] for frames in order]
     return {
         day
         for earlier, (later,) in pairwise(written)
@@ -440,7 +446,7 @@ def _versions(
     ]
     counts = pl.col([rows for _, rows in VERSIONS.values()])
     known = pl.concat(told, how="align").with_columns(counts.fill_null(0)).collect()
-    return {day: row.select(_NOTHING_PROCESSED.columns) for day, row in by_day(known).items()}
+    return {day: row.select(_NOTHING_PROCESSED.columns) for day, row in split_by_day(known).items()}
 
 
 def _of(frame: pl.LazyFrame, span: DcDateRange) -> pl.LazyFrame:

@@ -16,7 +16,7 @@ from fillrate_assets.fillrate.defs.assets import AREA
 from fillrate_assets.fillrate.record_store import RecordStore
 from fillrate_assets.fillrate.rules.quality_gate import find_days_of_rejects, find_held_days
 from fillrate_assets.orchestration import partitions
-from fillrate_assets.orchestration.ui_metadata import by_day, verdict
+from fillrate_assets.orchestration.ui_metadata import make_check_result, split_by_day
 from fillrate_assets.settings import Settings
 from fillrate_assets.storage.lake import Lake
 
@@ -36,16 +36,18 @@ def contract(frame: TableSchema, partitions_def: dg.PartitionsDefinition) -> dg.
         rows = _stored(context, lake, frame).collect()
         broken = {}
         if _problems(frame, rows):
-            parts = by_day(rows)
+            parts = split_by_day(rows)
             broken = {day: "; ".join(problems) for day, part in parts.items() if (problems := _problems(frame, part))}
-        return verdict(context, broken, "what is stored was damaged: materialize the day again", blocking=True)
+        return make_check_result(
+            context, broken, "what is stored was damaged: materialize the day again", blocking=True
+        )
 
     return check
 
 
 def build(settings: Settings) -> list[dg.AssetChecksDefinition]:
     """Every check of the main job, per partition."""
-    by_day = partitions.dc_ship_date(settings.first_ship_date)
+    by_day = partitions.define_dc_ship_date(settings.first_ship_date)
     contracts = [
         contract(frame, by_day)
         for frame in (
@@ -81,7 +83,7 @@ def reject_rate(
     bad = find_days_of_rejects(lines, settings.health.max_reject_share)
     # A range goes on without its bad days: they are held one by one further down.
     stops = len(bad) == lines.select(pl.struct("dc", "ship_date").n_unique()).collect().item()
-    return verdict(context, bad, "read the rejects and correct the source", blocking=True, warn=not stops)
+    return make_check_result(context, bad, "read the rejects and correct the source", blocking=True, warn=not stops)
 
 
 def snapshot_coverage(
@@ -94,7 +96,9 @@ def snapshot_coverage(
         settings.health.max_reject_share,
         settings.health.max_missing_share,
     )
-    return verdict(context, held, "re-deliver the snapshot (or correct the orders), then materialize the day again")
+    return make_check_result(
+        context, held, "re-deliver the snapshot (or correct the orders), then materialize the day again"
+    )
 
 
 def phantom_stock(context: dg.AssetCheckExecutionContext, lake: dg.ResourceParam[Lake]) -> dg.AssetCheckResult:
@@ -125,7 +129,9 @@ def baseline_coverage(context: dg.AssetCheckExecutionContext, lake: dg.ResourceP
         PartitionKey(row["dc"], row["ship_date"]): f"{row['with_baseline']} of {row['out_of_stock']} have a baseline"
         for row in shares.iter_rows(named=True)
     }
-    return verdict(context, low, "expected in the first weeks of a DC; later, look for gaps in its history", warn=True)
+    return make_check_result(
+        context, low, "expected in the first weeks of a DC; later, look for gaps in its history", warn=True
+    )
 
 
 def reconciliation(
@@ -144,7 +150,7 @@ def reconciliation(
     both = read.join(classified, on=key, how="full", coalesce=True).with_columns(
         pl.col("read", "classified").fill_null(0)
     )
-    spans = partition_key.cut_into_ranges(partitions.all_days(context))
+    spans = partition_key.cut_into_ranges(partitions.list_days(context))
     totals = pl.concat([record_store.read_totals(span.dc, span.first, span.last) for span in spans])
     states = record_store.read_ledger().filter(pl.col("state") == "PUBLISHED").select(key)
     compared = both.collect().join(states, on=key, how="semi").join(totals, on=key, how="left", suffix="_records")
@@ -161,11 +167,13 @@ def reconciliation(
         )
         for row in wrong.sort(key).iter_rows(named=True)
     }
-    return verdict(context, days, "materialize the day again; if it stays, the records were changed by someone else")
+    return make_check_result(
+        context, days, "materialize the day again; if it stays, the records were changed by someone else"
+    )
 
 
 def _stored(context: dg.AssetCheckExecutionContext, lake: Lake, frame: TableSchema) -> pl.LazyFrame:
-    wanted = partitions.all_days(context)
+    wanted = partitions.list_days(context)
     return lake.read(frame, wanted)
 
 
@@ -197,6 +205,7 @@ def _flagged(
         .collect()
     )
     days = {
-        day: f"{rows.height} items, {', '.join(rows['item'].head(_NAMED_ITEMS))}" for day, rows in by_day(found).items()
+        day: f"{rows.height} items, {', '.join(rows['item'].head(_NAMED_ITEMS))}"
+        for day, rows in split_by_day(found).items()
     }
-    return verdict(context, days, advice, warn=True, shown={"largest": metadata.cases(found.head(_NAMED))})
+    return make_check_result(context, days, advice, warn=True, shown={"largest": metadata.cases(found.head(_NAMED))})

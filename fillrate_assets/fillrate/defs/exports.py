@@ -18,9 +18,9 @@ from fillrate_assets.orchestration import partitions
 from fillrate_assets.orchestration.asset_template import asset_template
 from fillrate_assets.orchestration.lake_io_manager import LakeInput
 from fillrate_assets.orchestration.partition_events import add_partition_metadata
-from fillrate_assets.orchestration.retries import retry_policy
+from fillrate_assets.orchestration.retries import make_retry_policy
 from fillrate_assets.orchestration.run_concurrency import DcLock
-from fillrate_assets.orchestration.ui_metadata import Metadata, columns
+from fillrate_assets.orchestration.ui_metadata import Metadata, describe_columns
 from fillrate_assets.settings import Settings
 from fillrate_assets.storage.lake import Lake
 
@@ -38,7 +38,7 @@ _BY: Final = ("department",)
     pool="record_store",
     deps=[published_records.key],
     ins={name: dg.AssetIn(input_manager_key="lake_io_manager") for name in ("classified_lines", "fill_rates", "items")},
-    metadata={"fill_rates_columns": columns(schema.FILL_RATES)},
+    metadata={"fill_rates_columns": describe_columns(schema.FILL_RATES)},
 )
 def exports(
     context: dg.AssetExecutionContext,
@@ -52,14 +52,14 @@ def exports(
     """The records that stand, the service metrics and a workbook of each day; a held day keeps its last files."""
     dc_lock.acquire(context)
     lines, rates, master = (each.read() for each in (classified_lines, fill_rates, items))
-    days = partitions.all_days(context)
+    days = partitions.list_days(context)
     ledger = pl.concat([record_store.read_ledger(dc) for dc in sorted({dc for dc, _ in days})])
     entries = {(entry["dc"], entry["ship_date"]): entry for entry in ledger.iter_rows(named=True)}
     told: dict[str, Metadata] = {}
     for day in days:
         entry = entries.get(day, {"state": "HELD", "reason": "not published yet"})
         if entry["state"] != "PUBLISHED":
-            told[partitions.key(*day)] = {"held": entry["reason"]}
+            told[partitions.make_key(*day)] = {"held": entry["reason"]}
             continue
         records = record_store.read_records(*day)
         facts = service_report.Facts(_of(lines, day), records.lazy(), master, {})
@@ -75,7 +75,7 @@ def exports(
         for name, content in files.items():
             shown[name] = dg.MetadataValue.path(lake.write_file(path(day, name), content))
             shown[f"{name} bytes"] = len(content)
-        told[partitions.key(*day)] = shown
+        told[partitions.make_key(*day)] = shown
     add_partition_metadata(context, told)
 
 
@@ -91,10 +91,10 @@ def build(settings: Settings) -> dg.AssetsDefinition:
     # Dagster's eager, and of days long past as well: those are corrected.
     condition = dg.AutomationCondition.eager().without(dg.AutomationCondition.in_latest_time_window()).allow(published)
     return exports.build(
-        partitions_def=partitions.dc_ship_date(settings.first_ship_date),
+        partitions_def=partitions.define_dc_ship_date(settings.first_ship_date),
         backfill_policy=dg.BackfillPolicy.multi_run(settings.sensor.max_days_per_run),
         automation_condition=condition,
-        retry_policy=retry_policy(settings.sensor.step_max_retries, settings.sensor.step_retry_delay_seconds),
+        retry_policy=make_retry_policy(settings.sensor.step_max_retries, settings.sensor.step_retry_delay_seconds),
     )
 
 

@@ -10,7 +10,7 @@ import dagster as dg
 import polars as pl
 
 from fillrate_assets.fillrate.schema import PATHS
-from fillrate_assets.orchestration.ui_metadata import Metadata, table
+from fillrate_assets.orchestration.ui_metadata import Metadata, make_table
 
 _WORST: Final = 10
 _BAR: Final = 24
@@ -135,7 +135,7 @@ def fill_rates(rows: pl.DataFrame) -> Metadata:
 
 def cases(rows: pl.DataFrame) -> dg.TableMetadataValue:
     """A frame as a table that Dagster shows; quantities are cases."""
-    return table(rows.rename({name: name.removesuffix("_cases") for name in rows.columns}))
+    return make_table(rows.rename({name: name.removesuffix("_cases") for name in rows.columns}))
 
 
 def chart(values: Mapping[str, Decimal]) -> str:

@@ -21,8 +21,8 @@ from fillrate_assets.fillrate.watermark import Watermark
 from fillrate_assets.notifications.outbox import Outbox
 from fillrate_assets.orchestration import partitions
 from fillrate_assets.orchestration.asset_template import name_step
-from fillrate_assets.orchestration.partition_events import backfilling
-from fillrate_assets.orchestration.retries import root_cause
+from fillrate_assets.orchestration.partition_events import find_backfill_keys
+from fillrate_assets.orchestration.retries import find_root_cause
 from fillrate_assets.settings import Settings
 
 INTERVAL_SECONDS: Final = 300
@@ -68,8 +68,8 @@ def dcs(
     inactive = json.loads(context.cursor) if context.cursor else {}
     decided = plan_onboarding(
         record_store.read_active_dcs(),
-        partitions.known_dcs(context.instance),
-        partitions.runs_by_dc(context.instance, queued=True),
+        partitions.list_dcs(context.instance),
+        partitions.find_runs_by_dc(context.instance, queued=True),
         {dc: datetime.fromisoformat(since) for dc, since in inactive.items()},
         now=datetime.now(UTC),
         retention=timedelta(days=settings.sensor.dc_retention_days),
@@ -144,12 +144,12 @@ def write_cursor(attempts: Mapping[PartitionKey, Attempt]) -> str:
 def _at_work(instance: dg.DagsterInstance) -> set[PartitionKey]:
     """What runs and backfills are about to read and publish; between its runs a backfill has none."""
     read, published = orders.key, published_records.key
-    backfilled = backfilling(instance, read, published)
-    return partitions.days_at_work(instance, read) | set(map(partitions.day_of, backfilled))
+    backfilled = find_backfill_keys(instance, read, published)
+    return partitions.find_days_in_progress(instance, read) | set(map(partitions.parse_key, backfilled))
 
 
 def _result(context: dg.SensorEvaluationContext, plan: Plan) -> dg.SensorResult:
-    known = set(partitions.known_dcs(context.instance))
+    known = set(partitions.list_dcs(context.instance))
     new = sorted({request.dc for request in plan.requests} - known)
     return dg.SensorResult(
         run_requests=[
@@ -158,7 +158,7 @@ def _result(context: dg.SensorEvaluationContext, plan: Plan) -> dg.SensorResult:
                 tags={
                     # Before the runs of a backfill, which may be many.
                     PRIORITY_TAG: "1",
-                    **partitions.range_tags(request.dc, request.first, request.last),
+                    **partitions.make_range_tags(request.dc, request.first, request.last),
                     partitions.CHANGED_TAG: ",".join(day.isoformat() for day in request.changed),
                 },
             )
@@ -176,7 +176,7 @@ def _failed(context: dg.RunFailureSensorContext) -> FailedRun:
     # A run whose process died tells no more than a message.
     ended = getattr(context.failure_event.event_specific_data, "error", None)
     error = next((error for error in [*errors, ended] if error), None)
-    kind, cause = root_cause(error) if error else ("", context.failure_event.message or "nothing was told")
+    kind, cause = find_root_cause(error) if error else ("", context.failure_event.message or "nothing was told")
     scope = partitions.find_rectangle(run.tags)
     return FailedRun(
         run_id=run.run_id,

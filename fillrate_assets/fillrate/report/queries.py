@@ -59,7 +59,7 @@ def read_facts_from_lake(settings: Settings, scope: PartitionFilter) -> Facts:
     """
     lake = Lake(settings.storage.lake_root)
     wanted = (scope.dcs, scope.first, scope.last)
-    _require_days(scope, lake.partitions(schema.CLASSIFIED_LINES), f"the lake {settings.storage.lake_root} holds")
+    _require_days(scope, lake.list_partitions(schema.CLASSIFIED_LINES), f"the lake {settings.storage.lake_root} holds")
     lines = lake.scan(schema.CLASSIFIED_LINES, *wanted)
     held = find_held_days(
         lines, lake.scan(schema.ITEM_DAYS, *wanted), settings.health.max_reject_share, settings.health.max_missing_share

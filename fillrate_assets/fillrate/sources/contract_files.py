@@ -24,7 +24,14 @@ from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.rules.line_classification import LINE_KEY
 from fillrate_assets.fillrate.rules.pipeline import Inputs
 from fillrate_assets.fillrate.rules.service_metrics import GROUPINGS, METRICS
-from fillrate_assets.storage.csv_reader import MAPPING_FILE, RawTable, TableMapping, found, read_mapping, read_table
+from fillrate_assets.storage.csv_reader import (
+    MAPPING_FILE,
+    RawTable,
+    TableMapping,
+    describe_contents,
+    read_mapping,
+    read_table,
+)
 
 EARLIEST_DATE: Final = date(1900, 1, 1)
 """Where a row without `valid_from` begins to hold."""
@@ -140,7 +147,7 @@ def read_directory(path: Path | str, mapping: Path | str | None = None, *, loade
     orders, items = tables["order_lines"], tables["items"]
     if orders is None or items is None:
         absent = " and ".join(f"{name}.csv (or .parquet)" for name in ("order_lines", "items") if tables[name] is None)
-        msg = f"{directory}: {absent} is missing; {found(directory)}"
+        msg = f"{directory}: {absent} is missing; {describe_contents(directory)}"
         raise ContractViolation(msg)
     order_lines, order_rejects, placed = _place_order_lines(orders, loaded_at)
     if (shipments := tables["shipment_lines"]) is not None:

@@ -97,7 +97,7 @@ class InstockWarehouse:
     def create(self) -> None:
         """Create the embedded system's table, where it is absent."""
         sql.make_directory(self.url)
-        self._snapshots().metadata.create_all(sql.engine(self.url))
+        self._snapshots().metadata.create_all(sql.get_engine(self.url))
 
     def append(self, snapshots: pl.DataFrame) -> None:
         """Add instock records to the embedded system."""
@@ -105,7 +105,7 @@ class InstockWarehouse:
 
     @property
     def _in_athena(self) -> bool:
-        return secrets.resolved(self.url).get_backend_name() == DIALECT
+        return secrets.resolve_url(self.url).get_backend_name() == DIALECT
 
     def _answer(self, statement: sa.Select[Any]) -> QueryResult:
         if self._in_athena:
@@ -117,4 +117,4 @@ class InstockWarehouse:
         columns = {"ship_date": theirs.columns.get("snapshot_date", "snapshot_date"), **theirs.columns}
         columns.pop("snapshot_date", None)
         named = {"instock_snapshots": theirs.model_copy(update={"columns": columns})}
-        return tables.source_table(self.url, schema.INSTOCK_SNAPSHOTS, "instock_snapshots", named, text=_TEXT)
+        return tables.declare_source_table(self.url, schema.INSTOCK_SNAPSHOTS, "instock_snapshots", named, text=_TEXT)

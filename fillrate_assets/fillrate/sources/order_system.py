@@ -69,7 +69,7 @@ class OrderSystem:
         lines, items = self._order_lines(), self._items()
         line_versions.add_line_indexes(lines)
         for table in (lines, items):
-            table.metadata.create_all(sql.engine(self.url))
+            table.metadata.create_all(sql.get_engine(self.url))
 
     def append(self, order_lines: pl.DataFrame) -> None:
         """Add order lines to the embedded system."""
@@ -78,13 +78,13 @@ class OrderSystem:
     def replace_items(self, items: pl.DataFrame) -> None:
         """Put every version of some items in the place of the embedded system's; other items stay."""
         table = self._items()
-        with sql.failures("order system", self.url), sql.engine(self.url).begin() as connection:
+        with sql.translate_errors("order system", self.url), sql.get_engine(self.url).begin() as connection:
             for part in items.select(pl.col("item").unique()).iter_slices(_MAX_BINDS):
                 connection.execute(table.delete().where(table.c.item.in_(part["item"].to_list())))
         sql.append("order system", self.url, table, items)
 
     def _order_lines(self) -> sa.Table:
-        return tables.source_table(self.url, schema.ORDER_LINES, "order_lines", self.tables, text=_TEXT)
+        return tables.declare_source_table(self.url, schema.ORDER_LINES, "order_lines", self.tables, text=_TEXT)
 
     def _items(self) -> sa.Table:
-        return tables.source_table(self.url, schema.ITEMS, "items", self.tables, text=("pack_size",))
+        return tables.declare_source_table(self.url, schema.ITEMS, "items", self.tables, text=("pack_size",))

@@ -63,11 +63,11 @@ class ShippingRecords:
         sql.make_directory(self.url)
         lines = self._shipment_lines()
         line_versions.add_line_indexes(lines)
-        lines.metadata.create_all(sql.engine(self.url))
+        lines.metadata.create_all(sql.get_engine(self.url))
 
     def append(self, shipment_lines: pl.DataFrame) -> None:
         """Add shipment lines to the embedded system."""
         sql.append("shipping records", self.url, self._shipment_lines(), shipment_lines)
 
     def _shipment_lines(self) -> sa.Table:
-        return tables.source_table(self.url, schema.SHIPMENT_LINES, "shipment_lines", self.tables, text=_TEXT)
+        return tables.declare_source_table(self.url, schema.SHIPMENT_LINES, "shipment_lines", self.tables, text=_TEXT)

@@ -36,7 +36,7 @@ from fillrate_assets_tests.fixtures.home import QUIET
 
 NOW: Final = datetime(2026, 3, 10, 15, tzinfo=UTC)
 DAY: Final = NOW.date()
-MINE, OTHER = (str(partitions.key(dc, DAY)) for dc in ("DC01", "DC02"))
+MINE, OTHER = (str(partitions.make_key(dc, DAY)) for dc in ("DC01", "DC02"))
 
 NAMES: Final = [asset.name for asset in ASSETS]
 MADE: Final = (schema.SIGNALS, schema.POOLS, schema.UNIT_TIMESERIES, schema.RECOMMENDATIONS, schema.ALERTS)
@@ -138,7 +138,7 @@ def test_a_tick_of_long_ago_is_no_sign_of_life(tmp_path: Path, instance: dg.Dags
 
 def test_a_feed_that_fails_takes_its_own_columns_and_no_more(floor: Floor) -> None:
     floor.receive(NOW)
-    with duckdb.connect(str(sql.embedded_file(floor.settings.sources.floor_feeds_url))) as connection:
+    with duckdb.connect(str(sql.find_embedded_file(floor.settings.sources.floor_feeds_url))) as connection:
         connection.execute("ALTER TABLE buffer_flow RENAME TO elsewhere")
     result = floor.tick(NOW)
     assert result.success
@@ -176,7 +176,10 @@ def test_the_partition_of_a_day_can_be_materialized_again_and_gives_the_same(
     job = floor.defs.resolve_job_def(JOB)
     selected = [dg.AssetKey([AREA, name]) for name in NAMES[:3]]
     result = job.execute_in_process(
-        run_config=QUIET, instance=floor.instance, partition_key=partitions.key("DC01", DAY), asset_selection=selected
+        run_config=QUIET,
+        instance=floor.instance,
+        partition_key=partitions.make_key("DC01", DAY),
+        asset_selection=selected,
     )
     assert result.success
     assert_frame_equal(floor.rows(schema.RECOMMENDATIONS, at), before)
@@ -196,7 +199,7 @@ def test_a_day_in_progress_is_computed_up_to_when_the_run_began(
     result = floor.defs.resolve_job_def(JOB).execute_in_process(
         run_config=QUIET,
         instance=instance,
-        partition_key=partitions.key("DC01", today),
+        partition_key=partitions.make_key("DC01", today),
         asset_selection=[dg.AssetKey([AREA, NAMES[0]])],
     )
     (told,) = metadata(result, NAMES[0]).values()
@@ -239,7 +242,7 @@ def test_the_schedule_asks_for_one_run_over_all_warehouses(scheduled: Floor) -> 
     assert isinstance(request, dg.RunRequest)
     assert request.run_key == NOW.isoformat()
     assert request.tags["dagster/max_runtime"] == "900"
-    assert partitions.tick_of(request.tags) == NOW
+    assert partitions.get_tick(request.tags) == NOW
     scope = partitions.find_rectangle(request.tags)
     assert scope is not None
     assert scope.dcs(scheduled.instance) == ["DC01", "DC02"]
@@ -271,8 +274,8 @@ def test_one_statement_onboards_a_warehouse_and_the_next_tick_covers_it(floor: F
     floor.receive(NOW)
     result = floor.tick(NOW)
     assert result.success
-    assert metadata(result, "unit_timeseries")[str(partitions.key("DC03", DAY))]["units"] == 3
-    assert "DC03" in partitions.known_dcs(floor.instance)
+    assert metadata(result, "unit_timeseries")[str(partitions.make_key("DC03", DAY))]["units"] == 3
+    assert "DC03" in partitions.list_dcs(floor.instance)
 
 
 def test_one_statement_stops_watching_a_warehouse_and_nothing_is_told_of_its_feeds(floor: Floor) -> None:

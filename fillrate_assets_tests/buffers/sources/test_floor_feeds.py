@@ -56,7 +56,7 @@ def _rows(feeds: Feeds, feed: str) -> pl.DataFrame:
 
 def _on_server(source: FloorFeeds, feeds: Feeds) -> None:
     """Let a server receive rows: it has no column of what a loader could not read."""
-    with sql.engine(source.url).begin() as connection:
+    with sql.get_engine(source.url).begin() as connection:
         for feed, rows in feeds.by_name.items():
             assert rows is not None
             table = sa.Table(FRAMES[feed].name, sa.MetaData(), autoload_with=connection)
@@ -142,7 +142,7 @@ def test_what_cannot_be_read_of_a_row_is_told_and_the_rest_kept(tmp_path: Path) 
     source = FloorFeeds(f"sqlite:///{tmp_path}/floor_feeds.db")
     source.create()
     source.append(_feeds(occupancy=occupancy({"path": "P1"}, {"path": "P2"})))
-    with sql.engine(source.url).begin() as connection:
+    with sql.get_engine(source.url).begin() as connection:
         connection.exec_driver_sql("UPDATE buffer_occupancy SET level = 'many' WHERE path = 'P2'")
     rows = _rows(_read(source), "OCCUPANCY").sort("path")
     assert rows["level"].to_list() == [50.0, None]
@@ -155,7 +155,7 @@ def test_a_source_may_use_names_of_its_own(tmp_path: Path) -> None:
     source = FloorFeeds(f"duckdb:///{tmp_path}/floors.duckdb", named)
     source.create()
     source.append(_feeds(limits=limits({"event_ts": ago(600)}).drop("lane_open", "critical_pull_ts")))
-    with sql.engine(source.url).begin() as connection:
+    with sql.get_engine(source.url).begin() as connection:
         assert connection.exec_driver_sql("SELECT SITE, MAX_PER_HOUR FROM WCS_LIMITS").all() == [("W1", 600.0)]
     row = _rows(_read(source), "LIMITS").row(0, named=True)
     assert (row["warehouse"], row["max_rate"], row["lane_open"]) == ("W1", 600.0, None)
@@ -245,7 +245,7 @@ def some_limits(tmp_path_factory: pytest.TempPathFactory) -> FloorFeeds:
 @given(_LIMITS)
 def test_whatever_was_told_of_limits_tells_the_same(some_limits: FloorFeeds, rows: list[Mapping[str, Any]]) -> None:
     told = _feeds(limits=limits(*rows))
-    with sql.engine(some_limits.url).begin() as connection:
+    with sql.get_engine(some_limits.url).begin() as connection:
         connection.exec_driver_sql("DELETE FROM buffer_limits")
     some_limits.append(told)
     _same_state(_read(some_limits), told, T, warehouses(), members(*({"path": path} for path in _PATHS)))
@@ -256,7 +256,7 @@ def test_whatever_was_told_of_limits_tells_the_same(some_limits: FloorFeeds, row
 
 def test_a_feed_that_cannot_be_read_takes_no_other_with_it(receive: Receive) -> None:
     source = receive(_feeds(occupancy=occupancy({}), limits=limits({})))
-    with sql.engine(source.url).begin() as connection:
+    with sql.get_engine(source.url).begin() as connection:
         connection.exec_driver_sql("DROP TABLE buffer_flow")
     read = _read(source)
     assert read.flow is None
@@ -267,7 +267,7 @@ def test_a_feed_that_cannot_be_read_takes_no_other_with_it(receive: Receive) -> 
 
 @contextmanager
 def _locked(url: str, table: str) -> Iterator[None]:
-    with sql.engine(url).begin() as connection:
+    with sql.get_engine(url).begin() as connection:
         connection.exec_driver_sql(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
         yield
 
@@ -327,7 +327,7 @@ def test_settings_that_cannot_work_are_told(
 
 def test_a_file_that_is_being_written_may_be_read_later(embedded: FloorFeeds) -> None:
     embedded.append(_feeds(occupancy=occupancy({})))
-    with sql.engine(embedded.url).connect() as writing:
+    with sql.get_engine(embedded.url).connect() as writing:
         assert writing.exec_driver_sql("SELECT count(*) FROM buffer_occupancy").scalar_one() == 1
         assert set(_read(embedded).errors) == set(schema.FEEDS)
     assert _read(embedded).errors == {}

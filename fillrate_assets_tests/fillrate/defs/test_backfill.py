@@ -142,12 +142,12 @@ def test_a_backfill_of_fewer_days_than_dcs_makes_a_run_over_several_dcs(
     first, last = SMALL.dc_codes
     (run,) = [run for run in daemon.queued() if partitions.find_rectangle(run.tags)]
     assert partitions.find_rectangle(run.tags) == partitions.PartitionRectangle(first, last, SMALL.first, SMALL.first)
-    assert partitions.runs_by_dc(daemon.instance, queued=True) == {first: run.run_id, last: run.run_id}
+    assert partitions.find_runs_by_dc(daemon.instance, queued=True) == {first: run.run_id, last: run.run_id}
     assert daemon.finish(backfill) == "COMPLETED_SUCCESS"
     there = Home(published_template).store
     for dc in SMALL.dc_codes:
         assert home.store.read_records(dc, SMALL.first).equals(there.read_records(dc, SMALL.first))
-    assert DcLockStore(home.store.database).holders(SMALL.dc_codes).keys() == set(SMALL.dc_codes)
+    assert DcLockStore(home.store.database).find_holders(SMALL.dc_codes).keys() == set(SMALL.dc_codes)
 
 
 def test_a_backfill_whose_run_was_killed_is_taken_up_from_there(daemon: Daemon, home: Home, published: Rows) -> None:
@@ -205,7 +205,7 @@ def test_a_correction_that_a_run_stored_and_died_of_between_two_waves_is_request
         daemon.look_at_backfills()
         daemon.drain()
     home.correct(DC, CORRECTED, CORRECTED)
-    daemon.launch(JOB, partitions.range_tags(DC, CORRECTED, CORRECTED))
+    daemon.launch(JOB, partitions.make_range_tags(DC, CORRECTED, CORRECTED))
     # The corrected orders are in their place, and what was computed is older.
     RUNS_THAT_DIE.append(len(assets.SOURCES) + 1)
     (killed,) = daemon.dequeue()
@@ -252,7 +252,7 @@ def test_the_queue_holds_back_a_run_from_the_ui_while_another_works_on_its_dc(
     daemon: Daemon, home: Home, tags: dict[str, str]
 ) -> None:
     job = home.defs.resolve_job_def(JOB)
-    elsewhere = partitions.range_tags(DC, SMALL.last, SMALL.last)
+    elsewhere = partitions.make_range_tags(DC, SMALL.last, SMALL.last)
     working = daemon.instance.create_run_for_job(job, tags=elsewhere, status=dg.DagsterRunStatus.STARTED)
     launched = daemon.launch(JOB, tags)
     assert daemon.dequeue() == []

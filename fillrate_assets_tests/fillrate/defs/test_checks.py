@@ -44,7 +44,7 @@ class Checked:
             asset_selection=set(), asset_check_selection={key}
         )
         self.instance.add_dynamic_partitions("dc", ["DC01"])
-        tags = partitions.range_tags("DC01", DAYS[0], DAYS[last])
+        tags = partitions.make_range_tags("DC01", DAYS[0], DAYS[last])
         result = job.execute_in_process(run_config=QUIET, instance=self.instance, tags=tags, raise_on_error=False)
         (verdict,) = [each for each in result.get_asset_check_evaluations() if each.partition is None]
         logged = self.instance.all_logs(result.run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION)
@@ -60,7 +60,7 @@ def checked(tmp_path: Path, instance: dg.DagsterInstance) -> Checked:
 
 
 def _by_day(evaluations: dict[str, dg.AssetCheckEvaluation]) -> list[bool]:
-    return [evaluations[str(partitions.key("DC01", day))].passed for day in DAYS]
+    return [evaluations[str(partitions.make_key("DC01", day))].passed for day in DAYS]
 
 
 def _lines(*rows: dict[str, Any]) -> pl.DataFrame:

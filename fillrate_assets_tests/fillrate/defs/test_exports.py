@@ -194,7 +194,7 @@ def test_a_correction_is_exported_and_a_held_day_keeps_its_last_files(
     table = _csv(_folder(network_home, DAY, "DC01") / "lost_cases.csv", schema.LOST_CASES)
     assert table.equals(network_home.store.read_records("DC01", DAY))
     moved = "UPDATE instock_snapshots SET snapshot_date = '1999-01-01' WHERE dc = 'DC01' AND snapshot_date = :day"
-    with sql.engine(network_home.settings.sources.instock_warehouse_url).begin() as connection:
+    with sql.get_engine(network_home.settings.sources.instock_warehouse_url).begin() as connection:
         connection.execute(sa.text(moved), {"day": DAY})
     network_home.run(instance, "DC01", DAY)
     network_home.export(instance, "DC01", DAY)
@@ -209,7 +209,7 @@ def test_records_that_break_their_type_fail_by_name_and_leave_the_files(
     network_home.export(instance, "DC01", DAY)
     before = _bytes(network_home)
     item = network_home.store.read_records("DC01", DAY)["item"][0]
-    with sql.engine(network_home.settings.storage.record_store_url).begin() as connection:
+    with sql.get_engine(network_home.settings.storage.record_store_url).begin() as connection:
         changed = connection.execute(
             sa.text("UPDATE lost_cases SET path = 'ELSEWHERE' WHERE item = :item"), {"item": item}
         )

@@ -19,7 +19,7 @@ from fillrate_assets.fillrate.defs import assets, metadata
 from fillrate_assets.fillrate.record_store import RECORDS, RESTATEMENTS
 from fillrate_assets.notifications.outbox import OUTBOX
 from fillrate_assets.orchestration import partitions
-from fillrate_assets.orchestration.ui_metadata import by_day
+from fillrate_assets.orchestration.ui_metadata import split_by_day
 from fillrate_assets.storage import sql
 from fillrate_assets_tests.conftest import SMALL, copied
 from fillrate_assets_tests.fixtures.home import QUIET, Home
@@ -85,7 +85,7 @@ def _materialized(result: dg.ExecuteInProcessResult) -> set[str]:
 
 def _change(home: Home, system: str, statement: str, **values: object) -> None:
     """Change a system behind the platform's back."""
-    with sql.engine(getattr(home.settings.sources, f"{system}_url")).begin() as connection:
+    with sql.get_engine(getattr(home.settings.sources, f"{system}_url")).begin() as connection:
         assert connection.execute(sa.text(statement), values).rowcount
 
 
@@ -105,15 +105,15 @@ def test_the_lake_holds_a_file_for_every_partition_that_could_be_judged(ran: Ran
     for name, frame in TABLES.items():
         if name != "items":
             held = {HELD_DAY} if name == "lost_cases" else set()
-            assert ran.home.lake.partitions(frame) == [(HELD_DC, day) for day in ran.days if day not in held]
+            assert ran.home.lake.list_partitions(frame) == [(HELD_DC, day) for day in ran.days if day not in held]
             frame.validate(_lake(ran.home, name))
 
 
 def test_lost_cases_tell_a_buyer_how_much_why_and_which_items(ran: Ran) -> None:
     told = ran.metadata("lost_cases")
-    for pair, records in by_day(_lake(ran.home, "lost_cases")).items():
+    for pair, records in split_by_day(_lake(ran.home, "lost_cases")).items():
         expected = metadata.lost_cases(records)
-        shown = {name: getattr(value, "value", value) for name, value in told[partitions.key(*pair)].items()}
+        shown = {name: getattr(value, "value", value) for name, value in told[partitions.make_key(*pair)].items()}
         assert shown == {name: getattr(value, "value", value) for name, value in expected.items()}
     day = told[f"{HELD_DC}|{HELD_DAY + timedelta(days=1)}"]
     assert day.keys() >= {
@@ -142,8 +142,8 @@ def _number(value: object) -> float:
 
 def test_each_partition_tells_of_its_own_rows(ran: Ran) -> None:
     for name in ("orders", "shipments", "classified_lines", "item_days", "lost_cases", "fill_rates"):
-        parts = by_day(_lake(ran.home, name))
-        rows = {str(partitions.key(dc, day)): part.height for (dc, day), part in parts.items()}
+        parts = split_by_day(_lake(ran.home, name))
+        rows = {str(partitions.make_key(dc, day)): part.height for (dc, day), part in parts.items()}
         kept = {key: each for key, each in ran.metadata(name).items() if "held" not in each}
         told = {key: each["dagster/partition_row_count"].value for key, each in kept.items()}
         assert told == {key: rows.get(str(key), 0) for key in kept}
@@ -207,7 +207,9 @@ def at_once_and_one_by_one(network_template: Path, tmp_path_factory: pytest.Temp
         at_once.run(instance, "DC01", WEEK[0], WEEK[-1])
         job = one_by_one.defs.resolve_job_def(JOB)
         for day in WEEK:
-            job.execute_in_process(run_config=QUIET, instance=instance, partition_key=str(partitions.key("DC01", day)))
+            job.execute_in_process(
+                run_config=QUIET, instance=instance, partition_key=str(partitions.make_key("DC01", day))
+            )
     return at_once, one_by_one
 
 
@@ -343,7 +345,7 @@ def _contract_of(
     key = dg.AssetCheckKey(dg.AssetKey([assets.AREA, asset]), "contract")
     everything = home.defs.resolve_implicit_global_asset_job_def()
     job = everything.get_subset(asset_selection=set(), asset_check_selection={key})
-    tags = partitions.range_tags("DC01", first, second)
+    tags = partitions.make_range_tags("DC01", first, second)
     result = job.execute_in_process(run_config=QUIET, instance=instance, tags=tags, raise_on_error=False)
     return result, [each for each in result.get_asset_check_evaluations() if each.partition is None]
 

@@ -10,7 +10,7 @@ import pytest
 
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.defs import metadata
-from fillrate_assets.orchestration.ui_metadata import by_day, column_schema
+from fillrate_assets.orchestration.ui_metadata import make_column_metadata, split_by_day
 from fillrate_assets_tests.factories.rows import AT, DAY, make_records
 
 
@@ -23,7 +23,7 @@ def _cells(shown: Any) -> list[dict[str, object]]:  # noqa: ANN401 - any metadat
 
 
 def test_a_schema_shows_every_column_with_its_unit_its_codes_and_whether_it_may_be_absent() -> None:
-    shown = column_schema(schema.LOST_CASES)["dagster/column_schema"].columns
+    shown = make_column_metadata(schema.LOST_CASES)["dagster/column_schema"].columns
     columns = {column.name: column for column in shown}
     assert list(columns) == schema.LOST_CASES.names
     assert columns["lost_cases"].description == "Confirmed + estimated [cases]"
@@ -34,10 +34,10 @@ def test_a_schema_shows_every_column_with_its_unit_its_codes_and_whether_it_may_
 
 def test_rows_are_parted_by_dc_and_day() -> None:
     pairs = [("DC01", DAY), ("DC01", DAY + timedelta(days=1)), ("DC02", DAY)]
-    parts = by_day(make_records(*[{"dc": dc, "ship_date": day} for dc, day in pairs]))
+    parts = split_by_day(make_records(*[{"dc": dc, "ship_date": day} for dc, day in pairs]))
     assert sorted(parts) == pairs
     assert all(part.select("dc", "ship_date").row(0) == pair for pair, part in parts.items())
-    assert by_day(make_records()) == {}
+    assert split_by_day(make_records()) == {}
 
 
 def test_a_day_of_lost_cases_tells_how_much_why_and_which_items() -> None:

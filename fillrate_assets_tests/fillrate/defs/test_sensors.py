@@ -22,7 +22,7 @@ from fillrate_assets.fillrate.record_store import OUTDATED, RESTATEMENTS
 from fillrate_assets.fillrate.rules.change_planner import Attempt
 from fillrate_assets.fillrate.rules.pipeline import Inputs, calculate
 from fillrate_assets.fillrate.sources.shipping_records import ShippingRecords
-from fillrate_assets.orchestration.partitions import CHANGED_TAG, RANGE_END_TAG, RANGE_START_TAG, range_tags
+from fillrate_assets.orchestration.partitions import CHANGED_TAG, RANGE_END_TAG, RANGE_START_TAG, make_range_tags
 from fillrate_assets_tests.fixtures.fakes import Overtaken
 from fillrate_assets_tests.fixtures.home import QUIET, Home
 from fillrate_assets_tests.fixtures.instances import in_memory
@@ -288,7 +288,7 @@ def test_of_two_runs_on_one_day_the_newer_sources_win_and_the_day_is_computed_ag
     defs = build_defs(home.settings, order_system=overtaken)
     instance.add_dynamic_partitions("dc", [dc])
     older = defs.resolve_job_def(JOB).execute_in_process(
-        run_config=QUIET, instance=instance, tags=range_tags(dc, day, day), raise_on_error=False
+        run_config=QUIET, instance=instance, tags=make_range_tags(dc, day, day), raise_on_error=False
     )
     assert older.success
     assert home.store.read_records(dc, day).equals(after[0])
@@ -322,7 +322,7 @@ def test_a_correction_that_a_failed_run_read_is_not_taken_for_processed_where_an
     instance.add_dynamic_partitions("dc", [dc])
     # The lake then holds the newer orders, and what was computed from the older ones.
     failed = defs.resolve_job_def(JOB).execute_in_process(
-        run_config=QUIET, instance=instance, tags=range_tags(dc, day, day), raise_on_error=False
+        run_config=QUIET, instance=instance, tags=make_range_tags(dc, day, day), raise_on_error=False
     )
     assert not failed.success
     home.correct(dc, earlier, earlier)

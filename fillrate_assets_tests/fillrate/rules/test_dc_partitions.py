@@ -122,7 +122,7 @@ def test_an_inactive_dc_loses_its_key_once_no_run_is_left_for_it(ticking: Tickin
     day = ticking.home.settings.first_ship_date
     job = ticking.home.defs.resolve_job_def("fill_rate_and_lost_cases")
     run = ticking.instance.create_run_for_job(
-        job, tags=partitions.range_tags("DC02", day, day), status=dg.DagsterRunStatus.STARTED
+        job, tags=partitions.make_range_tags("DC02", day, day), status=dg.DagsterRunStatus.STARTED
     )
     ticking.execute(DCS.update().where(DCS.c.dc == "DC02").values(active=False))
     ticking.tick()

@@ -12,7 +12,7 @@ from fillrate_assets.core.errors import FillrateError, PermanentFailure, SourceU
 from fillrate_assets.definitions import JOB, build_defs
 from fillrate_assets.fillrate.rules.failure_messages import FailedRun, format_failure
 from fillrate_assets.notifications.outbox import OUTBOX
-from fillrate_assets.orchestration.partitions import CHANGED_TAG, range_tags
+from fillrate_assets.orchestration.partitions import CHANGED_TAG, make_range_tags
 from fillrate_assets_tests.conftest import SMALL
 from fillrate_assets_tests.fixtures.fakes import Failing
 from fillrate_assets_tests.fixtures.home import QUIET, Home, messages, tell_failures
@@ -90,7 +90,7 @@ def test_a_failed_run_is_told_once_and_one_that_succeeds_is_not(
     defs = build_defs(chosen, order_system=Failing(chosen.sources.order_system_url, failures=failures))
     job = defs.resolve_job_def(JOB)
     instance.add_dynamic_partitions("dc", ["DC01"])
-    tags = {**range_tags("DC01", SMALL.first, SMALL.first), CHANGED_TAG: SMALL.first.isoformat()}
+    tags = {**make_range_tags("DC01", SMALL.first, SMALL.first), CHANGED_TAG: SMALL.first.isoformat()}
 
     def run() -> dg.ExecuteInProcessResult:
         return job.execute_in_process(run_config=QUIET, instance=instance, tags=tags, raise_on_error=False)
@@ -116,7 +116,7 @@ def test_a_run_whose_process_died_is_told_without_a_step(network_home: Home, ins
     defs = network_home.defs
     cursor = tell_failures(defs, instance, None)
     instance.add_dynamic_partitions("dc", ["DC01"])
-    tags = range_tags("DC01", SMALL.first, SMALL.first)
+    tags = make_range_tags("DC01", SMALL.first, SMALL.first)
     run = instance.create_run_for_job(defs.resolve_job_def(JOB), tags=tags, status=dg.DagsterRunStatus.STARTED)
     instance.report_run_failed(run, "process 7 ended without a word")
     tell_failures(defs, instance, cursor)

@@ -157,7 +157,7 @@ def test_a_source_may_lack_a_column_that_is_not_required(tmp_path: Path) -> None
     url = f"sqlite:///{tmp_path}/orders.db"
     orders = OrderSystem(url, {"order_lines": SourceTable(columns={"cancel_reason": "", "customer": ""})})
     orders.create()
-    with sql.engine(url).begin() as connection:
+    with sql.get_engine(url).begin() as connection:
         columns = {row[1] for row in connection.exec_driver_sql("pragma table_info(order_lines)")}
     assert not columns & {"cancel_reason", "customer"}
     orders.append(make_order_lines(_version(1)).drop("cancel_reason", "customer"))

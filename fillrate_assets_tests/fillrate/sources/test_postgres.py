@@ -98,10 +98,10 @@ def test_a_secret_in_the_query_of_a_url_is_not_told() -> None:
 
 
 def test_a_statement_that_takes_too_long_may_pass(postgres: Postgres) -> None:
-    engine = sql.engine(postgres.url(), statement_seconds=1)
+    engine = sql.get_engine(postgres.url(), statement_seconds=1)
     with (
         pytest.raises(SourceUnavailable, match="statement timeout"),
-        sql.failures("record store", postgres.url()),
+        sql.translate_errors("record store", postgres.url()),
         engine.connect() as connection,
     ):
         connection.exec_driver_sql("SELECT pg_sleep(60)")
@@ -109,7 +109,7 @@ def test_a_statement_that_takes_too_long_may_pass(postgres: Postgres) -> None:
 
 def test_a_session_that_an_operator_ended_may_pass(postgres: Postgres, url: str) -> None:
     def ended() -> None:
-        with sql.failures("record store", url), sql.engine(url, schema=SCHEMA).connect() as connection:
+        with sql.translate_errors("record store", url), sql.get_engine(url, schema=SCHEMA).connect() as connection:
             session = connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one()
             postgres.execute(f"SELECT pg_terminate_backend({session})")
             connection.execute(sa.select(LEDGER))
@@ -125,8 +125,8 @@ def _both(url: str, work: Callable[[sa.Connection, str, Barrier], None], level: 
     def session(name: str) -> None:
         try:
             with (
-                sql.failures("watermark", url),
-                sql.engine(url, schema=SCHEMA).connect() as connection,
+                sql.translate_errors("watermark", url),
+                sql.get_engine(url, schema=SCHEMA).connect() as connection,
                 connection.execution_options(isolation_level=level).begin(),
             ):
                 work(connection, name, barrier)
@@ -143,7 +143,7 @@ def _both(url: str, work: Callable[[sa.Connection, str, Barrier], None], level: 
 
 @pytest.fixture
 def two_watermarks(url: str) -> str:
-    with sql.engine(url, schema=SCHEMA).begin() as connection:
+    with sql.get_engine(url, schema=SCHEMA).begin() as connection:
         connection.execute(WATERMARKS.insert(), [{"name": name, "moment": DAY} for name in ("a", "b")])
     return url
 
