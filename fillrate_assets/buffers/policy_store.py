@@ -62,20 +62,7 @@ class PolicyStore:
             SourceUnavailable: the store did not answer.
 
         """
-        rows = self.read_all()
-        champion, challengers = ActivePolicies(Policy()), []
-        for row in rows.filter(pl.col("role") != "RETIRED").iter_rows(named=True):
-            try:
-                policy = _load_policy(row)
-            except (ValueError, PermanentFailure) as error:
-                _LOG.error("buffer_policy: version %s cannot be used: %s", row["version"], error)
-                continue
-            if row["role"] == "CHAMPION":
-                evidence = json.loads(row["evidence"] or "{}")
-                champion = ActivePolicies(policy, (), _find_replaced(rows, row), evidence.get("champion_precision_low"))
-            elif row["role"] == "CHALLENGER":
-                challengers.append(policy)
-        return ActivePolicies(champion.champion, tuple(challengers), champion.replaced, champion.precision_low)
+        return find_active_policies(self.read_all())
 
     def read_all(self) -> pl.DataFrame:
         """Read every policy that has or had a role, as `POLICIES`."""
@@ -147,6 +134,23 @@ class PolicyStore:
                 # The platform's own has no row, and needs none.
                 before = POLICIES.c.version == policies.replaced
                 _set_role(connection, before, role="CHAMPION", by=by, now=now, replaced=None, evidence=None)
+
+
+def find_active_policies(rows: pl.DataFrame) -> ActivePolicies:
+    """Find the policies that run among `POLICIES`. A row that cannot be used is logged and left out."""
+    champion, challengers = ActivePolicies(Policy()), []
+    for row in rows.filter(pl.col("role") != "RETIRED").iter_rows(named=True):
+        try:
+            policy = _load_policy(row)
+        except (ValueError, PermanentFailure) as error:
+            _LOG.error("buffer_policy: version %s cannot be used: %s", row["version"], error)
+            continue
+        if row["role"] == "CHAMPION":
+            evidence = json.loads(row["evidence"] or "{}")
+            champion = ActivePolicies(policy, (), _find_replaced(rows, row), evidence.get("champion_precision_low"))
+        elif row["role"] == "CHALLENGER":
+            challengers.append(policy)
+    return ActivePolicies(champion.champion, tuple(challengers), champion.replaced, champion.precision_low)
 
 
 def _load_policy(row: Mapping[str, Any]) -> Policy:

@@ -19,9 +19,9 @@ from dagster import (
     DagsterEvent,
     DagsterEventType,
     DagsterInstance,
+    partition_loading_context,
 )
 from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationTargetMaterializationData
-from dagster._core.definitions.partitions.context import partition_loading_context
 from dagster._core.events import DagsterEventBatchMetadata
 from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus
 from dagster._core.execution.context.metadata_logging import AssetMetadataHandle, OutputMetadataAccumulator

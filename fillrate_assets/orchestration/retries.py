@@ -4,12 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import Final, Protocol
 
 import dagster as dg
-from dagster_shared.error import SerializableErrorInfo
 
 from fillrate_assets.core.errors import ContractViolation, FillrateError, PermanentFailure, SourceUnavailable
+
+
+class ErrorInfo(Protocol):
+    """An error of a step as Dagster stores it, which has no public name."""
+
+    @property
+    def message(self) -> str:
+        """Return the class and the text."""
+
+    @property
+    def cls_name(self) -> str | None:
+        """Return the class."""
+
+    @property
+    def cause(self) -> ErrorInfo | None:
+        """Return the error that it was raised from."""
+
 
 _OURS: Final = {kind.__name__ for kind in (ContractViolation, PermanentFailure, SourceUnavailable)}
 
@@ -37,7 +53,7 @@ def translate_failures() -> Iterator[None]:
         raise dg.Failure(told, allow_retries=False) from error
 
 
-def find_root_cause(error: SerializableErrorInfo) -> tuple[str, str]:
+def find_root_cause(error: ErrorInfo) -> tuple[str, str]:
     """The class of the error that a failure comes from, and what it says, in one line.
 
     Ours says what, where and what to do; the driver's error below it does not.

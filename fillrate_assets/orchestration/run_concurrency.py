@@ -11,7 +11,6 @@ from datetime import timedelta
 from typing import Final
 
 import dagster as dg
-from dagster._core.run_coordinator import QueuedRunCoordinator, SubmitRunContext
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from fillrate_assets.core.errors import PermanentFailure
@@ -22,13 +21,13 @@ LONGEST_WAIT: Final = timedelta(hours=1)
 WAIT_SECONDS: Final = 5
 
 
-class OneRunPerDcCoordinator(QueuedRunCoordinator[dg.DagsterInstance]):
+class OneRunPerDcCoordinator(dg.QueuedRunCoordinator[dg.DagsterInstance]):
     """Dagster's queue, in which every run over ship dates of one DC has the tag `fillrate/dc`, whoever launched it.
 
     `tag_concurrency_limits` of dagster.yaml then lets one of them go at a time. Ticks of the buffers wait for none.
     """
 
-    def submit_run(self, context: SubmitRunContext) -> dg.DagsterRun:
+    def submit_run(self, context: dg.SubmitRunContext) -> dg.DagsterRun:
         """Put a run into the queue."""
         scope = partitions.find_rectangle(context.dagster_run.tags)
         is_tick = partitions.get_tick(context.dagster_run.tags) is not None

@@ -157,6 +157,29 @@ class Lake:
         self._replace(path, lambda file: file.write(content))
         return self._locate(path)
 
+    def read_file(self, path: str) -> bytes | None:
+        """Read a file that is no frame; None if there is none.
+
+        Args:
+            path: below the root.
+
+        Raises:
+            SourceUnavailable: S3 did not answer, or throttled the call.
+            PermanentFailure: S3 denied access, or there is no such bucket.
+
+        """
+        if not self.root.startswith(_S3):
+            file = Path(self.root, path)
+            return file.read_bytes() if file.exists() else None
+        bucket, root = self._split_root()
+        s3 = client.get_client("s3")
+        with client.translate_errors(f"lake ({self.root})"):
+            try:
+                content: bytes = s3.get_object(Bucket=bucket, Key=f"{root}{path}")["Body"].read()
+            except s3.exceptions.NoSuchKey:
+                return None
+        return content
+
     def list_partitions(self, frame: TableSchema) -> list[PartitionKey]:
         """The stored partitions of an asset, sorted."""
         return sorted({part.partition for part in self.list_parts(frame)})

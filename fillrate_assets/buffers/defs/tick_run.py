@@ -6,10 +6,11 @@ leaves. A run without it, as the UI launches them for a DC's day, computes every
 
 from __future__ import annotations
 
+import io
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import UTC, date, datetime, time, timedelta
-from functools import cached_property, lru_cache
+from functools import cached_property
 from time import perf_counter
 from typing import Final
 
@@ -18,7 +19,7 @@ import polars as pl
 
 from fillrate_assets.buffers import schema
 from fillrate_assets.buffers.buffer_store import BufferStore
-from fillrate_assets.buffers.policy_store import ActivePolicies, PolicyStore
+from fillrate_assets.buffers.policy_store import ActivePolicies, PolicyStore, find_active_policies
 from fillrate_assets.buffers.rules.path_signals import load_time_zone, select_active_warehouses
 from fillrate_assets.buffers.rules.policy import Policy
 from fillrate_assets.buffers.rules.tick import TICK, MasterData
@@ -32,6 +33,7 @@ LATE: Final = 3 * TICK
 """A tick of so long ago is no sign that ticks run, and what it had to tell is too old."""
 
 _DAY: Final = timedelta(days=1)
+_POLICIES: Final = "policies"
 _INSTANT: Final = timedelta.resolution
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -121,7 +123,7 @@ def work(context: Context, store: BufferStore, policies: PolicyStore, lake: Lake
     days = tuple(partitions.list_days(context))
     dcs = sorted({dc for dc, _ in days})
     run = context.op_execution_context.run
-    everything, contenders = _known(store, policies, run.run_id)
+    everything, contenders = read_inputs(run, store, policies, lake)
     kept = LakeTickStore(lake, tuple(dcs))
     tick = partitions.get_tick(run.tags)
     if tick is not None:
@@ -136,10 +138,42 @@ def _begun(context: Context, now: datetime) -> datetime:
     return now if began is None else min(now, datetime.fromtimestamp(began, UTC))
 
 
-@lru_cache(maxsize=2)
-def _known(store: BufferStore, policies: PolicyStore, run_id: str) -> tuple[MasterData, ActivePolicies]:  # noqa: ARG001
-    """The masters and policies as a run first read them: what changes meanwhile counts in the next one."""
-    return store.read_master_data(), policies.read_active()
+def read_inputs(
+    run: dg.DagsterRun, store: BufferStore, policies: PolicyStore, lake: Lake
+) -> tuple[MasterData, ActivePolicies]:
+    """Read the master data and policies of a run: as its first step found them, whichever process runs the others.
+
+    What changes meanwhile counts in the next run. A run that resumes another one takes that one's.
+    """
+    resumed = [run.parent_run_id] if run.parent_run_id and run.step_keys_to_execute else []
+    for run_id in (run.run_id, *resumed):
+        if (content := lake.read_file(_path_of_inputs(run_id))) is not None:
+            return _unpack(content)
+    masters, rows = store.read_master_data(), policies.read_all()
+    active = find_active_policies(rows)
+    usable = (pl.col("role") == "RETIRED") | pl.col("version").is_in([each.version for each in active.all])
+    lake.write_file(_path_of_inputs(run.run_id), _pack(masters, rows.filter(usable)))
+    return masters, active
+
+
+def _path_of_inputs(run_id: str) -> str:
+    return f"buffer_run_inputs/{run_id}.parquet"
+
+
+def _pack(masters: MasterData, policies: pl.DataFrame) -> bytes:
+    """Write frames as one Parquet file: a column for each, with its rows as a list."""
+    frames = {**{each.name: getattr(masters, each.name) for each in fields(masters)}, _POLICIES: policies}
+    content = io.BytesIO()
+    pl.DataFrame({name: [frame.to_struct()] for name, frame in frames.items()}).write_parquet(content)
+    return content.getvalue()
+
+
+def _unpack(content: bytes) -> tuple[MasterData, ActivePolicies]:
+    packed = pl.read_parquet(content)
+    frames = {name: packed[name][0].struct.unnest() for name in packed.columns}
+    return MasterData(**{each.name: frames[each.name] for each in fields(MasterData)}), find_active_policies(
+        frames[_POLICIES]
+    )
 
 
 def _later(kept: LakeTickStore, dcs: list[str], tick: datetime) -> list[datetime]:

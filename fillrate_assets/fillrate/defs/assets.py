@@ -108,12 +108,15 @@ def instock_snapshots(
 
 @_asset(schema.ITEMS, pool="order_system")
 def items(
+    context: dg.AssetExecutionContext,
+    dc_lock: dg.ResourceParam[DcLock],
     order_system: dg.ResourceParam[OrderSystem],
     record_store: dg.ResourceParam[RecordStore],
     lake: dg.ResourceParam[Lake],
     outbox: dg.ResourceParam[Outbox],
 ) -> dg.MaterializeResult[None]:
     """The item master, effective-dated: type, vendor, department, pack size, contract."""
+    dc_lock.acquire(context)
     found = order_system.read_items().sort("item", "valid_from")
     _tell_changed(lake.read_whole_if_stored(schema.ITEMS), found, record_store.read_ledger(), outbox)
     lake.write_whole(schema.ITEMS, found)

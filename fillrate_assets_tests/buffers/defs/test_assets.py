@@ -16,7 +16,7 @@ import pytest
 import sqlalchemy as sa
 from polars.testing import assert_frame_equal
 
-from fillrate_assets.buffers import schema
+from fillrate_assets.buffers import buffer_store, schema
 from fillrate_assets.buffers.defs import assets, checks, schedules, tick_run
 from fillrate_assets.buffers.defs.assets import AREA, ASSETS, JOB
 from fillrate_assets.buffers.defs.checks import JOB as HEARTBEAT
@@ -452,3 +452,21 @@ def test_that_no_tick_runs_is_told(
     (told,) = job.execute_in_process(run_config=QUIET, instance=floor.instance).get_asset_check_evaluations()
     assert told.passed is passes
     assert passes or "buffer_ticks" in (told.description or "")
+
+
+def test_every_step_of_a_run_has_the_master_data_that_its_first_step_read(floor: Floor) -> None:
+    """Also in another process, and in a run that resumes it: they are stored with the run, not in a process."""
+    floor.receive(NOW, OVERFLOWING)
+    before = floor.store.read_master_data()
+    run_id = floor.tick(NOW).run_id
+    with floor.store.database.begin() as connection:
+        connection.execute(buffer_store.WAREHOUSES.update().values(name="renamed"))
+    for parent, expected in ((run_id, before), (None, floor.store.read_master_data())):
+        resumed = dg.DagsterRun(
+            JOB, parent_run_id=parent, root_run_id=parent, step_keys_to_execute=[NAMES[0]] if parent else None
+        )
+        lake = Lake(floor.settings.storage.lake_root)
+        masters, active = tick_run.read_inputs(resumed, floor.store, floor.policies, lake)
+        assert_frame_equal(masters.warehouses, expected.warehouses)
+        assert_frame_equal(masters.unit_members, expected.unit_members)
+        assert active == floor.policies.read_active()
