@@ -46,6 +46,6 @@ def test_each_fault_of_the_documentation_has_its_test() -> None:
     heads, _, *rows = [
         [cell.strip() for cell in line.strip("|").split("|")] for line in section.splitlines() if line.startswith("|")
     ]
-    assert heads == ["fault", "what happens", "who is told", "what to do"]
+    assert heads == ["fault", "what happens", "who is notified", "what to do"]
     assert all(len(row) == len(heads) and all(row) for row in rows)
     assert [fault for fault, *_ in rows] == list(TESTS)
