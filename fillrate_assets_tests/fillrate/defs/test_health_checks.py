@@ -77,7 +77,7 @@ def standing(tmp_path: Path, instance: dg.DagsterInstance, monkeypatch: pytest.M
     home = Home(tmp_path / "home")
     home.directory.mkdir()
     first = DAY - timedelta(days=8)
-    home.settings.settings_file.write_text(f'first_ship_date = {first}\ndeadline = "00:00"\n')
+    home.settings.settings_file.write_text(f'first_ship_date = {first}\n[health]\ncompleteness_deadline = "00:00"\n')
     home = Home(home.directory)
     dc = {"dc": "DC01", "name": None, "time_zone": "UTC", "active": True}
     home.systems.record_store.add_dcs(pl.DataFrame([dc], schema=schema.DCS.polars))

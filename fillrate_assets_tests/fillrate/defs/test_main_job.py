@@ -85,7 +85,11 @@ def _materialized(result: dg.ExecuteInProcessResult) -> set[str]:
 
 def _change(home: Home, system: str, statement: str, **values: object) -> None:
     """Change a system behind the platform's back."""
-    with sql.get_engine(getattr(home.settings.sources, f"{system}_url")).begin() as connection:
+    with sql.get_engine(
+        home.settings.storage.record_store_url
+        if system == "record_store"
+        else getattr(home.settings.sources, f"{system}_url")
+    ).begin() as connection:
         assert connection.execute(sa.text(statement), values).rowcount
 
 
