@@ -1,4 +1,4 @@
-"""What sets one environment apart from another on servers that both may use; `FILLRATE_ENV` names it.
+"""Environments: what sets one apart from another on servers that both may use; `FILLRATE_ENV` names it.
 
 Whatever differs between environments is decided here, and the settings apply it.
 """
@@ -27,7 +27,7 @@ class Environment:
 
     @property
     def schema(self) -> str:
-        """The schema of its tables in a database server."""
+        """Return the schema of its tables in a database server."""
         return f"fillrate_{self.name}"
 
     def place_below(self, location: str) -> str:

@@ -43,7 +43,7 @@ def read(system: str, url: str, statement: sa.Select[Any]) -> QueryResult:
         url: `awsathena+polars://athena.REGION.amazonaws.com/DATABASE?work_group=...&s3_staging_dir=...`; with
             `unload=true` results are Parquet, else CSV. The staging directory may be the work group's, but not with
             `unload`.
-        statement: decimals cast to text: Athena's CSV tells their scale apart from their values.
+        statement: decimals cast to text: Athena's CSV has their scale apart from their values.
 
     Raises:
         SourceUnavailable: Athena or S3 did not answer, or throttled the call, or the query may pass later.
@@ -57,7 +57,7 @@ def read(system: str, url: str, statement: sa.Select[Any]) -> QueryResult:
 
 @lru_cache(maxsize=8)
 def _get_engine(url: str) -> sa.Engine:
-    """An engine without a pool: a connection holds nothing, and a pooled one is tried with a query of its own."""
+    """Return an engine without a pool: a connection holds nothing, and a pooled one is tried with its own query."""
     extras.require("athena", f"the database URL {DIALECT}://")
     from pyathena.util import RetryConfig  # noqa: PLC0415 - only where it is used
 
@@ -88,12 +88,12 @@ def _translate_errors(system: str, url: str) -> Iterator[None]:
 
 
 def is_permanent(reason: str) -> bool:
-    """Whether a query that failed for a reason would fail again; Athena's own troubles and limits pass."""
+    """Return whether a query that failed for a reason would fail again; Athena's own troubles and limits pass."""
     return _PERMANENT.match(reason) is not None
 
 
 def _find_botocore_error(error: BaseException | None) -> Exception | None:
-    """The error of botocore behind another, if there is one."""
+    """Find the error of botocore behind another, if there is one."""
     from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - only where it is used
 
     while error is not None and not isinstance(error, BotoCoreError | ClientError):

@@ -1,4 +1,4 @@
-"""What the AWS connections share: clients of the usual AWS chain, and typed failures.
+"""Clients of AWS services, made from the usual AWS chain, and the typed errors of their calls.
 
 Credentials come from where every AWS tool takes them: environment, profile, instance role. So do the region
 (AWS_REGION, AWS_DEFAULT_REGION or the profile) and, for other endpoints than Amazon's own, AWS_ENDPOINT_URL.
@@ -35,16 +35,16 @@ _SERVER_ERROR: Final = 500
 
 
 def get_region() -> str | None:
-    """AWS_REGION, which boto3 alone of all SDKs does not know; None leaves it to boto3."""
+    """Return AWS_REGION, which boto3 alone of all SDKs does not know; None leaves it to boto3."""
     return os.environ.get("AWS_REGION")
 
 
 def get_client(service: str, *, attempts: int | None = None) -> Any:  # noqa: ANN401 - boto3 makes its clients while it runs
-    """A client of a service, one per process; nothing is connected yet.
+    """Return a client of a service, one per process; nothing is connected yet.
 
     Args:
         service: its name in boto3.
-        attempts: how often it asks; None as AWS_MAX_ATTEMPTS says.
+        attempts: how often it tries; None as AWS_MAX_ATTEMPTS says.
 
     Raises:
         PermanentFailure: no region is set, the profile does not exist, or boto3 is not installed.
@@ -56,7 +56,7 @@ def get_client(service: str, *, attempts: int | None = None) -> Any:  # noqa: AN
 
 @lru_cache(maxsize=32)
 def _make_client(service: str, attempts: int | None, _environment: tuple[tuple[str, str], ...]) -> Any:  # noqa: ANN401 - as above
-    """One client for as long as the environment stays: to make one takes a quarter of a second."""
+    """Make one client for as long as the environment stays: to make one takes a quarter of a second."""
     extras.require("aws", f"Amazon's {service}")
     import boto3  # noqa: PLC0415 - a third of a second that only AWS users pay
     from botocore.config import Config  # noqa: PLC0415 - as above
@@ -81,10 +81,10 @@ def translate_errors(system: str) -> Iterator[None]:
 
 
 def classify_error(system: str, error: Exception) -> FillrateError:
-    """What an error of botocore means: throttling, lost connections and AWS's own faults may pass, the rest not."""
+    """Classify an error of botocore: throttling, lost connections and AWS's own faults may pass, the rest not."""
     from botocore import exceptions  # noqa: PLC0415 - as above
 
-    lasting = (
+    permanent = (
         exceptions.NoCredentialsError,
         exceptions.PartialCredentialsError,
         exceptions.NoRegionError,
@@ -94,7 +94,7 @@ def classify_error(system: str, error: Exception) -> FillrateError:
         exceptions.InvalidRegionError,
         exceptions.UnknownServiceError,
     )
-    if isinstance(error, lasting):
+    if isinstance(error, permanent):
         return PermanentFailure(
             f"{system} cannot be used: {error}; set AWS credentials and region (environment, profile or role)"
         )

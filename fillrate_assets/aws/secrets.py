@@ -22,7 +22,7 @@ _IN_ITS_PLACE: Final = re.compile(r"\{(secret://[^{}]+)\}")
 
 
 def resolve_url(url: str) -> sa.URL:
-    """A database URL with what its secret holds; a URL without a secret as it is.
+    """Resolve the secret of a database URL; a URL without one is returned as it is.
 
     Raises:
         SourceUnavailable: Secrets Manager did not answer, or throttled the call.
@@ -42,7 +42,7 @@ def resolve_url(url: str) -> sa.URL:
 
 
 def reveal(setting: str) -> str:
-    """What the secret holds that a setting names; a setting that names none as it is.
+    """Reveal the secret that a setting names; a setting that names none is returned as it is.
 
     Raises:
         SourceUnavailable: Secrets Manager did not answer, or throttled the call.
@@ -54,7 +54,7 @@ def reveal(setting: str) -> str:
 
 @lru_cache(maxsize=64)
 def _fetch_value(reference: str) -> str:
-    """What a secret holds, fetched once per process."""
+    """Fetch what a secret holds, once per process."""
     name, _, key = reference.removeprefix(SCHEME).partition("#")
     with client.translate_errors(reference):
         held = client.get_client("secretsmanager").get_secret_value(SecretId=name).get("SecretString")

@@ -1,4 +1,4 @@
-"""Publishing to topics of SNS."""
+"""Messages to topics of SNS. Which channel of ours is a topic belongs to `notifications`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def publish(
         subject: what it is about, in one line.
         body: the text.
         attributes: what machines read of it.
-        attempts: how often to ask; None as AWS_MAX_ATTEMPTS says.
+        attempts: how often to try; None as AWS_MAX_ATTEMPTS says.
 
     Raises:
         SourceUnavailable: SNS did not answer.
@@ -31,7 +31,7 @@ def publish(
     """
     line = " ".join(re.sub(r"[\x00-\x1f\x7f]+", " ", subject).split())
     short = line if len(line) <= _SUBJECT_CHARACTERS else line[: _SUBJECT_CHARACTERS - 3] + "..."
-    # A subject that had to be changed stands in full above the message; SNS takes no empty message.
+    # A subject that had to be changed is in full above the message; SNS takes no empty message.
     text = body if short == subject and body else f"{subject}\n\n{body}"
     message = text.encode()[:_MESSAGE_BYTES].decode(errors="ignore")
     typed = {name: {"DataType": "String", "StringValue": value} for name, value in (attributes or {}).items()}

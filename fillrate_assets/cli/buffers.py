@@ -282,8 +282,12 @@ def links(warehouse: str) -> None:
         raise click.UsageError(msg, click.get_current_context())
     week = find_last_week(now, load_time_zone(known["time_zone"][0]))
     for what, url, lifetime in (
-        ("report a problem that nobody told of", signer.missed(warehouse, now=now), LIFETIME),
-        (f"last week's sample of silent units, {week}", signer.audit(warehouse, week, now=now), AUDIT_LIFETIME),
+        ("report a problem that nobody told of", signer.make_missed_url(warehouse, now=now), LIFETIME),
+        (
+            f"last week's sample of silent units, {week}",
+            signer.make_audit_url(warehouse, week, now=now),
+            AUDIT_LIFETIME,
+        ),
     ):
         click.echo(f"{what}, until {now + lifetime:%Y-%m-%d %H:%M} UTC: {url}")
 

@@ -22,7 +22,7 @@ PACKAGES: Final[dict[Extra, tuple[str, ...]]] = {
     "web": ("starlette", "uvicorn", "itsdangerous"),
     "sample": ("numpy", "simpy"),
 }
-"""The modules that tell whether an extra is installed."""
+"""The modules that show whether an extra is installed."""
 
 _DIALECT_EXTRAS: Final[dict[str, Extra]] = {
     "oracle": "oracle",

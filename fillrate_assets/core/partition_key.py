@@ -1,4 +1,4 @@
-"""What the platform is partitioned by: a DC and a ship date. Dagster's side is in `orchestration/partitions`."""
+"""Partition keys of the platform: a DC and a ship date. Dagster's side is in `orchestration/partitions`."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ class DcDateRange:
 
     @property
     def ship_dates(self) -> list[date]:
-        """Every ship date."""
+        """Return every ship date."""
         return list_dates(self.first, self.last)
 
     @property
     def partition_keys(self) -> list[PartitionKey]:
-        """The DC with each ship date."""
+        """Return the DC with each ship date."""
         return [PartitionKey(self.dc, ship_date) for ship_date in self.ship_dates]
 
 

@@ -1,6 +1,7 @@
-"""What a frame is: its columns with their units, its key, and the check that rows are so.
+"""Schemas of tables: columns with their units, the key, and the check that rows match.
 
-The check is dataframely's: a frame is also a dataframely schema, made of its columns when it is first needed.
+The check is dataframely's: a schema is also one of dataframely, made when it is first needed. Which tables there are
+is declared by the areas, each in its own `schema`.
 """
 
 from __future__ import annotations
@@ -48,17 +49,17 @@ class TableSchema:
 
     @property
     def names(self) -> list[str]:
-        """Column names in their stored order."""
+        """Return the column names in their stored order."""
         return [column.name for column in self.columns]
 
     @property
     def polars(self) -> pl.Schema:
-        """The frame's Polars schema."""
+        """Return the Polars schema."""
         return pl.Schema({column.name: column.dtype for column in self.columns})
 
     @cached_property
     def dataframely(self) -> type[dy.Schema]:
-        """The frame's dataframely schema: it validates and filters rows, and draws samples of them."""
+        """Return the dataframely schema: it validates and filters rows, and draws samples of them."""
         import dataframely as dy  # noqa: PLC0415 - it loads SQLAlchemy and NumPy, which no rule needs
 
         columns = {column.name: _make_column(column, in_key=column.name in self.key) for column in self.columns}
@@ -66,7 +67,7 @@ class TableSchema:
 
     @property
     def source_columns(self) -> list[Column]:
-        """The columns that a source has."""
+        """Return the columns that a source has."""
         return [column for column in self.columns if not column.derived]
 
     def empty(self) -> pl.LazyFrame:

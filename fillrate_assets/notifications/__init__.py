@@ -1,1 +1,1 @@
-"""Messages to people: one outbox, its rendering and the channels. Which events are worth a message is for the areas."""
+"""Messages to people: the outbox, rendering, notifiers, signed links. Which events are worth one is for the areas."""

@@ -1,6 +1,7 @@
-"""Signed links: what the floor answers through, and what nobody can make or alter who does not know the secret.
+"""Signed links through which the floor answers; without the secret none can be made or altered.
 
-A link is a capability: whoever has it may answer what it is about until it expires, and nothing else.
+A link is a capability: its bearer may answer what it is about until it expires, and nothing else. The pages behind the
+links belong to `web`.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from itsdangerous.encoding import base64_decode, base64_encode
 from fillrate_assets.core.errors import PermanentFailure
 
 Kind = Literal["alert", "missed", "audit"]
-"""To answer an alert, to report a problem that was not told, to look at a week's sample of silent units."""
+"""To answer an alert, to report a problem that no alert was sent for, to look at a week's sample of silent units."""
 
 MIN_SECRET: Final = 32
 """Characters of a secret: fewer can be guessed."""
@@ -34,7 +35,7 @@ _SALT: Final = "fillrate.feedback.link"
 
 
 def find_last_week(now: datetime, zone: tzinfo) -> str:
-    """The ISO week before the one that runs at a warehouse's own time, as 2026-W11: the latest that is over there."""
+    """Return the last ISO week that is over at a warehouse's own time, as 2026-W11."""
     year, week, _ = (now.astimezone(zone) - timedelta(weeks=1)).isocalendar()
     return f"{year}-W{week:02}"
 
@@ -63,10 +64,10 @@ class Link:
 
 
 class LinkSigner:
-    """Makes and reads links; the same secrets on both sides, the same base."""
+    """Signer and reader of links; both sides need the same secrets and base URL."""
 
     def __init__(self, base_url: str, secrets: Sequence[str]) -> None:
-        """Links below a URL.
+        """Sign links below a URL.
 
         Args:
             base_url: where the floor reaches the service, e.g. https://feedback.example.
@@ -86,28 +87,28 @@ class LinkSigner:
         kwargs = {"key_derivation": "hmac", "digest_method": sha256}
         self._serializer = URLSafeSerializer(self.secrets[::-1], salt=_SALT, signer_kwargs=kwargs)
 
-    def alert(self, rec_id: str, *, now: datetime, responder: str = "") -> str:
-        """URL to answer an alert."""
-        return self.url(self.token(Link("alert", rec_id, responder=responder), expires=now + LIFETIME))
+    def make_alert_url(self, rec_id: str, *, now: datetime, responder: str = "") -> str:
+        """Make the URL to answer an alert."""
+        return self.build_url(self.sign(Link("alert", rec_id, responder=responder), expires=now + LIFETIME))
 
-    def missed(self, warehouse: str, *, now: datetime, responder: str = "") -> str:
-        """URL to report problems of a warehouse that nobody was told of."""
-        return self.url(self.token(Link("missed", warehouse, responder=responder), expires=now + LIFETIME))
+    def make_missed_url(self, warehouse: str, *, now: datetime, responder: str = "") -> str:
+        """Make the URL to report problems of a warehouse that no alert was sent for."""
+        return self.build_url(self.sign(Link("missed", warehouse, responder=responder), expires=now + LIFETIME))
 
-    def audit(self, warehouse: str, week: str, *, now: datetime, responder: str = "") -> str:
-        """URL of the sample of a warehouse's units that were silent in an ISO week such as 2026-W11."""
-        return self.url(self.token(Link("audit", warehouse, week, responder), expires=now + AUDIT_LIFETIME))
+    def make_audit_url(self, warehouse: str, week: str, *, now: datetime, responder: str = "") -> str:
+        """Make the URL of the sample of a warehouse's units that were silent in an ISO week such as 2026-W11."""
+        return self.build_url(self.sign(Link("audit", warehouse, week, responder), expires=now + AUDIT_LIFETIME))
 
-    def url(self, token: str) -> str:
-        """Where the service answers a token."""
+    def build_url(self, token: str) -> str:
+        """Return the URL under which the service answers a token."""
         return f"{self.base_url}/f/{token}"
 
-    def token(self, link: Link, *, expires: datetime) -> str:
-        """A link, signed: some 110 characters that a URL takes as they are."""
+    def sign(self, link: Link, *, expires: datetime) -> str:
+        """Sign a link: some 110 characters that a URL takes as they are."""
         return self._serializer.dumps([link.kind, link.about, int(expires.timestamp()), link.week, link.responder])
 
     def read(self, token: str, *, now: datetime) -> Link:
-        """What a token says.
+        """Read the link of a token.
 
         Raises:
             ForgedLinkError: it was not signed with one of the secrets, or altered in any character.

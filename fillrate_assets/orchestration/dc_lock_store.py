@@ -30,7 +30,7 @@ class DcLockStore:
     database: Database
 
     def find_holders(self, dcs: Collection[str]) -> dict[str, str]:
-        """Return the run that acquired the lock of each of some DCs last, by DC; without those that no run ever had."""
+        """Return the run that acquired the lock of each of some DCs last, by DC; without those without a run."""
         statement = sa.select(DC_LOCKS.c.dc, DC_LOCKS.c.run_id).where(DC_LOCKS.c.dc.in_(dcs))
         with self.database.connect() as connection:
             return {row.dc: row.run_id for row in connection.execute(statement)}

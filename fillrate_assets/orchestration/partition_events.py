@@ -1,6 +1,7 @@
-"""What a run of hundreds of partitions needs of Dagster and Dagster does one partition at a time.
+"""Bulk versions of what Dagster does one partition at a time, for runs of hundreds of partitions.
 
-All that reaches into Dagster's internals is here: the tests of this module fail when an upgrade moves them.
+This file and `sqlite_storage` are the only two that touch Dagster's private parts: the tests of this module fail when
+an upgrade moves them.
 """
 
 from __future__ import annotations
@@ -39,16 +40,16 @@ def add_partition_metadata(context: AssetExecutionContext, metadata: Mapping[str
     """
     step = context.op_execution_context.get_step_execution_context()
     merged = dict(step._metadata_accumulator.per_output_metadata)  # noqa: SLF001 - there is no public way to add many
-    for key, told in metadata.items():
+    for key, added in metadata.items():
         handle = AssetMetadataHandle(asset_key=context.asset_key, partition_key=key)
-        merged[handle] = {**merged.get(handle, {}), **told}
+        merged[handle] = {**merged.get(handle, {}), **added}
     step._metadata_accumulator = OutputMetadataAccumulator(per_output_metadata=merged)  # noqa: SLF001 - as above
 
 
 def add_partition_evaluations(
     context: AssetCheckExecutionContext, results: Mapping[str, AssetCheckResult], *, blocking: bool
 ) -> None:
-    """Tell a check's result for each of many partitions: by partition key.
+    """Record a check's result for each of many partitions: by partition key.
 
     Dagster evaluates a check once in a range run, and its UI then shows every partition as skipped.
     """
@@ -88,7 +89,7 @@ def add_partition_evaluations(
 
 
 def find_backfill_keys(instance: DagsterInstance, read: AssetKey, published: AssetKey) -> set[str]:
-    """The partition keys that backfills are about to read and to publish: those that have not failed and are not done.
+    """Find the keys that backfills are about to read and to publish: those that have not failed and are not done.
 
     Args:
         instance: Dagster's.

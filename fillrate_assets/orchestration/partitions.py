@@ -1,4 +1,7 @@
-"""Every partition-key rule: DC x ship date, the 28-day look-back, ranges of dates per DC."""
+"""Partitions in Dagster: DC x ship date, the look-back, the tags of runs over ranges, and which days a run is for.
+
+The keys themselves, without Dagster, are in `core.partition_key`.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +39,7 @@ _QUEUED: Final = (dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED)
 
 
 def define_dc_ship_date(first_ship_date: date, time_zone: str = "UTC") -> dg.MultiPartitionsDefinition:
-    """One partition per DC and ship date, up to and including today by the clock of a time zone."""
+    """Define one partition per DC and ship date, up to and including today by the clock of a time zone."""
     days = dg.DailyPartitionsDefinition(start_date=first_ship_date.isoformat(), end_offset=1, timezone=time_zone)
     return dg.MultiPartitionsDefinition({"dc": DC, "ship_date": days})
 
@@ -61,28 +64,28 @@ def define_look_back(days: int) -> dg.MultiPartitionMapping:
 
 
 def make_key(dc: str, ship_date: date) -> dg.MultiPartitionKey:
-    """The key of one partition."""
+    """Make the key of one partition."""
     return dg.MultiPartitionKey({"dc": dc, "ship_date": ship_date.isoformat()})
 
 
 def make_range_tags(dc: str, first: date, last: date) -> dict[str, str]:
-    """The tags that make a run materialize a range of ship dates of one DC."""
+    """Make the tags with which a run materializes a range of ship dates of one DC."""
     return {RANGE_START_TAG: str(make_key(dc, first)), RANGE_END_TAG: str(make_key(dc, last)), DC_TAG: dc}
 
 
 def make_tick_tags(
     instance: dg.DagsterInstance, dcs: Collection[str], days: Collection[date], tick: datetime
 ) -> dict[str, str]:
-    """The tags that make a run compute one tick of the buffers of some DCs, whose clocks show these dates."""
+    """Make the tags with which a run computes one tick of the buffers of some DCs, whose clocks show these dates."""
     ordered = [dc for dc in list_dcs(instance) if dc in dcs]
     first, last = (str(make_key(dc, day)) for dc, day in ((ordered[0], min(days)), (ordered[-1], max(days))))
     return {RANGE_START_TAG: first, RANGE_END_TAG: last, TICK_TAG: tick.isoformat()}
 
 
 def get_tick(tags: Mapping[str, str]) -> datetime | None:
-    """The tick that a run is for; None if it is for every tick of its days."""
-    told = tags.get(TICK_TAG)
-    return datetime.fromisoformat(told) if told else None
+    """Return the tick that a run is for; None if it is for every tick of its days."""
+    tick = tags.get(TICK_TAG)
+    return datetime.fromisoformat(tick) if tick else None
 
 
 @dataclass(frozen=True)
@@ -95,7 +98,7 @@ class PartitionRectangle:
     last: date
 
     def dcs(self, instance: dg.DagsterInstance) -> list[str]:
-        """Its DCs; those between the ends of a range as Dagster orders them: by when they got their key."""
+        """List its DCs; those between the ends of a range as Dagster orders them: by when they got their key."""
         if self.first_dc == self.last_dc:
             return [self.first_dc]
         known = list_dcs(instance)
@@ -106,7 +109,7 @@ class PartitionRectangle:
 
 
 def find_rectangle(tags: Mapping[str, str]) -> PartitionRectangle | None:
-    """What a run is about, by its tags, whoever launched it; None if it is not about ship dates."""
+    """Find what a run is about, by its tags alone; None if it is not about ship dates."""
     one = tags.get(PARTITION_TAG)
     first, last = tags.get(RANGE_START_TAG, one), tags.get(RANGE_END_TAG, one)
     if first is None or last is None or _BETWEEN not in first:
@@ -116,17 +119,17 @@ def find_rectangle(tags: Mapping[str, str]) -> PartitionRectangle | None:
 
 
 def list_dcs(instance: dg.DagsterInstance) -> Sequence[str]:
-    """The DCs that have a partition key, in Dagster's order."""
+    """List the DCs that have a partition key, in Dagster's order."""
     return instance.get_dynamic_partitions(str(DC.name))
 
 
 def find_runs_by_dc(instance: dg.DagsterInstance, *, queued: bool) -> dict[str, str]:
-    """The DCs that a run is in progress for, with its id; with those of queued runs or without."""
+    """Find the DCs that a run is in progress for, with its id; with those of queued runs or without."""
     return {dc: run.run_id for run, scope in _find_active_runs(instance, queued=queued) for dc in scope.dcs(instance)}
 
 
 def find_days_in_progress(instance: dg.DagsterInstance, read: dg.AssetKey) -> set[PartitionKey]:
-    """The DCs and ship dates whose sources a run that is queued or in progress reads, or has read.
+    """Find the DCs and ship dates whose sources a run that is queued or in progress reads, or has read.
 
     Args:
         instance: Dagster's.
@@ -143,29 +146,29 @@ def find_days_in_progress(instance: dg.DagsterInstance, read: dg.AssetKey) -> se
 
 
 def parse_key(key: str) -> PartitionKey:
-    """The DC and ship date of a partition's key."""
+    """Parse the DC and ship date of a partition's key."""
     dc, _, day = key.rpartition(_BETWEEN)
     return PartitionKey(dc, date.fromisoformat(day))
 
 
 def is_in_progress(instance: dg.DagsterInstance, run_id: str) -> bool:
-    """Whether a run has begun and not ended, as far as Dagster knows."""
+    """Return whether a run has begun and not ended, as far as Dagster knows."""
     run = instance.get_run_by_id(run_id)
     return run is not None and run.status in _IN_PROGRESS
 
 
 def list_days(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext) -> list[PartitionKey]:
-    """The DCs and ship dates of a run: the same code for one partition, a range, or a backfill over several DCs."""
+    """List DCs and ship dates of a run: the same code for one partition, a range, or a backfill over several DCs."""
     scope = find_rectangle(context.op_execution_context.run.tags)
     if scope is not None and scope.first_dc == scope.last_dc:
-        # Dagster would ask its database for every DC there is, each time that a step asks.
+        # Dagster would query its database for every DC there is, at each call of a step.
         return [PartitionKey(scope.first_dc, day) for day in list_dates(scope.first, scope.last)]
     dims = [partition.keys_by_dimension for partition in _list_keys(context)]
     return sorted(PartitionKey(each["dc"], date.fromisoformat(each["ship_date"])) for each in dims)
 
 
 def list_changed_days(context: dg.AssetExecutionContext) -> list[PartitionKey]:
-    """Those of a run's days whose sources changed; the others only depend on them."""
+    """List those of a run's days whose sources changed; the others only depend on them."""
     days = list_days(context)
     changed = set(_select_changed(context.run.tags, [day for _, day in days]))
     return [day for day in days if day.ship_date in changed]

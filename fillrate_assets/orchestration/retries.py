@@ -1,4 +1,7 @@
-"""What Dagster should do about a failure: retry what may pass, and nothing else."""
+"""Retries of steps: Dagster retries a failure that may pass, and nothing else.
+
+Which driver's errors may pass is decided in `storage.transient_errors`.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +40,7 @@ def make_retry_policy(retries: int, seconds: float) -> dg.RetryPolicy:
 
 @contextmanager
 def translate_failures() -> Iterator[None]:
-    """Tell Dagster of failures that a retry cannot mend, so that it does not try.
+    """Raise failures that a retry cannot mend as ones that Dagster does not retry.
 
     What may pass: a system that does not answer, and a disk or an object store that fails.
     """
@@ -49,12 +52,12 @@ def translate_failures() -> Iterator[None]:
         raise dg.Failure(str(error), allow_retries=False) from error
     except Exception as error:
         # A defect, or a file that is not what it should be: the same again the next time.
-        told = f"{type(error).__name__}: {error}"
-        raise dg.Failure(told, allow_retries=False) from error
+        msg = f"{type(error).__name__}: {error}"
+        raise dg.Failure(msg, allow_retries=False) from error
 
 
 def find_root_cause(error: ErrorInfo) -> tuple[str, str]:
-    """The class of the error that a failure comes from, and what it says, in one line.
+    """Find the class of the error that a failure comes from, and what it says, in one line.
 
     Ours says what, where and what to do; the driver's error below it does not.
     """

@@ -53,8 +53,8 @@ class BatchingSqliteEventLogStorage(SqliteEventLogStorage):
     ) -> ConcurrencyClaimStatus:
         """Claim a slot of a pool as Dagster does, in one transaction; where there is none, wait a moment.
 
-        SQLite locks no rows, so two processes could else take the same slot. Dagster's in-process executor asks again
-        without a pause, which keeps a core busy.
+        SQLite locks no rows, so two processes could else take the same slot. Dagster's in-process executor tries again
+        without a pause, which occupies a core.
         """
         with self._one_transaction():
             with self.index_connection() as connection:
@@ -67,14 +67,14 @@ class BatchingSqliteEventLogStorage(SqliteEventLogStorage):
         return waited
 
     def has_table(self, table_name: str) -> bool:
-        """Whether a table exists; asked once for each, where Dagster opens a database for every event to see."""
+        """Return whether a table exists; looked up once for each, where Dagster opens a database for every event."""
         if table_name not in self._tables and super().has_table(table_name):
             self._tables.add(table_name)
         return table_name in self._tables
 
     @contextmanager
     def _one_transaction(self) -> Iterator[None]:
-        """One transaction in each database for all that is done meanwhile."""
+        """Open one transaction in each database for all that is done meanwhile."""
         with self._db_lock, ExitStack() as stack:
             self._batch = (stack, {})
             try:
@@ -86,15 +86,15 @@ class BatchingSqliteEventLogStorage(SqliteEventLogStorage):
     def _connect(self, shard: str) -> Iterator[Connection]:
         with self._db_lock:
             if self._batch is None:
-                with self._opened(shard) as connection:
+                with self._open(shard) as connection:
                     yield connection
                 return
-            stack, kept = self._batch
-            if shard not in kept:
-                kept[shard] = stack.enter_context(self._opened(shard))
-            yield kept[shard]
+            stack, opened = self._batch
+            if shard not in opened:
+                opened[shard] = stack.enter_context(self._open(shard))
+            yield opened[shard]
 
-    def _opened(self, shard: str) -> AbstractContextManager[Connection]:
+    def _open(self, shard: str) -> AbstractContextManager[Connection]:
         if shard not in self._initialized_dbs:
             opened: AbstractContextManager[Connection] = super()._connect(shard)
             return opened
@@ -103,7 +103,7 @@ class BatchingSqliteEventLogStorage(SqliteEventLogStorage):
 
 @lru_cache(maxsize=16)
 def _get_engine(url: str) -> Engine:
-    """As Dagster makes one for every connection, which then compiles every statement anew. It keeps nothing open."""
+    """Return one engine; Dagster makes one per connection, which compiles each statement anew. It pools nothing."""
     return create_engine(url, poolclass=NullPool, connect_args={"timeout": SQLITE_BUSY_TIMEOUT_SECONDS})
 
 

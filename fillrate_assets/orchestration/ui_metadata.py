@@ -1,4 +1,7 @@
-"""What the Dagster UI shows, whatever the area: a frame's columns and rows, and the verdict of a check on each day."""
+"""Metadata of the Dagster UI for any area: a table's columns and rows, and a check's result for each day.
+
+What an area's own metadata says is in its `defs`.
+"""
 
 from __future__ import annotations
 
@@ -17,19 +20,16 @@ from fillrate_assets.orchestration.partition_events import add_partition_evaluat
 
 Metadata = dict[str, Any]
 
-
-"""What is wrong with a DC's day."""
-
 _NAMED: Final = 20
 
 
-def make_column_metadata(frame: TableSchema) -> Metadata:
-    """A frame's columns with their units, where Dagster looks for them."""
-    return {"dagster/column_schema": describe_columns(frame)}
+def make_column_metadata(table: TableSchema) -> Metadata:
+    """Make the metadata in which Dagster looks for a table's columns and their units."""
+    return {"dagster/column_schema": describe_columns(table)}
 
 
-def describe_columns(frame: TableSchema) -> dg.TableSchema:
-    """A frame's columns with their units, as Dagster shows them."""
+def describe_columns(table: TableSchema) -> dg.TableSchema:
+    """Describe a table's columns with their units, as Dagster shows them."""
     shown = [
         dg.TableColumn(
             column.name,
@@ -39,19 +39,19 @@ def describe_columns(frame: TableSchema) -> dg.TableSchema:
                 nullable=column.nullable, other=[f"one of {', '.join(column.codes)}"] if column.codes else None
             ),
         )
-        for column in frame.columns
+        for column in table.columns
     ]
     return dg.TableSchema(columns=shown)
 
 
 def split_by_day(frame: pl.DataFrame) -> dict[PartitionKey, pl.DataFrame]:
-    """A frame's rows by DC and ship date."""
+    """Split a frame's rows by DC and ship date."""
     parts = frame.partition_by("dc", "ship_date", as_dict=True)
     return {PartitionKey(str(dc), day): part for (dc, day), part in parts.items() if isinstance(day, date)}
 
 
 def make_table(rows: pl.DataFrame) -> dg.TableMetadataValue:
-    """A frame as a table that Dagster shows."""
+    """Make a table that Dagster shows."""
     records = [
         dg.TableRecord({name: _to_cell(value) for name, value in row.items()}) for row in rows.iter_rows(named=True)
     ]
@@ -70,7 +70,7 @@ def make_check_result(
     warn: bool = False,
     shown: Metadata | None = None,
 ) -> dg.AssetCheckResult:
-    """The verdict of a check on its run, and on each of the run's partitions.
+    """Make a check's result for its run, and for each of the run's partitions.
 
     Args:
         context: of the check.

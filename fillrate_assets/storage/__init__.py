@@ -1,1 +1,1 @@
-"""Databases, the lake and files. Generic: nothing here knows an area."""
+"""Storage: databases, the lake and files. It knows no area: an area declares its own tables on top of it."""

@@ -1,4 +1,4 @@
-"""Files that appear whole: what stood before stays until the new content is complete."""
+"""Replacement of files as a whole: the old content stays until the new one is complete. S3 needs none of this."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from uuid import uuid4
 
 @contextmanager
 def replace_file(file: Path) -> Iterator[Path]:
-    """A path beside the file to write to; renamed into its place when the block succeeds, removed otherwise."""
+    """Yield a path beside the file; rename it into the file's place when the block succeeds, else remove it."""
     incoming = file.with_name(f".{uuid4().hex}{file.suffix}")
     try:
         yield incoming

@@ -1,4 +1,7 @@
-"""The fastest way of each database to insert a frame inside an open transaction."""
+"""Bulk insert of a frame inside an open transaction, in the fastest way of each database.
+
+Bulk reads, and appends to a source, are in `sql`.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,7 @@ def insert(connection: sa.Connection, table: sa.Table, rows: pl.DataFrame) -> No
 
     Args:
         connection: in a transaction, which the rows become part of.
-        table: where they go; columns that the frame lacks keep their defaults.
+        table: where they go; columns that the frame lacks get their defaults.
         rows: times are UTC, quantities decimal.
 
     Raises:
@@ -46,7 +49,7 @@ def insert(connection: sa.Connection, table: sa.Table, rows: pl.DataFrame) -> No
 
 
 def _insert_by_position(connection: sa.Connection, table: sa.Table, rows: pl.DataFrame) -> None:
-    """SQLite takes tuples by position, several times faster than by name; its decimals are whole ten-thousandths."""
+    """Insert tuples by position, which SQLite takes several times faster; its decimals are whole ten-thousandths."""
     exact = [name for name, dtype in rows.schema.items() if dtype.is_decimal()]
     encoded = sql.to_sqlite_text(rows.with_columns(decimals.to_units(name).alias(name) for name in exact))
     statement = table.insert().compile(dialect=connection.dialect, column_keys=rows.columns)
@@ -54,7 +57,7 @@ def _insert_by_position(connection: sa.Connection, table: sa.Table, rows: pl.Dat
 
 
 def _copy(connection: sa.Connection, table: sa.Table, rows: pl.DataFrame) -> None:
-    """PostgreSQL's COPY, in its text format: there, unlike in CSV, no value can look like the end of the data."""
+    """Use PostgreSQL's COPY, in its text format: there, unlike in CSV, no value can look like the end of the data."""
     from psycopg.sql import SQL, Identifier  # noqa: PLC0415 - only where it is used
 
     columns = SQL(", ").join(Identifier(name) for name in rows.columns)
@@ -75,7 +78,7 @@ def _copy(connection: sa.Connection, table: sa.Table, rows: pl.DataFrame) -> Non
 
 
 def _insert_json(connection: sa.Connection, table: sa.Table, rows: pl.DataFrame) -> None:
-    """SQL Server reads a parameter of JSON as a typed table: as fast as a bulk copy, and in the same transaction."""
+    """Send JSON, which SQL Server reads as a typed table: as fast as a bulk copy, and in the same transaction."""
     statement = build_json_insert(table, rows.columns, connection.dialect)
     naive = pl.col(pl.Datetime).dt.strftime("%Y-%m-%dT%H:%M:%S%.6f")
     text = rows.with_columns(naive, pl.col(pl.Decimal, pl.Date, pl.Time).cast(pl.String))
@@ -84,7 +87,7 @@ def _insert_json(connection: sa.Connection, table: sa.Table, rows: pl.DataFrame)
 
 
 def build_json_insert(table: sa.Table, names: list[str], dialect: sa.Dialect) -> sa.Insert:
-    """The statement that inserts a JSON array `rows` of objects with these columns.
+    """Build the statement that inserts a JSON array `rows` of objects with these columns.
 
     Text is read at any length, so that a value too long for its column is an error and not cut.
     """

@@ -1,7 +1,7 @@
-"""One CSV or Parquet file -> a raw frame under the contract's column names, with nothing guessed and nothing lost.
+"""Reader of one CSV or Parquet file: a raw frame under the contract's column names, nothing guessed, nothing lost.
 
-CSV stays text: what a value means is decided once, in `fillrate.contracts`. A row that does not fit its header is
-handed back beside the frame, with its reason and the text as it came.
+CSV stays text: what a value means is decided once, in `core.parsing`. A row that does not fit its header is returned
+beside the frame, with its reason and the text as it came. Which tables a directory must have belongs to the areas.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ MAPPING_FILE: Final = "mapping.toml"
 _SUFFIXES: Final = (".csv", ".parquet")
 _BOMS: Final = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 _CHUNK_ROWS: Final = 100_000
-"""Rows held as Python strings at a time: bounds the memory of a large file."""
+"""Rows that are Python strings at a time: bounds the memory of a large file."""
 
 
 class TableMapping(BaseModel):
@@ -86,7 +86,7 @@ class RawTable:
 
 
 def read_mapping(file: Path, tables: Mapping[str, Collection[str]]) -> dict[str, TableMapping]:
-    """The mapping of each table that the file speaks of.
+    """Read the mapping of each table that a mapping file names.
 
     Args:
         file: a TOML file with one section per table.
@@ -129,7 +129,7 @@ def _describe_error(error: Mapping[str, object]) -> str:
 
 
 def read_table(directory: Path, name: str, mapping: TableMapping, moments: Collection[str]) -> RawTable | None:
-    """One table of a directory, or None where there is no file for it.
+    """Read one table of a directory; None where there is no file for it.
 
     Args:
         directory: where the files are.
@@ -171,7 +171,7 @@ def _locate(directory: Path, name: str, mapping: TableMapping) -> Path | None:
 
 
 def describe_contents(directory: Path) -> str:
-    """What a directory holds, for a message about what it lacks."""
+    """Describe what a directory contains, for a message about what it lacks."""
     names = sorted(entry.name for entry in directory.iterdir())
     listed = ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")  # noqa: PLR2004 - a line people can read
     return f"found {listed}" if names else "the directory is empty"
@@ -258,7 +258,7 @@ def _decode(file: Path, mapping: TableMapping) -> str:
 
 
 def _is_plain(text: str, separator: str) -> bool:
-    """Whether Polars' reader, 15 times as fast, provably reads what the csv module would.
+    """Return whether Polars' reader, 15 times as fast, provably reads what the csv module would.
 
     That is: no quote, no carriage return but before a line feed, and every line as wide as the header.
     """
@@ -303,7 +303,7 @@ def _read_quoted(file: Path, text: str, separator: str) -> tuple[list[str], pl.D
 
 
 def _read_rows(file: Path, lines: list[str], separator: str) -> Iterator[tuple[int, int, list[str] | str]]:
-    """The lines (from, to) of each row that is not blank, and its fields or why it has none."""
+    """Yield the lines (from, to) of each row that is not blank, and its fields or why it has none."""
     reader = csv.reader(lines, delimiter=separator, strict=True)
     while True:
         start = reader.line_num

@@ -34,7 +34,7 @@ class Database:
 
     @property
     def engine(self) -> sa.Engine:
-        """The engine that finds its tables; it raises the errors of SQLAlchemy."""
+        """Return the engine that finds its tables; it raises the errors of SQLAlchemy."""
         return sql.get_engine(self.url, schema=self.schema)
 
     @contextmanager

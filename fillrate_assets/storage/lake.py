@@ -2,7 +2,7 @@
 
 A partition is one file, or one for each of its parts: of what ticks make, a part is a tick.
 
-S3 is reached as `connections/aws.py` says: what lists and writes through boto3, what reads through Polars with
+S3 is reached as `aws.client` says: what lists and writes through boto3, what reads through Polars with
 boto3's credentials.
 """
 
@@ -31,7 +31,7 @@ WHOLE: Final = "part-0"
 
 _S3: Final = "s3://"
 _AT_ONCE: Final = 10
-"""Requests at a time; boto3 keeps as many connections."""
+"""Requests at a time; boto3 pools as many connections."""
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
@@ -46,7 +46,7 @@ class Part(NamedTuple):
 
     @property
     def partition(self) -> PartitionKey:
-        """The partition that it is of."""
+        """Return the partition that it belongs to."""
         return PartitionKey(self.dc, self.ship_date)
 
 
@@ -63,11 +63,11 @@ class Lake:
         first: date | None = None,
         last: date | None = None,
     ) -> pl.LazyFrame:
-        """Every stored partition of an asset, of some DCs, in a range of ship dates."""
+        """Scan every stored partition of an asset, of some DCs, in a range of ship dates."""
         return self.read_parts(frame, self.list_parts(frame, dcs, first, last))
 
     def read(self, frame: TableSchema, partitions: Iterable[PartitionKey]) -> pl.LazyFrame:
-        """Those of the partitions that are stored; none of them stored is a frame without rows.
+        """Read those of the partitions that are stored; none of them stored is a frame without rows.
 
         Raises:
             SourceUnavailable: S3 did not answer, or throttled the call.
@@ -77,7 +77,7 @@ class Lake:
         return self.read_parts(frame, sorted(self._find_parts(frame, set(partitions))))
 
     def read_parts(self, frame: TableSchema, parts: Sequence[Part]) -> pl.LazyFrame:
-        """Parts that are stored; without any, a frame without rows."""
+        """Read parts that are stored; without any, a frame without rows."""
         if not parts:
             return frame.empty()
         paths = [self._locate(_build_path(frame, part)) for part in parts]
@@ -125,11 +125,11 @@ class Lake:
         return {partition: of_day.height for partition, of_day in content.items()}
 
     def read_whole(self, frame: TableSchema) -> pl.LazyFrame:
-        """An asset that is not partitioned."""
+        """Read an asset that is not partitioned."""
         return pl.scan_parquet(self._locate(self._build_whole_path(frame)), glob=False)
 
     def read_whole_if_stored(self, frame: TableSchema) -> pl.DataFrame | None:
-        """What is stored of an asset that is not partitioned; None if that is nothing yet."""
+        """Read what is stored of an asset that is not partitioned; None if that is nothing yet."""
         path = self._build_whole_path(frame)
         stored = any(each.endswith(path) for each, _ in self._list_files(f"{frame.name}/"))
         return self.read_whole(frame).collect() if stored else None
@@ -181,7 +181,7 @@ class Lake:
         return content
 
     def list_partitions(self, frame: TableSchema) -> list[PartitionKey]:
-        """The stored partitions of an asset, sorted."""
+        """List the stored partitions of an asset, sorted."""
         return sorted({part.partition for part in self.list_parts(frame)})
 
     def list_parts(
@@ -191,7 +191,7 @@ class Lake:
         first: date | None = None,
         last: date | None = None,
     ) -> list[Part]:
-        """The stored parts of an asset, sorted: of some DCs, in a range of ship dates.
+        """List the stored parts of an asset, sorted: of some DCs, in a range of ship dates.
 
         Raises:
             SourceUnavailable: S3 did not answer, or throttled the call.
@@ -208,7 +208,7 @@ class Lake:
         return sorted(self._find_parts_of_dcs(frame, dict.fromkeys(dcs, (first or date.min, last or date.max))))
 
     def find_write_times(self, frame: TableSchema, partitions: Iterable[PartitionKey]) -> dict[PartitionKey, datetime]:
-        """When those of the partitions that are stored were last written; on S3, to the second.
+        """Find when those of the partitions that are stored were last written; on S3, to the second.
 
         Raises:
             SourceUnavailable: S3 did not answer, or throttled the call.
@@ -221,13 +221,13 @@ class Lake:
         return written
 
     def _find_parts(self, frame: TableSchema, partitions: set[PartitionKey]) -> dict[Part, datetime]:
-        """The stored parts of partitions, and since when."""
+        """Find the stored parts of partitions, and since when."""
         days = {dc: [day for each, day in partitions if each == dc] for dc, _ in partitions}
         found = self._find_parts_of_dcs(frame, {dc: (min(of_dc), max(of_dc)) for dc, of_dc in days.items()})
         return {part: at for part, at in found.items() if part.partition in partitions}
 
     def _find_parts_of_dcs(self, frame: TableSchema, ranges: Mapping[str, tuple[date, date]]) -> dict[Part, datetime]:
-        """What is stored of DCs from a ship date to another, and since when: one listing of a DC, not one of a day."""
+        """Find what is stored of DCs in ranges of ship dates, and since when: one listing of a DC, not one of a day."""
         listings = self._call_each(
             lambda dc: _parse_parts(self._list_files(f"{frame.name}/dc={dc}/", *ranges[dc])), list(ranges)
         )
@@ -243,7 +243,7 @@ class Lake:
     def _list_files(
         self, prefix: str, first: date | None = None, last: date | None = None
     ) -> Iterator[tuple[str, datetime]]:
-        """Files below a prefix and since when; with dates, in `ship_date=` folders from the first to the last."""
+        """List files below a prefix and since when; with dates, in `ship_date=` folders from the first to the last."""
         if self.root.startswith(_S3):
             return self._list_s3_files(prefix, first, last)
         return self._list_disk_files(prefix, first, last)
@@ -272,7 +272,7 @@ class Lake:
                     yield found["Key"], found["LastModified"]
 
     def _replace(self, path: str, write: Callable[[IO[bytes]], object]) -> None:
-        # In memory first: of a disk that is full, Polars tells that the Parquet is wrong.
+        # In memory first: of a full disk, Polars reports that the Parquet is wrong.
         content = io.BytesIO()
         write(content)
         if self.root.startswith(_S3):
@@ -293,14 +293,14 @@ class Lake:
                 incoming.unlink(missing_ok=True)
 
     def _locate(self, path: str) -> str:
-        """A path below the root, as Polars takes it."""
+        """Return a path below the root, as Polars takes it."""
         if not self.root.startswith(_S3):
             return f"{self.root}/{path}"
         bucket, root = self._split_root()
         return f"{_S3}{bucket}/{root}{path}"
 
     def _split_root(self) -> tuple[str, str]:
-        """The bucket, and the prefix of every key in it."""
+        """Return the bucket, and the prefix of every key in it."""
         bucket, _, prefix = self.root.removeprefix(_S3).partition("/")
         prefix = prefix.strip("/")
         return bucket, f"{prefix}/" if prefix else ""
@@ -332,7 +332,7 @@ def _list_directory(directory: str) -> list[os.DirEntry[str]]:
 
 @contextmanager
 def _translate_disk_errors(root: str) -> Iterator[None]:
-    """A disk that is full or not to be written to may be mended by the time of a retry."""
+    """Raise a disk's errors as SourceUnavailable: it may have space, or be writable, by the time of a retry."""
     try:
         yield
     except OSError as error:
@@ -345,7 +345,7 @@ def _build_path(frame: TableSchema, part: Part) -> str:
 
 
 def _parse_parts(files: Iterable[tuple[str, datetime]]) -> dict[Part, datetime]:
-    """The parts among files, and since when."""
+    """Parse the parts among files, and since when."""
     found = {}
     for path, at in files:
         _, *folders, name = path.rsplit("/", 3)

@@ -1,4 +1,7 @@
-"""What the SQL connections share: engines, typed failures, and bulk paths behind one `read` and one `append`."""
+"""Access to any SQL database: engines, typed errors, and bulk paths behind one `read` and one `append`.
+
+It knows no table. The platform's own database is `database`; tables are declared with `tables`.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +47,7 @@ _WHOLE_RESULT: Final = 50_000_000
 def get_engine(
     url: str, *, schema: str | None = None, read_only: bool = False, statement_seconds: int = STATEMENT_SECONDS
 ) -> sa.Engine:
-    """The engine of a URL, one per process; nothing is connected yet, but a URL's secret is fetched.
+    """Return the engine of a URL, one per process; nothing is connected yet, but a URL's secret is fetched.
 
     Args:
         url: where the system is.
@@ -85,13 +88,13 @@ def get_engine(
 
 
 def get_schema(connection: sa.Connection) -> str | None:
-    """The schema that the connection's engine was made for."""
+    """Return the schema that the connection's engine was made for."""
     places: Mapping[str | None, str] = connection.get_execution_options().get("schema_translate_map", {})
     return places.get(None)
 
 
 def _choose_arguments(backend: str, statement_seconds: int) -> dict[str, Any]:
-    """What a driver is told when it connects, unless the URL says otherwise."""
+    """Choose the options that a driver connects with, unless the URL sets them."""
     if backend == "sqlite":
         return {"timeout": _BUSY_SECONDS}
     if backend == "postgresql":
@@ -124,7 +127,7 @@ def make_directory(url: str) -> None:
 
 
 def find_embedded_file(url: str) -> Path | None:
-    """The file of an embedded database; None for a server."""
+    """Find the file of an embedded database; None for a server."""
     parsed = _parse_url(url)
     embedded = parsed.get_backend_name() in {"sqlite", "duckdb"} and parsed.database
     return Path(parsed.database) if embedded and parsed.database else None
@@ -166,7 +169,7 @@ def translate_errors(system: str, url: str, *, creating: bool = False) -> Iterat
 
 @contextmanager
 def translate_driver_errors(connection: sa.Connection, statement: str) -> Iterator[None]:
-    """A connection that is used past SQLAlchemy raises errors of its own: raise them as SQLAlchemy would."""
+    """Raise the driver's own errors, of a connection that is used past SQLAlchemy, as SQLAlchemy would."""
     dialect, errors = connection.dialect, connection.dialect.loaded_dbapi.Error
     try:
         yield
@@ -185,7 +188,7 @@ def read(
     """Run a query of a source and return its rows as a frame, through Arrow where the driver can.
 
     The Arrow driver brings a SQLite library of its own, and two of them in one process must not have the same
-    file open: so engines keep no connection, and the record store, which writes, reads with `select`.
+    file open: so engines pool no connection, and the record store, which writes, reads with `select`.
 
     Raises:
         SourceUnavailable: the system did not answer: never an empty frame.
@@ -228,7 +231,7 @@ def append(system: str, url: str, table: sa.Table, frame: pl.DataFrame) -> None:
 
 
 def to_sqlite_text(frame: pl.DataFrame) -> pl.DataFrame:
-    """Dates and times as the ISO text that SQLAlchemy keeps in SQLite; decimals as text, flags as 0 and 1."""
+    """Convert dates and times to the ISO text that SQLAlchemy stores in SQLite; decimals to text, flags to 0 and 1."""
     forms: dict[pl.DataType, str] = {TIMESTAMP: "%Y-%m-%d %H:%M:%S%.6f", pl.Time(): "%H:%M:%S%.6f"}
     return frame.with_columns(
         *[
@@ -273,9 +276,9 @@ def _read_duckdb(url: str, statement: sa.Select[Any]) -> pl.DataFrame:
 
 
 def _read_oracle(connection: sa.Connection, statement: sa.Select[Any]) -> pl.DataFrame:
-    """Through Arrow; but that makes floats of a NUMBER without a declared precision: those come as rows of decimals.
+    """Read through Arrow; it makes floats of a NUMBER without a declared precision: those come as rows of decimals.
 
-    Times are bound as DATE, to the second and downwards: a bound TIMESTAMP would keep a DATE column from its index.
+    Times are bound as DATE, to the second and downwards: with a bound TIMESTAMP a DATE column would not use its index.
     """
     number = connection.dialect.loaded_dbapi.DB_TYPE_NUMBER
     compiled = statement.compile(dialect=connection.dialect)
@@ -297,7 +300,7 @@ def _read_oracle(connection: sa.Connection, statement: sa.Select[Any]) -> pl.Dat
 
 
 def _compile(url: str, statement: sa.Select[Any]) -> tuple[str, list[object]]:
-    """A statement as its dialect writes it, with the bound values in order."""
+    """Compile a statement as its dialect writes it, with the bound values in order."""
     compiled = statement.compile(dialect=get_engine(url).dialect, compile_kwargs={"render_postcompile": True})
     values = compiled.construct_params()
     return str(compiled), [values[name] for name in getattr(compiled, "positiontup", None) or ()]

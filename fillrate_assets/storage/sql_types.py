@@ -1,4 +1,4 @@
-"""Column types that keep every digit on each database, and the one map from dtypes to them."""
+"""Column types that store every digit on each database, and the one map from dtypes to them."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ class ExactDecimal(sa.types.TypeDecorator[Decimal]):
     cache_ok = True
 
     def load_dialect_impl(self, dialect: sa.Dialect) -> sa.types.TypeEngine[Any]:
-        """Pick the type that keeps every digit."""
+        """Pick the type that stores every digit."""
         return dialect.type_descriptor(sa.BigInteger() if dialect.name == "sqlite" else sa.Numeric(18, 4))
 
     def process_bind_param(self, value: Decimal | None, dialect: sa.Dialect) -> Decimal | int | None:
-        """Python to database."""
+        """Convert from Python to the database."""
         return int(value * PLACES) if value is not None and dialect.name == "sqlite" else value
 
     def process_result_value(self, value: Any | None, dialect: sa.Dialect) -> Decimal | None:  # noqa: ANN401
-        """Database to Python."""
+        """Convert from the database to Python."""
         return Decimal(value) / PLACES if value is not None and dialect.name == "sqlite" else value
 
 
@@ -39,7 +39,7 @@ class UtcDateTime(sa.types.TypeDecorator[datetime]):
     cache_ok = True
 
     def load_dialect_impl(self, dialect: sa.Dialect) -> sa.types.TypeEngine[Any]:
-        """Pick the type that keeps every digit."""
+        """Pick the type that stores every digit."""
         if dialect.name != "mssql":
             return dialect.type_descriptor(sa.DateTime())
         from sqlalchemy.dialects.mssql import DATETIME2  # noqa: PLC0415 - only where it is used

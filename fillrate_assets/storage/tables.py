@@ -1,4 +1,7 @@
-"""Tables declared from table schemas: those of the platform's own database, and those of a source."""
+"""Tables declared from table schemas: those of the platform's own database, and those of a source.
+
+Which tables there are belongs to the areas.
+"""
 
 from __future__ import annotations
 
@@ -17,26 +20,26 @@ METADATA: Final = sa.MetaData()
 
 
 def declare_table(
-    frame: TableSchema, *more: sa.schema.SchemaItem, lengths: Mapping[str, int | None] | None = None
+    table: TableSchema, *more: sa.schema.SchemaItem, lengths: Mapping[str, int | None] | None = None
 ) -> sa.Table:
-    """Declare the table that keeps a frame.
+    """Declare the table that stores a frame's rows.
 
     Args:
-        frame: its columns and key.
+        table: its columns and key.
         more: further columns and indexes.
-        lengths: of text columns, None for any; by default 64 in the key, which servers keep short, and 255 elsewhere.
+        lengths: of text columns, None for any; by default 64 in the key, which servers limit, and 255 elsewhere.
 
     """
     columns = [
         sa.Column(
             column.name,
-            choose_sql_type(column.dtype, (lengths or {}).get(column.name, 64 if column.name in frame.key else 255)),
-            primary_key=column.name in frame.key,
+            choose_sql_type(column.dtype, (lengths or {}).get(column.name, 64 if column.name in table.key else 255)),
+            primary_key=column.name in table.key,
             nullable=column.nullable,
         )
-        for column in frame.columns
+        for column in table.columns
     ]
-    return sa.Table(frame.name, METADATA, *columns, *more)
+    return sa.Table(table.name, METADATA, *columns, *more)
 
 
 def declare_identity_column() -> sa.Column[Any]:
@@ -47,14 +50,14 @@ def declare_identity_column() -> sa.Column[Any]:
 def declare_source_table(
     url: str, contract: TableSchema, name: str, mapping: Mapping[str, SourceTable], *, text: tuple[str, ...]
 ) -> sa.Table:
-    """The SQLAlchemy table behind a contract, under the source's own names.
+    """Declare the SQLAlchemy table behind a contract, under the source's own names.
 
     Args:
-        url: where the table is. An embedded one also keeps what a loader could not read of a row.
+        url: where the table is. An embedded one also stores what a loader could not read of a row.
         contract: columns of the table, less what the platform derives.
         name: the contract's name of the table, the default for the source's.
         mapping: the source's names by contract table.
-        text: columns that the embedded system keeps as they were written, so that nothing unreadable is lost.
+        text: columns that the embedded system stores as they were written, so that nothing unreadable is lost.
 
     Returns:
         A table whose column *keys* are the contract's names.

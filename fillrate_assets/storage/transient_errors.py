@@ -1,4 +1,4 @@
-"""Which errors of a driver may pass by themselves: a server that was down or busy, a deadlock, a lost connection.
+"""Classification of drivers' errors: those that may pass by themselves, as of a server that is busy, or a deadlock.
 
 What is not known to pass does not: a wrong password or a missing table is the same at every retry.
 """
@@ -14,7 +14,7 @@ _POSTGRESQL: Final = ("08", "40", "53", "55P03", "57", "58")
 """SQLSTATE: connection, transaction rolled back (deadlock, serialization), resources, lock, shutdown, I/O."""
 
 _POSTGRESQL_REFUSES: Final = ("authentication failed", "does not exist", "no pg_hba.conf entry", "permission denied")
-"""A connection that was refused has no SQLSTATE, only words; in another language it counts as one that may pass."""
+"""A connection that was refused has no SQLSTATE, only a text; in another language it counts as one that may pass."""
 
 _ORACLE: Final = {
     "DPY-1001",  # not connected
@@ -51,7 +51,7 @@ _DB_LIBRARY: Final = range(20_000, 20_300)
 """Errors of the client library of pymssql: not reached, timed out, connection dead."""
 
 _TRANSACTION: Final = re.compile(r"Cannot \w+ transaction: \((\d+),")
-"""How pymssql words what it was told at a begin or a commit."""
+"""How pymssql quotes the server's error at a begin or a commit."""
 
 
 def is_transient(error: DBAPIError, backend: str) -> bool:
@@ -72,9 +72,9 @@ def is_transient(error: DBAPIError, backend: str) -> bool:
         number = _extract_number(_get_first(error.orig))
         return number in _SQL_SERVER or number in _DB_LIBRARY
     if backend == "sqlite":
-        absent = any(words in str(error.orig) for words in ("no such table", "no such column"))
+        absent = any(text in str(error.orig) for text in ("no such table", "no such column"))
         return isinstance(error, OperationalError) and not absent
-    # DuckDB's word for a file that another process holds.
+    # DuckDB's name for a file that another process holds.
     return isinstance(error, OperationalError) or type(error.orig).__name__ == "IOException"
 
 
@@ -82,19 +82,19 @@ def _is_transient_postgresql(error: DBAPIError) -> bool:
     state = getattr(error.orig, "sqlstate", None) or getattr(error.orig, "pgcode", None)  # psycopg 3, psycopg 2
     if state is not None:
         return str(state).startswith(_POSTGRESQL)
-    words = str(error.orig)
-    return isinstance(error, OperationalError) and not any(refusal in words for refusal in _POSTGRESQL_REFUSES)
+    text = str(error.orig)
+    return isinstance(error, OperationalError) and not any(refusal in text for refusal in _POSTGRESQL_REFUSES)
 
 
-def _extract_number(told: object) -> object:
-    """The number in what pymssql tells first: alone, of connections in a tuple, at a begin or a commit in words."""
-    if isinstance(told, tuple):
-        return told[0]
-    if isinstance(told, str) and (worded := _TRANSACTION.match(told)):
-        return int(worded[1])
-    return told
+def _extract_number(first: object) -> object:
+    """Extract the number from pymssql's first argument: a number, a tuple, or a text at a begin or a commit."""
+    if isinstance(first, tuple):
+        return first[0]
+    if isinstance(first, str) and (quoted := _TRANSACTION.match(first)):
+        return int(quoted[1])
+    return first
 
 
 def _get_first(error: BaseException | None) -> object:
-    """What a driver tells first of an error."""
+    """Return the first argument of a driver's error."""
     return error.args[0] if error is not None and error.args else None

@@ -157,7 +157,7 @@ class _Service:
         """Show the page anew, so that a browser that goes back or reloads sends nothing again."""
         # A list of several shows what was just answered, not its top.
         query = f"?recorded={taken.recorded}#{taken.recorded}" if taken.recorded else ""
-        response = RedirectResponse(self._links.url(request.path_params["token"]) + query, status_code=303)
+        response = RedirectResponse(self._links.build_url(request.path_params["token"]) + query, status_code=303)
         self._set_cookie(response, _NAME, quote(taken.responder))
         return response
 
@@ -174,7 +174,7 @@ class _Service:
             "responder": (sent or {}).get(_NAME) or visit.responder,
             "named_by_link": bool(visit.link.responder),
             "word": self._guard.sign(token, browser),
-            "here": self._links.url(token),
+            "here": self._links.build_url(token),
         }
         response = self._render(page.template, values, 422 if error else 200)
         self._set_cookie(response, self._guard.cookie, browser)

@@ -97,15 +97,15 @@ class Floor:
 
     def alert(self, rec_id: str = REC_ID, responder: str = "") -> str:
         """The link to answer an alert."""
-        return self.links.alert(rec_id, now=TICK, responder=responder)
+        return self.links.make_alert_url(rec_id, now=TICK, responder=responder)
 
     def missed(self, warehouse: str = "W1") -> str:
         """The link to report a missed problem."""
-        return self.links.missed(warehouse, now=TICK)
+        return self.links.make_missed_url(warehouse, now=TICK)
 
     def audit(self, warehouse: str = "W1") -> str:
         """The link to last week's sample."""
-        return self.links.audit(warehouse, WEEK, now=TICK)
+        return self.links.make_audit_url(warehouse, WEEK, now=TICK)
 
 
 @dataclass

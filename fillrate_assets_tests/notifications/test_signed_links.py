@@ -30,7 +30,7 @@ NEW: Final = "a new secret that is long enough as well"
 SIGNER: Final = LinkSigner(BASE, [NEW])
 REC_ID: Final = f"{EPISODE_KEY}.1"
 EXPIRES: Final = TICK + timedelta(days=7)
-TOKEN: Final = SIGNER.token(Link("alert", REC_ID), expires=EXPIRES)
+TOKEN: Final = SIGNER.sign(Link("alert", REC_ID), expires=EXPIRES)
 LINKS: Final = st.builds(
     Link,
     kind=st.sampled_from(("alert", "missed", "audit")),
@@ -42,23 +42,23 @@ LINKS: Final = st.builds(
 
 @given(link=LINKS)
 def test_a_link_says_what_it_was_made_for(link: Link) -> None:
-    assert SIGNER.read(SIGNER.token(link, expires=EXPIRES), now=TICK) == link
+    assert SIGNER.read(SIGNER.sign(link, expires=EXPIRES), now=TICK) == link
 
 
 @given(link=LINKS)
 def test_a_token_is_taken_by_a_url_as_it_is(link: Link) -> None:
-    assert set(SIGNER.token(link, expires=EXPIRES)) <= set(string.ascii_letters + string.digits + "-_.")
+    assert set(SIGNER.sign(link, expires=EXPIRES)) <= set(string.ascii_letters + string.digits + "-_.")
 
 
 def test_a_link_is_short() -> None:
-    assert len(SIGNER.alert(REC_ID, now=TICK)) < 160
+    assert len(SIGNER.make_alert_url(REC_ID, now=TICK)) < 160
 
 
 def test_each_kind_of_link_opens_its_page() -> None:
     urls: dict[Kind, str] = {
-        "alert": SIGNER.alert(REC_ID, now=TICK, responder="Kim"),
-        "missed": SIGNER.missed("W1", now=TICK, responder="Kim"),
-        "audit": SIGNER.audit("W1", "2026-W10", now=TICK, responder="Kim"),
+        "alert": SIGNER.make_alert_url(REC_ID, now=TICK, responder="Kim"),
+        "missed": SIGNER.make_missed_url("W1", now=TICK, responder="Kim"),
+        "audit": SIGNER.make_audit_url("W1", "2026-W10", now=TICK, responder="Kim"),
     }
     for kind, url in urls.items():
         base, _, token = url.rpartition("/f/")
@@ -103,7 +103,7 @@ def test_a_token_that_is_no_token_is_refused(token: str) -> None:
 def test_a_token_longer_than_any_of_ours_is_not_looked_at() -> None:
     # What repeats itself would be compressed.
     about = "".join(sha256(bytes([number])).hexdigest() for number in range(50))
-    token = SIGNER.token(Link("alert", about), expires=EXPIRES)
+    token = SIGNER.sign(Link("alert", about), expires=EXPIRES)
     assert len(token) > MAX_TOKEN
     with pytest.raises(ForgedLinkError):
         SIGNER.read(token, now=TICK)
@@ -136,7 +136,7 @@ ROTATIONS: Final = {
 @pytest.mark.parametrize(("signs", "reads", "accepted"), ROTATIONS.values(), ids=ROTATIONS)
 def test_the_first_secret_signs_and_all_are_accepted(signs: list[str], reads: list[str], *, accepted: bool) -> None:
     link = Link("missed", "W1")
-    token = LinkSigner(BASE, signs).token(link, expires=EXPIRES)
+    token = LinkSigner(BASE, signs).sign(link, expires=EXPIRES)
     if accepted:
         assert LinkSigner(BASE, reads).read(token, now=TICK) == link
     else:
@@ -152,7 +152,7 @@ def test_a_secret_that_can_be_guessed_is_refused(secrets: list[str]) -> None:
 
 
 def test_the_base_may_end_with_a_slash() -> None:
-    assert LinkSigner(f"{BASE}/", [NEW]).missed("W1", now=TICK) == SIGNER.missed("W1", now=TICK)
+    assert LinkSigner(f"{BASE}/", [NEW]).make_missed_url("W1", now=TICK) == SIGNER.make_missed_url("W1", now=TICK)
 
 
 # --- the week of an audit

@@ -78,7 +78,7 @@ def test_a_form_that_was_opened_in_time_and_sent_too_late_is_not_taken(floor: Fl
 
 def test_a_forged_link_looks_like_a_place_that_is_not_there(floor: Floor) -> None:
     base = floor.links.base_url
-    forged = LinkSigner(base, ["another secret, as long as it has to be"]).alert(REC_ID, now=TICK)
+    forged = LinkSigner(base, ["another secret, as long as it has to be"]).make_alert_url(REC_ID, now=TICK)
     unknown = floor.alert("W1_PICK_TOTAL.OVERFLOW.MOVE_STAFF.7.1")
     elsewhere = [forged, unknown, floor.alert() + "x", f"{base}/", f"{base}/f/", f"{base}/f/a.b", f"{base}/admin"]
     replies = [floor.browser(each).open() for each in elsewhere]
@@ -94,7 +94,7 @@ def test_a_link_that_was_altered_in_one_place_opens_nothing(floor: Floor, data: 
     place = data.draw(st.integers(0, len(token) - 1))
     letters = st.sampled_from("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.~%=")
     altered = token[:place] + data.draw(letters.filter(lambda letter: letter != token[place])) + token[place + 1 :]
-    browser = floor.browser(floor.links.url(altered))
+    browser = floor.browser(floor.links.build_url(altered))
     for reply in (browser.open(), browser.post({"word": "x", **SAID})):
         assert reply.status_code in {400, 404}
         assert shows_nothing(reply)
@@ -102,8 +102,8 @@ def test_a_link_that_was_altered_in_one_place_opens_nothing(floor: Floor, data: 
 
 
 def test_a_link_of_one_kind_is_none_of_another(floor: Floor) -> None:
-    token = floor.links.token(Link("missed", REC_ID), expires=TICK + LIFETIME)
-    assert floor.browser(floor.links.url(token)).open().status_code == 404
+    token = floor.links.sign(Link("missed", REC_ID), expires=TICK + LIFETIME)
+    assert floor.browser(floor.links.build_url(token)).open().status_code == 404
 
 
 # --- looking records nothing

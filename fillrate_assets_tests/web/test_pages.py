@@ -397,7 +397,7 @@ def test_everybody_looks_at_the_same_units_of_a_week(floor: Floor) -> None:
 
 def test_another_week_has_another_sample(floor: Floor) -> None:
     weeks = (WEEK, "2026-W09", "2026-W08")
-    urls = [floor.links.audit("W1", week, now=TICK) for week in weeks]
+    urls = [floor.links.make_audit_url("W1", week, now=TICK) for week in weeks]
     assert len({tuple(sampled(floor.browser(url).sent(responder="Kim").text)) for url in urls}) > 1
 
 

@@ -90,7 +90,7 @@ def test_a_promotion_counts_from_the_next_report_on_without_a_new_start(tmp_path
     when = (now - timedelta(minutes=1)).astimezone(ZoneInfo("America/Chicago"))
     report = {"responder": "Kim", "unit_id": "W1_PICK_TOTAL", "when": f"{when:%Y-%m-%dT%H:%M}"}
     with serving(tmp_path) as base, httpx.Client() as client:
-        browser = Browser(LinkSigner(base, [SECRET]).missed("W1", now=now), client)
+        browser = Browser(LinkSigner(base, [SECRET]).make_missed_url("W1", now=now), client)
         browser.sent(**report, direction="OVERFLOW")
         policies.promote(eager.version, Evidence(), by="ann", now=now)
         browser.sent(**report, direction="STARVATION")

@@ -129,4 +129,4 @@ class AlertDispatch:
             return f"{asset}?view=partitions&partition={quote(str(day))}"
 
         signer = self._signer()
-        return Links(chart if self.ui_url else None, partial(signer.alert, now=now) if signer else None)
+        return Links(chart if self.ui_url else None, partial(signer.make_alert_url, now=now) if signer else None)

@@ -1,6 +1,6 @@
 """Views for the analytics team.
 
-Sums come in cases. PostgreSQL and SQL Server show them as exact decimals. SQLite has none: the tables keep whole
+Sums come in cases. PostgreSQL and SQL Server show them as exact decimals. SQLite has none: the tables store whole
 ten-thousandths there, which the views sum exactly and then show as REAL, right to 15 digits.
 
 There is no index by item: the primary key finds an item of a DC in 120 days of 7,209 records in 0.15 s, and an index
@@ -42,7 +42,7 @@ def downgrade() -> None:
 
 
 def views(backend: str) -> list[sa.CreateView]:
-    """The views in the arithmetic of a database."""
+    """Build the views in the arithmetic of a database."""
     stored: sa.types.TypeEngine[Any] = sa.BigInteger() if backend == "sqlite" else sa.Numeric(18, 4)
     others: list[sa.Column[Any]] = [sa.Column(name) for name in (*_DAY, "vendor", "path")]
     # A Table, not a table: only that is looked for in the schema of the connection.

@@ -1,4 +1,4 @@
-"""What the floor is told: the outbox of the buffer area, and what could not be told."""
+"""Notices to the floor: the outbox of the buffer area, and its dead letters."""
 
 from typing import Any
 
@@ -58,7 +58,7 @@ def _id() -> sa.Column[Any]:
 
 
 def _notice() -> list[sa.Column[Any]]:
-    """What both tables have of a notice."""
+    """Return what both tables have of a notice."""
     return [
         sa.Column("dc", sa.Unicode(length=255), nullable=False),
         sa.Column("ship_date", sa.Date(), nullable=False),
