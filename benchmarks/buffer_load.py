@@ -49,7 +49,7 @@ from fillrate_assets.buffers.rules.policy import Policy
 from fillrate_assets.buffers.sources.floor_feeds import FloorFeeds
 from fillrate_assets.buffers.tick_store import LakeTickStore
 from fillrate_assets.definitions import build_defs
-from fillrate_assets.notifications.notifiers import Notifiers
+from fillrate_assets.notifications.notifiers.dispatch import Notifiers
 from fillrate_assets.sample.floor.load import Load
 from fillrate_assets.settings import Settings
 from fillrate_assets.storage import sql

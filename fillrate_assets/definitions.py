@@ -28,7 +28,7 @@ from fillrate_assets.fillrate.sources.order_system import OrderSystem
 from fillrate_assets.fillrate.sources.shipping_records import ShippingRecords
 from fillrate_assets.fillrate.watermark import make_watermark
 from fillrate_assets.notifications import feedback_links
-from fillrate_assets.notifications.notifiers import Notifiers
+from fillrate_assets.notifications.notifiers.dispatch import Notifiers
 from fillrate_assets.notifications.outbox import Outbox
 from fillrate_assets.orchestration.dc_lock_store import DcLockStore
 from fillrate_assets.orchestration.lake_io_manager import LakeIOManager

@@ -19,7 +19,7 @@ from fillrate_assets.buffers import schema
 from fillrate_assets.buffers.rules.tick import MasterData
 from fillrate_assets.core import parsing
 from fillrate_assets.core.table_schema import TIMESTAMP, Column, TableSchema
-from fillrate_assets.notifications import notifiers
+from fillrate_assets.notifications.notifiers.channel import redact_channel
 from fillrate_assets.storage import bulk_insert, sql
 from fillrate_assets.storage.database import Database
 from fillrate_assets.storage.tables import declare_table
@@ -262,7 +262,7 @@ def _collect_rejects(rows: pl.DataFrame, frame: TableSchema) -> pl.DataFrame:
     wrong = rows.filter(pl.col("problem").is_not_null())
     if "channel" in frame.key:
         # Someone may have written a URL there, which is a credential.
-        wrong = wrong.with_columns(pl.col("channel").map_elements(notifiers.redact_channel, pl.String))
+        wrong = wrong.with_columns(pl.col("channel").map_elements(redact_channel, pl.String))
     return wrong.select(pl.lit(frame.name).alias("table"), key.alias("key"), pl.col("problem").alias("reason"))
 
 

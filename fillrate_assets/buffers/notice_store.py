@@ -29,7 +29,7 @@ from fillrate_assets.buffers.rules import alert_suppression
 from fillrate_assets.buffers.rules.policy import Policy
 from fillrate_assets.core.errors import FillrateError, PermanentFailure, SourceUnavailable
 from fillrate_assets.core.table_schema import TIMESTAMP, TableSchema
-from fillrate_assets.notifications.notifiers import ChannelUnavailable, OutgoingMessage, redact_channel
+from fillrate_assets.notifications.notifiers.channel import ChannelUnavailable, OutgoingMessage, redact_channel
 from fillrate_assets.notifications.outbox import OUTBOX
 from fillrate_assets.notifications.rendering import Message
 from fillrate_assets.storage import bulk_insert, sql

@@ -1,6 +1,7 @@
-"""The layout of a message for Slack, for Teams and as plain text.
+"""Messages and their rendering as plain text, and the limits of a card.
 
-Generic: it knows no area. What a message says is written where its facts are, such as `buffers.report.notice_text`.
+The layouts of Slack and Teams are in their notifiers. It knows no area: what a message says is written where its facts
+are, such as `buffers.report.notice_text`.
 """
 
 from __future__ import annotations
@@ -17,9 +18,6 @@ MAX_WHY: Final = 300
 
 MAX_MORE: Final = 1500
 """Characters of a card that name further sections."""
-
-MAX_HEADER: Final = 150
-"""Characters of a Slack header."""
 
 
 @dataclass(frozen=True)
@@ -64,57 +62,17 @@ def render_text(message: Message) -> str:
     return "\n".join(lines)
 
 
-def render_slack(message: Message) -> dict[str, Any]:
-    """Return the message as Slack takes it: text for notifications, and Block Kit blocks."""
-    blocks: list[dict[str, Any]] = [
-        {"type": "header", "text": {"type": "plain_text", "text": _shorten(message.subject, MAX_HEADER)}}
-    ]
-    for section in message.sections[:MAX_SECTIONS]:
-        links = " | ".join(f"<{url}|{name}>" for name, url in section.links)
-        lines = [f"*{_escape(section.heading)}*", _escape(section.what), _escape(_shorten(section.why, MAX_WHY)), links]
-        blocks.append({"type": "section", "text": {"type": "mrkdwn", "text": _join(lines, "\n")}})
-    if more := _name_more(message.sections):
-        blocks.append({"type": "context", "elements": [{"type": "plain_text", "text": more}]})
-    return {"text": _escape(message.subject), "blocks": blocks}
-
-
-def render_teams(message: Message) -> dict[str, Any]:
-    """Return the message as a Teams webhook takes it: an Adaptive Card."""
-    body: list[dict[str, Any]] = [_text_block(message.subject, weight="Bolder", size="Medium")]
-    for section in message.sections[:MAX_SECTIONS]:
-        links = " | ".join(f"[{name}]({url})" for name, url in section.links)
-        lines = [section.what, _shorten(section.why, MAX_WHY), links]
-        color = "Attention" if section.urgent else "Default"
-        body += [_text_block(section.heading, weight="Bolder", color=color), _text_block(_join(lines, "\n\n"))]
-    if more := _name_more(message.sections):
-        body.append(_text_block(more, isSubtle=True))
-    card = {
-        "$schema": "http://adaptivecards.io/schemas/adaptive-card.json",
-        "type": "AdaptiveCard",
-        "version": "1.4",
-        "body": body,
-    }
-    attachment = {"contentType": "application/vnd.microsoft.card.adaptive", "contentUrl": None, "content": card}
-    return {"type": "message", "attachments": [attachment]}
-
-
-def _text_block(words: str, **style: str | bool) -> dict[str, Any]:
-    return {"type": "TextBlock", "text": words, "wrap": True, **style}
-
-
-def _name_more(sections: Sequence[Section]) -> str:
+def name_more_sections(sections: Sequence[Section]) -> str:
+    """Name the sections that a card leaves out; "" if it has all."""
     more = [section.heading for section in sections[MAX_SECTIONS:]]
-    return _shorten(f"and {len(more)} more: {'; '.join(more)}", MAX_MORE) if more else ""
+    return shorten(f"and {len(more)} more: {'; '.join(more)}", MAX_MORE) if more else ""
 
 
-def _join(lines: Sequence[str], separator: str) -> str:
+def join_lines(lines: Sequence[str], separator: str) -> str:
+    """Join the lines that are not empty."""
     return separator.join(line for line in lines if line)
 
 
-def _shorten(words: str, length: int) -> str:
-    return words if len(words) <= length else f"{words[: length - 3]}..."
-
-
-def _escape(words: str) -> str:
-    """Escape the three characters that Slack reads as its own."""
-    return words.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+def shorten(text: str, length: int) -> str:
+    """Shorten a text to at most `length` characters, with dots where it was cut."""
+    return text if len(text) <= length else f"{text[: length - 3]}..."

@@ -20,7 +20,10 @@ from fillrate_assets.buffers.report import notice_text
 from fillrate_assets.buffers.report.notice_text import Links
 from fillrate_assets.core.errors import FillrateError, PermanentFailure, SourceUnavailable
 from fillrate_assets.notifications import rendering
-from fillrate_assets.notifications.notifiers import ChannelUnavailable, Notifiers, OutgoingMessage
+from fillrate_assets.notifications.notifiers.channel import ChannelUnavailable, OutgoingMessage
+from fillrate_assets.notifications.notifiers.dispatch import Notifiers
+from fillrate_assets.notifications.notifiers.slack import render_slack
+from fillrate_assets.notifications.notifiers.teams import render_teams
 from fillrate_assets_tests.factories import buffers_frames
 from fillrate_assets_tests.factories.buffers_frames import Row
 from fillrate_assets_tests.fixtures.cloud import Cloud
@@ -81,7 +84,7 @@ def failing(channels: Notifiers, channel: str) -> FillrateError:
 
 
 def test_slack_and_teams_get_what_they_lay_out(channels: Notifiers, receiver: Receiver) -> None:
-    for kind, layout in (("slack", rendering.render_slack), ("teams", rendering.render_teams)):
+    for kind, layout in (("slack", render_slack), ("teams", render_teams)):
         sent = letter(f"{kind}:floor")
         channels.send(sent)
         request = receiver.requests.pop()
@@ -238,9 +241,9 @@ WRONG: Final = {
     "slack:typo": "^channel slack:typo is not known: the setting `channels` has no URL under that name; ",
     "slack:": r"^channel slack:\.\.\. is not known",
     f"slack:https://hooks.example/{HIDDEN}": r"^channel slack:\.\.\. is not known",
-    "slack:no-scheme": "^channel slack:no-scheme: what is kept under its name is no URL that begins with https://$",
-    "slack:no-port": "^channel slack:no-port: what is kept under its name is no URL",
-    "slack:no-host": "^channel slack:no-host: what is kept under its name is no URL",
+    "slack:no-scheme": "^channel slack:no-scheme: what is stored under its name is no URL that begins with https://$",
+    "slack:no-port": "^channel slack:no-port: what is stored under its name is no URL",
+    "slack:no-host": "^channel slack:no-host: what is stored under its name is no URL",
 }
 
 

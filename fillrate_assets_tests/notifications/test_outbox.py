@@ -25,7 +25,8 @@ from fillrate_assets.buffers.notice_store import DEAD_LETTERS, NOTICES, Delivery
 from fillrate_assets.buffers.rules import notification_routing
 from fillrate_assets.core.errors import PermanentFailure, SourceUnavailable
 from fillrate_assets.fillrate.record_store import RecordStore
-from fillrate_assets.notifications.notifiers import ChannelUnavailable, Notifiers, OutgoingMessage
+from fillrate_assets.notifications.notifiers.channel import ChannelUnavailable, OutgoingMessage
+from fillrate_assets.notifications.notifiers.dispatch import Notifiers
 from fillrate_assets.notifications.outbox import OUTBOX
 from fillrate_assets.storage.database import Database
 from fillrate_assets_tests.factories import buffers_frames

@@ -22,7 +22,7 @@ from fillrate_assets.buffers.rules import notification_routing
 from fillrate_assets.buffers.rules.policy import Policy
 from fillrate_assets.buffers.rules.tick import MasterData, TickStore
 from fillrate_assets.core.errors import FillrateError
-from fillrate_assets.notifications.notifiers import Notifiers
+from fillrate_assets.notifications.notifiers.dispatch import Notifiers
 from fillrate_assets.notifications.signed_links import LinkSigner
 from fillrate_assets.orchestration.partitions import make_key
 

@@ -15,7 +15,7 @@ from fillrate_assets.buffers.rules.unit_timeseries import is_valid_at
 from fillrate_assets.buffers.rules.verdicts import DATA_POOL
 from fillrate_assets.buffers.tick_store import LakeTickStore
 from fillrate_assets.core.errors import PermanentFailure
-from fillrate_assets.notifications.notifiers import redact_channel
+from fillrate_assets.notifications.notifiers.channel import redact_channel
 from fillrate_assets.settings import Settings
 from fillrate_assets.storage.database import Database
 from fillrate_assets.storage.lake import Lake

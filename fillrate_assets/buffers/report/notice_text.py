@@ -1,6 +1,6 @@
 """The text of notices: what each message of a warehouse, channel and tick says, in the warehouse's own time.
 
-Who gets a notice is decided in `buffers.rules.notification_routing`; how it looks in `notifications.rendering`.
+Who gets a notice is decided in `buffers.rules.notification_routing`; how it looks in `notifications.notifiers`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Alerts -> notices: which alert is sent to which channel at a tick.
 
-Frames only: `buffers.report.notice_text` writes the text of a notice, `notifications.rendering` lays it out for each
+Frames only: `buffers.report.notice_text` writes the text of a notice, `notifications.notifiers` lay it out for each
 kind of channel, and `NoticeStore` records it before anything is sent.
 """
 

@@ -14,6 +14,8 @@ from fillrate_assets.buffers.report import notice_text
 from fillrate_assets.buffers.report.notice_text import Links
 from fillrate_assets.buffers.rules import notification_routing, verdicts
 from fillrate_assets.notifications import rendering
+from fillrate_assets.notifications.notifiers.slack import render_slack
+from fillrate_assets.notifications.notifiers.teams import render_teams
 from fillrate_assets.notifications.rendering import Message
 from fillrate_assets_tests.factories import buffers_frames
 from fillrate_assets_tests.factories.buffers_frames import POLICY, Row, tick
@@ -474,7 +476,7 @@ def test_slack_blocks() -> None:
         "<https://charts.example/W1_PICK_TOTAL?at=1400|Chart> | <https://feedback.example/R1|Feedback>"
     )
     subject = "W1 Chicago West, 09:00 CDT: 1 to act on"
-    assert rendering.render_slack(message) == {
+    assert render_slack(message) == {
         "text": subject,
         "blocks": [
             {"type": "header", "text": {"type": "plain_text", "text": subject}},
@@ -487,7 +489,7 @@ def test_a_teams_card() -> None:
     (message,) = notice_text.render_messages(
         buffers_frames.notices({"severity": "EMERGENCY"}), buffers_frames.warehouses({}), LINKS
     )
-    (attachment,) = rendering.render_teams(message)["attachments"]
+    (attachment,) = render_teams(message)["attachments"]
     assert attachment["contentType"] == "application/vnd.microsoft.card.adaptive"
     assert attachment["content"]["type"] == "AdaptiveCard"
     links = "[Chart](https://charts.example/W1_PICK_TOTAL?at=1400) | [Feedback](https://feedback.example/R1)"
@@ -506,7 +508,7 @@ def test_cards_stay_within_what_slack_and_teams_take_and_text_has_all() -> None:
         buffers_frames.warehouses({}),
         LINKS,
     )
-    slack, teams = rendering.render_slack(message), rendering.render_teams(message)
+    slack, teams = render_slack(message), render_teams(message)
     assert len(slack["blocks"]) <= 50
     assert len(json.dumps(slack["blocks"])) < 13_000
     assert len(json.dumps(teams)) < 28 * 1024
@@ -519,7 +521,7 @@ def test_a_long_subject_is_cut_in_a_slack_header_alone() -> None:
     (message,) = notice_text.render_messages(
         buffers_frames.notices({}), buffers_frames.warehouses({"name": "x" * 200}), NO_LINKS
     )
-    header = rendering.render_slack(message)["blocks"][0]["text"]["text"]
+    header = render_slack(message)["blocks"][0]["text"]["text"]
     assert len(header) == 150
     assert header.endswith("...")
-    assert rendering.render_slack(message)["text"] == message.subject
+    assert render_slack(message)["text"] == message.subject

@@ -1,0 +1,48 @@
+"""Channels, and the message on its way to one.
+
+A channel is written as `alert_route` has it: `slack:NAME`, `teams:NAME`, `webhook:NAME`, `sns:ARN` or `console`. A NAME
+is that of a URL of the setting `channels`, or is itself `secret://name#key`.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+from fillrate_assets.core.errors import SourceUnavailable
+from fillrate_assets.notifications.rendering import Message
+
+SYNTAX: Final = "a channel is console, slack:NAME, teams:NAME, webhook:NAME or sns:ARN"
+
+_NAMED: Final = re.compile(r"[\w.-]+|secret://[^?]+|arn:[\w:./-]+", re.ASCII)
+"""What may be shown of a channel: somebody may have written a URL there."""
+
+
+@dataclass(frozen=True)
+class OutgoingMessage:
+    """One message on its way."""
+
+    message_id: str
+    """The same at every attempt, so that a receiver recognises a message that comes twice (dedup)."""
+
+    channel: str
+    message: Message
+
+
+class ChannelUnavailable(SourceUnavailable):
+    """The channel takes no message now; `wait` is how long it wants to be left alone."""
+
+    def __init__(self, message: str, wait: timedelta = timedelta(0)) -> None:
+        """Say what happened."""
+        super().__init__(message)
+        self.wait = wait
+
+
+def redact_channel(channel: str) -> str:
+    """Return a channel as people may see it: without a URL, which would be a credential."""
+    kind, colon, name = channel.partition(":")
+    if _NAMED.fullmatch(name if colon else kind):
+        return channel
+    return f"{kind}:..." if colon else "..."

@@ -1,0 +1,154 @@
+"""HTTP requests to the URL of a channel, and what their answers mean. What is posted belongs to the notifiers.
+
+The URL of a webhook is a credential: no message, log or error shows one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from functools import lru_cache
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Final
+
+from fillrate_assets.aws import secrets
+from fillrate_assets.core.errors import PermanentFailure, SourceUnavailable
+from fillrate_assets.notifications.notifiers.channel import SYNTAX, ChannelUnavailable, redact_channel
+
+if TYPE_CHECKING:
+    import ssl
+
+# It would log every URL that it requests.
+logging.getLogger("httpx").addFilter(lambda record: record.levelno >= logging.WARNING)
+
+_TRANSIENT: Final = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS}
+"""Beside what a server says of itself (5xx)."""
+
+_ADVICE: Final[Mapping[int, str]] = {
+    HTTPStatus.UNAUTHORIZED: "its URL or secret is not valid any more",
+    HTTPStatus.FORBIDDEN: "its URL or secret is not valid any more",
+    HTTPStatus.NOT_FOUND: "its URL is not valid any more",
+    HTTPStatus.GONE: "its URL is not valid any more",
+}
+
+_LONGEST_SECONDS: Final = 24 * 60 * 60
+
+
+@dataclass(frozen=True)
+class HttpSender:
+    """Sender of JSON to the URLs of channels, within time limits."""
+
+    urls: Mapping[str, str] = field(repr=False)
+    """By name; `secret://name#key` for one that is a secret."""
+
+    connect_seconds: float
+    whole_seconds: float
+
+    def post(self, channel: str, body: str, headers: Mapping[str, str] | None = None) -> None:
+        """Post a JSON text to a channel, once.
+
+        Raises:
+            ChannelUnavailable: the channel is not reached, does not answer in time, or wants a pause.
+            SourceUnavailable: the channel failed on its side; the same message may pass later.
+            PermanentFailure: the channel has no URL, or it refuses the message for good.
+
+        """
+        import httpx  # noqa: PLC0415 - a fifth of a second that only who sends pays
+
+        url = self._find_url(channel)
+        name = f"channel {redact_channel(channel)}"
+        content = {"content-type": "application/json", **(headers or {})}
+        # Raised without their causes, which may quote the URL.
+        try:
+            status, wait = asyncio.run(self._request(url, body, content))
+        except (TimeoutError, httpx.TimeoutException):
+            msg = f"{name} does not answer within {self.whole_seconds:g} s"
+            raise ChannelUnavailable(msg) from None
+        except (httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.LocalProtocolError):
+            raise PermanentFailure(_describe_bad_url(channel)) from None
+        except httpx.TransportError as error:
+            msg = f"{name} cannot be reached: {type(error).__name__}"
+            raise ChannelUnavailable(msg) from None
+        if not HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
+            raise _make_refusal(name, status, wait)
+
+    async def _request(self, url: str, body: str, headers: Mapping[str, str]) -> tuple[int, timedelta | None]:
+        """Return the status of an answer, and how long it says to wait; the rest of the answer is not read."""
+        import httpx  # noqa: PLC0415 - as above
+
+        bounds = httpx.Timeout(self.whole_seconds, connect=self.connect_seconds)
+        # httpx bounds each read by itself: a server that says a little at a time would never end.
+        async with (
+            asyncio.timeout(self.whole_seconds),
+            httpx.AsyncClient(timeout=bounds, verify=_get_tls_context()) as client,
+            client.stream("POST", url, content=body.encode(), headers=dict(headers)) as answer,
+        ):
+            return answer.status_code, _parse_retry_after(answer.headers.get("retry-after"))
+
+    def _find_url(self, channel: str) -> str:
+        name = channel.partition(":")[2]
+        if name.startswith(secrets.SCHEME):
+            url = secrets.reveal(name)
+        elif name in self.urls:
+            url = secrets.reveal(self.urls[name])
+        else:
+            msg = (
+                f"channel {redact_channel(channel)} is not known"
+                f": the setting `channels` has no URL under that name; {SYNTAX}"
+            )
+            raise PermanentFailure(msg)
+        if not url.startswith(("https://", "http://")):
+            raise PermanentFailure(_describe_bad_url(channel))
+        return url
+
+
+def to_json(value: object) -> str:
+    """Write a value as JSON, times as ISO 8601."""
+    return json.dumps(value, default=_to_iso, ensure_ascii=False)
+
+
+def _to_iso(value: object) -> str:
+    if isinstance(value, date | datetime):
+        return value.isoformat()
+    raise TypeError(type(value).__name__)
+
+
+def _describe_bad_url(channel: str) -> str:
+    return f"channel {redact_channel(channel)}: what is stored under its name is no URL that begins with https://"
+
+
+def _make_refusal(name: str, status: int, wait: timedelta | None) -> Exception:
+    """Make the error that an answer means, if it is no success."""
+    if status in _TRANSIENT or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        msg = f"{name} answered {status}"
+        if wait is not None or status == HTTPStatus.TOO_MANY_REQUESTS:
+            return ChannelUnavailable(msg, wait or timedelta(0))
+        return SourceUnavailable(msg)
+    if status < HTTPStatus.BAD_REQUEST:
+        return PermanentFailure(f"{name} answered {status}: it has moved; set its new URL")
+    return PermanentFailure(f"{name} refused with {status}: {_ADVICE.get(status, 'it takes no such message')}")
+
+
+def _parse_retry_after(header: str | None) -> timedelta | None:
+    """Parse a Retry-After header: seconds, or a date; None where it says neither."""
+    if header is None:
+        return None
+    if header.isdecimal():
+        return timedelta(seconds=min(int(header), _LONGEST_SECONDS))
+    try:
+        return max(parsedate_to_datetime(header) - datetime.now(UTC), timedelta(0))
+    except (TypeError, ValueError):
+        return None
+
+
+@lru_cache(maxsize=1)
+def _get_tls_context() -> ssl.SSLContext:
+    """Return the one context of the process: to read all certificates takes long."""
+    import httpx  # noqa: PLC0415 - as above
+
+    return httpx.create_ssl_context()
