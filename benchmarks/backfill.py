@@ -270,7 +270,7 @@ def fill(home: Path, network: Network) -> float:
 
 
 def empty_platform(home: Path, filled: Path) -> Settings:
-    """A platform over filled sources: its own empty lake, record store and Dagster instance."""
+    """Return a platform over filled sources: its own empty lake, record store and Dagster instance."""
     home.mkdir()
     shutil.copy(DAGSTER_YAML, home)
     os.environ.update(DAGSTER_HOME=str(home), FILLRATE_HOME=str(home), DAGSTER_EVENT_BATCH_SIZE="1000")
@@ -361,7 +361,7 @@ def by_rows(settings: Settings, home: Path, dcs: Sequence[str]) -> BareLoad:
 
 
 def by_arrow(settings: Settings, home: Path, dcs: Sequence[str]) -> BareLoad:
-    """The Arrow driver's bulk ingest: columns."""
+    """Load columns by the Arrow driver's bulk ingest."""
     url, took = _empty_store(home), NOTHING
     with dbapi.connect(str(sql.find_embedded_file(url)), autocommit=True) as connection:
         with connection.cursor() as cursor:
@@ -378,7 +378,7 @@ def by_arrow(settings: Settings, home: Path, dcs: Sequence[str]) -> BareLoad:
 
 
 def sums_of_store(url: str) -> Sums:
-    """What the records of a store add up to."""
+    """Sum the records of a store."""
     with closing(sqlite3.connect(str(sql.find_embedded_file(url)))) as connection:
         columns = [sa.func.count().label("records"), *[sa.func.sum(sa.column(name)) for name in SUMMED]]
         row = connection.execute(str(sa.select(*columns).select_from(sa.table(RECORDS.name)))).fetchone()
@@ -386,7 +386,7 @@ def sums_of_store(url: str) -> Sums:
 
 
 def sums_of_lake(settings: Settings) -> Sums:
-    """What the lake's records add up to."""
+    """Sum the lake's records."""
     summed = [decimals.to_units(name).sum() for name in SUMMED]
     records = Lake(settings.storage.lake_root).scan(schema.LOST_CASES)
     return records.select(pl.len().cast(pl.Int64).alias("records"), *summed).collect().row(0, named=True)
@@ -399,7 +399,7 @@ def _empty_store(home: Path) -> str:
 
 
 def _saved_rows(settings: Settings, dc: str) -> pl.DataFrame:
-    """The rows of a DC as the backfill's record store holds them, encoded."""
+    """Return the rows of a DC as the backfill's record store holds them, encoded."""
     return sql.read("record store", settings.storage.record_store_url, sa.select(RECORDS).where(RECORDS.c.dc == dc))
 
 

@@ -67,7 +67,7 @@ def read(path: Path) -> pl.DataFrame:
 
 
 def in_parts(sales: pl.DataFrame) -> Iterator[pl.DataFrame]:
-    """Some stores at a time, to keep memory small."""
+    """Yield some stores at a time, to save memory."""
     stores = sales["dc"].unique().sort().to_list()
     for start in range(0, len(stores), STORES_AT_A_TIME):
         yield sales.filter(pl.col("dc").is_in(stores[start : start + STORES_AT_A_TIME]))

@@ -82,7 +82,7 @@ def main() -> int:
 
 
 def network(scenarios: Sequence[Scenario]) -> tuple[World, pl.DataFrame]:
-    """The worlds of all scenarios side by side, and which scenario each warehouse belongs to."""
+    """Return the worlds of all scenarios side by side, and which scenario each warehouse belongs to."""
     worlds = [_named(simulate(scenario), f"S{scenario.seed}-") for scenario in scenarios]
     kinds = pl.concat(
         world.masters.warehouses.select("warehouse", scenario=pl.lit(scenario.name))
@@ -106,7 +106,7 @@ def network(scenarios: Sequence[Scenario]) -> tuple[World, pl.DataFrame]:
 
 
 def _named(world: World, prefix: str) -> World:
-    """The world with its warehouses named apart from those of others."""
+    """Return the world with its warehouses named apart from those of others."""
 
     def named(rows: pl.DataFrame) -> pl.DataFrame:
         owners = [name for name in ("warehouse", "unit_id") if name in rows.columns]
@@ -121,7 +121,7 @@ def _named(world: World, prefix: str) -> World:
 
 
 def _feeds(world: World) -> list[pl.DataFrame]:
-    """The four feeds, which a simulation never lacks."""
+    """Return the four feeds, which a simulation never lacks."""
     return [feed for feed in world.feeds.by_name.values() if feed is not None]
 
 

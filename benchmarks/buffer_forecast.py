@@ -145,7 +145,7 @@ def on_grid(source: Source, folder: Path) -> pl.DataFrame:
 
 
 def judged(source: Source, folder: Path) -> pl.DataFrame:
-    """What the rules look at of every buffer, day and tick, with `day` and `ts`."""
+    """Run the rules over every buffer, day and tick, with `day` and `ts`."""
     grid = on_grid(source, folder)
     names = grid.select("buffer", "day").unique().sort("buffer", "day").with_row_index("n")
     names = names.with_columns(pl.format("B{}", "n").alias("pool"))
@@ -165,7 +165,7 @@ def judged(source: Source, folder: Path) -> pl.DataFrame:
 
 
 def _ticks(grid: pl.DataFrame) -> Iterator[tuple[datetime, Feeds]]:
-    """What each tick reads; a flow is what the level changed by."""
+    """Yield each tick's feeds; a flow is what the level changed by."""
     told = grid.select("warehouse", "path", "pool", event_ts="ts", level="level", capacity="capacity").with_columns(
         ingest_ts=pl.col("event_ts"),
         src_seq=pl.lit(0),
@@ -207,7 +207,7 @@ def _masters(names: pl.DataFrame) -> MasterData:
 
 
 def _conformed(frame: TableSchema, rows: pl.DataFrame) -> pl.DataFrame:
-    """The rows as that frame, with what they do not tell empty."""
+    """Return the rows as that frame, with empty cells for what they lack."""
     missing = [pl.lit(None, dtype).alias(name) for name, dtype in frame.polars.items() if name not in rows.columns]
     return rows.lazy().with_columns(missing).pipe(frame.conform).collect()
 
@@ -216,7 +216,7 @@ def _conformed(frame: TableSchema, rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def asked(rows: pl.DataFrame, direction: str, minutes: int) -> pl.DataFrame:
-    """The ticks at which a buffer is in neither trouble, with `comes`: whether it is in this one within the horizon."""
+    """Return the ticks at which a buffer is in neither trouble, with `comes`: whether it is in this one in time."""
     beyond = pl.col("fill") >= FULL if direction == "OVERFLOW" else pl.col("fill") <= EMPTY
     ahead = rows.select("unit_id", "ts", beyond.alias("bad"))
     steps = range(TICK_MINUTES, minutes + 1, TICK_MINUTES)
@@ -230,18 +230,18 @@ def asked(rows: pl.DataFrame, direction: str, minutes: int) -> pl.DataFrame:
 
 
 def by_level(direction: str, threshold: float) -> pl.Expr:
-    """What a static threshold says."""
+    """Apply a static threshold."""
     return pl.col("fill") >= threshold if direction == "OVERFLOW" else pl.col("fill") <= round(1 - threshold, 2)
 
 
 def by_rules(branch: Branch) -> pl.Expr:
-    """What the rules say: WARN or worse."""
+    """Apply the rules: WARN or worse."""
     tells = [rule.rule_id for rule in branch.rules if rule.verdict in schema.SEVERITIES]
     return branch.derive_rule_id().is_in(tells)
 
 
 def candidates(direction: str, minutes: int) -> Iterator[Branch]:
-    """The branch of a TOTAL under each policy that is tried; the default one first."""
+    """Yield the branch of a TOTAL under each policy that is tried; the default one first."""
     yield branch_of(Policy(), direction)
     for warn, act, share in product(WARN_LEVELS, ACT_LEVELS, MINUTES):
         soon = share * minutes
@@ -290,7 +290,7 @@ def scores(rows: pl.DataFrame, answers: Sequence[pl.Expr]) -> list[Score]:
 
 
 def best(rows: pl.DataFrame, answers: Sequence[pl.Expr]) -> pl.Expr:
-    """The answer of the greatest F1, the first of equals."""
+    """Return the answer of the greatest F1, the first of equals."""
     found = scores(rows, answers)
     return answers[max(range(len(found)), key=lambda number: (found[number].f1, -number))]
 

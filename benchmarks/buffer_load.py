@@ -228,7 +228,7 @@ def main() -> int:
 
 @contextmanager
 def platform(load: Load) -> Iterator[tuple[Platform, Receiver]]:
-    """The systems of a load, filled, and who is told."""
+    """Return the systems of a load, filled, and who is notified."""
     receiver = Receiver()
     with tempfile.TemporaryDirectory(prefix="buffers-") as home, receiver.listening() as url:
         yield Platform.of(load, Path(home), url), receiver

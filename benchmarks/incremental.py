@@ -110,7 +110,7 @@ def main() -> int:
 
 
 def prepare(home: Path, dcs: int, items: int, days: int) -> tuple[Settings, Network]:
-    """A home whose network has been run for every DC and ship date."""
+    """Return a home whose network has been run for every DC and ship date."""
     from fillrate_assets.cli import launcher  # noqa: PLC0415 - a run's process does not need it
     from fillrate_assets.sample.fillrate_loader import SampleNetwork  # noqa: PLC0415 - as above
     from fillrate_assets.sample.network import Network  # noqa: PLC0415 - as above
@@ -157,7 +157,7 @@ class Change:
 def new_version(
     orders: OrderSystem, network: Network, dc: str = DC, days_before_last: int = DAYS_BEFORE_LAST
 ) -> Change:
-    """The largest plain line of a ship date some days before the last, one case more of it."""
+    """Return the largest plain line of a ship date some days before the last, one case more of it."""
     day = network.last - timedelta(days=days_before_last)
     stored = orders.read_order_lines(dc, day, day)
     latest = stored.sort("processed_at", "source_seq").unique(LINE_KEY, keep="last", maintain_order=True)
@@ -307,7 +307,7 @@ def launch(request: dg.RunRequest) -> tuple[Run, float, float]:
 
 
 def execute(request: Path, told: Path) -> None:
-    """What happens in the run's process."""
+    """Execute a run in its own process."""
     functions, event_log, saving, imports = (Stopwatch() for _ in range(4))
     for asset in FUNCTIONS:
         functions.watch_item(FUNCTIONS, asset)
@@ -349,7 +349,7 @@ class State:
 
     @classmethod
     def of(cls, settings: Settings, days: list[date]) -> State:
-        """Times of the lake's files, records of some days of the changed DC, the ledger, restated values so far."""
+        """Read the lake's files' times, records of some days of the changed DC, the ledger and restated values."""
         store, root = RecordStore(Database(settings.storage.record_store_url)), Path(settings.storage.lake_root)
         files = {str(file.relative_to(root)): file.stat().st_mtime_ns for file in root.rglob("part-0.parquet")}
         records = pl.concat([store.read_records(DC, day) for day in days])
@@ -389,7 +389,7 @@ def measure(settings: Settings, network: Network, instance: dg.DagsterInstance) 
 
 
 def wrongs(change: Change, run: Run, before: State, after: State) -> list[str]:
-    """What is not as it must be after the run; prints what was recomputed and restated."""
+    """Return what is not as it must be after the run; print what was recomputed and restated."""
     found = [] if run.success else [f"run {run.run_id} failed"]
     rewritten = {file for file, moment in after.files.items() if before.files.get(file) != moment}
     if rewritten != (due := _due(change)):
@@ -413,7 +413,7 @@ def wrongs(change: Change, run: Run, before: State, after: State) -> list[str]:
 
 
 def _due(change: Change) -> set[str]:
-    """The lake's files that a run must rewrite."""
+    """Return the lake's files that a run must rewrite."""
     changed = {f"{name}/dc={DC}/ship_date={change.day}/part-0.parquet" for name in OF_CHANGED_DAYS}
     later = {f"{name}/dc={DC}/ship_date={day}/part-0.parquet" for name in OF_DEPENDENT_DAYS for day in change.days}
     return changed | later | {"items/part-0.parquet"}

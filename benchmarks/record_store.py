@@ -102,7 +102,7 @@ def _load(url: str, rows: pl.DataFrame) -> None:
 
 
 def _day(dc: str, items: int) -> DayPublication:
-    """Records as a day has them: a tenth short, a tenth out of stock, text of a usual length."""
+    """Return records as a day has them: a tenth short, a tenth out of stock, text of a usual length."""
     number = pl.int_range(items)
     ordered = (number * 7919 % 4_000_000).cast(pl.Int64)
     short = pl.when(number % 10 == 0).then(ordered // 3).otherwise(0)

@@ -72,7 +72,7 @@ def main() -> int:
 
 
 def prepare(home: Path, network: Network) -> Settings:
-    """A home whose ledger says that every day is published as its sources stand, and whose sensor has not ticked."""
+    """Return a home whose ledger has every day published as its sources are, and whose sensor has not ticked."""
     # However old the network is, its last days are those whose snapshots a tick compares.
     age = (datetime.now(UTC).date() - network.last).days
     sample = SampleNetwork(settings_module.load(home=home))

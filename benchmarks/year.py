@@ -105,7 +105,7 @@ class Size:
         return [FIRST_DAY + timedelta(days=day) for day in range(self.days)]
 
     def partitions(self, dc: str) -> list[PartitionKey]:
-        """The partitions of a DC."""
+        """Return the partitions of a DC."""
         return [PartitionKey(dc, day) for day in self.ship_dates]
 
 
@@ -193,7 +193,7 @@ class Stopwatch:
         self.cpu_seconds += time.process_time()
 
     def outcome(self, name: str, totals: Totals) -> Outcome:
-        """What was measured in this process."""
+        """Return what was measured in this process."""
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2
         return Outcome(name, self.seconds, self.cpu_seconds, peak, totals)
 
@@ -218,7 +218,7 @@ def _added(left: Totals, right: Totals) -> Totals:
 
 
 def generate(root: Path, size: Size) -> None:
-    """A network with corrections, cancellations, credits, eaches, over-shipments, late trucks and out-of-stocks."""
+    """Generate a network with corrections, cancellations, credits, eaches, over-shipments, late trucks, stock-outs."""
     lake = Lake(str(root / "input"))
     lake.write_whole(schema.ITEMS, _items(size))
     for number, dc in enumerate(size.dc_names):
@@ -252,7 +252,7 @@ def _items(size: Size) -> pl.DataFrame:
 
 
 def _item_days(rng: np.random.Generator, dc: str, size: Size) -> pl.DataFrame:
-    """What is drawn at random, one row per item and day: an order line each."""
+    """Draw at random, one row per item and day: an order line each."""
     count = size.days * size.items
     line = pl.int_range(count, dtype=pl.Int64)
     out = rng.random(count) < OUT_SHARE
@@ -316,7 +316,7 @@ def _snapshots(days: pl.DataFrame) -> pl.DataFrame:
 
 
 def _in_uom(quantity: str) -> list[pl.Expr]:
-    """What is sold by the piece is counted in pieces."""
+    """Count in pieces what is sold by the piece."""
     pieces = pl.col("pack_size").is_not_null()
     return [
         (pl.col(quantity) * pl.col("pack_size").fill_null(1)).alias(quantity),
@@ -335,7 +335,7 @@ RULES: Final = "fillrate rules and lake"
 
 
 def with_rules(root: Path, size: Size) -> Outcome:
-    """The rules as the assets call them, through the lake."""
+    """Run the rules as the assets call them, through the lake."""
     return _timed(RULES, root, size, _rules_of_dc)
 
 
@@ -380,7 +380,7 @@ def _to_item_days(source: Lake, target: Lake, month: list[PartitionKey]) -> pl.L
 
 
 def with_duckdb(root: Path, size: Size) -> Outcome:
-    """The rules as SQL, in memory, with DuckDB's own partitioned write."""
+    """Run the rules as SQL, in memory, with DuckDB's own partitioned write."""
     return _timed("duckdb SQL", root, size, _duckdb_of_dc)
 
 
@@ -404,7 +404,7 @@ def _duckdb_of_dc(source: Path, output: Path, dc: str, size: Size) -> Totals:
 
 
 def with_pandas(root: Path, size: Size) -> Outcome:
-    """The rules in pandas."""
+    """Run the rules in pandas."""
     return _timed("pandas", root, size, _pandas_of_dc)
 
 

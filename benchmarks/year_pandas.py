@@ -34,7 +34,7 @@ def results(
 
 
 def judged(days: pd.DataFrame, ship_dates: Sequence[date]) -> list[pd.DataFrame]:
-    """Rolling averages and lost cases of the item-days of one DC."""
+    """Compute rolling averages and lost cases of the item-days of one DC."""
     averages = _averages(days, ship_dates)
     return [averages, _lost_cases(days, averages)]
 
@@ -57,7 +57,7 @@ def read(files: Sequence[Path]) -> pd.DataFrame:
 
 
 def write(directory: Path, rows: pd.DataFrame) -> None:
-    """A file per ship date."""
+    """Write a file per ship date."""
     for day, part in rows.groupby("ship_date", sort=False):
         target = directory / f"ship_date={day:%Y-%m-%d}"
         target.mkdir(parents=True)
@@ -146,7 +146,7 @@ def _averages(days: pd.DataFrame, ship_dates: Sequence[date]) -> pd.DataFrame:
 
 
 def _running(values: Integers) -> Integers:
-    """Sums of all days before each day."""
+    """Return sums of all days before each day."""
     return np.vstack([np.zeros((1, values.shape[1]), np.int64), values.cumsum(axis=0)[:-1]])
 
 

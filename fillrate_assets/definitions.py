@@ -120,7 +120,7 @@ def _build(settings: Settings, resources: dict[str, Any]) -> dg.Definitions:
         - health_checks.selection(),
         description="Orders, shipments and snapshots -> item-days -> lost cases -> the records that stand",
     )
-    standing = dg.define_asset_job(
+    health = dg.define_asset_job(
         health_checks.JOB,
         selection=health_checks.selection(),
         description="What must be true whatever ran: no day left behind, yesterday complete, sources alive",
@@ -140,7 +140,7 @@ def _build(settings: Settings, resources: dict[str, Any]) -> dg.Definitions:
             *buffer_assets.build(settings, _kind(settings.sources.floor_feeds_url)),
         ],
         asset_checks=[*checks.build(settings), *health_checks.build(), *buffer_checks.build(settings)],
-        jobs=[job, standing, tick, heartbeat],
+        jobs=[job, health, tick, heartbeat],
         schedules=[health_checks.schedule(settings), *schedules.build(buffer_assets.JOB)],
         sensors=sensors.build(JOB),
         # A multiprocess step costs 2 CPU-seconds before it does anything; an in-process one, a sixteenth.

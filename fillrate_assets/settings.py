@@ -8,7 +8,7 @@ defaults: the embedded systems under the home directory. `__` separates a sectio
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, time
 from difflib import SequenceMatcher
@@ -28,6 +28,7 @@ from pydantic import (
     model_validator,
 )
 from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -46,6 +47,8 @@ SEPARATOR: Final = "__"
 _OF_TESTS: Final = "FILLRATE_TEST_"
 _ALIKE: Final = 0.6
 """How like a setting's name another must be to be taken for it, of 2."""
+_DEPTH: Final = 2
+"""A section and a name: what lies deeper in `settings.toml` is part of a value."""
 
 Url = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_+]*://", repr=False)]
 """As SQLAlchemy writes them: dialect+driver://user:password@host/database.
@@ -159,7 +162,7 @@ class Health(_Section):
     max_source_silence_hours: int = Field(default=48, gt=0)
     """A source that brings nothing new for longer is a finding."""
 
-    standing_checks_cron: str = "30 14 * * *"
+    checks_cron: str = "30 14 * * *"
     """When the checks of the platform's health run, UTC: once a day, after the deadline of the westernmost DC."""
 
 
@@ -356,15 +359,18 @@ def load(**overrides: Any) -> Settings:  # noqa: ANN401 - any field of Settings
             `sources__order_system_url`.
 
     """
-    known = {setting.variable for setting in list_settings()}
+    known = {setting.key.upper() for setting in list_settings()}
     for name in os.environ:
-        if name.upper().startswith(PREFIX) and name.upper() not in known and not name.startswith(_OF_TESTS):
-            raise _wrong(f"{name} is no setting" + _suggest(name.upper(), known))
+        if (
+            name.upper().startswith(PREFIX)
+            and name.upper().removeprefix(PREFIX) not in known
+            and not name.startswith(_OF_TESTS)
+        ):
+            raise _wrong(f"{name} is no setting" + _suggest(name.upper().removeprefix(PREFIX), known, _write_variable))
     try:
         made = Settings(**_nest(overrides))
     except ValidationError as error:
-        wrong = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'settings'}: {e['msg']}" for e in error.errors())
-        raise _wrong(wrong) from error
+        raise _wrong("; ".join(map(_describe_error, error.errors()))) from error
     except (SettingsError, TOMLDecodeError) as error:
         raise _wrong(str(error)) from error
     for setting in list_settings():
@@ -394,19 +400,38 @@ def _nest(overrides: Mapping[str, Any]) -> dict[str, Any]:
     return nested
 
 
-def _suggest(name: str, known: Iterable[str]) -> str:
+def _describe_error(error: ErrorDetails) -> str:
+    """Return what is wrong and where; for a name of `settings.toml` that is no setting, the nearest one."""
+    location = ".".join(map(str, error["loc"]))
+    if error["type"] != "extra_forbidden" or len(error["loc"]) > _DEPTH:
+        return f"{location or 'settings'}: {error['msg']}"
+    if isinstance(error["input"], Mapping):
+        known = {setting.section.upper() for setting in list_settings() if setting.section}
+    else:
+        known = {setting.key.upper() for setting in list_settings()}
+    given = SEPARATOR.join(map(str, error["loc"])).upper()
+    return f"{location} is no setting" + _suggest(given, known, _write_toml_name)
+
+
+def _write_variable(key: str) -> str:
+    return f"{PREFIX}{key}"
+
+
+def _write_toml_name(key: str) -> str:
+    return key.lower().replace(SEPARATOR, ".")
+
+
+def _suggest(given: str, known: Iterable[str], write: Callable[[str], str]) -> str:
     """Return a hint at the nearest name: by letters, with and without the section, and by words in common."""
-    given = name.removeprefix(PREFIX)
     words = _split(given)
 
-    def compare(variable: str) -> float:
-        full = variable.removeprefix(PREFIX)
+    def compare(full: str) -> float:
         leaf = full.rpartition(SEPARATOR)[2]
         ratio = max(SequenceMatcher(None, given, each).ratio() for each in (full, leaf))
         return ratio + len(words & _split(full)) / len(words)
 
     nearest = max(sorted(known), key=compare)
-    return f"; did you mean {nearest}?" if compare(nearest) > _ALIKE else ""
+    return f"; did you mean {write(nearest)}?" if compare(nearest) > _ALIKE else ""
 
 
 def _split(name: str) -> set[str]:

@@ -157,7 +157,7 @@ def test_the_checks_are_these_and_those_of_contracts_block(defs: dg.Definitions)
 
 def test_jobs_and_sensors_are_these(defs: dg.Definitions) -> None:
     assert JOB == "fill_rate_and_lost_cases"
-    assert [job.name for job in defs.jobs or []] == [JOB, "standing_checks", "buffer_tick", "buffer_heartbeat"]
+    assert [job.name for job in defs.jobs or []] == [JOB, "health_checks", "buffer_tick", "buffer_heartbeat"]
     of_main_job = {node.name.partition("__")[2] or node.name for node in defs.resolve_job_def(JOB).nodes}
     assert of_main_job >= set(ASSETS) - {"exports", *BUFFERS}
     assert not of_main_job & {"exports", *BUFFERS}
@@ -176,14 +176,14 @@ def test_jobs_and_sensors_are_these(defs: dg.Definitions) -> None:
     assert all(sensor.description for sensor in sensors)
 
 
-def test_the_standing_checks_are_asked_once_a_day_and_are_no_part_of_the_main_job(defs: dg.Definitions) -> None:
+def test_the_health_checks_run_once_a_day_and_are_no_part_of_the_main_job(defs: dg.Definitions) -> None:
     schedule, *of_buffers = [each for each in defs.schedules or [] if isinstance(each, dg.ScheduleDefinition)]
     assert [(each.name, each.cron_schedule, each.default_status.value) for each in of_buffers] == [
         ("buffer_ticks", "*/5 * * * *", "STOPPED"),
         ("buffer_heartbeat_schedule", "*/15 * * * *", "STOPPED"),
     ]
     assert (schedule.job_name, schedule.cron_schedule, schedule.execution_timezone) == (
-        "standing_checks",
+        "health_checks",
         "30 14 * * *",
         "UTC",
     )
@@ -191,7 +191,7 @@ def test_the_standing_checks_are_asked_once_a_day_and_are_no_part_of_the_main_jo
     names = {"complete_by_deadline", "fresh_sources", "no_day_left_behind"}
     standing, main = (
         {node.name.partition("__")[2] or node.name for node in defs.resolve_job_def(name).nodes}
-        for name in ("standing_checks", JOB)
+        for name in ("health_checks", JOB)
     )
     assert standing == {f"published_records_{name}" for name in names}
     assert not standing & main

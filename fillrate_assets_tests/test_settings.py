@@ -133,7 +133,10 @@ def test_names_of_a_source_come_from_the_file_or_the_environment(home: Path, mon
             "notifications.platform_channel: String should match pattern",
         ),
         (['env = "production"', 'storage.lake_root = "s3://bucket"'], "env: Input should be 'dev' or 'prod'"),
-        (["max_rejects = 1"], "max_rejects: Extra inputs are not permitted"),
+        (["max_rejects = 1"], "max_rejects is no setting; did you mean health.max_reject_share?"),
+        (["[health]", "max_missing = 1"], "health.max_missing is no setting; did you mean health.max_missing_share?"),
+        (["[senser]", "max_days_per_run = 1"], "senser is no setting; did you mean sensor?"),
+        (["[web]", "zzz = 1"], "web.zzz is no setting"),
         (
             ["[sources.source_tables.order_lines]", 'table = "OE"'],
             "sources.source_tables.order_lines.table: Extra inputs are not permitted",

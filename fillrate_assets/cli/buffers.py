@@ -72,7 +72,9 @@ def demo(warehouses: int, seed: int, hours: int) -> None:
     floors = Floors(chosen, warehouses, seed, hours)
     with working("Simulating the floors"):
         filled = floors.fill()
-    click.echo(f"Simulated floors: {warehouses} warehouses, {floors.ticks[0]:%Y-%m-%d}{'' if filled else ' (kept)'}")
+    click.echo(
+        f"Simulated floors: {warehouses} warehouses, {floors.ticks[0]:%Y-%m-%d}{'' if filled else ' (unchanged)'}"
+    )
     console = Console(width=110, highlight=False)
     kept, delivery = buffers_demo.kept(floors), replace(delivery_of(chosen), every_label=False)
     feeds = FloorFeeds(chosen.sources.floor_feeds_url, chosen.sources.source_tables)
@@ -120,11 +122,11 @@ def tick(at: datetime | None) -> None:
 @click.argument("unit_id", metavar="UNIT")
 @click.argument("at", metavar="TIME", type=MOMENT)
 def explain(unit_id: str, at: datetime) -> None:
-    """Tell why a unit was told of at a tick, or was not.
+    """Explain why a unit was alerted on at a tick, or was not.
 
     Prints the chain: what its paths showed, what the unit was, what each rule said with its margins, conflicts, what
-    was kept back, who was told, and what the floor answered. TIME is UTC; the tick at or before it counts. Of a feed
-    that an alert names, as W0001_DATA_OCCUPANCY, there are the rules and what was told.
+    was suppressed, who was notified, and what the floor answered. TIME is UTC; the tick at or before it counts. Of a
+    feed that an alert names, as W0001_DATA_OCCUPANCY, there are the rules and what was sent.
 
     \b
     Example
@@ -147,7 +149,7 @@ def explain(unit_id: str, at: datetime) -> None:
 @click.option("--policy", "file", type=click.Path(path_type=Path, dir_okay=False), help="TOML with policy values.")
 @click.option("--dc", "dcs", multiple=True, metavar="DC", help="Only this DC; may be repeated.")
 def replay(first: datetime, last: datetime, changes: tuple[str, ...], file: Path | None, dcs: tuple[str, ...]) -> None:
-    """Run history again with another policy, and compare what would have been told.
+    """Run history again with another policy, and compare the alerts of the two.
 
     Reads the feeds as each tick could have read them, and writes nothing. Where the floor answered, the two policies
     are compared by the answers as well: whether the other one might take the champion's place, and what speaks against
@@ -177,7 +179,7 @@ def replay(first: datetime, last: datetime, changes: tuple[str, ...], file: Path
 def policies(context: click.Context) -> None:
     """List the policies: which one decides, and which ones run beside it.
 
-    A challenger runs on the same ticks as the champion and tells nobody. It may take the champion's place when the
+    A challenger runs on the same ticks as the champion and sends nothing. It may take the champion's place when the
     floor's answers speak for it; if it then proves worse, the place goes back by itself.
 
     \b
@@ -197,7 +199,7 @@ def policies(context: click.Context) -> None:
     for row in rows.iter_rows(named=True):
         version, role = row["version"], row["role"]
         if role == "RETIRED" and version == champion:
-            continue  # as told above, it decides again
+            continue  # as the first line says, it decides again
         since = f"since {row['since_ts']:%Y-%m-%d %H:%M} UTC by {row['updated_by']}"
         idle = "" if role == "RETIRED" or version in running else "  (cannot be used: does not run)"
         click.echo(f"{version:<20} {role:<11} {since}  {row['changes']}{idle}")
@@ -231,7 +233,7 @@ def compare(version: str, days: int) -> None:
 @click.argument("version")
 @click.option("--days", type=click.IntRange(1, 90), default=14, show_default=True, help="Days to compare.")
 def promote(version: str, days: int) -> None:
-    """Let a challenger take the champion's place, if nothing speaks against it; the evidence is kept."""
+    """Let a challenger take the champion's place, if nothing speaks against it; the evidence is stored."""
     from fillrate_assets import settings
     from fillrate_assets.buffers.report.policy_backtest import evaluate_challenger
 
@@ -258,10 +260,10 @@ def retire(version: str) -> None:
 @buffers.command()
 @click.argument("warehouse")
 def links(warehouse: str) -> None:
-    """Print the addresses of the pages that no alert links to: a problem that nobody told of, and last week's sample.
+    """Print the addresses of the pages that no alert links to: a missed problem, and last week's sample.
 
-    Whoever gets them may answer: put them where the floor of that warehouse finds them, and nobody else. Each works
-    until the time that is told with it.
+    Anyone who has them may answer: put them where only the floor of that warehouse finds them. Each works until the
+    time that is printed with it.
 
     \b
     Example
@@ -282,7 +284,7 @@ def links(warehouse: str) -> None:
         raise click.UsageError(msg, click.get_current_context())
     week = find_last_week(now, load_time_zone(known["time_zone"][0]))
     for what, url, lifetime in (
-        ("report a problem that nobody told of", signer.make_missed_url(warehouse, now=now), LIFETIME),
+        ("report a problem without an alert", signer.make_missed_url(warehouse, now=now), LIFETIME),
         (
             f"last week's sample of silent units, {week}",
             signer.make_audit_url(warehouse, week, now=now),

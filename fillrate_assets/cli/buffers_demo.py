@@ -80,7 +80,7 @@ def show(moments: Iterator[Moment], floors: Floors, console: Console) -> list[Mo
 
 
 def answer(floors: Floors, store: BufferStore, alerts: pl.DataFrame) -> None:
-    """Let the floor answer what it was told, and report what it was not."""
+    """Let the floor answer what it was alerted on, and report what it was not."""
     for row in floors.simulate_answers(alerts).iter_rows(named=True):
         store.add_feedback(row)
 
@@ -91,9 +91,9 @@ def summarize(floors: Floors, alerts: pl.DataFrame, console: Console) -> None:
     units = floors.masters.unit_members["unit_id"].n_unique()
     console.print(
         f"\n[bold]{floors.warehouses} warehouses, {units} units, {len(floors.ticks)} ticks[/bold]: trouble began"
-        f" {onsets.height} times; {episodes.height} problems were told."
+        f" {onsets.height} times; {episodes.height} problems were reported."
     )
-    columns = ("direction", "told", "right", "brief", "false", "precision", "trouble", "told in time", "recall")
+    columns = ("direction", "sent", "right", "brief", "false", "precision", "trouble", "in time", "recall")
     table = build_table("How right that was, by the truth that no feed shows", *columns)
     for direction in ("OVERFLOW", "STARVATION"):
         told, began = (rows.filter(pl.col("direction") == direction) for rows in (episodes, onsets))
@@ -106,7 +106,7 @@ def summarize(floors: Floors, alerts: pl.DataFrame, console: Console) -> None:
 
 
 def examples(alerts: pl.DataFrame, command: str, settings: Settings) -> list[str]:
-    """Commands to go on with, about the worst that was told."""
+    """Return commands to go on with, about the worst that was sent."""
     told = alerts.filter(pl.col("label") == "NEW", pl.col("severity").is_in(["EMERGENCY", "ACT"]))
     worst = told.sort(pl.col("severity").cast(pl.Enum(schema.SEVERITIES)), "snapshot_ts", descending=True).head(1)
     asked = [
@@ -120,7 +120,7 @@ def examples(alerts: pl.DataFrame, command: str, settings: Settings) -> list[str
 
 
 def kept(floors: Floors) -> LakeTickStore:
-    """Where the day is kept."""
+    """Return the store of the day's ticks."""
     return LakeTickStore(Lake(floors.settings.storage.lake_root), tuple(sorted(set(floors.masters.warehouses["dc"]))))
 
 

@@ -247,7 +247,7 @@ def load(directory: Path, mapping: Path | None) -> None:
     for table, reason, rows in reasons.head(_MOST_REASONS).iter_rows():
         click.echo(f"  {rows:>8,}  {table}: {reason}")
     if reasons.height > _MOST_REASONS:
-        click.echo(f"            and {reasons.height - _MOST_REASONS:,} more reasons; the record store keeps every row")
+        click.echo(f"            and {reasons.height - _MOST_REASONS:,} more reasons; the record store has every row")
     if loaded.new_dcs:
         click.echo(f"new DCs, their dates taken as UTC until dcs.csv says otherwise: {', '.join(loaded.new_dcs)}")
     if loaded.first_ship_date:
@@ -341,7 +341,7 @@ def run(dcs: tuple[str, ...], first: date | None, last: date | None, processes: 
 
     A range that ends earlier also judges again the 28 days after it that were published: their averages depend on it.
     The runs, their events and checks are in the Dagster instance, as if they had been started in its UI. Days whose
-    sources did not change keep their records as they are.
+    sources did not change have their records left as they are.
 
     \b
     Example: one DC's March again
@@ -391,20 +391,20 @@ def describe_settings(update: Path | None) -> None:
 
 
 def _last_sample_day() -> date:
-    """The same day for everyone, unless it has not come yet: partitions end today."""
+    """Choose the same day for everyone, unless it has not come yet: partitions end today."""
     from fillrate_assets.sample.network import Network
 
     return min(Network.last, datetime.now(UTC).date())
 
 
 def _sample(network: Network) -> Network:
-    """The sample network of the home, generated if there is none; the one that is there wins."""
+    """Load the sample network of the home, or generate one if there is none."""
     from fillrate_assets import settings
     from fillrate_assets.sample.fillrate_loader import SampleNetwork
 
     store = SampleNetwork(settings.load())
     if (there := store.network) is not None:
-        click.echo(f"Sample network: {there.dcs} DCs, {there.items:,} items, {there.first} to {there.last} (kept)")
+        click.echo(f"Sample network: {there.dcs} DCs, {there.items:,} items, {there.first} to {there.last} (unchanged)")
         return there
     lines = 0
     with progress("Filling the embedded systems", network.dcs) as tell:

@@ -27,7 +27,7 @@ _WORST = 5
 
 @dataclass(frozen=True)
 class Standing:
-    """What stands in the record store: the same before and after a run that changed nothing."""
+    """What the record store holds: the same before and after a run that changed nothing."""
 
     records: int
     restatements: int
@@ -39,7 +39,7 @@ class Standing:
         return cls(store.count(RECORDS), store.count(RESTATEMENTS))
 
     def compared(self, before: Standing) -> str:
-        """What changed since, in a sentence."""
+        """Return what changed since, in a sentence."""
         records, restated = self.records - before.records, self.restatements - before.restatements
         if not records and not restated:
             return f"Nothing changed: {self.records:,} records stand, {self.restatements:,} restatements."
@@ -131,4 +131,4 @@ def _caveats(settings: Settings, network: Network, console: Console) -> None:
     rejected = line_classification.select_rejects(lake.scan(schema.CLASSIFIED_LINES, last=network.last))
     reasons = rejected.group_by("reason").len("rows").sort("rows", "reason", descending=[True, False]).collect()
     named = ", ".join(f"{reason} ({rows:,})" for reason, rows in reasons.head(_WORST).iter_rows())
-    console.print(f"Rejected {reasons['rows'].sum():,} rows, kept with their reason: {named}, ...")
+    console.print(f"Rejected {reasons['rows'].sum():,} rows, stored with their reason: {named}, ...")

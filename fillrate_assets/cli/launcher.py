@@ -53,7 +53,7 @@ class RunRange:
         return partition_key.list_dates(self.first, self.last)
 
     def parts(self, most: int) -> list[RunRange]:
-        """The same in ranges of so many days at most, to be run one after another.
+        """Return the same in ranges of so many days at most, to be run one after another.
 
         What depends on one of them lies in the next, which reads it anyhow.
         """
@@ -87,7 +87,7 @@ class Ran:
 def ranges(
     settings: Settings, dcs: Sequence[str], first: date | None, last: date | None, today: date
 ) -> list[RunRange]:
-    """What to run: the DCs asked for, by default all active ones, from the first partition until today.
+    """Choose what to run: the DCs requested, by default all active ones, from the first partition until today.
 
     A range that ends earlier reaches on to the 28 days that depend on it, as far as any were published.
 
@@ -133,7 +133,7 @@ def run(settings: Settings, wanted: Sequence[RunRange], processes: int = PROCESS
                 yield (ran := _run(settings, later.popleft()))
                 yield from _not_started(ran, later)
         return
-    # Spawned, not forked: Polars and SQLite keep threads and locks that do not survive a fork.
+    # Spawned, not forked: Polars and SQLite hold threads and locks that do not survive a fork.
     with ProcessPoolExecutor(min(processes, len(by_dc)), mp_context=get_context("spawn")) as pool:
         going = {pool.submit(_run, settings, later.popleft()): later for later in by_dc.values()}
         while going:
@@ -166,7 +166,7 @@ def prepare_instance(settings: Settings) -> None:
 
 
 def process_tag() -> dict[str, str]:
-    """The tag that tells in which process a run goes on, of which Dagster knows nothing."""
+    """Return the tag that names the process of a run, of which Dagster knows nothing."""
     return {PROCESS_TAG: f"{platform.node()}:{os.getpid()}"}
 
 
@@ -179,7 +179,7 @@ def end_dead_runs(instance: dg.DagsterInstance) -> None:
     for run in instance.get_runs(filters=going_on):
         machine, _, process = run.tags.get(PROCESS_TAG, "").rpartition(":")
         if machine == platform.node() and not _is_alive(int(process)):
-            instance.report_run_failed(run, f"process {process} ended without a word; run its days again")
+            instance.report_run_failed(run, f"process {process} ended without a message; run its days again")
     storage = instance.event_log_storage
     holding = storage.get_concurrency_run_ids() if storage.supports_global_concurrency_limits else ()
     for run in instance.get_runs(filters=dg.RunsFilter(run_ids=list(holding), statuses=_ENDED)) if holding else ():
@@ -197,7 +197,7 @@ def _is_alive(process: int) -> bool:
 
 
 def _not_started(ran: Ran, later: deque[RunRange]) -> Iterator[Ran]:
-    """What cannot be run on a DC after a failure."""
+    """Yield what cannot be run on a DC after a failure."""
     while ran.failure and later:
         each = later.popleft()
         msg = f"not started, for it needs {ran.range.first} to {ran.range.last}: run both again"

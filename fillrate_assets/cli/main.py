@@ -29,7 +29,7 @@ def main() -> None:
 def execute(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code: 0 done, 2 bad usage or bad input, 1 failed work.
 
-    What a user can mend is one line on stderr; anything else is a defect and keeps its traceback.
+    What a user can mend is one line on stderr; anything else is a defect and shows its traceback.
     """
     try:
         return int(cli.main(list(arguments), prog_name="fillrate", standalone_mode=False) or 0)

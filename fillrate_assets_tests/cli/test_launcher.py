@@ -83,7 +83,7 @@ def test_no_run_starts_on_a_dc_that_a_run_is_in_progress_for(network_home: Home)
 
 
 @pytest.mark.usefixtures("dagster_home")
-def test_the_standing_checks_are_asked_when_wanted(published_home: Home) -> None:
+def test_the_health_checks_run_when_wanted(published_home: Home) -> None:
     launcher.ask_standing_checks(published_home.settings)
     keys = [
         dg.AssetCheckKey(assets.published_records.key, name)

@@ -51,7 +51,7 @@ class AlertDispatch:
     """Whether all that is suppressed is shown as well, with every unit, as development does."""
 
     platform_channel: str = ""
-    """Who is told once an hour that ticks run."""
+    """Who is notified once an hour that ticks run."""
 
     ui_url: str = ""
     go_on: timedelta = timedelta(seconds=30)

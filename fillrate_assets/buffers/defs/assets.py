@@ -56,7 +56,7 @@ def buffer_signals(
     policies: dg.ResourceParam[PolicyStore],
     lake: dg.ResourceParam[Lake],
 ) -> dg.MaterializeResult[None]:
-    """What the feeds say of every path and pool: one level each, and which rows cannot be used."""
+    """Read every path and pool from the feeds: one level each, and which rows cannot be used."""
     work = _work(context, buffer_store, policies, lake)
     reaches = [tick.compute_look_back(policy) for policy in work.contenders.all]
     look_back = {feed: max(each[feed] for each in reaches) for feed in reaches[0]}
@@ -94,7 +94,7 @@ def buffer_recommendations(
     policies: dg.ResourceParam[PolicyStore],
     lake: dg.ResourceParam[Lake],
 ) -> dg.MaterializeResult[None]:
-    """What each unit is and asks for by itself, and what is left of that when conflicts are resolved."""
+    """Derive each unit's verdict and what it needs by itself, then resolve conflicts."""
     work = _work(context, buffer_store, policies, lake)
     for at in work.ticks:
         _on_every_track(context, work, partial(tick.recommend, snapshot_ts=at))
@@ -109,7 +109,7 @@ def buffer_alerts(
     lake: dg.ResourceParam[Lake],
     delivery: dg.ResourceParam[AlertDispatch],
 ) -> dg.MaterializeResult[None]:
-    """What the floor is told now and what is kept back, and why; told by way of the outbox."""
+    """Decide what the floor is notified of now and what is suppressed, and why; the outbox delivers."""
     work = _work(context, buffer_store, policies, lake)
     for at in work.ticks:
         _on_every_track(context, work, partial(tick.alert, snapshot_ts=at))
@@ -141,7 +141,7 @@ def buffer_feedback(
     policies: dg.ResourceParam[PolicyStore],
     lake: dg.ResourceParam[Lake],
 ) -> dg.MaterializeResult[None]:
-    """What the floor answered on the operating day."""
+    """Collect what the floor answered on the operating day."""
     work = _work(context, buffer_store, policies, lake)
     answers = _of_days(buffer_store.read_feedback(_begin(work)), "answered_at", work)
     rows = schema.ANSWERS_OF_DAY.conform(answers.lazy()).sort(schema.ANSWERS_OF_DAY.key).collect()
@@ -205,7 +205,7 @@ def _work(context: Context, store: BufferStore, policies: PolicyStore, lake: Lak
 
 
 def _on_every_track(context: dg.AssetExecutionContext, work: Work, stage: Callable[..., None]) -> None:
-    """Run a stage by every policy; what goes wrong with a challenger must not keep the champion from alerting."""
+    """Run a stage by every policy; what goes wrong with a challenger must not stop the champion from alerting."""
     (champion, kept), *challengers = work.tracks
     stage(kept, policy=champion)
     for challenger, beside in challengers:
@@ -241,7 +241,7 @@ def _roll_back_if_worse(
 
 
 def _named(work: Work) -> list[str] | None:
-    """The warehouses to ask the feeds for; None, which is quicker, where these are all that are watched."""
+    """Return the warehouses to read from the feeds; None, which is quicker, where these are all that are watched."""
     here, watched = (each.warehouses.filter("active")["warehouse"] for each in (work.masters, work.everything))
     return None if len(here) == len(watched) else here.to_list()
 
@@ -253,7 +253,7 @@ def _done(
     describe: Callable[[pl.DataFrame, PartitionKey], Metadata],
     of_run: Mapping[str, float | str] | None = None,
 ) -> dg.MaterializeResult[None]:
-    """Tell of each day as it stands, whichever tick was its last; below that, of the run."""
+    """Describe each day as it is, whichever tick was its last; below that, of the run."""
     run = {**(of_run or {}), "ticks_computed": len(work.ticks), "seconds": round(perf_counter() - work.began, 2)}
     told = {
         str(make_key(*day)): {**(describe(rows[day], day) if day in rows else _NOTHING), **run} for day in work.days
@@ -266,7 +266,7 @@ _NOTHING: Final[Metadata] = {"dagster/partition_row_count": 0, "state": "no tick
 
 
 def _begin(work: Work) -> datetime:
-    """A moment before any of the run's operating days began anywhere."""
+    """Return a moment before any of the run's operating days began anywhere."""
     return datetime.combine(min(day for _, day in work.days), datetime.min.time(), UTC) - timedelta(days=1)
 
 

@@ -48,7 +48,7 @@ def warehouse_coverage(
     policies: dg.ResourceParam[PolicyStore],
     lake: dg.ResourceParam[Lake],
 ) -> dg.AssetCheckResult:
-    """Every active warehouse has units in the tick, whatever its feeds told."""
+    """Every active warehouse has units in the tick, whatever its feeds say."""
     here = _work(context, buffer_store, policies, lake)
     missing: dict[PartitionKey, str] = {}
     for last in here.ticks[-1:]:
@@ -93,7 +93,7 @@ def alerts_have_route(
     lake: dg.ResourceParam[Lake],
     delivery: dg.ResourceParam[AlertDispatch],
 ) -> dg.AssetCheckResult:
-    """Whatever is to be told has a channel: there is a default route, and nothing was lost for want of one."""
+    """Every notice has a channel: there is a default route, and nothing was lost for want of one."""
     here, now = _work(context, buffer_store, policies, lake), datetime.now(UTC)
     lost = delivery.notices.dead_letters(now - timedelta(days=1))
     found = {day: _some(lost.filter(pl.col("dc") == day.dc)["rec_id"]) for day in here.days}
@@ -109,7 +109,7 @@ def heartbeat(
     lake: dg.ResourceParam[Lake],
     outbox: dg.ResourceParam[Outbox],
 ) -> dg.AssetCheckResult:
-    """A tick ran within the last quarter of an hour, for every DC that has an active warehouse."""
+    """Require a tick within the last quarter of an hour, for every DC that has an active warehouse."""
     now = datetime.now(UTC)
     late = {}
     for dc, day in operating_days(buffer_store.read_warehouses(), now):
@@ -143,12 +143,12 @@ def build(settings: Settings) -> list[dg.AssetChecksDefinition]:
     ) -> dg.AssetChecksDefinition:
         return dg.asset_check(asset=asset.key, blocking=blocking, partitions_def=by_day)(compute)
 
-    standing = dg.asset_check(asset=buffer_alerts.key)(heartbeat)
-    return [*(checked(asset, compute, blocking=blocking) for asset, compute, blocking in CHECKS), standing]
+    separate = dg.asset_check(asset=buffer_alerts.key)(heartbeat)
+    return [*(checked(asset, compute, blocking=blocking) for asset, compute, blocking in CHECKS), separate]
 
 
 def standing() -> dg.AssetSelection:
-    """The check that ticks run: a job of its own, and no part of a tick."""
+    """Select the check that ticks run: a job of its own, and no part of a tick."""
     return dg.AssetSelection.checks(dg.AssetCheckKey(buffer_alerts.key, heartbeat.__name__))
 
 
@@ -157,7 +157,7 @@ def _work(context: dg.AssetCheckExecutionContext, store: BufferStore, policies: 
 
 
 def _some(found: pl.Series) -> str:
-    """The first of them, and how many more there are; '' where there is none."""
+    """Return the first of them, and how many more there are; '' where there is none."""
     names = found.unique().sort().to_list()
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
     return ", ".join(names[:_NAMED]) + more

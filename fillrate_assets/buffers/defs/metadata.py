@@ -53,7 +53,7 @@ def units(rows: pl.DataFrame) -> Metadata:
 
 
 def recommendations(rows: pl.DataFrame) -> Metadata:
-    """What every unit is, and which rules decided."""
+    """Summarize what every unit is, and which rules decided."""
     rules = rows.filter(pl.col("verdict").is_in(["EMERGENCY", "ACT", "WARN"]))["rule_id"].value_counts(name="units")
     resolved = rows.filter(pl.col("resolution") != "KEPT").group_by("resolution_rule", "resolution").len("rows")
     return {
@@ -66,7 +66,7 @@ def recommendations(rows: pl.DataFrame) -> Metadata:
 
 
 def alerts(rows: pl.DataFrame, asked: pl.DataFrame) -> Metadata:
-    """What is told, what is kept back and why, and what is to be done."""
+    """Summarize what is sent, what is suppressed and why, and what is to be done."""
     labels = dict(rows["label"].value_counts().iter_rows())
     kept_back = rows.filter(pl.col("label") == "SUPPRESSED")["reason"].value_counts(name="rows")
     actions = status_board.list_actions(rows, asked)
@@ -82,7 +82,7 @@ def alerts(rows: pl.DataFrame, asked: pl.DataFrame) -> Metadata:
 
 
 def feedback(rows: pl.DataFrame) -> Metadata:
-    """What the floor answered on the day."""
+    """Summarize what the floor answered on the day."""
     answers = rows["answer"].value_counts(name="answers").sort("answers", "answer", descending=[True, False])
     latest = rows.sort("answered_at", descending=True).head(_WORST)
     return {

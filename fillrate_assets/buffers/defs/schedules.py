@@ -1,4 +1,4 @@
-"""When the buffers are looked at: all warehouses in one run, every 5 minutes; and when it is seen to that they are."""
+"""When the buffers are looked at: all warehouses in one run, every 5 minutes; and the check that ticks run."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -17,7 +17,7 @@ PRIORITY_TAG: Final = "dagster/priority"
 NOBODY: Final = "no active warehouse: insert rows into warehouse and unit_member to onboard one"
 MAX_RUNTIME_TAG: Final = "dagster/max_runtime"
 _LONGEST: Final = f"{LATE.total_seconds():.0f}"
-"""Seconds; one whose process was killed keeps the next ticks waiting for no longer."""
+"""Seconds; one whose process was killed delays the next ticks no longer."""
 
 _FIRST: Final = "10"
 """Before anything else in the queue."""
@@ -26,7 +26,7 @@ _FIRST: Final = "10"
 def buffer_ticks(
     context: dg.ScheduleEvaluationContext, buffer_store: dg.ResourceParam[BufferStore]
 ) -> dg.RunRequest | dg.SkipReason:
-    """Looks at every unit of every active warehouse, in one run."""
+    """Look at every unit of every active warehouse, in one run."""
     tick = align_to_grid(context.scheduled_execution_time.astimezone(UTC))
     tags = tags_of(context.instance, buffer_store.read_warehouses(), tick)
     if tags is None:
@@ -35,7 +35,7 @@ def buffer_ticks(
 
 
 def tags_of(instance: dg.DagsterInstance, warehouses: pl.DataFrame, tick: datetime) -> dict[str, str] | None:
-    """The tags of the run of a tick; None if no warehouse is active.
+    """Return the tags of the run of a tick; None if no warehouse is active.
 
     A warehouse counts from the next tick on, whatever else is known of its DC: so its DC gets a partition key here.
     """
@@ -49,7 +49,7 @@ def tags_of(instance: dg.DagsterInstance, warehouses: pl.DataFrame, tick: dateti
 
 
 def build(job_name: str) -> list[dg.ScheduleDefinition]:
-    """The schedule of ticks, and of the check that they run."""
+    """Return the schedule of ticks, and of the check that they run."""
     stopped = dg.DefaultScheduleStatus.STOPPED
     ticks = dg.schedule(
         cron_schedule=f"*/{TICK_MINUTES} * * * *",

@@ -93,7 +93,7 @@ def instock_snapshots(
     instock_warehouse: dg.ResourceParam[InstockWarehouse],
     lake: dg.ResourceParam[Lake],
 ) -> dg.MaterializeResult[None]:
-    """The day's instock record of every stocked item."""
+    """Read the day's instock record of every stocked item."""
     dc_lock.acquire(context)
     days = sorted(partitions.list_changed_days(context))
     # One query for all the days that are computed at a time, wherever they lie: a query has a price of its own.
@@ -115,7 +115,7 @@ def items(
     lake: dg.ResourceParam[Lake],
     outbox: dg.ResourceParam[Outbox],
 ) -> dg.MaterializeResult[None]:
-    """The item master, effective-dated: type, vendor, department, pack size, contract."""
+    """Read the item master, effective-dated: type, vendor, department, pack size, contract."""
     dc_lock.acquire(context)
     found = order_system.read_items().sort("item", "valid_from")
     _tell_changed(lake.read_whole_if_stored(schema.ITEMS), found, record_store.read_ledger(), outbox)
@@ -137,7 +137,7 @@ def classified_lines(
     instock_snapshots: LakeInput,
     items: LakeInput,
 ) -> dg.MaterializeResult[None]:
-    """What became of every order line: counted, excluded, rejected or superseded, and why."""
+    """Decide what becomes of every order line: counted, excluded, rejected or superseded, and why."""
     dc_lock.acquire(context)
     zones = dict(record_store.read_dcs().select("dc", "time_zone").iter_rows())
     sources, master = [each.read() for each in (orders, shipments, instock_snapshots)], items.read()
@@ -256,7 +256,7 @@ def published_records(
     item_days: LakeInput,
     lost_cases: LakeInput,
 ) -> dg.MaterializeResult[None]:
-    """The records that stand, with their rejects, restatements and the ledger, a transaction a day."""
+    """Publish the records with their rejects, restatements and the ledger, a transaction a day."""
     dc_lock.acquire(context)
     lines, judged = classified_lines.read(), lost_cases.read()
     held = _held(context, settings, lines, item_days.read())
@@ -376,7 +376,7 @@ def _held(
 
 
 def _of_run(context: dg.AssetExecutionContext, frame: pl.LazyFrame) -> pl.LazyFrame:
-    """The days of a run, without those that a look-back brings along."""
+    """Return the days of a run, without those that a look-back brings along."""
     return frame.filter(pl.col("ship_date").is_in(sorted({day for _, day in partitions.list_days(context)})))
 
 
@@ -433,7 +433,7 @@ def _standing(day: DayPublication, outcome: PublishResult) -> Metadata:
 def _versions(
     orders: pl.LazyFrame, shipments: pl.LazyFrame, snapshots: pl.LazyFrame
 ) -> dict[PartitionKey, pl.DataFrame]:
-    """What of the sources each day's records were computed from, as the ledger keeps it."""
+    """Return what of the sources each day's records were computed from, as the ledger stores it."""
     key = ["dc", "ship_date"]
     changed = pl.max_horizontal("processed_at", "moved_at")
     sources = {

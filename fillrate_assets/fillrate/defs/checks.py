@@ -28,7 +28,7 @@ _NAMED_ITEMS: Final = 5
 
 
 def contract(frame: TableSchema, partitions_def: dg.PartitionsDefinition) -> dg.AssetChecksDefinition:
-    """A blocking check that what is stored of an asset keeps its schema, key and arithmetic."""
+    """Build a blocking check of the schema, key and arithmetic of what is stored of an asset."""
 
     @dg.asset_check(asset=[AREA, frame.name], name="contract", blocking=True, partitions_def=partitions_def)
     def check(context: dg.AssetCheckExecutionContext, lake: dg.ResourceParam[Lake]) -> dg.AssetCheckResult:
@@ -89,7 +89,7 @@ def reject_rate(
 def snapshot_coverage(
     context: dg.AssetCheckExecutionContext, settings: dg.ResourceParam[Settings], lake: dg.ResourceParam[Lake]
 ) -> dg.AssetCheckResult:
-    """Every day with orders has a usable instock snapshot; a day without one is held and keeps its last records."""
+    """Every day with orders has a usable instock snapshot; a day without one is held, and its last records remain."""
     held = find_held_days(
         _stored(context, lake, schema.CLASSIFIED_LINES),
         _stored(context, lake, schema.ITEM_DAYS),
@@ -102,12 +102,12 @@ def snapshot_coverage(
 
 
 def phantom_stock(context: dg.AssetCheckExecutionContext, lake: dg.ResourceParam[Lake]) -> dg.AssetCheckResult:
-    """The snapshot says in stock, yet nothing of what was ordered shipped: count the location."""
+    """Warn where the snapshot says in stock, yet nothing of what was ordered shipped: count the location."""
     return _flagged(context, _stored(context, lake, schema.LOST_CASES), "phantom_stock", "count these locations")
 
 
 def flag_conflicts(context: dg.AssetCheckExecutionContext, lake: dg.ResourceParam[Lake]) -> dg.AssetCheckResult:
-    """The snapshot says out of stock, yet everything shipped: the flag is late or wrong."""
+    """Warn where the snapshot says out of stock, yet everything shipped: the flag is late or wrong."""
     return _flagged(
         context, _stored(context, lake, schema.LOST_CASES), "flag_conflict", "look at the snapshot's time of day"
     )
@@ -139,7 +139,7 @@ def reconciliation(
     lake: dg.ResourceParam[Lake],
     record_store: dg.ResourceParam[RecordStore],
 ) -> dg.AssetCheckResult:
-    """The records that stand add up to the sources' lines: every line accounted for, every case once."""
+    """Require that the published records add up to the sources' lines: every line and case once."""
     key = ["dc", "ship_date"]
     lines = _stored(context, lake, schema.CLASSIFIED_LINES)
     read = _stored(context, lake, schema.ORDER_LINES).group_by(key).agg(pl.len().alias("read"))

@@ -1,4 +1,4 @@
-"""The analysts' hand-over: what stands for a DC and ship date, as CSV and as an Excel workbook, in the lake."""
+"""The analysts' hand-over: what is published for a DC and ship date, as CSV and as an Excel workbook, in the lake."""
 
 import io
 from datetime import datetime
@@ -49,7 +49,7 @@ def exports(
     fill_rates: LakeInput,
     items: LakeInput,
 ) -> None:
-    """The records that stand, the service metrics and a workbook of each day; a held day keeps its last files."""
+    """Write each day's published records, service metrics and workbook; a held day's last files remain."""
     dc_lock.acquire(context)
     lines, rates, master = (each.read() for each in (classified_lines, fill_rates, items))
     days = partitions.list_days(context)
@@ -86,7 +86,7 @@ def path(day: PartitionKey, name: str) -> str:
 
 
 def build(settings: Settings) -> dg.AssetsDefinition:
-    """The asset: no part of the main job, for it costs as much as a day of that; it follows what is published."""
+    """Build the asset: no part of the main job, for it costs as much as a day of that; it follows what is published."""
     published = dg.AssetSelection.assets(published_records.key)
     # Dagster's eager, and of days long past as well: those are corrected.
     condition = dg.AutomationCondition.eager().without(dg.AutomationCondition.in_latest_time_window()).allow(published)
@@ -101,7 +101,7 @@ def build(settings: Settings) -> dg.AssetsDefinition:
 def _csv(context: dg.AssetExecutionContext, frame: TableSchema, rows: pl.DataFrame, day: PartitionKey) -> bytes:
     """Rows as CSV, once the frame's Dagster type has passed them.
 
-    The type is asked here and not of the asset's output: a run is a range of days, of which only one is in memory.
+    The type is checked here and not of the asset's output: a run is a range of days, of which only one is in memory.
     """
     from fillrate_assets.fillrate.defs.pandas_types import frame_type, pandas_frame  # noqa: PLC0415 - only where it is used
 
@@ -119,7 +119,7 @@ def _csv(context: dg.AssetExecutionContext, frame: TableSchema, rows: pl.DataFra
 
 
 def _workbook(facts: service_report.Facts, published_at: datetime) -> bytes:
-    """The report as a workbook; its time is that of the publication, so that the same records make the same file."""
+    """Write the report as a workbook; its time is that of the publication: the same records make the same file."""
     from fillrate_assets.fillrate.report.workbook import write_workbook  # noqa: PLC0415 - only where it is used
 
     content = io.BytesIO()

@@ -1,4 +1,4 @@
-"""Checks of the whole platform, asked once a day whatever ran: they also notice what did not run."""
+"""Checks of the whole platform, run once a day whatever ran: they also notice what did not run."""
 
 import hashlib
 from collections.abc import Callable, Mapping
@@ -17,7 +17,7 @@ from fillrate_assets.fillrate.sources.line_versions import ChangeWindow
 from fillrate_assets.notifications.outbox import Outbox
 from fillrate_assets.settings import Settings
 
-JOB: Final = "standing_checks"
+JOB: Final = "health_checks"
 _NAMED: Final = 20
 _LONGEST_DUE: Final = timedelta(days=3)
 """Wherever a DC is, its latest day that is due is not older than that."""
@@ -75,7 +75,7 @@ def fresh_sources(
     record_store: dg.ResourceParam[RecordStore],
     outbox: dg.ResourceParam[Outbox],
 ) -> dg.AssetCheckResult:
-    """Each source has told something new within hours."""
+    """Require that each source has brought something new within hours."""
     now = datetime.now(UTC)
     active = record_store.read_active_dcs()
     found = health.find_stale_sources(
@@ -88,7 +88,7 @@ CHECKS: Final = (no_day_left_behind, complete_by_deadline, fresh_sources)
 
 
 def build() -> list[dg.AssetChecksDefinition]:
-    """The checks, on the records that stand as a whole."""
+    """Build the checks, on the published records as a whole."""
 
     def checked(compute: Callable[..., dg.AssetCheckResult]) -> dg.AssetChecksDefinition:
         return dg.asset_check(asset=published_records.key)(compute)
@@ -97,15 +97,15 @@ def build() -> list[dg.AssetChecksDefinition]:
 
 
 def selection() -> dg.AssetSelection:
-    """The standing checks: a job of their own, and no part of a run over ship dates."""
+    """Select the health checks: a job of their own, and no part of a run over ship dates."""
     return dg.AssetSelection.checks(*[dg.AssetCheckKey(published_records.key, check.__name__) for check in CHECKS])
 
 
 def schedule(settings: Settings) -> dg.ScheduleDefinition:
-    """Ask once a day."""
+    """Run the checks once a day."""
     return dg.ScheduleDefinition(
         job_name=JOB,
-        cron_schedule=settings.health.standing_checks_cron,
+        cron_schedule=settings.health.checks_cron,
         execution_timezone="UTC",
         description="Notices days left behind, days incomplete at their deadline, and sources that went silent",
         default_status=dg.DefaultScheduleStatus.STOPPED,
@@ -119,7 +119,7 @@ def _by_name(found: Mapping[PartitionKey, str]) -> dict[str, str]:
 def _told(
     check: str, found: Mapping[str, str], advice: str, outbox: Outbox, now: datetime, *, warn: bool = False
 ) -> dg.AssetCheckResult:
-    """The verdict; people are told of the same findings once."""
+    """Return the verdict; people are notified of the same findings once."""
     named = [f"{what}: {reason}" for what, reason in found.items()]
     more = f" (+{len(named) - 1} more)" if len(named) > 1 else ""
     if named:

@@ -29,7 +29,7 @@ def source(rows: pl.DataFrame) -> Metadata:
 
 
 def lines(rows: pl.DataFrame) -> Metadata:
-    """What became of the order lines, and why some were left out."""
+    """Summarize what became of the order lines, and why some were left out."""
     counts = dict(rows.group_by("disposition").len().iter_rows())
     reasons = (
         rows.filter(pl.col("reason").is_not_null())
@@ -66,7 +66,7 @@ def averages(rows: pl.DataFrame) -> Metadata:
 
 
 def lost_cases(rows: pl.DataFrame) -> Metadata:
-    """The buyer's view of a day: how much, why, and which items."""
+    """Summarize a day for the buyer: how much, why, and which items."""
     ordered, shipped = (_total(rows, name) for name in ("ordered_cases", "shipped_cases"))
     paths = (
         rows.group_by("path")
@@ -110,7 +110,7 @@ def lost_cases(rows: pl.DataFrame) -> Metadata:
 
 
 def fill_rates(rows: pl.DataFrame) -> Metadata:
-    """The day's service, and each department's."""
+    """Summarize the day's service, and each department's."""
     shown: Metadata = {"dagster/partition_row_count": rows.height}
     for row in rows.filter(pl.col("level") == "dc").iter_rows(named=True):
         for name in ("case_fill_rate", "line_fill_rate", "order_fill_rate", "on_time_rate", "otif_rate"):
@@ -134,12 +134,12 @@ def fill_rates(rows: pl.DataFrame) -> Metadata:
 
 
 def cases(rows: pl.DataFrame) -> dg.TableMetadataValue:
-    """A frame as a table that Dagster shows; quantities are cases."""
+    """Return a frame as a table that Dagster shows; quantities are cases."""
     return make_table(rows.rename({name: name.removesuffix("_cases") for name in rows.columns}))
 
 
 def chart(values: Mapping[str, Decimal]) -> str:
-    """A bar chart in Markdown, longest bar first."""
+    """Draw a bar chart in Markdown, longest bar first."""
     largest = max([*values.values(), Decimal(0)])
     if not largest:
         return "No cases were lost."

@@ -32,13 +32,13 @@ _NAMED: Final = 3
 
 
 def pandas_frame(rows: pl.DataFrame) -> pd.DataFrame:
-    """A frame as pandas sees it."""
+    """Return a frame as pandas sees it."""
     return rows.to_pandas(use_pyarrow_extension_array=True)
 
 
 @cache
 def frame_type(frame: TableSchema) -> dg.DagsterType:
-    """The type of a pandas frame: its columns in order, dtypes, nulls, bounds, codes and key.
+    """Build the type of a pandas frame: its columns in order, dtypes, nulls, bounds, codes and key.
 
     Its check names the column, the constraint and the first rows that break it.
     """

@@ -1,4 +1,4 @@
-"""What is watched: sources ahead of the ledger start runs, DCs get partition keys, failed runs are told."""
+"""What is watched: sources ahead of the ledger start runs, DCs get partition keys, failed runs are reported."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -89,13 +89,13 @@ def run_failures(
 ) -> None:
     """Tell people of each run that failed: once, with its DC, ship dates, step, cause and what to do."""
     subject, body = format_failure(_failed(context), settings.notifications.ui_url)
-    # Dagster does not come back to a run whose message could not be kept; it stands in the log of the tick at least.
+    # Dagster does not come back to a run whose message could not be stored; it is in the log of the tick at least.
     context.log.error("%s\n%s", subject, body)
     outbox.send(subject, body, key=f"run failed:{context.dagster_run.run_id}", now=datetime.now(UTC))
 
 
 def build(job_name: str) -> list[dg.SensorDefinition]:
-    """The sensors: of the main job, of the table of DCs, of failed runs, of exports."""
+    """Return the sensors: of the main job, of the table of DCs, of failed runs, of exports."""
     stopped = dg.DefaultSensorStatus.STOPPED
 
     def ticking(evaluate: Callable[..., dg.SensorResult], job_name: str | None = None) -> dg.SensorDefinition:
@@ -123,7 +123,7 @@ def build(job_name: str) -> list[dg.SensorDefinition]:
 
 
 def read_cursor(cursor: str | None) -> dict[PartitionKey, Attempt]:
-    """What earlier ticks requested."""
+    """Return what earlier ticks requested."""
     entries = json.loads(cursor) if cursor else []
     return {
         PartitionKey(dc, date.fromisoformat(day)): Attempt(version, number, datetime.fromisoformat(at))
@@ -132,7 +132,7 @@ def read_cursor(cursor: str | None) -> dict[PartitionKey, Attempt]:
 
 
 def write_cursor(attempts: Mapping[PartitionKey, Attempt]) -> str:
-    """What this tick leaves to the next."""
+    """Encode what this tick leaves to the next."""
     return json.dumps(
         [
             [dc, day.isoformat(), attempt.version, attempt.number, attempt.requested_at.isoformat()]
@@ -142,7 +142,7 @@ def write_cursor(attempts: Mapping[PartitionKey, Attempt]) -> str:
 
 
 def _at_work(instance: dg.DagsterInstance) -> set[PartitionKey]:
-    """What runs and backfills are about to read and publish; between its runs a backfill has none."""
+    """Return what runs and backfills are about to read and publish; between its runs a backfill has none."""
     read, published = orders.key, published_records.key
     backfilled = find_backfill_keys(instance, read, published)
     return partitions.find_days_in_progress(instance, read) | set(map(partitions.parse_key, backfilled))
@@ -176,7 +176,7 @@ def _failed(context: dg.RunFailureSensorContext) -> FailedRun:
     # A run whose process died tells no more than a message.
     ended = getattr(context.failure_event.event_specific_data, "error", None)
     error = next((error for error in [*errors, ended] if error), None)
-    kind, cause = find_root_cause(error) if error else ("", context.failure_event.message or "nothing was told")
+    kind, cause = find_root_cause(error) if error else ("", context.failure_event.message or "no error was reported")
     scope = partitions.find_rectangle(run.tags)
     return FailedRun(
         run_id=run.run_id,

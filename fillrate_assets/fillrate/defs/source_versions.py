@@ -1,4 +1,4 @@
-"""What the sources hold beside what was processed, as the sensor and the standing checks look at it."""
+"""What the sources hold beside what was processed, as the sensor and the health checks look at it."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ class Sources:
         return {source: self.watermark.read(source) for source in WATERMARKED}
 
     def seen(self, dcs: Sequence[str], marks: Mapping[str, datetime | None], now: datetime) -> dict[str, pl.DataFrame]:
-        """What may have changed since the watermarks, as `PAIR_VERSIONS` by source."""
+        """Return what may have changed since the watermarks, as `PAIR_VERSIONS` by source."""
         lines = {"orders": self.order_system.read_changes, "shipments": self.shipping_records.read_changes}
         seen = {source: lines[source](self._lines(dcs, mark, now)) for source, mark in marks.items()}
         return seen | {"snapshots": self.instock_warehouse.read_changes(self._snapshots(dcs, now))}
 
     def latest(self, dcs: Sequence[str], now: datetime) -> dict[str, datetime | None]:
-        """The latest change that each source holds, by source; of snapshots, within the days that are compared."""
+        """Return the latest change of each source, by source; of snapshots, within the days that are compared."""
         taken = self.instock_warehouse.read_changes(self._snapshots(dcs, now))["processed_at"].max()
         return {
             "orders": self.order_system.read_latest_change(),

@@ -1,4 +1,4 @@
-"""What a browser sends -> what was meant, or what is wrong with it in words for whoever typed it."""
+"""What a browser sends -> what was meant, or what is wrong with it, in plain language for the person who typed it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ID: Final = r"^[A-Za-z0-9_.-]{1,255}$"
 
 
 class FormError(Exception):
-    """The form cannot be taken as it is; the message is for whoever sent it."""
+    """The form cannot be taken as it is; the message is for the person who sent it."""
 
 
 def _clean(text: object) -> object:
@@ -57,7 +57,7 @@ Direction = Literal["OVERFLOW", "STARVATION"]
 
 
 class Form(BaseModel):
-    """Whoever sends a form says who they are."""
+    """A form with the name of its sender."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
@@ -73,7 +73,7 @@ class AnswerForm(Form):
 
 
 class ReportForm(Form):
-    """A problem that nobody was told of."""
+    """A problem that no alert reported."""
 
     unit_id: Id
     direction: Direction
@@ -109,7 +109,7 @@ F = TypeVar("F", bound=Form)
 
 
 def parsed(form: type[F], sent: Mapping[str, str]) -> F:
-    """A form as it was meant.
+    """Return a form as it was meant.
 
     Raises:
         FormError: a field is missing, too long or makes no sense.

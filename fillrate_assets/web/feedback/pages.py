@@ -70,7 +70,7 @@ class Page:
 
 @dataclass(frozen=True)
 class Taken:
-    """What was sent is kept; the page is to be shown again to say so."""
+    """What was sent is stored; the page is to be shown again to say so."""
 
     responder: str
     recorded: str = ""
@@ -80,7 +80,7 @@ class Shown(Protocol):
     """One of the pages."""
 
     def show(self, visit: Visit) -> Page:
-        """What a visitor sees; nothing is recorded."""
+        """Return what a visitor sees; nothing is recorded."""
 
     def take(self, visit: Visit, sent: Mapping[str, str]) -> Taken:
         """Record what a visitor sent; a `FormError` says what is wrong with it."""
@@ -97,7 +97,7 @@ class Site:
 
     @staticmethod
     def of(answers: Answers, warehouse: str) -> Site:
-        """The site of a warehouse."""
+        """Return the site of a warehouse."""
         masters = answers.read_master_data(warehouse)
         if masters.warehouses.is_empty():
             raise NothingThereError
@@ -114,15 +114,15 @@ class Site:
         return f"{self.warehouse} {self.name}"
 
     def time(self, moment: datetime) -> str:
-        """A moment at the warehouse's own time."""
+        """Return a moment at the warehouse's own time."""
         return moment.astimezone(self.zone).strftime(_MOMENT)
 
     def typed(self, moment: datetime) -> str:
-        """A moment as a field for date and time holds it."""
+        """Return a moment as a field for date and time holds it."""
         return moment.astimezone(self.zone).strftime(_INPUT)
 
     def meant(self, typed: datetime, *, since: datetime, until: datetime) -> datetime:
-        """The moment, UTC, that was typed at the warehouse's own time.
+        """Return the moment, UTC, that was typed at the warehouse's own time.
 
         Raises:
             FormError: it is not between the two.
@@ -138,14 +138,14 @@ class Site:
 
 
 class AlertPage:
-    """The alert as it was told, and a tap for each answer."""
+    """The alert as it was sent, and a tap for each answer."""
 
     def __init__(self, alerts: Alerts, answers: Answers, recorder: Recorder) -> None:
-        """Over what was told and what was answered."""
+        """Over what was sent and what was answered."""
         self._alerts, self._answers, self._recorder = alerts, answers, recorder
 
     def show(self, visit: Visit) -> Page:
-        """The form, filled in with what the visitor answered before; after an answer, what was recorded."""
+        """Return the form, filled in with what the visitor answered before; after an answer, what was recorded."""
         told, _ = self._told(visit.link.about)
         notice = told.row(0, named=True)
         site = Site.of(self._answers, notice["warehouse"])
@@ -162,7 +162,7 @@ class AlertPage:
                 "section": message.sections[0],
                 "at": site.time(notice["snapshot_ts"]),
                 "answers": offered,
-                "asked": notice["quantity"],
+                "requested": notice["quantity"],
                 "quantity_unit": notice["quantity_unit"],
                 "filled": {"quantity": last["actual_quantity"], "note": last["note"]} if last else {},
             },
@@ -176,7 +176,7 @@ class AlertPage:
         if form.answer not in _offered(notice):
             msg = "Please tap one of the answers."
             raise FormError(msg)
-        # Whoever goes back finds an earlier number filled in, and sends it with any other answer too.
+        # A visitor who goes back finds an earlier number filled in, and sends it with any other answer too.
         quantity = form.quantity if form.answer == "WRONG_QTY" else None
         if form.answer == "WRONG_QTY" and quantity is None:
             msg = "Please type the number that would have been right, then tap again."
@@ -194,9 +194,9 @@ class AlertPage:
         return Taken(form.responder, visit.link.about)
 
     def _told(self, rec_id: str) -> tuple[pl.DataFrame, datetime]:
-        """The notice of an alert, and when its episode was first told."""
+        """Return the notice of an alert, and when its episode was first sent."""
         episode = self._alerts.episode(rec_id)
-        # In development, what was kept back has the rec_id of what was told before it.
+        # In development, what was suppressed has the rec_id of what was sent before it.
         told = episode.filter(pl.col("rec_id") == rec_id).sort(pl.col("notice_id") != rec_id, "snapshot_ts").head(1)
         if told.is_empty():
             raise NothingThereError
@@ -204,12 +204,12 @@ class AlertPage:
 
 
 def _offered(notice: Mapping[str, Any]) -> Sequence[str]:
-    """The answers that make sense: a number that nobody asked for cannot be wrong."""
+    """Return the answers that make sense: a number that was not requested cannot be wrong."""
     return [code for code in ANSWERS if code != "WRONG_QTY" or notice["quantity"] is not None]
 
 
 class MissedPage:
-    """A problem that nobody was told of."""
+    """A problem that no alert reported."""
 
     def __init__(
         self, answers: Answers, recorder: Recorder, policy_version: Callable[[], str], lifetime: timedelta
@@ -219,7 +219,7 @@ class MissedPage:
         self._policy_version, self._lifetime = policy_version, lifetime
 
     def show(self, visit: Visit) -> Page:
-        """The form; after a report, what was recorded, and how to take it back."""
+        """Return the form; after a report, what was recorded, and how to take it back."""
         site = Site.of(self._answers, visit.link.about)
         values = {"site": site, "directions": DIRECTIONS}
         last = self._recorder.last(visit.recorded, visit.responder) if visit.recorded and visit.responder else None
@@ -267,15 +267,15 @@ class MissedPage:
 
 
 class AuditPage:
-    """Units of a week of which nothing was told: was there a problem?"""
+    """Units of a week without an alert: was there a problem?"""
 
     def __init__(self, alerts: Alerts, answers: Answers, recorder: Recorder, policy_version: Callable[[], str]) -> None:
-        """Over what was told and what was answered; problems count against the policy that decides."""
+        """Over what was sent and what was answered; problems count against the policy that decides."""
         self._alerts, self._answers, self._recorder = alerts, answers, recorder
         self._policy_version = policy_version
 
     def show(self, visit: Visit) -> Page:
-        """The sample, each unit with what the visitor said of it."""
+        """Return the sample, each unit with what the visitor said of it."""
         site, since, until = self._over(visit)
         sample = self._sample(site, visit.link.week)["unit_id"].to_list() if visit.responder else []
         shown = [self._unit(site, visit, unit) for unit in sample]
@@ -295,7 +295,7 @@ class AuditPage:
         )
 
     def take(self, visit: Visit, sent: Mapping[str, str]) -> Taken:
-        """Record what was seen of a unit; with a name alone, nothing but the name."""
+        """Record what was observed of a unit; with a name alone, nothing but the name."""
         site, since, until = self._over(visit)
         if sent.keys() == {"responder"}:
             return Taken(parsed(Form, sent).responder)
@@ -314,7 +314,7 @@ class AuditPage:
         return Taken(row["responder"], row["rec_id"])
 
     def _over(self, visit: Visit) -> tuple[Site, datetime, datetime]:
-        """The warehouse, and begin and end of the week; there is nothing to see before it is over.
+        """Return the warehouse, and begin and end of the week; there is nothing to see before it is over.
 
         Each alert of a running week would draw another sample, and answers to units of the one before would be lost.
         """
@@ -325,13 +325,13 @@ class AuditPage:
         return site, since, until
 
     def _unit(self, site: Site, visit: Visit, unit_id: str) -> dict[str, Any]:
-        """A unit with what the visitor said of it."""
+        """Return a unit with what the visitor said of it."""
         rec_id = _audit_id(visit.link, unit_id)
         last = self._recorder.last(rec_id, visit.responder)
         return {"unit_id": unit_id, "rec_id": rec_id, "last": last, "began": last and site.time(last["episode_ts"])}
 
     def _sample(self, site: Site, week: str) -> pl.DataFrame:
-        """The same units for everybody and every time, but for what is given up in the minutes after the week."""
+        """Draw the same units for everybody and every time, but for what is given up in the minutes after the week."""
         since, until = _week(week, site.zone)
         known = site.units(since)
         seed = int.from_bytes(sha256(f"{site.warehouse} {week}".encode()).digest()[:4])
@@ -341,7 +341,7 @@ class AuditPage:
 
 
 def _reported(rec_id: str, form: ReportForm, unit: Mapping[str, str], began: datetime) -> dict[str, Any]:
-    """What `FEEDBACK` keeps of a problem that nobody was told of."""
+    """Return the row of `FEEDBACK` for a missed problem."""
     said = {"answer": "MISSED_PROBLEM", "direction": form.direction, "episode_ts": began, "note": form.note}
     return {**_BLANK, **unit, **said, "rec_id": rec_id, "responder": form.responder}
 

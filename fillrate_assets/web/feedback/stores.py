@@ -13,7 +13,7 @@ from fillrate_assets.buffers.rules.tick import MasterData
 
 
 class Alerts(Protocol):
-    """What was told."""
+    """The alerts that were sent."""
 
     def episode(self, rec_id: str) -> pl.DataFrame:
         """`NOTICES` of the episode that an alert belongs to, every one; empty where there is no such alert."""
@@ -26,17 +26,17 @@ class Answers(Protocol):
     """What is known of warehouses, and what the floor answered."""
 
     def read_master_data(self, warehouse: str) -> MasterData:
-        """The master tables of a warehouse."""
+        """Return the master tables of a warehouse."""
 
     def read_answers(self, rec_id: str, responder: str) -> pl.DataFrame:
         """`FEEDBACK`: every version of what someone answered."""
 
     def add_feedback(self, row: Mapping[str, Any]) -> bool:
-        """Keep a row of `FEEDBACK`; whether it is new."""
+        """Store a row of `FEEDBACK`; return whether it is new."""
 
 
 class Recorder:
-    """Keeps answers: the same one again is no new version, a changed one is."""
+    """A store of answers: the same one again is no new version, a changed one is."""
 
     def __init__(self, answers: Answers) -> None:
         """Over a store of answers."""
@@ -44,13 +44,13 @@ class Recorder:
         self._one_at_a_time = Lock()
 
     def last(self, rec_id: str, responder: str) -> Mapping[str, Any] | None:
-        """The row of `FEEDBACK` that counts, if there is one."""
+        """Return the row of `FEEDBACK` that counts, if there is one."""
         rows = self._answers.read_answers(rec_id, responder).sort("answered_at")
         return rows.row(-1, named=True) if rows.height else None
 
     def record(self, row: Mapping[str, Any]) -> bool:
-        """Keep a row of `FEEDBACK`, unless it says what its responder said last; whether it was kept."""
-        # A double tap posts twice at once: without this, both would find nothing and both would be kept.
+        """Store a row of `FEEDBACK`, unless it says what its responder said last; return whether it did."""
+        # A double tap posts twice at once: without this, both would find nothing and both would be stored.
         with self._one_at_a_time:
             last = self.last(row["rec_id"], row["responder"])
             if last is not None and {**last, "answered_at": None} == {**row, "answered_at": None}:

@@ -33,7 +33,7 @@ ERROR, WARN = dg.AssetCheckSeverity.ERROR, dg.AssetCheckSeverity.WARN
 
 @dataclass(frozen=True)
 class Standing:
-    """A platform of one DC whose sources and ledger a test fills, and the standing checks over it."""
+    """A platform of one DC whose sources and ledger a test fills, and the health checks over it."""
 
     home: Home
     instance: dg.DagsterInstance
