@@ -72,7 +72,7 @@ def test_a_day_is_run_shown_scored_and_explained(run: Callable[..., Told], home:
     # Again, it tells nothing that it has told.
     code, again, err = run("demo", "--warehouses", "1", "--hours", "1")
     assert (code, err) == (0, "")
-    assert "(kept)" in again
+    assert "(unchanged)" in again
     assert set(re.findall(r"messages so far: (\d+)", again)) == {"0"}
 
     code, _, err = run("demo", "--warehouses", "2", "--hours", "1")

@@ -46,7 +46,7 @@ def test_the_alert_is_shown_as_it_was_told_at_the_time_of_the_warehouse(floor: F
         "PICK TOTAL: 94.0 % full.",
         "Sat 14 Mar 2026, 09:00 CDT",
         "W1 Chicago West",
-        "asked: 4",
+        "requested: 4",
     ):
         assert said in text
 
