@@ -1,515 +1,186 @@
-"""The outbox of the buffer area: nothing is lost, nothing is told twice, nothing is told late."""
-
 from __future__ import annotations
 
 import logging
-import signal
-import threading
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+import uuid
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
-from typing import Any, Final
+from threading import Barrier
 
-import polars as pl
 import pytest
 import sqlalchemy as sa
-from polars.testing import assert_frame_equal
-from sqlalchemy.exc import OperationalError
 
-from fillrate_assets.buffers import notice_store as outboxes
-from fillrate_assets.buffers import schema
-from fillrate_assets.buffers.notice_store import DEAD_LETTERS, NOTICES, DeliveryResult, NoticeStore, RetrySchedule
-from fillrate_assets.buffers.rules import notification_routing
 from fillrate_assets.core.errors import PermanentFailure, SourceUnavailable
 from fillrate_assets.fillrate.record_store import RecordStore
-from fillrate_assets.notifications.notifiers.channel import ChannelUnavailable, OutgoingMessage
-from fillrate_assets.notifications.notifiers.dispatch import Notifiers
-from fillrate_assets.notifications.outbox import OUTBOX
+from fillrate_assets.notifications.outbox import OUTBOX, Outbox
+from fillrate_assets.storage import sql
 from fillrate_assets.storage.database import Database
-from fillrate_assets_tests.factories import buffers_frames
-from fillrate_assets_tests.factories.buffers_frames import POLICY, Row, tick
-from fillrate_assets_tests.fixtures import sending_process
-from fillrate_assets_tests.fixtures.receiver import Answer, Receiver, receiving
-from fillrate_assets_tests.fixtures.sending_process import End, Job, words
-
-NOW: Final = tick(0)
-SOON: Final = NOW + timedelta(seconds=5)
-LIMIT: Final = timedelta(minutes=POLICY.suppression.max_send_minutes)
-SECRET: Final = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # noqa: S105 - of tests
-NO_DEAD_LETTERS: Final = schema.DEAD_LETTERS.empty().collect()
-
-Failures = dict[str, list[Exception]]
+from fillrate_assets_tests.fixtures.cloud import Cloud, Topic
 
 
-@pytest.fixture
-def outbox(store: RecordStore) -> NoticeStore:
-    return NoticeStore(store.database)
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    with receiving() as made:
-        yield made
-
-
-def _notices(letter: OutgoingMessage) -> pl.DataFrame:
-    """`NOTICES` of a message, as its event has them."""
-    assert letter.message.event is not None
-    rows = pl.DataFrame(letter.message.event["data"]["notices"], infer_schema_length=None)
-    return schema.NOTICES.conform(rows.select(schema.NOTICES.names).lazy()).sort("notice_id").collect()
-
-
-@dataclass
-class Sender:
-    """Sends nowhere and remembers; by channel, it fails with what is planned first."""
-
-    failures: Failures = field(default_factory=dict)
-    letters: list[OutgoingMessage] = field(default_factory=list)
-
-    def __call__(self, letter: OutgoingMessage) -> None:
-        self.letters.append(letter)
-        if planned := self.failures.get(letter.channel):
-            raise planned.pop(0)
-
-    @property
-    def told(self) -> list[tuple[str, list[str]]]:
-        """Channels and notices of what was attempted, in an order of its own."""
-        return sorted((letter.channel, _notices(letter)["notice_id"].to_list()) for letter in self.letters)
-
-
-def told(*rows: Row) -> pl.DataFrame:
-    return buffers_frames.notices(*[{"notice_id": f"N{number}", **row} for number, row in enumerate(rows, start=1)])
-
-
-def keep(outbox: NoticeStore, *rows: Row, now: datetime = NOW) -> None:
-    outbox.keep(told(*rows), NO_DEAD_LETTERS, now=now)
-
-
-def deliver(outbox: NoticeStore, send: outboxes.Send, now: datetime = NOW, **more: Any) -> DeliveryResult:  # noqa: ANN401 - of Notices.deliver
-    return outbox.deliver(send, word=words, policy=POLICY, now=now, **more)
-
-
-def rows(outbox: NoticeStore, table: sa.Table, *names: str) -> list[tuple[Any, ...]]:
-    engine = outbox.database.engine
-    with engine.connect() as connection:
-        return [tuple(row) for row in connection.execute(sa.select(*[table.c[name] for name in names]).order_by("id"))]
-
-
-# --- what is kept
-
-
-def test_what_is_kept_is_read_back_as_it_was(outbox: NoticeStore) -> None:
-    words = "Zürich: 1 > 0\n\ttab \\ " * 200
-    written = told(
-        {"explanation": words, "quantity": 1 / 3, "reason": "ESCALATED"},
-        {"quantity": None, "explanation": None, "until_ts": None, "channel": "slack:floor", "target_unit": words},
-    )
-    outbox.keep(written, NO_DEAD_LETTERS, now=NOW)
-    assert_frame_equal(outbox.sent(buffers_frames.alerts({})).sort("notice_id"), written)
-
-
-def test_of_other_episodes_nothing_is_read(outbox: NoticeStore) -> None:
-    keep(outbox, {}, {"episode": 2}, {"unit_id": "W1_PACK_TOTAL"}, {"action": "THROTTLE"}, {"direction": "STARVATION"})
-    assert outbox.sent(buffers_frames.alerts({}))["notice_id"].to_list() == ["N1"]
-    assert outbox.sent(buffers_frames.alerts({"episode": 3})).is_empty()
-    assert outbox.sent(buffers_frames.alerts()).is_empty()
-    schema.NOTICES.validate(outbox.sent(buffers_frames.alerts()))
-
-
-def test_more_episodes_than_a_statement_names_are_found(outbox: NoticeStore) -> None:
-    units = [{"unit_id": f"W{number}_PICK_TOTAL"} for number in range(1200)]
-    keep(outbox, *units)
-    keep(outbox, *units)
-    assert outbox.sent(buffers_frames.alerts(*units)).height == 1200
-
-
-def test_what_is_kept_again_is_kept_once_for_each_channel_and_told_once(
-    outbox: NoticeStore, caplog: pytest.LogCaptureFixture
-) -> None:
-    lost = NO_DEAD_LETTERS.vstack(
-        told({}).drop("channel").with_columns(problem=pl.lit("No row")).select(schema.DEAD_LETTERS.names)
-    )
-    for minutes in range(3):
-        at = NOW + timedelta(minutes=minutes)
-        outbox.keep(told({}, {}, {"notice_id": "N1", "channel": "slack:floor"}), lost, now=at)
-    assert rows(outbox, NOTICES, "notice_id", "channel", "created_at") == [
-        (notice, channel, NOW.replace(tzinfo=None))
-        for notice, channel in (("N1", "console"), ("N1", "slack:floor"), ("N2", "console"))
-    ]
-    assert rows(outbox, DEAD_LETTERS, "notice_id", "channel", "problem") == [("N1", "", "No row")]
-    assert [each.message for each in caplog.records if each.levelno == logging.ERROR] == ["N1: No row"]
-
-
-def test_of_two_processes_that_keep_the_same_each_notice_is_there_once(outbox: NoticeStore) -> None:
-    barrier = threading.Barrier(2)
-
-    def write(first: int) -> None:
-        shared = told(*[{"notice_id": f"N{number}"} for number in range(first, first + 20)])
-        barrier.wait()
-        outbox.keep(shared, NO_DEAD_LETTERS, now=NOW)
-
-    with ThreadPoolExecutor(2) as pool:
-        list(pool.map(write, (0, 10)))
-    assert sorted(name for (name,) in rows(outbox, NOTICES, "notice_id")) == sorted(f"N{n}" for n in range(30))
-
-
-def test_an_absent_store_is_told(tmp_path: Path) -> None:
-    with pytest.raises(PermanentFailure, match=r"^notices: there is no .*absent.db; run"):
-        NoticeStore(Database(f"sqlite:///{tmp_path}/absent.db")).sent(buffers_frames.alerts({}))
-
-
-@pytest.mark.parametrize("store", ["sqlite"], indirect=True)
-def test_an_index_finds_what_is_asked_for_at_every_tick(outbox: NoticeStore, store: RecordStore) -> None:
-    statements: list[tuple[str, Any]] = []
-
-    def sent(_connection: object, _cursor: object, statement: str, parameters: object, *_: object) -> None:
-        if statement.startswith("SELECT") and "FROM notices" in statement:
-            statements.append((statement, parameters))
-
-    sa.event.listen(store.database.engine, "before_cursor_execute", sent)
-    keep(outbox, {})
-    outbox.sent(buffers_frames.alerts({}))
-    deliver(outbox, Sender())
-    sa.event.remove(store.database.engine, "before_cursor_execute", sent)
-    assert len(statements) == 4
+def test_a_message_is_kept_and_logged(store: RecordStore, caplog: pytest.LogCaptureFixture) -> None:
+    now = datetime(2026, 2, 10, 10, tzinfo=timezone(timedelta(hours=-8)))
+    with caplog.at_level(logging.WARNING, logger="fillrate.notify"):
+        Outbox(store.database).send("DC01 2026-02-10 is held", "no instock snapshot", key=uuid.uuid4().hex, now=now)
     with store.database.engine.connect() as connection:
-        for statement, parameters in statements:
-            plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters).all()
-            assert not any(step.detail.startswith("SCAN") for step in plan), statement
-            assert any("USING INDEX" in step.detail for step in plan), statement
-
-
-# --- what is sent
-
-
-def test_a_message_per_warehouse_channel_and_tick(outbox: NoticeStore) -> None:
-    other = {"channel": "slack:a"}
-    keep(outbox, {}, {}, other, {"warehouse": "W2"}, {"snapshot_ts": tick(1)})
-    send = Sender()
-    assert deliver(outbox, send, tick(1)) == DeliveryResult(sent=4)
-    assert send.told == [("console", ["N1", "N2"]), ("console", ["N4"]), ("console", ["N5"]), ("slack:a", ["N3"])]
-    assert len({letter.message_id for letter in send.letters}) == 4
-    assert all("." not in letter.message_id for letter in send.letters)
-    for letter in send.letters:
-        schema.NOTICES.validate(_notices(letter))
-
-
-def test_what_is_sent_is_marked_and_not_sent_again(outbox: NoticeStore) -> None:
-    keep(outbox, {})
-    deliver(outbox, Sender())
-    keep(outbox, {})
-    again = Sender()
-    assert deliver(outbox, again, tick(1)) == DeliveryResult()
-    assert again.letters == []
-    ((sent_at, attempts, next_attempt_at, failure),) = rows(
-        outbox, NOTICES, "sent_at", "attempts", "next_attempt_at", "failure"
+        (kept,) = connection.execute(sa.select(OUTBOX.c.created_at, OUTBOX.c.subject, OUTBOX.c.body))
+    assert tuple(kept) == (
+        datetime(2026, 2, 10, 18, tzinfo=UTC).replace(tzinfo=None),
+        "DC01 2026-02-10 is held",
+        "no instock snapshot",
     )
-    assert sent_at >= NOW.replace(tzinfo=None)
-    assert (attempts, next_attempt_at, failure) == (1, None, None)
+    assert caplog.messages == ["DC01 2026-02-10 is held: no instock snapshot"]
 
 
-def test_what_a_tick_adds_later_is_a_message_of_its_own(outbox: NoticeStore) -> None:
-    send = Sender()
-    keep(outbox, {})
-    deliver(outbox, send)
-    keep(outbox, {}, {})
-    deliver(outbox, send)
-    assert send.told == [("console", ["N1"]), ("console", ["N2"])]
-    assert len({letter.message_id for letter in send.letters}) == 2
+NOW = datetime(2026, 2, 10, 18, tzinfo=UTC)
+LATER = NOW + timedelta(hours=1)
+NO_TOPIC = "arn:aws:sns:eu-central-1:000000000000:nobody-made-this"
 
 
-def test_a_tick_tells_what_is_new_and_its_repetition_nothing(outbox: NoticeStore) -> None:
-    """The rules, the outbox and the sending together."""
-    send = Sender()
-    for _ in range(2):
-        alerts, said, routes = buffers_frames.alerts({}), buffers_frames.recommendations({}), buffers_frames.routes({})
-        sent = outbox.sent(alerts)
-        due, lost = notification_routing.route_notices(alerts, said, routes, sent, now=NOW, policy=POLICY)
-        outbox.keep(due, lost, now=NOW)
-        deliver(outbox, send)
-    assert [notices for _, notices in send.told] == [["W1_PICK_TOTAL.OVERFLOW.MOVE_STAFF.1.1"]]
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    url = f"sqlite:///{tmp_path}/store.db"
+    Database(url).upgrade()
+    return url
 
 
-# --- what fails
+@pytest.fixture
+def topic(aws: Cloud) -> Topic:
+    return aws.topic()
 
 
-def test_what_may_pass_is_tried_again_ever_later(outbox: NoticeStore) -> None:
-    keep(outbox, {})
-    send = Sender({"console": [SourceUnavailable("answered 500")] * 3})
-    now = NOW
-    for attempt, seconds in enumerate((5, 10, 20), start=1):
-        done = deliver(outbox, send, now)
-        assert done.next_attempt_at is not None
-        assert done == DeliveryResult(failed=1, next_attempt_at=done.next_attempt_at)
-        waited = done.next_attempt_at - now
-        assert timedelta(seconds=seconds) <= waited
-        assert rows(outbox, NOTICES, "attempts", "failure") == [(attempt, "answered 500")]
-        # Not before it is due.
-        assert deliver(outbox, send, done.next_attempt_at - timedelta(seconds=seconds)) == DeliveryResult()
-        now = done.next_attempt_at
-    assert deliver(outbox, send, now) == DeliveryResult(sent=1)
-    assert len({letter.message_id for letter in send.letters}) == 1
-    assert len(send.letters) == 4
+def _unsent(url: str) -> list[str]:
+    with sql.get_engine(url).connect() as connection:
+        where = OUTBOX.c.destination.is_not(None) & OUTBOX.c.sent_at.is_(None)
+        return list(connection.execute(sa.select(OUTBOX.c.subject).where(where).order_by(OUTBOX.c.id)).scalars())
 
 
-def test_a_channel_that_asks_to_wait_is_left_alone_and_others_are_not(outbox: NoticeStore) -> None:
-    many: list[Row] = [
-        {"warehouse": f"W{n}", "channel": channel} for n in range(3) for channel in ("slack:a", "slack:b")
-    ]
-    keep(outbox, *many)
-    send = Sender({"slack:a": [ChannelUnavailable("answered 429", timedelta(minutes=2))]})
-    done = deliver(outbox, send)
-    assert (done.sent, done.failed, done.given_up) == (3, 1, 0)
-    assert Counter(channel for channel, _ in send.told) == {"slack:a": 1, "slack:b": 3}
-    assert done.next_attempt_at is not None
-    assert done.next_attempt_at >= NOW + timedelta(minutes=2)
-    assert deliver(outbox, send, NOW + timedelta(minutes=1)) == DeliveryResult()
-    assert deliver(outbox, send, done.next_attempt_at) == DeliveryResult(sent=3)
+def test_a_message_is_published_once_and_marked(url: str, topic: Topic) -> None:
+    Outbox(Database(url), topic.arn).send(
+        "DC01 2026-02-10 is held", "no instock snapshot", key=uuid.uuid4().hex, now=NOW
+    )
+    assert topic.heard() == [("DC01 2026-02-10 is held", "no instock snapshot")]
+    assert Outbox(Database(url), topic.arn).deliver(now=LATER) == 0
+    assert topic.heard() == []
+    with sql.get_engine(url).connect() as connection:
+        assert connection.execute(sa.select(OUTBOX.c.sent_at)).scalar_one() == NOW.replace(tzinfo=None)
 
 
-def test_a_message_that_fails_alone_blocks_no_other(outbox: NoticeStore) -> None:
-    keep(outbox, {"warehouse": "W1"}, {"warehouse": "W2"})
-    send = Sender({"console": [SourceUnavailable("answered 500")]})
-    done = deliver(outbox, send)
-    assert (done.sent, done.failed) == (1, 1)
+def test_what_was_kept_before_there_was_a_topic_stays_here(url: str, topic: Topic) -> None:
+    Outbox(Database(url)).send("before", "it", key=uuid.uuid4().hex, now=NOW)
+    Outbox(Database(url), NO_TOPIC.replace("nobody", "somebody")).send("elsewhere", "it", key=uuid.uuid4().hex, now=NOW)
+    Outbox(Database(url), topic.arn).send("after", "it", key=uuid.uuid4().hex, now=NOW)
+    assert topic.heard() == [("after", "it")]
 
 
-def test_what_is_refused_is_a_dead_letter_and_not_tried_again(
-    outbox: NoticeStore, caplog: pytest.LogCaptureFixture
+def test_what_could_not_be_sent_is_sent_by_the_next_call_in_its_order(
+    url: str, topic: Topic, aws: Cloud, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    keep(outbox, {}, {}, {"warehouse": "W2"})
-    send = Sender({"console": [PermanentFailure("refused with 404")]})
-    assert deliver(outbox, send) == DeliveryResult(sent=1, given_up=1)
-    assert deliver(outbox, send, tick(1)) == DeliveryResult()
-    refused = ["N1", "N2"] if len(send.letters[0].message.sections) == 2 else ["N3"]
-    assert rows(outbox, DEAD_LETTERS, "notice_id", "channel", "problem") == [
-        (name, "console", "refused with 404") for name in refused
-    ]
-    (warned,) = [each.message for each in caplog.records if each.levelno == logging.ERROR]
-    assert "to console is given up: refused with 404" in warned
+    outbox = Outbox(Database(url), topic.arn)
+    with monkeypatch.context() as away:
+        away.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+        away.setenv("AWS_MAX_ATTEMPTS", "1")
+        outbox.send("first", "1", key=uuid.uuid4().hex, now=NOW)
+        outbox.send("second", "2", key=uuid.uuid4().hex, now=NOW)
+        with pytest.raises(SourceUnavailable, match=f"^alerts \\({topic.arn}\\) does not answer: Could not connect"):
+            outbox.deliver(now=NOW)
+    assert aws.endpoint
+    assert sum("kept in the outbox, not yet sent" in each for each in caplog.messages) == 2
+    assert _unsent(url) == ["first", "second"]
+    outbox.send("third", "3", key=uuid.uuid4().hex, now=LATER)
+    assert topic.heard() == [("first", "1"), ("second", "2"), ("third", "3")]
+    assert _unsent(url) == []
 
 
-def test_what_was_given_up_takes_a_new_start_if_it_is_still_to_act_on(outbox: NoticeStore) -> None:
-    send = Sender({"slack:typo": [PermanentFailure("is not known")]})
-    keep(outbox, {"channel": "slack:typo"})
-    deliver(outbox, send)
-    assert outbox.sent(buffers_frames.alerts({})).is_empty()
-    keep(outbox, {"channel": "slack:typo", "snapshot_ts": tick(1)}, now=tick(1))
-    assert outbox.sent(buffers_frames.alerts({}))["snapshot_ts"].to_list() == [tick(1)]
-    assert deliver(outbox, send, tick(1)) == DeliveryResult(sent=1)
-    assert len({letter.message_id for letter in send.letters}) == 2
-    assert len(rows(outbox, NOTICES, "id")) == len(rows(outbox, DEAD_LETTERS, "id")) == 1
+def test_a_crash_after_a_message_is_published_repeats_that_one_and_loses_none(url: str, topic: Topic) -> None:
+    keeper = Outbox(Database(url), topic.arn)
+    with sql.get_engine(url).begin() as connection:
+        rows = [
+            {"created_at": NOW.replace(tzinfo=None), "subject": s, "body": s, "key": s, "destination": topic.arn}
+            for s in "abc"
+        ]
+        connection.execute(OUTBOX.insert(), rows)
+    commits = []
 
+    def crash(_: sa.Connection) -> None:
+        commits.append(1)
+        if len(commits) == 3:  # the read, the first message, the second
+            raise KeyboardInterrupt
 
-@pytest.mark.parametrize(("age", "goes"), [(LIMIT - timedelta(minutes=1), True), (LIMIT + timedelta(seconds=1), False)])
-def test_nothing_is_sent_that_is_too_old(outbox: NoticeStore, age: timedelta, *, goes: bool) -> None:
-    keep(outbox, {})
-    send = Sender()
-    done = deliver(outbox, send, NOW + age)
-    assert done == (DeliveryResult(sent=1) if goes else DeliveryResult(given_up=1))
-    assert len(send.letters) == goes
-    problems = rows(outbox, DEAD_LETTERS, "notice_id", "channel", "problem")
-    assert problems == ([] if goes else [("N1", "console", "it was not sent in time")])
-    assert rows(outbox, NOTICES, "attempts") == [(goes,)]
-    assert deliver(outbox, send, NOW + 2 * LIMIT) == DeliveryResult()
-
-
-def test_what_cannot_be_tried_again_in_time_is_given_up_at_once_and_what_waits_behind_it_in_time(
-    outbox: NoticeStore,
-) -> None:
-    keep(outbox, {"warehouse": "W1"}, {"warehouse": "W2"})
-    send = Sender({"console": [ChannelUnavailable("answered 429", timedelta(hours=1))]})
-    assert deliver(outbox, send) == DeliveryResult(given_up=1)
-    assert deliver(outbox, send, NOW + LIMIT / 2) == DeliveryResult()
-    assert deliver(outbox, send, NOW + LIMIT + timedelta(seconds=1)) == DeliveryResult(given_up=1)
-    assert len(send.letters) == 1
-    assert sorted(problem for (problem,) in rows(outbox, DEAD_LETTERS, "problem")) == [
-        "it could not be sent in time: answered 429",
-        "it was not sent in time",
-    ]
-
-
-def test_who_may_wait_goes_on_until_it_is_sent(outbox: NoticeStore) -> None:
-    hurried = replace(outbox, pace=RetrySchedule(first_retry_seconds=0.01))
-    keep(hurried, {})
-    send = Sender({"console": [SourceUnavailable("answered 500")] * 3})
-    assert deliver(hurried, send, go_on=timedelta(minutes=1)) == DeliveryResult(sent=1, failed=3)
-
-
-def test_a_round_ends(outbox: NoticeStore) -> None:
-    brief = replace(outbox, pace=RetrySchedule(round_seconds=0))
-    keep(brief, {})
-    assert deliver(brief, Sender()) == DeliveryResult(left=1)
-    assert deliver(outbox, Sender()) == DeliveryResult(sent=1)
-
-
-def test_a_slow_channel_holds_up_no_other(outbox: NoticeStore) -> None:
-    keep(outbox, {"channel": "slow"}, {"channel": "quick"}, {"channel": "quick", "warehouse": "W2"})
-    arrived = threading.Semaphore(0)
-
-    def send(letter: OutgoingMessage) -> None:
-        if letter.channel == "quick":
-            arrived.release()
-        else:
-            assert all(arrived.acquire(timeout=60) for _ in range(2))
-
-    assert deliver(outbox, send) == DeliveryResult(sent=3)
-
-
-def test_an_error_of_ours_in_one_channel_leaves_the_others_alone(outbox: NoticeStore) -> None:
-    keep(outbox, {"channel": "a"}, {"channel": "b"})
-    send = Sender({"a": [ZeroDivisionError()]})
-    with pytest.raises(ZeroDivisionError):
-        deliver(outbox, send)
-    assert {channel for channel, _ in send.told} == {"a", "b"}
-    assert sorted(at is not None for (at,) in rows(outbox, NOTICES, "sent_at")) == [False, True]
-    # It is claimed, and tried again when the claim has run out.
-    assert deliver(outbox, send, SOON) == DeliveryResult()
-    assert deliver(outbox, send, NOW + timedelta(minutes=2)) == DeliveryResult(sent=1)
-
-
-def test_a_store_that_fails_when_a_message_is_marked_is_asked_again(
-    outbox: NoticeStore, store: RecordStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(outboxes._mark.retry, "sleep", lambda _: None)  # noqa: SLF001 - tenacity's
-    failures = [True, True]
-
-    def fail(_connection: object, _cursor: object, statement: str, *_: object) -> None:
-        if statement.startswith("UPDATE") and "sent_at=" in statement.partition("WHERE")[0] and failures:
-            failures.pop()
-            raise OperationalError(statement, None, OSError("gone"))
-
-    sa.event.listen(store.database.engine, "before_cursor_execute", fail)
+    engine = sql.get_engine(url, schema=None)
+    sa.event.listen(engine, "commit", crash)
     try:
-        keep(outbox, {})
-        assert deliver(outbox, Sender()) == DeliveryResult(sent=1)
+        with pytest.raises(KeyboardInterrupt):
+            keeper.deliver(now=NOW)
     finally:
-        sa.event.remove(store.database.engine, "before_cursor_execute", fail)
-    assert failures == []
-    assert deliver(outbox, Sender(), NOW + timedelta(minutes=2)) == DeliveryResult()
-
-
-# --- over real HTTP, in real processes
-
-
-def _hooked(receiver: Receiver, names: Sequence[str] = ("floor",)) -> Notifiers:
-    return Notifiers({name: f"{receiver.url}/{name}" for name in names}, SECRET, whole_seconds=5)
-
-
-@pytest.mark.parametrize("failure", [Answer(503), Answer(429, {"Retry-After": "0"}), Answer(fault="cut")], ids=repr)
-def test_a_server_that_recovers_is_told_once(outbox: NoticeStore, receiver: Receiver, failure: Answer) -> None:
-    hurried = replace(outbox, pace=RetrySchedule(first_retry_seconds=0.01))
-    receiver.answers["/floor"] = [failure, failure, Answer()]
-    keep(hurried, {"channel": "webhook:floor"})
-    done = deliver(hurried, _hooked(receiver).send, go_on=timedelta(minutes=1))
-    assert done == DeliveryResult(sent=1, failed=2)
-    assert len({request.headers["webhook-id"] for request in receiver.requests}) == 1
-    assert len(receiver.requests) == 3
-
-
-def test_no_secret_is_kept_with_a_failure(outbox: NoticeStore, receiver: Receiver) -> None:
-    receiver.answers["/hunter2"] = [Answer(404)]
-    keep(outbox, {"channel": "slack:floor"}, {"channel": "slack:away"})
-    urls = {"floor": f"{receiver.url}/hunter2", "away": "http://127.0.0.1:1/hunter2"}
-    done = deliver(outbox, Notifiers(urls).send)
-    assert (done.failed, done.given_up) == (1, 1)
-    kept = rows(outbox, NOTICES, "failure") + rows(outbox, DEAD_LETTERS, "problem")
-    assert sorted(text for (text,) in kept) == [
-        "channel slack:away cannot be reached: ConnectError",
-        "channel slack:floor refused with 404: its URL is not valid any more",
-        "channel slack:floor refused with 404: its URL is not valid any more",
-    ]
-    assert "hunter2" not in repr(outbox)
+        sa.event.remove(engine, "commit", crash)
+    assert topic.heard() == [("a", "a"), ("b", "b")]
+    assert _unsent(url) == ["b", "c"]
+    assert keeper.deliver(now=LATER) == 2
+    assert topic.heard() == [("b", "b"), ("c", "c")]
 
 
 @pytest.mark.parametrize(
-    ("dies", "before", "soon", "later"),
+    ("subject", "body", "told"),
     [
-        pytest.param("kept", 0, 1, 1, id="between the outbox and the sending: it is sent"),
-        pytest.param("claimed", 0, 0, 1, id="as it is about to send: it is sent when its claim has run out"),
-        pytest.param("sent", 1, 1, 2, id="between the sending and its mark: it is sent again under its id"),
+        pytest.param("s" * 99, "b", ("s" * 99, "b"), id="the longest subject"),
+        pytest.param("s" * 100, "b", ("s" * 96 + "...", "s" * 100 + "\n\nb"), id="too long a subject"),
+        pytest.param("two\nlines", "b", ("two lines", "two\nlines\n\nb"), id="a line break in the subject"),
+        pytest.param("Köln is held", "b", ("Köln is held", "b"), id="letters beyond ASCII"),
+        pytest.param("s", "", ("s", "s\n\n"), id="no body"),
+        pytest.param("s", "é" * 200_000, ("s", "é" * 131_072), id="more than SNS takes"),
     ],
 )
-def test_whoever_is_killed_loses_nothing_and_repeats_one_message_at_most(
-    outbox: NoticeStore, receiver: Receiver, *, dies: End, before: int, soon: int, later: int
+def test_what_sns_would_refuse_is_fitted_to_it(
+    url: str, topic: Topic, subject: str, body: str, told: tuple[str, str]
 ) -> None:
-    channels = _hooked(receiver)
-    kept = told({"channel": "webhook:floor"}, {"channel": "webhook:floor"})
-    assert sending_process.run([Job(outbox, channels, kept, NOW, dies)]) == [-signal.SIGKILL]
-    assert len(receiver.requests) == before
-    deliver(outbox, channels.send, SOON)
-    assert len(receiver.requests) == soon
-    deliver(outbox, channels.send, NOW + timedelta(minutes=2))
-    deliver(outbox, channels.send, NOW + timedelta(minutes=9))
-    assert len(receiver.requests) == later
-    assert len({request.headers["webhook-id"] for request in receiver.requests}) == 1
-    assert len({request.body for request in receiver.requests}) == 1
+    Outbox(Database(url), topic.arn).send(subject, body, key=uuid.uuid4().hex, now=NOW)
+    assert topic.heard() == [told]
 
 
-def test_what_whoever_was_killed_left_is_not_sent_too_late(outbox: NoticeStore, receiver: Receiver) -> None:
-    channels = _hooked(receiver)
-    assert sending_process.run([Job(outbox, channels, told({"channel": "webhook:floor"}), NOW, "kept")]) == [
-        -signal.SIGKILL
-    ]
-    assert deliver(outbox, channels.send, tick(3)) == DeliveryResult(given_up=1)
-    assert receiver.requests == []
+@pytest.mark.usefixtures("busy_aws")
+def test_an_sns_that_is_busy_may_answer_later(url: str) -> None:
+    Outbox(Database(url), NO_TOPIC).send("held", "it", key=uuid.uuid4().hex, now=NOW)
+    with pytest.raises(SourceUnavailable, match=r"^alerts \(arn:.* does not answer: "):
+        Outbox(Database(url), NO_TOPIC).deliver(now=NOW)
+    assert _unsent(url) == ["held"]
 
 
-def test_two_processes_at_once_send_each_message_once(outbox: NoticeStore, receiver: Receiver) -> None:
-    names = ("a", "b")
-    kept = told(*[{"warehouse": f"W{n}", "channel": f"webhook:{names[n % 2]}"} for n in range(20)])
-    job = Job(outbox, _hooked(receiver, names), kept, NOW)
-    assert sending_process.run([job, job]) == [0, 0]
-    sent = Counter(request.headers["webhook-id"] for request in receiver.requests)
-    assert len(sent) == 20
-    assert set(sent.values()) == {1}
-    assert all(at is not None for (at,) in rows(outbox, NOTICES, "sent_at"))
+@pytest.mark.usefixtures("aws")
+def test_an_absent_topic_is_named(url: str) -> None:
+    Outbox(Database(url), NO_TOPIC).send("held", "it", key=uuid.uuid4().hex, now=NOW)
+    with pytest.raises(PermanentFailure, match=f"^alerts \\({NO_TOPIC}\\) refused: .*NotFound"):
+        Outbox(Database(url), NO_TOPIC).deliver(now=NOW)
+    assert _unsent(url) == ["held"]
 
 
-# --- the platform itself
+@pytest.mark.usefixtures("denying_aws")
+def test_an_sns_that_denies_access_is_no_matter_of_time(url: str) -> None:
+    Outbox(Database(url), NO_TOPIC).send("held", "it", key=uuid.uuid4().hex, now=NOW)
+    with pytest.raises(PermanentFailure, match=r"^alerts .* refused: .*AccessDenied"):
+        Outbox(Database(url), NO_TOPIC).deliver(now=NOW)
 
 
-def ping(
-    outbox: NoticeStore, send: Callable[[OutgoingMessage], None], now: datetime, channel: str = "slack:platform"
-) -> bool:
-    return outbox.ping(send, channel, last_tick=tick(0), warehouses=1000, now=now)
+def test_a_message_is_kept_and_logged_once_for_each_key(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    url = f"sqlite:///{tmp_path}/store.db"
+    Database(url).upgrade()
+    now = datetime(2026, 2, 10, 10, tzinfo=UTC)
+    sent = [Outbox(Database(url)).send(f"message {number}", "", key=key, now=now) for number, key in enumerate("aab")]
+    assert sent == [True, False, True]
+    with sql.get_engine(url).connect() as connection:
+        kept = connection.execute(sa.select(OUTBOX.c.key, OUTBOX.c.subject).order_by("id")).all()
+    assert [tuple(row) for row in kept] == [("a", "message 0"), ("b", "message 2")]
+    assert caplog.messages == ["message 0: ", "message 2: "]
 
 
-def test_the_platform_is_told_once_an_hour_that_ticks_run(outbox: NoticeStore) -> None:
-    send = Sender()
-    assert [ping(outbox, send, tick(number)) for number in (0, 1, 11, 12, 13)] == [True, False, False, True, False]
-    first, _ = [letter.message for letter in send.letters]
-    assert first.subject == "Buffer ticks run: last tick 2026-03-14 14:00 UTC, 1,000 warehouses"
-    assert (send.letters[0].channel, first.sections) == ("slack:platform", ())
-    assert send.letters[0].message_id != send.letters[1].message_id
-    assert send.letters[1].channel == "slack:platform"
+def test_of_two_senders_at_once_one_is_told_that_it_was_not_new(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/store.db"
+    Database(url).upgrade()
+    barrier = Barrier(2)
 
-
-def test_without_a_channel_of_the_platform_nobody_is_told(outbox: NoticeStore) -> None:
-    assert not ping(outbox, Sender(), NOW, channel="")
-    assert rows(outbox, OUTBOX, "key") == []
-
-
-@pytest.mark.parametrize("failure", [SourceUnavailable("answered 500"), PermanentFailure("refused with 404")])
-def test_a_ping_that_fails_is_tried_again_in_its_hour_and_stops_nothing(
-    outbox: NoticeStore, caplog: pytest.LogCaptureFixture, failure: Exception
-) -> None:
-    send = Sender({"slack:platform": [failure]})
-    assert [ping(outbox, send, tick(number)) for number in (0, 1, 2)] == [False, True, False]
-    assert caplog.messages == [f"not told that ticks run: {failure}"]
-    assert len({letter.message_id for letter in send.letters}) == 1
-
-
-def test_of_two_pings_at_once_one_is_sent(outbox: NoticeStore) -> None:
-    send, barrier = Sender(), threading.Barrier(2)
-
-    def tell(_: int) -> bool:
+    def send(_: int) -> bool:
         barrier.wait()
-        return ping(outbox, send, NOW)
+        return Outbox(Database(url)).send("message", "", key="a", now=datetime(2026, 2, 10, 10, tzinfo=UTC))
 
     with ThreadPoolExecutor(2) as pool:
-        assert sorted(pool.map(tell, range(2))) == [False, True]
-    assert len(send.letters) == 1
+        assert sorted(pool.map(send, range(2))) == [False, True]
