@@ -27,7 +27,7 @@ from fillrate_assets.fillrate.sources.instock_warehouse import InstockWarehouse
 from fillrate_assets.fillrate.sources.order_system import OrderSystem
 from fillrate_assets.fillrate.sources.shipping_records import ShippingRecords
 from fillrate_assets.fillrate.watermark import make_watermark
-from fillrate_assets.notifications import feedback_links
+from fillrate_assets.notifications import signed_links
 from fillrate_assets.notifications.notifiers.dispatch import Notifiers
 from fillrate_assets.notifications.outbox import Outbox
 from fillrate_assets.orchestration.dc_lock_store import DcLockStore
@@ -87,7 +87,7 @@ def delivery_of(settings: Settings) -> AlertDispatch:
         platform_channel=settings.notifications.platform_channel,
         ui_url=settings.notifications.ui_url,
         signer=partial(
-            feedback_links.signer, settings.web.feedback_url, settings.web.feedback_secret.get_secret_value()
+            signed_links.make_signer, settings.web.feedback_url, settings.web.feedback_secret.get_secret_value()
         ),
     )
 

@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
+from functools import lru_cache
 from hashlib import sha256
 from typing import Final, Literal
 
 from itsdangerous import BadData, URLSafeSerializer
 from itsdangerous.encoding import base64_decode, base64_encode
 
+from fillrate_assets.aws import secrets as stored_secrets
 from fillrate_assets.core.errors import PermanentFailure
 
 Kind = Literal["alert", "missed", "audit"]
@@ -126,3 +128,21 @@ class LinkSigner:
         if now >= datetime.fromtimestamp(expires, UTC):
             raise ExpiredLinkError
         return Link(kind, about, week, responder)
+
+
+@lru_cache(maxsize=8)
+def make_signer(url: str, secret: str) -> LinkSigner | None:
+    """Return what signs and reads links, or None where there is no service to lead to or nothing to sign with.
+
+    Args:
+        url: where the floor reaches the service.
+        secret: one or several, separated by blanks, of which the first signs; each may be `secret://name#key`, which
+            may hold several itself.
+
+    Raises:
+        SourceUnavailable: Secrets Manager did not answer.
+        PermanentFailure: there is no such secret, access is denied, or what it holds is too short.
+
+    """
+    found = [part for named in secret.split() for part in stored_secrets.reveal(named).split()]
+    return LinkSigner(url, found) if url and found else None

@@ -11,8 +11,7 @@ from fillrate_assets.buffers.buffer_store import BufferStore
 from fillrate_assets.buffers.notice_store import NoticeStore
 from fillrate_assets.buffers.policy_store import PolicyStore
 from fillrate_assets.core.errors import PermanentFailure
-from fillrate_assets.notifications import feedback_links
-from fillrate_assets.notifications.signed_links import LinkSigner
+from fillrate_assets.notifications.signed_links import LinkSigner, make_signer
 from fillrate_assets.settings import Settings
 from fillrate_assets.storage.database import Database
 from fillrate_assets.web.app import build_app
@@ -52,7 +51,7 @@ def require_signer(settings: Settings) -> LinkSigner:
         SourceUnavailable: AWS Secrets Manager did not answer.
 
     """
-    links = feedback_links.signer(settings.web.feedback_url, settings.web.feedback_secret.get_secret_value())
+    links = make_signer(settings.web.feedback_url, settings.web.feedback_secret.get_secret_value())
     if links is None:
         msg = (
             "the feedback service needs FILLRATE_WEB__FEEDBACK_URL, where the floor reaches it, and"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import string
+import uuid
 from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Final
@@ -21,12 +23,14 @@ from fillrate_assets.notifications.signed_links import (
     Link,
     LinkSigner,
     find_last_week,
+    make_signer,
 )
 from fillrate_assets_tests.factories.buffers_frames import EPISODE_KEY, TICK
+from fillrate_assets_tests.fixtures.cloud import Cloud
 
 BASE: Final = "https://feedback.example"
-OLD: Final = "an old secret that is long enough to sign"
-NEW: Final = "a new secret that is long enough as well"
+OLD: Final = "an-old-secret-that-is-long-enough-to-sign"
+NEW: Final = "a-new-secret-that-is-long-enough-as-well"
 SIGNER: Final = LinkSigner(BASE, [NEW])
 REC_ID: Final = f"{EPISODE_KEY}.1"
 EXPIRES: Final = TICK + timedelta(days=7)
@@ -172,3 +176,37 @@ WEEKS: Final = {
 @pytest.mark.parametrize(("now", "zone", "week"), WEEKS.values(), ids=WEEKS)
 def test_last_week_is_the_latest_that_is_over_at_the_warehouse(now: str, zone: str, week: str) -> None:
     assert find_last_week(datetime.fromisoformat(now), ZoneInfo(zone)) == week
+
+
+# --- the signer, as the settings describe it
+
+
+@pytest.mark.parametrize(("url", "secret"), [("", ""), (BASE, ""), ("", NEW), (BASE, "  ")])
+def test_without_a_service_or_a_secret_there_are_no_links(url: str, secret: str) -> None:
+    assert make_signer(url, secret) is None
+
+
+def test_several_secrets_are_accepted_and_the_first_signs() -> None:
+    both, old, new = (make_signer(BASE, secret) for secret in (f"{NEW} {OLD}", OLD, NEW))
+    assert both
+    assert old
+    assert new
+    url = both.missed("W1", now=TICK)
+    assert url == new.missed("W1", now=TICK)
+    assert both.read(old.missed("W1", now=TICK).rpartition("/")[2], now=TICK) == Link("missed", "W1")
+
+
+def test_a_secret_may_be_kept_in_secrets_manager_and_hold_several(aws: Cloud) -> None:
+    name = f"fillrate/{uuid.uuid4().hex}"
+    held = json.dumps({"signing": f"{NEW} {OLD}"})
+    aws.client("secretsmanager").create_secret(Name=name, SecretString=held)
+    fetched, given = (make_signer(BASE, secret) for secret in (f"secret://{name}#signing", f"{NEW} {OLD}"))
+    assert fetched
+    assert given
+    assert fetched.secrets == given.secrets
+
+
+def test_a_short_secret_is_refused_and_not_told() -> None:
+    with pytest.raises(PermanentFailure, match="32 characters") as raised:
+        make_signer(BASE, "hunter2")
+    assert "hunter2" not in str(raised.value)
