@@ -1,8 +1,7 @@
-"""The outbox of the buffer area: what is told to whom, written down before anything is sent.
+"""The outbox of the buffer area: which notices go to whom, stored before anything is sent.
 
 A notice is there once for each channel. The notices of one warehouse, channel and tick that are written at a time make
-one message, which keeps its id for good. A message waits while `next_attempt_at` is set. Whoever sends it first moves
-that into the future, so nobody else does; whoever dies then leaves it to the first who comes after that time.
+one message, which keeps its id for good. How a message is leased, sent and marked is in `notifications.outbox`.
 """
 
 from __future__ import annotations
@@ -12,25 +11,30 @@ import json
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from itertools import groupby
-from operator import attrgetter
 from typing import Any, Final
 
 import polars as pl
 import sqlalchemy as sa
-from sqlalchemy.exc import DBAPIError, IntegrityError
-from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_fixed
+from sqlalchemy.exc import IntegrityError
+from tenacity import retry, retry_if_exception_type, stop_after_attempt
 
 from fillrate_assets.buffers import schema
 from fillrate_assets.buffers.rules import alert_suppression
 from fillrate_assets.buffers.rules.policy import Policy
-from fillrate_assets.core.errors import FillrateError, PermanentFailure, SourceUnavailable
+from fillrate_assets.core.errors import FillrateError
 from fillrate_assets.core.table_schema import TIMESTAMP, TableSchema
-from fillrate_assets.notifications.notifiers.channel import ChannelUnavailable, OutgoingMessage, redact_channel
-from fillrate_assets.notifications.outbox import OUTBOX
+from fillrate_assets.notifications.notifiers.channel import OutgoingMessage
+from fillrate_assets.notifications.outbox import (
+    PLATFORM_QUEUE,
+    Delivery,
+    DeliveryResult,
+    MessageQueue,
+    RetrySchedule,
+    Send,
+    store_message,
+)
 from fillrate_assets.notifications.rendering import Message
 from fillrate_assets.storage import bulk_insert, sql
 from fillrate_assets.storage.database import Database
@@ -40,7 +44,6 @@ from fillrate_assets.storage.tables import METADATA, declare_identity_column
 _LOG: Final = logging.getLogger("fillrate.notices")
 _SYSTEM: Final = "notices"
 
-Send = Callable[[OutgoingMessage], None]
 Word = Callable[[pl.DataFrame], Sequence[Message]]
 """`NOTICES` of one message in words, as `notice_text.render_messages` does."""
 
@@ -54,7 +57,6 @@ _TYPES: Final[dict[Any, sa.types.TypeEngine[Any]]] = {
 _WORDS: Final = {"explanation", "target_unit", "problem"}
 """Columns without a greatest length."""
 
-_MOMENT: Final = timedelta(microseconds=1)
 _MOST_NAMED: Final = 500
 """Servers limit the binds of a statement."""
 
@@ -97,56 +99,7 @@ DEAD_LETTERS: Final = sa.Table(
 )
 _KEY: Final = ["notice_id", "channel"]
 _GIVEN_UP: Final = NOTICES.c.sent_at.is_(None) & NOTICES.c.next_attempt_at.is_(None)
-
-
-@dataclass(frozen=True)
-class RetrySchedule:
-    """How sending goes on after a failure, and how much of it there is at a time."""
-
-    first_retry_seconds: float = 5
-    """Doubles with every attempt: with 10 minutes to send in, there are 7."""
-
-    claim_seconds: float = 90
-    """How long a message is nobody else's; longer than any attempt takes."""
-
-    round_seconds: float = 180
-    """After so long a round begins no other attempt: the next tick is due 5 minutes after this one."""
-
-    channels: int = 16
-    """How many channels are sent to at a time."""
-
-
-@dataclass(frozen=True)
-class DeliveryResult:
-    """What came of sending, in messages."""
-
-    sent: int = 0
-    failed: int = 0
-    """Attempts that failed and are tried again."""
-
-    given_up: int = 0
-    """Refused for good, or too old: dead letters."""
-
-    left: int = 0
-    """Due, and not attempted for want of time: the next round begins with them."""
-
-    next_attempt_at: datetime | None = None
-    """When the first of those that failed is due again."""
-
-    def __add__(self, other: DeliveryResult) -> DeliveryResult:
-        """Both together; what is left and what is due next is as the other says."""
-        sums = (self.sent + other.sent, self.failed + other.failed, self.given_up + other.given_up)
-        return DeliveryResult(*sums, other.left, other.next_attempt_at)
-
-
-@dataclass(frozen=True)
-class _Due:
-    """A message that is due."""
-
-    message_id: str
-    channel: str
-    snapshot_ts: datetime
-    attempts: int
+_QUEUE: Final = MessageQueue(NOTICES.c.message_id, NOTICES.c.channel, NOTICES.c.snapshot_ts)
 
 
 @dataclass(frozen=True)
@@ -154,7 +107,7 @@ class NoticeStore:
     """The outbox and the dead letters, in the record store."""
 
     database: Database
-    pace: RetrySchedule = RetrySchedule()
+    schedule: RetrySchedule = field(default_factory=RetrySchedule)
 
     def sent(self, alerts: pl.DataFrame) -> pl.DataFrame:
         """`NOTICES` that the outbox has of the episodes in `ALERTS`, less those that were given up.
@@ -270,8 +223,8 @@ class NoticeStore:
     ) -> DeliveryResult:
         """Send what waits, a message per warehouse, channel and tick; channels side by side, each in its order.
 
-        A message is claimed, sent and then marked as sent. A crash between the last two leaves it claimed: it is sent
-        again, under the same id, once the claim has run out; so is one that its channel took without an answer in
+        A message is leased, sent and then marked as sent. A crash between the last two leaves it leased: it is sent
+        again, under the same id, once the lease has run out; so is one that its channel took without an answer in
         time. Nothing else is sent twice, and nothing that is older than the policy allows is sent at all.
 
         Args:
@@ -290,13 +243,15 @@ class NoticeStore:
         def clock() -> datetime:
             return now + timedelta(seconds=time.monotonic() - begun)
 
+        def render(connection: sa.Connection, message_id: str) -> Message:
+            with connection.begin():
+                rows = _read_message(connection, message_id)
+            (message,) = word(rows)
+            return message
+
         limit = timedelta(minutes=policy.suppression.max_send_minutes)
-        delivery = _Delivery(self.database, self.pace, send, word, limit, clock)
-        done = delivery.once()
-        while done.next_attempt_at is not None and done.next_attempt_at <= now + go_on:
-            time.sleep(max((done.next_attempt_at - clock()).total_seconds(), 0))
-            done += delivery.once()
-        return done
+        delivery = Delivery(self.database, _SYSTEM, _QUEUE, self.schedule, send, render, _bury_message, limit, clock)
+        return delivery.run(until=now + go_on)
 
     def ping(self, send: Send, channel: str, *, last_tick: datetime, warehouses: int, now: datetime) -> bool:
         """Tell a channel once an hour that ticks run, so that silence means that none does.
@@ -323,17 +278,12 @@ class NoticeStore:
         subject = f"Buffer ticks run: last tick {last_tick:%Y-%m-%d %H:%M} UTC, {warehouses:,} warehouses"
         letter = OutgoingMessage(_digest(key, channel), channel, heartbeat_message(subject, last_tick))
         with self.database.connect(_SYSTEM) as connection:
-            _keep_ping(connection, key, subject, channel, now)
-            mine = OUTBOX.update().where(OUTBOX.c.key == key, OUTBOX.c.sent_at.is_(None))
+            store_message(connection, subject, "", key=key, destination=channel, now=now)
             try:
-                with connection.begin():
-                    if connection.execute(mine.values(sent_at=_naive(now))).rowcount != 1:
-                        return False
-                    send(letter)
+                return PLATFORM_QUEUE.attempt(connection, key, lambda: send(letter), now=now, elapsed=timedelta(0))
             except FillrateError as error:
                 _LOG.error("not told that ticks run: %s", error)
                 return False
-        return True
 
 
 # Another process that writes the same was quicker: its rows are there at the next attempt.
@@ -352,95 +302,6 @@ def _keep(connection: sa.Connection, notices: pl.DataFrame, lost: pl.DataFrame) 
         return _bury(connection, lost)
 
 
-@dataclass(frozen=True)
-class _Delivery:
-    """One call of `Notices.deliver`."""
-
-    database: Database
-    pace: RetrySchedule
-    send: Send
-    word: Word
-    limit: timedelta
-    """How old a message may be."""
-
-    clock: Callable[[], datetime]
-
-    def once(self) -> DeliveryResult:
-        """Attempt what is due, every channel in a thread of its own: a slow one holds up no other."""
-        ends = self.clock() + timedelta(seconds=self.pace.round_seconds)
-        with self.database.connect(_SYSTEM) as connection:
-            due = _due(connection, self.clock())
-        if not due:
-            return DeliveryResult()
-        with ThreadPoolExecutor(min(len(due), self.pace.channels), "channel") as pool:
-            done = list(pool.map(lambda messages: self._to_channel(messages, ends), due))
-        total = sum(done, DeliveryResult())
-        retries = [each.next_attempt_at for each in done if each.next_attempt_at is not None]
-        left = sum(each.left for each in done)
-        return replace(total, left=left, next_attempt_at=min(retries, default=None))
-
-    def _to_channel(self, due: Sequence[_Due], ends: datetime) -> DeliveryResult:
-        """Attempt the messages of one channel, one after the other, until it takes no more."""
-        done, retries, left = DeliveryResult(), [], 0
-        with self.database.connect(_SYSTEM) as connection:
-            for number, message in enumerate(due):
-                if self.clock() >= ends:
-                    left = len(due) - number
-                    break
-                each, closed_until = self._attempt(connection, message)
-                done += each
-                retries += [each.next_attempt_at] if each.next_attempt_at else []
-                if closed_until is not None:
-                    for other in due[number + 1 :]:
-                        # No later than it is too old, so that its end is told in time.
-                        _hold(connection, other, min(closed_until, self._too_late(other) + _MOMENT))
-                    break
-        return replace(done, left=left, next_attempt_at=min(retries, default=None))
-
-    def _attempt(self, connection: sa.Connection, message: _Due) -> tuple[DeliveryResult, datetime | None]:
-        """Claim, send and mark one message; until when its channel takes nothing, if so."""
-        now = self.clock()
-        too_old = now > self._too_late(message)
-        until = now + timedelta(seconds=self.pace.claim_seconds)
-        if not _claimed(connection, message, now=now, until=until, attempts=0 if too_old else 1):
-            return DeliveryResult(), None
-        rows = _rows(connection, message)
-        if too_old:
-            return self._given_up(connection, message, rows, "it was not sent in time"), None
-        (words,) = self.word(rows)
-        try:
-            self.send(OutgoingMessage(message.message_id, message.channel, words))
-        except PermanentFailure as error:
-            return self._given_up(connection, message, rows, str(error)), None
-        except SourceUnavailable as error:
-            retry_at = self._retry_at(message, error)
-            closed_until = retry_at if isinstance(error, ChannelUnavailable) else None
-            if retry_at > self._too_late(message):
-                why = f"it could not be sent in time: {error}"
-                return self._given_up(connection, message, rows, why), closed_until
-            _LOG.warning("message %s is tried again: %s", message.message_id, error)
-            with connection.begin():
-                connection.execute(_of(message).values(next_attempt_at=_naive(retry_at), failure=str(error)))
-            return DeliveryResult(failed=1, next_attempt_at=retry_at), closed_until
-        _mark(connection, message, self.clock())
-        return DeliveryResult(sent=1), None
-
-    def _given_up(self, connection: sa.Connection, message: _Due, rows: pl.DataFrame, why: str) -> DeliveryResult:
-        _LOG.error("message %s to %s is given up: %s", message.message_id, redact_channel(message.channel), why)
-        at = pl.lit(self.clock(), TIMESTAMP).alias("created_at")
-        with connection.begin():
-            _bury(connection, rows.with_columns(pl.lit(why).alias("problem"), at))
-            connection.execute(_of(message).values(next_attempt_at=None, failure=why))
-        return DeliveryResult(given_up=1)
-
-    def _too_late(self, message: _Due) -> datetime:
-        return message.snapshot_ts + self.limit
-
-    def _retry_at(self, message: _Due, error: SourceUnavailable) -> datetime:
-        wait = timedelta(seconds=self.pace.first_retry_seconds * 2**message.attempts)
-        return self.clock() + max(wait, error.wait if isinstance(error, ChannelUnavailable) else wait)
-
-
 def heartbeat_message(subject: str, last_tick: datetime) -> Message:
     """Return the message that says that ticks run."""
     data = {"warehouse": "", "subject": subject, "notices": []}
@@ -450,50 +311,17 @@ def heartbeat_message(subject: str, last_tick: datetime) -> Message:
 # --- statements
 
 
-def _due(connection: sa.Connection, now: datetime) -> list[list[_Due]]:
-    """The messages that are due, by channel; those that never failed come first, so that none blocks the others."""
-    columns = [NOTICES.c[name] for name in ("channel", "attempts", "snapshot_ts", "message_id")]
-    chosen = sa.select(*columns).where(NOTICES.c.next_attempt_at <= _naive(now)).distinct().order_by(*columns)
-    rows = connection.execute(chosen)
-    found = [_Due(row.message_id, row.channel, row.snapshot_ts.replace(tzinfo=UTC), row.attempts) for row in rows]
-    return [list(messages) for _, messages in groupby(found, key=attrgetter("channel"))]
-
-
-def _of(message: _Due) -> sa.Update:
-    """An update of what waits of a message."""
-    return NOTICES.update().where(NOTICES.c.message_id == message.message_id, NOTICES.c.next_attempt_at.is_not(None))
-
-
-def _hold(connection: sa.Connection, message: _Due, until: datetime) -> None:
-    """Leave a message for later."""
-    held = _of(message).where(NOTICES.c.next_attempt_at < _naive(until))
-    with connection.begin():
-        connection.execute(held.values(next_attempt_at=_naive(until)))
-
-
-def _claimed(connection: sa.Connection, message: _Due, *, now: datetime, until: datetime, attempts: int) -> bool:
-    """Take a message until a moment, if nobody else was quicker; so many attempts more are counted."""
-    mine = _of(message).where(NOTICES.c.next_attempt_at <= _naive(now))
-    with connection.begin():
-        taken = mine.values(next_attempt_at=_naive(until), attempts=NOTICES.c.attempts + attempts)
-        return connection.execute(taken).rowcount > 0
-
-
-def _rows(connection: sa.Connection, message: _Due) -> pl.DataFrame:
-    """`NOTICES` of a message."""
+def _read_message(connection: sa.Connection, message_id: str) -> pl.DataFrame:
+    """Read the `NOTICES` of a message."""
     columns = [NOTICES.c[name] for name in schema.NOTICES.names]
-    with connection.begin():
-        chosen = sa.select(*columns).where(NOTICES.c.message_id == message.message_id)
-        return _framed(sql.select(connection, chosen)).sort(_KEY).collect()
+    chosen = sa.select(*columns).where(NOTICES.c.message_id == message_id)
+    return _framed(sql.select(connection, chosen)).sort(_KEY).collect()
 
 
-# What was sent and is not marked is sent again: that is worth some patience.
-@retry(retry=retry_if_exception_type(DBAPIError), stop=stop_after_attempt(3), wait=wait_fixed(1), reraise=True)
-def _mark(connection: sa.Connection, message: _Due, now: datetime) -> None:
-    """Say that a message is sent."""
-    sent = NOTICES.update().where(NOTICES.c.message_id == message.message_id)
-    with connection.begin():
-        connection.execute(sent.values(sent_at=_naive(now), next_attempt_at=None, failure=None))
+def _bury_message(connection: sa.Connection, message_id: str, why: str, now: datetime) -> None:
+    """Write the notices of a message that is given up as dead letters."""
+    at = pl.lit(now, TIMESTAMP).alias("created_at")
+    _bury(connection, _read_message(connection, message_id).with_columns(pl.lit(why).alias("problem"), at))
 
 
 def _known(
@@ -513,17 +341,6 @@ def _bury(connection: sa.Connection, lost: pl.DataFrame) -> pl.DataFrame:
     fresh = lost.join(_known(connection, DEAD_LETTERS, lost), on=_KEY, how="anti")
     bulk_insert.insert(connection, DEAD_LETTERS, fresh.select(names).sort(_KEY))
     return fresh
-
-
-def _keep_ping(connection: sa.Connection, key: str, subject: str, channel: str, now: datetime) -> None:
-    row = {"created_at": _naive(now), "subject": subject, "body": "", "key": key, "destination": channel}
-    try:
-        with connection.begin():
-            if connection.execute(sa.select(OUTBOX.c.id).where(OUTBOX.c.key == key)).first() is None:
-                connection.execute(OUTBOX.insert().values(row))
-    except IntegrityError:
-        # Somebody else was quicker.
-        return
 
 
 # --- values

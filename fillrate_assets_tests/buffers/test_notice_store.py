@@ -19,21 +19,21 @@ import sqlalchemy as sa
 from polars.testing import assert_frame_equal
 from sqlalchemy.exc import OperationalError
 
-from fillrate_assets.buffers import notice_store as outboxes
 from fillrate_assets.buffers import schema
-from fillrate_assets.buffers.notice_store import DEAD_LETTERS, NOTICES, DeliveryResult, NoticeStore, RetrySchedule
+from fillrate_assets.buffers.notice_store import DEAD_LETTERS, NOTICES, NoticeStore
 from fillrate_assets.buffers.rules import notification_routing
-from fillrate_assets.core.errors import PermanentFailure, SourceUnavailable
+from fillrate_assets.core.errors import FillrateError, PermanentFailure, SourceUnavailable
 from fillrate_assets.fillrate.record_store import RecordStore
 from fillrate_assets.notifications.notifiers.channel import ChannelUnavailable, OutgoingMessage
 from fillrate_assets.notifications.notifiers.dispatch import Notifiers
-from fillrate_assets.notifications.outbox import OUTBOX
+from fillrate_assets.notifications.outbox import OUTBOX, DeliveryResult, MessageQueue, RetrySchedule, Send
 from fillrate_assets.storage.database import Database
 from fillrate_assets_tests.factories import buffers_frames
 from fillrate_assets_tests.factories.buffers_frames import POLICY, Row, tick
 from fillrate_assets_tests.fixtures import sending_process
 from fillrate_assets_tests.fixtures.receiver import Answer, Receiver, receiving
 from fillrate_assets_tests.fixtures.sending_process import End, Job, words
+from fillrate_assets_tests.fixtures.transactions import watch_transactions
 
 NOW: Final = tick(0)
 SOON: Final = NOW + timedelta(seconds=5)
@@ -88,7 +88,7 @@ def keep(outbox: NoticeStore, *rows: Row, now: datetime = NOW) -> None:
     outbox.keep(told(*rows), NO_DEAD_LETTERS, now=now)
 
 
-def deliver(outbox: NoticeStore, send: outboxes.Send, now: datetime = NOW, **more: Any) -> DeliveryResult:  # noqa: ANN401 - of Notices.deliver
+def deliver(outbox: NoticeStore, send: Send, now: datetime = NOW, **more: Any) -> DeliveryResult:  # noqa: ANN401 - of Notices.deliver
     return outbox.deliver(send, word=words, policy=POLICY, now=now, **more)
 
 
@@ -333,14 +333,14 @@ def test_what_cannot_be_tried_again_in_time_is_given_up_at_once_and_what_waits_b
 
 
 def test_who_may_wait_goes_on_until_it_is_sent(outbox: NoticeStore) -> None:
-    hurried = replace(outbox, pace=RetrySchedule(first_retry_seconds=0.01))
+    hurried = replace(outbox, schedule=RetrySchedule(first_retry_seconds=0.01))
     keep(hurried, {})
     send = Sender({"console": [SourceUnavailable("answered 500")] * 3})
     assert deliver(hurried, send, go_on=timedelta(minutes=1)) == DeliveryResult(sent=1, failed=3)
 
 
 def test_a_round_ends(outbox: NoticeStore) -> None:
-    brief = replace(outbox, pace=RetrySchedule(round_seconds=0))
+    brief = replace(outbox, schedule=RetrySchedule(round_seconds=0))
     keep(brief, {})
     assert deliver(brief, Sender()) == DeliveryResult(left=1)
     assert deliver(outbox, Sender()) == DeliveryResult(sent=1)
@@ -366,7 +366,7 @@ def test_an_error_of_ours_in_one_channel_leaves_the_others_alone(outbox: NoticeS
         deliver(outbox, send)
     assert {channel for channel, _ in send.told} == {"a", "b"}
     assert sorted(at is not None for (at,) in rows(outbox, NOTICES, "sent_at")) == [False, True]
-    # It is claimed, and tried again when the claim has run out.
+    # It is leased, and tried again when the lease has run out.
     assert deliver(outbox, send, SOON) == DeliveryResult()
     assert deliver(outbox, send, NOW + timedelta(minutes=2)) == DeliveryResult(sent=1)
 
@@ -374,7 +374,7 @@ def test_an_error_of_ours_in_one_channel_leaves_the_others_alone(outbox: NoticeS
 def test_a_store_that_fails_when_a_message_is_marked_is_asked_again(
     outbox: NoticeStore, store: RecordStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(outboxes._mark.retry, "sleep", lambda _: None)  # noqa: SLF001 - tenacity's
+    monkeypatch.setattr(MessageQueue.mark_sent.retry, "sleep", lambda _: None)
     failures = [True, True]
 
     def fail(_connection: object, _cursor: object, statement: str, *_: object) -> None:
@@ -392,6 +392,25 @@ def test_a_store_that_fails_when_a_message_is_marked_is_asked_again(
     assert deliver(outbox, Sender(), NOW + timedelta(minutes=2)) == DeliveryResult()
 
 
+@pytest.mark.parametrize("failure", [None, SourceUnavailable("answered 500"), PermanentFailure("refused")], ids=repr)
+def test_no_transaction_is_open_while_a_message_is_on_its_way(
+    outbox: NoticeStore, failure: FillrateError | None
+) -> None:
+    attempted = []
+
+    def send(letter: OutgoingMessage) -> None:
+        attempted.append(letter.channel)
+        assert transactions.open_now == 0
+        if failure is not None:
+            raise failure
+
+    keep(outbox, {})
+    with watch_transactions(outbox.database.engine) as transactions:
+        deliver(outbox, send)
+        ping(outbox, send, NOW)
+    assert attempted == ["console", "slack:platform"]
+
+
 # --- over real HTTP, in real processes
 
 
@@ -401,7 +420,7 @@ def _hooked(receiver: Receiver, names: Sequence[str] = ("floor",)) -> Notifiers:
 
 @pytest.mark.parametrize("failure", [Answer(503), Answer(429, {"Retry-After": "0"}), Answer(fault="cut")], ids=repr)
 def test_a_server_that_recovers_is_told_once(outbox: NoticeStore, receiver: Receiver, failure: Answer) -> None:
-    hurried = replace(outbox, pace=RetrySchedule(first_retry_seconds=0.01))
+    hurried = replace(outbox, schedule=RetrySchedule(first_retry_seconds=0.01))
     receiver.answers["/floor"] = [failure, failure, Answer()]
     keep(hurried, {"channel": "webhook:floor"})
     done = deliver(hurried, _hooked(receiver).send, go_on=timedelta(minutes=1))
@@ -429,7 +448,7 @@ def test_no_secret_is_kept_with_a_failure(outbox: NoticeStore, receiver: Receive
     ("dies", "before", "soon", "later"),
     [
         pytest.param("kept", 0, 1, 1, id="between the outbox and the sending: it is sent"),
-        pytest.param("claimed", 0, 0, 1, id="as it is about to send: it is sent when its claim has run out"),
+        pytest.param("leased", 0, 0, 1, id="as it is about to send: it is sent when its lease has run out"),
         pytest.param("sent", 1, 1, 2, id="between the sending and its mark: it is sent again under its id"),
     ],
 )

@@ -9,13 +9,17 @@ from threading import Barrier
 
 import pytest
 import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
 
+from fillrate_assets.aws import sns
 from fillrate_assets.core.errors import PermanentFailure, SourceUnavailable
 from fillrate_assets.fillrate.record_store import RecordStore
-from fillrate_assets.notifications.outbox import OUTBOX, Outbox
+from fillrate_assets.notifications.outbox import OUTBOX, PLATFORM_QUEUE, Outbox, store_message
 from fillrate_assets.storage import sql
 from fillrate_assets.storage.database import Database
 from fillrate_assets_tests.fixtures.cloud import Cloud, Topic
+from fillrate_assets_tests.fixtures.transactions import watch_transactions
 
 
 def test_a_message_is_kept_and_logged(store: RecordStore, caplog: pytest.LogCaptureFixture) -> None:
@@ -94,9 +98,10 @@ def test_what_could_not_be_sent_is_sent_by_the_next_call_in_its_order(
 
 def test_a_crash_after_a_message_is_published_repeats_that_one_and_loses_none(url: str, topic: Topic) -> None:
     keeper = Outbox(Database(url), topic.arn)
+    at = NOW.replace(tzinfo=None)
     with sql.get_engine(url).begin() as connection:
         rows = [
-            {"created_at": NOW.replace(tzinfo=None), "subject": s, "body": s, "key": s, "destination": topic.arn}
+            {"created_at": at, "next_attempt_at": at, "subject": s, "body": s, "key": s, "destination": topic.arn}
             for s in "abc"
         ]
         connection.execute(OUTBOX.insert(), rows)
@@ -104,7 +109,7 @@ def test_a_crash_after_a_message_is_published_repeats_that_one_and_loses_none(ur
 
     def crash(_: sa.Connection) -> None:
         commits.append(1)
-        if len(commits) == 3:  # the read, the first message, the second
+        if len(commits) == 6:  # of each message: the read, the lease, the mark
             raise KeyboardInterrupt
 
     engine = sql.get_engine(url, schema=None)
@@ -118,6 +123,78 @@ def test_a_crash_after_a_message_is_published_repeats_that_one_and_loses_none(ur
     assert _unsent(url) == ["b", "c"]
     assert keeper.deliver(now=LATER) == 2
     assert topic.heard() == [("b", "b"), ("c", "c")]
+
+
+def test_what_another_process_has_leased_holds_up_what_is_behind_it_until_the_lease_has_run_out(
+    url: str, topic: Topic
+) -> None:
+    Outbox(Database(url), NO_TOPIC).send("elsewhere", "it", key="z", now=NOW)
+    with Database(url).connect() as connection:
+        store_message(connection, "first", "1", key="a", destination=topic.arn, now=NOW)
+        assert PLATFORM_QUEUE.lease(connection, "a", now=NOW, until=NOW + timedelta(seconds=90))
+    outbox = Outbox(Database(url), topic.arn)
+    outbox.send("second", "2", key="b", now=NOW)
+    assert topic.heard() == []
+    assert outbox.deliver(now=NOW + timedelta(seconds=80)) == 0
+    assert outbox.deliver(now=NOW + timedelta(seconds=90)) == 2
+    assert topic.heard() == [("first", "1"), ("second", "2")]
+
+
+def test_what_is_stored_while_another_process_sends_is_sent_by_that_process(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outbox = Outbox(Database(url), NO_TOPIC)
+    published: list[str] = []
+
+    def publish(_topic: str, subject: str, _body: str) -> None:
+        if subject == "first":
+            assert outbox.send("second", "2", key="b", now=NOW)
+            assert published == []
+        published.append(subject)
+
+    monkeypatch.setattr(sns, "publish", publish)
+    outbox.send("first", "1", key="a", now=NOW)
+    assert published == ["first", "second"]
+    assert _unsent(url) == []
+
+
+def test_no_transaction_is_open_while_a_message_is_on_its_way(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    published: list[str] = []
+
+    def publish(_topic: str, subject: str, _body: str) -> None:
+        assert transactions.open_now == 0
+        published.append(subject)
+        raise SourceUnavailable(subject)
+
+    monkeypatch.setattr(sns, "publish", publish)
+    with watch_transactions(Database(url).engine) as transactions:
+        Outbox(Database(url), NO_TOPIC).send("held", "it", key="a", now=NOW)
+    assert published == ["held"]
+    with sql.get_engine(url).connect() as connection:
+        assert tuple(connection.execute(sa.select(OUTBOX.c.attempts, OUTBOX.c.failure)).one()) == (1, "held")
+
+
+def test_what_an_older_version_did_not_send_is_due_after_the_migration(url: str, topic: Topic) -> None:
+    config = Config()
+    config.set_main_option("script_location", "fillrate_assets.storage:migrations")
+    row = {"created_at": NOW.replace(tzinfo=None), "subject": "s", "body": "b"}
+    with sql.get_engine(url).begin() as connection:
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0006")
+        connection.execute(
+            OUTBOX.insert(),
+            [
+                {**row, "key": "unsent", "destination": topic.arn, "sent_at": None},
+                {**row, "key": "sent", "destination": topic.arn, "sent_at": NOW.replace(tzinfo=None)},
+                {**row, "key": "nowhere", "destination": None, "sent_at": None},
+            ],
+        )
+    Database(url).upgrade()
+    with sql.get_engine(url).connect() as connection:
+        due = sa.select(OUTBOX.c.key, OUTBOX.c.attempts).where(OUTBOX.c.next_attempt_at.is_not(None))
+        assert [tuple(each) for each in connection.execute(due)] == [("unsent", 0)]
+    assert Outbox(Database(url), topic.arn).deliver(now=LATER) == 1
+    assert topic.heard() == [("s", "b")]
 
 
 @pytest.mark.parametrize(

@@ -191,9 +191,9 @@ def test_several_secrets_are_accepted_and_the_first_signs() -> None:
     assert both
     assert old
     assert new
-    url = both.missed("W1", now=TICK)
-    assert url == new.missed("W1", now=TICK)
-    assert both.read(old.missed("W1", now=TICK).rpartition("/")[2], now=TICK) == Link("missed", "W1")
+    url = both.make_missed_url("W1", now=TICK)
+    assert url == new.make_missed_url("W1", now=TICK)
+    assert both.read(old.make_missed_url("W1", now=TICK).rpartition("/")[2], now=TICK) == Link("missed", "W1")
 
 
 def test_a_secret_may_be_kept_in_secrets_manager_and_hold_several(aws: Cloud) -> None:

@@ -15,7 +15,7 @@ import polars as pl
 
 from fillrate_assets.buffers import schema
 from fillrate_assets.buffers.defs.tick_run import clock_date
-from fillrate_assets.buffers.notice_store import DeliveryResult, NoticeStore
+from fillrate_assets.buffers.notice_store import NoticeStore
 from fillrate_assets.buffers.report import notice_text
 from fillrate_assets.buffers.report.notice_text import Links
 from fillrate_assets.buffers.rules import notification_routing
@@ -23,6 +23,7 @@ from fillrate_assets.buffers.rules.policy import Policy
 from fillrate_assets.buffers.rules.tick import MasterData, TickStore
 from fillrate_assets.core.errors import FillrateError
 from fillrate_assets.notifications.notifiers.dispatch import Notifiers
+from fillrate_assets.notifications.outbox import DeliveryResult
 from fillrate_assets.notifications.signed_links import LinkSigner
 from fillrate_assets.orchestration.partitions import make_key
 
