@@ -118,7 +118,7 @@ def _build(settings: Settings, resources: dict[str, Any]) -> dg.Definitions:
         selection=dg.AssetSelection.groups(assets.AREA)
         - dg.AssetSelection.assets(exports.exports.key)
         - health_checks.selection(),
-        description="Orders, shipments and snapshots -> item-days -> lost cases -> the records that stand",
+        description="Orders, shipments and snapshots -> item-days -> lost cases -> published records",
     )
     health = dg.define_asset_job(
         health_checks.JOB,
@@ -128,7 +128,7 @@ def _build(settings: Settings, resources: dict[str, Any]) -> dg.Definitions:
     tick = dg.define_asset_job(
         buffer_assets.JOB,
         selection=dg.AssetSelection.groups(buffer_assets.AREA) - buffer_checks.standing(),
-        description="Signals of the floors -> operational units -> what to do -> who is told -> whether that was right",
+        description="Signals of the floors -> operational units -> what to do -> who is notified -> whether that was right",
     )
     heartbeat = dg.define_asset_job(
         buffer_checks.JOB, selection=buffer_checks.standing(), description="Whether ticks of the buffers run at all"

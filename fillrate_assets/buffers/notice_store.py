@@ -158,7 +158,7 @@ class NoticeStore:
             return _framed(sql.select(connection, chosen)).collect()
 
     def history(self, alerts: pl.DataFrame) -> pl.DataFrame:
-        """What became of the notices of the episodes in `ALERTS`: `NOTICES`, episode_key, created_at, sent_at, failure.
+        """Read what became of the notices of episodes in `ALERTS`: `NOTICES`, episode_key, created_at, sent_at, failure.
 
         Raises:
             SourceUnavailable: the record store did not answer.
@@ -327,7 +327,7 @@ def _bury_message(connection: sa.Connection, message_id: str, why: str, now: dat
 def _known(
     connection: sa.Connection, table: sa.Table, rows: pl.DataFrame, *numbers: sa.ColumnElement[Any]
 ) -> pl.DataFrame:
-    """The keys of rows that a table already has, with some numbers."""
+    """Read the keys of rows that a table already has, with some numbers."""
     chosen = sa.select(*[table.c[name] for name in _KEY], *numbers)
     none = pl.DataFrame(schema={**dict.fromkeys(_KEY, pl.String), **{each.key or "": pl.Int64 for each in numbers}})
     parts = _parts(rows["notice_id"].unique().sort().to_list())

@@ -99,7 +99,7 @@ class Work:
     def beside(
         self, frame: TableSchema, latest: Mapping[PartitionKey, pl.DataFrame]
     ) -> dict[PartitionKey, pl.DataFrame]:
-        """The rows of a frame of the ticks that `latest` found of another; a tick may have none."""
+        """Return the rows of a frame of the ticks that `latest` found of another; a tick may have none."""
         ticks = {day: rows["snapshot_ts"][0] for day, rows in latest.items()}
         by_tick = {tick: self._by_day(frame, tick) for tick in set(ticks.values())}
         return {day: by_tick[tick].get(day, frame.empty().collect()) for day, tick in ticks.items()}
@@ -110,7 +110,7 @@ class Work:
 
 
 def work(context: Context, store: BufferStore, policies: PolicyStore, lake: Lake, *, now: datetime) -> Work:
-    """What the run of a step is about.
+    """Find what the run of a step is about.
 
     Args:
         context: of the step.
@@ -177,7 +177,7 @@ def _unpack(content: bytes) -> tuple[MasterData, ActivePolicies]:
 
 
 def _later(kept: LakeTickStore, dcs: list[str], tick: datetime) -> list[datetime]:
-    """The stored ticks after one, for as long as it can matter to them: on its own day and on the next."""
+    """List the stored ticks after one, for as long as it can matter to them: on its own day and on the next."""
     today = tick.date()
     return [at for at in kept.list_ticks(schema.ALERTS, dcs, today - _DAY, today + _DAY) if at > tick]
 
@@ -200,12 +200,12 @@ def ticks_of(days: Collection[PartitionKey], warehouses: pl.DataFrame, now: date
 
 
 def clock_date(time_zone: str, moment: datetime) -> date:
-    """The date that a clock shows."""
+    """Return the date that a clock shows."""
     return moment.astimezone(load_time_zone(time_zone)).date()
 
 
 def operating_days(warehouses: pl.DataFrame, tick: datetime) -> list[PartitionKey]:
-    """The DCs that have an active warehouse, with the dates that its clock shows; sorted."""
+    """List the DCs that have an active warehouse, with the dates that its clock shows; sorted."""
     shown = (
         select_active_warehouses(warehouses, tick).select("dc", "ship_date").unique().sort("dc", "ship_date").collect()
     )

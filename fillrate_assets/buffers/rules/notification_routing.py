@@ -32,10 +32,10 @@ def route_notices(
     policy: Policy,
     every_label: bool = False,
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """What to tell now, and what nobody can be told because no route takes it.
+    """Route notices: what to send now, and what cannot be sent because no route takes it.
 
-    Told are NEW, ONGOING and CLEARED rows that are to act on or worse, by the routes of this moment. CLEARED goes to
-    the channels that were told of the episode, to no other. What was due while no tick ran in time is told with
+    Sent are NEW, ONGOING and CLEARED rows that are to act on or worse, by the routes of this moment. CLEARED goes to
+    the channels that got a notice of the episode, to no other. What was due while no tick ran in time is told with
     the next tick, if it is still to act on: so a late start delays a notice and does not swallow it. The first notice
     that is told of an episode is NEW, whatever was not told before it.
 
@@ -78,7 +78,7 @@ def has_default_route(routes: pl.DataFrame, *, now: datetime) -> bool:
 
 
 def _told(alerts: pl.DataFrame, sent: pl.DataFrame, oldest: datetime, *, every_label: bool) -> pl.DataFrame:
-    """The rows to tell, with their ids; `own` where the tick asks for the action of the row."""
+    """Select the rows to send, with their ids; `own` where the tick recommends the action of the row."""
     severity = pl.coalesce("severity", "peak_notified_severity", pl.lit("WARN"))
     known = sent.select(EPISODE).unique().with_columns(pl.lit(value=True).alias("known"))
     having = sent.select(*EPISODE, "seq").unique().with_columns(pl.lit(value=True).alias("had"))
@@ -113,7 +113,7 @@ def _told(alerts: pl.DataFrame, sent: pl.DataFrame, oldest: datetime, *, every_l
 
 
 def _said(recommendations: pl.DataFrame) -> pl.DataFrame:
-    """What the notices say of a recommendation."""
+    """Select what the notices say of a recommendation."""
     lost = pl.col("resolution").is_in(["OVERRIDDEN", "CAUSED_BY_ACTION"])
     winner = pl.when(lost).then("winner").alias("winner")
     asked = pl.col("action").alias("asked")
@@ -121,7 +121,7 @@ def _said(recommendations: pl.DataFrame) -> pl.DataFrame:
 
 
 def _routed(rows: pl.DataFrame, routes: pl.DataFrame, now: datetime) -> pl.DataFrame:
-    """The rows once for every channel of the most specific routes that take them; channel is null where none does."""
+    """Repeat the rows for every channel of the most specific routes that take them; channel is null where none does."""
     active = _active(routes, now).select(*_SCOPE, pl.col("min_severity"), "channel")
     needs = rows.select(*_SCOPE, "severity").unique()
     levels = []
