@@ -128,7 +128,7 @@ def _build(settings: Settings, resources: dict[str, Any]) -> dg.Definitions:
     tick = dg.define_asset_job(
         buffer_assets.JOB,
         selection=dg.AssetSelection.groups(buffer_assets.AREA) - buffer_checks.standing(),
-        description="Signals of the floors -> operational units -> what to do -> who is notified -> whether that was right",
+        description="Signals of the floors -> operational units -> what to do -> who is notified -> how right",
     )
     heartbeat = dg.define_asset_job(
         buffer_checks.JOB, selection=buffer_checks.standing(), description="Whether ticks of the buffers run at all"

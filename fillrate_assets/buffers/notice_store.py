@@ -158,7 +158,7 @@ class NoticeStore:
             return _framed(sql.select(connection, chosen)).collect()
 
     def history(self, alerts: pl.DataFrame) -> pl.DataFrame:
-        """Read what became of the notices of episodes in `ALERTS`: `NOTICES`, episode_key, created_at, sent_at, failure.
+        """Read what became of notices of episodes in `ALERTS`: `NOTICES`, episode_key, created_at, sent_at, failure.
 
         Raises:
             SourceUnavailable: the record store did not answer.
