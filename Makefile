@@ -7,7 +7,7 @@ export DAGSTER_HOME := $(CURDIR)
 export FILLRATE_HOME ?= $(CURDIR)/.fillrate
 export DAGSTER_EVENT_BATCH_SIZE ?= 1000
 
-.PHONY: demo test ui constraints settings clean
+.PHONY: demo test coverage ui constraints settings clean
 
 demo: $(READY)
 	$(BIN)/fillrate demo
@@ -19,6 +19,9 @@ test: $(READY)
 	$(BIN)/lint-imports
 	$(BIN)/dagster definitions validate -w workspace.yaml
 	$(BIN)/pytest -n 3 --dist worksteal  # on two cores: many tests wait for other processes
+
+coverage: $(READY)
+	$(BIN)/pytest -n 3 --dist worksteal --cov --cov-report=term:skip-covered
 
 ui: $(READY)
 	$(BIN)/dagster dev -w workspace.yaml
