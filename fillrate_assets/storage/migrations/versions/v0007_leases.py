@@ -14,7 +14,7 @@ depends_on = None
 
 def upgrade() -> None:
     """Add the columns; what is not sent yet is due."""
-    schema = sql.get_schema(op.get_bind())
+    schema = _get_schema()
     attempts = sa.Column("attempts", sa.BigInteger(), server_default=sa.text("0"), nullable=False)
     op.add_column("outbox", attempts, schema=schema)
     op.add_column("outbox", sa.Column("next_attempt_at", UtcDateTime(), nullable=True), schema=schema)
@@ -28,9 +28,14 @@ def upgrade() -> None:
     op.create_index("outbox_by_attempt", "outbox", ["next_attempt_at"], unique=False, schema=schema)
 
 
+def _get_schema() -> str | None:
+    """Return the schema of the tables, which ALTER TABLE does not take from the connection; offline there is none."""
+    return None if op.get_context().as_sql else sql.get_schema(op.get_bind())
+
+
 def downgrade() -> None:
     """Drop them."""
-    schema = sql.get_schema(op.get_bind())
+    schema = _get_schema()
     op.drop_index("outbox_by_attempt", table_name="outbox", schema=schema)
     for column in ("failure", "next_attempt_at"):
         op.drop_column("outbox", column, schema=schema)
