@@ -26,6 +26,7 @@ from fillrate_assets.storage.transient_errors import is_transient
 if TYPE_CHECKING:
     import oracledb
     import pyarrow as pa
+    from adbc_driver_sqlite import dbapi
     from sqlalchemy.engine.interfaces import DBAPIConnection
     from sqlalchemy.pool import ConnectionPoolEntry
 
@@ -255,17 +256,32 @@ def _read_rows(url: str, statement: sa.Select[Any], statement_seconds: int) -> p
         return pl.read_database(statement, connection, infer_schema_length=None)
 
 
-def _read_sqlite(url: str, statement: sa.Select[Any]) -> pl.DataFrame:
+@contextmanager
+def open_sqlite_cursor(url: str, doing: str) -> Iterator[dbapi.Cursor]:
+    """Open a cursor of the Arrow driver, which waits for a locked file as SQLAlchemy's driver does.
+
+    Args:
+        url: the embedded file.
+        doing: the statement or the table, for the error.
+
+    """
     from adbc_driver_sqlite import dbapi  # noqa: PLC0415 - only where it is used
 
-    text, values = _compile(url, statement)
     try:
         with dbapi.connect(str(find_embedded_file(url))) as connection, connection.cursor() as cursor:
-            cursor.adbc_statement.set_options(**{"adbc.sqlite.query.batch_rows": _WHOLE_RESULT})
-            cursor.execute(text, [_to_sqlite_value(value) for value in values])
-            return _to_frame(cursor.fetch_arrow_table())
+            cursor.execute(f"PRAGMA busy_timeout={_BUSY_SECONDS * 1000}")
+            yield cursor
+            connection.commit()
     except dbapi.Error as error:
-        raise OperationalError(text, None, error) from error
+        raise OperationalError(doing, None, error) from error
+
+
+def _read_sqlite(url: str, statement: sa.Select[Any]) -> pl.DataFrame:
+    text, values = _compile(url, statement)
+    with open_sqlite_cursor(url, text) as cursor:
+        cursor.adbc_statement.set_options(**{"adbc.sqlite.query.batch_rows": _WHOLE_RESULT})
+        cursor.execute(text, [_to_sqlite_value(value) for value in values])
+        return _to_frame(cursor.fetch_arrow_table())
 
 
 def _read_duckdb(url: str, statement: sa.Select[Any]) -> pl.DataFrame:
@@ -311,14 +327,8 @@ def _to_frame(table: pa.Table) -> pl.DataFrame:
 
 
 def _append_sqlite(url: str, table: str, frame: pl.DataFrame) -> None:
-    from adbc_driver_sqlite import dbapi  # noqa: PLC0415 - only where it is used
-
-    try:
-        with dbapi.connect(str(find_embedded_file(url))) as connection, connection.cursor() as cursor:
-            cursor.adbc_ingest(table, to_sqlite_text(frame).to_arrow(), mode="append")
-            connection.commit()
-    except dbapi.Error as error:
-        raise OperationalError(table, None, error) from error
+    with open_sqlite_cursor(url, table) as cursor:
+        cursor.adbc_ingest(table, to_sqlite_text(frame).to_arrow(), mode="append")
 
 
 def _to_sqlite_value(value: object) -> object:

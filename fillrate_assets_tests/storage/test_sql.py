@@ -145,3 +145,10 @@ def test_columns_are_appended_by_name(tmp_path: Path) -> None:
         sql.append("embedded system", url, table, pl.DataFrame({"b": [1, 2], "ours": ["x", None]}))
         found = sql.read(system, url, sa.select(table.c.ours, table.c.b).order_by(table.c.b))
         assert found.rows() == [("x", 1), (None, 2)], system
+
+
+def test_the_arrow_driver_waits_for_a_locked_file(tmp_path: Path) -> None:
+    file = tmp_path / "locked.db"
+    with sql.open_sqlite_cursor(f"sqlite:///{file}", "a look") as cursor:
+        cursor.execute("PRAGMA busy_timeout")
+        assert cursor.fetchall() == [(60_000,)]
