@@ -201,8 +201,8 @@ def _masters(names: pl.DataFrame) -> MasterData:
     return MasterData(
         pl.DataFrame([warehouse], schema=schema.WAREHOUSES.polars),
         _conformed(schema.UNIT_MEMBERS, members),
-        schema.SHIFTS.empty().collect(),
-        schema.ALERT_ROUTES.empty().collect(),
+        schema.SHIFTS.make_empty().collect(),
+        schema.ALERT_ROUTES.make_empty().collect(),
     )
 
 

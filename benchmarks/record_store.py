@@ -143,7 +143,7 @@ def _day(dc: str, items: int) -> DayPublication:
         schema={name: schema.LEDGER.polars[name] for names in VERSIONS.values() for name in names},
         orient="row",
     )
-    return DayPublication(dc, SHIP_DATE, records, schema.REJECTS.empty().collect(), source)
+    return DayPublication(dc, SHIP_DATE, records, schema.REJECTS.make_empty().collect(), source)
 
 
 def _report(days: list[DayPublication], seconds: tuple[list[float], list[float]]) -> int:

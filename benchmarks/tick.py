@@ -105,7 +105,7 @@ def publish(systems: EmbeddedSystems, network: Network) -> None:
         seen = pl.concat(told(window) for window in windows).group_by(key)
         versions = seen.agg(pl.col("processed_at").max().alias(at), pl.col("lines").max().alias(rows))
         pairs = pairs.join(versions, on=key, how="full", coalesce=True).with_columns(pl.col(rows).fill_null(0))
-    nothing, rejects = (frame.empty().collect() for frame in (schema.LOST_CASES, schema.REJECTS))
+    nothing, rejects = (frame.make_empty().collect() for frame in (schema.LOST_CASES, schema.REJECTS))
     days = [
         DayPublication(dc, ship_date, nothing, rejects, pairs[number].drop(key))
         for number, (dc, ship_date) in enumerate(pairs.select(key).iter_rows())

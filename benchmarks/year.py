@@ -352,7 +352,7 @@ def _rules_of_dc(source: Path, output: Path, dc: str, size: Size) -> Totals:
         averages = rolling_baseline.compute_rolling_averages(days, [day for _, day in month]).collect()
         stored.write(schema.ROLLING_AVERAGES, averages, month)
         judged, averages_of = known.read(schema.ITEM_DAYS, month), stored.read(schema.ROLLING_AVERAGES, month)
-        records = lost_cases.compute_lost_cases(judged, averages_of, schema.WAIVERS.empty())
+        records = lost_cases.compute_lost_cases(judged, averages_of, schema.WAIVERS.make_empty())
         stored.write(schema.LOST_CASES, records.collect(), month)
     saved = stored.scan(schema.LOST_CASES, [dc])
     return saved.select(decimals.to_units(name).sum() for name in MEASURES).collect().row(0, named=True)

@@ -53,7 +53,7 @@ _DEPTH: Final = 2
 Url = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_+]*://", repr=False)]
 """As SQLAlchemy writes them: dialect+driver://user:password@host/database.
 
-`{secret://name#key}` for the password, or `secret://name#key` for the URL, stands for a secret of AWS Secrets Manager.
+`{secret://name#key}` for the password, or `secret://name#key` for the URL, names a secret of AWS Secrets Manager.
 """
 
 Secret = Annotated[str, Field(pattern=r"^(https?|secret)://")]

@@ -94,7 +94,7 @@ def undisturbed(network_template: Path, tmp_path_factory: pytest.TempPathFactory
         after = Home(copied(before.directory, directory / "after"))
         after.run(instance, DC, DAYS[0], DAYS[-1])
     assert after.store.count(RESTATEMENTS)
-    assert after.standing()[RECORDS.name] != before.standing()[RECORDS.name]
+    assert after.read_stored()[RECORDS.name] != before.read_stored()[RECORDS.name]
     return Undisturbed(before, after)
 
 

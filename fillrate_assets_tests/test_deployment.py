@@ -263,7 +263,7 @@ def test_a_run_goes_through_the_queue_of_a_server_to_its_systems(
     assert run.status == dg.DagsterRunStatus.SUCCESS, [entry.user_message for entry in server.all_logs(run_id)][-20:]
 
     # The records are in the environment's schema, the frames and the logs in its places on S3.
-    assert {dc for dc, *_ in served.standing()["lost_cases"]} == {DC}
+    assert {dc for dc, *_ in served.read_stored()["lost_cases"]} == {DC}
     bucket, place = served.settings.storage.lake_root.removeprefix("s3://").split("/", 1)
     assert place == "lake/dev"
     assert {key.split("/")[1] for key in aws.keys(bucket)} == {"dev"}

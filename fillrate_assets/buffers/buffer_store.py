@@ -181,16 +181,18 @@ def _is_of_warehouse(table: sa.Table, warehouse: str) -> sa.ColumnElement[bool]:
 
 
 def _read_table(
-    connection: sa.Connection, table: sa.Table, frame: TableSchema, *where: sa.ColumnElement[bool]
+    connection: sa.Connection, table: sa.Table, table_schema: TableSchema, *where: sa.ColumnElement[bool]
 ) -> pl.DataFrame:
     """Read a table by its frame, sorted, with `problem` for what could not be read of a row."""
     # As the driver hands values over: SQLAlchemy stops at one that is not of its column's type.
-    columns = [sa.type_coerce(table.c[name], sa.types.NullType()).label(name) for name in frame.names]
+    columns = [sa.type_coerce(table.c[name], sa.types.NullType()).label(name) for name in table_schema.names]
     rows = connection.execute(sa.select(*columns).where(*where)).all()
     values = zip(*rows, strict=True) if rows else ((),) * len(columns)
-    raw = pl.LazyFrame([_build_series(name, column) for name, column in zip(frame.names, values, strict=True)])
-    read_as = replace(frame, columns=(*frame.columns, _REASON))
-    return parsing.parse_frame(raw, read_as, table=frame.name).sort(frame.key, maintain_order=True).collect()
+    raw = pl.LazyFrame([_build_series(name, column) for name, column in zip(table_schema.names, values, strict=True)])
+    read_as = replace(table_schema, columns=(*table_schema.columns, _REASON))
+    return (
+        parsing.parse_frame(raw, read_as, table=table_schema.name).sort(table_schema.key, maintain_order=True).collect()
+    )
 
 
 def _build_series(name: str, values: tuple[Any, ...]) -> pl.Series:
@@ -200,14 +202,14 @@ def _build_series(name: str, values: tuple[Any, ...]) -> pl.Series:
     return pl.Series(name, values)
 
 
-def _add_problems(rows: pl.DataFrame, frame: TableSchema, *more: pl.Expr) -> pl.DataFrame:
+def _add_problems(rows: pl.DataFrame, table_schema: TableSchema, *more: pl.Expr) -> pl.DataFrame:
     """Add what is wrong in `problem`: unreadable, empty, there twice once it is read, or one of `more`."""
     empty = [
         pl.when(pl.col(column.name).is_null()).then(pl.lit(f"{column.name} is empty"))
-        for column in frame.columns
+        for column in table_schema.columns
         if not column.nullable
     ]
-    key = pl.struct(frame.key)
+    key = pl.struct(table_schema.key)
     twice = pl.when(~key.is_first_distinct()).then(pl.lit("the same key is there twice"))
     return rows.with_columns(pl.coalesce("problem", *empty, *more, twice).alias("problem"))
 
@@ -225,8 +227,8 @@ def _format_code_fault(name: str, codes: tuple[str, ...]) -> pl.Expr:
     return pl.when(~pl.col(name).is_in(list(codes))).then(pl.format(f"{name} {{}} is none of {listed}", name))
 
 
-def _select_valid(rows: pl.DataFrame, frame: TableSchema) -> pl.DataFrame:
-    return rows.filter(pl.col("problem").is_null()).select(frame.names)
+def _select_valid(rows: pl.DataFrame, table_schema: TableSchema) -> pl.DataFrame:
+    return rows.filter(pl.col("problem").is_null()).select(table_schema.names)
 
 
 def _mask_unreadable(members: pl.DataFrame) -> pl.DataFrame:
@@ -257,25 +259,27 @@ def _is_time_zone(time_zone: str) -> bool:
     return True
 
 
-def _collect_rejects(rows: pl.DataFrame, frame: TableSchema) -> pl.DataFrame:
-    key = pl.concat_str([pl.col(name).cast(pl.String).fill_null("(empty)") for name in frame.key], separator=", ")
+def _collect_rejects(rows: pl.DataFrame, table_schema: TableSchema) -> pl.DataFrame:
+    key = pl.concat_str(
+        [pl.col(name).cast(pl.String).fill_null("(empty)") for name in table_schema.key], separator=", "
+    )
     wrong = rows.filter(pl.col("problem").is_not_null())
-    if "channel" in frame.key:
+    if "channel" in table_schema.key:
         # Someone may have written a URL there, which is a credential.
         wrong = wrong.with_columns(pl.col("channel").map_elements(redact_channel, pl.String))
-    return wrong.select(pl.lit(frame.name).alias("table"), key.alias("key"), pl.col("problem").alias("reason"))
+    return wrong.select(pl.lit(table_schema.name).alias("table"), key.alias("key"), pl.col("problem").alias("reason"))
 
 
 # --- writing
 
 
-def _merge_rows(connection: sa.Connection, table: sa.Table, frame: TableSchema, rows: pl.DataFrame) -> None:
-    known = _read_table(connection, table, frame)
-    changed = rows.join(known, on=frame.names, how="anti", nulls_equal=True)
-    outdated = changed.join(known, on=frame.key, how="semi").select(frame.key)
+def _merge_rows(connection: sa.Connection, table: sa.Table, table_schema: TableSchema, rows: pl.DataFrame) -> None:
+    known = _read_table(connection, table, table_schema)
+    changed = rows.join(known, on=table_schema.names, how="anti", nulls_equal=True)
+    outdated = changed.join(known, on=table_schema.key, how="semi").select(table_schema.key)
     if outdated.height:
-        this = [table.c[name] == sa.bindparam(f"_{name}") for name in frame.key]
+        this = [table.c[name] == sa.bindparam(f"_{name}") for name in table_schema.key]
         naive = outdated.with_columns(pl.col(TIMESTAMP).dt.replace_time_zone(None))
-        keys = naive.rename({name: f"_{name}" for name in frame.key}).to_dicts()
+        keys = naive.rename({name: f"_{name}" for name in table_schema.key}).to_dicts()
         connection.execute(table.delete().where(*this), keys)
     bulk_insert.insert(connection, table, changed)

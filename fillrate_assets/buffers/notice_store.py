@@ -121,7 +121,7 @@ class NoticeStore:
         """
         keys = alerts.select(alert_suppression.derive_episode_key().alias("key"))["key"].unique().sort().to_list()
         columns = [NOTICES.c[name] for name in schema.NOTICES.names]
-        found = [schema.NOTICES.empty()]
+        found = [schema.NOTICES.make_empty()]
         with self.database.connect(_SYSTEM) as connection:
             for part in _parts(keys):
                 chosen = sa.select(*columns).where(NOTICES.c.episode_key.in_(part), ~_GIVEN_UP)

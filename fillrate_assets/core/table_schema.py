@@ -70,8 +70,8 @@ class TableSchema:
         """Return the columns that a source has."""
         return [column for column in self.columns if not column.derived]
 
-    def empty(self) -> pl.LazyFrame:
-        """Return a frame of this schema without rows."""
+    def make_empty(self) -> pl.LazyFrame:
+        """Make a frame of this schema without rows."""
         return pl.LazyFrame(schema=self.polars)
 
     def conform(self, frame: pl.LazyFrame) -> pl.LazyFrame:
@@ -80,12 +80,12 @@ class TableSchema:
 
     def validate(self, frame: pl.DataFrame) -> None:
         """Raise ContractViolation when columns, dtypes, nullability or the key are not as declared."""
-        problems = [*self._shape_problems(frame)] or [*self._row_problems(frame)]
+        problems = [*self._find_shape_problems(frame)] or [*self._find_row_problems(frame)]
         if problems:
             msg = f"{self.name}: " + "; ".join(problems)
             raise ContractViolation(msg)
 
-    def _shape_problems(self, frame: pl.DataFrame) -> Sequence[str]:
+    def _find_shape_problems(self, frame: pl.DataFrame) -> Sequence[str]:
         if frame.columns != self.names:
             return [f"columns are {frame.columns}, expected {self.names}"]
         return [
@@ -94,7 +94,7 @@ class TableSchema:
             if frame.schema[column.name] != column.dtype
         ]
 
-    def _row_problems(self, frame: pl.DataFrame) -> Sequence[str]:
+    def _find_row_problems(self, frame: pl.DataFrame) -> Sequence[str]:
         if self.dataframely.is_valid(frame):
             return []
         broken = self.dataframely.filter(frame).failure.counts()

@@ -204,14 +204,16 @@ class RecordStore:
             bulk_insert.insert(connection, REJECTS, new)
         return new.height
 
-    def _read(self, frame: TableSchema, table: sa.Table, *where: sa.ColumnElement[bool]) -> pl.DataFrame:
-        return self._select(frame, sa.select(*[table.c[name] for name in frame.names]).where(*where)).sort(
-            list(frame.key)
-        )
+    def _read(self, table_schema: TableSchema, table: sa.Table, *where: sa.ColumnElement[bool]) -> pl.DataFrame:
+        return self._select(
+            table_schema, sa.select(*[table.c[name] for name in table_schema.names]).where(*where)
+        ).sort(list(table_schema.key))
 
-    def _select(self, frame: TableSchema, statement: sa.Select[Any]) -> pl.DataFrame:
+    def _select(self, table_schema: TableSchema, statement: sa.Select[Any]) -> pl.DataFrame:
         with self.database.connect() as connection:
-            return parsing.parse_frame(sql.select(connection, statement).lazy(), frame, table=frame.name).collect()
+            return parsing.parse_frame(
+                sql.select(connection, statement).lazy(), table_schema, table=table_schema.name
+            ).collect()
 
     def _merge(self, table: sa.Table, rows: Sequence[dict[str, Any]]) -> None:
         key = [column.name for column in table.primary_key]
@@ -323,7 +325,7 @@ def _replace_records(
     if not had_records:
         connection.execute(_delete_day(RECORDS, day))
         bulk_insert.insert(connection, RECORDS, stamped)
-        return schema.RESTATEMENTS.empty().collect()
+        return schema.RESTATEMENTS.make_empty().collect()
     known = sql.select(connection, sa.select(RECORDS.c.item, RECORDS.c.fingerprint).where(of_day)).cast(
         {"item": pl.String, "fingerprint": pl.Int64}
     )

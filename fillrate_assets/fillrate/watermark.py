@@ -76,8 +76,8 @@ class ParameterStoreWatermark:
             PermanentFailure: access is denied, or the parameter is no moment.
 
         """
-        found = self._parameter(client.get_client("ssm"), name)
-        return self._moment(found) if found is not None else None
+        found = self._get_parameter(client.get_client("ssm"), name)
+        return self._parse_moment(found) if found is not None else None
 
     def move(self, name: str, moment: datetime, *, previous: datetime | None) -> bool:
         """Set the time if it still is `previous`; return whether no other call moved it between.
@@ -91,14 +91,14 @@ class ParameterStoreWatermark:
         value = moment.astimezone(UTC).isoformat(timespec="microseconds")
         version = 0
         if previous is not None:
-            found = self._parameter(ssm, name)
-            if found is None or self._moment(found) != previous:
+            found = self._get_parameter(ssm, name)
+            if found is None or self._parse_moment(found) != previous:
                 return False
             version = found["Version"]
         with client.translate_errors(self._system):
             try:
                 put = ssm.put_parameter(
-                    Name=self._name(name), Value=value, Type="String", Overwrite=previous is not None
+                    Name=self._build_name(name), Value=value, Type="String", Overwrite=previous is not None
                 )
             except ssm.exceptions.ParameterAlreadyExists:
                 return False
@@ -108,18 +108,18 @@ class ParameterStoreWatermark:
     def _system(self) -> str:
         return f"{_SYSTEM} ({self.url})"
 
-    def _name(self, name: str) -> str:
+    def _build_name(self, name: str) -> str:
         return f"/{self.url.removeprefix(_PARAMETERS).strip('/')}/{name}"
 
-    def _parameter(self, ssm: Any, name: str) -> dict[str, Any] | None:  # noqa: ANN401 - a client of boto3
+    def _get_parameter(self, ssm: Any, name: str) -> dict[str, Any] | None:  # noqa: ANN401 - a client of boto3
         with client.translate_errors(self._system):
             try:
-                found: dict[str, Any] = ssm.get_parameter(Name=self._name(name))["Parameter"]
+                found: dict[str, Any] = ssm.get_parameter(Name=self._build_name(name))["Parameter"]
             except ssm.exceptions.ParameterNotFound:
                 return None
         return found
 
-    def _moment(self, parameter: dict[str, Any]) -> datetime:
+    def _parse_moment(self, parameter: dict[str, Any]) -> datetime:
         try:
             return datetime.fromisoformat(parameter["Value"]).astimezone(UTC)
         except ValueError as error:

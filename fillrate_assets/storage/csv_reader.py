@@ -54,12 +54,12 @@ class TableMapping(BaseModel):
 
     @field_validator("date_format", mode="before")
     @classmethod
-    def _one_or_several(cls, value: object) -> object:
+    def _wrap_single_format(cls, value: object) -> object:
         return (value,) if isinstance(value, str) else value
 
     @field_validator("encoding")
     @classmethod
-    def _known_encoding(cls, value: str | None) -> str | None:
+    def _check_encoding(cls, value: str | None) -> str | None:
         try:
             return value and codecs.lookup(value).name
         except LookupError as error:

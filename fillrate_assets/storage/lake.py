@@ -58,15 +58,15 @@ class Lake:
 
     def scan(
         self,
-        frame: TableSchema,
+        schema: TableSchema,
         dcs: Sequence[str] | None = None,
         first: date | None = None,
         last: date | None = None,
     ) -> pl.LazyFrame:
         """Scan every stored partition of an asset, of some DCs, in a range of ship dates."""
-        return self.read_parts(frame, self.list_parts(frame, dcs, first, last))
+        return self.read_parts(schema, self.list_parts(schema, dcs, first, last))
 
-    def read(self, frame: TableSchema, partitions: Iterable[PartitionKey]) -> pl.LazyFrame:
+    def read(self, schema: TableSchema, partitions: Iterable[PartitionKey]) -> pl.LazyFrame:
         """Read those of the partitions that are stored; none of them stored is a frame without rows.
 
         Raises:
@@ -74,24 +74,24 @@ class Lake:
             PermanentFailure: S3 denied access, or there is no such bucket.
 
         """
-        return self.read_parts(frame, sorted(self._find_parts(frame, set(partitions))))
+        return self.read_parts(schema, sorted(self._find_parts(schema, set(partitions))))
 
-    def read_parts(self, frame: TableSchema, parts: Sequence[Part]) -> pl.LazyFrame:
+    def read_parts(self, schema: TableSchema, parts: Sequence[Part]) -> pl.LazyFrame:
         """Read parts that are stored; without any, a frame without rows."""
         if not parts:
-            return frame.empty()
-        paths = [self._locate(_build_path(frame, part)) for part in parts]
+            return schema.make_empty()
+        paths = [self._locate(_build_path(schema, part)) for part in parts]
         # A filter by DC and ship date then opens no file that it does not need.
         hive = pl.Schema({"dc": pl.String(), "ship_date": pl.Date()})
-        return pl.scan_parquet(paths, glob=False, schema=frame.polars, hive_schema=hive)
+        return pl.scan_parquet(paths, glob=False, schema=schema.polars, hive_schema=hive)
 
     def write(
-        self, frame: TableSchema, rows: pl.DataFrame, partitions: Iterable[PartitionKey], *, part: str = WHOLE
+        self, schema: TableSchema, rows: pl.DataFrame, partitions: Iterable[PartitionKey], *, part: str = WHOLE
     ) -> dict[PartitionKey, int]:
         """Replace partitions, each atomically; a partition without rows becomes a file without rows.
 
         Args:
-            frame: schema of the rows, with dc and ship_date.
+            schema: schema of the rows, with dc and ship_date.
             rows: all of them.
             partitions: what to replace.
             part: which part of them; other parts stay.
@@ -105,7 +105,7 @@ class Lake:
             PermanentFailure: S3 denied access, or there is no such bucket.
 
         """
-        frame.validate(rows)
+        schema.validate(rows)
         held = {
             (str(dc), day): of_day
             for (dc, day), of_day in rows.partition_by("dc", "ship_date", as_dict=True, maintain_order=True).items()
@@ -113,31 +113,31 @@ class Lake:
         }
         wanted = list(partitions)
         if stray := sorted(set(held) - set(wanted)):
-            msg = f"{frame.name}: rows outside the run's partitions, e.g. {stray[:3]}"
+            msg = f"{schema.name}: rows outside the run's partitions, e.g. {stray[:3]}"
             raise ContractViolation(msg)
         content = {partition: held.get(partition, rows.clear()) for partition in wanted}
         self._call_each(
             lambda partition: self._replace(
-                _build_path(frame, Part(*partition, part)), content[partition].write_parquet
+                _build_path(schema, Part(*partition, part)), content[partition].write_parquet
             ),
             wanted,
         )
         return {partition: of_day.height for partition, of_day in content.items()}
 
-    def read_whole(self, frame: TableSchema) -> pl.LazyFrame:
+    def read_whole(self, schema: TableSchema) -> pl.LazyFrame:
         """Read an asset that is not partitioned."""
-        return pl.scan_parquet(self._locate(self._build_whole_path(frame)), glob=False)
+        return pl.scan_parquet(self._locate(self._build_whole_path(schema)), glob=False)
 
-    def read_whole_if_stored(self, frame: TableSchema) -> pl.DataFrame | None:
+    def read_whole_if_stored(self, schema: TableSchema) -> pl.DataFrame | None:
         """Read what is stored of an asset that is not partitioned; None if that is nothing yet."""
-        path = self._build_whole_path(frame)
-        stored = any(each.endswith(path) for each, _ in self._list_files(f"{frame.name}/"))
-        return self.read_whole(frame).collect() if stored else None
+        path = self._build_whole_path(schema)
+        stored = any(each.endswith(path) for each, _ in self._list_files(f"{schema.name}/"))
+        return self.read_whole(schema).collect() if stored else None
 
-    def write_whole(self, frame: TableSchema, rows: pl.DataFrame) -> None:
+    def write_whole(self, schema: TableSchema, rows: pl.DataFrame) -> None:
         """Replace an asset that is not partitioned."""
-        frame.validate(rows)
-        self._replace(self._build_whole_path(frame), rows.write_parquet)
+        schema.validate(rows)
+        self._replace(self._build_whole_path(schema), rows.write_parquet)
 
     def write_file(self, path: str, content: bytes) -> str:
         """Replace a file that is no frame, atomically.
@@ -180,13 +180,13 @@ class Lake:
                 return None
         return content
 
-    def list_partitions(self, frame: TableSchema) -> list[PartitionKey]:
+    def list_partitions(self, schema: TableSchema) -> list[PartitionKey]:
         """List the stored partitions of an asset, sorted."""
-        return sorted({part.partition for part in self.list_parts(frame)})
+        return sorted({part.partition for part in self.list_parts(schema)})
 
     def list_parts(
         self,
-        frame: TableSchema,
+        schema: TableSchema,
         dcs: Collection[str] | None = None,
         first: date | None = None,
         last: date | None = None,
@@ -199,15 +199,15 @@ class Lake:
 
         """
         if dcs is None:
-            found = _parse_parts(self._list_files(f"{frame.name}/"))
+            found = _parse_parts(self._list_files(f"{schema.name}/"))
             return sorted(
                 part
                 for part in found
                 if (first is None or part.ship_date >= first) and (last is None or part.ship_date <= last)
             )
-        return sorted(self._find_parts_of_dcs(frame, dict.fromkeys(dcs, (first or date.min, last or date.max))))
+        return sorted(self._find_parts_of_dcs(schema, dict.fromkeys(dcs, (first or date.min, last or date.max))))
 
-    def find_write_times(self, frame: TableSchema, partitions: Iterable[PartitionKey]) -> dict[PartitionKey, datetime]:
+    def find_write_times(self, schema: TableSchema, partitions: Iterable[PartitionKey]) -> dict[PartitionKey, datetime]:
         """Find when those of the partitions that are stored were last written; on S3, to the second.
 
         Raises:
@@ -216,20 +216,20 @@ class Lake:
 
         """
         written: dict[PartitionKey, datetime] = {}
-        for part, at in self._find_parts(frame, set(partitions)).items():
+        for part, at in self._find_parts(schema, set(partitions)).items():
             written[part.partition] = max(at, written.get(part.partition, at))
         return written
 
-    def _find_parts(self, frame: TableSchema, partitions: set[PartitionKey]) -> dict[Part, datetime]:
+    def _find_parts(self, schema: TableSchema, partitions: set[PartitionKey]) -> dict[Part, datetime]:
         """Find the stored parts of partitions, and since when."""
         days = {dc: [day for each, day in partitions if each == dc] for dc, _ in partitions}
-        found = self._find_parts_of_dcs(frame, {dc: (min(of_dc), max(of_dc)) for dc, of_dc in days.items()})
+        found = self._find_parts_of_dcs(schema, {dc: (min(of_dc), max(of_dc)) for dc, of_dc in days.items()})
         return {part: at for part, at in found.items() if part.partition in partitions}
 
-    def _find_parts_of_dcs(self, frame: TableSchema, ranges: Mapping[str, tuple[date, date]]) -> dict[Part, datetime]:
+    def _find_parts_of_dcs(self, schema: TableSchema, ranges: Mapping[str, tuple[date, date]]) -> dict[Part, datetime]:
         """Find what is stored of DCs in ranges of ship dates, and since when: one listing of a DC, not one of a day."""
         listings = self._call_each(
-            lambda dc: _parse_parts(self._list_files(f"{frame.name}/dc={dc}/", *ranges[dc])), list(ranges)
+            lambda dc: _parse_parts(self._list_files(f"{schema.name}/dc={dc}/", *ranges[dc])), list(ranges)
         )
         return {part: at for listing in listings for part, at in listing.items()}
 
@@ -306,8 +306,8 @@ class Lake:
         return bucket, f"{prefix}/" if prefix else ""
 
     @staticmethod
-    def _build_whole_path(frame: TableSchema) -> str:
-        return f"{frame.name}/part-0.parquet"
+    def _build_whole_path(schema: TableSchema) -> str:
+        return f"{schema.name}/part-0.parquet"
 
 
 def _find_files(directory: str) -> Iterator[tuple[str, datetime]]:
@@ -340,8 +340,8 @@ def _translate_disk_errors(root: str) -> Iterator[None]:
         raise SourceUnavailable(msg) from error
 
 
-def _build_path(frame: TableSchema, part: Part) -> str:
-    return f"{frame.name}/dc={part.dc}/ship_date={part.ship_date.isoformat()}/{part.name}.parquet"
+def _build_path(schema: TableSchema, part: Part) -> str:
+    return f"{schema.name}/dc={part.dc}/ship_date={part.ship_date.isoformat()}/{part.name}.parquet"
 
 
 def _parse_parts(files: Iterable[tuple[str, datetime]]) -> dict[Part, datetime]:

@@ -22,15 +22,15 @@ from fillrate_assets_tests.fixtures.cloud import Cloud
 URL = "awsathena+polars:///warehouse?s3_staging_dir=s3%3A%2F%2Fresults%2F&poll_interval=0.05"
 
 
-def _stock(*rows: dict[str, Any]) -> pl.DataFrame:
-    """Snapshots as a lake keeps them: decimals, times without a zone."""
+def _make_stock(*rows: dict[str, Any]) -> pl.DataFrame:
+    """Make snapshots as a lake stores them: decimals, times without a zone."""
     return make_snapshots(*rows).with_columns(
         pl.col("on_hand_cases").cast(pl.Decimal(18, 4)), pl.col("snapshot_at").dt.replace_time_zone(None)
     )
 
 
-def _asked(cloud: Cloud, url: str) -> list[str]:
-    """What one warehouse was asked."""
+def _list_queries(cloud: Cloud, url: str) -> list[str]:
+    """List the queries that one warehouse got."""
     return cloud.queries_of(str(sa.make_url(url).database))
 
 
@@ -39,7 +39,7 @@ def test_snapshots_come_back_as_the_contract_types_them(aws: Cloud) -> None:
         {"on_hand_cases": "12345678901234.0625"},
         {"item": "B", "instock": None, "on_hand_cases": None, "snapshot_at": None},
     )
-    found = InstockWarehouse(aws.warehouse(_stock(*rows))).read_snapshots("DC01", DAY, DAY).sort("item")
+    found = InstockWarehouse(aws.warehouse(_make_stock(*rows))).read_snapshots("DC01", DAY, DAY).sort("item")
     schema.INSTOCK_SNAPSHOTS.validate(found)
     first, second = found.to_dicts()
     assert (first["dc"], first["ship_date"], first["instock"]) == ("DC01", DAY, "Y")
@@ -48,41 +48,41 @@ def test_snapshots_come_back_as_the_contract_types_them(aws: Cloud) -> None:
     assert found["problem"].to_list() == [None, None]
 
 
-def test_all_days_are_asked_at_once_by_values_that_prune(aws: Cloud) -> None:
+def test_all_days_are_read_by_one_query_whose_values_prune(aws: Cloud) -> None:
     days = [DAY + timedelta(days=number) for number in range(6)]
-    url = aws.warehouse(_stock(*[{"dc": dc, "snapshot_date": day} for dc in ("DC01", "DC0'2") for day in days]))
+    url = aws.warehouse(_make_stock(*[{"dc": dc, "snapshot_date": day} for dc in ("DC01", "DC0'2") for day in days]))
     wanted = [PartitionKey("DC01", days[0]), PartitionKey("DC01", days[4]), PartitionKey("DC0'2", days[5])]
     answer = InstockWarehouse(url).read(wanted)
     assert answer.rows.select("dc", "ship_date").sort("dc", "ship_date").rows() == sorted(wanted)
     assert answer.bytes_scanned
-    (query,) = _asked(aws, url)
+    (query,) = _list_queries(aws, url)
     assert "DATE '2026-02-10', DATE '2026-02-14'" in query
     assert "snapshots.dc = 'DC0''2'" in query
 
 
 def test_a_date_without_a_snapshot_has_no_rows(aws: Cloud) -> None:
-    found = InstockWarehouse(aws.warehouse(_stock({}))).read_snapshots(
+    found = InstockWarehouse(aws.warehouse(_make_stock({}))).read_snapshots(
         "DC01", DAY + timedelta(days=1), DAY + timedelta(days=2)
     )
     schema.INSTOCK_SNAPSHOTS.validate(found)
     assert found.is_empty()
 
 
-def test_changes_tell_how_many_records_each_day_has_and_when_the_latest_was_taken(aws: Cloud) -> None:
+def test_changes_have_how_many_records_each_day_has_and_when_the_latest_was_taken(aws: Cloud) -> None:
     later = {"item": "B", "snapshot_at": AT + timedelta(hours=1)}
-    url = aws.warehouse(_stock({}, later, {"dc": "DC02", "snapshot_at": None}, {"dc": "DC03"}))
+    url = aws.warehouse(_make_stock({}, later, {"dc": "DC02", "snapshot_at": None}, {"dc": "DC03"}))
     found = InstockWarehouse(url).read_changes(ChangeWindow(["DC01", "DC02"], None, DAY, DAY))
     assert found.rows() == [("DC01", DAY, AT + timedelta(hours=1), 2), ("DC02", DAY, None, 1)]
-    (query,) = _asked(aws, url)
+    (query,) = _list_queries(aws, url)
     assert "BETWEEN DATE '2026-02-10' AND DATE '2026-02-10'" in query
 
 
-def test_unload_is_asked_for_where_the_url_says_so(aws: Cloud) -> None:
-    url = aws.warehouse(_stock({}))
-    # The emulator has no UNLOAD; what it was asked is what can be seen here.
+def test_unload_is_used_where_the_url_says_so(aws: Cloud) -> None:
+    url = aws.warehouse(_make_stock({}))
+    # The emulator has no UNLOAD; the query that it got is all there is to check.
     with pytest.raises(FillrateError, match="UNLOAD"):
         InstockWarehouse(f"{url}&unload=true").read_snapshots("DC01", DAY, DAY)
-    (query,) = _asked(aws, url)
+    (query,) = _list_queries(aws, url)
     assert query.startswith("UNLOAD (")
     assert "format = 'PARQUET'" in query
 
@@ -106,7 +106,7 @@ def test_an_athena_that_denies_access_is_no_matter_of_time() -> None:
 
 
 @pytest.mark.usefixtures("aws")
-def test_a_driver_that_rounds_or_pages_is_told() -> None:
+def test_a_driver_that_rounds_or_pages_is_refused() -> None:
     with pytest.raises(PermanentFailure, match=r"write awsathena\+polars://"):
         InstockWarehouse(URL.replace("polars", "rest")).read_snapshots("DC01", DAY, DAY)
 

@@ -23,11 +23,11 @@ from fillrate_assets_tests.factories.rows import DAY
 from fillrate_assets_tests.fixtures.cloud import Cloud
 from fillrate_assets_tests.fixtures.home import Home
 
-SECRET = "hunter2/@:%23 Zürich"  # noqa: S105 - what must not be seen
+SECRET = "hunter2/@:%23 Zürich"  # noqa: S105 - what must not be shown
 HOST = "127.0.0.1:1/shipping?login_timeout=1&timeout=1"
-"""Nobody listens on port 1."""
+"""Nothing listens on port 1."""
 
-Keep = Callable[[str], str]
+StoreSecret = Callable[[str], str]
 
 
 class _ConnectedError(Exception):
@@ -35,28 +35,28 @@ class _ConnectedError(Exception):
 
 
 @pytest.fixture
-def keep(aws: Cloud) -> Keep:
-    def kept(text: str) -> str:
+def store_secret(aws: Cloud) -> StoreSecret:
+    def store(text: str) -> str:
         name = f"fillrate/{uuid.uuid4().hex}"
         aws.client("secretsmanager").create_secret(Name=name, SecretString=text)
         return name
 
-    return kept
+    return store
 
 
 @pytest.fixture
-def forms(keep: Keep) -> list[str]:
+def forms(store_secret: StoreSecret) -> list[str]:
     """URLs of one server, each with its secret in another form."""
     whole = sa.make_url(f"mssql+pymssql://reader@{HOST}").set(password=SECRET).render_as_string(hide_password=False)
     return [
-        f"mssql+pymssql://reader:{{secret://{keep(json.dumps({'password': SECRET}))}#password}}@{HOST}",
-        f"mssql+pymssql://reader:{{secret://{keep(SECRET)}}}@{HOST}",
-        f"secret://{keep(json.dumps({'url': whole}))}#url",
-        f"secret://{keep(whole)}",
+        f"mssql+pymssql://reader:{{secret://{store_secret(json.dumps({'password': SECRET}))}#password}}@{HOST}",
+        f"mssql+pymssql://reader:{{secret://{store_secret(SECRET)}}}@{HOST}",
+        f"secret://{store_secret(json.dumps({'url': whole}))}#url",
+        f"secret://{store_secret(whole)}",
     ]
 
 
-def _given_to_the_driver(url: str) -> dict[str, Any]:
+def _catch_driver_parameters(url: str) -> dict[str, Any]:
     given: dict[str, Any] = {}
 
     def connect(_dialect: sa.Dialect, _record: object, _args: object, parameters: dict[str, Any]) -> None:
@@ -75,26 +75,26 @@ def _given_to_the_driver(url: str) -> dict[str, Any]:
 
 def test_a_driver_gets_what_the_secret_holds(forms: list[str]) -> None:
     for url in forms:
-        given = _given_to_the_driver(url)
+        given = _catch_driver_parameters(url)
         assert (given["user"], given["password"], given["database"]) == ("reader", SECRET, "shipping")
 
 
-def test_a_url_without_a_secret_asks_nobody() -> None:
-    given = _given_to_the_driver(f"mssql+pymssql://reader:%7Bplain%7D@{HOST}")
+def test_a_url_without_a_secret_sends_no_request() -> None:
+    given = _catch_driver_parameters(f"mssql+pymssql://reader:%7Bplain%7D@{HOST}")
     assert set(given.values()) >= {"reader", "{plain}"}
 
 
-def test_a_secret_is_fetched_once_per_process(aws: Cloud, keep: Keep) -> None:
-    name = keep(SECRET)
+def test_a_secret_is_fetched_once_per_process(aws: Cloud, store_secret: StoreSecret) -> None:
+    name = store_secret(SECRET)
     url = f"mssql+pymssql://reader:{{secret://{name}}}@{HOST}"
-    assert _given_to_the_driver(url)["password"] == SECRET
+    assert _catch_driver_parameters(url)["password"] == SECRET
     aws.client("secretsmanager").delete_secret(SecretId=name, ForceDeleteWithoutRecovery=True)
-    assert _given_to_the_driver(url)["password"] == SECRET
-    assert _given_to_the_driver(url.replace("shipping", "other"))["password"] == SECRET
+    assert _catch_driver_parameters(url)["password"] == SECRET
+    assert _catch_driver_parameters(url.replace("shipping", "other"))["password"] == SECRET
 
 
 @pytest.mark.parametrize(
-    ("held", "key", "told"),
+    ("held", "key", "message"),
     [
         ("plain hunter2", "#password", "the secret has no key 'password'"),
         ('["hunter2"]', "#password", "the secret has no key 'password'"),
@@ -103,9 +103,11 @@ def test_a_secret_is_fetched_once_per_process(aws: Cloud, keep: Keep) -> None:
         ("mssql://reader:pass@word:hunter2/x", "", "holds no database URL"),
     ],
 )
-def test_a_secret_that_cannot_be_used_is_named_and_not_shown(keep: Keep, held: str, key: str, told: str) -> None:
-    name = keep(held)
-    with pytest.raises(PermanentFailure, match=told) as raised:
+def test_a_secret_that_cannot_be_used_is_named_and_not_shown(
+    store_secret: StoreSecret, held: str, key: str, message: str
+) -> None:
+    name = store_secret(held)
+    with pytest.raises(PermanentFailure, match=message) as raised:
         sql.get_engine(f"secret://{name}{key}")
     shown = "".join(traceback.format_exception(raised.value))
     assert name in shown
@@ -114,8 +116,8 @@ def test_a_secret_that_cannot_be_used_is_named_and_not_shown(keep: Keep, held: s
 
 @pytest.mark.usefixtures("aws")
 def test_an_absent_secret_is_named() -> None:
-    with pytest.raises(PermanentFailure, match=r"^secret://nobody/made#this refused: .*ResourceNotFound"):
-        sql.get_engine("secret://nobody/made#this")
+    with pytest.raises(PermanentFailure, match=r"^secret://absent/name#this refused: .*ResourceNotFound"):
+        sql.get_engine("secret://absent/name#this")
 
 
 @pytest.mark.usefixtures("busy_aws")
@@ -137,11 +139,11 @@ def test_a_connection_that_fails_shows_no_secret(forms: list[str]) -> None:
         assert isinstance(raised.value, SourceUnavailable)
         shown = "".join(traceback.format_exception(raised.value))
         assert "shipping records" in shown
-        assert not _leaks(shown)
+        assert not _has_secret(shown)
 
 
-def _leaks(shown: str) -> bool:
-    """Whether a text has the secret, as it is or as a URL or JSON writes it."""
+def _has_secret(shown: str) -> bool:
+    """Return whether a text has the secret, as it is or as a URL or JSON writes it."""
     return "hunter2" in shown
 
 
@@ -151,15 +153,15 @@ def test_settings_show_no_url(network_home: Home) -> None:
         "notifications__channels": {"floor": "https://hooks.example/hunter2"},
         "notifications__webhook_secret": "whsec_hunter2",
     }
-    told = settings.load(home=network_home.directory, env="prod", **webhooks)
-    for made in (plain, told, *build_defs(told).resources.values()):  # type: ignore[union-attr]
-        assert not _leaks(repr(made))
-        assert not _leaks(str(made))
+    configured = settings.load(home=network_home.directory, env="prod", **webhooks)
+    for made in (plain, configured, *build_defs(configured).resources.values()):  # type: ignore[union-attr]
+        assert not _has_secret(repr(made))
+        assert not _has_secret(str(made))
     with pytest.raises(PermanentFailure) as raised:
         settings.load(
             home=network_home.directory, sources__order_system_url=SECRET, notifications__channels={"floor": SECRET}
         )
-    assert not _leaks("".join(traceback.format_exception(raised.value)))
+    assert not _has_secret("".join(traceback.format_exception(raised.value)))
 
 
 _URLS = (
@@ -176,30 +178,30 @@ def test_a_run_that_fails_shows_no_secret(
     network_home: Home,
     instance: dg.DagsterInstance,
     forms: list[str],
-    keep: Keep,
+    store_secret: StoreSecret,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setenv("FILLRATE_SENSOR__STEP_MAX_RETRIES", "1")
     monkeypatch.setenv("FILLRATE_SENSOR__STEP_RETRY_DELAY_SECONDS", "0")
-    for url in [*forms, f"secret://{keep(SECRET)}"]:
+    for url in [*forms, f"secret://{store_secret(SECRET)}"]:
         monkeypatch.setenv("FILLRATE_SOURCES__SHIPPING_RECORDS_URL", url)
         home = Home(network_home.directory)
         result = home.run(instance, "DC01", SMALL.first, raise_on_error=False)
         assert not result.success
         events = [dg.serialize_value(entry) for entry in instance.all_logs(result.run_id)]
         assert any("does not answer" in event or "holds no database URL" in event for event in events)
-        assert not any(_leaks(event) for event in events)
-        shown = [repr(home.settings), repr(home.settings.model_dump()), dg.serialize_value(_snapshot(home))]
-        assert not any(_leaks(each) for each in shown)
+        assert not any(_has_secret(event) for event in events)
+        shown = [repr(home.settings), repr(home.settings.model_dump()), dg.serialize_value(_take_snapshot(home))]
+        assert not any(_has_secret(each) for each in shown)
     out, err = capfd.readouterr()
-    assert not _leaks(caplog.text + out + err)
+    assert not _has_secret(caplog.text + out + err)
 
 
-def _snapshot(home: Home) -> RepositorySnap:
-    """What the UI is given, its resource pages too."""
+def _take_snapshot(home: Home) -> RepositorySnap:
+    """Take the snapshot that the UI gets, its resource pages too."""
     defs = build_defs(home.settings)
     for made in (defs.resources or {}).values():
-        assert not _leaks(repr(made))
+        assert not _has_secret(repr(made))
     return RepositorySnap.from_def(defs.get_repository_def())

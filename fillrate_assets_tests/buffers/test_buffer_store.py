@@ -74,7 +74,7 @@ def test_adding_masters_again_changes_what_is_there_and_leaves_the_rest(buffers:
     renamed = MASTERS.warehouses.head(1).with_columns(name=pl.lit("Käse's \\ new\thall"), active=pl.lit(value=False))
     later = MASTERS.shifts.head(3).with_columns(ends=pl.lit(time(23, 59, 30)))
     weighed = MASTERS.unit_members.head(2).with_columns(weight=pl.lit(0.123456789))
-    nothing = {name: frame.empty().collect() for name, frame in TABLES.items()}
+    nothing = {name: frame.make_empty().collect() for name, frame in TABLES.items()}
     news = MasterData(**{**nothing, "warehouses": renamed, "shifts": later, "unit_members": weighed})
     for _ in range(2):
         buffers.merge_master_data(news)

@@ -39,7 +39,7 @@ NOW: Final = tick(0)
 SOON: Final = NOW + timedelta(seconds=5)
 LIMIT: Final = timedelta(minutes=POLICY.suppression.max_send_minutes)
 SECRET: Final = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # noqa: S105 - of tests
-NO_DEAD_LETTERS: Final = schema.DEAD_LETTERS.empty().collect()
+NO_DEAD_LETTERS: Final = schema.DEAD_LETTERS.make_empty().collect()
 
 Failures = dict[str, list[Exception]]
 

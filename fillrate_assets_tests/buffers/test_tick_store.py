@@ -62,7 +62,7 @@ def _at(number: int, *dcs: str, level: float = 50.0, day: date = TODAY) -> pl.Da
     """`SIGNALS` of one warehouse in each of some DCs, so many ticks after `T`."""
     placed = ({"dc": dc, "warehouse": f"W-{dc}", "ship_date": day, "level": level} for dc in dcs)
     rows = signals(*({**row, "snapshot_ts": T + number * TICK} for row in placed))
-    return rows if rows.height else schema.SIGNALS.empty().collect()
+    return rows if rows.height else schema.SIGNALS.make_empty().collect()
 
 
 def _read(lake: LakeTickStore, first: int, last: int) -> list[tuple[str, int, float]]:

@@ -187,7 +187,7 @@ def chicago(
     monkeypatch.setenv("FILLRATE_HOME", str(tmp_path))
     chosen = settings.load()
     Database(chosen.storage.record_store_url).upgrade()
-    nothing = [frame.empty().collect() for frame in (schema.UNIT_MEMBERS, schema.SHIFTS, schema.ALERT_ROUTES)]
+    nothing = [frame.make_empty().collect() for frame in (schema.UNIT_MEMBERS, schema.SHIFTS, schema.ALERT_ROUTES)]
     BufferStore(Database(chosen.storage.record_store_url)).merge_master_data(
         MasterData(buffers_frames.warehouses({}), *nothing)
     )

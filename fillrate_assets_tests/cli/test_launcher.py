@@ -50,8 +50,8 @@ def test_a_corrected_day_that_is_run_alone_reaches_the_days_that_depend_on_it(
     (ran,) = launcher.run(network_home.settings, [wanted])
     assert ran.failure is None
     whole.run(instance, "DC01", first, last)
-    assert network_home.standing() == whole.standing()
-    restated = {day for _, day, *_ in network_home.standing()[RESTATEMENTS.name]}
+    assert network_home.read_stored() == whole.read_stored()
+    restated = {day for _, day, *_ in network_home.read_stored()[RESTATEMENTS.name]}
     assert {str(first), str(first + timedelta(days=3))} <= restated
 
 

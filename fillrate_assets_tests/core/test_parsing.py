@@ -1,4 +1,4 @@
-"""What can be read of the input, and what is told of the rest."""
+"""What can be read of the input, and what is reported of the rest."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LINES: Final = schema.ORDER_LINES
 MOMENT: Final = datetime(2024, 5, 16, 6, 30, tzinfo=UTC)
 
 
-def parsed(**values: object) -> Row:
+def parse(**values: object) -> Row:
     raw = pl.LazyFrame({name: [value] for name, value in values.items()})
     return take_only_row(parsing.parse_frame(raw, LINES, table="order_lines"))
 
@@ -47,7 +47,7 @@ def parsed(**values: object) -> Row:
     ],
 )
 def test_text_is_read_by_the_contract(column: str, text: str, value: object) -> None:
-    row = parsed(**{column: text})
+    row = parse(**{column: text})
     assert (row[column], row["problem"]) == (value, None)
 
 
@@ -60,42 +60,42 @@ def test_text_is_read_by_the_contract(column: str, text: str, value: object) -> 
         *[("processed_at", text, "a time (YYYY-MM-DD HH:MM:SS, UTC)") for text in ("yesterday", "2024-05-16 25:00:00")],
     ],
 )
-def test_what_cannot_be_read_is_null_and_told(column: str, text: str, kind: str) -> None:
-    row = parsed(**{column: text})
+def test_what_cannot_be_read_is_null_and_reported(column: str, text: str, kind: str) -> None:
+    row = parse(**{column: text})
     assert (row[column], row["problem"]) == (None, f"{column} '{text}' is not {kind}")
 
 
 @pytest.mark.parametrize("column", ["ordered_qty", "line_no", "ship_date", "processed_at", "item"])
 @pytest.mark.parametrize("blank", ["", "   ", None])
 def test_blank_is_absent_not_wrong(column: str, blank: str | None) -> None:
-    row = parsed(**{column: blank, "dc": "DC01"})
+    row = parse(**{column: blank, "dc": "DC01"})
     assert (row[column], row["problem"]) == (None, None)
 
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
-def test_a_float_that_is_no_number_is_told(number: float) -> None:
-    row = parsed(ordered_qty=number)
+def test_a_float_that_is_no_number_is_reported(number: float) -> None:
+    row = parse(ordered_qty=number)
     assert row["ordered_qty"] is None
     assert row["problem"].endswith("is not a number")
 
 
 @pytest.mark.parametrize(("number", "value"), [(12, Decimal(12)), (0.1, Decimal("0.1")), (2.5, Decimal("2.5"))])
 def test_typed_numbers_become_exact_cases(number: float, value: Decimal) -> None:
-    row = parsed(ordered_qty=number)
+    row = parse(ordered_qty=number)
     assert (row["ordered_qty"], row["problem"]) == (value, None)
 
 
-def test_a_line_number_that_is_no_whole_number_is_told() -> None:
-    row = parsed(line_no=1.5)
+def test_a_line_number_that_is_no_whole_number_is_reported() -> None:
+    row = parse(line_no=1.5)
     assert (row["line_no"], row["problem"]) == (None, "line_no '1.5' is not a number")
 
 
 def test_a_naive_time_is_utc() -> None:
-    assert parsed(processed_at=datetime(2024, 5, 16, 6, 30))["processed_at"] == MOMENT  # noqa: DTZ001  the case at hand
+    assert parse(processed_at=datetime(2024, 5, 16, 6, 30))["processed_at"] == MOMENT  # noqa: DTZ001  the case at hand
 
 
-def test_all_problems_of_a_row_are_told() -> None:
-    row = parsed(ordered_qty="x", line_no="y")
+def test_all_problems_of_a_row_are_reported() -> None:
+    row = parse(ordered_qty="x", line_no="y")
     assert row["problem"] == "line_no 'y' is not a number; ordered_qty 'x' is not a number"
 
 
@@ -116,7 +116,7 @@ def test_a_measure_keeps_all_its_digits(number: object) -> None:
     assert _read_as(pl.Float64, number) == (0.123456789, None)
 
 
-def test_a_measure_that_is_no_number_is_told() -> None:
+def test_a_measure_that_is_no_number_is_reported() -> None:
     assert _read_as(pl.Float64, "1,5") == (None, "starts '1,5' is not a number")
 
 
@@ -130,14 +130,14 @@ def _read_as(dtype: type[pl.DataType], value: object) -> tuple[object, object]:
 
 @given(st.text(), st.text())
 def test_what_could_not_be_read_is_known_as_it_was_written(quantity: str, day: str) -> None:
-    problem = parsed(ordered_qty=quantity, ship_date=day)["problem"]
+    problem = parse(ordered_qty=quantity, ship_date=day)["problem"]
     for name, text in (("ordered_qty", quantity), ("ship_date", day)):
         known = pl.select(parsing.extract_unread_text(pl.lit(problem, pl.String), LINES, name)).item()
         assert known == (text if f"{name} '" in (problem or "") else None)
 
 
-def test_problems_told_earlier_are_kept() -> None:
-    row = parsed(ordered_qty="x", problem="line 3 of the file has 4 fields")
+def test_problems_found_earlier_remain() -> None:
+    row = parse(ordered_qty="x", problem="line 3 of the file has 4 fields")
     assert row["problem"] == "ordered_qty 'x' is not a number; line 3 of the file has 4 fields"
 
 

@@ -77,7 +77,7 @@ def write_minimal_directory(directory: Path) -> Path:
 
 
 def write_golden_directory(directory: Path) -> Path:
-    """The worked examples of methodology section 7, an item each, as a loader directory."""
+    """The worked examples of the methodology, an item each, as a loader directory."""
     directory.mkdir(parents=True, exist_ok=True)
     orders: list[dict[str, object]] = []
     shipments: list[dict[str, object]] = []

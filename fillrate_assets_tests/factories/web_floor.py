@@ -75,7 +75,7 @@ class Floor:
         parts = dict(zip(names, rec_id.split("."), strict=True))
         numbers = {name: int(parts[name]) for name in ("episode", "seq")}
         told = buffers_frames.notices({"rec_id": rec_id, "notice_id": rec_id, **parts, **numbers, **row})
-        self.notices.keep(told, schema.DEAD_LETTERS.empty().collect(), now=TICK)
+        self.notices.keep(told, schema.DEAD_LETTERS.make_empty().collect(), now=TICK)
         return rec_id
 
     def rows(self) -> list[dict[str, Any]]:
@@ -151,8 +151,8 @@ def masters() -> MasterData:
     return MasterData(
         buffers_frames.warehouses({}, {"warehouse": "W2"}),
         pl.DataFrame(members, schema=schema.UNIT_MEMBERS.polars),
-        schema.SHIFTS.empty().collect(),
-        schema.ALERT_ROUTES.empty().collect(),
+        schema.SHIFTS.make_empty().collect(),
+        schema.ALERT_ROUTES.make_empty().collect(),
     )
 
 

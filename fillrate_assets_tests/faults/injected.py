@@ -11,7 +11,7 @@ import dagster as dg
 from fillrate_assets.notifications.outbox import OUTBOX
 from fillrate_assets.orchestration.asset_template import name_step
 from fillrate_assets_tests.conftest import DAYS, DC, Undisturbed, copied
-from fillrate_assets_tests.fixtures.home import Home, Rows, messages, tell_failures
+from fillrate_assets_tests.fixtures.home import Home, Rows, read_messages, tick_failure_sensor
 
 UI: Final = "https://dagster.example"
 QUICK: Final[dict[str, Any]] = {
@@ -29,7 +29,7 @@ def waiting(undisturbed: Undisturbed, parent: Path, **settings: Any) -> Home:  #
 
 def rows(home: Home, *less: str) -> Rows:
     """Every row that stands, less the messages and some other tables."""
-    return {name: found for name, found in home.standing().items() if name not in {OUTBOX.name, *less}}
+    return {name: found for name, found in home.read_stored().items() if name not in {OUTBOX.name, *less}}
 
 
 def run(home: Home, instance: dg.DagsterInstance) -> dg.ExecuteInProcessResult:
@@ -52,13 +52,13 @@ def told_of_failure(
 
     """
     before = rows(home)
-    cursor = tell_failures(home.defs, instance, None)
+    cursor = tick_failure_sensor(home.defs, instance, None)
     with during or nullcontext():
         result = run(home, instance)
     assert not result.success
     assert rows(home) == before
-    tell_failures(home.defs, instance, cursor)
-    (_, body) = messages(home.store)[-1]
+    tick_failure_sensor(home.defs, instance, cursor)
+    (_, body) = read_messages(home.store)[-1]
     assert f"Where: {DC} {DAYS[0]} to {DAYS[-1]}\n" in body
     for part in ("Step", "Cause", "To do"):
         assert f"\n{part}: " in body
@@ -71,8 +71,10 @@ def assert_recovers(home: Home, undisturbed: Undisturbed, instance: dg.DagsterIn
     """Run the days again: nothing is lost, nothing is doubled; some tables may tell how it came."""
     assert run(home, instance).success
     assert rows(home, *less) == rows(undisturbed.after, *less)
-    frames = home.frames()
-    assert [name for name, expected in undisturbed.after.frames().items() if not frames[name].equals(expected)] == []
+    frames = home.read_frames()
+    assert [
+        name for name, expected in undisturbed.after.read_frames().items() if not frames[name].equals(expected)
+    ] == []
 
 
 def restarts(result: dg.ExecuteInProcessResult) -> list[tuple[str | None, str]]:

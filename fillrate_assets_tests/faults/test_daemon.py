@@ -43,4 +43,4 @@ def test_the_daemon_is_killed_between_a_launch_and_its_cursor(
     for home in (killed, whole):
         for key in sorted(expected):
             assert home.run_tagged(instance, expected[key]).success
-    assert killed.standing() == whole.standing()
+    assert killed.read_stored() == whole.read_stored()

@@ -17,7 +17,7 @@ from fillrate_assets_tests.conftest import CORRECTED, DAYS, DC, Undisturbed, wit
 from fillrate_assets_tests.faults.injected import UI, assert_recovers, run, told_of_failure, waiting
 from fillrate_assets_tests.fixtures import cloud
 from fillrate_assets_tests.fixtures.cloud import Cloud
-from fillrate_assets_tests.fixtures.home import Home, messages
+from fillrate_assets_tests.fixtures.home import Home, read_messages
 from fillrate_assets_tests.fixtures.postgres import PASSWORD, Postgres
 from fillrate_assets_tests.fixtures.servers import ServerTables
 
@@ -134,7 +134,7 @@ def test_half_of_a_snapshot_is_missing(undisturbed: Undisturbed, tmp_path: Path,
     result = run(home, instance)
     assert result.success
     assert home.store.read_records(DC, day).equals(records)
-    ((subject, body),) = messages(home.store)
+    ((subject, body),) = read_messages(home.store)
     assert subject == f"{DC} {day} is held"
     assert "the last good records stay\nTo do: have the feed corrected or delivered again." in body
     assert body.endswith(f"Run: {UI}/runs/{result.run_id}")
@@ -175,4 +175,4 @@ def test_a_source_gets_a_new_column(undisturbed: Undisturbed, tmp_path: Path, in
     home = waiting(undisturbed, tmp_path)
     _alter(home, "ALTER TABLE order_lines ADD COLUMN channel TEXT DEFAULT 'store'")
     assert_recovers(home, undisturbed, instance)
-    assert messages(home.store) == []
+    assert read_messages(home.store) == []

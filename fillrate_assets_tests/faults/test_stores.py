@@ -26,7 +26,7 @@ from fillrate_assets_tests.faults.injected import (
 )
 from fillrate_assets_tests.fixtures import forked
 from fillrate_assets_tests.fixtures.fakes import Overtaken
-from fillrate_assets_tests.fixtures.home import Home, messages
+from fillrate_assets_tests.fixtures.home import Home, read_messages
 from fillrate_assets_tests.fixtures.instances import in_memory
 from fillrate_assets_tests.fixtures.postgres import Postgres
 from fillrate_assets_tests.fixtures.servers import onboard, published
@@ -93,7 +93,7 @@ def test_a_deadlock_in_the_record_store(undisturbed: Undisturbed, served: Home, 
     assert step == "published_records"
     assert "deadlock detected" in why
     assert _stands(served) == _stands(undisturbed.after)
-    assert messages(served.store) == []
+    assert read_messages(served.store) == []
 
 
 def test_a_connection_that_is_lost_in_the_middle_of_a_bulk_copy(
@@ -117,7 +117,7 @@ def test_a_connection_that_is_lost_in_the_middle_of_a_bulk_copy(
     assert "terminating connection due to administrator command" in why
     assert "COPY lost_cases" in why
     assert _stands(served) == _stands(undisturbed.after)
-    assert messages(served.store) == []
+    assert read_messages(served.store) == []
 
 
 @contextmanager

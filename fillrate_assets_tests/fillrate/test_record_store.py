@@ -34,14 +34,14 @@ from fillrate_assets.storage.database import Database
 from fillrate_assets.storage.sql_types import ExactDecimal
 from fillrate_assets.storage.tables import METADATA
 from fillrate_assets_tests.factories.rows import AT, DAY, make_records, make_rejects
-from fillrate_assets_tests.fixtures.home import stored_rows
+from fillrate_assets_tests.fixtures.home import read_stored_rows
 
 NOW = datetime(2026, 2, 11, 6, tzinfo=UTC)
 LATER = NOW + timedelta(hours=1)
 EVERYTHING: set[str] = set()
 
 
-def _day(
+def _make_day(
     *rows: dict[str, Any],
     ship_date: date = DAY,
     rejected: pl.DataFrame | None = None,
@@ -61,7 +61,7 @@ def _day(
     )
 
 
-def _short(item: str, ordered: int, shipped: int) -> dict[str, Any]:
+def _make_short(item: str, ordered: int, shipped: int) -> dict[str, Any]:
     short = Decimal(ordered - shipped)
     return {
         "item": item,
@@ -72,8 +72,8 @@ def _short(item: str, ordered: int, shipped: int) -> dict[str, Any]:
     }
 
 
-def _schema(store: RecordStore) -> dict[str, object]:
-    """Tables, columns, keys, indexes and views, as the database tells of them."""
+def _inspect_schema(store: RecordStore) -> dict[str, object]:
+    """Inspect tables, columns, keys, indexes and views."""
     with store.database.engine.connect() as connection:
         inspector = sa.inspect(connection)
         views = {
@@ -100,14 +100,14 @@ def test_the_migrations_make_exactly_the_declared_tables(store: RecordStore) -> 
 
 
 def test_upgrading_again_changes_nothing(store: RecordStore) -> None:
-    store.publish([_day(_short("A", 10, 8))], run_id="run", now=NOW)
-    before = _schema(store), stored_rows(store, without=EVERYTHING)
+    store.publish([_make_day(_make_short("A", 10, 8))], run_id="run", now=NOW)
+    before = _inspect_schema(store), read_stored_rows(store, without=EVERYTHING)
     store.database.upgrade()
-    assert (_schema(store), stored_rows(store, without=EVERYTHING)) == before
+    assert (_inspect_schema(store), read_stored_rows(store, without=EVERYTHING)) == before
 
 
 def test_the_migrations_can_be_undone(store: RecordStore) -> None:
-    whole = _schema(store)
+    whole = _inspect_schema(store)
     config = Config()
     config.set_main_option("script_location", "fillrate_assets.storage:migrations")
     with store.database.engine.begin() as connection:
@@ -115,7 +115,7 @@ def test_the_migrations_can_be_undone(store: RecordStore) -> None:
         command.downgrade(config, "base")
         assert sa.inspect(connection).get_table_names(store.database.schema) == ["alembic_version"]
     store.database.upgrade()
-    assert _schema(store) == whole
+    assert _inspect_schema(store) == whole
 
 
 def test_a_store_that_does_not_exist_says_how_to_make_one(tmp_path: Path) -> None:
@@ -134,7 +134,7 @@ def test_a_quantity_has_its_four_places(quantity: Decimal) -> None:
 
 def test_records_come_back_as_they_were_published(store: RecordStore) -> None:
     largest = Decimal("99999999999999.9999")
-    published = _day(
+    published = _make_day(
         {"item": "A", "ordered_cases": largest, "shipped_cases": Decimal("0.0001"), "fill_rate": Decimal("0.3333")},
         {"item": "B", "vendor": None, "baseline_cases": None, "fill_rate": None, "reason_code": None, "imputed": True},
         {"item": "É'%", "department": "Käse & Co"},
@@ -147,16 +147,16 @@ def test_records_come_back_as_they_were_published(store: RecordStore) -> None:
 
 @pytest.mark.parametrize("text", ["\\.", "\\N", "a\tb", "a\nb\r\n\\.\nc", "\\", '"', "a,b", " ", "Ω 𝄞"])
 def test_no_text_is_mistaken_for_a_separator(store: RecordStore, text: str) -> None:
-    published = _day({"item": text, "vendor": text, "department": None}, {"item": "Z"})
+    published = _make_day({"item": text, "vendor": text, "department": None}, {"item": "Z"})
     store.publish([published], run_id="run", now=NOW)
     with store.database.engine.connect() as connection:
-        kept = connection.execute(sa.select(RECORDS.c.item, RECORDS.c.vendor, RECORDS.c.department)).all()
-    assert set(map(tuple, kept)) == {(text, text, None), ("Z", "V1", "Dry Grocery")}
+        rows = connection.execute(sa.select(RECORDS.c.item, RECORDS.c.vendor, RECORDS.c.department)).all()
+    assert set(map(tuple, rows)) == {(text, text, None), ("Z", "V1", "Dry Grocery")}
 
 
 def test_a_record_says_which_run_made_it_and_what_of_the_sources_it_knows(store: RecordStore) -> None:
     shipped_at = AT + timedelta(hours=5)
-    store.publish([_day(_short("A", 10, 8), shipped_at=shipped_at)], run_id="run 1", now=NOW)
+    store.publish([_make_day(_make_short("A", 10, 8), shipped_at=shipped_at)], run_id="run 1", now=NOW)
     with store.database.engine.connect() as connection:
         (stamp,) = connection.execute(sa.select(RECORDS.c.run_id, RECORDS.c.source_watermark))
     assert tuple(stamp) == ("run 1", shipped_at.replace(tzinfo=None))
@@ -165,7 +165,7 @@ def test_a_record_says_which_run_made_it_and_what_of_the_sources_it_knows(store:
 def test_totals_are_exact_sums_by_day(store: RecordStore) -> None:
     tenth, day = Decimal("0.1"), DAY + timedelta(days=1)
     many = [{"item": str(number), "ordered_cases": tenth, "shipped_cases": tenth} for number in range(10)]
-    store.publish([_day(*many), _day(_short("A", 3, 1), ship_date=day)], run_id="run", now=NOW)
+    store.publish([_make_day(*many), _make_day(_make_short("A", 3, 1), ship_date=day)], run_id="run", now=NOW)
     assert store.read_totals("DC01", DAY, day).sort("ship_date").rows() == [
         ("DC01", DAY, Decimal(1), Decimal(1)),
         ("DC01", day, Decimal(3), Decimal(1)),
@@ -175,7 +175,7 @@ def test_totals_are_exact_sums_by_day(store: RecordStore) -> None:
 
 
 def test_a_first_publication_is_no_restatement(store: RecordStore) -> None:
-    (outcome,) = store.publish([_day(_short("A", 10, 8))], run_id="run", now=NOW)
+    (outcome,) = store.publish([_make_day(_make_short("A", 10, 8))], run_id="run", now=NOW)
     assert (outcome.changed, outcome.restated, outcome.newly_held) == (True, 0, False)
     assert store.count(RESTATEMENTS) == 0
     (entry,) = store.read_ledger("DC01").to_dicts()
@@ -199,19 +199,25 @@ def test_a_first_publication_is_no_restatement(store: RecordStore) -> None:
 
 def test_the_same_day_again_changes_and_logs_nothing(store: RecordStore) -> None:
     rejected = make_rejects({})
-    store.publish([_day(_short("A", 10, 8), _short("B", 5, 5), rejected=rejected)], run_id="first", now=NOW)
-    before = stored_rows(store, without=EVERYTHING)
+    store.publish(
+        [_make_day(_make_short("A", 10, 8), _make_short("B", 5, 5), rejected=rejected)], run_id="first", now=NOW
+    )
+    before = read_stored_rows(store, without=EVERYTHING)
     # The order in which a computation happens to return records says nothing.
-    again = _day(_short("B", 5, 5), _short("A", 10, 8), rejected=rejected)
+    again = _make_day(_make_short("B", 5, 5), _make_short("A", 10, 8), rejected=rejected)
     (outcome,) = store.publish([again], run_id="second", now=LATER)
     assert (outcome.changed, outcome.restated) == (False, 0)
-    assert stored_rows(store, without=EVERYTHING) == before
+    assert read_stored_rows(store, without=EVERYTHING) == before
 
 
 def test_a_correction_replaces_the_day_and_logs_every_value_it_changed(store: RecordStore) -> None:
-    other = _day(_short("A", 7, 7), ship_date=DAY - timedelta(days=1))
-    store.publish([_day(_short("A", 10, 8), _short("GONE", 4, 0), _short("SAME", 5, 5)), other], run_id="r1", now=NOW)
-    corrected = _day(_short("A", 10, 9), _short("NEW", 1, 1), _short("SAME", 5, 5), lines=4)
+    other = _make_day(_make_short("A", 7, 7), ship_date=DAY - timedelta(days=1))
+    store.publish(
+        [_make_day(_make_short("A", 10, 8), _make_short("GONE", 4, 0), _make_short("SAME", 5, 5)), other],
+        run_id="r1",
+        now=NOW,
+    )
+    corrected = _make_day(_make_short("A", 10, 9), _make_short("NEW", 1, 1), _make_short("SAME", 5, 5), lines=4)
     (outcome,) = store.publish([corrected], run_id="r2", now=LATER)
     assert store.read_records("DC01", DAY)["item"].to_list() == ["A", "NEW", "SAME"]
     assert store.read_records("DC01", other.ship_date).equals(other.records)
@@ -229,8 +235,8 @@ def test_a_correction_replaces_the_day_and_logs_every_value_it_changed(store: Re
 
 
 def test_records_that_a_correction_leaves_as_they_were_are_still_those_of_their_run(store: RecordStore) -> None:
-    store.publish([_day(_short("A", 10, 8), _short("B", 5, 5))], run_id="r1", now=NOW)
-    store.publish([_day(_short("A", 10, 9), _short("B", 5, 5))], run_id="r2", now=LATER)
+    store.publish([_make_day(_make_short("A", 10, 8), _make_short("B", 5, 5))], run_id="r1", now=NOW)
+    store.publish([_make_day(_make_short("A", 10, 9), _make_short("B", 5, 5))], run_id="r2", now=LATER)
     with store.database.engine.connect() as connection:
         stamps = connection.execute(sa.select(RECORDS.c.item, RECORDS.c.run_id).order_by("item")).all()
     assert [tuple(stamp) for stamp in stamps] == [("A", "r2"), ("B", "r1")]
@@ -239,8 +245,8 @@ def test_records_that_a_correction_leaves_as_they_were_are_still_those_of_their_
 @pytest.mark.parametrize("corrected", [1, 150, 3000])
 def test_a_correction_is_the_same_however_many_records_it_changes(store: RecordStore, corrected: int) -> None:
     items = [str(number) for number in range(3000)]
-    store.publish([_day(*[_short(item, 10, 8) for item in items])], run_id="r1", now=NOW)
-    day = _day(*[_short(item, 10, 9 if number < corrected else 8) for number, item in enumerate(items)])
+    store.publish([_make_day(*[_make_short(item, 10, 8) for item in items])], run_id="r1", now=NOW)
+    day = _make_day(*[_make_short(item, 10, 9 if number < corrected else 8) for number, item in enumerate(items)])
     (outcome,) = store.publish([day], run_id="r2", now=LATER)
     assert store.read_records("DC01", DAY).equals(day.records.sort("item"))
     assert outcome.restated == store.count(RESTATEMENTS) == 3 * corrected
@@ -248,28 +254,28 @@ def test_a_correction_is_the_same_however_many_records_it_changes(store: RecordS
 
 def test_a_second_correction_is_logged_after_the_first(store: RecordStore) -> None:
     for run, shipped in (("r1", 8), ("r2", 9), ("r3", 10)):
-        store.publish([_day(_short("A", 10, shipped))], run_id=run, now=NOW)
+        store.publish([_make_day(_make_short("A", 10, shipped))], run_id=run, now=NOW)
     log = store.read_restatements("DC01", DAY, "A").filter(field="shipped_cases")
     assert log.select("before", "after", "run_id").rows() == [("8.0000", "9.0000", "r2"), ("9.0000", "10.0000", "r3")]
 
 
 def test_new_source_versions_with_the_same_result_only_move_the_ledger(store: RecordStore) -> None:
-    store.publish([_day(_short("A", 10, 8), lines=3)], run_id="first", now=NOW)
-    before = stored_rows(store, without=EVERYTHING)
-    (outcome,) = store.publish([_day(_short("A", 10, 8), lines=4)], run_id="second", now=LATER)
-    after = stored_rows(store, without=EVERYTHING)
+    store.publish([_make_day(_make_short("A", 10, 8), lines=3)], run_id="first", now=NOW)
+    before = read_stored_rows(store, without=EVERYTHING)
+    (outcome,) = store.publish([_make_day(_make_short("A", 10, 8), lines=4)], run_id="second", now=LATER)
+    after = read_stored_rows(store, without=EVERYTHING)
     assert (outcome.changed, outcome.restated) == (False, 0)
     assert {name: rows for name, rows in after.items() if rows != before[name]}.keys() == {"ledger"}
     assert store.read_ledger()["orders_lines"].to_list() == [4]
 
 
-def test_a_held_day_keeps_its_last_good_records_and_shows_its_own_rejects(store: RecordStore) -> None:
-    good = _day(_short("A", 10, 8), rejected=make_rejects({}))
+def test_a_held_day_retains_its_last_good_records_and_shows_its_own_rejects(store: RecordStore) -> None:
+    good = _make_day(_make_short("A", 10, 8), rejected=make_rejects({}))
     store.publish([good], run_id="first", now=NOW)
-    before = stored_rows(store, without=EVERYTHING)
-    held = _day(held="no snapshot", lines=5, rejected=make_rejects({"reason": "no item"}))
+    before = read_stored_rows(store, without=EVERYTHING)
+    held = _make_day(held="no snapshot", lines=5, rejected=make_rejects({"reason": "no item"}))
     (outcome,) = store.publish([held], run_id="second", now=LATER)
-    after = stored_rows(store, without=EVERYTHING)
+    after = read_stored_rows(store, without=EVERYTHING)
     assert (outcome.changed, outcome.restated, outcome.newly_held) == (False, 0, True)
     assert {name: rows for name, rows in after.items() if rows != before[name]}.keys() == {"ledger", "rejects"}
     (entry,) = store.read_ledger().to_dicts()
@@ -281,16 +287,16 @@ def test_a_held_day_keeps_its_last_good_records_and_shows_its_own_rejects(store:
 def test_a_result_of_older_sources_that_comes_later_changes_no_record_and_requests_the_day_again(
     store: RecordStore, held: str | None, read_at: datetime | None
 ) -> None:
-    store.publish([_day(_short("A", 10, 9), lines=4)], run_id="newer", now=NOW)
-    before, (published,) = stored_rows(store, without=EVERYTHING), store.read_ledger().to_dicts()
-    older = _day(_short("A", 10, 8), lines=3, held=held, read_at=read_at, rejected=make_rejects({}))
+    store.publish([_make_day(_make_short("A", 10, 9), lines=4)], run_id="newer", now=NOW)
+    before, (published,) = read_stored_rows(store, without=EVERYTHING), store.read_ledger().to_dicts()
+    older = _make_day(_make_short("A", 10, 8), lines=3, held=held, read_at=read_at, rejected=make_rejects({}))
     for _ in range(2):
         (outcome,) = store.publish([older], run_id="older", now=LATER)
         assert (outcome.changed, outcome.held, outcome.newly_held, outcome.records) == (False, OUTDATED, False, 1)
-    after = stored_rows(store, without=EVERYTHING)
+    after = read_stored_rows(store, without=EVERYTHING)
     assert {name for name, rows in after.items() if rows != before[name]} == {"ledger"}
     assert store.read_ledger().to_dicts() == [published | {"state": "HELD", "reason": OUTDATED}]
-    store.publish([_day(_short("A", 10, 9), lines=4)], run_id="again", now=LATER)
+    store.publish([_make_day(_make_short("A", 10, 9), lines=4)], run_id="again", now=LATER)
     assert store.read_ledger()["state"].to_list() == ["PUBLISHED"]
     assert store.count(RESTATEMENTS) == 0
 
@@ -305,7 +311,7 @@ def test_of_two_first_publications_at_the_same_moment_the_newer_sources_win(stor
             both.wait()
 
     def publish(lines: int) -> list[PublishResult]:
-        published = [_day(_short("A", 10, 5 + lines), ship_date=day, lines=lines) for day in days]
+        published = [_make_day(_make_short("A", 10, 5 + lines), ship_date=day, lines=lines) for day in days]
         try:
             return store.publish(published, run_id=f"run {lines}", now=NOW)
         finally:
@@ -315,7 +321,7 @@ def test_of_two_first_publications_at_the_same_moment_the_newer_sources_win(stor
     with ThreadPoolExecutor(2) as pool:
         older, newer = pool.map(publish, (3, 4))
     for first, second in zip(older, newer, strict=True):
-        # Whoever comes second knows of the first: it is restated, or has been outrun.
+        # The one that comes second reads the first: it is restated, or has been outrun.
         assert (first.held, second.restated > 0) in {(None, True), (OUTDATED, False)}
     assert [store.read_records("DC01", day)["shipped_cases"].to_list() for day in days] == [[Decimal(9)]] * len(days)
     assert store.read_ledger()["reason"].to_list() == [each.held for each in older]
@@ -323,8 +329,8 @@ def test_of_two_first_publications_at_the_same_moment_the_newer_sources_win(stor
 
 def test_rows_that_are_gone_from_a_source_are_no_older_version_to_a_run_that_read_since(store: RecordStore) -> None:
     # Decision 0041.
-    store.publish([_day(_short("A", 10, 9), lines=4)], run_id="first", now=NOW)
-    fewer = _day(_short("A", 5, 5), lines=3, read_at=NOW + timedelta(minutes=1))
+    store.publish([_make_day(_make_short("A", 10, 9), lines=4)], run_id="first", now=NOW)
+    fewer = _make_day(_make_short("A", 5, 5), lines=3, read_at=NOW + timedelta(minutes=1))
     (outcome,) = store.publish([fewer], run_id="second", now=LATER)
     assert (outcome.changed, outcome.held) == (True, None)
     assert store.read_ledger()["orders_lines"].to_list() == [3]
@@ -332,28 +338,28 @@ def test_rows_that_are_gone_from_a_source_are_no_older_version_to_a_run_that_rea
 
 def test_a_day_is_newly_held_once_for_each_reason(store: RecordStore) -> None:
     reasons = ["no snapshot", "no snapshot", "too many missing", None, "too many missing"]
-    outcomes = [store.publish([_day(held=reason)], run_id="run", now=NOW)[0].newly_held for reason in reasons]
+    outcomes = [store.publish([_make_day(held=reason)], run_id="run", now=NOW)[0].newly_held for reason in reasons]
     assert outcomes == [True, False, True, False, True]
 
 
 def test_a_day_released_with_the_records_it_had_restates_nothing(store: RecordStore) -> None:
     for held in (None, "no snapshot", None):
-        store.publish([_day(_short("A", 10, 8), held=held)], run_id="run", now=NOW)
+        store.publish([_make_day(_make_short("A", 10, 8), held=held)], run_id="run", now=NOW)
     assert store.count(RESTATEMENTS) == 0
     assert store.read_ledger()["state"].to_list() == ["PUBLISHED"]
 
 
 def test_a_day_released_with_other_records_restates_what_was_published_before_it_was_held(store: RecordStore) -> None:
     for held, shipped in ((None, 8), ("no snapshot", 0), (None, 9)):
-        store.publish([_day(_short("A", 10, shipped), held=held)], run_id="run", now=NOW)
+        store.publish([_make_day(_make_short("A", 10, shipped), held=held)], run_id="run", now=NOW)
     log = store.read_restatements("DC01", DAY, "A").filter(field="shipped_cases")
     assert log.select("before", "after").rows() == [("8.0000", "9.0000")]
 
 
 def test_a_day_held_from_the_start_is_first_published_when_it_is_released(store: RecordStore) -> None:
-    store.publish([_day(held="no snapshot")], run_id="first", now=NOW)
+    store.publish([_make_day(held="no snapshot")], run_id="first", now=NOW)
     assert (store.count(RECORDS), store.read_ledger()["checksum"].to_list()) == (0, [None])
-    (outcome,) = store.publish([_day(_short("A", 10, 8))], run_id="second", now=LATER)
+    (outcome,) = store.publish([_make_day(_make_short("A", 10, 8))], run_id="second", now=LATER)
     assert (outcome.changed, outcome.restated) == (True, 0)
     assert store.count(RECORDS) == 1
 
@@ -361,28 +367,35 @@ def test_a_day_held_from_the_start_is_first_published_when_it_is_released(store:
 @pytest.mark.parametrize(
     "broken",
     [
-        pytest.param(_day(_short("A", 9, 9), _short("B", 1, 1), _short("B", 1, 1)), id="a record twice"),
         pytest.param(
-            _day(_short("A", 9, 9), rejected=make_rejects({}, {"reason": None})), id="a reject without a reason"
+            _make_day(_make_short("A", 9, 9), _make_short("B", 1, 1), _make_short("B", 1, 1)), id="a record twice"
         ),
-        pytest.param(_day(_short("A", 9, 9), lines=None, read_at=LATER), id="a ledger without a number of lines"),
+        pytest.param(
+            _make_day(_make_short("A", 9, 9), rejected=make_rejects({}, {"reason": None})),
+            id="a reject without a reason",
+        ),
+        pytest.param(
+            _make_day(_make_short("A", 9, 9), lines=None, read_at=LATER), id="a ledger without a number of lines"
+        ),
     ],
 )
 def test_a_day_is_published_whole_or_not_at_all(store: RecordStore, broken: DayPublication) -> None:
-    standing = _day(_short("A", 10, 8), _short("GONE", 4, 0), rejected=make_rejects({"reason": "no ordered quantity"}))
-    store.publish([standing], run_id="first", now=NOW)
-    before = stored_rows(store, without=EVERYTHING)
+    good = _make_day(
+        _make_short("A", 10, 8), _make_short("GONE", 4, 0), rejected=make_rejects({"reason": "no ordered quantity"})
+    )
+    store.publish([good], run_id="first", now=NOW)
+    before = read_stored_rows(store, without=EVERYTHING)
     with pytest.raises(PermanentFailure, match=r"record store .* refused: "):
         store.publish([broken], run_id="second", now=LATER)
-    assert stored_rows(store, without=EVERYTHING) == before
+    assert read_stored_rows(store, without=EVERYTHING) == before
 
 
 def test_days_published_before_one_that_fails_stay(store: RecordStore) -> None:
     first, broken, last = (DAY + timedelta(days=number) for number in range(3))
     days = [
-        _day(_short("A", 10, 8), ship_date=first),
-        _day(_short("A", 1, 1), _short("A", 1, 1), ship_date=broken),
-        _day(_short("A", 10, 8), ship_date=last),
+        _make_day(_make_short("A", 10, 8), ship_date=first),
+        _make_day(_make_short("A", 1, 1), _make_short("A", 1, 1), ship_date=broken),
+        _make_day(_make_short("A", 10, 8), ship_date=last),
     ]
     with pytest.raises(PermanentFailure, match="refused"):
         store.publish(days, run_id="run", now=NOW)
@@ -390,32 +403,32 @@ def test_days_published_before_one_that_fails_stay(store: RecordStore) -> None:
     assert store.count(RECORDS) == 1
 
 
-def _reasons(store: RecordStore) -> list[tuple[str, str]]:
+def _read_reasons(store: RecordStore) -> list[tuple[str, str]]:
     with store.database.engine.connect() as connection:
         return [tuple(row) for row in connection.execute(sa.select(REJECTS.c.stage, REJECTS.c.reason).order_by("id"))]
 
 
 def test_rejects_of_a_run_are_replaced_and_those_of_the_loader_stay(store: RecordStore) -> None:
     store.add_rejects(make_rejects({"reason": "line_no 'x' is not a number"}), run_id="load")
-    store.publish([_day(rejected=make_rejects({"reason": "no item"}))], run_id="first", now=NOW)
-    store.publish([_day(rejected=make_rejects({"reason": "no pack size"}))], run_id="second", now=LATER)
-    assert _reasons(store) == [("load", "line_no 'x' is not a number"), ("run", "no pack size")]
+    store.publish([_make_day(rejected=make_rejects({"reason": "no item"}))], run_id="first", now=NOW)
+    store.publish([_make_day(rejected=make_rejects({"reason": "no pack size"}))], run_id="second", now=LATER)
+    assert _read_reasons(store) == [("load", "line_no 'x' is not a number"), ("run", "no pack size")]
 
 
 def test_a_reject_longer_than_its_columns_is_stored_with_its_whole_row(store: RecordStore) -> None:
     long = {"key": "k" * 300, "reason": "r" * 1001, "raw": "{" + "x" * 5000}
-    store.publish([_day(rejected=make_rejects(long))], run_id="run", now=NOW)
+    store.publish([_make_day(rejected=make_rejects(long))], run_id="run", now=NOW)
     assert [store.add_rejects(make_rejects(long), run_id="load") for _ in range(2)] == [1, 0]
     with store.database.engine.connect() as connection:
-        kept = connection.execute(sa.select(REJECTS.c.key, REJECTS.c.reason, REJECTS.c.raw)).all()
-    assert list(map(tuple, kept)) == [("k" * 255, "r" * 1000, long["raw"])] * 2
+        rows = connection.execute(sa.select(REJECTS.c.key, REJECTS.c.reason, REJECTS.c.raw)).all()
+    assert list(map(tuple, rows)) == [("k" * 255, "r" * 1000, long["raw"])] * 2
 
 
 def test_a_loader_reject_is_stored_once(store: RecordStore) -> None:
     placeless = {"dc": None, "ship_date": None, "key": None, "reason": "no DC"}
     assert store.add_rejects(make_rejects(placeless, placeless, {}), run_id="load") == 2
     assert store.add_rejects(make_rejects(placeless, {}), run_id="load") == 0
-    assert _reasons(store) == [("load", "no DC"), ("load", "no item")]
+    assert _read_reasons(store) == [("load", "no DC"), ("load", "no item")]
 
 
 def test_dcs_and_waivers_are_added_or_changed_by_key(store: RecordStore) -> None:

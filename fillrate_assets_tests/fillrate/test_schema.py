@@ -28,11 +28,11 @@ def test_a_frame_that_keeps_its_contract_passes() -> None:
 
 @pytest.mark.parametrize("frame", [AVERAGES, schema.LOST_CASES, schema.CLASSIFIED_LINES])
 def test_an_empty_frame_keeps_its_contract(frame: TableSchema) -> None:
-    frame.validate(frame.empty().collect())
+    frame.validate(frame.make_empty().collect())
 
 
 @pytest.mark.parametrize("names", [AVERAGES.names[1:], AVERAGES.names[::-1]])
-def test_columns_that_are_absent_or_out_of_order_are_told(names: list[str]) -> None:
+def test_columns_that_are_absent_or_out_of_order_are_reported(names: list[str]) -> None:
     with pytest.raises(ContractViolation, match="rolling_averages: columns are"):
         AVERAGES.validate(make_averages({}).select(names).collect())
 
@@ -45,7 +45,7 @@ def test_columns_that_are_absent_or_out_of_order_are_told(names: list[str]) -> N
         ("item", pl.lit(None, pl.String), "1 rows without item"),
     ],
 )
-def test_a_wrong_dtype_or_an_absent_value_is_told(column: str, spoiled: pl.Expr, message: str) -> None:
+def test_a_wrong_dtype_or_an_absent_value_is_reported(column: str, spoiled: pl.Expr, message: str) -> None:
     with pytest.raises(ContractViolation, match=f"rolling_averages: {message}"):
         AVERAGES.validate(make_averages({}).with_columns(spoiled.alias(column)).collect())
 
@@ -54,7 +54,7 @@ def test_a_nullable_column_may_be_null() -> None:
     AVERAGES.validate(make_averages({"baseline_cases": None}).collect())
 
 
-def test_rows_that_share_their_key_are_told() -> None:
+def test_rows_that_share_their_key_are_reported() -> None:
     with pytest.raises(ContractViolation, match=r"2 rows share their key \('dc', 'ship_date', 'item'\), e.g."):
         AVERAGES.validate(make_averages({}, {}, {"item": "B"}).collect())
 

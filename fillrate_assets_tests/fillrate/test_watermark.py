@@ -62,7 +62,7 @@ def test_a_moment_is_the_same_in_every_time_zone(mark: Watermark) -> None:
     assert mark.move("orders", SECOND, previous=FIRST.astimezone(there))
 
 
-def _moves(mark: Watermark) -> list[Callable[[], object]]:
+def _make_calls(mark: Watermark) -> list[Callable[[], object]]:
     return [
         lambda: mark.read("orders"),
         lambda: mark.move("orders", FIRST, previous=None),
@@ -72,7 +72,7 @@ def _moves(mark: Watermark) -> list[Callable[[], object]]:
 
 @pytest.mark.usefixtures("busy_aws")
 def test_a_parameter_store_that_is_busy_may_answer_later() -> None:
-    for call in _moves(ParameterStoreWatermark("ssm://fillrate")):
+    for call in _make_calls(ParameterStoreWatermark("ssm://fillrate")):
         with pytest.raises(SourceUnavailable, match=r"^watermark \(ssm://fillrate\) does not answer: "):
             call()
 
@@ -85,7 +85,7 @@ def test_a_parameter_store_that_cannot_be_reached_may_answer_later() -> None:
 
 @pytest.mark.usefixtures("denying_aws")
 def test_access_denied_does_not_pass() -> None:
-    for call in _moves(ParameterStoreWatermark("ssm://fillrate")):
+    for call in _make_calls(ParameterStoreWatermark("ssm://fillrate")):
         with pytest.raises(PermanentFailure, match=r"^watermark \(ssm://fillrate\) refused: .*AccessDenied"):
             call()
 
@@ -118,9 +118,9 @@ def test_of_two_that_put_after_the_same_read_the_later_is_refused(aws: Cloud, mo
     # Decision 0040.
     mark = ParameterStoreWatermark("ssm://fillrate/raced")
     assert mark.move("orders", FIRST, previous=None)
-    read = ParameterStoreWatermark._parameter  # noqa: SLF001 - the moment between a read and its put
+    read = ParameterStoreWatermark._get_parameter  # noqa: SLF001 - the moment between a read and its put
 
-    def overtaken(self: ParameterStoreWatermark, ssm: Any, name: str) -> dict[str, Any] | None:  # noqa: ANN401
+    def read_and_overtake(self: ParameterStoreWatermark, ssm: Any, name: str) -> dict[str, Any] | None:  # noqa: ANN401
         found = read(self, ssm, name)
         aws.client("ssm").put_parameter(
             Name="/fillrate/raced/orders", Value=FIRST.isoformat(), Type="String", Overwrite=True
@@ -128,7 +128,7 @@ def test_of_two_that_put_after_the_same_read_the_later_is_refused(aws: Cloud, mo
         return found
 
     with monkeypatch.context() as between:
-        between.setattr(ParameterStoreWatermark, "_parameter", overtaken)
+        between.setattr(ParameterStoreWatermark, "_get_parameter", read_and_overtake)
         assert not mark.move("orders", SECOND, previous=FIRST)
     # The later put stays; nothing is lost by it, and the next tick goes on from there.
     assert mark.read("orders") == SECOND

@@ -25,7 +25,7 @@ from fillrate_assets.orchestration import partitions
 from fillrate_assets.storage import sql
 from fillrate_assets_tests.conftest import copied
 from fillrate_assets_tests.fixtures.cloud import Cloud, Topic
-from fillrate_assets_tests.fixtures.home import Home, messages
+from fillrate_assets_tests.fixtures.home import Home, read_messages
 from fillrate_assets_tests.fixtures.postgres import Postgres
 from fillrate_assets_tests.fixtures.servers import TINY, ServerTables, changes, on_servers, onboard, published
 from fillrate_assets_tests.fixtures.ticks import Ticking
@@ -125,7 +125,7 @@ def test_the_platform_on_servers_is_the_embedded_one(both: Both, instance: dg.Da
     assert not (served.directory / "lake").exists()
     ((subject, body),) = both.topic.heard()
     assert subject == f"{held_dc} {held_day} is held"
-    assert [(subject, body)] == messages(embedded.store)
+    assert [(subject, body)] == read_messages(embedded.store)
     records = instance.fetch_materializations(assets.instock_snapshots.key, limit=1000).records
     told = [each.asset_materialization for each in records if each.asset_materialization]
     scanned = [each.metadata["query_bytes_scanned"].value for each in told if "query_bytes_scanned" in each.metadata]
@@ -147,9 +147,9 @@ def test_the_platform_on_servers_is_the_embedded_one(both: Both, instance: dg.Da
     others = (pl.col("dc") != dc) | (pl.col("ship_date") < day)
     assert served.store.read_ledger().filter(others).equals(ledger.filter(others))
 
-    stands = served.standing()
+    stands = served.read_stored()
     both.served.run(everything)
-    assert served.standing() == stands
+    assert served.read_stored() == stands
     assert both.topic.heard() == []
     with _asked() as asked:
         assert both.tick() == []

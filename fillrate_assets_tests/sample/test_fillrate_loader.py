@@ -55,10 +55,10 @@ def test_a_home_holds_the_network_that_was_generated(network_home: Home) -> None
 
 
 def test_a_home_that_holds_data_is_not_generated_over(network_home: Home) -> None:
-    before = network_home.standing()
+    before = network_home.read_stored()
     with pytest.raises(PermanentFailure, match="holds data already: delete it, or choose another FILLRATE_HOME"):
         next(network_home.sample.generate(TINY))
-    assert (network_home.standing(), network_home.network) == (before, SMALL)
+    assert (network_home.read_stored(), network_home.network) == (before, SMALL)
 
 
 def test_a_generation_that_was_cut_short_leaves_nothing_and_may_be_repeated(home: Settings) -> None:

@@ -42,31 +42,31 @@ MOST_KEY_BYTES: Final = 900
 Sent = list[sa.Executable]
 
 
-def _dialect(url: str, version: tuple[int, ...]) -> Any:  # noqa: ANN401 - a dialect's own attributes
+def _make_dialect(url: str, version: tuple[int, ...]) -> Any:  # noqa: ANN401 - a dialect's own attributes
     dialect: Any = sa.make_url(url).get_dialect()()
     dialect.server_version_info = version
     return dialect
 
 
-def _oracle() -> sa.Dialect:
-    made: sa.Dialect = _dialect("oracle+oracledb://", (19, 0, 0))
+def _make_oracle() -> sa.Dialect:
+    made: sa.Dialect = _make_dialect("oracle+oracledb://", (19, 0, 0))
     return made
 
 
-def _sql_server() -> sa.Dialect:
-    made = _dialect("mssql+pymssql://", (16, 0, 0, 0))
+def _make_sql_server() -> sa.Dialect:
+    made = _make_dialect("mssql+pymssql://", (16, 0, 0, 0))
     # What the dialect finds out when it connects.
     made._setup_version_attributes()  # noqa: SLF001 - the same
     connected: sa.Dialect = made
     return connected
 
 
-def _postgresql() -> sa.Dialect:
-    made: sa.Dialect = _dialect("postgresql+psycopg://", (16, 0))
+def _make_postgresql() -> sa.Dialect:
+    made: sa.Dialect = _make_dialect("postgresql+psycopg://", (16, 0))
     return made
 
 
-DIALECTS: Final = {"oracle": _oracle, "mssql": _sql_server, "postgresql": _postgresql}
+DIALECTS: Final = {"oracle": _make_oracle, "mssql": _make_sql_server, "postgresql": _make_postgresql}
 
 
 @pytest.fixture(params=sorted(DIALECTS))
@@ -76,15 +76,15 @@ def dialect(request: pytest.FixtureRequest) -> sa.Dialect:
 
 @pytest.fixture
 def sent(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sent]:
-    """What the sources are asked; nobody answers."""
+    """The statements that the sources send; each gets a frame without rows."""
     statements: Sent = []
 
-    def noted(_system: str, _url: str, statement: sa.Executable, **_: object) -> pl.DataFrame:
+    def note(_system: str, _url: str, statement: sa.Executable, **_: object) -> pl.DataFrame:
         statements.append(statement)
         names = list(statement.selected_columns.keys()) if isinstance(statement, sa.Select) else []
         return pl.DataFrame(schema=dict.fromkeys(names, pl.String))
 
-    monkeypatch.setattr(sql, "read", noted)
+    monkeypatch.setattr(sql, "read", note)
     yield statements
     assert statements
 
@@ -113,19 +113,19 @@ def queries(request: pytest.FixtureRequest, sent: Sent) -> Sent:
     return sent
 
 
-def _text(statement: Any, dialect: sa.Dialect) -> str:  # noqa: ANN401 - whatever compiles
+def _compile(statement: Any, dialect: sa.Dialect) -> str:  # noqa: ANN401 - whatever compiles
     return str(statement.compile(dialect=dialect, compile_kwargs={"render_postcompile": True}))
 
 
-def _without_names(text: str) -> str:
-    """A statement less what is quoted."""
+def _strip_names(text: str) -> str:
+    """Strip the quoted names from a statement."""
     return re.sub(r'"[^"]*"|\[[^\]]*\]', "quoted", text)
 
 
-def test_no_server_is_asked_for_what_it_refuses(queries: Sent, dialect: sa.Dialect) -> None:
+def test_no_server_gets_what_it_refuses(queries: Sent, dialect: sa.Dialect) -> None:
     for statement in queries:
-        text = _text(statement, dialect)
-        plain = _without_names(text).upper()
+        text = _compile(statement, dialect)
+        plain = _strip_names(text).upper()
         assert not re.search(r"\b(LIMIT|TRUE|FALSE|ILIKE|IS DISTINCT)\b", plain), text
         assert len(max(re.findall(r"\w+", text), key=len)) <= LONGEST_NAME, text
         assert not re.search(r"\bORDER BY\b", plain), "no order is promised, and none may be in a subquery"
@@ -133,14 +133,14 @@ def test_no_server_is_asked_for_what_it_refuses(queries: Sent, dialect: sa.Diale
 
 def test_nothing_is_grouped_by_a_bind(queries: Sent, dialect: sa.Dialect) -> None:
     for statement in queries:
-        text = _text(statement, dialect)
+        text = _compile(statement, dialect)
         for grouped in re.findall(r"GROUP BY ([^)]*)", text):
             assert re.fullmatch(r'[\w."\[\], \n]+', grouped), text
 
 
 def test_oracle_names_no_table_with_as(queries: Sent) -> None:
     for statement in queries:
-        text = _text(statement, _oracle())
+        text = _compile(statement, _make_oracle())
         assert not re.search(r"(FROM|JOIN) [^\s(]+ AS ", text), text
         assert not re.search(r"\) AS (candidates|found|moves|pairs|latest|doubtful)", text), text
 
@@ -149,8 +149,8 @@ def test_reserved_names_are_quoted(sent: Sent, dialect: sa.Dialect) -> None:
     OrderSystem("postgresql+psycopg://reader@host/db", RENAMED).read_order_lines("DC01", DAY, DAY)
     (statement,) = sent
     # All that is left unquoted is what the dialect does not reserve.
-    assert '"DATE"' in _text(statement, dialect) or "[DATE]" in _text(statement, dialect)
-    assert '"LEVEL"' in _text(statement, dialect) or "[LEVEL]" in _text(statement, dialect)
+    assert '"DATE"' in _compile(statement, dialect) or "[DATE]" in _compile(statement, dialect)
+    assert '"LEVEL"' in _compile(statement, dialect) or "[LEVEL]" in _compile(statement, dialect)
 
 
 def test_every_column_comes_under_the_contracts_name(queries: Sent) -> None:
@@ -180,7 +180,7 @@ def test_the_migrations_can_be_written_down_for_a_server(backend: str) -> None:
 
 
 def test_sql_server_keeps_text_times_and_quantities_whole() -> None:
-    types = _sql_server().type_compiler_instance
+    types = _make_sql_server().type_compiler_instance
     kinds = {types.process(column.type) for table in METADATA.tables.values() for column in table.columns}
     families = {re.sub(r"\(.*", "", kind) for kind in kinds}
     assert families == {"NVARCHAR", "DATE", "TIME", "DATETIME2", "NUMERIC", "DOUBLE PRECISION", "BIGINT", "BIT"}
@@ -196,9 +196,9 @@ def test_no_key_is_longer_than_sql_server_takes() -> None:
 
 
 def test_sql_server_inserts_from_json_by_type() -> None:
-    dialect = _sql_server()
+    dialect = _make_sql_server()
     statement = bulk_insert.build_json_insert(record_store.REJECTS, ["table", "ship_date", "raw"], dialect)
-    assert " ".join(_text(statement, dialect).split()) == (
+    assert " ".join(_compile(statement, dialect).split()) == (
         "INSERT INTO rejects ([table], ship_date, raw) SELECT [table], ship_date, raw"
         " FROM OPENJSON(:rows) WITH ([table] NVARCHAR(max), ship_date DATE, raw NVARCHAR(max))"
     )
@@ -206,21 +206,23 @@ def test_sql_server_inserts_from_json_by_type() -> None:
 
 def test_sql_server_locks_the_entry_of_a_day_that_is_published() -> None:
     entry = record_store.select_ledger_entry("DC01", DAY)
-    assert "FROM ledger WITH (UPDLOCK, HOLDLOCK)" in _text(entry, _sql_server())
-    assert record_store.build_day_lock("DC01", DAY, _sql_server()) is None
+    assert "FROM ledger WITH (UPDLOCK, HOLDLOCK)" in _compile(entry, _make_sql_server())
+    assert record_store.build_day_lock("DC01", DAY, _make_sql_server()) is None
 
 
-def test_sql_server_is_asked_in_the_environments_schema() -> None:
-    dialect = _sql_server()
+def test_sql_server_reads_and_writes_the_environments_schema() -> None:
+    dialect = _make_sql_server()
     place: dict[str | None, str | None] = {None: "fillrate_prod"}
 
-    def placed(statement: sa.ClauseElement) -> str:
+    def compile_in_place(statement: sa.ClauseElement) -> str:
         return str(statement.compile(dialect=dialect, schema_translate_map=place, render_schema_translate=True))
 
-    assert "FROM fillrate_prod.ledger WITH (UPDLOCK, HOLDLOCK)" in placed(record_store.select_ledger_entry("DC01", DAY))
-    insert = placed(bulk_insert.build_json_insert(record_store.REJECTS, ["dc"], dialect))
+    assert "FROM fillrate_prod.ledger WITH (UPDLOCK, HOLDLOCK)" in compile_in_place(
+        record_store.select_ledger_entry("DC01", DAY)
+    )
+    insert = compile_in_place(bulk_insert.build_json_insert(record_store.REJECTS, ["dc"], dialect))
     assert insert.startswith("INSERT INTO fillrate_prod.rejects (dc)")
-    for view in v0002_views.views("mssql"):
+    for view in v0002_views.build_views("mssql"):
         ddl = str(dialect.ddl_compiler(dialect, view, schema_translate_map=place, render_schema_translate=True))
         assert f"CREATE VIEW fillrate_prod.{view.table.name} AS" in ddl
         assert "FROM fillrate_prod.lost_cases" in ddl

@@ -21,7 +21,7 @@ from fillrate_assets.storage import sql
 from fillrate_assets.storage.database import Database
 from fillrate_assets.storage.tables import METADATA
 from fillrate_assets_tests.conftest import SMALL, copied
-from fillrate_assets_tests.fixtures.home import Home, stored_rows
+from fillrate_assets_tests.fixtures.home import Home, read_stored_rows
 from fillrate_assets_tests.fixtures.postgres import PASSWORD, Postgres
 
 NOW = datetime(2026, 2, 11, 6, tzinfo=UTC)
@@ -34,8 +34,8 @@ def url(postgres: Postgres) -> str:
     return postgres.create_database(f"shared {uuid4()}")
 
 
-def _home(directory: Path, embedded: Home, **overrides: str) -> Home:
-    """A home whose record store is an environment's own, with the masters of an embedded one."""
+def _make_home(directory: Path, embedded: Home, **overrides: str) -> Home:
+    """Make a home whose record store is an environment's own, with the masters of an embedded one."""
     made = Home(copied(embedded.directory, directory), overrides)
     made.store.database.upgrade()
     made.store.add_dcs(embedded.store.read_dcs())
@@ -43,8 +43,8 @@ def _home(directory: Path, embedded: Home, **overrides: str) -> Home:
     return made
 
 
-def _schemas(url: str) -> dict[str, set[str]]:
-    """Tables by schema; PostgreSQL's own are left out."""
+def _list_schemas(url: str) -> dict[str, set[str]]:
+    """List the tables by schema; PostgreSQL's own are left out."""
     with sql.get_engine(url).connect() as connection:
         inspector = sa.inspect(connection)
         return {
@@ -58,18 +58,18 @@ def test_environments_share_a_database_and_a_lake_and_nothing_in_them(
     network_home: Home, tmp_path: Path, url: str, instance: dg.DagsterInstance
 ) -> None:
     shared = {"storage__record_store_url": url, "storage__lake_root": str(tmp_path / "lake")}
-    dev, prod = (_home(tmp_path / env, network_home, env=env, **shared) for env in ("dev", "prod"))
+    dev, prod = (_make_home(tmp_path / env, network_home, env=env, **shared) for env in ("dev", "prod"))
     everything = {*METADATA.tables, "alembic_version"}
-    assert _schemas(url) == {"public": set(), "fillrate_dev": everything, "fillrate_prod": everything}
-    untouched = stored_rows(dev.store)
+    assert _list_schemas(url) == {"public": set(), "fillrate_dev": everything, "fillrate_prod": everything}
+    untouched = read_stored_rows(dev.store)
 
     assert prod.run(instance, DC, *DAYS).success
-    assert prod.standing()["lost_cases"]
-    assert stored_rows(dev.store) == untouched
+    assert prod.read_stored()["lost_cases"]
+    assert read_stored_rows(dev.store) == untouched
     assert [path.name for path in (tmp_path / "lake").iterdir()] == ["prod"]
 
     assert dev.run(instance, DC, *DAYS).success
-    assert dev.standing() == prod.standing()
+    assert dev.read_stored() == prod.read_stored()
     assert [path.name for path in sorted((tmp_path / "lake").iterdir())] == ["dev", "prod"]
 
 
@@ -81,22 +81,22 @@ def test_each_environment_has_watermarks_and_messages_of_its_own(url: str) -> No
         assert mark.read("orders") is None
         assert mark.move("orders", NOW, previous=None)
         assert Outbox(store.database).send("held", "", key="the same", now=NOW)
-    assert stored_rows(stores[0]) == stored_rows(stores[1])
+    assert read_stored_rows(stores[0]) == read_stored_rows(stores[1])
 
 
-def test_what_is_undone_in_one_environment_stands_in_the_other(url: str) -> None:
+def test_what_is_undone_in_one_environment_stays_in_the_other(url: str) -> None:
     dev, prod = (RecordStore(Database(url, environment.schema)) for environment in ENVIRONMENTS.values())
     for store in (dev, prod):
         store.database.upgrade()
-    before = _schemas(url)
+    before = _list_schemas(url)
     config = Config()
     config.set_main_option("script_location", "fillrate_assets.storage:migrations")
     with dev.database.engine.begin() as connection:
         config.attributes["connection"] = connection
         command.downgrade(config, "base")
-    assert _schemas(url) == {**before, "fillrate_dev": {"alembic_version"}}
+    assert _list_schemas(url) == {**before, "fillrate_dev": {"alembic_version"}}
     dev.database.upgrade()
-    assert _schemas(url) == before
+    assert _list_schemas(url) == before
 
 
 @pytest.fixture
@@ -107,7 +107,7 @@ def tenant(postgres: Postgres, url: str) -> str:
     return sa.make_url(url).set(username=role).render_as_string(hide_password=False)
 
 
-def test_a_user_who_may_not_create_the_schema_is_told(tenant: str) -> None:
+def test_a_user_who_may_not_create_the_schema_is_refused(tenant: str) -> None:
     with pytest.raises(PermanentFailure, match=r"^record store .* refused: permission denied for database"):
         Database(tenant, "fillrate_prod").upgrade()
 

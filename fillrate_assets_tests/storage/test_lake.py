@@ -42,15 +42,15 @@ def files(request: pytest.FixtureRequest, lake: Lake) -> Callable[[], set[str]]:
     if lake.root.startswith("s3://"):
         cloud: Cloud = request.getfixturevalue("aws")
         return lambda: {key.removeprefix("some/lake/") for key in cloud.keys(lake.root.split("/")[2])}
-    return lambda: _files(lake)
+    return lambda: _list_files(lake)
 
 
-def _files(lake: Lake) -> set[str]:
+def _list_files(lake: Lake) -> set[str]:
     root = Path(lake.root)
     return {str(file.relative_to(root)) for file in root.rglob("*") if file.is_file()}
 
 
-def _items(frame: pl.LazyFrame) -> list[tuple[str, date, str]]:
+def _collect_items(frame: pl.LazyFrame) -> list[tuple[str, date, str]]:
     return frame.select("dc", "ship_date", "item").sort("dc", "ship_date", "item").collect().rows()
 
 
@@ -76,7 +76,7 @@ def test_a_partition_without_rows_is_a_file_without_rows(lake: Lake) -> None:
 def test_writing_replaces_its_partitions_and_no_others(lake: Lake) -> None:
     lake.write(LOST_CASES, make_records({"item": "A"}, {"item": "A", "ship_date": NEXT}), BOTH)
     lake.write(LOST_CASES, make_records({"item": "B"}), [PartitionKey("DC01", DAY)])
-    assert _items(lake.scan(LOST_CASES)) == [("DC01", DAY, "B"), ("DC01", NEXT, "A")]
+    assert _collect_items(lake.scan(LOST_CASES)) == [("DC01", DAY, "B"), ("DC01", NEXT, "A")]
 
 
 def test_rows_outside_the_partitions_are_refused_and_nothing_is_written(
@@ -105,7 +105,7 @@ def test_rows_that_break_their_schema_leave_what_is_stored(lake: Lake, broken: p
 
 def test_a_write_that_fails_leaves_the_old_file_and_no_other(on_disk: Lake) -> None:
     on_disk.write(LOST_CASES, make_records({}), [PartitionKey("DC01", DAY)])
-    before = _files(on_disk)
+    before = _list_files(on_disk)
     # The next partition's directory cannot be made: a file has its name.
     blocked = Path(on_disk.root) / "lost_cases/dc=DC02"
     blocked.write_text("")
@@ -117,11 +117,11 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_other(on_disk: Lake) -> N
     (taken / "x").mkdir(parents=True)
     with pytest.raises(SourceUnavailable, match="Is a directory"):
         on_disk.write(LOST_CASES, make_records({"ship_date": NEXT}), [PartitionKey("DC01", NEXT)])
-    assert _files(on_disk) == before
+    assert _list_files(on_disk) == before
     assert on_disk.read(LOST_CASES, [PartitionKey("DC01", DAY)]).collect().equals(make_records({}))
 
 
-def test_a_file_that_never_got_into_its_place_is_not_seen(on_disk: Lake) -> None:
+def test_a_file_that_never_got_into_its_place_is_not_listed(on_disk: Lake) -> None:
     on_disk.write(LOST_CASES, make_records({}), [PartitionKey("DC01", DAY)])
     left = Path(on_disk.root) / "lost_cases/dc=DC01/ship_date=2026-02-11/.0123.incoming"
     left.parent.mkdir()
@@ -144,11 +144,11 @@ def test_a_file_for_people_is_replaced_and_is_no_partition(lake: Lake, files: Ca
     for content in (b"dc,ship_date\n", "Köln\n".encode()):
         assert lake.write_file(path, content) == f"{lake.root}/{path}"
         assert files() == {path}
-        assert _content(lake, path) == content
+        assert _read_content(lake, path) == content
     assert lake.list_partitions(replace(LOST_CASES, name="exports")) == []
 
 
-def _content(lake: Lake, path: str) -> bytes:
+def _read_content(lake: Lake, path: str) -> bytes:
     if not lake.root.startswith("s3://"):
         return Path(lake.root, path).read_bytes()
     bucket, _, prefix = lake.root.removeprefix("s3://").partition("/")
@@ -163,7 +163,7 @@ def test_partitions_that_are_not_stored_have_no_rows(lake: Lake) -> None:
         LOST_CASES.validate(found)
         assert found.is_empty()
     lake.write(LOST_CASES, make_records({}), [PartitionKey("DC01", DAY)])
-    assert _items(lake.read(LOST_CASES, BOTH)) == [("DC01", DAY, "A")]
+    assert _collect_items(lake.read(LOST_CASES, BOTH)) == [("DC01", DAY, "A")]
 
 
 @pytest.mark.parametrize(
@@ -184,7 +184,7 @@ def test_a_scan_is_limited_to_dcs_and_dates(
     stored = [*BOTH, PartitionKey("DC02", DAY)]
     lake.write(LOST_CASES, make_records(*[{"dc": dc, "ship_date": day} for dc, day in stored]), reversed(stored))
     assert lake.list_partitions(LOST_CASES) == stored
-    assert [(dc, day) for dc, day, _ in _items(lake.scan(LOST_CASES, dcs, first, last))] == expected
+    assert [(dc, day) for dc, day, _ in _collect_items(lake.scan(LOST_CASES, dcs, first, last))] == expected
 
 
 def test_an_asset_without_partitions_is_one_file(lake: Lake, files: Callable[[], set[str]]) -> None:
@@ -213,7 +213,7 @@ def test_a_look_back_window_is_read_from_many_stored_days(lake: Lake) -> None:
             [PartitionKey(dc, day) for day in days],
         )
     window = [PartitionKey("DC01", DAY + timedelta(days=number)) for number in range(-28, 0)]
-    assert [(dc, day) for dc, day, _ in _items(lake.read(LOST_CASES, window))] == window
+    assert [(dc, day) for dc, day, _ in _collect_items(lake.read(LOST_CASES, window))] == window
 
 
 def test_a_listing_of_more_than_a_page_is_whole(on_s3: Lake, aws: Cloud) -> None:
@@ -235,7 +235,7 @@ def test_a_bucket_may_be_the_lake_and_a_root_may_end_with_a_slash(aws: Cloud) ->
         assert lake.read_whole(ITEMS).collect().equals(make_items({}))
 
 
-def _calls(lake: Lake) -> list[Callable[[], object]]:
+def _make_calls(lake: Lake) -> list[Callable[[], object]]:
     return [
         lambda: lake.list_partitions(LOST_CASES),
         lambda: lake.scan(LOST_CASES),
@@ -247,27 +247,27 @@ def _calls(lake: Lake) -> list[Callable[[], object]]:
 
 @pytest.mark.usefixtures("busy_aws")
 def test_an_s3_that_is_busy_may_answer_later() -> None:
-    for call in _calls(Lake("s3://lake/fillrate")):
+    for call in _make_calls(Lake("s3://lake/fillrate")):
         with pytest.raises(SourceUnavailable, match=r"^lake \(s3://lake/fillrate\) does not answer: "):
             call()
 
 
 @pytest.mark.usefixtures("absent_aws")
 def test_an_s3_that_cannot_be_reached_may_answer_later() -> None:
-    for call in _calls(Lake("s3://lake/fillrate")):
+    for call in _make_calls(Lake("s3://lake/fillrate")):
         with pytest.raises(SourceUnavailable, match=r"^lake \(s3://lake/fillrate\) does not answer: Could not connect"):
             call()
 
 
 @pytest.mark.usefixtures("denying_aws")
 def test_an_s3_that_denies_access_is_no_matter_of_time() -> None:
-    for call in _calls(Lake("s3://lake/fillrate")):
+    for call in _make_calls(Lake("s3://lake/fillrate")):
         with pytest.raises(PermanentFailure, match=r"^lake \(s3://lake/fillrate\) refused: .*AccessDenied"):
             call()
 
 
 @pytest.mark.usefixtures("aws")
 def test_an_absent_bucket_is_named() -> None:
-    for call in _calls(Lake("s3://nobody-made-this/fillrate")):
-        with pytest.raises(PermanentFailure, match=r"^lake \(s3://nobody-made-this/fillrate\) refused: .*NoSuchBucket"):
+    for call in _make_calls(Lake("s3://absent-bucket/fillrate")):
+        with pytest.raises(PermanentFailure, match=r"^lake \(s3://absent-bucket/fillrate\) refused: .*NoSuchBucket"):
             call()

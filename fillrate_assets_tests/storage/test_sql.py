@@ -113,7 +113,7 @@ sys.stdin.readline()
 
 
 def test_a_server_that_does_not_answer_is_an_error_that_hides_its_password() -> None:
-    # Nobody listens on port 1; the driver does not matter.
+    # Nothing listens on port 1; the driver does not matter.
     url = "mssql+pymssql://reader:secret@127.0.0.1:1/shipping?login_timeout=1&timeout=1"
     with pytest.raises(FillrateError) as raised:
         ShippingRecords(url).read_shipment_lines("DC01", DAY, DAY)

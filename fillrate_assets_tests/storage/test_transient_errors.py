@@ -1,4 +1,4 @@
-"""Which errors are worth a retry, told from what each driver raises."""
+"""Which errors are worth a retry, by what each driver raises."""
 
 from __future__ import annotations
 
@@ -66,10 +66,10 @@ def test_sql_server(error: Exception, passes: bool) -> None:  # noqa: FBT001 - t
     ],
 )
 def test_oracle(code: str, passes: bool) -> None:  # noqa: FBT001 - the expected answer
-    class Told:
+    class Reported:
         full_code = code
 
-    wrapped = DBAPIError.instance("SELECT 1", None, oracledb.DatabaseError(Told()), oracledb.Error)
+    wrapped = DBAPIError.instance("SELECT 1", None, oracledb.DatabaseError(Reported()), oracledb.Error)
     assert isinstance(wrapped, DBAPIError)
     assert is_transient(wrapped, "oracle") is passes
 

@@ -165,7 +165,7 @@ def algorithm_scorecard(
     told = delivery.notices.told(since)
     _roll_back_if_worse(context, work, policies, outbox, told, answers)
     cards = [_scorecard(work, dc, day, told, answers) for dc, day in work.days]
-    rows = pl.concat([schema.SCORECARD_OF_DAY.empty().collect(), *cards]).sort(schema.SCORECARD_OF_DAY.key)
+    rows = pl.concat([schema.SCORECARD_OF_DAY.make_empty().collect(), *cards]).sort(schema.SCORECARD_OF_DAY.key)
     lake.write(schema.SCORECARD_OF_DAY, rows, work.days)
     return _done(context, work, _by_day(rows, work), lambda part, _: metadata.scorecard(part))
 

@@ -102,7 +102,7 @@ class Work:
         """Return the rows of a frame of the ticks that `latest` found of another; a tick may have none."""
         ticks = {day: rows["snapshot_ts"][0] for day, rows in latest.items()}
         by_tick = {tick: self._by_day(frame, tick) for tick in set(ticks.values())}
-        return {day: by_tick[tick].get(day, frame.empty().collect()) for day, tick in ticks.items()}
+        return {day: by_tick[tick].get(day, frame.make_empty().collect()) for day, tick in ticks.items()}
 
     def _by_day(self, frame: TableSchema, tick: datetime) -> dict[PartitionKey, pl.DataFrame]:
         rows = self.kept.read(frame, tick, tick).collect().partition_by("dc", "ship_date", as_dict=True)

@@ -94,7 +94,7 @@ def replay(recommendations: pl.DataFrame, history: pl.DataFrame, *, policy: Poli
 
     """
     history = history.filter(pl.col("snapshot_ts") < pl.lit(recommendations["snapshot_ts"].min(), TIMESTAMP))
-    made = schema.ALERTS.empty().collect()
+    made = schema.ALERTS.make_empty().collect()
     for (snapshot_ts,), rows in recommendations.sort("snapshot_ts").group_by("snapshot_ts", maintain_order=True):
         rows_of_tick = compute_alerts(rows, pl.concat([history, made]), snapshot_ts=snapshot_ts, policy=policy)
         made = pl.concat([made, rows_of_tick])

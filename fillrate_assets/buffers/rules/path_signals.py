@@ -346,7 +346,7 @@ def _convert_to_local(time_zone: str, moment: datetime) -> datetime:
 
 def _select_arrived(feed: Feed, name: str, snapshot_ts: datetime) -> pl.LazyFrame:
     """Select what a tick at that time could read; a row without a time of arrival is there to be rejected."""
-    rows = _FRAMES[name].empty() if feed is None else feed.lazy()
+    rows = _FRAMES[name].make_empty() if feed is None else feed.lazy()
     return rows.filter(pl.col("ingest_ts").is_null() | (pl.col("ingest_ts") <= _derive_literal(snapshot_ts)))
 
 

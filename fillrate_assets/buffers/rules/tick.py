@@ -58,7 +58,7 @@ class MasterData:
     unit_members: pl.DataFrame
     shifts: pl.DataFrame
     alert_routes: pl.DataFrame
-    rejects: pl.DataFrame = field(default_factory=schema.MASTER_REJECTS.empty().collect)
+    rejects: pl.DataFrame = field(default_factory=schema.MASTER_REJECTS.make_empty().collect)
     """`schema.MASTER_REJECTS`: the rows with a mistake."""
 
     def restrict_to(self, warehouses: pl.DataFrame) -> MasterData:
@@ -76,13 +76,13 @@ class MasterData:
 class TickStore(Protocol):
     """What ticks made, by frame and tick."""
 
-    def read(self, frame: TableSchema, since: datetime, until: datetime) -> pl.LazyFrame:
+    def read(self, table_schema: TableSchema, since: datetime, until: datetime) -> pl.LazyFrame:
         """Read the rows of the ticks from `since` to `until`, both included."""
 
-    def read_last(self, frame: TableSchema, since: datetime, until: datetime) -> pl.LazyFrame:
+    def read_last(self, table_schema: TableSchema, since: datetime, until: datetime) -> pl.LazyFrame:
         """Read the rows of the last tick that is stored from `since` to `until`, both included."""
 
-    def write(self, frame: TableSchema, rows: pl.DataFrame, snapshot_ts: datetime) -> None:
+    def write(self, table_schema: TableSchema, rows: pl.DataFrame, snapshot_ts: datetime) -> None:
         """Replace what a tick made of a frame."""
 
 
@@ -93,19 +93,21 @@ class InMemoryTickStore:
         """Begin without ticks."""
         self._rows: dict[tuple[str, datetime], pl.DataFrame] = {}
 
-    def read(self, frame: TableSchema, since: datetime, until: datetime) -> pl.LazyFrame:
+    def read(self, table_schema: TableSchema, since: datetime, until: datetime) -> pl.LazyFrame:
         """Read the rows of the ticks from `since` to `until`, both included."""
-        found = [rows.lazy() for (name, at), rows in self._rows.items() if name == frame.name and since <= at <= until]
-        return pl.concat([frame.empty(), *found])
+        found = [
+            rows.lazy() for (name, at), rows in self._rows.items() if name == table_schema.name and since <= at <= until
+        ]
+        return pl.concat([table_schema.make_empty(), *found])
 
-    def read_last(self, frame: TableSchema, since: datetime, until: datetime) -> pl.LazyFrame:
+    def read_last(self, table_schema: TableSchema, since: datetime, until: datetime) -> pl.LazyFrame:
         """Read the rows of the last tick that is stored from `since` to `until`, both included."""
-        stored = [at for name, at in self._rows if name == frame.name and since <= at <= until]
-        return self.read(frame, max(stored), max(stored)) if stored else frame.empty()
+        stored = [at for name, at in self._rows if name == table_schema.name and since <= at <= until]
+        return self.read(table_schema, max(stored), max(stored)) if stored else table_schema.make_empty()
 
-    def write(self, frame: TableSchema, rows: pl.DataFrame, snapshot_ts: datetime) -> None:
+    def write(self, table_schema: TableSchema, rows: pl.DataFrame, snapshot_ts: datetime) -> None:
         """Replace what a tick made of a frame."""
-        self._rows[frame.name, snapshot_ts] = rows
+        self._rows[table_schema.name, snapshot_ts] = rows
 
     def forget(self, before: datetime) -> None:
         """Drop the ticks before a moment."""
@@ -220,10 +222,10 @@ def alert(store: TickStore, *, snapshot_ts: datetime, policy: Policy) -> None:
     store.write(schema.ALERTS, rows, snapshot_ts)
 
 
-def _read_tick(store: TickStore, frame: TableSchema, snapshot_ts: datetime) -> pl.DataFrame:
-    return store.read(frame, snapshot_ts, snapshot_ts).collect()
+def _read_tick(store: TickStore, table_schema: TableSchema, snapshot_ts: datetime) -> pl.DataFrame:
+    return store.read(table_schema, snapshot_ts, snapshot_ts).collect()
 
 
-def _read_before(store: TickStore, frame: TableSchema, snapshot_ts: datetime, minutes: int) -> pl.LazyFrame:
+def _read_before(store: TickStore, table_schema: TableSchema, snapshot_ts: datetime, minutes: int) -> pl.LazyFrame:
     """Read the rows of the ticks of so many minutes before a tick."""
-    return store.read(frame, snapshot_ts - timedelta(minutes=minutes), snapshot_ts - TICK)
+    return store.read(table_schema, snapshot_ts - timedelta(minutes=minutes), snapshot_ts - TICK)

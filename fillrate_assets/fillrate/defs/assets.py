@@ -271,8 +271,8 @@ def published_records(
         days = [
             DayPublication(
                 *day,
-                records.get(day, schema.LOST_CASES.empty().collect()),
-                rejects.get(day, schema.REJECTS.empty().collect()),
+                records.get(day, schema.LOST_CASES.make_empty().collect()),
+                rejects.get(day, schema.REJECTS.make_empty().collect()),
                 versions.get(day, _NOTHING_PROCESSED),
                 held.get(day),
                 read_at if day in changed else None,

@@ -45,7 +45,7 @@ def frame_type(frame: TableSchema) -> dg.DagsterType:
     with warnings.catch_warnings():
         # Tested here against the dagster-pandas that is pinned.
         warnings.simplefilter("ignore", dg.BetaWarning)
-        dtypes = pandas_frame(frame.empty().collect()).dtypes
+        dtypes = pandas_frame(frame.make_empty().collect()).dtypes
         made: dg.DagsterType = create_dagster_pandas_dataframe_type(
             name="".join(word.capitalize() for word in frame.name.split("_")),
             description=f"Rows of {frame.name}, by {', '.join(frame.key)}.",

@@ -44,7 +44,7 @@ LIMITATIONS: Final = (
     "Bulk orders inflate the rolling average, and with it what is estimated.",
     "The time of day at which the instock snapshot is taken, relative to picking, matters.",
 )
-"""What no record can show (methodology section 9)."""
+"""What no record can show (methodology, "What the records disclose")."""
 
 REASONS: Final = {
     "01": "out of stock",

@@ -76,7 +76,7 @@ def read_evidence_from_files(contracts: Contracts, dc: str, ship_date: date) -> 
         lines=calculation.lines.lazy(),
         items=contracts.items.lazy(),
         waivers=contracts.waivers.lazy(),
-        restatements=schema.RESTATEMENTS.empty(),
+        restatements=schema.RESTATEMENTS.make_empty(),
         held=calculation.held.get(PartitionKey(dc, ship_date)),
     )
     return evidence, calculation.item_days.lazy()

@@ -34,7 +34,7 @@ def classify_lines(
     items: pl.LazyFrame,
     time_zones: Mapping[str, str] | None = None,
 ) -> pl.LazyFrame:
-    """Classify every order line as counted, excluded, rejected or superseded (methodology section 1).
+    """Classify each order line as counted, excluded, rejected or superseded (methodology, "From lines to an item-day").
 
     Args:
         orders: `ORDER_LINES`, any number of versions per line key.
@@ -71,7 +71,7 @@ def classify_snapshot_rejects(snapshots: pl.LazyFrame) -> pl.LazyFrame:
         "reason",
         _raw_row_expr(schema.INSTOCK_SNAPSHOTS, pl.lit(value=True)).alias("raw"),
     )
-    return pl.concat([schema.CLASSIFIED_LINES.empty(), rows], how="diagonal")
+    return pl.concat([schema.CLASSIFIED_LINES.make_empty(), rows], how="diagonal")
 
 
 def compute_item_days(lines: pl.LazyFrame, snapshots: pl.LazyFrame, items: pl.LazyFrame) -> pl.LazyFrame:
@@ -190,18 +190,18 @@ def _normalized_code_expr(name: str, known: Sequence[str], default: str) -> pl.E
     )
 
 
-def _raw_row_expr(frame: TableSchema, where: pl.Expr, suffix: str = "") -> pl.Expr:
+def _raw_row_expr(table_schema: TableSchema, where: pl.Expr, suffix: str = "") -> pl.Expr:
     """Encode the row as its source gave it, as JSON; null elsewhere."""
     problem = pl.col(f"problem{suffix}")
     typed = {
         column.name: pl.col(column.name if column.name in _DATED_LINE else f"{column.name}{suffix}")
-        for column in frame.source_columns
+        for column in table_schema.source_columns
     }
     # A value that could not be read is text, so in its row every value is.
     written = {
         name: value
-        if frame.polars[name] == pl.String
-        else pl.coalesce(value.cast(pl.String), parsing.extract_unread_text(problem, frame, name))
+        if table_schema.polars[name] == pl.String
+        else pl.coalesce(value.cast(pl.String), parsing.extract_unread_text(problem, table_schema, name))
         for name, value in typed.items()
     }
 

@@ -1,4 +1,4 @@
-"""Lost cases: of everything ordered, what did not ship, and on which of four paths (methodology section 2).
+"""Lost cases: of everything ordered, what did not ship, and on which of four paths (methodology, "Four paths").
 
 Which days may be judged at all belongs to `quality_gate`.
 """

@@ -1,4 +1,4 @@
-"""Quality gate: which days are held because their feeds are in doubt (methodology section 5).
+"""Quality gate: which days are held because their feeds are in doubt (methodology, "Held days").
 
 A held day stays with its last good records. What a good day's records say belongs to `lost_cases`.
 """

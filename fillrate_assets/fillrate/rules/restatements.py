@@ -1,4 +1,4 @@
-"""Comparison of two versions of records: key, field, before, after and why (methodology section 6)."""
+"""Comparison of two versions of records: key, field, before, after and why (methodology, "Corrections")."""
 
 from __future__ import annotations
 

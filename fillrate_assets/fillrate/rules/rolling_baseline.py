@@ -1,4 +1,4 @@
-"""The 7-day rolling average A: mean daily ordered cases on in-stock ship days (methodology section 3)."""
+"""The 7-day rolling average A: mean daily ordered cases on in-stock ship days (methodology, "The baseline")."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MIN_OBSERVATIONS: Final = 3
 
 
 def compute_rolling_averages(item_days: pl.LazyFrame, ship_dates: Sequence[date]) -> pl.LazyFrame:
-    """Compute baselines as of each ship date, from the 28 days before it (methodology section 3).
+    """Compute baselines as of each ship date, from the 28 days before it (methodology, "The baseline").
 
     An observation is a DC ship day on which the item was stocked and available: snapshot Y, or no record but
     something shipped. With 3 or more in [t-7, t-1] the mean of those is `W7`; else the mean of the latest up
@@ -33,7 +33,7 @@ def compute_rolling_averages(item_days: pl.LazyFrame, ship_dates: Sequence[date]
 
     """
     if not ship_dates:
-        return schema.ROLLING_AVERAGES.empty()
+        return schema.ROLLING_AVERAGES.make_empty()
     first, last = min(ship_dates) - timedelta(days=LOOK_BACK_DAYS), max(ship_dates)
     observed = _select_observations(item_days.filter(pl.col("ship_date").is_between(first, last, closed="left")))
     rows = (last - first).days + 1

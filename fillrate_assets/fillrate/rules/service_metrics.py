@@ -1,4 +1,4 @@
-"""Service metrics over counted lines: case, line and order fill, on-time, OTIF (methodology section 8)."""
+"""Service metrics over counted lines: case, line and order fill, on-time, OTIF (methodology, "Service metrics")."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ METRICS: Final = ("case_fill_rate", "line_fill_rate", "order_fill_rate", "on_tim
 
 
 def compute_service(lines: pl.LazyFrame, by: Sequence[str]) -> pl.LazyFrame:
-    """Compute service metrics per group (methodology section 8).
+    """Compute service metrics per group (methodology, "Service metrics").
 
     Sums are taken first and divided once; rates are never averaged. An order counts in every group in which
     it has a line, and is complete, or on time, when all its lines in that group are. An order of which it

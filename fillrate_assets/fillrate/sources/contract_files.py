@@ -48,7 +48,7 @@ class _TableContract:
     extra: tuple[Column, ...] = ()
 
     @property
-    def frame(self) -> TableSchema:
+    def parsed_schema(self) -> TableSchema:
         """The contract, with `problem` for what could not be read."""
         has_problem = "problem" in self.contract.names
         return self.contract if has_problem else replace(self.contract, columns=(*self.contract.columns, _PROBLEM))
@@ -286,7 +286,7 @@ def _derive_shipments(table: RawTable, order_lines: pl.DataFrame, placed: pl.Ser
 
 def _place_snapshots(table: RawTable | None) -> tuple[pl.DataFrame, pl.DataFrame]:
     if table is None:
-        return schema.INSTOCK_SNAPSHOTS.empty().collect(), _build_no_rejects()
+        return schema.INSTOCK_SNAPSHOTS.make_empty().collect(), _build_no_rejects()
     typed = _parse_table(table)
     reason = _find_unplaced(table, typed, ["dc", "snapshot_date"])
     ship_date = {"snapshot_date": "ship_date"}
@@ -315,7 +315,7 @@ def _check_items(table: RawTable) -> tuple[pl.DataFrame, pl.DataFrame]:
 
 def _check_waivers(table: RawTable | None) -> tuple[pl.DataFrame, pl.DataFrame]:
     if table is None:
-        return schema.WAIVERS.empty().collect(), _build_no_rejects()
+        return schema.WAIVERS.make_empty().collect(), _build_no_rejects()
     no_code = pl.when(pl.col("reason_code").is_null()).then(pl.lit("no reason_code"))
     typed = _parse_table(table).with_columns(
         pl.coalesce("problem", no_code).alias("problem"), pl.col("valid_from").fill_null(EARLIEST_DATE)
@@ -328,7 +328,7 @@ def _check_waivers(table: RawTable | None) -> tuple[pl.DataFrame, pl.DataFrame]:
 def _check_dcs(table: RawTable | None) -> pl.DataFrame:
     """Check the DCs; a wrong row is an error: a DC in the wrong time zone would be late all year without a cause."""
     if table is None:
-        return schema.DCS.empty().collect()
+        return schema.DCS.make_empty().collect()
     typed = _parse_table(table).with_columns(
         pl.col("time_zone").fill_null("UTC"),
         pl.col("active").fill_null(value=True),
@@ -353,9 +353,9 @@ def _check_dcs(table: RawTable | None) -> pl.DataFrame:
 def _parse_table(table: RawTable) -> pl.DataFrame:
     """Parse the table by its contract, row for row as in the file, with `problem`."""
     given = _TABLES[table.name]
-    derived = [column.name for column in given.frame.columns if column.derived]
+    derived = [column.name for column in given.parsed_schema.columns if column.derived]
     mapped = table.mapped.drop(derived, strict=False).lazy()
-    return parse_frame(mapped, given.frame, table=table.name, required=given.required).collect()
+    return parse_frame(mapped, given.parsed_schema, table=table.name, required=given.required).collect()
 
 
 def _add_versions(table: RawTable, typed: pl.DataFrame, loaded_at: datetime) -> pl.DataFrame:
@@ -424,4 +424,4 @@ def _line_key_expr() -> pl.Expr:
 
 
 def _build_no_rejects() -> pl.DataFrame:
-    return schema.REJECTS.empty().collect()
+    return schema.REJECTS.make_empty().collect()

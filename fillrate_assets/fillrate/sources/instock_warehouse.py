@@ -54,15 +54,15 @@ class InstockWarehouse:
             SourceUnavailable: the system did not answer.
 
         """
-        table = self._snapshots().alias("snapshots")
+        table = self._declare_snapshots().alias("snapshots")
         by_dc = {dc: [day for other, day in days if other == dc] for dc, _ in days}
         # Plain comparisons of the partition columns with values: Athena then opens no other partition.
         wanted = [(table.c.dc == dc) & table.c.ship_date.in_(dates) for dc, dates in by_dc.items()]
         columns = [
-            (sa.cast(column, sa.String) if self._in_athena and column.key in _TEXT else column).label(column.key)
+            (sa.cast(column, sa.String) if self._is_in_athena and column.key in _TEXT else column).label(column.key)
             for column in table.columns
         ]
-        answer = self._answer(sa.select(*columns).where(sa.or_(sa.false(), *wanted)))
+        answer = self._run(sa.select(*columns).where(sa.or_(sa.false(), *wanted)))
         rows = parsing.parse_frame(
             answer.rows.lazy(), schema.INSTOCK_SNAPSHOTS, table="instock_snapshots", required=("dc", "item", "instock")
         )
@@ -78,7 +78,7 @@ class InstockWarehouse:
             `PAIR_VERSIONS`.
 
         """
-        table = self._snapshots().alias("snapshots")
+        table = self._declare_snapshots().alias("snapshots")
         pair = (table.c.dc, table.c.ship_date)
         taken = sa.func.max(table.c.snapshot_at) if "snapshot_at" in table.c else sa.null()
         statement = (
@@ -90,29 +90,29 @@ class InstockWarehouse:
             .where(table.c.dc.in_(window.dcs), table.c.ship_date.between(window.due_from, window.due_to))
             .group_by(*pair)
         )
-        rows = self._answer(statement).rows
+        rows = self._run(statement).rows
         parsed = parsing.parse_frame(rows.lazy(), schema.PAIR_VERSIONS, table="instock_snapshots")
         return parsed.sort("dc", "ship_date").collect()
 
     def create(self) -> None:
         """Create the embedded system's table, where it is absent."""
         sql.make_directory(self.url)
-        self._snapshots().metadata.create_all(sql.get_engine(self.url))
+        self._declare_snapshots().metadata.create_all(sql.get_engine(self.url))
 
     def append(self, snapshots: pl.DataFrame) -> None:
         """Add instock records to the embedded system."""
-        sql.append(_SYSTEM, self.url, self._snapshots(), snapshots.rename(_SNAPSHOT_DATE, strict=False))
+        sql.append(_SYSTEM, self.url, self._declare_snapshots(), snapshots.rename(_SNAPSHOT_DATE, strict=False))
 
     @property
-    def _in_athena(self) -> bool:
+    def _is_in_athena(self) -> bool:
         return secrets.resolve_url(self.url).get_backend_name() == DIALECT
 
-    def _answer(self, statement: sa.Select[Any]) -> QueryResult:
-        if self._in_athena:
+    def _run(self, statement: sa.Select[Any]) -> QueryResult:
+        if self._is_in_athena:
             return read(_SYSTEM, self.url, statement)
         return QueryResult(sql.read(_SYSTEM, self.url, statement))
 
-    def _snapshots(self) -> sa.Table:
+    def _declare_snapshots(self) -> sa.Table:
         theirs = self.tables.get("instock_snapshots", SourceTable())
         columns = {"ship_date": theirs.columns.get("snapshot_date", "snapshot_date"), **theirs.columns}
         columns.pop("snapshot_date", None)

@@ -136,7 +136,7 @@ def _select_pairs_since(lines: sa.Table, window: ChangeWindow, since: datetime) 
 def read_changed_pairs(
     system: str, url: str, table: sa.Table, window: ChangeWindow, *, statement_seconds: int = STATEMENT_SECONDS
 ) -> pl.DataFrame:
-    """Pairs of DC and ship date with a change in a window, with their latest change and number of row versions.
+    """Read the pairs of DC and ship date with a change in a window, their latest change and number of row versions.
 
     A line that moved to another ship date changes the date it left as well. One query, since every tick runs it,
     mostly to find nothing new. Grouped by plain columns only: Oracle refuses to group by an expression with a
@@ -168,7 +168,7 @@ def read_changed_pairs(
 def read_latest_change(
     system: str, url: str, table: sa.Table, *, statement_seconds: int = STATEMENT_SECONDS
 ) -> datetime | None:
-    """When a row was last processed, UTC; None for an empty table.
+    """Read when a row was last processed, UTC; None for an empty table.
 
     Raises:
         SourceUnavailable: the system did not answer.

@@ -39,25 +39,25 @@ class OrderSystem:
             SourceUnavailable: the system did not answer.
 
         """
-        statement = line_versions.select_versions(self._order_lines(), dc, first, last)
+        statement = line_versions.select_versions(self._declare_order_lines(), dc, first, last)
         rows = sql.read("order system", self.url, statement, statement_seconds=self.statement_seconds)
         return parsing.parse_frame(rows.lazy(), schema.ORDER_LINES, table="order_lines", required=_REQUIRED).collect()
 
     def read_changes(self, window: line_versions.ChangeWindow) -> pl.DataFrame:
         """Read the pairs of DC and ship date that changed in a window, as `PAIR_VERSIONS`."""
         return line_versions.read_changed_pairs(
-            "order system", self.url, self._order_lines(), window, statement_seconds=self.statement_seconds
+            "order system", self.url, self._declare_order_lines(), window, statement_seconds=self.statement_seconds
         )
 
     def read_latest_change(self) -> datetime | None:
         """Read when a line was last processed, UTC; None without lines."""
         return line_versions.read_latest_change(
-            "order system", self.url, self._order_lines(), statement_seconds=self.statement_seconds
+            "order system", self.url, self._declare_order_lines(), statement_seconds=self.statement_seconds
         )
 
     def read_items(self) -> pl.DataFrame:
         """Read the effective-dated item master, as `ITEMS`."""
-        table = self._items()
+        table = self._declare_items()
         statement = sa.select(*[column.label(column.key) for column in table.columns])
         rows = sql.read("order system", self.url, statement, statement_seconds=self.statement_seconds)
         parsed = parsing.parse_frame(rows.lazy(), schema.ITEMS, table="items", required=("item", "item_type"))
@@ -66,25 +66,25 @@ class OrderSystem:
     def create(self) -> None:
         """Create the embedded system's tables, where they are absent."""
         sql.make_directory(self.url)
-        lines, items = self._order_lines(), self._items()
+        lines, items = self._declare_order_lines(), self._declare_items()
         line_versions.add_line_indexes(lines)
         for table in (lines, items):
             table.metadata.create_all(sql.get_engine(self.url))
 
     def append(self, order_lines: pl.DataFrame) -> None:
         """Add order lines to the embedded system."""
-        sql.append("order system", self.url, self._order_lines(), order_lines)
+        sql.append("order system", self.url, self._declare_order_lines(), order_lines)
 
     def replace_items(self, items: pl.DataFrame) -> None:
         """Put every version of some items in the place of the embedded system's; other items stay."""
-        table = self._items()
+        table = self._declare_items()
         with sql.translate_errors("order system", self.url), sql.get_engine(self.url).begin() as connection:
             for part in items.select(pl.col("item").unique()).iter_slices(_MAX_BINDS):
                 connection.execute(table.delete().where(table.c.item.in_(part["item"].to_list())))
         sql.append("order system", self.url, table, items)
 
-    def _order_lines(self) -> sa.Table:
+    def _declare_order_lines(self) -> sa.Table:
         return tables.declare_source_table(self.url, schema.ORDER_LINES, "order_lines", self.tables, text=_TEXT)
 
-    def _items(self) -> sa.Table:
+    def _declare_items(self) -> sa.Table:
         return tables.declare_source_table(self.url, schema.ITEMS, "items", self.tables, text=("pack_size",))

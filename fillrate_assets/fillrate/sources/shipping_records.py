@@ -40,7 +40,7 @@ class ShippingRecords:
             SourceUnavailable: the system did not answer.
 
         """
-        statement = line_versions.select_versions(self._shipment_lines(), dc, first, last)
+        statement = line_versions.select_versions(self._declare_shipment_lines(), dc, first, last)
         rows = sql.read("shipping records", self.url, statement, statement_seconds=self.statement_seconds)
         return parsing.parse_frame(
             rows.lazy(), schema.SHIPMENT_LINES, table="shipment_lines", required=_REQUIRED
@@ -49,25 +49,29 @@ class ShippingRecords:
     def read_changes(self, window: line_versions.ChangeWindow) -> pl.DataFrame:
         """Read the pairs of DC and ship date that changed in a window, as `PAIR_VERSIONS`."""
         return line_versions.read_changed_pairs(
-            "shipping records", self.url, self._shipment_lines(), window, statement_seconds=self.statement_seconds
+            "shipping records",
+            self.url,
+            self._declare_shipment_lines(),
+            window,
+            statement_seconds=self.statement_seconds,
         )
 
     def read_latest_change(self) -> datetime | None:
         """Read when a line was last processed, UTC; None without lines."""
         return line_versions.read_latest_change(
-            "shipping records", self.url, self._shipment_lines(), statement_seconds=self.statement_seconds
+            "shipping records", self.url, self._declare_shipment_lines(), statement_seconds=self.statement_seconds
         )
 
     def create(self) -> None:
         """Create the embedded system's tables, where they are absent."""
         sql.make_directory(self.url)
-        lines = self._shipment_lines()
+        lines = self._declare_shipment_lines()
         line_versions.add_line_indexes(lines)
         lines.metadata.create_all(sql.get_engine(self.url))
 
     def append(self, shipment_lines: pl.DataFrame) -> None:
         """Add shipment lines to the embedded system."""
-        sql.append("shipping records", self.url, self._shipment_lines(), shipment_lines)
+        sql.append("shipping records", self.url, self._declare_shipment_lines(), shipment_lines)
 
-    def _shipment_lines(self) -> sa.Table:
+    def _declare_shipment_lines(self) -> sa.Table:
         return tables.declare_source_table(self.url, schema.SHIPMENT_LINES, "shipment_lines", self.tables, text=_TEXT)

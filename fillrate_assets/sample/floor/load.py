@@ -147,7 +147,7 @@ class Load:
             thing = np.tile(np.arange(things), len(minutes))[here]
             frames.append(self._rows(feed, thing, event[here] // 60).with_columns(ingest=pl.Series(ingest[here])))
         if not frames:
-            return target.empty().collect()
+            return target.make_empty().collect()
         rows = pl.concat(frames).lazy().with_columns(problem=pl.lit(None, pl.String), src_seq="minute")
         return target.conform(
             rows.with_columns(

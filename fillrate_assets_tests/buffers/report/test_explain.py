@@ -173,7 +173,7 @@ def home(tmp_path: Path) -> Settings:
     Database(chosen.storage.record_store_url).upgrade()
     before = MEMBERS.with_columns(valid_from=tick(-2000), valid_to=tick(-100))
     left = before.with_columns(pl.lit("P2").alias("path"))
-    nobody = [frame.empty().collect() for frame in (schema.SHIFTS, schema.ALERT_ROUTES)]
+    nobody = [frame.make_empty().collect() for frame in (schema.SHIFTS, schema.ALERT_ROUTES)]
     BufferStore(Database(chosen.storage.record_store_url)).merge_master_data(
         MasterData(warehouses({}), pl.concat([MEMBERS, before, left]), *nobody)
     )
@@ -190,7 +190,7 @@ def home(tmp_path: Path) -> Settings:
     each = {"notice_id": "N2", "rec_id": f"{OCCUPANCY}.DATA.CHECK_DATA.1.1"}
     told = notices(*({"channel": channel} for channel in sent_to), {**OF_A_FEED, **each})
     NoticeStore(Database(chosen.storage.record_store_url)).keep(
-        told, schema.DEAD_LETTERS.empty().collect(), now=tick(0.1)
+        told, schema.DEAD_LETTERS.make_empty().collect(), now=tick(0.1)
     )
     return chosen
 

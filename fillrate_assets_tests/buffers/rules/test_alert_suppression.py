@@ -17,7 +17,7 @@ from fillrate_assets.buffers.rules.policy import Suppression
 from fillrate_assets_tests.factories import buffers_frames
 from fillrate_assets_tests.factories.buffers_frames import POLICY, tick
 
-NOTHING: Final = schema.ALERTS.empty().collect()
+NOTHING: Final = schema.ALERTS.make_empty().collect()
 OTHER: Final = {"unit_id": "W1_PACK_TOTAL", "verdict": "CLEAR", "action": None}
 """A unit that is well: with it alone, a tick ran and says nothing of any other unit."""
 
@@ -300,7 +300,7 @@ def test_a_unit_without_a_row_is_filed_under_its_warehouses_operating_day() -> N
 
 
 def test_without_any_row_of_its_warehouse_a_unit_stays_where_it_was() -> None:
-    nothing = schema.RECOMMENDATIONS.empty().collect()
+    nothing = schema.RECOMMENDATIONS.make_empty().collect()
     rows = alert_suppression.compute_alerts(nothing, buffers_frames.alerts({}), snapshot_ts=tick(1), policy=POLICY)
     schema.ALERTS.validate(rows)
     assert rows.select("warehouse", "ship_date", "reason").rows() == [("W1", tick(0).date(), "DATA_STALE")]
@@ -322,5 +322,5 @@ def test_the_policy_decides() -> None:
 
 
 def test_nothing_to_replay() -> None:
-    nothing = schema.RECOMMENDATIONS.empty().collect()
+    nothing = schema.RECOMMENDATIONS.make_empty().collect()
     assert alert_suppression.replay(nothing, buffers_frames.alerts({}), policy=POLICY).equals(NOTHING)

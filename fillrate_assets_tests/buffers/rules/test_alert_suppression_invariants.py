@@ -16,7 +16,7 @@ from fillrate_assets.buffers.rules.alert_suppression import EPISODE, KEY
 from fillrate_assets_tests.factories import buffers_frames
 from fillrate_assets_tests.factories.buffers_frames import POLICY, tick
 
-NOTHING: Final = schema.ALERTS.empty().collect()
+NOTHING: Final = schema.ALERTS.make_empty().collect()
 UNITS: Final = ("W1_PICK_TOTAL", "W1_PACK_TOTAL")
 
 # Ticks come in stretches: an hour of missing data would never come about one tick at a time.

@@ -20,7 +20,7 @@ from fillrate_assets.notifications.rendering import Message
 from fillrate_assets_tests.factories import buffers_frames
 from fillrate_assets_tests.factories.buffers_frames import POLICY, Row, tick
 
-NONE_SENT: Final = schema.NOTICES.empty().collect()
+NONE_SENT: Final = schema.NOTICES.make_empty().collect()
 DEFAULT: Final = buffers_frames.routes({})
 NO_LINKS: Final = Links()
 NOW: Final = tick(1)
@@ -188,7 +188,7 @@ def test_a_throttle_that_is_cleared_is_released_as_far_as_the_tick_recommends(th
 
 def test_without_a_recommendation_a_notice_has_no_reason() -> None:
     row = {"label": "SUPPRESSED", "reason": "DATA_STALE", "severity": None}
-    told, _ = noticed(row, recommendations=schema.RECOMMENDATIONS.empty().collect(), every_label=True)
+    told, _ = noticed(row, recommendations=schema.RECOMMENDATIONS.make_empty().collect(), every_label=True)
     assert told["explanation"].to_list() == [None]
 
 
@@ -414,7 +414,7 @@ def test_the_most_urgent_comes_first_whatever_the_order() -> None:
 def test_what_to_do_is_said_once_and_at_the_warehouses_own_time() -> None:
     """The reason gives numbers; the instruction stands before it."""
     full = buffers_frames.units({"fill": 0.95, "inflow_rate": 30.0}, {"unit_id": "W1_SORT_TOTAL", "headcount": 16.0})
-    judged = verdicts.compute_verdicts(full, schema.RECOMMENDATIONS.empty().collect(), policy=POLICY)
+    judged = verdicts.compute_verdicts(full, schema.RECOMMENDATIONS.make_empty().collect(), policy=POLICY)
     asked = judged.row(by_predicate=pl.col("action") == "MOVE_STAFF", named=True)
     message = worded({name: asked[name] for name in schema.NOTICES.names if name in asked})
     assert rendering.render_text(message).splitlines()[3:] == [

@@ -24,7 +24,7 @@ from fillrate_assets_tests.factories.feed_rows import Row, T, ago, flow, limits,
 
 POLICY: Final = Policy()
 SECOND: Final = 1 / 60
-NOTHING: Final = schema.SIGNALS.empty().collect()
+NOTHING: Final = schema.SIGNALS.make_empty().collect()
 MODERATE: Final = settings(max_examples=20, deadline=None)
 
 

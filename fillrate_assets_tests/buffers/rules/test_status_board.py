@@ -12,7 +12,7 @@ from fillrate_assets.buffers.report import notice_text
 from fillrate_assets.buffers.rules import status_board
 from fillrate_assets_tests.factories.buffers_frames import alerts, notices, recommendations, warehouses
 
-NONE = schema.RECOMMENDATIONS.empty().collect()
+NONE = schema.RECOMMENDATIONS.make_empty().collect()
 
 
 def test_a_unit_is_what_the_worse_of_its_directions_is() -> None:

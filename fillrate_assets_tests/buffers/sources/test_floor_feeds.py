@@ -40,7 +40,7 @@ FRAMES: Final = {
 
 
 def _feeds(**rows: pl.DataFrame) -> Feeds:
-    told = [rows.get(feed.lower(), frame.empty().collect()) for feed, frame in FRAMES.items()]
+    told = [rows.get(feed.lower(), frame.make_empty().collect()) for feed, frame in FRAMES.items()]
     return Feeds(told[0], told[1], told[2], told[3])
 
 
@@ -171,7 +171,7 @@ def _same_state(read: Feeds, told: Feeds, snapshot_ts: datetime, watched: pl.Dat
     matter.
     """
     at: dict[str, Any] = {"snapshot_ts": snapshot_ts, "policy": POLICY, "warehouses": watched}
-    previous, all_rows = schema.SIGNALS.empty().collect(), _rows(told, "LIMITS")
+    previous, all_rows = schema.SIGNALS.make_empty().collect(), _rows(told, "LIMITS")
     not_too_old = pl.col("event_ts").is_null() | (pl.col("event_ts") >= snapshot_ts - LOOK_BACK["LIMITS"])
 
     def paths(rows: pl.DataFrame) -> pl.DataFrame:

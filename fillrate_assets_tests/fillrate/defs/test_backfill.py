@@ -78,7 +78,7 @@ def _standing(home: Home) -> Rows:
 
     Without the time of the records' sources: a record that a correction left alone keeps the earlier one.
     """
-    rows = home.standing(without=OF_THE_RUN | {"source_watermark"})
+    rows = home.read_stored(without=OF_THE_RUN | {"source_watermark"})
     days = {str(day) for _, day in DAYS}
     return {name: [row for row in rows[name] if row[0] == DC and row[1] in days] for name in ("lost_cases", "ledger")}
 

@@ -35,20 +35,20 @@ def test_a_run_after_a_killed_one_leaves_what_an_undisturbed_run_leaves(
     undisturbed: Undisturbed, where: str, which: str, tmp_path: Path, instance: dg.DagsterInstance
 ) -> None:
     home = Home(copied(undisturbed.before.directory, tmp_path))
-    before = home.standing()
+    before = home.read_stored()
     killed(home, RANGE, where, which)
-    crashed = home.standing()
+    crashed = home.read_stored()
     if where == "publish":
         done = CORRECTED[: int(which) - 1]
         # A day stands whole or as before.
-        assert _ledger(crashed, done) == _ledger(undisturbed.after.standing(), done)
+        assert _ledger(crashed, done) == _ledger(undisturbed.after.read_stored(), done)
         assert _ledger(crashed, DAYS[len(done) :]) == _ledger(before, DAYS[len(done) :])
     elif which != "published_records":
         assert crashed == before
     home.run(instance, DC, DAYS[0], DAYS[-1])
-    assert home.standing() == undisturbed.after.standing()
-    lake = home.frames()
-    assert all(lake[name].equals(rows) for name, rows in undisturbed.after.frames().items())
+    assert home.read_stored() == undisturbed.after.read_stored()
+    lake = home.read_frames()
+    assert all(lake[name].equals(rows) for name, rows in undisturbed.after.read_frames().items())
 
 
 def test_the_instance_of_a_killed_run_takes_the_next_one(
@@ -66,4 +66,4 @@ def test_the_instance_of_a_killed_run_takes_the_next_one(
         partitions = instance.get_materialized_partitions(assets.classified_lines.key)
         assert partitions == {f"{DC}|{day}" for day in DAYS}
         assert home.run(instance, DC, DAYS[0], DAYS[-1]).success
-    assert home.standing() == undisturbed.after.standing()
+    assert home.read_stored() == undisturbed.after.read_stored()

@@ -60,7 +60,7 @@ class Standing:
         return {each.check_name: each for each in result.get_asset_check_evaluations()}
 
     def messages(self) -> list[Any]:
-        return [message[0] for message in self.home.standing()[OUTBOX.name]]
+        return [message[0] for message in self.home.read_stored()[OUTBOX.name]]
 
 
 class Stopped(datetime):

@@ -190,7 +190,7 @@ def test_every_other_check_of_good_data_passes_or_only_warns(ran: Ran) -> None:
 def test_people_are_told_of_a_held_day_once(network_home: Home, instance: dg.DagsterInstance) -> None:
     for _ in range(2):
         network_home.run(instance, HELD_DC, HELD_DAY)
-    (message,) = network_home.standing()[OUTBOX.name]
+    (message,) = network_home.read_stored()[OUTBOX.name]
     assert message == (
         f"{HELD_DC} {HELD_DAY} is held",
         (
@@ -229,7 +229,7 @@ def test_a_range_in_one_run_and_each_day_in_its_own_give_the_same_records(
 ) -> None:
     at_once, one_by_one = at_once_and_one_by_one
     assert at_once.store.count(RECORDS) > 0
-    assert one_by_one.standing()[RECORDS.name] == at_once.standing()[RECORDS.name]
+    assert one_by_one.read_stored()[RECORDS.name] == at_once.read_stored()[RECORDS.name]
     for name in sorted(set(TABLES) - {"classified_lines"}):
         order = TABLES[name].names
         assert _lake(one_by_one, name).sort(order).equals(_lake(at_once, name).sort(order)), name
@@ -239,13 +239,13 @@ def test_a_range_in_one_run_and_each_day_in_its_own_give_the_same_rejects(
     at_once_and_one_by_one: tuple[Home, Home],
 ) -> None:
     at_once, one_by_one = at_once_and_one_by_one
-    assert one_by_one.standing() == at_once.standing()
+    assert one_by_one.read_stored() == at_once.read_stored()
 
 
 def test_running_again_changes_nothing(week: Home, instance: dg.DagsterInstance) -> None:
-    before = week.standing(without=set())
+    before = week.read_stored(without=set())
     again = week.run(instance, "DC01", WEEK[0], WEEK[-1])
-    assert week.standing(without=set()) == before
+    assert week.read_stored(without=set()) == before
     told = [event.metadata for event in again.asset_materializations_for_node("fillrate__published_records")]
     assert [(each["changed"].value, each["restated_values"].value) for each in told] == [(False, 0)] * len(WEEK)
 
@@ -271,7 +271,7 @@ def test_only_changed_days_are_read_again_and_their_dependants_are_judged_again(
 
 def test_a_held_day_keeps_its_last_good_records(two_days: Home, instance: dg.DagsterInstance) -> None:
     day = SMALL.ship_days[0]
-    good = two_days.standing()
+    good = two_days.read_stored()
     _change(
         two_days,
         "instock_warehouse",
@@ -281,7 +281,7 @@ def test_a_held_day_keeps_its_last_good_records(two_days: Home, instance: dg.Dag
     result = two_days.run(instance, "DC01", day)
     check = _evaluations(result)["lost_cases.snapshot_coverage"]
     assert (check.passed, check.severity) == (False, dg.AssetCheckSeverity.ERROR)
-    assert {name for name, rows in two_days.standing().items() if rows != good[name]} == {"ledger", "outbox"}
+    assert {name for name, rows in two_days.read_stored().items() if rows != good[name]} == {"ledger", "outbox"}
     assert two_days.store.read_ledger()["state"].to_list() == ["HELD", "PUBLISHED"]
     assert _evaluations(result)["published_records.reconciliation"].passed
 
@@ -417,8 +417,8 @@ def test_a_file_that_is_no_parquet_fails_the_run_and_leaves_the_records(
     two_days: Home, instance: dg.DagsterInstance
 ) -> None:
     first, second = SMALL.ship_days[:2]
-    before = two_days.standing()
+    before = two_days.read_stored()
     (file,) = Path(two_days.settings.storage.lake_root).glob(f"item_days/dc=DC01/ship_date={first}/*.parquet")
     file.write_bytes(b"half a file")
     assert not two_days.run(instance, "DC01", second, raise_on_error=False).success
-    assert two_days.standing() == before
+    assert two_days.read_stored() == before

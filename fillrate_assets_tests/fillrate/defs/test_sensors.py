@@ -91,7 +91,7 @@ def _calculated(home: Home, last: date) -> pl.DataFrame:
         instock_snapshots=pl.concat(snapshots).lazy(),
         items=systems.order_system.read_items().lazy(),
         waivers=store.read_waivers().lazy(),
-        rejects=schema.REJECTS.empty(),
+        rejects=schema.REJECTS.make_empty(),
         time_zones=dict(store.read_dcs().select("dc", "time_zone").iter_rows()),
     )
     return calculate(inputs).records
@@ -433,9 +433,9 @@ def test_a_tick_that_comes_twice_requests_the_same_runs_and_they_double_nothing(
     assert [request.run_key for request in again] == [request.run_key for request in first]
     assert first
     ticking.run(first)
-    stands = home.standing()
+    stands = home.read_stored()
     ticking.run(again)
-    assert home.standing() == stands
+    assert home.read_stored() == stands
     assert _records(home).equals(_calculated(home, home.network.last))
 
 

@@ -54,7 +54,7 @@ def test_the_first_sentence_is_the_answer(item: str, answer: str, golden: Known)
 
 
 @pytest.mark.parametrize(
-    ("item", "told"),
+    ("item", "text"),
     [
         ("1", "Contract    contract-committed (FSA): nothing lost on it, the shortfall is not caused by supply"),
         ("2", "Contract    contract-committed (FSA): 38 lost on it"),
@@ -74,8 +74,8 @@ def test_the_first_sentence_is_the_answer(item: str, answer: str, golden: Known)
         ("12", "rejected: negative quantity"),
     ],
 )
-def test_the_explanation_tells(item: str, told: str, golden: Known) -> None:
-    assert told in _explain(golden, item)
+def test_the_explanation_says(item: str, text: str, golden: Known) -> None:
+    assert text in _explain(golden, item)
 
 
 @pytest.mark.parametrize("item", ["2", "3", "4", "5", "6", "7", "10", "13"])
@@ -88,24 +88,24 @@ def test_the_days_that_are_said_to_count_are_those_of_the_baseline(item: str, go
         assert sum(counted) / len(counted) == record["baseline_cases"]
 
 
-def test_a_reason_that_the_shipping_records_give_is_told_as_theirs(tmp_path: Path) -> None:
+def test_a_reason_that_the_shipping_records_give_is_shown_as_theirs(tmp_path: Path) -> None:
     directory = directories.write_minimal_directory(tmp_path / "in")
     shipment = {"dc": "DC01", "order_id": "O1", "line_no": 1, "shipped_qty": 8, "reason_code": "11"}
     directories.write_csv(directory / "shipment_lines.csv", [shipment])
-    text = _explain(_of(directory), "A")
+    text = _explain(_read_evidence(directory), "A")
     assert text.startswith("DC01, 2024-05-16, item A (Tomato soup, 12 x 400 g): ")
     assert "Reason      11 loading error; the shipping records say so" in text
     assert "O1/1  -              10        8     0  counted, 11 loading error" in text
 
 
-def test_a_waived_contract_tells_the_reason_and_since_when(tmp_path: Path) -> None:
+def test_a_waived_contract_shows_the_reason_and_since_when(tmp_path: Path) -> None:
     directory = directories.write_golden_directory(tmp_path / "in")
     directories.write_csv(directory / "waivers.csv", [{"reason_code": "12", "valid_from": "2024-01-01"}])
-    told = "Contract    contract-committed (FSA): waived, reason 12 is uncontrollable from 2024-01-01"
-    assert told in _explain(_of(directory), "8")
+    line = "Contract    contract-committed (FSA): waived, reason 12 is uncontrollable from 2024-01-01"
+    assert line in _explain(_read_evidence(directory), "8")
 
 
-def test_substitutes_are_told_with_the_rate_they_make(tmp_path: Path) -> None:
+def test_substitutes_are_shown_with_the_rate_they_make(tmp_path: Path) -> None:
     directory = directories.write_minimal_directory(tmp_path / "in")
     order = {"dc": "DC01", "ship_date": DAY, "order_id": "O1", "ordered_qty": 10}
     substitute = {"line_no": 2, "item": "B", "line_type": "SUBSTITUTE", "substitute_for_line": 1}
@@ -115,10 +115,10 @@ def test_substitutes_are_told_with_the_rate_they_make(tmp_path: Path) -> None:
     shipped = [{"dc": "DC01", "order_id": "O1", "line_no": n, "shipped_qty": qty} for n, qty in [(1, 8), (2, 1)]]
     directories.write_csv(directory / "shipment_lines.csv", shipped)
     directories.write_csv(directory / "items.csv", [{"item": item, "item_type": "STOCK"} for item in "AB"])
-    assert "Substitutes 1 shipped in its place: 90.00 % with them" in _explain(_of(directory), "A")
+    assert "Substitutes 1 shipped in its place: 90.00 % with them" in _explain(_read_evidence(directory), "A")
 
 
-def test_restatements_are_told_with_their_cause(golden: Known) -> None:
+def test_restatements_are_shown_with_their_cause(golden: Known) -> None:
     evidence, known = golden
     restated = pl.LazyFrame(
         {
@@ -138,30 +138,30 @@ def test_restatements_are_told_with_their_cause(golden: Known) -> None:
     assert "  2024-05-17 06:30  baseline_cases      38     42  an earlier day was corrected: the baseline moved" in text
 
 
-def test_a_held_day_is_told_as_held(tmp_path: Path) -> None:
+def test_a_held_day_is_shown_as_held(tmp_path: Path) -> None:
     directory = directories.write_minimal_directory(tmp_path / "in")
     (directory / "instock_snapshots.csv").unlink()
-    told = "10 ordered, 8 shipped; the day is held, so nothing is judged: no instock snapshot for the day."
-    assert told in _explain(_of(directory), "A")
+    line = "10 ordered, 8 shipped; the day is held, so nothing is judged: no instock snapshot for the day."
+    assert line in _explain(_read_evidence(directory), "A")
 
 
-def test_an_item_in_stock_that_nobody_ordered_lost_nothing(tmp_path: Path) -> None:
+def test_an_item_in_stock_without_an_order_lost_nothing(tmp_path: Path) -> None:
     directory = directories.write_minimal_directory(tmp_path / "in")
     with (directory / "instock_snapshots.csv").open("a") as handle:
         handle.write("DC01,2024-05-16,B,Y\n")
     directories.write_csv(directory / "items.csv", [{"item": item, "item_type": "STOCK"} for item in "AB"])
-    assert "it was not ordered and not out of stock, so nothing was lost." in _explain(_of(directory), "B")
+    assert "it was not ordered and not out of stock, so nothing was lost." in _explain(_read_evidence(directory), "B")
 
 
-def test_a_line_that_does_not_count_is_told_where_there_is_no_item_day(tmp_path: Path) -> None:
+def test_a_line_that_does_not_count_is_shown_where_there_is_no_item_day(tmp_path: Path) -> None:
     directory = directories.write_minimal_directory(tmp_path / "in")
     directories.write_csv(directory / "items.csv", [{"item": "B", "item_type": "STOCK"}])
-    text = _explain(_of(directory), "A")
+    text = _explain(_read_evidence(directory), "A")
     assert "rejected: item A is not in force on the ship date" in text
 
 
 @pytest.mark.parametrize(
-    ("dc", "day", "item", "told"),
+    ("dc", "day", "item", "message"),
     [
         ("DC02", DAY, "1", "there is no DC DC02; there are DC01"),
         ("DC01", date(2024, 5, 12), "1", "the nearest days are 2024-05-10, 2024-05-11, 2024-05-13"),
@@ -169,8 +169,8 @@ def test_a_line_that_does_not_count_is_told_where_there_is_no_item_day(tmp_path:
         ("DC01", DAY - timedelta(days=6), "7", "its nearest days are 2024-05-14, 2024-05-15, 2024-05-16"),
     ],
 )
-def test_what_is_not_there_is_told_with_what_is(dc: str, day: date, item: str, told: str, golden: Known) -> None:
-    with pytest.raises(PermanentFailure, match=told):
+def test_what_is_not_there_is_named_with_what_is(dc: str, day: date, item: str, message: str, golden: Known) -> None:
+    with pytest.raises(PermanentFailure, match=message):
         _explain(golden, item, day, dc)
 
 
@@ -179,5 +179,5 @@ def test_no_line_ends_in_blanks(golden: Known) -> None:
     assert lines == [line.rstrip() for line in lines]
 
 
-def _of(directory: Path) -> Known:
+def _read_evidence(directory: Path) -> Known:
     return read_evidence_from_files(read_directory(directory, loaded_at=LOADED_AT), "DC01", DAY)

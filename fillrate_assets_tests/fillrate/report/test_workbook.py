@@ -38,7 +38,7 @@ def file(facts: Facts, tmp_path: Path) -> Path:
     return tmp_path / "book.xlsx"
 
 
-def _rows(sheet: Worksheet, top: int = 1) -> Iterator[dict[str, object]]:
+def _read_rows(sheet: Worksheet, top: int = 1) -> Iterator[dict[str, object]]:
     header, *rows = sheet.iter_rows(min_row=top, values_only=True)
     return ({str(name): value for name, value in zip(header, row, strict=True)} for row in rows)
 
@@ -55,7 +55,7 @@ def test_every_table_has_a_frozen_filtered_header(file: Path) -> None:
 
 def test_the_summary_ends_in_the_total_outside_the_filter(file: Path, facts: Facts) -> None:
     sheet = openpyxl.load_workbook(file)["Summary"]
-    group, total = _rows(sheet, top=9)
+    group, total = _read_rows(sheet, top=9)
     assert (group["DC"], group["Department"]) == ("DC01", "(none)")
     assert (total["DC"], total["Department"]) == ("TOTAL", None)
     assert group["Lost"] == total["Lost"] == float(facts.records.collect()["lost_cases"].sum())
@@ -66,7 +66,7 @@ def test_the_summary_ends_in_the_total_outside_the_filter(file: Path, facts: Fac
 def test_numbers_are_numbers_and_there_is_no_formula(file: Path) -> None:
     cells = [cell for sheet in openpyxl.load_workbook(file).worksheets for row in sheet.iter_rows() for cell in row]
     assert {cell.data_type for cell in cells} <= {"n", "s", "d"}
-    (worst,) = (row for row in _rows(openpyxl.load_workbook(file)["Worst items"]) if row["Item"] == "10")
+    (worst,) = (row for row in _read_rows(openpyxl.load_workbook(file)["Worst items"]) if row["Item"] == "10")
     assert (worst["Lost"], worst["MISSING"], worst["Mostly because"]) == (38, 38, "01 out of stock")
 
 
@@ -75,7 +75,7 @@ def test_charts_are_native(file: Path) -> None:
     assert len(charts) == 3
 
 
-def test_the_notes_define_every_word_and_disclose_what_records_cannot_tell(file: Path) -> None:
+def test_the_notes_define_every_term_and_disclose_what_records_cannot_show(file: Path) -> None:
     text = {value for row in openpyxl.load_workbook(file)["Notes"].iter_rows(values_only=True) for value in row}
     assert {*labels.DEFINITIONS, *labels.DEFINITIONS.values(), *labels.LIMITATIONS} <= text
 
@@ -97,7 +97,7 @@ def test_a_workbook_of_held_days_says_so_and_still_shows_service(tmp_path: Path)
     write_workbook(tmp_path / "book.xlsx", build_report_data(facts, ["dc"]), made_at=MADE_AT)
     opened = openpyxl.load_workbook(tmp_path / "book.xlsx")
     assert opened["Summary"]["A7"].value == "1 ship day of a DC held: no lost cases there (see Notes)."
-    (group, _) = _rows(opened["Summary"], top=9)
+    (group, _) = _read_rows(opened["Summary"], top=9)
     assert (group["Case fill"], group["Lost"]) == (0.8, None)
     assert opened["Lost by path"]["A3"].value == "No lost cases on record."
 
@@ -110,6 +110,6 @@ def test_the_same_book_is_the_same_bytes_wherever_they_go(facts: Facts, tmp_path
 
 
 def test_a_workbook_of_nothing_is_a_workbook(tmp_path: Path) -> None:
-    nothing = Facts(schema.CLASSIFIED_LINES.empty(), schema.LOST_CASES.empty(), schema.ITEMS.empty(), {})
+    nothing = Facts(schema.CLASSIFIED_LINES.make_empty(), schema.LOST_CASES.make_empty(), schema.ITEMS.make_empty(), {})
     write_workbook(tmp_path / "book.xlsx", build_report_data(nothing, ["dc"]), made_at=MADE_AT)
     assert openpyxl.load_workbook(tmp_path / "book.xlsx").sheetnames == SHEETS

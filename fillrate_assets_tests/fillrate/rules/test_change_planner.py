@@ -53,21 +53,21 @@ def _plan(
     snapshots: Mapping[PartitionKey, tuple[datetime | None, int]] | None = None,
     **more: Any,  # noqa: ANN401 - arguments of `plan`
 ) -> Plan:
-    seen = {
-        "orders": _versions(orders or {}),
-        "shipments": _versions(shipments or {}),
-        "snapshots": _versions(snapshots or {}),
+    found = {
+        "orders": _make_versions(orders or {}),
+        "shipments": _make_versions(shipments or {}),
+        "snapshots": _make_versions(snapshots or {}),
     }
     limits = {"max_requests": 1000, **more}
-    return plan_runs(seen, _ledger(ledger or {}), attempts or {}, now=now, retry_delay=RETRY, **limits)
+    return plan_runs(found, _make_ledger(ledger or {}), attempts or {}, now=now, retry_delay=RETRY, **limits)
 
 
-def _versions(seen: Mapping[PartitionKey, tuple[datetime | None, int]]) -> pl.DataFrame:
-    rows = [(*pair, *version) for pair, version in seen.items()]
+def _make_versions(found: Mapping[PartitionKey, tuple[datetime | None, int]]) -> pl.DataFrame:
+    rows = [(*pair, *version) for pair, version in found.items()]
     return pl.DataFrame(rows, schema=schema.PAIR_VERSIONS.polars, orient="row")
 
 
-def _ledger(entries: Mapping[PartitionKey, Entry]) -> pl.DataFrame:
+def _make_ledger(entries: Mapping[PartitionKey, Entry]) -> pl.DataFrame:
     rows = [
         (
             *pair,
@@ -81,12 +81,12 @@ def _ledger(entries: Mapping[PartitionKey, Entry]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=schema.LEDGER.polars, orient="row")
 
 
-def _day(offset: int, dc: str = "DC01") -> PartitionKey:
+def _shift(offset: int, dc: str = "DC01") -> PartitionKey:
     return PartitionKey(dc, DAY + timedelta(days=offset))
 
 
-def _ranges(made: Plan) -> list[tuple[str, int, int, list[int]]]:
-    """Requests as DC, first, last and changed ship dates, in days from `DAY`."""
+def _list_ranges(made: Plan) -> list[tuple[str, int, int, list[int]]]:
+    """List requests as DC, first, last and changed ship dates, in days from `DAY`."""
     return [
         (each.dc, (each.first - DAY).days, (each.last - DAY).days, [(day - DAY).days for day in each.changed])
         for each in made.requests
@@ -106,7 +106,7 @@ def _ranges(made: Plan) -> list[tuple[str, int, int, list[int]]]:
         pytest.param({PAIR: (AT, 3)}, {PAIR: (AT + MINUTE, 3)}, {PAIR: Entry()}, [PAIR], id="shipments ahead by time"),
         pytest.param({PAIR: (AT, 3)}, {PAIR: (AT, 4)}, {PAIR: Entry()}, [PAIR], id="shipments ahead by count"),
         pytest.param({}, {PAIR: (AT, 1)}, {PAIR: Entry(shipments=None)}, [PAIR], id="first shipments"),
-        pytest.param({PAIR: (AT - MINUTE, 3)}, {}, {PAIR: Entry()}, [], id="a moved line seen without its move"),
+        pytest.param({PAIR: (AT - MINUTE, 3)}, {}, {PAIR: Entry()}, [], id="a moved line read without its move"),
         pytest.param({}, {}, {PAIR: Entry()}, [], id="unseen and published"),
         pytest.param({}, {}, {PAIR: Entry(state="HELD")}, [PAIR], id="unseen and held"),
         pytest.param({PAIR: (AT, 3)}, {}, {PAIR: Entry(state="HELD")}, [PAIR], id="unchanged and held"),
@@ -125,9 +125,9 @@ def test_a_pair_is_requested_when_a_source_is_ahead_of_the_ledger_or_it_is_held(
 def test_a_pair_that_a_run_is_about_to_publish_is_requested_when_it_is_still_ahead_after_that(
     ledger: Mapping[PartitionKey, Entry],
 ) -> None:
-    orders = {PAIR: (AT + MINUTE, 4), _day(60): (AT + MINUTE, 1)}
+    orders = {PAIR: (AT + MINUTE, 4), _shift(60): (AT + MINUTE, 1)}
     during = _plan(orders, {}, ledger, in_progress=[PAIR])
-    assert _ranges(during) == [("DC01", 60, 60, [60])]
+    assert _list_ranges(during) == [("DC01", 60, 60, [60])]
     assert during.watermarks["orders"] == AT + MINUTE
     alone = _plan({PAIR: orders[PAIR]}, {}, ledger, during.attempts, in_progress=[PAIR])
     assert alone.requests == ()
@@ -137,7 +137,7 @@ def test_a_pair_that_a_run_is_about_to_publish_is_requested_when_it_is_still_ahe
     assert [each.changed for each in after.requests] == [(DAY,)]
 
 
-def test_an_attempt_is_kept_while_its_run_is_queued() -> None:
+def test_an_attempt_remains_while_its_run_is_queued() -> None:
     first = _plan({PAIR: (AT, 3)})
     later = NOW + 9 * RETRY
     queued = _plan({PAIR: (AT, 3)}, attempts=first.attempts, now=later, in_progress=[PAIR])
@@ -173,17 +173,17 @@ def test_a_snapshot_alone_requests_only_a_day_of_which_lines_were_processed(
 
 
 def test_a_corrected_snapshot_takes_the_dependent_days_along() -> None:
-    ledger = {_day(offset): Entry(snapshots=(AT, 9)) for offset in range(40)}
-    assert _ranges(_plan({}, {}, ledger, snapshots={_day(1): (AT + MINUTE, 9)})) == [("DC01", 1, 29, [1])]
+    ledger = {_shift(offset): Entry(snapshots=(AT, 9)) for offset in range(40)}
+    assert _list_ranges(_plan({}, {}, ledger, snapshots={_shift(1): (AT + MINUTE, 9)})) == [("DC01", 1, 29, [1])]
 
 
 def test_snapshots_that_arrive_before_the_first_publication_request_nothing_twice() -> None:
-    seen = {PAIR: (AT, 3)}
-    requested = _plan(seen, seen, snapshots={PAIR: (AT, 9)})
-    again = _plan(seen, seen, {}, requested.attempts, NOW + MINUTE, {PAIR: (AT + MINUTE, 18)})
+    found = {PAIR: (AT, 3)}
+    requested = _plan(found, found, snapshots={PAIR: (AT, 9)})
+    again = _plan(found, found, {}, requested.attempts, NOW + MINUTE, {PAIR: (AT + MINUTE, 18)})
     assert (len(requested.requests), again.requests) == (1, ())
     read_too_early = {PAIR: Entry(snapshots=(AT, 9))}
-    late = _plan(seen, seen, read_too_early, again.attempts, NOW + MINUTE, {PAIR: (AT + MINUTE, 18)})
+    late = _plan(found, found, read_too_early, again.attempts, NOW + MINUTE, {PAIR: (AT + MINUTE, 18)})
     assert len(late.requests) == 1
 
 
@@ -209,12 +209,12 @@ DELAYS: Final = [
 def test_a_pair_is_requested_again_after_a_delay_that_doubles_up_to_six_hours(
     entry: Mapping[PartitionKey, Entry], number: int, delay: timedelta
 ) -> None:
-    seen = {PAIR: (AT, 3)}
-    (first,) = _plan(seen, seen, entry).attempts.values()
+    found = {PAIR: (AT, 3)}
+    (first,) = _plan(found, found, entry).attempts.values()
     earlier = {PAIR: replace(first, number=number)}
-    early = _plan(seen, seen, entry, earlier, NOW + delay - MINUTE)
+    early = _plan(found, found, entry, earlier, NOW + delay - MINUTE)
     assert (early.requests, early.attempts) == ((), earlier)
-    due = _plan(seen, seen, entry, earlier, NOW + delay)
+    due = _plan(found, found, entry, earlier, NOW + delay)
     assert len(due.requests) == 1
     assert due.attempts == {PAIR: Attempt(first.version, number + 1, NOW + delay)}
 
@@ -232,36 +232,49 @@ def test_a_new_version_is_requested_at_once_as_a_first_attempt(state: str) -> No
 
 def test_a_held_pair_keeps_its_attempts_whether_a_tick_sees_it_or_not() -> None:
     ledger = {PAIR: Entry(state="HELD")}
-    seen = {PAIR: (AT, 3)}
+    found = {PAIR: (AT, 3)}
     # Its own rows may be older than the move that the ledger knows of.
-    for orders, shipments in ((seen, seen), ({}, seen), ({PAIR: (AT - MINUTE, 3)}, {}), ({}, {})):
-        first = _plan(seen, seen, ledger)
+    for orders, shipments in ((found, found), ({}, found), ({PAIR: (AT - MINUTE, 3)}, {}), ({}, {})):
+        first = _plan(found, found, ledger)
         assert _plan(orders, shipments, ledger, first.attempts, NOW + MINUTE).attempts == first.attempts
 
 
 def test_a_published_pair_is_forgotten() -> None:
-    seen = {PAIR: (AT, 3)}
-    requested = _plan(seen, seen)
-    published = _plan(seen, seen, {PAIR: Entry()}, requested.attempts, NOW + MINUTE)
+    found = {PAIR: (AT, 3)}
+    requested = _plan(found, found)
+    published = _plan(found, found, {PAIR: Entry()}, requested.attempts, NOW + MINUTE)
     assert (published.requests, published.attempts, published.reason) == ((), {}, "")
 
 
 @pytest.mark.parametrize(
     ("changed", "known", "expected"),
     [
-        pytest.param([_day(0)], [], [("DC01", 0, 0, [0])], id="no dependants yet"),
-        pytest.param([_day(0)], [_day(3)], [("DC01", 0, 3, [0])], id="dependants up to the last known day"),
-        pytest.param([_day(0)], [_day(90)], [("DC01", 0, 28, [0])], id="28 dependants"),
-        pytest.param([_day(0)], [_day(-9)], [("DC01", 0, 0, [0])], id="days before do not depend"),
-        pytest.param([_day(0)], [_day(9, "DC02")], [("DC01", 0, 0, [0])], id="nor do other DCs"),
-        pytest.param([_day(0), _day(5)], [_day(90)], [("DC01", 0, 33, [0, 5])], id="overlapping dependants: one run"),
-        pytest.param([_day(0), _day(28)], [_day(90)], [("DC01", 0, 56, [0, 28])], id="a changed day that depends"),
+        pytest.param([_shift(0)], [], [("DC01", 0, 0, [0])], id="no dependants yet"),
+        pytest.param([_shift(0)], [_shift(3)], [("DC01", 0, 3, [0])], id="dependants up to the last known day"),
+        pytest.param([_shift(0)], [_shift(90)], [("DC01", 0, 28, [0])], id="28 dependants"),
+        pytest.param([_shift(0)], [_shift(-9)], [("DC01", 0, 0, [0])], id="days before do not depend"),
+        pytest.param([_shift(0)], [_shift(9, "DC02")], [("DC01", 0, 0, [0])], id="nor do other DCs"),
         pytest.param(
-            [_day(0), _day(29)], [_day(90)], [("DC01", 0, 28, [0]), ("DC01", 29, 57, [29])], id="apart: two runs"
+            [_shift(0), _shift(5)],
+            [_shift(90)],
+            [("DC01", 0, 33, [0, 5])],
+            id="overlapping dependants: one run",
         ),
         pytest.param(
-            [_day(0, "DC02"), _day(1), _day(2)],
-            [_day(4), _day(1, "DC02")],
+            [_shift(0), _shift(28)],
+            [_shift(90)],
+            [("DC01", 0, 56, [0, 28])],
+            id="a changed day that depends",
+        ),
+        pytest.param(
+            [_shift(0), _shift(29)],
+            [_shift(90)],
+            [("DC01", 0, 28, [0]), ("DC01", 29, 57, [29])],
+            id="apart: two runs",
+        ),
+        pytest.param(
+            [_shift(0, "DC02"), _shift(1), _shift(2)],
+            [_shift(4), _shift(1, "DC02")],
             [("DC01", 1, 4, [1, 2]), ("DC02", 0, 1, [0])],
             id="a run for each DC",
         ),
@@ -270,56 +283,57 @@ def test_a_published_pair_is_forgotten() -> None:
 def test_changed_days_are_grouped_with_the_days_that_depend_on_them(
     changed: Sequence[PartitionKey], known: Sequence[PartitionKey], expected: Sequence[tuple[str, int, int, list[int]]]
 ) -> None:
-    seen = dict.fromkeys(changed, (AT, 3))
-    assert _ranges(_plan(seen, seen, {pair: Entry() for pair in known})) == expected
+    found = dict.fromkeys(changed, (AT, 3))
+    assert _list_ranges(_plan(found, found, {pair: Entry() for pair in known})) == expected
 
 
 def test_waiting_pairs_are_not_requested_along_with_others() -> None:
-    seen = {_day(0): (AT, 3), _day(1): (AT, 3)}
-    waiting = _plan({_day(0): (AT, 3)}).attempts
-    made = _plan(seen, {}, {}, waiting, NOW + MINUTE)
-    assert _ranges(made) == [("DC01", 1, 1, [1])]
+    found = {_shift(0): (AT, 3), _shift(1): (AT, 3)}
+    waiting = _plan({_shift(0): (AT, 3)}).attempts
+    made = _plan(found, {}, {}, waiting, NOW + MINUTE)
+    assert _list_ranges(made) == [("DC01", 1, 1, [1])]
     assert {pair: attempt.requested_at for pair, attempt in made.attempts.items()} == {
-        _day(0): NOW,
-        _day(1): NOW + MINUTE,
+        _shift(0): NOW,
+        _shift(1): NOW + MINUTE,
     }
 
 
 def test_a_run_key_changes_with_the_range_the_version_and_the_attempt() -> None:
-    seen = {PAIR: (AT, 3)}
-    first = _plan(seen)
+    found = {PAIR: (AT, 3)}
+    first = _plan(found)
     plans = [
         first,
-        _plan(seen, {PAIR: (AT, 1)}),
+        _plan(found, {PAIR: (AT, 1)}),
         _plan({PAIR: (AT, 4)}),
         _plan({PAIR: (AT + MINUTE, 3)}),
-        _plan({_day(1): (AT, 3)}),
-        _plan({_day(0, "DC02"): (AT, 3)}),
-        _plan(seen, ledger={_day(1): Entry()}),
-        _plan(seen, attempts=first.attempts, now=NOW + RETRY),
+        _plan({_shift(1): (AT, 3)}),
+        _plan({_shift(0, "DC02"): (AT, 3)}),
+        _plan(found, ledger={_shift(1): Entry()}),
+        _plan(found, attempts=first.attempts, now=NOW + RETRY),
     ]
     keys = [request.run_key for made in plans for request in made.requests]
     assert len(set(keys)) == len(plans)
-    assert _plan(seen, now=NOW + MINUTE).requests == first.requests
+    assert _plan(found, now=NOW + MINUTE).requests == first.requests
 
 
 @pytest.mark.parametrize(
     ("orders", "ledger", "minutes"),
     [
-        pytest.param({PAIR: (AT, 3), _day(1): (AT + MINUTE, 3)}, {PAIR: Entry(), _day(1): Entry((AT + MINUTE, 3))}, 1,
-                     id="nothing ahead: the largest seen"),
-        pytest.param({PAIR: (AT, 3), _day(1): (AT + MINUTE, 3)}, {}, 0, id="all ahead: the smallest"),
-        pytest.param({PAIR: (AT, 3), _day(1): (AT + MINUTE, 3), _day(2): (AT + 2 * MINUTE, 3)}, {PAIR: Entry()}, 1,
+        pytest.param({PAIR: (AT, 3), _shift(1): (AT + MINUTE, 3)},
+                     {PAIR: Entry(), _shift(1): Entry((AT + MINUTE, 3))}, 1,
+                     id="nothing ahead: the largest change"),
+        pytest.param({PAIR: (AT, 3), _shift(1): (AT + MINUTE, 3)}, {}, 0, id="all ahead: the smallest"),
+        pytest.param({PAIR: (AT, 3), _shift(1): (AT + MINUTE, 3), _shift(2): (AT + 2 * MINUTE, 3)}, {PAIR: Entry()}, 1,
                      id="some ahead: the smallest of those"),
-        pytest.param({PAIR: (AT, 3), _day(1): (AT + MINUTE, 3)},
-                     {PAIR: Entry(state="HELD"), _day(1): Entry((AT + MINUTE, 3))}, 1,
+        pytest.param({PAIR: (AT, 3), _shift(1): (AT + MINUTE, 3)},
+                     {PAIR: Entry(state="HELD"), _shift(1): Entry((AT + MINUTE, 3))}, 1,
                      id="a held pair does not hold it back"),
-        pytest.param({PAIR: (AT, 4), _day(1): (AT + MINUTE, 3)},
-                     {PAIR: Entry(state="HELD"), _day(1): Entry((AT + MINUTE, 3))}, 0,
+        pytest.param({PAIR: (AT, 4), _shift(1): (AT + MINUTE, 3)},
+                     {PAIR: Entry(state="HELD"), _shift(1): Entry((AT + MINUTE, 3))}, 0,
                      id="unless it is ahead"),
     ],
 )  # fmt: skip
-def test_the_watermark_moves_to_the_smallest_change_still_ahead_or_to_the_largest_seen(
+def test_the_watermark_moves_to_the_smallest_change_still_ahead_or_to_the_largest_read(
     orders: Seen, ledger: Mapping[PartitionKey, Entry], minutes: int
 ) -> None:
     assert _plan(orders, {}, ledger).watermarks == {"orders": AT + minutes * MINUTE}
@@ -331,20 +345,20 @@ def test_the_watermark_never_passes_our_own_clock() -> None:
 
 
 def test_each_source_has_a_watermark_of_its_own() -> None:
-    made = _plan({PAIR: (AT, 3)}, {PAIR: (AT + MINUTE, 3), _day(1): (AT + 2 * MINUTE, 3)}, {_day(1): Entry()})
+    made = _plan({PAIR: (AT, 3)}, {PAIR: (AT + MINUTE, 3), _shift(1): (AT + 2 * MINUTE, 3)}, {_shift(1): Entry()})
     assert made.watermarks == {"orders": AT, "shipments": AT + MINUTE}
 
 
 def test_a_tick_that_waits_says_for_what_and_until_when() -> None:
-    seen = {_day(0): (AT, 3), _day(1): (AT, 3)}
-    first = _plan(seen).attempts
-    attempts = {_day(0): replace(first[_day(0)], number=3), _day(1): first[_day(1)]}
-    assert _plan(seen, attempts=attempts, now=NOW + MINUTE).reason == (
+    found = {_shift(0): (AT, 3), _shift(1): (AT, 3)}
+    first = _plan(found).attempts
+    attempts = {_shift(0): replace(first[_shift(0)], number=3), _shift(1): first[_shift(1)]}
+    assert _plan(found, attempts=attempts, now=NOW + MINUTE).reason == (
         "2 requested and not published yet, e.g. DC01 2026-02-11 (attempt 1); next retry at 2026-02-10 20:15 UTC"
     )
 
 
-TEN: Final = {_day(0, f"DC{number:02}"): (AT + number * MINUTE, 3) for number in range(10)}
+TEN: Final = {_shift(0, f"DC{number:02}"): (AT + number * MINUTE, 3) for number in range(10)}
 
 
 def test_ten_changed_dcs_are_ten_requests() -> None:
@@ -365,10 +379,10 @@ def test_what_is_too_much_for_one_tick_is_requested_by_the_next_and_holds_back_t
 
 def test_what_was_requested_least_often_goes_first() -> None:
     pairs = list(TEN)
-    asked = _plan(dict(list(TEN.items())[:2]), {}).attempts
-    made = _plan(TEN, {}, {}, asked, NOW + RETRY, max_requests=9)
+    requested = _plan(dict(list(TEN.items())[:2]), {}).attempts
+    made = _plan(TEN, {}, {}, requested, NOW + RETRY, max_requests=9)
     assert [each.dc for each in made.requests] == [*[dc for dc, _ in pairs[2:]], "DC00"]
-    assert made.attempts[pairs[1]] == asked[pairs[1]]
+    assert made.attempts[pairs[1]] == requested[pairs[1]]
 
 
 READ: Final = {"orders": (AT, 3), "shipments": (AT, 3), "snapshots": (AT, 9)}
@@ -390,19 +404,19 @@ READ: Final = {"orders": (AT, 3), "shipments": (AT, 3), "snapshots": (AT, 9)}
     ],
 )
 def test_a_version_is_older_if_any_source_is(read: Mapping[str, tuple[datetime | None, int]], *, older: bool) -> None:
-    def columns(versions: Mapping[str, tuple[datetime | None, int]]) -> dict[str, object]:
+    def name_columns(versions: Mapping[str, tuple[datetime | None, int]]) -> dict[str, object]:
         return {
             name: value
             for source, names in VERSIONS.items()
             for name, value in zip(names, versions[source], strict=True)
         }
 
-    assert is_older(columns({**READ, **read}), columns(READ)) is older
-    nothing = columns(dict.fromkeys(SOURCES, (None, 0)))
-    assert not is_older(columns({**READ, **read}), nothing)
+    assert is_older(name_columns({**READ, **read}), name_columns(READ)) is older
+    nothing = name_columns(dict.fromkeys(SOURCES, (None, 0)))
+    assert not is_older(name_columns({**READ, **read}), nothing)
 
 
-PAIRS: Final = [_day(offset, dc) for dc, offset in product(("DC01", "DC02"), (-40, -3, -2, 0))]
+PAIRS: Final = [_shift(offset, dc) for dc, offset in product(("DC01", "DC02"), (-40, -3, -2, 0))]
 OVERLAP: Final = timedelta(minutes=15)
 
 
@@ -420,25 +434,25 @@ class World:
     run_keys: set[str] = field(default_factory=set)
 
     def commit(self, source: str, pair: PartitionKey, age: timedelta) -> None:
-        """A source's transaction ends; its row may be older than what others committed before."""
+        """End a source's transaction; its row may be older than what others committed before."""
         self.rows[source].setdefault(pair, []).append(self.now - age)
 
-    def source(self, source: str, pair: PartitionKey) -> Version | None:
+    def read_version(self, source: str, pair: PartitionKey) -> Version | None:
         times = self.rows[source].get(pair)
         return (max(times), len(times)) if times else None
 
-    def seen(self, source: str) -> Seen:
-        """What a query finds since the watermark less the overlap, and of the ship dates due since then."""
+    def read_source(self, source: str) -> Seen:
+        """Read what a query finds since the watermark less the overlap, and of the ship dates due since then."""
         since = self.marks[source] - OVERLAP if source in self.marks else None
         return {
             pair: version
             for pair in self.rows[source]
-            if (version := self.source(source, pair))
+            if (version := self.read_version(source, pair))
             and (since is None or version[0] > since or pair[1] >= since.date())
         }
 
     def plan(self) -> Plan:
-        orders, shipments, snapshots = (self.seen(source) for source in SOURCES)
+        orders, shipments, snapshots = (self.read_source(source) for source in SOURCES)
         return _plan(orders, shipments, self.ledger, self.attempts, self.now, snapshots)
 
     def tick(self) -> Plan:
@@ -448,23 +462,23 @@ class World:
         return made
 
     def run(self, made: Plan, outcome: str) -> None:
-        """Launch what Dagster would: requests whose run key it has not seen."""
+        """Launch what Dagster would: requests whose run key it does not have yet."""
         for request in made.requests:
             assert request.run_key not in self.run_keys, "a request that Dagster would ignore"
             self.run_keys.add(request.run_key)
             for day in request.changed if outcome != "FAILED" else ():
                 pair = PartitionKey(request.dc, day)
-                versions = {source: self.source(source, pair) for source in SOURCES}
+                versions = {source: self.read_version(source, pair) for source in SOURCES}
                 self.ledger[pair] = Entry(**versions, state=outcome)
 
-    def ahead(self) -> set[PartitionKey]:
-        """The pairs whose sources hold something else than what was processed; a snapshot alone is nothing to do."""
+    def find_ahead(self) -> set[PartitionKey]:
+        """Find the pairs whose sources hold something else than was processed; a snapshot alone is nothing to do."""
         return {
             pair
             for source in SOURCES
             for pair in self.rows[source]
-            if (source in WATERMARKED or any(self.source(lines, pair) for lines in WATERMARKED))
-            and ((entry := self.ledger.get(pair)) is None or self.source(source, pair) != getattr(entry, source))
+            if (source in WATERMARKED or any(self.read_version(lines, pair) for lines in WATERMARKED))
+            and ((entry := self.ledger.get(pair)) is None or self.read_version(source, pair) != getattr(entry, source))
         }
 
 
@@ -488,12 +502,12 @@ def test_no_change_is_lost_whatever_fails_and_nothing_is_requested_twice(
             world.commit(*commit)
         made = world.tick()
         assert world.plan().requests == (), "planning again at the same time"
-        assert world.ahead() <= world.attempts.keys()
+        assert world.find_ahead() <= world.attempts.keys()
         world.run(made, outcome)
         world.now += passed
     world.now += timedelta(hours=6)
     world.run(world.tick(), "PUBLISHED")
-    assert world.ahead() == set()
+    assert world.find_ahead() == set()
     assert {entry.state for entry in world.ledger.values()} <= {"PUBLISHED"}
     world.now += timedelta(hours=6)
     assert world.tick().requests == ()

@@ -102,13 +102,13 @@ def ticking(tmp_path: Path, instance: dg.DagsterInstance) -> Ticking:
     return Ticking(Home(home.directory), instance)
 
 
-def _row(dc: str, *, active: bool = True) -> dict[str, object]:
+def _make_row(dc: str, *, active: bool = True) -> dict[str, object]:
     return {"dc": dc, "name": None, "time_zone": "UTC", "active": active}
 
 
 def test_one_statement_onboards_a_dc_and_a_second_tick_has_nothing_to_do(ticking: Ticking) -> None:
     assert str(ticking.tick().skip_message).startswith("the table dcs has no active DC")
-    ticking.execute(DCS.insert().values([_row("DC01"), _row("DC02"), _row("DC03", active=False)]))
+    ticking.execute(DCS.insert().values([_make_row("DC01"), _make_row("DC02"), _make_row("DC03", active=False)]))
     ticking.tick()
     assert ticking.keys == ["DC01", "DC02"]
     again = ticking.tick()
@@ -117,7 +117,7 @@ def test_one_statement_onboards_a_dc_and_a_second_tick_has_nothing_to_do(ticking
 
 
 def test_an_inactive_dc_loses_its_key_once_no_run_is_left_for_it(ticking: Ticking) -> None:
-    ticking.execute(DCS.insert().values([_row("DC01"), _row("DC02")]))
+    ticking.execute(DCS.insert().values([_make_row("DC01"), _make_row("DC02")]))
     ticking.tick()
     day = ticking.home.settings.first_ship_date
     job = ticking.home.defs.resolve_job_def("fill_rate_and_lost_cases")

@@ -15,7 +15,7 @@ from fillrate_assets.notifications.outbox import OUTBOX
 from fillrate_assets.orchestration.partitions import CHANGED_TAG, make_range_tags
 from fillrate_assets_tests.conftest import SMALL
 from fillrate_assets_tests.fixtures.fakes import Failing
-from fillrate_assets_tests.fixtures.home import QUIET, Home, messages, tell_failures
+from fillrate_assets_tests.fixtures.home import QUIET, Home, read_messages, tick_failure_sensor
 
 DAY: Final = date(2026, 2, 10)
 FAILED: Final = FailedRun(
@@ -47,13 +47,13 @@ def test_a_message_says_what_where_why_and_what_to_do() -> None:
 
 
 @pytest.mark.parametrize(
-    ("failed", "subject", "told", "not_told"),
+    ("failed", "subject", "text", "unknown"),
     [
         pytest.param(replace(FAILED, last=DAY), "DC01 2026-02-10: orders failed", "Where: DC01 2026-02-10\n", "Run: ",
                      id="one day, no link"),
         pytest.param(replace(FAILED, requested_again=False), "DC01 2026-02-10 to 2026-02-12: orders failed",
                      "Then run again: fillrate run --dc DC01 --from 2026-02-10 --to 2026-02-12", "sensor",
-                     id="nobody requests it again"),
+                     id="no sensor requests it again"),
         pytest.param(replace(FAILED, dcs=[], first=None, last=None), f"{JOB}: orders failed", "Step: orders",
                      "None", id="no ship dates"),
         pytest.param(replace(FAILED, steps=(), kind=""), "DC01 2026-02-10 to 2026-02-12: the run failed",
@@ -64,11 +64,11 @@ def test_a_message_says_what_where_why_and_what_to_do() -> None:
                      "An unexpected error", "did not answer", id="a defect"),
     ],
 )  # fmt: skip
-def test_a_message_tells_only_what_is_known(failed: FailedRun, subject: str, told: str, not_told: str) -> None:
+def test_a_message_says_only_what_is_known(failed: FailedRun, subject: str, text: str, unknown: str) -> None:
     said, body = format_failure(failed, "")
     assert said == subject
-    assert told in body
-    assert not_told not in body
+    assert text in body
+    assert unknown not in body
 
 
 def test_a_subject_is_no_longer_than_its_column() -> None:
@@ -80,7 +80,7 @@ def test_a_subject_is_no_longer_than_its_column() -> None:
     ("failure", "advice"),
     [(SourceUnavailable("order system: gone"), "did not answer"), (PermanentFailure("no table"), "retry cannot help")],
 )
-def test_a_failed_run_is_told_once_and_one_that_succeeds_is_not(
+def test_a_failed_run_is_reported_once_and_one_that_succeeds_is_not(
     network_home: Home, instance: dg.DagsterInstance, failure: FillrateError, advice: str
 ) -> None:
     chosen = settings.load(
@@ -95,31 +95,31 @@ def test_a_failed_run_is_told_once_and_one_that_succeeds_is_not(
     def run() -> dg.ExecuteInProcessResult:
         return job.execute_in_process(run_config=QUIET, instance=instance, tags=tags, raise_on_error=False)
 
-    first = tell_failures(defs, instance, None)
+    first = tick_failure_sensor(defs, instance, None)
     assert run().success
-    first = tell_failures(defs, instance, first)
+    first = tick_failure_sensor(defs, instance, first)
     failures.append(failure)
     failed = run()
     assert not failed.success
-    last = tell_failures(defs, instance, first)
+    last = tick_failure_sensor(defs, instance, first)
     # The daemon dies before it keeps the cursor: the same run comes up again.
-    assert tell_failures(defs, instance, first) == last
-    tell_failures(defs, instance, last)
-    ((subject, body),) = messages(network_home.store)
+    assert tick_failure_sensor(defs, instance, first) == last
+    tick_failure_sensor(defs, instance, last)
+    ((subject, body),) = read_messages(network_home.store)
     assert subject == f"DC01 {SMALL.first}: orders failed"
     assert f"Cause: {failure}\n" in body
     assert advice in body
     assert body.endswith(f"Run: https://dagster.example/runs/{failed.run_id}")
 
 
-def test_a_run_whose_process_died_is_told_without_a_step(network_home: Home, instance: dg.DagsterInstance) -> None:
+def test_a_run_whose_process_died_is_reported_without_a_step(network_home: Home, instance: dg.DagsterInstance) -> None:
     defs = network_home.defs
-    cursor = tell_failures(defs, instance, None)
+    cursor = tick_failure_sensor(defs, instance, None)
     instance.add_dynamic_partitions("dc", ["DC01"])
     tags = make_range_tags("DC01", SMALL.first, SMALL.first)
     run = instance.create_run_for_job(defs.resolve_job_def(JOB), tags=tags, status=dg.DagsterRunStatus.STARTED)
     instance.report_run_failed(run, "process 7 ended without a word")
-    tell_failures(defs, instance, cursor)
-    ((subject, body),) = messages(network_home.store)
+    tick_failure_sensor(defs, instance, cursor)
+    ((subject, body),) = read_messages(network_home.store)
     assert subject == f"DC01 {SMALL.first}: the run failed"
     assert "Cause: process 7 ended without a word\n" in body

@@ -32,25 +32,25 @@ CORRECTED_AND_CANCELLED: Final = (
 EACHES: Final = ({"ordered_qty": 30, "shipped": 18, "uom": "EA", "pack_size": 12},)
 
 
-def simple(*quantities: tuple[int, int]) -> tuple[dict[str, int], ...]:
+def make_history(*quantities: tuple[int, int]) -> tuple[dict[str, int], ...]:
     return tuple({"ordered_qty": ordered, "shipped": shipped} for ordered, shipped in quantities)
 
 
 # item: history, item fields, snapshot of the day, lines of the day
 INPUTS: Final[dict[str, tuple[str, Row, str | None, tuple[Row, ...]]]] = {
-    "1": (H_A, {"contract_committed": True}, "Y", simple((100, 92))),
-    "2": (H_A, {"contract_committed": True}, "N", simple((20, 0))),
+    "1": (H_A, {"contract_committed": True}, "Y", make_history((100, 92))),
+    "2": (H_A, {"contract_committed": True}, "N", make_history((20, 0))),
     "3": (H_A, {}, "N", ()),
-    "4": (H_A, {}, "N", simple((55, 15))),
-    "5": (H_B, {}, "N", simple((10, 0))),
+    "4": (H_A, {}, "N", make_history((55, 15))),
+    "5": (H_B, {}, "N", make_history((10, 0))),
     "6": (H_C, {}, "N", ()),
-    "7": (H_D, {}, "N", simple((12, 0))),
-    "8": (H_A, {"item_type": "FLOW", "contract_committed": True}, "N", simple((120, 96))),
-    "9": (H_A, {}, None, simple((30, 24))),
-    "10": (H_A, {}, None, simple((30, 0))),
-    "11": ("", {}, "Y", simple((10, 14), (20, 15))),
+    "7": (H_D, {}, "N", make_history((12, 0))),
+    "8": (H_A, {"item_type": "FLOW", "contract_committed": True}, "N", make_history((120, 96))),
+    "9": (H_A, {}, None, make_history((30, 24))),
+    "10": (H_A, {}, None, make_history((30, 0))),
+    "11": ("", {}, "Y", make_history((10, 14), (20, 15))),
     "12": ("", {}, "Y", CORRECTED_AND_CANCELLED),
-    "13": (H_A_CORRECTED, {"contract_committed": True}, "N", simple((20, 0))),
+    "13": (H_A_CORRECTED, {"contract_committed": True}, "N", make_history((20, 0))),
     "14": ("", {}, "Y", EACHES),
 }
 
@@ -80,7 +80,7 @@ COLUMNS: Final = (
 @pytest.fixture(scope="module")
 def records() -> dict[str, dict[str, Any]]:
     """The lost-case record of each worked example, all of them computed in one network."""
-    orders, shipments, snapshots = _filler()
+    orders, shipments, snapshots = _make_filler()
     for item, (history, _, instock, today) in INPUTS.items():
         for entry in filter(None, history.split(", ")):
             day, ordered, flag = entry.split()
@@ -113,8 +113,8 @@ def test_a_worked_example_comes_out_to_the_digit(case: str, records: dict[str, d
     assert [records[case][name] for name in COLUMNS] == expected
 
 
-def _filler() -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[dict[str, Any]]]:
-    """An item that ships on every day but Sunday 05-12, so that those days are ship days of the DC."""
+def _make_filler() -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[dict[str, Any]]]:
+    """Make an item that ships on every day but Sunday 05-12, so that those days are ship days of the DC."""
     orders: list[dict[str, Any]] = []
     shipments: list[dict[str, Any]] = []
     for back in range(1, 29):
@@ -125,7 +125,7 @@ def _filler() -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[dict[str
 
 
 def _sell(orders: list[dict[str, Any]], shipments: list[dict[str, Any]], line: Row) -> None:
-    """An order line, and what shipped of it if it says so."""
+    """Add an order line, and what shipped of it if it says so."""
     order = {"line_no": len(orders) + 1, "source_seq": len(orders) + 1, **line}
     shipped = order.pop("shipped", None)
     orders.append(order)

@@ -24,7 +24,7 @@ HOUR: Final = timedelta(hours=1)
 SIX: Final = time(6)
 
 
-def _versions(**versions: tuple[datetime | None, int]) -> dict[str, pl.DataFrame]:
+def _make_versions(**versions: tuple[datetime | None, int]) -> dict[str, pl.DataFrame]:
     return {
         source: pl.DataFrame(
             [(*PAIR, *versions[source])] if source in versions else [],
@@ -35,7 +35,7 @@ def _versions(**versions: tuple[datetime | None, int]) -> dict[str, pl.DataFrame
     }
 
 
-def _ledger(state: str | None, pair: PartitionKey = PAIR) -> pl.DataFrame:
+def _make_ledger(state: str | None, pair: PartitionKey = PAIR) -> pl.DataFrame:
     reason = "no instock snapshot for the day" if state == "HELD" else None
     rows = [(*pair, AT, 3, AT, 3, AT, 9, 1, None, state, reason, "run", AT)] if state else []
     return pl.DataFrame(rows, schema=schema.LEDGER.polars, orient="row")
@@ -49,26 +49,28 @@ HELD: Final = {PAIR: "held: no instock snapshot for the day"}
 @pytest.mark.parametrize(
     ("found", "state", "age", "expected"),
     [
-        pytest.param(_versions(), None, 99, {}, id="nothing anywhere"),
-        pytest.param(_versions(orders=(AT, 3)), "PUBLISHED", 99, {}, id="published"),
-        pytest.param(_versions(orders=(AT, 3)), None, 24, {}, id="ahead, not for long"),
-        pytest.param(_versions(orders=(AT, 3)), None, 25, AHEAD, id="ahead for too long"),
+        pytest.param(_make_versions(), None, 99, {}, id="nothing anywhere"),
+        pytest.param(_make_versions(orders=(AT, 3)), "PUBLISHED", 99, {}, id="published"),
+        pytest.param(_make_versions(orders=(AT, 3)), None, 24, {}, id="ahead, not for long"),
+        pytest.param(_make_versions(orders=(AT, 3)), None, 25, AHEAD, id="ahead for too long"),
         pytest.param(
-            _versions(orders=(AT, 3), shipments=(AT + HOUR, 3)), None, 26, LATER, id="the latest change counts"
+            _make_versions(orders=(AT, 3), shipments=(AT + HOUR, 3)), None, 26, LATER, id="the latest change counts"
         ),
-        pytest.param(_versions(snapshots=(AT + HOUR, 9)), "PUBLISHED", 26, LATER, id="a snapshot that no run read"),
-        pytest.param(_versions(snapshots=(None, 8)), "PUBLISHED", 99, {}, id="since when is unknown"),
-        pytest.param(_versions(), "HELD", 0, HELD, id="held"),
-        pytest.param(_versions(orders=(AT, 4)), "HELD", 99, HELD, id="held and ahead"),
+        pytest.param(
+            _make_versions(snapshots=(AT + HOUR, 9)), "PUBLISHED", 26, LATER, id="a snapshot that no run read"
+        ),
+        pytest.param(_make_versions(snapshots=(None, 8)), "PUBLISHED", 99, {}, id="since when is unknown"),
+        pytest.param(_make_versions(), "HELD", 0, HELD, id="held"),
+        pytest.param(_make_versions(orders=(AT, 4)), "HELD", 99, HELD, id="held and ahead"),
     ],
 )
 def test_no_day_is_left_behind(
     found: Mapping[str, pl.DataFrame], state: str | None, age: int, expected: Mapping[PartitionKey, str]
 ) -> None:
-    assert find_unpublished_days(found, _ledger(state), now=AT + age * HOUR, max_ahead=24 * HOUR) == expected
+    assert find_unpublished_days(found, _make_ledger(state), now=AT + age * HOUR, max_ahead=24 * HOUR) == expected
 
 
-def _utc(text: str) -> datetime:
+def _parse_utc(text: str) -> datetime:
     return datetime.fromisoformat(text).replace(tzinfo=UTC)
 
 
@@ -93,10 +95,10 @@ def _utc(text: str) -> datetime:
 )  # fmt: skip
 def test_a_day_is_due_at_its_deadline_by_the_clock_of_the_dc(zone: str, deadline: str, now: str, day: str) -> None:
     # Decision 0043.
-    assert compute_due_day(ZoneInfo(zone), _utc(now), time.fromisoformat(deadline)) == date.fromisoformat(day)
+    assert compute_due_day(ZoneInfo(zone), _parse_utc(now), time.fromisoformat(deadline)) == date.fromisoformat(day)
 
 
-def _dcs(zone: str = "UTC", *, active: bool = True) -> pl.DataFrame:
+def _make_dcs(zone: str = "UTC", *, active: bool = True) -> pl.DataFrame:
     return pl.DataFrame([("DC01", None, zone, active)], schema=schema.DCS.polars, orient="row")
 
 
@@ -116,25 +118,25 @@ def test_the_latest_day_that_is_due_is_complete(
     ordered: Collection[PartitionKey], snapshots: Collection[PartitionKey], state: str | None, lacks: str | None
 ) -> None:
     now = datetime(2026, 2, 11, 12, tzinfo=UTC)
-    found = find_incomplete_days(_dcs(), ordered, snapshots, _ledger(state), now=now, deadline=SIX)
+    found = find_incomplete_days(_make_dcs(), ordered, snapshots, _make_ledger(state), now=now, deadline=SIX)
     assert found == ({PAIR: f"{lacks} by 06:00 UTC of the next day"} if lacks else {})
-    left_alone = _dcs(active=False)
-    assert find_incomplete_days(left_alone, ordered, snapshots, _ledger(state), now=now, deadline=SIX) == {}
+    left_alone = _make_dcs(active=False)
+    assert find_incomplete_days(left_alone, ordered, snapshots, _make_ledger(state), now=now, deadline=SIX) == {}
 
 
 def test_each_dc_is_due_by_its_own_clock() -> None:
-    dcs = pl.concat([_dcs(), _dcs("America/Los_Angeles").with_columns(dc=pl.lit("DC02"))])
+    dcs = pl.concat([_make_dcs(), _make_dcs("America/Los_Angeles").with_columns(dc=pl.lit("DC02"))])
     ordered = {PartitionKey(dc, DAY - timedelta(days=days)) for dc in ("DC01", "DC02") for days in range(3)}
     now = datetime(2026, 2, 11, 12, tzinfo=UTC)
-    found = find_incomplete_days(dcs, ordered, ordered, _ledger(None), now=now, deadline=SIX)
+    found = find_incomplete_days(dcs, ordered, ordered, _make_ledger(None), now=now, deadline=SIX)
     assert list(found) == [("DC01", DAY), ("DC02", DAY - timedelta(days=1))]
 
 
 @pytest.mark.parametrize("zone", ["Mars/Olympus", "../etc"])
 def test_an_unknown_time_zone_is_reported_and_the_other_dcs_are_judged(zone: str) -> None:
-    dcs = pl.concat([_dcs().with_columns(dc=pl.lit("DC00"), time_zone=pl.lit(zone)), _dcs()])
+    dcs = pl.concat([_make_dcs().with_columns(dc=pl.lit("DC00"), time_zone=pl.lit(zone)), _make_dcs()])
     now = datetime(2026, 2, 11, 12, tzinfo=UTC)
-    found = find_incomplete_days(dcs, [PAIR], [PAIR], _ledger(None), now=now, deadline=SIX)
+    found = find_incomplete_days(dcs, [PAIR], [PAIR], _make_ledger(None), now=now, deadline=SIX)
     assert found[PartitionKey("DC00", now.date())] == f"the time zone {zone} is unknown: correct it in the table dcs"
     assert PAIR in found
 

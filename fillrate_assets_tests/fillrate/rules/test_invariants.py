@@ -44,8 +44,8 @@ class Network:
     snapshots: tuple[Row, ...]
 
 
-def _line_keys() -> st.SearchStrategy[dict[str, Any]]:
-    """A line of an order; its versions may ship on different dates, and not the same in both systems."""
+def _draw_line_keys() -> st.SearchStrategy[dict[str, Any]]:
+    """Draw a line of an order; its versions may ship on different dates, and not the same in both systems."""
     fields = st.tuples(st.sampled_from(["DC01", "DC02"]), st.sampled_from(DAYS), st.integers(1, 8), st.integers(0, 3))
     return fields.map(
         lambda drawn: {
@@ -58,11 +58,11 @@ def _line_keys() -> st.SearchStrategy[dict[str, Any]]:
     )
 
 
-def _merged(**fields: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
-    return st.tuples(_line_keys(), st.fixed_dictionaries(fields)).map(lambda parts: {**parts[0], **parts[1]})
+def _merge_fields(**fields: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
+    return st.tuples(_draw_line_keys(), st.fixed_dictionaries(fields)).map(lambda parts: {**parts[0], **parts[1]})
 
 
-ORDERS: Final = _merged(
+ORDERS: Final = _merge_fields(
     item=st.sampled_from(["A", "A", "B", "B", "C", "D", None]),
     ordered_qty=st.integers(-2, 30),
     uom=st.sampled_from(["CS", "CS", "cs ", "EA", "KG", None]),
@@ -72,7 +72,7 @@ ORDERS: Final = _merged(
     substitute_for_line=st.sampled_from([1, 2, None]),
     source_seq=st.integers(1, 3),
 )
-SHIPMENTS: Final = _merged(
+SHIPMENTS: Final = _merge_fields(
     shipped_qty=st.integers(-1, 40), uom=st.sampled_from(["CS", "CS", "EA", "KG"]), source_seq=st.integers(1, 3)
 )
 SNAPSHOTS: Final = st.fixed_dictionaries(
@@ -115,40 +115,40 @@ def classify(network: Network) -> pl.DataFrame:
     return line_classification.classify_lines(orders, shipments, MASTER).collect()
 
 
-def days_of(network: Network) -> pl.DataFrame:
+def compute_days(network: Network) -> pl.DataFrame:
     classified = classify(network).lazy()
-    return in_order(
+    return collect_sorted(
         line_classification.compute_item_days(classified, fillrate_frames.make_snapshots(*network.snapshots), MASTER)
     )
 
 
-def records_of(days: pl.DataFrame, ship_dates: Sequence[date]) -> pl.DataFrame:
-    """Lost cases, with what the 28 days before them tell."""
+def compute_records(days: pl.DataFrame, ship_dates: Sequence[date]) -> pl.DataFrame:
+    """Compute lost cases, with the baselines of the 28 days before them."""
     judged = days.lazy().filter(pl.col("ship_date").is_in(list(ship_dates)))
     averages = rolling_baseline.compute_rolling_averages(days.lazy(), ship_dates)
-    return in_order(lost_cases.compute_lost_cases(judged, averages, fillrate_frames.make_waivers()))
+    return collect_sorted(lost_cases.compute_lost_cases(judged, averages, fillrate_frames.make_waivers()))
 
 
-def in_order(frame: pl.LazyFrame) -> pl.DataFrame:
+def collect_sorted(frame: pl.LazyFrame) -> pl.DataFrame:
     return frame.sort("dc", "ship_date", "item").collect()
 
 
-def of_day(rows: Sequence[Row], day: date) -> tuple[Row, ...]:
+def select_day(rows: Sequence[Row], day: date) -> tuple[Row, ...]:
     return tuple(row for row in rows if row["ship_date"] == day)
 
 
-def asked_for(rows: Sequence[Row], day: date) -> tuple[Row, ...]:
-    """The lines of one day as their system hands them over, with when later versions moved them elsewhere."""
+def select_requested(rows: Sequence[Row], day: date) -> tuple[Row, ...]:
+    """Select the lines of one day as their system hands them over, with when later versions moved them elsewhere."""
 
-    def moved_at(line: Row) -> datetime | None:
+    def find_moved_at(line: Row) -> datetime | None:
         versions = (row for row in rows if all(row[name] == line[name] for name in line_classification.LINE_KEY))
-        later = (row["processed_at"] for row in versions if row["ship_date"] != day and _age(row) > _age(line))
+        later = (row["processed_at"] for row in versions if row["ship_date"] != day and _get_age(row) > _get_age(line))
         return max(later, default=None)
 
-    return tuple({**row, "moved_at": moved_at(row)} for row in of_day(rows, day))
+    return tuple({**row, "moved_at": find_moved_at(row)} for row in select_day(rows, day))
 
 
-def _age(line: Row) -> tuple[Any, ...]:
+def _get_age(line: Row) -> tuple[Any, ...]:
     return line["processed_at"], line["source_seq"], line["ship_date"]
 
 
@@ -168,7 +168,7 @@ def test_no_order_line_is_silently_dropped(network: Network) -> None:
 @MODERATE
 @given(NETWORKS)
 def test_ordered_is_shipped_plus_confirmed(network: Network) -> None:
-    records = records_of(days_of(network), DAYS)
+    records = compute_records(compute_days(network), DAYS)
     schema.LOST_CASES.validate(records)
     ordered, shipped, confirmed = pl.col("ordered_cases"), pl.col("shipped_cases"), pl.col("confirmed_cases")
     held = records.select(
@@ -184,18 +184,18 @@ def test_ordered_is_shipped_plus_confirmed(network: Network) -> None:
 @given(NETWORKS, st.randoms(use_true_random=False))
 def test_the_order_of_the_rows_changes_no_record(network: Network, chance: random.Random) -> None:
     shuffled = Network(*(tuple(chance.sample(rows, len(rows))) for rows in vars(network).values()))
-    days = days_of(network)
-    assert_frame_equal(days_of(shuffled), days)
-    assert_frame_equal(records_of(days_of(shuffled), DAYS), records_of(days, DAYS))
+    days = compute_days(network)
+    assert_frame_equal(compute_days(shuffled), days)
+    assert_frame_equal(compute_records(compute_days(shuffled), DAYS), compute_records(days, DAYS))
 
 
 @MODERATE
 @given(NETWORKS)
 def test_rows_that_come_twice_change_no_record(network: Network) -> None:
     doubled = Network(*(rows + rows[::2] for rows in vars(network).values()))
-    days = days_of(network)
-    assert_frame_equal(days_of(doubled), days)
-    assert_frame_equal(records_of(days_of(doubled), DAYS), records_of(days, DAYS))
+    days = compute_days(network)
+    assert_frame_equal(compute_days(doubled), days)
+    assert_frame_equal(compute_records(compute_days(doubled), DAYS), compute_records(days, DAYS))
 
 
 @MODERATE
@@ -203,19 +203,23 @@ def test_rows_that_come_twice_change_no_record(network: Network) -> None:
 def test_running_again_gives_the_identical_frame(network: Network) -> None:
     names = schema.CLASSIFIED_LINES.names
     assert_frame_equal(classify(network).sort(names), classify(network).sort(names))
-    assert_frame_equal(records_of(days_of(network), DAYS), records_of(days_of(network), DAYS))
+    assert_frame_equal(compute_records(compute_days(network), DAYS), compute_records(compute_days(network), DAYS))
 
 
 @MODERATE
 @given(NETWORKS)
 def test_day_by_day_gives_the_same_item_days_as_all_at_once(network: Network) -> None:
     apart = [
-        days_of(
-            Network(asked_for(network.orders, day), asked_for(network.shipments, day), of_day(network.snapshots, day))
+        compute_days(
+            Network(
+                select_requested(network.orders, day),
+                select_requested(network.shipments, day),
+                select_day(network.snapshots, day),
+            )
         )
         for day in DAYS
     ]
-    assert_frame_equal(in_order(pl.concat(apart).lazy()), days_of(network))
+    assert_frame_equal(collect_sorted(pl.concat(apart).lazy()), compute_days(network))
 
 
 @MODERATE
@@ -228,8 +232,8 @@ def test_day_by_day_gives_the_same_records_as_all_at_once(history: list[dict[str
     apart = []
     for ship_date in ship_dates:
         back = pl.col("ship_date").is_between(ship_date - timedelta(days=28), ship_date)
-        apart.append(records_of(days.filter(back).collect(), [ship_date]))
-    assert_frame_equal(in_order(pl.concat(apart).lazy()), records_of(days.collect(), ship_dates))
+        apart.append(compute_records(days.filter(back).collect(), [ship_date]))
+    assert_frame_equal(collect_sorted(pl.concat(apart).lazy()), compute_records(days.collect(), ship_dates))
 
 
 @MODERATE
@@ -240,8 +244,8 @@ def test_a_correction_reaches_its_own_day_and_the_28_after_it(
     day = DAY + timedelta(days=corrected)
     others = [row for row in history if (row["item"], row["ship_date"]) != ("A", day)]
     dates = [DAY + timedelta(days=n) for n in range(75)]
-    before = records_of(make_item_days(*history).collect(), dates)
-    after = records_of(make_item_days(*others, {"ship_date": day, "ordered_cases": ordered}).collect(), dates)
+    before = compute_records(make_item_days(*history).collect(), dates)
+    after = compute_records(make_item_days(*others, {"ship_date": day, "ordered_cases": ordered}).collect(), dates)
     reached = pl.col("ship_date").is_between(day, day + timedelta(days=28))
     assert_frame_equal(before.filter(~reached), after.filter(~reached))
 

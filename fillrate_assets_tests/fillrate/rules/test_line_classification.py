@@ -119,7 +119,7 @@ def test_the_latest_version_of_a_line_wins() -> None:
     assert [(row["disposition"], row["ordered_cases"]) for row in rows] == [("COUNTED", 10), ("SUPERSEDED", None)]
 
 
-def test_versions_processed_together_are_told_apart_by_the_source_sequence() -> None:
+def test_versions_processed_together_are_ordered_by_the_source_sequence() -> None:
     orders = make_order_lines({"source_seq": 9}, {"line_no": 1, "source_seq": 3, "ordered_qty": 7})
     assert [row["ordered_cases"] for row in classify_rows(orders)] == [10, None]
 
@@ -134,8 +134,8 @@ def test_a_later_version_on_another_ship_date_supersedes() -> None:
         {"moved_at": LATER}, {"line_no": 1, "processed_at": LATER, "ship_date": date(2024, 5, 17)}
     )
     rows = classify_rows(orders, make_shipment_lines({"ship_date": date(2024, 5, 17), "shipped_qty": 8}))
-    told = [(row["disposition"], row["ship_date"].day, row["shipped_cases"]) for row in rows]
-    assert told == [("COUNTED", 17, 8), ("SUPERSEDED", 16, None)]
+    outcomes = [(row["disposition"], row["ship_date"].day, row["shipped_cases"]) for row in rows]
+    assert outcomes == [("COUNTED", 17, 8), ("SUPERSEDED", 16, None)]
 
 
 def test_a_shipment_that_did_not_move_with_its_line_is_a_reject_of_its_date() -> None:
@@ -143,8 +143,8 @@ def test_a_shipment_that_did_not_move_with_its_line_is_a_reject_of_its_date() ->
         {"moved_at": LATER}, {"line_no": 1, "processed_at": LATER, "ship_date": date(2024, 5, 17)}
     )
     rows = classify_rows(orders, make_shipment_lines({}))
-    told = [(row["source_table"], row["disposition"], row["ship_date"].day, row["shipped_cases"]) for row in rows]
-    assert told == [
+    outcomes = [(row["source_table"], row["disposition"], row["ship_date"].day, row["shipped_cases"]) for row in rows]
+    assert outcomes == [
         ("order_lines", "COUNTED", 17, 0),
         ("order_lines", "SUPERSEDED", 16, None),
         ("shipment_lines", "REJECTED", 16, None),

@@ -25,14 +25,14 @@ UNSEEN: Final = {"instock": None}
 FLOW: Final = {"item_type": "FLOW"}
 
 
-def record(day: Row, average: Row | None = None, waived: tuple[Row, ...] = ()) -> Row:
-    """The record of one item-day; its baseline is 38 cases unless told otherwise."""
+def compute_record(day: Row, average: Row | None = None, waived: tuple[Row, ...] = ()) -> Row:
+    """Compute the record of one item-day; its baseline is 38 cases unless given."""
     frame = lost_cases.compute_lost_cases(make_item_days(day), make_averages(average or {}), make_waivers(*waived))
     schema.LOST_CASES.validate(frame.collect())
     return take_only_row(frame)
 
 
-def quantities(ordered: int, shipped: int) -> dict[str, Any]:
+def make_quantities(ordered: int, shipped: int) -> dict[str, Any]:
     return {"ordered_cases": ordered, "shipped_cases": shipped, "lines": int(ordered > 0)}
 
 
@@ -48,50 +48,50 @@ def quantities(ordered: int, shipped: int) -> dict[str, Any]:
     ],
 )
 def test_flow_precedes_missing_precedes_the_snapshot(day: Row, path: str) -> None:
-    assert record(day)["path"] == path
+    assert compute_record(day)["path"] == path
 
 
 @pytest.mark.parametrize(
     ("day", "confirmed", "estimated", "imputed"),
     [
-        ({**quantities(50, 20)}, 30, 0, False),
-        ({**quantities(0, 0), "lines": 1}, 0, 0, False),
-        ({**OUT, **quantities(20, 5)}, 15, 18, False),
-        ({**OUT, **quantities(38, 38)}, 0, 0, False),
-        ({**OUT, **quantities(50, 0)}, 50, 0, False),
-        ({**OUT, **quantities(0, 0)}, 0, 38, False),
-        ({**FLOW, **OUT, **quantities(20, 5)}, 15, 0, False),
-        ({**FLOW, **UNSEEN, **quantities(20, 0)}, 20, 0, False),
-        ({**UNSEEN, **quantities(20, 1)}, 19, 0, False),
-        ({**UNSEEN, **quantities(20, 0)}, 20, 18, True),
-        ({**UNSEEN, **quantities(50, 0)}, 50, 0, True),
-        ({**UNSEEN, **quantities(0, 0), "lines": 1}, 0, 0, False),
+        ({**make_quantities(50, 20)}, 30, 0, False),
+        ({**make_quantities(0, 0), "lines": 1}, 0, 0, False),
+        ({**OUT, **make_quantities(20, 5)}, 15, 18, False),
+        ({**OUT, **make_quantities(38, 38)}, 0, 0, False),
+        ({**OUT, **make_quantities(50, 0)}, 50, 0, False),
+        ({**OUT, **make_quantities(0, 0)}, 0, 38, False),
+        ({**FLOW, **OUT, **make_quantities(20, 5)}, 15, 0, False),
+        ({**FLOW, **UNSEEN, **make_quantities(20, 0)}, 20, 0, False),
+        ({**UNSEEN, **make_quantities(20, 1)}, 19, 0, False),
+        ({**UNSEEN, **make_quantities(20, 0)}, 20, 18, True),
+        ({**UNSEEN, **make_quantities(50, 0)}, 50, 0, True),
+        ({**UNSEEN, **make_quantities(0, 0), "lines": 1}, 0, 0, False),
     ],
 )
 def test_each_path_loses_what_its_rule_says(day: Row, confirmed: int, estimated: int, imputed: object) -> None:
-    row = record(day)
+    row = compute_record(day)
     assert (row["confirmed_cases"], row["estimated_cases"], row["imputed"]) == (confirmed, estimated, imputed)
     assert row["lost_cases"] == confirmed + estimated
 
 
-@pytest.mark.parametrize("day", [{**OUT, **quantities(20, 5)}, {**UNSEEN, **quantities(20, 0)}])
+@pytest.mark.parametrize("day", [{**OUT, **make_quantities(20, 5)}, {**UNSEEN, **make_quantities(20, 0)}])
 def test_without_a_baseline_nothing_is_estimated(day: Row) -> None:
-    row = record(day, NO_BASELINE)
+    row = compute_record(day, NO_BASELINE)
     assert (row["estimated_cases"], row["baseline_cases"], row["baseline_n"]) == (0, None, 2)
 
 
 def test_an_item_that_was_never_observed_has_no_baseline() -> None:
-    row = record({**OUT, **quantities(20, 5)}, {"item": "B"})
+    row = compute_record({**OUT, **make_quantities(20, 5)}, {"item": "B"})
     assert (row["estimated_cases"], row["baseline_n"], row["baseline_source"]) == (0, 0, "NONE")
 
 
-def test_the_baseline_of_a_flow_item_is_not_told() -> None:
-    row = record(FLOW)
+def test_a_flow_item_shows_no_baseline() -> None:
+    row = compute_record(FLOW)
     assert (row["baseline_cases"], row["baseline_n"], row["baseline_source"]) == (None, 0, "NONE")
 
 
 def test_an_estimate_keeps_four_places() -> None:
-    row = record({**OUT, **quantities(20, 5)}, {"baseline_cases": "38.3333"})
+    row = compute_record({**OUT, **make_quantities(20, 5)}, {"baseline_cases": "38.3333"})
     assert (row["estimated_cases"], row["lost_cases"]) == (Decimal("18.3333"), Decimal("33.3333"))
 
 
@@ -106,7 +106,7 @@ def test_an_estimate_keeps_four_places() -> None:
     ],
 )
 def test_the_driving_set_is_what_was_ordered_and_what_was_out(day: Row, belongs: object) -> None:
-    row = {**quantities(0, 0), **day}
+    row = {**make_quantities(0, 0), **day}
     frame = lost_cases.compute_lost_cases(make_item_days(row), make_averages({}), make_waivers()).collect()
     assert (not frame.is_empty()) is belongs
 
@@ -114,20 +114,20 @@ def test_the_driving_set_is_what_was_ordered_and_what_was_out(day: Row, belongs:
 @pytest.mark.parametrize(
     ("day", "fill", "with_subs", "demand_fill"),
     [
-        (quantities(0, 0), None, None, None),
-        ({**OUT, **quantities(0, 0)}, None, None, "0"),
-        (quantities(30, 30), "1", "1", "1"),
-        (quantities(30, 0), "0", "0", "0"),
-        (quantities(30, 20), "0.6667", "0.6667", "0.6667"),
-        ({**quantities(30, 20), "sub_cases": 5}, "0.6667", "0.8333", "0.6667"),
-        ({**quantities(30, 20), "sub_cases": 50}, "0.6667", "1", "0.6667"),
-        ({**OUT, **quantities(20, 10)}, "0.5", "0.5", "0.2632"),
+        (make_quantities(0, 0), None, None, None),
+        ({**OUT, **make_quantities(0, 0)}, None, None, "0"),
+        (make_quantities(30, 30), "1", "1", "1"),
+        (make_quantities(30, 0), "0", "0", "0"),
+        (make_quantities(30, 20), "0.6667", "0.6667", "0.6667"),
+        ({**make_quantities(30, 20), "sub_cases": 5}, "0.6667", "0.8333", "0.6667"),
+        ({**make_quantities(30, 20), "sub_cases": 50}, "0.6667", "1", "0.6667"),
+        ({**OUT, **make_quantities(20, 10)}, "0.5", "0.5", "0.2632"),
     ],
 )
 def test_fill_rates_are_ratios_of_sums_and_null_without_orders(
     day: Row, fill: str | None, with_subs: str | None, demand_fill: str | None
 ) -> None:
-    row = record({"lines": 1, **day, **({"lines": 1} if day.get("instock") is None else {})})
+    row = compute_record({"lines": 1, **day, **({"lines": 1} if day.get("instock") is None else {})})
     rates = [row[name] for name in ("fill_rate", "fill_rate_with_subs", "demand_fill_rate")]
     assert rates == [rate and Decimal(rate) for rate in (fill, with_subs, demand_fill)]
 
@@ -135,51 +135,51 @@ def test_fill_rates_are_ratios_of_sums_and_null_without_orders(
 @pytest.mark.parametrize(
     ("day", "phantom", "conflict"),
     [
-        (quantities(20, 0), True, False),
-        (quantities(20, 1), False, False),
-        ({**quantities(0, 0), "lines": 1}, False, False),
-        ({**OUT, **quantities(20, 20)}, False, True),
-        ({**OUT, **quantities(20, 19)}, False, False),
-        ({**OUT, **quantities(0, 0)}, False, False),
-        ({**UNSEEN, **quantities(20, 0)}, False, False),
+        (make_quantities(20, 0), True, False),
+        (make_quantities(20, 1), False, False),
+        ({**make_quantities(0, 0), "lines": 1}, False, False),
+        ({**OUT, **make_quantities(20, 20)}, False, True),
+        ({**OUT, **make_quantities(20, 19)}, False, False),
+        ({**OUT, **make_quantities(0, 0)}, False, False),
+        ({**UNSEEN, **make_quantities(20, 0)}, False, False),
     ],
 )
 def test_a_snapshot_that_shipping_contradicts_is_flagged(day: Row, phantom: object, conflict: object) -> None:
-    row = record(day)
+    row = compute_record(day)
     assert (row["phantom_stock"], row["flag_conflict"]) == (phantom, conflict)
 
 
 @pytest.mark.parametrize(
     ("day", "code"),
     [
-        (quantities(20, 20), None),
-        ({**quantities(20, 19), "reason_code": "11"}, "11"),
-        ({**OUT, **quantities(20, 0), "reason_code": "17"}, "17"),
-        ({**OUT, **quantities(20, 0)}, "01"),
-        ({**UNSEEN, **quantities(20, 0)}, "01"),
-        ({**FLOW, **quantities(20, 0)}, "12"),
-        (quantities(20, 0), "07"),
-        ({**quantities(20, 10), "sub_cases": 3}, "09"),
-        (quantities(20, 10), "ZZ"),
-        ({**quantities(20, 10), "reason_code": ""}, "ZZ"),
+        (make_quantities(20, 20), None),
+        ({**make_quantities(20, 19), "reason_code": "11"}, "11"),
+        ({**OUT, **make_quantities(20, 0), "reason_code": "17"}, "17"),
+        ({**OUT, **make_quantities(20, 0)}, "01"),
+        ({**UNSEEN, **make_quantities(20, 0)}, "01"),
+        ({**FLOW, **make_quantities(20, 0)}, "12"),
+        (make_quantities(20, 0), "07"),
+        ({**make_quantities(20, 10), "sub_cases": 3}, "09"),
+        (make_quantities(20, 10), "ZZ"),
+        ({**make_quantities(20, 10), "reason_code": ""}, "ZZ"),
     ],
 )
 def test_the_reason_is_what_shipping_says_else_what_the_path_says(day: Row, code: str | None) -> None:
-    assert record(day)["reason_code"] == code
+    assert compute_record(day)["reason_code"] == code
 
 
 @pytest.mark.parametrize(
     ("day", "contract_lost"),
     [
-        (quantities(20, 10), 0),
-        ({**OUT, **quantities(20, 10)}, 28),
-        ({**FLOW, **quantities(20, 10)}, 10),
-        ({**UNSEEN, **quantities(20, 0)}, 38),
-        ({**UNSEEN, **quantities(20, 10)}, 0),
+        (make_quantities(20, 10), 0),
+        ({**OUT, **make_quantities(20, 10)}, 28),
+        ({**FLOW, **make_quantities(20, 10)}, 10),
+        ({**UNSEEN, **make_quantities(20, 0)}, 38),
+        ({**UNSEEN, **make_quantities(20, 10)}, 0),
     ],
 )
 def test_a_committed_contract_loses_what_supply_caused(day: Row, contract_lost: int) -> None:
-    committed, free = record({**day, "contract_committed": True}), record(day)
+    committed, free = compute_record({**day, "contract_committed": True}), compute_record(day)
     assert (committed["contract_lost_cases"], free["contract_lost_cases"]) == (contract_lost, 0)
     assert committed["lost_cases"] == free["lost_cases"]
 
@@ -195,25 +195,28 @@ def test_a_committed_contract_loses_what_supply_caused(day: Row, contract_lost: 
     ],
 )
 def test_a_waiver_lifts_the_contract_loss_while_it_is_valid(waiver: Row, contract_lost: int) -> None:
-    row = record({**FLOW, **quantities(20, 10), "contract_committed": True}, waived=(waiver,))
+    row = compute_record({**FLOW, **make_quantities(20, 10), "contract_committed": True}, waived=(waiver,))
     assert (row["contract_lost_cases"], row["lost_cases"]) == (contract_lost, 10)
 
 
 def test_overlapping_waivers_do_not_double_a_record() -> None:
     waived = ({"reason_code": "12"}, {"reason_code": "12", "valid_from": date(2024, 5, 1)})
-    assert record({**FLOW, **quantities(20, 10), "contract_committed": True}, waived=waived)["lost_cases"] == 10
+    assert (
+        compute_record({**FLOW, **make_quantities(20, 10), "contract_committed": True}, waived=waived)["lost_cases"]
+        == 10
+    )
 
 
-def test_every_record_tells_its_method_version() -> None:
-    assert record({})["method_version"] == schema.METHOD_VERSION
+def test_every_record_has_its_method_version() -> None:
+    assert compute_record({})["method_version"] == schema.METHOD_VERSION
 
 
-def held(days: pl.LazyFrame, max_missing_share: float = 0.2) -> list[str]:
+def find_held_reasons(days: pl.LazyFrame, max_missing_share: float = 0.2) -> list[str]:
     return quality_gate.find_snapshot_gaps(days, max_missing_share).collect()["reason"].to_list()
 
 
 def test_a_day_without_a_snapshot_is_held() -> None:
-    assert held(make_item_days(UNSEEN, {"item": "B", **UNSEEN})) == ["no instock snapshot for the day"]
+    assert find_held_reasons(make_item_days(UNSEEN, {"item": "B", **UNSEEN})) == ["no instock snapshot for the day"]
 
 
 @pytest.mark.parametrize(
@@ -222,20 +225,20 @@ def test_a_day_without_a_snapshot_is_held() -> None:
 )
 def test_too_many_missing_items_hold_the_day(missing: int, reasons: list[str]) -> None:
     days = [{"item": str(n), "instock": None if n < missing else "Y"} for n in range(10)]
-    assert held(make_item_days(*days)) == reasons
+    assert find_held_reasons(make_item_days(*days)) == reasons
 
 
 def test_the_share_of_missing_items_is_configurable() -> None:
     days = make_item_days(UNSEEN, {"item": "B"})
-    assert (held(days), held(days, 0.5)) == (["1 of 2 items have no instock record"], [])
+    assert (find_held_reasons(days), find_held_reasons(days, 0.5)) == (["1 of 2 items have no instock record"], [])
 
 
 def test_flow_items_need_no_instock_record() -> None:
-    assert held(make_item_days({}, {"item": "B", **FLOW, **UNSEEN})) == []
+    assert find_held_reasons(make_item_days({}, {"item": "B", **FLOW, **UNSEEN})) == []
 
 
 def test_a_day_on_which_nothing_was_ordered_or_out_is_not_held() -> None:
-    assert held(make_item_days({"lines": 0})) == []
+    assert find_held_reasons(make_item_days({"lines": 0})) == []
 
 
 def test_each_dc_and_day_is_held_on_its_own() -> None:

@@ -13,17 +13,17 @@ NEXT = DAY + timedelta(days=1)
 REJECTED = {"disposition": "REJECTED", "reason": "no item"}
 
 
-def _lines(good: int, *others: Row) -> pl.LazyFrame:
+def _make_lines(good: int, *others: Row) -> pl.LazyFrame:
     return make_counted_lines(*[{}] * good, *others)
 
 
-def _items(present: int, missing: int) -> pl.LazyFrame:
+def _make_items(present: int, missing: int) -> pl.LazyFrame:
     rows = [{"item": str(number), "instock": "Y" if number < present else None} for number in range(present + missing)]
     return make_item_days(*rows)
 
 
 def test_a_day_with_its_feeds_is_not_held() -> None:
-    assert find_held_days(_lines(10), _items(10, 0)) == {}
+    assert find_held_days(_make_lines(10), _make_items(10, 0)) == {}
 
 
 def test_nothing_at_all_is_not_held() -> None:
@@ -41,7 +41,7 @@ def test_nothing_at_all_is_not_held() -> None:
 def test_a_day_with_more_than_a_fifth_of_its_items_without_a_record_is_held(
     present: int, missing: int, reason: str | None
 ) -> None:
-    held = find_held_days(_lines(1), _items(present, missing))
+    held = find_held_days(_make_lines(1), _make_items(present, missing))
     assert held == ({PAIR: reason} if reason else {})
 
 
@@ -52,7 +52,7 @@ def test_a_day_with_more_than_a_fifth_of_its_items_without_a_record_is_held(
 def test_a_day_with_more_than_a_twentieth_of_its_lines_rejected_is_held(
     good: int, rejected: int, reason: str | None
 ) -> None:
-    held = find_held_days(_lines(good, *[REJECTED] * rejected), _items(1, 0))
+    held = find_held_days(_make_lines(good, *[REJECTED] * rejected), _make_items(1, 0))
     assert held == ({PAIR: reason} if reason else {})
 
 
@@ -61,30 +61,30 @@ def test_credits_and_returns_are_no_sign_of_a_bad_feed() -> None:
         {"disposition": "REJECTED", "reason": "a credit: never netted against demand"},
         {"disposition": "REJECTED", "reason": "negative quantity: a return or credit, never netted against demand"},
     ]
-    assert find_held_days(_lines(1, *by_rule), _items(1, 0)) == {}
+    assert find_held_days(_make_lines(1, *by_rule), _make_items(1, 0)) == {}
 
 
 def test_rejected_shipments_and_superseded_lines_do_not_count() -> None:
     others = [{**REJECTED, "source_table": "shipment_lines"}, {"disposition": "SUPERSEDED"}]
-    assert find_held_days(_lines(1, *others), _items(1, 0)) == {}
+    assert find_held_days(_make_lines(1, *others), _make_items(1, 0)) == {}
 
 
-def test_every_reason_is_told() -> None:
-    assert find_held_days(_lines(0, REJECTED), _items(0, 1)) == {
+def test_every_reason_is_given() -> None:
+    assert find_held_days(_make_lines(0, REJECTED), _make_items(0, 1)) == {
         PAIR: "no instock snapshot for the day; 1 of 1 order lines were rejected"
     }
 
 
 def test_each_day_of_each_dc_is_judged_alone() -> None:
     days = make_item_days({}, {"ship_date": NEXT, "instock": None}, {"dc": "DC02", "instock": None})
-    assert find_held_days(_lines(1), days) == {
+    assert find_held_days(_make_lines(1), days) == {
         ("DC01", NEXT): "no instock snapshot for the day",
         ("DC02", DAY): "no instock snapshot for the day",
     }
 
 
 def test_the_shares_may_be_set() -> None:
-    lines, items = _lines(1, REJECTED), _items(1, 1)
+    lines, items = _make_lines(1, REJECTED), _make_items(1, 1)
     assert find_held_days(lines, items, max_reject_share=0.5, max_missing_share=0.5) == {}
     assert find_held_days(lines, items, max_reject_share=0.49, max_missing_share=0.5) != {}
     assert find_held_days(lines, items, max_reject_share=0.5, max_missing_share=0.49) != {}

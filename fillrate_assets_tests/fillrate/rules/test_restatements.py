@@ -80,26 +80,26 @@ _DAYS = st.lists(
 
 
 @given(_DAYS, _DAYS)
-def test_the_log_leads_from_what_stood_to_what_stands(old: list[dict[str, Any]], new: list[dict[str, Any]]) -> None:
+def test_the_log_leads_from_the_old_records_to_the_new(old: list[dict[str, Any]], new: list[dict[str, Any]]) -> None:
     before, after = make_records(*old), make_records(*new)
     log = find_restatements(before, after)
     schema.RESTATEMENTS.validate(log)
-    standing = {_key(row): row for row in _text(before)}
+    replayed = {_get_key(row): row for row in _to_text(before)}
     for row in log.iter_rows(named=True):
         if row["field"] != "record":
-            assert standing[_key(row)][row["field"]] == row["before"] != row["after"]
-            standing[_key(row)][row["field"]] = row["after"]
+            assert replayed[_get_key(row)][row["field"]] == row["before"] != row["after"]
+            replayed[_get_key(row)][row["field"]] = row["after"]
         elif row["after"] == "absent":
-            del standing[_key(row)]
+            del replayed[_get_key(row)]
         else:
-            assert _key(row) not in standing
-            standing |= {_key(found): found for found in _text(after) if _key(found) == _key(row)}
-    assert standing == {_key(row): row for row in _text(after)}
+            assert _get_key(row) not in replayed
+            replayed |= {_get_key(found): found for found in _to_text(after) if _get_key(found) == _get_key(row)}
+    assert replayed == {_get_key(row): row for row in _to_text(after)}
 
 
-def _key(row: dict[str, Any]) -> tuple[str, ...]:
+def _get_key(row: dict[str, Any]) -> tuple[str, ...]:
     return tuple(str(row[name]) for name in KEY)
 
 
-def _text(rows: pl.DataFrame) -> list[dict[str, Any]]:
+def _to_text(rows: pl.DataFrame) -> list[dict[str, Any]]:
     return rows.with_columns(pl.all().exclude("ship_date").cast(pl.String)).to_dicts()

@@ -13,8 +13,8 @@ from fillrate_assets.fillrate.rules import rolling_baseline
 from fillrate_assets_tests.factories.fillrate_frames import DAY, Row, make_item_days, take_only_row
 
 
-def history(days_before: dict[int, Row], **everyday: str | int | None) -> pl.LazyFrame:
-    """Item-days of item A so many days before the ship date; another item ships, so that each is a ship day."""
+def make_history(days_before: dict[int, Row], **everyday: str | int | None) -> pl.LazyFrame:
+    """Make item-days of item A so many days before the ship date; another item ships, so that each is a ship day."""
     open_days = [
         {"item": "FILLER", "item_type": "FLOW", "ship_date": DAY - timedelta(days=back)} for back in days_before
     ]
@@ -22,85 +22,85 @@ def history(days_before: dict[int, Row], **everyday: str | int | None) -> pl.Laz
     return make_item_days(*days, *open_days)
 
 
-def ordered(**cases_by_day: int) -> dict[int, Row]:
+def order(**cases_by_day: int) -> dict[int, Row]:
     """`d3=10`: 10 cases ordered three days before."""
     return {int(name[1:]): {"ordered_cases": cases} for name, cases in cases_by_day.items()}
 
 
-def baseline_of(days: pl.LazyFrame) -> tuple[object, ...]:
+def compute_baseline(days: pl.LazyFrame) -> tuple[object, ...]:
     row = take_only_row(rolling_baseline.compute_rolling_averages(days, [DAY]))
     return row["baseline_cases"], row["baseline_n"], row["baseline_source"]
 
 
 def test_three_observations_in_the_week_are_enough() -> None:
-    assert baseline_of(history(ordered(d1=10, d2=20, d3=60))) == (30, 3, "W7")
+    assert compute_baseline(make_history(order(d1=10, d2=20, d3=60))) == (30, 3, "W7")
 
 
 def test_two_observations_are_too_few() -> None:
-    assert baseline_of(history(ordered(d1=10, d2=20))) == (None, 2, "NONE")
+    assert compute_baseline(make_history(order(d1=10, d2=20))) == (None, 2, "NONE")
 
 
 def test_the_ship_date_itself_is_not_observed() -> None:
-    assert baseline_of(history(ordered(d0=99, d1=10, d2=20, d3=60))) == (30, 3, "W7")
+    assert compute_baseline(make_history(order(d0=99, d1=10, d2=20, d3=60))) == (30, 3, "W7")
 
 
 def test_the_week_is_seven_calendar_days() -> None:
-    assert baseline_of(history(ordered(d1=10, d6=20, d7=60, d8=999))) == (30, 3, "W7")
+    assert compute_baseline(make_history(order(d1=10, d6=20, d7=60, d8=999))) == (30, 3, "W7")
 
 
 def test_a_thin_week_is_extended_by_the_latest_observations_within_28_days() -> None:
-    assert baseline_of(history(ordered(d1=10, d2=20, d28=60, d29=999))) == (30, 3, "EXT28")
+    assert compute_baseline(make_history(order(d1=10, d2=20, d28=60, d29=999))) == (30, 3, "EXT28")
 
 
 def test_the_extension_stops_at_seven_observations() -> None:
-    days = ordered(d1=10, d2=10, d8=10, d9=10, d10=10, d11=10, d12=80, d13=999)
-    assert baseline_of(history(days)) == (20, 7, "EXT28")
+    days = order(d1=10, d2=10, d8=10, d9=10, d10=10, d11=10, d12=80, d13=999)
+    assert compute_baseline(make_history(days)) == (20, 7, "EXT28")
 
 
 def test_a_full_week_never_looks_farther_back() -> None:
-    assert baseline_of(history(ordered(d1=10, d2=10, d3=10, d8=999))) == (10, 3, "W7")
+    assert compute_baseline(make_history(order(d1=10, d2=10, d3=10, d8=999))) == (10, 3, "W7")
 
 
 def test_out_days_are_left_out() -> None:
-    days = ordered(d1=10, d2=20, d3=60, d4=999, d5=0)
+    days = order(d1=10, d2=20, d3=60, d4=999, d5=0)
     out = {"instock": "N"}
-    assert baseline_of(history({**days, 4: {**days[4], **out}, 5: {**days[5], **out}})) == (30, 3, "W7")
+    assert compute_baseline(make_history({**days, 4: {**days[4], **out}, 5: {**days[5], **out}})) == (30, 3, "W7")
 
 
 def test_an_in_stock_ship_day_without_orders_is_an_observation_of_zero() -> None:
-    days = ordered(d1=10, d2=20, d3=0)
-    assert baseline_of(history({**days, 3: {**days[3], "shipped_cases": 0, "lines": 0}})) == (10, 3, "W7")
+    days = order(d1=10, d2=20, d3=0)
+    assert compute_baseline(make_history({**days, 3: {**days[3], "shipped_cases": 0, "lines": 0}})) == (10, 3, "W7")
 
 
 def test_no_record_but_something_shipped_is_an_observation() -> None:
-    assert baseline_of(history(ordered(d1=10, d2=20, d3=60), instock=None)) == (30, 3, "W7")
+    assert compute_baseline(make_history(order(d1=10, d2=20, d3=60), instock=None)) == (30, 3, "W7")
 
 
 def test_no_record_and_nothing_shipped_is_no_observation() -> None:
-    days = ordered(d1=10, d2=20, d3=60, d4=999)
+    days = order(d1=10, d2=20, d3=60, d4=999)
     unseen = {"instock": None, "shipped_cases": 0}
-    assert baseline_of(history({**days, 4: {**days[4], **unseen}})) == (30, 3, "W7")
+    assert compute_baseline(make_history({**days, 4: {**days[4], **unseen}})) == (30, 3, "W7")
 
 
 def test_a_day_on_which_the_dc_ships_nothing_is_no_observation() -> None:
     closed = [{"ship_date": DAY - timedelta(days=4), "ordered_cases": 999, "shipped_cases": 0}]
-    days = pl.concat([history(ordered(d1=10, d2=20, d3=60)), make_item_days(*closed)])
-    assert baseline_of(days) == (30, 3, "W7")
+    days = pl.concat([make_history(order(d1=10, d2=20, d3=60)), make_item_days(*closed)])
+    assert compute_baseline(days) == (30, 3, "W7")
 
 
 def test_a_day_is_a_ship_day_of_its_own_dc_only() -> None:
     elsewhere = [{"dc": "DC02", "ship_date": DAY - timedelta(days=4), "ordered_cases": 9, "shipped_cases": 0}]
-    days = pl.concat([history(ordered(d1=10, d2=20, d3=60, d4=30)), make_item_days(*elsewhere)])
+    days = pl.concat([make_history(order(d1=10, d2=20, d3=60, d4=30)), make_item_days(*elsewhere)])
     assert rolling_baseline.compute_rolling_averages(days, [DAY]).collect()["dc"].to_list() == ["DC01"]
 
 
 def test_flow_items_have_no_baseline() -> None:
-    days = history(ordered(d1=10, d2=20, d3=60), item_type="FLOW")
+    days = make_history(order(d1=10, d2=20, d3=60), item_type="FLOW")
     assert rolling_baseline.compute_rolling_averages(days, [DAY]).collect().is_empty()
 
 
 def test_the_mean_is_rounded_half_up_to_four_places() -> None:
-    assert baseline_of(history(ordered(d1=1, d2=1, d3=0)))[0] == Decimal("0.6667")
+    assert compute_baseline(make_history(order(d1=1, d2=1, d3=0)))[0] == Decimal("0.6667")
 
 
 def test_items_and_dcs_do_not_mix() -> None:
@@ -112,14 +112,14 @@ def test_items_and_dcs_do_not_mix() -> None:
 
 
 @pytest.mark.parametrize("dates", [[], [DAY], [DAY, DAY + timedelta(days=9)], [DAY + timedelta(days=9), DAY]])
-def test_only_the_ship_dates_asked_for_are_answered(dates: list[date]) -> None:
-    frame = rolling_baseline.compute_rolling_averages(history(ordered(d1=10, d2=20, d3=60)), dates).collect()
+def test_only_the_requested_ship_dates_are_answered(dates: list[date]) -> None:
+    frame = rolling_baseline.compute_rolling_averages(make_history(order(d1=10, d2=20, d3=60)), dates).collect()
     schema.ROLLING_AVERAGES.validate(frame)
     assert sorted(frame["ship_date"].to_list()) == sorted(dates)
 
 
 def test_an_observation_counts_for_28_days_and_no_longer() -> None:
     dates = [DAY + timedelta(days=n) for n in range(-1, 40)]
-    days = history({0: {"ordered_cases": 10}})
+    days = make_history({0: {"ordered_cases": 10}})
     reached = rolling_baseline.compute_rolling_averages(days, dates).collect()["ship_date"]
     assert (reached.min(), reached.max(), len(reached)) == (DAY + timedelta(days=1), DAY + timedelta(days=28), 28)

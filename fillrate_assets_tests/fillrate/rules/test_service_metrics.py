@@ -18,11 +18,11 @@ UNKNOWN: Final = {"on_time": None}
 OTHER_ORDER: Final = {"order_id": "O2"}
 
 
-def total(*rows: Row) -> Row:
+def compute_total(*rows: Row) -> Row:
     return take_only_row(service_metrics.compute_service(make_counted_lines(*rows), []))
 
 
-def rates(row: Row) -> list[str | None]:
+def format_rates(row: Row) -> list[str | None]:
     names = ("case_fill_rate", "line_fill_rate", "order_fill_rate", "on_time_rate", "otif_rate")
     return [None if row[name] is None else str(row[name].normalize()) for name in names]
 
@@ -43,34 +43,34 @@ def rates(row: Row) -> list[str | None]:
     ],
 )
 def test_lines_fill_by_line_and_orders_by_order(rows: list[Row], expected: list[str | None]) -> None:
-    assert rates(total(*rows)) == expected
+    assert format_rates(compute_total(*rows)) == expected
 
 
 def test_otif_counts_orders_not_lines() -> None:
     rows = [{"line_no": 1}, {"line_no": 2}, {"line_no": 3, **LATE}]
-    assert total(*rows)["otif_rate"] == 0
+    assert compute_total(*rows)["otif_rate"] == 0
 
 
 def test_rates_are_sums_over_sums_never_averages() -> None:
     small = {"ordered_cases": 1, "shipped_cases": 0}
-    assert total(small, {"ordered_cases": 99, "shipped_cases": 99})["case_fill_rate"] == Decimal("0.99")
+    assert compute_total(small, {"ordered_cases": 99, "shipped_cases": 99})["case_fill_rate"] == Decimal("0.99")
 
 
 def test_a_shortfall_of_a_ten_thousandth_is_a_shortfall() -> None:
-    assert total({"shipped_cases": "9.9999"})["lines"] == 1
-    assert total({"shipped_cases": "9.9999"})["line_fill_rate"] == 0
+    assert compute_total({"shipped_cases": "9.9999"})["lines"] == 1
+    assert compute_total({"shipped_cases": "9.9999"})["line_fill_rate"] == 0
 
 
 def test_an_over_shipment_elsewhere_completes_nothing() -> None:
-    assert total(SHORT, {"over_cases": 5})["line_fill_rate"] == Decimal("0.5")
+    assert compute_total(SHORT, {"over_cases": 5})["line_fill_rate"] == Decimal("0.5")
 
 
 def test_only_counted_lines_are_served() -> None:
-    assert total({}, {"disposition": "EXCLUDED"}, {"disposition": "SUPERSEDED"})["lines"] == 1
+    assert compute_total({}, {"disposition": "EXCLUDED"}, {"disposition": "SUPERSEDED"})["lines"] == 1
 
 
 def test_equal_order_numbers_of_two_dcs_are_two_orders() -> None:
-    assert total({}, {"dc": "DC02"})["orders"] == 2
+    assert compute_total({}, {"dc": "DC02"})["orders"] == 2
 
 
 def test_an_order_counts_in_every_group_in_which_it_has_a_line() -> None:

@@ -28,26 +28,26 @@ def directory(tmp_path: Path) -> Path:
     return directories.write_minimal_directory(tmp_path / "in")
 
 
-def _read(directory: Path) -> Contracts:
+def _read_files(directory: Path) -> Contracts:
     return read_directory(directory, loaded_at=LOADED_AT)
 
 
-def _orders(directory: Path, *lines: str, header: str = ORDER_HEADER) -> Contracts:
+def _read_orders(directory: Path, *lines: str, header: str = ORDER_HEADER) -> Contracts:
     (directory / "order_lines.csv").write_text("\n".join([header, *lines]) + "\n", encoding="utf-8")
-    return _read(directory)
+    return _read_files(directory)
 
 
-def _table(directory: Path, name: str, *lines: str) -> Contracts:
+def _read_with_table(directory: Path, name: str, *lines: str) -> Contracts:
     (directory / f"{name}.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return _read(directory)
+    return _read_files(directory)
 
 
-def _reasons(contracts: Contracts) -> list[str]:
+def _list_reasons(contracts: Contracts) -> list[str]:
     return contracts.rejects["reason"].to_list()
 
 
 def test_frames_keep_their_contracts(directory: Path) -> None:
-    contracts = _read(directory)
+    contracts = _read_files(directory)
     for frame, contract in [
         (contracts.order_lines, schema.ORDER_LINES),
         (contracts.shipment_lines, schema.SHIPMENT_LINES),
@@ -62,19 +62,19 @@ def test_frames_keep_their_contracts(directory: Path) -> None:
 
 
 def test_absent_columns_take_their_defaults(directory: Path) -> None:
-    contracts = _read(directory)
+    contracts = _read_files(directory)
     for frame in (contracts.order_lines, contracts.shipment_lines):
         assert frame.select("processed_at", "source_seq").row(0) == (LOADED_AT, 0)
     assert contracts.items.select("valid_from", "contract_committed").row(0) == (date(1900, 1, 1), False)
 
 
 def test_parquet_and_csv_of_the_same_rows_read_the_same(directory: Path) -> None:
-    before = _read(directory)
+    before = _read_files(directory)
     for name in ("order_lines", "shipment_lines", "instock_snapshots", "items"):
         frame = pl.read_csv(directory / f"{name}.csv", try_parse_dates=True)
         frame.write_parquet(directory / f"{name}.parquet")
         (directory / f"{name}.csv").unlink()
-    after = _read(directory)
+    after = _read_files(directory)
     assert after.order_lines.equals(before.order_lines)
     assert after.shipment_lines.equals(before.shipment_lines)
     assert after.instock_snapshots.equals(before.instock_snapshots)
@@ -95,7 +95,7 @@ def test_parquet_and_csv_of_the_same_rows_read_the_same(directory: Path) -> None
     ],
 )
 def test_a_row_without_a_place_is_a_reject_with_its_reason(line: str, reason: str, directory: Path) -> None:
-    contracts = _orders(directory, ORDER, line)
+    contracts = _read_orders(directory, ORDER, line)
     assert contracts.order_lines.height == 1
     (reject,) = contracts.rejects.to_dicts()
     assert reject["reason"] == reason
@@ -104,18 +104,18 @@ def test_a_row_without_a_place_is_a_reject_with_its_reason(line: str, reason: st
 
 
 def test_a_reject_keeps_the_day_and_key_that_could_be_read(directory: Path) -> None:
-    (reject,) = _orders(directory, ORDER, "DC01,2024-05-16,O1,x,A,10").rejects.to_dicts()
+    (reject,) = _read_orders(directory, ORDER, "DC01,2024-05-16,O1,x,A,10").rejects.to_dicts()
     assert (reject["dc"], reject["ship_date"], reject["key"]) == ("DC01", date(2024, 5, 16), "O1")
 
 
 @pytest.mark.parametrize("moment", ["", "last night"])
-def test_a_row_whose_version_cannot_be_told_is_a_reject(moment: str, directory: Path) -> None:
-    contracts = _orders(
+def test_a_row_whose_version_cannot_be_read_is_a_reject(moment: str, directory: Path) -> None:
+    contracts = _read_orders(
         directory, f"{ORDER},2024-05-16T08:00:00Z", f"{ORDER},{moment}", header=f"{ORDER_HEADER},processed_at"
     )
     assert contracts.order_lines["processed_at"].to_list() == [datetime(2024, 5, 16, 8, tzinfo=UTC)]
     assert contracts.rejects.height == 1
-    assert "processed_at" in _reasons(contracts)[0]
+    assert "processed_at" in _list_reasons(contracts)[0]
 
 
 @pytest.mark.parametrize(
@@ -132,13 +132,13 @@ def test_a_row_whose_version_cannot_be_told_is_a_reject(moment: str, directory: 
     ],
 )
 def test_a_row_with_a_place_is_left_to_the_rules(values: str, reason: str, directory: Path) -> None:
-    contracts = _orders(directory, f"DC01,2024-05-16,O1,1,{values}", header=f"{ORDER_HEADER},uom,pack_size")
+    contracts = _read_orders(directory, f"DC01,2024-05-16,O1,1,{values}", header=f"{ORDER_HEADER},uom,pack_size")
     assert contracts.rejects.is_empty()
     assert calculate(contracts.inputs).rejects.filter(table="order_lines")["reason"].to_list() == [reason]
 
 
 @pytest.mark.parametrize(
-    ("line", "told"),
+    ("line", "message"),
     [
         ("DC01,2024-05-16,O1,2,A", "line 3: 5 fields, the header has 6"),
         ("DC01,2024-05-16,O1,2,A,10,surplus", "line 3: 7 fields, the header has 6"),
@@ -146,11 +146,11 @@ def test_a_row_with_a_place_is_left_to_the_rules(values: str, reason: str, direc
         ('DC01,"2024\n05",O1', "line 3-4: 3 fields, the header has 6"),
     ],
 )
-def test_a_ragged_row_is_a_reject_with_its_text(line: str, told: str, directory: Path) -> None:
-    contracts = _orders(directory, ORDER, line, "DC01,2024-05-16,O1,3,A,10")
+def test_a_ragged_row_is_a_reject_with_its_text(line: str, message: str, directory: Path) -> None:
+    contracts = _read_orders(directory, ORDER, line, "DC01,2024-05-16,O1,3,A,10")
     assert contracts.order_lines["line_no"].to_list() == [1, 3]
     (reject,) = contracts.rejects.to_dicts()
-    assert reject["reason"] == told
+    assert reject["reason"] == message
     assert json.loads(reject["raw"]) == {"text": line}
 
 
@@ -174,25 +174,25 @@ def test_a_ragged_row_is_a_reject_with_its_text(line: str, told: str, directory:
 )
 def test_how_a_file_is_written_does_not_matter(encode: Callable[[str], bytes], directory: Path) -> None:
     (directory / "items.csv").write_bytes(encode("item,item_type,description\nA,STOCK,Crème\nB,FLOW,Ñame\n"))
-    assert _read(directory).items["description"].to_list() == ["Crème", "Ñame"]
+    assert _read_files(directory).items["description"].to_list() == ["Crème", "Ñame"]
 
 
 def test_another_encoding_is_named_in_the_mapping(directory: Path) -> None:
     (directory / "items.csv").write_bytes("item,item_type,description\nA,STOCK,Crème\n".encode("cp1252"))
     with pytest.raises(ContractViolation, match=r"items.csv: line 2 is not utf-8; name its encoding in mapping.toml"):
-        _read(directory)
+        _read_files(directory)
     (directory / "mapping.toml").write_text('[items]\nencoding = "cp1252"\n')
-    assert _read(directory).items["description"].to_list() == ["Crème"]
+    assert _read_files(directory).items["description"].to_list() == ["Crème"]
 
 
 def test_a_quoted_field_may_hold_lines_separators_and_quotes(directory: Path) -> None:
     description = 'Soup, "hot"\r\nand sour'
     directories.write_csv(directory / "items.csv", [{"item": "A", "item_type": "STOCK", "description": description}])
-    assert _read(directory).items["description"].to_list() == [description]
+    assert _read_files(directory).items["description"].to_list() == [description]
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
         (b"", "order_lines.csv: the file is empty, without even a header"),
         (b"\r\n \n", "order_lines.csv: the file is empty, without even a header"),
@@ -202,47 +202,47 @@ def test_a_quoted_field_may_hold_lines_separators_and_quotes(directory: Path) ->
         ("dc,item\n1,2\n".encode("utf-16-le"), "order_lines.csv: line 1 is not utf-8"),
     ],
 )
-def test_a_file_that_is_no_table_is_an_error_that_names_it(content: bytes, told: str, directory: Path) -> None:
+def test_a_file_that_is_no_table_is_an_error_that_names_it(content: bytes, message: str, directory: Path) -> None:
     (directory / "order_lines.csv").write_bytes(content)
-    with pytest.raises(ContractViolation, match=told):
-        _read(directory)
+    with pytest.raises(ContractViolation, match=message):
+        _read_files(directory)
 
 
 def test_a_header_alone_is_a_table_without_rows(directory: Path) -> None:
-    contracts = _orders(directory)
+    contracts = _read_orders(directory)
     assert contracts.order_lines.is_empty()
-    assert _reasons(contracts) == ["no order line for this shipment"]
+    assert _list_reasons(contracts) == ["no order line for this shipment"]
 
 
 def test_a_parquet_file_that_is_none_is_an_error_that_names_it(directory: Path) -> None:
     (directory / "items.csv").rename(directory / "items.parquet")
     with pytest.raises(ContractViolation, match=r"items.parquet: not a Parquet file"):
-        _read(directory)
+        _read_files(directory)
 
 
 @pytest.mark.parametrize("name", ["order_lines", "items"])
-def test_a_required_table_that_is_absent_is_told_with_what_is_there(name: str, directory: Path) -> None:
+def test_a_required_table_that_is_absent_is_named_with_what_is_there(name: str, directory: Path) -> None:
     (directory / f"{name}.csv").unlink()
     with pytest.raises(ContractViolation, match=rf"{name}.csv \(or .parquet\) is missing; found .*shipment_lines.csv"):
-        _read(directory)
+        _read_files(directory)
 
 
 def test_a_directory_that_is_absent_is_a_permanent_failure(tmp_path: Path) -> None:
     with pytest.raises(PermanentFailure, match="absent is not a directory"):
-        _read(tmp_path / "absent")
+        _read_files(tmp_path / "absent")
 
 
 def test_two_files_for_one_table_are_an_error(directory: Path) -> None:
     (directory / "items.parquet").write_bytes(b"")
     with pytest.raises(ContractViolation, match=r"both items.csv and items.parquet exist"):
-        _read(directory)
+        _read_files(directory)
 
 
 # Shipments
 
 
 def test_a_shipment_without_a_date_ships_when_the_latest_version_of_its_order_line_does(directory: Path) -> None:
-    contracts = _orders(
+    contracts = _read_orders(
         directory,
         "DC01,2024-05-16,O1,1,A,10,2024-05-15 09:00:00",
         "DC01,2024-05-17,O1,1,A,10,2024-05-16 09:00:00",
@@ -252,7 +252,7 @@ def test_a_shipment_without_a_date_ships_when_the_latest_version_of_its_order_li
 
 
 def test_a_shipment_without_an_order_line_has_the_date_on_which_it_left_or_none(directory: Path) -> None:
-    contracts = _table(
+    contracts = _read_with_table(
         directory,
         "shipment_lines",
         "dc,order_id,line_no,shipped_qty,shipped_at",
@@ -263,9 +263,9 @@ def test_a_shipment_without_an_order_line_has_the_date_on_which_it_left_or_none(
     assert contracts.rejects.select("key", "reason").rows() == [("O8/1", "no order line for this shipment")]
 
 
-def test_order_lines_may_tell_what_was_shipped(directory: Path) -> None:
+def test_order_lines_may_hold_what_was_shipped(directory: Path) -> None:
     (directory / "shipment_lines.csv").unlink()
-    contracts = _orders(
+    contracts = _read_orders(
         directory,
         f"{ORDER},8,2024-05-16 20:00:00,01",
         "DC01,2024-05-16,O1,2,A,5,,,",
@@ -284,7 +284,7 @@ def test_order_lines_may_tell_what_was_shipped(directory: Path) -> None:
 def test_a_directory_that_says_nothing_of_shipments_is_an_error(directory: Path) -> None:
     (directory / "shipment_lines.csv").unlink()
     with pytest.raises(ContractViolation, match="what was shipped is unknown"):
-        _read(directory)
+        _read_files(directory)
 
 
 # Items, DCs, waivers
@@ -303,13 +303,13 @@ def test_a_directory_that_says_nothing_of_shipments_is_an_error(directory: Path)
 )
 def test_an_item_that_cannot_be_used_is_a_reject(line: str, reason: str, directory: Path) -> None:
     header = "item,item_type,pack_size,valid_from,contract_committed"
-    contracts = _table(directory, "items", header, "A,flow,12,,Y", line)
+    contracts = _read_with_table(directory, "items", header, "A,flow,12,,Y", line)
     assert contracts.items.select("item", "item_type").rows() == [("A", "FLOW")]
-    assert _reasons(contracts) == [reason]
+    assert _list_reasons(contracts) == [reason]
 
 
 def test_the_last_row_of_an_item_and_day_holds(directory: Path) -> None:
-    contracts = _table(
+    contracts = _read_with_table(
         directory,
         "items",
         "item,item_type,vendor,valid_from",
@@ -320,21 +320,23 @@ def test_the_last_row_of_an_item_and_day_holds(directory: Path) -> None:
     )
     assert contracts.items["vendor"].to_list() == ["last", "later"]
     assert contracts.rejects.height == 2
-    assert "a later row of the file has the same item and valid_from" in _reasons(contracts)
+    assert "a later row of the file has the same item and valid_from" in _list_reasons(contracts)
 
 
 def test_fsa_is_another_name_for_contract_committed(directory: Path) -> None:
-    assert _table(directory, "items", "item,item_type,fsa", "A,STOCK,Y").items["contract_committed"].to_list() == [True]
+    assert _read_with_table(directory, "items", "item,item_type,fsa", "A,STOCK,Y").items[
+        "contract_committed"
+    ].to_list() == [True]
 
 
-def test_a_dc_has_a_time_zone_and_takes_part_unless_told_otherwise(directory: Path) -> None:
-    contracts = _table(directory, "dcs", "dc,time_zone,active", "DC01,Europe/Berlin,N", "DC02,,")
+def test_a_dc_has_a_time_zone_and_takes_part_unless_the_file_says_otherwise(directory: Path) -> None:
+    contracts = _read_with_table(directory, "dcs", "dc,time_zone,active", "DC01,Europe/Berlin,N", "DC02,,")
     assert contracts.dcs.rows() == [("DC01", "DC01", "Europe/Berlin", False), ("DC02", "DC02", "UTC", True)]
     assert contracts.time_zones == {"DC01": "Europe/Berlin", "DC02": "UTC"}
 
 
 @pytest.mark.parametrize(
-    ("lines", "told"),
+    ("lines", "message"),
     [
         (["DC01,Mars/Olympus,Y"], "time_zone 'Mars/Olympus' of DC01 is not an IANA time zone"),
         (["DC01,,Y", "DC01,,Y"], "dc DC01 is there twice"),
@@ -342,15 +344,17 @@ def test_a_dc_has_a_time_zone_and_takes_part_unless_told_otherwise(directory: Pa
         (["DC01,UTC,perhaps"], "active 'perhaps' is not Y or N"),
     ],
 )
-def test_a_wrong_dc_is_an_error(lines: list[str], told: str, directory: Path) -> None:
-    with pytest.raises(ContractViolation, match=told):
-        _table(directory, "dcs", "dc,time_zone,active", *lines)
+def test_a_wrong_dc_is_an_error(lines: list[str], message: str, directory: Path) -> None:
+    with pytest.raises(ContractViolation, match=message):
+        _read_with_table(directory, "dcs", "dc,time_zone,active", *lines)
 
 
 def test_a_waiver_without_a_first_day_always_held(directory: Path) -> None:
-    contracts = _table(directory, "waivers", "reason_code,valid_to", "12,2024-12-31", ",2024-12-31", "17,never")
+    contracts = _read_with_table(
+        directory, "waivers", "reason_code,valid_to", "12,2024-12-31", ",2024-12-31", "17,never"
+    )
     assert contracts.waivers.rows() == [("12", date(1900, 1, 1), date(2024, 12, 31))]
-    assert _reasons(contracts) == ["no reason_code", "valid_to 'never' is not a date (YYYY-MM-DD)"]
+    assert _list_reasons(contracts) == ["no reason_code", "valid_to 'never' is not a date (YYYY-MM-DD)"]
 
 
 # The mapping
@@ -387,7 +391,7 @@ def test_a_mapping_renames_translates_and_adds(directory: Path) -> None:
         """,
         encoding="utf-8",
     )
-    row = _read(directory).order_lines.row(0, named=True)
+    row = _read_files(directory).order_lines.row(0, named=True)
     assert (row["dc"], row["ship_date"], row["item"], row["line_no"]) == ("DC01", date(2024, 5, 16), "A", 1)
     assert (row["status"], row["uom"], row["pack_size"], row["problem"]) == ("CANCELLED", "EA", Decimal(12), None)
 
@@ -400,7 +404,7 @@ def test_a_mapping_may_lie_elsewhere(directory: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("[order_lines", "not a TOML file"),
         ("[orders]", r"unknown table orders \(tables: order_lines, shipment_lines"),
@@ -415,10 +419,10 @@ def test_a_mapping_may_lie_elsewhere(directory: Path, tmp_path: Path) -> None:
         ('[items.columns]\nvendor = "V"\n[items.constants]\nvendor = "W"', "items.vendor is both a column and a const"),
     ],
 )
-def test_a_wrong_mapping_is_an_error_that_says_what_is_right(text: str, told: str, directory: Path) -> None:
+def test_a_wrong_mapping_is_an_error_that_says_what_is_right(text: str, message: str, directory: Path) -> None:
     (directory / "mapping.toml").write_text(text)
-    with pytest.raises(ContractViolation, match=told):
-        _read(directory)
+    with pytest.raises(ContractViolation, match=message):
+        _read_files(directory)
 
 
 def test_a_mapping_that_is_named_must_exist(directory: Path) -> None:
@@ -432,7 +436,7 @@ _FIELDS = st.text(st.sampled_from('ab1 ,"\n\r;é\t'), max_size=4)
 
 
 @given(rows=st.lists(st.lists(_FIELDS, min_size=1, max_size=4), max_size=6), line_end=st.sampled_from(["\n", "\r\n"]))
-def test_every_row_of_any_text_is_read_or_told(
+def test_every_row_of_any_text_is_read_or_rejected(
     rows: list[list[str]], line_end: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     directory = tmp_path_factory.mktemp("any")

@@ -30,7 +30,7 @@ def test_snapshots_come_back_as_the_contract_types_them(warehouse: InstockWareho
     assert (second["instock"], second["on_hand_cases"]) == (None, None)
 
 
-def test_an_unreadable_value_is_told_and_the_rest_of_the_row_kept(warehouse: InstockWarehouse) -> None:
+def test_an_unreadable_value_is_reported_and_the_rest_of_the_row_read(warehouse: InstockWarehouse) -> None:
     warehouse.append(make_snapshots({"on_hand_cases": "many"}))
     (row,) = warehouse.read_snapshots("DC01", DAY, DAY).to_dicts()
     assert (row["instock"], row["on_hand_cases"], row["problem"]) == ("Y", None, "on_hand_cases 'many' is not a number")
@@ -43,11 +43,11 @@ def test_a_date_without_a_snapshot_has_no_rows(warehouse: InstockWarehouse) -> N
     assert warehouse.read_snapshots("DC01", DAY + timedelta(days=1), DAY + timedelta(days=1)).is_empty()
 
 
-def _window(dcs: list[str], last: int = 0) -> line_versions.ChangeWindow:
+def _make_window(dcs: list[str], last: int = 0) -> line_versions.ChangeWindow:
     return line_versions.ChangeWindow(dcs, None, DAY, DAY + timedelta(days=last))
 
 
-def test_changes_tell_how_many_records_each_day_has_and_when_the_latest_was_taken(warehouse: InstockWarehouse) -> None:
+def test_changes_have_how_many_records_each_day_has_and_when_the_latest_was_taken(warehouse: InstockWarehouse) -> None:
     later, next_day = AT + timedelta(hours=3), DAY + timedelta(days=1)
     warehouse.append(
         make_snapshots(
@@ -59,7 +59,7 @@ def test_changes_tell_how_many_records_each_day_has_and_when_the_latest_was_take
             {"dc": "DC03"},
         )
     )
-    found = warehouse.read_changes(_window(["DC01", "DC02"], last=1))
+    found = warehouse.read_changes(_make_window(["DC01", "DC02"], last=1))
     schema.PAIR_VERSIONS.validate(found)
     assert found.rows() == [("DC01", DAY, later, 3), ("DC01", next_day, None, 1)]
 
@@ -69,8 +69,8 @@ def test_without_a_time_of_their_own_snapshots_are_counted(tmp_path: Path) -> No
     warehouse = InstockWarehouse(f"duckdb:///{tmp_path}/warehouse.duckdb", theirs)
     warehouse.create()
     warehouse.append(make_snapshots({}, {"item": "B"}).drop("snapshot_at"))
-    assert warehouse.read_changes(_window(["DC01"])).rows() == [("DC01", DAY, None, 2)]
-    assert warehouse.read_changes(_window([])).is_empty()
+    assert warehouse.read_changes(_make_window(["DC01"])).rows() == [("DC01", DAY, None, 2)]
+    assert warehouse.read_changes(_make_window([])).is_empty()
 
 
 def test_a_source_may_use_names_of_its_own(tmp_path: Path) -> None:

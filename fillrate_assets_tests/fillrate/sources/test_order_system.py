@@ -30,11 +30,11 @@ def orders(tmp_path: Path) -> OrderSystem:
     return made
 
 
-def _version(seq: int, **values: Any) -> dict[str, Any]:  # noqa: ANN401 - any column
+def _make_version(seq: int, **values: Any) -> dict[str, Any]:  # noqa: ANN401 - any column
     return {"source_seq": seq, "processed_at": AT + seq * MINUTE, **values}
 
 
-def _changes(orders: OrderSystem, since: datetime | None, first: date, last: date) -> list[tuple[object, ...]]:
+def _read_changes(orders: OrderSystem, since: datetime | None, first: date, last: date) -> list[tuple[object, ...]]:
     return list(orders.read_changes(ChangeWindow(["DC01", "DC02"], since, first, last)).iter_rows())
 
 
@@ -54,7 +54,7 @@ def test_lines_come_back_as_the_contract_types_them(orders: OrderSystem) -> None
     assert (second["item"], second["ordered_qty"], second["cancel_reason"]) == (None, None, "CUSTOMER")
 
 
-def test_only_the_dc_and_the_dates_asked_for_are_read(orders: OrderSystem) -> None:
+def test_only_the_requested_dc_and_dates_are_read(orders: OrderSystem) -> None:
     days = [DAY + timedelta(days=number) for number in range(4)]
     orders.append(make_order_lines(*[{"dc": dc, "ship_date": day} for dc in ("DC01", "DC02") for day in days]))
     found = orders.read_order_lines("DC02", days[1], days[2])
@@ -62,13 +62,13 @@ def test_only_the_dc_and_the_dates_asked_for_are_read(orders: OrderSystem) -> No
 
 
 def test_every_version_of_a_line_is_read(orders: OrderSystem) -> None:
-    orders.append(make_order_lines(_version(1, ordered_qty="10"), _version(2, ordered_qty="8")))
+    orders.append(make_order_lines(_make_version(1, ordered_qty="10"), _make_version(2, ordered_qty="8")))
     found = orders.read_order_lines("DC01", DAY, DAY)
     assert sorted(found["ordered_qty"]) == [Decimal(8), Decimal(10)]
     assert found["moved_at"].to_list() == [None, None]
 
 
-def test_an_unreadable_value_is_told_and_the_rest_of_the_row_kept(orders: OrderSystem) -> None:
+def test_an_unreadable_value_is_reported_and_the_rest_of_the_row_read(orders: OrderSystem) -> None:
     orders.append(make_order_lines({"ordered_qty": "12x", "requested_date": "soon"}))
     (line,) = orders.read_order_lines("DC01", DAY, DAY).to_dicts()
     assert (line["item"], line["ordered_qty"], line["requested_date"]) == ("A", None, None)
@@ -78,16 +78,20 @@ def test_an_unreadable_value_is_told_and_the_rest_of_the_row_kept(orders: OrderS
 @pytest.mark.parametrize(
     ("versions", "moved"),
     [
-        pytest.param([_version(1), _version(2, ship_date=NEXT)], {1: 2}, id="to another date"),
-        pytest.param([_version(2, ship_date=NEXT), _version(1)], {1: 2}, id="whatever arrives first"),
-        pytest.param([_version(1), _version(2, ship_date=NEXT), _version(3)], {1: 2, 2: 3}, id="there and back"),
-        pytest.param([_version(1), _version(2)], {}, id="a new version of the same date"),
+        pytest.param([_make_version(1), _make_version(2, ship_date=NEXT)], {1: 2}, id="to another date"),
+        pytest.param([_make_version(2, ship_date=NEXT), _make_version(1)], {1: 2}, id="whatever arrives first"),
         pytest.param(
-            [_version(1, processed_at=AT), _version(2, processed_at=AT, ship_date=NEXT)], {1: 0}, id="a tie in time"
+            [_make_version(1), _make_version(2, ship_date=NEXT), _make_version(3)], {1: 2, 2: 3}, id="there and back"
         ),
-        pytest.param([_version(1), _version(2, ship_date=NEXT, line_no=2)], {}, id="another line"),
-        pytest.param([_version(1), _version(2, ship_date=NEXT, order_id="O2")], {}, id="another order"),
-        pytest.param([_version(1), _version(2, ship_date=NEXT, dc="DC02")], {}, id="another DC"),
+        pytest.param([_make_version(1), _make_version(2)], {}, id="a new version of the same date"),
+        pytest.param(
+            [_make_version(1, processed_at=AT), _make_version(2, processed_at=AT, ship_date=NEXT)],
+            {1: 0},
+            id="a tie in time",
+        ),
+        pytest.param([_make_version(1), _make_version(2, ship_date=NEXT, line_no=2)], {}, id="another line"),
+        pytest.param([_make_version(1), _make_version(2, ship_date=NEXT, order_id="O2")], {}, id="another order"),
+        pytest.param([_make_version(1), _make_version(2, ship_date=NEXT, dc="DC02")], {}, id="another DC"),
     ],
 )
 def test_a_row_says_when_its_line_moved_to_another_ship_date(
@@ -101,47 +105,50 @@ def test_a_row_says_when_its_line_moved_to_another_ship_date(
 def test_changes_since_a_moment_count_all_versions_of_their_pairs(orders: OrderSystem) -> None:
     orders.append(
         make_order_lines(
-            _version(1),
-            _version(5, line_no=2),
-            _version(2, ship_date=NEXT),
-            _version(9, ship_date=NEXT, line_no=2, dc="DC02"),
+            _make_version(1),
+            _make_version(5, line_no=2),
+            _make_version(2, ship_date=NEXT),
+            _make_version(9, ship_date=NEXT, line_no=2, dc="DC02"),
         )
     )
     far = DAY + YEARS
-    assert _changes(orders, AT + 4 * MINUTE, far, far) == [
+    assert _read_changes(orders, AT + 4 * MINUTE, far, far) == [
         ("DC01", DAY, AT + 5 * MINUTE, 2),
         ("DC02", NEXT, AT + 9 * MINUTE, 1),
     ]
-    assert _changes(orders, AT + 9 * MINUTE, far, far) == []
+    assert _read_changes(orders, AT + 9 * MINUTE, far, far) == []
 
 
 def test_a_line_that_moved_changes_the_date_it_left_and_the_date_it_has(orders: OrderSystem) -> None:
-    orders.append(make_order_lines(_version(1), _version(1, line_no=2), _version(5, ship_date=NEXT)))
+    orders.append(make_order_lines(_make_version(1), _make_version(1, line_no=2), _make_version(5, ship_date=NEXT)))
     far = DAY + YEARS
-    assert _changes(orders, AT + 4 * MINUTE, far, far) == [
+    assert _read_changes(orders, AT + 4 * MINUTE, far, far) == [
         ("DC01", DAY, AT + 5 * MINUTE, 2),
         ("DC01", NEXT, AT + 5 * MINUTE, 1),
     ]
 
 
-def test_pairs_that_become_due_are_seen_however_old_their_orders_are(orders: OrderSystem) -> None:
-    orders.append(make_order_lines(*[_version(1, ship_date=DAY + timedelta(days=ahead)) for ahead in range(4)]))
+def test_pairs_that_become_due_are_found_however_old_their_orders_are(orders: OrderSystem) -> None:
+    orders.append(make_order_lines(*[_make_version(1, ship_date=DAY + timedelta(days=ahead)) for ahead in range(4)]))
     since = AT + YEARS
-    assert [day for _, day, *_ in _changes(orders, since, DAY + timedelta(days=1), DAY + timedelta(days=2))] == [
+    assert [day for _, day, *_ in _read_changes(orders, since, DAY + timedelta(days=1), DAY + timedelta(days=2))] == [
         DAY + timedelta(days=1),
         DAY + timedelta(days=2),
     ]
 
 
-def test_nothing_that_is_not_due_or_of_another_dc_is_seen(orders: OrderSystem) -> None:
+def test_nothing_that_is_not_due_or_of_another_dc_is_found(orders: OrderSystem) -> None:
     tomorrow = DAY + timedelta(days=1)
     orders.append(
         make_order_lines(
-            _version(1), _version(2, ship_date=tomorrow, line_no=2), _version(3, dc="DC09"), _version(4, line_no=3)
+            _make_version(1),
+            _make_version(2, ship_date=tomorrow, line_no=2),
+            _make_version(3, dc="DC09"),
+            _make_version(4, line_no=3),
         )
     )
-    assert [(dc, day) for dc, day, *_ in _changes(orders, None, DAY, DAY)] == [("DC01", DAY)]
-    assert [(dc, day) for dc, day, *_ in _changes(orders, AT - MINUTE, DAY, DAY)] == [("DC01", DAY)]
+    assert [(dc, day) for dc, day, *_ in _read_changes(orders, None, DAY, DAY)] == [("DC01", DAY)]
+    assert [(dc, day) for dc, day, *_ in _read_changes(orders, AT - MINUTE, DAY, DAY)] == [("DC01", DAY)]
 
 
 def test_all_versions_of_an_item_are_replaced_and_other_items_stay(orders: OrderSystem) -> None:
@@ -160,13 +167,13 @@ def test_a_source_may_lack_a_column_that_is_not_required(tmp_path: Path) -> None
     with sql.get_engine(url).begin() as connection:
         columns = {row[1] for row in connection.exec_driver_sql("pragma table_info(order_lines)")}
     assert not columns & {"cancel_reason", "customer"}
-    orders.append(make_order_lines(_version(1)).drop("cancel_reason", "customer"))
+    orders.append(make_order_lines(_make_version(1)).drop("cancel_reason", "customer"))
     (line,) = orders.read_order_lines("DC01", DAY, DAY).to_dicts()
     assert (line["customer"], line["cancel_reason"], line["ordered_qty"]) == (None, None, Decimal(10))
 
 
 @pytest.mark.parametrize(
-    ("columns", "told"),
+    ("columns", "message"),
     [
         (
             {"order_id": ""},
@@ -179,9 +186,9 @@ def test_a_source_may_lack_a_column_that_is_not_required(tmp_path: Path) -> None
         ),
     ],
 )
-def test_a_mapping_that_cannot_work_is_told(columns: dict[str, str], told: str, orders: OrderSystem) -> None:
+def test_a_mapping_that_cannot_work_is_refused(columns: dict[str, str], message: str, orders: OrderSystem) -> None:
     mapped = OrderSystem(orders.url, {"order_lines": SourceTable(columns=columns)})
-    with pytest.raises(FillrateError, match=told):
+    with pytest.raises(FillrateError, match=message):
         mapped.read_order_lines("DC01", DAY, DAY)
 
 
@@ -191,10 +198,10 @@ def test_a_source_may_use_names_of_its_own(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/orders.db"
     orders = OrderSystem(url, theirs)
     orders.create()
-    orders.append(make_order_lines(_version(1), _version(2, ship_date=NEXT)))
+    orders.append(make_order_lines(_make_version(1), _make_version(2, ship_date=NEXT)))
     assert pl.read_database_uri("SELECT WHSE, QTY_ORD FROM OE_LINES", url, engine="adbc").rows() == [("DC01", "10")] * 2
     assert orders.read_order_lines("DC01", DAY, NEXT).select("dc", "ordered_qty").rows() == [("DC01", Decimal(10))] * 2
-    assert len(_changes(orders, AT, DAY + YEARS, DAY + YEARS)) == 2
+    assert len(_read_changes(orders, AT, DAY + YEARS, DAY + YEARS)) == 2
     with pytest.raises(PermanentFailure, match="order_lines"):
         OrderSystem(url).read_order_lines("DC01", DAY, DAY)
 
@@ -208,22 +215,25 @@ def test_a_moved_line_counts_once_whether_its_dates_are_judged_together_or_alone
     orders.append(
         make_order_lines(
             # Moved on and moved back; moved after it had shipped; moved twice; never moved.
-            *[_version(1), _version(2, ship_date=days[1]), _version(3, ordered_qty="9")],
-            *[_version(1, line_no=2), _version(4, line_no=2, ship_date=days[1])],
-            *[_version(seq, line_no=3, ship_date=day) for seq, day in enumerate(days, start=1)],
-            _version(1, line_no=4, ship_date=days[1]),
+            *[_make_version(1), _make_version(2, ship_date=days[1]), _make_version(3, ordered_qty="9")],
+            *[_make_version(1, line_no=2), _make_version(4, line_no=2, ship_date=days[1])],
+            *[_make_version(seq, line_no=3, ship_date=day) for seq, day in enumerate(days, start=1)],
+            _make_version(1, line_no=4, ship_date=days[1]),
         )
     )
     shipping.append(
         make_shipment_lines(
-            _version(5, shipped_qty="7"),
-            *[_version(1, line_no=2, shipped_qty="10"), _version(5, line_no=2, shipped_qty="6", ship_date=days[1])],
-            _version(4, line_no=3, shipped_qty="10", ship_date=days[2]),
-            _version(4, line_no=4, shipped_qty="10", ship_date=days[1]),
+            _make_version(5, shipped_qty="7"),
+            *[
+                _make_version(1, line_no=2, shipped_qty="10"),
+                _make_version(5, line_no=2, shipped_qty="6", ship_date=days[1]),
+            ],
+            _make_version(4, line_no=3, shipped_qty="10", ship_date=days[2]),
+            _make_version(4, line_no=4, shipped_qty="10", ship_date=days[1]),
         )
     )
-    together = _classified(orders, shipping, days[0], days[-1])
-    alone = pl.concat([_classified(orders, shipping, day, day) for day in days])
+    together = _classify(orders, shipping, days[0], days[-1])
+    alone = pl.concat([_classify(orders, shipping, day, day) for day in days])
     columns = ["dc", "ship_date", "order_id", "line_no", "disposition", "reason", "ordered_cases", "shipped_cases"]
     assert alone.select(columns).sort(columns).equals(together.select(columns).sort(columns))
     counted = together.filter(disposition="COUNTED").sort("line_no")
@@ -236,7 +246,7 @@ def test_a_moved_line_counts_once_whether_its_dates_are_judged_together_or_alone
     assert set(together["disposition"]) == {"COUNTED", "SUPERSEDED"}
 
 
-def _classified(orders: OrderSystem, shipping: ShippingRecords, first: date, last: date) -> pl.DataFrame:
+def _classify(orders: OrderSystem, shipping: ShippingRecords, first: date, last: date) -> pl.DataFrame:
     return line_classification.classify_lines(
         orders.read_order_lines("DC01", first, last).lazy(),
         shipping.read_shipment_lines("DC01", first, last).lazy(),
@@ -255,9 +265,9 @@ def test_a_line_that_moved_is_a_change_whatever_the_source_calls_its_columns(tmp
     theirs = {"order_lines": SourceTable(columns={"dc": "SITE", "ship_date": "SHIPS", "processed_at": "CHANGED"})}
     orders = OrderSystem(f"sqlite:///{tmp_path}/orders.db", theirs)
     orders.create()
-    orders.append(make_order_lines(_version(1), _version(2, ship_date=NEXT)))
+    orders.append(make_order_lines(_make_version(1), _make_version(2, ship_date=NEXT)))
     moved = [("DC01", DAY, AT + 2 * MINUTE, 1), ("DC01", NEXT, AT + 2 * MINUTE, 1)]
-    assert _changes(orders, AT + MINUTE, NEXT, NEXT) == moved
+    assert _read_changes(orders, AT + MINUTE, NEXT, NEXT) == moved
 
 
 def test_the_latest_change_is_that_of_the_latest_row_whatever_its_dc(orders: OrderSystem) -> None:

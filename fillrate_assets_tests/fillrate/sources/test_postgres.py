@@ -1,4 +1,4 @@
-"""PostgreSQL's own ways to fail: what may pass is retried, the rest is told once, and no message has the password."""
+"""PostgreSQL's own ways to fail: what may pass is retried, the rest is reported once, without the password."""
 
 from __future__ import annotations
 
@@ -27,49 +27,51 @@ def url(postgres: Postgres, postgres_template: str) -> str:
     return postgres.create_database(f"failing {uuid4()}", postgres_template)
 
 
-def _told(error: BaseException) -> str:
+def _format(error: BaseException) -> str:
     return "".join(traceback.format_exception(error))
 
 
-def _refusal(kind: type[FillrateError], url: str) -> str:
-    """How a store that cannot be reached says so."""
+def _get_refusal(kind: type[FillrateError], url: str) -> str:
+    """Return the message of a store that cannot be reached."""
     with pytest.raises(kind) as raised:
         RecordStore(Database(url)).read_ledger()
     assert type(raised.value) is kind
     password = sa.make_url(url).password
     assert password
-    assert str(password) not in _told(raised.value)
+    assert str(password) not in _format(raised.value)
     return str(raised.value)
 
 
 def test_a_server_that_is_down_may_come_back() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-    told = _refusal(SourceUnavailable, f"postgresql+psycopg://writer:s3cret-word@127.0.0.1:{port}/records")
-    assert told.startswith(f"record store (postgresql+psycopg://writer:***@127.0.0.1:{port}/records) does not answer: ")
+    message = _get_refusal(SourceUnavailable, f"postgresql+psycopg://writer:s3cret-word@127.0.0.1:{port}/records")
+    assert message.startswith(
+        f"record store (postgresql+psycopg://writer:***@127.0.0.1:{port}/records) does not answer: "
+    )
 
 
 def test_a_host_that_is_not_found_may_come_back() -> None:
-    _refusal(SourceUnavailable, "postgresql+psycopg://writer:s3cret-word@nowhere.invalid/records")
+    _get_refusal(SourceUnavailable, "postgresql+psycopg://writer:s3cret-word@nowhere.invalid/records")
 
 
 def test_a_wrong_password_is_permanent(postgres: Postgres) -> None:
-    told = _refusal(PermanentFailure, postgres.url(password="wr0ng-word"))  # noqa: S106 - it opens nothing
-    assert "refused: " in told
-    assert 'password authentication failed for user "postgres"' in told
+    message = _get_refusal(PermanentFailure, postgres.url(password="wr0ng-word"))  # noqa: S106 - it opens nothing
+    assert "refused: " in message
+    assert 'password authentication failed for user "postgres"' in message
 
 
 def test_an_unknown_user_is_permanent(postgres: Postgres) -> None:
-    url = sa.make_url(postgres.url()).set(username="nobody here").render_as_string(hide_password=False)
-    _refusal(PermanentFailure, url)
+    url = sa.make_url(postgres.url()).set(username="absent user").render_as_string(hide_password=False)
+    _get_refusal(PermanentFailure, url)
 
 
 def test_an_unknown_database_is_permanent(postgres: Postgres) -> None:
-    assert 'database "absent" does not exist' in _refusal(PermanentFailure, postgres.url("absent"))
+    assert 'database "absent" does not exist' in _get_refusal(PermanentFailure, postgres.url("absent"))
 
 
 def test_an_absent_table_is_permanent(postgres: Postgres) -> None:
-    assert 'relation "ledger" does not exist' in _refusal(PermanentFailure, postgres.url())
+    assert 'relation "ledger" does not exist' in _get_refusal(PermanentFailure, postgres.url())
 
 
 def test_an_absent_table_of_a_source_is_permanent(postgres: Postgres) -> None:
@@ -87,14 +89,14 @@ def test_an_absent_table_of_a_source_is_permanent(postgres: Postgres) -> None:
 def test_a_url_that_cannot_be_read_is_not_repeated(url: str) -> None:
     with pytest.raises(PermanentFailure, match="cannot use database URL") as raised:
         RecordStore(Database(url)).read_ledger()
-    assert "s3cret" not in _told(raised.value)
+    assert "s3cret" not in _format(raised.value)
 
 
-def test_a_secret_in_the_query_of_a_url_is_not_told() -> None:
+def test_a_secret_in_the_query_of_a_url_is_not_shown() -> None:
     url = f"postgresql+psycopg://writer@127.0.0.1:1/records?password={PASSWORD}"
     with pytest.raises(SourceUnavailable) as raised:
         RecordStore(Database(url)).read_ledger()
-    assert PASSWORD not in _told(raised.value)
+    assert PASSWORD not in _format(raised.value)
 
 
 def test_a_statement_that_takes_too_long_may_pass(postgres: Postgres) -> None:
@@ -108,21 +110,21 @@ def test_a_statement_that_takes_too_long_may_pass(postgres: Postgres) -> None:
 
 
 def test_a_session_that_an_operator_ended_may_pass(postgres: Postgres, url: str) -> None:
-    def ended() -> None:
+    def lose_session() -> None:
         with sql.translate_errors("record store", url), sql.get_engine(url, schema=SCHEMA).connect() as connection:
             session = connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one()
             postgres.execute(f"SELECT pg_terminate_backend({session})")
             connection.execute(sa.select(LEDGER))
 
     with pytest.raises(SourceUnavailable, match="terminating connection"):
-        ended()
+        lose_session()
 
 
-def _both(url: str, work: Callable[[sa.Connection, str, Barrier], None], level: str) -> list[FillrateError]:
-    """What two sessions run into that do the same in turns, each with a name of its own."""
+def _run_both(url: str, work: Callable[[sa.Connection, str, Barrier], None], level: str) -> list[FillrateError]:
+    """Do the same in two sessions in turns, each with a name of its own; return their errors."""
     barrier, met = Barrier(2, timeout=60), []
 
-    def session(name: str) -> None:
+    def run_session(name: str) -> None:
         try:
             with (
                 sql.translate_errors("watermark", url),
@@ -133,7 +135,7 @@ def _both(url: str, work: Callable[[sa.Connection, str, Barrier], None], level: 
         except FillrateError as error:
             met.append(error)
 
-    threads = [Thread(target=session, args=(name,)) for name in ("a", "b")]
+    threads = [Thread(target=run_session, args=(name,)) for name in ("a", "b")]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -153,12 +155,12 @@ def _touch(connection: sa.Connection, name: str) -> None:
 
 
 def test_a_deadlock_may_pass(two_watermarks: str) -> None:
-    def crosswise(connection: sa.Connection, name: str, barrier: Barrier) -> None:
+    def touch_crosswise(connection: sa.Connection, name: str, barrier: Barrier) -> None:
         _touch(connection, name)
         barrier.wait()
         _touch(connection, {"a": "b", "b": "a"}[name])
 
-    (error,) = _both(two_watermarks, crosswise, "READ COMMITTED")
+    (error,) = _run_both(two_watermarks, touch_crosswise, "READ COMMITTED")
     assert isinstance(error, SourceUnavailable)
     assert "deadlock detected" in str(error)
 
@@ -170,6 +172,6 @@ def test_a_serialization_failure_may_pass(two_watermarks: str) -> None:
         _touch(connection, name)
         barrier.wait()
 
-    (error,) = _both(two_watermarks, read_all_and_write_one, "SERIALIZABLE")
+    (error,) = _run_both(two_watermarks, read_all_and_write_one, "SERIALIZABLE")
     assert isinstance(error, SourceUnavailable)
     assert "could not serialize access" in str(error)

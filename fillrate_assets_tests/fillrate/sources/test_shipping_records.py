@@ -33,14 +33,14 @@ def test_shipments_come_back_as_the_contract_types_them(shipping: ShippingRecord
     assert line["delivered_at"] == datetime(2026, 2, 10, 21, tzinfo=UTC)
 
 
-def test_an_unreadable_value_is_told_and_the_rest_of_the_row_kept(shipping: ShippingRecords) -> None:
+def test_an_unreadable_value_is_reported_and_the_rest_of_the_row_read(shipping: ShippingRecords) -> None:
     shipping.append(make_shipment_lines({"shipped_qty": "NaN", "shipped_at": "noon"}))
     (line,) = shipping.read_shipment_lines("DC01", DAY, DAY).to_dicts()
     assert (line["order_id"], line["shipped_qty"], line["shipped_at"]) == ("O1", None, None)
     assert line["problem"].startswith("shipped_qty 'NaN' is not a number; shipped_at 'noon' is not a time")
 
 
-def test_only_the_dc_and_the_dates_asked_for_are_read(shipping: ShippingRecords) -> None:
+def test_only_the_requested_dc_and_dates_are_read(shipping: ShippingRecords) -> None:
     days = [DAY + timedelta(days=number) for number in range(4)]
     shipping.append(make_shipment_lines(*[{"dc": dc, "ship_date": day} for dc in ("DC01", "DC02") for day in days]))
     found = shipping.read_shipment_lines("DC02", days[1], days[2])

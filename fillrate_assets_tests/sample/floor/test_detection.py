@@ -94,7 +94,7 @@ def test_an_episode_is_right_if_trouble_of_its_pool_was_there_or_came(
     [(range(30, 33), "BRIEF"), (range(31, 34), "FALSE"), (range(-7, -4), "BRIEF"), (range(-9, -5), "FALSE")],
 )
 def test_an_episode_about_too_few_minutes_to_be_an_onset_was_brief(minutes: range, was: str) -> None:
-    judged = detection.judge_episodes(telling((PATH, 0)), ONSETS.empty().collect(), fills(minutes))
+    judged = detection.judge_episodes(telling((PATH, 0)), ONSETS.make_empty().collect(), fills(minutes))
     assert judged["was"].to_list() == [was]
 
 

@@ -31,17 +31,17 @@ _PLACES = 10_000
 
 def upgrade() -> None:
     """Create the views."""
-    for view in views(op.get_context().dialect.name):
+    for view in build_views(op.get_context().dialect.name):
         op.execute(view)
 
 
 def downgrade() -> None:
     """Drop them."""
-    for view in views(op.get_context().dialect.name):
+    for view in build_views(op.get_context().dialect.name):
         op.execute(sa.DropView(view.table))
 
 
-def views(backend: str) -> list[sa.CreateView]:
+def build_views(backend: str) -> list[sa.CreateView]:
     """Build the views in the arithmetic of a database."""
     stored: sa.types.TypeEngine[Any] = sa.BigInteger() if backend == "sqlite" else sa.Numeric(18, 4)
     others: list[sa.Column[Any]] = [sa.Column(name) for name in (*_DAY, "vendor", "path")]
@@ -53,22 +53,22 @@ def views(backend: str) -> list[sa.CreateView]:
     shown: list[sa.Label[Any]]
     rate: sa.ColumnElement[Any]
     if backend == "sqlite":
-        shown = [_in_cases(total).label(name) for name, total in sums.items()]
-        rate = _in_cases((2 * _PLACES * shipped + ordered) // (2 * ordered))
+        shown = [_to_cases(total).label(name) for name, total in sums.items()]
+        rate = _to_cases((2 * _PLACES * shipped + ordered) // (2 * ordered))
     else:
         shown = [sa.cast(total, sa.Numeric(38, 4)).label(name) for name, total in sums.items()]
         rate = sa.cast(shipped / ordered, sa.Numeric(18, 4))
 
-    def by(*names: str) -> sa.Select[object]:
+    def sum_by(*names: str) -> sa.Select[object]:
         key = [records.c[name] for name in names]
         return sa.select(*key, *shown).group_by(*key)
 
     return [
-        sa.CreateView(by(*_DAY).add_columns(rate.label("fill_rate")), "fill_rate_daily"),
-        sa.CreateView(by(*_DAY, "vendor", "path"), "lost_cases_by_vendor"),
+        sa.CreateView(sum_by(*_DAY).add_columns(rate.label("fill_rate")), "fill_rate_daily"),
+        sa.CreateView(sum_by(*_DAY, "vendor", "path"), "lost_cases_by_vendor"),
     ]
 
 
-def _in_cases(units: sa.ColumnElement[int]) -> sa.ColumnElement[Any]:
-    """Ten-thousandths as cases, on SQLite."""
+def _to_cases(units: sa.ColumnElement[int]) -> sa.ColumnElement[Any]:
+    """Convert ten-thousandths to cases, on SQLite."""
     return sa.cast(units, sa.REAL()) / sa.literal(_PLACES, sa.REAL())

@@ -17,8 +17,8 @@ def upgrade() -> None:
     """Create the tables."""
     op.create_table(
         "notices",
-        _id(),
-        *_notice(),
+        _make_id_column(),
+        *_make_notice_columns(),
         sa.Column("channel", sa.Unicode(length=255), nullable=False),
         sa.Column("episode_key", sa.Unicode(length=255), nullable=False),
         sa.Column("message_id", sa.Unicode(length=64), nullable=False),
@@ -36,8 +36,8 @@ def upgrade() -> None:
     op.create_index("notices_by_tick", "notices", ["snapshot_ts"], unique=False)
     op.create_table(
         "dead_letters",
-        _id(),
-        *_notice(),
+        _make_id_column(),
+        *_make_notice_columns(),
         sa.Column("problem", sa.UnicodeText(), nullable=False),
         sa.Column("channel", sa.Unicode(length=255), nullable=False),
         sa.Column("created_at", UtcDateTime(), nullable=False),
@@ -52,12 +52,12 @@ def downgrade() -> None:
         op.drop_table(table)
 
 
-def _id() -> sa.Column[Any]:
+def _make_id_column() -> sa.Column[Any]:
     kind = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
     return sa.Column("id", kind, sa.Identity(always=False), nullable=False)
 
 
-def _notice() -> list[sa.Column[Any]]:
+def _make_notice_columns() -> list[sa.Column[Any]]:
     """Return what both tables have of a notice."""
     return [
         sa.Column("dc", sa.Unicode(length=255), nullable=False),
