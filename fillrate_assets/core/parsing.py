@@ -1,6 +1,7 @@
 """Parser of the input contracts: what a file or a driver hands over becomes a typed frame with its problems.
 
-One value at a time. Whether a row can be used is a rule of its area; how files are opened belongs to `storage`.
+One value at a time. How dates, numbers and codes are read is in the modules of that name; whether a row can be used
+is a rule of its area; how files are opened belongs to `storage`.
 """
 
 from __future__ import annotations
@@ -11,16 +12,36 @@ from typing import Final
 
 import polars as pl
 
-from fillrate_assets.core.decimals import CASES
+from fillrate_assets.core import dates
+from fillrate_assets.core.codes import format_codes
+from fillrate_assets.core.conventions import Conventions
 from fillrate_assets.core.errors import ContractViolation
+from fillrate_assets.core.numbers import read_numbers
 from fillrate_assets.core.table_schema import TIMESTAMP, Column, TableSchema
 
 _UNREAD_MESSAGE: Final = "{} '{}' is not {}"
-_TIME_FORMATS = ("%H:%M:%S%.f", "%H:%M")
-_DATE_TIME_FORMATS = ("%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d %H:%M", "%Y-%m-%d")
+_OF_YEARS: Final = r"(?: of the years \d+ to \d+)?"
+_TIME_FORMATS: Final = ("%H:%M:%S%.f", "%H:%M")
+_YES: Final = ("Y", "YES", "TRUE", "T", "1")
+_NO: Final = ("N", "NO", "FALSE", "F", "0")
+_PLAIN: Final = Conventions()
+_KINDS: Final[dict[pl.DataType, str]] = {
+    pl.Date(): "a date (YYYY-MM-DD)",
+    TIMESTAMP: "a time (YYYY-MM-DD HH:MM:SS, UTC)",
+    pl.Time(): "a time of day (HH:MM)",
+    pl.Boolean(): "Y or N",
+    pl.String(): "a code: a float as large has lost digits",
+}
 
 
-def parse_frame(raw: pl.LazyFrame, contract: TableSchema, *, table: str, required: Iterable[str] = ()) -> pl.LazyFrame:
+def parse_frame(
+    raw: pl.LazyFrame,
+    contract: TableSchema,
+    *,
+    table: str,
+    required: Iterable[str] = (),
+    conventions: Conventions = _PLAIN,
+) -> pl.LazyFrame:
     """Type a raw frame by its contract; what cannot be read becomes null and is described in `problem`.
 
     Args:
@@ -29,34 +50,31 @@ def parse_frame(raw: pl.LazyFrame, contract: TableSchema, *, table: str, require
         contract: the frame to produce. Absent columns are null.
         table: name of the table in messages.
         required: columns that must exist.
+        conventions: how the source writes dates, times and numbers.
 
     Returns:
         The contract's columns. If it has a `problem` column, that says of each row what could not be read, e.g.
         "ordered_qty '12x' is not a number".
 
     Raises:
-        ContractViolation: a required column is absent.
+        ContractViolation: a required column is absent, or a column has a type of which its values cannot be read.
 
     """
     present = raw.collect_schema()
     if absent := [name for name in required if name not in present]:
         msg = f"{table}: column {', '.join(absent)} is missing; found {', '.join(present)}"
         raise ContractViolation(msg)
-    typed = {
-        column.name: _parse_column(column, present[column.name])
-        for column in contract.columns
-        if column.name in present and column.name != "problem"
-    }
-    unread: list[pl.Expr] = [
-        pl.when(
-            pl.col(name).is_not_null() & (pl.col(name).cast(pl.String).str.strip_chars() != "") & expr.is_null()
-        ).then(
-            pl.format(
-                _UNREAD_MESSAGE, pl.lit(name), pl.col(name).cast(pl.String), pl.lit(_describe_kind(contract, name))
-            )
-        )
-        for name, expr in typed.items()
-        if present[name] != contract.polars[name] and contract.polars[name] != pl.String
+    if wrong := find_wrong_types(present, contract):
+        msg = f"{table}: {'; '.join(wrong)}"
+        raise ContractViolation(msg)
+    raw, present = _plain_types(raw, present)
+    dc = pl.col("dc").cast(pl.String).str.strip_chars() if "dc" in present else None
+    columns = [column for column in contract.columns if column.name in present and column.name != "problem"]
+    typed = {column.name: _parse_column(column, present[column.name], conventions, dc) for column in columns}
+    unread = [
+        _describe_unread(column, typed[column.name], present[column.name], conventions)
+        for column in columns
+        if _can_fail(column, present[column.name], conventions)
     ]
     if "problem" in present:
         unread.append(pl.col("problem").cast(pl.String))
@@ -71,66 +89,98 @@ def parse_frame(raw: pl.LazyFrame, contract: TableSchema, *, table: str, require
 
 def extract_unread_text(problem: pl.Expr, contract: TableSchema, name: str) -> pl.Expr:
     """Extract from `problem` the text of a value that `parse_frame` could not read; null where it read the value."""
-    pattern = _UNREAD_MESSAGE.format(name, "(.*?)", re.escape(_describe_kind(contract, name)))
-    return problem.str.extract(f"(?s)(?:^|; ){pattern}(?:; |$)")
+    pattern = _UNREAD_MESSAGE.format(name, "(.*?)", re.escape(_describe_kind(contract.polars[name])))
+    return problem.str.extract(f"(?s)(?:^|; ){pattern}{_OF_YEARS}(?:; |$)")
 
 
-def _describe_kind(contract: TableSchema, name: str) -> str:
-    dtype = contract.polars[name]
-    if dtype == pl.Date:
-        return "a date (YYYY-MM-DD)"
-    if dtype == TIMESTAMP:
-        return "a time (YYYY-MM-DD HH:MM:SS, UTC)"
+def find_wrong_types(present: pl.Schema, contract: TableSchema) -> list[str]:
+    """Find the columns whose type holds no value of the contract, such as a list where a number belongs."""
+    return [
+        f"column {column.name} has the type {present[column.name]}, not {_describe_kind(column.dtype)}"
+        for column in contract.columns
+        if column.name in present and not _is_readable(present[column.name], column.dtype)
+    ]
+
+
+def _is_readable(source: pl.DataType, target: pl.DataType | type[pl.DataType]) -> bool:
+    if source in {target, pl.Null, pl.String, pl.Categorical, pl.Enum}:
+        return True
+    if source.is_nested() or source in {pl.Object, pl.Duration, pl.Unknown, pl.Binary}:
+        return False
+    moment = source == pl.Date or isinstance(source, pl.Datetime)
+    return {
+        pl.String(): True,
+        pl.Time(): isinstance(source, pl.Datetime),
+        pl.Date(): moment or source.is_numeric(),
+        TIMESTAMP: moment or source.is_numeric(),
+        pl.Boolean(): source == pl.Boolean or source.is_numeric(),
+    }.get(_instantiate(target), source.is_numeric())
+
+
+def _instantiate(dtype: pl.DataType | type[pl.DataType]) -> pl.DataType:
+    return dtype if isinstance(dtype, pl.DataType) else dtype()
+
+
+def _plain_types(raw: pl.LazyFrame, present: pl.Schema) -> tuple[pl.LazyFrame, pl.Schema]:
+    """Turn text in a dictionary, and columns without a type, into text."""
+    named = [name for name, dtype in present.items() if dtype in {pl.Categorical, pl.Enum, pl.Null}]
+    if not named:
+        return raw, present
+    return raw.with_columns(pl.col(named).cast(pl.String)), pl.Schema({**present, **dict.fromkeys(named, pl.String())})
+
+
+def _can_fail(column: Column, source: pl.DataType, conventions: Conventions) -> bool:
+    if column.dtype == pl.String:
+        return source.is_float()
+    return source != column.dtype or (source.is_temporal() and conventions.years is not None)
+
+
+def _describe_unread(column: Column, typed: pl.Expr, source: pl.DataType, conventions: Conventions) -> pl.Expr:
+    """Describe a value that is there and was not read; null elsewhere."""
+    value = pl.col(column.name)
+    text = dates.describe_moments(value, source) if source in {pl.Date, pl.Datetime} else value.cast(pl.String)
+    unread = value.is_not_null() & (text.str.strip_chars() != "") & typed.is_null()
+    if source.is_float() and column.dtype == pl.String:
+        unread &= value.is_not_nan()
+    kind = _describe_kind(column.dtype)
+    if column.dtype in {pl.Date, TIMESTAMP}:
+        unread &= ~dates.is_no_date(value, source, conventions)
+        reader = dates.read_dates if column.dtype == pl.Date else dates.read_times
+        if conventions.years:
+            first, last = conventions.years
+            any_year = reader(value, source, Conventions(conventions.date_formats), None)
+            of_years = pl.lit(f"{kind} of the years {first} to {last}")
+            said = pl.when(any_year.is_not_null()).then(of_years).otherwise(pl.lit(kind))
+            return pl.when(unread).then(pl.format(_UNREAD_MESSAGE, pl.lit(column.name), text, said))
+    return pl.when(unread).then(pl.format(_UNREAD_MESSAGE, pl.lit(column.name), text, pl.lit(kind)))
+
+
+def _describe_kind(dtype: pl.DataType | type[pl.DataType]) -> str:
+    return _KINDS.get(_instantiate(dtype), "a number")
+
+
+def _parse_column(column: Column, source: pl.DataType, conventions: Conventions, dc: pl.Expr | None) -> pl.Expr:
+    value, dtype = pl.col(column.name), column.dtype
+    if source == dtype and dtype != pl.String and (conventions.years is None or not source.is_temporal()):
+        return value
+    if dtype == pl.String:
+        text = (value if source == pl.String else format_codes(value, source)).str.strip_chars()
+        return pl.when(text != "").then(text)
+    if dtype in {pl.Date, TIMESTAMP}:
+        return (dates.read_dates if dtype == pl.Date else dates.read_times)(value, source, conventions, dc)
+    if dtype in {pl.Boolean, pl.Time}:
+        return _parse_simple(value, source, dtype)
+    if source == pl.String or source.is_float() or source.is_decimal():
+        return read_numbers(value, source, dtype, conventions)
+    return value.cast(dtype, strict=False)
+
+
+def _parse_simple(value: pl.Expr, source: pl.DataType, dtype: pl.DataType | type[pl.DataType]) -> pl.Expr:
+    """Parse yes or no, or a time of day."""
     if dtype == pl.Time:
-        return "a time of day (HH:MM)"
-    if dtype == pl.Boolean:
-        return "Y or N"
-    return "a number"
-
-
-def _parse_column(column: Column, source: pl.DataType) -> pl.Expr:
-    expr = pl.col(column.name)
-    dtype = column.dtype
-    if source == pl.String:
-        return _parse_text(expr.str.strip_chars(), dtype)
-    if source == dtype:
-        return expr
-    if source.is_float() or source.is_decimal():
-        return _parse_number(expr, dtype)
-    # An all-null column of another type, an integer quantity, a naive UTC time.
-    naive = dtype == TIMESTAMP and isinstance(source, pl.Datetime) and source.time_zone is None
-    return expr.cast(pl.Datetime("us")).dt.replace_time_zone("UTC") if naive else expr.cast(dtype, strict=False)
-
-
-def _parse_text(text: pl.Expr, dtype: pl.DataType | type[pl.DataType]) -> pl.Expr:
-    flag = text.str.to_uppercase()
-    readers = {
-        pl.String(): pl.when(text != "").then(text),
-        pl.Date(): _parse_timestamp(text).dt.date(),
-        TIMESTAMP: _parse_timestamp(text),
-        pl.Time(): pl.coalesce(text.str.to_time(form, strict=False) for form in _TIME_FORMATS),
-        pl.Boolean(): pl.when(flag.is_in(["Y", "YES", "TRUE", "T", "1"]))
-        .then(pl.lit(value=True))
-        .when(flag.is_in(["N", "NO", "FALSE", "F", "0"]))
-        .then(pl.lit(value=False)),
-    }
-    wanted = dtype if isinstance(dtype, pl.DataType) else dtype()
-    return readers.get(wanted, _parse_number(text, dtype))
-
-
-def _parse_number(value: pl.Expr, dtype: pl.DataType | type[pl.DataType]) -> pl.Expr:
-    if dtype == pl.Float64:
-        return value.cast(pl.Float64, strict=False)
-    number = value.cast(pl.Decimal(38, 10), strict=False)
-    if dtype == pl.Int64:
-        # "7" and "7.0" are both line 7; "7.5" is not a line.
-        return pl.when(number == number.floor()).then(number.cast(pl.Int64, strict=False))
-    # A cast alone would round half to even.
-    return number.round(CASES.scale, mode="half_away_from_zero").cast(dtype, strict=False)
-
-
-def _parse_timestamp(text: pl.Expr) -> pl.Expr:
-    plain = text.str.replace("T", " ", literal=True).str.strip_suffix("Z")
-    naive = [plain.str.to_datetime(form, time_unit="us", strict=False) for form in _DATE_TIME_FORMATS]
-    zoned = plain.str.to_datetime("%Y-%m-%d %H:%M:%S%.f%:z", time_unit="us", strict=False, time_zone="UTC")
-    return pl.coalesce(*[moment.dt.replace_time_zone("UTC") for moment in naive], zoned)
+        if source != pl.String:
+            return value.cast(pl.Time, strict=False)
+        return pl.coalesce(value.str.strip_chars().str.to_time(form, strict=False) for form in _TIME_FORMATS)
+    flag = format_codes(value, source).str.strip_chars().str.to_uppercase()
+    yes, no = flag.is_in(list(_YES)), flag.is_in(list(_NO))
+    return pl.when(yes).then(pl.lit(value=True)).when(no).then(pl.lit(value=False))

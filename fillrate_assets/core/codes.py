@@ -1,0 +1,77 @@
+"""Codes of DCs, items, orders and the like: how a number becomes one, which are refused, how people read them.
+
+What a code means, and what it is called in a contract, does not belong here.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+import polars as pl
+
+MAX_LENGTH: Final = 200
+"""Characters of a code: longer ones fit no file name and no index of a database."""
+
+_EXACT_FLOAT: Final = 2**53
+"""From here on a float skips whole numbers: which code it was is lost."""
+
+_CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
+"""C0 and C1 controls, and what is invisible or turns the direction of writing."""
+
+
+def format_codes(value: pl.Expr, source: pl.DataType) -> pl.Expr:
+    """Format a column as codes: whole numbers without a fraction, as sources store them in floats and decimals.
+
+    Args:
+        value: the column.
+        source: its type.
+
+    Returns:
+        Text; null where a float is too large to say which number it was. NaN, as which pandas stores an empty cell of
+        a number column, is null.
+
+    """
+    if source.is_float():
+        whole = (value == value.floor()) & (value.abs() < _EXACT_FLOAT)
+        return (
+            pl.when(whole)
+            .then(value.cast(pl.Int64, strict=False).cast(pl.String))
+            .when(value.abs() < _EXACT_FLOAT)
+            .then(value.cast(pl.String))
+        )
+    if source.is_decimal():
+        text = value.cast(pl.String)
+        bare = text.str.strip_chars_end("0").str.strip_suffix(".")
+        return pl.when(text.str.contains(".", literal=True)).then(bare).otherwise(text)
+    if source == pl.Boolean:
+        return pl.when(value).then(pl.lit("Y")).when(~value).then(pl.lit("N"))
+    return value.cast(pl.String, strict=False)
+
+
+def describe_refusal(code: pl.Expr, name: str) -> pl.Expr:
+    """Describe why a code is refused, as a text column; null where it is fine.
+
+    Args:
+        code: text.
+        name: what the code is called in the message.
+
+    """
+    return (
+        pl.when(code.str.contains("\0", literal=True))
+        .then(pl.lit(f"{name} has a NUL character"))
+        .when(code.str.len_chars() > MAX_LENGTH)
+        .then(pl.lit(f"{name} is longer than {MAX_LENGTH} characters"))
+    )
+
+
+def escape_controls(text: str) -> str:
+    """Escape what a terminal or a page would act on instead of showing it, as in a JSON string; tabs become blanks."""
+    return _CONTROL.sub(lambda found: _escape(found[0]), text)
+
+
+def _escape(character: str) -> str:
+    if character == "\t":
+        return " "
+    code = ord(character)
+    return f"\\x{code:02x}" if code <= 0xFF else f"\\u{code:04x}"  # noqa: PLR2004 - one byte
