@@ -21,7 +21,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, timedelta
 from importlib import _bootstrap
 from pathlib import Path
@@ -30,28 +30,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import dagster as dg
 
-from fillrate_assets.orchestration.asset_template import AssetTemplate
-
-FUNCTIONS: Final[dict[str, Callable[..., object]]] = {}
-"""The assets' functions by name: clocks are put around them after `definitions` has declared them."""
-
-build = AssetTemplate.build
-
-
-def _build_registered(self: AssetTemplate, **options: Any) -> dg.AssetsDefinition:  # noqa: ANN401 - those of dg.asset
-    FUNCTIONS[self.name] = self.compute
-
-    @functools.wraps(self.compute)
-    def call(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - whatever the asset takes and returns
-        return FUNCTIONS[self.name](*args, **kwargs)
-
-    return build(replace(self, compute=call), **options)
-
-
-AssetTemplate.build = _build_registered  # type: ignore[method-assign]  # a clock of the benchmark's
-
-from fillrate_assets import definitions  # noqa: E402 - as above
-from fillrate_assets.storage.database import Database  # noqa: E402 - as above
+from benchmarks.asset_functions import FUNCTIONS
+from fillrate_assets import definitions
+from fillrate_assets.storage.database import Database
 
 READY: Final = (monotonic(), process_time())
 """When a run's process has imported what it needs; whatever only the benchmark needs is imported further down."""
@@ -302,7 +283,7 @@ def launch(request: dg.RunRequest) -> tuple[Run, float, float]:
         wanted, told = Path(directory) / "request.json", Path(directory) / "run.json"
         wanted.write_text(json.dumps(dict(request.tags)))
         started = monotonic()
-        subprocess.run([sys.executable, __file__, "--execute", wanted, told], check=True)  # noqa: S603 - this file
+        subprocess.run([sys.executable, "-m", "benchmarks.incremental", "--execute", wanted, told], check=True)  # noqa: S603 - this module
         return Run.read(told), started, monotonic()
 
 

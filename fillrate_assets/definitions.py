@@ -68,7 +68,7 @@ def systems(settings: Settings) -> dict[str, Any]:
         "policies": PolicyStore(database),
         "delivery": delivery_of(settings),
         "lake": lake,
-        "lake_io_manager": LakeIOManager(lake, assets.STORED),
+        "io_manager": LakeIOManager(lake, assets.TABLES),
         "dc_lock": DcLock(DcLockStore(database)),
     }
 
@@ -116,22 +116,24 @@ def _build(settings: Settings, resources: dict[str, Any]) -> dg.Definitions:
     job = dg.define_asset_job(
         JOB,
         selection=dg.AssetSelection.groups(assets.AREA)
-        - dg.AssetSelection.assets(exports.exports.key)
-        - health_checks.selection(),
+        - dg.AssetSelection.assets(exports.exports)
+        - health_checks.select_checks(),
         description="Orders, shipments and snapshots -> item-days -> lost cases -> published records",
     )
     health = dg.define_asset_job(
         health_checks.JOB,
-        selection=health_checks.selection(),
+        selection=health_checks.select_checks(),
         description="What must be true whatever ran: no day left behind, yesterday complete, sources alive",
     )
     tick = dg.define_asset_job(
         buffer_assets.JOB,
-        selection=dg.AssetSelection.groups(buffer_assets.AREA) - buffer_checks.standing(),
+        selection=dg.AssetSelection.groups(buffer_assets.AREA) - buffer_checks.select_heartbeat(),
         description="Signals of the floors -> operational units -> what to do -> who is notified -> how right",
     )
     heartbeat = dg.define_asset_job(
-        buffer_checks.JOB, selection=buffer_checks.standing(), description="Whether ticks of the buffers run at all"
+        buffer_checks.JOB,
+        selection=buffer_checks.select_heartbeat(),
+        description="Whether ticks of the buffers run at all",
     )
     return dg.Definitions(
         assets=[
@@ -139,9 +141,9 @@ def _build(settings: Settings, resources: dict[str, Any]) -> dg.Definitions:
             exports.build(settings),
             *buffer_assets.build(settings, _kind(settings.sources.floor_feeds_url)),
         ],
-        asset_checks=[*checks.build(settings), *health_checks.build(), *buffer_checks.build(settings)],
+        asset_checks=[*checks.build(settings), *health_checks.CHECKS, *buffer_checks.build(settings)],
         jobs=[job, health, tick, heartbeat],
-        schedules=[health_checks.schedule(settings), *schedules.build(buffer_assets.JOB)],
+        schedules=[health_checks.build_schedule(settings), *schedules.build(buffer_assets.JOB)],
         sensors=sensors.build(JOB),
         # A multiprocess step costs 2 CPU-seconds before it does anything; an in-process one, a sixteenth.
         executor=dg.in_process_executor,

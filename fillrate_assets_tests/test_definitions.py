@@ -10,10 +10,12 @@ import dagster as dg
 import pytest
 
 from fillrate_assets import settings
+from fillrate_assets.buffers import schema as buffer_schema
 from fillrate_assets.buffers.defs import assets as buffers
 from fillrate_assets.core.errors import PermanentFailure
 from fillrate_assets.definitions import JOB, build_defs, systems
-from fillrate_assets.fillrate.defs import assets, exports
+from fillrate_assets.fillrate import schema
+from fillrate_assets.fillrate.defs import assets
 from fillrate_assets.fillrate.sources.order_system import OrderSystem
 from fillrate_assets.fillrate.watermark import DatabaseWatermark, ParameterStoreWatermark
 from fillrate_assets.notifications.outbox import Outbox
@@ -39,9 +41,18 @@ ASSETS = {
     "buffer_feedback": {"parquet", "polars"},
     "algorithm_scorecard": {"parquet", "polars"},
 }
-TEMPLATES = (*assets.ASSETS, exports.exports, *buffers.ASSETS)
-TABLES = {template.name: template.table for template in TEMPLATES}
-BUFFERS = [template.name for template in buffers.ASSETS]
+TABLES = {
+    **{key.path[-1]: table for key, table in assets.TABLES.items()},
+    "published_records": schema.LOST_CASES,
+    "exports": schema.LOST_CASES,
+    "buffer_signals": buffer_schema.SIGNALS,
+    "unit_timeseries": buffer_schema.UNIT_TIMESERIES,
+    "buffer_recommendations": buffer_schema.RECOMMENDATIONS,
+    "buffer_alerts": buffer_schema.ALERTS,
+    "buffer_feedback": buffer_schema.ANSWERS_OF_DAY,
+    "algorithm_scorecard": buffer_schema.SCORECARD_OF_DAY,
+}
+BUFFERS = [asset.key.path[-1] for asset in buffers.ASSETS]
 UPSTREAM = {
     "orders": set(),
     "shipments": set(),

@@ -276,9 +276,7 @@ def test_a_run_goes_through_the_queue_of_a_server_to_its_systems(
 
     # What the platform logs is in the log of the run, since this environment tells so much.
     assert any(entry.user_message.startswith("order system: ") for entry in server.all_logs(run_id))
-    assert _transactions(run_id) == dict.fromkeys(
-        (template.key.to_python_identifier() for template in assets.ASSETS), 1
-    )
+    assert _transactions(run_id) == dict.fromkeys((asset.key.to_python_identifier() for asset in assets.ASSETS), 1)
 
 
 def _log(aws: Cloud, key: str) -> str:

@@ -27,7 +27,7 @@ from fillrate_assets.fillrate.defs import health_checks
 from fillrate_assets.fillrate.record_store import RecordStore
 from fillrate_assets.fillrate.rules.rolling_baseline import LOOK_BACK_DAYS
 from fillrate_assets.orchestration import partitions
-from fillrate_assets.orchestration.asset_template import name_step
+from fillrate_assets.orchestration.asset_options import name_step
 from fillrate_assets.orchestration.retries import find_root_cause
 from fillrate_assets.settings import Settings
 from fillrate_assets.storage.database import Database

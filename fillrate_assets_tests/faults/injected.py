@@ -9,7 +9,7 @@ from typing import Any, Final
 import dagster as dg
 
 from fillrate_assets.notifications.outbox import OUTBOX
-from fillrate_assets.orchestration.asset_template import name_step
+from fillrate_assets.orchestration.asset_options import name_step
 from fillrate_assets_tests.conftest import DAYS, DC, Undisturbed, copied
 from fillrate_assets_tests.fixtures.home import Home, Rows, read_messages, tick_failure_sensor
 

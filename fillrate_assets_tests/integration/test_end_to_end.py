@@ -55,7 +55,7 @@ class Both:
             each.run(requests)
         here, there = self.embedded.home, self.served.home
         assert published(there.store, TINY) == published(here.store, TINY)
-        for frame in assets.STORED.values():
+        for frame in assets.TABLES.values():
             if frame.name == "items":
                 assert there.lake.read_whole(frame).collect().equals(here.lake.read_whole(frame).collect())
                 continue

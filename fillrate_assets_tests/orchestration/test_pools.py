@@ -15,7 +15,7 @@ from dagster._daemon.monitoring.concurrency import execute_concurrency_slots_ite
 from fillrate_assets.cli import launcher
 from fillrate_assets.definitions import JOB, build_defs
 from fillrate_assets.orchestration import partitions
-from fillrate_assets.orchestration.asset_template import name_step
+from fillrate_assets.orchestration.asset_options import name_step
 from fillrate_assets_tests.conftest import SMALL
 from fillrate_assets_tests.fixtures import forked
 from fillrate_assets_tests.fixtures.crashes import killed

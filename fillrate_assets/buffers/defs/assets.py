@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from time import perf_counter
-from typing import Any, Final
+from typing import Final
 
 import dagster as dg
 import polars as pl
@@ -21,13 +21,12 @@ from fillrate_assets.buffers.rules.path_signals import load_time_zone
 from fillrate_assets.buffers.rules.policy import Promotion
 from fillrate_assets.buffers.sources.floor_feeds import FloorFeeds
 from fillrate_assets.core.partition_key import PartitionKey
-from fillrate_assets.core.table_schema import TableSchema
 from fillrate_assets.notifications.outbox import Outbox
-from fillrate_assets.orchestration.asset_template import AssetTemplate, asset_template
+from fillrate_assets.orchestration.asset_options import configure_asset
 from fillrate_assets.orchestration.partition_events import add_partition_metadata
 from fillrate_assets.orchestration.partitions import EASTERNMOST, define_dc_ship_date, make_key
-from fillrate_assets.orchestration.retries import make_retry_policy
-from fillrate_assets.orchestration.ui_metadata import Metadata
+from fillrate_assets.orchestration.retries import make_retry_policy, translate_failures
+from fillrate_assets.orchestration.ui_metadata import Metadata, make_column_metadata
 from fillrate_assets.settings import Settings
 from fillrate_assets.storage.lake import Lake
 
@@ -44,11 +43,15 @@ _RETRY_SECONDS: Final = 5
 """A tick is worth little after the next one began."""
 
 
-def _asset(table: TableSchema, **options: Any) -> Callable[[Callable[..., object]], AssetTemplate]:  # noqa: ANN401 - of dg.asset
-    return asset_template(table, key_prefix=AREA, group_name=AREA, owners=OWNERS, **options)
-
-
-@_asset(schema.SIGNALS, pool="floor_feeds")
+@dg.asset(
+    key_prefix=AREA,
+    group_name=AREA,
+    owners=OWNERS,
+    pool="floor_feeds",
+    kinds={"polars"},
+    metadata=make_column_metadata(schema.SIGNALS),
+)
+@translate_failures()
 def buffer_signals(
     context: dg.AssetExecutionContext,
     floor_feeds: dg.ResourceParam[FloorFeeds],
@@ -73,7 +76,15 @@ def buffer_signals(
     return _done(context, work, work.latest(schema.SIGNALS), lambda rows, _: metadata.signals(rows), of_run)
 
 
-@_asset(schema.UNIT_TIMESERIES, deps=[buffer_signals.key])
+@dg.asset(
+    key_prefix=AREA,
+    group_name=AREA,
+    owners=OWNERS,
+    deps=[buffer_signals],
+    kinds={"polars", "parquet"},
+    metadata=make_column_metadata(schema.UNIT_TIMESERIES),
+)
+@translate_failures()
 def unit_timeseries(
     context: dg.AssetExecutionContext,
     buffer_store: dg.ResourceParam[BufferStore],
@@ -87,7 +98,15 @@ def unit_timeseries(
     return _done(context, work, work.latest(schema.UNIT_TIMESERIES), lambda rows, _: metadata.units(rows))
 
 
-@_asset(schema.RECOMMENDATIONS, deps=[unit_timeseries.key])
+@dg.asset(
+    key_prefix=AREA,
+    group_name=AREA,
+    owners=OWNERS,
+    deps=[unit_timeseries],
+    kinds={"polars", "parquet"},
+    metadata=make_column_metadata(schema.RECOMMENDATIONS),
+)
+@translate_failures()
 def buffer_recommendations(
     context: dg.AssetExecutionContext,
     buffer_store: dg.ResourceParam[BufferStore],
@@ -101,7 +120,15 @@ def buffer_recommendations(
     return _done(context, work, work.latest(schema.RECOMMENDATIONS), lambda rows, _: metadata.recommendations(rows))
 
 
-@_asset(schema.ALERTS, deps=[buffer_recommendations.key])
+@dg.asset(
+    key_prefix=AREA,
+    group_name=AREA,
+    owners=OWNERS,
+    deps=[buffer_recommendations],
+    kinds={"polars", "parquet"},
+    metadata=make_column_metadata(schema.ALERTS),
+)
+@translate_failures()
 def buffer_alerts(
     context: dg.AssetExecutionContext,
     buffer_store: dg.ResourceParam[BufferStore],
@@ -134,7 +161,15 @@ def buffer_alerts(
     return _done(context, work, asked, lambda rows, day: metadata.alerts(alerts[day], rows), of_run)
 
 
-@_asset(schema.ANSWERS_OF_DAY, deps=[buffer_alerts.key])
+@dg.asset(
+    key_prefix=AREA,
+    group_name=AREA,
+    owners=OWNERS,
+    deps=[buffer_alerts],
+    kinds={"polars", "parquet"},
+    metadata=make_column_metadata(schema.ANSWERS_OF_DAY),
+)
+@translate_failures()
 def buffer_feedback(
     context: dg.AssetExecutionContext,
     buffer_store: dg.ResourceParam[BufferStore],
@@ -149,7 +184,15 @@ def buffer_feedback(
     return _done(context, work, _by_day(rows, work), lambda part, _: metadata.feedback(part))
 
 
-@_asset(schema.SCORECARD_OF_DAY, deps=[buffer_feedback.key])
+@dg.asset(
+    key_prefix=AREA,
+    group_name=AREA,
+    owners=OWNERS,
+    deps=[buffer_feedback],
+    kinds={"polars", "parquet"},
+    metadata=make_column_metadata(schema.SCORECARD_OF_DAY),
+)
+@translate_failures()
 def algorithm_scorecard(
     context: dg.AssetExecutionContext,
     buffer_store: dg.ResourceParam[BufferStore],
@@ -181,7 +224,7 @@ ASSETS: Final = (
 
 
 def build(settings: Settings, feeds_kind: str) -> list[dg.AssetsDefinition]:
-    """Make the assets, each after the one before it.
+    """Add what follows from settings to the assets.
 
     Args:
         settings: where partitions begin.
@@ -189,14 +232,15 @@ def build(settings: Settings, feeds_kind: str) -> list[dg.AssetsDefinition]:
 
     """
     return [
-        template.build(
+        configure_asset(
+            asset,
+            retry_policy=make_retry_policy(_RETRIES, _RETRY_SECONDS),
             partitions_def=define_dc_ship_date(settings.first_ship_date, EASTERNMOST),
             # Every tick of a day again takes minutes.
             backfill_policy=dg.BackfillPolicy.multi_run(1),
-            kinds={feeds_kind if template.pool else "parquet", "polars"},
-            retry_policy=make_retry_policy(_RETRIES, _RETRY_SECONDS),
+            kinds={feeds_kind} if asset.op.pool else set(),
         )
-        for template in ASSETS
+        for asset in ASSETS
     ]
 
 

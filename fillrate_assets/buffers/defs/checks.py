@@ -1,6 +1,5 @@
 """What must be true of a tick, checked on every DC of its run; and that ticks run at all."""
 
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -17,7 +16,7 @@ from fillrate_assets.buffers.rules import notification_routing
 from fillrate_assets.buffers.tick_store import LakeTickStore
 from fillrate_assets.core.partition_key import PartitionKey
 from fillrate_assets.notifications.outbox import Outbox
-from fillrate_assets.orchestration.asset_template import AssetTemplate
+from fillrate_assets.orchestration.asset_options import configure_check
 from fillrate_assets.orchestration.partitions import EASTERNMOST, define_dc_ship_date
 from fillrate_assets.orchestration.ui_metadata import make_check_result, make_table
 from fillrate_assets.settings import Settings
@@ -28,6 +27,7 @@ _NAMED: Final = 5
 _SHOWN: Final = 100
 
 
+@dg.asset_check(asset=buffer_recommendations, blocking=True)
 def unknown_units_not_reported_clear(
     context: dg.AssetCheckExecutionContext,
     buffer_store: dg.ResourceParam[BufferStore],
@@ -42,6 +42,7 @@ def unknown_units_not_reported_clear(
     return make_check_result(context, _bad(found), "a rule is wrong: stop alerting by it, and report it", blocking=True)
 
 
+@dg.asset_check(asset=unit_timeseries)
 def warehouse_coverage(
     context: dg.AssetCheckExecutionContext,
     buffer_store: dg.ResourceParam[BufferStore],
@@ -60,6 +61,7 @@ def warehouse_coverage(
     return make_check_result(context, _bad(missing), "give the warehouse its rows in unit_member")
 
 
+@dg.asset_check(asset=unit_timeseries)
 def master_data_valid(
     context: dg.AssetCheckExecutionContext,
     buffer_store: dg.ResourceParam[BufferStore],
@@ -86,6 +88,7 @@ def master_data_valid(
     )
 
 
+@dg.asset_check(asset=buffer_alerts)
 def alerts_have_route(
     context: dg.AssetCheckExecutionContext,
     buffer_store: dg.ResourceParam[BufferStore],
@@ -104,6 +107,7 @@ def alerts_have_route(
     )
 
 
+@dg.asset_check(asset=buffer_alerts)
 def heartbeat(
     buffer_store: dg.ResourceParam[BufferStore],
     lake: dg.ResourceParam[Lake],
@@ -126,30 +130,19 @@ def heartbeat(
     return dg.AssetCheckResult(passed=not late, description=f"{'; '.join(late.values())}: {advice}" if late else None)
 
 
-CHECKS: Final = (
-    (buffer_recommendations, unknown_units_not_reported_clear, True),
-    (unit_timeseries, warehouse_coverage, False),
-    (unit_timeseries, master_data_valid, False),
-    (buffer_alerts, alerts_have_route, False),
-)
+CHECKS: Final = (unknown_units_not_reported_clear, warehouse_coverage, master_data_valid, alerts_have_route)
+"""Of each DC and operating day."""
 
 
 def build(settings: Settings) -> list[dg.AssetChecksDefinition]:
-    """Every check of the buffers."""
+    """Add the partitions, which begin where settings say, to the checks of a day; the heartbeat has none."""
     by_day = define_dc_ship_date(settings.first_ship_date, EASTERNMOST)
-
-    def checked(
-        asset: AssetTemplate, compute: Callable[..., dg.AssetCheckResult], *, blocking: bool
-    ) -> dg.AssetChecksDefinition:
-        return dg.asset_check(asset=asset.key, blocking=blocking, partitions_def=by_day)(compute)
-
-    separate = dg.asset_check(asset=buffer_alerts.key)(heartbeat)
-    return [*(checked(asset, compute, blocking=blocking) for asset, compute, blocking in CHECKS), separate]
+    return [*(configure_check(check, partitions_def=by_day) for check in CHECKS), heartbeat]
 
 
-def standing() -> dg.AssetSelection:
+def select_heartbeat() -> dg.AssetSelection:
     """Select the check that ticks run: a job of its own, and no part of a tick."""
-    return dg.AssetSelection.checks(dg.AssetCheckKey(buffer_alerts.key, heartbeat.__name__))
+    return dg.AssetSelection.checks(heartbeat)
 
 
 def _work(context: dg.AssetCheckExecutionContext, store: BufferStore, policies: PolicyStore, lake: Lake) -> Work:

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
-from typing import Any, Final
+from typing import Final
 
 import dagster as dg
 import polars as pl
@@ -26,12 +26,12 @@ from fillrate_assets.fillrate.sources.order_system import OrderSystem
 from fillrate_assets.fillrate.sources.shipping_records import ShippingRecords
 from fillrate_assets.notifications.outbox import Outbox
 from fillrate_assets.orchestration import partitions
-from fillrate_assets.orchestration.asset_template import AssetTemplate, asset_template
+from fillrate_assets.orchestration.asset_options import configure_asset
 from fillrate_assets.orchestration.lake_io_manager import LakeInput
 from fillrate_assets.orchestration.partition_events import add_partition_metadata
-from fillrate_assets.orchestration.retries import make_retry_policy
+from fillrate_assets.orchestration.retries import make_retry_policy, translate_failures
 from fillrate_assets.orchestration.run_concurrency import DcLock
-from fillrate_assets.orchestration.ui_metadata import Metadata, split_by_day
+from fillrate_assets.orchestration.ui_metadata import Metadata, make_column_metadata, split_by_day
 from fillrate_assets.settings import Settings
 from fillrate_assets.storage.lake import Lake
 
@@ -45,16 +45,18 @@ MONTH: Final = 31
 _NAMED: Final = 20
 
 
-def _asset(table: TableSchema, **options: Any) -> Callable[[Callable[..., object]], AssetTemplate]:  # noqa: ANN401 - of dg.asset
-    return asset_template(
-        table, key_prefix=AREA, group_name=AREA, owners=OWNERS, io_manager_key="lake_io_manager", **options
-    )
-
-
 _LOOK_BACK: Final = dg.AssetIn(partition_mapping=partitions.define_look_back(LOOK_BACK_DAYS))
 
 
-@_asset(schema.ORDER_LINES, pool="order_system")
+@dg.asset(
+    key_prefix=AREA,
+    group_name=AREA,
+    owners=OWNERS,
+    pool="order_system",
+    kinds={"polars"},
+    metadata=make_column_metadata(schema.ORDER_LINES),
+)
+@translate_failures()
 def orders(
     context: dg.AssetExecutionContext,
     dc_lock: dg.ResourceParam[DcLock],
@@ -70,7 +72,15 @@ def orders(
     return _replace(context, lake, schema.ORDER_LINES, partitions.list_changed_days(context), read, metadata.source)
 
 
-@_asset(schema.SHIPMENT_LINES, pool="shipping_records")
+@dg.asset(
+    key_prefix=AREA,
+    group_name=AREA,
+    owners=OWNERS,
+    pool="shipping_records",
+    kinds={"polars"},
+    metadata=make_column_metadata(schema.SHIPMENT_LINES),
+)
+@translate_failures()
 def shipments(
     context: dg.AssetExecutionContext,
     dc_lock: dg.ResourceParam[DcLock],
@@ -86,7 +96,15 @@ def shipments(
     return _replace(context, lake, schema.SHIPMENT_LINES, partitions.list_changed_days(context), read, metadata.source)
 
 
-@_asset(schema.INSTOCK_SNAPSHOTS, pool="instock_warehouse")
+@dg.asset(
+    key_prefix=AREA,
+    group_name=AREA,
+    owners=OWNERS,
+    pool="instock_warehouse",
+    kinds={"polars"},
+    metadata=make_column_metadata(schema.INSTOCK_SNAPSHOTS),
+)
+@translate_failures()
 def instock_snapshots(
     context: dg.AssetExecutionContext,
     dc_lock: dg.ResourceParam[DcLock],
@@ -106,7 +124,15 @@ def instock_snapshots(
     return dg.MaterializeResult()
 
 
-@_asset(schema.ITEMS, pool="order_system")
+@dg.asset(
+    key_prefix=AREA,
+    group_name=AREA,
+    owners=OWNERS,
+    pool="order_system",
+    kinds={"polars"},
+    metadata=make_column_metadata(schema.ITEMS),
+)
+@translate_failures()
 def items(
     context: dg.AssetExecutionContext,
     dc_lock: dg.ResourceParam[DcLock],
@@ -126,7 +152,14 @@ def items(
     )
 
 
-@_asset(schema.CLASSIFIED_LINES)
+@dg.asset(
+    key_prefix=AREA,
+    group_name=AREA,
+    owners=OWNERS,
+    kinds={"polars", "parquet"},
+    metadata=make_column_metadata(schema.CLASSIFIED_LINES),
+)
+@translate_failures()
 def classified_lines(
     context: dg.AssetExecutionContext,
     dc_lock: dg.ResourceParam[DcLock],
@@ -152,7 +185,14 @@ def classified_lines(
     )
 
 
-@_asset(schema.ITEM_DAYS)
+@dg.asset(
+    key_prefix=AREA,
+    group_name=AREA,
+    owners=OWNERS,
+    kinds={"polars", "parquet"},
+    metadata=make_column_metadata(schema.ITEM_DAYS),
+)
+@translate_failures()
 def item_days(
     context: dg.AssetExecutionContext,
     dc_lock: dg.ResourceParam[DcLock],
@@ -171,7 +211,15 @@ def item_days(
     return _replace(context, lake, schema.ITEM_DAYS, partitions.list_changed_days(context), compute, metadata.item_days)
 
 
-@_asset(schema.ROLLING_AVERAGES, ins={"item_days": _LOOK_BACK})
+@dg.asset(
+    key_prefix=AREA,
+    group_name=AREA,
+    owners=OWNERS,
+    ins={"item_days": _LOOK_BACK},
+    kinds={"polars", "parquet"},
+    metadata=make_column_metadata(schema.ROLLING_AVERAGES),
+)
+@translate_failures()
 def rolling_averages(
     context: dg.AssetExecutionContext,
     dc_lock: dg.ResourceParam[DcLock],
@@ -190,7 +238,15 @@ def rolling_averages(
 
 
 # The look-back is not for what it reads: with it, a backfill of some days reaches the records of the 28 days after.
-@_asset(schema.LOST_CASES, ins={"item_days": _LOOK_BACK})
+@dg.asset(
+    key_prefix=AREA,
+    group_name=AREA,
+    owners=OWNERS,
+    ins={"item_days": _LOOK_BACK},
+    kinds={"polars", "parquet"},
+    metadata=make_column_metadata(schema.LOST_CASES),
+)
+@translate_failures()
 def lost_cases(
     context: dg.AssetExecutionContext,
     dc_lock: dg.ResourceParam[DcLock],
@@ -218,7 +274,14 @@ def lost_cases(
     return _replace(context, lake, schema.LOST_CASES, judged, compute, metadata.lost_cases)
 
 
-@_asset(schema.FILL_RATES)
+@dg.asset(
+    key_prefix=AREA,
+    group_name=AREA,
+    owners=OWNERS,
+    kinds={"polars", "parquet"},
+    metadata=make_column_metadata(schema.FILL_RATES),
+)
+@translate_failures()
 def fill_rates(
     context: dg.AssetExecutionContext,
     dc_lock: dg.ResourceParam[DcLock],
@@ -237,11 +300,25 @@ def fill_rates(
     )
 
 
-SOURCES: Final = (orders, shipments, instock_snapshots)
-_BEFORE: Final = {"item_days": _LOOK_BACK, **{source.name: _LOOK_BACK for source in SOURCES}}
+SOURCES: Final = {
+    orders.key: schema.ORDER_LINES,
+    shipments.key: schema.SHIPMENT_LINES,
+    instock_snapshots.key: schema.INSTOCK_SNAPSHOTS,
+}
+"""The assets that read the sources by ship date, with their schemas."""
 
 
-@_asset(schema.LOST_CASES, pool="record_store", ins=_BEFORE)
+@dg.asset(
+    key_prefix=AREA,
+    group_name=AREA,
+    owners=OWNERS,
+    pool="record_store",
+    # A backfill of a day then reads the sources of the days before it as well.
+    ins=dict.fromkeys(("orders", "shipments", "instock_snapshots", "item_days"), _LOOK_BACK),
+    kinds={"polars"},
+    metadata=make_column_metadata(schema.LOST_CASES),
+)
+@translate_failures()
 def published_records(
     context: dg.AssetExecutionContext,
     dc_lock: dg.ResourceParam[DcLock],
@@ -305,29 +382,37 @@ ASSETS: Final = (
     fill_rates,
     published_records,
 )
-STORED: Final = {template.key: template.table for template in ASSETS if template is not published_records}
-"""Schemas of what the lake stores, by asset key."""
+TABLES: Final = {
+    **SOURCES,
+    items.key: schema.ITEMS,
+    classified_lines.key: schema.CLASSIFIED_LINES,
+    item_days.key: schema.ITEM_DAYS,
+    rolling_averages.key: schema.ROLLING_AVERAGES,
+    lost_cases.key: schema.LOST_CASES,
+    fill_rates.key: schema.FILL_RATES,
+}
+"""Schemas of what the lake stores, by asset key; the records that are published are in the record store."""
 
 
 def build(settings: Settings, kinds: Mapping[str, str]) -> list[dg.AssetsDefinition]:
-    """Make the assets.
+    """Add what follows from settings to the assets.
 
     Args:
         settings: where partitions begin, how many days a run of a backfill has, and how failures are retried.
         kinds: database kind by system, for the UI's badges.
 
     """
-    by_ship_date = {
-        "partitions_def": partitions.define_dc_ship_date(settings.first_ship_date),
-        "backfill_policy": dg.BackfillPolicy.multi_run(settings.sensor.max_days_per_run),
-    }
+    by_day = partitions.define_dc_ship_date(settings.first_ship_date)
+    days_per_run = dg.BackfillPolicy.multi_run(settings.sensor.max_days_per_run)
     return [
-        template.build(
-            kinds={kinds[template.pool] if template.pool else "parquet", "polars"},
+        configure_asset(
+            asset,
             retry_policy=make_retry_policy(settings.sensor.step_max_retries, settings.sensor.step_retry_delay_seconds),
-            **({} if template is items else by_ship_date),
+            partitions_def=None if asset is items else by_day,
+            backfill_policy=None if asset is items else days_per_run,
+            kinds={kinds[asset.op.pool]} if asset.op.pool else set(),
         )
-        for template in ASSETS
+        for asset in ASSETS
     ]
 
 
@@ -401,7 +486,7 @@ def _tell_changed(before: pl.DataFrame | None, after: pl.DataFrame, ledger: pl.D
 def _read_at(context: dg.AssetExecutionContext) -> datetime | None:
     """When this run began; None if it reads no sources itself, because an earlier run did."""
     steps = context.run.step_keys_to_execute
-    if steps is not None and not {source.key.to_python_identifier() for source in SOURCES} <= set(steps):
+    if steps is not None and not {source.to_python_identifier() for source in SOURCES} <= set(steps):
         return None
     record = context.instance.get_run_record_by_id(context.run.run_id)
     return datetime.fromtimestamp(record.start_time, UTC) if record and record.start_time else None
@@ -409,7 +494,7 @@ def _read_at(context: dg.AssetExecutionContext) -> datetime | None:
 
 def _outdated(lake: Lake, days: Iterable[PartitionKey]) -> set[PartitionKey]:
     """Days of which a run stored newer sources, or lines, and ended before it computed what follows from them."""
-    order = (tuple(source.table for source in SOURCES), (schema.CLASSIFIED_LINES,), (schema.ITEM_DAYS,))
+    order = (tuple(SOURCES.values()), (schema.CLASSIFIED_LINES,), (schema.ITEM_DAYS,))
     written = [[lake.find_write_times(frame, days) for frame in frames] for frames in order]
     return {
         day

@@ -1,6 +1,5 @@
 """What must be true of the assets, checked on every partition of a run; the failing ones are named."""
 
-from collections.abc import Callable
 from typing import Final
 
 import dagster as dg
@@ -12,10 +11,18 @@ from fillrate_assets.core.partition_key import PartitionKey
 from fillrate_assets.core.table_schema import TableSchema
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.defs import metadata
-from fillrate_assets.fillrate.defs.assets import AREA
+from fillrate_assets.fillrate.defs.assets import (
+    classified_lines,
+    fill_rates,
+    item_days,
+    lost_cases,
+    published_records,
+    rolling_averages,
+)
 from fillrate_assets.fillrate.record_store import RecordStore
 from fillrate_assets.fillrate.rules.quality_gate import find_days_of_rejects, find_held_days
 from fillrate_assets.orchestration import partitions
+from fillrate_assets.orchestration.asset_options import configure_check
 from fillrate_assets.orchestration.ui_metadata import make_check_result, split_by_day
 from fillrate_assets.settings import Settings
 from fillrate_assets.storage.lake import Lake
@@ -27,17 +34,17 @@ _NAMED: Final = 20
 _NAMED_ITEMS: Final = 5
 
 
-def contract(frame: TableSchema, partitions_def: dg.PartitionsDefinition) -> dg.AssetChecksDefinition:
-    """Build a blocking check of the schema, key and arithmetic of what is stored of an asset."""
+def make_contract_check(asset: dg.AssetsDefinition, table: TableSchema) -> dg.AssetChecksDefinition:
+    """Make the blocking check of an asset's contract."""
 
-    @dg.asset_check(asset=[AREA, frame.name], name="contract", blocking=True, partitions_def=partitions_def)
+    @dg.asset_check(asset=asset, name="contract", blocking=True)
     def check(context: dg.AssetCheckExecutionContext, lake: dg.ResourceParam[Lake]) -> dg.AssetCheckResult:
         """Columns, dtypes, nulls, keys, non-negative quantities; O = S + confirmed, lost = confirmed + estimated."""
-        rows = _stored(context, lake, frame).collect()
+        rows = _stored(context, lake, table).collect()
         broken = {}
-        if _problems(frame, rows):
+        if _problems(table, rows):
             parts = split_by_day(rows)
-            broken = {day: "; ".join(problems) for day, part in parts.items() if (problems := _problems(frame, part))}
+            broken = {day: "; ".join(problems) for day, part in parts.items() if (problems := _problems(table, part))}
         return make_check_result(
             context, broken, "what is stored was damaged: materialize the day again", blocking=True
         )
@@ -45,36 +52,7 @@ def contract(frame: TableSchema, partitions_def: dg.PartitionsDefinition) -> dg.
     return check
 
 
-def build(settings: Settings) -> list[dg.AssetChecksDefinition]:
-    """Every check of the main job, per partition."""
-    by_day = partitions.define_dc_ship_date(settings.first_ship_date)
-    contracts = [
-        contract(frame, by_day)
-        for frame in (
-            schema.CLASSIFIED_LINES,
-            schema.ITEM_DAYS,
-            schema.ROLLING_AVERAGES,
-            schema.LOST_CASES,
-            schema.FILL_RATES,
-        )
-    ]
-
-    def checked(
-        asset: str, compute: Callable[..., dg.AssetCheckResult], *, blocking: bool = False
-    ) -> dg.AssetChecksDefinition:
-        return dg.asset_check(asset=[AREA, asset], blocking=blocking, partitions_def=by_day)(compute)
-
-    return [
-        *contracts,
-        checked("classified_lines", reject_rate, blocking=True),
-        checked("lost_cases", snapshot_coverage),
-        checked("lost_cases", phantom_stock),
-        checked("lost_cases", flag_conflicts),
-        checked("lost_cases", baseline_coverage),
-        checked("published_records", reconciliation),
-    ]
-
-
+@dg.asset_check(asset=classified_lines, blocking=True)
 def reject_rate(
     context: dg.AssetCheckExecutionContext, settings: dg.ResourceParam[Settings], lake: dg.ResourceParam[Lake]
 ) -> dg.AssetCheckResult:
@@ -86,6 +64,7 @@ def reject_rate(
     return make_check_result(context, bad, "read the rejects and correct the source", blocking=True, warn=not stops)
 
 
+@dg.asset_check(asset=lost_cases)
 def snapshot_coverage(
     context: dg.AssetCheckExecutionContext, settings: dg.ResourceParam[Settings], lake: dg.ResourceParam[Lake]
 ) -> dg.AssetCheckResult:
@@ -101,11 +80,13 @@ def snapshot_coverage(
     )
 
 
+@dg.asset_check(asset=lost_cases)
 def phantom_stock(context: dg.AssetCheckExecutionContext, lake: dg.ResourceParam[Lake]) -> dg.AssetCheckResult:
     """Warn where the snapshot says in stock, yet nothing of what was ordered shipped: count the location."""
     return _flagged(context, _stored(context, lake, schema.LOST_CASES), "phantom_stock", "count these locations")
 
 
+@dg.asset_check(asset=lost_cases)
 def flag_conflicts(context: dg.AssetCheckExecutionContext, lake: dg.ResourceParam[Lake]) -> dg.AssetCheckResult:
     """Warn where the snapshot says out of stock, yet everything shipped: the flag is late or wrong."""
     return _flagged(
@@ -113,6 +94,7 @@ def flag_conflicts(context: dg.AssetCheckExecutionContext, lake: dg.ResourcePara
     )
 
 
+@dg.asset_check(asset=lost_cases)
 def baseline_coverage(context: dg.AssetCheckExecutionContext, lake: dg.ResourceParam[Lake]) -> dg.AssetCheckResult:
     """Most out-of-stock items have enough history to estimate what was not even ordered."""
     shares = (
@@ -134,6 +116,7 @@ def baseline_coverage(context: dg.AssetCheckExecutionContext, lake: dg.ResourceP
     )
 
 
+@dg.asset_check(asset=published_records)
 def reconciliation(
     context: dg.AssetCheckExecutionContext,
     lake: dg.ResourceParam[Lake],
@@ -170,6 +153,27 @@ def reconciliation(
     return make_check_result(
         context, days, "materialize the day again; if it stays, the records were changed by someone else"
     )
+
+
+CHECKS: Final = (
+    make_contract_check(classified_lines, schema.CLASSIFIED_LINES),
+    make_contract_check(item_days, schema.ITEM_DAYS),
+    make_contract_check(rolling_averages, schema.ROLLING_AVERAGES),
+    make_contract_check(lost_cases, schema.LOST_CASES),
+    make_contract_check(fill_rates, schema.FILL_RATES),
+    reject_rate,
+    snapshot_coverage,
+    phantom_stock,
+    flag_conflicts,
+    baseline_coverage,
+    reconciliation,
+)
+
+
+def build(settings: Settings) -> list[dg.AssetChecksDefinition]:
+    """Add the partitions, which begin where settings say, to the checks."""
+    by_day = partitions.define_dc_ship_date(settings.first_ship_date)
+    return [configure_check(check, partitions_def=by_day) for check in CHECKS]
 
 
 def _stored(context: dg.AssetCheckExecutionContext, lake: Lake, frame: TableSchema) -> pl.LazyFrame:

@@ -15,12 +15,12 @@ from fillrate_assets.fillrate.defs.assets import AREA, OWNERS, published_records
 from fillrate_assets.fillrate.record_store import RecordStore
 from fillrate_assets.fillrate.report import service_report
 from fillrate_assets.orchestration import partitions
-from fillrate_assets.orchestration.asset_template import asset_template
+from fillrate_assets.orchestration.asset_options import configure_asset
 from fillrate_assets.orchestration.lake_io_manager import LakeInput
 from fillrate_assets.orchestration.partition_events import add_partition_metadata
-from fillrate_assets.orchestration.retries import make_retry_policy
+from fillrate_assets.orchestration.retries import make_retry_policy, translate_failures
 from fillrate_assets.orchestration.run_concurrency import DcLock
-from fillrate_assets.orchestration.ui_metadata import Metadata, describe_columns
+from fillrate_assets.orchestration.ui_metadata import Metadata, describe_columns, make_column_metadata
 from fillrate_assets.settings import Settings
 from fillrate_assets.storage.lake import Lake
 
@@ -29,17 +29,23 @@ _BY: Final = ("department",)
 """What the workbook's summary has a row for."""
 
 
-@asset_template(
-    schema.LOST_CASES,
+@dg.asset(
     key_prefix=AREA,
     group_name=AREA,
     owners=OWNERS,
-    kinds={"csv", "excel", "pandas"},
     pool="record_store",
-    deps=[published_records.key],
-    ins={name: dg.AssetIn(input_manager_key="lake_io_manager") for name in ("classified_lines", "fill_rates", "items")},
-    metadata={"fill_rates_columns": describe_columns(schema.FILL_RATES)},
+    deps=[published_records],
+    kinds={"csv", "excel", "pandas"},
+    metadata={
+        **make_column_metadata(schema.LOST_CASES),
+        "fill_rates_columns": describe_columns(schema.FILL_RATES),
+    },
+    # Dagster's eager, and of days long past as well: those are corrected.
+    automation_condition=dg.AutomationCondition.eager()
+    .without(dg.AutomationCondition.in_latest_time_window())
+    .allow(dg.AssetSelection.assets(published_records)),
 )
+@translate_failures()
 def exports(
     context: dg.AssetExecutionContext,
     dc_lock: dg.ResourceParam[DcLock],
@@ -86,15 +92,15 @@ def path(day: PartitionKey, name: str) -> str:
 
 
 def build(settings: Settings) -> dg.AssetsDefinition:
-    """Build the asset: no part of the main job, for it costs as much as a day of that; it follows what is published."""
-    published = dg.AssetSelection.assets(published_records.key)
-    # Dagster's eager, and of days long past as well: those are corrected.
-    condition = dg.AutomationCondition.eager().without(dg.AutomationCondition.in_latest_time_window()).allow(published)
-    return exports.build(
+    """Add what follows from settings to the asset.
+
+    It is no part of the main job, for it costs as much as a day of that; it follows what is published.
+    """
+    return configure_asset(
+        exports,
+        retry_policy=make_retry_policy(settings.sensor.step_max_retries, settings.sensor.step_retry_delay_seconds),
         partitions_def=partitions.define_dc_ship_date(settings.first_ship_date),
         backfill_policy=dg.BackfillPolicy.multi_run(settings.sensor.max_days_per_run),
-        automation_condition=condition,
-        retry_policy=make_retry_policy(settings.sensor.step_max_retries, settings.sensor.step_retry_delay_seconds),
     )
 
 

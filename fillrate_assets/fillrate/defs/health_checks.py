@@ -1,7 +1,7 @@
 """Checks of the whole platform, run once a day whatever ran: they also notice what did not run."""
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -23,6 +23,7 @@ _LONGEST_DUE: Final = timedelta(days=3)
 """Wherever a DC is, its latest day that is due is not older than that."""
 
 
+@dg.asset_check(asset=published_records)
 def no_day_left_behind(
     settings: dg.ResourceParam[Settings],
     sources: dg.ResourceParam[Sources],
@@ -42,6 +43,7 @@ def no_day_left_behind(
     return _told("no_day_left_behind", _by_name(found), advice, outbox, now)
 
 
+@dg.asset_check(asset=published_records)
 def complete_by_deadline(
     settings: dg.ResourceParam[Settings],
     sources: dg.ResourceParam[Sources],
@@ -69,6 +71,7 @@ def complete_by_deadline(
     return _told("complete_by_deadline", _by_name(found), advice, outbox, now)
 
 
+@dg.asset_check(asset=published_records)
 def fresh_sources(
     settings: dg.ResourceParam[Settings],
     sources: dg.ResourceParam[Sources],
@@ -87,21 +90,12 @@ def fresh_sources(
 CHECKS: Final = (no_day_left_behind, complete_by_deadline, fresh_sources)
 
 
-def build() -> list[dg.AssetChecksDefinition]:
-    """Build the checks, on the published records as a whole."""
-
-    def checked(compute: Callable[..., dg.AssetCheckResult]) -> dg.AssetChecksDefinition:
-        return dg.asset_check(asset=published_records.key)(compute)
-
-    return [checked(compute) for compute in CHECKS]
-
-
-def selection() -> dg.AssetSelection:
+def select_checks() -> dg.AssetSelection:
     """Select the health checks: a job of their own, and no part of a run over ship dates."""
-    return dg.AssetSelection.checks(*[dg.AssetCheckKey(published_records.key, check.__name__) for check in CHECKS])
+    return dg.AssetSelection.checks(*CHECKS)
 
 
-def schedule(settings: Settings) -> dg.ScheduleDefinition:
+def build_schedule(settings: Settings) -> dg.ScheduleDefinition:
     """Run the checks once a day."""
     return dg.ScheduleDefinition(
         job_name=JOB,

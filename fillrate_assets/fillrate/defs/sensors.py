@@ -20,7 +20,7 @@ from fillrate_assets.fillrate.rules.failure_messages import FailedRun, format_fa
 from fillrate_assets.fillrate.watermark import Watermark
 from fillrate_assets.notifications.outbox import Outbox
 from fillrate_assets.orchestration import partitions
-from fillrate_assets.orchestration.asset_template import name_step
+from fillrate_assets.orchestration.asset_options import name_step
 from fillrate_assets.orchestration.partition_events import find_backfill_keys
 from fillrate_assets.orchestration.retries import find_root_cause
 from fillrate_assets.settings import Settings
@@ -114,7 +114,7 @@ def build(job_name: str) -> list[dg.SensorDefinition]:
     )
     exported = dg.AutomationConditionSensorDefinition(
         exports.NAME,
-        target=dg.AssetSelection.assets(exports.exports.key),
+        target=dg.AssetSelection.assets(exports.exports),
         description="Exports the days whose records were published since, as one backfill.",
         minimum_interval_seconds=INTERVAL_SECONDS,
         default_status=stopped,

@@ -38,7 +38,7 @@ NOW: Final = datetime(2026, 3, 10, 15, tzinfo=UTC)
 DAY: Final = NOW.date()
 MINE, OTHER = (str(partitions.make_key(dc, DAY)) for dc in ("DC01", "DC02"))
 
-NAMES: Final = [asset.name for asset in ASSETS]
+NAMES: Final = [asset.key.path[-1] for asset in ASSETS]
 MADE: Final = (schema.SIGNALS, schema.POOLS, schema.UNIT_TIMESERIES, schema.RECOMMENDATIONS, schema.ALERTS)
 OVERFLOWING: Final = {("W1", "P1"): FULL, ("W1", "P2"): FULL}
 

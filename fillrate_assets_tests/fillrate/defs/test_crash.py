@@ -16,7 +16,7 @@ from fillrate_assets_tests.fixtures.crashes import killed
 from fillrate_assets_tests.fixtures.home import Home, Rows
 
 RANGE: Final = (DC, DAYS[0], DAYS[-1])
-STEPS: Final = [template.name for template in assets.ASSETS]
+STEPS: Final = [asset.key.path[-1] for asset in assets.ASSETS]
 
 
 def _ledger(rows: Rows, days: list[date]) -> list[tuple[object, ...]]:

@@ -89,7 +89,7 @@ def test_nothing_is_told_of_a_platform_in_order(standing: Standing) -> None:
     standing.receive(DAY, at)
     standing.publish(DAY, at)
     found = standing()
-    assert {name: each.passed for name, each in found.items()} == {check.__name__: True for check in CHECKS}
+    assert {name: each.passed for name, each in found.items()} == {check.check_key.name: True for check in CHECKS}
     assert standing.messages() == []
 
 

@@ -25,8 +25,8 @@ from fillrate_assets_tests.conftest import SMALL, copied
 from fillrate_assets_tests.fixtures.home import QUIET, Home
 from fillrate_assets_tests.fixtures.instances import in_memory
 
-PARTITIONED = sorted(template.name for template in assets.ASSETS if template is not assets.items)
-TABLES = {key.path[-1]: table for key, table in assets.STORED.items()}
+PARTITIONED = sorted(asset.key.path[-1] for asset in assets.ASSETS if asset is not assets.items)
+TABLES = {key.path[-1]: table for key, table in assets.TABLES.items()}
 WEEK = [SMALL.first + timedelta(days=number) for number in range(7)]
 HELD_DC, HELD_DAY = SMALL.snapshot_gap
 
