@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -23,6 +24,7 @@ from fillrate_assets_tests.fixtures.cloud import Cloud
 from fillrate_assets_tests.fixtures.home import Home
 from fillrate_assets_tests.fixtures.instances import in_memory
 from fillrate_assets_tests.fixtures.postgres import Postgres, running
+from fillrate_assets_tests.fixtures.templates import make_once
 
 ROOT = Path(__file__).parent.parent
 # Speed is measured in benchmarks/, never in a test.
@@ -35,6 +37,16 @@ SMALL = Network(seed=1, dcs=2, items=100, days=33, last=date(2026, 3, 14))
 DC = "DC01"
 DAYS = [SMALL.first + timedelta(days=number) for number in range(5)]
 CORRECTED = DAYS[:3]
+
+_IN_MEMORY = Path("/dev/shm")  # noqa: S108 - pytest makes a directory of its own in it
+_ROOM_BYTES = 2 * 10**9
+
+
+def pytest_configure() -> None:
+    """Put temporary files into memory where there is room: databases wait for a disk at every commit."""
+    if "TMPDIR" not in os.environ and _IN_MEMORY.is_dir() and shutil.disk_usage(_IN_MEMORY).free > _ROOM_BYTES:
+        os.environ["TMPDIR"] = str(_IN_MEMORY)
+        tempfile.tempdir = None
 
 
 @dataclass(frozen=True)
@@ -64,35 +76,44 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def network_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home with a sample network; nothing has run. Tests take copies."""
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        without_environment(monkeypatch)
-        home = Home(tmp_path_factory.mktemp("network") / "home")
-        home.generate(SMALL)
-    return home.directory
+
+    def make(directory: Path) -> None:
+        with pytest.MonkeyPatch.context() as monkeypatch:
+            without_environment(monkeypatch)
+            Home(directory / "home").generate(SMALL)
+
+    return make_once(tmp_path_factory, "network", make) / "home"
 
 
 @pytest.fixture(scope="session")
 def published_template(network_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same home after the main job has run for everything. Tests take copies."""
-    with pytest.MonkeyPatch.context() as monkeypatch, in_memory() as instance:
-        without_environment(monkeypatch)
-        home = Home(copied(network_template, tmp_path_factory.mktemp("published")))
-        for dc in SMALL.dc_codes:
-            home.run(instance, dc, SMALL.first, SMALL.last)
-    return home.directory
+
+    def make(directory: Path) -> None:
+        with pytest.MonkeyPatch.context() as monkeypatch, in_memory() as instance:
+            without_environment(monkeypatch)
+            home = Home(copied(network_template, directory))
+            for dc in SMALL.dc_codes:
+                home.run(instance, dc, SMALL.first, SMALL.last)
+
+    return make_once(tmp_path_factory, "published", make) / "home"
 
 
 @pytest.fixture(scope="session")
 def undisturbed(network_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
     """What a run leaves that nothing disturbs."""
-    with pytest.MonkeyPatch.context() as monkeypatch, in_memory() as instance:
-        without_environment(monkeypatch)
-        directory = tmp_path_factory.mktemp("undisturbed")
-        before = Home(copied(network_template, directory / "before"))
-        before.run(instance, DC, DAYS[0], DAYS[-1])
-        before.correct(DC, CORRECTED[0], CORRECTED[-1])
-        after = Home(copied(before.directory, directory / "after"))
-        after.run(instance, DC, DAYS[0], DAYS[-1])
+
+    def make(directory: Path) -> None:
+        with pytest.MonkeyPatch.context() as monkeypatch, in_memory() as instance:
+            without_environment(monkeypatch)
+            before = Home(copied(network_template, directory / "before"))
+            before.run(instance, DC, DAYS[0], DAYS[-1])
+            before.correct(DC, CORRECTED[0], CORRECTED[-1])
+            after = Home(copied(before.directory, directory / "after"))
+            after.run(instance, DC, DAYS[0], DAYS[-1])
+
+    made = make_once(tmp_path_factory, "undisturbed", make)
+    before, after = (Home(made / name / "home") for name in ("before", "after"))
     assert after.store.count(RESTATEMENTS)
     assert after.read_stored()[RECORDS.name] != before.read_stored()[RECORDS.name]
     return Undisturbed(before, after)

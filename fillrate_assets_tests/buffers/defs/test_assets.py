@@ -33,6 +33,7 @@ from fillrate_assets_tests.factories import feed_rows
 from fillrate_assets_tests.factories.buffers_floor import DCS, FULL, OPENED, Floor
 from fillrate_assets_tests.factories.buffers_frames import feedback, routes
 from fillrate_assets_tests.fixtures.home import QUIET
+from fillrate_assets_tests.fixtures.instances import in_memory
 
 NOW: Final = datetime(2026, 3, 10, 15, tzinfo=UTC)
 DAY: Final = NOW.date()
@@ -61,7 +62,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def floor(tmp_path: Path) -> Iterator[Floor]:
-    with dg.DagsterInstance.ephemeral() as instance:
+    with in_memory() as instance:
         yield Floor(tmp_path / "home", instance).open()
 
 
@@ -108,7 +109,7 @@ def test_a_tick_late_or_again_is_followed_by_the_later_ones_as_if_it_had_been_in
     ticks = [midnight - TICK, midnight, midnight + TICK]
     stood = []
     for order in ((0, 1, 2), (0, 2, 1, 0)):
-        with dg.DagsterInstance.ephemeral() as instance:
+        with in_memory() as instance:
             floor = Floor(tmp_path / str(len(order)), instance).open()
             for at in ticks:
                 floor.receive(at, OVERFLOWING)
@@ -408,7 +409,7 @@ def test_a_warehouse_without_units_and_a_row_that_makes_no_sense_are_told(floor:
 
 
 def test_what_no_route_takes_is_told(tmp_path: Path) -> None:
-    with dg.DagsterInstance.ephemeral() as instance:
+    with in_memory() as instance:
         floor = Floor(tmp_path / "home", instance).open(alert_routes=routes({"warehouse": "W9", "active_from": OPENED}))
         floor.receive(NOW, OVERFLOWING)
         told = failing(floor.tick(NOW))
