@@ -162,7 +162,7 @@ class Platform:
         lap()
         tick.alert(self.kept, snapshot_ts=at, policy=POLICY)
         lap()
-        self.delivery.tell(masters, self.kept, policy=POLICY, now=at + timedelta(seconds=20))
+        self.delivery.dispatch(masters, self.kept, policy=POLICY, now=at + timedelta(seconds=20))
         lap()
         return dict(zip(STAGES, (after - before for before, after in pairwise(laps)), strict=True))
 

@@ -58,7 +58,7 @@ def ticks(
     for at in floors.ticks:
         read = feeds.read(snapshot_ts=at, look_back=tick.compute_look_back(policy))
         tick.run_tick(read, floors.masters, kept, snapshot_ts=at, policy=policy)
-        told = delivery.tell(floors.masters, kept, policy=policy, now=at + _STARTED_AFTER)
+        told = delivery.dispatch(floors.masters, kept, policy=policy, now=at + _STARTED_AFTER)
         rows = [kept.read(frame, at, at).collect() for frame in (schema.RECOMMENDATIONS, schema.ALERTS)]
         yield Moment(at, rows[0], rows[1], told.delivered.sent)
 

@@ -1,48 +1,81 @@
-"""The outbox: messages are stored before they are sent, leased while they are, and marked afterwards.
+"""The outbox: one table of messages, stored before they are sent, leased while they are, and marked afterwards.
 
-A message waits while its `next_attempt_at` is set. Who sends it first moves that into the future and commits, which is
-a lease: no other process sends it until then. The message goes out with no transaction open. If the process dies, the
-first that comes after the lease sends the message again, under the same id.
+A message is rendered when it is written: it knows no area any more, and every attempt sends the same. It waits while
+its `next_attempt_at` is set. Who sends it first moves that into the future and commits, which is a lease: no other
+process sends it until then. The message goes out with no transaction open. If the process dies, the first that comes
+after the lease sends the message again, under the same id.
 
-`MessageQueue` is that protocol over any table with the columns. `Delivery` sends a queue with retries and channels side
-by side; `MessageQueue.attempt` sends one message and leaves the retry to the caller, which preserves the order.
+Each area writes to a `MessageQueue` of its own. Which events are worth a message belongs to the areas, retries to
+`delivery`; `MessageQueue.attempt` sends one message and leaves the retry to the caller, which preserves the order.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from operator import attrgetter
 from typing import Any, Final
 
+import polars as pl
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_fixed
 
 from fillrate_assets.aws import sns
-from fillrate_assets.core.errors import FillrateError, PermanentFailure, SourceUnavailable
-from fillrate_assets.notifications.notifiers.channel import ChannelUnavailable, OutgoingMessage, redact_channel
+from fillrate_assets.core.errors import FillrateError
+from fillrate_assets.core.table_schema import TIMESTAMP
+from fillrate_assets.notifications import rendering
+from fillrate_assets.notifications.notifiers.channel import OutgoingMessage, redact_channel
 from fillrate_assets.notifications.rendering import Message
+from fillrate_assets.storage import bulk_insert
 from fillrate_assets.storage.database import Database
 from fillrate_assets.storage.sql_types import UtcDateTime
 from fillrate_assets.storage.tables import METADATA, declare_identity_column
 
 _LOG: Final = logging.getLogger("fillrate.notify")
 _SYSTEM: Final = "outbox"
-_LEASE: Final = timedelta(seconds=90)
-"""Longer than any attempt takes: SNS is asked 3 times, for 13 seconds each."""
+_MAX_SUBJECT: Final = 255
+_MAX_IDS: Final = 500
+"""Servers limit the binds of a statement."""
 
-_MOMENT: Final = timedelta(microseconds=1)
+LEASE: Final = timedelta(seconds=90)
+"""Longer than any attempt takes: SNS is called 3 times, for 13 seconds each."""
+
+OUTBOX: Final = sa.Table(
+    "outbox",
+    METADATA,
+    declare_identity_column(),
+    sa.Column("created_at", UtcDateTime(), nullable=False),
+    sa.Column("subject", sa.Unicode(_MAX_SUBJECT), nullable=False),
+    sa.Column("body", sa.UnicodeText(), nullable=False),
+    sa.Column("message_id", sa.Unicode(255), nullable=False),
+    # Empty where a message goes nowhere.
+    sa.Column("channel", sa.Unicode(255)),
+    sa.Column("sent_at", UtcDateTime()),
+    sa.Column("attempts", sa.BigInteger(), nullable=False, server_default=sa.text("0")),
+    # Empty once it is sent or given up, and where it goes nowhere.
+    sa.Column("next_attempt_at", UtcDateTime()),
+    sa.Column("failure", sa.UnicodeText()),
+    sa.Column("queue", sa.Unicode(64), nullable=False, server_default=sa.text("'platform'")),
+    # JSON; empty where the body is all there is.
+    sa.Column("payload", sa.UnicodeText()),
+    sa.Column("expires_at", UtcDateTime()),
+    sa.UniqueConstraint("message_id", name="outbox_by_key"),
+    sa.Index("outbox_by_attempt", "queue", "next_attempt_at"),
+)
+_SELECT_MESSAGE: Final = sa.select(
+    *[OUTBOX.c[name] for name in ("message_id", "channel", "subject", "body", "payload", "expires_at")]
+)
+IS_WAITING: Final = OUTBOX.c.next_attempt_at.is_not(None)
+IS_DEAD: Final = OUTBOX.c.channel.is_not(None) & OUTBOX.c.sent_at.is_(None) & OUTBOX.c.next_attempt_at.is_(None)
+"""Given up: a dead letter."""
 
 Send = Callable[[OutgoingMessage], None]
-
-
-# --- leases
+"""Sends one message, as `Notifiers.send` does."""
 
 
 @dataclass(frozen=True)
@@ -51,80 +84,103 @@ class DueMessage:
 
     message_id: str
     channel: str
-    since: datetime
-    """What its age counts from, UTC."""
-
     attempts: int
+    expires_at: datetime | None
+    """After it, the message is not sent any more, UTC."""
 
 
 @dataclass(frozen=True)
 class MessageQueue:
-    """Messages that wait in a table with `attempts`, `next_attempt_at`, `sent_at` and `failure`.
+    """The messages of one area in the outbox."""
 
-    A message may have several rows, which share its id.
-    """
+    name: str
 
-    message_id: sa.Column[Any]
-    channel: sa.Column[Any]
-    since: sa.Column[Any]
-    """What a message's age counts from."""
+    def write(self, connection: sa.Connection, messages: Sequence[OutgoingMessage], *, now: datetime) -> list[str]:
+        """Write messages, once for each id, in the transaction that is open; they are due at once.
 
-    @property
-    def _table(self) -> sa.Table:
-        return self.message_id.table
+        What was given up under the same id takes a new start.
+
+        Args:
+            connection: in a transaction.
+            messages: with channel "" for one that goes nowhere.
+            now: UTC.
+
+        Returns:
+            The ids of those that are new.
+
+        Raises:
+            IntegrityError: another process has just written one of them.
+
+        """
+        known = self._delete_dead(connection, [message.message_id for message in messages])
+        fresh = [message for message in messages if message.message_id not in known]
+        bulk_insert.insert(connection, OUTBOX, _build_rows(self.name, fresh, now))
+        return [message.message_id for message in fresh]
 
     def find_due(self, connection: sa.Connection, now: datetime) -> list[list[DueMessage]]:
         """Find the messages that are due, by channel; those that never failed come first and block none."""
-        columns = [self.channel, self._table.c.attempts, self.since, self.message_id]
-        due = self._table.c.next_attempt_at <= _naive(now)
-        rows = connection.execute(sa.select(*columns).where(due).distinct().order_by(*columns))
+        columns = [OUTBOX.c[name] for name in ("message_id", "channel", "attempts", "expires_at")]
+        due = (OUTBOX.c.queue == self.name) & (OUTBOX.c.next_attempt_at <= _naive(now))
+        order = [OUTBOX.c[name] for name in ("channel", "attempts", "expires_at", "id")]
         found = [
-            DueMessage(message_id, channel, since.replace(tzinfo=UTC), attempts)
-            for channel, attempts, since, message_id in rows
+            DueMessage(message_id, channel, attempts, _aware(expires_at))
+            for message_id, channel, attempts, expires_at in connection.execute(
+                sa.select(*columns).where(due).order_by(*order)
+            )
         ]
         return [list(messages) for _, messages in groupby(found, key=attrgetter("channel"))]
+
+    def find_oldest(self, connection: sa.Connection, channel: str) -> OutgoingMessage | None:
+        """Find the oldest message that waits for a channel, due or leased."""
+        waiting = (OUTBOX.c.queue == self.name) & (OUTBOX.c.channel == channel) & IS_WAITING
+        row = connection.execute(_SELECT_MESSAGE.where(waiting).order_by(OUTBOX.c.id).limit(1)).first()
+        return _load(row) if row is not None else None
+
+    def read(self, connection: sa.Connection, message_id: str) -> OutgoingMessage:
+        """Read a message that is there."""
+        return _load(connection.execute(_SELECT_MESSAGE.where(OUTBOX.c.message_id == message_id)).one())
 
     def lease(
         self, connection: sa.Connection, message_id: str, *, now: datetime, until: datetime, attempts: int = 1
     ) -> bool:
         """Lease a message that is due, if no other process was quicker, and count so many attempts more."""
-        due = self._update_waiting(message_id).where(self._table.c.next_attempt_at <= _naive(now))
+        due = _update_waiting(message_id).where(OUTBOX.c.next_attempt_at <= _naive(now))
         with connection.begin():
-            leased = due.values(next_attempt_at=_naive(until), attempts=self._table.c.attempts + attempts)
+            leased = due.values(next_attempt_at=_naive(until), attempts=OUTBOX.c.attempts + attempts)
             return connection.execute(leased).rowcount > 0
 
     # What was sent and is not marked is sent again: that is worth some patience.
     @retry(retry=retry_if_exception_type(DBAPIError), stop=stop_after_attempt(3), wait=wait_fixed(1), reraise=True)
     def mark_sent(self, connection: sa.Connection, message_id: str, *, now: datetime) -> None:
         """Mark a message as sent."""
-        sent = self._table.update().where(self.message_id == message_id)
+        sent = OUTBOX.update().where(OUTBOX.c.message_id == message_id)
         with connection.begin():
             connection.execute(sent.values(sent_at=_naive(now), next_attempt_at=None, failure=None))
 
     def mark_failed(self, connection: sa.Connection, message_id: str, failure: str, *, retry_at: datetime) -> None:
         """Give a lease back after a failure: the message is due again at a moment."""
         with connection.begin():
-            failed = self._update_waiting(message_id)
+            failed = _update_waiting(message_id)
             connection.execute(failed.values(next_attempt_at=_naive(retry_at), failure=failure))
 
     def mark_dead(self, connection: sa.Connection, message_id: str, failure: str) -> None:
-        """Mark a message as given up, in the transaction that is open."""
-        connection.execute(self._update_waiting(message_id).values(next_attempt_at=None, failure=failure))
+        """Mark a message as given up, in the transaction that is open: it is a dead letter."""
+        connection.execute(_update_waiting(message_id).values(next_attempt_at=None, failure=failure))
 
-    def hold(self, connection: sa.Connection, message_id: str, until: datetime) -> None:
+    def postpone(self, connection: sa.Connection, message_id: str, until: datetime) -> None:
         """Leave a message for later."""
-        held = self._update_waiting(message_id).where(self._table.c.next_attempt_at < _naive(until))
+        postponed = _update_waiting(message_id).where(OUTBOX.c.next_attempt_at < _naive(until))
         with connection.begin():
-            connection.execute(held.values(next_attempt_at=_naive(until)))
+            connection.execute(postponed.values(next_attempt_at=_naive(until)))
 
     def attempt(
-        self, connection: sa.Connection, message_id: str, send: Callable[[], None], *, now: datetime, elapsed: timedelta
+        self, connection: sa.Connection, message: OutgoingMessage, send: Send, *, now: datetime, elapsed: timedelta
     ) -> bool:
         """Lease a message, send it and mark it; after a failure it is due again at once.
 
         Args:
             connection: in no transaction.
-            message_id: which one.
+            message: which one.
             send: sends it.
             now: UTC, as it is written down.
             elapsed: how much time has passed since.
@@ -137,202 +193,117 @@ class MessageQueue:
 
         """
         at = now + elapsed
-        if not self.lease(connection, message_id, now=at, until=at + _LEASE):
+        if not self.lease(connection, message.message_id, now=at, until=at + LEASE):
             return False
         try:
-            send()
+            send(message)
         except FillrateError as error:
-            self.mark_failed(connection, message_id, str(error), retry_at=now)
+            self.mark_failed(connection, message.message_id, str(error), retry_at=now)
             raise
-        self.mark_sent(connection, message_id, now=now)
+        self.mark_sent(connection, message.message_id, now=now)
         return True
 
-    def _update_waiting(self, message_id: str) -> sa.Update:
-        return self._table.update().where(self.message_id == message_id, self._table.c.next_attempt_at.is_not(None))
+    def _delete_dead(self, connection: sa.Connection, message_ids: Sequence[str]) -> set[str]:
+        """Delete the dead letters among some messages; return the ids of those that are there all the same."""
+        known: set[str] = set()
+        for part in _split(message_ids):
+            mine = OUTBOX.c.message_id.in_(part)
+            found = connection.execute(sa.select(OUTBOX.c.message_id, sa.case((IS_DEAD, 1), else_=0)).where(mine)).all()
+            if any(dead for _, dead in found):
+                connection.execute(OUTBOX.delete().where(mine, IS_DEAD))
+            known.update(message_id for message_id, dead in found if not dead)
+        return known
 
 
-# --- delivery with retries, channels side by side
-
-
-@dataclass(frozen=True)
-class RetrySchedule:
-    """How sending goes on after a failure, and how much of it there is at a time."""
-
-    first_retry_seconds: float = 5
-    """Doubles with every attempt: with 10 minutes to send in, there are 7."""
-
-    lease_seconds: float = _LEASE.total_seconds()
-    """How long no other process sends a message; longer than any attempt takes."""
-
-    round_seconds: float = 180
-    """After so long a round begins no other attempt: the next tick is due 5 minutes after this one."""
-
-    channels: int = 16
-    """How many channels are sent to at a time."""
+# --- what is in the outbox, for people
 
 
 @dataclass(frozen=True)
-class DeliveryResult:
-    """What came of sending, in messages."""
+class StoredMessage:
+    """A message as a person looks at it."""
 
-    sent: int = 0
-    failed: int = 0
-    """Attempts that failed and are tried again."""
+    message_id: str
+    queue: str
+    channel: str
+    subject: str
+    attempts: int
+    created_at: datetime
+    next_attempt_at: datetime | None
+    """None for a dead letter."""
 
-    given_up: int = 0
-    """Refused for good, or too old: dead letters."""
-
-    left: int = 0
-    """Due, and not attempted for want of time: the next round begins with them."""
-
-    next_attempt_at: datetime | None = None
-    """When the first of those that failed is due again."""
-
-    def __add__(self, other: DeliveryResult) -> DeliveryResult:
-        """Add both; what is left and what is due next is as the other says."""
-        sums = (self.sent + other.sent, self.failed + other.failed, self.given_up + other.given_up)
-        return DeliveryResult(*sums, other.left, other.next_attempt_at)
+    failure: str
 
 
-@dataclass(frozen=True)
-class Delivery:
-    """The sending of a queue, from a moment on."""
+def list_unsent(database: Database) -> list[StoredMessage]:
+    """List the messages that wait and the dead letters, oldest first.
 
-    database: Database
-    system: str
-    """The database's name in messages."""
+    Raises:
+        SourceUnavailable: the record store did not answer.
 
-    queue: MessageQueue
-    schedule: RetrySchedule
-    send: Send
-    render: Callable[[sa.Connection, str], Message]
-    """Renders a message, by its id; its transaction has ended when it returns."""
+    """
+    names = ("message_id", "queue", "channel", "subject", "attempts", "created_at", "next_attempt_at", "failure")
+    chosen = sa.select(*[OUTBOX.c[name] for name in names]).where(IS_WAITING | IS_DEAD).order_by(OUTBOX.c.id)
+    with database.connect(_SYSTEM) as connection:
+        return [
+            StoredMessage(
+                message_id,
+                queue,
+                redact_channel(channel),
+                subject,
+                attempts,
+                created_at.replace(tzinfo=UTC),
+                _aware(next_attempt_at),
+                failure or "",
+            )
+            for message_id, queue, channel, subject, attempts, created_at, next_attempt_at, failure in (
+                connection.execute(chosen)
+            )
+        ]
 
-    on_dead_letter: Callable[[sa.Connection, str, str, datetime], None]
-    """Writes down a message that is given up, why and when, in the transaction that marks it."""
 
-    limit: timedelta
-    """How old a message may be."""
+def replay_dead_letters(database: Database, message_ids: Collection[str] | None, *, now: datetime) -> list[str]:
+    """Make dead letters due again, with as much time to send them as they had at first; None for all.
 
-    clock: Callable[[], datetime]
+    Returns:
+        The ids of those that are due now.
 
-    def run(self, until: datetime) -> DeliveryResult:
-        """Send what is due, and go on until a moment with what is to be tried again.
+    Raises:
+        SourceUnavailable: the record store did not answer.
 
-        Raises:
-            SourceUnavailable: the database did not answer. What was sent stays sent.
-
-        """
-        done = self._run_round()
-        while done.next_attempt_at is not None and done.next_attempt_at <= until:
-            time.sleep(max((done.next_attempt_at - self.clock()).total_seconds(), 0))
-            done += self._run_round()
-        return done
-
-    def _run_round(self) -> DeliveryResult:
-        """Attempt what is due, every channel in a thread of its own: a slow one holds up no other."""
-        ends = self.clock() + timedelta(seconds=self.schedule.round_seconds)
-        with self.database.connect(self.system) as connection:
-            due = self.queue.find_due(connection, self.clock())
-        if not due:
-            return DeliveryResult()
-        with ThreadPoolExecutor(min(len(due), self.schedule.channels), "channel") as pool:
-            done = list(pool.map(lambda messages: self._send_to_channel(messages, ends), due))
-        total = sum(done, DeliveryResult())
-        retries = [each.next_attempt_at for each in done if each.next_attempt_at is not None]
-        left = sum(each.left for each in done)
-        return replace(total, left=left, next_attempt_at=min(retries, default=None))
-
-    def _send_to_channel(self, due: Sequence[DueMessage], ends: datetime) -> DeliveryResult:
-        """Attempt the messages of one channel, one after the other, until it takes no more."""
-        done, retries, left = DeliveryResult(), [], 0
-        with self.database.connect(self.system) as connection:
-            for number, message in enumerate(due):
-                if self.clock() >= ends:
-                    left = len(due) - number
-                    break
-                each, closed_until = self._attempt(connection, message)
-                done += each
-                retries += [each.next_attempt_at] if each.next_attempt_at else []
-                if closed_until is not None:
-                    for other in due[number + 1 :]:
-                        # No later than it is too old, so that it is given up in time.
-                        held_until = min(closed_until, self._find_expiry(other) + _MOMENT)
-                        self.queue.hold(connection, other.message_id, held_until)
-                    break
-        return replace(done, left=left, next_attempt_at=min(retries, default=None))
-
-    def _attempt(self, connection: sa.Connection, message: DueMessage) -> tuple[DeliveryResult, datetime | None]:
-        """Lease, send and mark one message; until when its channel takes nothing, if so."""
-        now = self.clock()
-        too_old = now > self._find_expiry(message)
-        until = now + timedelta(seconds=self.schedule.lease_seconds)
-        if not self.queue.lease(connection, message.message_id, now=now, until=until, attempts=0 if too_old else 1):
-            return DeliveryResult(), None
-        if too_old:
-            return self._give_up(connection, message, "it was not sent in time"), None
-        rendered = self.render(connection, message.message_id)
-        try:
-            self.send(OutgoingMessage(message.message_id, message.channel, rendered))
-        except PermanentFailure as error:
-            return self._give_up(connection, message, str(error)), None
-        except SourceUnavailable as error:
-            retry_at = self._find_retry(message, error)
-            closed_until = retry_at if isinstance(error, ChannelUnavailable) else None
-            if retry_at > self._find_expiry(message):
-                return self._give_up(connection, message, f"it could not be sent in time: {error}"), closed_until
-            _LOG.warning("message %s is tried again: %s", message.message_id, error)
-            self.queue.mark_failed(connection, message.message_id, str(error), retry_at=retry_at)
-            return DeliveryResult(failed=1, next_attempt_at=retry_at), closed_until
-        self.queue.mark_sent(connection, message.message_id, now=self.clock())
-        return DeliveryResult(sent=1), None
-
-    def _give_up(self, connection: sa.Connection, message: DueMessage, why: str) -> DeliveryResult:
-        _LOG.error("message %s to %s is given up: %s", message.message_id, redact_channel(message.channel), why)
-        with connection.begin():
-            self.on_dead_letter(connection, message.message_id, why, self.clock())
-            self.queue.mark_dead(connection, message.message_id, why)
-        return DeliveryResult(given_up=1)
-
-    def _find_expiry(self, message: DueMessage) -> datetime:
-        return message.since + self.limit
-
-    def _find_retry(self, message: DueMessage, error: SourceUnavailable) -> datetime:
-        wait = timedelta(seconds=self.schedule.first_retry_seconds * 2**message.attempts)
-        return self.clock() + max(wait, error.wait if isinstance(error, ChannelUnavailable) else wait)
+    """
+    chosen = sa.select(OUTBOX.c.message_id, OUTBOX.c.created_at, OUTBOX.c.expires_at).where(IS_DEAD)
+    replayed = []
+    with database.begin(_SYSTEM) as connection:
+        for message_id, created_at, expires_at in connection.execute(chosen.order_by(OUTBOX.c.id)).all():
+            if message_ids is not None and message_id not in message_ids:
+                continue
+            expires = None if expires_at is None else _naive(now) + (expires_at - created_at)
+            again = OUTBOX.update().where(OUTBOX.c.message_id == message_id, IS_DEAD)
+            values = {"next_attempt_at": _naive(now), "expires_at": expires, "attempts": 0}
+            if connection.execute(again.values(**values)).rowcount:
+                replayed.append(message_id)
+    return replayed
 
 
 # --- the platform's own messages, in their order
 
 
-OUTBOX: Final = sa.Table(
-    "outbox",
-    METADATA,
-    declare_identity_column(),
-    sa.Column("created_at", UtcDateTime(), nullable=False),
-    sa.Column("subject", sa.Unicode(255), nullable=False),
-    sa.Column("body", sa.UnicodeText(), nullable=False),
-    sa.Column("key", sa.Unicode(255), nullable=False),
-    sa.UniqueConstraint("key", name="outbox_by_key"),
-    sa.Column("destination", sa.Unicode(255)),
-    sa.Column("sent_at", UtcDateTime()),
-    sa.Column("attempts", sa.BigInteger(), nullable=False, server_default=sa.text("0")),
-    # Empty once it is sent, and where it goes nowhere.
-    sa.Column("next_attempt_at", UtcDateTime()),
-    sa.Column("failure", sa.UnicodeText()),
-    sa.Index("outbox_by_attempt", "next_attempt_at"),
-)
-PLATFORM_QUEUE: Final = MessageQueue(OUTBOX.c.key, OUTBOX.c.destination, OUTBOX.c.created_at)
+PLATFORM_QUEUE: Final = MessageQueue("platform")
 """Who sends from it retries by calling again: a failure holds up what is behind it."""
 
 
 @dataclass(frozen=True)
 class Outbox:
-    """Messages stored in the record store, written to the log and, where there is a topic, published to SNS."""
+    """The platform's own messages: stored, written to the log and, where there is a topic, published to SNS."""
 
     database: Database
     topic: str = ""
     """ARN of an SNS topic; "" leaves messages here."""
+
+    @property
+    def channel(self) -> str:
+        """The channel of the topic; "" for none."""
+        return f"sns:{self.topic}" if self.topic else ""
 
     def send(self, subject: str, body: str, *, key: str, now: datetime) -> bool:
         """Store one message, once for each key, and publish what is unsent.
@@ -353,14 +324,15 @@ class Outbox:
             SourceUnavailable: the record store did not answer; the message is not stored.
 
         """
+        message = OutgoingMessage(key, self.channel, Message(subject, body=body))
         with self.database.connect(_SYSTEM) as connection:
-            if not store_message(connection, subject, body, key=key, destination=self.topic, now=now):
+            if not write_once(connection, PLATFORM_QUEUE, message, now=now):
                 return False
         _LOG.warning("%s: %s", subject, body)
         try:
             self.deliver(now=now)
         except FillrateError as error:
-            _LOG.error("kept in the outbox, not yet sent: %s", error)
+            _LOG.error("stored in the outbox, not yet sent: %s", error)
         return True
 
     def deliver(self, *, now: datetime) -> int:
@@ -381,53 +353,75 @@ class Outbox:
         if not self.topic:
             return 0
         begun, sent = time.monotonic(), 0
-        of_topic = (OUTBOX.c.destination == self.topic) & OUTBOX.c.next_attempt_at.is_not(None)
-        oldest = sa.select(OUTBOX.c.key, OUTBOX.c.subject, OUTBOX.c.body).where(of_topic).order_by(OUTBOX.c.id).limit(1)
         with self.database.connect(_SYSTEM) as connection:
             while True:
                 with connection.begin():
-                    row = connection.execute(oldest).first()
-                if row is None:
-                    return sent
-
-                def publish(subject: str = row.subject, body: str = row.body) -> None:
-                    sns.publish(self.topic, subject, body)
-
+                    message = PLATFORM_QUEUE.find_oldest(connection, self.channel)
                 elapsed = timedelta(seconds=time.monotonic() - begun)
-                if not PLATFORM_QUEUE.attempt(connection, row.key, publish, now=now, elapsed=elapsed):
+                if message is None or not PLATFORM_QUEUE.attempt(
+                    connection, message, self._publish, now=now, elapsed=elapsed
+                ):
                     return sent
                 sent += 1
 
+    def _publish(self, letter: OutgoingMessage) -> None:
+        sns.publish(self.topic, letter.message.subject, letter.message.body)
 
-def store_message(
-    connection: sa.Connection, subject: str, body: str, *, key: str, destination: str, now: datetime
-) -> bool:
-    """Write one message down, once for each key, in a transaction of its own.
 
-    Args:
-        connection: in no transaction.
-        subject: what it is about, in one line.
-        body: the text.
-        key: what makes it this message and no other.
-        destination: where it goes; "" for nowhere.
-        now: the time to write down.
-
-    Returns:
-        Whether it is new.
-
-    """
-    at = _naive(now)
-    row = {"created_at": at, "subject": subject, "body": body, "key": key, "destination": destination or None}
+def write_once(connection: sa.Connection, queue: MessageQueue, message: OutgoingMessage, *, now: datetime) -> bool:
+    """Write one message in a transaction of its own, if there is none with its id; return whether it is new."""
     try:
         with connection.begin():
-            if connection.execute(sa.select(OUTBOX.c.id).where(OUTBOX.c.key == key)).first():
-                return False
-            connection.execute(OUTBOX.insert().values(**row, next_attempt_at=at if destination else None))
+            return bool(queue.write(connection, [message], now=now))
     except IntegrityError:
         # Another process was quicker.
         return False
-    return True
+
+
+# --- statements and values
+
+
+def _update_waiting(message_id: str) -> sa.Update:
+    return OUTBOX.update().where(OUTBOX.c.message_id == message_id, IS_WAITING)
+
+
+def _load(row: sa.Row[Any]) -> OutgoingMessage:
+    message = rendering.load_message(row.subject, row.body, row.payload)
+    return OutgoingMessage(row.message_id, row.channel or "", message, _aware(row.expires_at))
+
+
+def _build_rows(queue: str, messages: Sequence[OutgoingMessage], now: datetime) -> pl.DataFrame:
+    rows = [
+        {
+            "created_at": now.astimezone(UTC),
+            "queue": queue,
+            "message_id": each.message_id,
+            "channel": each.channel or None,
+            "subject": rendering.shorten(each.message.subject, _MAX_SUBJECT),
+            "body": rendering.render_body(each.message),
+            "payload": rendering.dump_message(each.message),
+            "expires_at": each.expires_at and each.expires_at.astimezone(UTC),
+            "attempts": 0,
+            "next_attempt_at": now.astimezone(UTC) if each.channel else None,
+        }
+        for each in messages
+    ]
+    moments, text = ("created_at", "expires_at", "next_attempt_at"), ("queue", "message_id", "channel", "subject")
+    types: dict[str, Any] = {
+        **dict.fromkeys(moments, TIMESTAMP),
+        **dict.fromkeys((*text, "body", "payload"), pl.String),
+        "attempts": pl.Int64,
+    }
+    return pl.DataFrame(rows, schema=types)
+
+
+def _split(values: Sequence[str]) -> Iterator[Sequence[str]]:
+    return (values[start : start + _MAX_IDS] for start in range(0, len(values), _MAX_IDS))
 
 
 def _naive(moment: datetime) -> datetime:
     return moment.astimezone(UTC).replace(tzinfo=None)
+
+
+def _aware(moment: datetime | None) -> datetime | None:
+    return None if moment is None else moment.replace(tzinfo=UTC)

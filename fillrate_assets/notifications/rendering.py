@@ -1,4 +1,4 @@
-"""Messages and their rendering as plain text, and the limits of a card.
+"""Messages, their rendering as plain text and as the JSON that the outbox stores, and the limits of a card.
 
 The layouts of Slack and Teams are in their notifiers. It knows no area: what a message says is written where its facts
 are, such as `buffers.report.notice_text`.
@@ -6,8 +6,10 @@ are, such as `buffers.report.notice_text`.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from datetime import date, datetime
 from typing import Any, Final
 
 MAX_SECTIONS: Final = 10
@@ -48,10 +50,13 @@ class Message:
     event: Mapping[str, Any] | None = None
     """The same for machines, as a webhook posts it: type, timestamp and data."""
 
+    body: str = ""
+    """Free text, of a message without sections."""
+
 
 def render_text(message: Message) -> str:
     """Return the whole message as plain text."""
-    lines = [message.subject]
+    lines = [message.subject, *(["", message.body] if message.body else [])]
     for section in message.sections:
         details = [section.what, *([f"Why: {section.why}"] if section.why else [])]
         lines += ["", section.heading, *[f"  {line}" for line in details]]
@@ -60,6 +65,58 @@ def render_text(message: Message) -> str:
         title, *more = message.footer
         lines += ["", title, *[f"  {line}" for line in more]]
     return "\n".join(lines)
+
+
+def render_body(message: Message) -> str:
+    """Return what the outbox stores as text: the free text, or else the whole message."""
+    return message.body if _is_plain(message) else render_text(message)
+
+
+def dump_message(message: Message) -> str | None:
+    """Write a message as JSON; None for one that is a subject and free text, and nothing else."""
+    if _is_plain(message):
+        return None
+    content = {
+        "subject": message.subject,
+        "body": message.body,
+        "sections": [asdict(section) for section in message.sections],
+        "footer": message.footer,
+        "event": message.event,
+    }
+    return to_json(content)
+
+
+def load_message(subject: str, body: str, payload: str | None) -> Message:
+    """Read a message back as `dump_message` wrote it; the times of its event are text."""
+    if payload is None:
+        return Message(subject, body=body)
+    content = json.loads(payload)
+    sections = [
+        Section(**{**section, "links": tuple((name, url) for name, url in section["links"])})
+        for section in content["sections"]
+    ]
+    return Message(
+        content["subject"],
+        tuple(sections),
+        footer=tuple(content["footer"]),
+        event=content["event"],
+        body=content["body"],
+    )
+
+
+def to_json(value: object) -> str:
+    """Write a value as JSON, times as ISO 8601."""
+    return json.dumps(value, default=_to_iso, ensure_ascii=False)
+
+
+def _to_iso(value: object) -> str:
+    if isinstance(value, date | datetime):
+        return value.isoformat()
+    raise TypeError(type(value).__name__)
+
+
+def _is_plain(message: Message) -> bool:
+    return not message.sections and not message.footer and message.event is None
 
 
 def name_more_sections(sections: Sequence[Section]) -> str:

@@ -1,8 +1,9 @@
-"""The outbox of the buffer area: nothing is lost, nothing is told twice, nothing is told late."""
+"""Notices through the outbox: nothing is lost, nothing is sent twice, nothing is sent late."""
 
 from __future__ import annotations
 
 import logging
+import re
 import signal
 import threading
 from collections import Counter
@@ -24,20 +25,20 @@ from fillrate_assets.buffers.notice_store import DEAD_LETTERS, NOTICES, NoticeSt
 from fillrate_assets.buffers.rules import notification_routing
 from fillrate_assets.core.errors import FillrateError, PermanentFailure, SourceUnavailable
 from fillrate_assets.fillrate.record_store import RecordStore
+from fillrate_assets.notifications.delivery import DeliveryResult, RetrySchedule
 from fillrate_assets.notifications.notifiers.channel import ChannelUnavailable, OutgoingMessage
 from fillrate_assets.notifications.notifiers.dispatch import Notifiers
-from fillrate_assets.notifications.outbox import OUTBOX, DeliveryResult, MessageQueue, RetrySchedule, Send
+from fillrate_assets.notifications.outbox import OUTBOX, MessageQueue, Send
 from fillrate_assets.storage.database import Database
 from fillrate_assets_tests.factories import buffers_frames
 from fillrate_assets_tests.factories.buffers_frames import POLICY, Row, tick
 from fillrate_assets_tests.fixtures import sending_process
 from fillrate_assets_tests.fixtures.receiver import Answer, Receiver, receiving
-from fillrate_assets_tests.fixtures.sending_process import End, Job, words
+from fillrate_assets_tests.fixtures.sending_process import LIFETIME, End, Job, render
 from fillrate_assets_tests.fixtures.transactions import watch_transactions
 
 NOW: Final = tick(0)
 SOON: Final = NOW + timedelta(seconds=5)
-LIMIT: Final = timedelta(minutes=POLICY.suppression.max_send_minutes)
 SECRET: Final = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # noqa: S105 - of tests
 NO_DEAD_LETTERS: Final = schema.DEAD_LETTERS.make_empty().collect()
 
@@ -59,7 +60,9 @@ def _notices(letter: OutgoingMessage) -> pl.DataFrame:
     """`NOTICES` of a message, as its event has them."""
     assert letter.message.event is not None
     rows = pl.DataFrame(letter.message.event["data"]["notices"], infer_schema_length=None)
-    return schema.NOTICES.conform(rows.select(schema.NOTICES.names).lazy()).sort("notice_id").collect()
+    moments = [pl.col(name).str.to_datetime(time_unit="us", time_zone="UTC") for name in ("snapshot_ts", "until_ts")]
+    read = rows.select(schema.NOTICES.names).with_columns(pl.col("ship_date").str.to_date(), *moments)
+    return schema.NOTICES.conform(read.lazy()).sort("notice_id").collect()
 
 
 @dataclass
@@ -75,21 +78,27 @@ class Sender:
             raise planned.pop(0)
 
     @property
-    def told(self) -> list[tuple[str, list[str]]]:
+    def attempted(self) -> list[tuple[str, list[str]]]:
         """Channels and notices of what was attempted, in an order of its own."""
         return sorted((letter.channel, _notices(letter)["notice_id"].to_list()) for letter in self.letters)
 
 
-def told(*rows: Row) -> pl.DataFrame:
+def notices_of(*rows: Row) -> pl.DataFrame:
     return buffers_frames.notices(*[{"notice_id": f"N{number}", **row} for number, row in enumerate(rows, start=1)])
 
 
-def keep(outbox: NoticeStore, *rows: Row, now: datetime = NOW) -> None:
-    outbox.keep(told(*rows), NO_DEAD_LETTERS, now=now)
+def write(
+    outbox: NoticeStore, notices: pl.DataFrame, lost: pl.DataFrame = NO_DEAD_LETTERS, now: datetime = NOW
+) -> None:
+    outbox.write(notices, lost, render=render, lifetime=LIFETIME, now=now)
 
 
-def deliver(outbox: NoticeStore, send: Send, now: datetime = NOW, **more: Any) -> DeliveryResult:  # noqa: ANN401 - of Notices.deliver
-    return outbox.deliver(send, word=words, policy=POLICY, now=now, **more)
+def write_rows(outbox: NoticeStore, *rows: Row, now: datetime = NOW) -> None:
+    write(outbox, notices_of(*rows), now=now)
+
+
+def deliver(outbox: NoticeStore, send: Send, now: datetime = NOW, **more: Any) -> DeliveryResult:  # noqa: ANN401 - of NoticeStore.deliver
+    return outbox.deliver(send, now=now, **more)
 
 
 def rows(outbox: NoticeStore, table: sa.Table, *names: str) -> list[tuple[Any, ...]]:
@@ -98,43 +107,45 @@ def rows(outbox: NoticeStore, table: sa.Table, *names: str) -> list[tuple[Any, .
         return [tuple(row) for row in connection.execute(sa.select(*[table.c[name] for name in names]).order_by("id"))]
 
 
-# --- what is kept
+# --- what is written
 
 
-def test_what_is_kept_is_read_back_as_it_was(outbox: NoticeStore) -> None:
+def test_what_is_written_is_read_back_as_it_was(outbox: NoticeStore) -> None:
     words = "Zürich: 1 > 0\n\ttab \\ " * 200
-    written = told(
+    written = notices_of(
         {"explanation": words, "quantity": 1 / 3, "reason": "ESCALATED"},
         {"quantity": None, "explanation": None, "until_ts": None, "channel": "slack:floor", "target_unit": words},
     )
-    outbox.keep(written, NO_DEAD_LETTERS, now=NOW)
-    assert_frame_equal(outbox.sent(buffers_frames.alerts({})).sort("notice_id"), written)
+    write(outbox, written)
+    assert_frame_equal(outbox.read_for_alerts(buffers_frames.alerts({})).sort("notice_id"), written)
 
 
 def test_of_other_episodes_nothing_is_read(outbox: NoticeStore) -> None:
-    keep(outbox, {}, {"episode": 2}, {"unit_id": "W1_PACK_TOTAL"}, {"action": "THROTTLE"}, {"direction": "STARVATION"})
-    assert outbox.sent(buffers_frames.alerts({}))["notice_id"].to_list() == ["N1"]
-    assert outbox.sent(buffers_frames.alerts({"episode": 3})).is_empty()
-    assert outbox.sent(buffers_frames.alerts()).is_empty()
-    schema.NOTICES.validate(outbox.sent(buffers_frames.alerts()))
+    write_rows(
+        outbox, {}, {"episode": 2}, {"unit_id": "W1_PACK_TOTAL"}, {"action": "THROTTLE"}, {"direction": "STARVATION"}
+    )
+    assert outbox.read_for_alerts(buffers_frames.alerts({}))["notice_id"].to_list() == ["N1"]
+    assert outbox.read_for_alerts(buffers_frames.alerts({"episode": 3})).is_empty()
+    assert outbox.read_for_alerts(buffers_frames.alerts()).is_empty()
+    schema.NOTICES.validate(outbox.read_for_alerts(buffers_frames.alerts()))
 
 
 def test_more_episodes_than_a_statement_names_are_found(outbox: NoticeStore) -> None:
     units = [{"unit_id": f"W{number}_PICK_TOTAL"} for number in range(1200)]
-    keep(outbox, *units)
-    keep(outbox, *units)
-    assert outbox.sent(buffers_frames.alerts(*units)).height == 1200
+    write_rows(outbox, *units)
+    write_rows(outbox, *units)
+    assert outbox.read_for_alerts(buffers_frames.alerts(*units)).height == 1200
 
 
-def test_what_is_kept_again_is_kept_once_for_each_channel_and_told_once(
+def test_what_is_written_again_is_there_once_for_each_channel_and_logged_once(
     outbox: NoticeStore, caplog: pytest.LogCaptureFixture
 ) -> None:
     lost = NO_DEAD_LETTERS.vstack(
-        told({}).drop("channel").with_columns(problem=pl.lit("No row")).select(schema.DEAD_LETTERS.names)
+        notices_of({}).drop("channel").with_columns(problem=pl.lit("No row")).select(schema.DEAD_LETTERS.names)
     )
     for minutes in range(3):
         at = NOW + timedelta(minutes=minutes)
-        outbox.keep(told({}, {}, {"notice_id": "N1", "channel": "slack:floor"}), lost, now=at)
+        write(outbox, notices_of({}, {}, {"notice_id": "N1", "channel": "slack:floor"}), lost, now=at)
     assert rows(outbox, NOTICES, "notice_id", "channel", "created_at") == [
         (notice, channel, NOW.replace(tzinfo=None))
         for notice, channel in (("N1", "console"), ("N1", "slack:floor"), ("N2", "console"))
@@ -143,38 +154,38 @@ def test_what_is_kept_again_is_kept_once_for_each_channel_and_told_once(
     assert [each.message for each in caplog.records if each.levelno == logging.ERROR] == ["N1: No row"]
 
 
-def test_of_two_processes_that_keep_the_same_each_notice_is_there_once(outbox: NoticeStore) -> None:
+def test_of_two_processes_that_write_the_same_each_notice_is_there_once(outbox: NoticeStore) -> None:
     barrier = threading.Barrier(2)
 
-    def write(first: int) -> None:
-        shared = told(*[{"notice_id": f"N{number}"} for number in range(first, first + 20)])
+    def write_from(first: int) -> None:
+        shared = notices_of(*[{"notice_id": f"N{number}"} for number in range(first, first + 20)])
         barrier.wait()
-        outbox.keep(shared, NO_DEAD_LETTERS, now=NOW)
+        write(outbox, shared)
 
     with ThreadPoolExecutor(2) as pool:
-        list(pool.map(write, (0, 10)))
+        list(pool.map(write_from, (0, 10)))
     assert sorted(name for (name,) in rows(outbox, NOTICES, "notice_id")) == sorted(f"N{n}" for n in range(30))
 
 
-def test_an_absent_store_is_told(tmp_path: Path) -> None:
+def test_an_absent_store_is_reported(tmp_path: Path) -> None:
     with pytest.raises(PermanentFailure, match=r"^notices: there is no .*absent.db; run"):
-        NoticeStore(Database(f"sqlite:///{tmp_path}/absent.db")).sent(buffers_frames.alerts({}))
+        NoticeStore(Database(f"sqlite:///{tmp_path}/absent.db")).read_for_alerts(buffers_frames.alerts({}))
 
 
 @pytest.mark.parametrize("store", ["sqlite"], indirect=True)
-def test_an_index_finds_what_is_asked_for_at_every_tick(outbox: NoticeStore, store: RecordStore) -> None:
+def test_an_index_finds_what_every_tick_queries(outbox: NoticeStore, store: RecordStore) -> None:
     statements: list[tuple[str, Any]] = []
 
     def sent(_connection: object, _cursor: object, statement: str, parameters: object, *_: object) -> None:
-        if statement.startswith("SELECT") and "FROM notices" in statement:
+        if statement.startswith("SELECT") and re.search("FROM (notices|outbox)", statement):
             statements.append((statement, parameters))
 
     sa.event.listen(store.database.engine, "before_cursor_execute", sent)
-    keep(outbox, {})
-    outbox.sent(buffers_frames.alerts({}))
+    write_rows(outbox, {})
+    outbox.read_for_alerts(buffers_frames.alerts({}))
     deliver(outbox, Sender())
     sa.event.remove(store.database.engine, "before_cursor_execute", sent)
-    assert len(statements) == 4
+    assert len(statements) == 5
     with store.database.engine.connect() as connection:
         for statement, parameters in statements:
             plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters).all()
@@ -187,10 +198,10 @@ def test_an_index_finds_what_is_asked_for_at_every_tick(outbox: NoticeStore, sto
 
 def test_a_message_per_warehouse_channel_and_tick(outbox: NoticeStore) -> None:
     other = {"channel": "slack:a"}
-    keep(outbox, {}, {}, other, {"warehouse": "W2"}, {"snapshot_ts": tick(1)})
+    write_rows(outbox, {}, {}, other, {"warehouse": "W2"}, {"snapshot_ts": tick(1)})
     send = Sender()
     assert deliver(outbox, send, tick(1)) == DeliveryResult(sent=4)
-    assert send.told == [("console", ["N1", "N2"]), ("console", ["N4"]), ("console", ["N5"]), ("slack:a", ["N3"])]
+    assert send.attempted == [("console", ["N1", "N2"]), ("console", ["N4"]), ("console", ["N5"]), ("slack:a", ["N3"])]
     assert len({letter.message_id for letter in send.letters}) == 4
     assert all("." not in letter.message_id for letter in send.letters)
     for letter in send.letters:
@@ -198,14 +209,14 @@ def test_a_message_per_warehouse_channel_and_tick(outbox: NoticeStore) -> None:
 
 
 def test_what_is_sent_is_marked_and_not_sent_again(outbox: NoticeStore) -> None:
-    keep(outbox, {})
+    write_rows(outbox, {})
     deliver(outbox, Sender())
-    keep(outbox, {})
+    write_rows(outbox, {})
     again = Sender()
     assert deliver(outbox, again, tick(1)) == DeliveryResult()
     assert again.letters == []
     ((sent_at, attempts, next_attempt_at, failure),) = rows(
-        outbox, NOTICES, "sent_at", "attempts", "next_attempt_at", "failure"
+        outbox, OUTBOX, "sent_at", "attempts", "next_attempt_at", "failure"
     )
     assert sent_at >= NOW.replace(tzinfo=None)
     assert (attempts, next_attempt_at, failure) == (1, None, None)
@@ -213,31 +224,35 @@ def test_what_is_sent_is_marked_and_not_sent_again(outbox: NoticeStore) -> None:
 
 def test_what_a_tick_adds_later_is_a_message_of_its_own(outbox: NoticeStore) -> None:
     send = Sender()
-    keep(outbox, {})
+    write_rows(outbox, {})
     deliver(outbox, send)
-    keep(outbox, {}, {})
+    write_rows(outbox, {}, {})
     deliver(outbox, send)
-    assert send.told == [("console", ["N1"]), ("console", ["N2"])]
+    assert send.attempted == [("console", ["N1"]), ("console", ["N2"])]
     assert len({letter.message_id for letter in send.letters}) == 2
 
 
-def test_a_tick_tells_what_is_new_and_its_repetition_nothing(outbox: NoticeStore) -> None:
+def test_a_tick_sends_what_is_new_and_its_repetition_nothing(outbox: NoticeStore) -> None:
     """The rules, the outbox and the sending together."""
     send = Sender()
     for _ in range(2):
-        alerts, said, routes = buffers_frames.alerts({}), buffers_frames.recommendations({}), buffers_frames.routes({})
-        sent = outbox.sent(alerts)
-        due, lost = notification_routing.route_notices(alerts, said, routes, sent, now=NOW, policy=POLICY)
-        outbox.keep(due, lost, now=NOW)
+        alerts, recommended, routes = (
+            buffers_frames.alerts({}),
+            buffers_frames.recommendations({}),
+            buffers_frames.routes({}),
+        )
+        sent = outbox.read_for_alerts(alerts)
+        due, lost = notification_routing.route_notices(alerts, recommended, routes, sent, now=NOW, policy=POLICY)
+        write(outbox, due, lost, now=NOW)
         deliver(outbox, send)
-    assert [notices for _, notices in send.told] == [["W1_PICK_TOTAL.OVERFLOW.MOVE_STAFF.1.1"]]
+    assert [notices for _, notices in send.attempted] == [["W1_PICK_TOTAL.OVERFLOW.MOVE_STAFF.1.1"]]
 
 
 # --- what fails
 
 
 def test_what_may_pass_is_tried_again_ever_later(outbox: NoticeStore) -> None:
-    keep(outbox, {})
+    write_rows(outbox, {})
     send = Sender({"console": [SourceUnavailable("answered 500")] * 3})
     now = NOW
     for attempt, seconds in enumerate((5, 10, 20), start=1):
@@ -246,7 +261,7 @@ def test_what_may_pass_is_tried_again_ever_later(outbox: NoticeStore) -> None:
         assert done == DeliveryResult(failed=1, next_attempt_at=done.next_attempt_at)
         waited = done.next_attempt_at - now
         assert timedelta(seconds=seconds) <= waited
-        assert rows(outbox, NOTICES, "attempts", "failure") == [(attempt, "answered 500")]
+        assert rows(outbox, OUTBOX, "attempts", "failure") == [(attempt, "answered 500")]
         # Not before it is due.
         assert deliver(outbox, send, done.next_attempt_at - timedelta(seconds=seconds)) == DeliveryResult()
         now = done.next_attempt_at
@@ -255,15 +270,15 @@ def test_what_may_pass_is_tried_again_ever_later(outbox: NoticeStore) -> None:
     assert len(send.letters) == 4
 
 
-def test_a_channel_that_asks_to_wait_is_left_alone_and_others_are_not(outbox: NoticeStore) -> None:
+def test_a_channel_that_wants_a_pause_gets_it_and_others_go_on(outbox: NoticeStore) -> None:
     many: list[Row] = [
         {"warehouse": f"W{n}", "channel": channel} for n in range(3) for channel in ("slack:a", "slack:b")
     ]
-    keep(outbox, *many)
+    write_rows(outbox, *many)
     send = Sender({"slack:a": [ChannelUnavailable("answered 429", timedelta(minutes=2))]})
     done = deliver(outbox, send)
     assert (done.sent, done.failed, done.given_up) == (3, 1, 0)
-    assert Counter(channel for channel, _ in send.told) == {"slack:a": 1, "slack:b": 3}
+    assert Counter(channel for channel, _ in send.attempted) == {"slack:a": 1, "slack:b": 3}
     assert done.next_attempt_at is not None
     assert done.next_attempt_at >= NOW + timedelta(minutes=2)
     assert deliver(outbox, send, NOW + timedelta(minutes=1)) == DeliveryResult()
@@ -271,7 +286,7 @@ def test_a_channel_that_asks_to_wait_is_left_alone_and_others_are_not(outbox: No
 
 
 def test_a_message_that_fails_alone_blocks_no_other(outbox: NoticeStore) -> None:
-    keep(outbox, {"warehouse": "W1"}, {"warehouse": "W2"})
+    write_rows(outbox, {"warehouse": "W1"}, {"warehouse": "W2"})
     send = Sender({"console": [SourceUnavailable("answered 500")]})
     done = deliver(outbox, send)
     assert (done.sent, done.failed) == (1, 1)
@@ -280,7 +295,7 @@ def test_a_message_that_fails_alone_blocks_no_other(outbox: NoticeStore) -> None
 def test_what_is_refused_is_a_dead_letter_and_not_tried_again(
     outbox: NoticeStore, caplog: pytest.LogCaptureFixture
 ) -> None:
-    keep(outbox, {}, {}, {"warehouse": "W2"})
+    write_rows(outbox, {}, {}, {"warehouse": "W2"})
     send = Sender({"console": [PermanentFailure("refused with 404")]})
     assert deliver(outbox, send) == DeliveryResult(sent=1, given_up=1)
     assert deliver(outbox, send, tick(1)) == DeliveryResult()
@@ -294,37 +309,39 @@ def test_what_is_refused_is_a_dead_letter_and_not_tried_again(
 
 def test_what_was_given_up_takes_a_new_start_if_it_is_still_to_act_on(outbox: NoticeStore) -> None:
     send = Sender({"slack:typo": [PermanentFailure("is not known")]})
-    keep(outbox, {"channel": "slack:typo"})
+    write_rows(outbox, {"channel": "slack:typo"})
     deliver(outbox, send)
-    assert outbox.sent(buffers_frames.alerts({})).is_empty()
-    keep(outbox, {"channel": "slack:typo", "snapshot_ts": tick(1)}, now=tick(1))
-    assert outbox.sent(buffers_frames.alerts({}))["snapshot_ts"].to_list() == [tick(1)]
+    assert outbox.read_for_alerts(buffers_frames.alerts({})).is_empty()
+    write_rows(outbox, {"channel": "slack:typo", "snapshot_ts": tick(1)}, now=tick(1))
+    assert outbox.read_for_alerts(buffers_frames.alerts({}))["snapshot_ts"].to_list() == [tick(1)]
     assert deliver(outbox, send, tick(1)) == DeliveryResult(sent=1)
     assert len({letter.message_id for letter in send.letters}) == 2
     assert len(rows(outbox, NOTICES, "id")) == len(rows(outbox, DEAD_LETTERS, "id")) == 1
 
 
-@pytest.mark.parametrize(("age", "goes"), [(LIMIT - timedelta(minutes=1), True), (LIMIT + timedelta(seconds=1), False)])
+@pytest.mark.parametrize(
+    ("age", "goes"), [(LIFETIME - timedelta(minutes=1), True), (LIFETIME + timedelta(seconds=1), False)]
+)
 def test_nothing_is_sent_that_is_too_old(outbox: NoticeStore, age: timedelta, *, goes: bool) -> None:
-    keep(outbox, {})
+    write_rows(outbox, {})
     send = Sender()
     done = deliver(outbox, send, NOW + age)
     assert done == (DeliveryResult(sent=1) if goes else DeliveryResult(given_up=1))
     assert len(send.letters) == goes
     problems = rows(outbox, DEAD_LETTERS, "notice_id", "channel", "problem")
     assert problems == ([] if goes else [("N1", "console", "it was not sent in time")])
-    assert rows(outbox, NOTICES, "attempts") == [(goes,)]
-    assert deliver(outbox, send, NOW + 2 * LIMIT) == DeliveryResult()
+    assert rows(outbox, OUTBOX, "attempts") == [(goes,)]
+    assert deliver(outbox, send, NOW + 2 * LIFETIME) == DeliveryResult()
 
 
 def test_what_cannot_be_tried_again_in_time_is_given_up_at_once_and_what_waits_behind_it_in_time(
     outbox: NoticeStore,
 ) -> None:
-    keep(outbox, {"warehouse": "W1"}, {"warehouse": "W2"})
+    write_rows(outbox, {"warehouse": "W1"}, {"warehouse": "W2"})
     send = Sender({"console": [ChannelUnavailable("answered 429", timedelta(hours=1))]})
     assert deliver(outbox, send) == DeliveryResult(given_up=1)
-    assert deliver(outbox, send, NOW + LIMIT / 2) == DeliveryResult()
-    assert deliver(outbox, send, NOW + LIMIT + timedelta(seconds=1)) == DeliveryResult(given_up=1)
+    assert deliver(outbox, send, NOW + LIFETIME / 2) == DeliveryResult()
+    assert deliver(outbox, send, NOW + LIFETIME + timedelta(seconds=1)) == DeliveryResult(given_up=1)
     assert len(send.letters) == 1
     assert sorted(problem for (problem,) in rows(outbox, DEAD_LETTERS, "problem")) == [
         "it could not be sent in time: answered 429",
@@ -332,22 +349,22 @@ def test_what_cannot_be_tried_again_in_time_is_given_up_at_once_and_what_waits_b
     ]
 
 
-def test_who_may_wait_goes_on_until_it_is_sent(outbox: NoticeStore) -> None:
+def test_a_delivery_that_may_wait_goes_on_until_it_is_sent(outbox: NoticeStore) -> None:
     hurried = replace(outbox, schedule=RetrySchedule(first_retry_seconds=0.01))
-    keep(hurried, {})
+    write_rows(hurried, {})
     send = Sender({"console": [SourceUnavailable("answered 500")] * 3})
-    assert deliver(hurried, send, go_on=timedelta(minutes=1)) == DeliveryResult(sent=1, failed=3)
+    assert deliver(hurried, send, retry_for=timedelta(minutes=1)) == DeliveryResult(sent=1, failed=3)
 
 
 def test_a_round_ends(outbox: NoticeStore) -> None:
     brief = replace(outbox, schedule=RetrySchedule(round_seconds=0))
-    keep(brief, {})
+    write_rows(brief, {})
     assert deliver(brief, Sender()) == DeliveryResult(left=1)
     assert deliver(outbox, Sender()) == DeliveryResult(sent=1)
 
 
 def test_a_slow_channel_holds_up_no_other(outbox: NoticeStore) -> None:
-    keep(outbox, {"channel": "slow"}, {"channel": "quick"}, {"channel": "quick", "warehouse": "W2"})
+    write_rows(outbox, {"channel": "slow"}, {"channel": "quick"}, {"channel": "quick", "warehouse": "W2"})
     arrived = threading.Semaphore(0)
 
     def send(letter: OutgoingMessage) -> None:
@@ -360,18 +377,18 @@ def test_a_slow_channel_holds_up_no_other(outbox: NoticeStore) -> None:
 
 
 def test_an_error_of_ours_in_one_channel_leaves_the_others_alone(outbox: NoticeStore) -> None:
-    keep(outbox, {"channel": "a"}, {"channel": "b"})
+    write_rows(outbox, {"channel": "a"}, {"channel": "b"})
     send = Sender({"a": [ZeroDivisionError()]})
     with pytest.raises(ZeroDivisionError):
         deliver(outbox, send)
-    assert {channel for channel, _ in send.told} == {"a", "b"}
-    assert sorted(at is not None for (at,) in rows(outbox, NOTICES, "sent_at")) == [False, True]
+    assert {channel for channel, _ in send.attempted} == {"a", "b"}
+    assert sorted(at is not None for (at,) in rows(outbox, OUTBOX, "sent_at")) == [False, True]
     # It is leased, and tried again when the lease has run out.
     assert deliver(outbox, send, SOON) == DeliveryResult()
     assert deliver(outbox, send, NOW + timedelta(minutes=2)) == DeliveryResult(sent=1)
 
 
-def test_a_store_that_fails_when_a_message_is_marked_is_asked_again(
+def test_a_store_that_fails_when_a_message_is_marked_is_tried_again(
     outbox: NoticeStore, store: RecordStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(MessageQueue.mark_sent.retry, "sleep", lambda _: None)
@@ -384,7 +401,7 @@ def test_a_store_that_fails_when_a_message_is_marked_is_asked_again(
 
     sa.event.listen(store.database.engine, "before_cursor_execute", fail)
     try:
-        keep(outbox, {})
+        write_rows(outbox, {})
         assert deliver(outbox, Sender()) == DeliveryResult(sent=1)
     finally:
         sa.event.remove(store.database.engine, "before_cursor_execute", fail)
@@ -404,7 +421,7 @@ def test_no_transaction_is_open_while_a_message_is_on_its_way(
         if failure is not None:
             raise failure
 
-    keep(outbox, {})
+    write_rows(outbox, {})
     with watch_transactions(outbox.database.engine) as transactions:
         deliver(outbox, send)
         ping(outbox, send, NOW)
@@ -419,24 +436,24 @@ def _hooked(receiver: Receiver, names: Sequence[str] = ("floor",)) -> Notifiers:
 
 
 @pytest.mark.parametrize("failure", [Answer(503), Answer(429, {"Retry-After": "0"}), Answer(fault="cut")], ids=repr)
-def test_a_server_that_recovers_is_told_once(outbox: NoticeStore, receiver: Receiver, failure: Answer) -> None:
+def test_a_server_that_recovers_gets_a_message_once(outbox: NoticeStore, receiver: Receiver, failure: Answer) -> None:
     hurried = replace(outbox, schedule=RetrySchedule(first_retry_seconds=0.01))
     receiver.answers["/floor"] = [failure, failure, Answer()]
-    keep(hurried, {"channel": "webhook:floor"})
-    done = deliver(hurried, _hooked(receiver).send, go_on=timedelta(minutes=1))
+    write_rows(hurried, {"channel": "webhook:floor"})
+    done = deliver(hurried, _hooked(receiver).send, retry_for=timedelta(minutes=1))
     assert done == DeliveryResult(sent=1, failed=2)
     assert len({request.headers["webhook-id"] for request in receiver.requests}) == 1
     assert len(receiver.requests) == 3
 
 
-def test_no_secret_is_kept_with_a_failure(outbox: NoticeStore, receiver: Receiver) -> None:
+def test_no_secret_is_stored_with_a_failure(outbox: NoticeStore, receiver: Receiver) -> None:
     receiver.answers["/hunter2"] = [Answer(404)]
-    keep(outbox, {"channel": "slack:floor"}, {"channel": "slack:away"})
+    write_rows(outbox, {"channel": "slack:floor"}, {"channel": "slack:away"})
     urls = {"floor": f"{receiver.url}/hunter2", "away": "http://127.0.0.1:1/hunter2"}
     done = deliver(outbox, Notifiers(urls).send)
     assert (done.failed, done.given_up) == (1, 1)
-    kept = rows(outbox, NOTICES, "failure") + rows(outbox, DEAD_LETTERS, "problem")
-    assert sorted(text for (text,) in kept) == [
+    stored = rows(outbox, OUTBOX, "failure") + rows(outbox, DEAD_LETTERS, "problem")
+    assert sorted(text for (text,) in stored) == [
         "channel slack:away cannot be reached: ConnectError",
         "channel slack:floor refused with 404: its URL is not valid any more",
         "channel slack:floor refused with 404: its URL is not valid any more",
@@ -447,45 +464,45 @@ def test_no_secret_is_kept_with_a_failure(outbox: NoticeStore, receiver: Receive
 @pytest.mark.parametrize(
     ("dies", "before", "soon", "later"),
     [
-        pytest.param("kept", 0, 1, 1, id="between the outbox and the sending: it is sent"),
+        pytest.param("written", 0, 1, 1, id="between the outbox and the sending: it is sent"),
         pytest.param("leased", 0, 0, 1, id="as it is about to send: it is sent when its lease has run out"),
         pytest.param("sent", 1, 1, 2, id="between the sending and its mark: it is sent again under its id"),
     ],
 )
-def test_whoever_is_killed_loses_nothing_and_repeats_one_message_at_most(
+def test_a_process_that_is_killed_loses_nothing_and_repeats_one_message_at_most(
     outbox: NoticeStore, receiver: Receiver, *, dies: End, before: int, soon: int, later: int
 ) -> None:
-    channels = _hooked(receiver)
-    kept = told({"channel": "webhook:floor"}, {"channel": "webhook:floor"})
-    assert sending_process.run([Job(outbox, channels, kept, NOW, dies)]) == [-signal.SIGKILL]
+    notifiers = _hooked(receiver)
+    written = notices_of({"channel": "webhook:floor"}, {"channel": "webhook:floor"})
+    assert sending_process.run([Job(outbox, notifiers, written, NOW, dies)]) == [-signal.SIGKILL]
     assert len(receiver.requests) == before
-    deliver(outbox, channels.send, SOON)
+    deliver(outbox, notifiers.send, SOON)
     assert len(receiver.requests) == soon
-    deliver(outbox, channels.send, NOW + timedelta(minutes=2))
-    deliver(outbox, channels.send, NOW + timedelta(minutes=9))
+    deliver(outbox, notifiers.send, NOW + timedelta(minutes=2))
+    deliver(outbox, notifiers.send, NOW + timedelta(minutes=9))
     assert len(receiver.requests) == later
     assert len({request.headers["webhook-id"] for request in receiver.requests}) == 1
     assert len({request.body for request in receiver.requests}) == 1
 
 
-def test_what_whoever_was_killed_left_is_not_sent_too_late(outbox: NoticeStore, receiver: Receiver) -> None:
-    channels = _hooked(receiver)
-    assert sending_process.run([Job(outbox, channels, told({"channel": "webhook:floor"}), NOW, "kept")]) == [
+def test_what_a_killed_process_left_is_not_sent_too_late(outbox: NoticeStore, receiver: Receiver) -> None:
+    notifiers = _hooked(receiver)
+    assert sending_process.run([Job(outbox, notifiers, notices_of({"channel": "webhook:floor"}), NOW, "written")]) == [
         -signal.SIGKILL
     ]
-    assert deliver(outbox, channels.send, tick(3)) == DeliveryResult(given_up=1)
+    assert deliver(outbox, notifiers.send, tick(3)) == DeliveryResult(given_up=1)
     assert receiver.requests == []
 
 
 def test_two_processes_at_once_send_each_message_once(outbox: NoticeStore, receiver: Receiver) -> None:
     names = ("a", "b")
-    kept = told(*[{"warehouse": f"W{n}", "channel": f"webhook:{names[n % 2]}"} for n in range(20)])
-    job = Job(outbox, _hooked(receiver, names), kept, NOW)
+    written = notices_of(*[{"warehouse": f"W{n}", "channel": f"webhook:{names[n % 2]}"} for n in range(20)])
+    job = Job(outbox, _hooked(receiver, names), written, NOW)
     assert sending_process.run([job, job]) == [0, 0]
     sent = Counter(request.headers["webhook-id"] for request in receiver.requests)
     assert len(sent) == 20
     assert set(sent.values()) == {1}
-    assert all(at is not None for (at,) in rows(outbox, NOTICES, "sent_at"))
+    assert all(at is not None for (at,) in rows(outbox, OUTBOX, "sent_at"))
 
 
 # --- the platform itself
@@ -497,7 +514,7 @@ def ping(
     return outbox.ping(send, channel, last_tick=tick(0), warehouses=1000, now=now)
 
 
-def test_the_platform_is_told_once_an_hour_that_ticks_run(outbox: NoticeStore) -> None:
+def test_a_heartbeat_is_sent_once_an_hour(outbox: NoticeStore) -> None:
     send = Sender()
     assert [ping(outbox, send, tick(number)) for number in (0, 1, 11, 12, 13)] == [True, False, False, True, False]
     first, _ = [letter.message for letter in send.letters]
@@ -507,9 +524,9 @@ def test_the_platform_is_told_once_an_hour_that_ticks_run(outbox: NoticeStore) -
     assert send.letters[1].channel == "slack:platform"
 
 
-def test_without_a_channel_of_the_platform_nobody_is_told(outbox: NoticeStore) -> None:
+def test_without_a_channel_of_the_platform_no_heartbeat_is_sent(outbox: NoticeStore) -> None:
     assert not ping(outbox, Sender(), NOW, channel="")
-    assert rows(outbox, OUTBOX, "key") == []
+    assert rows(outbox, OUTBOX, "message_id") == []
 
 
 @pytest.mark.parametrize("failure", [SourceUnavailable("answered 500"), PermanentFailure("refused with 404")])
@@ -518,17 +535,17 @@ def test_a_ping_that_fails_is_tried_again_in_its_hour_and_stops_nothing(
 ) -> None:
     send = Sender({"slack:platform": [failure]})
     assert [ping(outbox, send, tick(number)) for number in (0, 1, 2)] == [False, True, False]
-    assert caplog.messages == [f"not told that ticks run: {failure}"]
+    assert caplog.messages == [f"the heartbeat was not sent: {failure}"]
     assert len({letter.message_id for letter in send.letters}) == 1
 
 
 def test_of_two_pings_at_once_one_is_sent(outbox: NoticeStore) -> None:
     send, barrier = Sender(), threading.Barrier(2)
 
-    def tell(_: int) -> bool:
+    def send_heartbeat(_: int) -> bool:
         barrier.wait()
         return ping(outbox, send, NOW)
 
     with ThreadPoolExecutor(2) as pool:
-        assert sorted(pool.map(tell, range(2))) == [False, True]
+        assert sorted(pool.map(send_heartbeat, range(2))) == [False, True]
     assert len(send.letters) == 1

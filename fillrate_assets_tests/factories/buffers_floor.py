@@ -126,7 +126,7 @@ class Floor:
 
     def told(self) -> pl.DataFrame:
         """All that the outbox has."""
-        return self.notices.told(datetime.fromisoformat("2000-01-01T00:00+00:00"))
+        return self.notices.read_since(datetime.fromisoformat("2000-01-01T00:00+00:00"))
 
     def states(self, at: datetime) -> dict[str, str]:
         """What each unit is in the direction of overflow."""

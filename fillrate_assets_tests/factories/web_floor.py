@@ -23,12 +23,14 @@ from fillrate_assets.buffers import schema
 from fillrate_assets.buffers.buffer_store import FEEDBACK, BufferStore
 from fillrate_assets.buffers.notice_store import NOTICES, NoticeStore
 from fillrate_assets.buffers.rules.tick import MasterData
+from fillrate_assets.notifications.outbox import OUTBOX
 from fillrate_assets.notifications.signed_links import LinkSigner
 from fillrate_assets.storage.database import Database
 from fillrate_assets.web.app import build_app
 from fillrate_assets.web.server import build_server
 from fillrate_assets_tests.factories import buffers_frames
 from fillrate_assets_tests.factories.buffers_frames import TICK
+from fillrate_assets_tests.fixtures.sending_process import LIFETIME, render
 
 SECRET: Final = "only-the-tests-know-this-one-all-of-it"  # noqa: S105 - it protects nothing
 POLICY: Final = "2-trial"
@@ -64,18 +66,19 @@ class Floor:
         """Two warehouses and the alert of `REC_ID`; nobody has answered."""
         self.now, self.policy = ANSWERED_AT, POLICY
         with self.store.database.engine.begin() as connection:
-            for table in (NOTICES, FEEDBACK):
+            for table in (NOTICES, OUTBOX, FEEDBACK):
                 connection.execute(table.delete())
         self.notice()
 
     def notice(self, **row: Any) -> str:  # noqa: ANN401 - any column of NOTICES
-        """Tell something; its rec_id. What is not said is as in the alert of `REC_ID`."""
+        """Write a notice; its rec_id. What is not given is as in the alert of `REC_ID`."""
         rec_id = str(row.get("rec_id", REC_ID))
         names = ("unit_id", "direction", "action", "episode", "seq")
         parts = dict(zip(names, rec_id.split("."), strict=True))
         numbers = {name: int(parts[name]) for name in ("episode", "seq")}
-        told = buffers_frames.notices({"rec_id": rec_id, "notice_id": rec_id, **parts, **numbers, **row})
-        self.notices.keep(told, schema.DEAD_LETTERS.make_empty().collect(), now=TICK)
+        notices = buffers_frames.notices({"rec_id": rec_id, "notice_id": rec_id, **parts, **numbers, **row})
+        lost = schema.DEAD_LETTERS.make_empty().collect()
+        self.notices.write(notices, lost, render=render, lifetime=LIFETIME, now=TICK)
         return rec_id
 
     def rows(self) -> list[dict[str, Any]]:

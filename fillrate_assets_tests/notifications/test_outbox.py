@@ -15,20 +15,22 @@ from alembic.config import Config
 from fillrate_assets.aws import sns
 from fillrate_assets.core.errors import PermanentFailure, SourceUnavailable
 from fillrate_assets.fillrate.record_store import RecordStore
-from fillrate_assets.notifications.outbox import OUTBOX, PLATFORM_QUEUE, Outbox, store_message
+from fillrate_assets.notifications.notifiers.channel import OutgoingMessage
+from fillrate_assets.notifications.outbox import OUTBOX, PLATFORM_QUEUE, Outbox, write_once
+from fillrate_assets.notifications.rendering import Message
 from fillrate_assets.storage import sql
 from fillrate_assets.storage.database import Database
 from fillrate_assets_tests.fixtures.cloud import Cloud, Topic
 from fillrate_assets_tests.fixtures.transactions import watch_transactions
 
 
-def test_a_message_is_kept_and_logged(store: RecordStore, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_message_is_stored_and_logged(store: RecordStore, caplog: pytest.LogCaptureFixture) -> None:
     now = datetime(2026, 2, 10, 10, tzinfo=timezone(timedelta(hours=-8)))
     with caplog.at_level(logging.WARNING, logger="fillrate.notify"):
         Outbox(store.database).send("DC01 2026-02-10 is held", "no instock snapshot", key=uuid.uuid4().hex, now=now)
     with store.database.engine.connect() as connection:
-        (kept,) = connection.execute(sa.select(OUTBOX.c.created_at, OUTBOX.c.subject, OUTBOX.c.body))
-    assert tuple(kept) == (
+        (stored,) = connection.execute(sa.select(OUTBOX.c.created_at, OUTBOX.c.subject, OUTBOX.c.body))
+    assert tuple(stored) == (
         datetime(2026, 2, 10, 18, tzinfo=UTC).replace(tzinfo=None),
         "DC01 2026-02-10 is held",
         "no instock snapshot",
@@ -38,7 +40,7 @@ def test_a_message_is_kept_and_logged(store: RecordStore, caplog: pytest.LogCapt
 
 NOW = datetime(2026, 2, 10, 18, tzinfo=UTC)
 LATER = NOW + timedelta(hours=1)
-NO_TOPIC = "arn:aws:sns:eu-central-1:000000000000:nobody-made-this"
+NO_TOPIC = "arn:aws:sns:eu-central-1:000000000000:never-made"
 
 
 @pytest.fixture
@@ -55,7 +57,7 @@ def topic(aws: Cloud) -> Topic:
 
 def _unsent(url: str) -> list[str]:
     with sql.get_engine(url).connect() as connection:
-        where = OUTBOX.c.destination.is_not(None) & OUTBOX.c.sent_at.is_(None)
+        where = OUTBOX.c.channel.is_not(None) & OUTBOX.c.sent_at.is_(None)
         return list(connection.execute(sa.select(OUTBOX.c.subject).where(where).order_by(OUTBOX.c.id)).scalars())
 
 
@@ -70,9 +72,9 @@ def test_a_message_is_published_once_and_marked(url: str, topic: Topic) -> None:
         assert connection.execute(sa.select(OUTBOX.c.sent_at)).scalar_one() == NOW.replace(tzinfo=None)
 
 
-def test_what_was_kept_before_there_was_a_topic_stays_here(url: str, topic: Topic) -> None:
+def test_what_was_stored_before_there_was_a_topic_stays_here(url: str, topic: Topic) -> None:
     Outbox(Database(url)).send("before", "it", key=uuid.uuid4().hex, now=NOW)
-    Outbox(Database(url), NO_TOPIC.replace("nobody", "somebody")).send("elsewhere", "it", key=uuid.uuid4().hex, now=NOW)
+    Outbox(Database(url), NO_TOPIC.replace("never", "once")).send("elsewhere", "it", key=uuid.uuid4().hex, now=NOW)
     Outbox(Database(url), topic.arn).send("after", "it", key=uuid.uuid4().hex, now=NOW)
     assert topic.heard() == [("after", "it")]
 
@@ -89,7 +91,7 @@ def test_what_could_not_be_sent_is_sent_by_the_next_call_in_its_order(
         with pytest.raises(SourceUnavailable, match=f"^alerts \\({topic.arn}\\) does not answer: Could not connect"):
             outbox.deliver(now=NOW)
     assert aws.endpoint
-    assert sum("kept in the outbox, not yet sent" in each for each in caplog.messages) == 2
+    assert sum("stored in the outbox, not yet sent" in each for each in caplog.messages) == 2
     assert _unsent(url) == ["first", "second"]
     outbox.send("third", "3", key=uuid.uuid4().hex, now=LATER)
     assert topic.heard() == [("first", "1"), ("second", "2"), ("third", "3")]
@@ -97,11 +99,18 @@ def test_what_could_not_be_sent_is_sent_by_the_next_call_in_its_order(
 
 
 def test_a_crash_after_a_message_is_published_repeats_that_one_and_loses_none(url: str, topic: Topic) -> None:
-    keeper = Outbox(Database(url), topic.arn)
+    outbox = Outbox(Database(url), topic.arn)
     at = NOW.replace(tzinfo=None)
     with sql.get_engine(url).begin() as connection:
         rows = [
-            {"created_at": at, "next_attempt_at": at, "subject": s, "body": s, "key": s, "destination": topic.arn}
+            {
+                "created_at": at,
+                "next_attempt_at": at,
+                "subject": s,
+                "body": s,
+                "message_id": s,
+                "channel": f"sns:{topic.arn}",
+            }
             for s in "abc"
         ]
         connection.execute(OUTBOX.insert(), rows)
@@ -116,12 +125,12 @@ def test_a_crash_after_a_message_is_published_repeats_that_one_and_loses_none(ur
     sa.event.listen(engine, "commit", crash)
     try:
         with pytest.raises(KeyboardInterrupt):
-            keeper.deliver(now=NOW)
+            outbox.deliver(now=NOW)
     finally:
         sa.event.remove(engine, "commit", crash)
     assert topic.heard() == [("a", "a"), ("b", "b")]
     assert _unsent(url) == ["b", "c"]
-    assert keeper.deliver(now=LATER) == 2
+    assert outbox.deliver(now=LATER) == 2
     assert topic.heard() == [("b", "b"), ("c", "c")]
 
 
@@ -130,7 +139,8 @@ def test_what_another_process_has_leased_holds_up_what_is_behind_it_until_the_le
 ) -> None:
     Outbox(Database(url), NO_TOPIC).send("elsewhere", "it", key="z", now=NOW)
     with Database(url).connect() as connection:
-        store_message(connection, "first", "1", key="a", destination=topic.arn, now=NOW)
+        first = OutgoingMessage("a", f"sns:{topic.arn}", Message("first", body="1"))
+        assert write_once(connection, PLATFORM_QUEUE, first, now=NOW)
         assert PLATFORM_QUEUE.lease(connection, "a", now=NOW, until=NOW + timedelta(seconds=90))
     outbox = Outbox(Database(url), topic.arn)
     outbox.send("second", "2", key="b", now=NOW)
@@ -181,8 +191,9 @@ def test_what_an_older_version_did_not_send_is_due_after_the_migration(url: str,
     with sql.get_engine(url).begin() as connection:
         config.attributes["connection"] = connection
         command.downgrade(config, "0006")
+        outbox = sa.table("outbox", *[sa.column(name) for name in (*row, "key", "destination", "sent_at")])
         connection.execute(
-            OUTBOX.insert(),
+            outbox.insert(),
             [
                 {**row, "key": "unsent", "destination": topic.arn, "sent_at": None},
                 {**row, "key": "sent", "destination": topic.arn, "sent_at": NOW.replace(tzinfo=None)},
@@ -191,14 +202,14 @@ def test_what_an_older_version_did_not_send_is_due_after_the_migration(url: str,
         )
     Database(url).upgrade()
     with sql.get_engine(url).connect() as connection:
-        due = sa.select(OUTBOX.c.key, OUTBOX.c.attempts).where(OUTBOX.c.next_attempt_at.is_not(None))
+        due = sa.select(OUTBOX.c.message_id, OUTBOX.c.attempts).where(OUTBOX.c.next_attempt_at.is_not(None))
         assert [tuple(each) for each in connection.execute(due)] == [("unsent", 0)]
     assert Outbox(Database(url), topic.arn).deliver(now=LATER) == 1
     assert topic.heard() == [("s", "b")]
 
 
 @pytest.mark.parametrize(
-    ("subject", "body", "told"),
+    ("subject", "body", "received"),
     [
         pytest.param("s" * 99, "b", ("s" * 99, "b"), id="the longest subject"),
         pytest.param("s" * 100, "b", ("s" * 96 + "...", "s" * 100 + "\n\nb"), id="too long a subject"),
@@ -209,10 +220,10 @@ def test_what_an_older_version_did_not_send_is_due_after_the_migration(url: str,
     ],
 )
 def test_what_sns_would_refuse_is_fitted_to_it(
-    url: str, topic: Topic, subject: str, body: str, told: tuple[str, str]
+    url: str, topic: Topic, subject: str, body: str, received: tuple[str, str]
 ) -> None:
     Outbox(Database(url), topic.arn).send(subject, body, key=uuid.uuid4().hex, now=NOW)
-    assert topic.heard() == [told]
+    assert topic.heard() == [received]
 
 
 @pytest.mark.usefixtures("busy_aws")
@@ -238,19 +249,19 @@ def test_an_sns_that_denies_access_is_no_matter_of_time(url: str) -> None:
         Outbox(Database(url), NO_TOPIC).deliver(now=NOW)
 
 
-def test_a_message_is_kept_and_logged_once_for_each_key(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_message_is_stored_and_logged_once_for_each_key(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     url = f"sqlite:///{tmp_path}/store.db"
     Database(url).upgrade()
     now = datetime(2026, 2, 10, 10, tzinfo=UTC)
     sent = [Outbox(Database(url)).send(f"message {number}", "", key=key, now=now) for number, key in enumerate("aab")]
     assert sent == [True, False, True]
     with sql.get_engine(url).connect() as connection:
-        kept = connection.execute(sa.select(OUTBOX.c.key, OUTBOX.c.subject).order_by("id")).all()
-    assert [tuple(row) for row in kept] == [("a", "message 0"), ("b", "message 2")]
+        stored = connection.execute(sa.select(OUTBOX.c.message_id, OUTBOX.c.subject).order_by("id")).all()
+    assert [tuple(row) for row in stored] == [("a", "message 0"), ("b", "message 2")]
     assert caplog.messages == ["message 0: ", "message 2: "]
 
 
-def test_of_two_senders_at_once_one_is_told_that_it_was_not_new(tmp_path: Path) -> None:
+def test_of_two_senders_at_once_one_learns_that_it_was_not_new(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/store.db"
     Database(url).upgrade()
     barrier = Barrier(2)

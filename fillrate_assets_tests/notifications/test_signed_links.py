@@ -1,4 +1,4 @@
-"""Links that nobody can make, alter or use too late."""
+"""Links that no one without the secret can make or alter, or use too late."""
 
 from __future__ import annotations
 
@@ -196,7 +196,7 @@ def test_several_secrets_are_accepted_and_the_first_signs() -> None:
     assert both.read(old.make_missed_url("W1", now=TICK).rpartition("/")[2], now=TICK) == Link("missed", "W1")
 
 
-def test_a_secret_may_be_kept_in_secrets_manager_and_hold_several(aws: Cloud) -> None:
+def test_a_secret_may_be_stored_in_secrets_manager_and_hold_several(aws: Cloud) -> None:
     name = f"fillrate/{uuid.uuid4().hex}"
     held = json.dumps({"signing": f"{NEW} {OLD}"})
     aws.client("secretsmanager").create_secret(Name=name, SecretString=held)
@@ -206,7 +206,7 @@ def test_a_secret_may_be_kept_in_secrets_manager_and_hold_several(aws: Cloud) ->
     assert fetched.secrets == given.secrets
 
 
-def test_a_short_secret_is_refused_and_not_told() -> None:
+def test_a_short_secret_is_refused_and_not_shown() -> None:
     with pytest.raises(PermanentFailure, match="32 characters") as raised:
         make_signer(BASE, "hunter2")
     assert "hunter2" not in str(raised.value)

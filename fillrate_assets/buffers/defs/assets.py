@@ -142,7 +142,7 @@ def buffer_alerts(
         _on_every_track(context, work, partial(tick.alert, snapshot_ts=at))
     now = datetime.now(UTC)
     began = perf_counter()
-    told = delivery.tell(work.everything, work.kept, policy=work.policy, now=now)
+    told = delivery.dispatch(work.everything, work.kept, policy=work.policy, now=now)
     # A tick of long ago proves nothing.
     if work.ticks and now - work.ticks[-1] <= LATE:
         delivery.ping(work.ticks[-1], work.everything.warehouses.filter("active").height, now=now)
@@ -205,7 +205,7 @@ def algorithm_scorecard(
     work = _work(context, buffer_store, policies, lake)
     since = _begin(work) - timedelta(days=SCORED_DAYS - 1)
     answers = buffer_store.read_feedback(since)
-    told = delivery.notices.told(since)
+    told = delivery.notices.read_since(since)
     _roll_back_if_worse(context, work, policies, outbox, told, answers)
     cards = [_scorecard(work, dc, day, told, answers) for dc, day in work.days]
     rows = pl.concat([schema.SCORECARD_OF_DAY.make_empty().collect(), *cards]).sort(schema.SCORECARD_OF_DAY.key)

@@ -98,7 +98,7 @@ def alerts_have_route(
 ) -> dg.AssetCheckResult:
     """Every notice has a channel: there is a default route, and nothing was lost for want of one."""
     here, now = _work(context, buffer_store, policies, lake), datetime.now(UTC)
-    lost = delivery.notices.dead_letters(now - timedelta(days=1))
+    lost = delivery.notices.read_dead_letters(now - timedelta(days=1))
     found = {day: _some(lost.filter(pl.col("dc") == day.dc)["rec_id"]) for day in here.days}
     if not notification_routing.has_default_route(here.everything.alert_routes, now=now):
         found = {day: f"there is no default route; {lost}" for day, lost in found.items()}

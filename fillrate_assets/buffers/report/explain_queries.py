@@ -64,7 +64,7 @@ def read_evidence(settings: Settings, unit_id: str, at: datetime) -> tuple[UnitE
     members = members.filter(is_valid_at(tick))
     paths = pl.col("path").is_in(members["path"].implode())
     signals = ticks_made.read(schema.SIGNALS, tick, tick).filter(pl.col("warehouse") == warehouse, paths).collect()
-    notices = NoticeStore(Database.from_settings(settings)).history(alerts)
+    notices = NoticeStore(Database.from_settings(settings)).read_history(alerts)
     channels = pl.Series("channel", [redact_channel(channel) for channel in notices["channel"]], pl.String)
     answered = store.read_feedback(tick - timedelta(days=1)).filter(unit)
     episodes = set(notices["episode_key"])

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from fillrate_assets.core.errors import SourceUnavailable
@@ -29,6 +29,8 @@ class OutgoingMessage:
 
     channel: str
     message: Message
+    expires_at: datetime | None = None
+    """After it, the message is not sent any more, UTC; None for never."""
 
 
 class ChannelUnavailable(SourceUnavailable):

@@ -8,7 +8,7 @@ from typing import Final
 from fillrate_assets.notifications import rendering
 from fillrate_assets.notifications.notifiers.channel import OutgoingMessage, redact_channel
 
-_LOG: Final = logging.getLogger("fillrate.channels")
+_LOG: Final = logging.getLogger("fillrate.notifiers")
 
 
 def send(letter: OutgoingMessage) -> None:

@@ -6,11 +6,10 @@ The URL of a webhook is a credential: no message, log or error shows one.
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from http import HTTPStatus
@@ -105,17 +104,6 @@ class HttpSender:
         if not url.startswith(("https://", "http://")):
             raise PermanentFailure(_describe_bad_url(channel))
         return url
-
-
-def to_json(value: object) -> str:
-    """Write a value as JSON, times as ISO 8601."""
-    return json.dumps(value, default=_to_iso, ensure_ascii=False)
-
-
-def _to_iso(value: object) -> str:
-    if isinstance(value, date | datetime):
-        return value.isoformat()
-    raise TypeError(type(value).__name__)
 
 
 def _describe_bad_url(channel: str) -> str:

@@ -9,7 +9,6 @@ from typing import Any
 from fillrate_assets.aws import secrets
 from fillrate_assets.core.errors import PermanentFailure
 from fillrate_assets.notifications import rendering
-from fillrate_assets.notifications.notifiers import http
 from fillrate_assets.notifications.notifiers.channel import OutgoingMessage
 from fillrate_assets.notifications.notifiers.http import HttpSender
 from fillrate_assets.notifications.rendering import Message
@@ -27,7 +26,7 @@ def send(letter: OutgoingMessage, sender: HttpSender, secret: str) -> None:
         PermanentFailure: the key is absent, or is no key.
 
     """
-    body = http.to_json(_build_event(letter.message))
+    body = rendering.to_json(_build_event(letter.message))
     sender.post(letter.channel, body, _sign(secret, letter.message_id, body))
 
 

@@ -195,7 +195,7 @@ class AlertPage:
 
     def _told(self, rec_id: str) -> tuple[pl.DataFrame, datetime]:
         """Return the notice of an alert, and when its episode was first sent."""
-        episode = self._alerts.episode(rec_id)
+        episode = self._alerts.read_episode(rec_id)
         # In development, what was suppressed has the rec_id of what was sent before it.
         told = episode.filter(pl.col("rec_id") == rec_id).sort(pl.col("notice_id") != rec_id, "snapshot_ts").head(1)
         if told.is_empty():
@@ -335,7 +335,7 @@ class AuditPage:
         since, until = _week(week, site.zone)
         known = site.units(since)
         seed = int.from_bytes(sha256(f"{site.warehouse} {week}".encode()).digest()[:4])
-        told = self._alerts.told(since, until=until, warehouse=site.warehouse)
+        told = self._alerts.read_since(since, until=until, warehouse=site.warehouse)
         silent = scorecard.sample_silent_units(known["unit_id"].to_list(), told, count=AUDITED_UNITS, seed=seed)
         return known.filter(pl.col("unit_id").is_in(silent))
 

@@ -15,11 +15,11 @@ from fillrate_assets.buffers.rules.tick import MasterData
 class Alerts(Protocol):
     """The alerts that were sent."""
 
-    def episode(self, rec_id: str) -> pl.DataFrame:
-        """`NOTICES` of the episode that an alert belongs to, every one; empty where there is no such alert."""
+    def read_episode(self, rec_id: str) -> pl.DataFrame:
+        """Return `NOTICES` of the episode that an alert belongs to, every one; empty where there is no such alert."""
 
-    def told(self, since: datetime, *, until: datetime, warehouse: str) -> pl.DataFrame:
-        """`NOTICES` of a warehouse's ticks since a moment and before another."""
+    def read_since(self, since: datetime, *, until: datetime, warehouse: str) -> pl.DataFrame:
+        """Return `NOTICES` of a warehouse's ticks since a moment and before another."""
 
 
 class Answers(Protocol):

@@ -34,6 +34,7 @@ from fillrate_assets_tests.factories.buffers_frames import (
     units,
     warehouses,
 )
+from fillrate_assets_tests.fixtures.sending_process import LIFETIME, render
 
 CHICAGO = ZoneInfo("America/Chicago")
 
@@ -188,9 +189,9 @@ def home(tmp_path: Path) -> Settings:
         kept.write(frame, rows, TICK)
     sent_to = [f"slack:{PASTED}", PASTED, "slack:floor-w1"]
     each = {"notice_id": "N2", "rec_id": f"{OCCUPANCY}.DATA.CHECK_DATA.1.1"}
-    told = notices(*({"channel": channel} for channel in sent_to), {**OF_A_FEED, **each})
-    NoticeStore(Database(chosen.storage.record_store_url)).keep(
-        told, schema.DEAD_LETTERS.make_empty().collect(), now=tick(0.1)
+    written = notices(*({"channel": channel} for channel in sent_to), {**OF_A_FEED, **each})
+    NoticeStore(Database(chosen.storage.record_store_url)).write(
+        written, schema.DEAD_LETTERS.make_empty().collect(), render=render, lifetime=LIFETIME, now=tick(0.1)
     )
     return chosen
 

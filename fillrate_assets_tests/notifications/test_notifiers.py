@@ -1,4 +1,4 @@
-"""How each channel is told, what its failures mean, and that nobody else sees its URL."""
+"""What each channel gets, what its failures mean, and that its URL is shown to no one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Final
 import pytest
 
 from fillrate_assets.buffers import schema
-from fillrate_assets.buffers.notice_store import heartbeat_message
+from fillrate_assets.buffers.notice_store import make_heartbeat
 from fillrate_assets.buffers.report import notice_text
 from fillrate_assets.buffers.report.notice_text import Links
 from fillrate_assets.core.errors import FillrateError, PermanentFailure, SourceUnavailable
@@ -31,10 +31,10 @@ from fillrate_assets_tests.fixtures.receiver import Answer, Fault, Receiver, rec
 
 WEBHOOK_SECRET: Final = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # noqa: S105 - of tests
 HIDDEN: Final = "hunter2"
-"""Part of every URL: what must not be seen."""
+"""Part of every URL: what must not be shown."""
 
 NOWHERE: Final = f"http://127.0.0.1:1/{HIDDEN}"
-"""Nobody listens on port 1."""
+"""Nothing listens on port 1."""
 
 LINKS: Final = Links(
     lambda unit_id, _: f"https://charts.example/{unit_id}", lambda rec_id: f"https://ask.example/{rec_id}"
@@ -42,8 +42,8 @@ LINKS: Final = Links(
 
 
 def letter(channel: str, *rows: Row) -> OutgoingMessage:
-    told = buffers_frames.notices(*[{"channel": channel, **row} for row in rows or ({},)])
-    (message,) = notice_text.render_messages(told, buffers_frames.warehouses({}), LINKS)
+    notices = buffers_frames.notices(*[{"channel": channel, **row} for row in rows or ({},)])
+    (message,) = notice_text.render_messages(notices, buffers_frames.warehouses({}), LINKS)
     return OutgoingMessage("msg_1", channel, message)
 
 
@@ -64,8 +64,8 @@ def channels(receiver: Receiver, path: str) -> Notifiers:
 
 
 @pytest.fixture
-def seen(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
-    """Everything that anybody logs."""
+def logs(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
+    """Everything that is logged."""
     for name in (None, "httpx", "httpcore", "asyncio"):
         caplog.set_level(logging.DEBUG, logger=name)
     yield caplog
@@ -73,14 +73,14 @@ def seen(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]
 
 
 def failing(channels: Notifiers, channel: str) -> FillrateError:
-    """How a letter fails, without a word of the URL."""
+    """How a letter fails, without any part of the URL."""
     with pytest.raises(FillrateError) as raised:
         channels.send(letter(channel))
     assert HIDDEN not in "".join(traceback.format_exception(raised.value))
     return raised.value
 
 
-# --- what is told
+# --- what is sent
 
 
 def test_slack_and_teams_get_what_they_lay_out(channels: Notifiers, receiver: Receiver) -> None:
@@ -95,12 +95,12 @@ def test_slack_and_teams_get_what_they_lay_out(channels: Notifiers, receiver: Re
 def test_a_webhook_is_signed_as_the_specification_says(channels: Notifiers, receiver: Receiver) -> None:
     channels.send(letter("webhook:floor", {}, {"notice_id": "N2", "unit_id": "W1_PICK_A", "quantity": None}))
     (request,) = receiver.requests
-    told = request.verified(WEBHOOK_SECRET)
+    event = request.verified(WEBHOOK_SECRET)
     assert request.headers["webhook-id"] == "msg_1"
-    assert (told["type"], told["timestamp"]) == ("buffer.notices", "2026-03-14T14:00:00+00:00")
-    assert told["data"]["warehouse"] == "W1"
-    assert told["data"]["subject"] == "W1 Chicago West, 09:00 CDT: 2 to act on"
-    first, second = told["data"]["notices"]
+    assert (event["type"], event["timestamp"]) == ("buffer.notices", "2026-03-14T14:00:00+00:00")
+    assert event["data"]["warehouse"] == "W1"
+    assert event["data"]["subject"] == "W1 Chicago West, 09:00 CDT: 2 to act on"
+    first, second = event["data"]["notices"]
     assert set(first) == {*schema.NOTICES.names, "chart_url", "feedback_url"}
     assert (first["notice_id"], first["quantity"], first["until_ts"]) == ("N1", 4.0, "2026-03-14T14:30:00+00:00")
     assert (first["ship_date"], first["feedback_url"]) == ("2026-03-14", "https://ask.example/R1")
@@ -126,17 +126,17 @@ def test_what_arrives_is_within_what_slack_and_teams_take(channels: Notifiers, r
 
 
 def test_the_console_is_the_log(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO, logger="fillrate.channels")
+    caplog.set_level(logging.INFO, logger="fillrate.notifiers")
     Notifiers().send(letter("console"))
-    (told,) = caplog.messages
-    assert told.startswith("to console: W1 Chicago West, 09:00 CDT: 1 to act on\n\nACT, new: W1_PICK_TOTAL")
+    (logged,) = caplog.messages
+    assert logged.startswith("to console: W1 Chicago West, 09:00 CDT: 1 to act on\n\nACT, new: W1_PICK_TOTAL")
 
 
 @pytest.mark.parametrize("channel", ["slack:floor", "webhook:floor", "sns:arn:aws:sns:eu-central-1:1:t", "slack:typo"])
 def test_where_nothing_may_leave_every_channel_is_the_console(
     channels: Notifiers, receiver: Receiver, caplog: pytest.LogCaptureFixture, channel: str
 ) -> None:
-    caplog.set_level(logging.INFO, logger="fillrate.channels")
+    caplog.set_level(logging.INFO, logger="fillrate.notifiers")
     replace(channels, console_only=True).send(letter(channel))
     assert receiver.requests == []
     assert caplog.messages[0].startswith(f"to {channel}: W1 Chicago West")
@@ -166,7 +166,7 @@ def test_an_answer_that_is_no_success_may_pass_or_not(
     channels: Notifiers,
     receiver: Receiver,
     path: str,
-    seen: pytest.LogCaptureFixture,
+    logs: pytest.LogCaptureFixture,
     status: int,
     kind: type[FillrateError],
 ) -> None:
@@ -176,7 +176,7 @@ def test_an_answer_that_is_no_success_may_pass_or_not(
     assert str(error).startswith("channel slack:floor ")
     assert str(status) in str(error)
     assert [each.path for each in receiver.requests] == [path]
-    assert seen.records
+    assert logs.records
 
 
 FAULTS: Final[dict[Fault, str]] = {
@@ -187,18 +187,18 @@ FAULTS: Final[dict[Fault, str]] = {
 }
 
 
-@pytest.mark.parametrize(("fault", "told"), FAULTS.items(), ids=FAULTS)
-@pytest.mark.usefixtures("seen")
+@pytest.mark.parametrize(("fault", "problem"), FAULTS.items(), ids=FAULTS)
+@pytest.mark.usefixtures("logs")
 def test_a_server_that_does_not_answer_may_do_so_later(
-    channels: Notifiers, receiver: Receiver, path: str, fault: Fault, told: str
+    channels: Notifiers, receiver: Receiver, path: str, fault: Fault, problem: str
 ) -> None:
     receiver.answers[path] = [Answer(fault=fault)]
     error = failing(replace(channels, whole_seconds=0.3), "teams:floor")
     assert type(error) is ChannelUnavailable
-    assert str(error) == f"channel teams:floor {told}"
+    assert str(error) == f"channel teams:floor {problem}"
 
 
-@pytest.mark.usefixtures("seen")
+@pytest.mark.usefixtures("logs")
 def test_a_server_that_is_not_there_may_be_there_later() -> None:
     error = failing(Notifiers({"floor": NOWHERE}), "slack:floor")
     assert type(error) is ChannelUnavailable
@@ -215,11 +215,11 @@ RETRY_AFTER: Final = {
 }
 
 
-@pytest.mark.parametrize(("asked", "wait"), RETRY_AFTER.items(), ids=RETRY_AFTER)
+@pytest.mark.parametrize(("header", "wait"), RETRY_AFTER.items(), ids=RETRY_AFTER)
 def test_a_channel_says_how_long_to_wait(
-    channels: Notifiers, receiver: Receiver, path: str, asked: str, wait: timedelta
+    channels: Notifiers, receiver: Receiver, path: str, header: str, wait: timedelta
 ) -> None:
-    receiver.answers[path] = [Answer(429, {"Retry-After": asked})]
+    receiver.answers[path] = [Answer(429, {"Retry-After": header})]
     error = failing(channels, "slack:floor")
     assert isinstance(error, ChannelUnavailable)
     assert error.wait == wait
@@ -247,29 +247,29 @@ WRONG: Final = {
 }
 
 
-@pytest.mark.parametrize(("channel", "told"), WRONG.items(), ids=WRONG)
-@pytest.mark.usefixtures("seen")
-def test_a_channel_that_does_not_exist_is_no_matter_of_time(channel: str, told: str) -> None:
+@pytest.mark.parametrize(("channel", "problem"), WRONG.items(), ids=WRONG)
+@pytest.mark.usefixtures("logs")
+def test_a_channel_that_does_not_exist_is_no_matter_of_time(channel: str, problem: str) -> None:
     urls = {"no-scheme": f"hooks.example/{HIDDEN}", "no-port": f"https://h:{HIDDEN}/x", "no-host": f"https:///{HIDDEN}"}
-    with pytest.raises(PermanentFailure, match=told):
+    with pytest.raises(PermanentFailure, match=problem):
         Notifiers(urls).send(letter(channel))
     failing(Notifiers(urls), channel)
 
 
 @pytest.mark.parametrize("secret", ["", "whsec_", f"whsec_{HIDDEN}xx"])
 def test_without_a_key_nothing_is_signed_and_nothing_sent(
-    channels: Notifiers, receiver: Receiver, seen: pytest.LogCaptureFixture, secret: str
+    channels: Notifiers, receiver: Receiver, logs: pytest.LogCaptureFixture, secret: str
 ) -> None:
     error = failing(replace(channels, webhook_secret=secret), "webhook:floor")
     assert isinstance(error, PermanentFailure)
     assert "the setting `webhook_secret`" in str(error)
     assert receiver.requests == []
-    assert HIDDEN not in seen.text
+    assert HIDDEN not in logs.text
 
 
 @pytest.mark.usefixtures("aws")
 def test_an_absent_topic_is_no_matter_of_time() -> None:
-    error = failing(Notifiers(), "sns:arn:aws:sns:eu-central-1:000000000000:nobody-made-this")
+    error = failing(Notifiers(), "sns:arn:aws:sns:eu-central-1:000000000000:never-made")
     assert isinstance(error, PermanentFailure)
 
 
@@ -284,8 +284,8 @@ def test_an_sns_that_is_busy_may_answer_later() -> None:
 
 def test_urls_and_the_key_may_be_secrets(aws: Cloud, receiver: Receiver, path: str) -> None:
     name = f"fillrate/{uuid.uuid4().hex}"
-    kept = json.dumps({"floor": f"{receiver.url}{path}", "key": WEBHOOK_SECRET})
-    aws.client("secretsmanager").create_secret(Name=name, SecretString=kept)
+    stored = json.dumps({"floor": f"{receiver.url}{path}", "key": WEBHOOK_SECRET})
+    aws.client("secretsmanager").create_secret(Name=name, SecretString=stored)
     channels = Notifiers({"floor": f"secret://{name}#floor"}, f"secret://{name}#key")
     for channel in ("webhook:floor", f"webhook:secret://{name}#floor"):
         channels.send(letter(channel))
@@ -294,9 +294,9 @@ def test_urls_and_the_key_may_be_secrets(aws: Cloud, receiver: Receiver, path: s
 
 @pytest.mark.usefixtures("aws")
 def test_an_absent_secret_is_named() -> None:
-    error = failing(Notifiers(), "slack:secret://nobody/made#this")
+    error = failing(Notifiers(), "slack:secret://never/made#this")
     assert isinstance(error, PermanentFailure)
-    assert str(error).startswith("secret://nobody/made#this refused: ")
+    assert str(error).startswith("secret://never/made#this refused: ")
 
 
 def test_channels_show_neither_urls_nor_the_key(channels: Notifiers) -> None:
@@ -304,13 +304,17 @@ def test_channels_show_neither_urls_nor_the_key(channels: Notifiers) -> None:
     assert WEBHOOK_SECRET not in repr(channels)
 
 
-def test_what_is_sent_well_is_not_logged(channels: Notifiers, seen: pytest.LogCaptureFixture) -> None:
+def test_what_is_sent_well_is_not_logged(channels: Notifiers, logs: pytest.LogCaptureFixture) -> None:
     channels.send(letter("slack:floor"))
-    assert not [each for each in seen.records if each.name == "httpx"]
+    assert not [each for each in logs.records if each.name == "httpx"]
 
 
 def test_a_message_without_notices_is_a_ping(channels: Notifiers, receiver: Receiver) -> None:
-    channels.send(OutgoingMessage("msg_2", "webhook:floor", heartbeat_message("Buffer ticks run", buffers_frames.TICK)))
+    channels.send(OutgoingMessage("msg_2", "webhook:floor", make_heartbeat("Buffer ticks run", buffers_frames.TICK)))
     (request,) = receiver.requests
-    told = request.verified(WEBHOOK_SECRET)
-    assert (told["type"], told["data"]["subject"], told["data"]["notices"]) == ("buffer.ping", "Buffer ticks run", [])
+    event = request.verified(WEBHOOK_SECRET)
+    assert (event["type"], event["data"]["subject"], event["data"]["notices"]) == (
+        "buffer.ping",
+        "Buffer ticks run",
+        [],
+    )
