@@ -12,7 +12,8 @@ import pytest
 from examples import atliq, onlineretail
 from fillrate_assets.fillrate.report.service_report import compute_report, compute_total
 from fillrate_assets.fillrate.rules.pipeline import Calculation, calculate
-from fillrate_assets.fillrate.sources.contract_files import read_directory, read_targets
+from fillrate_assets.fillrate.sources.contract_files import read_directory
+from fillrate_assets.fillrate.sources.targets import read_targets
 from fillrate_assets_tests.factories.directories import write_csv
 
 DATA: Final = Path(os.environ.get("FILLRATE_TEST_DATA", "absent"))

@@ -147,7 +147,7 @@ def report(  # noqa: PLR0913 - an option each
     from fillrate_assets.fillrate.report import service_report as rules
     from fillrate_assets.fillrate.report import terminal
     from fillrate_assets.fillrate.report.queries import read_facts_from_files, read_facts_from_lake
-    from fillrate_assets.fillrate.sources.contract_files import read_targets
+    from fillrate_assets.fillrate.sources.targets import read_targets
     from fillrate_assets.storage.atomic_write import replace_file
 
     form = form or {".csv": "csv", ".xlsx": "xlsx"}.get(out.suffix.lower() if out else "", "table")

@@ -10,7 +10,7 @@ from typing import Final, Literal
 
 from fillrate_assets.core.errors import PermanentFailure
 
-Extra = Literal["oracle", "sqlserver", "athena", "redshift", "postgres", "aws", "web", "sample"]
+Extra = Literal["oracle", "sqlserver", "athena", "redshift", "postgres", "aws", "web", "sample", "excel"]
 
 PACKAGES: Final[dict[Extra, tuple[str, ...]]] = {
     "oracle": ("oracledb",),
@@ -21,6 +21,7 @@ PACKAGES: Final[dict[Extra, tuple[str, ...]]] = {
     "aws": ("boto3",),
     "web": ("starlette", "uvicorn", "itsdangerous"),
     "sample": ("numpy", "simpy"),
+    "excel": ("openpyxl",),
 }
 """The modules that show whether an extra is installed."""
 

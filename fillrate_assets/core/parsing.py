@@ -68,7 +68,7 @@ def parse_frame(
         msg = f"{table}: {'; '.join(wrong)}"
         raise ContractViolation(msg)
     raw, present = _plain_types(raw, present)
-    dc = pl.col("dc").cast(pl.String).str.strip_chars() if "dc" in present else None
+    dc = format_codes(pl.col("dc"), present["dc"]).str.strip_chars() if "dc" in present else None
     columns = [column for column in contract.columns if column.name in present and column.name != "problem"]
     typed = {column.name: _parse_column(column, present[column.name], conventions, dc) for column in columns}
     unread = [

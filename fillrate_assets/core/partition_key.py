@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import NamedTuple
+from typing import Final, NamedTuple
+
+FORBIDDEN_IN_DC: Final = r"[|\x00-\x1f\x7f]|\.\.\."
+"""What Dagster takes in no partition key: a separator of dimensions, of ranges, and control characters."""
+
+MAX_DC_BYTES: Final = 200
+"""A DC is the name of a folder, which most file systems limit to 255 bytes."""
 
 
 class PartitionKey(NamedTuple):

@@ -15,7 +15,8 @@ from fillrate_assets.core.errors import ContractViolation, FillrateError, Perman
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.rules.pipeline import calculate
 from fillrate_assets.fillrate.sources.contract_files import Contracts, read_directory
-from fillrate_assets.storage import csv_reader
+from fillrate_assets.fillrate.sources.mapped_tables import read_table
+from fillrate_assets.fillrate.sources.table_mapping import TableMapping
 from fillrate_assets_tests.factories import directories
 
 LOADED_AT = datetime(2024, 5, 17, 6, tzinfo=UTC)
@@ -442,7 +443,7 @@ def test_every_row_of_any_text_is_read_or_rejected(
     directory = tmp_path_factory.mktemp("any")
     (directory / "t.csv").write_bytes(line_end.join(["x,y", *map(",".join, rows)]).encode())
     try:
-        table = csv_reader.read_table(directory, "t", csv_reader.TableMapping(), [])
+        table = read_table(directory, "t", TableMapping(), {})
     except FillrateError:
         return
     assert table is not None
@@ -458,9 +459,7 @@ def test_the_fast_reader_reads_what_the_careful_one_does(
     plain = "\n".join(map(",".join, [["x", "y", "z"], *rows]))
     (directory / "plain.csv").write_text(plain)
     (directory / "quoted.csv").write_text(plain.replace("x,y,z", '"x",y,z'))
-    fast, careful = (
-        csv_reader.read_table(directory, name, csv_reader.TableMapping(), []) for name in ("plain", "quoted")
-    )
+    fast, careful = (read_table(directory, name, TableMapping(), {}) for name in ("plain", "quoted"))
     assert fast is not None
     assert careful is not None
     assert fast.original.equals(careful.original)
