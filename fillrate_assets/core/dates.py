@@ -6,14 +6,14 @@ midnight; a moment in a date column is the DC's date at that moment.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Final
 
 import polars as pl
 
-from fillrate_assets.core.conventions import DC_TIME, EXCEL, Conventions, has_time, strip_zone_directive
+from fillrate_assets.core.conventions import DC_TIME, EMPTY_DATES, EXCEL, Conventions, has_time, strip_zone_directive
 
 _ISO_FORMATS: Final = ("%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d %H:%M", "%Y-%m-%d", "%Y%m%d %H%M%S%.f", "%Y%m%d %H%M")
 _ISO: Final = r"^\d{4}-\d{1,2}-\d{1,2}(?: |$)|^\d{8} \d{4}"
@@ -102,6 +102,13 @@ def is_no_date(value: pl.Expr, source: pl.DataType, conventions: Conventions) ->
     if source.is_temporal():
         return empty
     return empty | _as_text(value, source).str.contains(_NO_DATE).fill_null(value=False)
+
+
+def drop_empty_dates(frame: pl.LazyFrame, names: Sequence[str]) -> pl.LazyFrame:
+    """Drop the dates and times that stand for none from columns that were read already."""
+    return frame.with_columns(
+        pl.when(~pl.col(name).dt.date().is_in(list(EMPTY_DATES))).then(name).alias(name) for name in names
+    )
 
 
 def describe_moments(value: pl.Expr, source: pl.DataType) -> pl.Expr:

@@ -103,18 +103,25 @@ def find_wrong_types(present: pl.Schema, contract: TableSchema) -> list[str]:
 
 
 def _is_readable(source: pl.DataType, target: pl.DataType | type[pl.DataType]) -> bool:
-    if source in {target, pl.Null, pl.String, pl.Categorical, pl.Enum}:
+    if source in (target, pl.Null, pl.String) or _is_dictionary(source):
         return True
-    if source.is_nested() or source in {pl.Object, pl.Duration, pl.Unknown, pl.Binary}:
+    if source.is_nested() or source in (pl.Object, pl.Duration, pl.Unknown, pl.Binary):
         return False
-    moment = source == pl.Date or isinstance(source, pl.Datetime)
     return {
         pl.String(): True,
         pl.Time(): isinstance(source, pl.Datetime),
-        pl.Date(): moment or source.is_numeric(),
-        TIMESTAMP: moment or source.is_numeric(),
+        pl.Date(): _is_moment(source) or source.is_numeric(),
+        TIMESTAMP: _is_moment(source) or source.is_numeric(),
         pl.Boolean(): source == pl.Boolean or source.is_numeric(),
     }.get(_instantiate(target), source.is_numeric())
+
+
+def _is_dictionary(source: pl.DataType) -> bool:
+    return isinstance(source, pl.Categorical | pl.Enum)
+
+
+def _is_moment(source: pl.DataType) -> bool:
+    return isinstance(source, pl.Date | pl.Datetime)
 
 
 def _instantiate(dtype: pl.DataType | type[pl.DataType]) -> pl.DataType:
@@ -123,7 +130,7 @@ def _instantiate(dtype: pl.DataType | type[pl.DataType]) -> pl.DataType:
 
 def _plain_types(raw: pl.LazyFrame, present: pl.Schema) -> tuple[pl.LazyFrame, pl.Schema]:
     """Turn text in a dictionary, and columns without a type, into text."""
-    named = [name for name, dtype in present.items() if dtype in {pl.Categorical, pl.Enum, pl.Null}]
+    named = [name for name, dtype in present.items() if dtype == pl.Null or _is_dictionary(dtype)]
     if not named:
         return raw, present
     return raw.with_columns(pl.col(named).cast(pl.String)), pl.Schema({**present, **dict.fromkeys(named, pl.String())})
@@ -138,7 +145,7 @@ def _can_fail(column: Column, source: pl.DataType, conventions: Conventions) -> 
 def _describe_unread(column: Column, typed: pl.Expr, source: pl.DataType, conventions: Conventions) -> pl.Expr:
     """Describe a value that is there and was not read; null elsewhere."""
     value = pl.col(column.name)
-    text = dates.describe_moments(value, source) if source in {pl.Date, pl.Datetime} else value.cast(pl.String)
+    text = dates.describe_moments(value, source) if _is_moment(source) else value.cast(pl.String)
     unread = value.is_not_null() & (text.str.strip_chars() != "") & typed.is_null()
     if source.is_float() and column.dtype == pl.String:
         unread &= value.is_not_nan()

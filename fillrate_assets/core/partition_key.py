@@ -6,12 +6,23 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Final, NamedTuple
+from urllib.parse import quote, unquote
 
 FORBIDDEN_IN_DC: Final = r"[|\x00-\x1f\x7f]|\.\.\."
 """What Dagster takes in no partition key: a separator of dimensions, of ranges, and control characters."""
 
 MAX_DC_BYTES: Final = 200
-"""A DC is the name of a folder, which most file systems limit to 255 bytes."""
+"""A DC, encoded, is the name of a folder, which most file systems limit to 255 bytes."""
+
+
+def encode_dc(dc: str) -> str:
+    """Encode a DC as the name of a folder: what is no letter, digit, `-`, `_`, `.`, `~` or blank becomes %XX."""
+    return quote(dc, safe=" ")
+
+
+def decode_dc(name: str) -> str:
+    """Decode a DC from the name of a folder."""
+    return unquote(name)
 
 
 class PartitionKey(NamedTuple):

@@ -23,7 +23,7 @@ import polars as pl
 
 from fillrate_assets.aws import client
 from fillrate_assets.core.errors import ContractViolation, SourceUnavailable
-from fillrate_assets.core.partition_key import PartitionKey
+from fillrate_assets.core.partition_key import PartitionKey, decode_dc, encode_dc
 from fillrate_assets.core.table_schema import TableSchema
 
 WHOLE: Final = "part-0"
@@ -229,7 +229,7 @@ class Lake:
     def _find_parts_of_dcs(self, schema: TableSchema, ranges: Mapping[str, tuple[date, date]]) -> dict[Part, datetime]:
         """Find what is stored of DCs in ranges of ship dates, and since when: one listing of a DC, not one of a day."""
         listings = self._call_each(
-            lambda dc: _parse_parts(self._list_files(f"{schema.name}/dc={dc}/", *ranges[dc])), list(ranges)
+            lambda dc: _parse_parts(self._list_files(f"{schema.name}/dc={encode_dc(dc)}/", *ranges[dc])), list(ranges)
         )
         return {part: at for listing in listings for part, at in listing.items()}
 
@@ -341,7 +341,7 @@ def _translate_disk_errors(root: str) -> Iterator[None]:
 
 
 def _build_path(schema: TableSchema, part: Part) -> str:
-    return f"{schema.name}/dc={part.dc}/ship_date={part.ship_date.isoformat()}/{part.name}.parquet"
+    return f"{schema.name}/dc={encode_dc(part.dc)}/ship_date={part.ship_date.isoformat()}/{part.name}.parquet"
 
 
 def _parse_parts(files: Iterable[tuple[str, datetime]]) -> dict[Part, datetime]:
@@ -353,5 +353,5 @@ def _parse_parts(files: Iterable[tuple[str, datetime]]) -> dict[Part, datetime]:
             dc, day = folders
             if dc.startswith("dc=") and day.startswith("ship_date="):
                 ship_date = date.fromisoformat(day.removeprefix("ship_date="))
-                found[Part(dc.removeprefix("dc="), ship_date, name.removesuffix(".parquet"))] = at
+                found[Part(decode_dc(dc.removeprefix("dc=")), ship_date, name.removesuffix(".parquet"))] = at
     return found

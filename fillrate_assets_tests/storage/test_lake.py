@@ -64,6 +64,19 @@ def test_a_partition_is_a_file_and_comes_back_as_it_was(lake: Lake, files: Calla
     assert lake.read(LOST_CASES, BOTH).collect().sort("item").equals(rows)
 
 
+@pytest.mark.parametrize(
+    "dc", ["A/B", "DC*", "DC?[1]", "x/../../../../escaped", "..", "a=b", "a%2Fb", "DC 1", "Zürich #2", "a+b&c", "倉庫"]
+)
+def test_a_dc_of_any_name_stays_below_the_root(dc: str, lake: Lake, files: Callable[[], set[str]]) -> None:
+    rows = make_records({"item": "A", "dc": dc}, {"item": "A", "dc": "DC1"})
+    lake.write(LOST_CASES, rows, [PartitionKey(dc, DAY), PartitionKey("DC1", DAY)])
+    assert all(len(file.split("/")) == 4 for file in files())
+    assert len(files()) == 2
+    assert lake.list_partitions(LOST_CASES) == sorted([PartitionKey("DC1", DAY), PartitionKey(dc, DAY)])
+    assert lake.scan(LOST_CASES, [dc]).collect().equals(rows.filter(pl.col("dc") == dc))
+    assert set(lake.scan(LOST_CASES).collect()["dc"]) == {dc, "DC1"}
+
+
 def test_a_partition_without_rows_is_a_file_without_rows(lake: Lake) -> None:
     lake.write(LOST_CASES, make_records({}), [PartitionKey("DC01", DAY)])
     assert lake.write(LOST_CASES, make_records(), [PartitionKey("DC01", DAY)]) == {PartitionKey("DC01", DAY): 0}

@@ -8,7 +8,7 @@ import dagster as dg
 import polars as pl
 
 from fillrate_assets.core.errors import ContractViolation
-from fillrate_assets.core.partition_key import PartitionKey
+from fillrate_assets.core.partition_key import PartitionKey, encode_dc
 from fillrate_assets.core.table_schema import TableSchema
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.defs.assets import AREA, OWNERS, published_records
@@ -88,7 +88,7 @@ def exports(
 def path(day: PartitionKey, name: str) -> str:
     """Where a file of a DC and ship date is, below the lake's root."""
     dc, ship_date = day
-    return f"{NAME}/dc={dc}/ship_date={ship_date}/{name}"
+    return f"{NAME}/dc={encode_dc(dc)}/ship_date={ship_date}/{name}"
 
 
 def build(settings: Settings) -> dg.AssetsDefinition:

@@ -106,7 +106,7 @@ def read_directory(path: Path | str, mapping: Path | str | None = None, *, loade
     with translate_reader_errors(str(directory)):
         mappings = _read_mappings(directory, mapping)
         tables = {
-            name: read_table(directory, name, mappings.get(name, TableMapping()), table.holds_text)
+            name: read_table(directory, name, mappings.get(name, TableMapping()), table.types)
             for name, table in TABLES.items()
         }
         orders, items = tables["order_lines"], tables["items"]

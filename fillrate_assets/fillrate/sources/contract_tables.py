@@ -42,9 +42,9 @@ class TableContract:
         return [*self.contract.source_columns, *self.extra]
 
     @property
-    def holds_text(self) -> dict[str, bool]:
-        """Whether each column that the file may have holds codes or other text."""
-        return {column.name: column.dtype == pl.String for column in self.columns}
+    def types(self) -> dict[str, pl.DataType]:
+        """The type of each column that the file may have."""
+        return dict(pl.Schema((column.name, column.dtype) for column in self.columns))
 
 
 _SNAPSHOTS: Final = replace(

@@ -23,6 +23,7 @@ from fillrate_assets.fillrate.sources.table_mapping import ANY_VALUE, JoinMappin
 from fillrate_assets.storage.csv_reader import MalformedRow, find_doubled
 from fillrate_assets.storage.file_formats import FileRows, locate, read_files, translate_reader_errors
 
+_THOUSANDS: Final = r"^[1-9]\d{0,2}(?:\.\d{3})+$"
 _FLOAT_CODE: Final = r"^-?\d+\.0$"
 _TEXT_NUMBERS: Final = 10**15
 """Numbers that stand for line numbers which are text begin here: no source counts as far."""
@@ -49,14 +50,16 @@ class RawTable:
         return self.original.height + len(self.ragged) + self.excluded
 
 
-def read_table(directory: Path, name: str, mapping: TableMapping, columns: Mapping[str, bool]) -> RawTable | None:
+def read_table(
+    directory: Path, name: str, mapping: TableMapping, columns: Mapping[str, pl.DataType]
+) -> RawTable | None:
     """Read one table of a directory; None where there is no file for it.
 
     Args:
         directory: where the files are.
         name: the contract's name of the table, and of its file unless the mapping says otherwise.
         mapping: how the company writes the table.
-        columns: the contract's columns, and whether each holds codes or other text.
+        columns: the contract's columns and their types.
 
     Raises:
         ContractViolation: the files cannot be read as a table at all, or a header comes so near to a column of the
@@ -76,6 +79,7 @@ def read_table(directory: Path, name: str, mapping: TableMapping, columns: Mappi
         chosen = _choose_columns(original.columns, where, mapping, columns)
         notes = _ask_for_near_misses(name, where, original, mapping, columns, chosen)
         mapped = _translate(original, mapping, columns, chosen)
+        notes += _ask_for_thousands(where, mapped, mapping, columns)
         if mapping.instock_above is not None:
             mapped = _derive_instock(mapped, where, mapping)
         if mapping.line_numbers != "whole":
@@ -191,10 +195,31 @@ def _ask_for_near_misses(
     )
 
 
+def _ask_for_thousands(
+    where: str, mapped: pl.DataFrame, mapping: TableMapping, columns: Mapping[str, pl.DataType]
+) -> tuple[str, ...]:
+    """Note the columns in which every point may separate thousands; where the mapping says nothing of it."""
+    if mapping.thousands is not None or mapping.decimal == ",":
+        return ()
+    numbers = [name for name, dtype in columns.items() if dtype.is_decimal() and mapped.schema.get(name) == pl.String]
+    doubtful = []
+    for name in numbers:
+        pointed = mapped[name].drop_nulls().str.strip_chars().str.strip_chars("+-")
+        pointed = pointed.filter(pointed.str.contains(".", literal=True))
+        if pointed.len() and pointed.str.contains(_THOUSANDS).all():
+            doubtful.append(f"{name} such as {pointed[0]}")
+    if not doubtful:
+        return ()
+    said = ", ".join(doubtful)
+    return (
+        f'{where}: {said} is read with a decimal point; if it separates thousands, say decimal = "," in the mapping',
+    )
+
+
 def _translate(
     original: pl.DataFrame,
     mapping: TableMapping,
-    columns: Mapping[str, bool],
+    columns: Mapping[str, pl.DataType],
     chosen: Mapping[str, str],
 ) -> pl.DataFrame:
     """Rename, add constants, drop what stands for nothing, and translate values."""
@@ -207,7 +232,7 @@ def _translate(
     ).with_columns(pl.col(pl.String).str.strip_chars().replace("", None))
     if mapping.nulls:
         frame = frame.with_columns(pl.col(pl.String).replace(dict.fromkeys(mapping.nulls)))
-    coded = [name for name, is_text in columns.items() if is_text and frame.schema.get(name) == pl.String]
+    coded = [name for name, dtype in columns.items() if dtype == pl.String and frame.schema.get(name) == pl.String]
     frame = frame.with_columns(pl.col(name).str.strip_suffix(".0") for name in coded if _was_float(frame[name]))
     # A default for a column that the file lacks is a constant.
     return frame.with_columns(

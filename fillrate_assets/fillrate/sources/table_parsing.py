@@ -166,7 +166,9 @@ def _describe_refusal(name: str) -> pl.Expr:
     )
     reasons = [codes.describe_refusal(code, name), rounded]
     if name == "dc":
-        impossible = code.str.contains(FORBIDDEN_IN_DC) | (code.str.len_bytes() > MAX_DC_BYTES)
+        # Encoded, a byte of a letter beyond ASCII, or of a character that a path may not have, takes three.
+        encoded = code.str.len_bytes() + 2 * code.str.replace_all("[a-zA-Z0-9._ -]", "").str.len_bytes()
+        impossible = code.str.contains(FORBIDDEN_IN_DC) | (encoded > MAX_DC_BYTES)
         reasons.append(
             pl.when(impossible).then(
                 pl.format("dc '{}' cannot be a DC: it has |, ... or a control character, or is too long", code)
@@ -214,11 +216,11 @@ def _make_encodable(rows: pl.DataFrame) -> pl.DataFrame:
         column = pl.col(name)
         if dtype == pl.Binary:
             return column.bin.encode("hex")
-        if dtype == pl.Date or isinstance(dtype, pl.Datetime):
+        if isinstance(dtype, pl.Date | pl.Datetime):
             return dates.describe_moments(column, dtype)
-        if dtype in {pl.Duration, pl.Time}:
+        if isinstance(dtype, pl.Duration | pl.Time):
             return column.to_physical()
-        return column.cast(pl.String) if dtype in {pl.Categorical, pl.Enum} else column
+        return column.cast(pl.String) if isinstance(dtype, pl.Categorical | pl.Enum) else column
 
     kept = {name: dtype for name, dtype in rows.schema.items() if dtype != pl.Object}
     return rows.select(encode(name, dtype).alias(name) for name, dtype in kept.items())
