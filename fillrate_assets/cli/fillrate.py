@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 from time import perf_counter
@@ -14,10 +14,10 @@ import click
 
 from fillrate_assets.cli.progress import called_as, progress, working
 from fillrate_assets.core import extras
-from fillrate_assets.core.partition_key import PartitionKey
 
 if TYPE_CHECKING:
     from fillrate_assets.cli.launcher import RunRange
+    from fillrate_assets.fillrate.report.service_report import Comparison, Facts, Report, SortKey
     from fillrate_assets.fillrate.rules.pipeline import PartitionFilter
     from fillrate_assets.fillrate.sources.contract_files import Contracts
     from fillrate_assets.sample.network import Network
@@ -48,8 +48,31 @@ class _Groups(click.ParamType[list[str]]):
         return list(dict.fromkeys(groups))
 
 
+class _Sort(click.ParamType[tuple["SortKey", ...]]):
+    name = "COLUMNS"
+
+    def convert(
+        self,
+        value: Any,  # noqa: ANN401
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> tuple[SortKey, ...]:
+        from fillrate_assets.fillrate.report.service_report import SortKey
+
+        keys = []
+        for part in value.split(","):
+            column, _, direction = part.strip().partition(":")
+            if direction not in {"", "asc", "desc"}:
+                self.fail(f"'{part}': write COLUMN, COLUMN:asc or COLUMN:desc", param, ctx)
+            keys.append(SortKey(column, {"asc": False, "desc": True}.get(direction)))
+        return tuple(keys)
+
+
+FORMATS: Final = {".csv": "csv", ".parquet": "parquet", ".txt": "table", ".xlsx": "xlsx"}
+"""Formats of a report, by the ending of the file that holds it."""
 DAY: Final = _Day()
 GROUPS: Final = _Groups()
+SORT: Final = _Sort()
 DIRECTORY: Final = click.Path(path_type=Path)
 FILE: Final = click.Path(path_type=Path, dir_okay=False)
 
@@ -85,7 +108,8 @@ def calculate(
       fillrate calculate data/ --out lost.csv --dc DC03 --from 2026-03-09 --to 2026-03-15
     """
     from fillrate_assets.fillrate.report import labels
-    from fillrate_assets.fillrate.report.queries import calculate_contracts
+    from fillrate_assets.fillrate.report.doubts import format_days, format_rejects
+    from fillrate_assets.fillrate.report.queries import calculate_contracts, read_doubts_of_files
     from fillrate_assets.fillrate.sources.contract_files import write_frame
     from fillrate_assets.storage.atomic_write import replace_file
 
@@ -100,11 +124,13 @@ def calculate(
     with working(f"Writing {out}"), replace_file(out) as new_records, replace_file(rejects) as new_rejects:
         write_frame(calculation.records, new_records)
         write_frame(calculation.rejects, new_rejects)
+    doubts = read_doubts_of_files(contracts, calculation, scope)
     for line in labels.format_summary(calculation.records, calculation.rejects.height, len(calculation.held)):
         click.echo(line)
+    for line in format_rejects(doubts):
+        click.echo(line)
     click.echo(f"wrote {out} and {rejects}")
-    _tell_days(calculation.held, "held")
-    _tell_days(calculation.doubtful, "doubtful")
+    _echo_lines(format_days(doubts))
 
 
 @click.command()
@@ -114,10 +140,23 @@ def calculate(
     type=GROUPS,
     default="dc",
     show_default=True,
-    help="dc, department, vendor, customer or ship_date; several with commas.",
+    help="dc, department, vendor, customer, item, ship_date, week, month, path or reason; several with commas.",
 )
-@click.option("--format", "form", type=click.Choice(["table", "csv", "xlsx"]), help="Default: by --out, else table.")
-@click.option("--out", type=FILE, metavar="FILE", help="Where to write it; default: the terminal.")
+@click.option(
+    "--sort", type=SORT, help="Sort by these columns, the worst first; COLUMN:asc or COLUMN:desc for a direction."
+)
+@click.option("--top", type=click.IntRange(1), metavar="N", help="Only N groups; without --sort those that lost most.")
+@click.option("--vendor", "vendors", multiple=True, metavar="VENDOR", help="Only its items; may be repeated.")
+@click.option("--item", "items", multiple=True, metavar="ITEM", help="Only this item; may be repeated.")
+@click.option(
+    "--compare",
+    type=click.Choice(["previous", "year"]),
+    help="Changes since as many days right before --from, or since the same dates a year earlier.",
+)
+@click.option(
+    "--format", "form", type=click.Choice(["table", "csv", "xlsx", "parquet"]), help="Default: by --out, else table."
+)
+@click.option("--out", type=FILE, metavar="FILE", help="A .csv, .parquet, .txt or .xlsx file; default: the terminal.")
 @click.option("--targets", "targets_file", type=FILE, metavar="FILE", help="CSV of grouping columns and target rates.")
 @click.option("--input", "directory", type=DIRECTORY, metavar="DIR", help="Compute from files, not from the platform.")
 @add_mapping_option
@@ -125,6 +164,11 @@ def calculate(
 def report(  # noqa: PLR0913 - an option each
     *,
     groups: list[str],
+    sort: tuple[SortKey, ...] | None,
+    top: int | None,
+    vendors: tuple[str, ...],
+    items: tuple[str, ...],
+    compare: str | None,
     form: str | None,
     out: Path | None,
     targets_file: Path | None,
@@ -138,48 +182,39 @@ def report(  # noqa: PLR0913 - an option each
 
     Reads what the platform has computed, or with --input a directory of files. A targets file has any of the grouping
     columns and any of case_fill_rate, line_fill_rate, order_fill_rate, on_time_rate, otif_rate, as 0.95 or as 95.
+    Rejected rows, doubtful and held days are below a table; beside a file or CSV they are on stderr.
 
     \b
     Example: a workbook for the weekly meeting
       fillrate report --by dc,department --from 2026-03-09 --to 2026-03-15 --out week.xlsx
     """
-    from fillrate_assets import settings
     from fillrate_assets.fillrate.report import service_report as rules
-    from fillrate_assets.fillrate.report import terminal
-    from fillrate_assets.fillrate.report.queries import read_facts_from_files, read_facts_from_lake
+    from fillrate_assets.fillrate.report.notes import format_warnings
     from fillrate_assets.fillrate.sources.targets import read_targets
     from fillrate_assets.storage.atomic_write import replace_file
 
-    form = form or {".csv": "csv", ".xlsx": "xlsx"}.get(out.suffix.lower() if out else "", "table")
+    form = _choose_format(form, out)
     scope = _scope(dcs, first, last)
     _must_be_about_files(mapping, directory)
-    if out:
-        _must_have_a_place(out)
-    elif form == "xlsx":
-        _misuse("a workbook needs --out FILE")
     targets = read_targets(targets_file).lazy() if targets_file else None
-    contracts = _read(directory, mapping) if directory else None
-    with working("Calculating" if contracts else "Reading the lake"):
-        facts = read_facts_from_files(contracts, scope) if contracts else read_facts_from_lake(settings.load(), scope)
+    facts, earlier = _read_facts(directory, mapping, scope, compare, groups)
+    view = rules.View(dcs, vendors, items, sort or (), top)
     if form == "xlsx" and out:
         from fillrate_assets.fillrate.report.workbook import write_workbook
 
+        data = rules.build_report_data(facts, groups, targets, view, earlier)
+        made = data.report
         with working(f"Writing {out}"), replace_file(out) as new:
-            write_workbook(new, rules.build_report_data(facts, groups, targets), made_at=datetime.now(UTC))
+            write_workbook(new, data, made_at=datetime.now(UTC))
     else:
         with working("Reporting"):
-            rows = rules.compute_report(facts.lines, facts.records, groups, targets).collect()
-            total = rules.compute_total(facts.lines, facts.records, targets).collect()
-        styled = out is None and sys.stdout.isatty()
-        text = rows.write_csv() if form == "csv" else terminal.format_report(rows, total, groups, styled=styled)
-        if out is None:
-            click.echo(text, nl=False)
-        else:
-            with replace_file(out) as new:
-                new.write_text(text, encoding="utf-8")
+            made = rules.build_report(facts, groups, targets, view, earlier)
+        _write_report(made, form, out)
     if out:
         click.echo(f"wrote {out}")
-    _tell_days(facts.held, "held")
+    if out or form != "table" or not sys.stdout.isatty():
+        # A table on a terminal has them below it.
+        _echo_lines(format_warnings(made))
 
 
 @click.command()
@@ -446,9 +481,70 @@ def _must_be_about_files(mapping: Path | None, directory: Path | None) -> None:
 
 
 def _must_have_a_place(out: Path) -> None:
-    """Tell a place that does not exist before any work is done."""
+    """Refuse a place that does not exist before any work is done."""
     if not out.parent.is_dir():
         _misuse(f"--out {out}: {out.parent} is not a directory")
+
+
+def _choose_format(form: str | None, out: Path | None) -> str:
+    """Choose the format of a report; refuse a file whose ending says nothing, or something else."""
+    if out is None:
+        if form in {"xlsx", "parquet"}:
+            _misuse(f"{'a workbook' if form == 'xlsx' else 'Parquet'} needs --out FILE")
+        return form or "table"
+    known = FORMATS.get(out.suffix.lower())
+    if known is None:
+        _misuse(f"--out {out}: a report is written as {', '.join(FORMATS)}")
+    if form not in {None, known}:
+        _misuse(f"--out {out} is a file for --format {known}, not {form}")
+    _must_have_a_place(out)
+    return known
+
+
+def _read_facts(
+    directory: Path | None, mapping: Path | None, scope: PartitionFilter, compare: str | None, groups: Sequence[str]
+) -> tuple[Facts, Comparison | None]:
+    """Read what a report is made of, and what it is compared with."""
+    from fillrate_assets import settings
+    from fillrate_assets.fillrate.report import service_report as rules
+    from fillrate_assets.fillrate.report.queries import read_facts_from_files, read_facts_from_lake
+    from fillrate_assets.fillrate.rules.pipeline import PartitionFilter
+
+    period = None
+    if compare:
+        if scope.first is None or scope.last is None:
+            _misuse("--compare needs --from and --to")
+        period = rules.find_earlier_period(compare, scope.first, scope.last, groups)
+    wanted = PartitionFilter(scope.dcs, *period[:2]) if period else None
+    contracts = _read(directory, mapping) if directory else None
+    with working("Calculating" if contracts else "Reading the lake"):
+        facts, earlier = (
+            read_facts_from_files(contracts, scope, wanted)
+            if contracts
+            else read_facts_from_lake(settings.load(), scope, wanted)
+        )
+    if earlier is None or period is None:
+        return facts, None
+    begins, ends, offset = period
+    return facts, rules.Comparison(rules.shift_facts(earlier, offset), begins, ends)
+
+
+def _write_report(made: Report, form: str, out: Path | None) -> None:
+    """Write a report as a table, CSV or Parquet, to a file or the terminal."""
+    from fillrate_assets.fillrate.report import terminal
+    from fillrate_assets.storage.atomic_write import replace_file
+
+    if form == "parquet" and out:
+        with replace_file(out) as new:
+            made.groups.write_parquet(new)
+        return
+    styled = out is None and sys.stdout.isatty()
+    text = made.groups.write_csv() if form == "csv" else terminal.format_report(made, styled=styled)
+    if out is None:
+        click.echo(text, nl=False)
+    else:
+        with replace_file(out) as new:
+            new.write_text(text, encoding="utf-8")
 
 
 def _scope(dcs: tuple[str, ...], first: date | None, last: date | None) -> PartitionFilter:
@@ -466,10 +562,9 @@ def _read(directory: Path, mapping: Path | None) -> Contracts:
         return read_directory(directory, mapping, loaded_at=datetime.now(UTC))
 
 
-def _tell_days(days: Mapping[PartitionKey, str], what: str) -> None:
-    from fillrate_assets.fillrate.report import labels
-
-    for line in labels.format_days_by_reason(days, what):
+def _echo_lines(lines: Iterable[str]) -> None:
+    """Write lines to stderr: standard output stays what the command was called for."""
+    for line in lines:
         click.echo(line, err=True)
 
 

@@ -141,6 +141,15 @@ class RecordStore:
         """Read what was processed, of one DC or all, as `LEDGER`."""
         return self._read(schema.LEDGER, LEDGER, *([LEDGER.c.dc == dc] if dc else []))
 
+    def count_unplaced_rejects(self) -> pl.DataFrame:
+        """Count the rows that loaders could not place on a day: table, dc, ship_date, reason, rows."""
+        names = ("table", "dc", "ship_date", "reason")
+        grouped = [REJECTS.c[name] for name in names]
+        counted = sa.select(*grouped, sa.func.count().label("rows")).where(REJECTS.c.stage == "load").group_by(*grouped)
+        columns = [column for column in schema.REJECTS.columns if column.name in names]
+        frame = TableSchema("rejects", (), (*columns, Column("rows", pl.Int64, "How many", "rows")))
+        return self._select(frame, counted)
+
     def read_waivers(self) -> pl.DataFrame:
         """Read the reason codes that waive contract lost cases, as `WAIVERS`."""
         return self._read(schema.WAIVERS, WAIVERS)

@@ -260,11 +260,17 @@ _RATES: Final = (
     Column("case_fill_rate", RATE, "Shipped / ordered cases", "share", nullable=True),
     Column("line_fill_rate", RATE, "Complete lines / lines", "share", nullable=True),
     Column("order_fill_rate", RATE, "Orders with every line complete / orders", "share", nullable=True),
-    Column("on_time_rate", RATE, "Orders with every line on time / orders", "share", nullable=True),
-    Column("otif_rate", RATE, "Orders complete and on time / orders", "share", nullable=True),
+    Column(
+        "on_time_rate", RATE, "Orders with every line on time / orders of which it is known", "share", nullable=True
+    ),
+    Column("otif_rate", RATE, "Orders complete and on time / orders of which it is known", "share", nullable=True),
 )
 
-SERVICE: Final = TableSchema("service", (), _RATES)
+SERVICE: Final = TableSchema(
+    "service",
+    (),
+    (*_RATES, Column("orders_timed", pl.Int64, "Orders of which it is known whether they were on time", "orders")),
+)
 
 FILL_RATES: Final = TableSchema(
     "fill_rates",

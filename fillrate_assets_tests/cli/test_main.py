@@ -196,18 +196,25 @@ def test_a_report_of_files_is_a_table_with_a_total(tmp_path: Path, capsys: pytes
     directory = str(directories.write_golden_directory(tmp_path / "in"))
     day = ["--from", "2024-05-16"]
     assert main.execute(["report", "--input", directory, "--by", "dc,ship_date", *day]) == 0
-    header, _, group, total = (line.split() for line in capsys.readouterr().out.splitlines() if line.strip())
+    told = capsys.readouterr()
+    header, _, group, total, known, rejected = (line.split() for line in told.out.splitlines() if line.strip())
     assert header[:4] == ["DC", "Ship", "date", "Lines"]
     assert group[:2] == ["DC01", "2024-05-16"]
     assert total[0] == "TOTAL"
-    assert group[-1] == total[-1] == "323"
+    # Lost, confirmed, estimated, on contract.
+    assert group[-4:] == total[-4:] == ["323", "183", "140", "104"]
+    assert " ".join(known) == "On time and OTIF: known for 0 of 1 order"
+    reason = "100.00 % negative quantity: a return or credit, never netted against demand"
+    assert " ".join(rejected) == f"rejected: 1 of 18 order lines (5.56 %): {reason}"
+    assert told.err.splitlines() == [" ".join(rejected)]
 
 
 def test_a_report_as_csv_is_exact_and_has_no_total(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     directory, out = str(directories.write_minimal_directory(tmp_path / "in")), tmp_path / "report.csv"
     expected = (
         "dc,lines,orders,ordered_cases,shipped_cases,case_fill_rate,line_fill_rate,order_fill_rate,on_time_rate,"
-        "otif_rate,lost_cases\nDC01,1,1,10.0000,8.0000,0.8000,0.0000,0.0000,,,2.0000\n"
+        "otif_rate,orders_timed,lost_cases,confirmed_cases,estimated_cases,contract_lost_cases\n"
+        "DC01,1,1,10.0000,8.0000,0.8000,0.0000,0.0000,,,0,2.0000,2.0000,0.0000,0.0000\n"
     )
     assert main.execute(["report", "--input", directory, "--format", "csv"]) == 0
     assert capsys.readouterr().out == expected

@@ -14,6 +14,7 @@ from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.defs.assets import AREA, OWNERS, published_records
 from fillrate_assets.fillrate.record_store import RecordStore
 from fillrate_assets.fillrate.report import service_report
+from fillrate_assets.fillrate.report.queries import read_published_doubts
 from fillrate_assets.orchestration import partitions
 from fillrate_assets.orchestration.asset_options import configure_asset
 from fillrate_assets.orchestration.lake_io_manager import LakeInput
@@ -68,7 +69,9 @@ def exports(
             told[partitions.make_key(*day)] = {"held": entry["reason"]}
             continue
         records = record_store.read_records(*day)
-        facts = service_report.Facts(_of(lines, day), records.lazy(), master, {})
+        of_day = ledger.filter(pl.col("dc") == day[0], pl.col("ship_date") == day[1])
+        doubts = read_published_doubts(of_day, _of(lines, day))
+        facts = service_report.Facts(_of(lines, day), records.lazy(), master, doubts)
         files = {
             "lost_cases.csv": _csv(context, schema.LOST_CASES, records, day),
             "fill_rates.csv": _csv(context, schema.FILL_RATES, _of(rates, day).collect(), day),

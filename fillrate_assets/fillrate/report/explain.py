@@ -5,8 +5,8 @@ Every number is in a frame already; nothing is computed here.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any, Final
@@ -14,7 +14,9 @@ from typing import Any, Final
 import polars as pl
 
 from fillrate_assets.core.errors import PermanentFailure
+from fillrate_assets.core.partition_key import PartitionKey
 from fillrate_assets.fillrate.report import labels
+from fillrate_assets.fillrate.report.doubts import Doubts, format_doubts
 from fillrate_assets.fillrate.rules.rolling_baseline import LOOK_BACK_DAYS, MIN_OBSERVATIONS, WINDOW_DAYS
 
 _LABEL_WIDTH: Final = 12
@@ -41,8 +43,8 @@ class Evidence:
     """`WAIVERS`"""
     restatements: pl.LazyFrame
     """`RESTATEMENTS` with run_id and restated_at; may be empty."""
-    held: str | None = None
-    """Why the day is held, if it is."""
+    doubts: Doubts = field(default_factory=Doubts)
+    """What is in doubt: rejects of the day; doubtful and held days also of the 28 days before it."""
 
 
 def explain(dc: str, ship_date: date, item: str, evidence: Evidence, known: pl.LazyFrame) -> str:
@@ -88,10 +90,15 @@ def explain(dc: str, ship_date: date, item: str, evidence: Evidence, known: pl.L
     subject = f"{dc}, {ship_date}, item {item}" + (f" ({description})" if description else "")
     paragraphs: list[Iterator[str]] = []
     if record:
-        observations = _list_observations(ship_date, history, {row["ship_date"] for row in shipped})
+        observations = _list_observations(
+            ship_date, history, {row["ship_date"] for row in shipped}, _list_doubts(dc, evidence.doubts)
+        )
         paragraphs = [_format_inputs(record[0], lines, waivers), _format_baseline(record[0], observations)]
     paragraphs += [_format_lines(lines), _format_restatements(restated)]
-    text = [f"{subject}: {_format_answer(record, day, evidence.held)}"]
+    doubts = _select_day(evidence.doubts, PartitionKey(dc, ship_date))
+    # Without a record, the first sentence already says why the day is held.
+    paragraphs.append(iter(format_doubts(doubts if record else replace(doubts, held={}))))
+    text = [f"{subject}: {_format_answer(record, day, doubts.held.get(PartitionKey(dc, ship_date)))}"]
     text += ["\n".join(lines) for lines in map(list, paragraphs) if lines]
     return "\n\n".join(text) + "\n"
 
@@ -231,11 +238,33 @@ class _Observation:
     why: str
 
 
-def _list_observations(ship_date: date, history: Sequence[Row], ship_days: set[date]) -> list[_Observation]:
-    """List the 28 days before, latest first."""
+def _list_observations(
+    ship_date: date, history: Sequence[Row], ship_days: set[date], doubts: Mapping[date, str]
+) -> list[_Observation]:
+    """List the 28 days before, latest first, each with what is in doubt of it."""
     rows = {row["ship_date"]: row for row in history}
     days = [ship_date - timedelta(days=back) for back in range(1, LOOK_BACK_DAYS + 1)]
-    return [_judge_observation(day, rows.get(day), ship_day=day in ship_days) for day in days]
+    judged = [_judge_observation(day, rows.get(day), ship_day=day in ship_days) for day in days]
+    return [replace(each, why=f"{each.why}; {doubts[each.day]}") if each.day in doubts else each for each in judged]
+
+
+def _list_doubts(dc: str, doubts: Doubts) -> dict[date, str]:
+    """List why days of a DC are doubtful or held."""
+    return {
+        day: f"{what}: {reason}"
+        for what, days in (("doubtful", doubts.doubtful), ("held", doubts.held))
+        for (each, day), reason in days.items()
+        if each == dc
+    }
+
+
+def _select_day(doubts: Doubts, day: PartitionKey) -> Doubts:
+    """Select what is in doubt of the day itself."""
+    return replace(
+        doubts,
+        held={key: reason for key, reason in doubts.held.items() if key == day},
+        doubtful={key: reason for key, reason in doubts.doubtful.items() if key == day},
+    )
 
 
 def _judge_observation(day: date, row: Row | None, *, ship_day: bool) -> _Observation:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import difflib
+import re
+from collections.abc import Collection, Iterable, Mapping
 from datetime import date
 from decimal import ROUND_HALF_UP, Decimal
 from itertools import groupby
@@ -20,6 +22,9 @@ PATHS: Final = {
     "MISSING": "no instock record",
 }
 
+MAX_REASON: Final = 200
+"""Characters of a reject's reason that are shown: it may hold a value of any length."""
+
 DEFINITIONS: Final = {
     "Ordered": "Cases on counted lines: not customer-cancelled, backorder, blanket, drop-ship, credit or return lines.",
     "Shipped": "Cases shipped, per line at most what it ordered: an over-shipment never hides a short.",
@@ -28,6 +33,7 @@ DEFINITIONS: Final = {
     "Order fill": "Orders with every line complete / orders.",
     "On time": "Orders with every line on time / orders of which it is known.",
     "OTIF": "Orders complete and on time / orders of which it is known.",
+    "Orders with its items": "By department, vendor, item, path, reason: orders are judged by their lines of it alone.",
     "Confirmed": "Ordered and not shipped.",
     "Estimated": "While out of stock: mean daily orders on in-stock ship days of the last 7, above what was ordered.",
     "Lost": "Confirmed + estimated. Not by customer: demand that was not ordered has no customer.",
@@ -36,6 +42,8 @@ DEFINITIONS: Final = {
     "FLOW": "A flow item (received and re-sorted, never put away): inbound or vendor short.",
     "MISSING": "A stocked item without an instock record on a day that has a snapshot.",
     "Held": "The day's feeds are in doubt: it has service metrics, but no lost cases.",
+    "Doubtful": "So many of the day's rows were rejected that its numbers say little.",
+    "Rejected": "Rows that could not be used; no number has them.",
 }
 
 LIMITATIONS: Final = (
@@ -70,11 +78,15 @@ METRICS: Final = {
 HEADINGS: Final = {
     "dc": "DC",
     "ship_date": "Ship date",
+    "path": "Path",
+    "reason": "Reason",
     "lines": "Lines",
     "orders": "Orders",
     "ordered_cases": "Ordered",
     "shipped_cases": "Shipped",
     **METRICS,
+    "orders_timed": "On time known",
+    "order_basis": "Orders are",
     "lost_cases": "Lost",
     "confirmed_cases": "Confirmed",
     "estimated_cases": "Estimated",
@@ -87,12 +99,46 @@ HEADINGS: Final = {
 }
 
 
-def format_heading(column: str) -> str:
-    """Format a column's name as people read it: 'On time', 'OTIF target', 'Department'."""
-    for suffix, noun in (("_target", "target"), ("_gap", "gap")):
+ORDERS_WITH_ITEMS: Final = "orders with its items"
+_OF_ORDERS: Final = ("order_fill_rate", "on_time_rate", "otif_rate")
+_SUFFIXES: Final = {"_target": "target", "_gap": "gap", "_before": "before", "_change": "change"}
+
+
+def format_heading(column: str, *, parted: bool = False) -> str:
+    """Format a column's name as people read it: 'On time', 'OTIF target', 'Department'.
+
+    Args:
+        column: its name.
+        parted: whether a group holds parts of orders, so that its metrics are not those of whole orders.
+
+    """
+    for suffix, noun in _SUFFIXES.items():
         if column.endswith(suffix):
-            return f"{format_heading(column.removesuffix(suffix))} {noun}"
-    return HEADINGS.get(column) or column.replace("_", " ").capitalize()
+            return f"{format_heading(column.removesuffix(suffix), parted=parted)} {noun}"
+    heading = HEADINGS.get(column) or column.replace("_", " ").capitalize()
+    if parted and column == "orders":
+        return ORDERS_WITH_ITEMS.capitalize()
+    return f"{heading}, {ORDERS_WITH_ITEMS}" if parted and column in _OF_ORDERS else heading
+
+
+def format_table(table: str) -> str:
+    """Format the name of a source table: 'order lines'."""
+    return table.replace("_", " ")
+
+
+def find_nearest(name: str, known: Collection[str]) -> str | None:
+    """Find the known name that is most like one that is not known; leading zeros, case and blanks count least."""
+    plain = {_plain(each): each for each in sorted(known, reverse=True)}
+    if not plain:
+        return None
+    if same := plain.get(_plain(name)):
+        return same
+    return plain[difflib.get_close_matches(_plain(name), plain, n=1, cutoff=0)[0]]
+
+
+def _plain(name: str) -> str:
+    bare = re.sub(r"[\s_-]+", "", name).casefold()
+    return bare.lstrip("0") or bare
 
 
 def format_cases(value: Decimal, places: int | None = None) -> str:
@@ -120,12 +166,15 @@ def format_count(number: int, noun: str) -> str:
 
 
 def format_days_by_reason(days: Mapping[PartitionKey, str], what: str = "held") -> list[str]:
-    """Format one line per DC and reason: which days are held, or doubtful, and why."""
-    rows: Iterable[tuple[str, str, date]] = sorted((dc, reason, day) for (dc, day), reason in days.items())
+    """Format one line per DC and kind of reason: which days are held, or doubtful, and why."""
+    rows: Iterable[tuple[str, str, date, str]] = sorted(
+        (dc, re.sub(r"\d[\d,.]*", "0", reason), day, reason) for (dc, day), reason in days.items()
+    )
     lines = []
-    for (dc, why), group in groupby(rows, key=lambda row: row[:2]):
-        dates = [day for *_, day in group]
+    for (dc, _), group in groupby(rows, key=lambda row: row[:2]):
+        dates, reasons = zip(*[(day, reason) for *_, day, reason in group], strict=True)
         span = str(dates[0]) if len(dates) == 1 else f"{len(dates)} ship dates from {dates[0]} to {dates[-1]}"
+        why = reasons[0] if len(set(reasons)) == 1 else f"{reasons[0]}, or the like"
         lines.append(f"{what}: {dc}, {span}: {why}")
     return lines
 

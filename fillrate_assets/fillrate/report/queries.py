@@ -6,6 +6,7 @@ What is then said of it belongs to `service_report` and `explain`.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date, timedelta
 from typing import Final
 
@@ -14,6 +15,13 @@ import polars as pl
 from fillrate_assets.core.errors import PermanentFailure
 from fillrate_assets.core.partition_key import PartitionKey
 from fillrate_assets.fillrate import schema
+from fillrate_assets.fillrate.report.doubts import (
+    UNPUBLISHED,
+    Doubts,
+    build_published_doubts,
+    count_reasons,
+    count_rejected_lines,
+)
 from fillrate_assets.fillrate.report.explain import Evidence
 from fillrate_assets.fillrate.report.service_report import Facts
 from fillrate_assets.fillrate.rules.pipeline import Calculation, PartitionFilter, calculate
@@ -34,50 +42,101 @@ def calculate_contracts(contracts: Contracts, scope: PartitionFilter) -> Calcula
         PermanentFailure: no order line is in scope; the message says what there is.
 
     """
-    days = contracts.order_lines.select("dc", "ship_date").unique()
-    if days.is_empty():
-        rejected = contracts.rejects.filter(table="order_lines")
-        why = f": {rejected.height:,} rejected, the first because: {rejected['reason'][0]}" if rejected.height else ""
-        msg = f"the files hold no order line that can be used{why}"
-        raise PermanentFailure(msg)
-    _require_days(scope, list(map(PartitionKey._make, days.iter_rows())), "the files hold")
+    _require_days(scope, _list_days(contracts), "the files hold")
     return calculate(contracts.inputs, scope)
 
 
-def read_facts_from_files(contracts: Contracts, scope: PartitionFilter) -> Facts:
-    """Read the facts of a report from files."""
-    calculation = calculate_contracts(contracts, scope)
-    return Facts(calculation.lines.lazy(), calculation.records.lazy(), contracts.items.lazy(), calculation.held)
+def read_doubts_of_files(contracts: Contracts, calculation: Calculation, scope: PartitionFilter) -> Doubts:
+    """Read what is in doubt of a calculation from files."""
+    return _select_doubts(contracts, calculation, scope, unplaced=True)
 
 
-def read_facts_from_lake(settings: Settings, scope: PartitionFilter) -> Facts:
-    """Read the facts of a report from what the platform has computed.
+def read_facts_from_files(
+    contracts: Contracts, scope: PartitionFilter, earlier: PartitionFilter | None = None
+) -> tuple[Facts, Facts | None]:
+    """Read the facts of a report from files, and those of an earlier period to compare with.
 
     Raises:
-        PermanentFailure: no order line is in scope; the message says what there is.
+        PermanentFailure: no order line is in scope, or none in the earlier period; the message says what there is.
 
     """
-    lake = Lake(settings.storage.lake_root)
-    wanted = (scope.dcs, scope.first, scope.last)
-    _require_days(scope, lake.list_partitions(schema.CLASSIFIED_LINES), f"the lake {settings.storage.lake_root} holds")
-    lines = lake.scan(schema.CLASSIFIED_LINES, *wanted)
-    held = find_held_days(
-        lines, lake.scan(schema.ITEM_DAYS, *wanted), settings.health.max_reject_share, settings.health.max_missing_share
+    if earlier is None:
+        calculation = calculate_contracts(contracts, scope)
+        return _select_facts(contracts, calculation, scope, unplaced=True), None
+    days = _list_days(contracts)
+    for each in (scope, earlier):
+        _require_days(each, days, "the files hold")
+    calculation = calculate(contracts.inputs, replace(scope, first=earlier.first))
+    # Rows that belong to no day are in doubt once.
+    return (
+        _select_facts(contracts, calculation, scope, unplaced=True),
+        _select_facts(contracts, calculation, earlier, unplaced=False),
     )
-    return Facts(lines, lake.scan(schema.LOST_CASES, *wanted), lake.read_whole(schema.ITEMS), held)
+
+
+def read_facts_from_lake(
+    settings: Settings, scope: PartitionFilter, earlier: PartitionFilter | None = None
+) -> tuple[Facts, Facts | None]:
+    """Read the facts of a report from what the platform has computed, and those of an earlier period.
+
+    Raises:
+        PermanentFailure: no order line is in scope, or none in the earlier period; the message says what there is.
+
+    """
+    # SQLAlchemy, which files do without, takes a third of a second.
+    from fillrate_assets.fillrate.record_store import RecordStore  # noqa: PLC0415 - `calculate` loads no SQLAlchemy
+    from fillrate_assets.storage.database import Database  # noqa: PLC0415 - as above
+
+    lake = Lake(settings.storage.lake_root)
+    days = lake.list_partitions(schema.CLASSIFIED_LINES)
+    for each in (scope, earlier):
+        if each is not None:
+            _require_days(each, days, f"the lake {settings.storage.lake_root} holds")
+    store = RecordStore(Database.from_settings(settings))
+    ledger, unplaced = store.read_ledger(), store.count_unplaced_rejects()
+    known = {PartitionKey(dc, day): at for dc, day, at in ledger.select("dc", "ship_date", "published_at").iter_rows()}
+    written = lake.find_write_times(schema.CLASSIFIED_LINES, days)
+
+    def read(part: PartitionFilter, loaded: pl.DataFrame) -> Facts:
+        wanted = (part.dcs, part.first, part.last)
+        lines = lake.scan(schema.CLASSIFIED_LINES, *wanted)
+        published = build_published_doubts(
+            part.filter(ledger.lazy()).collect(), *_count_lines(lines, _filter_rejects(loaded, part, unplaced=True))
+        )
+        # The ledger has what was last published; a run that was stopped has left newer days in the lake.
+        newer = [day for day in days if part.covers(*day) and (day not in known or written[day] > known[day])]
+        held = _find_held_days(settings, lake, newer) if newer else {}
+        unpublished = {day: UNPUBLISHED for day in days if part.covers(*day) and day not in known}
+        doubts = replace(published, held={**held, **published.held}, doubtful={**unpublished, **published.doubtful})
+        return Facts(lines, lake.scan(schema.LOST_CASES, *wanted), lake.read_whole(schema.ITEMS), doubts)
+
+    return read(scope, unplaced), None if earlier is None else read(earlier, unplaced.clear())
+
+
+def _find_held_days(settings: Settings, lake: Lake, days: Sequence[PartitionKey]) -> dict[PartitionKey, str]:
+    lines, item_days = (lake.read(table, days) for table in (schema.CLASSIFIED_LINES, schema.ITEM_DAYS))
+    return find_held_days(lines, item_days, settings.health.max_reject_share, settings.health.max_missing_share)
+
+
+def read_published_doubts(ledger: pl.DataFrame, lines: pl.LazyFrame) -> Doubts:
+    """Read what is in doubt of published days from their ledger and their `CLASSIFIED_LINES`."""
+    return build_published_doubts(ledger, *_count_lines(lines))
 
 
 def read_evidence_from_files(contracts: Contracts, dc: str, ship_date: date) -> tuple[Evidence, pl.LazyFrame]:
     """Read what files say of a DC on a day, and every item-day that they hold."""
-    calculation = calculate(contracts.inputs, PartitionFilter([dc], ship_date, ship_date))
+    day = PartitionFilter([dc], ship_date, ship_date)
+    # With the days behind the baseline, for what is in doubt of them.
+    calculation = calculate(contracts.inputs, replace(day, first=ship_date - timedelta(days=LOOK_BACK_DAYS)))
+    doubts = _select_doubts(contracts, calculation, day, unplaced=True)
     evidence = Evidence(
         item_days=calculation.item_days.lazy(),
-        records=calculation.records.lazy(),
-        lines=calculation.lines.lazy(),
+        records=day.filter(calculation.records.lazy()),
+        lines=day.filter(calculation.lines.lazy()),
         items=contracts.items.lazy(),
         waivers=contracts.waivers.lazy(),
         restatements=schema.RESTATEMENTS.make_empty(),
-        held=calculation.held.get(PartitionKey(dc, ship_date)),
+        doubts=replace(doubts, held=calculation.held, doubtful=calculation.doubtful),
     )
     return evidence, calculation.item_days.lazy()
 
@@ -89,7 +148,8 @@ def read_evidence_from_lake(settings: Settings, dc: str, ship_date: date, item: 
     from fillrate_assets.storage.database import Database  # noqa: PLC0415 - as above
 
     lake, store = Lake(settings.storage.lake_root), RecordStore(Database.from_settings(settings))
-    item_days = lake.scan(schema.ITEM_DAYS, [dc], ship_date - timedelta(days=LOOK_BACK_DAYS), ship_date)
+    look_back = PartitionFilter([dc], ship_date - timedelta(days=LOOK_BACK_DAYS), ship_date)
+    item_days = lake.scan(schema.ITEM_DAYS, [dc], look_back.first, ship_date)
     lines = lake.scan(schema.CLASSIFIED_LINES, [dc], ship_date, ship_date)
     today = item_days.filter(pl.col("ship_date") == ship_date)
     held = find_held_days(lines, today, settings.health.max_reject_share, settings.health.max_missing_share)
@@ -97,6 +157,9 @@ def read_evidence_from_lake(settings: Settings, dc: str, ship_date: date, item: 
     if today.head(1).collect().is_empty() and known.head(1).collect().is_empty():
         msg = f"the lake {settings.storage.lake_root} holds {_NOTHING}"
         raise PermanentFailure(msg)
+    ledger = store.read_ledger(dc)
+    published = read_published_doubts(ledger.filter(pl.col("ship_date") == ship_date), lines)
+    days = build_published_doubts(look_back.filter(ledger.lazy()).collect(), published.rejected, 0)
     evidence = Evidence(
         item_days=item_days,
         records=lake.scan(schema.LOST_CASES, [dc], ship_date, ship_date),
@@ -104,9 +167,84 @@ def read_evidence_from_lake(settings: Settings, dc: str, ship_date: date, item: 
         items=lake.read_whole(schema.ITEMS),
         waivers=store.read_waivers().lazy(),
         restatements=store.read_restatements(dc, ship_date, item).lazy(),
-        held=held.get(PartitionKey(dc, ship_date)),
+        doubts=replace(published, held={**held, **days.held}, doubtful=days.doubtful),
     )
     return evidence, known
+
+
+def _select_facts(contracts: Contracts, calculation: Calculation, scope: PartitionFilter, *, unplaced: bool) -> Facts:
+    return Facts(
+        scope.filter(calculation.lines.lazy()),
+        scope.filter(calculation.records.lazy()),
+        contracts.items.lazy(),
+        _select_doubts(contracts, calculation, scope, unplaced=unplaced),
+    )
+
+
+def _select_doubts(contracts: Contracts, calculation: Calculation, scope: PartitionFilter, *, unplaced: bool) -> Doubts:
+    """Select what is in doubt of the days in scope, with or without the rows that belong to no day."""
+    tables = {
+        "order_lines": contracts.order_lines,
+        "shipment_lines": contracts.shipment_lines,
+        "instock_snapshots": contracts.instock_snapshots,
+    }
+    read = {
+        name: count.item()
+        for name, count in zip(
+            tables,
+            pl.collect_all([scope.filter(table.lazy()).select(pl.len()) for table in tables.values()]),
+            strict=True,
+        )
+    }
+    if unplaced:
+        read |= {"items": contracts.items.height, "waivers": contracts.waivers.height}
+    unread = _filter_rejects(contracts.rejects, scope, unplaced=unplaced)
+    for name, rows in unread.group_by("table").len().iter_rows():
+        read[name] = read.get(name, 0) + rows
+    rejected = _filter_rejects(calculation.rejects, scope, unplaced=unplaced)
+    return Doubts(
+        count_reasons(rejected.lazy()).collect(),
+        read,
+        {day: reason for day, reason in calculation.held.items() if scope.covers(*day)},
+        {day: reason for day, reason in calculation.doubtful.items() if scope.covers(*day)},
+    )
+
+
+def _filter_rejects(rejects: pl.DataFrame, scope: PartitionFilter, *, unplaced: bool) -> pl.DataFrame:
+    """Filter the rejects of the days in scope, and if wanted those that may be of any day."""
+    dc, day = pl.col("dc"), pl.col("ship_date")
+    within = [
+        *([dc.is_in(list(scope.dcs))] if scope.dcs is not None else []),
+        *([day >= scope.first] if scope.first else []),
+        *([day <= scope.last] if scope.last else []),
+    ]
+    placed = dc.is_not_null() & day.is_not_null()
+    # What a row does not say rules nothing out.
+    return rejects.filter(placed | unplaced, *[each.fill_null(value=True) for each in within])
+
+
+def _count_lines(lines: pl.LazyFrame, unplaced: pl.DataFrame | None = None) -> tuple[pl.DataFrame, int]:
+    """Count rejected lines by table and reason, with rows that belong to no day, and the order lines there are."""
+    rejected, orders = pl.collect_all(
+        [count_rejected_lines(lines), lines.filter(pl.col("source_table") == "order_lines").select(pl.len())]
+    )
+    total = orders.item()
+    if unplaced is not None:
+        loaded = unplaced.select("table", "reason", "rows")
+        rejected = pl.concat([rejected, loaded]).group_by("table", "reason").agg(pl.col("rows").sum())
+        total += int(unplaced.filter(pl.col("table") == "order_lines")["rows"].sum())
+    return rejected, total
+
+
+def _list_days(contracts: Contracts) -> list[PartitionKey]:
+    """List the days of DCs that the files have order lines of."""
+    days = contracts.order_lines.select("dc", "ship_date").unique()
+    if days.is_empty():
+        rejected = contracts.rejects.filter(table="order_lines")
+        why = f": {rejected.height:,} rejected, the first because: {rejected['reason'][0]}" if rejected.height else ""
+        msg = f"the files hold no order line that can be used{why}"
+        raise PermanentFailure(msg)
+    return list(map(PartitionKey._make, days.iter_rows()))
 
 
 def _require_days(scope: PartitionFilter, days: Sequence[PartitionKey], source: str) -> None:

@@ -6,9 +6,9 @@ have a row too, so that the lost cases of a report always add up to those of its
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import date
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
 from typing import Final
 
 import polars as pl
@@ -16,14 +16,27 @@ import polars as pl
 from fillrate_assets.core import decimals
 from fillrate_assets.core.decimals import to_cases, to_rate, to_units
 from fillrate_assets.core.errors import ContractViolation, PermanentFailure
-from fillrate_assets.core.partition_key import PartitionKey
 from fillrate_assets.fillrate import schema
-from fillrate_assets.fillrate.rules.service_metrics import GROUPINGS, METRICS, compute_service
+from fillrate_assets.fillrate.report import labels
+from fillrate_assets.fillrate.report.doubts import Doubts
+from fillrate_assets.fillrate.rules.service_metrics import (
+    GROUPINGS,
+    METRICS,
+    PARTING,
+    RECORD_GROUPINGS,
+    add_periods,
+    compute_service,
+)
 from fillrate_assets.fillrate.schema import PATHS
 
 WORST_ITEMS: Final = 50
+QUANTITIES: Final = ("lost_cases", "confirmed_cases", "estimated_cases", "contract_lost_cases")
+COMPARED: Final = ("ordered_cases", "shipped_cases", *METRICS, "lost_cases")
+"""What is compared with an earlier period."""
+BASIS: Final = "order_basis"
+MOST_UNMET: Final = 20
 _ALL: Final = "all"
-_QUANTITIES: Final = ("confirmed_cases", "estimated_cases", "lost_cases", "contract_lost_cases")
+_ITEM_DAY: Final = ("dc", "ship_date", "item")
 
 
 @dataclass(frozen=True)
@@ -36,34 +49,151 @@ class Facts:
     """`LOST_CASES`"""
     items: pl.LazyFrame
     """`ITEMS`"""
-    held: Mapping[PartitionKey, str]
-    """Why a day of a DC has no records."""
+    doubts: Doubts
+    """What is in doubt of them."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """An earlier period to compare with: its facts, and its own first and last ship date."""
+
+    facts: Facts
+    """Their ship dates are those that they are compared with."""
+    first: date
+    last: date
+
+
+@dataclass(frozen=True)
+class SortKey:
+    """A column to sort a report by, and in which direction; None: the worst first."""
+
+    column: str
+    descending: bool | None = None
+
+
+@dataclass(frozen=True)
+class View:
+    """Which part of a report is shown, and in which order."""
+
+    dcs: Sequence[str] = ()
+    """What the facts are of; none: all."""
+    vendors: Sequence[str] = ()
+    """Only these; none: all."""
+    items: Sequence[str] = ()
+    """Only these; none: all."""
+    sort: Sequence[SortKey] = ()
+    """None: by group."""
+    top: int | None = None
+    """Only so many groups; without `sort` those that lost most."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """A report: a row per group, the row of everything, and all that must be read beside them."""
+
+    by: Sequence[str]
+    view: View
+    groups: pl.DataFrame
+    total: pl.DataFrame
+    compared: tuple[date, date] | None
+    """First and last ship date of the period that it is compared with."""
+    left_out: int
+    """Groups beyond those that were requested."""
+    unmet: Sequence[str]
+    """Targets that meet no row, each with the nearest name."""
+    doubts: Doubts
+
+    @property
+    def parted(self) -> bool:
+        """Return whether a group holds parts of orders: its metrics are then of orders that held its items."""
+        return bool({*self.by} & {*PARTING}) or self.total_parted
+
+    @property
+    def all_timed(self) -> bool:
+        """Return whether it is known of every order whether it was on time."""
+        return all(bool((frame["orders_timed"] == frame["orders"]).all()) for frame in (self.groups, self.total))
+
+    @property
+    def total_parted(self) -> bool:
+        """Return whether the row of everything holds parts of orders."""
+        return bool(self.view.vendors or self.view.items)
 
 
 @dataclass(frozen=True)
 class ReportData:
     """What the workbook shows, a frame per sheet."""
 
-    by: Sequence[str]
+    report: Report
     dcs: Sequence[str]
     first: date | None
     last: date | None
-    total: pl.DataFrame
-    groups: pl.DataFrame
     trend: pl.DataFrame
     worst_items: pl.DataFrame
     by_vendor: pl.DataFrame
     by_path: pl.DataFrame
-    held: Mapping[PartitionKey, str]
 
 
-def build_report_data(facts: Facts, by: Sequence[str], targets: pl.LazyFrame | None = None) -> ReportData:
-    """Compute everything that a workbook shows of the facts, grouped by the given columns."""
+_EVERYTHING: Final = View()
+
+
+def build_report(
+    facts: Facts,
+    by: Sequence[str],
+    targets: pl.LazyFrame | None = None,
+    view: View = _EVERYTHING,
+    earlier: Comparison | None = None,
+) -> Report:
+    """Compute a report of the facts.
+
+    Args:
+        facts: what it is made of.
+        by: grouping columns, out of `GROUPINGS`; none for the total.
+        targets: as of `compute_report`.
+        view: which part of it, in which order.
+        earlier: what to compare with.
+
+    Raises:
+        PermanentFailure: an unknown grouping, vendor, item or column to sort by.
+        ContractViolation: targets by a column that is not grouped by.
+
+    """
+    facts = _select_facts(facts, view)
+    rows = compute_report(facts.lines, facts.records, by, targets)
+    total = compute_total(facts.lines, facts.records, targets)
+    doubts = facts.doubts
+    if earlier is not None:
+        before = _filter_facts(earlier.facts, view)
+        rows = _add_comparison(rows, compute_report(before.lines, before.records, by), by)
+        total = _add_comparison(total, compute_total(before.lines, before.records), [])
+        doubts = _merge_doubts(doubts, before.doubts)
+    groups, everything = pl.collect_all([rows, total])
+    shown = _sort_groups(groups, by, view)
+    report = Report(
+        by=by,
+        view=view,
+        groups=shown,
+        total=everything,
+        compared=None if earlier is None else (earlier.first, earlier.last),
+        left_out=groups.height - shown.height,
+        unmet=[] if targets is None else list(_name_unmet_targets(groups, _select_targets(targets, view).collect())),
+        doubts=doubts,
+    )
+    return replace(report, groups=_add_basis(shown)) if report.parted else report
+
+
+def build_report_data(
+    facts: Facts,
+    by: Sequence[str],
+    targets: pl.LazyFrame | None = None,
+    view: View = _EVERYTHING,
+    earlier: Comparison | None = None,
+) -> ReportData:
+    """Compute everything that a workbook shows of the facts; the arguments are those of `build_report`."""
+    report = build_report(facts, by, targets, view, earlier)
+    facts = _filter_facts(facts, view)
     lines, records = facts.lines, facts.records
-    everything, groups, per_day, worst, vendors, paths, days = pl.collect_all(
+    per_day, worst, vendors, paths, days = pl.collect_all(
         [
-            compute_total(lines, records, targets),
-            compute_report(lines, records, by, targets),
             compute_trend(lines, records),
             rank_worst_items(lines, records, facts.items),
             compute_by_vendor(lines, records),
@@ -73,18 +203,71 @@ def build_report_data(facts: Facts, by: Sequence[str], targets: pl.LazyFrame | N
     )
     first, last = days["ship_date"].min(), days["ship_date"].max()
     return ReportData(
-        by=by,
+        report=report,
         dcs=sorted(set(days["dc"])),
         first=first if isinstance(first, date) else None,
         last=last if isinstance(last, date) else None,
-        total=everything,
-        groups=groups,
         trend=per_day,
         worst_items=worst,
         by_vendor=vendors,
         by_path=paths,
-        held=facts.held,
     )
+
+
+def find_earlier_period(compare: str, first: date, last: date, by: Sequence[str]) -> tuple[date, date, str]:
+    """Find the period that a report is compared with: its first and last ship date, and what lies between.
+
+    Args:
+        compare: `previous`, as many days right before, or `year`, the same dates a year earlier; by week the same
+            weekdays 52 weeks earlier.
+        first: first ship date of the report.
+        last: last ship date of the report.
+        by: grouping columns.
+
+    """
+    days = (last - first).days + 1 if compare == "previous" else 364
+    if compare == "previous" or "week" in by:
+        return first - timedelta(days), last - timedelta(days), f"{days}d"
+    return _a_year_before(first), _a_year_before(last), "1y"
+
+
+def _a_year_before(day: date) -> date:
+    leap_day = (day.month, day.day) == (2, 29)
+    return day.replace(year=day.year - 1, day=28 if leap_day else day.day)
+
+
+def is_points(column: str) -> bool:
+    """Return whether a column is in percentage points: gaps, and changes of rates."""
+    return column.endswith("_gap") or (column.endswith("_change") and column.removesuffix("_change") in METRICS)
+
+
+def _select_facts(facts: Facts, view: View) -> Facts:
+    """Select the facts of the view's vendors and items.
+
+    Raises:
+        PermanentFailure: there is no such vendor or item; the message names the nearest.
+
+    """
+    for name, wanted in (("vendor", view.vendors), ("item", view.items)):
+        if wanted:
+            known = pl.concat(pl.collect_all([f.select(name).unique() for f in (facts.lines, facts.records)]))[name]
+            for absent in sorted({*wanted} - {*known}):
+                nearest = labels.find_nearest(absent, set(known.drop_nulls()))
+                msg = f"there is no {name} {absent} on those days" + (f"; the nearest is {nearest}" if nearest else "")
+                raise PermanentFailure(msg)
+    return _filter_facts(facts, view)
+
+
+def shift_facts(facts: Facts, offset: str) -> Facts:
+    """Shift the ship dates of facts, so that they meet those that they are compared with; doubts name their own days.
+
+    Args:
+        facts: of an earlier period.
+        offset: as of Polars, such as `7d` or `1y`.
+
+    """
+    later = pl.col("ship_date").dt.offset_by(offset)
+    return replace(facts, lines=facts.lines.with_columns(later), records=facts.records.with_columns(later))
 
 
 def compute_report(
@@ -99,7 +282,7 @@ def compute_report(
         targets: any grouping columns of `by`, and metrics out of `METRICS` as shares; unique by its grouping columns.
 
     Returns:
-        The grouping columns, those of `SERVICE`, lost_cases (null without a record, and by customer: demand
+        The grouping columns, those of `SERVICE`, those of `QUANTITIES` (null without a record, and by customer: demand
         that was not ordered has no customer), and per targeted metric `<metric>_target` (share) and `<metric>_gap`
         (percentage points), sorted by group.
 
@@ -111,7 +294,7 @@ def compute_report(
     if unknown := [name for name in by if name not in GROUPINGS]:
         msg = f"cannot group by {', '.join(unknown)}; groupings are {', '.join(GROUPINGS)}"
         raise PermanentFailure(msg)
-    rows = _join_lost_cases(lines, records, by).select(*by, *schema.SERVICE.names, "lost_cases")
+    rows = _join_lost_cases(lines, records, by).select(*by, *schema.SERVICE.names, *QUANTITIES)
     if targets is not None:
         rows = _add_targets(rows, by, targets)
     return rows
@@ -133,6 +316,109 @@ def _add_targets(rows: pl.LazyFrame, by: Sequence[str], targets: pl.LazyFrame) -
             for name in metrics
         )
         .select(*rows.collect_schema().names(), *[f"{name}_{part}" for name in metrics for part in ("target", "gap")])
+    )
+
+
+def _add_comparison(rows: pl.LazyFrame, earlier: pl.LazyFrame, by: Sequence[str]) -> pl.LazyFrame:
+    """Add what each group had before and how it changed; groups that are gone have a row too."""
+    before = earlier.select(*by, *[pl.col(name).alias(f"{name}_before") for name in COMPARED], _all_rows_expr())
+    changes = [
+        (pl.col(name) - pl.col(f"{name}_before")) if name not in METRICS else _points_expr(name) for name in COMPARED
+    ]
+    return (
+        rows.with_columns(_all_rows_expr())
+        .join(before, on=[*by, _ALL], how="full", coalesce=True, nulls_equal=True)
+        .with_columns(_no_orders_exprs())
+        .with_columns(change.alias(f"{name}_change") for name, change in zip(COMPARED, changes, strict=True))
+        .sort(*by, _ALL, nulls_last=True)
+        .select(
+            *rows.collect_schema().names(), *[f"{name}_{part}" for name in COMPARED for part in ("before", "change")]
+        )
+    )
+
+
+def _points_expr(name: str) -> pl.Expr:
+    return ((pl.col(name) - pl.col(f"{name}_before")) * 100).cast(pl.Decimal(18, 2))
+
+
+def _sort_groups(groups: pl.DataFrame, by: Sequence[str], view: View) -> pl.DataFrame:
+    """Sort by the requested columns, or where only the top is requested by what was lost; ties by group."""
+    keys = [_resolve_sort_key(key, groups.columns, by) for key in view.sort]
+    if view.top is not None and not keys:
+        keys = [(_most_lost_expr(), True)]
+    if keys:
+        order = [*keys, *[(pl.col(name), False) for name in by]]
+        expressions, descending = [each for each, _ in order], [each for _, each in order]
+        groups = groups.sort(expressions, descending=descending, nulls_last=True, maintain_order=True)
+    return groups if view.top is None else groups.head(view.top)
+
+
+def _resolve_sort_key(key: SortKey, columns: Sequence[str], by: Sequence[str]) -> tuple[pl.Expr, bool]:
+    """Resolve a column, also without its unit, and its direction: low rates, gaps and changes of rates are worst."""
+    named = [name for unit in ("", "_cases", "_rate") if (name := f"{key.column}{unit}") in columns]
+    if not named:
+        nearest = labels.find_nearest(key.column, columns)
+        msg = f"cannot sort by {key.column}; did you mean {nearest}? The report has {', '.join(columns)}"
+        raise PermanentFailure(msg)
+    low_is_worst = named[0] in by or named[0].startswith(METRICS)
+    return pl.col(named[0]), (not low_is_worst if key.descending is None else key.descending)
+
+
+def _add_basis(groups: pl.DataFrame) -> pl.DataFrame:
+    """Add what the orders of a group are, beside its metrics."""
+    place = groups.columns.index(QUANTITIES[-1]) + 1
+    basis = pl.lit(labels.ORDERS_WITH_ITEMS).alias(BASIS)
+    return groups.select(*groups.columns[:place], basis, *groups.columns[place:])
+
+
+def _name_unmet_targets(groups: pl.DataFrame, targets: pl.DataFrame) -> Iterator[str]:
+    """Name the targets that meet no group, each with the nearest name."""
+    key = list_target_columns(targets.lazy())
+    if not key:
+        return
+    unmet = targets.join(groups, on=key, how="anti").sort(key, nulls_last=True)
+    known = {", ".join(map(_format_name, row)) for row in groups.select(key).unique().iter_rows()}
+    for row in unmet.select(key).head(MOST_UNMET).iter_rows():
+        name = ", ".join(map(_format_name, row))
+        nearest = labels.find_nearest(name, known)
+        yield f"target: {name} meets no row of the report" + (f"; the nearest is {nearest}" if nearest else "")
+    if unmet.height > MOST_UNMET:
+        yield f"target: {unmet.height - MOST_UNMET:,} more meet no row of the report"
+
+
+def _format_name(value: object) -> str:
+    return "(none)" if value is None else str(value)
+
+
+def _select_targets(targets: pl.LazyFrame, view: View) -> pl.LazyFrame:
+    """Select the targets of what is reported: those of others are right, and meet no row."""
+    columns = targets.collect_schema().names()
+    wanted: Mapping[str, Sequence[str]] = {"dc": view.dcs, "vendor": view.vendors, "item": view.items}
+    return targets.filter(
+        *[pl.col(name).is_in(list(values)) for name, values in wanted.items() if values and name in columns]
+    )
+
+
+def _filter_facts(facts: Facts, view: View) -> Facts:
+    of_view = [
+        pl.col(name).is_in(list(values)) for name, values in (("vendor", view.vendors), ("item", view.items)) if values
+    ]
+    if not of_view:
+        return facts
+    return replace(facts, lines=facts.lines.filter(*of_view), records=facts.records.filter(*of_view))
+
+
+def _merge_doubts(doubts: Doubts, earlier: Doubts) -> Doubts:
+    """Merge what is in doubt of two periods; rows that belong to no day are among those of the later one alone."""
+    return Doubts(
+        pl.concat([doubts.rejected, earlier.rejected]).group_by("table", "reason").agg(pl.col("rows").sum()),
+        {
+            name: doubts.read.get(name, 0) + earlier.read.get(name, 0)
+            for name in dict.fromkeys([*doubts.read, *earlier.read])
+        },
+        {**earlier.held, **doubts.held},
+        {**earlier.doubtful, **doubts.doubtful},
+        doubts.last_good | earlier.last_good,
     )
 
 
@@ -247,21 +533,32 @@ def _most_lost_expr() -> pl.Expr:
 
 def _join_lost_cases(lines: pl.LazyFrame, records: pl.LazyFrame, by: Sequence[str]) -> pl.LazyFrame:
     """Join the service metrics of each group with its lost cases in full; sorted by group."""
-    served = compute_service(lines, by).with_columns(_all_rows_expr())
+    grouped = records.with_columns(pl.col("reason_code").alias("reason"))
+    served = compute_service(_add_record_groupings(lines, grouped, by), by).with_columns(_all_rows_expr())
     if "customer" in by:
-        unknown = [pl.lit(None, decimals.CASES).alias(name) for name in _QUANTITIES]
+        unknown = [pl.lit(None, decimals.CASES).alias(name) for name in QUANTITIES]
         rows = served.with_columns(*unknown, pl.lit(None, pl.Int64).alias("item_days"))
     else:
-        lost = _sum_lost_cases(records, by).with_columns(_all_rows_expr())
+        lost = _sum_lost_cases(add_periods(grouped, by), by).with_columns(_all_rows_expr())
         rows = served.join(lost, on=[*by, _ALL], how="full", coalesce=True, nulls_equal=True)
-    return (
-        rows.with_columns(
-            pl.col("lines", "orders").fill_null(0),
-            pl.col("ordered_cases", "shipped_cases").fill_null(pl.lit(0, decimals.CASES)),
-        )
-        .sort(*by, _ALL, nulls_last=True)
-        .drop(_ALL)
-    )
+    return rows.with_columns(_no_orders_exprs()).sort(*by, _ALL, nulls_last=True).drop(_ALL)
+
+
+def _add_record_groupings(lines: pl.LazyFrame, records: pl.LazyFrame, by: Sequence[str]) -> pl.LazyFrame:
+    """Add path and reason of each line's item and day, where they are grouped by; none without a record."""
+    wanted = [name for name in RECORD_GROUPINGS if name in by]
+    if not wanted:
+        return lines
+    counted = lines.filter(pl.col("disposition") == "COUNTED").drop(wanted, strict=False)
+    return counted.join(records.select(*_ITEM_DAY, *wanted), on=[*_ITEM_DAY], how="left")
+
+
+def _no_orders_exprs() -> list[pl.Expr]:
+    """Return what a group has that ordered nothing."""
+    return [
+        pl.col("lines", "orders", "orders_timed").fill_null(0),
+        pl.col("ordered_cases", "shipped_cases").fill_null(pl.lit(0, decimals.CASES)),
+    ]
 
 
 def _sum_lost_cases(records: pl.LazyFrame, by: Sequence[str]) -> pl.LazyFrame:
@@ -271,10 +568,10 @@ def _sum_lost_cases(records: pl.LazyFrame, by: Sequence[str]) -> pl.LazyFrame:
         .agg(
             pl.len().alias("records"),
             (pl.col("lost_cases") > 0).sum().cast(pl.Int64).alias("item_days"),
-            *[to_units(name).sum() for name in _QUANTITIES],
+            *[to_units(name).sum() for name in QUANTITIES],
         )
         .filter(pl.col("records") > 0)
-        .select(*by, *[to_cases(pl.col(name)).alias(name) for name in _QUANTITIES], "item_days")
+        .select(*by, *[to_cases(pl.col(name)).alias(name) for name in QUANTITIES], "item_days")
     )
 
 

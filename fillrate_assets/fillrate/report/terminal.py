@@ -14,40 +14,60 @@ from rich.console import Console
 from rich.table import Table
 
 from fillrate_assets.fillrate.report import labels
+from fillrate_assets.fillrate.report.notes import format_notes
+from fillrate_assets.fillrate.report.service_report import BASIS, Report, is_points
 
 TOTAL: Final = "TOTAL"
 _NO_LIMIT: Final = 10_000
 
 
-def format_report(groups: pl.DataFrame, total: pl.DataFrame, by: Sequence[str], *, styled: bool) -> str:
-    """Format a report with its total as a table that is as wide as it must be; styled for a terminal."""
+def format_report(report: Report, *, styled: bool) -> str:
+    """Format a report as a table that is as wide as it must be, its total and notes below; styled for a terminal."""
+    groups, by = report.groups, report.by
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    columns = [name for name in groups.columns if name not in by]
+    columns = [name for name in groups.columns if name not in {*by, *_list_hidden(report)}]
     for name in by:
         table.add_column(labels.format_heading(name), no_wrap=True)
     for name in columns:
-        # A metric's target and gap go under it: the table stays narrow.
-        table.add_column(
-            labels.format_heading(name).replace(" target", "\ntarget").replace(" gap", "\ngap"),
-            justify="right",
-            no_wrap=True,
-        )
+        table.add_column(_fold_heading(name, parted=report.parted), justify="right", no_wrap=True)
     whole = {name: _is_whole(groups[name]) for name in columns}
     for row in groups.iter_rows(named=True):
-        table.add_row(
-            *["-" if row[name] is None else str(row[name]) for name in by], *_format_cells(row, columns, whole)
-        )
-    if total.height and by:
+        table.add_row(*[_format_group(name, row[name]) for name in by], *_format_cells(row, columns, whole))
+    if report.total.height and by:
         table.add_section()
         table.add_row(
-            TOTAL, *[""] * (len(by) - 1), *_format_cells(total.row(0, named=True), columns, whole), style="bold"
+            TOTAL, *[""] * (len(by) - 1), *_format_cells(report.total.row(0, named=True), columns, whole), style="bold"
         )
     text = StringIO()
     # As wide as its content: cut-off numbers are worse than long lines.
     console = Console(file=text, force_terminal=styled, width=_NO_LIMIT)
     console.width = console.measure(table).maximum
     console.print(table)
-    return "\n".join(line.rstrip() for line in text.getvalue().splitlines()) + "\n"
+    return "\n".join([*[line.rstrip() for line in text.getvalue().splitlines()], *format_notes(report), ""])
+
+
+def _list_hidden(report: Report) -> list[str]:
+    """List the columns that a terminal has no room for: what is plain, or follows from others."""
+    before = [name for name in report.groups.columns if name.endswith("_before")]
+    return [BASIS, *before, *(["orders_timed"] if report.all_timed else [])]
+
+
+def _fold_heading(name: str, *, parted: bool) -> str:
+    """Fold a heading: a metric's target and gap go under it, and the table stays narrow."""
+    folded = labels.format_heading(name, parted=parted)
+    folded = folded.replace(f" {labels.ORDERS_WITH_ITEMS}", "\norders with\nits items").replace(
+        " with its", " with\nits"
+    )
+    for noun in ("target", "gap", "before", "change"):
+        if folded.endswith(f" {noun}"):
+            folded = f"{folded.removesuffix(f' {noun}')}\n{noun}"
+    return folded
+
+
+def _format_group(name: str, value: object) -> str:
+    if value is None:
+        return "-"
+    return labels.format_reason(str(value)) if name == "reason" else str(value)
 
 
 def _format_cells(
@@ -61,8 +81,9 @@ def _format_cell(name: str, value: Decimal | int | date | None, *, whole: bool) 
         return "-"
     if not isinstance(value, Decimal):
         return f"{value:,}"
-    if name.endswith("_gap"):
+    if is_points(name):
         return f"{value:+.2f}"
+    name = name.removesuffix("_change")
     return labels.format_cases(value, 0 if whole else 1) if name.endswith("_cases") else labels.format_percent(value)
 
 

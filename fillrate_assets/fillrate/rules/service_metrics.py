@@ -11,7 +11,14 @@ from fillrate_assets.core.decimals import to_cases, to_rate, to_units
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.schema import LEVELS
 
-GROUPINGS: Final = (*LEVELS, "ship_date")
+PERIODS: Final = {"week": "%G-W%V", "month": "%Y-%m"}
+"""Groupings made of the ship date, and how: ISO weeks, calendar months."""
+LINE_GROUPINGS: Final = (*LEVELS, "item", "ship_date", *PERIODS)
+RECORD_GROUPINGS: Final = ("path", "reason")
+"""Groupings that a line has from the lost-case record of its item and day."""
+GROUPINGS: Final = (*LINE_GROUPINGS, *RECORD_GROUPINGS)
+PARTING: Final = ("department", "vendor", "item", *RECORD_GROUPINGS)
+"""Groupings and filters that part the lines of an order: its metrics are then of the part that a group holds."""
 METRICS: Final = ("case_fill_rate", "line_fill_rate", "order_fill_rate", "on_time_rate", "otif_rate")
 
 
@@ -24,7 +31,8 @@ def compute_service(lines: pl.LazyFrame, by: Sequence[str]) -> pl.LazyFrame:
 
     Args:
         lines: `CLASSIFIED_LINES`; only counted ones matter.
-        by: grouping columns, out of `GROUPINGS`; none for the total.
+        by: grouping columns, out of `GROUPINGS`; none for the total. The lines must have those of
+            `RECORD_GROUPINGS`.
 
     Returns:
         The grouping columns and those of `SERVICE`, sorted by group.
@@ -34,7 +42,7 @@ def compute_service(lines: pl.LazyFrame, by: Sequence[str]) -> pl.LazyFrame:
     complete = pl.col("shipped_cases") >= pl.col("ordered_cases")
     late = ~pl.col("on_time")
     orders = (
-        lines.filter(pl.col("disposition") == "COUNTED")
+        add_periods(lines.filter(pl.col("disposition") == "COUNTED"), by)
         .group_by(*group, *[name for name in ("dc", "order_id") if name not in by])
         .agg(
             pl.len().alias("lines"),
@@ -74,6 +82,13 @@ def compute_service(lines: pl.LazyFrame, by: Sequence[str]) -> pl.LazyFrame:
         )
         .sort(group or "orders", nulls_last=True)
         .select(*group, *schema.SERVICE.names)
+    )
+
+
+def add_periods(frame: pl.LazyFrame, by: Sequence[str]) -> pl.LazyFrame:
+    """Add the week and the month of the ship date, where they are grouped by."""
+    return frame.with_columns(
+        pl.col("ship_date").dt.strftime(pattern).alias(name) for name, pattern in PERIODS.items() if name in by
     )
 
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
+from itertools import takewhile
 from pathlib import Path
 
 import dagster as dg
@@ -21,6 +22,7 @@ from fillrate_assets.core.partition_key import PartitionKey
 from fillrate_assets.core.table_schema import TableSchema
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.defs import exports
+from fillrate_assets.fillrate.rules import line_classification
 from fillrate_assets.storage import sql
 from fillrate_assets_tests.conftest import ROOT, SMALL, copied
 from fillrate_assets_tests.fixtures.cloud import Cloud
@@ -125,13 +127,32 @@ def test_the_workbook_shows_the_report_of_the_day(exported: Exported) -> None:
     for day in OPEN:
         records = exported.home.store.read_records(DC, day)
         book = openpyxl.load_workbook(_folder(exported.home, day) / "report.xlsx")
-        assert book.sheetnames == ["Summary", "Trend", "Worst items", "By vendor", "Lost by path", "Notes"]
+        assert book.sheetnames == ["Summary", "Trend", "Worst items", "By vendor", "Lost by path", "Doubts", "Notes"]
         assert book["Summary"]["A2"].value == f"Ship dates {day} to {day}, 1 DC: {DC}"
-        header, *rows = book["Summary"].iter_rows(min_row=9, values_only=True)
+        header, *rows = takewhile(any, book["Summary"].iter_rows(min_row=9, values_only=True))
         assert (header[0], rows[-1][0]) == ("Department", "TOTAL")
         assert {row[0] for row in rows[:-1]} >= set(records["department"].drop_nulls())
         assert rows[-1][header.index("Lost")] == pytest.approx(float(records["lost_cases"].sum()))
         assert rows[-1][header.index("Ordered")] == pytest.approx(float(records["ordered_cases"].sum()))
+
+
+def test_a_workbook_shows_the_rejects_of_its_day_below_each_table(exported: Exported) -> None:
+    (day, rejects), *_ = (
+        (day, rows)
+        for day in OPEN
+        if (
+            rows := line_classification.select_rejects(
+                exported.home.lake.read(schema.CLASSIFIED_LINES, [PartitionKey(DC, day)])
+            ).collect()
+        ).height
+    )
+    book = openpyxl.load_workbook(_folder(exported.home, day) / "report.xlsx")
+    counts = [f"{len(rejects.filter(table=table)):,} of " for table in rejects["table"].unique()]
+    for name in book.sheetnames[:5]:
+        (note,) = [str(row[0]) for row in book[name].iter_rows(values_only=True) if str(row[0]).startswith("Doubt: ")]
+        assert all(count in note for count in counts), name
+    told = "\n".join(str(row[0]) for row in book["Doubts"].iter_rows(values_only=True))
+    assert all(f"rejected: {count}" in told for count in counts)
 
 
 def test_a_workbook_tells_when_its_records_were_published(exported: Exported) -> None:

@@ -13,6 +13,8 @@ from fillrate_assets.core.partition_key import PartitionKey
 from fillrate_assets.core.table_schema import TableSchema
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.report import labels, service_report, terminal
+from fillrate_assets.fillrate.report.doubts import Doubts
+from fillrate_assets.fillrate.report.service_report import Facts
 
 DAY: Final = date(2024, 5, 16)
 LINE: Final = {
@@ -71,12 +73,16 @@ def _make_lost(confirmed: int, estimated: int, **more: Any) -> dict[str, Any]:  
 NO_RECORDS: Final = schema.LOST_CASES.make_empty()
 
 
+def _make_facts(lines: pl.LazyFrame, records: pl.LazyFrame = NO_RECORDS, doubts: Doubts | None = None) -> Facts:
+    return Facts(lines, records, schema.ITEMS.make_empty(), doubts or Doubts())
+
+
 def test_a_report_has_its_groups_the_service_metrics_and_the_lost_cases() -> None:
     lines = _make_lines(_make_line(10, 8), _make_line(10, 10, vendor="V2"))
     got = service_report.compute_report(
         lines, _make_records(_make_lost(2, 5), _make_lost(0, 0, vendor="V2")), ["dc", "vendor"]
     ).collect()
-    assert got.columns == ["dc", "vendor", *schema.SERVICE.names, "lost_cases"]
+    assert got.columns == ["dc", "vendor", *schema.SERVICE.names, *service_report.QUANTITIES]
     assert got.select("vendor", "case_fill_rate", "lost_cases").rows() == [
         ("V1", Decimal("0.8"), Decimal(7)),
         ("V2", Decimal(1), Decimal(0)),
@@ -209,16 +215,13 @@ def test_vendors_are_in_the_order_of_what_they_lost() -> None:
 
 def test_a_table_shows_rates_in_percent_cases_aligned_and_a_total() -> None:
     lines = _make_lines(
-        _make_line(1234, 1000), _make_line(10, 8, vendor="V2"), {**_make_line(0, 0), "ordered_cases": Decimal("0.5")}
+        _make_line(1234, 1000), _make_line(10, 8, customer="C2"), {**_make_line(0, 0), "ordered_cases": Decimal("0.5")}
     )
-    groups, total = (
-        service_report.compute_report(lines, NO_RECORDS, ["vendor"]).collect(),
-        service_report.compute_total(lines, NO_RECORDS).collect(),
-    )
-    text = terminal.format_report(groups, total, ["vendor"], styled=False)
+    report = service_report.build_report(_make_facts(lines), ["customer"])
+    text = terminal.format_report(report, styled=False)
     header, _, first, second, last = (line.split() for line in text.splitlines() if line.strip())
-    assert header[:4] == ["Vendor", "Lines", "Orders", "Ordered"]
-    assert first[:6] == ["V1", "2", "1", "1,234.5", "1,000", "81.00"]
+    assert header[:4] == ["Customer", "Lines", "Orders", "Ordered"]
+    assert first[:6] == ["C1", "2", "1", "1,234.5", "1,000", "81.00"]
     assert second[3] == "10.0"
     assert last[0] == "TOTAL"
 

@@ -4,6 +4,7 @@ import io
 import zipfile
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from itertools import takewhile
 from pathlib import Path
 
 import openpyxl
@@ -14,6 +15,7 @@ from openpyxl.worksheet.worksheet import Worksheet
 from fillrate_assets.core import decimals
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.report import labels
+from fillrate_assets.fillrate.report.doubts import Doubts
 from fillrate_assets.fillrate.report.queries import read_facts_from_files
 from fillrate_assets.fillrate.report.service_report import Facts, build_report_data
 from fillrate_assets.fillrate.report.workbook import write_workbook
@@ -22,13 +24,13 @@ from fillrate_assets.fillrate.sources.contract_files import read_directory
 from fillrate_assets_tests.factories import directories
 
 MADE_AT = datetime(2024, 5, 17, 6, tzinfo=UTC)
-SHEETS = ["Summary", "Trend", "Worst items", "By vendor", "Lost by path", "Notes"]
+SHEETS = ["Summary", "Trend", "Worst items", "By vendor", "Lost by path", "Doubts", "Notes"]
 
 
 @pytest.fixture(scope="module")
 def facts(tmp_path_factory: pytest.TempPathFactory) -> Facts:
     directory = directories.write_golden_directory(tmp_path_factory.mktemp("golden"))
-    return read_facts_from_files(read_directory(directory, loaded_at=MADE_AT), PartitionFilter())
+    return read_facts_from_files(read_directory(directory, loaded_at=MADE_AT), PartitionFilter())[0]
 
 
 @pytest.fixture
@@ -39,7 +41,8 @@ def file(facts: Facts, tmp_path: Path) -> Path:
 
 
 def _read_rows(sheet: Worksheet, top: int = 1) -> Iterator[dict[str, object]]:
-    header, *rows = sheet.iter_rows(min_row=top, values_only=True)
+    """The rows of a table, down to the first blank one."""
+    header, *rows = takewhile(any, sheet.iter_rows(min_row=top, values_only=True))
     return ({str(name): value for name, value in zip(header, row, strict=True)} for row in rows)
 
 
@@ -60,7 +63,7 @@ def test_the_summary_ends_in_the_total_outside_the_filter(file: Path, facts: Fac
     assert (total["DC"], total["Department"]) == ("TOTAL", None)
     assert group["Lost"] == total["Lost"] == float(facts.records.collect()["lost_cases"].sum())
     assert group["Case fill gap (points)"] == pytest.approx(float(str(group["Case fill"])) * 100 - 95, abs=0.005)
-    assert sheet.auto_filter.ref == "A9:P10"
+    assert sheet.auto_filter.ref == "A9:T10"
 
 
 def test_numbers_are_numbers_and_there_is_no_formula(file: Path) -> None:
@@ -84,7 +87,7 @@ def test_text_that_looks_like_a_formula_stays_text(tmp_path: Path) -> None:
     directory = directories.write_minimal_directory(tmp_path / "in")
     items = [{"item": "A", "item_type": "STOCK", "description": "=1+1", "vendor": "@SUM(A1)"}]
     directories.write_csv(directory / "items.csv", items)
-    facts = read_facts_from_files(read_directory(directory, loaded_at=MADE_AT), PartitionFilter())
+    facts = read_facts_from_files(read_directory(directory, loaded_at=MADE_AT), PartitionFilter())[0]
     write_workbook(tmp_path / "book.xlsx", build_report_data(facts, ["vendor"]), made_at=MADE_AT)
     sheet = openpyxl.load_workbook(tmp_path / "book.xlsx")["Worst items"]
     assert [(cell.value, cell.data_type) for cell in sheet[2][2:4]] == [("=1+1", "s"), ("@SUM(A1)", "s")]
@@ -93,7 +96,7 @@ def test_text_that_looks_like_a_formula_stays_text(tmp_path: Path) -> None:
 def test_a_workbook_of_held_days_says_so_and_still_shows_service(tmp_path: Path) -> None:
     directory = directories.write_minimal_directory(tmp_path / "in")
     (directory / "instock_snapshots.csv").unlink()
-    facts = read_facts_from_files(read_directory(directory, loaded_at=MADE_AT), PartitionFilter())
+    facts = read_facts_from_files(read_directory(directory, loaded_at=MADE_AT), PartitionFilter())[0]
     write_workbook(tmp_path / "book.xlsx", build_report_data(facts, ["dc"]), made_at=MADE_AT)
     opened = openpyxl.load_workbook(tmp_path / "book.xlsx")
     assert opened["Summary"]["A7"].value == "1 ship day of a DC held: no lost cases there (see Notes)."
@@ -110,6 +113,8 @@ def test_the_same_book_is_the_same_bytes_wherever_they_go(facts: Facts, tmp_path
 
 
 def test_a_workbook_of_nothing_is_a_workbook(tmp_path: Path) -> None:
-    nothing = Facts(schema.CLASSIFIED_LINES.make_empty(), schema.LOST_CASES.make_empty(), schema.ITEMS.make_empty(), {})
+    nothing = Facts(
+        schema.CLASSIFIED_LINES.make_empty(), schema.LOST_CASES.make_empty(), schema.ITEMS.make_empty(), Doubts()
+    )
     write_workbook(tmp_path / "book.xlsx", build_report_data(nothing, ["dc"]), made_at=MADE_AT)
     assert openpyxl.load_workbook(tmp_path / "book.xlsx").sheetnames == SHEETS

@@ -80,7 +80,9 @@ def test_an_order_counts_in_every_group_in_which_it_has_a_line() -> None:
     assert frame.select("vendor", "orders", "order_fill_rate").rows() == [("V1", 1, 1), ("V2", 1, 0), (None, 1, 1)]
 
 
-@pytest.mark.parametrize("by", [[], ["dc"], ["ship_date"], ["customer", "ship_date"], [*service_metrics.GROUPINGS]])
+@pytest.mark.parametrize(
+    "by", [[], ["dc"], ["ship_date"], ["customer", "ship_date"], [*service_metrics.LINE_GROUPINGS]]
+)
 def test_any_grouping_adds_up_to_the_total(by: list[str]) -> None:
     rows = [{"ship_date": date(2024, 5, day), "customer": f"C{day % 2}", **SHORT} for day in range(1, 9)]
     frame = service_metrics.compute_service(make_counted_lines(*rows), by).collect()
