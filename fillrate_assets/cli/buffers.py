@@ -62,7 +62,7 @@ def demo(warehouses: int, seed: int, hours: int) -> None:
     from fillrate_assets.buffers.rules.policy import Policy
     from fillrate_assets.buffers.sources.floor_feeds import FloorFeeds
     from fillrate_assets.cli import buffers_demo, launcher
-    from fillrate_assets.cli.progress import called_as, working
+    from fillrate_assets.cli.progress import name_command, show_activity
     from fillrate_assets.definitions import delivery_of
     from fillrate_assets.sample.buffers_loader import Floors
     from fillrate_assets.storage.database import Database
@@ -70,7 +70,7 @@ def demo(warehouses: int, seed: int, hours: int) -> None:
     started = perf_counter()
     chosen = settings.load()
     floors = Floors(chosen, warehouses, seed, hours)
-    with working("Simulating the floors"):
+    with show_activity("Simulating the floors"):
         filled = floors.fill()
     click.echo(
         f"Simulated floors: {warehouses} warehouses, {floors.ticks[0]:%Y-%m-%d}{'' if filled else ' (unchanged)'}"
@@ -87,7 +87,7 @@ def demo(warehouses: int, seed: int, hours: int) -> None:
         click.echo(f"the last tick, run {run_id}: {problem}", err=True)
     buffers_demo.summarize(floors, alerts, console)
     console.print(f"{perf_counter() - started:,.0f} s.")
-    for line in buffers_demo.examples(alerts, called_as(), chosen):
+    for line in buffers_demo.examples(alerts, name_command(), chosen):
         click.echo(line)
     if failure:
         raise click.exceptions.Exit(1)
@@ -163,12 +163,12 @@ def replay(first: datetime, last: datetime, changes: tuple[str, ...], file: Path
 
     from fillrate_assets import settings
     from fillrate_assets.buffers.report.policy_backtest import Backtest, build_policy
-    from fillrate_assets.cli.progress import progress
+    from fillrate_assets.cli.progress import show_progress
 
     chosen = settings.load()
     policy = build_policy(_policies(chosen).read_active().champion, changes, file)
     again = Backtest(chosen, policy, first, last, dcs)
-    with progress("Running history again", len(again.ticks)) as tell:
+    with show_progress("Running history again", len(again.ticks)) as tell:
         for at in again.run():
             tell(f"{at:%Y-%m-%d %H:%M}")
     again.print_comparison(Console(width=110, highlight=False))

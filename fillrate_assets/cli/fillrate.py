@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import click
 
-from fillrate_assets.cli.progress import called_as, progress, working
+from fillrate_assets.cli.progress import name_command, show_activity, show_progress
 from fillrate_assets.core import extras
 
 if TYPE_CHECKING:
@@ -113,15 +113,15 @@ def calculate(
     from fillrate_assets.fillrate.sources.contract_files import write_frame
     from fillrate_assets.storage.atomic_write import replace_file
 
-    scope = _scope(dcs, first, last)
+    scope = _build_scope(dcs, first, last)
     if out.suffix.lower() not in {".csv", ".parquet"}:
-        _misuse(f"--out {out}: records are written as .csv or .parquet")
-    _must_have_a_place(out)
+        _refuse(f"--out {out}: records are written as .csv or .parquet")
+    _require_parent(out)
     rejects = out.with_name(f"{out.stem}.rejects{out.suffix}")
-    contracts = _read(directory, mapping)
-    with working("Calculating"):
+    contracts = _read_contracts(directory, mapping)
+    with show_activity("Calculating"):
         calculation = calculate_contracts(contracts, scope)
-    with working(f"Writing {out}"), replace_file(out) as new_records, replace_file(rejects) as new_rejects:
+    with show_activity(f"Writing {out}"), replace_file(out) as new_records, replace_file(rejects) as new_rejects:
         write_frame(calculation.records, new_records)
         write_frame(calculation.rejects, new_rejects)
     doubts = read_doubts_of_files(contracts, calculation, scope)
@@ -194,8 +194,8 @@ def report(  # noqa: PLR0913 - an option each
     from fillrate_assets.storage.atomic_write import replace_file
 
     form = _choose_format(form, out)
-    scope = _scope(dcs, first, last)
-    _must_be_about_files(mapping, directory)
+    scope = _build_scope(dcs, first, last)
+    _require_input(mapping, directory)
     targets = read_targets(targets_file).lazy() if targets_file else None
     facts, earlier = _read_facts(directory, mapping, scope, compare, groups)
     view = rules.View(dcs, vendors, items, sort or (), top)
@@ -204,10 +204,10 @@ def report(  # noqa: PLR0913 - an option each
 
         data = rules.build_report_data(facts, groups, targets, view, earlier)
         made = data.report
-        with working(f"Writing {out}"), replace_file(out) as new:
+        with show_activity(f"Writing {out}"), replace_file(out) as new:
             write_workbook(new, data, made_at=datetime.now(UTC))
     else:
-        with working("Reporting"):
+        with show_activity("Reporting"):
             made = rules.build_report(facts, groups, targets, view, earlier)
         _write_report(made, form, out)
     if out:
@@ -237,9 +237,9 @@ def explain(dc: str, ship_date: date, item: str, directory: Path | None, mapping
     from fillrate_assets.fillrate.report import explain as rules
     from fillrate_assets.fillrate.report.queries import read_evidence_from_files, read_evidence_from_lake
 
-    _must_be_about_files(mapping, directory)
-    contracts = _read(directory, mapping) if directory else None
-    with working("Calculating" if contracts else "Reading the lake"):
+    _require_input(mapping, directory)
+    contracts = _read_contracts(directory, mapping) if directory else None
+    with show_activity("Calculating" if contracts else "Reading the lake"):
         evidence, known = (
             read_evidence_from_files(contracts, dc, ship_date)
             if contracts
@@ -267,9 +267,9 @@ def load(directory: Path, mapping: Path | None) -> None:
     from fillrate_assets.sample import fillrate_loader
 
     loaded_at = datetime.now(UTC)
-    with working(f"Reading {directory}"):
+    with show_activity(f"Reading {directory}"):
         contracts = read_directory(directory, mapping, loaded_at=loaded_at)
-    with working("Loading"):
+    with show_activity("Loading"):
         loaded = fillrate_loader.load(settings.load(), contracts, loaded_at=loaded_at)
     for table, rows in loaded.rows.items():
         click.echo(f"{table:20}{rows:>12,} rows")
@@ -314,17 +314,17 @@ def demo(days: int, dc_count: int, items: int, seed: int, processes: int) -> Non
     from fillrate_assets.sample.network import Network
 
     started = perf_counter()
-    network = _sample(Network(seed=seed, dcs=dc_count, items=items, days=days, last=_last_sample_day()))
+    network = _load_sample(Network(seed=seed, dcs=dc_count, items=items, days=days, last=_last_sample_day()))
     chosen = settings.load()
-    before = story.Standing.of(chosen)
+    before = story.RecordCounts.of(chosen)
     wanted = [launcher.RunRange(dc, network.first, network.last) for dc in network.dc_codes]
     failed = _run(wanted, processes)
     launcher.ask_standing_checks(chosen)
     console = Console(width=100, highlight=False)
     story.summarize(chosen, network, console)
-    after = story.Standing.of(chosen)
+    after = story.RecordCounts.of(chosen)
     console.print(f"\n{after.compared(before)} {perf_counter() - started:,.0f} s.")
-    for line in story.next_steps(chosen, called_as()):
+    for line in story.list_next_steps(chosen, name_command()):
         click.echo(line)
     if failed:
         raise click.exceptions.Exit(FAILED)
@@ -348,7 +348,7 @@ def sample(context: click.Context, days: int, dc_count: int, items: int, seed: i
     from fillrate_assets.sample.network import Network
 
     if context.invoked_subcommand is None:
-        _sample(Network(seed=seed, dcs=dc_count, items=items, days=days, last=_last_sample_day()))
+        _load_sample(Network(seed=seed, dcs=dc_count, items=items, days=days, last=_last_sample_day()))
 
 
 @sample.command()
@@ -360,7 +360,7 @@ def advance() -> None:
     from fillrate_assets import settings
     from fillrate_assets.sample.fillrate_loader import SampleNetwork
 
-    with working("Advancing the sample network"):
+    with show_activity("Advancing the sample network"):
         day, arrived = SampleNetwork(settings.load()).advance()
     click.echo(f"{day}: {sum(arrived.values()):,} order lines arrived at {len(arrived)} DCs")
 
@@ -385,7 +385,7 @@ def run(dcs: tuple[str, ...], first: date | None, last: date | None, processes: 
     from fillrate_assets import settings
     from fillrate_assets.cli import launcher
 
-    _scope(dcs, first, last)
+    _build_scope(dcs, first, last)
     wanted = launcher.ranges(settings.load(), dcs, first, last, datetime.now(UTC).date())
     if _run(wanted, processes):
         raise click.exceptions.Exit(FAILED)
@@ -432,7 +432,7 @@ def _last_sample_day() -> date:
     return min(Network.last, datetime.now(UTC).date())
 
 
-def _sample(network: Network) -> Network:
+def _load_sample(network: Network) -> Network:
     """Load the sample network of the home, or generate one if there is none."""
     from fillrate_assets import settings
     from fillrate_assets.sample.fillrate_loader import SampleNetwork
@@ -442,7 +442,7 @@ def _sample(network: Network) -> Network:
         click.echo(f"Sample network: {there.dcs} DCs, {there.items:,} items, {there.first} to {there.last} (unchanged)")
         return there
     lines = 0
-    with progress("Filling the embedded systems", network.dcs) as tell:
+    with show_progress("Filling the embedded systems", network.dcs) as tell:
         for dc, count in store.generate(network):
             lines += count
             tell(f"{dc}: {count:,} order lines")
@@ -461,7 +461,7 @@ def _run(wanted: Sequence[RunRange], processes: int) -> bool:
     failed = False
     chosen = settings.load()
     parts = [part for each in wanted for part in each.parts(chosen.sensor.max_days_per_run)]
-    with progress("Running through Dagster", len(parts)) as tell:
+    with show_progress("Running through Dagster", len(parts)) as tell:
         for ran in launcher.run(chosen, parts, processes):
             span = f"{ran.range.dc} {ran.range.first} to {ran.range.last}"
             tell(f"{span}: {'failed' if ran.failure else 'done'} in {ran.seconds:.0f} s")
@@ -471,33 +471,33 @@ def _run(wanted: Sequence[RunRange], processes: int) -> bool:
     return failed
 
 
-def _misuse(message: str) -> NoReturn:
+def _refuse(message: str) -> NoReturn:
     raise click.UsageError(message, click.get_current_context())
 
 
-def _must_be_about_files(mapping: Path | None, directory: Path | None) -> None:
+def _require_input(mapping: Path | None, directory: Path | None) -> None:
     if mapping and not directory:
-        _misuse("--mapping is about the files of --input DIR")
+        _refuse("--mapping is about the files of --input DIR")
 
 
-def _must_have_a_place(out: Path) -> None:
+def _require_parent(out: Path) -> None:
     """Refuse a place that does not exist before any work is done."""
     if not out.parent.is_dir():
-        _misuse(f"--out {out}: {out.parent} is not a directory")
+        _refuse(f"--out {out}: {out.parent} is not a directory")
 
 
 def _choose_format(form: str | None, out: Path | None) -> str:
     """Choose the format of a report; refuse a file whose ending says nothing, or something else."""
     if out is None:
         if form in {"xlsx", "parquet"}:
-            _misuse(f"{'a workbook' if form == 'xlsx' else 'Parquet'} needs --out FILE")
+            _refuse(f"{'a workbook' if form == 'xlsx' else 'Parquet'} needs --out FILE")
         return form or "table"
     known = FORMATS.get(out.suffix.lower())
     if known is None:
-        _misuse(f"--out {out}: a report is written as {', '.join(FORMATS)}")
+        _refuse(f"--out {out}: a report is written as {', '.join(FORMATS)}")
     if form not in {None, known}:
-        _misuse(f"--out {out} is a file for --format {known}, not {form}")
-    _must_have_a_place(out)
+        _refuse(f"--out {out} is a file for --format {known}, not {form}")
+    _require_parent(out)
     return known
 
 
@@ -513,11 +513,11 @@ def _read_facts(
     period = None
     if compare:
         if scope.first is None or scope.last is None:
-            _misuse("--compare needs --from and --to")
+            _refuse("--compare needs --from and --to")
         period = rules.find_earlier_period(compare, scope.first, scope.last, groups)
     wanted = PartitionFilter(scope.dcs, *period[:2]) if period else None
-    contracts = _read(directory, mapping) if directory else None
-    with working("Calculating" if contracts else "Reading the lake"):
+    contracts = _read_contracts(directory, mapping) if directory else None
+    with show_activity("Calculating" if contracts else "Reading the lake"):
         facts, earlier = (
             read_facts_from_files(contracts, scope, wanted)
             if contracts
@@ -547,18 +547,18 @@ def _write_report(made: Report, form: str, out: Path | None) -> None:
             new.write_text(text, encoding="utf-8")
 
 
-def _scope(dcs: tuple[str, ...], first: date | None, last: date | None) -> PartitionFilter:
+def _build_scope(dcs: tuple[str, ...], first: date | None, last: date | None) -> PartitionFilter:
     from fillrate_assets.fillrate.rules.pipeline import PartitionFilter
 
     if first and last and first > last:
-        _misuse(f"--from {first} is after --to {last}")
+        _refuse(f"--from {first} is after --to {last}")
     return PartitionFilter(dcs or None, first, last)
 
 
-def _read(directory: Path, mapping: Path | None) -> Contracts:
+def _read_contracts(directory: Path, mapping: Path | None) -> Contracts:
     from fillrate_assets.fillrate.sources.contract_files import read_directory
 
-    with working(f"Reading {directory}"):
+    with show_activity(f"Reading {directory}"):
         return read_directory(directory, mapping, loaded_at=datetime.now(UTC))
 
 

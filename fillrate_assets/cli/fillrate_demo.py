@@ -26,19 +26,19 @@ _WORST = 5
 
 
 @dataclass(frozen=True)
-class Standing:
+class RecordCounts:
     """What the record store holds: the same before and after a run that changed nothing."""
 
     records: int
     restatements: int
 
     @classmethod
-    def of(cls, settings: Settings) -> Standing:
+    def of(cls, settings: Settings) -> RecordCounts:
         """Count it."""
         store = RecordStore(Database.from_settings(settings))
         return cls(store.count(RECORDS), store.count(RESTATEMENTS))
 
-    def compared(self, before: Standing) -> str:
+    def compared(self, before: RecordCounts) -> str:
         """Return what changed since, in a sentence."""
         records, restated = self.records - before.records, self.restatements - before.restatements
         if not records and not restated:
@@ -46,7 +46,7 @@ class Standing:
         return f"{self.records:,} records stand ({records:+,}), {self.restatements:,} restatements ({restated:+,})."
 
 
-def next_steps(settings: Settings, command: str) -> list[str]:
+def list_next_steps(settings: Settings, command: str) -> list[str]:
     """Commands to go on with, on a record worth looking at; `command` is how `fillrate` was called."""
     estimated = Lake(settings.storage.lake_root).scan(schema.LOST_CASES).filter(pl.col("estimated_cases") > 0)
     worst = estimated.filter(pl.col("confirmed_cases") > 0).sort("lost_cases", "item").tail(1).collect()
@@ -73,14 +73,14 @@ def summarize(settings: Settings, network: Network, console: Console) -> None:
         f" orders complete {format_percent(total['order_fill_rate'])},"
         f" on time {format_percent(total['on_time_rate'])}, on time in full {format_percent(total['otif_rate'])}."
     )
-    console.print(_by_path(records))
-    console.print(_by_dc(classified, records))
-    console.print(_worst(records, "vendor"))
-    console.print(_worst(records, "item"))
-    _caveats(settings, network, console)
+    console.print(_build_path_table(records))
+    console.print(_build_dc_table(classified, records))
+    console.print(_build_worst_table(records, "vendor"))
+    console.print(_build_worst_table(records, "item"))
+    _print_caveats(settings, network, console)
 
 
-def _by_path(records: pl.LazyFrame) -> Table:
+def _build_path_table(records: pl.LazyFrame) -> Table:
     quantities = ("confirmed_cases", "estimated_cases", "lost_cases")
     rows = records.group_by("path").agg(pl.col(*quantities).sum()).sort(pl.col("path").cast(pl.Enum(PATHS))).collect()
     table = build_table("Why the rest did not ship", "path", "", "confirmed", "estimated", "lost cases")
@@ -91,7 +91,7 @@ def _by_path(records: pl.LazyFrame) -> Table:
     return table
 
 
-def _by_dc(classified: pl.LazyFrame, records: pl.LazyFrame) -> Table:
+def _build_dc_table(classified: pl.LazyFrame, records: pl.LazyFrame) -> Table:
     lost = records.group_by("dc").agg(pl.col("lost_cases").sum())
     rows = service_metrics.compute_service(classified, ["dc"]).join(lost, on="dc", how="left").sort("dc").collect()
     table = build_table("By DC", "DC", "ordered", "shipped", "case fill", "line fill", "on time", "OTIF", "lost cases")
@@ -102,7 +102,7 @@ def _by_dc(classified: pl.LazyFrame, records: pl.LazyFrame) -> Table:
     return table
 
 
-def _worst(records: pl.LazyFrame, by: str) -> Table:
+def _build_worst_table(records: pl.LazyFrame, by: str) -> Table:
     rows = (
         records.group_by(by)
         .agg(pl.col("ordered_cases", "shipped_cases", "confirmed_cases", "estimated_cases", "lost_cases").sum())
@@ -116,7 +116,7 @@ def _worst(records: pl.LazyFrame, by: str) -> Table:
     return table
 
 
-def _caveats(settings: Settings, network: Network, console: Console) -> None:
+def _print_caveats(settings: Settings, network: Network, console: Console) -> None:
     lake = Lake(settings.storage.lake_root)
     records = lake.scan(schema.LOST_CASES, last=network.last)
     console.print(

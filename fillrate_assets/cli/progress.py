@@ -11,7 +11,7 @@ import click
 
 
 @contextmanager
-def working(what: str) -> Iterator[None]:
+def show_activity(what: str) -> Iterator[None]:
     """Show that work is going on, where a person looks at a terminal."""
     if not sys.stderr.isatty():
         yield
@@ -23,7 +23,7 @@ def working(what: str) -> Iterator[None]:
 
 
 @contextmanager
-def progress(what: str, total: int) -> Iterator[Callable[[str], None]]:
+def show_progress(what: str, total: int) -> Iterator[Callable[[str], None]]:
     """Show how far counted work has come: a bar on a terminal, a line a step elsewhere."""
     if not sys.stderr.isatty():
         yield lambda step: click.echo(f"{what}: {step}", err=True)
@@ -37,7 +37,7 @@ def progress(what: str, total: int) -> Iterator[Callable[[str], None]]:
         yield lambda step: progress.update(task, advance=1, description=f"{what}: {step}")
 
 
-def called_as() -> str:
+def name_command() -> str:
     """How to call this command again from here."""
     program = Path(sys.argv[0]).absolute()
     return str(program.relative_to(Path.cwd())) if program.is_relative_to(Path.cwd()) else program.name

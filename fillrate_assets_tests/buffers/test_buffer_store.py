@@ -18,8 +18,8 @@ from fillrate_assets.core.errors import ContractViolation, PermanentFailure
 from fillrate_assets.fillrate.record_store import RecordStore
 from fillrate_assets.sample.floor.load import Load
 from fillrate_assets.storage.database import Database
-from fillrate_assets_tests.factories.buffers_frames import feedback
-from fillrate_assets_tests.factories.buffers_frames import tick as at
+from fillrate_assets_tests.factories.buffers_frames import make_feedback
+from fillrate_assets_tests.factories.buffers_frames import make_tick as at
 
 LOAD: Final = Load(warehouses=2, units=6)
 MASTERS: Final = LOAD.build_master_data()
@@ -222,7 +222,7 @@ def test_a_unit_is_not_judged_without_a_member_that_cannot_be_read(on_sqlite: Bu
 
 
 def _answer(**values: Any) -> Mapping[str, Any]:  # noqa: ANN401 - any column
-    return feedback(values).row(0, named=True)
+    return make_feedback(values).row(0, named=True)
 
 
 def test_an_answer_is_kept_once_and_every_version_of_it(buffers: BufferStore) -> None:

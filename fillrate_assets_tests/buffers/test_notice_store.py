@@ -31,13 +31,13 @@ from fillrate_assets.notifications.notifiers.dispatch import Notifiers
 from fillrate_assets.notifications.outbox import OUTBOX, MessageQueue, Send
 from fillrate_assets.storage.database import Database
 from fillrate_assets_tests.factories import buffers_frames
-from fillrate_assets_tests.factories.buffers_frames import POLICY, Row, tick
+from fillrate_assets_tests.factories.buffers_frames import POLICY, Row, make_tick
 from fillrate_assets_tests.fixtures import sending_process
 from fillrate_assets_tests.fixtures.receiver import Answer, Receiver, receiving
 from fillrate_assets_tests.fixtures.sending_process import LIFETIME, End, Job, render
 from fillrate_assets_tests.fixtures.transactions import watch_transactions
 
-NOW: Final = tick(0)
+NOW: Final = make_tick(0)
 SOON: Final = NOW + timedelta(seconds=5)
 SECRET: Final = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # noqa: S105 - of tests
 NO_DEAD_LETTERS: Final = schema.DEAD_LETTERS.make_empty().collect()
@@ -84,7 +84,9 @@ class Sender:
 
 
 def notices_of(*rows: Row) -> pl.DataFrame:
-    return buffers_frames.notices(*[{"notice_id": f"N{number}", **row} for number, row in enumerate(rows, start=1)])
+    return buffers_frames.make_notices(
+        *[{"notice_id": f"N{number}", **row} for number, row in enumerate(rows, start=1)]
+    )
 
 
 def write(
@@ -117,24 +119,24 @@ def test_what_is_written_is_read_back_as_it_was(outbox: NoticeStore) -> None:
         {"quantity": None, "explanation": None, "until_ts": None, "channel": "slack:floor", "target_unit": words},
     )
     write(outbox, written)
-    assert_frame_equal(outbox.read_for_alerts(buffers_frames.alerts({})).sort("notice_id"), written)
+    assert_frame_equal(outbox.read_for_alerts(buffers_frames.make_alerts({})).sort("notice_id"), written)
 
 
 def test_of_other_episodes_nothing_is_read(outbox: NoticeStore) -> None:
     write_rows(
         outbox, {}, {"episode": 2}, {"unit_id": "W1_PACK_TOTAL"}, {"action": "THROTTLE"}, {"direction": "STARVATION"}
     )
-    assert outbox.read_for_alerts(buffers_frames.alerts({}))["notice_id"].to_list() == ["N1"]
-    assert outbox.read_for_alerts(buffers_frames.alerts({"episode": 3})).is_empty()
-    assert outbox.read_for_alerts(buffers_frames.alerts()).is_empty()
-    schema.NOTICES.validate(outbox.read_for_alerts(buffers_frames.alerts()))
+    assert outbox.read_for_alerts(buffers_frames.make_alerts({}))["notice_id"].to_list() == ["N1"]
+    assert outbox.read_for_alerts(buffers_frames.make_alerts({"episode": 3})).is_empty()
+    assert outbox.read_for_alerts(buffers_frames.make_alerts()).is_empty()
+    schema.NOTICES.validate(outbox.read_for_alerts(buffers_frames.make_alerts()))
 
 
 def test_more_episodes_than_a_statement_names_are_found(outbox: NoticeStore) -> None:
     units = [{"unit_id": f"W{number}_PICK_TOTAL"} for number in range(1200)]
     write_rows(outbox, *units)
     write_rows(outbox, *units)
-    assert outbox.read_for_alerts(buffers_frames.alerts(*units)).height == 1200
+    assert outbox.read_for_alerts(buffers_frames.make_alerts(*units)).height == 1200
 
 
 def test_what_is_written_again_is_there_once_for_each_channel_and_logged_once(
@@ -169,7 +171,7 @@ def test_of_two_processes_that_write_the_same_each_notice_is_there_once(outbox: 
 
 def test_an_absent_store_is_reported(tmp_path: Path) -> None:
     with pytest.raises(PermanentFailure, match=r"^notices: there is no .*absent.db; run"):
-        NoticeStore(Database(f"sqlite:///{tmp_path}/absent.db")).read_for_alerts(buffers_frames.alerts({}))
+        NoticeStore(Database(f"sqlite:///{tmp_path}/absent.db")).read_for_alerts(buffers_frames.make_alerts({}))
 
 
 @pytest.mark.parametrize("store", ["sqlite"], indirect=True)
@@ -182,7 +184,7 @@ def test_an_index_finds_what_every_tick_queries(outbox: NoticeStore, store: Reco
 
     sa.event.listen(store.database.engine, "before_cursor_execute", sent)
     write_rows(outbox, {})
-    outbox.read_for_alerts(buffers_frames.alerts({}))
+    outbox.read_for_alerts(buffers_frames.make_alerts({}))
     deliver(outbox, Sender())
     sa.event.remove(store.database.engine, "before_cursor_execute", sent)
     assert len(statements) == 5
@@ -198,9 +200,9 @@ def test_an_index_finds_what_every_tick_queries(outbox: NoticeStore, store: Reco
 
 def test_a_message_per_warehouse_channel_and_tick(outbox: NoticeStore) -> None:
     other = {"channel": "slack:a"}
-    write_rows(outbox, {}, {}, other, {"warehouse": "W2"}, {"snapshot_ts": tick(1)})
+    write_rows(outbox, {}, {}, other, {"warehouse": "W2"}, {"snapshot_ts": make_tick(1)})
     send = Sender()
-    assert deliver(outbox, send, tick(1)) == DeliveryResult(sent=4)
+    assert deliver(outbox, send, make_tick(1)) == DeliveryResult(sent=4)
     assert send.attempted == [("console", ["N1", "N2"]), ("console", ["N4"]), ("console", ["N5"]), ("slack:a", ["N3"])]
     assert len({letter.message_id for letter in send.letters}) == 4
     assert all("." not in letter.message_id for letter in send.letters)
@@ -213,7 +215,7 @@ def test_what_is_sent_is_marked_and_not_sent_again(outbox: NoticeStore) -> None:
     deliver(outbox, Sender())
     write_rows(outbox, {})
     again = Sender()
-    assert deliver(outbox, again, tick(1)) == DeliveryResult()
+    assert deliver(outbox, again, make_tick(1)) == DeliveryResult()
     assert again.letters == []
     ((sent_at, attempts, next_attempt_at, failure),) = rows(
         outbox, OUTBOX, "sent_at", "attempts", "next_attempt_at", "failure"
@@ -237,9 +239,9 @@ def test_a_tick_sends_what_is_new_and_its_repetition_nothing(outbox: NoticeStore
     send = Sender()
     for _ in range(2):
         alerts, recommended, routes = (
-            buffers_frames.alerts({}),
-            buffers_frames.recommendations({}),
-            buffers_frames.routes({}),
+            buffers_frames.make_alerts({}),
+            buffers_frames.make_recommendations({}),
+            buffers_frames.make_routes({}),
         )
         sent = outbox.read_for_alerts(alerts)
         due, lost = notification_routing.route_notices(alerts, recommended, routes, sent, now=NOW, policy=POLICY)
@@ -298,7 +300,7 @@ def test_what_is_refused_is_a_dead_letter_and_not_tried_again(
     write_rows(outbox, {}, {}, {"warehouse": "W2"})
     send = Sender({"console": [PermanentFailure("refused with 404")]})
     assert deliver(outbox, send) == DeliveryResult(sent=1, given_up=1)
-    assert deliver(outbox, send, tick(1)) == DeliveryResult()
+    assert deliver(outbox, send, make_tick(1)) == DeliveryResult()
     refused = ["N1", "N2"] if len(send.letters[0].message.sections) == 2 else ["N3"]
     assert rows(outbox, DEAD_LETTERS, "notice_id", "channel", "problem") == [
         (name, "console", "refused with 404") for name in refused
@@ -311,10 +313,10 @@ def test_what_was_given_up_takes_a_new_start_if_it_is_still_to_act_on(outbox: No
     send = Sender({"slack:typo": [PermanentFailure("is not known")]})
     write_rows(outbox, {"channel": "slack:typo"})
     deliver(outbox, send)
-    assert outbox.read_for_alerts(buffers_frames.alerts({})).is_empty()
-    write_rows(outbox, {"channel": "slack:typo", "snapshot_ts": tick(1)}, now=tick(1))
-    assert outbox.read_for_alerts(buffers_frames.alerts({}))["snapshot_ts"].to_list() == [tick(1)]
-    assert deliver(outbox, send, tick(1)) == DeliveryResult(sent=1)
+    assert outbox.read_for_alerts(buffers_frames.make_alerts({})).is_empty()
+    write_rows(outbox, {"channel": "slack:typo", "snapshot_ts": make_tick(1)}, now=make_tick(1))
+    assert outbox.read_for_alerts(buffers_frames.make_alerts({}))["snapshot_ts"].to_list() == [make_tick(1)]
+    assert deliver(outbox, send, make_tick(1)) == DeliveryResult(sent=1)
     assert len({letter.message_id for letter in send.letters}) == 2
     assert len(rows(outbox, NOTICES, "id")) == len(rows(outbox, DEAD_LETTERS, "id")) == 1
 
@@ -490,7 +492,7 @@ def test_what_a_killed_process_left_is_not_sent_too_late(outbox: NoticeStore, re
     assert sending_process.run([Job(outbox, notifiers, notices_of({"channel": "webhook:floor"}), NOW, "written")]) == [
         -signal.SIGKILL
     ]
-    assert deliver(outbox, notifiers.send, tick(3)) == DeliveryResult(given_up=1)
+    assert deliver(outbox, notifiers.send, make_tick(3)) == DeliveryResult(given_up=1)
     assert receiver.requests == []
 
 
@@ -511,12 +513,12 @@ def test_two_processes_at_once_send_each_message_once(outbox: NoticeStore, recei
 def ping(
     outbox: NoticeStore, send: Callable[[OutgoingMessage], None], now: datetime, channel: str = "slack:platform"
 ) -> bool:
-    return outbox.ping(send, channel, last_tick=tick(0), warehouses=1000, now=now)
+    return outbox.ping(send, channel, last_tick=make_tick(0), warehouses=1000, now=now)
 
 
 def test_a_heartbeat_is_sent_once_an_hour(outbox: NoticeStore) -> None:
     send = Sender()
-    assert [ping(outbox, send, tick(number)) for number in (0, 1, 11, 12, 13)] == [True, False, False, True, False]
+    assert [ping(outbox, send, make_tick(number)) for number in (0, 1, 11, 12, 13)] == [True, False, False, True, False]
     first, _ = [letter.message for letter in send.letters]
     assert first.subject == "Buffer ticks run: last tick 2026-03-14 14:00 UTC, 1,000 warehouses"
     assert (send.letters[0].channel, first.sections) == ("slack:platform", ())
@@ -534,7 +536,7 @@ def test_a_ping_that_fails_is_tried_again_in_its_hour_and_stops_nothing(
     outbox: NoticeStore, caplog: pytest.LogCaptureFixture, failure: Exception
 ) -> None:
     send = Sender({"slack:platform": [failure]})
-    assert [ping(outbox, send, tick(number)) for number in (0, 1, 2)] == [False, True, False]
+    assert [ping(outbox, send, make_tick(number)) for number in (0, 1, 2)] == [False, True, False]
     assert caplog.messages == [f"the heartbeat was not sent: {failure}"]
     assert len({letter.message_id for letter in send.letters}) == 1
 

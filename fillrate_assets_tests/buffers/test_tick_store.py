@@ -17,7 +17,7 @@ from fillrate_assets.core.errors import ContractViolation, SourceUnavailable
 from fillrate_assets.core.table_schema import TableSchema
 from fillrate_assets.sample.floor.load import Load
 from fillrate_assets.storage.lake import Lake
-from fillrate_assets_tests.factories.feed_rows import T, signals
+from fillrate_assets_tests.factories.feed_rows import T, make_signals
 from fillrate_assets_tests.fixtures.cloud import Cloud
 
 TODAY: Final = T.date()
@@ -61,7 +61,7 @@ def files(request: pytest.FixtureRequest, lake: Lake) -> Callable[[], set[str]]:
 def _at(number: int, *dcs: str, level: float = 50.0, day: date = TODAY) -> pl.DataFrame:
     """`SIGNALS` of one warehouse in each of some DCs, so many ticks after `T`."""
     placed = ({"dc": dc, "warehouse": f"W-{dc}", "ship_date": day, "level": level} for dc in dcs)
-    rows = signals(*({**row, "snapshot_ts": T + number * TICK} for row in placed))
+    rows = make_signals(*({**row, "snapshot_ts": T + number * TICK} for row in placed))
     return rows if rows.height else schema.SIGNALS.make_empty().collect()
 
 

@@ -189,7 +189,7 @@ def chicago(
     Database(chosen.storage.record_store_url).upgrade()
     nothing = [frame.make_empty().collect() for frame in (schema.UNIT_MEMBERS, schema.SHIFTS, schema.ALERT_ROUTES)]
     BufferStore(Database(chosen.storage.record_store_url)).merge_master_data(
-        MasterData(buffers_frames.warehouses({}), *nothing)
+        MasterData(buffers_frames.make_warehouses({}), *nothing)
     )
     return chosen
 
@@ -256,9 +256,9 @@ def test_a_trial_begins_no_earlier_than_its_challenger(
 ) -> None:
     now = TICK + timedelta(days=3)
     eager = PolicyStore(Database(chicago.storage.record_store_url)).propose(EAGER, by="ann", now=now - ago)
-    LakeTickStore(Lake(chicago.storage.lake_root), ("CHI",)).write(schema.ALERTS, buffers_frames.alerts({}), TICK)
+    LakeTickStore(Lake(chicago.storage.lake_root), ("CHI",)).write(schema.ALERTS, buffers_frames.make_alerts({}), TICK)
     BufferStore(Database(chicago.storage.record_store_url)).add_feedback(
-        buffers_frames.feedback({"answer": "NO_PROBLEM"}).row(0, named=True)
+        buffers_frames.make_feedback({"answer": "NO_PROBLEM"}).row(0, named=True)
     )
     evidence = evaluate_challenger(chicago, eager.version, 14, now=now).evidence
     assert (evidence.since, evidence.until, evidence.episodes) == (now - length, now, episodes)
@@ -270,6 +270,6 @@ def test_a_trial_begins_no_earlier_than_its_challenger(
 
 @pytest.mark.parametrize("given", [{}, {"web__feedback_url": URL}, {"web__feedback_secret": SECRET}, LINKED])
 def test_the_pages_are_suggested_only_where_they_can_be_served(tmp_path: Path, given: dict[str, str]) -> None:
-    steps = buffers_demo.examples(buffers_frames.alerts({}), "fillrate", settings.load(home=tmp_path, **given))
+    steps = buffers_demo.examples(buffers_frames.make_alerts({}), "fillrate", settings.load(home=tmp_path, **given))
     assert "  fillrate buffers explain W1_PICK_TOTAL 2026-03-14T14:00" in steps
     assert ("  fillrate buffers serve" in steps) == (given == LINKED)

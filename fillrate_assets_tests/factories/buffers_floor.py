@@ -28,7 +28,7 @@ from fillrate_assets.settings import Settings
 from fillrate_assets.storage.database import Database
 from fillrate_assets.storage.lake import Lake
 from fillrate_assets_tests.factories import feed_rows
-from fillrate_assets_tests.factories.buffers_frames import routes
+from fillrate_assets_tests.factories.buffers_frames import make_routes
 from fillrate_assets_tests.fixtures.home import QUIET
 
 PATHS: Final = ("P1", "P2")
@@ -84,12 +84,12 @@ class Floor:
             for unit in (path, "TOTAL")
         ]
         known = MasterData(
-            warehouses=feed_rows.warehouses(
+            warehouses=feed_rows.make_warehouses(
                 {}, {"warehouse": "W2", "dc": "DC02", "name": "Two", "time_zone": "America/New_York"}
             ),
-            unit_members=feed_rows.members(*units),
-            shifts=feed_rows.shifts(),
-            alert_routes=routes({"active_from": OPENED}),
+            unit_members=feed_rows.make_members(*units),
+            shifts=feed_rows.make_shifts(),
+            alert_routes=make_routes({"active_from": OPENED}),
         )
         self.store.merge_master_data(replace(known, **masters))
         self.feeds.create()
@@ -106,10 +106,10 @@ class Floor:
         told = [{**row, "level": level[path]} for row, path in zip(base, paths, strict=True)]
         self.feeds.append(
             Feeds(
-                feed_rows.occupancy(*told),
-                feed_rows.flow(*windows),
-                feed_rows.staffing(*people),
-                feed_rows.limits(*base),
+                feed_rows.make_occupancy(*told),
+                feed_rows.make_flow(*windows),
+                feed_rows.make_staffing(*people),
+                feed_rows.make_limits(*base),
             )
         )
 

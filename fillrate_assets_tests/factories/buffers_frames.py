@@ -25,74 +25,74 @@ NO_HISTORY: Final = pl.DataFrame(schema=schema.RECOMMENDATIONS.polars)
 NO_UNITS: Final = pl.DataFrame(schema=schema.UNIT_TIMESERIES.polars)
 
 
-def tick(number: float) -> datetime:
+def make_tick(number: float) -> datetime:
     """The time of a tick, counted from `TICK`."""
     return TICK + timedelta(minutes=TICK_MINUTES * number)
 
 
-def units(*rows: Row) -> pl.DataFrame:
+def make_units(*rows: Row) -> pl.DataFrame:
     """`UNIT_TIMESERIES`: W1_PICK_TOTAL, half of 1,000 packages, 20 in and out per minute, 10 people who could do 30.
 
     The unit's id tells its warehouse, pool and whether it is a TOTAL (else a LANE); its fill and rates tell the rest.
     """
-    return _frame(schema.UNIT_TIMESERIES, tuple(_unit(row) for row in rows), {})
+    return _make_frame(schema.UNIT_TIMESERIES, tuple(_make_unit(row) for row in rows), {})
 
 
-def verdicts(*rows: Row) -> pl.DataFrame:
+def make_verdicts(*rows: Row) -> pl.DataFrame:
     """`VERDICTS_OF_UNITS`: W1_PICK_TOTAL should get 4 associates from INDUCT, which can spare 6, to act on."""
-    return _frame(schema.VERDICTS_OF_UNITS, tuple(_placed(row) for row in rows), _recommendation())
+    return _make_frame(schema.VERDICTS_OF_UNITS, tuple(_place(row) for row in rows), _make_recommendation())
 
 
-def recommendations(*rows: Row) -> pl.DataFrame:
+def make_recommendations(*rows: Row) -> pl.DataFrame:
     """`RECOMMENDATIONS`: the same at tick 0, and it stands."""
-    defaults = {**_recommendation(), "resolution": "KEPT"}
-    return _frame(schema.RECOMMENDATIONS, tuple(_placed(row) for row in rows), defaults)
+    defaults = {**_make_recommendation(), "resolution": "KEPT"}
+    return _make_frame(schema.RECOMMENDATIONS, tuple(_place(row) for row in rows), defaults)
 
 
-def alerts(*rows: Row) -> pl.DataFrame:
+def make_alerts(*rows: Row) -> pl.DataFrame:
     """`ALERTS`: W1_PICK_TOTAL is told at tick 0 to move associates, for the first time."""
     state = {"is_open": True, "episode": 1, "opened_ts": TICK, "last_notified_ts": TICK, "clear_count": 0, "seq": 1}
     told = {"label": "NEW", "severity": "ACT", "peak_notified_severity": "ACT", "openings": [TICK]}
-    return _frame(
-        schema.ALERTS, rows, {**_placed({}), "direction": "OVERFLOW", "action": "MOVE_STAFF", **told, **state}
+    return _make_frame(
+        schema.ALERTS, rows, {**_place({}), "direction": "OVERFLOW", "action": "MOVE_STAFF", **told, **state}
     )
 
 
-def routes(*rows: Row) -> pl.DataFrame:
+def make_routes(*rows: Row) -> pl.DataFrame:
     """`ALERT_ROUTES`: everything to act on, to console."""
     anything = {"warehouse": schema.ANY, "pool": schema.ANY, "unit_type": schema.ANY, "min_severity": "ACT"}
-    row = {**anything, "channel": "console", "active_from": tick(-1000), "updated_by": "test"}
-    return _frame(schema.ALERT_ROUTES, rows, row)
+    row = {**anything, "channel": "console", "active_from": make_tick(-1000), "updated_by": "test"}
+    return _make_frame(schema.ALERT_ROUTES, rows, row)
 
 
-def notices(*rows: Row) -> pl.DataFrame:
+def make_notices(*rows: Row) -> pl.DataFrame:
     """`NOTICES`: the first notice of an episode of W1_PICK_TOTAL, to console."""
     told = {"label": "NEW", "severity": "ACT", "episode": 1, "seq": 1, "notice_id": "N1", "rec_id": "R1"}
-    return _frame(schema.NOTICES, rows, {**_placed({}), **_recommendation(), **told, "channel": "console"})
+    return _make_frame(schema.NOTICES, rows, {**_place({}), **_make_recommendation(), **told, "channel": "console"})
 
 
-def warehouses(*rows: Row) -> pl.DataFrame:
+def make_warehouses(*rows: Row) -> pl.DataFrame:
     """`WAREHOUSES`: W1 in Chicago, active."""
     row = {"warehouse": "W1", "dc": "CHI", "name": "Chicago West", "time_zone": "America/Chicago", "active": True}
-    return _frame(schema.WAREHOUSES, rows, row)
+    return _make_frame(schema.WAREHOUSES, rows, row)
 
 
-def feedback(*rows: Row) -> pl.DataFrame:
+def make_feedback(*rows: Row) -> pl.DataFrame:
     """`FEEDBACK`: Kim says at tick 1 that the episode of `alerts` was a real problem, with the right action."""
-    said = {"rec_id": "R1", "responder": "kim", "answered_at": tick(1), "answer": "CORRECT"}
-    return _frame(
+    said = {"rec_id": "R1", "responder": "kim", "answered_at": make_tick(1), "answer": "CORRECT"}
+    return _make_frame(
         schema.FEEDBACK,
         rows,
-        {**_placed({}), "direction": "OVERFLOW", **said, "episode_key": EPISODE_KEY, "episode_ts": TICK},
+        {**_place({}), "direction": "OVERFLOW", **said, "episode_key": EPISODE_KEY, "episode_ts": TICK},
     )
 
 
-def _unit(row: Row) -> dict[str, Any]:
+def _make_unit(row: Row) -> dict[str, Any]:
     flows = {"inflow_rate": 20.0, "outflow_rate": 20.0, "outflow_median": 20.0, "slope": 0.0}
     people = {"headcount": 10.0, "headcount_planned": 10.0, "units_per_hour": 180.0, "staffed": True}
     known = {"quality": "FRESH", "coverage": 1.0, "unknown_ticks": 0, "trend_agrees": True}
     limits = {"capacity": 1000.0, "max_rate": 3600.0, "is_open": True}
-    full = {"fill": 0.5, **flows, **people, **known, **limits, **_placed(row)}
+    full = {"fill": 0.5, **flows, **people, **known, **limits, **_place(row)}
     derived: dict[str, Any] = {"proven_fill": full["fill"]}
     if full["fill"] is not None and full["capacity"] is not None:
         derived["level"] = full["fill"] * full["capacity"]
@@ -104,7 +104,7 @@ def _unit(row: Row) -> dict[str, Any]:
     return {**derived, **full}
 
 
-def _placed(row: Row) -> dict[str, Any]:
+def _place(row: Row) -> dict[str, Any]:
     unit_id = row.get("unit_id", "W1_PICK_TOTAL")
     warehouse, pool, path = unit_id.split("_")
     unit = {
@@ -116,14 +116,14 @@ def _placed(row: Row) -> dict[str, Any]:
     return {"dc": "CHI", "ship_date": TICK.date(), "snapshot_ts": TICK, "policy_version": POLICY.version, **unit, **row}
 
 
-def _recommendation() -> dict[str, Any]:
+def _make_recommendation() -> dict[str, Any]:
     move = {"action": "MOVE_STAFF", "quantity": 4.0, "quantity_unit": "associates", "surplus": 6.0}
-    where = {"source_unit": "INDUCT", "target_unit": "PICK", "until_ts": tick(6), "minutes_left": 4.0}
+    where = {"source_unit": "INDUCT", "target_unit": "PICK", "until_ts": make_tick(6), "minutes_left": 4.0}
     why = {"rule_id": "A-OVERFLOW-FULL", "quality": "FRESH", "explanation": "PICK TOTAL: 94.0 % full.", "evidence": []}
     return {"direction": "OVERFLOW", "verdict": "ACT", **move, **where, **why}
 
 
-def _frame(frame: TableSchema, rows: tuple[Row, ...], defaults: Row) -> pl.DataFrame:
+def _make_frame(frame: TableSchema, rows: tuple[Row, ...], defaults: Row) -> pl.DataFrame:
     names = frame.names
     unknown = {name for row in rows for name in row} - set(names)
     assert not unknown, f"{frame.name} has no column {unknown}"

@@ -17,57 +17,57 @@ T: Final = datetime(2026, 3, 10, 15, tzinfo=UTC)
 Row = Mapping[str, Any]
 
 
-def ago(minutes: float) -> datetime:
+def go_back(minutes: float) -> datetime:
     """So many minutes before the tick."""
     return T - timedelta(minutes=minutes)
 
 
-def occupancy(*rows: Row) -> pl.DataFrame:
+def make_occupancy(*rows: Row) -> pl.DataFrame:
     """`OCCUPANCY`: 50 packages on path P1 of W1, a minute ago."""
-    return _feed(schema.OCCUPANCY, rows, {"path": "P1", "level": 50.0})
+    return _make_feed(schema.OCCUPANCY, rows, {"path": "P1", "level": 50.0})
 
 
-def flow(*rows: Row) -> pl.DataFrame:
+def make_flow(*rows: Row) -> pl.DataFrame:
     """`FLOW`: 20 packages in and 10 out of path P1 of W1 in the 5 minutes before the tick."""
-    defaults = {"path": "P1", "window_start": ago(5), "inflow": 20.0, "outflow": 10.0, "event_ts": T}
-    return _feed(schema.FLOW, rows, defaults)
+    defaults = {"path": "P1", "window_start": go_back(5), "inflow": 20.0, "outflow": 10.0, "event_ts": T}
+    return _make_feed(schema.FLOW, rows, defaults)
 
 
-def limits(*rows: Row) -> pl.DataFrame:
+def make_limits(*rows: Row) -> pl.DataFrame:
     """`LIMITS`: 100 packages fit on path P1 of W1, which is open."""
-    return _feed(schema.LIMITS, rows, {"path": "P1", "capacity": 100.0, "max_rate": 600.0, "lane_open": True})
+    return _make_feed(schema.LIMITS, rows, {"path": "P1", "capacity": 100.0, "max_rate": 600.0, "lane_open": True})
 
 
-def staffing(*rows: Row) -> pl.DataFrame:
+def make_staffing(*rows: Row) -> pl.DataFrame:
     """`STAFFING`: 6 associates at 80 packages an hour in pool PACK of W1."""
-    return _feed(schema.STAFFING, rows, {"pool": "PACK", "headcount": 6.0, "units_per_hour": 80.0, "shift": "DAY"})
+    return _make_feed(schema.STAFFING, rows, {"pool": "PACK", "headcount": 6.0, "units_per_hour": 80.0, "shift": "DAY"})
 
 
-def warehouses(*rows: Row) -> pl.DataFrame:
+def make_warehouses(*rows: Row) -> pl.DataFrame:
     """`WAREHOUSES`: W1 of DC01 in Chicago, watched."""
     defaults = {"warehouse": "W1", "dc": "DC01", "name": "One", "time_zone": "America/Chicago", "active": True}
-    return _frame(schema.WAREHOUSES, rows or ({},), defaults)
+    return _make_frame(schema.WAREHOUSES, rows or ({},), defaults)
 
 
-def members(*rows: Row) -> pl.DataFrame:
+def make_members(*rows: Row) -> pl.DataFrame:
     """`UNIT_MEMBERS`: path P1 in W1_PACK_P1; a row without a role stands for one in each role."""
-    defaults = {"unit_id": "W1_PACK_P1", "path": "P1", "weight": 1.0, "valid_from": ago(100_000)}
+    defaults = {"unit_id": "W1_PACK_P1", "path": "P1", "weight": 1.0, "valid_from": go_back(100_000)}
     every = [row if "role" in row else {**row, "role": role} for row in rows for role in schema.ROLES]
-    return _frame(schema.UNIT_MEMBERS, tuple(every), defaults).unique(maintain_order=True)
+    return _make_frame(schema.UNIT_MEMBERS, tuple(every), defaults).unique(maintain_order=True)
 
 
-def shifts(*rows: Row) -> pl.DataFrame:
+def make_shifts(*rows: Row) -> pl.DataFrame:
     """`SHIFTS` of pool PACK of W1."""
-    return _frame(schema.SHIFTS, rows, {"warehouse": "W1", "pool": "PACK"})
+    return _make_frame(schema.SHIFTS, rows, {"warehouse": "W1", "pool": "PACK"})
 
 
-def signals(*rows: Row) -> pl.DataFrame:
+def make_signals(*rows: Row) -> pl.DataFrame:
     """`SIGNALS`: path P1 of W1, half full, observed and fresh."""
     defaults = {
-        **_tick(),
+        **_add_tick(),
         "path": "P1",
         "observed": 50.0,
-        "observed_ts": ago(1),
+        "observed_ts": go_back(1),
         "level": 50.0,
         "fusion": "MEAN",
         "suspect_sign": 0,
@@ -80,19 +80,19 @@ def signals(*rows: Row) -> pl.DataFrame:
         "level_fresh": True,
         "flow_fresh": True,
     }
-    return _frame(schema.SIGNALS, rows, defaults)
+    return _make_frame(schema.SIGNALS, rows, defaults)
 
 
-def pools(*rows: Row) -> pl.DataFrame:
+def make_pools(*rows: Row) -> pl.DataFrame:
     """`POOLS`: 6 associates at 80 packages an hour in pool PACK of W1."""
     people = {"headcount": 6.0, "headcount_planned": 7.0, "units_per_hour": 80.0, "staffed": True}
-    return _frame(schema.POOLS, rows, {**_tick(), "pool": "PACK", **people, "staffing_fresh": True})
+    return _make_frame(schema.POOLS, rows, {**_add_tick(), "pool": "PACK", **people, "staffing_fresh": True})
 
 
-def units(*rows: Row) -> pl.DataFrame:
+def make_units(*rows: Row) -> pl.DataFrame:
     """`UNIT_TIMESERIES`: W1_PACK_P1, half full and FRESH."""
     defaults = {
-        **_tick(),
+        **_add_tick(),
         "unit_id": "W1_PACK_P1",
         "pool": "PACK",
         "unit_type": "PACK",
@@ -104,29 +104,29 @@ def units(*rows: Row) -> pl.DataFrame:
         "quality": "FRESH",
         "unknown_ticks": 0,
     }
-    return _frame(schema.UNIT_TIMESERIES, rows, defaults)
+    return _make_frame(schema.UNIT_TIMESERIES, rows, defaults)
 
 
-def only(frame: pl.DataFrame) -> dict[str, Any]:
+def take_only_row(frame: pl.DataFrame) -> dict[str, Any]:
     """The one row of a frame."""
     assert frame.height == 1, frame
     return frame.row(0, named=True)
 
 
-def _tick() -> dict[str, Any]:
+def _add_tick() -> dict[str, Any]:
     return {"dc": "DC01", "ship_date": T.date(), "snapshot_ts": T, "warehouse": "W1", "policy_version": "v1"}
 
 
-def _feed(frame: TableSchema, rows: tuple[Row, ...], defaults: Row) -> pl.DataFrame:
+def _make_feed(frame: TableSchema, rows: tuple[Row, ...], defaults: Row) -> pl.DataFrame:
     """Rows that arrived when they happened, in the order in which they are named."""
-    base = {"warehouse": "W1", "event_ts": ago(1), **defaults}
-    return _frame(
+    base = {"warehouse": "W1", "event_ts": go_back(1), **defaults}
+    return _make_frame(
         frame,
         tuple({"ingest_ts": {**base, **row}["event_ts"], "src_seq": n, **row} for n, row in enumerate(rows)),
         base,
     )
 
 
-def _frame(frame: TableSchema, rows: tuple[Row, ...], defaults: Row) -> pl.DataFrame:
+def _make_frame(frame: TableSchema, rows: tuple[Row, ...], defaults: Row) -> pl.DataFrame:
     ordinary = {name: defaults.get(name) for name in frame.names}
     return pl.DataFrame([{**ordinary, **row} for row in rows], schema=frame.polars)

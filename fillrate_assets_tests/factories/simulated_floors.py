@@ -23,7 +23,7 @@ MONDAY = datetime(2026, 11, 9)  # noqa: DTZ001  by the warehouse's own clock
 
 
 @dataclass(frozen=True)
-class Ran:
+class SimulatedFloor:
     """A warehouse, its hours, and what happened in them."""
 
     layout: Layout
@@ -38,13 +38,15 @@ class Ran:
 
 
 @cache
-def ran(*events: Event) -> Ran:
+def run_floor(*events: Event) -> SimulatedFloor:
     """Tests only read it."""
     floor = draw_layout(SEED, NUMBER)
     hours = draw_roster(floor, MONDAY, MINUTES)
-    return Ran(floor, hours, physics.simulate_floor(floor, hours, events, make_generator(SEED, Stream.FLOOR, NUMBER)))
+    return SimulatedFloor(
+        floor, hours, physics.simulate_floor(floor, hours, events, make_generator(SEED, Stream.FLOOR, NUMBER))
+    )
 
 
-def shown(*events: Event, reception: Reception = PERFECT) -> Feeds:
-    floor = ran(*(event for event in events if event.kind in FLOOR_KINDS))
+def show(*events: Event, reception: Reception = PERFECT) -> Feeds:
+    floor = run_floor(*(event for event in events if event.kind in FLOOR_KINDS))
     return simulate_feeds(SEED, floor.layout, floor.roster, floor.record, events, reception)

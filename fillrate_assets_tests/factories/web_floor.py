@@ -76,7 +76,7 @@ class Floor:
         names = ("unit_id", "direction", "action", "episode", "seq")
         parts = dict(zip(names, rec_id.split("."), strict=True))
         numbers = {name: int(parts[name]) for name in ("episode", "seq")}
-        notices = buffers_frames.notices({"rec_id": rec_id, "notice_id": rec_id, **parts, **numbers, **row})
+        notices = buffers_frames.make_notices({"rec_id": rec_id, "notice_id": rec_id, **parts, **numbers, **row})
         lost = schema.DEAD_LETTERS.make_empty().collect()
         self.notices.write(notices, lost, render=render, lifetime=LIFETIME, now=TICK)
         return rec_id
@@ -147,12 +147,12 @@ class Browser:
         return self.client.get(response.headers["location"])
 
 
-def masters() -> MasterData:
+def make_masters() -> MasterData:
     """Two warehouses: W1 has a TOTAL and `LANES`, W2 a TOTAL."""
     member = {"path": "P", "role": "LEVEL", "weight": 1.0, "valid_from": TICK - timedelta(days=90)}
     members = [{**member, "unit_id": unit_id} for unit_id in ("W1_PICK_TOTAL", *LANES, "W2_PICK_TOTAL")]
     return MasterData(
-        buffers_frames.warehouses({}, {"warehouse": "W2"}),
+        buffers_frames.make_warehouses({}, {"warehouse": "W2"}),
         pl.DataFrame(members, schema=schema.UNIT_MEMBERS.polars),
         schema.SHIFTS.make_empty().collect(),
         schema.ALERT_ROUTES.make_empty().collect(),
@@ -160,7 +160,7 @@ def masters() -> MasterData:
 
 
 @contextmanager
-def served(directory: Path) -> Iterator[Floor]:
+def serve(directory: Path) -> Iterator[Floor]:
     """A floor with a warehouse and an alert, and its service, until the block ends."""
     with socket.create_server(("127.0.0.1", 0)) as listening, httpx.HTTPTransport() as transport:
         port = listening.getsockname()[1]
@@ -168,7 +168,7 @@ def served(directory: Path) -> Iterator[Floor]:
         Database(url).upgrade()
         links = LinkSigner(f"http://127.0.0.1:{port}", [SECRET])
         floor = Floor(NoticeStore(Database(url)), BufferStore(Database(url)), links, transport)
-        floor.store.merge_master_data(masters())
+        floor.store.merge_master_data(make_masters())
         floor.reset()
         pages = build_app(
             alerts=floor.notices,

@@ -42,8 +42,8 @@ LINKS: Final = Links(
 
 
 def letter(channel: str, *rows: Row) -> OutgoingMessage:
-    notices = buffers_frames.notices(*[{"channel": channel, **row} for row in rows or ({},)])
-    (message,) = notice_text.render_messages(notices, buffers_frames.warehouses({}), LINKS)
+    notices = buffers_frames.make_notices(*[{"channel": channel, **row} for row in rows or ({},)])
+    (message,) = notice_text.render_messages(notices, buffers_frames.make_warehouses({}), LINKS)
     return OutgoingMessage("msg_1", channel, message)
 
 

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from fillrate_assets_tests.factories.web_floor import Floor, served
+from fillrate_assets_tests.factories.web_floor import Floor, serve
 
 
 @pytest.fixture(scope="session")
 def _served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Floor]:
-    with served(tmp_path_factory.mktemp("feedback")) as floor:
+    with serve(tmp_path_factory.mktemp("feedback")) as floor:
         yield floor
 
 

@@ -28,7 +28,7 @@ from fillrate_assets.storage.database import Database
 from fillrate_assets.web import server
 from fillrate_assets_tests.buffers.test_policy_store import Evidence
 from fillrate_assets_tests.conftest import ROOT
-from fillrate_assets_tests.factories.web_floor import SECRET, Browser, masters
+from fillrate_assets_tests.factories.web_floor import SECRET, Browser, make_masters
 
 URL: Final = "https://feedback.example"
 _PATIENCE_SECONDS: Final = 120
@@ -85,7 +85,7 @@ def test_a_promotion_counts_from_the_next_report_on_without_a_new_start(tmp_path
     url = settings.load(home=tmp_path).storage.record_store_url
     Database(url).upgrade()
     store, policies, now = BufferStore(Database(url)), PolicyStore(Database(url)), datetime.now(UTC)
-    store.merge_master_data(masters())
+    store.merge_master_data(make_masters())
     eager = policies.propose({"total": {"act": 0.9}}, by="ann", now=now)
     when = (now - timedelta(minutes=1)).astimezone(ZoneInfo("America/Chicago"))
     report = {"responder": "Kim", "unit_id": "W1_PICK_TOTAL", "when": f"{when:%Y-%m-%dT%H:%M}"}

@@ -32,7 +32,7 @@ from fillrate_assets.storage import sql
 from fillrate_assets.storage.lake import Lake
 from fillrate_assets_tests.factories import feed_rows
 from fillrate_assets_tests.factories.buffers_floor import DCS, FULL, OPENED, Floor
-from fillrate_assets_tests.factories.buffers_frames import feedback, routes
+from fillrate_assets_tests.factories.buffers_frames import make_feedback, make_routes
 from fillrate_assets_tests.fixtures.home import QUIET
 from fillrate_assets_tests.fixtures.instances import in_memory
 
@@ -168,7 +168,7 @@ def test_the_partition_of_a_day_can_be_materialized_again_and_gives_the_same(
     tmp_path: Path, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     in_new_york = {"warehouse": "W2", "name": "Two", "time_zone": "America/New_York"}
-    floor = Floor(tmp_path / "home", instance).open(warehouses=feed_rows.warehouses({}, in_new_york))
+    floor = Floor(tmp_path / "home", instance).open(warehouses=feed_rows.make_warehouses({}, in_new_york))
     at = datetime(2026, 3, 10, 4, 10, tzinfo=UTC)
     # Ten minutes of the day have gone by in New York; in Chicago, of the same DC, it is the day before.
     monkeypatch.setattr(Clock, "stands_at", at)
@@ -197,7 +197,7 @@ def test_a_day_in_progress_is_computed_up_to_when_the_run_began(
     monkeypatch.setattr(Clock, "stands_at", now + timedelta(hours=3))
     # Where it is just past midnight.
     zone = f"Etc/GMT+{now.hour}" if now.hour <= 12 else f"Etc/GMT-{24 - now.hour}"
-    floor = Floor(tmp_path / "home", instance).open(warehouses=feed_rows.warehouses({"time_zone": zone}))
+    floor = Floor(tmp_path / "home", instance).open(warehouses=feed_rows.make_warehouses({"time_zone": zone}))
     instance.add_dynamic_partitions(str(partitions.DC.name), ["DC01"])
     today = now.astimezone(ZoneInfo(zone)).date()
     result = floor.defs.resolve_job_def(JOB).execute_in_process(
@@ -211,7 +211,7 @@ def test_a_day_in_progress_is_computed_up_to_when_the_run_began(
 
 
 def test_an_operating_day_has_the_ticks_that_its_own_clock_shows() -> None:
-    masters = feed_rows.warehouses({})
+    masters = feed_rows.make_warehouses({})
     day = date(2026, 3, 8)  # Chicago puts its clocks forward
     ticks = tick_run.ticks_of([PartitionKey("DC01", day)], masters, datetime(2026, 4, 1, tzinfo=UTC))
     assert (ticks[0], ticks[-1]) == (datetime(2026, 3, 8, 6, tzinfo=UTC), datetime(2026, 3, 9, 4, 55, tzinfo=UTC))
@@ -381,7 +381,7 @@ def answer(notice: dict[str, Any], said: str) -> dict[str, Any]:
     same = {name: notice[name] for name in ("rec_id", "warehouse", "unit_id", "unit_type", "direction")}
     more = {"policy_version": notice["policy_version"], "episode_key": notice["rec_id"].rpartition(".")[0]}
     times = {"episode_ts": notice["snapshot_ts"], "answered_at": NOW}
-    return feedback({**same, **more, **times, "answer": said}).row(0, named=True)
+    return make_feedback({**same, **more, **times, "answer": said}).row(0, named=True)
 
 
 # --- checks
@@ -413,7 +413,9 @@ def test_a_warehouse_without_units_and_a_row_that_makes_no_sense_are_told(floor:
 
 def test_what_no_route_takes_is_told(tmp_path: Path) -> None:
     with in_memory() as instance:
-        floor = Floor(tmp_path / "home", instance).open(alert_routes=routes({"warehouse": "W9", "active_from": OPENED}))
+        floor = Floor(tmp_path / "home", instance).open(
+            alert_routes=make_routes({"warehouse": "W9", "active_from": OPENED})
+        )
         floor.receive(NOW, OVERFLOWING)
         told = failing(floor.tick(NOW))
     assert "there is no default route" in told["alerts_have_route"]

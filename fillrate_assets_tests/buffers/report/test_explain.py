@@ -26,13 +26,13 @@ from fillrate_assets.storage.database import Database
 from fillrate_assets.storage.lake import Lake
 from fillrate_assets_tests.factories.buffers_frames import (
     TICK,
-    alerts,
-    feedback,
-    notices,
-    recommendations,
-    tick,
-    units,
-    warehouses,
+    make_alerts,
+    make_feedback,
+    make_notices,
+    make_recommendations,
+    make_tick,
+    make_units,
+    make_warehouses,
 )
 from fillrate_assets_tests.fixtures.sending_process import LIFETIME, render
 
@@ -65,28 +65,28 @@ def path(**row: Any) -> pl.DataFrame:  # noqa: ANN401 - any column
 
 
 MEMBERS = pl.DataFrame(
-    [("W1_PICK_TOTAL", "P1", role, 1.0, tick(-100), None) for role in schema.ROLES],
+    [("W1_PICK_TOTAL", "P1", role, 1.0, make_tick(-100), None) for role in schema.ROLES],
     schema=schema.UNIT_MEMBERS.polars,
     orient="row",
 )
 
 
 def sent(**row: Any) -> pl.DataFrame:  # noqa: ANN401 - any column
-    marks = {"created_at": tick(0.1), "sent_at": tick(0.2), "failure": None, **row}
+    marks = {"created_at": make_tick(0.1), "sent_at": make_tick(0.2), "failure": None, **row}
     types = {"created_at": TIMESTAMP, "sent_at": TIMESTAMP, "failure": pl.String()}
-    return notices({}).with_columns(pl.lit(marks[name], dtype).alias(name) for name, dtype in types.items())
+    return make_notices({}).with_columns(pl.lit(marks[name], dtype).alias(name) for name, dtype in types.items())
 
 
 EVIDENCE = UnitEvidence(
     signals=path(),
     members=MEMBERS,
-    units=units({"fill": 0.94, "minutes_to_overflow": 4.0, "slope": 3.2}),
-    recommendations=recommendations(
+    units=make_units({"fill": 0.94, "minutes_to_overflow": 4.0, "slope": 3.2}),
+    recommendations=make_recommendations(
         {"evidence": [{"name": "least_fill", "value": 0.94, "threshold": 0.93, "margin": 0.01}]}
     ),
-    alerts=alerts({}),
+    alerts=make_alerts({}),
     notices=sent(),
-    feedback=feedback({"note": "well seen"}),
+    feedback=make_feedback({"note": "well seen"}),
 )
 
 
@@ -122,7 +122,9 @@ def test_a_row_that_lost_tells_what_it_was_and_to_whom_it_lost() -> None:
         "original_quantity": 4.0,
         "original_explanation": "94.0 % full: move 4.",
     }
-    text = told(recommendations=recommendations(lost), alerts=alerts({"label": "SUPPRESSED", "reason": "SUBSUMED_BY"}))
+    text = told(
+        recommendations=make_recommendations(lost), alerts=make_alerts({"label": "SUPPRESSED", "reason": "SUBSUMED_BY"})
+    )
     assert "ACT by A-OVERFLOW-FULL: 94.0 % full: move 4." in text
     assert "OVERRIDDEN by R2 to W1_PACK_TOTAL OVERFLOW: MOVE_STAFF 4 became nothing not known" in text
     assert "suppressed (SUBSUMED_BY)" in text
@@ -135,18 +137,18 @@ def test_a_row_that_lost_tells_what_it_was_and_to_whom_it_lost() -> None:
         ({"signals": path(predicted=480.0)}, "observed 500 at 14:00:00 UTC, 480 predicted: level 500"),
         ({"signals": path(flow_fresh=False)}, "flow not fresh"),
         ({"signals": path().clear()}, "no feed reported on its paths"),
-        ({"units": units({"fill": None, "quality": "UNKNOWN", "missing_feeds": "FLOW"})}, "not fresh: FLOW"),
-        ({"units": units({"staffed": None})}, "not known whether it is staffed"),
-        ({"units": units({"slope": None})}, "no trend"),
-        ({"units": units({"slope": 0.0})}, "it does not move"),
-        ({"units": units({"minutes_to_starvation": 7.0})}, "runs empty in 7 min"),
-        ({"recommendations": recommendations({})}, "4. Conflicts within the warehouse\n   none"),
-        ({"alerts": alerts()}, "no episode is open"),
+        ({"units": make_units({"fill": None, "quality": "UNKNOWN", "missing_feeds": "FLOW"})}, "not fresh: FLOW"),
+        ({"units": make_units({"staffed": None})}, "not known whether it is staffed"),
+        ({"units": make_units({"slope": None})}, "no trend"),
+        ({"units": make_units({"slope": 0.0})}, "it does not move"),
+        ({"units": make_units({"minutes_to_starvation": 7.0})}, "runs empty in 7 min"),
+        ({"recommendations": make_recommendations({})}, "4. Conflicts within the warehouse\n   none"),
+        ({"alerts": make_alerts()}, "no episode is open"),
         ({"notices": sent().clear()}, "6. Who was notified in these episodes\n   no one"),
         ({"notices": sent(sent_at=None, failure="refused")}, "not sent: refused"),
         ({"notices": sent(sent_at=None)}, "not sent: it waits"),
-        ({"feedback": feedback()}, "nothing yet"),
-        ({"feedback": feedback({"answer": "WRONG_QTY", "actual_quantity": 3.0})}, "WRONG_QTY 3 by kim"),
+        ({"feedback": make_feedback()}, "nothing yet"),
+        ({"feedback": make_feedback({"answer": "WRONG_QTY", "actual_quantity": 3.0})}, "WRONG_QTY 3 by kim"),
     ],
 )
 def test_what_is_not_known_is_said(parts: dict[str, pl.DataFrame], expected: str) -> None:
@@ -172,26 +174,26 @@ def home(tmp_path: Path) -> Settings:
     """W1 with the unit of `EVIDENCE`, of which path P2 has left, and with a feed that is missing; both were told."""
     chosen = settings.load(home=tmp_path)
     Database(chosen.storage.record_store_url).upgrade()
-    before = MEMBERS.with_columns(valid_from=tick(-2000), valid_to=tick(-100))
+    before = MEMBERS.with_columns(valid_from=make_tick(-2000), valid_to=make_tick(-100))
     left = before.with_columns(pl.lit("P2").alias("path"))
     nobody = [frame.make_empty().collect() for frame in (schema.SHIFTS, schema.ALERT_ROUTES)]
     BufferStore(Database(chosen.storage.record_store_url)).merge_master_data(
-        MasterData(warehouses({}), pl.concat([MEMBERS, before, left]), *nobody)
+        MasterData(make_warehouses({}), pl.concat([MEMBERS, before, left]), *nobody)
     )
     kept = LakeTickStore(Lake(chosen.storage.lake_root), ("CHI",))
     of_a_feed = {**OF_A_FEED, "quantity": None, "rule_id": "DATA-UNKNOWN", "explanation": "OCCUPANCY: 2 of 3 units."}
     for frame, rows in (
         (schema.SIGNALS, pl.concat([path(), path(path="P2")])),
-        (schema.UNIT_TIMESERIES, units({})),
-        (schema.RECOMMENDATIONS, recommendations({}, of_a_feed)),
-        (schema.ALERTS, alerts({}, OF_A_FEED)),
+        (schema.UNIT_TIMESERIES, make_units({})),
+        (schema.RECOMMENDATIONS, make_recommendations({}, of_a_feed)),
+        (schema.ALERTS, make_alerts({}, OF_A_FEED)),
     ):
         kept.write(frame, rows, TICK)
     sent_to = [f"slack:{PASTED}", PASTED, "slack:floor-w1"]
     each = {"notice_id": "N2", "rec_id": f"{OCCUPANCY}.DATA.CHECK_DATA.1.1"}
-    written = notices(*({"channel": channel} for channel in sent_to), {**OF_A_FEED, **each})
+    written = make_notices(*({"channel": channel} for channel in sent_to), {**OF_A_FEED, **each})
     NoticeStore(Database(chosen.storage.record_store_url)).write(
-        written, schema.DEAD_LETTERS.make_empty().collect(), render=render, lifetime=LIFETIME, now=tick(0.1)
+        written, schema.DEAD_LETTERS.make_empty().collect(), render=render, lifetime=LIFETIME, now=make_tick(0.1)
     )
     return chosen
 

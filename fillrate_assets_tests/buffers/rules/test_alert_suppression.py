@@ -15,7 +15,7 @@ from fillrate_assets.buffers import schema
 from fillrate_assets.buffers.rules import alert_suppression
 from fillrate_assets.buffers.rules.policy import Suppression
 from fillrate_assets_tests.factories import buffers_frames
-from fillrate_assets_tests.factories.buffers_frames import POLICY, tick
+from fillrate_assets_tests.factories.buffers_frames import POLICY, make_tick
 
 NOTHING: Final = schema.ALERTS.make_empty().collect()
 OTHER: Final = {"unit_id": "W1_PACK_TOTAL", "verdict": "CLEAR", "action": None}
@@ -40,19 +40,19 @@ def ticks(said: str, **columns: Any) -> pl.DataFrame:  # noqa: ANN401 - a column
     for number, word in enumerate(said.split()):
         if word == "-":
             continue
-        rows.append({**OTHER, "snapshot_ts": tick(number)})
+        rows.append({**OTHER, "snapshot_ts": make_tick(number)})
         if word != "ABSENT":
             silent = {"action": None} if word not in {*schema.SEVERITIES, *INPUTS} else {}
             what = INPUTS.get(word, {"verdict": word, **silent})
-            rows.append({"snapshot_ts": tick(number), **columns, **what})
-    return buffers_frames.recommendations(*rows)
+            rows.append({"snapshot_ts": make_tick(number), **columns, **what})
+    return buffers_frames.make_recommendations(*rows)
 
 
 def told(rows: pl.DataFrame, ticks: int, action: str = "MOVE_STAFF") -> list[str]:
     """A word for each tick: the reason if suppressed, else the label and why; '.' where there is no row."""
     words = dict.fromkeys(range(ticks), ".")
     for row in rows.filter(pl.col("action") == action).iter_rows(named=True):
-        number = round((row["snapshot_ts"] - tick(0)).total_seconds() / 300)
+        number = round((row["snapshot_ts"] - make_tick(0)).total_seconds() / 300)
         why = f"({row['reason']})" if row["reason"] else ""
         words[number] = row["reason"] if row["label"] == "SUPPRESSED" else f"{row['label']}{why}"
     return list(words.values())
@@ -190,16 +190,16 @@ def test_flapping_keeps_a_reopening_back_for_two_windows() -> None:
 )
 def test_flapping_doubles_the_window_and_asks_for_six_clear_ticks(verdict: str, expected: list[str] | None) -> None:
     """Tick 0 told the third opening; an emergency knows no window."""
-    before = buffers_frames.alerts({"openings": [tick(-3), tick(-1), tick(0)]})
+    before = buffers_frames.make_alerts({"openings": [make_tick(-3), make_tick(-1), make_tick(0)]})
     rows = alert_suppression.replay(ticks(f"- {' '.join([verdict] * 6)}"), before, policy=POLICY)
     assert told(rows, 7)[1:] == (expected or ["ONGOING(ESCALATED)", *["ONGOING"] * 5])
 
 
 def test_an_opening_of_60_minutes_ago_does_not_count() -> None:
-    before = buffers_frames.alerts({"openings": [tick(-11), tick(-1), tick(0)]})
+    before = buffers_frames.make_alerts({"openings": [make_tick(-11), make_tick(-1), make_tick(0)]})
     rows = alert_suppression.replay(ticks("- CLEAR CLEAR"), before, policy=POLICY)
     assert told(rows, 3)[1:] == ["CLEARING", "CLEARED"]
-    assert rows["openings"].to_list() == [[tick(-1), tick(0)]] * 2
+    assert rows["openings"].to_list() == [[make_tick(-1), make_tick(0)]] * 2
 
 
 @pytest.mark.parametrize(
@@ -215,9 +215,9 @@ def test_what_a_unit_is_counts_for_each_of_its_open_episodes(said: str, expected
 
 
 def test_another_direction_of_the_unit_is_another_matter() -> None:
-    starving = {"direction": "STARVATION", "verdict": "CLEAR", "action": None, "snapshot_ts": tick(1)}
+    starving = {"direction": "STARVATION", "verdict": "CLEAR", "action": None, "snapshot_ts": make_tick(1)}
     rows = alert_suppression.replay(
-        buffers_frames.recommendations({}, {"snapshot_ts": tick(1)}, starving), NOTHING, policy=POLICY
+        buffers_frames.make_recommendations({}, {"snapshot_ts": make_tick(1)}, starving), NOTHING, policy=POLICY
     )
     assert told(rows, 2) == ["NEW", "WINDOW"]
 
@@ -235,7 +235,7 @@ def test_another_direction_of_the_unit_is_another_matter() -> None:
 def test_an_alarm_without_an_action_is_told_under_the_usual_one(unit_type: str, direction: str, action: str) -> None:
     row = {"unit_type": unit_type, "direction": direction, "action": None, "verdict": "EMERGENCY"}
     rows = alert_suppression.compute_alerts(
-        buffers_frames.recommendations(row), NOTHING, snapshot_ts=tick(0), policy=POLICY
+        buffers_frames.make_recommendations(row), NOTHING, snapshot_ts=make_tick(0), policy=POLICY
     )
     assert rows.select("action", "label").rows() == [(action, "NEW")]
 
@@ -245,15 +245,15 @@ def test_state_rides_on_the_rows() -> None:
     state = rows.select("is_open", "last_notified_ts", "peak_notified_severity", "clear_count", "seq").rows()
     assert state == [
         (True, None, None, 0, 0),
-        (True, tick(1), "ACT", 0, 1),
-        (True, tick(1), "ACT", 0, 1),
-        (True, tick(3), "EMERGENCY", 0, 2),
-        (True, tick(3), "EMERGENCY", 1, 2),
-        (False, tick(3), "EMERGENCY", 2, 3),
+        (True, make_tick(1), "ACT", 0, 1),
+        (True, make_tick(1), "ACT", 0, 1),
+        (True, make_tick(3), "EMERGENCY", 0, 2),
+        (True, make_tick(3), "EMERGENCY", 1, 2),
+        (False, make_tick(3), "EMERGENCY", 2, 3),
     ]
-    assert rows["opened_ts"].unique().to_list() == [tick(0)]
+    assert rows["opened_ts"].unique().to_list() == [make_tick(0)]
     assert rows["episode"].n_unique() == 1
-    assert rows["unknown_since_ts"].to_list() == [None, None, tick(2), None, None, None]
+    assert rows["unknown_since_ts"].to_list() == [None, None, make_tick(2), None, None, None]
     assert rows["severity"].to_list() == ["ACT", "ACT", None, "EMERGENCY", None, None]
 
 
@@ -264,7 +264,7 @@ def test_an_untold_episode_ends_with_seq_0_which_is_not_sent() -> None:
 
 def test_episodes_are_never_numbered_twice_though_history_is_forgotten() -> None:
     """In every hour of ten there is one alert; each is made without any history."""
-    recommended = [buffers_frames.recommendations({"snapshot_ts": tick(13 * hour)}) for hour in range(10)]
+    recommended = [buffers_frames.make_recommendations({"snapshot_ts": make_tick(13 * hour)}) for hour in range(10)]
     numbers = [
         alert_suppression.compute_alerts(rows, NOTHING, snapshot_ts=rows["snapshot_ts"][0], policy=POLICY)["episode"][0]
         for rows in recommended
@@ -293,23 +293,27 @@ def test_a_late_tick_that_opens_an_episode_earlier_keeps_its_number() -> None:
 
 
 def test_a_unit_without_a_row_is_filed_under_its_warehouses_operating_day() -> None:
-    day = tick(0).date().replace(day=15)
-    other = buffers_frames.recommendations({**OTHER, "snapshot_ts": tick(1), "ship_date": day})
-    rows = alert_suppression.compute_alerts(other, buffers_frames.alerts({}), snapshot_ts=tick(1), policy=POLICY)
+    day = make_tick(0).date().replace(day=15)
+    other = buffers_frames.make_recommendations({**OTHER, "snapshot_ts": make_tick(1), "ship_date": day})
+    rows = alert_suppression.compute_alerts(
+        other, buffers_frames.make_alerts({}), snapshot_ts=make_tick(1), policy=POLICY
+    )
     assert rows.select("unit_id", "ship_date", "reason").rows() == [("W1_PICK_TOTAL", day, "DATA_STALE")]
 
 
 def test_without_any_row_of_its_warehouse_a_unit_stays_where_it_was() -> None:
     nothing = schema.RECOMMENDATIONS.make_empty().collect()
-    rows = alert_suppression.compute_alerts(nothing, buffers_frames.alerts({}), snapshot_ts=tick(1), policy=POLICY)
+    rows = alert_suppression.compute_alerts(
+        nothing, buffers_frames.make_alerts({}), snapshot_ts=make_tick(1), policy=POLICY
+    )
     schema.ALERTS.validate(rows)
-    assert rows.select("warehouse", "ship_date", "reason").rows() == [("W1", tick(0).date(), "DATA_STALE")]
+    assert rows.select("warehouse", "ship_date", "reason").rows() == [("W1", make_tick(0).date(), "DATA_STALE")]
 
 
 def test_rows_of_the_tick_and_of_later_ones_are_not_looked_at() -> None:
-    later = buffers_frames.alerts({}, {"snapshot_ts": tick(3), "label": "ONGOING"})
+    later = buffers_frames.make_alerts({}, {"snapshot_ts": make_tick(3), "label": "ONGOING"})
     rows = alert_suppression.compute_alerts(
-        buffers_frames.recommendations({}), later, snapshot_ts=tick(0), policy=POLICY
+        buffers_frames.make_recommendations({}), later, snapshot_ts=make_tick(0), policy=POLICY
     )
     assert rows["label"].to_list() == ["NEW"]
 
@@ -323,4 +327,4 @@ def test_the_policy_decides() -> None:
 
 def test_nothing_to_replay() -> None:
     nothing = schema.RECOMMENDATIONS.make_empty().collect()
-    assert alert_suppression.replay(nothing, buffers_frames.alerts({}), policy=POLICY).equals(NOTHING)
+    assert alert_suppression.replay(nothing, buffers_frames.make_alerts({}), policy=POLICY).equals(NOTHING)

@@ -14,7 +14,7 @@ from fillrate_assets.buffers import schema
 from fillrate_assets.buffers.rules import alert_suppression
 from fillrate_assets.buffers.rules.alert_suppression import EPISODE, KEY
 from fillrate_assets_tests.factories import buffers_frames
-from fillrate_assets_tests.factories.buffers_frames import POLICY, tick
+from fillrate_assets_tests.factories.buffers_frames import POLICY, make_tick
 
 NOTHING: Final = schema.ALERTS.make_empty().collect()
 UNITS: Final = ("W1_PICK_TOTAL", "W1_PACK_TOTAL")
@@ -42,9 +42,9 @@ def recommended(course: Course) -> pl.DataFrame:
                 asked = action if verdict in schema.SEVERITIES else None
                 kept = resolution if asked else "KEPT"
                 row = {"unit_id": unit, "verdict": verdict, "action": asked, "resolution": kept}
-                rows += [{**row, "snapshot_ts": tick(number)}] if verdict else []
+                rows += [{**row, "snapshot_ts": make_tick(number)}] if verdict else []
             number += 1
-    return buffers_frames.recommendations(*rows)
+    return buffers_frames.make_recommendations(*rows)
 
 
 def replayed(recommendations: pl.DataFrame) -> pl.DataFrame:
@@ -57,10 +57,10 @@ def test_the_order_of_rows_says_nothing(course: Course, seed: int) -> None:
     rows = recommended(course)
     history = replayed(rows)
     assert replayed(rows.sample(fraction=1, shuffle=True, seed=seed)).equals(history)
-    now = buffers_frames.recommendations({"snapshot_ts": tick(200)})
+    now = buffers_frames.make_recommendations({"snapshot_ts": make_tick(200)})
     shuffled = history.sample(fraction=1, shuffle=True, seed=seed)
     first, second = (
-        alert_suppression.compute_alerts(now, before, snapshot_ts=tick(200), policy=POLICY)
+        alert_suppression.compute_alerts(now, before, snapshot_ts=make_tick(200), policy=POLICY)
         for before in (history, shuffled)
     )
     assert first.equals(second)
@@ -72,9 +72,9 @@ def test_a_tick_that_runs_late_or_again_changes_nothing_once_later_ones_are_repl
     """Without the late tick first; then it and the later ones, over whatever those had left."""
     rows = recommended(course)
     in_order = replayed(rows)
-    without = replayed(rows.filter(pl.col("snapshot_ts") != tick(late)))
-    again = rows.filter(pl.col("snapshot_ts") >= tick(late))
-    earlier = without.filter(pl.col("snapshot_ts") < tick(late))
+    without = replayed(rows.filter(pl.col("snapshot_ts") != make_tick(late)))
+    again = rows.filter(pl.col("snapshot_ts") >= make_tick(late))
+    earlier = without.filter(pl.col("snapshot_ts") < make_tick(late))
     assert pl.concat([earlier, alert_suppression.replay(again, without, policy=POLICY)]).equals(in_order)
     assert pl.concat([earlier, alert_suppression.replay(again, in_order, policy=POLICY)]).equals(in_order)
 
@@ -135,7 +135,7 @@ def _nothing_is_cleared_on_missing_data(rows: pl.DataFrame, told: pl.DataFrame) 
         (row["unit_id"], row["snapshot_ts"]) for row in rows.filter(pl.col("verdict") == "CLEAR").iter_rows(named=True)
     }
     for row in told.filter(pl.col("label") == "CLEARED").iter_rows(named=True):
-        previous = row["snapshot_ts"] - (tick(1) - tick(0))
+        previous = row["snapshot_ts"] - (make_tick(1) - make_tick(0))
         assert {(row["unit_id"], row["snapshot_ts"]), (row["unit_id"], previous)} <= clear
 
 

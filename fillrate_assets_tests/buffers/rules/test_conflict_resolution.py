@@ -17,10 +17,10 @@ from fillrate_assets_tests.factories.buffers_frames import (
     NO_UNITS,
     POLICY,
     Row,
-    recommendations,
-    tick,
-    units,
-    verdicts,
+    make_recommendations,
+    make_tick,
+    make_units,
+    make_verdicts,
 )
 
 FULL: Final[Row] = {"quantity": 4.0, "surplus": 6.0}
@@ -38,7 +38,7 @@ POOL: Final[Row] = {**THROTTLE, "unit_id": "W1_INDUCT_TOTAL", "quantity": 900.0}
 
 def resolved(*rows: Row, history: pl.DataFrame = NO_HISTORY, now: pl.DataFrame = NO_UNITS) -> dict[str, dict[str, Any]]:
     """The recommendations by unit and direction: 'W1_PICK_TOTAL OVERFLOW'."""
-    made = conflict_resolution.resolve_conflicts(verdicts(*rows), now, history, policy=POLICY)
+    made = conflict_resolution.resolve_conflicts(make_verdicts(*rows), now, history, policy=POLICY)
     schema.RECOMMENDATIONS.validate(made)
     assert made.height == len(rows)
     return {f"{row['unit_id']} {row['direction']}": row for row in made.to_dicts()}
@@ -54,7 +54,7 @@ def outcome(found: dict[str, dict[str, Any]]) -> dict[str, str]:
 
 
 def test_a_row_without_a_conflict_stands_as_it_is() -> None:
-    before = verdicts(FULL)
+    before = make_verdicts(FULL)
     found = conflict_resolution.resolve_conflicts(before, NO_UNITS, NO_HISTORY, policy=POLICY)
     assert found.select(before.columns).equals(before)
     assert found.select("resolution", "resolution_rule", "winner", "original_action", "original_explanation").row(
@@ -277,9 +277,9 @@ def test_r4_a_throttle_that_lost_cancels_in_the_name_of_its_pool() -> None:
     ("throttle", "row", "follows"),
     [
         ({}, {}, True),
-        ({"snapshot_ts": tick(-6)}, {}, True),
-        ({"snapshot_ts": tick(-7)}, {}, False),
-        ({"snapshot_ts": tick(0)}, {}, False),
+        ({"snapshot_ts": make_tick(-6)}, {}, True),
+        ({"snapshot_ts": make_tick(-7)}, {}, False),
+        ({"snapshot_ts": make_tick(0)}, {}, False),
         ({"unit_id": "W1_PICK_A"}, {}, True),
         ({"unit_id": "W1_SORT_A"}, {}, False),
         ({"unit_id": "W1_ELSEWHERE_A"}, {}, False),
@@ -295,7 +295,7 @@ def test_r4_a_throttle_that_lost_cancels_in_the_name_of_its_pool() -> None:
 )
 def test_r5_a_starvation_follows_from_our_own_throttle(throttle: Row, row: Row, follows: bool) -> None:  # noqa: FBT001
     starving = {**STARVING, "unit_id": "W1_INDUCT_TOTAL", "source_unit": "INDUCT", **row}
-    history = recommendations({**INDUCT, "snapshot_ts": tick(-1), **throttle})
+    history = make_recommendations({**INDUCT, "snapshot_ts": make_tick(-1), **throttle})
     found = resolved(starving, history=history)
     winner = throttle.get("unit_id", "W1_INDUCT_A")
     key = f"{starving['unit_id']} {starving['direction']}"
@@ -308,26 +308,26 @@ def test_r5_a_starvation_follows_from_our_own_throttle(throttle: Row, row: Row, 
 )
 def test_r5_blames_a_throttle_only_while_it_is_at_work(inflow_rate: float | None, follows: bool) -> None:  # noqa: FBT001
     """300 packages an hour are 5 a minute: less comes of something else, and more does not heed it."""
-    now = units({"unit_id": "W1_INDUCT_A", "unit_type": "INDUCT", "inflow_rate": inflow_rate})
+    now = make_units({"unit_id": "W1_INDUCT_A", "unit_type": "INDUCT", "inflow_rate": inflow_rate})
     found = resolved(
         {**STARVING, "unit_id": "W1_INDUCT_TOTAL"},
-        history=recommendations({**INDUCT, "snapshot_ts": tick(-1)}),
+        history=make_recommendations({**INDUCT, "snapshot_ts": make_tick(-1)}),
         now=now,
     )
     assert bool(outcome(found)) == follows
 
 
 def test_r5_asks_whether_the_latest_throttle_of_a_unit_is_at_work() -> None:
-    now = units({"unit_id": "W1_INDUCT_A", "unit_type": "INDUCT", "inflow_rate": 5.0})
-    raised = {**INDUCT, "snapshot_ts": tick(-1), "quantity": 600.0}
-    history = recommendations({**INDUCT, "snapshot_ts": tick(-2)}, raised)
+    now = make_units({"unit_id": "W1_INDUCT_A", "unit_type": "INDUCT", "inflow_rate": 5.0})
+    raised = {**INDUCT, "snapshot_ts": make_tick(-1), "quantity": 600.0}
+    history = make_recommendations({**INDUCT, "snapshot_ts": make_tick(-2)}, raised)
     assert not outcome(resolved({**STARVING, "unit_id": "W1_INDUCT_TOTAL"}, history=history, now=now))
 
 
 def test_r5_names_the_latest_throttle_and_takes_the_move_away() -> None:
     starving = {**STARVING, "unit_id": "W1_INDUCT_TOTAL", "source_unit": "INDUCT"}
-    earlier = {**INDUCT, "unit_id": "W1_INDUCT_B", "snapshot_ts": tick(-2)}
-    history = recommendations(earlier, {**INDUCT, "snapshot_ts": tick(-1)})
+    earlier = {**INDUCT, "unit_id": "W1_INDUCT_B", "snapshot_ts": make_tick(-2)}
+    history = make_recommendations(earlier, {**INDUCT, "snapshot_ts": make_tick(-1)})
     found = resolved(starving, history=history)["W1_INDUCT_TOTAL STARVATION"]
     assert (found["action"], found["original_action"]) == (None, "MOVE_STAFF")
     assert found["explanation"].startswith(

@@ -16,10 +16,10 @@ from fillrate_assets_tests.factories.buffers_frames import (
     NO_HISTORY,
     NO_UNITS,
     POLICY,
-    recommendations,
-    tick,
-    units,
-    verdicts,
+    make_recommendations,
+    make_tick,
+    make_units,
+    make_verdicts,
 )
 
 KEY: Final = ["unit_id", "direction", "snapshot_ts"]
@@ -107,14 +107,14 @@ def requests(draw: st.DrawFn) -> pl.DataFrame:
         "verdict": st.sampled_from(["ACT", "EMERGENCY", "WARN"]),
         "minutes_left": st.sampled_from([None, 1.0, 2.0]),
     }
-    return verdicts(*[{**row, **draw(st.fixed_dictionaries(asked))} for row in rows])
+    return make_verdicts(*[{**row, **draw(st.fixed_dictionaries(asked))} for row in rows])
 
 
 HISTORIES: Final = st.lists(
     st.fixed_dictionaries(
         {
             "unit_id": st.sampled_from([unit_id for unit_id, _ in UNITS]),
-            "snapshot_ts": st.integers(-7, -1).map(tick),
+            "snapshot_ts": st.integers(-7, -1).map(make_tick),
             "verdict": st.sampled_from(["EMERGENCY", "ACT", "HYSTERESIS", "CLEAR"]),
             "action": st.sampled_from(["THROTTLE", "THROTTLE", "MOVE_STAFF", None]),
             "quantity": st.sampled_from([0.0, 450.0, 2000.0, None]),
@@ -137,8 +137,8 @@ def _at(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _both(rows: list[dict[str, Any]], history: list[dict[str, Any]]) -> tuple[pl.DataFrame, pl.DataFrame]:
-    before = recommendations(*history)
-    now = units(*rows)
+    before = make_recommendations(*history)
+    now = make_units(*rows)
     found = verdict_rules.compute_verdicts(now, before, policy=POLICY)
     schema.VERDICTS_OF_UNITS.validate(found)
     resolved = conflict_resolution.resolve_conflicts(found, now, before, policy=POLICY)
@@ -159,7 +159,9 @@ def test_the_order_of_the_input_is_irrelevant(
     assert resolved.equals(resolved_again)
     shuffled = found.sample(fraction=1, shuffle=True, seed=order.randrange(1000))
     assert resolved.equals(
-        conflict_resolution.resolve_conflicts(shuffled, units(*rows), recommendations(*history), policy=POLICY)
+        conflict_resolution.resolve_conflicts(
+            shuffled, make_units(*rows), make_recommendations(*history), policy=POLICY
+        )
     )
 
 
@@ -229,6 +231,8 @@ def test_a_fuller_buffer_is_never_judged_less_severe(rows: list[dict[str, Any]],
 def test_resolving_again_takes_nothing_more_away(rows: list[dict[str, Any]], history: list[dict[str, Any]]) -> None:
     _, resolved = _both(rows, history)
     again = resolved.select(schema.VERDICTS_OF_UNITS.names)
-    once_more = conflict_resolution.resolve_conflicts(again, units(*rows), recommendations(*history), policy=POLICY)
+    once_more = conflict_resolution.resolve_conflicts(
+        again, make_units(*rows), make_recommendations(*history), policy=POLICY
+    )
     standing = resolved["resolution"].is_in(["KEPT", "CHANGED"])
     assert once_more.filter(standing)["action"].equals(resolved.filter(standing)["action"])

@@ -18,14 +18,14 @@ from fillrate_assets.notifications.notifiers.slack import render_slack
 from fillrate_assets.notifications.notifiers.teams import render_teams
 from fillrate_assets.notifications.rendering import Message
 from fillrate_assets_tests.factories import buffers_frames
-from fillrate_assets_tests.factories.buffers_frames import POLICY, Row, tick
+from fillrate_assets_tests.factories.buffers_frames import POLICY, Row, make_tick
 
 NONE_SENT: Final = schema.NOTICES.make_empty().collect()
-DEFAULT: Final = buffers_frames.routes({})
+DEFAULT: Final = buffers_frames.make_routes({})
 NO_LINKS: Final = Links()
-NOW: Final = tick(1)
-SUPPRESSED: Final = {"label": "SUPPRESSED", "reason": "WINDOW", "snapshot_ts": tick(1)}
-CLEARED: Final = {"label": "CLEARED", "severity": None, "is_open": False, "seq": 2, "snapshot_ts": tick(1)}
+NOW: Final = make_tick(1)
+SUPPRESSED: Final = {"label": "SUPPRESSED", "reason": "WINDOW", "snapshot_ts": make_tick(1)}
+CLEARED: Final = {"label": "CLEARED", "severity": None, "is_open": False, "seq": 2, "snapshot_ts": make_tick(1)}
 
 
 def noticed(
@@ -36,8 +36,12 @@ def noticed(
     now: datetime = NOW,
     every_label: bool = False,
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    rows = buffers_frames.alerts(*alerts)
-    said = buffers_frames.recommendations({}, {"snapshot_ts": tick(1)}) if recommendations is None else recommendations
+    rows = buffers_frames.make_alerts(*alerts)
+    said = (
+        buffers_frames.make_recommendations({}, {"snapshot_ts": make_tick(1)})
+        if recommendations is None
+        else recommendations
+    )
     told, lost = notification_routing.route_notices(
         rows, said, routes, sent, now=now, policy=POLICY, every_label=every_label
     )
@@ -66,7 +70,7 @@ TOLD: Final[dict[str, tuple[Row, bool]]] = {
 
 @pytest.mark.parametrize(("alert", "in_production"), TOLD.values(), ids=TOLD)
 def test_production_tells_what_is_to_be_done_and_development_everything(alert: Row, *, in_production: bool) -> None:
-    everything = buffers_frames.routes({"min_severity": "WARN"})
+    everything = buffers_frames.make_routes({"min_severity": "WARN"})
     assert noticed(alert, routes=everything)[0].height == in_production
     assert noticed(alert, routes=everything, every_label=True)[0].height == 1
 
@@ -75,12 +79,12 @@ def test_a_healthy_network_sends_nothing() -> None:
     told, lost = noticed()
     assert told.is_empty()
     assert lost.is_empty()
-    assert notice_text.render_messages(told, buffers_frames.warehouses({}), NO_LINKS) == []
+    assert notice_text.render_messages(told, buffers_frames.make_warehouses({}), NO_LINKS) == []
 
 
 @pytest.mark.parametrize(("ticks", "count"), [(0, 1), (2, 1), (2.01, 0), (12, 0)])
 def test_nothing_older_than_10_minutes_is_told(ticks: float, count: int) -> None:
-    assert noticed({}, now=tick(ticks))[0].height == count
+    assert noticed({}, now=make_tick(ticks))[0].height == count
 
 
 def test_what_the_outbox_has_is_not_told_again() -> None:
@@ -88,14 +92,14 @@ def test_what_the_outbox_has_is_not_told_again() -> None:
 
 
 def test_a_channel_that_was_not_told_yet_is_told() -> None:
-    both = buffers_frames.routes({"channel": "a"}, {"channel": "b"})
-    told, _ = noticed({}, routes=both, sent=outbox({}, routes=buffers_frames.routes({"channel": "a"})))
+    both = buffers_frames.make_routes({"channel": "a"}, {"channel": "b"})
+    told, _ = noticed({}, routes=both, sent=outbox({}, routes=buffers_frames.make_routes({"channel": "a"})))
     assert told["channel"].to_list() == ["b"]
 
 
 def test_cleared_goes_to_those_who_were_told_even_if_routes_changed() -> None:
-    sent = outbox({}, routes=buffers_frames.routes({"channel": "slack:old"}))
-    told, lost = noticed(CLEARED, sent=sent, routes=buffers_frames.routes({"channel": "slack:new"}))
+    sent = outbox({}, routes=buffers_frames.make_routes({"channel": "slack:old"}))
+    told, lost = noticed(CLEARED, sent=sent, routes=buffers_frames.make_routes({"channel": "slack:new"}))
     assert told.select("label", "channel", "severity").rows() == [("CLEARED", "slack:old", "ACT")]
     assert lost.is_empty()
 
@@ -112,12 +116,12 @@ def test_what_no_tick_told_in_time_is_told_with_the_next() -> None:
     assert noticed(SUPPRESSED, sent=told)[0].is_empty()
 
 
-@pytest.mark.parametrize("routes", [DEFAULT, buffers_frames.routes()], ids=["a route", "no route"])
+@pytest.mark.parametrize("routes", [DEFAULT, buffers_frames.make_routes()], ids=["a route", "no route"])
 def test_what_two_ticks_owe_is_told_once_as_it_is_now(routes: pl.DataFrame) -> None:
     """The tick that made it NEW told nobody, or nobody took it, and it is not ten minutes old at the next one."""
     both = noticed({}, SUPPRESSED, routes=routes)
     assert [rows.select("notice_id", "label", "snapshot_ts").rows() for rows in both if rows.height] == [
-        [("W1_PICK_TOTAL.OVERFLOW.MOVE_STAFF.1.1", "NEW", tick(1))]
+        [("W1_PICK_TOTAL.OVERFLOW.MOVE_STAFF.1.1", "NEW", make_tick(1))]
     ]
 
 
@@ -126,9 +130,9 @@ def test_a_later_notice_that_no_tick_told_in_time_goes_on() -> None:
     assert told.select("label", "seq").rows() == [("ONGOING", 2)]
 
 
-EVERYTHING: Final = buffers_frames.routes({"min_severity": "WARN"})
+EVERYTHING: Final = buffers_frames.make_routes({"min_severity": "WARN"})
 WARNED: Final[Row] = {"severity": "WARN", "peak_notified_severity": "WARN"}
-WORSE: Final[Row] = {"label": "ONGOING", "reason": "ESCALATED", "seq": 2, "snapshot_ts": tick(1)}
+WORSE: Final[Row] = {"label": "ONGOING", "reason": "ESCALATED", "seq": 2, "snapshot_ts": make_tick(1)}
 GONE_ON: Final = ("ONGOING", "ESCALATED", 2)
 
 
@@ -164,7 +168,7 @@ def test_an_episode_that_began_as_a_warning_is_cleared_for_those_who_were_told()
 
 def test_quantities_are_those_of_the_alerts_own_action() -> None:
     """The unit's action changed: what the new one needs says nothing of the old one."""
-    other = buffers_frames.recommendations({"action": "THROTTLE"})
+    other = buffers_frames.make_recommendations({"action": "THROTTLE"})
     row = {"label": "SUPPRESSED", "reason": "HYSTERESIS", "severity": None}
     told, _ = noticed(row, recommendations=other, every_label=True)
     assert told.select("quantity", "target_unit", "explanation").rows() == [(None, None, "PICK TOTAL: 94.0 % full.")]
@@ -178,11 +182,11 @@ def test_quantities_are_those_of_the_alerts_own_action() -> None:
     ],
 )
 def test_a_throttle_that_is_cleared_is_released_as_far_as_the_tick_recommends(throttle: Row, what: str) -> None:
-    clear = {"verdict": "CLEAR", "action": "THROTTLE", "quantity_unit": "packages/hour", "snapshot_ts": tick(1)}
-    said = buffers_frames.recommendations({**clear, **throttle})
+    clear = {"verdict": "CLEAR", "action": "THROTTLE", "quantity_unit": "packages/hour", "snapshot_ts": make_tick(1)}
+    said = buffers_frames.make_recommendations({**clear, **throttle})
     sent = outbox({"action": "THROTTLE"})
     told, _ = noticed({**CLEARED, "action": "THROTTLE"}, recommendations=said, sent=sent)
-    (message,) = notice_text.render_messages(told, buffers_frames.warehouses({}), NO_LINKS)
+    (message,) = notice_text.render_messages(told, buffers_frames.make_warehouses({}), NO_LINKS)
     assert [(entry.heading, entry.what) for entry in message.sections] == [("Cleared: W1_PICK_TOTAL, overflow", what)]
 
 
@@ -222,23 +226,25 @@ ROUTES: Final[dict[str, tuple[list[Row], list[str]]]] = {
         [{"channel": "a"}, {"channel": "b", "warehouse": "W1", "min_severity": "EMERGENCY"}],
         ["a"],
     ),
-    "not yet": ([{"channel": "a"}, {"channel": "b", "warehouse": "W1", "active_from": tick(1.01)}], ["a"]),
-    "from now on": ([{"channel": "a"}, {"channel": "b", "warehouse": "W1", "active_from": tick(1)}], ["b"]),
-    "no longer": ([{"channel": "a"}, {"channel": "b", "warehouse": "W1", "active_to": tick(1)}], ["a"]),
-    "still": ([{"channel": "a"}, {"channel": "b", "warehouse": "W1", "active_to": tick(1.01)}], ["b"]),
+    "not yet": ([{"channel": "a"}, {"channel": "b", "warehouse": "W1", "active_from": make_tick(1.01)}], ["a"]),
+    "from now on": ([{"channel": "a"}, {"channel": "b", "warehouse": "W1", "active_from": make_tick(1)}], ["b"]),
+    "no longer": ([{"channel": "a"}, {"channel": "b", "warehouse": "W1", "active_to": make_tick(1)}], ["a"]),
+    "still": ([{"channel": "a"}, {"channel": "b", "warehouse": "W1", "active_to": make_tick(1.01)}], ["b"]),
 }
 
 
 @pytest.mark.parametrize(("rows", "channels"), ROUTES.values(), ids=ROUTES)
 def test_the_most_specific_route_wins(rows: list[Row], channels: list[str]) -> None:
-    told, lost = noticed({}, routes=buffers_frames.routes(*rows))
+    told, lost = noticed({}, routes=buffers_frames.make_routes(*rows))
     assert told["channel"].to_list() == channels
     assert lost.is_empty()
 
 
-@pytest.mark.parametrize("route", [None, {"warehouse": "W2"}, {"min_severity": "EMERGENCY"}, {"active_to": tick(0)}])
+@pytest.mark.parametrize(
+    "route", [None, {"warehouse": "W2"}, {"min_severity": "EMERGENCY"}, {"active_to": make_tick(0)}]
+)
 def test_what_no_route_takes_is_a_dead_letter(route: Row | None) -> None:
-    told, lost = noticed({}, routes=buffers_frames.routes(*([route] if route else [])))
+    told, lost = noticed({}, routes=buffers_frames.make_routes(*([route] if route else [])))
     assert told.is_empty()
     assert lost.select("notice_id", "warehouse").rows() == [("W1_PICK_TOTAL.OVERFLOW.MOVE_STAFF.1.1", "W1")]
     assert "add a row" in lost["problem"][0]
@@ -251,11 +257,11 @@ def test_what_no_route_takes_is_a_dead_letter(route: Row | None) -> None:
         ({"min_severity": "WARN"}, True),
         ({"min_severity": "EMERGENCY"}, False),
         ({"pool": "PICK"}, False),
-        ({"active_to": tick(0)}, False),
+        ({"active_to": make_tick(0)}, False),
     ],
 )
 def test_a_default_route_takes_whatever_is_to_act_on(route: Row, *, there: bool) -> None:
-    assert notification_routing.has_default_route(buffers_frames.routes(route), now=tick(0)) is there
+    assert notification_routing.has_default_route(buffers_frames.make_routes(route), now=make_tick(0)) is there
 
 
 # --- words
@@ -263,7 +269,9 @@ def test_a_default_route_takes_whatever_is_to_act_on(route: Row, *, there: bool)
 
 def worded(*notices: Row, **columns: Any) -> Message:  # noqa: ANN401 - a column has any type
     rows = [{"notice_id": f"N{number}", **row, **columns} for number, row in enumerate(notices or ({},))]
-    (message,) = notice_text.render_messages(buffers_frames.notices(*rows), buffers_frames.warehouses({}), NO_LINKS)
+    (message,) = notice_text.render_messages(
+        buffers_frames.make_notices(*rows), buffers_frames.make_warehouses({}), NO_LINKS
+    )
     return message
 
 
@@ -328,7 +336,7 @@ def test_what_to_do_in_words(notice: Row, what: str) -> None:
 
 def test_times_are_utc_where_the_time_zone_does_not_exist() -> None:
     (message,) = notice_text.render_messages(
-        buffers_frames.notices({}), buffers_frames.warehouses({"time_zone": "Chicago"}), NO_LINKS
+        buffers_frames.make_notices({}), buffers_frames.make_warehouses({"time_zone": "Chicago"}), NO_LINKS
     )
     assert message.subject == "W1 Chicago West, 14:00 UTC: 1 to act on"
 
@@ -371,7 +379,7 @@ def test_every_action_has_words(action: str) -> None:
 def test_an_emergency_that_lost_says_to_whom_and_one_that_changed_says_what_is_left(
     resolution: str, winner: str | None
 ) -> None:
-    said = buffers_frames.recommendations(
+    said = buffers_frames.make_recommendations(
         {"verdict": "EMERGENCY", "resolution": resolution, "winner": "W1_PACK_TOTAL OVERFLOW"}
     )
     told, _ = noticed({"severity": "EMERGENCY"}, recommendations=said)
@@ -380,19 +388,19 @@ def test_an_emergency_that_lost_says_to_whom_and_one_that_changed_says_what_is_l
 
 def test_one_message_per_warehouse_channel_and_tick() -> None:
     where = [("W1", "a", 0), ("W1", "a", 0), ("W1", "b", 0), ("W2", "a", 0), ("W1", "a", 1)]
-    rows = buffers_frames.notices(
+    rows = buffers_frames.make_notices(
         *[
-            {"warehouse": warehouse, "channel": channel, "snapshot_ts": tick(number), "notice_id": f"N{n}"}
+            {"warehouse": warehouse, "channel": channel, "snapshot_ts": make_tick(number), "notice_id": f"N{n}"}
             for n, (warehouse, channel, number) in enumerate(where)
         ]
     )
-    made = notice_text.render_messages(rows, buffers_frames.warehouses({}), NO_LINKS)
+    made = notice_text.render_messages(rows, buffers_frames.make_warehouses({}), NO_LINKS)
     found = [(message.warehouse, message.channel, message.snapshot_ts, len(message.sections)) for message in made]
     assert found == [
-        ("W1", "a", tick(0), 2),
-        ("W1", "a", tick(1), 1),
-        ("W1", "b", tick(0), 1),
-        ("W2", "a", tick(0), 1),
+        ("W1", "a", make_tick(0), 2),
+        ("W1", "a", make_tick(1), 1),
+        ("W1", "b", make_tick(0), 1),
+        ("W2", "a", make_tick(0), 1),
     ]
 
 
@@ -413,7 +421,9 @@ def test_the_most_urgent_comes_first_whatever_the_order() -> None:
 
 def test_what_to_do_is_said_once_and_at_the_warehouses_own_time() -> None:
     """The reason gives numbers; the instruction stands before it."""
-    full = buffers_frames.units({"fill": 0.95, "inflow_rate": 30.0}, {"unit_id": "W1_SORT_TOTAL", "headcount": 16.0})
+    full = buffers_frames.make_units(
+        {"fill": 0.95, "inflow_rate": 30.0}, {"unit_id": "W1_SORT_TOTAL", "headcount": 16.0}
+    )
     judged = verdicts.compute_verdicts(full, schema.RECOMMENDATIONS.make_empty().collect(), policy=POLICY)
     asked = judged.row(by_predicate=pl.col("action") == "MOVE_STAFF", named=True)
     message = worded({name: asked[name] for name in schema.NOTICES.names if name in asked})
@@ -425,7 +435,7 @@ def test_what_to_do_is_said_once_and_at_the_warehouses_own_time() -> None:
 
 def test_of_an_unknown_warehouse_times_are_utc() -> None:
     (message,) = notice_text.render_messages(
-        buffers_frames.notices({}), buffers_frames.warehouses({"warehouse": "W9"}), NO_LINKS
+        buffers_frames.make_notices({}), buffers_frames.make_warehouses({"warehouse": "W9"}), NO_LINKS
     )
     assert message.subject == "W1, 14:00 UTC: 1 to act on"
     assert message.sections[0].what.endswith("until 14:30.")
@@ -440,7 +450,7 @@ LINKS: Final = Links(
 
 
 def test_plain_text() -> None:
-    said = buffers_frames.recommendations(
+    said = buffers_frames.make_recommendations(
         {},
         {"unit_id": "W1_PACK_L2", "verdict": "CLEAR", "action": None},
         {"unit_id": "W1_PACK_L2", "verdict": "UNKNOWN", "action": None, "direction": "STARVATION"},
@@ -448,7 +458,7 @@ def test_plain_text() -> None:
         {"unit_id": "W1_PACK_L3", "verdict": "CLEAR", "action": None},
     )
     (message,) = notice_text.render_messages(
-        buffers_frames.notices({}), buffers_frames.warehouses({}), LINKS, recommendations=said
+        buffers_frames.make_notices({}), buffers_frames.make_warehouses({}), LINKS, recommendations=said
     )
     expected = """\
 W1 Chicago West, 09:00 CDT: 1 to act on
@@ -467,7 +477,7 @@ Nothing is sent about
 
 def test_slack_blocks() -> None:
     (message,) = notice_text.render_messages(
-        buffers_frames.notices({"explanation": "a < b & c"}), buffers_frames.warehouses({}), LINKS
+        buffers_frames.make_notices({"explanation": "a < b & c"}), buffers_frames.make_warehouses({}), LINKS
     )
     said = (
         "*ACT, new: W1_PICK_TOTAL, overflow in 4 min*\n"
@@ -487,7 +497,7 @@ def test_slack_blocks() -> None:
 
 def test_a_teams_card() -> None:
     (message,) = notice_text.render_messages(
-        buffers_frames.notices({"severity": "EMERGENCY"}), buffers_frames.warehouses({}), LINKS
+        buffers_frames.make_notices({"severity": "EMERGENCY"}), buffers_frames.make_warehouses({}), LINKS
     )
     (attachment,) = render_teams(message)["attachments"]
     assert attachment["contentType"] == "application/vnd.microsoft.card.adaptive"
@@ -504,8 +514,8 @@ def test_a_teams_card() -> None:
 def test_cards_stay_within_what_slack_and_teams_take_and_text_has_all() -> None:
     rows = [{"unit_id": f"W1_PICK_P{number:02}", "explanation": "why " * 200} for number in range(60)]
     (message,) = notice_text.render_messages(
-        buffers_frames.notices(*[{**row, "notice_id": f"N{n}"} for n, row in enumerate(rows)]),
-        buffers_frames.warehouses({}),
+        buffers_frames.make_notices(*[{**row, "notice_id": f"N{n}"} for n, row in enumerate(rows)]),
+        buffers_frames.make_warehouses({}),
         LINKS,
     )
     slack, teams = render_slack(message), render_teams(message)
@@ -519,7 +529,7 @@ def test_cards_stay_within_what_slack_and_teams_take_and_text_has_all() -> None:
 
 def test_a_long_subject_is_cut_in_a_slack_header_alone() -> None:
     (message,) = notice_text.render_messages(
-        buffers_frames.notices({}), buffers_frames.warehouses({"name": "x" * 200}), NO_LINKS
+        buffers_frames.make_notices({}), buffers_frames.make_warehouses({"name": "x" * 200}), NO_LINKS
     )
     header = render_slack(message)["blocks"][0]["text"]["text"]
     assert len(header) == 150

@@ -20,7 +20,17 @@ from fillrate_assets.buffers import schema
 from fillrate_assets.buffers.rules import path_signals as rules
 from fillrate_assets.buffers.rules.policy import Policy
 from fillrate_assets_tests.factories import feed_rows
-from fillrate_assets_tests.factories.feed_rows import Row, T, ago, flow, limits, members, occupancy, only, staffing
+from fillrate_assets_tests.factories.feed_rows import (
+    Row,
+    T,
+    go_back,
+    make_flow,
+    make_limits,
+    make_members,
+    make_occupancy,
+    make_staffing,
+    take_only_row,
+)
 
 POLICY: Final = Policy()
 SECOND: Final = 1 / 60
@@ -41,33 +51,33 @@ def paths_of(
     made = rules.compute_signals(
         levels,
         flows,
-        limits({"event_ts": ago(60)}) if limited is None else limited,
+        make_limits({"event_ts": go_back(60)}) if limited is None else limited,
         previous,
         snapshot_ts=at,
         policy=POLICY,
-        warehouses=feed_rows.warehouses() if warehouses is None else warehouses,
+        warehouses=feed_rows.make_warehouses() if warehouses is None else warehouses,
     )
     schema.SIGNALS.validate(made)
     return made
 
 
 def path_of(*args: Any, **kwargs: Any) -> dict[str, Any]:  # noqa: ANN401 - handed on
-    return only(paths_of(*args, **kwargs))
+    return take_only_row(paths_of(*args, **kwargs))
 
 
 def reasons(
     *, since: datetime | None = None, warehouses: pl.DataFrame | None = None, **feeds: rules.Feed
 ) -> list[tuple[str, str]]:
     """Feed and reason of every reject; path P1 of W1 is in a unit and holds 100 packages."""
-    told = {"LIMITS": limits({"event_ts": ago(60)}), **{name.upper(): feed for name, feed in feeds.items()}}
+    told = {"LIMITS": make_limits({"event_ts": go_back(60)}), **{name.upper(): feed for name, feed in feeds.items()}}
     made = rules.collect_rejects(
         told,
-        paths_of(limited=limits() if told["LIMITS"] is None else told["LIMITS"]),
-        members({}),
+        paths_of(limited=make_limits() if told["LIMITS"] is None else told["LIMITS"]),
+        make_members({}),
         since=since,
         snapshot_ts=T,
         policy=POLICY,
-        warehouses=feed_rows.warehouses() if warehouses is None else warehouses,
+        warehouses=feed_rows.make_warehouses() if warehouses is None else warehouses,
     )
     schema.SIGNAL_REJECTS.validate(made)
     return made.select("feed", "reason").rows()
@@ -79,25 +89,25 @@ def reasons(
 @pytest.mark.parametrize(
     ("first", "second"),
     [
-        ({"src_seq": 1}, {"src_seq": 2, "ingest_ts": ago(1)}),
-        ({"src_seq": 2, "ingest_ts": ago(1)}, {"src_seq": 2, "ingest_ts": ago(0.5)}),
-        ({"src_seq": 2, "ingest_ts": ago(0.1)}, {"src_seq": 3, "ingest_ts": ago(1)}),
+        ({"src_seq": 1}, {"src_seq": 2, "ingest_ts": go_back(1)}),
+        ({"src_seq": 2, "ingest_ts": go_back(1)}, {"src_seq": 2, "ingest_ts": go_back(0.5)}),
+        ({"src_seq": 2, "ingest_ts": go_back(0.1)}, {"src_seq": 3, "ingest_ts": go_back(1)}),
     ],
 )
 def test_of_two_rows_for_one_time_the_greater_sequence_then_the_later_arrival_counts(first: Row, second: Row) -> None:
     older, newer = {"level": 10.0, **first}, {"level": 20.0, **second}
-    assert path_of(occupancy(older, newer))["observed"] == 20
-    assert path_of(occupancy(newer, older))["observed"] == 20
+    assert path_of(make_occupancy(older, newer))["observed"] == 20
+    assert path_of(make_occupancy(newer, older))["observed"] == 20
 
 
 def test_a_bad_correction_takes_its_time_away_and_the_time_before_counts() -> None:
-    rows = occupancy({"event_ts": ago(2), "level": 30.0}, {"level": 40.0}, {"level": -1.0})
+    rows = make_occupancy({"event_ts": go_back(2), "level": 30.0}, {"level": 40.0}, {"level": -1.0})
     row = path_of(rows)
-    assert (row["observed"], row["observed_ts"]) == (30, ago(2))
+    assert (row["observed"], row["observed_ts"]) == (30, go_back(2))
 
 
 def test_a_good_correction_supersedes_a_bad_row_which_is_not_told() -> None:
-    rows = occupancy({"level": -1.0}, {"level": 40.0})
+    rows = make_occupancy({"level": -1.0}, {"level": 40.0})
     assert path_of(rows)["observed"] == 40
     assert reasons(occupancy=rows) == []
 
@@ -109,7 +119,7 @@ BAD: Final[list[tuple[str, Row, str]]] = [
     ("occupancy", {"level": 120.1}, "level is above 1.2 of capacity: 120.1 of 100.0"),
     ("occupancy", {"level": float("nan")}, "level is not a number"),
     ("occupancy", {"level": float("inf")}, "level is not a number"),
-    ("occupancy", {"event_ts": ago(-2), "ingest_ts": T}, "event time is later than the tick that read it"),
+    ("occupancy", {"event_ts": go_back(-2), "ingest_ts": T}, "event time is later than the tick that read it"),
     ("occupancy", {"event_ts": None, "ingest_ts": T}, "no event time"),
     ("occupancy", {"ingest_ts": None}, "no time of arrival"),
     ("occupancy", {"warehouse": "W9"}, "warehouse W9 is not in the table of warehouses"),
@@ -127,7 +137,7 @@ BAD: Final[list[tuple[str, Row, str]]] = [
     ("staffing", {"headcount": None}, "no headcount"),
     ("staffing", {"headcount": -1.0}, "headcount is below 0: -1.0"),
     ("staffing", {"units_per_hour": -1.0}, "units per hour is below 0: -1.0"),
-    ("staffing", {"break_from": ago(1), "break_to": ago(2)}, "break ends before it begins"),
+    ("staffing", {"break_from": go_back(1), "break_to": go_back(2)}, "break ends before it begins"),
     ("staffing", {"pool": ""}, "no pool"),
 ]
 
@@ -149,7 +159,7 @@ def test_a_row_that_is_told_is_not_used(feed: str, row: Row) -> None:
     [
         ("occupancy", {"level": 0.0}),
         ("occupancy", {"level": 120.0}),
-        ("occupancy", {"event_ts": ago(-1), "ingest_ts": T}),
+        ("occupancy", {"event_ts": go_back(-1), "ingest_ts": T}),
         ("flow", {"inflow": None}),
         ("flow", {"outflow": 0.0}),
         ("limits", {"capacity": None, "backlog": 0.0}),
@@ -161,17 +171,17 @@ def test_a_row_on_the_edge_is_no_reject(feed: str, row: Row) -> None:
 
 
 def test_a_level_is_not_rejected_for_a_capacity_that_nobody_knows() -> None:
-    assert reasons(occupancy=occupancy({"level": 5_000.0}), limits=None) == []
+    assert reasons(occupancy=make_occupancy({"level": 5_000.0}), limits=None) == []
 
 
 def test_nothing_is_told_of_a_warehouse_that_is_not_watched() -> None:
-    unwatched = feed_rows.warehouses({"active": False})
-    assert reasons(occupancy=occupancy({"level": -1.0}), warehouses=unwatched) == []
+    unwatched = feed_rows.make_warehouses({"active": False})
+    assert reasons(occupancy=make_occupancy({"level": -1.0}), warehouses=unwatched) == []
 
 
 def test_a_reject_is_told_by_the_first_tick_that_could_read_it() -> None:
-    rows = occupancy({"level": -1.0, "event_ts": ago(6)}, {"level": -2.0, "event_ts": ago(4)})
-    assert reasons(occupancy=rows, since=ago(5)) == [("OCCUPANCY", "level is below 0: -2.0")]
+    rows = make_occupancy({"level": -1.0, "event_ts": go_back(6)}, {"level": -2.0, "event_ts": go_back(4)})
+    assert reasons(occupancy=rows, since=go_back(5)) == [("OCCUPANCY", "level is below 0: -2.0")]
     assert len(reasons(occupancy=rows)) == 2
 
 
@@ -190,7 +200,7 @@ def test_a_reject_is_told_by_the_first_tick_that_could_read_it() -> None:
     ],
 )
 def test_a_level_is_fresh_for_10_minutes_and_usable_for_15(age: float, observed: object, fresh: object) -> None:
-    row = path_of(occupancy({"event_ts": ago(age), "ingest_ts": ago(age) if age > 0 else T}))
+    row = path_of(make_occupancy({"event_ts": go_back(age), "ingest_ts": go_back(age) if age > 0 else T}))
     assert (row["observed"], row["level"], row["level_fresh"]) == (observed, observed, fresh)
 
 
@@ -199,14 +209,14 @@ def test_a_level_is_fresh_for_10_minutes_and_usable_for_15(age: float, observed:
     [(60, 100, 7), (60 + SECOND, 100, None), (24 * 60, 100, None), (24 * 60 + SECOND, None, None)],
 )
 def test_a_capacity_lasts_a_day_and_a_backlog_an_hour(age: float, capacity: object, backlog: object) -> None:
-    row = path_of(occupancy({}), limited=limits({"event_ts": ago(age), "backlog": 7.0}))
+    row = path_of(make_occupancy({}), limited=make_limits({"event_ts": go_back(age), "backlog": 7.0}))
     assert (row["capacity"], row["backlog"]) == (capacity, backlog)
 
 
 def test_a_change_of_one_limit_leaves_the_others() -> None:
-    changes = limits(
-        {"event_ts": ago(30), "backlog": 7.0},
-        {"event_ts": ago(5), "capacity": None, "lane_open": False, "max_rate": None},
+    changes = make_limits(
+        {"event_ts": go_back(30), "backlog": 7.0},
+        {"event_ts": go_back(5), "capacity": None, "lane_open": False, "max_rate": None},
     )
     row = path_of(limited=changes)
     assert (row["capacity"], row["max_rate"], row["lane_open"], row["backlog"]) == (100, 600, False, 7)
@@ -217,7 +227,13 @@ def test_a_change_of_one_limit_leaves_the_others() -> None:
 
 def window(begin: float, end: float, packages: float, **more: Any) -> dict[str, Any]:  # noqa: ANN401 - any column
     """Packages that came in from `begin` until `end` minutes before the tick."""
-    return {"window_start": ago(begin), "event_ts": ago(end), "inflow": packages, "ingest_ts": min(ago(end), T), **more}
+    return {
+        "window_start": go_back(begin),
+        "event_ts": go_back(end),
+        "inflow": packages,
+        "ingest_ts": min(go_back(end), T),
+        **more,
+    }
 
 
 @pytest.mark.parametrize(
@@ -241,47 +257,47 @@ def window(begin: float, end: float, packages: float, **more: Any) -> dict[str, 
 def test_flows_are_of_the_latest_5_minutes_that_are_wholly_known_while_these_are_fresh(
     windows: Sequence[Row], inflow: float | None
 ) -> None:
-    row = path_of(flows=flow(*windows))
+    row = path_of(flows=make_flow(*windows))
     assert row["inflow"] == (None if inflow is None else pytest.approx(inflow))
 
 
 def test_one_direction_that_was_not_counted_leaves_the_other() -> None:
-    row = path_of(flows=flow({"inflow": None}))
+    row = path_of(flows=make_flow({"inflow": None}))
     assert (row["inflow"], row["outflow"], row["flow_fresh"]) == (None, 10, True)
 
 
 @pytest.mark.parametrize(
     ("corrected", "inflow"),
-    [(ago(0), 25), (ago(1), 25), (ago(-1), 20)],
+    [(go_back(0), 25), (go_back(1), 25), (go_back(-1), 20)],
 )
 def test_the_latest_correction_that_the_tick_could_read_counts(corrected: datetime, inflow: float) -> None:
-    assert path_of(flows=flow({}, {"inflow": 25.0, "ingest_ts": corrected}))["inflow"] == inflow
+    assert path_of(flows=make_flow({}, {"inflow": 25.0, "ingest_ts": corrected}))["inflow"] == inflow
 
 
 @pytest.mark.parametrize(("minutes", "inflow"), [(30, 25), (30 + SECOND, 20)])
 def test_a_window_is_corrected_for_30_minutes(minutes: float, inflow: float) -> None:
     first = window(40, 35, 20)
-    rows = flow(first, {**first, "inflow": 25.0, "ingest_ts": ago(35 - minutes)})
+    rows = make_flow(first, {**first, "inflow": 25.0, "ingest_ts": go_back(35 - minutes)})
     whole = rules.Interval("packages", "inflow", 40, 35, whole=True)
     made = rules.sum_flows(rows, [whole], snapshot_ts=T, policy=POLICY).collect()
-    assert only(made)["packages"] == inflow
+    assert take_only_row(made)["packages"] == inflow
 
 
 def test_a_first_count_that_comes_late_still_counts() -> None:
-    rows = flow(window(40, 35, 20, ingest_ts=ago(1)))
+    rows = make_flow(window(40, 35, 20, ingest_ts=go_back(1)))
     whole = rules.Interval("packages", "inflow", 40, 35, whole=True)
-    assert only(rules.sum_flows(rows, [whole], snapshot_ts=T, policy=POLICY).collect())["packages"] == 20
+    assert take_only_row(rules.sum_flows(rows, [whole], snapshot_ts=T, policy=POLICY).collect())["packages"] == 20
 
 
 def test_an_interval_that_need_not_be_whole_is_scaled_up_from_what_is_known() -> None:
     mean = rules.Interval("packages", "inflow", 15, 0, whole=False)
-    rows = flow(window(15, 10, 20), window(10, 5, 30))
-    assert only(rules.sum_flows(rows, [mean], snapshot_ts=T, policy=POLICY).collect())["packages"] == 75
+    rows = make_flow(window(15, 10, 20), window(10, 5, 30))
+    assert take_only_row(rules.sum_flows(rows, [mean], snapshot_ts=T, policy=POLICY).collect())["packages"] == 75
 
 
 @pytest.mark.parametrize(("end", "fresh"), [(-0.5, True), (0, True), (12, True), (12 + SECOND, False)])
 def test_a_flow_is_fresh_for_12_minutes(end: float, fresh: object) -> None:
-    assert path_of(flows=flow(window(end + 5, end, 20)))["flow_fresh"] is fresh
+    assert path_of(flows=make_flow(window(end + 5, end, 20)))["flow_fresh"] is fresh
 
 
 OF_FLOWS: Final = ("inflow", "outflow", "inflow_rate", "outflow_rate", "outflows")
@@ -305,7 +321,7 @@ def windows(outflows: Sequence[float], *, lag: int = 0) -> list[dict[str, Any]]:
 def test_rates_are_of_the_last_15_minutes_and_outflows_of_each_5_of_the_last_60(
     rows: Sequence[Row], rate: float | None, outflows: list[float | None]
 ) -> None:
-    row = path_of(flows=flow(*rows))
+    row = path_of(flows=make_flow(*rows))
     assert row["outflow_rate"] == (None if rate is None else pytest.approx(rate))
     assert row["outflows"] == [*outflows, *[None] * (12 - len(outflows))]
 
@@ -313,18 +329,18 @@ def test_rates_are_of_the_last_15_minutes_and_outflows_of_each_5_of_the_last_60(
 def test_corrections_reach_the_rates_and_the_outflows() -> None:
     rows = [{**row, "src_seq": 0} for row in windows([10, 20, 30])]
     corrected = [{**row, "src_seq": 1, "outflow": 50.0, "ingest_ts": T} for row in rows]
-    row = path_of(flows=flow(*rows, *corrected))
+    row = path_of(flows=make_flow(*rows, *corrected))
     assert (row["outflow_rate"], row["outflows"][:3]) == (pytest.approx(10), [50, 50, 50])
 
 
 def test_a_path_alone_has_the_same_numbers_as_in_company() -> None:
     rows = [window(5, 0, 0.555556, path=f"P{n}") for n in range(1, 9)]
-    alone, together = paths_of(flows=flow(rows[0])), paths_of(flows=flow(*rows))
+    alone, together = paths_of(flows=make_flow(rows[0])), paths_of(flows=make_flow(*rows))
     assert alone.filter(path="P1").select(OF_FLOWS).rows() == together.filter(path="P1").select(OF_FLOWS).rows()
 
 
 def test_a_path_without_flows_has_none() -> None:
-    row = path_of(occupancy({}))
+    row = path_of(make_occupancy({}))
     assert [row[name] for name in OF_FLOWS] == [None] * 5
 
 
@@ -332,7 +348,7 @@ def test_a_path_without_flows_has_none() -> None:
 
 
 def last(**state: Any) -> pl.DataFrame:  # noqa: ANN401 - any column
-    return feed_rows.signals({"snapshot_ts": ago(5), "level": 50.0, **state})
+    return feed_rows.make_signals({"snapshot_ts": go_back(5), "level": 50.0, **state})
 
 
 @pytest.mark.parametrize(
@@ -356,59 +372,63 @@ def last(**state: Any) -> pl.DataFrame:  # noqa: ANN401 - any column
 def test_an_observed_level_is_weighed_against_what_flowed(
     capacity: float | None, observed: float, state: Row, fusion: str, level: float, sign: int
 ) -> None:
-    row = path_of(occupancy({"level": observed}), flow({}), limits({"capacity": capacity}), last(**state))
+    row = path_of(
+        make_occupancy({"level": observed}), make_flow({}), make_limits({"capacity": capacity}), last(**state)
+    )
     assert (row["fusion"], row["level"], row["suspect_sign"]) == (fusion, pytest.approx(level), sign)
     assert row["level_fresh"]
 
 
 def test_a_buffer_is_never_predicted_to_hold_less_than_nothing() -> None:
-    row = path_of(flows=flow({"inflow": 0.0, "outflow": 70.0}), previous=last())
+    row = path_of(flows=make_flow({"inflow": 0.0, "outflow": 70.0}), previous=last())
     assert (row["predicted"], row["level"], row["fusion"]) == (0, 0, "PREDICTED")
 
 
 def test_flows_that_come_late_leave_an_observed_level_as_it_is() -> None:
-    row = path_of(occupancy({"level": 90.0}), flow(window(8, 3, 20), window(13, 8, 20)), limits({}), last())
+    row = path_of(
+        make_occupancy({"level": 90.0}), make_flow(window(8, 3, 20), window(13, 8, 20)), make_limits({}), last()
+    )
     assert (row["fusion"], row["level"], row["predicted"]) == ("OBSERVED", 90, None)
 
 
 def test_without_an_observed_level_flows_that_come_late_stand_in_by_their_mean() -> None:
-    row = path_of(None, flow(*windows([10, 10], lag=3)), limits({}), last())
+    row = path_of(None, make_flow(*windows([10, 10], lag=3)), make_limits({}), last())
     assert (row["fusion"], row["level"], row["level_fresh"]) == ("PREDICTED", pytest.approx(50 + 5 - 10), True)
 
 
-@pytest.mark.parametrize("previous", [NOTHING, last(snapshot_ts=ago(10)), last(path="P2")])
+@pytest.mark.parametrize("previous", [NOTHING, last(snapshot_ts=go_back(10)), last(path="P2")])
 def test_without_the_tick_before_nothing_is_predicted(previous: pl.DataFrame) -> None:
-    row = path_of(occupancy({"level": 80.0}), flow({}), previous=previous)
+    row = path_of(make_occupancy({"level": 80.0}), make_flow({}), previous=previous)
     assert (row["predicted"], row["fusion"], row["level"]) == (None, "OBSERVED", 80)
 
 
 @pytest.mark.parametrize(
     ("levels", "fusion", "level", "fresh"),
     [
-        (occupancy({"event_ts": ago(12)}), "OBSERVED", 50, False),
+        (make_occupancy({"event_ts": go_back(12)}), "OBSERVED", 50, False),
         (None, "NONE", None, False),
     ],
 )
 def test_without_a_prediction_a_level_is_what_was_observed_if_anything(
     levels: rules.Feed, fusion: str, level: object, fresh: object
 ) -> None:
-    row = path_of(levels, flow(), previous=last())
+    row = path_of(levels, make_flow(), previous=last())
     assert (row["fusion"], row["level"], row["level_fresh"]) == (fusion, level, fresh)
 
 
 def test_a_prediction_takes_the_place_of_a_stale_level() -> None:
-    row = path_of(occupancy({"event_ts": ago(12), "level": 20.0}), flow({}), previous=last())
+    row = path_of(make_occupancy({"event_ts": go_back(12), "level": 20.0}), make_flow({}), previous=last())
     assert (row["fusion"], row["level"], row["observed"], row["level_fresh"]) == ("PREDICTED", 60, 20, True)
 
 
 def test_a_prediction_stands_alone_for_two_ticks() -> None:
-    rows = feed_rows.signals({"snapshot_ts": T, "level": 50.0})
+    rows = feed_rows.make_signals({"snapshot_ts": T, "level": 50.0})
     told = []
     for tick in range(1, 5):
         at = T + tick * rules.TICK
-        flows = flow({"window_start": at - rules.TICK, "event_ts": at})
-        rows = paths_of(None, flows, limits({}), rows, at=at)
-        row = only(rows)
+        flows = make_flow({"window_start": at - rules.TICK, "event_ts": at})
+        rows = paths_of(None, flows, make_limits({}), rows, at=at)
+        row = take_only_row(rows)
         told.append((row["fusion"], row["level"], row["predicted_ticks"], row["level_fresh"]))
     assert told == [
         ("PREDICTED", 60, 1, True),
@@ -422,9 +442,9 @@ def test_a_second_far_observation_in_a_row_is_believed_and_the_next_starts_afres
     rows, told = last(), []
     for tick, observed in enumerate([90.0, 95.0, 96.0]):
         at = T + tick * rules.TICK
-        still = flow({"window_start": at - rules.TICK, "event_ts": at, "inflow": 0.0, "outflow": 0.0})
-        rows = paths_of(occupancy({"event_ts": at, "level": observed}), still, limits({}), rows, at=at)
-        told.append((only(rows)["fusion"], only(rows)["level"]))
+        still = make_flow({"window_start": at - rules.TICK, "event_ts": at, "inflow": 0.0, "outflow": 0.0})
+        rows = paths_of(make_occupancy({"event_ts": at, "level": observed}), still, make_limits({}), rows, at=at)
+        told.append((take_only_row(rows)["fusion"], take_only_row(rows)["level"]))
     assert told == [("SUSPECT", 50), ("RECOUNT", 95), ("MEAN", 95.5)]
 
 
@@ -437,10 +457,14 @@ def test_a_feed_that_failed_takes_its_own_columns_only() -> None:
         "flow": {*OF_FLOWS, "predicted", "level", "fusion", "flow_fresh"},
         "limits": {"capacity", "max_rate", "lane_open"},
     }
-    feeds: dict[str, rules.Feed] = {"occupancy": occupancy({"level": 61.0}), "flow": flow({}), "limits": limits({})}
-    whole = only(_signals(feeds, last()))
+    feeds: dict[str, rules.Feed] = {
+        "occupancy": make_occupancy({"level": 61.0}),
+        "flow": make_flow({}),
+        "limits": make_limits({}),
+    }
+    whole = take_only_row(_signals(feeds, last()))
     for name, columns in own.items():
-        row = only(_signals({**feeds, name: None}, last()))
+        row = take_only_row(_signals({**feeds, name: None}, last()))
         assert {column for column in whole if row[column] != whole[column]} <= columns
     assert _signals(dict.fromkeys(feeds), last()).is_empty()
 
@@ -453,20 +477,20 @@ def _signals(feeds: dict[str, rules.Feed], previous: pl.DataFrame) -> pl.DataFra
         previous,
         snapshot_ts=T,
         policy=POLICY,
-        warehouses=feed_rows.warehouses(),
+        warehouses=feed_rows.make_warehouses(),
     )
 
 
 def test_only_watched_warehouses_have_rows_and_each_its_own_day() -> None:
     late = datetime(2026, 3, 10, 4, tzinfo=T.tzinfo)
-    table = feed_rows.warehouses(
+    table = feed_rows.make_warehouses(
         {},
         {"warehouse": "W2", "time_zone": "Europe/Berlin"},
         {"warehouse": "W3", "time_zone": "Mars/Olympus"},
         {"warehouse": "W4", "active": False},
     )
-    rows = occupancy(*({"warehouse": f"W{n}", "event_ts": late} for n in range(1, 6)))
-    made = paths_of(rows, limited=limits(), at=late, warehouses=table)
+    rows = make_occupancy(*({"warehouse": f"W{n}", "event_ts": late} for n in range(1, 6)))
+    made = paths_of(rows, limited=make_limits(), at=late, warehouses=table)
     days = [("W1", date(2026, 3, 9)), ("W2", date(2026, 3, 10)), ("W3", date(2026, 3, 10))]
     assert made.select("warehouse", "ship_date").rows() == days
 
@@ -477,18 +501,18 @@ def test_only_watched_warehouses_have_rows_and_each_its_own_day() -> None:
 def pool_of(people: rules.Feed, shifts: pl.DataFrame | None = None, *, at: datetime = T) -> dict[str, Any]:
     made = rules.compute_pools(
         people,
-        feed_rows.shifts() if shifts is None else shifts,
+        feed_rows.make_shifts() if shifts is None else shifts,
         snapshot_ts=at,
         policy=POLICY,
-        warehouses=feed_rows.warehouses(),
+        warehouses=feed_rows.make_warehouses(),
     )
     schema.POOLS.validate(made)
-    return only(made)
+    return take_only_row(made)
 
 
-NOW_ON: Final = feed_rows.shifts({"weekday": 2, "starts": time(6), "ends": time(14)})
-NOW_OFF: Final = feed_rows.shifts({"weekday": 2, "starts": time(14), "ends": time(22)})
-BREAK: Final = {"break_from": ago(5), "break_to": ago(-5)}
+NOW_ON: Final = feed_rows.make_shifts({"weekday": 2, "starts": time(6), "ends": time(14)})
+NOW_OFF: Final = feed_rows.make_shifts({"weekday": 2, "starts": time(14), "ends": time(22)})
+BREAK: Final = {"break_from": go_back(5), "break_to": go_back(-5)}
 
 
 @pytest.mark.parametrize(
@@ -497,25 +521,25 @@ BREAK: Final = {"break_from": ago(5), "break_to": ago(-5)}
         ({}, None, True, True, 6),
         ({"headcount": 0.0}, None, False, True, 0),
         (BREAK, None, False, True, 6),
-        ({"break_from": T, "break_to": ago(-15)}, None, False, True, 6),
-        ({"break_from": ago(15), "break_to": T}, None, True, True, 6),
-        ({"break_from": ago(-5), "break_to": ago(-15)}, None, True, True, 6),
+        ({"break_from": T, "break_to": go_back(-15)}, None, False, True, 6),
+        ({"break_from": go_back(15), "break_to": T}, None, True, True, 6),
+        ({"break_from": go_back(-5), "break_to": go_back(-15)}, None, True, True, 6),
         ({}, NOW_OFF, True, True, 6),
         ({"headcount": 0.0}, NOW_ON, False, True, 0),
-        ({"event_ts": ago(30)}, NOW_OFF, True, True, 6),
-        ({"event_ts": ago(30 + SECOND)}, None, True, False, 6),
-        ({"event_ts": ago(30 + SECOND)}, NOW_ON, True, False, 6),
-        ({"event_ts": ago(30 + SECOND)}, NOW_OFF, False, False, 6),
-        ({"event_ts": ago(60), **BREAK}, NOW_ON, False, False, 6),
-        ({"event_ts": ago(60)}, NOW_ON, True, False, 6),
-        ({"event_ts": ago(60 + SECOND)}, NOW_ON, True, False, None),
-        ({"event_ts": ago(60 + SECOND)}, NOW_OFF, False, False, None),
+        ({"event_ts": go_back(30)}, NOW_OFF, True, True, 6),
+        ({"event_ts": go_back(30 + SECOND)}, None, True, False, 6),
+        ({"event_ts": go_back(30 + SECOND)}, NOW_ON, True, False, 6),
+        ({"event_ts": go_back(30 + SECOND)}, NOW_OFF, False, False, 6),
+        ({"event_ts": go_back(60), **BREAK}, NOW_ON, False, False, 6),
+        ({"event_ts": go_back(60)}, NOW_ON, True, False, 6),
+        ({"event_ts": go_back(60 + SECOND)}, NOW_ON, True, False, None),
+        ({"event_ts": go_back(60 + SECOND)}, NOW_OFF, False, False, None),
     ],
 )
 def test_the_feed_decides_while_it_is_fresh_and_the_shifts_when_it_is_not(
     people: Row, shifts: pl.DataFrame | None, staffed: object, fresh: object, headcount: object
 ) -> None:
-    row = pool_of(staffing(people), shifts)
+    row = pool_of(make_staffing(people), shifts)
     assert (row["staffed"], row["staffing_fresh"], row["headcount"]) == (staffed, fresh, headcount)
 
 
@@ -524,7 +548,9 @@ def test_a_pool_that_only_the_shifts_name_has_a_row() -> None:
 
 
 def test_of_several_rows_the_latest_counts_as_a_whole() -> None:
-    row = pool_of(staffing({"event_ts": ago(20), "units_per_hour": 90.0}, {"headcount": 4.0, "units_per_hour": None}))
+    row = pool_of(
+        make_staffing({"event_ts": go_back(20), "units_per_hour": 90.0}, {"headcount": 4.0, "units_per_hour": None})
+    )
     assert (row["headcount"], row["units_per_hour"]) == (4, None)
 
 
@@ -546,12 +572,15 @@ def test_of_several_rows_the_latest_counts_as_a_whole() -> None:
 def test_a_shift_runs_by_the_clock_of_its_warehouse_and_over_midnight(
     weekday: int, starts: time, ends: time, on_shift: object
 ) -> None:
-    assert pool_of(None, feed_rows.shifts({"weekday": weekday, "starts": starts, "ends": ends}))["staffed"] is on_shift
+    assert (
+        pool_of(None, feed_rows.make_shifts({"weekday": weekday, "starts": starts, "ends": ends}))["staffed"]
+        is on_shift
+    )
 
 
 def test_the_shift_of_sunday_night_ends_on_monday() -> None:
     monday = datetime(2026, 3, 9, 8, tzinfo=T.tzinfo)
-    night = feed_rows.shifts({"weekday": 7, "starts": time(22), "ends": time(6)})
+    night = feed_rows.make_shifts({"weekday": 7, "starts": time(22), "ends": time(6)})
     assert pool_of(None, night, at=monday)["staffed"] is True
 
 
@@ -559,12 +588,12 @@ def test_the_shift_of_sunday_night_ends_on_monday() -> None:
 
 MINUTES: Final = st.integers(-2, 40)
 PATHS: Final = st.sampled_from(["P1", "P2", "P3"])
-ARRIVED: Final = {"src_seq": st.integers(1, 2), "ingest_ts": st.integers(-10, 20).map(ago)}
+ARRIVED: Final = {"src_seq": st.integers(1, 2), "ingest_ts": st.integers(-10, 20).map(go_back)}
 LEVELS: Final = st.lists(
     st.fixed_dictionaries(
         {
             "path": PATHS,
-            "event_ts": MINUTES.map(ago),
+            "event_ts": MINUTES.map(go_back),
             "level": st.one_of(st.none(), st.floats(-5, 140)),
             "problem": st.sampled_from([None, None, None, "unreadable"]),
             **ARRIVED,
@@ -577,8 +606,8 @@ FLOWS: Final = st.lists(
         lambda drawn: st.fixed_dictionaries(
             {
                 "path": PATHS,
-                "event_ts": st.just(ago(drawn[0])),
-                "window_start": st.just(ago(drawn[0] + drawn[1])),
+                "event_ts": st.just(go_back(drawn[0])),
+                "window_start": st.just(go_back(drawn[0] + drawn[1])),
                 "inflow": st.floats(-1, 60),
                 "outflow": st.one_of(st.none(), st.floats(0, 60)),
                 **ARRIVED,
@@ -591,7 +620,7 @@ LIMITS: Final = st.lists(
     st.fixed_dictionaries(
         {
             "path": PATHS,
-            "event_ts": MINUTES.map(ago),
+            "event_ts": MINUTES.map(go_back),
             "capacity": st.sampled_from([None, 0.0, 80.0, 100.0]),
             "backlog": st.one_of(st.none(), st.floats(0, 9)),
             **ARRIVED,
@@ -603,7 +632,7 @@ PREVIOUS: Final = st.lists(
     st.fixed_dictionaries(
         {
             "path": PATHS,
-            "snapshot_ts": st.sampled_from([ago(5), ago(10)]),
+            "snapshot_ts": st.sampled_from([go_back(5), go_back(10)]),
             "level": st.one_of(st.none(), st.floats(0, 100)),
             "suspect_sign": st.sampled_from([-1, 0, 1]),
             "predicted_ticks": st.integers(0, 3),
@@ -619,10 +648,16 @@ Tick = tuple[Sequence[Row], ...]
 def of_tick(tick: Tick) -> tuple[pl.DataFrame, list[tuple[Any, ...]]]:
     """Signals and rejects."""
     levels, flows, limited, previous = tick
-    feeds = {"OCCUPANCY": occupancy(*levels), "FLOW": flow(*flows), "LIMITS": limits(*limited)}
-    signals = paths_of(feeds["OCCUPANCY"], feeds["FLOW"], feeds["LIMITS"], feed_rows.signals(*previous))
+    feeds = {"OCCUPANCY": make_occupancy(*levels), "FLOW": make_flow(*flows), "LIMITS": make_limits(*limited)}
+    signals = paths_of(feeds["OCCUPANCY"], feeds["FLOW"], feeds["LIMITS"], feed_rows.make_signals(*previous))
     told = rules.collect_rejects(
-        feeds, signals, members({}), since=None, snapshot_ts=T, policy=POLICY, warehouses=feed_rows.warehouses()
+        feeds,
+        signals,
+        make_members({}),
+        since=None,
+        snapshot_ts=T,
+        policy=POLICY,
+        warehouses=feed_rows.make_warehouses(),
     )
     return signals, told.rows()
 
@@ -641,7 +676,7 @@ def test_the_order_of_the_rows_changes_nothing(tick: Tick, chance: random.Random
 
 HALFWAY: Final[Tick] = (
     [],
-    [{"path": "P1", "window_start": ago(2), "inflow": 0.0, "outflow": 5.099461}, {"path": "P2", "outflow": None}],
+    [{"path": "P1", "window_start": go_back(2), "inflow": 0.0, "outflow": 5.099461}, {"path": "P2", "outflow": None}],
     [],
     [],
 )
@@ -669,7 +704,7 @@ def test_rows_that_arrive_after_the_tick_change_nothing(tick: Tick, late: Tick, 
 def test_what_is_fresh_was_observed_in_time_or_predicted_at_most_twice(tick: Tick) -> None:
     signals, _ = of_tick(tick)
     fresh = signals.filter("level_fresh")
-    in_time = fresh["observed_ts"].is_between(ago(10), T).fill_null(value=False)
+    in_time = fresh["observed_ts"].is_between(go_back(10), T).fill_null(value=False)
     predicted = (fresh["fusion"] == "PREDICTED") & (fresh["predicted_ticks"] <= 2)
     assert (in_time | predicted).all()
     assert fresh["level"].null_count() == 0
@@ -682,7 +717,7 @@ def test_what_is_fresh_was_observed_in_time_or_predicted_at_most_twice(tick: Tic
 )
 def test_pro_rating_conserves_packages_over_consecutive_ticks(windows: list[tuple[int, int]], offset: int) -> None:
     """Windows of any length in seconds, one after the other, with quiet ones before and after."""
-    ends = [ago(70), ago(65) + timedelta(seconds=offset)]
+    ends = [go_back(70), go_back(65) + timedelta(seconds=offset)]
     for seconds, _ in windows:
         ends.append(ends[-1] + timedelta(seconds=seconds))
     ends.append(T)
@@ -692,5 +727,5 @@ def test_pro_rating_conserves_packages_over_consecutive_ticks(windows: list[tupl
         for begin, end, packages in zip(ends, ends[1:], counts, strict=False)
     ]
     grid = [rules.Interval(f"tick_{n}", "inflow", n * 5 + 5, n * 5, whole=True) for n in range(14)]
-    ticks = only(rules.sum_flows(flow(*rows), grid, snapshot_ts=T, policy=POLICY).collect())
+    ticks = take_only_row(rules.sum_flows(make_flow(*rows), grid, snapshot_ts=T, policy=POLICY).collect())
     assert sum(ticks[cell.name] for cell in grid) == pytest.approx(sum(counts), abs=1e-4)

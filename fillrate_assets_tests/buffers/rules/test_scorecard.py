@@ -16,7 +16,7 @@ from fillrate_assets.buffers.rules import scorecard
 from fillrate_assets.buffers.rules.policy import Promotion
 from fillrate_assets.buffers.rules.scorecard import PromotionEvidence
 from fillrate_assets_tests.factories import buffers_frames
-from fillrate_assets_tests.factories.buffers_frames import EPISODE_KEY, TICK, Row, tick
+from fillrate_assets_tests.factories.buffers_frames import EPISODE_KEY, TICK, Row, make_tick
 
 PROMOTION: Final = Promotion(resamples=200)
 MISSED: Final = {"answer": "MISSED_PROBLEM", "episode_key": None}
@@ -24,8 +24,8 @@ MISSED: Final = {"answer": "MISSED_PROBLEM", "episode_key": None}
 
 def answers(*said: tuple[str, str, float]) -> pl.DataFrame:
     """Answers to one episode: who, what, at which tick."""
-    rows = [{"responder": who, "answer": what, "answered_at": tick(when)} for who, what, when in said]
-    return buffers_frames.feedback(*rows)
+    rows = [{"responder": who, "answer": what, "answered_at": make_tick(when)} for who, what, when in said]
+    return buffers_frames.make_feedback(*rows)
 
 
 # --- what was answered
@@ -63,16 +63,18 @@ def test_the_majority_of_an_episode(
 
 
 def test_all_notices_of_an_episode_are_answered_at_once() -> None:
-    said = buffers_frames.feedback({"rec_id": "R1", "answer": "NO_PROBLEM"}, {"rec_id": "R2", "answered_at": tick(2)})
+    said = buffers_frames.make_feedback(
+        {"rec_id": "R1", "answer": "NO_PROBLEM"}, {"rec_id": "R2", "answered_at": make_tick(2)}
+    )
     assert scorecard.compute_majorities(said).rows() == [(EPISODE_KEY, 1, True, True)]
 
 
 def test_missed_problems_are_counted_once_until_taken_back() -> None:
-    said = buffers_frames.feedback(
+    said = buffers_frames.make_feedback(
         {**MISSED, "rec_id": "M1"},
         {**MISSED, "rec_id": "M1", "responder": "lee"},
         {**MISSED, "rec_id": "M2"},
-        {"rec_id": "M2", "episode_key": None, "answer": "NO_PROBLEM", "answered_at": tick(2)},
+        {"rec_id": "M2", "episode_key": None, "answer": "NO_PROBLEM", "answered_at": make_tick(2)},
         {**MISSED, "rec_id": "M3", "direction": "DATA"},
     )
     assert scorecard.select_missed_problems(said)["rec_id"].to_list() == ["M1"]
@@ -81,7 +83,9 @@ def test_missed_problems_are_counted_once_until_taken_back() -> None:
 
 def test_an_audit_looks_at_silent_units_alone_and_one_seed_gives_one_sample() -> None:
     units = [f"W1_PACK_L{number}" for number in range(20)]
-    told = buffers_frames.alerts({"unit_id": "W1_PACK_L3"}, {"unit_id": "W1_PACK_L4", "label": "SUPPRESSED", "seq": 0})
+    told = buffers_frames.make_alerts(
+        {"unit_id": "W1_PACK_L3"}, {"unit_id": "W1_PACK_L4", "label": "SUPPRESSED", "seq": 0}
+    )
     sample = scorecard.sample_silent_units(units, told, count=5, seed=7)
     assert sample == scorecard.sample_silent_units(units[::-1], told, count=5, seed=7)
     assert len(set(sample)) == 5
@@ -95,9 +99,9 @@ def test_an_audit_looks_at_silent_units_alone_and_one_seed_gives_one_sample() ->
 def test_the_scorecard() -> None:
     """Five episodes, of which three are answered with a majority."""
     said = {1: ["CORRECT"], 2: ["WRONG_QTY"], 3: ["NO_PROBLEM"], 4: ["CORRECT", "NO_PROBLEM"], 5: []}
-    told = buffers_frames.alerts(
-        *[{"episode": episode, "snapshot_ts": tick(10 * episode)} for episode in said],
-        {"episode": 1, "label": "ONGOING", "seq": 2, "snapshot_ts": tick(13), "policy_version": "later"},
+    told = buffers_frames.make_alerts(
+        *[{"episode": episode, "snapshot_ts": make_tick(10 * episode)} for episode in said],
+        {"episode": 1, "label": "ONGOING", "seq": 2, "snapshot_ts": make_tick(13), "policy_version": "later"},
     )
     given = [
         {
@@ -109,7 +113,7 @@ def test_the_scorecard() -> None:
         for episode, kept in said.items()
         for number, answer in enumerate(kept)
     ]
-    rows = scorecard.compute_scorecard(told, buffers_frames.feedback(*given, {**MISSED, "rec_id": "M1"}))
+    rows = scorecard.compute_scorecard(told, buffers_frames.make_feedback(*given, {**MISSED, "rec_id": "M1"}))
     schema.SCORECARD.validate(rows)
     (row,) = rows.iter_rows(named=True)
     counts = ("episodes", "answered", "true_positives", "false_positives", "wrong_actions", "missed")
@@ -132,7 +136,7 @@ def test_the_scorecard() -> None:
     ],
 )
 def test_what_production_does_not_tell_as_a_problem_is_not_scored(alert: Row) -> None:
-    assert scorecard.compute_scorecard(buffers_frames.alerts(alert), buffers_frames.feedback({})).is_empty()
+    assert scorecard.compute_scorecard(buffers_frames.make_alerts(alert), buffers_frames.make_feedback({})).is_empty()
 
 
 def test_the_scorecard_keeps_warehouses_types_and_versions_apart() -> None:
@@ -142,7 +146,7 @@ def test_the_scorecard_keeps_warehouses_types_and_versions_apart() -> None:
         {"unit_id": "W1_PACK_L1", "unit_type": "LANE"},
         {"unit_id": "W1_PACK_TOTAL", "policy_version": "v2"},
     ]
-    rows = scorecard.compute_scorecard(buffers_frames.alerts(*units), buffers_frames.feedback())
+    rows = scorecard.compute_scorecard(buffers_frames.make_alerts(*units), buffers_frames.make_feedback())
     assert rows.select("episodes", "answered", "detection_precision", "response_rate").rows() == [(1, 0, None, 0.0)] * 4
 
 
@@ -172,7 +176,7 @@ def test_an_interval_holds_its_share_and_lies_within_0_and_1(trials: int, data: 
 
 def told(*events: int, **columns: Any) -> pl.DataFrame:  # noqa: ANN401 - a column has any type
     """`ALERTS`: one episode for each event, 10 a day in another unit each, told at its onset."""
-    return buffers_frames.alerts(*[{**_event(number), **columns} for number in events])
+    return buffers_frames.make_alerts(*[{**_event(number), **columns} for number in events])
 
 
 def _event(number: int, minutes: float = 0) -> dict[str, Any]:
@@ -199,7 +203,7 @@ def judged(real: range, false: range, missed: range | tuple[()] = ()) -> pl.Data
         event = _event(number)
         unit = {"unit_id": event["unit_id"], "unit_type": "LANE", "episode_ts": event["opened_ts"]}
         rows.append({**MISSED, **unit, "rec_id": f"M{number}"})
-    return buffers_frames.feedback(*rows)
+    return buffers_frames.make_feedback(*rows)
 
 
 def compared(
@@ -247,7 +251,7 @@ def test_to_tell_nothing_where_there_was_nothing_is_right() -> None:
 
 
 def test_without_answers_nothing_is_promoted() -> None:
-    evidence = compared(CHAMPION, BETTER, buffers_frames.feedback())
+    evidence = compared(CHAMPION, BETTER, buffers_frames.make_feedback())
     assert evidence.worst_unit_type is None
     assert evidence.champion_precision_low is None
     assert [words.split(" ", 1)[1] for words in evidence.objections] == [
@@ -314,7 +318,7 @@ def test_a_unit_type_that_gets_worse_is_found() -> None:
     ("minutes", "heard"), [(-30.5, False), (-30, True), (-5, True), (0, True), (5, True), (5.5, False)]
 )
 def test_an_alert_counts_from_30_minutes_before_the_onset_to_5_after(minutes: float, *, heard: bool) -> None:
-    challenger = buffers_frames.alerts(_event(3, minutes))
+    challenger = buffers_frames.make_alerts(_event(3, minutes))
     events = scorecard.label_events(told(3), challenger, judged(range(3, 4), range(0)), PROMOTION)
     schema.LABELLED.validate(events)
     assert events.select("real", "champion", "challenger").rows() == [(True, True, heard)]
@@ -342,7 +346,7 @@ def test_an_emergency_is_missed_unless_told_or_a_false_alarm(answer: str | None,
     said = (
         judged(range(3, 4), range(0)).with_columns(pl.lit(answer).alias("answer"))
         if answer
-        else buffers_frames.feedback()
+        else buffers_frames.make_feedback()
     )
     evidence = compared(champion, told(3) if heard else told(4), said)
     assert evidence.missed_emergencies == (0 if heard or answer == "NO_PROBLEM" else 1)

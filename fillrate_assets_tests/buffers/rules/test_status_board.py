@@ -10,13 +10,18 @@ import pytest
 from fillrate_assets.buffers import schema
 from fillrate_assets.buffers.report import notice_text
 from fillrate_assets.buffers.rules import status_board
-from fillrate_assets_tests.factories.buffers_frames import alerts, notices, recommendations, warehouses
+from fillrate_assets_tests.factories.buffers_frames import (
+    make_alerts,
+    make_notices,
+    make_recommendations,
+    make_warehouses,
+)
 
 NONE = schema.RECOMMENDATIONS.make_empty().collect()
 
 
 def test_a_unit_is_what_the_worse_of_its_directions_is() -> None:
-    rows = recommendations(
+    rows = make_recommendations(
         {"direction": "OVERFLOW", "verdict": "CLEAR"},
         {"direction": "STARVATION", "verdict": "WARN"},
         {"unit_id": "W1_PACK_L1", "verdict": "UNKNOWN"},
@@ -27,13 +32,13 @@ def test_a_unit_is_what_the_worse_of_its_directions_is() -> None:
 
 
 def test_what_is_told_of_data_is_no_unit() -> None:
-    rows = recommendations({"unit_id": "W1_DATA_FLOW", "direction": "DATA", "action": "CHECK_DATA"})
+    rows = make_recommendations({"unit_id": "W1_DATA_FLOW", "direction": "DATA", "action": "CHECK_DATA"})
     assert status_board.compute_states(rows).is_empty()
     assert status_board.render_heat_strip(rows) == "No unit is monitored."
 
 
 def test_the_strip_has_a_line_a_pool_and_a_character_a_unit() -> None:
-    rows = recommendations(
+    rows = make_recommendations(
         {"unit_id": "W1_PACK_L1", "verdict": "EMERGENCY"},
         {"unit_id": "W1_PACK_L2", "verdict": "CLEAR"},
         {"unit_id": "W1_PICK_TOTAL", "verdict": "NOT_STAFFED"},
@@ -45,7 +50,7 @@ def test_the_strip_has_a_line_a_pool_and_a_character_a_unit() -> None:
 
 def test_of_many_warehouses_the_strip_shows_the_worst_and_counts_the_rest() -> None:
     calm = [{"unit_id": f"W{n:03}_PACK_L1", "verdict": "CLEAR"} for n in range(status_board.MOST_WAREHOUSES + 2)]
-    strip = status_board.render_heat_strip(recommendations(*calm, {"unit_id": "W999_PACK_L1", "verdict": "WARN"}))
+    strip = status_board.render_heat_strip(make_recommendations(*calm, {"unit_id": "W999_PACK_L1", "verdict": "WARN"}))
     assert "W999 PACK   ▒" in strip
     assert strip.count("PACK") == status_board.MOST_WAREHOUSES
     assert "and 3 more warehouses, none of them worse" in strip
@@ -62,15 +67,15 @@ def test_actions_stand_worst_first_and_those_with_the_least_time_before_the_othe
     asked = [
         {"unit_id": row["unit_id"], "minutes_left": left} for row, left in zip(told, (9.0, 4.0, 6.0), strict=False)
     ]
-    actions = status_board.list_actions(alerts(*told), recommendations(*asked))
+    actions = status_board.list_actions(make_alerts(*told), make_recommendations(*asked))
     assert actions["unit_id"].to_list() == ["W2_PICK_TOTAL", "W1_PICK_TOTAL", "W1_PACK_TOTAL"]
     assert actions["how_many"].to_list() == ["4 associates"] * 3
 
 
 def test_an_action_that_the_tick_does_not_ask_for_has_no_quantity() -> None:
-    actions = status_board.list_actions(alerts({}), recommendations({"action": "THROTTLE"}))
+    actions = status_board.list_actions(make_alerts({}), make_recommendations({"action": "THROTTLE"}))
     assert actions.select("severity", "how_many").rows() == [("ACT", None)]
-    assert status_board.list_actions(alerts(), NONE).select(pl.len()).item() == 0
+    assert status_board.list_actions(make_alerts(), NONE).select(pl.len()).item() == 0
 
 
 @pytest.mark.parametrize(
@@ -85,7 +90,11 @@ def test_an_action_that_the_tick_does_not_ask_for_has_no_quantity() -> None:
 def test_board_and_message_give_a_unit_the_same_state(overflow: str, starvation: str, state: str) -> None:
     """Decision 0020."""
     unit = {"unit_id": "W1_PACK_L1", "action": None}
-    both = recommendations({**unit, "verdict": overflow}, {**unit, "verdict": starvation, "direction": "STARVATION"})
-    (message,) = notice_text.render_messages(notices({}), warehouses({}), notice_text.Links(), recommendations=both)
+    both = make_recommendations(
+        {**unit, "verdict": overflow}, {**unit, "verdict": starvation, "direction": "STARVATION"}
+    )
+    (message,) = notice_text.render_messages(
+        make_notices({}), make_warehouses({}), notice_text.Links(), recommendations=both
+    )
     assert message.footer[1:] == (f"{state}: W1_PACK_L1",)
     assert status_board.compute_states(both)["state"].to_list() == [state]

@@ -6,7 +6,14 @@ import pytest
 
 from fillrate_assets.buffers import schema
 from fillrate_assets.buffers.rules.tick import InMemoryTickStore, alert, recommend
-from fillrate_assets_tests.factories.buffers_frames import POLICY, Row, alerts, recommendations, tick, units
+from fillrate_assets_tests.factories.buffers_frames import (
+    POLICY,
+    Row,
+    make_alerts,
+    make_recommendations,
+    make_tick,
+    make_units,
+)
 
 THROTTLED: Row = {"unit_id": "W1_INDUCT_A", "unit_type": "INDUCT", "action": "THROTTLE", "quantity": 500.0}
 
@@ -21,11 +28,15 @@ THROTTLED: Row = {"unit_id": "W1_INDUCT_A", "unit_type": "INDUCT", "action": "TH
 def test_a_throttle_is_in_force_until_a_tick_lets_it_go(released: Row, action: str | None) -> None:
     kept = InMemoryTickStore()
     for number, row in ((-3, {}), (-2, released), (-1, {**released, "unit_id": "W1_INDUCT_B"})):
-        before = {**THROTTLED, **row, "snapshot_ts": tick(number)}
-        kept.write(schema.RECOMMENDATIONS, recommendations(before), tick(number))
-    kept.write(schema.UNIT_TIMESERIES, units({"unit_id": "W1_INDUCT_A", "unit_type": "INDUCT", "fill": 0.75}), tick(0))
-    recommend(kept, snapshot_ts=tick(0), policy=POLICY)
-    found = kept.read(schema.RECOMMENDATIONS, tick(0), tick(0)).collect().filter(unit_id="W1_INDUCT_A")
+        before = {**THROTTLED, **row, "snapshot_ts": make_tick(number)}
+        kept.write(schema.RECOMMENDATIONS, make_recommendations(before), make_tick(number))
+    kept.write(
+        schema.UNIT_TIMESERIES,
+        make_units({"unit_id": "W1_INDUCT_A", "unit_type": "INDUCT", "fill": 0.75}),
+        make_tick(0),
+    )
+    recommend(kept, snapshot_ts=make_tick(0), policy=POLICY)
+    found = kept.read(schema.RECOMMENDATIONS, make_tick(0), make_tick(0)).collect().filter(unit_id="W1_INDUCT_A")
     assert found["action"].to_list() == [action]
 
 
@@ -54,10 +65,14 @@ def test_what_was_open_before_a_long_outage_is_new_again_or_ends(
 ) -> None:
     kept = InMemoryTickStore()
     for number, row in ran.items():
-        moments = {"snapshot_ts": tick(number), "last_notified_ts": tick(number), "openings": [tick(number)]}
+        moments = {
+            "snapshot_ts": make_tick(number),
+            "last_notified_ts": make_tick(number),
+            "openings": [make_tick(number)],
+        }
         rows = [] if row is None else [{**row, **moments}]
-        kept.write(schema.ALERTS, alerts(*rows), tick(number))
-    kept.write(schema.RECOMMENDATIONS, recommendations(now), tick(0))
-    alert(kept, snapshot_ts=tick(0), policy=POLICY)
-    found = kept.read(schema.ALERTS, tick(0), tick(0)).collect()
+        kept.write(schema.ALERTS, make_alerts(*rows), make_tick(number))
+    kept.write(schema.RECOMMENDATIONS, make_recommendations(now), make_tick(0))
+    alert(kept, snapshot_ts=make_tick(0), policy=POLICY)
+    found = kept.read(schema.ALERTS, make_tick(0), make_tick(0)).collect()
     assert found.select("label", "reason").rows() == told

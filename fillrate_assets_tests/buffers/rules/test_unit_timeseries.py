@@ -18,12 +18,21 @@ from fillrate_assets.buffers import schema
 from fillrate_assets.buffers.rules import unit_timeseries as rules
 from fillrate_assets.buffers.rules.policy import Policy
 from fillrate_assets_tests.factories import feed_rows
-from fillrate_assets_tests.factories.feed_rows import Row, T, ago, members, only, pools, signals, units
+from fillrate_assets_tests.factories.feed_rows import (
+    Row,
+    T,
+    go_back,
+    make_members,
+    make_pools,
+    make_signals,
+    make_units,
+    take_only_row,
+)
 
 POLICY: Final = Policy()
 SECOND: Final = 1 / 60
 MODERATE: Final = settings(max_examples=40, deadline=None)
-TWO_PATHS: Final = members({"unit_id": "W1_PACK_TOTAL"}, {"unit_id": "W1_PACK_TOTAL", "path": "P2"})
+TWO_PATHS: Final = make_members({"unit_id": "W1_PACK_TOTAL"}, {"unit_id": "W1_PACK_TOTAL", "path": "P2"})
 
 
 def units_of(
@@ -35,20 +44,20 @@ def units_of(
 ) -> pl.DataFrame:
     """`UNIT_TIMESERIES` of the tick; one path, half full, in its own unit, with people at work."""
     made = rules.compute_units(
-        signals({}) if paths is None else paths,
-        pools({}) if people is None else people,
-        members({}) if of is None else of,
-        units() if history is None else history,
+        make_signals({}) if paths is None else paths,
+        make_pools({}) if people is None else people,
+        make_members({}) if of is None else of,
+        make_units() if history is None else history,
         snapshot_ts=T,
         policy=POLICY,
-        warehouses=feed_rows.warehouses(),
+        warehouses=feed_rows.make_warehouses(),
     )
     schema.UNIT_TIMESERIES.validate(made)
     return made
 
 
 def unit_of(paths: pl.DataFrame | None = None, **given_frames: Any) -> dict[str, Any]:  # noqa: ANN401 - handed on
-    return only(units_of(paths, **given_frames))
+    return take_only_row(units_of(paths, **given_frames))
 
 
 # --- membership
@@ -65,7 +74,7 @@ def unit_of(paths: pl.DataFrame | None = None, **given_frames: Any) -> dict[str,
     ],
 )
 def test_the_type_of_a_unit_is_in_its_id(unit_id: str, pool: str, unit_type: str) -> None:
-    row = unit_of(of=members({"unit_id": unit_id}))
+    row = unit_of(of=make_members({"unit_id": unit_id}))
     assert (row["pool"], row["unit_type"]) == (pool, unit_type)
 
 
@@ -90,54 +99,56 @@ BAD_MEMBERS: Final[list[tuple[Row, str]]] = [
 
 @pytest.mark.parametrize(
     ("member", "reason"),
-    [*BAD_IDS, *BAD_MEMBERS, ({"valid_from": ago(5), "valid_to": ago(5)}, "ends before it begins")],
+    [*BAD_IDS, *BAD_MEMBERS, ({"valid_from": go_back(5), "valid_to": go_back(5)}, "ends before it begins")],
 )
 def test_a_member_that_cannot_be_used_is_told_with_its_reason(member: Row, reason: str) -> None:
-    made = rules.collect_rejects(members({"role": "LEVEL", **member}), snapshot_ts=T, warehouses=feed_rows.warehouses())
+    made = rules.collect_rejects(
+        make_members({"role": "LEVEL", **member}), snapshot_ts=T, warehouses=feed_rows.make_warehouses()
+    )
     schema.UNIT_REJECTS.validate(made)
     assert made["reason"].to_list() == [reason]
 
 
 @pytest.mark.parametrize("member", [member for member, _ in BAD_IDS])
 def test_a_unit_without_a_sound_id_has_no_row(member: Row) -> None:
-    assert units_of(of=members(member)).is_empty()
+    assert units_of(of=make_members(member)).is_empty()
 
 
 @pytest.mark.parametrize("member", [member for member, _ in BAD_MEMBERS])
 def test_a_unit_with_a_bad_member_is_unknown_however_fresh_the_others_are(member: Row) -> None:
-    paths = signals({}, {"path": "P2"}, {"path": ""})
-    row = unit_of(paths, of=pl.concat([members({}), members({"role": "LEVEL", "path": "P2", **member})]))
+    paths = make_signals({}, {"path": "P2"}, {"path": ""})
+    row = unit_of(paths, of=pl.concat([make_members({}), make_members({"role": "LEVEL", "path": "P2", **member})]))
     assert (row["quality"], row["coverage"], row["level"], row["proven_fill"]) == ("UNKNOWN", 0, None, None)
     assert row["missing_feeds"] is None
 
 
 def test_sound_members_are_not_told() -> None:
-    assert rules.collect_rejects(TWO_PATHS, snapshot_ts=T, warehouses=feed_rows.warehouses()).is_empty()
+    assert rules.collect_rejects(TWO_PATHS, snapshot_ts=T, warehouses=feed_rows.make_warehouses()).is_empty()
 
 
 @pytest.mark.parametrize(
     ("begin", "end", "belongs"),
     [
-        (ago(0), None, True),
-        (ago(-SECOND), None, False),
-        (ago(9), ago(0), False),
-        (ago(9), ago(-SECOND), True),
+        (go_back(0), None, True),
+        (go_back(-SECOND), None, False),
+        (go_back(9), go_back(0), False),
+        (go_back(9), go_back(-SECOND), True),
     ],
 )
 def test_a_member_counts_from_its_begin_until_its_end_not_included(begin: object, end: object, belongs: object) -> None:
-    made = units_of(of=members({"valid_from": begin, "valid_to": end}))
+    made = units_of(of=make_members({"valid_from": begin, "valid_to": end}))
     assert (made.height == 1) is belongs
 
 
 def test_of_members_that_overlap_the_later_one_counts() -> None:
-    both = members({"weight": 3.0}, {"weight": 2.0, "valid_from": ago(60)})
+    both = make_members({"weight": 3.0}, {"weight": 2.0, "valid_from": go_back(60)})
     assert unit_of(of=both)["level"] == 100
 
 
 def test_a_warehouse_that_is_not_watched_has_no_units() -> None:
-    table = feed_rows.warehouses({"active": False})
+    table = feed_rows.make_warehouses({"active": False})
     made = rules.compute_units(
-        signals({}), pools({}), members({}), units(), snapshot_ts=T, policy=POLICY, warehouses=table
+        make_signals({}), make_pools({}), make_members({}), make_units(), snapshot_ts=T, policy=POLICY, warehouses=table
     )
     assert made.is_empty()
 
@@ -148,8 +159,8 @@ def test_a_warehouse_that_is_not_watched_has_no_units() -> None:
 def test_paths_are_summed_by_their_weights() -> None:
     weights = ({"role": "LEVEL"}, {"role": "IN", "weight": 0.5}, {"role": "OUT", "weight": 0.25}, {"role": "CAP"})
     half = [{"unit_id": "W1_PACK_TOTAL", "path": path, **weight} for path in ("P1", "P2") for weight in weights]
-    paths = signals({"backlog": 3.0}, {"path": "P2", "level": 30.0, "capacity": 60.0, "backlog": 4.0})
-    row = unit_of(paths, of=members(*half))
+    paths = make_signals({"backlog": 3.0}, {"path": "P2", "level": 30.0, "capacity": 60.0, "backlog": 4.0})
+    row = unit_of(paths, of=make_members(*half))
     told = ("level", "capacity", "fill", "proven_fill", "inflow", "outflow", "max_rate", "backlog", "coverage")
     assert [row[name] for name in told] == [80, 160, 0.5, 0.5, 20, 5, 1200, 7, 1]
 
@@ -178,7 +189,7 @@ def test_a_unit_is_judged_by_the_capacity_whose_level_is_fresh(
     proven: float,
     level: float | None,
 ) -> None:
-    row = unit_of(signals({"capacity": sizes[0]}, {**second, "capacity": sizes[1]}), of=TWO_PATHS)
+    row = unit_of(make_signals({"capacity": sizes[0]}, {**second, "capacity": sizes[1]}), of=TWO_PATHS)
     assert (row["coverage"], row["quality"], row["level"]) == (pytest.approx(coverage), quality, level)
     assert row["fill"] == (None if fill is None else pytest.approx(fill))
     assert row["proven_fill"] == pytest.approx(proven)
@@ -201,12 +212,12 @@ def test_a_unit_is_judged_by_the_capacity_whose_level_is_fresh(
 def test_what_is_not_fresh_lowers_the_quality_and_is_named(
     path: Row, people: Row, quality: str, missing: str | None
 ) -> None:
-    row = unit_of(signals(path), people=pools(people))
+    row = unit_of(make_signals(path), people=make_pools(people))
     assert (row["quality"], row["missing_feeds"]) == (quality, missing)
 
 
 def test_a_unit_that_no_feed_tells_of_has_a_row_and_nothing_in_it() -> None:
-    row = unit_of(signals(), people=pools())
+    row = unit_of(make_signals(), people=make_pools())
     assert (row["quality"], row["coverage"], row["unknown_ticks"], row["dc"]) == ("UNKNOWN", 0, 1, "DC01")
     told = {name for name, value in row.items() if value is not None}
     tick = {"dc", "ship_date", "snapshot_ts", "warehouse", "unit_id", "pool", "unit_type", "policy_version"}
@@ -216,17 +227,23 @@ def test_a_unit_that_no_feed_tells_of_has_a_row_and_nothing_in_it() -> None:
 @pytest.mark.parametrize("fresh", [True, False])
 def test_a_level_without_a_capacity_must_be_fresh(fresh: object) -> None:
     of = pl.concat(
-        [members({"unit_id": "W1_PACK_TOTAL"}), members({"unit_id": "W1_PACK_TOTAL", "path": "P2", "role": "LEVEL"})]
+        [
+            make_members({"unit_id": "W1_PACK_TOTAL"}),
+            make_members({"unit_id": "W1_PACK_TOTAL", "path": "P2", "role": "LEVEL"}),
+        ]
     )
-    row = unit_of(signals({}, {"path": "P2", "level": 20.0, "level_fresh": fresh}), of=of)
+    row = unit_of(make_signals({}, {"path": "P2", "level": 20.0, "level_fresh": fresh}), of=of)
     assert (row["quality"], row["coverage"]) == (("FRESH", 1) if fresh else ("UNKNOWN", 0))
 
 
 def test_a_capacity_without_a_level_counts_as_covered() -> None:
     of = pl.concat(
-        [members({"unit_id": "W1_PACK_TOTAL"}), members({"unit_id": "W1_PACK_TOTAL", "path": "P2", "role": "CAP"})]
+        [
+            make_members({"unit_id": "W1_PACK_TOTAL"}),
+            make_members({"unit_id": "W1_PACK_TOTAL", "path": "P2", "role": "CAP"}),
+        ]
     )
-    row = unit_of(signals({}, LEVELLESS), of=of)
+    row = unit_of(make_signals({}, LEVELLESS), of=of)
     assert (row["quality"], row["fill"]) == ("FRESH", 0.25)
 
 
@@ -235,19 +252,19 @@ def test_a_capacity_without_a_level_counts_as_covered() -> None:
     [(True, False, True), (True, None, True), (False, False, False), (False, None, None), (None, None, None)],
 )
 def test_a_unit_is_open_if_one_of_its_paths_is(first: object, second: object, is_open: object) -> None:
-    row = unit_of(signals({"lane_open": first}, {"path": "P2", "lane_open": second}), of=TWO_PATHS)
+    row = unit_of(make_signals({"lane_open": first}, {"path": "P2", "lane_open": second}), of=TWO_PATHS)
     assert row["is_open"] is is_open
 
 
 def test_the_next_truck_of_a_unit_is_the_first_of_its_paths() -> None:
-    paths = signals({"critical_pull_ts": ago(-60)}, {"path": "P2", "critical_pull_ts": ago(-30)})
-    assert unit_of(paths, of=TWO_PATHS)["critical_pull_ts"] == ago(-30)
+    paths = make_signals({"critical_pull_ts": go_back(-60)}, {"path": "P2", "critical_pull_ts": go_back(-30)})
+    assert unit_of(paths, of=TWO_PATHS)["critical_pull_ts"] == go_back(-30)
 
 
 def test_the_service_rate_is_what_the_people_can_do_in_a_minute() -> None:
     row = unit_of()
     assert (row["headcount"], row["headcount_planned"], row["service_rate"]) == (6, 7, 8)
-    assert unit_of(people=pools({"units_per_hour": None}))["service_rate"] is None
+    assert unit_of(people=make_pools({"units_per_hour": None}))["service_rate"] is None
 
 
 @pytest.mark.parametrize(
@@ -257,16 +274,16 @@ def test_the_service_rate_is_what_the_people_can_do_in_a_minute() -> None:
         ({"unknown_ticks": 2}, None, False, 3),
         ({"unknown_ticks": 2}, False, False, 2),
         ({"unknown_ticks": 2}, True, True, 0),
-        ({"unknown_ticks": 2, "snapshot_ts": ago(60)}, True, False, 3),
-        ({"unknown_ticks": 2, "snapshot_ts": ago(65)}, True, False, 1),
+        ({"unknown_ticks": 2, "snapshot_ts": go_back(60)}, True, False, 3),
+        ({"unknown_ticks": 2, "snapshot_ts": go_back(65)}, True, False, 1),
         ({"unknown_ticks": 2, "snapshot_ts": T}, True, False, 1),
     ],
 )
 def test_the_staffed_ticks_that_a_unit_is_unknown_are_counted(
     before: Row, staffed: object, fresh: object, after: int
 ) -> None:
-    history = units({"snapshot_ts": ago(5), **before})
-    row = unit_of(signals({"level_fresh": fresh}), people=pools({"staffed": staffed}), history=history)
+    history = make_units({"snapshot_ts": go_back(5), **before})
+    row = unit_of(make_signals({"level_fresh": fresh}), people=make_pools({"staffed": staffed}), history=history)
     assert row["unknown_ticks"] == after
 
 
@@ -275,12 +292,12 @@ def test_the_staffed_ticks_that_a_unit_is_unknown_are_counted(
 
 def past(*levels: float | None) -> pl.DataFrame:
     """The unit's history: these levels, latest first, one a tick."""
-    return units(*({"snapshot_ts": ago(5 * n), "level": level} for n, level in enumerate(levels, start=1)))
+    return make_units(*({"snapshot_ts": go_back(5 * n), "level": level} for n, level in enumerate(levels, start=1)))
 
 
 def levels(*before: float | None, now: float = 50.0, **more: Any) -> dict[str, Any]:  # noqa: ANN401 - any column
     """The unit after these levels, latest first, one a tick."""
-    return unit_of(signals({"level": now, **more}), history=past(*before))
+    return unit_of(make_signals({"level": now, **more}), history=past(*before))
 
 
 @pytest.mark.parametrize(
@@ -301,24 +318,24 @@ def test_the_slope_is_of_the_last_7_levels_and_needs_5(past: Sequence[float | No
 
 
 def test_a_level_that_was_not_all_fresh_is_no_point_of_the_trend() -> None:
-    rows = [{"snapshot_ts": ago(5 * n), "level": 50.0 - 5 * n} for n in range(1, 5)]
-    assert unit_of(history=units(*rows))["slope"] == pytest.approx(1)
+    rows = [{"snapshot_ts": go_back(5 * n), "level": 50.0 - 5 * n} for n in range(1, 5)]
+    assert unit_of(history=make_units(*rows))["slope"] == pytest.approx(1)
     rows[2] = {**rows[2], "coverage": 0.95}
-    assert unit_of(history=units(*rows))["slope"] is None
+    assert unit_of(history=make_units(*rows))["slope"] is None
 
 
 @pytest.mark.parametrize(
     ("second", "past", "slope"),
     [
-        ({"valid_from": ago(10)}, (870, 870, 435, 435, 435, 435), None),  # 17.4 a minute, if they were of one sum
-        ({"valid_from": ago(0)}, (435, 435, 435, 435, 435, 435), None),
-        ({"valid_to": ago(10)}, (435, 435, 870, 870, 870, 870), None),
-        ({"valid_from": ago(20)}, (870, 870, 870, 870, 435, 435), 0),
-        ({"valid_from": ago(20), "weight": 2.0}, (1305, 1305, 1305, 1305, 870, 870), 0),
-        ({"valid_from": ago(-5)}, (430, 425, 420, 415, 410, 405), 1),
-        ({"valid_to": ago(-5)}, (865, 860, 855, 850, 845, 840), 1),
-        ({"valid_from": ago(10), "role": "CAP"}, (430, 425, 420, 415, 410, 405), 1),
-        ({"valid_from": ago(10), "unit_id": "W1_PACK_P2"}, (430, 425, 420, 415, 410, 405), 1),
+        ({"valid_from": go_back(10)}, (870, 870, 435, 435, 435, 435), None),  # 17.4 a minute, if they were of one sum
+        ({"valid_from": go_back(0)}, (435, 435, 435, 435, 435, 435), None),
+        ({"valid_to": go_back(10)}, (435, 435, 870, 870, 870, 870), None),
+        ({"valid_from": go_back(20)}, (870, 870, 870, 870, 435, 435), 0),
+        ({"valid_from": go_back(20), "weight": 2.0}, (1305, 1305, 1305, 1305, 870, 870), 0),
+        ({"valid_from": go_back(-5)}, (430, 425, 420, 415, 410, 405), 1),
+        ({"valid_to": go_back(-5)}, (865, 860, 855, 850, 845, 840), 1),
+        ({"valid_from": go_back(10), "role": "CAP"}, (430, 425, 420, 415, 410, 405), 1),
+        ({"valid_from": go_back(10), "unit_id": "W1_PACK_P2"}, (430, 425, 420, 415, 410, 405), 1),
     ],
 )
 def test_the_levels_from_before_its_paths_changed_are_no_trend_of_a_unit(
@@ -326,14 +343,17 @@ def test_the_levels_from_before_its_paths_changed_are_no_trend_of_a_unit(
 ) -> None:
     """Each of its paths is steady at 435 of 500, or was as full as its history says."""
     of = pl.concat(
-        [members({"unit_id": "W1_PACK_TOTAL"}), members({"unit_id": "W1_PACK_TOTAL", "path": "P2", **second})]
+        [make_members({"unit_id": "W1_PACK_TOTAL"}), make_members({"unit_id": "W1_PACK_TOTAL", "path": "P2", **second})]
     )
-    history = units(
-        *({"unit_id": "W1_PACK_TOTAL", "snapshot_ts": ago(5 * n), "level": level} for n, level in enumerate(past, 1))
+    history = make_units(
+        *(
+            {"unit_id": "W1_PACK_TOTAL", "snapshot_ts": go_back(5 * n), "level": level}
+            for n, level in enumerate(past, 1)
+        )
     )
     full = {"level": 435.0, "capacity": 500.0}
-    made = units_of(signals(full, {**full, "path": "P2"}), of=of, history=history)
-    assert only(made.filter(unit_id="W1_PACK_TOTAL"))["slope"] == slope
+    made = units_of(make_signals(full, {**full, "path": "P2"}), of=of, history=history)
+    assert take_only_row(made.filter(unit_id="W1_PACK_TOTAL"))["slope"] == slope
 
 
 @pytest.mark.parametrize(
@@ -367,9 +387,11 @@ def test_a_trend_is_agreed_unless_slope_and_net_flow_are_opposite(rates: Row, ag
     assert levels(45, 40, 35, 30, **rates)["trend_agrees"] is agrees
 
 
-@pytest.mark.parametrize("more", [{"people": pools({"staffing_fresh": False})}, {"people": pools()}, {"of": TWO_PATHS}])
+@pytest.mark.parametrize(
+    "more", [{"people": make_pools({"staffing_fresh": False})}, {"people": make_pools()}, {"of": TWO_PATHS}]
+)
 def test_what_is_not_fresh_has_no_trend(more: dict[str, Any]) -> None:
-    row = unit_of(signals({"inflow_rate": 4.0, "outflow_rate": 2.0}), history=past(45, 40, 35, 30), **more)
+    row = unit_of(make_signals({"inflow_rate": 4.0, "outflow_rate": 2.0}), history=past(45, 40, 35, 30), **more)
     told = ("slope", "trend_agrees", "minutes_to_overflow", "minutes_to_starvation")
     assert [row[name] for name in told] == [None] * 4
 
@@ -387,19 +409,19 @@ def test_what_is_not_fresh_has_no_trend(more: dict[str, Any]) -> None:
 def test_what_usually_leaves_a_unit_is_the_median_of_the_ticks_that_are_known(
     outflows: Sequence[float | None] | None, middle: float | None
 ) -> None:
-    assert unit_of(signals({"outflows": outflows}))["outflow_median"] == middle
+    assert unit_of(make_signals({"outflows": outflows}))["outflow_median"] == middle
 
 
 def test_rates_and_outflows_are_summed_by_weight_before_the_median() -> None:
-    weighed = members(*({"unit_id": "W1_PACK_TOTAL", "path": path, "weight": 0.5} for path in ("P1", "P2")))
+    weighed = make_members(*({"unit_id": "W1_PACK_TOTAL", "path": path, "weight": 0.5} for path in ("P1", "P2")))
     first = {"inflow_rate": 4.0, "outflow_rate": 2.0, "outflows": [10.0, 40.0, 10.0]}
     second = {"path": "P2", "inflow_rate": 2.0, "outflow_rate": 3.0, "outflows": [20.0, None, 40.0]}
-    row = unit_of(signals(first, second), of=weighed)
+    row = unit_of(make_signals(first, second), of=weighed)
     assert (row["inflow_rate"], row["outflow_rate"], row["outflow_median"]) == (3, 2.5, 4)
 
 
 def test_without_the_flow_of_one_path_the_flow_of_the_unit_is_unknown() -> None:
-    row = unit_of(signals({"outflow_rate": 2.0}, {"path": "P2", "outflow": None}), of=TWO_PATHS)
+    row = unit_of(make_signals({"outflow_rate": 2.0}, {"path": "P2", "outflow": None}), of=TWO_PATHS)
     assert (row["inflow"], row["outflow"], row["outflow_rate"]) == (40, None, None)
 
 
@@ -421,16 +443,16 @@ def theil_sen(points: Sequence[float | None]) -> float | None:
 )
 def test_the_slope_is_theil_sen(pasts: list[list[float | None]], now: list[float]) -> None:
     ids = [f"W1_PACK_P{n}" for n in range(len(pasts))]
-    history = units(
+    history = make_units(
         *(
-            {"unit_id": unit_id, "snapshot_ts": ago(5 * n), "level": level}
+            {"unit_id": unit_id, "snapshot_ts": go_back(5 * n), "level": level}
             for unit_id, past in zip(ids, pasts, strict=True)
             for n, level in enumerate(past, start=1)
         )
     )
     rounded = [round(level, 6) for level in now]
-    paths = signals(*({"path": f"P{n}", "level": rounded[n]} for n in range(len(pasts))))
-    of = members(*({"unit_id": unit_id, "path": f"P{n}"} for n, unit_id in enumerate(ids)))
+    paths = make_signals(*({"path": f"P{n}", "level": rounded[n]} for n in range(len(pasts))))
+    of = make_members(*({"unit_id": unit_id, "path": f"P{n}"} for n, unit_id in enumerate(ids)))
     slopes = units_of(paths, of=of, history=history)["slope"].to_list()
     for slope, past, level in zip(slopes, pasts, rounded, strict=False):
         expected = theil_sen([level, *past])
@@ -468,7 +490,7 @@ HISTORIES: Final = st.lists(
     st.fixed_dictionaries(
         {
             "unit_id": st.sampled_from(["W1_PACK_TOTAL", "W1_PACK_P1"]),
-            "snapshot_ts": st.integers(1, 12).map(lambda n: ago(5 * n)),
+            "snapshot_ts": st.integers(1, 12).map(lambda n: go_back(5 * n)),
             "level": st.one_of(st.none(), st.floats(0, 100)),
             "coverage": st.sampled_from([1.0, 1.0, 0.9, 0.0]),
             "unknown_ticks": st.integers(0, 5),
@@ -487,15 +509,15 @@ def test_the_order_of_the_rows_changes_no_unit(
     def mixed(rows: list[Row]) -> list[Row]:
         return chance.sample(rows, len(rows))
 
-    made = units_of(signals(*states), of=members(*of), history=units(*past))
-    again = units_of(signals(*mixed(states)), of=members(*mixed(of)), history=units(*mixed(past)))
+    made = units_of(make_signals(*states), of=make_members(*of), history=make_units(*past))
+    again = units_of(make_signals(*mixed(states)), of=make_members(*mixed(of)), history=make_units(*mixed(past)))
     assert_frame_equal(made, again, check_exact=True)
 
 
 @MODERATE
 @given(STATES, MEMBERS)
 def test_every_unit_has_one_row_and_none_is_judged_on_stale_levels(states: list[Row], of: list[Row]) -> None:
-    made = units_of(signals(*states), of=members(*of))
+    made = units_of(make_signals(*states), of=make_members(*of))
     assert made["unit_id"].to_list() == sorted({row["unit_id"] for row in of})
     known = {row["path"]: row for row in states}
     for unit in made.iter_rows(named=True):
@@ -513,7 +535,7 @@ def test_every_unit_has_one_row_and_none_is_judged_on_stale_levels(states: list[
 def test_the_true_fill_is_never_below_the_proven_one(states: list[Row]) -> None:
     """Whatever the levels that are not fresh really are."""
     whole = [{**row, "level": row["level"] or 0.0, "capacity": row["capacity"] or 10.0} for row in states]
-    of = members(*({"unit_id": "W1_PACK_TOTAL", "path": row["path"]} for row in states))
-    for row in units_of(signals(*whole), of=of).iter_rows(named=True):
+    of = make_members(*({"unit_id": "W1_PACK_TOTAL", "path": row["path"]} for row in states))
+    for row in units_of(make_signals(*whole), of=of).iter_rows(named=True):
         total = sum(state["capacity"] for state in whole)
         assert row["proven_fill"] <= sum(state["level"] for state in whole) / total + 1e-6

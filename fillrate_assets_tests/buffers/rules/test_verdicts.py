@@ -13,7 +13,14 @@ import pytest
 
 from fillrate_assets.buffers import schema
 from fillrate_assets.buffers.rules import verdicts
-from fillrate_assets_tests.factories.buffers_frames import NO_HISTORY, POLICY, Row, recommendations, tick, units
+from fillrate_assets_tests.factories.buffers_frames import (
+    NO_HISTORY,
+    POLICY,
+    Row,
+    make_recommendations,
+    make_tick,
+    make_units,
+)
 
 LOW: Final = {"outflow_rate": 15.0, "minutes_to_starvation": None}
 """The pool could take 30 packages a minute and takes half of it."""
@@ -21,7 +28,7 @@ LOW: Final = {"outflow_rate": 15.0, "minutes_to_starvation": None}
 
 def judged(*rows: Row, history: pl.DataFrame = NO_HISTORY) -> dict[str, dict[str, Any]]:
     """The verdicts by unit and direction: 'W1_PICK_TOTAL OVERFLOW'."""
-    made = verdicts.compute_verdicts(units(*rows), history, policy=POLICY)
+    made = verdicts.compute_verdicts(make_units(*rows), history, policy=POLICY)
     schema.VERDICTS_OF_UNITS.validate(made)
     return {f"{row['unit_id']} {row['direction']}": row for row in made.to_dicts()}
 
@@ -355,7 +362,7 @@ def test_a_full_total_gets_people(row: Row, donor: Row, quantity: float | None, 
     found = verdict({**FULL, **row}, "OVERFLOW", {**DONOR, **donor})
     assert (found["action"], found["quantity"]) == ("MOVE_STAFF", quantity)
     assert found["explanation"] == f"PICK TOTAL: 95.0 % full (limit 93 %). {why}"
-    assert found["until_ts"] == (None if quantity is None else tick(6))
+    assert found["until_ts"] == (None if quantity is None else make_tick(6))
 
 
 @pytest.mark.parametrize(
@@ -441,7 +448,7 @@ def test_an_induct_is_throttled_to_what_settles_it(row: Row, quantity: float | N
 
 
 def throttled(to: float | None, at: float = -1, **row: object) -> Row:
-    return {**INDUCT, "action": "THROTTLE", "quantity": to, "snapshot_ts": tick(at), **row}
+    return {**INDUCT, "action": "THROTTLE", "quantity": to, "snapshot_ts": make_tick(at), **row}
 
 
 @pytest.mark.parametrize(
@@ -464,7 +471,7 @@ def test_a_throttle_in_force_is_held_until_clear_and_raised_by_a_fifth_per_tick(
     fill: float, limit: float, quantity: float | None
 ) -> None:
     row = {**INDUCT, "fill": fill}
-    found = judged(row, history=recommendations(throttled(limit)))["W1_INDUCT_A OVERFLOW"]
+    found = judged(row, history=make_recommendations(throttled(limit)))["W1_INDUCT_A OVERFLOW"]
     assert (found["action"], found["quantity"]) == ("THROTTLE" if quantity is not None else None, quantity)
 
 
@@ -480,7 +487,7 @@ def test_a_throttle_in_force_is_held_until_clear_and_raised_by_a_fifth_per_tick(
     ],
 )
 def test_the_throttle_in_force_is_the_latest_that_was_not_let_go(history: list[Row], quantity: float | None) -> None:
-    found = judged({**INDUCT, "fill": 0.6}, history=recommendations(*history))["W1_INDUCT_A OVERFLOW"]
+    found = judged({**INDUCT, "fill": 0.6}, history=make_recommendations(*history))["W1_INDUCT_A OVERFLOW"]
     assert found["quantity"] == quantity
 
 
@@ -503,13 +510,13 @@ PACE: Final = "by at most 20 % (or 50) every 5 min"
     ],
 )
 def test_what_becomes_of_a_throttle_is_said(row: Row, said: str) -> None:
-    found = judged({**INDUCT, **row}, history=recommendations(throttled(500)))["W1_INDUCT_A OVERFLOW"]
+    found = judged({**INDUCT, **row}, history=make_recommendations(throttled(500)))["W1_INDUCT_A OVERFLOW"]
     assert found["explanation"].endswith(said)
 
 
 def test_a_throttle_in_force_is_no_matter_of_starvation() -> None:
     full = {"unit_id": "W1_INDUCT_TOTAL", "fill": 0.95}
-    rows = judged(full, history=recommendations(throttled(500, unit_id="W1_INDUCT_TOTAL")))
+    rows = judged(full, history=make_recommendations(throttled(500, unit_id="W1_INDUCT_TOTAL")))
     found = rows["W1_INDUCT_TOTAL STARVATION"]
     assert (found["verdict"], found["action"], found["quantity"]) == ("CLEAR", None, None)
     assert "throttle" not in found["explanation"]

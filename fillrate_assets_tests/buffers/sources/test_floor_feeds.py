@@ -26,7 +26,16 @@ from fillrate_assets.sample.floor.feeds import ROUGH
 from fillrate_assets.sample.floor.scenarios import Scenario, World, simulate
 from fillrate_assets.settings import SourceTable
 from fillrate_assets.storage import bulk_insert, sql
-from fillrate_assets_tests.factories.feed_rows import T, ago, flow, limits, members, occupancy, staffing, warehouses
+from fillrate_assets_tests.factories.feed_rows import (
+    T,
+    go_back,
+    make_flow,
+    make_limits,
+    make_members,
+    make_occupancy,
+    make_staffing,
+    make_warehouses,
+)
 from fillrate_assets_tests.fixtures.postgres import Postgres
 
 POLICY: Final = Policy()
@@ -99,10 +108,10 @@ def embedded(tmp_path: Path) -> FloorFeeds:
 
 def test_rows_come_back_as_the_frames_have_them(receive: Receive) -> None:
     told = _feeds(
-        occupancy=occupancy({"level": 12.345678901}, {"path": "P2", "level": None}),
-        flow=flow({"inflow": None, "outflow": 3.0}),
-        staffing=staffing({"break_from": ago(5), "break_to": ago(-10), "shift": None}),
-        limits=limits({"lane_open": False, "backlog": 7.0, "critical_pull_ts": ago(-30), "max_rate": None}),
+        occupancy=make_occupancy({"level": 12.345678901}, {"path": "P2", "level": None}),
+        flow=make_flow({"inflow": None, "outflow": 3.0}),
+        staffing=make_staffing({"break_from": go_back(5), "break_to": go_back(-10), "shift": None}),
+        limits=make_limits({"lane_open": False, "backlog": 7.0, "critical_pull_ts": go_back(-30), "max_rate": None}),
     )
     read = _read(receive(told))
     assert read.errors == {}
@@ -112,27 +121,27 @@ def test_rows_come_back_as_the_frames_have_them(receive: Receive) -> None:
 
 
 def test_a_tick_reads_what_had_arrived_and_is_not_too_old(receive: Receive) -> None:
-    late, oldest = ago(-0.1), T - LOOK_BACK["OCCUPANCY"]
-    told = occupancy(
+    late, oldest = go_back(-0.1), T - LOOK_BACK["OCCUPANCY"]
+    told = make_occupancy(
         {"path": "ARRIVED", "ingest_ts": T},
         {"path": "NOT YET", "ingest_ts": late},
         {"path": "OLDEST", "event_ts": oldest, "ingest_ts": T},
         {"path": "TOO OLD", "event_ts": oldest - timedelta(microseconds=1), "ingest_ts": T},
-        {"path": "AHEAD", "event_ts": ago(-600), "ingest_ts": ago(1)},
+        {"path": "AHEAD", "event_ts": go_back(-600), "ingest_ts": go_back(1)},
     )
     assert set(_rows(_read(receive(_feeds(occupancy=told))), "OCCUPANCY")["path"]) == {"ARRIVED", "OLDEST", "AHEAD"}
 
 
 @pytest.mark.parametrize("others", [0, 600])
 def test_only_the_warehouses_asked_for_are_read(receive: Receive, others: int) -> None:
-    source = receive(_feeds(occupancy=occupancy(*({"warehouse": name} for name in ("W1", "W2", "W3")))))
+    source = receive(_feeds(occupancy=make_occupancy(*({"warehouse": name} for name in ("W1", "W2", "W3")))))
     wanted = ["W1", "W3", *(f"X{number}" for number in range(others))]
     assert sorted(_rows(_read(source, warehouses=wanted), "OCCUPANCY")["warehouse"]) == ["W1", "W3"]
     assert _rows(_read(source, warehouses=[]), "OCCUPANCY").is_empty()
 
 
 def test_a_row_without_event_time_is_there_to_be_rejected_once(embedded: FloorFeeds) -> None:
-    told = occupancy({"event_ts": None, "ingest_ts": ago(1), "problem": "event_ts 'soon' is not a time"})
+    told = make_occupancy({"event_ts": None, "ingest_ts": go_back(1), "problem": "event_ts 'soon' is not a time"})
     embedded.append(_feeds(occupancy=told))
     assert _rows(_read(embedded), "OCCUPANCY").equals(told)
     assert _rows(_read(embedded, T + tick.TICK), "OCCUPANCY").is_empty()
@@ -141,7 +150,7 @@ def test_a_row_without_event_time_is_there_to_be_rejected_once(embedded: FloorFe
 def test_what_cannot_be_read_of_a_row_is_told_and_the_rest_kept(tmp_path: Path) -> None:
     source = FloorFeeds(f"sqlite:///{tmp_path}/floor_feeds.db")
     source.create()
-    source.append(_feeds(occupancy=occupancy({"path": "P1"}, {"path": "P2"})))
+    source.append(_feeds(occupancy=make_occupancy({"path": "P1"}, {"path": "P2"})))
     with sql.get_engine(source.url).begin() as connection:
         connection.exec_driver_sql("UPDATE buffer_occupancy SET level = 'many' WHERE path = 'P2'")
     rows = _rows(_read(source), "OCCUPANCY").sort("path")
@@ -154,7 +163,7 @@ def test_a_source_may_use_names_of_its_own(tmp_path: Path) -> None:
     named = {"buffer_limits": SourceTable(name="WCS_LIMITS", columns=columns)}
     source = FloorFeeds(f"duckdb:///{tmp_path}/floors.duckdb", named)
     source.create()
-    source.append(_feeds(limits=limits({"event_ts": ago(600)}).drop("lane_open", "critical_pull_ts")))
+    source.append(_feeds(limits=make_limits({"event_ts": go_back(600)}).drop("lane_open", "critical_pull_ts")))
     with sql.get_engine(source.url).begin() as connection:
         assert connection.exec_driver_sql("SELECT SITE, MAX_PER_HOUR FROM WCS_LIMITS").all() == [("W1", 600.0)]
     row = _rows(_read(source), "LIMITS").row(0, named=True)
@@ -219,8 +228,8 @@ _LIMITS: Final = st.lists(
         {
             "path": st.sampled_from(_PATHS),
             # Few times, so that rows correct each other; at the edges of what counts, and beyond.
-            "event_ts": st.sampled_from([None, *(ago(minutes) for minutes in (-5, 0, 4, 60, 90, 600, 1440, 1441))]),
-            "ingest_ts": st.sampled_from([None, *(ago(minutes) for minutes in (-1, 0, 4, 5, 50, 300))]),
+            "event_ts": st.sampled_from([None, *(go_back(minutes) for minutes in (-5, 0, 4, 60, 90, 600, 1440, 1441))]),
+            "ingest_ts": st.sampled_from([None, *(go_back(minutes) for minutes in (-1, 0, 4, 5, 50, 300))]),
             "src_seq": st.integers(0, 3),
             "capacity": _AMOUNTS,
             "max_rate": _AMOUNTS,
@@ -244,18 +253,18 @@ def some_limits(tmp_path_factory: pytest.TempPathFactory) -> FloorFeeds:
 @settings(max_examples=12, phases=[Phase.reuse, Phase.generate])  # each asks a database; its rows are of many paths
 @given(_LIMITS)
 def test_whatever_was_told_of_limits_tells_the_same(some_limits: FloorFeeds, rows: list[Mapping[str, Any]]) -> None:
-    told = _feeds(limits=limits(*rows))
+    told = _feeds(limits=make_limits(*rows))
     with sql.get_engine(some_limits.url).begin() as connection:
         connection.exec_driver_sql("DELETE FROM buffer_limits")
     some_limits.append(told)
-    _same_state(_read(some_limits), told, T, warehouses(), members(*({"path": path} for path in _PATHS)))
+    _same_state(_read(some_limits), told, T, make_warehouses(), make_members(*({"path": path} for path in _PATHS)))
 
 
 # --- what fails
 
 
 def test_a_feed_that_cannot_be_read_takes_no_other_with_it(receive: Receive) -> None:
-    source = receive(_feeds(occupancy=occupancy({}), limits=limits({})))
+    source = receive(_feeds(occupancy=make_occupancy({}), limits=make_limits({})))
     with sql.get_engine(source.url).begin() as connection:
         connection.exec_driver_sql("DROP TABLE buffer_flow")
     read = _read(source)
@@ -326,7 +335,7 @@ def test_settings_that_cannot_work_are_told(
 
 
 def test_a_file_that_is_being_written_may_be_read_later(embedded: FloorFeeds) -> None:
-    embedded.append(_feeds(occupancy=occupancy({})))
+    embedded.append(_feeds(occupancy=make_occupancy({})))
     with sql.get_engine(embedded.url).connect() as writing:
         assert writing.exec_driver_sql("SELECT count(*) FROM buffer_occupancy").scalar_one() == 1
         assert set(_read(embedded).errors) == set(schema.FEEDS)

@@ -15,7 +15,7 @@ from fillrate_assets.buffers.rules.tick import Feeds
 from fillrate_assets.sample.floor.events import Event
 from fillrate_assets.sample.floor.feeds import LAG_SECONDS, PERFECT, ROUGH, Reception
 from fillrate_assets.sample.floor.schema import Kind
-from fillrate_assets_tests.factories.simulated_floors import MINUTES, ran, shown
+from fillrate_assets_tests.factories.simulated_floors import MINUTES, run_floor, show
 
 FRAMES = {
     "OCCUPANCY": schema.OCCUPANCY,
@@ -24,15 +24,15 @@ FRAMES = {
     "LIMITS": schema.LIMITS,
 }
 BEGIN, LENGTH = 8 * 60, 40
-TRUE = ran().latent()
+TRUE = run_floor().latent()
 CAPACITIES = TRUE.select("path", "capacity").unique()
-START = ran().roster.start
+START = run_floor().roster.start
 FROM, UNTIL = START + timedelta(minutes=BEGIN), START + timedelta(minutes=BEGIN + LENGTH)
 WITHIN = (pl.col("event_ts") >= FROM) & (pl.col("event_ts") < UNTIL)
 
 
 def feed(name: str, *events: Event, reception: Reception = PERFECT) -> pl.DataFrame:
-    return of(shown(*events, reception=reception), name)
+    return of(show(*events, reception=reception), name)
 
 
 def of(feeds: Feeds, name: str) -> pl.DataFrame:
@@ -138,7 +138,7 @@ def test_a_surge_waits_in_the_backlog() -> None:
 @pytest.mark.parametrize("name", FRAMES)
 def test_an_outage_loses_the_rows_of_its_feed_and_of_no_other(name: str) -> None:
     event = Event(Kind.FEED_OUTAGE, BEGIN, LENGTH, name)
-    without = shown(event)
+    without = show(event)
     for other in FRAMES:
         rows = of(without, other)
         expected = feed(other).filter(~WITHIN) if other == name else feed(other)

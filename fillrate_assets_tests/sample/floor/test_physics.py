@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from fillrate_assets.sample.floor.events import Event
 from fillrate_assets.sample.floor.layout import BREAKS, POOLS
 from fillrate_assets.sample.floor.schema import LATENT, Kind
-from fillrate_assets_tests.factories.simulated_floors import Ran, ran
+from fillrate_assets_tests.factories.simulated_floors import SimulatedFloor, run_floor
 
 BEGIN = 7 * 60
 """The test floor's first shift is on, and its buffers have settled."""
-QUIET = ran()
+QUIET = run_floor()
 PATHS = QUIET.layout.paths
 
 EVENTS = st.one_of(
@@ -39,7 +39,7 @@ EVENTS = st.one_of(
 )
 
 
-def assert_conserved(floor: Ran) -> None:
+def assert_conserved(floor: SimulatedFloor) -> None:
     record = floor.record
     assert (np.diff(record.level, axis=0) == record.inflow - record.outflow).all()
     assert record.level.min() >= 0
@@ -62,7 +62,7 @@ def test_a_quiet_floor_makes_and_loses_nothing() -> None:
 @given(st.lists(EVENTS, min_size=1, max_size=6))
 @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_whatever_happens_nothing_is_made_or_lost(events: list[Event]) -> None:
-    assert_conserved(ran(*events))
+    assert_conserved(run_floor(*events))
 
 
 def test_the_latent_state_says_so_too() -> None:
@@ -85,14 +85,14 @@ def test_shifts_begin_at_the_warehouses_own_time_and_everybody_rests() -> None:
 
 
 def test_the_same_floor_has_the_same_day_up_to_an_event() -> None:
-    jam = ran(Event(Kind.JAM, BEGIN, 30, "PK-01"))
+    jam = run_floor(Event(Kind.JAM, BEGIN, 30, "PK-01"))
     assert (jam.record.level[: BEGIN + 1] == QUIET.record.level[: BEGIN + 1]).all()
     assert (jam.record.level[BEGIN + 1 :] != QUIET.record.level[BEGIN + 1 :]).any()
 
 
 @pytest.mark.parametrize("path", ["IND-01", "PK-01", "LN-01"])
 def test_nothing_leaves_a_jammed_path_and_it_runs_full(path: str) -> None:
-    floor = ran(Event(Kind.JAM, BEGIN, 40, path))
+    floor = run_floor(Event(Kind.JAM, BEGIN, 40, path))
     column = floor.layout.paths.index(path)
     jammed = slice(BEGIN, BEGIN + 40)
     assert not floor.record.outflow[jammed, column].any()
@@ -102,7 +102,7 @@ def test_nothing_leaves_a_jammed_path_and_it_runs_full(path: str) -> None:
 
 
 def test_nothing_is_sent_to_a_closed_lane_and_it_is_emptied() -> None:
-    floor = ran(Event(Kind.CLOSED_LANE, BEGIN, 90, "LN-02"))
+    floor = run_floor(Event(Kind.CLOSED_LANE, BEGIN, 90, "LN-02"))
     column = floor.layout.paths.index("LN-02")
     assert not floor.record.inflow[BEGIN : BEGIN + 90, column].any()
     assert floor.record.level[BEGIN + 90, column] == 0
@@ -111,26 +111,26 @@ def test_nothing_is_sent_to_a_closed_lane_and_it_is_emptied() -> None:
 
 def test_when_every_lane_is_closed_the_sorter_fills_and_what_it_carries_is_kept() -> None:
     lanes = [path for path in PATHS if path.startswith("LN")]
-    floor = ran(*(Event(Kind.CLOSED_LANE, BEGIN, 60, lane) for lane in lanes))
+    floor = run_floor(*(Event(Kind.CLOSED_LANE, BEGIN, 60, lane) for lane in lanes))
     assert_conserved(floor)
     assert floor.record.on_sorter[BEGIN + 59] > 1.3 * floor.record.on_sorter[BEGIN - 1]
 
 
 @pytest.mark.parametrize(("kind", "strength", "lower"), [(Kind.SURGE, 1.8, False), (Kind.DRY_SPELL, 0.4, True)])
 def test_a_surge_picks_more_and_a_dry_spell_less(kind: Kind, strength: float, *, lower: bool) -> None:
-    floor = ran(Event(kind, BEGIN, 15, strength=strength))
+    floor = run_floor(Event(kind, BEGIN, 15, strength=strength))
     during, here = slice(BEGIN, BEGIN + 15), floor.of("INDUCT")
     picked, usual = (each.record.inflow[during, here].sum() for each in (floor, QUIET))
     assert picked < 0.7 * usual if lower else picked > 1.3 * usual
 
 
 def test_the_wave_of_a_surge_waits_before_it_is_picked() -> None:
-    floor = ran(Event(Kind.SURGE, BEGIN, 20, strength=2.0))
+    floor = run_floor(Event(Kind.SURGE, BEGIN, 20, strength=2.0))
     assert floor.record.backlog[BEGIN] > QUIET.record.backlog[BEGIN] + 10 * floor.layout.rate
 
 
 def test_a_staffing_gap_is_of_whole_people_and_of_one_pool() -> None:
-    floor = ran(Event(Kind.STAFFING_GAP, BEGIN, 60, "PACK", 0.5))
+    floor = run_floor(Event(Kind.STAFFING_GAP, BEGIN, 60, "PACK", 0.5))
     pack, planned = POOLS.index("PACK"), floor.layout.headcount["PACK"]
     assert set(floor.record.headcount[BEGIN : BEGIN + 60, pack]) == {round(planned / 2)}
     assert floor.record.headcount[BEGIN + 60, pack] == planned
@@ -139,7 +139,7 @@ def test_a_staffing_gap_is_of_whole_people_and_of_one_pool() -> None:
 
 
 def test_trouble_at_the_end_of_the_floor_reaches_its_beginning() -> None:
-    floor = ran(Event(Kind.STAFFING_GAP, BEGIN, 240, "PACK", 0.2))
+    floor = run_floor(Event(Kind.STAFFING_GAP, BEGIN, 240, "PACK", 0.2))
     fills = {
         pool: floor.record.level[1:, here].sum(axis=1) / floor.layout.capacity[here].sum()
         for pool, here in floor.layout.of_pool.items()
