@@ -146,7 +146,7 @@ class Platform:
 
     def tick(self, number: int) -> dict[str, float]:
         """Run one tick: seconds of each stage."""
-        at, laps = self.load.snapshot_ts(number), [perf_counter()]
+        at, laps = self.load.get_snapshot_ts(number), [perf_counter()]
 
         def lap() -> None:
             laps.append(perf_counter())
@@ -167,7 +167,7 @@ class Platform:
         return dict(zip(STAGES, (after - before for before, after in pairwise(laps)), strict=True))
 
     def conflicts(self, at: datetime) -> float:
-        """Seconds of substep 2 alone, at a tick that has run."""
+        """Return the seconds of resolving conflicts alone, at a tick that has run."""
         history = tick.read_throttled(self.kept, snapshot_ts=at, policy=POLICY)
         units = self.kept.read(schema.UNIT_TIMESERIES, at, at).collect()
         judged = verdicts.compute_verdicts(units, history, policy=POLICY)
@@ -177,7 +177,7 @@ class Platform:
 
     def bare(self, number: int) -> float:
         """Seconds of the same queries, and of writing the same rows to as many files."""
-        at = self.load.snapshot_ts(number)
+        at = self.load.get_snapshot_ts(number)
         frames = (schema.SIGNALS, schema.POOLS, schema.SIGNAL_REJECTS, schema.UNIT_TIMESERIES, schema.UNIT_REJECTS)
         rows = {
             frame: self.kept.read(frame, at, at).collect() for frame in (*frames, schema.RECOMMENDATIONS, schema.ALERTS)
@@ -271,7 +271,7 @@ def storm(warehouses: int, units: int) -> int:
         for number in range(WARM, WARM + 12):
             it.feeds.append(load.simulate_received(number))
             stages.append(it.tick(number))
-        at = load.snapshot_ts(WARM + 11)
+        at = load.get_snapshot_ts(WARM + 11)
         rows = it.kept.read(schema.RECOMMENDATIONS, at, at).collect()
         asking = rows.filter(pl.col("verdict").is_in(["ACT", "EMERGENCY"]))["unit_id"].n_unique()
         print(f"\nstorm: {asking:,} of {warehouses * units:,} units alert at once, {rows.height:,} rows")
@@ -306,7 +306,7 @@ def through_dagster(it: Platform, number: int) -> float:
     """Seconds of a tick as a run."""
     defs = build_defs(it.settings, delivery=it.delivery)
     with dg.DagsterInstance.ephemeral() as instance:
-        tags = tags_of(instance, it.store.read_warehouses(), it.load.snapshot_ts(number)) or {}
+        tags = tags_of(instance, it.store.read_warehouses(), it.load.get_snapshot_ts(number)) or {}
         job = defs.resolve_job_def(JOB)
         began = perf_counter()
         job.execute_in_process(

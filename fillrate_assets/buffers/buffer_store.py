@@ -174,7 +174,7 @@ class BufferStore:
 
 
 def _is_of_warehouse(table: sa.Table, warehouse: str) -> sa.ColumnElement[bool]:
-    """Whether a row is of a warehouse, or of any."""
+    """Return whether a row is of a warehouse, or of any."""
     if table is UNIT_MEMBERS:
         return table.c.unit_id.startswith(f"{warehouse}_", autoescape=True)
     return table.c.warehouse.in_([warehouse, schema.ANY])

@@ -1,4 +1,4 @@
-"""Every frame of the buffer area: columns, dtypes, units, keys, nullability. No rule and no SQL belongs here.
+"""Schemas of the buffer area: columns, dtypes, units, keys, nullability. No rule and no SQL belongs here.
 
 Levels, capacities and flows are in packages, fractions are of a capacity, times are UTC. `snapshot_ts` is the tick that
 a row belongs to, a point of the 5-minute grid.
@@ -366,7 +366,7 @@ _RECOMMENDED: Final = (
     _POLICY,
 )
 VERDICTS_OF_UNITS: Final = TableSchema("buffer_verdicts", ("unit_id", "direction", "snapshot_ts"), _RECOMMENDED)
-"""Substep 1: each unit by itself, one row for each direction that its type can fail in."""
+"""Verdicts: each unit by itself, one row for each direction that its type can fail in."""
 
 RECOMMENDATIONS: Final = TableSchema(
     "buffer_recommendations",
@@ -382,7 +382,7 @@ RECOMMENDATIONS: Final = TableSchema(
         _make_text("original_explanation", "Explanation before"),
     ),
 )
-"""Substep 2: the same rows, conflicts inside a warehouse resolved; nothing is deleted."""
+"""Recommendations: the same rows, conflicts inside a warehouse resolved; nothing is deleted."""
 
 ALERTS: Final = TableSchema(
     "buffer_alerts",
@@ -411,7 +411,7 @@ ALERTS: Final = TableSchema(
         _POLICY,
     ),
 )
-"""Substep 3: what is sent, and what is suppressed and why; its state rides along."""
+"""Alerts: what is sent, and what is suppressed and why; its state rides along."""
 
 _NOTICE: Final = (
     *_TICK,

@@ -316,14 +316,14 @@ def demo(days: int, dc_count: int, items: int, seed: int, processes: int) -> Non
     started = perf_counter()
     network = _load_sample(Network(seed=seed, dcs=dc_count, items=items, days=days, last=_last_sample_day()))
     chosen = settings.load()
-    before = story.RecordCounts.of(chosen)
+    before = story.RecordCounts.read(chosen)
     wanted = [launcher.RunRange(dc, network.first, network.last) for dc in network.dc_codes]
     failed = _run(wanted, processes)
     launcher.ask_standing_checks(chosen)
     console = Console(width=100, highlight=False)
     story.summarize(chosen, network, console)
-    after = story.RecordCounts.of(chosen)
-    console.print(f"\n{after.compared(before)} {perf_counter() - started:,.0f} s.")
+    after = story.RecordCounts.read(chosen)
+    console.print(f"\n{after.describe_change(before)} {perf_counter() - started:,.0f} s.")
     for line in story.list_next_steps(chosen, name_command()):
         click.echo(line)
     if failed:
@@ -442,10 +442,10 @@ def _load_sample(network: Network) -> Network:
         click.echo(f"Sample network: {there.dcs} DCs, {there.items:,} items, {there.first} to {there.last} (unchanged)")
         return there
     lines = 0
-    with show_progress("Filling the embedded systems", network.dcs) as tell:
+    with show_progress("Filling the embedded systems", network.dcs) as report_step:
         for dc, count in store.generate(network):
             lines += count
-            tell(f"{dc}: {count:,} order lines")
+            report_step(f"{dc}: {count:,} order lines")
     click.echo(
         f"Sample network: {network.dcs} DCs, {network.items:,} items, {network.first} to {network.last},"
         f" {lines:,} order lines"
@@ -454,17 +454,17 @@ def _load_sample(network: Network) -> Network:
 
 
 def _run(wanted: Sequence[RunRange], processes: int) -> bool:
-    """Run ranges and tell how each went; whether any failed."""
+    """Run ranges, print how each went, and return whether any failed."""
     from fillrate_assets import settings
     from fillrate_assets.cli import launcher
 
     failed = False
     chosen = settings.load()
     parts = [part for each in wanted for part in each.parts(chosen.sensor.max_days_per_run)]
-    with show_progress("Running through Dagster", len(parts)) as tell:
+    with show_progress("Running through Dagster", len(parts)) as report_step:
         for ran in launcher.run(chosen, parts, processes):
             span = f"{ran.range.dc} {ran.range.first} to {ran.range.last}"
-            tell(f"{span}: {'failed' if ran.failure else 'done'} in {ran.seconds:.0f} s")
+            report_step(f"{span}: {'failed' if ran.failure else 'done'} in {ran.seconds:.0f} s")
             for problem in [ran.failure] if ran.failure else ran.failed_checks:
                 click.echo(f"{span}: {problem}", err=True)
             failed = failed or ran.failure is not None

@@ -1,4 +1,4 @@
-"""The demonstration: the sample network, the whole graph, and a summary that a buyer understands."""
+"""Demonstration: the sample network, the whole graph, and a summary that a buyer understands."""
 
 from __future__ import annotations
 
@@ -33,21 +33,21 @@ class RecordCounts:
     restatements: int
 
     @classmethod
-    def of(cls, settings: Settings) -> RecordCounts:
-        """Count it."""
+    def read(cls, settings: Settings) -> RecordCounts:
+        """Count the records and restatements."""
         store = RecordStore(Database.from_settings(settings))
         return cls(store.count(RECORDS), store.count(RESTATEMENTS))
 
-    def compared(self, before: RecordCounts) -> str:
+    def describe_change(self, before: RecordCounts) -> str:
         """Return what changed since, in a sentence."""
         records, restated = self.records - before.records, self.restatements - before.restatements
         if not records and not restated:
-            return f"Nothing changed: {self.records:,} records stand, {self.restatements:,} restatements."
-        return f"{self.records:,} records stand ({records:+,}), {self.restatements:,} restatements ({restated:+,})."
+            return f"Nothing changed: {self.records:,} records, {self.restatements:,} restatements."
+        return f"{self.records:,} records ({records:+,}), {self.restatements:,} restatements ({restated:+,})."
 
 
 def list_next_steps(settings: Settings, command: str) -> list[str]:
-    """Commands to go on with, on a record worth looking at; `command` is how `fillrate` was called."""
+    """List commands to go on with, on a record worth looking at; `command` is how `fillrate` was called."""
     estimated = Lake(settings.storage.lake_root).scan(schema.LOST_CASES).filter(pl.col("estimated_cases") > 0)
     worst = estimated.filter(pl.col("confirmed_cases") > 0).sort("lost_cases", "item").tail(1).collect()
     keys = [f"{row['dc']} {row['ship_date']} {row['item']}" for row in worst.iter_rows(named=True)]

@@ -1,4 +1,4 @@
-"""What commands tell at a terminal: that work goes on, how far it has come, and how to call them again."""
+"""Progress of commands at a terminal: that work goes on, how far it has come, and how to call them again."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ def show_progress(what: str, total: int) -> Iterator[Callable[[str], None]]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn  # noqa: PLC0415
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        task = progress.add_task(what, total=total)
-        yield lambda step: progress.update(task, advance=1, description=f"{what}: {step}")
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(what, total=total)
+        yield lambda step: bar.update(task, advance=1, description=f"{what}: {step}")
 
 
 def name_command() -> str:
-    """How to call this command again from here."""
+    """Return how to call this command again from here."""
     program = Path(sys.argv[0]).absolute()
     return str(program.relative_to(Path.cwd())) if program.is_relative_to(Path.cwd()) else program.name

@@ -91,7 +91,7 @@ class Catalogue:
         return len(self.department)
 
     def find_packs(self, day: date) -> Ints:
-        """Eaches per case in force on a day."""
+        """Find the eaches per case in force on a day."""
         changed = (self.changes > 0) & (self.changes <= day.toordinal())
         return np.where(changed, self.later_pack, self.pack)
 

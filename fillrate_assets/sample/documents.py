@@ -133,7 +133,7 @@ class Activity:
     truth: pl.DataFrame
 
 
-def write_down(trading: TradingDay, catalogue: Catalogue, seed: int) -> Activity:
+def record_documents(trading: TradingDay, catalogue: Catalogue, seed: int) -> Activity:
     """Write down the records of one ship day, without corrections to earlier days."""
     rng = make_generator(seed, Stream.RECORDS, trading.site.number, trading.day.toordinal())
     lines = _write_lines(_number_lines(_collect_lines(trading, catalogue, rng)), trading, catalogue, rng)
@@ -205,7 +205,7 @@ def _number_lines(lines: pl.DataFrame) -> pl.DataFrame:
 def _write_lines(
     lines: pl.DataFrame, trading: TradingDay, catalogue: Catalogue, rng: np.random.Generator
 ) -> pl.DataFrame:
-    """Lines with all that the order system and the shipping records say of them.
+    """Write lines with all that the order system and the shipping records say of them.
 
     Returns:
         The columns of `ORDER_LINES` and `SHIPMENT_LINES` without source_seq, `confirmed` (the shipping records

@@ -248,10 +248,10 @@ def _select_new(
 def _locate_systems(settings: Settings, folder: Path) -> dict[str, Any]:
     here = str(settings.home / "systems")
 
-    def moved(section: BaseModel, *names: str) -> BaseModel:
+    def move(section: BaseModel, *names: str) -> BaseModel:
         return section.model_copy(update={name: getattr(section, name).replace(here, str(folder)) for name in names})
 
     return {
-        "sources": moved(settings.sources, "order_system_url", "shipping_records_url", "instock_warehouse_url"),
-        "storage": moved(settings.storage, "record_store_url"),
+        "sources": move(settings.sources, "order_system_url", "shipping_records_url", "instock_warehouse_url"),
+        "storage": move(settings.storage, "record_store_url"),
     }

@@ -137,14 +137,14 @@ def simulate_activity(network: Network, dc: str, first: date | None = None, last
     items, origin = _load_catalogue(network), _load_site(network, dc)
     received = [_select_received(network, items, origin, day) for day in _list_ship_days(first, last)]
 
-    def whole(columns: pl.Schema, frames: Iterable[pl.DataFrame]) -> pl.DataFrame:
+    def join_days(columns: pl.Schema, frames: Iterable[pl.DataFrame]) -> pl.DataFrame:
         return pl.concat([columns.to_frame(), *frames])
 
     return Activity(
-        order_lines=whole(documents.ORDER_LINES, (day.order_lines for day in received)),
-        shipment_lines=whole(documents.SHIPMENT_LINES, (day.shipment_lines for day in received)),
-        instock_snapshots=whole(documents.INSTOCK_SNAPSHOTS, (day.instock_snapshots for day in received)),
-        truth=whole(documents.TRUTH, (day.truth for day in received)),
+        order_lines=join_days(documents.ORDER_LINES, (day.order_lines for day in received)),
+        shipment_lines=join_days(documents.SHIPMENT_LINES, (day.shipment_lines for day in received)),
+        instock_snapshots=join_days(documents.INSTOCK_SNAPSHOTS, (day.instock_snapshots for day in received)),
+        truth=join_days(documents.TRUTH, (day.truth for day in received)),
     )
 
 
@@ -208,7 +208,7 @@ def _select_received(network: Network, items: Catalogue, origin: Site, day: date
 
 
 def _record(network: Network, items: Catalogue, origin: Site, day: date) -> Activity:
-    return documents.write_down(trade(items, origin, day, network.seed), items, network.seed)
+    return documents.record_documents(trade(items, origin, day, network.seed), items, network.seed)
 
 
 def _correct(network: Network, items: Catalogue, origin: Site, day: date) -> list[tuple[pl.DataFrame, pl.DataFrame]]:

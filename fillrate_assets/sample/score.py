@@ -80,8 +80,8 @@ def compute_score(records: pl.DataFrame, truth: pl.DataFrame) -> Score:
 
 
 def _sum_score(judged: pl.DataFrame, by_source: tuple[tuple[str, Score], ...] = ()) -> Score:
-    def total(expr: pl.Expr) -> float:
+    def sum_where(expr: pl.Expr) -> float:
         return int(judged.select(expr.sum()).item()) / decimals.PLACES
 
     true, estimated = pl.col("true"), pl.col("estimated")
-    return Score(judged.height, total(true), total(estimated), total((estimated - true).abs()), by_source)
+    return Score(judged.height, sum_where(true), sum_where(estimated), sum_where((estimated - true).abs()), by_source)

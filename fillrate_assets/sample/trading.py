@@ -148,14 +148,14 @@ def _draw_stock(catalogue: Catalogue, site: Site, day: date, seed: int, rng: np.
     short = runs_out | (catalogue.flow & (rng.random(catalogue.size) < _FLOW_SHORT))
     share = np.select([empty, short], [0.0, rng.random(catalogue.size)], 1.0)
     mistaken = rng.random(catalogue.size) < np.where(empty, _PHANTOM, _WRONGLY_OUT)
-    seen_out = empty | (runs_out & (share < _PICKED_BEFORE_FLAG))
+    shown_out = empty | (runs_out & (share < _PICKED_BEFORE_FLAG))
     return Stock(
-        out=empty | runs_out, runs_out=runs_out, share=share, flagged_out=(seen_out ^ mistaken) & ~catalogue.flow
+        out=empty | runs_out, runs_out=runs_out, share=share, flagged_out=(shown_out ^ mistaken) & ~catalogue.flow
     )
 
 
 def _draw_spell_lengths(catalogue: Catalogue, site: Site, day: date, seed: int) -> Ints:
-    """For how many days the items that run out on a day are out, that day included; 0: does not run out."""
+    """Draw for how many days the items that run out on a day are out, that day included; 0: does not run out."""
     if not is_ship_day(day):
         return np.zeros(catalogue.size, np.int64)
     rng = make_generator(seed, Stream.SPELLS, site.number, day.toordinal())
@@ -173,7 +173,7 @@ def _draw_wanted(catalogue: Catalogue, site: Site, day: date, stock: Stock, rng:
     count = np.where(wanted > 0, 1 + np.searchsorted(_SPLIT_FROM, wanted, side="right"), 0)
     item = np.repeat(np.arange(catalogue.size), count)
     line_cases = _split(wanted[item], item, rng)
-    # The stores that share an item's demand stand a third of the list apart, so they are never the same.
+    # The stores that share an item's demand are a third of the list apart, so they are never the same.
     nth = np.arange(len(item)) - _find_first_lines(item)
     store = (rng.integers(0, site.stores, catalogue.size)[item] + nth * (site.stores // 3)) % site.stores
     # A store that orders eaches seldom wants full cases.
@@ -194,12 +194,12 @@ def _split(wanted: Ints, item: Ints, rng: np.random.Generator) -> Ints:
 
 
 def _find_first_lines(item: Ints) -> Ints:
-    """Per line, the position of the first line of its item; lines are sorted by item."""
+    """Find, per line, the position of the first line of its item; lines are sorted by item."""
     return np.searchsorted(item, item)
 
 
 def _select_ordered(stock: Stock, wanted: Lines, rng: np.random.Generator) -> Mask:
-    """Which wanted lines are ordered: stores see the flag, and few order what is flagged out."""
+    """Select the wanted lines that are ordered: stores see the flag, and few order what is flagged out."""
     # When stock runs out during the day, the day's orders are in already.
     discouraged = stock.flagged_out & ~stock.runs_out
     somebody = ~discouraged | (rng.random(len(discouraged)) >= _NO_STORE_ORDERS)

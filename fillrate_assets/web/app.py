@@ -48,7 +48,7 @@ _LIMITS: Final = {"max_name": MAX_NAME, "max_note": MAX_NOTE, "max_quantity": MA
 
 _UNKNOWN: Final = (
     "Nothing is here",
-    "Open the link from the message again, all of it. If that does not help, ask in the channel that it came from.",
+    "Open the link from the message again, all of it. If that does not help, write to the channel that it came from.",
 )
 _PROBLEMS: Final = {
     403: (
@@ -58,10 +58,13 @@ _PROBLEMS: Final = {
     404: _UNKNOWN,
     410: (
         "This link has expired",
-        "Nothing was recorded. For a new one, ask in the channel that it came from, or ask your control room.",
+        "Nothing was recorded. Request a new one in the channel that it came from, or from your control room.",
     ),
     413: ("Too much", "Nothing was recorded: the form was longer than it can be."),
-    500: ("Something went wrong", "Nothing was recorded. Try again; if it stays, tell the channel of the link."),
+    500: (
+        "Something went wrong",
+        "Nothing was recorded. Try again; if it fails again, write to the channel that the link came from.",
+    ),
     503: ("Not now", "Nothing was recorded: the database does not answer. Try again in a minute."),
 }
 _REFUSED: Final = ("Not recorded", "The request was not one of our form. Open the link again and answer there.")

@@ -51,14 +51,14 @@ def on_sqlite(tmp_path: Path) -> BufferStore:
 
 
 def _run(buffers: BufferStore, statement: str) -> None:
-    """Run plain SQL, as somebody at a console would."""
+    """Run plain SQL, as at a console would."""
     with buffers.database.engine.begin() as connection:
         if buffers.database.schema:
             connection.exec_driver_sql(f"SET LOCAL search_path TO {buffers.database.schema}")
         assert connection.exec_driver_sql(statement).rowcount == 1
 
 
-def _same(found: MasterData, expected: MasterData) -> None:
+def _assert_same(found: MasterData, expected: MasterData) -> None:
     for name, frame in TABLES.items():
         rows: pl.DataFrame = getattr(found, name)
         frame.validate(rows)
@@ -66,7 +66,7 @@ def _same(found: MasterData, expected: MasterData) -> None:
 
 
 def test_masters_come_back_as_they_were_added(buffers: BufferStore) -> None:
-    _same(buffers.read_master_data(), MASTERS)
+    _assert_same(buffers.read_master_data(), MASTERS)
     assert buffers.read_master_data().rejects.is_empty()
 
 
@@ -82,7 +82,7 @@ def test_adding_masters_again_changes_what_is_there_and_leaves_the_rest(buffers:
         name: pl.concat([getattr(news, name), getattr(MASTERS, name)]).unique(frame.key, keep="first")
         for name, frame in TABLES.items()
     }
-    _same(buffers.read_master_data(), MasterData(**changed))
+    _assert_same(buffers.read_master_data(), MasterData(**changed))
 
 
 def test_one_statement_onboards_a_warehouse_and_one_its_unit(buffers: BufferStore) -> None:
@@ -125,7 +125,7 @@ _SHIFT: Final = "INSERT INTO shift VALUES ('W0001', 'PACK', {})"
 
 
 @pytest.mark.parametrize(
-    ("statement", "told", "left_out"),
+    ("statement", "reason", "left_out"),
     [
         (_WAREHOUSE.format("time_zone = 'Mars/Base'"), "time_zone Mars/Base does not exist: UTC is taken", None),
         (_WAREHOUSE.format("time_zone = ''"), "time_zone is empty", "warehouses"),
@@ -150,21 +150,21 @@ _SHIFT: Final = "INSERT INTO shift VALUES ('W0001', 'PACK', {})"
         ),
     ],
 )
-def test_a_row_that_makes_no_sense_is_told_and_takes_no_other_with_it(
-    on_sqlite: BufferStore, feeds: Feeds, statement: str, told: str, left_out: str | None
+def test_a_row_that_makes_no_sense_is_rejected_and_takes_no_other_with_it(
+    on_sqlite: BufferStore, feeds: Feeds, statement: str, reason: str, left_out: str | None
 ) -> None:
     _run(on_sqlite, statement)
     found = on_sqlite.read_master_data()
-    assert found.rejects["reason"].to_list() == [told]
+    assert found.rejects["reason"].to_list() == [reason]
     added = statement.startswith("INSERT")
     for name in TABLES:
         assert getattr(found, name).height == getattr(MASTERS, name).height - (name == left_out and not added), name
     assert on_sqlite.read_warehouses().equals(found.warehouses)
-    assert _units(SECOND, found, feeds).equals(_units(SECOND, MASTERS, feeds))
+    assert _compute_units(SECOND, found, feeds).equals(_compute_units(SECOND, MASTERS, feeds))
 
 
 @pytest.mark.parametrize(
-    ("statement", "told"),
+    ("statement", "reason"),
     [
         (_WAREHOUSE.format("active = 'perhaps'"), "active 'perhaps' is not Y or N"),
         (
@@ -179,16 +179,16 @@ def test_a_row_that_makes_no_sense_is_told_and_takes_no_other_with_it(
         (_ROUTE.format("active_to = 'never'"), "active_to 'never' is not a time (YYYY-MM-DD HH:MM:SS, UTC)"),
     ],
 )
-def test_a_value_that_no_column_can_hold_is_told_and_takes_no_other_row_with_it(
-    on_sqlite: BufferStore, feeds: Feeds, statement: str, told: str
+def test_a_value_that_no_column_can_hold_is_rejected_and_takes_no_other_row_with_it(
+    on_sqlite: BufferStore, feeds: Feeds, statement: str, reason: str
 ) -> None:
     _run(on_sqlite, statement)
     found = on_sqlite.read_master_data()
-    assert found.rejects["reason"].to_list() == [told]
-    assert _units(SECOND, found, feeds).equals(_units(SECOND, MASTERS, feeds))
+    assert found.rejects["reason"].to_list() == [reason]
+    assert _compute_units(SECOND, found, feeds).equals(_compute_units(SECOND, MASTERS, feeds))
 
 
-def test_a_url_that_somebody_wrote_as_a_channel_is_not_told(on_sqlite: BufferStore) -> None:
+def test_a_url_in_place_of_a_channel_is_not_shown(on_sqlite: BufferStore) -> None:
     _run(on_sqlite, _ROUTE.format("min_severity = 'LOUD', channel = 'slack:https://hooks.example/key'"))
     assert on_sqlite.read_master_data().rejects["key"].str.contains("slack:...", literal=True).to_list() == [True]
 
@@ -200,33 +200,33 @@ def feeds() -> Feeds:
     return Feeds(*(pl.concat([rows for rows in feed if rows is not None]) for feed in zip(*received, strict=True)))
 
 
-def _units(warehouse: str, masters: MasterData, feeds: Feeds) -> pl.DataFrame:
-    """What a tick makes of the units of one warehouse."""
-    kept, now = InMemoryTickStore(), LOAD.snapshot_ts(2)
-    tick.run_tick(feeds, masters, kept, snapshot_ts=now, policy=Policy())
-    return kept.read(schema.UNIT_TIMESERIES, now, now).filter(pl.col("warehouse") == warehouse).collect()
+def _compute_units(warehouse: str, masters: MasterData, feeds: Feeds) -> pl.DataFrame:
+    """Compute the units of one warehouse at a tick."""
+    store, now = InMemoryTickStore(), LOAD.get_snapshot_ts(2)
+    tick.run_tick(feeds, masters, store, snapshot_ts=now, policy=Policy())
+    return store.read(schema.UNIT_TIMESERIES, now, now).filter(pl.col("warehouse") == warehouse).collect()
 
 
 def test_a_unit_is_not_judged_without_a_member_that_cannot_be_read(on_sqlite: BufferStore, feeds: Feeds) -> None:
     unit = pl.col("unit_id") == f"{FIRST}_PACK_TOTAL"
 
-    def quality() -> pl.Series:
-        return _units(FIRST, on_sqlite.read_master_data(), feeds).sort(unit)["quality"]
+    def get_quality() -> pl.Series:
+        return _compute_units(FIRST, on_sqlite.read_master_data(), feeds).sort(unit)["quality"]
 
-    assert "UNKNOWN" not in quality().to_list()
+    assert "UNKNOWN" not in get_quality().to_list()
     _run(on_sqlite, _MEMBER.format("valid_from = 'soon'"))
-    assert (quality() == "UNKNOWN").to_list() == [False] * 5 + [True]
+    assert (get_quality() == "UNKNOWN").to_list() == [False] * 5 + [True]
 
 
 # --- feedback
 
 
-def _answer(**values: Any) -> Mapping[str, Any]:  # noqa: ANN401 - any column
+def _make_answer(**values: Any) -> Mapping[str, Any]:  # noqa: ANN401 - any column
     return make_feedback(values).row(0, named=True)
 
 
-def test_an_answer_is_kept_once_and_every_version_of_it(buffers: BufferStore) -> None:
-    said = _answer(note="Köln: \\ it was\na jam", actual_quantity=2.125)
+def test_an_answer_is_stored_once_and_every_version_of_it(buffers: BufferStore) -> None:
+    said = _make_answer(note="Köln: \\ it was\na jam", actual_quantity=2.125)
     changed = {**said, "answered_at": at(2), "answer": "WRONG_QTY"}
     other = {**said, "responder": "sam"}
     assert [buffers.add_feedback(row) for row in (said, said, changed, other, changed)] == [
@@ -241,14 +241,14 @@ def test_an_answer_is_kept_once_and_every_version_of_it(buffers: BufferStore) ->
 def test_feedback_is_read_since_a_moment(buffers: BufferStore) -> None:
     moments: list[datetime] = [at(1), at(2) - timedelta(microseconds=1), at(2), at(3)]
     for moment in moments:
-        buffers.add_feedback(_answer(answered_at=moment))
+        buffers.add_feedback(_make_answer(answered_at=moment))
     assert buffers.read_feedback(at(2))["answered_at"].to_list() == moments[2:]
     assert buffers.read_feedback(at(4)).is_empty()
 
 
 def test_an_answer_that_is_not_whole_is_refused(on_sqlite: BufferStore) -> None:
     with pytest.raises(ContractViolation, match="buffer_feedback: 1 rows without answer"):
-        on_sqlite.add_feedback({**_answer(), "answer": None})
+        on_sqlite.add_feedback({**_make_answer(), "answer": None})
     assert on_sqlite.read_feedback(at(0)).is_empty()
 
 

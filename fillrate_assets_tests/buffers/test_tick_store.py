@@ -200,7 +200,7 @@ def test_a_write_that_dies_between_its_files_leaves_each_of_them_whole(on_disk: 
 
 
 def _sorted(kept: tick.TickStore, frame: TableSchema, number: int, load: Load) -> pl.DataFrame:
-    at = load.snapshot_ts(number)
+    at = load.get_snapshot_ts(number)
     return kept.read(frame, at, at).collect().sort(frame.key or frame.names)
 
 
@@ -215,7 +215,7 @@ def test_ticks_over_the_lake_make_what_ticks_in_memory_make(on_disk: Lake) -> No
     for number in range(1, last + 1):
         for each in kept.values():
             tick.run_tick(
-                load.simulate_received(number), masters, each, snapshot_ts=load.snapshot_ts(number), policy=policy
+                load.simulate_received(number), masters, each, snapshot_ts=load.get_snapshot_ts(number), policy=policy
             )
     for frame in FRAMES:
         ours, theirs = (_sorted(each, frame, last, load) for each in kept.values())

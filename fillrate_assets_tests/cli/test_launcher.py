@@ -56,7 +56,7 @@ def test_a_corrected_day_that_is_run_alone_reaches_the_days_that_depend_on_it(
 
 
 @pytest.mark.usefixtures("dagster_home")
-def test_a_run_that_fails_tells_the_cause_in_one_line(network_home: Home) -> None:
+def test_a_run_that_fails_gives_the_cause_in_one_line(network_home: Home) -> None:
     Path(network_home.settings.sources.order_system_url.removeprefix("sqlite:///")).unlink()
     (ran,) = launcher.run(network_home.settings, [RunRange("DC01", SMALL.first, SMALL.first)])
     assert ran.failure is not None
@@ -90,9 +90,9 @@ def test_the_health_checks_run_when_wanted(published_home: Home) -> None:
         for name in ("no_day_left_behind", "complete_by_deadline", "fresh_sources")
     ]
     with dg.DagsterInstance.get() as instance:
-        asked = instance.event_log_storage.get_latest_asset_check_execution_by_key(keys)
-    assert set(asked) == set(keys)
-    assert asked[keys[0]].status == AssetCheckExecutionRecordStatus.FAILED
+        latest = instance.event_log_storage.get_latest_asset_check_execution_by_key(keys)
+    assert set(latest) == set(keys)
+    assert latest[keys[0]].status == AssetCheckExecutionRecordStatus.FAILED
 
 
 def test_a_long_range_is_run_in_parts_of_which_the_last_reaches_the_dependent_days() -> None:
@@ -134,7 +134,7 @@ def test_after_a_failure_the_later_days_of_the_dc_are_not_started(
     assert "is in progress there" in busy
     assert later == [f"not started, for it needs {first} to {first}: run both again"] * 2
     elsewhere = [(dc, day) for dc in dcs if dc != "DC01" for day in days]
-    told = [(each.range, each.failure) for each in ran if each.range.dc != "DC01"]
-    assert told == [(RunRange(dc, day, day), None) for dc, day in elsewhere]
+    outcomes = [(each.range, each.failure) for each in ran if each.range.dc != "DC01"]
+    assert outcomes == [(RunRange(dc, day, day), None) for dc, day in elsewhere]
     for dc, day in elsewhere:
         assert network_home.store.read_records(dc, day).equals(Home(published_template).store.read_records(dc, day))

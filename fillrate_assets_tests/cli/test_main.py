@@ -19,23 +19,23 @@ from fillrate_assets.storage.database import Database
 from fillrate_assets_tests.factories import directories
 
 
-def _fails(capsys: pytest.CaptureFixture[str], *arguments: object, code: int = 2) -> str:
-    """The one line on stderr of a command that must fail."""
+def _run_failing(capsys: pytest.CaptureFixture[str], *arguments: object, code: int = 2) -> str:
+    """Run a command that must fail and return its one line on stderr."""
     assert main.execute([str(argument) for argument in arguments]) == code
-    told = capsys.readouterr()
-    assert told.out == ""
-    lines = told.err.splitlines()
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    lines = captured.err.splitlines()
     assert len(lines) == 1
     assert lines[0].startswith("fillrate: error: ")
     return lines[0].removeprefix("fillrate: error: ")
 
 
-def _rows(file: Path) -> list[dict[str, str]]:
+def _read_rows(file: Path) -> list[dict[str, str]]:
     with file.open(newline="", encoding="utf-8") as handle:
         return list(csv.DictReader(handle))
 
 
-def _same(written: str, expected: str) -> bool:
+def _are_equal(written: str, expected: str) -> bool:
     return written == expected if "" in {written, expected} else Decimal(written) == Decimal(expected)
 
 
@@ -50,7 +50,7 @@ def test_calculate_writes_the_golden_table(tmp_path: Path, capsys: pytest.Captur
         "2024-05-16",
     ]
     assert main.execute(arguments) == 0
-    records = {row["item"]: row for row in _rows(out)}
+    records = {row["item"]: row for row in _read_rows(out)}
     assert records.keys() == directories.GOLDEN_RECORDS.keys() | {"FILL"}
     for item, (path, *expected) in directories.GOLDEN_RECORDS.items():
         record = records[item]
@@ -59,15 +59,15 @@ def test_calculate_writes_the_golden_table(tmp_path: Path, capsys: pytest.Captur
         ]
         written += [record["fill_rate"], record["contract_lost_cases"]]
         assert record["path"] == path, item
-        assert all(map(_same, written, expected)), (item, written, expected)
+        assert all(map(_are_equal, written, expected)), (item, written, expected)
     assert (records["6"]["baseline_source"], records["6"]["baseline_n"]) == ("EXT28", "5")
     assert records["11"]["over_cases"] == "4.0000"
     assert records["10"]["imputed"] == "true"
-    (reject,) = _rows(tmp_path / "lost.rejects.csv")
+    (reject,) = _read_rows(tmp_path / "lost.rejects.csv")
     assert reject["reason"].startswith("negative quantity")
-    told = capsys.readouterr()
-    assert told.err == ""
-    assert "15 records of 1 ship day of 1 DC" in told.out
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    assert "15 records of 1 ship day of 1 DC" in captured.out
 
 
 def test_a_csv_record_is_exact_text_in_the_order_of_its_key(tmp_path: Path) -> None:
@@ -108,7 +108,7 @@ def test_a_day_without_a_snapshot_is_held_and_has_no_records(
     directory = directories.write_minimal_directory(tmp_path / "in")
     (directory / "instock_snapshots.csv").unlink()
     assert main.execute(["calculate", str(directory), "--out", str(tmp_path / "lost.csv")]) == 0
-    assert _rows(tmp_path / "lost.csv") == []
+    assert _read_rows(tmp_path / "lost.csv") == []
     assert capsys.readouterr().err == "held: DC01, 2024-05-16: no instock snapshot for the day\n"
 
 
@@ -118,7 +118,7 @@ def test_rows_that_cannot_be_typed_count_against_their_day(tmp_path: Path, capsy
         handle.write("DC01,2024-05-16,O1,one,A,10\n")
     assert main.execute(["calculate", str(directory), "--out", str(tmp_path / "lost.csv")]) == 0
     assert capsys.readouterr().err == "doubtful: DC01, 2024-05-16: 1 of 2 order lines were rejected\n"
-    (reject,) = _rows(tmp_path / "lost.rejects.csv")
+    (reject,) = _read_rows(tmp_path / "lost.rejects.csv")
     assert reject["reason"] == "line_no 'one' is not a number"
 
 
@@ -127,13 +127,13 @@ def test_what_was_written_before_stays_when_writing_fails(tmp_path: Path, capsys
     out = tmp_path / "lost.csv"
     (tmp_path / "lost.rejects.csv").mkdir()
     out.write_text("yesterday")
-    assert "lost.rejects.csv" in _fails(capsys, "calculate", directory, "--out", out, code=1)
+    assert "lost.rejects.csv" in _run_failing(capsys, "calculate", directory, "--out", out, code=1)
     assert out.read_text() == "yesterday"
     assert [file.name for file in tmp_path.iterdir() if file.name.startswith(".")] == []
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         ([], "Missing command"),
         (["calculat"], "No such command 'calculat'"),
@@ -156,34 +156,34 @@ def test_what_was_written_before_stays_when_writing_fails(tmp_path: Path, capsys
 )
 def test_bad_usage_is_one_line_that_says_what_to_do(
     arguments: list[str],
-    told: str,
+    message: str,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert told in _fails(capsys, *arguments)
+    assert message in _run_failing(capsys, *arguments)
 
 
 @pytest.mark.parametrize(
-    ("scope", "told"),
+    ("scope", "message"),
     [
         (["--dc", "DC01", "--dc", "DC9"], "the files hold nothing of DC DC9; there are DC01"),
         (["--from", "2024-06-01"], "the files hold nothing of those ship dates; there are 2024-05-16 to 2024-05-16"),
     ],
 )
 def test_a_scope_without_order_lines_says_what_there_is(
-    scope: list[str], told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    scope: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     directory = directories.write_minimal_directory(tmp_path / "in")
-    assert _fails(capsys, "calculate", directory, "--out", tmp_path / "x.csv", *scope) == told
+    assert _run_failing(capsys, "calculate", directory, "--out", tmp_path / "x.csv", *scope) == message
 
 
-def test_files_without_a_usable_order_line_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_files_without_a_usable_order_line_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     directory = directories.write_minimal_directory(tmp_path / "in")
     (directory / "order_lines.csv").write_text("dc,ship_date,order_id,line_no,item,ordered_qty\nDC01,,O1,1,A,5\n")
-    told = _fails(capsys, "report", "--input", directory)
-    assert told == "the files hold no order line that can be used: 1 rejected, the first because: no ship_date"
+    message = _run_failing(capsys, "report", "--input", directory)
+    assert message == "the files hold no order line that can be used: 1 rejected, the first because: no ship_date"
 
 
 @pytest.mark.parametrize("command", ["calculate", "report", "explain", "load", "upgrade"])
@@ -234,7 +234,7 @@ def test_a_target_is_the_same_as_a_share_and_in_percent(
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("dc\nDC01\n", "at least one of case_fill_rate"),
         ("dc,region,otif_rate\nDC01,N,90\n", "columns are dc, region, otif_rate"),
@@ -244,10 +244,12 @@ def test_a_target_is_the_same_as_a_share_and_in_percent(
         ("customer,otif_rate\nC1,90\n", "the targets are by customer, which the report is not grouped by (dc)"),
     ],
 )
-def test_wrong_targets_are_one_line(text: str, told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_targets_are_one_line(
+    text: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     directory, targets = directories.write_minimal_directory(tmp_path / "in"), tmp_path / "targets.csv"
     targets.write_text(text)
-    assert told in _fails(capsys, "report", "--input", directory, "--targets", targets)
+    assert message in _run_failing(capsys, "report", "--input", directory, "--targets", targets)
 
 
 def test_a_report_as_a_workbook_is_written_whole(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -262,8 +264,10 @@ def test_an_empty_lake_says_what_fills_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FILLRATE_HOME", str(tmp_path))
-    assert "holds nothing at all; `fillrate run` fills the lake" in _fails(capsys, "report")
-    assert "holds nothing at all; `fillrate run` fills the lake" in _fails(capsys, "explain", "DC01", "2024-05-16", "A")
+    assert "holds nothing at all; `fillrate run` fills the lake" in _run_failing(capsys, "report")
+    assert "holds nothing at all; `fillrate run` fills the lake" in _run_failing(
+        capsys, "explain", "DC01", "2024-05-16", "A"
+    )
 
 
 def test_explain_answers_from_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -271,11 +275,11 @@ def test_explain_answers_from_files(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert main.execute(["explain", "DC01", "2024-05-16", "A", "--input", directory]) == 0
     first = capsys.readouterr().out.splitlines()[0]
     assert first == ("DC01, 2024-05-16, item A (Tomato soup, 12 x 400 g): 10 ordered, 8 shipped, in stock; lost 2.")
-    told = _fails(capsys, "explain", "DC01", "2024-05-16", "B", "--input", directory)
-    assert told == "DC01 knows no item B, on 2024-05-16 or any other day from 2024-05-16 to 2024-05-16"
+    message = _run_failing(capsys, "explain", "DC01", "2024-05-16", "B", "--input", directory)
+    assert message == "DC01 knows no item B, on 2024-05-16 or any other day from 2024-05-16 to 2024-05-16"
 
 
-def test_load_tells_what_was_loaded_and_what_was_rejected(
+def test_load_prints_what_was_loaded_and_what_was_rejected(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FILLRATE_HOME", str(tmp_path / "home"))
@@ -283,9 +287,9 @@ def test_load_tells_what_was_loaded_and_what_was_rejected(
     with (directory / "order_lines.csv").open("a") as handle:
         handle.write("DC01,someday,O1,2,A,10\n")
     assert main.execute(["load", str(directory)]) == 0
-    told = capsys.readouterr().out
-    assert re.search(r"^order_lines +1 rows$", told, re.MULTILINE)
-    assert re.search(r"^ +1  order_lines: ship_date 'someday' is not a date", told, re.MULTILINE)
+    captured = capsys.readouterr().out
+    assert re.search(r"^order_lines +1 rows$", captured, re.MULTILINE)
+    assert re.search(r"^ +1  order_lines: ship_date 'someday' is not a date", captured, re.MULTILINE)
     assert main.execute(["load", str(directory)]) == 0
     assert re.search(r"^order_lines +0 rows$", capsys.readouterr().out, re.MULTILINE)
 

@@ -26,59 +26,59 @@ NO_UNITS: Final = pl.DataFrame(schema=schema.UNIT_TIMESERIES.polars)
 
 
 def make_tick(number: float) -> datetime:
-    """The time of a tick, counted from `TICK`."""
+    """Make the time of a tick, counted from `TICK`."""
     return TICK + timedelta(minutes=TICK_MINUTES * number)
 
 
 def make_units(*rows: Row) -> pl.DataFrame:
-    """`UNIT_TIMESERIES`: W1_PICK_TOTAL, half of 1,000 packages, 20 in and out per minute, 10 people who could do 30.
+    """Make `UNIT_TIMESERIES`: W1_PICK_TOTAL, half of 1,000 packages, 20 in and out per minute, 10 people who can do 30.
 
-    The unit's id tells its warehouse, pool and whether it is a TOTAL (else a LANE); its fill and rates tell the rest.
+    The unit's id has its warehouse, pool and whether it is a TOTAL (else a LANE); its fill and rates give the rest.
     """
     return _make_frame(schema.UNIT_TIMESERIES, tuple(_make_unit(row) for row in rows), {})
 
 
 def make_verdicts(*rows: Row) -> pl.DataFrame:
-    """`VERDICTS_OF_UNITS`: W1_PICK_TOTAL should get 4 associates from INDUCT, which can spare 6, to act on."""
+    """Make `VERDICTS_OF_UNITS`: W1_PICK_TOTAL should get 4 associates from INDUCT, which can spare 6, to act on."""
     return _make_frame(schema.VERDICTS_OF_UNITS, tuple(_place(row) for row in rows), _make_recommendation())
 
 
 def make_recommendations(*rows: Row) -> pl.DataFrame:
-    """`RECOMMENDATIONS`: the same at tick 0, and it stands."""
+    """Make `RECOMMENDATIONS`: the same at tick 0, without a conflict."""
     defaults = {**_make_recommendation(), "resolution": "KEPT"}
     return _make_frame(schema.RECOMMENDATIONS, tuple(_place(row) for row in rows), defaults)
 
 
 def make_alerts(*rows: Row) -> pl.DataFrame:
-    """`ALERTS`: W1_PICK_TOTAL is told at tick 0 to move associates, for the first time."""
+    """Make `ALERTS`: W1_PICK_TOTAL is notified at tick 0 to move associates, for the first time."""
     state = {"is_open": True, "episode": 1, "opened_ts": TICK, "last_notified_ts": TICK, "clear_count": 0, "seq": 1}
-    told = {"label": "NEW", "severity": "ACT", "peak_notified_severity": "ACT", "openings": [TICK]}
+    notified = {"label": "NEW", "severity": "ACT", "peak_notified_severity": "ACT", "openings": [TICK]}
     return _make_frame(
-        schema.ALERTS, rows, {**_place({}), "direction": "OVERFLOW", "action": "MOVE_STAFF", **told, **state}
+        schema.ALERTS, rows, {**_place({}), "direction": "OVERFLOW", "action": "MOVE_STAFF", **notified, **state}
     )
 
 
 def make_routes(*rows: Row) -> pl.DataFrame:
-    """`ALERT_ROUTES`: everything to act on, to console."""
+    """Make `ALERT_ROUTES`: everything to act on, to console."""
     anything = {"warehouse": schema.ANY, "pool": schema.ANY, "unit_type": schema.ANY, "min_severity": "ACT"}
     row = {**anything, "channel": "console", "active_from": make_tick(-1000), "updated_by": "test"}
     return _make_frame(schema.ALERT_ROUTES, rows, row)
 
 
 def make_notices(*rows: Row) -> pl.DataFrame:
-    """`NOTICES`: the first notice of an episode of W1_PICK_TOTAL, to console."""
-    told = {"label": "NEW", "severity": "ACT", "episode": 1, "seq": 1, "notice_id": "N1", "rec_id": "R1"}
-    return _make_frame(schema.NOTICES, rows, {**_place({}), **_make_recommendation(), **told, "channel": "console"})
+    """Make `NOTICES`: the first notice of an episode of W1_PICK_TOTAL, to console."""
+    notified = {"label": "NEW", "severity": "ACT", "episode": 1, "seq": 1, "notice_id": "N1", "rec_id": "R1"}
+    return _make_frame(schema.NOTICES, rows, {**_place({}), **_make_recommendation(), **notified, "channel": "console"})
 
 
 def make_warehouses(*rows: Row) -> pl.DataFrame:
-    """`WAREHOUSES`: W1 in Chicago, active."""
+    """Make `WAREHOUSES`: W1 in Chicago, active."""
     row = {"warehouse": "W1", "dc": "CHI", "name": "Chicago West", "time_zone": "America/Chicago", "active": True}
     return _make_frame(schema.WAREHOUSES, rows, row)
 
 
 def make_feedback(*rows: Row) -> pl.DataFrame:
-    """`FEEDBACK`: Kim says at tick 1 that the episode of `alerts` was a real problem, with the right action."""
+    """Make `FEEDBACK`: Kim says at tick 1 that the episode of `alerts` was a real problem, with the right action."""
     said = {"rec_id": "R1", "responder": "kim", "answered_at": make_tick(1), "answer": "CORRECT"}
     return _make_frame(
         schema.FEEDBACK,

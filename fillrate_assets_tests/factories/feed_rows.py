@@ -18,51 +18,51 @@ Row = Mapping[str, Any]
 
 
 def go_back(minutes: float) -> datetime:
-    """So many minutes before the tick."""
+    """Return the time so many minutes before the tick."""
     return T - timedelta(minutes=minutes)
 
 
 def make_occupancy(*rows: Row) -> pl.DataFrame:
-    """`OCCUPANCY`: 50 packages on path P1 of W1, a minute ago."""
+    """Make `OCCUPANCY`: 50 packages on path P1 of W1, a minute ago."""
     return _make_feed(schema.OCCUPANCY, rows, {"path": "P1", "level": 50.0})
 
 
 def make_flow(*rows: Row) -> pl.DataFrame:
-    """`FLOW`: 20 packages in and 10 out of path P1 of W1 in the 5 minutes before the tick."""
+    """Make `FLOW`: 20 packages in and 10 out of path P1 of W1 in the 5 minutes before the tick."""
     defaults = {"path": "P1", "window_start": go_back(5), "inflow": 20.0, "outflow": 10.0, "event_ts": T}
     return _make_feed(schema.FLOW, rows, defaults)
 
 
 def make_limits(*rows: Row) -> pl.DataFrame:
-    """`LIMITS`: 100 packages fit on path P1 of W1, which is open."""
+    """Make `LIMITS`: 100 packages fit on path P1 of W1, which is open."""
     return _make_feed(schema.LIMITS, rows, {"path": "P1", "capacity": 100.0, "max_rate": 600.0, "lane_open": True})
 
 
 def make_staffing(*rows: Row) -> pl.DataFrame:
-    """`STAFFING`: 6 associates at 80 packages an hour in pool PACK of W1."""
+    """Make `STAFFING`: 6 associates at 80 packages an hour in pool PACK of W1."""
     return _make_feed(schema.STAFFING, rows, {"pool": "PACK", "headcount": 6.0, "units_per_hour": 80.0, "shift": "DAY"})
 
 
 def make_warehouses(*rows: Row) -> pl.DataFrame:
-    """`WAREHOUSES`: W1 of DC01 in Chicago, watched."""
+    """Make `WAREHOUSES`: W1 of DC01 in Chicago, watched."""
     defaults = {"warehouse": "W1", "dc": "DC01", "name": "One", "time_zone": "America/Chicago", "active": True}
     return _make_frame(schema.WAREHOUSES, rows or ({},), defaults)
 
 
 def make_members(*rows: Row) -> pl.DataFrame:
-    """`UNIT_MEMBERS`: path P1 in W1_PACK_P1; a row without a role stands for one in each role."""
+    """Make `UNIT_MEMBERS`: path P1 in W1_PACK_P1; a row without a role becomes one in each role."""
     defaults = {"unit_id": "W1_PACK_P1", "path": "P1", "weight": 1.0, "valid_from": go_back(100_000)}
     every = [row if "role" in row else {**row, "role": role} for row in rows for role in schema.ROLES]
     return _make_frame(schema.UNIT_MEMBERS, tuple(every), defaults).unique(maintain_order=True)
 
 
 def make_shifts(*rows: Row) -> pl.DataFrame:
-    """`SHIFTS` of pool PACK of W1."""
+    """Make `SHIFTS` of pool PACK of W1."""
     return _make_frame(schema.SHIFTS, rows, {"warehouse": "W1", "pool": "PACK"})
 
 
 def make_signals(*rows: Row) -> pl.DataFrame:
-    """`SIGNALS`: path P1 of W1, half full, observed and fresh."""
+    """Make `SIGNALS`: path P1 of W1, half full, observed and fresh."""
     defaults = {
         **_add_tick(),
         "path": "P1",
@@ -84,13 +84,13 @@ def make_signals(*rows: Row) -> pl.DataFrame:
 
 
 def make_pools(*rows: Row) -> pl.DataFrame:
-    """`POOLS`: 6 associates at 80 packages an hour in pool PACK of W1."""
+    """Make `POOLS`: 6 associates at 80 packages an hour in pool PACK of W1."""
     people = {"headcount": 6.0, "headcount_planned": 7.0, "units_per_hour": 80.0, "staffed": True}
     return _make_frame(schema.POOLS, rows, {**_add_tick(), "pool": "PACK", **people, "staffing_fresh": True})
 
 
 def make_units(*rows: Row) -> pl.DataFrame:
-    """`UNIT_TIMESERIES`: W1_PACK_P1, half full and FRESH."""
+    """Make `UNIT_TIMESERIES`: W1_PACK_P1, half full and FRESH."""
     defaults = {
         **_add_tick(),
         "unit_id": "W1_PACK_P1",
@@ -108,7 +108,7 @@ def make_units(*rows: Row) -> pl.DataFrame:
 
 
 def take_only_row(frame: pl.DataFrame) -> dict[str, Any]:
-    """The one row of a frame."""
+    """Return the one row of a frame."""
     assert frame.height == 1, frame
     return frame.row(0, named=True)
 
@@ -118,7 +118,7 @@ def _add_tick() -> dict[str, Any]:
 
 
 def _make_feed(frame: TableSchema, rows: tuple[Row, ...], defaults: Row) -> pl.DataFrame:
-    """Rows that arrived when they happened, in the order in which they are named."""
+    """Make rows that arrived when they happened, in the order in which they are named."""
     base = {"warehouse": "W1", "event_ts": go_back(1), **defaults}
     return _make_frame(
         frame,

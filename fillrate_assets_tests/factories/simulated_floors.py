@@ -30,16 +30,16 @@ class SimulatedFloor:
     roster: Roster
     record: Record
 
-    def of(self, pool: str) -> slice:
+    def slice_pool(self, pool: str) -> slice:
         return self.layout.of_pool[pool]
 
-    def latent(self) -> pl.DataFrame:
+    def build_latent(self) -> pl.DataFrame:
         return physics.build_latent(self.layout, self.roster, self.record)
 
 
 @cache
 def run_floor(*events: Event) -> SimulatedFloor:
-    """Tests only read it."""
+    """Run a floor; tests only read it."""
     floor = draw_layout(SEED, NUMBER)
     hours = draw_roster(floor, MONDAY, MINUTES)
     return SimulatedFloor(

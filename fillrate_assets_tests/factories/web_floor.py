@@ -41,12 +41,12 @@ WEEK: Final = "2026-W10"
 
 LANES: Final = tuple(f"W1_LANE_L{number:02d}" for number in range(14))
 _PATIENCE_SECONDS: Final = 30
-_WORD: Final = re.compile(r'name="word" value="([^"]+)"')
+_TOKEN: Final = re.compile(r'name="word" value="([^"]+)"')
 
 
 @dataclass
 class Floor:
-    """What the service stands on, and how to change it."""
+    """The stores behind the service, and how to change them."""
 
     notices: NoticeStore
     store: BufferStore
@@ -58,19 +58,19 @@ class Floor:
     policy: str = POLICY
     """Version of the policy that decides."""
 
-    def browser(self, url: str) -> Browser:
-        """A browser that was never here, with a link."""
+    def make_browser(self, url: str) -> Browser:
+        """Make a browser that was never here, with a link."""
         return Browser(url, httpx.Client(transport=self.transport))
 
     def reset(self) -> None:
-        """Two warehouses and the alert of `REC_ID`; nobody has answered."""
+        """Restore two warehouses and the alert of `REC_ID`, without an answer."""
         self.now, self.policy = ANSWERED_AT, POLICY
         with self.store.database.engine.begin() as connection:
             for table in (NOTICES, OUTBOX, FEEDBACK):
                 connection.execute(table.delete())
-        self.notice()
+        self.add_notice()
 
-    def notice(self, **row: Any) -> str:  # noqa: ANN401 - any column of NOTICES
+    def add_notice(self, **row: Any) -> str:  # noqa: ANN401 - any column of NOTICES
         """Write a notice; its rec_id. What is not given is as in the alert of `REC_ID`."""
         rec_id = str(row.get("rec_id", REC_ID))
         names = ("unit_id", "direction", "action", "episode", "seq")
@@ -81,15 +81,15 @@ class Floor:
         self.notices.write(notices, lost, render=render, lifetime=LIFETIME, now=TICK)
         return rec_id
 
-    def rows(self) -> list[dict[str, Any]]:
-        """Every row of FEEDBACK, as it was answered."""
+    def read_rows(self) -> list[dict[str, Any]]:
+        """Read every row of FEEDBACK, as it was answered."""
         with self.store.database.engine.connect() as connection:
             found = connection.execute(sa.select(FEEDBACK).order_by("answered_at", "rec_id"))
             return [dict(row) for row in found.mappings()]
 
     @contextmanager
-    def out_of_order(self) -> Iterator[None]:
-        """Its tables are gone, until the block ends."""
+    def break_store(self) -> Iterator[None]:
+        """Remove its tables until the block ends."""
         with self.store.database.engine.begin() as connection:
             connection.execute(sa.text("ALTER TABLE notices RENAME TO gone"))
         try:
@@ -98,22 +98,22 @@ class Floor:
             with self.store.database.engine.begin() as connection:
                 connection.execute(sa.text("ALTER TABLE gone RENAME TO notices"))
 
-    def alert(self, rec_id: str = REC_ID, responder: str = "") -> str:
-        """The link to answer an alert."""
+    def link_alert(self, rec_id: str = REC_ID, responder: str = "") -> str:
+        """Make the link to answer an alert."""
         return self.links.make_alert_url(rec_id, now=TICK, responder=responder)
 
-    def missed(self, warehouse: str = "W1") -> str:
-        """The link to report a missed problem."""
+    def link_missed(self, warehouse: str = "W1") -> str:
+        """Make the link to report a missed problem."""
         return self.links.make_missed_url(warehouse, now=TICK)
 
-    def audit(self, warehouse: str = "W1") -> str:
-        """The link to last week's sample."""
+    def link_audit(self, warehouse: str = "W1") -> str:
+        """Make the link to last week's sample."""
         return self.links.make_audit_url(warehouse, WEEK, now=TICK)
 
 
 @dataclass
 class Browser:
-    """What a browser without JavaScript does: keeps cookies, fills in a form, says where it comes from."""
+    """A browser without JavaScript: stores cookies, fills in a form, says where it comes from."""
 
     url: str
     client: httpx.Client
@@ -124,12 +124,12 @@ class Browser:
 
     def send(self, origin: str | None = "own", **fields: str) -> httpx.Response:
         """Open the link, fill in its form and send it; the answer as it comes, a redirect is not followed."""
-        return self.post({"word": self.word(), **fields}, origin)
+        return self.post({"word": self.read_token(), **fields}, origin)
 
-    def word(self) -> str:
-        """What the form of the page carries."""
+    def read_token(self) -> str:
+        """Read the CSRF token in the form of the page."""
         page = self.open().text
-        found = _WORD.search(page)
+        found = _TOKEN.search(page)
         assert found, page
         return unescape(found[1])
 
@@ -140,15 +140,15 @@ class Browser:
         headers = {} if origin is None else {"origin": own if origin == "own" else origin}
         return self.client.post(self.url, data=dict(fields), headers=headers)
 
-    def sent(self, **fields: str) -> httpx.Response:
-        """Send a form that is taken; the page that says so."""
+    def send_accepted(self, **fields: str) -> httpx.Response:
+        """Send a form that is taken and return the page that says so."""
         response = self.send(**fields)
         assert response.status_code == httpx.codes.SEE_OTHER, response.text
         return self.client.get(response.headers["location"])
 
 
 def make_masters() -> MasterData:
-    """Two warehouses: W1 has a TOTAL and `LANES`, W2 a TOTAL."""
+    """Make two warehouses: W1 has a TOTAL and `LANES`, W2 a TOTAL."""
     member = {"path": "P", "role": "LEVEL", "weight": 1.0, "valid_from": TICK - timedelta(days=90)}
     members = [{**member, "unit_id": unit_id} for unit_id in ("W1_PICK_TOTAL", *LANES, "W2_PICK_TOTAL")]
     return MasterData(
@@ -161,7 +161,7 @@ def make_masters() -> MasterData:
 
 @contextmanager
 def serve(directory: Path) -> Iterator[Floor]:
-    """A floor with a warehouse and an alert, and its service, until the block ends."""
+    """Serve a floor with a warehouse and an alert until the block ends."""
     with socket.create_server(("127.0.0.1", 0)) as listening, httpx.HTTPTransport() as transport:
         port = listening.getsockname()[1]
         url = f"sqlite:///{directory}/record_store.db"

@@ -8,7 +8,7 @@ from fillrate_assets.fillrate import schema
 from fillrate_assets.sample.network import Network, draw_master_data
 
 
-def test_masters_keep_their_contracts() -> None:
+def test_masters_meet_their_contracts() -> None:
     master = draw_master_data(Network())
     schema.ITEMS.validate(master.items)
     schema.WAIVERS.validate(master.waivers)

@@ -116,7 +116,7 @@ def test_a_directory_is_loaded_into_the_systems(home: Settings, tmp_path: Path) 
     assert settings.load(home=home.home).first_ship_date == DAY
 
 
-def test_dcs_that_no_table_names_are_told(home: Settings, tmp_path: Path) -> None:
+def test_dcs_that_no_table_names_are_printed(home: Settings, tmp_path: Path) -> None:
     directory = directories.write_minimal_directory(tmp_path / "in")
     (directory / "dcs.csv").unlink(missing_ok=True)
     assert _load(home, directory).new_dcs == ["DC01"]
@@ -128,7 +128,7 @@ def test_loading_the_same_again_changes_nothing(home: Settings, tmp_path: Path) 
     first = _load(home, directory)
     assert first.rows["order_lines"] > 100
     systems = EmbeddedSystems.create(home)
-    before = _held(systems)
+    before = _read_held(systems)
     again = _load(home, directory, LOADED_AT + timedelta(days=1))
     new = {
         name: rows
@@ -136,10 +136,10 @@ def test_loading_the_same_again_changes_nothing(home: Settings, tmp_path: Path) 
         if name in {"order_lines", "shipment_lines", "instock_snapshots"}
     }
     assert new == dict.fromkeys(new, 0)
-    assert _held(systems) == before
+    assert _read_held(systems) == before
 
 
-def _held(systems: EmbeddedSystems) -> list[list[tuple[object, ...]]]:
+def _read_held(systems: EmbeddedSystems) -> list[list[tuple[object, ...]]]:
     year = (date(2024, 1, 1), date(2024, 12, 31))
     return [
         sorted(systems.order_system.read_order_lines("DC01", *year).rows(), key=repr),
@@ -163,7 +163,7 @@ def test_a_changed_line_without_a_time_is_a_later_version(home: Settings, tmp_pa
     assert _load(home, directory, later + timedelta(days=1)).rows["order_lines"] == 1
 
 
-def test_rows_that_cannot_be_placed_are_kept_as_rejects_once(home: Settings, tmp_path: Path) -> None:
+def test_rows_that_cannot_be_placed_are_stored_as_rejects_once(home: Settings, tmp_path: Path) -> None:
     directory = directories.write_minimal_directory(tmp_path / "in")
     with (directory / "order_lines.csv").open("a") as handle:
         handle.write("DC01,2024-05-16,O1,one,A,10\n")

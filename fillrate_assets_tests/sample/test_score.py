@@ -14,18 +14,18 @@ FIRST = date(2026, 9, 1)
 SCORED = FIRST + timedelta(days=28)
 
 
-def _records(rows: list[tuple[str, date, str, bool, int, int, str]]) -> pl.DataFrame:
+def _make_records(rows: list[tuple[str, date, str, bool, int, int, str]]) -> pl.DataFrame:
     names = ["item", "ship_date", "path", "imputed", "ordered_cases", "estimated_cases", "baseline_source"]
     frame = pl.DataFrame(rows, schema=names, orient="row")
     return frame.with_columns(pl.lit("DC01").alias("dc"), pl.col("ordered_cases", "estimated_cases").cast(CASES))
 
 
-def _truth(rows: list[tuple[str, date, int]]) -> pl.DataFrame:
+def _make_truth(rows: list[tuple[str, date, int]]) -> pl.DataFrame:
     frame = pl.DataFrame(rows, schema=["item", "ship_date", "demand_cases"], orient="row")
     return frame.with_columns(pl.lit("DC01").alias("dc"), pl.col("demand_cases").cast(CASES))
 
 
-RECORDS = _records(
+RECORDS = _make_records(
     [
         ("10001", SCORED, "STOCK_OUT", False, 2, 6, "W7"),
         ("10002", SCORED, "STOCK_OUT", False, 0, 5, "EXT28"),
@@ -35,7 +35,7 @@ RECORDS = _records(
         ("10001", SCORED - timedelta(days=1), "STOCK_OUT", False, 0, 50, "W7"),
     ]
 )
-TRUTH = _truth(
+TRUTH = _make_truth(
     [
         ("10001", FIRST, 1),
         ("10001", SCORED - timedelta(days=1), 9),

@@ -17,6 +17,6 @@ def _served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Floor]:
 
 @pytest.fixture
 def floor(_served: Floor) -> Floor:
-    """A warehouse with an alert, as it was told; nobody has answered."""
+    """A warehouse with an alert, without an answer."""
     _served.reset()
     return _served

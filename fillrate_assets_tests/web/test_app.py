@@ -38,7 +38,7 @@ HOSTILE: Final = {
 }
 
 
-def shows_nothing(reply: httpx.Response) -> bool:
+def assert_shows_nothing(reply: httpx.Response) -> bool:
     return not any(word in reply.text for word in OF_THE_ALERT)
 
 
@@ -48,62 +48,62 @@ def shows_nothing(reply: httpx.Response) -> bool:
 @pytest.fixture(params=["alert", "missed", "audit"])
 def url(request: pytest.FixtureRequest, floor: Floor) -> str:
     """A link of each kind."""
-    return str(getattr(floor, request.param)())
+    return str(getattr(floor, f"link_{request.param}")())
 
 
 def test_a_link_opens_its_page(floor: Floor, url: str) -> None:
-    reply = floor.browser(url).open()
+    reply = floor.make_browser(url).open()
     assert reply.status_code == 200
-    assert not shows_nothing(reply)
+    assert not assert_shows_nothing(reply)
 
 
-def test_an_expired_link_says_whom_to_ask_and_shows_nothing(floor: Floor, url: str) -> None:
-    browser = floor.browser(url)
-    word = browser.word()
+def test_an_expired_link_says_where_to_get_a_new_one_and_shows_nothing(floor: Floor, url: str) -> None:
+    browser = floor.make_browser(url)
+    word = browser.read_token()
     floor.now = TICK + AUDIT_LIFETIME
     for reply in (browser.open(), browser.post({"word": word, **SAID}), browser.client.head(url)):
         assert reply.status_code == 410
-        assert shows_nothing(reply)
-    assert "ask your control room" in browser.open().text
-    assert not floor.rows()
+        assert assert_shows_nothing(reply)
+    assert "from your control room" in browser.open().text
+    assert not floor.read_rows()
 
 
 def test_a_form_that_was_opened_in_time_and_sent_too_late_is_not_taken(floor: Floor) -> None:
-    browser = floor.browser(floor.alert())
-    word = browser.word()
+    browser = floor.make_browser(floor.link_alert())
+    word = browser.read_token()
     floor.now = TICK + LIFETIME
     assert browser.post({"word": word, **SAID}).status_code == 410
-    assert not floor.rows()
+    assert not floor.read_rows()
 
 
 def test_a_forged_link_looks_like_a_place_that_is_not_there(floor: Floor) -> None:
     base = floor.links.base_url
     forged = LinkSigner(base, ["another secret, as long as it has to be"]).make_alert_url(REC_ID, now=TICK)
-    unknown = floor.alert("W1_PICK_TOTAL.OVERFLOW.MOVE_STAFF.7.1")
-    elsewhere = [forged, unknown, floor.alert() + "x", f"{base}/", f"{base}/f/", f"{base}/f/a.b", f"{base}/admin"]
-    replies = [floor.browser(each).open() for each in elsewhere]
+    unknown = floor.link_alert("W1_PICK_TOTAL.OVERFLOW.MOVE_STAFF.7.1")
+    elsewhere = [forged, unknown, floor.link_alert() + "x", f"{base}/", f"{base}/f/", f"{base}/f/a.b", f"{base}/admin"]
+    replies = [floor.make_browser(each).open() for each in elsewhere]
     assert {reply.status_code for reply in replies} == {404}
     assert len({reply.text for reply in replies}) == 1
-    assert shows_nothing(replies[0])
+    assert assert_shows_nothing(replies[0])
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_a_link_that_was_altered_in_one_place_opens_nothing(floor: Floor, data: st.DataObject) -> None:
-    token = floor.alert().rpartition("/")[2]
+    token = floor.link_alert().rpartition("/")[2]
     place = data.draw(st.integers(0, len(token) - 1))
     letters = st.sampled_from("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.~%=")
     altered = token[:place] + data.draw(letters.filter(lambda letter: letter != token[place])) + token[place + 1 :]
-    browser = floor.browser(floor.links.build_url(altered))
+    browser = floor.make_browser(floor.links.build_url(altered))
     for reply in (browser.open(), browser.post({"word": "x", **SAID})):
         assert reply.status_code in {400, 404}
-        assert shows_nothing(reply)
-    assert not floor.rows()
+        assert assert_shows_nothing(reply)
+    assert not floor.read_rows()
 
 
 def test_a_link_of_one_kind_is_none_of_another(floor: Floor) -> None:
     token = floor.links.sign(Link("missed", REC_ID), expires=TICK + LIFETIME)
-    assert floor.browser(floor.links.build_url(token)).open().status_code == 404
+    assert floor.make_browser(floor.links.build_url(token)).open().status_code == 404
 
 
 # --- looking records nothing
@@ -111,25 +111,25 @@ def test_a_link_of_one_kind_is_none_of_another(floor: Floor) -> None:
 
 @pytest.mark.parametrize("agent", ["Slackbot-LinkExpanding 1.0", "SkypeUriPreview Preview/0.5", "Mozilla/5.0"])
 def test_who_only_looks_records_nothing(floor: Floor, url: str, agent: str) -> None:
-    browser = floor.browser(url)
+    browser = floor.make_browser(url)
     browser.client.headers["user-agent"] = agent
-    query = urlencode({"word": browser.word(), **SAID, "quiet": LANES[0], **REPORT})
+    query = urlencode({"word": browser.read_token(), **SAID, "quiet": LANES[0], **REPORT})
     for address in (url, f"{url}?{query}", f"{url}?recorded={REC_ID}"):
         assert browser.client.get(address).status_code == 200
         head = browser.client.head(address)
         assert head.status_code == 200
         assert not head.content
-    assert not floor.rows()
+    assert not floor.read_rows()
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_other_methods_are_refused(floor: Floor, method: str) -> None:
-    browser = floor.browser(floor.alert())
-    fields = urlencode({"word": browser.word(), **SAID})
+    browser = floor.make_browser(floor.link_alert())
+    fields = urlencode({"word": browser.read_token(), **SAID})
     reply = browser.client.request(method, browser.url, content=fields, headers=FORM)
     assert reply.status_code == 405
-    assert shows_nothing(reply)
-    assert not floor.rows()
+    assert assert_shows_nothing(reply)
+    assert not floor.read_rows()
 
 
 # --- forms of others
@@ -147,10 +147,10 @@ ORIGINS: Final = {
 
 @pytest.mark.parametrize("origin", ORIGINS.values(), ids=ORIGINS)
 def test_a_form_of_another_site_is_refused(floor: Floor, origin: str | None) -> None:
-    reply = floor.browser(floor.alert()).send(origin, **SAID)
+    reply = floor.make_browser(floor.link_alert()).send(origin, **SAID)
     assert reply.status_code == 403
-    assert shows_nothing(reply)
-    assert not floor.rows()
+    assert assert_shows_nothing(reply)
+    assert not floor.read_rows()
 
 
 BASES: Final = {
@@ -173,34 +173,34 @@ def test_a_default_port_is_no_part_of_where_a_form_comes_from(base: str, origin:
 
 
 def test_a_form_without_the_word_of_its_page_is_refused(floor: Floor) -> None:
-    browser = floor.browser(floor.alert())
-    word = browser.word()
+    browser = floor.make_browser(floor.link_alert())
+    word = browser.read_token()
     for fields in (SAID, {"word": "", **SAID}, {"word": word[:-1], **SAID}, {"word": "ä", **SAID}):
         assert browser.post(fields).status_code == 403
-    assert not floor.rows()
+    assert not floor.read_rows()
 
 
 def test_the_word_of_another_browser_or_of_another_link_is_refused(floor: Floor) -> None:
-    mine, theirs = floor.browser(floor.alert()), floor.browser(floor.alert())
+    mine, theirs = floor.make_browser(floor.link_alert()), floor.make_browser(floor.link_alert())
     mine.open()
-    assert mine.post({"word": theirs.word(), **SAID}).status_code == 403
-    other = floor.browser(floor.missed())
+    assert mine.post({"word": theirs.read_token(), **SAID}).status_code == 403
+    other = floor.make_browser(floor.link_missed())
     other.client.cookies.update(mine.client.cookies)
-    assert mine.post({"word": other.word(), **SAID}).status_code == 403
-    assert not floor.rows()
+    assert mine.post({"word": other.read_token(), **SAID}).status_code == 403
+    assert not floor.read_rows()
 
 
 def test_two_pages_in_one_browser_do_not_disturb_each_other(floor: Floor) -> None:
-    browser = floor.browser(floor.alert())
-    word = browser.word()
-    browser.client.get(floor.missed())
+    browser = floor.make_browser(floor.link_alert())
+    word = browser.read_token()
+    browser.client.get(floor.link_missed())
     assert browser.post({"word": word, **SAID}).status_code == 303
-    assert len(floor.rows()) == 1
+    assert len(floor.read_rows()) == 1
 
 
-def test_a_browser_without_cookies_is_told_so(floor: Floor) -> None:
-    browser = floor.browser(floor.alert())
-    word = browser.word()
+def test_a_browser_without_cookies_gets_a_message(floor: Floor) -> None:
+    browser = floor.make_browser(floor.link_alert())
+    word = browser.read_token()
     browser.client.cookies.clear()
     reply = browser.post({"word": word, **SAID})
     assert reply.status_code == 403
@@ -227,34 +227,34 @@ BODIES: Final[dict[str, tuple[bytes, str, int]]] = {
 
 @pytest.mark.parametrize(("body", "kind", "status"), BODIES.values(), ids=BODIES)
 def test_what_is_no_form_is_refused(floor: Floor, body: bytes, kind: str, status: int) -> None:
-    browser = floor.browser(floor.alert())
+    browser = floor.make_browser(floor.link_alert())
     browser.open()
     origin = {"origin": floor.links.base_url, "content-type": kind}
     reply = browser.client.post(browser.url, content=body, headers=origin)
     assert reply.status_code == status
-    assert shows_nothing(reply)
-    assert not floor.rows()
+    assert assert_shows_nothing(reply)
+    assert not floor.read_rows()
 
 
 def test_a_body_that_does_not_say_how_long_it_is_is_cut_off(floor: Floor) -> None:
     parts = (b"note=" if number == 0 else b"n" * 1024 for number in range(MAX_BODY // 1024 + 2))
     # The service hangs up on who goes on sending, maybe before its answer is read.
     with suppress(httpx.TransportError):
-        reply = floor.browser(floor.alert()).client.post(floor.alert(), content=parts, headers=FORM)
+        reply = floor.make_browser(floor.link_alert()).client.post(floor.link_alert(), content=parts, headers=FORM)
         assert reply.status_code == 413
-    assert not floor.rows()
+    assert not floor.read_rows()
 
 
 # --- hostile words
 
 
 @pytest.mark.parametrize("words", HOSTILE.values(), ids=HOSTILE)
-def test_hostile_words_are_kept_as_they_are_and_shown_as_words(floor: Floor, words: str) -> None:
-    rec_id = floor.notice(rec_id="W1_PICK_TOTAL.OVERFLOW.MOVE_STAFF.2.1", explanation=words, source_unit=words)
-    browser = floor.browser(floor.alert(rec_id))
+def test_hostile_text_is_stored_as_it_is_and_shown_as_text(floor: Floor, words: str) -> None:
+    rec_id = floor.add_notice(rec_id="W1_PICK_TOTAL.OVERFLOW.MOVE_STAFF.2.1", explanation=words, source_unit=words)
+    browser = floor.make_browser(floor.link_alert(rec_id))
     name = " ".join(words.split())[:60]
-    pages = [browser.sent(responder=name, answer="CORRECT", note=words), browser.open()]
-    (row,) = floor.rows()
+    pages = [browser.send_accepted(responder=name, answer="CORRECT", note=words), browser.open()]
+    (row,) = floor.read_rows()
     assert (row["responder"], row["note"]) == (name, words.replace("\r\n", "\n"))
     for page in pages:
         assert not re.search(r"<(script|img|svg)|on\w+=alert(?!\(1\)[&<])|>49<", page.text.replace("&#34;", ""))
@@ -265,18 +265,18 @@ def test_hostile_words_are_kept_as_they_are_and_shown_as_words(floor: Floor, wor
 
 @pytest.mark.parametrize("field", ["answer", "quantity", "unit_id", "direction", "when", "withdraw", "quiet", "word"])
 def test_hostile_words_in_any_other_field_record_nothing(floor: Floor, url: str, field: str) -> None:
-    browser = floor.browser(url)
-    said = {"word": browser.word(), **(SAID | {"quantity": "1"} if url == floor.alert() else REPORT)}
+    browser = floor.make_browser(url)
+    said = {"word": browser.read_token(), **(SAID | {"quantity": "1"} if url == floor.link_alert() else REPORT)}
     for words in HOSTILE.values():
         reply = browser.post({**said, field: words})
         assert reply.status_code in {403, 422}
         assert "<script" not in reply.text
-    assert not floor.rows()
+    assert not floor.read_rows()
 
 
 @pytest.mark.parametrize("words", [*HOSTILE.values(), "\x00", "a" * 300])
 def test_hostile_words_in_the_address_show_the_form(floor: Floor, url: str, words: str) -> None:
-    browser = floor.browser(url)
+    browser = floor.make_browser(url)
     reply = browser.client.get(f"{url}?{urlencode({'recorded': words})}")
     assert reply.status_code == 200
     assert words not in reply.text
@@ -286,7 +286,7 @@ def test_hostile_words_in_the_address_show_the_form(floor: Floor, url: str, word
 
 
 def test_every_answer_carries_the_security_headers(floor: Floor) -> None:
-    browser = floor.browser(floor.alert())
+    browser = floor.make_browser(floor.link_alert())
     base = floor.links.base_url
     paths = ("health", "nowhere", "static/style.css", "static/../web.py")
     replies = [
@@ -303,7 +303,7 @@ def test_every_answer_carries_the_security_headers(floor: Floor) -> None:
 
 
 def test_no_page_needs_a_script_or_anything_of_another_site(floor: Floor, url: str) -> None:
-    text = floor.browser(url).open().text
+    text = floor.make_browser(url).open().text
     assert "<script" not in text
     assert " style=" not in text
     assert not re.search(r"\son\w+=", text)
@@ -311,7 +311,7 @@ def test_no_page_needs_a_script_or_anything_of_another_site(floor: Floor, url: s
 
 
 def test_cookies_are_for_this_site_and_for_no_script(floor: Floor) -> None:
-    browser = floor.browser(floor.alert())
+    browser = floor.make_browser(floor.link_alert())
     for reply in (browser.open(), browser.send(**SAID)):
         (cookie,) = reply.headers.get_list("set-cookie")
         assert "HttpOnly" in cookie
@@ -319,16 +319,16 @@ def test_cookies_are_for_this_site_and_for_no_script(floor: Floor) -> None:
 
 
 def test_health_says_that_it_is_there_and_nothing_else(floor: Floor) -> None:
-    reply = floor.browser(f"{floor.links.base_url}/health").open()
+    reply = floor.make_browser(f"{floor.links.base_url}/health").open()
     assert (reply.status_code, reply.text) == (200, "ok")
 
 
-def test_a_store_that_does_not_answer_is_told_as_it_is(floor: Floor) -> None:
-    browser = floor.browser(floor.alert())
-    word = browser.word()
-    with floor.out_of_order():
+def test_a_store_that_does_not_answer_is_shown_as_it_is(floor: Floor) -> None:
+    browser = floor.make_browser(floor.link_alert())
+    word = browser.read_token()
+    with floor.break_store():
         replies = [browser.open(), browser.post({"word": word, **SAID})]
-        assert floor.browser(f"{floor.links.base_url}/health").open().status_code == 200
+        assert floor.make_browser(f"{floor.links.base_url}/health").open().status_code == 200
     for reply in replies:
         assert reply.status_code in {500, 503}
         assert "Nothing was recorded" in reply.text

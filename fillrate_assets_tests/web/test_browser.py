@@ -48,7 +48,7 @@ def phone(request: pytest.FixtureRequest, chromium: Browser) -> Iterator[Page]:
     assert not complaints
 
 
-def seen(page: Page, file: Path) -> None:
+def check_page(page: Page, file: Path) -> None:
     """Take a picture; nothing is wider than the phone, and everything to tap is large enough."""
     page.screenshot(path=file, full_page=True)
     assert file.stat().st_size > 0
@@ -58,53 +58,53 @@ def seen(page: Page, file: Path) -> None:
 
 
 def test_an_alert_is_answered_with_one_tap(floor: Floor, phone: Page, tmp_path: Path) -> None:
-    phone.goto(floor.alert(responder="Kim"))
+    phone.goto(floor.link_alert(responder="Kim"))
     expect(phone.get_by_role("heading", name="Was this alert right?")).to_be_in_viewport()
     expect(phone.get_by_role("button", name="Yes, it was right")).to_be_in_viewport()
-    seen(phone, tmp_path / "alert.png")
+    check_page(phone, tmp_path / "alert.png")
     phone.get_by_role("button", name="There was no problem").tap()
     expect(phone.get_by_role("status")).to_contain_text("Kim: “There was no problem”")
-    seen(phone, tmp_path / "recorded.png")
+    check_page(phone, tmp_path / "recorded.png")
     phone.reload()
     phone.go_back()
-    assert [(row["responder"], row["answer"]) for row in floor.rows()] == [("Kim", "NO_PROBLEM")]
+    assert [(row["responder"], row["answer"]) for row in floor.read_rows()] == [("Kim", "NO_PROBLEM")]
 
 
 def test_the_name_is_typed_once_and_enter_sends_no_answer(floor: Floor, phone: Page, tmp_path: Path) -> None:
-    phone.goto(floor.alert())
+    phone.goto(floor.link_alert())
     phone.get_by_label("Your name").fill("Maria")
     phone.keyboard.press("Enter")
     phone.get_by_label("Number that would have been right").fill("6")
     phone.keyboard.press("Enter")
-    assert not floor.rows()
+    assert not floor.read_rows()
     phone.get_by_role("button", name="Right action, wrong number").tap()
     expect(phone.get_by_role("status")).to_contain_text("6 would have been right")
     phone.get_by_role("link", name="Change the answer").tap()
     expect(phone.get_by_text("You answer as Maria")).to_be_visible()
-    seen(phone, tmp_path / "again.png")
+    check_page(phone, tmp_path / "again.png")
     floor.now += timedelta(minutes=1)
     phone.get_by_role("button", name="It came too late").tap()
     expect(phone.get_by_role("status")).to_contain_text("It came too late")
-    assert [row["answer"] for row in floor.rows()] == ["WRONG_QTY", "TOO_LATE"]
+    assert [row["answer"] for row in floor.read_rows()] == ["WRONG_QTY", "TOO_LATE"]
 
 
 def test_a_missed_problem_is_reported(floor: Floor, phone: Page, tmp_path: Path) -> None:
-    phone.goto(floor.missed())
-    seen(phone, tmp_path / "missed.png")
+    phone.goto(floor.link_missed())
+    check_page(phone, tmp_path / "missed.png")
     phone.get_by_label("Your name").fill("Maria")
     phone.get_by_label("Buffer").select_option("W1_LANE_L03")
     phone.get_by_label("Too full").check()
     phone.get_by_role("button", name="Report the problem").tap()
     expect(phone.get_by_role("status")).to_contain_text("W1_LANE_L03, too full")
-    seen(phone, tmp_path / "reported.png")
+    check_page(phone, tmp_path / "reported.png")
     floor.now += timedelta(minutes=1)
     phone.get_by_role("button", name="It was a mistake").tap()
     expect(phone.get_by_role("status")).to_contain_text("withdrawn")
-    assert [row["answer"] for row in floor.rows()] == ["MISSED_PROBLEM", "NO_PROBLEM"]
+    assert [row["answer"] for row in floor.read_rows()] == ["MISSED_PROBLEM", "NO_PROBLEM"]
 
 
 def test_a_sample_is_gone_through(floor: Floor, phone: Page, tmp_path: Path) -> None:
-    phone.goto(floor.audit())
+    phone.goto(floor.link_audit())
     phone.get_by_label("Your name").fill("Maria")
     phone.get_by_role("button", name="Begin").tap()
     expect(phone.get_by_role("status")).to_contain_text("0 of 10")
@@ -113,7 +113,7 @@ def test_a_sample_is_gone_through(floor: Floor, phone: Page, tmp_path: Path) -> 
     phone.get_by_text("There was a problem").first.tap()
     phone.get_by_label("Too empty").first.check()
     phone.get_by_label("When did it begin").first.fill("2026-03-03T10:15")
-    seen(phone, tmp_path / "audit.png")
+    check_page(phone, tmp_path / "audit.png")
     phone.get_by_role("button", name="Record the problem").tap()
     expect(phone.get_by_role("status")).to_contain_text("2 of 10")
-    assert {row["answer"] for row in floor.rows()} == {"NO_PROBLEM", "MISSED_PROBLEM"}
+    assert {row["answer"] for row in floor.read_rows()} == {"NO_PROBLEM", "MISSED_PROBLEM"}

@@ -54,8 +54,8 @@ def test_the_secret_is_not_shown(tmp_path: Path) -> None:
 
 
 @contextmanager
-def serving(home: Path) -> Iterator[str]:
-    """Where the command serves a home until the block ends; then it is told to end, and does."""
+def serve_home(home: Path) -> Iterator[str]:
+    """Serve a home by the command until the block ends; then stop it."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     base = f"http://127.0.0.1:{port}"
@@ -75,9 +75,9 @@ def serving(home: Path) -> Iterator[str]:
     assert process.returncode in {0, -signal.SIGTERM}, (home / "log").read_text()
 
 
-def test_the_command_serves_until_it_is_told_to_end(tmp_path: Path) -> None:
+def test_the_command_serves_until_it_is_stopped(tmp_path: Path) -> None:
     Database(settings.load(home=tmp_path).storage.record_store_url).upgrade()
-    with serving(tmp_path) as base:
+    with serve_home(tmp_path) as base:
         assert httpx.get(f"{base}/health").text == "ok"
 
 
@@ -89,11 +89,11 @@ def test_a_promotion_counts_from_the_next_report_on_without_a_new_start(tmp_path
     eager = policies.propose({"total": {"act": 0.9}}, by="ann", now=now)
     when = (now - timedelta(minutes=1)).astimezone(ZoneInfo("America/Chicago"))
     report = {"responder": "Kim", "unit_id": "W1_PICK_TOTAL", "when": f"{when:%Y-%m-%dT%H:%M}"}
-    with serving(tmp_path) as base, httpx.Client() as client:
+    with serve_home(tmp_path) as base, httpx.Client() as client:
         browser = Browser(LinkSigner(base, [SECRET]).make_missed_url("W1", now=now), client)
-        browser.sent(**report, direction="OVERFLOW")
+        browser.send_accepted(**report, direction="OVERFLOW")
         policies.promote(eager.version, Evidence(), by="ann", now=now)
-        browser.sent(**report, direction="STARVATION")
+        browser.send_accepted(**report, direction="STARVATION")
     rows = store.read_feedback(now).sort("answered_at")
     assert rows.select("direction", "policy_version").rows() == [
         ("OVERFLOW", Policy().version),

@@ -1,4 +1,4 @@
-"""Recommendations -> alerts: what the floor is notified of now, and what is suppressed and why (substep 3).
+"""Recommendations -> alerts: what the floor is notified of now, and what is suppressed and why.
 
 Dedup, hysteresis, inhibition, flapping and notification windows belong here; which channel a notice goes to does not:
 see `notification_routing`.
@@ -173,7 +173,7 @@ def _derive_unknown_since() -> pl.Expr:
 
 
 def _is_past(since: str, minutes: pl.Expr | int) -> pl.Expr:
-    """Whether so many minutes have gone by; not so where the time is empty."""
+    """Return whether so many minutes have gone by; not so where the time is empty."""
     passed = (pl.col("snapshot_ts") - pl.col(since)).dt.total_minutes() >= minutes
     return passed.fill_null(value=False)
 
@@ -226,7 +226,7 @@ def _compute_first_episode(snapshot_ts: datetime, rules: Suppression) -> int:
 
 
 def _is_due(rules: Suppression) -> pl.Expr:
-    """Whether the window since the last notice is over, or it is worse than what was notified then."""
+    """Return whether the window since the last notice is over, or it is worse than what was notified then."""
     factor = pl.when("flapping").then(rules.flapping_window_factor).otherwise(1)
     return _is_past("last_notified_ts", _derive_window(rules) * factor * TICK_MINUTES) | _is_worse()
 

@@ -1,4 +1,4 @@
-"""Verdicts -> recommendations: conflicts inside a warehouse, R1 to R7 (substep 2). Nothing is deleted.
+"""Verdicts -> recommendations: conflicts inside a warehouse, R1 to R7. Nothing is deleted.
 
 Rows are ranked by severity, scope (TOTAL > INDUCT > PACK > LANE), minutes left and unit_id; the order of the input
 cannot matter. Only what requests an action, an ACT or an EMERGENCY, can win or lose. A row that is OVERRIDDEN or
@@ -217,7 +217,7 @@ def _apply_r2_opposite_moves(rows: pl.DataFrame) -> pl.DataFrame:
     )
     losses = []
     while opposed.height:
-        # A move without an opponent above is kept, and those it opposes lose; then these oppose no move any more.
+        # A move without an opponent above stays, and those it opposes lose; then these oppose no move any more.
         firm = opposed.join(opposed.select(pl.col("rank").alias("rank_above")), on="rank_above", how="anti")
         losses.append(
             firm.group_by("rank").agg(pl.col("rank_above").min(), pl.col("pool").sort_by("rank_above").first())
@@ -272,7 +272,7 @@ def _apply_r6_recipients_in_trouble(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def _list_shares(rows: pl.DataFrame) -> pl.DataFrame:
-    """List one row per recipient of each rebalance that is kept."""
+    """List one row per recipient of each rebalance that remains."""
     return (
         rows.filter(_IS_KEPT, pl.col("action") == "REBALANCE", pl.col("quantity") > 0)
         .select("rank", "row", "warehouse", "recipients")

@@ -72,7 +72,7 @@ def route_notices(
 
 
 def has_default_route(routes: pl.DataFrame, *, now: datetime) -> bool:
-    """Whether an active row of `ALERT_ROUTES` takes whatever is to act on, as one must."""
+    """Return whether an active row of `ALERT_ROUTES` takes whatever is to act on, as one must."""
     anything = [pl.col(name) == schema.ANY for name in _SCOPE]
     return not _active(routes, now).filter(*anything, pl.col("min_severity") <= "ACT").is_empty()
 

@@ -294,7 +294,7 @@ def sum_flows(flow: Feed, intervals: Sequence[Interval], *, snapshot_ts: datetim
 
 
 def is_within(name: str, snapshot_ts: datetime, minutes: float) -> pl.Expr:
-    """Whether a moment is at most so many minutes before the tick, and not after it; false where there is none."""
+    """Return whether a moment is at most so many minutes before the tick, and not after it; false without one."""
     begin = snapshot_ts - timedelta(minutes=minutes)
     return pl.col(name).is_between(_derive_literal(begin), _derive_literal(snapshot_ts)).fill_null(value=False)
 

@@ -15,7 +15,7 @@ import polars as pl
 from fillrate_assets.buffers.rules.policy import TICK_MINUTES, Policy
 
 NEEDS_ACTION: Final = pl.col("verdict").is_in(["ACT", "EMERGENCY"])
-"""Whether a row requests an action."""
+"""Return whether a row requests an action."""
 
 DIGITS: Final = 9
 """Ratios are compared to so many digits: 0.85 - 0.60 is 0.25."""

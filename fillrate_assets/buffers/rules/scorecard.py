@@ -253,7 +253,7 @@ class PromotionEvidence:
 
     @property
     def promoted(self) -> bool:
-        """Whether the challenger takes the champion's place."""
+        """Return whether the challenger takes the champion's place."""
         return not self.objections
 
 
@@ -316,7 +316,7 @@ def needs_rollback(
     promotion: Promotion,
     now: datetime,
 ) -> bool:
-    """Whether a promoted challenger is less precise, over its last 7 days, than the champion it replaced surely was.
+    """Return if a promoted challenger is less precise, over its last 7 days, than the champion before it surely was.
 
     Without an answer in these days nothing is known, and nothing is rolled back.
 

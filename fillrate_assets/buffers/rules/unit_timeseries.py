@@ -186,7 +186,7 @@ def _format_member_fault() -> pl.Expr:
 
 
 def is_valid_at(at: datetime) -> pl.Expr:
-    """Whether a row of `UNIT_MEMBERS` counts at a time."""
+    """Return whether a row of `UNIT_MEMBERS` counts at a time."""
     now = pl.lit(at, TIMESTAMP)
     return (pl.col("valid_from") <= now) & (pl.col("valid_to").is_null() | (now < pl.col("valid_to")))
 

@@ -1,4 +1,4 @@
-"""Operational units -> verdicts: each unit by itself (substep 1), the rules in the order in which they are tried.
+"""Operational units -> verdicts: each unit by itself, the rules in the order in which they are tried.
 
 What is compared are bounds of the fill, which is exact where all data are fresh: a unit is in danger if even the least
 that it can hold says so, and clear if even the most does. Of an UNKNOWN unit only the least is proven, so it may
@@ -140,7 +140,7 @@ class Condition:
     threshold: float = 0
 
     def is_met(self) -> pl.Expr:
-        """Whether it holds."""
+        """Return whether it holds."""
         value = pl.col(self.signal)
         outcome = {
             ">=": value >= self.threshold,

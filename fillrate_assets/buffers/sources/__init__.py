@@ -1,1 +1,1 @@
-"""Reads the feeds of warehouse floors."""
+"""Readers of the feeds of warehouse floors. No rule belongs here."""

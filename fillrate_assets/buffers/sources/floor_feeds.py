@@ -70,7 +70,7 @@ class FloorFeeds:
         sql.require_file(_SYSTEM, self.url, "`fillrate buffers demo`")
         sql.get_engine(self.url, statement_seconds=self.statement_seconds)
         statements = {
-            feed: _build_statement(self._get_table(feed), feed, snapshot_ts, look_back, _limit_named(warehouses))
+            feed: _build_statement(self._get_table(feed), feed, snapshot_ts, look_back, _limit_warehouses(warehouses))
             for feed in schema.FEEDS
         }
         threads = ThreadPoolExecutor(len(statements), thread_name_prefix="feed")
@@ -130,7 +130,7 @@ class FloorFeeds:
         return tables.declare_source_table(self.url, frame, frame.name, self.tables, text=())
 
 
-def _limit_named(warehouses: Sequence[str] | None) -> Sequence[str] | None:
+def _limit_warehouses(warehouses: Sequence[str] | None) -> Sequence[str] | None:
     """Limit the warehouses that a statement names."""
     return warehouses if warehouses is not None and len(warehouses) <= _MOST_NAMED else None
 
@@ -160,7 +160,7 @@ class _RowFilter:
     warehouses: Sequence[str] | None
 
     def is_relevant(self, rows: sa.FromClause) -> sa.ColumnElement[bool]:
-        """Whether a row had arrived, and is not too old; one of unknown age or arrival is there to be rejected."""
+        """Return whether a row had arrived, and is not too old; without an age or arrival it is read to be rejected."""
         column = rows.c
         wanted = [] if self.warehouses is None else [column.warehouse.in_(self.warehouses)]
         return sa.and_(
@@ -170,7 +170,7 @@ class _RowFilter:
         )
 
     def is_new(self, rows: sa.FromClause) -> sa.ColumnElement[bool]:
-        """Whether a row arrived since the tick before."""
+        """Return whether a row arrived since the tick before."""
         return rows.c.ingest_ts > self.now - TICK
 
 
@@ -237,7 +237,7 @@ def _is_same_path(one: sa.FromClause, other: sa.FromClause) -> sa.ColumnElement[
 
 
 def _is_usable(rows: sa.FromClause) -> sa.ColumnElement[bool]:
-    """Whether the rules can use a row of limits; never null."""
+    """Return whether the rules can use a row of limits; never null."""
     amounts = [rows.c[name] for name in _AMOUNTS if name in rows.c]
     return sa.and_(
         rows.c.ingest_ts.is_not(None),

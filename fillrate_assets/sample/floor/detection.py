@@ -39,7 +39,7 @@ _NOTIFYING: Final = ("unit_id", "unit_type", "direction", "episode", "notified_t
 
 
 def run_ticks(world: World, *, since: datetime, until: datetime, policy: Policy) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Every tick of a world, one after the other, as production would run them.
+    """Run every tick of a world, one after the other, as production would run them.
 
     Args:
         world: its feeds and masters; the truth is not looked at.
@@ -68,12 +68,12 @@ def _find_reached(feeds: dict[str, pl.DataFrame], at: datetime, policy: Policy) 
     """Find what a tick may look at, of feeds that are sorted by time."""
     reach = tick.compute_look_back(policy)
 
-    def of(name: str) -> pl.DataFrame:
+    def select_reached(name: str) -> pl.DataFrame:
         times = feeds[name]["event_ts"]
         begin, end = times.search_sorted(at - reach[name]), times.search_sorted(at + TICK)
         return feeds[name].slice(begin, end - begin)
 
-    occupancy, flow, staffing, limits = (of(name) for name in schema.FEEDS)
+    occupancy, flow, staffing, limits = (select_reached(name) for name in schema.FEEDS)
     return Feeds(occupancy, flow, staffing, limits)
 
 

@@ -58,7 +58,7 @@ class Event:
 def draw(
     layout: Layout, roster: Roster, kinds: Sequence[Kind], per_day: int, rng: np.random.Generator
 ) -> tuple[Event, ...]:
-    """Events of these kinds, so many per working day, in its working minutes.
+    """Draw events of these kinds, so many per working day, in its working minutes.
 
     The day's working time is cut into as many parts as there are events, and each begins in the first half of its
     part: most are over before the next one begins.

@@ -1,7 +1,7 @@
 """What the feeds of a warehouse show of its floor: noisy, late, twice, corrected, wrong, or not at all.
 
 Each row is sent by its source at some time and received a little later; a tick may only read what it has received.
-Rows stand in the order in which they were received.
+Rows are in the order in which they were received.
 """
 
 from __future__ import annotations
@@ -77,11 +77,11 @@ class _Floor:
     events: tuple[Event, ...]
     reception: Reception
 
-    def of_kind(self, kind: Kind, target: str | None = None) -> list[Event]:
-        """Its events of a kind, and of a target if one is given."""
+    def select_events(self, kind: Kind, target: str | None = None) -> list[Event]:
+        """Return its events of a kind, and of a target if one is given."""
         return [event for event in self.events if event.kind is kind and target in {None, event.target}]
 
-    def moment(self, column: str) -> pl.Expr:
+    def to_times(self, column: str) -> pl.Expr:
         """Convert a column of seconds since the start to times."""
         return (pl.lit(self.roster.start) + pl.duration(seconds=pl.col(column))).alias(column)
 
@@ -103,11 +103,11 @@ def simulate_feeds(
 
 
 def _report_levels(floor: _Floor, rng: np.random.Generator) -> pl.DataFrame:
-    """Every minute, the level of every path."""
+    """Report, every minute, the level of every path."""
     layout, reception = floor.layout, floor.reception
     shape = floor.record.level.shape
     read = np.maximum(0, np.rint(floor.record.level + rng.standard_normal(shape) * reception.noise * layout.capacity))
-    for event in floor.of_kind(Kind.STUCK_SENSOR):
+    for event in floor.select_events(Kind.STUCK_SENSOR):
         stuck = layout.paths.index(event.target)
         read[event.start : event.end, stuck] = read[event.start, stuck]
     chance = rng.random(shape)
@@ -117,14 +117,14 @@ def _report_levels(floor: _Floor, rng: np.random.Generator) -> pl.DataFrame:
         read,
     )
     silent = np.zeros(shape, np.bool_)
-    for event in floor.of_kind(Kind.DROPOUT):
+    for event in floor.select_events(Kind.DROPOUT):
         silent[event.start : event.end, layout.paths.index(event.target)] = True
     minute, path = np.nonzero(~silent)
     return pl.DataFrame({"path": _name_paths(layout, path), "event": minute * 60, "level": wrong[minute, path]})
 
 
 def _report_flows(floor: _Floor, rng: np.random.Generator) -> pl.DataFrame:
-    """Every five minutes, what came in and went out; what was counted short is sent again when it is complete."""
+    """Report, every five minutes, what came in and went out; what was counted short is sent again once complete."""
     record, offset = floor.record, floor.layout.window_offset
     ends = np.arange(offset + WINDOW_MINUTES, floor.roster.minutes + 1, WINDOW_MINUTES)
     counts = {
@@ -145,11 +145,11 @@ def _report_flows(floor: _Floor, rng: np.random.Generator) -> pl.DataFrame:
     first = complete.with_columns((pl.col(name) * short).floor().cast(pl.Int64) for name in counts)
     again = complete.filter(pl.Series(corrected))
     again = again.with_columns(pl.col("sent") + pl.Series(rng.integers(*CORRECTED_SECONDS, again.height)))
-    return pl.concat([first, again]).with_columns(floor.moment("window_start"))
+    return pl.concat([first, again]).with_columns(floor.to_times("window_start"))
 
 
 def _report_people(floor: _Floor) -> pl.DataFrame:
-    """Every quarter of an hour, the associates of each pool; on a break they are still at work."""
+    """Report, every quarter of an hour, the associates of each pool; on a break they are still at work."""
     layout, roster = floor.layout, floor.roster
     minutes = np.arange(0, roster.minutes, REPORT_MINUTES)
     on, since = roster.shift[minutes] >= 0, roster.since[minutes]
@@ -166,7 +166,7 @@ def _report_people(floor: _Floor) -> pl.DataFrame:
         }
     ).with_columns(
         pl.when(pl.Series(on)).then("shift"),
-        *(pl.when(pl.Series(coming > 0)).then(floor.moment(name)).alias(name) for name in ("break_from", "break_to")),
+        *(pl.when(pl.Series(coming > 0)).then(floor.to_times(name)).alias(name) for name in ("break_from", "break_to")),
     )
     return pl.concat(
         rows.with_columns(
@@ -180,7 +180,7 @@ def _report_people(floor: _Floor) -> pl.DataFrame:
 
 
 def _report_limits(floor: _Floor, rng: np.random.Generator) -> pl.DataFrame:
-    """Every quarter of an hour, and when a lane opens or closes, what each path can take and what waits for it."""
+    """Report, every quarter of an hour and when a lane opens or closes, what each path can take and what waits."""
     layout, record = floor.layout, floor.record
     changed = np.zeros_like(record.lane_open)
     changed[::REPORT_MINUTES] = True
@@ -203,7 +203,7 @@ def _report_limits(floor: _Floor, rng: np.random.Generator) -> pl.DataFrame:
             "backlog": waiting[minute, path],
             "critical_pull_ts": (minute // TRUCK_MINUTES + 1) * TRUCK_MINUTES * 60,
         }
-    ).with_columns(floor.moment("critical_pull_ts"))
+    ).with_columns(floor.to_times("critical_pull_ts"))
 
 
 def _receive(
@@ -226,11 +226,11 @@ def _receive(
     leaves = rows["sent"].to_numpy()
     arrives = leaves + rng.integers(*LAG_SECONDS[feed], rows.height)
     arrives += np.where(rng.random(rows.height) < reception.late, rng.integers(*LATE_SECONDS, rows.height), 0)
-    for event in floor.of_kind(Kind.FEED_STALL, feed):
+    for event in floor.select_events(Kind.FEED_STALL, feed):
         stalled = (leaves >= event.start * 60) & (leaves < event.end * 60)
         arrives = np.where(stalled, np.maximum(arrives, event.end * 60 + rng.integers(0, 60, rows.height)), arrives)
     received = rng.random(rows.height) >= reception.lost
-    for event in floor.of_kind(Kind.FEED_OUTAGE, feed):
+    for event in floor.select_events(Kind.FEED_OUTAGE, feed):
         received &= (leaves < event.start * 60) | (leaves >= event.end * 60)
     twice = received & (rng.random(rows.height) < reception.twice)
     numbered = rows.with_columns(src_seq=pl.int_range(1, rows.height + 1), ingest=pl.Series(arrives))
@@ -239,7 +239,7 @@ def _receive(
     arrived = pl.concat([numbered.filter(pl.Series(received)), again]).sort("ingest", "src_seq", maintain_order=True)
     return target.conform(
         arrived.lazy()
-        .with_columns(floor.moment("event"), floor.moment("ingest"))
+        .with_columns(floor.to_times("event"), floor.to_times("ingest"))
         .rename({"event": "event_ts", "ingest": "ingest_ts"})
         .with_columns(warehouse=pl.lit(floor.layout.warehouse), problem=pl.lit(None, pl.String))
     ).collect()

@@ -209,7 +209,7 @@ def build_master_data(numbers: Sequence[int], paths: pl.DataFrame, hours: pl.Dat
         .join(pl.DataFrame({"weekday": _WORKDAYS}), how="cross")
         .with_columns(starts=pl.time("hour"), ends=pl.time((pl.col("hour") + SHIFT_HOURS) % 24))
     )
-    # What nobody asked to have elsewhere.
+    # What no event moves elsewhere.
     default = (schema.ANY, schema.ANY, schema.ANY, "ACT", "console", _OPENED, None, "sample")
     return MasterData(
         warehouses=pl.DataFrame(own, schema=schema.WAREHOUSES.polars),

@@ -87,8 +87,8 @@ class Load:
         """Its warehouses."""
         return range(1, self.warehouses + 1)
 
-    def snapshot_ts(self, tick: int) -> datetime:
-        """When a tick is."""
+    def get_snapshot_ts(self, tick: int) -> datetime:
+        """Return when a tick is."""
         return self.first + timedelta(minutes=tick * TICK_MINUTES)
 
     @cached_property
@@ -126,13 +126,13 @@ class Load:
         """Simulate what the feeds received in the five minutes before a tick, that moment included."""
         sources = range(max(0, tick - _LATEST_TICKS), tick)
         return Feeds(
-            occupancy=self._arrived(schema.OCCUPANCY, "OCCUPANCY", sources, tick),
-            flow=self._arrived(schema.FLOW, "FLOW", sources, tick),
-            staffing=self._arrived(schema.STAFFING, "STAFFING", sources, tick),
-            limits=self._arrived(schema.LIMITS, "LIMITS", sources, tick),
+            occupancy=self._select_arrived(schema.OCCUPANCY, "OCCUPANCY", sources, tick),
+            flow=self._select_arrived(schema.FLOW, "FLOW", sources, tick),
+            staffing=self._select_arrived(schema.STAFFING, "STAFFING", sources, tick),
+            limits=self._select_arrived(schema.LIMITS, "LIMITS", sources, tick),
         )
 
-    def _arrived(self, target: TableSchema, feed: str, sources: range, tick: int) -> pl.DataFrame:
+    def _select_arrived(self, target: TableSchema, feed: str, sources: range, tick: int) -> pl.DataFrame:
         """Return the rows sent in the five minutes after each source tick that arrive in this one."""
         frames = []
         for source in sources:
@@ -145,7 +145,7 @@ class Load:
             ingest += np.where(rng.random(len(event)) < self.late, rng.integers(*_LATE_SECONDS, len(event)), 0)
             here = np.flatnonzero(-(-ingest // (TICK_MINUTES * 60)) == tick)
             thing = np.tile(np.arange(things), len(minutes))[here]
-            frames.append(self._rows(feed, thing, event[here] // 60).with_columns(ingest=pl.Series(ingest[here])))
+            frames.append(self._make_rows(feed, thing, event[here] // 60).with_columns(ingest=pl.Series(ingest[here])))
         if not frames:
             return target.make_empty().collect()
         rows = pl.concat(frames).lazy().with_columns(problem=pl.lit(None, pl.String), src_seq="minute")
@@ -156,16 +156,16 @@ class Load:
             )
         ).collect()
 
-    def _rows(self, feed: str, thing: Ints, minute: Ints) -> pl.DataFrame:
+    def _make_rows(self, feed: str, thing: Ints, minute: Ints) -> pl.DataFrame:
         if feed == "STAFFING":
-            return self._people(thing, minute)
+            return self._make_staffing(thing, minute)
         named = {"warehouse": self.paths.warehouse.gather(thing), "path": self.paths.path.gather(thing)}
         rows = pl.DataFrame({**named, "minute": minute})
         capacity = self.paths.capacity[thing]
         if feed == "OCCUPANCY":
-            return rows.with_columns(level=pl.Series(self._level(thing, minute)))
+            return rows.with_columns(level=pl.Series(self._compute_levels(thing, minute)))
         if feed == "FLOW":
-            gain = self._level(thing, minute) - self._level(thing, minute - WINDOW_MINUTES)
+            gain = self._compute_levels(thing, minute) - self._compute_levels(thing, minute - WINDOW_MINUTES)
             passing = np.rint(_FLOW_SHARE * WINDOW_MINUTES * capacity)
             return rows.with_columns(
                 inflow=pl.Series(passing + np.maximum(gain, 0)),
@@ -180,7 +180,7 @@ class Load:
             critical_pull_ts=None,
         )
 
-    def _people(self, thing: Ints, minute: Ints) -> pl.DataFrame:
+    def _make_staffing(self, thing: Ints, minute: Ints) -> pl.DataFrame:
         return pl.DataFrame(
             {
                 "warehouse": pl.Series([format_name(number) for number in self.numbers]).gather(thing // len(POOLS)),
@@ -196,7 +196,7 @@ class Load:
             break_to=None,
         )
 
-    def _level(self, thing: Ints, minute: Ints) -> Floats:
+    def _compute_levels(self, thing: Ints, minute: Ints) -> Floats:
         paths = self.paths
         fill = _FILL + paths.swing[thing] * np.sin(paths.turn[thing] * minute + paths.phase[thing])
         if self.storm:

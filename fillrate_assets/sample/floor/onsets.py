@@ -6,7 +6,7 @@ minutes in a row are an onset, which begins with the first of them. Spells of on
 15 working minutes apart are one onset; it ends with its last minute of trouble.
 
 Every unit can overflow. Only a TOTAL can starve: where a single path runs empty, its people work at another. A closed
-lane is not asked whether it is full.
+lane is not checked.
 
 These numbers say what trouble is. They are not the detector's, and are not to be tuned with it.
 """
@@ -33,7 +33,7 @@ _KEY: Final = ["warehouse", "unit_id", "unit_type", "direction"]
 
 
 def find_onsets(latent: pl.DataFrame, members: pl.DataFrame, events: pl.DataFrame) -> pl.DataFrame:
-    """Every onset of overflow and starvation.
+    """Find every onset of overflow and starvation.
 
     The cause is the event of the warehouse that began last before the onset; NONE where there is none.
 

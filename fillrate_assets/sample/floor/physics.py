@@ -184,7 +184,7 @@ class _Floor:
         self._take_effect()
 
     def pick(self) -> None:
-        """Robots bring what is released to the induct paths that have room."""
+        """Let robots bring what is released to the induct paths that have room."""
         if not self._working:
             return
         here, step = self._layout.of_pool[INDUCT], self._step
@@ -193,7 +193,7 @@ class _Floor:
         surging = self._release > 1
         steered = 1.0 if surging else np.clip(1 + _RELEASE_GAIN * (TARGET_FILL - self._fill(here)), *_RELEASE_RANGE)
         share = self._release * steered * self._staff[PICK] * self._wave[step] * self._mood[PICK][step]
-        weights = self._planned[here] * self._preference(here)
+        weights = self._planned[here] * self._compute_preference(here)
         wanted = self._planned[here].sum() * share * weights / weights.sum() * self._burst_in[step, here]
         came = np.minimum(
             _round_whole(wanted, self._luck_in[step, here]), self._layout.capacity[here] - self._level[here]
@@ -215,7 +215,12 @@ class _Floor:
         self._on_sorter += self._inducted
         for index, pool in enumerate((PACK, LANE)):
             here = self._layout.of_pool[pool]
-            weights = self._planned[here] * self._preference(here) * self._burst_in[self._step, here] * self._open[here]
+            weights = (
+                self._planned[here]
+                * self._compute_preference(here)
+                * self._burst_in[self._step, here]
+                * self._open[here]
+            )
             arriving = _deal(int(lot[index]), weights, cuts[index + 1])
             came = np.minimum(arriving, self._layout.capacity[here] - self._level[here])
             self._receive(here, came)
@@ -259,22 +264,22 @@ class _Floor:
     def _take_effect(self) -> None:
         """Take together what all events that are happening now do."""
 
-        def product(kinds: Iterable[Kind], target: str = "") -> float:
+        def multiply(kinds: Iterable[Kind], target: str = "") -> float:
             return float(np.prod([e.strength for e in self._happening if e.kind in kinds and e.target == target]))
 
-        self._release = product((Kind.SURGE, Kind.DRY_SPELL))
+        self._release = multiply((Kind.SURGE, Kind.DRY_SPELL))
         for pool, count in self._layout.headcount.items():
             # Whole people: what works is what the feed can say.
-            self._staff[pool] = round(count * product((Kind.STAFFING_GAP,), pool)) / count
-        self._running = np.array([product((Kind.JAM,), path) for path in self._layout.paths])
+            self._staff[pool] = round(count * multiply((Kind.STAFFING_GAP,), pool)) / count
+        self._running = np.array([multiply((Kind.JAM,), path) for path in self._layout.paths])
         closed = [event.target for event in self._happening if event.kind is Kind.CLOSED_LANE]
         self._open = ~np.isin(self._layout.paths, closed)
 
     def _fill(self, here: slice) -> float:
         return float(self._level[here].sum() / self._layout.capacity[here].sum())
 
-    def _preference(self, here: slice) -> Floats:
-        """How much of its planned flow each path is sent: less to the fuller ones."""
+    def _compute_preference(self, here: slice) -> Floats:
+        """Return how much of its planned flow each path is sent: less to the fuller ones."""
         fill: Floats = self._level[here] / self._layout.capacity[here]
         return 1 + _BALANCE * (TARGET_FILL - fill)
 
@@ -302,7 +307,7 @@ class _Floor:
 
 
 def _round_whole(packages: Floats, luck: Floats) -> Ints:
-    """Whole packages: rounded up as often as the fraction says."""
+    """Round to whole packages: up as often as the fraction says."""
     return np.floor(packages + luck).astype(np.int64)
 
 
@@ -317,7 +322,7 @@ def _deal(packages: int, weights: Floats, cut: float) -> Ints:
 
 
 def _draw_moods(rng: np.random.Generator, steps: int) -> Floats:
-    """For each pool the ups and downs around 1 that last for minutes."""
+    """Draw for each pool the ups and downs around 1 that last for minutes."""
     kernel = np.exp(-np.arange(5 * _MOOD_STEPS) / _MOOD_STEPS)
     kernel *= _MOOD / np.sqrt((kernel**2).sum())
     white = rng.standard_normal((len(POOLS), steps))
@@ -325,5 +330,5 @@ def _draw_moods(rng: np.random.Generator, steps: int) -> Floats:
 
 
 def _round_steps(noise: Floats) -> Floats:
-    """Another processor's last digits make no other day of it."""
+    """Round, so that another processor's last digits make no other day of it."""
     return np.round(noise, 6)

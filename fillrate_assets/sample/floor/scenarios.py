@@ -96,7 +96,7 @@ def simulate(scenario: Scenario, numbers: Sequence[int] | None = None, events: S
 def _run(
     scenario: Scenario, layout: Layout, events: Sequence[Event] | None
 ) -> tuple[Feeds, pl.DataFrame, pl.DataFrame]:
-    """One warehouse: its feeds, its latent state, its events."""
+    """Run one warehouse: its feeds, its latent state, its events."""
     roster = plan.draw_roster(layout, datetime.combine(scenario.first, time()), scenario.days * _DAY_MINUTES)
     if events is None:
         rng = make_generator(scenario.seed, Stream.TROUBLE, layout.number)
@@ -111,7 +111,7 @@ def _run(
 
 
 def _list_kinds(prefix: str, seed: int) -> tuple[Scenario, ...]:
-    """One scenario of each kind; their seeds follow one another."""
+    """List one scenario of each kind; their seeds follow one another."""
     return (
         Scenario(f"{prefix}healthy", seed),
         Scenario(f"{prefix}healthy, rough feeds", seed + 1, feed_kinds=FEED_KINDS, reception=ROUGH),

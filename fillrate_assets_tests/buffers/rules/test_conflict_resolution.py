@@ -36,16 +36,16 @@ INDUCT: Final[Row] = {**THROTTLE, "unit_id": "W1_INDUCT_A", "unit_type": "INDUCT
 POOL: Final[Row] = {**THROTTLE, "unit_id": "W1_INDUCT_TOTAL", "quantity": 900.0}
 
 
-def resolved(*rows: Row, history: pl.DataFrame = NO_HISTORY, now: pl.DataFrame = NO_UNITS) -> dict[str, dict[str, Any]]:
-    """The recommendations by unit and direction: 'W1_PICK_TOTAL OVERFLOW'."""
+def resolve(*rows: Row, history: pl.DataFrame = NO_HISTORY, now: pl.DataFrame = NO_UNITS) -> dict[str, dict[str, Any]]:
+    """Resolve verdicts; the recommendations by unit and direction: 'W1_PICK_TOTAL OVERFLOW'."""
     made = conflict_resolution.resolve_conflicts(make_verdicts(*rows), now, history, policy=POLICY)
     schema.RECOMMENDATIONS.validate(made)
     assert made.height == len(rows)
     return {f"{row['unit_id']} {row['direction']}": row for row in made.to_dicts()}
 
 
-def outcome(found: dict[str, dict[str, Any]]) -> dict[str, str]:
-    """How each row that did not simply stand was resolved: 'OVERRIDDEN R1 to W1_PICK_TOTAL OVERFLOW'."""
+def describe_outcomes(found: dict[str, dict[str, Any]]) -> dict[str, str]:
+    """Describe how each row with a conflict was resolved: 'OVERRIDDEN R1 to W1_PICK_TOTAL OVERFLOW'."""
     return {
         key: f"{row['resolution']} {row['resolution_rule']} {row['winner']}"
         for key, row in found.items()
@@ -53,7 +53,7 @@ def outcome(found: dict[str, dict[str, Any]]) -> dict[str, str]:
     }
 
 
-def test_a_row_without_a_conflict_stands_as_it_is() -> None:
+def test_a_row_without_a_conflict_stays_as_it_is() -> None:
     before = make_verdicts(FULL)
     found = conflict_resolution.resolve_conflicts(before, NO_UNITS, NO_HISTORY, policy=POLICY)
     assert found.select(before.columns).equals(before)
@@ -69,7 +69,7 @@ def test_a_row_without_a_conflict_stands_as_it_is() -> None:
 
 
 def test_a_loser_stays_with_what_it_was() -> None:
-    found = resolved({**INDUCT, "explanation": "INDUCT A: 91.0 % full."}, POOL)["W1_INDUCT_A OVERFLOW"]
+    found = resolve({**INDUCT, "explanation": "INDUCT A: 91.0 % full."}, POOL)["W1_INDUCT_A OVERFLOW"]
     assert (found["verdict"], found["action"], found["quantity"], found["until_ts"]) == ("ACT", None, None, None)
     assert (found["original_verdict"], found["original_action"], found["original_quantity"]) == ("ACT", "THROTTLE", 300)
     assert found["original_explanation"] == "INDUCT A: 91.0 % full."
@@ -95,10 +95,10 @@ def test_a_loser_stays_with_what_it_was() -> None:
     ],
 )
 def test_rows_are_ranked_by_severity_scope_minutes_left_and_unit(first: Row, second: Row) -> None:
-    asked = {"quantity": 6.0, "target_unit": "PACK"}
-    rows = [{**asked, "unit_id": "W1_PACK_TOTAL", **first}, {**asked, "unit_id": "W1_SORT_TOTAL", **second}]
+    requested = {"quantity": 6.0, "target_unit": "PACK"}
+    rows = [{**requested, "unit_id": "W1_PACK_TOTAL", **first}, {**requested, "unit_id": "W1_SORT_TOTAL", **second}]
     for order in (rows, rows[::-1]):
-        found = resolved(*order)
+        found = resolve(*order)
         assert found[f"{rows[0]['unit_id']} OVERFLOW"]["quantity"] == 6.0
         assert found[f"{rows[1]['unit_id']} OVERFLOW"]["quantity"] == 0.0
 
@@ -124,12 +124,12 @@ def test_rows_are_ranked_by_severity_scope_minutes_left_and_unit(first: Row, sec
     ],
 )
 def test_r1_a_pool_throttle_subsumes_an_induct_throttle(induct: Row, pool: Row, expected: str | None) -> None:
-    found = resolved({**INDUCT, **induct}, {**POOL, **pool})
-    assert outcome(found) == ({} if expected is None else {"W1_INDUCT_A OVERFLOW": expected})
+    found = resolve({**INDUCT, **induct}, {**POOL, **pool})
+    assert describe_outcomes(found) == ({} if expected is None else {"W1_INDUCT_A OVERFLOW": expected})
 
 
 def test_r1_of_an_emergency_the_least_of_both_counts() -> None:
-    found = resolved({**INDUCT, "verdict": "EMERGENCY"}, {**POOL, "quantity": 250.0})
+    found = resolve({**INDUCT, "verdict": "EMERGENCY"}, {**POOL, "quantity": 250.0})
     assert found["W1_INDUCT_A OVERFLOW"]["quantity"] == 250.0
     assert found["W1_INDUCT_TOTAL OVERFLOW"]["quantity"] == 250.0
     assert found["W1_INDUCT_A OVERFLOW"]["explanation"].startswith("R1: Throttle it to 250 packages/h, as its whole")
@@ -186,12 +186,12 @@ def test_r1_of_an_emergency_the_least_of_both_counts() -> None:
     ],
 )
 def test_r2_of_opposite_moves_on_one_pool_the_lower_loses(rows: list[Row], expected: dict[str, str]) -> None:
-    assert outcome(resolved(*rows)) == expected
+    assert describe_outcomes(resolve(*rows)) == expected
 
 
 def test_r2_says_for_whom() -> None:
     sort = {"unit_id": "W1_SORT_TOTAL", "source_unit": "PICK", "target_unit": "SORT"}
-    found = resolved({"verdict": "EMERGENCY"}, sort)["W1_SORT_TOTAL OVERFLOW"]
+    found = resolve({"verdict": "EMERGENCY"}, sort)["W1_SORT_TOTAL OVERFLOW"]
     assert found["explanation"].startswith(
         "R2: PICK cannot both give and get associates: W1_PICK_TOTAL OVERFLOW goes first. Before: "
     )
@@ -218,22 +218,22 @@ def test_r3_donors_give_no_more_than_they_can_spare_by_rank(
         {"unit_id": f"W1_{pool}_TOTAL", "target_unit": pool, "quantity": quantity, "minutes_left": float(n)}
         for n, (pool, quantity) in enumerate(zip(pools, quantities, strict=True))
     ]
-    found = resolved(*rows)
+    found = resolve(*rows)
     assert [found[f"W1_{pool}_TOTAL OVERFLOW"]["quantity"] for pool in pools] == granted
     cut = {f"W1_{pool}_TOTAL OVERFLOW" for pool, was, got in zip(pools, quantities, granted, strict=True) if was != got}
-    assert outcome(found) == dict.fromkeys(cut, "CHANGED R3 W1_PICK_TOTAL OVERFLOW")
+    assert describe_outcomes(found) == dict.fromkeys(cut, "CHANGED R3 W1_PICK_TOTAL OVERFLOW")
 
 
 def test_r3_says_who_goes_first() -> None:
-    found = resolved({"minutes_left": 1.0}, {"unit_id": "W1_SORT_TOTAL", "target_unit": "SORT"})
+    found = resolve({"minutes_left": 1.0}, {"unit_id": "W1_SORT_TOTAL", "target_unit": "SORT"})
     assert found["W1_SORT_TOTAL OVERFLOW"]["explanation"] == (
         "R3: Move 2 of 4: W1_PICK_TOTAL OVERFLOW goes first, and INDUCT can spare 6. Before: PICK TOTAL: 94.0 % full."
     )
 
 
 @pytest.mark.parametrize("other", [{"source_unit": "PACK"}, {"unit_id": "W2_SORT_TOTAL"}, {"verdict": "WARN"}])
-def test_r3_counts_per_donor_and_warehouse_what_is_asked_for(other: Row) -> None:
-    assert outcome(resolved({}, {"unit_id": "W1_SORT_TOTAL", "target_unit": "SORT", **other})) == {}
+def test_r3_counts_per_donor_and_warehouse_what_is_requested(other: Row) -> None:
+    assert describe_outcomes(resolve({}, {"unit_id": "W1_SORT_TOTAL", "target_unit": "SORT", **other})) == {}
 
 
 # --- R4
@@ -257,14 +257,14 @@ def test_r3_counts_per_donor_and_warehouse_what_is_asked_for(other: Row) -> None
 def test_r4_a_throttle_cancels_more_staff_upstream(throttle: Row, move: Row, cancelled: bool) -> None:  # noqa: FBT001
     winner = throttle.get("unit_id", "W1_INDUCT_A")
     quiet = {"unit_id": "W1_PICK_A", "verdict": "CLEAR", "action": None, "quantity": None}
-    found = resolved({**INDUCT, **throttle}, move, quiet)
+    found = resolve({**INDUCT, **throttle}, move, quiet)
     key = f"{move.get('unit_id', 'W1_PICK_TOTAL')} {move.get('direction', 'OVERFLOW')}"
-    assert outcome(found) == ({key: f"OVERRIDDEN R4 {winner} OVERFLOW"} if cancelled else {})
+    assert describe_outcomes(found) == ({key: f"OVERRIDDEN R4 {winner} OVERFLOW"} if cancelled else {})
 
 
 def test_r4_a_throttle_that_lost_cancels_in_the_name_of_its_pool() -> None:
-    found = resolved(INDUCT, POOL, {})
-    assert outcome(found) == {
+    found = resolve(INDUCT, POOL, {})
+    assert describe_outcomes(found) == {
         "W1_INDUCT_A OVERFLOW": "OVERRIDDEN R1 W1_INDUCT_TOTAL OVERFLOW",
         "W1_PICK_TOTAL OVERFLOW": "OVERRIDDEN R4 W1_INDUCT_TOTAL OVERFLOW",
     }
@@ -296,10 +296,10 @@ def test_r4_a_throttle_that_lost_cancels_in_the_name_of_its_pool() -> None:
 def test_r5_a_starvation_follows_from_our_own_throttle(throttle: Row, row: Row, follows: bool) -> None:  # noqa: FBT001
     starving = {**STARVING, "unit_id": "W1_INDUCT_TOTAL", "source_unit": "INDUCT", **row}
     history = make_recommendations({**INDUCT, "snapshot_ts": make_tick(-1), **throttle})
-    found = resolved(starving, history=history)
+    found = resolve(starving, history=history)
     winner = throttle.get("unit_id", "W1_INDUCT_A")
     key = f"{starving['unit_id']} {starving['direction']}"
-    assert outcome(found) == ({key: f"CAUSED_BY_ACTION R5 {winner} OVERFLOW"} if follows else {})
+    assert describe_outcomes(found) == ({key: f"CAUSED_BY_ACTION R5 {winner} OVERFLOW"} if follows else {})
 
 
 @pytest.mark.parametrize(
@@ -309,26 +309,26 @@ def test_r5_a_starvation_follows_from_our_own_throttle(throttle: Row, row: Row, 
 def test_r5_blames_a_throttle_only_while_it_is_at_work(inflow_rate: float | None, follows: bool) -> None:  # noqa: FBT001
     """300 packages an hour are 5 a minute: less comes of something else, and more does not heed it."""
     now = make_units({"unit_id": "W1_INDUCT_A", "unit_type": "INDUCT", "inflow_rate": inflow_rate})
-    found = resolved(
+    found = resolve(
         {**STARVING, "unit_id": "W1_INDUCT_TOTAL"},
         history=make_recommendations({**INDUCT, "snapshot_ts": make_tick(-1)}),
         now=now,
     )
-    assert bool(outcome(found)) == follows
+    assert bool(describe_outcomes(found)) == follows
 
 
-def test_r5_asks_whether_the_latest_throttle_of_a_unit_is_at_work() -> None:
+def test_r5_checks_whether_the_latest_throttle_of_a_unit_is_at_work() -> None:
     now = make_units({"unit_id": "W1_INDUCT_A", "unit_type": "INDUCT", "inflow_rate": 5.0})
     raised = {**INDUCT, "snapshot_ts": make_tick(-1), "quantity": 600.0}
     history = make_recommendations({**INDUCT, "snapshot_ts": make_tick(-2)}, raised)
-    assert not outcome(resolved({**STARVING, "unit_id": "W1_INDUCT_TOTAL"}, history=history, now=now))
+    assert not describe_outcomes(resolve({**STARVING, "unit_id": "W1_INDUCT_TOTAL"}, history=history, now=now))
 
 
 def test_r5_names_the_latest_throttle_and_takes_the_move_away() -> None:
     starving = {**STARVING, "unit_id": "W1_INDUCT_TOTAL", "source_unit": "INDUCT"}
     earlier = {**INDUCT, "unit_id": "W1_INDUCT_B", "snapshot_ts": make_tick(-2)}
     history = make_recommendations(earlier, {**INDUCT, "snapshot_ts": make_tick(-1)})
-    found = resolved(starving, history=history)["W1_INDUCT_TOTAL STARVATION"]
+    found = resolve(starving, history=history)["W1_INDUCT_TOTAL STARVATION"]
     assert (found["action"], found["original_action"]) == (None, "MOVE_STAFF")
     assert found["explanation"].startswith(
         "R5: It follows from our own throttle of 300 packages/h at 13:55 UTC (W1_INDUCT_A OVERFLOW). Before: "
@@ -384,12 +384,12 @@ L2: Final = {"action": "OPEN_LANE", "unit_id": "W1_PACK_L2", "quantity": 5.0}
     ],
 )
 def test_r6_a_recipient_that_alerts_or_is_taken_up_is_dropped(rows: list[Row], expected: str | None) -> None:
-    assert outcome(resolved(*rows)) == ({} if expected is None else {"W1_PACK_L1 OVERFLOW": expected})
+    assert describe_outcomes(resolve(*rows)) == ({} if expected is None else {"W1_PACK_L1 OVERFLOW": expected})
 
 
 def test_r6_what_is_left_is_diverted_to_the_others() -> None:
     row = rebalance("W1_PACK_L1", ("W1_PACK_L2", 4.0, 9.0), ("W1_PACK_L3", 6.0, 9.0))
-    found = resolved(row, L2)["W1_PACK_L1 OVERFLOW"]
+    found = resolve(row, L2)["W1_PACK_L1 OVERFLOW"]
     assert (found["quantity"], found["target_unit"], found["original_quantity"]) == (6.0, "6.0 to PACK L3", 10.0)
     assert found["recipients"] == [{"unit_id": "W1_PACK_L3", "quantity": 6.0, "headroom": 9.0}]
     assert found["explanation"].startswith(
@@ -411,9 +411,9 @@ BLIND: Final = {"verdict": "UNKNOWN", "quality": "UNKNOWN", "action": None, "qua
     ],
 )
 def test_r7_a_pool_of_which_nothing_is_known_neither_gives_nor_takes(blind: Row, row: Row, source: str | None) -> None:
-    found = resolved({**BLIND, **blind}, row)
+    found = resolve({**BLIND, **blind}, row)
     key = f"{row.get('unit_id', 'W1_PICK_TOTAL')} {row.get('direction', 'OVERFLOW')}"
-    assert outcome(found) == {key: f"CHANGED R7 {blind['unit_id']} OVERFLOW"}
+    assert describe_outcomes(found) == {key: f"CHANGED R7 {blind['unit_id']} OVERFLOW"}
     assert (found[key]["action"], found[key]["quantity"], found[key]["source_unit"]) == ("MOVE_STAFF", None, source)
     assert found[key]["explanation"].startswith("R7: Nothing is known of ")
 
@@ -428,21 +428,21 @@ def test_r7_a_pool_of_which_nothing_is_known_neither_gives_nor_takes(blind: Row,
     ],
 )
 def test_r7_other_pools_and_single_paths_do_not_matter(blind: Row) -> None:
-    assert outcome(resolved({**BLIND, **blind}, {})) == {}
+    assert describe_outcomes(resolve({**BLIND, **blind}, {})) == {}
 
 
-def test_r7_an_unknown_unit_that_alerts_still_stands_and_opposes_nobody() -> None:
+def test_r7_an_unknown_unit_that_alerts_still_counts_and_opposes_no_other() -> None:
     proven = {"quality": "UNKNOWN", "verdict": "EMERGENCY", "quantity": None, "source_unit": None}
     sort = {"unit_id": "W1_SORT_TOTAL", "source_unit": "PACK", "target_unit": "SORT"}
-    assert outcome(resolved(proven, sort)) == {}
+    assert describe_outcomes(resolve(proven, sort)) == {}
 
 
 def test_r7_a_sibling_of_which_nothing_is_known_takes_nothing() -> None:
     row = rebalance("W1_PACK_L1", ("W1_PACK_L2", 4.0, 9.0), ("W1_PACK_L3", 6.0, 9.0))
-    found = resolved(row, {**BLIND, "unit_id": "W1_PACK_L2"})
-    assert outcome(found) == {"W1_PACK_L1 OVERFLOW": "CHANGED R7 W1_PACK_L2 OVERFLOW"}
+    found = resolve(row, {**BLIND, "unit_id": "W1_PACK_L2"})
+    assert describe_outcomes(found) == {"W1_PACK_L1 OVERFLOW": "CHANGED R7 W1_PACK_L2 OVERFLOW"}
     assert found["W1_PACK_L1 OVERFLOW"]["quantity"] == 6.0
 
 
 def test_no_verdicts_make_no_recommendations() -> None:
-    assert resolved() == {}
+    assert resolve() == {}

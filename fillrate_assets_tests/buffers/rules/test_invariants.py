@@ -70,20 +70,20 @@ UNIT_ROWS: Final = st.fixed_dictionaries(
 
 
 @st.composite
-def networks(draw: st.DrawFn) -> list[dict[str, Any]]:
-    """Rows of `UNIT_TIMESERIES`; the units of a pool share its people."""
+def draw_network(draw: st.DrawFn) -> list[dict[str, Any]]:
+    """Draw rows of `UNIT_TIMESERIES`; the units of a pool share its people."""
     people: dict[str, dict[str, Any]] = {}
     rows = []
     for unit_id, unit_type in draw(st.lists(st.sampled_from(UNITS), min_size=1, max_size=10, unique=True)):
         pool = unit_id.rsplit("_", 1)[0]
         people[pool] = people.get(pool) or draw(POOL_ROWS)
-        rows.append(_at({"unit_id": unit_id, "unit_type": unit_type, **people[pool], **draw(UNIT_ROWS)}))
+        rows.append(_add_times({"unit_id": unit_id, "unit_type": unit_type, **people[pool], **draw(UNIT_ROWS)}))
     return rows
 
 
 @st.composite
-def requests(draw: st.DrawFn) -> pl.DataFrame:
-    """`VERDICTS_OF_UNITS` that contradict each other as much as can be."""
+def draw_requests(draw: st.DrawFn) -> pl.DataFrame:
+    """Draw `VERDICTS_OF_UNITS` that contradict each other as much as can be."""
     surplus = {pool: draw(st.integers(0, 9)) for pool in POOLS}
     rows: list[dict[str, Any]] = []
     for pool in draw(st.lists(st.sampled_from(POOLS), min_size=2, unique=True)):
@@ -103,11 +103,11 @@ def requests(draw: st.DrawFn) -> pl.DataFrame:
         ]
         total = sum(float(share["quantity"]) for share in shares)
         rows.append({"unit_id": lane, "action": "REBALANCE", "quantity": total, "recipients": shares})
-    asked = {
+    fields = {
         "verdict": st.sampled_from(["ACT", "EMERGENCY", "WARN"]),
         "minutes_left": st.sampled_from([None, 1.0, 2.0]),
     }
-    return make_verdicts(*[{**row, **draw(st.fixed_dictionaries(asked))} for row in rows])
+    return make_verdicts(*[{**row, **draw(st.fixed_dictionaries(fields))} for row in rows])
 
 
 HISTORIES: Final = st.lists(
@@ -126,8 +126,8 @@ HISTORIES: Final = st.lists(
 )
 
 
-def _at(row: dict[str, Any]) -> dict[str, Any]:
-    """The row with what follows from its fill and slope."""
+def _add_times(row: dict[str, Any]) -> dict[str, Any]:
+    """Add to the row what follows from its fill and slope."""
     level, slope = row["fill"] * 1000, row["slope"] or 0.0
     return {
         **row,
@@ -136,7 +136,7 @@ def _at(row: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _both(rows: list[dict[str, Any]], history: list[dict[str, Any]]) -> tuple[pl.DataFrame, pl.DataFrame]:
+def _run_both(rows: list[dict[str, Any]], history: list[dict[str, Any]]) -> tuple[pl.DataFrame, pl.DataFrame]:
     before = make_recommendations(*history)
     now = make_units(*rows)
     found = verdict_rules.compute_verdicts(now, before, policy=POLICY)
@@ -147,14 +147,14 @@ def _both(rows: list[dict[str, Any]], history: list[dict[str, Any]]) -> tuple[pl
 
 
 @FEW
-@given(networks(), HISTORIES, st.randoms(use_true_random=False))
+@given(draw_network(), HISTORIES, st.randoms(use_true_random=False))
 def test_the_order_of_the_input_is_irrelevant(
     rows: list[dict[str, Any]], history: list[dict[str, Any]], order: random.Random
 ) -> None:
-    found, resolved = _both(rows, history)
+    found, resolved = _run_both(rows, history)
     order.shuffle(rows)
     order.shuffle(history)
-    again, resolved_again = _both(rows, history)
+    again, resolved_again = _run_both(rows, history)
     assert found.equals(again)
     assert resolved.equals(resolved_again)
     shuffled = found.sample(fraction=1, shuffle=True, seed=order.randrange(1000))
@@ -166,9 +166,9 @@ def test_the_order_of_the_input_is_irrelevant(
 
 
 @FEW
-@given(networks(), HISTORIES)
+@given(draw_network(), HISTORIES)
 def test_nothing_is_deleted(rows: list[dict[str, Any]], history: list[dict[str, Any]]) -> None:
-    found, resolved = _both(rows, history)
+    found, resolved = _run_both(rows, history)
     assert resolved.select(KEY).equals(found.select(KEY))
     before = ["action", "quantity", "verdict", "explanation"]
     changed = resolved.filter(pl.col("resolution") != "KEPT")
@@ -177,21 +177,21 @@ def test_nothing_is_deleted(rows: list[dict[str, Any]], history: list[dict[str, 
 
 
 @settings(max_examples=100)
-@given(requests())
-def test_what_stands_keeps_to_surplus_headroom_and_one_direction(found: pl.DataFrame) -> None:
-    _keeps_to_limits(found)
+@given(draw_requests())
+def test_what_remains_is_within_surplus_headroom_and_one_direction(found: pl.DataFrame) -> None:
+    _assert_limits(found)
 
 
 @FEW
-@given(networks(), HISTORIES)
-def test_what_stands_of_a_network_keeps_to_them(rows: list[dict[str, Any]], history: list[dict[str, Any]]) -> None:
-    _keeps_to_limits(_both(rows, history)[0])
+@given(draw_network(), HISTORIES)
+def test_what_remains_of_a_network_is_within_them(rows: list[dict[str, Any]], history: list[dict[str, Any]]) -> None:
+    _assert_limits(_run_both(rows, history)[0])
 
 
-def _keeps_to_limits(found: pl.DataFrame) -> None:
+def _assert_limits(found: pl.DataFrame) -> None:
     resolved = conflict_resolution.resolve_conflicts(found, NO_UNITS, NO_HISTORY, policy=POLICY)
-    standing = resolved.filter(recommendation_sizing.NEEDS_ACTION, pl.col("resolution").is_in(["KEPT", "CHANGED"]))
-    moves = standing.filter(pl.col("action") == "MOVE_STAFF")
+    remaining = resolved.filter(recommendation_sizing.NEEDS_ACTION, pl.col("resolution").is_in(["KEPT", "CHANGED"]))
+    moves = remaining.filter(pl.col("action") == "MOVE_STAFF")
     donors = moves.filter(pl.col("quantity") > 0).group_by("warehouse", "source_unit")
     given_away = donors.agg(pl.col("quantity").sum(), pl.col("surplus").min())
     assert given_away.filter(pl.col("quantity") > pl.col("surplus")).is_empty()
@@ -201,7 +201,7 @@ def _keeps_to_limits(found: pl.DataFrame) -> None:
     takes = set(moving.drop_nulls("target_unit").select("warehouse", "target_unit").iter_rows())
     assert not gives & takes
 
-    shares = standing.filter(pl.col("action") == "REBALANCE").explode("recipients").drop_nulls("recipients")
+    shares = remaining.filter(pl.col("action") == "REBALANCE").explode("recipients").drop_nulls("recipients")
     taken = shares.unnest("recipients", separator=":").group_by("recipients:unit_id")
     full = taken.agg(pl.col("recipients:quantity").sum(), pl.col("recipients:headroom").min())
     assert full.filter(pl.col("recipients:quantity") > pl.col("recipients:headroom") + 1e-6).is_empty()
@@ -210,13 +210,13 @@ def _keeps_to_limits(found: pl.DataFrame) -> None:
 
 
 @FEW
-@given(networks(), st.data())
+@given(draw_network(), st.data())
 def test_a_fuller_buffer_is_never_judged_less_severe(rows: list[dict[str, Any]], data: st.DataObject) -> None:
     index = data.draw(st.integers(0, len(rows) - 1))
     fuller = data.draw(FILLS)
     assume(fuller > rows[index]["fill"])
-    after = [_at({**row, "fill": fuller}) if n == index else row for n, row in enumerate(rows)]
-    (low, _), (high, _) = _both(rows, []), _both(after, [])
+    after = [_add_times({**row, "fill": fuller}) if n == index else row for n, row in enumerate(rows)]
+    (low, _), (high, _) = _run_both(rows, []), _run_both(after, [])
     unit = pl.col("unit_id") == rows[index]["unit_id"]
     severity = pl.col("verdict").replace_strict(CALM_TO_ALARMED, return_dtype=pl.Int64)
     for direction, sign in (("OVERFLOW", 1), ("STARVATION", -1)):
@@ -227,12 +227,12 @@ def test_a_fuller_buffer_is_never_judged_less_severe(rows: list[dict[str, Any]],
 
 
 @FEW
-@given(networks(), HISTORIES)
+@given(draw_network(), HISTORIES)
 def test_resolving_again_takes_nothing_more_away(rows: list[dict[str, Any]], history: list[dict[str, Any]]) -> None:
-    _, resolved = _both(rows, history)
+    _, resolved = _run_both(rows, history)
     again = resolved.select(schema.VERDICTS_OF_UNITS.names)
     once_more = conflict_resolution.resolve_conflicts(
         again, make_units(*rows), make_recommendations(*history), policy=POLICY
     )
-    standing = resolved["resolution"].is_in(["KEPT", "CHANGED"])
-    assert once_more.filter(standing)["action"].equals(resolved.filter(standing)["action"])
+    remaining = resolved["resolution"].is_in(["KEPT", "CHANGED"])
+    assert once_more.filter(remaining)["action"].equals(resolved.filter(remaining)["action"])

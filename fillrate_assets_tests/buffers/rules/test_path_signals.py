@@ -38,7 +38,7 @@ NOTHING: Final = schema.SIGNALS.make_empty().collect()
 MODERATE: Final = settings(max_examples=20, deadline=None)
 
 
-def paths_of(
+def compute_paths(
     levels: rules.Feed = None,
     flows: rules.Feed = None,
     limited: rules.Feed = None,
@@ -47,7 +47,7 @@ def paths_of(
     at: datetime = T,
     warehouses: pl.DataFrame | None = None,
 ) -> pl.DataFrame:
-    """`SIGNALS` of the tick; path P1 holds 100 packages unless told otherwise."""
+    """Compute `SIGNALS` of the tick; path P1 holds 100 packages unless given."""
     made = rules.compute_signals(
         levels,
         flows,
@@ -61,18 +61,18 @@ def paths_of(
     return made
 
 
-def path_of(*args: Any, **kwargs: Any) -> dict[str, Any]:  # noqa: ANN401 - handed on
-    return take_only_row(paths_of(*args, **kwargs))
+def compute_path(*args: Any, **kwargs: Any) -> dict[str, Any]:  # noqa: ANN401 - handed on
+    return take_only_row(compute_paths(*args, **kwargs))
 
 
-def reasons(
+def list_reasons(
     *, since: datetime | None = None, warehouses: pl.DataFrame | None = None, **feeds: rules.Feed
 ) -> list[tuple[str, str]]:
-    """Feed and reason of every reject; path P1 of W1 is in a unit and holds 100 packages."""
-    told = {"LIMITS": make_limits({"event_ts": go_back(60)}), **{name.upper(): feed for name, feed in feeds.items()}}
+    """List feed and reason of every reject; path P1 of W1 is in a unit and holds 100 packages."""
+    given = {"LIMITS": make_limits({"event_ts": go_back(60)}), **{name.upper(): feed for name, feed in feeds.items()}}
     made = rules.collect_rejects(
-        told,
-        paths_of(limited=make_limits() if told["LIMITS"] is None else told["LIMITS"]),
+        given,
+        compute_paths(limited=make_limits() if given["LIMITS"] is None else given["LIMITS"]),
         make_members({}),
         since=since,
         snapshot_ts=T,
@@ -96,20 +96,20 @@ def reasons(
 )
 def test_of_two_rows_for_one_time_the_greater_sequence_then_the_later_arrival_counts(first: Row, second: Row) -> None:
     older, newer = {"level": 10.0, **first}, {"level": 20.0, **second}
-    assert path_of(make_occupancy(older, newer))["observed"] == 20
-    assert path_of(make_occupancy(newer, older))["observed"] == 20
+    assert compute_path(make_occupancy(older, newer))["observed"] == 20
+    assert compute_path(make_occupancy(newer, older))["observed"] == 20
 
 
 def test_a_bad_correction_takes_its_time_away_and_the_time_before_counts() -> None:
     rows = make_occupancy({"event_ts": go_back(2), "level": 30.0}, {"level": 40.0}, {"level": -1.0})
-    row = path_of(rows)
+    row = compute_path(rows)
     assert (row["observed"], row["observed_ts"]) == (30, go_back(2))
 
 
-def test_a_good_correction_supersedes_a_bad_row_which_is_not_told() -> None:
+def test_a_good_correction_supersedes_a_bad_row_which_is_not_rejected() -> None:
     rows = make_occupancy({"level": -1.0}, {"level": 40.0})
-    assert path_of(rows)["observed"] == 40
-    assert reasons(occupancy=rows) == []
+    assert compute_path(rows)["observed"] == 40
+    assert list_reasons(occupancy=rows) == []
 
 
 BAD: Final[list[tuple[str, Row, str]]] = [
@@ -143,14 +143,14 @@ BAD: Final[list[tuple[str, Row, str]]] = [
 
 
 @pytest.mark.parametrize(("feed", "row", "reason"), BAD)
-def test_a_row_that_cannot_be_used_is_told_with_its_reason(feed: str, row: Row, reason: str) -> None:
-    assert reasons(**{feed: getattr(feed_rows, feed)(row)}) == [(feed.upper(), reason)]
+def test_a_row_that_cannot_be_used_is_rejected_with_its_reason(feed: str, row: Row, reason: str) -> None:
+    assert list_reasons(**{feed: getattr(feed_rows, f"make_{feed}")(row)}) == [(feed.upper(), reason)]
 
 
 @pytest.mark.parametrize(("feed", "row"), [(feed, row) for feed, row, _ in BAD if feed in {"flow", "limits"}])
-def test_a_row_that_is_told_is_not_used(feed: str, row: Row) -> None:
-    bad = getattr(feed_rows, feed)({**row, "event_ts": row.get("event_ts", T)})
-    made = paths_of(flows=bad) if feed == "flow" else paths_of(limited=bad)
+def test_a_row_that_is_rejected_is_not_used(feed: str, row: Row) -> None:
+    bad = getattr(feed_rows, f"make_{feed}")({**row, "event_ts": row.get("event_ts", T)})
+    made = compute_paths(flows=bad) if feed == "flow" else compute_paths(limited=bad)
     assert made.select("inflow", "outflow", "max_rate", "backlog").rows() in ([], [(None, None, 600.0, None)])
 
 
@@ -167,22 +167,22 @@ def test_a_row_that_is_told_is_not_used(feed: str, row: Row) -> None:
     ],
 )
 def test_a_row_on_the_edge_is_no_reject(feed: str, row: Row) -> None:
-    assert reasons(**{feed: getattr(feed_rows, feed)(row)}) == []
+    assert list_reasons(**{feed: getattr(feed_rows, f"make_{feed}")(row)}) == []
 
 
-def test_a_level_is_not_rejected_for_a_capacity_that_nobody_knows() -> None:
-    assert reasons(occupancy=make_occupancy({"level": 5_000.0}), limits=None) == []
+def test_a_level_is_not_rejected_for_an_unknown_capacity() -> None:
+    assert list_reasons(occupancy=make_occupancy({"level": 5_000.0}), limits=None) == []
 
 
-def test_nothing_is_told_of_a_warehouse_that_is_not_watched() -> None:
+def test_nothing_is_reported_of_a_warehouse_that_is_not_watched() -> None:
     unwatched = feed_rows.make_warehouses({"active": False})
-    assert reasons(occupancy=make_occupancy({"level": -1.0}), warehouses=unwatched) == []
+    assert list_reasons(occupancy=make_occupancy({"level": -1.0}), warehouses=unwatched) == []
 
 
-def test_a_reject_is_told_by_the_first_tick_that_could_read_it() -> None:
+def test_a_reject_is_reported_by_the_first_tick_that_could_read_it() -> None:
     rows = make_occupancy({"level": -1.0, "event_ts": go_back(6)}, {"level": -2.0, "event_ts": go_back(4)})
-    assert reasons(occupancy=rows, since=go_back(5)) == [("OCCUPANCY", "level is below 0: -2.0")]
-    assert len(reasons(occupancy=rows)) == 2
+    assert list_reasons(occupancy=rows, since=go_back(5)) == [("OCCUPANCY", "level is below 0: -2.0")]
+    assert len(list_reasons(occupancy=rows)) == 2
 
 
 # --- the grid: levels and limits
@@ -200,7 +200,7 @@ def test_a_reject_is_told_by_the_first_tick_that_could_read_it() -> None:
     ],
 )
 def test_a_level_is_fresh_for_10_minutes_and_usable_for_15(age: float, observed: object, fresh: object) -> None:
-    row = path_of(make_occupancy({"event_ts": go_back(age), "ingest_ts": go_back(age) if age > 0 else T}))
+    row = compute_path(make_occupancy({"event_ts": go_back(age), "ingest_ts": go_back(age) if age > 0 else T}))
     assert (row["observed"], row["level"], row["level_fresh"]) == (observed, observed, fresh)
 
 
@@ -209,7 +209,7 @@ def test_a_level_is_fresh_for_10_minutes_and_usable_for_15(age: float, observed:
     [(60, 100, 7), (60 + SECOND, 100, None), (24 * 60, 100, None), (24 * 60 + SECOND, None, None)],
 )
 def test_a_capacity_lasts_a_day_and_a_backlog_an_hour(age: float, capacity: object, backlog: object) -> None:
-    row = path_of(make_occupancy({}), limited=make_limits({"event_ts": go_back(age), "backlog": 7.0}))
+    row = compute_path(make_occupancy({}), limited=make_limits({"event_ts": go_back(age), "backlog": 7.0}))
     assert (row["capacity"], row["backlog"]) == (capacity, backlog)
 
 
@@ -218,15 +218,15 @@ def test_a_change_of_one_limit_leaves_the_others() -> None:
         {"event_ts": go_back(30), "backlog": 7.0},
         {"event_ts": go_back(5), "capacity": None, "lane_open": False, "max_rate": None},
     )
-    row = path_of(limited=changes)
+    row = compute_path(limited=changes)
     assert (row["capacity"], row["max_rate"], row["lane_open"], row["backlog"]) == (100, 600, False, 7)
 
 
 # --- the grid: flows
 
 
-def window(begin: float, end: float, packages: float, **more: Any) -> dict[str, Any]:  # noqa: ANN401 - any column
-    """Packages that came in from `begin` until `end` minutes before the tick."""
+def make_window(begin: float, end: float, packages: float, **more: Any) -> dict[str, Any]:  # noqa: ANN401 - any column
+    """Make a window of packages that came in from `begin` until `end` minutes before the tick."""
     return {
         "window_start": go_back(begin),
         "event_ts": go_back(end),
@@ -239,30 +239,30 @@ def window(begin: float, end: float, packages: float, **more: Any) -> dict[str, 
 @pytest.mark.parametrize(
     ("windows", "inflow"),
     [
-        ([window(5, 0, 20)], 20),
-        ([window(15, 0, 30)], 10),
-        ([window(7, 2, 10), window(2, -0.5, 10)], 6 + 8),
-        ([window(minute + 1, minute, 3) for minute in range(5)], 15),
-        ([window(5, 1, 20)], None),
-        ([window(4, 0, 20)], None),
-        ([window(10, 5, 20)], 20),
-        ([window(15, 10, 20), window(20, 15, 90)], 20),
-        ([window(20, 15, 20)], None),
-        ([window(8, 3, 20), window(13, 8, 10)], 12 + 4),
-        ([window(5, 0, 20), window(5, -0.5, 11)], 15),
-        ([window(5, 0, 20), window(10, 5, 90)], 20),
+        ([make_window(5, 0, 20)], 20),
+        ([make_window(15, 0, 30)], 10),
+        ([make_window(7, 2, 10), make_window(2, -0.5, 10)], 6 + 8),
+        ([make_window(minute + 1, minute, 3) for minute in range(5)], 15),
+        ([make_window(5, 1, 20)], None),
+        ([make_window(4, 0, 20)], None),
+        ([make_window(10, 5, 20)], 20),
+        ([make_window(15, 10, 20), make_window(20, 15, 90)], 20),
+        ([make_window(20, 15, 20)], None),
+        ([make_window(8, 3, 20), make_window(13, 8, 10)], 12 + 4),
+        ([make_window(5, 0, 20), make_window(5, -0.5, 11)], 15),
+        ([make_window(5, 0, 20), make_window(10, 5, 90)], 20),
         ([], None),
     ],
 )
 def test_flows_are_of_the_latest_5_minutes_that_are_wholly_known_while_these_are_fresh(
     windows: Sequence[Row], inflow: float | None
 ) -> None:
-    row = path_of(flows=make_flow(*windows))
+    row = compute_path(flows=make_flow(*windows))
     assert row["inflow"] == (None if inflow is None else pytest.approx(inflow))
 
 
 def test_one_direction_that_was_not_counted_leaves_the_other() -> None:
-    row = path_of(flows=make_flow({"inflow": None}))
+    row = compute_path(flows=make_flow({"inflow": None}))
     assert (row["inflow"], row["outflow"], row["flow_fresh"]) == (None, 10, True)
 
 
@@ -271,12 +271,12 @@ def test_one_direction_that_was_not_counted_leaves_the_other() -> None:
     [(go_back(0), 25), (go_back(1), 25), (go_back(-1), 20)],
 )
 def test_the_latest_correction_that_the_tick_could_read_counts(corrected: datetime, inflow: float) -> None:
-    assert path_of(flows=make_flow({}, {"inflow": 25.0, "ingest_ts": corrected}))["inflow"] == inflow
+    assert compute_path(flows=make_flow({}, {"inflow": 25.0, "ingest_ts": corrected}))["inflow"] == inflow
 
 
 @pytest.mark.parametrize(("minutes", "inflow"), [(30, 25), (30 + SECOND, 20)])
 def test_a_window_is_corrected_for_30_minutes(minutes: float, inflow: float) -> None:
-    first = window(40, 35, 20)
+    first = make_window(40, 35, 20)
     rows = make_flow(first, {**first, "inflow": 25.0, "ingest_ts": go_back(35 - minutes)})
     whole = rules.Interval("packages", "inflow", 40, 35, whole=True)
     made = rules.sum_flows(rows, [whole], snapshot_ts=T, policy=POLICY).collect()
@@ -284,70 +284,70 @@ def test_a_window_is_corrected_for_30_minutes(minutes: float, inflow: float) -> 
 
 
 def test_a_first_count_that_comes_late_still_counts() -> None:
-    rows = make_flow(window(40, 35, 20, ingest_ts=go_back(1)))
+    rows = make_flow(make_window(40, 35, 20, ingest_ts=go_back(1)))
     whole = rules.Interval("packages", "inflow", 40, 35, whole=True)
     assert take_only_row(rules.sum_flows(rows, [whole], snapshot_ts=T, policy=POLICY).collect())["packages"] == 20
 
 
 def test_an_interval_that_need_not_be_whole_is_scaled_up_from_what_is_known() -> None:
     mean = rules.Interval("packages", "inflow", 15, 0, whole=False)
-    rows = make_flow(window(15, 10, 20), window(10, 5, 30))
+    rows = make_flow(make_window(15, 10, 20), make_window(10, 5, 30))
     assert take_only_row(rules.sum_flows(rows, [mean], snapshot_ts=T, policy=POLICY).collect())["packages"] == 75
 
 
 @pytest.mark.parametrize(("end", "fresh"), [(-0.5, True), (0, True), (12, True), (12 + SECOND, False)])
 def test_a_flow_is_fresh_for_12_minutes(end: float, fresh: object) -> None:
-    assert path_of(flows=make_flow(window(end + 5, end, 20)))["flow_fresh"] is fresh
+    assert compute_path(flows=make_flow(make_window(end + 5, end, 20)))["flow_fresh"] is fresh
 
 
 OF_FLOWS: Final = ("inflow", "outflow", "inflow_rate", "outflow_rate", "outflows")
 
 
-def windows(outflows: Sequence[float], *, lag: int = 0) -> list[dict[str, Any]]:
-    """Windows of 5 minutes, latest first, the latest ending `lag` minutes before the tick."""
-    return [window(lag + 5 * n + 5, lag + 5 * n, 5, outflow=packages) for n, packages in enumerate(outflows)]
+def make_windows(outflows: Sequence[float], *, lag: int = 0) -> list[dict[str, Any]]:
+    """Make windows of 5 minutes, latest first, the latest ending `lag` minutes before the tick."""
+    return [make_window(lag + 5 * n + 5, lag + 5 * n, 5, outflow=packages) for n, packages in enumerate(outflows)]
 
 
 @pytest.mark.parametrize(
     ("rows", "rate", "outflows"),
     [
-        (windows([10, 20, 30, 40]), 4, [10, 20, 30, 40]),
-        (windows([10, 20, 30, 40], lag=5), 3, [None, 10, 20, 30, 40]),
-        (windows([10, 20, 30], lag=15), None, [None, None, None, 10, 20, 30]),
-        (windows([*range(15)]), 1 / 5, [*range(12)]),
-        ([window(5, 0, 20, outflow=None)], None, []),
+        (make_windows([10, 20, 30, 40]), 4, [10, 20, 30, 40]),
+        (make_windows([10, 20, 30, 40], lag=5), 3, [None, 10, 20, 30, 40]),
+        (make_windows([10, 20, 30], lag=15), None, [None, None, None, 10, 20, 30]),
+        (make_windows([*range(15)]), 1 / 5, [*range(12)]),
+        ([make_window(5, 0, 20, outflow=None)], None, []),
     ],
 )
 def test_rates_are_of_the_last_15_minutes_and_outflows_of_each_5_of_the_last_60(
     rows: Sequence[Row], rate: float | None, outflows: list[float | None]
 ) -> None:
-    row = path_of(flows=make_flow(*rows))
+    row = compute_path(flows=make_flow(*rows))
     assert row["outflow_rate"] == (None if rate is None else pytest.approx(rate))
     assert row["outflows"] == [*outflows, *[None] * (12 - len(outflows))]
 
 
 def test_corrections_reach_the_rates_and_the_outflows() -> None:
-    rows = [{**row, "src_seq": 0} for row in windows([10, 20, 30])]
+    rows = [{**row, "src_seq": 0} for row in make_windows([10, 20, 30])]
     corrected = [{**row, "src_seq": 1, "outflow": 50.0, "ingest_ts": T} for row in rows]
-    row = path_of(flows=make_flow(*rows, *corrected))
+    row = compute_path(flows=make_flow(*rows, *corrected))
     assert (row["outflow_rate"], row["outflows"][:3]) == (pytest.approx(10), [50, 50, 50])
 
 
 def test_a_path_alone_has_the_same_numbers_as_in_company() -> None:
-    rows = [window(5, 0, 0.555556, path=f"P{n}") for n in range(1, 9)]
-    alone, together = paths_of(flows=make_flow(rows[0])), paths_of(flows=make_flow(*rows))
+    rows = [make_window(5, 0, 0.555556, path=f"P{n}") for n in range(1, 9)]
+    alone, together = compute_paths(flows=make_flow(rows[0])), compute_paths(flows=make_flow(*rows))
     assert alone.filter(path="P1").select(OF_FLOWS).rows() == together.filter(path="P1").select(OF_FLOWS).rows()
 
 
 def test_a_path_without_flows_has_none() -> None:
-    row = path_of(make_occupancy({}))
+    row = compute_path(make_occupancy({}))
     assert [row[name] for name in OF_FLOWS] == [None] * 5
 
 
 # --- one estimate of two
 
 
-def last(**state: Any) -> pl.DataFrame:  # noqa: ANN401 - any column
+def make_last(**state: Any) -> pl.DataFrame:  # noqa: ANN401 - any column
     return feed_rows.make_signals({"snapshot_ts": go_back(5), "level": 50.0, **state})
 
 
@@ -372,33 +372,36 @@ def last(**state: Any) -> pl.DataFrame:  # noqa: ANN401 - any column
 def test_an_observed_level_is_weighed_against_what_flowed(
     capacity: float | None, observed: float, state: Row, fusion: str, level: float, sign: int
 ) -> None:
-    row = path_of(
-        make_occupancy({"level": observed}), make_flow({}), make_limits({"capacity": capacity}), last(**state)
+    row = compute_path(
+        make_occupancy({"level": observed}), make_flow({}), make_limits({"capacity": capacity}), make_last(**state)
     )
     assert (row["fusion"], row["level"], row["suspect_sign"]) == (fusion, pytest.approx(level), sign)
     assert row["level_fresh"]
 
 
 def test_a_buffer_is_never_predicted_to_hold_less_than_nothing() -> None:
-    row = path_of(flows=make_flow({"inflow": 0.0, "outflow": 70.0}), previous=last())
+    row = compute_path(flows=make_flow({"inflow": 0.0, "outflow": 70.0}), previous=make_last())
     assert (row["predicted"], row["level"], row["fusion"]) == (0, 0, "PREDICTED")
 
 
 def test_flows_that_come_late_leave_an_observed_level_as_it_is() -> None:
-    row = path_of(
-        make_occupancy({"level": 90.0}), make_flow(window(8, 3, 20), window(13, 8, 20)), make_limits({}), last()
+    row = compute_path(
+        make_occupancy({"level": 90.0}),
+        make_flow(make_window(8, 3, 20), make_window(13, 8, 20)),
+        make_limits({}),
+        make_last(),
     )
     assert (row["fusion"], row["level"], row["predicted"]) == ("OBSERVED", 90, None)
 
 
-def test_without_an_observed_level_flows_that_come_late_stand_in_by_their_mean() -> None:
-    row = path_of(None, make_flow(*windows([10, 10], lag=3)), make_limits({}), last())
+def test_without_an_observed_level_flows_that_come_late_are_replaced_by_their_mean() -> None:
+    row = compute_path(None, make_flow(*make_windows([10, 10], lag=3)), make_limits({}), make_last())
     assert (row["fusion"], row["level"], row["level_fresh"]) == ("PREDICTED", pytest.approx(50 + 5 - 10), True)
 
 
-@pytest.mark.parametrize("previous", [NOTHING, last(snapshot_ts=go_back(10)), last(path="P2")])
+@pytest.mark.parametrize("previous", [NOTHING, make_last(snapshot_ts=go_back(10)), make_last(path="P2")])
 def test_without_the_tick_before_nothing_is_predicted(previous: pl.DataFrame) -> None:
-    row = path_of(make_occupancy({"level": 80.0}), make_flow({}), previous=previous)
+    row = compute_path(make_occupancy({"level": 80.0}), make_flow({}), previous=previous)
     assert (row["predicted"], row["fusion"], row["level"]) == (None, "OBSERVED", 80)
 
 
@@ -412,25 +415,25 @@ def test_without_the_tick_before_nothing_is_predicted(previous: pl.DataFrame) ->
 def test_without_a_prediction_a_level_is_what_was_observed_if_anything(
     levels: rules.Feed, fusion: str, level: object, fresh: object
 ) -> None:
-    row = path_of(levels, make_flow(), previous=last())
+    row = compute_path(levels, make_flow(), previous=make_last())
     assert (row["fusion"], row["level"], row["level_fresh"]) == (fusion, level, fresh)
 
 
 def test_a_prediction_takes_the_place_of_a_stale_level() -> None:
-    row = path_of(make_occupancy({"event_ts": go_back(12), "level": 20.0}), make_flow({}), previous=last())
+    row = compute_path(make_occupancy({"event_ts": go_back(12), "level": 20.0}), make_flow({}), previous=make_last())
     assert (row["fusion"], row["level"], row["observed"], row["level_fresh"]) == ("PREDICTED", 60, 20, True)
 
 
-def test_a_prediction_stands_alone_for_two_ticks() -> None:
+def test_a_prediction_counts_alone_for_two_ticks() -> None:
     rows = feed_rows.make_signals({"snapshot_ts": T, "level": 50.0})
-    told = []
+    states = []
     for tick in range(1, 5):
         at = T + tick * rules.TICK
         flows = make_flow({"window_start": at - rules.TICK, "event_ts": at})
-        rows = paths_of(None, flows, make_limits({}), rows, at=at)
+        rows = compute_paths(None, flows, make_limits({}), rows, at=at)
         row = take_only_row(rows)
-        told.append((row["fusion"], row["level"], row["predicted_ticks"], row["level_fresh"]))
-    assert told == [
+        states.append((row["fusion"], row["level"], row["predicted_ticks"], row["level_fresh"]))
+    assert states == [
         ("PREDICTED", 60, 1, True),
         ("PREDICTED", 70, 2, True),
         ("NONE", None, 3, False),
@@ -439,13 +442,13 @@ def test_a_prediction_stands_alone_for_two_ticks() -> None:
 
 
 def test_a_second_far_observation_in_a_row_is_believed_and_the_next_starts_afresh() -> None:
-    rows, told = last(), []
+    rows, states = make_last(), []
     for tick, observed in enumerate([90.0, 95.0, 96.0]):
         at = T + tick * rules.TICK
         still = make_flow({"window_start": at - rules.TICK, "event_ts": at, "inflow": 0.0, "outflow": 0.0})
-        rows = paths_of(make_occupancy({"event_ts": at, "level": observed}), still, make_limits({}), rows, at=at)
-        told.append((take_only_row(rows)["fusion"], take_only_row(rows)["level"]))
-    assert told == [("SUSPECT", 50), ("RECOUNT", 95), ("MEAN", 95.5)]
+        rows = compute_paths(make_occupancy({"event_ts": at, "level": observed}), still, make_limits({}), rows, at=at)
+        states.append((take_only_row(rows)["fusion"], take_only_row(rows)["level"]))
+    assert states == [("SUSPECT", 50), ("RECOUNT", 95), ("MEAN", 95.5)]
 
 
 # --- whole feeds and warehouses
@@ -462,14 +465,14 @@ def test_a_feed_that_failed_takes_its_own_columns_only() -> None:
         "flow": make_flow({}),
         "limits": make_limits({}),
     }
-    whole = take_only_row(_signals(feeds, last()))
+    whole = take_only_row(_compute_signals(feeds, make_last()))
     for name, columns in own.items():
-        row = take_only_row(_signals({**feeds, name: None}, last()))
+        row = take_only_row(_compute_signals({**feeds, name: None}, make_last()))
         assert {column for column in whole if row[column] != whole[column]} <= columns
-    assert _signals(dict.fromkeys(feeds), last()).is_empty()
+    assert _compute_signals(dict.fromkeys(feeds), make_last()).is_empty()
 
 
-def _signals(feeds: dict[str, rules.Feed], previous: pl.DataFrame) -> pl.DataFrame:
+def _compute_signals(feeds: dict[str, rules.Feed], previous: pl.DataFrame) -> pl.DataFrame:
     return rules.compute_signals(
         feeds["occupancy"],
         feeds["flow"],
@@ -490,7 +493,7 @@ def test_only_watched_warehouses_have_rows_and_each_its_own_day() -> None:
         {"warehouse": "W4", "active": False},
     )
     rows = make_occupancy(*({"warehouse": f"W{n}", "event_ts": late} for n in range(1, 6)))
-    made = paths_of(rows, limited=make_limits(), at=late, warehouses=table)
+    made = compute_paths(rows, limited=make_limits(), at=late, warehouses=table)
     days = [("W1", date(2026, 3, 9)), ("W2", date(2026, 3, 10)), ("W3", date(2026, 3, 10))]
     assert made.select("warehouse", "ship_date").rows() == days
 
@@ -498,7 +501,7 @@ def test_only_watched_warehouses_have_rows_and_each_its_own_day() -> None:
 # --- who is at work
 
 
-def pool_of(people: rules.Feed, shifts: pl.DataFrame | None = None, *, at: datetime = T) -> dict[str, Any]:
+def compute_pool(people: rules.Feed, shifts: pl.DataFrame | None = None, *, at: datetime = T) -> dict[str, Any]:
     made = rules.compute_pools(
         people,
         feed_rows.make_shifts() if shifts is None else shifts,
@@ -539,16 +542,16 @@ BREAK: Final = {"break_from": go_back(5), "break_to": go_back(-5)}
 def test_the_feed_decides_while_it_is_fresh_and_the_shifts_when_it_is_not(
     people: Row, shifts: pl.DataFrame | None, staffed: object, fresh: object, headcount: object
 ) -> None:
-    row = pool_of(make_staffing(people), shifts)
+    row = compute_pool(make_staffing(people), shifts)
     assert (row["staffed"], row["staffing_fresh"], row["headcount"]) == (staffed, fresh, headcount)
 
 
 def test_a_pool_that_only_the_shifts_name_has_a_row() -> None:
-    assert pool_of(None, NOW_ON)["staffed"] is True
+    assert compute_pool(None, NOW_ON)["staffed"] is True
 
 
 def test_of_several_rows_the_latest_counts_as_a_whole() -> None:
-    row = pool_of(
+    row = compute_pool(
         make_staffing({"event_ts": go_back(20), "units_per_hour": 90.0}, {"headcount": 4.0, "units_per_hour": None})
     )
     assert (row["headcount"], row["units_per_hour"]) == (4, None)
@@ -573,7 +576,7 @@ def test_a_shift_runs_by_the_clock_of_its_warehouse_and_over_midnight(
     weekday: int, starts: time, ends: time, on_shift: object
 ) -> None:
     assert (
-        pool_of(None, feed_rows.make_shifts({"weekday": weekday, "starts": starts, "ends": ends}))["staffed"]
+        compute_pool(None, feed_rows.make_shifts({"weekday": weekday, "starts": starts, "ends": ends}))["staffed"]
         is on_shift
     )
 
@@ -581,7 +584,7 @@ def test_a_shift_runs_by_the_clock_of_its_warehouse_and_over_midnight(
 def test_the_shift_of_sunday_night_ends_on_monday() -> None:
     monday = datetime(2026, 3, 9, 8, tzinfo=T.tzinfo)
     night = feed_rows.make_shifts({"weekday": 7, "starts": time(22), "ends": time(6)})
-    assert pool_of(None, night, at=monday)["staffed"] is True
+    assert compute_pool(None, night, at=monday)["staffed"] is True
 
 
 # --- what holds for every input
@@ -645,12 +648,12 @@ TICKS: Final = st.tuples(LEVELS, FLOWS, LIMITS, PREVIOUS)
 Tick = tuple[Sequence[Row], ...]
 
 
-def of_tick(tick: Tick) -> tuple[pl.DataFrame, list[tuple[Any, ...]]]:
-    """Signals and rejects."""
+def run_tick(tick: Tick) -> tuple[pl.DataFrame, list[tuple[Any, ...]]]:
+    """Compute signals and rejects."""
     levels, flows, limited, previous = tick
     feeds = {"OCCUPANCY": make_occupancy(*levels), "FLOW": make_flow(*flows), "LIMITS": make_limits(*limited)}
-    signals = paths_of(feeds["OCCUPANCY"], feeds["FLOW"], feeds["LIMITS"], feed_rows.make_signals(*previous))
-    told = rules.collect_rejects(
+    signals = compute_paths(feeds["OCCUPANCY"], feeds["FLOW"], feeds["LIMITS"], feed_rows.make_signals(*previous))
+    rejects = rules.collect_rejects(
         feeds,
         signals,
         make_members({}),
@@ -659,19 +662,19 @@ def of_tick(tick: Tick) -> tuple[pl.DataFrame, list[tuple[Any, ...]]]:
         policy=POLICY,
         warehouses=feed_rows.make_warehouses(),
     )
-    return signals, told.rows()
+    return signals, rejects.rows()
 
 
-def same(one: Tick, other: Tick) -> None:
-    (signals, told), (others, others_told) = of_tick(one), of_tick(other)
+def assert_same(one: Tick, other: Tick) -> None:
+    (signals, rejects), (others, other_rejects) = run_tick(one), run_tick(other)
     assert_frame_equal(signals, others, check_exact=True)
-    assert told == others_told
+    assert rejects == other_rejects
 
 
 @MODERATE
 @given(TICKS, st.randoms(use_true_random=False))
 def test_the_order_of_the_rows_changes_nothing(tick: Tick, chance: random.Random) -> None:
-    same(tick, tuple(chance.sample(list(rows), len(rows)) for rows in tick))
+    assert_same(tick, tuple(chance.sample(list(rows), len(rows)) for rows in tick))
 
 
 HALFWAY: Final[Tick] = (
@@ -688,7 +691,7 @@ HALFWAY: Final[Tick] = (
 @example(HALFWAY)
 def test_rows_that_come_twice_change_nothing(tick: Tick) -> None:
     *feeds, previous = tick
-    same(tick, (*([*rows, *rows[::2]] for rows in feeds), previous))
+    assert_same(tick, (*([*rows, *rows[::2]] for rows in feeds), previous))
 
 
 @MODERATE
@@ -696,13 +699,13 @@ def test_rows_that_come_twice_change_nothing(tick: Tick) -> None:
 def test_rows_that_arrive_after_the_tick_change_nothing(tick: Tick, late: Tick, minutes: float) -> None:
     *feeds, previous = tick
     arrived = [[{**row, "ingest_ts": T + timedelta(minutes=minutes)} for row in rows] for rows in late[:3]]
-    same(tick, (*([*on_time, *rows] for on_time, rows in zip(feeds, arrived, strict=True)), previous))
+    assert_same(tick, (*([*on_time, *rows] for on_time, rows in zip(feeds, arrived, strict=True)), previous))
 
 
 @MODERATE
 @given(TICKS)
 def test_what_is_fresh_was_observed_in_time_or_predicted_at_most_twice(tick: Tick) -> None:
-    signals, _ = of_tick(tick)
+    signals, _ = run_tick(tick)
     fresh = signals.filter("level_fresh")
     in_time = fresh["observed_ts"].is_between(go_back(10), T).fill_null(value=False)
     predicted = (fresh["fusion"] == "PREDICTED") & (fresh["predicted_ticks"] <= 2)

@@ -22,8 +22,8 @@ PROMOTION: Final = Promotion(resamples=200)
 MISSED: Final = {"answer": "MISSED_PROBLEM", "episode_key": None}
 
 
-def answers(*said: tuple[str, str, float]) -> pl.DataFrame:
-    """Answers to one episode: who, what, at which tick."""
+def make_answers(*said: tuple[str, str, float]) -> pl.DataFrame:
+    """Make answers to one episode: who, what, at which tick."""
     rows = [{"responder": who, "answer": what, "answered_at": make_tick(when)} for who, what, when in said]
     return buffers_frames.make_feedback(*rows)
 
@@ -51,7 +51,7 @@ MAJORITIES: Final[dict[str, tuple[list[tuple[str, str, float]], tuple[int, bool 
     ),
     "right and wrong tie: not right": ([("kim", "CORRECT", 1), ("lee", "WRONG_QTY", 1)], (2, True, False)),
     "the last answer of a responder counts": ([("kim", "NO_PROBLEM", 1), ("kim", "CORRECT", 2)], (1, True, True)),
-    "the last, in whatever order they are kept": ([("kim", "CORRECT", 2), ("kim", "NO_PROBLEM", 1)], (1, True, True)),
+    "the last, in whatever order they are stored": ([("kim", "CORRECT", 2), ("kim", "NO_PROBLEM", 1)], (1, True, True)),
 }
 
 
@@ -59,7 +59,7 @@ MAJORITIES: Final[dict[str, tuple[list[tuple[str, str, float]], tuple[int, bool 
 def test_the_majority_of_an_episode(
     said: list[tuple[str, str, float]], expected: tuple[int, bool | None, bool | None]
 ) -> None:
-    assert scorecard.compute_majorities(answers(*said)).rows() == [(EPISODE_KEY, *expected)]
+    assert scorecard.compute_majorities(make_answers(*said)).rows() == [(EPISODE_KEY, *expected)]
 
 
 def test_all_notices_of_an_episode_are_answered_at_once() -> None:
@@ -83,14 +83,14 @@ def test_missed_problems_are_counted_once_until_taken_back() -> None:
 
 def test_an_audit_looks_at_silent_units_alone_and_one_seed_gives_one_sample() -> None:
     units = [f"W1_PACK_L{number}" for number in range(20)]
-    told = buffers_frames.make_alerts(
+    alerts = buffers_frames.make_alerts(
         {"unit_id": "W1_PACK_L3"}, {"unit_id": "W1_PACK_L4", "label": "SUPPRESSED", "seq": 0}
     )
-    sample = scorecard.sample_silent_units(units, told, count=5, seed=7)
-    assert sample == scorecard.sample_silent_units(units[::-1], told, count=5, seed=7)
+    sample = scorecard.sample_silent_units(units, alerts, count=5, seed=7)
+    assert sample == scorecard.sample_silent_units(units[::-1], alerts, count=5, seed=7)
     assert len(set(sample)) == 5
-    assert set(scorecard.sample_silent_units(units, told, count=50, seed=7)) == set(units) - {"W1_PACK_L3"}
-    assert len({tuple(scorecard.sample_silent_units(units, told, count=5, seed=seed)) for seed in range(5)}) > 1
+    assert set(scorecard.sample_silent_units(units, alerts, count=50, seed=7)) == set(units) - {"W1_PACK_L3"}
+    assert len({tuple(scorecard.sample_silent_units(units, alerts, count=5, seed=seed)) for seed in range(5)}) > 1
 
 
 # --- the scorecard
@@ -99,7 +99,7 @@ def test_an_audit_looks_at_silent_units_alone_and_one_seed_gives_one_sample() ->
 def test_the_scorecard() -> None:
     """Five episodes, of which three are answered with a majority."""
     said = {1: ["CORRECT"], 2: ["WRONG_QTY"], 3: ["NO_PROBLEM"], 4: ["CORRECT", "NO_PROBLEM"], 5: []}
-    told = buffers_frames.make_alerts(
+    alerts = buffers_frames.make_alerts(
         *[{"episode": episode, "snapshot_ts": make_tick(10 * episode)} for episode in said],
         {"episode": 1, "label": "ONGOING", "seq": 2, "snapshot_ts": make_tick(13), "policy_version": "later"},
     )
@@ -110,10 +110,10 @@ def test_the_scorecard() -> None:
             "responder": f"{number}",
             "rec_id": f"R{episode}",
         }
-        for episode, kept in said.items()
-        for number, answer in enumerate(kept)
+        for episode, answers in said.items()
+        for number, answer in enumerate(answers)
     ]
-    rows = scorecard.compute_scorecard(told, buffers_frames.make_feedback(*given, {**MISSED, "rec_id": "M1"}))
+    rows = scorecard.compute_scorecard(alerts, buffers_frames.make_feedback(*given, {**MISSED, "rec_id": "M1"}))
     schema.SCORECARD.validate(rows)
     (row,) = rows.iter_rows(named=True)
     counts = ("episodes", "answered", "true_positives", "false_positives", "wrong_actions", "missed")
@@ -135,11 +135,11 @@ def test_the_scorecard() -> None:
         {"label": "CLEARED", "severity": None},
     ],
 )
-def test_what_production_does_not_tell_as_a_problem_is_not_scored(alert: Row) -> None:
+def test_what_production_does_not_send_as_a_problem_is_not_scored(alert: Row) -> None:
     assert scorecard.compute_scorecard(buffers_frames.make_alerts(alert), buffers_frames.make_feedback({})).is_empty()
 
 
-def test_the_scorecard_keeps_warehouses_types_and_versions_apart() -> None:
+def test_the_scorecard_separates_warehouses_types_and_versions() -> None:
     units: list[Row] = [
         {},
         {"warehouse": "W2", "unit_id": "W2_PICK_TOTAL"},
@@ -174,39 +174,39 @@ def test_an_interval_holds_its_share_and_lies_within_0_and_1(trials: int, data: 
 # --- champion and challenger
 
 
-def told(*events: int, **columns: Any) -> pl.DataFrame:  # noqa: ANN401 - a column has any type
-    """`ALERTS`: one episode for each event, 10 a day in another unit each, told at its onset."""
-    return buffers_frames.make_alerts(*[{**_event(number), **columns} for number in events])
+def make_alerts(*events: int, **columns: Any) -> pl.DataFrame:  # noqa: ANN401 - a column has any type
+    """Make `ALERTS`: one episode for each event, 10 a day in another unit each, notified at its onset."""
+    return buffers_frames.make_alerts(*[{**_make_event(number), **columns} for number in events])
 
 
-def _event(number: int, minutes: float = 0) -> dict[str, Any]:
+def _make_event(number: int, minutes: float = 0) -> dict[str, Any]:
     onset = TICK + timedelta(days=number // 10, hours=number % 10)
     unit = {"unit_id": f"W1_PACK_L{number % 10}", "unit_type": "LANE", "episode": number, "opened_ts": onset}
     return {**unit, "snapshot_ts": onset + timedelta(minutes=minutes)}
 
 
-def judged(real: range, false: range, missed: range | tuple[()] = ()) -> pl.DataFrame:
-    """`FEEDBACK` on events: real problems, false alarms, and problems of which nobody was told."""
+def make_judged(real: range, false: range, missed: range | tuple[()] = ()) -> pl.DataFrame:
+    """Make `FEEDBACK` on events: real problems, false alarms, and problems without an alert."""
     rows: list[dict[str, Any]] = []
     for answer, numbers in (("CORRECT", real), ("NO_PROBLEM", false)):
         rows += [
             {
-                **{key: _event(number)[key] for key in ("unit_id", "unit_type")},
+                **{key: _make_event(number)[key] for key in ("unit_id", "unit_type")},
                 "rec_id": f"R{number}",
                 "answer": answer,
                 "episode_key": f"W1_PACK_L{number % 10}.OVERFLOW.MOVE_STAFF.{number}",
-                "episode_ts": _event(number)["opened_ts"],
+                "episode_ts": _make_event(number)["opened_ts"],
             }
             for number in numbers
         ]
     for number in missed:
-        event = _event(number)
+        event = _make_event(number)
         unit = {"unit_id": event["unit_id"], "unit_type": "LANE", "episode_ts": event["opened_ts"]}
         rows.append({**MISSED, **unit, "rec_id": f"M{number}"})
     return buffers_frames.make_feedback(*rows)
 
 
-def compared(
+def compare(
     champion: pl.DataFrame, challenger: pl.DataFrame, said: pl.DataFrame, *, days: int = 30
 ) -> PromotionEvidence:
     until = TICK + timedelta(days=days)
@@ -216,14 +216,16 @@ def compared(
 # 240 episodes, every sixth a false alarm of the champion's, and 20 problems that it missed.
 FALSE: Final = range(0, 240, 6)
 REAL: Final = [number for number in range(240) if number % 6]
-SAID: Final = pl.concat([judged(range(n, n + 1), range(0)) for n in REAL] + [judged(range(0), FALSE, range(240, 260))])
-CHAMPION: Final = told(*range(240))
-BETTER: Final = told(*REAL, *range(240, 250))
+SAID: Final = pl.concat(
+    [make_judged(range(n, n + 1), range(0)) for n in REAL] + [make_judged(range(0), FALSE, range(240, 260))]
+)
+CHAMPION: Final = make_alerts(*range(240))
+BETTER: Final = make_alerts(*REAL, *range(240, 250))
 """No false alarm, and half of what the champion missed."""
 
 
 def test_a_better_challenger_is_promoted_on_evidence() -> None:
-    evidence = compared(CHAMPION, BETTER, SAID)
+    evidence = compare(CHAMPION, BETTER, SAID)
     assert evidence.objections == ()
     assert evidence.promoted
     assert (evidence.days, evidence.episodes, evidence.missed_emergencies) == (30, 240, 0)
@@ -236,22 +238,22 @@ def test_a_better_challenger_is_promoted_on_evidence() -> None:
 
 def test_one_seed_gives_one_answer_whatever_the_order_of_rows() -> None:
     shuffled = [frame.sample(fraction=1, shuffle=True, seed=3) for frame in (CHAMPION, BETTER, SAID)]
-    assert compared(CHAMPION, BETTER, SAID) == compared(*shuffled)
+    assert compare(CHAMPION, BETTER, SAID) == compare(*shuffled)
 
 
 def test_the_champion_is_no_better_than_itself() -> None:
-    evidence = compared(CHAMPION, CHAMPION, SAID)
+    evidence = compare(CHAMPION, CHAMPION, SAID)
     assert (evidence.difference_low, evidence.difference_high, evidence.worst_loss) == (0, 0, 0)
     assert evidence.objections == ("F1 may be no better: +0.000 to +0.000",)
 
 
-def test_to_tell_nothing_where_there_was_nothing_is_right() -> None:
-    evidence = compared(told(3), told(), judged(range(0), range(3, 4)))
+def test_to_send_nothing_where_there_was_nothing_is_right() -> None:
+    evidence = compare(make_alerts(3), make_alerts(), make_judged(range(0), range(3, 4)))
     assert (evidence.champion_f1, evidence.challenger_f1) == (0, 1)
 
 
 def test_without_answers_nothing_is_promoted() -> None:
-    evidence = compared(CHAMPION, BETTER, buffers_frames.make_feedback())
+    evidence = compare(CHAMPION, BETTER, buffers_frames.make_feedback())
     assert evidence.worst_unit_type is None
     assert evidence.champion_precision_low is None
     assert [words.split(" ", 1)[1] for words in evidence.objections] == [
@@ -299,29 +301,29 @@ def test_each_condition_objects_alone(changed: dict[str, Any], objection: str) -
 
 
 def test_a_unit_type_that_gets_worse_is_found() -> None:
-    """Lanes get better; of five TOTAL units the challenger tells three."""
+    """Lanes get better; of five TOTAL units the challenger alerts on three."""
     totals = {"unit_type": "TOTAL", "direction": "STARVATION"}
     champion, challenger = (
-        pl.concat([told(*lanes), told(*numbers, **totals)])
+        pl.concat([make_alerts(*lanes), make_alerts(*numbers, **totals)])
         for lanes, numbers in ((range(240), range(5)), (REAL, range(3)))
     )
     keys = pl.col("episode_key").str.replace("OVERFLOW", "STARVATION")
-    said = judged(range(5), range(0)).with_columns(
+    said = make_judged(range(5), range(0)).with_columns(
         keys, pl.lit("TOTAL").alias("unit_type"), pl.lit("STARVATION").alias("direction")
     )
-    evidence = compared(champion, challenger, pl.concat([SAID, said]))
+    evidence = compare(champion, challenger, pl.concat([SAID, said]))
     assert evidence.worst_unit_type == "TOTAL"
     assert evidence.worst_loss == pytest.approx(1 - 2 * 3 / (2 * 3 + 2))
 
 
 @pytest.mark.parametrize(
-    ("minutes", "heard"), [(-30.5, False), (-30, True), (-5, True), (0, True), (5, True), (5.5, False)]
+    ("minutes", "alerted"), [(-30.5, False), (-30, True), (-5, True), (0, True), (5, True), (5.5, False)]
 )
-def test_an_alert_counts_from_30_minutes_before_the_onset_to_5_after(minutes: float, *, heard: bool) -> None:
-    challenger = buffers_frames.make_alerts(_event(3, minutes))
-    events = scorecard.label_events(told(3), challenger, judged(range(3, 4), range(0)), PROMOTION)
+def test_an_alert_counts_from_30_minutes_before_the_onset_to_5_after(minutes: float, *, alerted: bool) -> None:
+    challenger = buffers_frames.make_alerts(_make_event(3, minutes))
+    events = scorecard.label_events(make_alerts(3), challenger, make_judged(range(3, 4), range(0)), PROMOTION)
     schema.LABELLED.validate(events)
-    assert events.select("real", "champion", "challenger").rows() == [(True, True, heard)]
+    assert events.select("real", "champion", "challenger").rows() == [(True, True, alerted)]
 
 
 @pytest.mark.parametrize(
@@ -334,26 +336,28 @@ def test_an_alert_counts_from_30_minutes_before_the_onset_to_5_after(minutes: fl
         {"unit_id": "W1_PACK_L9"},
     ],
 )
-def test_what_was_not_told_of_the_event_is_not_heard(alert: Row) -> None:
-    events = scorecard.label_events(told(3), told(3, **alert), judged(range(3, 4), range(0)), PROMOTION)
+def test_what_was_not_sent_about_the_event_does_not_count(alert: Row) -> None:
+    events = scorecard.label_events(
+        make_alerts(3), make_alerts(3, **alert), make_judged(range(3, 4), range(0)), PROMOTION
+    )
     assert events["challenger"].to_list() == [False]
 
 
 @pytest.mark.parametrize("answer", ["CORRECT", None, "NO_PROBLEM"])
-@pytest.mark.parametrize("heard", [True, False])
-def test_an_emergency_is_missed_unless_told_or_a_false_alarm(answer: str | None, *, heard: bool) -> None:
-    champion = told(3, severity="EMERGENCY")
+@pytest.mark.parametrize("alerted", [True, False])
+def test_an_emergency_is_missed_unless_sent_or_a_false_alarm(answer: str | None, *, alerted: bool) -> None:
+    champion = make_alerts(3, severity="EMERGENCY")
     said = (
-        judged(range(3, 4), range(0)).with_columns(pl.lit(answer).alias("answer"))
+        make_judged(range(3, 4), range(0)).with_columns(pl.lit(answer).alias("answer"))
         if answer
         else buffers_frames.make_feedback()
     )
-    evidence = compared(champion, told(3) if heard else told(4), said)
-    assert evidence.missed_emergencies == (0 if heard or answer == "NO_PROBLEM" else 1)
+    evidence = compare(champion, make_alerts(3) if alerted else make_alerts(4), said)
+    assert evidence.missed_emergencies == (0 if alerted or answer == "NO_PROBLEM" else 1)
 
 
 def test_what_is_outside_the_trial_does_not_count() -> None:
-    assert compared(CHAMPION, BETTER, SAID, days=5).episodes == 50
+    assert compare(CHAMPION, BETTER, SAID, days=5).episodes == 50
 
 
 # --- rollback
@@ -371,8 +375,8 @@ def test_what_is_outside_the_trial_does_not_count() -> None:
 def test_a_promoted_challenger_goes_when_it_is_less_precise_than_the_champion_was(
     right: int, wrong: int, now: datetime, *, expected: bool
 ) -> None:
-    said = judged(range(right), range(right, right + wrong))
+    said = make_judged(range(right), range(right, right + wrong))
     rolled_back = scorecard.needs_rollback(
-        told(*range(5)), said, precision_low=GOOD.champion_precision_low, promotion=GOOD.promotion, now=now
+        make_alerts(*range(5)), said, precision_low=GOOD.champion_precision_low, promotion=GOOD.promotion, now=now
     )
     assert rolled_back is expected

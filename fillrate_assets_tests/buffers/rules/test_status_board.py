@@ -31,7 +31,7 @@ def test_a_unit_is_what_the_worse_of_its_directions_is() -> None:
     assert status_board.count_states(rows) == {**dict.fromkeys(schema.VERDICTS, 0), "WARN": 1, "UNKNOWN": 1}
 
 
-def test_what_is_told_of_data_is_no_unit() -> None:
+def test_a_data_row_is_no_unit() -> None:
     rows = make_recommendations({"unit_id": "W1_DATA_FLOW", "direction": "DATA", "action": "CHECK_DATA"})
     assert status_board.compute_states(rows).is_empty()
     assert status_board.render_heat_strip(rows) == "No unit is monitored."
@@ -56,18 +56,18 @@ def test_of_many_warehouses_the_strip_shows_the_worst_and_counts_the_rest() -> N
     assert "and 3 more warehouses, none of them worse" in strip
 
 
-def test_actions_stand_worst_first_and_those_with_the_least_time_before_the_others() -> None:
-    told: list[dict[str, Any]] = [
+def test_actions_are_worst_first_and_those_with_the_least_time_before_the_others() -> None:
+    shown: list[dict[str, Any]] = [
         {"unit_id": "W1_PACK_TOTAL", "severity": "ACT"},
         {"unit_id": "W1_PICK_TOTAL", "severity": "ACT"},
         {"unit_id": "W2_PICK_TOTAL", "severity": "EMERGENCY"},
         {"unit_id": "W3_PICK_TOTAL", "severity": "WARN"},
         {"unit_id": "W4_PICK_TOTAL", "severity": "ACT", "is_open": False, "label": "CLEARED"},
     ]
-    asked = [
-        {"unit_id": row["unit_id"], "minutes_left": left} for row, left in zip(told, (9.0, 4.0, 6.0), strict=False)
+    requested = [
+        {"unit_id": row["unit_id"], "minutes_left": left} for row, left in zip(shown, (9.0, 4.0, 6.0), strict=False)
     ]
-    actions = status_board.list_actions(make_alerts(*told), make_recommendations(*asked))
+    actions = status_board.list_actions(make_alerts(*shown), make_recommendations(*requested))
     assert actions["unit_id"].to_list() == ["W2_PICK_TOTAL", "W1_PICK_TOTAL", "W1_PACK_TOTAL"]
     assert actions["how_many"].to_list() == ["4 associates"] * 3
 

@@ -1,4 +1,4 @@
-"""Stages of a tick, over what earlier ticks kept."""
+"""Stages of a tick, over what earlier ticks stored."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ THROTTLED: Row = {"unit_id": "W1_INDUCT_A", "unit_type": "INDUCT", "action": "TH
     ],
 )
 def test_a_throttle_is_in_force_until_a_tick_lets_it_go(released: Row, action: str | None) -> None:
-    kept = InMemoryTickStore()
+    store = InMemoryTickStore()
     for number, row in ((-3, {}), (-2, released), (-1, {**released, "unit_id": "W1_INDUCT_B"})):
         before = {**THROTTLED, **row, "snapshot_ts": make_tick(number)}
-        kept.write(schema.RECOMMENDATIONS, make_recommendations(before), make_tick(number))
-    kept.write(
+        store.write(schema.RECOMMENDATIONS, make_recommendations(before), make_tick(number))
+    store.write(
         schema.UNIT_TIMESERIES,
         make_units({"unit_id": "W1_INDUCT_A", "unit_type": "INDUCT", "fill": 0.75}),
         make_tick(0),
     )
-    recommend(kept, snapshot_ts=make_tick(0), policy=POLICY)
-    found = kept.read(schema.RECOMMENDATIONS, make_tick(0), make_tick(0)).collect().filter(unit_id="W1_INDUCT_A")
+    recommend(store, snapshot_ts=make_tick(0), policy=POLICY)
+    found = store.read(schema.RECOMMENDATIONS, make_tick(0), make_tick(0)).collect().filter(unit_id="W1_INDUCT_A")
     assert found["action"].to_list() == [action]
 
 
@@ -47,7 +47,7 @@ DAY = 24 * 12
 
 
 @pytest.mark.parametrize(
-    ("now", "ran", "told"),
+    ("now", "ran", "expected"),
     [
         (OPEN, {-DAY: {}}, [AGAIN]),
         (OVER, {-DAY: {}}, [("SUPPRESSED", "EXPIRED_NO_DATA")]),
@@ -61,9 +61,9 @@ DAY = 24 * 12
     ],
 )
 def test_what_was_open_before_a_long_outage_is_new_again_or_ends(
-    now: Row, ran: dict[int, Row | None], told: list[tuple[str, str | None]]
+    now: Row, ran: dict[int, Row | None], expected: list[tuple[str, str | None]]
 ) -> None:
-    kept = InMemoryTickStore()
+    store = InMemoryTickStore()
     for number, row in ran.items():
         moments = {
             "snapshot_ts": make_tick(number),
@@ -71,8 +71,8 @@ def test_what_was_open_before_a_long_outage_is_new_again_or_ends(
             "openings": [make_tick(number)],
         }
         rows = [] if row is None else [{**row, **moments}]
-        kept.write(schema.ALERTS, make_alerts(*rows), make_tick(number))
-    kept.write(schema.RECOMMENDATIONS, make_recommendations(now), make_tick(0))
-    alert(kept, snapshot_ts=make_tick(0), policy=POLICY)
-    found = kept.read(schema.ALERTS, make_tick(0), make_tick(0)).collect()
-    assert found.select("label", "reason").rows() == told
+        store.write(schema.ALERTS, make_alerts(*rows), make_tick(number))
+    store.write(schema.RECOMMENDATIONS, make_recommendations(now), make_tick(0))
+    alert(store, snapshot_ts=make_tick(0), policy=POLICY)
+    found = store.read(schema.ALERTS, make_tick(0), make_tick(0)).collect()
+    assert found.select("label", "reason").rows() == expected

@@ -35,14 +35,14 @@ MODERATE: Final = settings(max_examples=40, deadline=None)
 TWO_PATHS: Final = make_members({"unit_id": "W1_PACK_TOTAL"}, {"unit_id": "W1_PACK_TOTAL", "path": "P2"})
 
 
-def units_of(
+def compute_units(
     paths: pl.DataFrame | None = None,
     *,
     of: pl.DataFrame | None = None,
     people: pl.DataFrame | None = None,
     history: pl.DataFrame | None = None,
 ) -> pl.DataFrame:
-    """`UNIT_TIMESERIES` of the tick; one path, half full, in its own unit, with people at work."""
+    """Compute `UNIT_TIMESERIES` of the tick; one path, half full, in its own unit, with people at work."""
     made = rules.compute_units(
         make_signals({}) if paths is None else paths,
         make_pools({}) if people is None else people,
@@ -56,8 +56,8 @@ def units_of(
     return made
 
 
-def unit_of(paths: pl.DataFrame | None = None, **given_frames: Any) -> dict[str, Any]:  # noqa: ANN401 - handed on
-    return take_only_row(units_of(paths, **given_frames))
+def compute_unit(paths: pl.DataFrame | None = None, **given_frames: Any) -> dict[str, Any]:  # noqa: ANN401 - handed on
+    return take_only_row(compute_units(paths, **given_frames))
 
 
 # --- membership
@@ -74,7 +74,7 @@ def unit_of(paths: pl.DataFrame | None = None, **given_frames: Any) -> dict[str,
     ],
 )
 def test_the_type_of_a_unit_is_in_its_id(unit_id: str, pool: str, unit_type: str) -> None:
-    row = unit_of(of=make_members({"unit_id": unit_id}))
+    row = compute_unit(of=make_members({"unit_id": unit_id}))
     assert (row["pool"], row["unit_type"]) == (pool, unit_type)
 
 
@@ -101,7 +101,7 @@ BAD_MEMBERS: Final[list[tuple[Row, str]]] = [
     ("member", "reason"),
     [*BAD_IDS, *BAD_MEMBERS, ({"valid_from": go_back(5), "valid_to": go_back(5)}, "ends before it begins")],
 )
-def test_a_member_that_cannot_be_used_is_told_with_its_reason(member: Row, reason: str) -> None:
+def test_a_member_that_cannot_be_used_is_rejected_with_its_reason(member: Row, reason: str) -> None:
     made = rules.collect_rejects(
         make_members({"role": "LEVEL", **member}), snapshot_ts=T, warehouses=feed_rows.make_warehouses()
     )
@@ -111,18 +111,18 @@ def test_a_member_that_cannot_be_used_is_told_with_its_reason(member: Row, reaso
 
 @pytest.mark.parametrize("member", [member for member, _ in BAD_IDS])
 def test_a_unit_without_a_sound_id_has_no_row(member: Row) -> None:
-    assert units_of(of=make_members(member)).is_empty()
+    assert compute_units(of=make_members(member)).is_empty()
 
 
 @pytest.mark.parametrize("member", [member for member, _ in BAD_MEMBERS])
 def test_a_unit_with_a_bad_member_is_unknown_however_fresh_the_others_are(member: Row) -> None:
     paths = make_signals({}, {"path": "P2"}, {"path": ""})
-    row = unit_of(paths, of=pl.concat([make_members({}), make_members({"role": "LEVEL", "path": "P2", **member})]))
+    row = compute_unit(paths, of=pl.concat([make_members({}), make_members({"role": "LEVEL", "path": "P2", **member})]))
     assert (row["quality"], row["coverage"], row["level"], row["proven_fill"]) == ("UNKNOWN", 0, None, None)
     assert row["missing_feeds"] is None
 
 
-def test_sound_members_are_not_told() -> None:
+def test_sound_members_are_not_rejected() -> None:
     assert rules.collect_rejects(TWO_PATHS, snapshot_ts=T, warehouses=feed_rows.make_warehouses()).is_empty()
 
 
@@ -136,13 +136,13 @@ def test_sound_members_are_not_told() -> None:
     ],
 )
 def test_a_member_counts_from_its_begin_until_its_end_not_included(begin: object, end: object, belongs: object) -> None:
-    made = units_of(of=make_members({"valid_from": begin, "valid_to": end}))
+    made = compute_units(of=make_members({"valid_from": begin, "valid_to": end}))
     assert (made.height == 1) is belongs
 
 
 def test_of_members_that_overlap_the_later_one_counts() -> None:
     both = make_members({"weight": 3.0}, {"weight": 2.0, "valid_from": go_back(60)})
-    assert unit_of(of=both)["level"] == 100
+    assert compute_unit(of=both)["level"] == 100
 
 
 def test_a_warehouse_that_is_not_watched_has_no_units() -> None:
@@ -160,9 +160,9 @@ def test_paths_are_summed_by_their_weights() -> None:
     weights = ({"role": "LEVEL"}, {"role": "IN", "weight": 0.5}, {"role": "OUT", "weight": 0.25}, {"role": "CAP"})
     half = [{"unit_id": "W1_PACK_TOTAL", "path": path, **weight} for path in ("P1", "P2") for weight in weights]
     paths = make_signals({"backlog": 3.0}, {"path": "P2", "level": 30.0, "capacity": 60.0, "backlog": 4.0})
-    row = unit_of(paths, of=make_members(*half))
-    told = ("level", "capacity", "fill", "proven_fill", "inflow", "outflow", "max_rate", "backlog", "coverage")
-    assert [row[name] for name in told] == [80, 160, 0.5, 0.5, 20, 5, 1200, 7, 1]
+    row = compute_unit(paths, of=make_members(*half))
+    names = ("level", "capacity", "fill", "proven_fill", "inflow", "outflow", "max_rate", "backlog", "coverage")
+    assert [row[name] for name in names] == [80, 160, 0.5, 0.5, 20, 5, 1200, 7, 1]
 
 
 FRESH: Final[Row] = {"path": "P2"}
@@ -189,7 +189,7 @@ def test_a_unit_is_judged_by_the_capacity_whose_level_is_fresh(
     proven: float,
     level: float | None,
 ) -> None:
-    row = unit_of(make_signals({"capacity": sizes[0]}, {**second, "capacity": sizes[1]}), of=TWO_PATHS)
+    row = compute_unit(make_signals({"capacity": sizes[0]}, {**second, "capacity": sizes[1]}), of=TWO_PATHS)
     assert (row["coverage"], row["quality"], row["level"]) == (pytest.approx(coverage), quality, level)
     assert row["fill"] == (None if fill is None else pytest.approx(fill))
     assert row["proven_fill"] == pytest.approx(proven)
@@ -212,16 +212,16 @@ def test_a_unit_is_judged_by_the_capacity_whose_level_is_fresh(
 def test_what_is_not_fresh_lowers_the_quality_and_is_named(
     path: Row, people: Row, quality: str, missing: str | None
 ) -> None:
-    row = unit_of(make_signals(path), people=make_pools(people))
+    row = compute_unit(make_signals(path), people=make_pools(people))
     assert (row["quality"], row["missing_feeds"]) == (quality, missing)
 
 
-def test_a_unit_that_no_feed_tells_of_has_a_row_and_nothing_in_it() -> None:
-    row = unit_of(make_signals(), people=make_pools())
+def test_a_unit_that_no_feed_reports_has_a_row_and_nothing_in_it() -> None:
+    row = compute_unit(make_signals(), people=make_pools())
     assert (row["quality"], row["coverage"], row["unknown_ticks"], row["dc"]) == ("UNKNOWN", 0, 1, "DC01")
-    told = {name for name, value in row.items() if value is not None}
+    known = {name for name, value in row.items() if value is not None}
     tick = {"dc", "ship_date", "snapshot_ts", "warehouse", "unit_id", "pool", "unit_type", "policy_version"}
-    assert told == tick | {"coverage", "quality", "missing_feeds", "unknown_ticks"}
+    assert known == tick | {"coverage", "quality", "missing_feeds", "unknown_ticks"}
 
 
 @pytest.mark.parametrize("fresh", [True, False])
@@ -232,7 +232,7 @@ def test_a_level_without_a_capacity_must_be_fresh(fresh: object) -> None:
             make_members({"unit_id": "W1_PACK_TOTAL", "path": "P2", "role": "LEVEL"}),
         ]
     )
-    row = unit_of(make_signals({}, {"path": "P2", "level": 20.0, "level_fresh": fresh}), of=of)
+    row = compute_unit(make_signals({}, {"path": "P2", "level": 20.0, "level_fresh": fresh}), of=of)
     assert (row["quality"], row["coverage"]) == (("FRESH", 1) if fresh else ("UNKNOWN", 0))
 
 
@@ -243,7 +243,7 @@ def test_a_capacity_without_a_level_counts_as_covered() -> None:
             make_members({"unit_id": "W1_PACK_TOTAL", "path": "P2", "role": "CAP"}),
         ]
     )
-    row = unit_of(make_signals({}, LEVELLESS), of=of)
+    row = compute_unit(make_signals({}, LEVELLESS), of=of)
     assert (row["quality"], row["fill"]) == ("FRESH", 0.25)
 
 
@@ -252,19 +252,19 @@ def test_a_capacity_without_a_level_counts_as_covered() -> None:
     [(True, False, True), (True, None, True), (False, False, False), (False, None, None), (None, None, None)],
 )
 def test_a_unit_is_open_if_one_of_its_paths_is(first: object, second: object, is_open: object) -> None:
-    row = unit_of(make_signals({"lane_open": first}, {"path": "P2", "lane_open": second}), of=TWO_PATHS)
+    row = compute_unit(make_signals({"lane_open": first}, {"path": "P2", "lane_open": second}), of=TWO_PATHS)
     assert row["is_open"] is is_open
 
 
 def test_the_next_truck_of_a_unit_is_the_first_of_its_paths() -> None:
     paths = make_signals({"critical_pull_ts": go_back(-60)}, {"path": "P2", "critical_pull_ts": go_back(-30)})
-    assert unit_of(paths, of=TWO_PATHS)["critical_pull_ts"] == go_back(-30)
+    assert compute_unit(paths, of=TWO_PATHS)["critical_pull_ts"] == go_back(-30)
 
 
 def test_the_service_rate_is_what_the_people_can_do_in_a_minute() -> None:
-    row = unit_of()
+    row = compute_unit()
     assert (row["headcount"], row["headcount_planned"], row["service_rate"]) == (6, 7, 8)
-    assert unit_of(people=make_pools({"units_per_hour": None}))["service_rate"] is None
+    assert compute_unit(people=make_pools({"units_per_hour": None}))["service_rate"] is None
 
 
 @pytest.mark.parametrize(
@@ -283,21 +283,21 @@ def test_the_staffed_ticks_that_a_unit_is_unknown_are_counted(
     before: Row, staffed: object, fresh: object, after: int
 ) -> None:
     history = make_units({"snapshot_ts": go_back(5), **before})
-    row = unit_of(make_signals({"level_fresh": fresh}), people=make_pools({"staffed": staffed}), history=history)
+    row = compute_unit(make_signals({"level_fresh": fresh}), people=make_pools({"staffed": staffed}), history=history)
     assert row["unknown_ticks"] == after
 
 
 # --- trend
 
 
-def past(*levels: float | None) -> pl.DataFrame:
-    """The unit's history: these levels, latest first, one a tick."""
+def make_past(*levels: float | None) -> pl.DataFrame:
+    """Make the unit's history: these levels, latest first, one a tick."""
     return make_units(*({"snapshot_ts": go_back(5 * n), "level": level} for n, level in enumerate(levels, start=1)))
 
 
-def levels(*before: float | None, now: float = 50.0, **more: Any) -> dict[str, Any]:  # noqa: ANN401 - any column
-    """The unit after these levels, latest first, one a tick."""
-    return unit_of(make_signals({"level": now, **more}), history=past(*before))
+def compute_unit_after(*before: float | None, now: float = 50.0, **more: Any) -> dict[str, Any]:  # noqa: ANN401 - any column
+    """Compute the unit after these levels, latest first, one a tick."""
+    return compute_unit(make_signals({"level": now, **more}), history=make_past(*before))
 
 
 @pytest.mark.parametrize(
@@ -314,14 +314,14 @@ def levels(*before: float | None, now: float = 50.0, **more: Any) -> dict[str, A
     ],
 )
 def test_the_slope_is_of_the_last_7_levels_and_needs_5(past: Sequence[float | None], slope: float | None) -> None:
-    assert levels(*past)["slope"] == (None if slope is None else pytest.approx(slope))
+    assert compute_unit_after(*past)["slope"] == (None if slope is None else pytest.approx(slope))
 
 
 def test_a_level_that_was_not_all_fresh_is_no_point_of_the_trend() -> None:
     rows = [{"snapshot_ts": go_back(5 * n), "level": 50.0 - 5 * n} for n in range(1, 5)]
-    assert unit_of(history=make_units(*rows))["slope"] == pytest.approx(1)
+    assert compute_unit(history=make_units(*rows))["slope"] == pytest.approx(1)
     rows[2] = {**rows[2], "coverage": 0.95}
-    assert unit_of(history=make_units(*rows))["slope"] is None
+    assert compute_unit(history=make_units(*rows))["slope"] is None
 
 
 @pytest.mark.parametrize(
@@ -352,7 +352,7 @@ def test_the_levels_from_before_its_paths_changed_are_no_trend_of_a_unit(
         )
     )
     full = {"level": 435.0, "capacity": 500.0}
-    made = units_of(make_signals(full, {**full, "path": "P2"}), of=of, history=history)
+    made = compute_units(make_signals(full, {**full, "path": "P2"}), of=of, history=history)
     assert take_only_row(made.filter(unit_id="W1_PACK_TOTAL"))["slope"] == slope
 
 
@@ -369,7 +369,7 @@ def test_the_levels_from_before_its_paths_changed_are_no_trend_of_a_unit(
 def test_the_time_left_is_to_95_and_to_5_percent_at_this_slope(
     now: float, past: Sequence[float], overflow: object, starvation: object
 ) -> None:
-    row = levels(*past, now=now)
+    row = compute_unit_after(*past, now=now)
     assert row["minutes_to_overflow"] == (None if overflow is None else pytest.approx(overflow))
     assert row["minutes_to_starvation"] == (None if starvation is None else pytest.approx(starvation))
 
@@ -384,16 +384,18 @@ def test_the_time_left_is_to_95_and_to_5_percent_at_this_slope(
     ],
 )
 def test_a_trend_is_agreed_unless_slope_and_net_flow_are_opposite(rates: Row, agrees: object) -> None:
-    assert levels(45, 40, 35, 30, **rates)["trend_agrees"] is agrees
+    assert compute_unit_after(45, 40, 35, 30, **rates)["trend_agrees"] is agrees
 
 
 @pytest.mark.parametrize(
     "more", [{"people": make_pools({"staffing_fresh": False})}, {"people": make_pools()}, {"of": TWO_PATHS}]
 )
 def test_what_is_not_fresh_has_no_trend(more: dict[str, Any]) -> None:
-    row = unit_of(make_signals({"inflow_rate": 4.0, "outflow_rate": 2.0}), history=past(45, 40, 35, 30), **more)
-    told = ("slope", "trend_agrees", "minutes_to_overflow", "minutes_to_starvation")
-    assert [row[name] for name in told] == [None] * 4
+    row = compute_unit(
+        make_signals({"inflow_rate": 4.0, "outflow_rate": 2.0}), history=make_past(45, 40, 35, 30), **more
+    )
+    names = ("slope", "trend_agrees", "minutes_to_overflow", "minutes_to_starvation")
+    assert [row[name] for name in names] == [None] * 4
 
 
 @pytest.mark.parametrize(
@@ -409,27 +411,27 @@ def test_what_is_not_fresh_has_no_trend(more: dict[str, Any]) -> None:
 def test_what_usually_leaves_a_unit_is_the_median_of_the_ticks_that_are_known(
     outflows: Sequence[float | None] | None, middle: float | None
 ) -> None:
-    assert unit_of(make_signals({"outflows": outflows}))["outflow_median"] == middle
+    assert compute_unit(make_signals({"outflows": outflows}))["outflow_median"] == middle
 
 
 def test_rates_and_outflows_are_summed_by_weight_before_the_median() -> None:
     weighed = make_members(*({"unit_id": "W1_PACK_TOTAL", "path": path, "weight": 0.5} for path in ("P1", "P2")))
     first = {"inflow_rate": 4.0, "outflow_rate": 2.0, "outflows": [10.0, 40.0, 10.0]}
     second = {"path": "P2", "inflow_rate": 2.0, "outflow_rate": 3.0, "outflows": [20.0, None, 40.0]}
-    row = unit_of(make_signals(first, second), of=weighed)
+    row = compute_unit(make_signals(first, second), of=weighed)
     assert (row["inflow_rate"], row["outflow_rate"], row["outflow_median"]) == (3, 2.5, 4)
 
 
 def test_without_the_flow_of_one_path_the_flow_of_the_unit_is_unknown() -> None:
-    row = unit_of(make_signals({"outflow_rate": 2.0}, {"path": "P2", "outflow": None}), of=TWO_PATHS)
+    row = compute_unit(make_signals({"outflow_rate": 2.0}, {"path": "P2", "outflow": None}), of=TWO_PATHS)
     assert (row["inflow"], row["outflow"], row["outflow_rate"]) == (40, None, None)
 
 
 # --- what holds for every input
 
 
-def theil_sen(points: Sequence[float | None]) -> float | None:
-    """The definition: points a tick apart, latest first."""
+def compute_slope(points: Sequence[float | None]) -> float | None:
+    """Compute the definition: points a tick apart, latest first."""
     known = [(-5 * n, level) for n, level in enumerate(points) if level is not None]
     if len(known) < POLICY.trend.min_points:
         return None
@@ -453,9 +455,9 @@ def test_the_slope_is_theil_sen(pasts: list[list[float | None]], now: list[float
     rounded = [round(level, 6) for level in now]
     paths = make_signals(*({"path": f"P{n}", "level": rounded[n]} for n in range(len(pasts))))
     of = make_members(*({"unit_id": unit_id, "path": f"P{n}"} for n, unit_id in enumerate(ids)))
-    slopes = units_of(paths, of=of, history=history)["slope"].to_list()
+    slopes = compute_units(paths, of=of, history=history)["slope"].to_list()
     for slope, past, level in zip(slopes, pasts, rounded, strict=False):
-        expected = theil_sen([level, *past])
+        expected = compute_slope([level, *past])
         assert slope == (None if expected is None else pytest.approx(expected, abs=1e-6))
 
 
@@ -506,18 +508,20 @@ HISTORIES: Final = st.lists(
 def test_the_order_of_the_rows_changes_no_unit(
     states: list[Row], of: list[Row], past: list[Row], chance: random.Random
 ) -> None:
-    def mixed(rows: list[Row]) -> list[Row]:
+    def shuffle(rows: list[Row]) -> list[Row]:
         return chance.sample(rows, len(rows))
 
-    made = units_of(make_signals(*states), of=make_members(*of), history=make_units(*past))
-    again = units_of(make_signals(*mixed(states)), of=make_members(*mixed(of)), history=make_units(*mixed(past)))
+    made = compute_units(make_signals(*states), of=make_members(*of), history=make_units(*past))
+    again = compute_units(
+        make_signals(*shuffle(states)), of=make_members(*shuffle(of)), history=make_units(*shuffle(past))
+    )
     assert_frame_equal(made, again, check_exact=True)
 
 
 @MODERATE
 @given(STATES, MEMBERS)
 def test_every_unit_has_one_row_and_none_is_judged_on_stale_levels(states: list[Row], of: list[Row]) -> None:
-    made = units_of(make_signals(*states), of=make_members(*of))
+    made = compute_units(make_signals(*states), of=make_members(*of))
     assert made["unit_id"].to_list() == sorted({row["unit_id"] for row in of})
     known = {row["path"]: row for row in states}
     for unit in made.iter_rows(named=True):
@@ -536,6 +540,6 @@ def test_the_true_fill_is_never_below_the_proven_one(states: list[Row]) -> None:
     """Whatever the levels that are not fresh really are."""
     whole = [{**row, "level": row["level"] or 0.0, "capacity": row["capacity"] or 10.0} for row in states]
     of = make_members(*({"unit_id": "W1_PACK_TOTAL", "path": row["path"]} for row in states))
-    for row in units_of(make_signals(*whole), of=of).iter_rows(named=True):
+    for row in compute_units(make_signals(*whole), of=of).iter_rows(named=True):
         total = sum(state["capacity"] for state in whole)
         assert row["proven_fill"] <= sum(state["level"] for state in whole) / total + 1e-6

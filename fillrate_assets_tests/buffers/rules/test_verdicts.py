@@ -26,16 +26,16 @@ LOW: Final = {"outflow_rate": 15.0, "minutes_to_starvation": None}
 """The pool could take 30 packages a minute and takes half of it."""
 
 
-def judged(*rows: Row, history: pl.DataFrame = NO_HISTORY) -> dict[str, dict[str, Any]]:
-    """The verdicts by unit and direction: 'W1_PICK_TOTAL OVERFLOW'."""
+def compute_verdicts(*rows: Row, history: pl.DataFrame = NO_HISTORY) -> dict[str, dict[str, Any]]:
+    """Compute the verdicts by unit and direction: 'W1_PICK_TOTAL OVERFLOW'."""
     made = verdicts.compute_verdicts(make_units(*rows), history, policy=POLICY)
     schema.VERDICTS_OF_UNITS.validate(made)
     return {f"{row['unit_id']} {row['direction']}": row for row in made.to_dicts()}
 
 
-def verdict(row: Row, direction: str = "OVERFLOW", *others: Row) -> Mapping[str, Any]:
-    """The verdict of one unit, which may have neighbours."""
-    return judged(row, *others)[f"{row.get('unit_id', 'W1_PICK_TOTAL')} {direction}"]
+def compute_verdict(row: Row, direction: str = "OVERFLOW", *others: Row) -> Mapping[str, Any]:
+    """Compute the verdict of one unit, which may have neighbours."""
+    return compute_verdicts(row, *others)[f"{row.get('unit_id', 'W1_PICK_TOTAL')} {direction}"]
 
 
 # --- the table
@@ -60,7 +60,7 @@ def verdict(row: Row, direction: str = "OVERFLOW", *others: Row) -> Mapping[str,
     ],
 )
 def test_a_total_overflows(fill: float, minutes: float | None, expected: str) -> None:
-    found = verdict({"fill": fill, "minutes_to_overflow": minutes})
+    found = compute_verdict({"fill": fill, "minutes_to_overflow": minutes})
     assert f"{found['verdict']} {found['rule_id']}" == expected
 
 
@@ -87,7 +87,7 @@ def test_a_total_starves_only_while_its_people_wait(
     fill: float, minutes: float | None, outflow: float | None, expected: str
 ) -> None:
     rates = {"inflow_rate": 30.0, "outflow_rate": outflow}
-    found = verdict({"fill": fill, "minutes_to_starvation": minutes, **rates}, "STARVATION")
+    found = compute_verdict({"fill": fill, "minutes_to_starvation": minutes, **rates}, "STARVATION")
     assert f"{found['verdict']} {found['rule_id']}" == expected
 
 
@@ -107,7 +107,7 @@ def test_people_cannot_go_on_taking_more_than_comes_in_and_lies_there(
     inflow: float | None, level: float | None, outflow: float | None, expected: str
 ) -> None:
     rates = {"inflow_rate": inflow, "outflow_rate": outflow}
-    assert verdict({"fill": 0.05, "level": level, **rates}, "STARVATION")["verdict"] == expected
+    assert compute_verdict({"fill": 0.05, "level": level, **rates}, "STARVATION")["verdict"] == expected
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def test_people_cannot_go_on_taking_more_than_comes_in_and_lies_there(
 )
 def test_an_induct_overflows_or_jams(fill: float, minutes: float | None, outflow: float, expected: str) -> None:
     row = {"unit_id": "W1_INDUCT_A", "unit_type": "INDUCT", "fill": fill, "minutes_to_overflow": minutes}
-    found = verdict({**row, "outflow": 5 * outflow, "outflow_median": 20.0})
+    found = compute_verdict({**row, "outflow": 5 * outflow, "outflow_median": 20.0})
     assert f"{found['verdict']} {found['rule_id']}" == expected
 
 
@@ -165,22 +165,22 @@ def test_a_lane_overflows_beside_its_siblings(
         {"unit_id": f"W1_PACK_L{n}", "unit_type": unit_type, "fill": sibling, "is_open": is_open}
         for n, (sibling, is_open) in enumerate(siblings, start=2)
     ]
-    found = verdict(own, "OVERFLOW", *others)
+    found = compute_verdict(own, "OVERFLOW", *others)
     assert f"{found['verdict']} {found['rule_id']}" == expected
 
 
 def test_full_lanes_ask_for_the_closed_one_and_the_closed_one_for_nothing() -> None:
-    lanes = judged(
+    lanes = compute_verdicts(
         *({"unit_id": f"W1_PACK_L{n}", "fill": 0.95} for n in (1, 2)),
         {"unit_id": "W1_PACK_L3", "fill": 0.1, "is_open": False},
         {"unit_id": "W1_PACK_L4", "fill": 0.95, "is_open": False},
     )
-    told = {
+    verdicts_by_unit = {
         unit: (row["rule_id"], row["action"], row["target_unit"])
         for unit, row in lanes.items()
         if row["direction"] != "DATA"
     }
-    assert told == {
+    assert verdicts_by_unit == {
         "W1_PACK_L1 OVERFLOW": ("C-FULL", "OPEN_LANE", "W1_PACK_L3"),
         "W1_PACK_L2 OVERFLOW": ("C-FULL", "OPEN_LANE", "W1_PACK_L3"),
         "W1_PACK_L3 OVERFLOW": ("C-CLEAR", None, None),
@@ -194,11 +194,11 @@ def test_siblings_are_of_the_same_warehouse_pool_and_type() -> None:
         {"unit_id": "W1_SORT_L2", "fill": 0.3},
         {"unit_id": "W1_PACK_P2", "unit_type": "PACK", "fill": 0.3},
     ]
-    assert verdict({"unit_id": "W1_PACK_L1", "fill": 0.97}, "OVERFLOW", *strangers)["rule_id"] == "C-ALONE"
+    assert compute_verdict({"unit_id": "W1_PACK_L1", "fill": 0.97}, "OVERFLOW", *strangers)["rule_id"] == "C-ALONE"
 
 
 def test_every_unit_has_a_row_in_each_direction_that_its_type_can_fail_in() -> None:
-    found = judged({}, {"unit_id": "W1_INDUCT_A", "unit_type": "INDUCT"}, {"unit_id": "W1_PACK_L1"})
+    found = compute_verdicts({}, {"unit_id": "W1_INDUCT_A", "unit_type": "INDUCT"}, {"unit_id": "W1_PACK_L1"})
     assert {key for key in found if "DATA" not in key} == {
         "W1_PICK_TOTAL OVERFLOW",
         "W1_PICK_TOTAL STARVATION",
@@ -208,7 +208,7 @@ def test_every_unit_has_a_row_in_each_direction_that_its_type_can_fail_in() -> N
 
 
 def test_a_row_stores_inputs_thresholds_and_margins() -> None:
-    found = verdict({"fill": 0.88, "minutes_to_overflow": 4.0, "level": 880.0})
+    found = compute_verdict({"fill": 0.88, "minutes_to_overflow": 4.0, "level": 880.0})
     assert found["evidence"][:2] == [
         {"name": "least_fill", "value": 0.88, "threshold": 0.85, "margin": pytest.approx(0.03)},
         {"name": "trusted_overflow", "value": 4.0, "threshold": 5.0, "margin": 1.0},
@@ -236,15 +236,15 @@ def test_a_row_stores_inputs_thresholds_and_margins() -> None:
 def test_an_unstaffed_pool_never_starves_and_overflows_only_while_packages_come_in(
     row: Row, overflow: str, starvation: str
 ) -> None:
-    found = judged({**row, "outflow_rate": 0.0})
+    found = compute_verdicts({**row, "outflow_rate": 0.0})
     assert found["W1_PICK_TOTAL OVERFLOW"]["verdict"] == overflow
     assert found["W1_PICK_TOTAL STARVATION"]["verdict"] == starvation
 
 
 def test_a_stop_during_a_break_is_no_jam() -> None:
     row = {"unit_id": "W1_INDUCT_A", "unit_type": "INDUCT", "fill": 0.92, "outflow": 0.0}
-    assert verdict(row)["rule_id"] == "B-JAM"
-    assert verdict({**row, "staffed": False})["rule_id"] == "B-FULL"
+    assert compute_verdict(row)["rule_id"] == "B-JAM"
+    assert compute_verdict({**row, "staffed": False})["rule_id"] == "B-FULL"
 
 
 @pytest.mark.parametrize(
@@ -253,7 +253,7 @@ def test_a_stop_during_a_break_is_no_jam() -> None:
 )
 def test_an_unknown_unit_alerts_on_what_is_proven_and_is_never_clear(proven: float | None, expected: str) -> None:
     row = {"quality": "UNKNOWN", "fill": None, "proven_fill": proven, "coverage": 0.8, "minutes_to_overflow": 1.0}
-    found = judged(row)
+    found = compute_verdicts(row)
     assert found["W1_PICK_TOTAL OVERFLOW"]["verdict"] == expected
     assert found["W1_PICK_TOTAL OVERFLOW"]["quantity"] is None
     assert found["W1_PICK_TOTAL STARVATION"]["verdict"] == "UNKNOWN"
@@ -261,7 +261,7 @@ def test_an_unknown_unit_alerts_on_what_is_proven_and_is_never_clear(proven: flo
 
 def test_what_is_not_proven_of_an_unknown_unit_does_not_count() -> None:
     row = {"quality": "UNKNOWN", "fill": 0.99, "proven_fill": 0.6, "outflow": 0.0, "unit_type": "INDUCT"}
-    assert verdict({**row, "unit_id": "W1_INDUCT_A"})["verdict"] == "UNKNOWN"
+    assert compute_verdict({**row, "unit_id": "W1_INDUCT_A"})["verdict"] == "UNKNOWN"
 
 
 @pytest.mark.parametrize(
@@ -281,7 +281,7 @@ def test_what_is_not_proven_of_an_unknown_unit_does_not_count() -> None:
     ],
 )
 def test_degraded_means_thresholds_alone_on_what_is_certain(row: Row, overflow: str, starvation: str) -> None:
-    found = judged({**row, "quality": "DEGRADED", "missing_feeds": "FLOW"})
+    found = compute_verdicts({**row, "quality": "DEGRADED", "missing_feeds": "FLOW"})
     assert found["W1_PICK_TOTAL OVERFLOW"]["verdict"] == overflow
     assert found["W1_PICK_TOTAL STARVATION"]["verdict"] == starvation
     assert {row["quantity"] for row in found.values()} == {None}
@@ -300,11 +300,11 @@ def test_degraded_means_thresholds_alone_on_what_is_certain(row: Row, overflow: 
 def test_a_trend_that_the_flows_contradict_is_good_for_a_warning(
     row: Row, direction: str, *, agrees: bool | None, expected: str
 ) -> None:
-    assert verdict({**row, "trend_agrees": agrees}, direction)["verdict"] == expected
+    assert compute_verdict({**row, "trend_agrees": agrees}, direction)["verdict"] == expected
 
 
 def test_a_full_buffer_is_full_whatever_the_trend() -> None:
-    assert verdict({"fill": 0.97, "minutes_to_overflow": 1.0, "trend_agrees": False})["verdict"] == "EMERGENCY"
+    assert compute_verdict({"fill": 0.97, "minutes_to_overflow": 1.0, "trend_agrees": False})["verdict"] == "EMERGENCY"
 
 
 # --- quantities
@@ -359,7 +359,7 @@ FULL: Final = {"fill": 0.95, "inflow_rate": 30.0}
     ],
 )
 def test_a_full_total_gets_people(row: Row, donor: Row, quantity: float | None, why: str) -> None:
-    found = verdict({**FULL, **row}, "OVERFLOW", {**DONOR, **donor})
+    found = compute_verdict({**FULL, **row}, "OVERFLOW", {**DONOR, **donor})
     assert (found["action"], found["quantity"]) == ("MOVE_STAFF", quantity)
     assert found["explanation"] == f"PICK TOTAL: 95.0 % full (limit 93 %). {why}"
     assert found["until_ts"] == (None if quantity is None else make_tick(6))
@@ -375,8 +375,8 @@ def test_a_full_total_gets_people(row: Row, donor: Row, quantity: float | None, 
         ({"max_rate": None}, {"headcount": 10.0}, "9 needed, 0 to spare"),
     ],
 )
-def test_where_nobody_can_be_added_the_pool_is_throttled(row: Row, donor: Row, why: str) -> None:
-    found = verdict({**FULL, **row}, "OVERFLOW", {**DONOR, **donor})
+def test_where_no_one_can_be_added_the_pool_is_throttled(row: Row, donor: Row, why: str) -> None:
+    found = compute_verdict({**FULL, **row}, "OVERFLOW", {**DONOR, **donor})
     assert (found["action"], found["quantity"], found["quantity_unit"]) == ("THROTTLE", 700.0, "packages/hour")
     assert found["explanation"].endswith(f"No one can be added: {why}.")
 
@@ -396,19 +396,19 @@ def test_where_nobody_can_be_added_the_pool_is_throttled(row: Row, donor: Row, w
 def test_the_donor_can_spare_most_of_those_that_are_known_and_not_filling_up(others: list[Row], donor: str) -> None:
     neighbours = [{"unit_id": f"W1_{pool}_TOTAL", **row} for pool, row in zip(["INDUCT", "SORT"], others, strict=True)]
     elsewhere = {"unit_id": "W2_SORT_TOTAL", "headcount": 90.0}
-    found = verdict(FULL, "OVERFLOW", *neighbours, elsewhere)
+    found = compute_verdict(FULL, "OVERFLOW", *neighbours, elsewhere)
     assert found["source_unit"] == donor
 
 
 def test_of_two_donors_that_can_spare_as_much_the_first_by_name_gives() -> None:
     both = [{"unit_id": f"W{n}_{pool}_TOTAL", "headcount": 12.0} for n in range(50) for pool in ("SORT", "INDUCT")]
-    found = judged(*both, *[{**FULL, "unit_id": f"W{n}_PICK_TOTAL"} for n in range(50)])
+    found = compute_verdicts(*both, *[{**FULL, "unit_id": f"W{n}_PICK_TOTAL"} for n in range(50)])
     assert {row["source_unit"] for row in found.values() if row["action"] == "MOVE_STAFF"} == {"INDUCT"}
 
 
 def test_an_empty_total_sends_its_idle_people_to_the_pool_that_fills_it() -> None:
     pack = {"unit_id": "W1_PACK_TOTAL", "fill": 0.05, "inflow_rate": 5.0, "outflow_rate": 15.0}
-    found = verdict(pack, "STARVATION", {"unit_id": "W1_PICK_TOTAL"}, {"unit_id": "W1_SORT_TOTAL", "fill": 0.6})
+    found = compute_verdict(pack, "STARVATION", {"unit_id": "W1_PICK_TOTAL"}, {"unit_id": "W1_SORT_TOTAL", "fill": 0.6})
     assert (found["source_unit"], found["target_unit"], found["quantity"], found["surplus"]) == ("PACK", "SORT", 5, 5)
     assert found["explanation"] == (
         "PACK TOTAL: 5.0 % full (limit 7 %), its people have 27.8 % of what they could take (limit 85 %). "
@@ -416,15 +416,15 @@ def test_an_empty_total_sends_its_idle_people_to_the_pool_that_fills_it() -> Non
     )
 
 
-def test_nobody_is_moved_to_a_pool_without_a_free_station() -> None:
+def test_no_one_is_moved_to_a_pool_without_a_free_station() -> None:
     pack = {"unit_id": "W1_PACK_TOTAL", "fill": 0.05, "outflow_rate": 15.0}
-    found = verdict(pack, "STARVATION", {"unit_id": "W1_SORT_TOTAL", "max_rate": 1800.0})
+    found = compute_verdict(pack, "STARVATION", {"unit_id": "W1_SORT_TOTAL", "max_rate": 1800.0})
     assert (found["action"], found["quantity"]) == ("MOVE_STAFF", 0.0)
     assert found["explanation"].endswith("4 needed, room for 0, 5 to spare.")
 
 
 def test_the_first_pool_has_none_before_it() -> None:
-    found = verdict({"fill": 0.05, "outflow_rate": 15.0}, "STARVATION", {"unit_id": "W1_SORT_TOTAL"})
+    found = compute_verdict({"fill": 0.05, "outflow_rate": 15.0}, "STARVATION", {"unit_id": "W1_SORT_TOTAL"})
     assert (found["source_unit"], found["target_unit"], found["quantity"]) == ("PICK", None, None)
     assert "How many is not known: no pool before it" in found["explanation"]
 
@@ -443,11 +443,11 @@ INDUCT: Final = {"unit_id": "W1_INDUCT_A", "unit_type": "INDUCT"}
     ],
 )
 def test_an_induct_is_throttled_to_what_settles_it(row: Row, quantity: float | None) -> None:
-    found = verdict({**INDUCT, **row})
+    found = compute_verdict({**INDUCT, **row})
     assert (found["action"], found["quantity"]) == ("THROTTLE", quantity)
 
 
-def throttled(to: float | None, at: float = -1, **row: object) -> Row:
+def make_throttled(to: float | None, at: float = -1, **row: object) -> Row:
     return {**INDUCT, "action": "THROTTLE", "quantity": to, "snapshot_ts": make_tick(at), **row}
 
 
@@ -471,23 +471,23 @@ def test_a_throttle_in_force_is_held_until_clear_and_raised_by_a_fifth_per_tick(
     fill: float, limit: float, quantity: float | None
 ) -> None:
     row = {**INDUCT, "fill": fill}
-    found = judged(row, history=make_recommendations(throttled(limit)))["W1_INDUCT_A OVERFLOW"]
+    found = compute_verdicts(row, history=make_recommendations(make_throttled(limit)))["W1_INDUCT_A OVERFLOW"]
     assert (found["action"], found["quantity"]) == ("THROTTLE" if quantity is not None else None, quantity)
 
 
 @pytest.mark.parametrize(
     ("history", "quantity"),
     [
-        ([throttled(500, -2), throttled(600, -1)], 700.0),
-        ([throttled(500, -3), throttled(None, -2), throttled(None, -1, verdict="WARN")], 600.0),
-        ([throttled(500, -2), throttled(None, -1, verdict="CLEAR", action=None)], None),
-        ([throttled(500, -2), throttled(None, -1, action=None, resolution="OVERRIDDEN")], 600.0),
-        ([throttled(500, -1, direction="STARVATION")], None),
-        ([throttled(500, -1, unit_id="W1_INDUCT_B")], None),
+        ([make_throttled(500, -2), make_throttled(600, -1)], 700.0),
+        ([make_throttled(500, -3), make_throttled(None, -2), make_throttled(None, -1, verdict="WARN")], 600.0),
+        ([make_throttled(500, -2), make_throttled(None, -1, verdict="CLEAR", action=None)], None),
+        ([make_throttled(500, -2), make_throttled(None, -1, action=None, resolution="OVERRIDDEN")], 600.0),
+        ([make_throttled(500, -1, direction="STARVATION")], None),
+        ([make_throttled(500, -1, unit_id="W1_INDUCT_B")], None),
     ],
 )
 def test_the_throttle_in_force_is_the_latest_that_was_not_let_go(history: list[Row], quantity: float | None) -> None:
-    found = judged({**INDUCT, "fill": 0.6}, history=make_recommendations(*history))["W1_INDUCT_A OVERFLOW"]
+    found = compute_verdicts({**INDUCT, "fill": 0.6}, history=make_recommendations(*history))["W1_INDUCT_A OVERFLOW"]
     assert found["quantity"] == quantity
 
 
@@ -510,13 +510,15 @@ PACE: Final = "by at most 20 % (or 50) every 5 min"
     ],
 )
 def test_what_becomes_of_a_throttle_is_said(row: Row, said: str) -> None:
-    found = judged({**INDUCT, **row}, history=make_recommendations(throttled(500)))["W1_INDUCT_A OVERFLOW"]
+    found = compute_verdicts({**INDUCT, **row}, history=make_recommendations(make_throttled(500)))[
+        "W1_INDUCT_A OVERFLOW"
+    ]
     assert found["explanation"].endswith(said)
 
 
 def test_a_throttle_in_force_is_no_matter_of_starvation() -> None:
     full = {"unit_id": "W1_INDUCT_TOTAL", "fill": 0.95}
-    rows = judged(full, history=make_recommendations(throttled(500, unit_id="W1_INDUCT_TOTAL")))
+    rows = compute_verdicts(full, history=make_recommendations(make_throttled(500, unit_id="W1_INDUCT_TOTAL")))
     found = rows["W1_INDUCT_TOTAL STARVATION"]
     assert (found["verdict"], found["action"], found["quantity"]) == ("CLEAR", None, None)
     assert "throttle" not in found["explanation"]
@@ -528,7 +530,7 @@ LANE: Final = {"unit_id": "W1_PACK_L1", "fill": 0.90}
 
 def test_a_full_lane_diverts_to_its_siblings_by_headroom() -> None:
     others = [{"unit_id": "W1_PACK_L2", "fill": 0.55}, {"unit_id": "W1_PACK_L3", "fill": 0.40}]
-    found = verdict(LANE, "OVERFLOW", *others)
+    found = compute_verdict(LANE, "OVERFLOW", *others)
     assert (found["action"], found["quantity_unit"], found["source_unit"]) == (
         "REBALANCE",
         "packages/minute",
@@ -578,19 +580,19 @@ def test_where_siblings_cannot_take_it_a_lane_is_opened_or_people_are_moved(
 ) -> None:
     siblings: list[Row] = [{"unit_id": f"W1_PACK_L{n}", **row} for n, row in enumerate(others, start=2)]
     totals: list[Row] = [{"unit_id": "W1_PACK_TOTAL"}, {"unit_id": "W1_PICK_TOTAL", "headcount": 30.0}]
-    found = verdict({**LANE, **own}, "OVERFLOW", *siblings, *totals)
+    found = compute_verdict({**LANE, **own}, "OVERFLOW", *siblings, *totals)
     assert (found["action"], found["target_unit"]) == expected
 
 
-def test_an_opened_lane_is_told_with_what_it_must_take() -> None:
+def test_an_opened_lane_is_shown_with_what_it_must_take() -> None:
     shut, room = {"unit_id": "W1_PACK_L2", "fill": 0.0, "is_open": False}, {"unit_id": "W1_PACK_L3", "fill": 0.40}
-    found = verdict({**LANE, "inflow_rate": 60.0}, "OVERFLOW", shut, room)
+    found = compute_verdict({**LANE, "inflow_rate": 60.0}, "OVERFLOW", shut, room)
     assert found["explanation"].endswith("Open siblings can take 30.0 packages/min.")
 
 
-def test_a_warning_names_the_action_of_its_act_and_asks_for_nothing() -> None:
+def test_a_warning_names_the_action_of_its_act_and_requests_nothing() -> None:
     soon = {"minutes_to_overflow": 20.0, "fill": 0.78}
-    found = judged(soon, {**soon, **INDUCT}, {**soon, "unit_id": "W1_PACK_L1"})
+    found = compute_verdicts(soon, {**soon, **INDUCT}, {**soon, "unit_id": "W1_PACK_L1"})
     actions = {key: (row["action"], row["quantity"]) for key, row in found.items() if row["verdict"] == "WARN"}
     assert actions == {
         "W1_PICK_TOTAL OVERFLOW": ("MOVE_STAFF", None),
@@ -599,9 +601,9 @@ def test_a_warning_names_the_action_of_its_act_and_asks_for_nothing() -> None:
     }
 
 
-def test_doubtful_data_are_told() -> None:
+def test_doubtful_data_are_shown() -> None:
     row = {"quality": "UNKNOWN", "fill": None, "proven_fill": 0.94, "coverage": 0.96, "missing_feeds": "OCCUPANCY"}
-    assert verdict(row)["explanation"] == (
+    assert compute_verdict(row)["explanation"] == (
         "PICK TOTAL: 94.0 % full (limit 93 %). That much is proven, though the unit is unknown (OCCUPANCY not fresh). "
         "How many is not known: the data are not all fresh."
     )
@@ -610,8 +612,8 @@ def test_doubtful_data_are_told() -> None:
 # --- DATA
 
 
-def data(*rows: Row) -> dict[str, tuple[str, str | None]]:
-    found = judged(*rows)
+def compute_data_verdicts(*rows: Row) -> dict[str, tuple[str, str | None]]:
+    found = compute_verdicts(*rows)
     return {row["unit_id"]: (row["verdict"], row["action"]) for row in found.values() if row["direction"] == "DATA"}
 
 
@@ -629,13 +631,13 @@ UNKNOWN: Final = {"quality": "UNKNOWN", "fill": None, "missing_feeds": "OCCUPANC
         ({}, ("CLEAR", None)),
     ],
 )
-def test_units_unknown_for_three_staffed_ticks_are_told(row: Row, expected: tuple[str, str | None]) -> None:
-    assert data(row)["W1_DATA_OCCUPANCY"] == expected
+def test_units_unknown_for_three_staffed_ticks_are_reported(row: Row, expected: tuple[str, str | None]) -> None:
+    assert compute_data_verdicts(row)["W1_DATA_OCCUPANCY"] == expected
 
 
-def test_data_are_told_once_per_warehouse_and_feed() -> None:
+def test_data_are_reported_once_per_warehouse_and_feed() -> None:
     both = {**UNKNOWN, "unknown_ticks": 4, "missing_feeds": "OCCUPANCY, FLOW"}
-    found = data(both, {**both, "unit_id": "W1_PACK_TOTAL"}, {"unit_id": "W2_PICK_TOTAL"})
+    found = compute_data_verdicts(both, {**both, "unit_id": "W1_PACK_TOTAL"}, {"unit_id": "W2_PICK_TOTAL"})
     assert found == {
         "W1_DATA_OCCUPANCY": ("ACT", "CHECK_DATA"),
         "W1_DATA_FLOW": ("ACT", "CHECK_DATA"),
@@ -645,10 +647,10 @@ def test_data_are_told_once_per_warehouse_and_feed() -> None:
     }
 
 
-def test_a_data_alert_tells_how_many_units_and_how_long() -> None:
-    found = judged({**UNKNOWN, "unknown_ticks": 4}, {"unit_id": "W1_PACK_TOTAL"})["W1_DATA_OCCUPANCY DATA"]
+def test_a_data_alert_says_how_many_units_and_how_long() -> None:
+    found = compute_verdicts({**UNKNOWN, "unknown_ticks": 4}, {"unit_id": "W1_PACK_TOTAL"})["W1_DATA_OCCUPANCY DATA"]
     assert found["explanation"] == ("OCCUPANCY: 1 of 2 units cannot be known, for up to 20 staffed min (limit 15 min).")
 
 
 def test_no_units_make_no_verdicts() -> None:
-    assert judged() == {}
+    assert compute_verdicts() == {}

@@ -1,4 +1,4 @@
-"""Detection: what counts as told in time and as right, case by case; and the pipeline on one short floor."""
+"""Detection: what counts as notified in time and as right, case by case; and the pipeline on one short floor."""
 
 from __future__ import annotations
 
@@ -20,25 +20,27 @@ PATH, SIBLING, WHOLE, OTHER = "W1_PACK_P1", "W1_PACK_P2", "W1_PACK_TOTAL", "W1_L
 SHORT = replace(next(scenario for scenario in TUNING if scenario.name == "jams"), days=1)
 
 
-def at(minute: float) -> datetime:
+def get_time(minute: float) -> datetime:
     return START + timedelta(minutes=minute)
 
 
-def telling(*told: tuple[str, float], direction: str = "OVERFLOW") -> pl.DataFrame:
-    """Episodes, one for each unit, and the minutes at which they are told."""
-    rows = [(unit, "TOTAL", direction, f"{unit}.1", at(minute)) for unit, minute in told]
+def make_notified(*notified: tuple[str, float], direction: str = "OVERFLOW") -> pl.DataFrame:
+    """Make episodes, one for each unit, and the minutes at which they are notified."""
+    rows = [(unit, "TOTAL", direction, f"{unit}.1", get_time(minute)) for unit, minute in notified]
     names = ("unit_id", "unit_type", "direction", "episode", "notified_ts")
     return pl.DataFrame(rows, schema=names, orient="row").cast({"notified_ts": pl.Datetime("us", "UTC")})
 
 
-def onset(unit: str = PATH, begin: float = 0, end: float | None = 20) -> pl.DataFrame:
-    row = ("W1", unit, "PACK", "OVERFLOW", at(begin), None if end is None else at(end), "JAM")
+def make_onset(unit: str = PATH, begin: float = 0, end: float | None = 20) -> pl.DataFrame:
+    row = ("W1", unit, "PACK", "OVERFLOW", get_time(begin), None if end is None else get_time(end), "JAM")
     return pl.DataFrame([row], schema=ONSETS.polars, orient="row")
 
 
-def fills(minutes: range = range(0)) -> pl.DataFrame:
+def make_fills(minutes: range = range(0)) -> pl.DataFrame:
     """The path, 95 % full in these minutes."""
-    rows = [(PATH, "PACK", at(minute), 0.95 if minute in minutes else 0.9, True, True) for minute in range(-60, 120)]
+    rows = [
+        (PATH, "PACK", get_time(minute), 0.95 if minute in minutes else 0.9, True, True) for minute in range(-60, 120)
+    ]
     names = ("unit_id", "unit_type", "ts", "fill", "staffed", "lane_open")
     return pl.DataFrame(rows, schema=names, orient="row").cast({"ts": pl.Datetime("us", "UTC")})
 
@@ -56,21 +58,21 @@ def fills(minutes: range = range(0)) -> pl.DataFrame:
         (OTHER, [0], None),
     ],
 )
-def test_an_onset_is_told_in_time_by_its_unit_or_its_total(
+def test_an_onset_is_notified_in_time_by_its_unit_or_its_total(
     unit: str, minutes: list[float], first: float | None
 ) -> None:
-    found = detection.match_onsets(telling(*((unit, minute) for minute in minutes)), onset())
-    assert found["alert_ts"].to_list() == [None if first is None else at(first)]
+    found = detection.match_onsets(make_notified(*((unit, minute) for minute in minutes)), make_onset())
+    assert found["alert_ts"].to_list() == [None if first is None else get_time(first)]
 
 
-def test_a_total_is_not_told_by_its_paths_and_no_overflow_by_a_starvation() -> None:
-    assert detection.match_onsets(telling((PATH, 0)), onset(WHOLE))["alert_ts"].to_list() == [None]
-    starving = telling((PATH, 0), direction="STARVATION")
-    assert detection.match_onsets(starving, onset())["alert_ts"].to_list() == [None]
+def test_a_total_is_not_notified_by_its_paths_and_no_overflow_by_a_starvation() -> None:
+    assert detection.match_onsets(make_notified((PATH, 0)), make_onset(WHOLE))["alert_ts"].to_list() == [None]
+    starving = make_notified((PATH, 0), direction="STARVATION")
+    assert detection.match_onsets(starving, make_onset())["alert_ts"].to_list() == [None]
 
 
 @pytest.mark.parametrize(
-    ("told", "of", "was"),
+    ("notified", "of", "was"),
     [
         ([(PATH, -30)], PATH, "RIGHT"),
         ([(PATH, -31)], PATH, "FALSE"),
@@ -83,9 +85,9 @@ def test_a_total_is_not_told_by_its_paths_and_no_overflow_by_a_starvation() -> N
     ],
 )
 def test_an_episode_is_right_if_trouble_of_its_pool_was_there_or_came(
-    told: list[tuple[str, float]], of: str, was: str
+    notified: list[tuple[str, float]], of: str, was: str
 ) -> None:
-    judged = detection.judge_episodes(telling(*told), onset(of), fills())
+    judged = detection.judge_episodes(make_notified(*notified), make_onset(of), make_fills())
     assert judged["was"].to_list() == [was]
 
 
@@ -94,44 +96,44 @@ def test_an_episode_is_right_if_trouble_of_its_pool_was_there_or_came(
     [(range(30, 33), "BRIEF"), (range(31, 34), "FALSE"), (range(-7, -4), "BRIEF"), (range(-9, -5), "FALSE")],
 )
 def test_an_episode_about_too_few_minutes_to_be_an_onset_was_brief(minutes: range, was: str) -> None:
-    judged = detection.judge_episodes(telling((PATH, 0)), ONSETS.make_empty().collect(), fills(minutes))
+    judged = detection.judge_episodes(make_notified((PATH, 0)), ONSETS.make_empty().collect(), make_fills(minutes))
     assert judged["was"].to_list() == [was]
 
 
 def test_an_onset_that_outlasts_the_simulation_is_trouble_to_its_end() -> None:
-    judged = detection.judge_episodes(telling((PATH, 90)), onset(end=None), fills())
+    judged = detection.judge_episodes(make_notified((PATH, 90)), make_onset(end=None), make_fills())
     assert judged["was"].to_list() == ["RIGHT"]
 
 
-def test_a_static_threshold_tells_until_two_ticks_are_within_it() -> None:
+def test_a_static_threshold_notifies_until_two_ticks_are_within_it() -> None:
     shares = {0: 0.95, 5: 0.94, 10: 0.95, 15: 0.9, 20: 0.9, 25: 0.96, 30: 0.04}
     levels = pl.DataFrame(
         [
-            (unit, kind, at(minute), fill)
+            (unit, kind, get_time(minute), fill)
             for unit, kind in ((PATH, "PACK"), (WHOLE, "TOTAL"))
             for minute, fill in shares.items()
         ],
         schema=("unit_id", "unit_type", "snapshot_ts", "fill"),
         orient="row",
     )
-    told = detection.detect_by_level(levels, 0.95, 0.05)
-    episodes = told.group_by("unit_id", "direction", "episode", maintain_order=True).agg("notified_ts")
+    notified = detection.detect_by_level(levels, 0.95, 0.05)
+    episodes = notified.group_by("unit_id", "direction", "episode", maintain_order=True).agg("notified_ts")
     assert episodes.select("unit_id", "direction", "notified_ts").sort(
         "unit_id", "direction", "notified_ts"
     ).rows() == [
-        (PATH, "OVERFLOW", [at(0), at(10)]),
-        (PATH, "OVERFLOW", [at(25)]),
-        (WHOLE, "OVERFLOW", [at(0), at(10)]),
-        (WHOLE, "OVERFLOW", [at(25)]),
-        (WHOLE, "STARVATION", [at(30)]),
+        (PATH, "OVERFLOW", [get_time(0), get_time(10)]),
+        (PATH, "OVERFLOW", [get_time(25)]),
+        (WHOLE, "OVERFLOW", [get_time(0), get_time(10)]),
+        (WHOLE, "OVERFLOW", [get_time(25)]),
+        (WHOLE, "STARVATION", [get_time(30)]),
     ]
 
 
 # --- the pipeline on a short floor
 
 
-def told_on(*events: Event, minutes: tuple[int, int]) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """What is told between two minutes of a morning, and the onsets of all of it."""
+def run_morning(*events: Event, minutes: tuple[int, int]) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Run a morning: what is notified between two minutes, and the onsets of all of it."""
     world = simulate(SHORT, [1], events)
     begin = draw_roster(draw_layout(SHORT.seed, 1), datetime.combine(SHORT.first, datetime.min.time()), 1).start
     since, until = (begin + timedelta(minutes=minute) for minute in minutes)
@@ -139,13 +141,13 @@ def told_on(*events: Event, minutes: tuple[int, int]) -> tuple[pl.DataFrame, pl.
     return detection.select_notified(alerts), world.truth.onsets
 
 
-def test_every_onset_of_a_jam_and_of_a_dry_spell_is_told() -> None:
+def test_every_onset_of_a_jam_and_of_a_dry_spell_is_notified() -> None:
     jam, dry = Event(Kind.JAM, 565, 25, "LN-01"), Event(Kind.DRY_SPELL, 595, 40)
-    told, onsets = told_on(jam, dry, minutes=(555, 635))
+    notified, onsets = run_morning(jam, dry, minutes=(555, 635))
     assert set(onsets["direction"]) == {"OVERFLOW", "STARVATION"}
-    assert detection.match_onsets(told, onsets)["alert_ts"].null_count() == 0
+    assert detection.match_onsets(notified, onsets)["alert_ts"].null_count() == 0
 
 
-def test_on_a_healthy_floor_nothing_is_told() -> None:
-    told, onsets = told_on(minutes=(555, 595))
-    assert (told.height, onsets.height) == (0, 0)
+def test_on_a_healthy_floor_nothing_is_notified() -> None:
+    notified, onsets = run_morning(minutes=(555, 595))
+    assert (notified.height, onsets.height) == (0, 0)

@@ -21,30 +21,30 @@ FRAMES = {
 }
 
 
-def of(load: Load, tick: int, name: str) -> pl.DataFrame:
+def get_feed(load: Load, tick: int, name: str) -> pl.DataFrame:
     rows = getattr(load.simulate_received(tick), name)
     assert isinstance(rows, pl.DataFrame)
     return rows
 
 
-def received(name: str, ticks: range, load: Load = LOAD) -> pl.DataFrame:
-    return pl.concat(of(load, tick, name) for tick in ticks)
+def receive(name: str, ticks: range, load: Load = LOAD) -> pl.DataFrame:
+    return pl.concat(get_feed(load, tick, name) for tick in ticks)
 
 
 @pytest.mark.parametrize("name", FRAMES)
 def test_a_tick_receives_what_arrives_in_its_five_minutes(name: str) -> None:
     frame = FRAMES[name][0]
     for tick in range(TICKS):
-        rows = of(LOAD, tick, name)
+        rows = get_feed(LOAD, tick, name)
         frame.validate(rows)
-        assert rows.filter(pl.col("ingest_ts") > LOAD.snapshot_ts(tick)).is_empty()
-        assert rows.filter(pl.col("ingest_ts") <= LOAD.snapshot_ts(tick - 1)).is_empty()
+        assert rows.filter(pl.col("ingest_ts") > LOAD.get_snapshot_ts(tick)).is_empty()
+        assert rows.filter(pl.col("ingest_ts") <= LOAD.get_snapshot_ts(tick - 1)).is_empty()
 
 
 @pytest.mark.parametrize("name", FRAMES)
 def test_over_time_every_row_arrives_once_and_some_late(name: str) -> None:
     _, thing, minutes = FRAMES[name]
-    rows = received(name, range(TICKS + 6)).filter(pl.col("event_ts") < LOAD.snapshot_ts(TICKS))
+    rows = receive(name, range(TICKS + 6)).filter(pl.col("event_ts") < LOAD.get_snapshot_ts(TICKS))
     things = LOAD.warehouses * (PATHS if thing == "path" else 4)
     assert rows.height == things * TICKS * 5 / minutes
     assert not rows.select("warehouse", thing, "event_ts").is_duplicated().any()
@@ -54,9 +54,9 @@ def test_over_time_every_row_arrives_once_and_some_late(name: str) -> None:
 
 def test_flows_agree_with_levels() -> None:
     on = ["warehouse", "path", "event_ts"]
-    levels = received("occupancy", range(TICKS)).sort(on)
+    levels = receive("occupancy", range(TICKS)).sort(on)
     five = levels.with_columns(was=pl.col("level"), event_ts=pl.col("event_ts") + timedelta(minutes=5))
-    balance = received("flow", range(TICKS)).join(levels, on=on).join(five.select(*on, "was"), on=on)
+    balance = receive("flow", range(TICKS)).join(levels, on=on).join(five.select(*on, "was"), on=on)
     assert balance.height > 100
     assert (balance["level"] - balance["was"] == balance["inflow"] - balance["outflow"]).all()
 
@@ -64,26 +64,26 @@ def test_flows_agree_with_levels() -> None:
 def test_a_storm_fills_its_share_of_the_paths_at_once_and_passes() -> None:
     load = Load(warehouses=5, units=60, storm=range(10, 14))
     capacity = (
-        received("limits", range(1, 9), load).unique(["warehouse", "path"]).select("warehouse", "path", "capacity")
+        receive("limits", range(1, 9), load).unique(["warehouse", "path"]).select("warehouse", "path", "capacity")
     )
 
-    def full(tick: int) -> float:
+    def count_full(tick: int) -> float:
         last = (
-            received("occupancy", range(tick, tick + 1), load)
+            receive("occupancy", range(tick, tick + 1), load)
             .sort("event_ts")
             .unique(["warehouse", "path"], keep="last")
         )
         known = last.join(capacity, on=["warehouse", "path"])
         return float((known["level"] > 0.9 * known["capacity"]).mean())  # type: ignore[arg-type]
 
-    assert full(5) == full(22) == 0
-    assert 0.2 < full(12) < 0.4
+    assert count_full(5) == count_full(22) == 0
+    assert 0.2 < count_full(12) < 0.4
 
 
-def test_a_tick_is_the_same_whenever_it_is_asked_for() -> None:
+def test_a_tick_is_the_same_whenever_it_is_simulated() -> None:
     again = Load(warehouses=3, units=20, late=0.1)
     for name in FRAMES:
-        assert_frame_equal(of(LOAD, 7, name), of(again, 7, name), check_exact=True)
+        assert_frame_equal(get_feed(LOAD, 7, name), get_feed(again, 7, name), check_exact=True)
 
 
 def test_master_data_are_of_their_schemas_and_name_every_unit() -> None:
@@ -93,7 +93,7 @@ def test_master_data_are_of_their_schemas_and_name_every_unit() -> None:
     schema.SHIFTS.validate(masters.shifts)
     schema.ALERT_ROUTES.validate(masters.alert_routes)
     assert masters.unit_members["unit_id"].n_unique() == LOAD.warehouses * LOAD.units
-    paths = set(received("occupancy", range(3)).select("warehouse", "path").iter_rows())
+    paths = set(receive("occupancy", range(3)).select("warehouse", "path").iter_rows())
     named = masters.unit_members.select(pl.col("unit_id").str.split("_").list.first(), "path")
     assert set(named.iter_rows()) == paths
 

@@ -18,17 +18,17 @@ Case = list[tuple[int, int]]
 """Levels of a path of 1,000, each with the number of minutes that it lasts."""
 
 
-def at(minute: int) -> datetime:
+def get_time(minute: int) -> datetime:
     return START + timedelta(minutes=minute)
 
 
-def latent(levels: Case, *, resting: range = range(0), closed: bool = False, path: str = "PK-01") -> pl.DataFrame:
+def make_latent(levels: Case, *, resting: range = range(0), closed: bool = False, path: str = "PK-01") -> pl.DataFrame:
     each = [level for level, minutes in levels for _ in range(minutes)]
     rows = {
         "warehouse": "W0001",
         "pool": "PACK",
         "path": path,
-        "ts": [at(minute) for minute in range(len(each))],
+        "ts": [get_time(minute) for minute in range(len(each))],
         "level": each,
         "capacity": 1000,
         "inflow": 0,
@@ -41,23 +41,23 @@ def latent(levels: Case, *, resting: range = range(0), closed: bool = False, pat
     return LATENT.conform(pl.LazyFrame(rows)).collect()
 
 
-def events(*happened: tuple[str, int, int]) -> pl.DataFrame:
-    rows = [("W0001", kind, "", at(begin), at(end), 0.0) for kind, begin, end in happened]
+def make_events(*happened: tuple[str, int, int]) -> pl.DataFrame:
+    rows = [("W0001", kind, "", get_time(begin), get_time(end), 0.0) for kind, begin, end in happened]
     return pl.DataFrame(rows, schema=EVENTS.polars, orient="row")
 
 
-def found(*states: pl.DataFrame, happened: pl.DataFrame | None = None) -> pl.DataFrame:
+def find(*states: pl.DataFrame, happened: pl.DataFrame | None = None) -> pl.DataFrame:
     state = pl.concat(states)
     paths = state.select("warehouse", "pool", "path").unique()
     hours = pl.DataFrame({"warehouse": ["W0001"], "hour": [6]})
     result = find_onsets(
-        state, build_master_data([1], paths, hours).unit_members, events() if happened is None else happened
+        state, build_master_data([1], paths, hours).unit_members, make_events() if happened is None else happened
     )
     ONSETS.validate(result)
     return result
 
 
-def spells(frame: pl.DataFrame, unit: str, direction: str) -> list[tuple[int, int | None]]:
+def find_spells(frame: pl.DataFrame, unit: str, direction: str) -> list[tuple[int, int | None]]:
     rows = frame.filter(pl.col("unit_id") == f"W0001_PACK_{unit}", pl.col("direction") == direction)
     return [
         (int((begin - START).total_seconds()) // 60, int((end - START).total_seconds()) // 60 if end else None)
@@ -80,8 +80,8 @@ def spells(frame: pl.DataFrame, unit: str, direction: str) -> list[tuple[int, in
     ids=["five minutes", "four", "not quite full", "broken", "14 apart: one", "15 apart: two", "to the end", "never"],
 )
 def test_five_full_minutes_in_a_row_are_an_overflow(levels: Case, expected: list[tuple[int, int | None]]) -> None:
-    result = found(latent(levels))
-    assert spells(result, "PK-01", OVERFLOW) == spells(result, "TOTAL", OVERFLOW) == expected
+    result = find(make_latent(levels))
+    assert find_spells(result, "PK-01", OVERFLOW) == find_spells(result, "TOTAL", OVERFLOW) == expected
 
 
 @pytest.mark.parametrize(
@@ -95,33 +95,33 @@ def test_five_full_minutes_in_a_row_are_an_overflow(levels: Case, expected: list
 def test_five_empty_minutes_in_a_row_starve_a_total_and_no_path(
     levels: Case, expected: list[tuple[int, int | None]]
 ) -> None:
-    result = found(latent(levels))
-    assert spells(result, "TOTAL", STARVATION) == expected
-    assert spells(result, "PK-01", STARVATION) == []
+    result = find(make_latent(levels))
+    assert find_spells(result, "TOTAL", STARVATION) == expected
+    assert find_spells(result, "PK-01", STARVATION) == []
 
 
-def test_minutes_in_which_nobody_works_are_not_counted() -> None:
+def test_minutes_in_which_no_one_works_are_not_counted() -> None:
     across = [(MIDDLE, 5), (FULL, 10), (MIDDLE, 5)]
-    assert spells(found(latent(across, resting=range(7, 15))), "PK-01", OVERFLOW) == []
-    assert spells(found(latent(across, resting=range(7, 11))), "PK-01", OVERFLOW) == [(5, 14)]
-    starved = found(latent([(MIDDLE, 5), (EMPTY, 30), (MIDDLE, 5)], resting=range(5, 35)))
+    assert find_spells(find(make_latent(across, resting=range(7, 15))), "PK-01", OVERFLOW) == []
+    assert find_spells(find(make_latent(across, resting=range(7, 11))), "PK-01", OVERFLOW) == [(5, 14)]
+    starved = find(make_latent([(MIDDLE, 5), (EMPTY, 30), (MIDDLE, 5)], resting=range(5, 35)))
     assert starved.is_empty()
 
 
 def test_a_break_between_two_spells_does_not_set_them_apart() -> None:
     levels = [(FULL, 5), (MIDDLE, 30), (FULL, 5), (MIDDLE, 1)]
-    assert spells(found(latent(levels, resting=range(5, 25))), "PK-01", OVERFLOW) == [(0, 39)]
+    assert find_spells(find(make_latent(levels, resting=range(5, 25))), "PK-01", OVERFLOW) == [(0, 39)]
 
 
 def test_a_closed_lane_may_be_full() -> None:
-    assert spells(found(latent([(FULL, 20), (MIDDLE, 1)], closed=True)), "PK-01", OVERFLOW) == []
+    assert find_spells(find(make_latent([(FULL, 20), (MIDDLE, 1)], closed=True)), "PK-01", OVERFLOW) == []
 
 
 def test_a_total_is_as_full_as_its_paths_together() -> None:
-    one, other = latent([(1000, 10), (MIDDLE, 1)]), latent([(900, 10), (MIDDLE, 1)], path="PK-02")
-    result = found(one, other)
-    assert spells(result, "TOTAL", OVERFLOW) == spells(result, "PK-01", OVERFLOW) == [(0, 9)]
-    assert spells(result, "PK-02", OVERFLOW) == []
+    one, other = make_latent([(1000, 10), (MIDDLE, 1)]), make_latent([(900, 10), (MIDDLE, 1)], path="PK-02")
+    result = find(one, other)
+    assert find_spells(result, "TOTAL", OVERFLOW) == find_spells(result, "PK-01", OVERFLOW) == [(0, 9)]
+    assert find_spells(result, "PK-02", OVERFLOW) == []
     assert result["unit_type"].to_list() == ["PACK", "TOTAL"]
 
 
@@ -140,5 +140,5 @@ def test_a_total_is_as_full_as_its_paths_together() -> None:
     ids=["nothing", "before", "with it", "after", "two hours over", "longer", "the last one", "a feed is no cause"],
 )
 def test_the_cause_is_what_began_last(happened: list[tuple[str, int, int]], cause: str) -> None:
-    state = latent([(MIDDLE, 200), (FULL, 10), (MIDDLE, 1)])
-    assert found(state, happened=events(*happened))["cause"].unique().to_list() == [cause]
+    state = make_latent([(MIDDLE, 200), (FULL, 10), (MIDDLE, 1)])
+    assert find(state, happened=make_events(*happened))["cause"].unique().to_list() == [cause]

@@ -1,4 +1,4 @@
-"""The floor: nothing is made or lost, hours are kept, and each event does what it says."""
+"""The floor: nothing is made or lost, hours are met, and each event does what it says."""
 
 from __future__ import annotations
 
@@ -46,8 +46,10 @@ def assert_conserved(floor: SimulatedFloor) -> None:
     assert (record.level <= floor.layout.capacity).all()
     assert record.inflow.min() >= 0
     assert record.outflow.min() >= 0
-    came = record.outflow[:, floor.of("INDUCT")].sum(axis=1)
-    left = record.inflow[:, floor.of("PACK")].sum(axis=1) + record.inflow[:, floor.of("LANE")].sum(axis=1)
+    came = record.outflow[:, floor.slice_pool("INDUCT")].sum(axis=1)
+    left = record.inflow[:, floor.slice_pool("PACK")].sum(axis=1) + record.inflow[:, floor.slice_pool("LANE")].sum(
+        axis=1
+    )
     assert (np.diff(record.on_sorter) == (came - left)[1:]).all()
     assert record.on_sorter.min() >= 0
     assert not record.inflow[~floor.roster.working].any()
@@ -66,7 +68,7 @@ def test_whatever_happens_nothing_is_made_or_lost(events: list[Event]) -> None:
 
 
 def test_the_latent_state_says_so_too() -> None:
-    frame = QUIET.latent()
+    frame = QUIET.build_latent()
     LATENT.validate(frame)
     for path, rows in frame.group_by("path"):
         first = int(QUIET.record.level[0, QUIET.layout.paths.index(str(path[0]))])
@@ -109,7 +111,7 @@ def test_nothing_is_sent_to_a_closed_lane_and_it_is_emptied() -> None:
     assert (~floor.record.lane_open[:, column]).nonzero()[0].tolist() == [*range(BEGIN, BEGIN + 90)]
 
 
-def test_when_every_lane_is_closed_the_sorter_fills_and_what_it_carries_is_kept() -> None:
+def test_when_every_lane_is_closed_the_sorter_fills_and_what_it_carries_stays() -> None:
     lanes = [path for path in PATHS if path.startswith("LN")]
     floor = run_floor(*(Event(Kind.CLOSED_LANE, BEGIN, 60, lane) for lane in lanes))
     assert_conserved(floor)
@@ -119,7 +121,7 @@ def test_when_every_lane_is_closed_the_sorter_fills_and_what_it_carries_is_kept(
 @pytest.mark.parametrize(("kind", "strength", "lower"), [(Kind.SURGE, 1.8, False), (Kind.DRY_SPELL, 0.4, True)])
 def test_a_surge_picks_more_and_a_dry_spell_less(kind: Kind, strength: float, *, lower: bool) -> None:
     floor = run_floor(Event(kind, BEGIN, 15, strength=strength))
-    during, here = slice(BEGIN, BEGIN + 15), floor.of("INDUCT")
+    during, here = slice(BEGIN, BEGIN + 15), floor.slice_pool("INDUCT")
     picked, usual = (each.record.inflow[during, here].sum() for each in (floor, QUIET))
     assert picked < 0.7 * usual if lower else picked > 1.3 * usual
 

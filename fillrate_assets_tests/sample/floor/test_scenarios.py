@@ -21,7 +21,7 @@ SCENARIOS = {scenario.name: scenario for scenario in (*TUNING, *HELD_OUT)}
 ONE_DAY = replace(SCENARIOS["mixed, rough feeds"], days=1, warehouses=3)
 
 
-def frames(world: World) -> dict[str, pl.DataFrame]:
+def list_frames(world: World) -> dict[str, pl.DataFrame]:
     parts = (world.feeds, world.masters, world.truth)
     named = {field.name: getattr(part, field.name) for part in parts for field in fields(part)}
     return {name: rows for name, rows in named.items() if isinstance(rows, pl.DataFrame) and name != "rejects"}
@@ -59,7 +59,7 @@ def test_frames_are_of_their_schemas(day: World) -> None:
         "events": EVENTS,
         "onsets": ONSETS,
     }
-    made = frames(day)
+    made = list_frames(day)
     assert made.keys() == schemas.keys()
     for name, frame in made.items():
         schemas[name].validate(frame)
@@ -67,26 +67,26 @@ def test_frames_are_of_their_schemas(day: World) -> None:
 
 
 def test_a_scenario_is_the_same_every_time(day: World) -> None:
-    again = frames(simulate(ONE_DAY))
-    for name, frame in frames(day).items():
+    again = list_frames(simulate(ONE_DAY))
+    for name, frame in list_frames(day).items():
         assert_frame_equal(frame, again[name], check_exact=True)
 
 
 def test_a_warehouse_does_not_depend_on_the_others(day: World) -> None:
-    alone = [frames(simulate(ONE_DAY, [number])) for number in (1, 2, 3)]
-    for name, frame in frames(day).items():
+    alone = [list_frames(simulate(ONE_DAY, [number])) for number in (1, 2, 3)]
+    for name, frame in list_frames(day).items():
         if name != "alert_routes":
             assert_frame_equal(pl.concat(part[name] for part in alone), frame, check_exact=True)
 
 
 def test_another_seed_is_another_floor(day: World) -> None:
     other = simulate(replace(ONE_DAY, seed=77), [1])
-    ours, theirs = frames(day)["occupancy"].filter(warehouse="W0001"), frames(other)["occupancy"]
+    ours, theirs = list_frames(day)["occupancy"].filter(warehouse="W0001"), list_frames(other)["occupancy"]
     assert not theirs.equals(ours)
 
 
 @pytest.mark.parametrize("name", ["healthy", "unseen: healthy"])
-def test_a_healthy_floor_has_no_onset_and_keeps_every_buffer_in_its_band(name: str) -> None:
+def test_a_healthy_floor_has_no_onset_and_every_buffer_in_its_band(name: str) -> None:
     world = simulate(replace(SCENARIOS[name], warehouses=2, days=2))
     assert world.truth.events.is_empty()
     assert world.truth.onsets.is_empty()
