@@ -33,6 +33,8 @@ hypothesis.settings.load_profile("any speed")
 
 SCHEMA = ENVIRONMENTS["dev"].schema
 SMALL = Network(seed=1, dcs=2, items=100, days=33, last=date(2026, 3, 14))
+TINY = Network(seed=3, dcs=2, items=100, days=12, last=date(2026, 3, 14))
+"""For what needs no days beyond those that depend on a day: a run costs what its days cost."""
 
 DC = "DC01"
 DAYS = [SMALL.first + timedelta(days=number) for number in range(5)]
@@ -73,30 +75,48 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     without_environment(monkeypatch)
 
 
-@pytest.fixture(scope="session")
-def network_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A home with a sample network; nothing has run. Tests take copies."""
-
+def _make_network(factory: pytest.TempPathFactory, name: str, network: Network) -> Path:
     def make(directory: Path) -> None:
         with pytest.MonkeyPatch.context() as monkeypatch:
             without_environment(monkeypatch)
-            Home(directory / "home").generate(SMALL)
+            Home(directory / "home").generate(network)
 
-    return make_once(tmp_path_factory, "network", make) / "home"
+    return make_once(factory, name, make) / "home"
+
+
+def _publish(factory: pytest.TempPathFactory, name: str, template: Path) -> Path:
+    def make(directory: Path) -> None:
+        with pytest.MonkeyPatch.context() as monkeypatch, in_memory() as instance:
+            without_environment(monkeypatch)
+            home = Home(copied(template, directory))
+            for dc in home.network.dc_codes:
+                home.run(instance, dc, home.network.first, home.network.last)
+
+    return make_once(factory, name, make) / "home"
+
+
+@pytest.fixture(scope="session")
+def network_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home with a sample network, `SMALL`; nothing has run. Tests take copies."""
+    return _make_network(tmp_path_factory, "network", SMALL)
 
 
 @pytest.fixture(scope="session")
 def published_template(network_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same home after the main job has run for everything. Tests take copies."""
+    return _publish(tmp_path_factory, "published", network_template)
 
-    def make(directory: Path) -> None:
-        with pytest.MonkeyPatch.context() as monkeypatch, in_memory() as instance:
-            without_environment(monkeypatch)
-            home = Home(copied(network_template, directory))
-            for dc in SMALL.dc_codes:
-                home.run(instance, dc, SMALL.first, SMALL.last)
 
-    return make_once(tmp_path_factory, "published", make) / "home"
+@pytest.fixture(scope="session")
+def tiny_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home with the network `TINY`; nothing has run. Tests take copies."""
+    return _make_network(tmp_path_factory, "tiny", TINY)
+
+
+@pytest.fixture(scope="session")
+def tiny_published_template(tiny_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same home after the main job has run for everything. Tests take copies."""
+    return _publish(tmp_path_factory, "tiny published", tiny_template)
 
 
 @pytest.fixture(scope="session")

@@ -23,11 +23,11 @@ from fillrate_assets.fillrate.defs import assets
 from fillrate_assets.fillrate.record_store import RESTATEMENTS
 from fillrate_assets.orchestration import partitions
 from fillrate_assets.storage import sql
-from fillrate_assets_tests.conftest import copied
+from fillrate_assets_tests.conftest import TINY, copied
 from fillrate_assets_tests.fixtures.cloud import Cloud, Topic
 from fillrate_assets_tests.fixtures.home import Home, read_messages
 from fillrate_assets_tests.fixtures.postgres import Postgres
-from fillrate_assets_tests.fixtures.servers import TINY, ServerTables, changes, on_servers, onboard, published
+from fillrate_assets_tests.fixtures.servers import ServerTables, changes, on_servers, onboard, published
 from fillrate_assets_tests.fixtures.ticks import Ticking
 
 SOURCES: Final = ("order_system_url", "shipping_records_url", "instock_warehouse_url")

@@ -25,12 +25,12 @@ from fillrate_assets.fillrate.sources.line_versions import ChangeWindow
 from fillrate_assets.fillrate.sources.order_system import OrderSystem
 from fillrate_assets.settings import SourceTable
 from fillrate_assets.storage import sql
+from fillrate_assets_tests.conftest import TINY
 from fillrate_assets_tests.factories.rows import DAY
 from fillrate_assets_tests.fixtures.home import Home
 from fillrate_assets_tests.fixtures.postgres import Postgres
 from fillrate_assets_tests.fixtures.servers import (
     QUANTITIES,
-    TINY,
     ServerTables,
     assert_a_wrong_password_is_permanent_and_not_told,
 )

@@ -19,7 +19,7 @@ from fillrate_assets.fillrate.defs import assets
 from fillrate_assets.fillrate.rules.rolling_baseline import LOOK_BACK_DAYS
 from fillrate_assets.orchestration import partitions
 from fillrate_assets.orchestration.dc_lock_store import DcLockStore
-from fillrate_assets_tests.conftest import SMALL, copied, without_environment
+from fillrate_assets_tests.conftest import TINY, copied, without_environment
 from fillrate_assets_tests.fixtures.backfills import ASSETS, RUNS_THAT_DIE, Daemon, over
 from fillrate_assets_tests.fixtures.home import OF_THE_RUN, Home, Rows
 from fillrate_assets_tests.fixtures.instances import in_memory
@@ -32,10 +32,10 @@ pytestmark = [
     ),
 ]
 
-CHOSEN: Final = [SMALL.first + timedelta(days=number) for number in range(3)]
+CHOSEN: Final = [TINY.first + timedelta(days=number) for number in range(3)]
 DC: Final = "DC01"
-DAYS: Final = DcDateRange(DC, SMALL.first, SMALL.last).partition_keys
-MOST: Final = 20
+DAYS: Final = DcDateRange(DC, TINY.first, TINY.last).partition_keys
+MOST: Final = 8
 """Days of a run."""
 CORRECTED: Final = DAYS[MOST][1]
 
@@ -84,29 +84,30 @@ def _standing(home: Home) -> Rows:
 
 
 @pytest.fixture
-def published(published_template: Path) -> Rows:
+def published(tiny_published_template: Path) -> Rows:
     """What stands after one run of the whole DC."""
-    return _standing(Home(published_template))
+    return _standing(Home(tiny_published_template))
 
 
 @pytest.fixture(scope="module")
-def corrected_first(network_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Rows:
+def corrected_first(tiny_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Rows:
     """What stands after one run of the whole DC that begins after the correction of `CORRECTED`."""
     with pytest.MonkeyPatch.context() as monkeypatch, in_memory() as instance:
         without_environment(monkeypatch)
-        home = Home(copied(network_template, tmp_path_factory.mktemp("corrected first")))
+        home = Home(copied(tiny_template, tmp_path_factory.mktemp("corrected first")))
         home.correct(DC, CORRECTED, CORRECTED)
-        home.run(instance, DC, SMALL.first, SMALL.last)
+        home.run(instance, DC, TINY.first, TINY.last)
         return _standing(home)
 
 
 @pytest.fixture
-def home(network_home: Home) -> Home:
+def home(tiny_template: Path, tmp_path: Path) -> Home:
     """A sample network of which nothing has run, one of its DCs active, runs bounded."""
-    file, store = network_home.settings.settings_file, network_home.store
+    made = Home(copied(tiny_template, tmp_path))
+    file, store = made.settings.settings_file, made.store
     file.write_text(f"sensor.max_days_per_run = {MOST}\n{file.read_text()}")
     store.add_dcs(store.read_dcs().with_columns(active=pl.col("dc") == DC))
-    return Home(network_home.directory)
+    return Home(made.directory)
 
 
 @pytest.fixture
@@ -126,8 +127,8 @@ def test_a_backfill_in_bounded_runs_leaves_what_one_run_leaves(daemon: Daemon, h
     assert daemon.finish(daemon.backfill(DAYS)) == "COMPLETED_SUCCESS"
     assert _standing(home) == published
     bounds = [
-        (SMALL.first + timedelta(days=begin), SMALL.first + timedelta(days=end))
-        for begin, end in (*[(0, 19), (20, 32)] * 2, (0, 19), (20, 39), (40, 59), (60, 60))
+        (TINY.first + timedelta(days=begin), TINY.first + timedelta(days=end))
+        for begin, end in (*[(0, 7), (8, 11)] * 2, (0, 7), (8, 15), (16, 23), (24, 31), (32, 39))
     ]
     runs = daemon.instance.get_runs()
     assert _ranges(runs) == sorted(bounds)
@@ -135,19 +136,19 @@ def test_a_backfill_in_bounded_runs_leaves_what_one_run_leaves(daemon: Daemon, h
 
 
 def test_a_backfill_of_fewer_days_than_dcs_makes_a_run_over_several_dcs(
-    daemon: Daemon, home: Home, published_template: Path
+    daemon: Daemon, home: Home, tiny_published_template: Path
 ) -> None:
-    backfill = daemon.backfill([PartitionKey(dc, SMALL.first) for dc in SMALL.dc_codes])
+    backfill = daemon.backfill([PartitionKey(dc, TINY.first) for dc in TINY.dc_codes])
     daemon.look_at_backfills()
-    first, last = SMALL.dc_codes
+    first, last = TINY.dc_codes
     (run,) = [run for run in daemon.queued() if partitions.find_rectangle(run.tags)]
-    assert partitions.find_rectangle(run.tags) == partitions.PartitionRectangle(first, last, SMALL.first, SMALL.first)
+    assert partitions.find_rectangle(run.tags) == partitions.PartitionRectangle(first, last, TINY.first, TINY.first)
     assert partitions.find_runs_by_dc(daemon.instance, queued=True) == {first: run.run_id, last: run.run_id}
     assert daemon.finish(backfill) == "COMPLETED_SUCCESS"
-    there = Home(published_template).store
-    for dc in SMALL.dc_codes:
-        assert home.store.read_records(dc, SMALL.first).equals(there.read_records(dc, SMALL.first))
-    assert DcLockStore(home.store.database).find_holders(SMALL.dc_codes).keys() == set(SMALL.dc_codes)
+    there = Home(tiny_published_template).store
+    for dc in TINY.dc_codes:
+        assert home.store.read_records(dc, TINY.first).equals(there.read_records(dc, TINY.first))
+    assert DcLockStore(home.store.database).find_holders(TINY.dc_codes).keys() == set(TINY.dc_codes)
 
 
 def test_a_backfill_whose_run_was_killed_is_taken_up_from_there(daemon: Daemon, home: Home, published: Rows) -> None:
@@ -156,7 +157,7 @@ def test_a_backfill_whose_run_was_killed_is_taken_up_from_there(daemon: Daemon, 
     daemon.drain()
     daemon.look_at_backfills()
     # In the middle of the second asset of its three; the first is complete.
-    RUNS_THAT_DIE.append(MOST + 7)
+    RUNS_THAT_DIE.append(MOST + MOST // 2)
     (killed,) = daemon.dequeue()
     assert killed.status == dg.DagsterRunStatus.STARTED
     assert daemon.dequeue() == [], "nothing follows on the DC while Dagster shows it as started"
@@ -224,7 +225,7 @@ def test_the_runs_of_the_sensor_go_before_those_of_a_backfill(daemon: Daemon, ho
     store = home.store
     (live,) = daemon.queued()
     store.add_dcs(store.read_dcs().with_columns(active=pl.lit(value=True)))
-    daemon.backfill([PartitionKey("DC02", SMALL.first)])
+    daemon.backfill([PartitionKey("DC02", TINY.first)])
     daemon.look_at_backfills()
     priorities = {run.run_id: int(run.tags.get("dagster/priority", "0")) for run in daemon.queued()}
     assert max(priorities, key=lambda run_id: priorities[run_id]) == live.run_id
@@ -233,7 +234,7 @@ def test_the_runs_of_the_sensor_go_before_those_of_a_backfill(daemon: Daemon, ho
 
 def test_a_backfill_of_all_partitions_is_left_alone_by_the_sensor(daemon: Daemon) -> None:
     # The partitions of the network's days, not those of all days until today.
-    with freeze_time(datetime.combine(SMALL.last, time(), UTC)):
+    with freeze_time(datetime.combine(TINY.last, time(), UTC)):
         daemon.backfill(None)
         daemon.look_at_backfills()
     for run in daemon.queued():
@@ -244,15 +245,15 @@ def test_a_backfill_of_all_partitions_is_left_alone_by_the_sensor(daemon: Daemon
 @pytest.mark.parametrize(
     "tags",
     [
-        {partitions.PARTITION_TAG: f"{DC}|{SMALL.first}"},
-        {partitions.RANGE_START_TAG: f"{DC}|{SMALL.first}", partitions.RANGE_END_TAG: f"{DC}|{SMALL.first}"},
+        {partitions.PARTITION_TAG: f"{DC}|{TINY.first}"},
+        {partitions.RANGE_START_TAG: f"{DC}|{TINY.first}", partitions.RANGE_END_TAG: f"{DC}|{TINY.first}"},
     ],
 )
 def test_the_queue_holds_back_a_run_from_the_ui_while_another_works_on_its_dc(
     daemon: Daemon, home: Home, tags: dict[str, str]
 ) -> None:
     job = home.defs.resolve_job_def(JOB)
-    elsewhere = partitions.make_range_tags(DC, SMALL.last, SMALL.last)
+    elsewhere = partitions.make_range_tags(DC, TINY.last, TINY.last)
     working = daemon.instance.create_run_for_job(job, tags=elsewhere, status=dg.DagsterRunStatus.STARTED)
     launched = daemon.launch(JOB, tags)
     assert daemon.dequeue() == []

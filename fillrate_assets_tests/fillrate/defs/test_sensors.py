@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -23,6 +24,7 @@ from fillrate_assets.fillrate.rules.change_planner import Attempt
 from fillrate_assets.fillrate.rules.pipeline import Inputs, calculate
 from fillrate_assets.fillrate.sources.shipping_records import ShippingRecords
 from fillrate_assets.orchestration.partitions import CHANGED_TAG, RANGE_END_TAG, RANGE_START_TAG, make_range_tags
+from fillrate_assets_tests.conftest import copied
 from fillrate_assets_tests.fixtures.fakes import Overtaken
 from fillrate_assets_tests.fixtures.home import QUIET, Home
 from fillrate_assets_tests.fixtures.instances import in_memory
@@ -33,8 +35,14 @@ LOOK_BACK = timedelta(days=28)
 
 
 @pytest.fixture
-def ticking(published_home: Home, instance: dg.DagsterInstance) -> Ticking:
+def ticking(tiny_published_template: Path, tmp_path: Path, instance: dg.DagsterInstance) -> Ticking:
     """Everything is published but one day, which is held."""
+    return Ticking(Home(copied(tiny_published_template, tmp_path)), instance)
+
+
+@pytest.fixture
+def ticking_longer(published_home: Home, instance: dg.DagsterInstance) -> Ticking:
+    """The same of more days than depend on a day."""
     return Ticking(published_home, instance)
 
 
@@ -201,8 +209,8 @@ def _observed_before_it_ran_out(home: Home) -> dict[str, Any]:
     return found.sort("dc", "item", "ship_date").row(0, named=True)
 
 
-def test_a_late_correction_restates_its_day_and_at_most_the_28_days_that_depend_on_it(ticking: Ticking) -> None:
-    home = ticking.home
+def test_a_late_correction_restates_its_day_and_at_most_the_28_days_that_depend_on_it(ticking_longer: Ticking) -> None:
+    ticking, home = ticking_longer, ticking_longer.home
     ticking.tick()
     seen = _observed_before_it_ran_out(home)
     dc, day, item = seen["dc"], seen["ship_date"], seen["item"]
@@ -242,7 +250,8 @@ def _set(home: Home, **changed: object) -> Home:
     return Home(home.directory)
 
 
-def test_a_snapshot_delivered_again_restates_its_day_and_the_days_that_depend_on_it(ticking: Ticking) -> None:
+def test_a_snapshot_delivered_again_restates_its_day_and_the_days_that_depend_on_it(ticking_longer: Ticking) -> None:
+    ticking = ticking_longer
     home = ticking.home = _set(ticking.home, sensor__snapshot_lookback_days=36500)
     ticking.tick()
     seen = _observed_before_it_ran_out(home)
