@@ -159,8 +159,6 @@ def replay(first: datetime, last: datetime, changes: tuple[str, ...], file: Path
     Example: act earlier on full buffers
       fillrate buffers replay --from 2026-11-10T06:00 --to 2026-11-10T23:00 --set total.act=0.90
     """
-    from rich.console import Console
-
     from fillrate_assets import settings
     from fillrate_assets.buffers.report.policy_backtest import Backtest, build_policy
     from fillrate_assets.cli.progress import show_progress
@@ -168,10 +166,11 @@ def replay(first: datetime, last: datetime, changes: tuple[str, ...], file: Path
     chosen = settings.load()
     policy = build_policy(_policies(chosen).read_active().champion, changes, file)
     again = Backtest(chosen, policy, first, last, dcs)
-    with show_progress("Running history again", len(again.ticks)) as tell:
+    with show_progress("Running history again", len(again.ticks)) as advance:
         for at in again.run():
-            tell(f"{at:%Y-%m-%d %H:%M}")
-    again.print_comparison(Console(width=110, highlight=False))
+            advance(f"{at:%Y-%m-%d %H:%M}")
+    for line in again.compare():
+        click.echo(line)
 
 
 @buffers.group(invoke_without_command=True)
@@ -190,19 +189,23 @@ def policies(context: click.Context) -> None:
     if context.invoked_subcommand is not None:
         return
     from fillrate_assets import settings
+    from fillrate_assets.core.text_table import format_table
 
     store = _policies(settings.load())
     rows, running = store.read_all(), [each.version for each in store.read_active().all]
     champion = running[0]
+    found = []
     if rows.filter(version=champion, role="CHAMPION").is_empty():
-        click.echo(f"{champion:<20} CHAMPION    the platform's own")
+        found.append([champion, "CHAMPION", "", "", "the platform's own"])
     for row in rows.iter_rows(named=True):
         version, role = row["version"], row["role"]
         if role == "RETIRED" and version == champion:
             continue  # as the first line says, it decides again
-        since = f"since {row['since_ts']:%Y-%m-%d %H:%M} UTC by {row['updated_by']}"
         idle = "" if role == "RETIRED" or version in running else "  (cannot be used: does not run)"
-        click.echo(f"{version:<20} {role:<11} {since}  {row['changes']}{idle}")
+        since = f"{row['since_ts']:%Y-%m-%d %H:%M}"
+        found.append([version, role, since, row["updated_by"], f"{row['changes']}{idle}"])
+    for line in format_table(["version", "role", "since (UTC)", "by", "changes"], found):
+        click.echo(line)
 
 
 @policies.command()

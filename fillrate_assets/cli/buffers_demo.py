@@ -21,8 +21,8 @@ from fillrate_assets.buffers.rules.path_signals import load_time_zone
 from fillrate_assets.buffers.rules.policy import Policy
 from fillrate_assets.buffers.sources.floor_feeds import FloorFeeds
 from fillrate_assets.buffers.tick_store import LakeTickStore
-from fillrate_assets.cli.tables import build_table
 from fillrate_assets.core.decimals import format_percent
+from fillrate_assets.core.text_table import format_table
 from fillrate_assets.sample.buffers_loader import Floors
 from fillrate_assets.settings import Settings
 from fillrate_assets.storage.lake import Lake
@@ -93,16 +93,19 @@ def summarize(floors: Floors, alerts: pl.DataFrame, console: Console) -> None:
         f"\n[bold]{floors.warehouses} warehouses, {units} units, {len(floors.ticks)} ticks[/bold]: trouble began"
         f" {onsets.height} times; {episodes.height} problems were reported."
     )
-    columns = ("direction", "sent", "right", "brief", "false", "precision", "trouble", "in time", "recall")
-    table = build_table("How right that was, by the truth that no feed shows", *columns)
+    numbers = ["sent", "right", "brief", "false", "precision", "trouble", "in time", "recall"]
+    rows = []
     for direction in ("OVERFLOW", "STARVATION"):
-        told, began = (rows.filter(pl.col("direction") == direction) for rows in (episodes, onsets))
-        was = [told.filter(pl.col("was") == name).height for name in ("RIGHT", "BRIEF", "FALSE")]
+        alerted, began = (found.filter(pl.col("direction") == direction) for found in (episodes, onsets))
+        was = [alerted.filter(pl.col("was") == name).height for name in ("RIGHT", "BRIEF", "FALSE")]
         in_time = began["alert_ts"].count()
-        shares = _share(was[0], told.height), _share(in_time, began.height)
-        counts = [str(number) for number in (told.height, *was)]
-        table.add_row(direction, *counts, shares[0], str(began.height), str(in_time), shares[1])
-    console.print(table)
+        shares = _share(was[0], alerted.height), _share(in_time, began.height)
+        counts = [str(number) for number in (alerted.height, *was)]
+        rows.append([direction, *counts, shares[0], str(began.height), str(in_time), shares[1]])
+    title = "How right that was, by the truth that no feed shows"
+    console.out(
+        "", *format_table(["direction", *numbers], rows, numbers=numbers, title=title), sep="\n", highlight=False
+    )
 
 
 def examples(alerts: pl.DataFrame, command: str, settings: Settings) -> list[str]:
@@ -144,16 +147,22 @@ def _board(moment: Moment, seen: list[Moment], now: str) -> Group:
     for state, style in _COLOURS.items():
         legend.append(f" {state.lower().replace('_', ' ')} ", style=style)
         legend.append(" ")
-    actions = build_table("To do now", "severity", "unit", "action", "how many", "left")
-    for row in (
-        status_board.list_actions(moment.alerts, moment.recommendations).head(_MOST_ACTIONS).iter_rows(named=True)
-    ):
-        left = "" if row["minutes_left"] is None else f"{row['minutes_left']:.0f} min"
-        actions.add_row(
-            row["severity"], f"{row['unit_id']} {row['direction'].lower()}", row["action"], row["how_many"] or "", left
-        )
+    actions = [
+        [
+            row["severity"],
+            f"{row['unit_id']} {row['direction'].lower()}",
+            row["action"],
+            row["how_many"] or "",
+            "" if row["minutes_left"] is None else f"{row['minutes_left']:.0f} min",
+        ]
+        for row in status_board.list_actions(moment.alerts, moment.recommendations)
+        .head(_MOST_ACTIONS)
+        .iter_rows(named=True)
+    ]
+    headings = ["severity", "unit", "action", "how many", "left"]
+    to_do = Text("\n".join(format_table(headings, actions, numbers=headings[3:], title="To do now")), no_wrap=True)
     sent = sum(each.sent for each in seen)
-    return Group(Text(f"{now}, tick {len(seen)}, messages sent: {sent}", style="bold"), strips, legend, actions)
+    return Group(Text(f"{now}, tick {len(seen)}, messages sent: {sent}", style="bold"), strips, legend, to_do)
 
 
 def _share(part: int, whole: int) -> str:

@@ -538,8 +538,7 @@ def _write_report(made: Report, form: str, out: Path | None) -> None:
         with replace_file(out) as new:
             made.groups.write_parquet(new)
         return
-    styled = out is None and sys.stdout.isatty()
-    text = made.groups.write_csv() if form == "csv" else terminal.format_report(made, styled=styled)
+    text = made.groups.write_csv() if form == "csv" else terminal.format_report(made)
     if out is None:
         click.echo(text, nl=False)
     else:

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 
 import polars as pl
 from rich.console import Console
-from rich.table import Table
 
-from fillrate_assets.cli.tables import build_table
 from fillrate_assets.core.decimals import format_percent
+from fillrate_assets.core.text_table import format_table
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.record_store import RECORDS, RESTATEMENTS, RecordStore
 from fillrate_assets.fillrate.report import labels
@@ -73,47 +72,52 @@ def summarize(settings: Settings, network: Network, console: Console) -> None:
         f" orders complete {format_percent(total['order_fill_rate'])},"
         f" on time {format_percent(total['on_time_rate'])}, on time in full {format_percent(total['otif_rate'])}."
     )
-    console.print(_build_path_table(records))
-    console.print(_build_dc_table(classified, records))
-    console.print(_build_worst_table(records, "vendor"))
-    console.print(_build_worst_table(records, "item"))
+    tables = [
+        _tabulate_paths(records),
+        _tabulate_dcs(classified, records),
+        _tabulate_worst(records, "vendor"),
+        _tabulate_worst(records, "item"),
+    ]
+    for lines in tables:
+        console.out("", *lines, sep="\n", highlight=False)
     _print_caveats(settings, network, console)
 
 
-def _build_path_table(records: pl.LazyFrame) -> Table:
+def _tabulate_paths(records: pl.LazyFrame) -> list[str]:
     quantities = ("confirmed_cases", "estimated_cases", "lost_cases")
-    rows = records.group_by("path").agg(pl.col(*quantities).sum()).sort(pl.col("path").cast(pl.Enum(PATHS))).collect()
-    table = build_table("Why the rest did not ship", "path", "", "confirmed", "estimated", "lost cases")
-    for row in rows.iter_rows(named=True):
-        table.add_row(row["path"], labels.PATHS[row["path"]], *[f"{row[name]:,.0f}" for name in quantities])
-    table.add_section()
-    table.add_row("all", "", *[f"{rows[name].sum():,.0f}" for name in quantities])
-    return table
+    found = records.group_by("path").agg(pl.col(*quantities).sum()).sort(pl.col("path").cast(pl.Enum(PATHS))).collect()
+    numbers = ["confirmed", "estimated", "lost cases"]
+    rows = [
+        [row["path"], labels.PATHS[row["path"]], *[f"{row[name]:,.0f}" for name in quantities]]
+        for row in found.iter_rows(named=True)
+    ]
+    total = ["all", "", *[f"{found[name].sum():,.0f}" for name in quantities]]
+    return format_table(["path", "", *numbers], rows, numbers=numbers, title="Why the rest did not ship", total=total)
 
 
-def _build_dc_table(classified: pl.LazyFrame, records: pl.LazyFrame) -> Table:
+def _tabulate_dcs(classified: pl.LazyFrame, records: pl.LazyFrame) -> list[str]:
     lost = records.group_by("dc").agg(pl.col("lost_cases").sum())
-    rows = service_metrics.compute_service(classified, ["dc"]).join(lost, on="dc", how="left").sort("dc").collect()
-    table = build_table("By DC", "DC", "ordered", "shipped", "case fill", "line fill", "on time", "OTIF", "lost cases")
-    for row in rows.iter_rows(named=True):
+    found = service_metrics.compute_service(classified, ["dc"]).join(lost, on="dc", how="left").sort("dc").collect()
+    numbers = ["ordered", "shipped", "case fill", "line fill", "on time", "OTIF", "lost cases"]
+    rows = []
+    for row in found.iter_rows(named=True):
         rates = [format_percent(row[f"{name}_rate"]) for name in ("case_fill", "line_fill", "on_time", "otif")]
         amounts = [f"{row[name]:,.0f}" for name in ("ordered_cases", "shipped_cases", "lost_cases")]
-        table.add_row(row["dc"], *amounts[:2], *rates, amounts[2])
-    return table
+        rows.append([row["dc"], *amounts[:2], *rates, amounts[2]])
+    return format_table(["DC", *numbers], rows, numbers=numbers, title="By DC")
 
 
-def _build_worst_table(records: pl.LazyFrame, by: str) -> Table:
-    rows = (
+def _tabulate_worst(records: pl.LazyFrame, by: str) -> list[str]:
+    found = (
         records.group_by(by)
         .agg(pl.col("ordered_cases", "shipped_cases", "confirmed_cases", "estimated_cases", "lost_cases").sum())
         .sort("lost_cases", by, descending=[True, False])
         .head(_WORST)
         .collect()
     )
-    table = build_table(f"Worst {by}s", by, "ordered", "shipped", "confirmed", "estimated", "lost cases")
-    for row in rows.iter_rows():
-        table.add_row(row[0], *[f"{value:,.0f}" for value in row[1:]])
-    return table
+    numbers = ["ordered", "shipped", "confirmed", "estimated", "lost cases"]
+    rows = [[row[0], *[f"{value:,.0f}" for value in row[1:]]] for row in found.iter_rows()]
+    return format_table([by, *numbers], rows, numbers=numbers, title=f"Worst {by}s")
 
 
 def _print_caveats(settings: Settings, network: Network, console: Console) -> None:

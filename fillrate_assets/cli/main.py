@@ -15,6 +15,7 @@ import click
 
 from fillrate_assets.cli.buffers import buffers
 from fillrate_assets.cli.fillrate import COMMANDS, FAILED
+from fillrate_assets.cli.outbox import outbox
 from fillrate_assets.core.errors import FillrateError, SourceUnavailable
 
 BAD_INPUT: Final = 2
@@ -70,5 +71,5 @@ def cli() -> None:
     """
 
 
-for command in (*COMMANDS, buffers):
+for command in (*COMMANDS, buffers, outbox):
     cli.add_command(command)

@@ -197,7 +197,7 @@ def test_a_report_of_files_is_a_table_with_a_total(tmp_path: Path, capsys: pytes
     day = ["--from", "2024-05-16"]
     assert main.execute(["report", "--input", directory, "--by", "dc,ship_date", *day]) == 0
     told = capsys.readouterr()
-    header, _, group, total, known, rejected = (line.split() for line in told.out.splitlines() if line.strip())
+    header, _, group, _, total, known, rejected = (line.split() for line in told.out.splitlines() if line.strip())
     assert header[:4] == ["DC", "Ship", "date", "Lines"]
     assert group[:2] == ["DC01", "2024-05-16"]
     assert total[0] == "TOTAL"

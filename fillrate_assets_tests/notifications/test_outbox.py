@@ -7,20 +7,29 @@ from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from threading import Barrier
 
+import polars as pl
 import pytest
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
 
 from fillrate_assets.aws import sns
+from fillrate_assets.buffers import schema
+from fillrate_assets.buffers.notice_store import NoticeStore
+from fillrate_assets.buffers.report import notice_text
+from fillrate_assets.buffers.report.notice_text import Links
 from fillrate_assets.core.errors import PermanentFailure, SourceUnavailable
 from fillrate_assets.fillrate.record_store import RecordStore
 from fillrate_assets.notifications.notifiers.channel import OutgoingMessage
 from fillrate_assets.notifications.outbox import OUTBOX, PLATFORM_QUEUE, Outbox, write_once
 from fillrate_assets.notifications.rendering import Message
+from fillrate_assets.notifications.signed_links import LIFETIME as SIGNED_LIFETIME
+from fillrate_assets.notifications.signed_links import ExpiredLinkError, LinkSigner
 from fillrate_assets.storage import sql
 from fillrate_assets.storage.database import Database
+from fillrate_assets_tests.factories import buffers_frames
 from fillrate_assets_tests.fixtures.cloud import Cloud, Topic
+from fillrate_assets_tests.fixtures.sending_process import LIFETIME, render
 from fillrate_assets_tests.fixtures.transactions import watch_transactions
 
 
@@ -272,3 +281,79 @@ def test_of_two_senders_at_once_one_learns_that_it_was_not_new(tmp_path: Path) -
 
     with ThreadPoolExecutor(2) as pool:
         assert sorted(pool.map(send, range(2))) == [False, True]
+
+
+def _downgrade(store: RecordStore, revision: str) -> None:
+    config = Config()
+    config.set_main_option("script_location", "fillrate_assets.storage:migrations")
+    with store.database.engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.downgrade(config, revision)
+
+
+def test_the_migration_moves_the_messages_of_the_buffers_into_the_outbox(store: RecordStore) -> None:
+    notices = NoticeStore(store.database)
+    ids = [f"N{number}" for number in range(4)]
+    channels = ["slack:a", "slack:a", "slack:b", "slack:c"]
+    rows = [{"notice_id": name, "channel": channel} for name, channel in zip(ids, channels, strict=True)]
+    written, lost = buffers_frames.notices(*rows), schema.DEAD_LETTERS.make_empty().collect()
+    at = buffers_frames.TICK
+    notices.write(written, lost, render=render, lifetime=LIFETIME, now=at)
+    Outbox(store.database, NO_TOPIC).send("held", "it", key="held", now=at)
+
+    def send(letter: OutgoingMessage) -> None:
+        if letter.channel == "slack:b":
+            msg = "refused"
+            raise PermanentFailure(msg)
+        if letter.channel == "slack:c":
+            raise SourceUnavailable(letter.channel)
+
+    notices.deliver(send, now=at)
+    _downgrade(store, "0007")
+    store.database.upgrade()
+    moved = sa.select(*[OUTBOX.c[name] for name in ("queue", "channel", "attempts", "failure")])
+    with store.database.engine.connect() as connection:
+        found = sorted(map(tuple, connection.execute(moved)), key=repr)
+        due = connection.execute(sa.select(OUTBOX).where(OUTBOX.c.channel == "slack:c")).one()
+    assert found[:3] == [
+        ("buffers", "slack:a", 1, None),
+        ("buffers", "slack:b", 1, "refused"),
+        ("buffers", "slack:c", 1, "slack:c"),
+    ]
+    assert found[3][:2] == ("platform", f"sns:{NO_TOPIC}")
+    assert due.expires_at == (at + LIFETIME).replace(tzinfo=None)
+    assert due.subject == "W1: alerts, see below"
+    assert due.body.startswith("ACT MOVE_STAFF, W1_PICK_TOTAL OVERFLOW: ")
+
+    letters: list[OutgoingMessage] = []
+    assert notices.deliver(letters.append, now=at + timedelta(minutes=2)).sent == 1
+    assert [(letter.channel, letter.message.body) for letter in letters] == [("slack:c", due.body)]
+    assert notices.read_for_alerts(buffers_frames.alerts({}))["notice_id"].sort().to_list() == ["N0", "N1", "N3"]
+
+
+def test_every_attempt_sends_what_was_written_and_its_links_hold_from_then(store: RecordStore) -> None:
+    notices, at = NoticeStore(store.database), buffers_frames.TICK
+    signer = LinkSigner("https://feedback.example", ["s" * 32])
+    links = Links(feedback=lambda rec_id: signer.make_alert_url(rec_id, now=at))
+
+    def render_linked(rows: pl.DataFrame) -> list[notice_text.NoticeMessage]:
+        return notice_text.render_messages(rows, buffers_frames.warehouses({}), links)
+
+    lost = schema.DEAD_LETTERS.make_empty().collect()
+    notices.write(buffers_frames.notices({}), lost, render=render_linked, lifetime=LIFETIME, now=at)
+    letters: list[OutgoingMessage] = []
+
+    def fail_once(letter: OutgoingMessage) -> None:
+        letters.append(letter)
+        if len(letters) == 1:
+            raise SourceUnavailable(letter.channel)
+
+    for minutes in (0, 5):
+        notices.deliver(fail_once, now=at + timedelta(minutes=minutes))
+    first, second = letters
+    assert first == second
+    ((_, url),) = [link for link in first.message.sections[0].links if link[0] == "Feedback"]
+    token = url.rpartition("/")[2]
+    assert signer.read(token, now=at + SIGNED_LIFETIME - timedelta(seconds=1)).about == "R1"
+    with pytest.raises(ExpiredLinkError):
+        signer.read(token, now=at + SIGNED_LIFETIME)

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import polars as pl
 
+from fillrate_assets.core.decimals import format_percent
 from fillrate_assets.core.errors import PermanentFailure
 
 _SUPPRESSED: Final = "SUPPRESSED"
@@ -106,10 +107,10 @@ def _explain_paths(evidence: UnitEvidence) -> Iterator[str]:
 
 
 def _explain_unit_state(unit: dict[str, Any]) -> Iterator[str]:
-    fill = _NOTHING if unit["fill"] is None else f"{unit['fill']:.1%} full"
+    fill = _NOTHING if unit["fill"] is None else f"{format_percent(unit['fill'])} full"
     yield f"   {fill}: {_format_number(unit['level'])} of {_format_number(unit['capacity'])} packages"
     missing = f", not fresh: {unit['missing_feeds']}" if unit["missing_feeds"] else ""
-    yield f"   data {unit['quality']}, {unit['coverage']:.0%} of the capacity covered{missing}"
+    yield f"   data {unit['quality']}, {format_percent(unit['coverage'], 0)} of the capacity covered{missing}"
     yield (
         f"   in {_format_number(unit['inflow_rate'], 1)}, out {_format_number(unit['outflow_rate'], 1)} packages a"
         f" minute; slope {_format_number(unit['slope'], 1)}; {_format_minutes(unit)}"

@@ -13,9 +13,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import polars as pl
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.table import Table
 
 from fillrate_assets.buffers import schema
 from fillrate_assets.buffers.buffer_store import BufferStore
@@ -26,6 +23,7 @@ from fillrate_assets.buffers.rules.policy import Policy, Promotion, override_pol
 from fillrate_assets.buffers.sources.floor_feeds import FloorFeeds
 from fillrate_assets.buffers.tick_store import LakeTickStore
 from fillrate_assets.core.errors import PermanentFailure
+from fillrate_assets.core.text_table import format_table
 from fillrate_assets.settings import Settings
 from fillrate_assets.storage.database import Database
 from fillrate_assets.storage.lake import Lake
@@ -158,8 +156,8 @@ class Backtest:
             tick.run_tick(read, masters, self._tick_store, snapshot_ts=at, policy=self.policy)
             yield at
 
-    def print_comparison(self, console: Console) -> None:
-        """Print what was sent, what would have been, and how both agree with the floor's answers."""
+    def compare(self) -> list[str]:
+        """Compare in lines of text what was sent, what would have been, and how both agree with the floor's answers."""
         dcs = self.dcs or sorted(set(self._store.read_warehouses()["dc"]))
         ours = (
             LakeTickStore(Lake(self.settings.storage.lake_root), tuple(dcs))
@@ -168,35 +166,29 @@ class Backtest:
         )
         theirs = self._tick_store.read(schema.ALERTS, self.first, self.last).collect()
         if ours.is_empty() and theirs.is_empty():
-            console.print("Neither policy has anything to send.")
-            return
+            return ["Neither policy has anything to send."]
         versions = ", ".join(ours["policy_version"].unique().sort()) or "nothing was stored"
         title = f"Problems sent, {self.first:%Y-%m-%d %H:%M} to {self.last:%Y-%m-%d %H:%M} UTC"
-        console.print(f"[bold]{title}[/bold]: {versions} against {self.policy.version}")
-        console.print(_tabulate(ours, theirs))
         answers = self._store.read_feedback(self.first - timedelta(days=1))
         end = self.last + tick.TICK
         evidence = scorecard.compare_policies(
             ours, theirs, answers, since=self.first, until=end, promotion=Promotion(), seed=_SEED
         )
-        for line in ChallengerTrial(evidence).lines:
-            console.print(line)
+        heading = f"{title}: {versions} against {self.policy.version}"
+        return [heading, "", *_tabulate(ours, theirs), "", *ChallengerTrial(evidence).lines]
 
     @property
     def _store(self) -> BufferStore:
         return BufferStore(Database.from_settings(self.settings))
 
 
-def _tabulate(ours: pl.DataFrame, theirs: pl.DataFrame) -> Table:
+def _tabulate(ours: pl.DataFrame, theirs: pl.DataFrame) -> list[str]:
     """Tabulate how many problems each sent, by direction and unit type, and how many the other one did not."""
     key = ["direction", "unit_type"]
     episodes = [_select_actionable_episodes(alerts) for alerts in (ours, theirs)]
     units = [rows.select(*key, "unit_id").unique() for rows in episodes]
-    table = Table(box=SIMPLE_HEAD)
-    for number, name in enumerate(
-        ("direction", "unit type", "stored", "again", "units only stored", "units only again")
-    ):
-        table.add_column(name, justify="left" if number < len(key) else "right")
+    numbers = ["stored", "again", "units only stored", "units only again"]
+    lines = []
     for direction, unit_type in pl.concat(episodes).select(key).unique().sort(key).iter_rows():
         here = (pl.col("direction") == direction) & (pl.col("unit_type") == unit_type)
         counts = [rows.filter(here).height for rows in episodes]
@@ -204,8 +196,8 @@ def _tabulate(ours: pl.DataFrame, theirs: pl.DataFrame) -> Table:
             one.filter(here).join(other, on="unit_id", how="anti").height
             for one, other in ((units[0], units[1].filter(here)), (units[1], units[0].filter(here)))
         ]
-        table.add_row(direction, unit_type, *(str(number) for number in [*counts, *only]))
-    return table
+        lines.append([direction, unit_type, *(str(number) for number in [*counts, *only])])
+    return format_table(["direction", "unit type", *numbers], lines, numbers=numbers)
 
 
 def _select_actionable_episodes(alerts: pl.DataFrame) -> pl.DataFrame:

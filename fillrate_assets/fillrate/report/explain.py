@@ -5,7 +5,7 @@ Every number is in a frame already; nothing is computed here.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from decimal import Decimal
@@ -15,6 +15,7 @@ import polars as pl
 
 from fillrate_assets.core.errors import PermanentFailure
 from fillrate_assets.core.partition_key import PartitionKey
+from fillrate_assets.core.text_table import format_table
 from fillrate_assets.fillrate.report import labels
 from fillrate_assets.fillrate.report.doubts import Doubts, format_doubts
 from fillrate_assets.fillrate.rules.rolling_baseline import LOOK_BACK_DAYS, MIN_OBSERVATIONS, WINDOW_DAYS
@@ -304,7 +305,7 @@ def _format_baseline(record: Row, observations: Sequence[_Observation]) -> Itera
     if shown:
         yield ""
         rows = [(f"{each.day:%a %Y-%m-%d}", _format_cases(each.ordered), each.instock, each.why) for each in shown]
-        yield from _format_table(["day", ">ordered", "in stock", "counts"], rows)
+        yield from _indent_table(["day", "ordered", "in stock", "counts"], rows, ["ordered"])
 
 
 def _is_estimated(record: Row) -> bool:
@@ -327,7 +328,8 @@ def _format_lines(lines: Sequence[Row]) -> Iterator[str]:
         )
         for line in lines[:_MAX_LINES]
     ]
-    yield from _format_table(["line", "customer", ">ordered", ">shipped", ">subs", "what became of it"], rows)
+    numbers = ["ordered", "shipped", "subs"]
+    yield from _indent_table(["line", "customer", *numbers, "what became of it"], rows, numbers)
 
 
 def _describe_outcome(line: Row) -> str:
@@ -358,7 +360,7 @@ def _format_restatements(restated: Sequence[Row]) -> Iterator[str]:
         )
         for row in restated
     ]
-    yield from _format_table(["when (UTC)", "value", ">before", ">after", "cause"], rows)
+    yield from _indent_table(["when (UTC)", "value", "before", "after", "cause"], rows, ["before", "after"])
 
 
 def _format_value(text: str | None) -> str:
@@ -401,16 +403,8 @@ def _format_entry(label: str, text: str) -> str:
     return f"{label:{_LABEL_WIDTH}}{text}"
 
 
-def _format_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    """Align columns; a heading with '>' is of numbers and right-aligned."""
-    columns = list(zip([heading.lstrip(">") for heading in headings], *rows, strict=True))
-    aligned = [
-        [cell.rjust(width) if heading.startswith(">") else cell.ljust(width) for cell in column]
-        for heading, column in zip(headings, columns, strict=True)
-        for width in [max(map(len, column))]
-    ]
-    for cells in zip(*aligned, strict=True):
-        yield f"  {'  '.join(cells)}".rstrip()
+def _indent_table(headings: Sequence[str], rows: Sequence[Sequence[str]], numbers: Collection[str]) -> Iterator[str]:
+    return (f"  {line}" for line in format_table(headings, rows, numbers=numbers))
 
 
 def _format_cases(value: Decimal | None) -> str:

@@ -14,6 +14,7 @@ import polars as pl
 
 from fillrate_assets.core import decimals
 from fillrate_assets.core.partition_key import PartitionKey
+from fillrate_assets.core.text_table import format_table
 
 PATHS: Final = {
     "STOCK_IN": "in stock, yet short",
@@ -187,16 +188,13 @@ def format_summary(records: pl.DataFrame, rejects: int, held_days: int) -> list[
         ("lost", *_sum_quantities(records, quantities), ""),
         *[(f"  {path}", *_sum_quantities(part, quantities), PATHS[path]) for path, part in paths.items()],
     ]
+    numbers = ["confirmed", "estimated", "lost"]
     days = records.select("dc", "ship_date").n_unique()
     dcs = records["dc"].n_unique()
     return [
         f"{format_count(records.height, 'record')} of {format_count(days, 'ship day')} of {format_count(dcs, 'DC')}",
         "",
-        f"{'cases':12}{'confirmed':>14}{'estimated':>14}{'lost':>14}",
-        *[
-            f"{name:12}{confirmed:>14}{estimated:>14}{lost:>14}  {why}".rstrip()
-            for name, confirmed, estimated, lost, why in rows
-        ],
+        *format_table(["cases", *numbers, ""], rows, numbers=numbers),
         "",
         f"{format_count(rejects, 'row')} rejected, {format_count(held_days, 'ship day')} of a DC held",
     ]

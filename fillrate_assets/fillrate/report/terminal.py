@@ -5,45 +5,35 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import date
 from decimal import Decimal
-from io import StringIO
 from typing import Final
 
 import polars as pl
-from rich import box
-from rich.console import Console
-from rich.table import Table
 
+from fillrate_assets.core.text_table import format_table
 from fillrate_assets.fillrate.report import labels
 from fillrate_assets.fillrate.report.notes import format_notes
 from fillrate_assets.fillrate.report.service_report import BASIS, Report, is_points
 
 TOTAL: Final = "TOTAL"
-_NO_LIMIT: Final = 10_000
 
 
-def format_report(report: Report, *, styled: bool) -> str:
-    """Format a report as a table that is as wide as it must be, its total and notes below; styled for a terminal."""
+def format_report(report: Report) -> str:
+    """Format a report as a table that is as wide as it must be, its total and notes below."""
     groups, by = report.groups, report.by
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     columns = [name for name in groups.columns if name not in {*by, *_list_hidden(report)}]
-    for name in by:
-        table.add_column(labels.format_heading(name), no_wrap=True)
-    for name in columns:
-        table.add_column(_fold_heading(name, parted=report.parted), justify="right", no_wrap=True)
+    numbers = [_fold_heading(name, parted=report.parted) for name in columns]
     whole = {name: _is_whole(groups[name]) for name in columns}
-    for row in groups.iter_rows(named=True):
-        table.add_row(*[_format_group(name, row[name]) for name in by], *_format_cells(row, columns, whole))
+    rows = [
+        [*[_format_group(name, row[name]) for name in by], *_format_cells(row, columns, whole)]
+        for row in groups.iter_rows(named=True)
+    ]
+    total = None
     if report.total.height and by:
-        table.add_section()
-        table.add_row(
-            TOTAL, *[""] * (len(by) - 1), *_format_cells(report.total.row(0, named=True), columns, whole), style="bold"
-        )
-    text = StringIO()
-    # As wide as its content: cut-off numbers are worse than long lines.
-    console = Console(file=text, force_terminal=styled, width=_NO_LIMIT)
-    console.width = console.measure(table).maximum
-    console.print(table)
-    return "\n".join([*[line.rstrip() for line in text.getvalue().splitlines()], *format_notes(report), ""])
+        cells = _format_cells(report.total.row(0, named=True), columns, whole)
+        total = [TOTAL, *[""] * (len(by) - 1), *cells]
+    table = format_table([*map(labels.format_heading, by), *numbers], rows, numbers=numbers, total=total)
+    notes = format_notes(report)
+    return "\n".join([*table, *(["", *notes] if notes else []), ""])
 
 
 def _list_hidden(report: Report) -> list[str]:

@@ -99,7 +99,7 @@ def test_the_chain_tells_every_step_with_its_numbers() -> None:
     for expected in (
         "W1_PICK_TOTAL (TOTAL, pool PICK of W1, CHI) at 2026-03-14 14:00 UTC, 09:00 there",
         "P1 (CAP+IN+LEVEL+OUT): observed 500 at 14:00:00 UTC: level 500 of 1,000 (OBSERVED), in 20.0, out 20.0 a",
-        "94.0% full: 940 of 1,000 packages",
+        "94.0 % full: 940 of 1,000 packages",
         "overflows in 4 min at this slope",
         "OVERFLOW: ACT by A-OVERFLOW-FULL: PICK TOTAL: 94.0 % full.",
         "least_fill: 0.94 against 0.93, margin +0.01",
