@@ -103,7 +103,7 @@ class Storage(_Section):
     """Where the platform stores what it computes."""
 
     record_store_url: Url = ""
-    """SQLAlchemy URL of the record store, with the watermarks and the outboxes; default: SQLite in `systems/` of the
+    """SQLAlchemy URL of the record store, with the watermarks and the outbox; default: SQLite in `systems/` of the
     home."""
 
     lake_root: str = ""
