@@ -12,9 +12,8 @@ from typing import Final
 
 import polars as pl
 
-from fillrate_assets.core import decimals
+from fillrate_assets.core import decimals, text_table
 from fillrate_assets.core.partition_key import PartitionKey
-from fillrate_assets.core.text_table import format_table
 
 PATHS: Final = {
     "STOCK_IN": "in stock, yet short",
@@ -194,7 +193,7 @@ def format_summary(records: pl.DataFrame, rejects: int, held_days: int) -> list[
     return [
         f"{format_count(records.height, 'record')} of {format_count(days, 'ship day')} of {format_count(dcs, 'DC')}",
         "",
-        *format_table(["cases", *numbers, ""], rows, numbers=numbers),
+        *text_table.format_table(["cases", *numbers, ""], rows, numbers=numbers),
         "",
         f"{format_count(rejects, 'row')} rejected, {format_count(held_days, 'ship day')} of a DC held",
     ]
