@@ -296,7 +296,7 @@ def test_the_migration_moves_the_messages_of_the_buffers_into_the_outbox(store: 
     ids = [f"N{number}" for number in range(4)]
     channels = ["slack:a", "slack:a", "slack:b", "slack:c"]
     rows = [{"notice_id": name, "channel": channel} for name, channel in zip(ids, channels, strict=True)]
-    written, lost = buffers_frames.notices(*rows), schema.DEAD_LETTERS.make_empty().collect()
+    written, lost = buffers_frames.make_notices(*rows), schema.DEAD_LETTERS.make_empty().collect()
     at = buffers_frames.TICK
     notices.write(written, lost, render=render, lifetime=LIFETIME, now=at)
     Outbox(store.database, NO_TOPIC).send("held", "it", key="held", now=at)
@@ -328,7 +328,7 @@ def test_the_migration_moves_the_messages_of_the_buffers_into_the_outbox(store: 
     letters: list[OutgoingMessage] = []
     assert notices.deliver(letters.append, now=at + timedelta(minutes=2)).sent == 1
     assert [(letter.channel, letter.message.body) for letter in letters] == [("slack:c", due.body)]
-    assert notices.read_for_alerts(buffers_frames.alerts({}))["notice_id"].sort().to_list() == ["N0", "N1", "N3"]
+    assert notices.read_for_alerts(buffers_frames.make_alerts({}))["notice_id"].sort().to_list() == ["N0", "N1", "N3"]
 
 
 def test_every_attempt_sends_what_was_written_and_its_links_hold_from_then(store: RecordStore) -> None:
@@ -337,10 +337,10 @@ def test_every_attempt_sends_what_was_written_and_its_links_hold_from_then(store
     links = Links(feedback=lambda rec_id: signer.make_alert_url(rec_id, now=at))
 
     def render_linked(rows: pl.DataFrame) -> list[notice_text.NoticeMessage]:
-        return notice_text.render_messages(rows, buffers_frames.warehouses({}), links)
+        return notice_text.render_messages(rows, buffers_frames.make_warehouses({}), links)
 
     lost = schema.DEAD_LETTERS.make_empty().collect()
-    notices.write(buffers_frames.notices({}), lost, render=render_linked, lifetime=LIFETIME, now=at)
+    notices.write(buffers_frames.make_notices({}), lost, render=render_linked, lifetime=LIFETIME, now=at)
     letters: list[OutgoingMessage] = []
 
     def fail_once(letter: OutgoingMessage) -> None:
