@@ -195,6 +195,10 @@ class Web(_Section):
     """Where the floor reaches `fillrate buffers serve`, as `https://feedback.example`; without it, alerts have no
     links."""
 
+    allowed_hosts: list[str] = Field(default_factory=list)
+    """Further names in the `Host` header, without a port, under which a proxy reaches `fillrate buffers serve`, as
+    JSON; the host of `feedback_url` is always one, `["*"]` allows any."""
+
     feedback_secret: SecretStr = SecretStr("")
     """Key that signs the links: 32 characters or more, or `secret://name#key`. Several are separated by blanks: the
     first signs, all are accepted. Without it, alerts have no links."""

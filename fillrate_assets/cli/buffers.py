@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fillrate_assets.cli import stopping
 from fillrate_assets.core import extras
 
 if TYPE_CHECKING:
@@ -311,7 +313,9 @@ def serve(host: str, port: int) -> None:
     from fillrate_assets import settings
     from fillrate_assets.web import server
 
-    server.serve(settings.load(), host, port)
+    # It is meant to be stopped: that is no failure.
+    with suppress(stopping.Stopped):
+        server.serve(settings.load(), host, port)
 
 
 def _policies(chosen: Settings) -> PolicyStore:

@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import os
-import platform
+import sqlite3
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from multiprocessing import get_context
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from time import perf_counter
 from typing import Final
 
 import dagster as dg
 import polars as pl
+import sqlalchemy as sa
 
 from fillrate_assets.buffers.buffer_store import BufferStore
 from fillrate_assets.buffers.defs import assets as buffer_assets
 from fillrate_assets.buffers.defs import schedules
+from fillrate_assets.cli import stopping
+from fillrate_assets.cli.run_owner import RunOwner
 from fillrate_assets.core import partition_key
-from fillrate_assets.core.errors import PermanentFailure
+from fillrate_assets.core.errors import FillrateError, PermanentFailure, SourceUnavailable
 from fillrate_assets.definitions import JOB, build_defs
 from fillrate_assets.fillrate.defs import health_checks
 from fillrate_assets.fillrate.record_store import RecordStore
@@ -33,8 +37,13 @@ from fillrate_assets.settings import Settings
 from fillrate_assets.storage.database import Database
 
 PROCESSES: Final = 2
-PROCESS_TAG: Final = "fillrate/process"
+OWNER_TAG: Final = "fillrate/process"
+REPOSITORY_TAG: Final = ".dagster/repository"
+REPOSITORY: Final = "__repository__@fillrate_assets"
+"""The repository and its code location in workspace.yaml: without it, the UI lists a run under no job."""
+
 _ENDED: Final = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
+_NOT_ENDED: Final = [status for status in dg.DagsterRunStatus if status not in _ENDED]
 _QUIET: Final = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
@@ -72,7 +81,7 @@ class RunRange:
 
 
 @dataclass(frozen=True)
-class Ran:
+class RunResult:
     """What became of one run."""
 
     range: RunRange
@@ -112,7 +121,7 @@ def ranges(
     return [RunRange(dc, begin, end, min(dependent, published.get(dc, end))) for dc in dcs or active]
 
 
-def run(settings: Settings, wanted: Sequence[RunRange], processes: int = PROCESSES) -> Iterator[Ran]:
+def run(settings: Settings, wanted: Sequence[RunRange], processes: int = PROCESSES) -> Iterator[RunResult]:
     """Run the main job for each range; yields each as it ends.
 
     Ranges of one DC go one after another, since the later days need the earlier ones; a failure ends them. Several DCs
@@ -121,7 +130,7 @@ def run(settings: Settings, wanted: Sequence[RunRange], processes: int = PROCESS
     The runs are Dagster's: they are in the instance that `DAGSTER_HOME` names, with their events and metadata.
     """
     prepare_instance(settings)
-    with dg.DagsterInstance.get() as instance:
+    with _open_instance() as instance:
         end_dead_runs(instance)
         instance.add_dynamic_partitions(str(partitions.DC.name), sorted({each.dc for each in wanted}))
     by_dc: dict[str, deque[RunRange]] = {}
@@ -130,26 +139,18 @@ def run(settings: Settings, wanted: Sequence[RunRange], processes: int = PROCESS
     if len(by_dc) == 1 or processes == 1:
         for later in by_dc.values():
             while later:
-                yield (ran := _run(settings, later.popleft()))
+                with stopping.ending(_end_own_runs):
+                    ran = _run(settings, later.popleft())
+                yield ran
                 yield from _not_started(ran, later)
         return
-    # Spawned, not forked: Polars and SQLite hold threads and locks that do not survive a fork.
-    with ProcessPoolExecutor(min(processes, len(by_dc)), mp_context=get_context("spawn")) as pool:
-        going = {pool.submit(_run, settings, later.popleft()): later for later in by_dc.values()}
-        while going:
-            for done in wait(going, return_when=FIRST_COMPLETED).done:
-                later = going.pop(done)
-                yield (ran := done.result())
-                yield from _not_started(ran, later)
-                if later:
-                    going[pool.submit(_run, settings, later.popleft())] = later
+    yield from _run_in_workers(settings, deque(by_dc.values()), processes)
 
 
 def ask_standing_checks(settings: Settings) -> None:
     """Evaluate the checks of the platform as a whole now, as their schedule does once a day."""
-    job = build_defs(settings).resolve_job_def(health_checks.JOB)
-    with dg.DagsterInstance.get() as instance:
-        job.execute_in_process(run_config=_QUIET, instance=instance, raise_on_error=False)
+    with _open_instance() as instance, stopping.ending(_end_own_runs):
+        _execute(settings, instance, health_checks.JOB, {})
 
 
 def prepare_instance(settings: Settings) -> None:
@@ -165,53 +166,158 @@ def prepare_instance(settings: Settings) -> None:
         os.environ["DAGSTER_HOME"] = str(here)
 
 
-def process_tag() -> dict[str, str]:
-    """Return the tag that names the process of a run, of which Dagster knows nothing."""
-    return {PROCESS_TAG: f"{platform.node()}:{os.getpid()}"}
+def make_run_tags() -> dict[str, str]:
+    """Make the tags of a run that this process executes: whose it is, and in which of the UI's code locations."""
+    return {OWNER_TAG: RunOwner.of_process(os.getpid()).tag, REPOSITORY_TAG: REPOSITORY}
 
 
 def end_dead_runs(instance: dg.DagsterInstance) -> None:
-    """Mark runs as failed whose process, on this machine, was killed, and free what ended runs hold of the pools.
+    """Mark runs as failed whose process, on this machine, has ended, and free what ended runs hold of the pools.
 
     They would hold their place in the queue and in the pools until a daemon frees it, and there need not be one.
     """
-    going_on = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED])
-    for run in instance.get_runs(filters=going_on):
-        machine, _, process = run.tags.get(PROCESS_TAG, "").rpartition(":")
-        if machine == platform.node() and not _is_alive(int(process)):
-            instance.report_run_failed(run, f"process {process} ended without a message; run its days again")
+    _end_runs(instance, lambda owner: owner.is_dead(), "its process ended without a message")
+
+
+def _end_runs(instance: dg.DagsterInstance, is_over: Callable[[RunOwner], bool], reason: str) -> None:
+    for run in instance.get_runs(filters=dg.RunsFilter(statuses=_NOT_ENDED)):
+        owner = RunOwner.parse(run.tags.get(OWNER_TAG, ""))
+        if owner is not None and is_over(owner):
+            instance.report_run_failed(run, f"{reason}; run its days again")
     storage = instance.event_log_storage
     holding = storage.get_concurrency_run_ids() if storage.supports_global_concurrency_limits else ()
     for run in instance.get_runs(filters=dg.RunsFilter(run_ids=list(holding), statuses=_ENDED)) if holding else ():
         storage.free_concurrency_slots_for_run(run.run_id)
 
 
-def _is_alive(process: int) -> bool:
+def _end_own_runs(reason: str) -> None:
+    """Mark the runs of this process as failed, which is about to end."""
+    own = RunOwner.of_process(os.getpid())
+    with dg.DagsterInstance.get() as instance:
+        _end_runs(instance, own.__eq__, f"it was {reason}")
+
+
+@contextmanager
+def _open_instance() -> Iterator[dg.DagsterInstance]:
+    """Open Dagster's instance; raise what its storage does not do as SourceUnavailable."""
     try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+        with dg.DagsterInstance.get() as instance:
+            yield instance
+    except (OSError, sqlite3.Error, sa.exc.SQLAlchemyError, dg.DagsterError) as error:
+        cause = error.orig if isinstance(error, sa.exc.DBAPIError) else error
+        msg = (
+            f"Dagster's instance ({os.environ['DAGSTER_HOME']}) does not work: {cause}; see that there is space, and"
+            " that it may be written to"
+        )
+        raise SourceUnavailable(msg) from error
 
 
-def _not_started(ran: Ran, later: deque[RunRange]) -> Iterator[Ran]:
+class _Worker:
+    """A process that runs ranges, one at a time."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Start it. It is spawned, not forked: Polars and SQLite hold threads and locks that do not survive a fork."""
+        context = get_context("spawn")
+        self.pipe, theirs = context.Pipe()
+        self._process = context.Process(target=_work, args=(theirs, settings))
+        self._process.start()
+        theirs.close()
+        self.later: deque[RunRange] = deque()
+        self._running: RunRange | None = None
+
+    def start_next(self) -> None:
+        """Let it run the next of its ranges."""
+        self._running = self.later.popleft()
+        # One that was killed is noticed where its answer is read.
+        with suppress(BrokenPipeError):
+            self.pipe.send(self._running)
+
+    def receive(self) -> RunResult:
+        """Receive what became of the range that it runs."""
+        assert self._running is not None  # noqa: S101 - it is read only while it runs one
+        try:
+            ran: RunResult = self.pipe.recv()
+        except (EOFError, OSError):
+            self._process.join()
+            code = self._process.exitcode or 0
+            how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
+            return RunResult(self._running, None, f"its process {how}: run its days again", (), 0.0)
+        return ran
+
+    @property
+    def is_alive(self) -> bool:
+        """Return whether it can run another range."""
+        return self._process.is_alive()
+
+    def kill(self) -> None:
+        """End it at once; what it was doing is put right by the next run."""
+        self._process.kill()
+        self._process.join()
+
+
+def _run_in_workers(settings: Settings, waiting: deque[deque[RunRange]], processes: int) -> Iterator[RunResult]:
+    """Run the ranges of several DCs at a time, each DC in one process after another of its ranges."""
+    busy: list[_Worker] = []
+
+    def stop(reason: str) -> None:
+        for worker in busy:
+            worker.kill()
+        with dg.DagsterInstance.get() as instance:
+            _end_runs(instance, RunOwner.is_dead, f"it was {reason}")
+
+    try:
+        with stopping.ending(stop):
+            while waiting or busy:
+                while waiting and len(busy) < processes:
+                    busy.append(_Worker(settings))
+                    busy[-1].later = waiting.popleft()
+                    busy[-1].start_next()
+                ready = wait([worker.pipe for worker in busy])
+                for worker in [worker for worker in busy if worker.pipe in ready]:
+                    yield (ran := worker.receive())
+                    yield from _not_started(ran, worker.later)
+                    if not worker.is_alive:
+                        busy.remove(worker)
+                        with _open_instance() as instance:
+                            end_dead_runs(instance)
+                    elif worker.later or waiting:
+                        worker.later = worker.later or waiting.popleft()
+                        worker.start_next()
+                    else:
+                        busy.remove(worker)
+                        worker.kill()
+    finally:
+        for worker in busy:
+            worker.kill()
+
+
+def _work(pipe: Connection, settings: Settings) -> None:
+    """Run ranges as they come in."""
+    stopping.end_with_parent()
+    with stopping.handle_signals(quiet=True), stopping.ending(lambda _: None):
+        while True:
+            pipe.send(_run(settings, pipe.recv()))
+
+
+def _not_started(ran: RunResult, later: deque[RunRange]) -> Iterator[RunResult]:
     """Yield what cannot be run on a DC after a failure."""
     while ran.failure and later:
         each = later.popleft()
         msg = f"not started, for it needs {ran.range.first} to {ran.range.last}: run both again"
-        yield Ran(each, None, msg, (), 0.0)
+        yield RunResult(each, None, msg, (), 0.0)
 
 
-def _run(settings: Settings, each: RunRange) -> Ran:
+def _run(settings: Settings, each: RunRange) -> RunResult:
     started = perf_counter()
-    with dg.DagsterInstance.get() as instance:
-        if (other := partitions.find_runs_by_dc(instance, queued=False).get(each.dc)) is not None:
-            busy = f"run {other} is in progress there: run again when it has ended, or terminate it in the UI"
-            return Ran(each, None, busy, (), perf_counter() - started)
-        told = _execute(settings, instance, JOB, each.tags)
-    return Ran(each, *told, perf_counter() - started)
+    try:
+        with _open_instance() as instance:
+            if (other := partitions.find_runs_by_dc(instance, queued=False).get(each.dc)) is not None:
+                busy = f"run {other} is in progress there: run again when it has ended, or terminate it in the UI"
+                return RunResult(each, None, busy, (), perf_counter() - started)
+            told = _execute(settings, instance, JOB, each.tags)
+    except FillrateError as error:
+        return RunResult(each, None, str(error), (), perf_counter() - started)
+    return RunResult(each, *told, perf_counter() - started)
 
 
 def run_tick(settings: Settings, tick: datetime) -> tuple[str, str | None, tuple[str, ...]]:
@@ -226,7 +332,7 @@ def run_tick(settings: Settings, tick: datetime) -> tuple[str, str | None, tuple
     """
     prepare_instance(settings)
     store = BufferStore(Database.from_settings(settings))
-    with dg.DagsterInstance.get() as instance:
+    with _open_instance() as instance, stopping.ending(_end_own_runs):
         end_dead_runs(instance)
         tags = schedules.tags_of(instance, store.read_warehouses(), tick)
         if tags is None:
@@ -244,7 +350,7 @@ def _execute(
         .execute_in_process(
             run_config=_QUIET,
             instance=instance,
-            tags={**tags, **process_tag()},
+            tags={**tags, **make_run_tags()},
             raise_on_error=False,
         )
     )

@@ -7,24 +7,28 @@ never loads Dagster.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from typing import Final
 
 import click
 
+from fillrate_assets.cli import stopping
 from fillrate_assets.cli.buffers import buffers
 from fillrate_assets.cli.fillrate import COMMANDS, FAILED
 from fillrate_assets.cli.outbox import outbox
 from fillrate_assets.core.errors import FillrateError, SourceUnavailable
 
 BAD_INPUT: Final = 2
-INTERRUPTED: Final = 130
+INTERRUPTED: Final = stopping.EXIT_CODES[signal.SIGINT]
 
 
 def main() -> None:
     """Entry point of the `fillrate` command."""
-    sys.exit(execute(sys.argv[1:]))
+    with stopping.handle_signals():
+        code = execute(sys.argv[1:])
+    sys.exit(code)
 
 
 def execute(arguments: Sequence[str]) -> int:
@@ -38,7 +42,7 @@ def execute(arguments: Sequence[str]) -> int:
         # The reader of the pipe (`| head`) has enough; the interpreter's last flush must not complain either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
-    except (click.ClickException, click.Abort, KeyboardInterrupt, FillrateError, OSError) as error:
+    except (click.ClickException, click.Abort, KeyboardInterrupt, stopping.Stopped, FillrateError, OSError) as error:
         message, code = _describe(error)
         click.echo(f"fillrate: error: {' '.join(message.split())}", err=True)
         return code
@@ -50,14 +54,14 @@ def _describe(error: BaseException) -> tuple[str, int]:
             return f"{error.format_message()} (see `{command} --help`)", BAD_INPUT
         case click.ClickException():
             return error.format_message(), BAD_INPUT
-        case SourceUnavailable():
-            return str(error), FAILED
         case FillrateError():
-            return str(error), BAD_INPUT
+            return str(error), FAILED if isinstance(error, SourceUnavailable) else BAD_INPUT
         case OSError():
             # A rename that fails has two names; the second is the one that the user knows.
             name = error.filename2 or error.filename
             return f"{name}: {error.strerror}" if name else str(error), FAILED
+        case stopping.Stopped():
+            return str(error), error.exit_code
         case _:
             return "interrupted", INTERRUPTED
 

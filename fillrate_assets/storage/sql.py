@@ -88,6 +88,14 @@ def get_engine(
     return made.execution_options(schema_translate_map={None: schema}) if schema else made
 
 
+def limit_sqlite_wait(url: str, seconds: int) -> str:
+    """Return the URL with a limit to the wait for a locked file; of another database, the URL as it is."""
+    parsed = _parse_url(url)
+    if parsed.get_backend_name() != "sqlite":
+        return url
+    return parsed.update_query_dict({"timeout": str(seconds)}).render_as_string(hide_password=False)
+
+
 def get_schema(connection: sa.Connection) -> str | None:
     """Return the schema that the connection's engine was made for."""
     places: Mapping[str | None, str] = connection.get_execution_options().get("schema_translate_map", {})

@@ -7,17 +7,17 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
 from importlib.resources import files
 from typing import Any, Final
-from urllib.parse import quote, unquote
+from urllib.parse import quote, unquote, urlsplit
 
+from anyio import CapacityLimiter, to_thread
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.applications import Starlette
-from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
@@ -38,10 +38,14 @@ from fillrate_assets.web.feedback.pages import (
     Visit,
 )
 from fillrate_assets.web.feedback.stores import Alerts, Answers, Recorder
+from fillrate_assets.web.limits import HEALTH, RETRY_AFTER, AllowedHosts, RequestLimit, strip_port
 from fillrate_assets.web.security_headers import SecurityHeaders
 
 _LOG: Final = logging.getLogger("fillrate.feedback")
 _REMEMBERED_SECONDS: Final = 180 * 24 * 3600
+_ANSWERS: Final = 40
+"""Answers that are recorded, or wait for the database, at a time."""
+
 _NAME: Final = "responder"
 _WORD: Final = "word"
 _LIMITS: Final = {"max_name": MAX_NAME, "max_note": MAX_NOTE, "max_quantity": MAX_QUANTITY}
@@ -76,6 +80,7 @@ def build_app(
     answers: Answers,
     links: LinkSigner,
     policy_version: Callable[[], str],
+    allowed_hosts: Collection[str] = (),
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> ASGIApp:
     """Build the service.
@@ -85,6 +90,7 @@ def build_app(
         answers: the warehouses, and the store of answers.
         links: what makes the links that are accepted.
         policy_version: returns the policy that a problem without an alert counts against, anew for each.
+        allowed_hosts: names under which the service is reached beside the one in its links; `*` for any.
         clock: what time it is, UTC.
 
     """
@@ -98,7 +104,7 @@ def build_app(
     static = StaticFiles(directory=str(files("fillrate_assets.web") / "static"))
     made = Starlette(
         routes=[
-            Route("/health", _report_health),
+            Route(HEALTH, _report_health),
             Route("/f/{token}", service.show),
             Route("/f/{token}", service.take, methods=["POST"]),
             Mount("/static", static),
@@ -109,13 +115,17 @@ def build_app(
             NothingThereError: service.show_problem,
             ExpiredLinkError: service.show_problem,
             FillrateError: service.show_problem,
+            ClientDisconnect: service.show_problem,
             Exception: service.show_problem,
         },
     )
-    return SecurityHeaders(made)
+    # It would redirect to whatever the `Host` header says, with the signed link.
+    made.router.redirect_slashes = False
+    own = strip_port(urlsplit(links.base_url).netloc)
+    return SecurityHeaders(AllowedHosts(RequestLimit(made), {own, *allowed_hosts}))
 
 
-def _report_health(_request: Request) -> Response:
+async def _report_health(_request: Request) -> Response:
     return PlainTextResponse("ok")
 
 
@@ -123,6 +133,7 @@ class _Service:
     def __init__(self, pages: Mapping[str, Shown], links: LinkSigner, clock: Callable[[], datetime]) -> None:
         self._pages, self._links, self._clock = pages, links, clock
         self._guard = csrf.CsrfGuard(links.base_url, links.secrets)
+        self._answering = CapacityLimiter(_ANSWERS)
         self._templates = Environment(
             loader=PackageLoader("fillrate_assets.web.feedback"),
             autoescape=True,
@@ -145,7 +156,9 @@ class _Service:
         self._guard.check(request, request.path_params["token"], sent.pop(_WORD, ""))
         if link.responder:
             sent[_NAME] = link.responder
-        return await run_in_threadpool(self._take, request, Visit(link, _find_responder(request, link), now), sent)
+        visit = Visit(link, _find_responder(request, link), now)
+        # Threads of their own: while the database is locked, answers wait, and pages are shown.
+        return await to_thread.run_sync(self._take, request, visit, sent, limiter=self._answering)
 
     def _take(self, request: Request, visit: Visit, sent: Mapping[str, str]) -> Response:
         page = self._pages[visit.link.kind]
@@ -154,13 +167,14 @@ class _Service:
         except FormError as error:
             return self._show_page(request, visit, page.show(visit), error=str(error), sent=sent)
         _LOG.info("%s %s: %s", visit.link.kind, visit.link.about, taken.recorded or "a name")
-        return self._redirect(request, taken)
+        return self._redirect(taken)
 
-    def _redirect(self, request: Request, taken: Taken) -> Response:
+    def _redirect(self, taken: Taken) -> Response:
         """Show the page anew, so that a browser that goes back or reloads sends nothing again."""
         # A list of several shows what was just answered, not its top.
-        query = f"?recorded={taken.recorded}#{taken.recorded}" if taken.recorded else ""
-        response = RedirectResponse(self._links.build_url(request.path_params["token"]) + query, status_code=303)
+        query = f"?recorded={taken.recorded}#{taken.recorded}" if taken.recorded else "?"
+        # To where the browser is, whatever host that is; the signed link is not repeated.
+        response = RedirectResponse(query, status_code=303)
         self._set_cookie(response, _NAME, quote(taken.responder))
         return response
 
@@ -212,9 +226,12 @@ def _map_status(error: Exception) -> tuple[int, Mapping[str, str]]:
         return 404, {}
     if isinstance(error, ExpiredLinkError):
         return 410, {}
-    if isinstance(error, SourceUnavailable):
-        _LOG.warning("%s", error)
-        return 503, {"Retry-After": "60"}
+    if isinstance(error, ClientDisconnect):
+        return 400, {}
+    if isinstance(error, FillrateError):
+        # Also where retries are of no use until someone has put the database right: the visitor cannot tell.
+        _LOG.log(logging.WARNING if isinstance(error, SourceUnavailable) else logging.ERROR, "%s", error)
+        return 503, RETRY_AFTER
     _LOG.error("%s", error)
     return 500, {}
 

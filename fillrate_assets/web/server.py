@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 import uvicorn
@@ -13,14 +14,19 @@ from fillrate_assets.buffers.policy_store import PolicyStore
 from fillrate_assets.core.errors import PermanentFailure
 from fillrate_assets.notifications.signed_links import LinkSigner, make_signer
 from fillrate_assets.settings import Settings
+from fillrate_assets.storage import sql
 from fillrate_assets.storage.database import Database
 from fillrate_assets.web.app import build_app
+from fillrate_assets.web.connections import BoundedProtocol
 
 MAX_HEAD: Final = 16 * 1024
 """Bytes of a request before its body."""
 
-MAX_REQUESTS: Final = 100
-"""Requests at a time; more get 503, so that what is under way is answered."""
+STOPPING_SECONDS: Final = 5
+"""How long requests that are under way may take once the process is to end."""
+
+LOCKED_SECONDS: Final = 10
+"""How long an answer waits for a locked SQLite file; a person waits for it."""
 
 
 def build_server(pages: ASGIApp, host: str, port: int) -> uvicorn.Server:
@@ -30,11 +36,11 @@ def build_server(pages: ASGIApp, host: str, port: int) -> uvicorn.Server:
             pages,
             host=host,
             port=port,
-            http="h11",
+            http=BoundedProtocol,
             h11_max_incomplete_event_size=MAX_HEAD,
             ws="none",
             lifespan="off",
-            limit_concurrency=MAX_REQUESTS,
+            timeout_graceful_shutdown=STOPPING_SECONDS,
             # A reader of such a log could answer: a link is all that it takes.
             access_log=False,
             server_header=False,
@@ -74,12 +80,14 @@ def serve(settings: Settings, host: str, port: int) -> None:
         SourceUnavailable: AWS Secrets Manager did not answer.
 
     """
-    links, database = require_signer(settings), Database.from_settings(settings)
+    links, stored = require_signer(settings), Database.from_settings(settings)
+    database = replace(stored, url=sql.limit_sqlite_wait(stored.url, LOCKED_SECONDS))
     policies = PolicyStore(database)
     pages = build_app(
         alerts=NoticeStore(database),
         answers=BufferStore(database),
         links=links,
         policy_version=lambda: policies.read_active().champion.version,
+        allowed_hosts=settings.web.allowed_hosts,
     )
     build_server(pages, host, port).run()

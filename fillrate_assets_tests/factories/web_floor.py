@@ -144,7 +144,7 @@ class Browser:
         """Send a form that is taken and return the page that says so."""
         response = self.send(**fields)
         assert response.status_code == httpx.codes.SEE_OTHER, response.text
-        return self.client.get(response.headers["location"])
+        return self.client.get(response.url.join(response.headers["location"]))
 
 
 def make_masters() -> MasterData:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from contextlib import suppress
+import socket
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
 from html import unescape
 from typing import Final
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 import httpx
 import pytest
@@ -15,12 +17,15 @@ from hypothesis import strategies as st
 from starlette.requests import Request
 
 from fillrate_assets.notifications.signed_links import AUDIT_LIFETIME, LIFETIME, Link, LinkSigner
+from fillrate_assets.storage.sql import find_embedded_file
 from fillrate_assets.web.csrf import MAX_BODY, CsrfGuard
+from fillrate_assets.web.limits import MAX_REQUESTS
 from fillrate_assets.web.security_headers import HEADERS
 from fillrate_assets_tests.factories.buffers_frames import TICK
 from fillrate_assets_tests.factories.web_floor import LANES, REC_ID, SECRET, Floor
 from fillrate_assets_tests.web.test_pages import REPORT
 
+PATIENCE_SECONDS: Final = 60
 SAID: Final = {"responder": "Kim", "answer": "CORRECT"}
 FORM: Final = {"content-type": "application/x-www-form-urlencoded"}
 OF_THE_ALERT: Final = ("W1", "PICK", "Chicago", "associates", "94.0")
@@ -336,3 +341,81 @@ def test_a_store_that_does_not_answer_is_shown_as_it_is(floor: Floor) -> None:
         assert "buffer_feedback" not in reply.text
         assert reply.headers["x-frame-options"] == "DENY"
     assert browser.post({"word": word, **SAID}).status_code == 303
+
+
+# --- names, hosts, and much at a time
+
+
+def test_no_redirect_carries_a_link_to_the_host_that_a_client_names(floor: Floor) -> None:
+    url = floor.alert()
+    for reply in (
+        httpx.get(f"{url}/", headers={"host": "evil.example"}),
+        httpx.get(f"{url}/"),
+        httpx.get(url, headers={"host": "evil.example"}),
+        httpx.get(f"{floor.links.base_url}/static", headers={"host": "evil.example"}),
+    ):
+        assert reply.status_code in {404, 421}
+        assert "location" not in reply.headers
+        assert shows_nothing(reply)
+    location = floor.browser(url).send(**SAID).headers["location"]
+    assert location.startswith("?recorded=")
+
+
+def test_a_database_that_is_gone_is_told_with_a_time_to_try_again(floor: Floor) -> None:
+    browser = floor.browser(floor.alert())
+    word = browser.word()
+    file = find_embedded_file(floor.store.database.url)
+    assert file is not None
+    away = file.rename(file.with_suffix(".away"))
+    try:
+        replies = [browser.open(), browser.post({"word": word, **SAID})]
+    finally:
+        away.rename(file)
+    for reply in replies:
+        assert (reply.status_code, reply.headers["retry-after"]) == (503, "60")
+    assert not floor.rows()
+
+
+@pytest.mark.parametrize(
+    "name", ["\u200b", "\u2800\u2800", "\u3164", "\u00ad", "\u0301", "\u202e \u2066", "\U000e0041"]
+)
+def test_a_name_that_shows_nothing_is_no_name(floor: Floor, name: str) -> None:
+    reply = floor.browser(floor.alert()).send(**{**SAID, "responder": name})
+    assert reply.status_code == 422
+    assert not floor.rows()
+
+
+def test_names_that_look_the_same_are_one_person(floor: Floor) -> None:
+    for name in ("Kim", "K\u200bim", "Kim\ufe0f", "\u2060Kim\u3164"):
+        floor.browser(floor.alert()).sent(**{**SAID, "responder": name})
+    assert {row["responder"] for row in floor.rows()} == {"Kim"}
+
+
+def test_slow_clients_shut_nobody_out(floor: Floor) -> None:
+    url = floor.alert()
+    parts = urlsplit(url)
+    half = f"POST {parts.path} HTTP/1.1\r\nhost: {parts.netloc}\r\ncontent-length: 900\r\n\r\nresponder".encode()
+    with ExitStack() as stack:
+        for number in range(2 * MAX_REQUESTS + 20):
+            slow = stack.enter_context(socket.create_connection((str(parts.hostname), int(parts.port or 0))))
+            # Those that were dropped already are what is tested.
+            with suppress(OSError):
+                slow.sendall(half if number % 2 else b"GET / HT")
+        assert httpx.get(f"{floor.links.base_url}/health", timeout=PATIENCE_SECONDS).text == "ok"
+        assert httpx.get(url, timeout=PATIENCE_SECONDS).status_code == 200
+
+
+def test_a_locked_database_holds_up_neither_health_nor_pages(floor: Floor) -> None:
+    url = floor.alert()
+    with ThreadPoolExecutor(45) as threads, floor.store.database.engine.connect() as connection:
+        browsers = [floor.browser(url) for _ in range(45)]
+        words = [browser.word() for browser in browsers]
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        answering = [
+            threads.submit(browser.post, {"word": word, **SAID}) for browser, word in zip(browsers, words, strict=True)
+        ]
+        assert httpx.get(f"{floor.links.base_url}/health", timeout=PATIENCE_SECONDS).text == "ok"
+        assert httpx.get(url, timeout=PATIENCE_SECONDS).status_code == 200
+        assert not any(each.done() for each in answering)
+        connection.rollback()
+        assert {each.result().status_code for each in answering} == {303}

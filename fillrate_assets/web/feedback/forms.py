@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Mapping
 from datetime import datetime
@@ -20,6 +21,13 @@ ID: Final = r"^[A-Za-z0-9_.-]{1,255}$"
 """What rec_id and unit_id look like."""
 
 
+_INVISIBLE: Final = re.compile(
+    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u2800\u3164"
+    "\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
+)
+"""What Unicode calls default ignorable (table of DerivedCoreProperties), and the empty pattern of Braille."""
+
+
 class FormError(Exception):
     """The form cannot be taken as it is; the message is for the person who sent it."""
 
@@ -30,6 +38,14 @@ def _clean(text: object) -> object:
         return text
     lines = unicodedata.normalize("NFC", text).replace("\r\n", "\n")
     return "".join(c for c in lines if c == "\n" or unicodedata.category(c) != "Cc").strip() or None
+
+
+def _visible(text: object) -> object:
+    """Return a name without what shows nothing: names that look the same are one person's, and none is no name."""
+    if not isinstance(text, str):
+        return text
+    shown = _INVISIBLE.sub("", text)
+    return shown if any(unicodedata.category(c)[0] not in "CMZ" for c in shown) else None
 
 
 def _one_line(text: object) -> object:
@@ -49,7 +65,7 @@ def _fits(limit: int) -> BeforeValidator:
 
 
 # The validators of a field run from the last to the first.
-Name = Annotated[str, _fits(MAX_NAME), BeforeValidator(_one_line), BeforeValidator(_clean)]
+Name = Annotated[str, _fits(MAX_NAME), BeforeValidator(_one_line), BeforeValidator(_visible), BeforeValidator(_clean)]
 Note = Annotated[str | None, _fits(MAX_NOTE), BeforeValidator(_clean)]
 Quantity = Annotated[float | None, Field(ge=0, le=MAX_QUANTITY, allow_inf_nan=False), BeforeValidator(_clean)]
 Id = Annotated[str, Field(pattern=ID)]

@@ -1,0 +1,182 @@
+"""Commands that are stopped, killed, or cannot write: one line, an exit code, and nothing left running."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from time import monotonic, sleep
+from typing import Any, Final
+
+import dagster as dg
+import pytest
+
+from fillrate_assets.cli import launcher
+from fillrate_assets.cli.run_owner import RunOwner
+from fillrate_assets_tests.conftest import ROOT, copied
+
+PATIENCE_SECONDS: Final = 120
+"""Until what is awaited has to have come, on a busy machine."""
+
+_COMMAND: Final = (sys.executable, "-W", "ignore", "-c", "from fillrate_assets.cli.main import main; main()")
+
+
+class Command:
+    """A `fillrate` command in a session of its own."""
+
+    def __init__(self, home: Path, *arguments: str) -> None:
+        self._home = home
+        environment = {**os.environ, "FILLRATE_HOME": str(home), "DAGSTER_HOME": str(home)}
+        self.process = subprocess.Popen(  # noqa: S603 - our own
+            [*_COMMAND, *arguments],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    def workers(self) -> list[int]:
+        """The processes that it started and that are alive."""
+        found = []
+        for stat in Path("/proc").glob("[0-9]*/stat"):
+            with suppress(OSError):
+                state, parent, *_ = stat.read_text().rpartition(") ")[2].split()
+                if int(parent) == self.process.pid and state != "Z":
+                    found.append(int(stat.parent.name))
+        return found
+
+    def runs(self) -> list[str]:
+        """The states of the runs in the Dagster instance."""
+        file = self._home / "history" / "runs.db"
+        if not file.exists():
+            return []
+        with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as connection:
+            with suppress(sqlite3.OperationalError):
+                return [state for (state,) in connection.execute("SELECT status FROM runs ORDER BY id")]
+            return []
+
+    def ended(self) -> tuple[int, str]:
+        """Its exit code and what it wrote."""
+        output, _ = self.process.communicate(timeout=PATIENCE_SECONDS)
+        return self.process.returncode, output
+
+
+def until(condition: Callable[[], object]) -> None:
+    give_up = monotonic() + PATIENCE_SECONDS
+    while not condition():
+        assert monotonic() < give_up
+        sleep(0.05)
+
+
+def alive(process: int) -> bool:
+    try:
+        return ") Z " not in Path(f"/proc/{process}/stat").read_text()
+    except OSError:
+        return False
+
+
+@pytest.fixture
+def home(network_template: Path, tmp_path: Path) -> Path:
+    home = copied(network_template, tmp_path)
+    shutil.copy(ROOT / "dagster.yaml", home)
+    return home
+
+
+@contextmanager
+def running(home: Path, *arguments: str) -> Iterator[Command]:
+    """A command of which a run has begun."""
+    command = Command(home, *arguments)
+    try:
+        until(lambda: "STARTED" in command.runs() or command.process.poll() is not None)
+        assert command.process.poll() is None, command.ended()
+        yield command
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(command.process.pid, signal.SIGKILL)
+        command.process.communicate()
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "word", "dcs"),
+    [
+        (signal.SIGINT, 130, "interrupted", ("--dc", "DC01")),
+        (signal.SIGTERM, 143, "terminated", ()),
+    ],
+)
+def test_a_signal_ends_a_run_with_one_line_and_nothing_left_running(
+    home: Path, number: signal.Signals, code: int, word: str, dcs: tuple[str, ...]
+) -> None:
+    with running(home, "run", *dcs) as command:
+        workers, began = command.workers(), monotonic()
+        # As a terminal does at Ctrl-C, and as a service manager does.
+        os.killpg(command.process.pid, number)
+        assert command.ended() == (code, f"fillrate: error: {word}\n")
+        assert monotonic() - began < 10
+        assert not [worker for worker in workers if alive(worker)]
+        assert set(command.runs()) <= {"FAILURE", "NOT_STARTED"}
+    assert bool(workers) is not bool(dcs)
+
+
+def test_no_worker_outlives_a_command_that_is_killed(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with running(home, "run") as command:
+        workers = command.workers()
+        assert workers
+        command.process.kill()
+        command.process.wait()
+        until(lambda: not [worker for worker in workers if alive(worker)])
+    monkeypatch.setenv("DAGSTER_HOME", str(home))
+    monkeypatch.setenv("FILLRATE_HOME", str(home))
+    with dg.DagsterInstance.get() as instance:
+        launcher.end_dead_runs(instance)
+        assert {run.status for run in instance.get_runs()} == {dg.DagsterRunStatus.FAILURE}
+
+
+def test_a_killed_worker_is_told_in_one_line_and_the_other_dc_goes_on(home: Path) -> None:
+    with running(home, "run", "--to", "2026-02-12") as command:
+        (victim, *_) = [worker for worker in command.workers() if "spawn_main" in _command_line(worker)]
+        os.kill(victim, signal.SIGKILL)
+        code, output = command.ended()
+        assert code == 1
+        assert "its process was killed by signal 9: run its days again" in output
+        assert "Traceback" not in output
+        assert sorted(command.runs()) == ["FAILURE", "SUCCESS"]
+
+
+def _command_line(process: int) -> str:
+    return Path(f"/proc/{process}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+
+
+@pytest.mark.parametrize(
+    ("given", "dead"),
+    [
+        ({}, False),
+        ({"host": "another"}, False),
+        ({"boot": "of last week"}, True),
+        ({"started": "1"}, True),
+        ({"process": 2**22 + 1, "started": ""}, True),
+    ],
+)
+def test_a_process_id_alone_does_not_make_a_run_alive(given: dict[str, Any], dead: bool) -> None:  # noqa: FBT001 - a parameter
+    owner = replace(RunOwner.of_process(os.getpid()), **given)
+    assert owner.is_dead() is dead
+    assert RunOwner.parse(replace(owner, boot=owner.boot.replace(" ", "-")).tag) is not None
+
+
+@pytest.mark.parametrize("tag", ["", "host:12", "host boot x start", "host boot 1"])
+def test_a_tag_that_names_no_process_says_nothing(tag: str) -> None:
+    assert RunOwner.parse(tag) is None
+
+
+def test_a_process_that_waits_to_be_collected_is_dead() -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        owner = RunOwner.of_process(process.pid)
+        until(lambda: not alive(process.pid))
+        assert owner.is_dead()
