@@ -18,6 +18,7 @@ from typing import Annotated, Any, Final
 
 import tomlkit
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -38,7 +39,8 @@ from pydantic_settings import (
 )
 
 from fillrate_assets import environments
-from fillrate_assets.core import extras
+from fillrate_assets.core import database_url, extras
+from fillrate_assets.core.database_url import locate_file
 from fillrate_assets.core.errors import PermanentFailure
 from fillrate_assets.environments import ENVIRONMENTS, Environment
 
@@ -50,7 +52,14 @@ _ALIKE: Final = 0.6
 _DEPTH: Final = 2
 """A section and a name: what lies deeper in `settings.toml` is part of a value."""
 
-Url = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_+]*://", repr=False)]
+
+def _check_url(url: str) -> str:
+    if url and not url.startswith("secret://") and not database_url.is_clear(url):
+        raise ValueError(database_url.EXPECTED)
+    return url
+
+
+Url = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_+]*://", repr=False), AfterValidator(_check_url)]
 """As SQLAlchemy writes them: dialect+driver://user:password@host/database.
 
 `{secret://name#key}` for the password, or `secret://name#key` for the URL, names a secret of AWS Secrets Manager.
@@ -239,14 +248,19 @@ class Settings(BaseSettings):
         """Fill in the embedded systems of the home where no other is set."""
         home = Path(values.get("home") or cls.model_fields["home"].default).expanduser().absolute()
         systems = home / "systems"
+        # DuckDB takes a path from a "?" on for something else.
+        warehouse = "sqlite" if "?" in str(systems) else "duckdb"
         defaults = {
             "sources": {
-                "order_system_url": f"sqlite:///{systems}/order_system.db",
-                "shipping_records_url": f"sqlite:///{systems}/shipping_records.db",
-                "instock_warehouse_url": f"duckdb:///{systems}/instock_warehouse.duckdb",
-                "floor_feeds_url": f"duckdb:///{systems}/floor_feeds.duckdb",
+                "order_system_url": locate_file("sqlite", f"{systems}/order_system.db"),
+                "shipping_records_url": locate_file("sqlite", f"{systems}/shipping_records.db"),
+                "instock_warehouse_url": locate_file(warehouse, f"{systems}/instock_warehouse.{warehouse}"),
+                "floor_feeds_url": locate_file(warehouse, f"{systems}/floor_feeds.{warehouse}"),
             },
-            "storage": {"record_store_url": f"sqlite:///{systems}/record_store.db", "lake_root": f"{home}/lake"},
+            "storage": {
+                "record_store_url": locate_file("sqlite", f"{systems}/record_store.db"),
+                "lake_root": f"{home}/lake",
+            },
         }
         filled = {**values, "home": home}
         for section, embedded in defaults.items():

@@ -15,6 +15,7 @@ from typing import Final
 import sqlalchemy as sa
 
 from fillrate_assets.aws import client
+from fillrate_assets.core import database_url
 from fillrate_assets.core.errors import PermanentFailure
 
 SCHEME: Final = "secret://"
@@ -30,12 +31,16 @@ def resolve_url(url: str) -> sa.URL:
 
     """
     if url.startswith(SCHEME):
+        held = _fetch_value(url)
         try:
-            return sa.make_url(_fetch_value(url))
+            parsed = sa.make_url(held)
         except (sa.exc.ArgumentError, ValueError):
-            msg = f"{url} holds no database URL (dialect+driver://user:password@host/database)"
-            # Without its cause, which may quote what the secret holds.
-            raise PermanentFailure(msg) from None
+            parsed = None
+        if parsed is None or not database_url.is_clear(held):
+            # Without a cause, which may quote what the secret holds.
+            msg = f"{url} holds no database URL: {database_url.EXPECTED}"
+            raise PermanentFailure(msg)
+        return parsed
     parsed = sa.make_url(url)
     password = _IN_ITS_PLACE.fullmatch(str(parsed.password or ""))
     return parsed.set(password=_fetch_value(password[1])) if password else parsed

@@ -238,6 +238,7 @@ class _Worker:
         try:
             ran: RunResult = self.pipe.recv()
         except (EOFError, OSError):
+            stopping.hold()
             self._process.join()
             code = self._process.exitcode or 0
             how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"

@@ -69,10 +69,14 @@ def ending(cleanup: Callable[[str], None]) -> Iterator[None]:
     try:
         yield
     finally:
-        # Dagster makes a failure of an interrupted run: nothing more is said or done of it.
-        if _stopping.is_set():
-            Event().wait()
+        hold()
         _cleanups.remove(cleanup)
+
+
+def hold() -> None:
+    """Do nothing any more if the process is about to end: what a signal interrupts looks like a failure."""
+    if _stopping.is_set():
+        Event().wait()
 
 
 def end_with_parent() -> None:

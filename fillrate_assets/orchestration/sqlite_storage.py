@@ -5,18 +5,25 @@ This file and `partition_events` are the only two that touch Dagster's private p
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import lru_cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from threading import RLock
 from time import sleep
 from typing import TYPE_CHECKING, Any, Final
 
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
+from dagster._core.storage.runs.sqlite.sqlite_run_storage import SqliteRunStorage
+from dagster._core.storage.schedules.sqlite.sqlite_schedule_storage import SqliteScheduleStorage
 from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS
 from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
 from dagster._serdes import ConfigurableClassData
 from sqlalchemy import Connection, Engine, NullPool, create_engine
+
+from fillrate_assets.core.database_url import locate_file, quote_path
 
 if TYPE_CHECKING:
     from dagster import EventLogEntry
@@ -41,6 +48,10 @@ class BatchingSqliteEventLogStorage(SqliteEventLogStorage):
         super().__init__(base_dir, inst_data)
         # A batch holds the run's database and the index at the same time.
         self._db_lock = RLock()  # type: ignore[assignment]  # a lock that its holder may take again
+
+    def conn_string_for_shard(self, shard_name: str) -> str:
+        """Return a database's URL, whatever characters its path has."""
+        return locate_file("sqlite", f"{Path(self._base_dir).absolute()}/{shard_name}.db")
 
     def store_event_batch(self, events: Sequence[EventLogEntry]) -> None:
         """Store events as Dagster does, on connections that stay open until the last."""
@@ -112,8 +123,23 @@ class BatchingSqliteStorage(DagsterSqliteStorage):
 
     def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
         """Open the three databases under a directory."""
-        super().__init__(base_dir, inst_data)
-        self._event_log_storage = BatchingSqliteEventLogStorage(self._event_log_storage._base_dir)  # noqa: SLF001
+        if quote_path(base_dir) == base_dir:
+            super().__init__(base_dir, inst_data)
+            events = self._event_log_storage._base_dir  # noqa: SLF001 - as above
+        else:
+            # Dagster writes the directory into URLs as it is, where it is read as something else.
+            with TemporaryDirectory() as plain:
+                super().__init__(plain, inst_data)
+                created = {path.relative_to(plain) for path in Path(plain).rglob("*.db")}
+                for file in created:
+                    if not Path(base_dir, file).exists():
+                        Path(base_dir, file).parent.mkdir(parents=True, exist_ok=True)
+                        shutil.move(Path(plain, file), Path(base_dir, file))
+            self.base_dir = base_dir
+            self._run_storage = SqliteRunStorage(locate_file("sqlite", f"{base_dir}/history/runs.db"))
+            self._schedule_storage = SqliteScheduleStorage(locate_file("sqlite", f"{base_dir}/schedules/schedules.db"))
+            events = f"{base_dir}/history/runs/"
+        self._event_log_storage = BatchingSqliteEventLogStorage(events)
 
     @classmethod
     def from_config_value(

@@ -12,6 +12,7 @@ from typing import Any
 import polars as pl
 from pydantic import BaseModel
 
+from fillrate_assets.core.database_url import quote_path
 from fillrate_assets.core.errors import PermanentFailure
 from fillrate_assets.fillrate.record_store import RecordStore
 from fillrate_assets.fillrate.rules.line_classification import LINE_KEY
@@ -146,7 +147,8 @@ class SampleNetwork:
 
     def read_truth(self) -> pl.LazyFrame:
         """Read what customers would have ordered: dc, ship_date, item, demand_cases, out."""
-        return pl.scan_parquet(self._truth / "*" / "*.parquet")
+        files = sorted(self._truth.glob("*/*.parquet"))
+        return pl.scan_parquet(files, glob=False, hive_partitioning=False)
 
     @property
     def _description(self) -> Path:
@@ -246,10 +248,10 @@ def _select_new(
 
 
 def _locate_systems(settings: Settings, folder: Path) -> dict[str, Any]:
-    here = str(settings.home / "systems")
+    here, there = (quote_path(str(place)) for place in (settings.home / "systems", folder))
 
     def move(section: BaseModel, *names: str) -> BaseModel:
-        return section.model_copy(update={name: getattr(section, name).replace(here, str(folder)) for name in names})
+        return section.model_copy(update={name: getattr(section, name).replace(here, there) for name in names})
 
     return {
         "sources": move(settings.sources, "order_system_url", "shipping_records_url", "instock_warehouse_url"),

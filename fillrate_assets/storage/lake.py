@@ -82,8 +82,11 @@ class Lake:
             return schema.make_empty()
         paths = [self._locate(_build_path(schema, part)) for part in parts]
         # A filter by DC and ship date then opens no file that it does not need.
-        hive = pl.Schema({"dc": pl.String(), "ship_date": pl.Date()})
-        return pl.scan_parquet(paths, glob=False, schema=schema.polars, hive_schema=hive)
+        # Polars reads columns from any folder with a "=", those above the root included.
+        hive = None if "=" in self.root else pl.Schema({"dc": pl.String(), "ship_date": pl.Date()})
+        return pl.scan_parquet(
+            paths, glob=False, schema=schema.polars, hive_schema=hive, hive_partitioning=hive is not None
+        )
 
     def write(
         self, schema: TableSchema, rows: pl.DataFrame, partitions: Iterable[PartitionKey], *, part: str = WHOLE
@@ -126,7 +129,7 @@ class Lake:
 
     def read_whole(self, schema: TableSchema) -> pl.LazyFrame:
         """Read an asset that is not partitioned."""
-        return pl.scan_parquet(self._locate(self._build_whole_path(schema)), glob=False)
+        return pl.scan_parquet(self._locate(self._build_whole_path(schema)), glob=False, hive_partitioning=False)
 
     def read_whole_if_stored(self, schema: TableSchema) -> pl.DataFrame | None:
         """Read what is stored of an asset that is not partitioned; None if that is nothing yet."""

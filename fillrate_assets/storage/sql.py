@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, NoSuchModuleError, OperationalError
 
 from fillrate_assets.aws import secrets
-from fillrate_assets.core import extras
+from fillrate_assets.core import database_url, extras
 from fillrate_assets.core.errors import PermanentFailure, SourceUnavailable
 from fillrate_assets.core.table_schema import TIMESTAMP
 from fillrate_assets.storage.transient_errors import is_transient
@@ -38,6 +38,9 @@ _KEEP_ALIVE_MINUTES: Final = 1
 _ORACLE_ROWS: Final = 10_000
 _FLOATING: Final = -127
 """The scale of a number that has none of its own."""
+
+_DUCKDB: Final = {"autoinstall_known_extensions": False, "autoload_known_extensions": False}
+"""Nothing is downloaded because of a name in a URL or in a statement."""
 
 STATEMENT_SECONDS: Final = 300
 _WHOLE_RESULT: Final = 50_000_000
@@ -67,7 +70,7 @@ def get_engine(
     backend = parsed.get_backend_name()
     arguments = {
         **_choose_arguments(backend, statement_seconds),
-        **({"read_only": read_only} if backend == "duckdb" else {}),
+        **({"read_only": read_only, "config": _DUCKDB} if backend == "duckdb" else {}),
     }
     try:
         # No connection outlives its use: each attempt opens its own, and none is found dead.
@@ -76,9 +79,15 @@ def get_engine(
             connect_args={name: value for name, value in arguments.items() if name not in parsed.query},
             poolclass=sa.NullPool,
         )
-    except (sa.exc.ArgumentError, NoSuchModuleError) as error:
+    except NoSuchModuleError as error:
         msg = f"cannot use database URL: {error}"
         raise PermanentFailure(msg) from error
+    except Exception:  # noqa: BLE001 - whatever a driver raises
+        # Whatever a driver makes of a URL: its error may quote the password.
+        msg = (
+            f"cannot use database URL: the driver {parsed.drivername} does not take it; see its host, port and options"
+        )
+        raise PermanentFailure(msg) from None
     if backend == "sqlite":
         sa.event.listen(made, "connect", _enable_write_ahead)
     if backend == "oracle":
@@ -122,17 +131,33 @@ def _choose_arguments(backend: str, statement_seconds: int) -> dict[str, Any]:
 
 def _parse_url(url: str) -> sa.URL:
     try:
-        return sa.make_url(url)
+        parsed = sa.make_url(url)
     except (sa.exc.ArgumentError, ValueError):
+        parsed = None
+    if parsed is None or not (url.startswith(secrets.SCHEME) or database_url.is_clear(url)):
         # What was wrong may be a part of the password.
-        msg = "cannot use database URL: it is not dialect+driver://user:password@host/database"
-        raise PermanentFailure(msg) from None
+        msg = f"cannot use database URL: {database_url.EXPECTED}"
+        raise PermanentFailure(msg)
+    return parsed
 
 
 def make_directory(url: str) -> None:
     """Create the directory of an embedded database file."""
     if (file := find_embedded_file(url)) is not None:
         file.parent.mkdir(parents=True, exist_ok=True)
+
+
+def create_tables(system: str, url: str, *tables: sa.Table) -> None:
+    """Create tables of an embedded system, and its file, where they are absent.
+
+    Raises:
+        SourceUnavailable: another process holds the file, or it may not be written.
+
+    """
+    make_directory(url)
+    with translate_errors(system, url, creating=True):
+        for table in tables:
+            table.metadata.create_all(get_engine(url))
 
 
 def find_embedded_file(url: str) -> Path | None:

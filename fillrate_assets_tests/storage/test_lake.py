@@ -284,3 +284,11 @@ def test_an_absent_bucket_is_named() -> None:
     for call in _make_calls(Lake("s3://absent-bucket/fillrate")):
         with pytest.raises(PermanentFailure, match=r"^lake \(s3://absent-bucket/fillrate\) refused: .*NoSuchBucket"):
             call()
+
+
+@pytest.mark.parametrize("name", ["a b", "a?b", "a%20b", "a=b", "dc=x", "a[1]b", "a*b"])
+def test_a_lake_is_below_any_folder(tmp_path: Path, name: str) -> None:
+    lake = Lake(f"{tmp_path}/{name}/lake")
+    lake.write(LOST_CASES, make_records({"item": "A"}, {"item": "B", "ship_date": NEXT}), BOTH)
+    assert _collect_items(lake.read(LOST_CASES, BOTH)) == [("DC01", DAY, "A"), ("DC01", NEXT, "B")]
+    assert _collect_items(lake.read(LOST_CASES, BOTH).filter(pl.col("ship_date") == NEXT)) == [("DC01", NEXT, "B")]

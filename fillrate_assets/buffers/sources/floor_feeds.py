@@ -98,9 +98,7 @@ class FloorFeeds:
 
     def create(self) -> None:
         """Create the embedded system's tables, where they are absent."""
-        sql.make_directory(self.url)
-        for feed in schema.FEEDS:
-            self._get_table(feed).metadata.create_all(sql.get_engine(self.url))
+        sql.create_tables(_SYSTEM, self.url, *map(self._get_table, schema.FEEDS))
 
     def append(self, feeds: Feeds) -> None:
         """Add what the feeds received to the embedded system.

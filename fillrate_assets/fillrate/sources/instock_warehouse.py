@@ -96,8 +96,7 @@ class InstockWarehouse:
 
     def create(self) -> None:
         """Create the embedded system's table, where it is absent."""
-        sql.make_directory(self.url)
-        self._declare_snapshots().metadata.create_all(sql.get_engine(self.url))
+        sql.create_tables(_SYSTEM, self.url, self._declare_snapshots())
 
     def append(self, snapshots: pl.DataFrame) -> None:
         """Add instock records to the embedded system."""

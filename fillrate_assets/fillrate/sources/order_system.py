@@ -65,11 +65,9 @@ class OrderSystem:
 
     def create(self) -> None:
         """Create the embedded system's tables, where they are absent."""
-        sql.make_directory(self.url)
-        lines, items = self._declare_order_lines(), self._declare_items()
+        lines = self._declare_order_lines()
         line_versions.add_line_indexes(lines)
-        for table in (lines, items):
-            table.metadata.create_all(sql.get_engine(self.url))
+        sql.create_tables("order system", self.url, lines, self._declare_items())
 
     def append(self, order_lines: pl.DataFrame) -> None:
         """Add order lines to the embedded system."""

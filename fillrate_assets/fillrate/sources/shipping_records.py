@@ -64,10 +64,9 @@ class ShippingRecords:
 
     def create(self) -> None:
         """Create the embedded system's tables, where they are absent."""
-        sql.make_directory(self.url)
         lines = self._declare_shipment_lines()
         line_versions.add_line_indexes(lines)
-        lines.metadata.create_all(sql.get_engine(self.url))
+        sql.create_tables("shipping records", self.url, lines)
 
     def append(self, shipment_lines: pl.DataFrame) -> None:
         """Add shipment lines to the embedded system."""
