@@ -42,13 +42,24 @@ def execute(arguments: Sequence[str]) -> int:
         # The reader of the pipe (`| head`) has enough; the interpreter's last flush must not complain either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
-    except (click.ClickException, click.Abort, KeyboardInterrupt, stopping.Stopped, FillrateError, OSError) as error:
-        message, code = _describe(error)
+    except BaseException as error:
+        if (described := _describe(error) or _describe_foreign(error)) is None:
+            raise
+        message, code = described
         click.echo(f"fillrate: error: {' '.join(message.split())}", err=True)
         return code
 
 
-def _describe(error: BaseException) -> tuple[str, int]:
+def _describe_foreign(error: BaseException) -> tuple[str, int] | None:
+    """Describe what an engine or a driver says of files that are broken, full or not to be written to."""
+    if (lake := sys.modules.get("fillrate_assets.storage.lake")) and (broken := lake.name_broken_file(error)):
+        return broken, BAD_INPUT
+    if (sqlalchemy := sys.modules.get("sqlalchemy")) and isinstance(error, sqlalchemy.exc.DBAPIError):
+        return f"a database does not work: {error.orig}", FAILED
+    return None
+
+
+def _describe(error: BaseException) -> tuple[str, int] | None:
     match error:
         case click.UsageError(ctx=click.Context(command_path=command)):
             return f"{error.format_message()} (see `{command} --help`)", BAD_INPUT
@@ -63,7 +74,8 @@ def _describe(error: BaseException) -> tuple[str, int]:
         case stopping.Stopped():
             return str(error), error.exit_code
         case _:
-            return "interrupted", INTERRUPTED
+            interrupted = isinstance(error, (KeyboardInterrupt, click.Abort))
+            return ("interrupted", INTERRUPTED) if interrupted else None
 
 
 @click.group(no_args_is_help=False)

@@ -12,6 +12,7 @@ from typing import Final, Protocol
 import dagster as dg
 
 from fillrate_assets.core.errors import ContractViolation, FillrateError, PermanentFailure, SourceUnavailable
+from fillrate_assets.storage.lake import translate_engine_errors
 
 
 class ErrorInfo(Protocol):
@@ -45,7 +46,8 @@ def translate_failures() -> Iterator[None]:
     What may pass: a system that does not answer, and a disk or an object store that fails.
     """
     try:
-        yield
+        with translate_engine_errors():
+            yield
     except (SourceUnavailable, OSError, dg.Failure):
         raise
     except FillrateError as error:

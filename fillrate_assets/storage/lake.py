@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import uuid
+from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -22,7 +24,7 @@ from typing import IO, Final, NamedTuple, TypeVar
 import polars as pl
 
 from fillrate_assets.aws import client
-from fillrate_assets.core.errors import ContractViolation, SourceUnavailable
+from fillrate_assets.core.errors import ContractViolation, PermanentFailure, SourceUnavailable
 from fillrate_assets.core.partition_key import PartitionKey, decode_dc, encode_dc
 from fillrate_assets.core.table_schema import TableSchema
 
@@ -32,6 +34,13 @@ WHOLE: Final = "part-0"
 _S3: Final = "s3://"
 _AT_ONCE: Final = 10
 """Requests at a time; boto3 pools as many connections."""
+
+_PART: Final = re.compile(
+    r"dc=(?P<dc>[^/]+)/ship_date=(?P<day>[0-9]{4}-[0-9]{2}-[0-9]{2})/(?P<part>part-0|[0-9]{8}T[0-9]{4}Z)\.parquet"
+)
+"""The whole of a partition, or a tick."""
+
+_ENGINE_ERRORS: Final = (pl.exceptions.PolarsError, pl.exceptions.PanicException)
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
@@ -80,6 +89,7 @@ class Lake:
         """Read parts that are stored; without any, a frame without rows."""
         if not parts:
             return schema.make_empty()
+        _SCANS.append((self, schema, tuple(parts)))
         paths = [self._locate(_build_path(schema, part)) for part in parts]
         # A filter by DC and ship date then opens no file that it does not need.
         # Polars reads columns from any folder with a "=", those above the root included.
@@ -129,13 +139,14 @@ class Lake:
 
     def read_whole(self, schema: TableSchema) -> pl.LazyFrame:
         """Read an asset that is not partitioned."""
+        _SCANS.append((self, schema, (None,)))
         return pl.scan_parquet(self._locate(self._build_whole_path(schema)), glob=False, hive_partitioning=False)
 
     def read_whole_if_stored(self, schema: TableSchema) -> pl.DataFrame | None:
-        """Read what is stored of an asset that is not partitioned; None if that is nothing yet."""
+        """Read what is stored of an asset that is not partitioned; None if that is nothing, or cannot be read."""
         path = self._build_whole_path(schema)
         stored = any(each.endswith(path) for each, _ in self._list_files(f"{schema.name}/"))
-        return self.read_whole(schema).collect() if stored else None
+        return self.read_whole(schema).collect() if stored and self.find_fault(schema, None) is None else None
 
     def write_whole(self, schema: TableSchema, rows: pl.DataFrame) -> None:
         """Replace an asset that is not partitioned."""
@@ -222,6 +233,36 @@ class Lake:
         for part, at in self._find_parts(schema, set(partitions)).items():
             written[part.partition] = max(at, written.get(part.partition, at))
         return written
+
+    def find_unreadable(self, schema: TableSchema, partitions: Iterable[PartitionKey]) -> set[PartitionKey]:
+        """Find those of the partitions that are not stored, or whose file cannot be read.
+
+        Raises:
+            SourceUnavailable: S3 did not answer, or throttled the call.
+            PermanentFailure: S3 denied access, or there is no such bucket.
+
+        """
+        wanted = set(partitions)
+        stored = list(self._find_parts(schema, wanted))
+        faults = self._call_each(lambda part: self.find_fault(schema, part), stored)
+        return wanted - {part.partition for part, fault in zip(stored, faults, strict=True) if fault is None}
+
+    def find_fault(self, schema: TableSchema, part: Part | None) -> str | None:
+        """Find what keeps a stored file from being read; None if it can be.
+
+        Args:
+            schema: its table.
+            part: which one; None for an asset that is not partitioned.
+
+        """
+        try:
+            found = pl.scan_parquet(self._locate_part(schema, part), glob=False, hive_partitioning=False).collect()
+        except (OSError, *_ENGINE_ERRORS) as error:
+            return " ".join(str(error).split())
+        return None if found.schema == pl.Schema(schema.polars) else f"its columns are {', '.join(found.columns)}"
+
+    def _locate_part(self, schema: TableSchema, part: Part | None) -> str:
+        return self._locate(self._build_whole_path(schema) if part is None else _build_path(schema, part))
 
     def _find_parts(self, schema: TableSchema, partitions: set[PartitionKey]) -> dict[Part, datetime]:
         """Find the stored parts of partitions, and since when."""
@@ -313,6 +354,10 @@ class Lake:
         return f"{schema.name}/part-0.parquet"
 
 
+_SCANS: Final[deque[tuple[Lake, TableSchema, tuple[Part | None, ...]]]] = deque(maxlen=50)
+"""What was scanned last: frames are lazy, so the engine finds a broken file somewhere else."""
+
+
 def _find_files(directory: str) -> Iterator[tuple[str, datetime]]:
     """Find the files below a directory, and since when they are there."""
     for entry in _list_directory(directory):
@@ -329,8 +374,32 @@ def _list_directory(directory: str) -> list[os.DirEntry[str]]:
     try:
         with os.scandir(directory) as entries:
             return list(entries)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return []
+
+
+@contextmanager
+def translate_engine_errors() -> Iterator[None]:
+    """Raise what the engine says of a broken file as PermanentFailure that names the file; the engine does not."""
+    try:
+        yield
+    except _ENGINE_ERRORS as error:
+        if (found := name_broken_file(error)) is None:
+            raise
+        raise PermanentFailure(found) from error
+
+
+def name_broken_file(error: BaseException) -> str | None:
+    """Name a file that cannot be read, among those that were scanned last; None if that is not what the error says."""
+    if not isinstance(error, _ENGINE_ERRORS):
+        return None
+    for lake, schema, parts in reversed(_SCANS):
+        for part in parts:
+            if (fault := lake.find_fault(schema, part)) is not None:
+                path = lake._locate_part(schema, part)  # noqa: SLF001 - of the same module
+                day = f" of {part.dc} {part.ship_date}" if part else ""
+                return f"{path} cannot be read ({fault}): run {schema.name}{day} again, which writes it anew"
+    return None
 
 
 @contextmanager
@@ -352,9 +421,9 @@ def _parse_parts(files: Iterable[tuple[str, datetime]]) -> dict[Part, datetime]:
     found = {}
     for path, at in files:
         _, *folders, name = path.rsplit("/", 3)
-        if name.endswith(".parquet") and len(folders) == 2:  # noqa: PLR2004 - DC and ship date
-            dc, day = folders
-            if dc.startswith("dc=") and day.startswith("ship_date="):
-                ship_date = date.fromisoformat(day.removeprefix("ship_date="))
-                found[Part(decode_dc(dc.removeprefix("dc=")), ship_date, name.removesuffix(".parquet"))] = at
+        if (named := _PART.fullmatch("/".join((*folders, name)))) is None:
+            continue
+        # What people or tools leave beside the files, copies of them too, is none of the lake's.
+        with suppress(ValueError):
+            found[Part(decode_dc(named["dc"]), date.fromisoformat(named["day"]), named["part"])] = at
     return found

@@ -23,6 +23,7 @@ from fillrate_assets.fillrate.record_store import RecordStore
 from fillrate_assets.fillrate.rules.quality_gate import find_days_of_rejects, find_held_days
 from fillrate_assets.orchestration import partitions
 from fillrate_assets.orchestration.asset_options import configure_check
+from fillrate_assets.orchestration.retries import translate_failures
 from fillrate_assets.orchestration.ui_metadata import make_check_result, split_by_day
 from fillrate_assets.settings import Settings
 from fillrate_assets.storage.lake import Lake
@@ -38,6 +39,7 @@ def make_contract_check(asset: dg.AssetsDefinition, table: TableSchema) -> dg.As
     """Make the blocking check of an asset's contract."""
 
     @dg.asset_check(asset=asset, name="contract", blocking=True)
+    @translate_failures()
     def check(context: dg.AssetCheckExecutionContext, lake: dg.ResourceParam[Lake]) -> dg.AssetCheckResult:
         """Columns, dtypes, nulls, keys, non-negative quantities; O = S + confirmed, lost = confirmed + estimated."""
         rows = _stored(context, lake, table).collect()
@@ -53,6 +55,7 @@ def make_contract_check(asset: dg.AssetsDefinition, table: TableSchema) -> dg.As
 
 
 @dg.asset_check(asset=classified_lines, blocking=True)
+@translate_failures()
 def reject_rate(
     context: dg.AssetCheckExecutionContext, settings: dg.ResourceParam[Settings], lake: dg.ResourceParam[Lake]
 ) -> dg.AssetCheckResult:
@@ -65,6 +68,7 @@ def reject_rate(
 
 
 @dg.asset_check(asset=lost_cases)
+@translate_failures()
 def snapshot_coverage(
     context: dg.AssetCheckExecutionContext, settings: dg.ResourceParam[Settings], lake: dg.ResourceParam[Lake]
 ) -> dg.AssetCheckResult:
@@ -81,12 +85,14 @@ def snapshot_coverage(
 
 
 @dg.asset_check(asset=lost_cases)
+@translate_failures()
 def phantom_stock(context: dg.AssetCheckExecutionContext, lake: dg.ResourceParam[Lake]) -> dg.AssetCheckResult:
     """Warn where the snapshot says in stock, yet nothing of what was ordered shipped: count the location."""
     return _flagged(context, _stored(context, lake, schema.LOST_CASES), "phantom_stock", "count these locations")
 
 
 @dg.asset_check(asset=lost_cases)
+@translate_failures()
 def flag_conflicts(context: dg.AssetCheckExecutionContext, lake: dg.ResourceParam[Lake]) -> dg.AssetCheckResult:
     """Warn where the snapshot says out of stock, yet everything shipped: the flag is late or wrong."""
     return _flagged(
@@ -95,6 +101,7 @@ def flag_conflicts(context: dg.AssetCheckExecutionContext, lake: dg.ResourcePara
 
 
 @dg.asset_check(asset=lost_cases)
+@translate_failures()
 def baseline_coverage(context: dg.AssetCheckExecutionContext, lake: dg.ResourceParam[Lake]) -> dg.AssetCheckResult:
     """Most out-of-stock items have enough history to estimate what was not even ordered."""
     shares = (
@@ -117,6 +124,7 @@ def baseline_coverage(context: dg.AssetCheckExecutionContext, lake: dg.ResourceP
 
 
 @dg.asset_check(asset=published_records)
+@translate_failures()
 def reconciliation(
     context: dg.AssetCheckExecutionContext,
     lake: dg.ResourceParam[Lake],
