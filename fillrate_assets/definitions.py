@@ -21,6 +21,7 @@ from fillrate_assets.buffers.notice_store import NoticeStore
 from fillrate_assets.buffers.policy_store import PolicyStore
 from fillrate_assets.buffers.sources.floor_feeds import FloorFeeds
 from fillrate_assets.fillrate.defs import assets, checks, exports, health_checks, sensors
+from fillrate_assets.fillrate.defs.lake_repair import LakeRepair
 from fillrate_assets.fillrate.defs.source_versions import Sources
 from fillrate_assets.fillrate.record_store import RecordStore
 from fillrate_assets.fillrate.sources.instock_warehouse import InstockWarehouse
@@ -103,7 +104,9 @@ def build_defs(settings: Settings, **overrides: Any) -> dg.Definitions:  # noqa:
         resources = {**systems(settings), **overrides}
         names = ("order_system", "shipping_records", "instock_warehouse", "watermark")
         watched = Sources(settings, **{name: resources[name] for name in names})
-        return _build(settings, {"sources": watched, **resources})
+        of_a_day = ("order_system", "shipping_records", "instock_warehouse", "record_store", "lake")
+        repair = LakeRepair(settings, **{name: resources[name] for name in of_a_day})
+        return _build(settings, {"sources": watched, "lake_repair": repair, **resources})
 
 
 def _build(settings: Settings, resources: dict[str, Any]) -> dg.Definitions:

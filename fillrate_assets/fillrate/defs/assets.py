@@ -14,6 +14,7 @@ from fillrate_assets.core.partition_key import DcDateRange, PartitionKey
 from fillrate_assets.core.table_schema import TableSchema
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.defs import metadata
+from fillrate_assets.fillrate.defs.lake_repair import LakeRepair
 from fillrate_assets.fillrate.record_store import DayPublication, PublishResult, RecordStore
 from fillrate_assets.fillrate.rules import failure_messages, item_master_changes, rolling_baseline, service_metrics
 from fillrate_assets.fillrate.rules import line_classification as line_rules
@@ -165,6 +166,7 @@ def classified_lines(
     dc_lock: dg.ResourceParam[DcLock],
     record_store: dg.ResourceParam[RecordStore],
     lake: dg.ResourceParam[Lake],
+    lake_repair: dg.ResourceParam[LakeRepair],
     orders: LakeInput,
     shipments: LakeInput,
     instock_snapshots: LakeInput,
@@ -173,7 +175,9 @@ def classified_lines(
     """Decide what becomes of every order line: counted, excluded, rejected or superseded, and why."""
     dc_lock.acquire(context)
     zones = dict(record_store.read_dcs().select("dc", "time_zone").iter_rows())
-    sources, master = [each.read() for each in (orders, shipments, instock_snapshots)], items.read()
+    master = items.read()
+    lake_repair.restore(context, master)
+    sources = [each.read() for each in (orders, shipments, instock_snapshots)]
 
     def classify(span: DcDateRange) -> pl.DataFrame:
         ordered, shipped, stocked = (_of(frame, span) for frame in sources)
