@@ -5,6 +5,7 @@ Which time to set is decided by `rules.change_planner`.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol
@@ -12,17 +13,24 @@ from typing import Any, Final, Protocol
 import sqlalchemy as sa
 
 from fillrate_assets.aws import client
-from fillrate_assets.core.errors import PermanentFailure
 from fillrate_assets.storage.database import Database
 from fillrate_assets.storage.sql_types import UtcDateTime
 from fillrate_assets.storage.tables import METADATA
 
 _PARAMETERS: Final = "ssm://"
 _SYSTEM: Final = "watermark"
+_FIRST_YEAR: Final = 2000
+_LAST_YEAR: Final = 2100
+_UNREADABLE: Final = False
+_LOG: Final = logging.getLogger("fillrate.watermark")
 
 
 class Watermark(Protocol):
-    """Named times; each moves by compare-and-swap, so that of two ticks only one moves it."""
+    """Named times; each moves by compare-and-swap, so that of two ticks only one moves it.
+
+    What is stored and is no time, or none of these centuries, counts as none: it is logged, and the next move replaces
+    it.
+    """
 
     def read(self, name: str) -> datetime | None:
         """Return the time, UTC; None before the first."""
@@ -40,16 +48,19 @@ class DatabaseWatermark:
     def read(self, name: str) -> datetime | None:
         """Return the time, UTC; None before the first."""
         with self.database.connect(_SYSTEM) as connection:
-            found = connection.execute(sa.select(WATERMARKS.c.moment).where(WATERMARKS.c.name == name)).scalar()
-        return found.replace(tzinfo=UTC) if found is not None else None
+            found = _select_moment(connection, name)
+        if found is _UNREADABLE:
+            _LOG.warning("%s: what is stored for %s is no time; it is begun anew", _SYSTEM, name)
+        return found if isinstance(found, datetime) else None
 
     def move(self, name: str, moment: datetime, *, previous: datetime | None) -> bool:
         """Set the time if it still is `previous`; return whether it was set."""
         naive = moment.astimezone(UTC).replace(tzinfo=None)
         with self.database.begin(_SYSTEM) as connection:
             if previous is None:
-                if connection.execute(sa.select(WATERMARKS.c.name).where(WATERMARKS.c.name == name)).first():
+                if _select_moment(connection, name):
                     return False
+                connection.execute(WATERMARKS.delete().where(WATERMARKS.c.name == name))
                 connection.execute(WATERMARKS.insert().values(name=name, moment=naive))
                 return True
             before = previous.astimezone(UTC).replace(tzinfo=None)
@@ -73,32 +84,36 @@ class ParameterStoreWatermark:
 
         Raises:
             SourceUnavailable: Parameter Store did not answer, or throttled the call.
-            PermanentFailure: access is denied, or the parameter is no moment.
+            PermanentFailure: access is denied.
 
         """
         found = self._get_parameter(client.get_client("ssm"), name)
-        return self._parse_moment(found) if found is not None else None
+        if found is None:
+            return None
+        moment = _parse_moment(found["Value"])
+        if moment is None:
+            text = "%s: parameter %s is %r, which is no time; it is begun anew"
+            _LOG.warning(text, self._system, found["Name"], found["Value"])
+        return moment
 
     def move(self, name: str, moment: datetime, *, previous: datetime | None) -> bool:
         """Set the time if it still is `previous`; return whether no other call moved it between.
 
         Raises:
             SourceUnavailable: Parameter Store did not answer, or throttled the call.
-            PermanentFailure: access is denied, or the parameter is no moment.
+            PermanentFailure: access is denied.
 
         """
         ssm = client.get_client("ssm")
         value = moment.astimezone(UTC).isoformat(timespec="microseconds")
-        version = 0
-        if previous is not None:
-            found = self._get_parameter(ssm, name)
-            if found is None or self._parse_moment(found) != previous:
-                return False
-            version = found["Version"]
+        found = self._get_parameter(ssm, name)
+        if (None if found is None else _parse_moment(found["Value"])) != previous:
+            return False
+        version = 0 if found is None else found["Version"]
         with client.translate_errors(self._system):
             try:
                 put = ssm.put_parameter(
-                    Name=self._build_name(name), Value=value, Type="String", Overwrite=previous is not None
+                    Name=self._build_name(name), Value=value, Type="String", Overwrite=found is not None
                 )
             except ssm.exceptions.ParameterAlreadyExists:
                 return False
@@ -119,13 +134,30 @@ class ParameterStoreWatermark:
                 return None
         return found
 
-    def _parse_moment(self, parameter: dict[str, Any]) -> datetime:
-        try:
-            return datetime.fromisoformat(parameter["Value"]).astimezone(UTC)
-        except ValueError as error:
-            msg = f"{self._system}: parameter {parameter['Name']} is {parameter['Value']!r}, which is no moment; "
-            msg += "delete it, and the next tick looks at everything"
-            raise PermanentFailure(msg) from error
+
+def _parse_moment(text: str) -> datetime | None:
+    """Parse a time, by default UTC; None if it is none, or none of these centuries."""
+    try:
+        moment = datetime.fromisoformat(text)
+        return _check(moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC))
+    except (ValueError, OverflowError):
+        return None
+
+
+def _check(moment: datetime) -> datetime | None:
+    return moment if _FIRST_YEAR <= moment.year <= _LAST_YEAR else None
+
+
+def _select_moment(connection: sa.Connection, name: str) -> datetime | bool | None:
+    """Select a time, UTC; None if none is stored, False if what is stored is no time."""
+    try:
+        row = connection.execute(sa.select(WATERMARKS.c.moment).where(WATERMARKS.c.name == name)).first()
+    except (ValueError, TypeError, OverflowError):
+        # SQLite stores whatever it gets.
+        return _UNREADABLE
+    if row is None:
+        return None
+    return _check(row.moment.replace(tzinfo=UTC)) or _UNREADABLE
 
 
 def make_watermark(url: str, database: Database) -> Watermark:

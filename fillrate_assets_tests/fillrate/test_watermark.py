@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from fillrate_assets.core.errors import PermanentFailure, SourceUnavailable
 from fillrate_assets.fillrate.watermark import DatabaseWatermark, ParameterStoreWatermark, Watermark
@@ -103,15 +104,17 @@ def test_an_aws_that_is_not_set_up_is_reported(monkeypatch: pytest.MonkeyPatch, 
         ParameterStoreWatermark("ssm://fillrate").read("orders")
 
 
-def test_a_parameter_is_text_that_people_can_read_and_mend(aws: Cloud) -> None:
+def test_a_parameter_is_text_that_people_can_read_and_mend(aws: Cloud, caplog: pytest.LogCaptureFixture) -> None:
     mark = ParameterStoreWatermark("ssm://fillrate/mended/")
     assert mark.move("orders", FIRST, previous=None)
     ssm = aws.client("ssm")
     name = "/fillrate/mended/orders"
     assert ssm.get_parameter(Name=name)["Parameter"]["Value"] == "2026-02-10T18:00:00.123456+00:00"
     ssm.put_parameter(Name=name, Value="yesterday", Type="String", Overwrite=True)
-    with pytest.raises(PermanentFailure, match=f"parameter {name} is 'yesterday', which is no moment; delete it"):
-        mark.read("orders")
+    assert mark.read("orders") is None
+    assert f"parameter {name} is 'yesterday', which is no time" in caplog.text
+    assert mark.move("orders", SECOND, previous=None)
+    assert mark.read("orders") == SECOND
 
 
 def test_of_two_that_put_after_the_same_read_the_later_is_refused(aws: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -133,3 +136,23 @@ def test_of_two_that_put_after_the_same_read_the_later_is_refused(aws: Cloud, mo
     # The later put stays; nothing is lost by it, and the next tick goes on from there.
     assert mark.read("orders") == SECOND
     assert mark.move("orders", FIRST, previous=SECOND)
+
+
+@pytest.mark.parametrize(
+    "stored", ["yesterday", "", 17, 1.5, "0001-01-01 00:00:00.000000", "9999-12-31 23:59:59.999999"]
+)
+def test_what_is_no_time_counts_as_none_and_is_replaced(
+    tmp_path: Path, stored: object, caplog: pytest.LogCaptureFixture
+) -> None:
+    database = Database(f"sqlite:///{tmp_path}/store.db")
+    database.upgrade()
+    with database.engine.begin() as connection:
+        connection.execute(
+            sa.text("INSERT INTO watermarks (name, moment) VALUES ('orders', :moment)"), {"moment": stored}
+        )
+    mark = DatabaseWatermark(database)
+    assert mark.read("orders") is None
+    assert "what is stored for orders is no time" in caplog.text
+    assert not mark.move("orders", FIRST, previous=SECOND)
+    assert mark.move("orders", FIRST, previous=None)
+    assert mark.read("orders") == FIRST

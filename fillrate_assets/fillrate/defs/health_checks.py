@@ -34,7 +34,7 @@ def no_day_left_behind(
     now = datetime.now(UTC)
     active = record_store.read_active_dcs()
     found = health.find_unpublished_days(
-        sources.seen(active, sources.watermarks(), now),
+        sources.seen(active, sources.bound(sources.watermarks(), now), now),
         record_store.read_ledger().filter(pl.col("dc").is_in(active)),
         now=now,
         max_ahead=timedelta(hours=settings.health.max_unpublished_age_hours),

@@ -114,8 +114,8 @@ class LakeRepair:
         if gone := [key for key in span.partition_keys if processed.get(key) and key.ship_date not in found]:
             named = ", ".join(str(key.ship_date) for key in gone[:_NAMED])
             msg = (
-                f"{span.dc}: the lake has lost {named}{' and others' if len(gone) > _NAMED else ''}, and the sources have"
-                f" none of their lines any more: restore {schema.ITEM_DAYS.name} from a backup of the lake"
+                f"{span.dc}: the lake has lost {named}{' and others' if len(gone) > _NAMED else ''}, and the sources"
+                f" have none of their lines any more: restore {schema.ITEM_DAYS.name} from a backup of the lake"
             )
             raise PermanentFailure(msg)
         lines = pl.concat(

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, timedelta
-from typing import Final
+from typing import Any, Final, TypeVar
 
 import dagster as dg
 import polars as pl
@@ -27,6 +27,11 @@ from fillrate_assets.settings import Settings
 
 INTERVAL_SECONDS: Final = 300
 PRIORITY_TAG: Final = "dagster/priority"
+_FIRST_YEAR: Final = 2000
+
+K = TypeVar("K")
+V = TypeVar("V")
+T = TypeVar("T", list[Any], dict[str, Any])
 
 
 def new_orders(
@@ -38,12 +43,17 @@ def new_orders(
 ) -> dg.SensorResult:
     """Request runs for DCs and ship dates with new or corrected orders, shipments or snapshots, and dependants."""
     now = datetime.now(UTC)
-    marks = sources.watermarks()
+    stored = sources.watermarks()
+    marks = sources.bound(stored, now)
+    for source in [source for source, mark in marks.items() if mark != stored[source]]:
+        text = "the watermark of %s, %s, is later than anything there: everything is compared with the ledger"
+        context.log.warning(text, source, stored[source])
     active = record_store.read_active_dcs()
+    found = sources.seen(active, marks, now)
     plan = change_planner.plan_runs(
-        sources.seen(active, marks, now),
+        found,
         record_store.read_ledger().filter(pl.col("dc").is_in(active)),
-        read_cursor(context.cursor),
+        _begin_anew_if_unreadable(context, lambda: read_cursor(context.cursor, now)),
         now=now,
         retry_delay=timedelta(minutes=settings.sensor.partition_retry_delay_minutes),
         max_requests=settings.sensor.max_runs_per_sensor_tick,
@@ -52,11 +62,11 @@ def new_orders(
     if plan.left_out:
         context.log.info("%d more runs wait for the next tick: runs_per_tick is exceeded", plan.left_out)
     for source, moment in plan.watermarks.items():
-        if moment != marks[source]:
-            watermark.move(source, moment, previous=marks[source])
+        if moment != stored[source]:
+            watermark.move(source, moment, previous=stored[source])
     if plan.requests:
         return _result(context, plan)
-    return dg.SensorResult(skip_reason=plan.reason or _nothing_new(marks), cursor=write_cursor(plan.attempts))
+    return dg.SensorResult(skip_reason=plan.reason or _nothing_new(marks, found), cursor=write_cursor(plan.attempts))
 
 
 def dcs(
@@ -65,13 +75,14 @@ def dcs(
     record_store: dg.ResourceParam[RecordStore],
 ) -> dg.SensorResult:
     """Give active DCs of the record store a partition key, and take it from those that are inactive for long."""
-    inactive = json.loads(context.cursor) if context.cursor else {}
+    now = datetime.now(UTC)
+    inactive = _begin_anew_if_unreadable(context, lambda: read_inactive_since(context.cursor, now))
     decided = plan_onboarding(
         record_store.read_active_dcs(),
         partitions.list_dcs(context.instance),
         partitions.find_runs_by_dc(context.instance, queued=True),
-        {dc: datetime.fromisoformat(since) for dc, since in inactive.items()},
-        now=datetime.now(UTC),
+        inactive,
+        now=now,
         retention=timedelta(days=settings.sensor.dc_retention_days),
     )
     cursor = json.dumps({dc: since.isoformat() for dc, since in decided.inactive_since.items()})
@@ -122,13 +133,58 @@ def build(job_name: str) -> list[dg.SensorDefinition]:
     return [ticking(new_orders, job_name), ticking(dcs), failures(run_failures), exported]
 
 
-def read_cursor(cursor: str | None) -> dict[PartitionKey, Attempt]:
-    """Return what earlier ticks requested."""
-    entries = json.loads(cursor) if cursor else []
-    return {
-        PartitionKey(dc, date.fromisoformat(day)): Attempt(version, number, datetime.fromisoformat(at))
-        for dc, day, version, number, at in entries
-    }
+def read_cursor(cursor: str | None, now: datetime) -> dict[PartitionKey, Attempt]:
+    """Return what earlier ticks requested.
+
+    Raises:
+        ValueError: the cursor is not one of this sensor.
+
+    """
+    attempts = {}
+    for entry in _parse(cursor, list):
+        match entry:
+            case [str(dc), str(day), str(version), int(number), str(at)] if number >= 1:
+                attempts[PartitionKey(dc, date.fromisoformat(day))] = Attempt(version, number, _parse_past(at, now))
+            case _:
+                msg = f"{entry!r} is no attempt"
+                raise ValueError(msg)
+    return attempts
+
+
+def read_inactive_since(cursor: str | None, now: datetime) -> dict[str, datetime]:
+    """Return since when DCs are inactive.
+
+    Raises:
+        ValueError: the cursor is not one of this sensor.
+
+    """
+    return {dc: _parse_past(since, now) for dc, since in _parse(cursor, dict).items()}
+
+
+def _begin_anew_if_unreadable(context: dg.SensorEvaluationContext, read: Callable[[], dict[K, V]]) -> dict[K, V]:
+    """Read a cursor; one that cannot be read is logged, and replaced at the end of this tick."""
+    try:
+        return read()
+    except (ValueError, RecursionError) as error:
+        context.log.warning("the cursor cannot be read, and is begun anew: %s", error)
+        return {}
+
+
+def _parse(cursor: str | None, shape: type[T]) -> T:
+    found = json.loads(cursor) if cursor else shape()
+    if not isinstance(found, shape):
+        msg = f"it is no {shape.__name__}"
+        raise ValueError(msg)  # noqa: TRY004 - as of any other text that is no cursor
+    return found
+
+
+def _parse_past(text: object, now: datetime) -> datetime:
+    """Parse a time with a zone; one that has not come, as after a clock was put right, is now."""
+    moment = datetime.fromisoformat(text) if isinstance(text, str) else None
+    if moment is None or moment.tzinfo is None or moment.year < _FIRST_YEAR:
+        msg = f"{text!r} is no time"
+        raise ValueError(msg)
+    return min(moment, now)
 
 
 def write_cursor(attempts: Mapping[PartitionKey, Attempt]) -> str:
@@ -191,6 +247,10 @@ def _failed(context: dg.RunFailureSensorContext) -> FailedRun:
     )
 
 
-def _nothing_new(marks: Mapping[str, datetime | None]) -> str:
+def _nothing_new(marks: Mapping[str, datetime | None], found: Mapping[str, pl.DataFrame]) -> str:
     told = [f"{source} since {mark:%Y-%m-%d %H:%M} UTC" for source, mark in marks.items() if mark]
-    return f"no new {', no new '.join(told)}" if told else "the sources hold nothing yet"
+    if told:
+        return f"no new {', no new '.join(told)}"
+    if any(not versions.is_empty() for versions in found.values()):
+        return "everything that the sources hold is published"
+    return "the sources hold nothing yet"

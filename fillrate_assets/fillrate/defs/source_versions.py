@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 import polars as pl
 
-from fillrate_assets.fillrate.rules.change_planner import WATERMARKED
+from fillrate_assets.fillrate.rules.change_planner import WATERMARKED, is_usable
 from fillrate_assets.fillrate.sources.instock_warehouse import InstockWarehouse
 from fillrate_assets.fillrate.sources.line_versions import ChangeWindow
 from fillrate_assets.fillrate.sources.order_system import OrderSystem
@@ -30,6 +30,15 @@ class Sources:
     def watermarks(self) -> dict[str, datetime | None]:
         """How far the sensor has looked, by source; None before its first tick."""
         return {source: self.watermark.read(source) for source in WATERMARKED}
+
+    def bound(self, marks: Mapping[str, datetime | None], now: datetime) -> dict[str, datetime | None]:
+        """Return the watermarks, None for one behind which changes may hide: then everything is looked at."""
+        read = {"orders": self.order_system.read_latest_change, "shipments": self.shipping_records.read_latest_change}
+        overlap = timedelta(minutes=self.settings.sensor.watermark_overlap_minutes)
+        return {
+            source: mark if mark is None or is_usable(mark, latest=read[source](), now=now, overlap=overlap) else None
+            for source, mark in marks.items()
+        }
 
     def seen(self, dcs: Sequence[str], marks: Mapping[str, datetime | None], now: datetime) -> dict[str, pl.DataFrame]:
         """Return what may have changed since the watermarks, as `PAIR_VERSIONS` by source."""

@@ -126,6 +126,21 @@ def plan_runs(
     return Plan(requests, marks, waiting, reason, len(wanted) - len(requests))
 
 
+def is_usable(watermark: datetime | None, *, latest: datetime | None, now: datetime, overlap: timedelta) -> bool:
+    """Return whether nothing can hide behind a watermark: it is no later than the source's latest change, and than now.
+
+    One that a wrong clock set, or that a source restored from a backup has left behind, would hide every later change.
+
+    Args:
+        watermark: of a source; None before its first.
+        latest: the source's latest change; None if it has none.
+        now: the time, UTC.
+        overlap: how far a tick looks behind the watermark.
+
+    """
+    return watermark is None or watermark - overlap < min(now, latest or now)
+
+
 def is_older(read: Mapping[str, Any], recorded: Mapping[str, Any]) -> bool:
     """Return whether a run read an older version of any source than the ledger has: earlier, or with fewer rows.
 

@@ -195,7 +195,7 @@ def test_the_next_day_and_late_corrections_are_requested_and_published_and_nothi
 
     quiet = ticking.tick()
     assert quiet.run_requests == []
-    assert list(read_cursor(quiet.cursor)) == [held]
+    assert list(read_cursor(quiet.cursor, datetime.now(UTC))) == [held]
 
 
 def _observed_before_it_ran_out(home: Home) -> dict[str, Any]:
@@ -458,8 +458,77 @@ _MOMENTS = st.datetimes(datetime(2026, 1, 1), datetime(2027, 1, 1), timezones=st
     )
 )
 def test_the_cursor_keeps_every_attempt(attempts: dict[PartitionKey, Attempt]) -> None:
-    assert read_cursor(write_cursor(attempts)) == attempts
+    assert read_cursor(write_cursor(attempts), datetime(2027, 1, 1, tzinfo=UTC)) == attempts
 
 
 def test_the_first_tick_knows_no_attempts() -> None:
-    assert read_cursor(None) == {}
+    assert read_cursor(None, datetime.now(UTC)) == {}
+
+
+_DEEP = "[" * 100_000
+CURSORS = [
+    "{bad",
+    "7",
+    '"text"',
+    "null",
+    "{}",
+    "[1]",
+    '[["DC01"]]',
+    '[["DC01", "2026-03-01", "v", 0, "2026-03-01T00:00:00+00:00"]]',
+    '[["DC01", "2026-03-41", "v", 1, "2026-03-01T00:00:00+00:00"]]',
+    '[["DC01", "2026-03-01", "v", 1, "2026-03-01T00:00:00"]]',
+    '[["DC01", "2026-03-01", "v", 1, "0001-01-01T00:00:00+00:00"]]',
+    "[NaN]",
+    _DEEP,
+]
+
+
+def test_a_cursor_of_another_shape_is_begun_anew(ticking: Ticking) -> None:
+    wanted = _changed(ticking.tick().run_requests or [])
+    for cursor in CURSORS:
+        ticking.cursor = cursor
+        assert _changed(ticking.tick().run_requests or []) == wanted, cursor
+        assert list(read_cursor(ticking.cursor, datetime.now(UTC))) == list(wanted)
+
+
+@pytest.mark.parametrize("cursor", [*CURSORS[:4], "[]", '{"DC01": 1}', '{"DC01": "soon"}', _DEEP])
+def test_a_cursor_of_inactive_dcs_of_another_shape_is_begun_anew(published_home: Home, cursor: str) -> None:
+    with in_memory() as instance:
+        sensor = published_home.defs.resolve_sensor_def("dcs")
+        ticked = sensor.evaluate_tick(
+            dg.build_sensor_context(instance, cursor, resources=published_home.defs.resources)
+        )
+    assert ticked.cursor == "{}"
+    (added,) = ticked.dynamic_partitions_requests or []
+    assert list(added.partition_keys) == published_home.network.dc_codes
+
+
+def test_an_attempt_of_a_time_to_come_is_of_now() -> None:
+    now = datetime(2026, 3, 1, tzinfo=UTC)
+    late = {PartitionKey("DC01", now.date()): Attempt("v", 2, now + timedelta(days=4000))}
+    (attempt,) = read_cursor(write_cursor(late), now).values()
+    assert attempt.requested_at == now
+
+
+@pytest.mark.parametrize("ahead", [timedelta(days=365 * 60), timedelta(hours=3)])
+def test_a_watermark_of_a_time_to_come_hides_no_change(ticking: Ticking, ahead: timedelta) -> None:
+    home, future = ticking.home, datetime.now(UTC) + ahead
+    ticking.tick()
+    watermark = (home.defs.resources or {})["watermark"]
+    for source, moment in ticking.watermarks().items():
+        assert watermark.move(source, future, previous=moment)
+    home.correct("DC01", home.network.first, home.network.first)
+    assert PartitionKey("DC01", home.network.first) in _changed(ticking.tick().run_requests or [])
+    assert all(moment is not None and moment < future for moment in ticking.watermarks().values())
+
+
+def test_the_first_tick_after_everything_ran_says_so(network_home: Home, instance: dg.DagsterInstance) -> None:
+    home = network_home
+    ticking = Ticking(home, instance)
+    assert "the sources hold nothing yet" not in str(ticking.preview().skip_message)
+    gap = home.network.snapshot_gap[0]
+    other = next(dc for dc in home.network.dc_codes if dc != gap)
+    store = home.store
+    store.add_dcs(store.read_dcs().filter(dc=gap).with_columns(active=pl.lit(value=False)))
+    home.run(instance, other, home.network.first, home.network.last)
+    assert ticking.tick().skip_message == "everything that the sources hold is published"
