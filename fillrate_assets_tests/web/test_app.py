@@ -347,7 +347,7 @@ def test_a_store_that_does_not_answer_is_shown_as_it_is(floor: Floor) -> None:
 
 
 def test_no_redirect_carries_a_link_to_the_host_that_a_client_names(floor: Floor) -> None:
-    url = floor.alert()
+    url = floor.link_alert()
     for reply in (
         httpx.get(f"{url}/", headers={"host": "evil.example"}),
         httpx.get(f"{url}/"),
@@ -356,14 +356,14 @@ def test_no_redirect_carries_a_link_to_the_host_that_a_client_names(floor: Floor
     ):
         assert reply.status_code in {404, 421}
         assert "location" not in reply.headers
-        assert shows_nothing(reply)
-    location = floor.browser(url).send(**SAID).headers["location"]
+        assert assert_shows_nothing(reply)
+    location = floor.make_browser(url).send(**SAID).headers["location"]
     assert location.startswith("?recorded=")
 
 
 def test_a_database_that_is_gone_is_told_with_a_time_to_try_again(floor: Floor) -> None:
-    browser = floor.browser(floor.alert())
-    word = browser.word()
+    browser = floor.make_browser(floor.link_alert())
+    word = browser.read_token()
     file = find_embedded_file(floor.store.database.url)
     assert file is not None
     away = file.rename(file.with_suffix(".away"))
@@ -373,26 +373,26 @@ def test_a_database_that_is_gone_is_told_with_a_time_to_try_again(floor: Floor) 
         away.rename(file)
     for reply in replies:
         assert (reply.status_code, reply.headers["retry-after"]) == (503, "60")
-    assert not floor.rows()
+    assert not floor.read_rows()
 
 
 @pytest.mark.parametrize(
     "name", ["\u200b", "\u2800\u2800", "\u3164", "\u00ad", "\u0301", "\u202e \u2066", "\U000e0041"]
 )
 def test_a_name_that_shows_nothing_is_no_name(floor: Floor, name: str) -> None:
-    reply = floor.browser(floor.alert()).send(**{**SAID, "responder": name})
+    reply = floor.make_browser(floor.link_alert()).send(**{**SAID, "responder": name})
     assert reply.status_code == 422
-    assert not floor.rows()
+    assert not floor.read_rows()
 
 
 def test_names_that_look_the_same_are_one_person(floor: Floor) -> None:
     for name in ("Kim", "K\u200bim", "Kim\ufe0f", "\u2060Kim\u3164"):
-        floor.browser(floor.alert()).sent(**{**SAID, "responder": name})
-    assert {row["responder"] for row in floor.rows()} == {"Kim"}
+        floor.make_browser(floor.link_alert()).send_accepted(**{**SAID, "responder": name})
+    assert {row["responder"] for row in floor.read_rows()} == {"Kim"}
 
 
 def test_slow_clients_shut_nobody_out(floor: Floor) -> None:
-    url = floor.alert()
+    url = floor.link_alert()
     parts = urlsplit(url)
     half = f"POST {parts.path} HTTP/1.1\r\nhost: {parts.netloc}\r\ncontent-length: 900\r\n\r\nresponder".encode()
     with ExitStack() as stack:
@@ -406,10 +406,10 @@ def test_slow_clients_shut_nobody_out(floor: Floor) -> None:
 
 
 def test_a_locked_database_holds_up_neither_health_nor_pages(floor: Floor) -> None:
-    url = floor.alert()
+    url = floor.link_alert()
     with ThreadPoolExecutor(45) as threads, floor.store.database.engine.connect() as connection:
-        browsers = [floor.browser(url) for _ in range(45)]
-        words = [browser.word() for browser in browsers]
+        browsers = [floor.make_browser(url) for _ in range(45)]
+        words = [browser.read_token() for browser in browsers]
         connection.exec_driver_sql("BEGIN IMMEDIATE")
         answering = [
             threads.submit(browser.post, {"word": word, **SAID}) for browser, word in zip(browsers, words, strict=True)
