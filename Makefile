@@ -1,4 +1,4 @@
-# make demo: the main job end to end on the embedded systems.  make test: lint, types, tests.  make ui: look at it.
+# make install: the environment.  make demo: the main job end to end on the embedded systems.  make test: lint, types, tests.  make ui: look at it.
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready-$(shell cat constraints.txt pyproject.toml | cksum | cut -d' ' -f1)
@@ -7,7 +7,9 @@ export DAGSTER_HOME := $(CURDIR)
 export FILLRATE_HOME ?= $(CURDIR)/.fillrate
 export DAGSTER_EVENT_BATCH_SIZE ?= 1000
 
-.PHONY: demo test coverage ui constraints settings clean
+.PHONY: install demo test coverage ui constraints settings clean
+
+install: $(READY)
 
 demo: $(READY)
 	$(BIN)/fillrate demo
