@@ -1,4 +1,5 @@
-# make install: the environment.  make demo: the main job end to end on the embedded systems.  make test: lint, types, tests.  make ui: look at it.
+# make install: the environment.  make demo: the main job end to end on the embedded systems.
+# make test: lint, types, tests.  make ui: look at it.
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready-$(shell cat constraints.txt pyproject.toml | cksum | cut -d' ' -f1)
