@@ -148,6 +148,16 @@ def test_what_was_written_before_stays_when_writing_fails(tmp_path: Path, capsys
         (["report", "--format", "pdf"], "'pdf' is not one of 'table', 'csv', 'xlsx'"),
         (["report", "--format", "xlsx", "--input", "."], "a workbook needs --out FILE"),
         (["report", "--out", "nowhere/x.csv", "--input", "."], "nowhere is not a directory"),
+        (["report", "--format", "parquet", "--input", "."], "Parquet needs --out FILE"),
+        (
+            ["report", "--out", "x.pdf", "--input", "."],
+            "--out x.pdf: a report is written as .csv, .parquet, .txt",
+        ),
+        (["report", "--out", "report", "--input", "."], "--out report: a report is written as .csv, .parquet, .txt"),
+        (["report", "--format", "csv", "--out", "x.xlsx"], "--out x.xlsx is a file for --format xlsx, not csv"),
+        (["report", "--sort", "lost:down", "--input", "."], "'lost:down': write COLUMN, COLUMN:asc or COLUMN:desc"),
+        (["report", "--top", "0", "--input", "."], "0 is not in the range x>=1"),
+        (["report", "--compare", "year", "--input", "."], "--compare needs --from and --to"),
         (["report", "--mapping", "ours.toml"], "--mapping is about the files of --input DIR"),
         (["report", "--targets", "absent.csv", "--input", "."], "targets absent.csv does not exist"),
         (["explain", "DC01", "yesterday", "A"], "'yesterday' is not a date; write YYYY-MM-DD"),
@@ -220,6 +230,88 @@ def test_a_report_as_csv_is_exact_and_has_no_total(tmp_path: Path, capsys: pytes
     assert capsys.readouterr().out == expected
     assert main.execute(["report", "--input", directory, "--out", str(out)]) == 0
     assert out.read_text() == expected
+
+
+def _add_order_lines(directory: Path, *rows: str) -> None:
+    with (directory / "order_lines.csv").open("a") as handle:
+        handle.writelines(f"{row}\n" for row in rows)
+
+
+def test_a_report_names_doubtful_days_on_stderr_and_below_its_table(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    directory = directories.write_minimal_directory(tmp_path / "in")
+    _add_order_lines(directory, "DC01,2024-05-16,O1,2,A,ten")
+    expected = [
+        "rejected: 1 of 2 order lines (50.00 %): 100.00 % ordered_qty 'ten' is not a number",
+        "doubtful: DC01, 2024-05-16: 1 of 2 order lines were rejected",
+    ]
+    assert main.execute(["report", "--input", str(directory), "--by", "dc"]) == 0
+    told = capsys.readouterr()
+    assert told.err.splitlines() == expected
+    assert told.out.splitlines()[-2:] == expected
+    assert main.execute(["report", "--input", str(directory), "--format", "csv"]) == 0
+    told = capsys.readouterr()
+    assert told.err.splitlines() == expected
+    assert len(told.out.splitlines()) == 2
+    for name in ("report.csv", "report.txt", "report.parquet", "report.xlsx"):
+        out = tmp_path / name
+        assert main.execute(["report", "--input", str(directory), "--out", str(out)]) == 0
+        told = capsys.readouterr()
+        assert (told.out, told.err.splitlines()) == (f"wrote {out}\n", expected)
+    assert (tmp_path / "report.txt").read_text().splitlines()[-2:] == expected
+
+
+def test_a_report_counts_the_lines_that_no_day_has(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    directory = directories.write_minimal_directory(tmp_path / "in")
+    _add_order_lines(directory, "DC01,,O1,2,A,10", "DC01,,O1,3,A,10")
+    assert main.execute(["report", "--input", str(directory)]) == 0
+    assert "rejected: 2 of 3 order lines (66.67 %): 100.00 % no ship_date\n" in capsys.readouterr().err
+
+
+def test_calculate_names_the_commonest_reasons(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    directory = directories.write_minimal_directory(tmp_path / "in")
+    _add_order_lines(directory, "DC01,,O1,2,A,10")
+    assert main.execute(["calculate", str(directory), "--out", str(tmp_path / "lost.csv")]) == 0
+    assert "rejected: 1 of 2 order lines (50.00 %): 100.00 % no ship_date\n" in capsys.readouterr().out
+
+
+def test_a_report_as_parquet_is_that_of_csv(tmp_path: Path) -> None:
+    directory = str(directories.write_golden_directory(tmp_path / "in"))
+    for name in ("report.csv", "report.parquet"):
+        assert main.execute(["report", "--input", directory, "--by", "item,week", "--out", str(tmp_path / name)]) == 0
+    rows = pl.read_parquet(tmp_path / "report.parquet")
+    assert rows.equals(pl.read_csv(tmp_path / "report.csv", schema=rows.schema))
+    assert rows.columns[-5:] == [
+        "lost_cases",
+        "confirmed_cases",
+        "estimated_cases",
+        "contract_lost_cases",
+        "order_basis",
+    ]
+
+
+def test_a_report_is_sorted_cut_and_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    directory = str(directories.write_golden_directory(tmp_path / "in"))
+    day = ["--from", "2024-05-16", "--to", "2024-05-16", "--input", directory, "--format", "csv"]
+    assert main.execute(["report", "--by", "item", "--top", "2", *day]) == 0
+    assert [line.split(",")[0] for line in capsys.readouterr().out.splitlines()] == ["item", "13", "4"]
+    assert main.execute(["report", "--by", "item", "--sort", "lost:asc", "--item", "1", "--item", "2", *day]) == 0
+    assert [line.split(",")[0] for line in capsys.readouterr().out.splitlines()] == ["item", "1", "2"]
+    assert main.execute(["report", "--by", "dc", "--compare", "previous", *day]) == 0
+    (row,) = csv.DictReader(capsys.readouterr().out.splitlines())
+    # The day before: 48 of H_A for 8 items, 30 of H_B, 36 of H_C and H_D, 1 that always sells.
+    assert Decimal(row["ordered_cases_before"]) == 48 * 8 + 30 + 36 + 36 + 1
+    assert Decimal(row["ordered_cases_change"]) == Decimal(row["ordered_cases"]) - Decimal(row["ordered_cases_before"])
+    assert main.execute(["report", "--compare", "year", *day]) == 2
+    assert "the files hold nothing of those ship dates" in capsys.readouterr().err
+
+
+def test_a_target_without_a_row_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    directory, targets = directories.write_minimal_directory(tmp_path / "in"), tmp_path / "targets.csv"
+    targets.write_text("dc,case_fill_rate\nDC1,0.95\n")
+    assert main.execute(["report", "--input", str(directory), "--targets", str(targets), "--format", "csv"]) == 0
+    assert capsys.readouterr().err == "target: DC1 meets no row of the report; the nearest is DC01\n"
 
 
 @pytest.mark.parametrize("target", ["0.95", "95", "95%", "95 %"])

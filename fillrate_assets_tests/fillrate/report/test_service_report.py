@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date
 from decimal import Decimal
 from typing import Any, Final
@@ -14,7 +15,8 @@ from fillrate_assets.core.table_schema import TableSchema
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.report import labels, service_report, terminal
 from fillrate_assets.fillrate.report.doubts import Doubts
-from fillrate_assets.fillrate.report.service_report import Facts
+from fillrate_assets.fillrate.report.notes import format_notes
+from fillrate_assets.fillrate.report.service_report import Comparison, Facts, Report, SortKey, View
 
 DAY: Final = date(2024, 5, 16)
 LINE: Final = {
@@ -241,3 +243,247 @@ def test_held_days_of_one_reason_are_one_line() -> None:
         "held: DC01, 3 ship dates from 2024-05-01 to 2024-05-07: no instock snapshot for the day",
         "held: DC02, 2024-05-01: 3 of 9 items have no instock record",
     ]
+
+
+def _report(
+    lines: pl.LazyFrame,
+    records: pl.LazyFrame = NO_RECORDS,
+    by: Sequence[str] = ("vendor",),
+    **view: Any,  # noqa: ANN401 - the fields of a View
+) -> Report:
+    return service_report.build_report(_make_facts(lines, records), list(by), view=View(**view))
+
+
+@pytest.mark.parametrize(
+    ("by", "expected"),
+    [
+        ("item", [("I1", Decimal(2)), ("I2", Decimal(13))]),
+        ("week", [("2024-W20", Decimal(15))]),
+        ("month", [("2024-05", Decimal(15))]),
+        ("path", [("FLOW", Decimal(13)), ("STOCK_OUT", Decimal(2))]),
+        ("reason", [("01", Decimal(2)), ("12", Decimal(13))]),
+    ],
+)
+def test_a_report_is_by_item_period_path_and_reason(by: str, expected: list[tuple[str, Decimal]]) -> None:
+    lines = _make_lines(_make_line(10, 8), _make_line(10, 0))
+    records = _make_records(_make_lost(2, 0, reason_code="01"), _make_lost(10, 3, reason_code="12", path="FLOW"))
+    report = _report(lines, records, [by])
+    assert report.groups.select(by, "lost_cases").rows() == expected
+    assert report.groups["lines"].sum() == 2
+
+
+@pytest.mark.parametrize(
+    ("day", "week"),
+    [(date(2024, 12, 29), "2024-W52"), (date(2024, 12, 30), "2025-W01"), (date(2021, 1, 3), "2020-W53")],
+)
+def test_a_week_is_that_of_iso_8601(day: date, week: str) -> None:
+    assert _report(_make_lines(_make_line(1, 1, ship_date=day)), by=["week"]).groups["week"].to_list() == [week]
+
+
+def test_a_line_without_a_record_is_on_no_path() -> None:
+    lines = _make_lines(_make_line(10, 8), _make_line(10, 5))
+    report = _report(lines, _make_records(_make_lost(2, 0)), ["path"])
+    assert report.groups.select("path", "ordered_cases", "lost_cases").rows() == [
+        ("STOCK_OUT", Decimal(10), Decimal(2)),
+        (None, Decimal(10), None),
+    ]
+
+
+def test_quantities_are_in_full_in_every_report() -> None:
+    records = _make_records(_make_lost(2, 5, contract_lost_cases=Decimal(7)))
+    (row,) = _report(_make_lines(_make_line(10, 8)), records).groups.to_dicts()
+    assert [row[name] for name in service_report.QUANTITIES] == [7, 2, 5, 7]
+
+
+SHORTS: Final = [_make_line(10, shipped, vendor=f"V{number}") for number, shipped in enumerate((9, 5, 7), start=1)]
+LOSSES: Final = [_make_lost(10 - shipped, 0, vendor=f"V{n}") for n, shipped in enumerate((9, 5, 7), start=1)]
+
+
+@pytest.mark.parametrize(
+    ("sort", "vendors"),
+    [
+        ([SortKey("lost")], ["V2", "V3", "V1"]),
+        ([SortKey("lost_cases", descending=False)], ["V1", "V3", "V2"]),
+        ([SortKey("case_fill")], ["V2", "V3", "V1"]),
+        ([SortKey("orders"), SortKey("vendor", descending=True)], ["V3", "V2", "V1"]),
+    ],
+)
+def test_a_report_is_sorted_with_the_worst_first(sort: list[SortKey], vendors: list[str]) -> None:
+    report = _report(_make_lines(*SHORTS), _make_records(*LOSSES), sort=sort)
+    assert report.groups["vendor"].to_list() == vendors
+
+
+def test_the_top_are_those_that_lost_most_and_the_total_is_of_all() -> None:
+    report = _report(_make_lines(*SHORTS), _make_records(*LOSSES), top=2)
+    assert report.groups["vendor"].to_list() == ["V2", "V3"]
+    assert report.total["lost_cases"].to_list() == [Decimal(9)]
+    assert "2 of 3 groups; the total is of all" in format_notes(report)
+
+
+def test_by_customer_the_top_are_those_that_were_shipped_least() -> None:
+    lines = _make_lines(_make_line(10, 9), _make_line(10, 2, customer="C2"))
+    assert _report(lines, by=["customer"], top=1).groups["customer"].to_list() == ["C2"]
+
+
+def test_an_unknown_column_to_sort_by_is_named_with_the_nearest() -> None:
+    with pytest.raises(PermanentFailure, match="cannot sort by lots; did you mean lost_cases"):
+        _report(_make_lines(*SHORTS), sort=[SortKey("lots")])
+
+
+def test_a_report_of_some_vendors_and_items_has_nothing_else() -> None:
+    lines, records = _make_lines(*SHORTS), _make_records(*LOSSES)
+    report = _report(lines, records, ["dc"], vendors=["V1", "V2"])
+    assert report.groups.select("lines", "lost_cases").rows() == [(2, Decimal(6))]
+    assert report.total.select("lines", "lost_cases").rows() == [(2, Decimal(6))]
+    assert _report(lines, records, ["dc"], items=["I3"]).groups["lost_cases"].to_list() == [Decimal(3)]
+
+
+@pytest.mark.parametrize(
+    ("view", "message"),
+    [
+        ({"vendors": ["V4"]}, "there is no vendor V4 on those days; the nearest is V"),
+        ({"items": ["0001"]}, "there is no item 0001 on those days; the nearest is I1"),
+    ],
+)
+def test_an_unknown_vendor_or_item_is_named_with_the_nearest(view: dict[str, Any], message: str) -> None:
+    with pytest.raises(PermanentFailure, match=message):
+        _report(_make_lines(*SHORTS), _make_records(*LOSSES), ["dc"], **view)
+
+
+@pytest.mark.parametrize(
+    ("name", "known", "nearest"),
+    [
+        ("4711", ["0000004711", "4712"], "0000004711"),
+        ("dc 1", ["DC10", "DC01", "DC-1"], "DC-1"),
+        ("Acne", ["Acme", "Zeta"], "Acme"),
+        ("x", [], None),
+    ],
+)
+def test_the_nearest_name_is_the_same_but_for_zeros_case_and_blanks(
+    name: str, known: list[str], nearest: str | None
+) -> None:
+    assert labels.find_nearest(name, known) == nearest
+
+
+@pytest.mark.parametrize("by", ["department", "vendor", "item", "path", "reason"])
+def test_orders_that_a_group_parts_are_called_that(by: str) -> None:
+    report = _report(_make_lines(_make_line(10, 8), _make_line(10, 10)), by=[by])
+    assert report.groups["order_basis"].to_list() == ["orders with its items"] * report.groups.height
+    text = terminal.format_report(report, styled=False)
+    headings = [" ".join(column) for column in zip(*_cut_headings(text), strict=True)]
+    assert [heading for heading in headings if "its items" in heading] == [
+        " Orders with its items",
+        "Order fill, orders with its items",
+        "On time, orders with its items",
+        "OTIF, orders with its items",
+    ]
+    assert "judged by those lines alone; the total is of whole orders" in text
+
+
+def _cut_headings(text: str) -> list[list[str]]:
+    """The three rows of headings, cut into columns where the rule below them has none."""
+    rows = [line for line in text.splitlines() if line.strip()][:3]
+    width = max(map(len, rows))
+    padded = [row.ljust(width) for row in rows]
+    blank = [all(row[place] == " " for row in padded) for row in [padded] for place in range(width)]
+    cells: list[list[str]] = [[], [], []]
+    start = 0
+    for place in range(width):
+        ends = place + 1 == width or (blank[place] and blank[min(place + 1, width - 1)])
+        if ends and any(row[start : place + 1].strip() for row in padded):
+            for cell, row in zip(cells, padded, strict=True):
+                cell.append(row[start : place + 1].strip())
+            start = place + 1
+    return cells
+
+
+@pytest.mark.parametrize("by", ["dc", "customer", "ship_date", "week", "month"])
+def test_whole_orders_have_no_other_name(by: str) -> None:
+    report = _report(_make_lines(_make_line(10, 8)), by=[by])
+    assert "order_basis" not in report.groups.columns
+    assert "its items" not in terminal.format_report(report, styled=False)
+
+
+def test_a_report_of_a_vendor_is_of_orders_with_its_items_in_total_too() -> None:
+    report = _report(_make_lines(*SHORTS), _make_records(*LOSSES), ["dc"], vendors=["V1"])
+    assert report.groups["order_basis"].to_list() == ["orders with its items"]
+    assert "whole orders" not in terminal.format_report(report, styled=False)
+
+
+def test_on_time_says_of_how_many_orders_it_is_known_when_that_is_not_all() -> None:
+    known = _make_line(10, 10, order_id="O1")
+    some = _report(_make_lines(known, _make_line(10, 10, order_id="O2", on_time=None)), by=["dc"])
+    text = terminal.format_report(some, styled=False)
+    assert "On time and OTIF: known for 1 of 2 orders" in text
+    assert "On time known" in text
+    assert some.groups["orders_timed"].to_list() == [1]
+    assert "known" not in terminal.format_report(_report(_make_lines(known), by=["dc"]), styled=False)
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        ({"vendor": ["V9", "V1"]}, ["target: V9 meets no row of the report; the nearest is V1"]),
+        ({"vendor": ["acme"]}, ["target: acme meets no row of the report; the nearest is V1"]),
+        ({"vendor": ["V1"]}, []),
+    ],
+)
+def test_a_target_that_meets_no_row_is_named_with_the_nearest(target: dict[str, list[str]], message: list[str]) -> None:
+    targets = pl.LazyFrame({**target, "otif_rate": [Decimal("0.5")] * len(target["vendor"])}).cast(
+        {"otif_rate": decimals.RATE}
+    )
+    report = service_report.build_report(_make_facts(_make_lines(_make_line(10, 8))), ["vendor"], targets)
+    assert report.unmet == message
+    assert [line for line in terminal.format_report(report, styled=False).splitlines() if "target:" in line] == message
+
+
+def test_a_target_of_what_was_not_requested_is_right_and_not_named() -> None:
+    targets = pl.LazyFrame({"vendor": ["V1", "V2"], "otif_rate": [Decimal("0.5")] * 2}).cast(
+        {"otif_rate": decimals.RATE}
+    )
+    facts = _make_facts(_make_lines(*SHORTS))
+    assert service_report.build_report(facts, ["vendor"], targets, View(vendors=["V1"])).unmet == []
+
+
+def _compare(now: Sequence[dict[str, Any]], before: Sequence[dict[str, Any]], by: Sequence[str]) -> Report:
+    earlier = Comparison(
+        service_report.shift_facts(_make_facts(_make_lines(*before)), "7d"), date(2024, 5, 9), date(2024, 5, 9)
+    )
+    return service_report.build_report(_make_facts(_make_lines(*now)), by, earlier=earlier)
+
+
+def test_a_comparison_has_what_was_before_and_how_it_changed() -> None:
+    before = {"ship_date": date(2024, 5, 9)}
+    report = _compare(
+        [_make_line(10, 8)], [_make_line(20, 10, **before), _make_line(5, 5, vendor="V2", **before)], ["vendor"]
+    )
+    names = ("vendor", "case_fill_rate", "case_fill_rate_before", "case_fill_rate_change", "ordered_cases_change")
+    assert report.groups.select(names).rows() == [
+        ("V1", Decimal("0.8"), Decimal("0.5"), Decimal(30), Decimal(-10)),
+        ("V2", None, Decimal(1), None, Decimal(-5)),
+    ]
+    assert report.total.select("ordered_cases", "ordered_cases_before").rows() == [(Decimal(10), Decimal(25))]
+    text = terminal.format_report(report, styled=False)
+    assert "+30.00" in text
+    assert "change: since 2024-05-09 to 2024-05-09, of rates in percentage points" in text
+
+
+@pytest.mark.parametrize("by", ["ship_date", "week", "month"])
+def test_days_are_compared_with_those_of_the_earlier_period(by: str) -> None:
+    report = _compare([_make_line(10, 8)], [_make_line(20, 10, ship_date=date(2024, 5, 9))], [by])
+    assert report.groups["ordered_cases_before"].to_list() == [Decimal(20)]
+
+
+@pytest.mark.parametrize(
+    ("compare", "first", "last", "by", "expected"),
+    [
+        ("previous", date(2026, 3, 9), date(2026, 3, 15), ["dc"], (date(2026, 3, 2), date(2026, 3, 8), "7d")),
+        ("year", date(2026, 3, 1), date(2026, 3, 31), ["dc"], (date(2025, 3, 1), date(2025, 3, 31), "1y")),
+        ("year", date(2028, 2, 29), date(2028, 2, 29), ["dc"], (date(2027, 2, 28), date(2027, 2, 28), "1y")),
+        ("year", date(2026, 3, 9), date(2026, 3, 15), ["week"], (date(2025, 3, 10), date(2025, 3, 16), "364d")),
+    ],
+)
+def test_the_earlier_period_is_as_long_and_by_week_of_the_same_weekdays(
+    compare: str, first: date, last: date, by: list[str], expected: tuple[date, date, str]
+) -> None:
+    assert service_report.find_earlier_period(compare, first, last, by) == expected

@@ -10,6 +10,7 @@ from pathlib import Path
 import openpyxl
 import polars as pl
 import pytest
+import xlsxwriter.worksheet
 from openpyxl.worksheet.worksheet import Worksheet
 
 from fillrate_assets.core import decimals
@@ -18,7 +19,7 @@ from fillrate_assets.fillrate.report import labels
 from fillrate_assets.fillrate.report.doubts import Doubts
 from fillrate_assets.fillrate.report.queries import read_facts_from_files
 from fillrate_assets.fillrate.report.service_report import Facts, build_report_data
-from fillrate_assets.fillrate.report.workbook import write_workbook
+from fillrate_assets.fillrate.report.workbook import MAX_ROWS, write_workbook
 from fillrate_assets.fillrate.rules.pipeline import PartitionFilter
 from fillrate_assets.fillrate.sources.contract_files import read_directory
 from fillrate_assets_tests.factories import directories
@@ -118,3 +119,44 @@ def test_a_workbook_of_nothing_is_a_workbook(tmp_path: Path) -> None:
     )
     write_workbook(tmp_path / "book.xlsx", build_report_data(nothing, ["dc"]), made_at=MADE_AT)
     assert openpyxl.load_workbook(tmp_path / "book.xlsx").sheetnames == SHEETS
+
+
+def test_a_table_that_a_sheet_cannot_hold_continues_on_further_sheets(facts: Facts, tmp_path: Path) -> None:
+    data = build_report_data(facts, ["item"])
+    write_workbook(tmp_path / "book.xlsx", data, made_at=MADE_AT, max_rows=20)
+    opened = openpyxl.load_workbook(tmp_path / "book.xlsx")
+    assert opened.sheetnames[:5] == ["Summary", "Summary 2", "Trend", "Trend 2", "Trend 3"]
+    assert all(sheet.max_row <= 20 for sheet in opened.worksheets if sheet.title != "Notes")
+    first, last = ([*_read_rows(opened[name], top)] for name, top in (("Summary", 9), ("Summary 2", 1)))
+    assert (first[-1]["Item"], last[-1]["Item"]) == ("continues on sheet Summary 2", "TOTAL")
+    assert [row["Item"] for row in (*first[:-1], *last[:-1])] == data.report.groups["item"].to_list()
+    assert last[-1]["Lost"] == float(facts.records.collect()["lost_cases"].sum())
+    for name in opened.sheetnames[:5]:
+        sheet = opened[name]
+        assert sheet.auto_filter.ref, name
+        assert sheet.freeze_panes, name
+        assert str(sheet.cell(sheet.max_row, 1).value).startswith("Doubt: 1 of "), name
+
+
+def test_a_sheet_holds_as_many_rows_as_excel_does() -> None:
+    assert xlsxwriter.worksheet.Worksheet().xls_rowmax == MAX_ROWS
+
+
+def test_a_workbook_says_what_orders_are_and_of_how_many_the_time_is_known(facts: Facts, tmp_path: Path) -> None:
+    write_workbook(tmp_path / "book.xlsx", build_report_data(facts, ["vendor"]), made_at=MADE_AT)
+    opened = openpyxl.load_workbook(tmp_path / "book.xlsx")
+    for name, top in (("Summary", 9), ("By vendor", 1)):
+        headings = next(_read_rows(opened[name], top)).keys()
+        assert {"Orders with its items", "On time, orders with its items", "OTIF, orders with its items"} <= headings
+        assert {"On time known", "Confirmed", "Estimated", "Lost on contract"} <= headings
+    how = str(opened["Summary"]["A8"].value)
+    assert "On time and OTIF: known for 0 of 34 orders." in how
+    assert "judged by those lines alone; the total is of whole orders." in how
+
+
+def test_targets_without_a_row_are_in_the_workbook(facts: Facts, tmp_path: Path) -> None:
+    targets = pl.LazyFrame({"dc": ["DC1"], "otif_rate": [0.5]}).cast({"otif_rate": decimals.RATE})
+    write_workbook(tmp_path / "book.xlsx", build_report_data(facts, ["dc"], targets), made_at=MADE_AT)
+    opened = openpyxl.load_workbook(tmp_path / "book.xlsx")
+    assert str(opened["Summary"]["A7"].value).endswith("1 target without a row (see Doubts).")
+    assert opened["Doubts"]["A4"].value == "target: DC1 meets no row of the report; the nearest is DC01"
