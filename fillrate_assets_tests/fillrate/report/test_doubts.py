@@ -151,7 +151,7 @@ def test_no_number_is_shown_without_the_doubt_that_belongs_to_it(
     calculation = calculate_contracts(contracts, PartitionFilter())
     facts, _ = read_facts_from_files(contracts, PartitionFilter())
     report = build_report(facts, by)
-    _assert_told(terminal.format_report(report, styled=False), calculation, contracts)
+    _assert_told(terminal.format_report(report), calculation, contracts)
     _assert_told("\n".join(format_warnings(report)), calculation, contracts)
 
 
