@@ -14,6 +14,7 @@ import click
 
 from fillrate_assets.cli.progress import name_command, show_activity, show_progress
 from fillrate_assets.core import extras
+from fillrate_assets.core.codes import escape_controls
 
 if TYPE_CHECKING:
     from fillrate_assets.cli.launcher import RunRange
@@ -246,7 +247,7 @@ def explain(dc: str, ship_date: date, item: str, directory: Path | None, mapping
             else read_evidence_from_lake(settings.load(), dc, ship_date, item)
         )
         text = rules.explain(dc, ship_date, item, evidence, known)
-    click.echo(text, nl=False)
+    click.echo("\n".join(map(escape_controls, text.split("\n"))), nl=False)
 
 
 @click.command()
@@ -269,6 +270,7 @@ def load(directory: Path, mapping: Path | None) -> None:
     loaded_at = datetime.now(UTC)
     with show_activity(f"Reading {directory}"):
         contracts = read_directory(directory, mapping, loaded_at=loaded_at)
+    _echo_notes(contracts)
     with show_activity("Loading"):
         loaded = fillrate_loader.load(settings.load(), contracts, loaded_at=loaded_at)
     for table, rows in loaded.rows.items():
@@ -280,7 +282,7 @@ def load(directory: Path, mapping: Path | None) -> None:
     )
     click.echo(f"{'rejected':20}{loaded.rejects.height:>12,} rows")
     for table, reason, rows in reasons.head(_MOST_REASONS).iter_rows():
-        click.echo(f"  {rows:>8,}  {table}: {reason}")
+        click.echo(f"  {rows:>8,}  {table}: {escape_controls(reason)}")
     if reasons.height > _MOST_REASONS:
         click.echo(f"            and {reasons.height - _MOST_REASONS:,} more reasons; the record store has every row")
     if loaded.new_dcs:
@@ -558,13 +560,20 @@ def _read_contracts(directory: Path, mapping: Path | None) -> Contracts:
     from fillrate_assets.fillrate.sources.contract_files import read_directory
 
     with show_activity(f"Reading {directory}"):
-        return read_directory(directory, mapping, loaded_at=datetime.now(UTC))
+        contracts = read_directory(directory, mapping, loaded_at=datetime.now(UTC))
+    _echo_notes(contracts)
+    return contracts
+
+
+def _echo_notes(contracts: Contracts) -> None:
+    """Write what a person should know of the files' columns."""
+    _echo_lines(f"note: {note}" for note in contracts.notes)
 
 
 def _echo_lines(lines: Iterable[str]) -> None:
     """Write lines to stderr: standard output stays what the command was called for."""
     for line in lines:
-        click.echo(line, err=True)
+        click.echo(escape_controls(line), err=True)
 
 
 COMMANDS: Final = (calculate, report, explain, load, demo, sample, run, upgrade, describe_settings)

@@ -17,7 +17,9 @@ import click
 from fillrate_assets.cli import stopping
 from fillrate_assets.cli.buffers import buffers
 from fillrate_assets.cli.fillrate import COMMANDS, FAILED
+from fillrate_assets.cli.input_files import COMMANDS as FILE_COMMANDS
 from fillrate_assets.cli.outbox import outbox
+from fillrate_assets.core.codes import escape_controls
 from fillrate_assets.core.errors import FillrateError, SourceUnavailable
 
 BAD_INPUT: Final = 2
@@ -46,7 +48,7 @@ def execute(arguments: Sequence[str]) -> int:
         if (described := _describe(error) or _describe_foreign(error)) is None:
             raise
         message, code = described
-        click.echo(f"fillrate: error: {' '.join(message.split())}", err=True)
+        click.echo(f"fillrate: error: {escape_controls(' '.join(message.split()))}", err=True)
         return code
 
 
@@ -87,5 +89,5 @@ def cli() -> None:
     """
 
 
-for command in (*COMMANDS, buffers, outbox):
+for command in (*COMMANDS, *FILE_COMMANDS, buffers, outbox):
     cli.add_command(command)

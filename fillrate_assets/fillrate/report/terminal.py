@@ -9,6 +9,7 @@ from typing import Final
 
 import polars as pl
 
+from fillrate_assets.core.codes import escape_controls
 from fillrate_assets.core.text_table import format_table
 from fillrate_assets.fillrate.report import labels
 from fillrate_assets.fillrate.report.notes import format_notes
@@ -32,7 +33,7 @@ def format_report(report: Report) -> str:
         cells = _format_cells(report.total.row(0, named=True), columns, whole)
         total = [TOTAL, *[""] * (len(by) - 1), *cells]
     table = format_table([*map(labels.format_heading, by), *numbers], rows, numbers=numbers, total=total)
-    notes = format_notes(report)
+    notes = [*map(escape_controls, format_notes(report))]
     return "\n".join([*table, *(["", *notes] if notes else []), ""])
 
 
@@ -57,7 +58,8 @@ def _fold_heading(name: str, *, parted: bool) -> str:
 def _format_group(name: str, value: object) -> str:
     if value is None:
         return "-"
-    return labels.format_reason(str(value)) if name == "reason" else str(value)
+    text = labels.format_reason(str(value)) if name == "reason" else str(value)
+    return escape_controls(text)
 
 
 def _format_cells(
