@@ -51,6 +51,7 @@ from fillrate_assets.storage.lake import Lake
 DAGSTER_YAML: Final = Path(__file__).parent.parent / "dagster.yaml"
 SUMMED: Final = ("ordered_cases", "shipped_cases", "lost_cases")
 ROWS_AT_ONCE: Final = 10_000
+_LONGEST_SECONDS: Final = 4 * 3600
 
 Sums = dict[str, int]
 """`records`, and the sums of `SUMMED` in ten-thousandths of a case."""
@@ -301,7 +302,7 @@ def backfill(settings: Settings, network: Network, processes: int) -> Iterator[R
     with ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn")) as pool:
         wanted = [launcher.RunRange(dc, network.first, network.last) for dc in network.dc_codes]
         for done in as_completed([pool.submit(run_clocked, settings, each) for each in wanted]):
-            run = done.result()
+            run = done.result(timeout=0)
             print(f"  {run.dc}: {run.whole.wall:,.1f} s", file=sys.stderr, flush=True)
             yield run
 
@@ -405,7 +406,7 @@ def _saved_rows(settings: Settings, dc: str) -> pl.DataFrame:
 def _alone(work: Callable[..., Any], *arguments: object) -> Any:  # noqa: ANN401 - whatever the work returns
     """In a process of its own: neither its memory nor its SQLite library meets another's."""
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        return pool.submit(work, *arguments).result()
+        return pool.submit(work, *arguments).result(_LONGEST_SECONDS)
 
 
 def _made(directory: Path | None) -> Path | None:

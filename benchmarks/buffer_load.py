@@ -107,7 +107,7 @@ class Receiver:
             yield f"http://127.0.0.1:{server.server_port}/"
         finally:
             server.shutdown()
-            thread.join()
+            thread.join(timeout=60)
             server.server_close()
 
 

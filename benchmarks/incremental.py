@@ -35,6 +35,8 @@ from fillrate_assets import definitions
 from fillrate_assets.storage.database import Database
 
 READY: Final = (monotonic(), process_time())
+
+_LONGEST_SECONDS: Final = 4 * 3600
 """When a run's process has imported what it needs; whatever only the benchmark needs is imported further down."""
 
 import polars as pl  # noqa: E402 - as above
@@ -283,7 +285,11 @@ def launch(request: dg.RunRequest) -> tuple[Run, float, float]:
         wanted, told = Path(directory) / "request.json", Path(directory) / "run.json"
         wanted.write_text(json.dumps(dict(request.tags)))
         started = monotonic()
-        subprocess.run([sys.executable, "-m", "benchmarks.incremental", "--execute", wanted, told], check=True)  # noqa: S603 - this module
+        subprocess.run(  # noqa: S603 - this module
+            [sys.executable, "-m", "benchmarks.incremental", "--execute", wanted, told],
+            check=True,
+            timeout=_LONGEST_SECONDS,
+        )
         return Run.read(told), started, monotonic()
 
 

@@ -40,6 +40,7 @@ from fillrate_assets.fillrate.rules import line_classification, lost_cases, roll
 from fillrate_assets.storage.lake import Lake
 
 FIRST_DAY: Final = date(2026, 1, 1)
+_LONGEST_SECONDS: Final = 4 * 3600
 LINES_PER_ORDER: Final = 20
 OUT_SHARE: Final = 0.05
 OUT_AND_SHIPPED_SHARE: Final = 0.2
@@ -172,7 +173,7 @@ def _verdict(outcome: Outcome, ours: Outcome) -> str:
 def _in_a_process(work: Callable[[Path, Size], T], root: Path, size: Size) -> T:
     """Memory is measured per process, so each contender gets a fresh one."""
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        return pool.submit(work, root, size).result()
+        return pool.submit(work, root, size).result(_LONGEST_SECONDS)
 
 
 class Stopwatch:

@@ -21,6 +21,7 @@ from fillrate_assets.fillrate.watermark import DatabaseWatermark, ParameterStore
 from fillrate_assets.notifications.outbox import Outbox
 from fillrate_assets.storage.database import Database
 from fillrate_assets_tests.conftest import ROOT
+from fillrate_assets_tests.fixtures.patience import PATIENCE_SECONDS
 
 ASSETS = {
     "orders": {"sqlite", "polars"},
@@ -130,7 +131,9 @@ def test_loading_needs_no_network(tmp_path: Path) -> None:
         "FILLRATE_HOME": str(tmp_path / "home"),
     }
     env = {**os.environ, **servers, "PYTHONPATH": str(ROOT)}
-    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=env, check=True, capture_output=True)  # noqa: S603 - our own code
+    subprocess.run(  # noqa: S603 - our own code
+        [sys.executable, "-c", code], cwd=tmp_path, env=env, check=True, capture_output=True, timeout=PATIENCE_SECONDS
+    )
     assert list(tmp_path.iterdir()) == []
 
 

@@ -9,7 +9,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -32,6 +31,7 @@ from fillrate_assets.orchestration import partitions
 from fillrate_assets_tests.conftest import ROOT, SMALL, copied
 from fillrate_assets_tests.fixtures.cloud import Cloud
 from fillrate_assets_tests.fixtures.home import Home
+from fillrate_assets_tests.fixtures.patience import PATIENCE_SECONDS, wait_until
 from fillrate_assets_tests.fixtures.postgres import Postgres
 
 DEPLOY: Final = ROOT / "deploy"
@@ -49,7 +49,6 @@ socket.socket.connect = connect
 UPGRADE: Final = "from fillrate_assets.cli.main import execute; raise SystemExit(execute(['upgrade']))"
 DC: Final = SMALL.dc_codes[0]
 DAYS: Final = [SMALL.first + timedelta(days=number) for number in range(4)]
-_PATIENCE_SECONDS: Final = 180
 
 
 def _yaml(path: Path) -> dict[str, Any]:
@@ -116,7 +115,9 @@ def test_the_definitions_validate_without_a_network(tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text(NO_NETWORK)
     env = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
     command = [_program("dagster"), "definitions", "validate", "--workspace", str(ROOT / "workspace.yaml")]
-    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)  # noqa: S603 - Dagster's own program
+    done = subprocess.run(  # noqa: S603 - Dagster's own program
+        command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False, timeout=PATIENCE_SECONDS
+    )
     assert done.returncode == 0, done.stderr
     assert "All code locations passed validation." in done.stdout + done.stderr
     assert not (tmp_path / "home").exists()
@@ -186,7 +187,9 @@ def _program(name: str) -> str:
 
 def _said(*command: str) -> str:
     """What a program says that has to succeed."""
-    done = subprocess.run(command, cwd=os.environ["DAGSTER_HOME"], capture_output=True, text=True, check=False)  # noqa: S603 - Dagster's own programs
+    done = subprocess.run(  # noqa: S603 - Dagster's own programs
+        command, cwd=os.environ["DAGSTER_HOME"], capture_output=True, text=True, check=False, timeout=PATIENCE_SECONDS
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -201,17 +204,28 @@ def _running(name: str, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
             yield process
         finally:
             process.terminate()
-            process.wait()
+            try:
+                process.wait(PATIENCE_SECONDS)
+            finally:
+                process.kill()
 
 
 def _until(done: Callable[[], bool], *processes: subprocess.Popen[bytes]) -> None:
     """Wait for something that the processes bring about."""
-    give_up = time.monotonic() + _PATIENCE_SECONDS
-    while not done():
-        logs = [path.read_text() for path in Path(os.environ["DAGSTER_HOME"]).glob("*.log")]
-        assert all(process.poll() is None for process in processes), logs
-        assert time.monotonic() < give_up, logs
-        time.sleep(0.5)
+
+    def read_logs() -> list[str]:
+        return [path.read_text() for path in Path(os.environ["DAGSTER_HOME"]).glob("*.log")]
+
+    def reached() -> bool:
+        assert all(process.poll() is None for process in processes), read_logs()
+        return done()
+
+    wait_until(reached, read_logs)
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 @pytest.fixture
@@ -226,7 +240,9 @@ def server(served: Home) -> Iterator[dg.DagsterInstance]:
     health = [_program("dagster"), "api", "grpc-health-check", "--port", port]
     with _running("dagster", *listening) as code, dg.DagsterInstance.get() as instance:
         instance.add_dynamic_partitions("dc", served.store.read_dcs()["dc"].to_list())
-        _until(lambda: subprocess.run(health, capture_output=True, check=False).returncode == 0, code)  # noqa: S603 - as above
+        # As the compose file asks, but not before there is something to ask: each time is a new interpreter.
+        _until(lambda: _listens(int(port)), code)
+        _until(lambda: subprocess.run(health, check=False, timeout=PATIENCE_SECONDS).returncode == 0, code)  # noqa: S603 - as above
         with _running("dagster-daemon", "run", "--workspace", "workspace.yaml") as daemon:
             yield instance
             assert daemon.poll() is None

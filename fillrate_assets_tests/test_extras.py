@@ -13,6 +13,7 @@ import pytest
 
 from fillrate_assets.core.extras import PACKAGES
 from fillrate_assets_tests.conftest import ROOT
+from fillrate_assets_tests.fixtures.patience import PATIENCE_SECONDS
 
 RUN: Final = """\
 import sys
@@ -35,7 +36,9 @@ def _run(program: str, home: Path, *arguments: str, **variables: str) -> subproc
     env = {**os.environ, "FILLRATE_HOME": str(home), "DAGSTER_HOME": str(home), "PYTHONPATH": str(ROOT), **variables}
     home.mkdir(exist_ok=True)
     command = [sys.executable, "-W", "ignore", "-c", program, *arguments]
-    return subprocess.run(command, cwd=home, env=env, capture_output=True, text=True, check=False)  # noqa: S603 - this interpreter
+    return subprocess.run(  # noqa: S603 - this interpreter
+        command, cwd=home, env=env, capture_output=True, text=True, check=False, timeout=PATIENCE_SECONDS
+    )
 
 
 def test_the_extras_are_those_of_the_project() -> None:

@@ -150,7 +150,7 @@ def test_names_of_a_source_come_from_the_file_or_the_environment(home: Path, mon
 )
 def test_wrong_values_are_one_clear_failure(home: Path, lines: list[str], told: str) -> None:
     _toml(home, *lines)
-    with pytest.raises(PermanentFailure) as raised:
+    with pytest.raises(PermanentFailure, match="are wrong: ") as raised:
         settings.load(home=home)
     message = str(raised.value)
     assert message.startswith("settings (FILLRATE_* or settings.toml) are wrong: ")

@@ -134,7 +134,7 @@ def test_a_secrets_manager_that_denies_access_is_no_matter_of_time() -> None:
 
 def test_a_connection_that_fails_shows_no_secret(forms: list[str]) -> None:
     for url in forms:
-        with pytest.raises(FillrateError) as raised:
+        with pytest.raises(FillrateError, match=r"^shipping records ") as raised:
             ShippingRecords(url).read_shipment_lines("DC01", DAY, DAY)
         assert isinstance(raised.value, SourceUnavailable)
         shown = "".join(traceback.format_exception(raised.value))
@@ -157,7 +157,7 @@ def test_settings_show_no_url(network_home: Home) -> None:
     for made in (plain, configured, *build_defs(configured).resources.values()):  # type: ignore[union-attr]
         assert not _has_secret(repr(made))
         assert not _has_secret(str(made))
-    with pytest.raises(PermanentFailure) as raised:
+    with pytest.raises(PermanentFailure, match=r"settings .* are wrong") as raised:
         settings.load(
             home=network_home.directory, sources__order_system_url=SECRET, notifications__channels={"floor": SECRET}
         )

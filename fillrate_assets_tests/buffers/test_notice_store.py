@@ -33,6 +33,7 @@ from fillrate_assets.storage.database import Database
 from fillrate_assets_tests.factories import buffers_frames
 from fillrate_assets_tests.factories.buffers_frames import POLICY, Row, make_tick
 from fillrate_assets_tests.fixtures import sending_process
+from fillrate_assets_tests.fixtures.patience import PATIENCE_SECONDS
 from fillrate_assets_tests.fixtures.receiver import Answer, Receiver, receiving
 from fillrate_assets_tests.fixtures.sending_process import LIFETIME, End, Job, render
 from fillrate_assets_tests.fixtures.transactions import watch_transactions
@@ -161,7 +162,7 @@ def test_of_two_processes_that_write_the_same_each_notice_is_there_once(outbox: 
 
     def write_from(first: int) -> None:
         shared = notices_of(*[{"notice_id": f"N{number}"} for number in range(first, first + 20)])
-        barrier.wait()
+        barrier.wait(PATIENCE_SECONDS)
         write(outbox, shared)
 
     with ThreadPoolExecutor(2) as pool:
@@ -545,7 +546,7 @@ def test_of_two_pings_at_once_one_is_sent(outbox: NoticeStore) -> None:
     send, barrier = Sender(), threading.Barrier(2)
 
     def send_heartbeat(_: int) -> bool:
-        barrier.wait()
+        barrier.wait(PATIENCE_SECONDS)
         return ping(outbox, send, NOW)
 
     with ThreadPoolExecutor(2) as pool:

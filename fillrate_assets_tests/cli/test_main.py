@@ -17,6 +17,7 @@ from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.record_store import RecordStore
 from fillrate_assets.storage.database import Database
 from fillrate_assets_tests.factories import directories
+from fillrate_assets_tests.fixtures.patience import PATIENCE_SECONDS
 
 
 def _run_failing(capsys: pytest.CaptureFixture[str], *arguments: object, code: int = 2) -> str:
@@ -403,7 +404,7 @@ def fillrate() -> Callable[..., subprocess.CompletedProcess[str]]:
     def run(*arguments: object) -> subprocess.CompletedProcess[str]:
         code = "from fillrate_assets.cli.main import main; main()"
         command = [sys.executable, "-W", "error", "-c", code, *map(str, arguments)]
-        return subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own command
+        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE_SECONDS)  # noqa: S603 - our own command
 
     return run
 
@@ -425,4 +426,4 @@ def test_calculate_loads_no_dagster(tmp_path: Path) -> None:
         f"assert cli.execute(['calculate', {str(directory)!r}, '--out', {str(out)!r}]) == 0\n"
         "assert not {'dagster', 'sqlalchemy'} & set(sys.modules)"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)  # noqa: S603 - our own code
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, timeout=PATIENCE_SECONDS)  # noqa: S603 - our own code

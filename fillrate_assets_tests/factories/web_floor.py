@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import socket
 import threading
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,6 +29,7 @@ from fillrate_assets.web.app import build_app
 from fillrate_assets.web.server import build_server
 from fillrate_assets_tests.factories import buffers_frames
 from fillrate_assets_tests.factories.buffers_frames import TICK
+from fillrate_assets_tests.fixtures.patience import PATIENCE_SECONDS, wait_until
 from fillrate_assets_tests.fixtures.sending_process import LIFETIME, render
 
 SECRET: Final = "only-the-tests-know-this-one-all-of-it"  # noqa: S105 - it protects nothing
@@ -40,7 +40,6 @@ WEEK: Final = "2026-W10"
 """The week before `TICK`."""
 
 LANES: Final = tuple(f"W1_LANE_L{number:02d}" for number in range(14))
-_PATIENCE_SECONDS: Final = 30
 _TOKEN: Final = re.compile(r'name="word" value="([^"]+)"')
 
 
@@ -181,12 +180,9 @@ def serve(directory: Path) -> Iterator[Floor]:
         thread = threading.Thread(target=process.run, args=([listening],))
         thread.start()
         try:
-            give_up = time.monotonic() + _PATIENCE_SECONDS
-            while not process.started:
-                assert thread.is_alive()
-                assert time.monotonic() < give_up
-                time.sleep(0.01)
+            wait_until(lambda: process.started or not thread.is_alive())
+            assert thread.is_alive()
             yield floor
         finally:
             process.should_exit = True
-            thread.join()
+            thread.join(PATIENCE_SECONDS)

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event, Thread
-from time import sleep
 from uuid import uuid4
 
 import dagster as dg
@@ -28,6 +27,7 @@ from fillrate_assets_tests.fixtures import forked
 from fillrate_assets_tests.fixtures.fakes import Overtaken
 from fillrate_assets_tests.fixtures.home import Home, read_messages
 from fillrate_assets_tests.fixtures.instances import in_memory
+from fillrate_assets_tests.fixtures.patience import PATIENCE_SECONDS, wait_until
 from fillrate_assets_tests.fixtures.postgres import Postgres
 from fillrate_assets_tests.fixtures.servers import onboard, published
 
@@ -77,8 +77,7 @@ def test_a_deadlock_in_the_record_store(undisturbed: Undisturbed, served: Home, 
             connection.exec_driver_sql("SET LOCAL deadlock_timeout = '1h'")
             connection.exec_driver_sql(f"LOCK TABLE {SCHEMA}.rejects")
             locked.set()
-            while not connection.exec_driver_sql(_WAITS).scalar_one():
-                sleep(0.01)
+            wait_until(lambda: connection.exec_driver_sql(_WAITS).scalar_one())
             lock = build_day_lock(DC, CORRECTED[0], connection.dialect)
             assert lock is not None
             connection.execute(lock)
@@ -145,7 +144,7 @@ def _told_of_a_full_disk(home: Home) -> str:
 def test_the_disk_of_the_lake_is_full(undisturbed: Undisturbed, tmp_path: Path, instance: dg.DagsterInstance) -> None:
     home = waiting(undisturbed, tmp_path, sensor__step_max_retries=0)
     with forked.executor() as pool:
-        told = pool.submit(_told_of_a_full_disk, Home(home.directory, home.overrides)).result()
+        told = pool.submit(_told_of_a_full_disk, Home(home.directory, home.overrides)).result(PATIENCE_SECONDS)
     assert "\nStep: orders" in told
     assert f"\nCause: lake ({home.settings.storage.lake_root}) takes no files: " in told
     assert "File too large" in told

@@ -35,6 +35,7 @@ from fillrate_assets.storage.sql_types import ExactDecimal
 from fillrate_assets.storage.tables import METADATA
 from fillrate_assets_tests.factories.rows import AT, DAY, make_records, make_rejects
 from fillrate_assets_tests.fixtures.home import read_stored_rows
+from fillrate_assets_tests.fixtures.patience import PATIENCE_SECONDS
 
 NOW = datetime(2026, 2, 11, 6, tzinfo=UTC)
 LATER = NOW + timedelta(hours=1)
@@ -304,11 +305,11 @@ def test_a_result_of_older_sources_that_comes_later_changes_no_record_and_reques
 def test_of_two_first_publications_at_the_same_moment_the_newer_sources_win(store: RecordStore) -> None:
     # Decision 0041.
     days = [DAY + timedelta(days=number) for number in range(30)]
-    both = Barrier(2, timeout=60)
+    both = Barrier(2)
 
     def begin_together(_: sa.Connection) -> None:
         with suppress(BrokenBarrierError):
-            both.wait()
+            both.wait(PATIENCE_SECONDS)
 
     def publish(lines: int) -> list[PublishResult]:
         published = [_make_day(_make_short("A", 10, 5 + lines), ship_date=day, lines=lines) for day in days]

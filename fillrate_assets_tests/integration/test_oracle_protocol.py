@@ -28,6 +28,7 @@ from fillrate_assets.storage import sql
 from fillrate_assets_tests.conftest import TINY
 from fillrate_assets_tests.factories.rows import DAY
 from fillrate_assets_tests.fixtures.home import Home
+from fillrate_assets_tests.fixtures.patience import PATIENCE_SECONDS
 from fillrate_assets_tests.fixtures.postgres import Postgres
 from fillrate_assets_tests.fixtures.servers import (
     QUANTITIES,
@@ -78,8 +79,8 @@ def mirror(database: str) -> Iterator[str]:
             yield f"oracle+oracledb://{USER}:{PASSWORD}@127.0.0.1:{port}/?service_name=mirror"
         finally:
             process.terminate()
-            process.wait()
-            rest.join()
+            process.wait(PATIENCE_SECONDS)
+            rest.join(PATIENCE_SECONDS)
 
 
 def test_the_order_system_reads_the_same_through_oracles_driver(mirror: str, database: str, tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ from fillrate_assets.storage.database import Database
 from fillrate_assets_tests.conftest import TINY, copied
 from fillrate_assets_tests.factories.rows import DAY
 from fillrate_assets_tests.fixtures.home import Home
+from fillrate_assets_tests.fixtures.patience import PATIENCE_SECONDS
 from fillrate_assets_tests.fixtures.servers import (
     QUANTITIES,
     ServerTables,
@@ -107,7 +108,7 @@ def test_a_deadlock_may_pass(url: str) -> None:
     Database(url).upgrade()
     with sql.get_engine(url).begin() as connection:
         connection.execute(WATERMARKS.insert(), [{"name": name, "moment": DAY} for name in ("a", "b")])
-    barrier, met = Barrier(2, timeout=60), []
+    barrier, met = Barrier(2), []
 
     def session(first: str, second: str) -> None:
         try:
@@ -115,7 +116,7 @@ def test_a_deadlock_may_pass(url: str) -> None:
                 for name in (first, second):
                     connection.execute(WATERMARKS.update().where(WATERMARKS.c.name == name).values(moment=DAY))
                     if name == first:
-                        barrier.wait()
+                        barrier.wait(PATIENCE_SECONDS)
         except FillrateError as error:
             met.append(error)
 

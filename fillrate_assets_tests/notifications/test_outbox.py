@@ -29,6 +29,7 @@ from fillrate_assets.storage import sql
 from fillrate_assets.storage.database import Database
 from fillrate_assets_tests.factories import buffers_frames
 from fillrate_assets_tests.fixtures.cloud import Cloud, Topic
+from fillrate_assets_tests.fixtures.patience import PATIENCE_SECONDS
 from fillrate_assets_tests.fixtures.sending_process import LIFETIME, render
 from fillrate_assets_tests.fixtures.transactions import watch_transactions
 
@@ -276,7 +277,7 @@ def test_of_two_senders_at_once_one_learns_that_it_was_not_new(tmp_path: Path) -
     barrier = Barrier(2)
 
     def send(_: int) -> bool:
-        barrier.wait()
+        barrier.wait(PATIENCE_SECONDS)
         return Outbox(Database(url)).send("message", "", key="a", now=datetime(2026, 2, 10, 10, tzinfo=UTC))
 
     with ThreadPoolExecutor(2) as pool:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from time import monotonic, sleep
 from types import SimpleNamespace
 from typing import Any, Final
 
@@ -21,17 +19,10 @@ from fillrate_assets_tests.fixtures import forked
 from fillrate_assets_tests.fixtures.crashes import killed
 from fillrate_assets_tests.fixtures.fakes import Overtaken
 from fillrate_assets_tests.fixtures.home import QUIET, Home
+from fillrate_assets_tests.fixtures.patience import PATIENCE_SECONDS, wait_until
 
 DAY: Final = SMALL.ship_days[0]
 POOLS: Final = ("order_system", "shipping_records", "instock_warehouse", "record_store")
-
-
-def _until(reached: Callable[[], object]) -> None:
-    """Wait for something that another thread or process does."""
-    give_up = monotonic() + 120
-    while not reached():
-        assert monotonic() < give_up
-        sleep(0.05)
 
 
 def _holding(instance: dg.DagsterInstance) -> dict[str, str]:
@@ -66,7 +57,7 @@ def _run_and_hold_until_another_waits(home: Home, dc: str) -> None:
     """Run a day of a DC in a process of its own, whose order system answers when another run waits for it."""
     with dg.DagsterInstance.get() as instance:
         order_system = Overtaken(
-            home.settings.sources.order_system_url, meanwhile=[lambda: _until(lambda: _waiting(instance))]
+            home.settings.sources.order_system_url, meanwhile=[lambda: wait_until(lambda: _waiting(instance))]
         )
         job = build_defs(home.settings, order_system=order_system).resolve_job_def(JOB)
         job.execute_in_process(run_config=QUIET, instance=instance, tags=partitions.make_range_tags(dc, DAY, DAY))
@@ -79,9 +70,9 @@ def test_a_step_waits_while_its_pool_is_full(network_home: Home) -> None:
         instance.event_log_storage.set_concurrency_slots("order_system", 1)
         instance.add_dynamic_partitions("dc", [first])
         holder = forked.start(_run_and_hold_until_another_waits, Home(network_home.directory), first)
-        _until(lambda: "orders" in _holding(instance))
+        wait_until(lambda: "orders" in _holding(instance))
         waited = network_home.run(instance, second, DAY)
-        holder.join()
+        holder.join(PATIENCE_SECONDS)
         assert (holder.exitcode, waited.success) == (0, True)
         assert "Step blocked by limit for pool order_system" in {event.message for event in waited.all_events}
         assert (_holding(instance), _waiting(instance)) == ({}, [])
@@ -124,4 +115,4 @@ def test_the_daemon_frees_the_slot_of_a_run_that_ended(slot_of_a_killed_run: Pat
             list(execute_concurrency_slots_iteration(daemon, dg.get_dagster_logger()))
             return not _holding(instance)
 
-        _until(freed)
+        wait_until(freed)

@@ -7,7 +7,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import date
 from threading import Barrier
-from time import sleep
 
 import dagster as dg
 import polars as pl
@@ -21,6 +20,7 @@ from fillrate_assets.orchestration import partitions, run_concurrency
 from fillrate_assets.orchestration.dc_lock_store import DcLockStore
 from fillrate_assets_tests.conftest import SMALL
 from fillrate_assets_tests.fixtures.home import QUIET, Home
+from fillrate_assets_tests.fixtures.patience import PATIENCE_SECONDS, wait_until
 
 DC, DAY = "DC01", SMALL.ship_days[3]
 
@@ -78,13 +78,12 @@ def test_a_run_waits_with_reading_until_the_other_one_on_its_dc_has_ended(
             # The correction is too late for this run.
             network_home.correct(DC, DAY, DAY)
             later.append(pool.submit(run_later))
-            while not waits(instance):
-                assert not later[0].done()
-                sleep(0.1)
+            wait_until(lambda: waits(instance) or later[0].done())
+            assert not later[0].done()
             order.append("first")
 
         assert _run(network_home, instance, another_begins, partitions.make_range_tags(DC, DAY, DAY)).success
-        assert later[0].result() == dg.DagsterRunStatus.SUCCESS
+        assert later[0].result(PATIENCE_SECONDS) == dg.DagsterRunStatus.SUCCESS
     assert order[:2] == ["first", "later"]
     ledger = network_home.store.read_ledger(DC)
     orders = network_home.systems.order_system.read_order_lines(DC, DAY, DAY)
@@ -143,7 +142,7 @@ def test_of_many_runs_that_acquire_at_once_one_gets_the_dcs(store: RecordStore, 
     together = Barrier(8)
 
     def acquire(number: int) -> bool:
-        together.wait()
+        together.wait(PATIENCE_SECONDS)
         return locks.acquire(["B", "A"] if number % 2 else ["A", "B"], str(number), previous=previous)
 
     with ThreadPoolExecutor(8) as pool:

@@ -23,6 +23,7 @@ from fillrate_assets.settings import SourceTable
 from fillrate_assets.storage import sql
 from fillrate_assets.storage.database import Database
 from fillrate_assets_tests.factories.rows import DAY, make_order_lines
+from fillrate_assets_tests.fixtures.patience import PATIENCE_SECONDS
 
 Read = Callable[[Path], object]
 
@@ -98,7 +99,7 @@ def test_a_locked_database_is_an_error_that_may_pass(tmp_path: Path) -> None:
         with pytest.raises(SourceUnavailable, match=r"^order system \(sqlite.* does not answer: .*locked"):
             orders.read_order_lines("DC01", DAY, DAY)
     finally:
-        holder.communicate(b"\n")
+        holder.communicate(b"\n", timeout=PATIENCE_SECONDS)
     assert orders.read_order_lines("DC01", DAY, DAY).height == 1
 
 
@@ -115,7 +116,7 @@ sys.stdin.readline()
 def test_a_server_that_does_not_answer_is_an_error_that_hides_its_password() -> None:
     # Nothing listens on port 1; the driver does not matter.
     url = "mssql+pymssql://reader:secret@127.0.0.1:1/shipping?login_timeout=1&timeout=1"
-    with pytest.raises(FillrateError) as raised:
+    with pytest.raises(FillrateError, match=r"^shipping records ") as raised:
         ShippingRecords(url).read_shipment_lines("DC01", DAY, DAY)
     assert isinstance(raised.value, SourceUnavailable)
     assert "secret" not in str(raised.value)

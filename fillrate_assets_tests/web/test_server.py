@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -29,6 +28,7 @@ from fillrate_assets.web import server
 from fillrate_assets_tests.buffers.test_policy_store import Evidence
 from fillrate_assets_tests.conftest import ROOT
 from fillrate_assets_tests.factories.web_floor import SECRET, Browser, make_masters
+from fillrate_assets_tests.fixtures.patience import wait_until
 
 URL: Final = "https://feedback.example"
 _PATIENCE_SECONDS: Final = 120
@@ -71,7 +71,7 @@ def serve_home(home: Path) -> Iterator[str]:
         process.wait(_PATIENCE_SECONDS)
     finally:
         process.kill()
-        process.wait()
+        process.wait(_PATIENCE_SECONDS)
     assert process.returncode in {0, -signal.SIGTERM}, (home / "log").read_text()
 
 
@@ -102,13 +102,12 @@ def test_a_promotion_counts_from_the_next_report_on_without_a_new_start(tmp_path
 
 
 def _wait(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
-    give_up = time.monotonic() + _PATIENCE_SECONDS
-    while True:
+    def answers() -> bool:
         try:
             httpx.get(url)
         except httpx.TransportError:
             assert process.poll() is None, log.read_text()
-            assert time.monotonic() < give_up
-            time.sleep(0.1)
-        else:
-            return
+            return False
+        return True
+
+    wait_until(answers, log.read_text)

@@ -19,6 +19,7 @@ from fillrate_assets.storage import sql
 from fillrate_assets.storage.database import Database
 from fillrate_assets_tests.conftest import SCHEMA
 from fillrate_assets_tests.factories.rows import DAY
+from fillrate_assets_tests.fixtures.patience import PATIENCE_SECONDS
 from fillrate_assets_tests.fixtures.postgres import PASSWORD, Postgres
 
 
@@ -33,7 +34,7 @@ def _format(error: BaseException) -> str:
 
 def _get_refusal(kind: type[FillrateError], url: str) -> str:
     """Return the message of a store that cannot be reached."""
-    with pytest.raises(kind) as raised:
+    with pytest.raises(kind, match=r"^record store ") as raised:
         RecordStore(Database(url)).read_ledger()
     assert type(raised.value) is kind
     password = sa.make_url(url).password
@@ -94,7 +95,7 @@ def test_a_url_that_cannot_be_read_is_not_repeated(url: str) -> None:
 
 def test_a_secret_in_the_query_of_a_url_is_not_shown() -> None:
     url = f"postgresql+psycopg://writer@127.0.0.1:1/records?password={PASSWORD}"
-    with pytest.raises(SourceUnavailable) as raised:
+    with pytest.raises(SourceUnavailable, match=r"^record store ") as raised:
         RecordStore(Database(url)).read_ledger()
     assert PASSWORD not in _format(raised.value)
 
@@ -122,7 +123,7 @@ def test_a_session_that_an_operator_ended_may_pass(postgres: Postgres, url: str)
 
 def _run_both(url: str, work: Callable[[sa.Connection, str, Barrier], None], level: str) -> list[FillrateError]:
     """Do the same in two sessions in turns, each with a name of its own; return their errors."""
-    barrier, met = Barrier(2, timeout=60), []
+    barrier, met = Barrier(2), []
 
     def run_session(name: str) -> None:
         try:
@@ -157,7 +158,7 @@ def _touch(connection: sa.Connection, name: str) -> None:
 def test_a_deadlock_may_pass(two_watermarks: str) -> None:
     def touch_crosswise(connection: sa.Connection, name: str, barrier: Barrier) -> None:
         _touch(connection, name)
-        barrier.wait()
+        barrier.wait(PATIENCE_SECONDS)
         _touch(connection, {"a": "b", "b": "a"}[name])
 
     (error,) = _run_both(two_watermarks, touch_crosswise, "READ COMMITTED")
@@ -168,9 +169,9 @@ def test_a_deadlock_may_pass(two_watermarks: str) -> None:
 def test_a_serialization_failure_may_pass(two_watermarks: str) -> None:
     def read_all_and_write_one(connection: sa.Connection, name: str, barrier: Barrier) -> None:
         connection.execute(sa.select(WATERMARKS)).all()
-        barrier.wait()
+        barrier.wait(PATIENCE_SECONDS)
         _touch(connection, name)
-        barrier.wait()
+        barrier.wait(PATIENCE_SECONDS)
 
     (error,) = _run_both(two_watermarks, read_all_and_write_one, "SERIALIZABLE")
     assert isinstance(error, SourceUnavailable)
