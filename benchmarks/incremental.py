@@ -44,7 +44,7 @@ import polars as pl  # noqa: E402 - as above
 from fillrate_assets import settings as settings_module  # noqa: E402 - as above
 from fillrate_assets.fillrate.defs import sensors  # noqa: E402 - as above
 from fillrate_assets.fillrate.record_store import RESTATEMENTS, RecordStore  # noqa: E402 - as above
-from fillrate_assets.fillrate.rules.line_classification import LINE_KEY  # noqa: E402 - as above
+from fillrate_assets.fillrate.rules.row_versions import LINE_KEY  # noqa: E402 - as above
 from fillrate_assets.fillrate.sources.order_system import OrderSystem  # noqa: E402 - as above
 from fillrate_assets.orchestration import partitions  # noqa: E402 - as above
 from fillrate_assets.orchestration.sqlite_storage import BatchingSqliteEventLogStorage  # noqa: E402 - as above

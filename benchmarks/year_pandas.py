@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from fillrate_assets.core import decimals
 from fillrate_assets.fillrate import schema
-from fillrate_assets.fillrate.rules import line_classification, rolling_baseline
+from fillrate_assets.fillrate.rules import rolling_baseline, row_versions
 
 Integers = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
@@ -71,14 +71,14 @@ def _in_force(rows: pd.DataFrame, items: pd.DataFrame) -> pd.DataFrame:
 
 
 def _latest(rows: pd.DataFrame) -> pd.DataFrame:
-    return rows.sort_values(["processed_at", "source_seq"]).drop_duplicates(line_classification.LINE_KEY, keep="last")
+    return rows.sort_values(["processed_at", "source_seq"]).drop_duplicates(row_versions.LINE_KEY, keep="last")
 
 
 def _classified(orders: pd.DataFrame, shipments: pd.DataFrame, items: pd.DataFrame) -> pd.DataFrame:
     shipped = _latest(shipments)[
-        [*line_classification.LINE_KEY, "shipped_qty", "uom", "shipped_at", "delivered_at", "reason_code"]
+        [*row_versions.LINE_KEY, "shipped_qty", "uom", "shipped_at", "delivered_at", "reason_code"]
     ]
-    rows = _latest(orders).merge(shipped, on=line_classification.LINE_KEY, how="left", suffixes=("", "_shipment"))
+    rows = _latest(orders).merge(shipped, on=row_versions.LINE_KEY, how="left", suffixes=("", "_shipment"))
     rows = _in_force(rows, items)
     ordered = _cases(rows["ordered_qty"], rows["uom"], rows["pack_size"])
     shipped_cases = _cases(rows["shipped_qty"], rows["uom_shipment"], rows["pack_size"])

@@ -101,6 +101,9 @@ class Sources(_Section):
     """What the sources call the contract's tables and columns, as JSON; a table `[sources.source_tables.NAME]` in
     `settings.toml`."""
 
+    shipment_times_complete: bool = False
+    """Whether the shipping records have a time for every shipment: then one without is late, else it is unknown."""
+
     source_statement_timeout_seconds: int = Field(default=300, gt=0)
     """How long the order system and the shipping records may work at one statement."""
 
@@ -157,7 +160,10 @@ class Health(_Section):
     """The quality gate of a day, and what the checks of the platform's health report."""
 
     max_reject_share: float = Field(default=0.05, ge=0, le=1)
-    """Above this share of rejected lines, the quality gate holds a day."""
+    """Above this share of rejected order lines or shipment lines, the quality gate holds a day."""
+
+    max_credit_share: float = Field(default=0.20, ge=0, le=1)
+    """Above this share of credits and returns among the order lines, the quality gate holds a day."""
 
     max_missing_share: float = Field(default=0.20, ge=0, le=1)
     """Above this share of ordered items without a snapshot, the quality gate holds a day."""

@@ -12,7 +12,7 @@ from fillrate_assets.core.text_table import format_table
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.record_store import RECORDS, RESTATEMENTS, RecordStore
 from fillrate_assets.fillrate.report import labels
-from fillrate_assets.fillrate.rules import line_classification, service_metrics
+from fillrate_assets.fillrate.rules import rejects, service_metrics
 from fillrate_assets.fillrate.schema import PATHS
 from fillrate_assets.sample.fillrate_loader import SampleNetwork
 from fillrate_assets.sample.network import Network
@@ -132,7 +132,7 @@ def _print_caveats(settings: Settings, network: Network, console: Console) -> No
             f"[yellow]Held: {row['dc']} {row['ship_date']}: {row['reason']};"
             " there are no records for that day.[/yellow]"
         )
-    rejected = line_classification.select_rejects(lake.scan(schema.CLASSIFIED_LINES, last=network.last))
+    rejected = rejects.select_rejects(lake.scan(schema.CLASSIFIED_LINES, last=network.last))
     reasons = rejected.group_by("reason").len("rows").sort("rows", "reason", descending=[True, False]).collect()
     named = ", ".join(f"{reason} ({rows:,})" for reason, rows in reasons.head(_WORST).iter_rows())
     console.print(f"Rejected {reasons['rows'].sum():,} rows, stored with their reason: {named}, ...")

@@ -75,3 +75,8 @@ def _escape(character: str) -> str:
         return " "
     code = ord(character)
     return f"\\x{code:02x}" if code <= 0xFF else f"\\u{code:04x}"  # noqa: PLR2004 - one byte
+
+
+def strip_code(code: pl.Expr) -> pl.Expr:
+    """Strip from a code what systems add to it or lose: blanks, leading zeros, a fraction of zeros."""
+    return code.str.strip_chars().str.replace(r"\.0+$", "").str.strip_chars_start("0")

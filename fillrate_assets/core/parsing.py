@@ -93,6 +93,15 @@ def extract_unread_text(problem: pl.Expr, contract: TableSchema, name: str) -> p
     return problem.str.extract(f"(?s)(?:^|; ){pattern}{_OF_YEARS}(?:; |$)")
 
 
+def is_unread_only(problem: pl.Expr, contract: TableSchema, names: Iterable[str]) -> pl.Expr:
+    """Return whether `problem` says only that values of some columns could not be read; true where it is null."""
+    rest = problem.fill_null("")
+    for name in names:
+        pattern = _UNREAD_MESSAGE.format(name, ".*?", re.escape(_describe_kind(contract.polars[name])))
+        rest = rest.str.replace(f"(?s)(^|; ){pattern}{_OF_YEARS}", "")
+    return rest.str.strip_chars("; ") == ""
+
+
 def find_wrong_types(present: pl.Schema, contract: TableSchema) -> list[str]:
     """Find the columns whose type holds no value of the contract, such as a list where a number belongs."""
     return [

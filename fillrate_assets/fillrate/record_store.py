@@ -36,6 +36,8 @@ RECORDS: Final = declare_table(
 LEDGER: Final = declare_table(schema.LEDGER)
 WAIVERS: Final = declare_table(schema.WAIVERS)
 DCS: Final = declare_table(schema.DCS)
+DC_CALENDAR: Final = declare_table(schema.DC_CALENDAR)
+LOADER_REJECTS: Final = declare_table(schema.LOADER_REJECTS)
 RESTATEMENTS: Final = declare_table(
     schema.RESTATEMENTS,
     declare_identity_column(),
@@ -80,6 +82,9 @@ class DayPublication:
     held: str | None = None
     read_at: datetime | None = None
     """When the run began to read the day's sources, UTC; None if an earlier run read them."""
+
+    doubt: str | None = None
+    """What is doubtful about records that are published."""
 
     only_depends: bool = False
     """Whether the run judges the day again for the sake of an earlier one, and computed nothing else of it anew."""
@@ -154,6 +159,14 @@ class RecordStore:
         """Read the reason codes that waive contract lost cases, as `WAIVERS`."""
         return self._read(schema.WAIVERS, WAIVERS)
 
+    def read_calendar(self) -> pl.DataFrame:
+        """Read the days that DCs are open or closed on, as `DC_CALENDAR`."""
+        return self._read(schema.DC_CALENDAR, DC_CALENDAR)
+
+    def read_loader_rejects(self) -> pl.DataFrame:
+        """Read what loaders rejected, by day, as `LOADER_REJECTS`."""
+        return self._read(schema.LOADER_REJECTS, LOADER_REJECTS)
+
     def read_dcs(self) -> pl.DataFrame:
         """Read the distribution centres, as `DCS`."""
         return self._read(schema.DCS, DCS)
@@ -196,6 +209,26 @@ class RecordStore:
     def add_waivers(self, waivers: pl.DataFrame) -> None:
         """Add waivers, or change those that are there."""
         self._merge(WAIVERS, waivers.to_dicts())
+
+    def add_calendar(self, calendar: pl.DataFrame) -> None:
+        """Add days of the calendar, or change those that are there."""
+        self._merge(DC_CALENDAR, calendar.to_dicts())
+
+    def replace_loader_rejects(self, days: pl.DataFrame, counts: pl.DataFrame) -> None:
+        """Replace what loaders rejected on some days: a corrected file lifts the doubt of an earlier one.
+
+        Args:
+            days: dc and ship_date of the days that were loaded.
+            counts: `LOADER_REJECTS` of these days.
+
+        """
+        spans = days.group_by("dc").agg(pl.col("ship_date").unique())
+        with self.database.begin() as connection:
+            for dc, dates in spans.iter_rows():
+                for begin in range(0, len(dates), _MAX_BINDS):
+                    part = LOADER_REJECTS.c.ship_date.in_(dates[begin : begin + _MAX_BINDS])
+                    connection.execute(LOADER_REJECTS.delete().where(LOADER_REJECTS.c.dc == dc, part))
+            bulk_insert.insert(connection, LOADER_REJECTS, counts)
 
     def add_rejects(self, rejects: pl.DataFrame, *, run_id: str) -> int:
         """Add rows that a loader could not attribute to any partition; the same row is stored once.
@@ -271,7 +304,7 @@ def _publish_day(connection: sa.Connection, day: DayPublication, run_id: str, no
                 "records": records.height if day.held is None else (before or {}).get("records", 0),
                 "checksum": checksum,
                 "state": "PUBLISHED" if day.held is None else "HELD",
-                "reason": day.held,
+                "reason": day.held or day.doubt,
             }
         )
         if before is not None and all(before[name] == value for name, value in entry.items()):

@@ -27,6 +27,9 @@ _SHIP_DATE: Final = Column("ship_date", pl.Date, "Business date of the DC on whi
 _ITEM: Final = Column("item", pl.String, "Item number")
 _ORDER_ID: Final = Column("order_id", pl.String, "Customer order")
 _LINE_NO: Final = Column("line_no", pl.Int64, "Line of the order")
+_SCHEDULE_LINE: Final = Column(
+    "schedule_line", pl.Int64, "Delivery schedule of the line, where one line ships in several", nullable=True
+)
 _PROCESSED_AT: Final = Column("processed_at", TIMESTAMP, "When the source last processed the row", "UTC")
 _SOURCE_SEQ: Final = Column("source_seq", pl.Int64, "Sequence of the source; breaks ties of processed_at")
 _PROBLEM: Final = Column(
@@ -37,6 +40,13 @@ _MOVED_AT: Final = Column(
     TIMESTAMP,
     "When a later version was processed that ships on another date",
     "UTC",
+    nullable=True,
+    derived=True,
+)
+_RIVAL_SHIP_DATE: Final = Column(
+    "rival_ship_date",
+    pl.Date,
+    "Another ship date that a row of the same version gives: neither is later",
     nullable=True,
     derived=True,
 )
@@ -60,6 +70,7 @@ ORDER_LINES: Final = TableSchema(
         _SHIP_DATE,
         _ORDER_ID,
         _LINE_NO,
+        _SCHEDULE_LINE,
         _define_text("customer", "Customer (store) that ordered"),
         _define_text("item", "Item number as ordered"),
         Column("ordered_qty", CASES, "Quantity ordered, in `uom`", "uom", nullable=True),
@@ -73,6 +84,7 @@ ORDER_LINES: Final = TableSchema(
         _PROCESSED_AT,
         _SOURCE_SEQ,
         _MOVED_AT,
+        _RIVAL_SHIP_DATE,
         _PROBLEM,
     ),
 )
@@ -85,6 +97,8 @@ SHIPMENT_LINES: Final = TableSchema(
         _SHIP_DATE,
         _ORDER_ID,
         _LINE_NO,
+        _SCHEDULE_LINE,
+        _define_text("shipment_id", "Delivery, ASN or bill of lading: shipments of a line add up"),
         Column("shipped_qty", CASES, "Quantity shipped, in `uom`", "uom", nullable=True),
         _define_text("uom", "Unit of measure of the quantity"),
         Column("shipped_at", TIMESTAMP, "Left the DC", "UTC", nullable=True),
@@ -93,6 +107,7 @@ SHIPMENT_LINES: Final = TableSchema(
         _PROCESSED_AT,
         _SOURCE_SEQ,
         _MOVED_AT,
+        _RIVAL_SHIP_DATE,
         _PROBLEM,
     ),
 )
@@ -136,18 +151,22 @@ CLASSIFIED_LINES: Final = TableSchema(
         _SHIP_DATE,
         _define_text("order_id", "Customer order"),
         Column("line_no", pl.Int64, "Line of the order", nullable=True),
+        _SCHEDULE_LINE,
+        _define_text("shipment_id", "Shipment; only of shipment lines"),
         _define_text("customer", "Customer (store) that ordered"),
         _define_text("item", "Item number"),
         _VENDOR,
         _DEPARTMENT,
         Column("disposition", pl.String, "COUNTED, EXCLUDED, REJECTED or SUPERSEDED"),
-        _define_text("reason", "Why it was not counted"),
+        _define_text("reason", "Why it was not counted, or what is doubtful about it"),
         _define_cases("ordered_cases", "Ordered", nullable=True),
         _define_cases("shipped_cases", "Shipped, capped at what the line ordered", nullable=True),
         _define_cases("over_cases", "Shipped beyond what the line ordered", nullable=True),
         _define_cases("sub_cases", "Shipped on substitute lines for this line", nullable=True),
         _define_text("reason_code", "Why short, as the shipping records say: X12 element 892"),
         Column("on_time", pl.Boolean, "Arrived by the promised date; null: unknown", nullable=True),
+        Column("shipments", pl.Int64, "Shipment lines that speak for the line", "rows", nullable=True),
+        _define_cases("rejected_cases", "Size of a rejected row, where it could be read", nullable=True),
         _define_text("raw", "The row as it came, as JSON; only where rejected"),
     ),
 )
@@ -242,6 +261,16 @@ DCS: Final = TableSchema(
     ),
 )
 
+DC_CALENDAR: Final = TableSchema(
+    "dc_calendar",
+    ("dc", "ship_date"),
+    (
+        _DC,
+        _SHIP_DATE,
+        Column("open", pl.Boolean, "Whether the DC ships on the day, even if nothing is ordered"),
+    ),
+)
+
 WAIVERS: Final = TableSchema(
     "waivers",
     ("reason_code", "valid_from"),
@@ -297,6 +326,19 @@ REJECTS: Final = TableSchema(
     ),
 )
 
+LOADER_REJECTS: Final = TableSchema(
+    "loader_rejects",
+    ("dc", "ship_date", "table"),
+    (
+        _DC,
+        _SHIP_DATE,
+        Column("table", pl.String, "order_lines or shipment_lines"),
+        Column("rejected", pl.Int64, "Rows of the day that the loader rejected", "rows"),
+        Column("unplaced", pl.Int64, "Rejected rows of the DC that name no day", "rows"),
+        Column("dc_rows", pl.Int64, "Rows of the DC, those that name no day included", "rows"),
+    ),
+)
+
 LEDGER: Final = TableSchema(
     "ledger",
     ("dc", "ship_date"),
@@ -314,7 +356,7 @@ LEDGER: Final = TableSchema(
         Column("records", pl.Int64, "Records in force", "records"),
         _define_text("checksum", "SHA-256 of the records and rejects in force"),
         Column("state", pl.String, "PUBLISHED or HELD"),
-        _define_text("reason", "Why it is held"),
+        _define_text("reason", "Why it is held, or what is doubtful about it"),
         Column("run_id", pl.String, "Dagster run that wrote it"),
         Column("published_at", TIMESTAMP, "When it was written", "UTC"),
     ),

@@ -234,6 +234,8 @@ def _write_lines(
         pl.lit(trading.day).alias("ship_date"),
         pl.format("{}-{}-{}-{}", number, pl.lit(f"{trading.day:%y%m%d}"), store, nth_of_store).alias("order_id"),
         "line_no",
+        pl.lit(None, pl.Int64).alias("schedule_line"),
+        pl.format("D{}-{}-{}-{}", number, pl.lit(f"{trading.day:%y%m%d}"), store, nth_of_store).alias("shipment_id"),
         pl.format("S{}{}", number, store).alias("customer"),
         pl.when(kind == "NO_ITEM")
         .then(pl.lit(""))

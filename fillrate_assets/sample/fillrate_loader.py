@@ -15,7 +15,8 @@ from pydantic import BaseModel
 from fillrate_assets.core.database_url import quote_path
 from fillrate_assets.core.errors import PermanentFailure
 from fillrate_assets.fillrate.record_store import RecordStore
-from fillrate_assets.fillrate.rules.line_classification import LINE_KEY
+from fillrate_assets.fillrate.rules.loader_rejects import count_loader_rejects
+from fillrate_assets.fillrate.rules.row_versions import LINE_KEY
 from fillrate_assets.fillrate.sources.contract_files import Contracts
 from fillrate_assets.fillrate.sources.instock_warehouse import InstockWarehouse
 from fillrate_assets.fillrate.sources.order_system import OrderSystem
@@ -210,7 +211,13 @@ def load(settings: Settings, contracts: Contracts, *, loaded_at: datetime) -> Lo
         pl.DataFrame({"dc": unknown}).with_columns(name="dc", time_zone=pl.lit("UTC"), active=pl.lit(value=True))
     )
     systems.record_store.add_waivers(contracts.waivers)
+    systems.record_store.add_calendar(contracts.dc_calendar)
     systems.record_store.add_rejects(contracts.rejects, run_id="load")
+    counts = count_loader_rejects(
+        contracts.order_lines.lazy(), contracts.shipment_lines.lazy(), contracts.rejects.lazy()
+    ).collect()
+    covered = [frame.select("dc", "ship_date") for frame in (contracts.order_lines, contracts.shipment_lines, counts)]
+    systems.record_store.replace_loader_rejects(pl.concat(covered).unique(), counts)
     systems.receive(order_lines, shipment_lines, snapshots)
     return LoadResult(
         {
@@ -234,17 +241,29 @@ def _select_new(
     """Select the rows that are new: not stored to the letter, nor, where they carry no time, in force already."""
     if rows.is_empty():
         return rows
-    key = LINE_KEY if "line_no" in rows.columns else ["dc", "ship_date", "item"]
+    key = _get_identity(rows)
     spans = rows.group_by("dc").agg(pl.col("ship_date").min().alias("first"), pl.col("ship_date").max().alias("last"))
     stored_rows = pl.concat([stored(dc, first, last) for dc, first, last in spans.sort("dc").iter_rows()])
     rows = (
-        rows.drop("moved_at", strict=False).with_columns(pl.col(clock).fill_null(loaded_at)).unique(maintain_order=True)
+        rows.drop("moved_at", "rival_ship_date", strict=False)
+        .with_columns(pl.col(clock).fill_null(loaded_at))
+        .unique(maintain_order=True)
     )
     unstored = rows.join(stored_rows, on=rows.columns, how="anti", nulls_equal=True, maintain_order="left")
     content = [name for name in rows.columns if name not in {clock, "source_seq"}]
+    if "moved_at" in stored_rows.columns:
+        # What has moved to another day is not in force on this one.
+        stored_rows = stored_rows.filter(pl.col("moved_at").is_null())
     latest = stored_rows.sort(clock, "source_seq" if "source_seq" in rows.columns else clock).unique(key, keep="last")
     undated = unstored.filter(pl.col(clock) == loaded_at).join(latest, on=content, how="anti", nulls_equal=True)
     return pl.concat([unstored.filter(pl.col(clock) != loaded_at), undated])
+
+
+def _get_identity(rows: pl.DataFrame) -> list[str]:
+    """Return the columns that versions of a row share."""
+    if "line_no" not in rows.columns:
+        return ["dc", "ship_date", "item"]
+    return [*LINE_KEY, *(name for name in ("shipment_id", "shipped_at") if name in rows.columns)]
 
 
 def _locate_systems(settings: Settings, folder: Path) -> dict[str, Any]:

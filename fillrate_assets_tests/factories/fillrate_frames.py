@@ -59,6 +59,17 @@ def make_waivers(*rows: Row) -> pl.LazyFrame:
     return _make_frame(schema.WAIVERS, rows, lambda _: {"valid_from": date(2020, 1, 1)})
 
 
+def make_calendar(*rows: Row) -> pl.LazyFrame:
+    """`DC_CALENDAR`: open."""
+    return _make_frame(schema.DC_CALENDAR, rows, lambda _: {"dc": "DC01", "ship_date": DAY, "open": True})
+
+
+def make_loader_rejects(*rows: Row) -> pl.LazyFrame:
+    """`LOADER_REJECTS`: one order line of the day."""
+    facts = {"table": "order_lines", "rejected": 1, "unplaced": 0, "dc_rows": 100}
+    return _make_frame(schema.LOADER_REJECTS, rows, lambda _: {"dc": "DC01", "ship_date": DAY, **facts})
+
+
 def make_counted_lines(*rows: Row) -> pl.LazyFrame:
     """`CLASSIFIED_LINES`: 10 cases ordered and shipped in time each, on lines 1, 2, 3... of order O1."""
     facts = {
@@ -73,6 +84,7 @@ def make_counted_lines(*rows: Row) -> pl.LazyFrame:
         "over_cases": 0,
         "sub_cases": 0,
         "on_time": True,
+        "shipments": 1,
     }
     return _make_frame(schema.CLASSIFIED_LINES, rows, lambda n: {**_make_line(n), **facts})
 
@@ -95,7 +107,7 @@ def classify_rows(
         orders, shipments, make_items({}) if master is None else master
     ).collect()
     schema.CLASSIFIED_LINES.validate(frame)
-    return frame.sort("source_table", "order_id", "line_no", "disposition").to_dicts()
+    return frame.sort("source_table", "order_id", "line_no", "schedule_line", "disposition").to_dicts()
 
 
 def take_only_row(frame: pl.LazyFrame) -> Row:

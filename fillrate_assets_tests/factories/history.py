@@ -10,7 +10,7 @@ from polars.testing import assert_frame_equal
 
 from fillrate_assets.core import parsing
 from fillrate_assets.fillrate import schema
-from fillrate_assets.fillrate.rules import line_classification, lost_cases, rolling_baseline
+from fillrate_assets.fillrate.rules import item_days, line_classification, lost_cases, rolling_baseline
 from fillrate_assets.sample.network import Activity, Network, draw_master_data, simulate_activity
 
 SMALL = Network(seed=7, dcs=3, items=300, days=40)
@@ -64,7 +64,7 @@ class History:
 
     @cached_property
     def item_days(self) -> pl.DataFrame:
-        return line_classification.compute_item_days(self.lines.lazy(), self.snapshots.lazy(), self.items).collect()
+        return item_days.compute_item_days(self.lines.lazy(), self.snapshots.lazy(), self.items).collect()
 
     @cached_property
     def records(self) -> pl.DataFrame:

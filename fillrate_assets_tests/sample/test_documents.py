@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from fillrate_assets.fillrate import schema
-from fillrate_assets.fillrate.rules import line_classification, quality_gate, service_metrics
+from fillrate_assets.fillrate.rules import quality_gate, service_metrics
 from fillrate_assets.sample.documents import INSTOCK_SNAPSHOTS, ORDER_LINES, SHIPMENT_LINES, TRUTH
 from fillrate_assets.sample.network import Network, draw_master_data, simulate_activity
 from fillrate_assets_tests.factories.history import LINE_KEY, SMALL, History
@@ -97,7 +97,8 @@ def test_every_disposition_occurs_at_its_rate(
 def test_nothing_is_classified_for_another_reason_than_intended(history: History) -> None:
     assert history.lines.filter(source_table="order_lines")["reason"].str.replace(r"'\d+x'", "'_x'").n_unique() == 16
     shipments = history.lines.filter(source_table="shipment_lines")
-    assert set(shipments["disposition"]) == {"REJECTED"}
+    assert set(shipments.filter(disposition="SUPERSEDED")["reason"]) == {"a later version of the line exists"}
+    shipments = shipments.filter(disposition="REJECTED")
     assert not shipments["reason"].str.contains("no order line|negative").any()
 
 
@@ -199,9 +200,10 @@ def test_only_the_partition_without_a_snapshot_is_held(history: History) -> None
 
 
 def test_no_partition_exceeds_the_reject_rate(history: History) -> None:
-    rates = line_classification.compute_reject_rates(history.lines.lazy()).collect()
+    rates = quality_gate.compute_reject_rates(history.lines.lazy()).collect()
     assert rates.height == SMALL.dcs * len(SMALL.ship_days)
-    assert rates.filter(pl.col("reject_rate") > 0.05).is_empty()
+    assert quality_gate.find_days_of_rejects(history.lines.lazy()) == {}
+    assert quality_gate.find_doubts(history.lines.lazy()) == {}
 
 
 def test_every_path_and_flag_of_the_method_occurs(history: History) -> None:
@@ -274,5 +276,5 @@ def test_service_looks_like_that_of_a_real_network(history: History) -> None:
     assert 0.95 < total["case_fill_rate"] < 0.985
     assert 0.94 < total["line_fill_rate"] < 0.985
     assert total["order_fill_rate"] < 0.7
-    assert 0.85 < total["on_time_rate"] < 0.95
+    assert 0.5 < total["on_time_rate"] < 0.7
     assert total["otif_rate"] < total["order_fill_rate"]

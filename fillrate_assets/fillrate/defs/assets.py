@@ -16,11 +16,14 @@ from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.defs import metadata
 from fillrate_assets.fillrate.defs.lake_repair import LakeRepair
 from fillrate_assets.fillrate.record_store import DayPublication, PublishResult, RecordStore
+from fillrate_assets.fillrate.report.queries import get_gate_limits
 from fillrate_assets.fillrate.rules import failure_messages, item_master_changes, rolling_baseline, service_metrics
+from fillrate_assets.fillrate.rules import item_days as item_day_rules
 from fillrate_assets.fillrate.rules import line_classification as line_rules
 from fillrate_assets.fillrate.rules import lost_cases as lost_case_rules
+from fillrate_assets.fillrate.rules import rejects as reject_rules
 from fillrate_assets.fillrate.rules.change_planner import NOTHING_PROCESSED, VERSIONS
-from fillrate_assets.fillrate.rules.quality_gate import find_held_days
+from fillrate_assets.fillrate.rules.quality_gate import find_doubts, find_held_days
 from fillrate_assets.fillrate.rules.rolling_baseline import LOOK_BACK_DAYS
 from fillrate_assets.fillrate.sources.instock_warehouse import InstockWarehouse
 from fillrate_assets.fillrate.sources.order_system import OrderSystem
@@ -164,6 +167,7 @@ def items(
 def classified_lines(
     context: dg.AssetExecutionContext,
     dc_lock: dg.ResourceParam[DcLock],
+    settings: dg.ResourceParam[Settings],
     record_store: dg.ResourceParam[RecordStore],
     lake: dg.ResourceParam[Lake],
     lake_repair: dg.ResourceParam[LakeRepair],
@@ -178,11 +182,12 @@ def classified_lines(
     master = items.read()
     lake_repair.restore(context, master)
     sources = [each.read() for each in (orders, shipments, instock_snapshots)]
+    complete = settings.sources.shipment_times_complete
 
     def classify(span: DcDateRange) -> pl.DataFrame:
         ordered, shipped, stocked = (_of(frame, span) for frame in sources)
-        judged = line_rules.classify_lines(ordered, shipped, master, zones)
-        return pl.concat([judged, line_rules.classify_snapshot_rejects(stocked)]).collect()
+        judged = line_rules.classify_lines(ordered, shipped, master, zones, times_complete=complete)
+        return pl.concat([judged, item_day_rules.classify_snapshot_rejects(stocked)]).collect()
 
     return _replace(
         context, lake, schema.CLASSIFIED_LINES, partitions.list_changed_days(context), classify, metadata.lines
@@ -210,7 +215,7 @@ def item_days(
     lines, snapshots, master = (each.read() for each in (classified_lines, instock_snapshots, items))
 
     def compute(span: DcDateRange) -> pl.DataFrame:
-        return line_rules.compute_item_days(_of(lines, span), _of(snapshots, span), master).collect()
+        return item_day_rules.compute_item_days(_of(lines, span), _of(snapshots, span), master).collect()
 
     return _replace(context, lake, schema.ITEM_DAYS, partitions.list_changed_days(context), compute, metadata.item_days)
 
@@ -227,16 +232,17 @@ def item_days(
 def rolling_averages(
     context: dg.AssetExecutionContext,
     dc_lock: dg.ResourceParam[DcLock],
+    record_store: dg.ResourceParam[RecordStore],
     lake: dg.ResourceParam[Lake],
     item_days: LakeInput,
 ) -> dg.MaterializeResult[None]:
     """Mean daily ordered cases on the in-stock ship days before each ship date."""
     dc_lock.acquire(context)
-    observed = item_days.read()
+    observed, calendar = item_days.read(), record_store.read_calendar().lazy()
 
     def compute(span: DcDateRange) -> pl.DataFrame:
         of_dc = observed.filter(pl.col("dc") == span.dc)
-        return rolling_baseline.compute_rolling_averages(of_dc, span.ship_dates).collect()
+        return rolling_baseline.compute_rolling_averages(of_dc, span.ship_dates, calendar).collect()
 
     return _replace(context, lake, schema.ROLLING_AVERAGES, partitions.list_days(context), compute, metadata.averages)
 
@@ -264,14 +270,14 @@ def lost_cases(
     """Of everything ordered, what did not ship, and on which path; held days leave their last good records."""
     dc_lock.acquire(context)
     lines, days, averages = (each.read() for each in (classified_lines, item_days, rolling_averages))
-    held = _held(context, settings, lines, days)
-    waivers = record_store.read_waivers().lazy()
+    held = _held(context, settings, record_store, lines, days)
+    waivers, calendar = record_store.read_waivers().lazy(), record_store.read_calendar().lazy()
     add_partition_metadata(
         context, {partitions.make_key(dc, day): {"held": reason} for (dc, day), reason in held.items()}
     )
 
     def compute(span: DcDateRange) -> pl.DataFrame:
-        records = lost_case_rules.compute_lost_cases(_of(days, span), _of(averages, span), waivers)
+        records = lost_case_rules.compute_lost_cases(_of(days, span), _of(averages, span), waivers, calendar)
         return records.sort("dc", "ship_date", "item").collect()
 
     judged = [day for day in partitions.list_days(context) if day not in held]
@@ -340,8 +346,9 @@ def published_records(
     """Publish the records with their rejects, restatements and the ledger, a transaction a day."""
     dc_lock.acquire(context)
     lines, judged = classified_lines.read(), lost_cases.read()
-    held = _held(context, settings, lines, item_days.read())
-    rejects = split_by_day(line_rules.select_rejects(lines).collect())
+    held = _held(context, settings, record_store, lines, item_days.read())
+    doubts = find_doubts(_of_run(context, lines))
+    rejects = split_by_day(reject_rules.select_rejects(lines).collect())
     versions = _versions(*(_of_run(context, source.read()) for source in (orders, shipments, instock_snapshots)))
     now, read_at = datetime.now(UTC), _read_at(context)
     changed = set(partitions.list_changed_days(context))
@@ -357,6 +364,7 @@ def published_records(
                 versions.get(day, _NOTHING_PROCESSED),
                 held.get(day),
                 read_at if day in changed else None,
+                doubts.get(day),
                 only_depends=day not in computed,
             )
             for day in span.partition_keys
@@ -457,11 +465,23 @@ def _describe_days(
 
 
 def _held(
-    context: dg.AssetExecutionContext, settings: Settings, classified_lines: pl.LazyFrame, item_days: pl.LazyFrame
+    context: dg.AssetExecutionContext,
+    settings: Settings,
+    record_store: RecordStore,
+    classified_lines: pl.LazyFrame,
+    item_days: pl.LazyFrame,
 ) -> dict[PartitionKey, str]:
     """Which days of the run must not be judged."""
     lines, days = _of_run(context, classified_lines), _of_run(context, item_days)
-    return find_held_days(lines, days, settings.health.max_reject_share, settings.health.max_missing_share)
+    return find_held_days(
+        lines,
+        days,
+        get_gate_limits(settings),
+        calendar=record_store.read_calendar().lazy(),
+        loader_rejects=_of_run(context, record_store.read_loader_rejects().lazy()).filter(
+            pl.col("dc").is_in(sorted({dc for dc, _ in partitions.list_days(context)}))
+        ),
+    )
 
 
 def _of_run(context: dg.AssetExecutionContext, frame: pl.LazyFrame) -> pl.LazyFrame:

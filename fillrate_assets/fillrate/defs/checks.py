@@ -20,6 +20,7 @@ from fillrate_assets.fillrate.defs.assets import (
     rolling_averages,
 )
 from fillrate_assets.fillrate.record_store import RecordStore
+from fillrate_assets.fillrate.report.queries import get_gate_limits
 from fillrate_assets.fillrate.rules.quality_gate import find_days_of_rejects, find_held_days
 from fillrate_assets.orchestration import partitions
 from fillrate_assets.orchestration.asset_options import configure_check
@@ -33,6 +34,12 @@ MIN_BASELINE_COVERAGE: Final = 0.80
 
 _NAMED: Final = 20
 _NAMED_ITEMS: Final = 5
+
+
+def _read_loader_rejects(context: dg.AssetCheckExecutionContext, record_store: RecordStore) -> pl.LazyFrame:
+    """Read what loaders rejected of the days of the run."""
+    days = pl.LazyFrame(partitions.list_days(context), schema=["dc", "ship_date"], orient="row")
+    return record_store.read_loader_rejects().lazy().join(days, on=["dc", "ship_date"], how="semi")
 
 
 def make_contract_check(asset: dg.AssetsDefinition, table: TableSchema) -> dg.AssetChecksDefinition:
@@ -57,11 +64,17 @@ def make_contract_check(asset: dg.AssetsDefinition, table: TableSchema) -> dg.As
 @dg.asset_check(asset=classified_lines, blocking=True)
 @translate_failures()
 def reject_rate(
-    context: dg.AssetCheckExecutionContext, settings: dg.ResourceParam[Settings], lake: dg.ResourceParam[Lake]
+    context: dg.AssetCheckExecutionContext,
+    settings: dg.ResourceParam[Settings],
+    record_store: dg.ResourceParam[RecordStore],
+    lake: dg.ResourceParam[Lake],
 ) -> dg.AssetCheckResult:
-    """Too many unusable order lines: the day is held; if that is every day of the run, the run stops here."""
+    """Too many unusable rows, or rows that contradict each other: the day is held.
+
+    If that is every day of the run, the run stops here.
+    """
     lines = _stored(context, lake, schema.CLASSIFIED_LINES)
-    bad = find_days_of_rejects(lines, settings.health.max_reject_share)
+    bad = find_days_of_rejects(lines, get_gate_limits(settings), _read_loader_rejects(context, record_store))
     # A range goes on without its bad days: they are held one by one further down.
     stops = len(bad) == lines.select(pl.struct("dc", "ship_date").n_unique()).collect().item()
     return make_check_result(context, bad, "read the rejects and correct the source", blocking=True, warn=not stops)
@@ -70,14 +83,18 @@ def reject_rate(
 @dg.asset_check(asset=lost_cases)
 @translate_failures()
 def snapshot_coverage(
-    context: dg.AssetCheckExecutionContext, settings: dg.ResourceParam[Settings], lake: dg.ResourceParam[Lake]
+    context: dg.AssetCheckExecutionContext,
+    settings: dg.ResourceParam[Settings],
+    record_store: dg.ResourceParam[RecordStore],
+    lake: dg.ResourceParam[Lake],
 ) -> dg.AssetCheckResult:
     """Every day with orders has a usable instock snapshot; a day without one is held, and its last records remain."""
     held = find_held_days(
         _stored(context, lake, schema.CLASSIFIED_LINES),
         _stored(context, lake, schema.ITEM_DAYS),
-        settings.health.max_reject_share,
-        settings.health.max_missing_share,
+        get_gate_limits(settings),
+        calendar=record_store.read_calendar().lazy(),
+        loader_rejects=_read_loader_rejects(context, record_store),
     )
     return make_check_result(
         context, held, "re-deliver the snapshot (or correct the orders), then materialize the day again"

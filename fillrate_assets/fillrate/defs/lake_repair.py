@@ -19,7 +19,7 @@ from fillrate_assets.core.errors import PermanentFailure
 from fillrate_assets.core.partition_key import DcDateRange, PartitionKey
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.record_store import RecordStore
-from fillrate_assets.fillrate.rules import line_classification, service_metrics
+from fillrate_assets.fillrate.rules import item_days, line_classification, service_metrics
 from fillrate_assets.fillrate.rules.rolling_baseline import LOOK_BACK_DAYS
 from fillrate_assets.fillrate.sources.instock_warehouse import InstockWarehouse
 from fillrate_assets.fillrate.sources.order_system import OrderSystem
@@ -120,11 +120,17 @@ class LakeRepair:
             raise PermanentFailure(msg)
         lines = pl.concat(
             [
-                line_classification.classify_lines(ordered.lazy(), shipped.lazy(), master, zones),
-                line_classification.classify_snapshot_rejects(stocked.lazy()),
+                line_classification.classify_lines(
+                    ordered.lazy(),
+                    shipped.lazy(),
+                    master,
+                    zones,
+                    times_complete=self.settings.sources.shipment_times_complete,
+                ),
+                item_days.classify_snapshot_rejects(stocked.lazy()),
             ]
         ).collect()
-        days = line_classification.compute_item_days(lines.lazy(), stocked.lazy(), master).collect()
+        days = item_days.compute_item_days(lines.lazy(), stocked.lazy(), master).collect()
         # Reports show what has lines: of a day that was never published, only averages may know.
         published = [key for key in span.partition_keys if key in processed]
         of_published = pl.col("ship_date").is_in([key.ship_date for key in published])

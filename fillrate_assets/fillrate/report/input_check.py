@@ -11,7 +11,7 @@ import polars as pl
 from fillrate_assets.core.codes import escape_controls
 from fillrate_assets.core.partition_key import PartitionKey
 from fillrate_assets.fillrate.report import labels
-from fillrate_assets.fillrate.rules.line_classification import select_latest_snapshots
+from fillrate_assets.fillrate.rules.item_days import select_latest_snapshots
 from fillrate_assets.fillrate.rules.pipeline import calculate
 from fillrate_assets.fillrate.sources.contract_files import Contracts
 
@@ -114,7 +114,7 @@ def _check_table(contracts: Contracts, classified: pl.DataFrame, name: str, reas
     if name == "order_lines":
         used = of_table.filter(disposition="COUNTED").height
     elif name == "shipment_lines":
-        used = counts.read - excluded - rejected - superseded
+        used = int(classified["shipments"].sum())
     elif name == "instock_snapshots":
         used = select_latest_snapshots(contracts.instock_snapshots.lazy()).collect().height
         usable = contracts.instock_snapshots.height - of_table.filter(disposition="REJECTED").height

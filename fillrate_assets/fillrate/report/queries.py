@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date, timedelta
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
@@ -25,11 +25,14 @@ from fillrate_assets.fillrate.report.doubts import (
 from fillrate_assets.fillrate.report.explain import Evidence
 from fillrate_assets.fillrate.report.service_report import Facts
 from fillrate_assets.fillrate.rules.pipeline import Calculation, PartitionFilter, calculate
-from fillrate_assets.fillrate.rules.quality_gate import find_held_days
+from fillrate_assets.fillrate.rules.quality_gate import GateLimits, find_held_days
 from fillrate_assets.fillrate.rules.rolling_baseline import LOOK_BACK_DAYS
 from fillrate_assets.fillrate.sources.contract_files import Contracts
 from fillrate_assets.settings import Settings
 from fillrate_assets.storage.lake import Lake
+
+if TYPE_CHECKING:
+    from fillrate_assets.fillrate.record_store import RecordStore
 
 _MAX_NAMES: Final = 20
 _NOTHING: Final = "nothing at all; `fillrate run` fills the lake, and --input DIR takes files instead"
@@ -105,7 +108,8 @@ def read_facts_from_lake(
         )
         # The ledger has what was last published; a run that was stopped has left newer days in the lake.
         newer = [day for day in days if part.covers(*day) and (day not in known or written[day] > known[day])]
-        held = _find_held_days(settings, lake, newer) if newer else {}
+        chosen = (lake.read(table, newer) for table in (schema.CLASSIFIED_LINES, schema.ITEM_DAYS))
+        held = _find_held_days(settings, store, newer, *chosen) if newer else {}
         unpublished = {day: UNPUBLISHED for day in days if part.covers(*day) and day not in known}
         doubts = replace(published, held={**held, **published.held}, doubtful={**unpublished, **published.doubtful})
         return Facts(lines, lake.scan(schema.LOST_CASES, *wanted), lake.read_whole(schema.ITEMS), doubts)
@@ -113,9 +117,23 @@ def read_facts_from_lake(
     return read(scope, unplaced), None if earlier is None else read(earlier, unplaced.clear())
 
 
-def _find_held_days(settings: Settings, lake: Lake, days: Sequence[PartitionKey]) -> dict[PartitionKey, str]:
-    lines, item_days = (lake.read(table, days) for table in (schema.CLASSIFIED_LINES, schema.ITEM_DAYS))
-    return find_held_days(lines, item_days, settings.health.max_reject_share, settings.health.max_missing_share)
+def get_gate_limits(settings: Settings) -> GateLimits:
+    """Return the shares above which a day is held."""
+    health = settings.health
+    return GateLimits(health.max_reject_share, health.max_credit_share, health.max_missing_share)
+
+
+def _find_held_days(
+    settings: Settings, store: RecordStore, days: Sequence[PartitionKey], lines: pl.LazyFrame, item_days: pl.LazyFrame
+) -> dict[PartitionKey, str]:
+    chosen = pl.LazyFrame(days, schema={"dc": pl.String, "ship_date": pl.Date}, orient="row")
+    return find_held_days(
+        lines,
+        item_days,
+        get_gate_limits(settings),
+        calendar=store.read_calendar().lazy(),
+        loader_rejects=store.read_loader_rejects().lazy().join(chosen, on=["dc", "ship_date"], how="semi"),
+    )
 
 
 def read_published_doubts(ledger: pl.DataFrame, lines: pl.LazyFrame) -> Doubts:
@@ -152,7 +170,7 @@ def read_evidence_from_lake(settings: Settings, dc: str, ship_date: date, item: 
     item_days = lake.scan(schema.ITEM_DAYS, [dc], look_back.first, ship_date)
     lines = lake.scan(schema.CLASSIFIED_LINES, [dc], ship_date, ship_date)
     today = item_days.filter(pl.col("ship_date") == ship_date)
-    held = find_held_days(lines, today, settings.health.max_reject_share, settings.health.max_missing_share)
+    held = _find_held_days(settings, store, [PartitionKey(dc, ship_date)], lines, today)
     known = lake.scan(schema.ITEM_DAYS)
     if today.head(1).collect().is_empty() and known.head(1).collect().is_empty():
         msg = f"the lake {settings.storage.lake_root} holds {_NOTHING}"

@@ -9,9 +9,12 @@ import polars as pl
 
 from fillrate_assets.core.decimals import to_cases, to_rate, to_units
 from fillrate_assets.fillrate import schema
+from fillrate_assets.fillrate.rules.ship_days import filter_ship_days
 
 
-def compute_lost_cases(item_days: pl.LazyFrame, averages: pl.LazyFrame, waivers: pl.LazyFrame) -> pl.LazyFrame:
+def compute_lost_cases(
+    item_days: pl.LazyFrame, averages: pl.LazyFrame, waivers: pl.LazyFrame, calendar: pl.LazyFrame | None = None
+) -> pl.LazyFrame:
     """Compute one record per item of the driving set of each DC and ship date.
 
     The caller leaves out the partitions that the quality gate holds.
@@ -20,6 +23,7 @@ def compute_lost_cases(item_days: pl.LazyFrame, averages: pl.LazyFrame, waivers:
         item_days: `ITEM_DAYS` of the ship dates to judge.
         averages: `ROLLING_AVERAGES` as of the same ship dates.
         waivers: `WAIVERS`: reason codes that waive contract lost cases.
+        calendar: `DC_CALENDAR`, if there is one.
 
     Returns:
         `LOST_CASES`.
@@ -36,7 +40,7 @@ def compute_lost_cases(item_days: pl.LazyFrame, averages: pl.LazyFrame, waivers:
     owed = pl.col("contract_committed") & supply_caused & pl.col("waived").is_null()
     ignored = path == "FLOW"
     return (
-        select_driving_set(item_days)
+        select_driving_set(item_days, calendar)
         .join(averages, on=["dc", "ship_date", "item"], how="left")
         .with_columns(
             to_units("ordered_cases").alias("o"),
@@ -71,9 +75,9 @@ def compute_lost_cases(item_days: pl.LazyFrame, averages: pl.LazyFrame, waivers:
     )
 
 
-def select_driving_set(item_days: pl.LazyFrame) -> pl.LazyFrame:
-    """Select items with a counted line, and stocked items that were out: those could not be ordered."""
-    return item_days.filter(
+def select_driving_set(item_days: pl.LazyFrame, calendar: pl.LazyFrame | None = None) -> pl.LazyFrame:
+    """Select items with a counted line, and on ship days stocked items that were out: those could not be ordered."""
+    return filter_ship_days(item_days, calendar).filter(
         (pl.col("lines") > 0) | ((pl.col("item_type") == "STOCK") & (pl.col("instock") == "N").fill_null(value=False))
     )
 
@@ -118,6 +122,8 @@ def _expand_waivers(item_days: pl.LazyFrame, waivers: pl.LazyFrame) -> pl.LazyFr
         .unique()
         .join(waivers, how="cross")
         .filter(pl.col("valid_from") <= day, pl.col("valid_to").is_null() | (day <= pl.col("valid_to")))
-        .select("reason_code", "ship_date", pl.lit(value=True).alias("waived"))
+        .select(
+            pl.col("reason_code").str.strip_chars().str.to_uppercase(), "ship_date", pl.lit(value=True).alias("waived")
+        )
         .unique()
     )

@@ -13,8 +13,15 @@ import polars as pl
 
 from fillrate_assets.core.partition_key import PartitionKey
 from fillrate_assets.fillrate import schema
-from fillrate_assets.fillrate.rules import line_classification, lost_cases, rolling_baseline
-from fillrate_assets.fillrate.rules.quality_gate import find_days_of_rejects, find_days_without_snapshot
+from fillrate_assets.fillrate.rules import (
+    item_days,
+    line_classification,
+    loader_rejects,
+    lost_cases,
+    quality_gate,
+    rejects,
+    rolling_baseline,
+)
 
 
 @dataclass(frozen=True)
@@ -52,8 +59,11 @@ class Inputs:
     instock_snapshots: pl.LazyFrame
     items: pl.LazyFrame
     waivers: pl.LazyFrame
+    dc_calendar: pl.LazyFrame
     rejects: pl.LazyFrame
     time_zones: Mapping[str, str]
+    times_complete: bool = False
+    """Whether every shipment has a time."""
 
 
 @dataclass(frozen=True)
@@ -85,35 +95,41 @@ def calculate(inputs: Inputs, scope: PartitionFilter | None = None) -> Calculati
     classified = pl.concat(
         [
             line_classification.classify_lines(
-                inputs.order_lines, inputs.shipment_lines, inputs.items, inputs.time_zones
+                inputs.order_lines,
+                inputs.shipment_lines,
+                inputs.items,
+                inputs.time_zones,
+                times_complete=inputs.times_complete,
             ),
-            line_classification.classify_snapshot_rejects(inputs.instock_snapshots),
+            item_days.classify_snapshot_rejects(inputs.instock_snapshots),
         ]
     ).collect()
-    days = line_classification.compute_item_days(classified.lazy(), inputs.instock_snapshots, inputs.items).collect()
-    untyped = inputs.rejects.filter(pl.col("dc").is_not_null() & pl.col("ship_date").is_not_null()).select(
-        pl.col("table").alias("source_table"), "dc", "ship_date", pl.lit("REJECTED").alias("disposition"), "reason"
-    )
+    days = item_days.compute_item_days(classified.lazy(), inputs.instock_snapshots, inputs.items).collect()
     in_scope = scope.filter(classified.lazy())
     judged = scope.filter(days.lazy())
-    held = find_days_without_snapshot(judged)
-    doubtful = find_days_of_rejects(pl.concat([in_scope, scope.filter(untyped)], how="diagonal"))
+    held = quality_gate.find_days_without_snapshot(judged, calendar=inputs.dc_calendar)
+    counts = loader_rejects.count_loader_rejects(inputs.order_lines, inputs.shipment_lines, inputs.rejects)
+    doubtful = quality_gate.join_reasons(
+        quality_gate.find_days_of_rejects(in_scope, loader_rejects=scope.filter(counts)),
+        quality_gate.find_doubts(in_scope),
+    )
     held_rows = pl.LazyFrame(list(held), schema={"dc": pl.String, "ship_date": pl.Date}, orient="row")
     ship_dates = judged.select(pl.col("ship_date").unique().sort()).collect().to_series().to_list()
     records = lost_cases.compute_lost_cases(
         judged.join(held_rows, on=["dc", "ship_date"], how="anti"),
-        rolling_baseline.compute_rolling_averages(days.lazy(), ship_dates),
+        rolling_baseline.compute_rolling_averages(days.lazy(), ship_dates, inputs.dc_calendar),
         inputs.waivers,
+        inputs.dc_calendar,
     ).sort("dc", "ship_date", "item")
     placeless = pl.col("dc").is_null() | pl.col("ship_date").is_null()
-    rejects = pl.concat(
+    rejected = pl.concat(
         [
             inputs.rejects.filter(placeless),
             scope.filter(inputs.rejects.filter(~placeless)),
-            line_classification.select_rejects(in_scope),
+            rejects.select_rejects(in_scope),
         ]
     ).sort("table", "dc", "ship_date", "key", "reason", "raw")
     scoped_lines, scoped_records, scoped_rejects = pl.collect_all(
-        [in_scope, schema.LOST_CASES.conform(records), schema.REJECTS.conform(rejects)]
+        [in_scope, schema.LOST_CASES.conform(records), schema.REJECTS.conform(rejected)]
     )
     return Calculation(scoped_lines, days, scoped_records, scoped_rejects, held, doubtful)

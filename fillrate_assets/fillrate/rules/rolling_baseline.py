@@ -10,6 +10,7 @@ import polars as pl
 
 from fillrate_assets.core.decimals import divide_half_up, to_cases, to_units
 from fillrate_assets.fillrate import schema
+from fillrate_assets.fillrate.rules.ship_days import filter_ship_days
 
 LOOK_BACK_DAYS: Final = 28
 WINDOW_DAYS: Final = 7
@@ -17,7 +18,9 @@ MAX_OBSERVATIONS: Final = 7
 MIN_OBSERVATIONS: Final = 3
 
 
-def compute_rolling_averages(item_days: pl.LazyFrame, ship_dates: Sequence[date]) -> pl.LazyFrame:
+def compute_rolling_averages(
+    item_days: pl.LazyFrame, ship_dates: Sequence[date], calendar: pl.LazyFrame | None = None
+) -> pl.LazyFrame:
     """Compute baselines as of each ship date, from the 28 days before it (methodology, "The baseline").
 
     An observation is a DC ship day on which the item was stocked and available: snapshot Y, or no record but
@@ -27,6 +30,7 @@ def compute_rolling_averages(item_days: pl.LazyFrame, ship_dates: Sequence[date]
     Args:
         item_days: `ITEM_DAYS`; rows outside the look-back of `ship_dates` are ignored.
         ship_dates: the dates to compute; need not be contiguous.
+        calendar: `DC_CALENDAR`, if there is one.
 
     Returns:
         `ROLLING_AVERAGES` for every DC and item with an observation in the 28 days before the ship date.
@@ -35,7 +39,8 @@ def compute_rolling_averages(item_days: pl.LazyFrame, ship_dates: Sequence[date]
     if not ship_dates:
         return schema.ROLLING_AVERAGES.make_empty()
     first, last = min(ship_dates) - timedelta(days=LOOK_BACK_DAYS), max(ship_dates)
-    observed = _select_observations(item_days.filter(pl.col("ship_date").is_between(first, last, closed="left")))
+    within = item_days.filter(pl.col("ship_date").is_between(first, last, closed="left"))
+    observed = _select_observations(filter_ship_days(within, calendar))
     rows = (last - first).days + 1
     # One dense calendar per DC and item, laid end to end: sums over any window are then differences of one
     # running total, and 28 lead days hold every window inside its own item.
@@ -93,9 +98,7 @@ def compute_rolling_averages(item_days: pl.LazyFrame, ship_dates: Sequence[date]
 
 
 def _select_observations(item_days: pl.LazyFrame) -> pl.LazyFrame:
-    shipped = pl.col("shipped_cases")
-    ship_day = (shipped > 0).any().over("dc", "ship_date")
-    available = (pl.col("instock") == "Y") | (pl.col("instock").is_null() & (shipped > 0))
-    return item_days.filter(ship_day & available.fill_null(value=False) & (pl.col("item_type") == "STOCK")).select(
+    available = (pl.col("instock") == "Y") | (pl.col("instock").is_null() & (pl.col("shipped_cases") > 0))
+    return item_days.filter(available.fill_null(value=False) & (pl.col("item_type") == "STOCK")).select(
         "dc", "item", "ship_date", to_units("ordered_cases").alias("ordered")
     )

@@ -11,16 +11,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
+from typing import Final
 
 import polars as pl
 
-from fillrate_assets.core import decimals
+from fillrate_assets.core import codes, decimals, parsing
 from fillrate_assets.core.conventions import Conventions
 from fillrate_assets.core.errors import ContractViolation, PermanentFailure
 from fillrate_assets.core.table_schema import TIMESTAMP
 from fillrate_assets.fillrate import schema
-from fillrate_assets.fillrate.rules.line_classification import LINE_KEY
+from fillrate_assets.fillrate.rules.line_classification import find_business_date
 from fillrate_assets.fillrate.rules.pipeline import Inputs
+from fillrate_assets.fillrate.rules.row_versions import LINE_KEY
 from fillrate_assets.fillrate.sources.contract_tables import EARLIEST_DATE, SHIPPED_COLUMNS, TABLES
 from fillrate_assets.fillrate.sources.mapped_tables import RawTable, read_table
 from fillrate_assets.fillrate.sources.table_mapping import TableMapping, read_mapping
@@ -35,6 +37,13 @@ from fillrate_assets.fillrate.sources.table_parsing import (
 )
 from fillrate_assets.storage.file_formats import describe_contents, translate_reader_errors
 from fillrate_assets.storage.file_mapping import MAPPING_FILE
+
+_ONLY_SHIPMENT: Final = "order line"
+"""Identity of the shipment that a row of order_lines itself tells of: its versions are those of the line."""
+
+_SEVERAL_DATES: Final = (
+    "the order line ships on several dates, and the shipment names neither a schedule line nor a date"
+)
 
 
 @dataclass(frozen=True)
@@ -59,6 +68,7 @@ class Contracts:
     items: pl.DataFrame
     dcs: pl.DataFrame
     waivers: pl.DataFrame
+    dc_calendar: pl.DataFrame
     rejects: pl.DataFrame
     counts: Mapping[str, TableCounts] = field(default_factory=dict)
     """By table, those that the directory has."""
@@ -80,6 +90,7 @@ class Contracts:
             instock_snapshots=self.instock_snapshots.lazy(),
             items=self.items.lazy(),
             waivers=self.waivers.lazy(),
+            dc_calendar=self.dc_calendar.lazy(),
             rejects=self.rejects.lazy(),
             time_zones=self.time_zones,
         )
@@ -125,6 +136,7 @@ def read_directory(path: Path | str, mapping: Path | str | None = None, *, loade
         snapshots, snapshot_rejects = _place_snapshots(tables["instock_snapshots"], reading)
         item_rows, item_rejects, repeated_items = _check_items(items, reading)
         waivers, waiver_rejects, repeated_waivers = _check_waivers(tables["waivers"], reading)
+        calendar = _check_calendar(tables["dc_calendar"], reading)
     there = [table for table in tables.values() if table is not None]
     superseded = {"items": repeated_items, "waivers": repeated_waivers}
     return Contracts(
@@ -134,6 +146,7 @@ def read_directory(path: Path | str, mapping: Path | str | None = None, *, loade
         items=item_rows,
         dcs=dcs,
         waivers=waivers,
+        dc_calendar=calendar,
         rejects=pl.concat(
             [
                 *[make_ragged_rejects(table) for table in there],
@@ -195,22 +208,50 @@ def _place_order_lines(table: RawTable, reading: _Reading) -> tuple[pl.DataFrame
 def _place_shipment_lines(
     table: RawTable, order_lines: pl.DataFrame, reading: _Reading
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    promised = (
-        order_lines.sort("processed_at", "source_seq", "ship_date")
-        .unique(LINE_KEY, keep="last")
-        .select(*LINE_KEY, pl.col("ship_date").alias("promised"))
-    )
+    line = ["dc", "order_id", "line_no"]
+    latest = order_lines.sort("processed_at", "source_seq", "ship_date").unique(LINE_KEY, keep="last")
+    promised = latest.select(*LINE_KEY, pl.col("ship_date").alias("promised"))
+    # Of a line with several schedule lines, a shipment that names none may belong to any.
+    known = latest.group_by(line).agg(pl.col("ship_date").unique().alias("dates"))
+    left = find_business_date(pl.col("shipped_at"), reading.dc_time_zones)
     typed = (
         _add_versions(table, reading.parse(table), reading.loaded_at)
-        .join(promised, on=LINE_KEY, how="left", maintain_order="left")
-        .with_columns(pl.coalesce("ship_date", "promised", pl.col("shipped_at").dt.date()).alias("ship_date"))
-        .drop("promised")
+        .join(promised, on=LINE_KEY, how="left", nulls_equal=True, maintain_order="left")
+        .join(known, on=line, how="left", maintain_order="left")
+        .with_columns(
+            pl.coalesce(
+                "ship_date",
+                "promised",
+                pl.when(pl.col("dates").list.len() == 1).then(pl.col("dates").list.first()),
+                pl.when(pl.col("dates").is_null()).then(left),
+            ).alias("ship_date"),
+            _strip_order(),
+        )
+        .join(_suggest_orders(latest), on=["dc", "line_no", "bare"], how="left", maintain_order="left")
     )
-    unplaced = find_unplaced(table, typed, [*LINE_KEY, "processed_at"])
+    unplaced = find_unplaced(table, typed, [*line, "processed_at"])
     no_day = typed.select(
-        pl.when(pl.col("ship_date").is_null()).then(pl.lit("no order line for this shipment")).alias("reason")
+        pl.when(pl.col("ship_date").is_not_null())
+        .then(pl.lit(None, pl.String))
+        .when(pl.col("dates").is_not_null())
+        .then(pl.lit(_SEVERAL_DATES))
+        .when(pl.col("meant").is_not_null())
+        .then(pl.format("no order line for this shipment; is it order {}?", "meant"))
+        .otherwise(pl.lit("no order line for this shipment"))
+        .alias("reason")
     ).to_series()
+    typed = typed.select(schema.SHIPMENT_LINES.names)
     return split_rejects(table, typed, unplaced.fill_null(no_day), _line_key_expr())
+
+
+def _strip_order() -> pl.Expr:
+    return codes.strip_code(pl.col("order_id")).alias("bare")
+
+
+def _suggest_orders(latest: pl.DataFrame) -> pl.DataFrame:
+    """Suggest the order that a number means which differs from it in leading zeros alone."""
+    bare = latest.select("dc", "line_no", _strip_order(), pl.col("order_id").alias("meant"))
+    return bare.unique(["dc", "line_no", "bare"], keep="first", maintain_order=True)
 
 
 def _derive_shipments(table: RawTable, order_lines: pl.DataFrame, placed: pl.Series, reading: _Reading) -> pl.DataFrame:
@@ -224,9 +265,11 @@ def _derive_shipments(table: RawTable, order_lines: pl.DataFrame, placed: pl.Ser
     names = [name for name in (*SHIPPED_COLUMNS, "uom") if name in table.mapped.columns]
     mapped = table.mapped.filter(placed).select("dc", *names)
     typed = parse_rows(table.where, mapped, schema.SHIPMENT_LINES, table.name, reading.find_conventions(table.name))
-    nothing_said = pl.col("shipped_qty").is_null() & pl.col("problem").is_null()
+    unread = parsing.extract_unread_text(pl.col("problem"), schema.SHIPMENT_LINES, "shipped_qty")
+    nothing_said = pl.col("shipped_qty").is_null() & unread.is_null()
     shipments = typed.with_columns(
         *order_lines.select(*LINE_KEY, "ship_date", "processed_at", "source_seq").get_columns(),
+        pl.lit(_ONLY_SHIPMENT).alias("shipment_id"),
         pl.when(nothing_said).then(pl.lit(0)).otherwise("shipped_qty").cast(decimals.CASES).alias("shipped_qty"),
     )
     # A credit is rejected as an order line; its negative shipment would be the same reject again.
@@ -237,7 +280,7 @@ def _derive_shipments(table: RawTable, order_lines: pl.DataFrame, placed: pl.Ser
 def _place_snapshots(table: RawTable | None, reading: _Reading) -> tuple[pl.DataFrame, pl.DataFrame]:
     if table is None:
         return schema.INSTOCK_SNAPSHOTS.make_empty().collect(), make_no_rejects()
-    typed = reading.parse(table)
+    typed = reading.parse(table).with_columns(pl.col("snapshot_at").fill_null(reading.loaded_at))
     reason = find_unplaced(table, typed, ["dc", "snapshot_date"])
     ship_date = {"snapshot_date": "ship_date"}
     return split_rejects(table, typed.rename(ship_date), reason, pl.col("item"))
@@ -304,6 +347,23 @@ def _check_dcs(table: RawTable | None, reading: _Reading) -> tuple[pl.DataFrame,
     return typed.drop("problem"), dict(named.select("dc", "time_zone").drop_nulls().iter_rows())
 
 
+def _check_calendar(table: RawTable | None, reading: _Reading) -> pl.DataFrame:
+    """Check the calendar; a wrong row is an error: a closed day would be charged with lost cases."""
+    if table is None:
+        return schema.DC_CALENDAR.make_empty().collect()
+    typed, key = reading.parse(table), ["dc", "ship_date"]
+    doubled = typed.filter(pl.struct(key).is_duplicated()).select(key).unique().sort(key)
+    problems = [
+        *typed["problem"].drop_nulls(),
+        *[f"{count} rows have no {name}" for name in (*key, "open") if (count := typed[name].null_count())],
+        *[f"{dc}, {day} is there twice" for dc, day in doubled.rows()],
+    ]
+    if problems:
+        msg = f"dc_calendar: {'; '.join(problems)}"
+        raise ContractViolation(msg)
+    return typed.drop("problem")
+
+
 def _add_versions(table: RawTable, typed: pl.DataFrame, loaded_at: datetime) -> pl.DataFrame:
     """Add the version of each row: all the same without `processed_at`; a row that lacks only its own has no place."""
     if "processed_at" not in table.mapped.columns:
@@ -312,4 +372,4 @@ def _add_versions(table: RawTable, typed: pl.DataFrame, loaded_at: datetime) -> 
 
 
 def _line_key_expr() -> pl.Expr:
-    return pl.concat_str("order_id", "line_no", separator="/", ignore_nulls=True)
+    return pl.concat_str("order_id", "line_no", "schedule_line", separator="/", ignore_nulls=True)

@@ -70,4 +70,5 @@ TABLES: Final = {
     ),
     "dcs": TableContract(schema.DCS, ("dc",)),
     "waivers": TableContract(schema.WAIVERS, ("reason_code",), conventions=VALIDITY),
+    "dc_calendar": TableContract(schema.DC_CALENDAR, ("dc", "ship_date", "open")),
 }

@@ -36,29 +36,51 @@ LINE_KEY: Final = ("dc", "order_id", "line_no")
 
 
 def select_versions(lines: sa.Table, dc: str, first: date, last: date) -> sa.Select[Any]:
-    """Select every version of the lines of one DC and some ship dates, and when a later one moved it away."""
+    """Select every version of the lines of one DC and some ship dates.
+
+    `moved_at` says when a later version was processed that ships on another date, `rival_ship_date` on which other
+    date a row of the same version ships; null if there is none.
+    """
     columns = [column.label(column.key) for column in lines.columns]
-    return sa.select(*columns, _select_moved_at(lines).label("moved_at")).where(
-        lines.c.dc == dc, lines.c.ship_date.between(first, last)
-    )
+    return sa.select(
+        *columns, _select_moved_at(lines).label("moved_at"), _select_rival_date(lines).label("rival_ship_date")
+    ).where(lines.c.dc == dc, lines.c.ship_date.between(first, last))
 
 
 def _select_moved_at(lines: sa.Table) -> sa.ScalarSelect[Any]:
-    """Select when a later version of a line was processed that ships on another date; null if there is none."""
     later = lines.alias("later")
-    order = ("processed_at", "source_seq", "ship_date")
     newer = sa.or_(
-        *[
-            sa.and_(later.c[name] > lines.c[name], *[later.c[before] == lines.c[before] for before in order[:place]])
-            for place, name in enumerate(order)
-        ]
+        later.c.processed_at > lines.c.processed_at,
+        (later.c.processed_at == lines.c.processed_at) & (later.c.source_seq > lines.c.source_seq),
     )
-    same_line = [later.c[name] == lines.c[name] for name in LINE_KEY]
+    elsewhere = later.c.ship_date != lines.c.ship_date
     return (
-        sa.select(sa.func.max(later.c.processed_at))
-        .where(*same_line, later.c.ship_date != lines.c.ship_date, newer)
-        .scalar_subquery()
-    )
+        sa.select(sa.func.max(later.c.processed_at)).where(*_match_identity(later, lines), elsewhere, newer)
+    ).scalar_subquery()
+
+
+def _select_rival_date(lines: sa.Table) -> sa.ScalarSelect[Any]:
+    rival = lines.alias("rival")
+    same = [rival.c[name] == lines.c[name] for name in ("processed_at", "source_seq")]
+    elsewhere = rival.c.ship_date != lines.c.ship_date
+    return (
+        sa.select(sa.func.max(rival.c.ship_date)).where(*_match_identity(rival, lines), elsewhere, *same)
+    ).scalar_subquery()
+
+
+def _match_identity(one: sa.FromClause, other: sa.FromClause) -> list[sa.ColumnElement[bool]]:
+    """Match the versions of one line or, of shipments, of one shipment of it (`rules.shipments`)."""
+
+    def match(name: str) -> sa.ColumnElement[bool]:
+        # Not `IS NOT DISTINCT FROM`, which servers lack.
+        return sa.or_(one.c[name] == other.c[name], one.c[name].is_(None) & other.c[name].is_(None))
+
+    conditions = [one.c[name] == other.c[name] for name in LINE_KEY]
+    conditions += [match(name) for name in ("schedule_line", "shipment_id") if name in one.c]
+    if "shipped_at" in one.c:
+        named = one.c["shipment_id"].is_not(None) if "shipment_id" in one.c else sa.false()
+        conditions.append(sa.or_(named, match("shipped_at")))
+    return conditions
 
 
 def _label_pair(lines: sa.FromClause) -> tuple[sa.Label[Any], sa.Label[Any]]:
@@ -70,7 +92,7 @@ def select_left_pairs(lines: sa.Table, since: datetime) -> sa.Select[Any]:
     """Select the pairs that lines have left since a time for another ship date, and when they did."""
     newer = lines.alias("newer")
     elsewhere = sa.and_(
-        *[lines.c[name] == newer.c[name] for name in LINE_KEY],
+        *_match_identity(lines, newer),
         lines.c.ship_date != newer.c.ship_date,
         lines.c.processed_at <= newer.c.processed_at,
     )

@@ -19,7 +19,7 @@ from fillrate_assets.core.dates import read_times
 from fillrate_assets.core.errors import ContractViolation, FillrateError, PermanentFailure
 from fillrate_assets.fillrate.rules.line_classification import LINE_TYPES
 from fillrate_assets.fillrate.rules.line_classification import STATUSES as KNOWN_STATUSES
-from fillrate_assets.fillrate.rules.line_classification import UNITS as KNOWN_UNITS
+from fillrate_assets.fillrate.rules.units_of_measure import UNITS as KNOWN_UNITS
 from fillrate_assets.fillrate.sources.contract_tables import TABLES, TableContract
 from fillrate_assets.fillrate.sources.erp_names import (
     COLUMN_NAMES,

@@ -22,7 +22,7 @@ from fillrate_assets.core.partition_key import PartitionKey
 from fillrate_assets.core.table_schema import TableSchema
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.defs import exports
-from fillrate_assets.fillrate.rules import line_classification
+from fillrate_assets.fillrate.rules import rejects
 from fillrate_assets.storage import sql
 from fillrate_assets_tests.conftest import ROOT, SMALL, copied
 from fillrate_assets_tests.fixtures.cloud import Cloud
@@ -137,17 +137,17 @@ def test_the_workbook_shows_the_report_of_the_day(exported: Exported) -> None:
 
 
 def test_a_workbook_shows_the_rejects_of_its_day_below_each_table(exported: Exported) -> None:
-    (day, rejects), *_ = (
+    (day, rejected), *_ = (
         (day, rows)
         for day in OPEN
         if (
-            rows := line_classification.select_rejects(
+            rows := rejects.select_rejects(
                 exported.home.lake.read(schema.CLASSIFIED_LINES, [PartitionKey(DC, day)])
             ).collect()
         ).height
     )
     book = openpyxl.load_workbook(_folder(exported.home, day) / "report.xlsx")
-    counts = [f"{len(rejects.filter(table=table)):,} of " for table in rejects["table"].unique()]
+    counts = [f"{len(rejected.filter(table=table)):,} of " for table in rejected["table"].unique()]
     for name in book.sheetnames[:5]:
         (note,) = [str(row[0]) for row in book[name].iter_rows(values_only=True) if str(row[0]).startswith("Doubt: ")]
         assert all(count in note for count in counts), name

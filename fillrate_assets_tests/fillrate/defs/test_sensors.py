@@ -99,6 +99,7 @@ def _calculated(home: Home, last: date) -> pl.DataFrame:
         instock_snapshots=pl.concat(snapshots).lazy(),
         items=systems.order_system.read_items().lazy(),
         waivers=store.read_waivers().lazy(),
+        dc_calendar=schema.DC_CALENDAR.make_empty(),
         rejects=schema.REJECTS.make_empty(),
         time_zones=dict(store.read_dcs().select("dc", "time_zone").iter_rows()),
     )

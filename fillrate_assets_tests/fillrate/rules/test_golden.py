@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from fillrate_assets.fillrate import schema
-from fillrate_assets.fillrate.rules import line_classification, lost_cases, rolling_baseline
+from fillrate_assets.fillrate.rules import item_days, line_classification, lost_cases, rolling_baseline
 from fillrate_assets_tests.factories import fillrate_frames
 from fillrate_assets_tests.factories.fillrate_frames import DAY, PROCESSED_AT, Row
 
@@ -98,7 +98,7 @@ def records() -> dict[str, dict[str, Any]]:
     judged = line_classification.classify_lines(
         fillrate_frames.make_order_lines(*orders), fillrate_frames.make_shipment_lines(*shipments), master
     )
-    days = line_classification.compute_item_days(judged, fillrate_frames.make_snapshots(*snapshots), master).collect()
+    days = item_days.compute_item_days(judged, fillrate_frames.make_snapshots(*snapshots), master).collect()
     averages = rolling_baseline.compute_rolling_averages(days.lazy(), [DAY])
     frame = lost_cases.compute_lost_cases(
         days.lazy().filter(pl.col("ship_date") == DAY), averages, fillrate_frames.make_waivers()

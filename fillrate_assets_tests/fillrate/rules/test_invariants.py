@@ -6,7 +6,7 @@ import random
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from typing import Any, Final
 
 import polars as pl
@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from fillrate_assets.fillrate import schema
-from fillrate_assets.fillrate.rules import line_classification, lost_cases, rolling_baseline
+from fillrate_assets.fillrate.rules import item_days, line_classification, lost_cases, rolling_baseline, row_versions
 from fillrate_assets_tests.factories import fillrate_frames
 from fillrate_assets_tests.factories.fillrate_frames import (
     DAY,
@@ -73,7 +73,11 @@ ORDERS: Final = _merge_fields(
     source_seq=st.integers(1, 3),
 )
 SHIPMENTS: Final = _merge_fields(
-    shipped_qty=st.integers(-1, 40), uom=st.sampled_from(["CS", "CS", "EA", "KG"]), source_seq=st.integers(1, 3)
+    shipped_qty=st.integers(-1, 40),
+    uom=st.sampled_from(["CS", "CS", "EA", "KG"]),
+    source_seq=st.integers(1, 3),
+    shipment_id=st.sampled_from([None, None, "S1", "S2"]),
+    shipped_at=st.sampled_from([None, PROCESSED_AT, PROCESSED_AT + timedelta(hours=1)]),
 )
 SNAPSHOTS: Final = st.fixed_dictionaries(
     {
@@ -118,7 +122,7 @@ def classify(network: Network) -> pl.DataFrame:
 def compute_days(network: Network) -> pl.DataFrame:
     classified = classify(network).lazy()
     return collect_sorted(
-        line_classification.compute_item_days(classified, fillrate_frames.make_snapshots(*network.snapshots), MASTER)
+        item_days.compute_item_days(classified, fillrate_frames.make_snapshots(*network.snapshots), MASTER)
     )
 
 
@@ -138,18 +142,25 @@ def select_day(rows: Sequence[Row], day: date) -> tuple[Row, ...]:
 
 
 def select_requested(rows: Sequence[Row], day: date) -> tuple[Row, ...]:
-    """Select the lines of one day as their system hands them over, with when later versions moved them elsewhere."""
+    """Select the lines of one day as their system hands them over, with what their versions on other days say."""
 
-    def find_moved_at(line: Row) -> datetime | None:
-        versions = (row for row in rows if all(row[name] == line[name] for name in line_classification.LINE_KEY))
-        later = (row["processed_at"] for row in versions if row["ship_date"] != day and _get_age(row) > _get_age(line))
-        return max(later, default=None)
+    def compare(line: Row) -> Row:
+        versions = [row for row in rows if _get_identity(row) == _get_identity(line) and row["ship_date"] != day]
+        later = [row["processed_at"] for row in versions if _get_age(row) > _get_age(line)]
+        rivals = [row["ship_date"] for row in versions if _get_age(row) == _get_age(line)]
+        return {"moved_at": max(later, default=None), "rival_ship_date": max(rivals, default=None)}
 
-    return tuple({**row, "moved_at": find_moved_at(row)} for row in select_day(rows, day))
+    return tuple({**row, **compare(row)} for row in select_day(rows, day))
 
 
 def _get_age(line: Row) -> tuple[Any, ...]:
-    return line["processed_at"], line["source_seq"], line["ship_date"]
+    return line["processed_at"], line["source_seq"]
+
+
+def _get_identity(line: Row) -> tuple[Any, ...]:
+    shipment = line.get("shipment_id")
+    left_at = line.get("shipped_at") if shipment is None else None
+    return line["dc"], line["order_id"], line["line_no"], shipment, left_at
 
 
 @MODERATE
@@ -160,9 +171,18 @@ def test_no_order_line_is_silently_dropped(network: Network) -> None:
     ours = classified.filter(source_table="order_lines")
     key = ("dc", "ship_date", "order_id", "line_no", "item")
     assert Counter(ours.select(key).rows()) == Counter(tuple(row[name] for name in key) for row in network.orders)
-    current = ours.filter(pl.col("disposition") != "SUPERSEDED").select(line_classification.LINE_KEY)
-    assert current.height == ours.select(line_classification.LINE_KEY).n_unique()
-    assert not current.is_duplicated().any()
+    current = ours.filter(pl.col("disposition") != "SUPERSEDED")
+    assert current.select(row_versions.LINE_KEY).n_unique() == ours.select(row_versions.LINE_KEY).n_unique()
+    apart = current.filter(pl.col("reason").ne_missing(row_versions.CONTRADICTS))
+    assert not apart.select(row_versions.LINE_KEY).is_duplicated().any()
+
+
+@MODERATE
+@given(NETWORKS)
+def test_no_shipment_line_is_silently_dropped(network: Network) -> None:
+    classified = classify(network)
+    used, unused = classified["shipments"].sum(), classified.filter(source_table="shipment_lines").height
+    assert used + unused == len(network.shipments)
 
 
 @MODERATE
@@ -253,14 +273,13 @@ def test_a_correction_reaches_its_own_day_and_the_28_after_it(
 @MODERATE
 @given(QUANTITIES)
 def test_an_over_shipment_never_hides_a_short(quantities: list[tuple[int, int]]) -> None:
+    quantities = [(1, 1), *quantities]
     orders = fillrate_frames.make_order_lines(*({"ordered_qty": ordered} for ordered, _ in quantities))
     shipments = fillrate_frames.make_shipment_lines(*({"shipped_qty": shipped} for _, shipped in quantities))
     classified = line_classification.classify_lines(orders, shipments, fillrate_frames.make_items({}))
     record = take_only_row(
         lost_cases.compute_lost_cases(
-            line_classification.compute_item_days(
-                classified, fillrate_frames.make_snapshots({}), fillrate_frames.make_items({})
-            ),
+            item_days.compute_item_days(classified, fillrate_frames.make_snapshots({}), fillrate_frames.make_items({})),
             fillrate_frames.make_averages(),
             fillrate_frames.make_waivers(),
         )
@@ -273,7 +292,7 @@ def test_an_over_shipment_never_hides_a_short(quantities: list[tuple[int, int]])
 @given(QUANTITIES)
 def test_item_days_add_up_to_the_lines(quantities: list[tuple[int, int]]) -> None:
     rows = ({"ordered_cases": max(pair), "shipped_cases": min(pair), "item": "AB"[pair[0] % 2]} for pair in quantities)
-    days = line_classification.compute_item_days(
+    days = item_days.compute_item_days(
         make_counted_lines(*rows), fillrate_frames.make_snapshots(), fillrate_frames.make_items({}, {"item": "B"})
     ).collect()
     sums = days.select("lines", "ordered_cases", "shipped_cases").sum().row(0)

@@ -12,8 +12,9 @@ import pytest
 
 from fillrate_assets.core import parsing
 from fillrate_assets.fillrate import schema
-from fillrate_assets.fillrate.rules import line_classification
+from fillrate_assets.fillrate.rules import item_days, line_classification, quality_gate, rejects
 from fillrate_assets_tests.factories.fillrate_frames import (
+    DAY,
     PROCESSED_AT,
     Row,
     classify_one,
@@ -27,6 +28,7 @@ from fillrate_assets_tests.factories.fillrate_frames import (
 )
 
 LATER: Final = PROCESSED_AT + timedelta(hours=1)
+NO_DATE: Final = "requested_date 'soon' is not a date (YYYY-MM-DD)"
 RETURN: Final = "negative quantity: a return or credit, never netted against demand"
 
 
@@ -37,7 +39,8 @@ RETURN: Final = "negative quantity: a return or credit, never netted against dem
         ({"status": "OPEN", "line_type": "NORMAL", "uom": "CS"}, "COUNTED", None),
         ({"status": " shipped ", "line_type": "normal", "uom": "case"}, "COUNTED", None),
         ({"status": "", "line_type": " ", "uom": ""}, "COUNTED", None),
-        ({"ordered_qty": 0}, "COUNTED", None),
+        ({"ordered_qty": 0}, "EXCLUDED", "nothing ordered and nothing shipped: how a line is cancelled"),
+        ({"ordered_qty": 0, "uom": "EA", "pack_size": 12}, "EXCLUDED", line_classification.ZEROED),
         ({"status": "CANCELLED", "cancel_reason": "CUSTOMER"}, "EXCLUDED", "cancelled by the customer"),
         ({"status": "cancelled", "cancel_reason": "Customer request"}, "EXCLUDED", "cancelled by the customer"),
         ({"status": "CANCELLED", "cancel_reason": "WAREHOUSE"}, "COUNTED", None),
@@ -65,6 +68,9 @@ RETURN: Final = "negative quantity: a return or credit, never netted against dem
         ({"problem": "ordered_qty 'x' is not a number"}, "REJECTED", "ordered_qty 'x' is not a number"),
         ({"line_type": "BACKORDER", "item": "B"}, "EXCLUDED", "BACKORDER line: its demand counts elsewhere"),
         ({"moved_at": LATER}, "SUPERSEDED", "a later version of the line exists"),
+        ({"rival_ship_date": DAY}, "REJECTED", "another row of the line says otherwise, and neither is later"),
+        ({"rival_ship_date": DAY, "moved_at": LATER}, "SUPERSEDED", "a later version of the line exists"),
+        ({"problem": NO_DATE}, "COUNTED", NO_DATE),
     ],
 )
 def test_every_line_is_treated_by_the_table(line: Row, disposition: str, reason: str | None) -> None:
@@ -107,9 +113,7 @@ def test_an_over_shipment_is_capped_per_line() -> None:
 
 def test_different_lines_of_the_same_item_both_count() -> None:
     day = take_only_row(
-        line_classification.compute_item_days(
-            make_counted_lines({}, {"shipped_cases": 4}), make_snapshots({}), make_items({})
-        )
+        item_days.compute_item_days(make_counted_lines({}, {"shipped_cases": 4}), make_snapshots({}), make_items({}))
     )
     assert (day["lines"], day["ordered_cases"], day["shipped_cases"]) == (2, 20, 14)
 
@@ -153,7 +157,10 @@ def test_a_shipment_that_did_not_move_with_its_line_is_a_reject_of_its_date() ->
 
 def test_a_shipment_that_moved_with_its_line_is_neither_counted_nor_rejected() -> None:
     rows = classify_rows(make_order_lines({"moved_at": LATER}), make_shipment_lines({"moved_at": LATER}))
-    assert [(row["source_table"], row["disposition"]) for row in rows] == [("order_lines", "SUPERSEDED")]
+    assert [(row["source_table"], row["disposition"]) for row in rows] == [
+        ("order_lines", "SUPERSEDED"),
+        ("shipment_lines", "SUPERSEDED"),
+    ]
 
 
 def test_a_correction_that_cancels_takes_the_line_out() -> None:
@@ -163,7 +170,8 @@ def test_a_correction_that_cancels_takes_the_line_out() -> None:
 
 def test_the_latest_version_of_a_shipment_wins() -> None:
     shipments = make_shipment_lines({"processed_at": LATER, "shipped_qty": 8}, {"line_no": 1, "shipped_qty": 10})
-    assert classify_one(make_order_lines({}), shipments)["shipped_cases"] == 8
+    line, earlier = classify_rows(make_order_lines({}), shipments)
+    assert (line["shipped_cases"], line["shipments"], earlier["disposition"]) == (8, 1, "SUPERSEDED")
 
 
 def test_what_shipped_on_a_line_cancelled_by_the_warehouse_is_credited() -> None:
@@ -300,7 +308,8 @@ def test_each_line_of_a_large_order_gets_its_own_item_version() -> None:
         ({"shipped_at": datetime(2024, 5, 16, tzinfo=UTC)}, None, True),
         ({"shipped_at": PROCESSED_AT, "delivered_at": datetime(2024, 5, 18, tzinfo=UTC)}, None, False),
         ({}, None, None),
-        ({"shipped_qty": 0}, None, None),
+        ({"shipped_qty": 0}, None, False),
+        ({"shipped_qty": 0, "shipped_at": datetime(2024, 5, 16, tzinfo=UTC)}, None, False),
     ],
 )
 def test_a_line_is_on_time_when_it_arrives_by_the_promised_date(
@@ -310,10 +319,18 @@ def test_a_line_is_on_time_when_it_arrives_by_the_promised_date(
     assert row["on_time"] is expected
 
 
-def test_what_never_shipped_is_late_where_times_are_known() -> None:
+def test_what_never_shipped_is_late_whatever_else_is_known_of_the_day() -> None:
     arrived = {"delivered_at": datetime(2024, 5, 16, 12, tzinfo=UTC)}
-    rows = classify_rows(make_order_lines({}, {}), make_shipment_lines(arrived, {"shipped_qty": 0}))
-    assert [row["on_time"] for row in rows] == [True, False]
+    for others in ((), (arrived,)):
+        rows = classify_rows(make_order_lines({"line_no": 8}, {"line_no": 1}), make_shipment_lines(*others))
+        assert [row["on_time"] for row in rows if row["line_no"] == 8] == [False]
+
+
+def test_where_every_shipment_has_a_time_one_without_is_late() -> None:
+    frame = line_classification.classify_lines(
+        make_order_lines({}), make_shipment_lines({}), make_items({}), times_complete=True
+    )
+    assert take_only_row(frame)["on_time"] is False
 
 
 def test_arrival_is_judged_on_the_business_date_of_the_dc() -> None:
@@ -337,34 +354,31 @@ def test_the_reason_of_an_item_day_is_that_of_its_shortest_line() -> None:
         {"shipped_cases": 2, "reason_code": "13"},
         {"shipped_cases": 0},
     )
-    assert (
-        take_only_row(line_classification.compute_item_days(rows, make_snapshots(), make_items({})))["reason_code"]
-        == "11"
-    )
+    assert take_only_row(item_days.compute_item_days(rows, make_snapshots(), make_items({})))["reason_code"] == "11"
 
 
 def test_only_counted_lines_become_item_days() -> None:
     rows = make_counted_lines(*({"disposition": name} for name in ("EXCLUDED", "REJECTED", "SUPERSEDED")))
-    assert line_classification.compute_item_days(rows, make_snapshots(), make_items({})).collect().is_empty()
+    assert item_days.compute_item_days(rows, make_snapshots(), make_items({})).collect().is_empty()
 
 
 def test_an_instock_record_alone_is_an_item_day() -> None:
     day = take_only_row(
-        line_classification.compute_item_days(make_counted_lines(), make_snapshots({"instock": "N"}), make_items({}))
+        item_days.compute_item_days(make_counted_lines(), make_snapshots({"instock": "N"}), make_items({}))
     )
     assert (day["lines"], day["ordered_cases"], day["instock"]) == (0, 0, "N")
 
 
 def test_an_instock_record_of_an_unknown_item_is_no_item_day() -> None:
     assert (
-        line_classification.compute_item_days(make_counted_lines(), make_snapshots({"item": "B"}), make_items({}))
+        item_days.compute_item_days(make_counted_lines(), make_snapshots({"item": "B"}), make_items({}))
         .collect()
         .is_empty()
     )
 
 
 def test_item_days_satisfy_their_contract() -> None:
-    days = line_classification.compute_item_days(
+    days = item_days.compute_item_days(
         make_counted_lines({}, {"item": "B"}), make_snapshots({}), make_items({}, {"item": "B"})
     )
     schema.ITEM_DAYS.validate(days.collect())
@@ -381,7 +395,7 @@ def test_item_days_satisfy_their_contract() -> None:
     ],
 )
 def test_the_latest_instock_record_of_the_day_wins(records: list[Row], instock: str) -> None:
-    assert take_only_row(line_classification.select_latest_snapshots(make_snapshots(*records)))["instock"] == instock
+    assert take_only_row(item_days.select_latest_snapshots(make_snapshots(*records)))["instock"] == instock
 
 
 @pytest.mark.parametrize(
@@ -395,11 +409,11 @@ def test_the_latest_instock_record_of_the_day_wins(records: list[Row], instock: 
     ],
 )
 def test_an_unusable_instock_record_is_rejected(record: Row, reason: str) -> None:
-    frame = line_classification.classify_snapshot_rejects(make_snapshots({}, record)).collect()
+    frame = item_days.classify_snapshot_rejects(make_snapshots({}, record)).collect()
     schema.CLASSIFIED_LINES.validate(frame)
     assert frame["reason"].to_list() == [reason]
     assert json.loads(frame["raw"][0])["instock"] == record.get("instock", "Y")
-    assert line_classification.select_latest_snapshots(make_snapshots(record)).collect().is_empty()
+    assert item_days.select_latest_snapshots(make_snapshots(record)).collect().is_empty()
 
 
 def test_rejects_are_a_table_people_can_read() -> None:
@@ -407,9 +421,9 @@ def test_rejects_are_a_table_people_can_read() -> None:
         make_order_lines({"uom": "KG"}, {}), make_shipment_lines({"order_id": "O9"}), make_items({})
     )
     rejected = pl.concat(
-        [judged, line_classification.classify_snapshot_rejects(make_snapshots({"item": None}, {"instock": "?"}))]
+        [judged, item_days.classify_snapshot_rejects(make_snapshots({"item": None}, {"instock": "?"}))]
     )
-    frame = line_classification.select_rejects(rejected).collect()
+    frame = rejects.select_rejects(rejected).collect()
     schema.REJECTS.validate(frame)
     assert frame.select("table", "key").rows() == [
         ("instock_snapshots", None),
@@ -422,8 +436,8 @@ def test_rejects_are_a_table_people_can_read() -> None:
 def test_returns_and_credits_do_not_raise_the_reject_rate() -> None:
     orders = make_order_lines({}, {"ordered_qty": -1}, {"line_type": "CREDIT"}, {"uom": "KG"}, {"line_no": 1})
     rate = take_only_row(
-        line_classification.compute_reject_rates(
+        quality_gate.compute_reject_rates(
             line_classification.classify_lines(orders, make_shipment_lines(), make_items({}))
         )
     )
-    assert (rate["lines"], rate["rejected"], rate["reject_rate"]) == (4, 1, 0.25)
+    assert (rate["order_rows"], rate["order_rejected"], rate["credits"]) == (2, 1, 2)

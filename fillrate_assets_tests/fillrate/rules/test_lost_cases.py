@@ -12,8 +12,10 @@ import pytest
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.rules import lost_cases, quality_gate
 from fillrate_assets_tests.factories.fillrate_frames import (
+    DAY,
     Row,
     make_averages,
+    make_calendar,
     make_item_days,
     make_waivers,
     take_only_row,
@@ -27,7 +29,9 @@ FLOW: Final = {"item_type": "FLOW"}
 
 def compute_record(day: Row, average: Row | None = None, waived: tuple[Row, ...] = ()) -> Row:
     """Compute the record of one item-day; its baseline is 38 cases unless given."""
-    frame = lost_cases.compute_lost_cases(make_item_days(day), make_averages(average or {}), make_waivers(*waived))
+    frame = lost_cases.compute_lost_cases(
+        make_item_days(day), make_averages(average or {}), make_waivers(*waived), make_calendar({})
+    )
     schema.LOST_CASES.validate(frame.collect())
     return take_only_row(frame)
 
@@ -107,8 +111,26 @@ def test_an_estimate_keeps_four_places() -> None:
 )
 def test_the_driving_set_is_what_was_ordered_and_what_was_out(day: Row, belongs: object) -> None:
     row = {**make_quantities(0, 0), **day}
-    frame = lost_cases.compute_lost_cases(make_item_days(row), make_averages({}), make_waivers()).collect()
-    assert (not frame.is_empty()) is belongs
+    frame = lost_cases.compute_lost_cases(make_item_days(row), make_averages({}), make_waivers(), make_calendar({}))
+    assert (not frame.collect().is_empty()) is belongs
+
+
+@pytest.mark.parametrize(
+    ("others", "calendar", "charged"),
+    [
+        ((), (), []),
+        ((), ({"open": False},), []),
+        ((), ({"open": True},), ["A"]),
+        (({"item": "B", "lines": 1, **make_quantities(10, 0)},), (), ["A", "B"]),
+        (({"item": "B", "lines": 0, "dc": "DC02", "ship_date": DAY},), (), []),
+    ],
+)
+def test_an_item_that_is_out_is_charged_on_ship_days_only(
+    others: tuple[Row, ...], calendar: tuple[Row, ...], charged: list[str]
+) -> None:
+    days = make_item_days({"lines": 0, **OUT, **make_quantities(0, 0)}, *others)
+    frame = lost_cases.compute_lost_cases(days, make_averages({}), make_waivers(), make_calendar(*calendar)).collect()
+    assert sorted(frame["item"]) == charged
 
 
 @pytest.mark.parametrize(

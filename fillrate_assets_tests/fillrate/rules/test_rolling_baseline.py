@@ -82,14 +82,14 @@ def test_no_record_and_nothing_shipped_is_no_observation() -> None:
     assert compute_baseline(make_history({**days, 4: {**days[4], **unseen}})) == (30, 3, "W7")
 
 
-def test_a_day_on_which_the_dc_ships_nothing_is_no_observation() -> None:
-    closed = [{"ship_date": DAY - timedelta(days=4), "ordered_cases": 999, "shipped_cases": 0}]
+def test_a_day_without_order_lines_is_no_observation() -> None:
+    closed = [{"ship_date": DAY - timedelta(days=4), "lines": 0, "ordered_cases": 0, "shipped_cases": 0}]
     days = pl.concat([make_history(order(d1=10, d2=20, d3=60)), make_item_days(*closed)])
     assert compute_baseline(days) == (30, 3, "W7")
 
 
 def test_a_day_is_a_ship_day_of_its_own_dc_only() -> None:
-    elsewhere = [{"dc": "DC02", "ship_date": DAY - timedelta(days=4), "ordered_cases": 9, "shipped_cases": 0}]
+    elsewhere = [{"dc": "DC02", "ship_date": DAY - timedelta(days=4), "lines": 0, "ordered_cases": 0}]
     days = pl.concat([make_history(order(d1=10, d2=20, d3=60, d4=30)), make_item_days(*elsewhere)])
     assert rolling_baseline.compute_rolling_averages(days, [DAY]).collect()["dc"].to_list() == ["DC01"]
 

@@ -1,0 +1,39 @@
+"""The item master as of a ship date."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import polars as pl
+
+_ITEM_DETAILS: Final = ("item_type", "vendor", "department", "contract_committed")
+
+
+def join_items_in_force(frame: pl.LazyFrame, items: pl.LazyFrame) -> pl.LazyFrame:
+    """Left-join the item row in force on the ship date: the latest valid_from that has not ended."""
+    # Every date belongs to exactly one version of an item, the first reaching back and the last forward without
+    # end: the join returns every row once, and a date that its version does not cover leaves the details null.
+    versions = (
+        items.filter(pl.col("item").str.strip_chars() != "")
+        .sort("item", "valid_from")
+        .with_columns(
+            pl.col("valid_from").shift(-1).over("item").alias("next_from"),
+            pl.when(~pl.col("item").is_first_distinct()).then("valid_from").alias("owns_from"),
+        )
+        .select(
+            *("item", "owns_from", "next_from", "valid_from", "valid_to"),
+            *_ITEM_DETAILS,
+            pl.col("pack_size").alias("item_pack_size"),
+        )
+    )
+    day = pl.col("ship_date")
+    owned = (pl.col("owns_from").is_null() | (day >= pl.col("owns_from"))) & (
+        pl.col("next_from").is_null() | (day < pl.col("next_from"))
+    )
+    covered = (day >= pl.col("valid_from")) & (pl.col("valid_to").is_null() | (day <= pl.col("valid_to")))
+    return (
+        frame.join(versions, on="item", how="left")
+        .filter(owned)
+        .with_columns(pl.when(covered).then(pl.col(name)).alias(name) for name in (*_ITEM_DETAILS, "item_pack_size"))
+        .drop("owns_from", "next_from", "valid_from", "valid_to")
+    )

@@ -1,0 +1,30 @@
+"""Ship days: the days on which a DC works.
+
+A snapshot alone makes no ship day: many warehouses take one every day, also on days on which nobody can order.
+"""
+
+from __future__ import annotations
+
+import polars as pl
+
+
+def filter_ship_days(item_days: pl.LazyFrame, calendar: pl.LazyFrame | None = None) -> pl.LazyFrame:
+    """Filter the rows of ship days: the DC has counted order lines, or its calendar calls the day open.
+
+    Args:
+        item_days: `ITEM_DAYS`, whole days of a DC.
+        calendar: `DC_CALENDAR`; days that it does not name are open where there are lines, as all are without one.
+
+    """
+    if calendar is None:
+        return item_days.filter(_has_lines())
+    called_open = calendar.filter("open").select("dc", "ship_date", pl.lit(value=True).alias("called_open"))
+    return (
+        item_days.join(called_open, on=["dc", "ship_date"], how="left")
+        .filter(_has_lines() | pl.col("called_open").fill_null(value=False))
+        .drop("called_open")
+    )
+
+
+def _has_lines() -> pl.Expr:
+    return (pl.col("lines") > 0).any().over("dc", "ship_date")

@@ -1,0 +1,170 @@
+"""Shipments: what left for an order line, part by part.
+
+A shipment is known by its order line and its `shipment_id` or, where the source has none, the time it left. Versions
+of one shipment supersede each other, shipments of one line add up (docs/explanation/methodology.md, "Shipments").
+What a line ordered, and what becomes of it, belongs to `line_classification`.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import polars as pl
+
+from fillrate_assets.core import codes, parsing
+from fillrate_assets.core.decimals import to_units
+from fillrate_assets.fillrate import schema
+from fillrate_assets.fillrate.rules.row_versions import CONTRADICTS, LINE_KEY, fill_schedule_lines, mark_versions
+from fillrate_assets.fillrate.rules.units_of_measure import (
+    MAX_QUANTITY,
+    NEGATIVE,
+    TOO_LARGE,
+    UNITS,
+    convert_to_cases,
+    find_unit_problem,
+    normalize_code,
+)
+
+DATED_LINE: Final = [*LINE_KEY, "ship_date"]
+"""A shipment speaks for the order line of its own ship date."""
+
+PARTS_EXCEED: Final = "shipments without a shipment_id add up to more than was ordered: parts, or versions of one?"
+
+_IDENTITY: Final = [*LINE_KEY, "shipment_id", "left_at"]
+_TIMES: Final = ("shipped_at", "delivered_at")
+_NO_LINE: Final = "no order line for this shipment on its ship date"
+_SEVERAL_SCHEDULES: Final = "the order line has several schedule lines on this ship date, and the shipment names none"
+
+
+def select_shipments(shipments: pl.LazyFrame, lines: pl.LazyFrame) -> pl.LazyFrame:
+    """Select what is known of each shipment, beside its order line.
+
+    Args:
+        shipments: `SHIPMENT_LINES`, any number of versions per shipment.
+        lines: current order lines: `DATED_LINE`, and `ordered` and `pack` in ten-thousandths.
+
+    Returns:
+        One row per row of `shipments`: its columns, `superseded`, `rejection`, and of usable ones `shipped` (in
+        ten-thousandths of a case) and `arrived_at`; `ordered` of the line.
+
+    """
+    known = _name_schedule_lines(fill_schedule_lines(shipments), lines).with_columns(
+        pl.when(pl.col("shipment_id").is_null()).then("shipped_at").alias("left_at")
+    )
+    uom, pack = normalize_code("uom", UNITS, "CS"), pl.col("pack")
+    unusable = (
+        pl.when(~parsing.is_unread_only(pl.col("problem"), schema.SHIPMENT_LINES, _TIMES))
+        .then(pl.col("problem"))
+        .when("contradicted")
+        .then(pl.lit(CONTRADICTS))
+        .when(pl.col("shipped_qty").is_null())
+        .then(pl.lit("no shipped quantity"))
+        .when(pl.col("shipped_qty") < 0)
+        .then(pl.lit(NEGATIVE))
+        .when(to_units("shipped_qty") > MAX_QUANTITY)
+        .then(pl.lit(TOO_LARGE))
+        .when(pl.col("several_schedules"))
+        .then(pl.lit(_SEVERAL_SCHEDULES))
+        .when(pl.col("ordered_line").is_null())
+        .then(pl.lit(_NO_LINE))
+        .otherwise(find_unit_problem(uom, pack))
+    )
+    placed = mark_versions(known, _IDENTITY).join(
+        lines.select(*DATED_LINE, "ordered", "pack", pl.lit(value=True).alias("ordered_line")),
+        on=DATED_LINE,
+        how="left",
+    )
+    usable = pl.col("superseded").is_null() & pl.col("rejection").is_null()
+    return (
+        placed.with_columns(pl.when(pl.col("superseded").is_null()).then(unusable).alias("rejection"))
+        .pipe(_suggest_orders, lines)
+        .with_columns(
+            pl.when(usable).then(convert_to_cases("shipped_qty", uom, pack)).alias("shipped"),
+            pl.when(usable).then(pl.coalesce("delivered_at", "shipped_at")).alias("arrived_at"),
+            convert_to_cases("shipped_qty", uom, pack).fill_null(to_units("shipped_qty")).alias("quantity"),
+        )
+    )
+
+
+def add_up_shipments(shipments: pl.LazyFrame) -> pl.LazyFrame:
+    """Add up the usable shipments of each order line.
+
+    Args:
+        shipments: what `select_shipments` returns.
+
+    Returns:
+        `DATED_LINE`, `shipped` in ten-thousandths of a case, `shipments` (how many), `arrived_at` of the last part
+        that the line needed (null if that is unknown), `reason_code`, and `doubt`.
+
+    """
+    usable = shipments.filter(pl.col("shipped").is_not_null()).with_columns(
+        pl.struct(DATED_LINE).hash().is_duplicated().alias("partial")
+    )
+    names = (*DATED_LINE, "shipped", "shipments", "arrived_at", "reason_code", "doubt")
+    code = pl.col("reason_code").str.strip_chars().str.to_uppercase()
+    whole = usable.filter(~pl.col("partial")).with_columns(
+        pl.lit(1, pl.Int64).alias("shipments"),
+        code.alias("reason_code"),
+        pl.when(pl.col("problem").is_not_null()).then("problem").alias("doubt"),
+    )
+    # The parts that were needed are those that left before the order was complete, in the order of their arrival.
+    so_far = pl.col("shipped").cum_sum().over(DATED_LINE) - pl.col("shipped")
+    needed = (pl.col("shipped") > 0) & ((so_far < pl.col("ordered")) | (so_far == 0))
+    timed, anonymous = pl.col("arrived_at").is_not_null(), pl.col("shipment_id").is_null()
+    latest = pl.col("shipped").sort_by("processed_at", "source_seq", "left_at").last()
+    ordered = pl.col("ordered").first()
+    parts = (
+        usable.filter("partial")
+        .sort("arrived_at", "processed_at", "source_seq", "shipment_id", nulls_last=True)
+        .with_columns(needed.alias("needed"))
+        .group_by(DATED_LINE)
+        .agg(
+            pl.col("shipped").sum(),
+            pl.len().cast(pl.Int64).alias("shipments"),
+            pl.when(timed.filter("needed").all()).then(pl.col("arrived_at").filter("needed").max()).alias("arrived_at"),
+            code.sort_by("processed_at", "source_seq").drop_nulls().last().alias("reason_code"),
+            pl.when((anonymous.sum() > 1) & (pl.col("shipped").sum() > ordered) & (latest <= ordered))
+            .then(pl.lit(PARTS_EXCEED))
+            .otherwise(pl.col("problem").drop_nulls().first())
+            .alias("doubt"),
+        )
+    )
+    return pl.concat([whole.select(names), parts.select(names)])
+
+
+def _name_schedule_lines(shipments: pl.LazyFrame, lines: pl.LazyFrame) -> pl.LazyFrame:
+    """Name the schedule line of shipments that name none, where the order line has one alone on their ship date."""
+    line = ["dc", "order_id", "line_no", "ship_date"]
+    scheduled = (
+        lines.filter(pl.col("schedule_line") != 0)
+        .group_by(line)
+        .agg(pl.col("schedule_line").first().alias("only"), (pl.len() > 1).alias("several_schedules"))
+        .with_columns(pl.lit(0, pl.Int64).alias("schedule_line"))
+    )
+    named = pl.when(~pl.col("several_schedules")).then("only")
+    return (
+        shipments.join(scheduled, on=[*line, "schedule_line"], how="left")
+        .with_columns(
+            pl.coalesce(named, "schedule_line").alias("schedule_line"),
+            pl.col("several_schedules").fill_null(value=False),
+        )
+        .drop("only")
+    )
+
+
+def _suggest_orders(shipments: pl.LazyFrame, lines: pl.LazyFrame) -> pl.LazyFrame:
+    """Add to shipments without an order line which one is meant, if its number differs in leading zeros alone."""
+    bare, place = codes.strip_code(pl.col("order_id")).alias("bare"), ["dc", "ship_date", "line_no"]
+    lost = pl.col("rejection") == _NO_LINE
+    strays = shipments.filter(lost).select(place).unique()
+    meant = (
+        lines.join(strays, on=place, how="semi")
+        .select(*place, bare, pl.col("order_id").alias("meant"))
+        .unique([*place, "bare"])
+    )
+    hint = pl.format("{}; is it order {}?", pl.col("rejection"), pl.col("meant"))
+    found = shipments.filter(lost).with_columns(bare).join(meant, on=[*place, "bare"], how="left").drop("bare")
+    told = found.with_columns(
+        pl.coalesce(pl.when(pl.col("meant").is_not_null()).then(hint), "rejection").alias("rejection")
+    )
+    return pl.concat([shipments.filter(~lost.fill_null(value=False)), told.drop("meant")])
