@@ -30,6 +30,7 @@ from fillrate_assets.fillrate.sources.shipping_records import ShippingRecords
 from fillrate_assets.fillrate.watermark import make_watermark
 from fillrate_assets.notifications import signed_links
 from fillrate_assets.notifications.notifiers.dispatch import Notifiers
+from fillrate_assets.notifications.notifiers.email import SmtpServer
 from fillrate_assets.notifications.outbox import Outbox
 from fillrate_assets.orchestration.dc_lock_store import DcLockStore
 from fillrate_assets.orchestration.lake_io_manager import LakeIOManager
@@ -82,6 +83,7 @@ def delivery_of(settings: Settings) -> AlertDispatch:
         Notifiers(
             settings.notifications.channels,
             settings.notifications.webhook_secret,
+            SmtpServer(settings.notifications.smtp_url, settings.notifications.email_from),
             console_only=not environment.publishes_alerts,
         ),
         every_label=environment.shows_every_label,

@@ -65,8 +65,8 @@ Url = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_+]*://", repr=False), AfterVa
 `{secret://name#key}` for the password, or `secret://name#key` for the URL, names a secret of AWS Secrets Manager.
 """
 
-Secret = Annotated[str, Field(pattern=r"^(https?|secret)://")]
-"""A URL that is itself a credential, or `secret://name#key` for one of AWS Secrets Manager."""
+Channel = Annotated[str, Field(pattern=r"^((https?|secret)://|mailto:)")]
+"""A URL that may itself be a credential, or `secret://name#key` for one of AWS Secrets Manager."""
 
 
 class _Section(BaseModel):
@@ -188,15 +188,23 @@ class Notifications(_Section):
     """ARN of the SNS topic for failed runs, held days and other findings, where the environment publishes alerts;
     without it they are in the record store's outbox and the log."""
 
-    channels: dict[str, Secret] = Field(default_factory=dict, repr=False)
-    """Webhooks by name, as JSON: `{"floor": "secret://name#key"}` is the channel `slack:floor`, `teams:floor` or
-    `webhook:floor` of `alert_route`."""
+    channels: dict[str, Channel] = Field(default_factory=dict, repr=False)
+    """Channels by name, as JSON: `{"floor": "secret://name#key"}` is the channel `slack:floor`, `teams:floor`,
+    `webhook:floor` or `email:floor` of `alert_route`. What is stored is the URL of a webhook; for e-mail, `mailto:`
+    and addresses separated by commas."""
 
     webhook_secret: str = Field(default="", pattern=r"^((whsec_|secret://).+)?$", repr=False)
     """Key that signs messages to channels of the kind webhook, as [Standard
     Webhooks](https://www.standardwebhooks.com) has it: `whsec_` and base64, or `secret://name#key`."""
 
-    platform_channel: str = Field(default="", pattern=r"^((slack|teams|webhook|sns):.+|console)?$")
+    smtp_url: str = Field(default="", pattern=r"^((smtps|smtp|smtp\+starttls|secret)://.+)?$", repr=False)
+    """The server that takes e-mail: `smtps://user:password@host`, `smtp+starttls://user:password@host`, or
+    `smtp://host` for a relay that wants no password; `secret://name#key` for one that is a secret."""
+
+    email_from: str = Field(default="", pattern=r"^(.+@.+)?$")
+    """Who e-mail is from: an address, or `Name <address>`."""
+
+    platform_channel: str = Field(default="", pattern=r"^((slack|teams|webhook|email|sns):.+|console)?$")
     """The channel of the hourly heartbeat of the buffers, where the environment publishes alerts."""
 
     ui_url: Annotated[str, Field(pattern=r"^(https?://.+)?$")] = ""

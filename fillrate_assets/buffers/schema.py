@@ -173,7 +173,7 @@ ALERT_ROUTES: Final = TableSchema(
         Column("pool", pl.String, "Work pool, or * for any"),
         Column("unit_type", pl.String, "Unit type, or * for any"),
         Column("min_severity", pl.String, "Least severity that it takes: WARN, ACT or EMERGENCY", codes=SEVERITIES),
-        Column("channel", pl.String, "Where to: slack:..., teams:..., sns:..., webhook:... or console"),
+        Column("channel", pl.String, "Where to: slack:..., teams:..., webhook:..., email:..., sns:... or console"),
         Column("active_from", TIMESTAMP, "From when", "UTC"),
         _make_moment("active_to", "Until when, not included; empty: no end"),
         Column("updated_by", pl.String, "Who set it"),

@@ -56,7 +56,13 @@ class Message:
 
 def render_text(message: Message) -> str:
     """Return the whole message as plain text."""
-    lines = [message.subject, *(["", message.body] if message.body else [])]
+    details = render_details(message)
+    return f"{message.subject}\n\n{details}" if details else message.subject
+
+
+def render_details(message: Message) -> str:
+    """Return the message as plain text without its subject; "" if it has nothing else."""
+    lines = ["", message.body] if message.body else []
     for section in message.sections:
         details = [section.what, *([f"Why: {section.why}"] if section.why else [])]
         lines += ["", section.heading, *[f"  {line}" for line in details]]
@@ -64,7 +70,7 @@ def render_text(message: Message) -> str:
     if message.footer:
         title, *more = message.footer
         lines += ["", title, *[f"  {line}" for line in more]]
-    return "\n".join(lines)
+    return "\n".join(lines[1:])
 
 
 def render_body(message: Message) -> str:

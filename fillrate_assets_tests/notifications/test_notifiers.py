@@ -239,7 +239,7 @@ WRONG: Final = {
     "fax:floor": "^fax:floor is no channel; a channel is console, slack:NAME",
     "floor": "^floor is no channel; ",
     f"hooks.example/{HIDDEN}": r"^\.\.\. is no channel; ",
-    "slack:typo": "^channel slack:typo is not known: the setting `channels` has no URL under that name; ",
+    "slack:typo": "^channel slack:typo is not known: FILLRATE_NOTIFICATIONS__CHANNELS has no URL under that name; ",
     "slack:": r"^channel slack:\.\.\. is not known",
     f"slack:https://hooks.example/{HIDDEN}": r"^channel slack:\.\.\. is not known",
     "slack:no-scheme": "^channel slack:no-scheme: what is stored under its name is no URL that begins with https://$",
@@ -263,7 +263,7 @@ def test_without_a_key_nothing_is_signed_and_nothing_sent(
 ) -> None:
     error = failing(replace(channels, webhook_secret=secret), "webhook:floor")
     assert isinstance(error, PermanentFailure)
-    assert "the setting `webhook_secret`" in str(error)
+    assert "FILLRATE_NOTIFICATIONS__WEBHOOK_SECRET" in str(error)
     assert receiver.requests == []
     assert HIDDEN not in logs.text
 

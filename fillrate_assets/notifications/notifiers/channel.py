@@ -1,20 +1,22 @@
 """Channels, and the message on its way to one.
 
-A channel is written as `alert_route` has it: `slack:NAME`, `teams:NAME`, `webhook:NAME`, `sns:ARN` or `console`. A NAME
-is that of a URL of the setting `channels`, or is itself `secret://name#key`.
+A channel is written as `alert_route` has it: `slack:NAME`, `teams:NAME`, `webhook:NAME`, `email:NAME`, `sns:ARN` or
+`console`. A NAME is that of a URL of the setting `notifications.channels`, or is itself `secret://name#key`.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from fillrate_assets.core.errors import SourceUnavailable
+from fillrate_assets.aws import secrets
+from fillrate_assets.core.errors import PermanentFailure, SourceUnavailable
 from fillrate_assets.notifications.rendering import Message
 
-SYNTAX: Final = "a channel is console, slack:NAME, teams:NAME, webhook:NAME or sns:ARN"
+SYNTAX: Final = "a channel is console, slack:NAME, teams:NAME, webhook:NAME, email:NAME or sns:ARN"
 
 _NAMED: Final = re.compile(r"[\w.-]+|secret://[^?]+|arn:[\w:./-]+", re.ASCII)
 """What may be shown of a channel: somebody may have written a URL there."""
@@ -40,6 +42,26 @@ class ChannelUnavailable(SourceUnavailable):
         """Say what happened."""
         super().__init__(message)
         self.wait = wait
+
+
+def find_address(channel: str, addresses: Mapping[str, str]) -> str:
+    """Find the URL that is stored under a channel's name, its secret revealed.
+
+    Raises:
+        SourceUnavailable: Secrets Manager did not answer.
+        PermanentFailure: nothing is stored under that name, or there is no such secret.
+
+    """
+    name = channel.partition(":")[2]
+    if name.startswith(secrets.SCHEME):
+        return secrets.reveal(name)
+    if name in addresses:
+        return secrets.reveal(addresses[name])
+    msg = (
+        f"channel {redact_channel(channel)} is not known"
+        f": FILLRATE_NOTIFICATIONS__CHANNELS has no URL under that name; {SYNTAX}"
+    )
+    raise PermanentFailure(msg)
 
 
 def redact_channel(channel: str) -> str:

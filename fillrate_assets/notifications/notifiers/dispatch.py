@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from fillrate_assets.core.errors import PermanentFailure
-from fillrate_assets.notifications.notifiers import console, slack, sns, teams, webhook
+from fillrate_assets.notifications.notifiers import console, email, slack, sns, teams, webhook
 from fillrate_assets.notifications.notifiers.channel import SYNTAX, OutgoingMessage, redact_channel
+from fillrate_assets.notifications.notifiers.email import SmtpServer
 from fillrate_assets.notifications.notifiers.http import HttpSender
 
 
@@ -20,6 +21,9 @@ class Notifiers:
 
     webhook_secret: str = field(default="", repr=False)
     """What `webhook:` is signed with, as Standard Webhooks writes it: `whsec_` and base64."""
+
+    smtp: SmtpServer = field(default_factory=SmtpServer, repr=False)
+    """What takes `email:`."""
 
     console_only: bool = False
     """Whether no message may leave: every channel is the console."""
@@ -48,6 +52,8 @@ class Notifiers:
                 teams.send(letter, sender)
             case "webhook", _, _:
                 webhook.send(letter, sender, self.webhook_secret)
+            case "email", _, _:
+                email.send(letter, self.smtp, self.urls)
             case "sns", _, _:
                 sns.send(letter)
             case _:

@@ -15,9 +15,8 @@ from functools import lru_cache
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
-from fillrate_assets.aws import secrets
 from fillrate_assets.core.errors import PermanentFailure, SourceUnavailable
-from fillrate_assets.notifications.notifiers.channel import SYNTAX, ChannelUnavailable, redact_channel
+from fillrate_assets.notifications.notifiers.channel import ChannelUnavailable, find_address, redact_channel
 
 if TYPE_CHECKING:
     import ssl
@@ -90,17 +89,7 @@ class HttpSender:
             return answer.status_code, _parse_retry_after(answer.headers.get("retry-after"))
 
     def _find_url(self, channel: str) -> str:
-        name = channel.partition(":")[2]
-        if name.startswith(secrets.SCHEME):
-            url = secrets.reveal(name)
-        elif name in self.urls:
-            url = secrets.reveal(self.urls[name])
-        else:
-            msg = (
-                f"channel {redact_channel(channel)} is not known"
-                f": the setting `channels` has no URL under that name; {SYNTAX}"
-            )
-            raise PermanentFailure(msg)
+        url = find_address(channel, self.urls)
         if not url.startswith(("https://", "http://")):
             raise PermanentFailure(_describe_bad_url(channel))
         return url

@@ -41,12 +41,12 @@ def _sign(secret: str, message_id: str, body: str) -> dict[str, str]:
     from standardwebhooks.webhooks import EmptyWebhookSecretError, Webhook  # noqa: PLC0415 - only who signs pays
 
     if not secret:
-        msg = "channels of kind webhook need the setting `webhook_secret`: whsec_ and base64"
+        msg = "channels of kind webhook need FILLRATE_NOTIFICATIONS__WEBHOOK_SECRET: whsec_ and base64"
         raise PermanentFailure(msg)
     try:
         signer = Webhook(secrets.reveal(secret))
     except (ValueError, EmptyWebhookSecretError):
-        msg = "the setting `webhook_secret` is not whsec_ and base64"
+        msg = "FILLRATE_NOTIFICATIONS__WEBHOOK_SECRET is not whsec_ and base64"
         raise PermanentFailure(msg) from None
     # Receivers refuse what was signed long ago: the time is the attempt's, not the tick's.
     at = datetime.now(UTC)
