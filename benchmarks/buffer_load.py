@@ -42,7 +42,7 @@ from fillrate_assets.buffers import schema
 from fillrate_assets.buffers.buffer_store import BufferStore
 from fillrate_assets.buffers.defs.alert_dispatch import AlertDispatch
 from fillrate_assets.buffers.defs.assets import JOB
-from fillrate_assets.buffers.defs.schedules import tags_of
+from fillrate_assets.buffers.defs.schedules import find_run_tags
 from fillrate_assets.buffers.notice_store import NoticeStore
 from fillrate_assets.buffers.rules import conflict_resolution, tick, verdicts
 from fillrate_assets.buffers.rules.policy import Policy
@@ -306,7 +306,7 @@ def through_dagster(it: Platform, number: int) -> float:
     """Seconds of a tick as a run."""
     defs = build_defs(it.settings, delivery=it.delivery)
     with dg.DagsterInstance.ephemeral() as instance:
-        tags = tags_of(instance, it.store.read_warehouses(), it.load.get_snapshot_ts(number)) or {}
+        tags = find_run_tags(instance, it.store.read_warehouses(), it.load.get_snapshot_ts(number)) or {}
         job = defs.resolve_job_def(JOB)
         began = perf_counter()
         job.execute_in_process(

@@ -245,8 +245,8 @@ def ticks(settings: Settings, instance: dg.DagsterInstance) -> Iterator[Tick]:
     sensor, cursor = defs.resolve_sensor_def("new_orders"), None
     while True:
         before, started = stopwatch.spent.get("sensor", Spent()), Spent.now()
-        context = dg.build_sensor_context(instance, cursor, resources=defs.resources)
-        ticked = sensor.evaluate_tick(context)
+        with dg.build_sensor_context(instance, cursor, resources=defs.resources) as context:
+            ticked = sensor.evaluate_tick(context)
         whole, cursor = Spent.now() - started, ticked.cursor
         yield Tick(list(ticked.run_requests or ()), cursor, whole, stopwatch.spent["sensor"] - before)
 

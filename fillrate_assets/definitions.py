@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import warnings
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 import dagster as dg
 import sqlalchemy as sa
@@ -15,12 +15,14 @@ from fillrate_assets.aws.secrets import SCHEME
 from fillrate_assets.buffers.buffer_store import BufferStore
 from fillrate_assets.buffers.defs import assets as buffer_assets
 from fillrate_assets.buffers.defs import checks as buffer_checks
+from fillrate_assets.buffers.defs import resources as buffer_resources
 from fillrate_assets.buffers.defs import schedules
 from fillrate_assets.buffers.defs.alert_dispatch import AlertDispatch
 from fillrate_assets.buffers.notice_store import NoticeStore
 from fillrate_assets.buffers.policy_store import PolicyStore
 from fillrate_assets.buffers.sources.floor_feeds import FloorFeeds
 from fillrate_assets.fillrate.defs import assets, checks, exports, health_checks, sensors
+from fillrate_assets.fillrate.defs import resources as fillrate_resources
 from fillrate_assets.fillrate.defs.lake_repair import LakeRepair
 from fillrate_assets.fillrate.defs.source_versions import Sources
 from fillrate_assets.fillrate.record_store import RecordStore
@@ -32,6 +34,7 @@ from fillrate_assets.notifications import signed_links
 from fillrate_assets.notifications.notifiers.dispatch import Notifiers
 from fillrate_assets.notifications.notifiers.email import SmtpServer
 from fillrate_assets.notifications.outbox import Outbox
+from fillrate_assets.orchestration import resources
 from fillrate_assets.orchestration.dc_lock_store import DcLockStore
 from fillrate_assets.orchestration.lake_io_manager import LakeIOManager
 from fillrate_assets.orchestration.run_concurrency import DcLock
@@ -40,9 +43,11 @@ from fillrate_assets.storage.database import Database
 from fillrate_assets.storage.lake import Lake
 
 JOB = "fill_rate_and_lost_cases"
+RESOURCES: Final = {**resources.RESOURCES, **fillrate_resources.RESOURCES, **buffer_resources.RESOURCES}
+"""How the UI shows each system, by resource key."""
 
 
-def systems(settings: Settings) -> dict[str, Any]:
+def make_systems(settings: Settings) -> dict[str, Any]:
     """Every outside system by its resource key."""
     database, lake = Database.from_settings(settings), Lake(settings.storage.lake_root)
     return {
@@ -68,14 +73,14 @@ def systems(settings: Settings) -> dict[str, Any]:
         "watermark": make_watermark(settings.storage.watermark_url, database),
         "outbox": Outbox(database, settings.notifications.alert_topic_arn),
         "policies": PolicyStore(database),
-        "delivery": delivery_of(settings),
+        "delivery": make_alert_dispatch(settings),
         "lake": lake,
         "io_manager": LakeIOManager(lake, assets.TABLES),
         "dc_lock": DcLock(DcLockStore(database)),
     }
 
 
-def delivery_of(settings: Settings) -> AlertDispatch:
+def make_alert_dispatch(settings: Settings) -> AlertDispatch:
     """How alerts reach people in this environment."""
     environment = settings.environment
     return AlertDispatch(
@@ -103,20 +108,26 @@ def build_defs(settings: Settings, **overrides: Any) -> dg.Definitions:  # noqa:
         # tested here against the Dagster that is pinned.
         warnings.simplefilter("ignore", dg.BetaWarning)
         warnings.simplefilter("ignore", dg.PreviewWarning)
-        resources = {**systems(settings), **overrides}
+        made = {**make_systems(settings), **overrides}
         names = ("order_system", "shipping_records", "instock_warehouse", "watermark")
-        watched = Sources(settings, **{name: resources[name] for name in names})
         of_a_day = ("order_system", "shipping_records", "instock_warehouse", "record_store", "lake")
-        repair = LakeRepair(settings, **{name: resources[name] for name in of_a_day})
-        return _build(settings, {"sources": watched, "lake_repair": repair, **resources})
+        made = {
+            "sources": Sources(settings, **{name: made[name] for name in names}),
+            "lake_repair": LakeRepair(settings, **{name: made[name] for name in of_a_day}),
+            **made,
+        }
+        return _build(
+            settings,
+            {key: RESOURCES[key].describe(each) if key not in overrides else each for key, each in made.items()},
+        )
 
 
-def _build(settings: Settings, resources: dict[str, Any]) -> dg.Definitions:
+def _build(settings: Settings, by_key: dict[str, Any]) -> dg.Definitions:
     kinds = {
-        "order_system": _kind(settings.sources.order_system_url),
-        "shipping_records": _kind(settings.sources.shipping_records_url),
-        "instock_warehouse": _kind(settings.sources.instock_warehouse_url),
-        "record_store": _kind(settings.storage.record_store_url),
+        "order_system": _find_kind(settings.sources.order_system_url),
+        "shipping_records": _find_kind(settings.sources.shipping_records_url),
+        "instock_warehouse": _find_kind(settings.sources.instock_warehouse_url),
+        "record_store": _find_kind(settings.storage.record_store_url),
     }
     job = dg.define_asset_job(
         JOB,
@@ -144,7 +155,7 @@ def _build(settings: Settings, resources: dict[str, Any]) -> dg.Definitions:
         assets=[
             *assets.build(settings, kinds),
             exports.build(settings),
-            *buffer_assets.build(settings, _kind(settings.sources.floor_feeds_url)),
+            *buffer_assets.build(settings, _find_kind(settings.sources.floor_feeds_url)),
         ],
         asset_checks=[*checks.build(settings), *health_checks.CHECKS, *buffer_checks.build(settings)],
         jobs=[job, health, tick, heartbeat],
@@ -152,11 +163,11 @@ def _build(settings: Settings, resources: dict[str, Any]) -> dg.Definitions:
         sensors=sensors.build(JOB),
         # A multiprocess step costs 2 CPU-seconds before it does anything; an in-process one, a sixteenth.
         executor=dg.in_process_executor,
-        resources=resources,
+        resources=by_key,
     )
 
 
-def _kind(url: str) -> str:
+def _find_kind(url: str) -> str:
     if url.startswith(SCHEME):
         return "sql"
     return sa.make_url(url).get_backend_name()

@@ -13,7 +13,7 @@ from fillrate_assets import settings
 from fillrate_assets.buffers import schema as buffer_schema
 from fillrate_assets.buffers.defs import assets as buffers
 from fillrate_assets.core.errors import PermanentFailure
-from fillrate_assets.definitions import JOB, build_defs, systems
+from fillrate_assets.definitions import JOB, build_defs, make_systems
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.defs import assets
 from fillrate_assets.fillrate.sources.order_system import OrderSystem
@@ -240,10 +240,10 @@ def test_the_environment_says_how_much_is_logged(tmp_path: Path, env: str, told:
 def test_settings_say_where_watermarks_and_alerts_go(tmp_path: Path) -> None:
     topic = "arn:aws:sns:eu-central-1:123456789012:held-days"
     made = settings.load(home=tmp_path / "home")
-    embedded = systems(made)
+    embedded = make_systems(made)
     assert embedded["watermark"] == DatabaseWatermark(Database(made.storage.record_store_url))
     assert embedded["outbox"] == Outbox(Database(made.storage.record_store_url))
-    there = systems(
+    there = make_systems(
         settings.load(
             home=tmp_path / "home",
             storage__watermark_url="ssm://fillrate",

@@ -65,7 +65,7 @@ def demo(warehouses: int, seed: int, hours: int) -> None:
     from fillrate_assets.buffers.sources.floor_feeds import FloorFeeds
     from fillrate_assets.cli import buffers_demo, launcher
     from fillrate_assets.cli.progress import name_command, show_activity
-    from fillrate_assets.definitions import delivery_of
+    from fillrate_assets.definitions import make_alert_dispatch
     from fillrate_assets.sample.buffers_loader import Floors
     from fillrate_assets.storage.database import Database
 
@@ -78,7 +78,7 @@ def demo(warehouses: int, seed: int, hours: int) -> None:
         f"Simulated floors: {warehouses} warehouses, {floors.ticks[0]:%Y-%m-%d}{'' if filled else ' (unchanged)'}"
     )
     console = Console(width=110, highlight=False)
-    kept, delivery = buffers_demo.kept(floors), replace(delivery_of(chosen), every_label=False)
+    kept, delivery = buffers_demo.kept(floors), replace(make_alert_dispatch(chosen), every_label=False)
     feeds = FloorFeeds(chosen.sources.floor_feeds_url, chosen.sources.source_tables)
     seen = buffers_demo.show(buffers_demo.ticks(floors, feeds, kept, delivery, Policy()), floors, console)
     alerts = pl.concat(moment.alerts for moment in seen)

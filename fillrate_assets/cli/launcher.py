@@ -335,9 +335,9 @@ def run_tick(settings: Settings, tick: datetime) -> tuple[str, str | None, tuple
     store = BufferStore(Database.from_settings(settings))
     with _open_instance() as instance, stopping.ending(_end_own_runs):
         end_dead_runs(instance)
-        tags = schedules.tags_of(instance, store.read_warehouses(), tick)
+        tags = schedules.find_run_tags(instance, store.read_warehouses(), tick)
         if tags is None:
-            raise PermanentFailure(schedules.NOBODY)
+            raise PermanentFailure(schedules.NO_ACTIVE_WAREHOUSE)
         return _execute(settings, instance, buffer_assets.JOB, tags)
 
 

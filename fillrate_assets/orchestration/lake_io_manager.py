@@ -62,7 +62,7 @@ class LakeIOManager(dg.IOManager):
         raise PermanentFailure(msg)
 
     def load_input(self, context: dg.InputContext) -> LakeInput:
-        """Name the upstream partitions that the run's mapping asks for.
+        """Return the upstream partitions that the run's mapping selects.
 
         Raises:
             PermanentFailure: the asset has no schema, or a partition key is not one of DC and ship date.
@@ -73,10 +73,10 @@ class LakeIOManager(dg.IOManager):
             raise PermanentFailure(msg)
         if not context.has_asset_partitions:
             return LakeInput(self._lake, table, None)
-        return LakeInput(self._lake, table, tuple(_partition(key) for key in context.asset_partition_keys))
+        return LakeInput(self._lake, table, tuple(_parse_partition(key) for key in context.asset_partition_keys))
 
 
-def _partition(key: str) -> PartitionKey:
+def _parse_partition(key: str) -> PartitionKey:
     if not isinstance(key, dg.MultiPartitionKey):
         msg = f"partition key {key!r} is not one of DC and ship date"
         raise PermanentFailure(msg)

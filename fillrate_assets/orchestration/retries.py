@@ -66,5 +66,5 @@ def find_root_cause(error: ErrorInfo) -> tuple[str, str]:
     while error.cause is not None and error.cls_name not in _OURS:
         error = error.cause
     kind, text = error.cls_name or "", " ".join(error.message.split())
-    raised, _, said = text.partition(": ")
-    return kind, said if said and raised.rpartition(".")[2] == kind else text
+    raised, _, rest = text.partition(": ")
+    return kind, rest if rest and raised.rpartition(".")[2] == kind else text

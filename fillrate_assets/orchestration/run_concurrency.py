@@ -22,7 +22,7 @@ WAIT_SECONDS: Final = 5
 
 
 class OneRunPerDcCoordinator(dg.QueuedRunCoordinator[dg.DagsterInstance]):
-    """Dagster's queue, in which every run over ship dates of one DC has the tag `fillrate/dc`, whoever launched it.
+    """Dagster's queue, in which every run over ship dates of one DC has the tag `fillrate/dc`, however it was launched.
 
     `tag_concurrency_limits` of dagster.yaml then lets one of them go at a time. Ticks of the buffers wait for none.
     """
@@ -41,7 +41,7 @@ class DcLock:
 
     def __init__(self, store: DcLockStore) -> None:
         """Lock DCs in a store."""
-        self._store = store
+        self.store = store
 
     def acquire(self, context: dg.AssetExecutionContext) -> None:
         """Acquire the locks of the run's DCs; wait up to an hour while another run that goes on holds one of them.
@@ -55,15 +55,15 @@ class DcLock:
         if (scope := partitions.find_rectangle(context.run.tags)) is None:
             return
         waiting = Retrying(
-            retry=retry_if_exception_type(_NotItsTurn),
+            retry=retry_if_exception_type(_DcLocked),
             wait=wait_fixed(WAIT_SECONDS),
             stop=stop_after_delay(LONGEST_WAIT),
             reraise=True,
         )
-        waiting(_acquire, context, self._store, scope.dcs(context.instance))
+        waiting(_acquire, context, self.store, scope.dcs(context.instance))
 
 
-class _NotItsTurn(PermanentFailure):
+class _DcLocked(PermanentFailure):
     """Another run is in progress on a DC."""
 
 
@@ -86,7 +86,7 @@ def _acquire(context: dg.AssetExecutionContext, store: DcLockStore, dcs: Sequenc
         if other != run_id and partitions.is_in_progress(instance, other):
             context.log.info("waits for run %s, which is in progress on %s", other, dc)
             msg = f"run {other} is in progress on {dc}: run again when it has ended, or terminate it in the UI"
-            raise _NotItsTurn(msg)
+            raise _DcLocked(msg)
     if not store.acquire(dcs, run_id, previous=holders):
         msg = f"another run was quicker on {', '.join(dcs)}: run again when it has ended"
-        raise _NotItsTurn(msg)
+        raise _DcLocked(msg)

@@ -33,7 +33,7 @@ def describe_columns(table: TableSchema) -> dg.TableSchema:
     shown = [
         dg.TableColumn(
             column.name,
-            type=str(column.dtype),
+            type=_name_dtype(column.dtype),
             description=f"{column.description} [{column.unit}]" if column.unit else column.description,
             constraints=dg.TableColumnConstraints(
                 nullable=column.nullable, other=[f"one of {', '.join(column.codes)}"] if column.codes else None
@@ -105,6 +105,17 @@ def make_check_result(
             **(shown or {}),
         },
     )
+
+
+def _name_dtype(dtype: pl.DataType | type[pl.DataType]) -> str:
+    """Return a type's name as short as a column of the UI."""
+    match dtype:
+        case pl.Decimal():
+            return f"Decimal({dtype.precision}, {dtype.scale})"
+        case pl.Datetime():
+            return f"Datetime({dtype.time_zone or 'no zone'})"
+        case _:
+            return str(dtype)
 
 
 def _to_cell(value: object) -> str | int | float | bool | None:

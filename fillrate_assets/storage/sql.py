@@ -141,6 +141,15 @@ def _parse_url(url: str) -> sa.URL:
     return parsed
 
 
+def redact_url(url: str) -> str:
+    """Return a URL as it may be shown: without its password and its options, which may have one as well."""
+    if not url or url.startswith(secrets.SCHEME):
+        return url
+    if not database_url.is_clear(url):
+        return f"{url.partition('://')[0]}://***"
+    return sa.make_url(url).set(query={}).render_as_string()
+
+
 def make_directory(url: str) -> None:
     """Create the directory of an embedded database file."""
     if (file := find_embedded_file(url)) is not None:

@@ -16,7 +16,7 @@ from fillrate_assets import settings
 from fillrate_assets.buffers import schema
 from fillrate_assets.buffers.buffer_store import BufferStore
 from fillrate_assets.buffers.defs.assets import JOB
-from fillrate_assets.buffers.defs.schedules import tags_of
+from fillrate_assets.buffers.defs.schedules import find_run_tags
 from fillrate_assets.buffers.notice_store import NoticeStore
 from fillrate_assets.buffers.policy_store import PolicyStore
 from fillrate_assets.buffers.rules.tick import Feeds, MasterData
@@ -115,7 +115,7 @@ class Floor:
 
     def tick(self, at: datetime, **resources: Any) -> dg.ExecuteInProcessResult:  # noqa: ANN401 - any resource
         """Run a tick as its schedule does."""
-        tags = tags_of(self.instance, self.store.read_warehouses(), at)
+        tags = find_run_tags(self.instance, self.store.read_warehouses(), at)
         assert tags is not None
         defs = build_defs(self.settings, **resources) if resources else self.defs
         return defs.resolve_job_def(JOB).execute_in_process(run_config=QUIET, instance=self.instance, tags=tags)

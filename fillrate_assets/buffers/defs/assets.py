@@ -1,4 +1,4 @@
-"""The assets of the buffers: each is a stage of the tick, for every tick of its run, and tells about the last one."""
+"""The assets of the buffers: each is a stage of the tick, for every tick of its run, and describes the last one."""
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, timedelta
@@ -59,21 +59,27 @@ def buffer_signals(
     policies: dg.ResourceParam[PolicyStore],
     lake: dg.ResourceParam[Lake],
 ) -> dg.MaterializeResult[None]:
-    """Read every path and pool from the feeds: one level each, and which rows cannot be used."""
-    work = _work(context, buffer_store, policies, lake)
+    """Signals of the floor: a row for each path and pool and tick, with its level in packages, its flows and people.
+
+    A partition is a DC and an operating day: the date that the clock of the warehouse shows. The dimension is
+    named `ship_date` in both areas.
+    """
+    work = _find_work(context, buffer_store, policies, lake)
     reaches = [tick.compute_look_back(policy) for policy in work.contenders.all]
     look_back = {feed: max(each[feed] for each in reaches) for feed in reaches[0]}
     errors, seconds = {}, 0.0
     for at in work.ticks:
         began = perf_counter()
-        feeds = floor_feeds.read(snapshot_ts=at, look_back=look_back, warehouses=_named(work))
+        feeds = floor_feeds.read(snapshot_ts=at, look_back=look_back, warehouses=_select_warehouses(work))
         seconds += perf_counter() - began
         errors = dict(feeds.errors)
         for feed, problem in errors.items():
             context.log.error("%s at %s: %s", feed, at, problem)
-        _on_every_track(context, work, partial(tick.sense, feeds, work.masters, snapshot_ts=at))
+        _run_stage(context, work, partial(tick.sense, feeds, work.masters, snapshot_ts=at))
     of_run: Metadata = {"feeds_failed": ", ".join(errors) or "none", "seconds_of_queries": round(seconds, 2)}
-    return _done(context, work, work.latest(schema.SIGNALS), lambda rows, _: metadata.signals(rows), of_run)
+    return _describe_days(
+        context, work, work.latest(schema.SIGNALS), lambda rows, _: metadata.summarize_signals(rows), of_run
+    )
 
 
 @dg.asset(
@@ -91,11 +97,17 @@ def unit_timeseries(
     policies: dg.ResourceParam[PolicyStore],
     lake: dg.ResourceParam[Lake],
 ) -> dg.MaterializeResult[None]:
-    """Every operational unit: how full, how fast it fills or empties, who works there, and how good the data are."""
-    work = _work(context, buffer_store, policies, lake)
+    """Operational units: how full each is at a tick, how fast it fills or empties, who works there, how good its data.
+
+    A partition is a DC and an operating day: the date that the clock of the warehouse shows. The dimension is
+    named `ship_date` in both areas.
+    """
+    work = _find_work(context, buffer_store, policies, lake)
     for at in work.ticks:
-        _on_every_track(context, work, partial(tick.roll_up, work.masters, snapshot_ts=at))
-    return _done(context, work, work.latest(schema.UNIT_TIMESERIES), lambda rows, _: metadata.units(rows))
+        _run_stage(context, work, partial(tick.roll_up, work.masters, snapshot_ts=at))
+    return _describe_days(
+        context, work, work.latest(schema.UNIT_TIMESERIES), lambda rows, _: metadata.summarize_units(rows)
+    )
 
 
 @dg.asset(
@@ -113,11 +125,17 @@ def buffer_recommendations(
     policies: dg.ResourceParam[PolicyStore],
     lake: dg.ResourceParam[Lake],
 ) -> dg.MaterializeResult[None]:
-    """Derive each unit's verdict and what it needs by itself, then resolve conflicts."""
-    work = _work(context, buffer_store, policies, lake)
+    """Verdicts: what each unit is at a tick and needs by itself, and what remains of that once conflicts are resolved.
+
+    A partition is a DC and an operating day: the date that the clock of the warehouse shows. The dimension is
+    named `ship_date` in both areas.
+    """
+    work = _find_work(context, buffer_store, policies, lake)
     for at in work.ticks:
-        _on_every_track(context, work, partial(tick.recommend, snapshot_ts=at))
-    return _done(context, work, work.latest(schema.RECOMMENDATIONS), lambda rows, _: metadata.recommendations(rows))
+        _run_stage(context, work, partial(tick.recommend, snapshot_ts=at))
+    return _describe_days(
+        context, work, work.latest(schema.RECOMMENDATIONS), lambda rows, _: metadata.summarize_recommendations(rows)
+    )
 
 
 @dg.asset(
@@ -136,29 +154,35 @@ def buffer_alerts(
     lake: dg.ResourceParam[Lake],
     delivery: dg.ResourceParam[AlertDispatch],
 ) -> dg.MaterializeResult[None]:
-    """Decide what the floor is notified of now and what is suppressed, and why; the outbox delivers."""
-    work = _work(context, buffer_store, policies, lake)
+    """Alerts: what the floor is notified of at a tick, and what is suppressed, with the reason; the outbox sends them.
+
+    A partition is a DC and an operating day: the date that the clock of the warehouse shows. The dimension is
+    named `ship_date` in both areas.
+    """
+    work = _find_work(context, buffer_store, policies, lake)
     for at in work.ticks:
-        _on_every_track(context, work, partial(tick.alert, snapshot_ts=at))
+        _run_stage(context, work, partial(tick.alert, snapshot_ts=at))
     now = datetime.now(UTC)
     began = perf_counter()
-    told = delivery.dispatch(work.everything, work.kept, policy=work.policy, now=now)
+    dispatched = delivery.dispatch(work.everything, work.kept, policy=work.policy, now=now)
     # A tick of long ago proves nothing.
     if work.ticks and now - work.ticks[-1] <= LATE:
         delivery.ping(work.ticks[-1], work.everything.warehouses.filter("active").height, now=now)
-    asked = work.latest(schema.RECOMMENDATIONS)
-    alerts = work.beside(schema.ALERTS, asked)
-    sent = told.delivered
+    recommended = work.latest(schema.RECOMMENDATIONS)
+    alerts = work.beside(schema.ALERTS, recommended)
+    sent = dispatched.delivered
     of_run: Metadata = {
-        "notices": told.notices,
-        "unroutable": told.unroutable,
+        "notices": dispatched.notices,
+        "unroutable": dispatched.unroutable,
         "messages_sent": sent.sent,
         "messages_to_retry": sent.failed,
         "messages_left": sent.left,
         "messages_given_up": sent.given_up,
         "seconds_of_delivery": round(perf_counter() - began, 2),
     }
-    return _done(context, work, asked, lambda rows, day: metadata.alerts(alerts[day], rows), of_run)
+    return _describe_days(
+        context, work, recommended, lambda rows, day: metadata.summarize_alerts(alerts[day], rows), of_run
+    )
 
 
 @dg.asset(
@@ -176,12 +200,16 @@ def buffer_feedback(
     policies: dg.ResourceParam[PolicyStore],
     lake: dg.ResourceParam[Lake],
 ) -> dg.MaterializeResult[None]:
-    """Collect what the floor answered on the operating day."""
-    work = _work(context, buffer_store, policies, lake)
-    answers = _of_days(buffer_store.read_feedback(_begin(work)), "answered_at", work)
+    """Feedback: what the floor answered to alerts, a row for each answer.
+
+    A partition is a DC and an operating day: the date that the clock of the warehouse shows. The dimension is
+    named `ship_date` in both areas.
+    """
+    work = _find_work(context, buffer_store, policies, lake)
+    answers = _select_days(buffer_store.read_feedback(_find_begin(work)), "answered_at", work)
     rows = schema.ANSWERS_OF_DAY.conform(answers.lazy()).sort(schema.ANSWERS_OF_DAY.key).collect()
     lake.write(schema.ANSWERS_OF_DAY, rows, work.days)
-    return _done(context, work, _by_day(rows, work), lambda part, _: metadata.feedback(part))
+    return _describe_days(context, work, _split_by_day(rows, work), lambda part, _: metadata.summarize_feedback(part))
 
 
 @dg.asset(
@@ -201,16 +229,20 @@ def algorithm_scorecard(
     delivery: dg.ResourceParam[AlertDispatch],
     outbox: dg.ResourceParam[Outbox],
 ) -> dg.MaterializeResult[None]:
-    """How right the alerts were, by the floor's answers: the operating day and the six before it."""
-    work = _work(context, buffer_store, policies, lake)
-    since = _begin(work) - timedelta(days=SCORED_DAYS - 1)
+    """Scorecard: how right the alerts of seven days were, by the floor's answers: precision, recall, false alarms.
+
+    A partition is a DC and an operating day: the date that the clock of the warehouse shows. The dimension is
+    named `ship_date` in both areas.
+    """
+    work = _find_work(context, buffer_store, policies, lake)
+    since = _find_begin(work) - timedelta(days=SCORED_DAYS - 1)
     answers = buffer_store.read_feedback(since)
-    told = delivery.notices.read_since(since)
-    _roll_back_if_worse(context, work, policies, outbox, told, answers)
-    cards = [_scorecard(work, dc, day, told, answers) for dc, day in work.days]
+    notices = delivery.notices.read_since(since)
+    _roll_back_if_worse(context, work, policies, outbox, notices, answers)
+    cards = [_compute_scorecard(work, dc, day, notices, answers) for dc, day in work.days]
     rows = pl.concat([schema.SCORECARD_OF_DAY.make_empty().collect(), *cards]).sort(schema.SCORECARD_OF_DAY.key)
     lake.write(schema.SCORECARD_OF_DAY, rows, work.days)
-    return _done(context, work, _by_day(rows, work), lambda part, _: metadata.scorecard(part))
+    return _describe_days(context, work, _split_by_day(rows, work), lambda part, _: metadata.summarize_scorecard(part))
 
 
 ASSETS: Final = (
@@ -244,14 +276,14 @@ def build(settings: Settings, feeds_kind: str) -> list[dg.AssetsDefinition]:
     ]
 
 
-def _work(context: Context, store: BufferStore, policies: PolicyStore, lake: Lake) -> Work:
+def _find_work(context: Context, store: BufferStore, policies: PolicyStore, lake: Lake) -> Work:
     return work(context, store, policies, lake, now=datetime.now(UTC))
 
 
-def _on_every_track(context: dg.AssetExecutionContext, work: Work, stage: Callable[..., None]) -> None:
+def _run_stage(context: dg.AssetExecutionContext, work: Work, stage: Callable[..., None]) -> None:
     """Run a stage by every policy; what goes wrong with a challenger must not stop the champion from alerting."""
-    (champion, kept), *challengers = work.tracks
-    stage(kept, policy=champion)
+    (champion, tick_store), *challengers = work.tracks
+    stage(tick_store, policy=champion)
     for challenger, beside in challengers:
         try:
             stage(beside, policy=challenger)
@@ -264,12 +296,12 @@ def _roll_back_if_worse(
     work: Work,
     policies: PolicyStore,
     outbox: Outbox,
-    told: pl.DataFrame,
+    notices: pl.DataFrame,
     answers: pl.DataFrame,
 ) -> None:
     """Give a promoted policy's place back to the one it replaced, if it is less precise than that one surely was."""
     contenders, now = work.contenders, datetime.now(UTC)
-    ours = told.filter(pl.col("policy_version") == work.policy.version)
+    ours = notices.filter(pl.col("policy_version") == work.policy.version)
     if contenders.replaced is None or not feedback_rules.needs_rollback(
         ours, answers, precision_low=contenders.precision_low, promotion=Promotion(), now=now
     ):
@@ -284,13 +316,13 @@ def _roll_back_if_worse(
     outbox.send(subject, body, key=f"roll back:{work.policy.version}:{now:%Y-%m-%d}", now=now)
 
 
-def _named(work: Work) -> list[str] | None:
+def _select_warehouses(work: Work) -> list[str] | None:
     """Return the warehouses to read from the feeds; None, which is quicker, where these are all that are watched."""
     here, watched = (each.warehouses.filter("active")["warehouse"] for each in (work.masters, work.everything))
     return None if len(here) == len(watched) else here.to_list()
 
 
-def _done(
+def _describe_days(
     context: dg.AssetExecutionContext,
     work: Work,
     rows: dict[PartitionKey, pl.DataFrame],
@@ -299,29 +331,29 @@ def _done(
 ) -> dg.MaterializeResult[None]:
     """Describe each day as it is, whichever tick was its last; below that, of the run."""
     run = {**(of_run or {}), "ticks_computed": len(work.ticks), "seconds": round(perf_counter() - work.began, 2)}
-    told = {
+    described = {
         str(make_key(*day)): {**(describe(rows[day], day) if day in rows else _NOTHING), **run} for day in work.days
     }
-    add_partition_metadata(context, told)
+    add_partition_metadata(context, described)
     return dg.MaterializeResult()
 
 
 _NOTHING: Final[Metadata] = {"dagster/partition_row_count": 0, "state": "no tick of this day yet"}
 
 
-def _begin(work: Work) -> datetime:
+def _find_begin(work: Work) -> datetime:
     """Return a moment before any of the run's operating days began anywhere."""
     return datetime.combine(min(day for _, day in work.days), datetime.min.time(), UTC) - timedelta(days=1)
 
 
-def _of_days(rows: pl.DataFrame, moment: str, work: Work) -> pl.DataFrame:
-    """Rows of the run's days, with their dc and ship_date as `_placed` has them."""
+def _select_days(rows: pl.DataFrame, moment: str, work: Work) -> pl.DataFrame:
+    """Select rows of the run's days, with their dc and ship_date as `_add_operating_day` adds them."""
     days = pl.DataFrame(work.days, schema={"dc": pl.String, "ship_date": pl.Date}, orient="row")
-    return _placed(rows, moment, work).join(days, on=["dc", "ship_date"], how="semi")
+    return _add_operating_day(rows, moment, work).join(days, on=["dc", "ship_date"], how="semi")
 
 
-def _placed(rows: pl.DataFrame, moment: str, work: Work) -> pl.DataFrame:
-    """Rows of the run's warehouses with their dc and ship_date: the date of a moment at the warehouse's own time."""
+def _add_operating_day(rows: pl.DataFrame, moment: str, work: Work) -> pl.DataFrame:
+    """Add dc and ship_date to rows of the run's warehouses: the date of a moment at the warehouse's own time."""
     clocks = work.masters.warehouses.select("warehouse", "dc", "time_zone")
     placed = [
         part.with_columns(
@@ -333,16 +365,18 @@ def _placed(rows: pl.DataFrame, moment: str, work: Work) -> pl.DataFrame:
     return pl.concat([empty, *placed], how="diagonal_relaxed")
 
 
-def _by_day(rows: pl.DataFrame, work: Work) -> dict[PartitionKey, pl.DataFrame]:
+def _split_by_day(rows: pl.DataFrame, work: Work) -> dict[PartitionKey, pl.DataFrame]:
     return {day: rows.filter(pl.col("dc") == day.dc, pl.col("ship_date") == day.ship_date) for day in work.days}
 
 
-def _scorecard(work: Work, dc: str, day: date, told: pl.DataFrame, answers: pl.DataFrame) -> pl.DataFrame:
-    """How right the alerts of a DC were, of the days up to one."""
+def _compute_scorecard(work: Work, dc: str, day: date, notices: pl.DataFrame, answers: pl.DataFrame) -> pl.DataFrame:
+    """Compute how right the alerts of a DC were, of the days up to one."""
     here = work.masters.warehouses.filter(pl.col("dc") == dc)
     within = pl.col("ship_date").is_between(day - timedelta(days=SCORED_DAYS - 1), day)
     heard = answers.join(here, on="warehouse", how="semi")
-    missed_elsewhen = _placed(feedback_rules.select_missed_problems(heard), "episode_ts", work).filter(~within)
+    missed_elsewhen = _add_operating_day(feedback_rules.select_missed_problems(heard), "episode_ts", work).filter(
+        ~within
+    )
     heard = heard.join(missed_elsewhen, on="rec_id", how="anti")
-    card = feedback_rules.compute_scorecard(told.filter(pl.col("dc") == dc, within), heard)
+    card = feedback_rules.compute_scorecard(notices.filter(pl.col("dc") == dc, within), heard)
     return schema.SCORECARD_OF_DAY.conform(card.lazy().with_columns(dc=pl.lit(dc), ship_date=pl.lit(day))).collect()

@@ -36,10 +36,12 @@ def unknown_units_not_reported_clear(
 ) -> dg.AssetCheckResult:
     """No unit of which nothing is known is called clear."""
     found = {
-        day: _some(rows.filter(pl.col("quality") == "UNKNOWN", pl.col("verdict") == "CLEAR")["unit_id"])
-        for day, rows in _work(context, buffer_store, policies, lake).latest(schema.RECOMMENDATIONS).items()
+        day: _name_first(rows.filter(pl.col("quality") == "UNKNOWN", pl.col("verdict") == "CLEAR")["unit_id"])
+        for day, rows in _find_work(context, buffer_store, policies, lake).latest(schema.RECOMMENDATIONS).items()
     }
-    return make_check_result(context, _bad(found), "a rule is wrong: stop alerting by it, and report it", blocking=True)
+    return make_check_result(
+        context, _select_failing(found), "a rule is wrong: stop alerting by it, and report it", blocking=True
+    )
 
 
 @dg.asset_check(asset=unit_timeseries)
@@ -50,15 +52,15 @@ def warehouse_coverage(
     lake: dg.ResourceParam[Lake],
 ) -> dg.AssetCheckResult:
     """Every active warehouse has units in the tick, whatever its feeds say."""
-    here = _work(context, buffer_store, policies, lake)
+    here = _find_work(context, buffer_store, policies, lake)
     missing: dict[PartitionKey, str] = {}
     for last in here.ticks[-1:]:
         present = here.kept.read(schema.UNIT_TIMESERIES, last, last).select("warehouse").unique().collect()
         watched = here.masters.warehouses.filter("active")
         absent = watched.join(present, on="warehouse", how="anti")
         for dc, day in operating_days(absent, last):
-            missing[PartitionKey(dc, day)] = _some(absent.filter(pl.col("dc") == dc)["warehouse"])
-    return make_check_result(context, _bad(missing), "give the warehouse its rows in unit_member")
+            missing[PartitionKey(dc, day)] = _name_first(absent.filter(pl.col("dc") == dc)["warehouse"])
+    return make_check_result(context, _select_failing(missing), "give the warehouse its rows in unit_member")
 
 
 @dg.asset_check(asset=unit_timeseries)
@@ -69,7 +71,7 @@ def master_data_valid(
     lake: dg.ResourceParam[Lake],
 ) -> dg.AssetCheckResult:
     """Every row of the tables that people change can be used."""
-    here = _work(context, buffer_store, policies, lake)
+    here = _find_work(context, buffer_store, policies, lake)
     last = [here.kept.read(schema.UNIT_REJECTS, at, at).collect() for at in here.ticks[-1:]]
     members = [
         rows.select(
@@ -80,11 +82,11 @@ def master_data_valid(
         for rows in last
     ]
     rejects = pl.concat([here.everything.rejects, *members])
-    told = _some(rejects.select(pl.format("{} ({}): {}", "table", "key", "reason")).to_series())
-    found = dict.fromkeys(here.days, told)
+    named = _name_first(rejects.select(pl.format("{} ({}): {}", "table", "key", "reason")).to_series())
+    found = dict.fromkeys(here.days, named)
     shown = {"rows": rejects.height, "rejected": make_table(rejects.head(_SHOWN))}
     return make_check_result(
-        context, _bad(found), "mend the row with SQL; the next tick reads it anew", warn=True, shown=shown
+        context, _select_failing(found), "mend the row with SQL; the next tick reads it anew", warn=True, shown=shown
     )
 
 
@@ -97,13 +99,13 @@ def alerts_have_route(
     delivery: dg.ResourceParam[AlertDispatch],
 ) -> dg.AssetCheckResult:
     """Every notice has a channel: there is a default route, and nothing was lost for want of one."""
-    here, now = _work(context, buffer_store, policies, lake), datetime.now(UTC)
+    here, now = _find_work(context, buffer_store, policies, lake), datetime.now(UTC)
     lost = delivery.notices.read_dead_letters(now - timedelta(days=1))
-    found = {day: _some(lost.filter(pl.col("dc") == day.dc)["rec_id"]) for day in here.days}
+    found = {day: _name_first(lost.filter(pl.col("dc") == day.dc)["rec_id"]) for day in here.days}
     if not notification_routing.has_default_route(here.everything.alert_routes, now=now):
         found = {day: f"there is no default route; {lost}" for day, lost in found.items()}
     return make_check_result(
-        context, _bad(found), "add a row to alert_route for *, *, * that takes ACT, or mend its channel"
+        context, _select_failing(found), "add a row to alert_route for *, *, * that takes ACT, or mend its channel"
     )
 
 
@@ -117,10 +119,10 @@ def heartbeat(
     now = datetime.now(UTC)
     late = {}
     for dc, day in operating_days(buffer_store.read_warehouses(), now):
-        kept = LakeTickStore(lake, (dc,))
+        tick_store = LakeTickStore(lake, (dc,))
         # A tick without alerts is filed under its date in UTC.
         about = (day - timedelta(days=1), day + timedelta(days=1))
-        ticks = [at for at in kept.list_ticks(schema.ALERTS, [dc], *about) if at <= now]
+        ticks = [at for at in tick_store.list_ticks(schema.ALERTS, [dc], *about) if at <= now]
         if not ticks or now - ticks[-1] > LATE:
             late[dc] = f"{dc}: last tick {ticks[-1]:%Y-%m-%d %H:%M} UTC" if ticks else f"{dc}: no tick yet"
     advice = "see that the schedule buffer_ticks is on, that the daemon runs, and why its last run failed"
@@ -145,16 +147,16 @@ def select_heartbeat() -> dg.AssetSelection:
     return dg.AssetSelection.checks(heartbeat)
 
 
-def _work(context: dg.AssetCheckExecutionContext, store: BufferStore, policies: PolicyStore, lake: Lake) -> Work:
+def _find_work(context: dg.AssetCheckExecutionContext, store: BufferStore, policies: PolicyStore, lake: Lake) -> Work:
     return work(context, store, policies, lake, now=datetime.now(UTC))
 
 
-def _some(found: pl.Series) -> str:
+def _name_first(found: pl.Series) -> str:
     """Return the first of them, and how many more there are; '' where there is none."""
     names = found.unique().sort().to_list()
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
     return ", ".join(names[:_NAMED]) + more
 
 
-def _bad(found: dict[PartitionKey, str]) -> dict[PartitionKey, str]:
+def _select_failing(found: dict[PartitionKey, str]) -> dict[PartitionKey, str]:
     return {day: what for day, what in found.items() if what}

@@ -14,7 +14,7 @@ from fillrate_assets.buffers.rules.tick import align_to_grid
 from fillrate_assets.orchestration import partitions
 
 PRIORITY_TAG: Final = "dagster/priority"
-NOBODY: Final = "no active warehouse: insert rows into warehouse and unit_member to onboard one"
+NO_ACTIVE_WAREHOUSE: Final = "no active warehouse: insert rows into warehouse and unit_member to onboard one"
 MAX_RUNTIME_TAG: Final = "dagster/max_runtime"
 _LONGEST: Final = f"{LATE.total_seconds():.0f}"
 """Seconds; one whose process was killed delays the next ticks no longer."""
@@ -28,13 +28,13 @@ def buffer_ticks(
 ) -> dg.RunRequest | dg.SkipReason:
     """Look at every unit of every active warehouse, in one run."""
     tick = align_to_grid(context.scheduled_execution_time.astimezone(UTC))
-    tags = tags_of(context.instance, buffer_store.read_warehouses(), tick)
+    tags = find_run_tags(context.instance, buffer_store.read_warehouses(), tick)
     if tags is None:
-        return dg.SkipReason(NOBODY)
+        return dg.SkipReason(NO_ACTIVE_WAREHOUSE)
     return dg.RunRequest(run_key=tick.isoformat(), tags={PRIORITY_TAG: _FIRST, MAX_RUNTIME_TAG: _LONGEST, **tags})
 
 
-def tags_of(instance: dg.DagsterInstance, warehouses: pl.DataFrame, tick: datetime) -> dict[str, str] | None:
+def find_run_tags(instance: dg.DagsterInstance, warehouses: pl.DataFrame, tick: datetime) -> dict[str, str] | None:
     """Return the tags of the run of a tick; None if no warehouse is active.
 
     A warehouse counts from the next tick on, whatever else is known of its DC: so its DC gets a partition key here.

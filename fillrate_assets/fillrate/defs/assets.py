@@ -1,4 +1,4 @@
-"""The assets of the main job: each is a call of a rule plus what it tells about the result."""
+"""The assets of fill rates: each reads, calls a rule, stores the rows in the lake, and describes them in the UI."""
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
@@ -67,13 +67,18 @@ def orders(
     order_system: dg.ResourceParam[OrderSystem],
     lake: dg.ResourceParam[Lake],
 ) -> dg.MaterializeResult[None]:
-    """Order lines as the order system holds them, every version."""
+    """Order lines of the order system: a row for each version of a line, in the line's unit of measure.
+
+    A partition is a DC and a ship date, the DC's business date on which the line ships.
+    """
     dc_lock.acquire(context)
 
     def read(span: DcDateRange) -> pl.DataFrame:
         return order_system.read_order_lines(span.dc, span.first, span.last)
 
-    return _replace(context, lake, schema.ORDER_LINES, partitions.list_changed_days(context), read, metadata.source)
+    return _replace(
+        context, lake, schema.ORDER_LINES, partitions.list_changed_days(context), read, metadata.summarize_source
+    )
 
 
 @dg.asset(
@@ -91,13 +96,18 @@ def shipments(
     shipping_records: dg.ResourceParam[ShippingRecords],
     lake: dg.ResourceParam[Lake],
 ) -> dg.MaterializeResult[None]:
-    """Shipment lines as the shipping records hold them, every version."""
+    """Shipment lines of the shipping records: a row for each version of a line, in the line's unit of measure.
+
+    A partition is a DC and the ship date of the order line.
+    """
     dc_lock.acquire(context)
 
     def read(span: DcDateRange) -> pl.DataFrame:
         return shipping_records.read_shipment_lines(span.dc, span.first, span.last)
 
-    return _replace(context, lake, schema.SHIPMENT_LINES, partitions.list_changed_days(context), read, metadata.source)
+    return _replace(
+        context, lake, schema.SHIPMENT_LINES, partitions.list_changed_days(context), read, metadata.summarize_source
+    )
 
 
 @dg.asset(
@@ -115,7 +125,10 @@ def instock_snapshots(
     instock_warehouse: dg.ResourceParam[InstockWarehouse],
     lake: dg.ResourceParam[Lake],
 ) -> dg.MaterializeResult[None]:
-    """Read the day's instock record of every stocked item."""
+    """Instock records: a row for each stocked item and day, in stock or not, with cases on hand.
+
+    A partition is a DC and the day of the snapshot.
+    """
     dc_lock.acquire(context)
     days = sorted(partitions.list_changed_days(context))
     # One query for all the days that are computed at a time, wherever they lie: a query has a price of its own.
@@ -124,7 +137,7 @@ def instock_snapshots(
         answer = instock_warehouse.read(requested)
         scanned = {} if answer.bytes_scanned is None else {"query_bytes_scanned": answer.bytes_scanned}
         lake.write(schema.INSTOCK_SNAPSHOTS, answer.rows, requested)
-        _describe_days(context, answer.rows, requested, metadata.source, scanned)
+        _describe_days(context, answer.rows, requested, metadata.summarize_source, scanned)
     return dg.MaterializeResult()
 
 
@@ -145,10 +158,13 @@ def items(
     lake: dg.ResourceParam[Lake],
     outbox: dg.ResourceParam[Outbox],
 ) -> dg.MaterializeResult[None]:
-    """Read the item master, effective-dated: type, vendor, department, pack size, contract."""
+    """Item master: a row for each item and period, with type, vendor, department, pack size and contract.
+
+    It is not partitioned: every run reads all of it, and later assets take what was in force on the ship date.
+    """
     dc_lock.acquire(context)
     found = order_system.read_items().sort("item", "valid_from")
-    _tell_changed(lake.read_whole_if_stored(schema.ITEMS), found, record_store.read_ledger(), outbox)
+    _report_changed_items(lake.read_whole_if_stored(schema.ITEMS), found, record_store.read_ledger(), outbox)
     lake.write_whole(schema.ITEMS, found)
     kinds = dict(found.group_by("item_type").len().iter_rows())
     return dg.MaterializeResult(
@@ -176,7 +192,10 @@ def classified_lines(
     instock_snapshots: LakeInput,
     items: LakeInput,
 ) -> dg.MaterializeResult[None]:
-    """Decide what becomes of every order line: counted, excluded, rejected or superseded, and why."""
+    """Classified order lines, in cases: whether each is counted, excluded, rejected or superseded, and why.
+
+    A partition is a DC and a ship date.
+    """
     dc_lock.acquire(context)
     zones = dict(record_store.read_dcs().select("dc", "time_zone").iter_rows())
     master = items.read()
@@ -185,12 +204,17 @@ def classified_lines(
     complete = settings.sources.shipment_times_complete
 
     def classify(span: DcDateRange) -> pl.DataFrame:
-        ordered, shipped, stocked = (_of(frame, span) for frame in sources)
+        ordered, shipped, stocked = (_select_range(frame, span) for frame in sources)
         judged = line_rules.classify_lines(ordered, shipped, master, zones, times_complete=complete)
         return pl.concat([judged, item_day_rules.classify_snapshot_rejects(stocked)]).collect()
 
     return _replace(
-        context, lake, schema.CLASSIFIED_LINES, partitions.list_changed_days(context), classify, metadata.lines
+        context,
+        lake,
+        schema.CLASSIFIED_LINES,
+        partitions.list_changed_days(context),
+        classify,
+        metadata.summarize_lines,
     )
 
 
@@ -210,14 +234,21 @@ def item_days(
     instock_snapshots: LakeInput,
     items: LakeInput,
 ) -> dg.MaterializeResult[None]:
-    """Ordered and shipped cases per item and day, beside its instock record."""
+    """Ordered and shipped cases: a row for each item and day, beside its instock record.
+
+    A partition is a DC and a ship date.
+    """
     dc_lock.acquire(context)
     lines, snapshots, master = (each.read() for each in (classified_lines, instock_snapshots, items))
 
     def compute(span: DcDateRange) -> pl.DataFrame:
-        return item_day_rules.compute_item_days(_of(lines, span), _of(snapshots, span), master).collect()
+        return item_day_rules.compute_item_days(
+            _select_range(lines, span), _select_range(snapshots, span), master
+        ).collect()
 
-    return _replace(context, lake, schema.ITEM_DAYS, partitions.list_changed_days(context), compute, metadata.item_days)
+    return _replace(
+        context, lake, schema.ITEM_DAYS, partitions.list_changed_days(context), compute, metadata.summarize_item_days
+    )
 
 
 @dg.asset(
@@ -236,7 +267,10 @@ def rolling_averages(
     lake: dg.ResourceParam[Lake],
     item_days: LakeInput,
 ) -> dg.MaterializeResult[None]:
-    """Mean daily ordered cases on the in-stock ship days before each ship date."""
+    """Baselines: an item's mean daily ordered cases on the in-stock ship days before a ship date.
+
+    A partition is a DC and a ship date; it looks back over the 28 days before it.
+    """
     dc_lock.acquire(context)
     observed, calendar = item_days.read(), record_store.read_calendar().lazy()
 
@@ -244,7 +278,9 @@ def rolling_averages(
         of_dc = observed.filter(pl.col("dc") == span.dc)
         return rolling_baseline.compute_rolling_averages(of_dc, span.ship_dates, calendar).collect()
 
-    return _replace(context, lake, schema.ROLLING_AVERAGES, partitions.list_days(context), compute, metadata.averages)
+    return _replace(
+        context, lake, schema.ROLLING_AVERAGES, partitions.list_days(context), compute, metadata.summarize_averages
+    )
 
 
 # The look-back is not for what it reads: with it, a backfill of some days reaches the records of the 28 days after.
@@ -267,21 +303,26 @@ def lost_cases(
     item_days: LakeInput,
     rolling_averages: LakeInput,
 ) -> dg.MaterializeResult[None]:
-    """Of everything ordered, what did not ship, and on which path; held days leave their last good records."""
+    """Lost cases: a row for each item and day with what did not ship, and on which path it was lost.
+
+    A partition is a DC and a ship date. A day that the quality gate holds retains its last good rows.
+    """
     dc_lock.acquire(context)
     lines, days, averages = (each.read() for each in (classified_lines, item_days, rolling_averages))
-    held = _held(context, settings, record_store, lines, days)
+    held = _find_held(context, settings, record_store, lines, days)
     waivers, calendar = record_store.read_waivers().lazy(), record_store.read_calendar().lazy()
     add_partition_metadata(
         context, {partitions.make_key(dc, day): {"held": reason} for (dc, day), reason in held.items()}
     )
 
     def compute(span: DcDateRange) -> pl.DataFrame:
-        records = lost_case_rules.compute_lost_cases(_of(days, span), _of(averages, span), waivers, calendar)
+        records = lost_case_rules.compute_lost_cases(
+            _select_range(days, span), _select_range(averages, span), waivers, calendar
+        )
         return records.sort("dc", "ship_date", "item").collect()
 
     judged = [day for day in partitions.list_days(context) if day not in held]
-    return _replace(context, lake, schema.LOST_CASES, judged, compute, metadata.lost_cases)
+    return _replace(context, lake, schema.LOST_CASES, judged, compute, metadata.summarize_lost_cases)
 
 
 @dg.asset(
@@ -298,15 +339,18 @@ def fill_rates(
     lake: dg.ResourceParam[Lake],
     classified_lines: LakeInput,
 ) -> dg.MaterializeResult[None]:
-    """Case, line and order fill, on-time and OTIF per day: DC, department, vendor, customer."""
+    """Service of a day as shares: case, line and order fill, on time, and OTIF, by DC, department, vendor and customer.
+
+    A partition is a DC and a ship date.
+    """
     dc_lock.acquire(context)
     lines = classified_lines.read()
 
     def compute(span: DcDateRange) -> pl.DataFrame:
-        return service_metrics.compute_fill_rates(_of(lines, span)).collect()
+        return service_metrics.compute_fill_rates(_select_range(lines, span)).collect()
 
     return _replace(
-        context, lake, schema.FILL_RATES, partitions.list_changed_days(context), compute, metadata.fill_rates
+        context, lake, schema.FILL_RATES, partitions.list_changed_days(context), compute, metadata.summarize_fill_rates
     )
 
 
@@ -343,19 +387,24 @@ def published_records(
     item_days: LakeInput,
     lost_cases: LakeInput,
 ) -> dg.MaterializeResult[None]:
-    """Publish the records with their rejects, restatements and the ledger, a transaction a day."""
+    """Lost cases in the record store, in cases, with rejects, restatements and the ledger: a transaction for each day.
+
+    A partition is a DC and a ship date. A day that the quality gate holds is not published anew.
+    """
     dc_lock.acquire(context)
     lines, judged = classified_lines.read(), lost_cases.read()
-    held = _held(context, settings, record_store, lines, item_days.read())
-    doubts = find_doubts(_of_run(context, lines))
+    held = _find_held(context, settings, record_store, lines, item_days.read())
+    doubts = find_doubts(_select_run_days(context, lines))
     rejects = split_by_day(reject_rules.select_rejects(lines).collect())
-    versions = _versions(*(_of_run(context, source.read()) for source in (orders, shipments, instock_snapshots)))
-    now, read_at = datetime.now(UTC), _read_at(context)
+    versions = _compute_versions(
+        *(_select_run_days(context, source.read()) for source in (orders, shipments, instock_snapshots))
+    )
+    now, read_at = datetime.now(UTC), _find_read_time(context)
     changed = set(partitions.list_changed_days(context))
-    computed = changed - _outdated(lake, changed)
-    told: dict[str, Metadata] = {}
+    computed = changed - _find_outdated(lake, changed)
+    described: dict[str, Metadata] = {}
     for span in partition_key.cut_into_ranges(partitions.list_days(context), MONTH):
-        records = split_by_day(_of(judged, span).collect())
+        records = split_by_day(_select_range(judged, span).collect())
         days = [
             DayPublication(
                 *day,
@@ -371,15 +420,15 @@ def published_records(
         ]
         outcomes = record_store.publish(days, run_id=context.run.run_id, now=now)
         for day, outcome in zip(days, outcomes, strict=True):
-            told[partitions.make_key(day.dc, day.ship_date)] = _standing(day, outcome)
+            described[partitions.make_key(day.dc, day.ship_date)] = _describe_publication(day, outcome)
             if outcome.newly_held:
                 url = failure_messages.build_run_url(settings.notifications.ui_url, context.run.run_id)
                 subject, body = failure_messages.format_held_day(
                     day.dc, day.ship_date, str(day.held), outcome.records, url
                 )
                 outbox.send(subject, body, key=f"held:{day.dc}:{day.ship_date}:{context.run.run_id}", now=now)
-    add_partition_metadata(context, told)
-    return dg.MaterializeResult(metadata={"days_changed": sum(bool(each["changed"]) for each in told.values())})
+    add_partition_metadata(context, described)
+    return dg.MaterializeResult(metadata={"days_changed": sum(bool(each["changed"]) for each in described.values())})
 
 
 ASSETS: Final = (
@@ -464,33 +513,35 @@ def _describe_days(
     add_partition_metadata(context, described)
 
 
-def _held(
+def _find_held(
     context: dg.AssetExecutionContext,
     settings: Settings,
     record_store: RecordStore,
     classified_lines: pl.LazyFrame,
     item_days: pl.LazyFrame,
 ) -> dict[PartitionKey, str]:
-    """Which days of the run must not be judged."""
-    lines, days = _of_run(context, classified_lines), _of_run(context, item_days)
+    """Find the days of the run that the quality gate holds, with reasons."""
+    lines, days = _select_run_days(context, classified_lines), _select_run_days(context, item_days)
     return find_held_days(
         lines,
         days,
         get_gate_limits(settings),
         calendar=record_store.read_calendar().lazy(),
-        loader_rejects=_of_run(context, record_store.read_loader_rejects().lazy()).filter(
+        loader_rejects=_select_run_days(context, record_store.read_loader_rejects().lazy()).filter(
             pl.col("dc").is_in(sorted({dc for dc, _ in partitions.list_days(context)}))
         ),
     )
 
 
-def _of_run(context: dg.AssetExecutionContext, frame: pl.LazyFrame) -> pl.LazyFrame:
+def _select_run_days(context: dg.AssetExecutionContext, frame: pl.LazyFrame) -> pl.LazyFrame:
     """Return the days of a run, without those that a look-back brings along."""
     return frame.filter(pl.col("ship_date").is_in(sorted({day for _, day in partitions.list_days(context)})))
 
 
-def _tell_changed(before: pl.DataFrame | None, after: pl.DataFrame, ledger: pl.DataFrame, outbox: Outbox) -> None:
-    """Tell of items that changed for days before today that are published: those are not judged again by themselves."""
+def _report_changed_items(
+    before: pl.DataFrame | None, after: pl.DataFrame, ledger: pl.DataFrame, outbox: Outbox
+) -> None:
+    """Report items that changed for published days before today: those are not judged again by themselves."""
     now, first = datetime.now(UTC), ledger["ship_date"].min()
     if before is None or not isinstance(first, date):
         return
@@ -507,8 +558,8 @@ def _tell_changed(before: pl.DataFrame | None, after: pl.DataFrame, ledger: pl.D
     )
 
 
-def _read_at(context: dg.AssetExecutionContext) -> datetime | None:
-    """When this run began; None if it reads no sources itself, because an earlier run did."""
+def _find_read_time(context: dg.AssetExecutionContext) -> datetime | None:
+    """Return when this run began; None if it reads no sources itself, because an earlier run did."""
     steps = context.run.step_keys_to_execute
     if steps is not None and not {source.to_python_identifier() for source in SOURCES} <= set(steps):
         return None
@@ -516,8 +567,8 @@ def _read_at(context: dg.AssetExecutionContext) -> datetime | None:
     return datetime.fromtimestamp(record.start_time, UTC) if record and record.start_time else None
 
 
-def _outdated(lake: Lake, days: Iterable[PartitionKey]) -> set[PartitionKey]:
-    """Days of which a run stored newer sources, or lines, and ended before it computed what follows from them."""
+def _find_outdated(lake: Lake, days: Iterable[PartitionKey]) -> set[PartitionKey]:
+    """Find days of which a run stored newer sources, or lines, and ended before it computed what follows from them."""
     order = (tuple(SOURCES.values()), (schema.CLASSIFIED_LINES,), (schema.ITEM_DAYS,))
     written = [[lake.find_write_times(frame, days) for frame in frames] for frames in order]
     return {
@@ -529,7 +580,8 @@ def _outdated(lake: Lake, days: Iterable[PartitionKey]) -> set[PartitionKey]:
     }
 
 
-def _standing(day: DayPublication, outcome: PublishResult) -> Metadata:
+def _describe_publication(day: DayPublication, outcome: PublishResult) -> Metadata:
+    """Describe what became of a day."""
     return {
         "state": f"HELD: {outcome.held}" if outcome.held else "PUBLISHED",
         "records": outcome.records,
@@ -539,7 +591,7 @@ def _standing(day: DayPublication, outcome: PublishResult) -> Metadata:
     }
 
 
-def _versions(
+def _compute_versions(
     orders: pl.LazyFrame, shipments: pl.LazyFrame, snapshots: pl.LazyFrame
 ) -> dict[PartitionKey, pl.DataFrame]:
     """Return what of the sources each day's records were computed from, as the ledger stores it."""
@@ -550,16 +602,17 @@ def _versions(
         "shipments": (shipments, changed),
         "snapshots": (snapshots, pl.col("snapshot_at")),
     }
-    told = [
+    latest = [
         rows.group_by(key).agg(
             moment.max().alias(VERSIONS[source][0]), pl.len().cast(pl.Int64).alias(VERSIONS[source][1])
         )
         for source, (rows, moment) in sources.items()
     ]
     counts = pl.col([rows for _, rows in VERSIONS.values()])
-    known = pl.concat(told, how="align").with_columns(counts.fill_null(0)).collect()
+    known = pl.concat(latest, how="align").with_columns(counts.fill_null(0)).collect()
     return {day: row.select(_NOTHING_PROCESSED.columns) for day, row in split_by_day(known).items()}
 
 
-def _of(frame: pl.LazyFrame, span: DcDateRange) -> pl.LazyFrame:
+def _select_range(frame: pl.LazyFrame, span: DcDateRange) -> pl.LazyFrame:
+    """Select the rows of a DC and range of ship dates."""
     return frame.filter(pl.col("dc") == span.dc, pl.col("ship_date").is_between(span.first, span.last))

@@ -49,11 +49,13 @@ def make_contract_check(asset: dg.AssetsDefinition, table: TableSchema) -> dg.As
     @translate_failures()
     def check(context: dg.AssetCheckExecutionContext, lake: dg.ResourceParam[Lake]) -> dg.AssetCheckResult:
         """Columns, dtypes, nulls, keys, non-negative quantities; O = S + confirmed, lost = confirmed + estimated."""
-        rows = _stored(context, lake, table).collect()
+        rows = _read_stored(context, lake, table).collect()
         broken = {}
-        if _problems(table, rows):
+        if _find_problems(table, rows):
             parts = split_by_day(rows)
-            broken = {day: "; ".join(problems) for day, part in parts.items() if (problems := _problems(table, part))}
+            broken = {
+                day: "; ".join(problems) for day, part in parts.items() if (problems := _find_problems(table, part))
+            }
         return make_check_result(
             context, broken, "what is stored was damaged: materialize the day again", blocking=True
         )
@@ -73,7 +75,7 @@ def reject_rate(
 
     If that is every day of the run, the run stops here.
     """
-    lines = _stored(context, lake, schema.CLASSIFIED_LINES)
+    lines = _read_stored(context, lake, schema.CLASSIFIED_LINES)
     bad = find_days_of_rejects(lines, get_gate_limits(settings), _read_loader_rejects(context, record_store))
     # A range goes on without its bad days: they are held one by one further down.
     stops = len(bad) == lines.select(pl.struct("dc", "ship_date").n_unique()).collect().item()
@@ -90,8 +92,8 @@ def snapshot_coverage(
 ) -> dg.AssetCheckResult:
     """Every day with orders has a usable instock snapshot; a day without one is held, and its last records remain."""
     held = find_held_days(
-        _stored(context, lake, schema.CLASSIFIED_LINES),
-        _stored(context, lake, schema.ITEM_DAYS),
+        _read_stored(context, lake, schema.CLASSIFIED_LINES),
+        _read_stored(context, lake, schema.ITEM_DAYS),
         get_gate_limits(settings),
         calendar=record_store.read_calendar().lazy(),
         loader_rejects=_read_loader_rejects(context, record_store),
@@ -105,15 +107,17 @@ def snapshot_coverage(
 @translate_failures()
 def phantom_stock(context: dg.AssetCheckExecutionContext, lake: dg.ResourceParam[Lake]) -> dg.AssetCheckResult:
     """Warn where the snapshot says in stock, yet nothing of what was ordered shipped: count the location."""
-    return _flagged(context, _stored(context, lake, schema.LOST_CASES), "phantom_stock", "count these locations")
+    return _report_flagged(
+        context, _read_stored(context, lake, schema.LOST_CASES), "phantom_stock", "count these locations"
+    )
 
 
 @dg.asset_check(asset=lost_cases)
 @translate_failures()
 def flag_conflicts(context: dg.AssetCheckExecutionContext, lake: dg.ResourceParam[Lake]) -> dg.AssetCheckResult:
     """Warn where the snapshot says out of stock, yet everything shipped: the flag is late or wrong."""
-    return _flagged(
-        context, _stored(context, lake, schema.LOST_CASES), "flag_conflict", "look at the snapshot's time of day"
+    return _report_flagged(
+        context, _read_stored(context, lake, schema.LOST_CASES), "flag_conflict", "look at the snapshot's time of day"
     )
 
 
@@ -122,7 +126,7 @@ def flag_conflicts(context: dg.AssetCheckExecutionContext, lake: dg.ResourcePara
 def baseline_coverage(context: dg.AssetCheckExecutionContext, lake: dg.ResourceParam[Lake]) -> dg.AssetCheckResult:
     """Most out-of-stock items have enough history to estimate what was not even ordered."""
     shares = (
-        _stored(context, lake, schema.LOST_CASES)
+        _read_stored(context, lake, schema.LOST_CASES)
         .filter((pl.col("path") == "STOCK_OUT") | pl.col("imputed"))
         .group_by("dc", "ship_date")
         .agg(pl.len().alias("out_of_stock"), pl.col("baseline_cases").count().alias("with_baseline"))
@@ -149,8 +153,8 @@ def reconciliation(
 ) -> dg.AssetCheckResult:
     """Require that the published records add up to the sources' lines: every line and case once."""
     key = ["dc", "ship_date"]
-    lines = _stored(context, lake, schema.CLASSIFIED_LINES)
-    read = _stored(context, lake, schema.ORDER_LINES).group_by(key).agg(pl.len().alias("read"))
+    lines = _read_stored(context, lake, schema.CLASSIFIED_LINES)
+    read = _read_stored(context, lake, schema.ORDER_LINES).group_by(key).agg(pl.len().alias("read"))
     classified = lines.group_by(key).agg(
         (pl.col("source_table") == "order_lines").sum().alias("classified"),
         *[pl.col(name).sum().alias(name) for name in ("ordered_cases", "shipped_cases")],
@@ -201,12 +205,12 @@ def build(settings: Settings) -> list[dg.AssetChecksDefinition]:
     return [configure_check(check, partitions_def=by_day) for check in CHECKS]
 
 
-def _stored(context: dg.AssetCheckExecutionContext, lake: Lake, frame: TableSchema) -> pl.LazyFrame:
+def _read_stored(context: dg.AssetCheckExecutionContext, lake: Lake, frame: TableSchema) -> pl.LazyFrame:
     wanted = partitions.list_days(context)
     return lake.read(frame, wanted)
 
 
-def _problems(frame: TableSchema, rows: pl.DataFrame) -> list[str]:
+def _find_problems(frame: TableSchema, rows: pl.DataFrame) -> list[str]:
     try:
         frame.validate(rows)
     except ContractViolation as violation:
@@ -224,7 +228,7 @@ def _problems(frame: TableSchema, rows: pl.DataFrame) -> list[str]:
     return problems
 
 
-def _flagged(
+def _report_flagged(
     context: dg.AssetCheckExecutionContext, records: pl.LazyFrame, flag: str, advice: str
 ) -> dg.AssetCheckResult:
     found = (
@@ -237,4 +241,6 @@ def _flagged(
         day: f"{rows.height} items, {', '.join(rows['item'].head(_NAMED_ITEMS))}"
         for day, rows in split_by_day(found).items()
     }
-    return make_check_result(context, days, advice, warn=True, shown={"largest": metadata.cases(found.head(_NAMED))})
+    return make_check_result(
+        context, days, advice, warn=True, shown={"largest": metadata.make_cases_table(found.head(_NAMED))}
+    )

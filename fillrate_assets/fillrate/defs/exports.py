@@ -56,40 +56,43 @@ def exports(
     fill_rates: LakeInput,
     items: LakeInput,
 ) -> None:
-    """Write each day's published records, service metrics and workbook; a held day's last files remain."""
+    """Files for analysts: published records and service metrics as CSV, and an Excel workbook, in the lake.
+
+    A partition is a DC and a ship date. A day that the quality gate holds retains its last files.
+    """
     dc_lock.acquire(context)
     lines, rates, master = (each.read() for each in (classified_lines, fill_rates, items))
     days = partitions.list_days(context)
     ledger = pl.concat([record_store.read_ledger(dc) for dc in sorted({dc for dc, _ in days})])
     entries = {(entry["dc"], entry["ship_date"]): entry for entry in ledger.iter_rows(named=True)}
-    told: dict[str, Metadata] = {}
+    described: dict[str, Metadata] = {}
     for day in days:
         entry = entries.get(day, {"state": "HELD", "reason": "not published yet"})
         if entry["state"] != "PUBLISHED":
-            told[partitions.make_key(*day)] = {"held": entry["reason"]}
+            described[partitions.make_key(*day)] = {"held": entry["reason"]}
             continue
         records = record_store.read_records(*day)
         of_day = ledger.filter(pl.col("dc") == day[0], pl.col("ship_date") == day[1])
-        doubts = read_published_doubts(of_day, _of(lines, day))
-        facts = service_report.Facts(_of(lines, day), records.lazy(), master, doubts)
+        doubts = read_published_doubts(of_day, _select_day(lines, day))
+        facts = service_report.Facts(_select_day(lines, day), records.lazy(), master, doubts)
         files = {
-            "lost_cases.csv": _csv(context, schema.LOST_CASES, records, day),
-            "fill_rates.csv": _csv(context, schema.FILL_RATES, _of(rates, day).collect(), day),
-            "report.xlsx": _workbook(facts, entry["published_at"]),
+            "lost_cases.csv": _write_csv(context, schema.LOST_CASES, records, day),
+            "fill_rates.csv": _write_csv(context, schema.FILL_RATES, _select_day(rates, day).collect(), day),
+            "report.xlsx": _write_workbook(facts, entry["published_at"]),
         }
         shown: Metadata = {
             "dagster/partition_row_count": records.height,
             "published_at": dg.MetadataValue.timestamp(entry["published_at"]),
         }
         for name, content in files.items():
-            shown[name] = dg.MetadataValue.path(lake.write_file(path(day, name), content))
+            shown[name] = dg.MetadataValue.path(lake.write_file(make_path(day, name), content))
             shown[f"{name} bytes"] = len(content)
-        told[partitions.make_key(*day)] = shown
-    add_partition_metadata(context, told)
+        described[partitions.make_key(*day)] = shown
+    add_partition_metadata(context, described)
 
 
-def path(day: PartitionKey, name: str) -> str:
-    """Where a file of a DC and ship date is, below the lake's root."""
+def make_path(day: PartitionKey, name: str) -> str:
+    """Return where a file of a DC and ship date is, below the lake's root."""
     dc, ship_date = day
     return f"{NAME}/dc={encode_dc(dc)}/ship_date={ship_date}/{name}"
 
@@ -107,27 +110,27 @@ def build(settings: Settings) -> dg.AssetsDefinition:
     )
 
 
-def _csv(context: dg.AssetExecutionContext, frame: TableSchema, rows: pl.DataFrame, day: PartitionKey) -> bytes:
-    """Rows as CSV, once the frame's Dagster type has passed them.
+def _write_csv(context: dg.AssetExecutionContext, frame: TableSchema, rows: pl.DataFrame, day: PartitionKey) -> bytes:
+    """Write rows as CSV, once the frame's Dagster type has passed them.
 
     The type is checked here and not of the asset's output: a run is a range of days, of which only one is in memory.
     """
-    from fillrate_assets.fillrate.defs.pandas_types import frame_type, pandas_frame  # noqa: PLC0415 - only where it is used
+    from fillrate_assets.fillrate.defs.pandas_types import make_frame_type, to_pandas  # noqa: PLC0415 - only where it is used
 
-    dagster_type = frame_type(frame)
+    dagster_type = make_frame_type(frame)
     step = context.op_execution_context.get_step_execution_context()
-    checked = dagster_type.type_check(step.for_type(dagster_type), pandas_frame(rows))
+    checked = dagster_type.type_check(step.for_type(dagster_type), to_pandas(rows))
     if not checked.success:
         dc, ship_date = day
         msg = (
-            f"{dc} {ship_date}: no {dagster_type.display_name}: {checked.description}; the day's last files stay:"
+            f"{dc} {ship_date}: no {dagster_type.display_name}: {checked.description}; the day's last files remain:"
             " materialize the day again; if it stays, the records were changed by someone else"
         )
         raise ContractViolation(msg)
     return rows.write_csv().encode()
 
 
-def _workbook(facts: service_report.Facts, published_at: datetime) -> bytes:
+def _write_workbook(facts: service_report.Facts, published_at: datetime) -> bytes:
     """Write the report as a workbook; its time is that of the publication: the same records make the same file."""
     from fillrate_assets.fillrate.report.workbook import write_workbook  # noqa: PLC0415 - only where it is used
 
@@ -136,6 +139,6 @@ def _workbook(facts: service_report.Facts, published_at: datetime) -> bytes:
     return content.getvalue()
 
 
-def _of(frame: pl.LazyFrame, day: PartitionKey) -> pl.LazyFrame:
+def _select_day(frame: pl.LazyFrame, day: PartitionKey) -> pl.LazyFrame:
     dc, ship_date = day
     return frame.filter(pl.col("dc") == dc, pl.col("ship_date") == ship_date)

@@ -34,13 +34,13 @@ def no_day_left_behind(
     now = datetime.now(UTC)
     active = record_store.read_active_dcs()
     found = health.find_unpublished_days(
-        sources.seen(active, sources.bound(sources.watermarks(), now), now),
+        sources.read_changes(active, sources.bound(sources.read_watermarks(), now), now),
         record_store.read_ledger().filter(pl.col("dc").is_in(active)),
         now=now,
         max_ahead=timedelta(hours=settings.health.max_unpublished_age_hours),
     )
     advice = "correct the feed of a held day; for others, see that the sensor new_orders is on and its runs succeed"
-    return _told("no_day_left_behind", _by_name(found), advice, outbox, now)
+    return _report("no_day_left_behind", _label_days(found), advice, outbox, now)
 
 
 @dg.asset_check(asset=published_records)
@@ -68,7 +68,7 @@ def complete_by_deadline(
         deadline=settings.health.completeness_deadline,
     )
     advice = "have the snapshot delivered, or see why the day's run did not start or did not succeed"
-    return _told("complete_by_deadline", _by_name(found), advice, outbox, now)
+    return _report("complete_by_deadline", _label_days(found), advice, outbox, now)
 
 
 @dg.asset_check(asset=published_records)
@@ -82,9 +82,11 @@ def fresh_sources(
     now = datetime.now(UTC)
     active = record_store.read_active_dcs()
     found = health.find_stale_sources(
-        sources.latest(active, now), now=now, max_age=timedelta(hours=settings.health.max_source_silence_hours)
+        sources.read_latest_changes(active, now),
+        now=now,
+        max_age=timedelta(hours=settings.health.max_source_silence_hours),
     )
-    return _told("fresh_sources", found, "see whether the feed into that system still runs", outbox, now, warn=True)
+    return _report("fresh_sources", found, "see whether the feed into that system still runs", outbox, now, warn=True)
 
 
 CHECKS: Final = (no_day_left_behind, complete_by_deadline, fresh_sources)
@@ -106,14 +108,14 @@ def build_schedule(settings: Settings) -> dg.ScheduleDefinition:
     )
 
 
-def _by_name(found: Mapping[PartitionKey, str]) -> dict[str, str]:
+def _label_days(found: Mapping[PartitionKey, str]) -> dict[str, str]:
     return {f"{dc} {day}": reason for (dc, day), reason in sorted(found.items())}
 
 
-def _told(
+def _report(
     check: str, found: Mapping[str, str], advice: str, outbox: Outbox, now: datetime, *, warn: bool = False
 ) -> dg.AssetCheckResult:
-    """Return the verdict; people are notified of the same findings once."""
+    """Return the verdict, and notify people of the same findings once."""
     named = [f"{what}: {reason}" for what, reason in found.items()]
     more = f" (+{len(named) - 1} more)" if len(named) > 1 else ""
     if named:

@@ -16,7 +16,7 @@ _WORST: Final = 10
 _BAR: Final = 24
 
 
-def source(rows: pl.DataFrame) -> Metadata:
+def summarize_source(rows: pl.DataFrame) -> Metadata:
     """Rows read from a source, and how recent they are."""
     unreadable = rows["problem"].count()
     shown: Metadata = {"dagster/partition_row_count": rows.height, "unreadable_rows": unreadable}
@@ -28,7 +28,7 @@ def source(rows: pl.DataFrame) -> Metadata:
     return shown
 
 
-def lines(rows: pl.DataFrame) -> Metadata:
+def summarize_lines(rows: pl.DataFrame) -> Metadata:
     """Summarize what became of the order lines, and why some were left out."""
     counts = dict(rows.group_by("disposition").len().iter_rows())
     reasons = (
@@ -41,22 +41,22 @@ def lines(rows: pl.DataFrame) -> Metadata:
     return {
         "dagster/partition_row_count": rows.height,
         **{name.lower(): counts.get(name, 0) for name in ("COUNTED", "EXCLUDED", "REJECTED", "SUPERSEDED")},
-        "not_counted": cases(reasons),
+        "not_counted": make_cases_table(reasons),
     }
 
 
-def item_days(rows: pl.DataFrame) -> Metadata:
+def summarize_item_days(rows: pl.DataFrame) -> Metadata:
     """Items and cases of the day."""
     return {
         "dagster/partition_row_count": rows.height,
-        "ordered_cases": _total(rows, "ordered_cases"),
-        "shipped_cases": _total(rows, "shipped_cases"),
+        "ordered_cases": _sum_cases(rows, "ordered_cases"),
+        "shipped_cases": _sum_cases(rows, "shipped_cases"),
         "items_ordered": rows.filter(pl.col("lines") > 0).height,
         "items_without_snapshot": rows.filter(pl.col("instock").is_null() & (pl.col("item_type") == "STOCK")).height,
     }
 
 
-def averages(rows: pl.DataFrame) -> Metadata:
+def summarize_averages(rows: pl.DataFrame) -> Metadata:
     """How many items have a baseline, and of which kind."""
     counts = dict(rows.group_by("baseline_source").len().iter_rows())
     return {
@@ -65,9 +65,9 @@ def averages(rows: pl.DataFrame) -> Metadata:
     }
 
 
-def lost_cases(rows: pl.DataFrame) -> Metadata:
+def summarize_lost_cases(rows: pl.DataFrame) -> Metadata:
     """Summarize a day for the buyer: how much, why, and which items."""
-    ordered, shipped = (_total(rows, name) for name in ("ordered_cases", "shipped_cases"))
+    ordered, shipped = (_sum_cases(rows, name) for name in ("ordered_cases", "shipped_cases"))
     paths = (
         rows.group_by("path")
         .agg(
@@ -96,20 +96,20 @@ def lost_cases(rows: pl.DataFrame) -> Metadata:
         "dagster/partition_row_count": rows.height,
         "ordered_cases": ordered,
         "shipped_cases": shipped,
-        "confirmed_lost_cases": _total(rows, "confirmed_cases"),
-        "estimated_lost_cases": _total(rows, "estimated_cases"),
-        "lost_cases": _total(rows, "lost_cases"),
+        "confirmed_lost_cases": _sum_cases(rows, "confirmed_cases"),
+        "estimated_lost_cases": _sum_cases(rows, "estimated_cases"),
+        "lost_cases": _sum_cases(rows, "lost_cases"),
         **({"fill_rate_percent": round(shipped / ordered * 100, 2)} if ordered else {}),
-        "contract_lost_cases": _total(rows, "contract_lost_cases"),
-        "lost_by_path": cases(paths),
-        "lost_by_path_chart": dg.MetadataValue.md(chart(dict(paths.select("path", "lost_cases").iter_rows()))),
-        "ten_worst_items": cases(worst),
+        "contract_lost_cases": _sum_cases(rows, "contract_lost_cases"),
+        "lost_by_path": make_cases_table(paths),
+        "lost_by_path_chart": dg.MetadataValue.md(draw_chart(dict(paths.select("path", "lost_cases").iter_rows()))),
+        "ten_worst_items": make_cases_table(worst),
         "phantom_stock": rows["phantom_stock"].sum(),
         "flag_conflicts": rows["flag_conflict"].sum(),
     }
 
 
-def fill_rates(rows: pl.DataFrame) -> Metadata:
+def summarize_fill_rates(rows: pl.DataFrame) -> Metadata:
     """Summarize the day's service, and each department's."""
     shown: Metadata = {"dagster/partition_row_count": rows.height}
     for row in rows.filter(pl.col("level") == "dc").iter_rows(named=True):
@@ -130,15 +130,15 @@ def fill_rates(rows: pl.DataFrame) -> Metadata:
             ],
         )
     )
-    return {**shown, "by_department": cases(departments)}
+    return {**shown, "by_department": make_cases_table(departments)}
 
 
-def cases(rows: pl.DataFrame) -> dg.TableMetadataValue:
+def make_cases_table(rows: pl.DataFrame) -> dg.TableMetadataValue:
     """Return a frame as a table that Dagster shows; quantities are cases."""
     return make_table(rows.rename({name: name.removesuffix("_cases") for name in rows.columns}))
 
 
-def chart(values: Mapping[str, Decimal]) -> str:
+def draw_chart(values: Mapping[str, Decimal]) -> str:
     """Draw a bar chart in Markdown, longest bar first."""
     largest = max([*values.values(), Decimal(0)])
     if not largest:
@@ -151,5 +151,5 @@ def chart(values: Mapping[str, Decimal]) -> str:
     return "\n".join(["```", *bars, "```"])
 
 
-def _total(rows: pl.DataFrame, name: str) -> float:
+def _sum_cases(rows: pl.DataFrame, name: str) -> float:
     return round(float(rows[name].sum()), 1)

@@ -31,13 +31,13 @@ from fillrate_assets.core.table_schema import Column, TableSchema
 _NAMED: Final = 3
 
 
-def pandas_frame(rows: pl.DataFrame) -> pd.DataFrame:
+def to_pandas(rows: pl.DataFrame) -> pd.DataFrame:
     """Return a frame as pandas sees it."""
     return rows.to_pandas(use_pyarrow_extension_array=True)
 
 
 @cache
-def frame_type(frame: TableSchema) -> dg.DagsterType:
+def make_frame_type(frame: TableSchema) -> dg.DagsterType:
     """Build the type of a pandas frame: its columns in order, dtypes, nulls, bounds, codes and key.
 
     Its check names the column, the constraint and the first rows that break it.
@@ -45,12 +45,14 @@ def frame_type(frame: TableSchema) -> dg.DagsterType:
     with warnings.catch_warnings():
         # Tested here against the dagster-pandas that is pinned.
         warnings.simplefilter("ignore", dg.BetaWarning)
-        dtypes = pandas_frame(frame.make_empty().collect()).dtypes
+        dtypes = to_pandas(frame.make_empty().collect()).dtypes
         made: dg.DagsterType = create_dagster_pandas_dataframe_type(
-            name="".join(word.capitalize() for word in frame.name.split("_")),
+            name="".join(part.capitalize() for part in frame.name.split("_")),
             description=f"Rows of {frame.name}, by {', '.join(frame.key)}.",
             columns=[
-                PandasColumn(column.name, [_dtype(str(dtypes[column.name])), *_constraints(column, frame.key)])
+                PandasColumn(
+                    column.name, [_constrain_dtype(str(dtypes[column.name])), *_constrain_values(column, frame.key)]
+                )
                 for column in frame.columns
             ],
             dataframe_constraints=[StrictColumnsConstraint(frame.names, enforce_ordering=True), _UniqueKey(frame.key)],
@@ -58,11 +60,11 @@ def frame_type(frame: TableSchema) -> dg.DagsterType:
     return made
 
 
-def _dtype(dtype: str) -> ColumnConstraint:
+def _constrain_dtype(dtype: str) -> ColumnConstraint:
     return ColumnDTypeInSetConstraint({dtype})
 
 
-def _constraints(column: Column, key: Sequence[str]) -> list[ColumnConstraint]:
+def _constrain_values(column: Column, key: Sequence[str]) -> list[ColumnConstraint]:
     found: list[ColumnConstraint] = []
     if not column.nullable:
         found.append(NonNullableColumnConstraint())
@@ -89,27 +91,27 @@ class _NamingRows(ColumnConstraint):
         except ColumnConstraintViolationException as violation:
             rows = violation.offending_rows
             places = rows.index if isinstance(rows, pd.DataFrame) else [place for place, _ in rows]
-            said = f"{self.error_description} {_said(dataframe.loc[places, [*self._key, column_name]])}"
-            raise ColumnConstraintViolationException(self.name, said, column_name) from violation
+            text = f"{self.error_description} {_name_rows(dataframe.loc[places, [*self._key, column_name]])}"
+            raise ColumnConstraintViolationException(self.name, text, column_name) from violation
 
 
 class _UniqueKey(DataFrameConstraint):
     """A key of several columns; dagster-pandas has that for one column only."""
 
     def __init__(self, key: Sequence[str]) -> None:
-        said = f"({', '.join(key)}) must be unique."
-        super().__init__(said, said)  # type: ignore[no-untyped-call]
+        text = f"({', '.join(key)}) must be unique."
+        super().__init__(text, text)  # type: ignore[no-untyped-call]
         self.name = "UniqueKeyConstraint"
         self._key = list(key)
 
     def validate(self, dataframe: pd.DataFrame) -> None:
         doubled = dataframe.loc[dataframe.duplicated(self._key, keep=False), self._key]
         if not doubled.empty:
-            said = f"{self.error_description} {_said(doubled)}"
-            raise DataFrameConstraintViolationException(self.name, said)
+            text = f"{self.error_description} {_name_rows(doubled)}"
+            raise DataFrameConstraintViolationException(self.name, text)
 
 
-def _said(rows: pd.DataFrame) -> str:
+def _name_rows(rows: pd.DataFrame) -> str:
     shown = ["/".join(map(str, row)) for row in rows.head(_NAMED).itertuples(index=False)]
     more = f" and {len(rows) - _NAMED} more" if len(rows) > _NAMED else ""
     return f"Rows ({', '.join(rows.columns)}): {', '.join(shown)}{more}"

@@ -43,13 +43,13 @@ def new_orders(
 ) -> dg.SensorResult:
     """Request runs for DCs and ship dates with new or corrected orders, shipments or snapshots, and dependants."""
     now = datetime.now(UTC)
-    stored = sources.watermarks()
+    stored = sources.read_watermarks()
     marks = sources.bound(stored, now)
     for source in [source for source, mark in marks.items() if mark != stored[source]]:
         text = "the watermark of %s, %s, is later than anything there: everything is compared with the ledger"
         context.log.warning(text, source, stored[source])
     active = record_store.read_active_dcs()
-    found = sources.seen(active, marks, now)
+    found = sources.read_changes(active, marks, now)
     plan = change_planner.plan_runs(
         found,
         record_store.read_ledger().filter(pl.col("dc").is_in(active)),
@@ -57,16 +57,16 @@ def new_orders(
         now=now,
         retry_delay=timedelta(minutes=settings.sensor.partition_retry_delay_minutes),
         max_requests=settings.sensor.max_runs_per_sensor_tick,
-        in_progress=_at_work(context.instance),
+        in_progress=_find_days_in_progress(context.instance),
     )
     if plan.left_out:
-        context.log.info("%d more runs wait for the next tick: runs_per_tick is exceeded", plan.left_out)
+        context.log.info("%d more runs wait for the next tick: max_runs_per_sensor_tick is exceeded", plan.left_out)
     for source, moment in plan.watermarks.items():
         if moment != stored[source]:
             watermark.move(source, moment, previous=stored[source])
     if plan.requests:
-        return _result(context, plan)
-    return dg.SensorResult(skip_reason=plan.reason or _nothing_new(marks, found), cursor=write_cursor(plan.attempts))
+        return _make_result(context, plan)
+    return dg.SensorResult(skip_reason=plan.reason or _explain_skip(marks, found), cursor=write_cursor(plan.attempts))
 
 
 def dcs(
@@ -98,8 +98,8 @@ def run_failures(
     settings: dg.ResourceParam[Settings],
     outbox: dg.ResourceParam[Outbox],
 ) -> None:
-    """Tell people of each run that failed: once, with its DC, ship dates, step, cause and what to do."""
-    subject, body = format_failure(_failed(context), settings.notifications.ui_url)
+    """Notify people of each run that failed: once, with its DC, ship dates, step, cause and what to do."""
+    subject, body = format_failure(_describe_failure(context), settings.notifications.ui_url)
     # Dagster does not come back to a run whose message could not be stored; it is in the log of the tick at least.
     context.log.error("%s\n%s", subject, body)
     outbox.send(subject, body, key=f"run failed:{context.dagster_run.run_id}", now=datetime.now(UTC))
@@ -109,7 +109,7 @@ def build(job_name: str) -> list[dg.SensorDefinition]:
     """Return the sensors: of the main job, of the table of DCs, of failed runs, of exports."""
     stopped = dg.DefaultSensorStatus.STOPPED
 
-    def ticking(evaluate: Callable[..., dg.SensorResult], job_name: str | None = None) -> dg.SensorDefinition:
+    def make_sensor(evaluate: Callable[..., dg.SensorResult], job_name: str | None = None) -> dg.SensorDefinition:
         return dg.sensor(
             job_name=job_name,
             description=evaluate.__doc__,
@@ -130,7 +130,7 @@ def build(job_name: str) -> list[dg.SensorDefinition]:
         minimum_interval_seconds=INTERVAL_SECONDS,
         default_status=stopped,
     )
-    return [ticking(new_orders, job_name), ticking(dcs), failures(run_failures), exported]
+    return [make_sensor(new_orders, job_name), make_sensor(dcs), failures(run_failures), exported]
 
 
 def read_cursor(cursor: str | None, now: datetime) -> dict[PartitionKey, Attempt]:
@@ -197,14 +197,14 @@ def write_cursor(attempts: Mapping[PartitionKey, Attempt]) -> str:
     )
 
 
-def _at_work(instance: dg.DagsterInstance) -> set[PartitionKey]:
+def _find_days_in_progress(instance: dg.DagsterInstance) -> set[PartitionKey]:
     """Return what runs and backfills are about to read and publish; between its runs a backfill has none."""
     read, published = orders.key, published_records.key
     backfilled = find_backfill_keys(instance, read, published)
     return partitions.find_days_in_progress(instance, read) | set(map(partitions.parse_key, backfilled))
 
 
-def _result(context: dg.SensorEvaluationContext, plan: Plan) -> dg.SensorResult:
+def _make_result(context: dg.SensorEvaluationContext, plan: Plan) -> dg.SensorResult:
     known = set(partitions.list_dcs(context.instance))
     new = sorted({request.dc for request in plan.requests} - known)
     return dg.SensorResult(
@@ -225,11 +225,11 @@ def _result(context: dg.SensorEvaluationContext, plan: Plan) -> dg.SensorResult:
     )
 
 
-def _failed(context: dg.RunFailureSensorContext) -> FailedRun:
+def _describe_failure(context: dg.RunFailureSensorContext) -> FailedRun:
     run = context.dagster_run
     steps = [event for event in context.get_step_failure_events() if event.step_failure_data.error]
     errors = [event.step_failure_data.error for event in steps]
-    # A run whose process died tells no more than a message.
+    # Of a run whose process died there is no more than a message.
     ended = getattr(context.failure_event.event_specific_data, "error", None)
     error = next((error for error in [*errors, ended] if error), None)
     kind, cause = find_root_cause(error) if error else ("", context.failure_event.message or "no error was reported")
@@ -247,10 +247,10 @@ def _failed(context: dg.RunFailureSensorContext) -> FailedRun:
     )
 
 
-def _nothing_new(marks: Mapping[str, datetime | None], found: Mapping[str, pl.DataFrame]) -> str:
-    told = [f"{source} since {mark:%Y-%m-%d %H:%M} UTC" for source, mark in marks.items() if mark]
-    if told:
-        return f"no new {', no new '.join(told)}"
+def _explain_skip(marks: Mapping[str, datetime | None], found: Mapping[str, pl.DataFrame]) -> str:
+    looked = [f"{source} since {mark:%Y-%m-%d %H:%M} UTC" for source, mark in marks.items() if mark]
+    if looked:
+        return f"no new {', no new '.join(looked)}"
     if any(not versions.is_empty() for versions in found.values()):
-        return "everything that the sources hold is published"
-    return "the sources hold nothing yet"
+        return "everything that the sources have is published"
+    return "the sources have no rows yet"

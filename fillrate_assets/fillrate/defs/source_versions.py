@@ -27,8 +27,8 @@ class Sources:
     instock_warehouse: InstockWarehouse
     watermark: Watermark
 
-    def watermarks(self) -> dict[str, datetime | None]:
-        """How far the sensor has looked, by source; None before its first tick."""
+    def read_watermarks(self) -> dict[str, datetime | None]:
+        """Read how far the sensor has looked, by source; None before its first tick."""
         return {source: self.watermark.read(source) for source in WATERMARKED}
 
     def bound(self, marks: Mapping[str, datetime | None], now: datetime) -> dict[str, datetime | None]:
@@ -40,26 +40,28 @@ class Sources:
             for source, mark in marks.items()
         }
 
-    def seen(self, dcs: Sequence[str], marks: Mapping[str, datetime | None], now: datetime) -> dict[str, pl.DataFrame]:
-        """Return what may have changed since the watermarks, as `PAIR_VERSIONS` by source."""
+    def read_changes(
+        self, dcs: Sequence[str], marks: Mapping[str, datetime | None], now: datetime
+    ) -> dict[str, pl.DataFrame]:
+        """Read what may have changed since the watermarks, as `PAIR_VERSIONS` by source."""
         lines = {"orders": self.order_system.read_changes, "shipments": self.shipping_records.read_changes}
-        seen = {source: lines[source](self._lines(dcs, mark, now)) for source, mark in marks.items()}
-        return seen | {"snapshots": self.instock_warehouse.read_changes(self._snapshots(dcs, now))}
+        changed = {source: lines[source](self._define_line_window(dcs, mark, now)) for source, mark in marks.items()}
+        return changed | {"snapshots": self.instock_warehouse.read_changes(self._define_snapshot_window(dcs, now))}
 
-    def latest(self, dcs: Sequence[str], now: datetime) -> dict[str, datetime | None]:
-        """Return the latest change of each source, by source; of snapshots, within the days that are compared."""
-        taken = self.instock_warehouse.read_changes(self._snapshots(dcs, now))["processed_at"].max()
+    def read_latest_changes(self, dcs: Sequence[str], now: datetime) -> dict[str, datetime | None]:
+        """Read the latest change of each source, by source; of snapshots, within the days that are compared."""
+        taken = self.instock_warehouse.read_changes(self._define_snapshot_window(dcs, now))["processed_at"].max()
         return {
             "orders": self.order_system.read_latest_change(),
             "shipments": self.shipping_records.read_latest_change(),
             "snapshots": taken if isinstance(taken, datetime) else None,
         }
 
-    def _snapshots(self, dcs: Sequence[str], now: datetime) -> ChangeWindow:
+    def _define_snapshot_window(self, dcs: Sequence[str], now: datetime) -> ChangeWindow:
         first = now.date() - timedelta(days=self.settings.sensor.snapshot_lookback_days)
         return ChangeWindow(dcs, None, max(first, self.settings.first_ship_date), now.date())
 
-    def _lines(self, dcs: Sequence[str], mark: datetime | None, now: datetime) -> ChangeWindow:
+    def _define_line_window(self, dcs: Sequence[str], mark: datetime | None, now: datetime) -> ChangeWindow:
         if mark is None:
             return ChangeWindow(dcs, None, self.settings.first_ship_date, now.date())
         since = mark - timedelta(minutes=self.settings.sensor.watermark_overlap_minutes)

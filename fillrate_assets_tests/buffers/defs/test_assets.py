@@ -428,7 +428,7 @@ def test_a_unit_that_is_clear_without_data_stops_the_run(floor: Floor) -> None:
     rows = floor.rows(schema.RECOMMENDATIONS, NOW).with_columns(quality=pl.lit("UNKNOWN"))
     floor.kept.write(schema.RECOMMENDATIONS, rows, NOW)
     check = dg.AssetCheckKey(dg.AssetKey([AREA, "buffer_recommendations"]), "unknown_units_not_reported_clear")
-    tags = schedules.tags_of(floor.instance, floor.store.read_warehouses(), NOW)
+    tags = schedules.find_run_tags(floor.instance, floor.store.read_warehouses(), NOW)
     job = floor.defs.resolve_implicit_global_asset_job_def()
     result = job.get_subset(asset_selection=set(), asset_check_selection={check}).execute_in_process(
         run_config=QUIET, instance=floor.instance, tags=tags, raise_on_error=False

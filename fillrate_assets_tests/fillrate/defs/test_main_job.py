@@ -116,7 +116,7 @@ def test_the_lake_holds_a_file_for_every_partition_that_could_be_judged(ran: Ran
 def test_lost_cases_tell_a_buyer_how_much_why_and_which_items(ran: Ran) -> None:
     told = ran.metadata("lost_cases")
     for pair, records in split_by_day(_lake(ran.home, "lost_cases")).items():
-        expected = metadata.lost_cases(records)
+        expected = metadata.summarize_lost_cases(records)
         shown = {name: getattr(value, "value", value) for name, value in told[partitions.make_key(*pair)].items()}
         assert shown == {name: getattr(value, "value", value) for name, value in expected.items()}
     day = told[f"{HELD_DC}|{HELD_DAY + timedelta(days=1)}"]

@@ -48,7 +48,7 @@ def test_a_day_of_lost_cases_tells_how_much_why_and_which_items() -> None:
          "contract_lost_cases": Decimal("15.5")},
         {"item": "C", "lost_cases": Decimal(0), "confirmed_cases": Decimal(0), "shipped_cases": Decimal(10)},
     )  # fmt: skip
-    told = metadata.lost_cases(rows)
+    told = metadata.summarize_lost_cases(rows)
     plain = {name: value for name, value in told.items() if isinstance(value, int | float)}
     assert plain == {
         "dagster/partition_row_count": 3,
@@ -71,7 +71,7 @@ def test_a_day_of_lost_cases_tells_how_much_why_and_which_items() -> None:
 
 
 def test_a_day_without_records_has_no_fill_rate() -> None:
-    told = metadata.lost_cases(make_records())
+    told = metadata.summarize_lost_cases(make_records())
     assert (told["dagster/partition_row_count"], told["lost_cases"]) == (0, 0.0)
     assert "fill_rate_percent" not in told
     assert told["lost_by_path_chart"].value == "No cases were lost."
@@ -79,7 +79,7 @@ def test_a_day_without_records_has_no_fill_rate() -> None:
 
 def test_ten_items_are_the_worst_and_ties_are_told_by_item() -> None:
     rows = make_records(*[{"item": f"{number:02}", "lost_cases": Decimal(number % 2)} for number in range(1, 31)])
-    assert [row["item"] for row in _cells(metadata.lost_cases(rows)["ten_worst_items"])] == [
+    assert [row["item"] for row in _cells(metadata.summarize_lost_cases(rows)["ten_worst_items"])] == [
         f"{number:02}" for number in range(1, 21, 2)
     ]
 
@@ -102,25 +102,25 @@ def test_ten_items_are_the_worst_and_ties_are_told_by_item() -> None:
     ],
 )
 def test_a_chart_has_a_bar_for_everything_that_was_lost(values: dict[str, Decimal], bars: list[str]) -> None:
-    assert metadata.chart(values).splitlines() == bars
+    assert metadata.draw_chart(values).splitlines() == bars
 
 
 def test_a_source_tells_how_recent_it_is_and_what_could_not_be_read() -> None:
     rows = pl.DataFrame({"processed_at": [AT, AT + timedelta(hours=1)], "problem": [None, "no number"]})
-    told = metadata.source(rows)
+    told = metadata.summarize_source(rows)
     assert (told["dagster/partition_row_count"], told["unreadable_rows"]) == (2, 1)
     assert told["source_watermark"] == dg.MetadataValue.timestamp(AT + timedelta(hours=1))
-    assert "source_watermark" not in metadata.source(rows.clear())
+    assert "source_watermark" not in metadata.summarize_source(rows.clear())
 
 
 def test_a_snapshot_tells_its_share_of_items_that_are_out() -> None:
     rows = pl.DataFrame({"instock": ["Y", "n", "N", None], "problem": pl.Series([None] * 4, dtype=pl.String)})
-    assert metadata.source(rows)["out_of_stock_share"] == 0.5
+    assert metadata.summarize_source(rows)["out_of_stock_share"] == 0.5
 
 
 def test_a_table_shows_what_dagster_can_show() -> None:
     rows = pl.DataFrame({"item": ["A", None], "lost_cases": [Decimal("1.25"), None], "day": [DAY, None], "n": [1, 2]})
-    shown = metadata.cases(rows)
+    shown = metadata.make_cases_table(rows)
     assert _cells(shown) == [
         {"item": "A", "lost": 1.2, "day": "2026-02-10", "n": 1},
         {"item": None, "lost": None, "day": None, "n": 2},

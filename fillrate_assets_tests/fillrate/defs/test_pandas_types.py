@@ -10,12 +10,12 @@ import polars as pl
 import pytest
 
 from fillrate_assets.fillrate import schema
-from fillrate_assets.fillrate.defs.pandas_types import frame_type, pandas_frame
+from fillrate_assets.fillrate.defs.pandas_types import make_frame_type, to_pandas
 from fillrate_assets.fillrate.rules import service_metrics
 from fillrate_assets_tests.factories.fillrate_frames import make_counted_lines
 from fillrate_assets_tests.factories.rows import make_records
 
-RECORDS = frame_type(schema.LOST_CASES)
+RECORDS = make_frame_type(schema.LOST_CASES)
 
 
 def _checked(dagster_type: dg.DagsterType, value: object) -> dg.TypeCheck:
@@ -24,7 +24,7 @@ def _checked(dagster_type: dg.DagsterType, value: object) -> dg.TypeCheck:
 
 def test_pandas_sees_every_digit() -> None:
     rows = make_records({"lost_cases": Decimal("12345678901234.5678"), "vendor": None})
-    frame = pandas_frame(rows)
+    frame = to_pandas(rows)
     assert frame["lost_cases"].tolist() == [Decimal("12345678901234.5678")]
     assert frame["vendor"].isna().all()
     assert pl.from_pandas(frame).cast(rows.schema).equals(rows)
@@ -43,12 +43,12 @@ def test_pandas_sees_every_digit() -> None:
     ],
 )
 def test_records_as_the_platform_makes_them_pass(rows: pl.DataFrame) -> None:
-    assert _checked(RECORDS, pandas_frame(rows)).success
+    assert _checked(RECORDS, to_pandas(rows)).success
 
 
 def test_fill_rates_as_the_platform_makes_them_pass() -> None:
     rates = service_metrics.compute_fill_rates(make_counted_lines({}, {"vendor": "V2", "on_time": None})).collect()
-    assert _checked(frame_type(schema.FILL_RATES), pandas_frame(rates)).success
+    assert _checked(make_frame_type(schema.FILL_RATES), to_pandas(rates)).success
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_fill_rates_as_the_platform_makes_them_pass() -> None:
 def test_what_breaks_a_constraint_is_told_by_column_constraint_and_rows(
     rows: list[dict[str, Any]], constraint: str, said: str
 ) -> None:
-    found = _checked(RECORDS, pandas_frame(make_records(*rows)))
+    found = _checked(RECORDS, to_pandas(make_records(*rows)))
     assert not found.success
     told = str(found.description)
     assert told.startswith(f"Violated {constraint} - "), told
@@ -106,7 +106,7 @@ def test_what_breaks_a_constraint_is_told_by_column_constraint_and_rows(
     ],
 )
 def test_columns_are_these_in_this_order_and_of_these_types(spoiled: pl.DataFrame, told: str) -> None:
-    found = _checked(RECORDS, pandas_frame(spoiled))
+    found = _checked(RECORDS, to_pandas(spoiled))
     assert (found.success, str(found.description).startswith(told)) == (False, True), found.description
 
 

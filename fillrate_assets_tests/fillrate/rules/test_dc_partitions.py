@@ -78,8 +78,8 @@ class Ticking:
 
     def tick(self) -> SensorExecutionData:
         sensor = self.home.defs.resolve_sensor_def("dcs")
-        context = dg.build_sensor_context(self.instance, self.cursor, resources=self.home.defs.resources)
-        ticked = sensor.evaluate_tick(context)
+        with dg.build_sensor_context(self.instance, self.cursor, resources=self.home.defs.resources) as context:
+            ticked = sensor.evaluate_tick(context)
         self.cursor = ticked.cursor
         for request in ticked.dynamic_partitions_requests or []:
             if isinstance(request, dg.AddDynamicPartitionsRequest):

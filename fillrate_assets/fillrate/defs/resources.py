@@ -1,0 +1,132 @@
+"""The systems of fill rates as the Resources tab of the UI shows them."""
+
+from typing import Any, Final, Self
+
+from pydantic import Field
+
+from fillrate_assets.fillrate.defs.lake_repair import LakeRepair
+from fillrate_assets.fillrate.defs.source_versions import Sources
+from fillrate_assets.fillrate.sources.instock_warehouse import InstockWarehouse
+from fillrate_assets.fillrate.sources.order_system import OrderSystem
+from fillrate_assets.fillrate.sources.shipping_records import ShippingRecords
+from fillrate_assets.fillrate.watermark import DatabaseWatermark, ParameterStoreWatermark
+from fillrate_assets.notifications.outbox import Outbox
+from fillrate_assets.orchestration.resources import DatabaseResource, SystemResource, describe_tables
+from fillrate_assets.storage.sql import redact_url
+
+
+class OrderSystemResource(SystemResource):
+    """The order system: every version of order lines by DC and ship date, and the item master."""
+
+    url: str = Field(description="SQLAlchemy URL, without its password.")
+    source_tables: dict[str, Any] = Field(description="What sources call the contract's tables and columns.")
+    statement_timeout_seconds: int = Field(description="How long it may work at one statement.")
+
+    @classmethod
+    def describe(cls, system: OrderSystem) -> Self:
+        """Describe the order system."""
+        return cls(
+            system=system,
+            url=redact_url(system.url),
+            source_tables=describe_tables(system.tables),
+            statement_timeout_seconds=system.statement_seconds,
+        )
+
+
+class ShippingRecordsResource(SystemResource):
+    """The shipping records: every version of shipment lines by DC and ship date."""
+
+    url: str = Field(description="SQLAlchemy URL, without its password.")
+    source_tables: dict[str, Any] = Field(description="What sources call the contract's tables and columns.")
+    statement_timeout_seconds: int = Field(description="How long they may work at one statement.")
+
+    @classmethod
+    def describe(cls, system: ShippingRecords) -> Self:
+        """Describe the shipping records."""
+        return cls(
+            system=system,
+            url=redact_url(system.url),
+            source_tables=describe_tables(system.tables),
+            statement_timeout_seconds=system.statement_seconds,
+        )
+
+
+class InstockWarehouseResource(SystemResource):
+    """The instock warehouse: a snapshot of every stocked item by DC and day."""
+
+    url: str = Field(description="SQLAlchemy URL, without its password.")
+    source_tables: dict[str, Any] = Field(description="What sources call the contract's tables and columns.")
+
+    @classmethod
+    def describe(cls, system: InstockWarehouse) -> Self:
+        """Describe the instock warehouse."""
+        return cls(system=system, url=redact_url(system.url), source_tables=describe_tables(system.tables))
+
+
+class SourcesResource(SystemResource):
+    """What the three sources have, beside what is processed: the sensor and the health checks compare the two."""
+
+    watermark_overlap_minutes: int = Field(description="How far a tick looks behind the watermark.")
+    snapshot_lookback_days: int = Field(description="How many days of snapshots a tick compares.")
+
+    @classmethod
+    def describe(cls, system: Sources) -> Self:
+        """Describe how the sources are compared."""
+        return cls(
+            system=system,
+            watermark_overlap_minutes=system.settings.sensor.watermark_overlap_minutes,
+            snapshot_lookback_days=system.settings.sensor.snapshot_lookback_days,
+        )
+
+
+class LakeRepairResource(SystemResource):
+    """Days that the lake has lost: they are computed again from the sources before a run reads them."""
+
+    @classmethod
+    def describe(cls, system: LakeRepair) -> Self:
+        """Describe the repair, which has no settings of its own."""
+        return cls(system=system)
+
+
+class RecordStoreResource(DatabaseResource):
+    """The record store: published records, their restatements, rejects, the ledger, waivers and DCs."""
+
+
+class WatermarkResource(SystemResource):
+    """The watermarks: up to when the sensor new_orders has looked at each source."""
+
+    location: str = Field(description="The record store's database, or ssm://prefix of AWS Parameter Store.")
+
+    @classmethod
+    def describe(cls, system: DatabaseWatermark | ParameterStoreWatermark) -> Self:
+        """Describe where the watermarks are."""
+        url = system.database.url if isinstance(system, DatabaseWatermark) else system.url
+        return cls(system=system, location=redact_url(url))
+
+
+class OutboxResource(DatabaseResource):
+    """The outbox: messages about failed runs, held days and other findings, each stored once before it is sent."""
+
+    topic_arn: str = Field(description="SNS topic that messages are published to; empty: they stay in the outbox.")
+
+    @classmethod
+    def describe(cls, system: Outbox) -> Self:
+        """Describe the outbox."""
+        return cls(
+            system=system,
+            url=redact_url(system.database.url),
+            schema_name=system.database.schema,
+            topic_arn=system.topic,
+        )
+
+
+RESOURCES: Final[dict[str, type[SystemResource]]] = {
+    "order_system": OrderSystemResource,
+    "shipping_records": ShippingRecordsResource,
+    "instock_warehouse": InstockWarehouseResource,
+    "sources": SourcesResource,
+    "lake_repair": LakeRepairResource,
+    "record_store": RecordStoreResource,
+    "watermark": WatermarkResource,
+    "outbox": OutboxResource,
+}
