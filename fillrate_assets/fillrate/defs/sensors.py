@@ -252,5 +252,5 @@ def _explain_skip(marks: Mapping[str, datetime | None], found: Mapping[str, pl.D
     if looked:
         return f"no new {', no new '.join(looked)}"
     if any(not versions.is_empty() for versions in found.values()):
-        return "everything that the sources have is published"
-    return "the sources have no rows yet"
+        return "everything that the sources hold is published"
+    return "the sources hold nothing yet"
