@@ -34,6 +34,8 @@ from fillrate_assets_tests.fixtures.home import Home
 from fillrate_assets_tests.fixtures.patience import PATIENCE_SECONDS, wait_until
 from fillrate_assets_tests.fixtures.postgres import Postgres
 
+pytestmark = pytest.mark.slow
+
 DEPLOY: Final = ROOT / "deploy"
 EXAMPLE: Final = ROOT / ".env.example"
 OF_SERVERS: Final = "# What may be left out"

@@ -15,6 +15,8 @@ from fillrate_assets.core.extras import PACKAGES
 from fillrate_assets_tests.conftest import ROOT
 from fillrate_assets_tests.fixtures.patience import PATIENCE_SECONDS
 
+pytestmark = pytest.mark.slow
+
 RUN: Final = """\
 import sys
 blocked, *arguments = sys.argv[1:]

@@ -20,6 +20,8 @@ from fillrate_assets.orchestration.partitions import CHANGED_TAG, RANGE_END_TAG,
 from fillrate_assets_tests.conftest import SMALL, copied
 from fillrate_assets_tests.fixtures.home import Home
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_range_alone_reads_all_its_days_again() -> None:
     tags = RunRange("DC01", date(2026, 3, 1), date(2026, 3, 2)).tags

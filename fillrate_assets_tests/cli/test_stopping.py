@@ -22,6 +22,8 @@ from fillrate_assets.cli import launcher
 from fillrate_assets.cli.run_owner import RunOwner
 from fillrate_assets_tests.conftest import ROOT, copied
 
+pytestmark = pytest.mark.slow
+
 PATIENCE_SECONDS: Final = 120
 """Until what is awaited has to have come, on a busy machine."""
 
@@ -101,7 +103,7 @@ def running(home: Path, *arguments: str) -> Iterator[Command]:
     finally:
         with suppress(ProcessLookupError):
             os.killpg(command.process.pid, signal.SIGKILL)
-        command.process.communicate()
+        command.process.communicate(timeout=PATIENCE_SECONDS)
 
 
 @pytest.mark.parametrize(
@@ -130,7 +132,7 @@ def test_no_worker_outlives_a_command_that_is_killed(home: Path, monkeypatch: py
         workers = command.workers()
         assert workers
         command.process.kill()
-        command.process.wait()
+        command.process.wait(PATIENCE_SECONDS)
         until(lambda: not [worker for worker in workers if alive(worker)])
     monkeypatch.setenv("DAGSTER_HOME", str(home))
     monkeypatch.setenv("FILLRATE_HOME", str(home))

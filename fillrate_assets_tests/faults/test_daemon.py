@@ -14,6 +14,8 @@ from fillrate_assets_tests.conftest import ROOT, copied
 from fillrate_assets_tests.fixtures import sensor_daemon
 from fillrate_assets_tests.fixtures.home import Home
 
+pytestmark = pytest.mark.slow
+
 
 def _queued(home: Home) -> dict[str, dict[str, str]]:
     """The tags of the runs that are queued, by run key."""

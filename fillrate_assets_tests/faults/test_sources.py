@@ -21,6 +21,8 @@ from fillrate_assets_tests.fixtures.home import Home, read_messages
 from fillrate_assets_tests.fixtures.postgres import PASSWORD, Postgres
 from fillrate_assets_tests.fixtures.servers import ServerTables
 
+pytestmark = pytest.mark.slow
+
 RETRIED = "To do: The system did not answer, after every retry."
 NOT_RETRIED = "To do: A retry cannot help: correct the settings or the table that the cause names."
 

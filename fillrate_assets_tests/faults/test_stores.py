@@ -31,6 +31,8 @@ from fillrate_assets_tests.fixtures.patience import PATIENCE_SECONDS, wait_until
 from fillrate_assets_tests.fixtures.postgres import Postgres
 from fillrate_assets_tests.fixtures.servers import onboard, published
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def served(

@@ -30,6 +30,8 @@ from fillrate_assets_tests.fixtures.postgres import Postgres
 from fillrate_assets_tests.fixtures.servers import ServerTables, changes, on_servers, onboard, published
 from fillrate_assets_tests.fixtures.ticks import Ticking
 
+pytestmark = pytest.mark.slow
+
 SOURCES: Final = ("order_system_url", "shipping_records_url", "instock_warehouse_url")
 
 

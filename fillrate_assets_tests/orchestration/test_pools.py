@@ -21,6 +21,8 @@ from fillrate_assets_tests.fixtures.fakes import Overtaken
 from fillrate_assets_tests.fixtures.home import QUIET, Home
 from fillrate_assets_tests.fixtures.patience import PATIENCE_SECONDS, wait_until
 
+pytestmark = pytest.mark.slow
+
 DAY: Final = SMALL.ship_days[0]
 POOLS: Final = ("order_system", "shipping_records", "instock_warehouse", "record_store")
 

@@ -22,6 +22,8 @@ from fillrate_assets_tests.conftest import SMALL
 from fillrate_assets_tests.fixtures.home import QUIET, Home
 from fillrate_assets_tests.fixtures.patience import PATIENCE_SECONDS, wait_until
 
+pytestmark = pytest.mark.slow
+
 DC, DAY = "DC01", SMALL.ship_days[3]
 
 

@@ -418,4 +418,4 @@ def test_a_locked_database_holds_up_neither_health_nor_pages(floor: Floor) -> No
         assert httpx.get(url, timeout=PATIENCE_SECONDS).status_code == 200
         assert not any(each.done() for each in answering)
         connection.rollback()
-        assert {each.result().status_code for each in answering} == {303}
+        assert {each.result(PATIENCE_SECONDS).status_code for each in answering} == {303}

@@ -20,7 +20,10 @@ MIN_TAP: Final = 44
 
 GIVEN_UP: Final = "net::ERR_ABORTED"
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium is installed: apt-get install chromium")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="no chromium is installed: apt-get install chromium"),
+]
 
 
 @pytest.fixture(scope="module")

@@ -36,6 +36,8 @@ from fillrate_assets_tests.factories.buffers_frames import make_feedback, make_r
 from fillrate_assets_tests.fixtures.home import QUIET
 from fillrate_assets_tests.fixtures.instances import in_memory
 
+pytestmark = pytest.mark.slow
+
 NOW: Final = datetime(2026, 3, 10, 15, tzinfo=UTC)
 DAY: Final = NOW.date()
 MINE, OTHER = (str(partitions.make_key(dc, DAY)) for dc in ("DC01", "DC02"))

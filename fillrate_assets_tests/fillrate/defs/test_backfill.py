@@ -26,6 +26,7 @@ from fillrate_assets_tests.fixtures.instances import in_memory
 
 # Dagster's own calls.
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.filterwarnings("ignore:Function `AssetSelection.sources` is deprecated:DeprecationWarning"),
     pytest.mark.filterwarnings(
         "ignore:Property `ScheduleDefinition.environment_vars` is deprecated:DeprecationWarning"

@@ -15,6 +15,8 @@ from fillrate_assets_tests.conftest import CORRECTED, DAYS, DC, Undisturbed, cop
 from fillrate_assets_tests.fixtures.crashes import killed
 from fillrate_assets_tests.fixtures.home import Home, Rows
 
+pytestmark = pytest.mark.slow
+
 RANGE: Final = (DC, DAYS[0], DAYS[-1])
 STEPS: Final = [asset.key.path[-1] for asset in assets.ASSETS]
 

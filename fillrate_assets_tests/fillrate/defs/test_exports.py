@@ -29,6 +29,8 @@ from fillrate_assets_tests.fixtures.cloud import Cloud
 from fillrate_assets_tests.fixtures.home import Home
 from fillrate_assets_tests.fixtures.instances import in_memory
 
+pytestmark = pytest.mark.slow
+
 DC, HELD_DAY = SMALL.snapshot_gap
 DAYS = [HELD_DAY + timedelta(days=offset) for offset in range(-8, 3)]
 PUBLISHED = [day for day in DAYS if day != HELD_DAY]

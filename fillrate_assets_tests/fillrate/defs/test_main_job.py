@@ -25,6 +25,8 @@ from fillrate_assets_tests.conftest import SMALL, copied
 from fillrate_assets_tests.fixtures.home import QUIET, Home
 from fillrate_assets_tests.fixtures.instances import in_memory
 
+pytestmark = pytest.mark.slow
+
 PARTITIONED = sorted(asset.key.path[-1] for asset in assets.ASSETS if asset is not assets.items)
 TABLES = {key.path[-1]: table for key, table in assets.TABLES.items()}
 WEEK = [SMALL.first + timedelta(days=number) for number in range(7)]

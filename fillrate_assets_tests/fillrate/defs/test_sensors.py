@@ -30,6 +30,8 @@ from fillrate_assets_tests.fixtures.home import QUIET, Home
 from fillrate_assets_tests.fixtures.instances import in_memory
 from fillrate_assets_tests.fixtures.ticks import Ticking
 
+pytestmark = pytest.mark.slow
+
 KEY = ["dc", "ship_date"]
 LOOK_BACK = timedelta(days=28)
 
