@@ -30,7 +30,7 @@ from fillrate_assets.notifications.outbox import IS_DEAD, OUTBOX, MessageQueue, 
 from fillrate_assets.notifications.rendering import Message
 from fillrate_assets.storage import bulk_insert, sql
 from fillrate_assets.storage.database import Database
-from fillrate_assets.storage.sql_types import UtcDateTime
+from fillrate_assets.storage.sql_types import UtcDateTime, make_text_type
 from fillrate_assets.storage.tables import METADATA, declare_identity_column
 
 _LOG: Final = logging.getLogger("fillrate.notices")
@@ -41,7 +41,7 @@ Render = Callable[[pl.DataFrame], Sequence[Message]]
 `notice_text.render_messages` does."""
 
 _TYPES: Final[dict[Any, sa.types.TypeEngine[Any]]] = {
-    pl.String: sa.Unicode(255),
+    pl.String: make_text_type(255),
     pl.Int64: sa.BigInteger(),
     pl.Float64: sa.Double(),
     pl.Date: sa.Date(),
@@ -56,7 +56,7 @@ _MAX_KEYS: Final = 500
 
 def _declare_columns(frame: TableSchema) -> Iterator[sa.Column[Any]]:
     for column in frame.columns:
-        kind = sa.UnicodeText() if column.name in _TEXTS else _TYPES[column.dtype]
+        kind = make_text_type() if column.name in _TEXTS else _TYPES[column.dtype]
         yield sa.Column(column.name, kind, nullable=column.nullable)
 
 
@@ -66,9 +66,9 @@ NOTICES: Final = sa.Table(
     declare_identity_column(),
     *_declare_columns(schema.NOTICES),
     # Of one alert all notices share it.
-    sa.Column("episode_key", sa.Unicode(255), nullable=False),
+    sa.Column("episode_key", make_text_type(255), nullable=False),
     # In the outbox.
-    sa.Column("message_id", sa.Unicode(64), nullable=False),
+    sa.Column("message_id", make_text_type(64), nullable=False),
     sa.Column("created_at", UtcDateTime(), nullable=False),
     sa.UniqueConstraint("notice_id", "channel", name="notices_by_key"),
     sa.Index("notices_by_episode", "episode_key"),
@@ -81,7 +81,7 @@ DEAD_LETTERS: Final = sa.Table(
     declare_identity_column(),
     *_declare_columns(schema.DEAD_LETTERS),
     # "" where there is none.
-    sa.Column("channel", sa.Unicode(255), nullable=False),
+    sa.Column("channel", make_text_type(255), nullable=False),
     sa.Column("created_at", UtcDateTime(), nullable=False),
     sa.UniqueConstraint("notice_id", "channel", name="dead_letters_by_key"),
 )

@@ -111,6 +111,24 @@ def find_wrong_types(present: pl.Schema, contract: TableSchema) -> list[str]:
     ]
 
 
+def write_as_text(frame: pl.DataFrame, contract: TableSchema) -> pl.DataFrame:
+    """Turn columns whose type holds no value of the contract into text, so that each row says what it has."""
+    wrong = [
+        column.name
+        for column in contract.columns
+        if column.name in frame.columns and not _is_readable(frame.schema[column.name], column.dtype)
+    ]
+    return frame.with_columns(_write_column(frame[name]) for name in wrong)
+
+
+def _write_column(column: pl.Series) -> pl.Series:
+    if column.dtype == pl.Binary:
+        return column.bin.encode("hex").str.to_uppercase()
+    if column.dtype.is_nested() or column.dtype == pl.Object or column.dtype == pl.Duration:  # noqa: PLR1714 - no hash
+        return pl.Series(column.name, [None if value is None else str(value) for value in column], pl.String)
+    return column.cast(pl.String, strict=False)
+
+
 def _is_readable(source: pl.DataType, target: pl.DataType | type[pl.DataType]) -> bool:
     if source in (target, pl.Null, pl.String) or _is_dictionary(source):
         return True

@@ -23,12 +23,12 @@ from fillrate_assets.fillrate.rules import change_planner
 from fillrate_assets.fillrate.rules.restatements import find_restatements
 from fillrate_assets.storage import bulk_insert, sql
 from fillrate_assets.storage.database import Database
-from fillrate_assets.storage.sql_types import UtcDateTime
+from fillrate_assets.storage.sql_types import UtcDateTime, make_text_type
 from fillrate_assets.storage.tables import METADATA, declare_identity_column, declare_table
 
 RECORDS: Final = declare_table(
     schema.LOST_CASES,
-    sa.Column("run_id", sa.Unicode(64), nullable=False),
+    sa.Column("run_id", make_text_type(64), nullable=False),
     sa.Column("source_watermark", UtcDateTime()),
     # A hash of the record's values: what did not change is found without reading it back.
     sa.Column("fingerprint", sa.BigInteger(), nullable=False),
@@ -41,7 +41,7 @@ LOADER_REJECTS: Final = declare_table(schema.LOADER_REJECTS)
 RESTATEMENTS: Final = declare_table(
     schema.RESTATEMENTS,
     declare_identity_column(),
-    sa.Column("run_id", sa.Unicode(64), nullable=False),
+    sa.Column("run_id", make_text_type(64), nullable=False),
     sa.Column("restated_at", UtcDateTime(), nullable=False),
     sa.Index("restatements_by_item", "dc", "ship_date", "item"),
 )
@@ -49,14 +49,14 @@ REJECTS: Final = sa.Table(
     "rejects",
     METADATA,
     declare_identity_column(),
-    sa.Column("table", sa.Unicode(64), nullable=False),
-    sa.Column("dc", sa.Unicode(64)),
+    sa.Column("table", make_text_type(64), nullable=False),
+    sa.Column("dc", make_text_type(64)),
     sa.Column("ship_date", sa.Date()),
-    sa.Column("key", sa.Unicode(255)),
-    sa.Column("reason", sa.Unicode(1000), nullable=False),
-    sa.Column("raw", sa.UnicodeText(), nullable=False),
-    sa.Column("run_id", sa.Unicode(64), nullable=False),
-    sa.Column("stage", sa.Unicode(16), nullable=False),
+    sa.Column("key", make_text_type(255)),
+    sa.Column("reason", make_text_type(1000), nullable=False),
+    sa.Column("raw", make_text_type(), nullable=False),
+    sa.Column("run_id", make_text_type(64), nullable=False),
+    sa.Column("stage", make_text_type(16), nullable=False),
     sa.Index("rejects_by_day", "dc", "ship_date"),
 )
 
@@ -393,7 +393,9 @@ def _delete_day(table: sa.Table, day: DayPublication) -> sa.Delete:
 def _clip_texts(rejects: pl.DataFrame) -> pl.DataFrame:
     """Clip the texts of rejects to the length of their columns: only `raw` has all of it."""
     lengths = {column.name: column.type.length for column in REJECTS.columns if isinstance(column.type, sa.String)}
-    return rejects.with_columns(pl.col(name).str.head(length) for name, length in lengths.items() if length)
+    return rejects.with_columns(
+        bulk_insert.clip_texts(rejects[name], length) for name, length in lengths.items() if length
+    )
 
 
 def _compute_checksum(records: pl.DataFrame, rejects: pl.DataFrame) -> str:

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from fillrate_assets.aws import client
 from fillrate_assets.storage.database import Database
-from fillrate_assets.storage.sql_types import UtcDateTime
+from fillrate_assets.storage.sql_types import UtcDateTime, make_text_type
 from fillrate_assets.storage.tables import METADATA
 
 _PARAMETERS: Final = "ssm://"
@@ -168,6 +168,6 @@ def make_watermark(url: str, database: Database) -> Watermark:
 WATERMARKS: Final = sa.Table(
     "watermarks",
     METADATA,
-    sa.Column("name", sa.Unicode(64), primary_key=True),
+    sa.Column("name", make_text_type(64), primary_key=True),
     sa.Column("moment", UtcDateTime(), nullable=False),
 )

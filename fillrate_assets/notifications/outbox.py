@@ -33,7 +33,7 @@ from fillrate_assets.notifications.notifiers.channel import OutgoingMessage, red
 from fillrate_assets.notifications.rendering import Message
 from fillrate_assets.storage import bulk_insert
 from fillrate_assets.storage.database import Database
-from fillrate_assets.storage.sql_types import UtcDateTime
+from fillrate_assets.storage.sql_types import UtcDateTime, make_text_type
 from fillrate_assets.storage.tables import METADATA, declare_identity_column
 
 _LOG: Final = logging.getLogger("fillrate.notify")
@@ -50,19 +50,19 @@ OUTBOX: Final = sa.Table(
     METADATA,
     declare_identity_column(),
     sa.Column("created_at", UtcDateTime(), nullable=False),
-    sa.Column("subject", sa.Unicode(_MAX_SUBJECT), nullable=False),
-    sa.Column("body", sa.UnicodeText(), nullable=False),
-    sa.Column("message_id", sa.Unicode(255), nullable=False),
+    sa.Column("subject", make_text_type(_MAX_SUBJECT), nullable=False),
+    sa.Column("body", make_text_type(), nullable=False),
+    sa.Column("message_id", make_text_type(255), nullable=False),
     # Empty where a message goes nowhere.
-    sa.Column("channel", sa.Unicode(255)),
+    sa.Column("channel", make_text_type(255)),
     sa.Column("sent_at", UtcDateTime()),
     sa.Column("attempts", sa.BigInteger(), nullable=False, server_default=sa.text("0")),
     # Empty once it is sent or given up, and where it goes nowhere.
     sa.Column("next_attempt_at", UtcDateTime()),
-    sa.Column("failure", sa.UnicodeText()),
-    sa.Column("queue", sa.Unicode(64), nullable=False, server_default=sa.text("'platform'")),
+    sa.Column("failure", make_text_type()),
+    sa.Column("queue", make_text_type(64), nullable=False, server_default=sa.text("'platform'")),
     # JSON; empty where the body is all there is.
-    sa.Column("payload", sa.UnicodeText()),
+    sa.Column("payload", make_text_type()),
     sa.Column("expires_at", UtcDateTime()),
     sa.UniqueConstraint("message_id", name="outbox_by_key"),
     sa.Index("outbox_by_attempt", "queue", "next_attempt_at"),
@@ -397,7 +397,7 @@ def _build_rows(queue: str, messages: Sequence[OutgoingMessage], now: datetime) 
             "queue": queue,
             "message_id": each.message_id,
             "channel": each.channel or None,
-            "subject": rendering.shorten(each.message.subject, _MAX_SUBJECT),
+            "subject": bulk_insert.clip_text(rendering.shorten(each.message.subject, _MAX_SUBJECT), _MAX_SUBJECT),
             "body": rendering.render_body(each.message),
             "payload": rendering.dump_message(each.message),
             "expires_at": each.expires_at and each.expires_at.astimezone(UTC),

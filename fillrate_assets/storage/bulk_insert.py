@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from fillrate_assets.core import decimals
 from fillrate_assets.storage import sql
+from fillrate_assets.storage.driver_errors import translate_driver_errors
 
 if TYPE_CHECKING:
     import psycopg
@@ -48,6 +49,18 @@ def insert(connection: sa.Connection, table: sa.Table, rows: pl.DataFrame) -> No
         connection.execute(table.insert(), rows.to_dicts())
 
 
+def clip_text(text: str, length: int) -> str:
+    """Clip a text to the length of its column, as SQL Server counts: two for what lies beyond the first plane."""
+    return text.encode("utf-16-le")[: 2 * length].decode("utf-16-le", errors="ignore")
+
+
+def clip_texts(texts: pl.Series, length: int) -> pl.Series:
+    """Clip each text of a column."""
+    if not (texts.str.len_bytes() > length).any():
+        return texts
+    return texts.map_elements(lambda text: clip_text(text, length), return_dtype=pl.String)
+
+
 def _insert_by_position(connection: sa.Connection, table: sa.Table, rows: pl.DataFrame) -> None:
     """Insert tuples by position, which SQLite takes several times faster; its decimals are whole ten-thousandths."""
     exact = [name for name, dtype in rows.schema.items() if dtype.is_decimal()]
@@ -70,7 +83,7 @@ def _copy(connection: sa.Connection, table: sa.Table, rows: pl.DataFrame) -> Non
     )
     raw: psycopg.Connection = connection.connection.driver_connection  # type: ignore[assignment]
     with (
-        sql.translate_driver_errors(connection, f"COPY {table.name}"),
+        translate_driver_errors(connection, f"COPY {table.name}"),
         raw.cursor() as cursor,
         cursor.copy(statement) as copy,
     ):

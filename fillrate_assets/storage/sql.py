@@ -19,12 +19,14 @@ from sqlalchemy.exc import DBAPIError, NoSuchModuleError, OperationalError
 
 from fillrate_assets.aws import secrets
 from fillrate_assets.core import database_url, extras
-from fillrate_assets.core.errors import PermanentFailure, SourceUnavailable
+from fillrate_assets.core.errors import FillrateError, PermanentFailure, SourceUnavailable
 from fillrate_assets.core.table_schema import TIMESTAMP
-from fillrate_assets.storage.transient_errors import is_transient
+from fillrate_assets.storage import oracle
+from fillrate_assets.storage.driver_errors import translate_driver_errors
+from fillrate_assets.storage.row_frames import to_frame
+from fillrate_assets.storage.transient_errors import is_transient, is_transient_sql_server
 
 if TYPE_CHECKING:
-    import oracledb
     import pyarrow as pa
     from adbc_driver_sqlite import dbapi
     from sqlalchemy.engine.interfaces import DBAPIConnection
@@ -35,12 +37,10 @@ _LOG: Final = logging.getLogger("fillrate.sql")
 _BUSY_SECONDS: Final = 60
 _CONNECT_SECONDS: Final = 15
 _KEEP_ALIVE_MINUTES: Final = 1
-_ORACLE_ROWS: Final = 10_000
-_FLOATING: Final = -127
-"""The scale of a number that has none of its own."""
-
 _DUCKDB: Final = {"autoinstall_known_extensions": False, "autoload_known_extensions": False}
 """Nothing is downloaded because of a name in a URL or in a statement."""
+
+_SHOWN_OPTIONS: Final = {"service_name", "sid"}
 
 STATEMENT_SECONDS: Final = 300
 _WHOLE_RESULT: Final = 50_000_000
@@ -91,7 +91,9 @@ def get_engine(
     if backend == "sqlite":
         sa.event.listen(made, "connect", _enable_write_ahead)
     if backend == "oracle":
-        sa.event.listen(made, "connect", partial(_set_call_timeout, statement_seconds))
+        sa.event.listen(made, "connect", partial(_prepare_oracle, statement_seconds))
+    if backend == "mssql":
+        sa.event.listen(made, "connect", _prepare_sql_server)
     if backend == "redshift":
         sa.event.listen(made, "connect", partial(_set_redshift_timeout, statement_seconds))
     return made.execution_options(schema_translate_map={None: schema}) if schema else made
@@ -195,34 +197,34 @@ def translate_errors(system: str, url: str, *, creating: bool = False) -> Iterat
         creating: whether the file of an embedded one is about to be made; else it has to be there.
 
     """
-    # Without the query: a driver may take a secret there.
-    parsed = _parse_url(url)
-    shown = parsed.set(query={}).render_as_string(hide_password=True)
+    _parse_url(url)
     if not creating:
         require_file(system, url)
     try:
         yield
     except DBAPIError as error:
-        if is_transient(error, get_engine(url).dialect.name):
-            msg = f"{system} ({shown}) does not answer: {error.orig}"
-            raise SourceUnavailable(msg) from error
-        msg = f"{system} ({shown}) refused: {error.orig}"
-        raise PermanentFailure(msg) from error
+        raise _translate(system, url, error.orig, passes=is_transient(error, get_engine(url).dialect.name)) from error
+    except Exception as error:
+        if not type(error).__module__.startswith("pymssql."):
+            raise
+        # What it raises at a rollback is no error of DB-API, and hides the one that led there.
+        first = error.__context__ if isinstance(error.__context__, DBAPIError) else None
+        told = error if first is None or first.orig is None else first.orig
+        passes = is_transient(first, "mssql") if first else is_transient_sql_server(error)
+        raise _translate(system, url, told, passes=passes) from error
 
 
-@contextmanager
-def translate_driver_errors(connection: sa.Connection, statement: str) -> Iterator[None]:
-    """Raise the driver's own errors, of a connection that is used past SQLAlchemy, as SQLAlchemy would."""
-    dialect, errors = connection.dialect, connection.dialect.loaded_dbapi.Error
-    try:
-        yield
-    except errors as error:
-        if lost := dialect.is_disconnect(error, connection.connection.dbapi_connection, None):
-            # Else its rollback fails too, and hides why.
-            connection.invalidate(error)
-        raise DBAPIError.instance(
-            statement, None, error, errors, connection_invalidated=lost, dialect=dialect
-        ) from error
+def _translate(system: str, url: str, error: BaseException | None, *, passes: bool) -> FillrateError:
+    if passes:
+        return SourceUnavailable(f"{system} ({_show_place(url)}) does not answer: {error}")
+    return PermanentFailure(f"{system} ({_show_place(url)}) refused: {error}")
+
+
+def _show_place(url: str) -> str:
+    """Show where a system is: its host, also if that is in a secret; of its options only those that are none."""
+    parsed = get_engine(url).url
+    options = {name: value for name, value in parsed.query.items() if name in _SHOWN_OPTIONS}
+    return parsed.set(query=options).render_as_string(hide_password=True)
 
 
 def read(
@@ -239,7 +241,13 @@ def read(
 
     """
     with translate_errors(system, url):
-        rows = _read_rows(url, statement, statement_seconds)
+        try:
+            rows = _read_rows(url, statement, statement_seconds)
+        except (pl.exceptions.PolarsError, ValueError, TypeError, ArithmeticError, NotImplementedError) as error:
+            # A value that a driver cannot make: a date before the year 1, a type that it does not know.
+            named = ", ".join(sorted({str(table) for table in sa.sql.visitors.iterate(statement) if _is_table(table)}))
+            msg = f"{system} ({_show_place(url)}): the rows of {named} cannot be read: {error}"
+            raise PermanentFailure(msg) from error
     _LOG.debug("%s: %d rows", system, rows.height)
     return rows
 
@@ -293,9 +301,7 @@ def _read_rows(url: str, statement: sa.Select[Any], statement_seconds: int) -> p
     if backend == "duckdb":
         return _read_duckdb(url, statement)
     with get_engine(url, statement_seconds=statement_seconds).connect() as connection:
-        if backend == "oracle":
-            return _read_oracle(connection, statement)
-        return pl.read_database(statement, connection, infer_schema_length=None)
+        return oracle.read(connection, statement) if backend == "oracle" else _read_rows_of(connection, statement)
 
 
 @contextmanager
@@ -333,28 +339,23 @@ def _read_duckdb(url: str, statement: sa.Select[Any]) -> pl.DataFrame:
         return _to_frame(relation.to_arrow_table())
 
 
-def _read_oracle(connection: sa.Connection, statement: sa.Select[Any]) -> pl.DataFrame:
-    """Read through Arrow; it makes floats of a NUMBER without a declared precision: those come as rows of decimals.
+def _read_rows_of(connection: sa.Connection, statement: sa.Select[Any]) -> pl.DataFrame:
+    """Read as the driver makes values: SQLAlchemy would take any text for true in a column of yes and no."""
+    _read_dates_as_text(connection)
+    result = connection.execute(statement)
+    with translate_driver_errors(connection, str(statement)):
+        return to_frame(list(result.keys()), result.cursor.fetchall())
 
-    Times are bound as DATE, to the second and downwards: with a bound TIMESTAMP a DATE column would not use its index.
-    """
-    number = connection.dialect.loaded_dbapi.DB_TYPE_NUMBER
-    compiled = statement.compile(dialect=connection.dialect)
-    expanded = compiled.construct_expanded_state(escape_names=True)
-    names = list(statement.selected_columns.keys())
-    connection.exec_driver_sql("SET TRANSACTION READ ONLY")
-    raw: oracledb.Connection = connection.connection.driver_connection  # type: ignore[assignment]
-    with translate_driver_errors(connection, expanded.statement), raw.cursor() as cursor:
-        cursor.parse(expanded.statement)
-        numbers = [(precision, scale) for _, kind, _, _, precision, scale, _ in cursor.description if kind is number]
-        if all(precision and scale != _FLOATING for precision, scale in numbers):
-            rows = raw.fetch_df_all(
-                expanded.statement, expanded.parameters, arraysize=_ORACLE_ROWS, fetch_decimals=True
-            )
-            return pl.DataFrame(rows).rename(dict(zip(rows.column_names(), names, strict=True)))
-        cursor.arraysize = _ORACLE_ROWS
-        cursor.execute(expanded.statement, expanded.parameters, fetch_decimals=True)
-        return pl.DataFrame(cursor.fetchall(), schema=names, orient="row", infer_schema_length=None)
+
+def _read_dates_as_text(connection: sa.Connection) -> None:
+    """Have psycopg hand over dates as PostgreSQL writes them: it makes none of `infinity`, or before the year 1."""
+    if connection.dialect.driver != "psycopg":
+        return
+    from psycopg.types.string import TextLoader  # noqa: PLC0415 - only where it is used
+
+    raw: Any = connection.connection.driver_connection
+    for kind in ("date", "timestamp", "timestamptz"):
+        raw.adapters.register_loader(kind, TextLoader)
 
 
 def _compile(url: str, statement: sa.Select[Any]) -> tuple[str, list[object]]:
@@ -362,6 +363,10 @@ def _compile(url: str, statement: sa.Select[Any]) -> tuple[str, list[object]]:
     compiled = statement.compile(dialect=get_engine(url).dialect, compile_kwargs={"render_postcompile": True})
     values = compiled.construct_params()
     return str(compiled), [values[name] for name in getattr(compiled, "positiontup", None) or ()]
+
+
+def _is_table(part: object) -> bool:
+    return isinstance(part, sa.Table)
 
 
 def _to_frame(table: pa.Table) -> pl.DataFrame:
@@ -379,8 +384,19 @@ def _to_sqlite_value(value: object) -> object:
     return value.isoformat() if isinstance(value, date) else value
 
 
-def _set_call_timeout(seconds: int, connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
+def _prepare_oracle(seconds: int, connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
+    """Bound every call, and make the zone of times without one UTC, whatever that of this machine is."""
     connection.call_timeout = seconds * 1000
+    cursor = connection.cursor()
+    cursor.execute("ALTER SESSION SET TIME_ZONE = '+00:00'")
+    cursor.close()
+
+
+def _prepare_sql_server(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
+    """Set what the language of a login would decide: how dates are read, and the texts that drivers recognize."""
+    cursor = connection.cursor()
+    cursor.execute("SET LANGUAGE us_english SET DATEFORMAT ymd")
+    cursor.close()
 
 
 def _set_redshift_timeout(seconds: int, connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:

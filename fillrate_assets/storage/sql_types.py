@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from fillrate_assets.core.decimals import PLACES
 from fillrate_assets.core.table_schema import TIMESTAMP
+from fillrate_assets.storage.sql_functions import BINARY_COLLATION, SourceDate, SourceText, SourceTime
 
 
 class ExactDecimal(sa.types.TypeDecorator[Decimal]):
@@ -57,14 +58,24 @@ _TYPES: Final[dict[object, sa.types.TypeEngine[Any]]] = {
 }
 
 
+def make_text_type(length: int | None = None) -> sa.Unicode:
+    """Return the type of text of the platform's own tables, None for any length.
+
+    SQL Server's default collation would take `a1` and `A1` for one key.
+    """
+    return sa.Unicode(length).with_variant(sa.Unicode(length, collation=BINARY_COLLATION), "mssql")
+
+
 def choose_sql_type(dtype: object, length: int | None = 255) -> sa.types.TypeEngine[Any]:
     """Return the type of a column of the platform's own tables; `length` is that of text, None for any."""
-    return sa.Unicode(length) if dtype == pl.String else _TYPES.get(dtype, ExactDecimal())
+    return make_text_type(length) if dtype == pl.String else _TYPES.get(dtype, ExactDecimal())
 
 
 def choose_source_type(dtype: object) -> sa.types.TypeEngine[Any]:
     """Return the type of a source's column: quantities and times of day are text there, as they were written."""
-    if dtype == TIMESTAMP:
-        # As the source's own driver binds it.
-        return sa.DateTime()
-    return sa.String(255) if dtype == pl.Time else _TYPES.get(dtype, sa.String(255))
+    special: dict[object, sa.types.TypeEngine[Any]] = {
+        TIMESTAMP: SourceTime(),
+        pl.Date: SourceDate(),
+        pl.Time: sa.String(255),
+    }
+    return {**_TYPES, **special}.get(dtype, SourceText())

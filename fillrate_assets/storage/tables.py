@@ -14,6 +14,7 @@ from fillrate_assets.core.errors import PermanentFailure
 from fillrate_assets.core.table_schema import TableSchema
 from fillrate_assets.settings import SourceTable
 from fillrate_assets.storage.sql import find_embedded_file
+from fillrate_assets.storage.sql_functions import SourceText
 from fillrate_assets.storage.sql_types import choose_source_type, choose_sql_type
 
 METADATA: Final = sa.MetaData()
@@ -78,7 +79,7 @@ def declare_source_table(
     columns = [
         sa.Column(
             theirs.columns.get(column.name, column.name),
-            sa.String(255) if column.name in text else choose_source_type(column.dtype),
+            SourceText() if column.name in text else choose_source_type(column.dtype),
             key=column.name,
         )
         for column in contract.source_columns

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import importlib
+
 import oracledb
 import pymssql
 import pytest
 from sqlalchemy.exc import DBAPIError
 
-from fillrate_assets.storage.transient_errors import is_transient
+from fillrate_assets.storage.transient_errors import (
+    ORACLE,
+    SQL_SERVER,
+    KnownErrors,
+    is_transient,
+    is_transient_sql_server,
+)
 
 
 @pytest.mark.parametrize(
@@ -80,3 +88,87 @@ def test_a_connection_that_was_lost_may_pass_on_every_database() -> None:
         lost = DBAPIError.instance("SELECT 1", None, error, pymssql.Error, connection_invalidated=True)
         assert isinstance(lost, DBAPIError)
         assert is_transient(lost, backend)
+
+
+def list_codes(tables: tuple[KnownErrors, ...]) -> list[tuple[int | str, bool]]:
+    return [(code, table.transient) for table in tables for code in table.meanings]
+
+
+def wrap(error: Exception, base: type[Exception]) -> DBAPIError:
+    wrapped = DBAPIError.instance("SELECT 1", None, error, base)
+    assert isinstance(wrapped, DBAPIError)
+    return wrapped
+
+
+@pytest.mark.parametrize(("number", "passes"), list_codes(SQL_SERVER))
+def test_each_known_error_of_sql_server(number: int, passes: bool) -> None:  # noqa: FBT001 - the expected answer
+    for arguments in ((number, b"as told"), ((number, b"as told"),)):
+        assert is_transient(wrap(pymssql.OperationalError(*arguments), pymssql.Error), "mssql") is passes
+
+
+@pytest.mark.parametrize(("code", "passes"), list_codes(ORACLE))
+def test_each_known_error_of_oracle(code: str, passes: bool) -> None:  # noqa: FBT001 - the expected answer
+    assert is_transient(wrap(make_oracle_error(f"{code}: as told"), oracledb.Error), "oracle") is passes
+
+
+def make_oracle_error(message: str) -> oracledb.Error:
+    """An error as the driver makes it of a message, in the class that it gives it."""
+    prefix, _, number = message.partition(":")[0].partition("-")
+    error = importlib.import_module("oracledb.errors")._Error(message, code=int(number) if prefix == "ORA" else 0)  # noqa: SLF001 - as the driver
+    made: oracledb.Error = error.exc_type(error)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("message", "passes"),
+    [
+        ("ORA-01089: immediate shutdown in progress", True),
+        ("ORA-03113: end-of-file on communication channel", True),
+        ("ORA-12514: the service is not registered", True),
+        ("ORA-12757: the instance does not know of the service", True),
+        ("DPY-6005: cannot connect to database", True),
+        ("ORA-00942: table or view does not exist", False),
+        ("ORA-01017: invalid credential", False),
+        ("ORA-01722: unable to convert string value to a number", False),
+        ("DPY-6002: the distinguished name (DN) on the server certificate does not match", False),
+        ("DPY-6006: the name on the server certificate does not match", False),
+    ],
+)
+def test_what_oracles_driver_itself_takes_for_recoverable(message: str, passes: bool) -> None:  # noqa: FBT001 - as above
+    assert is_transient(wrap(make_oracle_error(message), oracledb.Error), "oracle") is passes
+
+
+def test_every_known_error_has_a_source_and_a_meaning() -> None:
+    for table in (*SQL_SERVER, *ORACLE):
+        assert table.source
+        assert all(table.meanings.values())
+    assert len(list_codes(SQL_SERVER)) == len(dict(list_codes(SQL_SERVER)))
+
+
+_REFUSED = b"DB-Lib error message 20009, severity 9:\nUnable to connect: TDS server is unavailable\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "passes"),
+    [
+        pytest.param(pymssql.OperationalError((18456, _REFUSED)), True, id="the number is of an earlier call"),
+        pytest.param(
+            pymssql.OperationalError((40613, b"DB-Lib error message 20014, severity 11:\nLogin incorrect\n")),
+            False,
+            id="so is this",
+        ),
+        pytest.param(
+            pymssql.OperationalError((18456, b"Login failed.DB-Lib error message 20018, severity 14:\nGeneral\n")),
+            False,
+            id="the server says why",
+        ),
+        pytest.param(
+            pymssql.OperationalError((18456, b"DB-Lib error message 20018, severity 14:\nGeneral\n")),
+            False,
+            id="refused again, and the driver drops why",
+        ),
+        pytest.param(pymssql.InterfaceError("Not connected to any MS SQL server"), True, id="not connected"),
+    ],
+)
+def test_the_text_of_a_call_counts_where_its_number_is_stale(error: Exception, passes: bool) -> None:  # noqa: FBT001
+    assert is_transient_sql_server(error) is passes

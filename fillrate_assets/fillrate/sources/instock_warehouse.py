@@ -18,6 +18,7 @@ from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.sources import line_versions
 from fillrate_assets.settings import SourceTable
 from fillrate_assets.storage import sql, tables
+from fillrate_assets.storage.sql_functions import DayOf, is_in_days
 
 _SYSTEM: Final = "instock warehouse"
 _TEXT: Final = ("on_hand_cases",)
@@ -57,14 +58,20 @@ class InstockWarehouse:
         table = self._declare_snapshots().alias("snapshots")
         by_dc = {dc: [day for other, day in days if other == dc] for dc, _ in days}
         # Plain comparisons of the partition columns with values: Athena then opens no other partition.
-        wanted = [(table.c.dc == dc) & table.c.ship_date.in_(dates) for dc, dates in by_dc.items()]
+        wanted = [
+            (table.c.dc == dc) & sa.or_(*(is_in_days(table.c.ship_date, *span) for span in _find_spans(dates)))
+            for dc, dates in by_dc.items()
+        ]
         columns = [
             (sa.cast(column, sa.String) if self._is_in_athena and column.key in _TEXT else column).label(column.key)
             for column in table.columns
         ]
         answer = self._run(sa.select(*columns).where(sa.or_(sa.false(), *wanted)))
         rows = parsing.parse_frame(
-            answer.rows.lazy(), schema.INSTOCK_SNAPSHOTS, table="instock_snapshots", required=("dc", "item", "instock")
+            parsing.write_as_text(answer.rows, schema.INSTOCK_SNAPSHOTS).lazy(),
+            schema.INSTOCK_SNAPSHOTS,
+            table="instock_snapshots",
+            required=("dc", "item", "instock"),
         )
         return QueryResult(rows.collect(), answer.bytes_scanned)
 
@@ -79,17 +86,24 @@ class InstockWarehouse:
 
         """
         table = self._declare_snapshots().alias("snapshots")
-        pair = (table.c.dc, table.c.ship_date)
         taken = sa.func.max(table.c.snapshot_at) if "snapshot_at" in table.c else sa.null()
-        statement = (
+        stored = (
             sa.select(
-                *[column.label(column.key) for column in pair],
+                table.c.dc.label("dc"),
+                DayOf(table.c.ship_date).label("ship_date"),
                 taken.label("processed_at"),
                 sa.func.count().label("lines"),
             )
-            .where(table.c.dc.in_(window.dcs), table.c.ship_date.between(window.due_from, window.due_to))
-            .group_by(*pair)
+            .where(table.c.dc.in_(window.dcs), is_in_days(table.c.ship_date, window.due_from, window.due_to))
+            .group_by(table.c.dc, table.c.ship_date)
+            .subquery("stored")
         )
+        statement = sa.select(
+            stored.c.dc,
+            stored.c.ship_date,
+            sa.func.max(stored.c.processed_at).label("processed_at"),
+            sa.func.sum(stored.c.lines).label("lines"),
+        ).group_by(stored.c.dc, stored.c.ship_date)
         rows = self._run(statement).rows
         parsed = parsing.parse_frame(rows.lazy(), schema.PAIR_VERSIONS, table="instock_snapshots")
         return parsed.sort("dc", "ship_date").collect()
@@ -117,3 +131,14 @@ class InstockWarehouse:
         columns.pop("snapshot_date", None)
         named = {"instock_snapshots": theirs.model_copy(update={"columns": columns})}
         return tables.declare_source_table(self.url, schema.INSTOCK_SNAPSHOTS, "instock_snapshots", named, text=_TEXT)
+
+
+def _find_spans(days: Sequence[date]) -> list[tuple[date, date]]:
+    """Find the first and last day of each run of days."""
+    spans: list[tuple[date, date]] = []
+    for day in sorted(set(days)):
+        if spans and spans[-1][1] == day - timedelta(days=1):
+            spans[-1] = (spans[-1][0], day)
+        else:
+            spans.append((day, day))
+    return spans

@@ -17,6 +17,7 @@ from fillrate_assets.core import parsing
 from fillrate_assets.fillrate.schema import PAIR_VERSIONS
 from fillrate_assets.storage import sql
 from fillrate_assets.storage.sql import STATEMENT_SECONDS
+from fillrate_assets.storage.sql_functions import DayAfter, DayOf, SameText, SourceText, is_in_days, is_until
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ def select_versions(lines: sa.Table, dc: str, first: date, last: date) -> sa.Sel
     columns = [column.label(column.key) for column in lines.columns]
     return sa.select(
         *columns, _select_moved_at(lines).label("moved_at"), _select_rival_date(lines).label("rival_ship_date")
-    ).where(lines.c.dc == dc, lines.c.ship_date.between(first, last))
+    ).where(lines.c.dc == dc, is_in_days(lines.c.ship_date, first, last))
 
 
 def _select_moved_at(lines: sa.Table) -> sa.ScalarSelect[Any]:
@@ -53,7 +54,7 @@ def _select_moved_at(lines: sa.Table) -> sa.ScalarSelect[Any]:
         later.c.processed_at > lines.c.processed_at,
         (later.c.processed_at == lines.c.processed_at) & (later.c.source_seq > lines.c.source_seq),
     )
-    elsewhere = later.c.ship_date != lines.c.ship_date
+    elsewhere = DayOf(later.c.ship_date) != DayOf(lines.c.ship_date)
     return (
         sa.select(sa.func.max(later.c.processed_at)).where(*_match_identity(later, lines), elsewhere, newer)
     ).scalar_subquery()
@@ -62,7 +63,7 @@ def _select_moved_at(lines: sa.Table) -> sa.ScalarSelect[Any]:
 def _select_rival_date(lines: sa.Table) -> sa.ScalarSelect[Any]:
     rival = lines.alias("rival")
     same = [rival.c[name] == lines.c[name] for name in ("processed_at", "source_seq")]
-    elsewhere = rival.c.ship_date != lines.c.ship_date
+    elsewhere = DayOf(rival.c.ship_date) != DayOf(lines.c.ship_date)
     return (
         sa.select(sa.func.max(rival.c.ship_date)).where(*_match_identity(rival, lines), elsewhere, *same)
     ).scalar_subquery()
@@ -71,11 +72,15 @@ def _select_rival_date(lines: sa.Table) -> sa.ScalarSelect[Any]:
 def _match_identity(one: sa.FromClause, other: sa.FromClause) -> list[sa.ColumnElement[bool]]:
     """Match the versions of one line or, of shipments, of one shipment of it (`rules.shipments`)."""
 
+    def compare(name: str) -> sa.ColumnElement[bool]:
+        a, b = one.c[name], other.c[name]
+        return SameText(a, b) if isinstance(a.type, SourceText) else a == b
+
     def match(name: str) -> sa.ColumnElement[bool]:
         # Not `IS NOT DISTINCT FROM`, which servers lack.
-        return sa.or_(one.c[name] == other.c[name], one.c[name].is_(None) & other.c[name].is_(None))
+        return sa.or_(compare(name), one.c[name].is_(None) & other.c[name].is_(None))
 
-    conditions = [one.c[name] == other.c[name] for name in LINE_KEY]
+    conditions = [compare(name) for name in LINE_KEY]
     conditions += [match(name) for name in ("schedule_line", "shipment_id") if name in one.c]
     if "shipped_at" in one.c:
         named = one.c["shipment_id"].is_not(None) if "shipment_id" in one.c else sa.false()
@@ -88,16 +93,21 @@ def _label_pair(lines: sa.FromClause) -> tuple[sa.Label[Any], sa.Label[Any]]:
     return lines.c.dc.label("dc"), lines.c.ship_date.label("ship_date")
 
 
+def _label_day(lines: sa.FromClause) -> tuple[sa.Label[Any], sa.Label[Any]]:
+    """Label DC and day; a source's ship date may have a time of day."""
+    return lines.c.dc.label("dc"), DayOf(lines.c.ship_date).label("ship_date")
+
+
 def select_left_pairs(lines: sa.Table, since: datetime) -> sa.Select[Any]:
     """Select the pairs that lines have left since a time for another ship date, and when they did."""
     newer = lines.alias("newer")
     elsewhere = sa.and_(
         *_match_identity(lines, newer),
-        lines.c.ship_date != newer.c.ship_date,
+        DayOf(lines.c.ship_date) != DayOf(newer.c.ship_date),
         lines.c.processed_at <= newer.c.processed_at,
     )
     return (
-        sa.select(*_label_pair(lines), sa.func.max(newer.c.processed_at).label("processed_at"))
+        sa.select(*_label_day(lines), sa.func.max(newer.c.processed_at).label("processed_at"))
         .outerjoin_from(newer, lines, elsewhere)
         .where(newer.c.processed_at > since)
         .group_by(lines.c.dc, lines.c.ship_date)
@@ -119,13 +129,23 @@ def _label_version(lines: sa.Table) -> tuple[sa.Label[Any], sa.Label[Any]]:
 
 
 def _is_due(lines: sa.Table, window: ChangeWindow) -> sa.ColumnElement[bool]:
-    return lines.c.dc.in_(window.dcs) & lines.c.ship_date.between(window.due_from, window.due_to)
+    return lines.c.dc.in_(window.dcs) & is_in_days(lines.c.ship_date, window.due_from, window.due_to)
 
 
 def _select_all_pairs(lines: sa.Table, window: ChangeWindow) -> sa.Select[Any]:
     """Select the versions of all pairs that are due, without a join: a first tick counts every line there is."""
-    chosen = sa.select(*_label_pair(lines), *_label_version(lines)).where(_is_due(lines, window))
-    return chosen.group_by(lines.c.dc, lines.c.ship_date)
+    # Grouped by the stored date first, which an index has in order.
+    stored = (
+        sa.select(*_label_day(lines), *_label_version(lines))
+        .where(_is_due(lines, window))
+        .group_by(lines.c.dc, lines.c.ship_date)
+        .subquery("stored")
+    )
+    return sa.select(
+        *_label_pair(stored),
+        sa.func.max(stored.c.processed_at).label("processed_at"),
+        sa.func.sum(stored.c.lines).label("lines"),
+    ).group_by(stored.c.dc, stored.c.ship_date)
 
 
 def _select_pairs_since(lines: sa.Table, window: ChangeWindow, since: datetime) -> sa.Select[Any]:
@@ -136,14 +156,19 @@ def _select_pairs_since(lines: sa.Table, window: ChangeWindow, since: datetime) 
     # Without a zone, as the columns are: drivers differ in what they do with one.
     since = since.astimezone(UTC).replace(tzinfo=None)
     moves = select_left_pairs(lines, since).cte("moves")
-    due = sa.select(*_label_pair(lines)).where(_is_due(lines, window)).distinct()
-    changed = sa.select(*_label_pair(lines)).where(lines.c.processed_at > since, lines.c.ship_date <= window.due_to)
+    # Grouped by the stored date, which an index has in order.
+    stored = sa.select(*_label_day(lines)).where(_is_due(lines, window)).group_by(lines.c.dc, lines.c.ship_date)
+    due = sa.select(*_label_pair(stored.subquery("stored")))
+    changed = sa.select(*_label_day(lines)).where(
+        lines.c.processed_at > since, is_until(lines.c.ship_date, window.due_to)
+    )
     # Duplicates go at the end: SQLite would merge sorted branches, and for that read a whole index.
     candidates = sa.union_all(due, sa.select(*_label_pair(moves)), changed).subquery("candidates")
     pairs = sa.select(*_label_pair(candidates)).distinct().subquery("pairs")
+    of_day = (lines.c.ship_date >= pairs.c.ship_date) & (lines.c.ship_date < DayAfter(pairs.c.ship_date))
     latest = (
         sa.select(*_label_pair(pairs), *_label_version(lines))
-        .outerjoin_from(pairs, lines, (lines.c.dc == pairs.c.dc) & (lines.c.ship_date == pairs.c.ship_date))
+        .outerjoin_from(pairs, lines, (lines.c.dc == pairs.c.dc) & of_day)
         .group_by(pairs.c.dc, pairs.c.ship_date)
     )
     moved = sa.select(*_label_pair(moves), moves.c.processed_at, sa.literal_column("0").label("lines"))
@@ -182,6 +207,9 @@ def read_changed_pairs(
     return (
         parsing.parse_frame(rows.lazy(), PAIR_VERSIONS, table=table.name, required=("dc", "ship_date"))
         .filter(pl.col("dc").is_in(list(window.dcs)), pl.col("ship_date") <= window.due_to)
+        # Padded codes of one DC are rows of their own until here.
+        .group_by("dc", "ship_date")
+        .agg(pl.col("processed_at").max(), pl.col("lines").sum())
         .sort("dc", "ship_date")
         .collect()
     )

@@ -41,7 +41,12 @@ class OrderSystem:
         """
         statement = line_versions.select_versions(self._declare_order_lines(), dc, first, last)
         rows = sql.read("order system", self.url, statement, statement_seconds=self.statement_seconds)
-        return parsing.parse_frame(rows.lazy(), schema.ORDER_LINES, table="order_lines", required=_REQUIRED).collect()
+        return parsing.parse_frame(
+            parsing.write_as_text(rows, schema.ORDER_LINES).lazy(),
+            schema.ORDER_LINES,
+            table="order_lines",
+            required=_REQUIRED,
+        ).collect()
 
     def read_changes(self, window: line_versions.ChangeWindow) -> pl.DataFrame:
         """Read the pairs of DC and ship date that changed in a window, as `PAIR_VERSIONS`."""
@@ -60,7 +65,8 @@ class OrderSystem:
         table = self._declare_items()
         statement = sa.select(*[column.label(column.key) for column in table.columns])
         rows = sql.read("order system", self.url, statement, statement_seconds=self.statement_seconds)
-        parsed = parsing.parse_frame(rows.lazy(), schema.ITEMS, table="items", required=("item", "item_type"))
+        raw = parsing.write_as_text(rows, schema.ITEMS)
+        parsed = parsing.parse_frame(raw.lazy(), schema.ITEMS, table="items", required=("item", "item_type"))
         return parsed.collect()
 
     def create(self) -> None:

@@ -43,7 +43,10 @@ class ShippingRecords:
         statement = line_versions.select_versions(self._declare_shipment_lines(), dc, first, last)
         rows = sql.read("shipping records", self.url, statement, statement_seconds=self.statement_seconds)
         return parsing.parse_frame(
-            rows.lazy(), schema.SHIPMENT_LINES, table="shipment_lines", required=_REQUIRED
+            parsing.write_as_text(rows, schema.SHIPMENT_LINES).lazy(),
+            schema.SHIPMENT_LINES,
+            table="shipment_lines",
+            required=_REQUIRED,
         ).collect()
 
     def read_changes(self, window: line_versions.ChangeWindow) -> pl.DataFrame:

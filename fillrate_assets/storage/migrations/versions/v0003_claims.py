@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from fillrate_assets.storage.sql_types import make_text_type
+
 revision = "0003"
 down_revision = "0002"
 branch_labels = None
@@ -13,8 +15,8 @@ def upgrade() -> None:
     """Create the table."""
     op.create_table(
         "claims",
-        sa.Column("dc", sa.Unicode(length=64), nullable=False),
-        sa.Column("run_id", sa.Unicode(length=64), nullable=False),
+        sa.Column("dc", make_text_type(64), nullable=False),
+        sa.Column("run_id", make_text_type(64), nullable=False),
         sa.PrimaryKeyConstraint("dc"),
     )
 

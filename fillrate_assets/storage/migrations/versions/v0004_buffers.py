@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from fillrate_assets.storage.sql_types import UtcDateTime
+from fillrate_assets.storage.sql_types import UtcDateTime, make_text_type
 
 revision = "0004"
 down_revision = "0003"
@@ -15,18 +15,18 @@ def upgrade() -> None:
     """Create the tables."""
     op.create_table(
         "warehouse",
-        sa.Column("warehouse", sa.Unicode(length=64), nullable=False),
-        sa.Column("dc", sa.Unicode(length=255), nullable=False),
-        sa.Column("name", sa.Unicode(length=255), nullable=False),
-        sa.Column("time_zone", sa.Unicode(length=255), nullable=False),
+        sa.Column("warehouse", make_text_type(64), nullable=False),
+        sa.Column("dc", make_text_type(255), nullable=False),
+        sa.Column("name", make_text_type(255), nullable=False),
+        sa.Column("time_zone", make_text_type(255), nullable=False),
         sa.Column("active", sa.Boolean(), nullable=False),
         sa.PrimaryKeyConstraint("warehouse"),
     )
     op.create_table(
         "unit_member",
-        sa.Column("unit_id", sa.Unicode(length=200), nullable=False),
-        sa.Column("path", sa.Unicode(length=64), nullable=False),
-        sa.Column("role", sa.Unicode(length=64), nullable=False),
+        sa.Column("unit_id", make_text_type(200), nullable=False),
+        sa.Column("path", make_text_type(64), nullable=False),
+        sa.Column("role", make_text_type(64), nullable=False),
         sa.Column("weight", sa.Double(), nullable=False),
         sa.Column("valid_from", UtcDateTime(), nullable=False),
         sa.Column("valid_to", UtcDateTime(), nullable=True),
@@ -34,20 +34,20 @@ def upgrade() -> None:
     )
     op.create_table(
         "alert_route",
-        sa.Column("warehouse", sa.Unicode(length=64), nullable=False),
-        sa.Column("pool", sa.Unicode(length=64), nullable=False),
-        sa.Column("unit_type", sa.Unicode(length=16), nullable=False),
-        sa.Column("min_severity", sa.Unicode(length=16), nullable=False),
-        sa.Column("channel", sa.Unicode(length=255), nullable=False),
+        sa.Column("warehouse", make_text_type(64), nullable=False),
+        sa.Column("pool", make_text_type(64), nullable=False),
+        sa.Column("unit_type", make_text_type(16), nullable=False),
+        sa.Column("min_severity", make_text_type(16), nullable=False),
+        sa.Column("channel", make_text_type(255), nullable=False),
         sa.Column("active_from", UtcDateTime(), nullable=False),
         sa.Column("active_to", UtcDateTime(), nullable=True),
-        sa.Column("updated_by", sa.Unicode(length=255), nullable=False),
+        sa.Column("updated_by", make_text_type(255), nullable=False),
         sa.PrimaryKeyConstraint("warehouse", "pool", "unit_type", "min_severity", "channel", "active_from"),
     )
     op.create_table(
         "shift",
-        sa.Column("warehouse", sa.Unicode(length=64), nullable=False),
-        sa.Column("pool", sa.Unicode(length=64), nullable=False),
+        sa.Column("warehouse", make_text_type(64), nullable=False),
+        sa.Column("pool", make_text_type(64), nullable=False),
         sa.Column("weekday", sa.BigInteger(), nullable=False),
         sa.Column("starts", sa.Time(), nullable=False),
         sa.Column("ends", sa.Time(), nullable=False),
@@ -55,19 +55,19 @@ def upgrade() -> None:
     )
     op.create_table(
         "buffer_feedback",
-        sa.Column("rec_id", sa.Unicode(length=255), nullable=False),
-        sa.Column("responder", sa.Unicode(length=128), nullable=False),
+        sa.Column("rec_id", make_text_type(255), nullable=False),
+        sa.Column("responder", make_text_type(128), nullable=False),
         sa.Column("answered_at", UtcDateTime(), nullable=False),
-        sa.Column("answer", sa.Unicode(length=255), nullable=False),
+        sa.Column("answer", make_text_type(255), nullable=False),
         sa.Column("actual_quantity", sa.Double(), nullable=True),
-        sa.Column("note", sa.Unicode(), nullable=True),
-        sa.Column("warehouse", sa.Unicode(length=255), nullable=False),
-        sa.Column("unit_id", sa.Unicode(length=255), nullable=False),
-        sa.Column("unit_type", sa.Unicode(length=255), nullable=False),
-        sa.Column("direction", sa.Unicode(length=255), nullable=False),
-        sa.Column("episode_key", sa.Unicode(length=255), nullable=True),
+        sa.Column("note", make_text_type(), nullable=True),
+        sa.Column("warehouse", make_text_type(255), nullable=False),
+        sa.Column("unit_id", make_text_type(255), nullable=False),
+        sa.Column("unit_type", make_text_type(255), nullable=False),
+        sa.Column("direction", make_text_type(255), nullable=False),
+        sa.Column("episode_key", make_text_type(255), nullable=True),
         sa.Column("episode_ts", UtcDateTime(), nullable=False),
-        sa.Column("policy_version", sa.Unicode(length=255), nullable=False),
+        sa.Column("policy_version", make_text_type(255), nullable=False),
         sa.PrimaryKeyConstraint("rec_id", "responder", "answered_at"),
     )
     op.create_index("buffer_feedback_by_time", "buffer_feedback", ["answered_at"], unique=False)

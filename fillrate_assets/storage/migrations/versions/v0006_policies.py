@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from fillrate_assets.storage.sql_types import UtcDateTime
+from fillrate_assets.storage.sql_types import UtcDateTime, make_text_type
 
 revision = "0006"
 down_revision = "0005"
@@ -15,13 +15,13 @@ def upgrade() -> None:
     """Create the table."""
     op.create_table(
         "buffer_policy",
-        sa.Column("version", sa.Unicode(length=64), nullable=False),
-        sa.Column("role", sa.Unicode(length=255), nullable=False),
-        sa.Column("changes", sa.Unicode(), nullable=False),
+        sa.Column("version", make_text_type(64), nullable=False),
+        sa.Column("role", make_text_type(255), nullable=False),
+        sa.Column("changes", make_text_type(), nullable=False),
         sa.Column("since_ts", UtcDateTime(), nullable=False),
-        sa.Column("replaced", sa.Unicode(length=255), nullable=True),
-        sa.Column("evidence", sa.Unicode(), nullable=True),
-        sa.Column("updated_by", sa.Unicode(length=255), nullable=False),
+        sa.Column("replaced", make_text_type(255), nullable=True),
+        sa.Column("evidence", make_text_type(), nullable=True),
+        sa.Column("updated_by", make_text_type(255), nullable=False),
         sa.PrimaryKeyConstraint("version"),
     )
 

@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 from fillrate_assets.storage import sql
-from fillrate_assets.storage.sql_types import UtcDateTime
+from fillrate_assets.storage.sql_types import UtcDateTime, make_text_type
 
 revision = "0007"
 down_revision = "0006"
@@ -18,7 +18,7 @@ def upgrade() -> None:
     attempts = sa.Column("attempts", sa.BigInteger(), server_default=sa.text("0"), nullable=False)
     op.add_column("outbox", attempts, schema=schema)
     op.add_column("outbox", sa.Column("next_attempt_at", UtcDateTime(), nullable=True), schema=schema)
-    op.add_column("outbox", sa.Column("failure", sa.UnicodeText(), nullable=True), schema=schema)
+    op.add_column("outbox", sa.Column("failure", make_text_type(), nullable=True), schema=schema)
     columns: list[sa.ColumnClause[object]] = [
         sa.column(name) for name in ("created_at", "destination", "sent_at", "next_attempt_at")
     ]

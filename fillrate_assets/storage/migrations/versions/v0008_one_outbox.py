@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 
 from fillrate_assets.storage import sql
-from fillrate_assets.storage.sql_types import UtcDateTime
+from fillrate_assets.storage.sql_types import UtcDateTime, make_text_type
 
 revision = "0008"
 down_revision = "0007"
@@ -20,9 +20,9 @@ _MINUTES = 10
 def upgrade() -> None:
     """Give the outbox queues, and move what is known of the notices' messages there."""
     schema = _get_schema()
-    queue = sa.Column("queue", sa.Unicode(64), server_default=sa.text("'platform'"), nullable=False)
+    queue = sa.Column("queue", make_text_type(64), server_default=sa.text("'platform'"), nullable=False)
     op.add_column("outbox", queue, schema=schema)
-    op.add_column("outbox", sa.Column("payload", sa.UnicodeText(), nullable=True), schema=schema)
+    op.add_column("outbox", sa.Column("payload", make_text_type(), nullable=True), schema=schema)
     op.add_column("outbox", sa.Column("expires_at", UtcDateTime(), nullable=True), schema=schema)
     _rename("key", "message_id", schema, nullable=False)
     _rename("destination", "channel", schema, nullable=True)
@@ -65,7 +65,7 @@ def downgrade() -> None:
     op.add_column("notices", attempts, schema=schema)
     for name in ("next_attempt_at", "sent_at"):
         op.add_column("notices", sa.Column(name, UtcDateTime(), nullable=True), schema=schema)
-    op.add_column("notices", sa.Column("failure", sa.UnicodeText(), nullable=True), schema=schema)
+    op.add_column("notices", sa.Column("failure", make_text_type(), nullable=True), schema=schema)
     outbox, notices = _name_outbox(schema), _name_notices(schema)
     mine = outbox.c.message_id == notices.c.message_id
     values: dict[str, sa.ColumnElement[Any]] = {
