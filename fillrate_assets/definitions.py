@@ -131,9 +131,7 @@ def _build(settings: Settings, by_key: dict[str, Any]) -> dg.Definitions:
     }
     job = dg.define_asset_job(
         JOB,
-        selection=dg.AssetSelection.groups(assets.AREA)
-        - dg.AssetSelection.assets(exports.exports)
-        - health_checks.select_checks(),
+        selection=dg.AssetSelection.groups(assets.AREA) - dg.AssetSelection.assets(exports.exports),
         description="Orders, shipments and snapshots -> item-days -> lost cases -> published records",
     )
     health = dg.define_asset_job(
@@ -143,7 +141,7 @@ def _build(settings: Settings, by_key: dict[str, Any]) -> dg.Definitions:
     )
     tick = dg.define_asset_job(
         buffer_assets.JOB,
-        selection=dg.AssetSelection.groups(buffer_assets.AREA) - buffer_checks.select_heartbeat(),
+        selection=dg.AssetSelection.groups(buffer_assets.AREA),
         description="Signals of the floors -> operational units -> what to do -> who is notified -> how right",
     )
     heartbeat = dg.define_asset_job(
@@ -156,6 +154,8 @@ def _build(settings: Settings, by_key: dict[str, Any]) -> dg.Definitions:
             *assets.build(settings, kinds),
             exports.build(settings),
             *buffer_assets.build(settings, _find_kind(settings.sources.floor_feeds_url)),
+            health_checks.PLATFORM,
+            buffer_checks.TICKS,
         ],
         asset_checks=[*checks.build(settings), *health_checks.CHECKS, *buffer_checks.build(settings)],
         jobs=[job, health, tick, heartbeat],

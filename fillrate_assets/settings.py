@@ -168,6 +168,14 @@ class Health(_Section):
     max_missing_share: float = Field(default=0.20, ge=0, le=1)
     """Above this share of ordered items without a snapshot, the quality gate holds a day."""
 
+    max_phantom_stock_share: float = Field(default=0.02, ge=0, le=1)
+    """Above this share of a day's items that are in stock by their snapshot, yet of which nothing shipped, the check
+    `phantom_stock` warns."""
+
+    max_flag_conflict_share: float = Field(default=0.02, ge=0, le=1)
+    """Above this share of a day's items that are out of stock by their snapshot, yet shipped in full, the check
+    `flag_conflicts` warns."""
+
     max_unpublished_age_hours: int = Field(default=24, gt=0)
     """A change that is older and not published is a finding."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final, NoReturn
@@ -296,8 +296,9 @@ def load(directory: Path, mapping: Path | None) -> None:
 @click.option("--dcs", "dc_count", type=click.IntRange(1, 16), default=10, show_default=True, help="How many DCs.")
 @click.option("--items", type=click.IntRange(100, 50_000), default=7209, show_default=True, help="How many items.")
 @click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Another seed, another network.")
+@click.option("--to", "last", type=DAY, help="Last day of history; default: yesterday.")
 @click.option("--processes", type=click.IntRange(1), default=2, show_default=True, help="Runs at a time.")
-def demo(days: int, dc_count: int, items: int, seed: int, processes: int) -> None:
+def demo(*, days: int, dc_count: int, items: int, seed: int, last: date | None, processes: int) -> None:
     """Run the main job end to end on a sample network, and sum up what it says.
 
     Fills the embedded systems once, runs every asset and check through Dagster, and prints what a buyer wants to know.
@@ -316,7 +317,7 @@ def demo(days: int, dc_count: int, items: int, seed: int, processes: int) -> Non
     from fillrate_assets.sample.network import Network
 
     started = perf_counter()
-    network = _load_sample(Network(seed=seed, dcs=dc_count, items=items, days=days, last=_last_sample_day()))
+    network = _load_sample(Network(seed=seed, dcs=dc_count, items=items, days=days, last=_choose_last_sample_day(last)))
     chosen = settings.load()
     before = story.RecordCounts.read(chosen)
     wanted = [launcher.RunRange(dc, network.first, network.last) for dc in network.dc_codes]
@@ -337,8 +338,9 @@ def demo(days: int, dc_count: int, items: int, seed: int, processes: int) -> Non
 @click.option("--dcs", "dc_count", type=click.IntRange(1, 16), default=10, show_default=True, help="How many DCs.")
 @click.option("--items", type=click.IntRange(100, 50_000), default=7209, show_default=True, help="How many items.")
 @click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Another seed, another network.")
+@click.option("--to", "last", type=DAY, help="Last day of history; default: yesterday.")
 @click.pass_context
-def sample(context: click.Context, days: int, dc_count: int, items: int, seed: int) -> None:
+def sample(context: click.Context, *, days: int, dc_count: int, items: int, seed: int, last: date | None) -> None:
     """Fill the embedded systems with a sample network, without running anything.
 
     \b
@@ -350,7 +352,7 @@ def sample(context: click.Context, days: int, dc_count: int, items: int, seed: i
     from fillrate_assets.sample.network import Network
 
     if context.invoked_subcommand is None:
-        _load_sample(Network(seed=seed, dcs=dc_count, items=items, days=days, last=_last_sample_day()))
+        _load_sample(Network(seed=seed, dcs=dc_count, items=items, days=days, last=_choose_last_sample_day(last)))
 
 
 @sample.command()
@@ -427,11 +429,12 @@ def describe_settings(update: Path | None) -> None:
         click.echo(settings_reference.render(), nl=False)
 
 
-def _last_sample_day() -> date:
-    """Choose the same day for everyone, unless it has not come yet: partitions end today."""
-    from fillrate_assets.sample.network import Network
-
-    return min(Network.last, datetime.now(UTC).date())
+def _choose_last_sample_day(last: date | None) -> date:
+    """Choose the last day of a sample network: by default yesterday, so that its sources are fresh."""
+    today = datetime.now(UTC).date()
+    if last and last > today:
+        _refuse(f"--to {last} has not come yet")
+    return last or today - timedelta(days=1)
 
 
 def _load_sample(network: Network) -> Network:

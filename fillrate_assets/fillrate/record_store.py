@@ -326,7 +326,9 @@ def _publish_day(connection: sa.Connection, day: DayPublication, run_id: str, no
                 fingerprint=_compute_fingerprints(records),
             )
             # A day without earlier records is not restated, it is published.
-            had_records = before is not None and before["checksum"] is not None
+            had_records = (
+                before is not None and before["checksum"] is not None and _had_records(connection, day, before)
+            )
             log = _replace_records(connection, day, stamped, had_records=had_records)
             restated = log.height
             bulk_insert.insert(
@@ -340,6 +342,14 @@ def _publish_day(connection: sa.Connection, day: DayPublication, run_id: str, no
         connection.execute(LEDGER.insert().values({**entry, "run_id": run_id, "published_at": now}))
     newly_held = day.held is not None and (before is None or before["reason"] != day.held)
     return PublishResult(day.dc, day.ship_date, replaced, entry["records"], restated, day.held, newly_held)
+
+
+def _had_records(connection: sa.Connection, day: DayPublication, before: Mapping[str, Any]) -> bool:
+    """Return whether a published day ever had records; it may have been published before it had orders."""
+    restated = sa.select(RESTATEMENTS.c.id).where(
+        RESTATEMENTS.c.dc == day.dc, RESTATEMENTS.c.ship_date == day.ship_date
+    )
+    return bool(before["records"]) or connection.execute(restated.limit(1)).first() is not None
 
 
 def _choose_processed(stored: dict[str, Any], before: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -82,17 +82,16 @@ def make_check_result(
 
     """
     severity = dg.AssetCheckSeverity.WARN if warn else dg.AssetCheckSeverity.ERROR
-    days = partitions.list_days(context)
-    if len(days) > 1:
-        each: dict[str, dg.AssetCheckResult] = {
-            partitions.make_key(*day): dg.AssetCheckResult(
-                passed=day not in failing,
-                severity=severity,
-                description=f"{failing[day]}: {advice}" if day in failing else None,
-            )
-            for day in days
-        }
-        add_partition_evaluations(context, each, blocking=blocking)
+    # Of one day as of many: what Dagster records of the run itself is of no partition.
+    each: dict[str, dg.AssetCheckResult] = {
+        partitions.make_key(*day): dg.AssetCheckResult(
+            passed=day not in failing,
+            severity=severity,
+            description=f"{failing[day]}: {advice}" if day in failing else None,
+        )
+        for day in partitions.list_days(context)
+    }
+    add_partition_evaluations(context, each, blocking=blocking)
     named = [f"{dc} {day}: {reason}" for (dc, day), reason in sorted(failing.items())]
     more = f" (+{len(named) - 1} more)" if len(named) > 1 else ""
     return dg.AssetCheckResult(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -13,7 +15,7 @@ import polars as pl
 from pydantic import BaseModel
 
 from fillrate_assets.core.database_url import quote_path
-from fillrate_assets.core.errors import PermanentFailure
+from fillrate_assets.core.errors import PermanentFailure, SourceUnavailable
 from fillrate_assets.fillrate.record_store import RecordStore
 from fillrate_assets.fillrate.rules.loader_rejects import count_loader_rejects
 from fillrate_assets.fillrate.rules.row_versions import LINE_KEY
@@ -98,8 +100,14 @@ class SampleNetwork:
 
         Raises:
             PermanentFailure: the home holds something already.
+            SourceUnavailable: another process fills it.
 
         """
+        self.settings.home.mkdir(parents=True, exist_ok=True)
+        with self._lock():
+            yield from self._generate(network)
+
+    def _generate(self, network: Network) -> Iterator[tuple[str, int]]:
         if self.settings.home.joinpath("systems").exists():
             msg = f"{self.settings.home} holds data already: delete it, or choose another FILLRATE_HOME"
             raise PermanentFailure(msg)
@@ -121,6 +129,17 @@ class SampleNetwork:
         building.rmdir()
         self.settings.begin_no_later_than(network.first)
         self._describe(network)
+
+    @contextmanager
+    def _lock(self) -> Iterator[None]:
+        """Let no other process fill the home meanwhile; the lock ends with the process, however that ends."""
+        with self.settings.home.joinpath(".filling").open("w", encoding="ascii") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                msg = f"another process fills {self.settings.home}: wait until it has ended"
+                raise SourceUnavailable(msg) from error
+            yield
 
     def advance(self) -> tuple[date, dict[str, int]]:
         """Let the sources receive the next ship day: its activity, and late corrections to earlier ones.

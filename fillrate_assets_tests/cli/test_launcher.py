@@ -13,7 +13,7 @@ from fillrate_assets.cli import launcher
 from fillrate_assets.cli.launcher import RunRange
 from fillrate_assets.core import partition_key
 from fillrate_assets.definitions import JOB
-from fillrate_assets.fillrate.defs import assets
+from fillrate_assets.fillrate.defs import health_checks
 from fillrate_assets.fillrate.record_store import RESTATEMENTS
 from fillrate_assets.orchestration import partitions
 from fillrate_assets.orchestration.partitions import CHANGED_TAG, RANGE_END_TAG, RANGE_START_TAG
@@ -88,7 +88,7 @@ def test_no_run_starts_on_a_dc_that_a_run_is_in_progress_for(network_home: Home)
 def test_the_health_checks_run_when_wanted(published_home: Home) -> None:
     launcher.ask_standing_checks(published_home.settings)
     keys = [
-        dg.AssetCheckKey(assets.published_records.key, name)
+        dg.AssetCheckKey(health_checks.PLATFORM.key, name)
         for name in ("no_day_left_behind", "complete_by_deadline", "fresh_sources")
     ]
     with dg.DagsterInstance.get() as instance:

@@ -441,3 +441,17 @@ def test_dcs_and_waivers_are_added_or_changed_by_key(store: RecordStore) -> None
     for valid_to in (None, DAY):
         store.add_waivers(pl.DataFrame([{**waiver, "valid_to": valid_to}], schema=schema.WAIVERS.polars))
     assert store.read_waivers().rows() == [("12", DAY, DAY)]
+
+
+def test_the_first_records_of_a_day_that_was_published_without_any_are_no_restatements(store: RecordStore) -> None:
+    store.publish([_make_day(lines=0)], run_id="before its orders", now=NOW)
+    rows = [_make_short("A", 10, 8), _make_short("B", 5, 1)]
+    (first,) = store.publish([_make_day(*rows)], run_id="first", now=LATER)
+    assert (first.changed, first.records, first.restated) == (True, 2, 0)
+    assert store.count(RESTATEMENTS) == 0
+    (second,) = store.publish([_make_day(rows[0], lines=2)], run_id="second", now=LATER)
+    assert second.restated == 1
+    store.publish([_make_day(lines=0)], run_id="none", now=LATER)
+    # It had records: that they come back is one.
+    (last,) = store.publish([_make_day(*rows)], run_id="last", now=LATER)
+    assert last.restated == 2

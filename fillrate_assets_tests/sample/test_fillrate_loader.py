@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from fillrate_assets import settings
-from fillrate_assets.core.errors import PermanentFailure
+from fillrate_assets.core.errors import PermanentFailure, SourceUnavailable
 from fillrate_assets.fillrate.record_store import REJECTS
 from fillrate_assets.fillrate.sources.contract_files import read_directory
 from fillrate_assets.sample import fillrate_loader
@@ -52,6 +52,15 @@ def test_a_home_holds_the_network_that_was_generated(network_home: Home) -> None
         )
     truth = network_home.sample.read_truth().collect()
     assert truth["dc"].unique().sort().to_list() == SMALL.dc_codes
+
+
+def test_of_two_that_fill_a_home_at_once_the_second_is_refused(home: Settings) -> None:
+    filling = SampleNetwork(home).generate(TINY)
+    next(filling)
+    with pytest.raises(SourceUnavailable, match=f"another process fills {home.home}: wait until it has ended"):
+        next(SampleNetwork(home).generate(TINY))
+    assert list(filling) == []
+    assert SampleNetwork(home).network == TINY
 
 
 def test_a_home_that_holds_data_is_not_generated_over(network_home: Home) -> None:

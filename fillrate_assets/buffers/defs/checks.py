@@ -9,7 +9,7 @@ import polars as pl
 from fillrate_assets.buffers import schema
 from fillrate_assets.buffers.buffer_store import BufferStore
 from fillrate_assets.buffers.defs.alert_dispatch import AlertDispatch
-from fillrate_assets.buffers.defs.assets import buffer_alerts, buffer_recommendations, unit_timeseries
+from fillrate_assets.buffers.defs.assets import AREA, OWNERS, buffer_alerts, buffer_recommendations, unit_timeseries
 from fillrate_assets.buffers.defs.tick_run import LATE, Work, operating_days, work
 from fillrate_assets.buffers.policy_store import PolicyStore
 from fillrate_assets.buffers.rules import notification_routing
@@ -109,7 +109,18 @@ def alerts_have_route(
     )
 
 
-@dg.asset_check(asset=buffer_alerts)
+TICKS: Final = dg.AssetSpec(
+    dg.AssetKey([AREA, "tick_health"]),
+    deps=[buffer_alerts],
+    group_name="health",
+    owners=OWNERS,
+    description="Whether ticks run at all. Nothing materializes it: Dagster shows a check's result until the next"
+    " materialization of its asset.",
+)
+"""What the heartbeat hangs on."""
+
+
+@dg.asset_check(asset=TICKS.key)
 def heartbeat(
     buffer_store: dg.ResourceParam[BufferStore],
     lake: dg.ResourceParam[Lake],

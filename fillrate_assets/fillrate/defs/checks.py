@@ -105,20 +105,22 @@ def snapshot_coverage(
 
 @dg.asset_check(asset=lost_cases)
 @translate_failures()
-def phantom_stock(context: dg.AssetCheckExecutionContext, lake: dg.ResourceParam[Lake]) -> dg.AssetCheckResult:
-    """Warn where the snapshot says in stock, yet nothing of what was ordered shipped: count the location."""
-    return _report_flagged(
-        context, _read_stored(context, lake, schema.LOST_CASES), "phantom_stock", "count these locations"
-    )
+def phantom_stock(
+    context: dg.AssetCheckExecutionContext, settings: dg.ResourceParam[Settings], lake: dg.ResourceParam[Lake]
+) -> dg.AssetCheckResult:
+    """Warn where, for many items, the snapshot says in stock, yet nothing of what was ordered shipped."""
+    records, most = _read_stored(context, lake, schema.LOST_CASES), settings.health.max_phantom_stock_share
+    return _report_flagged(context, records, "phantom_stock", most, "count these locations")
 
 
 @dg.asset_check(asset=lost_cases)
 @translate_failures()
-def flag_conflicts(context: dg.AssetCheckExecutionContext, lake: dg.ResourceParam[Lake]) -> dg.AssetCheckResult:
-    """Warn where the snapshot says out of stock, yet everything shipped: the flag is late or wrong."""
-    return _report_flagged(
-        context, _read_stored(context, lake, schema.LOST_CASES), "flag_conflict", "look at the snapshot's time of day"
-    )
+def flag_conflicts(
+    context: dg.AssetCheckExecutionContext, settings: dg.ResourceParam[Settings], lake: dg.ResourceParam[Lake]
+) -> dg.AssetCheckResult:
+    """Warn where, for many items, the snapshot says out of stock, yet everything shipped: the flag is late or wrong."""
+    records, most = _read_stored(context, lake, schema.LOST_CASES), settings.health.max_flag_conflict_share
+    return _report_flagged(context, records, "flag_conflict", most, "look at the snapshot's time of day")
 
 
 @dg.asset_check(asset=lost_cases)
@@ -229,8 +231,13 @@ def _find_problems(frame: TableSchema, rows: pl.DataFrame) -> list[str]:
 
 
 def _report_flagged(
-    context: dg.AssetCheckExecutionContext, records: pl.LazyFrame, flag: str, advice: str
+    context: dg.AssetCheckExecutionContext, records: pl.LazyFrame, flag: str, max_share: float, advice: str
 ) -> dg.AssetCheckResult:
+    """Make the result of a check that fails on days of which more than a share of the items is flagged."""
+    items = {
+        PartitionKey(dc, day): count
+        for dc, day, count in records.group_by("dc", "ship_date").len().collect().iter_rows()
+    }
     found = (
         records.filter(pl.col(flag))
         .select("dc", "ship_date", "item", "vendor", "ordered_cases", "shipped_cases")
@@ -238,8 +245,9 @@ def _report_flagged(
         .collect()
     )
     days = {
-        day: f"{rows.height} items, {', '.join(rows['item'].head(_NAMED_ITEMS))}"
+        day: f"{rows.height} of {items[day]} items, {', '.join(rows['item'].head(_NAMED_ITEMS))}"
         for day, rows in split_by_day(found).items()
+        if rows.height > max_share * items[day]
     }
     return make_check_result(
         context, days, advice, warn=True, shown={"largest": metadata.make_cases_table(found.head(_NAMED))}

@@ -9,7 +9,7 @@ import dagster as dg
 import polars as pl
 
 from fillrate_assets.core.partition_key import PartitionKey
-from fillrate_assets.fillrate.defs.assets import published_records
+from fillrate_assets.fillrate.defs.assets import AREA, OWNERS, published_records
 from fillrate_assets.fillrate.defs.source_versions import Sources
 from fillrate_assets.fillrate.record_store import RecordStore
 from fillrate_assets.fillrate.rules import health
@@ -18,12 +18,22 @@ from fillrate_assets.notifications.outbox import Outbox
 from fillrate_assets.settings import Settings
 
 JOB: Final = "health_checks"
+PLATFORM: Final = dg.AssetSpec(
+    dg.AssetKey([AREA, "platform_health"]),
+    deps=[published_records],
+    group_name="health",
+    owners=OWNERS,
+    description="Whether the platform as a whole is up to date. Nothing materializes it: Dagster shows a check's result"
+    " until the next materialization of its asset.",
+)
+"""What the checks hang on."""
+
 _NAMED: Final = 20
 _LONGEST_DUE: Final = timedelta(days=3)
 """Wherever a DC is, its latest day that is due is not older than that."""
 
 
-@dg.asset_check(asset=published_records)
+@dg.asset_check(asset=PLATFORM.key)
 def no_day_left_behind(
     settings: dg.ResourceParam[Settings],
     sources: dg.ResourceParam[Sources],
@@ -43,7 +53,7 @@ def no_day_left_behind(
     return _report("no_day_left_behind", _label_days(found), advice, outbox, now)
 
 
-@dg.asset_check(asset=published_records)
+@dg.asset_check(asset=PLATFORM.key)
 def complete_by_deadline(
     settings: dg.ResourceParam[Settings],
     sources: dg.ResourceParam[Sources],
@@ -71,7 +81,7 @@ def complete_by_deadline(
     return _report("complete_by_deadline", _label_days(found), advice, outbox, now)
 
 
-@dg.asset_check(asset=published_records)
+@dg.asset_check(asset=PLATFORM.key)
 def fresh_sources(
     settings: dg.ResourceParam[Settings],
     sources: dg.ResourceParam[Sources],

@@ -134,11 +134,23 @@ def test_items_to_look_at_are_named_and_only_warn(checked: Checked, flag: str, c
     checked.store(schema.LOST_CASES, make_records(*rows))
     verdict, by_day = checked(f"lost_cases.{check}")
     assert (verdict.passed, verdict.severity) == (False, WARN)
-    assert str(verdict.description).startswith(f"DC01 {DAYS[1]}: 7 items, ")
+    assert str(verdict.description).startswith(f"DC01 {DAYS[1]}: 7 of 9 items, ")
     assert _by_day(by_day) == [True, False, True]
     largest = verdict.metadata["largest"]
     assert isinstance(largest, dg.TableMetadataValue)
     assert {row.data["item"] for row in largest.records} == {str(number) for number in range(2, 9)}
+
+
+@pytest.mark.parametrize(("flag", "check"), [("phantom_stock", "phantom_stock"), ("flag_conflict", "flag_conflicts")])
+def test_a_few_items_to_look_at_are_shown_and_fail_nothing(checked: Checked, flag: str, check: str) -> None:
+    rows = [{"item": f"{number}", "ship_date": DAYS[1], flag: number == 7} for number in range(50)]
+    checked.store(schema.LOST_CASES, make_records(*rows))
+    verdict, by_day = checked(f"lost_cases.{check}")
+    assert verdict.passed
+    assert _by_day(by_day) == [True, True, True]
+    largest = verdict.metadata["largest"]
+    assert isinstance(largest, dg.TableMetadataValue)
+    assert [row.data["item"] for row in largest.records] == ["7"]
 
 
 def test_too_few_baselines_warn(checked: Checked) -> None:
@@ -157,3 +169,9 @@ def test_too_few_baselines_warn(checked: Checked) -> None:
     assert (verdict.passed, verdict.severity) == (False, WARN)
     assert "3 of 4 have a baseline" in str(verdict.description)
     assert _by_day(by_day) == [True, False, True]
+
+
+def test_the_verdict_of_one_day_is_its_partitions_as_of_many(checked: Checked) -> None:
+    checked.store(schema.LOST_CASES, make_records({"item": "A", "ship_date": DAYS[0], "phantom_stock": True}))
+    _, by_day = checked("lost_cases.phantom_stock", last=0)
+    assert {key: each.passed for key, each in by_day.items()} == {str(partitions.make_key("DC01", DAYS[0])): False}
