@@ -24,6 +24,7 @@ from dagster._serdes import ConfigurableClassData
 from sqlalchemy import Connection, Engine, NullPool, create_engine
 
 from fillrate_assets.core.database_url import locate_file, quote_path
+from fillrate_assets.storage import file_lock
 
 if TYPE_CHECKING:
     from dagster import EventLogEntry
@@ -123,6 +124,12 @@ class BatchingSqliteStorage(DagsterSqliteStorage):
 
     def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
         """Open the three databases under a directory."""
+        Path(base_dir).mkdir(parents=True, exist_ok=True)
+        # Of two processes that find no databases, Dagster lets both create them, and one fail.
+        with file_lock.hold(Path(base_dir, ".opening")):
+            self._open(base_dir, inst_data)
+
+    def _open(self, base_dir: str, inst_data: ConfigurableClassData | None) -> None:
         if quote_path(base_dir) == base_dir:
             super().__init__(base_dir, inst_data)
             events = self._event_log_storage._base_dir  # noqa: SLF001 - as above

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import fcntl
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -33,7 +31,7 @@ from fillrate_assets.sample.network import (
     simulate_activity,
 )
 from fillrate_assets.settings import Settings
-from fillrate_assets.storage import sql
+from fillrate_assets.storage import file_lock, sql
 from fillrate_assets.storage.database import Database
 
 
@@ -104,8 +102,12 @@ class SampleNetwork:
 
         """
         self.settings.home.mkdir(parents=True, exist_ok=True)
-        with self._lock():
-            yield from self._generate(network)
+        try:
+            with file_lock.hold(self.settings.home / ".filling", wait=False):
+                yield from self._generate(network)
+        except BlockingIOError as error:
+            msg = f"another process fills {self.settings.home}: wait until it has ended"
+            raise SourceUnavailable(msg) from error
 
     def _generate(self, network: Network) -> Iterator[tuple[str, int]]:
         if self.settings.home.joinpath("systems").exists():
@@ -129,17 +131,6 @@ class SampleNetwork:
         building.rmdir()
         self.settings.begin_no_later_than(network.first)
         self._describe(network)
-
-    @contextmanager
-    def _lock(self) -> Iterator[None]:
-        """Let no other process fill the home meanwhile; the lock ends with the process, however that ends."""
-        with self.settings.home.joinpath(".filling").open("w", encoding="ascii") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                msg = f"another process fills {self.settings.home}: wait until it has ended"
-                raise SourceUnavailable(msg) from error
-            yield
 
     def advance(self) -> tuple[date, dict[str, int]]:
         """Let the sources receive the next ship day: its activity, and late corrections to earlier ones.

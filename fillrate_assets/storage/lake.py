@@ -397,9 +397,17 @@ def name_broken_file(error: BaseException) -> str | None:
         for part in parts:
             if (fault := lake.find_fault(schema, part)) is not None:
                 path = lake._locate_part(schema, part)  # noqa: SLF001 - of the same module
-                day = f" of {part.dc} {part.ship_date}" if part else ""
-                return f"{path} cannot be read ({fault}): run {schema.name}{day} again, which writes it anew"
+                return f"{path} cannot be read ({fault}): {_name_remedy(part)} writes it anew"
     return None
+
+
+def _name_remedy(part: Part | None) -> str:
+    """Name the command that writes a file anew."""
+    if part is None:
+        return "`fillrate run`"
+    if part.name != WHOLE:
+        return f"`fillrate buffers tick --at {datetime.strptime(part.name, '%Y%m%dT%H%MZ'):%Y-%m-%dT%H:%M}`"  # noqa: DTZ007 - UTC
+    return f"`fillrate run --dc {part.dc} --from {part.ship_date} --to {part.ship_date}`"
 
 
 @contextmanager
