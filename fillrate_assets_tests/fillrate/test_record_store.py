@@ -449,9 +449,9 @@ def test_the_first_records_of_a_day_that_was_published_without_any_are_no_restat
     (first,) = store.publish([_make_day(*rows)], run_id="first", now=LATER)
     assert (first.changed, first.records, first.restated) == (True, 2, 0)
     assert store.count(RESTATEMENTS) == 0
-    (second,) = store.publish([_make_day(rows[0], lines=2)], run_id="second", now=LATER)
+    (second,) = store.publish([_make_day(rows[0])], run_id="second", now=LATER)
     assert second.restated == 1
-    store.publish([_make_day(lines=0)], run_id="none", now=LATER)
+    store.publish([_make_day()], run_id="none", now=LATER)
     # It had records: that they come back is one.
     (last,) = store.publish([_make_day(*rows)], run_id="last", now=LATER)
     assert last.restated == 2
