@@ -143,7 +143,7 @@ def test_loading_needs_no_network(tmp_path: Path) -> None:
 
 def test_the_assets_are_these_and_each_says_what_made_of_whom(defs: dg.Definitions) -> None:
     specs = _specs(defs)
-    assert {name: spec.kinds for name, spec in specs.items()} == {**ASSETS, **dict.fromkeys(HEALTH, set())}
+    assert {name: spec.kinds for name, spec in specs.items()} == {**ASSETS, **{name: set() for name in HEALTH}}
     assert {name: {dep.asset_key.path[-1] for dep in spec.deps} for name, spec in specs.items()} == UPSTREAM
     assert {name for name, spec in specs.items() if not spec.partitions_def} == {"items", *HEALTH}
     for name, spec in specs.items():
@@ -212,7 +212,7 @@ def test_the_health_checks_run_once_a_day_and_are_no_part_of_the_main_job(defs: 
         {node.name.partition("__")[2] or node.name for node in defs.resolve_job_def(name).nodes}
         for name in ("health_checks", JOB)
     )
-    assert standing == {f"published_records_{name}" for name in names}
+    assert standing == {f"platform_health_{name}" for name in names}
     assert not standing & main
 
 
