@@ -34,7 +34,7 @@ BUSINESS_YEARS: Final = (2000, 2100)
 
 _ZONE_DIRECTIVE: Final = re.compile(r"\s*%(?::|#)?z$")
 _TIME_DIRECTIVE: Final = re.compile(r"%[-_0]?[HIklMSTRrXcsf+]|%\.")
-_KNOWN_DIRECTIVES: Final = re.compile(r"%(?:[-_0]?[YCyqmdejUWuwGgVHIklMS]|[BbhAaPpDFxTRXr%nt]|\.?[369]?f|[:#]?z$)")
+_KNOWN_DIRECTIVES: Final = re.compile(r"%(?:[-_0]?[YCymdejUWuwGgVHIklMS]|[BbhAaPpDFxTRXr%nt]|\.?[369]?f|[:#]?z$)")
 
 
 @dataclass(frozen=True)
