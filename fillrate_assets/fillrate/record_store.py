@@ -146,8 +146,8 @@ class RecordStore:
         """Read what was processed, of one DC or all, as `LEDGER`."""
         return self._read(schema.LEDGER, LEDGER, *([LEDGER.c.dc == dc] if dc else []))
 
-    def count_unplaced_rejects(self) -> pl.DataFrame:
-        """Count the rows that loaders could not place on a day: table, dc, ship_date, reason, rows."""
+    def count_loader_rejects(self) -> pl.DataFrame:
+        """Count the rows that loaders rejected, of which most name no day: table, dc, ship_date, reason, rows."""
         names = ("table", "dc", "ship_date", "reason")
         grouped = [REJECTS.c[name] for name in names]
         counted = sa.select(*grouped, sa.func.count().label("rows")).where(REJECTS.c.stage == "load").group_by(*grouped)

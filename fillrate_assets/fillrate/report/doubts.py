@@ -38,10 +38,8 @@ class Doubts:
     """Why a day of a DC has numbers that say little."""
     last_good: frozenset[PartitionKey] = frozenset()
     """Held days that still have the records of an earlier publication."""
-
-    def __bool__(self) -> bool:
-        """Return whether there is any doubt."""
-        return bool(self.rejected.height or self.held or self.doubtful)
+    behind: Mapping[PartitionKey, str] = field(default_factory=dict)
+    """What is in doubt of the days before the first, from which averages were taken."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +98,15 @@ def build_published_doubts(ledger: pl.DataFrame, rejected: pl.DataFrame, order_l
     )
 
 
+def join_days(doubts: Doubts) -> dict[PartitionKey, str]:
+    """Join the doubtful and the held days, each with what it is and why."""
+    joined: dict[PartitionKey, str] = {}
+    for what, days in (("doubtful", doubts.doubtful), ("held", doubts.held)):
+        for day, reason in days.items():
+            joined[day] = "; ".join(filter(None, [joined.get(day), f"{what}: {reason}"]))
+    return joined
+
+
 def summarize_rejects(doubts: Doubts) -> list[TableRejects]:
     """Summarize the rejects of each table that has any, most rows first."""
     kinds = (
@@ -124,10 +131,11 @@ def format_doubts(doubts: Doubts) -> list[str]:
 
 
 def format_days(doubts: Doubts) -> list[str]:
-    """Format the doubtful and the held days, a line for each DC and reason."""
+    """Format the doubtful and the held days, and those behind the averages, a line for each DC and reason."""
     return [
         *labels.format_days_by_reason(doubts.doubtful, "doubtful"),
         *labels.format_days_by_reason(doubts.held, "held"),
+        *labels.format_days_by_reason(doubts.behind, "behind the averages"),
     ]
 
 
@@ -136,7 +144,7 @@ def format_summary(doubts: Doubts) -> str:
     parts = [format_share(each) + " rejected" for each in summarize_rejects(doubts)]
     parts += [
         f"{labels.format_count(len(days), 'ship day')} of a DC {what}"
-        for days, what in ((doubts.doubtful, "doubtful"), (doubts.held, "held"))
+        for days, what in ((doubts.doubtful, "doubtful"), (doubts.held, "held"), (doubts.behind, "behind the averages"))
         if days
     ]
     return f"Doubt: {', '.join(parts)}." if parts else ""

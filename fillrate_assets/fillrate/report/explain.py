@@ -45,7 +45,7 @@ class Evidence:
     restatements: pl.LazyFrame
     """`RESTATEMENTS` with run_id and restated_at; may be empty."""
     doubts: Doubts = field(default_factory=Doubts)
-    """What is in doubt: rejects of the day; doubtful and held days also of the 28 days before it."""
+    """What is in doubt of the DC on the day, and of the days behind its averages."""
 
 
 def explain(dc: str, ship_date: date, item: str, evidence: Evidence, known: pl.LazyFrame) -> str:
@@ -92,13 +92,16 @@ def explain(dc: str, ship_date: date, item: str, evidence: Evidence, known: pl.L
     paragraphs: list[Iterator[str]] = []
     if record:
         observations = _list_observations(
-            ship_date, history, {row["ship_date"] for row in shipped}, _list_doubts(dc, evidence.doubts)
+            ship_date,
+            history,
+            {row["ship_date"] for row in shipped},
+            {day: why for (_, day), why in evidence.doubts.behind.items()},
         )
         paragraphs = [_format_inputs(record[0], lines, waivers), _format_baseline(record[0], observations)]
     paragraphs += [_format_lines(lines), _format_restatements(restated)]
-    doubts = _select_day(evidence.doubts, PartitionKey(dc, ship_date))
-    # Without a record, the first sentence already says why the day is held.
-    paragraphs.append(iter(format_doubts(doubts if record else replace(doubts, held={}))))
+    doubts = evidence.doubts
+    # The table of days has those behind the average; without a record, the first sentence says why the day is held.
+    paragraphs.append(iter(format_doubts(replace(doubts, behind={}, held=doubts.held if record else {}))))
     text = [f"{subject}: {_format_answer(record, day, doubts.held.get(PartitionKey(dc, ship_date)))}"]
     text += ["\n".join(lines) for lines in map(list, paragraphs) if lines]
     return "\n\n".join(text) + "\n"
@@ -247,25 +250,6 @@ def _list_observations(
     days = [ship_date - timedelta(days=back) for back in range(1, LOOK_BACK_DAYS + 1)]
     judged = [_judge_observation(day, rows.get(day), ship_day=day in ship_days) for day in days]
     return [replace(each, why=f"{each.why}; {doubts[each.day]}") if each.day in doubts else each for each in judged]
-
-
-def _list_doubts(dc: str, doubts: Doubts) -> dict[date, str]:
-    """List why days of a DC are doubtful or held."""
-    return {
-        day: f"{what}: {reason}"
-        for what, days in (("doubtful", doubts.doubtful), ("held", doubts.held))
-        for (each, day), reason in days.items()
-        if each == dc
-    }
-
-
-def _select_day(doubts: Doubts, day: PartitionKey) -> Doubts:
-    """Select what is in doubt of the day itself."""
-    return replace(
-        doubts,
-        held={key: reason for key, reason in doubts.held.items() if key == day},
-        doubtful={key: reason for key, reason in doubts.doubtful.items() if key == day},
-    )
 
 
 def _judge_observation(day: date, row: Row | None, *, ship_day: bool) -> _Observation:

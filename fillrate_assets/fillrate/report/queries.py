@@ -21,6 +21,7 @@ from fillrate_assets.fillrate.report.doubts import (
     build_published_doubts,
     count_reasons,
     count_rejected_lines,
+    join_days,
 )
 from fillrate_assets.fillrate.report.explain import Evidence
 from fillrate_assets.fillrate.report.service_report import Facts
@@ -63,17 +64,16 @@ def read_facts_from_files(
         PermanentFailure: no order line is in scope, or none in the earlier period; the message says what there is.
 
     """
-    if earlier is None:
-        calculation = calculate_contracts(contracts, scope)
-        return _select_facts(contracts, calculation, scope, unplaced=True), None
     days = _list_days(contracts)
     for each in (scope, earlier):
-        _require_days(each, days, "the files hold")
-    calculation = calculate(contracts.inputs, replace(scope, first=earlier.first))
+        if each is not None:
+            _require_days(each, days, "the files hold")
+    first = (earlier or scope).first
+    calculation = calculate(contracts.inputs, _look_back(replace(scope, first=first)))
     # Rows that belong to no day are in doubt once.
     return (
         _select_facts(contracts, calculation, scope, unplaced=True),
-        _select_facts(contracts, calculation, earlier, unplaced=False),
+        None if earlier is None else _select_facts(contracts, calculation, earlier, unplaced=False),
     )
 
 
@@ -96,25 +96,31 @@ def read_facts_from_lake(
         if each is not None:
             _require_days(each, days, f"the lake {settings.storage.lake_root} holds")
     store = RecordStore(Database.from_settings(settings))
-    ledger, unplaced = store.read_ledger(), store.count_unplaced_rejects()
+    ledger, loaded = store.read_ledger(), store.count_loader_rejects()
     known = {PartitionKey(dc, day): at for dc, day, at in ledger.select("dc", "ship_date", "published_at").iter_rows()}
     written = lake.find_write_times(schema.CLASSIFIED_LINES, days)
 
-    def read(part: PartitionFilter, loaded: pl.DataFrame) -> Facts:
+    def read(part: PartitionFilter, *, unplaced: bool) -> Facts:
         wanted = (part.dcs, part.first, part.last)
         lines = lake.scan(schema.CLASSIFIED_LINES, *wanted)
         published = build_published_doubts(
-            part.filter(ledger.lazy()).collect(), *_count_lines(lines, _filter_rejects(loaded, part, unplaced=True))
+            part.filter(ledger.lazy()).collect(), *_count_lines(lines, _filter_rejects(loaded, part, unplaced=unplaced))
         )
+        before = build_published_doubts(_look_back(part).filter(ledger.lazy()).collect(), published.rejected, 0)
         # The ledger has what was last published; a run that was stopped has left newer days in the lake.
         newer = [day for day in days if part.covers(*day) and (day not in known or written[day] > known[day])]
         chosen = (lake.read(table, newer) for table in (schema.CLASSIFIED_LINES, schema.ITEM_DAYS))
         held = _find_held_days(settings, store, newer, *chosen) if newer else {}
         unpublished = {day: UNPUBLISHED for day in days if part.covers(*day) and day not in known}
-        doubts = replace(published, held={**held, **published.held}, doubtful={**unpublished, **published.doubtful})
+        doubts = replace(
+            published,
+            held={**held, **published.held},
+            doubtful={**unpublished, **published.doubtful},
+            behind=_select_behind(before, part),
+        )
         return Facts(lines, lake.scan(schema.LOST_CASES, *wanted), lake.read_whole(schema.ITEMS), doubts)
 
-    return read(scope, unplaced), None if earlier is None else read(earlier, unplaced.clear())
+    return read(scope, unplaced=True), None if earlier is None else read(earlier, unplaced=False)
 
 
 def get_gate_limits(settings: Settings) -> GateLimits:
@@ -144,8 +150,7 @@ def read_published_doubts(ledger: pl.DataFrame, lines: pl.LazyFrame) -> Doubts:
 def read_evidence_from_files(contracts: Contracts, dc: str, ship_date: date) -> tuple[Evidence, pl.LazyFrame]:
     """Read what files say of a DC on a day, and every item-day that they hold."""
     day = PartitionFilter([dc], ship_date, ship_date)
-    # With the days behind the baseline, for what is in doubt of them.
-    calculation = calculate(contracts.inputs, replace(day, first=ship_date - timedelta(days=LOOK_BACK_DAYS)))
+    calculation = calculate(contracts.inputs, _look_back(day))
     doubts = _select_doubts(contracts, calculation, day, unplaced=True)
     evidence = Evidence(
         item_days=calculation.item_days.lazy(),
@@ -154,7 +159,7 @@ def read_evidence_from_files(contracts: Contracts, dc: str, ship_date: date) -> 
         items=contracts.items.lazy(),
         waivers=contracts.waivers.lazy(),
         restatements=schema.RESTATEMENTS.make_empty(),
-        doubts=replace(doubts, held=calculation.held, doubtful=calculation.doubtful),
+        doubts=doubts,
     )
     return evidence, calculation.item_days.lazy()
 
@@ -166,7 +171,8 @@ def read_evidence_from_lake(settings: Settings, dc: str, ship_date: date, item: 
     from fillrate_assets.storage.database import Database  # noqa: PLC0415 - as above
 
     lake, store = Lake(settings.storage.lake_root), RecordStore(Database.from_settings(settings))
-    look_back = PartitionFilter([dc], ship_date - timedelta(days=LOOK_BACK_DAYS), ship_date)
+    day = PartitionFilter([dc], ship_date, ship_date)
+    look_back = _look_back(day)
     item_days = lake.scan(schema.ITEM_DAYS, [dc], look_back.first, ship_date)
     lines = lake.scan(schema.CLASSIFIED_LINES, [dc], ship_date, ship_date)
     today = item_days.filter(pl.col("ship_date") == ship_date)
@@ -177,7 +183,7 @@ def read_evidence_from_lake(settings: Settings, dc: str, ship_date: date, item: 
         raise PermanentFailure(msg)
     ledger = store.read_ledger(dc)
     published = read_published_doubts(ledger.filter(pl.col("ship_date") == ship_date), lines)
-    days = build_published_doubts(look_back.filter(ledger.lazy()).collect(), published.rejected, 0)
+    before = build_published_doubts(look_back.filter(ledger.lazy()).collect(), published.rejected, 0)
     evidence = Evidence(
         item_days=item_days,
         records=lake.scan(schema.LOST_CASES, [dc], ship_date, ship_date),
@@ -185,7 +191,7 @@ def read_evidence_from_lake(settings: Settings, dc: str, ship_date: date, item: 
         items=lake.read_whole(schema.ITEMS),
         waivers=store.read_waivers().lazy(),
         restatements=store.read_restatements(dc, ship_date, item).lazy(),
-        doubts=replace(published, held={**held, **days.held}, doubtful=days.doubtful),
+        doubts=replace(published, held={**held, **published.held}, behind=_select_behind(before, day)),
     )
     return evidence, known
 
@@ -225,7 +231,19 @@ def _select_doubts(contracts: Contracts, calculation: Calculation, scope: Partit
         read,
         {day: reason for day, reason in calculation.held.items() if scope.covers(*day)},
         {day: reason for day, reason in calculation.doubtful.items() if scope.covers(*day)},
+        behind=_select_behind(Doubts(held=calculation.held, doubtful=calculation.doubtful), scope),
     )
+
+
+def _look_back(scope: PartitionFilter) -> PartitionFilter:
+    """Extend a scope by the days before it from which its averages are taken."""
+    return replace(scope, first=scope.first and scope.first - timedelta(days=LOOK_BACK_DAYS))
+
+
+def _select_behind(doubts: Doubts, scope: PartitionFilter) -> dict[PartitionKey, str]:
+    """Select what is in doubt of the days before a scope from which its averages are taken."""
+    before = _look_back(scope)
+    return {day: reason for day, reason in join_days(doubts).items() if before.covers(*day) and not scope.covers(*day)}
 
 
 def _filter_rejects(rejects: pl.DataFrame, scope: PartitionFilter, *, unplaced: bool) -> pl.DataFrame:
@@ -241,16 +259,16 @@ def _filter_rejects(rejects: pl.DataFrame, scope: PartitionFilter, *, unplaced: 
     return rejects.filter(placed | unplaced, *[each.fill_null(value=True) for each in within])
 
 
-def _count_lines(lines: pl.LazyFrame, unplaced: pl.DataFrame | None = None) -> tuple[pl.DataFrame, int]:
-    """Count rejected lines by table and reason, with rows that belong to no day, and the order lines there are."""
+def _count_lines(lines: pl.LazyFrame, loaded: pl.DataFrame | None = None) -> tuple[pl.DataFrame, int]:
+    """Count rejected lines by table and reason, with those of loaders, and the order lines there are."""
     rejected, orders = pl.collect_all(
         [count_rejected_lines(lines), lines.filter(pl.col("source_table") == "order_lines").select(pl.len())]
     )
     total = orders.item()
-    if unplaced is not None:
-        loaded = unplaced.select("table", "reason", "rows")
-        rejected = pl.concat([rejected, loaded]).group_by("table", "reason").agg(pl.col("rows").sum())
-        total += int(unplaced.filter(pl.col("table") == "order_lines")["rows"].sum())
+    if loaded is not None:
+        both = pl.concat([rejected, loaded.select("table", "reason", "rows")])
+        rejected = both.group_by("table", "reason").agg(pl.col("rows").sum())
+        total += int(loaded.filter(pl.col("table") == "order_lines")["rows"].sum())
     return rejected, total
 
 

@@ -410,15 +410,18 @@ def _filter_facts(facts: Facts, view: View) -> Facts:
 
 def _merge_doubts(doubts: Doubts, earlier: Doubts) -> Doubts:
     """Merge what is in doubt of two periods; rows that belong to no day are among those of the later one alone."""
+    held, doubtful = {**earlier.held, **doubts.held}, {**earlier.doubtful, **doubts.doubtful}
+    behind = {**earlier.behind, **doubts.behind}
     return Doubts(
         pl.concat([doubts.rejected, earlier.rejected]).group_by("table", "reason").agg(pl.col("rows").sum()),
         {
             name: doubts.read.get(name, 0) + earlier.read.get(name, 0)
             for name in dict.fromkeys([*doubts.read, *earlier.read])
         },
-        {**earlier.held, **doubts.held},
-        {**earlier.doubtful, **doubts.doubtful},
+        held,
+        doubtful,
         doubts.last_good | earlier.last_good,
+        {day: reason for day, reason in behind.items() if day not in held and day not in doubtful},
     )
 
 

@@ -414,7 +414,11 @@ def _write_doubts(page: _Sheet, book: ReportData) -> None:
         row += 1
     days = [
         (dc, day, what, why)
-        for what, days in (("doubtful", report.doubts.doubtful), ("held", report.doubts.held))
+        for what, days in (
+            ("doubtful", report.doubts.doubtful),
+            ("held", report.doubts.held),
+            ("behind the averages", report.doubts.behind),
+        )
         for (dc, day), why in days.items()
     ]
     columns = {"dc": pl.String, "ship_date": pl.Date, "state": pl.String, "why": pl.String}

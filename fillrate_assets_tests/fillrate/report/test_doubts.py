@@ -27,7 +27,7 @@ from fillrate_assets.fillrate.report.queries import (
     read_evidence_from_files,
     read_facts_from_files,
 )
-from fillrate_assets.fillrate.report.service_report import build_report, build_report_data
+from fillrate_assets.fillrate.report.service_report import Comparison, build_report, build_report_data
 from fillrate_assets.fillrate.report.workbook import write_workbook
 from fillrate_assets.fillrate.rules.pipeline import Calculation, PartitionFilter
 from fillrate_assets.fillrate.rules.service_metrics import GROUPINGS
@@ -232,6 +232,23 @@ def test_an_explanation_tells_what_is_in_doubt_of_its_day_and_of_the_days_behind
         "rejected: 1 of 2 order lines (50.00 %): 100.00 % ordered_qty 'ten' is not a number\n"
         f"doubtful: DC01, 2024-05-16: {reason}\n"
     )
+
+
+def test_a_report_names_the_doubtful_days_behind_its_averages() -> None:
+    line = {"dc": "DC01", "order_id": "O1", "item": "A", "uom": "CS"}
+    rows = [{**line, "line_no": 1, "ship_date": DAYS[0], "ordered_qty": "ten"}]
+    contracts = _read([*rows, {**line, "line_no": 2, "ship_date": DAYS[1], "ordered_qty": 4}], [], [])
+    days = [PartitionFilter(None, date.fromisoformat(day), date.fromisoformat(day)) for day in DAYS]
+    facts, _ = read_facts_from_files(contracts, days[1])
+    (told,) = [line for line in doubts.format_doubts(facts.doubts) if line.startswith("behind the averages: ")]
+    assert told.startswith("behind the averages: DC01, 2024-05-16: ")
+    assert "1 of 2 order lines were rejected" in told
+    # The day itself is reported, or compared with: it says so by itself.
+    both, earlier = read_facts_from_files(contracts, days[1], days[0])
+    assert earlier is not None
+    report = build_report(both, ["dc"], earlier=Comparison(earlier, FIRST, FIRST))
+    assert report.doubts.behind == {}
+    assert {day for _, day in (*report.doubts.doubtful, *report.doubts.held)} >= {FIRST}
 
 
 def test_files_of_other_days_are_refused_by_name() -> None:

@@ -69,6 +69,13 @@ def test_a_published_day_with_a_reason_is_doubtful(published_home: Home) -> None
     assert _read(published_home).doubts.doubtful == {(DC, DAY): "2 of 9 shipment lines were rejected"}
 
 
+def test_a_report_names_the_days_in_doubt_behind_its_averages(published_home: Home) -> None:
+    after = min(day for day in SMALL.ship_days if day > HELD_DAY)
+    doubts = _read(published_home, PartitionFilter([DC], after, after)).doubts
+    assert doubts.held == {}
+    assert doubts.behind == {(DC, HELD_DAY): "held: no instock snapshot for the day"}
+
+
 def test_a_held_day_whose_last_good_records_count_says_so(published_home: Home) -> None:
     _set_ledger(published_home, DAY, state="HELD", reason="3 of 9 items have no instock record")
     doubts = _read(published_home, PartitionFilter([DC], DAY, DAY)).doubts
