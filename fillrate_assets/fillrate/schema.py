@@ -20,6 +20,10 @@ ITEM_TYPES: Final = ("STOCK", "FLOW")
 PATHS: Final = ("STOCK_IN", "STOCK_OUT", "FLOW", "MISSING")
 BASELINE_SOURCES: Final = ("W7", "EXT28", "NONE")
 LEVELS: Final = ("dc", "department", "vendor", "customer")
+WHOLE_ORDERS: Final = "whole orders"
+ORDERS_WITH_ITEMS: Final = "orders with its items"
+"""An order that several vendors, say, have lines of: each one's metrics are of its part of the order."""
+ORDER_BASES: Final = (WHOLE_ORDERS, ORDERS_WITH_ITEMS)
 
 
 _DC: Final = Column("dc", pl.String, "Distribution centre")
@@ -293,13 +297,10 @@ _RATES: Final = (
         "on_time_rate", RATE, "Orders with every line on time / orders of which it is known", "share", nullable=True
     ),
     Column("otif_rate", RATE, "Orders complete and on time / orders of which it is known", "share", nullable=True),
+    Column("orders_timed", pl.Int64, "Orders of which it is known whether they were on time", "orders"),
 )
 
-SERVICE: Final = TableSchema(
-    "service",
-    (),
-    (*_RATES, Column("orders_timed", pl.Int64, "Orders of which it is known whether they were on time", "orders")),
-)
+SERVICE: Final = TableSchema("service", (), _RATES)
 
 FILL_RATES: Final = TableSchema(
     "fill_rates",
@@ -310,6 +311,7 @@ FILL_RATES: Final = TableSchema(
         Column("level", pl.String, "What the row is about: dc, department, vendor or customer", codes=LEVELS),
         Column("value", pl.String, "Which one"),
         *_RATES,
+        Column("order_basis", pl.String, "What its orders are", codes=ORDER_BASES),
     ),
 )
 

@@ -14,6 +14,7 @@ import polars as pl
 
 from fillrate_assets.core import decimals, text_table
 from fillrate_assets.core.partition_key import PartitionKey
+from fillrate_assets.fillrate.schema import ORDERS_WITH_ITEMS
 
 PATHS: Final = {
     "STOCK_IN": "in stock, yet short",
@@ -99,7 +100,6 @@ HEADINGS: Final = {
 }
 
 
-ORDERS_WITH_ITEMS: Final = "orders with its items"
 _OF_ORDERS: Final = ("order_fill_rate", "on_time_rate", "otif_rate")
 _SUFFIXES: Final = {"_target": "target", "_gap": "gap", "_before": "before", "_change": "change"}
 

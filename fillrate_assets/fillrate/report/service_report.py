@@ -367,7 +367,7 @@ def _resolve_sort_key(key: SortKey, columns: Sequence[str], by: Sequence[str]) -
 def _add_basis(groups: pl.DataFrame) -> pl.DataFrame:
     """Add what the orders of a group are, beside its metrics."""
     place = groups.columns.index(QUANTITIES[-1]) + 1
-    basis = pl.lit(labels.ORDERS_WITH_ITEMS).alias(BASIS)
+    basis = pl.lit(schema.ORDERS_WITH_ITEMS).alias(BASIS)
     return groups.select(*groups.columns[:place], basis, *groups.columns[place:])
 
 

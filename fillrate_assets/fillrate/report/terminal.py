@@ -14,6 +14,7 @@ from fillrate_assets.core.text_table import format_table
 from fillrate_assets.fillrate.report import labels
 from fillrate_assets.fillrate.report.notes import format_notes
 from fillrate_assets.fillrate.report.service_report import BASIS, Report, is_points
+from fillrate_assets.fillrate.schema import ORDERS_WITH_ITEMS
 
 TOTAL: Final = "TOTAL"
 
@@ -46,9 +47,7 @@ def _list_hidden(report: Report) -> list[str]:
 def _fold_heading(name: str, *, parted: bool) -> str:
     """Fold a heading: a metric's target and gap go under it, and the table stays narrow."""
     folded = labels.format_heading(name, parted=parted)
-    folded = folded.replace(f" {labels.ORDERS_WITH_ITEMS}", "\norders with\nits items").replace(
-        " with its", " with\nits"
-    )
+    folded = folded.replace(f" {ORDERS_WITH_ITEMS}", "\norders with\nits items").replace(" with its", " with\nits")
     for noun in ("target", "gap", "before", "change"):
         if folded.endswith(f" {noun}"):
             folded = f"{folded.removesuffix(f' {noun}')}\n{noun}"

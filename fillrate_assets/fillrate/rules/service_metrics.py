@@ -104,5 +104,10 @@ def compute_fill_rates(lines: pl.LazyFrame) -> pl.LazyFrame:
     for level in LEVELS:
         by = ["dc", "ship_date"] if level == "dc" else ["dc", "ship_date", level]
         rows = compute_service(lines, by).filter(pl.col(level).is_not_null())
-        levels.append(rows.with_columns(pl.lit(level).alias("level"), pl.col(level).alias("value")))
+        basis = schema.ORDERS_WITH_ITEMS if level in PARTING else schema.WHOLE_ORDERS
+        levels.append(
+            rows.with_columns(
+                pl.lit(level).alias("level"), pl.col(level).alias("value"), pl.lit(basis).alias("order_basis")
+            )
+        )
     return pl.concat([schema.FILL_RATES.conform(rows) for rows in levels])

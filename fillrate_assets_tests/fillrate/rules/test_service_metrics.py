@@ -102,3 +102,22 @@ def test_fill_rates_have_a_row_per_dc_department_vendor_and_customer() -> None:
         ("vendor", "V1", 1),
         ("vendor", "V2", 1),
     ]
+
+
+def test_fill_rates_say_whether_their_orders_are_whole_and_of_how_many_the_time_is_known() -> None:
+    frame = service_metrics.compute_fill_rates(make_counted_lines({}, {**UNKNOWN, **OTHER_ORDER})).collect()
+    assert frame.select("level", "order_basis", "orders_timed").rows() == [
+        ("dc", "whole orders", 1),
+        ("department", "orders with its items", 1),
+        ("vendor", "orders with its items", 1),
+        ("customer", "whole orders", 1),
+    ]
+
+
+def test_a_week_and_a_month_are_grouped_by_like_a_ship_date() -> None:
+    rows = [{"ship_date": date(2024, 5, day)} for day in (26, 27, 31)] + [{"ship_date": date(2024, 6, 1)}]
+    lines = make_counted_lines(*rows)
+    by_week = service_metrics.compute_service(lines, ["week"]).collect()
+    assert by_week.select("week", "lines").rows() == [("2024-W21", 1), ("2024-W22", 3)]
+    by_month = service_metrics.compute_service(lines, ["month"]).collect()
+    assert by_month.select("month", "lines").rows() == [("2024-05", 3), ("2024-06", 1)]
