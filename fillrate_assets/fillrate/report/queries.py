@@ -176,11 +176,11 @@ def read_evidence_from_lake(settings: Settings, dc: str, ship_date: date, item: 
     item_days = lake.scan(schema.ITEM_DAYS, [dc], look_back.first, ship_date)
     lines = lake.scan(schema.CLASSIFIED_LINES, [dc], ship_date, ship_date)
     today = item_days.filter(pl.col("ship_date") == ship_date)
-    held = _find_held_days(settings, store, [PartitionKey(dc, ship_date)], lines, today)
     known = lake.scan(schema.ITEM_DAYS)
     if today.head(1).collect().is_empty() and known.head(1).collect().is_empty():
         msg = f"the lake {settings.storage.lake_root} holds {_NOTHING}"
         raise PermanentFailure(msg)
+    held = _find_held_days(settings, store, [PartitionKey(dc, ship_date)], lines, today)
     ledger = store.read_ledger(dc)
     published = read_published_doubts(ledger.filter(pl.col("ship_date") == ship_date), lines)
     before = build_published_doubts(look_back.filter(ledger.lazy()).collect(), published.rejected, 0)

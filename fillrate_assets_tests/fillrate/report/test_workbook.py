@@ -150,7 +150,7 @@ def test_a_workbook_says_what_orders_are_and_of_how_many_the_time_is_known(facts
         assert {"Orders with its items", "On time, orders with its items", "OTIF, orders with its items"} <= headings
         assert {"On time known", "Confirmed", "Estimated", "Lost on contract"} <= headings
     how = str(opened["Summary"]["A8"].value)
-    assert "On time and OTIF: known for 0 of 34 orders." in how
+    assert "On time and OTIF: known for 1 of 34 orders." in how
     assert "judged by those lines alone; the total is of whole orders." in how
 
 
