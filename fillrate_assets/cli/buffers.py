@@ -78,18 +78,19 @@ def demo(warehouses: int, seed: int, hours: int) -> None:
         f"Simulated floors: {warehouses} warehouses, {floors.ticks[0]:%Y-%m-%d}{'' if filled else ' (unchanged)'}"
     )
     console = Console(width=110, highlight=False)
-    kept, delivery = buffers_demo.kept(floors), replace(make_alert_dispatch(chosen), every_label=False)
+    tick_store, delivery = buffers_demo.make_tick_store(floors), replace(make_alert_dispatch(chosen), every_label=False)
     feeds = FloorFeeds(chosen.sources.floor_feeds_url, chosen.sources.source_tables)
-    seen = buffers_demo.show(buffers_demo.ticks(floors, feeds, kept, delivery, Policy()), floors, console)
-    alerts = pl.concat(moment.alerts for moment in seen)
+    results = buffers_demo.run_ticks(floors, feeds, tick_store, delivery, Policy())
+    shown = buffers_demo.show_board(results, floors, console)
+    alerts = pl.concat(result.alerts for result in shown)
     store = BufferStore(Database.from_settings(chosen))
-    buffers_demo.answer(floors, store, alerts)
-    run_id, failure, checks = launcher.run_tick(chosen, seen[-1].snapshot_ts)
+    buffers_demo.answer_alerts(floors, store, alerts)
+    run_id, failure, checks = launcher.run_tick(chosen, shown[-1].snapshot_ts)
     for problem in [failure] if failure else checks:
         click.echo(f"the last tick, run {run_id}: {problem}", err=True)
     buffers_demo.summarize(floors, alerts, console)
     console.print(f"{perf_counter() - started:,.0f} s.")
-    for line in buffers_demo.examples(alerts, name_command(), chosen):
+    for line in buffers_demo.list_next_steps(alerts, name_command(), chosen):
         click.echo(line)
     if failure:
         raise click.exceptions.Exit(1)
@@ -126,7 +127,7 @@ def tick(at: datetime | None) -> None:
 def explain(unit_id: str, at: datetime) -> None:
     """Explain why a unit was alerted on at a tick, or was not.
 
-    Prints the chain: what its paths showed, what the unit was, what each rule said with its margins, conflicts, what
+    Prints the chain: what its paths showed, what the unit was, what each rule decided with its margins, conflicts, what
     was suppressed, who was notified, and what the floor answered. TIME is UTC; the tick at or before it counts. Of a
     feed that an alert names, as W0001_DATA_OCCUPANCY, there are the rules and what was sent.
 
@@ -166,7 +167,7 @@ def replay(first: datetime, last: datetime, changes: tuple[str, ...], file: Path
     from fillrate_assets.cli.progress import show_progress
 
     chosen = settings.load()
-    policy = build_policy(_policies(chosen).read_active().champion, changes, file)
+    policy = build_policy(_open_policies(chosen).read_active().champion, changes, file)
     again = Backtest(chosen, policy, first, last, dcs)
     with show_progress("Running history again", len(again.ticks)) as advance:
         for at in again.run():
@@ -193,7 +194,7 @@ def policies(context: click.Context) -> None:
     from fillrate_assets import settings
     from fillrate_assets.core.text_table import format_table
 
-    store = _policies(settings.load())
+    store = _open_policies(settings.load())
     rows, running = store.read_all(), [each.version for each in store.read_active().all]
     champion = running[0]
     found = []
@@ -202,7 +203,7 @@ def policies(context: click.Context) -> None:
     for row in rows.iter_rows(named=True):
         version, role = row["version"], row["role"]
         if role == "RETIRED" and version == champion:
-            continue  # as the first line says, it decides again
+            continue  # the first line names it: it decides again
         idle = "" if role == "RETIRED" or version in running else "  (cannot be used: does not run)"
         since = f"{row['since_ts']:%Y-%m-%d %H:%M}"
         found.append([version, role, since, row["updated_by"], f"{row['changes']}{idle}"])
@@ -218,7 +219,7 @@ def propose(changes: tuple[str, ...], file: Path | None) -> None:
     from fillrate_assets import settings
     from fillrate_assets.buffers.report.policy_backtest import parse_changes
 
-    policy = _policies(settings.load()).propose(parse_changes(changes, file), by=_whoami(), now=datetime.now(UTC))
+    policy = _open_policies(settings.load()).propose(parse_changes(changes, file), by=_whoami(), now=datetime.now(UTC))
     click.echo(f"{policy.version} runs beside the champion from the next tick on")
 
 
@@ -248,7 +249,7 @@ def promote(version: str, days: int) -> None:
         click.echo(line)
     if not found.evidence.promoted:
         raise click.exceptions.Exit(1)
-    _policies(chosen).promote(version, found.evidence, by=_whoami(), now=now)
+    _open_policies(chosen).promote(version, found.evidence, by=_whoami(), now=now)
     click.echo(f"{version} decides from the next tick on")
 
 
@@ -258,7 +259,7 @@ def retire(version: str) -> None:
     """Let a challenger run no more, or forget a policy that another release made."""
     from fillrate_assets import settings
 
-    _policies(settings.load()).retire(version, by=_whoami(), now=datetime.now(UTC))
+    _open_policies(settings.load()).retire(version, by=_whoami(), now=datetime.now(UTC))
     click.echo(f"{version} runs no more")
 
 
@@ -306,7 +307,7 @@ def serve(host: str, port: int) -> None:
     """Serve the pages on which the floor answers alerts, behind signed links.
 
     \b
-    Example: behind a proxy that speaks TLS, as FILLRATE_WEB__FEEDBACK_URL says
+    Example: behind a proxy that speaks TLS, at FILLRATE_WEB__FEEDBACK_URL
       fillrate buffers serve --port 8099
     """
     extras.require("web", "fillrate buffers serve")
@@ -318,7 +319,7 @@ def serve(host: str, port: int) -> None:
         server.serve(settings.load(), host, port)
 
 
-def _policies(chosen: Settings) -> PolicyStore:
+def _open_policies(chosen: Settings) -> PolicyStore:
     from fillrate_assets.buffers.policy_store import PolicyStore
     from fillrate_assets.storage.database import Database
 

@@ -38,11 +38,11 @@ _COLOURS: Final = {
 }
 _MOST_ACTIONS: Final = 8
 _STARTED_AFTER: Final = timedelta(seconds=20)
-"""How long after its time a tick tells."""
+"""How long after its time a tick sends."""
 
 
 @dataclass(frozen=True)
-class Moment:
+class TickResult:
     """One tick of the day."""
 
     snapshot_ts: datetime
@@ -51,35 +51,35 @@ class Moment:
     sent: int
 
 
-def ticks(
-    floors: Floors, feeds: FloorFeeds, kept: LakeTickStore, delivery: AlertDispatch, policy: Policy
-) -> Iterator[Moment]:
-    """Every tick of the day in its order, as its schedule would run it."""
+def run_ticks(
+    floors: Floors, feeds: FloorFeeds, tick_store: LakeTickStore, delivery: AlertDispatch, policy: Policy
+) -> Iterator[TickResult]:
+    """Run every tick of the day in its order, as its schedule would."""
     for at in floors.ticks:
         read = feeds.read(snapshot_ts=at, look_back=tick.compute_look_back(policy))
-        tick.run_tick(read, floors.masters, kept, snapshot_ts=at, policy=policy)
-        told = delivery.dispatch(floors.masters, kept, policy=policy, now=at + _STARTED_AFTER)
-        rows = [kept.read(frame, at, at).collect() for frame in (schema.RECOMMENDATIONS, schema.ALERTS)]
-        yield Moment(at, rows[0], rows[1], told.delivered.sent)
+        tick.run_tick(read, floors.masters, tick_store, snapshot_ts=at, policy=policy)
+        result = delivery.dispatch(floors.masters, tick_store, policy=policy, now=at + _STARTED_AFTER)
+        rows = [tick_store.read(frame, at, at).collect() for frame in (schema.RECOMMENDATIONS, schema.ALERTS)]
+        yield TickResult(at, rows[0], rows[1], result.delivered.sent)
 
 
-def show(moments: Iterator[Moment], floors: Floors, console: Console) -> list[Moment]:
+def show_board(moments: Iterator[TickResult], floors: Floors, console: Console) -> list[TickResult]:
     """Show the board as the day goes by: moving on a terminal, a line an hour elsewhere."""
-    zone, seen = load_time_zone(floors.masters.warehouses["time_zone"][0]), []
+    zone, shown = load_time_zone(floors.masters.warehouses["time_zone"][0]), []
     if not console.is_terminal:
         for moment in moments:
-            seen.append(moment)
+            shown.append(moment)
             if moment.snapshot_ts.minute == 0:
-                console.print(_line(moment, seen))
-        return seen
+                console.print(_format_line(moment, shown))
+        return shown
     with Live(console=console, refresh_per_second=8) as live:
         for moment in moments:
-            seen.append(moment)
-            live.update(_board(moment, seen, f"{moment.snapshot_ts.astimezone(zone):%A %H:%M}"))
-    return seen
+            shown.append(moment)
+            live.update(_build_board(moment, shown, f"{moment.snapshot_ts.astimezone(zone):%A %H:%M}"))
+    return shown
 
 
-def answer(floors: Floors, store: BufferStore, alerts: pl.DataFrame) -> None:
+def answer_alerts(floors: Floors, store: BufferStore, alerts: pl.DataFrame) -> None:
     """Let the floor answer what it was alerted on, and report what it was not."""
     for row in floors.simulate_answers(alerts).iter_rows(named=True):
         store.add_feedback(row)
@@ -99,7 +99,7 @@ def summarize(floors: Floors, alerts: pl.DataFrame, console: Console) -> None:
         alerted, began = (found.filter(pl.col("direction") == direction) for found in (episodes, onsets))
         was = [alerted.filter(pl.col("was") == name).height for name in ("RIGHT", "BRIEF", "FALSE")]
         in_time = began["alert_ts"].count()
-        shares = _share(was[0], alerted.height), _share(in_time, began.height)
+        shares = _format_share(was[0], alerted.height), _format_share(in_time, began.height)
         counts = [str(number) for number in (alerted.height, *was)]
         rows.append([direction, *counts, shares[0], str(began.height), str(in_time), shares[1]])
     title = "How right that was, by the truth that no feed shows"
@@ -108,32 +108,32 @@ def summarize(floors: Floors, alerts: pl.DataFrame, console: Console) -> None:
     )
 
 
-def examples(alerts: pl.DataFrame, command: str, settings: Settings) -> list[str]:
-    """Return commands to go on with, about the worst that was sent."""
-    told = alerts.filter(pl.col("label") == "NEW", pl.col("severity").is_in(["EMERGENCY", "ACT"]))
-    worst = told.sort(pl.col("severity").cast(pl.Enum(schema.SEVERITIES)), "snapshot_ts", descending=True).head(1)
-    asked = [
+def list_next_steps(alerts: pl.DataFrame, command: str, settings: Settings) -> list[str]:
+    """List commands to go on with, about the worst that was sent."""
+    sent = alerts.filter(pl.col("label") == "NEW", pl.col("severity").is_in(["EMERGENCY", "ACT"]))
+    worst = sent.sort(pl.col("severity").cast(pl.Enum(schema.SEVERITIES)), "snapshot_ts", descending=True).head(1)
+    explained = [
         f"{command} buffers explain {row['unit_id']} {row['snapshot_ts']:%Y-%m-%dT%H:%M}"
         for row in worst.iter_rows(named=True)
     ]
     # Without either of them, it ends at once.
     linked = bool(settings.web.feedback_url and settings.web.feedback_secret.get_secret_value())
     served = [f"{command} buffers serve"] if linked else []
-    return ["", "Go on with:", *(f"  {step}" for step in [*asked, *served, "make ui"])]
+    return ["", "Go on with:", *(f"  {step}" for step in [*explained, *served, "make ui"])]
 
 
-def kept(floors: Floors) -> LakeTickStore:
-    """Return the store of the day's ticks."""
+def make_tick_store(floors: Floors) -> LakeTickStore:
+    """Make the store of the day's ticks."""
     return LakeTickStore(Lake(floors.settings.storage.lake_root), tuple(sorted(set(floors.masters.warehouses["dc"]))))
 
 
-def _line(moment: Moment, seen: list[Moment]) -> str:
+def _format_line(moment: TickResult, shown: list[TickResult]) -> str:
     states = {state: count for state, count in status_board.count_states(moment.recommendations).items() if count}
     counted = ", ".join(f"{count} {state.lower().replace('_', ' ')}" for state, count in states.items())
-    return f"{moment.snapshot_ts:%H:%M} UTC: {counted}; messages so far: {sum(each.sent for each in seen)}"
+    return f"{moment.snapshot_ts:%H:%M} UTC: {counted}; messages so far: {sum(each.sent for each in shown)}"
 
 
-def _board(moment: Moment, seen: list[Moment], now: str) -> Group:
+def _build_board(moment: TickResult, shown: list[TickResult], now: str) -> Group:
     strips = Table(box=None, padding=(0, 1), show_header=False)
     for (warehouse, pool), rows in status_board.compute_states(moment.recommendations).group_by(
         "warehouse", "pool", maintain_order=True
@@ -161,9 +161,9 @@ def _board(moment: Moment, seen: list[Moment], now: str) -> Group:
     ]
     headings = ["severity", "unit", "action", "how many", "left"]
     to_do = Text("\n".join(format_table(headings, actions, numbers=headings[3:], title="To do now")), no_wrap=True)
-    sent = sum(each.sent for each in seen)
-    return Group(Text(f"{now}, tick {len(seen)}, messages sent: {sent}", style="bold"), strips, legend, to_do)
+    sent = sum(each.sent for each in shown)
+    return Group(Text(f"{now}, tick {len(shown)}, messages sent: {sent}", style="bold"), strips, legend, to_do)
 
 
-def _share(part: int, whole: int) -> str:
+def _format_share(part: int, whole: int) -> str:
     return format_percent(part / whole if whole else None, 0)

@@ -62,7 +62,7 @@ class Link:
     """ISO week of an audit, as 2026-W11."""
 
     responder: str = ""
-    """Who answers; "" for anybody, who then says who they are."""
+    """Who answers; "" for anyone, who then types a name."""
 
 
 class LinkSigner:

@@ -26,15 +26,15 @@ from starlette.types import ASGIApp
 from fillrate_assets.core.errors import FillrateError, SourceUnavailable
 from fillrate_assets.notifications.signed_links import LIFETIME, ExpiredLinkError, ForgedLinkError, Link, LinkSigner
 from fillrate_assets.web import csrf
-from fillrate_assets.web.feedback.forms import ID, MAX_NAME, MAX_NOTE, MAX_QUANTITY, Form, FormError, parsed
+from fillrate_assets.web.feedback.forms import ID, MAX_NAME, MAX_NOTE, MAX_QUANTITY, Form, FormError, parse_form
 from fillrate_assets.web.feedback.pages import (
     AlertPage,
     AuditPage,
+    FeedbackPage,
     MissedPage,
     NothingThereError,
     Page,
-    Shown,
-    Taken,
+    Receipt,
     Visit,
 )
 from fillrate_assets.web.feedback.stores import Alerts, Answers, Recorder
@@ -47,7 +47,7 @@ _ANSWERS: Final = 40
 """Answers that are recorded, or wait for the database, at a time."""
 
 _NAME: Final = "responder"
-_WORD: Final = "word"
+_CSRF_FIELD: Final = "csrf_token"
 _LIMITS: Final = {"max_name": MAX_NAME, "max_note": MAX_NOTE, "max_quantity": MAX_QUANTITY}
 
 _UNKNOWN: Final = (
@@ -95,7 +95,7 @@ def build_app(
 
     """
     recorder = Recorder(answers)
-    pages: dict[str, Shown] = {
+    pages: dict[str, FeedbackPage] = {
         "alert": AlertPage(alerts, answers, recorder),
         "missed": MissedPage(answers, recorder, policy_version, LIFETIME),
         "audit": AuditPage(alerts, answers, recorder, policy_version),
@@ -130,7 +130,7 @@ async def _report_health(_request: Request) -> Response:
 
 
 class _Service:
-    def __init__(self, pages: Mapping[str, Shown], links: LinkSigner, clock: Callable[[], datetime]) -> None:
+    def __init__(self, pages: Mapping[str, FeedbackPage], links: LinkSigner, clock: Callable[[], datetime]) -> None:
         self._pages, self._links, self._clock = pages, links, clock
         self._guard = csrf.CsrfGuard(links.base_url, links.secrets)
         self._answering = CapacityLimiter(_ANSWERS)
@@ -153,7 +153,7 @@ class _Service:
         """Take what the form of a link sends."""
         link, now = self._read_link(request)
         sent = dict(await csrf.read_form(request))
-        self._guard.check(request, request.path_params["token"], sent.pop(_WORD, ""))
+        self._guard.check(request, request.path_params["token"], sent.pop(_CSRF_FIELD, ""))
         if link.responder:
             sent[_NAME] = link.responder
         visit = Visit(link, _find_responder(request, link), now)
@@ -169,7 +169,7 @@ class _Service:
         _LOG.info("%s %s: %s", visit.link.kind, visit.link.about, taken.recorded or "a name")
         return self._redirect(taken)
 
-    def _redirect(self, taken: Taken) -> Response:
+    def _redirect(self, taken: Receipt) -> Response:
         """Show the page anew, so that a browser that goes back or reloads sends nothing again."""
         # A list of several shows what was just answered, not its top.
         query = f"?recorded={taken.recorded}#{taken.recorded}" if taken.recorded else "?"
@@ -190,7 +190,7 @@ class _Service:
             "filled": {**page.values.get("filled", {}), **(sent or {})},
             "responder": (sent or {}).get(_NAME) or visit.responder,
             "named_by_link": bool(visit.link.responder),
-            "word": self._guard.sign(token, browser),
+            _CSRF_FIELD: self._guard.sign(token, browser),
             "here": self._links.build_url(token),
         }
         response = self._render(page.template, values, 422 if error else 200)
@@ -211,10 +211,10 @@ class _Service:
         return self._links.read(request.path_params["token"], now=now), now
 
     def show_problem(self, _request: Request, error: Exception) -> Response:
-        """Say what went wrong to a visitor, and nothing of what is there."""
+        """Show a visitor what went wrong, and nothing of what is there."""
         status, headers = _map_status(error)
-        title, words = _PROBLEMS.get(status, _REFUSED)
-        response = self._render("problem.html", {"title": title, "words": words}, status)
+        title, text = _PROBLEMS.get(status, _REFUSED)
+        response = self._render("problem.html", {"title": title, "text": text}, status)
         response.headers.update(headers)
         return response
 
@@ -229,7 +229,7 @@ def _map_status(error: Exception) -> tuple[int, Mapping[str, str]]:
     if isinstance(error, ClientDisconnect):
         return 400, {}
     if isinstance(error, FillrateError):
-        # Also where retries are of no use until someone has put the database right: the visitor cannot tell.
+        # Also where retries are of no use until someone has put the database right: the visitor cannot know.
         _LOG.log(logging.WARNING if isinstance(error, SourceUnavailable) else logging.ERROR, "%s", error)
         return 503, RETRY_AFTER
     _LOG.error("%s", error)
@@ -241,6 +241,6 @@ def _find_responder(request: Request, link: Link) -> str:
     if link.responder:
         return link.responder
     try:
-        return parsed(Form, {_NAME: unquote(request.cookies.get(_NAME, ""), errors="strict")}).responder
+        return parse_form(Form, {_NAME: unquote(request.cookies.get(_NAME, ""), errors="strict")}).responder
     except (FormError, UnicodeError):
         return ""

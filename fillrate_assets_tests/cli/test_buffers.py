@@ -1,4 +1,4 @@
-"""`fillrate buffers`: what a user sees of a short simulated day."""
+"""`fillrate buffers`: what a short simulated day prints."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_a_day_is_run_shown_scored_and_explained(run: Callable[..., Told], home:
         (finished,) = instance.get_runs()
     assert (finished.job_name, finished.status) == ("buffer_tick", dg.DagsterRunStatus.SUCCESS)
 
-    # Again, it tells nothing that it has told.
+    # Again, it sends nothing that it has sent.
     code, again, err = run("demo", "--warehouses", "1", "--hours", "1")
     assert (code, err) == (0, "")
     assert "(unchanged)" in again
@@ -271,6 +271,8 @@ def test_a_trial_begins_no_earlier_than_its_challenger(
 
 @pytest.mark.parametrize("given", [{}, {"web__feedback_url": URL}, {"web__feedback_secret": SECRET}, LINKED])
 def test_the_pages_are_suggested_only_where_they_can_be_served(tmp_path: Path, given: dict[str, str]) -> None:
-    steps = buffers_demo.examples(buffers_frames.make_alerts({}), "fillrate", settings.load(home=tmp_path, **given))
+    steps = buffers_demo.list_next_steps(
+        buffers_frames.make_alerts({}), "fillrate", settings.load(home=tmp_path, **given)
+    )
     assert "  fillrate buffers explain W1_PICK_TOTAL 2026-03-14T14:00" in steps
     assert ("  fillrate buffers serve" in steps) == (given == LINKED)

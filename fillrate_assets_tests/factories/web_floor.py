@@ -40,7 +40,7 @@ WEEK: Final = "2026-W10"
 """The week before `TICK`."""
 
 LANES: Final = tuple(f"W1_LANE_L{number:02d}" for number in range(14))
-_TOKEN: Final = re.compile(r'name="word" value="([^"]+)"')
+_TOKEN: Final = re.compile(r'name="csrf_token" value="([^"]+)"')
 
 
 @dataclass
@@ -123,7 +123,7 @@ class Browser:
 
     def send(self, origin: str | None = "own", **fields: str) -> httpx.Response:
         """Open the link, fill in its form and send it; the answer as it comes, a redirect is not followed."""
-        return self.post({"word": self.read_token(), **fields}, origin)
+        return self.post({"csrf_token": self.read_token(), **fields}, origin)
 
     def read_token(self) -> str:
         """Read the CSRF token in the form of the page."""

@@ -64,9 +64,9 @@ def test_a_link_opens_its_page(floor: Floor, url: str) -> None:
 
 def test_an_expired_link_says_where_to_get_a_new_one_and_shows_nothing(floor: Floor, url: str) -> None:
     browser = floor.make_browser(url)
-    word = browser.read_token()
+    token = browser.read_token()
     floor.now = TICK + AUDIT_LIFETIME
-    for reply in (browser.open(), browser.post({"word": word, **SAID}), browser.client.head(url)):
+    for reply in (browser.open(), browser.post({"csrf_token": token, **SAID}), browser.client.head(url)):
         assert reply.status_code == 410
         assert assert_shows_nothing(reply)
     assert "from your control room" in browser.open().text
@@ -75,9 +75,9 @@ def test_an_expired_link_says_where_to_get_a_new_one_and_shows_nothing(floor: Fl
 
 def test_a_form_that_was_opened_in_time_and_sent_too_late_is_not_taken(floor: Floor) -> None:
     browser = floor.make_browser(floor.link_alert())
-    word = browser.read_token()
+    token = browser.read_token()
     floor.now = TICK + LIFETIME
-    assert browser.post({"word": word, **SAID}).status_code == 410
+    assert browser.post({"csrf_token": token, **SAID}).status_code == 410
     assert not floor.read_rows()
 
 
@@ -100,7 +100,7 @@ def test_a_link_that_was_altered_in_one_place_opens_nothing(floor: Floor, data: 
     letters = st.sampled_from("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.~%=")
     altered = token[:place] + data.draw(letters.filter(lambda letter: letter != token[place])) + token[place + 1 :]
     browser = floor.make_browser(floor.links.build_url(altered))
-    for reply in (browser.open(), browser.post({"word": "x", **SAID})):
+    for reply in (browser.open(), browser.post({"csrf_token": "x", **SAID})):
         assert reply.status_code in {400, 404}
         assert assert_shows_nothing(reply)
     assert not floor.read_rows()
@@ -118,7 +118,7 @@ def test_a_link_of_one_kind_is_none_of_another(floor: Floor) -> None:
 def test_who_only_looks_records_nothing(floor: Floor, url: str, agent: str) -> None:
     browser = floor.make_browser(url)
     browser.client.headers["user-agent"] = agent
-    query = urlencode({"word": browser.read_token(), **SAID, "quiet": LANES[0], **REPORT})
+    query = urlencode({"csrf_token": browser.read_token(), **SAID, "quiet": LANES[0], **REPORT})
     for address in (url, f"{url}?{query}", f"{url}?recorded={REC_ID}"):
         assert browser.client.get(address).status_code == 200
         head = browser.client.head(address)
@@ -130,7 +130,7 @@ def test_who_only_looks_records_nothing(floor: Floor, url: str, agent: str) -> N
 @pytest.mark.parametrize("method", METHODS)
 def test_other_methods_are_refused(floor: Floor, method: str) -> None:
     browser = floor.make_browser(floor.link_alert())
-    fields = urlencode({"word": browser.read_token(), **SAID})
+    fields = urlencode({"csrf_token": browser.read_token(), **SAID})
     reply = browser.client.request(method, browser.url, content=fields, headers=FORM)
     assert reply.status_code == 405
     assert assert_shows_nothing(reply)
@@ -179,8 +179,8 @@ def test_a_default_port_is_no_part_of_where_a_form_comes_from(base: str, origin:
 
 def test_a_form_without_the_word_of_its_page_is_refused(floor: Floor) -> None:
     browser = floor.make_browser(floor.link_alert())
-    word = browser.read_token()
-    for fields in (SAID, {"word": "", **SAID}, {"word": word[:-1], **SAID}, {"word": "ä", **SAID}):
+    token = browser.read_token()
+    for fields in (SAID, {"csrf_token": "", **SAID}, {"csrf_token": token[:-1], **SAID}, {"csrf_token": "ä", **SAID}):
         assert browser.post(fields).status_code == 403
     assert not floor.read_rows()
 
@@ -188,26 +188,26 @@ def test_a_form_without_the_word_of_its_page_is_refused(floor: Floor) -> None:
 def test_the_word_of_another_browser_or_of_another_link_is_refused(floor: Floor) -> None:
     mine, theirs = floor.make_browser(floor.link_alert()), floor.make_browser(floor.link_alert())
     mine.open()
-    assert mine.post({"word": theirs.read_token(), **SAID}).status_code == 403
+    assert mine.post({"csrf_token": theirs.read_token(), **SAID}).status_code == 403
     other = floor.make_browser(floor.link_missed())
     other.client.cookies.update(mine.client.cookies)
-    assert mine.post({"word": other.read_token(), **SAID}).status_code == 403
+    assert mine.post({"csrf_token": other.read_token(), **SAID}).status_code == 403
     assert not floor.read_rows()
 
 
 def test_two_pages_in_one_browser_do_not_disturb_each_other(floor: Floor) -> None:
     browser = floor.make_browser(floor.link_alert())
-    word = browser.read_token()
+    token = browser.read_token()
     browser.client.get(floor.link_missed())
-    assert browser.post({"word": word, **SAID}).status_code == 303
+    assert browser.post({"csrf_token": token, **SAID}).status_code == 303
     assert len(floor.read_rows()) == 1
 
 
 def test_a_browser_without_cookies_gets_a_message(floor: Floor) -> None:
     browser = floor.make_browser(floor.link_alert())
-    word = browser.read_token()
+    token = browser.read_token()
     browser.client.cookies.clear()
-    reply = browser.post({"word": word, **SAID})
+    reply = browser.post({"csrf_token": token, **SAID})
     assert reply.status_code == 403
     assert "cookies" in reply.text
 
@@ -268,10 +268,12 @@ def test_hostile_text_is_stored_as_it_is_and_shown_as_text(floor: Floor, words: 
     assert floor.store.read_master_data("W1").unit_members.height == 1 + len(LANES)
 
 
-@pytest.mark.parametrize("field", ["answer", "quantity", "unit_id", "direction", "when", "withdraw", "quiet", "word"])
+@pytest.mark.parametrize(
+    "field", ["answer", "quantity", "unit_id", "direction", "when", "withdraw", "quiet", "csrf_token"]
+)
 def test_hostile_words_in_any_other_field_record_nothing(floor: Floor, url: str, field: str) -> None:
     browser = floor.make_browser(url)
-    said = {"word": browser.read_token(), **(SAID | {"quantity": "1"} if url == floor.link_alert() else REPORT)}
+    said = {"csrf_token": browser.read_token(), **(SAID | {"quantity": "1"} if url == floor.link_alert() else REPORT)}
     for words in HOSTILE.values():
         reply = browser.post({**said, field: words})
         assert reply.status_code in {403, 422}
@@ -330,9 +332,9 @@ def test_health_says_that_it_is_there_and_nothing_else(floor: Floor) -> None:
 
 def test_a_store_that_does_not_answer_is_shown_as_it_is(floor: Floor) -> None:
     browser = floor.make_browser(floor.link_alert())
-    word = browser.read_token()
+    token = browser.read_token()
     with floor.break_store():
-        replies = [browser.open(), browser.post({"word": word, **SAID})]
+        replies = [browser.open(), browser.post({"csrf_token": token, **SAID})]
         assert floor.make_browser(f"{floor.links.base_url}/health").open().status_code == 200
     for reply in replies:
         assert reply.status_code in {500, 503}
@@ -340,7 +342,7 @@ def test_a_store_that_does_not_answer_is_shown_as_it_is(floor: Floor) -> None:
         assert "sqlite" not in reply.text.lower()
         assert "buffer_feedback" not in reply.text
         assert reply.headers["x-frame-options"] == "DENY"
-    assert browser.post({"word": word, **SAID}).status_code == 303
+    assert browser.post({"csrf_token": token, **SAID}).status_code == 303
 
 
 # --- names, hosts, and much at a time
@@ -363,12 +365,12 @@ def test_no_redirect_carries_a_link_to_the_host_that_a_client_names(floor: Floor
 
 def test_a_database_that_is_gone_is_told_with_a_time_to_try_again(floor: Floor) -> None:
     browser = floor.make_browser(floor.link_alert())
-    word = browser.read_token()
+    token = browser.read_token()
     file = find_embedded_file(floor.store.database.url)
     assert file is not None
     away = file.rename(file.with_suffix(".away"))
     try:
-        replies = [browser.open(), browser.post({"word": word, **SAID})]
+        replies = [browser.open(), browser.post({"csrf_token": token, **SAID})]
     finally:
         away.rename(file)
     for reply in replies:
@@ -412,7 +414,8 @@ def test_a_locked_database_holds_up_neither_health_nor_pages(floor: Floor) -> No
         words = [browser.read_token() for browser in browsers]
         connection.exec_driver_sql("BEGIN IMMEDIATE")
         answering = [
-            threads.submit(browser.post, {"word": word, **SAID}) for browser, word in zip(browsers, words, strict=True)
+            threads.submit(browser.post, {"csrf_token": token, **SAID})
+            for browser, token in zip(browsers, words, strict=True)
         ]
         assert httpx.get(f"{floor.links.base_url}/health", timeout=PATIENCE_SECONDS).text == "ok"
         assert httpx.get(url, timeout=PATIENCE_SECONDS).status_code == 200

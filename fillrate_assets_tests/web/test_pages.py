@@ -99,8 +99,8 @@ def test_the_same_answer_again_changes_nothing(floor: Floor) -> None:
 
 def test_a_form_that_is_sent_again_as_it_was_changes_nothing(floor: Floor) -> None:
     browser = floor.make_browser(floor.link_alert())
-    word = browser.read_token()
-    replies = [browser.post({"word": word, "responder": "Kim", "answer": "CORRECT"}) for _ in range(2)]
+    token = browser.read_token()
+    replies = [browser.post({"csrf_token": token, "responder": "Kim", "answer": "CORRECT"}) for _ in range(2)]
     assert [reply.status_code for reply in replies] == [303, 303]
     assert len(floor.read_rows()) == 1
 
@@ -420,10 +420,10 @@ ENDS: Final = datetime(2026, 3, 9, 5, tzinfo=UTC)
 
 def test_there_is_no_sample_of_a_week_before_it_is_over_at_the_warehouse(floor: Floor) -> None:
     browser = floor.make_browser(floor.link_audit())
-    word, unit = browser.read_token(), list_sample(browser.send_accepted(responder="Kim").text)[0]
+    token, unit = browser.read_token(), list_sample(browser.send_accepted(responder="Kim").text)[0]
     floor.now = ENDS - timedelta(minutes=1)
     assert browser.open().status_code == 404
-    form = {"word": word, "responder": "Kim"}
+    form = {"csrf_token": token, "responder": "Kim"}
     problem = {"unit_id": unit, "direction": "OVERFLOW", "when": "2026-03-04T23:30"}
     for said in (form, {**form, "quiet": unit}, {**form, **problem}):
         assert browser.post(said).status_code == 404

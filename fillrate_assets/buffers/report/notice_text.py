@@ -19,27 +19,27 @@ from fillrate_assets.notifications.rendering import Message, Section
 
 _URGENCY: Final = {"EMERGENCY": "emergency", "ACT": "to act on", "WARN": "to watch"}
 _DIRECTION: Final = {"OVERFLOW": "overflow", "STARVATION": "starvation", "DATA": "no usable data"}
-_LABEL: Final = {"NEW": "new", "ONGOING": "still", "SUPPRESSED": "kept back"}
+_LABEL: Final = {"NEW": "new", "ONGOING": "still", "SUPPRESSED": "suppressed"}
 _REASON: Final = {
-    "HISTORY_GAP": "nothing was known of it for an hour",
-    "ESCALATED": "worse than when last told",
-    "REOPEN_IN_WINDOW": "it was told shortly before, and came back",
+    "HISTORY_GAP": "no data for an hour before",
+    "ESCALATED": "worse than at the last notice",
+    "REOPEN_IN_WINDOW": "notified shortly before, and back again",
     "FLAPPING": "it comes and goes",
-    "WINDOW": "it was told shortly before",
+    "WINDOW": "notified shortly before",
     "SUBSUMED_BY": "another action comes first",
     "CONSEQUENCE_OF": "an action of ours causes it",
     "HYSTERESIS": "neither to act on nor clear",
     "CLEARING": "clear, but not for long enough",
-    "NOT_STAFFED": "nobody is scheduled there",
-    "DATA_STALE": "nothing is known of it now",
-    "EXPIRED_NO_DATA": "nothing was known of it for an hour, it is no longer followed",
+    "NOT_STAFFED": "no one is scheduled there",
+    "DATA_STALE": "no usable data now",
+    "EXPIRED_NO_DATA": "no data for an hour: no longer monitored",
 }
 _ENDED: Final = {
-    "MOVE_STAFF": "Moved associates can go back.",
-    "THROTTLE": "The throttle can be released.",
-    "REBALANCE": "The diversion can end.",
-    "OPEN_LANE": "The extra lane can close.",
-    "CHECK_DATA": "Its data can be used again.",
+    "MOVE_STAFF": "Send the moved associates back.",
+    "THROTTLE": "Release the throttle.",
+    "REBALANCE": "End the diversion.",
+    "OPEN_LANE": "Close the extra lane.",
+    "CHECK_DATA": "Use its data again.",
 }
 
 
@@ -89,7 +89,7 @@ def render_messages(
     for (warehouse, channel, snapshot_ts), rows in _sort_by_urgency(notices).group_by(group, maintain_order=True):
         zone = load_time_zone(known[warehouse]["time_zone"]) if warehouse in known else UTC
         name = f"{warehouse} {known[warehouse]['name']}" if warehouse in known else warehouse
-        sections = tuple(_section(row, zone, links) for row in rows.iter_rows(named=True))
+        sections = tuple(_build_section(row, zone, links) for row in rows.iter_rows(named=True))
         subject = f"{name}, {snapshot_ts.astimezone(zone):%H:%M %Z}: {_count_labels(rows)}"
         silent = quiet.get((warehouse, snapshot_ts))
         made.append(
@@ -97,7 +97,7 @@ def render_messages(
                 subject,
                 sections,
                 footer=("Nothing is sent about", *silent) if silent else (),
-                event=_event(warehouse, snapshot_ts, subject, rows.sort("notice_id").rows(named=True), links),
+                event=_build_event(warehouse, snapshot_ts, subject, rows.sort("notice_id").rows(named=True), links),
                 warehouse=warehouse,
                 channel=channel,
                 snapshot_ts=snapshot_ts,
@@ -108,12 +108,12 @@ def render_messages(
 
 def _sort_by_urgency(notices: pl.DataFrame) -> pl.DataFrame:
     """Sort what needs hands first, then what ended, then what is suppressed; each in the order of conflicts."""
-    standing = pl.when(pl.col("label").is_in(["NEW", "ONGOING"])).then(0).when(pl.col("label") == "CLEARED").then(1)
+    urgency = pl.when(pl.col("label").is_in(["NEW", "ONGOING"])).then(0).when(pl.col("label") == "CLEARED").then(1)
     return notices.sort(
         "warehouse",
         "channel",
         "snapshot_ts",
-        standing.otherwise(2),
+        urgency.otherwise(2),
         pl.col("severity").cast(pl.Enum(schema.SEVERITIES[::-1])),
         pl.col("unit_type").cast(pl.Enum(schema.UNIT_TYPES)),
         pl.col("minutes_left"),
@@ -123,12 +123,12 @@ def _sort_by_urgency(notices: pl.DataFrame) -> pl.DataFrame:
 
 
 def _count_labels(rows: pl.DataFrame) -> str:
-    """Return '1 emergency, 2 to act on, 1 cleared, 3 kept back'."""
-    told = rows.filter(pl.col("label").is_in(["NEW", "ONGOING"]))["severity"].to_list()
+    """Return '1 emergency, 2 to act on, 1 cleared, 3 suppressed'."""
+    severities = rows.filter(pl.col("label").is_in(["NEW", "ONGOING"]))["severity"].to_list()
     labels = rows["label"].to_list()
-    counts = [(told.count(severity), words) for severity, words in _URGENCY.items()]
-    counts += [(labels.count("CLEARED"), "cleared"), (labels.count("SUPPRESSED"), "kept back")]
-    return ", ".join(f"{count} {words}" for count, words in counts if count)
+    counts = [(severities.count(severity), name) for severity, name in _URGENCY.items()]
+    counts += [(labels.count("CLEARED"), "cleared"), (labels.count("SUPPRESSED"), "suppressed")]
+    return ", ".join(f"{count} {name}" for count, name in counts if count)
 
 
 def _list_quiet(recommendations: pl.DataFrame, notices: pl.DataFrame) -> dict[tuple[str, datetime], list[str]]:
@@ -147,8 +147,8 @@ def _list_quiet(recommendations: pl.DataFrame, notices: pl.DataFrame) -> dict[tu
     return {(warehouse, snapshot_ts): lines for warehouse, snapshot_ts, lines in others.iter_rows()}
 
 
-def _section(row: dict[str, Any], zone: tzinfo, links: Links) -> Section:
-    named = (("Chart", _chart_url(row, links)), ("Feedback", _feedback_url(row, links)))
+def _build_section(row: dict[str, Any], zone: tzinfo, links: Links) -> Section:
+    named = (("Chart", _make_chart_url(row, links)), ("Feedback", _make_feedback_url(row, links)))
     return Section(
         _describe_heading(row),
         _describe_what(row, zone),
@@ -158,20 +158,23 @@ def _section(row: dict[str, Any], zone: tzinfo, links: Links) -> Section:
     )
 
 
-def _event(
+def _build_event(
     warehouse: str, snapshot_ts: datetime, subject: str, rows: Sequence[dict[str, Any]], links: Links
 ) -> dict[str, Any]:
     """Return what a webhook posts, in the form that Standard Webhooks recommends."""
-    linked = [{**row, "chart_url": _chart_url(row, links), "feedback_url": _feedback_url(row, links)} for row in rows]
+    linked = [
+        {**row, "chart_url": _make_chart_url(row, links), "feedback_url": _make_feedback_url(row, links)}
+        for row in rows
+    ]
     data = {"warehouse": warehouse, "subject": subject, "notices": linked}
     return {"type": "buffer.notices", "timestamp": snapshot_ts, "data": data}
 
 
-def _chart_url(row: dict[str, Any], links: Links) -> str | None:
+def _make_chart_url(row: dict[str, Any], links: Links) -> str | None:
     return links.chart(row["unit_id"], row["snapshot_ts"]) if links.chart else None
 
 
-def _feedback_url(row: dict[str, Any], links: Links) -> str | None:
+def _make_feedback_url(row: dict[str, Any], links: Links) -> str | None:
     return links.feedback(row["rec_id"]) if links.feedback else None
 
 
@@ -187,7 +190,7 @@ def _describe_heading(row: dict[str, Any]) -> str:
 
 
 def _describe_what(row: dict[str, Any], zone: tzinfo) -> str:
-    """Say what to do, in a sentence; what can end, of an episode that did."""
+    """Describe what to do, in a sentence; what can end, of an episode that did."""
     if row["label"] == "CLEARED":
         return _describe_end(row)
     if row["winner"]:
@@ -196,7 +199,7 @@ def _describe_what(row: dict[str, Any], zone: tzinfo) -> str:
 
 
 def _describe_end(row: dict[str, Any]) -> str:
-    """Say what can end; of a throttle that is still in force, how far it may be raised."""
+    """Describe what can end; of a throttle that is still in force, how far it may be raised."""
     if row["action"] == "THROTTLE" and (amount := _format_amount(row)):
         return f"Release the throttle step by step: at most {amount} for now."
     return _ENDED[row["action"]]
@@ -209,7 +212,7 @@ def _describe_instruction(row: dict[str, Any], zone: tzinfo) -> str:
     match row["action"]:
         case "MOVE_STAFF":
             origin, aim = f" from {source}" if source else "", f" to {target}" if target else ""
-            who = "nobody" if row["quantity"] == 0 else amount or "associates"
+            who = "no one" if row["quantity"] == 0 else amount or "associates"
             return f"Move {who}{origin}{aim}{until}{unknown}."
         case "THROTTLE":
             return f"Throttle {source or unit} to {amount or 'less'}{until}{unknown}."

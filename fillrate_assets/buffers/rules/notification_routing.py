@@ -35,9 +35,9 @@ def route_notices(
     """Route notices: what to send now, and what cannot be sent because no route takes it.
 
     Sent are NEW, ONGOING and CLEARED rows that are to act on or worse, by the routes of this moment. CLEARED goes to
-    the channels that got a notice of the episode, to no other. What was due while no tick ran in time is told with
+    the channels that got a notice of the episode, to no other. What was due while no tick ran in time is sent with
     the next tick, if it is still to act on: so a late start delays a notice and does not swallow it. The first notice
-    that is told of an episode is NEW, whatever was not told before it.
+    that is sent of an episode is NEW, whatever was not sent before it.
 
     Args:
         alerts: `ALERTS`; ticks older than 10 minutes are left out.
@@ -53,15 +53,17 @@ def route_notices(
         `NOTICES` that are not in `sent`, and `DEAD_LETTERS`.
 
     """
-    told = _told(alerts, sent, now - timedelta(minutes=policy.suppression.max_send_minutes), every_label=every_label)
-    rows = told.join(_said(recommendations), on=[*UNIT, "snapshot_ts"], how="left").with_columns(
+    due = _select_due(
+        alerts, sent, now - timedelta(minutes=policy.suppression.max_send_minutes), every_label=every_label
+    )
+    rows = due.join(_select_recommended(recommendations), on=[*UNIT, "snapshot_ts"], how="left").with_columns(
         # What another action needs says nothing of this one; of a throttle it is known for as long as it is in force.
-        *(pl.when(pl.col("asked") == pl.col("action")).then(name).alias(name) for name in _AMOUNTS),
+        *(pl.when(pl.col("recommended_action") == pl.col("action")).then(name).alias(name) for name in _AMOUNTS),
         *(pl.when("own").then(name).alias(name) for name in ("minutes_left", "winner")),
     )
     ends = (pl.col("label") == "CLEARED") & (pl.col("seq") > 0)
     ended = rows.filter(ends).join(sent.select(*EPISODE, "channel").unique(), on=EPISODE, how="inner")
-    routed = _routed(rows.filter(~ends), routes, now)
+    routed = _join_channels(rows.filter(~ends), routes, now)
     found = pl.concat([ended, routed.filter(pl.col("channel").is_not_null())], how="diagonal")
     lost = routed.filter(pl.col("channel").is_null()).with_columns(pl.lit(_NO_ROUTE).alias("problem"))
     fresh = found.join(sent, on=schema.NOTICES.key, how="anti").sort(schema.NOTICES.key)
@@ -74,10 +76,10 @@ def route_notices(
 def has_default_route(routes: pl.DataFrame, *, now: datetime) -> bool:
     """Return whether an active row of `ALERT_ROUTES` takes whatever is to act on, as one must."""
     anything = [pl.col(name) == schema.ANY for name in _SCOPE]
-    return not _active(routes, now).filter(*anything, pl.col("min_severity") <= "ACT").is_empty()
+    return not _select_active(routes, now).filter(*anything, pl.col("min_severity") <= "ACT").is_empty()
 
 
-def _told(alerts: pl.DataFrame, sent: pl.DataFrame, oldest: datetime, *, every_label: bool) -> pl.DataFrame:
+def _select_due(alerts: pl.DataFrame, sent: pl.DataFrame, oldest: datetime, *, every_label: bool) -> pl.DataFrame:
     """Select the rows to send, with their ids; `own` where the tick recommends the action of the row."""
     severity = pl.coalesce("severity", "peak_notified_severity", pl.lit("WARN"))
     known = sent.select(EPISODE).unique().with_columns(pl.lit(value=True).alias("known"))
@@ -94,9 +96,9 @@ def _told(alerts: pl.DataFrame, sent: pl.DataFrame, oldest: datetime, *, every_l
     )
     owed = (pl.col("reason") == "WINDOW").fill_null(value=False) & pl.col("had").is_null()
     again = owed | (pl.col("label") == "ONGOING")
-    tells = (again | (pl.col("label") == "NEW")) & (pl.lit(every_label) | pl.col("serious"))
-    # Who was told neither of the warning nor of what came too late must not read that it goes on.
-    begins = again & pl.col("known").is_null() & (pl.col("seq") == pl.when(tells).then("seq").min().over(EPISODE))
+    is_due = (again | (pl.col("label") == "NEW")) & (pl.lit(every_label) | pl.col("serious"))
+    # To one who got neither the warning nor what came too late, the problem is new.
+    begins = again & pl.col("known").is_null() & (pl.col("seq") == pl.when(is_due).then("seq").min().over(EPISODE))
     rows = rows.with_columns(
         pl.when(begins).then(pl.lit("NEW")).when(owed).then(pl.lit("ONGOING")).otherwise("label").alias("label"),
         pl.when(~(owed | begins)).then("reason").alias("reason"),
@@ -106,32 +108,32 @@ def _told(alerts: pl.DataFrame, sent: pl.DataFrame, oldest: datetime, *, every_l
     return (
         rows.filter(pl.lit(every_label) | (counts & pl.col("serious")))
         .with_columns(pl.when(counts).then("rec_id").otherwise(pl.col("rec_id") + moment).alias("notice_id"))
-        # The tick that was to tell it did not, and the next one owes it too: once, as it is now.
+        # The tick that was to send it did not, and the next one owes it too: once, as it is now.
         .sort("snapshot_ts")
         .unique("notice_id", keep="last", maintain_order=True)
     )
 
 
-def _said(recommendations: pl.DataFrame) -> pl.DataFrame:
-    """Select what the notices say of a recommendation."""
+def _select_recommended(recommendations: pl.DataFrame) -> pl.DataFrame:
+    """Select what the notices have of a recommendation."""
     lost = pl.col("resolution").is_in(["OVERRIDDEN", "CAUSED_BY_ACTION"])
     winner = pl.when(lost).then("winner").alias("winner")
-    asked = pl.col("action").alias("asked")
-    return recommendations.select(*UNIT, "snapshot_ts", asked, *_AMOUNTS, "minutes_left", "explanation", winner)
+    action = pl.col("action").alias("recommended_action")
+    return recommendations.select(*UNIT, "snapshot_ts", action, *_AMOUNTS, "minutes_left", "explanation", winner)
 
 
-def _routed(rows: pl.DataFrame, routes: pl.DataFrame, now: datetime) -> pl.DataFrame:
+def _join_channels(rows: pl.DataFrame, routes: pl.DataFrame, now: datetime) -> pl.DataFrame:
     """Repeat the rows for every channel of the most specific routes that take them; channel is null where none does."""
-    active = _active(routes, now).select(*_SCOPE, pl.col("min_severity"), "channel")
+    active = _select_active(routes, now).select(*_SCOPE, pl.col("min_severity"), "channel")
     needs = rows.select(*_SCOPE, "severity").unique()
     levels = []
     for level, wild in enumerate(product((False, True), repeat=len(_SCOPE))):
-        asked = [
-            (pl.lit(schema.ANY) if any_ else pl.col(name)).alias(f"{name}_asked")
+        scope = [
+            (pl.lit(schema.ANY) if any_ else pl.col(name)).alias(f"{name}_scope")
             for name, any_ in zip(_SCOPE, wild, strict=True)
         ]
-        taken = needs.with_columns(asked).join(
-            active, left_on=[f"{name}_asked" for name in _SCOPE], right_on=_SCOPE, how="inner"
+        taken = needs.with_columns(scope).join(
+            active, left_on=[f"{name}_scope" for name in _SCOPE], right_on=_SCOPE, how="inner"
         )
         levels.append(taken.with_columns(pl.lit(level).alias("level")))
     key = [*_SCOPE, "severity"]
@@ -145,6 +147,6 @@ def _routed(rows: pl.DataFrame, routes: pl.DataFrame, now: datetime) -> pl.DataF
     return rows.join(best, on=key, how="left")
 
 
-def _active(routes: pl.DataFrame, now: datetime) -> pl.DataFrame:
+def _select_active(routes: pl.DataFrame, now: datetime) -> pl.DataFrame:
     begun, ends = pl.col("active_from") <= now, pl.col("active_to")
     return routes.filter(begun, ends.is_null() | (ends > now)).with_columns(pl.col("min_severity").cast(_SEVERITY))

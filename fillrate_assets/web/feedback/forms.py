@@ -33,14 +33,14 @@ class FormError(Exception):
 
 
 def _clean(text: object) -> object:
-    """One spelling of each letter, no invisible control characters, no blanks at the ends."""
+    """Clean a text: one spelling of each letter, no invisible control characters, no blanks at the ends."""
     if not isinstance(text, str):
         return text
     lines = unicodedata.normalize("NFC", text).replace("\r\n", "\n")
     return "".join(c for c in lines if c == "\n" or unicodedata.category(c) != "Cc").strip() or None
 
 
-def _visible(text: object) -> object:
+def _drop_invisible(text: object) -> object:
     """Return a name without what shows nothing: names that look the same are one person's, and none is no name."""
     if not isinstance(text, str):
         return text
@@ -48,25 +48,31 @@ def _visible(text: object) -> object:
     return shown if any(unicodedata.category(c)[0] not in "CMZ" for c in shown) else None
 
 
-def _one_line(text: object) -> object:
+def _join_lines(text: object) -> object:
     return " ".join(text.split()) if isinstance(text, str) else text
 
 
-def _fits(limit: int) -> BeforeValidator:
-    """UTF-16 units are what SQL Server counts."""
+def _limit_length(limit: int) -> BeforeValidator:
+    """Limit a text in UTF-16 units, which SQL Server counts."""
 
-    def checked(text: object) -> object:
+    def check(text: object) -> object:
         if isinstance(text, str) and len(text.encode("utf-16-le")) > 2 * limit:
             msg = "too long"
             raise ValueError(msg)
         return text
 
-    return BeforeValidator(checked)
+    return BeforeValidator(check)
 
 
 # The validators of a field run from the last to the first.
-Name = Annotated[str, _fits(MAX_NAME), BeforeValidator(_one_line), BeforeValidator(_visible), BeforeValidator(_clean)]
-Note = Annotated[str | None, _fits(MAX_NOTE), BeforeValidator(_clean)]
+Name = Annotated[
+    str,
+    _limit_length(MAX_NAME),
+    BeforeValidator(_join_lines),
+    BeforeValidator(_drop_invisible),
+    BeforeValidator(_clean),
+]
+Note = Annotated[str | None, _limit_length(MAX_NOTE), BeforeValidator(_clean)]
 Quantity = Annotated[float | None, Field(ge=0, le=MAX_QUANTITY, allow_inf_nan=False), BeforeValidator(_clean)]
 Id = Annotated[str, Field(pattern=ID)]
 Direction = Literal["OVERFLOW", "STARVATION"]
@@ -117,15 +123,15 @@ _WRONG: Final = {
     "quantity": f"The number must be between 0 and {MAX_QUANTITY:,}.",
     "note": f"The note is too long: {MAX_NOTE} characters at most.",
     "unit_id": "Please pick one of the units.",
-    "direction": "Please say whether it was too full or too empty.",
-    "when": "Please say when it began.",
+    "direction": "Please choose whether it was too full or too empty.",
+    "when": "Please type when it began.",
 }
 
 F = TypeVar("F", bound=Form)
 
 
-def parsed(form: type[F], sent: Mapping[str, str]) -> F:
-    """Return a form as it was meant.
+def parse_form(form: type[F], sent: Mapping[str, str]) -> F:
+    """Parse a form as it was meant.
 
     Raises:
         FormError: a field is missing, too long or makes no sense.

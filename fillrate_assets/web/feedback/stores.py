@@ -43,16 +43,16 @@ class Recorder:
         self._answers = answers
         self._one_at_a_time = Lock()
 
-    def last(self, rec_id: str, responder: str) -> Mapping[str, Any] | None:
+    def find_last(self, rec_id: str, responder: str) -> Mapping[str, Any] | None:
         """Return the row of `FEEDBACK` that counts, if there is one."""
         rows = self._answers.read_answers(rec_id, responder).sort("answered_at")
         return rows.row(-1, named=True) if rows.height else None
 
     def record(self, row: Mapping[str, Any]) -> bool:
-        """Store a row of `FEEDBACK`, unless it says what its responder said last; return whether it did."""
+        """Store a row of `FEEDBACK`, unless it is what its responder answered last; return whether it did."""
         # A double tap posts twice at once: without this, both would find nothing and both would be stored.
         with self._one_at_a_time:
-            last = self.last(row["rec_id"], row["responder"])
+            last = self.find_last(row["rec_id"], row["responder"])
             if last is not None and {**last, "answered_at": None} == {**row, "answered_at": None}:
                 return False
             return self._answers.add_feedback(row)

@@ -81,17 +81,17 @@ TABLE: Final = {
     "worse than the peak: at once": ("WARN ACT EMERGENCY", "NEW ONGOING(ESCALATED) ONGOING(ESCALATED)"),
     "as bad as the peak, after it was less: window": ("EMERGENCY ACT ACT ACT", "NEW WINDOW WINDOW ONGOING"),
     "an emergency that returns is told within the window": ("EMERGENCY ACT EMERGENCY", "NEW WINDOW ONGOING"),
-    "lost: kept back, and new when it surfaces": (
+    "lost: suppressed, and new when it surfaces": (
         "OVERRIDDEN OVERRIDDEN ACT ACT",
         "SUBSUMED_BY SUBSUMED_BY NEW WINDOW",
     ),
-    "lost while open: kept back, goes on later": (
+    "lost while open: suppressed, goes on later": (
         "ACT OVERRIDDEN OVERRIDDEN ACT",
         "NEW SUBSUMED_BY SUBSUMED_BY ONGOING",
     ),
     "lost and clear: never told": ("OVERRIDDEN CLEAR CLEAR ACT", "SUBSUMED_BY CLEARING CLEARED NEW"),
     "a lost emergency is told": ("OVERRIDDEN_EMERGENCY OVERRIDDEN_EMERGENCY", "NEW ONGOING"),
-    "our own throttle's consequence is kept back": ("CAUSED_BY_ACTION ACT", "CONSEQUENCE_OF NEW"),
+    "our own throttle's consequence is suppressed": ("CAUSED_BY_ACTION ACT", "CONSEQUENCE_OF NEW"),
     "between: hysteresis, and the clear ticks start again": (
         "ACT CLEAR HYSTERESIS CLEAR CLEAR",
         "NEW CLEARING HYSTERESIS CLEARING CLEARED",
@@ -127,13 +127,13 @@ TABLE: Final = {
     "no tick for 60 minutes: goes on": (f"ACT {MISSED} ACT", f"NEW {NO_ROWS} ONGOING"),
     "no tick for more than 60 minutes: new": (f"ACT {MISSED} - ACT", f"NEW {NO_ROWS} . NEW(HISTORY_GAP)"),
     "an emergency after the gap: new": (f"ACT {MISSED} - EMERGENCY", f"NEW {NO_ROWS} . NEW(HISTORY_GAP)"),
-    "lost after the gap: kept back, and new when it surfaces": (
+    "lost after the gap: suppressed, and new when it surfaces": (
         f"ACT {MISSED} - OVERRIDDEN ACT",
         f"NEW {NO_ROWS} . SUBSUMED_BY NEW",
     ),
     "clear after the gap: expired": (f"ACT {MISSED} - CLEAR CLEAR", f"NEW {NO_ROWS} . EXPIRED_NO_DATA ."),
     "unknown and missed ticks add up": (f"ACT UNKNOWN {MISSED} CLEAR", f"NEW DATA_STALE {NO_ROWS} EXPIRED_NO_DATA"),
-    "reopened within the window: kept back until it has elapsed": (
+    "reopened within the window: suppressed until it has elapsed": (
         "ACT ACT ACT ACT CLEAR CLEAR ACT ACT",
         "NEW WINDOW WINDOW ONGOING CLEARING CLEARED NEW WINDOW",
     ),
@@ -151,7 +151,7 @@ def test_the_state_table(said: str, expected: str) -> None:
 
 
 REOPENED: Final = {
-    "as bad: kept back until the window has elapsed": ("ACT CLEAR CLEAR ACT ACT", "NEW CLEARING CLEARED {} NEW"),
+    "as bad: suppressed until the window has elapsed": ("ACT CLEAR CLEAR ACT ACT", "NEW CLEARING CLEARED {} NEW"),
     "worse: told at once": ("WARN CLEAR CLEAR ACT", "NEW CLEARING CLEARED NEW"),
     "an emergency: told at once": ("ACT CLEAR CLEAR EMERGENCY", "NEW CLEARING CLEARED NEW"),
     "clear again before it was told": (
@@ -159,7 +159,7 @@ REOPENED: Final = {
         "NEW CLEARING CLEARED {} CLEARING CLEARED",
     ),
     "as a warning: told when the window has elapsed": ("ACT CLEAR CLEAR WARN WARN", "NEW CLEARING CLEARED {} NEW"),
-    "kept back, then worse": ("WARN CLEAR CLEAR WARN ACT", "NEW CLEARING CLEARED {} NEW"),
+    "suppressed, then worse": ("WARN CLEAR CLEAR WARN ACT", "NEW CLEARING CLEARED {} NEW"),
 }
 
 
@@ -179,7 +179,7 @@ def test_windows_by_action(action: str, window: int) -> None:
 
 
 def test_flapping_keeps_a_reopening_back_for_two_windows() -> None:
-    """The third opening is at tick 6; the problem was last told at tick 3."""
+    """The third opening is at tick 6; the last notice was at tick 3."""
     said = "ACT CLEAR CLEAR ACT CLEAR CLEAR ACT ACT ACT ACT"
     assert told(replayed(said), 10)[6:] == ["FLAPPING", "FLAPPING", "FLAPPING", "NEW"]
 

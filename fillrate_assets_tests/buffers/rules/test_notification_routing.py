@@ -62,7 +62,7 @@ TOLD: Final[dict[str, tuple[Row, bool]]] = {
     "goes on": ({"label": "ONGOING", "seq": 2}, True),
     "emergency": ({"severity": "EMERGENCY"}, True),
     "warning": ({"severity": "WARN", "peak_notified_severity": "WARN"}, False),
-    "kept back": ({"label": "SUPPRESSED", "reason": "HYSTERESIS"}, False),
+    "suppressed": ({"label": "SUPPRESSED", "reason": "HYSTERESIS"}, False),
     "not told yet": ({"label": "SUPPRESSED", "reason": "SUBSUMED_BY", "seq": 0, "peak_notified_severity": None}, False),
     "cleared, never told": ({**CLEARED, "seq": 0, "peak_notified_severity": None}, False),
 }
@@ -118,7 +118,7 @@ def test_what_no_tick_told_in_time_is_told_with_the_next() -> None:
 
 @pytest.mark.parametrize("routes", [DEFAULT, buffers_frames.make_routes()], ids=["a route", "no route"])
 def test_what_two_ticks_owe_is_told_once_as_it_is_now(routes: pl.DataFrame) -> None:
-    """The tick that made it NEW told nobody, or nobody took it, and it is not ten minutes old at the next one."""
+    """The tick that made it NEW sent nothing, or no one took it, and it is not ten minutes old at the next one."""
     both = noticed({}, SUPPRESSED, routes=routes)
     assert [rows.select("notice_id", "label", "snapshot_ts").rows() for rows in both if rows.height] == [
         [("W1_PICK_TOTAL.OVERFLOW.MOVE_STAFF.1.1", "NEW", make_tick(1))]
@@ -178,7 +178,7 @@ def test_quantities_are_those_of_the_alerts_own_action() -> None:
     ("throttle", "what"),
     [
         ({"quantity": 700.0}, "Release the throttle step by step: at most 700 packages/hour for now."),
-        ({"action": None, "quantity": None}, "The throttle can be released."),
+        ({"action": None, "quantity": None}, "Release the throttle."),
     ],
 )
 def test_a_throttle_that_is_cleared_is_released_as_far_as_the_tick_recommends(throttle: Row, what: str) -> None:
@@ -311,7 +311,7 @@ WHAT: Final[dict[str, tuple[Row, str]]] = {
         {"action": "REBALANCE", "quantity": None, "until_ts": None, "target_unit": None},
         "Divert packages from INDUCT (quantity unknown).",
     ),
-    "nobody is left to move": ({"quantity": 0, "until_ts": None}, "Move nobody from INDUCT to PICK."),
+    "no one is left to move": ({"quantity": 0, "until_ts": None}, "Move no one from INDUCT to PICK."),
     "lost to another": (
         {"quantity": None, "winner": "W1_PACK_TOTAL OVERFLOW"},
         "Its own action gave way to W1_PACK_TOTAL OVERFLOW.",
@@ -325,7 +325,7 @@ WHAT: Final[dict[str, tuple[Row, str]]] = {
         "Open a lane for packages of W1_PICK_TOTAL (quantity unknown).",
     ),
     "check the data": ({"action": "CHECK_DATA", "source_unit": "OCCUPANCY"}, "Check the data of OCCUPANCY."),
-    "cleared": ({"label": "CLEARED"}, "Moved associates can go back."),
+    "cleared": ({"label": "CLEARED"}, "Send the moved associates back."),
 }
 
 
@@ -346,11 +346,11 @@ HEADINGS: Final[list[tuple[Row, str]]] = [
     ({"minutes_left": None, "direction": "STARVATION"}, "ACT, new: W1_PICK_TOTAL, starvation"),
     (
         {"severity": "EMERGENCY", "label": "ONGOING", "reason": "ESCALATED"},
-        "EMERGENCY, still (worse than when last told): W1_PICK_TOTAL, overflow in 4 min",
+        "EMERGENCY, still (worse than at the last notice): W1_PICK_TOTAL, overflow in 4 min",
     ),
     (
         {"label": "SUPPRESSED", "reason": "WINDOW"},
-        "ACT, kept back (it was told shortly before): W1_PICK_TOTAL, overflow in 4 min",
+        "ACT, suppressed (notified shortly before): W1_PICK_TOTAL, overflow in 4 min",
     ),
     ({"label": "CLEARED", "minutes_left": None}, "Cleared: W1_PICK_TOTAL, overflow"),
     ({"direction": "DATA", "minutes_left": None}, "ACT, new: W1_PICK_TOTAL, no usable data"),
@@ -365,7 +365,7 @@ def test_the_heading_says_how_urgent_what_and_where(notice: Row, heading: str) -
 @pytest.mark.parametrize("reason", schema.REASONS)
 def test_every_reason_has_words(reason: str) -> None:
     heading = worded({"label": "SUPPRESSED", "reason": reason}).sections[0].heading
-    assert "kept back (" in heading
+    assert "suppressed (" in heading
     assert reason not in heading
 
 
@@ -416,7 +416,7 @@ def test_the_most_urgent_comes_first_whatever_the_order() -> None:
     for order in (rows, rows[::-1]):
         message = worded(*order)
         assert [entry.heading.partition(": ")[2][0] for entry in message.sections] == list("ABCDEF")
-        assert message.subject == "W1 Chicago West, 09:00 CDT: 1 emergency, 3 to act on, 1 cleared, 1 kept back"
+        assert message.subject == "W1 Chicago West, 09:00 CDT: 1 emergency, 3 to act on, 1 cleared, 1 suppressed"
 
 
 def test_what_to_do_is_said_once_and_at_the_warehouses_own_time() -> None:
