@@ -22,8 +22,8 @@ from fillrate_assets.storage.database import Database
 from fillrate_assets_tests.fixtures import cloud
 from fillrate_assets_tests.fixtures.cloud import Cloud
 from fillrate_assets_tests.fixtures.home import Home
-from fillrate_assets_tests.fixtures.instances import in_memory
-from fillrate_assets_tests.fixtures.postgres import Postgres, running
+from fillrate_assets_tests.fixtures.instances import open_in_memory
+from fillrate_assets_tests.fixtures.postgres import Postgres, run_postgres
 from fillrate_assets_tests.fixtures.templates import make_once
 
 ROOT = Path(__file__).parent.parent
@@ -71,7 +71,7 @@ def without_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test sees the settings of whoever runs it."""
+    """No test reads the settings of the account that runs it."""
     without_environment(monkeypatch)
 
 
@@ -86,7 +86,7 @@ def _make_network(factory: pytest.TempPathFactory, name: str, network: Network) 
 
 def _publish(factory: pytest.TempPathFactory, name: str, template: Path) -> Path:
     def make(directory: Path) -> None:
-        with pytest.MonkeyPatch.context() as monkeypatch, in_memory() as instance:
+        with pytest.MonkeyPatch.context() as monkeypatch, open_in_memory() as instance:
             without_environment(monkeypatch)
             home = Home(copied(template, directory))
             for dc in home.network.dc_codes:
@@ -124,7 +124,7 @@ def undisturbed(network_template: Path, tmp_path_factory: pytest.TempPathFactory
     """What a run leaves that nothing disturbs."""
 
     def make(directory: Path) -> None:
-        with pytest.MonkeyPatch.context() as monkeypatch, in_memory() as instance:
+        with pytest.MonkeyPatch.context() as monkeypatch, open_in_memory() as instance:
             without_environment(monkeypatch)
             before = Home(copied(network_template, directory / "before"))
             before.run(instance, DC, DAYS[0], DAYS[-1])
@@ -164,8 +164,8 @@ def published_home(published_template: Path, tmp_path: Path) -> Home:
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
-    """A PostgreSQL server; it forgets on a crash what tests do not need to keep."""
-    with running({"fsync": "off", "max_connections": "50"}) as server:
+    """A PostgreSQL server; it forgets on a crash what no test needs afterwards."""
+    with run_postgres({"fsync": "off", "max_connections": "50"}) as server:
         yield server
 
 
@@ -190,7 +190,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> RecordStore:
 @pytest.fixture(scope="session")
 def aws_emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     """A local AWS for the whole session; tests use names of their own in it."""
-    with cloud.running(tmp_path_factory.mktemp("aws")) as made:
+    with cloud.run_cloud(tmp_path_factory.mktemp("aws")) as made:
         yield made
 
 
@@ -205,8 +205,8 @@ def aws(aws_emulator: Cloud, _own_environment: None, monkeypatch: pytest.MonkeyP
 _BUSY = [("ThrottlingException", 400), ("InternalError", 500), ("SlowDown", 503)]
 
 
-def _instead(aws: Cloud, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
-    """Another endpoint in the emulator's place, asked once."""
+def _serve_instead(aws: Cloud, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    """Another endpoint in the emulator's place, requested once."""
     assert url != aws.endpoint
     monkeypatch.setenv("AWS_ENDPOINT_URL", url)
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
@@ -215,29 +215,29 @@ def _instead(aws: Cloud, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
 @pytest.fixture(params=_BUSY, ids=[code for code, _ in _BUSY])
 def busy_aws(request: pytest.FixtureRequest, aws: Cloud, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """An AWS that is too busy to answer."""
-    with cloud.answering(*request.param) as url:
-        _instead(aws, monkeypatch, url)
+    with cloud.serve_error(*request.param) as url:
+        _serve_instead(aws, monkeypatch, url)
         yield
 
 
 @pytest.fixture
 def denying_aws(aws: Cloud, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """An AWS that denies everything."""
-    with cloud.answering("AccessDenied", 403) as url:
-        _instead(aws, monkeypatch, url)
+    with cloud.serve_error("AccessDenied", 403) as url:
+        _serve_instead(aws, monkeypatch, url)
         yield
 
 
 @pytest.fixture
 def absent_aws(aws: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An AWS that cannot be reached: nobody listens on port 1."""
-    _instead(aws, monkeypatch, "http://127.0.0.1:1")
+    """An AWS that cannot be reached: nothing listens on port 1."""
+    _serve_instead(aws, monkeypatch, "http://127.0.0.1:1")
 
 
 @pytest.fixture
 def instance() -> Iterator[dg.DagsterInstance]:
     """A Dagster instance in memory."""
-    with in_memory() as made:
+    with open_in_memory() as made:
         yield made
 
 

@@ -83,7 +83,7 @@ UPSTREAM = {
     "tick_health": {"buffer_alerts"},
 }
 HEALTH = {"platform_health", "tick_health"}
-"""What standing checks hang on; nothing materializes it."""
+"""What health checks hang on; nothing materializes it."""
 CHECKS = {
     "buffer_alerts.alerts_have_route": False,
     "buffer_recommendations.unknown_units_not_reported_clear": True,
@@ -112,7 +112,7 @@ def defs(tmp_path: Path) -> dg.Definitions:
     return build_defs(settings.load(home=tmp_path / "home"))
 
 
-def _specs(defs: dg.Definitions) -> dict[str, dg.AssetSpec]:
+def _list_specs(defs: dg.Definitions) -> dict[str, dg.AssetSpec]:
     return {spec.key.path[-1]: spec for spec in defs.resolve_all_asset_specs()}
 
 
@@ -142,7 +142,7 @@ def test_loading_needs_no_network(tmp_path: Path) -> None:
 
 
 def test_the_assets_are_these_and_each_says_what_made_of_whom(defs: dg.Definitions) -> None:
-    specs = _specs(defs)
+    specs = _list_specs(defs)
     assert {name: spec.kinds for name, spec in specs.items()} == {**ASSETS, **{name: set() for name in HEALTH}}
     assert {name: {dep.asset_key.path[-1] for dep in spec.deps} for name, spec in specs.items()} == UPSTREAM
     assert {name for name, spec in specs.items() if not spec.partitions_def} == {"items", *HEALTH}
@@ -155,7 +155,7 @@ def test_the_assets_are_these_and_each_says_what_made_of_whom(defs: dg.Definitio
 
 
 def test_every_asset_shows_its_columns_with_units(defs: dg.Definitions) -> None:
-    for name, spec in [(name, spec) for name, spec in _specs(defs).items() if name not in HEALTH]:
+    for name, spec in [(name, spec) for name, spec in _list_specs(defs).items() if name not in HEALTH]:
         shown = spec.metadata["dagster/column_schema"]
         assert isinstance(shown, dg.TableSchema)
         frame = TABLES[name]
@@ -164,8 +164,8 @@ def test_every_asset_shows_its_columns_with_units(defs: dg.Definitions) -> None:
             column.nullable for column in frame.columns
         ]
         units = [column.unit for column in frame.columns]
-        told = [str(column.description) for column in shown.columns]
-        assert all(text.endswith(f"[{unit}]") for text, unit in zip(told, units, strict=True) if unit)
+        descriptions = [str(column.description) for column in shown.columns]
+        assert all(text.endswith(f"[{unit}]") for text, unit in zip(descriptions, units, strict=True) if unit)
 
 
 def test_the_checks_are_these_and_those_of_contracts_block(defs: dg.Definitions) -> None:
@@ -208,17 +208,17 @@ def test_the_health_checks_run_once_a_day_and_are_no_part_of_the_main_job(defs: 
     )
     assert schedule.default_status == dg.DefaultScheduleStatus.STOPPED
     names = {"complete_by_deadline", "fresh_sources", "no_day_left_behind"}
-    standing, main = (
+    health, main = (
         {node.name.partition("__")[2] or node.name for node in defs.resolve_job_def(name).nodes}
         for name in ("health_checks", JOB)
     )
-    assert standing == {f"platform_health_{name}" for name in names}
-    assert not standing & main
+    assert health == {f"platform_health_{name}" for name in names}
+    assert not health & main
 
 
 def test_kinds_follow_the_systems(tmp_path: Path) -> None:
     made = settings.load(home=tmp_path, sources__order_system_url="oracle+oracledb://reader@orders/orders")
-    specs = _specs(build_defs(made))
+    specs = _list_specs(build_defs(made))
     assert (specs["orders"].kinds, specs["items"].kinds) == ({"oracle", "polars"}, {"oracle", "polars"})
     assert specs["shipments"].kinds == {"sqlite", "polars"}
 
@@ -235,10 +235,10 @@ def test_wrong_settings_stop_the_definitions_with_one_clear_failure(monkeypatch:
         build_defs(settings.load())
 
 
-@pytest.mark.parametrize(("env", "told"), [("dev", True), ("prod", False)])
-def test_the_environment_says_how_much_is_logged(tmp_path: Path, env: str, told: bool) -> None:  # noqa: FBT001 - a case
+@pytest.mark.parametrize(("env", "shown"), [("dev", True), ("prod", False)])
+def test_the_environment_says_how_much_is_logged(tmp_path: Path, env: str, shown: bool) -> None:  # noqa: FBT001 - a case
     build_defs(settings.load(home=tmp_path / "home", env=env))
-    assert logging.getLogger("fillrate.sql").isEnabledFor(logging.DEBUG) is told
+    assert logging.getLogger("fillrate.sql").isEnabledFor(logging.DEBUG) is shown
     assert logging.getLogger("fillrate.sql").isEnabledFor(logging.INFO)
 
 

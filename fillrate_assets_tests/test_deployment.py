@@ -53,13 +53,13 @@ DC: Final = SMALL.dc_codes[0]
 DAYS: Final = [SMALL.first + timedelta(days=number) for number in range(4)]
 
 
-def _yaml(path: Path) -> dict[str, Any]:
+def _read_yaml(path: Path) -> dict[str, Any]:
     loaded = yaml.safe_load(path.read_text())
     assert isinstance(loaded, dict)
     return loaded
 
 
-def _example(text: str) -> dict[str, str]:
+def _read_example(text: str) -> dict[str, str]:
     """The variables of a part of the example."""
     return {name: value or "" for name, value in dotenv_values(stream=StringIO(text), interpolate=False).items()}
 
@@ -67,7 +67,7 @@ def _example(text: str) -> dict[str, str]:
 @pytest.fixture(params=sorted(ENVIRONMENTS))
 def as_in_the_example(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """The environment that the example describes, as this process's; its name."""
-    for name, value in _example(EXAMPLE.read_text()).items():
+    for name, value in _read_example(EXAMPLE.read_text()).items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("FILLRATE_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("FILLRATE_ENV", request.param)
@@ -75,7 +75,7 @@ def as_in_the_example(request: pytest.FixtureRequest, tmp_path: Path, monkeypatc
 
 
 def test_the_example_names_every_setting_and_no_other() -> None:
-    named = {name for name in _example(EXAMPLE.read_text()) if name.startswith("FILLRATE_")}
+    named = {name for name in _read_example(EXAMPLE.read_text()) if name.startswith("FILLRATE_")}
     assert named == {setting.variable for setting in settings.list_settings()}
 
 
@@ -91,18 +91,18 @@ def test_the_example_is_one_of_a_server(as_in_the_example: str) -> None:
 def test_what_the_example_says_may_be_left_out_is_the_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     default = settings.load(home=tmp_path)
     _, optional = EXAMPLE.read_text().split(OF_SERVERS)
-    shown = {name: value for name, value in _example(optional).items() if name.startswith("FILLRATE_")}
+    shown = {name: value for name, value in _read_example(optional).items() if name.startswith("FILLRATE_")}
     for name, value in shown.items():
         monkeypatch.setenv(name, value)
     assert settings.load(home=tmp_path) == default
     assert len(shown) > 10
 
 
-def test_compose_asks_for_nothing_that_the_example_does_not_name() -> None:
+def test_compose_needs_nothing_that_the_example_does_not_name() -> None:
     text = (DEPLOY / "compose.yaml").read_text()
-    asked = set(re.findall(r"(?<!\$)\$\{(\w+)", text))
-    assert asked <= set(_example(EXAMPLE.read_text()))
-    given = _yaml(DEPLOY / "compose.yaml")["x-platform"]["environment"]
+    needed = set(re.findall(r"(?<!\$)\$\{(\w+)", text))
+    assert needed <= set(_read_example(EXAMPLE.read_text()))
+    given = _read_yaml(DEPLOY / "compose.yaml")["x-platform"]["environment"]
     wanted = set(re.findall(r"env: (\w+)", (DEPLOY / "dagster.yaml").read_text()))
     assert wanted == set(given)
 
@@ -116,7 +116,7 @@ def test_the_definitions_load_in_each_environment() -> None:
 def test_the_definitions_validate_without_a_network(tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text(NO_NETWORK)
     env = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
-    command = [_program("dagster"), "definitions", "validate", "--workspace", str(ROOT / "workspace.yaml")]
+    command = [_find_program("dagster"), "definitions", "validate", "--workspace", str(ROOT / "workspace.yaml")]
     done = subprocess.run(  # noqa: S603 - Dagster's own program
         command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False, timeout=PATIENCE_SECONDS
     )
@@ -127,7 +127,8 @@ def test_the_definitions_validate_without_a_network(tmp_path: Path) -> None:
 
 def test_every_instance_queues_and_watches_runs_alike() -> None:
     embedded, server, plus = (
-        _yaml(path) for path in (ROOT / "dagster.yaml", DEPLOY / "dagster.yaml", DEPLOY / "deployment_settings.yaml")
+        _read_yaml(path)
+        for path in (ROOT / "dagster.yaml", DEPLOY / "dagster.yaml", DEPLOY / "deployment_settings.yaml")
     )
     for name in ("run_coordinator", "run_monitoring", "concurrency", "telemetry", "nux"):
         assert server.get(name) == embedded.get(name), name
@@ -136,13 +137,13 @@ def test_every_instance_queues_and_watches_runs_alike() -> None:
 
 
 def test_every_deployment_loads_the_same_code() -> None:
-    (embedded,) = _yaml(ROOT / "workspace.yaml")["load_from"]
-    (served,) = _yaml(DEPLOY / "workspace.yaml")["load_from"]
-    (plus,) = _yaml(ROOT / "dagster_cloud.yaml")["locations"]
+    (embedded,) = _read_yaml(ROOT / "workspace.yaml")["load_from"]
+    (served,) = _read_yaml(DEPLOY / "workspace.yaml")["load_from"]
+    (plus,) = _read_yaml(ROOT / "dagster_cloud.yaml")["locations"]
     module, location = embedded["python_module"]["module_name"], embedded["python_module"]["location_name"]
     assert served["grpc_server"]["location_name"] == plus["location_name"] == location
     assert plus["code_source"] == {"module_name": module}
-    code = _yaml(DEPLOY / "compose.yaml")["services"]["code"]
+    code = _read_yaml(DEPLOY / "compose.yaml")["services"]["code"]
     command = re.findall(r'"([^"]+)"', (DEPLOY / "Dockerfile").read_text().split("CMD ")[1])
     assert command[command.index("--module-name") + 1] == module
     assert command[command.index("--port") + 1] == str(served["grpc_server"]["port"]) == code["healthcheck"]["test"][-1]
@@ -162,32 +163,32 @@ def served(
         "AWS_DEFAULT_REGION": aws.environment["AWS_REGION"],
         "DAGSTER_HOME": str(dagster_home),
         "DAGSTER_POSTGRES_URL": state.render_as_string(hide_password=False),
-        "DAGSTER_LOGS_BUCKET": aws.bucket(),
+        "DAGSTER_LOGS_BUCKET": aws.create_bucket(),
         "DAGSTER_LOGS_PREFIX": "dagster/dev",
         "DAGSTER_EVENT_BATCH_SIZE": "1000",
         "FILLRATE_ENV": "dev",
         "FILLRATE_HOME": str(home),
         "FILLRATE_STORAGE__RECORD_STORE_URL": postgres.create_database(f"records {uuid4()}"),
-        "FILLRATE_STORAGE__LAKE_ROOT": f"s3://{aws.bucket()}/lake",
+        "FILLRATE_STORAGE__LAKE_ROOT": f"s3://{aws.create_bucket()}/lake",
         "PYTHONPATH": str(ROOT),
     }
     embedded = Home(home)
     masters = embedded.store.read_dcs(), embedded.store.read_waivers()
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    _said(_program("dagster"), "instance", "migrate")
-    assert _said(sys.executable, "-c", UPGRADE) == "the record store is up to date\n"
+    _run(_find_program("dagster"), "instance", "migrate")
+    assert _run(sys.executable, "-c", UPGRADE) == "the record store is up to date\n"
     made = Home(home)
     made.store.add_dcs(masters[0])
     made.store.add_waivers(masters[1])
     return made
 
 
-def _program(name: str) -> str:
+def _find_program(name: str) -> str:
     return str(Path(sys.executable).with_name(name))
 
 
-def _said(*command: str) -> str:
+def _run(*command: str) -> str:
     """What a program says that has to succeed."""
     done = subprocess.run(  # noqa: S603 - Dagster's own programs
         command, cwd=os.environ["DAGSTER_HOME"], capture_output=True, text=True, check=False, timeout=PATIENCE_SECONDS
@@ -197,11 +198,11 @@ def _said(*command: str) -> str:
 
 
 @contextmanager
-def _running(name: str, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+def _start(name: str, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
     """A program of Dagster, until the block ends."""
     directory = Path(os.environ["DAGSTER_HOME"])
     with (directory / f"{name}.log").open("wb") as log:
-        process = subprocess.Popen([_program(name), *arguments], stdout=log, stderr=log, cwd=directory)  # noqa: S603 - as above
+        process = subprocess.Popen([_find_program(name), *arguments], stdout=log, stderr=log, cwd=directory)  # noqa: S603 - as above
         try:
             yield process
         finally:
@@ -212,7 +213,7 @@ def _running(name: str, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
                 process.kill()
 
 
-def _until(done: Callable[[], bool], *processes: subprocess.Popen[bytes]) -> None:
+def _wait_until(done: Callable[[], bool], *processes: subprocess.Popen[bytes]) -> None:
     """Wait for something that the processes bring about."""
 
     def read_logs() -> list[str]:
@@ -235,17 +236,17 @@ def server(served: Home) -> Iterator[dg.DagsterInstance]:
     """The code location and the daemon as deploy/compose.yaml starts them; their instance."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = str(free.getsockname()[1])
-    workspace = _yaml(DEPLOY / "workspace.yaml")
+    workspace = _read_yaml(DEPLOY / "workspace.yaml")
     workspace["load_from"][0]["grpc_server"] |= {"host": "127.0.0.1", "port": int(port)}
     (Path(os.environ["DAGSTER_HOME"]) / "workspace.yaml").write_text(yaml.safe_dump(workspace))
     listening = ("api", "grpc", "--host", "127.0.0.1", "--port", port, "--module-name", "fillrate_assets.definitions")
-    health = [_program("dagster"), "api", "grpc-health-check", "--port", port]
-    with _running("dagster", *listening) as code, dg.DagsterInstance.get() as instance:
+    health = [_find_program("dagster"), "api", "grpc-health-check", "--port", port]
+    with _start("dagster", *listening) as code, dg.DagsterInstance.get() as instance:
         instance.add_dynamic_partitions("dc", served.store.read_dcs()["dc"].to_list())
         # As the compose file asks, but not before there is something to ask: each time is a new interpreter.
-        _until(lambda: _listens(int(port)), code)
-        _until(lambda: subprocess.run(health, check=False, timeout=PATIENCE_SECONDS).returncode == 0, code)  # noqa: S603 - as above
-        with _running("dagster-daemon", "run", "--workspace", "workspace.yaml") as daemon:
+        _wait_until(lambda: _listens(int(port)), code)
+        _wait_until(lambda: subprocess.run(health, check=False, timeout=PATIENCE_SECONDS).returncode == 0, code)  # noqa: S603 - as above
+        with _start("dagster-daemon", "run", "--workspace", "workspace.yaml") as daemon:
             yield instance
             assert daemon.poll() is None
         assert code.poll() is None
@@ -256,8 +257,8 @@ def test_a_run_goes_through_the_queue_of_a_server_to_its_systems(
 ) -> None:
     tags = json.dumps(partitions.make_range_tags(DC, DAYS[0], DAYS[-1]))
     run_id = str(uuid4())
-    _said(
-        _program("dagster"),
+    _run(
+        _find_program("dagster"),
         "job",
         "launch",
         "--workspace",
@@ -270,12 +271,12 @@ def test_a_run_goes_through_the_queue_of_a_server_to_its_systems(
         run_id,
     )
 
-    def ended() -> bool:
+    def has_ended() -> bool:
         run = server.get_run_by_id(run_id)
         return run is not None and run.is_finished
 
-    _until(ended)
-    _said(_program("dagster-daemon"), "liveness-check")
+    _wait_until(has_ended)
+    _run(_find_program("dagster-daemon"), "liveness-check")
     run = server.get_run_by_id(run_id)
     assert run is not None
     assert run.status == dg.DagsterRunStatus.SUCCESS, [entry.user_message for entry in server.all_logs(run_id)][-20:]
@@ -284,25 +285,27 @@ def test_a_run_goes_through_the_queue_of_a_server_to_its_systems(
     assert {dc for dc, *_ in served.read_stored()["lost_cases"]} == {DC}
     bucket, place = served.settings.storage.lake_root.removeprefix("s3://").split("/", 1)
     assert place == "lake/dev"
-    assert {key.split("/")[1] for key in aws.keys(bucket)} == {"dev"}
-    logs = aws.keys(os.environ["DAGSTER_LOGS_BUCKET"])
+    assert {key.split("/")[1] for key in aws.list_keys(bucket)} == {"dev"}
+    logs = aws.list_keys(os.environ["DAGSTER_LOGS_BUCKET"])
     assert logs
     assert all(key.startswith(f"dagster/dev/storage/{run_id}/compute_logs/") for key in logs)
-    said = "".join(_log(aws, key) for key in logs)
+    said = "".join(_read_log(aws, key) for key in logs)
     assert "published_records" in said
     assert "storing event batch" not in said
 
-    # What the platform logs is in the log of the run, since this environment tells so much.
+    # What the platform logs is in the log of the run, since this environment logs so much.
     assert any(entry.user_message.startswith("order system: ") for entry in server.all_logs(run_id))
-    assert _transactions(run_id) == dict.fromkeys((asset.key.to_python_identifier() for asset in assets.ASSETS), 1)
+    assert _count_transactions(run_id) == dict.fromkeys(
+        (asset.key.to_python_identifier() for asset in assets.ASSETS), 1
+    )
 
 
-def _log(aws: Cloud, key: str) -> str:
-    body = aws.client("s3").get_object(Bucket=os.environ["DAGSTER_LOGS_BUCKET"], Key=key)["Body"]
+def _read_log(aws: Cloud, key: str) -> str:
+    body = aws.make_client("s3").get_object(Bucket=os.environ["DAGSTER_LOGS_BUCKET"], Key=key)["Body"]
     return str(body.read().decode())
 
 
-def _transactions(run_id: str) -> dict[str, int]:
+def _count_transactions(run_id: str) -> dict[str, int]:
     """In how many transactions the instance stored the materializations of each step."""
     engine = sa.create_engine(os.environ["DAGSTER_POSTGRES_URL"], poolclass=sa.NullPool)
     statement = sa.text(

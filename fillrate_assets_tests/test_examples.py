@@ -22,20 +22,20 @@ DATA: Final = Path(os.environ.get("FILLRATE_TEST_DATA", "absent"))
 LOADED_AT: Final = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def _calculated(directory: Path) -> Calculation:
+def _calculate(directory: Path) -> Calculation:
     return calculate(read_directory(directory, loaded_at=LOADED_AT).inputs)
 
 
-def _service(calculation: Calculation) -> dict[str, object]:
+def _compute_service(calculation: Calculation) -> dict[str, object]:
     return compute_total(calculation.lines.lazy(), calculation.records.lazy()).collect().row(0, named=True)
 
 
-def _short_by_at_most_a_twentieth(lines: pl.DataFrame) -> int:
+def _count_short_by_at_most_a_twentieth(lines: pl.DataFrame) -> int:
     ordered, shipped = pl.col("ordered_cases"), pl.col("shipped_cases")
     return lines.filter(disposition="COUNTED").filter(shipped < ordered, (ordered - shipped) * 20 <= ordered).height
 
 
-def _atliq_shaped(source: Path) -> Path:
+def _write_atliq(source: Path) -> Path:
     source.mkdir()
     customers = [("1", "Rel Fresh", "Surat"), ("2", "Coolblue", "Vadodara")]
     write_csv(
@@ -60,21 +60,21 @@ def _atliq_shaped(source: Path) -> Path:
 
 
 def test_atliq_shaped_files_give_service_per_order_and_not_per_line(tmp_path: Path) -> None:
-    assert atliq.convert(_atliq_shaped(tmp_path / "source"), tmp_path / "in") == 5
-    calculation = _calculated(tmp_path / "in")
+    assert atliq.convert(_write_atliq(tmp_path / "source"), tmp_path / "in") == 5
+    calculation = _calculate(tmp_path / "in")
     assert calculation.rejects.is_empty()
-    got = _service(calculation)
+    got = _compute_service(calculation)
     assert (got["lines"], got["orders"]) == (5, 4)
     assert (got["case_fill_rate"], got["line_fill_rate"]) == (Decimal("0.9720"), Decimal("0.6"))
     assert (got["order_fill_rate"], got["on_time_rate"], got["otif_rate"]) == tuple(
         map(Decimal, ("0.5", "0.75", "0.25"))
     )
-    assert _short_by_at_most_a_twentieth(calculation.lines) == 1
+    assert _count_short_by_at_most_a_twentieth(calculation.lines) == 1
 
 
 def test_atliq_targets_are_by_customer(tmp_path: Path) -> None:
-    atliq.convert(_atliq_shaped(tmp_path / "source"), tmp_path / "in")
-    calculation, targets = _calculated(tmp_path / "in"), read_targets(tmp_path / "in" / "targets.csv")
+    atliq.convert(_write_atliq(tmp_path / "source"), tmp_path / "in")
+    calculation, targets = _calculate(tmp_path / "in"), read_targets(tmp_path / "in" / "targets.csv")
     rows = compute_report(calculation.lines.lazy(), calculation.records.lazy(), ["customer"], targets.lazy()).collect()
     assert rows.select("customer", "otif_rate_target", "otif_rate_gap").rows() == [
         ("1 Rel Fresh", Decimal("0.75"), Decimal(-25)),
@@ -85,9 +85,9 @@ def test_atliq_targets_are_by_customer(tmp_path: Path) -> None:
 @pytest.mark.skipif(not (DATA / "atliq").is_dir(), reason="FILLRATE_TEST_DATA names no folder with AtliQ's data")
 def test_atliq_gives_its_published_service_figures(tmp_path: Path) -> None:
     assert atliq.convert(DATA / "atliq", tmp_path) == 57_096
-    calculation = _calculated(tmp_path)
+    calculation = _calculate(tmp_path)
     assert calculation.rejects.is_empty()
-    got = _service(calculation)
+    got = _compute_service(calculation)
     assert (got["lines"], got["orders"]) == (57_096, 31_729)
     published = {
         "line_fill_rate": "0.6596",
@@ -98,10 +98,10 @@ def test_atliq_gives_its_published_service_figures(tmp_path: Path) -> None:
     }
     assert {name: got[name] for name in published} == {name: Decimal(rate) for name, rate in published.items()}
     # 3,729 with a careless test on floats.
-    assert _short_by_at_most_a_twentieth(calculation.lines) == 4_149
+    assert _count_short_by_at_most_a_twentieth(calculation.lines) == 4_149
 
 
-def _retail(file: Path, rows: list[tuple[str, str, float]]) -> Path:
+def _write_retail(file: Path, rows: list[tuple[str, str, float]]) -> Path:
     content = {
         "InvoiceNo": [invoice for invoice, _, _ in rows],
         "StockCode": [item for _, item, _ in rows],
@@ -117,8 +117,8 @@ def _retail(file: Path, rows: list[tuple[str, str, float]]) -> Path:
 
 def test_retail_shaped_invoices_count_once_and_credits_never(tmp_path: Path) -> None:
     rows = [("1", "A", 6.0), ("1", "A", 6.0), ("1", "A", 7.0), ("C2", "A", -6.0), ("3", "B", -1.0)]
-    assert onlineretail.convert(_retail(tmp_path / "retail.parquet", rows), tmp_path / "in") == 5
-    fates = _calculated(tmp_path / "in").lines.group_by("disposition").len().sort("disposition")
+    assert onlineretail.convert(_write_retail(tmp_path / "retail.parquet", rows), tmp_path / "in") == 5
+    fates = _calculate(tmp_path / "in").lines.group_by("disposition").len().sort("disposition")
     assert fates.rows() == [("COUNTED", 2), ("REJECTED", 2), ("SUPERSEDED", 1)]
 
 
@@ -127,7 +127,7 @@ def test_retail_shaped_invoices_count_once_and_credits_never(tmp_path: Path) -> 
 )
 def test_retail_loses_no_line(tmp_path: Path) -> None:
     lines = onlineretail.convert(DATA / "onlineretail" / "onlineretail.parquet", tmp_path)
-    fates = dict(_calculated(tmp_path).lines.group_by("disposition").len().iter_rows())
+    fates = dict(_calculate(tmp_path).lines.group_by("disposition").len().iter_rows())
     assert sum(fates.values()) == lines == 541_909
     # Its 5,268 exact duplicates; its 10,624 negative quantities but for the 37 that are duplicates themselves.
     assert fates == {"COUNTED": 526_054, "SUPERSEDED": 5_268, "REJECTED": 10_587}

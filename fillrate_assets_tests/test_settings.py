@@ -22,7 +22,7 @@ def home(tmp_path: Path) -> Path:
     return made
 
 
-def _toml(home: Path, *lines: str) -> None:
+def _write_toml(home: Path, *lines: str) -> None:
     (home / "settings.toml").write_text("\n".join(lines))
 
 
@@ -71,7 +71,7 @@ def test_arguments_come_before_the_environment_before_the_file_before_the_defaul
 ) -> None:
     monkeypatch.setenv("FILLRATE_HOME", str(home))
     assert settings.load().sensor.partition_retry_delay_minutes == 15
-    _toml(home, "sensor.partition_retry_delay_minutes = 20", "sensor.watermark_overlap_minutes = 21")
+    _write_toml(home, "sensor.partition_retry_delay_minutes = 20", "sensor.watermark_overlap_minutes = 21")
     assert (settings.load().sensor.partition_retry_delay_minutes, settings.load().sensor.watermark_overlap_minutes) == (
         20,
         21,
@@ -84,18 +84,18 @@ def test_arguments_come_before_the_environment_before_the_file_before_the_defaul
     assert settings.load(sensor__partition_retry_delay_minutes=40).sensor.partition_retry_delay_minutes == 40
 
 
-def test_the_file_of_the_home_that_is_asked_for_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_file_of_the_requested_home_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     homes = [tmp_path / "one", tmp_path / "two"]
     for minutes, home in enumerate(homes, start=1):
         home.mkdir()
-        _toml(home, f"sensor.partition_retry_delay_minutes = {minutes}")
+        _write_toml(home, f"sensor.partition_retry_delay_minutes = {minutes}")
     monkeypatch.setenv("FILLRATE_HOME", str(homes[0]))
     assert settings.load().sensor.partition_retry_delay_minutes == 1
     assert settings.load(home=homes[1]).sensor.partition_retry_delay_minutes == 2
 
 
 def test_names_of_a_source_come_from_the_file_or_the_environment(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    _toml(
+    _write_toml(
         home,
         "[sources.source_tables.order_lines]",
         'name = "OE"',
@@ -110,7 +110,7 @@ def test_names_of_a_source_come_from_the_file_or_the_environment(home: Path, mon
 
 
 @pytest.mark.parametrize(
-    ("lines", "told"),
+    ("lines", "expected"),
     [
         (["health.max_reject_share = 5"], "health.max_reject_share: Input should be less than or equal to 1"),
         (["health.max_missing_share = -0.1"], "health.max_missing_share: Input should be greater than or equal to 0"),
@@ -148,28 +148,28 @@ def test_names_of_a_source_come_from_the_file_or_the_environment(home: Path, mon
         (["retry_minutes 5"], "Expected '=' after a key"),
     ],
 )
-def test_wrong_values_are_one_clear_failure(home: Path, lines: list[str], told: str) -> None:
-    _toml(home, *lines)
+def test_wrong_values_are_one_clear_failure(home: Path, lines: list[str], expected: str) -> None:
+    _write_toml(home, *lines)
     with pytest.raises(PermanentFailure, match="are wrong: ") as raised:
         settings.load(home=home)
     message = str(raised.value)
     assert message.startswith("settings (FILLRATE_* or settings.toml) are wrong: ")
-    assert told in message
+    assert expected in message
     assert "\n" not in message
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "told"),
+    ("name", "value", "expected"),
     [
         ("FILLRATE_HEALTH__MAX_REJECT_SHARE", "many", "health.max_reject_share: Input should be a valid number"),
         ("FILLRATE_SOURCES__SOURCE_TABLES", "{not json", "sources"),
     ],
 )
 def test_wrong_variables_are_one_clear_failure(
-    home: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str, told: str
+    home: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str, expected: str
 ) -> None:
     monkeypatch.setenv(name, value)
-    with pytest.raises(PermanentFailure, match=told):
+    with pytest.raises(PermanentFailure, match=expected):
         settings.load(home=home)
 
 
@@ -226,7 +226,7 @@ def test_settings_do_not_change(home: Path) -> None:
 
 
 def test_an_earlier_day_moves_where_the_partitions_begin_for_good(home: Path) -> None:
-    _toml(home, "sensor.partition_retry_delay_minutes = 20", "[sources.source_tables.items]", 'name = "ITEMS"')
+    _write_toml(home, "sensor.partition_retry_delay_minutes = 20", "[sources.source_tables.items]", 'name = "ITEMS"')
     made = settings.load(home=home)
     earlier = made.first_ship_date.replace(year=2024)
     moved = made.begin_no_later_than(earlier)

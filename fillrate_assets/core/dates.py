@@ -23,7 +23,7 @@ _ISO_ZONE: Final = (
 )
 _ZONE: Final = r"(?i)\s*(Z|UTC|GMT|[+-](?:0\d|1[0-5])(?::?[0-5]\d)?)$"
 _NO_DATE: Final = r"^(?:0+|[0./-]{8,10}(?:[T ][0:.]*)?Z?|9999[./-]?99[./-]?99|(?:0001|1753|1900)0101|99991231)$"
-"""Text that stands for no date, whatever the format: zeros, nines, and the well-known days without separators."""
+"""Text that means no date, whatever the format: zeros, nines, and the well-known days without separators."""
 
 _FIRST: Final = date(1, 1, 1)
 _LAST: Final = date(9999, 12, 31)
@@ -94,7 +94,7 @@ def read_times(value: pl.Expr, source: pl.DataType, conventions: Conventions, dc
 
 
 def is_no_date(value: pl.Expr, source: pl.DataType, conventions: Conventions) -> pl.Expr:
-    """Return whether a value stands for no date at all, such as 1900-01-01 or 00000000."""
+    """Return whether a value means no date at all, such as 1900-01-01 or 00000000."""
     if not conventions.empty_dates:
         return pl.lit(value=False)
     local = _read_moment(value, source, conventions).local.dt.date()
@@ -204,7 +204,7 @@ def _localize(local: pl.Expr, zone: str) -> pl.Expr:
 def _choose_by_dc(
     convert: Callable[[str], pl.Expr], elsewhere: pl.Expr, conventions: Conventions, dc: pl.Expr | None
 ) -> pl.Expr:
-    """Convert by the time zone of each row's DC; where that is not known, take what stands for it."""
+    """Convert by the time zone of each row's DC; where that is not known, take what replaces it."""
     zones = conventions.dc_time_zones
     if dc is None or not zones:
         return elsewhere

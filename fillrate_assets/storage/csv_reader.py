@@ -85,7 +85,7 @@ def name_columns(frame: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
 
 
 def find_doubled(headers: Sequence[str]) -> list[str]:
-    """Find the names that a header has more than once, as `name_columns` told them apart."""
+    """Find the names that a header has more than once, as `name_columns` numbered them."""
     doubled = [name.rpartition(_DOUBLED)[0] for name in headers if _DOUBLED in name and name.endswith(")")]
     return [name for name, count in Counter(doubled).items() if count > 1]
 

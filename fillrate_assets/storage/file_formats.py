@@ -210,11 +210,11 @@ def _decode_binary(column: pl.Series) -> pl.Series:
 
 def _align_types(frames: list[pl.DataFrame]) -> list[pl.DataFrame]:
     """Turn columns that have different types in different files into text."""
-    seen: dict[str, set[pl.DataType]] = {}
+    found: dict[str, set[pl.DataType]] = {}
     for frame in frames:
         for name, dtype in frame.schema.items():
-            seen.setdefault(name, set()).add(dtype)
-    mixed = {name for name, dtypes in seen.items() if len(dtypes) > 1}
+            found.setdefault(name, set()).add(dtype)
+    mixed = {name for name, dtypes in found.items() if len(dtypes) > 1}
     return [
         frame.with_columns(pl.col(name).cast(pl.String) for name in frame.columns if name in mixed) for frame in frames
     ]

@@ -31,7 +31,7 @@ def _make_stock(*rows: dict[str, Any]) -> pl.DataFrame:
 
 def _list_queries(cloud: Cloud, url: str) -> list[str]:
     """List the queries that one warehouse got."""
-    return cloud.queries_of(str(sa.make_url(url).database))
+    return cloud.list_queries(str(sa.make_url(url).database))
 
 
 def test_snapshots_come_back_as_the_contract_types_them(aws: Cloud) -> None:
@@ -39,7 +39,7 @@ def test_snapshots_come_back_as_the_contract_types_them(aws: Cloud) -> None:
         {"on_hand_cases": "12345678901234.0625"},
         {"item": "B", "instock": None, "on_hand_cases": None, "snapshot_at": None},
     )
-    found = InstockWarehouse(aws.warehouse(_make_stock(*rows))).read_snapshots("DC01", DAY, DAY).sort("item")
+    found = InstockWarehouse(aws.create_warehouse(_make_stock(*rows))).read_snapshots("DC01", DAY, DAY).sort("item")
     schema.INSTOCK_SNAPSHOTS.validate(found)
     first, second = found.to_dicts()
     assert (first["dc"], first["ship_date"], first["instock"]) == ("DC01", DAY, "Y")
@@ -50,7 +50,9 @@ def test_snapshots_come_back_as_the_contract_types_them(aws: Cloud) -> None:
 
 def test_all_days_are_read_by_one_query_whose_values_prune(aws: Cloud) -> None:
     days = [DAY + timedelta(days=number) for number in range(6)]
-    url = aws.warehouse(_make_stock(*[{"dc": dc, "snapshot_date": day} for dc in ("DC01", "DC0'2") for day in days]))
+    url = aws.create_warehouse(
+        _make_stock(*[{"dc": dc, "snapshot_date": day} for dc in ("DC01", "DC0'2") for day in days])
+    )
     wanted = [PartitionKey("DC01", days[0]), PartitionKey("DC01", days[4]), PartitionKey("DC0'2", days[5])]
     answer = InstockWarehouse(url).read(wanted)
     assert answer.rows.select("dc", "ship_date").sort("dc", "ship_date").rows() == sorted(wanted)
@@ -63,7 +65,7 @@ def test_all_days_are_read_by_one_query_whose_values_prune(aws: Cloud) -> None:
 
 
 def test_a_date_without_a_snapshot_has_no_rows(aws: Cloud) -> None:
-    found = InstockWarehouse(aws.warehouse(_make_stock({}))).read_snapshots(
+    found = InstockWarehouse(aws.create_warehouse(_make_stock({}))).read_snapshots(
         "DC01", DAY + timedelta(days=1), DAY + timedelta(days=2)
     )
     schema.INSTOCK_SNAPSHOTS.validate(found)
@@ -72,7 +74,7 @@ def test_a_date_without_a_snapshot_has_no_rows(aws: Cloud) -> None:
 
 def test_changes_have_how_many_records_each_day_has_and_when_the_latest_was_taken(aws: Cloud) -> None:
     later = {"item": "B", "snapshot_at": AT + timedelta(hours=1)}
-    url = aws.warehouse(_make_stock({}, later, {"dc": "DC02", "snapshot_at": None}, {"dc": "DC03"}))
+    url = aws.create_warehouse(_make_stock({}, later, {"dc": "DC02", "snapshot_at": None}, {"dc": "DC03"}))
     found = InstockWarehouse(url).read_changes(ChangeWindow(["DC01", "DC02"], None, DAY, DAY))
     assert found.rows() == [("DC01", DAY, AT + timedelta(hours=1), 2), ("DC02", DAY, None, 1)]
     (query,) = _list_queries(aws, url)
@@ -80,7 +82,7 @@ def test_changes_have_how_many_records_each_day_has_and_when_the_latest_was_take
 
 
 def test_unload_is_used_where_the_url_says_so(aws: Cloud) -> None:
-    url = aws.warehouse(_make_stock({}))
+    url = aws.create_warehouse(_make_stock({}))
     # The emulator has no UNLOAD; the query that it got is all there is to check.
     with pytest.raises(FillrateError, match="UNLOAD"):
         InstockWarehouse(f"{url}&unload=true").read_snapshots("DC01", DAY, DAY)

@@ -38,7 +38,7 @@ class _ConnectedError(Exception):
 def store_secret(aws: Cloud) -> StoreSecret:
     def store(text: str) -> str:
         name = f"fillrate/{uuid.uuid4().hex}"
-        aws.client("secretsmanager").create_secret(Name=name, SecretString=text)
+        aws.make_client("secretsmanager").create_secret(Name=name, SecretString=text)
         return name
 
     return store
@@ -88,7 +88,7 @@ def test_a_secret_is_fetched_once_per_process(aws: Cloud, store_secret: StoreSec
     name = store_secret(SECRET)
     url = f"mssql+pymssql://reader:{{secret://{name}}}@{HOST}"
     assert _catch_driver_parameters(url)["password"] == SECRET
-    aws.client("secretsmanager").delete_secret(SecretId=name, ForceDeleteWithoutRecovery=True)
+    aws.make_client("secretsmanager").delete_secret(SecretId=name, ForceDeleteWithoutRecovery=True)
     assert _catch_driver_parameters(url)["password"] == SECRET
     assert _catch_driver_parameters(url.replace("shipping", "other"))["password"] == SECRET
 

@@ -40,7 +40,7 @@ def on_disk(tmp_path: Path) -> Lake:
 
 @pytest.fixture
 def on_s3(aws: Cloud) -> Lake:
-    return Lake(f"s3://{aws.bucket()}/some/lake")
+    return Lake(f"s3://{aws.create_bucket()}/some/lake")
 
 
 @pytest.fixture(params=["on_disk", "on_s3"])
@@ -54,7 +54,7 @@ def files(request: pytest.FixtureRequest, lake: Lake) -> Callable[[], set[str]]:
     """What is stored, as paths below the root."""
     if lake.root.startswith("s3://"):
         cloud: Cloud = request.getfixturevalue("aws")
-        return lambda: {key.removeprefix("some/lake/") for key in cloud.keys(lake.root.split("/")[2])}
+        return lambda: {key.removeprefix("some/lake/") for key in cloud.list_keys(lake.root.split("/")[2])}
     return lambda: {str(file.relative_to(lake.root)) for file in Path(lake.root).rglob("*") if file.is_file()}
 
 

@@ -67,15 +67,15 @@ class Floor:
         return PolicyStore(Database.from_settings(self.settings))
 
     @property
-    def kept(self) -> LakeTickStore:
+    def ticks(self) -> LakeTickStore:
         return LakeTickStore(Lake(self.settings.storage.lake_root), DCS)
 
     @cached_property
     def defs(self) -> dg.Definitions:
         return build_defs(self.settings)
 
-    def open(self, **masters: pl.DataFrame) -> Floor:
-        """Make the systems; masters may differ."""
+    def create(self, **masters: pl.DataFrame) -> Floor:
+        """Create the systems; masters may differ."""
         Database.from_settings(self.settings).upgrade()
         units = [
             {"unit_id": f"{warehouse}_PACK_{unit}", "path": path}
@@ -96,17 +96,17 @@ class Floor:
         return self
 
     def receive(self, at: datetime, levels: Mapping[tuple[str, str], float] | None = None) -> None:
-        """What the feeds tell in the minute before a tick: every path is half full, unless a level is given."""
+        """Append what the feeds report in the minute before a tick: every path is half full, unless given."""
         when = at - timedelta(minutes=1)
         paths = [(warehouse, path) for warehouse in ("W1", "W2") for path in PATHS]
         base = [{"warehouse": warehouse, "path": path, "event_ts": when} for warehouse, path in paths]
         level: dict[tuple[str, str], float] = {**dict.fromkeys(paths, CALM), **(levels or {})}
         people = [{"warehouse": warehouse, "event_ts": when, "headcount_planned": 6.0} for warehouse in ("W1", "W2")]
         windows = [{**row, "window_start": when - timedelta(minutes=5)} for row in base]
-        told = [{**row, "level": level[path]} for row, path in zip(base, paths, strict=True)]
+        levels_now = [{**row, "level": level[path]} for row, path in zip(base, paths, strict=True)]
         self.feeds.append(
             Feeds(
-                feed_rows.make_occupancy(*told),
+                feed_rows.make_occupancy(*levels_now),
                 feed_rows.make_flow(*windows),
                 feed_rows.make_staffing(*people),
                 feed_rows.make_limits(*base),
@@ -120,15 +120,15 @@ class Floor:
         defs = build_defs(self.settings, **resources) if resources else self.defs
         return defs.resolve_job_def(JOB).execute_in_process(run_config=QUIET, instance=self.instance, tags=tags)
 
-    def rows(self, frame: TableSchema, at: datetime) -> pl.DataFrame:
-        """What a tick made."""
-        return self.kept.read(frame, at, at).collect()
+    def read_rows(self, frame: TableSchema, at: datetime) -> pl.DataFrame:
+        """Read what a tick made."""
+        return self.ticks.read(frame, at, at).collect()
 
-    def told(self) -> pl.DataFrame:
-        """All that the outbox has."""
+    def read_notices(self) -> pl.DataFrame:
+        """Read all notices."""
         return self.notices.read_since(datetime.fromisoformat("2000-01-01T00:00+00:00"))
 
-    def states(self, at: datetime) -> dict[str, str]:
-        """What each unit is in the direction of overflow."""
-        rows = self.rows(schema.RECOMMENDATIONS, at).filter(pl.col("direction") == "OVERFLOW")
+    def read_states(self, at: datetime) -> dict[str, str]:
+        """Read what each unit is in the direction of overflow."""
+        rows = self.read_rows(schema.RECOMMENDATIONS, at).filter(pl.col("direction") == "OVERFLOW")
         return dict(rows.select("unit_id", "verdict").iter_rows())

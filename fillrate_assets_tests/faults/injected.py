@@ -1,4 +1,4 @@
-"""A fault in a running platform: the main job runs into it, people are told, and it runs again without."""
+"""A fault in a running platform: the main job runs into it, people are notified, and it runs again without."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ QUICK: Final[dict[str, Any]] = {
 """One retry, at once."""
 
 
-def waiting(undisturbed: Undisturbed, parent: Path, **settings: Any) -> Home:  # noqa: ANN401 - any setting
-    """A copy of the platform whose corrected days have not run again yet, under other settings."""
+def copy_waiting(undisturbed: Undisturbed, parent: Path, **settings: Any) -> Home:  # noqa: ANN401 - any setting
+    """Copy the platform whose corrected days have not run again yet, under other settings."""
     return Home(copied(undisturbed.before.directory, parent), {**QUICK, **settings})
 
 
-def rows(home: Home, *less: str) -> Rows:
-    """Every row that stands, less the messages and some other tables."""
+def read_rows(home: Home, *less: str) -> Rows:
+    """Read every stored row, less the messages and some other tables."""
     return {name: found for name, found in home.read_stored().items() if name not in {OUTBOX.name, *less}}
 
 
@@ -37,26 +37,24 @@ def run(home: Home, instance: dg.DagsterInstance) -> dg.ExecuteInProcessResult:
     return home.run(instance, DC, DAYS[0], DAYS[-1], raise_on_error=False)
 
 
-def told_of_failure(
-    home: Home, instance: dg.DagsterInstance, during: AbstractContextManager[object] | None = None
-) -> str:
-    """Run the days, which fails and changes nothing that stands; the message says where, what to do and where to look.
+def run_failing(home: Home, instance: dg.DagsterInstance, during: AbstractContextManager[object] | None = None) -> str:
+    """Run the days, which fails and changes nothing that is stored; the message says where and what to do.
 
     Args:
         home: the platform.
         instance: where the run and the sensor's cursor are.
-        during: what is so while the run goes on, and not when people are told.
+        during: what is so while the run goes on, and not when people are notified.
 
     Returns:
         The message.
 
     """
-    before = rows(home)
+    before = read_rows(home)
     cursor = tick_failure_sensor(home.defs, instance, None)
     with during or nullcontext():
         result = run(home, instance)
     assert not result.success
-    assert rows(home) == before
+    assert read_rows(home) == before
     tick_failure_sensor(home.defs, instance, cursor)
     (_, body) = read_messages(home.store)[-1]
     assert f"Where: {DC} {DAYS[0]} to {DAYS[-1]}\n" in body
@@ -68,17 +66,17 @@ def told_of_failure(
 
 
 def assert_recovers(home: Home, undisturbed: Undisturbed, instance: dg.DagsterInstance, *less: str) -> None:
-    """Run the days again: nothing is lost, nothing is doubled; some tables may tell how it came."""
+    """Run the days again: nothing is lost, nothing is doubled; some tables may show how it came."""
     assert run(home, instance).success
-    assert rows(home, *less) == rows(undisturbed.after, *less)
+    assert read_rows(home, *less) == read_rows(undisturbed.after, *less)
     frames = home.read_frames()
     assert [
         name for name, expected in undisturbed.after.read_frames().items() if not frames[name].equals(expected)
     ] == []
 
 
-def restarts(result: dg.ExecuteInProcessResult) -> list[tuple[str | None, str]]:
-    """The steps that were tried again, and why."""
+def list_restarts(result: dg.ExecuteInProcessResult) -> list[tuple[str | None, str]]:
+    """List the steps that were tried again, and why."""
     return [
         (
             name_step(event.step_key or ""),

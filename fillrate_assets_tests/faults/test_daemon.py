@@ -1,4 +1,4 @@
-"""Faults of the process that asks for runs."""
+"""Faults of the process that requests runs."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from fillrate_assets_tests.fixtures.home import Home
 pytestmark = pytest.mark.slow
 
 
-def _queued(home: Home) -> dict[str, dict[str, str]]:
-    """The tags of the runs that are queued, by run key."""
+def _read_queued(home: Home) -> dict[str, dict[str, str]]:
+    """Read the tags of the runs that are queued, by run key."""
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setenv("FILLRATE_HOME", str(home.directory))
         with dg.DagsterInstance.from_config(str(home.directory)) as instance:
             runs = instance.get_runs(filters=dg.RunsFilter(statuses=[dg.DagsterRunStatus.QUEUED]))
     queued = {run.tags["dagster/run_key"]: dict(run.tags) for run in runs}
-    assert len(queued) == len(runs), "a run was asked for twice"
+    assert len(queued) == len(runs), "a run was requested twice"
     return queued
 
 
@@ -35,13 +35,13 @@ def test_the_daemon_is_killed_between_a_launch_and_its_cursor(
     shutil.copy(ROOT / "dagster.yaml", published_home.directory)
     killed, whole = published_home, Home(copied(published_home.directory, tmp_path / "whole"))
     assert sensor_daemon.look(whole.directory) == 0
-    expected = _queued(whole)
+    expected = _read_queued(whole)
     assert sensor_daemon.look(killed.directory, dies_at="RUN_LAUNCHED") == -signal.SIGKILL
-    assert len(_queued(killed)) < len(expected)
+    assert len(_read_queued(killed)) < len(expected)
     # The next daemon looks again when the sensor is due.
     assert sensor_daemon.look(killed.directory, after=timedelta(minutes=10)) == 0
-    asked = _queued(killed)
-    assert asked.keys() == expected.keys()
+    requested = _read_queued(killed)
+    assert requested.keys() == expected.keys()
     for home in (killed, whole):
         for key in sorted(expected):
             assert home.run_tagged(instance, expected[key]).success

@@ -14,7 +14,7 @@ from fillrate_assets.fillrate.record_store import RESTATEMENTS
 from fillrate_assets.settings import SourceTable
 from fillrate_assets.storage import sql
 from fillrate_assets_tests.conftest import CORRECTED, DAYS, DC, Undisturbed, without_environment
-from fillrate_assets_tests.faults.injected import UI, assert_recovers, run, told_of_failure, waiting
+from fillrate_assets_tests.faults.injected import UI, assert_recovers, copy_waiting, run, run_failing
 from fillrate_assets_tests.fixtures import cloud
 from fillrate_assets_tests.fixtures.cloud import Cloud
 from fillrate_assets_tests.fixtures.home import Home, read_messages
@@ -37,8 +37,8 @@ def order_tables(undisturbed: Undisturbed, postgres: Postgres) -> ServerTables:
     return tables
 
 
-def _on(home: Home, tables: ServerTables, url: str, **settings: object) -> Home:
-    """The same home with its order system on a server."""
+def _connect(home: Home, tables: ServerTables, url: str, **settings: object) -> Home:
+    """Connect the same home with its order system on a server."""
     return Home(
         home.directory,
         {**home.overrides, "sources__source_tables": tables.mapping, "sources__order_system_url": url, **settings},
@@ -48,42 +48,42 @@ def _on(home: Home, tables: ServerTables, url: str, **settings: object) -> Home:
 def test_a_source_that_is_down(
     undisturbed: Undisturbed, order_tables: ServerTables, tmp_path: Path, instance: dg.DagsterInstance
 ) -> None:
-    # The same server, where nobody listens.
+    # The same server, where nothing listens.
     elsewhere = sa.make_url(order_tables.url).update_query_dict({"host": str(tmp_path)})
-    home = waiting(undisturbed, tmp_path)
-    told = told_of_failure(_on(home, order_tables, elsewhere.render_as_string(hide_password=False)), instance)
-    assert "\nCause: order system (postgresql+psycopg://postgres:***@/" in told
-    assert "does not answer: connection is bad" in told
-    assert RETRIED in told
-    assert_recovers(_on(home, order_tables, order_tables.url), undisturbed, instance)
+    home = copy_waiting(undisturbed, tmp_path)
+    message = run_failing(_connect(home, order_tables, elsewhere.render_as_string(hide_password=False)), instance)
+    assert "\nCause: order system (postgresql+psycopg://postgres:***@/" in message
+    assert "does not answer: connection is bad" in message
+    assert RETRIED in message
+    assert_recovers(_connect(home, order_tables, order_tables.url), undisturbed, instance)
 
 
 def test_a_source_that_is_slower_than_its_time_out(
     undisturbed: Undisturbed, order_tables: ServerTables, tmp_path: Path, instance: dg.DagsterInstance
 ) -> None:
-    home = waiting(undisturbed, tmp_path)
-    slow = _on(home, order_tables, order_tables.url, sources__source_statement_timeout_seconds=1)
+    home = copy_waiting(undisturbed, tmp_path)
+    slow = _connect(home, order_tables, order_tables.url, sources__source_statement_timeout_seconds=1)
     with sql.get_engine(order_tables.url).begin() as other:
         other.exec_driver_sql("LOCK TABLE their_order_lines")
-        told = told_of_failure(slow, instance)
-    assert "\nStep: orders\n" in told
-    assert "does not answer: canceling statement due to statement timeout" in told
-    assert RETRIED in told
-    assert_recovers(_on(home, order_tables, order_tables.url), undisturbed, instance)
+        message = run_failing(slow, instance)
+    assert "\nStep: orders\n" in message
+    assert "does not answer: canceling statement due to statement timeout" in message
+    assert RETRIED in message
+    assert_recovers(_connect(home, order_tables, order_tables.url), undisturbed, instance)
 
 
 def test_wrong_credentials(
     undisturbed: Undisturbed, order_tables: ServerTables, tmp_path: Path, instance: dg.DagsterInstance
 ) -> None:
     wrong = sa.make_url(order_tables.url).set(password="wr0ng-word").render_as_string(hide_password=False)  # noqa: S106 - it opens nothing
-    home = waiting(undisturbed, tmp_path)
-    told = told_of_failure(_on(home, order_tables, wrong), instance)
-    assert "refused: connection failed" in told
-    assert "password authentication failed" in told
-    assert NOT_RETRIED in told
-    assert "wr0ng-word" not in told
-    assert PASSWORD not in told
-    assert_recovers(_on(home, order_tables, order_tables.url), undisturbed, instance)
+    home = copy_waiting(undisturbed, tmp_path)
+    message = run_failing(_connect(home, order_tables, wrong), instance)
+    assert "refused: connection failed" in message
+    assert "password authentication failed" in message
+    assert NOT_RETRIED in message
+    assert "wr0ng-word" not in message
+    assert PASSWORD not in message
+    assert_recovers(_connect(home, order_tables, order_tables.url), undisturbed, instance)
 
 
 @pytest.fixture
@@ -91,7 +91,7 @@ def warehouse(undisturbed: Undisturbed, aws: Cloud) -> str:
     """The URL of the platform's instock warehouse in Athena."""
     found = undisturbed.before.systems.instock_warehouse.read_snapshots(DC, DAYS[0], DAYS[-1]).drop("problem")
     naive = pl.col("snapshot_at").dt.replace_time_zone(None)
-    return aws.warehouse(found.rename({"ship_date": "snapshot_date"}).with_columns(naive))
+    return aws.create_warehouse(found.rename({"ship_date": "snapshot_date"}).with_columns(naive))
 
 
 def test_athena_throttles(
@@ -101,30 +101,30 @@ def test_athena_throttles(
     instance: dg.DagsterInstance,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    home = waiting(undisturbed, tmp_path, sources__instock_warehouse_url=warehouse)
-    with cloud.answering("ThrottlingException", 400) as url, monkeypatch.context() as busy:
+    home = copy_waiting(undisturbed, tmp_path, sources__instock_warehouse_url=warehouse)
+    with cloud.serve_error("ThrottlingException", 400) as url, monkeypatch.context() as busy:
         busy.setenv("AWS_ENDPOINT_URL", url)
         busy.setenv("AWS_MAX_ATTEMPTS", "1")
-        told = told_of_failure(home, instance)
-    assert "\nStep: instock_snapshots\n" in told
-    assert "ThrottlingException" in told
-    assert RETRIED in told
+        message = run_failing(home, instance)
+    assert "\nStep: instock_snapshots\n" in message
+    assert "ThrottlingException" in message
+    assert RETRIED in message
     assert_recovers(home, undisturbed, instance)
 
 
 def test_a_query_of_athena_fails(
     undisturbed: Undisturbed, warehouse: str, tmp_path: Path, instance: dg.DagsterInstance
 ) -> None:
-    home = waiting(undisturbed, tmp_path, sources__instock_warehouse_url=warehouse)
+    home = copy_waiting(undisturbed, tmp_path, sources__instock_warehouse_url=warehouse)
     absent = {"instock_snapshots": SourceTable(columns={"instock": "in_stock_flag"})}
-    told = told_of_failure(Home(home.directory, {**home.overrides, "sources__source_tables": absent}), instance)
-    assert "\nStep: instock_snapshots\n" in told
-    assert "in_stock_flag" in told
+    message = run_failing(Home(home.directory, {**home.overrides, "sources__source_tables": absent}), instance)
+    assert "\nStep: instock_snapshots\n" in message
+    assert "in_stock_flag" in message
     assert_recovers(home, undisturbed, instance)
 
 
 def test_half_of_a_snapshot_is_missing(undisturbed: Undisturbed, tmp_path: Path, instance: dg.DagsterInstance) -> None:
-    home, day = waiting(undisturbed, tmp_path), CORRECTED[1]
+    home, day = copy_waiting(undisturbed, tmp_path), CORRECTED[1]
     warehouse = home.systems.instock_warehouse
     whole = warehouse.read_snapshots(DC, day, day).drop("problem")
     half = whole.gather_every(2)
@@ -151,12 +151,12 @@ def _alter(home: Home, statement: str) -> None:
 
 
 def test_a_source_loses_a_column(undisturbed: Undisturbed, tmp_path: Path, instance: dg.DagsterInstance) -> None:
-    home = waiting(undisturbed, tmp_path)
+    home = copy_waiting(undisturbed, tmp_path)
     _alter(home, "ALTER TABLE order_lines RENAME COLUMN customer TO customer_no")
-    told = told_of_failure(home, instance)
-    assert "\nCause: order system (sqlite:" in told
-    assert "no such column: order_lines.customer" in told
-    assert NOT_RETRIED in told
+    message = run_failing(home, instance)
+    assert "\nCause: order system (sqlite:" in message
+    assert "no such column: order_lines.customer" in message
+    assert NOT_RETRIED in message
     renamed = {"order_lines": SourceTable(columns={"customer": "customer_no"})}
     assert_recovers(Home(home.directory, {**home.overrides, "sources__source_tables": renamed}), undisturbed, instance)
 
@@ -164,17 +164,17 @@ def test_a_source_loses_a_column(undisturbed: Undisturbed, tmp_path: Path, insta
 def test_a_source_changes_the_type_of_a_column(
     undisturbed: Undisturbed, tmp_path: Path, instance: dg.DagsterInstance
 ) -> None:
-    home = waiting(undisturbed, tmp_path)
+    home = copy_waiting(undisturbed, tmp_path)
     _alter(home, "UPDATE order_lines SET ordered_qty = ordered_qty || ' cases'")
-    told = told_of_failure(home, instance)
-    assert "\nStep: " in told
-    assert "A blocking check failed: read what it says in the run, and correct the source." in told
+    message = run_failing(home, instance)
+    assert "\nStep: " in message
+    assert "A blocking check failed: read what it says in the run, and correct the source." in message
     _alter(home, "UPDATE order_lines SET ordered_qty = replace(ordered_qty, ' cases', '')")
     assert_recovers(home, undisturbed, instance)
 
 
 def test_a_source_gets_a_new_column(undisturbed: Undisturbed, tmp_path: Path, instance: dg.DagsterInstance) -> None:
-    home = waiting(undisturbed, tmp_path)
+    home = copy_waiting(undisturbed, tmp_path)
     _alter(home, "ALTER TABLE order_lines ADD COLUMN channel TEXT DEFAULT 'store'")
     assert_recovers(home, undisturbed, instance)
     assert read_messages(home.store) == []

@@ -18,18 +18,18 @@ from fillrate_assets_tests.conftest import CORRECTED, DC, SCHEMA, SMALL, Undistu
 from fillrate_assets_tests.faults.injected import (
     QUICK,
     assert_recovers,
-    restarts,
+    copy_waiting,
+    list_restarts,
     run,
-    told_of_failure,
-    waiting,
+    run_failing,
 )
 from fillrate_assets_tests.fixtures import forked
 from fillrate_assets_tests.fixtures.fakes import Overtaken
 from fillrate_assets_tests.fixtures.home import Home, read_messages
-from fillrate_assets_tests.fixtures.instances import in_memory
+from fillrate_assets_tests.fixtures.instances import open_in_memory
 from fillrate_assets_tests.fixtures.patience import PATIENCE_SECONDS, wait_until
 from fillrate_assets_tests.fixtures.postgres import Postgres
-from fillrate_assets_tests.fixtures.servers import onboard, published
+from fillrate_assets_tests.fixtures.servers import onboard, read_published
 
 pytestmark = pytest.mark.slow
 
@@ -48,16 +48,16 @@ def served(
     onboard(network_home, home)
     assert run(home, instance).success
     network_home.correct(DC, CORRECTED[0], CORRECTED[-1])
-    assert _stands(home) == _stands(undisturbed.before)
+    assert _read_published(home) == _read_published(undisturbed.before)
     return home
 
 
-def _stands(home: Home) -> dict[str, object]:
-    """What stands in a record store, whatever it is, less the messages."""
-    return {name: found for name, found in published(home.store, SMALL).items() if name != OUTBOX.name}
+def _read_published(home: Home) -> dict[str, object]:
+    """Read what is published in a record store, whatever it is, less the messages."""
+    return {name: found for name, found in read_published(home.store, SMALL).items() if name != OUTBOX.name}
 
 
-def _sql(home: Home, *statements: str) -> None:
+def _run_sql(home: Home, *statements: str) -> None:
     with home.store.database.engine.begin() as connection:
         for statement in statements:
             connection.exec_driver_sql(statement)
@@ -74,7 +74,7 @@ def test_a_deadlock_in_the_record_store(undisturbed: Undisturbed, served: Home, 
         connection.exec_driver_sql(f"ALTER DATABASE {database} SET deadlock_timeout = '3s'")
     locked = Event()
 
-    def other() -> None:
+    def lock_rejects() -> None:
         with engine.begin() as connection:
             connection.exec_driver_sql("SET LOCAL deadlock_timeout = '1h'")
             connection.exec_driver_sql(f"LOCK TABLE {SCHEMA}.rejects")
@@ -84,23 +84,23 @@ def test_a_deadlock_in_the_record_store(undisturbed: Undisturbed, served: Home, 
             assert lock is not None
             connection.execute(lock)
 
-    thread = Thread(target=other)
+    thread = Thread(target=lock_rejects)
     thread.start()
     assert locked.wait(timeout=60)
     result = run(served, instance)
     thread.join(timeout=60)
     assert result.success
-    ((step, why),) = restarts(result)
+    ((step, why),) = list_restarts(result)
     assert step == "published_records"
     assert "deadlock detected" in why
-    assert _stands(served) == _stands(undisturbed.after)
+    assert _read_published(served) == _read_published(undisturbed.after)
     assert read_messages(served.store) == []
 
 
 def test_a_connection_that_is_lost_in_the_middle_of_a_bulk_copy(
     undisturbed: Undisturbed, served: Home, instance: dg.DagsterInstance
 ) -> None:
-    _sql(
+    _run_sql(
         served,
         "CREATE SEQUENCE copied",
         # A sequence counts on whatever becomes of the transaction: only the first copy is cut.
@@ -113,16 +113,16 @@ def test_a_connection_that_is_lost_in_the_middle_of_a_bulk_copy(
     )
     result = run(served, instance)
     assert result.success
-    ((step, why),) = restarts(result)
+    ((step, why),) = list_restarts(result)
     assert step == "published_records"
     assert "terminating connection due to administrator command" in why
     assert "COPY lost_cases" in why
-    assert _stands(served) == _stands(undisturbed.after)
+    assert _read_published(served) == _read_published(undisturbed.after)
     assert read_messages(served.store) == []
 
 
 @contextmanager
-def _limits_restored() -> Iterator[None]:
+def _restore_limits() -> Iterator[None]:
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     try:
         yield
@@ -130,7 +130,7 @@ def _limits_restored() -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-def _told_of_a_full_disk(home: Home) -> str:
+def _fill_the_disk(home: Home) -> str:
     """Run in a process of which no file may grow any more, once the order system has answered: the lake's are next."""
 
     def fill() -> None:
@@ -138,18 +138,18 @@ def _told_of_a_full_disk(home: Home) -> str:
         resource.setrlimit(resource.RLIMIT_FSIZE, (1024, most))
 
     order_system = Overtaken(home.settings.sources.order_system_url, meanwhile=[fill])
-    with in_memory() as instance:
+    with open_in_memory() as instance:
         full = Home(home.directory, home.overrides, {"order_system": order_system})
-        return told_of_failure(full, instance, _limits_restored())
+        return run_failing(full, instance, _restore_limits())
 
 
 def test_the_disk_of_the_lake_is_full(undisturbed: Undisturbed, tmp_path: Path, instance: dg.DagsterInstance) -> None:
-    home = waiting(undisturbed, tmp_path, sensor__step_max_retries=0)
-    with forked.executor() as pool:
-        told = pool.submit(_told_of_a_full_disk, Home(home.directory, home.overrides)).result(PATIENCE_SECONDS)
-    assert "\nStep: orders" in told
-    assert f"\nCause: lake ({home.settings.storage.lake_root}) takes no files: " in told
-    assert "File too large" in told
-    assert "free space there, or see that it may be written to" in told
+    home = copy_waiting(undisturbed, tmp_path, sensor__step_max_retries=0)
+    with forked.make_executor() as pool:
+        message = pool.submit(_fill_the_disk, Home(home.directory, home.overrides)).result(PATIENCE_SECONDS)
+    assert "\nStep: orders" in message
+    assert f"\nCause: lake ({home.settings.storage.lake_root}) takes no files: " in message
+    assert "File too large" in message
+    assert "free space there, or see that it may be written to" in message
     assert list(Path(home.settings.storage.lake_root).rglob("*.incoming")) == []
     assert_recovers(home, undisturbed, instance)

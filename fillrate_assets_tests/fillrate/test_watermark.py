@@ -107,7 +107,7 @@ def test_an_aws_that_is_not_set_up_is_reported(monkeypatch: pytest.MonkeyPatch, 
 def test_a_parameter_is_text_that_people_can_read_and_mend(aws: Cloud, caplog: pytest.LogCaptureFixture) -> None:
     mark = ParameterStoreWatermark("ssm://fillrate/mended/")
     assert mark.move("orders", FIRST, previous=None)
-    ssm = aws.client("ssm")
+    ssm = aws.make_client("ssm")
     name = "/fillrate/mended/orders"
     assert ssm.get_parameter(Name=name)["Parameter"]["Value"] == "2026-02-10T18:00:00.123456+00:00"
     ssm.put_parameter(Name=name, Value="yesterday", Type="String", Overwrite=True)
@@ -125,7 +125,7 @@ def test_of_two_that_put_after_the_same_read_the_later_is_refused(aws: Cloud, mo
 
     def read_and_overtake(self: ParameterStoreWatermark, ssm: Any, name: str) -> dict[str, Any] | None:  # noqa: ANN401
         found = read(self, ssm, name)
-        aws.client("ssm").put_parameter(
+        aws.make_client("ssm").put_parameter(
             Name="/fillrate/raced/orders", Value=FIRST.isoformat(), Type="String", Overwrite=True
         )
         return found

@@ -1,6 +1,6 @@
 """The platform as a company runs it: PostgreSQL for its SQL systems, AWS for snapshots, lake, watermarks and alerts.
 
-Whatever the sensor requests, the runs compute and people are told is what the embedded systems give.
+Whatever the sensor requests, the runs compute and people get is what the embedded systems give.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from fillrate_assets_tests.conftest import TINY, copied
 from fillrate_assets_tests.fixtures.cloud import Cloud, Topic
 from fillrate_assets_tests.fixtures.home import Home, read_messages
 from fillrate_assets_tests.fixtures.postgres import Postgres
-from fillrate_assets_tests.fixtures.servers import ServerTables, changes, on_servers, onboard, published
+from fillrate_assets_tests.fixtures.servers import ServerTables, connect_servers, onboard, read_changes, read_published
 from fillrate_assets_tests.fixtures.ticks import Ticking
 
 pytestmark = pytest.mark.slow
@@ -48,15 +48,15 @@ class Both:
         """What both request."""
         expected, found = (each.tick().run_requests or [] for each in (self.embedded, self.served))
         assert [(each.run_key, each.tags) for each in found] == [(each.run_key, each.tags) for each in expected]
-        assert self.served.watermarks() == self.embedded.watermarks()
+        assert self.served.read_watermarks() == self.embedded.read_watermarks()
         return list(found)
 
     def run(self, requests: list[dg.RunRequest]) -> None:
-        """Run it on both, and compare everything that stands."""
+        """Run it on both, and compare everything that is stored."""
         for each in (self.embedded, self.served):
             each.run(requests)
         here, there = self.embedded.home, self.served.home
-        assert published(there.store, TINY) == published(here.store, TINY)
+        assert read_published(there.store, TINY) == read_published(here.store, TINY)
         for frame in assets.TABLES.values():
             if frame.name == "items":
                 assert there.lake.read_whole(frame).collect().equals(here.lake.read_whole(frame).collect())
@@ -80,18 +80,18 @@ def both(postgres: Postgres, aws: Cloud, tmp_path: Path, instance: dg.DagsterIns
         each.fill(embedded)
     warehouse = embedded.systems.instock_warehouse
     stock = pl.concat(warehouse.read_snapshots(dc, TINY.first, TINY.last) for dc in TINY.dc_codes).drop("problem")
-    topic = aws.topic()
-    served = on_servers(
+    topic = aws.create_topic()
+    served = connect_servers(
         Home(copied(embedded.directory, tmp_path)),
         *tables,
         env="prod",
         sources__order_system_url=orders,
         sources__shipping_records_url=shipments,
         storage__record_store_url=postgres.create_database(f"records {uuid4()}"),
-        sources__instock_warehouse_url=aws.warehouse(
+        sources__instock_warehouse_url=aws.create_warehouse(
             stock.rename({"ship_date": "snapshot_date"}).with_columns(pl.col("snapshot_at").dt.replace_time_zone(None))
         ),
-        storage__lake_root=f"s3://{aws.bucket()}/lake",
+        storage__lake_root=f"s3://{aws.create_bucket()}/lake",
         storage__watermark_url=f"ssm://{uuid4().hex}",
         notifications__alert_topic_arn=topic.arn,
     )
@@ -101,16 +101,16 @@ def both(postgres: Postgres, aws: Cloud, tmp_path: Path, instance: dg.DagsterIns
 
 
 @contextmanager
-def _asked() -> Iterator[Counter[str]]:
+def _count_queries() -> Iterator[Counter[str]]:
     """How many statements each database is sent."""
-    asked: Counter[str] = Counter()
+    queries: Counter[str] = Counter()
 
     def count(connection: sa.Connection, *_: object) -> None:
-        asked[str(connection.engine.url.database)] += 1
+        queries[str(connection.engine.url.database)] += 1
 
     sa.event.listen(sa.Engine, "before_cursor_execute", count)
     try:
-        yield asked
+        yield queries
     finally:
         sa.event.remove(sa.Engine, "before_cursor_execute", count)
 
@@ -119,20 +119,24 @@ def test_the_platform_on_servers_is_the_embedded_one(both: Both, instance: dg.Da
     embedded, served = both.embedded.home, both.served.home
     dc, day = TINY.dc_codes[0], TINY.ship_days[4]
     held_dc, held_day = TINY.snapshot_gap
-    assert changes(served) == changes(embedded)
+    assert read_changes(served) == read_changes(embedded)
 
     everything = both.tick()
     assert len(everything) == len(TINY.dc_codes)
     both.run(everything)
     assert not (served.directory / "lake").exists()
-    ((subject, body),) = both.topic.heard()
+    ((subject, body),) = both.topic.list_received()
     assert subject == f"{held_dc} {held_day} is held"
     assert [(subject, body)] == read_messages(embedded.store)
     records = instance.fetch_materializations(assets.instock_snapshots.key, limit=1000).records
-    told = [each.asset_materialization for each in records if each.asset_materialization]
-    scanned = [each.metadata["query_bytes_scanned"].value for each in told if "query_bytes_scanned" in each.metadata]
+    materializations = [each.asset_materialization for each in records if each.asset_materialization]
+    scanned = [
+        each.metadata["query_bytes_scanned"].value
+        for each in materializations
+        if "query_bytes_scanned" in each.metadata
+    ]
     # Of the one platform, and not of the other.
-    assert 0 < len(scanned) < len(told)
+    assert 0 < len(scanned) < len(materializations)
     assert all(scanned)
 
     ledger = served.store.read_ledger()
@@ -149,11 +153,11 @@ def test_the_platform_on_servers_is_the_embedded_one(both: Both, instance: dg.Da
     others = (pl.col("dc") != dc) | (pl.col("ship_date") < day)
     assert served.store.read_ledger().filter(others).equals(ledger.filter(others))
 
-    stands = served.read_stored()
+    stored = served.read_stored()
     both.served.run(everything)
-    assert served.read_stored() == stands
-    assert both.topic.heard() == []
-    with _asked() as asked:
+    assert served.read_stored() == stored
+    assert both.topic.list_received() == []
+    with _count_queries() as queries:
         assert both.tick() == []
     of_sources = [sa.make_url(getattr(served.settings.sources, name)).database for name in SOURCES]
-    assert {str(name): asked[str(name)] for name in of_sources} == {str(name): 1 for name in of_sources}
+    assert {str(name): queries[str(name)] for name in of_sources} == {str(name): 1 for name in of_sources}

@@ -27,20 +27,20 @@ from fillrate_assets_tests.fixtures.home import Home
 from fillrate_assets_tests.fixtures.servers import (
     QUANTITIES,
     ServerTables,
-    assert_a_wrong_password_is_permanent_and_not_told,
+    assert_a_wrong_password_is_permanent_and_not_shown,
     assert_the_main_job_is_the_same,
-    named_by,
-    on_servers,
+    connect_servers,
     onboard,
-    quantities_read_back,
+    read_quantities_back,
+    require_url,
 )
 
-URL, pytestmark = named_by("FILLRATE_TEST_ORACLE_URL")
+URL, pytestmark = require_url("FILLRATE_TEST_ORACLE_URL")
 
 
 @pytest.fixture
 def prefix() -> str:
-    """Of names that nobody else uses, short enough for Oracle 12.1."""
+    """Of names of these tests alone, short enough for Oracle 12.1."""
     return f"frt{uuid4().hex[:6]}"
 
 
@@ -57,7 +57,7 @@ def test_the_main_job_gives_the_same_on_oracle(
     embedded = Home(tmp_path / "embedded" / "home")
     embedded.generate(TINY)
     tables.fill(embedded)
-    served = on_servers(Home(copied(embedded.directory, tmp_path)), tables, sources__order_system_url=URL)
+    served = connect_servers(Home(copied(embedded.directory, tmp_path)), tables, sources__order_system_url=URL)
     # The shipping records stay embedded, and have the same rows.
     onboard(embedded, served)
     assert_the_main_job_is_the_same(instance, embedded, served, tables)
@@ -72,7 +72,7 @@ def test_the_main_job_gives_the_same_on_oracle(
     ],
 )
 def test_a_quantity_never_passes_through_a_float(prefix: str, kind: sa.types.TypeEngine[Any]) -> None:
-    assert quantities_read_back(URL, f"{prefix}_exact", kind) == list(QUANTITIES)
+    assert read_quantities_back(URL, f"{prefix}_exact", kind) == list(QUANTITIES)
 
 
 def test_an_absent_table_is_permanent(prefix: str) -> None:
@@ -81,8 +81,8 @@ def test_an_absent_table_is_permanent(prefix: str) -> None:
         orders.read_order_lines("DC01", DAY, DAY)
 
 
-def test_a_wrong_password_is_permanent_and_not_told() -> None:
-    assert_a_wrong_password_is_permanent_and_not_told(URL, "ORA-01017")
+def test_a_wrong_password_is_permanent_and_not_shown() -> None:
+    assert_a_wrong_password_is_permanent_and_not_shown(URL, "ORA-01017")
 
 
 def test_a_statement_that_takes_too_long_may_pass() -> None:

@@ -33,11 +33,11 @@ from fillrate_assets_tests.fixtures.postgres import Postgres
 from fillrate_assets_tests.fixtures.servers import (
     QUANTITIES,
     ServerTables,
-    assert_a_wrong_password_is_permanent_and_not_told,
+    assert_a_wrong_password_is_permanent_and_not_shown,
 )
 
 USER: Final = "reader"
-PASSWORD: Final = "s3cret-of-mirror"  # noqa: S105 - of a server that nobody else can reach
+PASSWORD: Final = "s3cret-of-mirror"  # noqa: S105 - of a server that is reached from here alone
 _DUAL: Final = "CREATE VIEW oracle.dual AS SELECT 'X'::varchar AS dummy"
 
 
@@ -118,8 +118,8 @@ def test_an_absent_table_is_permanent(mirror: str) -> None:
         OrderSystem(mirror, {"order_lines": SourceTable(name="absent")}).read_order_lines("DC01", DAY, DAY)
 
 
-def test_a_wrong_password_is_permanent_and_not_told(mirror: str) -> None:
-    assert_a_wrong_password_is_permanent_and_not_told(mirror, "ORA-01017")
+def test_a_wrong_password_is_permanent_and_not_shown(mirror: str) -> None:
+    assert_a_wrong_password_is_permanent_and_not_shown(mirror, "ORA-01017")
 
 
 def test_a_server_that_is_down_may_come_back() -> None:
@@ -133,6 +133,6 @@ def test_a_statement_that_takes_too_long_may_pass(mirror: str, database: str) ->
     with sql.get_engine(database).begin() as connection:
         connection.exec_driver_sql(f"CREATE VIEW {USER}.slow AS SELECT pg_sleep(30)::text AS waited")
     slow = sa.table("slow", sa.column("waited"))
-    # The Mirror does not stop when it is told to, so the driver gives the connection up.
+    # The Mirror does not stop on request, so the driver gives the connection up.
     with pytest.raises(SourceUnavailable, match=r"DPY-4024|DPY-4011"):
         sql.read("order system", mirror, sa.select(slow.c.waited), statement_seconds=1)

@@ -9,10 +9,10 @@ import pytest
 import sqlalchemy as sa
 
 from fillrate_assets_tests.fixtures.postgres import Postgres
-from fillrate_assets_tests.fixtures.servers import QUANTITIES, quantities_read_back
+from fillrate_assets_tests.fixtures.servers import QUANTITIES, read_quantities_back
 
 
 @pytest.mark.parametrize("kind", [sa.Numeric(), sa.Numeric(18, 4), sa.Text()])
 def test_a_quantity_never_passes_through_a_float(postgres: Postgres, kind: sa.types.TypeEngine[Any]) -> None:
     url = postgres.create_database(f"exact {uuid4()}")
-    assert quantities_read_back(url, "order_lines", kind) == list(QUANTITIES)
+    assert read_quantities_back(url, "order_lines", kind) == list(QUANTITIES)

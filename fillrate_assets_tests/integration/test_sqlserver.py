@@ -31,15 +31,15 @@ from fillrate_assets_tests.fixtures.patience import PATIENCE_SECONDS
 from fillrate_assets_tests.fixtures.servers import (
     QUANTITIES,
     ServerTables,
-    assert_a_wrong_password_is_permanent_and_not_told,
+    assert_a_wrong_password_is_permanent_and_not_shown,
     assert_the_main_job_is_the_same,
-    named_by,
-    on_servers,
+    connect_servers,
     onboard,
-    quantities_read_back,
+    read_quantities_back,
+    require_url,
 )
 
-SERVER, pytestmark = named_by("FILLRATE_TEST_SQLSERVER_URL")
+SERVER, pytestmark = require_url("FILLRATE_TEST_SQLSERVER_URL")
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def test_the_main_job_gives_the_same_on_sql_server(url: str, tmp_path: Path, ins
     urls = dict.fromkeys(
         ("sources__order_system_url", "sources__shipping_records_url", "storage__record_store_url"), url
     )
-    served = on_servers(Home(copied(embedded.directory, tmp_path)), tables, **urls)
+    served = connect_servers(Home(copied(embedded.directory, tmp_path)), tables, **urls)
     onboard(embedded, served)
     assert_the_main_job_is_the_same(instance, embedded, served, tables)
     with sql.get_engine(url).connect() as connection:
@@ -79,7 +79,7 @@ def test_the_main_job_gives_the_same_on_sql_server(url: str, tmp_path: Path, ins
 
 @pytest.mark.parametrize("kind", [sa.Numeric(18, 4), sa.Unicode(40)])
 def test_a_quantity_never_passes_through_a_float(url: str, kind: sa.types.TypeEngine[Any]) -> None:
-    assert quantities_read_back(url, "order_lines", kind) == list(QUANTITIES)
+    assert read_quantities_back(url, "order_lines", kind) == list(QUANTITIES)
 
 
 def test_the_migrations_can_be_repeated(url: str) -> None:
@@ -94,8 +94,8 @@ def test_an_absent_table_is_permanent(url: str) -> None:
         RecordStore(Database(url)).read_ledger()
 
 
-def test_a_wrong_password_is_permanent_and_not_told() -> None:
-    assert_a_wrong_password_is_permanent_and_not_told(SERVER, "Login failed")
+def test_a_wrong_password_is_permanent_and_not_shown() -> None:
+    assert_a_wrong_password_is_permanent_and_not_shown(SERVER, "Login failed")
 
 
 def test_an_unknown_database_is_permanent() -> None:

@@ -321,7 +321,7 @@ def test_an_unknown_name_is_no_matter_of_time(receiver: SmtpReceiver) -> None:
 def test_the_server_and_the_addresses_may_be_secrets(aws: Cloud, receiver: SmtpReceiver) -> None:
     name = f"fillrate/{uuid.uuid4().hex}"
     stored = json.dumps({"smtp": f"smtp://127.0.0.1:{receiver.port}", "floor": "mailto:lead@dc.example"})
-    aws.client("secretsmanager").create_secret(Name=name, SecretString=stored)
+    aws.make_client("secretsmanager").create_secret(Name=name, SecretString=stored)
     server = SmtpServer(f"secret://{name}#smtp", SENDER)
     Notifiers({"floor": f"secret://{name}#floor"}, smtp=server).send(LETTER)
     assert [each["To"] for each in receiver.emails] == ["lead@dc.example"]

@@ -143,7 +143,7 @@ def test_where_nothing_may_leave_every_channel_is_the_console(
 
 
 def test_a_topic_hears_subject_text_and_id(aws: Cloud) -> None:
-    topic = aws.topic()
+    topic = aws.create_topic()
     sent = letter(f"sns:{topic.arn}")
     Notifiers().send(sent)
     (received,) = topic.sqs.receive_message(QueueUrl=topic.queue)["Messages"]
@@ -286,7 +286,7 @@ def test_an_sns_that_is_busy_may_answer_later() -> None:
 def test_urls_and_the_key_may_be_secrets(aws: Cloud, receiver: Receiver, path: str) -> None:
     name = f"fillrate/{uuid.uuid4().hex}"
     stored = json.dumps({"floor": f"{receiver.url}{path}", "key": WEBHOOK_SECRET})
-    aws.client("secretsmanager").create_secret(Name=name, SecretString=stored)
+    aws.make_client("secretsmanager").create_secret(Name=name, SecretString=stored)
     channels = Notifiers({"floor": f"secret://{name}#floor"}, f"secret://{name}#key")
     for channel in ("webhook:floor", f"webhook:secret://{name}#floor"):
         channels.send(letter(channel))

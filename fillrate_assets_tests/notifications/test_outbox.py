@@ -62,7 +62,7 @@ def url(tmp_path: Path) -> str:
 
 @pytest.fixture
 def topic(aws: Cloud) -> Topic:
-    return aws.topic()
+    return aws.create_topic()
 
 
 def _unsent(url: str) -> list[str]:
@@ -75,9 +75,9 @@ def test_a_message_is_published_once_and_marked(url: str, topic: Topic) -> None:
     Outbox(Database(url), topic.arn).send(
         "DC01 2026-02-10 is held", "no instock snapshot", key=uuid.uuid4().hex, now=NOW
     )
-    assert topic.heard() == [("DC01 2026-02-10 is held", "no instock snapshot")]
+    assert topic.list_received() == [("DC01 2026-02-10 is held", "no instock snapshot")]
     assert Outbox(Database(url), topic.arn).deliver(now=LATER) == 0
-    assert topic.heard() == []
+    assert topic.list_received() == []
     with sql.get_engine(url).connect() as connection:
         assert connection.execute(sa.select(OUTBOX.c.sent_at)).scalar_one() == NOW.replace(tzinfo=None)
 
@@ -86,7 +86,7 @@ def test_what_was_stored_before_there_was_a_topic_stays_here(url: str, topic: To
     Outbox(Database(url)).send("before", "it", key=uuid.uuid4().hex, now=NOW)
     Outbox(Database(url), NO_TOPIC.replace("never", "once")).send("elsewhere", "it", key=uuid.uuid4().hex, now=NOW)
     Outbox(Database(url), topic.arn).send("after", "it", key=uuid.uuid4().hex, now=NOW)
-    assert topic.heard() == [("after", "it")]
+    assert topic.list_received() == [("after", "it")]
 
 
 def test_what_could_not_be_sent_is_sent_by_the_next_call_in_its_order(
@@ -104,7 +104,7 @@ def test_what_could_not_be_sent_is_sent_by_the_next_call_in_its_order(
     assert sum("stored in the outbox, not yet sent" in each for each in caplog.messages) == 2
     assert _unsent(url) == ["first", "second"]
     outbox.send("third", "3", key=uuid.uuid4().hex, now=LATER)
-    assert topic.heard() == [("first", "1"), ("second", "2"), ("third", "3")]
+    assert topic.list_received() == [("first", "1"), ("second", "2"), ("third", "3")]
     assert _unsent(url) == []
 
 
@@ -138,10 +138,10 @@ def test_a_crash_after_a_message_is_published_repeats_that_one_and_loses_none(ur
             outbox.deliver(now=NOW)
     finally:
         sa.event.remove(engine, "commit", crash)
-    assert topic.heard() == [("a", "a"), ("b", "b")]
+    assert topic.list_received() == [("a", "a"), ("b", "b")]
     assert _unsent(url) == ["b", "c"]
     assert outbox.deliver(now=LATER) == 2
-    assert topic.heard() == [("b", "b"), ("c", "c")]
+    assert topic.list_received() == [("b", "b"), ("c", "c")]
 
 
 def test_what_another_process_has_leased_holds_up_what_is_behind_it_until_the_lease_has_run_out(
@@ -154,10 +154,10 @@ def test_what_another_process_has_leased_holds_up_what_is_behind_it_until_the_le
         assert PLATFORM_QUEUE.lease(connection, "a", now=NOW, until=NOW + timedelta(seconds=90))
     outbox = Outbox(Database(url), topic.arn)
     outbox.send("second", "2", key="b", now=NOW)
-    assert topic.heard() == []
+    assert topic.list_received() == []
     assert outbox.deliver(now=NOW + timedelta(seconds=80)) == 0
     assert outbox.deliver(now=NOW + timedelta(seconds=90)) == 2
-    assert topic.heard() == [("first", "1"), ("second", "2")]
+    assert topic.list_received() == [("first", "1"), ("second", "2")]
 
 
 def test_what_is_stored_while_another_process_sends_is_sent_by_that_process(
@@ -215,7 +215,7 @@ def test_what_an_older_version_did_not_send_is_due_after_the_migration(url: str,
         due = sa.select(OUTBOX.c.message_id, OUTBOX.c.attempts).where(OUTBOX.c.next_attempt_at.is_not(None))
         assert [tuple(each) for each in connection.execute(due)] == [("unsent", 0)]
     assert Outbox(Database(url), topic.arn).deliver(now=LATER) == 1
-    assert topic.heard() == [("s", "b")]
+    assert topic.list_received() == [("s", "b")]
 
 
 @pytest.mark.parametrize(
@@ -233,7 +233,7 @@ def test_what_sns_would_refuse_is_fitted_to_it(
     url: str, topic: Topic, subject: str, body: str, received: tuple[str, str]
 ) -> None:
     Outbox(Database(url), topic.arn).send(subject, body, key=uuid.uuid4().hex, now=NOW)
-    assert topic.heard() == [received]
+    assert topic.list_received() == [received]
 
 
 @pytest.mark.usefixtures("busy_aws")

@@ -199,7 +199,7 @@ def test_several_secrets_are_accepted_and_the_first_signs() -> None:
 def test_a_secret_may_be_stored_in_secrets_manager_and_hold_several(aws: Cloud) -> None:
     name = f"fillrate/{uuid.uuid4().hex}"
     held = json.dumps({"signing": f"{NEW} {OLD}"})
-    aws.client("secretsmanager").create_secret(Name=name, SecretString=held)
+    aws.make_client("secretsmanager").create_secret(Name=name, SecretString=held)
     fetched, given = (make_signer(BASE, secret) for secret in (f"secret://{name}#signing", f"{NEW} {OLD}"))
     assert fetched
     assert given

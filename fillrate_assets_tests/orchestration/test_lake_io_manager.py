@@ -70,7 +70,7 @@ def _run(instance: dg.DagsterInstance, lake: Lake, assets: list[Any], first: dat
     return job.execute_in_process(run_config=QUIET, instance=instance, tags=tags, raise_on_error=False).success
 
 
-def _days(lake: Lake, name: str) -> dict[date, int]:
+def _read_days(lake: Lake, name: str) -> dict[date, int]:
     rows = lake.scan(FRAMES[name]).select("ship_date", "days").collect()
     return dict(rows.sort("ship_date").iter_rows())
 
@@ -80,23 +80,23 @@ def test_a_day_a_range_and_a_look_back_window_come_through_the_same_code(
 ) -> None:
     days = [FIRST + timedelta(days=number) for number in range(32)]
     assert _run(instance, lake, [master, daily], days[0], days[0])
-    assert _days(lake, "daily") == {days[0]: 7}
+    assert _read_days(lake, "daily") == {days[0]: 7}
     assert _run(instance, lake, [master, daily], days[0], days[-1])
-    assert _days(lake, "daily") == dict.fromkeys(days, 7)
+    assert _read_days(lake, "daily") == dict.fromkeys(days, 7)
     # At the start of history the window holds the days that exist.
     assert _run(instance, lake, [windowed], days[0], days[0])
-    assert _days(lake, "windowed") == {days[0]: 0}
+    assert _read_days(lake, "windowed") == {days[0]: 0}
     assert _run(instance, lake, [windowed], days[0], days[-1])
-    assert _days(lake, "windowed") == {day: min(number, 28) for number, day in enumerate(days)}
+    assert _read_days(lake, "windowed") == {day: min(number, 28) for number, day in enumerate(days)}
     assert _run(instance, lake, [windowed], days[30], days[30])
-    assert _days(lake, "windowed")[days[30]] == 28
+    assert _read_days(lake, "windowed")[days[30]] == 28
 
 
 def test_days_that_were_never_stored_are_left_out_of_a_window(instance: dg.DagsterInstance, lake: Lake) -> None:
     day = FIRST + timedelta(days=10)
     assert _run(instance, lake, [master, daily], day - timedelta(days=2), day - timedelta(days=1))
     assert _run(instance, lake, [windowed], day, day)
-    assert _days(lake, "windowed") == {day: 2}
+    assert _read_days(lake, "windowed") == {day: 2}
 
 
 def test_an_asset_without_a_schema_is_named(lake: Lake) -> None:

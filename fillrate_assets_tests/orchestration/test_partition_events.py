@@ -24,14 +24,16 @@ KEYS: Final = [str(partitions.make_key("DC01", day)) for day in DAYS]
 BY_DAY: Final = partitions.define_dc_ship_date(FIRST)
 
 
-def _facts(key: str, number: int) -> dict[str, Any]:
+def _make_metadata(key: str, number: int) -> dict[str, Any]:
     return {"day": key, "dagster/partition_row_count": number, "shown": dg.MetadataValue.md(f"**{number}**")}
 
 
 @dg.asset(partitions_def=BY_DAY, backfill_policy=dg.BackfillPolicy.single_run())
 def in_bulk(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
     add_partition_metadata(context, {key: {"first": True} for key in context.partition_keys[:2]})
-    add_partition_metadata(context, {key: _facts(key, number) for number, key in enumerate(context.partition_keys)})
+    add_partition_metadata(
+        context, {key: _make_metadata(key, number) for number, key in enumerate(context.partition_keys)}
+    )
     return dg.MaterializeResult(metadata={"of the run": 1}, tags={"fillrate/kind": "test"})
 
 
@@ -40,7 +42,7 @@ def one_by_one(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
     for key in context.partition_keys[:2]:
         context.add_asset_metadata({"first": True}, partition_key=key)
     for number, key in enumerate(context.partition_keys):
-        context.add_asset_metadata(_facts(key, number), partition_key=key)
+        context.add_asset_metadata(_make_metadata(key, number), partition_key=key)
     return dg.MaterializeResult(metadata={"of the run": 1}, tags={"fillrate/kind": "test"})
 
 
@@ -62,16 +64,16 @@ def _run(instance: dg.DagsterInstance) -> dg.ExecuteInProcessResult:
 
 def test_metadata_of_many_partitions_is_what_adding_it_one_by_one_gives(instance: dg.DagsterInstance) -> None:
     result = _run(instance)
-    told = {
+    metadata = {
         name: {event.partition: event.metadata for event in result.asset_materializations_for_node(name)}
         for name in ("in_bulk", "one_by_one")
     }
-    assert told["in_bulk"] == told["one_by_one"]
-    assert {str(key) for key in told["in_bulk"]} == set(KEYS)
-    assert sorted(len(each) for each in told["in_bulk"].values()) == [4, 4, 4, 5, 5]
+    assert metadata["in_bulk"] == metadata["one_by_one"]
+    assert {str(key) for key in metadata["in_bulk"]} == set(KEYS)
+    assert sorted(len(each) for each in metadata["in_bulk"].values()) == [4, 4, 4, 5, 5]
 
 
-def test_a_check_tells_each_partition_of_a_range_its_own_result(instance: dg.DagsterInstance) -> None:
+def test_a_check_gives_each_partition_of_a_range_its_own_result(instance: dg.DagsterInstance) -> None:
     _run(instance)
     key = dg.AssetCheckKey(dg.AssetKey("in_bulk"), "odd_days")
     history = instance.event_log_storage.get_asset_check_execution_history(key, limit=100)
@@ -80,7 +82,7 @@ def test_a_check_tells_each_partition_of_a_range_its_own_result(instance: dg.Dag
     assert verdicts == dict(zip(KEYS, [passed, failed, passed, failed, passed], strict=True))
 
 
-def _instance_in(directory: Path, storage: dict[str, Any]) -> dg.DagsterInstance:
+def _open_instance(directory: Path, storage: dict[str, Any]) -> dg.DagsterInstance:
     directory.mkdir()
     return dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(directory), overrides={"storage": storage} | QUIETLY))
 
@@ -94,7 +96,7 @@ def stores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[dg
     ours = {"custom": {"module": BatchingSqliteStorage.__module__, "class": BatchingSqliteStorage.__name__}}
     ours["custom"]["config"] = {"base_dir": str(tmp_path / "ours")}  # type: ignore[assignment]
     theirs = {"sqlite": {"base_dir": str(tmp_path / "theirs")}}
-    with _instance_in(tmp_path / "ours", ours) as batching, _instance_in(tmp_path / "theirs", theirs) as plain:
+    with _open_instance(tmp_path / "ours", ours) as batching, _open_instance(tmp_path / "theirs", theirs) as plain:
         # Some batches hold several assets' events, and one ends in the middle of an asset's.
         for instance, size in ((batching, "3"), (plain, "0")):
             monkeypatch.setitem(os.environ, "DAGSTER_EVENT_BATCH_SIZE", size)
@@ -103,54 +105,54 @@ def stores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[dg
         yield batching, plain
 
 
-def _lasting(tags: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+def _select_lasting(tags: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
     """An event's tags; those of data versions are named after the events that they come from."""
     return tuple(sorted((name, "" if "version" in name or "pointer" in name else tag) for name, tag in tags.items()))
 
 
-def _told(materialization: dg.AssetMaterialization | None) -> tuple[object, ...]:
+def _summarize(materialization: dg.AssetMaterialization | None) -> tuple[object, ...]:
     assert materialization is not None
-    return materialization.partition, materialization.metadata, _lasting(materialization.tags or {})
+    return materialization.partition, materialization.metadata, _select_lasting(materialization.tags or {})
 
 
-def _kept(instance: dg.DagsterInstance) -> dict[str, Any]:
+def _read_stored(instance: dg.DagsterInstance) -> dict[str, Any]:
     """What an instance says of the runs, less ids and times."""
     storage = instance.event_log_storage
     runs = [record.dagster_run.run_id for record in reversed(instance.get_run_records())]
-    kept: dict[str, Any] = {"assets": sorted(key.to_user_string() for key in instance.all_asset_keys())}
+    stored: dict[str, Any] = {"assets": sorted(key.to_user_string() for key in instance.all_asset_keys())}
     for number, run_id in enumerate(runs):
         events = [event.dagster_event for event in instance.all_logs(run_id) if event.dagster_event]
-        kept[f"events of run {number}"] = [
+        stored[f"events of run {number}"] = [
             (event.event_type_value, event.step_key, event.partition) for event in events
         ]
         planned = storage.get_records_for_run(run_id, of_type=DagsterEventType.ASSET_MATERIALIZATION_PLANNED).records
-        kept[f"planned in run {number}"] = Counter(
+        stored[f"planned in run {number}"] = Counter(
             (str(record.asset_key), record.event_log_entry.get_dagster_event().partition) for record in planned
         )
     for name in ("in_bulk", "one_by_one"):
         asset = dg.AssetKey(name)
-        kept[f"partitions of {name}"] = storage.get_materialized_partitions(asset)
+        stored[f"partitions of {name}"] = storage.get_materialized_partitions(asset)
         tagged = storage.get_event_tags_for_asset(asset, filter_tags={"dagster/partition/dc": "DC01"})
-        kept[f"tags of {name}"] = Counter(map(_lasting, tagged))
+        stored[f"tags of {name}"] = Counter(map(_select_lasting, tagged))
         latest = storage.get_latest_storage_id_by_partition(asset, DagsterEventType.ASSET_MATERIALIZATION)
         records = {record.storage_id: record for record in instance.fetch_materializations(asset, limit=100).records}
-        kept[f"latest of {name}"] = {
-            key: (runs.index(records[newest].run_id), *_told(records[newest].asset_materialization))
+        stored[f"latest of {name}"] = {
+            key: (runs.index(records[newest].run_id), *_summarize(records[newest].asset_materialization))
             for key, newest in latest.items()
         }
         (entry,) = instance.get_asset_records([asset])
         last = entry.asset_entry.last_materialization_record
         assert last is not None
-        kept[f"entry of {name}"] = (last.partition_key, runs.index(str(entry.asset_entry.last_run_id)))
+        stored[f"entry of {name}"] = (last.partition_key, runs.index(str(entry.asset_entry.last_run_id)))
         assert last.storage_id == max(records)
-    return kept
+    return stored
 
 
 def test_events_stored_in_batches_are_those_that_dagster_stores_one_by_one(
     stores: tuple[dg.DagsterInstance, dg.DagsterInstance],
 ) -> None:
     batching, plain = stores
-    ours, theirs = _kept(batching), _kept(plain)
+    ours, theirs = _read_stored(batching), _read_stored(plain)
     assert ours == theirs
     assert ours["partitions of in_bulk"] == set(KEYS)
     assert sum(ours["tags of in_bulk"].values()) == 2 * len(KEYS)

@@ -23,43 +23,43 @@ DAY = timedelta(days=1)
 
 
 @dg.asset(partitions_def=partitions.define_dc_ship_date(FIRST), backfill_policy=dg.BackfillPolicy.single_run())
-def told(context: AssetExecutionContext) -> dg.MaterializeResult[None]:
+def listed(context: AssetExecutionContext) -> dg.MaterializeResult[None]:
     days = partitions.list_days(context), partitions.list_changed_days(context)
     return dg.MaterializeResult(metadata={"days": repr(days)})
 
 
-def _days(instance: dg.DagsterInstance, tags: dict[str, str], partition: str | None = None) -> str:
+def _run_days(instance: dg.DagsterInstance, tags: dict[str, str], partition: str | None = None) -> str:
     """All days of a run, and those that changed."""
     instance.add_dynamic_partitions("dc", ["DC01", "DC02"])
-    job = dg.Definitions([told], jobs=[dg.define_asset_job("job")]).resolve_job_def("job")
+    job = dg.Definitions([listed], jobs=[dg.define_asset_job("job")]).resolve_job_def("job")
     result = job.execute_in_process(run_config=QUIET, instance=instance, tags=tags, partition_key=partition)
-    return str(result.asset_materializations_for_node("told")[0].metadata["days"].value)
+    return str(result.asset_materializations_for_node("listed")[0].metadata["days"].value)
 
 
-def _of(dc: str, days: list[date]) -> list[PartitionKey]:
+def _make_keys(dc: str, days: list[date]) -> list[PartitionKey]:
     return [PartitionKey(dc, day) for day in days]
 
 
 def test_a_run_of_one_partition_is_about_its_day(instance: dg.DagsterInstance) -> None:
     key = str(partitions.make_key("DC02", DAYS[1]))
-    assert _days(instance, {}, key) == repr((_of("DC02", [DAYS[1]]), _of("DC02", [DAYS[1]])))
+    assert _run_days(instance, {}, key) == repr((_make_keys("DC02", [DAYS[1]]), _make_keys("DC02", [DAYS[1]])))
 
 
 def test_a_run_of_a_range_is_about_all_its_days(instance: dg.DagsterInstance) -> None:
     tags = partitions.make_range_tags("DC01", DAYS[0], DAYS[-1])
-    assert _days(instance, tags) == repr((_of("DC01", DAYS), _of("DC01", DAYS)))
+    assert _run_days(instance, tags) == repr((_make_keys("DC01", DAYS), _make_keys("DC01", DAYS)))
 
 
 def test_a_run_may_say_which_of_its_days_changed(instance: dg.DagsterInstance) -> None:
     tags = partitions.make_range_tags("DC01", DAYS[0], DAYS[-1]) | {CHANGED_TAG: f"{DAYS[3]},{DAYS[1]},1999-01-01"}
-    assert _days(instance, tags) == repr((_of("DC01", DAYS), _of("DC01", [DAYS[1], DAYS[3]])))
+    assert _run_days(instance, tags) == repr((_make_keys("DC01", DAYS), _make_keys("DC01", [DAYS[1], DAYS[3]])))
 
 
 def test_a_backfill_of_several_dcs_is_about_each_of_them(instance: dg.DagsterInstance) -> None:
     tags = partitions.make_range_tags("DC01", DAYS[0], DAYS[1])
     tags[partitions.RANGE_END_TAG] = str(partitions.make_key("DC02", DAYS[1]))
-    both = [*_of("DC01", DAYS[:2]), *_of("DC02", DAYS[:2])]
-    assert _days(instance, tags) == repr((both, both))
+    both = [*_make_keys("DC01", DAYS[:2]), *_make_keys("DC02", DAYS[:2])]
+    assert _run_days(instance, tags) == repr((both, both))
 
 
 def test_partitions_begin_on_the_first_ship_date_and_end_today(instance: dg.DagsterInstance) -> None:
@@ -126,14 +126,14 @@ def test_spans_hold_exactly_the_days_and_are_as_few_as_can_be(wanted: set[tuple[
         ({partitions.RANGE_START_TAG: "DC01|2026-02-01"}, None),
     ],
 )
-def test_the_tags_of_a_run_tell_its_dcs_and_ship_dates(
+def test_the_tags_of_a_run_give_its_dcs_and_ship_dates(
     tags: dict[str, str], found: tuple[str, str, date, date] | None
 ) -> None:
     assert partitions.find_rectangle(tags) == (found and partitions.PartitionRectangle(*found))
 
 
 def test_only_runs_that_have_not_ended_occupy_their_dc(instance: dg.DagsterInstance) -> None:
-    job = dg.Definitions([told], jobs=[dg.define_asset_job("job")]).resolve_job_def("job")
+    job = dg.Definitions([listed], jobs=[dg.define_asset_job("job")]).resolve_job_def("job")
     status = dg.DagsterRunStatus
     statuses = [status.NOT_STARTED, status.STARTING, status.STARTED, status.CANCELING, status.SUCCESS, status.FAILURE]
     dcs = [each.value for each in statuses]
@@ -148,20 +148,20 @@ def test_only_runs_that_have_not_ended_occupy_their_dc(instance: dg.DagsterInsta
 
 
 def test_a_run_that_has_not_ended_is_at_work_on_the_days_that_it_reads(instance: dg.DagsterInstance) -> None:
-    job = dg.Definitions([told], jobs=[dg.define_asset_job("job")]).resolve_job_def("job")
+    job = dg.Definitions([listed], jobs=[dg.define_asset_job("job")]).resolve_job_def("job")
     instance.add_dynamic_partitions("dc", ["DC01", "DC02", "DC03"])
     tags = partitions.make_range_tags("DC01", DAYS[0], DAYS[2]) | {CHANGED_TAG: f"{DAYS[1]}"}
     instance.create_run_for_job(job, tags=tags, status=dg.DagsterRunStatus.STARTED)
     several = {partitions.RANGE_START_TAG: f"DC02|{DAYS[3]}", partitions.RANGE_END_TAG: f"DC03|{DAYS[4]}"}
-    instance.create_run_for_job(job, tags=several, asset_selection=frozenset([told.key]))
+    instance.create_run_for_job(job, tags=several, asset_selection=frozenset([listed.key]))
     instance.create_run_for_job(
         job, tags=partitions.make_range_tags("DC01", DAYS[4], DAYS[4]), status=dg.DagsterRunStatus.SUCCESS
     )
     reading = {("DC01", DAYS[1])}
     assert partitions.find_days_in_progress(instance, dg.AssetKey("another")) == reading
-    assert partitions.find_days_in_progress(instance, told.key) == reading | {
-        *_of("DC02", DAYS[3:]),
-        *_of("DC03", DAYS[3:]),
+    assert partitions.find_days_in_progress(instance, listed.key) == reading | {
+        *_make_keys("DC02", DAYS[3:]),
+        *_make_keys("DC03", DAYS[3:]),
     }
 
 

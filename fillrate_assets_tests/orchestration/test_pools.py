@@ -16,7 +16,7 @@ from fillrate_assets.orchestration import partitions
 from fillrate_assets.orchestration.asset_options import name_step
 from fillrate_assets_tests.conftest import SMALL
 from fillrate_assets_tests.fixtures import forked
-from fillrate_assets_tests.fixtures.crashes import killed
+from fillrate_assets_tests.fixtures.crashes import run_and_kill
 from fillrate_assets_tests.fixtures.fakes import Overtaken
 from fillrate_assets_tests.fixtures.home import QUIET, Home
 from fillrate_assets_tests.fixtures.patience import PATIENCE_SECONDS, wait_until
@@ -27,13 +27,13 @@ DAY: Final = SMALL.ship_days[0]
 POOLS: Final = ("order_system", "shipping_records", "instock_warehouse", "record_store")
 
 
-def _holding(instance: dg.DagsterInstance) -> dict[str, str]:
+def _read_holding(instance: dg.DagsterInstance) -> dict[str, str]:
     """The steps that hold a slot, with their pools."""
     pools = instance.event_log_storage.get_concurrency_infos(POOLS)
     return {name_step(slot.step_key): name for name, pool in pools.items() for slot in pool.claimed_slots}
 
 
-def _waiting(instance: dg.DagsterInstance) -> list[str]:
+def _read_waiting(instance: dg.DagsterInstance) -> list[str]:
     """The steps that wait for a slot."""
     pools = instance.event_log_storage.get_concurrency_infos(POOLS).values()
     return [
@@ -59,7 +59,7 @@ def _run_and_hold_until_another_waits(home: Home, dc: str) -> None:
     """Run a day of a DC in a process of its own, whose order system answers when another run waits for it."""
     with dg.DagsterInstance.get() as instance:
         order_system = Overtaken(
-            home.settings.sources.order_system_url, meanwhile=[lambda: wait_until(lambda: _waiting(instance))]
+            home.settings.sources.order_system_url, meanwhile=[lambda: wait_until(lambda: _read_waiting(instance))]
         )
         job = build_defs(home.settings, order_system=order_system).resolve_job_def(JOB)
         job.execute_in_process(run_config=QUIET, instance=instance, tags=partitions.make_range_tags(dc, DAY, DAY))
@@ -72,23 +72,23 @@ def test_a_step_waits_while_its_pool_is_full(network_home: Home) -> None:
         instance.event_log_storage.set_concurrency_slots("order_system", 1)
         instance.add_dynamic_partitions("dc", [first])
         holder = forked.start(_run_and_hold_until_another_waits, Home(network_home.directory), first)
-        wait_until(lambda: "orders" in _holding(instance))
+        wait_until(lambda: "orders" in _read_holding(instance))
         waited = network_home.run(instance, second, DAY)
         holder.join(PATIENCE_SECONDS)
         assert (holder.exitcode, waited.success) == (0, True)
         assert "Step blocked by limit for pool order_system" in {event.message for event in waited.all_events}
-        assert (_holding(instance), _waiting(instance)) == ({}, [])
+        assert (_read_holding(instance), _read_waiting(instance)) == ({}, [])
     assert network_home.store.read_ledger()["state"].to_list() == ["PUBLISHED"] * 2
 
 
 @pytest.fixture
 def slot_of_a_killed_run(network_home: Home, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An instance of which a run that died at the first file it wrote holds a pool's only slot."""
-    directory = killed(network_home, (SMALL.dc_codes[0], DAY, DAY), "write", "1")
+    directory = run_and_kill(network_home, (SMALL.dc_codes[0], DAY, DAY), "write", "1")
     monkeypatch.setenv("DAGSTER_HOME", str(directory))
     monkeypatch.setenv("FILLRATE_HOME", str(directory))
     with dg.DagsterInstance.get() as instance:
-        ((_, pool),) = _holding(instance).items()
+        ((_, pool),) = _read_holding(instance).items()
         instance.event_log_storage.set_concurrency_slots(pool, 1)
     return directory
 
@@ -98,7 +98,7 @@ def test_the_next_run_of_the_command_frees_the_slot_of_a_killed_one(network_home
     (ran,) = launcher.run(network_home.settings, [launcher.RunRange(SMALL.dc_codes[0], DAY, DAY)])
     assert ran.failure is None
     with dg.DagsterInstance.get() as instance:
-        assert _holding(instance) == {}
+        assert _read_holding(instance) == {}
 
 
 def test_the_daemon_frees_the_slot_of_a_run_that_ended(slot_of_a_killed_run: Path) -> None:
@@ -113,8 +113,8 @@ def test_the_daemon_frees_the_slot_of_a_run_that_ended(slot_of_a_killed_run: Pat
         # Of the daemon's context, this part of it uses the instance alone.
         daemon: Any = SimpleNamespace(instance=instance)
 
-        def freed() -> bool:
+        def is_freed() -> bool:
             list(execute_concurrency_slots_iteration(daemon, dg.get_dagster_logger()))
-            return not _holding(instance)
+            return not _read_holding(instance)
 
-        wait_until(freed)
+        wait_until(is_freed)

@@ -28,33 +28,33 @@ def _run(home: Home, instance: dg.DagsterInstance, failures: list[FillrateError]
     return job.execute_in_process(run_config=QUIET, instance=instance, tags=tags, raise_on_error=False)
 
 
-def _restarts(result: dg.ExecuteInProcessResult) -> int:
+def _count_restarts(result: dg.ExecuteInProcessResult) -> int:
     return sum(event.event_type == dg.DagsterEventType.STEP_RESTARTED for event in result.all_events)
 
 
-def test_a_system_that_does_not_answer_is_asked_again(network_home: Home, instance: dg.DagsterInstance) -> None:
+def test_a_system_that_does_not_answer_is_tried_again(network_home: Home, instance: dg.DagsterInstance) -> None:
     result = _run(network_home, instance, [SourceUnavailable("gone")] * 2)
     assert result.success
-    assert _restarts(result) == 2
+    assert _count_restarts(result) == 2
     assert network_home.store.read_ledger("DC01")["state"].to_list() == ["PUBLISHED"]
 
 
 def test_a_system_that_never_answers_fails_the_run(network_home: Home, instance: dg.DagsterInstance) -> None:
     failures: list[FillrateError] = [SourceUnavailable("gone")] * 9
     result = _run(network_home, instance, failures)
-    assert (result.success, _restarts(result), len(failures)) == (False, 2, 6)
+    assert (result.success, _count_restarts(result), len(failures)) == (False, 2, 6)
 
 
 def test_what_a_retry_cannot_mend_is_not_retried(network_home: Home, instance: dg.DagsterInstance) -> None:
     failures: list[FillrateError] = [PermanentFailure("no such table")] * 2
     result = _run(network_home, instance, failures)
-    assert (result.success, _restarts(result), len(failures)) == (False, 0, 1)
+    assert (result.success, _count_restarts(result), len(failures)) == (False, 0, 1)
     (failed,) = [event for event in result.all_events if event.is_step_failure]
     assert failed.step_failure_data.user_failure_data is not None
     assert failed.step_failure_data.user_failure_data.description == "no such table"
 
 
-def _error(cause: Exception | None, raised: Exception) -> SerializableErrorInfo:
+def _make_error(cause: Exception | None, raised: Exception) -> SerializableErrorInfo:
     try:
         raise raised from cause
     except type(raised):
@@ -62,16 +62,16 @@ def _error(cause: Exception | None, raised: Exception) -> SerializableErrorInfo:
 
 
 @pytest.mark.parametrize(
-    ("error", "told"),
+    ("error", "cause_and_message"),
     [
-        (_error(None, ValueError("no\nnumber")), ("ValueError", "no number")),
-        (_error(OSError("reset"), ValueError("no number")), ("OSError", "reset")),
-        (_error(OSError("reset"), SourceUnavailable("orders: gone")), ("SourceUnavailable", "orders: gone")),
-        (_error(PermanentFailure("no table: x"), dg.Failure("no table: x")), ("PermanentFailure", "no table: x")),
-        (_error(None, KeyError()), ("KeyError", "KeyError")),
+        (_make_error(None, ValueError("no\nnumber")), ("ValueError", "no number")),
+        (_make_error(OSError("reset"), ValueError("no number")), ("OSError", "reset")),
+        (_make_error(OSError("reset"), SourceUnavailable("orders: gone")), ("SourceUnavailable", "orders: gone")),
+        (_make_error(PermanentFailure("no table: x"), dg.Failure("no table: x")), ("PermanentFailure", "no table: x")),
+        (_make_error(None, KeyError()), ("KeyError", "KeyError")),
     ],
 )
 def test_the_cause_is_our_own_error_or_the_first_of_all_in_one_line(
-    error: SerializableErrorInfo, told: tuple[str, str]
+    error: SerializableErrorInfo, cause_and_message: tuple[str, str]
 ) -> None:
-    assert find_root_cause(error) == told
+    assert find_root_cause(error) == cause_and_message

@@ -71,8 +71,8 @@ def test_a_run_waits_with_reading_until_the_other_one_on_its_dc_has_ended(
 
     def waits(instance: dg.DagsterInstance) -> bool:
         others = [run for run in instance.get_runs() if run.status == dg.DagsterRunStatus.STARTED]
-        told = [event.user_message for run in others for event in instance.all_logs(run.run_id)]
-        return any("waits for run" in message for message in told)
+        messages = [event.user_message for run in others for event in instance.all_logs(run.run_id)]
+        return any("waits for run" in message for message in messages)
 
     with ThreadPoolExecutor(1) as pool, dg.DagsterInstance.get() as instance:
 
@@ -113,12 +113,12 @@ def test_a_run_that_does_not_get_its_turn_says_what_to_do(
 def test_a_run_that_was_ended_and_goes_on_stops_where_another_took_its_place(
     network_home: Home, instance: dg.DagsterInstance
 ) -> None:
-    def ended() -> None:
+    def has_ended() -> None:
         (run,) = instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED]))
         instance.report_run_failed(run)
         assert DcLockStore(network_home.store.database).acquire([DC], "another", previous={DC: run.run_id})
 
-    result = _run(network_home, instance, ended, partitions.make_range_tags(DC, DAY, DAY))
+    result = _run(network_home, instance, has_ended, partitions.make_range_tags(DC, DAY, DAY))
     failed = [str(event.step_failure_data.error) for event in result.all_events if event.is_step_failure]
     assert any("has ended: it stops here" in error for error in failed)
     assert network_home.store.read_ledger().is_empty()

@@ -27,7 +27,7 @@ def on_disk(tmp_path: Path) -> Lake:
 
 @pytest.fixture
 def on_s3(aws: Cloud) -> Lake:
-    return Lake(f"s3://{aws.bucket()}/some/lake")
+    return Lake(f"s3://{aws.create_bucket()}/some/lake")
 
 
 @pytest.fixture(params=["on_disk", "on_s3"])
@@ -41,7 +41,7 @@ def files(request: pytest.FixtureRequest, lake: Lake) -> Callable[[], set[str]]:
     """What is stored, as paths below the root."""
     if lake.root.startswith("s3://"):
         cloud: Cloud = request.getfixturevalue("aws")
-        return lambda: {key.removeprefix("some/lake/") for key in cloud.keys(lake.root.split("/")[2])}
+        return lambda: {key.removeprefix("some/lake/") for key in cloud.list_keys(lake.root.split("/")[2])}
     return lambda: _list_files(lake)
 
 
@@ -231,7 +231,7 @@ def test_a_look_back_window_is_read_from_many_stored_days(lake: Lake) -> None:
 
 def test_a_listing_of_more_than_a_page_is_whole(on_s3: Lake, aws: Cloud) -> None:
     bucket, days = on_s3.root.split("/")[2], [date(2020, 1, 1) + timedelta(days=number) for number in range(1010)]
-    s3 = aws.client("s3")
+    s3 = aws.make_client("s3")
     for day in days:
         key = f"some/lake/lost_cases/dc=DC01/ship_date={day}/part-0.parquet"
         s3.put_object(Bucket=bucket, Key=key, Body=b"")
@@ -239,7 +239,7 @@ def test_a_listing_of_more_than_a_page_is_whole(on_s3: Lake, aws: Cloud) -> None
 
 
 def test_a_bucket_may_be_the_lake_and_a_root_may_end_with_a_slash(aws: Cloud) -> None:
-    for root in (f"s3://{aws.bucket()}", f"s3://{aws.bucket()}/", f"s3://{aws.bucket()}/lake/"):
+    for root in (f"s3://{aws.create_bucket()}", f"s3://{aws.create_bucket()}/", f"s3://{aws.create_bucket()}/lake/"):
         lake = Lake(root)
         lake.write(LOST_CASES, make_records({}), [PartitionKey("DC01", DAY)])
         lake.write_whole(ITEMS, make_items({}))

@@ -63,7 +63,7 @@ def read_table(
 
     Raises:
         ContractViolation: the files cannot be read as a table at all, or a header comes so near to a column of the
-            contract that it must be asked for.
+            contract that it must be requested.
 
     """
     files = locate(directory, name, mapping)
@@ -222,7 +222,7 @@ def _translate(
     columns: Mapping[str, pl.DataType],
     chosen: Mapping[str, str],
 ) -> pl.DataFrame:
-    """Rename, add constants, drop what stands for nothing, and translate values."""
+    """Rename, add constants, drop what means nothing, and translate values."""
     ours = {*chosen, *mapping.constants}
     rest = [name for name in original.columns if name not in ours and name not in set(chosen.values())]
     frame = original.select(
@@ -287,7 +287,7 @@ def _number_lines(mapped: pl.DataFrame, where: str, mapping: TableMapping) -> pl
 
 
 def _number(text: str | None) -> str | None:
-    """Return the number that stands for the text of a line number; always the same, and whole numbers stay."""
+    """Return the number in place of the text of a line number; always the same, and whole numbers stay."""
     if text is None or text.removesuffix(".0").isdecimal():
         return text
     digest = int(hashlib.sha256(text.encode()).hexdigest(), 16)

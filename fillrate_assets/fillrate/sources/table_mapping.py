@@ -17,7 +17,7 @@ from fillrate_assets.core.errors import ContractViolation
 from fillrate_assets.storage.file_mapping import FileMapping, Several
 
 ANY_VALUE: Final = "*"
-"""The value of a file that stands for all that are not named."""
+"""The value of a file for all that are not named."""
 
 
 class JoinMapping(FileMapping):
@@ -34,7 +34,7 @@ class TableMapping(FileMapping):
     """Contract name -> the file's column, or its number where the file has no header."""
 
     values: Mapping[str, Mapping[str, str]] = Field(default_factory=dict)
-    """Contract name -> the file's value -> the contract's value; `*` stands for all others, an empty one for none."""
+    """Contract name -> the file's value -> the contract's value; `*` means all others, an empty one for none."""
 
     constants: Mapping[str, str | int | float | bool | date] = Field(default_factory=dict)
     """Contract name -> the value of every row."""

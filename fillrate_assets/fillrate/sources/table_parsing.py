@@ -191,7 +191,7 @@ def _locate_failure(mapped: pl.DataFrame, contract: TableSchema, parse: Callable
     def fails(rows: pl.DataFrame) -> bool:
         try:
             parse(rows)
-        except (Exception, pl.exceptions.PanicException):  # noqa: BLE001 - which it is was told already
+        except (Exception, pl.exceptions.PanicException):  # noqa: BLE001 - which it is was named already
             return True
         return False
 
@@ -222,5 +222,5 @@ def _make_encodable(rows: pl.DataFrame) -> pl.DataFrame:
             return column.to_physical()
         return column.cast(pl.String) if isinstance(dtype, pl.Categorical | pl.Enum) else column
 
-    kept = {name: dtype for name, dtype in rows.schema.items() if dtype != pl.Object}
-    return rows.select(encode(name, dtype).alias(name) for name, dtype in kept.items())
+    readable = {name: dtype for name, dtype in rows.schema.items() if dtype != pl.Object}
+    return rows.select(encode(name, dtype).alias(name) for name, dtype in readable.items())

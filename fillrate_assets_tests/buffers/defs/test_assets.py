@@ -34,7 +34,7 @@ from fillrate_assets_tests.factories import feed_rows
 from fillrate_assets_tests.factories.buffers_floor import DCS, FULL, OPENED, Floor
 from fillrate_assets_tests.factories.buffers_frames import make_feedback, make_routes
 from fillrate_assets_tests.fixtures.home import QUIET
-from fillrate_assets_tests.fixtures.instances import in_memory
+from fillrate_assets_tests.fixtures.instances import open_in_memory
 
 pytestmark = pytest.mark.slow
 
@@ -65,8 +65,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def floor(tmp_path: Path) -> Iterator[Floor]:
-    with in_memory() as instance:
-        yield Floor(tmp_path / "home", instance).open()
+    with open_in_memory() as instance:
+        yield Floor(tmp_path / "home", instance).create()
 
 
 def metadata(result: dg.ExecuteInProcessResult, asset: str) -> dict[str, dict[str, Any]]:
@@ -94,15 +94,15 @@ def test_a_tick_is_one_run_of_few_steps_that_tells_what_a_floor_manager_wants_to
     assert (calm["heat_strip"].splitlines()[1], calm["open_episodes"]) == ("W2 PACK   ···", 0)
     (action,) = (dict(record.data) for record in told["actions"].records)
     assert (action["unit_id"], action["severity"], action["label"]) == ("W1_PACK_TOTAL", "EMERGENCY", "NEW")
-    assert (told["notices"], told["unroutable"], told["messages_sent"]) == (floor.told().height, 0, 1)
+    assert (told["notices"], told["unroutable"], told["messages_sent"]) == (floor.read_notices().height, 0, 1)
     assert metadata(result, "buffer_signals")[MINE]["fresh_level_percent"] == 100.0
 
     # Again, it changes nothing and tells nothing twice.
-    first, notices = {frame.name: floor.rows(frame, NOW) for frame in MADE}, floor.told()
+    first, notices = {frame.name: floor.read_rows(frame, NOW) for frame in MADE}, floor.read_notices()
     again = floor.tick(NOW)
     for frame in MADE:
-        assert_frame_equal(floor.rows(frame, NOW), first[frame.name])
-    assert_frame_equal(floor.told(), notices)
+        assert_frame_equal(floor.read_rows(frame, NOW), first[frame.name])
+    assert_frame_equal(floor.read_notices(), notices)
     assert metadata(again, "buffer_alerts")[MINE]["notices"] == 0
 
 
@@ -112,13 +112,13 @@ def test_a_tick_late_or_again_is_followed_by_the_later_ones_as_if_it_had_been_in
     ticks = [midnight - TICK, midnight, midnight + TICK]
     stood = []
     for order in ((0, 1, 2), (0, 2, 1, 0)):
-        with in_memory() as instance:
-            floor = Floor(tmp_path / str(len(order)), instance).open()
+        with open_in_memory() as instance:
+            floor = Floor(tmp_path / str(len(order)), instance).create()
             for at in ticks:
                 floor.receive(at, OVERFLOWING)
             for number in order:
                 assert floor.tick(ticks[number]).success
-            stood.append({(frame.name, at): floor.rows(frame, at) for frame in MADE for at in ticks})
+            stood.append({(frame.name, at): floor.read_rows(frame, at) for frame in MADE for at in ticks})
     for (name, at), rows in stood[0].items():
         assert rows.height or name == schema.ALERTS.name
         assert_frame_equal(stood[1][name, at], rows)
@@ -127,12 +127,12 @@ def test_a_tick_late_or_again_is_followed_by_the_later_ones_as_if_it_had_been_in
 def test_what_is_older_than_ten_minutes_is_computed_and_not_told(floor: Floor) -> None:
     floor.receive(NOW - 3 * TICK, OVERFLOWING)
     floor.tick(NOW - 3 * TICK)
-    assert floor.states(NOW - 3 * TICK)["W1_PACK_TOTAL"] == "EMERGENCY"
-    assert floor.told().is_empty()
+    assert floor.read_states(NOW - 3 * TICK)["W1_PACK_TOTAL"] == "EMERGENCY"
+    assert floor.read_notices().is_empty()
 
 
 def test_a_tick_of_long_ago_is_no_sign_of_life(tmp_path: Path, instance: dg.DagsterInstance) -> None:
-    floor = Floor(tmp_path / "home", instance, {"env": "prod", "notifications__platform_channel": "console"}).open()
+    floor = Floor(tmp_path / "home", instance, {"env": "prod", "notifications__platform_channel": "console"}).create()
     for at, pings in ((NOW - 4 * TICK, 0), (NOW, 1)):
         floor.receive(at)
         floor.tick(at)
@@ -150,10 +150,10 @@ def test_a_feed_that_fails_takes_its_own_columns_and_no_more(floor: Floor) -> No
     assert result.success
     (told,) = {each["feeds_failed"] for each in metadata(result, "buffer_signals").values()}
     assert told == "FLOW"
-    paths = floor.rows(schema.SIGNALS, NOW)
+    paths = floor.read_rows(schema.SIGNALS, NOW)
     assert paths["level_fresh"].all()
     assert not paths["flow_fresh"].any()
-    units = floor.rows(schema.UNIT_TIMESERIES, NOW)
+    units = floor.read_rows(schema.UNIT_TIMESERIES, NOW)
     assert set(units["quality"]) == {"DEGRADED"}
     assert set(units["missing_feeds"]) == {"FLOW"}
 
@@ -162,22 +162,22 @@ def test_without_any_feed_everything_is_unknown_and_nothing_is_clear(floor: Floo
     missing = FloorFeeds(f"sqlite:///{floor.directory}/empty.db")
     (floor.directory / "empty.db").touch()
     floor.tick(NOW, floor_feeds=missing)
-    assert set(floor.rows(schema.UNIT_TIMESERIES, NOW)["quality"]) == {"UNKNOWN"}
-    assert set(floor.states(NOW).values()) == {"UNKNOWN"}
+    assert set(floor.read_rows(schema.UNIT_TIMESERIES, NOW)["quality"]) == {"UNKNOWN"}
+    assert set(floor.read_states(NOW).values()) == {"UNKNOWN"}
 
 
 def test_the_partition_of_a_day_can_be_materialized_again_and_gives_the_same(
     tmp_path: Path, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     in_new_york = {"warehouse": "W2", "name": "Two", "time_zone": "America/New_York"}
-    floor = Floor(tmp_path / "home", instance).open(warehouses=feed_rows.make_warehouses({}, in_new_york))
+    floor = Floor(tmp_path / "home", instance).create(warehouses=feed_rows.make_warehouses({}, in_new_york))
     at = datetime(2026, 3, 10, 4, 10, tzinfo=UTC)
     # Ten minutes of the day have gone by in New York; in Chicago, of the same DC, it is the day before.
     monkeypatch.setattr(Clock, "stands_at", at)
     for when in (at - TICK, at):
         floor.receive(when, OVERFLOWING)
         floor.tick(when)
-    before = floor.rows(schema.RECOMMENDATIONS, at)
+    before = floor.read_rows(schema.RECOMMENDATIONS, at)
     assert before["ship_date"].n_unique() == 2
     job = floor.defs.resolve_job_def(JOB)
     selected = [dg.AssetKey([AREA, name]) for name in NAMES[:3]]
@@ -188,7 +188,7 @@ def test_the_partition_of_a_day_can_be_materialized_again_and_gives_the_same(
         asset_selection=selected,
     )
     assert result.success
-    assert_frame_equal(floor.rows(schema.RECOMMENDATIONS, at), before)
+    assert_frame_equal(floor.read_rows(schema.RECOMMENDATIONS, at), before)
 
 
 def test_a_day_in_progress_is_computed_up_to_when_the_run_began(
@@ -199,7 +199,7 @@ def test_a_day_in_progress_is_computed_up_to_when_the_run_began(
     monkeypatch.setattr(Clock, "stands_at", now + timedelta(hours=3))
     # Where it is just past midnight.
     zone = f"Etc/GMT+{now.hour}" if now.hour <= 12 else f"Etc/GMT-{24 - now.hour}"
-    floor = Floor(tmp_path / "home", instance).open(warehouses=feed_rows.make_warehouses({"time_zone": zone}))
+    floor = Floor(tmp_path / "home", instance).create(warehouses=feed_rows.make_warehouses({"time_zone": zone}))
     instance.add_dynamic_partitions(str(partitions.DC.name), ["DC01"])
     today = now.astimezone(ZoneInfo(zone)).date()
     result = floor.defs.resolve_job_def(JOB).execute_in_process(
@@ -230,7 +230,7 @@ def test_an_operating_day_has_the_ticks_that_its_own_clock_shows() -> None:
 def scheduled(tmp_path: Path) -> Iterator[Floor]:
     # A schedule asks for an instance that other processes can find.
     with dg.instance_for_test() as instance:
-        yield Floor(tmp_path / "home", instance).open()
+        yield Floor(tmp_path / "home", instance).create()
 
 
 def requested(floor: Floor, at: datetime) -> dg.RunRequest | dg.SkipReason:
@@ -291,7 +291,7 @@ def test_one_statement_stops_watching_a_warehouse_and_nothing_is_told_of_its_fee
         connection.execute(sa.text("UPDATE warehouse SET active = 0 WHERE warehouse = 'W2'"))
     floor.receive(NOW)
     floor.tick(NOW)
-    assert floor.rows(schema.UNIT_TIMESERIES, NOW)["warehouse"].unique().to_list() == ["W1"]
+    assert floor.read_rows(schema.UNIT_TIMESERIES, NOW)["warehouse"].unique().to_list() == ["W1"]
     assert (
         LakeTickStore(Lake(floor.settings.storage.lake_root), ("DC01",))
         .read(schema.SIGNAL_REJECTS, NOW, NOW)
@@ -303,12 +303,12 @@ def test_one_statement_stops_watching_a_warehouse_and_nothing_is_told_of_its_fee
 def test_one_statement_routes_to_another_channel_and_the_next_tick_obeys(floor: Floor) -> None:
     floor.receive(NOW - TICK, OVERFLOWING)
     floor.tick(NOW - TICK)
-    assert set(floor.told()["channel"]) == {"console"}
+    assert set(floor.read_notices()["channel"]) == {"console"}
     with sa.create_engine(floor.settings.storage.record_store_url).begin() as connection:
         connection.execute(sa.text("UPDATE alert_route SET channel = 'slack:night-shift'"))
     floor.receive(NOW, OVERFLOWING)
     floor.tick(NOW)
-    latest = floor.told().filter(pl.col("snapshot_ts") == NOW)
+    latest = floor.read_notices().filter(pl.col("snapshot_ts") == NOW)
     assert set(latest["channel"]) == {"slack:night-shift"}
 
 
@@ -319,7 +319,7 @@ def test_an_answer_is_in_the_scorecard_at_the_next_tick(floor: Floor) -> None:
     floor.receive(NOW - TICK, OVERFLOWING)
     first = floor.tick(NOW - TICK)
     assert metadata(first, "algorithm_scorecard")[MINE]["answered"] == 0
-    notice = floor.told().filter(pl.col("label") == "NEW").row(0, named=True)
+    notice = floor.read_notices().filter(pl.col("label") == "NEW").row(0, named=True)
     assert floor.store.add_feedback(answer(notice, "CORRECT"))
     for days in (1, assets.SCORED_DAYS):
         when = NOW - timedelta(days=days)
@@ -341,8 +341,8 @@ def test_a_challenger_runs_on_the_same_ticks_and_tells_nobody(floor: Floor) -> N
     half_full = {("W1", "P1"): 60.0, ("W1", "P2"): 60.0}
     floor.receive(NOW, half_full)
     floor.tick(NOW)
-    assert floor.states(NOW)["W1_PACK_TOTAL"] == "CLEAR"
-    assert floor.told().is_empty()
+    assert floor.read_states(NOW)["W1_PACK_TOTAL"] == "CLEAR"
+    assert floor.read_notices().is_empty()
     beside = LakeTickStore(Lake(f"{floor.settings.storage.lake_root}/challengers/{eager.version}"), DCS)
     alerts = beside.read(schema.ALERTS, NOW, NOW).collect()
     assert alerts.select("unit_id", "severity", "policy_version").rows() == [
@@ -354,7 +354,7 @@ def test_a_challenger_that_breaks_keeps_nobody_from_alerting(floor: Floor) -> No
     floor.policies.propose({"trend": {"points": 0}}, by="ann", now=NOW)
     floor.receive(NOW, OVERFLOWING)
     assert floor.tick(NOW).success
-    assert floor.told().height
+    assert floor.read_notices().height
 
 
 def test_a_promoted_policy_that_is_worse_gives_its_place_back(floor: Floor) -> None:
@@ -362,7 +362,7 @@ def test_a_promoted_policy_that_is_worse_gives_its_place_back(floor: Floor) -> N
     floor.policies.promote(eager.version, Precise(), by="ann", now=NOW)
     floor.receive(NOW - TICK, OVERFLOWING)
     floor.tick(NOW - TICK)
-    notice = floor.told().filter(pl.col("label") == "NEW").row(0, named=True)
+    notice = floor.read_notices().filter(pl.col("label") == "NEW").row(0, named=True)
     assert notice["policy_version"] == eager.version
     floor.store.add_feedback(answer(notice, "NO_PROBLEM"))
     floor.receive(NOW)
@@ -414,8 +414,8 @@ def test_a_warehouse_without_units_and_a_row_that_makes_no_sense_are_told(floor:
 
 
 def test_what_no_route_takes_is_told(tmp_path: Path) -> None:
-    with in_memory() as instance:
-        floor = Floor(tmp_path / "home", instance).open(
+    with open_in_memory() as instance:
+        floor = Floor(tmp_path / "home", instance).create(
             alert_routes=make_routes({"warehouse": "W9", "active_from": OPENED})
         )
         floor.receive(NOW, OVERFLOWING)
@@ -427,8 +427,8 @@ def test_what_no_route_takes_is_told(tmp_path: Path) -> None:
 def test_a_unit_that_is_clear_without_data_stops_the_run(floor: Floor) -> None:
     floor.receive(NOW)
     floor.tick(NOW)
-    rows = floor.rows(schema.RECOMMENDATIONS, NOW).with_columns(quality=pl.lit("UNKNOWN"))
-    floor.kept.write(schema.RECOMMENDATIONS, rows, NOW)
+    rows = floor.read_rows(schema.RECOMMENDATIONS, NOW).with_columns(quality=pl.lit("UNKNOWN"))
+    floor.ticks.write(schema.RECOMMENDATIONS, rows, NOW)
     check = dg.AssetCheckKey(dg.AssetKey([AREA, "buffer_recommendations"]), "unknown_units_not_reported_clear")
     tags = schedules.find_run_tags(floor.instance, floor.store.read_warehouses(), NOW)
     job = floor.defs.resolve_implicit_global_asset_job_def()

@@ -1,4 +1,4 @@
-"""Backfills from the UI: what they are about, in which runs, and what stands when something comes between."""
+"""Backfills from the UI: what they are about, in which runs, and what published when something comes between."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from fillrate_assets.fillrate.rules.rolling_baseline import LOOK_BACK_DAYS
 from fillrate_assets.orchestration import partitions
 from fillrate_assets.orchestration.dc_lock_store import DcLockStore
 from fillrate_assets_tests.conftest import TINY, copied, without_environment
-from fillrate_assets_tests.fixtures.backfills import ASSETS, RUNS_THAT_DIE, Daemon, over
+from fillrate_assets_tests.fixtures.backfills import ASSETS, RUNS_THAT_DIE, Daemon, open_daemon
 from fillrate_assets_tests.fixtures.home import OF_THE_RUN, Home, Rows
-from fillrate_assets_tests.fixtures.instances import in_memory
+from fillrate_assets_tests.fixtures.instances import open_in_memory
 
 # Dagster's own calls.
 pytestmark = [
@@ -74,8 +74,8 @@ def test_a_backfill_of_some_days_reaches_the_records_that_depend_on_them(
         assert target == chosen | dependent, name
 
 
-def _standing(home: Home) -> Rows:
-    """What stands of a DC's days; a backfill goes on to the 28 days after them, which are empty.
+def _read_published(home: Home) -> Rows:
+    """Read what is published of a DC's days; a backfill goes on to the 28 days after them, which are empty.
 
     Without the time of the records' sources: a record that a correction left alone keeps the earlier one.
     """
@@ -86,19 +86,19 @@ def _standing(home: Home) -> Rows:
 
 @pytest.fixture
 def published(tiny_published_template: Path) -> Rows:
-    """What stands after one run of the whole DC."""
-    return _standing(Home(tiny_published_template))
+    """What is published after one run of the whole DC."""
+    return _read_published(Home(tiny_published_template))
 
 
 @pytest.fixture(scope="module")
 def corrected_first(tiny_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Rows:
-    """What stands after one run of the whole DC that begins after the correction of `CORRECTED`."""
-    with pytest.MonkeyPatch.context() as monkeypatch, in_memory() as instance:
+    """What is published after one run of the whole DC that begins after the correction of `CORRECTED`."""
+    with pytest.MonkeyPatch.context() as monkeypatch, open_in_memory() as instance:
         without_environment(monkeypatch)
         home = Home(copied(tiny_template, tmp_path_factory.mktemp("corrected first")))
         home.correct(DC, CORRECTED, CORRECTED)
         home.run(instance, DC, TINY.first, TINY.last)
-        return _standing(home)
+        return _read_published(home)
 
 
 @pytest.fixture
@@ -113,12 +113,12 @@ def home(tiny_template: Path, tmp_path: Path) -> Home:
 
 @pytest.fixture
 def daemon(home: Home, monkeypatch: pytest.MonkeyPatch) -> Iterator[Daemon]:
-    with over(home, monkeypatch) as made:
+    with open_daemon(home, monkeypatch) as made:
         yield made
 
 
-def _ranges(runs: Iterable[dg.DagsterRun]) -> list[tuple[date, date]]:
-    """First and last ship date of each run over the DC, latest last."""
+def _list_ranges(runs: Iterable[dg.DagsterRun]) -> list[tuple[date, date]]:
+    """List first and last ship date of each run over the DC, latest last."""
     scopes = [scope for run in runs if (scope := partitions.find_rectangle(run.tags))]
     assert {(scope.first_dc, scope.last_dc) for scope in scopes} == {(DC, DC)}
     return sorted((scope.first, scope.last) for scope in scopes)
@@ -126,13 +126,13 @@ def _ranges(runs: Iterable[dg.DagsterRun]) -> list[tuple[date, date]]:
 
 def test_a_backfill_in_bounded_runs_leaves_what_one_run_leaves(daemon: Daemon, home: Home, published: Rows) -> None:
     assert daemon.finish(daemon.backfill(DAYS)) == "COMPLETED_SUCCESS"
-    assert _standing(home) == published
+    assert _read_published(home) == published
     bounds = [
         (TINY.first + timedelta(days=begin), TINY.first + timedelta(days=end))
         for begin, end in (*[(0, 7), (8, 11)] * 2, (0, 7), (8, 15), (16, 23), (24, 31), (32, 39))
     ]
     runs = daemon.instance.get_runs()
-    assert _ranges(runs) == sorted(bounds)
+    assert _list_ranges(runs) == sorted(bounds)
     assert [run.tags.get(partitions.DC_TAG) for run in runs].count(DC) == len(bounds)
 
 
@@ -140,9 +140,9 @@ def test_a_backfill_of_fewer_days_than_dcs_makes_a_run_over_several_dcs(
     daemon: Daemon, home: Home, tiny_published_template: Path
 ) -> None:
     backfill = daemon.backfill([PartitionKey(dc, TINY.first) for dc in TINY.dc_codes])
-    daemon.look_at_backfills()
+    daemon.run_backfill_daemon()
     first, last = TINY.dc_codes
-    (run,) = [run for run in daemon.queued() if partitions.find_rectangle(run.tags)]
+    (run,) = [run for run in daemon.list_queued() if partitions.find_rectangle(run.tags)]
     assert partitions.find_rectangle(run.tags) == partitions.PartitionRectangle(first, last, TINY.first, TINY.first)
     assert partitions.find_runs_by_dc(daemon.instance, queued=True) == {first: run.run_id, last: run.run_id}
     assert daemon.finish(backfill) == "COMPLETED_SUCCESS"
@@ -154,9 +154,9 @@ def test_a_backfill_of_fewer_days_than_dcs_makes_a_run_over_several_dcs(
 
 def test_a_backfill_whose_run_was_killed_is_taken_up_from_there(daemon: Daemon, home: Home, published: Rows) -> None:
     backfill = daemon.backfill(DAYS)
-    daemon.look_at_backfills()
+    daemon.run_backfill_daemon()
     daemon.drain()
-    daemon.look_at_backfills()
+    daemon.run_backfill_daemon()
     # In the middle of the second asset of its three; the first is complete.
     RUNS_THAT_DIE.append(MOST + MOST // 2)
     (killed,) = daemon.dequeue()
@@ -171,8 +171,8 @@ def test_a_backfill_whose_run_was_killed_is_taken_up_from_there(daemon: Daemon, 
     assert published_days.min() == scope.last + timedelta(days=LOOK_BACK_DAYS + 1), "what depends on them waits"
 
     done = {run.run_id for run in daemon.instance.get_runs()}
-    assert daemon.finish(daemon.again_from_failure(backfill)) == "COMPLETED_SUCCESS"
-    assert _standing(home) == published
+    assert daemon.finish(daemon.repeat_from_failure(backfill)) == "COMPLETED_SUCCESS"
+    assert _read_published(home) == published
     again = [run for run in daemon.instance.get_runs() if run.run_id not in done]
     computed = {key.path[-1] for run in again for key in run.asset_selection or ()}
     assert computed == {"item_days", "fill_rates", "rolling_averages", "lost_cases", "published_records"}
@@ -182,7 +182,7 @@ def test_a_correction_during_a_backfill_is_left_to_the_sensor_and_the_sensor_lea
     daemon: Daemon, home: Home, corrected_first: Rows
 ) -> None:
     backfill = daemon.backfill(DAYS)
-    daemon.look_at_backfills()
+    daemon.run_backfill_daemon()
     assert LEFT in daemon.tick()
     daemon.drain()
     # The sources are read, and nothing is computed yet; between two of its runs a backfill has none.
@@ -191,12 +191,12 @@ def test_a_correction_during_a_backfill_is_left_to_the_sensor_and_the_sensor_lea
     assert daemon.finish(backfill) == "COMPLETED_SUCCESS"
 
     assert daemon.tick() == ""
-    (run,) = daemon.queued()
+    (run,) = daemon.list_queued()
     assert (run.tags[partitions.DC_TAG], run.tags[partitions.CHANGED_TAG]) == (DC, str(CORRECTED))
     daemon.drain()
     assert {run.status for run in daemon.instance.get_runs()} == {dg.DagsterRunStatus.SUCCESS}
 
-    assert _standing(home) == corrected_first
+    assert _read_published(home) == corrected_first
 
 
 def test_a_correction_that_a_run_stored_and_died_of_between_two_waves_is_requested_after_the_backfill(
@@ -204,7 +204,7 @@ def test_a_correction_that_a_run_stored_and_died_of_between_two_waves_is_request
 ) -> None:
     backfill = daemon.backfill(DAYS)
     for _ in range(2):
-        daemon.look_at_backfills()
+        daemon.run_backfill_daemon()
         daemon.drain()
     home.correct(DC, CORRECTED, CORRECTED)
     daemon.launch(JOB, partitions.make_range_tags(DC, CORRECTED, CORRECTED))
@@ -215,20 +215,20 @@ def test_a_correction_that_a_run_stored_and_died_of_between_two_waves_is_request
     assert daemon.finish(backfill) == "COMPLETED_SUCCESS"
 
     assert daemon.tick() == ""
-    (run,) = daemon.queued()
+    (run,) = daemon.list_queued()
     assert run.tags[partitions.CHANGED_TAG] == str(CORRECTED)
     daemon.drain()
-    assert _standing(home) == corrected_first
+    assert _read_published(home) == corrected_first
 
 
 def test_the_runs_of_the_sensor_go_before_those_of_a_backfill(daemon: Daemon, home: Home) -> None:
     daemon.tick()
     store = home.store
-    (live,) = daemon.queued()
+    (live,) = daemon.list_queued()
     store.add_dcs(store.read_dcs().with_columns(active=pl.lit(value=True)))
     daemon.backfill([PartitionKey("DC02", TINY.first)])
-    daemon.look_at_backfills()
-    priorities = {run.run_id: int(run.tags.get("dagster/priority", "0")) for run in daemon.queued()}
+    daemon.run_backfill_daemon()
+    priorities = {run.run_id: int(run.tags.get("dagster/priority", "0")) for run in daemon.list_queued()}
     assert max(priorities, key=lambda run_id: priorities[run_id]) == live.run_id
     assert len(priorities) > 1
 
@@ -237,8 +237,8 @@ def test_a_backfill_of_all_partitions_is_left_alone_by_the_sensor(daemon: Daemon
     # The partitions of the network's days, not those of all days until today.
     with freeze_time(datetime.combine(TINY.last, time(), UTC)):
         daemon.backfill(None)
-        daemon.look_at_backfills()
-    for run in daemon.queued():
+        daemon.run_backfill_daemon()
+    for run in daemon.list_queued():
         daemon.instance.delete_run(run.run_id)
     assert LEFT in daemon.tick()
 

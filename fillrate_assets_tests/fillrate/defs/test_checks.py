@@ -48,8 +48,8 @@ class Checked:
         result = job.execute_in_process(run_config=QUIET, instance=self.instance, tags=tags, raise_on_error=False)
         (verdict,) = [each for each in result.get_asset_check_evaluations() if each.partition is None]
         logged = self.instance.all_logs(result.run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION)
-        told = [log.get_dagster_event().asset_check_evaluation_data for log in logged]
-        return verdict, {each.partition: each for each in told if each.partition is not None}
+        evaluations = [log.get_dagster_event().asset_check_evaluation_data for log in logged]
+        return verdict, {each.partition: each for each in evaluations if each.partition is not None}
 
 
 @pytest.fixture
@@ -59,34 +59,34 @@ def checked(tmp_path: Path, instance: dg.DagsterInstance) -> Checked:
     return Checked(home, instance)
 
 
-def _by_day(evaluations: dict[str, dg.AssetCheckEvaluation]) -> list[bool]:
+def _list_by_day(evaluations: dict[str, dg.AssetCheckEvaluation]) -> list[bool]:
     return [evaluations[str(partitions.make_key("DC01", day))].passed for day in DAYS]
 
 
-def _lines(*rows: dict[str, Any]) -> pl.DataFrame:
+def _make_lines(*rows: dict[str, Any]) -> pl.DataFrame:
     return fillrate_frames.make_counted_lines(
         *[{"dc": "DC01", "line_no": number, **row} for number, row in enumerate(rows)]
     ).collect()
 
 
-def _item_days(*rows: dict[str, Any]) -> pl.DataFrame:
+def _make_item_days(*rows: dict[str, Any]) -> pl.DataFrame:
     return fillrate_frames.make_item_days(*[{"dc": "DC01", **row} for row in rows]).collect()
 
 
 def test_each_day_of_a_range_has_its_own_verdict(checked: Checked) -> None:
     bad = {"shipped_cases": Decimal(-1)}
     checked.store(
-        schema.ITEM_DAYS, _item_days(*[{"ship_date": day, **(bad if day == DAYS[1] else {})} for day in DAYS])
+        schema.ITEM_DAYS, _make_item_days(*[{"ship_date": day, **(bad if day == DAYS[1] else {})} for day in DAYS])
     )
     verdict, by_day = checked("item_days.contract")
     assert (verdict.passed, verdict.severity, verdict.blocking) == (False, ERROR, True)
-    assert _by_day(by_day) == [True, False, True]
+    assert _list_by_day(by_day) == [True, False, True]
     assert "1 rows with negative shipped_cases" in str(by_day[f"DC01|{DAYS[1]}"].description)
     assert all(each.blocking for each in by_day.values())
 
 
 def test_a_run_of_one_day_has_the_verdict_of_its_partition(checked: Checked) -> None:
-    checked.store(schema.ITEM_DAYS, _item_days({"ship_date": DAYS[0]}))
+    checked.store(schema.ITEM_DAYS, _make_item_days({"ship_date": DAYS[0]}))
     verdict, by_day = checked("item_days.contract", last=0)
     assert verdict.passed
     assert {key: each.passed for key, each in by_day.items()} == {str(partitions.make_key("DC01", DAYS[0])): True}
@@ -94,38 +94,38 @@ def test_a_run_of_one_day_has_the_verdict_of_its_partition(checked: Checked) -> 
 
 def test_rejected_lines_stop_a_run_only_if_all_its_days_are_bad(checked: Checked) -> None:
     good = [{"ship_date": day} for day in DAYS]
-    checked.store(schema.CLASSIFIED_LINES, _lines(*good, {"ship_date": DAYS[2], **BAD_LINE}))
+    checked.store(schema.CLASSIFIED_LINES, _make_lines(*good, {"ship_date": DAYS[2], **BAD_LINE}))
     verdict, by_day = checked("classified_lines.reject_rate")
     assert (verdict.passed, verdict.severity) == (False, WARN)
     assert str(verdict.description).startswith(f"DC01 {DAYS[2]}: 1 of 2 order lines were rejected: ")
-    assert _by_day(by_day) == [True, True, False]
-    checked.store(schema.CLASSIFIED_LINES, _lines(*good, *[{"ship_date": day, **BAD_LINE} for day in DAYS]))
+    assert _list_by_day(by_day) == [True, True, False]
+    checked.store(schema.CLASSIFIED_LINES, _make_lines(*good, *[{"ship_date": day, **BAD_LINE} for day in DAYS]))
     verdict, _ = checked("classified_lines.reject_rate")
     assert (verdict.passed, verdict.severity) == (False, ERROR)
     assert "(+2 more)" in str(verdict.description)
 
 
 def test_days_without_orders_do_not_save_a_run_of_bad_days(checked: Checked) -> None:
-    checked.store(schema.CLASSIFIED_LINES, _lines({"ship_date": DAYS[0], **BAD_LINE}))
+    checked.store(schema.CLASSIFIED_LINES, _make_lines({"ship_date": DAYS[0], **BAD_LINE}))
     verdict, _ = checked("classified_lines.reject_rate")
     assert (verdict.passed, verdict.severity) == (False, ERROR)
 
 
 def test_a_lake_without_lines_passes(checked: Checked) -> None:
-    checked.store(schema.CLASSIFIED_LINES, _lines())
+    checked.store(schema.CLASSIFIED_LINES, _make_lines())
     verdict, by_day = checked("classified_lines.reject_rate")
     assert verdict.passed
-    assert _by_day(by_day) == [True, True, True]
+    assert _list_by_day(by_day) == [True, True, True]
 
 
 def test_a_day_without_a_snapshot_is_named(checked: Checked) -> None:
-    checked.store(schema.CLASSIFIED_LINES, _lines(*[{"ship_date": day} for day in DAYS]))
+    checked.store(schema.CLASSIFIED_LINES, _make_lines(*[{"ship_date": day} for day in DAYS]))
     rows = [{"ship_date": day, "instock": None if day == DAYS[1] else "Y"} for day in DAYS]
-    checked.store(schema.ITEM_DAYS, _item_days(*rows))
+    checked.store(schema.ITEM_DAYS, _make_item_days(*rows))
     verdict, by_day = checked("lost_cases.snapshot_coverage")
     assert (verdict.passed, verdict.severity, verdict.blocking) == (False, ERROR, False)
     assert str(verdict.description).startswith(f"DC01 {DAYS[1]}: no instock snapshot for the day: re-deliver")
-    assert _by_day(by_day) == [True, False, True]
+    assert _list_by_day(by_day) == [True, False, True]
 
 
 @pytest.mark.parametrize(("flag", "check"), [("phantom_stock", "phantom_stock"), ("flag_conflict", "flag_conflicts")])
@@ -135,7 +135,7 @@ def test_items_to_look_at_are_named_and_only_warn(checked: Checked, flag: str, c
     verdict, by_day = checked(f"lost_cases.{check}")
     assert (verdict.passed, verdict.severity) == (False, WARN)
     assert str(verdict.description).startswith(f"DC01 {DAYS[1]}: 7 of 9 items, ")
-    assert _by_day(by_day) == [True, False, True]
+    assert _list_by_day(by_day) == [True, False, True]
     largest = verdict.metadata["largest"]
     assert isinstance(largest, dg.TableMetadataValue)
     assert {row.data["item"] for row in largest.records} == {str(number) for number in range(2, 9)}
@@ -147,7 +147,7 @@ def test_a_few_items_to_look_at_are_shown_and_fail_nothing(checked: Checked, fla
     checked.store(schema.LOST_CASES, make_records(*rows))
     verdict, by_day = checked(f"lost_cases.{check}")
     assert verdict.passed
-    assert _by_day(by_day) == [True, True, True]
+    assert _list_by_day(by_day) == [True, True, True]
     largest = verdict.metadata["largest"]
     assert isinstance(largest, dg.TableMetadataValue)
     assert [row.data["item"] for row in largest.records] == ["7"]
@@ -168,7 +168,7 @@ def test_too_few_baselines_warn(checked: Checked) -> None:
     verdict, by_day = checked("lost_cases.baseline_coverage")
     assert (verdict.passed, verdict.severity) == (False, WARN)
     assert "3 of 4 have a baseline" in str(verdict.description)
-    assert _by_day(by_day) == [True, False, True]
+    assert _list_by_day(by_day) == [True, False, True]
 
 
 def test_the_verdict_of_one_day_is_its_partitions_as_of_many(checked: Checked) -> None:

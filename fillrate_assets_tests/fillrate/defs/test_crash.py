@@ -12,7 +12,7 @@ import pytest
 from fillrate_assets.cli import launcher
 from fillrate_assets.fillrate.defs import assets
 from fillrate_assets_tests.conftest import CORRECTED, DAYS, DC, Undisturbed, copied
-from fillrate_assets_tests.fixtures.crashes import killed
+from fillrate_assets_tests.fixtures.crashes import run_and_kill
 from fillrate_assets_tests.fixtures.home import Home, Rows
 
 pytestmark = pytest.mark.slow
@@ -21,7 +21,7 @@ RANGE: Final = (DC, DAYS[0], DAYS[-1])
 STEPS: Final = [asset.key.path[-1] for asset in assets.ASSETS]
 
 
-def _ledger(rows: Rows, days: list[date]) -> list[tuple[object, ...]]:
+def _read_ledger(rows: Rows, days: list[date]) -> list[tuple[object, ...]]:
     return [row for row in rows["ledger"] if row[1] in {str(day) for day in days}]
 
 
@@ -38,13 +38,13 @@ def test_a_run_after_a_killed_one_leaves_what_an_undisturbed_run_leaves(
 ) -> None:
     home = Home(copied(undisturbed.before.directory, tmp_path))
     before = home.read_stored()
-    killed(home, RANGE, where, which)
+    run_and_kill(home, RANGE, where, which)
     crashed = home.read_stored()
     if where == "publish":
         done = CORRECTED[: int(which) - 1]
-        # A day stands whole or as before.
-        assert _ledger(crashed, done) == _ledger(undisturbed.after.read_stored(), done)
-        assert _ledger(crashed, DAYS[len(done) :]) == _ledger(before, DAYS[len(done) :])
+        # A day is stored whole or as before.
+        assert _read_ledger(crashed, done) == _read_ledger(undisturbed.after.read_stored(), done)
+        assert _read_ledger(crashed, DAYS[len(done) :]) == _read_ledger(before, DAYS[len(done) :])
     elif which != "published_records":
         assert crashed == before
     home.run(instance, DC, DAYS[0], DAYS[-1])
@@ -57,7 +57,7 @@ def test_the_instance_of_a_killed_run_takes_the_next_one(
     undisturbed: Undisturbed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     home = Home(copied(undisturbed.before.directory, tmp_path))
-    directory = killed(home, RANGE, "step", "classified_lines")
+    directory = run_and_kill(home, RANGE, "step", "classified_lines")
     monkeypatch.setenv("FILLRATE_HOME", str(directory))
     with dg.DagsterInstance.from_config(str(directory)) as instance:
         (dead,) = instance.get_runs()

@@ -1,4 +1,4 @@
-"""The analysts' hand-over through Dagster: which files there are, what stands in them, and when they change."""
+"""The analysts' hand-over through Dagster: which files there are, what is in them, and when they change."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from fillrate_assets.storage import sql
 from fillrate_assets_tests.conftest import ROOT, SMALL, copied
 from fillrate_assets_tests.fixtures.cloud import Cloud
 from fillrate_assets_tests.fixtures.home import Home
-from fillrate_assets_tests.fixtures.instances import in_memory
+from fillrate_assets_tests.fixtures.instances import open_in_memory
 
 pytestmark = pytest.mark.slow
 
@@ -47,8 +47,8 @@ class Exported:
     result: dg.ExecuteInProcessResult
 
     @property
-    def told(self) -> Mapping[str | None, Mapping[str, dg.MetadataValue]]:
-        """What was told of each partition."""
+    def shown(self) -> Mapping[str | None, Mapping[str, dg.MetadataValue]]:
+        """What the UI shows of each partition."""
         events = self.result.asset_materializations_for_node(exports.exports.key.to_python_identifier())
         return {event.partition: event.metadata for event in events}
 
@@ -57,43 +57,43 @@ class Exported:
 def exported(network_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exported]:
     """Made once: tests only read it."""
     home = Home(copied(network_template, tmp_path_factory.mktemp("exported")))
-    with in_memory() as instance:
+    with open_in_memory() as instance:
         home.run(instance, DC, DAYS[0], DAYS[-1])
         yield Exported(home, home.export(instance, DC, DAYS[0], DAYS[-1]))
 
 
-def _folder(home: Home, day: date, dc: str = DC) -> Path:
+def _get_folder(home: Home, day: date, dc: str = DC) -> Path:
     return Path(home.settings.storage.lake_root, "exports", f"dc={dc}", f"ship_date={day}")
 
 
-def _bytes(home: Home) -> dict[str, bytes]:
+def _read_bytes(home: Home) -> dict[str, bytes]:
     root = Path(home.settings.storage.lake_root, "exports")
     return {str(file.relative_to(root)): file.read_bytes() for file in root.rglob("*") if file.is_file()}
 
 
-def _csv(file: Path, frame: TableSchema) -> pl.DataFrame:
+def _read_csv(file: Path, frame: TableSchema) -> pl.DataFrame:
     """A CSV file as its frame, by the platform's own reading of text."""
     return parsing.parse_frame(pl.read_csv(file, infer_schema=False).lazy(), frame, table=file.name).collect()
 
 
 def test_a_published_day_is_two_tables_and_a_workbook_at_a_place_that_one_can_guess(exported: Exported) -> None:
-    assert sorted(_bytes(exported.home)) == sorted(
+    assert sorted(_read_bytes(exported.home)) == sorted(
         f"dc={DC}/ship_date={day}/{name}" for day in PUBLISHED for name in FILES
     )
 
 
 def test_the_records_are_those_that_stand_to_the_last_digit(exported: Exported) -> None:
     for day in OPEN:
-        standing = exported.home.store.read_records(DC, day)
-        assert standing.height
-        assert _csv(_folder(exported.home, day) / "lost_cases.csv", schema.LOST_CASES).equals(standing)
+        published = exported.home.store.read_records(DC, day)
+        assert published.height
+        assert _read_csv(_get_folder(exported.home, day) / "lost_cases.csv", schema.LOST_CASES).equals(published)
 
 
 def test_the_service_metrics_are_those_of_the_day(exported: Exported) -> None:
     for day in OPEN:
         rates = exported.home.lake.read(schema.FILL_RATES, [PartitionKey(DC, day)]).collect()
         assert set(rates["level"]) == set(schema.LEVELS)
-        assert _csv(_folder(exported.home, day) / "fill_rates.csv", schema.FILL_RATES).equals(rates)
+        assert _read_csv(_get_folder(exported.home, day) / "fill_rates.csv", schema.FILL_RATES).equals(rates)
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def test_the_service_metrics_are_those_of_the_day(exported: Exported) -> None:
 def test_a_table_has_its_schemas_header_and_four_places_everywhere(
     exported: Exported, name: str, frame: TableSchema
 ) -> None:
-    text = (_folder(exported.home, OPEN[-1]) / name).read_text(encoding="utf-8")
+    text = (_get_folder(exported.home, OPEN[-1]) / name).read_text(encoding="utf-8")
     header, *rows = csv.reader(text.splitlines())
     assert header == frame.names
     for column, values in zip(frame.columns, zip(*rows, strict=True), strict=True):
@@ -113,13 +113,13 @@ def test_a_table_has_its_schemas_header_and_four_places_everywhere(
 
 def test_a_day_without_orders_is_a_header_and_a_workbook_that_says_so(exported: Exported) -> None:
     closed = min(set(PUBLISHED) - set(OPEN))
-    assert _csv(_folder(exported.home, closed) / "lost_cases.csv", schema.LOST_CASES).is_empty()
-    book = openpyxl.load_workbook(_folder(exported.home, closed) / "report.xlsx")
+    assert _read_csv(_get_folder(exported.home, closed) / "lost_cases.csv", schema.LOST_CASES).is_empty()
+    book = openpyxl.load_workbook(_get_folder(exported.home, closed) / "report.xlsx")
     assert book["Summary"]["A2"].value == "No order lines"
 
 
 def test_pandas_reads_what_was_written(exported: Exported) -> None:
-    frame = pd.read_csv(_folder(exported.home, OPEN[-1]) / "lost_cases.csv", dtype={"item": str})
+    frame = pd.read_csv(_get_folder(exported.home, OPEN[-1]) / "lost_cases.csv", dtype={"item": str})
     records = exported.home.store.read_records(DC, OPEN[-1])
     assert frame["item"].tolist() == records["item"].to_list()
     assert frame["lost_cases"].sum() == pytest.approx(float(records["lost_cases"].sum()))
@@ -128,7 +128,7 @@ def test_pandas_reads_what_was_written(exported: Exported) -> None:
 def test_the_workbook_shows_the_report_of_the_day(exported: Exported) -> None:
     for day in OPEN:
         records = exported.home.store.read_records(DC, day)
-        book = openpyxl.load_workbook(_folder(exported.home, day) / "report.xlsx")
+        book = openpyxl.load_workbook(_get_folder(exported.home, day) / "report.xlsx")
         assert book.sheetnames == ["Summary", "Trend", "Worst items", "By vendor", "Lost by path", "Doubts", "Notes"]
         assert book["Summary"]["A2"].value == f"Ship dates {day} to {day}, 1 DC: {DC}"
         header, *rows = takewhile(any, book["Summary"].iter_rows(min_row=9, values_only=True))
@@ -148,59 +148,59 @@ def test_a_workbook_shows_the_rejects_of_its_day_below_each_table(exported: Expo
             ).collect()
         ).height
     )
-    book = openpyxl.load_workbook(_folder(exported.home, day) / "report.xlsx")
+    book = openpyxl.load_workbook(_get_folder(exported.home, day) / "report.xlsx")
     counts = [f"{len(rejected.filter(table=table)):,} of " for table in rejected["table"].unique()]
     for name in book.sheetnames[:5]:
         (note,) = [str(row[0]) for row in book[name].iter_rows(values_only=True) if str(row[0]).startswith("Doubt: ")]
         assert all(count in note for count in counts), name
-    told = "\n".join(str(row[0]) for row in book["Doubts"].iter_rows(values_only=True))
-    assert all(f"rejected: {count}" in told for count in counts)
+    shown = "\n".join(str(row[0]) for row in book["Doubts"].iter_rows(values_only=True))
+    assert all(f"rejected: {count}" in shown for count in counts)
 
 
-def test_a_workbook_tells_when_its_records_were_published(exported: Exported) -> None:
+def test_a_workbook_says_when_its_records_were_published(exported: Exported) -> None:
     published_at = exported.home.store.read_ledger(DC).row(by_predicate=pl.col("ship_date") == OPEN[-1], named=True)[
         "published_at"
     ]
-    book = openpyxl.load_workbook(_folder(exported.home, OPEN[-1]) / "report.xlsx")
+    book = openpyxl.load_workbook(_get_folder(exported.home, OPEN[-1]) / "report.xlsx")
     assert book.properties.created == published_at.replace(tzinfo=None, microsecond=0)
     assert str(book["Notes"]["A2"].value).endswith(f"Written {published_at:%Y-%m-%d %H:%M} UTC.")
 
 
-def test_each_partition_tells_where_its_files_are_and_how_large(exported: Exported) -> None:
-    assert sorted(map(str, exported.told)) == [f"{DC}|{day}" for day in DAYS]
+def test_each_partition_shows_where_its_files_are_and_how_large(exported: Exported) -> None:
+    assert sorted(map(str, exported.shown)) == [f"{DC}|{day}" for day in DAYS]
     for day in PUBLISHED:
-        told = exported.told[f"{DC}|{day}"]
-        assert told["dagster/partition_row_count"].value == exported.home.store.read_records(DC, day).height
+        shown = exported.shown[f"{DC}|{day}"]
+        assert shown["dagster/partition_row_count"].value == exported.home.store.read_records(DC, day).height
         for name in FILES:
-            file = _folder(exported.home, day) / name
-            assert told[name] == dg.MetadataValue.path(str(file))
-            assert told[f"{name} bytes"].value == file.stat().st_size
+            file = _get_folder(exported.home, day) / name
+            assert shown[name] == dg.MetadataValue.path(str(file))
+            assert shown[f"{name} bytes"].value == file.stat().st_size
 
 
-def test_a_held_day_that_never_stood_has_no_files_and_says_why(exported: Exported) -> None:
-    told = exported.told[f"{DC}|{HELD_DAY}"]
-    assert {name: value.value for name, value in told.items()} == {"held": "no instock snapshot for the day"}
+def test_a_held_day_that_was_never_published_has_no_files_and_says_why(exported: Exported) -> None:
+    shown = exported.shown[f"{DC}|{HELD_DAY}"]
+    assert {name: value.value for name, value in shown.items()} == {"held": "no instock snapshot for the day"}
 
 
 def test_a_day_that_was_never_published_says_so(network_home: Home, instance: dg.DagsterInstance) -> None:
     network_home.run(instance, "DC01", DAY)
     result = network_home.export(instance, "DC01", DAY, DAY + timedelta(days=1))
-    told = {
+    shown = {
         event.partition: event.metadata
         for event in result.asset_materializations_for_node(exports.exports.key.to_python_identifier())
     }
-    assert told[f"DC01|{DAY + timedelta(days=1)}"]["held"].value == "not published yet"
-    assert {Path(name).parent.name for name in _bytes(network_home)} == {f"ship_date={DAY}"}
+    assert shown[f"DC01|{DAY + timedelta(days=1)}"]["held"].value == "not published yet"
+    assert {Path(name).parent.name for name in _read_bytes(network_home)} == {f"ship_date={DAY}"}
 
 
 def test_running_again_changes_no_byte(exported: Exported, tmp_path: Path, instance: dg.DagsterInstance) -> None:
     home = Home(copied(exported.home.directory, tmp_path))
-    before = _bytes(home)
+    before = _read_bytes(home)
     assert before
     home.run(instance, DC, DAYS[0], DAYS[-1])
     for day in DAYS:
         home.export(instance, DC, day)
-    assert _bytes(home) == before
+    assert _read_bytes(home) == before
 
 
 def test_a_correction_is_exported_and_a_held_day_keeps_its_last_files(
@@ -208,13 +208,13 @@ def test_a_correction_is_exported_and_a_held_day_keeps_its_last_files(
 ) -> None:
     network_home.run(instance, "DC01", DAY)
     network_home.export(instance, "DC01", DAY)
-    first = _bytes(network_home)
+    first = _read_bytes(network_home)
     network_home.correct("DC01", DAY, DAY)
     network_home.run(instance, "DC01", DAY)
     network_home.export(instance, "DC01", DAY)
-    corrected = _bytes(network_home)
+    corrected = _read_bytes(network_home)
     assert {name for name in first if first[name] != corrected[name]} == set(first)
-    table = _csv(_folder(network_home, DAY, "DC01") / "lost_cases.csv", schema.LOST_CASES)
+    table = _read_csv(_get_folder(network_home, DAY, "DC01") / "lost_cases.csv", schema.LOST_CASES)
     assert table.equals(network_home.store.read_records("DC01", DAY))
     moved = "UPDATE instock_snapshots SET snapshot_date = '1999-01-01' WHERE dc = 'DC01' AND snapshot_date = :day"
     with sql.get_engine(network_home.settings.sources.instock_warehouse_url).begin() as connection:
@@ -222,7 +222,7 @@ def test_a_correction_is_exported_and_a_held_day_keeps_its_last_files(
     network_home.run(instance, "DC01", DAY)
     network_home.export(instance, "DC01", DAY)
     assert network_home.store.read_ledger("DC01")["state"].to_list() == ["HELD"]
-    assert _bytes(network_home) == corrected
+    assert _read_bytes(network_home) == corrected
 
 
 def test_records_that_break_their_type_fail_by_name_and_leave_the_files(
@@ -230,7 +230,7 @@ def test_records_that_break_their_type_fail_by_name_and_leave_the_files(
 ) -> None:
     network_home.run(instance, "DC01", DAY)
     network_home.export(instance, "DC01", DAY)
-    before = _bytes(network_home)
+    before = _read_bytes(network_home)
     item = network_home.store.read_records("DC01", DAY)["item"][0]
     with sql.get_engine(network_home.settings.storage.record_store_url).begin() as connection:
         changed = connection.execute(
@@ -241,19 +241,19 @@ def test_records_that_break_their_type_fail_by_name_and_leave_the_files(
     assert not result.success
     (failure,) = [event.step_failure_data for event in result.all_events if event.is_step_failure]
     assert failure.error is not None
-    told = failure.error.cause.message if failure.error.cause else failure.error.message
-    assert f"DC01 {DAY}: no LostCases: " in told
-    assert 'Violated "CategoricalColumnConstraint" for column "path"' in told
-    assert f"Rows (dc, ship_date, item, path): DC01/{DAY}/{item}/ELSEWHERE" in told
+    shown = failure.error.cause.message if failure.error.cause else failure.error.message
+    assert f"DC01 {DAY}: no LostCases: " in shown
+    assert 'Violated "CategoricalColumnConstraint" for column "path"' in shown
+    assert f"Rows (dc, ship_date, item, path): DC01/{DAY}/{item}/ELSEWHERE" in shown
     assert not [event for event in result.all_events if event.is_step_up_for_retry]
-    assert _bytes(network_home) == before
+    assert _read_bytes(network_home) == before
 
 
 def test_exports_on_s3_are_those_on_disk(
     exported: Exported, tmp_path: Path, instance: dg.DagsterInstance, aws: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bucket = aws.bucket()
-    s3, root = aws.client("s3"), Path(exported.home.settings.storage.lake_root)
+    bucket = aws.create_bucket()
+    s3, root = aws.make_client("s3"), Path(exported.home.settings.storage.lake_root)
     for file in root.rglob("*.parquet"):
         s3.put_object(Bucket=bucket, Key=f"lake/dev/{file.relative_to(root)}", Body=file.read_bytes())
     monkeypatch.setenv("FILLRATE_STORAGE__LAKE_ROOT", f"s3://{bucket}/lake")
@@ -261,16 +261,16 @@ def test_exports_on_s3_are_those_on_disk(
     result = there.export(instance, DC, DAYS[0], DAYS[-1])
     found = {
         key.removeprefix("lake/dev/exports/"): s3.get_object(Bucket=bucket, Key=key)["Body"].read()
-        for key in aws.keys(bucket)
+        for key in aws.list_keys(bucket)
         if key.startswith("lake/dev/exports/")
     }
-    assert found == _bytes(exported.home)
-    told = {
+    assert found == _read_bytes(exported.home)
+    shown = {
         event.partition: event.metadata
         for event in result.asset_materializations_for_node(exports.exports.key.to_python_identifier())
     }
     where = f"s3://{bucket}/lake/dev/exports/dc={DC}/ship_date={DAYS[0]}/report.xlsx"
-    assert told[f"{DC}|{DAYS[0]}"]["report.xlsx"] == dg.MetadataValue.path(where)
+    assert shown[f"{DC}|{DAYS[0]}"]["report.xlsx"] == dg.MetadataValue.path(where)
 
 
 def test_days_are_exported_when_they_are_published_and_not_when_items_are_read(
@@ -278,7 +278,7 @@ def test_days_are_exported_when_they_are_published_and_not_when_items_are_read(
 ) -> None:
     instance.add_dynamic_partitions("dc", SMALL.dc_codes)
 
-    def requested(cursor: object) -> tuple[set[str | None], object]:
+    def read_requested(cursor: object) -> tuple[set[str | None], object]:
         found = dg.evaluate_automation_conditions(
             network_home.defs,
             instance,
@@ -287,19 +287,19 @@ def test_days_are_exported_when_they_are_published_and_not_when_items_are_read(
         )
         return set(found.get_requested_partitions(exports.exports.key)), found.cursor
 
-    wanted, cursor = requested(None)
+    wanted, cursor = read_requested(None)
     assert wanted == set()
     network_home.run(instance, DC, DAYS[0], DAYS[1])
     both = {f"{DC}|{day}" for day in DAYS[:2]}
-    wanted, cursor = requested(cursor)
+    wanted, cursor = read_requested(cursor)
     assert wanted == both
     network_home.export(instance, DC, DAYS[0], DAYS[1])
     network_home.run(instance, DC, DAYS[2])
-    wanted, cursor = requested(cursor)
+    wanted, cursor = read_requested(cursor)
     assert wanted == {f"{DC}|{DAYS[2]}"}
     # A day long past that is published again is exported again.
     network_home.run(instance, DC, DAYS[0])
-    wanted, _ = requested(cursor)
+    wanted, _ = read_requested(cursor)
     assert wanted == {f"{DC}|{DAYS[0]}"}
 
 

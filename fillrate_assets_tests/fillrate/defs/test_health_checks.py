@@ -32,7 +32,7 @@ ERROR, WARN = dg.AssetCheckSeverity.ERROR, dg.AssetCheckSeverity.WARN
 
 
 @dataclass(frozen=True)
-class Standing:
+class Platform:
     """A platform of one DC whose sources and ledger a test fills, and the health checks over it."""
 
     home: Home
@@ -59,12 +59,12 @@ class Standing:
         result = job.execute_in_process(run_config=QUIET, instance=self.instance)
         return {each.check_name: each for each in result.get_asset_check_evaluations()}
 
-    def messages(self) -> list[Any]:
+    def read_messages(self) -> list[Any]:
         return [message[0] for message in self.home.read_stored()[OUTBOX.name]]
 
 
 class Stopped(datetime):
-    """A clock that stands still: what is due must not depend on when the tests run."""
+    """A clock that stopped: what is due must not depend on when the tests run."""
 
     @classmethod
     def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]
@@ -72,7 +72,7 @@ class Stopped(datetime):
 
 
 @pytest.fixture
-def standing(tmp_path: Path, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch) -> Standing:
+def platform(tmp_path: Path, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch) -> Platform:
     monkeypatch.setattr(health_checks, "datetime", Stopped)
     home = Home(tmp_path / "home")
     home.directory.mkdir()
@@ -81,24 +81,24 @@ def standing(tmp_path: Path, instance: dg.DagsterInstance, monkeypatch: pytest.M
     home = Home(home.directory)
     dc = {"dc": "DC01", "name": None, "time_zone": "UTC", "active": True}
     home.systems.record_store.add_dcs(pl.DataFrame([dc], schema=schema.DCS.polars))
-    return Standing(home, instance)
+    return Platform(home, instance)
 
 
-def test_nothing_is_told_of_a_platform_in_order(standing: Standing) -> None:
+def test_nothing_is_reported_of_a_platform_in_order(platform: Platform) -> None:
     at = NOW - timedelta(hours=30)
-    standing.receive(DAY, at)
-    standing.publish(DAY, at)
-    found = standing()
+    platform.receive(DAY, at)
+    platform.publish(DAY, at)
+    found = platform()
     assert {name: each.passed for name, each in found.items()} == {check.check_key.name: True for check in CHECKS}
-    assert standing.messages() == []
+    assert platform.read_messages() == []
 
 
-def test_what_is_wrong_is_named_and_told_once(standing: Standing) -> None:
+def test_what_is_wrong_is_named_and_reported_once(platform: Platform) -> None:
     long_ago, day = NOW - timedelta(hours=60), DAY
-    standing.receive(day, long_ago, snapshot=False)
-    standing.receive(day - timedelta(days=1), long_ago)
-    standing.publish(day - timedelta(days=1), long_ago, held="no instock snapshot for the day")
-    found = standing()
+    platform.receive(day, long_ago, snapshot=False)
+    platform.receive(day - timedelta(days=1), long_ago)
+    platform.publish(day - timedelta(days=1), long_ago, held="no instock snapshot for the day")
+    found = platform()
     behind = found["no_day_left_behind"]
     assert (behind.passed, behind.severity, behind.metadata["found"].value) == (False, ERROR, 2)
     assert str(behind.description).startswith(
@@ -111,18 +111,18 @@ def test_what_is_wrong_is_named_and_told_once(standing: Standing) -> None:
     assert str(late.description).startswith(f"{lacks}: ")
     silent = found["fresh_sources"]
     assert (silent.passed, silent.severity, silent.metadata["found"].value) == (False, WARN, 3)
-    told = sorted([f"{name}: {number} found" for name, number in zip(sorted(found), (1, 3, 2), strict=True)])
-    assert sorted(standing.messages()) == told
-    standing()
-    assert sorted(standing.messages()) == told
+    expected = sorted([f"{name}: {number} found" for name, number in zip(sorted(found), (1, 3, 2), strict=True)])
+    assert sorted(platform.read_messages()) == expected
+    platform()
+    assert sorted(platform.read_messages()) == expected
 
 
-def test_a_dc_that_is_not_active_is_no_finding(standing: Standing) -> None:
+def test_a_dc_that_is_not_active_is_no_finding(platform: Platform) -> None:
     at = NOW - timedelta(hours=30)
-    standing.receive(DAY, at, snapshot=False)
-    standing.publish(DAY, at, held="no instock snapshot for the day")
-    store = standing.home.store
-    assert not standing()["no_day_left_behind"].passed
+    platform.receive(DAY, at, snapshot=False)
+    platform.publish(DAY, at, held="no instock snapshot for the day")
+    store = platform.home.store
+    assert not platform()["no_day_left_behind"].passed
     store.add_dcs(store.read_dcs().with_columns(active=pl.lit(value=False)))
-    found = standing()
+    found = platform()
     assert (found["no_day_left_behind"].passed, found["complete_by_deadline"].passed) == (True, True)

@@ -1,4 +1,4 @@
-"""The main job through Dagster over the sample network: what it stores, tells, holds and refuses."""
+"""The main job through Dagster over the sample network: what it stores, shows, holds and refuses."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from fillrate_assets.orchestration.ui_metadata import split_by_day
 from fillrate_assets.storage import sql
 from fillrate_assets_tests.conftest import SMALL, copied
 from fillrate_assets_tests.fixtures.home import QUIET, Home
-from fillrate_assets_tests.fixtures.instances import in_memory
+from fillrate_assets_tests.fixtures.instances import open_in_memory
 
 pytestmark = pytest.mark.slow
 
@@ -36,7 +36,7 @@ HELD_DC, HELD_DAY = SMALL.snapshot_gap
 
 
 @dataclass(frozen=True)
-class Ran:
+class MainRun:
     """One run over a range around the held day, and what Dagster keeps of it."""
 
     home: Home
@@ -48,26 +48,26 @@ class Ran:
     def keys(self) -> list[str]:
         return [f"{HELD_DC}|{day}" for day in self.days]
 
-    def metadata(self, asset: str) -> dict[str | None, Mapping[str, dg.MetadataValue]]:
-        """What was told of an asset, by partition."""
+    def read_metadata(self, asset: str) -> dict[str | None, Mapping[str, dg.MetadataValue]]:
+        """Read what the UI shows of an asset, by partition."""
         events = self.result.asset_materializations_for_node(f"{assets.AREA}__{asset}")
         return {event.partition: event.metadata for event in events}
 
 
 @pytest.fixture(scope="module")
-def ran(network_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ran]:
+def ran(network_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MainRun]:
     """Made once: tests only read it."""
     home = Home(copied(network_template, tmp_path_factory.mktemp("ran")))
     days = [HELD_DAY + timedelta(days=offset) for offset in range(-8, 3)]
-    with in_memory() as instance:
-        yield Ran(home, instance, home.run(instance, HELD_DC, days[0], days[-1]), days)
+    with open_in_memory() as instance:
+        yield MainRun(home, instance, home.run(instance, HELD_DC, days[0], days[-1]), days)
 
 
 @pytest.fixture(scope="module")
 def two_days_template(network_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A network of which two ship days of a DC are published. Tests take copies."""
     home = Home(copied(network_template, tmp_path_factory.mktemp("two days")))
-    with in_memory() as instance:
+    with open_in_memory() as instance:
         home.run(instance, "DC01", *SMALL.ship_days[:2])
     return home.directory
 
@@ -77,13 +77,13 @@ def two_days(two_days_template: Path, tmp_path: Path) -> Home:
     return Home(copied(two_days_template, tmp_path))
 
 
-def _evaluations(result: dg.ExecuteInProcessResult) -> dict[str, dg.AssetCheckEvaluation]:
+def _list_evaluations(result: dg.ExecuteInProcessResult) -> dict[str, dg.AssetCheckEvaluation]:
     """The verdicts on the run as a whole."""
     found = [each for each in result.get_asset_check_evaluations() if each.partition is None]
     return {f"{each.asset_key.path[-1]}.{each.check_name}": each for each in found}
 
 
-def _materialized(result: dg.ExecuteInProcessResult) -> set[str]:
+def _list_materialized(result: dg.ExecuteInProcessResult) -> set[str]:
     return {event.asset_key.path[-1] for event in result.get_asset_materialization_events() if event.asset_key}
 
 
@@ -97,19 +97,19 @@ def _change(home: Home, system: str, statement: str, **values: object) -> None:
         assert connection.execute(sa.text(statement), values).rowcount
 
 
-def _lake(home: Home, asset: str) -> pl.DataFrame:
+def _read_lake(home: Home, asset: str) -> pl.DataFrame:
     return home.lake.scan(TABLES[asset]).collect()
 
 
-def test_every_asset_is_materialized_for_every_partition_of_the_range(ran: Ran) -> None:
+def test_every_asset_is_materialized_for_every_partition_of_the_range(ran: MainRun) -> None:
     assert ran.result.success
     for name in PARTITIONED:
         assert ran.instance.get_materialized_partitions(dg.AssetKey([assets.AREA, name])) == set(ran.keys)
-        assert sorted(str(key) for key in ran.metadata(name)) == ran.keys
-    assert list(ran.metadata("items")) == [None]
+        assert sorted(str(key) for key in ran.read_metadata(name)) == ran.keys
+    assert list(ran.read_metadata("items")) == [None]
 
 
-def test_the_lake_holds_a_file_for_every_partition_that_could_be_judged(ran: Ran) -> None:
+def test_the_lake_holds_a_file_for_every_partition_that_could_be_judged(ran: MainRun) -> None:
     for name, frame in TABLES.items():
         if name != "items":
             held = {HELD_DAY} if name == "lost_cases" else set()
@@ -117,16 +117,16 @@ def test_the_lake_holds_a_file_for_every_partition_that_could_be_judged(ran: Ran
             first = SMALL.first if name == "item_days" else ran.days[0]
             days = [day for day in list_dates(first, ran.days[-1]) if day not in held]
             assert ran.home.lake.list_partitions(frame) == [(HELD_DC, day) for day in days]
-            frame.validate(_lake(ran.home, name))
+            frame.validate(_read_lake(ran.home, name))
 
 
-def test_lost_cases_tell_a_buyer_how_much_why_and_which_items(ran: Ran) -> None:
-    told = ran.metadata("lost_cases")
-    for pair, records in split_by_day(_lake(ran.home, "lost_cases")).items():
+def test_lost_cases_show_a_buyer_how_much_why_and_which_items(ran: MainRun) -> None:
+    shown_of = ran.read_metadata("lost_cases")
+    for pair, records in split_by_day(_read_lake(ran.home, "lost_cases")).items():
         expected = metadata.summarize_lost_cases(records)
-        shown = {name: getattr(value, "value", value) for name, value in told[partitions.make_key(*pair)].items()}
+        shown = {name: getattr(value, "value", value) for name, value in shown_of[partitions.make_key(*pair)].items()}
         assert shown == {name: getattr(value, "value", value) for name, value in expected.items()}
-    day = told[f"{HELD_DC}|{HELD_DAY + timedelta(days=1)}"]
+    day = shown_of[f"{HELD_DC}|{HELD_DAY + timedelta(days=1)}"]
     assert day.keys() >= {
         "dagster/partition_row_count",
         "ordered_cases",
@@ -140,29 +140,29 @@ def test_lost_cases_tell_a_buyer_how_much_why_and_which_items(ran: Ran) -> None:
     by_path, worst = day["lost_by_path"], day["ten_worst_items"]
     assert isinstance(by_path, dg.TableMetadataValue)
     assert isinstance(worst, dg.TableMetadataValue)
-    assert sum(_number(row.data["lost"]) for row in by_path.records) == pytest.approx(day["lost_cases"].value)
-    losses = [_number(row.data["lost"]) for row in worst.records]
+    assert sum(_get_number(row.data["lost"]) for row in by_path.records) == pytest.approx(day["lost_cases"].value)
+    losses = [_get_number(row.data["lost"]) for row in worst.records]
     assert losses == sorted(losses, reverse=True)
     assert 0 < len(losses) <= 10
 
 
-def _number(value: object) -> float:
+def _get_number(value: object) -> float:
     assert isinstance(value, float)
     return value
 
 
-def test_each_partition_tells_of_its_own_rows(ran: Ran) -> None:
+def test_each_partition_shows_its_own_rows(ran: MainRun) -> None:
     for name in ("orders", "shipments", "classified_lines", "item_days", "lost_cases", "fill_rates"):
-        parts = split_by_day(_lake(ran.home, name))
+        parts = split_by_day(_read_lake(ran.home, name))
         rows = {str(partitions.make_key(dc, day)): part.height for (dc, day), part in parts.items()}
-        kept = {key: each for key, each in ran.metadata(name).items() if "held" not in each}
-        told = {key: each["dagster/partition_row_count"].value for key, each in kept.items()}
-        assert told == {key: rows.get(str(key), 0) for key in kept}
-        assert len(set(told.values())) > 1, "days as alike as these show nothing"
+        published = {key: each for key, each in ran.read_metadata(name).items() if "held" not in each}
+        shown_of = {key: each["dagster/partition_row_count"].value for key, each in published.items()}
+        assert shown_of == {key: rows.get(str(key), 0) for key in published}
+        assert len(set(shown_of.values())) > 1, "days as alike as these show nothing"
 
 
-def test_a_day_without_a_snapshot_is_held_by_name_and_the_others_are_published(ran: Ran) -> None:
-    check = _evaluations(ran.result)["lost_cases.snapshot_coverage"]
+def test_a_day_without_a_snapshot_is_held_by_name_and_the_others_are_published(ran: MainRun) -> None:
+    check = _list_evaluations(ran.result)["lost_cases.snapshot_coverage"]
     assert (check.passed, check.severity) == (False, dg.AssetCheckSeverity.ERROR)
     assert str(check.description).startswith(f"{HELD_DC} {HELD_DAY}: no instock snapshot for the day: re-deliver")
     assert ran.home.store.read_records(HELD_DC, HELD_DAY).is_empty()
@@ -170,13 +170,13 @@ def test_a_day_without_a_snapshot_is_held_by_name_and_the_others_are_published(r
     expected = dict.fromkeys(ran.days, ("PUBLISHED", None))
     assert ledger == expected | {HELD_DAY: ("HELD", "no instock snapshot for the day")}
     key = f"{HELD_DC}|{HELD_DAY}"
-    assert ran.metadata("lost_cases")[key]["held"].value == "no instock snapshot for the day"
-    assert ran.metadata("published_records")[key]["state"].value == "HELD: no instock snapshot for the day"
-    assert [each for each, told in ran.metadata("lost_cases").items() if "held" in told] == [key]
+    assert ran.read_metadata("lost_cases")[key]["held"].value == "no instock snapshot for the day"
+    assert ran.read_metadata("published_records")[key]["state"].value == "HELD: no instock snapshot for the day"
+    assert [each for each, shown_of in ran.read_metadata("lost_cases").items() if "held" in shown_of] == [key]
 
 
-def test_every_other_check_of_good_data_passes_or_only_warns(ran: Ran) -> None:
-    checks = _evaluations(ran.result)
+def test_every_other_check_of_good_data_passes_or_only_warns(ran: MainRun) -> None:
+    checks = _list_evaluations(ran.result)
     assert sorted(checks) == [
         "classified_lines.contract",
         "classified_lines.reject_rate",
@@ -194,7 +194,7 @@ def test_every_other_check_of_good_data_passes_or_only_warns(ran: Ran) -> None:
     assert errors == ["lost_cases.snapshot_coverage"]
 
 
-def test_people_are_told_of_a_held_day_once(network_home: Home, instance: dg.DagsterInstance) -> None:
+def test_people_are_notified_of_a_held_day_once(network_home: Home, instance: dg.DagsterInstance) -> None:
     for _ in range(2):
         network_home.run(instance, HELD_DC, HELD_DAY)
     (message,) = network_home.read_stored()[OUTBOX.name]
@@ -214,7 +214,7 @@ def at_once_and_one_by_one(network_template: Path, tmp_path_factory: pytest.Temp
     """A week as one run, and as a run for each day; tests only read them."""
     directory = tmp_path_factory.mktemp("week")
     at_once, one_by_one = (Home(copied(network_template, directory / name)) for name in ("at once", "one by one"))
-    with in_memory() as instance:
+    with open_in_memory() as instance:
         at_once.run(instance, "DC01", WEEK[0], WEEK[-1])
         job = one_by_one.defs.resolve_job_def(JOB)
         for day in WEEK:
@@ -239,7 +239,7 @@ def test_a_range_in_one_run_and_each_day_in_its_own_give_the_same_records(
     assert one_by_one.read_stored()[RECORDS.name] == at_once.read_stored()[RECORDS.name]
     for name in sorted(set(TABLES) - {"classified_lines"}):
         order = TABLES[name].names
-        assert _lake(one_by_one, name).sort(order).equals(_lake(at_once, name).sort(order)), name
+        assert _read_lake(one_by_one, name).sort(order).equals(_read_lake(at_once, name).sort(order)), name
 
 
 def test_a_range_in_one_run_and_each_day_in_its_own_give_the_same_rejects(
@@ -253,8 +253,8 @@ def test_running_again_changes_nothing(week: Home, instance: dg.DagsterInstance)
     before = week.read_stored(without=set())
     again = week.run(instance, "DC01", WEEK[0], WEEK[-1])
     assert week.read_stored(without=set()) == before
-    told = [event.metadata for event in again.asset_materializations_for_node("fillrate__published_records")]
-    assert [(each["changed"].value, each["restated_values"].value) for each in told] == [(False, 0)] * len(WEEK)
+    shown_of = [event.metadata for event in again.asset_materializations_for_node("fillrate__published_records")]
+    assert [(each["changed"].value, each["restated_values"].value) for each in shown_of] == [(False, 0)] * len(WEEK)
 
 
 def test_only_changed_days_are_read_again_and_their_dependants_are_judged_again(
@@ -262,14 +262,14 @@ def test_only_changed_days_are_read_again_and_their_dependants_are_judged_again(
 ) -> None:
     first, *_, last = WEEK
     result = week.run(instance, "DC01", first, last, changed=[first])
-    # Dagster counts the whole range as materialized; what tells of a day is what was done for it.
+    # Dagster counts the whole range as materialized; what is shown of a day is what was done for it.
     events = {name: result.asset_materializations_for_node(f"{assets.AREA}__{name}") for name in PARTITIONED}
-    told = {
+    shown_of = {
         name: sum("dagster/partition_row_count" in event.metadata for event in of_asset)
         for name, of_asset in events.items()
     }
     assert {len(of_asset) for of_asset in events.values()} == {len(WEEK)}
-    assert told == {
+    assert shown_of == {
         **dict.fromkeys(("orders", "shipments", "instock_snapshots", "classified_lines", "item_days", "fill_rates"), 1),
         **dict.fromkeys(("rolling_averages", "lost_cases"), len(WEEK)),
         "published_records": 0,
@@ -286,11 +286,11 @@ def test_a_held_day_keeps_its_last_good_records(two_days: Home, instance: dg.Dag
         day=day,
     )
     result = two_days.run(instance, "DC01", day)
-    check = _evaluations(result)["lost_cases.snapshot_coverage"]
+    check = _list_evaluations(result)["lost_cases.snapshot_coverage"]
     assert (check.passed, check.severity) == (False, dg.AssetCheckSeverity.ERROR)
     assert {name for name, rows in two_days.read_stored().items() if rows != good[name]} == {"ledger", "outbox"}
     assert two_days.store.read_ledger()["state"].to_list() == ["HELD", "PUBLISHED"]
-    assert _evaluations(result)["published_records.reconciliation"].passed
+    assert _list_evaluations(result)["published_records.reconciliation"].passed
 
 
 @pytest.mark.parametrize(
@@ -304,7 +304,7 @@ def test_a_held_day_keeps_its_last_good_records(two_days: Home, instance: dg.Dag
 def test_records_changed_by_hand_do_not_reconcile(two_days: Home, instance: dg.DagsterInstance, statement: str) -> None:
     day = SMALL.ship_days[0]
     _change(two_days, "record_store", statement)
-    check = _evaluations(two_days.run(instance, "DC01", day))["published_records.reconciliation"]
+    check = _list_evaluations(two_days.run(instance, "DC01", day))["published_records.reconciliation"]
     assert (check.passed, check.severity) == (False, dg.AssetCheckSeverity.ERROR)
     assert str(check.description).startswith(f"DC01 {day}: ")
     assert two_days.store.count(RESTATEMENTS) == 0
@@ -323,9 +323,9 @@ def test_a_run_of_unusable_days_stops_before_anything_is_summed(
     _spoil(network_home, day)
     result = network_home.run(instance, "DC01", day, raise_on_error=False)
     assert not result.success
-    check = _evaluations(result)["classified_lines.reject_rate"]
+    check = _list_evaluations(result)["classified_lines.reject_rate"]
     assert (check.passed, check.severity) == (False, dg.AssetCheckSeverity.ERROR)
-    assert _materialized(result) == {"orders", "shipments", "instock_snapshots", "items", "classified_lines"}
+    assert _list_materialized(result) == {"orders", "shipments", "instock_snapshots", "items", "classified_lines"}
     assert network_home.store.read_ledger().is_empty()
 
 
@@ -335,7 +335,7 @@ def test_an_unusable_day_among_good_ones_is_held_and_the_run_goes_on(
     bad, good = SMALL.ship_days[:2]
     _spoil(network_home, bad)
     result = network_home.run(instance, "DC01", bad, good)
-    check = _evaluations(result)["classified_lines.reject_rate"]
+    check = _list_evaluations(result)["classified_lines.reject_rate"]
     assert (check.passed, check.severity) == (False, dg.AssetCheckSeverity.WARN)
     ledger = network_home.store.read_ledger()
     assert ledger["state"].to_list() == ["HELD", "PUBLISHED"]
@@ -345,7 +345,7 @@ def test_an_unusable_day_among_good_ones_is_held_and_the_run_goes_on(
 Damage = Callable[[pl.DataFrame], pl.DataFrame]
 
 
-def _contract_of(
+def _run_contract(
     home: Home, instance: dg.DagsterInstance, asset: str, damage: Damage
 ) -> tuple[dg.ExecuteInProcessResult, list[dg.AssetCheckEvaluation]]:
     """Damage one day's file of two and run the contract check of its asset, alone."""
@@ -393,7 +393,7 @@ def _contract_of(
 def test_a_file_damaged_by_hand_breaks_its_contract(
     two_days: Home, instance: dg.DagsterInstance, asset: str, damage: Damage, problem: str
 ) -> None:
-    _, (evaluation,) = _contract_of(two_days, instance, asset, damage)
+    _, (evaluation,) = _run_contract(two_days, instance, asset, damage)
     assert (evaluation.passed, evaluation.severity) == (False, dg.AssetCheckSeverity.ERROR)
     assert evaluation.blocking
     assert problem in str(evaluation.description)
@@ -401,7 +401,7 @@ def test_a_file_damaged_by_hand_breaks_its_contract(
 
 
 def test_an_undamaged_file_keeps_its_contract(two_days: Home, instance: dg.DagsterInstance) -> None:
-    _, (evaluation,) = _contract_of(two_days, instance, "lost_cases", lambda rows: rows)
+    _, (evaluation,) = _run_contract(two_days, instance, "lost_cases", lambda rows: rows)
     assert (evaluation.passed, evaluation.description) == (True, None)
 
 
@@ -415,7 +415,7 @@ def test_an_undamaged_file_keeps_its_contract(two_days: Home, instance: dg.Dagst
 def test_a_file_of_other_columns_is_not_read_at_all(
     two_days: Home, instance: dg.DagsterInstance, damage: Damage
 ) -> None:
-    result, evaluations = _contract_of(two_days, instance, "item_days", damage)
+    result, evaluations = _run_contract(two_days, instance, "item_days", damage)
     assert not result.success
     assert evaluations == []
 

@@ -14,7 +14,7 @@ from fillrate_assets.orchestration.ui_metadata import make_column_metadata, spli
 from fillrate_assets_tests.factories.rows import AT, DAY, make_records
 
 
-def _cells(shown: Any) -> list[dict[str, object]]:  # noqa: ANN401 - any metadata value
+def _list_cells(shown: Any) -> list[dict[str, object]]:  # noqa: ANN401 - any metadata value
     assert isinstance(shown, dg.TableMetadataValue)
     assert shown.schema is not None
     names = [column.name for column in shown.schema.columns]
@@ -40,7 +40,7 @@ def test_rows_are_parted_by_dc_and_day() -> None:
     assert split_by_day(make_records()) == {}
 
 
-def test_a_day_of_lost_cases_tells_how_much_why_and_which_items() -> None:
+def test_a_day_of_lost_cases_shows_how_much_why_and_which_items() -> None:
     rows = make_records(
         {"item": "A"},
         {"item": "B", "path": "STOCK_OUT", "ordered_cases": Decimal(10), "shipped_cases": Decimal(0),
@@ -48,8 +48,8 @@ def test_a_day_of_lost_cases_tells_how_much_why_and_which_items() -> None:
          "contract_lost_cases": Decimal("15.5")},
         {"item": "C", "lost_cases": Decimal(0), "confirmed_cases": Decimal(0), "shipped_cases": Decimal(10)},
     )  # fmt: skip
-    told = metadata.summarize_lost_cases(rows)
-    plain = {name: value for name, value in told.items() if isinstance(value, int | float)}
+    shown = metadata.summarize_lost_cases(rows)
+    plain = {name: value for name, value in shown.items() if isinstance(value, int | float)}
     assert plain == {
         "dagster/partition_row_count": 3,
         "ordered_cases": 30.0,
@@ -62,24 +62,24 @@ def test_a_day_of_lost_cases_tells_how_much_why_and_which_items() -> None:
         "phantom_stock": 0,
         "flag_conflicts": 0,
     }
-    assert [(row["path"], row["items"], row["lost"]) for row in _cells(told["lost_by_path"])] == [
+    assert [(row["path"], row["items"], row["lost"]) for row in _list_cells(shown["lost_by_path"])] == [
         ("STOCK_IN", 2, 2.0),
         ("STOCK_OUT", 1, 15.5),
     ]
-    assert [(row["item"], row["lost"]) for row in _cells(told["ten_worst_items"])] == [("B", 15.5), ("A", 2.0)]
-    assert told["lost_by_path_chart"].value.splitlines()[1].startswith("STOCK_OUT  ████")
+    assert [(row["item"], row["lost"]) for row in _list_cells(shown["ten_worst_items"])] == [("B", 15.5), ("A", 2.0)]
+    assert shown["lost_by_path_chart"].value.splitlines()[1].startswith("STOCK_OUT  ████")
 
 
 def test_a_day_without_records_has_no_fill_rate() -> None:
-    told = metadata.summarize_lost_cases(make_records())
-    assert (told["dagster/partition_row_count"], told["lost_cases"]) == (0, 0.0)
-    assert "fill_rate_percent" not in told
-    assert told["lost_by_path_chart"].value == "No cases were lost."
+    shown = metadata.summarize_lost_cases(make_records())
+    assert (shown["dagster/partition_row_count"], shown["lost_cases"]) == (0, 0.0)
+    assert "fill_rate_percent" not in shown
+    assert shown["lost_by_path_chart"].value == "No cases were lost."
 
 
-def test_ten_items_are_the_worst_and_ties_are_told_by_item() -> None:
+def test_ten_items_are_the_worst_and_ties_are_sorted_by_item() -> None:
     rows = make_records(*[{"item": f"{number:02}", "lost_cases": Decimal(number % 2)} for number in range(1, 31)])
-    assert [row["item"] for row in _cells(metadata.summarize_lost_cases(rows)["ten_worst_items"])] == [
+    assert [row["item"] for row in _list_cells(metadata.summarize_lost_cases(rows)["ten_worst_items"])] == [
         f"{number:02}" for number in range(1, 21, 2)
     ]
 
@@ -105,15 +105,15 @@ def test_a_chart_has_a_bar_for_everything_that_was_lost(values: dict[str, Decima
     assert metadata.draw_chart(values).splitlines() == bars
 
 
-def test_a_source_tells_how_recent_it_is_and_what_could_not_be_read() -> None:
+def test_a_source_shows_how_recent_it_is_and_what_could_not_be_read() -> None:
     rows = pl.DataFrame({"processed_at": [AT, AT + timedelta(hours=1)], "problem": [None, "no number"]})
-    told = metadata.summarize_source(rows)
-    assert (told["dagster/partition_row_count"], told["unreadable_rows"]) == (2, 1)
-    assert told["source_watermark"] == dg.MetadataValue.timestamp(AT + timedelta(hours=1))
+    shown = metadata.summarize_source(rows)
+    assert (shown["dagster/partition_row_count"], shown["unreadable_rows"]) == (2, 1)
+    assert shown["source_watermark"] == dg.MetadataValue.timestamp(AT + timedelta(hours=1))
     assert "source_watermark" not in metadata.summarize_source(rows.clear())
 
 
-def test_a_snapshot_tells_its_share_of_items_that_are_out() -> None:
+def test_a_snapshot_shows_its_share_of_items_that_are_out() -> None:
     rows = pl.DataFrame({"instock": ["Y", "n", "N", None], "problem": pl.Series([None] * 4, dtype=pl.String)})
     assert metadata.summarize_source(rows)["out_of_stock_share"] == 0.5
 
@@ -121,7 +121,7 @@ def test_a_snapshot_tells_its_share_of_items_that_are_out() -> None:
 def test_a_table_shows_what_dagster_can_show() -> None:
     rows = pl.DataFrame({"item": ["A", None], "lost_cases": [Decimal("1.25"), None], "day": [DAY, None], "n": [1, 2]})
     shown = metadata.make_cases_table(rows)
-    assert _cells(shown) == [
+    assert _list_cells(shown) == [
         {"item": "A", "lost": 1.2, "day": "2026-02-10", "n": 1},
         {"item": None, "lost": None, "day": None, "n": 2},
     ]

@@ -18,7 +18,7 @@ from fillrate_assets_tests.factories.rows import make_records
 RECORDS = make_frame_type(schema.LOST_CASES)
 
 
-def _checked(dagster_type: dg.DagsterType, value: object) -> dg.TypeCheck:
+def _check(dagster_type: dg.DagsterType, value: object) -> dg.TypeCheck:
     return dg.check_dagster_type(dagster_type, value)
 
 
@@ -43,12 +43,12 @@ def test_pandas_sees_every_digit() -> None:
     ],
 )
 def test_records_as_the_platform_makes_them_pass(rows: pl.DataFrame) -> None:
-    assert _checked(RECORDS, to_pandas(rows)).success
+    assert _check(RECORDS, to_pandas(rows)).success
 
 
 def test_fill_rates_as_the_platform_makes_them_pass() -> None:
     rates = service_metrics.compute_fill_rates(make_counted_lines({}, {"vendor": "V2", "on_time": None})).collect()
-    assert _checked(make_frame_type(schema.FILL_RATES), to_pandas(rates)).success
+    assert _check(make_frame_type(schema.FILL_RATES), to_pandas(rates)).success
 
 
 @pytest.mark.parametrize(
@@ -78,19 +78,19 @@ def test_fill_rates_as_the_platform_makes_them_pass() -> None:
         ),
     ],
 )
-def test_what_breaks_a_constraint_is_told_by_column_constraint_and_rows(
+def test_what_breaks_a_constraint_is_named_by_column_constraint_and_rows(
     rows: list[dict[str, Any]], constraint: str, said: str
 ) -> None:
-    found = _checked(RECORDS, to_pandas(make_records(*rows)))
+    found = _check(RECORDS, to_pandas(make_records(*rows)))
     assert not found.success
-    told = str(found.description)
-    assert told.startswith(f"Violated {constraint} - "), told
-    assert told.endswith(said.format(**{item: f"DC01/2026-02-10/{item}" for item in "ABC"})), told
-    assert "Rows (dc, ship_date, item" in told
+    message = str(found.description)
+    assert message.startswith(f"Violated {constraint} - "), message
+    assert message.endswith(said.format(**{item: f"DC01/2026-02-10/{item}" for item in "ABC"})), message
+    assert "Rows (dc, ship_date, item" in message
 
 
 @pytest.mark.parametrize(
-    ("spoiled", "told"),
+    ("spoiled", "message"),
     [
         (make_records({}).drop("vendor"), "Required column vendor not in dataframe"),
         (make_records({}).with_columns(more=1), "Violated StrictColumnsConstraint"),
@@ -105,13 +105,13 @@ def test_what_breaks_a_constraint_is_told_by_column_constraint_and_rows(
         ),
     ],
 )
-def test_columns_are_these_in_this_order_and_of_these_types(spoiled: pl.DataFrame, told: str) -> None:
-    found = _checked(RECORDS, to_pandas(spoiled))
-    assert (found.success, str(found.description).startswith(told)) == (False, True), found.description
+def test_columns_are_these_in_this_order_and_of_these_types(spoiled: pl.DataFrame, message: str) -> None:
+    found = _check(RECORDS, to_pandas(spoiled))
+    assert (found.success, str(found.description).startswith(message)) == (False, True), found.description
 
 
 def test_anything_but_a_pandas_frame_is_refused() -> None:
-    assert not _checked(RECORDS, make_records({})).success
+    assert not _check(RECORDS, make_records({})).success
 
 
 def test_a_type_describes_its_columns_and_constraints() -> None:

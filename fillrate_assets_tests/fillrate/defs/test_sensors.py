@@ -27,7 +27,7 @@ from fillrate_assets.orchestration.partitions import CHANGED_TAG, RANGE_END_TAG,
 from fillrate_assets_tests.conftest import copied
 from fillrate_assets_tests.fixtures.fakes import Overtaken
 from fillrate_assets_tests.fixtures.home import QUIET, Home
-from fillrate_assets_tests.fixtures.instances import in_memory
+from fillrate_assets_tests.fixtures.instances import open_in_memory
 from fillrate_assets_tests.fixtures.ticks import Ticking
 
 pytestmark = pytest.mark.slow
@@ -48,7 +48,7 @@ def ticking_longer(published_home: Home, instance: dg.DagsterInstance) -> Tickin
     return Ticking(published_home, instance)
 
 
-def _changed(requests: Sequence[dg.RunRequest]) -> set[PartitionKey]:
+def _read_changed(requests: Sequence[dg.RunRequest]) -> set[PartitionKey]:
     return {
         PartitionKey(request.tags[RANGE_START_TAG].split("|")[0], date.fromisoformat(day))
         for request in requests
@@ -56,17 +56,17 @@ def _changed(requests: Sequence[dg.RunRequest]) -> set[PartitionKey]:
     }
 
 
-def _ranges(requests: Sequence[dg.RunRequest]) -> list[tuple[str, str]]:
+def _list_ranges(requests: Sequence[dg.RunRequest]) -> list[tuple[str, str]]:
     return [(request.tags[RANGE_START_TAG], request.tags[RANGE_END_TAG]) for request in requests]
 
 
-def _sources(home: Home, dcs: Sequence[str], first: date, last: date) -> tuple[pl.DataFrame, pl.DataFrame]:
+def _read_sources(home: Home, dcs: Sequence[str], first: date, last: date) -> tuple[pl.DataFrame, pl.DataFrame]:
     systems = home.systems
     orders = pl.concat([systems.order_system.read_order_lines(dc, first, last) for dc in dcs])
     return orders, pl.concat([systems.shipping_records.read_shipment_lines(dc, first, last) for dc in dcs])
 
 
-def _new_pairs(
+def _find_new_pairs(
     before: tuple[pl.DataFrame, pl.DataFrame], after: tuple[pl.DataFrame, pl.DataFrame]
 ) -> set[PartitionKey]:
     """The pairs with a row that was not there, or not so, before."""
@@ -77,7 +77,7 @@ def _new_pairs(
     }
 
 
-def _log(home: Home) -> pl.DataFrame:
+def _read_log(home: Home) -> pl.DataFrame:
     """The restatement log, oldest first."""
     columns = [RESTATEMENTS.c[name] for name in schema.RESTATEMENTS.names]
     with home.store.database.engine.connect() as connection:
@@ -85,15 +85,15 @@ def _log(home: Home) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=schema.RESTATEMENTS.polars, orient="row")
 
 
-def _records(home: Home) -> pl.DataFrame:
+def _read_records(home: Home) -> pl.DataFrame:
     days = home.store.read_ledger().select(KEY).rows()
     return pl.concat([home.store.read_records(dc, day) for dc, day in days]).sort(schema.LOST_CASES.key)
 
 
-def _calculated(home: Home, last: date) -> pl.DataFrame:
+def _calculate(home: Home, last: date) -> pl.DataFrame:
     """The records by the rules alone, over all that the sources hold at once."""
     network, systems, store = home.network, home.systems, home.store
-    orders, shipments = _sources(home, network.dc_codes, network.first, last)
+    orders, shipments = _read_sources(home, network.dc_codes, network.first, last)
     snapshots = [systems.instock_warehouse.read_snapshots(dc, network.first, last) for dc in network.dc_codes]
     inputs = Inputs(
         order_lines=orders.lazy(),
@@ -121,8 +121,8 @@ def test_what_never_ran_is_requested_in_one_run_for_each_dc(network_home: Home, 
     ticked = Ticking(network_home, instance).tick()
     requests = ticked.run_requests or []
     first, last = network.ship_days[0], network.ship_days[-1]
-    assert _ranges(requests) == [(f"{dc}|{first}", f"{dc}|{last}") for dc in network.dc_codes]
-    assert _changed(requests) == {(dc, day) for dc in network.dc_codes for day in network.ship_days}
+    assert _list_ranges(requests) == [(f"{dc}|{first}", f"{dc}|{last}") for dc in network.dc_codes]
+    assert _read_changed(requests) == {(dc, day) for dc in network.dc_codes for day in network.ship_days}
     (added,) = ticked.dynamic_partitions_requests or []
     assert (added.partitions_def_name, list(added.partition_keys)) == ("dc", network.dc_codes)
 
@@ -132,13 +132,13 @@ def test_a_dc_that_is_not_active_is_left_alone(ticking: Ticking) -> None:
     store.add_dcs(store.read_dcs().filter(dc=held_dc).with_columns(active=pl.lit(value=False)))
     ticking.home.sample.advance()
     requests = ticking.tick().run_requests or []
-    assert {dc for dc, _ in _changed(requests)} == set(ticking.home.network.dc_codes) - {held_dc}
+    assert {dc for dc, _ in _read_changed(requests)} == set(ticking.home.network.dc_codes) - {held_dc}
 
 
 def test_after_everything_ran_only_the_held_day_is_requested_and_then_waits(ticking: Ticking) -> None:
     dc, day = ticking.home.network.snapshot_gap
     requests = ticking.tick().run_requests or []
-    assert _changed(requests) == {(dc, day)}
+    assert _read_changed(requests) == {(dc, day)}
     ticking.run(requests)
     again = ticking.tick()
     assert again.run_requests == []
@@ -150,12 +150,12 @@ def test_a_held_day_is_published_once_its_snapshot_arrives(ticking: Ticking) -> 
     _deliver_snapshot(home)
     ticking.run(ticking.tick().run_requests or [])
     assert home.store.read_ledger(dc).filter(ship_date=day)["state"].to_list() == ["PUBLISHED"]
-    # The days after it have one observation more; the day itself never stood, so it is not restated.
-    log = _log(home)
+    # The days after it have one observation more; the day itself was never published, so it is not restated.
+    log = _read_log(home)
     assert set(log["cause"]) == {"an earlier day was corrected: the baseline moved"}
     assert day < log["ship_date"].min() < log["ship_date"].max() <= day + LOOK_BACK  # type: ignore[operator]
     after = pl.col("ship_date") > day
-    assert _records(home).filter(after).equals(_calculated(home, home.network.last).filter(after))
+    assert _read_records(home).filter(after).equals(_calculate(home, home.network.last).filter(after))
 
 
 def test_nothing_new_says_since_when(ticking: Ticking) -> None:
@@ -163,8 +163,8 @@ def test_nothing_new_says_since_when(ticking: Ticking) -> None:
     _deliver_snapshot(home)
     ticking.run(ticking.tick().run_requests or [])
     quiet = ticking.tick()
-    marks = ticking.watermarks()
-    sources = _sources(home, home.network.dc_codes, home.network.first, home.network.last)
+    marks = ticking.read_watermarks()
+    sources = _read_sources(home, home.network.dc_codes, home.network.first, home.network.last)
     assert list(marks.values()) == [rows["processed_at"].max() for rows in sources]
     since = [f"{source} since {mark:%Y-%m-%d %H:%M} UTC" for source, mark in marks.items()]
     assert quiet.run_requests == []
@@ -178,21 +178,23 @@ def test_the_next_day_and_late_corrections_are_requested_and_published_and_nothi
     ticking.tick()
     # Three days, so that corrections reach both DCs.
     days = [home.sample.advance()[0] for _ in range(2)]
-    before = _sources(home, dcs, first, days[-1])
+    before = _read_sources(home, dcs, first, days[-1])
     ticking.run(ticking.tick().run_requests or [])
-    ledger, restated = home.store.read_ledger(), _log(home).height
+    ledger, restated = home.store.read_ledger(), _read_log(home).height
     last, _ = home.sample.advance()
-    changed = _new_pairs(before, _sources(home, dcs, first, last))
+    changed = _find_new_pairs(before, _read_sources(home, dcs, first, last))
     assert {day for _, day in changed} > {last}, "the network sent no late correction"
 
     requests = ticking.tick().run_requests or []
-    assert _changed(requests) == changed
-    assert _ranges(requests) == [(f"{dc}|{min(day for of, day in changed if of == dc)}", f"{dc}|{last}") for dc in dcs]
+    assert _read_changed(requests) == changed
+    assert _list_ranges(requests) == [
+        (f"{dc}|{min(day for of, day in changed if of == dc)}", f"{dc}|{last}") for dc in dcs
+    ]
     ticking.run(requests)
-    assert _records(home).equals(_calculated(home, last))
+    assert _read_records(home).equals(_calculate(home, last))
     now = home.store.read_ledger()
     written = set(now.join(ledger, on=now.columns, how="anti", nulls_equal=True).select(KEY).iter_rows())
-    log = _log(home)[restated:]
+    log = _read_log(home)[restated:]
     assert written == changed | set(log.select(KEY).iter_rows())
     assert held not in written
 
@@ -201,9 +203,9 @@ def test_the_next_day_and_late_corrections_are_requested_and_published_and_nothi
     assert list(read_cursor(quiet.cursor, datetime.now(UTC))) == [held]
 
 
-def _observed_before_it_ran_out(home: Home) -> dict[str, Any]:
+def _find_observed_before_it_ran_out(home: Home) -> dict[str, Any]:
     """An item that was in stock and ordered on one of the first days, and out of stock within the week after."""
-    records = _records(home).filter(pl.col("ship_date") < home.network.first + timedelta(days=9))
+    records = _read_records(home).filter(pl.col("ship_date") < home.network.first + timedelta(days=9))
     out = records.filter(pl.col("path") == "STOCK_OUT", pl.col("baseline_source") == "W7")
     pairs = records.filter(pl.col("path") == "STOCK_IN", pl.col("ordered_cases") > 0).join(
         out.select("dc", "item", out_on="ship_date"), on=["dc", "item"]
@@ -215,11 +217,11 @@ def _observed_before_it_ran_out(home: Home) -> dict[str, Any]:
 def test_a_late_correction_restates_its_day_and_at_most_the_28_days_that_depend_on_it(ticking_longer: Ticking) -> None:
     ticking, home = ticking_longer, ticking_longer.home
     ticking.tick()
-    seen = _observed_before_it_ran_out(home)
-    dc, day, item = seen["dc"], seen["ship_date"], seen["item"]
+    observed = _find_observed_before_it_ran_out(home)
+    dc, day, item = observed["dc"], observed["ship_date"], observed["item"]
     orders = home.systems.order_system
     line = orders.read_order_lines(dc, day, day).filter(pl.col("item") == item, pl.col("line_type") == "NORMAL").head(1)
-    mark = ticking.watermarks()["orders"]
+    mark = ticking.read_watermarks()["orders"]
     assert mark is not None
     corrected = line.drop("moved_at", "problem").with_columns(
         ordered_qty=pl.col("ordered_qty") + 700,
@@ -229,23 +231,23 @@ def test_a_late_correction_restates_its_day_and_at_most_the_28_days_that_depend_
     orders.append(corrected)
 
     requests = ticking.tick().run_requests or []
-    assert _ranges(requests) == [(f"{dc}|{day}", f"{dc}|{day + LOOK_BACK}")]
-    assert _changed(requests) == {(dc, day)}
+    assert _list_ranges(requests) == [(f"{dc}|{day}", f"{dc}|{day + LOOK_BACK}")]
+    assert _read_changed(requests) == {(dc, day)}
     ticking.run(requests)
-    log = _log(home)
+    log = _read_log(home)
     assert set(log.select("dc", "item").iter_rows()) == {(dc, item)}
     by_orders = log.filter(pl.col("ship_date") == day)
     assert set(by_orders["cause"]) == {"orders, shipments or snapshot of the day corrected"}
     by_baseline = log.filter(pl.col("ship_date") > day)
     assert set(by_baseline["cause"]) == {"an earlier day was corrected: the baseline moved"}
     assert by_orders.height + by_baseline.height == log.height
-    assert seen["out_on"] in set(log["ship_date"])
+    assert observed["out_on"] in set(log["ship_date"])
     assert log.filter(pl.col("ship_date") > day + LOOK_BACK).is_empty()
     assert home.network.last > day + LOOK_BACK, "no day beyond the dependants to leave alone"
-    assert _records(home).equals(_calculated(home, home.network.last))
+    assert _read_records(home).equals(_calculate(home, home.network.last))
 
 
-def _set(home: Home, **changed: object) -> Home:
+def _reopen(home: Home, **changed: object) -> Home:
     """The same home under other settings."""
     file = home.settings.settings_file
     lines = [f"{name.replace('__', '.')} = {json.dumps(value)}" for name, value in changed.items()]
@@ -255,27 +257,27 @@ def _set(home: Home, **changed: object) -> Home:
 
 def test_a_snapshot_delivered_again_restates_its_day_and_the_days_that_depend_on_it(ticking_longer: Ticking) -> None:
     ticking = ticking_longer
-    home = ticking.home = _set(ticking.home, sensor__snapshot_lookback_days=36500)
+    home = ticking.home = _reopen(ticking.home, sensor__snapshot_lookback_days=36500)
     ticking.tick()
-    seen = _observed_before_it_ran_out(home)
-    dc, day, item = seen["dc"], seen["ship_date"], seen["item"]
+    observed = _find_observed_before_it_ran_out(home)
+    dc, day, item = observed["dc"], observed["ship_date"], observed["item"]
     warehouse = home.systems.instock_warehouse
     record = warehouse.read_snapshots(dc, day, day).filter(item=item).head(1).drop("problem")
     warehouse.append(record.with_columns(pl.lit("N").alias("instock"), pl.col("snapshot_at") + pl.duration(hours=1)))
 
     requests = ticking.tick().run_requests or []
-    assert _ranges(requests) == [(f"{dc}|{day}", f"{dc}|{day + LOOK_BACK}")]
-    assert _changed(requests) == {(dc, day)}
+    assert _list_ranges(requests) == [(f"{dc}|{day}", f"{dc}|{day + LOOK_BACK}")]
+    assert _read_changed(requests) == {(dc, day)}
     ticking.run(requests)
-    log = _log(home)
+    log = _read_log(home)
     assert set(log.select("dc", "item").iter_rows()) == {(dc, item)}
-    assert {day, seen["out_on"]} <= set(log["ship_date"])
-    assert _records(home).equals(_calculated(home, home.network.last))
+    assert {day, observed["out_on"]} <= set(log["ship_date"])
+    assert _read_records(home).equals(_calculate(home, home.network.last))
     assert ticking.tick().run_requests == []
 
 
 def test_a_snapshot_older_than_the_days_that_are_compared_is_not_noticed(ticking: Ticking) -> None:
-    home = ticking.home = _set(ticking.home, sensor__snapshot_lookback_days=1)
+    home = ticking.home = _reopen(ticking.home, sensor__snapshot_lookback_days=1)
     ticking.tick()
     dc, day = home.network.dc_codes[0], home.network.first
     warehouse = home.systems.instock_warehouse
@@ -291,7 +293,7 @@ def test_of_two_runs_on_one_day_the_newer_sources_win_and_the_day_is_computed_ag
 
     def newer() -> pl.DataFrame:
         home.correct(dc, day, day)
-        with in_memory() as other:
+        with open_in_memory() as other:
             assert home.run(other, dc, day).success
         return home.store.read_records(dc, day)
 
@@ -308,10 +310,10 @@ def test_of_two_runs_on_one_day_the_newer_sources_win_and_the_day_is_computed_ag
     assert home.store.read_ledger(dc).filter(ship_date=day)["reason"].to_list() == [OUTDATED]
 
     requests = ticking.tick().run_requests or []
-    assert (dc, day) in _changed(requests)
+    assert (dc, day) in _read_changed(requests)
     ticking.run(requests)
     assert home.store.read_ledger(dc).filter(ship_date=day)["state"].to_list() == ["PUBLISHED"]
-    assert _records(home).equals(_calculated(home, home.network.last))
+    assert _read_records(home).equals(_calculate(home, home.network.last))
 
 
 @dataclass(frozen=True)
@@ -341,16 +343,16 @@ def test_a_correction_that_a_failed_run_read_is_not_taken_for_processed_where_an
     assert home.run(instance, dc, earlier, home.network.last, changed=[earlier]).success
 
     requests = ticking.tick().run_requests or []
-    assert (dc, day) in _changed(requests)
+    assert (dc, day) in _read_changed(requests)
     ticking.run(requests)
-    assert _records(home).equals(_calculated(home, home.network.last))
+    assert _read_records(home).equals(_calculate(home, home.network.last))
 
 
 def test_ten_changed_dcs_may_be_bounded_by_a_setting(ticking: Ticking) -> None:
-    home = ticking.home = _set(ticking.home, sensor__max_runs_per_sensor_tick=1)
+    home = ticking.home = _reopen(ticking.home, sensor__max_runs_per_sensor_tick=1)
     ticking.tick()
     days = [home.sample.advance()[0] for _ in range(2)]
-    first, second = (_changed(ticking.tick().run_requests or []) for _ in range(2))
+    first, second = (_read_changed(ticking.tick().run_requests or []) for _ in range(2))
     assert len({dc for dc, _ in first}) == len({dc for dc, _ in second}) == 1
     assert {(dc, day) for dc in home.network.dc_codes for day in days} <= first | second
     assert not first & second
@@ -361,31 +363,31 @@ def test_a_preview_of_the_sensor_takes_nothing_from_the_tick_that_follows(tickin
     for _ in range(2):
         ticking.home.sample.advance()
     previewed = ticking.preview().run_requests or []
-    marks = ticking.watermarks()
+    marks = ticking.read_watermarks()
     requests = ticking.tick().run_requests or []
     assert requests
     assert [(request.run_key, request.tags) for request in requests] == [
         (request.run_key, request.tags) for request in previewed
     ]
-    assert ticking.watermarks() == marks
+    assert ticking.read_watermarks() == marks
 
 
 @pytest.mark.parametrize("system", ["order_system", "shipping_records", "record_store"])
 def test_a_failed_read_is_an_error_and_moves_no_watermark(ticking: Ticking, system: str) -> None:
     home = ticking.home
     ticking.tick()
-    before, cursor = ticking.watermarks(), ticking.cursor
+    before, cursor = ticking.read_watermarks(), ticking.cursor
     home.sample.advance()
     file = home.directory / "systems" / f"{system}.db"
     away = file.rename(file.with_suffix(".away"))
     with pytest.raises(PermanentFailure, match=rf"there is no .*{system}\.db"):
         ticking.tick()
     away.rename(file)
-    assert (ticking.watermarks(), ticking.cursor) == (before, cursor)
-    assert home.network.last in {day for _, day in _changed(ticking.tick().run_requests or [])}
+    assert (ticking.read_watermarks(), ticking.cursor) == (before, cursor)
+    assert home.network.last in {day for _, day in _read_changed(ticking.tick().run_requests or [])}
 
 
-def _stamped(home: Home, dc: str, day: date, at: datetime) -> None:
+def _append_stamped(home: Home, dc: str, day: date, at: datetime) -> None:
     """A correction of one line that the order system says it processed at a moment."""
     orders = home.systems.order_system
     line = orders.read_order_lines(dc, day, day).filter(pl.col("line_type") == "NORMAL").sort("processed_at").tail(1)
@@ -398,39 +400,39 @@ def _stamped(home: Home, dc: str, day: date, at: datetime) -> None:
     )
 
 
-def _runs_and_stands(ticking: Ticking, dc: str, day: date) -> None:
+def _run_and_compare(ticking: Ticking, dc: str, day: date) -> None:
     """The next tick requests a day, and its run publishes what the rules make of all the sources hold."""
     requests = ticking.tick().run_requests or []
-    assert (dc, day) in _changed(requests)
+    assert (dc, day) in _read_changed(requests)
     ticking.run(requests)
     home = ticking.home
-    assert _records(home).equals(_calculated(home, home.network.last))
+    assert _read_records(home).equals(_calculate(home, home.network.last))
 
 
 def test_a_source_whose_clock_is_wrong_loses_nothing_before_and_after_it_is_put_right(ticking: Ticking) -> None:
     dc, days, home = ticking.home.network.dc_codes[0], ticking.home.network.ship_days, ticking.home
     ticking.tick()
-    mark = ticking.watermarks()["orders"]
+    mark = ticking.read_watermarks()["orders"]
     assert mark is not None
     assert mark < datetime.now(UTC) - timedelta(days=1), "its clock is not behind ours"
-    _stamped(home, dc, days[5], mark + timedelta(minutes=1))
-    _runs_and_stands(ticking, dc, days[5])
-    _stamped(home, dc, days[6], datetime.now(UTC) + timedelta(hours=3))
-    _runs_and_stands(ticking, dc, days[6])
+    _append_stamped(home, dc, days[5], mark + timedelta(minutes=1))
+    _run_and_compare(ticking, dc, days[5])
+    _append_stamped(home, dc, days[6], datetime.now(UTC) + timedelta(hours=3))
+    _run_and_compare(ticking, dc, days[6])
     ticking.tick()
-    _stamped(home, dc, days[7], datetime.now(UTC))
-    _runs_and_stands(ticking, dc, days[7])
+    _append_stamped(home, dc, days[7], datetime.now(UTC))
+    _run_and_compare(ticking, dc, days[7])
 
 
 def test_rows_that_are_committed_late_are_found_within_the_overlap(ticking: Ticking) -> None:
     home, (dc, *_), (_, day, *_) = ticking.home, ticking.home.network.dc_codes, ticking.home.network.ship_days
     ticking.tick()
-    mark = ticking.watermarks()["orders"]
+    mark = ticking.read_watermarks()["orders"]
     assert mark is not None
-    _stamped(home, dc, day, mark - timedelta(minutes=home.settings.sensor.watermark_overlap_minutes - 1))
-    _runs_and_stands(ticking, dc, day)
+    _append_stamped(home, dc, day, mark - timedelta(minutes=home.settings.sensor.watermark_overlap_minutes - 1))
+    _run_and_compare(ticking, dc, day)
     ticking.tick()
-    assert ticking.watermarks()["orders"] == mark
+    assert ticking.read_watermarks()["orders"] == mark
 
 
 def test_a_tick_that_comes_twice_requests_the_same_runs_and_they_double_nothing(ticking: Ticking) -> None:
@@ -445,10 +447,10 @@ def test_a_tick_that_comes_twice_requests_the_same_runs_and_they_double_nothing(
     assert [request.run_key for request in again] == [request.run_key for request in first]
     assert first
     ticking.run(first)
-    stands = home.read_stored()
+    stored = home.read_stored()
     ticking.run(again)
-    assert home.read_stored() == stands
-    assert _records(home).equals(_calculated(home, home.network.last))
+    assert home.read_stored() == stored
+    assert _read_records(home).equals(_calculate(home, home.network.last))
 
 
 _MOMENTS = st.datetimes(datetime(2026, 1, 1), datetime(2027, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 - bounds
@@ -487,16 +489,16 @@ CURSORS = [
 
 
 def test_a_cursor_of_another_shape_is_begun_anew(ticking: Ticking) -> None:
-    wanted = _changed(ticking.tick().run_requests or [])
+    wanted = _read_changed(ticking.tick().run_requests or [])
     for cursor in CURSORS:
         ticking.cursor = cursor
-        assert _changed(ticking.tick().run_requests or []) == wanted, cursor
+        assert _read_changed(ticking.tick().run_requests or []) == wanted, cursor
         assert list(read_cursor(ticking.cursor, datetime.now(UTC))) == list(wanted)
 
 
 @pytest.mark.parametrize("cursor", [*CURSORS[:4], "[]", '{"DC01": 1}', '{"DC01": "soon"}', _DEEP])
 def test_a_cursor_of_inactive_dcs_of_another_shape_is_begun_anew(published_home: Home, cursor: str) -> None:
-    with in_memory() as instance:
+    with open_in_memory() as instance:
         sensor = published_home.defs.resolve_sensor_def("dcs")
         ticked = sensor.evaluate_tick(
             dg.build_sensor_context(instance, cursor, resources=published_home.defs.resources)
@@ -518,11 +520,11 @@ def test_a_watermark_of_a_time_to_come_hides_no_change(ticking: Ticking, ahead: 
     home, future = ticking.home, datetime.now(UTC) + ahead
     ticking.tick()
     watermark = (home.defs.resources or {})["watermark"]
-    for source, moment in ticking.watermarks().items():
+    for source, moment in ticking.read_watermarks().items():
         assert watermark.move(source, future, previous=moment)
     home.correct("DC01", home.network.first, home.network.first)
-    assert PartitionKey("DC01", home.network.first) in _changed(ticking.tick().run_requests or [])
-    assert all(moment is not None and moment < future for moment in ticking.watermarks().values())
+    assert PartitionKey("DC01", home.network.first) in _read_changed(ticking.tick().run_requests or [])
+    assert all(moment is not None and moment < future for moment in ticking.read_watermarks().values())
 
 
 def test_the_first_tick_after_everything_ran_says_so(network_home: Home, instance: dg.DagsterInstance) -> None:

@@ -31,7 +31,7 @@ RETRY: Final = timedelta(minutes=15)
 PAIR: Final = PartitionKey("DC01", DAY)
 
 Version = tuple[datetime, int]
-Seen = Mapping[PartitionKey, Version]
+FoundVersions = Mapping[PartitionKey, Version]
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,8 @@ class Entry:
 
 
 def _plan(
-    orders: Seen | None = None,
-    shipments: Seen | None = None,
+    orders: FoundVersions | None = None,
+    shipments: FoundVersions | None = None,
     ledger: Mapping[PartitionKey, Entry] | None = None,
     attempts: Mapping[PartitionKey, Attempt] | None = None,
     now: datetime = NOW,
@@ -113,7 +113,10 @@ def _list_ranges(made: Plan) -> list[tuple[str, int, int, list[int]]]:
     ],
 )
 def test_a_pair_is_requested_when_a_source_is_ahead_of_the_ledger_or_it_is_held(
-    orders: Seen, shipments: Seen, ledger: Mapping[PartitionKey, Entry], requested: Sequence[PartitionKey]
+    orders: FoundVersions,
+    shipments: FoundVersions,
+    ledger: Mapping[PartitionKey, Entry],
+    requested: Sequence[PartitionKey],
 ) -> None:
     made = _plan(orders, shipments, ledger)
     assert [(each.dc, day) for each in made.requests for day in each.changed] == requested
@@ -334,7 +337,7 @@ def test_a_run_key_changes_with_the_range_the_version_and_the_attempt() -> None:
     ],
 )  # fmt: skip
 def test_the_watermark_moves_to_the_smallest_change_still_ahead_or_to_the_largest_read(
-    orders: Seen, ledger: Mapping[PartitionKey, Entry], minutes: int
+    orders: FoundVersions, ledger: Mapping[PartitionKey, Entry], minutes: int
 ) -> None:
     assert _plan(orders, {}, ledger).watermarks == {"orders": AT + minutes * MINUTE}
 
@@ -441,7 +444,7 @@ class World:
         times = self.rows[source].get(pair)
         return (max(times), len(times)) if times else None
 
-    def read_source(self, source: str) -> Seen:
+    def read_source(self, source: str) -> FoundVersions:
         """Read what a query finds since the watermark less the overlap, and of the ship dates due since then."""
         since = self.marks[source] - OVERLAP if source in self.marks else None
         return {

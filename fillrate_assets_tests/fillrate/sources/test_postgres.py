@@ -57,27 +57,27 @@ def test_a_host_that_is_not_found_may_come_back() -> None:
 
 
 def test_a_wrong_password_is_permanent(postgres: Postgres) -> None:
-    message = _get_refusal(PermanentFailure, postgres.url(password="wr0ng-word"))  # noqa: S106 - it opens nothing
+    message = _get_refusal(PermanentFailure, postgres.make_url(password="wr0ng-word"))  # noqa: S106 - it opens nothing
     assert "refused: " in message
     assert 'password authentication failed for user "postgres"' in message
 
 
 def test_an_unknown_user_is_permanent(postgres: Postgres) -> None:
-    url = sa.make_url(postgres.url()).set(username="absent user").render_as_string(hide_password=False)
+    url = sa.make_url(postgres.make_url()).set(username="absent user").render_as_string(hide_password=False)
     _get_refusal(PermanentFailure, url)
 
 
 def test_an_unknown_database_is_permanent(postgres: Postgres) -> None:
-    assert 'database "absent" does not exist' in _get_refusal(PermanentFailure, postgres.url("absent"))
+    assert 'database "absent" does not exist' in _get_refusal(PermanentFailure, postgres.make_url("absent"))
 
 
 def test_an_absent_table_is_permanent(postgres: Postgres) -> None:
-    assert 'relation "ledger" does not exist' in _get_refusal(PermanentFailure, postgres.url())
+    assert 'relation "ledger" does not exist' in _get_refusal(PermanentFailure, postgres.make_url())
 
 
 def test_an_absent_table_of_a_source_is_permanent(postgres: Postgres) -> None:
     with pytest.raises(PermanentFailure, match=r"^order system .* refused: relation \"order_lines\" does not exist"):
-        OrderSystem(postgres.url()).read_order_lines("DC01", DAY, DAY)
+        OrderSystem(postgres.make_url()).read_order_lines("DC01", DAY, DAY)
 
 
 @pytest.mark.parametrize(
@@ -101,10 +101,10 @@ def test_a_secret_in_the_query_of_a_url_is_not_shown() -> None:
 
 
 def test_a_statement_that_takes_too_long_may_pass(postgres: Postgres) -> None:
-    engine = sql.get_engine(postgres.url(), statement_seconds=1)
+    engine = sql.get_engine(postgres.make_url(), statement_seconds=1)
     with (
         pytest.raises(SourceUnavailable, match="statement timeout"),
-        sql.translate_errors("record store", postgres.url()),
+        sql.translate_errors("record store", postgres.make_url()),
         engine.connect() as connection,
     ):
         connection.exec_driver_sql("SELECT pg_sleep(60)")
