@@ -125,7 +125,7 @@ def _write_column(column: pl.Series) -> pl.Series:
     if column.dtype == pl.Binary:
         return column.bin.encode("hex").str.to_uppercase()
     if column.dtype.is_nested() or column.dtype == pl.Object or column.dtype == pl.Duration:  # noqa: PLR1714 - no hash
-        return pl.Series(column.name, [None if value is None else str(value) for value in column], pl.String)
+        return pl.Series(column.name, [None if value is None else str(value) for value in column.to_list()], pl.String)
     return column.cast(pl.String, strict=False)
 
 

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import http.server
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -127,7 +132,68 @@ def test_a_driver_that_rounds_or_pages_is_refused() -> None:
         ("GENERIC_INTERNAL_ERROR: Encountered an exception", False),
         ("HIVE_CURSOR_ERROR: Please reduce your request rate. (Service: Amazon S3; Status Code: 503)", False),
         ("Internal error", False),
+        (
+            "HIVE_INVALID_METADATA: Hive metadata for table is invalid: Table descriptor contains duplicate columns",
+            True,
+        ),
+        ("HIVE_UNSUPPORTED_FORMAT: Unable to create input format", True),
+        ("MISSING_COLUMN_NAME: line 1:8: Column name not specified", True),
+        ("DIVISION_BY_ZERO: Division by zero", True),
+        ("HIVE_CURSOR_ERROR: Access Denied (Service: Amazon S3; Status Code: 403; Error Code: AccessDenied)", True),
+        ("HIVE_METASTORE_ERROR: AccessDeniedException: User is not authorized to perform: glue:GetTable", True),
     ],
 )
 def test_what_would_fail_again_is_known_by_athenas_words(reason: str, *, lasting: bool) -> None:
     assert athena.is_permanent(reason) is lasting
+
+
+@pytest.mark.parametrize(
+    ("reason", "retryable", "error"),
+    [
+        ("GENERIC_INTERNAL_ERROR: Encountered an exception", True, SourceUnavailable),
+        ("GENERIC_INTERNAL_ERROR: Encountered an exception", False, PermanentFailure),
+        ("GENERIC_INTERNAL_ERROR: Encountered an exception", None, SourceUnavailable),
+        ("TABLE_NOT_FOUND: line 1:15: Table does not exist", True, PermanentFailure),
+    ],
+)
+def test_athena_says_whether_a_query_may_succeed_when_it_is_sent_again(
+    aws: Cloud, monkeypatch: pytest.MonkeyPatch, reason: str, *, retryable: bool | None, error: type[FillrateError]
+) -> None:
+    assert aws.environment
+    with failing_athena(reason, retryable) as endpoint:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+        with pytest.raises(error, match=reason):
+            InstockWarehouse(URL).read_snapshots("DC01", DAY, DAY)
+
+
+@contextmanager
+def failing_athena(reason: str, retryable: bool | None) -> Iterator[str]:  # noqa: FBT001 - as Athena says it
+    """An Athena whose every query fails; yields its URL."""
+    failure = (
+        {} if retryable is None else {"AthenaError": {"ErrorCategory": 1, "ErrorType": 200, "Retryable": retryable}}
+    )
+    status = {"State": "FAILED", "StateChangeReason": reason, **failure}
+    execution = {"QueryExecutionId": "q1", "Query": "SELECT 1", "Status": status, "ResultConfiguration": {}}
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            starts = "StartQueryExecution" in self.headers.get("X-Amz-Target", "")
+            reply = json.dumps({"QueryExecutionId": "q1"} if starts else {"QueryExecution": execution}).encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "application/x-amz-json-1.1")
+            self.send_header("Content-Length", str(len(reply)))
+            self.end_headers()
+            self.wfile.write(reply)
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()

@@ -9,6 +9,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -21,12 +22,13 @@ import pytest
 import sqlalchemy as sa
 
 from fillrate_assets.core.errors import PermanentFailure, SourceUnavailable
+from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.sources.line_versions import ChangeWindow
 from fillrate_assets.fillrate.sources.order_system import OrderSystem
 from fillrate_assets.settings import SourceTable
 from fillrate_assets.storage import sql
 from fillrate_assets_tests.conftest import TINY
-from fillrate_assets_tests.factories.rows import DAY
+from fillrate_assets_tests.factories.rows import AT, DAY
 from fillrate_assets_tests.fixtures.home import Home
 from fillrate_assets_tests.fixtures.patience import PATIENCE_SECONDS
 from fillrate_assets_tests.fixtures.postgres import Postgres
@@ -136,3 +138,53 @@ def test_a_statement_that_takes_too_long_may_pass(mirror: str, database: str) ->
     # The Mirror does not stop on request, so the driver gives the connection up.
     with pytest.raises(SourceUnavailable, match=r"DPY-4024|DPY-4011"):
         sql.read("order system", mirror, sa.select(slow.c.waited), statement_seconds=1)
+
+
+_LINES: Final = """CREATE TABLE {user}.order_lines (
+    dc {key}, ship_date TIMESTAMP, order_id {key}, line_no NUMERIC(9,0), item {key}, ordered_qty NUMERIC,
+    processed_at {moment}, source_seq INTEGER)"""
+_NEEDED: Final = ("dc", "ship_date", "order_id", "line_no", "item", "ordered_qty", "processed_at", "source_seq")
+_ABSENT: Final = {column.name: "" for column in schema.ORDER_LINES.source_columns if column.name not in _NEEDED}
+
+
+def _make_lines(database: str, key: str, moment: str, *rows: str) -> None:
+    with sql.get_engine(database).begin() as connection:
+        connection.exec_driver_sql(_LINES.format(user=USER, key=key, moment=moment))
+        for row in rows:
+            connection.exec_driver_sql(f"INSERT INTO {USER}.order_lines VALUES ({row})")  # noqa: S608 - our own
+
+
+@pytest.mark.parametrize(("key", "dc"), [("NUMERIC(10,0)", "4711"), ("CHAR(12)", "DC01"), ("NUMERIC", "4711")])
+def test_keys_of_any_type_are_found_and_written_as_codes(mirror: str, database: str, key: str, dc: str) -> None:
+    row = f"'{dc}', '{DAY} 23:59:59', '4711', 1, '4711', 1 / 3.0, '2026-02-10 18:00:00', 1"
+    _make_lines(database, key, "TIMESTAMP", row)
+    orders = OrderSystem(mirror, {"order_lines": SourceTable(columns=_ABSENT)})
+    (line,) = orders.read_order_lines(dc, DAY, DAY).to_dicts()
+    assert (line["dc"], line["order_id"], line["item"], line["ship_date"]) == (dc, "4711", "4711", DAY)
+    # A quotient has more digits than any decimal.
+    assert line["ordered_qty"] == Decimal("0.3333")
+    assert orders.read_changes(ChangeWindow([dc], None, DAY, DAY)).rows() == [(dc, DAY, AT, 1)]
+
+
+def test_times_with_a_zone_are_utc_wherever_the_process_is(
+    mirror: str, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = f"'DC01', '{DAY}', 'O1', 1, 'A', 10, '2026-02-10 19:00:00+01', 1"
+    _make_lines(database, "VARCHAR(10)", "TIMESTAMPTZ", row)
+    orders = OrderSystem(mirror, {"order_lines": SourceTable(columns=_ABSENT)})
+    for zone in ("Pacific/Auckland", "America/New_York", "UTC"):
+        monkeypatch.setenv("TZ", zone)
+        time.tzset()
+        try:
+            assert orders.read_order_lines("DC01", DAY, DAY)["processed_at"].to_list() == [AT]
+            assert orders.read_latest_change() == AT
+        finally:
+            monkeypatch.undo()
+            time.tzset()
+
+
+def test_an_error_names_the_system_and_its_host(mirror: str) -> None:
+    with pytest.raises(
+        PermanentFailure, match=r"^order system \(oracle.*@127\.0\.0\.1:\d+/\?service_name=mirror\) refused"
+    ):
+        OrderSystem(mirror, {"order_lines": SourceTable(name="absent")}).read_latest_change()
