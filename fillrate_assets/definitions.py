@@ -48,7 +48,7 @@ RESOURCES: Final = {**resources.RESOURCES, **fillrate_resources.RESOURCES, **buf
 
 
 def make_systems(settings: Settings) -> dict[str, Any]:
-    """Every outside system by its resource key."""
+    """Make every outside system, by its resource key."""
     database, lake = Database.from_settings(settings), Lake(settings.storage.lake_root)
     return {
         "settings": settings,
@@ -81,7 +81,7 @@ def make_systems(settings: Settings) -> dict[str, Any]:
 
 
 def make_alert_dispatch(settings: Settings) -> AlertDispatch:
-    """How alerts reach people in this environment."""
+    """Make what sends alerts to people in this environment."""
     environment = settings.environment
     return AlertDispatch(
         NoticeStore(Database.from_settings(settings)),
@@ -101,7 +101,7 @@ def make_alert_dispatch(settings: Settings) -> AlertDispatch:
 
 
 def build_defs(settings: Settings, **overrides: Any) -> dg.Definitions:  # noqa: ANN401 - any resource
-    """Definitions over one set of systems; tests and the command swap them by resource key."""
+    """Build the definitions over one set of systems; tests and the command swap them by resource key."""
     logging.getLogger("fillrate").setLevel(settings.environment.log_level)
     with warnings.catch_warnings():
         # Partitioned checks, multi-partition mappings and single-run backfills are what this is built on; they are
@@ -132,22 +132,22 @@ def _build(settings: Settings, by_key: dict[str, Any]) -> dg.Definitions:
     job = dg.define_asset_job(
         JOB,
         selection=dg.AssetSelection.groups(assets.AREA) - dg.AssetSelection.assets(exports.exports),
-        description="Orders, shipments and snapshots -> item-days -> lost cases -> published records",
+        description="Reads orders, shipments and snapshots, computes lost cases, and publishes the records.",
     )
     health = dg.define_asset_job(
         health_checks.JOB,
         selection=health_checks.select_checks(),
-        description="What must be true whatever ran: no day left behind, yesterday complete, sources alive",
+        description="Checks that no day is left behind, yesterday is complete, and the sources deliver.",
     )
     tick = dg.define_asset_job(
         buffer_assets.JOB,
         selection=dg.AssetSelection.groups(buffer_assets.AREA),
-        description="Signals of the floors -> operational units -> what to do -> who is notified -> how right",
+        description="Computes a tick: reads the floors, decides what each unit needs, and notifies people.",
     )
     heartbeat = dg.define_asset_job(
         buffer_checks.JOB,
         selection=buffer_checks.select_heartbeat(),
-        description="Whether ticks of the buffers run at all",
+        description="Checks that ticks of the buffers run at all.",
     )
     return dg.Definitions(
         assets=[

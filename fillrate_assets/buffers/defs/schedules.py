@@ -1,4 +1,4 @@
-"""When the buffers are looked at: all warehouses in one run, every 5 minutes; and the check that ticks run."""
+"""Schedules of the buffers: a tick of all warehouses in one run, every 5 minutes, and the check that ticks run."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -26,7 +26,7 @@ _FIRST: Final = "10"
 def buffer_ticks(
     context: dg.ScheduleEvaluationContext, buffer_store: dg.ResourceParam[BufferStore]
 ) -> dg.RunRequest | dg.SkipReason:
-    """Look at every unit of every active warehouse, in one run."""
+    """Request one run that computes the tick of every active warehouse."""
     tick = align_to_grid(context.scheduled_execution_time.astimezone(UTC))
     tags = find_run_tags(context.instance, buffer_store.read_warehouses(), tick)
     if tags is None:
@@ -62,7 +62,7 @@ def build(job_name: str) -> list[dg.ScheduleDefinition]:
         job_name=checks.JOB,
         cron_schedule=f"*/{LATE // timedelta(minutes=1)} * * * *",
         execution_timezone="UTC",
-        description="Notices that no tick runs",
+        description="Checks every 15 minutes that ticks run.",
         default_status=stopped,
     )
     return [ticks, watch]

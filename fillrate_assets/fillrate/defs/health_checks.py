@@ -113,7 +113,7 @@ def build_schedule(settings: Settings) -> dg.ScheduleDefinition:
         job_name=JOB,
         cron_schedule=settings.health.checks_cron,
         execution_timezone="UTC",
-        description="Notices days left behind, days incomplete at their deadline, and sources that went silent",
+        description="Once a day: days left behind, days incomplete at their deadline, and silent sources.",
         default_status=dg.DefaultScheduleStatus.STOPPED,
     )
 
