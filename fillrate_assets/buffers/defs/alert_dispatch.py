@@ -14,7 +14,7 @@ from urllib.parse import quote
 import polars as pl
 
 from fillrate_assets.buffers import schema
-from fillrate_assets.buffers.defs.tick_run import clock_date
+from fillrate_assets.buffers.defs.tick_run import get_clock_date
 from fillrate_assets.buffers.notice_store import NoticeStore
 from fillrate_assets.buffers.report import notice_text
 from fillrate_assets.buffers.report.notice_text import Links
@@ -128,7 +128,7 @@ class AlertDispatch:
             )
             if place is None:
                 return asset
-            day = make_key(place["dc"], clock_date(place["time_zone"], snapshot_ts))
+            day = make_key(place["dc"], get_clock_date(place["time_zone"], snapshot_ts))
             return f"{asset}?view=partitions&partition={quote(str(day))}"
 
         signer = self._make_signer()

@@ -13,7 +13,7 @@ from fillrate_assets.buffers import schema
 from fillrate_assets.buffers.buffer_store import BufferStore
 from fillrate_assets.buffers.defs import metadata
 from fillrate_assets.buffers.defs.alert_dispatch import AlertDispatch
-from fillrate_assets.buffers.defs.tick_run import LATE, Context, Work, work
+from fillrate_assets.buffers.defs.tick_run import LATE, Context, TickRun, find_tick_run
 from fillrate_assets.buffers.policy_store import PolicyStore
 from fillrate_assets.buffers.rules import scorecard as feedback_rules
 from fillrate_assets.buffers.rules import tick
@@ -64,21 +64,21 @@ def buffer_signals(
     A partition is a DC and an operating day: the date that the clock of the warehouse shows. The dimension is
     named `ship_date` in both areas.
     """
-    work = _find_work(context, buffer_store, policies, lake)
-    reaches = [tick.compute_look_back(policy) for policy in work.contenders.all]
+    run = _find_run(context, buffer_store, policies, lake)
+    reaches = [tick.compute_look_back(policy) for policy in run.contenders.all]
     look_back = {feed: max(each[feed] for each in reaches) for feed in reaches[0]}
     errors, seconds = {}, 0.0
-    for at in work.ticks:
+    for at in run.ticks:
         began = perf_counter()
-        feeds = floor_feeds.read(snapshot_ts=at, look_back=look_back, warehouses=_select_warehouses(work))
+        feeds = floor_feeds.read(snapshot_ts=at, look_back=look_back, warehouses=_select_warehouses(run))
         seconds += perf_counter() - began
         errors = dict(feeds.errors)
         for feed, problem in errors.items():
             context.log.error("%s at %s: %s", feed, at, problem)
-        _run_stage(context, work, partial(tick.sense, feeds, work.masters, snapshot_ts=at))
+        _run_stage(context, run, partial(tick.sense, feeds, run.masters, snapshot_ts=at))
     of_run: Metadata = {"feeds_failed": ", ".join(errors) or "none", "seconds_of_queries": round(seconds, 2)}
     return _describe_days(
-        context, work, work.latest(schema.SIGNALS), lambda rows, _: metadata.summarize_signals(rows), of_run
+        context, run, run.read_latest(schema.SIGNALS), lambda rows, _: metadata.summarize_signals(rows), of_run
     )
 
 
@@ -102,11 +102,11 @@ def unit_timeseries(
     A partition is a DC and an operating day: the date that the clock of the warehouse shows. The dimension is
     named `ship_date` in both areas.
     """
-    work = _find_work(context, buffer_store, policies, lake)
-    for at in work.ticks:
-        _run_stage(context, work, partial(tick.roll_up, work.masters, snapshot_ts=at))
+    run = _find_run(context, buffer_store, policies, lake)
+    for at in run.ticks:
+        _run_stage(context, run, partial(tick.roll_up, run.masters, snapshot_ts=at))
     return _describe_days(
-        context, work, work.latest(schema.UNIT_TIMESERIES), lambda rows, _: metadata.summarize_units(rows)
+        context, run, run.read_latest(schema.UNIT_TIMESERIES), lambda rows, _: metadata.summarize_units(rows)
     )
 
 
@@ -130,11 +130,11 @@ def buffer_recommendations(
     A partition is a DC and an operating day: the date that the clock of the warehouse shows. The dimension is
     named `ship_date` in both areas.
     """
-    work = _find_work(context, buffer_store, policies, lake)
-    for at in work.ticks:
-        _run_stage(context, work, partial(tick.recommend, snapshot_ts=at))
+    run = _find_run(context, buffer_store, policies, lake)
+    for at in run.ticks:
+        _run_stage(context, run, partial(tick.recommend, snapshot_ts=at))
     return _describe_days(
-        context, work, work.latest(schema.RECOMMENDATIONS), lambda rows, _: metadata.summarize_recommendations(rows)
+        context, run, run.read_latest(schema.RECOMMENDATIONS), lambda rows, _: metadata.summarize_recommendations(rows)
     )
 
 
@@ -159,17 +159,17 @@ def buffer_alerts(
     A partition is a DC and an operating day: the date that the clock of the warehouse shows. The dimension is
     named `ship_date` in both areas.
     """
-    work = _find_work(context, buffer_store, policies, lake)
-    for at in work.ticks:
-        _run_stage(context, work, partial(tick.alert, snapshot_ts=at))
+    run = _find_run(context, buffer_store, policies, lake)
+    for at in run.ticks:
+        _run_stage(context, run, partial(tick.alert, snapshot_ts=at))
     now = datetime.now(UTC)
     began = perf_counter()
-    dispatched = delivery.dispatch(work.everything, work.kept, policy=work.policy, now=now)
+    dispatched = delivery.dispatch(run.everything, run.tick_store, policy=run.policy, now=now)
     # A tick of long ago proves nothing.
-    if work.ticks and now - work.ticks[-1] <= LATE:
-        delivery.ping(work.ticks[-1], work.everything.warehouses.filter("active").height, now=now)
-    recommended = work.latest(schema.RECOMMENDATIONS)
-    alerts = work.beside(schema.ALERTS, recommended)
+    if run.ticks and now - run.ticks[-1] <= LATE:
+        delivery.ping(run.ticks[-1], run.everything.warehouses.filter("active").height, now=now)
+    recommended = run.read_latest(schema.RECOMMENDATIONS)
+    alerts = run.read_beside(schema.ALERTS, recommended)
     sent = dispatched.delivered
     of_run: Metadata = {
         "notices": dispatched.notices,
@@ -181,7 +181,7 @@ def buffer_alerts(
         "seconds_of_delivery": round(perf_counter() - began, 2),
     }
     return _describe_days(
-        context, work, recommended, lambda rows, day: metadata.summarize_alerts(alerts[day], rows), of_run
+        context, run, recommended, lambda rows, day: metadata.summarize_alerts(alerts[day], rows), of_run
     )
 
 
@@ -205,11 +205,11 @@ def buffer_feedback(
     A partition is a DC and an operating day: the date that the clock of the warehouse shows. The dimension is
     named `ship_date` in both areas.
     """
-    work = _find_work(context, buffer_store, policies, lake)
-    answers = _select_days(buffer_store.read_feedback(_find_begin(work)), "answered_at", work)
+    run = _find_run(context, buffer_store, policies, lake)
+    answers = _select_days(buffer_store.read_feedback(_find_begin(run)), "answered_at", run)
     rows = schema.ANSWERS_OF_DAY.conform(answers.lazy()).sort(schema.ANSWERS_OF_DAY.key).collect()
-    lake.write(schema.ANSWERS_OF_DAY, rows, work.days)
-    return _describe_days(context, work, _split_by_day(rows, work), lambda part, _: metadata.summarize_feedback(part))
+    lake.write(schema.ANSWERS_OF_DAY, rows, run.days)
+    return _describe_days(context, run, _split_by_day(rows, run), lambda part, _: metadata.summarize_feedback(part))
 
 
 @dg.asset(
@@ -234,15 +234,15 @@ def algorithm_scorecard(
     A partition is a DC and an operating day: the date that the clock of the warehouse shows. The dimension is
     named `ship_date` in both areas.
     """
-    work = _find_work(context, buffer_store, policies, lake)
-    since = _find_begin(work) - timedelta(days=SCORED_DAYS - 1)
+    run = _find_run(context, buffer_store, policies, lake)
+    since = _find_begin(run) - timedelta(days=SCORED_DAYS - 1)
     answers = buffer_store.read_feedback(since)
     notices = delivery.notices.read_since(since)
-    _roll_back_if_worse(context, work, policies, outbox, notices, answers)
-    cards = [_compute_scorecard(work, dc, day, notices, answers) for dc, day in work.days]
+    _roll_back_if_worse(context, run, policies, outbox, notices, answers)
+    cards = [_compute_scorecard(run, dc, day, notices, answers) for dc, day in run.days]
     rows = pl.concat([schema.SCORECARD_OF_DAY.make_empty().collect(), *cards]).sort(schema.SCORECARD_OF_DAY.key)
-    lake.write(schema.SCORECARD_OF_DAY, rows, work.days)
-    return _describe_days(context, work, _split_by_day(rows, work), lambda part, _: metadata.summarize_scorecard(part))
+    lake.write(schema.SCORECARD_OF_DAY, rows, run.days)
+    return _describe_days(context, run, _split_by_day(rows, run), lambda part, _: metadata.summarize_scorecard(part))
 
 
 ASSETS: Final = (
@@ -276,13 +276,13 @@ def build(settings: Settings, feeds_kind: str) -> list[dg.AssetsDefinition]:
     ]
 
 
-def _find_work(context: Context, store: BufferStore, policies: PolicyStore, lake: Lake) -> Work:
-    return work(context, store, policies, lake, now=datetime.now(UTC))
+def _find_run(context: Context, store: BufferStore, policies: PolicyStore, lake: Lake) -> TickRun:
+    return find_tick_run(context, store, policies, lake, now=datetime.now(UTC))
 
 
-def _run_stage(context: dg.AssetExecutionContext, work: Work, stage: Callable[..., None]) -> None:
+def _run_stage(context: dg.AssetExecutionContext, run: TickRun, stage: Callable[..., None]) -> None:
     """Run a stage by every policy; what goes wrong with a challenger must not stop the champion from alerting."""
-    (champion, tick_store), *challengers = work.tracks
+    (champion, tick_store), *challengers = run.tracks
     stage(tick_store, policy=champion)
     for challenger, beside in challengers:
         try:
@@ -293,46 +293,46 @@ def _run_stage(context: dg.AssetExecutionContext, work: Work, stage: Callable[..
 
 def _roll_back_if_worse(
     context: dg.AssetExecutionContext,
-    work: Work,
+    run: TickRun,
     policies: PolicyStore,
     outbox: Outbox,
     notices: pl.DataFrame,
     answers: pl.DataFrame,
 ) -> None:
     """Give a promoted policy's place back to the one it replaced, if it is less precise than that one surely was."""
-    contenders, now = work.contenders, datetime.now(UTC)
-    ours = notices.filter(pl.col("policy_version") == work.policy.version)
+    contenders, now = run.contenders, datetime.now(UTC)
+    ours = notices.filter(pl.col("policy_version") == run.policy.version)
     if contenders.replaced is None or not feedback_rules.needs_rollback(
         ours, answers, precision_low=contenders.precision_low, promotion=Promotion(), now=now
     ):
         return
     policies.roll_back(contenders, by="platform", now=now)
-    subject = f"buffers: policy {work.policy.version} gave its place back to {contenders.replaced}"
+    subject = f"buffers: policy {run.policy.version} gave its place back to {contenders.replaced}"
     body = (
         f"Of its alerts of the last {Promotion().rollback_days} days, fewer than {contenders.precision_low:.1%} were"
         " about real problems. To do: read algorithm_scorecard and what the floor answered."
     )
     context.log.error("%s", subject)
-    outbox.send(subject, body, key=f"roll back:{work.policy.version}:{now:%Y-%m-%d}", now=now)
+    outbox.send(subject, body, key=f"roll back:{run.policy.version}:{now:%Y-%m-%d}", now=now)
 
 
-def _select_warehouses(work: Work) -> list[str] | None:
+def _select_warehouses(run: TickRun) -> list[str] | None:
     """Return the warehouses to read from the feeds; None, which is quicker, where these are all that are watched."""
-    here, watched = (each.warehouses.filter("active")["warehouse"] for each in (work.masters, work.everything))
+    here, watched = (each.warehouses.filter("active")["warehouse"] for each in (run.masters, run.everything))
     return None if len(here) == len(watched) else here.to_list()
 
 
 def _describe_days(
     context: dg.AssetExecutionContext,
-    work: Work,
+    run: TickRun,
     rows: dict[PartitionKey, pl.DataFrame],
     describe: Callable[[pl.DataFrame, PartitionKey], Metadata],
     of_run: Mapping[str, float | str] | None = None,
 ) -> dg.MaterializeResult[None]:
     """Describe each day as it is, whichever tick was its last; below that, of the run."""
-    run = {**(of_run or {}), "ticks_computed": len(work.ticks), "seconds": round(perf_counter() - work.began, 2)}
+    whole = {**(of_run or {}), "ticks_computed": len(run.ticks), "seconds": round(perf_counter() - run.began, 2)}
     described = {
-        str(make_key(*day)): {**(describe(rows[day], day) if day in rows else _NOTHING), **run} for day in work.days
+        str(make_key(*day)): {**(describe(rows[day], day) if day in rows else _NOTHING), **whole} for day in run.days
     }
     add_partition_metadata(context, described)
     return dg.MaterializeResult()
@@ -341,20 +341,20 @@ def _describe_days(
 _NOTHING: Final[Metadata] = {"dagster/partition_row_count": 0, "state": "no tick of this day yet"}
 
 
-def _find_begin(work: Work) -> datetime:
+def _find_begin(run: TickRun) -> datetime:
     """Return a moment before any of the run's operating days began anywhere."""
-    return datetime.combine(min(day for _, day in work.days), datetime.min.time(), UTC) - timedelta(days=1)
+    return datetime.combine(min(day for _, day in run.days), datetime.min.time(), UTC) - timedelta(days=1)
 
 
-def _select_days(rows: pl.DataFrame, moment: str, work: Work) -> pl.DataFrame:
+def _select_days(rows: pl.DataFrame, moment: str, run: TickRun) -> pl.DataFrame:
     """Select rows of the run's days, with their dc and ship_date as `_add_operating_day` adds them."""
-    days = pl.DataFrame(work.days, schema={"dc": pl.String, "ship_date": pl.Date}, orient="row")
-    return _add_operating_day(rows, moment, work).join(days, on=["dc", "ship_date"], how="semi")
+    days = pl.DataFrame(run.days, schema={"dc": pl.String, "ship_date": pl.Date}, orient="row")
+    return _add_operating_day(rows, moment, run).join(days, on=["dc", "ship_date"], how="semi")
 
 
-def _add_operating_day(rows: pl.DataFrame, moment: str, work: Work) -> pl.DataFrame:
+def _add_operating_day(rows: pl.DataFrame, moment: str, run: TickRun) -> pl.DataFrame:
     """Add dc and ship_date to rows of the run's warehouses: the date of a moment at the warehouse's own time."""
-    clocks = work.masters.warehouses.select("warehouse", "dc", "time_zone")
+    clocks = run.masters.warehouses.select("warehouse", "dc", "time_zone")
     placed = [
         part.with_columns(
             pl.col(moment).dt.convert_time_zone(load_time_zone(str(zone)).key).dt.date().alias("ship_date")
@@ -365,16 +365,16 @@ def _add_operating_day(rows: pl.DataFrame, moment: str, work: Work) -> pl.DataFr
     return pl.concat([empty, *placed], how="diagonal_relaxed")
 
 
-def _split_by_day(rows: pl.DataFrame, work: Work) -> dict[PartitionKey, pl.DataFrame]:
-    return {day: rows.filter(pl.col("dc") == day.dc, pl.col("ship_date") == day.ship_date) for day in work.days}
+def _split_by_day(rows: pl.DataFrame, run: TickRun) -> dict[PartitionKey, pl.DataFrame]:
+    return {day: rows.filter(pl.col("dc") == day.dc, pl.col("ship_date") == day.ship_date) for day in run.days}
 
 
-def _compute_scorecard(work: Work, dc: str, day: date, notices: pl.DataFrame, answers: pl.DataFrame) -> pl.DataFrame:
+def _compute_scorecard(run: TickRun, dc: str, day: date, notices: pl.DataFrame, answers: pl.DataFrame) -> pl.DataFrame:
     """Compute how right the alerts of a DC were, of the days up to one."""
-    here = work.masters.warehouses.filter(pl.col("dc") == dc)
+    here = run.masters.warehouses.filter(pl.col("dc") == dc)
     within = pl.col("ship_date").is_between(day - timedelta(days=SCORED_DAYS - 1), day)
     heard = answers.join(here, on="warehouse", how="semi")
-    missed_elsewhen = _add_operating_day(feedback_rules.select_missed_problems(heard), "episode_ts", work).filter(
+    missed_elsewhen = _add_operating_day(feedback_rules.select_missed_problems(heard), "episode_ts", run).filter(
         ~within
     )
     heard = heard.join(missed_elsewhen, on="rec_id", how="anti")

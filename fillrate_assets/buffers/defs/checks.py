@@ -10,7 +10,7 @@ from fillrate_assets.buffers import schema
 from fillrate_assets.buffers.buffer_store import BufferStore
 from fillrate_assets.buffers.defs.alert_dispatch import AlertDispatch
 from fillrate_assets.buffers.defs.assets import AREA, OWNERS, buffer_alerts, buffer_recommendations, unit_timeseries
-from fillrate_assets.buffers.defs.tick_run import LATE, Work, operating_days, work
+from fillrate_assets.buffers.defs.tick_run import LATE, TickRun, find_tick_run, list_operating_days
 from fillrate_assets.buffers.policy_store import PolicyStore
 from fillrate_assets.buffers.rules import notification_routing
 from fillrate_assets.buffers.tick_store import LakeTickStore
@@ -37,7 +37,7 @@ def unknown_units_not_reported_clear(
     """No unit of which nothing is known is called clear."""
     found = {
         day: _name_first(rows.filter(pl.col("quality") == "UNKNOWN", pl.col("verdict") == "CLEAR")["unit_id"])
-        for day, rows in _find_work(context, buffer_store, policies, lake).latest(schema.RECOMMENDATIONS).items()
+        for day, rows in _find_run(context, buffer_store, policies, lake).read_latest(schema.RECOMMENDATIONS).items()
     }
     return make_check_result(
         context, _select_failing(found), "a rule is wrong: stop alerting by it, and report it", blocking=True
@@ -52,13 +52,13 @@ def warehouse_coverage(
     lake: dg.ResourceParam[Lake],
 ) -> dg.AssetCheckResult:
     """Every active warehouse has units in the tick, whatever its feeds say."""
-    here = _find_work(context, buffer_store, policies, lake)
+    run = _find_run(context, buffer_store, policies, lake)
     missing: dict[PartitionKey, str] = {}
-    for last in here.ticks[-1:]:
-        present = here.kept.read(schema.UNIT_TIMESERIES, last, last).select("warehouse").unique().collect()
-        watched = here.masters.warehouses.filter("active")
+    for last in run.ticks[-1:]:
+        present = run.tick_store.read(schema.UNIT_TIMESERIES, last, last).select("warehouse").unique().collect()
+        watched = run.masters.warehouses.filter("active")
         absent = watched.join(present, on="warehouse", how="anti")
-        for dc, day in operating_days(absent, last):
+        for dc, day in list_operating_days(absent, last):
             missing[PartitionKey(dc, day)] = _name_first(absent.filter(pl.col("dc") == dc)["warehouse"])
     return make_check_result(context, _select_failing(missing), "give the warehouse its rows in unit_member")
 
@@ -71,8 +71,8 @@ def master_data_valid(
     lake: dg.ResourceParam[Lake],
 ) -> dg.AssetCheckResult:
     """Every row of the tables that people change can be used."""
-    here = _find_work(context, buffer_store, policies, lake)
-    last = [here.kept.read(schema.UNIT_REJECTS, at, at).collect() for at in here.ticks[-1:]]
+    run = _find_run(context, buffer_store, policies, lake)
+    last = [run.tick_store.read(schema.UNIT_REJECTS, at, at).collect() for at in run.ticks[-1:]]
     members = [
         rows.select(
             pl.lit(schema.UNIT_MEMBERS.name).alias("table"),
@@ -81,9 +81,9 @@ def master_data_valid(
         )
         for rows in last
     ]
-    rejects = pl.concat([here.everything.rejects, *members])
+    rejects = pl.concat([run.everything.rejects, *members])
     named = _name_first(rejects.select(pl.format("{} ({}): {}", "table", "key", "reason")).to_series())
-    found = dict.fromkeys(here.days, named)
+    found = dict.fromkeys(run.days, named)
     shown = {"rows": rejects.height, "rejected": make_table(rejects.head(_SHOWN))}
     return make_check_result(
         context, _select_failing(found), "mend the row with SQL; the next tick reads it anew", warn=True, shown=shown
@@ -99,10 +99,10 @@ def alerts_have_route(
     delivery: dg.ResourceParam[AlertDispatch],
 ) -> dg.AssetCheckResult:
     """Every notice has a channel: there is a default route, and nothing was lost for want of one."""
-    here, now = _find_work(context, buffer_store, policies, lake), datetime.now(UTC)
+    run, now = _find_run(context, buffer_store, policies, lake), datetime.now(UTC)
     lost = delivery.notices.read_dead_letters(now - timedelta(days=1))
-    found = {day: _name_first(lost.filter(pl.col("dc") == day.dc)["rec_id"]) for day in here.days}
-    if not notification_routing.has_default_route(here.everything.alert_routes, now=now):
+    found = {day: _name_first(lost.filter(pl.col("dc") == day.dc)["rec_id"]) for day in run.days}
+    if not notification_routing.has_default_route(run.everything.alert_routes, now=now):
         found = {day: f"there is no default route; {lost}" for day, lost in found.items()}
     return make_check_result(
         context, _select_failing(found), "add a row to alert_route for *, *, * that takes ACT, or mend its channel"
@@ -129,7 +129,7 @@ def heartbeat(
     """Require a tick within the last quarter of an hour, for every DC that has an active warehouse."""
     now = datetime.now(UTC)
     late = {}
-    for dc, day in operating_days(buffer_store.read_warehouses(), now):
+    for dc, day in list_operating_days(buffer_store.read_warehouses(), now):
         tick_store = LakeTickStore(lake, (dc,))
         # A tick without alerts is filed under its date in UTC.
         about = (day - timedelta(days=1), day + timedelta(days=1))
@@ -158,8 +158,8 @@ def select_heartbeat() -> dg.AssetSelection:
     return dg.AssetSelection.checks(heartbeat)
 
 
-def _find_work(context: dg.AssetCheckExecutionContext, store: BufferStore, policies: PolicyStore, lake: Lake) -> Work:
-    return work(context, store, policies, lake, now=datetime.now(UTC))
+def _find_run(context: dg.AssetCheckExecutionContext, store: BufferStore, policies: PolicyStore, lake: Lake) -> TickRun:
+    return find_tick_run(context, store, policies, lake, now=datetime.now(UTC))
 
 
 def _name_first(found: pl.Series) -> str:

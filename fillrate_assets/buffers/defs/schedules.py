@@ -8,7 +8,7 @@ import polars as pl
 
 from fillrate_assets.buffers.buffer_store import BufferStore
 from fillrate_assets.buffers.defs import checks
-from fillrate_assets.buffers.defs.tick_run import LATE, operating_days
+from fillrate_assets.buffers.defs.tick_run import LATE, list_operating_days
 from fillrate_assets.buffers.rules.policy import TICK_MINUTES
 from fillrate_assets.buffers.rules.tick import align_to_grid
 from fillrate_assets.orchestration import partitions
@@ -39,7 +39,7 @@ def find_run_tags(instance: dg.DagsterInstance, warehouses: pl.DataFrame, tick: 
 
     A warehouse counts from the next tick on, whatever else is known of its DC: so its DC gets a partition key here.
     """
-    days = operating_days(warehouses, tick)
+    days = list_operating_days(warehouses, tick)
     if not days:
         return None
     dcs = sorted({dc for dc, _ in days})

@@ -30,7 +30,7 @@ from fillrate_assets.orchestration import partitions
 from fillrate_assets.storage.lake import Lake
 
 LATE: Final = 3 * TICK
-"""A tick of so long ago is no sign that ticks run, and what it had to tell is too old."""
+"""A tick of so long ago is no sign that ticks run, and what it had to report is too old."""
 
 _DAY: Final = timedelta(days=1)
 _POLICIES: Final = "policies"
@@ -41,7 +41,7 @@ Context = dg.AssetExecutionContext | dg.AssetCheckExecutionContext
 
 
 @dataclass(frozen=True)
-class Work:
+class TickRun:
     """The ticks of a run."""
 
     days: tuple[PartitionKey, ...]
@@ -58,7 +58,7 @@ class Work:
 
     @property
     def tracks(self) -> list[tuple[Policy, LakeTickStore]]:
-        """Every policy that runs, and where its ticks are kept; the champion's first."""
+        """Return every policy that runs, and where its ticks are stored; the champion's first."""
         dcs = tuple(sorted({dc for dc, _ in self.days}))
         champion, *challengers = self.contenders.all
         beside = [
@@ -68,48 +68,48 @@ class Work:
 
     @property
     def policy(self) -> Policy:
-        """The champion."""
+        """Return the champion."""
         return self.contenders.champion
 
     @property
-    def kept(self) -> LakeTickStore:
-        """What the champion's ticks made."""
+    def tick_store(self) -> LakeTickStore:
+        """Return what the champion's ticks made."""
         return self.tracks[0][1]
 
     @cached_property
     def masters(self) -> MasterData:
-        """Of its DCs, whatever day their clocks show: a tick that is computed again replaces all that it left of them.
+        """Return those of its DCs, whatever day their clocks show: a tick computed again replaces all it left of them.
 
-        With every warehouse that is not active, so that what its feeds go on telling is not taken for a mistake.
+        With every warehouse that is not active, so that what its feeds go on reporting is not taken for a mistake.
         """
         dcs = sorted({dc for dc, _ in self.days})
         return self.everything.restrict_to(
             self.everything.warehouses.filter(pl.col("dc").is_in(dcs) | ~pl.col("active"))
         )
 
-    def latest(self, frame: TableSchema) -> dict[PartitionKey, pl.DataFrame]:
-        """Of every day of the run, the rows of its last tick; a day without one is left out."""
+    def read_latest(self, frame: TableSchema) -> dict[PartitionKey, pl.DataFrame]:
+        """Read the rows of the last tick of every day of the run; a day without one is left out."""
         last = self.ticks[-1:]
-        rows = self._by_day(frame, last[0]) if last else {}
+        rows = self._read_by_day(frame, last[0]) if last else {}
         for dc, day in self.days:
-            if (dc, day) not in rows and (stored := self.kept.list_ticks(frame, [dc], day)):
-                rows |= {key: part for key, part in self._by_day(frame, stored[-1]).items() if key == (dc, day)}
+            if (dc, day) not in rows and (stored := self.tick_store.list_ticks(frame, [dc], day)):
+                rows |= {key: part for key, part in self._read_by_day(frame, stored[-1]).items() if key == (dc, day)}
         return rows
 
-    def beside(
+    def read_beside(
         self, frame: TableSchema, latest: Mapping[PartitionKey, pl.DataFrame]
     ) -> dict[PartitionKey, pl.DataFrame]:
-        """Return the rows of a frame of the ticks that `latest` found of another; a tick may have none."""
+        """Read the rows of a frame of the ticks that `read_latest` found of another; a tick may have none."""
         ticks = {day: rows["snapshot_ts"][0] for day, rows in latest.items()}
-        by_tick = {tick: self._by_day(frame, tick) for tick in set(ticks.values())}
+        by_tick = {tick: self._read_by_day(frame, tick) for tick in set(ticks.values())}
         return {day: by_tick[tick].get(day, frame.make_empty().collect()) for day, tick in ticks.items()}
 
-    def _by_day(self, frame: TableSchema, tick: datetime) -> dict[PartitionKey, pl.DataFrame]:
-        rows = self.kept.read(frame, tick, tick).collect().partition_by("dc", "ship_date", as_dict=True)
+    def _read_by_day(self, frame: TableSchema, tick: datetime) -> dict[PartitionKey, pl.DataFrame]:
+        rows = self.tick_store.read(frame, tick, tick).collect().partition_by("dc", "ship_date", as_dict=True)
         return {PartitionKey(str(dc), day): part for (dc, day), part in rows.items() if isinstance(day, date)}
 
 
-def work(context: Context, store: BufferStore, policies: PolicyStore, lake: Lake, *, now: datetime) -> Work:
+def find_tick_run(context: Context, store: BufferStore, policies: PolicyStore, lake: Lake, *, now: datetime) -> TickRun:
     """Find what the run of a step is about.
 
     Args:
@@ -124,15 +124,17 @@ def work(context: Context, store: BufferStore, policies: PolicyStore, lake: Lake
     dcs = sorted({dc for dc, _ in days})
     run = context.op_execution_context.run
     everything, contenders = read_inputs(run, store, policies, lake)
-    kept = LakeTickStore(lake, tuple(dcs))
+    tick_store = LakeTickStore(lake, tuple(dcs))
     tick = partitions.get_tick(run.tags)
     if tick is not None:
-        return Work(days, (tick, *_later(kept, dcs, tick)), everything, contenders, lake)
-    return Work(days, tuple(ticks_of(days, everything.warehouses, _begun(context, now))), everything, contenders, lake)
+        return TickRun(days, (tick, *_list_later_ticks(tick_store, dcs, tick)), everything, contenders, lake)
+    return TickRun(
+        days, tuple(list_ticks(days, everything.warehouses, _find_begin(context, now))), everything, contenders, lake
+    )
 
 
-def _begun(context: Context, now: datetime) -> datetime:
-    """When the run began, at the latest now: a tick that comes meanwhile is not for its later steps alone."""
+def _find_begin(context: Context, now: datetime) -> datetime:
+    """Return when the run began, at the latest now: a tick that comes meanwhile is not for its later steps alone."""
     record = context.op_execution_context.instance.get_run_record_by_id(context.op_execution_context.run.run_id)
     began = record.start_time if record else None
     return now if began is None else min(now, datetime.fromtimestamp(began, UTC))
@@ -176,14 +178,14 @@ def _unpack(content: bytes) -> tuple[MasterData, ActivePolicies]:
     )
 
 
-def _later(kept: LakeTickStore, dcs: list[str], tick: datetime) -> list[datetime]:
+def _list_later_ticks(tick_store: LakeTickStore, dcs: list[str], tick: datetime) -> list[datetime]:
     """List the stored ticks after one, for as long as it can matter to them: on its own day and on the next."""
     today = tick.date()
-    return [at for at in kept.list_ticks(schema.ALERTS, dcs, today - _DAY, today + _DAY) if at > tick]
+    return [at for at in tick_store.list_ticks(schema.ALERTS, dcs, today - _DAY, today + _DAY) if at > tick]
 
 
-def ticks_of(days: Collection[PartitionKey], warehouses: pl.DataFrame, now: datetime) -> list[datetime]:
-    """Every tick until now at which the clock of a DC's active warehouse shows one of its days."""
+def list_ticks(days: Collection[PartitionKey], warehouses: pl.DataFrame, now: datetime) -> list[datetime]:
+    """List every tick until now at which the clock of a DC's active warehouse shows one of its days."""
     places = warehouses.filter("active").select("dc", "time_zone").unique().iter_rows()
     spans = {
         tuple(datetime.combine(each, time(), load_time_zone(zone)).astimezone(UTC) for each in (day, day + _DAY))
@@ -199,12 +201,12 @@ def ticks_of(days: Collection[PartitionKey], warehouses: pl.DataFrame, now: date
     return sorted(ticks)
 
 
-def clock_date(time_zone: str, moment: datetime) -> date:
+def get_clock_date(time_zone: str, moment: datetime) -> date:
     """Return the date that a clock shows."""
     return moment.astimezone(load_time_zone(time_zone)).date()
 
 
-def operating_days(warehouses: pl.DataFrame, tick: datetime) -> list[PartitionKey]:
+def list_operating_days(warehouses: pl.DataFrame, tick: datetime) -> list[PartitionKey]:
     """List the DCs that have an active warehouse, with the dates that its clock shows; sorted."""
     shown = (
         select_active_warehouses(warehouses, tick).select("dc", "ship_date").unique().sort("dc", "ship_date").collect()

@@ -215,12 +215,14 @@ def test_a_day_in_progress_is_computed_up_to_when_the_run_began(
 def test_an_operating_day_has_the_ticks_that_its_own_clock_shows() -> None:
     masters = feed_rows.make_warehouses({})
     day = date(2026, 3, 8)  # Chicago puts its clocks forward
-    ticks = tick_run.ticks_of([PartitionKey("DC01", day)], masters, datetime(2026, 4, 1, tzinfo=UTC))
+    ticks = tick_run.list_ticks([PartitionKey("DC01", day)], masters, datetime(2026, 4, 1, tzinfo=UTC))
     assert (ticks[0], ticks[-1]) == (datetime(2026, 3, 8, 6, tzinfo=UTC), datetime(2026, 3, 9, 4, 55, tzinfo=UTC))
     assert len(ticks) == 23 * 12
     until = datetime(2026, 3, 8, 6, 12, tzinfo=UTC)
-    assert tick_run.ticks_of([PartitionKey("DC01", day)], masters, until)[-1] == datetime(2026, 3, 8, 6, 10, tzinfo=UTC)
-    assert tick_run.ticks_of([PartitionKey("DC09", day)], masters, until) == []
+    assert tick_run.list_ticks([PartitionKey("DC01", day)], masters, until)[-1] == datetime(
+        2026, 3, 8, 6, 10, tzinfo=UTC
+    )
+    assert tick_run.list_ticks([PartitionKey("DC09", day)], masters, until) == []
 
 
 # --- the schedule
