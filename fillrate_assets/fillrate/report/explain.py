@@ -19,6 +19,7 @@ from fillrate_assets.core.text_table import format_table
 from fillrate_assets.fillrate.report import labels
 from fillrate_assets.fillrate.report.doubts import Doubts, format_doubts
 from fillrate_assets.fillrate.rules.rolling_baseline import LOOK_BACK_DAYS, MIN_OBSERVATIONS, WINDOW_DAYS
+from fillrate_assets.fillrate.rules.ship_days import filter_ship_days
 
 _LABEL_WIDTH: Final = 12
 _SUPPLY_PATHS: Final = ("STOCK_OUT", "FLOW")
@@ -42,6 +43,8 @@ class Evidence:
     """`ITEMS`"""
     waivers: pl.LazyFrame
     """`WAIVERS`"""
+    calendar: pl.LazyFrame
+    """`DC_CALENDAR`"""
     restatements: pl.LazyFrame
     """`RESTATEMENTS` with run_id and restated_at; may be empty."""
     doubts: Doubts = field(default_factory=Doubts)
@@ -70,7 +73,8 @@ def explain(dc: str, ship_date: date, item: str, evidence: Evidence, known: pl.L
     look_back = evidence.item_days.filter(
         pl.col("dc") == dc, pl.col("ship_date").is_between(began, ship_date, closed="left")
     )
-    day, record, lines, master, history, shipped, waivers, restated = (
+    ship_days = filter_ship_days(evidence.item_days.filter(pl.col("dc") == dc), evidence.calendar)
+    day, record, lines, master, history, open_days, waivers, restated = (
         frame.to_dicts()
         for frame in pl.collect_all(
             [
@@ -79,7 +83,7 @@ def explain(dc: str, ship_date: date, item: str, evidence: Evidence, known: pl.L
                 evidence.lines.filter(here).sort("order_id", "line_no", "disposition", nulls_last=True),
                 evidence.items.filter(pl.col("item") == item).sort("valid_from"),
                 look_back.filter(pl.col("item") == item),
-                look_back.filter(pl.col("shipped_cases") > 0).select("ship_date").unique(),
+                ship_days.select("ship_date").unique(),
                 evidence.waivers,
                 evidence.restatements.filter(here),
             ]
@@ -90,11 +94,12 @@ def explain(dc: str, ship_date: date, item: str, evidence: Evidence, known: pl.L
     description = master[-1]["description"] if master else None
     subject = f"{dc}, {ship_date}, item {item}" + (f" ({description})" if description else "")
     paragraphs: list[Iterator[str]] = []
+    opened = {row["ship_date"] for row in open_days}
     if record:
         observations = _list_observations(
             ship_date,
             history,
-            {row["ship_date"] for row in shipped},
+            opened,
             {day: why for (_, day), why in evidence.doubts.behind.items()},
         )
         paragraphs = [_format_inputs(record[0], lines, waivers), _format_baseline(record[0], observations)]
@@ -102,12 +107,13 @@ def explain(dc: str, ship_date: date, item: str, evidence: Evidence, known: pl.L
     doubts = evidence.doubts
     # The table of days has those behind the average; without a record, the first sentence says why the day is held.
     paragraphs.append(iter(format_doubts(replace(doubts, behind={}, held=doubts.held if record else {}))))
-    text = [f"{subject}: {_format_answer(record, day, doubts.held.get(PartitionKey(dc, ship_date)))}"]
+    answer = _format_answer(record, day, doubts.held.get(PartitionKey(dc, ship_date)), closed=ship_date not in opened)
+    text = [f"{subject}: {answer}"]
     text += ["\n".join(lines) for lines in map(list, paragraphs) if lines]
     return "\n\n".join(text) + "\n"
 
 
-def _format_answer(record: Sequence[Row], day: Sequence[Row], held: str | None) -> str:
+def _format_answer(record: Sequence[Row], day: Sequence[Row], held: str | None, *, closed: bool) -> str:
     if record:
         return _format_sentence(record[0])
     amounts = (
@@ -119,6 +125,8 @@ def _format_answer(record: Sequence[Row], day: Sequence[Row], held: str | None) 
         return f"{f'{amounts}; ' if amounts else ''}the day is held, so nothing is judged: {held}."
     if not day:
         return "no line of it counted and there is no instock record, so nothing was lost."
+    if closed:
+        return "the DC was closed: no order line of it was due, so nothing was lost."
     if not day[0]["lines"]:
         return "it was not ordered and not out of stock, so nothing was lost."
     return f"{amounts}; the day has no record: it was not computed yet."
@@ -254,11 +262,11 @@ def _list_observations(
 
 def _judge_observation(day: date, row: Row | None, *, ship_day: bool) -> _Observation:
     if row is None:
-        why = "nothing ordered and no instock record" if ship_day else "the DC shipped nothing"
+        why = "nothing ordered and no instock record" if ship_day else "the DC was closed"
         return _Observation(day, Decimal(0), "-", counted=False, why=f"no: {why}")
     instock, shipped = row["instock"], row["shipped_cases"] > 0
     refusals = (
-        (not ship_day, "the DC shipped nothing"),
+        (not ship_day, "the DC was closed"),
         (row["item_type"] != "STOCK", "a flow item that day"),
         (instock == "N", "out of stock, its orders say too little"),
         (instock is None and not shipped, "no instock record and nothing shipped"),

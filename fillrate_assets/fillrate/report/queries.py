@@ -158,6 +158,7 @@ def read_evidence_from_files(contracts: Contracts, dc: str, ship_date: date) -> 
         lines=day.filter(calculation.lines.lazy()),
         items=contracts.items.lazy(),
         waivers=contracts.waivers.lazy(),
+        calendar=contracts.dc_calendar.lazy(),
         restatements=schema.RESTATEMENTS.make_empty(),
         doubts=doubts,
     )
@@ -190,6 +191,7 @@ def read_evidence_from_lake(settings: Settings, dc: str, ship_date: date, item: 
         lines=lines,
         items=lake.read_whole(schema.ITEMS),
         waivers=store.read_waivers().lazy(),
+        calendar=store.read_calendar().lazy(),
         restatements=store.read_restatements(dc, ship_date, item).lazy(),
         doubts=replace(published, held={**held, **published.held}, behind=_select_behind(before, day)),
     )

@@ -63,7 +63,7 @@ def test_the_first_sentence_is_the_answer(item: str, answer: str, golden: Known)
         ("3", "Fill rate   none: nothing was ordered"),
         ("4", "nothing estimated, 38 a day is no more than was ordered"),
         ("5", "  Sat 2024-05-11        5  no        no: out of stock, its orders say too little"),
-        ("5", "  Sun 2024-05-12        0  -         no: the DC shipped nothing"),
+        ("5", "  Sun 2024-05-12        0  -         no: the DC was closed"),
         ("6", "  Wed 2024-05-01        0  -         no: nothing ordered and no instock record"),
         ("7", "Baseline: none, 2 in-stock ship days in 28, and 3 are needed: nothing is estimated."),
         ("8", "Path        FLOW: received and re-sorted, never put away: its instock record is ignored"),

@@ -1,0 +1,184 @@
+"""Lines and shipments as real exports have them: what is reported, and what is said of it (decision 0150)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from fillrate_assets import settings
+from fillrate_assets.cli import main
+from fillrate_assets.core.partition_key import PartitionKey
+from fillrate_assets.fillrate.rules.pipeline import Calculation, calculate
+from fillrate_assets.fillrate.sources.contract_files import read_directory
+from fillrate_assets.sample import fillrate_loader
+from fillrate_assets.sample.fillrate_loader import EmbeddedSystems
+
+NOW = datetime(2024, 6, 1, tzinfo=UTC)
+DAY = date(2024, 5, 16)
+ITEMS = "item,item_type,vendor,pack_size\nA,STOCK,Acme,12\nB,STOCK,Borealis,12\n"
+SNAPSHOTS = "dc,snapshot_date,item,instock\nDC01,2024-05-16,A,Y\nDC01,2024-05-16,B,Y\n"
+ORDER = "dc,ship_date,order_id,line_no,item,ordered_qty\n"
+SHIPPED = "dc,ship_date,order_id,line_no,item,ordered_qty,shipped_qty\n"
+
+Write = Callable[..., Path]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    """Write a directory of files, with items and snapshots unless they are given."""
+
+    def write(name: str = "files", **tables: str) -> Path:
+        folder = tmp_path / name
+        folder.mkdir()
+        for table, text in {"items": ITEMS, "instock_snapshots": SNAPSHOTS, **tables}.items():
+            (folder / f"{table}.csv").write_text(text, encoding="utf-8")
+        return folder
+
+    return write
+
+
+def _calculate(folder: Path) -> Calculation:
+    return calculate(read_directory(folder, loaded_at=NOW).inputs)
+
+
+def _sum_days(calculation: Calculation) -> list[tuple[int, float, float]]:
+    """Sum ordered and shipped cases by day of the month."""
+    days = calculation.item_days.group_by("ship_date").agg(pl.col("ordered_cases", "shipped_cases").sum())
+    return [
+        (day.day, float(ordered), float(shipped)) for day, ordered, shipped in days.sort("ship_date").rows() if ordered
+    ]
+
+
+def test_a_line_that_left_in_two_trucks_shipped_both_parts(write: Write) -> None:
+    shipments = (
+        "dc,order_id,line_no,shipped_qty,shipped_at\nDC01,O1,1,6,2024-05-16 08:00\nDC01,O1,1,4,2024-05-16 15:00\n"
+    )
+    found = _calculate(write(order_lines=f"{ORDER}DC01,2024-05-16,O1,1,A,10\n", shipment_lines=shipments))
+    assert _sum_days(found) == [(16, 10, 10)]
+    assert found.lines["on_time"].to_list() == [True]
+    assert not found.doubtful
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        pytest.param("DC01,2024-05-16,O1,1,A,6,6\nDC01,2024-05-18,O1,1,A,4,0\n", id="on two dates"),
+        pytest.param("DC01,2024-05-16,O1,1,A,10,10\nDC01,2024-05-16,O1,1,A,6,2\n", id="on one date"),
+    ],
+)
+def test_rows_of_one_key_without_a_version_are_named_and_their_day_is_in_doubt(write: Write, rows: str) -> None:
+    found = _calculate(write(order_lines=SHIPPED + rows))
+    assert found.rejects.filter(table="order_lines")["key"].to_list() == ["O1/1", "O1/1"]
+    assert all("contradict another of their line (O1/1)" in reason for reason in found.doubtful.values())
+    assert PartitionKey("DC01", DAY) in found.doubtful
+
+
+def test_a_schedule_line_tells_such_rows_apart(write: Write) -> None:
+    header = SHIPPED.replace("line_no", "line_no,schedule_line")
+    rows = "DC01,2024-05-16,O1,1,1,A,6,6\nDC01,2024-05-18,O1,1,2,A,4,0\n"
+    snapshots = f"{SNAPSHOTS}DC01,2024-05-18,A,Y\n"
+    found = _calculate(write(order_lines=header + rows, instock_snapshots=snapshots))
+    assert _sum_days(found) == [(16, 6, 6), (18, 4, 0)]
+    assert not found.doubtful
+
+
+def test_a_line_of_nothing_is_no_line(write: Write) -> None:
+    header = SHIPPED.replace("shipped_qty", "shipped_qty,shipped_at")
+    found = _calculate(
+        write(order_lines=f"{header}DC01,2024-05-16,O1,1,A,10,10,2024-05-16 08:00\nDC01,2024-05-16,O1,2,B,0,0,\n")
+    )
+    assert found.lines.sort("line_no").select("disposition", "on_time").rows() == [
+        ("COUNTED", True),
+        ("EXCLUDED", None),
+    ]
+
+
+def test_a_line_of_which_nothing_shipped_is_late_whatever_its_time_says(write: Write) -> None:
+    header = SHIPPED.replace("shipped_qty", "shipped_qty,shipped_at")
+    found = _calculate(write(order_lines=f"{header}DC01,2024-05-16,O1,1,A,10,0,2024-05-16 08:00\n"))
+    assert found.lines["on_time"].to_list() == [False]
+
+
+@pytest.mark.parametrize(
+    ("orders", "shipments", "reason", "doubt"),
+    [
+        pytest.param(
+            "DC01,2024-05-16,0000004711,10,A,10\n",
+            "dc,order_id,line_no,shipped_qty\nDC01,4711,10,10\n",
+            "no order line for this shipment; is it order 0000004711?",
+            "1 of 1 shipment lines were rejected, and name no day",
+            id="leading zeros",
+        ),
+        pytest.param(
+            "DC01,2024-05-16,O1,1,A,10\n",
+            "dc,order_id,line_no,shipped_qty,uom\nDC01,O1,1,10,KAR\n",
+            "unit KAR is neither cases nor eaches",
+            "1 of 1 shipment lines were rejected",
+            id="unknown unit",
+        ),
+    ],
+)
+def test_a_rejected_shipment_is_never_nothing_shipped_in_silence(
+    write: Write, orders: str, shipments: str, reason: str, doubt: str
+) -> None:
+    found = _calculate(write(order_lines=ORDER + orders, shipment_lines=shipments))
+    assert found.rejects["reason"].to_list() == [reason]
+    assert found.doubtful == {("DC01", DAY): doubt}
+
+
+def test_lines_without_a_day_put_every_day_of_their_dc_in_doubt(write: Write) -> None:
+    rows = "DC01,2024-05-16,O1,1,A,10,10\nDC01,,O2,1,A,10,0\nDC01,,O3,1,A,10,0\nDC02,2024-05-16,O4,1,A,10,10\n"
+    found = _calculate(write(order_lines=SHIPPED + rows))
+    assert found.doubtful == {("DC01", DAY): "2 of 3 order lines were rejected, and name no day"}
+
+
+def test_a_closed_day_charges_nothing_whatever_its_snapshot_says(
+    write: Write, capsys: pytest.CaptureFixture[str]
+) -> None:
+    days = [DAY + timedelta(days=back) for back in range(-8, 3)]
+    opened = [day for day in days if day.weekday() < 5]
+    orders = SHIPPED + "".join(f"DC01,{day},O{day:%d},1,A,10,10\n" for day in opened if day <= DAY)
+    snapshots = "dc,snapshot_date,item,instock\n" + "".join(
+        f"DC01,{day},A,{'Y' if day <= DAY else 'N'}\n" for day in days
+    )
+    folder = write(order_lines=orders, instock_snapshots=snapshots)
+    found = _calculate(folder)
+    assert found.records["ship_date"].max() == DAY
+    assert main.execute(["explain", "DC01", "2024-05-18", "A", "--input", str(folder)]) == 0
+    assert "the DC was closed" in capsys.readouterr().out
+    calendar = write(
+        "called_open",
+        order_lines=orders,
+        instock_snapshots=snapshots,
+        dc_calendar="dc,ship_date,open\nDC01,2024-05-17,Y\n",
+    )
+    (record,) = _calculate(calendar).records.filter(pl.col("ship_date") > DAY).to_dicts()
+    assert (record["ship_date"].day, record["path"], record["estimated_cases"]) == (17, "STOCK_OUT", 10)
+
+
+def test_a_line_that_moved_and_moved_back_is_where_it_was_last_put(write: Write, tmp_path: Path) -> None:
+    home = settings.load(home=tmp_path / "home")
+    days = ("2024-05-16", "2024-05-20", "2024-05-16")
+    new = []
+    for number, day in enumerate(days):
+        at = NOW + timedelta(days=number)
+        folder = write(f"load{number}", order_lines=f"{SHIPPED}DC01,{day},O1,1,A,10,10\n")
+        counts = fillrate_loader.load(home, read_directory(folder, loaded_at=at), loaded_at=at).rows
+        new.append((counts["order_lines"], counts["shipment_lines"]))
+    assert new == [(1, 1), (1, 1), (1, 1)]
+    systems = EmbeddedSystems.create(home)
+    for read in (systems.order_system.read_order_lines, systems.shipping_records.read_shipment_lines):
+        rows = read("DC01", DAY, DAY + timedelta(days=9)).filter(pl.col("moved_at").is_null())
+        assert rows["ship_date"].unique().to_list() == [DAY]
+
+
+def test_what_a_load_rejected_is_lifted_by_a_corrected_one(write: Write, tmp_path: Path) -> None:
+    home = settings.load(home=tmp_path / "home")
+    good = f"{SHIPPED}DC01,2024-05-16,O1,1,A,10,10\n"
+    for name, rows, doubt in (("first", f"{good}DC01,,O2,1,A,10,0\n", [1]), ("second", good, [])):
+        fillrate_loader.load(home, read_directory(write(name, order_lines=rows), loaded_at=NOW), loaded_at=NOW)
+        assert EmbeddedSystems.create(home).record_store.read_loader_rejects()["unplaced"].to_list() == doubt
