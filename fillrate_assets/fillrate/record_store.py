@@ -215,7 +215,7 @@ class RecordStore:
         self._merge(DC_CALENDAR, calendar.to_dicts())
 
     def replace_loader_rejects(self, days: pl.DataFrame, counts: pl.DataFrame) -> None:
-        """Replace what loaders rejected on some days: a corrected file lifts the doubt of an earlier one.
+        """Replace what loaders rejected on some days, its rows too: a corrected file lifts the doubt of an earlier one.
 
         Args:
             days: dc and ship_date of the days that were loaded.
@@ -226,8 +226,10 @@ class RecordStore:
         with self.database.begin() as connection:
             for dc, dates in spans.iter_rows():
                 for begin in range(0, len(dates), _MAX_BINDS):
-                    part = LOADER_REJECTS.c.ship_date.in_(dates[begin : begin + _MAX_BINDS])
-                    connection.execute(LOADER_REJECTS.delete().where(LOADER_REJECTS.c.dc == dc, part))
+                    part = dates[begin : begin + _MAX_BINDS]
+                    for table, stage in ((LOADER_REJECTS, sa.true()), (REJECTS, REJECTS.c.stage == "load")):
+                        of_days = (table.c.dc == dc) & table.c.ship_date.in_(part) & stage
+                        connection.execute(table.delete().where(of_days))
             bulk_insert.insert(connection, LOADER_REJECTS, counts)
 
     def add_rejects(self, rejects: pl.DataFrame, *, run_id: str) -> int:

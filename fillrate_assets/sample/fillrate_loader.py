@@ -222,12 +222,12 @@ def load(settings: Settings, contracts: Contracts, *, loaded_at: datetime) -> Lo
     )
     systems.record_store.add_waivers(contracts.waivers)
     systems.record_store.add_calendar(contracts.dc_calendar)
-    systems.record_store.add_rejects(contracts.rejects, run_id="load")
     counts = count_loader_rejects(
         contracts.order_lines.lazy(), contracts.shipment_lines.lazy(), contracts.rejects.lazy()
     ).collect()
     covered = [frame.select("dc", "ship_date") for frame in (contracts.order_lines, contracts.shipment_lines, counts)]
     systems.record_store.replace_loader_rejects(pl.concat(covered).unique(), counts)
+    systems.record_store.add_rejects(contracts.rejects, run_id="load")
     systems.receive(order_lines, shipment_lines, snapshots)
     return LoadResult(
         {

@@ -180,3 +180,16 @@ def test_rows_that_cannot_be_placed_are_stored_as_rejects_once(home: Settings, t
     for _ in range(2):
         assert _load(home, directory).rejects["reason"].to_list() == ["line_no 'one' is not a number"]
         assert store.count(REJECTS) == 1
+
+
+def test_a_corrected_file_takes_back_the_rejects_of_its_days(home: Settings, tmp_path: Path) -> None:
+    directory = directories.write_minimal_directory(tmp_path / "in")
+    good = (directory / "order_lines.csv").read_text()
+    store = EmbeddedSystems.create(home).record_store
+    (directory / "order_lines.csv").write_text(f"{good}DC01,2024-05-16,O1,one,A,10\nDC01,2024-05-17,O1,one,A,10\n")
+    _load(home, directory)
+    assert store.count_loader_rejects()["rows"].sum() == 2
+    (directory / "order_lines.csv").write_text(good)
+    _load(home, directory)
+    # The file says nothing of the other day.
+    assert store.count_loader_rejects()["ship_date"].to_list() == [date(2024, 5, 17)]
