@@ -59,7 +59,7 @@ class Floor:
 
     def make_browser(self, url: str) -> Browser:
         """Make a browser that was never here, with a link."""
-        return Browser(url, httpx.Client(transport=self.transport))
+        return Browser(url, httpx.Client(transport=self.transport, timeout=PATIENCE_SECONDS))
 
     def reset(self) -> None:
         """Restore two warehouses and the alert of `REC_ID`, without an answer."""

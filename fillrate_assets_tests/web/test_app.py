@@ -351,10 +351,10 @@ def test_a_store_that_does_not_answer_is_shown_as_it_is(floor: Floor) -> None:
 def test_no_redirect_carries_a_link_to_the_host_that_a_client_names(floor: Floor) -> None:
     url = floor.link_alert()
     for reply in (
-        httpx.get(f"{url}/", headers={"host": "evil.example"}),
-        httpx.get(f"{url}/"),
-        httpx.get(url, headers={"host": "evil.example"}),
-        httpx.get(f"{floor.links.base_url}/static", headers={"host": "evil.example"}),
+        httpx.get(f"{url}/", headers={"host": "evil.example"}, timeout=PATIENCE_SECONDS),
+        httpx.get(f"{url}/", timeout=PATIENCE_SECONDS),
+        httpx.get(url, headers={"host": "evil.example"}, timeout=PATIENCE_SECONDS),
+        httpx.get(f"{floor.links.base_url}/static", headers={"host": "evil.example"}, timeout=PATIENCE_SECONDS),
     ):
         assert reply.status_code in {404, 421}
         assert "location" not in reply.headers

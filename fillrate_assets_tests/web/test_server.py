@@ -28,7 +28,7 @@ from fillrate_assets.web import server
 from fillrate_assets_tests.buffers.test_policy_store import Evidence
 from fillrate_assets_tests.conftest import ROOT
 from fillrate_assets_tests.factories.web_floor import SECRET, Browser, make_masters
-from fillrate_assets_tests.fixtures.patience import wait_until
+from fillrate_assets_tests.fixtures.patience import PATIENCE_SECONDS, wait_until
 
 URL: Final = "https://feedback.example"
 _PATIENCE_SECONDS: Final = 120
@@ -78,7 +78,7 @@ def serve_home(home: Path) -> Iterator[str]:
 def test_the_command_serves_until_it_is_stopped(tmp_path: Path) -> None:
     Database(settings.load(home=tmp_path).storage.record_store_url).upgrade()
     with serve_home(tmp_path) as base:
-        assert httpx.get(f"{base}/health").text == "ok"
+        assert httpx.get(f"{base}/health", timeout=PATIENCE_SECONDS).text == "ok"
 
 
 def test_a_promotion_counts_from_the_next_report_on_without_a_new_start(tmp_path: Path) -> None:
@@ -89,7 +89,7 @@ def test_a_promotion_counts_from_the_next_report_on_without_a_new_start(tmp_path
     eager = policies.propose({"total": {"act": 0.9}}, by="ann", now=now)
     when = (now - timedelta(minutes=1)).astimezone(ZoneInfo("America/Chicago"))
     report = {"responder": "Kim", "unit_id": "W1_PICK_TOTAL", "when": f"{when:%Y-%m-%dT%H:%M}"}
-    with serve_home(tmp_path) as base, httpx.Client() as client:
+    with serve_home(tmp_path) as base, httpx.Client(timeout=PATIENCE_SECONDS) as client:
         browser = Browser(LinkSigner(base, [SECRET]).make_missed_url("W1", now=now), client)
         browser.send_accepted(**report, direction="OVERFLOW")
         policies.promote(eager.version, Evidence(), by="ann", now=now)
