@@ -10,6 +10,8 @@ from typing import Final
 
 import polars as pl
 
+from fillrate_assets.core.dates import describe_moments
+
 MAX_LENGTH: Final = 200
 """Characters of a code: longer ones fit no file name and no index of a database."""
 
@@ -46,6 +48,8 @@ def format_codes(value: pl.Expr, source: pl.DataType) -> pl.Expr:
         return pl.when(text.str.contains(".", literal=True)).then(bare).otherwise(text)
     if source == pl.Boolean:
         return pl.when(value).then(pl.lit("Y")).when(~value).then(pl.lit("N"))
+    if isinstance(source, pl.Date | pl.Datetime):
+        return describe_moments(value, source)
     return value.cast(pl.String, strict=False)
 
 

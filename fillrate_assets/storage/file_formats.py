@@ -15,6 +15,7 @@ from typing import Final
 
 import polars as pl
 
+from fillrate_assets.core.codes import format_codes
 from fillrate_assets.core.errors import ContractViolation, FillrateError, PermanentFailure
 from fillrate_assets.storage import csv_reader, xlsx_reader
 from fillrate_assets.storage.csv_reader import MalformedRow
@@ -216,5 +217,6 @@ def _align_types(frames: list[pl.DataFrame]) -> list[pl.DataFrame]:
             found.setdefault(name, set()).add(dtype)
     mixed = {name for name, dtypes in found.items() if len(dtypes) > 1}
     return [
-        frame.with_columns(pl.col(name).cast(pl.String) for name in frame.columns if name in mixed) for frame in frames
+        frame.with_columns(format_codes(pl.col(name), frame.schema[name]) for name in frame.columns if name in mixed)
+        for frame in frames
     ]

@@ -48,8 +48,8 @@ class FileMapping(BaseModel):
             return None
         try:
             found = codecs.lookup(value)
-            # `base64` and its like are codecs of bytes, and some codecs of text read no file.
-            b"".decode(found.name)
+            # `base64` and its like are codecs of bytes, and `undefined` is one of nothing.
+            "a".encode(found.name)
         except (LookupError, UnicodeError) as error:
             msg = f"unknown encoding {value!r}"
             raise ValueError(msg) from error

@@ -10,6 +10,7 @@ import polars as pl
 
 from fillrate_assets.core.codes import escape_controls
 from fillrate_assets.core.partition_key import PartitionKey
+from fillrate_assets.core.text_table import format_table
 from fillrate_assets.fillrate.report import labels
 from fillrate_assets.fillrate.rules.item_days import select_latest_snapshots
 from fillrate_assets.fillrate.rules.pipeline import calculate
@@ -86,23 +87,24 @@ def check_contracts(contracts: Contracts) -> InputCheck:
 
 def format_check(check: InputCheck) -> list[str]:
     """Format a check as lines: a table of the tables, the reasons, the days that would be held."""
-    lines = [f"{'table':20}{'rows':>12}{'used':>12}{'excluded':>12}{'rejected':>12}{'superseded':>12}"]
-    lines += [
-        f"{each.table:20}{each.read:>12,}{each.used:>12,}{each.excluded:>12,}{each.rejected:>12,}{each.superseded:>12,}"
+    numbers = ("rows", "used", "excluded", "rejected", "superseded")
+    rows = [
+        [each.table, *[f"{n:,}" for n in (each.read, each.used, each.excluded, each.rejected, each.superseded)]]
         for each in check.tables
     ]
+    lines = format_table(["table", *numbers], rows, numbers=numbers)
     share = f" of {check.shipments:,}" if check.shipments else ""
-    lines += ["", f"matched shipments{check.matched_shipments:>15,}{share}"]
+    lines += ["", f"matched shipments: {check.matched_shipments:,}{share}"]
     for disposition, table, reason, rows in (
         check.reasons.select("disposition", "table", "reason", "rows").head(_MOST_REASONS).iter_rows()
     ):
-        lines.append(f"  {rows:>8,}  {disposition.lower()}, {table}: {escape_controls(reason or 'no reason')}")
+        lines.append(f"  {rows:>8,}  {disposition.lower()}, {table}: {reason or 'no reason'}")
     if check.reasons.height > _MOST_REASONS:
         lines.append(f"            and {check.reasons.height - _MOST_REASONS:,} more reasons")
     lines += ["", *labels.format_days_by_reason(check.held), *labels.format_days_by_reason(check.doubtful, "doubtful")]
     if not check.held and not check.doubtful:
         lines.append("no day is held or doubtful")
-    return [*lines, *[f"note: {note}" for note in check.notes]]
+    return [*map(escape_controls, [*lines, *[f"note: {note}" for note in check.notes]])]
 
 
 def _check_table(contracts: Contracts, classified: pl.DataFrame, name: str, reasons: pl.DataFrame) -> TableCheck:

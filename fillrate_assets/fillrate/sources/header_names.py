@@ -38,7 +38,7 @@ def find_near_misses(absent: Collection[str], headers: Sequence[str]) -> dict[st
 
 def is_typo(wanted: str, header: str) -> bool:
     """Return whether a header is one name misspelt, not another that has a word more."""
-    return len(_WORDS.findall(wanted.replace("_", " "))) == len(_WORDS.findall(header.replace("_", " ")))
+    return len(_WORDS.findall(header)) <= len(_WORDS.findall(wanted))
 
 
 def describe_near_misses(table: str, near: Mapping[str, str]) -> str:
