@@ -70,12 +70,12 @@ class DatabaseResource(SystemResource):
     """Tables in the platform's own database."""
 
     url: str = Field(description="SQLAlchemy URL, without its password.")
-    schema_name: str | None = Field(description="Schema of the tables on a server.")
+    schema_name: str = Field(description="Schema of the tables on a server; empty in an embedded database.")
 
     @classmethod
     def describe(cls, system: Any) -> Self:  # noqa: ANN401 - any store
         """Describe a store."""
-        return cls(system=system, url=redact_url(system.database.url), schema_name=system.database.schema)
+        return cls(system=system, url=redact_url(system.database.url), schema_name=system.database.schema or "")
 
 
 class DcLockResource(DatabaseResource):
@@ -89,7 +89,7 @@ class DcLockResource(DatabaseResource):
         return cls(
             system=system,
             url=redact_url(system.store.database.url),
-            schema_name=system.store.database.schema,
+            schema_name=system.store.database.schema or "",
             longest_wait_minutes=LONGEST_WAIT // timedelta(minutes=1),
         )
 

@@ -115,7 +115,7 @@ class OutboxResource(DatabaseResource):
         return cls(
             system=system,
             url=redact_url(system.database.url),
-            schema_name=system.database.schema,
+            schema_name=system.database.schema or "",
             topic_arn=system.topic,
         )
 
