@@ -185,7 +185,7 @@ class Health(_Section):
     max_source_silence_hours: int = Field(default=48, gt=0)
     """A source that brings nothing new for longer is a finding."""
 
-    checks_cron: str = "30 14 * * *"
+    checks_cron: str = Field(default="30 14 * * *", pattern=r"^[0-9A-Za-z*/,?#-]+( [0-9A-Za-z*/,?#-]+){4}$")
     """When the checks of the platform's health run, UTC: once a day, after the deadline of the westernmost DC."""
 
 

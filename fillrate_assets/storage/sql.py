@@ -42,6 +42,9 @@ _DUCKDB: Final = {"autoinstall_known_extensions": False, "autoload_known_extensi
 
 _SHOWN_OPTIONS: Final = {"service_name", "sid"}
 
+_HIDDEN: Final = "***"
+_SHORTEST_SECRET: Final = 4
+
 STATEMENT_SECONDS: Final = 300
 _WHOLE_RESULT: Final = 50_000_000
 """The driver guesses a column's type from one batch; nulls first would make it a number for good."""
@@ -88,6 +91,7 @@ def get_engine(
             f"cannot use database URL: the driver {parsed.drivername} does not take it; see its host, port and options"
         )
         raise PermanentFailure(msg) from None
+    sa.event.listen(made, "do_connect", _open)
     if backend == "sqlite":
         sa.event.listen(made, "connect", _enable_write_ahead)
     if backend == "oracle":
@@ -105,6 +109,16 @@ def limit_sqlite_wait(url: str, seconds: int) -> str:
     if parsed.get_backend_name() != "sqlite":
         return url
     return parsed.update_query_dict({"timeout": str(seconds)}).render_as_string(hide_password=False)
+
+
+def _open(dialect: sa.Dialect, _record: object, arguments: list[Any], options: dict[str, Any]) -> DBAPIConnection:
+    """Open a connection; what a driver raises of options that it cannot read is no error of a database."""
+    try:
+        return dialect.connect(*arguments, **options)
+    except (TypeError, ValueError, KeyError):
+        # Without the cause, which may quote the password.
+        msg = f"cannot use database URL: the driver {dialect.name}+{dialect.driver} does not take its options"
+        raise PermanentFailure(msg) from None
 
 
 def get_schema(connection: sa.Connection) -> str | None:
@@ -203,7 +217,9 @@ def translate_errors(system: str, url: str, *, creating: bool = False) -> Iterat
     try:
         yield
     except DBAPIError as error:
-        raise _translate(system, url, error.orig, passes=is_transient(error, get_engine(url).dialect.name)) from error
+        translated = _translate(system, url, error.orig, passes=is_transient(error, get_engine(url).dialect.name))
+        quotes = _hide_secrets(str(error.orig), url) != str(error.orig)
+        raise translated from (None if quotes else error)
     except Exception as error:
         if not type(error).__module__.startswith("pymssql."):
             raise
@@ -215,9 +231,20 @@ def translate_errors(system: str, url: str, *, creating: bool = False) -> Iterat
 
 
 def _translate(system: str, url: str, error: BaseException | None, *, passes: bool) -> FillrateError:
+    text = _hide_secrets(str(error), url)
     if passes:
-        return SourceUnavailable(f"{system} ({_show_place(url)}) does not answer: {error}")
-    return PermanentFailure(f"{system} ({_show_place(url)}) refused: {error}")
+        return SourceUnavailable(f"{system} ({_show_place(url)}) does not answer: {text}")
+    return PermanentFailure(f"{system} ({_show_place(url)}) refused: {text}")
+
+
+def _hide_secrets(text: str, url: str) -> str:
+    """Hide the password of a URL, and what its options are set to, where a driver quotes them."""
+    parsed = get_engine(url).url
+    options = [value for name, value in parsed.query.items() if name not in _SHOWN_OPTIONS]
+    for secret in (parsed.password, *options):
+        if isinstance(secret, str) and len(secret) >= _SHORTEST_SECRET:
+            text = text.replace(secret, _HIDDEN)
+    return text
 
 
 def _show_place(url: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import subprocess
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 
@@ -153,3 +154,18 @@ def test_the_arrow_driver_waits_for_a_locked_file(tmp_path: Path) -> None:
     with sql.open_sqlite_cursor(f"sqlite:///{file}", "a look") as cursor:
         cursor.execute("PRAGMA busy_timeout")
         assert cursor.fetchall() == [(60_000,)]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql+psycopg://reader:hunter2@127.0.0.1:1/orders?connect_timeout=hunter2",
+        "oracle+oracledb://reader:hunter2@127.0.0.1:1/orders?nothing=hunter2",
+        "mssql+pymssql://reader:hunter2@127.0.0.1:1/orders?timeout=hunter2",
+        "postgresql+psycopg://reader:hunter2@127.0.0.1:1/orders?options=hunter2",
+    ],
+)
+def test_what_a_driver_says_of_its_options_shows_none_of_them(url: str) -> None:
+    with pytest.raises(FillrateError, match="order system|database URL") as raised:
+        OrderSystem(url).read_order_lines("DC01", DAY, DAY)
+    assert "hunter2" not in "".join(traceback.format_exception(raised.value))
