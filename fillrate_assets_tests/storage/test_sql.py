@@ -166,6 +166,6 @@ def test_the_arrow_driver_waits_for_a_locked_file(tmp_path: Path) -> None:
     ],
 )
 def test_what_a_driver_says_of_its_options_shows_none_of_them(url: str) -> None:
-    with pytest.raises(FillrateError, match="order system|database URL") as raised:
+    with pytest.raises(FillrateError, match=r"order system|database URL") as raised:
         OrderSystem(url).read_order_lines("DC01", DAY, DAY)
     assert "hunter2" not in "".join(traceback.format_exception(raised.value))
