@@ -23,6 +23,7 @@ from fillrate_assets.fillrate.record_store import OUTDATED, RESTATEMENTS
 from fillrate_assets.fillrate.rules.change_planner import Attempt
 from fillrate_assets.fillrate.rules.pipeline import Inputs, calculate
 from fillrate_assets.fillrate.sources.shipping_records import ShippingRecords
+from fillrate_assets.fillrate.watermark import make_watermark
 from fillrate_assets.orchestration.partitions import CHANGED_TAG, RANGE_END_TAG, RANGE_START_TAG, make_range_tags
 from fillrate_assets_tests.conftest import copied
 from fillrate_assets_tests.fixtures.fakes import Overtaken
@@ -223,7 +224,7 @@ def test_a_late_correction_restates_its_day_and_at_most_the_28_days_that_depend_
     line = orders.read_order_lines(dc, day, day).filter(pl.col("item") == item, pl.col("line_type") == "NORMAL").head(1)
     mark = ticking.read_watermarks()["orders"]
     assert mark is not None
-    corrected = line.drop("moved_at", "problem").with_columns(
+    corrected = line.drop("moved_at", "rival_ship_date", "problem").with_columns(
         ordered_qty=pl.col("ordered_qty") + 700,
         processed_at=pl.lit(mark + timedelta(hours=1)),
         source_seq=pl.col("source_seq") + 1_000_000,
@@ -392,7 +393,7 @@ def _append_stamped(home: Home, dc: str, day: date, at: datetime) -> None:
     orders = home.systems.order_system
     line = orders.read_order_lines(dc, day, day).filter(pl.col("line_type") == "NORMAL").sort("processed_at").tail(1)
     orders.append(
-        line.drop("moved_at", "problem").with_columns(
+        line.drop("moved_at", "rival_ship_date", "problem").with_columns(
             ordered_qty=pl.col("ordered_qty") + 7,
             processed_at=pl.lit(at),
             source_seq=pl.col("source_seq") + 1_000_000,
@@ -496,16 +497,17 @@ def test_a_cursor_of_another_shape_is_begun_anew(ticking: Ticking) -> None:
         assert list(read_cursor(ticking.cursor, datetime.now(UTC))) == list(wanted)
 
 
-@pytest.mark.parametrize("cursor", [*CURSORS[:4], "[]", '{"DC01": 1}', '{"DC01": "soon"}', _DEEP])
-def test_a_cursor_of_inactive_dcs_of_another_shape_is_begun_anew(published_home: Home, cursor: str) -> None:
-    with open_in_memory() as instance:
-        sensor = published_home.defs.resolve_sensor_def("dcs")
-        ticked = sensor.evaluate_tick(
-            dg.build_sensor_context(instance, cursor, resources=published_home.defs.resources)
-        )
-    assert ticked.cursor == "{}"
-    (added,) = ticked.dynamic_partitions_requests or []
-    assert list(added.partition_keys) == published_home.network.dc_codes
+def test_a_cursor_of_inactive_dcs_of_another_shape_is_begun_anew(published_home: Home) -> None:
+    sensor = published_home.defs.resolve_sensor_def("dcs")
+    for cursor in (*CURSORS[:4], "[]", '{"DC01": 1}', '{"DC01": "soon"}', _DEEP):
+        with (
+            open_in_memory() as instance,
+            dg.build_sensor_context(instance, cursor, resources=published_home.defs.resources) as context,
+        ):
+            ticked = sensor.evaluate_tick(context)
+        assert ticked.cursor == "{}", cursor
+        (added,) = ticked.dynamic_partitions_requests or []
+        assert list(added.partition_keys) == published_home.network.dc_codes
 
 
 def test_an_attempt_of_a_time_to_come_is_of_now() -> None:
@@ -519,7 +521,7 @@ def test_an_attempt_of_a_time_to_come_is_of_now() -> None:
 def test_a_watermark_of_a_time_to_come_hides_no_change(ticking: Ticking, ahead: timedelta) -> None:
     home, future = ticking.home, datetime.now(UTC) + ahead
     ticking.tick()
-    watermark = (home.defs.resources or {})["watermark"]
+    watermark = make_watermark("", home.store.database)
     for source, moment in ticking.read_watermarks().items():
         assert watermark.move(source, future, previous=moment)
     home.correct("DC01", home.network.first, home.network.first)
