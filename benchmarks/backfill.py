@@ -104,7 +104,7 @@ class RunOfDc:
 
     @property
     def event_log(self) -> Spent:
-        """Dagster's event log, whoever calls it."""
+        """Dagster's event log, from every caller."""
         return self.parts[EVENT_LOG] + self.parts[CHECK_RESULTS]
 
     @property
@@ -184,14 +184,16 @@ def main() -> int:
         work = Path(directory)
         filled = (arguments.home or work) / f"{network.dcs}x{network.items}x{network.days}"
         seconds = _alone(fill, filled, network)
-        told = f"filled in {seconds:,.1f} s, not counted" if seconds else f"kept in {filled}"
-        print(f"{network.dcs} DCs x {network.items:,} items x {network.days} days, {told}", flush=True)
+        origin = f"filled in {seconds:,.1f} s, not counted" if seconds else f"stored in {filled}"
+        print(f"{network.dcs} DCs x {network.items:,} items x {network.days} days, {origin}", flush=True)
         settings = empty_platform(work / "platform", filled)
         started = perf_counter()
         runs = list(backfill(settings, network, arguments.processes))
         seconds = perf_counter() - started
-        saved = _alone(sums_of_lake, settings), _alone(sums_of_store, settings.storage.record_store_url)
-        loads = [_alone(load, settings, work / load.__name__, network.dc_codes) for load in (by_rows, by_arrow)]
+        saved = _alone(sum_lake, settings), _alone(sum_store, settings.storage.record_store_url)
+        loads = [
+            _alone(load, settings, work / load.__name__, network.dc_codes) for load in (load_by_rows, load_by_arrow)
+        ]
     return report(runs, seconds, saved, loads)
 
 
@@ -308,7 +310,7 @@ def backfill(settings: Settings, network: Network, processes: int) -> Iterator[R
 
 
 def run_clocked(settings: Settings, wanted: launcher.RunRange) -> RunOfDc:
-    """Run one DC as `fillrate run` does, and tell where its time went."""
+    """Run one DC as `fillrate run` does, and return where its time went."""
     if not STOPWATCH.spent:
         _watch_ours()
     before, started = dict(STOPWATCH.spent), Spent.now()
@@ -341,23 +343,23 @@ def _watch_ours() -> None:
 # --- the bare load
 
 
-def by_rows(settings: Settings, home: Path, dcs: Sequence[str]) -> BareLoad:
+def load_by_rows(settings: Settings, home: Path, dcs: Sequence[str]) -> BareLoad:
     """Python's own SQLite driver: rows as tuples."""
     statement = sa.insert(RECORDS).compile(dialect=sql.get_engine(settings.storage.record_store_url).dialect)
     url, took = _empty_store(home), NOTHING
     with closing(sqlite3.connect(str(sql.find_embedded_file(url)))) as connection:
         connection.execute("PRAGMA synchronous=NORMAL")
         for dc in dcs:
-            rows = _saved_rows(settings, dc).select(statement.positiontup or [])
+            rows = _read_saved_rows(settings, dc).select(statement.positiontup or [])
             started = Spent.now()
             for part in rows.iter_slices(ROWS_AT_ONCE):
                 connection.executemany(str(statement), part.rows())
             connection.commit()
             took += Spent.now() - started
-    return BareLoad("by executemany", took, sums_of_store(url))
+    return BareLoad("by executemany", took, sum_store(url))
 
 
-def by_arrow(settings: Settings, home: Path, dcs: Sequence[str]) -> BareLoad:
+def load_by_arrow(settings: Settings, home: Path, dcs: Sequence[str]) -> BareLoad:
     """Load columns by the Arrow driver's bulk ingest."""
     url, took = _empty_store(home), NOTHING
     with dbapi.connect(str(sql.find_embedded_file(url)), autocommit=True) as connection:
@@ -365,16 +367,16 @@ def by_arrow(settings: Settings, home: Path, dcs: Sequence[str]) -> BareLoad:
             cursor.execute("PRAGMA synchronous=NORMAL")
         connection.adbc_connection.set_autocommit(enabled=False)
         for dc in dcs:
-            rows = _saved_rows(settings, dc).to_arrow()
+            rows = _read_saved_rows(settings, dc).to_arrow()
             started = Spent.now()
             with connection.cursor() as cursor:
                 cursor.adbc_ingest(RECORDS.name, rows, mode="append")
             connection.adbc_connection.commit()
             took += Spent.now() - started
-    return BareLoad("by Arrow ingest", took, sums_of_store(url))
+    return BareLoad("by Arrow ingest", took, sum_store(url))
 
 
-def sums_of_store(url: str) -> Sums:
+def sum_store(url: str) -> Sums:
     """Sum the records of a store."""
     with closing(sqlite3.connect(str(sql.find_embedded_file(url)))) as connection:
         columns = [sa.func.count().label("records"), *[sa.func.sum(sa.column(name)) for name in SUMMED]]
@@ -382,7 +384,7 @@ def sums_of_store(url: str) -> Sums:
     return dict(zip(("records", *SUMMED), row, strict=True))
 
 
-def sums_of_lake(settings: Settings) -> Sums:
+def sum_lake(settings: Settings) -> Sums:
     """Sum the lake's records."""
     summed = [decimals.to_units(name).sum() for name in SUMMED]
     records = Lake(settings.storage.lake_root).scan(schema.LOST_CASES)
@@ -395,7 +397,7 @@ def _empty_store(home: Path) -> str:
     return url
 
 
-def _saved_rows(settings: Settings, dc: str) -> pl.DataFrame:
+def _read_saved_rows(settings: Settings, dc: str) -> pl.DataFrame:
     """Return the rows of a DC as the backfill's record store holds them, encoded."""
     return sql.read("record store", settings.storage.record_store_url, sa.select(RECORDS).where(RECORDS.c.dc == dc))
 

@@ -3,8 +3,8 @@
     python -m benchmarks.baseline_backtest PATH
 
 Both predict what a product sells in a store on a day without a stock-out in its opening hours. The naive mean counts
-the days on which the product was out all day, as if nobody had wanted it; the rule leaves them out (methodology
-section 3).
+the days on which the product was out all day, as if no one had wanted it; the rule leaves them out (methodology,
+"The baseline").
 
 Data: FreshRetailNet-50K, Dingdong-Inc, CC-BY-4.0, https://huggingface.co/datasets/Dingdong-Inc/FreshRetailNet-50K
 """
@@ -41,7 +41,7 @@ def main() -> int:
     sales = read(path)
     first, *_, last = sales["ship_date"].unique().sort()
     print(f"{sales.height:,} store-item-days, {first} to {last}")
-    report(pl.concat(predicted(part) for part in in_parts(sales)))
+    report(pl.concat(predict(part) for part in yield_parts(sales)))
     return 0
 
 
@@ -66,14 +66,14 @@ def read(path: Path) -> pl.DataFrame:
     )
 
 
-def in_parts(sales: pl.DataFrame) -> Iterator[pl.DataFrame]:
+def yield_parts(sales: pl.DataFrame) -> Iterator[pl.DataFrame]:
     """Yield some stores at a time, to save memory."""
     stores = sales["dc"].unique().sort().to_list()
     for start in range(0, len(stores), STORES_AT_A_TIME):
         yield sales.filter(pl.col("dc").is_in(stores[start : start + STORES_AT_A_TIME]))
 
 
-def predicted(sales: pl.DataFrame) -> pl.DataFrame:
+def predict(sales: pl.DataFrame) -> pl.DataFrame:
     """Every day without a stock-out: what sold, both predictions, and the days out in the week before."""
     days = sales["ship_date"].unique().sort().to_list()
     dates = [day for day in days if day >= days[0] + timedelta(days=rolling_baseline.LOOK_BACK_DAYS)]
@@ -108,7 +108,9 @@ def report(days: pl.DataFrame) -> None:
     for name, (least, most) in GROUPS.items():
         group = days.filter(pl.col("days_out").is_between(least, most))
         both = group.drop_nulls("rule")
-        scores = "".join(f"{_bias(both, column):>13.1%}{_wape(both, column):>8.3f}" for column in ("naive", "rule"))
+        scores = "".join(
+            f"{_compute_bias(both, column):>13.1%}{_compute_wape(both, column):>8.3f}" for column in ("naive", "rule")
+        )
         print(f"{name:<10}{group.height:>12,}{both.height / group.height:>11.1%}{scores}")
     print(
         "\nHow to read: rows by how many of the seven days before were wholly out of stock. Bias is the sum of\n"
@@ -118,12 +120,12 @@ def report(days: pl.DataFrame) -> None:
     )
 
 
-def _bias(days: pl.DataFrame, prediction: str) -> float:
+def _compute_bias(days: pl.DataFrame, prediction: str) -> float:
     error = pl.col(prediction) - pl.col("sold")
     return float(days.select(error.sum() / pl.col("sold").sum()).item())
 
 
-def _wape(days: pl.DataFrame, prediction: str) -> float:
+def _compute_wape(days: pl.DataFrame, prediction: str) -> float:
     error = pl.col(prediction) - pl.col("sold")
     return float(days.select(error.abs().sum() / pl.col("sold").sum()).item())
 

@@ -5,12 +5,12 @@
     python -m benchmarks.buffer_detection --tuning --only jams  # one of them
 
 All warehouses of all scenarios are one network, and every tick of their three days runs as in production. What would
-be told is held against the onsets of overflow and starvation on the true state (`fillrate_assets.sample.floor`, modules
-`onsets` and `detection`, which say what counts). In the same run two peers: a static threshold on the level that the
-units show, and the same on the true level, at the bounds of an onset: what a perfect sensor read every five minutes
-would make of it. Thresholds of the peer were chosen on the tuning scenarios: of those tried, the greatest lesser one
-of precision and recall. Episodes about a crossing too short to be an onset are neither right nor wrong; `strict` is the
-precision that takes them for wrong.
+be notified is held against the onsets of overflow and starvation on the true state (`fillrate_assets.sample.floor`,
+modules `onsets` and `detection`, which say what counts). In the same run two peers: a static threshold on the level
+that the units show, and the same on the true level, at the bounds of an onset: what a perfect sensor read every five
+minutes would make of it. Thresholds of the peer were chosen on the tuning scenarios: of those tried, the greatest
+lesser one of precision and recall. Episodes about a crossing too short to be an onset are neither right nor wrong;
+`strict` is the precision that takes them for wrong.
 """
 
 from __future__ import annotations
@@ -59,12 +59,12 @@ def main() -> int:
     if not scenarios:
         parser.error(f"no scenario is called {' or '.join(arguments.only)}")
     begun, policy = perf_counter(), Policy()
-    world, kinds = network(scenarios)
-    _say(f"{world.masters.warehouses.height} warehouses simulated", begun)
-    ticks = pl.concat(feed.select("event_ts") for feed in _feeds(world)).to_series()
+    world, kinds = build_network(scenarios)
+    _print(f"{world.masters.warehouses.height} warehouses simulated", begun)
+    ticks = pl.concat(feed.select("event_ts") for feed in _get_feeds(world)).to_series()
     since, until = pl.select(pl.lit(ticks.min()), pl.lit(ticks.max()).alias("until")).row(0)
     alerts, units = run_ticks(world, since=align_to_grid(since) + TICK, until=align_to_grid(until), policy=policy)
-    _say(f"{alerts['snapshot_ts'].n_unique()} ticks with alerts", begun)
+    _print(f"{alerts['snapshot_ts'].n_unique()} ticks with alerts", begun)
     fills = compute_unit_fills(world.truth.latent, world.masters.unit_members)
     levels = units.filter(pl.col("staffed").fill_null(value=True))
     peers = {
@@ -72,25 +72,25 @@ def main() -> int:
         f"level only ({LEVEL[0]:.0%}, {LEVEL[1]:.0%})": detect_by_level(levels, *LEVEL),
         f"perfect sensor ({FULL:.0%}, {EMPTY:.0%})": detect_by_level(select_ticks(fills), FULL, EMPTY),
     }
-    unit_days = _unit_days(scenarios, units, kinds)
+    unit_days = _count_unit_days(scenarios, units, kinds)
     for name, telling in peers.items():
         print(f"\n{name}")
         found = match_onsets(telling, world.truth.onsets).join(kinds, on="warehouse")
-        judged = judge_episodes(telling, world.truth.onsets, fills).with_columns(_warehouse())
+        judged = judge_episodes(telling, world.truth.onsets, fills).with_columns(_get_warehouse())
         report(found, judged.join(kinds, on="warehouse"), unit_days)
     return 0
 
 
-def network(scenarios: Sequence[Scenario]) -> tuple[World, pl.DataFrame]:
+def build_network(scenarios: Sequence[Scenario]) -> tuple[World, pl.DataFrame]:
     """Return the worlds of all scenarios side by side, and which scenario each warehouse belongs to."""
-    worlds = [_named(simulate(scenario), f"S{scenario.seed}-") for scenario in scenarios]
+    worlds = [_rename(simulate(scenario), f"S{scenario.seed}-") for scenario in scenarios]
     kinds = pl.concat(
         world.masters.warehouses.select("warehouse", scenario=pl.lit(scenario.name))
         for world, scenario in zip(worlds, scenarios, strict=True)
     )
     masters = [world.masters for world in worlds]
     return World(
-        feeds=_as_feeds(pl.concat(same) for same in zip(*(_feeds(world) for world in worlds), strict=True)),
+        feeds=_make_feeds(pl.concat(same) for same in zip(*(_get_feeds(world) for world in worlds), strict=True)),
         masters=MasterData(
             pl.concat(each.warehouses for each in masters),
             pl.concat(each.unit_members for each in masters),
@@ -105,7 +105,7 @@ def network(scenarios: Sequence[Scenario]) -> tuple[World, pl.DataFrame]:
     ), kinds
 
 
-def _named(world: World, prefix: str) -> World:
+def _rename(world: World, prefix: str) -> World:
     """Return the world with its warehouses named apart from those of others."""
 
     def named(rows: pl.DataFrame) -> pl.DataFrame:
@@ -114,27 +114,27 @@ def _named(world: World, prefix: str) -> World:
 
     masters, truth = world.masters, world.truth
     return World(
-        _as_feeds(named(feed) for feed in _feeds(world)),
+        _make_feeds(named(feed) for feed in _get_feeds(world)),
         MasterData(named(masters.warehouses), named(masters.unit_members), named(masters.shifts), masters.alert_routes),
         Truth(named(truth.latent), named(truth.events), named(truth.onsets)),
     )
 
 
-def _feeds(world: World) -> list[pl.DataFrame]:
+def _get_feeds(world: World) -> list[pl.DataFrame]:
     """Return the four feeds, which a simulation never lacks."""
     return [feed for feed in world.feeds.by_name.values() if feed is not None]
 
 
-def _as_feeds(rows: Iterable[pl.DataFrame]) -> Feeds:
+def _make_feeds(rows: Iterable[pl.DataFrame]) -> Feeds:
     occupancy, flow, staffing, limits = rows
     return Feeds(occupancy, flow, staffing, limits)
 
 
-def _warehouse() -> pl.Expr:
+def _get_warehouse() -> pl.Expr:
     return pl.col("unit_id").str.split("_").list.first().alias("warehouse")
 
 
-def _unit_days(scenarios: Sequence[Scenario], units: pl.DataFrame, kinds: pl.DataFrame) -> dict[str, int]:
+def _count_unit_days(scenarios: Sequence[Scenario], units: pl.DataFrame, kinds: pl.DataFrame) -> dict[str, int]:
     """Units of each scenario times its days."""
     counts = units.select("warehouse", "unit_id").unique().join(kinds, on="warehouse")
     each = {it.name: it.days * counts.filter(scenario=it.name).height for it in scenarios}
@@ -153,29 +153,29 @@ def report(found: pl.DataFrame, judged: pl.DataFrame, unit_days: dict[str, int])
     print(f"{'':<47}{heads}  per unit and day")
     for name, days in unit_days.items():
         here = pl.lit(value=True) if name == ALL else pl.col("scenario") == name
-        _lines(name, found.filter(here), judged.filter(here), days)
+        _print_lines(name, found.filter(here), judged.filter(here), days)
     for unit_type in schema.UNIT_TYPES:
         here = pl.col("unit_type") == unit_type
-        _lines(f"{ALL}, {unit_type}", found.filter(here), judged.filter(here))
+        _print_lines(f"{ALL}, {unit_type}", found.filter(here), judged.filter(here))
 
 
-def _lines(name: str, found: pl.DataFrame, judged: pl.DataFrame, days: int | None = None) -> None:
-    told_nothing = True
+def _print_lines(name: str, found: pl.DataFrame, judged: pl.DataFrame, days: int | None = None) -> None:
+    was_silent = True
     for direction in ("OVERFLOW", "STARVATION"):
         here = pl.col("direction") == direction
         onsets, episodes = found.filter(here), judged.filter(here)
         if onsets.height or episodes.height:
-            told_nothing = False
-            print(f"{name:<36}{direction:<11}{_line(onsets, episodes)}{_per_day(episodes, days)}")
-    if told_nothing:
-        print(f"{name:<36}nothing happened, nothing was told")
+            was_silent = False
+            print(f"{name:<36}{direction:<11}{_format_line(onsets, episodes)}{_format_per_day(episodes, days)}")
+    if was_silent:
+        print(f"{name:<36}nothing happened, nothing was notified")
 
 
-def _line(onsets: pl.DataFrame, episodes: pl.DataFrame) -> str:
+def _format_line(onsets: pl.DataFrame, episodes: pl.DataFrame) -> str:
     waited = ((onsets["alert_ts"] - onsets["onset_ts"]).dt.total_seconds() / 60).drop_nulls()
     right, brief, false = (episodes.filter(was=was).height for was in ("RIGHT", "BRIEF", "FALSE"))
-    middle, late = (_minutes(waited.quantile(share)) for share in (0.5, 0.95))
-    recall, precision = _share(waited.len(), onsets.height), _share(right, right + false)
+    middle, late = (_format_minutes(waited.quantile(share)) for share in (0.5, 0.95))
+    recall, precision = _format_share(waited.len(), onsets.height), _format_share(right, right + false)
     strict = f"{right / episodes.height:.3f}" if episodes.height else "-"
     return (
         f"{onsets.height:>7} {recall:<19}{episodes.height:>8} {precision:<19}{false:>6}{brief:>6}{strict:>8}"
@@ -183,22 +183,22 @@ def _line(onsets: pl.DataFrame, episodes: pl.DataFrame) -> str:
     )
 
 
-def _share(part: int, whole: int) -> str:
+def _format_share(part: int, whole: int) -> str:
     if not whole:
         return "-"
     low, high = (pl.select(end).item() for end in derive_wilson_interval(pl.lit(part), pl.lit(whole)))
     return f"{part / whole:.3f} ({low:.2f}-{high:.2f})"
 
 
-def _minutes(value: float | None) -> str:
+def _format_minutes(value: float | None) -> str:
     return "-" if value is None else f"{value:+.0f}"
 
 
-def _per_day(episodes: pl.DataFrame, days: int | None) -> str:
+def _format_per_day(episodes: pl.DataFrame, days: int | None) -> str:
     return "" if days is None else f"  {episodes.height / days:.3f}"
 
 
-def _say(what: str, begun: float) -> None:
+def _print(what: str, begun: float) -> None:
     print(f"  {what} after {perf_counter() - begun:.0f} s", file=sys.stderr, flush=True)
 
 

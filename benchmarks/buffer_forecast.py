@@ -57,7 +57,7 @@ class Source:
     name: str
     read: Callable[[Path], pl.LazyFrame]
     hold_minutes: int
-    """For how long a reading stands for a level that is not told again: these sources tell changes."""
+    """For how long a reading counts as the level without another one: these sources report changes."""
     train_until: date
     hours: range
 
@@ -76,15 +76,15 @@ def main() -> int:
             if not folder.is_dir():
                 print(f"{folder} is not there: pass the folder of the buffer data", file=sys.stderr)
                 return 2
-            report(source, judged(source, folder))
+            report(source, judge(source, folder))
     return 0
 
 
 # --- the data, as feeds of one day
 
 
-def parking(folder: Path) -> pl.LazyFrame:
-    """Cars in car parks of at least 80 places: free places every 5 minutes, empty where nothing was told."""
+def read_parking(folder: Path) -> pl.LazyFrame:
+    """Cars in car parks of at least 80 places: free places every 5 minutes, empty where nothing was reported."""
     capacity = pl.scan_csv(folder / "meta-data.csv", infer_schema=False).select(
         pl.col("place_id").alias("buffer"), pl.col("num_all").cast(pl.Float64, strict=False).alias("capacity")
     )
@@ -104,8 +104,8 @@ def parking(folder: Path) -> pl.LazyFrame:
     )
 
 
-def bikes(folder: Path) -> pl.LazyFrame:
-    """Bikes at stations: told when a station reports, and what fits is bikes and docks together."""
+def read_bikes(folder: Path) -> pl.LazyFrame:
+    """Bikes at stations: known when a station reports, and what fits is bikes and docks together."""
     (path,) = folder.glob("*.csv.bz2")
     here = pl.from_epoch("last_reported").dt.replace_time_zone("UTC").dt.convert_time_zone("America/New_York")
     return (
@@ -123,50 +123,52 @@ def bikes(folder: Path) -> pl.LazyFrame:
 
 
 SOURCES: Final = (
-    Source("parking", parking, 30, date(2022, 12, 15), range(6, 20)),
-    Source("bikes", bikes, 60, date(2021, 9, 15), range(24)),
+    Source("parking", read_parking, 30, date(2022, 12, 15), range(6, 20)),
+    Source("bikes", read_bikes, 60, date(2021, 9, 15), range(24)),
 )
 
 
-def on_grid(source: Source, folder: Path) -> pl.DataFrame:
-    """Columns buffer, day, ts (a tick of `DAY`), level, capacity: what was last told, for as long as it holds."""
-    told = source.read(folder).drop_nulls().sort("ts").collect()
-    days = told.select("buffer", pl.col("ts").dt.date().alias("day")).unique()
+def put_on_grid(source: Source, folder: Path) -> pl.DataFrame:
+    """Columns buffer, day, ts (a tick of `DAY`), level, capacity: what was last reported, for as long as it holds."""
+    reported = source.read(folder).drop_nulls().sort("ts").collect()
+    days = reported.select("buffer", pl.col("ts").dt.date().alias("day")).unique()
     minutes = range(source.hours.start * 60, source.hours.stop * 60, TICK_MINUTES)
     ticks = days.join(pl.DataFrame({"minute": minutes}), how="cross").with_columns(
         (pl.col("day").cast(TIMESTAMP) + pl.duration(minutes="minute")).alias("ts")
     )
     return (
         ticks.sort("ts")
-        .join_asof(told, on="ts", by="buffer", tolerance=timedelta(minutes=source.hold_minutes), check_sortedness=False)
+        .join_asof(
+            reported, on="ts", by="buffer", tolerance=timedelta(minutes=source.hold_minutes), check_sortedness=False
+        )
         .drop_nulls()
         .select("buffer", "day", (DAY + pl.duration(minutes="minute")).alias("ts"), "level", "capacity")
     )
 
 
-def judged(source: Source, folder: Path) -> pl.DataFrame:
+def judge(source: Source, folder: Path) -> pl.DataFrame:
     """Run the rules over every buffer, day and tick, with `day` and `ts`."""
-    grid = on_grid(source, folder)
+    grid = put_on_grid(source, folder)
     names = grid.select("buffer", "day").unique().sort("buffer", "day").with_row_index("n")
     names = names.with_columns(pl.format("B{}", "n").alias("pool"))
     grid = grid.join(names, on=["buffer", "day"]).with_columns(warehouse=pl.lit(WAREHOUSE), path="pool")
     print(f"{source.name}: {grid['buffer'].n_unique():,} buffers, {names.height:,} days of one", file=sys.stderr)
-    masters, kept, policy = _masters(names), InMemoryTickStore(), Policy()
+    masters, store, policy = _make_masters(names), InMemoryTickStore(), Policy()
     days = names.select(pl.format(f"{WAREHOUSE}_{{}}_TOTAL", "pool").alias("unit_id"), "day")
-    seen = []
-    for at, feeds in _ticks(grid):
-        tick.sense(feeds, masters, kept, snapshot_ts=at, policy=policy)
-        tick.roll_up(masters, kept, snapshot_ts=at, policy=policy)
-        units = kept.read(schema.UNIT_TIMESERIES, at, at).collect()
-        kept.forget(at - timedelta(minutes=policy.suppression.history_minutes))
+    looked = []
+    for at, feeds in _yield_ticks(grid):
+        tick.sense(feeds, masters, store, snapshot_ts=at, policy=policy)
+        tick.roll_up(masters, store, snapshot_ts=at, policy=policy)
+        units = store.read(schema.UNIT_TIMESERIES, at, at).collect()
+        store.forget(at - timedelta(minutes=policy.suppression.history_minutes))
         looked_at = verdicts.add_rule_inputs(units, policy=policy).filter(pl.col("quality") == "FRESH")
-        seen.append(looked_at.select("unit_id", pl.col("snapshot_ts").alias("ts"), "fill", *verdicts.SIGNALS))
-    return pl.concat(seen).join(days, on="unit_id")
+        looked.append(looked_at.select("unit_id", pl.col("snapshot_ts").alias("ts"), "fill", *verdicts.SIGNALS))
+    return pl.concat(looked).join(days, on="unit_id")
 
 
-def _ticks(grid: pl.DataFrame) -> Iterator[tuple[datetime, Feeds]]:
+def _yield_ticks(grid: pl.DataFrame) -> Iterator[tuple[datetime, Feeds]]:
     """Yield each tick's feeds; a flow is what the level changed by."""
-    told = grid.select("warehouse", "path", "pool", event_ts="ts", level="level", capacity="capacity").with_columns(
+    rows = grid.select("warehouse", "path", "pool", event_ts="ts", level="level", capacity="capacity").with_columns(
         ingest_ts=pl.col("event_ts"),
         src_seq=pl.lit(0),
         change=pl.col("level").diff().over("path"),
@@ -174,22 +176,22 @@ def _ticks(grid: pl.DataFrame) -> Iterator[tuple[datetime, Feeds]]:
         lane_open=pl.lit(value=True),
         headcount=pl.lit(1.0),
     )
-    told = told.with_columns(inflow=pl.col("change").clip(0), outflow=(-pl.col("change")).clip(0))
-    flows = told.filter(pl.col("event_ts").diff().over("path") == TICK)
-    for (at,), now in told.group_by("event_ts", maintain_order=True):
+    rows = rows.with_columns(inflow=pl.col("change").clip(0), outflow=(-pl.col("change")).clip(0))
+    flows = rows.filter(pl.col("event_ts").diff().over("path") == TICK)
+    for (at,), now in rows.group_by("event_ts", maintain_order=True):
         recent = flows.filter(pl.col("event_ts").is_between(at - timedelta(minutes=15), at))
         yield (
             at,
             Feeds(
-                occupancy=_conformed(schema.OCCUPANCY, now),
-                flow=_conformed(schema.FLOW, recent),
-                staffing=_conformed(schema.STAFFING, now),
-                limits=_conformed(schema.LIMITS, now),
+                occupancy=_conform(schema.OCCUPANCY, now),
+                flow=_conform(schema.FLOW, recent),
+                staffing=_conform(schema.STAFFING, now),
+                limits=_conform(schema.LIMITS, now),
             ),
         )
 
 
-def _masters(names: pl.DataFrame) -> MasterData:
+def _make_masters(names: pl.DataFrame) -> MasterData:
     warehouse = {"warehouse": WAREHOUSE, "dc": "DC01", "name": WAREHOUSE, "time_zone": "UTC", "active": True}
     members = names.join(pl.DataFrame({"role": schema.ROLES}), how="cross").select(
         pl.format(f"{WAREHOUSE}_{{}}_TOTAL", "pool").alias("unit_id"),
@@ -200,22 +202,22 @@ def _masters(names: pl.DataFrame) -> MasterData:
     )
     return MasterData(
         pl.DataFrame([warehouse], schema=schema.WAREHOUSES.polars),
-        _conformed(schema.UNIT_MEMBERS, members),
+        _conform(schema.UNIT_MEMBERS, members),
         schema.SHIFTS.make_empty().collect(),
         schema.ALERT_ROUTES.make_empty().collect(),
     )
 
 
-def _conformed(frame: TableSchema, rows: pl.DataFrame) -> pl.DataFrame:
+def _conform(frame: TableSchema, rows: pl.DataFrame) -> pl.DataFrame:
     """Return the rows as that frame, with empty cells for what they lack."""
     missing = [pl.lit(None, dtype).alias(name) for name, dtype in frame.polars.items() if name not in rows.columns]
     return rows.lazy().with_columns(missing).pipe(frame.conform).collect()
 
 
-# --- what is asked, and who answers
+# --- the questions, and who answers
 
 
-def asked(rows: pl.DataFrame, direction: str, minutes: int) -> pl.DataFrame:
+def select_questions(rows: pl.DataFrame, direction: str, minutes: int) -> pl.DataFrame:
     """Return the ticks at which a buffer is in neither trouble, with `comes`: whether it is in this one in time."""
     beyond = pl.col("fill") >= FULL if direction == "OVERFLOW" else pl.col("fill") <= EMPTY
     ahead = rows.select("unit_id", "ts", beyond.alias("bad"))
@@ -229,30 +231,30 @@ def asked(rows: pl.DataFrame, direction: str, minutes: int) -> pl.DataFrame:
     )
 
 
-def by_level(direction: str, threshold: float) -> pl.Expr:
+def apply_level(direction: str, threshold: float) -> pl.Expr:
     """Apply a static threshold."""
     return pl.col("fill") >= threshold if direction == "OVERFLOW" else pl.col("fill") <= round(1 - threshold, 2)
 
 
-def by_rules(branch: Branch) -> pl.Expr:
+def apply_rules(branch: Branch) -> pl.Expr:
     """Apply the rules: WARN or worse."""
-    tells = [rule.rule_id for rule in branch.rules if rule.verdict in schema.SEVERITIES]
-    return branch.derive_rule_id().is_in(tells)
+    alerting = [rule.rule_id for rule in branch.rules if rule.verdict in schema.SEVERITIES]
+    return branch.derive_rule_id().is_in(alerting)
 
 
-def candidates(direction: str, minutes: int) -> Iterator[Branch]:
+def yield_candidates(direction: str, minutes: int) -> Iterator[Branch]:
     """Yield the branch of a TOTAL under each policy that is tried; the default one first."""
-    yield branch_of(Policy(), direction)
+    yield get_branch(Policy(), direction)
     for warn, act, share in product(WARN_LEVELS, ACT_LEVELS, MINUTES):
         soon = share * minutes
         total = replace(Policy().total, warn=warn, act=act, act_soon=act, warn_minutes=soon)
         starvation = replace(
             Policy().starvation, warn=round(1 - warn, 2), act=round(1 - act, 2), act_soon=0, warn_minutes=soon
         )
-        yield branch_of(replace(Policy(), total=total, starvation=starvation), direction)
+        yield get_branch(replace(Policy(), total=total, starvation=starvation), direction)
 
 
-def branch_of(policy: Policy, direction: str) -> Branch:
+def get_branch(policy: Policy, direction: str) -> Branch:
     """How a TOTAL is judged in a direction."""
     (branch,) = (
         each for each in verdicts.build_branches(policy) if "TOTAL" in each.unit_types and each.direction == direction
@@ -265,49 +267,53 @@ class Score:
     """Right and wrong answers."""
 
     hits: int
-    told: int
+    alerts: int
     there: int
 
     @property
     def f1(self) -> float:
         """Harmonic mean of precision and recall."""
-        return 2 * self.hits / (self.told + self.there) if self.told + self.there else 0.0
+        return 2 * self.hits / (self.alerts + self.there) if self.alerts + self.there else 0.0
 
     def __str__(self) -> str:
         """F1, precision and recall."""
-        return f"{self.f1:.3f} ({self.hits / max(1, self.told):.2f}/{self.hits / max(1, self.there):.2f})"
+        return f"{self.f1:.3f} ({self.hits / max(1, self.alerts):.2f}/{self.hits / max(1, self.there):.2f})"
 
 
-def scores(rows: pl.DataFrame, answers: Sequence[pl.Expr]) -> list[Score]:
+def compute_scores(rows: pl.DataFrame, answers: Sequence[pl.Expr]) -> list[Score]:
     """Of each answer."""
     counted = rows.select(
-        pl.struct((answer & pl.col("comes")).sum(), answer.sum().alias("told"), pl.col("comes").sum().alias("there"))
-        .struct.rename_fields(["hits", "told", "there"])
+        pl.struct((answer & pl.col("comes")).sum(), answer.sum().alias("alerts"), pl.col("comes").sum().alias("there"))
+        .struct.rename_fields(["hits", "alerts", "there"])
         .alias(str(number))
         for number, answer in enumerate(answers)
     )
     return [Score(**counted[name][0]) for name in counted.columns]
 
 
-def best(rows: pl.DataFrame, answers: Sequence[pl.Expr]) -> pl.Expr:
+def choose_best(rows: pl.DataFrame, answers: Sequence[pl.Expr]) -> pl.Expr:
     """Return the answer of the greatest F1, the first of equals."""
-    found = scores(rows, answers)
+    found = compute_scores(rows, answers)
     return answers[max(range(len(found)), key=lambda number: (found[number].f1, -number))]
 
 
 def report(source: Source, rows: pl.DataFrame) -> None:
     """F1, precision and recall of the peer and of the rules, on the days that chose nothing."""
     print(f"\n{source.name}: F1 (precision/recall) after {source.train_until}")
-    print(f"{'':<12}{'min':>4}{'asked':>11}{'comes':>8}{'level only':>22}{'rules, default':>22}{'rules, chosen':>22}")
+    print(
+        f"{'':<12}{'min':>4}{'questions':>11}{'comes':>8}{'level only':>22}{'rules, default':>22}{'rules, chosen':>22}"
+    )
     early = pl.col("day") <= source.train_until
     for direction, minutes in product(("OVERFLOW", "STARVATION"), HORIZONS):
-        questions = asked(rows, direction, minutes)
+        questions = select_questions(rows, direction, minutes)
         train, later = questions.filter(early), questions.filter(~early)
-        level = best(train, [by_level(direction, threshold) for threshold in LEVELS])
-        rules = [by_rules(branch) for branch in candidates(direction, minutes)]
-        told = "".join(f"{score!s:>22}" for score in scores(later, [level, rules[0], best(train, rules)]))
+        level = choose_best(train, [apply_level(direction, threshold) for threshold in LEVELS])
+        rules = [apply_rules(branch) for branch in yield_candidates(direction, minutes)]
+        cells = "".join(
+            f"{score!s:>22}" for score in compute_scores(later, [level, rules[0], choose_best(train, rules)])
+        )
         print(
-            f"{direction:<12}{minutes:>4}{later.height:>11,}{later.filter('comes').height / later.height:>8.1%}{told}",
+            f"{direction:<12}{minutes:>4}{later.height:>11,}{later.filter('comes').height / later.height:>8.1%}{cells}",
             flush=True,
         )
 

@@ -6,7 +6,7 @@
     python -m benchmarks.buffer_load --storm             # 30 % of the units run full at once
 
 The feeds are filled as rows arrive, some of them late. For half an hour levels cannot be read, and each warehouse is
-told so; later some paths run full. Alerts go to a real HTTP server on loopback, which counts what it gets. What is
+notified; later some paths run full. Alerts go to a real HTTP server on loopback, which counts what it gets. What is
 measured is a tick from its first query to its last message, on the embedded systems, with the ticks' own times as the
 clock. The peer is a bare tick in the same run: the same queries, and the same rows written to as many files, with
 nothing between them. At the end one tick runs through Dagster.
@@ -67,7 +67,7 @@ TROUBLED: Final = 0.05
 """Share of the paths that run full for half an hour."""
 
 SIZES: Final = (100, 500, 1_000, 2_000, 5_000)
-STAGES: Final = ("queries", "signals", "units", "recommendations", "alerts", "telling")
+STAGES: Final = ("queries", "signals", "units", "recommendations", "alerts", "sending")
 AIMS: Final = {
     "P95 of a tick, s": 30.0,
     "peak memory, GB": 2.0,
@@ -79,13 +79,13 @@ SECRET: Final = "whsec_bG9hZC10ZXN0LXNlY3JldC1vZi1ubyB1c2U="  # noqa: S105 - of 
 
 @dataclass
 class Receiver:
-    """A server on loopback that counts the notices it is told."""
+    """A server on loopback that counts the notices it gets."""
 
     notices: Counter[str] = field(default_factory=Counter)
     messages: Counter[str] = field(default_factory=Counter)
 
     @contextmanager
-    def listening(self) -> Iterator[str]:
+    def listen(self) -> Iterator[str]:
         """Its address, while it listens."""
         receiver = self
 
@@ -119,11 +119,11 @@ class Platform:
     settings: Settings
     feeds: FloorFeeds
     store: BufferStore
-    kept: LakeTickStore
+    ticks: LakeTickStore
     delivery: AlertDispatch
 
     @classmethod
-    def of(cls, load: Load, home: Path, url: str) -> Platform:
+    def create(cls, load: Load, home: Path, url: str) -> Platform:
         """Make and fill them, up to the first tick."""
         settings = settings_module.load(home=home, first_ship_date=load.first.date() - timedelta(days=1))
         Database(settings.storage.record_store_url).upgrade()
@@ -141,8 +141,8 @@ class Platform:
             feeds.append(load.simulate_received(number))
         channels = Notifiers({"floor": url}, SECRET)
         delivery = AlertDispatch(NoticeStore(Database(settings.storage.record_store_url)), channels)
-        kept = LakeTickStore(Lake(settings.storage.lake_root), tuple(sorted(set(masters.warehouses["dc"]))))
-        return cls(load, settings, feeds, store, kept, delivery)
+        tick_store = LakeTickStore(Lake(settings.storage.lake_root), tuple(sorted(set(masters.warehouses["dc"]))))
+        return cls(load, settings, feeds, store, tick_store, delivery)
 
     def tick(self, number: int) -> dict[str, float]:
         """Run one tick: seconds of each stage."""
@@ -154,44 +154,45 @@ class Platform:
         masters = self.store.read_master_data()
         read = self.feeds.read(snapshot_ts=at, look_back=tick.compute_look_back(POLICY))
         lap()
-        tick.sense(read, masters, self.kept, snapshot_ts=at, policy=POLICY)
+        tick.sense(read, masters, self.ticks, snapshot_ts=at, policy=POLICY)
         lap()
-        tick.roll_up(masters, self.kept, snapshot_ts=at, policy=POLICY)
+        tick.roll_up(masters, self.ticks, snapshot_ts=at, policy=POLICY)
         lap()
-        tick.recommend(self.kept, snapshot_ts=at, policy=POLICY)
+        tick.recommend(self.ticks, snapshot_ts=at, policy=POLICY)
         lap()
-        tick.alert(self.kept, snapshot_ts=at, policy=POLICY)
+        tick.alert(self.ticks, snapshot_ts=at, policy=POLICY)
         lap()
-        self.delivery.dispatch(masters, self.kept, policy=POLICY, now=at + timedelta(seconds=20))
+        self.delivery.dispatch(masters, self.ticks, policy=POLICY, now=at + timedelta(seconds=20))
         lap()
         return dict(zip(STAGES, (after - before for before, after in pairwise(laps)), strict=True))
 
-    def conflicts(self, at: datetime) -> float:
+    def time_conflicts(self, at: datetime) -> float:
         """Return the seconds of resolving conflicts alone, at a tick that has run."""
-        history = tick.read_throttled(self.kept, snapshot_ts=at, policy=POLICY)
-        units = self.kept.read(schema.UNIT_TIMESERIES, at, at).collect()
+        history = tick.read_throttled(self.ticks, snapshot_ts=at, policy=POLICY)
+        units = self.ticks.read(schema.UNIT_TIMESERIES, at, at).collect()
         judged = verdicts.compute_verdicts(units, history, policy=POLICY)
         began = perf_counter()
         conflict_resolution.resolve_conflicts(judged, units, history, policy=POLICY)
         return perf_counter() - began
 
-    def bare(self, number: int) -> float:
+    def time_bare(self, number: int) -> float:
         """Seconds of the same queries, and of writing the same rows to as many files."""
         at = self.load.get_snapshot_ts(number)
         frames = (schema.SIGNALS, schema.POOLS, schema.SIGNAL_REJECTS, schema.UNIT_TIMESERIES, schema.UNIT_REJECTS)
         rows = {
-            frame: self.kept.read(frame, at, at).collect() for frame in (*frames, schema.RECOMMENDATIONS, schema.ALERTS)
+            frame: self.ticks.read(frame, at, at).collect()
+            for frame in (*frames, schema.RECOMMENDATIONS, schema.ALERTS)
         }
-        beside = LakeTickStore(Lake(f"{self.settings.home}/bare"), self.kept.dcs)
+        beside = LakeTickStore(Lake(f"{self.settings.home}/bare"), self.ticks.dcs)
         began = perf_counter()
         self.store.read_master_data()
         self.feeds.read(snapshot_ts=at, look_back=tick.compute_look_back(POLICY))
-        for frame, kept in rows.items():
-            beside.write(frame, kept, at)
+        for frame, written in rows.items():
+            beside.write(frame, written, at)
         return perf_counter() - began
 
     @contextmanager
-    def failing(self, *, fails: bool) -> Iterator[None]:
+    def break_levels(self, *, fails: bool) -> Iterator[None]:
         """Let levels be unreadable meanwhile."""
         if not fails:
             yield
@@ -208,7 +209,7 @@ class Platform:
 
 
 def main() -> int:
-    """Run the load that is asked for, and tell."""
+    """Run the requested load, and print what it costs."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
@@ -220,74 +221,74 @@ def main() -> int:
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, help="warehouses for --scale")
     arguments = parser.parse_args()
     if arguments.scale:
-        return scale(arguments.sizes, arguments.units)
+        return run_scale(arguments.sizes, arguments.units)
     if arguments.storm:
-        return storm(arguments.warehouses, arguments.units)
-    return day(arguments.warehouses, arguments.units, arguments.ticks)
+        return run_storm(arguments.warehouses, arguments.units)
+    return run_day(arguments.warehouses, arguments.units, arguments.ticks)
 
 
 @contextmanager
-def platform(load: Load) -> Iterator[tuple[Platform, Receiver]]:
+def open_platform(load: Load) -> Iterator[tuple[Platform, Receiver]]:
     """Return the systems of a load, filled, and who is notified."""
     receiver = Receiver()
-    with tempfile.TemporaryDirectory(prefix="buffers-") as home, receiver.listening() as url:
-        yield Platform.of(load, Path(home), url), receiver
+    with tempfile.TemporaryDirectory(prefix="buffers-") as home, receiver.listen() as url:
+        yield Platform.create(load, Path(home), url), receiver
 
 
-def day(warehouses: int, units: int, ticks: int) -> int:
+def run_day(warehouses: int, units: int, ticks: int) -> int:
     """Consecutive ticks with late rows, a feed that fails, and trouble on some paths."""
     half = WARM + ticks // 2
     load = Load(warehouses, units, storm=range(half, half + 6), storm_share=TROUBLED)
     failing = range(WARM + ticks // 4, WARM + ticks // 4 + FAILING)
     seconds, stages = [], []
-    with platform(load) as (it, receiver):
+    with open_platform(load) as (it, receiver):
         for number in range(WARM, WARM + ticks):
             it.feeds.append(load.simulate_received(number))
-            with it.failing(fails=number in failing):
+            with it.break_levels(fails=number in failing):
                 stages.append(it.tick(number))
             seconds.append(sum(stages[-1].values()))
             if number % 12 == 0:
                 print(f"  tick {number - WARM}: {seconds[-1]:.1f} s", file=sys.stderr, flush=True)
         last = WARM + ticks - 1
-        bare = it.bare(last)
+        bare = it.time_bare(last)
         print(f"\n{warehouses:,} warehouses x {units} units, {ticks} ticks")
-        table(stages)
-        _told("P95 of a tick, s", _p95(seconds))
+        print_table(stages)
+        _print_aim("P95 of a tick, s", _compute_p95(seconds))
         print(f"median {median(seconds):.1f} s, longest {max(seconds):.1f} s")
         print(f"bare queries and writes: {bare:.1f} s; the last tick took {seconds[-1] / bare:.2f} times that")
-        _told("peak memory, GB", _peak())
+        _print_aim("peak memory, GB", _get_peak())
         twice = [name for name, count in receiver.notices.items() if count > 1]
         print(f"{sum(receiver.messages.values())} messages, {len(receiver.notices)} notices, {len(twice)} twice")
-        again = through_dagster(it, last)
+        again = run_through_dagster(it, last)
         print(f"the last tick again, through Dagster: {again:.1f} s, in a process that has imported everything")
     return bool(twice)
 
 
-def storm(warehouses: int, units: int) -> int:
+def run_storm(warehouses: int, units: int) -> int:
     """Almost a third of the units run full at once."""
     load = Load(warehouses, units, storm=range(WARM + 8, WARM + 12))
-    with platform(load) as (it, receiver):
+    with open_platform(load) as (it, receiver):
         stages = []
         for number in range(WARM, WARM + 12):
             it.feeds.append(load.simulate_received(number))
             stages.append(it.tick(number))
         at = load.get_snapshot_ts(WARM + 11)
-        rows = it.kept.read(schema.RECOMMENDATIONS, at, at).collect()
+        rows = it.ticks.read(schema.RECOMMENDATIONS, at, at).collect()
         asking = rows.filter(pl.col("verdict").is_in(["ACT", "EMERGENCY"]))["unit_id"].n_unique()
         print(f"\nstorm: {asking:,} of {warehouses * units:,} units alert at once, {rows.height:,} rows")
-        table(stages[-4:])
-        _told("storm: conflicts, s", it.conflicts(at))
+        print_table(stages[-4:])
+        _print_aim("storm: conflicts, s", it.time_conflicts(at))
         print(f"{sum(receiver.messages.values())} messages with {sum(receiver.notices.values())} notices")
-        _told("peak memory, GB", _peak())
+        _print_aim("peak memory, GB", _get_peak())
     return 0
 
 
-def scale(sizes: Sequence[int], units: int) -> int:
+def run_scale(sizes: Sequence[int], units: int) -> int:
     """One tick at several sizes: time per unit."""
     print(f"\n{'warehouses':>10} {'units':>8} {'tick, s':>8} {'µs a unit':>10}   {'  '.join(STAGES)}")
     for warehouses in sizes:
         load = Load(warehouses, units)
-        with platform(load) as (it, _):
+        with open_platform(load) as (it, _):
             it.feeds.append(load.simulate_received(WARM))
             it.tick(WARM)
             it.feeds.append(load.simulate_received(WARM + 1))
@@ -297,12 +298,12 @@ def scale(sizes: Sequence[int], units: int) -> int:
         each = 1e6 * total / warehouses / units
         print(f"{warehouses:>10,} {warehouses * units:>8,} {total:>8.1f} {each:>10.0f}   {shares}")
         if warehouses == max(SIZES):
-            _told("5,000 warehouses, s", total)
-    print(f"peak memory, all sizes: {_peak():.2f} GB")
+            _print_aim("5,000 warehouses, s", total)
+    print(f"peak memory, all sizes: {_get_peak():.2f} GB")
     return 0
 
 
-def through_dagster(it: Platform, number: int) -> float:
+def run_through_dagster(it: Platform, number: int) -> float:
     """Seconds of a tick as a run."""
     defs = build_defs(it.settings, delivery=it.delivery)
     with dg.DagsterInstance.ephemeral() as instance:
@@ -315,23 +316,23 @@ def through_dagster(it: Platform, number: int) -> float:
         return perf_counter() - began
 
 
-def table(stages: Sequence[dict[str, float]]) -> None:
+def print_table(stages: Sequence[dict[str, float]]) -> None:
     """Seconds by stage."""
     for name in STAGES:
         laps = [row[name] for row in stages]
-        print(f"  {name:<16} median {median(laps):6.2f}   P95 {_p95(laps):6.2f}   longest {max(laps):6.2f}")
+        print(f"  {name:<16} median {median(laps):6.2f}   P95 {_compute_p95(laps):6.2f}   longest {max(laps):6.2f}")
 
 
-def _told(name: str, value: float) -> None:
+def _print_aim(name: str, value: float) -> None:
     aim = AIMS[name]
     print(f"{name}: {value:.2f} (aim: at most {aim:g}; {'reached' if value <= aim else 'NOT reached'})")
 
 
-def _p95(laps: Sequence[float]) -> float:
+def _compute_p95(laps: Sequence[float]) -> float:
     return sorted(laps)[math.ceil(0.95 * len(laps)) - 1]
 
 
-def _peak() -> float:
+def _get_peak() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
 
 

@@ -68,7 +68,7 @@ RECORD_KEY: Final = ["dc", "ship_date", "item"]
 
 
 def main() -> int:
-    """Prepare the network, change a line, tick, run, and tell."""
+    """Prepare the network, change a line, tick, run, and print the times."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
@@ -82,8 +82,8 @@ def main() -> int:
         execute(*arguments.execute)
         return 0
     with ExitStack() as stack:
-        kept = arguments.home or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="incremental-")))
-        home = (kept / f"{arguments.dcs}x{arguments.items}x{arguments.days}").absolute()
+        folder = arguments.home or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="incremental-")))
+        home = (folder / f"{arguments.dcs}x{arguments.items}x{arguments.days}").absolute()
         settings, network = prepare(home, arguments.dcs, arguments.items, arguments.days)
         instance = stack.enter_context(dg.DagsterInstance.get())
         return report(*measure(settings, network, instance))
@@ -256,7 +256,7 @@ def ticks(settings: Settings, instance: dg.DagsterInstance) -> Iterator[Tick]:
 
 @dataclass(frozen=True)
 class Run:
-    """What a run's process tells: moments of the clock that all processes share, and whose time it took."""
+    """What a run's process writes: moments of the clock that all processes share, and whose time it took."""
 
     run_id: str
     success: bool
@@ -271,29 +271,29 @@ class Run:
     @classmethod
     def read(cls, file: Path) -> Run:
         """Read what a process wrote."""
-        told = json.loads(file.read_text())
+        values = json.loads(file.read_text())
         for name in ("ready", "begun", "ended", "event_log"):
-            told[name] = Spent(**told[name])
+            values[name] = Spent(**values[name])
         for name in ("functions", "imports"):
-            told[name] = {step: Spent(**spent) for step, spent in told[name].items()}
-        return cls(**told)
+            values[name] = {step: Spent(**spent) for step, spent in values[name].items()}
+        return cls(**values)
 
 
 def launch(request: dg.RunRequest) -> tuple[Run, float, float]:
     """Execute a run request in a fresh process; when it was started, and when it was gone."""
     with tempfile.TemporaryDirectory(prefix="incremental-") as directory:
-        wanted, told = Path(directory) / "request.json", Path(directory) / "run.json"
+        wanted, written = Path(directory) / "request.json", Path(directory) / "run.json"
         wanted.write_text(json.dumps(dict(request.tags)))
         started = monotonic()
         subprocess.run(  # noqa: S603 - this module
-            [sys.executable, "-m", "benchmarks.incremental", "--execute", wanted, told],
+            [sys.executable, "-m", "benchmarks.incremental", "--execute", wanted, written],
             check=True,
             timeout=_LONGEST_SECONDS,
         )
-        return Run.read(told), started, monotonic()
+        return Run.read(written), started, monotonic()
 
 
-def execute(request: Path, told: Path) -> None:
+def execute(request: Path, target: Path) -> None:
     """Execute a run in its own process."""
     functions, event_log, saving, imports = (Stopwatch() for _ in range(4))
     for asset in FUNCTIONS:
@@ -319,7 +319,7 @@ def execute(request: Path, told: Path) -> None:
         imports=imports.spent,
         event_log=sum(logged.values(), Spent()),
     )
-    told.write_text(json.dumps(asdict(run)))
+    target.write_text(json.dumps(asdict(run)))
 
 
 # --- the measurement
@@ -327,7 +327,7 @@ def execute(request: Path, told: Path) -> None:
 
 @dataclass(frozen=True)
 class State:
-    """What stands before or after."""
+    """What is stored before or after."""
 
     files: dict[str, int]
     records: pl.DataFrame
@@ -458,7 +458,7 @@ Dagster (the run's partition keys) counts as ours. Dagster's share is the rest, 
 for the next tick (the sensor's interval), the daemon's queue, and the code server's own call of the tick, which is
 evaluated here in a process that has it imported, as the code server has. CPU-s is processor time in all threads; other
 work on the machine shows in seconds first. Imports of drivers on first use, and of the modules behind them, are part of
-starting a process: one that stays pays them once. Every use of a kept home adds one version of one line."""
+starting a process: one that stays pays them once. Every use of a home that stays adds one version of one line."""
 
 
 if __name__ == "__main__":

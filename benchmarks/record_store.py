@@ -40,7 +40,7 @@ BARE: Final = "bare_load"
 
 
 def main() -> int:
-    """Measure, and tell."""
+    """Measure, and print."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
@@ -49,13 +49,13 @@ def main() -> int:
     parser.add_argument("--turns", type=int, default=7, help="turns of each (default: 7)")
     parser.add_argument("--url", help="an empty PostgreSQL database; default: one of its own")
     arguments = parser.parse_args()
-    days = [_day(f"DC{number:02}", arguments.items) for number in range(1, arguments.dcs + 1)]
-    with _database(arguments.url) as url:
-        return _report(days, _measured(url, days, arguments.turns))
+    days = [_make_day(f"DC{number:02}", arguments.items) for number in range(1, arguments.dcs + 1)]
+    with _open_database(arguments.url) as url:
+        return _report(days, _measure(url, days, arguments.turns))
 
 
 @contextmanager
-def _database(url: str | None) -> Iterator[str]:
+def _open_database(url: str | None) -> Iterator[str]:
     if url is not None:
         yield url
         return
@@ -67,7 +67,7 @@ def _database(url: str | None) -> Iterator[str]:
         yield server.get_uri().replace("postgresql://", "postgresql+psycopg://", 1)
 
 
-def _measured(url: str, days: list[DayPublication], turns: int) -> tuple[list[float], list[float]]:
+def _measure(url: str, days: list[DayPublication], turns: int) -> tuple[list[float], list[float]]:
     """Seconds of each turn: published, loaded bare."""
     store = RecordStore(Database(url))
     store.database.upgrade()
@@ -101,7 +101,7 @@ def _load(url: str, rows: pl.DataFrame) -> None:
             copy.write(rows.write_csv(include_header=False))
 
 
-def _day(dc: str, items: int) -> DayPublication:
+def _make_day(dc: str, items: int) -> DayPublication:
     """Return records as a day has them: a tenth short, a tenth out of stock, text of a usual length."""
     number = pl.int_range(items)
     ordered = (number * 7919 % 4_000_000).cast(pl.Int64)

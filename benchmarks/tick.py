@@ -50,7 +50,7 @@ SNAPSHOT_DAYS: Final = 35
 
 
 def main() -> int:
-    """Fill the network, tick, and tell."""
+    """Fill the network, tick, and print what it costs."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
@@ -62,8 +62,8 @@ def main() -> int:
     arguments = parser.parse_args()
     network = Network(dcs=arguments.dcs, items=arguments.items, days=arguments.days)
     with ExitStack() as stack:
-        kept = arguments.home or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tick-")))
-        settings = prepare((kept / f"{network.dcs}x{network.items}x{network.days}").absolute(), network)
+        folder = arguments.home or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tick-")))
+        settings = prepare((folder / f"{network.dcs}x{network.items}x{network.days}").absolute(), network)
         instance = stack.enter_context(dg.DagsterInstance.ephemeral())
         return measure(settings, network, instance, arguments.turns)
 
@@ -96,14 +96,14 @@ def publish(systems: EmbeddedSystems, network: Network) -> None:
     ]
     key = ["dc", "ship_date"]
     pairs = pl.DataFrame(schema=schema.PAIR_VERSIONS.polars).select(key)
-    for source, told in (
+    for source, read in (
         ("orders", systems.order_system.read_changes),
         ("shipments", systems.shipping_records.read_changes),
         ("snapshots", systems.instock_warehouse.read_changes),
     ):
         at, rows = change_planner.VERSIONS[source]
-        seen = pl.concat(told(window) for window in windows).group_by(key)
-        versions = seen.agg(pl.col("processed_at").max().alias(at), pl.col("lines").max().alias(rows))
+        found = pl.concat(read(window) for window in windows).group_by(key)
+        versions = found.agg(pl.col("processed_at").max().alias(at), pl.col("lines").max().alias(rows))
         pairs = pairs.join(versions, on=key, how="full", coalesce=True).with_columns(pl.col(rows).fill_null(0))
     nothing, rejects = (frame.make_empty().collect() for frame in (schema.LOST_CASES, schema.REJECTS))
     days = [
@@ -113,10 +113,10 @@ def publish(systems: EmbeddedSystems, network: Network) -> None:
     systems.record_store.publish(days, run_id="benchmark", now=datetime.now(UTC))
 
 
-# --- what a tick asks
+# --- what a tick queries
 
 
-class Asked:
+class Queries:
     """Statements and seconds by system."""
 
     def __init__(self) -> None:
@@ -155,7 +155,7 @@ def _timed(spent: list[float]) -> Iterator[None]:
 
 
 def bare_queries(settings: Settings, network: Network) -> dict[str, Callable[[], object]]:
-    """By system, the shortest question that would tell a change, past our code: connect, ask, fetch."""
+    """By system, the shortest query that would show a change, past our code: connect, query, fetch."""
     mark = DatabaseWatermark(Database(settings.storage.record_store_url)).read("orders")
     if mark is None:
         sys.exit("the sensor left no watermark")
@@ -203,18 +203,18 @@ class Idle:
 
 
 def measure(settings: Settings, network: Network, instance: dg.DagsterInstance, turns: int) -> int:
-    """Tick, print, and tell whether it is as it should be."""
-    asked, ticking = Asked(), ticks(settings, instance)
+    """Tick, print, and return whether it is as it should be."""
+    queries, ticking = Queries(), ticks(settings, instance)
     first = next(ticking)
     _must_request(first, 0, "everything is published")
     bare = bare_queries(settings, network)
     idle: list[Idle] = []
     alone: dict[str, list[float]] = {name: [] for name in bare}
     for _ in range(turns):
-        asked.clear()
+        queries.clear()
         tick = next(ticking)
         _must_request(tick, 0, "nothing changed")
-        idle.append(Idle(tick.ours.wall, (tick.whole - tick.ours).wall, dict(asked.statements), asked.seconds))
+        idle.append(Idle(tick.ours.wall, (tick.whole - tick.ours).wall, dict(queries.statements), queries.seconds))
         for name, ask in bare.items():
             with _timed(alone[name]):
                 ask()
@@ -250,14 +250,14 @@ def _must_request(tick: Tick, runs: int, because: str) -> None:
 
 
 def report(first: Tick, idle: list[Idle], bare: dict[str, float], changed: Tick, pairs: int, network: Network) -> int:
-    """Print what a tick costs; 1 when it asks a source twice, takes too long or requests too many runs."""
+    """Print what a tick costs; 1 when it queries a source twice, takes too long or requests too many runs."""
     print(f"{network.dcs} DCs x {network.items:,} items, sources and ledger of {network.days} days\n")
     print(f"with nothing new, median of {len(idle)} ticks{'statements':>13}{'seconds':>10}{'bare query':>12}")
     for name in (*bare, "record store", "comparing with the ledger"):
         statements = {each.statements.get(name, 0) for each in idle}
-        told = "/".join(map(str, sorted(statements))) if statements != {0} else ""
+        counts = "/".join(map(str, sorted(statements))) if statements != {0} else ""
         seconds = median(each.seconds[name] for each in idle)
-        print(f"  {name:<30}{told:>16}{seconds:>10.3f}" + (f"{bare[name]:>12.3f}" if name in bare else ""))
+        print(f"  {name:<30}{counts:>16}{seconds:>10.3f}" + (f"{bare[name]:>12.3f}" if name in bare else ""))
     ours = median(each.ours for each in idle)
     print(f"  {'our code in all':<46}{ours:>10.3f}  (aim: at most {AIM:g})")
     print(f"  {'Dagster':<46}{median(each.dagster for each in idle):>10.3f}")
@@ -265,7 +265,7 @@ def report(first: Tick, idle: list[Idle], bare: dict[str, float], changed: Tick,
     print(f"{f'{pairs} changed days in {network.dcs} DCs: our code':<48}{changed.ours.wall:>10.3f}")
     print(f"{'  runs requested':<48}{len(changed.requests):>10}")
     wrong = [
-        *(f"the {name} is asked more than once" for name in bare if any(each.statements[name] != 1 for each in idle)),
+        *(f"the {name} is queried more than once" for name in bare if any(each.statements[name] != 1 for each in idle)),
         *([f"{len(changed.requests)} runs for {network.dcs} DCs"] if len(changed.requests) != network.dcs else []),
         *([f"{ours:.2f} s"] if ours > AIM else []),
     ]
@@ -276,7 +276,7 @@ def report(first: Tick, idle: list[Idle], bare: dict[str, float], changed: Tick,
 
 HOW_TO_READ: Final = """
 How to read: statements are those that a system is sent during a tick. A bare query connects to the same file with the
-driver alone and asks the least that would tell a change; ours also asks which days a moved line has left, what ships
+driver alone and reads the least that would show a change; ours also reads which days a moved line has left, what ships
 since the watermark's day, and hands over a typed frame. The record store's statements are the two watermarks, the DCs
 and the ledger. Dagster's share is what evaluating a sensor costs in a process that has it imported, as the code server
 has. Other work on the machine shows in all of it."""

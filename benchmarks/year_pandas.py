@@ -122,12 +122,12 @@ def _averages(days: pd.DataFrame, ship_dates: Sequence[date]) -> pd.DataFrame:
     observed = days[ship_day & available & days["item_type"].eq("STOCK")]
     wide = observed.set_index(["ship_date", "item"])["ordered_cases"].unstack()  # noqa: PD010 - nothing to aggregate
     wide = wide.reindex(pd.to_datetime(ship_dates))
-    seen = wide.notna().to_numpy()
+    known = wide.notna().to_numpy()
     ordered = wide.fillna(0).to_numpy(np.int64)
-    n, total = _running(seen.astype(np.int64)), _running(ordered)
+    n, total = _running(known.astype(np.int64)), _running(ordered)
     n_week, total_week = _last(n, rolling_baseline.WINDOW_DAYS), _last(total, rolling_baseline.WINDOW_DAYS)
     n_latest = np.minimum(_last(n, rolling_baseline.LOOK_BACK_DAYS), rolling_baseline.MAX_OBSERVATIONS)
-    total_latest = total - np.take_along_axis(_first_k(seen, ordered), n - n_latest, axis=0)
+    total_latest = total - np.take_along_axis(_first_k(known, ordered), n - n_latest, axis=0)
     week, extended = n_week >= rolling_baseline.MIN_OBSERVATIONS, n_latest >= rolling_baseline.MIN_OBSERVATIONS
     count, numerator = np.where(week, n_week, n_latest), np.where(week, total_week, total_latest)
     mean = (2 * numerator + count) // np.maximum(2 * count, 1)
@@ -154,11 +154,11 @@ def _last(running: Integers, days: int) -> Integers:
     return running - np.vstack([np.zeros((min(days, len(running)), running.shape[1]), np.int64), running[:-days]])
 
 
-def _first_k(seen: Flags, ordered: Integers) -> Integers:
+def _first_k(known: Flags, ordered: Integers) -> Integers:
     """Row k: the total of an item's first k observations."""
-    packed = np.zeros((len(seen) + 1, seen.shape[1]), np.int64)
-    day, item = np.nonzero(seen)
-    packed[seen.cumsum(axis=0)[day, item], item] = ordered[day, item]
+    packed = np.zeros((len(known) + 1, known.shape[1]), np.int64)
+    day, item = np.nonzero(known)
+    packed[known.cumsum(axis=0)[day, item], item] = ordered[day, item]
     return packed.cumsum(axis=0)
 
 

@@ -243,7 +243,7 @@ def server(served: Home) -> Iterator[dg.DagsterInstance]:
     health = [_find_program("dagster"), "api", "grpc-health-check", "--port", port]
     with _start("dagster", *listening) as code, dg.DagsterInstance.get() as instance:
         instance.add_dynamic_partitions("dc", served.store.read_dcs()["dc"].to_list())
-        # As the compose file asks, but not before there is something to ask: each time is a new interpreter.
+        # As the compose file checks, but not before there is something to check: each time is a new interpreter.
         _wait_until(lambda: _listens(int(port)), code)
         _wait_until(lambda: subprocess.run(health, check=False, timeout=PATIENCE_SECONDS).returncode == 0, code)  # noqa: S603 - as above
         with _start("dagster-daemon", "run", "--workspace", "workspace.yaml") as daemon:

@@ -322,7 +322,7 @@ def demo(*, days: int, dc_count: int, items: int, seed: int, last: date | None, 
     before = story.RecordCounts.read(chosen)
     wanted = [launcher.RunRange(dc, network.first, network.last) for dc in network.dc_codes]
     failed = _run(wanted, processes)
-    launcher.ask_standing_checks(chosen)
+    launcher.run_health_checks(chosen)
     console = Console(width=100, highlight=False)
     story.summarize(chosen, network, console)
     after = story.RecordCounts.read(chosen)
@@ -390,7 +390,7 @@ def run(dcs: tuple[str, ...], first: date | None, last: date | None, processes: 
     from fillrate_assets.cli import launcher
 
     _build_scope(dcs, first, last)
-    wanted = launcher.ranges(settings.load(), dcs, first, last, datetime.now(UTC).date())
+    wanted = launcher.choose_ranges(settings.load(), dcs, first, last, datetime.now(UTC).date())
     if _run(wanted, processes):
         raise click.exceptions.Exit(FAILED)
 
@@ -465,7 +465,7 @@ def _run(wanted: Sequence[RunRange], processes: int) -> bool:
 
     failed = False
     chosen = settings.load()
-    parts = [part for each in wanted for part in each.parts(chosen.sensor.max_days_per_run)]
+    parts = [part for each in wanted for part in each.split(chosen.sensor.max_days_per_run)]
     with show_progress("Running through Dagster", len(parts)) as report_step:
         for ran in launcher.run(chosen, parts, processes):
             span = f"{ran.range.dc} {ran.range.first} to {ran.range.last}"

@@ -61,7 +61,7 @@ class RunRange:
         """Its ship dates, without those that only depend on them."""
         return partition_key.list_dates(self.first, self.last)
 
-    def parts(self, most: int) -> list[RunRange]:
+    def split(self, most: int) -> list[RunRange]:
         """Return the same in ranges of so many days at most, to be run one after another.
 
         What depends on one of them lies in the next, which reads it anyhow.
@@ -93,7 +93,7 @@ class RunResult:
     seconds: float
 
 
-def ranges(
+def choose_ranges(
     settings: Settings, dcs: Sequence[str], first: date | None, last: date | None, today: date
 ) -> list[RunRange]:
     """Choose what to run: the DCs requested, by default all active ones, from the first partition until today.
@@ -142,12 +142,12 @@ def run(settings: Settings, wanted: Sequence[RunRange], processes: int = PROCESS
                 with stopping.ending(_end_own_runs):
                     ran = _run(settings, later.popleft())
                 yield ran
-                yield from _not_started(ran, later)
+                yield from _yield_not_started(ran, later)
         return
     yield from _run_in_workers(settings, deque(by_dc.values()), processes)
 
 
-def ask_standing_checks(settings: Settings) -> None:
+def run_health_checks(settings: Settings) -> None:
     """Evaluate the checks of the platform as a whole now, as their schedule does once a day."""
     with _open_instance() as instance, stopping.ending(_end_own_runs):
         _execute(settings, instance, health_checks.JOB, {})
@@ -276,7 +276,7 @@ def _run_in_workers(settings: Settings, waiting: deque[deque[RunRange]], process
                 ready = wait([worker.pipe for worker in busy])
                 for worker in [worker for worker in busy if worker.pipe in ready]:
                     yield (ran := worker.receive())
-                    yield from _not_started(ran, worker.later)
+                    yield from _yield_not_started(ran, worker.later)
                     if not worker.is_alive:
                         busy.remove(worker)
                         with _open_instance() as instance:
@@ -300,7 +300,7 @@ def _work(pipe: Connection, settings: Settings) -> None:
             pipe.send(_run(settings, pipe.recv()))
 
 
-def _not_started(ran: RunResult, later: deque[RunRange]) -> Iterator[RunResult]:
+def _yield_not_started(ran: RunResult, later: deque[RunRange]) -> Iterator[RunResult]:
     """Yield what cannot be run on a DC after a failure."""
     while ran.failure and later:
         each = later.popleft()
@@ -315,10 +315,10 @@ def _run(settings: Settings, each: RunRange) -> RunResult:
             if (other := partitions.find_runs_by_dc(instance, queued=False).get(each.dc)) is not None:
                 busy = f"run {other} is in progress there: run again when it has ended, or terminate it in the UI"
                 return RunResult(each, None, busy, (), perf_counter() - started)
-            told = _execute(settings, instance, JOB, each.tags)
+            outcome = _execute(settings, instance, JOB, each.tags)
     except FillrateError as error:
         return RunResult(each, None, str(error), (), perf_counter() - started)
-    return RunResult(each, *told, perf_counter() - started)
+    return RunResult(each, *outcome, perf_counter() - started)
 
 
 def run_tick(settings: Settings, tick: datetime) -> tuple[str, str | None, tuple[str, ...]]:

@@ -1,4 +1,4 @@
-"""Ends of a command that a signal asks for: within seconds, with one line, and with nothing left running."""
+"""Ends of a command on a signal: within seconds, with one line, and with nothing left running."""
 
 from __future__ import annotations
 

@@ -225,9 +225,9 @@ def translate_errors(system: str, url: str, *, creating: bool = False) -> Iterat
             raise
         # What it raises at a rollback is no error of DB-API, and hides the one that led there.
         first = error.__context__ if isinstance(error.__context__, DBAPIError) else None
-        told = error if first is None or first.orig is None else first.orig
+        cause = error if first is None or first.orig is None else first.orig
         passes = is_transient(first, "mssql") if first else is_transient_sql_server(error)
-        raise _translate(system, url, told, passes=passes) from error
+        raise _translate(system, url, cause, passes=passes) from error
 
 
 def _translate(system: str, url: str, error: BaseException | None, *, passes: bool) -> FillrateError:

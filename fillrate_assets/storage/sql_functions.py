@@ -1,6 +1,6 @@
 """Parts of statements that each database writes in its own way: days of times, text compared exactly, typed values.
 
-What a statement asks for belongs to the sources.
+What a statement selects belongs to the sources.
 """
 
 from __future__ import annotations
@@ -149,7 +149,7 @@ def _write_day_sqlite(element: DayOf, compiler: SQLCompiler, **options: Any) -> 
 @compiles(DayOf, "oracle")
 def _write_day_oracle(element: DayOf, compiler: SQLCompiler, **options: Any) -> str:  # noqa: ANN401 - as above
     day = compiler.process(_get_argument(element), **options)
-    # As PostgreSQL reads it too, which stands in for an Oracle in the tests.
+    # As PostgreSQL reads it too, which replaces an Oracle in the tests.
     return f"TO_DATE(TO_CHAR({day}, 'YYYY-MM-DD'), 'YYYY-MM-DD')"
 
 

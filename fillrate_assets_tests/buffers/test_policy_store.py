@@ -115,7 +115,7 @@ def test_nothing_but_a_challenger_is_promoted_or_retired(store: PolicyStore, rol
 
 
 @pytest.mark.parametrize("role", ["CHAMPION", "CHALLENGER"])
-def test_a_policy_of_another_release_is_told_left_out_and_can_be_retired(
+def test_a_policy_of_another_release_is_logged_left_out_and_can_be_retired(
     store: PolicyStore, role: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     of_another_release(store, role)

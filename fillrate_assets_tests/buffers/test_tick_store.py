@@ -140,7 +140,7 @@ def test_a_dc_without_rows_has_a_tick_without_rows(lake: Lake) -> None:
     assert _read(LakeTickStore(lake, ["DC02"]), 0, 0) == []
 
 
-def test_other_dcs_are_neither_seen_nor_touched(lake: Lake) -> None:
+def test_other_dcs_are_neither_read_nor_touched(lake: Lake) -> None:
     LakeTickStore(lake, ["DC01"]).write(schema.SIGNALS, _at(0, "DC01"), T)
     others = LakeTickStore(lake, ["DC02", "DC03"])
     assert _read(others, 0, 0) == []
@@ -168,7 +168,7 @@ def test_rejects_are_stored_for_the_dcs_of_the_tick_together(lake: Lake, files: 
 
 
 @pytest.mark.parametrize(
-    ("rows", "told"),
+    ("rows", "message"),
     [
         (_at(1, "DC01"), "1 rows are of other ticks than 2026-03-10 15:00:00"),
         (_at(0, "DC01", "DC02"), "rows of DCs that the tick is not of: DC02"),
@@ -176,9 +176,9 @@ def test_rejects_are_stored_for_the_dcs_of_the_tick_together(lake: Lake, files: 
     ],
 )
 def test_rows_that_are_not_of_the_tick_are_refused_and_nothing_is_written(
-    on_disk: Lake, rows: pl.DataFrame, told: str
+    on_disk: Lake, rows: pl.DataFrame, message: str
 ) -> None:
-    with pytest.raises(ContractViolation, match=f"^buffer_signals: {told}"):
+    with pytest.raises(ContractViolation, match=f"^buffer_signals: {message}"):
         LakeTickStore(on_disk, ["DC01"]).write(schema.SIGNALS, rows, T)
     assert not Path(on_disk.root).exists()
 
@@ -199,25 +199,25 @@ def test_a_write_that_dies_between_its_files_leaves_each_of_them_whole(on_disk: 
     assert _read(ticks, 0, 0) == [(dc, 0, 60) for dc in ticks.dcs]
 
 
-def _sorted(kept: tick.TickStore, frame: TableSchema, number: int, load: Load) -> pl.DataFrame:
+def _read_sorted(store: tick.TickStore, frame: TableSchema, number: int, load: Load) -> pl.DataFrame:
     at = load.get_snapshot_ts(number)
-    return kept.read(frame, at, at).collect().sort(frame.key or frame.names)
+    return store.read(frame, at, at).collect().sort(frame.key or frame.names)
 
 
 def test_ticks_over_the_lake_make_what_ticks_in_memory_make(on_disk: Lake) -> None:
     load, policy = Load(warehouses=3, units=6, storm=range(9)), Policy()
     masters = load.build_master_data()
-    kept: dict[str, tick.TickStore] = {
+    stores: dict[str, tick.TickStore] = {
         "lake": LakeTickStore(on_disk, masters.warehouses["dc"]),
         "memory": InMemoryTickStore(),
     }
     last = 3
     for number in range(1, last + 1):
-        for each in kept.values():
+        for each in stores.values():
             tick.run_tick(
                 load.simulate_received(number), masters, each, snapshot_ts=load.get_snapshot_ts(number), policy=policy
             )
     for frame in FRAMES:
-        ours, theirs = (_sorted(each, frame, last, load) for each in kept.values())
+        ours, theirs = (_read_sorted(each, frame, last, load) for each in stores.values())
         assert ours.equals(theirs), frame.name
-    assert _sorted(kept["lake"], schema.ALERTS, last, load).height
+    assert _read_sorted(stores["lake"], schema.ALERTS, last, load).height

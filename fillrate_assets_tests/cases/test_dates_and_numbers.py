@@ -97,9 +97,7 @@ def test_the_first_day_of_an_item_may_be_of_any_year(read: Callable[..., Contrac
         *["0000-00-00", "0000-00-00 00:00:00", "00000000", "0", "19000101", "99991231", "99999999", "1899-12-30"],
     ],
 )
-def test_a_date_that_stands_for_none_is_unknown_and_never_on_time(
-    sentinel: str, read: Callable[..., Contracts]
-) -> None:
+def test_a_date_that_means_none_is_unknown_and_never_on_time(sentinel: str, read: Callable[..., Contracts]) -> None:
     line = {"requested_date": "2024-05-16"}
     contracts = read({**line, "delivered_at": sentinel}, {**line, "order_id": "O2", "delivered_at": "2024-05-16 10:00"})
     assert contracts.shipment_lines["delivered_at"].to_list() == [None, datetime(2024, 5, 16, 10, tzinfo=UTC)]
@@ -107,7 +105,7 @@ def test_a_date_that_stands_for_none_is_unknown_and_never_on_time(
     assert calculate(contracts.inputs).lines.sort("order_id")["on_time"].to_list() == [None, True]
 
 
-def test_a_ship_date_that_stands_for_none_is_a_reject(read: Callable[..., Contracts]) -> None:
+def test_a_ship_date_that_means_none_is_a_reject(read: Callable[..., Contracts]) -> None:
     assert read({"ship_date": "1900-01-01"}).rejects["reason"].to_list() == ["no ship_date"]
 
 
@@ -322,12 +320,12 @@ def test_one_code_that_ends_with_a_zero_among_others_stays(read: Callable[..., C
     assert contracts.order_lines["item"].to_list() == ["1.0", "1.2"]
 
 
-def test_a_float_that_lost_digits_is_told(tmp_path: Path) -> None:
+def test_a_float_that_lost_digits_is_named(tmp_path: Path) -> None:
     contracts = _read_parquet(tmp_path, order_id=pl.Series([1e22]))
     assert contracts.rejects["reason"].to_list() == ["order_id '1e+22' is not a code: a float as large has lost digits"]
 
 
-def test_a_number_that_a_spreadsheet_rounded_is_told(read: Callable[..., Contracts]) -> None:
+def test_a_number_that_a_spreadsheet_rounded_is_named(read: Callable[..., Contracts]) -> None:
     contracts = read({"order_id": "4.711E+09"})
     assert contracts.rejects["reason"].to_list() == ["order_id '4.711E+09' is a number that a spreadsheet has rounded"]
 

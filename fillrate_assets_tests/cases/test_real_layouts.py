@@ -163,13 +163,13 @@ def test_a_mapping_that_is_there_is_not_replaced(tmp_path: Path, capsys: pytest.
     assert (folder / "mapping.toml").read_text() == "# ours\n"
 
 
-def test_what_a_suggestion_cannot_say_is_asked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_a_suggestion_cannot_say_is_a_question(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = _write(tmp_path / "open", orders="Order No,SKU,Qty,Unit\n4711,10482,20,PAL\n")
     assert main.execute(["mapping", "suggest", str(folder)]) == 0
-    told = capsys.readouterr().out
-    assert "no column names the DC" in told
-    assert "which column is ship_date?" in told
-    assert "is the unit PAL cases (CS) or eaches (EA)?" in told
+    printed = capsys.readouterr().out
+    assert "no column names the DC" in printed
+    assert "which column is ship_date?" in printed
+    assert "is the unit PAL cases (CS) or eaches (EA)?" in printed
 
 
 def test_a_folder_without_orders_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

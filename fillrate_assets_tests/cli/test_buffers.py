@@ -32,7 +32,7 @@ from fillrate_assets_tests.factories import buffers_frames
 from fillrate_assets_tests.factories.buffers_frames import TICK
 from fillrate_assets_tests.factories.web_floor import SECRET
 
-Told = tuple[int, str, str]
+Printed = tuple[int, str, str]
 URL: Final = "https://feedback.example"
 CHICAGO: Final = ZoneInfo("America/Chicago")
 EAGER: Final = {"total": {"act": 0.9}}
@@ -48,11 +48,11 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def run(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Told]:
+def run(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Printed]:
     monkeypatch.setenv("DAGSTER_HOME", str(home))
     monkeypatch.setenv("FILLRATE_HOME", str(home / "home"))
 
-    def execute(*arguments: str) -> Told:
+    def execute(*arguments: str) -> Printed:
         code = main.execute(["buffers", *arguments])
         return (code, *capsys.readouterr())
 
@@ -60,7 +60,7 @@ def run(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtu
 
 
 @pytest.mark.slow
-def test_a_day_is_run_shown_scored_and_explained(run: Callable[..., Told], home: Path) -> None:
+def test_a_day_is_run_shown_scored_and_explained(run: Callable[..., Printed], home: Path) -> None:
     code, out, err = run("demo", "--warehouses", "1", "--hours", "1")
     assert (code, err) == (0, "")
     assert "1 warehouses" in out
@@ -121,7 +121,7 @@ def test_a_day_is_run_shown_scored_and_explained(run: Callable[..., Told], home:
     ],
 )
 def test_the_demo_writes_into_no_system_of_a_company(
-    run: Callable[..., Told], monkeypatch: pytest.MonkeyPatch, name: str, value: str, place: str
+    run: Callable[..., Printed], monkeypatch: pytest.MonkeyPatch, name: str, value: str, place: str
 ) -> None:
     monkeypatch.setenv(f"FILLRATE_{name}", value)
     code, out, err = run("demo")
@@ -140,7 +140,7 @@ def test_the_demo_writes_into_no_system_of_a_company(
         ("total.act", "nothing is not a number"),
     ],
 )
-def test_a_policy_value_that_is_none_is_told(run: Callable[..., Told], change: str, problem: str) -> None:
+def test_a_policy_value_that_is_none_is_named(run: Callable[..., Printed], change: str, problem: str) -> None:
     code, out, err = run("policies", "propose", "--set", "total.act=0.9", "--set", "jam.fill=0.8")
     assert (code, err) == (0, "")
     (version,) = re.findall(r"^(v1-\w{8}) runs beside", out)
@@ -168,7 +168,7 @@ def test_a_policy_value_that_is_none_is_told(run: Callable[..., Told], change: s
         (["policies", "retire", "v9"], "v9 is no challenger"),
     ],
 )
-def test_bad_usage_is_one_clear_line(run: Callable[..., Told], arguments: list[str], problem: str) -> None:
+def test_bad_usage_is_one_clear_line(run: Callable[..., Printed], arguments: list[str], problem: str) -> None:
     code, out, err = run(*arguments)
     assert (code, out) == (2, "")
     assert len(err.splitlines()) == 1
@@ -180,7 +180,7 @@ def test_bad_usage_is_one_clear_line(run: Callable[..., Told], arguments: list[s
 
 @pytest.fixture
 def chicago(
-    run: Callable[..., Told],  # noqa: ARG001 - it names another home, which is taken back here
+    run: Callable[..., Printed],  # noqa: ARG001 - it names another home, which is taken back here
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Settings:
@@ -197,7 +197,7 @@ def chicago(
 
 @pytest.mark.usefixtures("chicago")
 def test_the_links_of_a_warehouse_are_of_last_week_and_say_how_long_they_work(
-    run: Callable[..., Told], monkeypatch: pytest.MonkeyPatch
+    run: Callable[..., Printed], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in LINKED.items():
         monkeypatch.setenv(f"FILLRATE_{name}".upper(), value)
@@ -223,7 +223,7 @@ def test_the_links_of_a_warehouse_are_of_last_week_and_say_how_long_they_work(
 
 
 def test_a_policy_that_does_not_run_is_not_listed_as_one_that_does(
-    run: Callable[..., Told], chicago: Settings, caplog: pytest.LogCaptureFixture
+    run: Callable[..., Printed], chicago: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
     said = {"changes": "{}", "since_ts": TICK.replace(tzinfo=None), "updated_by": "bob"}
     roles = {Policy().version: "RETIRED", "v1-00000000": "CHAMPION", "v1-11111111": "CHALLENGER"}

@@ -47,7 +47,7 @@ def test_a_corrected_day_that_is_run_alone_reaches_the_days_that_depend_on_it(
     network_home.run(instance, "DC01", first, last)
     network_home.correct("DC01", first, first)
     whole = Home(copied(network_home.directory, tmp_path / "whole"))
-    (wanted,) = launcher.ranges(network_home.settings, ["DC01"], first, first, last)
+    (wanted,) = launcher.choose_ranges(network_home.settings, ["DC01"], first, first, last)
     assert wanted == RunRange("DC01", first, first, last)
     (ran,) = launcher.run(network_home.settings, [wanted])
     assert ran.failure is None
@@ -86,7 +86,7 @@ def test_no_run_starts_on_a_dc_that_a_run_is_in_progress_for(network_home: Home)
 
 @pytest.mark.usefixtures("dagster_home")
 def test_the_health_checks_run_when_wanted(published_home: Home) -> None:
-    launcher.ask_standing_checks(published_home.settings)
+    launcher.run_health_checks(published_home.settings)
     keys = [
         dg.AssetCheckKey(health_checks.PLATFORM.key, name)
         for name in ("no_day_left_behind", "complete_by_deadline", "fresh_sources")
@@ -100,16 +100,16 @@ def test_the_health_checks_run_when_wanted(published_home: Home) -> None:
 def test_a_long_range_is_run_in_parts_of_which_the_last_reaches_the_dependent_days() -> None:
     first = date(2026, 3, 1)
     whole = RunRange("DC01", first, first + timedelta(days=6), dependants_to=first + timedelta(days=20))
-    parts = whole.parts(3)
+    parts = whole.split(3)
     assert [((part.first - first).days, (part.last - first).days) for part in parts] == [(0, 2), (3, 5), (6, 6)]
     assert [part.dependants_to for part in parts] == [None, None, whole.dependants_to]
-    assert whole.parts(7) == [whole]
+    assert whole.split(7) == [whole]
 
 
 @pytest.mark.usefixtures("dagster_home")
 def test_parts_leave_what_the_whole_range_leaves(network_home: Home, published_template: Path) -> None:
     last = SMALL.first + timedelta(days=4)
-    parts = RunRange("DC01", SMALL.first, last).parts(2)
+    parts = RunRange("DC01", SMALL.first, last).split(2)
     ran = list(launcher.run(network_home.settings, parts))
     assert [(each.range, each.failure) for each in ran] == [(part, None) for part in parts]
     for day in partition_key.list_dates(SMALL.first, last):
@@ -130,7 +130,7 @@ def test_after_a_failure_the_later_days_of_the_dc_are_not_started(
             job, tags=partitions.make_range_tags("DC01", first, first), status=dg.DagsterRunStatus.STARTED
         )
     days = partition_key.list_dates(first, first + timedelta(days=2))
-    parts = [part for dc in dcs for part in RunRange(dc, days[0], days[-1]).parts(1)]
+    parts = [part for dc in dcs for part in RunRange(dc, days[0], days[-1]).split(1)]
     ran = list(launcher.run(network_home.settings, parts))
     busy, *later = [each.failure or "" for each in ran if each.range.dc == "DC01"]
     assert "is in progress there" in busy

@@ -207,8 +207,8 @@ def test_a_report_of_files_is_a_table_with_a_total(tmp_path: Path, capsys: pytes
     directory = str(directories.write_golden_directory(tmp_path / "in"))
     day = ["--from", "2024-05-16"]
     assert main.execute(["report", "--input", directory, "--by", "dc,ship_date", *day]) == 0
-    told = capsys.readouterr()
-    header, _, group, _, total, rejected = (line.split() for line in told.out.splitlines() if line.strip())
+    captured = capsys.readouterr()
+    header, _, group, _, total, rejected = (line.split() for line in captured.out.splitlines() if line.strip())
     assert header[:4] == ["DC", "Ship", "date", "Lines"]
     assert group[:2] == ["DC01", "2024-05-16"]
     assert total[0] == "TOTAL"
@@ -216,7 +216,7 @@ def test_a_report_of_files_is_a_table_with_a_total(tmp_path: Path, capsys: pytes
     assert group[-4:] == total[-4:] == ["323", "183", "140", "104"]
     reason = "100.00 % negative quantity: a return or credit, never netted against demand"
     assert " ".join(rejected) == f"rejected: 1 of 18 order lines (5.56 %): {reason}"
-    assert told.err.splitlines() == [" ".join(rejected)]
+    assert captured.err.splitlines() == [" ".join(rejected)]
 
 
 def test_a_report_as_csv_is_exact_and_has_no_total(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -247,18 +247,18 @@ def test_a_report_names_doubtful_days_on_stderr_and_below_its_table(
         "doubtful: DC01, 2024-05-16: 1 of 2 order lines were rejected",
     ]
     assert main.execute(["report", "--input", str(directory), "--by", "dc"]) == 0
-    told = capsys.readouterr()
-    assert told.err.splitlines() == expected
-    assert told.out.splitlines()[-2:] == expected
+    captured = capsys.readouterr()
+    assert captured.err.splitlines() == expected
+    assert captured.out.splitlines()[-2:] == expected
     assert main.execute(["report", "--input", str(directory), "--format", "csv"]) == 0
-    told = capsys.readouterr()
-    assert told.err.splitlines() == expected
-    assert len(told.out.splitlines()) == 2
+    captured = capsys.readouterr()
+    assert captured.err.splitlines() == expected
+    assert len(captured.out.splitlines()) == 2
     for name in ("report.csv", "report.txt", "report.parquet", "report.xlsx"):
         out = tmp_path / name
         assert main.execute(["report", "--input", str(directory), "--out", str(out)]) == 0
-        told = capsys.readouterr()
-        assert (told.out, told.err.splitlines()) == (f"wrote {out}\n", expected)
+        captured = capsys.readouterr()
+        assert (captured.out, captured.err.splitlines()) == (f"wrote {out}\n", expected)
     assert (tmp_path / "report.txt").read_text().splitlines()[-2:] == expected
 
 

@@ -141,7 +141,7 @@ def test_no_worker_outlives_a_command_that_is_killed(home: Path, monkeypatch: py
         assert {run.status for run in instance.get_runs()} == {dg.DagsterRunStatus.FAILURE}
 
 
-def test_a_killed_worker_is_told_in_one_line_and_the_other_dc_goes_on(home: Path) -> None:
+def test_a_killed_worker_is_reported_in_one_line_and_the_other_dc_goes_on(home: Path) -> None:
     with running(home, "run", "--to", "2026-02-12") as command:
         (victim, *_) = [worker for worker in command.workers() if "spawn_main" in _command_line(worker)]
         os.kill(victim, signal.SIGKILL)

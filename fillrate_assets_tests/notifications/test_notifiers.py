@@ -188,7 +188,9 @@ FAULTS: Final[dict[Fault, tuple[float, str]]] = {
 """What becomes of an attempt, and how many seconds it has: what ends by itself ends in time on any machine."""
 
 
-@pytest.mark.parametrize(("fault", "seconds", "problem"), [(name, *told) for name, told in FAULTS.items()], ids=FAULTS)
+@pytest.mark.parametrize(
+    ("fault", "seconds", "problem"), [(name, *fault) for name, fault in FAULTS.items()], ids=FAULTS
+)
 @pytest.mark.usefixtures("logs")
 def test_a_server_that_does_not_answer_may_do_so_later(
     channels: Notifiers, receiver: Receiver, path: str, fault: Fault, seconds: float, problem: str

@@ -102,13 +102,13 @@ def wrap(error: Exception, base: type[Exception]) -> DBAPIError:
 
 @pytest.mark.parametrize(("number", "passes"), list_codes(SQL_SERVER))
 def test_each_known_error_of_sql_server(number: int, passes: bool) -> None:  # noqa: FBT001 - the expected answer
-    for arguments in ((number, b"as told"), ((number, b"as told"),)):
+    for arguments in ((number, b"as set"), ((number, b"as set"),)):
         assert is_transient(wrap(pymssql.OperationalError(*arguments), pymssql.Error), "mssql") is passes
 
 
 @pytest.mark.parametrize(("code", "passes"), list_codes(ORACLE))
 def test_each_known_error_of_oracle(code: str, passes: bool) -> None:  # noqa: FBT001 - the expected answer
-    assert is_transient(wrap(make_oracle_error(f"{code}: as told"), oracledb.Error), "oracle") is passes
+    assert is_transient(wrap(make_oracle_error(f"{code}: as set"), oracledb.Error), "oracle") is passes
 
 
 def make_oracle_error(message: str) -> oracledb.Error:

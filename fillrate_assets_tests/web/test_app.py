@@ -363,7 +363,7 @@ def test_no_redirect_carries_a_link_to_the_host_that_a_client_names(floor: Floor
     assert location.startswith("?recorded=")
 
 
-def test_a_database_that_is_gone_is_told_with_a_time_to_try_again(floor: Floor) -> None:
+def test_a_database_that_is_gone_is_shown_with_a_time_to_try_again(floor: Floor) -> None:
     browser = floor.make_browser(floor.link_alert())
     token = browser.read_token()
     file = find_embedded_file(floor.store.database.url)
@@ -393,7 +393,7 @@ def test_names_that_look_the_same_are_one_person(floor: Floor) -> None:
     assert {row["responder"] for row in floor.read_rows()} == {"Kim"}
 
 
-def test_slow_clients_shut_nobody_out(floor: Floor) -> None:
+def test_slow_clients_shut_no_one_out(floor: Floor) -> None:
     url = floor.link_alert()
     parts = urlsplit(url)
     half = f"POST {parts.path} HTTP/1.1\r\nhost: {parts.netloc}\r\ncontent-length: 900\r\n\r\nresponder".encode()

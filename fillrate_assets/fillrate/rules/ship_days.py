@@ -1,6 +1,6 @@
 """Ship days: the days on which a DC works.
 
-A snapshot alone makes no ship day: many warehouses take one every day, also on days on which nobody can order.
+A snapshot alone makes no ship day: many warehouses take one every day, also on days on which no one can order.
 """
 
 from __future__ import annotations

@@ -164,7 +164,7 @@ def _suggest_orders(shipments: pl.LazyFrame, lines: pl.LazyFrame) -> pl.LazyFram
     )
     hint = pl.format("{}; is it order {}?", pl.col("rejection"), pl.col("meant"))
     found = shipments.filter(lost).with_columns(bare).join(meant, on=[*place, "bare"], how="left").drop("bare")
-    told = found.with_columns(
+    named = found.with_columns(
         pl.coalesce(pl.when(pl.col("meant").is_not_null()).then(hint), "rejection").alias("rejection")
     )
-    return pl.concat([shipments.filter(~lost.fill_null(value=False)), told.drop("meant")])
+    return pl.concat([shipments.filter(~lost.fill_null(value=False)), named.drop("meant")])

@@ -39,7 +39,7 @@ from fillrate_assets.storage.file_formats import describe_contents, translate_re
 from fillrate_assets.storage.file_mapping import MAPPING_FILE
 
 _ONLY_SHIPMENT: Final = "order line"
-"""Identity of the shipment that a row of order_lines itself tells of: its versions are those of the line."""
+"""Identity of the shipment that a row of order_lines itself names: its versions are those of the line."""
 
 _SEVERAL_DATES: Final = (
     "the order line ships on several dates, and the shipment names neither a schedule line nor a date"

@@ -230,7 +230,7 @@ def _limit(connected: socket.socket, seconds: float) -> Iterator[None]:
 
 
 def _name_this_host(connected: socket.socket) -> str:
-    """Name this host as a server takes it: by its full name, or its address; neither asks the network."""
+    """Name this host as a server takes it: by its full name, or its address; neither needs the network."""
     name = socket.gethostname()
     if "." in name:
         return name

@@ -86,16 +86,16 @@ EVIDENCE = UnitEvidence(
     ),
     alerts=make_alerts({}),
     notices=sent(),
-    feedback=make_feedback({"note": "well seen"}),
+    feedback=make_feedback({"note": "well spotted"}),
 )
 
 
-def told(**parts: pl.DataFrame) -> str:
+def explain_parts(**parts: pl.DataFrame) -> str:
     return "\n".join(explain_unit(replace(EVIDENCE, **parts), zone=CHICAGO))
 
 
-def test_the_chain_tells_every_step_with_its_numbers() -> None:
-    text = told()
+def test_the_chain_shows_every_step_with_its_numbers() -> None:
+    text = explain_parts()
     for expected in (
         "W1_PICK_TOTAL (TOTAL, pool PICK of W1, CHI) at 2026-03-14 14:00 UTC, 09:00 there",
         "P1 (CAP+IN+LEVEL+OUT): observed 500 at 14:00:00 UTC: level 500 of 1,000 (OBSERVED), in 20.0, out 20.0 a",
@@ -105,12 +105,12 @@ def test_the_chain_tells_every_step_with_its_numbers() -> None:
         "least_fill: 0.94 against 0.93, margin +0.01",
         "OVERFLOW, MOVE_STAFF: NEW; episode 1 since 09:00",
         "console: NEW ACT of 09:00, sent 09:01:00",
-        "CORRECT by kim, 2026-03-14 09:05: well seen",
+        "CORRECT by kim, 2026-03-14 09:05: well spotted",
     ):
         assert expected in text
 
 
-def test_a_row_that_lost_tells_what_it_was_and_to_whom_it_lost() -> None:
+def test_a_row_that_lost_shows_what_it_was_and_to_whom_it_lost() -> None:
     lost = {
         "resolution": "OVERRIDDEN",
         "resolution_rule": "R2",
@@ -122,7 +122,7 @@ def test_a_row_that_lost_tells_what_it_was_and_to_whom_it_lost() -> None:
         "original_quantity": 4.0,
         "original_explanation": "94.0 % full: move 4.",
     }
-    text = told(
+    text = explain_parts(
         recommendations=make_recommendations(lost), alerts=make_alerts({"label": "SUPPRESSED", "reason": "SUBSUMED_BY"})
     )
     assert "ACT by A-OVERFLOW-FULL: 94.0 % full: move 4." in text
@@ -152,35 +152,35 @@ def test_a_row_that_lost_tells_what_it_was_and_to_whom_it_lost() -> None:
     ],
 )
 def test_what_is_not_known_is_said(parts: dict[str, pl.DataFrame], expected: str) -> None:
-    assert expected in told(**parts)
+    assert expected in explain_parts(**parts)
 
 
-def test_a_unit_of_which_nothing_is_kept_is_an_error() -> None:
+def test_a_unit_of_which_nothing_is_stored_is_an_error() -> None:
     nothing = {"units": EVIDENCE.units.clear(), "recommendations": EVIDENCE.recommendations.clear()}
     with pytest.raises(PermanentFailure, match="nothing is stored"):
         explain_unit(replace(EVIDENCE, **nothing), zone=UTC)
 
 
-# --- the same from where it is kept
+# --- the same from where it is stored
 
 
 OCCUPANCY = "W1_DATA_OCCUPANCY"
 OF_A_FEED = {"unit_id": OCCUPANCY, "pool": "DATA", "unit_type": "TOTAL", "direction": "DATA", "action": "CHECK_DATA"}
-PASTED = "https://hooks.example/services/T0/B0/known-to-nobody"
+PASTED = "https://hooks.example/services/T0/B0/known-to-no-one"
 
 
 @pytest.fixture
 def home(tmp_path: Path) -> Settings:
-    """W1 with the unit of `EVIDENCE`, of which path P2 has left, and with a feed that is missing; both were told."""
+    """W1 with the unit of `EVIDENCE`, of which path P2 has left, and with a feed that is missing; both were sent."""
     chosen = settings.load(home=tmp_path)
     Database(chosen.storage.record_store_url).upgrade()
     before = MEMBERS.with_columns(valid_from=make_tick(-2000), valid_to=make_tick(-100))
     left = before.with_columns(pl.lit("P2").alias("path"))
-    nobody = [frame.make_empty().collect() for frame in (schema.SHIFTS, schema.ALERT_ROUTES)]
+    none = [frame.make_empty().collect() for frame in (schema.SHIFTS, schema.ALERT_ROUTES)]
     BufferStore(Database(chosen.storage.record_store_url)).merge_master_data(
-        MasterData(make_warehouses({}), pl.concat([MEMBERS, before, left]), *nobody)
+        MasterData(make_warehouses({}), pl.concat([MEMBERS, before, left]), *none)
     )
-    kept = LakeTickStore(Lake(chosen.storage.lake_root), ("CHI",))
+    ticks = LakeTickStore(Lake(chosen.storage.lake_root), ("CHI",))
     of_a_feed = {**OF_A_FEED, "quantity": None, "rule_id": "DATA-UNKNOWN", "explanation": "OCCUPANCY: 2 of 3 units."}
     for frame, rows in (
         (schema.SIGNALS, pl.concat([path(), path(path="P2")])),
@@ -188,7 +188,7 @@ def home(tmp_path: Path) -> Settings:
         (schema.RECOMMENDATIONS, make_recommendations({}, of_a_feed)),
         (schema.ALERTS, make_alerts({}, OF_A_FEED)),
     ):
-        kept.write(frame, rows, TICK)
+        ticks.write(frame, rows, TICK)
     sent_to = [f"slack:{PASTED}", PASTED, "slack:floor-w1"]
     each = {"notice_id": "N2", "rec_id": f"{OCCUPANCY}.DATA.CHECK_DATA.1.1"}
     written = make_notices(*({"channel": channel} for channel in sent_to), {**OF_A_FEED, **each})

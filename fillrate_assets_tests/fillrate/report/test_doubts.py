@@ -52,12 +52,12 @@ def test_a_table_names_its_three_commonest_reasons_with_their_share() -> None:
         ("order_lines", "no ordered quantity", 1),
         ("items", "no item", 2),
     )
-    told = doubts.format_doubts(Doubts(rejected, {"order_lines": 40}))
-    assert told[0] == (
+    shown = doubts.format_doubts(Doubts(rejected, {"order_lines": 40}))
+    assert shown[0] == (
         "rejected: 10 of 40 order lines (25.00 %): 50.00 % no item; 30.00 % line_no 'one' is not a number, or the like;"
         " 10.00 % item 4711 is not in force on the ship date; 1 other reason"
     )
-    assert told[1:] == ["rejected: 2 items: 100.00 % no item"]
+    assert shown[1:] == ["rejected: 2 items: 100.00 % no item"]
 
 
 def test_reasons_that_differ_in_a_value_alone_are_one() -> None:
@@ -83,8 +83,8 @@ def test_days_of_one_kind_of_reason_are_one_line() -> None:
 
 
 def test_a_value_in_a_reason_has_no_end_of_its_own() -> None:
-    (told,) = doubts.format_doubts(Doubts(_make_rejects(("items", f"item_type {'x' * 5000} is neither", 1))))
-    assert len(told) < 300
+    (shown,) = doubts.format_doubts(Doubts(_make_rejects(("items", f"item_type {'x' * 5000} is neither", 1))))
+    assert len(shown) < 300
 
 
 def _messy_rows(**fields: list[Any]) -> st.SearchStrategy[list[dict[str, Any]]]:
@@ -125,21 +125,21 @@ def _read(orders: list[dict[str, Any]], shipments: list[dict[str, Any]], snapsho
         return read_directory(directory, loaded_at=LOADED_AT)
 
 
-def _assert_told(text: str, calculation: Calculation, contracts: Contracts) -> None:
+def _assert_shown(text: str, calculation: Calculation, contracts: Contracts) -> None:
     """Assert that the text names every table that has rejects, how many, and every day that is in doubt."""
     lines = text.splitlines()
     for table, rows in calculation.rejects.group_by("table").len().iter_rows():
-        (told,) = [
+        (shown,) = [
             line for line in lines if f" {labels.format_table(table)} (" in line and line.startswith("rejected:")
         ]
-        assert told.startswith(f"rejected: {rows:,} of {contracts.counts[table].read:,} ")
+        assert shown.startswith(f"rejected: {rows:,} of {contracts.counts[table].read:,} ")
     for what, days in (("held", calculation.held), ("doubtful", calculation.doubtful)):
-        told_days: Counter[str] = Counter()
+        shown_days: Counter[str] = Counter()
         for line in lines:
             if line.startswith(f"{what}: "):
                 dc, span = line.removeprefix(f"{what}: ").split(", ", 1)
-                told_days[dc] += int(span.split()[0]) if " ship dates from " in span else 1
-        assert told_days == Counter(dc for dc, _ in days)
+                shown_days[dc] += int(span.split()[0]) if " ship dates from " in span else 1
+        assert shown_days == Counter(dc for dc, _ in days)
 
 
 @settings(max_examples=40)
@@ -151,8 +151,8 @@ def test_no_number_is_shown_without_the_doubt_that_belongs_to_it(
     calculation = calculate_contracts(contracts, PartitionFilter())
     facts, _ = read_facts_from_files(contracts, PartitionFilter())
     report = build_report(facts, by)
-    _assert_told(terminal.format_report(report), calculation, contracts)
-    _assert_told("\n".join(format_warnings(report)), calculation, contracts)
+    _assert_shown(terminal.format_report(report), calculation, contracts)
+    _assert_shown("\n".join(format_warnings(report)), calculation, contracts)
 
 
 @settings(max_examples=10)
@@ -212,7 +212,7 @@ def test_an_earlier_period_has_its_own_doubts_and_rows_without_a_day_count_once(
     assert [day for _, day in earlier.doubts.doubtful] == [FIRST]
 
 
-def test_an_explanation_tells_what_is_in_doubt_of_its_day_and_of_the_days_behind_its_average(tmp_path: Path) -> None:
+def test_an_explanation_says_what_is_in_doubt_of_its_day_and_of_the_days_behind_its_average(tmp_path: Path) -> None:
     directory = write_minimal_directory(tmp_path / "in")
     order = {"dc": "DC01", "order_id": "O1", "item": "A", "ordered_qty": 10}
     days = [date(2024, 5, day) for day in (13, 14, 15, 16)]
@@ -240,9 +240,9 @@ def test_a_report_names_the_doubtful_days_behind_its_averages() -> None:
     contracts = _read([*rows, {**line, "line_no": 2, "ship_date": DAYS[1], "ordered_qty": 4}], [], [])
     days = [PartitionFilter(None, date.fromisoformat(day), date.fromisoformat(day)) for day in DAYS]
     facts, _ = read_facts_from_files(contracts, days[1])
-    (told,) = [line for line in doubts.format_doubts(facts.doubts) if line.startswith("behind the averages: ")]
-    assert told.startswith("behind the averages: DC01, 2024-05-16: ")
-    assert "1 of 2 order lines were rejected" in told
+    (shown,) = [line for line in doubts.format_doubts(facts.doubts) if line.startswith("behind the averages: ")]
+    assert shown.startswith("behind the averages: DC01, 2024-05-16: ")
+    assert "1 of 2 order lines were rejected" in shown
     # The day itself is reported, or compared with: it says so by itself.
     both, earlier = read_facts_from_files(contracts, days[1], days[0])
     assert earlier is not None
