@@ -70,7 +70,7 @@ def classify_lines(
     lines = pl.concat([_accept_plain_lines(versions.filter(plain)), _judge_lines(versions.filter(~plain))]).cache()
     left = select_shipments(shipments.cache(), _select_current_lines(lines)).cache()
     shipped = add_up_shipments(left).with_columns(pl.lit(value=True).alias("current"))
-    joined = lines.join(shipped, on=[*DATED_LINE, "current"], how="left")
+    joined = lines.join(shipped, on=[*DATED_LINE, "current"], how="left").cache()
     ours = _credit_shipments(joined, time_zones or {}, times_complete=times_complete)
     rows = pl.concat([ours, _describe_unused_shipments(left)], how="diagonal")
     return rows.with_columns(pl.col("schedule_line").replace(0, None)).pipe(schema.CLASSIFIED_LINES.conform)

@@ -40,7 +40,7 @@ def mark_versions(frame: pl.LazyFrame, identity: Sequence[str]) -> pl.LazyFrame:
 
     """
     rival = pl.col("rival_ship_date").is_not_null()
-    marked = frame.with_columns(pl.struct(identity).hash().is_duplicated().alias("contested"))
+    marked = frame.with_columns(pl.struct(identity).hash().is_duplicated().alias("contested")).cache()
     # Equal identities have equal hashes, so only the few rows whose hash repeats need the exact and slower comparison.
     alone = marked.filter(~pl.col("contested")).with_columns(
         pl.when(pl.col("moved_at").is_not_null()).then(pl.lit(LATER)).alias("superseded"), rival.alias("contradicted")
