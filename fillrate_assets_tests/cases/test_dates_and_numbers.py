@@ -423,3 +423,19 @@ def test_targets_that_are_both_shares_and_percents_are_named(tmp_path: Path) -> 
     (tmp_path / "targets.csv").write_text("dc,case_fill_rate\nDC01,0.95\nDC02,95\n")
     with pytest.raises(ContractViolation, match="case_fill_rate is both below 1 and above: write percents with their"):
         read_targets(tmp_path / "targets.csv")
+
+
+def test_a_quantity_that_its_pack_size_makes_too_large_is_a_reject(read: Callable[..., Contracts]) -> None:
+    large = {"uom": "EA", "pack_size": "0.0001", "ordered_qty": "10000000", "shipped_qty": "1"}
+    calculation = calculate(read({}, *[{**large, "line_no": str(number)} for number in range(2, 40)]).inputs)
+    assert set(calculation.rejects.filter(table="order_lines")["reason"]) == {"quantity above 10,000,000"}
+    assert calculation.lines.filter(disposition="COUNTED")["ordered_cases"].to_list() == [Decimal(10)]
+
+
+def test_the_largest_quantities_add_up_exactly(read: Callable[..., Contracts]) -> None:
+    lines = [
+        {"line_no": str(number), "ordered_qty": "10000000", "shipped_qty": "9999999"} for number in range(1, 20_001)
+    ]
+    calculation = calculate(read(*lines).inputs)
+    assert calculation.lines["ordered_cases"].sum() == 20_000 * Decimal(10_000_000)
+    assert (_rate(calculation, "case_fill_rate"), calculation.rejects.height) == (Decimal(1), 0)

@@ -151,7 +151,7 @@ def _judge_lines(lines: pl.LazyFrame) -> pl.LazyFrame:
     unconvertible = (
         pl.when(pl.col("item_type").is_null())
         .then(pl.format("item {} is not in force on the ship date", item))
-        .otherwise(find_unit_problem(uom, pack))
+        .otherwise(find_unit_problem("ordered_qty", uom, pack))
     )
     substitute = pl.when(line_type == "SUBSTITUTE").then(pl.lit("substitute: credited to the line it replaces"))
     judged = lines.with_columns(

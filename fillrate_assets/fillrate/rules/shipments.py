@@ -107,7 +107,7 @@ def _judge_shipments(placed: pl.LazyFrame, lines: pl.LazyFrame) -> pl.LazyFrame:
         .then(pl.lit(_SEVERAL_SCHEDULES))
         .when(pl.col("ordered_line").is_null())
         .then(pl.lit(_NO_LINE))
-        .otherwise(find_unit_problem(uom, pack))
+        .otherwise(find_unit_problem("shipped_qty", uom, pack))
     )
     usable = pl.col("superseded").is_null() & pl.col("rejection").is_null()
     return (

@@ -42,8 +42,8 @@ def convert_to_cases(quantity: str, uom: pl.Expr, pack: pl.Expr) -> pl.Expr:
     )
 
 
-def find_unit_problem(uom: pl.Expr, pack: pl.Expr) -> pl.Expr:
-    """Find why a unit cannot be converted; null where it can."""
+def find_unit_problem(quantity: str, uom: pl.Expr, pack: pl.Expr) -> pl.Expr:
+    """Find why a quantity cannot be converted, or becomes too large by it; null where it can."""
     each = uom.is_in(list(EACH_UNITS))
     return (
         pl.when(~uom.is_in(list(UNITS)))
@@ -52,4 +52,6 @@ def find_unit_problem(uom: pl.Expr, pack: pl.Expr) -> pl.Expr:
         .then(pl.lit("unit is not cases and there is no pack size"))
         .when(each & (pack <= 0))
         .then(pl.lit("pack size is not positive"))
+        .when(convert_to_cases(quantity, uom, pack) > MAX_QUANTITY)
+        .then(pl.lit(TOO_LARGE))
     )

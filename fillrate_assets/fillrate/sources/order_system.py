@@ -10,7 +10,7 @@ from typing import Final
 import polars as pl
 import sqlalchemy as sa
 
-from fillrate_assets.core import parsing
+from fillrate_assets.core import dates, parsing
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.sources import line_versions
 from fillrate_assets.settings import SourceTable
@@ -41,12 +41,16 @@ class OrderSystem:
         """
         statement = line_versions.select_versions(self._declare_order_lines(), dc, first, last)
         rows = sql.read("order system", self.url, statement, statement_seconds=self.statement_seconds)
-        return parsing.parse_frame(
-            parsing.write_as_text(rows, schema.ORDER_LINES).lazy(),
-            schema.ORDER_LINES,
-            table="order_lines",
-            required=_REQUIRED,
-        ).collect()
+        return (
+            parsing.parse_frame(
+                parsing.write_as_text(rows, schema.ORDER_LINES).lazy(),
+                schema.ORDER_LINES,
+                table="order_lines",
+                required=_REQUIRED,
+            )
+            .pipe(dates.drop_empty_dates, ["requested_date"])
+            .collect()
+        )
 
     def read_changes(self, window: line_versions.ChangeWindow) -> pl.DataFrame:
         """Read the pairs of DC and ship date that changed in a window, as `PAIR_VERSIONS`."""

@@ -10,7 +10,7 @@ from typing import Final
 import polars as pl
 import sqlalchemy as sa
 
-from fillrate_assets.core import parsing
+from fillrate_assets.core import dates, parsing
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.sources import line_versions
 from fillrate_assets.settings import SourceTable
@@ -42,12 +42,16 @@ class ShippingRecords:
         """
         statement = line_versions.select_versions(self._declare_shipment_lines(), dc, first, last)
         rows = sql.read("shipping records", self.url, statement, statement_seconds=self.statement_seconds)
-        return parsing.parse_frame(
-            parsing.write_as_text(rows, schema.SHIPMENT_LINES).lazy(),
-            schema.SHIPMENT_LINES,
-            table="shipment_lines",
-            required=_REQUIRED,
-        ).collect()
+        return (
+            parsing.parse_frame(
+                parsing.write_as_text(rows, schema.SHIPMENT_LINES).lazy(),
+                schema.SHIPMENT_LINES,
+                table="shipment_lines",
+                required=_REQUIRED,
+            )
+            .pipe(dates.drop_empty_dates, ["shipped_at", "delivered_at"])
+            .collect()
+        )
 
     def read_changes(self, window: line_versions.ChangeWindow) -> pl.DataFrame:
         """Read the pairs of DC and ship date that changed in a window, as `PAIR_VERSIONS`."""

@@ -137,12 +137,23 @@ def split_rejects(
     came = _make_encodable(table.original.filter(wrong)).select(pl.struct(pl.all()).struct.json_encode().alias("raw"))
     rejects = bad.select(
         pl.lit(table.name).alias("table"),
-        *[pl.col(name) if name in bad.columns else pl.lit(None).alias(name) for name in ("dc", "ship_date")],
+        _name_dcs(table, wrong, bad),
+        "ship_date" if "ship_date" in bad.columns else pl.lit(None).alias("ship_date"),
         key.alias("key"),
         reason.filter(wrong).alias("reason"),
         came["raw"],
     )
     return typed.filter(~wrong), schema.REJECTS.conform(rejects.lazy()).collect()
+
+
+def _name_dcs(table: RawTable, wrong: pl.Series, bad: pl.DataFrame) -> pl.Series:
+    """Name the DC of each reject, a refused one as it can be stored: its rows cast no doubt on other DCs."""
+    if "dc" not in bad.columns or "dc" not in table.mapped.columns:
+        return bad["dc"] if "dc" in bad.columns else pl.Series("dc", [None] * bad.height, pl.String)
+    column = table.mapped.filter(wrong)["dc"]
+    written = codes.format_codes(pl.col("dc"), column.dtype).str.strip_chars().str.replace_all(r"[\x00-\x1f\x7f]", "?")
+    refused = column.to_frame().select(written.str.head(codes.MAX_LENGTH).replace("", None)).to_series()
+    return bad["dc"].zip_with(bad["dc"].is_not_null(), refused)
 
 
 def make_ragged_rejects(table: RawTable) -> pl.DataFrame:
