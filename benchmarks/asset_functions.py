@@ -6,6 +6,8 @@ import functools
 from collections.abc import Callable
 from typing import Any, Final
 
+import dagster as dg
+
 from fillrate_assets.orchestration import retries
 
 FUNCTIONS: Final[dict[str, Callable[..., Any]]] = {}
@@ -15,9 +17,11 @@ _translate_failures: Final = retries.translate_failures
 
 
 def _register() -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Return the decorator of every asset, in the place of `translate_failures`."""
+    """Return the decorator of every asset and check, in the place of `translate_failures`."""
 
     def decorate(compute: Callable[..., Any]) -> Callable[..., Any]:
+        if compute.__annotations__.get("context") is not dg.AssetExecutionContext:
+            return _translate_failures()(compute)  # a check, which counts as Dagster's
         FUNCTIONS[compute.__name__] = compute
 
         @functools.wraps(compute)
