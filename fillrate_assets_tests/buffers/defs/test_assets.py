@@ -48,7 +48,7 @@ OVERFLOWING: Final = {("W1", "P1"): FULL, ("W1", "P2"): FULL}
 
 
 class Clock(datetime):
-    """A clock that stands still a little after the last tick: only what is young is told."""
+    """A clock that does not move, a little after the last tick: only what is young is sent."""
 
     stands_at = NOW
 
@@ -90,11 +90,11 @@ def test_a_tick_is_one_run_of_few_steps_that_tells_what_a_floor_manager_wants_to
     asked = metadata(result, "buffer_recommendations")
     assert asked[MINE]["heat_strip"].splitlines()[1] == "W1 PACK   ░░█"
     assert asked[OTHER]["heat_strip"].splitlines()[1] == "W2 PACK   ···"
-    told, calm = (metadata(result, "buffer_alerts")[day] for day in (MINE, OTHER))
+    busy, calm = (metadata(result, "buffer_alerts")[day] for day in (MINE, OTHER))
     assert (calm["heat_strip"].splitlines()[1], calm["open_episodes"]) == ("W2 PACK   ···", 0)
-    (action,) = (dict(record.data) for record in told["actions"].records)
+    (action,) = (dict(record.data) for record in busy["actions"].records)
     assert (action["unit_id"], action["severity"], action["label"]) == ("W1_PACK_TOTAL", "EMERGENCY", "NEW")
-    assert (told["notices"], told["unroutable"], told["messages_sent"]) == (floor.read_notices().height, 0, 1)
+    assert (busy["notices"], busy["unroutable"], busy["messages_sent"]) == (floor.read_notices().height, 0, 1)
     assert metadata(result, "buffer_signals")[MINE]["fresh_level_percent"] == 100.0
 
     # Again, it changes nothing and tells nothing twice.
@@ -124,7 +124,7 @@ def test_a_tick_late_or_again_is_followed_by_the_later_ones_as_if_it_had_been_in
         assert_frame_equal(stood[1][name, at], rows)
 
 
-def test_what_is_older_than_ten_minutes_is_computed_and_not_told(floor: Floor) -> None:
+def test_what_is_older_than_ten_minutes_is_computed_and_not_sent(floor: Floor) -> None:
     floor.receive(NOW - 3 * TICK, OVERFLOWING)
     floor.tick(NOW - 3 * TICK)
     assert floor.read_states(NOW - 3 * TICK)["W1_PACK_TOTAL"] == "EMERGENCY"
@@ -148,8 +148,8 @@ def test_a_feed_that_fails_takes_its_own_columns_and_no_more(floor: Floor) -> No
         connection.execute("ALTER TABLE buffer_flow RENAME TO elsewhere")
     result = floor.tick(NOW)
     assert result.success
-    (told,) = {each["feeds_failed"] for each in metadata(result, "buffer_signals").values()}
-    assert told == "FLOW"
+    (failed,) = {each["feeds_failed"] for each in metadata(result, "buffer_signals").values()}
+    assert failed == "FLOW"
     paths = floor.read_rows(schema.SIGNALS, NOW)
     assert paths["level_fresh"].all()
     assert not paths["flow_fresh"].any()
@@ -208,8 +208,8 @@ def test_a_day_in_progress_is_computed_up_to_when_the_run_began(
         partition_key=partitions.make_key("DC01", today),
         asset_selection=[dg.AssetKey([AREA, NAMES[0]])],
     )
-    (told,) = metadata(result, NAMES[0]).values()
-    assert 0 < told["ticks_computed"] < 36
+    (shown,) = metadata(result, NAMES[0]).values()
+    assert 0 < shown["ticks_computed"] < 36
 
 
 def test_an_operating_day_has_the_ticks_that_its_own_clock_shows() -> None:
@@ -400,7 +400,7 @@ def failing(result: dg.ExecuteInProcessResult) -> dict[str, str]:
     }
 
 
-def test_a_warehouse_without_units_and_a_row_that_makes_no_sense_are_told(floor: Floor) -> None:
+def test_a_warehouse_without_units_and_a_row_that_makes_no_sense_are_reported(floor: Floor) -> None:
     with sa.create_engine(floor.settings.storage.record_store_url).begin() as connection:
         connection.execute(sa.text("DELETE FROM unit_member WHERE unit_id LIKE 'W2%'"))
         connection.execute(
@@ -408,22 +408,22 @@ def test_a_warehouse_without_units_and_a_row_that_makes_no_sense_are_told(floor:
         )
         connection.execute(sa.text("INSERT INTO shift VALUES ('W1', 'PACK', 0, '06:00', '14:30')"))
     floor.receive(NOW)
-    told = failing(floor.tick(NOW))
-    assert set(told) == {"warehouse_coverage", "master_data_valid"}
-    assert "W2" in told["warehouse_coverage"]
-    assert "shift (W1, PACK, 0, 06:00:00): weekday 0 is none of 1 to 7" in told["master_data_valid"]
-    assert "unit_member (W1_PACK_P9, P9, LEVEL)" in told["master_data_valid"]
+    found = failing(floor.tick(NOW))
+    assert set(found) == {"warehouse_coverage", "master_data_valid"}
+    assert "W2" in found["warehouse_coverage"]
+    assert "shift (W1, PACK, 0, 06:00:00): weekday 0 is none of 1 to 7" in found["master_data_valid"]
+    assert "unit_member (W1_PACK_P9, P9, LEVEL)" in found["master_data_valid"]
 
 
-def test_what_no_route_takes_is_told(tmp_path: Path) -> None:
+def test_what_no_route_takes_is_reported(tmp_path: Path) -> None:
     with open_in_memory() as instance:
         floor = Floor(tmp_path / "home", instance).create(
             alert_routes=make_routes({"warehouse": "W9", "active_from": OPENED})
         )
         floor.receive(NOW, OVERFLOWING)
-        told = failing(floor.tick(NOW))
-    assert "there is no default route" in told["alerts_have_route"]
-    assert "W1_PACK_TOTAL.OVERFLOW" in told["alerts_have_route"]
+        found = failing(floor.tick(NOW))
+    assert "there is no default route" in found["alerts_have_route"]
+    assert "W1_PACK_TOTAL.OVERFLOW" in found["alerts_have_route"]
 
 
 def test_a_unit_that_is_clear_without_data_stops_the_run(floor: Floor) -> None:
@@ -450,7 +450,7 @@ def test_a_unit_that_is_clear_without_data_stops_the_run(floor: Floor) -> None:
         (datetime(2026, 3, 11, 0, 15, tzinfo=UTC), 0, True),
     ],
 )
-def test_that_no_tick_runs_is_told(
+def test_that_no_tick_runs_is_reported(
     floor: Floor, monkeypatch: pytest.MonkeyPatch, now: datetime, late: int | None, *, passes: bool
 ) -> None:
     monkeypatch.setattr(Clock, "stands_at", now)
