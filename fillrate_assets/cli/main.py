@@ -27,7 +27,7 @@ INTERRUPTED: Final = stopping.EXIT_CODES[signal.SIGINT]
 
 
 def main() -> None:
-    """Entry point of the `fillrate` command."""
+    """Run the `fillrate` command and exit with its code."""
     with stopping.handle_signals():
         code = execute(sys.argv[1:])
     sys.exit(code)

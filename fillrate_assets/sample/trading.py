@@ -123,7 +123,7 @@ class TradingDay:
 
 
 def is_ship_day(day: date) -> bool:
-    """Whether DCs ship on a day."""
+    """Return whether DCs ship on a day."""
     return _WEEKDAYS[day.weekday()] > 0
 
 
