@@ -23,6 +23,7 @@ from fillrate_assets.fillrate.sources.instock_warehouse import InstockWarehouse
 from fillrate_assets.fillrate.sources.line_versions import ChangeWindow
 from fillrate_assets_tests.factories.rows import AT, DAY, make_snapshots
 from fillrate_assets_tests.fixtures.cloud import Cloud
+from fillrate_assets_tests.fixtures.patience import PATIENCE_SECONDS
 
 URL = "awsathena+polars:///warehouse?s3_staging_dir=s3%3A%2F%2Fresults%2F&poll_interval=0.05"
 
@@ -196,4 +197,4 @@ def failing_athena(reason: str, retryable: bool | None) -> Iterator[str]:  # noq
             yield f"http://127.0.0.1:{server.server_port}"
         finally:
             server.shutdown()
-            thread.join()
+            thread.join(PATIENCE_SECONDS)

@@ -253,7 +253,7 @@ def _say_nothing(connected: socket.socket) -> None:
 
 def _drip(connected: socket.socket) -> None:
     with suppress(OSError):
-        while True:
+        for _ in range(1500):
             connected.sendall(b"2")
             time.sleep(0.02)
 

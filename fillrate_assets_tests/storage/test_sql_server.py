@@ -163,6 +163,7 @@ def test_a_process_that_read_says_nothing_when_it_ends(server: TdsServer, tmp_pa
         text=True,
         check=True,
         env={**os.environ, "PYTHONWARNINGS": "ignore"},
+        timeout=120,
     )
     assert done.stdout.split() == ["0", "1"]
     assert done.stderr == ""
