@@ -17,6 +17,7 @@ import polars as pl
 import sqlalchemy as sa
 
 from fillrate_assets.core import parsing
+from fillrate_assets.core.codes import MAX_LENGTH
 from fillrate_assets.core.table_schema import TIMESTAMP, Column, TableSchema
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.rules import change_planner
@@ -26,18 +27,22 @@ from fillrate_assets.storage.database import Database
 from fillrate_assets.storage.sql_types import UtcDateTime, make_text_type
 from fillrate_assets.storage.tables import METADATA, declare_identity_column, declare_table
 
+_CODES: Final = dict.fromkeys(("dc", "item", "reason_code"), MAX_LENGTH)
+"""Two of them and a date are as much as the key of a table has on SQL Server."""
+
 RECORDS: Final = declare_table(
     schema.LOST_CASES,
     sa.Column("run_id", make_text_type(64), nullable=False),
     sa.Column("source_watermark", UtcDateTime()),
     # A hash of the record's values: what did not change is found without reading it back.
     sa.Column("fingerprint", sa.BigInteger(), nullable=False),
+    lengths={**_CODES, "reason_code": 255},
 )
-LEDGER: Final = declare_table(schema.LEDGER)
-WAIVERS: Final = declare_table(schema.WAIVERS)
-DCS: Final = declare_table(schema.DCS)
-DC_CALENDAR: Final = declare_table(schema.DC_CALENDAR)
-LOADER_REJECTS: Final = declare_table(schema.LOADER_REJECTS)
+LEDGER: Final = declare_table(schema.LEDGER, lengths=_CODES)
+WAIVERS: Final = declare_table(schema.WAIVERS, lengths=_CODES)
+DCS: Final = declare_table(schema.DCS, lengths=_CODES)
+DC_CALENDAR: Final = declare_table(schema.DC_CALENDAR, lengths=_CODES)
+LOADER_REJECTS: Final = declare_table(schema.LOADER_REJECTS, lengths=_CODES)
 RESTATEMENTS: Final = declare_table(
     schema.RESTATEMENTS,
     declare_identity_column(),
@@ -50,7 +55,7 @@ REJECTS: Final = sa.Table(
     METADATA,
     declare_identity_column(),
     sa.Column("table", make_text_type(64), nullable=False),
-    sa.Column("dc", make_text_type(64)),
+    sa.Column("dc", make_text_type(MAX_LENGTH)),
     sa.Column("ship_date", sa.Date()),
     sa.Column("key", make_text_type(255)),
     sa.Column("reason", make_text_type(1000), nullable=False),

@@ -12,6 +12,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
+from fillrate_assets.core.codes import MAX_LENGTH
 from fillrate_assets.storage.database import Database
 from fillrate_assets.storage.sql_types import make_text_type
 from fillrate_assets.storage.tables import METADATA
@@ -19,7 +20,7 @@ from fillrate_assets.storage.tables import METADATA
 DC_LOCKS: Final = sa.Table(
     "claims",
     METADATA,
-    sa.Column("dc", make_text_type(64), primary_key=True),
+    sa.Column("dc", make_text_type(MAX_LENGTH), primary_key=True),
     sa.Column("run_id", make_text_type(64), nullable=False),
 )
 

@@ -273,7 +273,7 @@ def read(
         except (pl.exceptions.PolarsError, ValueError, TypeError, ArithmeticError, NotImplementedError) as error:
             # A value that a driver cannot make: a date before the year 1, a type that it does not know.
             named = ", ".join(sorted({str(table) for table in sa.sql.visitors.iterate(statement) if _is_table(table)}))
-            msg = f"{system} ({_show_place(url)}): the rows of {named} cannot be read: {error}"
+            msg = f"{system} ({_show_place(url)}): the rows of {named} cannot be read: {_hide_secrets(str(error), url)}"
             raise PermanentFailure(msg) from error
     _LOG.debug("%s: %d rows", system, rows.height)
     return rows

@@ -11,14 +11,17 @@ from uuid import uuid4
 
 import polars as pl
 import pytest
+import sqlalchemy as sa
 
 from fillrate_assets.core import parsing
 from fillrate_assets.fillrate import schema
+from fillrate_assets.fillrate.record_store import DCS
 from fillrate_assets.fillrate.sources.instock_warehouse import InstockWarehouse
 from fillrate_assets.fillrate.sources.line_versions import ChangeWindow
 from fillrate_assets.fillrate.sources.order_system import OrderSystem
 from fillrate_assets.settings import SourceTable
 from fillrate_assets.storage import bulk_insert, sql
+from fillrate_assets.storage.database import Database
 from fillrate_assets.storage.row_frames import to_frame
 from fillrate_assets_tests.factories.rows import AT, DAY, make_order_lines, make_snapshots
 from fillrate_assets_tests.fixtures.postgres import Postgres
@@ -233,3 +236,29 @@ def test_a_column_of_a_type_that_the_contract_cannot_take_is_text() -> None:
 )
 def test_a_text_is_clipped_as_sql_server_counts_it(text: str | None, clipped: str | None) -> None:
     assert bulk_insert.clip_texts(pl.Series("reason", [text], pl.String), 4).to_list() == [clipped]
+
+
+def test_a_code_of_200_characters_fits_our_tables_and_differs_by_case(postgres: Postgres) -> None:
+    database = Database(postgres.create_database(f"codes_{uuid4().hex[:8]}"))
+    database.upgrade()
+    codes = ["ä" * 200, "Ä" * 200]
+    with database.begin() as connection:
+        rows = {"name": None, "time_zone": "UTC", "active": True}
+        connection.execute(DCS.insert(), [{"dc": code, **rows} for code in codes])
+        assert set(connection.execute(sa.select(DCS.c.dc)).scalars()) == set(codes)
+        kinds = {
+            f"{table}.{column['name']}": column["type"]
+            for table in (
+                "lost_cases",
+                "ledger",
+                "dcs",
+                "waivers",
+                "rejects",
+                "claims",
+                "dc_calendar",
+                "loader_rejects",
+            )
+            for column in sa.inspect(connection).get_columns(table)
+        }
+    lengths = {name: getattr(kind, "length", None) for name, kind in kinds.items() if name.endswith((".dc", ".item"))}
+    assert set(lengths.values()) == {200}, lengths

@@ -15,7 +15,7 @@ def upgrade() -> None:
     """Create the tables."""
     op.create_table(
         "dcs",
-        sa.Column("dc", make_text_type(64), nullable=False),
+        sa.Column("dc", make_text_type(200), nullable=False),
         sa.Column("name", make_text_type(255), nullable=True),
         sa.Column("time_zone", make_text_type(255), nullable=False),
         sa.Column("active", sa.Boolean(), nullable=False),
@@ -23,7 +23,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "ledger",
-        sa.Column("dc", make_text_type(64), nullable=False),
+        sa.Column("dc", make_text_type(200), nullable=False),
         sa.Column("ship_date", sa.Date(), nullable=False),
         sa.Column("orders_processed_at", UtcDateTime(), nullable=True),
         sa.Column("orders_lines", sa.BigInteger(), nullable=False),
@@ -41,9 +41,9 @@ def upgrade() -> None:
     )
     op.create_table(
         "lost_cases",
-        sa.Column("dc", make_text_type(64), nullable=False),
+        sa.Column("dc", make_text_type(200), nullable=False),
         sa.Column("ship_date", sa.Date(), nullable=False),
-        sa.Column("item", make_text_type(64), nullable=False),
+        sa.Column("item", make_text_type(200), nullable=False),
         sa.Column("item_type", make_text_type(255), nullable=False),
         sa.Column("vendor", make_text_type(255), nullable=True),
         sa.Column("department", make_text_type(255), nullable=True),
@@ -93,7 +93,7 @@ def upgrade() -> None:
             "id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), sa.Identity(always=False), nullable=False
         ),
         sa.Column("table", make_text_type(64), nullable=False),
-        sa.Column("dc", make_text_type(64), nullable=True),
+        sa.Column("dc", make_text_type(200), nullable=True),
         sa.Column("ship_date", sa.Date(), nullable=True),
         sa.Column("key", make_text_type(255), nullable=True),
         sa.Column("reason", make_text_type(1000), nullable=False),
@@ -122,7 +122,7 @@ def upgrade() -> None:
     op.create_index("restatements_by_item", "restatements", ["dc", "ship_date", "item"], unique=False)
     op.create_table(
         "waivers",
-        sa.Column("reason_code", make_text_type(64), nullable=False),
+        sa.Column("reason_code", make_text_type(200), nullable=False),
         sa.Column("valid_from", sa.Date(), nullable=False),
         sa.Column("valid_to", sa.Date(), nullable=True),
         sa.PrimaryKeyConstraint("reason_code", "valid_from"),

@@ -15,7 +15,7 @@ def upgrade() -> None:
     """Create the table."""
     op.create_table(
         "claims",
-        sa.Column("dc", make_text_type(64), nullable=False),
+        sa.Column("dc", make_text_type(200), nullable=False),
         sa.Column("run_id", make_text_type(64), nullable=False),
         sa.PrimaryKeyConstraint("dc"),
     )
