@@ -16,6 +16,7 @@ from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.defs import metadata
 from fillrate_assets.fillrate.defs.lake_repair import LakeRepair
 from fillrate_assets.fillrate.record_store import DayPublication, PublishResult, RecordStore
+from fillrate_assets.fillrate.report.doubts import describe_days
 from fillrate_assets.fillrate.report.queries import get_gate_limits
 from fillrate_assets.fillrate.rules import failure_messages, item_master_changes, rolling_baseline, service_metrics
 from fillrate_assets.fillrate.rules import item_days as item_day_rules
@@ -314,6 +315,7 @@ def lost_cases(
     add_partition_metadata(
         context, {partitions.make_key(dc, day): {"held": reason} for (dc, day), reason in held.items()}
     )
+    _describe_doubts(context, lines, partitions.list_days(context), held)
 
     def compute(span: DcDateRange) -> pl.DataFrame:
         records = lost_case_rules.compute_lost_cases(
@@ -345,6 +347,7 @@ def fill_rates(
     """
     dc_lock.acquire(context)
     lines = classified_lines.read()
+    _describe_doubts(context, lines, partitions.list_changed_days(context), {})
 
     def compute(span: DcDateRange) -> pl.DataFrame:
         return service_metrics.compute_fill_rates(_select_range(lines, span)).collect()
@@ -580,10 +583,24 @@ def _find_outdated(lake: Lake, days: Iterable[PartitionKey]) -> set[PartitionKey
     }
 
 
+def _describe_doubts(
+    context: dg.AssetExecutionContext,
+    classified_lines: pl.LazyFrame,
+    days: Iterable[PartitionKey],
+    held: Mapping[PartitionKey, str],
+) -> None:
+    """Show beside the numbers of each day what is in doubt of them."""
+    lines = _select_run_days(context, classified_lines)
+    described = describe_days(lines, held, find_doubts(lines))
+    shown = {day: {"in_doubt": "\n".join(described[day])} for day in days if day in described}
+    add_partition_metadata(context, {partitions.make_key(*day): each for day, each in shown.items()})
+
+
 def _describe_publication(day: DayPublication, outcome: PublishResult) -> Metadata:
     """Describe what became of a day."""
     return {
         "state": f"HELD: {outcome.held}" if outcome.held else "PUBLISHED",
+        **({"doubtful": day.doubt} if day.doubt and not outcome.held else {}),
         "records": outcome.records,
         "changed": outcome.changed,
         "restated_values": outcome.restated,

@@ -98,6 +98,36 @@ def build_published_doubts(ledger: pl.DataFrame, rejected: pl.DataFrame, order_l
     )
 
 
+def describe_days(
+    lines: pl.LazyFrame, held: Mapping[PartitionKey, str], doubtful: Mapping[PartitionKey, str]
+) -> dict[PartitionKey, list[str]]:
+    """Describe what is in doubt of each day of `CLASSIFIED_LINES`; a day of which nothing is, is absent."""
+    day = ("dc", "ship_date")
+    rejected, read = pl.collect_all(
+        [
+            lines.filter(pl.col("disposition") == "REJECTED")
+            .group_by(*day, pl.col("source_table").alias("table"), "reason")
+            .agg(pl.len().cast(pl.Int64).alias("rows")),
+            lines.filter(pl.col("source_table") == "order_lines").group_by(day).agg(pl.len().alias("rows")),
+        ]
+    )
+    rows = {PartitionKey(dc, on): count for dc, on, count in read.iter_rows()}
+    counts: dict[PartitionKey, list[tuple[str, str, int]]] = {}
+    for dc, on, *count in rejected.iter_rows():
+        counts.setdefault(PartitionKey(dc, on), []).append((count[0], count[1], count[2]))
+    return {
+        key: format_doubts(
+            Doubts(
+                pl.DataFrame(counts.get(key, []), _COUNTS, orient="row"),
+                {"order_lines": rows[key]} if key in rows else {},
+                {key: held[key]} if key in held else {},
+                {key: doubtful[key]} if key in doubtful else {},
+            )
+        )
+        for key in sorted({*counts, *held, *doubtful})
+    }
+
+
 def join_days(doubts: Doubts) -> dict[PartitionKey, str]:
     """Join the doubtful and the held days, each with what it is and why."""
     joined: dict[PartitionKey, str] = {}
@@ -177,7 +207,8 @@ def _kind_expr() -> pl.Expr:
         pl.col("reason")
         .str.replace_all(r"'[^']*'", "'...'")
         .str.replace(r"^item .+? is not in force", "item ... is not in force")
-        .str.replace(r"^(unknown status|unknown line type|unit) .+?( is neither.*)?$", "$1 ... $2")
+        .str.replace(r"^(unknown status|unknown line type|unit|item_type) .+?( is neither.*)?$", "$1 ... $2")
+        .str.replace(r"; is it order .+\?$", "; is it order ...?")
         .str.replace(r" is .+?, expected", " is ..., expected")
         .str.replace_all(r"\S*\d\S*", "...")
     )

@@ -125,6 +125,7 @@ def test_lost_cases_show_a_buyer_how_much_why_and_which_items(ran: MainRun) -> N
     for pair, records in split_by_day(_read_lake(ran.home, "lost_cases")).items():
         expected = metadata.summarize_lost_cases(records)
         shown = {name: getattr(value, "value", value) for name, value in shown_of[partitions.make_key(*pair)].items()}
+        shown.pop("in_doubt", None)
         assert shown == {name: getattr(value, "value", value) for name, value in expected.items()}
     day = shown_of[f"{HELD_DC}|{HELD_DAY + timedelta(days=1)}"]
     assert day.keys() >= {
@@ -173,6 +174,19 @@ def test_a_day_without_a_snapshot_is_held_by_name_and_the_others_are_published(r
     assert ran.read_metadata("lost_cases")[key]["held"].value == "no instock snapshot for the day"
     assert ran.read_metadata("published_records")[key]["state"].value == "HELD: no instock snapshot for the day"
     assert [each for each, shown_of in ran.read_metadata("lost_cases").items() if "held" in shown_of] == [key]
+
+
+def test_numbers_in_the_ui_have_what_is_in_doubt_of_them_beside_them(ran: MainRun) -> None:
+    lines = split_by_day(_read_lake(ran.home, "classified_lines"))
+    rejected = {
+        str(partitions.make_key(*day)): rows.filter(disposition="REJECTED").height for day, rows in lines.items()
+    }
+    for name in ("lost_cases", "fill_rates"):
+        for key, shown in ran.read_metadata(name).items():
+            told = str(shown["in_doubt"].value) if "in_doubt" in shown else ""
+            assert ("rejected: " in told) == bool(rejected.get(str(key))), (name, key)
+    held = partitions.make_key(*SMALL.snapshot_gap)
+    assert "no instock snapshot for the day" in str(ran.read_metadata("lost_cases")[held]["in_doubt"].value)
 
 
 def test_every_other_check_of_good_data_passes_or_only_warns(ran: MainRun) -> None:

@@ -67,6 +67,8 @@ def test_reasons_that_differ_in_a_value_alone_are_one() -> None:
         ("unknown status LOST", "unknown status FOUND"),
         ("instock is J, expected Y or N", "instock is empty, expected Y or N"),
         ("ordered_qty 'ten' is not a number", "ordered_qty 'x' is not a number"),
+        ("item_type A is neither STOCK nor FLOW", "item_type empty is neither STOCK nor FLOW"),
+        ("no order line for this shipment; is it order A?", "no order line for this shipment; is it order B C?"),
     ]
     rejected = _make_rejects(*[("order_lines", reason, 1) for pair in reasons for reason in pair])
     (found,) = doubts.summarize_rejects(Doubts(rejected))
@@ -210,6 +212,18 @@ def test_an_earlier_period_has_its_own_doubts_and_rows_without_a_day_count_once(
     assert [each.rows for each in doubts.summarize_rejects(facts.doubts)] == [2]
     assert [each.rows for each in doubts.summarize_rejects(earlier.doubts)] == [1]
     assert [day for _, day in earlier.doubts.doubtful] == [FIRST]
+
+
+def test_each_day_is_described_by_its_own_doubts() -> None:
+    line = {"dc": "DC01", "order_id": "O1", "item": "A", "uom": "CS"}
+    rows = [{**line, "line_no": 1, "ship_date": DAYS[1], "item": "Z", "ordered_qty": 4}]
+    calculation = calculate_contracts(_read(rows, [], []), PartitionFilter())
+    described = doubts.describe_days(calculation.lines.lazy(), {PartitionKey("DC01", FIRST): "no snapshot"}, {})
+    second = PartitionKey("DC01", date.fromisoformat(DAYS[1]))
+    assert described == {
+        PartitionKey("DC01", FIRST): ["held: DC01, 2024-05-16: no snapshot"],
+        second: ["rejected: 1 of 1 order lines (100.00 %): 100.00 % item Z is not in force on the ship date"],
+    }
 
 
 def test_an_explanation_says_what_is_in_doubt_of_its_day_and_of_the_days_behind_its_average(tmp_path: Path) -> None:
