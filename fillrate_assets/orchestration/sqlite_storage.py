@@ -1,4 +1,4 @@
-"""Dagster's SQLite storage with a batching event log, for `storage: custom` of dagster.yaml.
+"""What Dagster stores in a home, for dagster.yaml: SQLite databases with a batching event log, and the logs of steps.
 
 This file and `partition_events` are the only two that touch Dagster's private parts.
 """
@@ -6,7 +6,8 @@ This file and `partition_events` are the only two that touch Dagster's private p
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -15,12 +16,16 @@ from threading import RLock
 from time import sleep
 from typing import TYPE_CHECKING, Any, Final
 
+from dagster._core.execution.compute_logs import redirect_to_file
+from dagster._core.storage.compute_log_manager import CapturedLogContext, ComputeIOType
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
+from dagster._core.storage.local_compute_log_manager import IO_TYPE_EXTENSION, LocalComputeLogManager
 from dagster._core.storage.runs.sqlite.sqlite_run_storage import SqliteRunStorage
 from dagster._core.storage.schedules.sqlite.sqlite_schedule_storage import SqliteScheduleStorage
 from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS
 from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
 from dagster._serdes import ConfigurableClassData
+from dagster._utils import ensure_file, touch_file
 from sqlalchemy import Connection, Engine, NullPool, create_engine
 
 from fillrate_assets.core.database_url import locate_file, quote_path
@@ -156,3 +161,31 @@ class BatchingSqliteStorage(DagsterSqliteStorage):
     ) -> BatchingSqliteStorage:
         """Open it as dagster.yaml says."""
         return cls.from_local(inst_data=inst_data, **config_value)
+
+
+class FileComputeLogManager(LocalComputeLogManager):
+    """Dagster's compute logs on disk, without a copy on the terminal.
+
+    Dagster's own manager copies what a step prints with two `tail` processes a step, and two that watch those. They
+    outlive a process that is killed, and print tracebacks at Ctrl-C.
+    """
+
+    @contextmanager
+    def capture_logs(self, log_key: Sequence[str]) -> Iterator[CapturedLogContext]:
+        """Write what is printed meanwhile to files."""
+        paths = [
+            self.get_captured_local_path(log_key, IO_TYPE_EXTENSION[kind])
+            for kind in (ComputeIOType.STDOUT, ComputeIOType.STDERR)
+        ]
+        for path in paths:
+            ensure_file(path)
+        with redirect_to_file(sys.stdout, paths[0]), redirect_to_file(sys.stderr, paths[1]):
+            yield CapturedLogContext(log_key)
+        touch_file(self.complete_artifact_path(log_key))  # type: ignore[no-untyped-call]
+
+    @classmethod
+    def from_config_value(
+        cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
+    ) -> FileComputeLogManager:
+        """Open it as dagster.yaml says."""
+        return cls(inst_data=inst_data, **config_value)
