@@ -29,14 +29,14 @@ DC, DAY = "DC01", SMALL.ship_days[3]
 
 @dataclass(frozen=True)
 class Watched(OrderSystem):
-    """An order system after whose answer something happens before the run goes on."""
+    """An order system after whose first answer something happens before the run goes on."""
 
     meanwhile: list[Callable[[], object]] = field(default_factory=list)
 
     def read_order_lines(self, dc: str, first: date, last: date) -> pl.DataFrame:
         lines = super().read_order_lines(dc, first, last)
-        for happens in self.meanwhile:
-            happens()
+        while self.meanwhile:
+            self.meanwhile.pop()()
         return lines
 
 
