@@ -59,17 +59,15 @@ def forms(store_secret: StoreSecret) -> list[str]:
 def _catch_driver_parameters(url: str) -> dict[str, Any]:
     given: dict[str, Any] = {}
 
-    def connect(_dialect: sa.Dialect, _record: object, _args: object, parameters: dict[str, Any]) -> None:
+    def connect(*_: object, **parameters: object) -> None:
         given.update(parameters)
         raise _ConnectedError
 
     engine = sql.get_engine(url)
-    sa.event.listen(engine, "do_connect", connect)
-    try:
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(engine.dialect, "connect", connect)
         with pytest.raises(_ConnectedError):
             engine.connect()
-    finally:
-        sa.event.remove(engine, "do_connect", connect)
     return given
 
 

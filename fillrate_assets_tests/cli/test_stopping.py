@@ -144,6 +144,7 @@ def test_no_worker_outlives_a_command_that_is_killed(home: Path, monkeypatch: py
 
 def test_a_killed_worker_is_reported_in_one_line_and_the_other_dc_goes_on(home: Path) -> None:
     with running(home, "run", "--to", "2026-02-12") as command:
+        until(lambda: len(command.runs()) == 2)
         (victim, *_) = [worker for worker in command.workers() if "spawn_main" in _command_line(worker)]
         os.kill(victim, signal.SIGKILL)
         code, output = command.ended()

@@ -7,7 +7,7 @@ from typing import Final
 
 from fillrate_assets_tests.conftest import ROOT
 from fillrate_assets_tests.faults import test_daemon, test_sources, test_stores
-from fillrate_assets_tests.fillrate.defs import test_crash, test_main_job, test_sensors
+from fillrate_assets_tests.fillrate.defs import test_crash, test_lake_repair, test_main_job, test_sensors
 
 TESTS: Final[dict[str, Callable[..., None]]] = {
     "A source is down": test_sources.test_a_source_that_is_down,
@@ -24,6 +24,10 @@ TESTS: Final[dict[str, Callable[..., None]]] = {
     "Two runs on one day": (
         test_sensors.test_of_two_runs_on_one_day_the_newer_sources_win_and_the_day_is_computed_again
     ),
+    "A file of the lake is lost, empty, cut short or garbled": (
+        test_lake_repair.test_a_broken_look_back_is_computed_again_and_restates_nothing
+    ),
+    "A watermark or a cursor cannot be": test_sensors.test_a_watermark_of_a_time_to_come_hides_no_change,
     "The clock of a source is wrong": (
         test_sensors.test_a_source_whose_clock_is_wrong_loses_nothing_before_and_after_it_is_put_right
     ),
