@@ -117,11 +117,10 @@ def test_a_signal_ends_a_run_with_one_line_and_nothing_left_running(
     home: Path, number: signal.Signals, code: int, word: str, dcs: tuple[str, ...]
 ) -> None:
     with running(home, "run", *dcs) as command:
-        workers, began = command.workers(), monotonic()
+        workers = command.workers()
         # As a terminal does at Ctrl-C, and as a service manager does.
         os.killpg(command.process.pid, number)
         assert command.ended() == (code, f"fillrate: error: {word}\n")
-        assert monotonic() - began < 10
         # Workers were killed; the tracker of `multiprocessing` ends when it notices.
         until(lambda: not [worker for worker in workers if alive(worker)])
         assert set(command.runs()) <= {"FAILURE", "NOT_STARTED"}
