@@ -111,7 +111,27 @@ def find_wrong_types(present: pl.Schema, contract: TableSchema) -> list[str]:
     ]
 
 
-def write_as_text(frame: pl.DataFrame, contract: TableSchema) -> pl.DataFrame:
+def parse_source_rows(
+    rows: pl.DataFrame, contract: TableSchema, *, table: str, required: Iterable[str] = ()
+) -> pl.DataFrame:
+    """Type the rows of a system's answer by their contract.
+
+    A column whose type holds no value of the contract is read as text: each row says what it has.
+
+    Args:
+        rows: as a driver hands them over.
+        contract: the frame to produce.
+        table: name of the table in messages.
+        required: columns that must exist.
+
+    Raises:
+        ContractViolation: a required column is absent.
+
+    """
+    return parse_frame(_write_as_text(rows, contract).lazy(), contract, table=table, required=required).collect()
+
+
+def _write_as_text(frame: pl.DataFrame, contract: TableSchema) -> pl.DataFrame:
     """Turn columns whose type holds no value of the contract into text, so that each row says what it has."""
     wrong = [
         column.name

@@ -115,9 +115,7 @@ class FloorFeeds:
         frame = _FRAMES[feed]
         rows = sql.read(f"{_SYSTEM}: {frame.name}", self.url, statement, statement_seconds=self.statement_seconds)
         required = [column.name for column in frame.source_columns if not column.nullable]
-        return parsing.parse_frame(
-            parsing.write_as_text(rows, frame).lazy(), frame, table=frame.name, required=required
-        ).collect()
+        return parsing.parse_source_rows(rows, frame, table=frame.name, required=required)
 
     def _take_result(self, answer: Future[pl.DataFrame]) -> pl.DataFrame:
         if not answer.done():

@@ -67,13 +67,10 @@ class InstockWarehouse:
             for column in table.columns
         ]
         answer = self._run(sa.select(*columns).where(sa.or_(sa.false(), *wanted)))
-        rows = parsing.parse_frame(
-            parsing.write_as_text(answer.rows, schema.INSTOCK_SNAPSHOTS).lazy(),
-            schema.INSTOCK_SNAPSHOTS,
-            table="instock_snapshots",
-            required=("dc", "item", "instock"),
+        rows = parsing.parse_source_rows(
+            answer.rows, schema.INSTOCK_SNAPSHOTS, table="instock_snapshots", required=("dc", "item", "instock")
         )
-        return QueryResult(rows.collect(), answer.bytes_scanned)
+        return QueryResult(rows, answer.bytes_scanned)
 
     def read_changes(self, window: line_versions.ChangeWindow) -> pl.DataFrame:
         """Count the instock records of each DC and date in a window, and read when the latest was taken.

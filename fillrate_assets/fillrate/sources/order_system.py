@@ -41,16 +41,8 @@ class OrderSystem:
         """
         statement = line_versions.select_versions(self._declare_order_lines(), dc, first, last)
         rows = sql.read("order system", self.url, statement, statement_seconds=self.statement_seconds)
-        return (
-            parsing.parse_frame(
-                parsing.write_as_text(rows, schema.ORDER_LINES).lazy(),
-                schema.ORDER_LINES,
-                table="order_lines",
-                required=_REQUIRED,
-            )
-            .pipe(dates.drop_empty_dates, ["requested_date"])
-            .collect()
-        )
+        lines = parsing.parse_source_rows(rows, schema.ORDER_LINES, table="order_lines", required=_REQUIRED)
+        return dates.drop_empty_dates(lines.lazy(), ["requested_date"]).collect()
 
     def read_changes(self, window: line_versions.ChangeWindow) -> pl.DataFrame:
         """Read the pairs of DC and ship date that changed in a window, as `PAIR_VERSIONS`."""
@@ -69,9 +61,7 @@ class OrderSystem:
         table = self._declare_items()
         statement = sa.select(*[column.label(column.key) for column in table.columns])
         rows = sql.read("order system", self.url, statement, statement_seconds=self.statement_seconds)
-        raw = parsing.write_as_text(rows, schema.ITEMS)
-        parsed = parsing.parse_frame(raw.lazy(), schema.ITEMS, table="items", required=("item", "item_type"))
-        return parsed.collect()
+        return parsing.parse_source_rows(rows, schema.ITEMS, table="items", required=("item", "item_type"))
 
     def create(self) -> None:
         """Create the embedded system's tables, where they are absent."""

@@ -42,16 +42,8 @@ class ShippingRecords:
         """
         statement = line_versions.select_versions(self._declare_shipment_lines(), dc, first, last)
         rows = sql.read("shipping records", self.url, statement, statement_seconds=self.statement_seconds)
-        return (
-            parsing.parse_frame(
-                parsing.write_as_text(rows, schema.SHIPMENT_LINES).lazy(),
-                schema.SHIPMENT_LINES,
-                table="shipment_lines",
-                required=_REQUIRED,
-            )
-            .pipe(dates.drop_empty_dates, ["shipped_at", "delivered_at"])
-            .collect()
-        )
+        lines = parsing.parse_source_rows(rows, schema.SHIPMENT_LINES, table="shipment_lines", required=_REQUIRED)
+        return dates.drop_empty_dates(lines.lazy(), ["shipped_at", "delivered_at"]).collect()
 
     def read_changes(self, window: line_versions.ChangeWindow) -> pl.DataFrame:
         """Read the pairs of DC and ship date that changed in a window, as `PAIR_VERSIONS`."""
