@@ -67,6 +67,22 @@ def configure_check(
     return configured
 
 
+def declare_health_asset(
+    key: list[str], what: str, *, deps: list[dg.AssetsDefinition], owners: list[str]
+) -> dg.AssetSpec:
+    """Declare an asset that no run materializes, for checks of the platform as a whole.
+
+    Args:
+        key: its key.
+        what: what its checks are about, as a sentence.
+        deps: the assets that they look at.
+        owners: of the area.
+
+    """
+    why = "Nothing materializes it: Dagster shows a check's result until the next materialization of its asset."
+    return dg.AssetSpec(dg.AssetKey(key), deps=deps, group_name="health", owners=owners, description=f"{what} {why}")
+
+
 def name_step(step_key: str) -> str:
     """Return a step's name without the prefix of its area, as people read it."""
     return step_key.rpartition("__")[2]

@@ -66,6 +66,34 @@ class SettingsResource(SystemResource):
         )
 
 
+class SourceResource(SystemResource):
+    """A system that rows are read from."""
+
+    url: str = Field(description="SQLAlchemy URL, without its password.")
+    source_tables: dict[str, Any] = Field(description="What sources call the contract's tables and columns.")
+
+    @classmethod
+    def describe(cls, system: Any) -> Self:  # noqa: ANN401 - any source
+        """Describe a source."""
+        return cls(system=system, url=redact_url(system.url), source_tables=_describe_tables(system.tables))
+
+
+class LimitedSourceResource(SourceResource):
+    """A source whose statements end after a time."""
+
+    statement_timeout_seconds: int = Field(description="How long it may work at one statement.")
+
+    @classmethod
+    def describe(cls, system: Any) -> Self:  # noqa: ANN401 - any source
+        """Describe a source."""
+        return cls(
+            system=system,
+            url=redact_url(system.url),
+            source_tables=_describe_tables(system.tables),
+            statement_timeout_seconds=system.statement_seconds,
+        )
+
+
 class DatabaseResource(SystemResource):
     """Tables in the platform's own database."""
 
@@ -128,6 +156,6 @@ RESOURCES: Final[dict[str, type[SystemResource | LakeIOManagerResource]]] = {
 }
 
 
-def describe_tables(tables: Mapping[str, SourceTable]) -> dict[str, Any]:
+def _describe_tables(tables: Mapping[str, SourceTable]) -> dict[str, Any]:
     """Return what a source calls its tables and columns, by the contract's table; without what is as the contract."""
     return {name: table.model_dump(mode="json", exclude_defaults=True) for name, table in tables.items()}

@@ -16,7 +16,7 @@ from fillrate_assets.buffers.rules import notification_routing
 from fillrate_assets.buffers.tick_store import LakeTickStore
 from fillrate_assets.core.partition_key import PartitionKey
 from fillrate_assets.notifications.outbox import Outbox
-from fillrate_assets.orchestration.asset_options import configure_check
+from fillrate_assets.orchestration.asset_options import configure_check, declare_health_asset
 from fillrate_assets.orchestration.partitions import EASTERNMOST, define_dc_ship_date
 from fillrate_assets.orchestration.ui_metadata import make_check_result, make_table
 from fillrate_assets.settings import Settings
@@ -109,13 +109,8 @@ def alerts_have_route(
     )
 
 
-TICKS: Final = dg.AssetSpec(
-    dg.AssetKey([AREA, "tick_health"]),
-    deps=[buffer_alerts],
-    group_name="health",
-    owners=OWNERS,
-    description="Whether ticks run at all. Nothing materializes it: Dagster shows a check's result until the next"
-    " materialization of its asset.",
+TICKS: Final = declare_health_asset(
+    [AREA, "tick_health"], "Whether ticks run at all.", deps=[buffer_alerts], owners=OWNERS
 )
 """What the heartbeat hangs on."""
 

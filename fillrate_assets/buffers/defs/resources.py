@@ -1,31 +1,15 @@
 """The systems of the buffers as the Resources tab of the UI shows them."""
 
-from typing import Any, Final, Self
+from typing import Final, Self
 
 from pydantic import Field
 
 from fillrate_assets.buffers.defs.alert_dispatch import AlertDispatch
-from fillrate_assets.buffers.sources.floor_feeds import FloorFeeds
-from fillrate_assets.orchestration.resources import DatabaseResource, SystemResource, describe_tables
-from fillrate_assets.storage.sql import redact_url
+from fillrate_assets.orchestration.resources import DatabaseResource, LimitedSourceResource, SystemResource
 
 
-class FloorFeedsResource(SystemResource):
+class FloorFeedsResource(LimitedSourceResource):
     """The four feeds of the warehouse floors: levels, flows, people and limits."""
-
-    url: str = Field(description="SQLAlchemy URL, without its password.")
-    source_tables: dict[str, Any] = Field(description="What sources call the contract's tables and columns.")
-    statement_timeout_seconds: int = Field(description="How long they may work at one statement.")
-
-    @classmethod
-    def describe(cls, system: FloorFeeds) -> Self:
-        """Describe the feeds."""
-        return cls(
-            system=system,
-            url=redact_url(system.url),
-            source_tables=describe_tables(system.tables),
-            statement_timeout_seconds=system.statement_seconds,
-        )
 
 
 class BufferStoreResource(DatabaseResource):

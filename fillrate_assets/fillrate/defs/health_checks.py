@@ -15,16 +15,15 @@ from fillrate_assets.fillrate.record_store import RecordStore
 from fillrate_assets.fillrate.rules import health
 from fillrate_assets.fillrate.sources.line_versions import ChangeWindow
 from fillrate_assets.notifications.outbox import Outbox
+from fillrate_assets.orchestration.asset_options import declare_health_asset
 from fillrate_assets.settings import Settings
 
 JOB: Final = "health_checks"
-PLATFORM: Final = dg.AssetSpec(
-    dg.AssetKey([AREA, "platform_health"]),
+PLATFORM: Final = declare_health_asset(
+    [AREA, "platform_health"],
+    "Whether the platform as a whole is up to date.",
     deps=[published_records],
-    group_name="health",
     owners=OWNERS,
-    description="Whether the platform as a whole is up to date. Nothing materializes it: Dagster shows a check's result"
-    " until the next materialization of its asset.",
 )
 """What the checks hang on."""
 

@@ -1,66 +1,32 @@
 """The systems of fill rates as the Resources tab of the UI shows them."""
 
-from typing import Any, Final, Self
+from typing import Final, Self
 
 from pydantic import Field
 
 from fillrate_assets.fillrate.defs.lake_repair import LakeRepair
 from fillrate_assets.fillrate.defs.source_versions import Sources
-from fillrate_assets.fillrate.sources.instock_warehouse import InstockWarehouse
-from fillrate_assets.fillrate.sources.order_system import OrderSystem
-from fillrate_assets.fillrate.sources.shipping_records import ShippingRecords
 from fillrate_assets.fillrate.watermark import DatabaseWatermark, ParameterStoreWatermark
 from fillrate_assets.notifications.outbox import Outbox
-from fillrate_assets.orchestration.resources import DatabaseResource, SystemResource, describe_tables
+from fillrate_assets.orchestration.resources import (
+    DatabaseResource,
+    LimitedSourceResource,
+    SourceResource,
+    SystemResource,
+)
 from fillrate_assets.storage.sql import redact_url
 
 
-class OrderSystemResource(SystemResource):
+class OrderSystemResource(LimitedSourceResource):
     """The order system: every version of order lines by DC and ship date, and the item master."""
 
-    url: str = Field(description="SQLAlchemy URL, without its password.")
-    source_tables: dict[str, Any] = Field(description="What sources call the contract's tables and columns.")
-    statement_timeout_seconds: int = Field(description="How long it may work at one statement.")
 
-    @classmethod
-    def describe(cls, system: OrderSystem) -> Self:
-        """Describe the order system."""
-        return cls(
-            system=system,
-            url=redact_url(system.url),
-            source_tables=describe_tables(system.tables),
-            statement_timeout_seconds=system.statement_seconds,
-        )
-
-
-class ShippingRecordsResource(SystemResource):
+class ShippingRecordsResource(LimitedSourceResource):
     """The shipping records: every version of shipment lines by DC and ship date."""
 
-    url: str = Field(description="SQLAlchemy URL, without its password.")
-    source_tables: dict[str, Any] = Field(description="What sources call the contract's tables and columns.")
-    statement_timeout_seconds: int = Field(description="How long they may work at one statement.")
 
-    @classmethod
-    def describe(cls, system: ShippingRecords) -> Self:
-        """Describe the shipping records."""
-        return cls(
-            system=system,
-            url=redact_url(system.url),
-            source_tables=describe_tables(system.tables),
-            statement_timeout_seconds=system.statement_seconds,
-        )
-
-
-class InstockWarehouseResource(SystemResource):
+class InstockWarehouseResource(SourceResource):
     """The instock warehouse: a snapshot of every stocked item by DC and day."""
-
-    url: str = Field(description="SQLAlchemy URL, without its password.")
-    source_tables: dict[str, Any] = Field(description="What sources call the contract's tables and columns.")
-
-    @classmethod
-    def describe(cls, system: InstockWarehouse) -> Self:
-        """Describe the instock warehouse."""
-        return cls(system=system, url=redact_url(system.url), source_tables=describe_tables(system.tables))
 
 
 class SourcesResource(SystemResource):
