@@ -36,7 +36,8 @@ from fillrate_assets.core.partition_key import PartitionKey
 from fillrate_assets.core.table_schema import TIMESTAMP, TableSchema
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.defs import assets
-from fillrate_assets.fillrate.rules import item_days, line_classification, lost_cases, rolling_baseline, service_metrics
+from fillrate_assets.fillrate.rules import item_days, lost_cases, rolling_baseline, service_metrics
+from fillrate_assets.fillrate.rules.pipeline import classify_sources
 from fillrate_assets.storage.lake import Lake
 
 FIRST_DAY: Final = date(2026, 1, 1)
@@ -367,11 +368,7 @@ def _to_item_days(source: Lake, target: Lake, month: list[PartitionKey]) -> pl.L
     """Store a month's classified lines, which are returned, and its item-days."""
     items = source.read_whole(schema.ITEMS)
     orders, shipments, snapshots = (source.read(frame, month) for frame in INPUTS[LINES])
-    judged = [
-        line_classification.classify_lines(orders, shipments, items),
-        item_days.classify_snapshot_rejects(snapshots),
-    ]
-    target.write(schema.CLASSIFIED_LINES, pl.concat(judged).collect(), month)
+    target.write(schema.CLASSIFIED_LINES, classify_sources(orders, shipments, snapshots, items).collect(), month)
     classified = target.read(schema.CLASSIFIED_LINES, month)
     target.write(schema.ITEM_DAYS, item_days.compute_item_days(classified, snapshots, items).collect(), month)
     return classified

@@ -18,6 +18,7 @@ import sqlalchemy as sa
 
 from fillrate_assets.core import parsing
 from fillrate_assets.core.codes import MAX_LENGTH
+from fillrate_assets.core.partition_key import PartitionKey
 from fillrate_assets.core.table_schema import TIMESTAMP, Column, TableSchema
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.rules import change_planner
@@ -168,9 +169,10 @@ class RecordStore:
         """Read the days that DCs are open or closed on, as `DC_CALENDAR`."""
         return self._read(schema.DC_CALENDAR, DC_CALENDAR)
 
-    def read_loader_rejects(self) -> pl.DataFrame:
-        """Read what loaders rejected, by day, as `LOADER_REJECTS`."""
-        return self._read(schema.LOADER_REJECTS, LOADER_REJECTS)
+    def read_loader_rejects(self, days: Sequence[PartitionKey]) -> pl.DataFrame:
+        """Read what loaders rejected of some days, as `LOADER_REJECTS`."""
+        chosen = pl.DataFrame(days, schema={"dc": pl.String, "ship_date": pl.Date}, orient="row")
+        return self._read(schema.LOADER_REJECTS, LOADER_REJECTS).join(chosen, on=["dc", "ship_date"], how="semi")
 
     def read_dcs(self) -> pl.DataFrame:
         """Read the distribution centres, as `DCS`."""

@@ -181,4 +181,9 @@ def test_what_a_load_rejected_is_lifted_by_a_corrected_one(write: Write, tmp_pat
     good = f"{SHIPPED}DC01,2024-05-16,O1,1,A,10,10\n"
     for name, rows, doubt in (("first", f"{good}DC01,,O2,1,A,10,0\n", [1]), ("second", good, [])):
         fillrate_loader.load(home, read_directory(write(name, order_lines=rows), loaded_at=NOW), loaded_at=NOW)
-        assert EmbeddedSystems.create(home).record_store.read_loader_rejects()["unplaced"].to_list() == doubt
+        assert (
+            EmbeddedSystems.create(home)
+            .record_store.read_loader_rejects([PartitionKey("DC01", DAY)])["unplaced"]
+            .to_list()
+            == doubt
+        )

@@ -17,14 +17,14 @@ from fillrate_assets.fillrate.defs import metadata
 from fillrate_assets.fillrate.defs.lake_repair import LakeRepair
 from fillrate_assets.fillrate.record_store import DayPublication, PublishResult, RecordStore
 from fillrate_assets.fillrate.report.doubts import describe_days
-from fillrate_assets.fillrate.report.queries import get_gate_limits
+from fillrate_assets.fillrate.report.queries import find_gated_days
 from fillrate_assets.fillrate.rules import failure_messages, item_master_changes, rolling_baseline, service_metrics
 from fillrate_assets.fillrate.rules import item_days as item_day_rules
-from fillrate_assets.fillrate.rules import line_classification as line_rules
 from fillrate_assets.fillrate.rules import lost_cases as lost_case_rules
 from fillrate_assets.fillrate.rules import rejects as reject_rules
 from fillrate_assets.fillrate.rules.change_planner import NOTHING_PROCESSED, VERSIONS
-from fillrate_assets.fillrate.rules.quality_gate import find_doubts, find_held_days
+from fillrate_assets.fillrate.rules.pipeline import classify_sources
+from fillrate_assets.fillrate.rules.quality_gate import find_doubts
 from fillrate_assets.fillrate.rules.rolling_baseline import LOOK_BACK_DAYS
 from fillrate_assets.fillrate.sources.instock_warehouse import InstockWarehouse
 from fillrate_assets.fillrate.sources.order_system import OrderSystem
@@ -206,8 +206,7 @@ def classified_lines(
 
     def classify(span: DcDateRange) -> pl.DataFrame:
         ordered, shipped, stocked = (_select_range(frame, span) for frame in sources)
-        judged = line_rules.classify_lines(ordered, shipped, master, zones, times_complete=complete)
-        return pl.concat([judged, item_day_rules.classify_snapshot_rejects(stocked)]).collect()
+        return classify_sources(ordered, shipped, stocked, master, zones, times_complete=complete).collect()
 
     return _replace(
         context,
@@ -525,15 +524,7 @@ def _find_held(
 ) -> dict[PartitionKey, str]:
     """Find the days of the run that the quality gate holds, with reasons."""
     lines, days = _select_run_days(context, classified_lines), _select_run_days(context, item_days)
-    return find_held_days(
-        lines,
-        days,
-        get_gate_limits(settings),
-        calendar=record_store.read_calendar().lazy(),
-        loader_rejects=_select_run_days(context, record_store.read_loader_rejects().lazy()).filter(
-            pl.col("dc").is_in(sorted({dc for dc, _ in partitions.list_days(context)}))
-        ),
-    )
+    return find_gated_days(settings, record_store, partitions.list_days(context), lines, days)
 
 
 def _select_run_days(context: dg.AssetExecutionContext, frame: pl.LazyFrame) -> pl.LazyFrame:

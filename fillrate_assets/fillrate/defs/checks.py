@@ -20,8 +20,8 @@ from fillrate_assets.fillrate.defs.assets import (
     rolling_averages,
 )
 from fillrate_assets.fillrate.record_store import RecordStore
-from fillrate_assets.fillrate.report.queries import get_gate_limits
-from fillrate_assets.fillrate.rules.quality_gate import find_days_of_rejects, find_held_days
+from fillrate_assets.fillrate.report.queries import find_gated_days, get_gate_limits
+from fillrate_assets.fillrate.rules.quality_gate import find_days_of_rejects
 from fillrate_assets.orchestration import partitions
 from fillrate_assets.orchestration.asset_options import configure_check
 from fillrate_assets.orchestration.retries import translate_failures
@@ -34,12 +34,6 @@ MIN_BASELINE_COVERAGE: Final = 0.80
 
 _NAMED: Final = 20
 _NAMED_ITEMS: Final = 5
-
-
-def _read_loader_rejects(context: dg.AssetCheckExecutionContext, record_store: RecordStore) -> pl.LazyFrame:
-    """Read what loaders rejected of the days of the run."""
-    days = pl.LazyFrame(partitions.list_days(context), schema=["dc", "ship_date"], orient="row")
-    return record_store.read_loader_rejects().lazy().join(days, on=["dc", "ship_date"], how="semi")
 
 
 def make_contract_check(asset: dg.AssetsDefinition, table: TableSchema) -> dg.AssetChecksDefinition:
@@ -76,7 +70,8 @@ def reject_rate(
     If that is every day of the run, the run stops here.
     """
     lines = _read_stored(context, lake, schema.CLASSIFIED_LINES)
-    bad = find_days_of_rejects(lines, get_gate_limits(settings), _read_loader_rejects(context, record_store))
+    before = record_store.read_loader_rejects(partitions.list_days(context)).lazy()
+    bad = find_days_of_rejects(lines, get_gate_limits(settings), before)
     # A range goes on without its bad days: they are held one by one further down.
     stops = len(bad) == lines.select(pl.struct("dc", "ship_date").n_unique()).collect().item()
     return make_check_result(context, bad, "read the rejects and correct the source", blocking=True, warn=not stops)
@@ -91,13 +86,8 @@ def snapshot_coverage(
     lake: dg.ResourceParam[Lake],
 ) -> dg.AssetCheckResult:
     """Every day with orders has a usable instock snapshot; a day without one is held, and its last records remain."""
-    held = find_held_days(
-        _read_stored(context, lake, schema.CLASSIFIED_LINES),
-        _read_stored(context, lake, schema.ITEM_DAYS),
-        get_gate_limits(settings),
-        calendar=record_store.read_calendar().lazy(),
-        loader_rejects=_read_loader_rejects(context, record_store),
-    )
+    lines, days = (_read_stored(context, lake, table) for table in (schema.CLASSIFIED_LINES, schema.ITEM_DAYS))
+    held = find_gated_days(settings, record_store, partitions.list_days(context), lines, days)
     return make_check_result(
         context, held, "re-deliver the snapshot (or correct the orders), then materialize the day again"
     )

@@ -19,7 +19,8 @@ from fillrate_assets.core.errors import PermanentFailure
 from fillrate_assets.core.partition_key import DcDateRange, PartitionKey
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.record_store import RecordStore
-from fillrate_assets.fillrate.rules import item_days, line_classification, service_metrics
+from fillrate_assets.fillrate.rules import item_days, service_metrics
+from fillrate_assets.fillrate.rules.pipeline import classify_sources
 from fillrate_assets.fillrate.rules.rolling_baseline import LOOK_BACK_DAYS
 from fillrate_assets.fillrate.sources.instock_warehouse import InstockWarehouse
 from fillrate_assets.fillrate.sources.order_system import OrderSystem
@@ -118,17 +119,9 @@ class LakeRepair:
                 f" have none of their lines any more: restore {schema.ITEM_DAYS.name} from a backup of the lake"
             )
             raise PermanentFailure(msg)
-        lines = pl.concat(
-            [
-                line_classification.classify_lines(
-                    ordered.lazy(),
-                    shipped.lazy(),
-                    master,
-                    zones,
-                    times_complete=self.settings.sources.shipment_times_complete,
-                ),
-                item_days.classify_snapshot_rejects(stocked.lazy()),
-            ]
+        complete = self.settings.sources.shipment_times_complete
+        lines = classify_sources(
+            ordered.lazy(), shipped.lazy(), stocked.lazy(), master, zones, times_complete=complete
         ).collect()
         days = item_days.compute_item_days(lines.lazy(), stocked.lazy(), master).collect()
         # Reports show what has lines: of a day that was never published, only averages may know.

@@ -110,7 +110,7 @@ def read_facts_from_lake(
         # The ledger has what was last published; a run that was stopped has left newer days in the lake.
         newer = [day for day in days if part.covers(*day) and (day not in known or written[day] > known[day])]
         chosen = (lake.read(table, newer) for table in (schema.CLASSIFIED_LINES, schema.ITEM_DAYS))
-        held = _find_held_days(settings, store, newer, *chosen) if newer else {}
+        held = find_gated_days(settings, store, newer, *chosen) if newer else {}
         unpublished = {day: UNPUBLISHED for day in days if part.covers(*day) and day not in known}
         doubts = replace(
             published,
@@ -129,16 +129,25 @@ def get_gate_limits(settings: Settings) -> GateLimits:
     return GateLimits(health.max_reject_share, health.max_credit_share, health.max_missing_share)
 
 
-def _find_held_days(
+def find_gated_days(
     settings: Settings, store: RecordStore, days: Sequence[PartitionKey], lines: pl.LazyFrame, item_days: pl.LazyFrame
 ) -> dict[PartitionKey, str]:
-    chosen = pl.LazyFrame(days, schema={"dc": pl.String, "ship_date": pl.Date}, orient="row")
+    """Find which of some days the quality gate holds, with reasons.
+
+    Args:
+        settings: the shares that a day may have.
+        store: has the calendar, and what loaders rejected.
+        days: the days.
+        lines: their `CLASSIFIED_LINES`.
+        item_days: their `ITEM_DAYS`.
+
+    """
     return find_held_days(
         lines,
         item_days,
         get_gate_limits(settings),
         calendar=store.read_calendar().lazy(),
-        loader_rejects=store.read_loader_rejects().lazy().join(chosen, on=["dc", "ship_date"], how="semi"),
+        loader_rejects=store.read_loader_rejects(days).lazy(),
     )
 
 
@@ -181,7 +190,7 @@ def read_evidence_from_lake(settings: Settings, dc: str, ship_date: date, item: 
     if today.head(1).collect().is_empty() and known.head(1).collect().is_empty():
         msg = f"the lake {settings.storage.lake_root} holds {_NOTHING}"
         raise PermanentFailure(msg)
-    held = _find_held_days(settings, store, [PartitionKey(dc, ship_date)], lines, today)
+    held = find_gated_days(settings, store, [PartitionKey(dc, ship_date)], lines, today)
     ledger = store.read_ledger(dc)
     published = read_published_doubts(ledger.filter(pl.col("ship_date") == ship_date), lines)
     before = build_published_doubts(look_back.filter(ledger.lazy()).collect(), published.rejected, 0)

@@ -80,6 +80,27 @@ class Calculation:
     """Days with so many rejects that the platform would hold them; an analyst gets their records, and a warning."""
 
 
+def classify_sources(
+    order_lines: pl.LazyFrame,
+    shipment_lines: pl.LazyFrame,
+    snapshots: pl.LazyFrame,
+    items: pl.LazyFrame,
+    time_zones: Mapping[str, str] | None = None,
+    *,
+    times_complete: bool = False,
+) -> pl.LazyFrame:
+    """Classify the rows of all three sources; arguments as of `classify_lines`, and `INSTOCK_SNAPSHOTS`.
+
+    Returns:
+        `CLASSIFIED_LINES`.
+
+    """
+    lines = line_classification.classify_lines(
+        order_lines, shipment_lines, items, time_zones, times_complete=times_complete
+    )
+    return pl.concat([lines, item_days.classify_snapshot_rejects(snapshots)])
+
+
 def calculate(inputs: Inputs, scope: PartitionFilter | None = None) -> Calculation:
     """Compute lost-case records of every DC and ship date in scope that can be judged.
 
@@ -92,17 +113,13 @@ def calculate(inputs: Inputs, scope: PartitionFilter | None = None) -> Calculati
 
     """
     scope = scope or PartitionFilter()
-    classified = pl.concat(
-        [
-            line_classification.classify_lines(
-                inputs.order_lines,
-                inputs.shipment_lines,
-                inputs.items,
-                inputs.time_zones,
-                times_complete=inputs.times_complete,
-            ),
-            item_days.classify_snapshot_rejects(inputs.instock_snapshots),
-        ]
+    classified = classify_sources(
+        inputs.order_lines,
+        inputs.shipment_lines,
+        inputs.instock_snapshots,
+        inputs.items,
+        inputs.time_zones,
+        times_complete=inputs.times_complete,
     ).collect()
     days = item_days.compute_item_days(classified.lazy(), inputs.instock_snapshots, inputs.items).collect()
     in_scope = scope.filter(classified.lazy())

@@ -112,8 +112,7 @@ def _judge_shipments(placed: pl.LazyFrame, lines: pl.LazyFrame) -> pl.LazyFrame:
     usable = pl.col("superseded").is_null() & pl.col("rejection").is_null()
     return (
         placed.with_columns(pl.when(pl.col("superseded").is_null()).then(unusable).alias("rejection"))
-        .cache()
-        .pipe(_suggest_orders, lines)
+        .pipe(_suggest_for_strays, lines)
         .with_columns(
             pl.when(usable).then(convert_to_cases("shipped_qty", uom, pack)).alias("shipped"),
             pl.when(usable).then(pl.coalesce("delivered_at", "shipped_at")).alias("arrived_at"),
@@ -190,19 +189,28 @@ def _name_schedule_lines(shipments: pl.LazyFrame, lines: pl.LazyFrame) -> pl.Laz
     )
 
 
-def _suggest_orders(shipments: pl.LazyFrame, lines: pl.LazyFrame) -> pl.LazyFrame:
-    """Add to shipments without an order line which one is meant, if its number differs in leading zeros alone."""
-    bare, place = codes.strip_code(pl.col("order_id")).alias("bare"), ["dc", "ship_date", "line_no"]
-    lost = pl.col("rejection") == _NO_LINE
-    strays = shipments.filter(lost).select(place).unique()
-    meant = (
-        lines.join(strays, on=place, how="semi")
-        .select(*place, bare, pl.col("order_id").alias("meant"))
-        .unique([*place, "bare"])
-    )
-    hint = pl.format("{}; is it order {}?", pl.col("rejection"), pl.col("meant"))
-    found = shipments.filter(lost).with_columns(bare).join(meant, on=[*place, "bare"], how="left").drop("bare")
-    named = found.with_columns(
-        pl.coalesce(pl.when(pl.col("meant").is_not_null()).then(hint), "rejection").alias("rejection")
-    )
-    return pl.concat([shipments.filter(~lost.fill_null(value=False)), named.drop("meant")])
+def _suggest_for_strays(shipments: pl.LazyFrame, lines: pl.LazyFrame) -> pl.LazyFrame:
+    shipments = shipments.cache()
+    stray = (pl.col("rejection") == _NO_LINE).fill_null(value=False)
+    named = suggest_orders(shipments.filter(stray), lines, ["dc", "ship_date", "line_no"], "rejection")
+    return pl.concat([shipments.filter(~stray), named])
+
+
+def suggest_orders(strays: pl.LazyFrame, lines: pl.LazyFrame, place: list[str], reason: str) -> pl.LazyFrame:
+    """Add to the reason why shipments have no order line which order is meant.
+
+    Args:
+        strays: shipments without an order line.
+        lines: order lines.
+        place: columns besides the order number in which a line has to agree.
+        reason: text column that is extended where an order's number differs in leading zeros alone; of several, the
+            least is named, whatever the order of the rows.
+
+    """
+    bare = codes.strip_code(pl.col("order_id")).alias("bare")
+    near = lines.join(strays.select(place).unique(), on=place, how="semi")
+    meant = near.group_by(*place, bare).agg(pl.col("order_id").min().alias("meant"))
+    hint = pl.format("{}; is it order {}?", reason, "meant")
+    found = strays.with_columns(bare).join(meant, on=[*place, "bare"], how="left", maintain_order="left")
+    named = pl.when(pl.col("meant").is_not_null()).then(hint).otherwise(reason).alias(reason)
+    return found.with_columns(named).drop("bare", "meant")

@@ -15,7 +15,7 @@ from typing import Final
 
 import polars as pl
 
-from fillrate_assets.core import codes, decimals, parsing
+from fillrate_assets.core import decimals, parsing
 from fillrate_assets.core.conventions import Conventions
 from fillrate_assets.core.errors import ContractViolation, PermanentFailure
 from fillrate_assets.core.table_schema import TIMESTAMP
@@ -23,6 +23,7 @@ from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.rules.line_classification import find_business_date
 from fillrate_assets.fillrate.rules.pipeline import Inputs
 from fillrate_assets.fillrate.rules.row_versions import LINE_KEY
+from fillrate_assets.fillrate.rules.shipments import suggest_orders
 from fillrate_assets.fillrate.sources.contract_tables import EARLIEST_DATE, SHIPPED_COLUMNS, TABLES
 from fillrate_assets.fillrate.sources.mapped_tables import RawTable, read_table
 from fillrate_assets.fillrate.sources.table_mapping import TableMapping, read_mapping
@@ -224,10 +225,12 @@ def _place_shipment_lines(
                 "promised",
                 pl.when(pl.col("dates").list.len() == 1).then(pl.col("dates").list.first()),
                 pl.when(pl.col("dates").is_null()).then(left),
-            ).alias("ship_date"),
-            _strip_order(),
+            ).alias("ship_date")
         )
-        .join(_suggest_orders(latest), on=["dc", "line_no", "bare"], how="left", maintain_order="left")
+        .with_columns(pl.lit("no order line for this shipment").alias("no_line"))
+        .lazy()
+        .pipe(suggest_orders, latest.lazy(), ["dc", "line_no"], "no_line")
+        .collect()
     )
     unplaced = find_unplaced(table, typed, [*line, "processed_at"])
     no_day = typed.select(
@@ -235,23 +238,11 @@ def _place_shipment_lines(
         .then(pl.lit(None, pl.String))
         .when(pl.col("dates").is_not_null())
         .then(pl.lit(_SEVERAL_DATES))
-        .when(pl.col("meant").is_not_null())
-        .then(pl.format("no order line for this shipment; is it order {}?", "meant"))
-        .otherwise(pl.lit("no order line for this shipment"))
+        .otherwise("no_line")
         .alias("reason")
     ).to_series()
     typed = typed.select(schema.SHIPMENT_LINES.names)
     return split_rejects(table, typed, unplaced.fill_null(no_day), _line_key_expr())
-
-
-def _strip_order() -> pl.Expr:
-    return codes.strip_code(pl.col("order_id")).alias("bare")
-
-
-def _suggest_orders(latest: pl.DataFrame) -> pl.DataFrame:
-    """Suggest the order that a number means which differs from it in leading zeros alone."""
-    bare = latest.select("dc", "line_no", _strip_order(), pl.col("order_id").alias("meant"))
-    return bare.unique(["dc", "line_no", "bare"], keep="first", maintain_order=True)
 
 
 def _derive_shipments(table: RawTable, order_lines: pl.DataFrame, placed: pl.Series, reading: _Reading) -> pl.DataFrame:

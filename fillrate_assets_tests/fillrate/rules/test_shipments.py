@@ -236,3 +236,10 @@ def test_a_shipment_speaks_for_the_order_line_of_its_own_ship_date() -> None:
     tomorrow = DAY + timedelta(days=1)
     line, reject = _ship({"ship_date": tomorrow})
     assert (line["shipped_cases"], reject["ship_date"]) == (0, tomorrow)
+
+
+@pytest.mark.parametrize("orders", [("007", "07"), ("07", "007")])
+def test_of_several_orders_that_may_be_meant_the_same_is_named_whatever_their_order(orders: tuple[str, str]) -> None:
+    lines = make_order_lines(*({"order_id": order, **FIRST} for order in orders))
+    *_, reject = classify_rows(lines, make_shipment_lines({"order_id": "7", **FIRST}))
+    assert reject["reason"] == "no order line for this shipment on its ship date; is it order 007?"
