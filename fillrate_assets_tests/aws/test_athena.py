@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.server
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -23,7 +22,7 @@ from fillrate_assets.fillrate.sources.instock_warehouse import InstockWarehouse
 from fillrate_assets.fillrate.sources.line_versions import ChangeWindow
 from fillrate_assets_tests.factories.rows import AT, DAY, make_snapshots
 from fillrate_assets_tests.fixtures.cloud import Cloud
-from fillrate_assets_tests.fixtures.patience import PATIENCE_SECONDS
+from fillrate_assets_tests.fixtures.loopback import serve
 
 URL = "awsathena+polars:///warehouse?s3_staging_dir=s3%3A%2F%2Fresults%2F&poll_interval=0.05"
 
@@ -190,11 +189,5 @@ def failing_athena(reason: str, retryable: bool | None) -> Iterator[str]:  # noq
         def log_message(self, *_: object) -> None:
             """Say nothing."""
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join(PATIENCE_SECONDS)
+    with serve(Handler) as url:
+        yield url

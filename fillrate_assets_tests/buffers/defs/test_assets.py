@@ -459,9 +459,9 @@ def test_that_no_tick_runs_is_reported(
         floor.receive(at)
         floor.tick(at)
     job = floor.defs.resolve_job_def(HEARTBEAT)
-    (told,) = job.execute_in_process(run_config=QUIET, instance=floor.instance).get_asset_check_evaluations()
-    assert told.passed is passes
-    assert passes or "buffer_ticks" in (told.description or "")
+    (evaluation,) = job.execute_in_process(run_config=QUIET, instance=floor.instance).get_asset_check_evaluations()
+    assert evaluation.passed is passes
+    assert passes or "buffer_ticks" in (evaluation.description or "")
 
 
 def test_every_step_of_a_run_has_the_master_data_that_its_first_step_read(floor: Floor) -> None:

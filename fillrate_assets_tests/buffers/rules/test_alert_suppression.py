@@ -48,7 +48,7 @@ def ticks(said: str, **columns: Any) -> pl.DataFrame:  # noqa: ANN401 - a column
     return buffers_frames.make_recommendations(*rows)
 
 
-def told(rows: pl.DataFrame, ticks: int, action: str = "MOVE_STAFF") -> list[str]:
+def list_labels(rows: pl.DataFrame, ticks: int, action: str = "MOVE_STAFF") -> list[str]:
     """A word for each tick: the reason if suppressed, else the label and why; '.' where there is no row."""
     words = dict.fromkeys(range(ticks), ".")
     for row in rows.filter(pl.col("action") == action).iter_rows(named=True):
@@ -147,7 +147,7 @@ TABLE: Final = {
 
 @pytest.mark.parametrize(("said", "expected"), TABLE.values(), ids=TABLE)
 def test_the_state_table(said: str, expected: str) -> None:
-    assert told(replayed(said), len(said.split())) == expected.split()
+    assert list_labels(replayed(said), len(said.split())) == expected.split()
 
 
 REOPENED: Final = {
@@ -166,7 +166,7 @@ REOPENED: Final = {
 @pytest.mark.parametrize(("said", "expected"), REOPENED.values(), ids=REOPENED)
 def test_what_reopens_within_the_window(said: str, expected: str) -> None:
     rows = replayed(said, action="THROTTLE")
-    assert told(rows, len(said.split()), "THROTTLE") == expected.format("REOPEN_IN_WINDOW").split()
+    assert list_labels(rows, len(said.split()), "THROTTLE") == expected.format("REOPEN_IN_WINDOW").split()
 
 
 @pytest.mark.parametrize(
@@ -174,14 +174,14 @@ def test_what_reopens_within_the_window(said: str, expected: str) -> None:
     [("MOVE_STAFF", 3), ("THROTTLE", 4), ("REBALANCE", 6), ("OPEN_LANE", 6), ("CHECK_DATA", 12)],
 )
 def test_windows_by_action(action: str, window: int) -> None:
-    rows = told(replayed(" ".join(["ACT"] * (window + 1)), action=action), window + 1, action)
+    rows = list_labels(replayed(" ".join(["ACT"] * (window + 1)), action=action), window + 1, action)
     assert rows == ["NEW", *["WINDOW"] * (window - 1), "ONGOING"]
 
 
 def test_flapping_keeps_a_reopening_back_for_two_windows() -> None:
     """The third opening is at tick 6; the last notice was at tick 3."""
     said = "ACT CLEAR CLEAR ACT CLEAR CLEAR ACT ACT ACT ACT"
-    assert told(replayed(said), 10)[6:] == ["FLAPPING", "FLAPPING", "FLAPPING", "NEW"]
+    assert list_labels(replayed(said), 10)[6:] == ["FLAPPING", "FLAPPING", "FLAPPING", "NEW"]
 
 
 @pytest.mark.parametrize(
@@ -192,13 +192,13 @@ def test_flapping_doubles_the_window_and_asks_for_six_clear_ticks(verdict: str, 
     """Tick 0 told the third opening; an emergency knows no window."""
     before = buffers_frames.make_alerts({"openings": [make_tick(-3), make_tick(-1), make_tick(0)]})
     rows = alert_suppression.replay(ticks(f"- {' '.join([verdict] * 6)}"), before, policy=POLICY)
-    assert told(rows, 7)[1:] == (expected or ["ONGOING(ESCALATED)", *["ONGOING"] * 5])
+    assert list_labels(rows, 7)[1:] == (expected or ["ONGOING(ESCALATED)", *["ONGOING"] * 5])
 
 
 def test_an_opening_of_60_minutes_ago_does_not_count() -> None:
     before = buffers_frames.make_alerts({"openings": [make_tick(-11), make_tick(-1), make_tick(0)]})
     rows = alert_suppression.replay(ticks("- CLEAR CLEAR"), before, policy=POLICY)
-    assert told(rows, 3)[1:] == ["CLEARING", "CLEARED"]
+    assert list_labels(rows, 3)[1:] == ["CLEARING", "CLEARED"]
     assert rows["openings"].to_list() == [[make_tick(-1), make_tick(0)]] * 2
 
 
@@ -210,8 +210,8 @@ def test_what_a_unit_is_counts_for_each_of_its_open_episodes(said: str, expected
     """Its action changed at tick 1: two episodes are open."""
     rows = replayed(f"ACT THROTTLE {said}")
     count = 2 + len(said.split())
-    assert told(rows, count) == ["NEW", "HYSTERESIS", *expected.split()]
-    assert told(rows, count, "THROTTLE") == [".", "NEW", *expected.split()]
+    assert list_labels(rows, count) == ["NEW", "HYSTERESIS", *expected.split()]
+    assert list_labels(rows, count, "THROTTLE") == [".", "NEW", *expected.split()]
 
 
 def test_another_direction_of_the_unit_is_another_matter() -> None:
@@ -219,7 +219,7 @@ def test_another_direction_of_the_unit_is_another_matter() -> None:
     rows = alert_suppression.replay(
         buffers_frames.make_recommendations({}, {"snapshot_ts": make_tick(1)}, starving), NOTHING, policy=POLICY
     )
-    assert told(rows, 2) == ["NEW", "WINDOW"]
+    assert list_labels(rows, 2) == ["NEW", "WINDOW"]
 
 
 @pytest.mark.parametrize(
@@ -281,8 +281,8 @@ def test_what_a_replayed_tick_had_said_before_is_forgotten() -> None:
     """At first it had asked for a throttle."""
     stale = alert_suppression.replay(ticks("THROTTLE"), NOTHING, policy=POLICY)
     rows = alert_suppression.replay(ticks("ACT ACT"), stale, policy=POLICY)
-    assert told(rows, 2) == ["NEW", "WINDOW"]
-    assert told(rows, 2, "THROTTLE") == [".", "."]
+    assert list_labels(rows, 2) == ["NEW", "WINDOW"]
+    assert list_labels(rows, 2, "THROTTLE") == [".", "."]
 
 
 def test_a_late_tick_that_opens_an_episode_earlier_keeps_its_number() -> None:
@@ -321,7 +321,7 @@ def test_rows_of_the_tick_and_of_later_ones_are_not_looked_at() -> None:
 def test_the_policy_decides() -> None:
     policy = replace(POLICY, suppression=replace(Suppression(), move_staff=1, clear_ticks=1))
     rows = alert_suppression.replay(ticks("ACT ACT CLEAR"), NOTHING, policy=policy)
-    assert told(rows, 3) == ["NEW", "ONGOING", "CLEARED"]
+    assert list_labels(rows, 3) == ["NEW", "ONGOING", "CLEARED"]
     assert rows["policy_version"].unique().to_list() == [policy.version]
 
 

@@ -101,47 +101,47 @@ def test_sixty_minutes_of_history_are_enough(course: Course) -> None:
 @settings(max_examples=40)
 def test_every_course_of_events_is_told_as_it_must_be(course: Course) -> None:
     rows = recommended(course)
-    told = replayed(rows)
-    schema.ALERTS.validate(told)
-    _emergencies_are_always_told(rows, told)
-    _episodes_begin_with_new_and_end_with_cleared(told)
-    _nothing_is_cleared_on_missing_data(rows, told)
-    _open_episodes_have_a_row_at_every_tick_that_ran(rows, told)
+    alerts = replayed(rows)
+    schema.ALERTS.validate(alerts)
+    _emergencies_are_always_told(rows, alerts)
+    _episodes_begin_with_new_and_end_with_cleared(alerts)
+    _nothing_is_cleared_on_missing_data(rows, alerts)
+    _open_episodes_have_a_row_at_every_tick_that_ran(rows, alerts)
 
 
-def _emergencies_are_always_told(rows: pl.DataFrame, told: pl.DataFrame) -> None:
+def _emergencies_are_always_told(rows: pl.DataFrame, alerts: pl.DataFrame) -> None:
     emergencies = rows.filter(pl.col("verdict") == "EMERGENCY")
-    heard = emergencies.join(told, on=[*KEY, "snapshot_ts"], how="inner")
+    heard = emergencies.join(alerts, on=[*KEY, "snapshot_ts"], how="inner")
     assert heard.height == emergencies.height
     assert set(heard["label"]) <= {"NEW", "ONGOING"}
 
 
-def _episodes_begin_with_new_and_end_with_cleared(told: pl.DataFrame) -> None:
-    for episode in told.sort("snapshot_ts").partition_by(EPISODE):
+def _episodes_begin_with_new_and_end_with_cleared(alerts: pl.DataFrame) -> None:
+    for episode in alerts.sort("snapshot_ts").partition_by(EPISODE):
         labels = [label for label in episode["label"] if label != "SUPPRESSED"]
-        untold = "NEW" not in labels
+        unnotified = "NEW" not in labels
         end = ["CLEARED"] if "CLEARED" in labels else []
-        assert labels == (end if untold else ["NEW", *["ONGOING"] * (len(labels) - 1 - len(end)), *end])
+        assert labels == (end if unnotified else ["NEW", *["ONGOING"] * (len(labels) - 1 - len(end)), *end])
         assert episode["is_open"].to_list()[:-1] == [True] * (episode.height - 1)
-        assert episode["seq"][-1] == (0 if untold else len(labels))
+        assert episode["seq"][-1] == (0 if unnotified else len(labels))
         assert episode["opened_ts"].to_list() == [episode["snapshot_ts"][0]] * episode.height
-    for key in told.sort("snapshot_ts").partition_by(KEY):
+    for key in alerts.sort("snapshot_ts").partition_by(KEY):
         assert key["episode"].is_sorted()
 
 
-def _nothing_is_cleared_on_missing_data(rows: pl.DataFrame, told: pl.DataFrame) -> None:
+def _nothing_is_cleared_on_missing_data(rows: pl.DataFrame, alerts: pl.DataFrame) -> None:
     """The unit was seen to be clear at this tick and at the one before."""
     clear = {
         (row["unit_id"], row["snapshot_ts"]) for row in rows.filter(pl.col("verdict") == "CLEAR").iter_rows(named=True)
     }
-    for row in told.filter(pl.col("label") == "CLEARED").iter_rows(named=True):
+    for row in alerts.filter(pl.col("label") == "CLEARED").iter_rows(named=True):
         previous = row["snapshot_ts"] - (make_tick(1) - make_tick(0))
         assert {(row["unit_id"], row["snapshot_ts"]), (row["unit_id"], previous)} <= clear
 
 
-def _open_episodes_have_a_row_at_every_tick_that_ran(rows: pl.DataFrame, told: pl.DataFrame) -> None:
+def _open_episodes_have_a_row_at_every_tick_that_ran(rows: pl.DataFrame, alerts: pl.DataFrame) -> None:
     ran = sorted(set(rows["snapshot_ts"]))
     following = dict(pairwise(ran))
-    seen = set(told.select(*KEY, "snapshot_ts").rows())
-    for *key, snapshot_ts in told.filter("is_open").select(*KEY, "snapshot_ts").rows():
+    seen = set(alerts.select(*KEY, "snapshot_ts").rows())
+    for *key, snapshot_ts in alerts.filter("is_open").select(*KEY, "snapshot_ts").rows():
         assert snapshot_ts not in following or (*key, following[snapshot_ts]) in seen

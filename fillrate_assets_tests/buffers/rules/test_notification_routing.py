@@ -42,12 +42,12 @@ def noticed(
         if recommendations is None
         else recommendations
     )
-    told, lost = notification_routing.route_notices(
+    routed, lost = notification_routing.route_notices(
         rows, said, routes, sent, now=now, policy=POLICY, every_label=every_label
     )
-    schema.NOTICES.validate(told)
+    schema.NOTICES.validate(routed)
     schema.DEAD_LETTERS.validate(lost)
-    return told, lost
+    return routed, lost
 
 
 def outbox(*alerts: Row, routes: pl.DataFrame = DEFAULT) -> pl.DataFrame:
@@ -76,10 +76,10 @@ def test_production_tells_what_is_to_be_done_and_development_everything(alert: R
 
 
 def test_a_healthy_network_sends_nothing() -> None:
-    told, lost = noticed()
-    assert told.is_empty()
+    routed, lost = noticed()
+    assert routed.is_empty()
     assert lost.is_empty()
-    assert notice_text.render_messages(told, buffers_frames.make_warehouses({}), NO_LINKS) == []
+    assert notice_text.render_messages(routed, buffers_frames.make_warehouses({}), NO_LINKS) == []
 
 
 @pytest.mark.parametrize(("ticks", "count"), [(0, 1), (2, 1), (2.01, 0), (12, 0)])
@@ -93,14 +93,14 @@ def test_what_the_outbox_has_is_not_told_again() -> None:
 
 def test_a_channel_that_was_not_told_yet_is_told() -> None:
     both = buffers_frames.make_routes({"channel": "a"}, {"channel": "b"})
-    told, _ = noticed({}, routes=both, sent=outbox({}, routes=buffers_frames.make_routes({"channel": "a"})))
-    assert told["channel"].to_list() == ["b"]
+    routed, _ = noticed({}, routes=both, sent=outbox({}, routes=buffers_frames.make_routes({"channel": "a"})))
+    assert routed["channel"].to_list() == ["b"]
 
 
 def test_cleared_goes_to_those_who_were_told_even_if_routes_changed() -> None:
     sent = outbox({}, routes=buffers_frames.make_routes({"channel": "slack:old"}))
-    told, lost = noticed(CLEARED, sent=sent, routes=buffers_frames.make_routes({"channel": "slack:new"}))
-    assert told.select("label", "channel", "severity").rows() == [("CLEARED", "slack:old", "ACT")]
+    routed, lost = noticed(CLEARED, sent=sent, routes=buffers_frames.make_routes({"channel": "slack:new"}))
+    assert routed.select("label", "channel", "severity").rows() == [("CLEARED", "slack:old", "ACT")]
     assert lost.is_empty()
 
 
@@ -111,9 +111,9 @@ def test_cleared_is_told_only_if_new_was() -> None:
 
 def test_what_no_tick_told_in_time_is_told_with_the_next() -> None:
     """The tick that made it NEW ran too late: nothing of the episode was sent."""
-    told, _ = noticed(SUPPRESSED)
-    assert told.select("label", "reason", "seq").rows() == [("NEW", None, 1)]
-    assert noticed(SUPPRESSED, sent=told)[0].is_empty()
+    routed, _ = noticed(SUPPRESSED)
+    assert routed.select("label", "reason", "seq").rows() == [("NEW", None, 1)]
+    assert noticed(SUPPRESSED, sent=routed)[0].is_empty()
 
 
 @pytest.mark.parametrize("routes", [DEFAULT, buffers_frames.make_routes()], ids=["a route", "no route"])
@@ -126,8 +126,8 @@ def test_what_two_ticks_owe_is_told_once_as_it_is_now(routes: pl.DataFrame) -> N
 
 
 def test_a_later_notice_that_no_tick_told_in_time_goes_on() -> None:
-    told, _ = noticed({**SUPPRESSED, "seq": 2}, sent=outbox({}))
-    assert told.select("label", "seq").rows() == [("ONGOING", 2)]
+    routed, _ = noticed({**SUPPRESSED, "seq": 2}, sent=outbox({}))
+    assert routed.select("label", "seq").rows() == [("ONGOING", 2)]
 
 
 EVERYTHING: Final = buffers_frames.make_routes({"min_severity": "WARN"})
@@ -149,15 +149,15 @@ GONE_ON: Final = ("ONGOING", "ESCALATED", 2)
 def test_the_first_that_is_told_of_an_episode_is_new(
     alerts: tuple[Row, ...], expected: list[tuple[str, str | None, int]], *, every_label: bool
 ) -> None:
-    told, _ = noticed(*alerts, routes=EVERYTHING, every_label=every_label)
-    assert told.select("label", "reason", "seq").rows() == expected
-    assert noticed(*alerts, routes=EVERYTHING, every_label=every_label, sent=told)[0].is_empty()
+    routed, _ = noticed(*alerts, routes=EVERYTHING, every_label=every_label)
+    assert routed.select("label", "reason", "seq").rows() == expected
+    assert noticed(*alerts, routes=EVERYTHING, every_label=every_label, sent=routed)[0].is_empty()
 
 
 def test_what_was_told_of_an_episode_goes_on() -> None:
     """Development was told of the warning."""
-    told, _ = noticed(WORSE, sent=noticed(WARNED, routes=EVERYTHING, every_label=True)[0])
-    assert told.select("label", "reason", "seq").rows() == [GONE_ON]
+    routed, _ = noticed(WORSE, sent=noticed(WARNED, routes=EVERYTHING, every_label=True)[0])
+    assert routed.select("label", "reason", "seq").rows() == [GONE_ON]
 
 
 def test_an_episode_that_began_as_a_warning_is_cleared_for_those_who_were_told() -> None:
@@ -170,8 +170,8 @@ def test_quantities_are_those_of_the_alerts_own_action() -> None:
     """The unit's action changed: what the new one needs says nothing of the old one."""
     other = buffers_frames.make_recommendations({"action": "THROTTLE"})
     row = {"label": "SUPPRESSED", "reason": "HYSTERESIS", "severity": None}
-    told, _ = noticed(row, recommendations=other, every_label=True)
-    assert told.select("quantity", "target_unit", "explanation").rows() == [(None, None, "PICK TOTAL: 94.0 % full.")]
+    routed, _ = noticed(row, recommendations=other, every_label=True)
+    assert routed.select("quantity", "target_unit", "explanation").rows() == [(None, None, "PICK TOTAL: 94.0 % full.")]
 
 
 @pytest.mark.parametrize(
@@ -185,20 +185,20 @@ def test_a_throttle_that_is_cleared_is_released_as_far_as_the_tick_recommends(th
     clear = {"verdict": "CLEAR", "action": "THROTTLE", "quantity_unit": "packages/hour", "snapshot_ts": make_tick(1)}
     said = buffers_frames.make_recommendations({**clear, **throttle})
     sent = outbox({"action": "THROTTLE"})
-    told, _ = noticed({**CLEARED, "action": "THROTTLE"}, recommendations=said, sent=sent)
-    (message,) = notice_text.render_messages(told, buffers_frames.make_warehouses({}), NO_LINKS)
+    routed, _ = noticed({**CLEARED, "action": "THROTTLE"}, recommendations=said, sent=sent)
+    (message,) = notice_text.render_messages(routed, buffers_frames.make_warehouses({}), NO_LINKS)
     assert [(entry.heading, entry.what) for entry in message.sections] == [("Cleared: W1_PICK_TOTAL, overflow", what)]
 
 
 def test_without_a_recommendation_a_notice_has_no_reason() -> None:
     row = {"label": "SUPPRESSED", "reason": "DATA_STALE", "severity": None}
-    told, _ = noticed(row, recommendations=schema.RECOMMENDATIONS.make_empty().collect(), every_label=True)
-    assert told["explanation"].to_list() == [None]
+    routed, _ = noticed(row, recommendations=schema.RECOMMENDATIONS.make_empty().collect(), every_label=True)
+    assert routed["explanation"].to_list() == [None]
 
 
 def test_ids_name_the_notice_and_what_is_kept_back_has_its_tick_too() -> None:
-    told, _ = noticed({}, {**SUPPRESSED, "reason": "HYSTERESIS"}, every_label=True)
-    assert told.select("rec_id", "notice_id").rows() == [
+    routed, _ = noticed({}, {**SUPPRESSED, "reason": "HYSTERESIS"}, every_label=True)
+    assert routed.select("rec_id", "notice_id").rows() == [
         ("W1_PICK_TOTAL.OVERFLOW.MOVE_STAFF.1.1", "W1_PICK_TOTAL.OVERFLOW.MOVE_STAFF.1.1"),
         ("W1_PICK_TOTAL.OVERFLOW.MOVE_STAFF.1.1", "W1_PICK_TOTAL.OVERFLOW.MOVE_STAFF.1.1@20260314T1405Z"),
     ]
@@ -235,8 +235,8 @@ ROUTES: Final[dict[str, tuple[list[Row], list[str]]]] = {
 
 @pytest.mark.parametrize(("rows", "channels"), ROUTES.values(), ids=ROUTES)
 def test_the_most_specific_route_wins(rows: list[Row], channels: list[str]) -> None:
-    told, lost = noticed({}, routes=buffers_frames.make_routes(*rows))
-    assert told["channel"].to_list() == channels
+    routed, lost = noticed({}, routes=buffers_frames.make_routes(*rows))
+    assert routed["channel"].to_list() == channels
     assert lost.is_empty()
 
 
@@ -244,8 +244,8 @@ def test_the_most_specific_route_wins(rows: list[Row], channels: list[str]) -> N
     "route", [None, {"warehouse": "W2"}, {"min_severity": "EMERGENCY"}, {"active_to": make_tick(0)}]
 )
 def test_what_no_route_takes_is_a_dead_letter(route: Row | None) -> None:
-    told, lost = noticed({}, routes=buffers_frames.make_routes(*([route] if route else [])))
-    assert told.is_empty()
+    routed, lost = noticed({}, routes=buffers_frames.make_routes(*([route] if route else [])))
+    assert routed.is_empty()
     assert lost.select("notice_id", "warehouse").rows() == [("W1_PICK_TOTAL.OVERFLOW.MOVE_STAFF.1.1", "W1")]
     assert "add a row" in lost["problem"][0]
 
@@ -382,8 +382,8 @@ def test_an_emergency_that_lost_says_to_whom_and_one_that_changed_says_what_is_l
     said = buffers_frames.make_recommendations(
         {"verdict": "EMERGENCY", "resolution": resolution, "winner": "W1_PACK_TOTAL OVERFLOW"}
     )
-    told, _ = noticed({"severity": "EMERGENCY"}, recommendations=said)
-    assert told["winner"].to_list() == [winner]
+    routed, _ = noticed({"severity": "EMERGENCY"}, recommendations=said)
+    assert routed["winner"].to_list() == [winner]
 
 
 def test_one_message_per_warehouse_channel_and_tick() -> None:

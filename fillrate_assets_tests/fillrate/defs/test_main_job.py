@@ -183,8 +183,8 @@ def test_numbers_in_the_ui_have_what_is_in_doubt_of_them_beside_them(ran: MainRu
     }
     for name in ("lost_cases", "fill_rates"):
         for key, shown in ran.read_metadata(name).items():
-            told = str(shown["in_doubt"].value) if "in_doubt" in shown else ""
-            assert ("rejected: " in told) == bool(rejected.get(str(key))), (name, key)
+            in_doubt = str(shown["in_doubt"].value) if "in_doubt" in shown else ""
+            assert ("rejected: " in in_doubt) == bool(rejected.get(str(key))), (name, key)
     held = partitions.make_key(*SMALL.snapshot_gap)
     assert "no instock snapshot for the day" in str(ran.read_metadata("lost_cases")[held]["in_doubt"].value)
 
