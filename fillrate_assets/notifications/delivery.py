@@ -132,7 +132,9 @@ class _Delivery:
         if not due:
             return DeliveryResult()
         with ThreadPoolExecutor(min(len(due), self.schedule.channels), "channel") as pool:
-            done = list(pool.map(lambda messages: self._send_to_channel(messages, ends), due))
+            # Not `map`: when one channel fails, it cancels those that have not begun.
+            channels = [pool.submit(self._send_to_channel, messages, ends) for messages in due]
+        done = [channel.result() for channel in channels]
         total = sum(done, DeliveryResult())
         retries = [each.next_attempt_at for each in done if each.next_attempt_at is not None]
         left = sum(each.left for each in done)

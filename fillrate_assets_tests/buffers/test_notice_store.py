@@ -391,6 +391,16 @@ def test_an_error_of_ours_in_one_channel_leaves_the_others_alone(outbox: NoticeS
     assert deliver(outbox, send, NOW + timedelta(minutes=2)) == DeliveryResult(sent=1)
 
 
+def test_an_error_of_ours_leaves_alone_the_channels_that_wait_for_a_thread(outbox: NoticeStore) -> None:
+    brief = replace(outbox, schedule=replace(outbox.schedule, channels=1))
+    channels = [f"channel {number:02}" for number in range(20)]
+    write_rows(brief, *[{"channel": channel} for channel in channels])
+    send = Sender({channels[0]: [ZeroDivisionError()]})
+    with pytest.raises(ZeroDivisionError):
+        deliver(brief, send)
+    assert [channel for channel, _ in send.attempted] == channels
+
+
 def test_a_store_that_fails_when_a_message_is_marked_is_tried_again(
     outbox: NoticeStore, store: RecordStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
