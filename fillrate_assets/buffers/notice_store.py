@@ -47,7 +47,7 @@ _TYPES: Final[dict[Any, sa.types.TypeEngine[Any]]] = {
     pl.Date: sa.Date(),
     TIMESTAMP: UtcDateTime(),
 }
-_TEXTS: Final = {"explanation", "target_unit", "problem"}
+_TEXTS: Final = {"explanation", "target_unit", "problem", "missing_inputs", "named_units"}
 """Columns without a greatest length."""
 
 _MAX_KEYS: Final = 500

@@ -343,6 +343,16 @@ UNIT_TIMESERIES: Final = TableSchema(
     ),
 )
 
+LIMITED_BY: Final = ("SETTLES", "NO_SURPLUS", "NO_STATIONS", "NO_UPSTREAM", "NO_ROOM", "IN_FORCE")
+"""Why a number is not there, or why the usual action gave way to the next one: it settles by itself, no pool can spare
+anyone, no station is free, no pool is known to fill it, no sibling has room, the measure in force stays as it is."""
+
+_REASONED: Final = (
+    _make_text("missing_inputs", "Inputs of the quantity that are not known, comma separated; with the feed of each"),
+    Column("limited_by", pl.String, "Why the usual action has no number, if so", nullable=True, codes=LIMITED_BY),
+    _make_text("named_units", "Units within it that have the problem themselves, worst first, comma separated"),
+)
+
 _RECOMMENDED: Final = (
     *_TICK,
     _UNIT_ID,
@@ -359,8 +369,12 @@ _RECOMMENDED: Final = (
     _make_text("target_unit", "Where it goes: a pool, or the siblings with their shares"),
     Column("recipients", RECIPIENTS, "Of REBALANCE, the siblings with their shares", nullable=True),
     _make_moment("until_ts", "Until when"),
-    _make_number("minutes_left", "Until overflow or starvation, the lesser"),
+    _make_number(
+        "minutes_left", "Until it overflows or starves, its own direction; 0: it does; empty: not within an hour"
+    ),
     _make_number("surplus", "Associates that the donor can give", "associates"),
+    _make_number("throttle_to", "What may come in for it to settle at its target", "packages/hour"),
+    *_REASONED,
     Column("explanation", pl.String, "Why, in words with numbers"),
     Column("evidence", EVIDENCE, "Inputs, thresholds and margins of the rule"),
     _POLICY,
@@ -432,9 +446,12 @@ _NOTICE: Final = (
     _make_text("source_unit", "Where it is taken from"),
     _make_text("target_unit", "Where it goes"),
     _make_moment("until_ts", "Until when"),
-    _make_number("minutes_left", "Until overflow or starvation, the lesser"),
+    _make_number(
+        "minutes_left", "Until it overflows or starves, its own direction; 0: it does; empty: not within an hour"
+    ),
     _make_text("explanation", "Why, in words with numbers"),
     _make_text("winner", "unit_id and direction of the row that its own action gave way to"),
+    *_REASONED,
     _POLICY,
 )
 NOTICES: Final = TableSchema(

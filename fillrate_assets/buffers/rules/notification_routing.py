@@ -16,7 +16,13 @@ from fillrate_assets.buffers import schema
 from fillrate_assets.buffers.rules.alert_suppression import EPISODE, UNIT, derive_episode_key
 from fillrate_assets.buffers.rules.policy import Policy
 
-_AMOUNTS: Final = ("quantity", "quantity_unit", "source_unit", "target_unit", "until_ts")
+_AMOUNTS: Final = (
+    *("quantity", "quantity_unit", "source_unit", "target_unit", "until_ts"),
+    *("missing_inputs", "limited_by"),
+)
+_OF_NOW: Final = ("minutes_left", "winner", "named_units")
+"""What the tick that recommends the action of a row says of the unit."""
+
 _SCOPE: Final = ("warehouse", "pool", "unit_type")
 _SEVERITY: Final = pl.Enum(schema.SEVERITIES)
 _NO_ROUTE: Final = "No active row of alert_route takes it: add a row for *, *, * that takes its severity"
@@ -59,7 +65,7 @@ def route_notices(
     rows = due.join(_select_recommended(recommendations), on=[*UNIT, "snapshot_ts"], how="left").with_columns(
         # What another action needs says nothing of this one; of a throttle it is known for as long as it is in force.
         *(pl.when(pl.col("recommended_action") == pl.col("action")).then(name).alias(name) for name in _AMOUNTS),
-        *(pl.when("own").then(name).alias(name) for name in ("minutes_left", "winner")),
+        *(pl.when("own").then(name).alias(name) for name in _OF_NOW),
     )
     ends = (pl.col("label") == "CLEARED") & (pl.col("seq") > 0)
     ended = rows.filter(ends).join(sent.select(*EPISODE, "channel").unique(), on=EPISODE, how="inner")
@@ -119,7 +125,9 @@ def _select_recommended(recommendations: pl.DataFrame) -> pl.DataFrame:
     lost = pl.col("resolution").is_in(["OVERRIDDEN", "CAUSED_BY_ACTION"])
     winner = pl.when(lost).then("winner").alias("winner")
     action = pl.col("action").alias("recommended_action")
-    return recommendations.select(*UNIT, "snapshot_ts", action, *_AMOUNTS, "minutes_left", "explanation", winner)
+    return recommendations.select(
+        *UNIT, "snapshot_ts", action, *_AMOUNTS, "minutes_left", "named_units", "explanation", winner
+    )
 
 
 def _join_channels(rows: pl.DataFrame, routes: pl.DataFrame, now: datetime) -> pl.DataFrame:
