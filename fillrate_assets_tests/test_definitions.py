@@ -95,7 +95,7 @@ CHECKS = {
     "lost_cases.contract": True,
     "lost_cases.flag_conflicts": False,
     "lost_cases.phantom_stock": False,
-    "lost_cases.snapshot_coverage": False,
+    "lost_cases.held_days": False,
     "platform_health.complete_by_deadline": False,
     "platform_health.fresh_sources": False,
     "platform_health.no_day_left_behind": False,
@@ -199,9 +199,10 @@ def test_the_health_checks_run_once_a_day_and_are_no_part_of_the_main_job(defs: 
     schedule, *of_buffers = [each for each in defs.schedules or [] if isinstance(each, dg.ScheduleDefinition)]
     assert [(each.name, each.cron_schedule, each.default_status.value) for each in of_buffers] == [
         ("buffer_ticks", "*/5 * * * *", "STOPPED"),
-        ("buffer_heartbeat_schedule", "*/15 * * * *", "STOPPED"),
+        ("buffer_heartbeat", "*/15 * * * *", "STOPPED"),
     ]
-    assert (schedule.job_name, schedule.cron_schedule, schedule.execution_timezone) == (
+    assert (schedule.name, schedule.job_name, schedule.cron_schedule, schedule.execution_timezone) == (
+        "health_checks",
         "health_checks",
         "30 14 * * *",
         "UTC",

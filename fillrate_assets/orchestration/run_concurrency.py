@@ -71,7 +71,7 @@ def _acquire(context: dg.AssetExecutionContext, store: DcLockStore, dcs: Sequenc
     """Acquire the locks of a run's DCs, unless another run that has not ended holds one of them.
 
     Raises:
-        _NotItsTurn: another run holds one of them.
+        _DcLocked: another run holds one of them.
         PermanentFailure: Dagster says that this run has ended.
 
     """

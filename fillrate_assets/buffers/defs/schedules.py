@@ -59,6 +59,7 @@ def build(job_name: str) -> list[dg.ScheduleDefinition]:
         default_status=stopped,
     )(buffer_ticks)
     watch = dg.ScheduleDefinition(
+        name=checks.JOB,
         job_name=checks.JOB,
         cron_schedule=f"*/{LATE // timedelta(minutes=1)} * * * *",
         execution_timezone="UTC",

@@ -79,17 +79,19 @@ def reject_rate(
 
 @dg.asset_check(asset=lost_cases)
 @translate_failures()
-def snapshot_coverage(
+def held_days(
     context: dg.AssetCheckExecutionContext,
     settings: dg.ResourceParam[Settings],
     record_store: dg.ResourceParam[RecordStore],
     lake: dg.ResourceParam[Lake],
 ) -> dg.AssetCheckResult:
-    """Every day with orders has a usable instock snapshot; a day without one is held, and its last records remain."""
+    """Require that the quality gate holds no day: for want of a snapshot, for rejects, credits or contradictions."""
     lines, days = (_read_stored(context, lake, table) for table in (schema.CLASSIFIED_LINES, schema.ITEM_DAYS))
     held = find_gated_days(settings, record_store, partitions.list_days(context), lines, days)
     return make_check_result(
-        context, held, "re-deliver the snapshot (or correct the orders), then materialize the day again"
+        context,
+        held,
+        "re-deliver the snapshot (or correct the rows it names), then materialize the day again",
     )
 
 
@@ -183,7 +185,7 @@ CHECKS: Final = (
     make_contract_check(lost_cases, schema.LOST_CASES),
     make_contract_check(fill_rates, schema.FILL_RATES),
     reject_rate,
-    snapshot_coverage,
+    held_days,
     phantom_stock,
     flag_conflicts,
     baseline_coverage,

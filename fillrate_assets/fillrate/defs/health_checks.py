@@ -109,6 +109,7 @@ def select_checks() -> dg.AssetSelection:
 def build_schedule(settings: Settings) -> dg.ScheduleDefinition:
     """Run the checks once a day."""
     return dg.ScheduleDefinition(
+        name=JOB,
         job_name=JOB,
         cron_schedule=settings.health.checks_cron,
         execution_timezone="UTC",

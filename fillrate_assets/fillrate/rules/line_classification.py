@@ -142,6 +142,7 @@ def _judge_lines(lines: pl.LazyFrame) -> pl.LazyFrame:
         .when(~status.is_in(list(STATUSES)))
         .then(pl.format("unknown status {}", status))
     )
+    # A new reason must also make `_is_plain_line` false: plain lines, which are almost all, never come here.
     excluded = (
         pl.when((status == "CANCELLED") & by_customer)
         .then(pl.lit("cancelled by the customer"))

@@ -33,7 +33,8 @@ class ChangeWindow:
     due_to: date
 
 
-LINE_KEY: Final = ("dc", "order_id", "line_no")
+ORDER_LINE_KEY: Final = ("dc", "order_id", "line_no")
+"""What identifies a line of an order, with all its schedule lines; `rules.row_versions.LINE_KEY` has these as well."""
 
 
 def select_versions(lines: sa.Table, dc: str, first: date, last: date) -> sa.Select[Any]:
@@ -80,7 +81,7 @@ def _match_identity(one: sa.FromClause, other: sa.FromClause) -> list[sa.ColumnE
         # Not `IS NOT DISTINCT FROM`, which servers lack.
         return sa.or_(compare(name), one.c[name].is_(None) & other.c[name].is_(None))
 
-    conditions = [compare(name) for name in LINE_KEY]
+    conditions = [compare(name) for name in ORDER_LINE_KEY]
     conditions += [match(name) for name in ("schedule_line", "shipment_id") if name in one.c]
     if "shipped_at" in one.c:
         named = one.c["shipment_id"].is_not(None) if "shipment_id" in one.c else sa.false()
@@ -118,7 +119,7 @@ def add_line_indexes(lines: sa.Table) -> None:
     """Index a table of lines by what is read from it: a day, a change, the versions of a line."""
     sa.Index(f"{lines.name}_by_day", lines.c.dc, lines.c.ship_date, lines.c.processed_at)
     sa.Index(f"{lines.name}_by_change", lines.c.processed_at, lines.c.dc, lines.c.ship_date)
-    key = [lines.c[name] for name in LINE_KEY]
+    key = [lines.c[name] for name in ORDER_LINE_KEY]
     sa.Index(f"{lines.name}_by_key", *key, lines.c.processed_at, lines.c.source_seq, lines.c.ship_date)
 
 

@@ -122,7 +122,7 @@ def test_a_day_without_a_snapshot_is_named(checked: Checked) -> None:
     checked.store(schema.CLASSIFIED_LINES, _make_lines(*[{"ship_date": day} for day in DAYS]))
     rows = [{"ship_date": day, "instock": None if day == DAYS[1] else "Y"} for day in DAYS]
     checked.store(schema.ITEM_DAYS, _make_item_days(*rows))
-    verdict, by_day = checked("lost_cases.snapshot_coverage")
+    verdict, by_day = checked("lost_cases.held_days")
     assert (verdict.passed, verdict.severity, verdict.blocking) == (False, ERROR, False)
     assert str(verdict.description).startswith(f"DC01 {DAYS[1]}: no instock snapshot for the day: re-deliver")
     assert _list_by_day(by_day) == [True, False, True]

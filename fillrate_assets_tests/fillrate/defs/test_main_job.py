@@ -163,7 +163,7 @@ def test_each_partition_shows_its_own_rows(ran: MainRun) -> None:
 
 
 def test_a_day_without_a_snapshot_is_held_by_name_and_the_others_are_published(ran: MainRun) -> None:
-    check = _list_evaluations(ran.result)["lost_cases.snapshot_coverage"]
+    check = _list_evaluations(ran.result)["lost_cases.held_days"]
     assert (check.passed, check.severity) == (False, dg.AssetCheckSeverity.ERROR)
     assert str(check.description).startswith(f"{HELD_DC} {HELD_DAY}: no instock snapshot for the day: re-deliver")
     assert ran.home.store.read_records(HELD_DC, HELD_DAY).is_empty()
@@ -199,13 +199,13 @@ def test_every_other_check_of_good_data_passes_or_only_warns(ran: MainRun) -> No
         "lost_cases.baseline_coverage",
         "lost_cases.contract",
         "lost_cases.flag_conflicts",
+        "lost_cases.held_days",
         "lost_cases.phantom_stock",
-        "lost_cases.snapshot_coverage",
         "published_records.reconciliation",
         "rolling_averages.contract",
     ]
     errors = [name for name, each in checks.items() if not each.passed and each.severity == dg.AssetCheckSeverity.ERROR]
-    assert errors == ["lost_cases.snapshot_coverage"]
+    assert errors == ["lost_cases.held_days"]
 
 
 def test_people_are_notified_of_a_held_day_once(network_home: Home, instance: dg.DagsterInstance) -> None:
@@ -300,7 +300,7 @@ def test_a_held_day_keeps_its_last_good_records(two_days: Home, instance: dg.Dag
         day=day,
     )
     result = two_days.run(instance, "DC01", day)
-    check = _list_evaluations(result)["lost_cases.snapshot_coverage"]
+    check = _list_evaluations(result)["lost_cases.held_days"]
     assert (check.passed, check.severity) == (False, dg.AssetCheckSeverity.ERROR)
     assert {name for name, rows in two_days.read_stored().items() if rows != good[name]} == {"ledger", "outbox"}
     assert two_days.store.read_ledger()["state"].to_list() == ["HELD", "PUBLISHED"]

@@ -10,6 +10,7 @@ from datetime import date, timedelta
 from typing import Any, Final
 
 import polars as pl
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
@@ -71,6 +72,20 @@ ORDERS: Final = _merge_fields(
     line_type=st.sampled_from(["NORMAL", "NORMAL", None, "SUBSTITUTE", "BACKORDER", "CREDIT"]),
     substitute_for_line=st.sampled_from([1, 2, None]),
     source_seq=st.integers(1, 3),
+)
+PLAIN_ORDERS: Final = _merge_fields(
+    customer=st.sampled_from(["C1", " ", None]),
+    item=st.sampled_from(["A", "B"]),
+    ordered_qty=st.integers(0, 30),
+    uom=st.sampled_from(["CS", "CASE", None]),
+    pack_size=st.sampled_from([0, 12, None]),
+    status=st.sampled_from(["OPEN", "SHIPPED", None]),
+    cancel_reason=st.sampled_from(["CUSTOMER", "NO_STOCK", None]),
+    line_type=st.sampled_from(["NORMAL", None]),
+    substitute_for_line=st.sampled_from([1, None]),
+    requested_date=st.sampled_from([None, DAYS[0], DAYS[3]]),
+    schedule_line=st.sampled_from([None, 1]),
+    source_seq=st.just(1),
 )
 SHIPMENTS: Final = _merge_fields(
     shipped_qty=st.integers(-1, 40),
@@ -175,6 +190,17 @@ def test_no_order_line_is_silently_dropped(network: Network) -> None:
     assert current.select(row_versions.LINE_KEY).n_unique() == ours.select(row_versions.LINE_KEY).n_unique()
     apart = current.filter(pl.col("reason").ne_missing(row_versions.CONTRADICTS))
     assert not apart.select(row_versions.LINE_KEY).is_duplicated().any()
+
+
+@MODERATE
+@given(NETWORKS, st.lists(PLAIN_ORDERS, min_size=1, max_size=40))
+def test_plain_lines_come_out_as_if_they_were_judged(network: Network, plain: list[Row]) -> None:
+    lines = Network((*network.orders, *plain), network.shipments, network.snapshots)
+    names = schema.CLASSIFIED_LINES.names
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(line_classification, "_is_plain_line", lambda: pl.lit(value=False))
+        judged = classify(lines)
+    assert_frame_equal(classify(lines).sort(names), judged.sort(names))
 
 
 @MODERATE
