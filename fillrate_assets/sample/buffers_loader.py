@@ -23,7 +23,7 @@ from fillrate_assets.sample.embedded import refuse_places
 from fillrate_assets.sample.floor import detection
 from fillrate_assets.sample.floor.onsets import compute_unit_fills
 from fillrate_assets.sample.floor.scenarios import Scenario, World, simulate
-from fillrate_assets.sample.floor.schema import FEED_KINDS, FLOOR_KINDS
+from fillrate_assets.sample.floor.schema import FLOOR_KINDS, PASSING_KINDS, Kind
 from fillrate_assets.settings import Settings
 from fillrate_assets.storage import sql
 from fillrate_assets.storage.database import Database
@@ -50,9 +50,9 @@ class Floors:
         scenario = Scenario(
             "demo",
             self.seed,
-            FLOOR_KINDS,
+            tuple(kind for kind in FLOOR_KINDS if kind is not Kind.LONG_JAM),
             per_day=4,
-            feed_kinds=FEED_KINDS,
+            feed_kinds=PASSING_KINDS,
             warehouses=self.warehouses,
             days=1,
             first=FIRST,

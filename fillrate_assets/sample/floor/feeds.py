@@ -12,6 +12,7 @@ from typing import Final
 
 import numpy as np
 import polars as pl
+import polars.selectors as cs
 
 from fillrate_assets.buffers import schema
 from fillrate_assets.buffers.rules.tick import Feeds
@@ -77,9 +78,16 @@ class _Floor:
     events: tuple[Event, ...]
     reception: Reception
 
-    def select_events(self, kind: Kind, target: str | None = None) -> list[Event]:
-        """Return its events of a kind, and of a target if one is given."""
-        return [event for event in self.events if event.kind is kind and target in {None, event.target}]
+    def select_events(self, *kinds: Kind, target: str | None = None) -> list[Event]:
+        """Return its events of these kinds, and of a target if one is given."""
+        return [event for event in self.events if event.kind in kinds and target in {None, event.target}]
+
+    def find_columns(self, target: str) -> slice:
+        """Find the columns of a path in the arrays; of all paths without a target."""
+        if not target:
+            return slice(None)
+        column = self.layout.paths.index(target)
+        return slice(column, column + 1)
 
     def to_times(self, column: str) -> pl.Expr:
         """Convert a column of seconds since the start to times."""
@@ -107,9 +115,14 @@ def _report_levels(floor: _Floor, rng: np.random.Generator) -> pl.DataFrame:
     layout, reception = floor.layout, floor.reception
     shape = floor.record.level.shape
     read = np.maximum(0, np.rint(floor.record.level + rng.standard_normal(shape) * reception.noise * layout.capacity))
+    for event in floor.select_events(Kind.DRIFTING_SENSOR):
+        during, where = slice(event.start, event.end), floor.find_columns(event.target)
+        hours = np.arange(len(read[during]))[:, None] / 60
+        drifted = np.rint(read[during, where] + event.strength * hours * layout.capacity[where])
+        read[during, where] = np.clip(drifted, 0, layout.capacity[where])
     for event in floor.select_events(Kind.STUCK_SENSOR):
-        stuck = layout.paths.index(event.target)
-        read[event.start : event.end, stuck] = read[event.start, stuck]
+        where = floor.find_columns(event.target)
+        read[event.start : event.end, where] = read[event.start, where]
     chance = rng.random(shape)
     wrong = np.select(
         [chance < reception.negative, chance < reception.negative + reception.too_high],
@@ -157,6 +170,10 @@ def _report_people(floor: _Floor) -> pl.DataFrame:
     begins, ends = np.array([(-1, -1), *BREAKS]).T
     coming = np.searchsorted(ends[1:], since, side="right") + 1
     coming = np.where(on & (coming < len(ends)), coming, 0)
+    headcount = floor.record.headcount[minutes]
+    for event in floor.select_events(Kind.LATE_RETURN):
+        away, index = (minutes >= event.start) & (minutes < event.end), POOLS.index(event.target)
+        headcount[away, index] = np.floor(headcount[away, index] * event.strength)
     rows = pl.DataFrame(
         {
             "event": minutes * 60,
@@ -171,7 +188,7 @@ def _report_people(floor: _Floor) -> pl.DataFrame:
     return pl.concat(
         rows.with_columns(
             pool=pl.lit(pool),
-            headcount=pl.Series(floor.record.headcount[minutes, index]),
+            headcount=pl.Series(headcount[:, index]),
             headcount_planned=pl.Series(np.where(on, layout.headcount[pool], 0)),
             units_per_hour=pl.lit(layout.units_per_hour[pool]).round(1),
         )
@@ -226,14 +243,19 @@ def _receive(
     leaves = rows["sent"].to_numpy()
     arrives = leaves + rng.integers(*LAG_SECONDS[feed], rows.height)
     arrives += np.where(rng.random(rows.height) < reception.late, rng.integers(*LATE_SECONDS, rows.height), 0)
-    for event in floor.select_events(Kind.FEED_STALL, feed):
+    for event in floor.select_events(Kind.FEED_STALL, target=feed):
         stalled = (leaves >= event.start * 60) & (leaves < event.end * 60)
         arrives = np.where(stalled, np.maximum(arrives, event.end * 60 + rng.integers(0, 60, rows.height)), arrives)
     received = rng.random(rows.height) >= reception.lost
-    for event in floor.select_events(Kind.FEED_OUTAGE, feed):
+    for event in floor.select_events(Kind.FEED_OUTAGE, Kind.FEED_STOP, target=feed):
         received &= (leaves < event.start * 60) | (leaves >= event.end * 60)
+    ahead = np.zeros(rows.height, np.int64)
+    for event in floor.select_events(Kind.CLOCK_SKEW, target=feed):
+        ahead[(leaves >= event.start * 60) & (leaves < event.end * 60)] += round(event.strength * 3600)
     twice = received & (rng.random(rows.height) < reception.twice)
-    numbered = rows.with_columns(src_seq=pl.int_range(1, rows.height + 1), ingest=pl.Series(arrives))
+    numbered = rows.with_columns(
+        src_seq=pl.int_range(1, rows.height + 1), ingest=pl.Series(arrives), ahead=pl.Series(ahead)
+    ).with_columns(pl.col("event") + pl.col("ahead"), cs.datetime() + pl.duration(seconds="ahead"))
     again = numbered.filter(pl.Series(twice))
     again = again.with_columns(pl.col("ingest") + pl.Series(rng.integers(*_TWICE_SECONDS, again.height)))
     arrived = pl.concat([numbered.filter(pl.Series(received)), again]).sort("ingest", "src_seq", maintain_order=True)

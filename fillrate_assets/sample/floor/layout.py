@@ -180,13 +180,17 @@ def draw_roster(layout: Layout, start: datetime, minutes: int) -> Roster:
     return Roster(begins, shift, since, (shift >= 0) & ~resting)
 
 
-def build_master_data(numbers: Sequence[int], paths: pl.DataFrame, hours: pl.DataFrame) -> MasterData:
+def build_master_data(
+    numbers: Sequence[int], paths: pl.DataFrame, hours: pl.DataFrame, *, totals: pl.DataFrame | None = None
+) -> MasterData:
     """Build the master data of numbered warehouses.
 
     Args:
         numbers: of the warehouses; a DC may have several of them.
-        paths: warehouse, pool, path; each is a unit, and all paths of a pool are its TOTAL.
+        paths: warehouse, pool, path; each is a unit.
         hours: warehouse, hour; when its shifts begin, at its own time.
+        totals: warehouse, pool, path; what each TOTAL is made of, which may be paths of another pool. By default all
+            paths of a pool are its TOTAL.
 
     """
     places = [(number - 1) % len(SITES) for number in numbers]
@@ -197,7 +201,8 @@ def build_master_data(numbers: Sequence[int], paths: pl.DataFrame, hours: pl.Dat
         "time_zone": [SITES[place].time_zone for place in places],
         "active": True,
     }
-    units = pl.concat([paths.with_columns(unit="path"), paths.with_columns(unit=pl.lit(TOTAL))])
+    wholes = paths if totals is None else totals
+    units = pl.concat([paths.with_columns(unit="path"), wholes.with_columns(unit=pl.lit(TOTAL))])
     members = units.join(pl.DataFrame({"role": schema.ROLES}), how="cross").with_columns(
         unit_id=pl.concat_str("warehouse", "pool", "unit", separator="_"),
         weight=1.0,

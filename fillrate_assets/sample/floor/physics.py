@@ -271,7 +271,7 @@ class _Floor:
         for pool, count in self._layout.headcount.items():
             # Whole people: what works is what the feed can say.
             self._staff[pool] = round(count * multiply((Kind.STAFFING_GAP,), pool)) / count
-        self._running = np.array([multiply((Kind.JAM,), path) for path in self._layout.paths])
+        self._running = np.array([multiply((Kind.JAM, Kind.LONG_JAM), path) for path in self._layout.paths])
         closed = [event.target for event in self._happening if event.kind is Kind.CLOSED_LANE]
         self._open = ~np.isin(self._layout.paths, closed)
 

@@ -22,6 +22,8 @@ class Kind(StrEnum):
     """Fewer associates of a pool are at work than planned."""
     JAM = "JAM"
     """A path's stations stop, or most of them."""
+    LONG_JAM = "LONG_JAM"
+    """A jam that lasts for more than half an hour."""
     CLOSED_LANE = "CLOSED_LANE"
     """Nothing more is sent to a path; what is on it still leaves."""
     FEED_OUTAGE = "FEED_OUTAGE"
@@ -31,11 +33,23 @@ class Kind(StrEnum):
     DROPOUT = "DROPOUT"
     """The sensor of a path sends nothing."""
     STUCK_SENSOR = "STUCK_SENSOR"
-    """The sensor of a path repeats what it read last."""
+    """The sensor of a path repeats what it read last, to the digit; without a target, every sensor does."""
+    DRIFTING_SENSOR = "DRIFTING_SENSOR"
+    """The sensor of a path reads more and more beside the truth; without a target, every sensor does."""
+    FEED_STOP = "FEED_STOP"
+    """Feeds of a warehouse stop for hours, one after the other."""
+    CLOCK_SKEW = "CLOCK_SKEW"
+    """A feed dates its rows by a clock that is hours wrong."""
+    LATE_RETURN = "LATE_RETURN"
+    """People of a pool are back from their break, and the feed does not show them yet."""
 
 
-FLOOR_KINDS: Final = (Kind.SURGE, Kind.DRY_SPELL, Kind.STAFFING_GAP, Kind.JAM, Kind.CLOSED_LANE)
-FEED_KINDS: Final = (Kind.FEED_OUTAGE, Kind.FEED_STALL, Kind.DROPOUT, Kind.STUCK_SENSOR)
+FLOOR_KINDS: Final = (Kind.SURGE, Kind.DRY_SPELL, Kind.STAFFING_GAP, Kind.JAM, Kind.CLOSED_LANE, Kind.LONG_JAM)
+PASSING_KINDS: Final = (Kind.FEED_OUTAGE, Kind.FEED_STALL, Kind.DROPOUT, Kind.STUCK_SENSOR)
+"""What feeds suffer often, and get over."""
+LASTING_KINDS: Final = (Kind.DRIFTING_SENSOR, Kind.FEED_STOP, Kind.CLOCK_SKEW, Kind.LATE_RETURN)
+"""What stays until somebody mends it, or is wrong without looking so."""
+FEED_KINDS: Final = (*PASSING_KINDS, *LASTING_KINDS)
 UNKNOWN_CAUSE: Final = "NONE"
 """Cause of an onset that no event explains."""
 
@@ -68,7 +82,12 @@ EVENTS: Final = TableSchema(
         Column("target", pl.String, f"Path, pool, or feed ({', '.join(FEEDS)}); empty: the whole floor"),
         Column("started_ts", TIMESTAMP, "When it began", "UTC"),
         Column("ended_ts", TIMESTAMP, "When it was over", "UTC"),
-        Column("strength", pl.Float64, "Share of the release, the people or the stations that is left; above 1: more"),
+        Column(
+            "strength",
+            pl.Float64,
+            "Share of the release, the people or the stations that is left, above 1: more; of a clock, hours that it "
+            "is ahead; of a drift, share of the capacity an hour",
+        ),
     ),
 )
 ONSETS: Final = TableSchema(
