@@ -117,13 +117,17 @@ class Floors:
         """Match the onsets within the ticks that are run with when each was notified in time; empty: never."""
         first, last = self.ticks[0], self.ticks[-1]
         begun = self.world.truth.onsets.filter(pl.col("onset_ts").is_between(first, last - detection.AFTER))
-        return detection.match_onsets(detection.select_notified(alerts), begun)
+        return detection.match_onsets(detection.select_notified(alerts), begun, self._related)
 
     def judge_episodes(self, alerts: pl.DataFrame) -> pl.DataFrame:
         """Judge every episode that was notified: RIGHT, BRIEF or FALSE."""
         truth = self.world.truth
         fills = compute_unit_fills(truth.latent, self.masters.unit_members)
-        return detection.judge_episodes(detection.select_notified(alerts), truth.onsets, fills)
+        return detection.judge_episodes(detection.select_notified(alerts), truth.onsets, fills, self._related)
+
+    @cached_property
+    def _related(self) -> pl.DataFrame:
+        return detection.relate_units(self.masters.unit_members)
 
     def simulate_answers(self, alerts: pl.DataFrame) -> pl.DataFrame:
         """Simulate what a floor that knows everything would answer: to first notices, and of what was missed.

@@ -1,12 +1,14 @@
 """Detection against the truth: was what was notified there, and was what was there notified in time?
 
-An alert counts from 30 minutes before an onset to 5 minutes after it. Recall is per onset: was it notified in
-that time, by its unit or by the TOTAL of its pool, to which the rules hand what its paths cannot settle? Precision is
-per episode that was notified, and of all times at which it was: an episode is
+An alert counts from 30 minutes before an onset to 5 minutes after it. Recall is per onset, and there are three of them:
+notified by its own unit; by its own unit or by name in the notice of a TOTAL that its paths belong to; by its own unit
+or such a TOTAL at all, to which the rules hand what its paths cannot settle. Units of equal paths are one buffer, with
+one onset, and each speaks for the others. Precision is per problem that was notified, and of all times at which it was:
+a problem is
 
 - RIGHT if a notice of it falls between 30 minutes before an onset and 5 minutes after its end: a visit would have found
-  trouble, or foreseen it. The onset may be of the unit, of the TOTAL of its pool, or, where a TOTAL was notified, of
-  one of its paths.
+  trouble, or foreseen it. The onset may be of the unit, of a TOTAL that its paths belong to, or, where a TOTAL was
+  notified, of one of its paths.
 - BRIEF if no such onset is there, but the unit did cross the bound of an onset, for too few minutes to be one, between
   5 minutes before a notice and 30 after it.
 - FALSE otherwise.
@@ -14,10 +16,14 @@ per episode that was notified, and of all times at which it was: an episode is
 Precision is RIGHT of RIGHT and FALSE. What is BRIEF was there, and a look would have shown it; but it is not an onset
 to find, so it counts neither way, as objects too small to be labelled do in benchmarks of images ("difficult" in
 Everingham et al., The PASCAL Visual Object Classes Challenge, IJCV 88, 2010). The strict precision takes it for wrong.
+
+A problem is what is open of one unit in one direction without a gap, whatever actions were recommended in turn.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -27,41 +33,58 @@ from fillrate_assets.buffers import schema
 from fillrate_assets.buffers.rules import scorecard, tick
 from fillrate_assets.buffers.rules.alert_suppression import UNIT, derive_episode_key
 from fillrate_assets.buffers.rules.policy import TICK_MINUTES, Policy, Promotion
-from fillrate_assets.buffers.rules.tick import TICK, Feeds, InMemoryTickStore
+from fillrate_assets.buffers.rules.tick import TICK, Feeds, InMemoryTickStore, MasterData
 from fillrate_assets.sample.floor.layout import TOTAL
 from fillrate_assets.sample.floor.onsets import EMPTY, FULL
-from fillrate_assets.sample.floor.scenarios import World
 
 BEFORE: Final = timedelta(minutes=Promotion().before_minutes)
 AFTER: Final = timedelta(minutes=Promotion().after_minutes)
 _FOREVER: Final = timedelta(days=1000)
-_NOTIFYING: Final = ("unit_id", "unit_type", "direction", "episode", "notified_ts")
+_NOTIFYING: Final = ("unit_id", "unit_type", "direction", "episode", "notified_ts", "text")
 
 
-def run_ticks(world: World, *, since: datetime, until: datetime, policy: Policy) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Run every tick of a world, one after the other, as production would run them.
+@dataclass(frozen=True)
+class Made:
+    """What ticks made, as `buffers.schema` has it."""
+
+    alerts: pl.DataFrame
+    recommendations: pl.DataFrame
+    """Of what an episode is open of."""
+    units: pl.DataFrame
+    """UNIT_TIMESERIES."""
+
+    def restrict_to(self, warehouses: Collection[str]) -> Made:
+        """Return the same of some of the warehouses."""
+        parts = {field.name: getattr(self, field.name) for field in fields(self)}
+        return Made(**{name: rows.filter(pl.col("warehouse").is_in(warehouses)) for name, rows in parts.items()})
+
+
+def run_ticks(feeds: Feeds, masters: MasterData, *, since: datetime, until: datetime, policy: Policy) -> Made:
+    """Run every tick of a world, one after the other, as production would run them: the truth is not even passed.
 
     Args:
-        world: its feeds and masters; the truth is not looked at.
+        feeds: all that they ever show.
+        masters: of the warehouses to look at.
         since: the first tick.
         until: the last one.
         policy: thresholds and windows.
 
-    Returns:
-        `buffers.schema` ALERTS and UNIT_TIMESERIES of all ticks.
-
     """
-    feeds = {name: feed.sort("event_ts") for name, feed in world.feeds.by_name.items() if feed is not None}
-    made: dict[str, list[pl.DataFrame]] = {frame.name: [] for frame in (schema.ALERTS, schema.UNIT_TIMESERIES)}
+    sorted_feeds = {name: feed.sort("event_ts") for name, feed in feeds.by_name.items() if feed is not None}
+    made: dict[str, list[pl.DataFrame]] = {}
     store, at = InMemoryTickStore(), since
     while at <= until:
-        tick.run_tick(_find_reached(feeds, at, policy), world.masters, store, snapshot_ts=at, policy=policy)
-        for frame in (schema.ALERTS, schema.UNIT_TIMESERIES):
-            made[frame.name].append(store.read(frame, at, at).collect())
+        tick.run_tick(_find_reached(sorted_feeds, at, policy), masters, store, snapshot_ts=at, policy=policy)
+        alerts, verdicts, units = (
+            store.read(frame, at, at).collect()
+            for frame in (schema.ALERTS, schema.RECOMMENDATIONS, schema.UNIT_TIMESERIES)
+        )
+        open_now = verdicts.join(alerts.select(UNIT).unique(), on=UNIT, how="semi")
+        for name, rows in (("alerts", alerts), ("recommendations", open_now), ("units", units)):
+            made.setdefault(name, []).append(rows)
         at += TICK
         store.forget(at - timedelta(minutes=2 * policy.suppression.history_minutes))
-    alerts, units = (pl.concat(rows) for rows in made.values())
-    return alerts, units
+    return Made(**{name: pl.concat(rows) for name, rows in made.items()})
 
 
 def _find_reached(feeds: dict[str, pl.DataFrame], at: datetime, policy: Policy) -> Feeds:
@@ -80,15 +103,45 @@ def _find_reached(feeds: dict[str, pl.DataFrame], at: datetime, policy: Policy) 
 # --- what is notified
 
 
-def select_notified(alerts: pl.DataFrame) -> pl.DataFrame:
-    """Select what production notifies: unit_id, unit_type, direction, episode, notified_ts; a row for every time.
+def select_notified(
+    alerts: pl.DataFrame, recommendations: pl.DataFrame | None = None, *, least: str = "ACT"
+) -> pl.DataFrame:
+    """Select what is notified: unit_id, unit_type, direction, episode, notified_ts, text; a row for every time.
 
     Args:
         alerts: `buffers.schema.ALERTS`.
+        recommendations: `buffers.schema.RECOMMENDATIONS` of the same ticks; without them there is no text.
+        least: ACT is what production sends; WARN is what development shows.
 
     """
-    rows = scorecard.select_actionable(alerts).with_columns(derive_episode_key().alias("episode"))
-    return rows.rename({"snapshot_ts": "notified_ts"}).select(_NOTIFYING)
+    shown = alerts.filter(pl.col("label").is_in(["NEW", "ONGOING"]), pl.col("direction") != "DATA")
+    rows = scorecard.select_actionable(alerts) if least == "ACT" else shown
+    known = schema.RECOMMENDATIONS.make_empty().collect() if recommendations is None else recommendations
+    said = known.select(*UNIT, "snapshot_ts", pl.col("explanation").alias("text"))
+    return (
+        rows.with_columns(derive_episode_key().alias("episode"))
+        .join(said, on=[*UNIT, "snapshot_ts"], how="left")
+        .rename({"snapshot_ts": "notified_ts"})
+        .select(_NOTIFYING)
+    )
+
+
+def merge_actions(notified: pl.DataFrame, alerts: pl.DataFrame) -> pl.DataFrame:
+    """Return the same with one episode for each problem: what is open of a unit and direction, whatever the action.
+
+    Args:
+        notified: as of `select_notified`.
+        alerts: `buffers.schema.ALERTS` that it was selected from.
+
+    """
+    opened = alerts.filter(pl.col("is_open"), pl.col("seq") > 0).select(*UNIT, "snapshot_ts").unique()
+    begins = (pl.col("snapshot_ts").diff() > TICK).fill_null(value=True).cum_sum().over(UNIT)
+    problems = opened.sort(*UNIT, "snapshot_ts").select(
+        *UNIT, pl.concat_str(*UNIT, begins, separator=".").alias("problem"), notified_ts="snapshot_ts"
+    )
+    return (
+        notified.join(problems, on=[*UNIT, "notified_ts"], how="left").with_columns(episode="problem").drop("problem")
+    )
 
 
 def detect_by_level(levels: pl.DataFrame, full: float, empty: float) -> pl.DataFrame:
@@ -111,7 +164,9 @@ def detect_by_level(levels: pl.DataFrame, full: float, empty: float) -> pl.DataF
     begins = (pl.col("snapshot_ts").diff().over(UNIT) > 2 * TICK).fill_null(value=True)
     number = begins.cum_sum().over(UNIT)
     return beyond.with_columns(
-        pl.concat_str(*UNIT, number, separator=".").alias("episode"), pl.col("snapshot_ts").alias("notified_ts")
+        pl.concat_str(*UNIT, number, separator=".").alias("episode"),
+        pl.col("snapshot_ts").alias("notified_ts"),
+        pl.lit(None, pl.String).alias("text"),
     ).select(_NOTIFYING)
 
 
@@ -119,7 +174,7 @@ def select_ticks(fills: pl.DataFrame) -> pl.DataFrame:
     """Select the true levels at ticks, for `detect_by_level`: what a perfect sensor would show.
 
     Args:
-        fills: as of `onsets.unit_fills`.
+        fills: as of `onsets.compute_unit_fills`.
 
     """
     working = fills.filter("staffed", "lane_open", pl.col("ts").dt.minute() % TICK_MINUTES == 0)
@@ -129,46 +184,83 @@ def select_ticks(fills: pl.DataFrame) -> pl.DataFrame:
 # --- what it was worth
 
 
-def match_onsets(notified: pl.DataFrame, onsets: pl.DataFrame) -> pl.DataFrame:
-    """Match every onset with `alert_ts`: when it was first notified in time; empty where it was missed.
+def relate_units(members: pl.DataFrame) -> pl.DataFrame:
+    """Relate units by the paths that they share: unit_id, by, equal; each path of the unit is one of the other.
+
+    Args:
+        members: `buffers.schema.UNIT_MEMBERS`.
+
+    """
+    paths = members.select("unit_id", "path", warehouse=pl.col("unit_id").str.split("_").list.first()).unique()
+    sizes = paths.group_by("unit_id").agg(size=pl.len())
+    shared = paths.join(paths.rename({"unit_id": "by"}), on=["warehouse", "path"]).group_by("unit_id", "by").len()
+    return (
+        shared.join(sizes, on="unit_id")
+        .filter(pl.col("len") == pl.col("size"))
+        .join(sizes.rename({"unit_id": "by", "size": "size_by"}), on="by")
+        .select("unit_id", "by", equal=pl.col("size") == pl.col("size_by"))
+    )
+
+
+def match_onsets(notified: pl.DataFrame, onsets: pl.DataFrame, related: pl.DataFrame) -> pl.DataFrame:
+    """Match every onset with when it was first notified in time; empty where it was missed.
 
     Args:
         notified: as of `select_notified`.
         onsets: `schema.ONSETS`.
+        related: as of `relate_units`.
+
+    Returns:
+        The onsets, those of units of equal paths once, with `own_ts`: by its own unit; `named_ts`: by that, or by name
+        by a TOTAL; `alert_ts`: by that, or by a TOTAL.
 
     """
-    notified_by = pl.concat([onsets.with_columns(by=pl.col("unit_id")), onsets.with_columns(by=_sum_truth())]).unique()
+    twice = related.filter("equal", pl.col("by") < pl.col("unit_id"))
+    once = onsets.join(twice, on="unit_id", how="anti")
+    name = pl.col("unit_id").str.extract("([^_]*)$")
+    named = pl.col("text").str.contains(r"\b" + name + r"\b").fill_null(value=False)
+    in_time = pl.col("notified_ts").is_between(pl.col("onset_ts") - BEFORE, pl.col("onset_ts") + AFTER)
     first = (
-        notified_by.join(notified.select("direction", "notified_ts", by="unit_id"), on=["by", "direction"])
-        .filter(pl.col("notified_ts").is_between(pl.col("onset_ts") - BEFORE, pl.col("onset_ts") + AFTER))
+        once.join(related, on="unit_id")
+        .join(notified.select("direction", "notified_ts", "text", by="unit_id"), on=["by", "direction"])
+        .filter(in_time)
         .group_by(*UNIT, "onset_ts")
-        .agg(alert_ts=pl.col("notified_ts").min())
+        .agg(
+            pl.col("notified_ts").filter("equal").min().alias("own_ts"),
+            pl.col("notified_ts").filter(pl.col("equal") | named).min().alias("named_ts"),
+            pl.col("notified_ts").min().alias("alert_ts"),
+        )
     )
-    return onsets.join(first, on=[*UNIT, "onset_ts"], how="left")
+    return once.join(first, on=[*UNIT, "onset_ts"], how="left")
 
 
-def judge_episodes(notified: pl.DataFrame, onsets: pl.DataFrame, fills: pl.DataFrame) -> pl.DataFrame:
+def judge_episodes(
+    notified: pl.DataFrame, onsets: pl.DataFrame, fills: pl.DataFrame, related: pl.DataFrame
+) -> pl.DataFrame:
     """Judge every episode that was notified: unit_id, unit_type, direction, episode, first_ts, and what it was.
 
     Args:
         notified: as of `select_notified`.
         onsets: `schema.ONSETS`.
-        fills: as of `onsets.unit_fills`.
+        fills: as of `onsets.compute_unit_fills`.
+        related: as of `relate_units`.
 
     Returns:
-        One row for each episode; `was` is RIGHT, BRIEF or FALSE.
+        One row for each episode; `was` is RIGHT, BRIEF or FALSE; `own`: an onset of its own unit was there.
 
     """
     end = pl.col("end_ts").fill_null(pl.col("onset_ts") + _FOREVER) + AFTER
-    own = pl.col("unit_id")
     trouble = onsets.select(pl.col("unit_id").alias("troubled"), "direction", "onset_ts", end.alias("end_ts"))
+    either = pl.concat(
+        [
+            related.rename({"by": "troubled"}),
+            related.select("equal", unit_id="by", troubled="unit_id").select("unit_id", "troubled", "equal"),
+        ]
+    ).unique()
     there = (
-        notified.with_columns(pool=_sum_truth())
-        .join(trouble.with_columns(pool=_sum_truth("troubled")), on=["pool", "direction"])
-        .filter(
-            pl.any_horizontal(own == pl.col("troubled"), own == pl.col("pool"), pl.col("pool") == pl.col("troubled")),
-            pl.col("notified_ts").is_between(pl.col("onset_ts") - BEFORE, pl.col("end_ts")),
-        )
+        notified.join(either, on="unit_id")
+        .join(trouble, on=["troubled", "direction"])
+        .filter(pl.col("notified_ts").is_between(pl.col("onset_ts") - BEFORE, pl.col("end_ts")))
     )
     crossed = pl.concat(
         [
@@ -187,9 +279,5 @@ def judge_episodes(notified: pl.DataFrame, onsets: pl.DataFrame, fills: pl.DataF
         .otherwise(pl.lit("FALSE"))
     )
     first = notified.group_by("unit_id", "unit_type", "direction", "episode").agg(first_ts=pl.col("notified_ts").min())
-    return first.with_columns(was=was)
-
-
-def _sum_truth(unit_id: str = "unit_id") -> pl.Expr:
-    """Return the TOTAL of a unit's pool."""
-    return pl.col(unit_id).str.replace("[^_]*$", TOTAL)
+    own = pl.col("episode").is_in(there.filter("equal")["episode"].unique().implode())
+    return first.with_columns(was=was, own=own)

@@ -78,7 +78,7 @@ def draw(
     """
     days = np.arange(roster.minutes) // (24 * 60)
     events: list[Event] = []
-    for day in range(int(days[-1]) + 1 if kinds else 0):
+    for day in range(int(days[-1]) + 1 if kinds and per_day else 0):
         for part in np.array_split(np.flatnonzero(roster.working & (days == day)), per_day):
             if len(part):
                 kind = kinds[int(rng.integers(len(kinds)))]

@@ -17,6 +17,8 @@ from fillrate_assets.sample.floor.schema import ONSETS, Kind
 
 START = datetime(2026, 11, 9, 12, tzinfo=UTC)
 PATH, SIBLING, WHOLE, OTHER = "W1_PACK_P1", "W1_PACK_P2", "W1_PACK_TOTAL", "W1_LANE_TOTAL"
+TWIN = "W1_SORT_TOTAL"
+"""Of the same paths as the total of PACK."""
 SHORT = replace(next(scenario for scenario in TUNING if scenario.name == "jams"), days=1)
 
 
@@ -24,11 +26,24 @@ def get_time(minute: float) -> datetime:
     return START + timedelta(minutes=minute)
 
 
-def make_notified(*notified: tuple[str, float], direction: str = "OVERFLOW") -> pl.DataFrame:
+RELATED = detection.relate_units(
+    pl.DataFrame(
+        [
+            *((PATH, "P1"), (SIBLING, "P2"), (WHOLE, "P1"), (WHOLE, "P2"), (OTHER, "L1")),
+            *((TWIN, "P1"), (TWIN, "P2"), ("W2_PACK_TOTAL", "P1")),
+        ],
+        schema=("unit_id", "path"),
+        orient="row",
+    )
+)
+
+
+def make_notified(*notified: tuple[str, float], direction: str = "OVERFLOW", text: str | None = None) -> pl.DataFrame:
     """Make episodes, one for each unit, and the minutes at which they are notified."""
-    rows = [(unit, "TOTAL", direction, f"{unit}.1", get_time(minute)) for unit, minute in notified]
-    names = ("unit_id", "unit_type", "direction", "episode", "notified_ts")
-    return pl.DataFrame(rows, schema=names, orient="row").cast({"notified_ts": pl.Datetime("us", "UTC")})
+    rows = [(unit, "TOTAL", direction, f"{unit}.1", get_time(minute), text) for unit, minute in notified]
+    names = ("unit_id", "unit_type", "direction", "episode", "notified_ts", "text")
+    dtypes = {"notified_ts": pl.Datetime("us", "UTC"), "text": pl.String}
+    return pl.DataFrame(rows, schema=names, orient="row").cast(dtypes)  # type: ignore[arg-type]
 
 
 def make_onset(unit: str = PATH, begin: float = 0, end: float | None = 20) -> pl.DataFrame:
@@ -54,6 +69,8 @@ def make_fills(minutes: range = range(0)) -> pl.DataFrame:
         (PATH, [5.1], None),
         (PATH, [-31, -16, -1], -16),
         (WHOLE, [0], 0),
+        (TWIN, [0], 0),
+        ("W2_PACK_TOTAL", [0], None),
         (SIBLING, [0], None),
         (OTHER, [0], None),
     ],
@@ -61,14 +78,48 @@ def make_fills(minutes: range = range(0)) -> pl.DataFrame:
 def test_an_onset_is_notified_in_time_by_its_unit_or_its_total(
     unit: str, minutes: list[float], first: float | None
 ) -> None:
-    found = detection.match_onsets(make_notified(*((unit, minute) for minute in minutes)), make_onset())
+    found = detection.match_onsets(make_notified(*((unit, minute) for minute in minutes)), make_onset(), RELATED)
     assert found["alert_ts"].to_list() == [None if first is None else get_time(first)]
 
 
 def test_a_total_is_not_notified_by_its_paths_and_no_overflow_by_a_starvation() -> None:
-    assert detection.match_onsets(make_notified((PATH, 0)), make_onset(WHOLE))["alert_ts"].to_list() == [None]
+    assert detection.match_onsets(make_notified((PATH, 0)), make_onset(WHOLE), RELATED)["alert_ts"].to_list() == [None]
     starving = make_notified((PATH, 0), direction="STARVATION")
-    assert detection.match_onsets(starving, make_onset())["alert_ts"].to_list() == [None]
+    assert detection.match_onsets(starving, make_onset(), RELATED)["alert_ts"].to_list() == [None]
+
+
+def test_who_notified_an_onset_counts_apart() -> None:
+    def find(*notified: tuple[str, float], text: str | None = None, of: str = PATH) -> list[float | None]:
+        row = detection.match_onsets(make_notified(*notified, text=text), make_onset(of), RELATED).row(0, named=True)
+        times = (row["own_ts"], row["named_ts"], row["alert_ts"])
+        return [None if time is None else (time - START).total_seconds() / 60 for time in times]
+
+    assert find((PATH, -5), (WHOLE, -10)) == [-5, -5, -10]
+    assert find((WHOLE, -10), text="PACK is 96 % full, most of all P1.") == [None, -10, -10]
+    assert find((WHOLE, -10), text="PACK is 96 % full, most of all P11.") == [None, None, -10]
+    assert find((TWIN, 0), of=WHOLE) == [0, 0, 0]
+
+
+def test_units_of_equal_paths_have_one_onset() -> None:
+    both = pl.concat([make_onset(WHOLE), make_onset(TWIN)])
+    assert detection.match_onsets(make_notified((TWIN, 1)), both, RELATED)["own_ts"].to_list() == [get_time(1)]
+
+
+@pytest.mark.parametrize(("of", "own"), [(PATH, True), (WHOLE, False)])
+def test_an_episode_of_a_path_may_be_right_by_its_total(of: str, *, own: bool) -> None:
+    judged = detection.judge_episodes(make_notified((PATH, 0)), make_onset(of), make_fills(), RELATED)
+    assert judged.select("was", "own").row(0) == ("RIGHT", own)
+
+
+def test_a_change_of_action_is_one_problem_and_a_gap_makes_two() -> None:
+    actions = {0: "REBALANCE", 5: "REBALANCE", 10: "OPEN_LANE", 20: "OPEN_LANE"}
+    rows = [(PATH, "OVERFLOW", action, get_time(minute), True, 1) for minute, action in actions.items()]
+    alerts = pl.DataFrame(
+        rows, schema=("unit_id", "direction", "action", "snapshot_ts", "is_open", "seq"), orient="row"
+    ).cast({"snapshot_ts": pl.Datetime("us", "UTC")})
+    notified = make_notified((PATH, 0), (PATH, 10), (PATH, 20))
+    merged = detection.merge_actions(notified, alerts)["episode"].to_list()
+    assert merged[0] == merged[1] != merged[2]
 
 
 @pytest.mark.parametrize(
@@ -80,6 +131,7 @@ def test_a_total_is_not_notified_by_its_paths_and_no_overflow_by_a_starvation() 
         ([(PATH, 26)], PATH, "FALSE"),
         ([(WHOLE, 0)], PATH, "RIGHT"),
         ([(PATH, 0)], WHOLE, "RIGHT"),
+        ([(TWIN, 0)], PATH, "RIGHT"),
         ([(SIBLING, 0)], PATH, "FALSE"),
         ([(OTHER, 0)], WHOLE, "FALSE"),
     ],
@@ -87,7 +139,7 @@ def test_a_total_is_not_notified_by_its_paths_and_no_overflow_by_a_starvation() 
 def test_an_episode_is_right_if_trouble_of_its_pool_was_there_or_came(
     notified: list[tuple[str, float]], of: str, was: str
 ) -> None:
-    judged = detection.judge_episodes(make_notified(*notified), make_onset(of), make_fills())
+    judged = detection.judge_episodes(make_notified(*notified), make_onset(of), make_fills(), RELATED)
     assert judged["was"].to_list() == [was]
 
 
@@ -96,12 +148,14 @@ def test_an_episode_is_right_if_trouble_of_its_pool_was_there_or_came(
     [(range(30, 33), "BRIEF"), (range(31, 34), "FALSE"), (range(-7, -4), "BRIEF"), (range(-9, -5), "FALSE")],
 )
 def test_an_episode_about_too_few_minutes_to_be_an_onset_was_brief(minutes: range, was: str) -> None:
-    judged = detection.judge_episodes(make_notified((PATH, 0)), ONSETS.make_empty().collect(), make_fills(minutes))
+    judged = detection.judge_episodes(
+        make_notified((PATH, 0)), ONSETS.make_empty().collect(), make_fills(minutes), RELATED
+    )
     assert judged["was"].to_list() == [was]
 
 
 def test_an_onset_that_outlasts_the_simulation_is_trouble_to_its_end() -> None:
-    judged = detection.judge_episodes(make_notified((PATH, 90)), make_onset(end=None), make_fills())
+    judged = detection.judge_episodes(make_notified((PATH, 90)), make_onset(end=None), make_fills(), RELATED)
     assert judged["was"].to_list() == ["RIGHT"]
 
 
@@ -132,22 +186,23 @@ def test_a_static_threshold_notifies_until_two_ticks_are_within_it() -> None:
 # --- the pipeline on a short floor
 
 
-def run_morning(*events: Event, minutes: tuple[int, int]) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Run a morning: what is notified between two minutes, and the onsets of all of it."""
+def run_morning(*events: Event, minutes: tuple[int, int]) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
+    """Run a morning: what is notified between two minutes, the onsets of all of it, and how units are related."""
     world = simulate(SHORT, [1], events)
     begin = draw_roster(draw_layout(SHORT.seed, 1), datetime.combine(SHORT.first, datetime.min.time()), 1).start
     since, until = (begin + timedelta(minutes=minute) for minute in minutes)
-    alerts, _ = detection.run_ticks(world, since=since, until=until, policy=Policy())
-    return detection.select_notified(alerts), world.truth.onsets
+    made = detection.run_ticks(world.feeds, world.masters, since=since, until=until, policy=Policy())
+    notified = detection.select_notified(made.alerts, made.recommendations)
+    return notified, world.truth.onsets, detection.relate_units(world.masters.unit_members)
 
 
 def test_every_onset_of_a_jam_and_of_a_dry_spell_is_notified() -> None:
     jam, dry = Event(Kind.JAM, 565, 25, "LN-01"), Event(Kind.DRY_SPELL, 595, 40)
-    notified, onsets = run_morning(jam, dry, minutes=(555, 635))
+    notified, onsets, related = run_morning(jam, dry, minutes=(555, 635))
     assert set(onsets["direction"]) == {"OVERFLOW", "STARVATION"}
-    assert detection.match_onsets(notified, onsets)["alert_ts"].null_count() == 0
+    assert detection.match_onsets(notified, onsets, related)["alert_ts"].null_count() == 0
 
 
 def test_on_a_healthy_floor_nothing_is_notified() -> None:
-    notified, onsets = run_morning(minutes=(555, 595))
+    notified, onsets, _ = run_morning(minutes=(555, 595))
     assert (notified.height, onsets.height) == (0, 0)

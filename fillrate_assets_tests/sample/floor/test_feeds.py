@@ -177,6 +177,50 @@ def test_a_stuck_sensor_repeats_what_it_read_while_packages_move() -> None:
     assert get_feed("OCCUPANCY").filter(WITHIN, mine)["level"].n_unique() > 5
 
 
+def test_a_drifting_sensor_leaves_the_truth_step_by_step() -> None:
+    mine = pl.col("path") == "PK-01"
+    drifting = Event(Kind.DRIFTING_SENSOR, BEGIN, LENGTH, "PK-01", 0.6)
+    rows, true = (get_feed("OCCUPANCY", *events).filter(mine).sort("event_ts") for events in ((drifting,), ()))
+    capacity = float(CAPACITIES.filter(mine)["capacity"].item())
+    off = rows.filter(WITHIN)["level"] - true.filter(WITHIN)["level"]
+    assert abs(off.tail(1).item() - 0.6 * capacity * (LENGTH - 1) / 60) <= 1
+    assert rows.filter(~WITHIN).equals(true.filter(~WITHIN))
+    assert rows["level"].max() <= capacity  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("kind", [Kind.STUCK_SENSOR, Kind.DRIFTING_SENSOR])
+def test_without_a_target_every_sensor_fails(kind: Kind) -> None:
+    rows = get_feed("OCCUPANCY", Event(kind, BEGIN, LENGTH, strength=0.6)).filter(WITHIN)
+    off = (
+        rows.join(TRUE, left_on=["path", "event_ts"], right_on=["path", "ts"])
+        .group_by("path")
+        .agg(wrong=(pl.col("level") != pl.col("level_right")).any())
+    )
+    assert off["wrong"].all()
+
+
+@pytest.mark.parametrize("name", FRAMES)
+@pytest.mark.parametrize("hours", [-2, 1])
+def test_a_clock_that_is_hours_wrong_dates_the_rows_and_changes_nothing_else(name: str, hours: int) -> None:
+    skewed, rows = (
+        get_feed(name, *events).sort("src_seq")
+        for events in ((Event(Kind.CLOCK_SKEW, BEGIN, LENGTH, name, hours),), ())
+    )
+    moved = (skewed["event_ts"] - rows["event_ts"]).unique().to_list()
+    assert sorted(moved) == sorted([timedelta(), timedelta(hours=hours)])
+    assert skewed.filter(skewed["event_ts"] != rows["event_ts"]).height == rows.filter(WITHIN).height
+    dates = ["event_ts", "window_start", "break_from", "break_to", "critical_pull_ts"]
+    assert_frame_equal(skewed.drop(dates, strict=False), rows.drop(dates, strict=False))
+
+
+def test_people_who_are_back_from_a_break_are_shown_late() -> None:
+    late = Event(Kind.LATE_RETURN, BEGIN, LENGTH, "PACK", 0.0)
+    rows, usual = (get_feed("STAFFING", *events).filter(pool="PACK") for events in ((late,), ()))
+    assert rows.filter(WITHIN)["headcount"].to_list() == [0.0] * 3
+    assert usual.filter(WITHIN)["headcount"].min() > 0  # type: ignore[operator]
+    assert rows.filter(~WITHIN).equals(usual.filter(~WITHIN))
+
+
 @pytest.mark.parametrize(
     ("fault", "name", "find"),
     [

@@ -30,7 +30,7 @@ EVENTS = st.one_of(
     ),
     st.builds(
         Event,
-        st.sampled_from([Kind.JAM, Kind.CLOSED_LANE]),
+        st.sampled_from([Kind.JAM, Kind.LONG_JAM, Kind.CLOSED_LANE]),
         st.integers(0, 900),
         st.integers(1, 400),
         st.sampled_from(PATHS),

@@ -101,8 +101,8 @@ def test_a_healthy_floor_has_no_onset_and_every_buffer_in_its_band(name: str) ->
     [
         ("surges", 1, {("TOTAL", "OVERFLOW"), ("INDUCT", "OVERFLOW")}),
         ("dry spells", 1, {("TOTAL", "STARVATION")}),
-        ("staffing gaps", 1, {("TOTAL", "OVERFLOW"), ("TOTAL", "STARVATION")}),
-        ("jams", 1, {("INDUCT", "OVERFLOW"), ("PACK", "OVERFLOW"), ("LANE", "OVERFLOW")}),
+        ("staffing gaps", 3, {("TOTAL", "OVERFLOW"), ("TOTAL", "STARVATION")}),
+        ("jams", 2, {("INDUCT", "OVERFLOW"), ("PACK", "OVERFLOW"), ("LANE", "OVERFLOW")}),
         ("closed lanes", 1, {("LANE", "OVERFLOW")}),
     ],
 )
@@ -132,7 +132,7 @@ def test_onsets_obey_their_definition(day: World) -> None:
 
 
 def test_every_path_is_a_unit_and_every_pool_has_a_total() -> None:
-    world = simulate(replace(ONE_DAY, days=1), [2])
+    world = simulate(replace(ONE_DAY, pick_totals=False), [2])
     members, floor = world.masters.unit_members, draw_layout(ONE_DAY.seed, 2)
     units = set(members["unit_id"])
     assert units == {
@@ -142,6 +142,37 @@ def test_every_path_is_a_unit_and_every_pool_has_a_total() -> None:
     assert 20 <= len(units) <= 60
     total = members.filter(pl.col("unit_id") == "W0002_PACK_TOTAL")
     assert total.group_by("role").len()["len"].unique().to_list() == [floor.pools.count("PACK")]
+
+
+def test_pick_may_have_a_total_of_the_induct_paths_instead_of_induct_or_beside_it() -> None:
+    numbers = (1, 2, 3)
+    members = simulate(ONE_DAY, numbers).masters.unit_members
+    for number, pools in zip(numbers, ({"PICK"}, {"PICK", "INDUCT"}, {"INDUCT"}), strict=True):
+        inducts = {path for path in draw_layout(ONE_DAY.seed, number).paths if path.startswith("IND")}
+        own = members.filter(pl.col("unit_id").str.starts_with(f"W000{number}"))
+        for pool in ("PICK", "INDUCT"):
+            total = own.filter(unit_id=f"W000{number}_{pool}_TOTAL")
+            assert set(total["path"]) == (inducts if pool in pools else set())
+        units = {f"W000{number}_INDUCT_{path}" for path in inducts}
+        assert units <= set(own["unit_id"])
+
+
+def test_what_goes_wrong_in_feeds_never_touches_the_floor() -> None:
+    hostile = replace(ONE_DAY, kinds=(Kind.LONG_JAM,), feed_kinds=FEED_KINDS)
+    world, trusted = (simulate(replace(hostile, feeds_per_day=count), [1]) for count in (8, 0))
+    assert_frame_equal(world.truth.latent, trusted.truth.latent)
+    assert_frame_equal(world.truth.onsets, trusted.truth.onsets)
+    assert world.truth.events.height > trusted.truth.events.height
+
+
+def test_no_feed_has_a_column_of_the_truth() -> None:
+    """Level and flows are what feeds show of it, with their faults; capacity and lane_open are known."""
+    shown = {"warehouse", "path", "pool", "level", "capacity", "inflow", "outflow", "headcount", "lane_open"}
+    hidden = set(LATENT.polars) - shown
+    assert {"staffed", "jammed"} <= hidden
+    for feed in (schema.OCCUPANCY, schema.FLOW, schema.STAFFING, schema.LIMITS):
+        assert not hidden & set(feed.polars)
+        assert not set(EVENTS.polars) & set(feed.polars) - {"warehouse"}
 
 
 def test_the_default_route_takes_everything(day: World) -> None:
@@ -159,9 +190,12 @@ def test_events_can_be_given_instead_of_drawn() -> None:
 def test_what_was_frozen_has_not_changed() -> None:
     """If it fails, thresholds that were tuned, and every accuracy that was stated, are of another world."""
     truth = simulate(replace(SCENARIOS["unseen: mixed"], days=1), [1]).truth
-    assert truth.events.height == 4
-    assert truth.latent["outflow"].sum() == 330_153
-    assert truth.onsets.group_by("unit_type", "direction").len().sort("unit_type").rows() == [
-        ("LANE", "OVERFLOW", 1),
-        ("PACK", "OVERFLOW", 2),
+    assert truth.events.height == 9
+    assert truth.latent["outflow"].sum() == 297_495
+    assert truth.onsets.group_by("unit_type", "direction").len().sort("unit_type", "direction").rows() == [
+        ("INDUCT", "OVERFLOW", 1),
+        ("LANE", "OVERFLOW", 21),
+        ("PACK", "OVERFLOW", 1),
+        ("TOTAL", "OVERFLOW", 1),
+        ("TOTAL", "STARVATION", 2),
     ]

@@ -1,0 +1,195 @@
+"""A feed that stops, is dated by a wrong clock, or is stuck, in every warehouse of a simulated day: is it notified?
+
+In the early afternoon of each warehouse, when its people work and a path of each pool is jammed full, one of its feeds
+fails for two hours. What counts is when the first alert about that feed is due, that no unit is called clear while its
+buffer is in trouble, and how many messages a channel gets of it.
+
+A feed is missed when its last row is too old for the policy, not before; so beside the minutes since the fault began
+stand those since a feed that had stopped then would have expired.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from typing import Final
+
+import polars as pl
+
+from fillrate_assets.buffers import schema
+from fillrate_assets.buffers.report.notice_text import Links, render_messages
+from fillrate_assets.buffers.rules.notification_routing import route_notices
+from fillrate_assets.buffers.rules.policy import Policy
+from fillrate_assets.buffers.rules.tick import MasterData, align_to_grid
+from fillrate_assets.sample.floor import layout as plan
+from fillrate_assets.sample.floor.detection import Made
+from fillrate_assets.sample.floor.events import Event
+from fillrate_assets.sample.floor.scenarios import Scenario, World, simulate
+from fillrate_assets.sample.floor.schema import Kind
+
+BEGIN_MINUTE: Final = 13 * 60 + 20
+"""No break and no shift begins in the next hour and a half, whenever a warehouse's first shift began."""
+FAULT_MINUTES: Final = 120
+FIRST_MINUTE: Final = BEGIN_MINUTE - 80
+LAST_MINUTE: Final = BEGIN_MINUTE + FAULT_MINUTES + 80
+"""What is ahead of time comes to its time after the fault."""
+_JAMS: Final = tuple(
+    Event(Kind.LONG_JAM, BEGIN_MINUTE - 45, FAULT_MINUTES + 90, path) for path in ("IND-01", "PK-01", "LN-01")
+)
+
+
+@dataclass(frozen=True)
+class FeedFault:
+    """One way in which a feed fails."""
+
+    name: str
+    feed: str
+    event: Event
+
+
+@dataclass(frozen=True)
+class FaultResult:
+    """What the platform made of a fault."""
+
+    warehouses: int
+    notified: int
+    """Warehouses with an alert about the feed while it failed."""
+    minutes: tuple[float, ...]
+    """From the fault to the alert, of each of them."""
+    false_clears: int
+    """Ticks at which a unit was called clear, or its alert ended, while its buffer was in trouble."""
+    messages: int
+    """Most messages with news of the feed that one channel got at one tick."""
+
+
+def list_faults() -> tuple[FeedFault, ...]:
+    """List each way in which each feed fails."""
+
+    def build(kind: Kind, feed: str, strength: float = 0.0) -> Event:
+        return Event(kind, BEGIN_MINUTE, FAULT_MINUTES, "" if kind in _SENSORS else feed, strength)
+
+    return (
+        *(FeedFault(f"{feed} stopped", feed, build(Kind.FEED_STOP, feed)) for feed in schema.FEEDS),
+        *(FeedFault(f"{feed} an hour ahead", feed, build(Kind.CLOCK_SKEW, feed, 1)) for feed in schema.FEEDS),
+        *(FeedFault(f"{feed} an hour behind", feed, build(Kind.CLOCK_SKEW, feed, -1)) for feed in schema.FEEDS),
+        FeedFault("every sensor stuck", "OCCUPANCY", build(Kind.STUCK_SENSOR, "OCCUPANCY")),
+        FeedFault("every sensor drifts up", "OCCUPANCY", build(Kind.DRIFTING_SENSOR, "OCCUPANCY", 0.8)),
+        FeedFault("every sensor drifts down", "OCCUPANCY", build(Kind.DRIFTING_SENSOR, "OCCUPANCY", -0.8)),
+    )
+
+
+_SENSORS: Final = (Kind.STUCK_SENSOR, Kind.DRIFTING_SENSOR)
+
+
+def simulate_fault(fault: FeedFault, *, warehouses: int, seed: int) -> World:
+    """Simulate a day on which a feed fails in every warehouse."""
+    return simulate(_make_scenario(warehouses, seed), events=(*_JAMS, fault.event))
+
+
+def find_ticks(starts: Collection[datetime]) -> tuple[datetime, datetime]:
+    """Find the first and the last tick to run: the warehouses' afternoons may lie hours apart."""
+    first, last = min(starts), max(starts)
+    return (
+        align_to_grid(first + timedelta(minutes=FIRST_MINUTE)),
+        align_to_grid(last + timedelta(minutes=LAST_MINUTE)),
+    )
+
+
+def measure_fault(
+    fault: FeedFault, made: Made, world: World, *, starts: Mapping[str, datetime], policy: Policy
+) -> FaultResult:
+    """Measure what came of a fault.
+
+    Args:
+        fault: which one.
+        made: by the ticks, of its warehouses.
+        world: its warehouses, and their truth.
+        starts: midnight of each of them.
+        policy: of the ticks.
+
+    """
+    begins = pl.DataFrame(
+        [(name, start + timedelta(minutes=BEGIN_MINUTE)) for name, start in starts.items()],
+        schema=("warehouse", "begin_ts"),
+        orient="row",
+    ).with_columns(end_ts=pl.col("begin_ts") + timedelta(minutes=FAULT_MINUTES))
+    alerts = made.alerts.join(begins, on="warehouse").filter(pl.col("snapshot_ts") > pl.col("begin_ts"))
+    first = (
+        alerts.filter(
+            pl.col("unit_id").str.ends_with(f"_{fault.feed}"),
+            pl.col("snapshot_ts") <= pl.col("end_ts"),
+            direction="DATA",
+            label="NEW",
+        )
+        .group_by("warehouse", "begin_ts")
+        .agg(pl.col("snapshot_ts").min())
+    )
+    waited = first.select((pl.col("snapshot_ts") - pl.col("begin_ts")).dt.total_seconds() / 60).to_series()
+    return FaultResult(
+        warehouses=len(starts),
+        notified=first.height,
+        minutes=tuple(sorted(waited)),
+        false_clears=_count_false_clears(made, alerts, world),
+        messages=_count_messages(first, made, world.masters, policy),
+    )
+
+
+def compute_expiry(fault: FeedFault, policy: Policy) -> float:
+    """Compute after how many minutes without a row a feed is missed; none pass where rows go on with wrong values."""
+    if fault.event.kind in _SENSORS:
+        return 0
+    ages = {
+        "OCCUPANCY": policy.occupancy,
+        "FLOW": policy.flow,
+        "STAFFING": policy.staffing,
+        "LIMITS": policy.backlog,
+    }
+    return ages[fault.feed].expired
+
+
+def find_starts(*, warehouses: int, seed: int) -> dict[str, datetime]:
+    """Find the midnight of each warehouse."""
+    scenario = _make_scenario(warehouses, seed)
+    layouts = [plan.draw_layout(scenario.seed, number) for number in scenario.numbers]
+    day = datetime.combine(scenario.first, time())
+    return {layout.warehouse: plan.draw_roster(layout, day, 1).start for layout in layouts}
+
+
+def _make_scenario(warehouses: int, seed: int) -> Scenario:
+    return Scenario("a feed fails", seed, warehouses=warehouses, days=1, first=date(2026, 11, 10), pick_totals=True)
+
+
+def _count_false_clears(made: Made, alerts: pl.DataFrame, world: World) -> int:
+    """Count units that were called clear while an onset of theirs was under way, by tick."""
+    ended = alerts.filter(label="CLEARED").select("unit_id", "direction", "snapshot_ts")
+    clear = made.recommendations.filter(verdict="CLEAR").select("unit_id", "direction", "snapshot_ts")
+    since = alerts.select("warehouse", "begin_ts").unique()
+    trouble = world.truth.onsets.join(since, on="warehouse").select(
+        "unit_id", "direction", "onset_ts", "end_ts", "begin_ts"
+    )
+    return (
+        pl.concat([ended, clear])
+        .unique()
+        .join(trouble, on=["unit_id", "direction"])
+        .filter(
+            pl.col("snapshot_ts") > pl.col("begin_ts"),
+            pl.col("snapshot_ts") >= pl.col("onset_ts"),
+            pl.col("snapshot_ts") <= pl.col("end_ts").fill_null(pl.col("snapshot_ts")),
+        )
+        .select("unit_id", "direction", "snapshot_ts")
+        .unique()
+        .height
+    )
+
+
+def _count_messages(first: pl.DataFrame, made: Made, masters: MasterData, policy: Policy) -> int:
+    """Count the messages of the tick that notified most warehouses of a feed, as production would write them."""
+    counts: Sequence[int] = [0]
+    for at in first["snapshot_ts"].unique():
+        due = made.alerts.filter(pl.col("snapshot_ts") == at, direction="DATA")
+        said = made.recommendations.filter(pl.col("snapshot_ts") == at)
+        sent = schema.NOTICES.make_empty().collect()
+        notices, _ = route_notices(due, said, masters.alert_routes, sent, now=at, policy=policy)
+        counts = [*counts, len(render_messages(notices, masters.warehouses, Links()))]
+    return max(counts)
