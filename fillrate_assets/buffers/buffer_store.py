@@ -16,6 +16,7 @@ import polars as pl
 import sqlalchemy as sa
 
 from fillrate_assets.buffers import schema
+from fillrate_assets.buffers.rules import unit_convention
 from fillrate_assets.buffers.rules.tick import MasterData
 from fillrate_assets.core import parsing
 from fillrate_assets.core.table_schema import TIMESTAMP, Column, TableSchema
@@ -26,6 +27,7 @@ from fillrate_assets.storage.tables import declare_table
 
 WAREHOUSES: Final = declare_table(schema.WAREHOUSES)
 UNIT_MEMBERS: Final = declare_table(schema.UNIT_MEMBERS, lengths={"unit_id": 200})
+WAREHOUSE_PATHS: Final = declare_table(schema.WAREHOUSE_PATHS)
 # SQL Server takes 900 bytes for a key, two for a letter.
 ALERT_ROUTES: Final = declare_table(schema.ALERT_ROUTES, lengths={"unit_type": 16, "min_severity": 16, "channel": 255})
 SHIFTS: Final = declare_table(schema.SHIFTS)
@@ -36,6 +38,7 @@ FEEDBACK: Final = declare_table(
 )
 
 _REASON: Final = Column("problem", pl.String, "What is wrong with the row", nullable=True)
+_ID_PARTS: Final = ("warehouse", "pool")
 _ALWAYS: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -52,12 +55,14 @@ class BufferStore:
         does not exist runs by UTC. A member of a unit that cannot be read stays without its weight: the unit is
         UNKNOWN then, rather than computed without one of its paths.
 
+        What follows from `warehouse_path` by convention is among the warehouses and members.
+
         Raises:
             SourceUnavailable: the store did not answer.
 
         """
         with self.database.connect() as connection:
-            warehouses, members, shifts, routes = (
+            warehouses, members, shifts, routes, paths = (
                 _read_table(
                     connection, table, frame, *([] if warehouse is None else [_is_of_warehouse(table, warehouse)])
                 )
@@ -66,6 +71,7 @@ class BufferStore:
                     (UNIT_MEMBERS, schema.UNIT_MEMBERS),
                     (SHIFTS, schema.SHIFTS),
                     (ALERT_ROUTES, schema.ALERT_ROUTES),
+                    (WAREHOUSE_PATHS, schema.WAREHOUSE_PATHS),
                 )
             )
         warehouses = _check_warehouses(warehouses)
@@ -81,11 +87,22 @@ class BufferStore:
             _format_code_fault("min_severity", schema.SEVERITIES),
             _format_code_fault("unit_type", (schema.ANY, *schema.UNIT_TYPES)),
         )
+        paths = _add_problems(
+            paths,
+            schema.WAREHOUSE_PATHS,
+            *(_format_part_fault(name) for name in _ID_PARTS),
+            pl.when(pl.col("capacity") <= 0).then(pl.format("capacity {} is not above 0", "capacity")),
+            pl.when(unit_convention.is_ambiguous()).then(pl.lit("another path makes the same unit")),
+        )
+        named, written = _select_valid(paths, schema.WAREHOUSE_PATHS), _mask_unreadable(members)
+        derived = unit_convention.derive_warehouses(warehouses, named)
+        of_units = unit_convention.derive_members(named, written)
         return MasterData(
-            warehouses=_select_valid(warehouses, schema.WAREHOUSES),
-            unit_members=_mask_unreadable(members),
+            warehouses=_merge_frames(schema.WAREHOUSES, _select_valid(warehouses, schema.WAREHOUSES), derived),
+            unit_members=_merge_frames(schema.UNIT_MEMBERS, written, of_units),
             shifts=_select_valid(shifts, schema.SHIFTS),
             alert_routes=_select_valid(routes, schema.ALERT_ROUTES),
+            paths=named,
             rejects=pl.concat(
                 [
                     _collect_rejects(warehouses, schema.WAREHOUSES),
@@ -93,6 +110,7 @@ class BufferStore:
                     _collect_rejects(members, schema.UNIT_MEMBERS),
                     _collect_rejects(shifts, schema.SHIFTS),
                     _collect_rejects(routes, schema.ALERT_ROUTES),
+                    _collect_rejects(paths, schema.WAREHOUSE_PATHS),
                 ]
             ).sort("table", "key", "reason"),
         )
@@ -104,9 +122,13 @@ class BufferStore:
             SourceUnavailable: the store did not answer.
 
         """
+        path = WAREHOUSE_PATHS.c
         with self.database.connect() as connection:
-            rows = _read_table(connection, WAREHOUSES, schema.WAREHOUSES)
-        return _select_valid(_check_warehouses(rows), schema.WAREHOUSES)
+            rows = _check_warehouses(_read_table(connection, WAREHOUSES, schema.WAREHOUSES))
+            found = sql.select(connection, sa.select(path.warehouse, path.pool).distinct())
+        named = found.cast(pl.String).filter(_format_part_fault(name).is_null() for name in _ID_PARTS)
+        derived = unit_convention.derive_warehouses(rows, named)
+        return _merge_frames(schema.WAREHOUSES, _select_valid(rows, schema.WAREHOUSES), derived)
 
     def merge_master_data(self, masters: MasterData) -> None:
         """Add rows to the master tables, or change those that are there; the same again changes nothing.
@@ -121,6 +143,7 @@ class BufferStore:
                 (UNIT_MEMBERS, schema.UNIT_MEMBERS, masters.unit_members),
                 (SHIFTS, schema.SHIFTS, masters.shifts),
                 (ALERT_ROUTES, schema.ALERT_ROUTES, masters.alert_routes),
+                (WAREHOUSE_PATHS, schema.WAREHOUSE_PATHS, masters.paths),
             ):
                 _merge_rows(connection, table, frame, rows)
 
@@ -225,6 +248,17 @@ def _check_warehouses(rows: pl.DataFrame) -> pl.DataFrame:
 def _format_code_fault(name: str, codes: tuple[str, ...]) -> pl.Expr:
     listed = f"{', '.join(codes[:-1])} and {codes[-1]}"
     return pl.when(~pl.col(name).is_in(list(codes))).then(pl.format(f"{name} {{}} is none of {listed}", name))
+
+
+def _format_part_fault(name: str) -> pl.Expr:
+    """Format why a text cannot be a part of a unit's id; empty if it can."""
+    fault = pl.format(f"{name} {{}} is not of A-Z, 0-9 and -", name)
+    return pl.when(~pl.col(name).str.contains(r"^[A-Z0-9-]+$")).then(fault)
+
+
+def _merge_frames(table_schema: TableSchema, rows: pl.DataFrame, more: pl.DataFrame) -> pl.DataFrame:
+    """Merge two parts of a table, sorted by its key."""
+    return pl.concat([rows, more]).sort(table_schema.key, maintain_order=True) if more.height else rows
 
 
 def _select_valid(rows: pl.DataFrame, table_schema: TableSchema) -> pl.DataFrame:

@@ -165,6 +165,19 @@ UNIT_MEMBERS: Final = TableSchema(
         _make_moment("valid_to", "Until when, not included; empty: no end"),
     ),
 )
+WAREHOUSE_PATHS: Final = TableSchema(
+    "warehouse_path",
+    ("warehouse", "path"),
+    (
+        _WAREHOUSE,
+        _POOL,
+        _PATH,
+        _make_number("capacity", "Packages that fit, for as long as the feed of limits has not said it", "packages"),
+        _make_text("label", "What people on the floor call it"),
+    ),
+)
+"""Paths that are monitored: warehouse, units and members follow from them by convention (`rules.unit_convention`)."""
+
 ALERT_ROUTES: Final = TableSchema(
     "alert_route",
     ("warehouse", "pool", "unit_type", "min_severity", "channel", "active_from"),
@@ -194,7 +207,7 @@ MASTER_REJECTS: Final = TableSchema(
     "master_rejects",
     (),
     (
-        Column("table", pl.String, "warehouse, unit_member, alert_route or shift"),
+        Column("table", pl.String, "warehouse, warehouse_path, unit_member, alert_route or shift"),
         Column("key", pl.String, "Values of the row's key, comma separated"),
         Column("reason", pl.String, "What is wrong with the row, and what becomes of it"),
     ),

@@ -20,6 +20,7 @@ from fillrate_assets.buffers.rules import (
     alert_suppression,
     conflict_resolution,
     path_signals,
+    unit_convention,
     unit_timeseries,
     verdicts,
 )
@@ -52,12 +53,18 @@ class Feeds:
 
 @dataclass(frozen=True)
 class MasterData:
-    """What the platform knows of warehouses: `schema` WAREHOUSES, UNIT_MEMBERS, SHIFTS and ALERT_ROUTES."""
+    """What the platform knows of warehouses: `schema` WAREHOUSES, UNIT_MEMBERS, SHIFTS and ALERT_ROUTES.
+
+    Warehouses and members include those that follow from the paths by convention.
+    """
 
     warehouses: pl.DataFrame
     unit_members: pl.DataFrame
     shifts: pl.DataFrame
     alert_routes: pl.DataFrame
+    paths: pl.DataFrame = field(default_factory=schema.WAREHOUSE_PATHS.make_empty().collect)
+    """`schema.WAREHOUSE_PATHS`."""
+
     rejects: pl.DataFrame = field(default_factory=schema.MASTER_REJECTS.make_empty().collect)
     """`schema.MASTER_REJECTS`: the rows with a mistake."""
 
@@ -70,7 +77,13 @@ class MasterData:
             warehouses=self.warehouses.join(warehouses, on="warehouse", how="semi"),
             unit_members=self.unit_members.filter(~owner.is_in(others).fill_null(value=False)),
             shifts=self.shifts.filter(~pl.col("warehouse").is_in(others)),
+            paths=self.paths.filter(~pl.col("warehouse").is_in(others)),
         )
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """What people call each unit, by unit_id; a unit without a label is absent."""
+        return unit_convention.derive_labels(self.paths)
 
 
 class TickStore(Protocol):
@@ -154,8 +167,10 @@ def sense(feeds: Feeds, masters: MasterData, store: TickStore, *, snapshot_ts: d
     before = snapshot_ts - TICK
     previous = store.read(schema.SIGNALS, before, before).collect()
     warehouses, since = masters.warehouses, before if previous.height else None
+    oldest = snapshot_ts - timedelta(minutes=policy.capacity.expired)
+    limits = unit_convention.add_capacities(feeds.limits, masters.paths, oldest)
     paths = path_signals.compute_signals(
-        *(feeds.occupancy, feeds.flow, feeds.limits, previous),
+        *(feeds.occupancy, feeds.flow, limits, previous),
         snapshot_ts=snapshot_ts,
         policy=policy,
         warehouses=warehouses,

@@ -1,0 +1,132 @@
+"""Units by convention: what follows from the paths that a warehouse names, where no one has said it otherwise.
+
+A row of `warehouse_path` is enough to have a path monitored. The warehouse, its units and their members follow from
+it; rows of `warehouse` and `unit_member` override them. How a unit is computed does not belong here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Final
+
+import polars as pl
+
+from fillrate_assets.buffers import schema
+from fillrate_assets.core.table_schema import TIMESTAMP
+
+TOTAL: Final = "TOTAL"
+PICKING: Final = "PICK"
+"""The pool whose buffer the induct paths are."""
+
+_ALWAYS: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_NAME: Final = re.compile(r"(?<![A-Z0-9_-])(?:[A-Z0-9-]+_)?[A-Z0-9-]+[ _][A-Z0-9-]+(?![A-Z0-9_-])")
+"""A unit as texts name it: its id, or its pool and path."""
+
+
+def derive_warehouses(warehouses: pl.DataFrame, paths: pl.DataFrame) -> pl.DataFrame:
+    """Derive the warehouses that only `WAREHOUSE_PATHS` names: each is a DC of its own, at UTC, and active.
+
+    Args:
+        warehouses: column warehouse: those that have a row of their own, usable or not.
+        paths: column warehouse.
+
+    Returns:
+        `WAREHOUSES`.
+
+    """
+    name = pl.col("warehouse")
+    return (
+        paths.lazy()
+        .select("warehouse")
+        .unique()
+        .join(warehouses.lazy().select("warehouse"), on="warehouse", how="anti")
+        .select("warehouse", dc=name, name=name, time_zone=pl.lit("UTC"), active=pl.lit(value=True))
+        .pipe(schema.WAREHOUSES.conform)
+        .sort(schema.WAREHOUSES.key)
+        .collect()
+    )
+
+
+def derive_members(paths: pl.DataFrame, members: pl.DataFrame) -> pl.DataFrame:
+    """Derive the members of the units that no row of `UNIT_MEMBERS` names.
+
+    A path counts in the TOTAL of its pool; of the pool INDUCT, in PICK_TOTAL: the induct paths together are the picking
+    buffer. Where single paths are judged (INDUCT, PACK, LANE), it is a unit of its own too. It counts in every role,
+    with the weight 1, since ever.
+
+    Args:
+        paths: `WAREHOUSE_PATHS`.
+        members: `UNIT_MEMBERS` that people wrote; a unit with any row there is theirs.
+
+    Returns:
+        `UNIT_MEMBERS`.
+
+    """
+    return (
+        _list_units(paths.lazy())
+        .join(members.lazy().select("unit_id"), on="unit_id", how="anti")
+        .join(pl.LazyFrame({"role": schema.ROLES}), how="cross")
+        .with_columns(weight=1.0, valid_from=pl.lit(_ALWAYS, TIMESTAMP), valid_to=pl.lit(None, TIMESTAMP))
+        .pipe(schema.UNIT_MEMBERS.conform)
+        .sort(schema.UNIT_MEMBERS.key)
+        .collect()
+    )
+
+
+def derive_labels(paths: pl.DataFrame) -> dict[str, str]:
+    """Derive what people call each unit, by unit_id: the label of its path; a TOTAL has its pool's name."""
+    units = _list_units(paths.lazy()).collect()
+    totals = {
+        unit_id: f"{unit_id.split('_')[1].capitalize()} total"
+        for unit_id in units["unit_id"].unique()
+        if unit_id.endswith(f"_{TOTAL}")
+    }
+    own = units.filter(pl.col("label").is_not_null(), ~pl.col("unit_id").str.ends_with(f"_{TOTAL}"))
+    return {**totals, **dict(own.select("unit_id", "label").iter_rows())}
+
+
+def add_labels(text: str, labels: Mapping[str, str], warehouse: str) -> str:
+    """Put the label beside each unit of a warehouse that a text names, as `W1_PACK_L2` or `PACK L2`."""
+
+    def name(found: re.Match[str]) -> str:
+        unit = found[0].replace(" ", "_")
+        label = labels.get(unit if unit.startswith(f"{warehouse}_") else f"{warehouse}_{unit}")
+        return f"{label} ({found[0]})" if label else found[0]
+
+    return _NAME.sub(name, text)
+
+
+def add_capacities(limits: pl.DataFrame | None, paths: pl.DataFrame, oldest: datetime) -> pl.DataFrame | None:
+    """Add the capacity of `WAREHOUSE_PATHS` to `LIMITS`, as if it was reported at a moment; None: the feed failed.
+
+    What the feed reported later counts before it.
+    """
+    known = paths.lazy().filter(pl.col("capacity") > 0)
+    rows = known.select("warehouse", "path", "capacity", event_ts=oldest, ingest_ts=oldest, src_seq=-1)
+    absent = [column for column in schema.LIMITS.columns if column.name not in rows.collect_schema()]
+    added = rows.with_columns(pl.lit(None, column.dtype).alias(column.name) for column in absent)
+    made = schema.LIMITS.conform(added).collect()
+    if limits is None:
+        return made if made.height else None
+    return pl.concat([limits, made.select(limits.columns)])
+
+
+def is_ambiguous() -> pl.Expr:
+    """Return whether a row of `WAREHOUSE_PATHS` would make the same unit as one before it."""
+    return ~pl.struct("warehouse", "pool", _derive_part()).is_first_distinct()
+
+
+def _derive_part() -> pl.Expr:
+    """Derive the part of a unit's id that names its path."""
+    return pl.col("path").str.to_uppercase().str.replace_all(r"[^A-Z0-9-]", "-")
+
+
+def _list_units(paths: pl.LazyFrame) -> pl.LazyFrame:
+    """List the units of each path: unit_id, path, label."""
+    induct, own = pl.col("pool") == "INDUCT", pl.col("pool").is_in(list(schema.UNIT_TYPES[1:]))
+    buffer = pl.when(induct).then(pl.lit(PICKING)).otherwise("pool")
+    total = paths.with_columns(unit_id=pl.concat_str("warehouse", buffer, pl.lit(TOTAL), separator="_"))
+    single = paths.filter(own).with_columns(unit_id=pl.concat_str("warehouse", "pool", _derive_part(), separator="_"))
+    return pl.concat([total, single]).select("unit_id", "path", "label")
