@@ -93,6 +93,7 @@ def make_alert_dispatch(settings: Settings) -> AlertDispatch:
         ),
         every_label=environment.shows_every_label,
         platform_channel=settings.notifications.platform_channel,
+        outbox=Outbox(Database.from_settings(settings), settings.notifications.alert_topic_arn),
         ui_url=settings.notifications.ui_url,
         signer=partial(
             signed_links.make_signer, settings.web.feedback_url, settings.web.feedback_secret.get_secret_value()

@@ -113,7 +113,7 @@ def tick(at: datetime | None) -> None:
 
     now = datetime.now(UTC)
     chosen = align_to_grid(at or now)
-    run_id, failure, checks = launcher.run_tick(settings.load(), chosen)
+    run_id, failure, checks = launcher.run_tick(settings.load(), chosen, show=click.echo)
     for problem in [failure] if failure else checks:
         click.echo(f"{chosen:%Y-%m-%d %H:%M} UTC: {problem}", err=True)
     click.echo(f"{chosen:%Y-%m-%d %H:%M} UTC: {'failed' if failure else 'done'}, run {run_id}")

@@ -13,7 +13,7 @@ from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from time import perf_counter
-from typing import Final
+from typing import Any, Final
 
 import dagster as dg
 import polars as pl
@@ -26,10 +26,11 @@ from fillrate_assets.cli import stopping
 from fillrate_assets.cli.run_owner import RunOwner
 from fillrate_assets.core import partition_key
 from fillrate_assets.core.errors import FillrateError, PermanentFailure, SourceUnavailable
-from fillrate_assets.definitions import JOB, build_defs
+from fillrate_assets.definitions import JOB, build_defs, make_alert_dispatch
 from fillrate_assets.fillrate.defs import health_checks
 from fillrate_assets.fillrate.record_store import RecordStore
 from fillrate_assets.fillrate.rules.rolling_baseline import LOOK_BACK_DAYS
+from fillrate_assets.notifications.notifiers.console import Show
 from fillrate_assets.orchestration import partitions
 from fillrate_assets.orchestration.asset_options import name_step
 from fillrate_assets.orchestration.retries import find_root_cause
@@ -321,8 +322,15 @@ def _run(settings: Settings, each: RunRange) -> RunResult:
     return RunResult(each, *outcome, perf_counter() - started)
 
 
-def run_tick(settings: Settings, tick: datetime) -> tuple[str, str | None, tuple[str, ...]]:
+def run_tick(
+    settings: Settings, tick: datetime, *, show: Show | None = None
+) -> tuple[str, str | None, tuple[str, ...]]:
     """Run one tick of the buffers for every active warehouse, as its schedule does.
+
+    Args:
+        settings: of this home.
+        tick: which one, UTC.
+        show: where messages to the console are shown besides the event log.
 
     Returns:
         The run's id, why it failed if it did, and the checks that did not pass.
@@ -338,15 +346,20 @@ def run_tick(settings: Settings, tick: datetime) -> tuple[str, str | None, tuple
         tags = schedules.find_run_tags(instance, store.read_warehouses(), tick)
         if tags is None:
             raise PermanentFailure(schedules.NO_ACTIVE_WAREHOUSE)
-        return _execute(settings, instance, buffer_assets.JOB, tags)
+        delivery = replace(make_alert_dispatch(settings), shows=(show,) if show else ())
+        return _execute(settings, instance, buffer_assets.JOB, tags, delivery=delivery)
 
 
 def _execute(
-    settings: Settings, instance: dg.DagsterInstance, job_name: str, tags: Mapping[str, str]
+    settings: Settings,
+    instance: dg.DagsterInstance,
+    job_name: str,
+    tags: Mapping[str, str],
+    **overrides: Any,  # noqa: ANN401 - any resource
 ) -> tuple[str, str | None, tuple[str, ...]]:
     """Run a job in this process: its run's id, why it failed if it did, and the checks that did not pass."""
     result = (
-        build_defs(settings)
+        build_defs(settings, **overrides)
         .resolve_job_def(job_name)
         .execute_in_process(
             run_config=_QUIET,

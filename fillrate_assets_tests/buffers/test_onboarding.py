@@ -19,6 +19,7 @@ from fillrate_assets.buffers.rules.policy import Policy
 from fillrate_assets.buffers.rules.tick import TICK, Feeds, InMemoryTickStore
 from fillrate_assets.fillrate.record_store import RecordStore
 from fillrate_assets.notifications.notifiers.dispatch import Notifiers
+from fillrate_assets.notifications.outbox import OUTBOX, Outbox
 from fillrate_assets_tests.factories import feed_rows
 from fillrate_assets_tests.factories.buffers_frames import make_routes
 from fillrate_assets_tests.factories.feed_rows import T
@@ -44,7 +45,8 @@ class Network:
         self.store = BufferStore(store.database)
         self.ticks = InMemoryTickStore()
         notifiers = Notifiers({"day": f"{url}/day", "night": f"{url}/night"}, "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
-        self.dispatch = AlertDispatch(NoticeStore(store.database), notifiers)
+        self.outbox = Outbox(store.database)
+        self.dispatch = AlertDispatch(NoticeStore(store.database), notifiers, outbox=self.outbox)
 
     def run(self, statement: str) -> None:
         """Run one statement of SQL, as a program of the company would."""
@@ -81,8 +83,10 @@ def receiver() -> Iterator[Receiver]:
 def network(store: RecordStore, receiver: Receiver) -> Network:
     made = Network(store, receiver.url)
     route = make_routes({"channel": "webhook:day", "active_from": feed_rows.go_back(100_000)})
-    nothing = [frame.make_empty().collect() for frame in (schema.WAREHOUSES, schema.UNIT_MEMBERS, schema.SHIFTS)]
-    made.store.merge_master_data(tick.MasterData(*nothing, route))
+    warehouses, members, shifts = (
+        frame.make_empty().collect() for frame in (schema.WAREHOUSES, schema.UNIT_MEMBERS, schema.SHIFTS)
+    )
+    made.store.merge_master_data(tick.MasterData(warehouses, members, shifts, route))
     return made
 
 
@@ -124,8 +128,23 @@ def test_one_statement_reroutes_and_the_next_tick_obeys(network: Network, receiv
     network.run(REROUTE)
     receiver.requests.clear()
     network.tick(T + TICK)
-    after = [request for request in receiver.requests]
+    after = list(receiver.requests)
     assert [path for path, _ in before] == ["/day"]
     assert [request.path for request in after] == ["/night"]
     # What the other channel has is no news any more.
     assert {row["snapshot_ts"] for row in after[0].json["data"]["notices"]} == {(T + TICK).isoformat()}
+
+
+def test_alerts_routed_to_an_unknown_channel_go_to_the_default_and_the_platform_is_notified_once(
+    network: Network, receiver: Receiver
+) -> None:
+    network.run(ONBOARD)
+    network.run("INSERT INTO alert_route VALUES ('W9', '*', '*', 'ACT', 'slack:flor', '2020-01-01', NULL, 'kim')")
+    for number in range(2):
+        network.tick(T + number * TICK)
+    assert {request.path for request in receiver.requests} == {"/day"}
+    with network.store.database.connect() as connection:
+        of_platform = sa.select(OUTBOX.c.subject, OUTBOX.c.body).where(OUTBOX.c.queue == "platform")
+        ((subject, body),) = connection.execute(of_platform).all()
+    assert subject == "buffers: alerts of W9, *, *, ACT are routed to an unknown channel"
+    assert "set by kim: channel slack:flor is not known" in body

@@ -259,6 +259,37 @@ def test_a_channel_that_does_not_exist_is_no_matter_of_time(channel: str, proble
     failing(Notifiers(urls), channel)
 
 
+@pytest.mark.parametrize("channel", [name for name in WRONG if not name.startswith("slack:no-")])
+def test_a_channel_that_does_not_exist_is_found_before_anything_is_sent(channel: str) -> None:
+    problem = Notifiers({"floor": NOWHERE}).find_problem(channel)
+    assert HIDDEN not in problem
+    assert "a channel is console, slack:NAME" in problem
+    assert Notifiers(console_only=True).find_problem(channel) == ""
+
+
+@pytest.mark.parametrize(
+    ("channel", "problem"),
+    [
+        ("slack:floor", ""),
+        ("email:secret://fillrate/leads#address", ""),
+        ("sns:arn:aws:sns:eu-central-1:000000000000:floor", ""),
+        ("console", ""),
+        ("sns:floor", "channel sns:floor is not sns: and an ARN"),
+        ("console:floor", "console:floor is no channel"),
+    ],
+)
+def test_a_channel_is_checked_by_its_text(channel: str, problem: str) -> None:
+    found = Notifiers({"floor": NOWHERE}).find_problem(channel)
+    assert found.startswith(problem)
+    assert bool(found) == bool(problem)
+
+
+def test_the_console_is_shown_wherever_the_process_shows_messages() -> None:
+    shown: list[str] = []
+    Notifiers({}, console_only=True, shows=(shown.append,)).send(letter("slack:floor"))
+    assert [text.partition(",")[0] for text in shown] == ["to slack:floor: W1 Chicago West"]
+
+
 @pytest.mark.parametrize("secret", ["", "whsec_", f"whsec_{HIDDEN}xx"])
 def test_without_a_key_nothing_is_signed_and_nothing_sent(
     channels: Notifiers, receiver: Receiver, logs: pytest.LogCaptureFixture, secret: str

@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Final
+from hashlib import sha256
+from itertools import product
+from typing import Any, Final
 from urllib.parse import quote
 
 import polars as pl
@@ -23,7 +25,9 @@ from fillrate_assets.buffers.rules.policy import Policy
 from fillrate_assets.buffers.rules.tick import MasterData, TickStore
 from fillrate_assets.core.errors import FillrateError
 from fillrate_assets.notifications.delivery import DeliveryResult
+from fillrate_assets.notifications.notifiers.console import Show
 from fillrate_assets.notifications.notifiers.dispatch import Notifiers
+from fillrate_assets.notifications.outbox import Outbox
 from fillrate_assets.notifications.rendering import Message
 from fillrate_assets.notifications.signed_links import LinkSigner
 from fillrate_assets.orchestration.partitions import make_key
@@ -53,7 +57,13 @@ class AlertDispatch:
     """Whether all that is suppressed is shown as well, with every unit, as development does."""
 
     platform_channel: str = ""
-    """Who is notified once an hour that ticks run."""
+    """Who is notified once an hour that ticks run, and of what no route takes for want of a known channel."""
+
+    shows: tuple[Show, ...] = field(default=(), repr=False)
+    """Where messages to the console are shown, as a terminal."""
+
+    outbox: Outbox | None = None
+    """Where the platform is notified of routes to unknown channels; None notifies no one."""
 
     ui_url: str = ""
     retry_for: timedelta = timedelta(seconds=30)
@@ -62,14 +72,19 @@ class AlertDispatch:
     signer: Callable[[], LinkSigner | None] = field(default=lambda: None, repr=False)
     """What signs the links by which the floor answers, made when it is needed; None leaves them out."""
 
-    def dispatch(self, masters: MasterData, tick_store: TickStore, *, policy: Policy, now: datetime) -> DispatchResult:
+    def dispatch(
+        self, masters: MasterData, tick_store: TickStore, *, policy: Policy, now: datetime, show: Show | None = None
+    ) -> DispatchResult:
         """Write the notices that are due of the last 10 minutes, and send what waits in the outbox.
+
+        Routes are checked first. One to an unknown channel counts for nothing, and the platform is notified of it once.
 
         Args:
             masters: all warehouses, and the routes of this moment.
             tick_store: what ticks made.
             policy: how old a notice may be.
             now: UTC.
+            show: where messages to the console are shown besides.
 
         Raises:
             SourceUnavailable: the record store did not answer. What was sent stays sent.
@@ -86,7 +101,7 @@ class AlertDispatch:
         due, lost = notification_routing.route_notices(
             alerts,
             recommendations,
-            masters.alert_routes,
+            self.check_routes(masters.alert_routes, now=now),
             self.notices.read_for_alerts(alerts),
             now=now,
             policy=policy,
@@ -99,9 +114,47 @@ class AlertDispatch:
             return notice_text.render_messages(notices, masters.warehouses, links, recommendations=shown)
 
         self.notices.write(due, lost, render=render, lifetime=lifetime, now=now)
+        # Channels are sent to in threads; what shows a message may live in this one alone.
+        texts: list[str] = []
+        notifiers = replace(self.notifiers, shows=(texts.append,))
         later = now + timedelta(seconds=time.monotonic() - begun)
-        delivered = self.notices.deliver(self.notifiers.send, now=later, retry_for=self.retry_for)
+        delivered = self.notices.deliver(notifiers.send, now=later, retry_for=self.retry_for)
+        for text, each in product(texts, [*self.shows, *([show] if show else [])]):
+            each(text)
         return DispatchResult(delivered, due.height, lost.height)
+
+    def check_routes(self, routes: pl.DataFrame, *, now: datetime) -> pl.DataFrame:
+        """Return the routes to known channels; notify the platform once of each of the others.
+
+        Raises:
+            SourceUnavailable: the record store did not answer.
+
+        """
+        problems = self.find_unknown_channels(routes)
+        if not problems:
+            return routes
+        for row in routes.filter(pl.col("channel").is_in(list(problems))).iter_rows(named=True):
+            self._notify_unknown_channel(row, problems[row["channel"]], now)
+        return notification_routing.select_usable_routes(routes, problems, fallback=self.platform_channel, now=now)
+
+    def find_unknown_channels(self, routes: pl.DataFrame) -> dict[str, str]:
+        """Find the channels of routes that nothing can be sent to, and why."""
+        channels = routes["channel"].unique().sort()
+        return {channel: problem for channel in channels if (problem := self.notifiers.find_problem(channel))}
+
+    def _notify_unknown_channel(self, route: dict[str, Any], problem: str, now: datetime) -> None:
+        scope = ", ".join(str(route[name]) for name in ("warehouse", "pool", "unit_type", "min_severity"))
+        body = (
+            f"The row of alert_route for {scope}, set by {route['updated_by'] or 'someone'}: {problem}. Its alerts go"
+            " by the next row that takes them, at last by the default. To do: mend the row with SQL; the next tick"
+            " obeys."
+        )
+        _LOG.error("%s", body)
+        if self.outbox is not None:
+            # Digested: a URL in place of a channel is a credential.
+            key = sha256("\n".join(str(route[name]) for name in schema.ALERT_ROUTES.key).encode()).hexdigest()
+            subject = f"buffers: alerts of {scope} are routed to an unknown channel"
+            self.outbox.send(subject, body, key=f"unknown channel:{key}", now=now)
 
     def ping(self, last_tick: datetime, warehouses: int, *, now: datetime) -> None:
         """Send the platform's own channel a heartbeat once an hour: its silence means that no tick runs."""

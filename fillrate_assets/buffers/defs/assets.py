@@ -164,7 +164,7 @@ def buffer_alerts(
         _run_stage(context, run, partial(tick.alert, snapshot_ts=at))
     now = datetime.now(UTC)
     began = perf_counter()
-    dispatched = delivery.dispatch(run.everything, run.tick_store, policy=run.policy, now=now)
+    dispatched = delivery.dispatch(run.everything, run.tick_store, policy=run.policy, now=now, show=context.log.info)
     # A tick of long ago proves nothing.
     if run.ticks and now - run.ticks[-1] <= LATE:
         delivery.ping(run.ticks[-1], run.everything.warehouses.filter("active").height, now=now)

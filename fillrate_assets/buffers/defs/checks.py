@@ -15,6 +15,7 @@ from fillrate_assets.buffers.policy_store import PolicyStore
 from fillrate_assets.buffers.rules import notification_routing
 from fillrate_assets.buffers.tick_store import LakeTickStore
 from fillrate_assets.core.partition_key import PartitionKey
+from fillrate_assets.notifications.notifiers.channel import redact_channel
 from fillrate_assets.notifications.outbox import Outbox
 from fillrate_assets.orchestration.asset_options import configure_check, declare_health_asset
 from fillrate_assets.orchestration.partitions import EASTERNMOST, define_dc_ship_date
@@ -98,11 +99,16 @@ def alerts_have_route(
     lake: dg.ResourceParam[Lake],
     delivery: dg.ResourceParam[AlertDispatch],
 ) -> dg.AssetCheckResult:
-    """Every notice has a channel: there is a default route, and nothing was lost for want of one."""
+    """Every notice has a channel: those of routes exist, there is a default, and nothing was lost for want of one."""
     run, now = _find_run(context, buffer_store, policies, lake), datetime.now(UTC)
     lost = delivery.notices.read_dead_letters(now - timedelta(days=1))
     found = {day: _name_first(lost.filter(pl.col("dc") == day.dc)["rec_id"]) for day in run.days}
-    if not notification_routing.has_default_route(run.everything.alert_routes, now=now):
+    routes = run.everything.alert_routes
+    if unknown := delivery.find_unknown_channels(routes):
+        named = ", ".join(map(redact_channel, unknown))
+        found = {day: f"no such channel: {named}; {lost}" for day, lost in found.items()}
+    usable = notification_routing.select_usable_routes(routes, unknown, fallback="", now=now)
+    if not notification_routing.has_default_route(usable, now=now):
         found = {day: f"there is no default route; {lost}" for day, lost in found.items()}
     return make_check_result(
         context, _select_failing(found), "add a row to alert_route for *, *, * that takes ACT, or mend its channel"

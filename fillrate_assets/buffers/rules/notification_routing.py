@@ -6,6 +6,7 @@ kind of channel, and `NoticeStore` records it before anything is sent.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from itertools import product
 from typing import Final
@@ -41,7 +42,8 @@ def route_notices(
     """Route notices: what to send now, and what cannot be sent because no route takes it.
 
     Sent are NEW, ONGOING and CLEARED rows that are to act on or worse, by the routes of this moment. CLEARED goes to
-    the channels that got a notice of the episode, to no other. What was due while no tick ran in time is sent with
+    the channels that got a notice of the episode, to no other. What the outbox has for one channel is no news for
+    another one: a changed route counts for what comes after it. What was due while no tick ran in time is sent with
     the next tick, if it is still to act on: so a late start delays a notice and does not swallow it. The first notice
     that is sent of an episode is NEW, whatever was not sent before it.
 
@@ -72,7 +74,7 @@ def route_notices(
     routed = _join_channels(rows.filter(~ends), routes, now)
     found = pl.concat([ended, routed.filter(pl.col("channel").is_not_null())], how="diagonal")
     lost = routed.filter(pl.col("channel").is_null()).with_columns(pl.lit(_NO_ROUTE).alias("problem"))
-    fresh = found.join(sent, on=schema.NOTICES.key, how="anti").sort(schema.NOTICES.key)
+    fresh = found.join(sent, on="notice_id", how="anti").sort(schema.NOTICES.key)
     return (
         schema.NOTICES.conform(fresh.lazy()).collect(),
         schema.DEAD_LETTERS.conform(lost.sort("notice_id").lazy()).collect(),
@@ -83,6 +85,26 @@ def has_default_route(routes: pl.DataFrame, *, now: datetime) -> bool:
     """Return whether an active row of `ALERT_ROUTES` takes whatever is to act on, as one must."""
     anything = [pl.col(name) == schema.ANY for name in _SCOPE]
     return not _select_active(routes, now).filter(*anything, pl.col("min_severity") <= "ACT").is_empty()
+
+
+def select_usable_routes(
+    routes: pl.DataFrame, unknown: Collection[str], *, fallback: str, now: datetime
+) -> pl.DataFrame:
+    """Select the routes whose channels are known; the others fall back to the next route, at last to the default.
+
+    Args:
+        routes: `ALERT_ROUTES`.
+        unknown: channels that do not exist.
+        fallback: the channel that takes everything where the default route is of an unknown channel; "" for none.
+        now: UTC.
+
+    """
+    usable = routes.filter(~pl.col("channel").is_in(list(unknown)))
+    if not fallback or has_default_route(usable, now=now) or not has_default_route(routes, now=now):
+        return usable
+    row = dict.fromkeys(_SCOPE, schema.ANY) | {"min_severity": "ACT", "channel": fallback, "active_from": now}
+    default = pl.DataFrame([{**row, "updated_by": "platform"}], schema=schema.ALERT_ROUTES.polars)
+    return pl.concat([usable, default])
 
 
 def _select_due(alerts: pl.DataFrame, sent: pl.DataFrame, oldest: datetime, *, every_label: bool) -> pl.DataFrame:

@@ -57,11 +57,15 @@ def find_address(channel: str, addresses: Mapping[str, str]) -> str:
         return secrets.reveal(name)
     if name in addresses:
         return secrets.reveal(addresses[name])
-    msg = (
+    raise PermanentFailure(describe_unknown_name(channel))
+
+
+def describe_unknown_name(channel: str) -> str:
+    """Describe that nothing is stored under a channel's name."""
+    return (
         f"channel {redact_channel(channel)} is not known"
         f": FILLRATE_NOTIFICATIONS__CHANNELS has no URL under that name; {SYNTAX}"
     )
-    raise PermanentFailure(msg)
 
 
 def redact_channel(channel: str) -> str:

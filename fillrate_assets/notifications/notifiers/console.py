@@ -1,8 +1,9 @@
-"""Notifier of the console: the log instead of a channel."""
+"""Notifier of the console: the log, and wherever else the process shows messages, instead of a channel."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Final
 
 from fillrate_assets.notifications import rendering
@@ -11,6 +12,13 @@ from fillrate_assets.notifications.notifiers.channel import OutgoingMessage, red
 _LOG: Final = logging.getLogger("fillrate.notifiers")
 
 
-def send(letter: OutgoingMessage) -> None:
-    """Log a message as text, with the channel that it is for."""
-    _LOG.info("to %s: %s", redact_channel(letter.channel), rendering.render_text(letter.message))
+Show = Callable[[str], None]
+"""Shows a text, as on a terminal or in the event log of a run."""
+
+
+def send(letter: OutgoingMessage, *shows: Show) -> None:
+    """Log a message as text, with the channel that it is for, and show it."""
+    text = f"to {redact_channel(letter.channel)}: {rendering.render_text(letter.message)}"
+    _LOG.info("%s", text)
+    for show in shows:
+        show(text)

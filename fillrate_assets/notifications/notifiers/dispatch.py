@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
+from fillrate_assets.aws.secrets import SCHEME
 from fillrate_assets.core.errors import PermanentFailure
 from fillrate_assets.notifications.notifiers import console, email, slack, sns, teams, webhook
-from fillrate_assets.notifications.notifiers.channel import SYNTAX, OutgoingMessage, redact_channel
+from fillrate_assets.notifications.notifiers.channel import (
+    SYNTAX,
+    OutgoingMessage,
+    describe_unknown_name,
+    redact_channel,
+)
+from fillrate_assets.notifications.notifiers.console import Show
 from fillrate_assets.notifications.notifiers.email import SmtpServer
 from fillrate_assets.notifications.notifiers.http import HttpSender
+
+_KINDS: Final = ("slack", "teams", "webhook", "email", "sns")
+_TOPIC: Final = re.compile(r"arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]*:[A-Za-z0-9_-]+")
 
 
 @dataclass(frozen=True)
@@ -28,6 +40,9 @@ class Notifiers:
     console_only: bool = False
     """Whether no message may leave: every channel is the console."""
 
+    shows: tuple[Show, ...] = field(default=(), repr=False)
+    """Takes what goes to the console, besides the log; called in whichever thread sends."""
+
     connect_seconds: float = 5
     whole_seconds: float = 10
 
@@ -43,9 +58,9 @@ class Notifiers:
         sender = HttpSender(self.urls, self.connect_seconds, self.whole_seconds)
         match letter.channel.partition(":"):
             case _ if self.console_only:
-                console.send(letter)
+                console.send(letter, *self.shows)
             case "console", "", _:
-                console.send(letter)
+                console.send(letter, *self.shows)
             case "slack", _, _:
                 slack.send(letter, sender)
             case "teams", _, _:
@@ -57,5 +72,19 @@ class Notifiers:
             case "sns", _, _:
                 sns.send(letter)
             case _:
-                msg = f"{redact_channel(letter.channel)} is no channel; {SYNTAX}"
-                raise PermanentFailure(msg)
+                raise PermanentFailure(_describe_unknown_kind(letter.channel))
+
+    def find_problem(self, channel: str) -> str:
+        """Find why nothing can be sent to a channel, by its text alone; "" if something may."""
+        kind, colon, name = channel.partition(":")
+        if self.console_only or channel == "console":
+            return ""
+        if not colon or kind not in _KINDS:
+            return _describe_unknown_kind(channel)
+        if kind == "sns":
+            return "" if _TOPIC.fullmatch(name) else f"channel {redact_channel(channel)} is not sns: and an ARN"
+        return "" if name in self.urls or name.startswith(SCHEME) else describe_unknown_name(channel)
+
+
+def _describe_unknown_kind(channel: str) -> str:
+    return f"{redact_channel(channel)} is no channel; {SYNTAX}"

@@ -314,6 +314,12 @@ def test_one_statement_routes_to_another_channel_and_the_next_tick_obeys(floor: 
     assert set(latest["channel"]) == {"slack:night-shift"}
 
 
+def test_where_nothing_leaves_messages_are_in_the_event_log_of_the_run(floor: Floor) -> None:
+    floor.receive(NOW, OVERFLOWING)
+    logged = [entry.user_message for entry in floor.instance.all_logs(floor.tick(NOW).run_id)]
+    assert [text for text in logged if text.startswith("to console: ") and "W1" in text.splitlines()[0]]
+
+
 # --- feedback
 
 

@@ -91,10 +91,13 @@ def test_what_the_outbox_has_is_not_told_again() -> None:
     assert noticed({}, sent=outbox({}))[0].is_empty()
 
 
-def test_a_channel_that_was_not_told_yet_is_told() -> None:
+def test_a_changed_route_sends_no_old_news_and_all_that_comes_after_it() -> None:
     both = buffers_frames.make_routes({"channel": "a"}, {"channel": "b"})
-    routed, _ = noticed({}, routes=both, sent=outbox({}, routes=buffers_frames.make_routes({"channel": "a"})))
-    assert routed["channel"].to_list() == ["b"]
+    sent = outbox({}, routes=buffers_frames.make_routes({"channel": "a"}))
+    assert noticed({}, routes=both, sent=sent)[0].is_empty()
+    later: Row = {"label": "ONGOING", "seq": 2, "snapshot_ts": make_tick(1)}
+    routed, _ = noticed({}, later, routes=both, sent=sent)
+    assert routed.select("channel", "seq").rows() == [("a", 2), ("b", 2)]
 
 
 def test_cleared_goes_to_those_who_were_told_even_if_routes_changed() -> None:
@@ -262,6 +265,30 @@ def test_what_no_route_takes_is_a_dead_letter(route: Row | None) -> None:
 )
 def test_a_default_route_takes_whatever_is_to_act_on(route: Row, *, there: bool) -> None:
     assert notification_routing.has_default_route(buffers_frames.make_routes(route), now=make_tick(0)) is there
+
+
+UNKNOWN: Final = "slack:flor"
+
+
+@pytest.mark.parametrize(
+    ("rows", "fallback", "channels"),
+    [
+        ([{"channel": "a"}, {"channel": UNKNOWN, "warehouse": "W1"}], "", ["a"]),
+        ([{"channel": "a"}, {"channel": "b", "pool": "PICK"}, {"channel": UNKNOWN, "warehouse": "W1"}], "", ["b"]),
+        ([{"channel": UNKNOWN}], "platform", ["platform"]),
+        ([{"channel": UNKNOWN}, {"channel": "b", "warehouse": "W1"}], "platform", ["b"]),
+        ([{"channel": UNKNOWN}], "", []),
+        ([{"channel": "b", "warehouse": "W2"}], "platform", []),
+    ],
+)
+def test_what_goes_to_an_unknown_channel_falls_back_to_the_default(
+    rows: list[Row], fallback: str, channels: list[str]
+) -> None:
+    routes = notification_routing.select_usable_routes(
+        buffers_frames.make_routes(*rows), {UNKNOWN}, fallback=fallback, now=NOW
+    )
+    schema.ALERT_ROUTES.validate(routes)
+    assert noticed({}, routes=routes)[0]["channel"].to_list() == channels
 
 
 # --- words
