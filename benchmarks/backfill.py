@@ -130,17 +130,19 @@ class Stopwatch:
         self.spent: dict[str, Spent] = {}
         self._inside: set[str] = set()
 
-    def watch(self, owner: object, function: str, kind: str, within: Mapping[str, str] | None = None) -> None:
+    def watch(
+        self, owner: object, function: Callable[..., object], kind: str, within: Mapping[str, str] | None = None
+    ) -> None:
         """Put a clock around a function of a module or class.
 
         Args:
             owner: the module or class.
-            function: what it is called there.
+            function: the function.
             kind: what its time counts as.
             within: what it counts as instead when called within another kind, by that kind.
 
         """
-        setattr(owner, function, self.clock(getattr(owner, function), kind, within))
+        setattr(owner, function.__name__, self.clock(function, kind, within))
 
     def clock(
         self, original: Callable[..., Any], kind: str, within: Mapping[str, str] | None = None
@@ -334,10 +336,10 @@ def _watch_ours() -> None:
     """Put clocks around what is ours in a run, and around Dagster's event log; checks count as Dagster's."""
     for name, compute in asset_functions.FUNCTIONS.items():
         asset_functions.FUNCTIONS[name] = STOPWATCH.clock(compute, FUNCTIONS)
-    STOPWATCH.watch(RecordStore, "publish", SAVING)
-    STOPWATCH.watch(Lake, "write", LAKE)
-    for function in ("store_event", "store_event_batch"):
-        STOPWATCH.watch(BatchingSqliteEventLogStorage, function, EVENT_LOG, {FUNCTIONS: CHECK_RESULTS})
+    STOPWATCH.watch(RecordStore, RecordStore.publish, SAVING)
+    STOPWATCH.watch(Lake, Lake.write, LAKE)
+    for store in (BatchingSqliteEventLogStorage.store_event, BatchingSqliteEventLogStorage.store_event_batch):
+        STOPWATCH.watch(BatchingSqliteEventLogStorage, store, EVENT_LOG, {FUNCTIONS: CHECK_RESULTS})
 
 
 # --- the bare load

@@ -42,6 +42,7 @@ _LONGEST_SECONDS: Final = 4 * 3600
 import polars as pl  # noqa: E402 - as above
 
 from fillrate_assets import settings as settings_module  # noqa: E402 - as above
+from fillrate_assets.fillrate import schema  # noqa: E402 - as above
 from fillrate_assets.fillrate.defs import sensors  # noqa: E402 - as above
 from fillrate_assets.fillrate.record_store import RESTATEMENTS, RecordStore  # noqa: E402 - as above
 from fillrate_assets.fillrate.rules.row_versions import LINE_KEY  # noqa: E402 - as above
@@ -58,6 +59,9 @@ QUIET: Final = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 DAYS_BEFORE_LAST: Final = 5
 DC: Final = "DC01"
 AIM: Final = 1.0
+_FIND_AND_LOAD: Final = vars(_bootstrap)["_find_and_load"]
+"""Every import that no module has made before."""
+
 OF_CHANGED_DAYS: Final = frozenset(
     {"orders", "shipments", "instock_snapshots", "classified_lines", "item_days", "fill_rates"}
 )
@@ -153,7 +157,8 @@ def new_version(
     )
     line = plain.sort("ordered_qty", "order_id", "line_no").tail(1)
     later = {"processed_at": datetime.now(UTC), "source_seq": int(line["source_seq"].item()) + 1}
-    changed = line.drop("moved_at").with_columns(
+    derived = [column.name for column in schema.ORDER_LINES.columns if column.derived and column.name != "problem"]
+    changed = line.drop(derived).with_columns(
         pl.col("ordered_qty") + 1, *[pl.lit(value).cast(line.schema[name]).alias(name) for name, value in later.items()]
     )
     return Change(changed, day, network.last)
@@ -196,16 +201,16 @@ class Stopwatch:
         """Put a clock around a function of a mapping."""
         functions[name] = self._clock(functions[name], lambda *_: name)
 
-    def watch(self, owner: object, function: str, name: Callable[..., str]) -> None:
+    def watch(self, owner: object, function: Callable[..., object], name: Callable[..., str]) -> None:
         """Put a clock around a function of a module or class.
 
         Args:
             owner: the module or class.
-            function: what it is called there.
+            function: the function.
             name: of the call's arguments; watched calls within the call are part of it.
 
         """
-        setattr(owner, function, self._clock(getattr(owner, function), name))
+        setattr(owner, function.__name__, self._clock(function, name))
 
     def _clock(self, original: Callable[..., Any], name: Callable[..., str]) -> Callable[..., Any]:
         @functools.wraps(original)
@@ -240,7 +245,7 @@ class Tick:
 def ticks(settings: Settings, instance: dg.DagsterInstance) -> Iterator[Tick]:
     """Ticks of the sensor, each with the cursor of the one before."""
     stopwatch = Stopwatch()
-    stopwatch.watch(sensors, "new_orders", lambda *_: "sensor")
+    stopwatch.watch(sensors, sensors.new_orders, lambda *_: "sensor")
     defs = definitions.build_defs(settings)
     sensor, cursor = defs.resolve_sensor_def("new_orders"), None
     while True:
@@ -298,10 +303,10 @@ def execute(request: Path, target: Path) -> None:
     functions, event_log, saving, imports = (Stopwatch() for _ in range(4))
     for asset in FUNCTIONS:
         functions.watch_item(FUNCTIONS, asset)
-    saving.watch(RecordStore, "publish", lambda *_: "publish")
-    for function in ("store_event", "store_event_batch"):
-        event_log.watch(BatchingSqliteEventLogStorage, function, lambda *_: functions.running or DAGSTERS)
-    imports.watch(_bootstrap, "_find_and_load", lambda *_: OURS if functions.running else DAGSTERS)
+    saving.watch(RecordStore, RecordStore.publish, lambda *_: "publish")
+    for store in (BatchingSqliteEventLogStorage.store_event, BatchingSqliteEventLogStorage.store_event_batch):
+        event_log.watch(BatchingSqliteEventLogStorage, store, lambda *_: functions.running or DAGSTERS)
+    imports.watch(_bootstrap, _FIND_AND_LOAD, lambda *_: OURS if functions.running else DAGSTERS)
     begun = Spent.now()
     job = definitions.defs.resolve_job_def(definitions.JOB)
     with dg.DagsterInstance.get() as instance:

@@ -37,7 +37,7 @@ from fillrate_assets.fillrate.record_store import DayPublication, RecordStore
 from fillrate_assets.fillrate.rules import change_planner
 from fillrate_assets.fillrate.sources.line_versions import ChangeWindow
 from fillrate_assets.fillrate.sources.order_system import OrderSystem
-from fillrate_assets.fillrate.watermark import WATERMARKS, DatabaseWatermark, Watermark
+from fillrate_assets.fillrate.watermark import WATERMARKS, DatabaseWatermark
 from fillrate_assets.sample.fillrate_loader import EmbeddedSystems, SampleNetwork
 from fillrate_assets.sample.network import Network
 from fillrate_assets.settings import Settings
@@ -45,6 +45,7 @@ from fillrate_assets.storage import sql
 from fillrate_assets.storage.database import Database
 
 AIM: Final = 1.0
+QUERIES: Final = 2
 CHANGED_DAYS: Final = 10
 SNAPSHOT_DAYS: Final = 35
 
@@ -123,12 +124,12 @@ class Queries:
         """Listen from now on, to every tick of this process."""
         self.statements: Counter[str] = Counter()
         self._stopwatch = Stopwatch()
-        self._stopwatch.watch(sql, "read", self._counted)
-        for function in ("active_dcs", "ledger"):
-            self._stopwatch.watch(RecordStore, function, lambda *_: "record store")
-        for function in ("read", "move"):
-            self._stopwatch.watch(Watermark, function, lambda *_: "record store")
-        self._stopwatch.watch(change_planner, "plan", lambda *_: "comparing with the ledger")
+        self._stopwatch.watch(sql, sql.read, self._counted)
+        for read in (RecordStore.read_active_dcs, RecordStore.read_ledger):
+            self._stopwatch.watch(RecordStore, read, lambda *_: "record store")
+        for call in (DatabaseWatermark.read, DatabaseWatermark.move):
+            self._stopwatch.watch(DatabaseWatermark, call, lambda *_: "record store")
+        self._stopwatch.watch(change_planner, change_planner.plan_runs, lambda *_: "comparing with the ledger")
         # The sources are read past SQLAlchemy, which only compiles for them; the record store is not.
         sa.event.listen(sa.Engine, "before_cursor_execute", lambda *_: self.statements.update(["record store"]))
 
@@ -250,7 +251,7 @@ def _must_request(tick: Tick, runs: int, because: str) -> None:
 
 
 def report(first: Tick, idle: list[Idle], bare: dict[str, float], changed: Tick, pairs: int, network: Network) -> int:
-    """Print what a tick costs; 1 when it queries a source twice, takes too long or requests too many runs."""
+    """Print what a tick costs; 1 when it queries a source three times, takes too long or requests too many runs."""
     print(f"{network.dcs} DCs x {network.items:,} items, sources and ledger of {network.days} days\n")
     print(f"with nothing new, median of {len(idle)} ticks{'statements':>13}{'seconds':>10}{'bare query':>12}")
     for name in (*bare, "record store", "comparing with the ledger"):
@@ -265,17 +266,22 @@ def report(first: Tick, idle: list[Idle], bare: dict[str, float], changed: Tick,
     print(f"{f'{pairs} changed days in {network.dcs} DCs: our code':<48}{changed.ours.wall:>10.3f}")
     print(f"{'  runs requested':<48}{len(changed.requests):>10}")
     wrong = [
-        *(f"the {name} is queried more than once" for name in bare if any(each.statements[name] != 1 for each in idle)),
+        *(
+            f"the {name} is queried more than twice"
+            for name in bare
+            if any(each.statements[name] > QUERIES for each in idle)
+        ),
         *([f"{len(changed.requests)} runs for {network.dcs} DCs"] if len(changed.requests) != network.dcs else []),
         *([f"{ours:.2f} s"] if ours > AIM else []),
     ]
-    print(f"\nresults: {'; '.join(wrong) or 'one query for each source, one run for each changed DC'}")
+    print(f"\nresults: {'; '.join(wrong) or 'at most two queries for each source, one run for each changed DC'}")
     print(HOW_TO_READ)
     return int(bool(wrong))
 
 
 HOW_TO_READ: Final = """
-How to read: statements are those that a system is sent during a tick. A bare query connects to the same file with the
+How to read: statements are those that a system is sent during a tick: for what changed and, where a watermark is
+bounded by it, for the latest change there is. A bare query connects to the same file with the
 driver alone and reads the least that would show a change; ours also reads which days a moved line has left, what ships
 since the watermark's day, and hands over a typed frame. The record store's statements are the two watermarks, the DCs
 and the ledger. Dagster's share is what evaluating a sensor costs in a process that has it imported, as the code server
