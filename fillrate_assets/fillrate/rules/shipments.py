@@ -91,6 +91,7 @@ def _accept_plain_shipments(plain: pl.LazyFrame) -> pl.LazyFrame:
 
 def _judge_shipments(placed: pl.LazyFrame, lines: pl.LazyFrame) -> pl.LazyFrame:
     """Judge why shipments are no use, if they are; `quantity` is that of any row, by its own unit if need be."""
+    # A new reason must also make `_is_plain_shipment` false: plain shipments, which are almost all, never come here.
     uom, pack = normalize_code("uom", UNITS, "CS"), pl.col("pack")
     unusable = (
         pl.when(~parsing.is_unread_only(pl.col("problem"), schema.SHIPMENT_LINES, _TIMES))

@@ -16,7 +16,14 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from fillrate_assets.fillrate import schema
-from fillrate_assets.fillrate.rules import item_days, line_classification, lost_cases, rolling_baseline, row_versions
+from fillrate_assets.fillrate.rules import (
+    item_days,
+    line_classification,
+    lost_cases,
+    rolling_baseline,
+    row_versions,
+    shipments,
+)
 from fillrate_assets_tests.factories import fillrate_frames
 from fillrate_assets_tests.factories.fillrate_frames import (
     DAY,
@@ -194,11 +201,12 @@ def test_no_order_line_is_silently_dropped(network: Network) -> None:
 
 @MODERATE
 @given(NETWORKS, st.lists(PLAIN_ORDERS, min_size=1, max_size=40))
-def test_plain_lines_come_out_as_if_they_were_judged(network: Network, plain: list[Row]) -> None:
+def test_plain_lines_and_shipments_come_out_as_if_they_were_judged(network: Network, plain: list[Row]) -> None:
     lines = Network((*network.orders, *plain), network.shipments, network.snapshots)
     names = schema.CLASSIFIED_LINES.names
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(line_classification, "_is_plain_line", lambda: pl.lit(value=False))
+        patched.setattr(shipments, "_is_plain_shipment", lambda: pl.lit(value=False))
         judged = classify(lines)
     assert_frame_equal(classify(lines).sort(names), judged.sort(names))
 
