@@ -170,7 +170,9 @@ class Platform:
         """Return the seconds of resolving conflicts alone, at a tick that has run."""
         history = tick.read_throttled(self.ticks, snapshot_ts=at, policy=POLICY)
         units = self.ticks.read(schema.UNIT_TIMESERIES, at, at).collect()
-        judged = verdicts.compute_verdicts(units, history, policy=POLICY)
+        pools = self.ticks.read(schema.POOLS, at, at).collect()
+        rejects = schema.SIGNAL_REJECTS.make_empty().collect()
+        judged = verdicts.compute_verdicts(units, pools, rejects, history, policy=POLICY)
         began = perf_counter()
         conflict_resolution.resolve_conflicts(judged, units, history, policy=POLICY)
         return perf_counter() - began

@@ -22,6 +22,9 @@ FUSIONS: Final = ("OBSERVED", "MEAN", "SUSPECT", "RECOUNT", "PREDICTED", "NONE")
 """How a level came to be: observed alone, the mean of observed and predicted, predicted against a doubtful one,
 a doubtful one accepted the second time, predicted for want of one, or not at all."""
 
+DOUBTS: Final = ("STUCK", "DRIFTING")
+"""Why a level sensor is doubted: it repeats one number while packages flow, or parts from what flows."""
+
 QUALITIES: Final = ("FRESH", "DEGRADED", "UNKNOWN")
 DIRECTIONS: Final = ("OVERFLOW", "STARVATION", "DATA")
 SEVERITIES: Final = ("WARN", "ACT", "EMERGENCY")
@@ -87,6 +90,10 @@ def _make_number(name: str, description: str, unit: str | None = None) -> Column
 
 def _make_text(name: str, description: str) -> Column:
     return Column(name, pl.String, description, nullable=True)
+
+
+def _make_ticks(name: str, description: str) -> Column:
+    return Column(name, pl.Int64, description, "ticks", nullable=True)
 
 
 def _make_moment(name: str, description: str) -> Column:
@@ -277,6 +284,18 @@ SIGNALS: Final = TableSchema(
         _make_moment("critical_pull_ts", "When the next truck that matters leaves"),
         Column("level_fresh", pl.Boolean, "Whether the level is observed and fresh, or its prediction is allowed"),
         Column("flow_fresh", pl.Boolean, "Whether the flows are fresh"),
+        Column("flow_expired", pl.Boolean, "Whether nothing is known of its flows any more", nullable=True),
+        Column("limits_expired", pl.Boolean, "Whether its limits are not reported any more", nullable=True),
+        Column(
+            "observations",
+            pl.List(pl.Float64),
+            "New readings of its sensor at this tick and those before, latest first",
+            "packages",
+            nullable=True,
+        ),
+        Column("doubt", pl.String, "Why its sensor is doubted, if so", nullable=True, codes=DOUBTS),
+        Column("doubted_ticks", pl.Int64, "Ticks in a row that it is", "ticks", nullable=True),
+        _make_number("least_level", "Of a doubted sensor: the lesser of what it shows and flows say", "packages"),
         _POLICY,
     ),
 )
@@ -290,6 +309,7 @@ SIGNAL_REJECTS: Final = TableSchema(
         _make_text("path", "Path, or pool of a staffing row"),
         Column("event_ts", TIMESTAMP, "When it was so", "UTC", nullable=True),
         Column("reason", pl.String, "Why the row cannot be used"),
+        _make_number("ahead_minutes", "By how much it is dated after its arrival, if that is why", "minutes"),
     ),
 )
 UNIT_REJECTS: Final = TableSchema(
@@ -338,7 +358,9 @@ UNIT_TIMESERIES: Final = TableSchema(
         _make_number("outflow", f"Packages out during {_LATEST_FLOW}", "packages"),
         _make_number("inflow_rate", "Mean of the last 15 minutes", "packages/minute"),
         _make_number("outflow_rate", "Mean of the last 15 minutes", "packages/minute"),
-        _make_number("outflow_median", "Median of the last 60 minutes", "packages/minute"),
+        _make_number(
+            "outflow_median", "What usually leaves it: median of 60 minutes, never of a jam", "packages/minute"
+        ),
         _make_number("slope", "Theil-Sen slope of the last 7 levels", "packages/minute"),
         Column("trend_agrees", pl.Boolean, "Slope and net flow have one sign; empty: one is missing", nullable=True),
         _make_number("minutes_to_overflow", "Until 95 % full at this slope; empty: it does not rise", "minutes"),
@@ -352,6 +374,13 @@ UNIT_TIMESERIES: Final = TableSchema(
         Column("is_open", pl.Boolean, "Whether one of its paths takes packages", nullable=True),
         _make_number("backlog", "Packages that wait upstream", "packages"),
         _make_moment("critical_pull_ts", "When the next truck that matters leaves"),
+        Column("paths", pl.List(pl.String), "Paths whose levels count in it, sorted", nullable=True),
+        _make_text("doubted_paths", "Paths whose sensor is doubted, and why, comma separated"),
+        _make_ticks("staffed_ticks", "Ticks in a row that someone is there, as far as that is known"),
+        _make_ticks("empty_ticks", "Ticks in a row that it is as low as for starvation"),
+        _make_ticks("flow_expired_ticks", "Staffed ticks in a row that nothing is known of its flows"),
+        _make_ticks("staffing_expired_ticks", "Staffed ticks in a row that nothing is known of its people"),
+        _make_ticks("limits_expired_ticks", "Staffed ticks in a row that its limits are not reported"),
         _POLICY,
     ),
 )

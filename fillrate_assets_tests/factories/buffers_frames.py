@@ -22,6 +22,8 @@ EPISODE_KEY: Final = "W1_PICK_TOTAL.OVERFLOW.MOVE_STAFF.1"
 Row = Mapping[str, Any]
 
 NO_HISTORY: Final = pl.DataFrame(schema=schema.RECOMMENDATIONS.polars)
+NO_POOLS: Final = pl.DataFrame(schema=schema.POOLS.polars)
+NO_REJECTS: Final = pl.DataFrame(schema=schema.SIGNAL_REJECTS.polars)
 NO_UNITS: Final = pl.DataFrame(schema=schema.UNIT_TIMESERIES.polars)
 
 

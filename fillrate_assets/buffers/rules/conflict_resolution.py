@@ -190,9 +190,12 @@ def _apply_r1_pool_throttle_subsumes(rows: pl.DataFrame) -> pl.DataFrame:
 def _apply_r4_throttle_cancels_staff_upstream(
     rows: pl.DataFrame, verdicts: pl.DataFrame, policy: Policy
 ) -> pl.DataFrame:
+    # A pool without a unit has no verdict, yet people may be added to it.
+    targets = rows.filter(_IS_MOVE).select("warehouse", pl.col("target_unit").alias("pool")).drop_nulls()
+    pools = pl.concat([verdicts.select(_POOL), targets])
     throttles = (
         rows.filter(_IS_THROTTLE)
-        .join(find_upstream_pools(verdicts, policy), on=_POOL)
+        .join(find_upstream_pools(pools, policy), on=_POOL)
         .sort("rank")
         .unique(["warehouse", "upstream"], keep="first", maintain_order=True)
         .select("warehouse", pl.col("upstream").alias("target_unit"), pl.col("row").alias("winner"))

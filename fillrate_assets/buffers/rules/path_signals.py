@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from itertools import pairwise
 from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -81,6 +82,8 @@ def compute_signals(
         .pipe(_estimate_levels, snapshot_ts, policy)
         .with_columns(
             is_within("flow_ts", snapshot_ts, policy.flow.fresh).alias("flow_fresh"),
+            (~is_within("flow_ts", snapshot_ts, policy.flow.expired)).alias("flow_expired"),
+            (~is_within("limits_ts", snapshot_ts, policy.backlog.expired)).alias("limits_expired"),
             pl.lit(policy.version).alias("policy_version"),
         )
         .pipe(schema.SIGNALS.conform)
@@ -112,7 +115,7 @@ def compute_pools(
     at_work = (
         _select_arrived(staffing, "STAFFING", snapshot_ts)
         .filter(is_within("event_ts", snapshot_ts, policy.staffing.expired))
-        .pipe(_select_usable, "STAFFING", snapshot_ts, policy)
+        .pipe(_select_usable, "STAFFING", policy)
         .group_by(POOL)
         .agg(pl.col(reported).max_by("event_ts"), pl.col("event_ts").max())
     )
@@ -180,7 +183,7 @@ def collect_rejects(
 
     def reject(name: str) -> pl.LazyFrame:
         owner = _get_owner(name)
-        faults = [*_list_faults(name, snapshot_ts, policy), *_list_unknown_owners(name)]
+        faults = [*_list_faults(name, policy), *_list_unknown_owners(name)]
         bad = is_new & _has_fault(faults) & pl.col("active").fill_null(value=True)
 
         def join_context(rows: pl.LazyFrame) -> pl.LazyFrame:
@@ -205,6 +208,7 @@ def collect_rejects(
                 pl.col(owner).alias("path"),
                 "event_ts",
                 pl.coalesce(pl.when(fault).then(words) for fault, words in faults).alias("reason"),
+                pl.when(_is_ahead(policy)).then(_derive_ahead_minutes()).alias("ahead_minutes"),
             )
         )
 
@@ -272,7 +276,7 @@ def sum_flows(flow: Feed, intervals: Sequence[Interval], *, snapshot_ts: datetim
     windows = (
         _select_arrived(flow, "FLOW", snapshot_ts)
         .filter(pl.col("event_ts") > _derive_literal(snapshot_ts - timedelta(minutes=reach)))
-        .pipe(_select_usable, "FLOW", snapshot_ts, policy)
+        .pipe(_select_usable, "FLOW", policy)
         .select(*PATH, "event_ts", "inflow", "outflow", ends.alias("ends"), starts.alias("starts"))
     )
     length = pl.col("starts") - pl.col("ends")
@@ -357,7 +361,8 @@ def _get_owner(name: str) -> str:
 def _select_latest_versions(rows: pl.LazyFrame, name: str, policy: Policy) -> pl.LazyFrame:
     """Select one row per path or pool and time: the greatest src_seq, then ingest_ts, then content; never arrival.
 
-    A flow that was corrected too late counts as it did in time, if it did.
+    A flow that was corrected too late counts as it did in time, if it did. What a clock that is ahead dates to a time
+    takes nothing from a row of that time.
     """
     key = ["warehouse", _get_owner(name), "event_ts"]
     # Equal keys have equal hashes, so only the rows whose hash repeats need the exact and slower ordering.
@@ -369,26 +374,51 @@ def _select_latest_versions(rows: pl.LazyFrame, name: str, policy: Policy) -> pl
     delay = pl.col("ingest_ts") - pl.col("event_ts")
     in_time = [delay <= timedelta(minutes=policy.flow_correction_minutes)] if name == "FLOW" else []
     content = [column for column in _FRAMES[name].names if column not in {*key, "src_seq", "ingest_ts"}]
-    decided = repeated.sort(*key, *in_time, "src_seq", "ingest_ts", *content).filter(pl.struct(key).is_last_distinct())
+    decided = repeated.sort(*key, ~_is_ahead(policy), *in_time, "src_seq", "ingest_ts", *content).filter(
+        pl.struct(key).is_last_distinct()
+    )
     return pl.concat([marked.lazy().filter(~pl.col("repeats")), decided.lazy()])
 
 
-def _select_usable(rows: pl.LazyFrame, name: str, snapshot_ts: datetime, policy: Policy) -> pl.LazyFrame:
-    return rows.pipe(_select_latest_versions, name, policy).filter(~_has_fault(_list_faults(name, snapshot_ts, policy)))
+def _select_usable(rows: pl.LazyFrame, name: str, policy: Policy) -> pl.LazyFrame:
+    return rows.pipe(_select_latest_versions, name, policy).filter(~_has_fault(_list_faults(name, policy)))
+
+
+def _is_ahead(policy: Policy) -> pl.Expr:
+    """Return whether a row is dated after it arrived: it never counts, also when its time has come (decision 0180)."""
+    return pl.col("event_ts") > pl.col("ingest_ts") + timedelta(minutes=policy.max_clock_ahead_minutes)
+
+
+def _derive_ahead_minutes() -> pl.Expr:
+    return (pl.col("event_ts") - pl.col("ingest_ts")).dt.total_minutes(fractional=True)
+
+
+def format_skew(minutes: pl.Expr) -> pl.Expr:
+    """Format by how much a clock is ahead: a row takes minutes to arrive, so near a whole hour it is whole hours."""
+    near = (minutes + _SLOWEST_MINUTES) % 60 <= _SLOWEST_MINUTES + 1
+    hours = ((minutes + _SLOWEST_MINUTES) / 60).floor().cast(pl.Int64)
+    return (
+        pl.when(near & (hours >= 1))
+        .then(pl.format("{} h (is this local time?)", hours))
+        .otherwise(pl.format("{} min", minutes.round(0).cast(pl.Int64)))
+    )
+
+
+_SLOWEST_MINUTES: Final = 5
+"""What a row takes at most to arrive, as far as naming a skew goes."""
 
 
 def _has_fault(faults: Sequence[Fault]) -> pl.Expr:
     return pl.any_horizontal(fault.fill_null(value=False) for fault, _ in faults)
 
 
-def _list_faults(name: str, snapshot_ts: datetime, policy: Policy) -> list[Fault]:
+def _list_faults(name: str, policy: Policy) -> list[Fault]:
     """List why a row of the feed cannot be used, most specific first; rows of OCCUPANCY need the path's `capacity`."""
-    latest = snapshot_ts + timedelta(minutes=policy.max_clock_ahead_minutes)
     faults: list[Fault] = [
         (pl.col("problem").is_not_null(), pl.col("problem")),
         *_require("event_ts", "event time"),
         *_require("ingest_ts", "time of arrival"),
-        (pl.col("event_ts") > _derive_literal(latest), pl.lit("event time is later than the tick that read it")),
+        (_is_ahead(policy), pl.format("event time is after its arrival, by {}", format_skew(_derive_ahead_minutes()))),
     ]
     for number in _NUMBERS[name]:
         words = number.replace("_", " ")
@@ -439,10 +469,13 @@ def _select_limits(limits: Feed, snapshot_ts: datetime, policy: Policy) -> pl.La
     return (
         _select_arrived(limits, "LIMITS", snapshot_ts)
         .filter(is_within("event_ts", snapshot_ts, policy.capacity.expired))
-        .pipe(_select_usable, "LIMITS", snapshot_ts, policy)
+        .pipe(_select_usable, "LIMITS", policy)
         .with_columns(pl.when(is_within("event_ts", snapshot_ts, policy.backlog.expired)).then(pl.col(passing)))
         .group_by(PATH)
-        .agg(pl.col(name).max_by(_derive_reported_ts(name)) for name in (*lasting, *passing))
+        .agg(
+            *(pl.col(name).max_by(_derive_reported_ts(name)) for name in (*lasting, *passing)),
+            pl.col("event_ts").max().alias("limits_ts"),
+        )
         .collect()
         .lazy()
     )
@@ -458,7 +491,7 @@ def _select_observed(occupancy: Feed, limited: pl.LazyFrame, snapshot_ts: dateti
         _select_arrived(occupancy, "OCCUPANCY", snapshot_ts)
         .filter(is_within("event_ts", snapshot_ts, policy.occupancy.expired))
         .join(limited.select(*PATH, "capacity"), on=PATH, how="left")
-        .pipe(_select_usable, "OCCUPANCY", snapshot_ts, policy)
+        .pipe(_select_usable, "OCCUPANCY", policy)
         .group_by(PATH)
         .agg(pl.col("level").max_by("event_ts").alias("observed"), pl.col("event_ts").max().alias("observed_ts"))
     )
@@ -468,6 +501,8 @@ def _compute_flows(flow: Feed, snapshot_ts: datetime, policy: Policy) -> pl.Lazy
     """Compute what each path counted lately: its latest whole ticks, rates, and outflow per tick of the last hour.
 
     `gained` is what came in less what went out in the 5 minutes before the tick, empty unless both are wholly known.
+    `gains` is that for each 5 of the minutes that levels are held against, latest first, and `passed` is all that
+    flowed in them.
     """
     minutes, ticks = policy.trend.net_minutes, policy.trend.outflow_median_minutes // TICK_MINUTES
     fresh = 1 + int(policy.flow.fresh // TICK_MINUTES)
@@ -478,16 +513,25 @@ def _compute_flows(flow: Feed, snapshot_ts: datetime, policy: Policy) -> pl.Lazy
             for ago in range(count)
         ]
 
-    inflows, outflows = list_cells("inflow", fresh), list_cells("outflow", max(fresh, ticks))
+    compared = count_compared_ticks(policy)
+    inflows, outflows = list_cells("inflow", max(fresh, compared)), list_cells("outflow", max(fresh, compared, ticks))
+    gains = [pl.col(into.name) - pl.col(out.name) for into, out in zip(inflows, outflows[:compared], strict=False)]
     rates = [Interval(f"{name}_rate", name, minutes, 0, whole=False) for name in ("inflow", "outflow")]
     return sum_flows(flow, [*inflows, *outflows, *rates], snapshot_ts=snapshot_ts, policy=policy).select(
         *(*PATH, "flow_ts"),
-        pl.coalesce(cell.name for cell in inflows).alias("inflow"),
+        pl.coalesce(cell.name for cell in inflows[:fresh]).alias("inflow"),
         pl.coalesce(cell.name for cell in outflows[:fresh]).alias("outflow"),
         (pl.col(inflows[0].name) - pl.col(outflows[0].name)).alias("gained"),
         derive_packages(pl.col("inflow_rate", "outflow_rate") * (MICROS / minutes)),
         pl.concat_list(cell.name for cell in outflows[:ticks]).alias("outflows"),
+        pl.concat_list(gains[:compared]).alias("gains"),
+        pl.sum_horizontal(cell.name for cell in (*inflows[:compared], *outflows[:compared])).alias("passed"),
     )
+
+
+def count_compared_ticks(policy: Policy) -> int:
+    """Count the ticks whose flows are held against levels: of the latest ones the flows may not be known yet."""
+    return policy.sensor.drift_ticks + int(policy.flow.fresh // TICK_MINUTES)
 
 
 def _derive_overlap(interval: Interval) -> pl.Expr:
@@ -526,8 +570,12 @@ def _select_previous_state(previous: pl.DataFrame, snapshot_ts: datetime) -> pl.
     return (
         previous.lazy()
         .filter(pl.col("snapshot_ts") == _derive_literal(snapshot_ts - TICK))
-        .select(*PATH, *(pl.col(name).alias(f"last_{name}") for name in ("level", "suspect_sign", "predicted_ticks")))
+        .select(*PATH, *(pl.col(name).alias(f"last_{name}") for name in _STATE))
     )
+
+
+_STATE: Final = ("level", "suspect_sign", "predicted_ticks", "observed_ts", "observations", "doubted_ticks")
+"""What a tick starts from."""
 
 
 def _estimate_levels(paths: pl.LazyFrame, snapshot_ts: datetime, policy: Policy) -> pl.LazyFrame:
@@ -536,7 +584,7 @@ def _estimate_levels(paths: pl.LazyFrame, snapshot_ts: datetime, policy: Policy)
     A fresh observation that is far from the prediction is doubted once, and accepted when the next tick finds it far
     off on the same side. Without a fresh observation the prediction is used alone for a while, by the mean flows if
     need be; a stale observation is used only where there is none, and is not fresh then. Without a capacity nothing is
-    doubted.
+    doubted. A sensor that is doubted for longer has no fresh level: see `_add_doubt`.
     """
     fusion = policy.fusion
     observed, predicted, sign = pl.col("observed"), pl.col("predicted"), pl.col("sign")
@@ -549,6 +597,8 @@ def _estimate_levels(paths: pl.LazyFrame, snapshot_ts: datetime, policy: Policy)
         .then(pl.lit("PREDICTED"))
         .when(observed.is_null())
         .then(pl.lit("NONE"))
+        .when(fresh & predicted.is_not_null() & pl.col("doubt").is_not_null())
+        .then(pl.lit("SUSPECT"))
         .when(~fresh | predicted.is_null())
         .then(pl.lit("OBSERVED"))
         .when(sign == 0)
@@ -567,8 +617,10 @@ def _estimate_levels(paths: pl.LazyFrame, snapshot_ts: datetime, policy: Policy)
     gained = pl.col("gained")
     about = (pl.col("inflow_rate") - pl.col("outflow_rate")) * TICK_MINUTES
     since = pl.when(fresh).then(gained).otherwise(pl.coalesce(gained, about))
+    confirmed = (pl.col("doubted_ticks") >= policy.sensor.confirmed_ticks).fill_null(value=False)
     return (
-        paths.with_columns((pl.col("last_level") + since).clip(0).alias("predicted"))
+        paths.pipe(_add_doubt, snapshot_ts, policy)
+        .with_columns((pl.col("last_level") + since).clip(0).alias("predicted"))
         .with_columns((observed - predicted).alias("off"))
         .with_columns(pl.when(doubted).then(pl.col("off").sign()).otherwise(0).alias("sign"))
         .with_columns(how.alias("fusion"))
@@ -576,6 +628,53 @@ def _estimate_levels(paths: pl.LazyFrame, snapshot_ts: datetime, policy: Policy)
             level.alias("level"),
             pl.when(pl.col("fusion") == "SUSPECT").then(sign).otherwise(0).alias("suspect_sign"),
             pl.when(fresh).then(0).otherwise(pl.col("last_predicted_ticks").fill_null(0) + 1).alias("predicted_ticks"),
-            (fresh | (pl.col("fusion") == "PREDICTED")).alias("level_fresh"),
+            ((fresh | (pl.col("fusion") == "PREDICTED")) & ~confirmed).alias("level_fresh"),
+            pl.when(confirmed).then(pl.min_horizontal("observed", "flows_say").clip(0)).alias("least_level"),
+        )
+    )
+
+
+# --- sensors that cannot be believed
+
+
+def _add_doubt(paths: pl.LazyFrame, snapshot_ts: datetime, policy: Policy) -> pl.LazyFrame:
+    """Add why a level sensor is doubted, for how long, and what flows say instead (decision 0181).
+
+    Each new reading is held against the one before it and what flowed between. Where these parts add up to more than
+    may be, the greatest left out, the sensor drifts: one step alone is a recount. It is stuck if it repeats a number
+    while packages come or go, unless that number is an end of its scale.
+    """
+    sensor, count = policy.sensor, count_compared_ticks(policy)
+    capacity, least = pl.col("capacity"), policy.fusion.tolerance_packages
+    is_new = is_within("observed_ts", snapshot_ts, policy.occupancy.fresh) & (
+        pl.col("observed_ts") > pl.col("last_observed_ts")
+    ).fill_null(value=True)
+    before = [pl.col("last_observations").list.get(ago, null_on_oob=True) for ago in range(count)]
+    seen = [f"seen_{ago}" for ago in range(count + 1)]
+    gain = [pl.col("gains").list.get(ago, null_on_oob=True) for ago in range(count)]
+    parts = [pl.col(later) - pl.col(earlier) - gain[ago] for ago, (later, earlier) in enumerate(pairwise(seen))]
+    readings = seen[: sensor.stuck_ticks]
+    same = pl.all_horizontal(pl.col(name) == pl.col(readings[0]) for name in readings).fill_null(value=False)
+    moved = pl.sum_horizontal(each.abs() for each in gain[: sensor.stuck_ticks])
+    within = (pl.col(seen[0]) > 0) & (pl.col(seen[0]) < capacity)
+    stuck = same & within & (moved > pl.max_horizontal(sensor.stuck_share * capacity, pl.lit(least)))
+    drifted = pl.col("parted").list.sum()
+    greatest = pl.max_horizontal(pl.col("parted").list.max(), -pl.col("parted").list.min())
+    bound = pl.max_horizontal(sensor.drift_share * capacity, sensor.drift_flow_share * pl.col("passed"), pl.lit(least))
+    drifts = drifted.abs() - greatest > bound
+    doubt = pl.when(stuck).then(pl.lit("STUCK")).when(drifts).then(pl.lit("DRIFTING"))
+    return (
+        paths.with_columns(pl.when(is_new).then("observed").alias(seen[0]))
+        .with_columns(each.alias(name) for each, name in zip(before, seen[1:], strict=True))
+        .with_columns(
+            pl.concat_list(seen[:-1]).alias("observations"),
+            pl.concat_list(parts).list.drop_nulls().list.head(sensor.drift_ticks).alias("parted"),
+        )
+        .with_columns(doubt.alias("doubt"), (pl.col("observed") - drifted).alias("flows_say"))
+        .with_columns(
+            pl.when(pl.col("doubt").is_not_null())
+            .then(pl.col("last_doubted_ticks").fill_null(0) + 1)
+            .otherwise(0)
+            .alias("doubted_ticks")
         )
     )

@@ -43,10 +43,12 @@ class Overflow:
 
 @dataclass(frozen=True)
 class Jam:
-    """An INDUCT unit this full whose outflow is below this share of its median is jammed."""
+    """An INDUCT unit this full whose outflow is below this share of what usually leaves it is jammed."""
 
     fill: float = 0.90
     outflow_share: float = 0.20
+    staffed_ticks: int = 3
+    """Staffed ticks in a row before a stop counts: the flows known until then are those of the break."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,9 @@ class Starvation:
     clear: float = 0.20
     """Above it, the unit is clear of starvation."""
 
+    blind_ticks: int = 3
+    """Ticks in a row as low as for ACT after which the level alone decides, if it is not known what consumers take."""
+
     outflow_share: float = 0.85
     """Act only while consumers have less than this share of what they could take: it may be low on purpose."""
 
@@ -97,12 +102,33 @@ class Fusion:
 
 
 @dataclass(frozen=True)
+class Sensor:
+    """When a level sensor is doubted: it repeats one number, or drifts away from what flows."""
+
+    stuck_ticks: int = 6
+    """Readings in a row that are the same to the digit."""
+
+    stuck_share: float = 0.05
+    """Of capacity, what must have come in or gone out meanwhile; at least `Fusion.tolerance_packages`."""
+
+    drift_ticks: int = 6
+    drift_share: float = 0.20
+    """Of capacity: how far levels and flows may part, the greatest step left out."""
+
+    drift_flow_share: float = 0.05
+    """Of what came in and went out: flows are miscounted, too."""
+
+    confirmed_ticks: int = 2
+    """Ticks in a row that a sensor is doubted before its level does not count."""
+
+
+@dataclass(frozen=True)
 class Quality:
     """When a unit has a verdict."""
 
     degraded_coverage: float = 0.9
     data_alert_ticks: int = 3
-    """Staffed ticks in a row that a unit is UNKNOWN before its feed alerts."""
+    """Staffed ticks in a row that a unit is UNKNOWN, or a feed of it expired, before the feed alerts."""
 
 
 @dataclass(frozen=True)
@@ -176,7 +202,7 @@ class Policy:
     """How long a flow's window may still be corrected."""
 
     max_clock_ahead_minutes: float = 1
-    """How far a source's clock may run ahead; a row that is dated later than that after the tick is rejected."""
+    """How far a source's clock may run ahead; a row that is dated later than that after its arrival never counts."""
 
     total: Overflow = Overflow(0.97, 0.93, 0.85, 5, 0.75, 30, 0.80)
     induct: Overflow = Overflow(0.97, 0.90, 0.80, 5, 0.70, 30, 0.70)
@@ -184,6 +210,7 @@ class Policy:
     lane: Lane = field(default_factory=Lane)
     starvation: Starvation = field(default_factory=Starvation)
     fusion: Fusion = field(default_factory=Fusion)
+    sensor: Sensor = field(default_factory=Sensor)
     quality: Quality = field(default_factory=Quality)
     trend: Trend = field(default_factory=Trend)
     pool_order: tuple[str, ...] = ("PICK", "INDUCT", "SORT", "PACK")

@@ -24,12 +24,15 @@ GROUP: Final = ["warehouse", "pool", "unit_type"]
 _POOL: Final = ["warehouse", "pool"]
 
 
-def size_recommendations(verdicts: pl.DataFrame, units: pl.DataFrame, *, policy: Policy) -> pl.DataFrame:
+def size_recommendations(
+    verdicts: pl.DataFrame, units: pl.DataFrame, pools: pl.DataFrame, *, policy: Policy
+) -> pl.DataFrame:
     """Size the rows that request an action: action, quantity and why that much.
 
     Args:
         verdicts: units with their verdict, `limit` (see `find_throttles`) and the inputs of the rules.
         units: `verdicts.add_rule_inputs` of all units of the tick, one row each.
+        pools: `POOLS` of the tick; those without a unit give and take people as well.
         policy: every target.
 
     Returns:
@@ -37,7 +40,7 @@ def size_recommendations(verdicts: pl.DataFrame, units: pl.DataFrame, *, policy:
         and the inputs of the quantity among their evidence.
 
     """
-    requests = verdicts.filter(NEEDS_ACTION).pipe(_add_staff, _summarize_pools(units, verdicts, policy), policy)
+    requests = verdicts.filter(NEEDS_ACTION).pipe(_add_staff, _summarize_pools(units, pools, verdicts, policy), policy)
     return requests.pipe(_add_divert, units, policy).pipe(_add_action, policy)
 
 
@@ -82,32 +85,43 @@ def find_upstream_pools(pools: pl.DataFrame, policy: Policy, passing: Collection
     )
 
 
-def _summarize_pools(units: pl.DataFrame, verdicts: pl.DataFrame, policy: Policy) -> pl.DataFrame:
-    """Summarize each pool: units_per_hour, free_stations, surplus, and whether it is on_break, unknown, or filling."""
+def _summarize_pools(units: pl.DataFrame, pools: pl.DataFrame, verdicts: pl.DataFrame, policy: Policy) -> pl.DataFrame:
+    """Summarize each pool: units_per_hour, free_stations, surplus, and whether it is on_break, unknown, or filling.
+
+    How many stations are free is not asked of a pool without a unit: nothing tells it.
+    """
     of_total = pl.col("unit_type") == "TOTAL"
     idle = (pl.col("headcount") - pl.col("outflow_rate") * 60 / pl.col("units_per_hour")).round(DIGITS).floor()
     starving = (
         verdicts.filter(NEEDS_ACTION, pl.col("direction") == "STARVATION").group_by(_POOL).agg(idle.min().alias("idle"))
     )
     stations = (pl.col("max_rate") / pl.col("units_per_hour")).round(DIGITS).floor()
+    of_units = units.group_by(_POOL).agg(
+        pl.col(_PEOPLE).max(),
+        pl.col("max_rate").filter(of_total).max(),
+        (pl.col("staffed") == 0).any().alias("on_break"),
+        (of_total & (pl.col("quality") == "UNKNOWN")).any().alias("unknown"),
+        (of_total & (pl.col("least_fill") >= policy.total.clear)).any().alias("filling"),
+        pl.lit(value=True).alias("has_unit"),
+    )
+    named = pools.select(*_POOL, *_PEOPLE, (~pl.col("staffed")).alias("on_break"))
+    flags = ("on_break", "unknown", "filling", "has_unit")
     return (
-        units.group_by(_POOL)
-        .agg(
-            pl.col("headcount", "headcount_planned", "units_per_hour").max(),
-            pl.col("max_rate").filter(of_total).max(),
-            (pl.col("staffed") == 0).any().alias("on_break"),
-            (of_total & (pl.col("quality") == "UNKNOWN")).any().alias("unknown"),
-            (of_total & (pl.col("least_fill") >= policy.total.clear)).any().alias("filling"),
-        )
+        of_units.join(named, on=_POOL, how="full", coalesce=True, suffix="_named")
+        .with_columns(pl.coalesce(name, f"{name}_named").alias(name) for name in (*_PEOPLE, "on_break"))
+        .with_columns(pl.col(flags).fill_null(value=False))
         .join(starving, on=_POOL, how="left")
         .select(
             *_POOL,
             "units_per_hour",
             (stations - pl.col("headcount")).clip(0).alias("free_stations"),
             pl.max_horizontal(pl.col("headcount") - pl.col("headcount_planned"), "idle").clip(0).alias("surplus"),
-            *("on_break", "unknown", "filling"),
+            *flags,
         )
     )
+
+
+_PEOPLE: Final = ("headcount", "headcount_planned", "units_per_hour")
 
 
 def _add_staff(requests: pl.DataFrame, pools: pl.DataFrame, policy: Policy) -> pl.DataFrame:
@@ -118,6 +132,7 @@ def _add_staff(requests: pl.DataFrame, pools: pl.DataFrame, policy: Policy) -> p
         pl.col("pool").alias("gains"),
         pl.col("units_per_hour").alias("gained_per_hour"),
         "free_stations",
+        "has_unit",
     )
     own = pools.select(*_POOL, pl.col("surplus").alias("own_surplus"))
     more = _derive_net_flow() + (pl.col("level") - policy.quantities.total_target * pl.col("capacity")) / (
@@ -317,7 +332,10 @@ def _add_action(requests: pl.DataFrame, policy: Policy) -> pl.DataFrame:
         .otherwise(staff_or_throttle)
     )
     can_move = pl.min_horizontal("needed", "free_stations", "surplus")
-    staff_known = pl.all_horizontal(pl.col("needed", "free_stations", "surplus").is_not_null())
+    unlimited = ~pl.col("has_unit").fill_null(value=True)
+    staff_known = pl.all_horizontal(pl.col("needed", "surplus").is_not_null()) & (
+        pl.col("free_stations").is_not_null() | unlimited
+    )
     is_staff, is_throttle, is_rebalance = (pl.col("action") == name for name in ("MOVE_STAFF", "THROTTLE", "REBALANCE"))
     quantity = (
         pl.when(~fresh)

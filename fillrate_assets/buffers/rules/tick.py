@@ -30,6 +30,9 @@ from fillrate_assets.core.table_schema import TableSchema
 
 TICK: Final = timedelta(minutes=TICK_MINUTES)
 
+_SKEWS: Final = timedelta(minutes=30)
+"""What of the past shows whether the clock of a feed is ahead: every feed reports within it."""
+
 _LONGEST_OUTAGE: Final = timedelta(days=7)
 """Without ticks; after a longer one, what was open before it is forgotten."""
 
@@ -129,7 +132,8 @@ class InMemoryTickStore:
 
 def compute_look_back(policy: Policy) -> dict[str, timedelta]:
     """Compute how far back a tick looks into each feed, by event time; BACKLOG: into LIMITS for what passes."""
-    flow = max(policy.flow.expired, policy.trend.outflow_median_minutes) + TICK_MINUTES
+    compared = path_signals.count_compared_ticks(policy) * TICK_MINUTES
+    flow = max(policy.flow.expired, policy.trend.outflow_median_minutes, compared) + TICK_MINUTES
     minutes = {
         "OCCUPANCY": policy.occupancy.expired,
         "FLOW": flow,
@@ -210,7 +214,10 @@ def recommend(store: TickStore, *, snapshot_ts: datetime, policy: Policy) -> Non
     """Recommend what to do, each unit by itself, then without conflicts; store RECOMMENDATIONS."""
     history = read_throttled(store, snapshot_ts=snapshot_ts, policy=policy)
     now = _read_tick(store, schema.UNIT_TIMESERIES, snapshot_ts)
-    found = verdicts.compute_verdicts(now, history, policy=policy)
+    pools = _read_tick(store, schema.POOLS, snapshot_ts)
+    rejects = store.read(schema.SIGNAL_REJECTS, snapshot_ts - _SKEWS, snapshot_ts)
+    ahead = rejects.filter(pl.col("ahead_minutes").is_not_null()).collect()
+    found = verdicts.compute_verdicts(now, pools, ahead, history, policy=policy)
     store.write(
         schema.RECOMMENDATIONS, conflict_resolution.resolve_conflicts(found, now, history, policy=policy), snapshot_ts
     )

@@ -79,6 +79,8 @@ def compute_units(
         .pipe(_add_quality, policy)
         .join(_summarize_past(history, members, snapshot_ts, policy), on="unit_id", how="left")
         .pipe(_add_trend, policy)
+        .pipe(_add_usual_outflow, policy)
+        .pipe(_add_counts, policy)
         .join(select_active_warehouses(warehouses, snapshot_ts), on="warehouse")
         .with_columns(pl.lit(policy.version).alias("policy_version"))
         .pipe(schema.UNIT_TIMESERIES.conform)
@@ -220,7 +222,7 @@ def _list_cells(policy: Policy) -> list[str]:
 
 
 def _roll_up_paths(paths: pl.LazyFrame, policy: Policy) -> pl.LazyFrame:
-    """Sum the paths of each unit by their weights.
+    """Sum the paths of each unit by their weights, and name them.
 
     A capacity is covered while the path's level is fresh, or if the path has no level to count. While a path whose
     level counts without a capacity is not fresh, nothing is covered: how much of the unit it is cannot be known.
@@ -235,14 +237,23 @@ def _roll_up_paths(paths: pl.LazyFrame, policy: Policy) -> pl.LazyFrame:
         name: (pl.col(f"{name}_part").count() == pl.col(role).count()) & (pl.col(role).count() > 0)
         for name, role in sums.items()
     }
+    least = derive_millionths(pl.col("LEVEL") * pl.col("least_level")).alias("least_part")
+    doubted = pl.when(pl.col("doubted_ticks") >= policy.sensor.confirmed_ticks).then(
+        pl.format("{} {}", "path", "doubt")
+    )
     return (
-        paths.with_columns(product.alias(f"{name}_part") for name, product in products.items())
+        paths.with_columns(*(product.alias(f"{name}_part") for name, product in products.items()), least)
         .group_by("unit_id")
         .agg(
             pl.col("warehouse", "pool", "unit_type").first(),
             pl.col("sound").all(),
             *(pl.when(complete[name]).then(derive_packages(pl.col(f"{name}_part").sum())).alias(name) for name in sums),
             derive_packages(pl.when(fresh).then("level_part").sum()).alias("fresh_level"),
+            derive_packages(pl.when(fresh).then("level_part").otherwise("least_part").sum()).alias("proven_level"),
+            pl.col("path").filter(counts).sort().alias("paths"),
+            doubted.filter(counts).drop_nulls().sort().str.join(", ").replace("", None).alias("doubted_paths"),
+            (pl.col("flow_expired").fill_null(value=True) & flows).any().alias("flow_expired"),
+            (pl.col("limits_expired").fill_null(value=True) & has_capacity).any().alias("limits_expired"),
             derive_packages(pl.when(fresh | ~counts).then("capacity_part").sum()).alias("covered_capacity"),
             (fresh | ~counts).all().alias("levels_fresh"),
             (fresh | ~counts | has_capacity).all().alias("coverage_known"),
@@ -257,9 +268,6 @@ def _roll_up_paths(paths: pl.LazyFrame, policy: Policy) -> pl.LazyFrame:
             pl.when(has_capacity).then("critical_pull_ts").min().alias("critical_pull_ts"),
         )
         .with_columns(pl.when("sound").then(pl.col(*sums)))
-        .with_columns(
-            (pl.concat_list(_list_cells(policy)).list.median() / TICK_MINUTES).alias("outflow_median"),
-        )
     )
 
 
@@ -280,7 +288,7 @@ def _add_quality(rows: pl.LazyFrame, policy: Policy) -> pl.LazyFrame:
             pl.when(measurable).then(pl.col("covered_capacity") / capacity).fill_null(0.0).alias("coverage"),
             pl.concat_str(names, separator=",", ignore_nulls=True).replace("", None).alias("missing_feeds"),
             (pl.col("headcount") * pl.col("units_per_hour") / 60).alias("service_rate"),
-            pl.when(capacity > 0).then(pl.col("fresh_level") / capacity).alias("proven_fill"),
+            pl.when(capacity > 0).then(pl.col("proven_level") / capacity).alias("proven_fill"),
         )
         .with_columns(
             pl.when((pl.col("coverage") >= 1) & pl.col("missing_feeds").is_null())
@@ -302,7 +310,7 @@ def _add_quality(rows: pl.LazyFrame, policy: Policy) -> pl.LazyFrame:
 def _summarize_past(
     history: pl.DataFrame, members: pl.DataFrame, snapshot_ts: datetime, policy: Policy
 ) -> pl.LazyFrame:
-    """Summarize the levels of the last ticks that may be believed, and how long a unit had been UNKNOWN.
+    """Summarize the levels of the last ticks that may be believed, and what the last one left of each unit.
 
     A level from before the unit's paths changed is the sum of others: beside those since, it would be a trend.
     """
@@ -314,12 +322,19 @@ def _summarize_past(
         .filter(at >= pl.lit(oldest, TIMESTAMP), at < pl.lit(snapshot_ts, TIMESTAMP))
         .group_by("unit_id")
         .agg(
-            pl.col("unknown_ticks").max_by("snapshot_ts").alias("last_unknown_ticks"),
+            *(pl.col(name).max_by("snapshot_ts").alias(f"last_{name}") for name in _STATE),
             *(pl.when(at == tick).then(_derive_believed_level()).max().alias(name) for name, tick in ticks.items()),
         )
         .join(_find_member_changes(members, snapshot_ts), on="unit_id", how="left")
         .with_columns(pl.when(pl.col("changed_ts") <= tick).then(name).alias(name) for name, tick in ticks.items())
     )
+
+
+_STATE: Final = (
+    *("unknown_ticks", "outflow_median", "staffed_ticks", "empty_ticks"),
+    *("flow_expired_ticks", "staffing_expired_ticks", "limits_expired_ticks"),
+)
+"""What a tick starts from."""
 
 
 def _find_member_changes(members: pl.DataFrame, snapshot_ts: datetime) -> pl.LazyFrame:
@@ -357,6 +372,53 @@ def _add_trend(rows: pl.LazyFrame, policy: Policy) -> pl.LazyFrame:
             pl.when(slope > 0).then(((trend.full * capacity - level) / slope).clip(0)).alias("minutes_to_overflow"),
             pl.when(slope < 0).then(((level - trend.empty * capacity) / -slope).clip(0)).alias("minutes_to_starvation"),
         )
+    )
+
+
+def _add_usual_outflow(rows: pl.LazyFrame, policy: Policy) -> pl.LazyFrame:
+    """Add what usually leaves a unit: the median of the last hour, but for a jam, which must not become usual.
+
+    While next to nothing leaves a unit although packages come, or although it is full, what was usual before stays:
+    over a break and a night as well. Ticks of an hour in which it was jammed are left out (decision 0182).
+    """
+    held, share, full = pl.col("last_outflow_median"), policy.jam.outflow_share, policy.jam.fill
+    cells = [pl.col(name) / TICK_MINUTES for name in _list_cells(policy)]
+    of_all = pl.concat_list(cells).list.median()
+    at_work = pl.concat_list(pl.when(cell >= share * held).then(cell) for cell in cells).list.median()
+    coming = pl.coalesce(pl.col("inflow") / TICK_MINUTES, "inflow_rate")
+    stopped = pl.col("outflow") / TICK_MINUTES < share * held
+    stuck = (coming >= share * held) | (pl.col("proven_fill") >= full) | ~pl.col("staffed")
+    return rows.with_columns(
+        pl.when(held.is_null() | (held <= 0))
+        .then(of_all)
+        .when(stopped.is_null() | (stopped & stuck.fill_null(value=False)))
+        .then(held)
+        .when(stopped)
+        .then(of_all)
+        .otherwise(pl.coalesce(at_work, held))
+        .alias("outflow_median")
+    )
+
+
+def _add_counts(rows: pl.LazyFrame, policy: Policy) -> pl.LazyFrame:
+    """Add for how many ticks in a row a unit is staffed, is empty, and lacks each feed."""
+    # Whether anyone is there may be unknown too; a feed that is silent must not stay so for that.
+    staffed = pl.col("staffed").fill_null(value=True)
+    empty = (pl.col("fill") <= policy.starvation.act).fill_null(value=False)
+    expired = {
+        "flow_expired_ticks": pl.col("flow_expired"),
+        "staffing_expired_ticks": pl.col("headcount").is_null(),
+        "limits_expired_ticks": pl.col("limits_expired"),
+    }
+
+    def count(name: str, holds: pl.Expr, step: pl.Expr | int = 1) -> pl.Expr:
+        before = pl.col(f"last_{name}").fill_null(0)
+        return pl.when(holds).then(before + step).otherwise(0).alias(name)
+
+    return rows.with_columns(
+        count("staffed_ticks", staffed),
+        count("empty_ticks", empty),
+        *(count(name, holds, staffed.cast(pl.Int64)) for name, holds in expired.items()),
     )
 
 

@@ -17,6 +17,7 @@ from typing import Final, Literal
 import polars as pl
 
 from fillrate_assets.buffers import schema
+from fillrate_assets.buffers.rules.path_signals import format_skew
 from fillrate_assets.buffers.rules.policy import TICK_MINUTES, Lane, Overflow, Policy, Starvation
 from fillrate_assets.buffers.rules.recommendation_sizing import (
     DIGITS,
@@ -33,11 +34,15 @@ from fillrate_assets.buffers.rules.recommendation_sizing import (
 DATA_POOL: Final = "DATA"
 
 
-def compute_verdicts(units: pl.DataFrame, history: pl.DataFrame, *, policy: Policy) -> pl.DataFrame:
+def compute_verdicts(
+    units: pl.DataFrame, pools: pl.DataFrame, rejects: pl.DataFrame, history: pl.DataFrame, *, policy: Policy
+) -> pl.DataFrame:
     """Compute what every unit is in each direction that its type can fail in, why, and what to do about it.
 
     Args:
         units: `UNIT_TIMESERIES` of one tick; what needs earlier ticks rides on its rows.
+        pools: `POOLS` of the same tick, also those without a unit.
+        rejects: `SIGNAL_REJECTS` of the last hour, for the clocks that are ahead.
         history: `RECOMMENDATIONS` of the 30 minutes before the tick, of the units that were throttled.
         policy: every threshold.
 
@@ -48,9 +53,11 @@ def compute_verdicts(units: pl.DataFrame, history: pl.DataFrame, *, policy: Poli
     inputs = add_rule_inputs(units, policy=policy)
     verdicts = pl.concat([_apply_branch(inputs, branch) for branch in build_branches(policy)], how="diagonal")
     verdicts = verdicts.join(find_throttles(history), on=["unit_id", "direction"], how="left")
-    parts = size_recommendations(verdicts, inputs, policy=policy), hold_throttles(verdicts, policy=policy)
+    parts = size_recommendations(verdicts, inputs, pools, policy=policy), hold_throttles(verdicts, policy=policy)
     explained = [frame.with_columns(_format_explanation().alias("explanation")) for frame in parts]
-    rows = [frame.lazy().pipe(_conform, policy) for frame in (*explained, _compute_data_verdicts(units, policy))]
+    rows = [
+        frame.lazy().pipe(_conform, policy) for frame in (*explained, _compute_data_verdicts(units, rejects, policy))
+    ]
     return pl.concat(rows).collect().sort("unit_id", "direction")
 
 
@@ -79,6 +86,7 @@ SIGNALS: Final = {
     "outflow_share_of_capability": Signal(
         "its people have {} % of what they could take", "what its people take is not known", 100, " %"
     ),
+    "empty_minutes": Signal("so for {} min", unit=" min"),
     "gap": Signal("{} points fuller than the median of its group", scale=100, unit=" points"),
     "emptiest": Signal("a sibling is {} % full", scale=100, unit=" %"),
     "emptiest_closed": Signal("a closed sibling is {} % full", scale=100, unit=" %"),
@@ -97,6 +105,9 @@ def add_rule_inputs(units: pl.DataFrame, *, policy: Policy) -> pl.DataFrame:
     most = pl.when(known).then(pl.coalesce("fill", pl.col("proven_fill") + 1 - pl.col("coverage")))
     outflow = pl.col("outflow") / TICK_MINUTES
     usual, capability = pl.col("outflow_median"), pl.col("service_rate")
+    # That a sensor is doubted says nothing against what is counted at the exit.
+    judged = known | pl.col("doubted_paths").is_not_null()
+    back = (pl.col("staffed_ticks") >= policy.jam.staffed_ticks).fill_null(value=True)
     coming = pl.coalesce(pl.col("inflow") / TICK_MINUTES, "inflow_rate")
     within_reach = coming + pl.col("level") / policy.trend.net_minutes
     sustained = pl.when(pl.col("outflow_rate").is_not_null()).then(pl.min_horizontal("outflow_rate", within_reach))
@@ -111,12 +122,16 @@ def add_rule_inputs(units: pl.DataFrame, *, policy: Policy) -> pl.DataFrame:
         pl.when(fresh).then("minutes_to_starvation").alias("minutes_to_starvation"),
         pl.when(trusted).then("minutes_to_overflow").alias("trusted_overflow"),
         pl.when(trusted).then("minutes_to_starvation").alias("trusted_starvation"),
-        pl.when(known & works & (usual > 0)).then(outflow / usual).round(DIGITS).alias("outflow_share_of_usual"),
+        pl.when(judged & works & back & (usual > 0))
+        .then(outflow / usual)
+        .round(DIGITS)
+        .alias("outflow_share_of_usual"),
         pl.when(known & (capability > 0))
         .then(sustained / capability)
         .round(DIGITS)
         .alias("outflow_share_of_capability"),
         staffed.cast(pl.Float64),
+        (pl.col("empty_ticks") * TICK_MINUTES).cast(pl.Float64).alias("empty_minutes"),
         (works | (pl.col("inflow_rate") > 0).fill_null(value=False)).cast(pl.Float64).alias("in_use"),
         takes.alias("takes"),
         pl.when(pl.col("units_per_hour") > 0).then("units_per_hour").alias("units_per_hour"),
@@ -225,13 +240,15 @@ def _build_total_overflow(limit: Overflow) -> tuple[Rule, ...]:
 def _build_total_starvation(limit: Starvation) -> tuple[Rule, ...]:
     act = Condition("most_fill", "<=", limit.act)
     idle = Condition("outflow_share_of_capability", "<", limit.outflow_share)
+    unknown, blind = Condition("outflow_share_of_capability", "missing"), limit.blind_ticks * TICK_MINUTES
     low, soon = Condition("most_fill", "<=", limit.act_soon), Condition("most_fill", "<=", limit.warn)
     return (
         Rule("A-STARVATION-NOT-STAFFED", "NOT_STAFFED", (Condition("staffed", "<=", 0),)),
         Rule("A-STARVATION-EMPTY", "ACT", (act, idle)),
         Rule("A-STARVATION-SOON", "ACT", (low, Condition("trusted_starvation", "<=", limit.act_soon_minutes), idle)),
+        Rule("A-STARVATION-BLIND", "ACT", (act, unknown, Condition("empty_minutes", ">=", blind))),
         Rule("A-STARVATION-WARN", "WARN", (soon, Condition("minutes_to_starvation", "<=", limit.warn_minutes))),
-        Rule("A-STARVATION-UNCONFIRMED", "WARN", (act, Condition("outflow_share_of_capability", "missing"))),
+        Rule("A-STARVATION-UNCONFIRMED", "WARN", (act, unknown)),
         *_build_fallback("A-STARVATION", act, Condition("least_fill", ">", limit.clear)),
     )
 
@@ -306,18 +323,47 @@ def _apply_branch(rows: pl.DataFrame, branch: Branch) -> pl.DataFrame:
 # --- what could not be known
 
 
-def _compute_data_verdicts(units: pl.DataFrame, policy: Policy) -> pl.DataFrame:
-    """Compute one row per warehouse and feed: is it why units are UNKNOWN, and for how long."""
+_EXPIRED: Final = {feed: f"{feed.lower()}_expired_ticks" for feed in schema.FEEDS[1:]}
+"""For how many ticks a unit lacks a feed; without the first one it is UNKNOWN."""
+
+
+def _compute_data_verdicts(units: pl.DataFrame, rejects: pl.DataFrame, policy: Policy) -> pl.DataFrame:
+    """Compute one row per warehouse and feed: which units it lets down, how, and for how long.
+
+    A unit is UNKNOWN for want of it, or the feed has expired for the unit, or the unit's sensors are doubted.
+    """
     minimum = policy.quality.data_alert_ticks
     unknown = units.filter(pl.col("quality") == "UNKNOWN")
     # A level is what makes a unit UNKNOWN, whatever the reason for which no feed is named.
     feeds = pl.col("missing_feeds").replace("", None).fill_null("OCCUPANCY").str.split(",")
+    silent = [
+        units.filter(pl.col(name) > 0).select(
+            "warehouse", "unit_id", pl.col(name).alias("unknown_ticks"), pl.lit(feed).alias("feed")
+        )
+        for feed, name in _EXPIRED.items()
+    ]
+    # The readings that make a sensor doubtful go back long enough.
+    doubted = units.filter(pl.col("doubted_paths").is_not_null()).select(
+        "warehouse",
+        "unit_id",
+        pl.max_horizontal("unknown_ticks", minimum).alias("unknown_ticks"),
+        pl.lit("OCCUPANCY").alias("feed"),
+    )
     blamed = (
-        unknown.select("warehouse", "unit_id", "unknown_ticks", feeds.alias("feed"))
-        .explode("feed", empty_as_null=True, keep_nulls=True)
-        .with_columns(pl.col("feed").str.strip_chars())
+        pl.concat(
+            [
+                unknown.select("warehouse", "unit_id", "unknown_ticks", feeds.alias("feed"))
+                .explode("feed", empty_as_null=True, keep_nulls=True)
+                .with_columns(pl.col("feed").str.strip_chars()),
+                *silent,
+                doubted,
+            ],
+            how="vertical_relaxed",
+        )
         .group_by("warehouse", "feed")
-        .agg(pl.len().alias("unknown_units"), pl.col("unknown_ticks").max())
+        .agg(pl.col("unit_id").n_unique().alias("unknown_units"), pl.col("unknown_ticks").max())
+        .join(_name_doubted(units), on=["warehouse", "feed"], how="left")
+        .join(_name_skews(rejects), on=["warehouse", "feed"], how="left")
     )
     known = units.group_by("warehouse").agg(pl.col("dc", "ship_date", "snapshot_ts").min(), pl.len().alias("all_units"))
     ticks, subject = pl.col("unknown_ticks"), pl.format("{}: {} of {} units", "feed", "unknown_units", "all_units")
@@ -342,14 +388,43 @@ def _compute_data_verdicts(units: pl.DataFrame, policy: Policy) -> pl.DataFrame:
             ).alias("evidence"),
             pl.when(pl.col("unknown_units") > 0)
             .then(
-                pl.format(
-                    "{} cannot be known, for up to {} staffed min (limit {} min).",
-                    *(subject, ticks * TICK_MINUTES, pl.lit(minimum * TICK_MINUTES)),
+                pl.concat_str(
+                    pl.format(
+                        "{} cannot be known, for up to {} staffed min (limit {} min).",
+                        *(subject, ticks * TICK_MINUTES, pl.lit(minimum * TICK_MINUTES)),
+                    ),
+                    pl.format("Sensors in doubt: {}.", "doubted"),
+                    pl.format("Its clock is ahead by {}.", "skew"),
+                    separator=" ",
+                    ignore_nulls=True,
                 )
             )
             .otherwise(pl.format("{}: no unit is unknown for want of it.", "feed"))
             .alias("explanation"),
         )
+    )
+
+
+def _name_doubted(units: pl.DataFrame) -> pl.DataFrame:
+    """Name the paths whose sensors are doubted: columns warehouse, feed, doubted."""
+    names = pl.col("doubted_paths").str.split(", ")
+    return (
+        units.filter(pl.col("doubted_paths").is_not_null())
+        .select("warehouse", names.alias("doubted"))
+        .explode("doubted", empty_as_null=True, keep_nulls=True)
+        .group_by("warehouse")
+        .agg(pl.col("doubted").unique().sort().str.join(", "))
+        .select("warehouse", pl.lit("OCCUPANCY").alias("feed"), "doubted")
+    )
+
+
+def _name_skews(rejects: pl.DataFrame) -> pl.DataFrame:
+    """Name by how much the clock of a feed is ahead, by the latest row that says so: columns warehouse, feed, skew."""
+    return (
+        rejects.filter(pl.col("ahead_minutes").is_not_null())
+        .group_by("warehouse", "feed")
+        .agg(pl.col("ahead_minutes").median())
+        .select("warehouse", "feed", format_skew(pl.col("ahead_minutes")).alias("skew"))
     )
 
 

@@ -175,8 +175,8 @@ class _RowFilter:
 def _build_limits_statement(table: sa.Table, rows: _RowFilter, recent: datetime) -> sa.Select[Any]:
     """Build the statement for limits: recent ones in full; of older ones what holds a path's latest usable values.
 
-    Where one of those is corrected by a row that has no such value, or something unusable arrived late, all rows of the
-    path are read: then the rules decide, as they do with all rows of everything.
+    Where one of those is corrected by a row that has no such value, something unusable arrived late, or a clock was
+    ahead, all rows of the path are read: then the rules decide, as they do with all rows of everything.
     """
     lasting = [name for name in _LASTING if name in table.c]
     each = table.alias("each")
@@ -203,7 +203,7 @@ def _build_limits_statement(table: sa.Table, rows: _RowFilter, recent: datetime)
     doubtful = (
         sa.select(*(other.c[name].label(name) for name in _PATH))
         .join_from(other, latest, _is_same_path(other, latest))
-        .where(rows.is_relevant(other), sa.or_(rows.is_new(other) & ~_is_usable(other), *corrected))
+        .where(rows.is_relevant(other), sa.or_(rows.is_new(other) & ~_is_usable(other), _is_ahead(other), *corrected))
         .distinct()
         .subquery("doubtful")
     )
@@ -234,11 +234,18 @@ def _is_same_path(one: sa.FromClause, other: sa.FromClause) -> sa.ColumnElement[
     return sa.and_(*(one.c[name] == other.c[name] for name in _PATH))
 
 
+def _is_ahead(rows: sa.FromClause) -> sa.ColumnElement[bool]:
+    """Return whether a row is dated after it arrived; by how much it may be is for the rules to say."""
+    return rows.c.event_ts > rows.c.ingest_ts
+
+
 def _is_usable(rows: sa.FromClause) -> sa.ColumnElement[bool]:
     """Return whether the rules can use a row of limits; never null."""
     amounts = [rows.c[name] for name in _AMOUNTS if name in rows.c]
     return sa.and_(
         rows.c.ingest_ts.is_not(None),
+        rows.c.event_ts.is_not(None),
+        ~_is_ahead(rows),
         *((amount.is_(None)) | amount.between(0, _GREATEST) for amount in amounts),
         *((rows.c[name].is_(None)) | (rows.c[name] > 0) for name in ("capacity",) if name in rows.c),
         *(rows.c[name].is_(None) for name in ("problem",) if name in rows.c),

@@ -14,6 +14,8 @@ from fillrate_assets.buffers.rules import conflict_resolution, recommendation_si
 from fillrate_assets.buffers.rules import verdicts as verdict_rules
 from fillrate_assets_tests.factories.buffers_frames import (
     NO_HISTORY,
+    NO_POOLS,
+    NO_REJECTS,
     NO_UNITS,
     POLICY,
     make_recommendations,
@@ -139,7 +141,7 @@ def _add_times(row: dict[str, Any]) -> dict[str, Any]:
 def _run_both(rows: list[dict[str, Any]], history: list[dict[str, Any]]) -> tuple[pl.DataFrame, pl.DataFrame]:
     before = make_recommendations(*history)
     now = make_units(*rows)
-    found = verdict_rules.compute_verdicts(now, before, policy=POLICY)
+    found = verdict_rules.compute_verdicts(now, NO_POOLS, NO_REJECTS, before, policy=POLICY)
     schema.VERDICTS_OF_UNITS.validate(found)
     resolved = conflict_resolution.resolve_conflicts(found, now, before, policy=POLICY)
     schema.RECOMMENDATIONS.validate(resolved)

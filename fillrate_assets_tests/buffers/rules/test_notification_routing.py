@@ -18,7 +18,7 @@ from fillrate_assets.notifications.notifiers.slack import render_slack
 from fillrate_assets.notifications.notifiers.teams import render_teams
 from fillrate_assets.notifications.rendering import Message
 from fillrate_assets_tests.factories import buffers_frames
-from fillrate_assets_tests.factories.buffers_frames import POLICY, Row, make_tick
+from fillrate_assets_tests.factories.buffers_frames import NO_HISTORY, NO_POOLS, NO_REJECTS, POLICY, Row, make_tick
 
 NONE_SENT: Final = schema.NOTICES.make_empty().collect()
 DEFAULT: Final = buffers_frames.make_routes({})
@@ -451,7 +451,7 @@ def test_what_to_do_is_said_once_and_at_the_warehouses_own_time() -> None:
     full = buffers_frames.make_units(
         {"fill": 0.95, "inflow_rate": 30.0}, {"unit_id": "W1_SORT_TOTAL", "headcount": 16.0}
     )
-    judged = verdicts.compute_verdicts(full, schema.RECOMMENDATIONS.make_empty().collect(), policy=POLICY)
+    judged = verdicts.compute_verdicts(full, NO_POOLS, NO_REJECTS, NO_HISTORY, policy=POLICY)
     asked = judged.row(by_predicate=pl.col("action") == "MOVE_STAFF", named=True)
     message = worded({name: asked[name] for name in schema.NOTICES.names if name in asked})
     assert rendering.render_text(message).splitlines()[3:] == [

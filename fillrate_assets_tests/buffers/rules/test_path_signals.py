@@ -119,7 +119,7 @@ BAD: Final[list[tuple[str, Row, str]]] = [
     ("occupancy", {"level": 120.1}, "level is above 1.2 of capacity: 120.1 of 100.0"),
     ("occupancy", {"level": float("nan")}, "level is not a number"),
     ("occupancy", {"level": float("inf")}, "level is not a number"),
-    ("occupancy", {"event_ts": go_back(-2), "ingest_ts": T}, "event time is later than the tick that read it"),
+    ("occupancy", {"event_ts": go_back(-2), "ingest_ts": T}, "event time is after its arrival, by 2 min"),
     ("occupancy", {"event_ts": None, "ingest_ts": T}, "no event time"),
     ("occupancy", {"ingest_ts": None}, "no time of arrival"),
     ("occupancy", {"warehouse": "W9"}, "warehouse W9 is not in the table of warehouses"),
@@ -456,9 +456,9 @@ def test_a_second_far_observation_in_a_row_is_believed_and_the_next_starts_afres
 
 def test_a_feed_that_failed_takes_its_own_columns_only() -> None:
     own = {
-        "occupancy": {"observed", "observed_ts", "level", "fusion", "predicted_ticks", "level_fresh"},
-        "flow": {*OF_FLOWS, "predicted", "level", "fusion", "flow_fresh"},
-        "limits": {"capacity", "max_rate", "lane_open"},
+        "occupancy": {"observed", "observed_ts", "level", "fusion", "predicted_ticks", "level_fresh", "observations"},
+        "flow": {*OF_FLOWS, "predicted", "level", "fusion", "flow_fresh", "flow_expired"},
+        "limits": {"capacity", "max_rate", "lane_open", "limits_expired"},
     }
     feeds: dict[str, rules.Feed] = {
         "occupancy": make_occupancy({"level": 61.0}),

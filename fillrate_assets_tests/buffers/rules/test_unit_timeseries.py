@@ -221,7 +221,9 @@ def test_a_unit_that_no_feed_reports_has_a_row_and_nothing_in_it() -> None:
     assert (row["quality"], row["coverage"], row["unknown_ticks"], row["dc"]) == ("UNKNOWN", 0, 1, "DC01")
     known = {name for name, value in row.items() if value is not None}
     tick = {"dc", "ship_date", "snapshot_ts", "warehouse", "unit_id", "pool", "unit_type", "policy_version"}
-    assert known == tick | {"coverage", "quality", "missing_feeds", "unknown_ticks"}
+    expired = {f"{feed}_expired_ticks" for feed in ("flow", "staffing", "limits")}
+    counts = {"unknown_ticks", "staffed_ticks", "empty_ticks", *expired}
+    assert known == tick | {"coverage", "quality", "missing_feeds", "paths"} | counts
 
 
 @pytest.mark.parametrize("fresh", [True, False])

@@ -15,6 +15,8 @@ from fillrate_assets.buffers import schema
 from fillrate_assets.buffers.rules import verdicts
 from fillrate_assets_tests.factories.buffers_frames import (
     NO_HISTORY,
+    NO_POOLS,
+    NO_REJECTS,
     POLICY,
     Row,
     make_recommendations,
@@ -28,7 +30,7 @@ LOW: Final = {"outflow_rate": 15.0, "minutes_to_starvation": None}
 
 def compute_verdicts(*rows: Row, history: pl.DataFrame = NO_HISTORY) -> dict[str, dict[str, Any]]:
     """Compute the verdicts by unit and direction: 'W1_PICK_TOTAL OVERFLOW'."""
-    made = verdicts.compute_verdicts(make_units(*rows), history, policy=POLICY)
+    made = verdicts.compute_verdicts(make_units(*rows), NO_POOLS, NO_REJECTS, history, policy=POLICY)
     schema.VERDICTS_OF_UNITS.validate(made)
     return {f"{row['unit_id']} {row['direction']}": row for row in made.to_dicts()}
 
