@@ -390,8 +390,12 @@ def run(dcs: tuple[str, ...], first: date | None, last: date | None, processes: 
     from fillrate_assets.cli import launcher
 
     _build_scope(dcs, first, last)
-    wanted = launcher.choose_ranges(settings.load(), dcs, first, last, datetime.now(UTC).date())
-    if _run(wanted, processes):
+    chosen = settings.load()
+    wanted = launcher.choose_ranges(chosen, dcs, first, last, datetime.now(UTC).date())
+    failed = _run(wanted, processes)
+    if again := launcher.choose_awaiting(chosen, wanted):
+        failed = _run(again, processes) or failed
+    if failed:
         raise click.exceptions.Exit(FAILED)
 
 

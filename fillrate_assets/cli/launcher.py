@@ -28,7 +28,7 @@ from fillrate_assets.core import partition_key
 from fillrate_assets.core.errors import FillrateError, PermanentFailure, SourceUnavailable
 from fillrate_assets.definitions import JOB, build_defs, make_alert_dispatch
 from fillrate_assets.fillrate.defs import health_checks
-from fillrate_assets.fillrate.record_store import RecordStore
+from fillrate_assets.fillrate.record_store import SUBSTITUTES, RecordStore
 from fillrate_assets.fillrate.rules.rolling_baseline import LOOK_BACK_DAYS
 from fillrate_assets.notifications.notifiers.console import Show
 from fillrate_assets.orchestration import partitions
@@ -120,6 +120,17 @@ def choose_ranges(
     published = dict(store.read_ledger().group_by("dc").agg(pl.col("ship_date").max()).iter_rows())
     dependent = end + timedelta(days=LOOK_BACK_DAYS)
     return [RunRange(dc, begin, end, min(dependent, published.get(dc, end))) for dc in dcs or active]
+
+
+def choose_awaiting(settings: Settings, wanted: Sequence[RunRange]) -> list[RunRange]:
+    """Choose the days that runs of some DCs found newer substitutes for: they are credited on another ship date."""
+    ledger = RecordStore(Database.from_settings(settings)).read_ledger()
+    last = dict(ledger.group_by("dc").agg(pl.col("ship_date").max()).iter_rows())
+    due = ledger.filter(pl.col("reason") == SUBSTITUTES, pl.col("dc").is_in([each.dc for each in wanted]))
+    return [
+        RunRange(span.dc, span.first, span.last, min(span.last + timedelta(days=LOOK_BACK_DAYS), last[span.dc]))
+        for span in partition_key.cut_into_ranges(due.select("dc", "ship_date").iter_rows())
+    ]
 
 
 def run(settings: Settings, wanted: Sequence[RunRange], processes: int = PROCESSES) -> Iterator[RunResult]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any, Final
 
@@ -72,6 +72,9 @@ _MAX_BINDS: Final = 500
 OUTDATED: Final = "a run with older sources came later; it is computed again"
 """Why a day is held whose newer records are in force: the sensor requests it again (decision 0041)."""
 
+SUBSTITUTES: Final = "a substitute for its lines changed on another ship date; it is computed again"
+"""Why a day is held for whose lines a run of another day found newer substitutes (decision 0160)."""
+
 _TOTALS: Final = ("dc", "ship_date", "ordered_cases", "shipped_cases")
 
 
@@ -133,6 +136,14 @@ class RecordStore:
         """
         with self.database.connect() as connection:
             return [_publish_day(connection, day, run_id, now.replace(tzinfo=None)) for day in days]
+
+    def await_substitutes(self, days: Iterable[PartitionKey]) -> None:
+        """Hold published days until they are computed again; their records stay in force."""
+        with self.database.begin() as connection:
+            for day in sorted(days):
+                published = (LEDGER.c.dc == day.dc) & (LEDGER.c.ship_date == day.ship_date)
+                due = LEDGER.update().where(published, LEDGER.c.state == "PUBLISHED")
+                connection.execute(due.values(state="HELD", reason=SUBSTITUTES))
 
     def read_records(self, dc: str, ship_date: date) -> pl.DataFrame:
         """Read the published records of one DC and ship date, as `LOST_CASES`."""
@@ -300,6 +311,8 @@ def _publish_day(connection: sa.Connection, day: DayPublication, run_id: str, no
         this_day = (LEDGER.c.dc == day.dc) & (LEDGER.c.ship_date == day.ship_date)
         published = connection.execute(select_ledger_entry(day.dc, day.ship_date)).mappings().one_or_none()
         before = None if published is None else {str(name): value for name, value in published.items()}
+        if day.only_depends and day.held is None and before is not None and before["reason"] == SUBSTITUTES:
+            day = replace(day, held=SUBSTITUTES)
         records = day.records.sort("item")
         source = day.source.row(0, named=True)
         if day.only_depends:

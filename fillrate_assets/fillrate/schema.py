@@ -150,7 +150,11 @@ CLASSIFIED_LINES: Final = TableSchema(
     "classified_lines",
     (),
     (
-        Column("source_table", pl.String, "order_lines, shipment_lines or instock_snapshots"),
+        Column(
+            "source_table",
+            pl.String,
+            "order_lines, shipment_lines, instock_snapshots; substitutes that ship on another date",
+        ),
         _DC,
         _SHIP_DATE,
         _define_text("order_id", "Customer order"),

@@ -23,12 +23,15 @@ from fillrate_assets.fillrate.rules import item_days as item_day_rules
 from fillrate_assets.fillrate.rules import lost_cases as lost_case_rules
 from fillrate_assets.fillrate.rules import rejects as reject_rules
 from fillrate_assets.fillrate.rules.change_planner import NOTHING_PROCESSED, VERSIONS
+from fillrate_assets.fillrate.rules.line_classification import credit_substitutes
 from fillrate_assets.fillrate.rules.pipeline import classify_sources
 from fillrate_assets.fillrate.rules.quality_gate import find_doubts
 from fillrate_assets.fillrate.rules.rolling_baseline import LOOK_BACK_DAYS
+from fillrate_assets.fillrate.rules.substitutes import SOURCE_TABLE
 from fillrate_assets.fillrate.sources.instock_warehouse import InstockWarehouse
 from fillrate_assets.fillrate.sources.order_system import OrderSystem
 from fillrate_assets.fillrate.sources.shipping_records import ShippingRecords
+from fillrate_assets.fillrate.sources.substitutes import SubstituteReader
 from fillrate_assets.notifications.outbox import Outbox
 from fillrate_assets.orchestration import partitions
 from fillrate_assets.orchestration.asset_options import configure_asset
@@ -206,7 +209,10 @@ def classified_lines(
 
     def classify(span: DcDateRange) -> pl.DataFrame:
         ordered, shipped, stocked = (_select_range(frame, span) for frame in sources)
-        return classify_sources(ordered, shipped, stocked, master, zones, times_complete=complete).collect()
+        elsewhere = lake_repair.substitutes.read(span)
+        return classify_sources(
+            ordered, shipped, stocked, master, zones, times_complete=complete, elsewhere=elsewhere
+        ).collect()
 
     return _replace(
         context,
@@ -382,6 +388,7 @@ def published_records(
     record_store: dg.ResourceParam[RecordStore],
     lake: dg.ResourceParam[Lake],
     outbox: dg.ResourceParam[Outbox],
+    lake_repair: dg.ResourceParam[LakeRepair],
     orders: LakeInput,
     shipments: LakeInput,
     instock_snapshots: LakeInput,
@@ -429,6 +436,7 @@ def published_records(
                     day.dc, day.ship_date, str(day.held), outcome.records, url
                 )
                 outbox.send(subject, body, key=f"held:{day.dc}:{day.ship_date}:{context.run.run_id}", now=now)
+    record_store.await_substitutes(_find_newly_substituted(record_store, lake, lake_repair.substitutes, changed))
     add_partition_metadata(context, described)
     return dg.MaterializeResult(metadata={"days_changed": sum(bool(each["changed"]) for each in described.values())})
 
@@ -559,6 +567,29 @@ def _find_read_time(context: dg.AssetExecutionContext) -> datetime | None:
         return None
     record = context.instance.get_run_record_by_id(context.run.run_id)
     return datetime.fromtimestamp(record.start_time, UTC) if record and record.start_time else None
+
+
+def _find_newly_substituted(
+    record_store: RecordStore, lake: Lake, substitutes: SubstituteReader, changed: set[PartitionKey]
+) -> list[PartitionKey]:
+    """Find published days of which a run of other days found other substitutes than their lines were credited with."""
+    others = substitutes.find_other_days(partition_key.cut_into_ranges(changed, MONTH)) - changed
+    if not others:
+        return []
+    published = record_store.read_ledger().filter(pl.col("state") == "PUBLISHED").select("dc", "ship_date")
+    there = set(map(PartitionKey._make, published.iter_rows())) & set(lake.list_partitions(schema.CLASSIFIED_LINES))
+    master = lake.read_whole(schema.ITEMS)
+    return [day for day in sorted(others & there) if not _has_its_substitutes(lake, substitutes, day, master)]
+
+
+def _has_its_substitutes(lake: Lake, substitutes: SubstituteReader, day: PartitionKey, master: pl.LazyFrame) -> bool:
+    """Return whether the lines of a day were credited with what its substitutes of other days are now."""
+    names = ["order_id", "line_no", "schedule_line", "reason", "sub_cases"]
+    credited = lake.read(schema.CLASSIFIED_LINES, [day]).filter(source_table=SOURCE_TABLE).select(names)
+    elsewhere = substitutes.read(DcDateRange(day.dc, day.ship_date, day.ship_date))
+    now = credited.clear() if elsewhere is None else credit_substitutes(elsewhere, master).select(names)
+    now = now.with_columns(pl.col("schedule_line").replace(0, None))
+    return credited.sort(names).collect().equals(now.sort(names).collect())
 
 
 def _find_outdated(lake: Lake, days: Iterable[PartitionKey]) -> set[PartitionKey]:

@@ -25,6 +25,7 @@ from fillrate_assets.fillrate.rules.rolling_baseline import LOOK_BACK_DAYS
 from fillrate_assets.fillrate.sources.instock_warehouse import InstockWarehouse
 from fillrate_assets.fillrate.sources.order_system import OrderSystem
 from fillrate_assets.fillrate.sources.shipping_records import ShippingRecords
+from fillrate_assets.fillrate.sources.substitutes import SubstituteReader
 from fillrate_assets.orchestration import partitions
 from fillrate_assets.settings import Settings
 from fillrate_assets.storage.lake import Lake
@@ -53,6 +54,11 @@ class LakeRepair:
     instock_warehouse: InstockWarehouse
     record_store: RecordStore
     lake: Lake
+
+    @property
+    def substitutes(self) -> SubstituteReader:
+        """Return what reads the substitutes that ship on other dates."""
+        return SubstituteReader(self.order_system, self.shipping_records)
 
     def restore(self, context: dg.AssetExecutionContext, master: pl.LazyFrame) -> None:
         """Restore what later steps of a run read of days whose sources the run does not read.
@@ -121,7 +127,9 @@ class LakeRepair:
             raise PermanentFailure(msg)
         complete = self.settings.sources.shipment_times_complete
         lines = classify_sources(
-            ordered.lazy(), shipped.lazy(), stocked.lazy(), master, zones, times_complete=complete
+            *(ordered.lazy(), shipped.lazy(), stocked.lazy(), master, zones),
+            times_complete=complete,
+            elsewhere=self.substitutes.read(span),
         ).collect()
         days = item_days.compute_item_days(lines.lazy(), stocked.lazy(), master).collect()
         # Reports show what has lines: of a day that was never published, only averages may know.

@@ -18,6 +18,7 @@ from fillrate_assets.fillrate.rules.items_in_force import join_items_in_force
 from fillrate_assets.fillrate.rules.rejects import encode_raw_row
 from fillrate_assets.fillrate.rules.row_versions import CONTRADICTS, LINE_KEY, fill_schedule_lines, mark_versions
 from fillrate_assets.fillrate.rules.shipments import DATED_LINE, add_up_shipments, select_shipments
+from fillrate_assets.fillrate.rules.substitutes import SOURCE_TABLE, SUBSTITUTE, SubstitutesElsewhere
 from fillrate_assets.fillrate.rules.units_of_measure import (
     CASE_UNITS,
     MAX_QUANTITY,
@@ -31,7 +32,7 @@ from fillrate_assets.fillrate.rules.units_of_measure import (
 
 STATUSES: Final = ("OPEN", "SHIPPED", "CANCELLED")
 OTHER_DEMAND: Final = ("BACKORDER", "SPAWNED", "BLANKET", "DROP_SHIP")
-LINE_TYPES: Final = ("NORMAL", "SUBSTITUTE", "CREDIT", *OTHER_DEMAND)
+LINE_TYPES: Final = ("NORMAL", SUBSTITUTE, "CREDIT", *OTHER_DEMAND)
 CREDIT: Final = "a credit: never netted against demand"
 ZEROED: Final = "nothing ordered and nothing shipped: how a line is cancelled"
 
@@ -48,6 +49,7 @@ def classify_lines(
     time_zones: Mapping[str, str] | None = None,
     *,
     times_complete: bool = False,
+    elsewhere: SubstitutesElsewhere | None = None,
 ) -> pl.LazyFrame:
     """Classify every order line (docs/explanation/methodology.md, "From lines to an item-day").
 
@@ -57,10 +59,11 @@ def classify_lines(
         items: `ITEMS`, effective-dated.
         time_zones: IANA time zone by DC, UTC where absent; decides on which business date a line arrived.
         times_complete: whether every shipment has a time; then one without is late, else it is unknown.
+        elsewhere: substitutes that ship on another date than the line they replace.
 
     Returns:
-        `CLASSIFIED_LINES`: one row per order line and version, and one per shipment line that is rejected or
-        superseded.
+        `CLASSIFIED_LINES`: one row per order line and version, one per shipment line that is rejected or
+        superseded, and one per substitute from elsewhere.
 
     """
     # `cache` holds rows that several branches need: left alone, the optimizer narrows each branch to its own columns
@@ -71,8 +74,10 @@ def classify_lines(
     left = select_shipments(shipments.cache(), _select_current_lines(lines)).cache()
     shipped = add_up_shipments(left).with_columns(pl.lit(value=True).alias("current"))
     joined = lines.join(shipped, on=[*DATED_LINE, "current"], how="left").cache()
-    ours = _credit_shipments(joined, time_zones or {}, times_complete=times_complete)
-    rows = pl.concat([ours, _describe_unused_shipments(left)], how="diagonal")
+    credits_ = None if elsewhere is None else credit_substitutes(elsewhere, items)
+    ours = _credit_shipments(joined, time_zones or {}, credits_, times_complete=times_complete)
+    more = [] if credits_ is None else [credits_.drop("replaces")]
+    rows = pl.concat([ours, _describe_unused_shipments(left), *more], how="diagonal")
     return rows.with_columns(pl.col("schedule_line").replace(0, None)).pipe(schema.CLASSIFIED_LINES.conform)
 
 
@@ -154,7 +159,7 @@ def _judge_lines(lines: pl.LazyFrame) -> pl.LazyFrame:
         .then(pl.format("item {} is not in force on the ship date", item))
         .otherwise(find_unit_problem("ordered_qty", uom, pack))
     )
-    substitute = pl.when(line_type == "SUBSTITUTE").then(pl.lit("substitute: credited to the line it replaces"))
+    substitute = pl.when(line_type == SUBSTITUTE).then(pl.lit("substitute: credited to the line it replaces"))
     judged = lines.with_columns(
         pl.coalesce(unusable, pl.when(excluded.is_null()).then(unconvertible)).alias("rejection"),
         pl.coalesce(excluded, substitute).alias("exclusion"),
@@ -178,7 +183,7 @@ def _judge_lines(lines: pl.LazyFrame) -> pl.LazyFrame:
         ordered.alias("ordered"),
         pack.alias("pack"),
         pl.when(pl.col("problem").is_null()).then(pl.coalesce("requested_date", "ship_date")).alias("due"),
-        pl.when((pl.col("disposition") == "EXCLUDED") & (line_type == "SUBSTITUTE"))
+        pl.when((pl.col("disposition") == "EXCLUDED") & (line_type == SUBSTITUTE))
         .then("substitute_for_line")
         .alias("replaces"),
         pl.when(rejected).then(_measure_rejected(ordered, "ordered_qty")).alias("rejected"),
@@ -213,7 +218,36 @@ def _describe_unused_shipments(left: pl.LazyFrame) -> pl.LazyFrame:
     )
 
 
-def _credit_shipments(lines: pl.LazyFrame, time_zones: Mapping[str, str], *, times_complete: bool) -> pl.LazyFrame:
+def credit_substitutes(elsewhere: SubstitutesElsewhere, items: pl.LazyFrame) -> pl.LazyFrame:
+    """Describe what shipped on substitutes of other ship dates, on the date of the line that each replaces.
+
+    Returns:
+        Columns of `CLASSIFIED_LINES`, and the line that each `replaces`.
+
+    """
+    placed = fill_schedule_lines(elsewhere.order_lines).cache()
+    lines = _judge_lines(join_items_in_force(mark_versions(placed.drop("replaced_ship_date"), LINE_KEY), items))
+    lines = lines.filter(pl.col("replaces").is_not_null()).cache()
+    shipped = add_up_shipments(select_shipments(elsewhere.shipment_lines, lines.select(*DATED_LINE, "ordered", "pack")))
+    day = pl.col("ship_date").dt.to_string("%Y-%m-%d")
+    return (
+        lines.join(shipped.select(*DATED_LINE, "shipped"), on=DATED_LINE, how="inner")
+        .join(placed.select(*DATED_LINE, "replaced_ship_date"), on=DATED_LINE, how="inner")
+        .select(
+            pl.lit(SOURCE_TABLE).alias("source_table"),
+            *(name for name in _LINE_COLUMNS if name not in {"ship_date", "reason"}),
+            pl.col("replaced_ship_date").alias("ship_date"),
+            pl.format("substitute that ships on {}: credited to line {}", day, "replaces").alias("reason"),
+            to_cases(pl.col("shipped")).alias("sub_cases"),
+            "replaces",
+        )
+        .cache()
+    )
+
+
+def _credit_shipments(
+    lines: pl.LazyFrame, time_zones: Mapping[str, str], credits_: pl.LazyFrame | None, *, times_complete: bool
+) -> pl.LazyFrame:
     """Cap each line, credit substitutes to the line they replace, judge on-time."""
     ordered, shipped = pl.col("ordered"), pl.col("shipped").fill_null(0)
     zeroed = (pl.col("disposition") == "COUNTED") & (ordered == 0) & (shipped == 0)
@@ -233,7 +267,7 @@ def _credit_shipments(lines: pl.LazyFrame, time_zones: Mapping[str, str], *, tim
         .when(pl.lit(times_complete) & pl.col("arrived_at").is_null())
         .then(pl.lit(value=False))
     )
-    return lines.join(_add_up_substitutes(lines), on=DATED_LINE, how="left").select(
+    return lines.join(_add_up_substitutes(lines, credits_), on=DATED_LINE, how="left").select(
         pl.lit("order_lines").alias("source_table"),
         *_LINE_COLUMNS,
         pl.when(counted).then(to_cases(ordered)).alias("ordered_cases"),
@@ -248,16 +282,16 @@ def _credit_shipments(lines: pl.LazyFrame, time_zones: Mapping[str, str], *, tim
     )
 
 
-def _add_up_substitutes(lines: pl.LazyFrame) -> pl.LazyFrame:
+def _add_up_substitutes(lines: pl.LazyFrame, credits_: pl.LazyFrame | None) -> pl.LazyFrame:
     """Add up what shipped on substitutes, by the line that they replace; the first of its schedule lines gets it."""
     line = ["dc", "ship_date", "order_id", "line_no"]
-    substitutes = (
-        lines.filter(pl.col("replaces").is_not_null())
-        .group_by("dc", "ship_date", "order_id", pl.col("replaces").alias("line_no"))
-        .agg(pl.col("shipped").sum().alias("substituted"))
-    )
-    replaced = lines.filter("current").join(substitutes, on=line, how="inner")
-    return replaced.group_by(line).agg(pl.col("schedule_line").min(), pl.col("substituted").first())
+    replaced = [*map(pl.col, line[:3]), pl.col("replaces").alias("line_no")]
+    substitutes = lines.filter(pl.col("replaces").is_not_null()).select(*replaced, "shipped")
+    if credits_ is not None:
+        substitutes = pl.concat([substitutes, credits_.select(*replaced, to_units("sub_cases").alias("shipped"))])
+    added_up = substitutes.group_by(line).agg(pl.col("shipped").sum().alias("substituted"))
+    found = lines.filter("current").join(added_up, on=line, how="inner")
+    return found.group_by(line).agg(pl.col("schedule_line").min(), pl.col("substituted").first())
 
 
 def find_business_date(moment: pl.Expr, time_zones: Mapping[str, str]) -> pl.Expr:

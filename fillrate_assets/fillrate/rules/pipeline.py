@@ -22,6 +22,7 @@ from fillrate_assets.fillrate.rules import (
     rejects,
     rolling_baseline,
 )
+from fillrate_assets.fillrate.rules.substitutes import SubstitutesElsewhere, find_substitutes_elsewhere
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,7 @@ def classify_sources(
     time_zones: Mapping[str, str] | None = None,
     *,
     times_complete: bool = False,
+    elsewhere: SubstitutesElsewhere | None = None,
 ) -> pl.LazyFrame:
     """Classify the rows of all three sources; arguments as of `classify_lines`, and `INSTOCK_SNAPSHOTS`.
 
@@ -96,7 +98,7 @@ def classify_sources(
 
     """
     lines = line_classification.classify_lines(
-        order_lines, shipment_lines, items, time_zones, times_complete=times_complete
+        order_lines, shipment_lines, items, time_zones, times_complete=times_complete, elsewhere=elsewhere
     )
     return pl.concat([lines, item_days.classify_snapshot_rejects(snapshots)])
 
@@ -120,6 +122,7 @@ def calculate(inputs: Inputs, scope: PartitionFilter | None = None) -> Calculati
         inputs.items,
         inputs.time_zones,
         times_complete=inputs.times_complete,
+        elsewhere=find_substitutes_elsewhere(inputs.order_lines, inputs.shipment_lines),
     ).collect()
     days = item_days.compute_item_days(classified.lazy(), inputs.instock_snapshots, inputs.items).collect()
     in_scope = scope.filter(classified.lazy())

@@ -49,6 +49,28 @@ def select_versions(lines: sa.Table, dc: str, first: date, last: date) -> sa.Sel
     ).where(lines.c.dc == dc, is_in_days(lines.c.ship_date, first, last))
 
 
+def select_split_orders(lines: sa.Table, dc: str, first: date, last: date) -> sa.Select[Any]:
+    """Select every version of the lines of orders that ship on several dates, some of them in a range of dates.
+
+    Of those only the orders in which a line names one that it replaces: a handful, found by two indexes.
+    """
+    replacing, requested, other = (lines.alias(name) for name in ("replacing", "requested", "other"))
+    due = sa.select(requested.c.order_id).where(requested.c.dc == dc, is_in_days(requested.c.ship_date, first, last))
+    split = sa.exists().where(
+        SameText(other.c.dc, replacing.c.dc),
+        SameText(other.c.order_id, replacing.c.order_id),
+        DayOf(other.c.ship_date) != DayOf(replacing.c.ship_date),
+    )
+    orders = sa.select(replacing.c.order_id).where(
+        replacing.c.dc == dc,
+        replacing.c.substitute_for_line.is_not(None),
+        replacing.c.order_id.in_(due),
+        split,
+    )
+    columns = [column.label(column.key) for column in lines.columns]
+    return sa.select(*columns).where(lines.c.dc == dc, lines.c.ship_date.is_not(None), lines.c.order_id.in_(orders))
+
+
 def _select_moved_at(lines: sa.Table) -> sa.ScalarSelect[Any]:
     later = lines.alias("later")
     newer = sa.or_(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import Final
+from typing import Any, Final
 
 import polars as pl
 import sqlalchemy as sa
@@ -39,7 +39,30 @@ class OrderSystem:
             SourceUnavailable: the system did not answer.
 
         """
-        statement = line_versions.select_versions(self._declare_order_lines(), dc, first, last)
+        return self._read_lines(line_versions.select_versions(self._declare_order_lines(), dc, first, last))
+
+    def read_split_orders(self, dc: str, first: date, last: date) -> pl.DataFrame:
+        """Read every line of the orders of one DC in which a line may replace one of another ship date.
+
+        Args:
+            dc: the DC.
+            first: an order counts if a line of it ships from this date on,
+            last: to this one.
+
+        Returns:
+            `ORDER_LINES`.
+
+        Raises:
+            SourceUnavailable: the system did not answer.
+
+        """
+        table = self._declare_order_lines()
+        if "substitute_for_line" not in table.c:
+            return schema.ORDER_LINES.make_empty().collect()
+        statement = line_versions.select_split_orders(table, dc, first, last)
+        return self._read_lines(statement)
+
+    def _read_lines(self, statement: sa.Select[Any]) -> pl.DataFrame:
         rows = sql.read("order system", self.url, statement, statement_seconds=self.statement_seconds)
         lines = parsing.parse_source_rows(rows, schema.ORDER_LINES, table="order_lines", required=_REQUIRED)
         return dates.drop_empty_dates(lines.lazy(), ["requested_date"]).collect()

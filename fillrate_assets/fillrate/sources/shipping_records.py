@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import Final
+from typing import Any, Final
 
 import polars as pl
 import sqlalchemy as sa
@@ -17,6 +17,7 @@ from fillrate_assets.settings import SourceTable
 from fillrate_assets.storage import sql, tables
 
 _TEXT: Final = ("shipped_qty", "shipped_at", "delivered_at")
+_MAX_BINDS: Final = 500
 _REQUIRED: Final = ("dc", "ship_date", "order_id", "line_no", "shipped_qty", "processed_at", "source_seq")
 
 
@@ -40,7 +41,19 @@ class ShippingRecords:
             SourceUnavailable: the system did not answer.
 
         """
-        statement = line_versions.select_versions(self._declare_shipment_lines(), dc, first, last)
+        return self._read_lines(line_versions.select_versions(self._declare_shipment_lines(), dc, first, last))
+
+    def read_shipments_of(self, orders: Sequence[str], dc: str, first: date, last: date) -> pl.DataFrame:
+        """Read every version of the shipment lines of some orders; else as `read_shipment_lines`."""
+        table = self._declare_shipment_lines()
+        statement = line_versions.select_versions(table, dc, first, last)
+        parts = [
+            self._read_lines(statement.where(table.c.order_id.in_(orders[begin : begin + _MAX_BINDS])))
+            for begin in range(0, len(orders), _MAX_BINDS)
+        ]
+        return pl.concat([schema.SHIPMENT_LINES.make_empty().collect(), *parts])
+
+    def _read_lines(self, statement: sa.Select[Any]) -> pl.DataFrame:
         rows = sql.read("shipping records", self.url, statement, statement_seconds=self.statement_seconds)
         lines = parsing.parse_source_rows(rows, schema.SHIPMENT_LINES, table="shipment_lines", required=_REQUIRED)
         return dates.drop_empty_dates(lines.lazy(), ["shipped_at", "delivered_at"]).collect()
