@@ -29,6 +29,7 @@ from fillrate_assets.fillrate.record_store import RecordStore
 from fillrate_assets.fillrate.sources.instock_warehouse import InstockWarehouse
 from fillrate_assets.fillrate.sources.order_system import OrderSystem
 from fillrate_assets.fillrate.sources.shipping_records import ShippingRecords
+from fillrate_assets.fillrate.sources.source_values import SourceValues
 from fillrate_assets.fillrate.watermark import make_watermark
 from fillrate_assets.notifications import signed_links
 from fillrate_assets.notifications.notifiers.dispatch import Notifiers
@@ -39,6 +40,7 @@ from fillrate_assets.orchestration.dc_lock_store import DcLockStore
 from fillrate_assets.orchestration.lake_io_manager import LakeIOManager
 from fillrate_assets.orchestration.run_concurrency import DcLock
 from fillrate_assets.settings import Settings
+from fillrate_assets.storage import sql
 from fillrate_assets.storage.database import Database
 from fillrate_assets.storage.lake import Lake
 
@@ -50,25 +52,32 @@ RESOURCES: Final = {**resources.RESOURCES, **fillrate_resources.RESOURCES, **buf
 def make_systems(settings: Settings) -> dict[str, Any]:
     """Make every outside system, by its resource key."""
     database, lake = Database.from_settings(settings), Lake(settings.storage.lake_root)
+    record_store = RecordStore(database)
     return {
         "settings": settings,
         "order_system": OrderSystem(
             settings.sources.order_system_url,
             settings.sources.source_tables,
             settings.sources.source_statement_timeout_seconds,
+            _choose_values(settings, settings.sources.order_system_url, record_store),
         ),
         "shipping_records": ShippingRecords(
             settings.sources.shipping_records_url,
             settings.sources.source_tables,
             settings.sources.source_statement_timeout_seconds,
+            _choose_values(settings, settings.sources.shipping_records_url, record_store),
         ),
-        "instock_warehouse": InstockWarehouse(settings.sources.instock_warehouse_url, settings.sources.source_tables),
+        "instock_warehouse": InstockWarehouse(
+            settings.sources.instock_warehouse_url,
+            settings.sources.source_tables,
+            _choose_values(settings, settings.sources.instock_warehouse_url, record_store),
+        ),
         "floor_feeds": FloorFeeds(
             settings.sources.floor_feeds_url,
             settings.sources.source_tables,
             settings.sources.tick_statement_timeout_seconds,
         ),
-        "record_store": RecordStore(database),
+        "record_store": record_store,
         "buffer_store": BufferStore(database),
         "watermark": make_watermark(settings.storage.watermark_url, database),
         "outbox": Outbox(database, settings.notifications.alert_topic_arn),
@@ -99,6 +108,15 @@ def make_alert_dispatch(settings: Settings) -> AlertDispatch:
             signed_links.make_signer, settings.web.feedback_url, settings.web.feedback_secret.get_secret_value()
         ),
     )
+
+
+def _choose_values(settings: Settings, url: str, record_store: RecordStore) -> SourceValues:
+    """Choose how the values of a source are read: what is embedded in the home was judged when it was loaded."""
+    file = sql.find_embedded_file(url)
+    if file is not None and file.absolute().is_relative_to(settings.home):
+        return SourceValues()
+    years = (settings.sources.first_year, settings.sources.last_year)
+    return SourceValues(years, record_store.read_time_zones)
 
 
 def build_defs(settings: Settings, **overrides: Any) -> dg.Definitions:  # noqa: ANN401 - any resource

@@ -101,6 +101,12 @@ class Sources(_Section):
     """What the sources call the contract's tables and columns, as JSON; a table `[sources.source_tables.NAME]` in
     `settings.toml`."""
 
+    first_year: int = Field(default=2000, ge=1, le=9999)
+    """A row of the sources with a date or time of an earlier year is rejected; for files, the mapping has the years."""
+
+    last_year: int = Field(default=2100, ge=1, le=9999)
+    """A row with a date or time of a later year is rejected."""
+
     shipment_times_complete: bool = False
     """Whether the shipping records have a time for every shipment: then one without is late, else it is unknown."""
 

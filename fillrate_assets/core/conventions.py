@@ -60,6 +60,9 @@ class Conventions:
     dc_time_zones: Mapping[str, str] = field(default_factory=dict)
     """IANA time zone of each DC of which it is known."""
 
+    midnight_is_day: Literal["column", "value"] = "column"
+    """Which typed times without a zone are days: those of a column of midnights alone, or each that is midnight."""
+
     years: tuple[int, int] | None = None
     """First and last year that a date or time may have; none: any."""
 

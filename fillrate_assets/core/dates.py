@@ -127,8 +127,9 @@ def _read_moment(value: pl.Expr, source: pl.DataType, conventions: Conventions) 
             local = known.dt.replace_time_zone(None)
             utc = known.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
             return _Moment(local, (local - utc).dt.total_minutes(), pl.lit(value=False))
-        # pandas has no type for dates: a column of midnights is one.
-        return _Moment(known, no_offset, (known.dt.truncate("1d") == known).all())
+        # pandas has no type for dates: a column of midnights is one. Nor has Oracle, where each midnight may be one.
+        midnight = known.dt.truncate("1d") == known
+        return _Moment(known, no_offset, midnight if conventions.midnight_is_day == "value" else midnight.all())
     text = _as_text(value, source)
     moments = [
         _read_excel(text) if form == EXCEL else _read_format(text, form, conventions)

@@ -6,6 +6,7 @@ sums, minima and half-up divisions are then exact and as fast as floats.
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
 from typing import Final
 
@@ -14,6 +15,13 @@ import polars as pl
 CASES: Final = pl.Decimal(18, 4)
 RATE: Final = pl.Decimal(18, 4)
 PLACES: Final = 10_000
+MOST: Final = 10**14
+"""A quantity, and a sum of quantities, is below it: what `CASES` holds, and the columns of the record store."""
+
+_OVERFLOW: Final = re.compile(
+    r"conversion from `(?P<source>\w+)[^`]*` to `decimal\[18,\d+\]` failed in column '(?P<column>[^']*)'.*?"
+    r"values: \[\"?(?P<amount>-?[\d.]+)"
+)
 
 
 def to_units(column: str | pl.Expr) -> pl.Expr:
@@ -40,6 +48,17 @@ def to_rate(numerator: pl.Expr, denominator: pl.Expr) -> pl.Expr:
     """
     wide = numerator.cast(pl.Int128), denominator.cast(pl.Int128)
     return to_cases(divide_half_up(wide[0] * PLACES, wide[1]).cast(pl.Int64))
+
+
+def describe_overflow(error: BaseException) -> str | None:
+    """Describe a quantity that has no room in `CASES`, as the engine reports it; None for any other error."""
+    found = _OVERFLOW.search(str(error)) if isinstance(error, pl.exceptions.PolarsError) else None
+    if found is None:
+        return None
+    amount = Decimal(found["amount"]) / (PLACES if found["source"].startswith("i") else 1)
+    # The engine names columns of its own.
+    name = "a quantity" if found["column"].startswith("_") else found["column"]
+    return f"{name} adds up to {amount:,.0f}: a quantity or a sum must be below {MOST:,} cases"
 
 
 def format_percent(share: Decimal | float | None, places: int = 1) -> str:

@@ -7,7 +7,7 @@ is a rule of its area; how files are opened belongs to `storage`.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 import polars as pl
@@ -41,6 +41,7 @@ def parse_frame(
     table: str,
     required: Iterable[str] = (),
     conventions: Conventions = _PLAIN,
+    by_column: Mapping[str, Conventions] | None = None,
 ) -> pl.LazyFrame:
     """Type a raw frame by its contract; what cannot be read becomes null and is described in `problem`.
 
@@ -51,6 +52,7 @@ def parse_frame(
         table: name of the table in messages.
         required: columns that must exist.
         conventions: how the source writes dates, times and numbers.
+        by_column: how it writes those of some columns, where that differs.
 
     Returns:
         The contract's columns. If it has a `problem` column, that says of each row what could not be read, e.g.
@@ -70,11 +72,12 @@ def parse_frame(
     raw, present = _plain_types(raw, present)
     dc = format_codes(pl.col("dc"), present["dc"]).str.strip_chars() if "dc" in present else None
     columns = [column for column in contract.columns if column.name in present and column.name != "problem"]
-    typed = {column.name: _parse_column(column, present[column.name], conventions, dc) for column in columns}
+    of_column = {column.name: (by_column or {}).get(column.name, conventions) for column in columns}
+    typed = {column.name: _parse_column(column, present[column.name], of_column[column.name], dc) for column in columns}
     unread = [
-        _describe_unread(column, typed[column.name], present[column.name], conventions)
+        _describe_unread(column, typed[column.name], present[column.name], of_column[column.name])
         for column in columns
-        if _can_fail(column, present[column.name], conventions)
+        if _can_fail(column, present[column.name], of_column[column.name])
     ]
     if "problem" in present:
         unread.append(pl.col("problem").cast(pl.String))
@@ -112,7 +115,13 @@ def find_wrong_types(present: pl.Schema, contract: TableSchema) -> list[str]:
 
 
 def parse_source_rows(
-    rows: pl.DataFrame, contract: TableSchema, *, table: str, required: Iterable[str] = ()
+    rows: pl.DataFrame,
+    contract: TableSchema,
+    *,
+    table: str,
+    required: Iterable[str] = (),
+    conventions: Conventions = _PLAIN,
+    by_column: Mapping[str, Conventions] | None = None,
 ) -> pl.DataFrame:
     """Type the rows of a system's answer by their contract.
 
@@ -123,12 +132,17 @@ def parse_source_rows(
         contract: the frame to produce.
         table: name of the table in messages.
         required: columns that must exist.
+        conventions: as of `parse_frame`,
+        by_column: and as well.
 
     Raises:
         ContractViolation: a required column is absent.
 
     """
-    return parse_frame(_write_as_text(rows, contract).lazy(), contract, table=table, required=required).collect()
+    text = _write_as_text(rows, contract).lazy()
+    return parse_frame(
+        text, contract, table=table, required=required, conventions=conventions, by_column=by_column
+    ).collect()
 
 
 def _write_as_text(frame: pl.DataFrame, contract: TableSchema) -> pl.DataFrame:

@@ -189,6 +189,10 @@ class RecordStore:
         """Read the distribution centres, as `DCS`."""
         return self._read(schema.DCS, DCS)
 
+    def read_time_zones(self) -> dict[str, str]:
+        """Read the IANA time zone of each DC."""
+        return dict(self.read_dcs().select("dc", "time_zone").iter_rows())
+
     def read_active_dcs(self) -> list[str]:
         """Read the DCs that are computed."""
         return self.read_dcs().filter("active")["dc"].to_list()
@@ -249,6 +253,21 @@ class RecordStore:
                         of_days = (table.c.dc == dc) & table.c.ship_date.in_(part) & stage
                         connection.execute(table.delete().where(of_days))
             bulk_insert.insert(connection, LOADER_REJECTS, counts)
+
+    def discard_unplaced_rejects(self, tables: Mapping[str, Sequence[str]]) -> None:
+        """Discard the rows without a day that earlier loads rejected of some tables (decision 0161).
+
+        Args:
+            tables: those that are loaded again, with the DCs that they have rows of; what was rejected of others stays.
+
+        """
+        with self.database.begin() as connection:
+            for table, dcs in tables.items():
+                ours = (REJECTS.c.stage == "load") & REJECTS.c.ship_date.is_(None) & (REJECTS.c.table == table)
+                connection.execute(REJECTS.delete().where(ours, REJECTS.c.dc.is_(None)))
+                for begin in range(0, len(dcs), _MAX_BINDS):
+                    part = dcs[begin : begin + _MAX_BINDS]
+                    connection.execute(REJECTS.delete().where(ours, REJECTS.c.dc.in_(part)))
 
     def add_rejects(self, rejects: pl.DataFrame, *, run_id: str) -> int:
         """Add rows that a loader could not attribute to any partition; the same row is stored once.

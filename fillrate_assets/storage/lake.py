@@ -24,6 +24,7 @@ from typing import IO, Final, NamedTuple, TypeVar
 import polars as pl
 
 from fillrate_assets.aws import client
+from fillrate_assets.core import decimals
 from fillrate_assets.core.errors import ContractViolation, PermanentFailure, SourceUnavailable
 from fillrate_assets.core.partition_key import PartitionKey, decode_dc, encode_dc
 from fillrate_assets.core.table_schema import TableSchema
@@ -380,10 +381,15 @@ def _list_directory(directory: str) -> list[os.DirEntry[str]]:
 
 @contextmanager
 def translate_engine_errors() -> Iterator[None]:
-    """Raise what the engine says of a broken file as PermanentFailure that names the file; the engine does not."""
+    """Raise what the engine says of a broken file as PermanentFailure that names the file; the engine does not.
+
+    A quantity without room in a column becomes a ContractViolation that names the column.
+    """
     try:
         yield
     except _ENGINE_ERRORS as error:
+        if (overflow := decimals.describe_overflow(error)) is not None:
+            raise ContractViolation(overflow) from error
         if (found := name_broken_file(error)) is None:
             raise
         raise PermanentFailure(found) from error

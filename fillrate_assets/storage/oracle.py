@@ -38,6 +38,8 @@ _LOBS: Final = {
     "DB_TYPE_NCLOB": "DB_TYPE_LONG_NVARCHAR",
 }
 _ZONED: Final = ("DB_TYPE_TIMESTAMP_LTZ", "DB_TYPE_TIMESTAMP_TZ")
+_SECONDS: Final = "HH24:MI:SS"
+_FRACTION: Final = ".FF6"
 
 
 def read(connection: sa.Connection, statement: sa.Select[Any]) -> pl.DataFrame:
@@ -46,7 +48,8 @@ def read(connection: sa.Connection, statement: sa.Select[Any]) -> pl.DataFrame:
     Times with a zone are converted to UTC by the server: the driver drops their zone. Numbers whose digits are not
     declared come as text: a quotient has more digits than a decimal holds. Times are bound as DATE, to the second and
     downwards: with a bound TIMESTAMP a DATE column would not use its index. Text is bound as CHAR, which Oracle
-    compares with a CHAR column as if both were of one length, and with any other column as it is.
+    compares with a CHAR column as if both were of one length, and with any other column as it is. Where a date is
+    before the year 1, which the driver refuses to make, all dates and times of the rows come as text.
 
     Args:
         connection: nothing was executed on it yet.
@@ -62,15 +65,28 @@ def read(connection: sa.Connection, statement: sa.Select[Any]) -> pl.DataFrame:
         columns: Sequence[Any] = cursor.description
         zoned = [name for name, column in zip(names, columns, strict=True) if column[1].name in _ZONED]
         if zoned:
-            text, binds = _compile(connection, _convert_to_utc(statement, zoned), cursor)
-        if all(_fits_arrow(column) or column[1].name in _ZONED for column in columns):
-            table = raw.fetch_df_all(text, binds, arraysize=_ROWS, fetch_decimals=True)
-            rows = pl.DataFrame(table).rename(dict(zip(table.column_names(), names, strict=True)))
-        else:
-            cursor.arraysize = _ROWS
-            cursor.outputtypehandler = _choose_output
-            rows = to_frame(names, cursor.execute(text, binds, fetch_decimals=True).fetchall())
+            statement = _convert_to_utc(statement, zoned)
+            text, binds = _compile(connection, statement, cursor)
+        in_arrow = all(_fits_arrow(column) or column[1].name in _ZONED for column in columns)
+        try:
+            rows = _fetch(raw, text, binds, names, in_arrow=in_arrow)
+        except (ValueError, OverflowError):
+            kinds = {name: column[1].name for name, column in zip(names, columns, strict=True)}
+            text, binds = _compile(connection, _write_moments(statement, kinds), cursor)
+            return _fetch(raw, text, binds, names, in_arrow=in_arrow)
     return rows.with_columns(pl.col(name).dt.replace_time_zone("UTC") for name in zoned if rows[name].dtype != pl.Null)
+
+
+def _fetch(
+    raw: oracledb.Connection, text: str, binds: Mapping[str, object], names: Sequence[str], *, in_arrow: bool
+) -> pl.DataFrame:
+    if in_arrow:
+        table = raw.fetch_df_all(text, binds, arraysize=_ROWS, fetch_decimals=True)
+        return pl.DataFrame(table).rename(dict(zip(table.column_names(), names, strict=True)))
+    with raw.cursor() as cursor:
+        cursor.arraysize = _ROWS
+        cursor.outputtypehandler = _choose_output
+        return to_frame(names, cursor.execute(text, binds, fetch_decimals=True).fetchall())
 
 
 def _compile(
@@ -100,6 +116,35 @@ def _convert_to_utc(statement: sa.Select[Any], zoned: Sequence[str]) -> sa.Selec
         return sa.cast(column.op("AT TIME ZONE")(sa.literal_column("'UTC'")), sa.TIMESTAMP())
 
     columns = [(convert(column) if column.key in zoned else column).label(column.key) for column in rows.c]
+    return sa.select(*columns)
+
+
+def _write_moments(statement: sa.Select[Any], kinds: Mapping[str, str]) -> sa.Select[Any]:
+    """Have the server write dates and times: those of midnight as a day, those before the year 1 as no date at all."""
+    rows = statement.subquery("written")
+
+    def write(column: sa.ColumnElement[Any], kind: str) -> sa.ColumnElement[Any]:
+        clock = _SECONDS if kind == "DB_TYPE_DATE" else f"{_SECONDS}{_FRACTION}"
+        zone = '"Z"' if kind in _ZONED else ""
+
+        def spell(form: str) -> sa.ColumnElement[Any]:
+            return sa.func.to_char(column, sa.literal_column(f"'{form}'"))
+
+        midnight: sa.ColumnElement[str] = sa.literal_column(
+            "'00:00:00'" if kind == "DB_TYPE_DATE" else "'00:00:00.000000'"
+        )
+        days = [] if zone else [(spell(clock) == midnight, spell("YYYY-MM-DD"))]
+        return sa.case(
+            (column < sa.literal_column("DATE '0001-01-01'"), spell("YYYY-MM-DD BC")),
+            *days,
+            else_=spell(f"YYYY-MM-DD {clock}{zone}"),
+        )
+
+    written = ("DB_TYPE_DATE", "DB_TYPE_TIMESTAMP", *_ZONED)
+    columns = [
+        (write(column, kinds[str(column.key)]) if kinds[str(column.key)] in written else column).label(column.key)
+        for column in rows.c
+    ]
     return sa.select(*columns)
 
 

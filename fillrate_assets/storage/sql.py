@@ -98,8 +98,10 @@ def get_engine(
         sa.event.listen(made, "connect", partial(_prepare_oracle, statement_seconds))
     if backend == "mssql":
         sa.event.listen(made, "connect", _prepare_sql_server)
+    if backend == "postgresql":
+        sa.event.listen(made, "connect", _prepare_postgresql)
     if backend == "redshift":
-        sa.event.listen(made, "connect", partial(_set_redshift_timeout, statement_seconds))
+        sa.event.listen(made, "connect", partial(_prepare_redshift, statement_seconds))
     return made.execution_options(schema_translate_map={None: schema}) if schema else made
 
 
@@ -175,14 +177,47 @@ def make_directory(url: str) -> None:
 def create_tables(system: str, url: str, *tables: sa.Table) -> None:
     """Create tables of an embedded system, and its file, where they are absent.
 
+    A table that an older version made gets the columns that it lacks, if they may be empty (decision 0163).
+
     Raises:
         SourceUnavailable: another process holds the file, or it may not be written.
+        PermanentFailure: a table lacks a column that every row must have.
 
     """
     make_directory(url)
     with translate_errors(system, url, creating=True):
         for table in tables:
+            _add_columns(system, url, table)
             table.metadata.create_all(get_engine(url))
+
+
+def _add_columns(system: str, url: str, table: sa.Table) -> None:
+    """Add the columns that a table of an older version lacks."""
+    with get_engine(url).connect() as connection:
+        if not sa.inspect(connection).has_table(table.name, table.schema):
+            return
+        # Not what an inspector says of columns: that of DuckDB asks for catalogues which it does not have.
+        there: sa.Select[Any] = (
+            sa.select(sa.literal_column("*")).select_from(sa.table(table.name, schema=table.schema)).limit(0)
+        )
+        known = set(connection.execute(there).keys())
+    absent = [column for column in table.columns if column.name not in known]
+    if needed := [column.name for column in absent if not column.info.get("may_be_empty")]:
+        msg = f"{system} ({_show_place(url)}): {table.name} lacks {', '.join(needed)}: load its files into a new home"
+        raise PermanentFailure(msg)
+    if not absent:
+        return
+    from alembic.ddl import postgresql  # noqa: PLC0415 - only where it is used
+    from alembic.migration import MigrationContext  # noqa: PLC0415 - only where it is used
+    from alembic.operations import Operations  # noqa: PLC0415 - only where it is used
+
+    # Alembic finds what it knows of a dialect by this class; it knows nothing of DuckDB, whose statement is the same.
+    type("DuckDb", (postgresql.PostgresqlImpl,), {"__dialect__": "duckdb"})
+    with get_engine(url).begin() as connection:
+        context = MigrationContext.configure(connection)
+        for column in absent:
+            added: sa.Column[Any] = sa.Column(column.name, column.type)
+            Operations(context).add_column(table.name, added, schema=table.schema)
 
 
 def find_embedded_file(url: str) -> Path | None:
@@ -419,6 +454,15 @@ def _prepare_oracle(seconds: int, connection: DBAPIConnection, _: ConnectionPool
     cursor.close()
 
 
+def _prepare_postgresql(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
+    """Set the zone of the session, in which times without one are compared, also where a URL has options of its own."""
+    cursor = connection.cursor()
+    cursor.execute("SET TIME ZONE 'UTC'")
+    cursor.close()
+    # Or a rollback would undo it.
+    connection.commit()
+
+
 def _prepare_sql_server(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
     """Set what the language of a login would decide: how dates are read, and the texts that drivers recognize."""
     cursor = connection.cursor()
@@ -426,9 +470,10 @@ def _prepare_sql_server(connection: DBAPIConnection, _: ConnectionPoolEntry) -> 
     cursor.close()
 
 
-def _set_redshift_timeout(seconds: int, connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
+def _prepare_redshift(seconds: int, connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
     cursor = connection.cursor()
     cursor.execute(f"SET statement_timeout TO {seconds * 1000}")
+    cursor.execute("SET timezone TO 'UTC'")
     cursor.close()
     # Or a rollback would undo it.
     connection.commit()

@@ -81,10 +81,11 @@ def declare_source_table(
             theirs.columns.get(column.name, column.name),
             SourceText() if column.name in text else choose_source_type(column.dtype),
             key=column.name,
+            info={"may_be_empty": column.nullable},
         )
         for column in contract.source_columns
         if column.name not in absent
     ]
     if find_embedded_file(url) is not None and "problem" in contract.names:
-        columns.append(sa.Column("problem", sa.String(1000)))
+        columns.append(sa.Column("problem", sa.String(1000), info={"may_be_empty": True}))
     return sa.Table(theirs.name or name, sa.MetaData(schema=theirs.schema_name), *columns)

@@ -28,6 +28,38 @@ def test_a_rate_of_nothing_is_null() -> None:
     assert frame.select(decimals.to_rate(pl.col("s"), pl.col("o"))).item() is None
 
 
-def test_a_sum_beyond_the_store_is_an_error_and_never_another_number() -> None:
-    with pytest.raises(pl.exceptions.InvalidOperationError, match="failed"):
-        pl.DataFrame({"s": [10**18]}).select(decimals.to_cases(pl.col("s")))
+def test_the_largest_sum_is_exact() -> None:
+    most = pl.DataFrame({"s": [10**18 - 1]}).select(decimals.to_cases(pl.col("s"))).item()
+    assert most == Decimal("99999999999999.9999") < decimals.MOST
+
+
+@pytest.mark.parametrize(
+    ("sums", "name"),
+    [
+        pytest.param(
+            pl.LazyFrame({"s": [10**18, 1]}).select(decimals.to_cases(pl.col("s"))), "s", id="of ten-thousandths"
+        ),
+        pytest.param(
+            pl.LazyFrame({"s": [Decimal(5 * 10**13)] * 2}, {"s": decimals.CASES}).select(
+                pl.col("s").sum().cast(decimals.CASES)
+            ),
+            "a quantity",
+            id="of cases",
+        ),
+    ],
+)
+def test_a_sum_beyond_the_store_is_an_error_that_says_so_and_never_another_number(
+    sums: pl.LazyFrame, name: str
+) -> None:
+    with pytest.raises(pl.exceptions.InvalidOperationError) as raised:
+        sums.collect()
+    assert decimals.describe_overflow(raised.value) == (
+        f"{name} adds up to 100,000,000,000,000: a quantity or a sum must be below 100,000,000,000,000 cases"
+    )
+
+
+def test_other_errors_are_no_sum_without_room() -> None:
+    with pytest.raises(pl.exceptions.InvalidOperationError) as raised:
+        pl.DataFrame({"s": ["x"]}).select(pl.col("s").cast(pl.Int64))
+    assert decimals.describe_overflow(raised.value) is None
+    assert decimals.describe_overflow(ValueError("conversion from `i64` to `decimal[18,0]` failed")) is None

@@ -141,22 +141,22 @@ def test_a_statement_that_takes_too_long_may_pass(mirror: str, database: str) ->
 
 
 _LINES: Final = """CREATE TABLE {user}.order_lines (
-    dc {key}, ship_date TIMESTAMP, order_id {key}, line_no NUMERIC(9,0), item {key}, ordered_qty NUMERIC,
-    processed_at {moment}, source_seq INTEGER)"""
+    dc {key}, ship_date TIMESTAMP, order_id {key}, line_no NUMERIC(9,0), item {key},
+    ordered_qty {quantity}, processed_at {moment}, source_seq INTEGER, requested_date TIMESTAMP)"""
 _NEEDED: Final = ("dc", "ship_date", "order_id", "line_no", "item", "ordered_qty", "processed_at", "source_seq")
 _ABSENT: Final = {column.name: "" for column in schema.ORDER_LINES.source_columns if column.name not in _NEEDED}
 
 
-def _make_lines(database: str, key: str, moment: str, *rows: str) -> None:
+def _make_lines(database: str, key: str, moment: str, *rows: str, quantity: str = "NUMERIC") -> None:
     with sql.get_engine(database).begin() as connection:
-        connection.exec_driver_sql(_LINES.format(user=USER, key=key, moment=moment))
+        connection.exec_driver_sql(_LINES.format(user=USER, key=key, moment=moment, quantity=quantity))
         for row in rows:
             connection.exec_driver_sql(f"INSERT INTO {USER}.order_lines VALUES ({row})")  # noqa: S608 - our own
 
 
 @pytest.mark.parametrize(("key", "dc"), [("NUMERIC(10,0)", "4711"), ("CHAR(12)", "DC01"), ("NUMERIC", "4711")])
 def test_keys_of_any_type_are_found_and_written_as_codes(mirror: str, database: str, key: str, dc: str) -> None:
-    row = f"'{dc}', '{DAY} 23:59:59', '4711', 1, '4711', 1 / 3.0, '2026-02-10 18:00:00', 1"
+    row = f"'{dc}', '{DAY} 23:59:59', '4711', 1, '4711', 1 / 3.0, '2026-02-10 18:00:00', 1, NULL"
     _make_lines(database, key, "TIMESTAMP", row)
     orders = OrderSystem(mirror, {"order_lines": SourceTable(columns=_ABSENT)})
     (line,) = orders.read_order_lines(dc, DAY, DAY).to_dicts()
@@ -166,10 +166,31 @@ def test_keys_of_any_type_are_found_and_written_as_codes(mirror: str, database: 
     assert orders.read_changes(ChangeWindow([dc], None, DAY, DAY)).rows() == [(dc, DAY, AT, 1)]
 
 
+@pytest.mark.parametrize("quantity", ["NUMERIC", "NUMERIC(10,2)"])
+def test_a_date_before_the_year_1_rejects_its_row_and_no_other(mirror: str, database: str, quantity: str) -> None:
+    at = "'2026-02-10 18:00:00.5'"
+    _make_lines(
+        database,
+        "VARCHAR(10)",
+        "TIMESTAMP",
+        f"'DC01', '{DAY}', 'O1', 1, 'A', 10, {at}, 1, '4712-01-01 BC'",
+        f"'DC01', '{DAY}', 'O2', 1, 'A', 10, {at}, 1, '2026-02-12'",
+        f"'DC01', '{DAY}', 'O3', 1, 'A', 10, '0044-03-15 BC', 1, NULL",
+        quantity=quantity,
+    )
+    columns = {name: theirs for name, theirs in _ABSENT.items() if name != "requested_date"}
+    orders = OrderSystem(mirror, {"order_lines": SourceTable(columns=columns)})
+    first, second, third = orders.read_order_lines("DC01", DAY, DAY).sort("order_id").to_dicts()
+    assert first["problem"] == "requested_date '4712-01-01 BC' is not a date (YYYY-MM-DD)"
+    assert (second["problem"], second["requested_date"].day) == (None, 12)
+    assert second["processed_at"] == AT.replace(microsecond=500_000)
+    assert third["problem"].startswith("processed_at '0044-03-15 BC' is not a time")
+
+
 def test_times_with_a_zone_are_utc_wherever_the_process_is(
     mirror: str, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    row = f"'DC01', '{DAY}', 'O1', 1, 'A', 10, '2026-02-10 19:00:00+01', 1"
+    row = f"'DC01', '{DAY}', 'O1', 1, 'A', 10, '2026-02-10 19:00:00+01', 1, NULL"
     _make_lines(database, "VARCHAR(10)", "TIMESTAMPTZ", row)
     orders = OrderSystem(mirror, {"order_lines": SourceTable(columns=_ABSENT)})
     for zone in ("Pacific/Auckland", "America/New_York", "UTC"):

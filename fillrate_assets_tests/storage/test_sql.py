@@ -23,7 +23,7 @@ from fillrate_assets.fillrate.watermark import DatabaseWatermark
 from fillrate_assets.settings import SourceTable
 from fillrate_assets.storage import sql
 from fillrate_assets.storage.database import Database
-from fillrate_assets_tests.factories.rows import DAY, make_order_lines
+from fillrate_assets_tests.factories.rows import DAY, make_order_lines, make_shipment_lines, make_snapshots
 from fillrate_assets_tests.fixtures.patience import PATIENCE_SECONDS
 
 Read = Callable[[Path], object]
@@ -169,3 +169,50 @@ def test_what_a_driver_says_of_its_options_shows_none_of_them(url: str) -> None:
     with pytest.raises(FillrateError, match=r"order system|database URL") as raised:
         OrderSystem(url).read_order_lines("DC01", DAY, DAY)
     assert "hunter2" not in "".join(traceback.format_exception(raised.value))
+
+
+@pytest.mark.parametrize(
+    ("make", "table", "columns"),
+    [
+        (lambda folder: OrderSystem(f"sqlite:///{folder}/o.db"), "order_lines", ["schedule_line", "problem"]),
+        (
+            lambda folder: ShippingRecords(f"sqlite:///{folder}/s.db"),
+            "shipment_lines",
+            ["schedule_line", "shipment_id"],
+        ),
+        (lambda folder: InstockWarehouse(f"duckdb:///{folder}/i.duckdb"), "instock_snapshots", ["on_hand_cases"]),
+    ],
+)
+def test_a_table_of_an_older_version_gets_the_columns_that_it_lacks(
+    make: Callable[[Path], OrderSystem | ShippingRecords | InstockWarehouse],
+    table: str,
+    columns: list[str],
+    tmp_path: Path,
+) -> None:
+    system = make(tmp_path)
+    rows = {"order_lines": make_order_lines, "shipment_lines": make_shipment_lines, "instock_snapshots": make_snapshots}
+    for name in columns:
+        system.create()
+        with sql.get_engine(system.url).begin() as connection:
+            connection.exec_driver_sql(f"ALTER TABLE {table} DROP COLUMN {name}")
+    system.append(rows[table]({}).drop(columns, strict=False))
+    system.create()
+    system.append(rows[table]({}))
+    match system:
+        case OrderSystem():
+            found = system.read_order_lines("DC01", DAY, DAY)
+        case ShippingRecords():
+            found = system.read_shipment_lines("DC01", DAY, DAY)
+        case InstockWarehouse():
+            found = system.read_snapshots("DC01", DAY, DAY)
+    assert found.height == 2
+
+
+def test_a_table_that_lacks_what_every_row_must_have_is_refused(tmp_path: Path) -> None:
+    orders = OrderSystem(f"sqlite:///{tmp_path}/o.db")
+    orders.create()
+    with sql.get_engine(orders.url).begin() as connection:
+        connection.exec_driver_sql("DROP INDEX order_lines_by_key")
+        connection.exec_driver_sql("ALTER TABLE order_lines DROP COLUMN line_no")
+    with pytest.raises(PermanentFailure, match="order_lines lacks line_no: load its files into a new home"):
+        orders.create()

@@ -201,7 +201,7 @@ def classified_lines(
     A partition is a DC and a ship date.
     """
     dc_lock.acquire(context)
-    zones = dict(record_store.read_dcs().select("dc", "time_zone").iter_rows())
+    zones = record_store.read_time_zones()
     master = items.read()
     lake_repair.restore(context, master)
     sources = [each.read() for each in (orders, shipments, instock_snapshots)]

@@ -101,7 +101,7 @@ class LakeRepair:
             self.lake.write(schema.LOST_CASES, schema.LOST_CASES.make_empty().collect(), sorted(broken))
 
     def _compute(self, lost: set[PartitionKey], master: pl.LazyFrame) -> None:
-        zones = dict(self.record_store.read_dcs().select("dc", "time_zone").iter_rows())
+        zones = self.record_store.read_time_zones()
         processed = {
             PartitionKey(dc, day): lines + shipped
             for dc, day, lines, shipped in self.record_store.read_ledger()

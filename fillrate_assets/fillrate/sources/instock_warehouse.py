@@ -16,6 +16,7 @@ from fillrate_assets.core import parsing
 from fillrate_assets.core.partition_key import PartitionKey
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.sources import line_versions
+from fillrate_assets.fillrate.sources.source_values import SourceValues
 from fillrate_assets.settings import SourceTable
 from fillrate_assets.storage import sql, tables
 from fillrate_assets.storage.sql_functions import DayOf, is_in_days
@@ -31,6 +32,7 @@ class InstockWarehouse:
 
     url: str = field(repr=False)
     tables: Mapping[str, SourceTable] = field(default_factory=dict)
+    values: SourceValues = field(default_factory=SourceValues)
 
     def read_snapshots(self, dc: str, first: date, last: date) -> pl.DataFrame:
         """Read the instock records of one DC in a date range.
@@ -67,7 +69,7 @@ class InstockWarehouse:
             for column in table.columns
         ]
         answer = self._run(sa.select(*columns).where(sa.or_(sa.false(), *wanted)))
-        rows = parsing.parse_source_rows(
+        rows = self.values.parse(
             answer.rows, schema.INSTOCK_SNAPSHOTS, table="instock_snapshots", required=("dc", "item", "instock")
         )
         return QueryResult(rows, answer.bytes_scanned)

@@ -10,9 +10,10 @@ from typing import Any, Final
 import polars as pl
 import sqlalchemy as sa
 
-from fillrate_assets.core import dates, parsing
+from fillrate_assets.core import parsing
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.sources import line_versions
+from fillrate_assets.fillrate.sources.source_values import SourceValues
 from fillrate_assets.settings import SourceTable
 from fillrate_assets.storage import sql, tables
 
@@ -28,6 +29,7 @@ class OrderSystem:
     url: str = field(repr=False)
     tables: Mapping[str, SourceTable] = field(default_factory=dict)
     statement_seconds: int = sql.STATEMENT_SECONDS
+    values: SourceValues = field(default_factory=SourceValues)
 
     def read_order_lines(self, dc: str, first: date, last: date) -> pl.DataFrame:
         """Read every version of the lines of one DC that ship, or shipped in an earlier version, in a date range.
@@ -64,8 +66,9 @@ class OrderSystem:
 
     def _read_lines(self, statement: sa.Select[Any]) -> pl.DataFrame:
         rows = sql.read("order system", self.url, statement, statement_seconds=self.statement_seconds)
-        lines = parsing.parse_source_rows(rows, schema.ORDER_LINES, table="order_lines", required=_REQUIRED)
-        return dates.drop_empty_dates(lines.lazy(), ["requested_date"]).collect()
+        return self.values.parse(
+            rows, schema.ORDER_LINES, table="order_lines", required=_REQUIRED, optional=["requested_date"]
+        )
 
     def read_changes(self, window: line_versions.ChangeWindow) -> pl.DataFrame:
         """Read the pairs of DC and ship date that changed in a window, as `PAIR_VERSIONS`."""

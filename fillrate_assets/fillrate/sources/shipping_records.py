@@ -10,13 +10,14 @@ from typing import Any, Final
 import polars as pl
 import sqlalchemy as sa
 
-from fillrate_assets.core import dates, parsing
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.sources import line_versions
+from fillrate_assets.fillrate.sources.source_values import SourceValues
 from fillrate_assets.settings import SourceTable
 from fillrate_assets.storage import sql, tables
 
 _TEXT: Final = ("shipped_qty", "shipped_at", "delivered_at")
+_ARRIVALS: Final = ("shipped_at", "delivered_at")
 _MAX_BINDS: Final = 500
 _REQUIRED: Final = ("dc", "ship_date", "order_id", "line_no", "shipped_qty", "processed_at", "source_seq")
 
@@ -28,6 +29,7 @@ class ShippingRecords:
     url: str = field(repr=False)
     tables: Mapping[str, SourceTable] = field(default_factory=dict)
     statement_seconds: int = sql.STATEMENT_SECONDS
+    values: SourceValues = field(default_factory=SourceValues)
 
     def read_shipment_lines(self, dc: str, first: date, last: date) -> pl.DataFrame:
         """Read every version of the shipment lines of one DC for order lines that ship in a date range.
@@ -55,8 +57,14 @@ class ShippingRecords:
 
     def _read_lines(self, statement: sa.Select[Any]) -> pl.DataFrame:
         rows = sql.read("shipping records", self.url, statement, statement_seconds=self.statement_seconds)
-        lines = parsing.parse_source_rows(rows, schema.SHIPMENT_LINES, table="shipment_lines", required=_REQUIRED)
-        return dates.drop_empty_dates(lines.lazy(), ["shipped_at", "delivered_at"]).collect()
+        return self.values.parse(
+            rows,
+            schema.SHIPMENT_LINES,
+            table="shipment_lines",
+            required=_REQUIRED,
+            optional=_ARRIVALS,
+            arrivals=_ARRIVALS,
+        )
 
     def read_changes(self, window: line_versions.ChangeWindow) -> pl.DataFrame:
         """Read the pairs of DC and ship date that changed in a window, as `PAIR_VERSIONS`."""
