@@ -227,6 +227,7 @@ def load(settings: Settings, contracts: Contracts, *, loaded_at: datetime) -> Lo
     ).collect()
     covered = [frame.select("dc", "ship_date") for frame in (contracts.order_lines, contracts.shipment_lines, counts)]
     systems.record_store.replace_loader_rejects(pl.concat(covered).unique(), counts)
+    systems.record_store.discard_unplaced_rejects(_list_loaded(contracts))
     systems.record_store.add_rejects(contracts.rejects, run_id="load")
     systems.receive(order_lines, shipment_lines, snapshots)
     return LoadResult(
@@ -243,6 +244,21 @@ def load(settings: Settings, contracts: Contracts, *, loaded_at: datetime) -> Lo
         first if isinstance(first, date) else None,
         last if isinstance(last, date) else None,
     )
+
+
+def _list_loaded(contracts: Contracts) -> dict[str, list[str]]:
+    """List the tables that a load has, each with the DCs that it has rows of."""
+    by_day = {
+        "order_lines": contracts.order_lines,
+        "shipment_lines": contracts.shipment_lines,
+        "instock_snapshots": contracts.instock_snapshots,
+    }
+    named = [rows.select(pl.lit(name).alias("table"), "dc") for name, rows in by_day.items()]
+    dcs = pl.concat([*named, contracts.rejects.select("table", "dc")]).unique().sort("table", "dc")
+    found: dict[str, list[str]] = {name: [] for name in contracts.counts}
+    for table, dc in dcs.iter_rows():
+        found.setdefault(table, []).extend([] if dc is None else [dc])
+    return found
 
 
 def _select_new(

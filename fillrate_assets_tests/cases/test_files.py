@@ -423,6 +423,23 @@ def test_a_code_that_no_store_can_hold_is_refused_in_words(code: str, folder: Pa
     }
 
 
+@pytest.mark.parametrize(
+    ("table", "rows", "name"),
+    [
+        ("order_lines", "{header},customer\n{row},{code}\n", "customer"),
+        ("shipment_lines", "dc,order_id,line_no,shipped_qty,shipment_id\nDC01,O1,1,8,{code}\n", "shipment_id"),
+        ("items", "item,item_type,vendor\nA,STOCK,{code}\n", "vendor"),
+        ("items", "item,item_type,department\nA,STOCK,{code}\n", "department"),
+    ],
+)
+def test_codes_that_no_key_needs_have_the_same_length(table: str, rows: str, name: str, folder: Path) -> None:
+    (folder / "order_lines.csv").write_text(f"{HEADER}\n{ROW}\n")
+    for length, reasons in ((200, []), (201, [f"{name} is longer than 200 characters"])):
+        (folder / f"{table}.csv").write_text(rows.format(header=HEADER, row=ROW, code="x" * length))
+        calculation = calculate(read_directory(folder, loaded_at=NOW).inputs)
+        assert calculation.rejects.filter(table=table)["reason"].to_list() == reasons
+
+
 @pytest.mark.parametrize("code", ["a/b", "../../x", "*", "?", "[1]", "ü ß", "a=b", "100 %", "x" * 200, "\u202eabc"])
 def test_any_other_code_is_read_as_it_is(code: str, folder: Path) -> None:
     contracts = _read(

@@ -176,6 +176,22 @@ def test_a_line_that_moved_and_moved_back_is_where_it_was_last_put(write: Write,
         assert rows["ship_date"].unique().to_list() == [DAY]
 
 
+def test_a_corrected_load_lifts_what_an_earlier_one_rejected_without_a_day(write: Write, tmp_path: Path) -> None:
+    home = settings.load(home=tmp_path / "home")
+    good = f"{SHIPPED}DC01,2024-05-16,O1,1,A,10,10\n"
+    other_dc = f"{SHIPPED}DC02,2024-05-16,O1,1,A,10,10\n"
+    loads = [
+        ({"order_lines": f"{good}DC01,,O2,1,A,10,0\n,,O3,1,A,10,0\n", "items": f"{ITEMS},STOCK,Acme,12\n"}, [1, 1, 1]),
+        ({"order_lines": other_dc}, [1]),
+        ({"order_lines": good}, []),
+    ]
+    for number, (tables, left) in enumerate(loads):
+        folder = write(f"load{number}", **tables)
+        fillrate_loader.load(home, read_directory(folder, loaded_at=NOW), loaded_at=NOW)
+        rejected = EmbeddedSystems.create(home).record_store.count_loader_rejects()
+        assert rejected["rows"].to_list() == left, rejected
+
+
 def test_what_a_load_rejected_is_lifted_by_a_corrected_one(write: Write, tmp_path: Path) -> None:
     home = settings.load(home=tmp_path / "home")
     good = f"{SHIPPED}DC01,2024-05-16,O1,1,A,10,10\n"

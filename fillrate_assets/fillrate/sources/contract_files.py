@@ -22,6 +22,7 @@ from fillrate_assets.core.table_schema import TIMESTAMP
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.rules.line_classification import find_business_date
 from fillrate_assets.fillrate.rules.pipeline import Inputs
+from fillrate_assets.fillrate.rules.quality_gate import GateLimits
 from fillrate_assets.fillrate.rules.row_versions import LINE_KEY
 from fillrate_assets.fillrate.rules.shipments import suggest_orders
 from fillrate_assets.fillrate.sources.contract_tables import EARLIEST_DATE, SHIPPED_COLUMNS, TABLES
@@ -77,6 +78,12 @@ class Contracts:
     notes: tuple[str, ...] = ()
     """What a person should know of the files' columns."""
 
+    times_complete: bool = False
+    """Whether every shipment has a time."""
+
+    gate: GateLimits = field(default_factory=GateLimits)
+    """The shares that a day may have."""
+
     @property
     def time_zones(self) -> dict[str, str]:
         """IANA time zone by DC."""
@@ -94,6 +101,8 @@ class Contracts:
             dc_calendar=self.dc_calendar.lazy(),
             rejects=self.rejects.lazy(),
             time_zones=self.time_zones,
+            times_complete=self.times_complete,
+            gate=self.gate,
         )
 
 

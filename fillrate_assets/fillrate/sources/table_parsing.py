@@ -20,7 +20,7 @@ from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.sources.contract_tables import TABLES
 from fillrate_assets.fillrate.sources.mapped_tables import RawTable
 
-_CODES: Final = ("dc", "order_id", "item", "reason_code")
+_CODES: Final = ("dc", "order_id", "item", "shipment_id", "customer", "vendor", "department", "reason_code")
 _ROUNDED: Final = r"^\d\.\d+E\+\d+$"
 """How a spreadsheet shows a long number: which one it was is lost."""
 
