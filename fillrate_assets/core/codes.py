@@ -74,6 +74,11 @@ def escape_controls(text: str) -> str:
     return _CONTROL.sub(lambda found: _escape(found[0]), text)
 
 
+def escape_lines(text: str) -> str:
+    """Escape a text of several lines as `escape_controls` does each; its line ends stay."""
+    return "\n".join(escape_controls(line.removesuffix("\r")) for line in text.split("\n"))
+
+
 def _escape(character: str) -> str:
     if character == "\t":
         return " "

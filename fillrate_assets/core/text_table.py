@@ -10,6 +10,8 @@ import unicodedata
 from collections.abc import Collection, Iterator, Sequence
 from typing import Final
 
+from fillrate_assets.core.codes import escape_controls
+
 _GAP: Final = "  "
 _RULE: Final = "─"
 
@@ -26,7 +28,7 @@ def format_table(
 
     Args:
         headings: of the columns; one may have several lines.
-        rows: the cells, each in one line.
+        rows: the cells, each in one line; what a terminal would act on is escaped.
         numbers: headings of the columns that are aligned to the right.
         title: a line above the table.
         total: a last row below a rule.
@@ -42,6 +44,7 @@ def format_table(
 
     """
     head = [heading.split("\n") for heading in headings]
+    rows = [[escape_controls(cell) for cell in row] for row in rows]
     height = max((len(lines) for lines in head), default=0)
     top = [[lines[row] if row < len(lines) else "" for lines in head] for row in range(height)]
     below = [*rows, *([total] if total is not None else [])]

@@ -30,7 +30,7 @@ from fillrate_assets.core.errors import FillrateError
 from fillrate_assets.core.table_schema import TIMESTAMP
 from fillrate_assets.notifications import rendering
 from fillrate_assets.notifications.notifiers.channel import OutgoingMessage, redact_channel
-from fillrate_assets.notifications.rendering import Message
+from fillrate_assets.notifications.rendering import Message, escape_message
 from fillrate_assets.storage import bulk_insert
 from fillrate_assets.storage.database import Database
 from fillrate_assets.storage.sql_types import UtcDateTime, make_text_type
@@ -324,11 +324,12 @@ class Outbox:
             SourceUnavailable: the record store did not answer; the message is not stored.
 
         """
-        message = OutgoingMessage(key, self.channel, Message(subject, body=body))
+        shown = escape_message(Message(subject, body=body))
+        message = OutgoingMessage(key, self.channel, shown)
         with self.database.connect(_SYSTEM) as connection:
             if not write_once(connection, PLATFORM_QUEUE, message, now=now):
                 return False
-        _LOG.warning("%s: %s", subject, body)
+        _LOG.warning("%s: %s", shown.subject, shown.body)
         try:
             self.deliver(now=now)
         except FillrateError as error:

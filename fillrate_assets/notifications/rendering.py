@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime
 from typing import Any, Final
+
+from fillrate_assets.core.codes import escape_controls, escape_lines
 
 MAX_SECTIONS: Final = 10
 """Sections that a card has in full: Slack refuses about 13,000 characters, Teams 28 KB. Plain text has all."""
@@ -52,6 +54,30 @@ class Message:
 
     body: str = ""
     """Free text, of a message without sections."""
+
+
+def escape_message(message: Message) -> Message:
+    """Escape in what people read of a message what a terminal, a mail reader or a chat would act on.
+
+    Its event, which machines read, and the addresses of links stay.
+    """
+    sections = tuple(
+        replace(
+            section,
+            heading=escape_lines(section.heading),
+            what=escape_lines(section.what),
+            why=escape_lines(section.why),
+            links=tuple((escape_controls(name), url) for name, url in section.links),
+        )
+        for section in message.sections
+    )
+    return replace(
+        message,
+        subject=escape_lines(message.subject),
+        sections=sections,
+        footer=tuple(map(escape_lines, message.footer)),
+        body=escape_lines(message.body),
+    )
 
 
 def render_text(message: Message) -> str:

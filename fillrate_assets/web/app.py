@@ -15,6 +15,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 from anyio import CapacityLimiter, to_thread
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
@@ -23,6 +24,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
+from fillrate_assets.core.codes import escape_lines
 from fillrate_assets.core.errors import FillrateError, SourceUnavailable
 from fillrate_assets.notifications.signed_links import LIFETIME, ExpiredLinkError, ForgedLinkError, Link, LinkSigner
 from fillrate_assets.web import csrf
@@ -129,6 +131,14 @@ async def _report_health(_request: Request) -> Response:
     return PlainTextResponse("ok")
 
 
+def _escape_controls(value: object) -> object:
+    """Escape what a page would act on instead of showing it.
+
+    Not what is markup already: what macros made, and values that a form sends back, which pass the filter `e`.
+    """
+    return escape_lines(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
 class _Service:
     def __init__(self, pages: Mapping[str, FeedbackPage], links: LinkSigner, clock: Callable[[], datetime]) -> None:
         self._pages, self._links, self._clock = pages, links, clock
@@ -140,6 +150,7 @@ class _Service:
             undefined=StrictUndefined,
             trim_blocks=True,
             lstrip_blocks=True,
+            finalize=_escape_controls,
         )
 
     def show(self, request: Request) -> Response:

@@ -16,6 +16,11 @@ def test_columns_are_as_wide_as_their_content_and_numbers_align_to_the_right() -
     ]
 
 
+def test_what_a_terminal_would_act_on_is_escaped_in_cells() -> None:
+    *_, row = format_table(["dc", "item"], [["D\u202eC", "\x1b[2Ja\u200bb\0"]])
+    assert row == "D\\u202eC  \\x1b[2Ja\\u200bb\\x00"
+
+
 def test_a_total_is_below_a_rule_and_a_title_above_the_table() -> None:
     rows = [["DC01", "7"], ["DC02", "30"]]
     assert format_table(["dc", "n"], rows, numbers=["n"], title="By DC", total=["TOTAL", "37"]) == [

@@ -47,6 +47,26 @@ def letter(channel: str, *rows: Row) -> OutgoingMessage:
     return OutgoingMessage("msg_1", channel, message)
 
 
+def test_what_a_reader_of_messages_would_act_on_is_escaped(
+    channels: Notifiers, receiver: Receiver, path: str, logs: pytest.LogCaptureFixture
+) -> None:
+    hostile = "W1\u202e\x1b[2J\u200b"
+    section = rendering.Section(hostile, f"{hostile}\nand more", hostile, links=((hostile, "https://a.example/x"),))
+    message = rendering.Message(hostile, (section,), footer=("Title", hostile), event={"type": "x", "data": hostile})
+    for kind in ("slack", "teams", "console"):
+        channels.send(OutgoingMessage("msg_1", "console" if kind == "console" else f"{kind}:floor", message))
+    posted = [json.dumps(each.json, ensure_ascii=False) for each in receiver.to(path)]
+    said = [record.getMessage() for record in logs.records if record.getMessage().startswith("to console")]
+    assert len([*posted, *said]) == 3
+    for shown in (*posted, *said):
+        assert "W1" in shown
+        assert not set(shown) & set("\u202e\x1b\u200b")
+    escaped = rendering.escape_message(message)
+    assert escaped.event == message.event
+    assert escaped.sections[0].what == "W1\\u202e\\x1b[2J\\u200b\nand more"
+    assert rendering.escape_message(escaped) == escaped
+
+
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
     with receiving() as made:

@@ -51,6 +51,14 @@ def test_the_alert_is_shown_as_it_was_sent_at_the_time_of_the_warehouse(floor: F
         assert said in text
 
 
+def test_what_a_page_would_act_on_is_shown_as_text(floor: Floor) -> None:
+    browser = floor.make_browser(floor.link_alert())
+    text = unescape(browser.send_accepted(responder="Kim", answer="CORRECT", note="a\u202eb\u200b<b>\r\nc").text)
+    assert "a\\u202eb\\u200b<b>\nc" in text
+    assert read_feedback(floor)["note"].to_list() == ["a\u202eb\u200b<b>\nc"]
+    assert not set(text) & set("\u202e\u200b")
+
+
 ANSWERS: Final[dict[str, dict[str, str]]] = {
     "CORRECT": {},
     "NO_PROBLEM": {"note": "  the sensor was\r\ncovered "},

@@ -16,6 +16,7 @@ from typing import IO, Any, Final
 import polars as pl
 import xlsxwriter
 
+from fillrate_assets.core.codes import escape_lines
 from fillrate_assets.fillrate.report import labels
 from fillrate_assets.fillrate.report.doubts import format_rejects, format_share, format_summary, summarize_rejects
 from fillrate_assets.fillrate.report.notes import format_description
@@ -74,7 +75,7 @@ class _Sheet:
     add: Callable[[str], _Sheet]
 
     def write_text(self, row: int, column: int, text: str, style: str = "text") -> None:
-        self.sheet.write_string(row, column, text, self.formats[style])
+        self.sheet.write_string(row, column, escape_lines(text), self.formats[style])
 
     def write_table(
         self,
@@ -152,7 +153,7 @@ class _Sheet:
         elif isinstance(value, date):
             self.sheet.write_datetime(row, column, value, self.formats[style])
         elif isinstance(value, str):
-            self.sheet.write_string(row, column, value, self.formats[style])
+            self.sheet.write_string(row, column, escape_lines(value), self.formats[style])
         else:
             self.sheet.write_number(row, column, value, self.formats[style])
 

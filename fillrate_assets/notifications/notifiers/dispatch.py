@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from fillrate_assets.aws.secrets import SCHEME
@@ -19,6 +19,7 @@ from fillrate_assets.notifications.notifiers.channel import (
 from fillrate_assets.notifications.notifiers.console import Show
 from fillrate_assets.notifications.notifiers.email import SmtpServer
 from fillrate_assets.notifications.notifiers.http import HttpSender
+from fillrate_assets.notifications.rendering import escape_message
 
 _KINDS: Final = ("slack", "teams", "webhook", "email", "sns")
 _TOPIC: Final = re.compile(r"arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]*:[A-Za-z0-9_-]+")
@@ -55,6 +56,7 @@ class Notifiers:
             PermanentFailure: there is no such channel, or it refuses the message for good.
 
         """
+        letter = replace(letter, message=escape_message(letter.message))
         sender = HttpSender(self.urls, self.connect_seconds, self.whole_seconds)
         match letter.channel.partition(":"):
             case _ if self.console_only:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import zipfile
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import takewhile
 from pathlib import Path
@@ -45,6 +46,20 @@ def _read_rows(sheet: Worksheet, top: int = 1) -> Iterator[dict[str, object]]:
     """The rows of a table, down to the first blank one."""
     header, *rows = takewhile(any, sheet.iter_rows(min_row=top, values_only=True))
     return ({str(name): value for name, value in zip(header, row, strict=True)} for row in rows)
+
+
+def test_what_a_reader_would_act_on_is_escaped_in_cells(facts: Facts, tmp_path: Path) -> None:
+    hostile = pl.lit("D\u202e\x1b[2J\u200b").alias("department")
+    report = build_report_data(
+        replace(facts, lines=facts.lines.with_columns(hostile), records=facts.records.with_columns(hostile)),
+        ["department"],
+        None,
+    )
+    write_workbook(tmp_path / "hostile.xlsx", report, made_at=MADE_AT)
+    book = openpyxl.load_workbook(tmp_path / "hostile.xlsx")
+    texts = [str(cell.value) for sheet in book.worksheets for row in sheet.iter_rows() for cell in row if cell.value]
+    assert "D\\u202e\\x1b[2J\\u200b" in texts
+    assert not set("".join(texts)) & set("\u202e\x1b\u200b")
 
 
 def test_the_sheets_are_those_that_an_analyst_would_build(file: Path) -> None:
