@@ -106,7 +106,8 @@ def build(settings: Settings) -> dg.AssetsDefinition:
         exports,
         retry_policy=make_retry_policy(settings.sensor.step_max_retries, settings.sensor.step_retry_delay_seconds),
         partitions_def=partitions.define_dc_ship_date(settings.first_ship_date),
-        backfill_policy=dg.BackfillPolicy.multi_run(settings.sensor.max_days_per_run),
+        # Its days need no look-back and little memory; and Dagster's command takes a range for no other policy.
+        backfill_policy=dg.BackfillPolicy.single_run(),
     )
 
 

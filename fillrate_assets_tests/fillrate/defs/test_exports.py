@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import csv
 import re
+import shlex
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -24,10 +28,11 @@ from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.defs import exports
 from fillrate_assets.fillrate.rules import rejects
 from fillrate_assets.storage import sql
-from fillrate_assets_tests.conftest import ROOT, SMALL, copied
+from fillrate_assets_tests.conftest import ROOT, SMALL, TINY, copied
 from fillrate_assets_tests.fixtures.cloud import Cloud
 from fillrate_assets_tests.fixtures.home import Home
 from fillrate_assets_tests.fixtures.instances import open_in_memory
+from fillrate_assets_tests.fixtures.patience import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.slow
 
@@ -69,6 +74,27 @@ def _get_folder(home: Home, day: date, dc: str = DC) -> Path:
 def _read_bytes(home: Home) -> dict[str, bytes]:
     root = Path(home.settings.storage.lake_root, "exports")
     return {str(file.relative_to(root)): file.read_bytes() for file in root.rglob("*") if file.is_file()}
+
+
+def test_the_documented_command_exports_a_range(
+    tiny_published_template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = Home(copied(tiny_published_template, tmp_path))
+    days = TINY.ship_days[:2]
+    shutil.copy(ROOT / "dagster.yaml", home.directory)
+    monkeypatch.setenv("DAGSTER_HOME", str(home.directory))
+    monkeypatch.setenv("FILLRATE_HOME", str(home.directory))
+    with dg.DagsterInstance.get() as instance:
+        instance.add_dynamic_partitions("dc", TINY.dc_codes)
+    page = (ROOT / "docs" / "how-to" / "export-files.md").read_text()
+    (written,) = re.findall(r"^\$ dagster (asset materialize .*)$", page, re.MULTILINE)
+    *arguments, _ = shlex.split(written)
+    dc = TINY.dc_codes[0]
+    command = [sys.executable, "-W", "ignore", "-m", "dagster", *arguments, f"{dc}|{days[0]}...{dc}|{days[-1]}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE_SECONDS)  # noqa: S603 - a package's own program
+    assert done.returncode == 0, done.stderr
+    for day in days:
+        assert sorted(file.name for file in _get_folder(home, day, dc).iterdir()) == FILES
 
 
 def _read_csv(file: Path, frame: TableSchema) -> pl.DataFrame:
