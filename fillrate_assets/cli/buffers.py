@@ -14,6 +14,7 @@ import click
 
 from fillrate_assets.cli import stopping
 from fillrate_assets.core import extras
+from fillrate_assets.core.codes import escape_controls
 
 if TYPE_CHECKING:
     from fillrate_assets.buffers.policy_store import PolicyStore
@@ -87,11 +88,11 @@ def demo(warehouses: int, seed: int, hours: int) -> None:
     buffers_demo.answer_alerts(floors, store, alerts)
     run_id, failure, checks = launcher.run_tick(chosen, shown[-1].snapshot_ts)
     for problem in [failure] if failure else checks:
-        click.echo(f"the last tick, run {run_id}: {problem}", err=True)
+        click.echo(escape_controls(f"the last tick, run {run_id}: {problem}"), err=True)
     buffers_demo.summarize(floors, alerts, console)
     console.print(f"{perf_counter() - started:,.0f} s.")
     for line in buffers_demo.list_next_steps(alerts, name_command(), chosen):
-        click.echo(line)
+        click.echo(escape_controls(line))
     if failure:
         raise click.exceptions.Exit(1)
 
@@ -115,7 +116,7 @@ def tick(at: datetime | None) -> None:
     chosen = align_to_grid(at or now)
     run_id, failure, checks = launcher.run_tick(settings.load(), chosen, show=click.echo)
     for problem in [failure] if failure else checks:
-        click.echo(f"{chosen:%Y-%m-%d %H:%M} UTC: {problem}", err=True)
+        click.echo(escape_controls(f"{chosen:%Y-%m-%d %H:%M} UTC: {problem}"), err=True)
     click.echo(f"{chosen:%Y-%m-%d %H:%M} UTC: {'failed' if failure else 'done'}, run {run_id}")
     if failure:
         raise click.exceptions.Exit(1)
@@ -142,7 +143,7 @@ def explain(unit_id: str, at: datetime) -> None:
 
     found, time_zone = read_evidence(settings.load(), unit_id, at)
     for line in rules.explain_unit(found, zone=load_time_zone(time_zone)):
-        click.echo(line)
+        click.echo(escape_controls(line))
 
 
 @buffers.command()
@@ -173,7 +174,7 @@ def replay(first: datetime, last: datetime, changes: tuple[str, ...], file: Path
         for at in again.run():
             advance(f"{at:%Y-%m-%d %H:%M}")
     for line in again.compare():
-        click.echo(line)
+        click.echo(escape_controls(line))
 
 
 @buffers.group(invoke_without_command=True)
@@ -208,7 +209,7 @@ def policies(context: click.Context) -> None:
         since = f"{row['since_ts']:%Y-%m-%d %H:%M}"
         found.append([version, role, since, row["updated_by"], f"{row['changes']}{idle}"])
     for line in format_table(["version", "role", "since (UTC)", "by", "changes"], found):
-        click.echo(line)
+        click.echo(escape_controls(line))
 
 
 @policies.command()
@@ -232,7 +233,7 @@ def compare(version: str, days: int) -> None:
     from fillrate_assets.buffers.report.policy_backtest import evaluate_challenger
 
     for line in evaluate_challenger(settings.load(), version, days, now=datetime.now(UTC)).lines:
-        click.echo(line)
+        click.echo(escape_controls(line))
 
 
 @policies.command()
@@ -246,7 +247,7 @@ def promote(version: str, days: int) -> None:
     chosen, now = settings.load(), datetime.now(UTC)
     found = evaluate_challenger(chosen, version, days, now=now)
     for line in found.lines:
-        click.echo(line)
+        click.echo(escape_controls(line))
     if not found.evidence.promoted:
         raise click.exceptions.Exit(1)
     _open_policies(chosen).promote(version, found.evidence, by=_whoami(), now=now)

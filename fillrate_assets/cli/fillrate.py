@@ -101,8 +101,9 @@ def calculate(
 ) -> None:
     """Compute lost-case records from files.
 
-    DIR holds CSV or Parquet files by the input contracts. Nothing else is read: no platform, no database. Beside FILE,
-    the rows that could not be used are written to FILE's name with `.rejects`, each with its reason.
+    DIR holds CSV or Parquet files by the input contracts. Besides, only the settings are read, which say when a day is
+    in doubt: no platform, no database. Beside FILE, the rows that could not be used are written to FILE's name with
+    `.rejects`, each with its reason.
 
     \b
     Example: last week of one DC, with the 28 days before it in the files for the averages
@@ -130,6 +131,7 @@ def calculate(
         click.echo(line)
     for line in format_rejects(doubts):
         click.echo(line)
+    click.echo(labels.format_gate(contracts.gate))
     click.echo(f"wrote {out} and {rejects}")
     _echo_lines(format_days(doubts))
 
@@ -247,6 +249,7 @@ def explain(dc: str, ship_date: date, item: str, directory: Path | None, mapping
             else read_evidence_from_lake(settings.load(), dc, ship_date, item)
         )
         text = rules.explain(dc, ship_date, item, evidence, known)
+    _echo_gate(contracts)
     click.echo("\n".join(map(escape_controls, text.split("\n"))), nl=False)
 
 
@@ -286,7 +289,7 @@ def load(directory: Path, mapping: Path | None) -> None:
     if reasons.height > _MOST_REASONS:
         click.echo(f"            and {reasons.height - _MOST_REASONS:,} more reasons; the record store has every row")
     if loaded.new_dcs:
-        click.echo(f"new DCs, their dates taken as UTC until dcs.csv says otherwise: {', '.join(loaded.new_dcs)}")
+        click.echo(f"new DCs, their dates taken as UTC until dcs.csv says otherwise: {_list_names(loaded.new_dcs)}")
     if loaded.first_ship_date:
         click.echo(f"ship dates {loaded.first_ship_date} to {loaded.last_ship_date}")
 
@@ -391,6 +394,7 @@ def run(dcs: tuple[str, ...], first: date | None, last: date | None, processes: 
 
     _build_scope(dcs, first, last)
     chosen = settings.load()
+    launcher.upgrade_home(chosen)
     wanted = launcher.choose_ranges(chosen, dcs, first, last, datetime.now(UTC).date())
     failed = _run(wanted, processes)
     if again := launcher.choose_awaiting(chosen, wanted):
@@ -403,15 +407,19 @@ def run(dcs: tuple[str, ...], first: date | None, last: date | None, processes: 
 def upgrade() -> None:
     """Create the record store of a server, or bring it up to date after this package was upgraded.
 
+    The embedded systems of a home are brought up to date as well; `fillrate run` and `fillrate load` do so themselves.
+
     \b
     Example: once FILLRATE_STORAGE__RECORD_STORE_URL names the server
       fillrate upgrade
     """
     from fillrate_assets import settings
+    from fillrate_assets.cli import launcher
     from fillrate_assets.storage.database import Database
 
     chosen = settings.load()
     Database.from_settings(chosen).upgrade()
+    launcher.upgrade_home(chosen)
     click.echo("the record store is up to date")
 
 
@@ -475,7 +483,7 @@ def _run(wanted: Sequence[RunRange], processes: int) -> bool:
             span = f"{ran.range.dc} {ran.range.first} to {ran.range.last}"
             report_step(f"{span}: {'failed' if ran.failure else 'done'} in {ran.seconds:.0f} s")
             for problem in [ran.failure] if ran.failure else ran.failed_checks:
-                click.echo(f"{span}: {problem}", err=True)
+                click.echo(escape_controls(f"{span}: {problem}"), err=True)
             failed = failed or ran.failure is not None
     return failed
 
@@ -532,6 +540,7 @@ def _read_facts(
             if contracts
             else read_facts_from_lake(settings.load(), scope, wanted)
         )
+    _echo_gate(contracts)
     if earlier is None or period is None:
         return facts, None
     begins, ends, offset = period
@@ -564,12 +573,29 @@ def _build_scope(dcs: tuple[str, ...], first: date | None, last: date | None) ->
 
 
 def _read_contracts(directory: Path, mapping: Path | None) -> Contracts:
+    from fillrate_assets import settings
+    from fillrate_assets.fillrate.report.queries import apply_settings
     from fillrate_assets.fillrate.sources.contract_files import read_directory
 
+    chosen = settings.load()
     with show_activity(f"Reading {directory}"):
         contracts = read_directory(directory, mapping, loaded_at=datetime.now(UTC))
     _echo_notes(contracts)
-    return contracts
+    return apply_settings(contracts, chosen)
+
+
+def _echo_gate(contracts: Contracts | None) -> None:
+    """Write to stderr above which shares days are in doubt, where settings say so."""
+    from fillrate_assets.fillrate.report.labels import format_gate
+    from fillrate_assets.fillrate.rules.quality_gate import GateLimits
+
+    if contracts is not None and contracts.gate != GateLimits():
+        _echo_lines([format_gate(contracts.gate)])
+
+
+def _list_names(names: Sequence[str]) -> str:
+    """List names of the data as a terminal may show them."""
+    return ", ".join(map(escape_controls, names))
 
 
 def _echo_notes(contracts: Contracts) -> None:

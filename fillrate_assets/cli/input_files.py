@@ -27,13 +27,16 @@ def check(directory: Path, mapping: Path | None) -> None:
     Example:
       fillrate check data/
     """
+    from fillrate_assets import settings
     from fillrate_assets.fillrate.report.input_check import check_contracts, format_check
+    from fillrate_assets.fillrate.report.queries import apply_settings
     from fillrate_assets.fillrate.sources.contract_files import read_directory
 
+    chosen = settings.load()
     with show_activity(f"Reading {directory}"):
         contracts = read_directory(directory, mapping, loaded_at=datetime.now(UTC))
     with show_activity("Checking"):
-        checked = check_contracts(contracts)
+        checked = check_contracts(apply_settings(contracts, chosen))
     for line in format_check(checked):
         click.echo(line)
     if any(table.used == 0 for table in checked.tables if table.table in {"order_lines", "items"}):

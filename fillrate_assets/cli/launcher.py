@@ -26,7 +26,7 @@ from fillrate_assets.cli import stopping
 from fillrate_assets.cli.run_owner import RunOwner
 from fillrate_assets.core import partition_key
 from fillrate_assets.core.errors import FillrateError, PermanentFailure, SourceUnavailable
-from fillrate_assets.definitions import JOB, build_defs, make_alert_dispatch
+from fillrate_assets.definitions import JOB, build_defs, make_alert_dispatch, make_systems
 from fillrate_assets.fillrate.defs import health_checks
 from fillrate_assets.fillrate.record_store import SUBSTITUTES, RecordStore
 from fillrate_assets.fillrate.rules.rolling_baseline import LOOK_BACK_DAYS
@@ -35,6 +35,7 @@ from fillrate_assets.orchestration import partitions
 from fillrate_assets.orchestration.asset_options import name_step
 from fillrate_assets.orchestration.retries import find_root_cause
 from fillrate_assets.settings import Settings
+from fillrate_assets.storage import sql
 from fillrate_assets.storage.database import Database
 
 PROCESSES: Final = 2
@@ -163,6 +164,21 @@ def run_health_checks(settings: Settings) -> None:
     """Evaluate the checks of the platform as a whole now, as their schedule does once a day."""
     with _open_instance() as instance, stopping.ending(_end_own_runs):
         _execute(settings, instance, health_checks.JOB, {})
+
+
+def upgrade_home(settings: Settings) -> None:
+    """Bring what is embedded in the home up to date, as far as it is there: an older version may have made it."""
+
+    def is_there(url: str) -> bool:
+        file = sql.find_embedded_file(url)
+        return file is not None and file.exists()
+
+    made = make_systems(settings)
+    for name in ("order_system", "shipping_records", "instock_warehouse"):
+        if is_there(made[name].url):
+            made[name].create()
+    if is_there(settings.storage.record_store_url):
+        Database.from_settings(settings).upgrade()
 
 
 def prepare_instance(settings: Settings) -> None:

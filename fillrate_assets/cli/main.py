@@ -20,6 +20,7 @@ from fillrate_assets.cli.fillrate import COMMANDS, FAILED
 from fillrate_assets.cli.input_files import COMMANDS as FILE_COMMANDS
 from fillrate_assets.cli.outbox import outbox
 from fillrate_assets.core.codes import escape_controls
+from fillrate_assets.core.decimals import describe_overflow
 from fillrate_assets.core.errors import FillrateError, SourceUnavailable
 
 BAD_INPUT: Final = 2
@@ -54,6 +55,8 @@ def execute(arguments: Sequence[str]) -> int:
 
 def _describe_foreign(error: BaseException) -> tuple[str, int] | None:
     """Describe what an engine or a driver says of files that are broken, full or not to be written to."""
+    if (overflow := describe_overflow(error)) is not None:
+        return overflow, BAD_INPUT
     if (lake := sys.modules.get("fillrate_assets.storage.lake")) and (broken := lake.name_broken_file(error)):
         return broken, BAD_INPUT
     if (sqlalchemy := sys.modules.get("sqlalchemy")) and isinstance(error, sqlalchemy.exc.DBAPIError):

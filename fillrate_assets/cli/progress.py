@@ -9,6 +9,8 @@ from pathlib import Path
 
 import click
 
+from fillrate_assets.core.codes import escape_controls
+
 
 @contextmanager
 def show_activity(what: str) -> Iterator[None]:
@@ -17,8 +19,9 @@ def show_activity(what: str) -> Iterator[None]:
         yield
         return
     from rich.console import Console  # noqa: PLC0415 - only where a person looks
+    from rich.markup import escape  # noqa: PLC0415 - as above
 
-    with Console(stderr=True).status(f"{what} ..."):
+    with Console(stderr=True).status(escape(escape_controls(f"{what} ..."))):
         yield
 
 
@@ -26,15 +29,16 @@ def show_activity(what: str) -> Iterator[None]:
 def show_progress(what: str, total: int) -> Iterator[Callable[[str], None]]:
     """Show how far counted work has come: a bar on a terminal, a line a step elsewhere."""
     if not sys.stderr.isatty():
-        yield lambda step: click.echo(f"{what}: {step}", err=True)
+        yield lambda step: click.echo(escape_controls(f"{what}: {step}"), err=True)
         return
     from rich.console import Console  # noqa: PLC0415 - only where a person looks
+    from rich.markup import escape  # noqa: PLC0415 - as above
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn  # noqa: PLC0415
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True)) as bar:
         task = bar.add_task(what, total=total)
-        yield lambda step: bar.update(task, advance=1, description=f"{what}: {step}")
+        yield lambda step: bar.update(task, advance=1, description=escape(escape_controls(f"{what}: {step}")))
 
 
 def name_command() -> str:

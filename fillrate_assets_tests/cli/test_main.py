@@ -15,6 +15,7 @@ from fillrate_assets import settings
 from fillrate_assets.cli import main
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.record_store import RecordStore
+from fillrate_assets.fillrate.rules import line_classification, shipments
 from fillrate_assets.storage.database import Database
 from fillrate_assets_tests.factories import directories
 from fillrate_assets_tests.fixtures.patience import PATIENCE_SECONDS
@@ -274,6 +275,49 @@ def test_calculate_names_the_commonest_reasons(tmp_path: Path, capsys: pytest.Ca
     _add_order_lines(directory, "DC01,,O1,2,A,10")
     assert main.execute(["calculate", str(directory), "--out", str(tmp_path / "lost.csv")]) == 0
     assert "rejected: 1 of 2 order lines (50.00 %): 100.00 % no ship_date\n" in capsys.readouterr().out
+
+
+def test_files_are_judged_by_the_shares_of_the_settings(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = directories.write_minimal_directory(tmp_path / "in")
+    _add_order_lines(directory, "DC01,2024-05-16,O1,2,,10")
+    commands = {
+        "calculate": ["calculate", str(directory), "--out", str(tmp_path / "lost.csv")],
+        "check": ["check", str(directory)],
+        "report": ["report", "--input", str(directory)],
+    }
+
+    def run(command: str) -> str:
+        assert main.execute(commands[command]) == 0
+        return "".join(capsys.readouterr())
+
+    gate = (
+        "quality gate: a day is in doubt above {} rejected rows, 20.0 % credits, 20.0 % items without a snapshot ({})\n"
+    )
+    for command in ("calculate", "check"):
+        found = run(command)
+        assert "1 of 2 order lines were rejected" in found
+        assert gate.format("5.0 %", "the defaults") in found
+    monkeypatch.setenv("FILLRATE_HEALTH__MAX_REJECT_SHARE", "0.5")
+    for command in commands:
+        found = run(command)
+        assert "1 of 2 order lines were rejected" not in found
+        assert gate.format("50.0 %", "FILLRATE_HEALTH__MAX_REJECT_SHARE") in found
+
+
+@pytest.mark.parametrize("command", ["calculate", "report"])
+def test_a_sum_that_has_no_room_is_one_line(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for rules in (line_classification, shipments):
+        monkeypatch.setattr(rules, "MAX_QUANTITY", 10**18)
+    directory = directories.write_minimal_directory(tmp_path / "in")
+    _add_order_lines(directory, *[f"DC01,2024-05-16,O1,{line},A,{6 * 10**13}" for line in (2, 3)])
+    arguments = [str(directory), "--out", str(tmp_path / "x.csv")]
+    error = _run_failing(capsys, command, *(["--input"] if command == "report" else []), *arguments)
+    assert "adds up to 120,000,000,000,0" in error
+    assert error.endswith("below 100,000,000,000,000 cases; most is ordered by DC DC01 on 2024-05-16 of item A")
 
 
 def test_a_report_as_parquet_is_that_of_csv(tmp_path: Path) -> None:

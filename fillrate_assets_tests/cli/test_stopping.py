@@ -27,6 +27,9 @@ pytestmark = pytest.mark.slow
 PATIENCE_SECONDS: Final = 120
 """Until what is awaited has to have come, on a busy machine."""
 
+_LOCK_SECONDS: Final = 30
+"""What is left running until a lock is given up takes longer; what ends in time is done in ten seconds."""
+
 _COMMAND: Final = (sys.executable, "-W", "ignore", "-c", "from fillrate_assets.cli.main import main; main()")
 
 
@@ -125,6 +128,17 @@ def test_a_signal_ends_a_run_with_one_line_and_nothing_left_running(
         until(lambda: not [worker for worker in workers if alive(worker)])
         assert set(command.runs()) <= {"FAILURE", "NOT_STARTED"}
     assert bool(workers) is not bool(dcs)
+
+
+def test_a_signal_ends_a_run_that_waits_for_a_locked_record_store(home: Path) -> None:
+    with closing(sqlite3.connect(home / "systems" / "record_store.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with running(home, "run", "--dc", "DC01") as command:
+            began = monotonic()
+            os.killpg(command.process.pid, signal.SIGTERM)
+            assert command.ended() == (143, "fillrate: error: terminated\n")
+            # A writer waits for a minute, inside the driver.
+            assert monotonic() - began < _LOCK_SECONDS
 
 
 def test_no_worker_outlives_a_command_that_is_killed(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

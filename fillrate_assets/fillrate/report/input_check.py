@@ -14,6 +14,7 @@ from fillrate_assets.core.text_table import format_table
 from fillrate_assets.fillrate.report import labels
 from fillrate_assets.fillrate.rules.item_days import select_latest_snapshots
 from fillrate_assets.fillrate.rules.pipeline import calculate
+from fillrate_assets.fillrate.rules.quality_gate import GateLimits
 from fillrate_assets.fillrate.sources.contract_files import Contracts
 
 _MOST_REASONS: Final = 20
@@ -46,6 +47,7 @@ class InputCheck:
     held: Mapping[PartitionKey, str]
     doubtful: Mapping[PartitionKey, str]
     notes: tuple[str, ...]
+    gate: GateLimits
 
 
 def check_contracts(contracts: Contracts) -> InputCheck:
@@ -82,6 +84,7 @@ def check_contracts(contracts: Contracts) -> InputCheck:
         calculation.held,
         calculation.doubtful,
         contracts.notes,
+        contracts.gate,
     )
 
 
@@ -104,6 +107,7 @@ def format_check(check: InputCheck) -> list[str]:
     lines += ["", *labels.format_days_by_reason(check.held), *labels.format_days_by_reason(check.doubtful, "doubtful")]
     if not check.held and not check.doubtful:
         lines.append("no day is held or doubtful")
+    lines.append(labels.format_gate(check.gate))
     return [*map(escape_controls, [*lines, *[f"note: {note}" for note in check.notes]])]
 
 

@@ -14,6 +14,7 @@ import polars as pl
 
 from fillrate_assets.core import decimals, text_table
 from fillrate_assets.core.partition_key import PartitionKey
+from fillrate_assets.fillrate.rules.quality_gate import GateLimits
 from fillrate_assets.fillrate.schema import ORDERS_WITH_ITEMS
 
 PATHS: Final = {
@@ -197,6 +198,19 @@ def format_summary(records: pl.DataFrame, rejects: int, held_days: int) -> list[
         "",
         f"{format_count(rejects, 'row')} rejected, {format_count(held_days, 'ship day')} of a DC held",
     ]
+
+
+def format_gate(limits: GateLimits) -> str:
+    """Format above which shares a day is held, and whether settings say so."""
+    usual = GateLimits()
+    settings = {
+        "max_reject_share": ("rejected rows", limits.reject_share, usual.reject_share),
+        "max_credit_share": ("credits", limits.credit_share, usual.credit_share),
+        "max_missing_share": ("items without a snapshot", limits.missing_share, usual.missing_share),
+    }
+    shares = ", ".join(f"{decimals.format_percent(share)} {what}" for what, share, _ in settings.values())
+    changed = [f"FILLRATE_HEALTH__{name.upper()}" for name, (_, share, default) in settings.items() if share != default]
+    return f"quality gate: a day is in doubt above {shares} ({' and '.join(changed) or 'the defaults'})"
 
 
 def _sum_quantities(records: pl.DataFrame, quantities: list[str]) -> list[str]:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from fillrate_assets.core.errors import PermanentFailure
+from fillrate_assets.core.decimals import describe_overflow
+from fillrate_assets.core.errors import ContractViolation, PermanentFailure
 from fillrate_assets.core.partition_key import PartitionKey
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.report.doubts import (
@@ -47,7 +48,13 @@ def calculate_contracts(contracts: Contracts, scope: PartitionFilter) -> Calcula
 
     """
     _require_days(scope, _list_days(contracts), "the files hold")
-    return calculate(contracts.inputs, scope)
+    return _calculate(contracts, scope)
+
+
+def apply_settings(contracts: Contracts, settings: Settings) -> Contracts:
+    """Have what was read from files judged by the settings that the platform judges its sources by."""
+    complete = settings.sources.shipment_times_complete
+    return replace(contracts, gate=get_gate_limits(settings), times_complete=complete)
 
 
 def read_doubts_of_files(contracts: Contracts, calculation: Calculation, scope: PartitionFilter) -> Doubts:
@@ -69,7 +76,7 @@ def read_facts_from_files(
         if each is not None:
             _require_days(each, days, "the files hold")
     first = (earlier or scope).first
-    calculation = calculate(contracts.inputs, _look_back(replace(scope, first=first)))
+    calculation = _calculate(contracts, _look_back(replace(scope, first=first)))
     # Rows that belong to no day are in doubt once.
     return (
         _select_facts(contracts, calculation, scope, unplaced=True),
@@ -159,7 +166,7 @@ def read_published_doubts(ledger: pl.DataFrame, lines: pl.LazyFrame) -> Doubts:
 def read_evidence_from_files(contracts: Contracts, dc: str, ship_date: date) -> tuple[Evidence, pl.LazyFrame]:
     """Read what files say of a DC on a day, and every item-day that they hold."""
     day = PartitionFilter([dc], ship_date, ship_date)
-    calculation = calculate(contracts.inputs, _look_back(day))
+    calculation = _calculate(contracts, _look_back(day))
     doubts = _select_doubts(contracts, calculation, day, unplaced=True)
     evidence = Evidence(
         item_days=calculation.item_days.lazy(),
@@ -205,6 +212,21 @@ def read_evidence_from_lake(settings: Settings, dc: str, ship_date: date, item: 
         doubts=replace(published, held={**held, **published.held}, behind=_select_behind(before, day)),
     )
     return evidence, known
+
+
+def _calculate(contracts: Contracts, scope: PartitionFilter) -> Calculation:
+    """Run the rules; of a sum that has no room, say where it is."""
+    try:
+        return calculate(contracts.inputs, scope)
+    except pl.exceptions.PolarsError as error:
+        if (overflow := describe_overflow(error)) is None:
+            raise
+        place = ["dc", "ship_date", "item"]
+        amount = pl.col("ordered_qty").cast(pl.Float64).sum()
+        largest = contracts.order_lines.group_by(place).agg(amount).sort("ordered_qty", *place, nulls_last=True)
+        dc, day, item, _ = largest.row(-1)
+        msg = f"{overflow}; most is ordered by DC {dc} on {day} of item {item}"
+        raise ContractViolation(msg) from error
 
 
 def _select_facts(contracts: Contracts, calculation: Calculation, scope: PartitionFilter, *, unplaced: bool) -> Facts:

@@ -6,7 +6,7 @@ The assets take the same steps one by one, day by day; what they store and this 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 
 import polars as pl
@@ -22,6 +22,7 @@ from fillrate_assets.fillrate.rules import (
     rejects,
     rolling_baseline,
 )
+from fillrate_assets.fillrate.rules.quality_gate import GateLimits
 from fillrate_assets.fillrate.rules.substitutes import SubstitutesElsewhere, find_substitutes_elsewhere
 
 
@@ -65,6 +66,9 @@ class Inputs:
     time_zones: Mapping[str, str]
     times_complete: bool = False
     """Whether every shipment has a time."""
+
+    gate: GateLimits = field(default_factory=GateLimits)
+    """The shares that a day may have."""
 
 
 @dataclass(frozen=True)
@@ -127,10 +131,10 @@ def calculate(inputs: Inputs, scope: PartitionFilter | None = None) -> Calculati
     days = item_days.compute_item_days(classified.lazy(), inputs.instock_snapshots, inputs.items).collect()
     in_scope = scope.filter(classified.lazy())
     judged = scope.filter(days.lazy())
-    held = quality_gate.find_days_without_snapshot(judged, calendar=inputs.dc_calendar)
+    held = quality_gate.find_days_without_snapshot(judged, inputs.gate, calendar=inputs.dc_calendar)
     counts = loader_rejects.count_loader_rejects(inputs.order_lines, inputs.shipment_lines, inputs.rejects)
     doubtful = quality_gate.join_reasons(
-        quality_gate.find_days_of_rejects(in_scope, loader_rejects=scope.filter(counts)),
+        quality_gate.find_days_of_rejects(in_scope, inputs.gate, scope.filter(counts)),
         quality_gate.find_doubts(in_scope),
     )
     held_rows = pl.LazyFrame(list(held), schema={"dc": pl.String, "ship_date": pl.Date}, orient="row")
