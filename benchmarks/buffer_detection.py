@@ -347,9 +347,9 @@ def print_faults(only: Sequence[str] | None, *, warehouses: int, seed: int) -> i
         prefix: feed_faults.simulate_fault(fault, warehouses=warehouses, seed=seed) for prefix, fault in faults.items()
     }
     world = join_worlds(worlds)
-    starts = feed_faults.find_starts(warehouses=warehouses, seed=seed)
+    start = feed_faults.find_start(seed=seed)
     _print(f"{len(faults)} faults in {warehouses} warehouses simulated", begun)
-    since, until = feed_faults.find_ticks(starts.values())
+    since, until = feed_faults.find_ticks(start)
     made = run_ticks(world.feeds, world.masters, since=since, until=until, policy=policy)
     _print("ticks run", begun)
     print(
@@ -357,10 +357,9 @@ def print_faults(only: Sequence[str] | None, *, warehouses: int, seed: int) -> i
         f"{'messages to a channel':>23}"
     )
     for prefix, fault in faults.items():
-        own = {f"{prefix}{name}": start for name, start in starts.items()}
-        result = feed_faults.measure_fault(
-            fault, made.restrict_to(own), _rename(worlds[prefix], prefix), starts=own, policy=policy
-        )
+        own = _rename(worlds[prefix], prefix)
+        of_own = made.restrict_to(own.masters.warehouses["warehouse"].to_list())
+        result = feed_faults.measure_fault(fault, of_own, own, start=start, policy=policy)
         waited = f"{median(result.minutes):.0f}, {max(result.minutes):.0f}" if result.minutes else "-"
         print(
             f"{fault.name:<28}{f'{result.notified} of {result.warehouses}':>12}{waited:>26}"

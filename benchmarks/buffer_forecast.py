@@ -4,9 +4,13 @@
     python -m benchmarks.buffer_forecast PATH --source parking      # car parks only
 
 At every tick at which a buffer is neither full nor empty: will it be, within 15, 30 or 60 minutes? The rules say so
-where a TOTAL's verdict is WARN or worse; the peer says so where the level alone is beyond a threshold. The first part
-rest. Signals, units and rules are the project's own. Each day of each buffer is a pool of its own, moved to one date,
-so one day of ticks runs over all of them.
+where a TOTAL's verdict is WARN or worse; the peer says so where the level alone is beyond a threshold. Thresholds of
+both are chosen on the first month and scored on the later ones; where one month is all there is, on its first half and
+on its second. Signals, units and rules are the project's own. Each day of each buffer is a pool of its own, moved to
+one date, so one day of ticks runs over all of them.
+
+Beside each F1, and beside what the rules have more than the level, is its 95 % interval: of 2,000 bootstrap samples of
+buffers, whose own days stay together.
 
 No one counted cars at the gates: the flows that rules ask for are made from the levels, and say nothing new.
 
@@ -20,13 +24,14 @@ from __future__ import annotations
 import argparse
 import bz2
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from itertools import product
 from pathlib import Path
 from typing import Final
 
+import numpy as np
 import polars as pl
 
 from fillrate_assets.buffers import schema
@@ -35,6 +40,7 @@ from fillrate_assets.buffers.rules.policy import TICK_MINUTES, Policy
 from fillrate_assets.buffers.rules.tick import TICK, Feeds, InMemoryTickStore, MasterData
 from fillrate_assets.buffers.rules.verdicts import Branch
 from fillrate_assets.core.table_schema import TIMESTAMP, TableSchema
+from fillrate_assets.sample.streams import Floats
 
 DAY: Final = datetime(2026, 3, 10, tzinfo=UTC)
 """The date that every day is moved to."""
@@ -52,13 +58,12 @@ WAREHOUSE, MIN_PLACES = "A", 80
 
 @dataclass(frozen=True)
 class Source:
-    """Readings of real buffers, and until when thresholds are chosen on them."""
+    """Readings of real buffers."""
 
     name: str
     read: Callable[[Path], pl.LazyFrame]
     hold_minutes: int
     """For how long a reading counts as the level without another one: these sources report changes."""
-    train_until: date
     hours: range
 
 
@@ -123,8 +128,8 @@ def read_bikes(folder: Path) -> pl.LazyFrame:
 
 
 SOURCES: Final = (
-    Source("parking", read_parking, 30, date(2022, 12, 15), range(6, 20)),
-    Source("bikes", read_bikes, 60, date(2021, 9, 15), range(24)),
+    Source("parking", read_parking, 30, range(6, 20)),
+    Source("bikes", read_bikes, 60, range(24)),
 )
 
 
@@ -147,14 +152,14 @@ def put_on_grid(source: Source, folder: Path) -> pl.DataFrame:
 
 
 def judge(source: Source, folder: Path) -> pl.DataFrame:
-    """Run the rules over every buffer, day and tick, with `day` and `ts`."""
+    """Run the rules over every buffer, day and tick, with `buffer`, `day` and `ts`."""
     grid = put_on_grid(source, folder)
     names = grid.select("buffer", "day").unique().sort("buffer", "day").with_row_index("n")
     names = names.with_columns(pl.format("B{}", "n").alias("pool"))
     grid = grid.join(names, on=["buffer", "day"]).with_columns(warehouse=pl.lit(WAREHOUSE), path="pool")
     print(f"{source.name}: {grid['buffer'].n_unique():,} buffers, {names.height:,} days of one", file=sys.stderr)
     masters, store, policy = _make_masters(names), InMemoryTickStore(), Policy()
-    days = names.select(pl.format(f"{WAREHOUSE}_{{}}_TOTAL", "pool").alias("unit_id"), "day")
+    days = names.select(pl.format(f"{WAREHOUSE}_{{}}_TOTAL", "pool").alias("unit_id"), "buffer", "day")
     looked = []
     for at, feeds in _yield_ticks(grid):
         tick.sense(feeds, masters, store, snapshot_ts=at, policy=policy)
@@ -262,6 +267,13 @@ def get_branch(policy: Policy, direction: str) -> Branch:
     return branch
 
 
+def find_last_training_day(days: Iterable[date]) -> date:
+    """Find the last day on which thresholds are chosen: of the first month, or of the first half of the only one."""
+    known = sorted(set(days))
+    first = [day for day in known if (day.year, day.month) == (known[0].year, known[0].month)]
+    return first[-1] if len(first) < len(known) else first[(len(first) - 1) // 2]
+
+
 @dataclass(frozen=True)
 class Score:
     """Right and wrong answers."""
@@ -274,10 +286,6 @@ class Score:
     def f1(self) -> float:
         """Harmonic mean of precision and recall."""
         return 2 * self.hits / (self.alerts + self.there) if self.alerts + self.there else 0.0
-
-    def __str__(self) -> str:
-        """F1, precision and recall."""
-        return f"{self.f1:.3f} ({self.hits / max(1, self.alerts):.2f}/{self.hits / max(1, self.there):.2f})"
 
 
 def compute_scores(rows: pl.DataFrame, answers: Sequence[pl.Expr]) -> list[Score]:
@@ -297,23 +305,69 @@ def choose_best(rows: pl.DataFrame, answers: Sequence[pl.Expr]) -> pl.Expr:
     return answers[max(range(len(found)), key=lambda number: (found[number].f1, -number))]
 
 
+SAMPLES: Final = 2000
+
+
+@dataclass(frozen=True)
+class Resampled:
+    """What answers were worth, by answer and sample: the first sample is all buffers as they are."""
+
+    f1: Floats
+    precision: Floats
+    recall: Floats
+
+    @classmethod
+    def compute(cls, rows: pl.DataFrame, answers: Sequence[pl.Expr]) -> Resampled:
+        """Count by buffer, and draw buffers with replacement."""
+        counts = rows.group_by("buffer", maintain_order=True).agg(
+            pl.col("comes").sum().alias("there"),
+            *((answer & pl.col("comes")).sum().alias(f"hits{number}") for number, answer in enumerate(answers)),
+            *(answer.sum().alias(f"alerts{number}") for number, answer in enumerate(answers)),
+        )
+        drawn = np.random.default_rng(1).multinomial(counts.height, np.full(counts.height, 1 / counts.height), SAMPLES)
+        weights = np.vstack([np.ones(counts.height, np.int64), drawn]).astype(np.float64)
+        there = weights @ counts["there"].to_numpy()
+        hits, alerts = (
+            np.array([weights @ counts[f"{name}{number}"].to_numpy() for number in range(len(answers))])
+            for name in ("hits", "alerts")
+        )
+        return cls(2 * hits / np.maximum(1, alerts + there), hits / np.maximum(1, alerts), hits / np.maximum(1, there))
+
+    def format_answer(self, number: int) -> str:
+        """Format F1 with its interval, precision and recall of an answer."""
+        of_all = f"{self.precision[number][0]:.2f}/{self.recall[number][0]:.2f}"
+        return f"{self.f1[number][0]:.3f} ({_format_interval(self.f1[number][1:], '.2f')}) {of_all}"
+
+    def format_gain(self, number: int, peer: int) -> str:
+        """Format by how much the F1 of an answer is greater than that of another one on the same buffers."""
+        gain = self.f1[number] - self.f1[peer]
+        return f"{gain[0]:+.3f} ({_format_interval(gain[1:], '+.3f')})"
+
+
+def _format_interval(figures: Floats, form: str) -> str:
+    low, high = np.quantile(figures, (0.025, 0.975))
+    return f"{low:{form}} to {high:{form}}"
+
+
 def report(source: Source, rows: pl.DataFrame) -> None:
     """F1, precision and recall of the peer and of the rules, on the days that chose nothing."""
-    print(f"\n{source.name}: F1 (precision/recall) after {source.train_until}")
+    until = find_last_training_day(rows["day"].unique())
+    print(f"\n{source.name}: F1 (95 % interval) precision/recall after {until}")
     print(
-        f"{'':<12}{'min':>4}{'questions':>11}{'comes':>8}{'level only':>22}{'rules, default':>22}{'rules, chosen':>22}"
+        f"{'':<12}{'min':>4}{'questions':>11}{'comes':>8}{'level only':>33}{'rules, default':>33}{'rules, chosen':>33}"
+        f"{'chosen rules - level':>27}"
     )
-    early = pl.col("day") <= source.train_until
+    early = pl.col("day") <= until
     for direction, minutes in product(("OVERFLOW", "STARVATION"), HORIZONS):
         questions = select_questions(rows, direction, minutes)
         train, later = questions.filter(early), questions.filter(~early)
         level = choose_best(train, [apply_level(direction, threshold) for threshold in LEVELS])
         rules = [apply_rules(branch) for branch in yield_candidates(direction, minutes)]
-        cells = "".join(
-            f"{score!s:>22}" for score in compute_scores(later, [level, rules[0], choose_best(train, rules)])
-        )
+        answers = Resampled.compute(later, [level, rules[0], choose_best(train, rules)])
+        cells = "".join(f"{answers.format_answer(number):>33}" for number in range(3))
         print(
-            f"{direction:<12}{minutes:>4}{later.height:>11,}{later.filter('comes').height / later.height:>8.1%}{cells}",
+            f"{direction:<12}{minutes:>4}{later.height:>11,}{later.filter('comes').height / later.height:>8.1%}{cells}"
+            f"{answers.format_gain(2, 0):>27}",
             flush=True,
         )
 

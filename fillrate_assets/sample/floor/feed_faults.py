@@ -1,8 +1,8 @@
 """A feed that stops, is dated by a wrong clock, or is stuck, in every warehouse of a simulated day: is it notified?
 
-In the early afternoon of each warehouse, when its people work and a path of each pool is jammed full, one of its feeds
-fails for two hours. What counts is when the first alert about that feed is due, that no unit is called clear while its
-buffer is in trouble, and how many messages a channel gets of it.
+In the early afternoon, when people work and a path of each pool is jammed full, one feed fails for two hours, in all
+warehouses at once: they have one time zone. What counts is when the first alert about that feed is due, that no unit is
+called clear while its buffer is in trouble, and how many messages a channel gets of it.
 
 A feed is missed when its last row is too old for the policy, not before; so beside the minutes since the fault began
 stand those since a feed that had stopped then would have expired.
@@ -10,7 +10,7 @@ stand those since a feed that had stopped then would have expired.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from typing import Final
@@ -27,7 +27,9 @@ from fillrate_assets.sample.floor.detection import Made
 from fillrate_assets.sample.floor.events import Event
 from fillrate_assets.sample.floor.scenarios import Scenario, World, simulate
 from fillrate_assets.sample.floor.schema import Kind
+from fillrate_assets.sample.names import SITES
 
+_FIRST: Final = date(2026, 11, 10)
 BEGIN_MINUTE: Final = 13 * 60 + 20
 """No break and no shift begins in the next hour and a half, whenever a warehouse's first shift began."""
 FAULT_MINUTES: Final = 120
@@ -84,53 +86,56 @@ _SENSORS: Final = (Kind.STUCK_SENSOR, Kind.DRIFTING_SENSOR)
 
 def simulate_fault(fault: FeedFault, *, warehouses: int, seed: int) -> World:
     """Simulate a day on which a feed fails in every warehouse."""
-    return simulate(_make_scenario(warehouses, seed), events=(*_JAMS, fault.event))
+    scenario = Scenario("a feed fails", seed, days=1, first=_FIRST, pick_totals=True)
+    return simulate(scenario, list_numbers(warehouses), (*_JAMS, fault.event))
 
 
-def find_ticks(starts: Collection[datetime]) -> tuple[datetime, datetime]:
-    """Find the first and the last tick to run: the warehouses' afternoons may lie hours apart."""
-    first, last = min(starts), max(starts)
-    return (
-        align_to_grid(first + timedelta(minutes=FIRST_MINUTE)),
-        align_to_grid(last + timedelta(minutes=LAST_MINUTE)),
-    )
+def list_numbers(warehouses: int) -> list[int]:
+    """List numbers of warehouses that have one time zone."""
+    near = [number for number, site in enumerate(SITES, start=1) if site.time_zone == SITES[0].time_zone]
+    return [near[number % len(near)] + number // len(near) * len(SITES) for number in range(warehouses)]
 
 
-def measure_fault(
-    fault: FeedFault, made: Made, world: World, *, starts: Mapping[str, datetime], policy: Policy
-) -> FaultResult:
+def find_start(*, seed: int) -> datetime:
+    """Find the midnight with which the day of every warehouse begins."""
+    return plan.draw_roster(plan.draw_layout(seed, 1), datetime.combine(_FIRST, time()), 1).start
+
+
+def find_ticks(start: datetime) -> tuple[datetime, datetime]:
+    """Find the first and the last tick to run of a day."""
+    first, last = (start + timedelta(minutes=minute) for minute in (FIRST_MINUTE, LAST_MINUTE))
+    return align_to_grid(first), align_to_grid(last)
+
+
+def measure_fault(fault: FeedFault, made: Made, world: World, *, start: datetime, policy: Policy) -> FaultResult:
     """Measure what came of a fault.
 
     Args:
         fault: which one.
         made: by the ticks, of its warehouses.
         world: its warehouses, and their truth.
-        starts: midnight of each of them.
+        start: midnight of the day.
         policy: of the ticks.
 
     """
-    begins = pl.DataFrame(
-        [(name, start + timedelta(minutes=BEGIN_MINUTE)) for name, start in starts.items()],
-        schema=("warehouse", "begin_ts"),
-        orient="row",
-    ).with_columns(end_ts=pl.col("begin_ts") + timedelta(minutes=FAULT_MINUTES))
-    alerts = made.alerts.join(begins, on="warehouse").filter(pl.col("snapshot_ts") > pl.col("begin_ts"))
+    begin = start + timedelta(minutes=BEGIN_MINUTE)
+    alerts = made.alerts.filter(pl.col("snapshot_ts") > begin)
     first = (
         alerts.filter(
             pl.col("unit_id").str.ends_with(f"_{fault.feed}"),
-            pl.col("snapshot_ts") <= pl.col("end_ts"),
+            pl.col("snapshot_ts") <= begin + timedelta(minutes=FAULT_MINUTES),
             direction="DATA",
             label="NEW",
         )
-        .group_by("warehouse", "begin_ts")
+        .group_by("warehouse")
         .agg(pl.col("snapshot_ts").min())
     )
-    waited = first.select((pl.col("snapshot_ts") - pl.col("begin_ts")).dt.total_seconds() / 60).to_series()
+    waited = first.select((pl.col("snapshot_ts") - begin).dt.total_seconds() / 60).to_series()
     return FaultResult(
-        warehouses=len(starts),
+        warehouses=world.masters.warehouses.height,
         notified=first.height,
         minutes=tuple(sorted(waited)),
-        false_clears=_count_false_clears(made, alerts, world),
+        false_clears=_count_false_clears(made, world, begin),
         messages=_count_messages(first, made, world.masters, policy),
     )
 
@@ -148,32 +153,17 @@ def compute_expiry(fault: FeedFault, policy: Policy) -> float:
     return ages[fault.feed].expired
 
 
-def find_starts(*, warehouses: int, seed: int) -> dict[str, datetime]:
-    """Find the midnight of each warehouse."""
-    scenario = _make_scenario(warehouses, seed)
-    layouts = [plan.draw_layout(scenario.seed, number) for number in scenario.numbers]
-    day = datetime.combine(scenario.first, time())
-    return {layout.warehouse: plan.draw_roster(layout, day, 1).start for layout in layouts}
-
-
-def _make_scenario(warehouses: int, seed: int) -> Scenario:
-    return Scenario("a feed fails", seed, warehouses=warehouses, days=1, first=date(2026, 11, 10), pick_totals=True)
-
-
-def _count_false_clears(made: Made, alerts: pl.DataFrame, world: World) -> int:
+def _count_false_clears(made: Made, world: World, begin: datetime) -> int:
     """Count units that were called clear while an onset of theirs was under way, by tick."""
-    ended = alerts.filter(label="CLEARED").select("unit_id", "direction", "snapshot_ts")
+    ended = made.alerts.filter(label="CLEARED").select("unit_id", "direction", "snapshot_ts")
     clear = made.recommendations.filter(verdict="CLEAR").select("unit_id", "direction", "snapshot_ts")
-    since = alerts.select("warehouse", "begin_ts").unique()
-    trouble = world.truth.onsets.join(since, on="warehouse").select(
-        "unit_id", "direction", "onset_ts", "end_ts", "begin_ts"
-    )
+    trouble = world.truth.onsets.select("unit_id", "direction", "onset_ts", "end_ts")
     return (
         pl.concat([ended, clear])
         .unique()
         .join(trouble, on=["unit_id", "direction"])
         .filter(
-            pl.col("snapshot_ts") > pl.col("begin_ts"),
+            pl.col("snapshot_ts") > begin,
             pl.col("snapshot_ts") >= pl.col("onset_ts"),
             pl.col("snapshot_ts") <= pl.col("end_ts").fill_null(pl.col("snapshot_ts")),
         )
