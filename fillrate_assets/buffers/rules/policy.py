@@ -76,7 +76,7 @@ class Starvation:
     """When a buffer starves: fractions of capacity, minutes until it does, and how slow its consumers must be."""
 
     act: float = 0.07
-    act_soon: float = 0.15
+    act_soon: float = 0.10
     act_soon_minutes: float = 5
     warn: float = 0.25
     warn_minutes: float = 30
@@ -205,7 +205,7 @@ class Policy:
     """How far a source's clock may run ahead; a row that is dated later than that after its arrival never counts."""
 
     total: Overflow = Overflow(0.97, 0.93, 0.85, 5, 0.75, 30, 0.80)
-    induct: Overflow = Overflow(0.97, 0.90, 0.80, 5, 0.70, 30, 0.70)
+    induct: Overflow = Overflow(0.97, 0.92, 0.80, 5, 0.70, 30, 0.70)
     jam: Jam = field(default_factory=Jam)
     lane: Lane = field(default_factory=Lane)
     starvation: Starvation = field(default_factory=Starvation)

@@ -40,7 +40,8 @@ from fillrate_assets.sample.floor.onsets import EMPTY, FULL
 BEFORE: Final = timedelta(minutes=Promotion().before_minutes)
 AFTER: Final = timedelta(minutes=Promotion().after_minutes)
 _FOREVER: Final = timedelta(days=1000)
-_NOTIFYING: Final = ("unit_id", "unit_type", "direction", "episode", "notified_ts", "text")
+_STRIPPED: Final = pl.element().str.strip_chars()
+_NOTIFYING: Final = ("unit_id", "unit_type", "direction", "episode", "notified_ts", "named")
 
 
 @dataclass(frozen=True)
@@ -106,21 +107,21 @@ def _find_reached(feeds: dict[str, pl.DataFrame], at: datetime, policy: Policy) 
 def select_notified(
     alerts: pl.DataFrame, recommendations: pl.DataFrame | None = None, *, least: str = "ACT"
 ) -> pl.DataFrame:
-    """Select what is notified: unit_id, unit_type, direction, episode, notified_ts, text; a row for every time.
+    """Select what is notified: unit_id, unit_type, direction, episode, notified_ts and units named, once for each time.
 
     Args:
         alerts: `buffers.schema.ALERTS`.
-        recommendations: `buffers.schema.RECOMMENDATIONS` of the same ticks; without them there is no text.
+        recommendations: `buffers.schema.RECOMMENDATIONS` of the same ticks; without them none are named.
         least: ACT is what production sends; WARN is what development shows.
 
     """
     shown = alerts.filter(pl.col("label").is_in(["NEW", "ONGOING"]), pl.col("direction") != "DATA")
     rows = scorecard.select_actionable(alerts) if least == "ACT" else shown
     known = schema.RECOMMENDATIONS.make_empty().collect() if recommendations is None else recommendations
-    said = known.select(*UNIT, "snapshot_ts", pl.col("explanation").alias("text"))
+    named = known.select(*UNIT, "snapshot_ts", pl.col("named_units").str.split(",").list.eval(_STRIPPED).alias("named"))
     return (
         rows.with_columns(derive_episode_key().alias("episode"))
-        .join(said, on=[*UNIT, "snapshot_ts"], how="left")
+        .join(named, on=[*UNIT, "snapshot_ts"], how="left")
         .rename({"snapshot_ts": "notified_ts"})
         .select(_NOTIFYING)
     )
@@ -166,7 +167,7 @@ def detect_by_level(levels: pl.DataFrame, full: float, empty: float) -> pl.DataF
     return beyond.with_columns(
         pl.concat_str(*UNIT, number, separator=".").alias("episode"),
         pl.col("snapshot_ts").alias("notified_ts"),
-        pl.lit(None, pl.String).alias("text"),
+        pl.lit(None, pl.List(pl.String)).alias("named"),
     ).select(_NOTIFYING)
 
 
@@ -217,12 +218,11 @@ def match_onsets(notified: pl.DataFrame, onsets: pl.DataFrame, related: pl.DataF
     """
     twice = related.filter("equal", pl.col("by") < pl.col("unit_id"))
     once = onsets.join(twice, on="unit_id", how="anti")
-    name = pl.col("unit_id").str.extract("([^_]*)$")
-    named = pl.col("text").str.contains(r"\b" + name + r"\b").fill_null(value=False)
+    named = pl.col("named").list.contains(pl.col("unit_id")).fill_null(value=False)
     in_time = pl.col("notified_ts").is_between(pl.col("onset_ts") - BEFORE, pl.col("onset_ts") + AFTER)
     first = (
         once.join(related, on="unit_id")
-        .join(notified.select("direction", "notified_ts", "text", by="unit_id"), on=["by", "direction"])
+        .join(notified.select("direction", "notified_ts", "named", by="unit_id"), on=["by", "direction"])
         .filter(in_time)
         .group_by(*UNIT, "onset_ts")
         .agg(

@@ -72,10 +72,10 @@ def test_a_total_overflows(fill: float, minutes: float | None, expected: str) ->
         (0.07, None, 25.4, "ACT A-STARVATION-EMPTY"),
         (0.07, None, 25.5, "HYSTERESIS A-STARVATION-HYSTERESIS"),
         (0.0701, None, 25.4, "HYSTERESIS A-STARVATION-HYSTERESIS"),
-        (0.15, 5.0, 25.4, "ACT A-STARVATION-SOON"),
-        (0.15, 5.0, 25.5, "WARN A-STARVATION-WARN"),
-        (0.15, 5.1, 25.4, "WARN A-STARVATION-WARN"),
-        (0.1501, 5.0, 25.4, "WARN A-STARVATION-WARN"),
+        (0.10, 5.0, 25.4, "ACT A-STARVATION-SOON"),
+        (0.10, 5.0, 25.5, "WARN A-STARVATION-WARN"),
+        (0.10, 5.1, 25.4, "WARN A-STARVATION-WARN"),
+        (0.1001, 5.0, 25.4, "WARN A-STARVATION-WARN"),
         (0.25, 30.0, 25.4, "WARN A-STARVATION-WARN"),
         (0.25, 30.1, 25.4, "CLEAR A-STARVATION-CLEAR"),
         (0.2501, 30.0, 25.4, "CLEAR A-STARVATION-CLEAR"),
@@ -118,7 +118,8 @@ def test_people_cannot_go_on_taking_more_than_comes_in_and_lies_there(
         (0.97, None, 20.0, "EMERGENCY B-EMERGENCY"),
         (0.9699, None, 20.0, "ACT B-FULL"),
         (0.90, None, 3.9, "EMERGENCY B-JAM"),
-        (0.90, None, 4.0, "ACT B-FULL"),
+        (0.92, None, 4.0, "ACT B-FULL"),
+        (0.9199, None, 4.0, "HYSTERESIS B-HYSTERESIS"),
         (0.8999, None, 3.9, "HYSTERESIS B-HYSTERESIS"),
         (0.80, 5.0, 20.0, "ACT B-SOON"),
         (0.80, 5.1, 20.0, "WARN B-WARN"),
@@ -499,7 +500,7 @@ PACE: Final = "by at most 20 % (or 50) every 5 min"
 @pytest.mark.parametrize(
     ("row", "said"),
     [
-        ({"fill": 0.75}, "75.0 % full (limits 90 % and 70 %). The throttle of 500 packages/h stays."),
+        ({"fill": 0.75}, "75.0 % full (limits 92 % and 70 %). The throttle of 500 packages/h stays."),
         ({"fill": 0.6}, f"Raise the throttle from 500 to 600 packages/h, then {PACE} while it is clear."),
         ({"fill": 0.6, "max_rate": 600.0}, "60.0 % full (limit 70 %). The throttle of 500 packages/h ends."),
         ({"fill": 0.6, "max_rate": None, "units_per_hour": 60.0}, "(limit 70 %). The throttle of 500 packages/h ends."),
@@ -508,7 +509,7 @@ PACE: Final = "by at most 20 % (or 50) every 5 min"
             f"The throttle of 500 packages/h stays until all data are fresh, then rises {PACE}.",
         ),
         ({"fill": 0.75, "quality": "DEGRADED"}, "levels alone are judged. The throttle of 500 packages/h stays."),
-        ({"fill": 0.92}, "92.0 % full (limit 90 %). The throttle is 500 packages/h now."),
+        ({"fill": 0.92}, "92.0 % full (limit 92 %). The throttle is 500 packages/h now."),
     ],
 )
 def test_what_becomes_of_a_throttle_is_said(row: Row, said: str) -> None:

@@ -38,11 +38,13 @@ RELATED = detection.relate_units(
 )
 
 
-def make_notified(*notified: tuple[str, float], direction: str = "OVERFLOW", text: str | None = None) -> pl.DataFrame:
+def make_notified(
+    *notified: tuple[str, float], direction: str = "OVERFLOW", named: list[str] | None = None
+) -> pl.DataFrame:
     """Make episodes, one for each unit, and the minutes at which they are notified."""
-    rows = [(unit, "TOTAL", direction, f"{unit}.1", get_time(minute), text) for unit, minute in notified]
-    names = ("unit_id", "unit_type", "direction", "episode", "notified_ts", "text")
-    dtypes = {"notified_ts": pl.Datetime("us", "UTC"), "text": pl.String}
+    rows = [(unit, "TOTAL", direction, f"{unit}.1", get_time(minute), named) for unit, minute in notified]
+    names = ("unit_id", "unit_type", "direction", "episode", "notified_ts", "named")
+    dtypes = {"notified_ts": pl.Datetime("us", "UTC"), "named": pl.List(pl.String)}
     return pl.DataFrame(rows, schema=names, orient="row").cast(dtypes)  # type: ignore[arg-type]
 
 
@@ -89,14 +91,14 @@ def test_a_total_is_not_notified_by_its_paths_and_no_overflow_by_a_starvation() 
 
 
 def test_who_notified_an_onset_counts_apart() -> None:
-    def find(*notified: tuple[str, float], text: str | None = None, of: str = PATH) -> list[float | None]:
-        row = detection.match_onsets(make_notified(*notified, text=text), make_onset(of), RELATED).row(0, named=True)
+    def find(*notified: tuple[str, float], named: list[str] | None = None, of: str = PATH) -> list[float | None]:
+        row = detection.match_onsets(make_notified(*notified, named=named), make_onset(of), RELATED).row(0, named=True)
         times = (row["own_ts"], row["named_ts"], row["alert_ts"])
         return [None if time is None else (time - START).total_seconds() / 60 for time in times]
 
     assert find((PATH, -5), (WHOLE, -10)) == [-5, -5, -10]
-    assert find((WHOLE, -10), text="PACK is 96 % full, most of all P1.") == [None, -10, -10]
-    assert find((WHOLE, -10), text="PACK is 96 % full, most of all P11.") == [None, None, -10]
+    assert find((WHOLE, -10), named=[SIBLING, PATH]) == [None, -10, -10]
+    assert find((WHOLE, -10), named=[SIBLING]) == [None, None, -10]
     assert find((TWIN, 0), of=WHOLE) == [0, 0, 0]
 
 
