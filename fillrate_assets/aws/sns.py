@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from typing import Final
@@ -13,7 +14,13 @@ _MESSAGE_BYTES: Final = 256 * 1024
 
 
 def publish(
-    topic: str, subject: str, body: str, *, attributes: Mapping[str, str] | None = None, attempts: int | None = None
+    topic: str,
+    subject: str,
+    body: str,
+    *,
+    sms: str = "",
+    attributes: Mapping[str, str] | None = None,
+    attempts: int | None = None,
 ) -> None:
     """Publish one message, fitted to what SNS takes.
 
@@ -21,6 +28,7 @@ def publish(
         topic: ARN.
         subject: what it is about, in one line.
         body: the text.
+        sms: what telephones get instead; "" for the text.
         attributes: what machines read of it.
         attempts: how often to try; None as AWS_MAX_ATTEMPTS says.
 
@@ -34,8 +42,22 @@ def publish(
     # A subject that had to be changed is in full above the message; SNS takes no empty message.
     text = body if short == subject and body else f"{subject}\n\n{body}"
     message = text.encode()[:_MESSAGE_BYTES].decode(errors="ignore")
+    structure = {}
+    if sms:
+        structure = {"MessageStructure": "json"}
+        message = _dump_by_protocol(text, sms)
     typed = {name: {"DataType": "String", "StringValue": value} for name, value in (attributes or {}).items()}
     with client.translate_errors(f"alerts ({topic})"):
         client.get_client("sns", attempts=attempts).publish(
-            TopicArn=topic, Subject=short, Message=message, MessageAttributes=typed
+            TopicArn=topic, Subject=short, Message=message, MessageAttributes=typed, **structure
         )
+
+
+def _dump_by_protocol(text: str, sms: str) -> str:
+    """Write what each kind of subscriber gets as JSON, which may not be longer than a message either."""
+    length = len(text)
+    while (
+        len(dumped := json.dumps({"default": text[:length], "sms": sms}, ensure_ascii=False).encode()) > _MESSAGE_BYTES
+    ):
+        length -= max(1, (len(dumped) - _MESSAGE_BYTES) // 4)
+    return dumped.decode()

@@ -22,6 +22,7 @@ from tenacity import retry, retry_if_exception_type, stop_after_attempt
 
 from fillrate_assets.buffers import schema
 from fillrate_assets.buffers.rules import alert_suppression
+from fillrate_assets.buffers.rules.notification_routing import derive_scope
 from fillrate_assets.core.errors import FillrateError
 from fillrate_assets.core.table_schema import TIMESTAMP, TableSchema
 from fillrate_assets.notifications.delivery import DeliveryResult, RetrySchedule, deliver
@@ -37,7 +38,7 @@ _LOG: Final = logging.getLogger("fillrate.notices")
 _SYSTEM: Final = "notices"
 
 Render = Callable[[pl.DataFrame], Sequence[Message]]
-"""Renders `NOTICES`: one message for each warehouse, channel and tick, sorted by these, as
+"""Renders `NOTICES`: one message for each scope (a warehouse, or many), channel and tick, sorted by these, as
 `notice_text.render_messages` does."""
 
 _TYPES: Final[dict[Any, sa.types.TypeEngine[Any]]] = {
@@ -89,8 +90,8 @@ QUEUE: Final = MessageQueue("buffers")
 HEARTBEAT_QUEUE: Final = MessageQueue("heartbeat")
 
 _KEY: Final = ["notice_id", "channel"]
-_MESSAGE: Final = ["warehouse", "channel", "snapshot_ts"]
-"""What the notices of a message share."""
+_MESSAGE: Final = ["scope", "channel", "snapshot_ts"]
+"""What the notices of a message share; `notification_routing.derive_scope` says whose it is."""
 
 _WITH_MESSAGES: Final = NOTICES.join(OUTBOX, OUTBOX.c.message_id == NOTICES.c.message_id)
 
@@ -278,7 +279,7 @@ def _write(
         dead = sa.select(OUTBOX.c.message_id).where(IS_DEAD)
         for part in _split(again):
             connection.execute(NOTICES.delete().where(NOTICES.c.id.in_(part), NOTICES.c.message_id.in_(dead)))
-        bulk_insert.insert(connection, NOTICES, fresh)
+        bulk_insert.insert(connection, NOTICES, fresh.drop("scope"))
         QUEUE.write(connection, messages, now=now)
         return _bury(connection, lost)
 
@@ -345,6 +346,7 @@ def _bury(connection: sa.Connection, lost: pl.DataFrame) -> pl.DataFrame:
 
 def _with_message_ids(notices: pl.DataFrame) -> pl.DataFrame:
     """Add the id of their message to `NOTICES`: what makes it this one and no other, and without a full stop."""
+    notices = notices.with_columns(derive_scope().alias("scope"))
     messages = notices.group_by(_MESSAGE).agg(pl.col("notice_id").sort())
     ids = [_digest(channel, tick.isoformat(), *names) for _, channel, tick, names in messages.iter_rows()]
     numbered = messages.select(*_MESSAGE, pl.Series("message_id", ids, pl.String))

@@ -7,21 +7,38 @@ are, such as `buffers.report.notice_text`.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import unicodedata
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from fillrate_assets.core.codes import escape_controls, escape_lines
 
-MAX_SECTIONS: Final = 10
-"""Sections that a card has in full: Slack refuses about 13,000 characters, Teams 28 KB. Plain text has all."""
+T = TypeVar("T")
 
+MAX_SECTIONS: Final = 10
+"""Sections that a card has in full at most. Plain text has all."""
+
+MAX_HEADING: Final = 150
+MAX_WHAT: Final = 500
 MAX_WHY: Final = 300
-"""Characters of a reason on a card."""
+"""Characters of the parts of a section on a card."""
+
+MAX_LINE: Final = 500
+"""Characters of the lines about the whole message on a card."""
 
 MAX_MORE: Final = 1500
 """Characters of a card that name further sections."""
+
+MAX_SMS: Final = 160
+"""Characters of one SMS, as long as all are of GSM 03.38."""
+
+_GSM: Final = frozenset(
+    "@£$¥èéùìòÇ\nØøÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?"
+    "¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà"
+)
+"""The basic characters of GSM 03.38: any other makes an SMS less than half as long."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +62,12 @@ class Message:
 
     sections: tuple[Section, ...] = ()
     """Most urgent first."""
+
+    news: str = ""
+    """What is new since the last message, in one line."""
+
+    still_open: str = ""
+    """What is open and not among the sections, in one line."""
 
     footer: tuple[str, ...] = ()
     """A title and its lines, of plain text alone."""
@@ -75,6 +98,8 @@ def escape_message(message: Message) -> Message:
         message,
         subject=escape_lines(message.subject),
         sections=sections,
+        news=escape_lines(message.news),
+        still_open=escape_lines(message.still_open),
         footer=tuple(map(escape_lines, message.footer)),
         body=escape_lines(message.body),
     )
@@ -88,15 +113,37 @@ def render_text(message: Message) -> str:
 
 def render_details(message: Message) -> str:
     """Return the message as plain text without its subject; "" if it has nothing else."""
-    lines = ["", message.body] if message.body else []
+    lines = [line for text in (message.news, message.body) if text for line in ("", text)]
     for section in message.sections:
         details = [section.what, *([f"Why: {section.why}"] if section.why else [])]
         lines += ["", section.heading, *[f"  {line}" for line in details]]
         lines += [f"  {name}: {url}" for name, url in section.links]
+    if message.still_open:
+        lines += ["", message.still_open]
     if message.footer:
         title, *more = message.footer
         lines += ["", title, *[f"  {line}" for line in more]]
     return "\n".join(lines[1:])
+
+
+def render_sms(message: Message) -> str:
+    """Return the message as one SMS: what it is about, the first instruction, and how many there are besides."""
+    first = message.sections[0].what if message.sections else message.body
+    more = f" +{len(message.sections) - 1} more" if len(message.sections) > 1 else ""
+    text = to_gsm(". ".join(part.rstrip(".") for part in (message.subject, first) if part))
+    return f"{shorten(text, MAX_SMS - len(more))}{more}"
+
+
+def to_gsm(text: str) -> str:
+    """Write a text in the basic characters of GSM 03.38, in one line."""
+    plain = " ".join(text.translate({ord("["): "(", ord("]"): ")"}).split())
+    return "".join(each if each in _GSM else _to_ascii(each) for each in plain)
+
+
+def _to_ascii(character: str) -> str:
+    """Return a character without its marks; "?" for one that has no such form."""
+    found = unicodedata.normalize("NFKD", character).encode("ascii", "ignore").decode()
+    return "".join(each for each in found if each in _GSM) or "?"
 
 
 def render_body(message: Message) -> str:
@@ -112,6 +159,8 @@ def dump_message(message: Message) -> str | None:
         "subject": message.subject,
         "body": message.body,
         "sections": [asdict(section) for section in message.sections],
+        "news": message.news,
+        "still_open": message.still_open,
         "footer": message.footer,
         "event": message.event,
     }
@@ -130,6 +179,9 @@ def load_message(subject: str, body: str, payload: str | None) -> Message:
     return Message(
         content["subject"],
         tuple(sections),
+        # Absent from what an older release wrote.
+        news=content.get("news", ""),
+        still_open=content.get("still_open", ""),
         footer=tuple(content["footer"]),
         event=content["event"],
         body=content["body"],
@@ -151,9 +203,23 @@ def _is_plain(message: Message) -> bool:
     return not message.sections and not message.footer and message.event is None
 
 
-def name_more_sections(sections: Sequence[Section]) -> str:
+def fit_card(message: Message, build: Callable[[int], T], measure: Callable[[T], int], limit: int) -> T:
+    """Build a card with as many sections in full as it may have; the first one is always among them.
+
+    Args:
+        message: what it shows.
+        build: builds the card with so many sections.
+        measure: measures a card.
+        limit: how much a card may measure.
+
+    """
+    cards = (build(count) for count in range(min(len(message.sections), MAX_SECTIONS), 0, -1))
+    return next((card for card in cards if measure(card) <= limit), None) or build(min(len(message.sections), 1))
+
+
+def name_more_sections(sections: Sequence[Section], shown: int) -> str:
     """Name the sections that a card leaves out; "" if it has all."""
-    more = [section.heading for section in sections[MAX_SECTIONS:]]
+    more = [section.heading for section in sections[shown:]]
     return shorten(f"and {len(more)} more: {'; '.join(more)}", MAX_MORE) if more else ""
 
 

@@ -98,11 +98,12 @@ class AlertDispatch:
         if not self.every_label:
             recommended = recommended.filter(pl.col("unit_id").is_in(alerts["unit_id"].unique().to_list()))
         recommendations = recommended.collect()
+        sent = self.notices.read_for_alerts(alerts)
         due, lost = notification_routing.route_notices(
             alerts,
             recommendations,
             self.check_routes(masters.alert_routes, now=now),
-            self.notices.read_for_alerts(alerts),
+            sent,
             now=now,
             policy=policy,
             every_label=self.every_label,
@@ -111,7 +112,10 @@ class AlertDispatch:
 
         def render(notices: pl.DataFrame) -> Sequence[Message]:
             links = self._build_links(masters, now)
-            return notice_text.render_messages(notices, masters.warehouses, links, recommendations=shown)
+            past = notice_text.Past(alerts, sent)
+            return notice_text.render_messages(
+                notices, masters.warehouses, links, recommendations=shown, labels=masters.labels, past=past
+            )
 
         self.notices.write(due, lost, render=render, lifetime=lifetime, now=now)
         # Channels are sent to in threads; what shows a message may live in this one alone.

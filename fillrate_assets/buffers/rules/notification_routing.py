@@ -24,6 +24,9 @@ _AMOUNTS: Final = (
 _OF_NOW: Final = ("minutes_left", "winner", "named_units")
 """What the tick that recommends the action of a row says of the unit."""
 
+MANY_WAREHOUSES: Final = 5
+"""From so many on, a feed that fails is one message of them all, not one of each."""
+
 _SCOPE: Final = ("warehouse", "pool", "unit_type")
 _SEVERITY: Final = pl.Enum(schema.SEVERITIES)
 _NO_ROUTE: Final = "No active row of alert_route takes it: add a row for *, *, * that takes its severity"
@@ -79,6 +82,13 @@ def route_notices(
         schema.NOTICES.conform(fresh.lazy()).collect(),
         schema.DEAD_LETTERS.conform(lost.sort("notice_id").lazy()).collect(),
     )
+
+
+def derive_scope() -> pl.Expr:
+    """Derive whose message a row of `NOTICES` belongs to: its warehouse's, or `ANY` where feeds fail in many."""
+    is_data = pl.col("direction") == "DATA"
+    many = pl.col("warehouse").filter(is_data).n_unique().over("channel", "snapshot_ts") >= MANY_WAREHOUSES
+    return pl.when(is_data & many).then(pl.lit(schema.ANY)).otherwise("warehouse")
 
 
 def has_default_route(routes: pl.DataFrame, *, now: datetime) -> bool:

@@ -8,7 +8,7 @@ from fillrate_assets.notifications.notifiers.channel import OutgoingMessage
 
 
 def send(letter: OutgoingMessage) -> None:
-    """Publish a message as text, in one attempt.
+    """Publish a message as text, and as one SMS for the telephones among the subscribers, in one attempt.
 
     Raises:
         SourceUnavailable: SNS did not answer.
@@ -17,4 +17,6 @@ def send(letter: OutgoingMessage) -> None:
     """
     topic = letter.channel.partition(":")[2]
     text = rendering.render_text(letter.message)
-    sns.publish(topic, letter.message.subject, text, attributes={"message_id": letter.message_id}, attempts=1)
+    attributes = {"message_id": letter.message_id}
+    sms = rendering.render_sms(letter.message)
+    sns.publish(topic, letter.message.subject, text, sms=sms, attributes=attributes, attempts=1)

@@ -7,17 +7,26 @@ from typing import Any, Final
 from fillrate_assets.notifications.notifiers.channel import OutgoingMessage
 from fillrate_assets.notifications.notifiers.http import HttpSender
 from fillrate_assets.notifications.rendering import (
-    MAX_SECTIONS,
+    MAX_HEADING,
+    MAX_LINE,
+    MAX_WHAT,
     MAX_WHY,
     Message,
+    fit_card,
     join_lines,
     name_more_sections,
     shorten,
     to_json,
 )
 
-MAX_BODY: Final = 5000
-"""Characters of free text: Teams takes 28 KB, and a character may be 4 of them."""
+MAX_BYTES: Final = 27_000
+"""Bytes of a whole message: Teams takes 28 KB."""
+
+MAX_BODY: Final = 3000
+"""Characters of free text; a character may be 4 bytes, and 6 in JSON."""
+
+MAX_LINKS: Final = 5000
+"""Characters of the links of a section."""
 
 
 def send(letter: OutgoingMessage, sender: HttpSender) -> None:
@@ -27,16 +36,28 @@ def send(letter: OutgoingMessage, sender: HttpSender) -> None:
 
 def render_teams(message: Message) -> dict[str, Any]:
     """Return the message as a Teams webhook takes it: an Adaptive Card."""
-    body: list[dict[str, Any]] = [_make_text_block(message.subject, weight="Bolder", size="Medium")]
+    return fit_card(
+        message, lambda count: _build_card(message, count), lambda card: len(to_json(card).encode()), MAX_BYTES
+    )
+
+
+def _build_card(message: Message, count: int) -> dict[str, Any]:
+    """Build the card, with so many sections."""
+    subject = shorten(message.subject, MAX_LINE)
+    body: list[dict[str, Any]] = [_make_text_block(subject, weight="Bolder", size="Medium")]
+    if message.news:
+        body.append(_make_text_block(shorten(message.news, MAX_LINE), isSubtle=True))
     if message.body:
         body.append(_make_text_block(shorten(message.body, MAX_BODY)))
-    for section in message.sections[:MAX_SECTIONS]:
+    for section in message.sections[:count]:
         links = " | ".join(f"[{name}]({url})" for name, url in section.links)
-        text = join_lines([section.what, shorten(section.why, MAX_WHY), links], "\n\n")
+        parts = [shorten(section.what, MAX_WHAT), shorten(section.why, MAX_WHY)]
+        text = join_lines([*parts, *([links] if len(links) <= MAX_LINKS else [])], "\n\n")
         color = "Attention" if section.urgent else "Default"
-        body += [_make_text_block(section.heading, weight="Bolder", color=color), _make_text_block(text)]
-    if more := name_more_sections(message.sections):
-        body.append(_make_text_block(more, isSubtle=True))
+        heading = shorten(section.heading, MAX_HEADING)
+        body += [_make_text_block(heading, weight="Bolder", color=color), _make_text_block(text)]
+    for line in (name_more_sections(message.sections, count), shorten(message.still_open, MAX_LINE)):
+        body += [_make_text_block(line, isSubtle=True)] if line else []
     card = {
         "$schema": "http://adaptivecards.io/schemas/adaptive-card.json",
         "type": "AdaptiveCard",

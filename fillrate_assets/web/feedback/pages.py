@@ -161,7 +161,9 @@ class AlertPage:
         values = {"site": site, "last": last, "answered": ANSWERS.get(last["answer"]) if last else None}
         if last and visit.recorded:
             return Page("recorded.html", {**values, "at": site.format_time(last["answered_at"])})
-        (message,) = notice_text.render_messages(notices, site.masters.warehouses, notice_text.Links())
+        (message,) = notice_text.render_messages(
+            notices, site.masters.warehouses, notice_text.Links(), labels=site.masters.labels
+        )
         offered = {code: text for code, text in ANSWERS.items() if code in _list_offered(notice)}
         return Page(
             "alert.html",
