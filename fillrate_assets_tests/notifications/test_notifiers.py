@@ -119,9 +119,9 @@ def test_a_webhook_is_signed_as_the_specification_says(channels: Notifiers, rece
     assert request.headers["webhook-id"] == "msg_1"
     assert (event["type"], event["timestamp"]) == ("buffer.notices", "2026-03-14T14:00:00+00:00")
     assert event["data"]["warehouse"] == "W1"
-    assert event["data"]["subject"] == "W1 Chicago West, 09:00 CDT: 2 to act on"
+    assert event["data"]["subject"] == "PICK A and 1 more, Chicago West 09:00 CDT: full in 4 min"
     first, second = event["data"]["notices"]
-    assert set(first) == {*schema.NOTICES.names, "chart_url", "feedback_url"}
+    assert set(first) == {*schema.NOTICES.names, "label", "chart_url", "feedback_url"}
     assert (first["notice_id"], first["quantity"], first["until_ts"]) == ("N1", 4.0, "2026-03-14T14:30:00+00:00")
     assert (first["ship_date"], first["feedback_url"]) == ("2026-03-14", "https://ask.example/R1")
     assert (second["unit_id"], second["quantity"]) == ("W1_PICK_A", None)
@@ -149,7 +149,7 @@ def test_the_console_is_the_log(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, logger="fillrate.notifiers")
     Notifiers().send(letter("console"))
     (logged,) = caplog.messages
-    assert logged.startswith("to console: W1 Chicago West, 09:00 CDT: 1 to act on\n\nACT, new: W1_PICK_TOTAL")
+    assert logged.startswith("to console: PICK TOTAL, Chicago West 09:00 CDT: full in 4 min\n\nPICK TOTAL: full")
 
 
 @pytest.mark.parametrize("channel", ["slack:floor", "webhook:floor", "sns:arn:aws:sns:eu-central-1:1:t", "slack:typo"])
@@ -159,7 +159,7 @@ def test_where_nothing_may_leave_every_channel_is_the_console(
     caplog.set_level(logging.INFO, logger="fillrate.notifiers")
     replace(channels, console_only=True).send(letter(channel))
     assert receiver.requests == []
-    assert caplog.messages[0].startswith(f"to {channel}: W1 Chicago West")
+    assert caplog.messages[0].startswith(f"to {channel}: PICK TOTAL, Chicago West")
 
 
 def test_a_topic_hears_subject_text_and_id(aws: Cloud) -> None:
@@ -307,7 +307,7 @@ def test_a_channel_is_checked_by_its_text(channel: str, problem: str) -> None:
 def test_the_console_is_shown_wherever_the_process_shows_messages() -> None:
     shown: list[str] = []
     Notifiers({}, console_only=True, shows=(shown.append,)).send(letter("slack:floor"))
-    assert [text.partition(",")[0] for text in shown] == ["to slack:floor: W1 Chicago West"]
+    assert [text.partition(",")[0] for text in shown] == ["to slack:floor: PICK TOTAL"]
 
 
 @pytest.mark.parametrize("secret", ["", "whsec_", f"whsec_{HIDDEN}xx"])

@@ -1,4 +1,4 @@
-"""Who is told what, in which words."""
+"""Who is notified of what, in which words."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SUPPRESSED: Final = {"label": "SUPPRESSED", "reason": "WINDOW", "snapshot_ts": m
 CLEARED: Final = {"label": "CLEARED", "severity": None, "is_open": False, "seq": 2, "snapshot_ts": make_tick(1)}
 
 
-def noticed(
+def route_alerts(
     *alerts: Row,
     recommendations: pl.DataFrame | None = None,
     routes: pl.DataFrame = DEFAULT,
@@ -50,86 +50,89 @@ def noticed(
     return routed, lost
 
 
-def outbox(*alerts: Row, routes: pl.DataFrame = DEFAULT) -> pl.DataFrame:
-    """What the outbox has after these alerts were told in time."""
-    return noticed(*alerts, routes=routes)[0]
+def make_sent(*alerts: Row, routes: pl.DataFrame = DEFAULT) -> pl.DataFrame:
+    """Return what the outbox has after these alerts were sent in time."""
+    return route_alerts(*alerts, routes=routes)[0]
 
 
-# --- who is told what
+# --- who is notified of what
 
-TOLD: Final[dict[str, tuple[Row, bool]]] = {
+NOTIFIED: Final[dict[str, tuple[Row, bool]]] = {
     "new": ({}, True),
     "goes on": ({"label": "ONGOING", "seq": 2}, True),
     "emergency": ({"severity": "EMERGENCY"}, True),
     "warning": ({"severity": "WARN", "peak_notified_severity": "WARN"}, False),
     "suppressed": ({"label": "SUPPRESSED", "reason": "HYSTERESIS"}, False),
-    "not told yet": ({"label": "SUPPRESSED", "reason": "SUBSUMED_BY", "seq": 0, "peak_notified_severity": None}, False),
-    "cleared, never told": ({**CLEARED, "seq": 0, "peak_notified_severity": None}, False),
+    "not notified yet": (
+        {"label": "SUPPRESSED", "reason": "SUBSUMED_BY", "seq": 0, "peak_notified_severity": None},
+        False,
+    ),
+    "cleared, never notified": ({**CLEARED, "seq": 0, "peak_notified_severity": None}, False),
 }
 
 
-@pytest.mark.parametrize(("alert", "in_production"), TOLD.values(), ids=TOLD)
-def test_production_tells_what_is_to_be_done_and_development_everything(alert: Row, *, in_production: bool) -> None:
+@pytest.mark.parametrize(("alert", "in_production"), NOTIFIED.values(), ids=NOTIFIED)
+def test_production_sends_what_is_to_be_done_and_development_everything(alert: Row, *, in_production: bool) -> None:
     everything = buffers_frames.make_routes({"min_severity": "WARN"})
-    assert noticed(alert, routes=everything)[0].height == in_production
-    assert noticed(alert, routes=everything, every_label=True)[0].height == 1
+    assert route_alerts(alert, routes=everything)[0].height == in_production
+    assert route_alerts(alert, routes=everything, every_label=True)[0].height == 1
 
 
 def test_a_healthy_network_sends_nothing() -> None:
-    routed, lost = noticed()
+    routed, lost = route_alerts()
     assert routed.is_empty()
     assert lost.is_empty()
     assert notice_text.render_messages(routed, buffers_frames.make_warehouses({}), NO_LINKS) == []
 
 
 @pytest.mark.parametrize(("ticks", "count"), [(0, 1), (2, 1), (2.01, 0), (12, 0)])
-def test_nothing_older_than_10_minutes_is_told(ticks: float, count: int) -> None:
-    assert noticed({}, now=make_tick(ticks))[0].height == count
+def test_nothing_older_than_10_minutes_is_sent(ticks: float, count: int) -> None:
+    assert route_alerts({}, now=make_tick(ticks))[0].height == count
 
 
-def test_what_the_outbox_has_is_not_told_again() -> None:
-    assert noticed({}, sent=outbox({}))[0].is_empty()
+def test_what_the_outbox_has_is_not_sent_again() -> None:
+    assert route_alerts({}, sent=make_sent({}))[0].is_empty()
 
 
 def test_a_changed_route_sends_no_old_news_and_all_that_comes_after_it() -> None:
     both = buffers_frames.make_routes({"channel": "a"}, {"channel": "b"})
-    sent = outbox({}, routes=buffers_frames.make_routes({"channel": "a"}))
-    assert noticed({}, routes=both, sent=sent)[0].is_empty()
+    sent = make_sent({}, routes=buffers_frames.make_routes({"channel": "a"}))
+    assert route_alerts({}, routes=both, sent=sent)[0].is_empty()
     later: Row = {"label": "ONGOING", "seq": 2, "snapshot_ts": make_tick(1)}
-    routed, _ = noticed({}, later, routes=both, sent=sent)
+    routed, _ = route_alerts({}, later, routes=both, sent=sent)
     assert routed.select("channel", "seq").rows() == [("a", 2), ("b", 2)]
 
 
-def test_cleared_goes_to_those_who_were_told_even_if_routes_changed() -> None:
-    sent = outbox({}, routes=buffers_frames.make_routes({"channel": "slack:old"}))
-    routed, lost = noticed(CLEARED, sent=sent, routes=buffers_frames.make_routes({"channel": "slack:new"}))
+def test_cleared_goes_to_those_who_were_notified_even_if_routes_changed() -> None:
+    sent = make_sent({}, routes=buffers_frames.make_routes({"channel": "slack:old"}))
+    routed, lost = route_alerts(CLEARED, sent=sent, routes=buffers_frames.make_routes({"channel": "slack:new"}))
     assert routed.select("label", "channel", "severity").rows() == [("CLEARED", "slack:old", "ACT")]
     assert lost.is_empty()
 
 
-def test_cleared_is_told_only_if_new_was() -> None:
-    assert noticed(CLEARED)[0].is_empty()
-    assert noticed(CLEARED, sent=outbox({"episode": 2}))[0].is_empty()
+def test_cleared_is_sent_only_if_new_was() -> None:
+    assert route_alerts(CLEARED)[0].is_empty()
+    assert route_alerts(CLEARED, sent=make_sent({"episode": 2}))[0].is_empty()
 
 
-def test_what_no_tick_told_in_time_is_told_with_the_next() -> None:
+def test_what_no_tick_sent_in_time_is_sent_with_the_next() -> None:
     """The tick that made it NEW ran too late: nothing of the episode was sent."""
-    routed, _ = noticed(SUPPRESSED)
+    routed, _ = route_alerts(SUPPRESSED)
     assert routed.select("label", "reason", "seq").rows() == [("NEW", None, 1)]
-    assert noticed(SUPPRESSED, sent=routed)[0].is_empty()
+    assert route_alerts(SUPPRESSED, sent=routed)[0].is_empty()
 
 
 @pytest.mark.parametrize("routes", [DEFAULT, buffers_frames.make_routes()], ids=["a route", "no route"])
-def test_what_two_ticks_owe_is_told_once_as_it_is_now(routes: pl.DataFrame) -> None:
+def test_what_two_ticks_owe_is_sent_once_as_it_is_now(routes: pl.DataFrame) -> None:
     """The tick that made it NEW sent nothing, or no one took it, and it is not ten minutes old at the next one."""
-    both = noticed({}, SUPPRESSED, routes=routes)
+    both = route_alerts({}, SUPPRESSED, routes=routes)
     assert [rows.select("notice_id", "label", "snapshot_ts").rows() for rows in both if rows.height] == [
         [("W1_PICK_TOTAL.OVERFLOW.MOVE_STAFF.1.1", "NEW", make_tick(1))]
     ]
 
 
-def test_a_later_notice_that_no_tick_told_in_time_goes_on() -> None:
-    routed, _ = noticed({**SUPPRESSED, "seq": 2}, sent=outbox({}))
+def test_a_later_notice_that_no_tick_sent_in_time_goes_on() -> None:
+    routed, _ = route_alerts({**SUPPRESSED, "seq": 2}, sent=make_sent({}))
     assert routed.select("label", "seq").rows() == [("ONGOING", 2)]
 
 
@@ -149,31 +152,31 @@ GONE_ON: Final = ("ONGOING", "ESCALATED", 2)
         (({"reason": "HISTORY_GAP"},), False, [("NEW", "HISTORY_GAP", 1)]),
     ],
 )
-def test_the_first_that_is_told_of_an_episode_is_new(
+def test_the_first_that_is_sent_of_an_episode_is_new(
     alerts: tuple[Row, ...], expected: list[tuple[str, str | None, int]], *, every_label: bool
 ) -> None:
-    routed, _ = noticed(*alerts, routes=EVERYTHING, every_label=every_label)
+    routed, _ = route_alerts(*alerts, routes=EVERYTHING, every_label=every_label)
     assert routed.select("label", "reason", "seq").rows() == expected
-    assert noticed(*alerts, routes=EVERYTHING, every_label=every_label, sent=routed)[0].is_empty()
+    assert route_alerts(*alerts, routes=EVERYTHING, every_label=every_label, sent=routed)[0].is_empty()
 
 
-def test_what_was_told_of_an_episode_goes_on() -> None:
-    """Development was told of the warning."""
-    routed, _ = noticed(WORSE, sent=noticed(WARNED, routes=EVERYTHING, every_label=True)[0])
+def test_what_was_sent_of_an_episode_goes_on() -> None:
+    """Development was notified of the warning."""
+    routed, _ = route_alerts(WORSE, sent=route_alerts(WARNED, routes=EVERYTHING, every_label=True)[0])
     assert routed.select("label", "reason", "seq").rows() == [GONE_ON]
 
 
-def test_an_episode_that_began_as_a_warning_is_cleared_for_those_who_were_told() -> None:
+def test_an_episode_that_began_as_a_warning_is_cleared_for_those_who_were_notified() -> None:
     ended = {**CLEARED, "seq": 3}
-    assert noticed(ended, sent=outbox(WARNED))[0].is_empty()
-    assert noticed(ended, sent=outbox(WARNED, WORSE))[0].select("label", "seq").rows() == [("CLEARED", 3)]
+    assert route_alerts(ended, sent=make_sent(WARNED))[0].is_empty()
+    assert route_alerts(ended, sent=make_sent(WARNED, WORSE))[0].select("label", "seq").rows() == [("CLEARED", 3)]
 
 
 def test_quantities_are_those_of_the_alerts_own_action() -> None:
     """The unit's action changed: what the new one needs says nothing of the old one."""
     other = buffers_frames.make_recommendations({"action": "THROTTLE"})
     row = {"label": "SUPPRESSED", "reason": "HYSTERESIS", "severity": None}
-    routed, _ = noticed(row, recommendations=other, every_label=True)
+    routed, _ = route_alerts(row, recommendations=other, every_label=True)
     assert routed.select("quantity", "target_unit", "explanation").rows() == [(None, None, "PICK TOTAL: 94.0 % full.")]
 
 
@@ -187,20 +190,20 @@ def test_quantities_are_those_of_the_alerts_own_action() -> None:
 def test_a_throttle_that_is_cleared_is_released_as_far_as_the_tick_recommends(throttle: Row, what: str) -> None:
     clear = {"verdict": "CLEAR", "action": "THROTTLE", "quantity_unit": "packages/hour", "snapshot_ts": make_tick(1)}
     said = buffers_frames.make_recommendations({**clear, **throttle})
-    sent = outbox({"action": "THROTTLE"})
-    routed, _ = noticed({**CLEARED, "action": "THROTTLE"}, recommendations=said, sent=sent)
+    sent = make_sent({"action": "THROTTLE"})
+    routed, _ = route_alerts({**CLEARED, "action": "THROTTLE"}, recommendations=said, sent=sent)
     (message,) = notice_text.render_messages(routed, buffers_frames.make_warehouses({}), NO_LINKS)
-    assert [(entry.heading, entry.what) for entry in message.sections] == [("Cleared: W1_PICK_TOTAL, overflow", what)]
+    assert [(entry.heading, entry.what) for entry in message.sections] == [("PICK TOTAL: cleared", what)]
 
 
 def test_without_a_recommendation_a_notice_has_no_reason() -> None:
     row = {"label": "SUPPRESSED", "reason": "DATA_STALE", "severity": None}
-    routed, _ = noticed(row, recommendations=schema.RECOMMENDATIONS.make_empty().collect(), every_label=True)
+    routed, _ = route_alerts(row, recommendations=schema.RECOMMENDATIONS.make_empty().collect(), every_label=True)
     assert routed["explanation"].to_list() == [None]
 
 
-def test_ids_name_the_notice_and_what_is_kept_back_has_its_tick_too() -> None:
-    routed, _ = noticed({}, {**SUPPRESSED, "reason": "HYSTERESIS"}, every_label=True)
+def test_ids_name_the_notice_and_what_is_suppressed_has_its_tick_too() -> None:
+    routed, _ = route_alerts({}, {**SUPPRESSED, "reason": "HYSTERESIS"}, every_label=True)
     assert routed.select("rec_id", "notice_id").rows() == [
         ("W1_PICK_TOTAL.OVERFLOW.MOVE_STAFF.1.1", "W1_PICK_TOTAL.OVERFLOW.MOVE_STAFF.1.1"),
         ("W1_PICK_TOTAL.OVERFLOW.MOVE_STAFF.1.1", "W1_PICK_TOTAL.OVERFLOW.MOVE_STAFF.1.1@20260314T1405Z"),
@@ -238,7 +241,7 @@ ROUTES: Final[dict[str, tuple[list[Row], list[str]]]] = {
 
 @pytest.mark.parametrize(("rows", "channels"), ROUTES.values(), ids=ROUTES)
 def test_the_most_specific_route_wins(rows: list[Row], channels: list[str]) -> None:
-    routed, lost = noticed({}, routes=buffers_frames.make_routes(*rows))
+    routed, lost = route_alerts({}, routes=buffers_frames.make_routes(*rows))
     assert routed["channel"].to_list() == channels
     assert lost.is_empty()
 
@@ -247,7 +250,7 @@ def test_the_most_specific_route_wins(rows: list[Row], channels: list[str]) -> N
     "route", [None, {"warehouse": "W2"}, {"min_severity": "EMERGENCY"}, {"active_to": make_tick(0)}]
 )
 def test_what_no_route_takes_is_a_dead_letter(route: Row | None) -> None:
-    routed, lost = noticed({}, routes=buffers_frames.make_routes(*([route] if route else [])))
+    routed, lost = route_alerts({}, routes=buffers_frames.make_routes(*([route] if route else [])))
     assert routed.is_empty()
     assert lost.select("notice_id", "warehouse").rows() == [("W1_PICK_TOTAL.OVERFLOW.MOVE_STAFF.1.1", "W1")]
     assert "add a row" in lost["problem"][0]
@@ -288,13 +291,13 @@ def test_what_goes_to_an_unknown_channel_falls_back_to_the_default(
         buffers_frames.make_routes(*rows), {UNKNOWN}, fallback=fallback, now=NOW
     )
     schema.ALERT_ROUTES.validate(routes)
-    assert noticed({}, routes=routes)[0]["channel"].to_list() == channels
+    assert route_alerts({}, routes=routes)[0]["channel"].to_list() == channels
 
 
 # --- words
 
 
-def worded(*notices: Row, **columns: Any) -> Message:  # noqa: ANN401 - a column has any type
+def render_notices(*notices: Row, **columns: Any) -> Message:  # noqa: ANN401 - a column has any type
     rows = [{"notice_id": f"N{number}", **row, **columns} for number, row in enumerate(notices or ({},))]
     (message,) = notice_text.render_messages(
         buffers_frames.make_notices(*rows), buffers_frames.make_warehouses({}), NO_LINKS
@@ -308,15 +311,15 @@ WHAT: Final[dict[str, tuple[Row, str]]] = {
     "move one": ({"quantity": 1}, "Move 1 associate from INDUCT to PICK until 09:30."),
     "move, how many is not known": (
         {"quantity": None},
-        "Move associates from INDUCT to PICK until 09:30 (quantity unknown).",
+        "Move associates from INDUCT to PICK until 09:30 (how many is not known).",
     ),
     "move, nothing else is known": (
         {"quantity": None, "source_unit": None, "target_unit": None, "until_ts": None},
-        "Move associates (quantity unknown).",
+        "Move associates (how many is not known).",
     ),
     "throttle": (
         {"action": "THROTTLE", "quantity": 1250, "quantity_unit": "packages/hour", "source_unit": None},
-        "Throttle W1_PICK_TOTAL to 1,250 packages/hour until 09:30.",
+        "Throttle PICK TOTAL to 1,250 packages/hour until 09:30.",
     ),
     "throttle to nothing": (
         {"action": "THROTTLE", "quantity": 0, "quantity_unit": "packages/hour", "until_ts": None},
@@ -324,7 +327,7 @@ WHAT: Final[dict[str, tuple[Row, str]]] = {
     ),
     "divert": (
         {"action": "REBALANCE", **PER_MINUTE, "quantity": 12.5, "target_unit": "8.0 to PACK L2, 4.5 to PACK L3"},
-        "Divert 12.5 packages/minute from INDUCT until 09:30: 8.0 to PACK L2, 4.5 to PACK L3.",
+        "Divert 12.5 packages/minute from INDUCT until 09:30 to siblings: 8.0 to PACK L2, 4.5 to PACK L3.",
     ),
     "divert one": (
         {"action": "REBALANCE", **PER_MINUTE, "quantity": 1, "until_ts": None, "target_unit": None},
@@ -332,74 +335,96 @@ WHAT: Final[dict[str, tuple[Row, str]]] = {
     ),
     "divert nothing": (
         {"action": "REBALANCE", **PER_MINUTE, "quantity": 0, "source_unit": None, "target_unit": None},
-        "Divert nothing from W1_PICK_TOTAL until 09:30.",
+        "The measure in force stays.",
     ),
     "divert, how many is not known": (
         {"action": "REBALANCE", "quantity": None, "until_ts": None, "target_unit": None},
-        "Divert packages from INDUCT (quantity unknown).",
+        "Divert packages from INDUCT (how many is not known).",
     ),
-    "no one is left to move": ({"quantity": 0, "until_ts": None}, "Move no one from INDUCT to PICK."),
+    "no one is left to move": ({"quantity": 0, "until_ts": None}, "The measure in force stays."),
+    "no one is left to move, and why": (
+        {"quantity": None, "limited_by": "NO_SURPLUS"},
+        "No pool can spare anyone.",
+    ),
+    "a throttle, as no one is left to move": (
+        {"action": "THROTTLE", "quantity": 900, "quantity_unit": "packages/hour", "limited_by": "NO_SURPLUS"},
+        "Throttle INDUCT to 900 packages/hour until 09:30: no pool can spare anyone.",
+    ),
+    "move, an input is missing": (
+        {"quantity": None, "missing_inputs": "headcount (STAFFING)"},
+        "Move associates from INDUCT to PICK until 09:30 (how many is not known without headcount (STAFFING)).",
+    ),
     "lost to another": (
         {"quantity": None, "winner": "W1_PACK_TOTAL OVERFLOW"},
         "Its own action gave way to W1_PACK_TOTAL OVERFLOW.",
     ),
     "open a lane": (
         {"action": "OPEN_LANE", **PER_MINUTE, "quantity": 9.5, "target_unit": "W1_PACK_L4", "unit_id": "W1_PACK_L1"},
-        "Open W1_PACK_L4 for 9.5 packages/minute of W1_PACK_L1 until 09:30.",
+        "Open W1_PACK_L4 for 9.5 packages/minute of PACK L1 until 09:30.",
     ),
     "open a lane, nothing else is known": (
         {"action": "OPEN_LANE", "quantity": None, "target_unit": None, "until_ts": None},
-        "Open a lane for packages of W1_PICK_TOTAL (quantity unknown).",
+        "Open a lane for packages of PICK TOTAL (how many is not known).",
     ),
-    "check the data": ({"action": "CHECK_DATA", "source_unit": "OCCUPANCY"}, "Check the data of OCCUPANCY."),
+    "check the data": (
+        {"action": "CHECK_DATA", "unit_id": "W1_DATA_OCCUPANCY", "direction": "DATA"},
+        "Check feed of levels.",
+    ),
     "cleared": ({"label": "CLEARED"}, "Send the moved associates back."),
 }
 
 
 @pytest.mark.parametrize(("notice", "what"), WHAT.values(), ids=WHAT)
 def test_what_to_do_in_words(notice: Row, what: str) -> None:
-    assert worded(notice).sections[0].what == what
+    assert render_notices(notice).sections[0].what == what
 
 
 def test_times_are_utc_where_the_time_zone_does_not_exist() -> None:
     (message,) = notice_text.render_messages(
         buffers_frames.make_notices({}), buffers_frames.make_warehouses({"time_zone": "Chicago"}), NO_LINKS
     )
-    assert message.subject == "W1 Chicago West, 14:00 UTC: 1 to act on"
+    assert message.subject == "PICK TOTAL, Chicago West 14:00 UTC: full in 4 min"
 
 
 HEADINGS: Final[list[tuple[Row, str]]] = [
-    ({}, "ACT, new: W1_PICK_TOTAL, overflow in 4 min"),
-    ({"minutes_left": None, "direction": "STARVATION"}, "ACT, new: W1_PICK_TOTAL, starvation"),
+    ({}, "PICK TOTAL: full in 4 min - ACT, new"),
+    ({"minutes_left": 0.3}, "PICK TOTAL: full now - ACT, new"),
+    ({"minutes_left": 61}, "PICK TOTAL: too full - ACT, new"),
+    ({"minutes_left": 0, "direction": "STARVATION"}, "PICK TOTAL: empty now - ACT, new"),
+    ({"minutes_left": None, "direction": "STARVATION"}, "PICK TOTAL: too empty - ACT, new"),
+    ({"named_units": "W1_PICK_A, W1_PICK_B"}, "PICK A, PICK B in PICK TOTAL: full in 4 min - ACT, new"),
     (
         {"severity": "EMERGENCY", "label": "ONGOING", "reason": "ESCALATED"},
-        "EMERGENCY, still (worse than at the last notice): W1_PICK_TOTAL, overflow in 4 min",
+        "PICK TOTAL: full in 4 min - EMERGENCY, still (worse than at the last notice)",
     ),
     (
         {"label": "SUPPRESSED", "reason": "WINDOW"},
-        "ACT, suppressed (notified shortly before): W1_PICK_TOTAL, overflow in 4 min",
+        "PICK TOTAL: full in 4 min - ACT, suppressed (notified shortly before)",
     ),
-    ({"label": "CLEARED", "minutes_left": None}, "Cleared: W1_PICK_TOTAL, overflow"),
-    ({"direction": "DATA", "minutes_left": None}, "ACT, new: W1_PICK_TOTAL, no usable data"),
+    ({"label": "CLEARED", "minutes_left": None}, "PICK TOTAL: cleared"),
+    (
+        {"direction": "DATA", "minutes_left": None, "unit_id": "W1_DATA_FLOW"},
+        "Feed of flows: no usable data - ACT, new",
+    ),
 ]
 
 
 @pytest.mark.parametrize(("notice", "heading"), HEADINGS)
-def test_the_heading_says_how_urgent_what_and_where(notice: Row, heading: str) -> None:
-    assert worded(notice).sections[0].heading == heading
+def test_the_heading_says_what_and_how_urgent(notice: Row, heading: str) -> None:
+    assert render_notices(notice).sections[0].heading == heading
 
 
 @pytest.mark.parametrize("reason", schema.REASONS)
 def test_every_reason_has_words(reason: str) -> None:
-    heading = worded({"label": "SUPPRESSED", "reason": reason}).sections[0].heading
+    heading = render_notices({"label": "SUPPRESSED", "reason": reason}).sections[0].heading
     assert "suppressed (" in heading
     assert reason not in heading
 
 
 @pytest.mark.parametrize("action", schema.ACTIONS)
 def test_every_action_has_words(action: str) -> None:
-    assert worded({"action": action}).sections[0].what.endswith(".")
-    assert worded({"action": action, "label": "CLEARED"}).sections[0].what.endswith(".")
+    assert render_notices({"action": action}).sections[0].what.endswith(".")
+    assert render_notices({"action": action, "label": "CLEARED"}).sections[0].what.endswith(".")
 
 
 @pytest.mark.parametrize(("resolution", "winner"), [("OVERRIDDEN", "W1_PACK_TOTAL OVERFLOW"), ("CHANGED", None)])
@@ -409,7 +434,7 @@ def test_an_emergency_that_lost_says_to_whom_and_one_that_changed_says_what_is_l
     said = buffers_frames.make_recommendations(
         {"verdict": "EMERGENCY", "resolution": resolution, "winner": "W1_PACK_TOTAL OVERFLOW"}
     )
-    routed, _ = noticed({"severity": "EMERGENCY"}, recommendations=said)
+    routed, _ = route_alerts({"severity": "EMERGENCY"}, recommendations=said)
     assert routed["winner"].to_list() == [winner]
 
 
@@ -433,17 +458,17 @@ def test_one_message_per_warehouse_channel_and_tick() -> None:
 
 def test_the_most_urgent_comes_first_whatever_the_order() -> None:
     rows: list[Row] = [
-        {"label": "SUPPRESSED", "reason": "WINDOW", "severity": "EMERGENCY", "unit_id": "F"},
-        {"label": "CLEARED", "severity": "EMERGENCY", "unit_id": "E"},
-        {"unit_id": "D", "unit_type": "LANE", "minutes_left": 1},
-        {"unit_id": "C", "minutes_left": None},
-        {"unit_id": "B", "minutes_left": 3, "label": "ONGOING"},
-        {"unit_id": "A", "severity": "EMERGENCY", "unit_type": "LANE"},
+        {"label": "SUPPRESSED", "reason": "WINDOW", "severity": "EMERGENCY", "unit_id": "W1_PICK_F"},
+        {"label": "CLEARED", "severity": "EMERGENCY", "unit_id": "W1_PICK_E"},
+        {"unit_id": "W1_PICK_D", "unit_type": "LANE", "minutes_left": 1},
+        {"unit_id": "W1_PICK_C", "minutes_left": None},
+        {"unit_id": "W1_PICK_B", "minutes_left": 3, "label": "ONGOING"},
+        {"unit_id": "W1_PICK_A", "severity": "EMERGENCY", "unit_type": "LANE"},
     ]
     for order in (rows, rows[::-1]):
-        message = worded(*order)
-        assert [entry.heading.partition(": ")[2][0] for entry in message.sections] == list("ABCDEF")
-        assert message.subject == "W1 Chicago West, 09:00 CDT: 1 emergency, 3 to act on, 1 cleared, 1 suppressed"
+        message = render_notices(*order)
+        assert [entry.heading.partition(":")[0][-1] for entry in message.sections] == list("ABCDEF")
+        assert message.subject == "PICK A and 5 more, Chicago West 09:00 CDT: full in 4 min"
 
 
 def test_what_to_do_is_said_once_and_at_the_warehouses_own_time() -> None:
@@ -453,10 +478,10 @@ def test_what_to_do_is_said_once_and_at_the_warehouses_own_time() -> None:
     )
     judged = verdicts.compute_verdicts(full, NO_POOLS, NO_REJECTS, NO_HISTORY, policy=POLICY)
     asked = judged.row(by_predicate=pl.col("action") == "MOVE_STAFF", named=True)
-    message = worded({name: asked[name] for name in schema.NOTICES.names if name in asked})
+    message = render_notices({name: asked[name] for name in schema.NOTICES.names if name in asked})
     assert rendering.render_text(message).splitlines()[3:] == [
         "  Move 6 associates from SORT to PICK until 09:30.",
-        "  Why: PICK TOTAL: 95.0 % full (limit 93 %). 9 needed, room for 10, 6 to spare.",
+        "  Why: 95.0 % full (limit 93 %).",
     ]
 
 
@@ -464,7 +489,7 @@ def test_of_an_unknown_warehouse_times_are_utc() -> None:
     (message,) = notice_text.render_messages(
         buffers_frames.make_notices({}), buffers_frames.make_warehouses({"warehouse": "W9"}), NO_LINKS
     )
-    assert message.subject == "W1, 14:00 UTC: 1 to act on"
+    assert message.subject == "PICK TOTAL, W1 14:00 UTC: full in 4 min"
     assert message.sections[0].what.endswith("until 14:30.")
 
 
@@ -488,11 +513,11 @@ def test_plain_text() -> None:
         buffers_frames.make_notices({}), buffers_frames.make_warehouses({}), LINKS, recommendations=said
     )
     expected = """\
-W1 Chicago West, 09:00 CDT: 1 to act on
+PICK TOTAL, Chicago West 09:00 CDT: full in 4 min
 
-ACT, new: W1_PICK_TOTAL, overflow in 4 min
+PICK TOTAL: full in 4 min - ACT, new
   Move 4 associates from INDUCT to PICK until 09:30.
-  Why: PICK TOTAL: 94.0 % full.
+  Why: 94.0 % full.
   Chart: https://charts.example/W1_PICK_TOTAL?at=1400
   Feedback: https://feedback.example/R1
 
@@ -507,12 +532,12 @@ def test_slack_blocks() -> None:
         buffers_frames.make_notices({"explanation": "a < b & c"}), buffers_frames.make_warehouses({}), LINKS
     )
     said = (
-        "*ACT, new: W1_PICK_TOTAL, overflow in 4 min*\n"
+        "*PICK TOTAL: full in 4 min - ACT, new*\n"
         "Move 4 associates from INDUCT to PICK until 09:30.\n"
         "a &lt; b &amp; c\n"
         "<https://charts.example/W1_PICK_TOTAL?at=1400|Chart> | <https://feedback.example/R1|Feedback>"
     )
-    subject = "W1 Chicago West, 09:00 CDT: 1 to act on"
+    subject = "PICK TOTAL, Chicago West 09:00 CDT: full in 4 min"
     assert render_slack(message) == {
         "text": subject,
         "blocks": [
@@ -531,9 +556,9 @@ def test_a_teams_card() -> None:
     assert attachment["content"]["type"] == "AdaptiveCard"
     links = "[Chart](https://charts.example/W1_PICK_TOTAL?at=1400) | [Feedback](https://feedback.example/R1)"
     assert [line["text"] for line in attachment["content"]["body"]] == [
-        "W1 Chicago West, 09:00 CDT: 1 emergency",
-        "EMERGENCY, new: W1_PICK_TOTAL, overflow in 4 min",
-        f"Move 4 associates from INDUCT to PICK until 09:30.\n\nPICK TOTAL: 94.0 % full.\n\n{links}",
+        "PICK TOTAL, Chicago West 09:00 CDT: full in 4 min",
+        "PICK TOTAL: full in 4 min - EMERGENCY, new",
+        f"Move 4 associates from INDUCT to PICK until 09:30.\n\n94.0 % full.\n\n{links}",
     ]
     assert attachment["content"]["body"][1]["color"] == "Attention"
 
@@ -550,7 +575,7 @@ def test_cards_stay_within_what_slack_and_teams_take_and_text_has_all() -> None:
     assert len(json.dumps(slack["blocks"])) < 13_000
     assert len(json.dumps(teams)) < 28 * 1024
     for card in (slack, teams):
-        assert "and 50 more: ACT, new: W1_PICK_P10, overflow" in json.dumps(card)
+        assert "and 50 more: PICK P10: full in 4 min - ACT, new" in json.dumps(card)
     assert rendering.render_text(message).count("Feedback: ") == 60
 
 
