@@ -18,6 +18,7 @@ from fillrate_assets.buffers.defs import checks as buffer_checks
 from fillrate_assets.buffers.defs import resources as buffer_resources
 from fillrate_assets.buffers.defs import schedules
 from fillrate_assets.buffers.defs.alert_dispatch import AlertDispatch
+from fillrate_assets.buffers.history_store import HistoryStore
 from fillrate_assets.buffers.notice_store import NoticeStore
 from fillrate_assets.buffers.policy_store import PolicyStore
 from fillrate_assets.buffers.sources.floor_feeds import FloorFeeds
@@ -79,6 +80,7 @@ def make_systems(settings: Settings) -> dict[str, Any]:
         ),
         "record_store": record_store,
         "buffer_store": BufferStore(database),
+        "buffer_history": HistoryStore(database, settings.storage.buffer_history_days),
         "watermark": make_watermark(settings.storage.watermark_url, database),
         "outbox": Outbox(database, settings.notifications.alert_topic_arn),
         "policies": PolicyStore(database),

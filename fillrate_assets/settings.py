@@ -128,6 +128,10 @@ class Storage(_Section):
     """A directory or `s3://bucket/prefix`; outside of the home, the folder of the environment below it. Default:
     `lake/` of the home."""
 
+    buffer_history_days: int = Field(default=30, ge=0)
+    """For how many days the history of the buffers' ticks is stored, for dashboards that query it with SQL; 0 stores
+    none. The lake has every tick all the same."""
+
     watermark_url: str = Field(default="", pattern=r"^(ssm://[A-Za-z0-9_./-]+)?$")
     """`ssm://prefix` stores the sensor's watermarks in AWS Parameter Store, in the folder of the environment below it;
     default: in the record store."""

@@ -121,7 +121,7 @@ def test_a_webhook_is_signed_as_the_specification_says(channels: Notifiers, rece
     assert event["data"]["warehouse"] == "W1"
     assert event["data"]["subject"] == "PICK A and 1 more, Chicago West 09:00 CDT: full in 4 min"
     first, second = event["data"]["notices"]
-    assert set(first) == {*schema.NOTICES.names, "label", "chart_url", "feedback_url"}
+    assert set(first) == {*schema.NOTICES.names, "unit_label", "chart_url", "feedback_url"}
     assert (first["notice_id"], first["quantity"], first["until_ts"]) == ("N1", 4.0, "2026-03-14T14:30:00+00:00")
     assert (first["ship_date"], first["feedback_url"]) == ("2026-03-14", "https://ask.example/R1")
     assert (second["unit_id"], second["quantity"]) == ("W1_PICK_A", None)

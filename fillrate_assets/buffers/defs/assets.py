@@ -14,6 +14,7 @@ from fillrate_assets.buffers.buffer_store import BufferStore
 from fillrate_assets.buffers.defs import metadata
 from fillrate_assets.buffers.defs.alert_dispatch import AlertDispatch
 from fillrate_assets.buffers.defs.tick_run import LATE, Context, TickRun, find_tick_run
+from fillrate_assets.buffers.history_store import HistoryStore
 from fillrate_assets.buffers.policy_store import PolicyStore
 from fillrate_assets.buffers.rules import scorecard as feedback_rules
 from fillrate_assets.buffers.rules import tick
@@ -153,6 +154,7 @@ def buffer_alerts(
     policies: dg.ResourceParam[PolicyStore],
     lake: dg.ResourceParam[Lake],
     delivery: dg.ResourceParam[AlertDispatch],
+    buffer_history: dg.ResourceParam[HistoryStore],
 ) -> dg.MaterializeResult[None]:
     """Alerts: what the floor is notified of at a tick, and what is suppressed, with the reason; the outbox sends them.
 
@@ -168,6 +170,12 @@ def buffer_alerts(
     # A tick of long ago proves nothing.
     if run.ticks and now - run.ticks[-1] <= LATE:
         delivery.ping(run.ticks[-1], run.everything.warehouses.filter("active").height, now=now)
+    delivered_after = perf_counter() - began
+    # After the alerts, which cannot wait for it.
+    rows = sum(
+        buffer_history.sync(run.tick_store, at, members=run.masters.unit_members, labels=run.masters.labels, now=now)
+        for at in run.ticks
+    )
     recommended = run.read_latest(schema.RECOMMENDATIONS)
     alerts = run.read_beside(schema.ALERTS, recommended)
     sent = dispatched.delivered
@@ -178,7 +186,9 @@ def buffer_alerts(
         "messages_to_retry": sent.failed,
         "messages_left": sent.left,
         "messages_given_up": sent.given_up,
-        "seconds_of_delivery": round(perf_counter() - began, 2),
+        "seconds_of_delivery": round(delivered_after, 2),
+        "history_rows": rows,
+        "seconds_of_history": round(perf_counter() - began - delivered_after, 2),
     }
     return _describe_days(
         context, run, recommended, lambda rows, day: metadata.summarize_alerts(alerts[day], rows), of_run

@@ -16,6 +16,10 @@ class BufferStoreResource(DatabaseResource):
     """Warehouses, units, shifts and routes, which people change with SQL, and what the floor answered."""
 
 
+class HistoryStoreResource(DatabaseResource):
+    """What ticks made, as tables that dashboards query, for as many days as the settings say."""
+
+
 class PolicyStoreResource(DatabaseResource):
     """The roles of policies: one champion that alerts, and challengers that run beside it."""
 
@@ -45,6 +49,7 @@ class AlertDispatchResource(SystemResource):
 RESOURCES: Final[dict[str, type[SystemResource]]] = {
     "floor_feeds": FloorFeedsResource,
     "buffer_store": BufferStoreResource,
+    "buffer_history": HistoryStoreResource,
     "policies": PolicyStoreResource,
     "delivery": AlertDispatchResource,
 }

@@ -203,7 +203,7 @@ def _build_event(
     linked = [
         {
             **row,
-            "label": wording.labels.get(row["unit_id"]),
+            "unit_label": wording.labels.get(row["unit_id"]),
             "chart_url": wording.make_chart_url(row),
             "feedback_url": wording.make_feedback_url(row),
         }
