@@ -89,7 +89,7 @@ class HistoryStore:
         tick = _naive(snapshot_ts)
         with self.database.begin(_SYSTEM) as connection:
             stored = sa.select(TICKS.c.dc, TICKS.c.digest).where(TICKS.c.snapshot_ts == tick)
-            known = dict(connection.execute(stored).tuples().all())
+            known = {row.dc: row.digest for row in connection.execute(stored)}
             digests = dict(summary.select("dc", "digest").iter_rows())
             changed = [dc for dc, digest in digests.items() if known.get(dc) != digest]
             written = 0
