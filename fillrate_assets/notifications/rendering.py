@@ -131,19 +131,19 @@ def render_sms(message: Message) -> str:
     first = message.sections[0].what if message.sections else message.body
     more = f" +{len(message.sections) - 1} more" if len(message.sections) > 1 else ""
     text = to_gsm(". ".join(part.rstrip(".") for part in (message.subject, first) if part))
-    return f"{shorten(text, MAX_SMS - len(more))}{more}"
+    return f"{shorten(text, MAX_SMS - len(more))}{more}".strip()
 
 
 def to_gsm(text: str) -> str:
     """Write a text in the basic characters of GSM 03.38, in one line."""
-    plain = " ".join(text.translate({ord("["): "(", ord("]"): ")"}).split())
-    return "".join(each if each in _GSM else _to_ascii(each) for each in plain)
+    plain = text.translate({ord("["): "(", ord("]"): ")"})
+    return " ".join("".join(each if each in _GSM else _to_ascii(each) for each in plain).split())
 
 
 def _to_ascii(character: str) -> str:
     """Return a character without its marks; "?" for one that has no such form."""
     found = unicodedata.normalize("NFKD", character).encode("ascii", "ignore").decode()
-    return "".join(each for each in found if each in _GSM) or "?"
+    return "".join(each for each in found if each in _GSM) or (" " if character.isspace() else "?")
 
 
 def render_body(message: Message) -> str:
