@@ -35,7 +35,7 @@ from fillrate_assets.fillrate.watermark import make_watermark
 from fillrate_assets.notifications import signed_links
 from fillrate_assets.notifications.notifiers.dispatch import Notifiers
 from fillrate_assets.notifications.notifiers.email import SmtpServer
-from fillrate_assets.notifications.outbox import Outbox
+from fillrate_assets.notifications.platform_outbox import Outbox
 from fillrate_assets.orchestration import resources
 from fillrate_assets.orchestration.dc_lock_store import DcLockStore
 from fillrate_assets.orchestration.lake_io_manager import LakeIOManager

@@ -18,7 +18,7 @@ from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.defs import assets
 from fillrate_assets.fillrate.sources.order_system import OrderSystem
 from fillrate_assets.fillrate.watermark import DatabaseWatermark, ParameterStoreWatermark
-from fillrate_assets.notifications.outbox import Outbox
+from fillrate_assets.notifications.platform_outbox import Outbox
 from fillrate_assets.storage.database import Database
 from fillrate_assets_tests.conftest import ROOT
 from fillrate_assets_tests.fixtures.patience import PATIENCE_SECONDS

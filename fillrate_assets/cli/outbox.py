@@ -24,7 +24,7 @@ def list_messages(*, dead: bool) -> None:
     """
     from fillrate_assets import settings
     from fillrate_assets.core.text_table import format_table
-    from fillrate_assets.notifications.outbox import list_unsent
+    from fillrate_assets.notifications.outbox_admin import list_unsent
     from fillrate_assets.storage.database import Database
 
     rows = []
@@ -59,7 +59,7 @@ def replay(message_ids: tuple[str, ...], *, every: bool) -> None:
     """
     from fillrate_assets import settings
     from fillrate_assets.core.errors import PermanentFailure
-    from fillrate_assets.notifications.outbox import replay_dead_letters
+    from fillrate_assets.notifications.outbox_admin import replay_dead_letters
     from fillrate_assets.storage.database import Database
 
     if bool(message_ids) == every:

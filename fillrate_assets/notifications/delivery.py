@@ -20,7 +20,7 @@ from fillrate_assets.notifications.notifiers.channel import ChannelUnavailable, 
 from fillrate_assets.notifications.outbox import LEASE, DueMessage, MessageQueue, Send
 from fillrate_assets.storage.database import Database
 
-_LOG: Final = logging.getLogger("fillrate.notify")
+_LOG: Final = logging.getLogger("fillrate.delivery")
 _SYSTEM: Final = "outbox"
 _MOMENT: Final = timedelta(microseconds=1)
 

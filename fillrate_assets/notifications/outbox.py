@@ -1,9 +1,9 @@
 """The outbox: one table of messages, stored before they are sent, leased while they are, and marked afterwards.
 
-A message is rendered when it is written: it knows no area any more, and every attempt sends the same. It waits while
-its `next_attempt_at` is set. Who sends it first moves that into the future and commits, which is a lease: no other
-process sends it until then. The message goes out with no transaction open. If the process dies, the first that comes
-after the lease sends the message again, under the same id.
+A message is rendered when it is written: it no longer depends on its area, and every attempt sends the same. It waits
+while its `next_attempt_at` is set. A sender leases it by moving that into the future and committing: no other process
+sends it until then. The message goes out with no transaction open. If the process dies, the first that comes after the
+lease sends the message again, under the same id.
 
 Each area writes to a `MessageQueue` of its own. Which events are worth a message belongs to the areas, retries to
 `delivery`; `MessageQueue.attempt` sends one message and leaves the retry to the caller, which preserves the order.
@@ -12,8 +12,7 @@ Each area writes to a `MessageQueue` of its own. Which events are worth a messag
 from __future__ import annotations
 
 import logging
-import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
@@ -25,18 +24,15 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_fixed
 
-from fillrate_assets.aws import sns
 from fillrate_assets.core.errors import FillrateError
 from fillrate_assets.core.table_schema import TIMESTAMP
 from fillrate_assets.notifications import rendering
-from fillrate_assets.notifications.notifiers.channel import OutgoingMessage, redact_channel
-from fillrate_assets.notifications.rendering import Message, escape_message
+from fillrate_assets.notifications.notifiers.channel import OutgoingMessage
 from fillrate_assets.storage import bulk_insert
-from fillrate_assets.storage.database import Database
 from fillrate_assets.storage.sql_types import UtcDateTime, make_text_type
 from fillrate_assets.storage.tables import METADATA, declare_identity_column
 
-_LOG: Final = logging.getLogger("fillrate.notify")
+_LOG: Final = logging.getLogger("fillrate.outbox")
 _SYSTEM: Final = "outbox"
 _MAX_SUBJECT: Final = 255
 _MAX_IDS: Final = 500
@@ -120,10 +116,10 @@ class MessageQueue:
     def find_due(self, connection: sa.Connection, now: datetime) -> list[list[DueMessage]]:
         """Find the messages that are due, by channel; those that never failed come first and block none."""
         columns = [OUTBOX.c[name] for name in ("message_id", "channel", "attempts", "expires_at")]
-        due = (OUTBOX.c.queue == self.name) & (OUTBOX.c.next_attempt_at <= _naive(now))
+        due = (OUTBOX.c.queue == self.name) & (OUTBOX.c.next_attempt_at <= to_stored(now))
         order = [OUTBOX.c[name] for name in ("channel", "attempts", "expires_at", "id")]
         found = [
-            DueMessage(message_id, channel, attempts, _aware(expires_at))
+            DueMessage(message_id, channel, attempts, from_stored(expires_at))
             for message_id, channel, attempts, expires_at in connection.execute(
                 sa.select(*columns).where(due).order_by(*order)
             )
@@ -144,9 +140,9 @@ class MessageQueue:
         self, connection: sa.Connection, message_id: str, *, now: datetime, until: datetime, attempts: int = 1
     ) -> bool:
         """Lease a message that is due, if no other process was quicker, and count so many attempts more."""
-        due = _update_waiting(message_id).where(OUTBOX.c.next_attempt_at <= _naive(now))
+        due = _update_waiting(message_id).where(OUTBOX.c.next_attempt_at <= to_stored(now))
         with connection.begin():
-            leased = due.values(next_attempt_at=_naive(until), attempts=OUTBOX.c.attempts + attempts)
+            leased = due.values(next_attempt_at=to_stored(until), attempts=OUTBOX.c.attempts + attempts)
             return connection.execute(leased).rowcount > 0
 
     # What was sent and is not marked is sent again: that is worth some patience.
@@ -155,13 +151,13 @@ class MessageQueue:
         """Mark a message as sent."""
         sent = OUTBOX.update().where(OUTBOX.c.message_id == message_id)
         with connection.begin():
-            connection.execute(sent.values(sent_at=_naive(now), next_attempt_at=None, failure=None))
+            connection.execute(sent.values(sent_at=to_stored(now), next_attempt_at=None, failure=None))
 
     def mark_failed(self, connection: sa.Connection, message_id: str, failure: str, *, retry_at: datetime) -> None:
         """Give a lease back after a failure: the message is due again at a moment."""
         with connection.begin():
             failed = _update_waiting(message_id)
-            connection.execute(failed.values(next_attempt_at=_naive(retry_at), failure=failure))
+            connection.execute(failed.values(next_attempt_at=to_stored(retry_at), failure=failure))
 
     def mark_dead(self, connection: sa.Connection, message_id: str, failure: str) -> None:
         """Mark a message as given up, in the transaction that is open: it is a dead letter."""
@@ -169,9 +165,9 @@ class MessageQueue:
 
     def postpone(self, connection: sa.Connection, message_id: str, until: datetime) -> None:
         """Leave a message for later."""
-        postponed = _update_waiting(message_id).where(OUTBOX.c.next_attempt_at < _naive(until))
+        postponed = _update_waiting(message_id).where(OUTBOX.c.next_attempt_at < to_stored(until))
         with connection.begin():
-            connection.execute(postponed.values(next_attempt_at=_naive(until)))
+            connection.execute(postponed.values(next_attempt_at=to_stored(until)))
 
     def attempt(
         self, connection: sa.Connection, message: OutgoingMessage, send: Send, *, now: datetime, elapsed: timedelta
@@ -215,160 +211,6 @@ class MessageQueue:
         return known
 
 
-# --- what is in the outbox, for people
-
-
-@dataclass(frozen=True)
-class StoredMessage:
-    """A message as a person looks at it."""
-
-    message_id: str
-    queue: str
-    channel: str
-    subject: str
-    attempts: int
-    created_at: datetime
-    next_attempt_at: datetime | None
-    """None for a dead letter."""
-
-    failure: str
-
-
-def list_unsent(database: Database) -> list[StoredMessage]:
-    """List the messages that wait and the dead letters, oldest first.
-
-    Raises:
-        SourceUnavailable: the record store did not answer.
-
-    """
-    names = ("message_id", "queue", "channel", "subject", "attempts", "created_at", "next_attempt_at", "failure")
-    chosen = sa.select(*[OUTBOX.c[name] for name in names]).where(IS_WAITING | IS_DEAD).order_by(OUTBOX.c.id)
-    with database.connect(_SYSTEM) as connection:
-        return [
-            StoredMessage(
-                message_id,
-                queue,
-                redact_channel(channel),
-                subject,
-                attempts,
-                created_at.replace(tzinfo=UTC),
-                _aware(next_attempt_at),
-                failure or "",
-            )
-            for message_id, queue, channel, subject, attempts, created_at, next_attempt_at, failure in (
-                connection.execute(chosen)
-            )
-        ]
-
-
-def replay_dead_letters(database: Database, message_ids: Collection[str] | None, *, now: datetime) -> list[str]:
-    """Make dead letters due again, with as much time to send them as they had at first; None for all.
-
-    Returns:
-        The ids of those that are due now.
-
-    Raises:
-        SourceUnavailable: the record store did not answer.
-
-    """
-    chosen = sa.select(OUTBOX.c.message_id, OUTBOX.c.created_at, OUTBOX.c.expires_at).where(IS_DEAD)
-    replayed = []
-    with database.begin(_SYSTEM) as connection:
-        for message_id, created_at, expires_at in connection.execute(chosen.order_by(OUTBOX.c.id)).all():
-            if message_ids is not None and message_id not in message_ids:
-                continue
-            expires = None if expires_at is None else _naive(now) + (expires_at - created_at)
-            again = OUTBOX.update().where(OUTBOX.c.message_id == message_id, IS_DEAD)
-            values = {"next_attempt_at": _naive(now), "expires_at": expires, "attempts": 0}
-            if connection.execute(again.values(**values)).rowcount:
-                replayed.append(message_id)
-    return replayed
-
-
-# --- the platform's own messages, in their order
-
-
-PLATFORM_QUEUE: Final = MessageQueue("platform")
-"""Who sends from it retries by calling again: a failure holds up what is behind it."""
-
-
-@dataclass(frozen=True)
-class Outbox:
-    """The platform's own messages: stored, written to the log and, where there is a topic, published to SNS."""
-
-    database: Database
-    topic: str = ""
-    """ARN of an SNS topic; "" leaves messages here."""
-
-    @property
-    def channel(self) -> str:
-        """The channel of the topic; "" for none."""
-        return f"sns:{self.topic}" if self.topic else ""
-
-    def send(self, subject: str, body: str, *, key: str, now: datetime) -> bool:
-        """Store one message, once for each key, and publish what is unsent.
-
-        What could not be published is logged and stays for the next call: the work that the message is about does not
-        fail with it.
-
-        Args:
-            subject: what it is about, in one line.
-            body: the text.
-            key: what makes it this message and no other.
-            now: the time to write down.
-
-        Returns:
-            Whether it is new.
-
-        Raises:
-            SourceUnavailable: the record store did not answer; the message is not stored.
-
-        """
-        shown = escape_message(Message(subject, body=body))
-        message = OutgoingMessage(key, self.channel, shown)
-        with self.database.connect(_SYSTEM) as connection:
-            if not write_once(connection, PLATFORM_QUEUE, message, now=now):
-                return False
-        _LOG.warning("%s: %s", shown.subject, shown.body)
-        try:
-            self.deliver(now=now)
-        except FillrateError as error:
-            _LOG.error("stored in the outbox, not yet sent: %s", error)
-        return True
-
-    def deliver(self, *, now: datetime) -> int:
-        """Publish what is stored for the topic and not sent yet, oldest first; `now` is UTC.
-
-        A message is leased, published and marked, each in turn. So one that a crash leaves between the last two is
-        published again once the lease has run out, none is lost, and two processes never publish the same at a time.
-        What another process has leased holds up what is behind it, as a failure does: that process goes on with it.
-
-        Returns:
-            How many were published.
-
-        Raises:
-            SourceUnavailable: SNS or the record store did not answer.
-            PermanentFailure: SNS denied access, or there is no such topic.
-
-        """
-        if not self.topic:
-            return 0
-        begun, sent = time.monotonic(), 0
-        with self.database.connect(_SYSTEM) as connection:
-            while True:
-                with connection.begin():
-                    message = PLATFORM_QUEUE.find_oldest(connection, self.channel)
-                elapsed = timedelta(seconds=time.monotonic() - begun)
-                if message is None or not PLATFORM_QUEUE.attempt(
-                    connection, message, self._publish, now=now, elapsed=elapsed
-                ):
-                    return sent
-                sent += 1
-
-    def _publish(self, letter: OutgoingMessage) -> None:
-        sns.publish(self.topic, letter.message.subject, letter.message.body)
-
-
 def write_once(connection: sa.Connection, queue: MessageQueue, message: OutgoingMessage, *, now: datetime) -> bool:
     """Write one message in a transaction of its own, if there is none with its id; return whether it is new."""
     try:
@@ -388,7 +230,7 @@ def _update_waiting(message_id: str) -> sa.Update:
 
 def _load(row: sa.Row[Any]) -> OutgoingMessage:
     message = rendering.load_message(row.subject, row.body, row.payload)
-    return OutgoingMessage(row.message_id, row.channel or "", message, _aware(row.expires_at))
+    return OutgoingMessage(row.message_id, row.channel or "", message, from_stored(row.expires_at))
 
 
 def _build_rows(queue: str, messages: Sequence[OutgoingMessage], now: datetime) -> pl.DataFrame:
@@ -420,9 +262,11 @@ def _split(values: Sequence[str]) -> Iterator[Sequence[str]]:
     return (values[start : start + _MAX_IDS] for start in range(0, len(values), _MAX_IDS))
 
 
-def _naive(moment: datetime) -> datetime:
+def to_stored(moment: datetime) -> datetime:
+    """Return a time as the table stores it: UTC, without a zone."""
     return moment.astimezone(UTC).replace(tzinfo=None)
 
 
-def _aware(moment: datetime | None) -> datetime | None:
+def from_stored(moment: datetime | None) -> datetime | None:
+    """Return a stored time with its zone, UTC."""
     return None if moment is None else moment.replace(tzinfo=UTC)

@@ -19,7 +19,8 @@ from fillrate_assets.buffers.rules.policy import Policy
 from fillrate_assets.buffers.rules.tick import TICK, Feeds, InMemoryTickStore
 from fillrate_assets.fillrate.record_store import RecordStore
 from fillrate_assets.notifications.notifiers.dispatch import Notifiers
-from fillrate_assets.notifications.outbox import OUTBOX, Outbox
+from fillrate_assets.notifications.outbox import OUTBOX
+from fillrate_assets.notifications.platform_outbox import Outbox
 from fillrate_assets_tests.factories import feed_rows
 from fillrate_assets_tests.factories.buffers_frames import make_routes
 from fillrate_assets_tests.factories.feed_rows import T

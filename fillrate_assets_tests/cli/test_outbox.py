@@ -13,7 +13,8 @@ from fillrate_assets.cli import main
 from fillrate_assets.core.errors import PermanentFailure
 from fillrate_assets.notifications.delivery import DeliveryResult, deliver
 from fillrate_assets.notifications.notifiers.channel import OutgoingMessage
-from fillrate_assets.notifications.outbox import MessageQueue, list_unsent
+from fillrate_assets.notifications.outbox import MessageQueue
+from fillrate_assets.notifications.outbox_admin import list_unsent
 from fillrate_assets.notifications.rendering import Message
 from fillrate_assets.storage.database import Database
 

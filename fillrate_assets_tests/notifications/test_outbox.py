@@ -21,7 +21,8 @@ from fillrate_assets.buffers.report.notice_text import Links
 from fillrate_assets.core.errors import PermanentFailure, SourceUnavailable
 from fillrate_assets.fillrate.record_store import RecordStore
 from fillrate_assets.notifications.notifiers.channel import OutgoingMessage
-from fillrate_assets.notifications.outbox import OUTBOX, PLATFORM_QUEUE, Outbox, write_once
+from fillrate_assets.notifications.outbox import OUTBOX, write_once
+from fillrate_assets.notifications.platform_outbox import PLATFORM_QUEUE, Outbox
 from fillrate_assets.notifications.rendering import Message
 from fillrate_assets.notifications.signed_links import LIFETIME as SIGNED_LIFETIME
 from fillrate_assets.notifications.signed_links import ExpiredLinkError, LinkSigner
@@ -36,7 +37,7 @@ from fillrate_assets_tests.fixtures.transactions import watch_transactions
 
 def test_a_message_is_stored_and_logged(store: RecordStore, caplog: pytest.LogCaptureFixture) -> None:
     now = datetime(2026, 2, 10, 10, tzinfo=timezone(timedelta(hours=-8)))
-    with caplog.at_level(logging.WARNING, logger="fillrate.notify"):
+    with caplog.at_level(logging.WARNING, logger="fillrate.outbox"):
         Outbox(store.database).send("DC01 2026-02-10 is held", "no instock snapshot", key=uuid.uuid4().hex, now=now)
     with store.database.engine.connect() as connection:
         (stored,) = connection.execute(sa.select(OUTBOX.c.created_at, OUTBOX.c.subject, OUTBOX.c.body))
@@ -297,7 +298,7 @@ def test_the_migration_moves_the_messages_of_the_buffers_into_the_outbox(store: 
     ids = [f"N{number}" for number in range(4)]
     channels = ["slack:a", "slack:a", "slack:b", "slack:c"]
     rows = [{"notice_id": name, "channel": channel} for name, channel in zip(ids, channels, strict=True)]
-    written, lost = buffers_frames.make_notices(*rows), schema.DEAD_LETTERS.make_empty().collect()
+    written, lost = buffers_frames.make_notices(*rows), schema.UNDELIVERED_NOTICES.make_empty().collect()
     at = buffers_frames.TICK
     notices.write(written, lost, render=render, lifetime=LIFETIME, now=at)
     Outbox(store.database, NO_TOPIC).send("held", "it", key="held", now=at)
@@ -340,7 +341,7 @@ def test_every_attempt_sends_what_was_written_and_its_links_hold_from_then(store
     def render_linked(rows: pl.DataFrame) -> list[notice_text.NoticeMessage]:
         return notice_text.render_messages(rows, buffers_frames.make_warehouses({}), links)
 
-    lost = schema.DEAD_LETTERS.make_empty().collect()
+    lost = schema.UNDELIVERED_NOTICES.make_empty().collect()
     notices.write(buffers_frames.make_notices({}), lost, render=render_linked, lifetime=LIFETIME, now=at)
     letters: list[OutgoingMessage] = []
 

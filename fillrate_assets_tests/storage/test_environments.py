@@ -16,7 +16,7 @@ from fillrate_assets.core.errors import PermanentFailure, SourceUnavailable
 from fillrate_assets.environments import ENVIRONMENTS
 from fillrate_assets.fillrate.record_store import RecordStore
 from fillrate_assets.fillrate.watermark import DatabaseWatermark
-from fillrate_assets.notifications.outbox import Outbox
+from fillrate_assets.notifications.platform_outbox import Outbox
 from fillrate_assets.storage import sql
 from fillrate_assets.storage.database import Database
 from fillrate_assets.storage.tables import METADATA

@@ -22,7 +22,7 @@ from fillrate_assets.buffers.rules.path_signals import load_time_zone
 from fillrate_assets.buffers.rules.policy import Promotion
 from fillrate_assets.buffers.sources.floor_feeds import FloorFeeds
 from fillrate_assets.core.partition_key import PartitionKey
-from fillrate_assets.notifications.outbox import Outbox
+from fillrate_assets.notifications.platform_outbox import Outbox
 from fillrate_assets.orchestration.asset_options import configure_asset
 from fillrate_assets.orchestration.partition_events import add_partition_metadata
 from fillrate_assets.orchestration.partitions import EASTERNMOST, define_dc_ship_date, make_key

@@ -32,7 +32,7 @@ from fillrate_assets.fillrate.sources.instock_warehouse import InstockWarehouse
 from fillrate_assets.fillrate.sources.order_system import OrderSystem
 from fillrate_assets.fillrate.sources.shipping_records import ShippingRecords
 from fillrate_assets.fillrate.sources.substitutes import SubstituteReader
-from fillrate_assets.notifications.outbox import Outbox
+from fillrate_assets.notifications.platform_outbox import Outbox
 from fillrate_assets.orchestration import partitions
 from fillrate_assets.orchestration.asset_options import configure_asset
 from fillrate_assets.orchestration.lake_io_manager import LakeInput

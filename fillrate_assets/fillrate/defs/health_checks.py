@@ -14,7 +14,7 @@ from fillrate_assets.fillrate.defs.source_versions import Sources
 from fillrate_assets.fillrate.record_store import RecordStore
 from fillrate_assets.fillrate.rules import health
 from fillrate_assets.fillrate.sources.line_versions import ChangeWindow
-from fillrate_assets.notifications.outbox import Outbox
+from fillrate_assets.notifications.platform_outbox import Outbox
 from fillrate_assets.orchestration.asset_options import declare_health_asset
 from fillrate_assets.settings import Settings
 

@@ -7,7 +7,7 @@ from pydantic import Field
 from fillrate_assets.fillrate.defs.lake_repair import LakeRepair
 from fillrate_assets.fillrate.defs.source_versions import Sources
 from fillrate_assets.fillrate.watermark import DatabaseWatermark, ParameterStoreWatermark
-from fillrate_assets.notifications.outbox import Outbox
+from fillrate_assets.notifications.platform_outbox import Outbox
 from fillrate_assets.orchestration.resources import (
     DatabaseResource,
     LimitedSourceResource,

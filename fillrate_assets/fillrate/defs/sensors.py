@@ -18,7 +18,7 @@ from fillrate_assets.fillrate.rules.change_planner import Attempt, Plan
 from fillrate_assets.fillrate.rules.dc_partitions import plan_onboarding
 from fillrate_assets.fillrate.rules.failure_messages import FailedRun, format_failure
 from fillrate_assets.fillrate.watermark import Watermark
-from fillrate_assets.notifications.outbox import Outbox
+from fillrate_assets.notifications.platform_outbox import Outbox
 from fillrate_assets.orchestration import partitions
 from fillrate_assets.orchestration.asset_options import name_step
 from fillrate_assets.orchestration.partition_events import find_backfill_keys

@@ -16,9 +16,9 @@ Show = Callable[[str], None]
 """Shows a text, as on a terminal or in the event log of a run."""
 
 
-def send(letter: OutgoingMessage, *shows: Show) -> None:
+def send(outgoing: OutgoingMessage, *shows: Show) -> None:
     """Log a message as text, with the channel that it is for, and show it."""
-    text = f"to {redact_channel(letter.channel)}: {rendering.render_text(letter.message)}"
+    text = f"to {redact_channel(outgoing.channel)}: {rendering.render_text(outgoing.message)}"
     _LOG.info("%s", text)
     for show in shows:
         show(text)

@@ -47,7 +47,7 @@ class Notifiers:
     connect_seconds: float = 5
     whole_seconds: float = 10
 
-    def send(self, letter: OutgoingMessage) -> None:
+    def send(self, outgoing: OutgoingMessage) -> None:
         """Send one message to its channel, once.
 
         Raises:
@@ -58,23 +58,23 @@ class Notifiers:
         """
         letter = replace(letter, message=escape_message(letter.message))
         sender = HttpSender(self.urls, self.connect_seconds, self.whole_seconds)
-        match letter.channel.partition(":"):
+        match outgoing.channel.partition(":"):
             case _ if self.console_only:
-                console.send(letter, *self.shows)
+                console.send(outgoing, *self.shows)
             case "console", "", _:
-                console.send(letter, *self.shows)
+                console.send(outgoing, *self.shows)
             case "slack", _, _:
-                slack.send(letter, sender)
+                slack.send(outgoing, sender)
             case "teams", _, _:
-                teams.send(letter, sender)
+                teams.send(outgoing, sender)
             case "webhook", _, _:
-                webhook.send(letter, sender, self.webhook_secret)
+                webhook.send(outgoing, sender, self.webhook_secret)
             case "email", _, _:
-                email.send(letter, self.smtp, self.urls)
+                email.send(outgoing, self.smtp, self.urls)
             case "sns", _, _:
-                sns.send(letter)
+                sns.send(outgoing)
             case _:
-                raise PermanentFailure(_describe_unknown_kind(letter.channel))
+                raise PermanentFailure(_describe_unknown_kind(outgoing.channel))
 
     def find_problem(self, channel: str) -> str:
         """Find why nothing can be sent to a channel, by its text alone; "" if something may."""

@@ -58,11 +58,11 @@ class SmtpServer:
     """Shorter than a lease. Servers let strangers wait for their greeting."""
 
 
-def send(letter: OutgoingMessage, server: SmtpServer, addresses: Mapping[str, str]) -> None:
+def send(outgoing: OutgoingMessage, server: SmtpServer, addresses: Mapping[str, str]) -> None:
     """Send a message to its channel, once.
 
     Args:
-        letter: the message.
+        outgoing: the message.
         server: takes it.
         addresses: by channel name, `mailto:` and addresses separated by commas, or `secret://name#key`.
 
@@ -72,10 +72,10 @@ def send(letter: OutgoingMessage, server: SmtpServer, addresses: Mapping[str, st
         PermanentFailure: the channel has no address, the settings are not complete, or the server refuses for good.
 
     """
-    name = f"channel {redact_channel(letter.channel)}"
-    recipients = _find_recipients(letter.channel, addresses)
+    name = f"channel {redact_channel(outgoing.channel)}"
+    recipients = _find_recipients(outgoing.channel, addresses)
     url = _parse_url(secrets.reveal(server.url))
-    message = _build_email(letter, server.sender, recipients)
+    message = _build_email(outgoing, server.sender, recipients)
     # Raised without their causes, which may quote addresses.
     try:
         refused = _transmit(url, message, server)
@@ -131,21 +131,21 @@ def _parse_url(url: str) -> SplitResult:
     return parsed
 
 
-def _build_email(letter: OutgoingMessage, sender: str, recipients: Sequence[str]) -> EmailMessage:
+def _build_email(outgoing: OutgoingMessage, sender: str, recipients: Sequence[str]) -> EmailMessage:
     address = parseaddr(sender)[1]
     if not _is_address(address) or not sender.isprintable():
         msg = "channels of kind email need FILLRATE_NOTIFICATIONS__EMAIL_FROM: an address, or Name <address>"
         raise PermanentFailure(msg)
     email = EmailMessage()
-    email["Subject"] = " ".join(letter.message.subject.split())
+    email["Subject"] = " ".join(outgoing.message.subject.split())
     email["From"] = sender
     email["To"] = ", ".join(recipients)
     email["Date"] = formatdate(usegmt=True)
     # The same at every attempt: a message that comes twice is shown once.
-    email["Message-ID"] = f"<{_fit_id(letter.message_id)}@{address.rpartition('@')[2]}>"
+    email["Message-ID"] = f"<{_fit_id(outgoing.message_id)}@{address.rpartition('@')[2]}>"
     # No one's out-of-office note answers it.
     email["Auto-Submitted"] = "auto-generated"
-    email.set_content(rendering.render_details(letter.message) or letter.message.subject, cte="quoted-printable")
+    email.set_content(rendering.render_details(outgoing.message) or outgoing.message.subject, cte="quoted-printable")
     return email
 
 

@@ -37,9 +37,9 @@ _ENTITIES: Final = {ord("&"): "&amp;", ord("<"): "&lt;", ord(">"): "&gt;"}
 _CUT: Final = "..."
 
 
-def send(letter: OutgoingMessage, sender: HttpSender) -> None:
+def send(outgoing: OutgoingMessage, sender: HttpSender) -> None:
     """Post a message to its channel; errors as `HttpSender.post` raises them."""
-    sender.post(letter.channel, to_json(render_slack(letter.message)))
+    sender.post(outgoing.channel, to_json(render_slack(outgoing.message)))
 
 
 def render_slack(message: Message) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from fillrate_assets.notifications import rendering
 from fillrate_assets.notifications.notifiers.channel import OutgoingMessage
 
 
-def send(letter: OutgoingMessage) -> None:
+def send(outgoing: OutgoingMessage) -> None:
     """Publish a message as text, and as one SMS for the telephones among the subscribers, in one attempt.
 
     Raises:
@@ -15,8 +15,8 @@ def send(letter: OutgoingMessage) -> None:
         PermanentFailure: SNS denied access, or there is no such topic.
 
     """
-    topic = letter.channel.partition(":")[2]
-    text = rendering.render_text(letter.message)
-    attributes = {"message_id": letter.message_id}
-    sms = rendering.render_sms(letter.message)
-    sns.publish(topic, letter.message.subject, text, sms=sms, attributes=attributes, attempts=1)
+    topic = outgoing.channel.partition(":")[2]
+    text = rendering.render_text(outgoing.message)
+    attributes = {"message_id": outgoing.message_id}
+    sms = rendering.render_sms(outgoing.message)
+    sns.publish(topic, outgoing.message.subject, text, sms=sms, attributes=attributes, attempts=1)

@@ -29,9 +29,9 @@ MAX_LINKS: Final = 5000
 """Characters of the links of a section."""
 
 
-def send(letter: OutgoingMessage, sender: HttpSender) -> None:
+def send(outgoing: OutgoingMessage, sender: HttpSender) -> None:
     """Post a message to its channel; errors as `HttpSender.post` raises them."""
-    sender.post(letter.channel, to_json(render_teams(letter.message)))
+    sender.post(outgoing.channel, to_json(render_teams(outgoing.message)))
 
 
 def render_teams(message: Message) -> dict[str, Any]:

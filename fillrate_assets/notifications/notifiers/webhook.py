@@ -14,11 +14,11 @@ from fillrate_assets.notifications.notifiers.http import HttpSender
 from fillrate_assets.notifications.rendering import Message
 
 
-def send(letter: OutgoingMessage, sender: HttpSender, secret: str) -> None:
+def send(outgoing: OutgoingMessage, sender: HttpSender, secret: str) -> None:
     """Sign a message and post it to its channel.
 
     Args:
-        letter: the message.
+        outgoing: the message.
         sender: posts it; its errors pass through.
         secret: the key, `whsec_` and base64, or `secret://name#key`.
 
@@ -26,8 +26,8 @@ def send(letter: OutgoingMessage, sender: HttpSender, secret: str) -> None:
         PermanentFailure: the key is absent, or is no key.
 
     """
-    body = rendering.to_json(_build_event(letter.message))
-    sender.post(letter.channel, body, _sign(secret, letter.message_id, body))
+    body = rendering.to_json(_build_event(outgoing.message))
+    sender.post(outgoing.channel, body, _sign(secret, outgoing.message_id, body))
 
 
 def _build_event(message: Message) -> Mapping[str, Any]:
