@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from enum import Enum, auto
 from typing import Any, Final, Protocol
 
 import sqlalchemy as sa
@@ -21,15 +22,20 @@ _PARAMETERS: Final = "ssm://"
 _SYSTEM: Final = "watermark"
 _FIRST_YEAR: Final = 2000
 _LAST_YEAR: Final = 2100
-_UNREADABLE: Final = False
 _LOG: Final = logging.getLogger("fillrate.watermark")
+
+
+class _Unreadable(Enum):
+    """What is stored, where that is not a time."""
+
+    VALUE = auto()
 
 
 class Watermark(Protocol):
     """Named times; each moves by compare-and-swap, so that of two ticks only one moves it.
 
-    What is stored and is no time, or none of these centuries, counts as none: it is logged, and the next move replaces
-    it.
+    A stored value that is not a time, or not of 2000 to 2100, counts as missing: it is logged, and the next move
+    replaces it.
     """
 
     def read(self, name: str) -> datetime | None:
@@ -49,8 +55,8 @@ class DatabaseWatermark:
         """Return the time, UTC; None before the first."""
         with self.database.connect(_SYSTEM) as connection:
             found = _select_moment(connection, name)
-        if found is _UNREADABLE:
-            _LOG.warning("%s: what is stored for %s is no time; it is begun anew", _SYSTEM, name)
+        if found is _Unreadable.VALUE:
+            _LOG.warning("%s: what is stored for %s is not a time; the next change replaces it", _SYSTEM, name)
         return found if isinstance(found, datetime) else None
 
     def move(self, name: str, moment: datetime, *, previous: datetime | None) -> bool:
@@ -58,7 +64,7 @@ class DatabaseWatermark:
         naive = moment.astimezone(UTC).replace(tzinfo=None)
         with self.database.begin(_SYSTEM) as connection:
             if previous is None:
-                if _select_moment(connection, name):
+                if isinstance(_select_moment(connection, name), datetime):
                     return False
                 connection.execute(WATERMARKS.delete().where(WATERMARKS.c.name == name))
                 connection.execute(WATERMARKS.insert().values(name=name, moment=naive))
@@ -92,7 +98,7 @@ class ParameterStoreWatermark:
             return None
         moment = _parse_moment(found["Value"])
         if moment is None:
-            text = "%s: parameter %s is %r, which is no time; it is begun anew"
+            text = "%s: parameter %s is %r, which is not a time; the next change replaces it"
             _LOG.warning(text, self._system, found["Name"], found["Value"])
         return moment
 
@@ -148,16 +154,16 @@ def _check(moment: datetime) -> datetime | None:
     return moment if _FIRST_YEAR <= moment.year <= _LAST_YEAR else None
 
 
-def _select_moment(connection: sa.Connection, name: str) -> datetime | bool | None:
-    """Select a time, UTC; None if none is stored, False if what is stored is no time."""
+def _select_moment(connection: sa.Connection, name: str) -> datetime | _Unreadable | None:
+    """Select a time, UTC; None if none is stored."""
     try:
         row = connection.execute(sa.select(WATERMARKS.c.moment).where(WATERMARKS.c.name == name)).first()
     except (ValueError, TypeError, OverflowError):
         # SQLite stores whatever it gets.
-        return _UNREADABLE
+        return _Unreadable.VALUE
     if row is None:
         return None
-    return _check(row.moment.replace(tzinfo=UTC)) or _UNREADABLE
+    return _check(row.moment.replace(tzinfo=UTC)) or _Unreadable.VALUE
 
 
 def make_watermark(url: str, database: Database) -> Watermark:

@@ -1,4 +1,4 @@
-"""The pages over HTTP: a signed link opens one, and what its form sends is taken.
+"""The pages over HTTP: a signed link opens one, and its form is recorded.
 
 Chat systems and mail scanners open links to look at them, so GET and HEAD record nothing; only a form of our own does.
 """
@@ -44,8 +44,8 @@ from fillrate_assets.web.limits import HEALTH, RETRY_AFTER, AllowedHosts, Reques
 from fillrate_assets.web.security_headers import SecurityHeaders
 
 _LOG: Final = logging.getLogger("fillrate.feedback")
-_REMEMBERED_SECONDS: Final = 180 * 24 * 3600
-_ANSWERS: Final = 40
+_COOKIE_MAX_AGE_SECONDS: Final = 180 * 24 * 3600
+_MAX_CONCURRENT_ANSWERS: Final = 40
 """Answers that are recorded, or wait for the database, at a time."""
 
 _NAME: Final = "responder"
@@ -104,11 +104,11 @@ def build_app(
     }
     service = _Service(pages, links, clock)
     static = StaticFiles(directory=str(files("fillrate_assets.web") / "static"))
-    made = Starlette(
+    app = Starlette(
         routes=[
             Route(HEALTH, _report_health),
             Route("/f/{token}", service.show),
-            Route("/f/{token}", service.take, methods=["POST"]),
+            Route("/f/{token}", service.submit, methods=["POST"]),
             Mount("/static", static),
         ],
         exception_handlers={
@@ -122,9 +122,9 @@ def build_app(
         },
     )
     # It would redirect to whatever the `Host` header says, with the signed link.
-    made.router.redirect_slashes = False
+    app.router.redirect_slashes = False
     own = strip_port(urlsplit(links.base_url).netloc)
-    return SecurityHeaders(AllowedHosts(RequestLimit(made), {own, *allowed_hosts}))
+    return SecurityHeaders(AllowedHosts(RequestLimit(app), {own, *allowed_hosts}))
 
 
 async def _report_health(_request: Request) -> Response:
@@ -143,7 +143,7 @@ class _Service:
     def __init__(self, pages: Mapping[str, FeedbackPage], links: LinkSigner, clock: Callable[[], datetime]) -> None:
         self._pages, self._links, self._clock = pages, links, clock
         self._guard = csrf.CsrfGuard(links.base_url, links.secrets)
-        self._answering = CapacityLimiter(_ANSWERS)
+        self._answering = CapacityLimiter(_MAX_CONCURRENT_ANSWERS)
         self._templates = Environment(
             loader=PackageLoader("fillrate_assets.web.feedback"),
             autoescape=True,
@@ -160,7 +160,7 @@ class _Service:
         visit = Visit(link, _find_responder(request, link), now, recorded if re.match(ID, recorded) else "")
         return self._show_page(request, visit, self._pages[link.kind].show(visit))
 
-    async def take(self, request: Request) -> Response:
+    async def submit(self, request: Request) -> Response:
         """Take what the form of a link sends."""
         link, now = self._read_link(request)
         sent = dict(await csrf.read_form(request))
@@ -169,12 +169,12 @@ class _Service:
             sent[_NAME] = link.responder
         visit = Visit(link, _find_responder(request, link), now)
         # Threads of their own: while the database is locked, answers wait, and pages are shown.
-        return await to_thread.run_sync(self._take, request, visit, sent, limiter=self._answering)
+        return await to_thread.run_sync(self._submit, request, visit, sent, limiter=self._answering)
 
-    def _take(self, request: Request, visit: Visit, sent: Mapping[str, str]) -> Response:
+    def _submit(self, request: Request, visit: Visit, sent: Mapping[str, str]) -> Response:
         page = self._pages[visit.link.kind]
         try:
-            taken = page.take(visit, sent)
+            taken = page.submit(visit, sent)
         except FormError as error:
             return self._show_page(request, visit, page.show(visit), error=str(error), sent=sent)
         _LOG.info("%s %s: %s", visit.link.kind, visit.link.about, taken.recorded or "a name")
@@ -209,12 +209,12 @@ class _Service:
         return response
 
     def _render(self, template: str, values: Mapping[str, Any], status: int) -> Response:
-        made = self._templates.get_template(template).render(base=self._links.base_url, **values)
-        return HTMLResponse(made, status_code=status)
+        app = self._templates.get_template(template).render(base=self._links.base_url, **values)
+        return HTMLResponse(app, status_code=status)
 
     def _set_cookie(self, response: Response, name: str, value: str) -> None:
         response.set_cookie(
-            name, value, max_age=_REMEMBERED_SECONDS, secure=self._guard.secure, httponly=True, samesite="lax"
+            name, value, max_age=_COOKIE_MAX_AGE_SECONDS, secure=self._guard.secure, httponly=True, samesite="lax"
         )
 
     def _read_link(self, request: Request) -> tuple[Link, datetime]:

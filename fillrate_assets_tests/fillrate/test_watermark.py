@@ -112,7 +112,7 @@ def test_a_parameter_is_text_that_people_can_read_and_mend(aws: Cloud, caplog: p
     assert ssm.get_parameter(Name=name)["Parameter"]["Value"] == "2026-02-10T18:00:00.123456+00:00"
     ssm.put_parameter(Name=name, Value="yesterday", Type="String", Overwrite=True)
     assert mark.read("orders") is None
-    assert f"parameter {name} is 'yesterday', which is no time" in caplog.text
+    assert f"parameter {name} is 'yesterday', which is not a time" in caplog.text
     assert mark.move("orders", SECOND, previous=None)
     assert mark.read("orders") == SECOND
 
@@ -152,7 +152,7 @@ def test_what_is_no_time_counts_as_none_and_is_replaced(
         )
     mark = DatabaseWatermark(database)
     assert mark.read("orders") is None
-    assert "what is stored for orders is no time" in caplog.text
+    assert "what is stored for orders is not a time" in caplog.text
     assert not mark.move("orders", FIRST, previous=SECOND)
     assert mark.move("orders", FIRST, previous=None)
     assert mark.read("orders") == FIRST

@@ -200,7 +200,7 @@ def test_only_the_partition_without_a_snapshot_is_held(history: History) -> None
 
 
 def test_no_partition_exceeds_the_reject_rate(history: History) -> None:
-    rates = quality_gate.compute_reject_rates(history.lines.lazy()).collect()
+    rates = quality_gate.count_rejected_rows(history.lines.lazy()).collect()
     assert rates.height == SMALL.dcs * len(SMALL.ship_days)
     assert quality_gate.find_days_of_rejects(history.lines.lazy()) == {}
     assert quality_gate.find_doubts(history.lines.lazy()) == {}

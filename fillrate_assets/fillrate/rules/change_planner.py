@@ -94,13 +94,13 @@ def plan_runs(
         in_progress: pairs that a run or a backfill is about to publish; what it does not read stays ahead until then.
 
     """
-    versions, newest = _compare_versions(found, ledger)
+    versions, ahead = _compare_versions(found, ledger)
     held = set(map(PartitionKey._make, ledger.filter(pl.col("state") == "HELD").select("dc", "ship_date").iter_rows()))
     waiting: dict[PartitionKey, Attempt] = {}
     due = []
-    left = [pair for pair in sorted(newest.keys() | held) if pair in in_progress]
-    waiting |= {pair: attempts[pair] for pair in left if pair in attempts}
-    for pair in sorted((newest.keys() | held) - set(left)):
+    left_to_runs = [pair for pair in sorted(ahead.keys() | held) if pair in in_progress]
+    waiting |= {pair: attempts[pair] for pair in left_to_runs if pair in attempts}
+    for pair in sorted((ahead.keys() | held) - set(left_to_runs)):
         version = versions[pair]
         earlier = attempts.get(pair)
         if earlier is None or earlier.version != version:
@@ -120,9 +120,9 @@ def plan_runs(
         waiting.pop(pair)
         waiting |= {pair: attempts[pair]} if pair in attempts else {}
     # The ledger itself remembers what is held: only a change to it that is not processed yet holds back a watermark.
-    reason = "" if requests else _describe_wait(waiting, left, retry_delay)
+    reason = "" if requests else _describe_wait(waiting, left_to_runs, retry_delay)
     # A source whose clock is ahead must not carry a watermark past what it stamps once its clock is put right.
-    marks = {source: min(moment, now) for source, moment in _compute_watermarks(found, newest).items()}
+    marks = {source: min(moment, now) for source, moment in _compute_watermarks(found, ahead).items()}
     return Plan(requests, marks, waiting, reason, len(wanted) - len(requests))
 
 

@@ -96,7 +96,7 @@ def find_days_of_rejects(
 
     """
     limits = limits or GateLimits()
-    rates = compute_reject_rates(classified_lines, loader_rejects).sort(_DAY).collect()
+    rates = count_rejected_rows(classified_lines, loader_rejects).sort(_DAY).collect()
     found = {PartitionKey(row["dc"], row["ship_date"]): _judge_day(row, limits) for row in rates.iter_rows(named=True)}
     return {day: "; ".join(reasons) for day, reasons in found.items() if reasons}
 
@@ -142,7 +142,7 @@ def find_doubts(classified_lines: pl.LazyFrame) -> ReasonsByDay:
     }
 
 
-def compute_reject_rates(lines: pl.LazyFrame, loader_rejects: pl.LazyFrame | None = None) -> pl.LazyFrame:
+def count_rejected_rows(lines: pl.LazyFrame, loader_rejects: pl.LazyFrame | None = None) -> pl.LazyFrame:
     """Count a day's order lines and shipments, and those rejected as unusable, by rows and by quantity.
 
     Credits, returns and negative quantities are rejected by rule: they are counted apart.

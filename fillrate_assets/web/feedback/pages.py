@@ -90,7 +90,7 @@ class FeedbackPage(Protocol):
     def show(self, visit: Visit) -> Page:
         """Return what a visitor sees; nothing is recorded."""
 
-    def take(self, visit: Visit, sent: Mapping[str, str]) -> Receipt:
+    def submit(self, visit: Visit, sent: Mapping[str, str]) -> Receipt:
         """Record what a visitor sent; a `FormError` names what is wrong with it."""
 
 
@@ -178,7 +178,7 @@ class AlertPage:
             },
         )
 
-    def take(self, visit: Visit, sent: Mapping[str, str]) -> Receipt:
+    def submit(self, visit: Visit, sent: Mapping[str, str]) -> Receipt:
         """Record an answer."""
         form = parse_form(AnswerForm, sent)
         notices, since = self._read_notice(visit.link.about)
@@ -248,7 +248,7 @@ class MissedPage:
             },
         )
 
-    def take(self, visit: Visit, sent: Mapping[str, str]) -> Receipt:
+    def submit(self, visit: Visit, sent: Mapping[str, str]) -> Receipt:
         """Record a report, or that it was a mistake."""
         site = Site.read(self._answers, visit.link.about)
         if "withdraw" in sent:
@@ -304,7 +304,7 @@ class AuditPage:
             },
         )
 
-    def take(self, visit: Visit, sent: Mapping[str, str]) -> Receipt:
+    def submit(self, visit: Visit, sent: Mapping[str, str]) -> Receipt:
         """Record what was observed of a unit; with a name alone, nothing but the name."""
         site, since, until = self._read_week(visit)
         if sent.keys() == {"responder"}:

@@ -436,7 +436,7 @@ def test_rejects_are_a_table_people_can_read() -> None:
 def test_returns_and_credits_do_not_raise_the_reject_rate() -> None:
     orders = make_order_lines({}, {"ordered_qty": -1}, {"line_type": "CREDIT"}, {"uom": "KG"}, {"line_no": 1})
     rate = take_only_row(
-        quality_gate.compute_reject_rates(
+        quality_gate.count_rejected_rows(
             line_classification.classify_lines(orders, make_shipment_lines(), make_items({}))
         )
     )
