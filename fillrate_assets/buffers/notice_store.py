@@ -76,15 +76,15 @@ NOTICES: Final = sa.Table(
     sa.Index("notices_by_message", "message_id"),
     sa.Index("notices_by_tick", "snapshot_ts"),
 )
-DEAD_LETTERS: Final = sa.Table(
-    "dead_letters",
+UNDELIVERED_NOTICES: Final = sa.Table(
+    "undelivered_notices",
     METADATA,
     declare_identity_column(),
-    *_declare_columns(schema.DEAD_LETTERS),
+    *_declare_columns(schema.UNDELIVERED_NOTICES),
     # "" where there is none.
     sa.Column("channel", make_text_type(255), nullable=False),
     sa.Column("created_at", UtcDateTime(), nullable=False),
-    sa.UniqueConstraint("notice_id", "channel", name="dead_letters_by_key"),
+    sa.UniqueConstraint("notice_id", "channel", name="undelivered_notices_by_key"),
 )
 QUEUE: Final = MessageQueue("buffers")
 HEARTBEAT_QUEUE: Final = MessageQueue("heartbeat")
@@ -98,7 +98,7 @@ _WITH_MESSAGES: Final = NOTICES.join(OUTBOX, OUTBOX.c.message_id == NOTICES.c.me
 
 @dataclass(frozen=True)
 class NoticeStore:
-    """The notices and the dead letters, in the record store."""
+    """The notices and those that reached no channel, in the record store."""
 
     database: Database
     schedule: RetrySchedule = field(default_factory=RetrySchedule)
@@ -170,21 +170,21 @@ class NoticeStore:
             rows.select("episode_key", moments, "failure").cast({"episode_key": pl.String, "failure": pl.String})
         )
 
-    def read_dead_letters(self, since: datetime) -> pl.DataFrame:
-        """Read `DEAD_LETTERS` that were written since a moment.
+    def read_undelivered(self, since: datetime) -> pl.DataFrame:
+        """Read `UNDELIVERED_NOTICES` that were written since a moment.
 
         Raises:
             SourceUnavailable: the record store did not answer.
 
         """
-        columns = [DEAD_LETTERS.c[name] for name in schema.DEAD_LETTERS.names]
-        chosen = sa.select(*columns).where(DEAD_LETTERS.c.created_at >= _naive(since))
+        columns = [UNDELIVERED_NOTICES.c[name] for name in schema.UNDELIVERED_NOTICES.names]
+        chosen = sa.select(*columns).where(UNDELIVERED_NOTICES.c.created_at >= _naive(since))
         with self.database.connect(_SYSTEM) as connection:
             rows = sql.select(connection, chosen)
-        return _conform(rows, schema.DEAD_LETTERS).collect()
+        return _conform(rows, schema.UNDELIVERED_NOTICES).collect()
 
     def write(
-        self, notices: pl.DataFrame, dead_letters: pl.DataFrame, *, render: Render, lifetime: timedelta, now: datetime
+        self, notices: pl.DataFrame, undelivered: pl.DataFrame, *, render: Render, lifetime: timedelta, now: datetime
     ) -> None:
         """Write down what is to be sent and what cannot be, before anything is sent; again, it changes nothing.
 
@@ -192,7 +192,7 @@ class NoticeStore:
 
         Args:
             notices: `NOTICES`.
-            dead_letters: `DEAD_LETTERS`: what no route takes.
+            undelivered: `UNDELIVERED_NOTICES`: what no route takes.
             render: renders the messages, once: every attempt sends the same.
             lifetime: how old, since its tick, a notice may be to be sent.
             now: UTC.
@@ -201,11 +201,11 @@ class NoticeStore:
             SourceUnavailable: the record store did not answer; nothing is written.
 
         """
-        if notices.is_empty() and dead_letters.is_empty():
+        if notices.is_empty() and undelivered.is_empty():
             return
         at = pl.lit(now, TIMESTAMP).alias("created_at")
         new = notices.sort(_KEY).with_columns(alert_suppression.derive_episode_key().alias("episode_key"), at)
-        lost = dead_letters.with_columns(pl.lit("").alias("channel"), at)
+        lost = undelivered.with_columns(pl.lit("").alias("channel"), at)
         with self.database.connect(_SYSTEM) as connection:
             for row in _write(connection, new, lost, render, lifetime, now).iter_rows(named=True):
                 _LOG.error("%s: %s", row["notice_id"], row["problem"])
@@ -267,7 +267,7 @@ def _write(
     lifetime: timedelta,
     now: datetime,
 ) -> pl.DataFrame:
-    """Write what is new, with its messages, and return which dead letters are; rendered with no transaction open."""
+    """Write what is new, with its messages, and return which are undelivered; rendered with no transaction open."""
     with connection.begin():
         given_up = sa.case((IS_DEAD, 1), else_=0).label("given_up")
         known = _read_known(connection, _WITH_MESSAGES, NOTICES, notices, NOTICES.c.id, given_up)
@@ -311,7 +311,7 @@ def _select_notices(*more: sa.Column[Any]) -> sa.Select[Any]:
 
 
 def _bury_message(connection: sa.Connection, message_id: str, why: str, now: datetime) -> None:
-    """Write the notices of a message that is given up as dead letters."""
+    """Write the notices of a message that is given up as undelivered."""
     chosen = sa.select(*[NOTICES.c[name] for name in schema.NOTICES.names]).where(NOTICES.c.message_id == message_id)
     notices = _conform(sql.select(connection, chosen)).collect()
     at = pl.lit(now, TIMESTAMP).alias("created_at")
@@ -334,10 +334,10 @@ def _read_known(
 
 
 def _bury(connection: sa.Connection, lost: pl.DataFrame) -> pl.DataFrame:
-    """Write dead letters that are not there yet; return these: `DEAD_LETTERS` with channel and created_at."""
-    names = [column.name for column in DEAD_LETTERS.columns if column.name != "id"]
-    fresh = lost.join(_read_known(connection, DEAD_LETTERS, DEAD_LETTERS, lost), on=_KEY, how="anti")
-    bulk_insert.insert(connection, DEAD_LETTERS, fresh.select(names).sort(_KEY))
+    """Write undelivered notices that are not there yet; return these with their channel and created_at."""
+    names = [column.name for column in UNDELIVERED_NOTICES.columns if column.name != "id"]
+    fresh = lost.join(_read_known(connection, UNDELIVERED_NOTICES, UNDELIVERED_NOTICES, lost), on=_KEY, how="anti")
+    bulk_insert.insert(connection, UNDELIVERED_NOTICES, fresh.select(names).sort(_KEY))
     return fresh
 
 

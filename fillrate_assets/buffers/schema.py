@@ -597,8 +597,8 @@ NOTICES: Final = TableSchema(
 )
 """Notices by channel: what the outbox stores before it is sent."""
 
-DEAD_LETTERS: Final = TableSchema(
-    "buffer_dead_letters", ("notice_id",), (*_NOTICE, Column("problem", pl.String, "Why it is not sent"))
+UNDELIVERED_NOTICES: Final = TableSchema(
+    "buffer_undelivered_notices", ("notice_id",), (*_NOTICE, Column("problem", pl.String, "Why it is not sent"))
 )
 
 FEEDBACK: Final = TableSchema(

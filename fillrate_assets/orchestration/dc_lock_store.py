@@ -18,7 +18,7 @@ from fillrate_assets.storage.sql_types import make_text_type
 from fillrate_assets.storage.tables import METADATA
 
 DC_LOCKS: Final = sa.Table(
-    "claims",
+    "dc_locks",
     METADATA,
     sa.Column("dc", make_text_type(MAX_LENGTH), primary_key=True),
     sa.Column("run_id", make_text_type(64), nullable=False),

@@ -40,11 +40,11 @@ class DcLock:
     """The lock per DC, as assets take it in their signature: a run reads and writes nothing before it holds it."""
 
     def __init__(self, store: DcLockStore) -> None:
-        """Lock DCs in a store."""
+        """Lock DCs; `store` has a row for each lock."""
         self.store = store
 
     def acquire(self, context: dg.AssetExecutionContext) -> None:
-        """Acquire the locks of the run's DCs; wait up to an hour while another run that goes on holds one of them.
+        """Acquire the locks of the run's DCs; wait up to an hour while a run still in progress holds one of them.
 
         An asset calls it before it reads. A run that holds them already goes on at once; one that has lost them stops.
 
@@ -88,5 +88,5 @@ def _acquire(context: dg.AssetExecutionContext, store: DcLockStore, dcs: Sequenc
             msg = f"run {other} is in progress on {dc}: run again when it has ended, or terminate it in the UI"
             raise _DcLocked(msg)
     if not store.acquire(dcs, run_id, previous=holders):
-        msg = f"another run was quicker on {', '.join(dcs)}: run again when it has ended"
+        msg = f"another run acquired the lock of {', '.join(dcs)}: run again when it has ended"
         raise _DcLocked(msg)

@@ -21,7 +21,7 @@ from polars.testing import assert_frame_equal
 from sqlalchemy.exc import OperationalError
 
 from fillrate_assets.buffers import schema
-from fillrate_assets.buffers.notice_store import DEAD_LETTERS, NOTICES, NoticeStore
+from fillrate_assets.buffers.notice_store import NOTICES, UNDELIVERED_NOTICES, NoticeStore
 from fillrate_assets.buffers.rules import notification_routing
 from fillrate_assets.core.errors import FillrateError, PermanentFailure, SourceUnavailable
 from fillrate_assets.fillrate.record_store import RecordStore
@@ -41,7 +41,7 @@ from fillrate_assets_tests.fixtures.transactions import watch_transactions
 NOW: Final = make_tick(0)
 SOON: Final = NOW + timedelta(seconds=5)
 SECRET: Final = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # noqa: S105 - of tests
-NO_DEAD_LETTERS: Final = schema.DEAD_LETTERS.make_empty().collect()
+NONE_UNDELIVERED: Final = schema.UNDELIVERED_NOTICES.make_empty().collect()
 
 Failures = dict[str, list[Exception]]
 
@@ -91,7 +91,7 @@ def notices_of(*rows: Row) -> pl.DataFrame:
 
 
 def write(
-    outbox: NoticeStore, notices: pl.DataFrame, lost: pl.DataFrame = NO_DEAD_LETTERS, now: datetime = NOW
+    outbox: NoticeStore, notices: pl.DataFrame, lost: pl.DataFrame = NONE_UNDELIVERED, now: datetime = NOW
 ) -> None:
     outbox.write(notices, lost, render=render, lifetime=LIFETIME, now=now)
 
@@ -143,8 +143,8 @@ def test_more_episodes_than_a_statement_names_are_found(outbox: NoticeStore) -> 
 def test_what_is_written_again_is_there_once_for_each_channel_and_logged_once(
     outbox: NoticeStore, caplog: pytest.LogCaptureFixture
 ) -> None:
-    lost = NO_DEAD_LETTERS.vstack(
-        notices_of({}).drop("channel").with_columns(problem=pl.lit("No row")).select(schema.DEAD_LETTERS.names)
+    lost = NONE_UNDELIVERED.vstack(
+        notices_of({}).drop("channel").with_columns(problem=pl.lit("No row")).select(schema.UNDELIVERED_NOTICES.names)
     )
     for minutes in range(3):
         at = NOW + timedelta(minutes=minutes)
@@ -153,7 +153,7 @@ def test_what_is_written_again_is_there_once_for_each_channel_and_logged_once(
         (notice, channel, NOW.replace(tzinfo=None))
         for notice, channel in (("N1", "console"), ("N1", "slack:floor"), ("N2", "console"))
     ]
-    assert rows(outbox, DEAD_LETTERS, "notice_id", "channel", "problem") == [("N1", "", "No row")]
+    assert rows(outbox, UNDELIVERED_NOTICES, "notice_id", "channel", "problem") == [("N1", "", "No row")]
     assert [each.message for each in caplog.records if each.levelno == logging.ERROR] == ["N1: No row"]
 
 
@@ -303,7 +303,7 @@ def test_what_is_refused_is_a_dead_letter_and_not_tried_again(
     assert deliver(outbox, send) == DeliveryResult(sent=1, given_up=1)
     assert deliver(outbox, send, make_tick(1)) == DeliveryResult()
     refused = ["N1", "N2"] if len(send.letters[0].message.sections) == 2 else ["N3"]
-    assert rows(outbox, DEAD_LETTERS, "notice_id", "channel", "problem") == [
+    assert rows(outbox, UNDELIVERED_NOTICES, "notice_id", "channel", "problem") == [
         (name, "console", "refused with 404") for name in refused
     ]
     (warned,) = [each.message for each in caplog.records if each.levelno == logging.ERROR]
@@ -319,7 +319,7 @@ def test_what_was_given_up_takes_a_new_start_if_it_is_still_to_act_on(outbox: No
     assert outbox.read_for_alerts(buffers_frames.make_alerts({}))["snapshot_ts"].to_list() == [make_tick(1)]
     assert deliver(outbox, send, make_tick(1)) == DeliveryResult(sent=1)
     assert len({letter.message_id for letter in send.letters}) == 2
-    assert len(rows(outbox, NOTICES, "id")) == len(rows(outbox, DEAD_LETTERS, "id")) == 1
+    assert len(rows(outbox, NOTICES, "id")) == len(rows(outbox, UNDELIVERED_NOTICES, "id")) == 1
 
 
 @pytest.mark.parametrize(
@@ -331,7 +331,7 @@ def test_nothing_is_sent_that_is_too_old(outbox: NoticeStore, age: timedelta, *,
     done = deliver(outbox, send, NOW + age)
     assert done == (DeliveryResult(sent=1) if goes else DeliveryResult(given_up=1))
     assert len(send.letters) == goes
-    problems = rows(outbox, DEAD_LETTERS, "notice_id", "channel", "problem")
+    problems = rows(outbox, UNDELIVERED_NOTICES, "notice_id", "channel", "problem")
     assert problems == ([] if goes else [("N1", "console", "it was not sent in time")])
     assert rows(outbox, OUTBOX, "attempts") == [(goes,)]
     assert deliver(outbox, send, NOW + 2 * LIFETIME) == DeliveryResult()
@@ -346,7 +346,7 @@ def test_what_cannot_be_tried_again_in_time_is_given_up_at_once_and_what_waits_b
     assert deliver(outbox, send, NOW + LIFETIME / 2) == DeliveryResult()
     assert deliver(outbox, send, NOW + LIFETIME + timedelta(seconds=1)) == DeliveryResult(given_up=1)
     assert len(send.letters) == 1
-    assert sorted(problem for (problem,) in rows(outbox, DEAD_LETTERS, "problem")) == [
+    assert sorted(problem for (problem,) in rows(outbox, UNDELIVERED_NOTICES, "problem")) == [
         "it could not be sent in time: answered 429",
         "it was not sent in time",
     ]
@@ -465,7 +465,7 @@ def test_no_secret_is_stored_with_a_failure(outbox: NoticeStore, receiver: Recei
     urls = {"floor": f"{receiver.url}/hunter2", "away": "http://127.0.0.1:1/hunter2"}
     done = deliver(outbox, Notifiers(urls).send)
     assert (done.failed, done.given_up) == (1, 1)
-    stored = rows(outbox, OUTBOX, "failure") + rows(outbox, DEAD_LETTERS, "problem")
+    stored = rows(outbox, OUTBOX, "failure") + rows(outbox, UNDELIVERED_NOTICES, "problem")
     assert sorted(text for (text,) in stored) == [
         "channel slack:away cannot be reached: ConnectError",
         "channel slack:floor refused with 404: its URL is not valid any more",

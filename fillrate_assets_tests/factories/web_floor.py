@@ -76,7 +76,7 @@ class Floor:
         parts = dict(zip(names, rec_id.split("."), strict=True))
         numbers = {name: int(parts[name]) for name in ("episode", "seq")}
         notices = buffers_frames.make_notices({"rec_id": rec_id, "notice_id": rec_id, **parts, **numbers, **row})
-        lost = schema.DEAD_LETTERS.make_empty().collect()
+        lost = schema.UNDELIVERED_NOTICES.make_empty().collect()
         self.notices.write(notices, lost, render=render, lifetime=LIFETIME, now=TICK)
         return rec_id
 

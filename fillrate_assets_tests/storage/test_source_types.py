@@ -252,7 +252,7 @@ def test_a_code_of_200_characters_fits_our_tables_and_differs_by_case(postgres: 
                 "dcs",
                 "waivers",
                 "rejects",
-                "claims",
+                "dc_locks",
                 "dc_calendar",
                 "loader_rejects",
             )

@@ -27,12 +27,12 @@ from fillrate_assets.core.errors import FillrateError
 from fillrate_assets.notifications.delivery import DeliveryResult
 from fillrate_assets.notifications.notifiers.console import Show
 from fillrate_assets.notifications.notifiers.dispatch import Notifiers
-from fillrate_assets.notifications.outbox import Outbox
+from fillrate_assets.notifications.platform_outbox import Outbox
 from fillrate_assets.notifications.rendering import Message
 from fillrate_assets.notifications.signed_links import LinkSigner
 from fillrate_assets.orchestration.partitions import make_key
 
-_LOG: Final = logging.getLogger("fillrate.delivery")
+_LOG: Final = logging.getLogger("fillrate.alerts")
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from fillrate_assets.buffers.rules import notification_routing
 from fillrate_assets.buffers.tick_store import LakeTickStore
 from fillrate_assets.core.partition_key import PartitionKey
 from fillrate_assets.notifications.notifiers.channel import redact_channel
-from fillrate_assets.notifications.outbox import Outbox
+from fillrate_assets.notifications.platform_outbox import Outbox
 from fillrate_assets.orchestration.asset_options import configure_check, declare_health_asset
 from fillrate_assets.orchestration.partitions import EASTERNMOST, define_dc_ship_date
 from fillrate_assets.orchestration.ui_metadata import make_check_result, make_table
@@ -101,7 +101,7 @@ def alerts_have_route(
 ) -> dg.AssetCheckResult:
     """Every notice has a channel: those of routes exist, there is a default, and nothing was lost for want of one."""
     run, now = _find_run(context, buffer_store, policies, lake), datetime.now(UTC)
-    lost = delivery.notices.read_dead_letters(now - timedelta(days=1))
+    lost = delivery.notices.read_undelivered(now - timedelta(days=1))
     found = {day: _name_first(lost.filter(pl.col("dc") == day.dc)["rec_id"]) for day in run.days}
     routes = run.everything.alert_routes
     if unknown := delivery.find_unknown_channels(routes):

@@ -61,7 +61,7 @@ def route_notices(
         every_label: also WARN and all that is suppressed, as development shows it.
 
     Returns:
-        `NOTICES` that are not in `sent`, and `DEAD_LETTERS`.
+        `NOTICES` that are not in `sent`, and `UNDELIVERED_NOTICES`.
 
     """
     due = _select_due(
@@ -80,7 +80,7 @@ def route_notices(
     fresh = found.join(sent, on="notice_id", how="anti").sort(schema.NOTICES.key)
     return (
         schema.NOTICES.conform(fresh.lazy()).collect(),
-        schema.DEAD_LETTERS.conform(lost.sort("notice_id").lazy()).collect(),
+        schema.UNDELIVERED_NOTICES.conform(lost.sort("notice_id").lazy()).collect(),
     )
 
 

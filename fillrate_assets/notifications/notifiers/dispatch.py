@@ -56,7 +56,7 @@ class Notifiers:
             PermanentFailure: there is no such channel, or it refuses the message for good.
 
         """
-        letter = replace(letter, message=escape_message(letter.message))
+        outgoing = replace(outgoing, message=escape_message(outgoing.message))
         sender = HttpSender(self.urls, self.connect_seconds, self.whole_seconds)
         match outgoing.channel.partition(":"):
             case _ if self.console_only:

@@ -193,7 +193,7 @@ def home(tmp_path: Path) -> Settings:
     each = {"notice_id": "N2", "rec_id": f"{OCCUPANCY}.DATA.CHECK_DATA.1.1"}
     written = make_notices(*({"channel": channel} for channel in sent_to), {**OF_A_FEED, **each})
     NoticeStore(Database(chosen.storage.record_store_url)).write(
-        written, schema.DEAD_LETTERS.make_empty().collect(), render=render, lifetime=LIFETIME, now=make_tick(0.1)
+        written, schema.UNDELIVERED_NOTICES.make_empty().collect(), render=render, lifetime=LIFETIME, now=make_tick(0.1)
     )
     return chosen
 

@@ -46,7 +46,7 @@ def route_alerts(
         rows, said, routes, sent, now=now, policy=POLICY, every_label=every_label
     )
     schema.NOTICES.validate(routed)
-    schema.DEAD_LETTERS.validate(lost)
+    schema.UNDELIVERED_NOTICES.validate(lost)
     return routed, lost
 
 
@@ -249,7 +249,7 @@ def test_the_most_specific_route_wins(rows: list[Row], channels: list[str]) -> N
 @pytest.mark.parametrize(
     "route", [None, {"warehouse": "W2"}, {"min_severity": "EMERGENCY"}, {"active_to": make_tick(0)}]
 )
-def test_what_no_route_takes_is_a_dead_letter(route: Row | None) -> None:
+def test_what_no_route_takes_is_undelivered(route: Row | None) -> None:
     routed, lost = route_alerts({}, routes=buffers_frames.make_routes(*([route] if route else [])))
     assert routed.is_empty()
     assert lost.select("notice_id", "warehouse").rows() == [("W1_PICK_TOTAL.OVERFLOW.MOVE_STAFF.1.1", "W1")]
