@@ -107,6 +107,7 @@ def _accept_plain_lines(plain: pl.LazyFrame) -> pl.LazyFrame:
     ).select(
         *_LINE_COLUMNS,
         pl.lit(value=True).alias("current"),
+        pl.lit(value=True).alias("first"),
         to_units("ordered_qty").alias("ordered"),
         _find_pack_size().alias("pack"),
         pl.coalesce("requested_date", "ship_date").alias("due"),
@@ -175,11 +176,12 @@ def _judge_lines(lines: pl.LazyFrame) -> pl.LazyFrame:
         # A date that could not be read leaves the quantity as it is, and is said.
         pl.coalesce("superseded", "rejection", "exclusion", "problem").alias("reason"),
     )
-    rejected = pl.col("disposition") == "REJECTED"
+    rejected, current = pl.col("disposition") == "REJECTED", pl.col("disposition") != "SUPERSEDED"
     ordered = convert_to_cases("ordered_qty", uom, pack)
     return judged.select(
         *_LINE_COLUMNS,
-        (pl.col("disposition") != "SUPERSEDED").alias("current"),
+        current.alias("current"),
+        pl.struct(*DATED_LINE, current.alias("current")).is_first_distinct().alias("first"),
         ordered.alias("ordered"),
         pack.alias("pack"),
         pl.when(pl.col("problem").is_null()).then(pl.coalesce("requested_date", "ship_date")).alias("due"),
@@ -276,7 +278,8 @@ def _credit_shipments(
         pl.when(counted).then(to_cases(pl.col("substituted").fill_null(0))).alias("sub_cases"),
         pl.when(counted & (shipped < ordered)).then("reason_code").alias("reason_code"),
         pl.when(counted).then(on_time).alias("on_time"),
-        pl.when("current").then(pl.col("shipments").fill_null(0)).alias("shipments"),
+        # Of rows that contradict each other, one alone: shipments are counted once.
+        pl.when("current").then(pl.when("first").then("shipments").fill_null(0)).alias("shipments"),
         to_cases(pl.col("rejected")).alias("rejected_cases"),
         "raw",
     )

@@ -34,6 +34,7 @@ from fillrate_assets_tests.factories.fillrate_frames import (
     take_only_row,
 )
 
+DCS: Final = ("DC01", "DC02")
 DAYS: Final = [DAY + timedelta(days=n) for n in range(4)]
 MASTER: Final = fillrate_frames.make_items(
     {"pack_size": 6},
@@ -54,7 +55,7 @@ class Network:
 
 def _draw_line_keys() -> st.SearchStrategy[dict[str, Any]]:
     """Draw a line of an order; its versions may ship on different dates, and not the same in both systems."""
-    fields = st.tuples(st.sampled_from(["DC01", "DC02"]), st.sampled_from(DAYS), st.integers(1, 8), st.integers(0, 3))
+    fields = st.tuples(st.sampled_from(DCS), st.sampled_from(DAYS), st.integers(1, 8), st.integers(0, 3))
     return fields.map(
         lambda drawn: {
             "dc": drawn[0],
@@ -68,6 +69,13 @@ def _draw_line_keys() -> st.SearchStrategy[dict[str, Any]]:
 
 def _merge_fields(**fields: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
     return st.tuples(_draw_line_keys(), st.fixed_dictionaries(fields)).map(lambda parts: {**parts[0], **parts[1]})
+
+
+def _draw_rows(
+    row: st.SearchStrategy[dict[str, Any]], *, least: int = 0
+) -> st.SearchStrategy[tuple[dict[str, Any], ...]]:
+    """Draw up to 40 rows, any number as often as any other: of lists, Hypothesis makes most as short as six."""
+    return st.integers(least, 40).flatmap(lambda size: st.lists(row, min_size=size, max_size=size)).map(tuple)
 
 
 ORDERS: Final = _merge_fields(
@@ -103,7 +111,7 @@ SHIPMENTS: Final = _merge_fields(
 )
 SNAPSHOTS: Final = st.fixed_dictionaries(
     {
-        "dc": st.sampled_from(["DC01", "DC02"]),
+        "dc": st.sampled_from(DCS),
         "ship_date": st.sampled_from(DAYS),
         "item": st.sampled_from(["A", "B", "C", "D"]),
         "instock": st.sampled_from(["Y", "Y", "N", "?"]),
@@ -112,9 +120,9 @@ SNAPSHOTS: Final = st.fixed_dictionaries(
 )
 NETWORKS: Final = st.builds(
     Network,
-    st.lists(ORDERS, min_size=1, max_size=40).map(tuple),
-    st.lists(SHIPMENTS, max_size=40).map(tuple),
-    st.lists(SNAPSHOTS, max_size=40).map(tuple),
+    _draw_rows(ORDERS, least=1),
+    _draw_rows(SHIPMENTS),
+    _draw_rows(SNAPSHOTS),
 )
 HISTORIES: Final = st.lists(
     st.fixed_dictionaries(
@@ -129,8 +137,10 @@ HISTORIES: Final = st.lists(
     unique_by=lambda day: (day["item"], day["ship_date"]),
     max_size=60,
 )
-QUANTITIES: Final = st.lists(st.tuples(st.integers(0, 50), st.integers(0, 50)), min_size=1, max_size=8)
+QUANTITIES: Final = st.lists(st.tuples(st.integers(0, 50), st.integers(0, 50)), min_size=1, max_size=30)
 MODERATE: Final = settings(max_examples=20, deadline=None)
+LARGE: Final = settings(max_examples=8, deadline=None)
+"""For networks: an example costs what its queries cost, whatever their rows."""
 
 
 def classify(network: Network) -> pl.DataFrame:
@@ -185,7 +195,7 @@ def _get_identity(line: Row) -> tuple[Any, ...]:
     return line["dc"], line["order_id"], line["line_no"], shipment, left_at
 
 
-@MODERATE
+@LARGE
 @given(NETWORKS)
 def test_no_order_line_is_silently_dropped(network: Network) -> None:
     classified = classify(network)
@@ -199,7 +209,7 @@ def test_no_order_line_is_silently_dropped(network: Network) -> None:
     assert not apart.select(row_versions.LINE_KEY).is_duplicated().any()
 
 
-@MODERATE
+@LARGE
 @given(NETWORKS, st.lists(PLAIN_ORDERS, min_size=1, max_size=40))
 def test_plain_lines_and_shipments_come_out_as_if_they_were_judged(network: Network, plain: list[Row]) -> None:
     lines = Network((*network.orders, *plain), network.shipments, network.snapshots)
@@ -211,7 +221,7 @@ def test_plain_lines_and_shipments_come_out_as_if_they_were_judged(network: Netw
     assert_frame_equal(classify(lines).sort(names), judged.sort(names))
 
 
-@MODERATE
+@LARGE
 @given(NETWORKS)
 def test_no_shipment_line_is_silently_dropped(network: Network) -> None:
     classified = classify(network)
@@ -219,7 +229,7 @@ def test_no_shipment_line_is_silently_dropped(network: Network) -> None:
     assert used + unused == len(network.shipments)
 
 
-@MODERATE
+@LARGE
 @given(NETWORKS)
 def test_ordered_is_shipped_plus_confirmed(network: Network) -> None:
     records = compute_records(compute_days(network), DAYS)
@@ -234,7 +244,7 @@ def test_ordered_is_shipped_plus_confirmed(network: Network) -> None:
     assert held.row(0) == (True, True, True, True)
 
 
-@MODERATE
+@LARGE
 @given(NETWORKS, st.randoms(use_true_random=False))
 def test_the_order_of_the_rows_changes_no_record(network: Network, chance: random.Random) -> None:
     shuffled = Network(*(tuple(chance.sample(rows, len(rows))) for rows in vars(network).values()))
@@ -243,7 +253,7 @@ def test_the_order_of_the_rows_changes_no_record(network: Network, chance: rando
     assert_frame_equal(compute_records(compute_days(shuffled), DAYS), compute_records(days, DAYS))
 
 
-@MODERATE
+@LARGE
 @given(NETWORKS)
 def test_rows_that_come_twice_change_no_record(network: Network) -> None:
     doubled = Network(*(rows + rows[::2] for rows in vars(network).values()))
@@ -252,7 +262,7 @@ def test_rows_that_come_twice_change_no_record(network: Network) -> None:
     assert_frame_equal(compute_records(compute_days(doubled), DAYS), compute_records(days, DAYS))
 
 
-@MODERATE
+@LARGE
 @given(NETWORKS)
 def test_running_again_gives_the_identical_frame(network: Network) -> None:
     names = schema.CLASSIFIED_LINES.names
@@ -260,7 +270,7 @@ def test_running_again_gives_the_identical_frame(network: Network) -> None:
     assert_frame_equal(compute_records(compute_days(network), DAYS), compute_records(compute_days(network), DAYS))
 
 
-@MODERATE
+@LARGE
 @given(NETWORKS)
 def test_day_by_day_gives_the_same_item_days_as_all_at_once(network: Network) -> None:
     apart = [
@@ -304,7 +314,7 @@ def test_a_correction_reaches_its_own_day_and_the_28_after_it(
     assert_frame_equal(before.filter(~reached), after.filter(~reached))
 
 
-@MODERATE
+@LARGE
 @given(QUANTITIES)
 def test_an_over_shipment_never_hides_a_short(quantities: list[tuple[int, int]]) -> None:
     quantities = [(1, 1), *quantities]

@@ -174,6 +174,13 @@ def test_order_lines_that_contradict_each_other_are_rejected_and_a_later_one_cou
     ]
 
 
+@pytest.mark.parametrize("repeated", [0, 1])
+def test_a_shipment_of_order_lines_that_contradict_each_other_is_counted_once(repeated: int) -> None:
+    rivals = [{**FIRST, "ordered_qty": 10}, *[{**FIRST, "ordered_qty": 6}] * (1 + repeated)]
+    rows = classify_rows(make_order_lines(*rivals), make_shipment_lines({**FIRST, "shipped_qty": 6}))
+    assert sorted(row["shipments"] for row in rows if row["disposition"] == "REJECTED") == [0, 1]
+
+
 def test_schedule_lines_of_a_line_are_lines_of_their_own() -> None:
     orders = make_order_lines(
         {**FIRST, "schedule_line": 1, "ordered_qty": 6},
