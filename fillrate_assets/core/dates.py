@@ -6,8 +6,8 @@ midnight; a moment in a date column is the DC's date at that moment.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
 from datetime import date, datetime
 from typing import Final
 
@@ -34,20 +34,79 @@ _LAST_EXCEL_DAY: Final = 2_958_466
 
 
 @dataclass(frozen=True)
-class _Moment:
+class Moment:
     """What was written: local date and time, minutes of its offset if it has one, whether it is a date alone."""
 
     local: pl.Expr
     offset: pl.Expr
     is_day: pl.Expr
+    of_any_year: pl.Expr
+    """Local date and time, also where a year of two digits is no year."""
 
 
-def read_dates(value: pl.Expr, source: pl.DataType, conventions: Conventions, dc: pl.Expr | None) -> pl.Expr:
+def add_moments(
+    frame: pl.LazyFrame, sources: Mapping[str, pl.DataType], conventions: Mapping[str, Conventions]
+) -> tuple[pl.LazyFrame, dict[str, Moment]]:
+    """Read what was written in columns of dates or times.
+
+    Text is read step by step, each step in columns of its own: as one expression, which repeats the text wherever it
+    is looked at, it would take longer to plan than to run.
+
+    Args:
+        frame: the columns: text, dates, times, or numbers that a date format describes.
+        sources: their names and types.
+        conventions: how the source writes dates, by column.
+
+    Returns:
+        The frame with the steps as further columns, named `column|step`, and the moments by column.
+
+    """
+    texts = {name: source for name, source in sources.items() if not _is_typed(source)}
+    moments = {
+        name: _read_typed(pl.col(name), source, conventions[name])
+        for name, source in sources.items()
+        if _is_typed(source)
+    }
+    if not texts:
+        return frame, moments
+    frame = frame.with_columns(_as_text(pl.col(name), source).alias(f"{name}|text") for name, source in texts.items())
+    tried: dict[str, list[Moment]] = {name: [] for name in texts}
+    steps: list[pl.Expr] = []
+    for name in texts:
+        for number, form in enumerate(conventions[name].date_formats):
+            text, step = pl.col(f"{name}|text"), f"{name}|{number}"
+            moment = _read_excel(text) if form == EXCEL else _read_format(text, form, conventions[name])
+            steps += _name_parts(moment, step)
+            tried[name].append(_refer_to_parts(step))
+    frame = frame.with_columns(steps)
+    frame = frame.with_columns(pl.col(f"{name}|text").str.extract(_ISO_ZONE).alias(f"{name}|zone") for name in texts)
+    frame = frame.with_columns(_unzone(f"{name}|text", f"{name}|zone").alias(f"{name}|plain") for name in texts)
+    frame = frame.with_columns(_complete_hour(pl.col(f"{name}|plain")).alias(f"{name}|hour") for name in texts)
+    frame = frame.with_columns(
+        part
+        for name in texts
+        for part in _name_parts(
+            _read_iso(*(pl.col(f"{name}|{step}") for step in ("zone", "plain", "hour"))), f"{name}|iso"
+        )
+    )
+    moments |= {name: _coalesce([*before, _refer_to_parts(f"{name}|iso")]) for name, before in tried.items()}
+    frame = frame.with_columns(part for name in texts for part in _name_parts(moments[name], name))
+    return frame, moments | {name: _refer_to_parts(name) for name in texts}
+
+
+def _name_parts(moment: Moment, prefix: str) -> list[pl.Expr]:
+    return [part.alias(f"{prefix}|{name}") for name, part in vars(moment).items()]
+
+
+def _refer_to_parts(prefix: str) -> Moment:
+    return Moment(*(pl.col(f"{prefix}|{part.name}") for part in fields(Moment)))
+
+
+def read_dates(moment: Moment, conventions: Conventions, dc: pl.Expr | None) -> pl.Expr:
     """Read a column of dates.
 
     Args:
-        value: the column: text, dates, times, or numbers that a date format describes.
-        source: its type.
+        moment: what was written.
         conventions: how the source writes dates.
         dc: the DC of each row, if it has one.
 
@@ -55,7 +114,6 @@ def read_dates(value: pl.Expr, source: pl.DataType, conventions: Conventions, dc
         Dates; null where there is none, or none in the years that the conventions allow.
 
     """
-    moment = _read_moment(value, source, conventions)
     at = moment.local - pl.duration(minutes=moment.offset)
 
     def convert(zone: str) -> pl.Expr:
@@ -66,14 +124,13 @@ def read_dates(value: pl.Expr, source: pl.DataType, conventions: Conventions, dc
     return _limit(day, conventions)
 
 
-def read_times(value: pl.Expr, source: pl.DataType, conventions: Conventions, dc: pl.Expr | None) -> pl.Expr:
+def read_times(moment: Moment, conventions: Conventions, dc: pl.Expr | None) -> pl.Expr:
     """Read a column of moments; arguments as of `read_dates`.
 
     Returns:
         Moments in UTC; null where there is none, or none in the years that the conventions allow.
 
     """
-    moment = _read_moment(value, source, conventions)
     utc = moment.local.dt.replace_time_zone("UTC")
 
     def convert(zone: str) -> pl.Expr:
@@ -93,12 +150,11 @@ def read_times(value: pl.Expr, source: pl.DataType, conventions: Conventions, dc
     return pl.when(allowed.is_not_null()).then(at)
 
 
-def is_no_date(value: pl.Expr, source: pl.DataType, conventions: Conventions) -> pl.Expr:
+def is_no_date(moment: Moment, value: pl.Expr, source: pl.DataType, conventions: Conventions) -> pl.Expr:
     """Return whether a value means no date at all, such as 1900-01-01 or 00000000."""
     if not conventions.empty_dates:
         return pl.lit(value=False)
-    local = _read_moment(value, source, conventions).local.dt.date()
-    empty = local.is_in(list(conventions.empty_dates)).fill_null(value=False)
+    empty = moment.local.dt.date().is_in(list(conventions.empty_dates)).fill_null(value=False)
     if source.is_temporal():
         return empty
     return empty | _as_text(value, source).str.contains(_NO_DATE).fill_null(value=False)
@@ -117,25 +173,24 @@ def describe_moments(value: pl.Expr, source: pl.DataType) -> pl.Expr:
     return pl.coalesce(known.cast(pl.String), value.to_physical().cast(pl.String))
 
 
-def _read_moment(value: pl.Expr, source: pl.DataType, conventions: Conventions) -> _Moment:
+def _is_typed(source: pl.DataType) -> bool:
+    return isinstance(source, pl.Date | pl.Datetime)
+
+
+def _read_typed(value: pl.Expr, source: pl.DataType, conventions: Conventions) -> Moment:
     no_offset = pl.lit(None, pl.Int64)
-    if source == pl.Date:
-        return _Moment(_drop_beyond(value, source).cast(pl.Datetime("us")), no_offset, pl.lit(value=True))
-    if isinstance(source, pl.Datetime):
-        known = _drop_beyond(value, source).dt.cast_time_unit("us")
-        if source.time_zone is not None:
-            local = known.dt.replace_time_zone(None)
-            utc = known.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
-            return _Moment(local, (local - utc).dt.total_minutes(), pl.lit(value=False))
-        # pandas has no type for dates: a column of midnights is one. Nor has Oracle, where each midnight may be one.
-        midnight = known.dt.truncate("1d") == known
-        return _Moment(known, no_offset, midnight if conventions.midnight_is_day == "value" else midnight.all())
-    text = _as_text(value, source)
-    moments = [
-        _read_excel(text) if form == EXCEL else _read_format(text, form, conventions)
-        for form in conventions.date_formats
-    ]
-    return _coalesce([*moments, _read_iso(text)])
+    if not isinstance(source, pl.Datetime):
+        local = _drop_beyond(value, source).cast(pl.Datetime("us"))
+        return Moment(local, no_offset, pl.lit(value=True), local)
+    known = _drop_beyond(value, source).dt.cast_time_unit("us")
+    if source.time_zone is not None:
+        local = known.dt.replace_time_zone(None)
+        utc = known.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
+        return Moment(local, (local - utc).dt.total_minutes(), pl.lit(value=False), local)
+    # pandas has no type for dates: a column of midnights is one. Nor has Oracle, where each midnight may be one.
+    midnight = known.dt.truncate("1d") == known
+    is_day = midnight if conventions.midnight_is_day == "value" else midnight.all()
+    return Moment(known, no_offset, is_day, known)
 
 
 def _as_text(value: pl.Expr, source: pl.DataType) -> pl.Expr:
@@ -145,7 +200,7 @@ def _as_text(value: pl.Expr, source: pl.DataType) -> pl.Expr:
     return text.str.strip_suffix(".0") if source.is_float() else text
 
 
-def _coalesce(moments: list[_Moment]) -> _Moment:
+def _coalesce(moments: list[Moment]) -> Moment:
     if len(moments) == 1:
         return moments[0]
     offset, is_day = moments[-1].offset, moments[-1].is_day
@@ -153,37 +208,47 @@ def _coalesce(moments: list[_Moment]) -> _Moment:
         found = moment.local.is_not_null()
         offset = pl.when(found).then(moment.offset).otherwise(offset)
         is_day = pl.when(found).then(moment.is_day).otherwise(is_day)
-    return _Moment(pl.coalesce(moment.local for moment in moments), offset, is_day)
+    local, of_any_year = ([getattr(moment, part) for moment in moments] for part in ("local", "of_any_year"))
+    return Moment(pl.coalesce(local), offset, is_day, pl.coalesce(of_any_year))
 
 
-def _read_iso(text: pl.Expr) -> _Moment:
+def _unzone(text: str, zone: str) -> pl.Expr:
+    """Drop the zone of ISO 8601, and write a blank between date and time and a point before fractions."""
+    bare = pl.when(pl.col(zone).is_not_null()).then(pl.col(text).str.replace(_ZONE, "")).otherwise(pl.col(text))
+    return bare.str.replace("[Tt]", " ").str.replace(",", ".", literal=True)
+
+
+def _complete_hour(plain: pl.Expr) -> pl.Expr:
+    """Add the minutes to a time of hours alone."""
+    return pl.when(plain.str.contains(r" \d{2}$")).then(plain + ":00").otherwise(plain)
+
+
+def _read_iso(zone: pl.Expr, plain: pl.Expr, hour: pl.Expr) -> Moment:
     """Read ISO 8601: a date, or a date and time with or without an offset, also in the basic form and lower case."""
-    zone = text.str.extract(_ISO_ZONE)
-    bare = pl.when(zone.is_not_null()).then(text.str.replace(_ZONE, "")).otherwise(text)
-    plain = bare.str.replace("[Tt]", " ").str.replace(",", ".", literal=True)
-    hour = pl.when(plain.str.contains(r" \d{2}$")).then(plain + ":00").otherwise(plain)
-    local = pl.coalesce(hour.str.to_datetime(form, time_unit="us", strict=False) for form in _ISO_FORMATS)
+    read = pl.coalesce(hour.str.to_datetime(form, time_unit="us", strict=False) for form in _ISO_FORMATS)
     # `%Y` alone would read 24-05-16 as a day of the year 24.
-    return _Moment(pl.when(plain.str.contains(_ISO)).then(local), _read_offset(zone), plain.str.contains(_ISO_DAY))
+    local = pl.when(plain.str.contains(_ISO)).then(read)
+    return Moment(local, _read_offset(zone), plain.str.contains(_ISO_DAY), local)
 
 
-def _read_format(text: pl.Expr, form: str, conventions: Conventions) -> _Moment:
+def _read_format(text: pl.Expr, form: str, conventions: Conventions) -> Moment:
     bare = strip_zone_directive(form)
     zone = text.str.extract(_ZONE) if bare != form else pl.lit(None, pl.String)
     written = text.str.replace(_ZONE, "") if bare != form else text
-    local = written.str.to_datetime(bare, time_unit="us", strict=False)
+    local = of_any_year = written.str.to_datetime(bare, time_unit="us", strict=False)
     if conventions.years and "%Y" in form:
         # `%Y` reads years of two digits, as if they were meant.
         local = pl.when(local.dt.year() >= 1000).then(local)  # noqa: PLR2004 - four digits
-    return _Moment(local, _read_offset(zone), pl.lit(not has_time(form)))
+    return Moment(local, _read_offset(zone), pl.lit(not has_time(form)), of_any_year)
 
 
-def _read_excel(text: pl.Expr) -> _Moment:
+def _read_excel(text: pl.Expr) -> Moment:
     number = text.cast(pl.Float64, strict=False)
     days = pl.when(number.is_between(1, _LAST_EXCEL_DAY)).then(number)
     # A serial has no more than milliseconds in it: what is beyond is noise of the float.
     local = pl.lit(_EXCEL_EPOCH) + pl.duration(milliseconds=(days * 86_400_000).round().cast(pl.Int64, strict=False))
-    return _Moment(local.cast(pl.Datetime("us")), pl.lit(None, pl.Int64), days == days.floor())
+    local = local.cast(pl.Datetime("us"))
+    return Moment(local, pl.lit(None, pl.Int64), days == days.floor(), local)
 
 
 def _read_offset(zone: pl.Expr) -> pl.Expr:

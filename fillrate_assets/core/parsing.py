@@ -70,19 +70,31 @@ def parse_frame(
         msg = f"{table}: {'; '.join(wrong)}"
         raise ContractViolation(msg)
     raw, present = _plain_types(raw, present)
-    dc = format_codes(pl.col("dc"), present["dc"]).str.strip_chars() if "dc" in present else None
     columns = [column for column in contract.columns if column.name in present and column.name != "problem"]
+    raw = raw.select(*[column.name for column in columns], *(["problem"] if "problem" in present else []))
+    temporal = {column.name: present[column.name] for column in columns if column.dtype in {pl.Date, TIMESTAMP}}
     of_column = {column.name: (by_column or {}).get(column.name, conventions) for column in columns}
-    typed = {column.name: _parse_column(column, present[column.name], of_column[column.name], dc) for column in columns}
+    raw, moments = dates.add_moments(raw, temporal, of_column)
+    dc = format_codes(pl.col("dc"), present["dc"]).str.strip_chars() if "dc" in present else None
+    # Typed first and described then: an expression that repeats the reading takes longer to plan than to run.
+    read = raw.with_columns(
+        _parse_column(column, present[column.name], of_column[column.name], dc, moments.get(column.name)).alias(
+            f"{column.name}|typed"
+        )
+        for column in columns
+    )
+    typed = {column.name: pl.col(f"{column.name}|typed") for column in columns}
     unread = [
-        _describe_unread(column, typed[column.name], present[column.name], of_column[column.name])
+        _describe_unread(
+            column, typed[column.name], present[column.name], of_column[column.name], moments.get(column.name)
+        )
         for column in columns
         if _can_fail(column, present[column.name], of_column[column.name])
     ]
     if "problem" in present:
         unread.append(pl.col("problem").cast(pl.String))
     problem = pl.concat_str(unread, separator="; ", ignore_nulls=True) if unread else pl.lit("")
-    return raw.select(
+    return read.select(
         problem.replace("", None).alias("problem")
         if column.name == "problem"
         else typed.get(column.name, pl.lit(None, column.dtype)).alias(column.name)
@@ -203,7 +215,13 @@ def _can_fail(column: Column, source: pl.DataType, conventions: Conventions) -> 
     return source != column.dtype or (source.is_temporal() and conventions.years is not None)
 
 
-def _describe_unread(column: Column, typed: pl.Expr, source: pl.DataType, conventions: Conventions) -> pl.Expr:
+def _describe_unread(
+    column: Column,
+    typed: pl.Expr,
+    source: pl.DataType,
+    conventions: Conventions,
+    moment: dates.Moment | None,
+) -> pl.Expr:
     """Describe a value that is there and was not read; null elsewhere."""
     value = pl.col(column.name)
     text = dates.describe_moments(value, source) if _is_moment(source) else value.cast(pl.String)
@@ -211,14 +229,12 @@ def _describe_unread(column: Column, typed: pl.Expr, source: pl.DataType, conven
     if source.is_float() and column.dtype == pl.String:
         unread &= value.is_not_nan()
     kind = _describe_kind(column.dtype)
-    if column.dtype in {pl.Date, TIMESTAMP}:
-        unread &= ~dates.is_no_date(value, source, conventions)
-        reader = dates.read_dates if column.dtype == pl.Date else dates.read_times
+    if moment is not None:
+        unread &= ~dates.is_no_date(moment, value, source, conventions)
         if conventions.years:
             first, last = conventions.years
-            any_year = reader(value, source, Conventions(conventions.date_formats), None)
             of_years = pl.lit(f"{kind} of the years {first} to {last}")
-            said = pl.when(any_year.is_not_null()).then(of_years).otherwise(pl.lit(kind))
+            said = pl.when(moment.of_any_year.is_not_null()).then(of_years).otherwise(pl.lit(kind))
             return pl.when(unread).then(pl.format(_UNREAD_MESSAGE, pl.lit(column.name), text, said))
     return pl.when(unread).then(pl.format(_UNREAD_MESSAGE, pl.lit(column.name), text, pl.lit(kind)))
 
@@ -227,15 +243,17 @@ def _describe_kind(dtype: pl.DataType | type[pl.DataType]) -> str:
     return _KINDS.get(_instantiate(dtype), "a number")
 
 
-def _parse_column(column: Column, source: pl.DataType, conventions: Conventions, dc: pl.Expr | None) -> pl.Expr:
+def _parse_column(
+    column: Column, source: pl.DataType, conventions: Conventions, dc: pl.Expr | None, moment: dates.Moment | None
+) -> pl.Expr:
     value, dtype = pl.col(column.name), column.dtype
     if source == dtype and dtype != pl.String and (conventions.years is None or not source.is_temporal()):
         return value
     if dtype == pl.String:
         text = (value if source == pl.String else format_codes(value, source)).str.strip_chars()
         return pl.when(text != "").then(text)
-    if dtype in {pl.Date, TIMESTAMP}:
-        return (dates.read_dates if dtype == pl.Date else dates.read_times)(value, source, conventions, dc)
+    if moment is not None:
+        return (dates.read_dates if dtype == pl.Date else dates.read_times)(moment, conventions, dc)
     if dtype in {pl.Boolean, pl.Time}:
         return _parse_simple(value, source, dtype)
     if source == pl.String or source.is_float() or source.is_decimal():

@@ -15,7 +15,7 @@ from typing import Final
 import polars as pl
 
 from fillrate_assets.core.conventions import EXCEL, Conventions
-from fillrate_assets.core.dates import read_times
+from fillrate_assets.core.dates import add_moments, read_times
 from fillrate_assets.core.errors import ContractViolation, FillrateError, PermanentFailure
 from fillrate_assets.fillrate.rules.line_classification import LINE_TYPES
 from fillrate_assets.fillrate.rules.line_classification import STATUSES as KNOWN_STATUSES
@@ -310,8 +310,9 @@ def _write_dates(name: str, moments: Iterable[pl.Series], questions: list[str]) 
 
 def _count_read(texts: pl.Series, formats: tuple[str, ...]) -> int:
     conventions = Conventions(date_formats=formats, years=(1990, 2100))
-    read = texts.to_frame("text").select(read_times(pl.col("text"), pl.String(), conventions, None))
-    return texts.len() - read.to_series().null_count()
+    read, moments = add_moments(texts.to_frame("text").lazy(), {"text": pl.String()}, {"text": conventions})
+    times = read.select(read_times(moments["text"], conventions, None)).collect()
+    return texts.len() - times.to_series().null_count()
 
 
 def _has_decimal_comma(numbers: Iterable[pl.Series]) -> bool:
