@@ -12,6 +12,7 @@ import pytest
 from fillrate_assets import settings
 from fillrate_assets.cli import main
 from fillrate_assets.core.partition_key import PartitionKey
+from fillrate_assets.fillrate.report.input_check import TableCheck, check_contracts
 from fillrate_assets.fillrate.rules.pipeline import Calculation, calculate
 from fillrate_assets.fillrate.sources.contract_files import read_directory
 from fillrate_assets.sample import fillrate_loader
@@ -203,3 +204,34 @@ def test_what_a_load_rejected_is_lifted_by_a_corrected_one(write: Write, tmp_pat
             .to_list()
             == doubt
         )
+
+
+def test_a_delivery_whose_time_cannot_be_read_is_not_on_time_because_it_left_on_time(write: Write) -> None:
+    shipments = (
+        "dc,order_id,line_no,shipped_qty,shipped_at,delivered_at\nDC01,O1,1,10,2024-05-16 08:00,later\n"
+        "DC01,O2,1,10,soon,2024-05-16 09:00\n"
+    )
+    orders = f"{ORDER}DC01,2024-05-16,O1,1,A,10\nDC01,2024-05-16,O2,1,A,10\n"
+    lines = _calculate(write(order_lines=orders, shipment_lines=shipments)).lines
+    judged = lines.filter(source_table="order_lines").sort("order_id")
+    assert judged["on_time"].to_list() == [None, True]
+    assert judged["shipped_cases"].to_list() == [10, 10]
+
+
+@pytest.mark.parametrize("quantity", ["7", "12x"])
+def test_shipments_of_rows_that_contradict_each_other_are_counted_once(write: Write, quantity: str) -> None:
+    orders = f"{ORDER}DC01,2024-05-16,O1,1,A,10\nDC01,2024-05-16,O1,1,A,{quantity}\n"
+    shipments = "dc,order_id,line_no,shipped_qty\nDC01,O1,1,10\n"
+    folder = write(order_lines=orders, shipment_lines=shipments)
+    checked = {each.table: each for each in check_contracts(read_directory(folder, loaded_at=NOW)).tables}
+    assert checked["shipment_lines"] == TableCheck("shipment_lines", 1, 1, 0, 0, 0)
+    assert checked["order_lines"] == TableCheck("order_lines", 2, 0, 0, 2, 0)
+
+
+def test_of_equally_late_shipments_the_greater_reason_code_counts_in_any_order(write: Write) -> None:
+    rows = ["DC01,O1,1,3,S1,07", "DC01,O1,1,4,S2,12", "DC01,O1,1,1,S3,01"]
+    for number, order in enumerate((rows, rows[::-1])):
+        text = "\n".join(["dc,order_id,line_no,shipped_qty,shipment_id,reason_code", *order, ""])
+        orders = f"{ORDER}DC01,2024-05-16,O1,1,A,10\n"
+        found = _calculate(write(str(number), order_lines=orders, shipment_lines=text))
+        assert found.records["reason_code"].to_list() == ["12"]

@@ -201,9 +201,10 @@ def _measure_rejected(cases: pl.Expr, quantity: str) -> pl.Expr:
 def _select_current_lines(lines: pl.LazyFrame) -> pl.LazyFrame:
     """Select the order lines that shipments may speak for, each once even where its rows contradict each other."""
     current = lines.filter("current").select(*DATED_LINE, "ordered", "pack", "reason")
-    contradicted = (pl.col("reason") == CONTRADICTS).fill_null(value=False)
-    once = current.filter(contradicted).unique(DATED_LINE)
-    return pl.concat([current.filter(~contradicted), once]).drop("reason")
+    # Rows that contradict each other are rejected, whatever else is wrong with them: they have a reason.
+    alone = pl.col("reason").is_null()
+    once = current.filter(~alone).group_by(DATED_LINE).agg(pl.col("ordered", "pack", "reason").max())
+    return pl.concat([current.filter(alone), once]).drop("reason")
 
 
 def _describe_unused_shipments(left: pl.LazyFrame) -> pl.LazyFrame:

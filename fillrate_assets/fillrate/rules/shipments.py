@@ -111,12 +111,16 @@ def _judge_shipments(placed: pl.LazyFrame, lines: pl.LazyFrame) -> pl.LazyFrame:
         .otherwise(find_unit_problem("shipped_qty", uom, pack))
     )
     usable = pl.col("superseded").is_null() & pl.col("rejection").is_null()
+    delivered_unread = parsing.extract_unread_text(pl.col("problem"), schema.SHIPMENT_LINES, "delivered_at")
     return (
         placed.with_columns(pl.when(pl.col("superseded").is_null()).then(unusable).alias("rejection"))
         .pipe(_suggest_for_strays, lines)
         .with_columns(
             pl.when(usable).then(convert_to_cases("shipped_qty", uom, pack)).alias("shipped"),
-            pl.when(usable).then(pl.coalesce("delivered_at", "shipped_at")).alias("arrived_at"),
+            # A delivery whose time cannot be read is no delivery at the time it left.
+            pl.when(usable & delivered_unread.is_null())
+            .then(pl.coalesce("delivered_at", "shipped_at"))
+            .alias("arrived_at"),
             convert_to_cases("shipped_qty", uom, pack).fill_null(to_units("shipped_qty")).alias("quantity"),
         )
     )
@@ -160,7 +164,7 @@ def add_up_shipments(shipments: pl.LazyFrame) -> pl.LazyFrame:
             pl.col("shipped").sum(),
             pl.len().cast(pl.Int64).alias("shipments"),
             pl.when(timed.filter("needed").all()).then(pl.col("arrived_at").filter("needed").max()).alias("arrived_at"),
-            code.sort_by("processed_at", "source_seq").drop_nulls().last().alias("reason_code"),
+            code.sort_by("processed_at", "source_seq", code).drop_nulls().last().alias("reason_code"),
             pl.when((anonymous.sum() > 1) & (pl.col("shipped").sum() > ordered) & (latest <= ordered))
             .then(pl.lit(PARTS_EXCEED))
             .otherwise(pl.col("problem").drop_nulls().first())
