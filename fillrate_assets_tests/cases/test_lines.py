@@ -235,3 +235,18 @@ def test_of_equally_late_shipments_the_greater_reason_code_counts_in_any_order(w
         orders = f"{ORDER}DC01,2024-05-16,O1,1,A,10\n"
         found = _calculate(write(str(number), order_lines=orders, shipment_lines=text))
         assert found.records["reason_code"].to_list() == ["12"]
+
+
+def test_a_shipment_without_a_schedule_line_moves_with_its_line_whatever_schedule_the_line_has(write: Write) -> None:
+    orders = (
+        "dc,ship_date,order_id,line_no,schedule_line,item,ordered_qty,processed_at\n"
+        "DC01,2024-05-16,O1,1,1,A,10,2024-05-15 08:00\nDC01,2024-05-17,O1,1,1,A,10,2024-05-16 08:00\n"
+    )
+    shipments = (
+        "dc,ship_date,order_id,line_no,shipment_id,shipped_qty,processed_at\n"
+        "DC01,2024-05-16,O1,1,S1,10,2024-05-16 09:00\nDC01,2024-05-17,O1,1,S1,10,2024-05-17 09:00\n"
+    )
+    found = _calculate(write(order_lines=orders, shipment_lines=shipments))
+    assert found.doubtful == {}
+    assert _sum_days(found) == [(17, 10.0, 10.0)]
+    assert found.lines.filter(source_table="shipment_lines")["disposition"].to_list() == ["SUPERSEDED"]

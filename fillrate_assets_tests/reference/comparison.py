@@ -8,10 +8,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+import polars as pl
+
 from fillrate_assets.core.errors import FillrateError
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.report.input_check import check_contracts
 from fillrate_assets.fillrate.report.queries import calculate_contracts
+from fillrate_assets.fillrate.rules import substitutes
 from fillrate_assets.fillrate.rules.pipeline import PartitionFilter
 from fillrate_assets.fillrate.rules.service_metrics import compute_service
 from fillrate_assets.fillrate.sources.contract_files import read_directory
@@ -41,7 +44,7 @@ def compare(directory: Path) -> list[str]:
     records = {tuple(row[name] for name in KEY): row for row in found.records.iter_rows(named=True)}
     for key in sorted({*records, *expected.records}, key=str):
         differences += compare_rows(f"record {key}", records.get(key), expected.records.get(key), RECORD)
-    differences += compare_counts("line", count_lines(found.lines.iter_rows(named=True)), count_lines(expected.lines))
+    differences += compare_counts("line", count_lines(read_lines(found.lines)), count_lines(expected.lines))
     rejects = Counter(contracts.rejects.select("table", "dc", "ship_date", "reason").rows())
     differences += compare_counts("reject", rejects, Counter(expected.rejects))
     differences += compare_counts("held", Counter(map(tuple, found.held)), Counter(expected.held))
@@ -60,6 +63,11 @@ def compare(directory: Path) -> list[str]:
             found_rates, wanted_rates = groups.get(group), wanted.get(group)
             differences += compare_rows(f"service {by} {group}", found_rates, wanted_rates, schema.SERVICE.names)
     return differences
+
+
+def read_lines(lines: pl.DataFrame) -> Iterable[dict[str, Any]]:
+    """Read the rows that came from a source."""
+    return lines.filter(pl.col("source_table") != substitutes.SOURCE_TABLE).iter_rows(named=True)
 
 
 def compare_rows(what: str, found: dict[str, Any] | None, expected: model.Row | None, names: list[str]) -> list[str]:

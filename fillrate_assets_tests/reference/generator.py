@@ -216,7 +216,7 @@ class _Network:
                 later["processed_at"] = self._write_moment(at)
             if self._chance(0.3):
                 later["item"] = self.random.choice(self.items)
-            if line["line_type"].upper() != "SUBSTITUTE" and self._chance(self.moves):
+            if self._chance(self.moves):
                 later["ship_date"] = str(
                     self.random.choice([*self.days, date.fromisoformat(_clean_day(line["ship_date"]))])
                 )

@@ -576,17 +576,17 @@ class _Network:
             other["line_pack"] = max([*packs, *filter(None, [other.get("line_pack")])], default=None)
             if order["schedule_line"]:
                 scheduled[line].add(order["schedule_line"])
-        for row in shipments:
-            line = (row["dc"], row["order_id"], row["line_no"], row["ship_date"])
-            row["several"] = row["schedule_line"] is None and len(scheduled[line]) > 1
-            if row["schedule_line"] is None and len(scheduled[line]) == 1:
-                (row["schedule_line"],) = scheduled[line]
         key = ("dc", "order_id", "line_no", "schedule_line", "shipment_id")
         self._mark_versions(
             shipments,
             SHIPMENTS,
             lambda row: (*(row[name] for name in key), None if row["shipment_id"] else row["shipped_at"]),
         )
+        for row in shipments:
+            line = (row["dc"], row["order_id"], row["line_no"], row["ship_date"])
+            row["several"] = row["schedule_line"] is None and len(scheduled[line]) > 1
+            if row["schedule_line"] is None and len(scheduled[line]) == 1:
+                (row["schedule_line"],) = scheduled[line]
         for row in shipments:
             line = (row["dc"], row["order_id"], row["line_no"], row["ship_date"])
             row["order"] = current.get((*line, row["schedule_line"]))
@@ -646,18 +646,17 @@ class _Network:
     def _credit_line(self, row: Row, current: list[Row]) -> None:
         row["ordered_cases"], row["shipped_cases"] = row["cases"], min(row["cases"], row["shipped"])
         row["over_cases"] = row["shipped"] - row["shipped_cases"]
-        same = [
-            other
-            for other in current
-            if all(other[name] == row[name] for name in ("dc", "ship_date", "order_id", "line_no"))
-        ]
+        of_order = [other for other in current if all(other[name] == row[name] for name in ("dc", "order_id"))]
+        of_line = [other for other in of_order if other["line_no"] == row["line_no"]]
+        same = [other for other in of_line if other["ship_date"] == row["ship_date"]]
+        dates = {other["ship_date"] for other in of_line}
         replacing = [
             other
-            for other in current
+            for other in of_order
             if other["disposition"] == "EXCLUDED"
             and other["kind"] == "SUBSTITUTE"
             and other["substitute_for_line"] == row["line_no"]
-            and all(other[name] == row[name] for name in ("dc", "ship_date", "order_id"))
+            and row["ship_date"] == (other["ship_date"] if other["ship_date"] in dates else min(dates))
         ]
         first = (row["schedule_line"] or 0) == min(other["schedule_line"] or 0 for other in same)
         row["sub_cases"] = _total(replacing, "shipped") if first else Decimal(0)

@@ -16,7 +16,15 @@ from fillrate_assets.fillrate.sources.contract_files import read_directory
 from fillrate_assets.sample import fillrate_loader
 from fillrate_assets_tests.fixtures.home import Home
 from fillrate_assets_tests.reference import model
-from fillrate_assets_tests.reference.comparison import KEY, LOADED_AT, RECORD, compare_counts, compare_rows, count_lines
+from fillrate_assets_tests.reference.comparison import (
+    KEY,
+    LOADED_AT,
+    RECORD,
+    compare_counts,
+    compare_rows,
+    count_lines,
+    read_lines,
+)
 
 Range = tuple[str, date, date]
 
@@ -76,7 +84,7 @@ def compare_platform(home: Home, expected: model.Result) -> list[str]:
     of_days = [
         line for line in expected.lines if min(days) <= line["ship_date"] <= max(days) and line["reason"] != model.TWICE
     ]
-    differences += compare_counts("line", count_lines(lines.iter_rows(named=True)), count_lines(of_days))
+    differences += compare_counts("line", count_lines(read_lines(lines)), count_lines(of_days))
     # A run of which every day has too many rejects stops before it writes the ledger.
     states = {(row["dc"], row["ship_date"]): row["state"] for row in ledger.iter_rows(named=True)}
     for day, state in sorted(states.items()):

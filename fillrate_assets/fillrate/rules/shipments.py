@@ -49,12 +49,16 @@ def select_shipments(shipments: pl.LazyFrame, lines: pl.LazyFrame) -> pl.LazyFra
         ten-thousandths of a case) and `arrived_at`; `ordered` of the line.
 
     """
-    known = _name_schedule_lines(fill_schedule_lines(shipments), lines).with_columns(
-        pl.when(pl.col("shipment_id").is_null()).then("shipped_at").alias("left_at")
+    # A shipment is known by what its own row says: the platform reads the rows of other days without their order lines.
+    known = mark_versions(
+        fill_schedule_lines(shipments)
+        .with_columns(pl.when(pl.col("shipment_id").is_null()).then("shipped_at").alias("left_at"))
+        .cache(),
+        _IDENTITY,
     )
     # `cache` holds what several branches need, as in `line_classification`.
     placed = (
-        mark_versions(known.cache(), _IDENTITY)
+        _name_schedule_lines(known, lines)
         .join(
             lines.select(*DATED_LINE, "ordered", "pack", pl.lit(value=True).alias("ordered_line")),
             on=DATED_LINE,
