@@ -64,7 +64,7 @@ EVIDENCE: Final = pl.List(
 """What a rule looked at: each input, what it was compared with if anything, and by how much it lies beyond."""
 
 RECIPIENTS: Final = pl.List(pl.Struct({"unit_id": pl.String(), "quantity": pl.Float64(), "headroom": pl.Float64()}))
-"""The units that packages are diverted to, and how many each gets and could take, in packages a minute."""
+"""The units that packages are diverted to, and how many each gets and could take, in whole packages an hour."""
 
 _WAREHOUSE: Final = Column("warehouse", pl.String, "Robotized warehouse")
 _PATH: Final = Column("path", pl.String, "Physical path within the warehouse")
@@ -390,7 +390,7 @@ LIMITED_BY: Final = ("SETTLES", "NO_SURPLUS", "NO_STATIONS", "NO_UPSTREAM", "NO_
 anyone, no station is free, no pool is known to fill it, no sibling has room, the measure in force stays as it is."""
 
 _REASONED: Final = (
-    _make_text("missing_inputs", "Inputs of the quantity that are not known, comma separated; with the feed of each"),
+    _make_text("missing_inputs", "Inputs of the quantity that are not known, or feeds that are not fresh"),
     Column("limited_by", pl.String, "Why the usual action has no number, if so", nullable=True, codes=LIMITED_BY),
     _make_text("named_units", "Units within it that have the problem themselves, worst first, comma separated"),
 )
@@ -406,7 +406,7 @@ _RECOMMENDED: Final = (
     Column("quality", pl.String, "FRESH, DEGRADED or UNKNOWN: what the verdict rests on", codes=QUALITIES),
     _make_text("action", "MOVE_STAFF, THROTTLE, REBALANCE, OPEN_LANE or CHECK_DATA; empty: nothing to do"),
     _make_number("quantity", "How many; empty: not known"),
-    _make_text("quantity_unit", "associates, packages/hour or packages/minute"),
+    _make_text("quantity_unit", "associates or packages/hour"),
     _make_text("source_unit", "Where it is taken from: a donor pool, or the unit that diverts"),
     _make_text("target_unit", "Where it goes: a pool, or the siblings with their shares"),
     Column("recipients", RECIPIENTS, "Of REBALANCE, the siblings with their shares", nullable=True),
@@ -430,7 +430,7 @@ RECOMMENDATIONS: Final = TableSchema(
     (
         *_RECOMMENDED,
         Column("resolution", pl.String, "KEPT, CHANGED, CAUSED_BY_ACTION or OVERRIDDEN", codes=RESOLUTIONS),
-        _make_text("resolution_rule", "R1 to R7, if one applied"),
+        _make_text("resolution_rule", "R1 to R8, if one applied"),
         _make_text("winner", "unit_id and direction of the row that it lost to or follows from"),
         _make_text("original_action", "Action before conflicts were resolved"),
         _make_number("original_quantity", "Quantity before"),
@@ -578,7 +578,7 @@ _NOTICE: Final = (
     Column("reason", pl.String, "Why it is suppressed, or why it is sent again", nullable=True, codes=REASONS),
     Column("severity", pl.String, "WARN, ACT or EMERGENCY; of an end, the greatest notified", codes=SEVERITIES),
     _make_number("quantity", "How many; empty: not known"),
-    _make_text("quantity_unit", "associates, packages/hour or packages/minute"),
+    _make_text("quantity_unit", "associates or packages/hour"),
     _make_text("source_unit", "Where it is taken from"),
     _make_text("target_unit", "Where it goes"),
     _make_moment("until_ts", "Until when"),

@@ -122,7 +122,12 @@ def _select_latest_states(history: pl.DataFrame, snapshot_ts: datetime) -> pl.Da
 def _build_keys(recommendations: pl.DataFrame, latest: pl.DataFrame) -> pl.DataFrame:
     """Build every key that is requested or open: what its unit is, and its state."""
     units = recommendations.select(
-        *UNIT, *_WHERE, "verdict", "resolution", pl.when(_is_alarming()).then(_derive_action()).alias("requested")
+        *UNIT,
+        *_WHERE,
+        "verdict",
+        "resolution",
+        "resolution_rule",
+        pl.when(_is_alarming()).then(_derive_action()).alias("requested"),
     )
     requests = units.filter(pl.col("requested").is_not_null()).select(*UNIT, pl.col("requested").alias("action"))
     # A unit that has no row any more is filed under its warehouse's operating day, not under the last one it had.
@@ -184,9 +189,11 @@ def _is_past(since: str, minutes: pl.Expr | int) -> pl.Expr:
 def _derive_input() -> pl.Expr:
     """Derive the input of the state table for a key."""
     notified_worse = pl.col("is_open") & (pl.col("seq") > 0) & (pl.col("peak_notified_severity") > pl.col("severity"))
+    # R1 takes an emergency's place only where another unit reports the same paths.
+    same_paths = ((pl.col("resolution") == "OVERRIDDEN") & (pl.col("resolution_rule") == "R1")).fill_null(value=False)
     eased_to_warn = (pl.col("severity") == "WARN") & notified_worse
     return (
-        pl.when(pl.col("severity") == "EMERGENCY")
+        pl.when((pl.col("severity") == "EMERGENCY") & ~same_paths)
         .then(pl.lit("ACTION"))
         .when(pl.col("own") & pl.col("resolution").is_in(["OVERRIDDEN", "CAUSED_BY_ACTION"]))
         .then("resolution")

@@ -1,11 +1,12 @@
-"""Verdicts -> recommendations: conflicts inside a warehouse, R1 to R7. Nothing is deleted.
+"""Verdicts -> recommendations: conflicts inside a warehouse, R1 to R8. Nothing is deleted.
 
 Rows are ranked by severity, scope (TOTAL > INDUCT > PACK > LANE), minutes left and unit_id; the order of the input
 cannot matter. Only what requests an action, an ACT or an EMERGENCY, can win or lose. A row that is OVERRIDDEN or
 CAUSED_BY_ACTION has no action any more; one that is CHANGED has less. What each was before is stored beside it.
 
 The rules are applied in this order, so that none works for a row that an earlier one took away: R7, R5, R1, R4, R2,
-R3, R6. What the design leaves open is in decision 0064. When the floor is notified does not belong here.
+R3, R6, R8; R1 and R4 again for the throttles that R3 leaves. Units are compared by the paths they share. What the
+design leaves open is in decisions 0064 and 0184. When the floor is notified does not belong here.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import polars as pl
 from fillrate_assets.buffers import schema
 from fillrate_assets.buffers.rules.policy import Policy
 from fillrate_assets.buffers.rules.recommendation_sizing import NEEDS_ACTION, find_upstream_pools, format_unit_name
+from fillrate_assets.buffers.rules.shared_paths import find_sharing, find_within
 from fillrate_assets.core.table_schema import TIMESTAMP
 
 _POOL: Final = ["warehouse", "pool"]
@@ -25,7 +27,7 @@ _IS_KEPT: Final = pl.col("resolution").is_in(["KEPT", "CHANGED"])
 _IS_MOVE: Final = _IS_KEPT & (pl.col("action") == "MOVE_STAFF")
 _IS_THROTTLE: Final = _IS_KEPT & (pl.col("action") == "THROTTLE")
 _PRECISION: Final = 1e-9
-"""Packages a minute that are none."""
+"""Packages an hour that are none."""
 
 
 def resolve_conflicts(
@@ -49,11 +51,15 @@ def resolve_conflicts(
         .pipe(_apply_r7_to_pools, verdicts)
         .pipe(_apply_r7_to_recipients, verdicts)
         .pipe(_apply_r5_own_throttle_starves, units, history, policy)
-        .pipe(_apply_r1_pool_throttle_subsumes)
+        .pipe(_apply_r1_shared_paths, units)
         .pipe(_apply_r4_throttle_cancels_staff_upstream, verdicts, policy)
         .pipe(_apply_r2_opposite_moves)
         .pipe(_apply_r3_donor_surplus)
+        # Where no one is left to move, a throttle takes the place of the move.
+        .pipe(_apply_r1_shared_paths, units)
+        .pipe(_apply_r4_throttle_cancels_staff_upstream, verdicts, policy)
         .pipe(_apply_r6_recipients_in_trouble)
+        .pipe(_apply_r8_total_speaks_for_lanes, units)
     )
     changed = pl.col("resolution") != "KEPT"
     return (
@@ -107,6 +113,7 @@ def _apply_r7_to_pools(rows: pl.DataFrame, verdicts: pl.DataFrame) -> pl.DataFra
         quantity=pl.lit(None, pl.Float64),
         source_unit=pl.when(pl.col("source_unit") != pl.col("unknown")).then("source_unit"),
         until_ts=pl.lit(None, TIMESTAMP),
+        missing_inputs=pl.format("level of {}", "unknown"),
     )
 
 
@@ -143,12 +150,19 @@ def _apply_r5_own_throttle_starves(
         .join(order, on="pool", how="left")
         .select(
             "warehouse",
+            pl.col("unit_id").alias("throttled_unit"),
             pl.col("pool").alias("throttled_pool"),
             pl.col("order").alias("throttled_order"),
             pl.col("snapshot_ts").alias("throttled_ts"),
             pl.col("quantity").alias("throttled_to"),
             pl.format("{} {}", "unit_id", "direction").alias("winner"),
         )
+    )
+    paths = units.select("warehouse", "unit_id", "paths")
+    of_throttles = paths.join(throttles.select(pl.col("throttled_unit").alias("unit_id")).unique(), on="unit_id")
+    of_starving = paths.join(rows.filter(pl.col("direction") == "STARVATION"), on="unit_id", how="semi")
+    sharing = find_sharing(of_throttles, of_starving).select(
+        pl.col("outer").alias("throttled_unit"), "unit_id", pl.lit(value=True).alias("shares")
     )
     age = pl.col("snapshot_ts") - pl.col("throttled_ts")
     blamed = pl.duration(minutes=policy.suppression.consequence_minutes)
@@ -157,8 +171,11 @@ def _apply_r5_own_throttle_starves(
         .filter(_IS_KEPT, pl.col("direction") == "STARVATION")
         .join(order, on="pool", how="left")
         .join(throttles, on="warehouse")
+        .join(sharing, on=["throttled_unit", "unit_id"], how="left")
         .filter(
-            (pl.col("pool") == pl.col("throttled_pool")) | (pl.col("throttled_order") <= pl.col("order")),
+            (pl.col("pool") == pl.col("throttled_pool"))
+            | (pl.col("throttled_order") <= pl.col("order"))
+            | pl.col("shares").fill_null(value=False),
             (age > timedelta(0)) & (age <= blamed),
         )
         .sort("rank", "throttled_ts", "winner", descending=[False, True, False])
@@ -171,20 +188,64 @@ def _apply_r5_own_throttle_starves(
     return _change(rows, starved, "R5", text, resolution="CAUSED_BY_ACTION", **_NO_ACTION)
 
 
-def _apply_r1_pool_throttle_subsumes(rows: pl.DataFrame) -> pl.DataFrame:
-    pools = rows.filter(_IS_THROTTLE, pl.col("unit_type") == "TOTAL").select(
-        *_POOL, pl.col("row").alias("winner"), pl.col("quantity").alias("pool_quantity")
+def _apply_r1_shared_paths(rows: pl.DataFrame, units: pl.DataFrame) -> pl.DataFrame:
+    return rows.pipe(_override_equal_paths, units).pipe(_subsume_throttles, units)
+
+
+def _override_equal_paths(rows: pl.DataFrame, units: pl.DataFrame) -> pl.DataFrame:
+    """Leave one row of units with the same paths, in each direction: the one that ranks first."""
+    twice = _join_pairs(rows.filter(_IS_KEPT), rows.filter(_IS_KEPT), units).filter("equal")
+    text = pl.format("{} has the same paths.", "winner")
+    return _override(rows, twice.unique("rank", keep="first", maintain_order=True), "R1", text)
+
+
+def _subsume_throttles(rows: pl.DataFrame, units: pl.DataFrame) -> pl.DataFrame:
+    throttles = rows.filter(_IS_THROTTLE)
+    both = (
+        _join_pairs(throttles, throttles, units)
+        .filter(~pl.col("equal"))
+        .sort("rank", "paths_of_outer", "outer_rank", descending=[False, True, False])
+        .unique("rank", keep="first", maintain_order=True)
     )
-    both = rows.drop("winner").filter(_IS_THROTTLE, pl.col("unit_type") == "INDUCT").join(pools, on=_POOL)
     emergency = pl.col("verdict") == "EMERGENCY"
-    less = both.filter(emergency, pl.col("quantity").is_null() | (pl.col("pool_quantity") < pl.col("quantity")))
-    less = less.filter(pl.col("pool_quantity").is_not_null())
-    text = pl.format(
-        "Throttle it to {} packages/h, as its whole pool.", pl.col("pool_quantity").round(0).cast(pl.Int64)
+    less = both.filter(emergency, pl.col("quantity").is_null() | (pl.col("outer_quantity") < pl.col("quantity")))
+    less = less.filter(pl.col("outer_quantity").is_not_null())
+    text = pl.format("Throttle it to {} packages/h, as all of {}.", _derive_whole("outer_quantity"), "winner")
+    return rows.pipe(
+        _override, both.filter(~emergency), "R1", pl.format("{} is throttled, with all its paths.", "winner")
+    ).pipe(_change, less, "R1", text, quantity=pl.col("outer_quantity"))
+
+
+def _join_pairs(wide: pl.DataFrame, narrow: pl.DataFrame, units: pl.DataFrame) -> pl.DataFrame:
+    """Join rows with those of units that have all their paths, in the same direction, named as winner.
+
+    Of two with the same paths only the lower one is there.
+    """
+    paths = units.select("unit_id", "paths")
+    sides = [frame.select("warehouse", "unit_id").unique().join(paths, on="unit_id") for frame in (wide, narrow)]
+    outer = wide.select(
+        pl.col("unit_id").alias("outer"),
+        "direction",
+        pl.col("rank").alias("outer_rank"),
+        pl.col("quantity").alias("outer_quantity"),
+        pl.col("row").alias("winner"),
     )
-    return rows.pipe(_override, both.filter(~emergency), "R1", pl.lit("Its whole pool is throttled.")).pipe(
-        _change, less, "R1", text, quantity=pl.col("pool_quantity")
+    return (
+        narrow.drop("winner")
+        .join(find_within(*sides), on="unit_id")
+        .join(outer, on=["outer", "direction"])
+        .filter(~pl.col("equal") | (pl.col("outer_rank") < pl.col("rank")))
+        .sort("rank", "outer_rank")
     )
+
+
+def _apply_r8_total_speaks_for_lanes(rows: pl.DataFrame, units: pl.DataFrame) -> pl.DataFrame:
+    """Leave a lane that has no measure of its own to its total, whose notice names it."""
+    totals = rows.filter(_IS_KEPT, pl.col("unit_type") == "TOTAL", pl.col("action").is_not_null())
+    of_pool = pl.col("action").is_in(["MOVE_STAFF", "THROTTLE"]) & pl.col("unit_type").is_in(["PACK", "LANE"])
+    within = _join_pairs(totals, rows.filter(_IS_KEPT, of_pool), units)
+    text = pl.format("{} is reported, with all its paths.", "winner")
+    return _override(rows, within.unique("rank", keep="first", maintain_order=True), "R8", text)
 
 
 def _apply_r4_throttle_cancels_staff_upstream(
@@ -249,12 +310,28 @@ def _apply_r3_donor_surplus(rows: pl.DataFrame) -> pl.DataFrame:
     )
     text = pl.format(
         "Move {} of {}: {} goes first, and {} can spare {}.",
-        *(pl.col(name).round(0).cast(pl.Int64) for name in ("granted", "quantity")),
+        *(_derive_whole(name) for name in ("granted", "quantity")),
         "winner",
         "source_unit",
-        pl.col("surplus").round(0).cast(pl.Int64),
+        _derive_whole("surplus"),
     )
-    return _change(rows, cut, "R3", text, quantity=pl.col("granted"))
+    left = pl.col("granted") > 0
+    can_throttle = (pl.col("direction") == "OVERFLOW") & pl.col("throttle_to").is_not_null()
+    instead: dict[str, pl.Expr] = {
+        "action": pl.lit("THROTTLE"),
+        "quantity": pl.col("throttle_to"),
+        "quantity_unit": pl.lit("packages/hour"),
+        "target_unit": pl.lit(None, pl.String),
+    }
+    none = {
+        "source_unit": pl.lit(None, pl.String),
+        "surplus": pl.lit(None, pl.Float64),
+        "limited_by": pl.lit("NO_SURPLUS"),
+    }
+    gone = {"quantity": pl.lit(None, pl.Float64), "until_ts": pl.lit(None, TIMESTAMP)}
+    rows = _change(rows, cut.filter(left), "R3", text, quantity=pl.col("granted"))
+    rows = _change(rows, cut.filter(~left & can_throttle), "R3", text, "CHANGED", **none, **instead)
+    return _change(rows, cut.filter(~left & ~can_throttle), "R3", text, "CHANGED", **none, **gone)
 
 
 def _apply_r6_recipients_in_trouble(rows: pl.DataFrame) -> pl.DataFrame:
@@ -272,6 +349,10 @@ def _apply_r6_recipients_in_trouble(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 # --- how a row changes
+
+
+def _derive_whole(name: str) -> pl.Expr:
+    return pl.col(name).round(0).cast(pl.Int64)
 
 
 def _list_shares(rows: pl.DataFrame) -> pl.DataFrame:
@@ -292,7 +373,7 @@ def _list_shares(rows: pl.DataFrame) -> pl.DataFrame:
 def _regrant(rows: pl.DataFrame, shares: pl.DataFrame, rule: str) -> pl.DataFrame:
     """Grant rebalances what their recipients can take; a row of which nothing is left is overridden."""
     some = pl.col("granted") > _PRECISION
-    share = pl.format("{} to {}", pl.col("granted").round(1), format_unit_name("recipient"))
+    share = pl.format("{} to {}", _derive_whole("granted"), format_unit_name("recipient"))
     cut = (
         shares.sort("rank", "recipient")
         .with_columns((pl.col("granted") < pl.col("share")).alias("cut"))
@@ -311,7 +392,7 @@ def _regrant(rows: pl.DataFrame, shares: pl.DataFrame, rule: str) -> pl.DataFram
     )
     changed = rows.drop("winner").join(cut, on="rank")
     none = pl.col("granted") <= _PRECISION
-    rest = pl.format("Divert {} packages/min: {}", pl.col("granted").round(1), "shares")
+    rest = pl.format("Divert {} packages/h: {}", _derive_whole("granted"), "shares")
     text = pl.format("{}; {} cannot take its share.", rest, "dropped")
     return rows.pipe(_override, changed.filter(none), rule, pl.format("{} cannot take packages.", "dropped")).pipe(
         _change,

@@ -64,7 +64,7 @@ class Lane:
     """A sibling at or below this can take packages."""
 
     full: float = 0.95
-    """Act from here on, however full the others are, while a closed sibling could be opened."""
+    """Act from here on, however full the others are."""
 
     warn: float = 0.70
     warn_minutes: float = 30
@@ -141,6 +141,8 @@ class Trend:
     outflow_median_minutes: int = 60
     full: float = 0.95
     empty: float = 0.05
+    horizon_minutes: float = 60
+    """What lies further ahead is not reported as minutes left."""
 
 
 @dataclass(frozen=True)
@@ -160,6 +162,9 @@ class Quantities:
     recipient_limit: float = 0.85
     recipient_minutes: float = 15
     """No sibling may be above `recipient_limit` within so many minutes of taking packages."""
+
+    max_recipients: int = 3
+    """Lanes that packages of one lane are diverted to, those with the most room."""
 
 
 @dataclass(frozen=True)

@@ -144,10 +144,16 @@ def _add_staff(requests: pl.DataFrame, pools: pl.DataFrame, policy: Policy) -> p
         requests.join(find_upstream_pools(pools, policy, starving), on=_POOL, how="left")
         .join(_find_donors(requests.select(_POOL).unique(), pools), on=_POOL, how="left")
         .join(own, on=_POOL, how="left")
+        .with_columns(pl.when(overflow).then("pool").otherwise("upstream").alias("gains"))
+        # Those who have nothing to take go first; then whoever else can be spared.
         .with_columns(
-            pl.when(overflow).then("pool").otherwise("upstream").alias("gains"),
-            pl.when(overflow).then("donor").otherwise("pool").alias("donor"),
-            pl.when(overflow).then("surplus").otherwise("own_surplus").alias("surplus"),
+            (overflow | ((pl.col("own_surplus") == 0) & (pl.col("surplus") > 0) & (pl.col("donor") != pl.col("gains"))))
+            .fill_null(value=False)
+            .alias("others")
+        )
+        .with_columns(
+            pl.when("others").then("donor").otherwise("pool").alias("donor"),
+            pl.when("others").then("surplus").otherwise("own_surplus").alias("surplus"),
         )
         .join(gaining, on=["warehouse", "gains"], how="left")
         .with_columns(
@@ -255,16 +261,22 @@ def _add_throttle(rows: pl.DataFrame, policy: Policy) -> pl.DataFrame:
 
 
 def _add_divert(requests: pl.DataFrame, units: pl.DataFrame, policy: Policy) -> pl.DataFrame:
-    """Add what lanes must divert, in packages a minute, who can take it, and which closed sibling could be opened."""
+    """Add what lanes must divert, in packages an hour, who can take it, and which closed sibling could be opened.
+
+    Packages go to a few siblings, those with the most room, and as whole ones; what is less than one an hour is left
+    out, and what does not divide goes to the first.
+    """
     wanted = policy.quantities
     above = pl.col("level") - wanted.lane_target * pl.col("capacity")
-    divert = (_derive_net_flow() + above / wanted.settle_minutes).clip(0)
+    divert = ((_derive_net_flow() + above / wanted.settle_minutes) * 60).clip(0).round(DIGITS).ceil()
     lanes = requests.filter(pl.col("unit_type").is_in(["PACK", "LANE"])).select(
         *GROUP, "unit_id", divert.alias("divert")
     )
     may_take = pl.col("takes") & (pl.col("quality") == "FRESH") & (pl.col("least_fill") <= wanted.recipient_limit)
-    neighbours = units.with_columns(pl.when(may_take).then(_derive_headroom(policy)).alias("headroom")).select(
-        *GROUP, pl.col("unit_id").alias("sibling"), *_OF_SIBLINGS
+    neighbours = (
+        units.with_columns(pl.when(may_take).then(_derive_headroom(policy)).alias("headroom"))
+        .with_columns(pl.col("headroom").is_null().alias("unknown_headroom"))
+        .select(*GROUP, pl.col("unit_id").alias("sibling"), *_OF_SIBLINGS)
     )
     siblings = (
         lanes.join(neighbours, on=GROUP).filter(pl.col("unit_id") != pl.col("sibling")).sort("unit_id", "sibling")
@@ -276,24 +288,27 @@ def _add_divert(requests: pl.DataFrame, units: pl.DataFrame, policy: Policy) -> 
         .unique("unit_id", keep="first", maintain_order=True)
         .select("unit_id", pl.col("sibling").alias("closed_sibling"))
     )
-    share = pl.col("divert") * pl.col("headroom") / pl.col("headroom").sum().over("unit_id")
-    recipients = (
+    share = (pl.col("divert") * pl.col("headroom") / pl.col("headroom").sum().over("unit_id")).round(DIGITS).floor()
+    rest = pl.min_horizontal(pl.col("divert") - pl.col("quantity").sum().over("unit_id"), pl.col("headroom") - share)
+    takers = (
         siblings.filter(pl.col("takes"))
+        .sort("unit_id", "headroom", "sibling", descending=[False, True, False], nulls_last=True)
+        .with_columns((pl.col("sibling").cum_count().over("unit_id") - 1).alias("place"))
+        .with_columns(pl.when(pl.col("place") < wanted.max_recipients).then("headroom").alias("headroom"))
         .with_columns(share.alias("quantity"), format_unit_name("sibling").alias("name"))
-        .group_by("unit_id", maintain_order=True)
-        .agg(
-            pl.col("headroom").sum().alias("room"),
-            (pl.col("headroom").is_null() & (pl.col("least_fill") <= wanted.recipient_limit))
-            .any()
-            .alias("room_unknown"),
-            pl.struct(pl.col("sibling").alias("unit_id"), "quantity", "headroom")
-            .filter(pl.col("headroom") > 0)
-            .alias("recipients"),
-            pl.format("{} to {}", derive_tenths("quantity"), "name")
-            .filter(pl.col("headroom") > 0)
-            .str.join(", ")
-            .alias("shares"),
-        )
+        .with_columns(pl.col("quantity") + pl.when(pl.col("place") == 0).then(rest.clip(0)).otherwise(0))
+    )
+    recipients = takers.group_by("unit_id", maintain_order=True).agg(
+        pl.col("headroom").sum().alias("room"),
+        pl.col("quantity").sum().alias("shared"),
+        (pl.col("unknown_headroom") & (pl.col("least_fill") <= wanted.recipient_limit)).any().alias("room_unknown"),
+        pl.struct(pl.col("sibling").alias("unit_id"), "quantity", "headroom")
+        .filter(pl.col("quantity") >= 1)
+        .alias("recipients"),
+        pl.format("{} to {}", _derive_whole("quantity"), "name")
+        .filter(pl.col("quantity") >= 1)
+        .str.join(", ")
+        .alias("shares"),
     )
     return (
         requests.join(lanes.select("unit_id", "divert"), on="unit_id", how="left")
@@ -303,7 +318,7 @@ def _add_divert(requests: pl.DataFrame, units: pl.DataFrame, policy: Policy) -> 
     )
 
 
-_OF_SIBLINGS: Final = ("quality", "is_open", "takes", "least_fill", "capacity", "headroom")
+_OF_SIBLINGS: Final = ("quality", "is_open", "takes", "least_fill", "capacity", "headroom", "unknown_headroom")
 
 
 # --- what to do
@@ -313,17 +328,21 @@ def _add_action(requests: pl.DataFrame, policy: Policy) -> pl.DataFrame:
     """Add the action, its quantity where every input is there, and why that much."""
     fresh = pl.col("quality") == "FRESH"
     lane = pl.col("unit_type").is_in(["PACK", "LANE"])
+    overflow = pl.col("direction") == "OVERFLOW"
+    # Where the usual action has nothing to do, the next one is taken: it has a number whatever people there are.
     none_to_add = (
-        (pl.col("direction") == "OVERFLOW")
-        & (pl.col("needed") > 0)
-        & (pl.min_horizontal("free_stations", "surplus") == 0)
-    ).fill_null(value=False)
+        overflow & (pl.any_horizontal(pl.col("needed", "free_stations", "surplus") == 0).fill_null(value=False))
+    ) & _derive_throttle(policy).is_not_null()
+    none_to_divert = fresh & (pl.col("divert") == 0).fill_null(value=False) & _derive_throttle(policy).is_not_null()
     staff_or_throttle = pl.when(fresh & none_to_add).then(pl.lit("THROTTLE")).otherwise(pl.lit("MOVE_STAFF"))
-    siblings_take = (pl.col("rule_id") == "C-UNEVEN") & (
-        ~fresh | pl.col("divert").is_null() | (pl.col("divert") <= pl.col("room")) | pl.col("room_unknown")
+    siblings_take = pl.col("rule_id").is_in(["C-UNEVEN", "C-CROWDED"]) & (
+        ~fresh
+        | pl.col("divert").is_null()
+        | ((pl.col("divert") <= pl.col("room")) & (pl.col("room") > 0))
+        | pl.col("room_unknown")
     )
     action = (
-        pl.when(pl.col("unit_type") == "INDUCT")
+        pl.when((pl.col("unit_type") == "INDUCT") | (lane & none_to_divert))
         .then(pl.lit("THROTTLE"))
         .when(lane & siblings_take)
         .then(pl.lit("REBALANCE"))
@@ -341,11 +360,11 @@ def _add_action(requests: pl.DataFrame, policy: Policy) -> pl.DataFrame:
         pl.when(~fresh)
         .then(None)
         .when(is_staff)
-        .then(pl.when(staff_known).then(can_move))
+        .then(pl.when(staff_known & (can_move > 0)).then(can_move))
         .when(is_throttle)
         .then(_derive_throttle(policy))
         .when(is_rebalance)
-        .then(pl.when(pl.col("divert") <= pl.col("room")).then("divert"))
+        .then(pl.when((pl.col("divert") <= pl.col("room")) & (pl.col("shared") >= 1)).then("shared"))
         .otherwise("divert")
     )
     known = pl.col("quantity").is_not_null()
@@ -354,7 +373,7 @@ def _add_action(requests: pl.DataFrame, policy: Policy) -> pl.DataFrame:
         requests.with_columns(action.alias("action"))
         .with_columns(quantity.alias("quantity"))
         .with_columns(
-            pl.when(is_staff & fresh)
+            pl.when(is_staff & fresh & ~(pl.col("surplus") == 0).fill_null(value=False))
             .then("donor")
             .when(pl.col("action").is_in(["REBALANCE", "OPEN_LANE"]))
             .then("unit_id")
@@ -368,6 +387,9 @@ def _add_action(requests: pl.DataFrame, policy: Policy) -> pl.DataFrame:
             .alias("target_unit"),
             pl.when(is_rebalance & (pl.col("quantity") > 0)).then("recipients").alias("recipients"),
             pl.when(known).then(until).alias("until_ts"),
+            pl.when(fresh).then(_derive_throttle(policy)).alias("throttle_to"),
+            pl.when(~known).then(_list_missing()).alias("missing_inputs"),
+            pl.when(fresh).then(_derive_limit()).alias("limited_by"),
         )
         .with_columns(
             _format_reckoning(policy).alias("reckoning"),
@@ -384,6 +406,56 @@ _INPUTS: Final = (
 """What quantities are made of, stored as evidence."""
 
 
+def _derive_limit() -> pl.Expr:
+    """Derive why the usual action has no number, or gave way: one of `schema.LIMITED_BY`."""
+    people = (pl.col("action") == "MOVE_STAFF") | ((pl.col("action") == "THROTTLE") & (pl.col("unit_type") == "TOTAL"))
+    starves, lane = pl.col("direction") == "STARVATION", pl.col("unit_type").is_in(["PACK", "LANE"])
+    diverts = pl.col("action").is_in(["REBALANCE", "OPEN_LANE"])
+    return (
+        pl.when((pl.col("action") == "THROTTLE") & (pl.col("quantity") == pl.col("limit")))
+        .then(pl.lit("IN_FORCE"))
+        .when(people & (pl.col("needed") == 0) | (lane & ~diverts & (pl.col("divert") == 0)))
+        .then(pl.lit("SETTLES"))
+        .when(people & starves & pl.col("gains").is_null())
+        .then(pl.lit("NO_UPSTREAM"))
+        .when(people & (pl.col("surplus") == 0))
+        .then(pl.lit("NO_SURPLUS"))
+        .when(people & (pl.col("free_stations") == 0))
+        .then(pl.lit("NO_STATIONS"))
+        .when(lane & (pl.col("action") != "REBALANCE") & (pl.col("divert") > pl.col("room")))
+        .then(pl.lit("NO_ROOM"))
+    )
+
+
+_REQUIRED: Final = {
+    "MOVE_STAFF": ("level", "capacity", "inflow_rate", "outflow_rate", "gained_per_hour", "free_stations", "surplus"),
+    "THROTTLE": ("level", "capacity", "outflow_rate"),
+    "REBALANCE": ("level", "capacity", "inflow_rate", "outflow_rate"),
+    "OPEN_LANE": ("level", "capacity", "inflow_rate", "outflow_rate"),
+}
+
+
+def _list_missing() -> pl.Expr:
+    """List which inputs of a quantity are not known; of data that are not fresh, the feeds; empty: none."""
+    inputs = pl.coalesce(
+        pl.when(pl.col("action") == action).then(_list_absent(*names)) for action, names in _REQUIRED.items()
+    )
+    return pl.when(pl.col("quality") != "FRESH").then("missing_feeds").otherwise(inputs.replace("", None))
+
+
+def _list_absent(*names: str) -> pl.Expr:
+    absent = [
+        pl.when(pl.col(name).is_null() & ~_needs_no(name)).then(pl.lit(_NAMES.get(name, name.replace("_", " "))))
+        for name in names
+    ]
+    return pl.concat_str(*absent, separator=", ", ignore_nulls=True)
+
+
+def _needs_no(name: str) -> pl.Expr:
+    """Return whether a quantity does without an input: no one knows the stations of a pool without a unit."""
+    return ~pl.col("has_unit").fill_null(value=True) if name == "free_stations" else pl.lit(value=False)
+
+
 def _format_reckoning(policy: Policy) -> pl.Expr:
     """Format why that much; of an unknown quantity, what is missing. The action itself is in columns of its own."""
     settles = pl.lit(f"It settles within {policy.quantities.settle_minutes:g} min as it is.")
@@ -398,22 +470,22 @@ def _format_reckoning(policy: Policy) -> pl.Expr:
             ),
         ),
         "THROTTLE": pl.concat_str(
-            pl.when(known & (pl.col("unit_type") != "INDUCT")).then(
-                pl.format("No one can be added: {}.", _format_staff())
-            ),
+            pl.when(known & (pl.col("limited_by") == "SETTLES")).then(settles),
+            pl.when(
+                known & (pl.col("unit_type") != "INDUCT") & pl.col("limited_by").ne_missing(pl.lit("SETTLES"))
+            ).then(pl.format("No one can be added: {}.", _format_staff())),
             pl.when(known).then(pl.format("The throttle is {} packages/h now.", _derive_whole("limit"))),
             pl.when(~known).then(_format_unknown("level", "capacity", "outflow_rate")),
             separator=" ",
             ignore_nulls=True,
         ).replace("", None),
         "REBALANCE": pl.coalesce(
-            pl.when(pl.col("quantity") == 0).then(settles),
             pl.when(~known).then(
                 _format_unknown("level", "capacity", "inflow_rate", "outflow_rate", otherwise="what siblings can take")
             ),
         ),
         "OPEN_LANE": pl.when(known)
-        .then(pl.format("Open siblings can take {} packages/min.", derive_tenths("room")))
+        .then(pl.format("Open siblings can take {} packages/h.", _derive_whole("room")))
         .otherwise(_format_unknown("level", "capacity", "inflow_rate", "outflow_rate")),
     }
     return pl.coalesce(pl.when(pl.col("action") == action).then(text) for action, text in words.items())
@@ -437,8 +509,7 @@ _NAMES: Final = {
 
 def _format_unknown(*names: str, otherwise: str = "") -> pl.Expr:
     """Format 'How many is not known: no max rate or headcount.': which inputs of a quantity are not there."""
-    absent = [pl.when(pl.col(name).is_null()).then(pl.lit(_NAMES.get(name, name.replace("_", " ")))) for name in names]
-    listed = pl.concat_str(*absent, separator=", ", ignore_nulls=True)
+    listed = _list_absent(*names)
     missing = (
         pl.when(pl.col("quality") != "FRESH")
         .then(pl.lit("the data are not all fresh"))
@@ -450,10 +521,10 @@ def _format_unknown(*names: str, otherwise: str = "") -> pl.Expr:
 
 
 def _derive_headroom(policy: Policy) -> pl.Expr:
-    """Derive what a sibling can take, in packages a minute, without getting too full."""
+    """Derive what a sibling can take, in whole packages an hour, without getting too full."""
     wanted = policy.quantities
     room = (wanted.recipient_limit * pl.col("capacity") - pl.col("level")) / wanted.recipient_minutes
-    return (room - _derive_net_flow()).clip(0)
+    return ((room - _derive_net_flow()) * 60).clip(0).round(DIGITS).floor()
 
 
 def _derive_net_flow() -> pl.Expr:

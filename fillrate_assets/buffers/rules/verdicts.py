@@ -30,6 +30,7 @@ from fillrate_assets.buffers.rules.recommendation_sizing import (
     hold_throttles,
     size_recommendations,
 )
+from fillrate_assets.buffers.rules.shared_paths import find_within
 
 DATA_POOL: Final = "DATA"
 
@@ -51,8 +52,9 @@ def compute_verdicts(
 
     """
     inputs = add_rule_inputs(units, policy=policy)
-    verdicts = pl.concat([_apply_branch(inputs, branch) for branch in build_branches(policy)], how="diagonal")
+    verdicts = pl.concat([_apply_branch(inputs, branch, policy) for branch in build_branches(policy)], how="diagonal")
     verdicts = verdicts.join(find_throttles(history), on=["unit_id", "direction"], how="left")
+    verdicts = _add_named_units(verdicts, inputs, policy)
     parts = size_recommendations(verdicts, inputs, pools, policy=policy), hold_throttles(verdicts, policy=policy)
     explained = [frame.with_columns(_format_explanation().alias("explanation")) for frame in parts]
     rows = [
@@ -91,6 +93,7 @@ SIGNALS: Final = {
     "emptiest": Signal("a sibling is {} % full", scale=100, unit=" %"),
     "emptiest_closed": Signal("a closed sibling is {} % full", scale=100, unit=" %"),
     "open_siblings": Signal("no sibling is open"),
+    "not_closed": Signal("not closed"),
     "staffed": Signal("not staffed"),
     "in_use": Signal("not staffed, and nothing comes in"),
 }
@@ -131,6 +134,7 @@ def add_rule_inputs(units: pl.DataFrame, *, policy: Policy) -> pl.DataFrame:
         .round(DIGITS)
         .alias("outflow_share_of_capability"),
         staffed.cast(pl.Float64),
+        pl.col("is_open").ne_missing(pl.lit(value=False)).cast(pl.Float64).alias("not_closed"),
         (pl.col("empty_ticks") * TICK_MINUTES).cast(pl.Float64).alias("empty_minutes"),
         (works | (pl.col("inflow_rate") > 0).fill_null(value=False)).cast(pl.Float64).alias("in_use"),
         takes.alias("takes"),
@@ -278,6 +282,7 @@ def _build_lane_overflow(limit: Lane) -> tuple[Rule, ...]:
         Rule("C-ALONE", "EMERGENCY", alone),
         Rule("C-UNEVEN", "ACT", uneven),
         Rule("C-FULL", "ACT", full),
+        Rule("C-CROWDED", "ACT", (Condition("least_fill", ">=", limit.full), Condition("not_closed", ">", 0))),
         Rule("C-WARN", "WARN", _require_overflow_possible(limit)),
         *_build_fallback("C", act, Condition("most_fill", "<", limit.clear)),
     )
@@ -302,13 +307,13 @@ def _build_fallback(branch: str, act: Condition, clear: Condition) -> tuple[Rule
     )
 
 
-def _apply_branch(rows: pl.DataFrame, branch: Branch) -> pl.DataFrame:
+def _apply_branch(rows: pl.DataFrame, branch: Branch, policy: Policy) -> pl.DataFrame:
     """Add the verdict to each unit that the branch is for, with what it looked at, as numbers and in words."""
     rows = rows.filter(pl.col("unit_type").is_in(branch.unit_types)).with_columns(
         branch.derive_rule_id().alias("rule_id"),
         pl.lit(branch.direction).alias("direction"),
         pl.lit(branch.action).alias("usual_action"),
-        pl.min_horizontal("minutes_to_overflow", "minutes_to_starvation").alias("minutes_left"),
+        _derive_minutes_left(branch.direction, policy).alias("minutes_left"),
     )
     return pl.concat(
         rows.filter(pl.col("rule_id") == rule.rule_id).with_columns(
@@ -317,6 +322,51 @@ def _apply_branch(rows: pl.DataFrame, branch: Branch) -> pl.DataFrame:
             pl.format("{}: {}.", format_unit_name("unit_id"), _format_clauses(rule.shown_conditions)).alias("because"),
         )
         for rule in branch.rules
+    )
+
+
+def _derive_minutes_left(direction: str, policy: Policy) -> pl.Expr:
+    """Derive the minutes until a unit is full, or empty; 0 while it is, empty beyond the horizon."""
+    trend = policy.trend
+    overflow = (pl.col("least_fill") >= trend.full, pl.col("minutes_to_overflow"))
+    is_now, ahead = (
+        overflow if direction == "OVERFLOW" else (pl.col("most_fill") <= trend.empty, pl.col("minutes_to_starvation"))
+    )
+    return pl.when(is_now).then(0.0).when(ahead <= trend.horizon_minutes).then(ahead.clip(1))
+
+
+def _add_named_units(verdicts: pl.DataFrame, units: pl.DataFrame, policy: Policy) -> pl.DataFrame:
+    """Add to rows that request an action the units within them that have the problem, the worst first.
+
+    A unit has it if it requests an action itself, or is full, or empty.
+    """
+    trend = policy.trend
+    wide = verdicts.filter(NEEDS_ACTION, pl.col("unit_type") == "TOTAL")
+    if wide.is_empty():
+        return verdicts.with_columns(pl.lit(None, pl.String).alias("named_units"))
+    requests = verdicts.filter(NEEDS_ACTION).select("unit_id", "direction", pl.lit(value=True).alias("requests"))
+    ends = {
+        "OVERFLOW": (pl.col("least_fill") >= trend.full, pl.col("least_fill")),
+        "STARVATION": (pl.col("most_fill") <= trend.empty, -pl.col("most_fill")),
+    }
+    narrow = units.join(wide.select("warehouse").unique(), on="warehouse", how="semi")
+    troubled = pl.concat(
+        narrow.with_columns(pl.lit(direction).alias("direction"))
+        .join(requests, on=["unit_id", "direction"], how="left")
+        .filter(pl.col("requests").fill_null(value=False) | is_end.fill_null(value=False))
+        .select("unit_id", "direction", badness.alias("badness"))
+        for direction, (is_end, badness) in ends.items()
+    )
+    pairs = find_within(wide.unique("unit_id"), narrow).filter(~pl.col("equal"))
+    named = (
+        pairs.join(troubled, on="unit_id")
+        .sort("outer", "direction", "badness", "unit_id", descending=[False, False, True, False], nulls_last=True)
+        .group_by("outer", "direction", maintain_order=True)
+        .agg(pl.col("unit_id").str.join(", ").alias("named_units"))
+        .rename({"outer": "unit_id"})
+    )
+    return verdicts.join(named, on=["unit_id", "direction"], how="left").with_columns(
+        pl.when(NEEDS_ACTION).then("named_units").alias("named_units")
     )
 
 
@@ -477,8 +527,8 @@ def _format_clauses(conditions: Sequence[Condition]) -> pl.Expr:
 _MEASURES: Final = {
     "MOVE_STAFF": "associates",
     "THROTTLE": "packages/hour",
-    "REBALANCE": "packages/minute",
-    "OPEN_LANE": "packages/minute",
+    "REBALANCE": "packages/hour",
+    "OPEN_LANE": "packages/hour",
 }
 
 

@@ -1,6 +1,6 @@
 """Conflicts inside a warehouse: each of R1 to R7 where it applies and where it does not.
 
-Proves decision 0064.
+Proves decisions 0064 and 0184.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 from fillrate_assets.buffers import schema
-from fillrate_assets.buffers.rules import conflict_resolution
+from fillrate_assets.buffers.rules import alert_suppression, conflict_resolution
 from fillrate_assets_tests.factories.buffers_frames import (
     NO_HISTORY,
     NO_UNITS,
@@ -36,7 +36,22 @@ INDUCT: Final[Row] = {**THROTTLE, "unit_id": "W1_INDUCT_A", "unit_type": "INDUCT
 POOL: Final[Row] = {**THROTTLE, "unit_id": "W1_INDUCT_TOTAL", "quantity": 900.0}
 
 
-def resolve(*rows: Row, history: pl.DataFrame = NO_HISTORY, now: pl.DataFrame = NO_UNITS) -> dict[str, dict[str, Any]]:
+NOW: Final = make_units(
+    *(
+        {"unit_id": unit, "unit_type": kind, "paths": paths, "inflow_rate": None}
+        for unit, kind, paths in (
+            ("W1_INDUCT_A", "INDUCT", ["A"]),
+            ("W1_INDUCT_B", "INDUCT", ["B"]),
+            ("W1_INDUCT_TOTAL", "TOTAL", ["A", "B"]),
+            ("W1_PICK_TOTAL", "TOTAL", ["A", "B", "C"]),
+            ("W1_SORT_TOTAL", "TOTAL", ["S"]),
+            ("W2_INDUCT_TOTAL", "TOTAL", ["A", "B"]),
+        )
+    )
+)
+
+
+def resolve(*rows: Row, history: pl.DataFrame = NO_HISTORY, now: pl.DataFrame = NOW) -> dict[str, dict[str, Any]]:
     """Resolve verdicts; the recommendations by unit and direction: 'W1_PICK_TOTAL OVERFLOW'."""
     made = conflict_resolution.resolve_conflicts(make_verdicts(*rows), now, history, policy=POLICY)
     schema.RECOMMENDATIONS.validate(made)
@@ -73,7 +88,9 @@ def test_a_loser_stays_with_what_it_was() -> None:
     assert (found["verdict"], found["action"], found["quantity"], found["until_ts"]) == ("ACT", None, None, None)
     assert (found["original_verdict"], found["original_action"], found["original_quantity"]) == ("ACT", "THROTTLE", 300)
     assert found["original_explanation"] == "INDUCT A: 91.0 % full."
-    assert found["explanation"] == "R1: Its whole pool is throttled. Before: INDUCT A: 91.0 % full."
+    assert found["explanation"] == (
+        "R1: W1_INDUCT_TOTAL OVERFLOW is throttled, with all its paths. Before: INDUCT A: 91.0 % full."
+    )
 
 
 # --- the total order, as R3 shows it: who comes first gets all 6
@@ -100,7 +117,7 @@ def test_rows_are_ranked_by_severity_scope_minutes_left_and_unit(first: Row, sec
     for order in (rows, rows[::-1]):
         found = resolve(*order)
         assert found[f"{rows[0]['unit_id']} OVERFLOW"]["quantity"] == 6.0
-        assert found[f"{rows[1]['unit_id']} OVERFLOW"]["quantity"] == 0.0
+        assert found[f"{rows[1]['unit_id']} OVERFLOW"]["quantity"] is None
 
 
 # --- R1
@@ -132,7 +149,35 @@ def test_r1_of_an_emergency_the_least_of_both_counts() -> None:
     found = resolve({**INDUCT, "verdict": "EMERGENCY"}, {**POOL, "quantity": 250.0})
     assert found["W1_INDUCT_A OVERFLOW"]["quantity"] == 250.0
     assert found["W1_INDUCT_TOTAL OVERFLOW"]["quantity"] == 250.0
-    assert found["W1_INDUCT_A OVERFLOW"]["explanation"].startswith("R1: Throttle it to 250 packages/h, as its whole")
+    assert found["W1_INDUCT_A OVERFLOW"]["explanation"].startswith("R1: Throttle it to 250 packages/h, as all of")
+
+
+@pytest.mark.parametrize("verdict", ["ACT", "EMERGENCY"])
+def test_r1_equal_paths_are_told_once(verdict: str) -> None:
+    pick = {**POOL, "unit_id": "W1_PICK_TOTAL"}
+    paths = ["A", "B"]
+    now = make_units(*({"unit_id": f"W1_{pool}_TOTAL", "paths": paths} for pool in ("PICK", "INDUCT")))
+    found = resolve({**pick, "verdict": verdict, "minutes_left": 1.0}, {**POOL, "verdict": verdict}, now=now)
+    assert describe_outcomes(found) == {"W1_INDUCT_TOTAL OVERFLOW": "OVERRIDDEN R1 W1_PICK_TOTAL OVERFLOW"}
+    alerts = alert_suppression.compute_alerts(
+        pl.DataFrame(list(found.values()), schema=schema.RECOMMENDATIONS.polars),
+        schema.ALERTS.make_empty().collect(),
+        snapshot_ts=make_tick(0),
+        policy=POLICY,
+    )
+    assert dict(alerts.select("unit_id", "label").iter_rows()) == {
+        "W1_PICK_TOTAL": "NEW",
+        "W1_INDUCT_TOTAL": "SUPPRESSED",
+    }
+
+
+def test_r1_one_throttle_of_shared_paths_stands_whatever_the_pools_are_called() -> None:
+    pick = {**POOL, "unit_id": "W1_PICK_TOTAL"}
+    found = resolve(pick, INDUCT, {**INDUCT, "unit_id": "W1_INDUCT_B", "quantity": 400.0})
+    assert describe_outcomes(found) == {
+        f"W1_INDUCT_{path} OVERFLOW": "OVERRIDDEN R1 W1_PICK_TOTAL OVERFLOW" for path in "AB"
+    }
+    assert found["W1_INDUCT_B OVERFLOW"]["original_quantity"] == 400
 
 
 # --- R2
@@ -205,8 +250,8 @@ def test_r2_says_for_whom() -> None:
     [
         ([4.0, 2.0], [4.0, 2.0]),
         ([4.0, 3.0], [4.0, 2.0]),
-        ([6.0, 1.0], [6.0, 0.0]),
-        ([4.0, 4.0, 4.0], [4.0, 2.0, 0.0]),
+        ([6.0, 1.0], [6.0, None]),
+        ([4.0, 4.0, 4.0], [4.0, 2.0, None]),
         ([None, 5.0], [None, 5.0]),
     ],
 )
@@ -234,6 +279,16 @@ def test_r3_says_who_goes_first() -> None:
 @pytest.mark.parametrize("other", [{"source_unit": "PACK"}, {"unit_id": "W2_SORT_TOTAL"}, {"verdict": "WARN"}])
 def test_r3_counts_per_donor_and_warehouse_what_is_requested(other: Row) -> None:
     assert describe_outcomes(resolve({}, {"unit_id": "W1_SORT_TOTAL", "target_unit": "SORT", **other})) == {}
+
+
+def test_r3_a_throttle_takes_the_place_of_a_move_of_no_one() -> None:
+    rows: list[Row] = [
+        {"quantity": 6.0, "minutes_left": 1.0},
+        {"unit_id": "W1_SORT_TOTAL", "target_unit": "SORT", "quantity": 2.0, "throttle_to": 450.0},
+    ]
+    found = resolve(*rows)["W1_SORT_TOTAL OVERFLOW"]
+    assert (found["action"], found["quantity"], found["quantity_unit"]) == ("THROTTLE", 450, "packages/hour")
+    assert (found["limited_by"], found["original_action"], found["source_unit"]) == ("NO_SURPLUS", "MOVE_STAFF", None)
 
 
 # --- R4
@@ -343,7 +398,7 @@ def rebalance(unit_id: str, *recipients: tuple[str, float, float], **columns: ob
     shares = [dict(zip(names, recipient, strict=True)) for recipient in recipients]
     total = sum(quantity for _, quantity, _ in recipients)
     said = {"action": "REBALANCE", "quantity": total, "recipients": shares}
-    where = {"source_unit": unit_id, "target_unit": "siblings", "quantity_unit": "packages/minute"}
+    where = {"source_unit": unit_id, "target_unit": "siblings", "quantity_unit": "packages/hour"}
     return {"unit_id": unit_id, **where, **said, **columns}
 
 
@@ -390,10 +445,10 @@ def test_r6_a_recipient_that_alerts_or_is_taken_up_is_dropped(rows: list[Row], e
 def test_r6_what_is_left_is_diverted_to_the_others() -> None:
     row = rebalance("W1_PACK_L1", ("W1_PACK_L2", 4.0, 9.0), ("W1_PACK_L3", 6.0, 9.0))
     found = resolve(row, L2)["W1_PACK_L1 OVERFLOW"]
-    assert (found["quantity"], found["target_unit"], found["original_quantity"]) == (6.0, "6.0 to PACK L3", 10.0)
+    assert (found["quantity"], found["target_unit"], found["original_quantity"]) == (6.0, "6 to PACK L3", 10.0)
     assert found["recipients"] == [{"unit_id": "W1_PACK_L3", "quantity": 6.0, "headroom": 9.0}]
     assert found["explanation"].startswith(
-        "R6: Divert 6.0 packages/min: 6.0 to PACK L3; W1_PACK_L2 cannot take its share. Before: "
+        "R6: Divert 6 packages/h: 6 to PACK L3; W1_PACK_L2 cannot take its share. Before: "
     )
 
 
@@ -446,3 +501,18 @@ def test_r7_a_sibling_of_which_nothing_is_known_takes_nothing() -> None:
 
 def test_no_verdicts_make_no_recommendations() -> None:
     assert resolve() == {}
+
+
+# --- R8
+
+
+def test_r8_a_total_speaks_for_its_lanes_unless_they_have_a_measure_of_their_own() -> None:
+    lanes = {"unit_id": "W1_SORT_L1", "action": "THROTTLE", "quantity": 100.0, "unit_type": "LANE"}
+    now = make_units({"unit_id": "W1_SORT_TOTAL", "paths": ["L1", "L2"]}, {"unit_id": "W1_SORT_L1", "paths": ["L1"]})
+    total = {"unit_id": "W1_SORT_TOTAL", "target_unit": "SORT"}
+    assert describe_outcomes(resolve(total, lanes, now=now)) == {
+        "W1_SORT_L1 OVERFLOW": "OVERRIDDEN R8 W1_SORT_TOTAL OVERFLOW"
+    }
+    for other in ({"action": "OPEN_LANE"}, {"unit_id": "W1_SORT_L3"}):
+        assert describe_outcomes(resolve(total, {**lanes, **other}, now=now)) == {}
+    assert describe_outcomes(resolve({**total, "verdict": "WARN"}, lanes, now=now)) == {}

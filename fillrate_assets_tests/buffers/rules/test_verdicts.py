@@ -141,9 +141,10 @@ def test_an_induct_overflows_or_jams(fill: float, minutes: float | None, outflow
     ("fill", "minutes", "siblings", "expected"),
     [
         (0.97, None, [], "EMERGENCY C-ALONE"),
-        (0.9699, None, [], "HYSTERESIS C-HYSTERESIS"),
+        (0.9699, None, [], "ACT C-CROWDED"),
         (0.97, None, [(0.5, False)], "EMERGENCY C-ALONE"),
-        (0.97, None, [(0.9, True)], "HYSTERESIS C-HYSTERESIS"),
+        (0.97, None, [(0.9, True)], "ACT C-CROWDED"),
+        (0.9499, None, [(0.9, True)], "HYSTERESIS C-HYSTERESIS"),
         (0.80, None, [(0.55, True), (0.40, True)], "ACT C-UNEVEN"),
         (0.7999, None, [(0.5, True), (0.40, True)], "HYSTERESIS C-HYSTERESIS"),
         (0.80, None, [(0.5501, True), (0.40, True)], "HYSTERESIS C-HYSTERESIS"),
@@ -151,8 +152,8 @@ def test_an_induct_overflows_or_jams(fill: float, minutes: float | None, outflow
         (0.90, None, [(0.6001, True), (0.65, True)], "HYSTERESIS C-HYSTERESIS"),
         (0.9499, None, [(0.40, False), (0.90, True)], "HYSTERESIS C-HYSTERESIS"),
         (0.95, None, [(0.60, False), (0.90, True)], "ACT C-FULL"),
-        (0.95, None, [(0.6001, False), (0.90, True)], "HYSTERESIS C-HYSTERESIS"),
-        (0.95, None, [(0.40, None), (0.90, True)], "HYSTERESIS C-HYSTERESIS"),
+        (0.95, None, [(0.6001, False), (0.90, True)], "ACT C-CROWDED"),
+        (0.95, None, [(0.40, None), (0.90, True)], "ACT C-CROWDED"),
         (0.95, None, [(0.40, False), (0.60, True)], "ACT C-FULL"),
         (0.70, 30.0, [(0.5, True)], "WARN C-WARN"),
         (0.70, 30.1, [(0.5, True)], "HYSTERESIS C-HYSTERESIS"),
@@ -334,7 +335,6 @@ FULL: Final = {"fill": 0.95, "inflow_rate": 30.0}
             1.0,
             "9 needed, room for 1, 6 to spare.",
         ),
-        ({"outflow_rate": 60.0}, {}, 0.0, "It settles within 30 min as it is."),
         (
             {"max_rate": None},
             {},
@@ -384,6 +384,25 @@ def test_where_no_one_can_be_added_the_pool_is_throttled(row: Row, donor: Row, w
     assert found["explanation"].endswith(f"No one can be added: {why}.")
 
 
+def test_a_full_total_that_settles_by_itself_is_held_to_what_lets_it_settle() -> None:
+    found = compute_verdict({**FULL, "outflow_rate": 60.0}, "OVERFLOW", DONOR)
+    assert (found["action"], found["quantity"], found["limited_by"]) == ("THROTTLE", 3100.0, "SETTLES")
+    assert found["explanation"] == "PICK TOTAL: 95.0 % full (limit 93 %). It settles within 30 min as it is."
+
+
+@pytest.mark.parametrize(
+    ("row", "missing"),
+    [
+        ({"max_rate": None}, "max rate or headcount"),
+        ({"inflow_rate": None}, "inflow rate"),
+        ({"quality": "DEGRADED", "missing_feeds": "STAFFING"}, "STAFFING"),
+    ],
+)
+def test_a_row_without_a_number_names_what_is_missing(row: Row, missing: str) -> None:
+    found = compute_verdict({**FULL, **row}, "OVERFLOW", DONOR)
+    assert (found["quantity"], found["missing_inputs"], found["target_unit"]) == (None, missing, "PICK")
+
+
 @pytest.mark.parametrize(
     ("others", "donor"),
     [
@@ -422,13 +441,55 @@ def test_an_empty_total_sends_its_idle_people_to_the_pool_that_fills_it() -> Non
 def test_no_one_is_moved_to_a_pool_without_a_free_station() -> None:
     pack = {"unit_id": "W1_PACK_TOTAL", "fill": 0.05, "outflow_rate": 15.0}
     found = compute_verdict(pack, "STARVATION", {"unit_id": "W1_SORT_TOTAL", "max_rate": 1800.0})
-    assert (found["action"], found["quantity"]) == ("MOVE_STAFF", 0.0)
+    assert (found["action"], found["quantity"], found["limited_by"]) == ("MOVE_STAFF", None, "NO_STATIONS")
     assert found["explanation"].endswith("4 needed, room for 0, 5 to spare.")
 
 
 def test_the_first_pool_has_none_before_it() -> None:
     found = compute_verdict({"fill": 0.05, "outflow_rate": 15.0}, "STARVATION", {"unit_id": "W1_SORT_TOTAL"})
     assert (found["source_unit"], found["target_unit"], found["quantity"]) == ("PICK", None, None)
+    assert found["limited_by"] == "NO_UPSTREAM"
+
+
+def test_where_its_own_people_are_all_busy_another_pool_helps_the_one_that_fills_it() -> None:
+    pack = {"unit_id": "W1_PACK_TOTAL", "fill": 0.05, "inflow_rate": 5.0, "outflow_rate": 15.0, "headcount": 5.0}
+    others = [{"unit_id": "W1_SORT_TOTAL", "fill": 0.6}, {"unit_id": "W1_PICK_TOTAL", "headcount": 13.0}]
+    found = compute_verdict({**pack, "service_rate": 30.0}, "STARVATION", *others)
+    assert (found["source_unit"], found["target_unit"], found["quantity"]) == ("PICK", "SORT", 3)
+
+
+@pytest.mark.parametrize(
+    ("row", "direction", "minutes"),
+    [
+        ({"fill": 0.94, "minutes_to_overflow": 7.0, "minutes_to_starvation": 2.0}, "OVERFLOW", 7.0),
+        ({"fill": 0.06, "minutes_to_overflow": 7.0, "minutes_to_starvation": 2.0}, "STARVATION", 2.0),
+        ({"fill": 0.94, "minutes_to_starvation": 2.0}, "OVERFLOW", None),
+        ({"fill": 0.94, "minutes_to_overflow": 60.0}, "OVERFLOW", 60.0),
+        ({"fill": 0.94, "minutes_to_overflow": 60.1}, "OVERFLOW", None),
+        ({"fill": 0.94, "minutes_to_overflow": 0.2}, "OVERFLOW", 1.0),
+        ({"fill": 0.95, "minutes_to_overflow": 3.0}, "OVERFLOW", 0.0),
+        ({"fill": 0.99, "minutes_to_overflow": None, "minutes_to_starvation": 2.0}, "OVERFLOW", 0.0),
+        ({"fill": 0.05, "minutes_to_starvation": None}, "STARVATION", 0.0),
+    ],
+)
+def test_the_minutes_left_are_of_the_own_direction_and_within_an_hour(
+    row: Row, direction: str, minutes: float | None
+) -> None:
+    assert compute_verdict(row, direction)["minutes_left"] == minutes
+
+
+def test_a_total_names_the_units_within_it_that_have_the_problem_worst_first() -> None:
+    lanes = [
+        {"unit_id": f"W1_PACK_L{n}", "fill": fill, "paths": [f"L{n}"]} for n, fill in enumerate([0.97, 0.99, 0.5], 1)
+    ]
+    strangers = [
+        {"unit_id": "W1_PACK_L9", "fill": 0.99, "paths": ["L9"]},
+        {"unit_id": "W2_PACK_L1", "fill": 0.99, "paths": ["L1"]},
+    ]
+    total = {"unit_id": "W1_PACK_TOTAL", "fill": 0.94, "paths": ["L1", "L2", "L3"]}
+    found = compute_verdict(total, "OVERFLOW", *lanes, *strangers)
+    assert found["named_units"] == "W1_PACK_L2, W1_PACK_L1"
+    assert compute_verdict({**total, "fill": 0.5}, "OVERFLOW", *lanes)["named_units"] is None
     assert "How many is not known: no pool before it" in found["explanation"]
 
 
@@ -536,13 +597,13 @@ def test_a_full_lane_diverts_to_its_siblings_by_headroom() -> None:
     found = compute_verdict(LANE, "OVERFLOW", *others)
     assert (found["action"], found["quantity_unit"], found["source_unit"]) == (
         "REBALANCE",
-        "packages/minute",
+        "packages/hour",
         "W1_PACK_L1",
     )
-    assert found["quantity"] == pytest.approx(10)
+    assert found["quantity"] == 600
     assert found["recipients"] == [
-        {"unit_id": "W1_PACK_L2", "quantity": pytest.approx(4), "headroom": pytest.approx(20)},
-        {"unit_id": "W1_PACK_L3", "quantity": pytest.approx(6), "headroom": pytest.approx(30)},
+        {"unit_id": "W1_PACK_L3", "quantity": 360, "headroom": 1800},
+        {"unit_id": "W1_PACK_L2", "quantity": 240, "headroom": 1200},
     ]
     assert found["explanation"] == (
         "PACK L1: 90.0 % full (limit 80 %), 35.0 points fuller than the median of its group (limit 25 points), "
@@ -553,15 +614,25 @@ def test_a_full_lane_diverts_to_its_siblings_by_headroom() -> None:
 @pytest.mark.parametrize(
     ("own", "others", "expected"),
     [
-        ({}, [{"fill": 0.40}, {"fill": 0.30, "is_open": False}], ("REBALANCE", "10.0 to PACK L2")),
-        ({}, [{"fill": 0.4}, {"fill": 0.4}, {"fill": 0.851}], ("REBALANCE", "5.0 to PACK L2, 5.0 to PACK L3")),
-        ({}, [{"fill": 0.40}, {"fill": 0.30, "quality": "UNKNOWN"}], ("REBALANCE", "10.0 to PACK L2")),
+        ({}, [{"fill": 0.40}, {"fill": 0.30, "is_open": False}], ("REBALANCE", "600 to PACK L2")),
+        ({}, [{"fill": 0.4}, {"fill": 0.4}, {"fill": 0.851}], ("REBALANCE", "300 to PACK L2, 300 to PACK L3")),
+        ({}, [{"fill": 0.40}, {"fill": 0.30, "quality": "UNKNOWN"}], ("REBALANCE", "600 to PACK L2")),
         (
             {},
             [{"fill": 0.55, "inflow_rate": 30.0}, {"fill": 0.55, "inflow_rate": 40.0}],
-            ("REBALANCE", "10.0 to PACK L2"),
+            ("REBALANCE", "600 to PACK L2"),
         ),
-        ({"outflow_rate": 40.0}, [{"fill": 0.55}, {"fill": 0.4}], ("REBALANCE", None)),
+        ({"outflow_rate": 40.0}, [{"fill": 0.55}, {"fill": 0.4}], ("THROTTLE", None)),
+        (
+            {"inflow_rate": 20.08},
+            [{"fill": fill} for fill in (0.40, 0.60, 0.30, 0.50)],
+            ("REBALANCE", "243 to PACK L4, 199 to PACK L2, 163 to PACK L5"),
+        ),
+        (
+            {"fill": 0.80, "inflow_rate": 13.4},
+            [{"fill": 0.10}, {"fill": 0.55, "inflow_rate": 39.8}],
+            ("REBALANCE", "4 to PACK L2"),
+        ),
         ({"inflow_rate": 60.0}, [{"fill": 0.40}, {"fill": 0.2, "is_open": False}], ("OPEN_LANE", "W1_PACK_L3")),
         ({"inflow_rate": 60.0}, [{"fill": 0.40}, {"fill": 0.7, "is_open": False}], ("MOVE_STAFF", "PACK")),
         ({"inflow_rate": 60.0}, [{"fill": 0.55}, {"fill": 0.60}], ("MOVE_STAFF", "PACK")),
@@ -590,7 +661,7 @@ def test_where_siblings_cannot_take_it_a_lane_is_opened_or_people_are_moved(
 def test_an_opened_lane_is_shown_with_what_it_must_take() -> None:
     shut, room = {"unit_id": "W1_PACK_L2", "fill": 0.0, "is_open": False}, {"unit_id": "W1_PACK_L3", "fill": 0.40}
     found = compute_verdict({**LANE, "inflow_rate": 60.0}, "OVERFLOW", shut, room)
-    assert found["explanation"].endswith("Open siblings can take 30.0 packages/min.")
+    assert found["explanation"].endswith("Open siblings can take 1800 packages/h.")
 
 
 def test_a_warning_names_the_action_of_its_act_and_requests_nothing() -> None:
