@@ -43,6 +43,7 @@ LABELS: Final = ("NEW", "ONGOING", "CLEARED", "SUPPRESSED")
 REASONS: Final = (
     "HISTORY_GAP",
     "ESCALATED",
+    "CHANGED",
     "REOPEN_IN_WINDOW",
     "FLAPPING",
     "WINDOW",
@@ -54,7 +55,7 @@ REASONS: Final = (
     "DATA_STALE",
     "EXPIRED_NO_DATA",
 )
-"""HISTORY_GAP is why an alert is NEW, ESCALATED why it is sent again, the others are why it is SUPPRESSED."""
+"""HISTORY_GAP is why an alert is NEW, ESCALATED and CHANGED why it is sent again, the others why it is SUPPRESSED."""
 
 ANSWERS: Final = ("CORRECT", "NO_PROBLEM", "WRONG_ACTION", "WRONG_QTY", "TOO_LATE", "ALREADY_KNOWN", "MISSED_PROBLEM")
 
@@ -442,14 +443,17 @@ RECOMMENDATIONS: Final = TableSchema(
 
 ALERTS: Final = TableSchema(
     "buffer_alerts",
-    ("unit_id", "direction", "action", "snapshot_ts"),
+    ("unit_id", "direction", "snapshot_ts"),
     (
         *_TICK,
         _UNIT_ID,
         _POOL,
         _UNIT_TYPE,
         Column("direction", pl.String, "OVERFLOW, STARVATION or DATA", codes=DIRECTIONS),
-        Column("action", pl.String, "MOVE_STAFF, THROTTLE, REBALANCE, OPEN_LANE or CHECK_DATA", codes=ACTIONS),
+        Column("action", pl.String, "What is requested now; else what the floor was last notified of", codes=ACTIONS),
+        Column(
+            "notified_action", pl.String, "What the floor was last notified of, if it was", nullable=True, codes=ACTIONS
+        ),
         Column("severity", pl.String, "WARN, ACT or EMERGENCY", nullable=True, codes=SEVERITIES),
         Column("label", pl.String, "NEW, ONGOING, CLEARED or SUPPRESSED", codes=LABELS),
         Column("reason", pl.String, "Why it is suppressed, or why it is sent again", nullable=True, codes=REASONS),
@@ -573,7 +577,7 @@ _NOTICE: Final = (
     Column("episode", pl.Int64, "Number of the key's episode"),
     Column("seq", pl.Int64, "Count of notices in the episode"),
     Column("notice_id", pl.String, "What makes it this notice and no other: nothing is sent twice to one channel"),
-    Column("rec_id", pl.String, "The alert that an answer is about: unit, direction, action, episode and seq"),
+    Column("rec_id", pl.String, "The alert that an answer is about: unit, direction, episode and seq"),
     Column("label", pl.String, "NEW, ONGOING, CLEARED or SUPPRESSED", codes=LABELS),
     Column("reason", pl.String, "Why it is suppressed, or why it is sent again", nullable=True, codes=REASONS),
     Column("severity", pl.String, "WARN, ACT or EMERGENCY; of an end, the greatest notified", codes=SEVERITIES),
@@ -619,7 +623,7 @@ FEEDBACK: Final = TableSchema(
         _UNIT_ID,
         _UNIT_TYPE,
         Column("direction", pl.String, "OVERFLOW, STARVATION or DATA", codes=DIRECTIONS),
-        _make_text("episode_key", "Unit, direction, action and episode; of one alert all notices share it"),
+        _make_text("episode_key", "Unit, direction and episode; of one alert all notices share it"),
         Column("episode_ts", TIMESTAMP, "When the episode opened, or when the problem was missed", "UTC"),
         _POLICY,
     ),

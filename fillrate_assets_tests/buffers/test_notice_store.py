@@ -248,7 +248,7 @@ def test_a_tick_sends_what_is_new_and_its_repetition_nothing(outbox: NoticeStore
         due, lost = notification_routing.route_notices(alerts, recommended, routes, sent, now=NOW, policy=POLICY)
         write(outbox, due, lost, now=NOW)
         deliver(outbox, send)
-    assert [notices for _, notices in send.attempted] == [["W1_PICK_TOTAL.OVERFLOW.MOVE_STAFF.1.1"]]
+    assert [notices for _, notices in send.attempted] == [["W1_PICK_TOTAL.OVERFLOW.1.1"]]
 
 
 # --- what fails

@@ -16,7 +16,7 @@ POLICY: Final = Policy()
 TICK: Final = datetime(2026, 3, 14, 14, 0, tzinfo=UTC)
 """Tick 0 of the tests."""
 
-EPISODE_KEY: Final = "W1_PICK_TOTAL.OVERFLOW.MOVE_STAFF.1"
+EPISODE_KEY: Final = "W1_PICK_TOTAL.OVERFLOW.1"
 """The episode of `alerts`."""
 
 Row = Mapping[str, Any]
@@ -54,7 +54,8 @@ def make_recommendations(*rows: Row) -> pl.DataFrame:
 def make_alerts(*rows: Row) -> pl.DataFrame:
     """Make `ALERTS`: W1_PICK_TOTAL is notified at tick 0 to move associates, for the first time."""
     state = {"is_open": True, "episode": 1, "opened_ts": TICK, "last_notified_ts": TICK, "clear_count": 0, "seq": 1}
-    notified = {"label": "NEW", "severity": "ACT", "peak_notified_severity": "ACT", "openings": [TICK]}
+    notified: dict[str, Any] = {"label": "NEW", "severity": "ACT", "peak_notified_severity": "ACT"}
+    notified |= {"openings": [TICK], "notified_action": "MOVE_STAFF"}
     return _make_frame(
         schema.ALERTS, rows, {**_place({}), "direction": "OVERFLOW", "action": "MOVE_STAFF", **notified, **state}
     )

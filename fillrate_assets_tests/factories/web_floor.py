@@ -72,7 +72,7 @@ class Floor:
     def add_notice(self, **row: Any) -> str:  # noqa: ANN401 - any column of NOTICES
         """Write a notice; its rec_id. What is not given is as in the alert of `REC_ID`."""
         rec_id = str(row.get("rec_id", REC_ID))
-        names = ("unit_id", "direction", "action", "episode", "seq")
+        names = ("unit_id", "direction", "episode", "seq")
         parts = dict(zip(names, rec_id.split("."), strict=True))
         numbers = {name: int(parts[name]) for name in ("episode", "seq")}
         notices = buffers_frames.make_notices({"rec_id": rec_id, "notice_id": rec_id, **parts, **numbers, **row})

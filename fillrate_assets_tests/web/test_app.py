@@ -84,7 +84,7 @@ def test_a_form_that_was_opened_in_time_and_sent_too_late_is_not_taken(floor: Fl
 def test_a_forged_link_looks_like_a_place_that_is_not_there(floor: Floor) -> None:
     base = floor.links.base_url
     forged = LinkSigner(base, ["another secret, as long as it has to be"]).make_alert_url(REC_ID, now=TICK)
-    unknown = floor.link_alert("W1_PICK_TOTAL.OVERFLOW.MOVE_STAFF.7.1")
+    unknown = floor.link_alert("W1_PICK_TOTAL.OVERFLOW.7.1")
     elsewhere = [forged, unknown, floor.link_alert() + "x", f"{base}/", f"{base}/f/", f"{base}/f/a.b", f"{base}/admin"]
     replies = [floor.make_browser(each).open() for each in elsewhere]
     assert {reply.status_code for reply in replies} == {404}
@@ -255,7 +255,7 @@ def test_a_body_that_does_not_say_how_long_it_is_is_cut_off(floor: Floor) -> Non
 
 @pytest.mark.parametrize("words", HOSTILE.values(), ids=HOSTILE)
 def test_hostile_text_is_stored_as_it_is_and_shown_as_text(floor: Floor, words: str) -> None:
-    rec_id = floor.add_notice(rec_id="W1_PICK_TOTAL.OVERFLOW.MOVE_STAFF.2.1", explanation=words, source_unit=words)
+    rec_id = floor.add_notice(rec_id="W1_PICK_TOTAL.OVERFLOW.2.1", explanation=words, source_unit=words)
     browser = floor.make_browser(floor.link_alert(rec_id))
     name = " ".join(words.split())[:60]
     pages = [browser.send_accepted(responder=name, answer="CORRECT", note=words), browser.open()]

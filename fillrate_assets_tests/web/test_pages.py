@@ -181,7 +181,7 @@ def test_a_wrong_number_needs_the_right_one(floor: Floor) -> None:
 
 
 def test_where_no_number_was_requested_none_can_be_wrong(floor: Floor) -> None:
-    rec_id = floor.add_notice(rec_id="W1_PICK_TOTAL.DATA.CHECK_DATA.1.1", quantity=None)
+    rec_id = floor.add_notice(rec_id="W1_PICK_TOTAL.DATA.1.1", quantity=None)
     browser = floor.make_browser(floor.link_alert(rec_id))
     assert "WRONG_QTY" not in browser.open().text
     assert browser.send(responder="Kim", answer="WRONG_QTY", quantity="3").status_code == 422
@@ -208,7 +208,7 @@ def test_what_development_shows_of_a_notice_that_was_suppressed_is_not_taken_for
 
 
 def test_a_link_to_what_was_never_sent_shows_nothing(floor: Floor) -> None:
-    assert floor.make_browser(floor.link_alert("W1_PICK_TOTAL.OVERFLOW.MOVE_STAFF.9.9")).open().status_code == 404
+    assert floor.make_browser(floor.link_alert("W1_PICK_TOTAL.OVERFLOW.9.9")).open().status_code == 404
 
 
 # --- who answers
@@ -418,7 +418,7 @@ def test_a_unit_that_was_alerted_in_the_week_is_no_silent_one(floor: Floor) -> N
         moment = datetime(2026, 3, 8, 12, 0, tzinfo=UTC)
         floor.add_notice(rec_id=f"{lane}.OVERFLOW.REBALANCE.{number}.1", snapshot_ts=moment)
     # In Chicago, this is Monday of the next week.
-    floor.add_notice(rec_id="W1_PICK_TOTAL.OVERFLOW.MOVE_STAFF.2.1", snapshot_ts=datetime(2026, 3, 9, 5, 0, tzinfo=UTC))
+    floor.add_notice(rec_id="W1_PICK_TOTAL.OVERFLOW.2.1", snapshot_ts=datetime(2026, 3, 9, 5, 0, tzinfo=UTC))
     assert list_sample(floor.make_browser(floor.link_audit()).send_accepted(responder="Kim").text) == ["W1_PICK_TOTAL"]
 
 

@@ -3,9 +3,10 @@
 Dedup, hysteresis, inhibition, flapping and notification windows belong here; which channel a notice goes to does not:
 see `notification_routing`.
 
-A key (unit, direction, action) has an episode from the tick at which the action is first requested until the unit is
-clear. The state of an episode rides on its rows, one at every tick while it is open, so a tick is computed from the
-rows before it and from nothing else: to run it again, or late, gives what it gave or would have given in time.
+A key (unit, direction) has an episode from the tick at which an action is first requested until the unit is clear,
+whichever actions are requested meanwhile: it is one problem (decision 0185). The state of an episode rides on its rows,
+one at every tick while it is open, so a tick is computed from the rows before it and from nothing else: to run it
+again, or late, gives what it gave or would have given in time.
 """
 
 from __future__ import annotations
@@ -19,14 +20,15 @@ from fillrate_assets.buffers import schema
 from fillrate_assets.buffers.rules.policy import TICK_MINUTES, Policy, Suppression
 from fillrate_assets.core.table_schema import TIMESTAMP
 
-KEY: Final = ["unit_id", "direction", "action"]
-UNIT: Final = ["unit_id", "direction"]
+KEY: Final = ["unit_id", "direction"]
 EPISODE: Final = [*KEY, "episode"]
 
 _TICK: Final = timedelta(minutes=TICK_MINUTES)
 _SEVERITY: Final = pl.Enum(schema.SEVERITIES)
 _WHERE: Final = ("dc", "ship_date", "warehouse", "pool", "unit_type")
 _STATE: Final = (
+    "action",
+    "notified_action",
     "is_open",
     "episode",
     "opened_ts",
@@ -44,9 +46,8 @@ def compute_alerts(
 ) -> pl.DataFrame:
     """Label every episode that is open, or that ends, at a tick: sent or suppressed (decision 0060).
 
-    A request counts for its own key; what a unit is in a direction counts for every open episode of that unit and
-    direction. So an episode whose action gave way to another stays open, silent, until the unit is clear. A unit
-    without a row is UNKNOWN.
+    An action that differs from the one that the floor was last notified of is sent as ONGOING(CHANGED). A unit without
+    a row is UNKNOWN.
 
     Args:
         recommendations: `RECOMMENDATIONS` of the tick.
@@ -122,27 +123,29 @@ def _select_latest_states(history: pl.DataFrame, snapshot_ts: datetime) -> pl.Da
 def _build_keys(recommendations: pl.DataFrame, latest: pl.DataFrame) -> pl.DataFrame:
     """Build every key that is requested or open: what its unit is, and its state."""
     units = recommendations.select(
-        *UNIT,
+        *KEY,
         *_WHERE,
         "verdict",
         "resolution",
         "resolution_rule",
         pl.when(_is_alarming()).then(_derive_action()).alias("requested"),
     )
-    requests = units.filter(pl.col("requested").is_not_null()).select(*UNIT, pl.col("requested").alias("action"))
+    requests = units.filter(pl.col("requested").is_not_null()).select(KEY)
     # A unit that has no row any more is filed under its warehouse's operating day, not under the last one it had.
     today = recommendations.group_by("warehouse").agg(pl.col("ship_date").max().alias("today"))
-    own = pl.col("requested").eq_missing(pl.col("action"))
+    own = pl.col("requested").is_not_null()
     return (
         pl.concat([requests, latest.filter("is_open").select(KEY)])
         .unique()
-        .join(units, on=UNIT, how="left")
+        .join(units, on=KEY, how="left")
         .join(latest, on=KEY, how="left")
         .join(today, left_on="warehouse_before", right_on="warehouse", how="left")
         .with_columns(pl.coalesce("ship_date", "today").alias("ship_date"))
         .with_columns(pl.coalesce(name, f"{name}_before").alias(name) for name in _WHERE)
         .with_columns(
             own.alias("own"),
+            # What ends is what the floor was notified of.
+            pl.coalesce("requested", "notified_action", "action").alias("action"),
             pl.when(own).then("verdict").cast(_SEVERITY).alias("severity"),
             pl.col("peak_notified_severity").cast(_SEVERITY),
             pl.col("is_open").fill_null(value=False),
@@ -233,9 +236,15 @@ def _compute_first_episode(snapshot_ts: datetime, rules: Suppression) -> int:
 
 
 def _is_due(rules: Suppression) -> pl.Expr:
-    """Return whether the window since the last notice is over, or it is worse than what was notified then."""
+    """Return whether the window since the last notice is over, or it is worse than notified then, or another action."""
     factor = pl.when("flapping").then(rules.flapping_window_factor).otherwise(1)
-    return _is_past("last_notified_ts", _derive_window(rules) * factor * TICK_MINUTES) | _is_worse()
+    changed = _is_changed() & _is_past("last_notified_ts", rules.changed * TICK_MINUTES)
+    return _is_past("last_notified_ts", _derive_window(rules) * factor * TICK_MINUTES) | _is_worse() | changed
+
+
+def _is_changed() -> pl.Expr:
+    """Return whether another action is requested than the floor was last notified of; a warning requests none."""
+    return (pl.col("action") != pl.col("notified_action")).fill_null(value=False) & (pl.col("severity") != "WARN")
 
 
 def _derive_window(rules: Suppression) -> pl.Expr:
@@ -274,6 +283,8 @@ def _derive_decision(rules: Suppression) -> pl.Expr:
         .then(_derive_row("NEW"))
         .when(due & _is_worse())
         .then(_derive_row("ONGOING", "ESCALATED"))
+        .when(due & _is_changed())
+        .then(_derive_row("ONGOING", "CHANGED"))
         .when(due)
         .then(_derive_row("ONGOING"))
         .when((state == "ACTION") & unsent)
@@ -311,6 +322,7 @@ def _derive_next_state() -> list[pl.Expr]:
     return [
         (~ends).alias("is_open"),
         pl.when(sent).then(tick).otherwise("last_notified_ts").alias("last_notified_ts"),
+        pl.when(sent).then("action").otherwise("notified_action").alias("notified_action"),
         pl.when(greater).then("severity").otherwise("peak_notified_severity").alias("peak_notified_severity"),
         (pl.col("seq") + (sent | ((label == "CLEARED") & (pl.col("seq") > 0)))).alias("seq"),
         pl.when(unknown).then(pl.coalesce("unknown_since_ts", "snapshot_ts")).alias("unknown_since_ts"),

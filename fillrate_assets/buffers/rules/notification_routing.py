@@ -14,7 +14,7 @@ from typing import Final
 import polars as pl
 
 from fillrate_assets.buffers import schema
-from fillrate_assets.buffers.rules.alert_suppression import EPISODE, UNIT, derive_episode_key
+from fillrate_assets.buffers.rules.alert_suppression import EPISODE, KEY, derive_episode_key
 from fillrate_assets.buffers.rules.policy import Policy
 
 _AMOUNTS: Final = (
@@ -67,7 +67,7 @@ def route_notices(
     due = _select_due(
         alerts, sent, now - timedelta(minutes=policy.suppression.max_send_minutes), every_label=every_label
     )
-    rows = due.join(_select_recommended(recommendations), on=[*UNIT, "snapshot_ts"], how="left").with_columns(
+    rows = due.join(_select_recommended(recommendations), on=[*KEY, "snapshot_ts"], how="left").with_columns(
         # What another action needs says nothing of this one; of a throttle it is known for as long as it is in force.
         *(pl.when(pl.col("recommended_action") == pl.col("action")).then(name).alias(name) for name in _AMOUNTS),
         *(pl.when("own").then(name).alias(name) for name in _OF_NOW),
@@ -158,7 +158,7 @@ def _select_recommended(recommendations: pl.DataFrame) -> pl.DataFrame:
     winner = pl.when(lost).then("winner").alias("winner")
     action = pl.col("action").alias("recommended_action")
     return recommendations.select(
-        *UNIT, "snapshot_ts", action, *_AMOUNTS, "minutes_left", "named_units", "explanation", winner
+        *KEY, "snapshot_ts", action, *_AMOUNTS, "minutes_left", "named_units", "explanation", winner
     )
 
 

@@ -178,6 +178,9 @@ class Suppression:
 
     data: int = 12
     emergency: int = 0
+    changed: int = 2
+    """Until another action than the last is sent, so that two that take turns are not sent at every tick."""
+
     clear_ticks: int = 2
     flapping_openings: int = 3
     flapping_minutes: int = 60

@@ -288,7 +288,8 @@ def _add_divert(requests: pl.DataFrame, units: pl.DataFrame, policy: Policy) -> 
         .unique("unit_id", keep="first", maintain_order=True)
         .select("unit_id", pl.col("sibling").alias("closed_sibling"))
     )
-    share = (pl.col("divert") * pl.col("headroom") / pl.col("headroom").sum().over("unit_id")).round(DIGITS).floor()
+    room = pl.col("headroom").sum().over("unit_id")
+    share = pl.when(room > 0).then(pl.col("divert") * pl.col("headroom") / room).round(DIGITS).floor()
     rest = pl.min_horizontal(pl.col("divert") - pl.col("quantity").sum().over("unit_id"), pl.col("headroom") - share)
     takers = (
         siblings.filter(pl.col("takes"))
@@ -463,7 +464,9 @@ def _format_reckoning(policy: Policy) -> pl.Expr:
     words = {
         "MOVE_STAFF": pl.coalesce(
             pl.when(pl.col("needed") == 0).then(settles),
-            pl.when(known).then(pl.format("{}.", _format_staff())),
+            pl.when(known | pl.col("limited_by").is_in(["NO_SURPLUS", "NO_STATIONS"])).then(
+                pl.format("{}.", _format_staff())
+            ),
             _format_unknown(
                 *("level", "capacity", "inflow_rate", "outflow_rate", "gains", "gained_per_hour"),
                 *("free_stations", "surplus"),

@@ -16,7 +16,7 @@ from typing import Final
 import polars as pl
 
 from fillrate_assets.buffers import schema
-from fillrate_assets.buffers.rules.alert_suppression import EPISODE, UNIT, derive_episode_key
+from fillrate_assets.buffers.rules.alert_suppression import EPISODE, KEY, derive_episode_key
 from fillrate_assets.buffers.rules.policy import CONFIDENCE, Promotion
 
 WRONG: Final = ("WRONG_ACTION", "WRONG_QTY")
@@ -378,7 +378,7 @@ def _add_alerted(events: pl.DataFrame, alerts: pl.DataFrame, promotion: Promotio
     """Add `alerted` to events: whether an alert, once sent, was open about their `onset_ts`."""
     open_alerts = alerts.filter(
         "is_open", pl.col("seq") > 0, pl.col("peak_notified_severity") != "WARN", pl.col("direction") != "DATA"
-    ).select(*UNIT, "snapshot_ts")
+    ).select(*KEY, "snapshot_ts")
     latest = pl.col("onset_ts") + timedelta(minutes=promotion.after_minutes)
     return (
         events.with_columns(latest.alias("latest"))
@@ -387,7 +387,7 @@ def _add_alerted(events: pl.DataFrame, alerts: pl.DataFrame, promotion: Promotio
             open_alerts.sort("snapshot_ts").with_columns(pl.lit(value=True).alias("alerted")),
             left_on="latest",
             right_on="snapshot_ts",
-            by=UNIT,
+            by=KEY,
             strategy="backward",
             tolerance=timedelta(minutes=promotion.before_minutes + promotion.after_minutes),
             check_sortedness=False,
@@ -462,7 +462,7 @@ def _count_missed_emergencies(
     emergencies = (
         _select_episodes(champion.filter(pl.col("severity") == "EMERGENCY"))
         .join(false, on="episode_key", how="anti")
-        .select(*UNIT, pl.col("episode_key").alias("event"), pl.col("snapshot_ts").alias("onset_ts"))
+        .select(*KEY, pl.col("episode_key").alias("event"), pl.col("snapshot_ts").alias("onset_ts"))
     )
     return _add_alerted(emergencies, challenger, promotion).filter(~pl.col("alerted")).height
 

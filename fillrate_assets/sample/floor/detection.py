@@ -31,7 +31,7 @@ import polars as pl
 
 from fillrate_assets.buffers import schema
 from fillrate_assets.buffers.rules import scorecard, tick
-from fillrate_assets.buffers.rules.alert_suppression import UNIT, derive_episode_key
+from fillrate_assets.buffers.rules.alert_suppression import KEY, derive_episode_key
 from fillrate_assets.buffers.rules.policy import TICK_MINUTES, Policy, Promotion
 from fillrate_assets.buffers.rules.tick import TICK, Feeds, InMemoryTickStore, MasterData
 from fillrate_assets.sample.floor.layout import TOTAL
@@ -80,7 +80,7 @@ def run_ticks(feeds: Feeds, masters: MasterData, *, since: datetime, until: date
             store.read(frame, at, at).collect()
             for frame in (schema.ALERTS, schema.RECOMMENDATIONS, schema.UNIT_TIMESERIES)
         )
-        open_now = verdicts.join(alerts.select(UNIT).unique(), on=UNIT, how="semi")
+        open_now = verdicts.join(alerts.select(KEY).unique(), on=KEY, how="semi")
         for name, rows in (("alerts", alerts), ("recommendations", open_now), ("units", units)):
             made.setdefault(name, []).append(rows)
         at += TICK
@@ -118,10 +118,10 @@ def select_notified(
     shown = alerts.filter(pl.col("label").is_in(["NEW", "ONGOING"]), pl.col("direction") != "DATA")
     rows = scorecard.select_actionable(alerts) if least == "ACT" else shown
     known = schema.RECOMMENDATIONS.make_empty().collect() if recommendations is None else recommendations
-    named = known.select(*UNIT, "snapshot_ts", pl.col("named_units").str.split(",").list.eval(_STRIPPED).alias("named"))
+    named = known.select(*KEY, "snapshot_ts", pl.col("named_units").str.split(",").list.eval(_STRIPPED).alias("named"))
     return (
         rows.with_columns(derive_episode_key().alias("episode"))
-        .join(named, on=[*UNIT, "snapshot_ts"], how="left")
+        .join(named, on=[*KEY, "snapshot_ts"], how="left")
         .rename({"snapshot_ts": "notified_ts"})
         .select(_NOTIFYING)
     )
@@ -135,14 +135,12 @@ def merge_actions(notified: pl.DataFrame, alerts: pl.DataFrame) -> pl.DataFrame:
         alerts: `buffers.schema.ALERTS` that it was selected from.
 
     """
-    opened = alerts.filter(pl.col("is_open"), pl.col("seq") > 0).select(*UNIT, "snapshot_ts").unique()
-    begins = (pl.col("snapshot_ts").diff() > TICK).fill_null(value=True).cum_sum().over(UNIT)
-    problems = opened.sort(*UNIT, "snapshot_ts").select(
-        *UNIT, pl.concat_str(*UNIT, begins, separator=".").alias("problem"), notified_ts="snapshot_ts"
+    opened = alerts.filter(pl.col("is_open"), pl.col("seq") > 0).select(*KEY, "snapshot_ts").unique()
+    begins = (pl.col("snapshot_ts").diff() > TICK).fill_null(value=True).cum_sum().over(KEY)
+    problems = opened.sort(*KEY, "snapshot_ts").select(
+        *KEY, pl.concat_str(*KEY, begins, separator=".").alias("problem"), notified_ts="snapshot_ts"
     )
-    return (
-        notified.join(problems, on=[*UNIT, "notified_ts"], how="left").with_columns(episode="problem").drop("problem")
-    )
+    return notified.join(problems, on=[*KEY, "notified_ts"], how="left").with_columns(episode="problem").drop("problem")
 
 
 def detect_by_level(levels: pl.DataFrame, full: float, empty: float) -> pl.DataFrame:
@@ -161,11 +159,11 @@ def detect_by_level(levels: pl.DataFrame, full: float, empty: float) -> pl.DataF
             levels.filter(pl.col("fill") >= full).with_columns(direction=pl.lit("OVERFLOW")),
             levels.filter(pl.col("fill") <= empty, unit_type=TOTAL).with_columns(direction=pl.lit("STARVATION")),
         ]
-    ).sort(*UNIT, "snapshot_ts")
-    begins = (pl.col("snapshot_ts").diff().over(UNIT) > 2 * TICK).fill_null(value=True)
-    number = begins.cum_sum().over(UNIT)
+    ).sort(*KEY, "snapshot_ts")
+    begins = (pl.col("snapshot_ts").diff().over(KEY) > 2 * TICK).fill_null(value=True)
+    number = begins.cum_sum().over(KEY)
     return beyond.with_columns(
-        pl.concat_str(*UNIT, number, separator=".").alias("episode"),
+        pl.concat_str(*KEY, number, separator=".").alias("episode"),
         pl.col("snapshot_ts").alias("notified_ts"),
         pl.lit(None, pl.List(pl.String)).alias("named"),
     ).select(_NOTIFYING)
@@ -224,14 +222,14 @@ def match_onsets(notified: pl.DataFrame, onsets: pl.DataFrame, related: pl.DataF
         once.join(related, on="unit_id")
         .join(notified.select("direction", "notified_ts", "named", by="unit_id"), on=["by", "direction"])
         .filter(in_time)
-        .group_by(*UNIT, "onset_ts")
+        .group_by(*KEY, "onset_ts")
         .agg(
             pl.col("notified_ts").filter("equal").min().alias("own_ts"),
             pl.col("notified_ts").filter(pl.col("equal") | named).min().alias("named_ts"),
             pl.col("notified_ts").min().alias("alert_ts"),
         )
     )
-    return once.join(first, on=[*UNIT, "onset_ts"], how="left")
+    return once.join(first, on=[*KEY, "onset_ts"], how="left")
 
 
 def judge_episodes(
@@ -267,8 +265,8 @@ def judge_episodes(
             fills.filter("staffed", "lane_open", pl.col("fill") >= FULL).with_columns(direction=pl.lit("OVERFLOW")),
             fills.filter("staffed", pl.col("fill") <= EMPTY).with_columns(direction=pl.lit("STARVATION")),
         ]
-    ).select(*UNIT, crossed_ts="ts")
-    near = notified.join(crossed, on=UNIT).filter(
+    ).select(*KEY, crossed_ts="ts")
+    near = notified.join(crossed, on=KEY).filter(
         pl.col("crossed_ts").is_between(pl.col("notified_ts") - AFTER, pl.col("notified_ts") + BEFORE)
     )
     was = (

@@ -190,7 +190,7 @@ def home(tmp_path: Path) -> Settings:
     ):
         ticks.write(frame, rows, TICK)
     sent_to = [f"slack:{PASTED}", PASTED, "slack:floor-w1"]
-    each = {"notice_id": "N2", "rec_id": f"{OCCUPANCY}.DATA.CHECK_DATA.1.1"}
+    each = {"notice_id": "N2", "rec_id": f"{OCCUPANCY}.DATA.1.1"}
     written = make_notices(*({"channel": channel} for channel in sent_to), {**OF_A_FEED, **each})
     NoticeStore(Database(chosen.storage.record_store_url)).write(
         written, schema.UNDELIVERED_NOTICES.make_empty().collect(), render=render, lifetime=LIFETIME, now=make_tick(0.1)

@@ -1,6 +1,6 @@
 """The state table, as sequences of ticks: what a unit is at each, and what is said.
 
-Proves decision 0060.
+Proves decisions 0060 and 0185.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ INPUTS: Final[dict[str, dict[str, Any]]] = {
     "OVERRIDDEN_EMERGENCY": {"verdict": "EMERGENCY", "resolution": "OVERRIDDEN"},
     "CAUSED_BY_ACTION": {"resolution": "CAUSED_BY_ACTION"},
     "THROTTLE": {"action": "THROTTLE"},
+    "THROTTLE_EMERGENCY": {"verdict": "EMERGENCY", "action": "THROTTLE"},
 }
 
 
@@ -48,10 +49,13 @@ def ticks(said: str, **columns: Any) -> pl.DataFrame:  # noqa: ANN401 - a column
     return buffers_frames.make_recommendations(*rows)
 
 
-def list_labels(rows: pl.DataFrame, ticks: int, action: str = "MOVE_STAFF") -> list[str]:
-    """A word for each tick: the reason if suppressed, else the label and why; '.' where there is no row."""
+def list_labels(rows: pl.DataFrame, ticks: int, action: str | None = "MOVE_STAFF") -> list[str]:
+    """A word for each tick: the reason if suppressed, else the label and why; '.' where there is no row.
+
+    Of one action, or of any.
+    """
     words = dict.fromkeys(range(ticks), ".")
-    for row in rows.filter(pl.col("action") == action).iter_rows(named=True):
+    for row in (rows if action is None else rows.filter(action=action)).iter_rows(named=True):
         number = round((row["snapshot_ts"] - make_tick(0)).total_seconds() / 300)
         why = f"({row['reason']})" if row["reason"] else ""
         words[number] = row["reason"] if row["label"] == "SUPPRESSED" else f"{row['label']}{why}"
@@ -202,16 +206,36 @@ def test_an_opening_of_60_minutes_ago_does_not_count() -> None:
     assert rows["openings"].to_list() == [[make_tick(-1), make_tick(0)]] * 2
 
 
-@pytest.mark.parametrize(
-    ("said", "expected"),
-    [("CLEAR CLEAR", "CLEARING CLEARED"), ("HYSTERESIS", "HYSTERESIS"), ("UNKNOWN", "DATA_STALE")],
-)
-def test_what_a_unit_is_counts_for_each_of_its_open_episodes(said: str, expected: str) -> None:
-    """Its action changed at tick 1: two episodes are open."""
-    rows = replayed(f"ACT THROTTLE {said}")
-    count = 2 + len(said.split())
-    assert list_labels(rows, count) == ["NEW", "HYSTERESIS", *expected.split()]
-    assert list_labels(rows, count, "THROTTLE") == [".", "NEW", *expected.split()]
+CHANGES: Final = {
+    "another action: one problem, sent once it is not at once": (
+        "ACT THROTTLE THROTTLE THROTTLE",
+        "NEW WINDOW ONGOING(CHANGED) WINDOW",
+    ),
+    "and it ends once, as one": ("ACT ACT THROTTLE CLEAR CLEAR", "NEW WINDOW ONGOING(CHANGED) CLEARING CLEARED"),
+    "back again before it was sent: nothing": ("ACT THROTTLE ACT ACT", "NEW WINDOW WINDOW ONGOING"),
+    "two that take turns are sent every other tick": (
+        "ACT THROTTLE THROTTLE ACT ACT THROTTLE THROTTLE",
+        "NEW WINDOW ONGOING(CHANGED) WINDOW ONGOING(CHANGED) WINDOW ONGOING(CHANGED)",
+    ),
+    "a warning requests nothing": ("THROTTLE WARN WARN WARN", "NEW HYSTERESIS HYSTERESIS HYSTERESIS"),
+    "worse comes first": ("ACT THROTTLE_EMERGENCY", "NEW ONGOING(ESCALATED)"),
+    "another action soon after the end: new": ("ACT CLEAR CLEAR THROTTLE", "NEW CLEARING CLEARED NEW"),
+}
+
+
+@pytest.mark.parametrize(("said", "expected"), CHANGES.values(), ids=CHANGES)
+def test_an_action_that_changes_is_one_problem(said: str, expected: str) -> None:
+    rows = replayed(said)
+    assert list_labels(rows, len(said.split()), None) == expected.split()
+
+
+def test_what_ends_is_what_the_floor_was_notified_of() -> None:
+    rows = replayed("ACT ACT THROTTLE ACT CLEAR CLEAR")
+    assert rows.select("action", "notified_action").rows()[-3:] == [
+        ("MOVE_STAFF", "THROTTLE"),
+        ("THROTTLE", "THROTTLE"),
+        ("THROTTLE", "THROTTLE"),
+    ]
 
 
 def test_another_direction_of_the_unit_is_another_matter() -> None:

@@ -25,7 +25,7 @@ said = st.tuples(
         ["EMERGENCY", "ACT", "ACT", "WARN", "HYSTERESIS", "CLEAR", "CLEAR", "NOT_STAFFED", "UNKNOWN", None]
     ),
     st.sampled_from(["MOVE_STAFF", "THROTTLE"]),
-    st.sampled_from(["KEPT", "KEPT", "KEPT", "OVERRIDDEN", "CAUSED_BY_ACTION"]),
+    st.sampled_from(["KEPT", "KEPT", "KEPT", "OVERRIDDEN", "SAME_PATHS", "CAUSED_BY_ACTION"]),
 )
 stretch = st.tuples(st.lists(said, min_size=len(UNITS), max_size=len(UNITS)), st.sampled_from([1, 1, 1, 2, 3, 13]))
 courses = st.lists(st.one_of(stretch, stretch, stretch, st.tuples(st.none(), st.sampled_from([1, 2, 13]))), max_size=7)
@@ -42,6 +42,8 @@ def recommended(course: Course) -> pl.DataFrame:
                 asked = action if verdict in schema.SEVERITIES else None
                 kept = resolution if asked else "KEPT"
                 row = {"unit_id": unit, "verdict": verdict, "action": asked, "resolution": kept}
+                if kept == "SAME_PATHS":
+                    row |= {"resolution": "OVERRIDDEN", "resolution_rule": "R1"}
                 rows += [{**row, "snapshot_ts": make_tick(number)}] if verdict else []
             number += 1
     return buffers_frames.make_recommendations(*rows)
@@ -104,16 +106,27 @@ def test_every_course_of_events_is_told_as_it_must_be(course: Course) -> None:
     alerts = replayed(rows)
     schema.ALERTS.validate(alerts)
     _emergencies_are_always_told(rows, alerts)
+    _an_action_that_changes_is_told_as_a_change(alerts)
     _episodes_begin_with_new_and_end_with_cleared(alerts)
     _nothing_is_cleared_on_missing_data(rows, alerts)
     _open_episodes_have_a_row_at_every_tick_that_ran(rows, alerts)
 
 
 def _emergencies_are_always_told(rows: pl.DataFrame, alerts: pl.DataFrame) -> None:
-    emergencies = rows.filter(pl.col("verdict") == "EMERGENCY")
+    elsewhere = (pl.col("resolution_rule") == "R1").fill_null(value=False)
+    emergencies = rows.filter(pl.col("verdict") == "EMERGENCY", ~elsewhere)
     heard = emergencies.join(alerts, on=[*KEY, "snapshot_ts"], how="inner")
     assert heard.height == emergencies.height
     assert set(heard["label"]) <= {"NEW", "ONGOING"}
+
+
+def _an_action_that_changes_is_told_as_a_change(alerts: pl.DataFrame) -> None:
+    """And nothing else is."""
+    sent = alerts.filter(pl.col("label").is_in(["NEW", "ONGOING"])).sort("snapshot_ts")
+    for episode in sent.partition_by(EPISODE):
+        for before, after in pairwise(episode.iter_rows(named=True)):
+            changed = before["action"] != after["action"] and after["severity"] != "WARN"
+            assert (after["reason"] == "CHANGED") == (changed and after["reason"] != "ESCALATED")
 
 
 def _episodes_begin_with_new_and_end_with_cleared(alerts: pl.DataFrame) -> None:

@@ -79,8 +79,18 @@ def draw_network(draw: st.DrawFn) -> list[dict[str, Any]]:
     for unit_id, unit_type in draw(st.lists(st.sampled_from(UNITS), min_size=1, max_size=10, unique=True)):
         pool = unit_id.rsplit("_", 1)[0]
         people[pool] = people.get(pool) or draw(POOL_ROWS)
-        rows.append(_add_times({"unit_id": unit_id, "unit_type": unit_type, **people[pool], **draw(UNIT_ROWS)}))
+        paths = {"paths": list(_list_paths(unit_id))}
+        rows.append(
+            _add_times({"unit_id": unit_id, "unit_type": unit_type, **paths, **people[pool], **draw(UNIT_ROWS)})
+        )
     return rows
+
+
+def _list_paths(unit_id: str) -> tuple[str, ...]:
+    """List the paths of a unit: PICK and INDUCT share theirs, of which PICK has one more."""
+    _, pool, part = unit_id.split("_")
+    whole = {"PICK": ("A", "B", "C"), "INDUCT": ("A", "B"), "PACK": tuple(lane.split("_")[2] for lane in LANES)}
+    return whole.get(pool, (pool,)) if part == "TOTAL" else (part,)
 
 
 @st.composite

@@ -127,7 +127,7 @@ def test_what_two_ticks_owe_is_sent_once_as_it_is_now(routes: pl.DataFrame) -> N
     """The tick that made it NEW sent nothing, or no one took it, and it is not ten minutes old at the next one."""
     both = route_alerts({}, SUPPRESSED, routes=routes)
     assert [rows.select("notice_id", "label", "snapshot_ts").rows() for rows in both if rows.height] == [
-        [("W1_PICK_TOTAL.OVERFLOW.MOVE_STAFF.1.1", "NEW", make_tick(1))]
+        [("W1_PICK_TOTAL.OVERFLOW.1.1", "NEW", make_tick(1))]
     ]
 
 
@@ -205,8 +205,8 @@ def test_without_a_recommendation_a_notice_has_no_reason() -> None:
 def test_ids_name_the_notice_and_what_is_suppressed_has_its_tick_too() -> None:
     routed, _ = route_alerts({}, {**SUPPRESSED, "reason": "HYSTERESIS"}, every_label=True)
     assert routed.select("rec_id", "notice_id").rows() == [
-        ("W1_PICK_TOTAL.OVERFLOW.MOVE_STAFF.1.1", "W1_PICK_TOTAL.OVERFLOW.MOVE_STAFF.1.1"),
-        ("W1_PICK_TOTAL.OVERFLOW.MOVE_STAFF.1.1", "W1_PICK_TOTAL.OVERFLOW.MOVE_STAFF.1.1@20260314T1405Z"),
+        ("W1_PICK_TOTAL.OVERFLOW.1.1", "W1_PICK_TOTAL.OVERFLOW.1.1"),
+        ("W1_PICK_TOTAL.OVERFLOW.1.1", "W1_PICK_TOTAL.OVERFLOW.1.1@20260314T1405Z"),
     ]
 
 
@@ -252,7 +252,7 @@ def test_the_most_specific_route_wins(rows: list[Row], channels: list[str]) -> N
 def test_what_no_route_takes_is_undelivered(route: Row | None) -> None:
     routed, lost = route_alerts({}, routes=buffers_frames.make_routes(*([route] if route else [])))
     assert routed.is_empty()
-    assert lost.select("notice_id", "warehouse").rows() == [("W1_PICK_TOTAL.OVERFLOW.MOVE_STAFF.1.1", "W1")]
+    assert lost.select("notice_id", "warehouse").rows() == [("W1_PICK_TOTAL.OVERFLOW.1.1", "W1")]
     assert "add a row" in lost["problem"][0]
 
 

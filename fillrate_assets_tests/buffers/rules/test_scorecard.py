@@ -105,7 +105,7 @@ def test_the_scorecard() -> None:
     )
     given = [
         {
-            "episode_key": f"W1_PICK_TOTAL.OVERFLOW.MOVE_STAFF.{episode}",
+            "episode_key": f"W1_PICK_TOTAL.OVERFLOW.{episode}",
             "answer": answer,
             "responder": f"{number}",
             "rec_id": f"R{episode}",
@@ -194,7 +194,7 @@ def make_judged(real: range, false: range, missed: range | tuple[()] = ()) -> pl
                 **{key: _make_event(number)[key] for key in ("unit_id", "unit_type")},
                 "rec_id": f"R{number}",
                 "answer": answer,
-                "episode_key": f"W1_PACK_L{number % 10}.OVERFLOW.MOVE_STAFF.{number}",
+                "episode_key": f"W1_PACK_L{number % 10}.OVERFLOW.{number}",
                 "episode_ts": _make_event(number)["opened_ts"],
             }
             for number in numbers
