@@ -416,7 +416,7 @@ def test_another_week_has_another_sample(floor: Floor) -> None:
 def test_a_unit_that_was_alerted_in_the_week_is_no_silent_one(floor: Floor) -> None:
     for number, lane in enumerate(LANES):
         moment = datetime(2026, 3, 8, 12, 0, tzinfo=UTC)
-        floor.add_notice(rec_id=f"{lane}.OVERFLOW.REBALANCE.{number}.1", snapshot_ts=moment)
+        floor.add_notice(rec_id=f"{lane}.OVERFLOW.{number}.1", snapshot_ts=moment)
     # In Chicago, this is Monday of the next week.
     floor.add_notice(rec_id="W1_PICK_TOTAL.OVERFLOW.2.1", snapshot_ts=datetime(2026, 3, 9, 5, 0, tzinfo=UTC))
     assert list_sample(floor.make_browser(floor.link_audit()).send_accepted(responder="Kim").text) == ["W1_PICK_TOTAL"]
