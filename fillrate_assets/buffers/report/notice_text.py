@@ -39,7 +39,6 @@ _MOST_WAREHOUSES: Final = 20
 _LABEL: Final = {"NEW": "new", "ONGOING": "still", "SUPPRESSED": "suppressed"}
 _REASON: Final = {
     "HISTORY_GAP": "no data for an hour before",
-    "CHANGED": "another action than before",
     "ESCALATED": "worse than at the last notice",
     "CHANGED": "another action than at the last notice",
     "REOPEN_IN_WINDOW": "notified shortly before, and back again",
