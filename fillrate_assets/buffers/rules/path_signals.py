@@ -650,13 +650,13 @@ def _add_doubt(paths: pl.LazyFrame, snapshot_ts: datetime, policy: Policy) -> pl
         pl.col("observed_ts") > pl.col("last_observed_ts")
     ).fill_null(value=True)
     before = [pl.col("last_observations").list.get(ago, null_on_oob=True) for ago in range(count)]
-    seen = [f"seen_{ago}" for ago in range(count + 1)]
+    observed = [f"observed_{ago}" for ago in range(count + 1)]
     gain = [pl.col("gains").list.get(ago, null_on_oob=True) for ago in range(count)]
-    parts = [pl.col(later) - pl.col(earlier) - gain[ago] for ago, (later, earlier) in enumerate(pairwise(seen))]
-    readings = seen[: sensor.stuck_ticks]
+    parts = [pl.col(later) - pl.col(earlier) - gain[ago] for ago, (later, earlier) in enumerate(pairwise(observed))]
+    readings = observed[: sensor.stuck_ticks]
     same = pl.all_horizontal(pl.col(name) == pl.col(readings[0]) for name in readings).fill_null(value=False)
     moved = pl.sum_horizontal(each.abs() for each in gain[: sensor.stuck_ticks])
-    within = (pl.col(seen[0]) > 0) & (pl.col(seen[0]) < capacity)
+    within = (pl.col(observed[0]) > 0) & (pl.col(observed[0]) < capacity)
     stuck = same & within & (moved > pl.max_horizontal(sensor.stuck_share * capacity, pl.lit(least)))
     drifted = pl.col("parted").list.sum()
     greatest = pl.max_horizontal(pl.col("parted").list.max(), -pl.col("parted").list.min())
@@ -664,10 +664,10 @@ def _add_doubt(paths: pl.LazyFrame, snapshot_ts: datetime, policy: Policy) -> pl
     drifts = drifted.abs() - greatest > bound
     doubt = pl.when(stuck).then(pl.lit("STUCK")).when(drifts).then(pl.lit("DRIFTING"))
     return (
-        paths.with_columns(pl.when(is_new).then("observed").alias(seen[0]))
-        .with_columns(each.alias(name) for each, name in zip(before, seen[1:], strict=True))
+        paths.with_columns(pl.when(is_new).then("observed").alias(observed[0]))
+        .with_columns(each.alias(name) for each, name in zip(before, observed[1:], strict=True))
         .with_columns(
-            pl.concat_list(seen[:-1]).alias("observations"),
+            pl.concat_list(observed[:-1]).alias("observations"),
             pl.concat_list(parts).list.drop_nulls().list.head(sensor.drift_ticks).alias("parted"),
         )
         .with_columns(doubt.alias("doubt"), (pl.col("observed") - drifted).alias("flows_say"))
