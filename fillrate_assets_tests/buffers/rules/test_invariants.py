@@ -34,7 +34,8 @@ CALM_TO_ALARMED: Final = {
     "ACT": 3,
     "EMERGENCY": 4,
 }
-FEW: Final = settings(max_examples=25)
+FEW: Final = settings(max_examples=12)
+"""An example costs what its queries cost, whatever their rows: networks and histories are large."""
 POOLS: Final = POLICY.pool_order
 LANES: Final = tuple(f"W1_PACK_L{n}" for n in range(5))
 UNITS: Final = [
@@ -76,7 +77,8 @@ def draw_network(draw: st.DrawFn) -> list[dict[str, Any]]:
     """Draw rows of `UNIT_TIMESERIES`; the units of a pool share its people."""
     people: dict[str, dict[str, Any]] = {}
     rows = []
-    for unit_id, unit_type in draw(st.lists(st.sampled_from(UNITS), min_size=1, max_size=10, unique=True)):
+    size = draw(st.integers(1, len(UNITS)))
+    for unit_id, unit_type in draw(st.lists(st.sampled_from(UNITS), min_size=size, max_size=size, unique=True)):
         pool = unit_id.rsplit("_", 1)[0]
         people[pool] = people.get(pool) or draw(POOL_ROWS)
         paths = {"paths": list(_list_paths(unit_id))}
@@ -133,7 +135,7 @@ HISTORIES: Final = st.lists(
             "resolution": st.sampled_from(["KEPT", "CHANGED", "OVERRIDDEN"]),
         }
     ),
-    max_size=8,
+    max_size=24,
     unique_by=lambda row: (row["unit_id"], row["snapshot_ts"]),
 )
 
