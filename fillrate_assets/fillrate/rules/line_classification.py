@@ -70,7 +70,10 @@ def classify_lines(
     # and then repeats the reads and joins below it for each.
     versions = join_items_in_force(mark_versions(fill_schedule_lines(orders).cache(), LINE_KEY), items).cache()
     plain = _is_plain_line()
-    lines = pl.concat([_accept_plain_lines(versions.filter(plain)), _judge_lines(versions.filter(~plain))]).cache()
+    # All of it is needed, so collecting it costs nothing, and what follows is planned in half the time.
+    lines = (
+        pl.concat([_accept_plain_lines(versions.filter(plain)), _judge_lines(versions.filter(~plain))]).collect().lazy()
+    )
     left = select_shipments(shipments.cache(), _select_current_lines(lines)).cache()
     shipped = add_up_shipments(left).with_columns(pl.lit(value=True).alias("current"))
     joined = lines.join(shipped, on=[*DATED_LINE, "current"], how="left").cache()
