@@ -12,12 +12,13 @@ from dagster._core.storage.asset_check_execution_record import AssetCheckExecuti
 from fillrate_assets.cli import launcher
 from fillrate_assets.cli.launcher import RunRange
 from fillrate_assets.core import partition_key
+from fillrate_assets.core.partition_key import PartitionKey
 from fillrate_assets.definitions import JOB
 from fillrate_assets.fillrate.defs import health_checks
 from fillrate_assets.fillrate.record_store import RESTATEMENTS
 from fillrate_assets.orchestration import partitions
 from fillrate_assets.orchestration.partitions import CHANGED_TAG, RANGE_END_TAG, RANGE_START_TAG
-from fillrate_assets_tests.conftest import SMALL, copied
+from fillrate_assets_tests.conftest import SMALL, TINY, copied
 from fillrate_assets_tests.fixtures.home import Home
 
 pytestmark = pytest.mark.slow
@@ -37,6 +38,18 @@ def test_dependent_days_are_judged_again_without_reading_their_sources() -> None
 
 def test_nothing_published_later_means_no_dependants() -> None:
     assert CHANGED_TAG not in RunRange("DC01", date(2026, 3, 1), date(2026, 3, 2), date(2026, 2, 27)).tags
+
+
+def test_days_that_await_newer_substitutes_are_run_with_what_depends_on_them(
+    tiny_published_template: Path, tmp_path: Path
+) -> None:
+    home = Home(copied(tiny_published_template, tmp_path))
+    dc, other = TINY.dc_codes[:2]
+    first, *_, last = home.store.read_ledger(dc)["ship_date"].to_list()
+    wanted = [RunRange(dc, last, last)]
+    assert launcher.choose_awaiting(home.settings, wanted) == []
+    home.store.await_substitutes([PartitionKey(dc, first), PartitionKey(other, first)])
+    assert launcher.choose_awaiting(home.settings, wanted) == [RunRange(dc, first, first, last)]
 
 
 @pytest.mark.usefixtures("dagster_home")

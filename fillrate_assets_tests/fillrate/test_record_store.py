@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -19,12 +20,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fillrate_assets.core.errors import PermanentFailure
+from fillrate_assets.core.partition_key import PartitionKey
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.record_store import (
     OUTDATED,
     RECORDS,
     REJECTS,
     RESTATEMENTS,
+    SUBSTITUTES,
     DayPublication,
     PublishResult,
     RecordStore,
@@ -300,6 +303,22 @@ def test_a_result_of_older_sources_that_comes_later_changes_no_record_and_reques
     store.publish([_make_day(_make_short("A", 10, 9), lines=4)], run_id="again", now=LATER)
     assert store.read_ledger()["state"].to_list() == ["PUBLISHED"]
     assert store.count(RESTATEMENTS) == 0
+
+
+def test_a_day_awaits_newer_substitutes_with_its_records_until_it_is_computed_anew(store: RecordStore) -> None:
+    # Decision 0160.
+    day, held = _make_day(_make_short("A", 10, 8)), _make_day(ship_date=DAY + timedelta(days=1), held="no snapshot")
+    store.publish([day, held], run_id="run", now=NOW)
+    never = PartitionKey("DC01", DAY + timedelta(days=2))
+    store.await_substitutes([never, *(PartitionKey(each.dc, each.ship_date) for each in (day, held))])
+    assert store.read_ledger()["reason"].to_list() == [SUBSTITUTES, "no snapshot"]
+    only_depends = replace(_make_day(_make_short("A", 10, 7)), only_depends=True)
+    store.publish([only_depends], run_id="of an earlier day", now=LATER)
+    assert store.read_ledger()["reason"].to_list() == [SUBSTITUTES, "no snapshot"]
+    assert store.read_records("DC01", DAY)["shipped_cases"].to_list() == [8]
+    store.publish([_make_day(_make_short("A", 10, 7))], run_id="again", now=LATER)
+    assert store.read_ledger()["state"].to_list() == ["PUBLISHED", "HELD"]
+    assert store.read_records("DC01", DAY)["shipped_cases"].to_list() == [7]
 
 
 def test_of_two_first_publications_at_the_same_moment_the_newer_sources_win(store: RecordStore) -> None:
