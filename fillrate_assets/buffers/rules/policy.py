@@ -75,7 +75,10 @@ class Lane:
 class Starvation:
     """When a buffer starves: fractions of capacity, minutes until it does, and how slow its consumers must be."""
 
-    act: float = 0.07
+    dry: float = 0.04
+    """At or below it there is nothing to take, whatever was taken in the quarter of an hour before."""
+
+    act: float = 0.06
     act_soon: float = 0.10
     act_soon_minutes: float = 5
     warn: float = 0.25

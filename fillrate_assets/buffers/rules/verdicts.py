@@ -245,9 +245,11 @@ def _build_total_starvation(limit: Starvation) -> tuple[Rule, ...]:
     act = Condition("most_fill", "<=", limit.act)
     idle = Condition("outflow_share_of_capability", "<", limit.outflow_share)
     unknown, blind = Condition("outflow_share_of_capability", "missing"), limit.blind_ticks * TICK_MINUTES
+    known = Condition("outflow_share_of_capability", ">=", 0)
     low, soon = Condition("most_fill", "<=", limit.act_soon), Condition("most_fill", "<=", limit.warn)
     return (
         Rule("A-STARVATION-NOT-STAFFED", "NOT_STAFFED", (Condition("staffed", "<=", 0),)),
+        Rule("A-STARVATION-DRY", "ACT", (Condition("most_fill", "<=", limit.dry), known)),
         Rule("A-STARVATION-EMPTY", "ACT", (act, idle)),
         Rule("A-STARVATION-SOON", "ACT", (low, Condition("trusted_starvation", "<=", limit.act_soon_minutes), idle)),
         Rule("A-STARVATION-BLIND", "ACT", (act, unknown, Condition("empty_minutes", ">=", blind))),

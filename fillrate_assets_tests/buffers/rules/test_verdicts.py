@@ -69,9 +69,12 @@ def test_a_total_overflows(fill: float, minutes: float | None, expected: str) ->
 @pytest.mark.parametrize(
     ("fill", "minutes", "outflow", "expected"),
     [
-        (0.07, None, 25.4, "ACT A-STARVATION-EMPTY"),
-        (0.07, None, 25.5, "HYSTERESIS A-STARVATION-HYSTERESIS"),
-        (0.0701, None, 25.4, "HYSTERESIS A-STARVATION-HYSTERESIS"),
+        (0.04, None, 30.0, "ACT A-STARVATION-DRY"),
+        (0.0401, None, 30.0, "HYSTERESIS A-STARVATION-HYSTERESIS"),
+        (0.04, None, None, "WARN A-STARVATION-UNCONFIRMED"),
+        (0.06, None, 25.4, "ACT A-STARVATION-EMPTY"),
+        (0.06, None, 25.5, "HYSTERESIS A-STARVATION-HYSTERESIS"),
+        (0.0601, None, 25.4, "HYSTERESIS A-STARVATION-HYSTERESIS"),
         (0.10, 5.0, 25.4, "ACT A-STARVATION-SOON"),
         (0.10, 5.0, 25.5, "WARN A-STARVATION-WARN"),
         (0.10, 5.1, 25.4, "WARN A-STARVATION-WARN"),
@@ -81,8 +84,8 @@ def test_a_total_overflows(fill: float, minutes: float | None, expected: str) ->
         (0.2501, 30.0, 25.4, "CLEAR A-STARVATION-CLEAR"),
         (0.2001, None, 25.4, "CLEAR A-STARVATION-CLEAR"),
         (0.20, None, 25.4, "HYSTERESIS A-STARVATION-HYSTERESIS"),
-        (0.07, None, None, "WARN A-STARVATION-UNCONFIRMED"),
-        (0.0701, None, None, "HYSTERESIS A-STARVATION-HYSTERESIS"),
+        (0.06, None, None, "WARN A-STARVATION-UNCONFIRMED"),
+        (0.0601, None, None, "HYSTERESIS A-STARVATION-HYSTERESIS"),
     ],
 )
 def test_a_total_starves_only_while_its_people_wait(
@@ -274,12 +277,12 @@ def test_what_is_not_proven_of_an_unknown_unit_does_not_count() -> None:
         ({"fill": 0.93}, "ACT", "CLEAR"),
         ({"fill": 0.9299, "minutes_to_overflow": 1.0}, "HYSTERESIS", "CLEAR"),
         ({"fill": 0.79, "minutes_to_overflow": 1.0}, "CLEAR", "CLEAR"),
-        ({"fill": 0.07, "outflow_rate": 15.0}, "CLEAR", "ACT"),
-        ({"fill": 0.0701, "outflow_rate": 15.0, "minutes_to_starvation": 1.0}, "CLEAR", "HYSTERESIS"),
+        ({"fill": 0.06, "outflow_rate": 15.0}, "CLEAR", "ACT"),
+        ({"fill": 0.0601, "outflow_rate": 15.0, "minutes_to_starvation": 1.0}, "CLEAR", "HYSTERESIS"),
         ({"fill": None, "proven_fill": 0.93, "coverage": 0.95}, "ACT", "CLEAR"),
         ({"fill": None, "proven_fill": 0.74, "coverage": 0.95}, "CLEAR", "CLEAR"),
         ({"fill": None, "proven_fill": 0.76, "coverage": 0.95}, "HYSTERESIS", "CLEAR"),
-        ({"fill": None, "proven_fill": 0.02, "coverage": 0.95, "outflow_rate": 15.0}, "CLEAR", "ACT"),
+        ({"fill": None, "proven_fill": 0.01, "coverage": 0.95, "outflow_rate": 15.0}, "CLEAR", "ACT"),
         ({"fill": None, "proven_fill": 0.03, "coverage": 0.95, "outflow_rate": 15.0}, "CLEAR", "HYSTERESIS"),
         ({"fill": None, "proven_fill": None}, "UNKNOWN", "UNKNOWN"),
     ],
@@ -433,7 +436,7 @@ def test_an_empty_total_sends_its_idle_people_to_the_pool_that_fills_it() -> Non
     found = compute_verdict(pack, "STARVATION", {"unit_id": "W1_PICK_TOTAL"}, {"unit_id": "W1_SORT_TOTAL", "fill": 0.6})
     assert (found["source_unit"], found["target_unit"], found["quantity"], found["surplus"]) == ("PACK", "SORT", 5, 5)
     assert found["explanation"] == (
-        "PACK TOTAL: 5.0 % full (limit 7 %), its people have 27.8 % of what they could take (limit 85 %). "
+        "PACK TOTAL: 5.0 % full (limit 6 %), its people have 27.8 % of what they could take (limit 85 %). "
         "9 needed, room for 10, 5 to spare."
     )
 
