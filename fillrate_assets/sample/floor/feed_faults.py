@@ -4,8 +4,8 @@ In the early afternoon, when people work and a path of each pool is jammed full,
 warehouses at once: they have one time zone. What counts is when the first alert about that feed is due, that no unit is
 called clear while its buffer is in trouble, and how many messages a channel gets of it.
 
-A feed is missed when its last row is too old for the policy, not before; so beside the minutes since the fault began
-stand those since a feed that had stopped then would have expired.
+A feed is missed when its last row is too old for the policy, or its readings cannot be for as long as the policy says,
+not before (decision 0202); so beside the minutes since the fault began stand those.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import polars as pl
 from fillrate_assets.buffers import schema
 from fillrate_assets.buffers.report.notice_text import Links, render_messages
 from fillrate_assets.buffers.rules.notification_routing import route_notices
-from fillrate_assets.buffers.rules.policy import Policy
+from fillrate_assets.buffers.rules.policy import TICK_MINUTES, Policy
 from fillrate_assets.buffers.rules.tick import MasterData, align_to_grid
 from fillrate_assets.sample.floor import layout as plan
 from fillrate_assets.sample.floor.detection import Made
@@ -141,9 +141,10 @@ def measure_fault(fault: FeedFault, made: Made, world: World, *, start: datetime
 
 
 def compute_expiry(fault: FeedFault, policy: Policy) -> float:
-    """Compute after how many minutes without a row a feed is missed; none pass where rows go on with wrong values."""
-    if fault.event.kind in _SENSORS:
-        return 0
+    """Compute after how many minutes a feed is missed: without a row, or with readings that cannot be."""
+    sensor_ticks = {Kind.STUCK_SENSOR: policy.sensor.stuck_ticks, Kind.DRIFTING_SENSOR: policy.sensor.drift_ticks}
+    if fault.event.kind in sensor_ticks:
+        return sensor_ticks[fault.event.kind] * TICK_MINUTES
     ages = {
         "OCCUPANCY": policy.occupancy,
         "FLOW": policy.flow,

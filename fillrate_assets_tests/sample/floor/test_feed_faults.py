@@ -1,0 +1,48 @@
+"""Feeds that fail in every warehouse at once: each is notified in time, once, and nothing is called clear by it."""
+
+from __future__ import annotations
+
+import pytest
+
+from fillrate_assets.buffers.rules.notification_routing import MANY_WAREHOUSES
+from fillrate_assets.buffers.rules.policy import Policy
+from fillrate_assets.sample.floor import feed_faults
+from fillrate_assets.sample.floor.detection import run_ticks
+from fillrate_assets.sample.names import SITES
+
+SEED = 4101
+FAULTS = {fault.name: fault for fault in feed_faults.list_faults()}
+NOTICE_MINUTES = 20
+
+
+def measure(fault: feed_faults.FeedFault, warehouses: int) -> feed_faults.FaultResult:
+    world, start = (
+        feed_faults.simulate_fault(fault, warehouses=warehouses, seed=SEED),
+        feed_faults.find_start(seed=SEED),
+    )
+    since, until = feed_faults.find_ticks(start)
+    made = run_ticks(world.feeds, world.masters, since=since, until=until, policy=Policy())
+    return feed_faults.measure_fault(fault, made, world, start=start, policy=Policy())
+
+
+@pytest.mark.parametrize(
+    ("name", "warehouses", "messages"),
+    [("OCCUPANCY an hour ahead", MANY_WAREHOUSES, 1), ("FLOW stopped", 1, 1), ("every sensor stuck", 1, 1)],
+)
+def test_a_feed_that_fails_everywhere_is_notified_in_time_and_clears_nothing(
+    name: str, warehouses: int, messages: int
+) -> None:
+    result = measure(FAULTS[name], warehouses)
+    assert result.notified == result.warehouses == warehouses
+    assert max(result.minutes) <= feed_faults.compute_expiry(FAULTS[name], Policy()) + NOTICE_MINUTES
+    assert (result.false_clears, result.messages) == (0, messages)
+
+
+def test_every_feed_stops_and_has_a_wrong_clock() -> None:
+    assert len({(fault.feed, fault.event.kind, fault.event.strength) for fault in FAULTS.values()}) == len(FAULTS) == 15
+
+
+def test_the_warehouses_have_one_time_zone() -> None:
+    numbers = feed_faults.list_numbers(2 * len(SITES))
+    assert len(set(numbers)) == len(numbers)
+    assert {SITES[(number - 1) % len(SITES)].time_zone for number in numbers} == {SITES[0].time_zone}
