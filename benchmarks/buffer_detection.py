@@ -40,7 +40,6 @@ from fillrate_assets.sample.floor.detection import (
     detect_by_level,
     judge_episodes,
     match_onsets,
-    merge_actions,
     relate_units,
     run_ticks,
     select_notified,
@@ -103,7 +102,7 @@ def main() -> int:
     levels = made.units.filter(pl.col("staffed").fill_null(value=True))
 
     def select_of_policy(least: str) -> pl.DataFrame:
-        return merge_actions(select_notified(made.alerts, made.recommendations, least=least), made.alerts)
+        return select_notified(made.alerts, made.recommendations, least=least)
 
     peers = {
         f"policy {policy.version}": select_of_policy("ACT"),

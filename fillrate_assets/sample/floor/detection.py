@@ -17,7 +17,7 @@ Precision is RIGHT of RIGHT and FALSE. What is BRIEF was there, and a look would
 to find, so it counts neither way, as objects too small to be labelled do in benchmarks of images ("difficult" in
 Everingham et al., The PASCAL Visual Object Classes Challenge, IJCV 88, 2010). The strict precision takes it for wrong.
 
-A problem is what is open of one unit in one direction without a gap, whatever actions were recommended in turn.
+A problem is an episode of one unit in one direction, whatever actions were recommended in turn.
 """
 
 from __future__ import annotations
@@ -125,22 +125,6 @@ def select_notified(
         .rename({"snapshot_ts": "notified_ts"})
         .select(_NOTIFYING)
     )
-
-
-def merge_actions(notified: pl.DataFrame, alerts: pl.DataFrame) -> pl.DataFrame:
-    """Return the same with one episode for each problem: what is open of a unit and direction, whatever the action.
-
-    Args:
-        notified: as of `select_notified`.
-        alerts: `buffers.schema.ALERTS` that it was selected from.
-
-    """
-    opened = alerts.filter(pl.col("is_open"), pl.col("seq") > 0).select(*KEY, "snapshot_ts").unique()
-    begins = (pl.col("snapshot_ts").diff() > TICK).fill_null(value=True).cum_sum().over(KEY)
-    problems = opened.sort(*KEY, "snapshot_ts").select(
-        *KEY, pl.concat_str(*KEY, begins, separator=".").alias("problem"), notified_ts="snapshot_ts"
-    )
-    return notified.join(problems, on=[*KEY, "notified_ts"], how="left").with_columns(episode="problem").drop("problem")
 
 
 def detect_by_level(levels: pl.DataFrame, full: float, empty: float) -> pl.DataFrame:

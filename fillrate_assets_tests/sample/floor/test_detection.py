@@ -113,17 +113,6 @@ def test_an_episode_of_a_path_may_be_right_by_its_total(of: str, *, own: bool) -
     assert judged.select("was", "own").row(0) == ("RIGHT", own)
 
 
-def test_a_change_of_action_is_one_problem_and_a_gap_makes_two() -> None:
-    actions = {0: "REBALANCE", 5: "REBALANCE", 10: "OPEN_LANE", 20: "OPEN_LANE"}
-    rows = [(PATH, "OVERFLOW", action, get_time(minute), True, 1) for minute, action in actions.items()]
-    alerts = pl.DataFrame(
-        rows, schema=("unit_id", "direction", "action", "snapshot_ts", "is_open", "seq"), orient="row"
-    ).cast({"snapshot_ts": pl.Datetime("us", "UTC")})
-    notified = make_notified((PATH, 0), (PATH, 10), (PATH, 20))
-    merged = detection.merge_actions(notified, alerts)["episode"].to_list()
-    assert merged[0] == merged[1] != merged[2]
-
-
 @pytest.mark.parametrize(
     ("notified", "of", "was"),
     [
