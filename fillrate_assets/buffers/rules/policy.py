@@ -79,7 +79,7 @@ class Starvation:
     """At or below it there is nothing to take, whatever was taken in the quarter of an hour before."""
 
     act: float = 0.06
-    act_soon: float = 0.10
+    act_soon: float = 0.08
     act_soon_minutes: float = 5
     warn: float = 0.25
     warn_minutes: float = 30
@@ -144,6 +144,8 @@ class Trend:
     outflow_median_minutes: int = 60
     full: float = 0.95
     empty: float = 0.05
+    named_within: float = 0.05
+    """A unit so near to full, or to empty, is named in the notice of a TOTAL that it is part of."""
     horizon_minutes: float = 60
     """What lies further ahead is not reported as minutes left."""
 

@@ -340,7 +340,7 @@ def _derive_minutes_left(direction: str, policy: Policy) -> pl.Expr:
 def _add_named_units(verdicts: pl.DataFrame, units: pl.DataFrame, policy: Policy) -> pl.DataFrame:
     """Add to rows that request an action the units within them that have the problem, the worst first.
 
-    A unit has it if it requests an action itself, or is full, or empty.
+    A unit has it if it requests an action itself, or is nearly full, or empty.
     """
     trend = policy.trend
     wide = verdicts.filter(NEEDS_ACTION, pl.col("unit_type") == "TOTAL")
@@ -348,8 +348,8 @@ def _add_named_units(verdicts: pl.DataFrame, units: pl.DataFrame, policy: Policy
         return verdicts.with_columns(pl.lit(None, pl.String).alias("named_units"))
     requests = verdicts.filter(NEEDS_ACTION).select("unit_id", "direction", pl.lit(value=True).alias("requests"))
     ends = {
-        "OVERFLOW": (pl.col("least_fill") >= trend.full, pl.col("least_fill")),
-        "STARVATION": (pl.col("most_fill") <= trend.empty, -pl.col("most_fill")),
+        "OVERFLOW": (pl.col("least_fill") >= round(trend.full - trend.named_within, DIGITS), pl.col("least_fill")),
+        "STARVATION": (pl.col("most_fill") <= round(trend.empty + trend.named_within, DIGITS), -pl.col("most_fill")),
     }
     narrow = units.join(wide.select("warehouse").unique(), on="warehouse", how="semi")
     troubled = pl.concat(
