@@ -300,7 +300,7 @@ def test_degraded_means_thresholds_alone_on_what_is_certain(row: Row, overflow: 
     [
         ({"fill": 0.90, "minutes_to_overflow": 2.0}, "OVERFLOW"),
         ({"fill": 0.85, "minutes_to_overflow": 2.0, "unit_id": "W1_INDUCT_A", "unit_type": "INDUCT"}, "OVERFLOW"),
-        ({"fill": 0.10, "minutes_to_starvation": 2.0, "outflow_rate": 10.0}, "STARVATION"),
+        ({"fill": 0.08, "minutes_to_starvation": 2.0, "outflow_rate": 10.0}, "STARVATION"),
     ],
 )
 @pytest.mark.parametrize(("agrees", "expected"), [(True, "ACT"), (None, "ACT"), (False, "WARN")])
