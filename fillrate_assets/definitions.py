@@ -83,7 +83,7 @@ def make_systems(settings: Settings) -> dict[str, Any]:
         "buffer_history": HistoryStore(database, settings.storage.buffer_history_days),
         "watermark": make_watermark(settings.storage.watermark_url, database),
         "outbox": Outbox(database, settings.notifications.alert_topic_arn),
-        "policies": PolicyStore(database),
+        "policies": PolicyStore(database, settings.buffers.promotes_automatically),
         "delivery": make_alert_dispatch(settings),
         "lake": lake,
         "io_manager": LakeIOManager(lake, assets.TABLES),

@@ -245,6 +245,14 @@ class Web(_Section):
     first signs, all are accepted. Without it, alerts have no links."""
 
 
+class Buffers(_Section):
+    """How the rules of the buffers change."""
+
+    promotes_automatically: bool = False
+    """Whether a challenger whose evidence is sufficient takes the champion's place by itself, once a day; the evidence
+    is stored and sent. Without it, `fillrate buffers policies promote` does so."""
+
+
 class Settings(BaseSettings):
     """Where the systems are and how strict the platform is."""
 
@@ -273,6 +281,7 @@ class Settings(BaseSettings):
     health: Health = Health()
     notifications: Notifications = Notifications()
     web: Web = Web()
+    buffers: Buffers = Buffers()
 
     @model_validator(mode="before")
     @classmethod

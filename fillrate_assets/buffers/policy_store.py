@@ -19,7 +19,7 @@ import polars as pl
 import sqlalchemy as sa
 
 from fillrate_assets.buffers import schema
-from fillrate_assets.buffers.rules.policy import Policy, override_policy
+from fillrate_assets.buffers.rules.policy import Policy, list_changes, override_policy
 from fillrate_assets.core import parsing
 from fillrate_assets.core.errors import PermanentFailure
 from fillrate_assets.storage import sql
@@ -54,6 +54,8 @@ class PolicyStore:
     """The roles of policies; where no row is a champion that can run, the platform's own policy is."""
 
     database: Database
+    promotes_automatically: bool = False
+    """Whether a challenger that is better takes the champion's place by itself."""
 
     def read_active(self) -> ActivePolicies:
         """Read the policies that run. A row that cannot be used is logged and left out: no typo stops a tick.
@@ -71,17 +73,18 @@ class PolicyStore:
         return parsing.parse_frame(rows.lazy(), schema.POLICIES, table="buffer_policy").sort("version").collect()
 
     def propose(self, changes: dict[str, Any], *, by: str, now: datetime) -> Policy:
-        """Let a policy run beside the champion: values that differ from the platform's own.
+        """Let a policy run beside the champion: values that differ from the champion's, as a backtest takes them.
 
         Raises:
             PermanentFailure: there is no such value, or the policy has a role already.
 
         """
-        policy = override_policy(Policy(), changes)
-        if policy.version in {each.version for each in self.read_active().all}:
+        active = self.read_active()
+        policy = override_policy(active.champion, changes)
+        if policy.version in {each.version for each in active.all}:
             msg = f"policy {policy.version} runs already"
             raise PermanentFailure(msg)
-        stored = json.dumps(changes)
+        stored = json.dumps(list_changes(policy))
         with self.database.begin() as connection:
             known = POLICIES.c.version == policy.version
             if not _set_role(connection, known, role="CHALLENGER", by=by, now=now, changes=stored):
@@ -142,7 +145,7 @@ def find_active_policies(rows: pl.DataFrame) -> ActivePolicies:
     for row in rows.filter(pl.col("role") != "RETIRED").iter_rows(named=True):
         try:
             policy = _load_policy(row)
-        except (ValueError, PermanentFailure) as error:
+        except (ValueError, TypeError, RecursionError, PermanentFailure) as error:
             _LOG.error("buffer_policy: version %s cannot be used: %s", row["version"], error)
             continue
         if row["role"] == "CHAMPION":
@@ -173,7 +176,7 @@ def _find_replaced(rows: pl.DataFrame, champion: Mapping[str, Any]) -> str | Non
     if champion["replaced"] is None:
         return None
     for row in rows.filter(pl.col("version") == champion["replaced"]).iter_rows(named=True):
-        with suppress(ValueError, PermanentFailure):
+        with suppress(ValueError, TypeError, RecursionError, PermanentFailure):
             return _load_policy(row).version
     return Policy().version
 

@@ -13,13 +13,15 @@ from fillrate_assets.buffers import schema
 from fillrate_assets.buffers.buffer_store import BufferStore
 from fillrate_assets.buffers.defs import metadata
 from fillrate_assets.buffers.defs.alert_dispatch import AlertDispatch
+from fillrate_assets.buffers.defs.challenger_run import Bounds, ChallengerRun
 from fillrate_assets.buffers.defs.tick_run import LATE, Context, TickRun, find_tick_run
 from fillrate_assets.buffers.history_store import HistoryStore
 from fillrate_assets.buffers.policy_store import PolicyStore
+from fillrate_assets.buffers.report import policy_backtest
 from fillrate_assets.buffers.rules import scorecard as feedback_rules
 from fillrate_assets.buffers.rules import tick
 from fillrate_assets.buffers.rules.path_signals import load_time_zone
-from fillrate_assets.buffers.rules.policy import Promotion
+from fillrate_assets.buffers.rules.policy import TICK_MINUTES, Promotion
 from fillrate_assets.buffers.sources.floor_feeds import FloorFeeds
 from fillrate_assets.core.partition_key import PartitionKey
 from fillrate_assets.notifications.platform_outbox import Outbox
@@ -66,8 +68,7 @@ def buffer_signals(
     named `ship_date` in both areas.
     """
     run = _find_run(context, buffer_store, policies, lake)
-    reaches = [tick.compute_look_back(policy) for policy in run.contenders.all]
-    look_back = {feed: max(each[feed] for each in reaches) for feed in reaches[0]}
+    look_back = tick.compute_look_back(run.policy)
     errors, seconds = {}, 0.0
     for at in run.ticks:
         began = perf_counter()
@@ -76,7 +77,7 @@ def buffer_signals(
         errors = dict(feeds.errors)
         for feed, problem in errors.items():
             context.log.error("%s at %s: %s", feed, at, problem)
-        _run_stage(context, run, partial(tick.sense, feeds, run.masters, snapshot_ts=at))
+        _run_stage(run, partial(tick.sense, feeds, run.masters, snapshot_ts=at))
     of_run: Metadata = {"feeds_failed": ", ".join(errors) or "none", "seconds_of_queries": round(seconds, 2)}
     return _describe_days(
         context, run, run.read_latest(schema.SIGNALS), lambda rows, _: metadata.summarize_signals(rows), of_run
@@ -105,7 +106,7 @@ def unit_timeseries(
     """
     run = _find_run(context, buffer_store, policies, lake)
     for at in run.ticks:
-        _run_stage(context, run, partial(tick.roll_up, run.masters, snapshot_ts=at))
+        _run_stage(run, partial(tick.roll_up, run.masters, snapshot_ts=at))
     return _describe_days(
         context, run, run.read_latest(schema.UNIT_TIMESERIES), lambda rows, _: metadata.summarize_units(rows)
     )
@@ -133,7 +134,7 @@ def buffer_recommendations(
     """
     run = _find_run(context, buffer_store, policies, lake)
     for at in run.ticks:
-        _run_stage(context, run, partial(tick.recommend, snapshot_ts=at))
+        _run_stage(run, partial(tick.recommend, snapshot_ts=at))
     return _describe_days(
         context, run, run.read_latest(schema.RECOMMENDATIONS), lambda rows, _: metadata.summarize_recommendations(rows)
     )
@@ -163,7 +164,7 @@ def buffer_alerts(
     """
     run = _find_run(context, buffer_store, policies, lake)
     for at in run.ticks:
-        _run_stage(context, run, partial(tick.alert, snapshot_ts=at))
+        _run_stage(run, partial(tick.alert, snapshot_ts=at))
     now = datetime.now(UTC)
     began = perf_counter()
     dispatched = delivery.dispatch(run.everything, run.tick_store, policy=run.policy, now=now, show=context.log.info)
@@ -238,6 +239,7 @@ def algorithm_scorecard(
     lake: dg.ResourceParam[Lake],
     delivery: dg.ResourceParam[AlertDispatch],
     outbox: dg.ResourceParam[Outbox],
+    floor_feeds: dg.ResourceParam[FloorFeeds],
 ) -> dg.MaterializeResult[None]:
     """Scorecard: how right the alerts of seven days were, by the floor's answers: precision, recall, false alarms.
 
@@ -249,6 +251,8 @@ def algorithm_scorecard(
     answers = buffer_store.read_feedback(since)
     notices = delivery.notices.read_since(since)
     _roll_back_if_worse(context, run, policies, outbox, notices, answers)
+    _run_challengers(context, run, floor_feeds)
+    _promote_if_better(context, run, policies, outbox, buffer_store)
     cards = [_compute_scorecard(run, dc, day, notices, answers) for dc, day in run.days]
     rows = pl.concat([schema.SCORECARD_OF_DAY.make_empty().collect(), *cards]).sort(schema.SCORECARD_OF_DAY.key)
     lake.write(schema.SCORECARD_OF_DAY, rows, run.days)
@@ -290,15 +294,21 @@ def _find_run(context: Context, store: BufferStore, policies: PolicyStore, lake:
     return find_tick_run(context, store, policies, lake, now=datetime.now(UTC))
 
 
-def _run_stage(context: dg.AssetExecutionContext, run: TickRun, stage: Callable[..., None]) -> None:
-    """Run a stage by every policy; what goes wrong with a challenger must not stop the champion from alerting."""
-    (champion, tick_store), *challengers = run.tracks
-    stage(tick_store, policy=champion)
-    for challenger, beside in challengers:
+def _run_stage(run: TickRun, stage: Callable[..., None]) -> None:
+    """Run a stage by the champion; challengers run when it has alerted."""
+    stage(run.tick_store, policy=run.policy)
+
+
+def _run_challengers(context: dg.AssetExecutionContext, run: TickRun, feeds: FloorFeeds) -> None:
+    """Run every challenger; what goes wrong with one is logged and stops nothing."""
+    for policy, beside in run.tracks[1:]:
         try:
-            stage(beside, policy=challenger)
-        except Exception:
-            context.log.exception("challenger %s", challenger.version)
+            trial = ChallengerRun(policy, beside, feeds, run.masters, run.ticks, _select_warehouses(run))
+            problem = trial.run(Bounds())
+        except Exception as error:  # noqa: BLE001 - nothing of a challenger may stop the run of the champion
+            problem = repr(error)
+        if problem:
+            context.log.error("challenger %s: %s", policy.version, problem)
 
 
 def _roll_back_if_worse(
@@ -324,6 +334,39 @@ def _roll_back_if_worse(
     )
     context.log.error("%s", subject)
     outbox.send(subject, body, key=f"roll back:{run.policy.version}:{now:%Y-%m-%d}", now=now)
+
+
+def _promote_if_better(
+    context: dg.AssetExecutionContext,
+    run: TickRun,
+    policies: PolicyStore,
+    outbox: Outbox,
+    store: BufferStore,
+) -> None:
+    """Promote a challenger that is better by what the floor answered, where a setting allows it: once a day."""
+    if not policies.promotes_automatically or not any(at.hour == 0 and at.minute < TICK_MINUTES for at in run.ticks):
+        return
+    now = datetime.now(UTC)
+    for policy, beside in run.tracks[1:]:
+        try:
+            evidence = policy_backtest.collect_evidence(
+                run.tick_store, beside, store, policies, policy.version, now=now
+            )
+            if not evidence.promoted:
+                context.log.info("challenger %s: %s", policy.version, "; ".join(evidence.objections))
+                continue
+            policies.promote(policy.version, evidence, by="platform", now=now)
+        except Exception:
+            # Nothing of a challenger may stop the run of the champion.
+            context.log.exception("challenger %s", policy.version)
+            continue
+        subject = f"buffers: policy {policy.version} took the place of {run.policy.version}"
+        body = "\n".join(
+            [*policy_backtest.ChallengerTrial(evidence).lines, "To do: nothing; it is rolled back if worse."]
+        )
+        context.log.info("%s", subject)
+        outbox.send(subject, body, key=f"promote:{policy.version}:{now:%Y-%m-%d}", now=now)
+        return
 
 
 def _select_warehouses(run: TickRun) -> list[str] | None:

@@ -29,6 +29,9 @@ from fillrate_assets.storage.database import Database
 from fillrate_assets.storage.lake import Lake
 
 _SEED: Final = 1
+TRIAL_DAYS: Final = 28
+"""What an automatic promotion looks back over: twice what it needs at least."""
+
 _WARM_UP: Final = timedelta(hours=2)
 """Ticks before the first one that are run as well: trends and episodes need a past."""
 
@@ -99,16 +102,30 @@ def evaluate_challenger(settings: Settings, version: str, days: int, *, now: dat
         named = ", ".join(each.version for each in active.challengers) or "none"
         msg = f"{version} is no challenger; there are {named}"
         raise PermanentFailure(msg)
-    (proposed,) = policies.read_all().filter(version=version)["since_ts"]
-    # It decided nothing on earlier ticks, which is neither right nor wrong.
-    since = max(now - timedelta(days=days), proposed)
     store = BufferStore(Database.from_settings(settings))
     dcs = tuple(sorted(set(store.read_warehouses()["dc"])))
     roots = (settings.storage.lake_root, f"{settings.storage.lake_root}/challengers/{version}")
-    ours, theirs = (LakeTickStore(Lake(root), dcs).read(schema.ALERTS, since, now).collect() for root in roots)
-    answers = store.read_feedback(since)
-    return ChallengerTrial(
-        scorecard.compare_policies(ours, theirs, answers, since=since, until=now, promotion=Promotion(), seed=_SEED)
+    ours, theirs = (LakeTickStore(Lake(root), dcs) for root in roots)
+    return ChallengerTrial(collect_evidence(ours, theirs, store, policies, version, days=days, now=now))
+
+
+def collect_evidence(
+    champion: tick.TickStore,
+    challenger: tick.TickStore,
+    store: BufferStore,
+    policies: PolicyStore,
+    version: str,
+    *,
+    days: int = TRIAL_DAYS,
+    now: datetime,
+) -> scorecard.PromotionEvidence:
+    """Collect what a challenger's promotion rests on: the ticks of some days since it was proposed, and the answers."""
+    (proposed,) = policies.read_all().filter(version=version)["since_ts"]
+    # It decided nothing on earlier ticks, which is neither right nor wrong.
+    since = max(now - timedelta(days=days), proposed)
+    ours, theirs = (each.read(schema.ALERTS, since, now).collect() for each in (champion, challenger))
+    return scorecard.compare_policies(
+        ours, theirs, store.read_feedback(since), since=since, until=now, promotion=Promotion(), seed=_SEED
     )
 
 

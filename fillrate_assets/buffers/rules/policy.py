@@ -6,7 +6,8 @@ The defaults are version 1 of the algorithm. Fractions are of a unit's capacity,
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from typing import Any, Final
 
@@ -240,25 +241,40 @@ class Policy:
 
 
 def override_policy(policy: Policy, values: Mapping[str, Any]) -> Policy:
-    """Return a policy with other values.
+    """Return a policy with other values, each within its range.
 
     Args:
         policy: what the others stay as in.
         values: by name, those of a part nested: `{"total": {"act": 0.9}}`.
 
     Raises:
-        PermanentFailure: there is no such value, or it is not of its kind.
+        PermanentFailure: there is no such value, it is not of its kind, or the policy cannot be: see `check_policy`.
 
     """
     if not isinstance(values, Mapping):
         msg = f"policy: {values!r} names no values"
         raise PermanentFailure(msg)
     made: Policy = _override_values(policy, values, "")
+    check_policy(made)
     return made
 
 
+def list_changes(policy: Policy) -> dict[str, Any]:
+    """List the values that differ from the platform's own, as `override_policy` takes them."""
+    return _list_changes(policy, Policy())
+
+
+def _list_changes(part: Any, own: Any) -> dict[str, Any]:  # noqa: ANN401 - a policy or a part of one
+    changes = {}
+    for each in fields(part):
+        value, before = getattr(part, each.name), getattr(own, each.name)
+        if value != before:
+            changes[each.name] = _list_changes(value, before) if is_dataclass(value) else value
+    return changes
+
+
 def _override_values(part: Any, values: Mapping[str, Any], where: str) -> Any:  # noqa: ANN401 - a policy or a part of one
-    known = {each.name for each in fields(part)}
+    known = {each.name: each.type for each in fields(part)}
     overridden = {}
     for name, value in values.items():
         if name not in known:
@@ -272,12 +288,146 @@ def _override_values(part: Any, values: Mapping[str, Any], where: str) -> Any:  
             overridden[name] = _override_values(before, value, f"{where}{name}.")
         elif isinstance(before, tuple) and isinstance(value, list | tuple):
             overridden[name] = tuple(value)
-        elif isinstance(value, bool) or not isinstance(value, str if isinstance(before, str) else int | float):
+        elif isinstance(value, bool) or not isinstance(value, _KINDS.get(str(known[name]), ())):
             msg = f"policy: {where}{name} is {before!r}, it cannot be {value!r}"
             raise PermanentFailure(msg)
         else:
             overridden[name] = value
     return replace(part, **overridden)
+
+
+_KINDS: Final[dict[str, tuple[type, ...]]] = {"int": (int,), "float": (int, float), "str": (str,)}
+"""What a value may be, by how its field is declared."""
+
+# --- what a policy can be
+
+_MAX_NAME: Final = 64
+_SHARE: Final = (0, 1)
+_HOURS: Final = (0, 120)
+_TICKS: Final = (0, 288)
+_RANGES: Final[dict[str, tuple[float, float]]] = {
+    **dict.fromkeys(("occupancy.fresh", "flow.fresh"), (1, 60)),
+    **dict.fromkeys(("occupancy.expired", "flow.expired", "staffing.fresh", "backlog.fresh"), (1, 240)),
+    **dict.fromkeys(("staffing.expired", "backlog.expired"), (1, 24 * 60)),
+    **dict.fromkeys(("capacity.fresh", "capacity.expired"), (60, 7 * 24 * 60)),
+    "flow_correction_minutes": (0, 240),
+    "max_clock_ahead_minutes": (0, 5),
+    **{
+        f"{part}.{name}": _HOURS if name.endswith("minutes") else _SHARE
+        for part, kind in (("total", Overflow), ("induct", Overflow), ("lane", Lane), ("starvation", Starvation))
+        for name in (each.name for each in fields(kind))
+    },
+    "starvation.blind_ticks": (1, 12),
+    "jam.fill": _SHARE,
+    "jam.outflow_share": _SHARE,
+    "jam.staffed_ticks": (1, 12),
+    "fusion.tolerance_share": _SHARE,
+    "fusion.tolerance_packages": (0, 1000),
+    "fusion.max_predicted_ticks": (0, 6),
+    "fusion.max_level_share": (1, 2),
+    "sensor.stuck_ticks": (3, 12),
+    "sensor.drift_ticks": (3, 12),
+    **dict.fromkeys(("sensor.stuck_share", "sensor.drift_share", "sensor.drift_flow_share"), _SHARE),
+    "sensor.confirmed_ticks": (1, 6),
+    "quality.degraded_coverage": _SHARE,
+    "quality.data_alert_ticks": (1, 24),
+    "trend.points": (3, 13),
+    "trend.min_points": (2, 13),
+    "trend.net_minutes": (5, 60),
+    "trend.outflow_median_minutes": (15, 240),
+    "trend.full": _SHARE,
+    "trend.empty": _SHARE,
+    "trend.horizon_minutes": (1, 240),
+    "quantities.settle_minutes": (5, 240),
+    **dict.fromkeys(
+        tuple(
+            f"quantities.{name}"
+            for name in ("total_target", "induct_target", "lane_target", "release_share", "recipient_limit")
+        ),
+        _SHARE,
+    ),
+    "quantities.throttle_step": (1, 1000),
+    "quantities.recipient_minutes": (1, 120),
+    "quantities.max_recipients": (1, 20),
+    **{f"suppression.{each.name}": _TICKS for each in fields(Suppression) if not each.name.endswith("minutes")},
+    "suppression.emergency": (0, 12),
+    "suppression.clear_ticks": (1, 24),
+    "suppression.flapping_clear_ticks": (1, 48),
+    "suppression.flapping_openings": (2, 24),
+    "suppression.flapping_window_factor": (1, 12),
+    "suppression.consequence_slack": _SHARE,
+    "suppression.flapping_minutes": (15, 240),
+    "suppression.history_minutes": (60, 240),
+    "suppression.consequence_minutes": (5, 60),
+    "suppression.max_send_minutes": (5, 60),
+}
+"""The least and greatest of every value, by its name."""
+
+_STEPS: Final = (("clear", "act"), ("act", "emergency"))
+_ASCENDING: Final = (
+    *((f"{feed}.fresh", f"{feed}.expired") for feed in ("occupancy", "flow", "staffing", "capacity", "backlog")),
+    *((f"{part}.{low}", f"{part}.act_soon") for part in ("total", "induct") for low in ("clear", "warn")),
+    *((f"{part}.act_soon", f"{part}.act") for part in ("total", "induct")),
+    ("lane.clear", "lane.act"),
+    ("lane.warn", "lane.act"),
+    ("lane.act", "lane.full"),
+    ("lane.full", "lane.emergency"),
+    ("starvation.act", "starvation.act_soon"),
+    ("starvation.act_soon", "starvation.warn"),
+    ("starvation.clear", "total.clear"),
+    ("trend.empty", "trend.full"),
+    ("trend.min_points", "trend.points"),
+)
+"""The first is not above the second."""
+
+_STRICTLY_ASCENDING: Final = (
+    *((f"{part}.{low}", f"{part}.{high}") for part in ("total", "induct") for low, high in _STEPS),
+    *((f"lane.{low}", f"lane.{high}") for low, high in _STEPS),
+    ("starvation.act", "starvation.clear"),
+)
+"""The first is below the second: what clears at the limit at which it acts would come and go at every tick."""
+
+
+def check_policy(policy: Policy) -> None:
+    """Check that every value is within its range, and that limits are in their order.
+
+    A warning needs a trend, so its limit may be below the one that clears (decision 0186).
+
+    Raises:
+        PermanentFailure: they are not; it names each.
+
+    """
+    values = dict(_list_values(policy, ""))
+    problems = [
+        f"{name} is {value!r}, expected {low:g} to {high:g}"
+        for name, (low, high) in _RANGES.items()
+        if not low <= (value := values[name]) <= high
+    ]
+    for pairs, word in ((_ASCENDING, "above"), (_STRICTLY_ASCENDING, "not below")):
+        problems += [
+            f"{low} is {word} {high}: {values[low]!r} and {values[high]!r}"
+            for low, high in pairs
+            if (values[low] > values[high] if word == "above" else not values[low] < values[high])
+        ]
+    if not re.fullmatch(r"[A-Za-z0-9._-]+", policy.name) or len(policy.name) > _MAX_NAME:
+        problems.append(f"name is {policy.name!r}, expected up to {_MAX_NAME} letters, digits, '.', '_' and '-'")
+    if not all(isinstance(pool, str) for pool in policy.pool_order) or len(set(policy.pool_order)) < len(
+        policy.pool_order
+    ):
+        problems.append(f"pool_order is {policy.pool_order!r}, expected names of pools, each once")
+    if problems:
+        msg = f"policy: {'; '.join(problems)}"
+        raise PermanentFailure(msg)
+
+
+def _list_values(part: Any, where: str) -> Iterator[tuple[str, Any]]:  # noqa: ANN401 - a policy or a part of one
+    """List every value with its name."""
+    for each in fields(part):
+        value = getattr(part, each.name)
+        if is_dataclass(value):
+            yield from _list_values(value, f"{where}{each.name}.")
+        else:
+            yield f"{where}{each.name}", value
 
 
 @dataclass(frozen=True)
@@ -297,3 +447,5 @@ class Promotion:
     """An alert counts from so long before the onset of a problem to so long after it."""
 
     rollback_days: int = 7
+    min_rollback_answers: int = 20
+    """Fewer answers in these days prove nothing."""

@@ -318,7 +318,7 @@ def needs_rollback(
 ) -> bool:
     """Return if a promoted challenger is less precise, over its last 7 days, than the champion before it surely was.
 
-    Without an answer in these days nothing is known, and nothing is rolled back.
+    Of fewer answered episodes than `Promotion.min_rollback_answers` nothing is known, and nothing is rolled back.
 
     Args:
         alerts: `ALERTS` or `NOTICES` of the promoted policy.
@@ -330,8 +330,10 @@ def needs_rollback(
     """
     since = now - timedelta(days=promotion.rollback_days)
     recent = alerts.filter(pl.col("snapshot_ts") >= since, pl.col("snapshot_ts") <= now)
-    precision = _compute_rates(recent, feedback)["detection_precision"]
-    return precision is not None and precision_low is not None and precision < precision_low
+    rates = _compute_rates(recent, feedback)
+    answered, precision = rates["answered"] or 0, rates["detection_precision"]
+    enough = answered >= promotion.min_rollback_answers
+    return enough and precision is not None and precision_low is not None and precision < precision_low
 
 
 def label_events(

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, tzinfo
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 from zoneinfo import ZoneInfo
@@ -19,9 +22,13 @@ from polars.testing import assert_frame_equal
 from fillrate_assets.buffers import buffer_store, schema
 from fillrate_assets.buffers.defs import assets, checks, schedules, tick_run
 from fillrate_assets.buffers.defs.assets import AREA, ASSETS, JOB
+from fillrate_assets.buffers.defs.challenger_run import Bounds, ChallengerRun
 from fillrate_assets.buffers.defs.checks import JOB as HEARTBEAT
 from fillrate_assets.buffers.notice_store import QUEUE
-from fillrate_assets.buffers.rules.policy import Policy
+from fillrate_assets.buffers.policy_store import POLICIES
+from fillrate_assets.buffers.report import policy_backtest
+from fillrate_assets.buffers.rules.policy import Policy, Promotion
+from fillrate_assets.buffers.rules.scorecard import PromotionEvidence
 from fillrate_assets.buffers.rules.tick import TICK
 from fillrate_assets.buffers.sources.floor_feeds import FloorFeeds
 from fillrate_assets.buffers.tick_store import LakeTickStore
@@ -344,8 +351,11 @@ def test_an_answer_is_in_the_scorecard_at_the_next_tick(floor: Floor) -> None:
     ]
 
 
+EAGER: Final = {"act": 0.55, "act_soon": 0.54, "warn": 0.5, "clear": 0.5}
+
+
 def test_a_challenger_runs_on_the_same_ticks_and_tells_nobody(floor: Floor) -> None:
-    eager = floor.policies.propose({"total": {"act": 0.55, "emergency": 0.56}}, by="ann", now=NOW)
+    eager = floor.policies.propose({"total": {**EAGER, "emergency": 0.56}}, by="ann", now=NOW)
     half_full = {("W1", "P1"): 60.0, ("W1", "P2"): 60.0}
     floor.receive(NOW, half_full)
     floor.tick(NOW)
@@ -359,19 +369,47 @@ def test_a_challenger_runs_on_the_same_ticks_and_tells_nobody(floor: Floor) -> N
 
 
 def test_a_challenger_that_breaks_keeps_nobody_from_alerting(floor: Floor) -> None:
-    floor.policies.propose({"trend": {"points": 0}}, by="ann", now=NOW)
+    eager = floor.policies.propose({"total": EAGER}, by="ann", now=NOW)
+    place = Path(floor.settings.storage.lake_root) / "challengers"
+    place.mkdir(parents=True)
+    (place / eager.version).write_text("no folder")
     floor.receive(NOW, OVERFLOWING)
     assert floor.tick(NOW).success
     assert floor.read_notices().height
 
 
-def test_a_promoted_policy_that_is_worse_gives_its_place_back(floor: Floor) -> None:
-    eager = floor.policies.propose({"total": {"act": 0.55}}, by="ann", now=NOW)
+@pytest.mark.parametrize(
+    ("bounds", "problem"),
+    [
+        (Bounds(seconds=0.01), "it took more than 0.01 s for 1 ticks"),
+        (Bounds(memory_gb=0.05), r"it ended with exit code \S+; its error is above"),
+    ],
+)
+def test_a_challenger_that_takes_too_much_is_ended(floor: Floor, bounds: Bounds, problem: str) -> None:
+    store = LakeTickStore(Lake(f"{floor.settings.storage.lake_root}/challengers/x"), DCS)
+    masters = floor.store.read_master_data()
+    run = ChallengerRun(Policy(), store, floor.feeds, masters, [NOW], None)
+    assert re.fullmatch(problem, run.run(bounds) or "")
+
+
+def test_a_row_of_policies_that_cannot_be_used_touches_no_champion(floor: Floor) -> None:
+    said = {"role": "CHALLENGER", "since_ts": NOW.replace(tzinfo=None), "updated_by": "bob"}
+    with sa.create_engine(floor.settings.storage.record_store_url).begin() as connection:
+        for number, changes in enumerate(['{"capacity": {"expired": 1e10}}', "null", '{"trend": {"points": 600}}']):
+            connection.execute(POLICIES.insert().values(version=f"v{number}", changes=changes, **said))
+    floor.receive(NOW, OVERFLOWING)
+    assert floor.tick(NOW).success
+    assert floor.read_notices().height
+
+
+def test_a_promoted_policy_that_is_worse_gives_its_place_back(floor: Floor, monkeypatch: pytest.MonkeyPatch) -> None:
+    eager = floor.policies.propose({"total": EAGER}, by="ann", now=NOW)
     floor.policies.promote(eager.version, Precise(), by="ann", now=NOW)
     floor.receive(NOW - TICK, OVERFLOWING)
     floor.tick(NOW - TICK)
     notice = floor.read_notices().filter(pl.col("label") == "NEW").row(0, named=True)
     assert notice["policy_version"] == eager.version
+    monkeypatch.setattr(assets, "Promotion", partial(Promotion, min_rollback_answers=1))
     floor.store.add_feedback(answer(notice, "NO_PROBLEM"))
     floor.receive(NOW)
     floor.tick(NOW)
@@ -379,6 +417,45 @@ def test_a_promoted_policy_that_is_worse_gives_its_place_back(floor: Floor) -> N
     with sa.create_engine(floor.settings.storage.record_store_url).connect() as connection:
         subjects = connection.execute(sa.select(OUTBOX.c.subject).where(OUTBOX.c.queue != QUEUE.name)).scalars().all()
     assert subjects == [f"buffers: policy {eager.version} gave its place back to {Policy().version}"]
+
+
+@pytest.mark.parametrize(("allowed", "tick"), [(True, 0), (True, 1), (False, 0)])
+def test_a_better_challenger_is_promoted_once_a_day_where_a_setting_allows_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, allowed: bool, tick: int
+) -> None:
+    monkeypatch.setattr(policy_backtest, "collect_evidence", lambda *_, **__: GOOD)
+    midnight = datetime(2026, 3, 10, tzinfo=UTC)
+    with open_in_memory() as instance:
+        floor = Floor(tmp_path / "home", instance, {"buffers": {"promotes_automatically": allowed}}).create()
+        eager = floor.policies.propose({"total": EAGER}, by="ann", now=NOW)
+        floor.receive(midnight + tick * TICK)
+        assert floor.tick(midnight + tick * TICK).success
+    expected = allowed and tick == 0
+    assert floor.policies.read_active().champion == (eager if expected else Policy())
+    with sa.create_engine(floor.settings.storage.record_store_url).connect() as connection:
+        subjects = connection.execute(sa.select(OUTBOX.c.subject).where(OUTBOX.c.queue != QUEUE.name)).scalars().all()
+    assert subjects == [f"buffers: policy {eager.version} took the place of {Policy().version}"] * expected
+    stored = floor.policies.read_all()["evidence"].to_list()
+    assert [json.loads(each)["episodes"] for each in stored if each] == [GOOD.episodes] * expected
+
+
+GOOD: Final = PromotionEvidence(
+    promotion=Promotion(),
+    since=NOW - timedelta(days=20),
+    until=NOW,
+    seed=1,
+    episodes=300,
+    champion_f1=0.8,
+    challenger_f1=0.9,
+    difference_low=0.05,
+    difference_high=0.15,
+    worst_unit_type=None,
+    worst_loss=0.0,
+    missed_emergencies=0,
+    champion_messages=100,
+    challenger_messages=100,
+    champion_precision_low=0.7,
+)
 
 
 @dataclass(frozen=True)

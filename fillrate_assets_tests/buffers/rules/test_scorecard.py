@@ -19,6 +19,7 @@ from fillrate_assets_tests.factories import buffers_frames
 from fillrate_assets_tests.factories.buffers_frames import EPISODE_KEY, TICK, Row, make_tick
 
 PROMOTION: Final = Promotion(resamples=200)
+ANY_ANSWER: Final = replace(PROMOTION, min_rollback_answers=1)
 MISSED: Final = {"answer": "MISSED_PROBLEM", "episode_key": None}
 
 
@@ -377,6 +378,20 @@ def test_a_promoted_challenger_goes_when_it_is_less_precise_than_the_champion_wa
 ) -> None:
     said = make_judged(range(right), range(right, right + wrong))
     rolled_back = scorecard.needs_rollback(
-        make_alerts(*range(5)), said, precision_low=GOOD.champion_precision_low, promotion=GOOD.promotion, now=now
+        make_alerts(*range(5)), said, precision_low=GOOD.champion_precision_low, promotion=ANY_ANSWER, now=now
     )
     assert rolled_back is expected
+
+
+@pytest.mark.parametrize(("answers", "expected"), [(19, False), (20, True)])
+def test_fewer_than_twenty_answers_roll_nothing_back(answers: int, expected: bool) -> None:  # noqa: FBT001
+    assert (
+        scorecard.needs_rollback(
+            make_alerts(*range(answers)),
+            make_judged(range(0), range(answers)),
+            precision_low=0.9,
+            promotion=Promotion(),
+            now=TICK + timedelta(days=6),
+        )
+        is expected
+    )
