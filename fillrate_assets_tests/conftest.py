@@ -21,6 +21,7 @@ from fillrate_assets.sample.network import Network
 from fillrate_assets.storage.database import Database
 from fillrate_assets_tests.fixtures import cloud
 from fillrate_assets_tests.fixtures.cloud import Cloud
+from fillrate_assets_tests.fixtures.embedded import create_database
 from fillrate_assets_tests.fixtures.home import Home
 from fillrate_assets_tests.fixtures.instances import open_in_memory
 from fillrate_assets_tests.fixtures.postgres import Postgres, run_postgres
@@ -182,9 +183,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> RecordStore:
     if request.param == "postgresql":
         server, template = request.getfixturevalue("postgres"), request.getfixturevalue("postgres_template")
         return RecordStore(Database(server.create_database(f"store {uuid4()}", template), SCHEMA))
-    made = RecordStore(Database(f"sqlite:///{tmp_path}/record_store.db"))
-    made.database.upgrade()
-    return made
+    return RecordStore(create_database(f"sqlite:///{tmp_path}/record_store.db"))
 
 
 @pytest.fixture(scope="session")

@@ -20,6 +20,7 @@ from fillrate_assets.sample.floor.load import Load
 from fillrate_assets.storage.database import Database
 from fillrate_assets_tests.factories.buffers_frames import make_feedback
 from fillrate_assets_tests.factories.buffers_frames import make_tick as at
+from fillrate_assets_tests.fixtures.embedded import create_database
 
 LOAD: Final = Load(warehouses=2, units=6)
 MASTERS: Final = LOAD.build_master_data()
@@ -43,9 +44,7 @@ def buffers(store: RecordStore) -> BufferStore:
 
 @pytest.fixture
 def on_sqlite(tmp_path: Path) -> BufferStore:
-    url = f"sqlite:///{tmp_path}/record_store.db"
-    Database(url).upgrade()
-    made = BufferStore(Database(url))
+    made = BufferStore(create_database(f"sqlite:///{tmp_path}/record_store.db"))
     made.merge_master_data(MASTERS)
     return made
 

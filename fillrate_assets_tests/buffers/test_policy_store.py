@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from fillrate_assets.buffers.policy_store import POLICIES, ActivePolicies, PolicyStore
 from fillrate_assets.buffers.rules.policy import Policy, override_policy
 from fillrate_assets.core.errors import PermanentFailure
-from fillrate_assets.storage.database import Database
+from fillrate_assets_tests.fixtures.embedded import create_database
 
 NOW = datetime(2026, 3, 14, 14, tzinfo=UTC)
 OWN = Policy().version
@@ -30,9 +30,7 @@ class Evidence:
 
 @pytest.fixture
 def store(tmp_path: Path) -> PolicyStore:
-    url = f"sqlite:///{tmp_path}/store.db"
-    Database(url).upgrade()
-    return PolicyStore(Database(url))
+    return PolicyStore(create_database(f"sqlite:///{tmp_path}/store.db"))
 
 
 def roles(store: PolicyStore) -> dict[str, str]:

@@ -29,6 +29,7 @@ from fillrate_assets.storage.database import Database
 from fillrate_assets.storage.lake import Lake
 from fillrate_assets_tests.factories import feed_rows
 from fillrate_assets_tests.factories.buffers_frames import make_routes
+from fillrate_assets_tests.fixtures.embedded import create_database
 from fillrate_assets_tests.fixtures.home import QUIET
 
 PATHS: Final = ("P1", "P2")
@@ -76,7 +77,7 @@ class Floor:
 
     def create(self, **masters: pl.DataFrame) -> Floor:
         """Create the systems; masters may differ."""
-        Database.from_settings(self.settings).upgrade()
+        create_database(self.settings.storage.record_store_url)
         units = [
             {"unit_id": f"{warehouse}_PACK_{unit}", "path": path}
             for warehouse in ("W1", "W2")

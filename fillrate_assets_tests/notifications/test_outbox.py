@@ -30,6 +30,7 @@ from fillrate_assets.storage import sql
 from fillrate_assets.storage.database import Database
 from fillrate_assets_tests.factories import buffers_frames
 from fillrate_assets_tests.fixtures.cloud import Cloud, Topic
+from fillrate_assets_tests.fixtures.embedded import create_database
 from fillrate_assets_tests.fixtures.patience import PATIENCE_SECONDS
 from fillrate_assets_tests.fixtures.sending_process import LIFETIME, render
 from fillrate_assets_tests.fixtures.transactions import watch_transactions
@@ -57,7 +58,7 @@ NO_TOPIC = "arn:aws:sns:eu-central-1:000000000000:never-made"
 @pytest.fixture
 def url(tmp_path: Path) -> str:
     url = f"sqlite:///{tmp_path}/store.db"
-    Database(url).upgrade()
+    create_database(url)
     return url
 
 
