@@ -205,7 +205,7 @@ def load(settings: Settings, contracts: Contracts, *, loaded_at: datetime) -> Lo
     days = contracts.order_lines["ship_date"]
     first, last = days.min(), days.max()
     if isinstance(first, date):
-        settings.begin_no_later_than(first)
+        settings.begin_no_later_than(min(first, *_list_open_days(contracts)))
     order_lines = _select_new(contracts.order_lines, systems.order_system.read_order_lines, "processed_at", loaded_at)
     shipment_lines = _select_new(
         contracts.shipment_lines, systems.shipping_records.read_shipment_lines, "processed_at", loaded_at
@@ -259,6 +259,12 @@ def _list_loaded(contracts: Contracts) -> dict[str, list[str]]:
     for table, dc in dcs.iter_rows():
         found.setdefault(table, []).extend([] if dc is None else [dc])
     return found
+
+
+def _list_open_days(contracts: Contracts) -> list[date]:
+    """List the days that the calendar calls open and that have a snapshot: ship days, even without an order."""
+    called_open = contracts.dc_calendar.filter("open")
+    return called_open.join(contracts.instock_snapshots, on=["dc", "ship_date"], how="semi")["ship_date"].to_list()
 
 
 def _select_new(

@@ -250,3 +250,24 @@ def test_a_shipment_without_a_schedule_line_moves_with_its_line_whatever_schedul
     assert found.doubtful == {}
     assert _sum_days(found) == [(17, 10.0, 10.0)]
     assert found.lines.filter(source_table="shipment_lines")["disposition"].to_list() == ["SUPERSEDED"]
+
+
+def test_a_shipment_without_a_schedule_line_is_of_the_order_line_without_one(write: Write) -> None:
+    orders = (
+        "dc,ship_date,order_id,line_no,schedule_line,item,ordered_qty\n"
+        "DC01,2024-05-16,O1,1,,A,10\nDC01,2024-05-16,O1,1,2,B,10\n"
+    )
+    shipments = "dc,ship_date,order_id,line_no,shipped_qty\nDC01,2024-05-16,O1,1,10\n"
+    records = _calculate(write(order_lines=orders, shipment_lines=shipments)).records
+    assert dict(records.select("item", "shipped_cases").iter_rows()) == {"A": 10, "B": 0}
+
+
+def test_a_load_begins_with_the_first_ship_day_of_its_data(write: Write, tmp_path: Path) -> None:
+    calendar = "dc,ship_date,open\nDC01,2024-05-10,Y\nDC01,2024-05-13,Y\nDC01,2024-05-12,N\n"
+    snapshots = "dc,snapshot_date,item,instock\n" + "".join(f"DC01,2024-05-{day},A,Y\n" for day in (12, 13, 16))
+    tables = {"dc_calendar": calendar, "instock_snapshots": snapshots, "shipment_lines": f"{SHIPPED}"}
+    folder = write(order_lines=f"{ORDER}DC01,2024-05-16,O1,1,A,10\n", **tables)
+    home = settings.load(home=tmp_path / "home")
+    fillrate_loader.load(home, read_directory(folder, loaded_at=NOW), loaded_at=NOW)
+    # Open, with a snapshot: an observation of nothing ordered, to the averages of the days after it.
+    assert settings.load(home=tmp_path / "home").first_ship_date == date(2024, 5, 13)

@@ -566,7 +566,7 @@ class _Network:
         return SUBSTITUTED if row["kind"] == "SUBSTITUTE" else None
 
     def _judge_shipments(self, shipments: list[Row], orders: list[Row]) -> None:
-        scheduled: dict[tuple[Any, ...], set[int]] = defaultdict(set)
+        scheduled: dict[tuple[Any, ...], set[int | None]] = defaultdict(set)
         current: dict[tuple[Any, ...], Row] = {}
         for order in orders:
             line = (order["dc"], order["order_id"], order["line_no"], order["ship_date"])
@@ -574,8 +574,7 @@ class _Network:
             # Rows that contradict each other are one line to its shipments, with the greatest pack size.
             packs = [row["pack"] for row in (order, other) if row["pack"] is not None]
             other["line_pack"] = max([*packs, *filter(None, [other.get("line_pack")])], default=None)
-            if order["schedule_line"]:
-                scheduled[line].add(order["schedule_line"])
+            scheduled[line].add(order["schedule_line"])
         key = ("dc", "order_id", "line_no", "schedule_line", "shipment_id")
         self._mark_versions(
             shipments,
@@ -584,7 +583,7 @@ class _Network:
         )
         for row in shipments:
             line = (row["dc"], row["order_id"], row["line_no"], row["ship_date"])
-            row["several"] = row["schedule_line"] is None and len(scheduled[line]) > 1
+            row["several"] = row["schedule_line"] is None and len(scheduled[line]) > 1 and None not in scheduled[line]
             if row["schedule_line"] is None and len(scheduled[line]) == 1:
                 (row["schedule_line"],) = scheduled[line]
         for row in shipments:

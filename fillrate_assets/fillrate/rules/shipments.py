@@ -179,13 +179,19 @@ def add_up_shipments(shipments: pl.LazyFrame) -> pl.LazyFrame:
 
 
 def _name_schedule_lines(shipments: pl.LazyFrame, lines: pl.LazyFrame) -> pl.LazyFrame:
-    """Name the schedule line of shipments that name none, where the order line has one alone on their ship date."""
+    """Name the schedule line of shipments that name none, where the order line has just one on their ship date."""
     line = ["dc", "order_id", "line_no", "ship_date"]
     scheduled = (
-        lines.filter(pl.col("schedule_line") != 0)
-        .group_by(line)
-        .agg(pl.col("schedule_line").first().alias("only"), (pl.len() > 1).alias("several_schedules"))
+        lines.group_by(line)
+        .agg(
+            pl.col("schedule_line").first().alias("only"),
+            (pl.len() > 1).alias("several_schedules"),
+            pl.col("schedule_line").min().alias("least"),
+        )
+        # An order line without a schedule line is the one that a shipment without one means.
+        .filter(pl.col("least") != 0)
         .with_columns(pl.lit(0, pl.Int64).alias("schedule_line"))
+        .drop("least")
     )
     named = pl.when(~pl.col("several_schedules")).then("only")
     return (
