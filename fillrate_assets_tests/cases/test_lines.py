@@ -271,3 +271,17 @@ def test_a_load_begins_with_the_first_ship_day_of_its_data(write: Write, tmp_pat
     fillrate_loader.load(home, read_directory(folder, loaded_at=NOW), loaded_at=NOW)
     # Open, with a snapshot: an observation of nothing ordered, to the averages of the days after it.
     assert settings.load(home=tmp_path / "home").first_ship_date == date(2024, 5, 13)
+
+
+def test_a_substitute_that_moved_twice_is_credited_with_its_latest_shipments_alone(write: Write) -> None:
+    orders = (
+        "dc,ship_date,order_id,line_no,item,ordered_qty,line_type,substitute_for_line\n"
+        "DC01,2024-05-16,O1,1,A,10,,\nDC01,2024-05-17,O1,2,B,10,SUBSTITUTE,1\n"
+    )
+    shipments = (
+        "dc,ship_date,order_id,line_no,shipment_id,shipped_qty,processed_at\n"
+        "DC01,2024-05-17,O1,2,S1,4,2024-05-17 09:00\nDC01,2024-05-17,O1,2,S2,3,2024-05-17 09:00\n"
+        "DC01,2024-05-18,O1,2,S2,3,2024-05-18 09:00\n"
+    )
+    records = _calculate(write(order_lines=orders, shipment_lines=shipments)).records
+    assert records.select("item", "sub_cases").rows() == [("A", 4)]

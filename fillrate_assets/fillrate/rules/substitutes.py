@@ -18,7 +18,6 @@ SOURCE_TABLE: Final = "substitutes"
 """What `CLASSIFIED_LINES` calls rows of substitutes on the ship date of the line that they replace."""
 
 _ORDER: Final = ["dc", "order_id"]
-_DATED_LINE: Final = [*LINE_KEY, "ship_date"]
 
 
 @dataclass(frozen=True)
@@ -77,6 +76,6 @@ def find_substitutes_elsewhere(order_lines: pl.LazyFrame, shipment_lines: pl.Laz
 
 
 def select_shipments_of(shipment_lines: pl.LazyFrame, placed: pl.LazyFrame) -> pl.LazyFrame:
-    """Select the shipments of order lines, whatever schedule line they name."""
-    line = [name for name in _DATED_LINE if name != "schedule_line"]
+    """Select the shipments of order lines, whatever schedule line they name, with the versions that moved elsewhere."""
+    line = [name for name in LINE_KEY if name != "schedule_line"]
     return shipment_lines.join(placed.select(line).unique(), on=line, how="semi")
