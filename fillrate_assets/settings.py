@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import date, time
 from difflib import SequenceMatcher
 from pathlib import Path
+from secrets import token_urlsafe
 from tomllib import TOMLDecodeError
 from typing import Annotated, Any, Final
 
@@ -47,6 +48,10 @@ from fillrate_assets.environments import ENVIRONMENTS, Environment
 PREFIX: Final = "FILLRATE_"
 SEPARATOR: Final = "__"
 _OF_TESTS: Final = "FILLRATE_TEST_"
+_SECRET_BYTES: Final = 32
+LOCAL_FEEDBACK_URL: Final = "http://127.0.0.1:8099"
+"""Where `fillrate buffers serve` listens by default."""
+
 _ALIKE: Final = 0.6
 """How like a setting's name another must be to be taken for it, of 2."""
 _DEPTH: Final = 2
@@ -360,6 +365,22 @@ class Settings(BaseSettings):
         document["first_ship_date"] = first
         self.settings_file.write_text(tomlkit.dumps(document))
         return self.model_copy(update={"first_ship_date": first})
+
+    def with_local_feedback(self) -> Settings:
+        """Return these settings with pages for answers on this machine, if there are none; written to `settings.toml`.
+
+        The secret that signs their links is made here.
+        """
+        if self.web.feedback_url and self.web.feedback_secret.get_secret_value():
+            return self
+        secret = self.web.feedback_secret.get_secret_value() or token_urlsafe(_SECRET_BYTES)
+        made = {"feedback_url": self.web.feedback_url or LOCAL_FEEDBACK_URL, "feedback_secret": secret}
+        exists = self.settings_file.exists()
+        document = tomlkit.parse(self.settings_file.read_text()) if exists else tomlkit.document()
+        document["web"] = {**document.get("web", {}), **made}
+        self.settings_file.write_text(tomlkit.dumps(document))
+        web = self.web.model_copy(update={**made, "feedback_secret": SecretStr(secret)})
+        return self.model_copy(update={"web": web})
 
     @property
     def environment(self) -> Environment:

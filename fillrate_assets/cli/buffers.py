@@ -50,7 +50,9 @@ def demo(warehouses: int, seed: int, hours: int) -> None:
     Simulates robotized warehouses with surges, jams, staffing gaps and bad sensors, fills the embedded systems with
     what their feeds show, and runs every tick of the day: rules, lake, outbox. Alerts go to the outbox and no further.
     Then the simulated floor answers, and the day is scored against the truth. The last tick runs through Dagster, so
-    `make ui` shows it. Run again, it computes everything anew and sends nothing twice.
+    `make ui` shows it. It ends with the board and the messages of the worst tick, and with links to the pages on which
+    the floor answers; a secret that signs them is made, if there is none. Run again, it computes everything anew and
+    sends nothing twice.
 
     \b
     Example: the last three hours of ten warehouses
@@ -62,6 +64,7 @@ def demo(warehouses: int, seed: int, hours: int) -> None:
 
     from fillrate_assets import settings
     from fillrate_assets.buffers.buffer_store import BufferStore
+    from fillrate_assets.buffers.history_store import HistoryStore
     from fillrate_assets.buffers.rules.policy import Policy
     from fillrate_assets.buffers.sources.floor_feeds import FloorFeeds
     from fillrate_assets.cli import buffers_demo, launcher
@@ -75,23 +78,28 @@ def demo(warehouses: int, seed: int, hours: int) -> None:
     floors = Floors(chosen, warehouses, seed, hours)
     with show_activity("Simulating the floors"):
         filled = floors.fill()
+    chosen = chosen.with_local_feedback()
     click.echo(
         f"Simulated floors: {warehouses} warehouses, {floors.ticks[0]:%Y-%m-%d}{'' if filled else ' (unchanged)'}"
     )
     console = Console(width=110, highlight=False)
     tick_store, delivery = buffers_demo.make_tick_store(floors), replace(make_alert_dispatch(chosen), every_label=False)
     feeds = FloorFeeds(chosen.sources.floor_feeds_url, chosen.sources.source_tables)
-    results = buffers_demo.run_ticks(floors, feeds, tick_store, delivery, Policy())
+    database = Database.from_settings(chosen)
+    history = HistoryStore(database, chosen.storage.buffer_history_days)
+    results = buffers_demo.run_ticks(floors, feeds, tick_store, delivery, history, Policy())
     shown = buffers_demo.show_board(results, floors, console)
     alerts = pl.concat(result.alerts for result in shown)
-    store = BufferStore(Database.from_settings(chosen))
-    buffers_demo.answer_alerts(floors, store, alerts)
+    buffers_demo.answer_alerts(floors, BufferStore(database), alerts)
     run_id, failure, checks = launcher.run_tick(chosen, shown[-1].snapshot_ts)
     for problem in [failure] if failure else checks:
         click.echo(escape_controls(f"the last tick, run {run_id}: {problem}"), err=True)
     buffers_demo.summarize(floors, alerts, console)
     console.print(f"{perf_counter() - started:,.0f} s.")
-    for line in buffers_demo.list_next_steps(alerts, name_command(), chosen):
+    worst = buffers_demo.find_worst_tick(shown)
+    for line in buffers_demo.show_messages(worst, floors, delivery.notices, chosen, datetime.now(UTC)):
+        click.echo(line)
+    for line in buffers_demo.list_next_steps(worst.alerts, name_command(), chosen):
         click.echo(escape_controls(line))
     if failure:
         raise click.exceptions.Exit(1)
@@ -120,6 +128,22 @@ def tick(at: datetime | None) -> None:
     click.echo(f"{chosen:%Y-%m-%d %H:%M} UTC: {'failed' if failure else 'done'}, run {run_id}")
     if failure:
         raise click.exceptions.Exit(1)
+
+
+@buffers.command()
+@click.option("--at", type=MOMENT, metavar="TIME", help="The tick at or before it, UTC; default: the latest.")
+def board(at: datetime | None) -> None:
+    """Show what every unit was at a tick, worst first.
+
+    \b
+    Example
+      fillrate buffers board --at 2026-11-10T14:05
+    """
+    from fillrate_assets import settings
+    from fillrate_assets.buffers.report.board import render_board
+
+    for line in render_board(settings.load(), at, datetime.now(UTC)):
+        click.echo(line)
 
 
 @buffers.command()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -16,6 +16,9 @@ from rich.text import Text
 from fillrate_assets.buffers import schema
 from fillrate_assets.buffers.buffer_store import BufferStore
 from fillrate_assets.buffers.defs.alert_dispatch import AlertDispatch
+from fillrate_assets.buffers.history_store import HistoryStore
+from fillrate_assets.buffers.notice_store import NoticeStore
+from fillrate_assets.buffers.report import notice_text
 from fillrate_assets.buffers.rules import status_board, tick
 from fillrate_assets.buffers.rules.path_signals import load_time_zone
 from fillrate_assets.buffers.rules.policy import Policy
@@ -23,6 +26,7 @@ from fillrate_assets.buffers.sources.floor_feeds import FloorFeeds
 from fillrate_assets.buffers.tick_store import LakeTickStore
 from fillrate_assets.core.decimals import format_percent
 from fillrate_assets.core.text_table import format_table
+from fillrate_assets.notifications import rendering, signed_links
 from fillrate_assets.sample.buffers_loader import Floors
 from fillrate_assets.settings import Settings
 from fillrate_assets.storage.lake import Lake
@@ -37,6 +41,7 @@ _COLOURS: Final = {
     "UNKNOWN": "black on white",
 }
 _MOST_ACTIONS: Final = 8
+_MOST_MESSAGES: Final = 4
 _STARTED_AFTER: Final = timedelta(seconds=20)
 """How long after its time a tick sends."""
 
@@ -52,13 +57,20 @@ class TickResult:
 
 
 def run_ticks(
-    floors: Floors, feeds: FloorFeeds, tick_store: LakeTickStore, delivery: AlertDispatch, policy: Policy
+    floors: Floors,
+    feeds: FloorFeeds,
+    tick_store: LakeTickStore,
+    delivery: AlertDispatch,
+    history: HistoryStore,
+    policy: Policy,
 ) -> Iterator[TickResult]:
     """Run every tick of the day in its order, as its schedule would."""
     for at in floors.ticks:
         read = feeds.read(snapshot_ts=at, look_back=tick.compute_look_back(policy))
         tick.run_tick(read, floors.masters, tick_store, snapshot_ts=at, policy=policy)
         result = delivery.dispatch(floors.masters, tick_store, policy=policy, now=at + _STARTED_AFTER)
+        members, labels = floors.masters.unit_members, floors.masters.labels
+        history.sync(tick_store, at, members=members, labels=labels, now=at)
         rows = [tick_store.read(frame, at, at).collect() for frame in (schema.RECOMMENDATIONS, schema.ALERTS)]
         yield TickResult(at, rows[0], rows[1], result.delivered.sent)
 
@@ -76,7 +88,59 @@ def show_board(moments: Iterator[TickResult], floors: Floors, console: Console) 
         for moment in moments:
             shown.append(moment)
             live.update(_build_board(moment, shown, f"{moment.snapshot_ts.astimezone(zone):%A %H:%M}"))
+        if shown:
+            worst = find_worst_tick(shown)
+            live.update(_build_board(worst, shown, f"The worst tick, {worst.snapshot_ts.astimezone(zone):%A %H:%M}"))
     return shown
+
+
+def find_worst_tick(results: Sequence[TickResult]) -> TickResult:
+    """Find the tick at which most was to be done: emergencies that were sent first, then what was to act on."""
+
+    def count(result: TickResult) -> tuple[int, ...]:
+        sent = result.alerts.filter(pl.col("label").is_in(["NEW", "ONGOING"]))
+        severe = [sent.filter(severity=severity).height for severity in schema.SEVERITIES[::-1]]
+        return (*severe, sent.filter(label="NEW").height)
+
+    return max(results, key=count)
+
+
+def show_messages(
+    worst: TickResult, floors: Floors, notices: NoticeStore, settings: Settings, now: datetime
+) -> list[str]:
+    """Show the messages of a tick as the floor gets them, and the links to the three pages for its answers.
+
+    The links that were sent have expired where the simulated day is long past: these are made now.
+    """
+    at, masters = worst.snapshot_ts, floors.masters
+    rows = notices.read_since(at, until=at + tick.TICK)
+    messages = notice_text.render_messages(rows, masters.warehouses, notice_text.Links(), labels=masters.labels)
+    lines = ["", f"Messages of the worst tick, {at:%Y-%m-%d %H:%M} UTC:"]
+    for message in messages[:_MOST_MESSAGES]:
+        lines += ["", *(f"  {line}".rstrip() for line in rendering.render_text(message).splitlines())]
+    if len(messages) > _MOST_MESSAGES:
+        lines += ["", f"  and {len(messages) - _MOST_MESSAGES} more"]
+    signer = signed_links.make_signer(settings.web.feedback_url, settings.web.feedback_secret.get_secret_value())
+    if signer is None or not messages:
+        return [*lines, *([] if messages else ["", "  none: nothing was to be done"])]
+    section, warehouse = _find_first_notice(rows, messages[0]), messages[0].warehouse
+    place = masters.warehouses.filter(warehouse=warehouse)["time_zone"]
+    week = signed_links.find_last_week(now, load_time_zone(place[0] if len(place) else "UTC"))
+    return [
+        *lines,
+        "",
+        "Answer the first of them, report a problem that no alert was sent for, look at a sample of silent units:",
+        f"  {signer.make_alert_url(section, now=now)}",
+        f"  {signer.make_missed_url(warehouse, now=now)}",
+        f"  {signer.make_audit_url(warehouse, week, now=now)}",
+    ]
+
+
+def _find_first_notice(rows: pl.DataFrame, message: notice_text.NoticeMessage) -> str:
+    """Find the rec_id of a notice in a message: the most severe one."""
+    here = rows.filter(warehouse=message.warehouse, channel=message.channel)
+    worst_first = (here if here.height else rows).sort(pl.col("severity").cast(schema.WORST_FIRST), "notice_id")
+    return str(worst_first["rec_id"][0])
 
 
 def answer_alerts(floors: Floors, store: BufferStore, alerts: pl.DataFrame) -> None:
@@ -116,10 +180,11 @@ def list_next_steps(alerts: pl.DataFrame, command: str, settings: Settings) -> l
         f"{command} buffers explain {row['unit_id']} {row['snapshot_ts']:%Y-%m-%dT%H:%M}"
         for row in worst.iter_rows(named=True)
     ]
+    shown = [f"{command} buffers board --at {row['snapshot_ts']:%Y-%m-%dT%H:%M}" for row in worst.iter_rows(named=True)]
     # Without either of them, it ends at once.
     linked = bool(settings.web.feedback_url and settings.web.feedback_secret.get_secret_value())
     served = [f"{command} buffers serve"] if linked else []
-    return ["", "Go on with:", *(f"  {step}" for step in [*explained, *served, "make ui"])]
+    return ["", "Go on with:", *(f"  {step}" for step in [*served, *shown, *explained, "make ui"])]
 
 
 def make_tick_store(floors: Floors) -> LakeTickStore:

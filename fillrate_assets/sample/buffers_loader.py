@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +21,7 @@ from fillrate_assets.buffers.sources.floor_feeds import FloorFeeds
 from fillrate_assets.core.errors import PermanentFailure
 from fillrate_assets.sample.embedded import refuse_places
 from fillrate_assets.sample.floor import detection
+from fillrate_assets.sample.floor.layout import TOTAL
 from fillrate_assets.sample.floor.onsets import compute_unit_fills
 from fillrate_assets.sample.floor.scenarios import Scenario, World, simulate
 from fillrate_assets.sample.floor.schema import FLOOR_KINDS, PASSING_KINDS, Kind
@@ -61,8 +62,8 @@ class Floors:
 
     @property
     def masters(self) -> MasterData:
-        """The warehouses, their units, shifts and routes."""
-        return self.world.masters
+        """The warehouses, their units, shifts and routes, and what people call their paths."""
+        return replace(self.world.masters, paths=label_paths(self.world.masters.unit_members))
 
     @property
     def ticks(self) -> list[datetime]:
@@ -165,4 +166,15 @@ class Floors:
         return schema.FEEDBACK.conform(rows.lazy()).sort(schema.FEEDBACK.key).collect()
 
 
+def label_paths(members: pl.DataFrame) -> pl.DataFrame:
+    """Label the paths of single units as `WAREHOUSE_PATHS`, numbered in each pool: Cell 3, Pack line 4, Lane 12."""
+    warehouse, pool, part = (pl.col("unit_id").str.split("_").list.get(number) for number in range(3))
+    paths = members.select(warehouse.alias("warehouse"), pool.alias("pool"), part.alias("part"), "path").unique()
+    number = pl.col("path").rank("ordinal").over("warehouse", "pool").cast(pl.String)
+    name = pl.col("pool").replace_strict(_NAMES, default="Path")
+    labelled = paths.filter(pl.col("part") != TOTAL).with_columns(label=name + " " + number, capacity=None)
+    return schema.WAREHOUSE_PATHS.conform(labelled.lazy()).sort(schema.WAREHOUSE_PATHS.key).collect()
+
+
+_NAMES: Final = {"INDUCT": "Cell", "PACK": "Pack line", "LANE": "Lane"}
 _SAME: Final = {name: pl.col(name) for name in ("warehouse", "unit_id", "unit_type", "direction")}

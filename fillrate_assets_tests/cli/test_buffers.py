@@ -23,7 +23,8 @@ from fillrate_assets.buffers.rules.policy import Policy
 from fillrate_assets.buffers.rules.tick import MasterData
 from fillrate_assets.buffers.tick_store import LakeTickStore
 from fillrate_assets.cli import buffers_demo, main
-from fillrate_assets.notifications.signed_links import ExpiredLinkError, Link, LinkSigner, find_last_week
+from fillrate_assets.cli.buffers_demo import TickResult
+from fillrate_assets.notifications.signed_links import MIN_SECRET, ExpiredLinkError, Link, LinkSigner, find_last_week
 from fillrate_assets.settings import Settings
 from fillrate_assets.storage.database import Database
 from fillrate_assets.storage.lake import Lake
@@ -66,6 +67,10 @@ def test_a_day_is_run_shown_scored_and_explained(run: Callable[..., Printed], ho
     assert "1 warehouses" in out
     assert re.search(r"\d\d:00 UTC: \d+ \w+.*; messages so far: \d+", out)
     assert "How right that was" in out
+    assert "Messages of the worst tick" in out
+    # It made a secret, so that the pages for answers can be served.
+    assert " buffers serve\n" in out
+    assert settings.load().web.feedback_url == settings.LOCAL_FEEDBACK_URL
     with dg.DagsterInstance.from_config(str(home)) as instance:
         (finished,) = instance.get_runs()
     assert (finished.job_name, finished.status) == ("buffer_tick", dg.DagsterRunStatus.SUCCESS)
@@ -91,6 +96,12 @@ def test_a_day_is_run_shown_scored_and_explained(run: Callable[..., Printed], ho
     code, _, err = run("explain", "W0001_PACK_NONE", "2026-11-11T04:57")
     assert code == 2
     assert "no unit W0001_PACK_NONE; there are W0001_" in err
+
+    code, out, err = run("board")
+    assert (code, err) == (0, "")
+    assert run("board", "--at", "2026-11-11T04:57") == (0, out, "")
+    assert re.match(r"2026-11-11 04:55 UTC, \d\d:55 there: \d+ \w+", out)
+    assert re.search(r"\n[A-Z_]+ +W0001_PACK_TOTAL +Pack total +\d+ % ", out)
 
     code, out, err = run("tick", "--at", "2026-11-11T04:52")
     assert (code, err) == (0, "")
@@ -164,6 +175,7 @@ def test_a_policy_value_that_is_none_is_named(run: Callable[..., Printed], chang
         (["demo", "--warehouses", "0"], "0 is not in the range"),
         (["serve"], "the feedback service needs FILLRATE_WEB__FEEDBACK_URL"),
         (["links", "W0001"], "the feedback service needs FILLRATE_WEB__FEEDBACK_URL"),
+        (["board", "--at", "2026-01-01T00:00"], "no tick is stored until 2026-01-01T00:00 UTC"),
         (["policies", "promote", "v9"], "v9 is no challenger; there are none"),
         (["policies", "retire", "v9"], "v9 is no challenger"),
     ],
@@ -264,6 +276,31 @@ def test_a_trial_begins_no_earlier_than_its_challenger(
     evidence = evaluate_challenger(chicago, eager.version, 14, now=now).evidence
     assert (evidence.since, evidence.until, evidence.episodes) == (now - length, now, episodes)
     assert ("1 days are less than 14" in evidence.objections) == (length.days == 1)
+
+
+# --- the end of the demo
+
+
+def test_the_worst_tick_is_the_one_with_most_to_do() -> None:
+    def make_result(number: int, *alerts: dict[str, str]) -> TickResult:
+        rows = buffers_frames.make_alerts(*({"unit_id": f"W1_PACK_P{n}", **each} for n, each in enumerate(alerts)))
+        return TickResult(buffers_frames.make_tick(number), buffers_frames.NO_HISTORY, rows, 0)
+
+    emergency = {"severity": "EMERGENCY"}
+    suppressed = {**emergency, "label": "SUPPRESSED", "reason": "WINDOW"}
+    results = [make_result(0, {}, {}, {}), make_result(1, emergency), make_result(2, suppressed), make_result(3)]
+    assert buffers_demo.find_worst_tick(results) == results[1]
+    assert buffers_demo.find_worst_tick(results[::2]) == results[0]
+
+
+def test_the_demo_makes_a_secret_once_and_takes_the_one_that_is_there(tmp_path: Path) -> None:
+    made = settings.load(home=tmp_path).with_local_feedback()
+    again = settings.load(home=tmp_path)
+    assert again.web == made.web
+    assert again.with_local_feedback() == again
+    assert len(made.web.feedback_secret.get_secret_value()) >= MIN_SECRET
+    own = settings.load(home=tmp_path / "other", **LINKED)
+    assert own.with_local_feedback() == own
 
 
 # --- what to go on with

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 import polars as pl
@@ -41,6 +42,48 @@ def compute_states(recommendations: pl.DataFrame) -> pl.DataFrame:
         .group_by("warehouse", "pool", "unit_id")
         .agg(pl.col("verdict").cast(WORST_FIRST).min().cast(pl.String).alias("state"))
         .sort("warehouse", "pool", "unit_id")
+    )
+
+
+def list_units(recommendations: pl.DataFrame, units: pl.DataFrame, labels: Mapping[str, str]) -> pl.DataFrame:
+    """List what every unit is, worst first: by state, then by the time that is left, then by how full it is.
+
+    Args:
+        recommendations: `RECOMMENDATIONS` of one tick.
+        units: `UNIT_TIMESERIES` of the same tick.
+        labels: what people call each unit, by unit_id.
+
+    Returns:
+        Columns state, unit_id, unit_label, fill, quality, missing_feeds, minutes_left, action, how_many (in words;
+        empty: not known).
+
+    """
+    worst = (
+        recommendations.with_columns(pl.col("verdict").cast(WORST_FIRST).alias("rank"), _format_quantity())
+        .sort("rank", "minutes_left", nulls_last=True)
+        .unique("unit_id", keep="first", maintain_order=True)
+        .select("unit_id", "minutes_left", "action", "how_many")
+    )
+    label = pl.col("unit_id").replace_strict(dict(labels), default=None, return_dtype=pl.String)
+    return (
+        compute_states(recommendations)
+        .join(units.select("unit_id", "fill", "quality", "missing_feeds"), on="unit_id", how="left")
+        .join(worst, on="unit_id", how="left")
+        .with_columns(label.alias("unit_label"), pl.col("state").cast(WORST_FIRST).alias("rank"))
+        .sort("rank", "minutes_left", "fill", "unit_id", descending=[False, False, True, False], nulls_last=True)
+        .select(
+            *("state", "unit_id", "unit_label", "fill", "quality", "missing_feeds"),
+            *("minutes_left", "action", "how_many"),
+        )
+    )
+
+
+def _format_quantity() -> pl.Expr:
+    """Format how many, in words; empty: not known."""
+    return (
+        pl.format("{} {}", pl.col("quantity").round(1), "quantity_unit")
+        .str.replace(".0 ", " ", literal=True)
+        .alias("how_many")
     )
 
 
@@ -92,9 +135,7 @@ def list_actions(alerts: pl.DataFrame, recommendations: pl.DataFrame) -> pl.Data
         "unit_id",
         "direction",
         "action",
-        pl.format("{} {}", pl.col("quantity").round(1), "quantity_unit")
-        .str.replace(".0 ", " ", literal=True)
-        .alias("how_many"),
+        _format_quantity(),
         "source_unit",
         "target_unit",
         "minutes_left",

@@ -53,8 +53,9 @@ def derive_members(paths: pl.DataFrame, members: pl.DataFrame) -> pl.DataFrame:
     """Derive the members of the units that no row of `UNIT_MEMBERS` names.
 
     A path counts in the TOTAL of its pool; of the pool INDUCT, in PICK_TOTAL: the induct paths together are the picking
-    buffer. Where single paths are judged (INDUCT, PACK, LANE), it is a unit of its own too. It counts in every role,
-    with the weight 1, since ever.
+    buffer. Who wrote an INDUCT_TOTAL has that by another name. Where single paths are judged (INDUCT, PACK, LANE), a
+    path is a unit of its own too, whose id has `-` for every character that ids do not take. A path counts in every
+    role, with the weight 1.
 
     Args:
         paths: `WAREHOUSE_PATHS`.
@@ -67,6 +68,7 @@ def derive_members(paths: pl.DataFrame, members: pl.DataFrame) -> pl.DataFrame:
     return (
         _list_units(paths.lazy())
         .join(members.lazy().select("unit_id"), on="unit_id", how="anti")
+        .join(members.lazy().select("unit_id"), left_on="named_total", right_on="unit_id", how="anti")
         .join(pl.LazyFrame({"role": schema.ROLES}), how="cross")
         .with_columns(weight=1.0, valid_from=pl.lit(_ALWAYS, TIMESTAMP), valid_to=pl.lit(None, TIMESTAMP))
         .pipe(schema.UNIT_MEMBERS.conform)
@@ -78,24 +80,24 @@ def derive_members(paths: pl.DataFrame, members: pl.DataFrame) -> pl.DataFrame:
 def derive_labels(paths: pl.DataFrame) -> dict[str, str]:
     """Derive what people call each unit, by unit_id: the label of its path; a TOTAL has its pool's name."""
     units = _list_units(paths.lazy()).collect()
+    ids = pl.concat([units["unit_id"], units["named_total"]]).drop_nulls().unique()
     totals = {
-        unit_id: f"{unit_id.split('_')[1].capitalize()} total"
-        for unit_id in units["unit_id"].unique()
-        if unit_id.endswith(f"_{TOTAL}")
+        unit_id: f"{unit_id.split('_')[1].capitalize()} total" for unit_id in ids if unit_id.endswith(f"_{TOTAL}")
     }
-    own = units.filter(pl.col("label").is_not_null(), ~pl.col("unit_id").str.ends_with(f"_{TOTAL}"))
+    own = units.filter(pl.col("label").is_not_null(), pl.col("named_total").is_null())
     return {**totals, **dict(own.select("unit_id", "label").iter_rows())}
 
 
 def add_labels(text: str, labels: Mapping[str, str], warehouse: str) -> str:
-    """Put the label beside each unit of a warehouse that a text names, as `W1_PACK_L2` or `PACK L2`."""
+    """Put the label beside each unit of a warehouse that a text names: `W1_PACK_L2` is `Lane 12 (PACK L2)` then."""
 
-    def name(found: re.Match[str]) -> str:
+    def add_label(found: re.Match[str]) -> str:
         unit = found[0].replace(" ", "_")
         label = labels.get(unit if unit.startswith(f"{warehouse}_") else f"{warehouse}_{unit}")
-        return f"{label} ({found[0]})" if label else found[0]
+        name = unit.removeprefix(f"{warehouse}_").replace("_", " ")
+        return f"{label} ({name})" if label else found[0]
 
-    return _NAME.sub(name, text)
+    return _NAME.sub(add_label, text)
 
 
 def add_capacities(limits: pl.DataFrame | None, paths: pl.DataFrame, oldest: datetime) -> pl.DataFrame | None:
@@ -124,9 +126,13 @@ def _derive_part() -> pl.Expr:
 
 
 def _list_units(paths: pl.LazyFrame) -> pl.LazyFrame:
-    """List the units of each path: unit_id, path, label."""
+    """List the units of each path: unit_id, path, label, and of a TOTAL named_total, its id by the path's own pool."""
     induct, own = pl.col("pool") == "INDUCT", pl.col("pool").is_in(list(schema.UNIT_TYPES[1:]))
     buffer = pl.when(induct).then(pl.lit(PICKING)).otherwise("pool")
-    total = paths.with_columns(unit_id=pl.concat_str("warehouse", buffer, pl.lit(TOTAL), separator="_"))
-    single = paths.filter(own).with_columns(unit_id=pl.concat_str("warehouse", "pool", _derive_part(), separator="_"))
-    return pl.concat([total, single]).select("unit_id", "path", "label")
+    total, named = (pl.concat_str("warehouse", pool, pl.lit(TOTAL), separator="_") for pool in (buffer, "pool"))
+    single = pl.concat_str("warehouse", "pool", _derive_part(), separator="_")
+    units = [
+        paths.with_columns(unit_id=total, named_total=named),
+        paths.filter(own).with_columns(unit_id=single, named_total=pl.lit(None, pl.String)),
+    ]
+    return pl.concat(units).select("unit_id", "path", "label", "named_total")

@@ -14,6 +14,7 @@ from fillrate_assets_tests.factories.buffers_frames import (
     make_alerts,
     make_notices,
     make_recommendations,
+    make_units,
     make_warehouses,
 )
 
@@ -76,6 +77,24 @@ def test_an_action_that_the_tick_does_not_ask_for_has_no_quantity() -> None:
     actions = status_board.list_actions(make_alerts({}), make_recommendations({"action": "THROTTLE"}))
     assert actions.select("severity", "how_many").rows() == [("ACT", None)]
     assert status_board.list_actions(make_alerts(), NONE).select(pl.len()).item() == 0
+
+
+def test_every_unit_is_listed_worst_first() -> None:
+    said = make_recommendations(
+        {"unit_id": "W1_PACK_A", "verdict": "CLEAR", "action": None, "minutes_left": None},
+        {"unit_id": "W1_PACK_B", "verdict": "ACT", "minutes_left": 9.0},
+        {"unit_id": "W1_PACK_C", "verdict": "ACT", "minutes_left": 3.0},
+        {"unit_id": "W1_PACK_D", "verdict": "EMERGENCY", "minutes_left": 0.0},
+        {"unit_id": "W1_DATA_FLOW", "verdict": "ACT", "direction": "DATA"},
+    )
+    units = make_units(*({"unit_id": f"W1_PACK_{name}"} for name in "ABCD"))
+    rows = status_board.list_units(said, units, {"W1_PACK_D": "Lane 12"})
+    assert rows.select("unit_id", "unit_label", "state", "how_many").rows() == [
+        ("W1_PACK_D", "Lane 12", "EMERGENCY", "4 associates"),
+        ("W1_PACK_C", None, "ACT", "4 associates"),
+        ("W1_PACK_B", None, "ACT", "4 associates"),
+        ("W1_PACK_A", None, "CLEAR", "4 associates"),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -54,6 +54,12 @@ def test_a_unit_with_a_member_that_someone_wrote_is_theirs() -> None:
     assert list(list_units(make_paths(("W1", "PACK", "P1")), written)) == ["W1_PACK_P1"]
 
 
+def test_who_wrote_a_total_of_the_induct_paths_has_the_picking_buffer_already() -> None:
+    written = feed_rows.make_members({"unit_id": "W1_INDUCT_TOTAL"})
+    paths = make_paths(("W1", "INDUCT", "P1"), ("W2", "INDUCT", "P1"))
+    assert list(list_units(paths, written)) == ["W1_INDUCT_P1", "W2_INDUCT_P1", "W2_PICK_TOTAL"]
+
+
 def test_a_path_whose_name_no_id_takes_has_a_unit_all_the_same() -> None:
     assert list_units(make_paths(("W1", "PACK", "lane 4/b"))) == {
         "W1_PACK_LANE-4-B": ["lane 4/b"],
@@ -76,7 +82,7 @@ LABELS: Final = unit_convention.derive_labels(
 @pytest.mark.parametrize(
     ("text", "labelled"),
     [
-        ("W1_PACK_L2 OVERFLOW", "Lane 12 (W1_PACK_L2) OVERFLOW"),
+        ("W1_PACK_L2 OVERFLOW", "Lane 12 (PACK L2) OVERFLOW"),
         ("8 to PACK L2, 4 to PACK L20", "8 to Lane 12 (PACK L2), 4 to Lane 30 (PACK L20)"),
         ("PACK TOTAL: 94 % full.", "Pack total (PACK TOTAL): 94 % full."),
         ("PACK L3 and W2_PACK_L2 have none", "PACK L3 and W2_PACK_L2 have none"),
