@@ -84,7 +84,7 @@ class Sender:
         return sorted((letter.channel, _notices(letter)["notice_id"].to_list()) for letter in self.letters)
 
 
-def notices_of(*rows: Row) -> pl.DataFrame:
+def make_notices(*rows: Row) -> pl.DataFrame:
     return buffers_frames.make_notices(
         *[{"notice_id": f"N{number}", **row} for number, row in enumerate(rows, start=1)]
     )
@@ -97,14 +97,14 @@ def write(
 
 
 def write_rows(outbox: NoticeStore, *rows: Row, now: datetime = NOW) -> None:
-    write(outbox, notices_of(*rows), now=now)
+    write(outbox, make_notices(*rows), now=now)
 
 
 def deliver(outbox: NoticeStore, send: Send, now: datetime = NOW, **more: Any) -> DeliveryResult:  # noqa: ANN401 - of NoticeStore.deliver
     return outbox.deliver(send, now=now, **more)
 
 
-def rows(outbox: NoticeStore, table: sa.Table, *names: str) -> list[tuple[Any, ...]]:
+def select_rows(outbox: NoticeStore, table: sa.Table, *names: str) -> list[tuple[Any, ...]]:
     engine = outbox.database.engine
     with engine.connect() as connection:
         return [tuple(row) for row in connection.execute(sa.select(*[table.c[name] for name in names]).order_by("id"))]
@@ -115,7 +115,7 @@ def rows(outbox: NoticeStore, table: sa.Table, *names: str) -> list[tuple[Any, .
 
 def test_what_is_written_is_read_back_as_it_was(outbox: NoticeStore) -> None:
     words = "Zürich: 1 > 0\n\ttab \\ " * 200
-    written = notices_of(
+    written = make_notices(
         {"explanation": words, "quantity": 1 / 3, "reason": "ESCALATED"},
         {"quantity": None, "explanation": None, "until_ts": None, "channel": "slack:floor", "target_unit": words},
     )
@@ -144,16 +144,16 @@ def test_what_is_written_again_is_there_once_for_each_channel_and_logged_once(
     outbox: NoticeStore, caplog: pytest.LogCaptureFixture
 ) -> None:
     lost = NONE_UNDELIVERED.vstack(
-        notices_of({}).drop("channel").with_columns(problem=pl.lit("No row")).select(schema.UNDELIVERED_NOTICES.names)
+        make_notices({}).drop("channel").with_columns(problem=pl.lit("No row")).select(schema.UNDELIVERED_NOTICES.names)
     )
     for minutes in range(3):
         at = NOW + timedelta(minutes=minutes)
-        write(outbox, notices_of({}, {}, {"notice_id": "N1", "channel": "slack:floor"}), lost, now=at)
-    assert rows(outbox, NOTICES, "notice_id", "channel", "created_at") == [
+        write(outbox, make_notices({}, {}, {"notice_id": "N1", "channel": "slack:floor"}), lost, now=at)
+    assert select_rows(outbox, NOTICES, "notice_id", "channel", "created_at") == [
         (notice, channel, NOW.replace(tzinfo=None))
         for notice, channel in (("N1", "console"), ("N1", "slack:floor"), ("N2", "console"))
     ]
-    assert rows(outbox, UNDELIVERED_NOTICES, "notice_id", "channel", "problem") == [("N1", "", "No row")]
+    assert select_rows(outbox, UNDELIVERED_NOTICES, "notice_id", "channel", "problem") == [("N1", "", "No row")]
     assert [each.message for each in caplog.records if each.levelno == logging.ERROR] == ["N1: No row"]
 
 
@@ -161,13 +161,13 @@ def test_of_two_processes_that_write_the_same_each_notice_is_there_once(outbox: 
     barrier = threading.Barrier(2)
 
     def write_from(first: int) -> None:
-        shared = notices_of(*[{"notice_id": f"N{number}"} for number in range(first, first + 20)])
+        shared = make_notices(*[{"notice_id": f"N{number}"} for number in range(first, first + 20)])
         barrier.wait(PATIENCE_SECONDS)
         write(outbox, shared)
 
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(write_from, (0, 10)))
-    assert sorted(name for (name,) in rows(outbox, NOTICES, "notice_id")) == sorted(f"N{n}" for n in range(30))
+    assert sorted(name for (name,) in select_rows(outbox, NOTICES, "notice_id")) == sorted(f"N{n}" for n in range(30))
 
 
 def test_an_absent_store_is_reported(tmp_path: Path) -> None:
@@ -218,7 +218,7 @@ def test_what_is_sent_is_marked_and_not_sent_again(outbox: NoticeStore) -> None:
     again = Sender()
     assert deliver(outbox, again, make_tick(1)) == DeliveryResult()
     assert again.letters == []
-    ((sent_at, attempts, next_attempt_at, failure),) = rows(
+    ((sent_at, attempts, next_attempt_at, failure),) = select_rows(
         outbox, OUTBOX, "sent_at", "attempts", "next_attempt_at", "failure"
     )
     assert sent_at >= NOW.replace(tzinfo=None)
@@ -264,7 +264,7 @@ def test_what_may_pass_is_tried_again_ever_later(outbox: NoticeStore) -> None:
         assert done == DeliveryResult(failed=1, next_attempt_at=done.next_attempt_at)
         waited = done.next_attempt_at - now
         assert timedelta(seconds=seconds) <= waited
-        assert rows(outbox, OUTBOX, "attempts", "failure") == [(attempt, "answered 500")]
+        assert select_rows(outbox, OUTBOX, "attempts", "failure") == [(attempt, "answered 500")]
         # Not before it is due.
         assert deliver(outbox, send, done.next_attempt_at - timedelta(seconds=seconds)) == DeliveryResult()
         now = done.next_attempt_at
@@ -303,7 +303,7 @@ def test_what_is_refused_is_a_dead_letter_and_not_tried_again(
     assert deliver(outbox, send) == DeliveryResult(sent=1, given_up=1)
     assert deliver(outbox, send, make_tick(1)) == DeliveryResult()
     refused = ["N1", "N2"] if len(send.letters[0].message.sections) == 2 else ["N3"]
-    assert rows(outbox, UNDELIVERED_NOTICES, "notice_id", "channel", "problem") == [
+    assert select_rows(outbox, UNDELIVERED_NOTICES, "notice_id", "channel", "problem") == [
         (name, "console", "refused with 404") for name in refused
     ]
     (warned,) = [each.message for each in caplog.records if each.levelno == logging.ERROR]
@@ -319,7 +319,7 @@ def test_what_was_given_up_takes_a_new_start_if_it_is_still_to_act_on(outbox: No
     assert outbox.read_for_alerts(buffers_frames.make_alerts({}))["snapshot_ts"].to_list() == [make_tick(1)]
     assert deliver(outbox, send, make_tick(1)) == DeliveryResult(sent=1)
     assert len({letter.message_id for letter in send.letters}) == 2
-    assert len(rows(outbox, NOTICES, "id")) == len(rows(outbox, UNDELIVERED_NOTICES, "id")) == 1
+    assert len(select_rows(outbox, NOTICES, "id")) == len(select_rows(outbox, UNDELIVERED_NOTICES, "id")) == 1
 
 
 @pytest.mark.parametrize(
@@ -331,9 +331,9 @@ def test_nothing_is_sent_that_is_too_old(outbox: NoticeStore, age: timedelta, *,
     done = deliver(outbox, send, NOW + age)
     assert done == (DeliveryResult(sent=1) if goes else DeliveryResult(given_up=1))
     assert len(send.letters) == goes
-    problems = rows(outbox, UNDELIVERED_NOTICES, "notice_id", "channel", "problem")
+    problems = select_rows(outbox, UNDELIVERED_NOTICES, "notice_id", "channel", "problem")
     assert problems == ([] if goes else [("N1", "console", "it was not sent in time")])
-    assert rows(outbox, OUTBOX, "attempts") == [(goes,)]
+    assert select_rows(outbox, OUTBOX, "attempts") == [(goes,)]
     assert deliver(outbox, send, NOW + 2 * LIFETIME) == DeliveryResult()
 
 
@@ -346,7 +346,7 @@ def test_what_cannot_be_tried_again_in_time_is_given_up_at_once_and_what_waits_b
     assert deliver(outbox, send, NOW + LIFETIME / 2) == DeliveryResult()
     assert deliver(outbox, send, NOW + LIFETIME + timedelta(seconds=1)) == DeliveryResult(given_up=1)
     assert len(send.letters) == 1
-    assert sorted(problem for (problem,) in rows(outbox, UNDELIVERED_NOTICES, "problem")) == [
+    assert sorted(problem for (problem,) in select_rows(outbox, UNDELIVERED_NOTICES, "problem")) == [
         "it could not be sent in time: answered 429",
         "it was not sent in time",
     ]
@@ -385,7 +385,7 @@ def test_an_error_of_ours_in_one_channel_leaves_the_others_alone(outbox: NoticeS
     with pytest.raises(ZeroDivisionError):
         deliver(outbox, send)
     assert {channel for channel, _ in send.attempted} == {"a", "b"}
-    assert sorted(at is not None for (at,) in rows(outbox, OUTBOX, "sent_at")) == [False, True]
+    assert sorted(at is not None for (at,) in select_rows(outbox, OUTBOX, "sent_at")) == [False, True]
     # It is leased, and tried again when the lease has run out.
     assert deliver(outbox, send, SOON) == DeliveryResult()
     assert deliver(outbox, send, NOW + timedelta(minutes=2)) == DeliveryResult(sent=1)
@@ -465,7 +465,7 @@ def test_no_secret_is_stored_with_a_failure(outbox: NoticeStore, receiver: Recei
     urls = {"floor": f"{receiver.url}/hunter2", "away": "http://127.0.0.1:1/hunter2"}
     done = deliver(outbox, Notifiers(urls).send)
     assert (done.failed, done.given_up) == (1, 1)
-    stored = rows(outbox, OUTBOX, "failure") + rows(outbox, UNDELIVERED_NOTICES, "problem")
+    stored = select_rows(outbox, OUTBOX, "failure") + select_rows(outbox, UNDELIVERED_NOTICES, "problem")
     assert sorted(text for (text,) in stored) == [
         "channel slack:away cannot be reached: ConnectError",
         "channel slack:floor refused with 404: its URL is not valid any more",
@@ -486,7 +486,7 @@ def test_a_process_that_is_killed_loses_nothing_and_repeats_one_message_at_most(
     outbox: NoticeStore, receiver: Receiver, *, dies: End, before: int, soon: int, later: int
 ) -> None:
     notifiers = _hooked(receiver)
-    written = notices_of({"channel": "webhook:floor"}, {"channel": "webhook:floor"})
+    written = make_notices({"channel": "webhook:floor"}, {"channel": "webhook:floor"})
     assert sending_process.run([Job(outbox, notifiers, written, NOW, dies)]) == [-signal.SIGKILL]
     assert len(receiver.requests) == before
     deliver(outbox, notifiers.send, SOON)
@@ -500,22 +500,22 @@ def test_a_process_that_is_killed_loses_nothing_and_repeats_one_message_at_most(
 
 def test_what_a_killed_process_left_is_not_sent_too_late(outbox: NoticeStore, receiver: Receiver) -> None:
     notifiers = _hooked(receiver)
-    assert sending_process.run([Job(outbox, notifiers, notices_of({"channel": "webhook:floor"}), NOW, "written")]) == [
-        -signal.SIGKILL
-    ]
+    assert sending_process.run(
+        [Job(outbox, notifiers, make_notices({"channel": "webhook:floor"}), NOW, "written")]
+    ) == [-signal.SIGKILL]
     assert deliver(outbox, notifiers.send, make_tick(3)) == DeliveryResult(given_up=1)
     assert receiver.requests == []
 
 
 def test_two_processes_at_once_send_each_message_once(outbox: NoticeStore, receiver: Receiver) -> None:
     names = ("a", "b")
-    written = notices_of(*[{"warehouse": f"W{n}", "channel": f"webhook:{names[n % 2]}"} for n in range(20)])
+    written = make_notices(*[{"warehouse": f"W{n}", "channel": f"webhook:{names[n % 2]}"} for n in range(20)])
     job = Job(outbox, _hooked(receiver, names), written, NOW)
     assert sending_process.run([job, job]) == [0, 0]
     sent = Counter(request.headers["webhook-id"] for request in receiver.requests)
     assert len(sent) == 20
     assert set(sent.values()) == {1}
-    assert all(at is not None for (at,) in rows(outbox, OUTBOX, "sent_at"))
+    assert all(at is not None for (at,) in select_rows(outbox, OUTBOX, "sent_at"))
 
 
 # --- the platform itself
@@ -539,7 +539,7 @@ def test_a_heartbeat_is_sent_once_an_hour(outbox: NoticeStore) -> None:
 
 def test_without_a_channel_of_the_platform_no_heartbeat_is_sent(outbox: NoticeStore) -> None:
     assert not ping(outbox, Sender(), NOW, channel="")
-    assert rows(outbox, OUTBOX, "message_id") == []
+    assert select_rows(outbox, OUTBOX, "message_id") == []
 
 
 @pytest.mark.parametrize("failure", [SourceUnavailable("answered 500"), PermanentFailure("refused with 404")])

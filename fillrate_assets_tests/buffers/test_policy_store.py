@@ -33,18 +33,18 @@ def store(tmp_path: Path) -> PolicyStore:
     return PolicyStore(create_database(f"sqlite:///{tmp_path}/store.db"))
 
 
-def roles(store: PolicyStore) -> dict[str, str]:
+def read_roles(store: PolicyStore) -> dict[str, str]:
     return dict(store.read_all().select("version", "role").iter_rows())
 
 
-def promoted(store: PolicyStore, changes: dict[str, Any]) -> str:
+def promote_policy(store: PolicyStore, changes: dict[str, Any]) -> str:
     """The version of a policy that was proposed and promoted."""
     version = store.propose(changes, by="ann", now=NOW).version
     store.promote(version, Evidence(), by="ann", now=NOW)
     return version
 
 
-def of_another_release(store: PolicyStore, role: str) -> None:
+def add_policy_of_another_release(store: PolicyStore, role: str) -> None:
     """A row of `EAGER` as a release wrote it whose own values were others."""
     said = {"role": role, "changes": json.dumps(EAGER), "since_ts": NOW.replace(tzinfo=None), "updated_by": "bob"}
     with sa.create_engine(store.database.url).begin() as connection:
@@ -53,7 +53,7 @@ def of_another_release(store: PolicyStore, role: str) -> None:
 
 def test_where_nothing_is_said_the_platforms_own_policy_decides(store: PolicyStore) -> None:
     assert [each.version for each in store.read_active().all] == [OWN]
-    assert roles(store) == {}
+    assert read_roles(store) == {}
 
 
 def test_a_challenger_runs_takes_the_place_and_gives_it_back(store: PolicyStore) -> None:
@@ -67,40 +67,40 @@ def test_a_challenger_runs_takes_the_place_and_gives_it_back(store: PolicyStore)
     contenders = store.read_active()
     assert (contenders.champion, contenders.challengers) == (eager, ())
     assert (contenders.replaced, contenders.precision_low) == (OWN, 0.85)
-    assert roles(store) == {eager.version: "CHAMPION"}
+    assert read_roles(store) == {eager.version: "CHAMPION"}
     (evidence,) = store.read_all().filter(role="CHAMPION")["evidence"]
     assert json.loads(evidence) == {"champion_precision_low": 0.85}
 
     store.roll_back(contenders, by="platform", now=NOW)
-    assert roles(store) == {eager.version: "RETIRED"}
+    assert read_roles(store) == {eager.version: "RETIRED"}
     assert store.read_active() == ActivePolicies(Policy())
     store.roll_back(store.read_active(), by="platform", now=NOW)
     assert store.read_active() == ActivePolicies(Policy())
 
 
 def test_the_place_goes_back_to_the_one_that_had_it(store: PolicyStore) -> None:
-    eager, calm = promoted(store, EAGER), promoted(store, CALM)
+    eager, calm = promote_policy(store, EAGER), promote_policy(store, CALM)
     contenders = store.read_active()
     assert contenders.replaced == eager
     store.roll_back(contenders, by="platform", now=NOW)
     assert store.read_active().champion.version == eager
     assert store.read_active().replaced is None
-    assert roles(store) == {eager: "CHAMPION", calm: "RETIRED"}
+    assert read_roles(store) == {eager: "CHAMPION", calm: "RETIRED"}
 
 
 def test_who_took_the_place_meanwhile_keeps_it(store: PolicyStore) -> None:
-    eager = promoted(store, EAGER)
+    eager = promote_policy(store, EAGER)
     as_it_was = store.read_active()
-    calm = promoted(store, CALM)
+    calm = promote_policy(store, CALM)
     store.roll_back(as_it_was, by="platform", now=NOW)
-    assert roles(store) == {eager: "RETIRED", calm: "CHAMPION"}
+    assert read_roles(store) == {eager: "RETIRED", calm: "CHAMPION"}
 
 
 @pytest.mark.parametrize("role", ["CHAMPION", "RETIRED", None])
 def test_nothing_but_a_challenger_is_promoted_or_retired(store: PolicyStore, role: str | None) -> None:
-    version = "v1-unknown" if role is None else promoted(store, EAGER)
+    version = "v1-unknown" if role is None else promote_policy(store, EAGER)
     if role == "RETIRED":
-        promoted(store, CALM)
+        promote_policy(store, CALM)
     before = store.read_all()
     with pytest.raises(PermanentFailure, match=f"{version} is no challenger"):
         store.promote(version, Evidence(), by="ann", now=NOW)
@@ -116,25 +116,25 @@ def test_nothing_but_a_challenger_is_promoted_or_retired(store: PolicyStore, rol
 def test_a_policy_of_another_release_is_logged_left_out_and_can_be_retired(
     store: PolicyStore, role: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    of_another_release(store, role)
+    add_policy_of_another_release(store, role)
     assert store.read_active() == ActivePolicies(Policy())
     assert f"version {OLD} cannot be used: it was made by another release" in caplog.text
     with pytest.raises(PermanentFailure, match=f"{OLD} is no challenger"):
         store.promote(OLD, Evidence(), by="ann", now=NOW)
-    assert roles(store) == {OLD: role}
+    assert read_roles(store) == {OLD: role}
 
     again = store.propose(EAGER, by="ann", now=NOW)
     store.retire(OLD, by="ann", now=NOW)
     caplog.clear()
     assert store.read_active() == ActivePolicies(Policy(), (again,))
     assert caplog.text == ""
-    assert roles(store) == {OLD: "RETIRED", again.version: "CHALLENGER"}
+    assert read_roles(store) == {OLD: "RETIRED", again.version: "CHALLENGER"}
 
 
 def test_a_promotion_leaves_one_champion(store: PolicyStore) -> None:
-    of_another_release(store, "CHAMPION")
-    calm = promoted(store, CALM)
-    assert roles(store) == {OLD: "RETIRED", calm: "CHAMPION"}
+    add_policy_of_another_release(store, "CHAMPION")
+    calm = promote_policy(store, CALM)
+    assert read_roles(store) == {OLD: "RETIRED", calm: "CHAMPION"}
     assert store.read_active().replaced == OWN
 
 
@@ -142,16 +142,16 @@ def test_a_promotion_leaves_one_champion(store: PolicyStore) -> None:
 def test_where_the_one_before_cannot_run_any_more_the_place_goes_back_to_the_platforms_own(
     store: PolicyStore, *, known: bool
 ) -> None:
-    calm = promoted(store, CALM)
+    calm = promote_policy(store, CALM)
     if known:
-        of_another_release(store, "RETIRED")
+        add_policy_of_another_release(store, "RETIRED")
     with sa.create_engine(store.database.url).begin() as connection:
         connection.execute(POLICIES.update().where(POLICIES.c.version == calm).values(replaced=OLD))
     contenders = store.read_active()
     assert (contenders.champion.version, contenders.replaced) == (calm, OWN)
     store.roll_back(contenders, by="platform", now=NOW)
     assert store.read_active() == ActivePolicies(Policy())
-    assert "CHAMPION" not in roles(store).values()
+    assert "CHAMPION" not in read_roles(store).values()
 
 
 def test_a_challenger_that_is_retired_runs_no_more_and_may_come_back(store: PolicyStore) -> None:
@@ -159,7 +159,7 @@ def test_a_challenger_that_is_retired_runs_no_more_and_may_come_back(store: Poli
     store.retire(eager.version, by="ann", now=NOW)
     assert store.read_active().challengers == ()
     assert store.propose(EAGER, by="ann", now=NOW) == eager
-    assert roles(store) == {eager.version: "CHALLENGER"}
+    assert read_roles(store) == {eager.version: "CHALLENGER"}
 
 
 @pytest.mark.parametrize("broken", ["{", '{"total": {"akt": 0.9}}', "[]"])

@@ -1,4 +1,4 @@
-"""The buffers through Dagster: a tick's assets, what they tell, and what stands afterwards."""
+"""The buffers through Dagster: a tick's assets, what they show, and what is stored afterwards."""
 
 from __future__ import annotations
 
@@ -57,11 +57,11 @@ OVERFLOWING: Final = {("W1", "P1"): FULL, ("W1", "P2"): FULL}
 class Clock(datetime):
     """A clock that does not move, a little after the last tick: only what is young is sent."""
 
-    stands_at = NOW
+    moment = NOW
 
     @classmethod
     def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]
-        return (cls.stands_at + timedelta(seconds=20)).astimezone(tz)
+        return (cls.moment + timedelta(seconds=20)).astimezone(tz)
 
 
 @pytest.fixture(autouse=True)
@@ -76,8 +76,8 @@ def floor(tmp_path: Path) -> Iterator[Floor]:
         yield Floor(tmp_path / "home", instance).create()
 
 
-def metadata(result: dg.ExecuteInProcessResult, asset: str) -> dict[str, dict[str, Any]]:
-    """By partition key."""
+def read_metadata(result: dg.ExecuteInProcessResult, asset: str) -> dict[str, dict[str, Any]]:
+    """Read the metadata of an asset by partition key."""
     return {
         str(event.partition): {name: value.value for name, value in event.materialization.metadata.items()}
         for event in result.get_asset_materialization_events()
@@ -85,39 +85,39 @@ def metadata(result: dg.ExecuteInProcessResult, asset: str) -> dict[str, dict[st
     }
 
 
-def test_a_tick_is_one_run_of_few_steps_that_tells_what_a_floor_manager_wants_to_see(floor: Floor) -> None:
+def test_a_tick_is_one_run_of_few_steps_that_shows_what_a_floor_manager_wants_to_see(floor: Floor) -> None:
     floor.receive(NOW, OVERFLOWING)
     result = floor.tick(NOW)
     steps = [str(event.step_key).removeprefix(f"{AREA}__") for event in result.all_events if event.is_step_success]
     assert len(steps) == len(set(steps)) <= 10
-    assert all(set(metadata(result, name)) == {MINE, OTHER} for name in NAMES)
+    assert all(set(read_metadata(result, name)) == {MINE, OTHER} for name in NAMES)
     assert all(check.passed for check in result.get_asset_check_evaluations())
-    units = metadata(result, "unit_timeseries")[MINE]
+    units = read_metadata(result, "unit_timeseries")[MINE]
     assert (units["units"], units["warehouses"], units["coverage_percent"], units["units_fresh"]) == (3, 1, 100.0, 3)
-    asked = metadata(result, "buffer_recommendations")
-    assert asked[MINE]["heat_strip"].splitlines()[1] == "W1 PACK   ░░█"
-    assert asked[OTHER]["heat_strip"].splitlines()[1] == "W2 PACK   ···"
-    busy, calm = (metadata(result, "buffer_alerts")[day] for day in (MINE, OTHER))
+    said = read_metadata(result, "buffer_recommendations")
+    assert said[MINE]["heat_strip"].splitlines()[1] == "W1 PACK   ░░█"
+    assert said[OTHER]["heat_strip"].splitlines()[1] == "W2 PACK   ···"
+    busy, calm = (read_metadata(result, "buffer_alerts")[day] for day in (MINE, OTHER))
     assert (calm["heat_strip"].splitlines()[1], calm["open_episodes"]) == ("W2 PACK   ···", 0)
     (action,) = (dict(record.data) for record in busy["actions"].records)
     assert (action["unit_id"], action["severity"], action["label"]) == ("W1_PACK_TOTAL", "EMERGENCY", "NEW")
     assert (busy["notices"], busy["unroutable"], busy["messages_sent"]) == (floor.read_notices().height, 0, 1)
-    assert metadata(result, "buffer_signals")[MINE]["fresh_level_percent"] == 100.0
+    assert read_metadata(result, "buffer_signals")[MINE]["fresh_level_percent"] == 100.0
 
-    # Again, it changes nothing and tells nothing twice.
+    # Again, it changes nothing and sends nothing twice.
     first, notices = {frame.name: floor.read_rows(frame, NOW) for frame in MADE}, floor.read_notices()
     again = floor.tick(NOW)
     for frame in MADE:
         assert_frame_equal(floor.read_rows(frame, NOW), first[frame.name])
     assert_frame_equal(floor.read_notices(), notices)
-    assert metadata(again, "buffer_alerts")[MINE]["notices"] == 0
+    assert read_metadata(again, "buffer_alerts")[MINE]["notices"] == 0
 
 
 def test_a_tick_late_or_again_is_followed_by_the_later_ones_as_if_it_had_been_in_time(tmp_path: Path) -> None:
     """At midnight in New York: the later ticks are of another operating day there, and not in Chicago."""
     midnight = datetime(2026, 3, 10, 4, tzinfo=UTC)
     ticks = [midnight - TICK, midnight, midnight + TICK]
-    stood = []
+    stored = []
     for order in ((0, 1, 2), (0, 2, 1, 0)):
         with open_in_memory() as instance:
             floor = Floor(tmp_path / str(len(order)), instance).create()
@@ -125,10 +125,10 @@ def test_a_tick_late_or_again_is_followed_by_the_later_ones_as_if_it_had_been_in
                 floor.receive(at, OVERFLOWING)
             for number in order:
                 assert floor.tick(ticks[number]).success
-            stood.append({(frame.name, at): floor.read_rows(frame, at) for frame in MADE for at in ticks})
-    for (name, at), rows in stood[0].items():
+            stored.append({(frame.name, at): floor.read_rows(frame, at) for frame in MADE for at in ticks})
+    for (name, at), rows in stored[0].items():
         assert rows.height or name == schema.ALERTS.name
-        assert_frame_equal(stood[1][name, at], rows)
+        assert_frame_equal(stored[1][name, at], rows)
 
 
 def test_what_is_older_than_ten_minutes_is_computed_and_not_sent(floor: Floor) -> None:
@@ -155,7 +155,7 @@ def test_a_feed_that_fails_takes_its_own_columns_and_no_more(floor: Floor) -> No
         connection.execute("ALTER TABLE buffer_flow RENAME TO elsewhere")
     result = floor.tick(NOW)
     assert result.success
-    (failed,) = {each["feeds_failed"] for each in metadata(result, "buffer_signals").values()}
+    (failed,) = {each["feeds_failed"] for each in read_metadata(result, "buffer_signals").values()}
     assert failed == "FLOW"
     paths = floor.read_rows(schema.SIGNALS, NOW)
     assert paths["level_fresh"].all()
@@ -180,7 +180,7 @@ def test_the_partition_of_a_day_can_be_materialized_again_and_gives_the_same(
     floor = Floor(tmp_path / "home", instance).create(warehouses=feed_rows.make_warehouses({}, in_new_york))
     at = datetime(2026, 3, 10, 4, 10, tzinfo=UTC)
     # Ten minutes of the day have gone by in New York; in Chicago, of the same DC, it is the day before.
-    monkeypatch.setattr(Clock, "stands_at", at)
+    monkeypatch.setattr(Clock, "moment", at)
     for when in (at - TICK, at):
         floor.receive(when, OVERFLOWING)
         floor.tick(when)
@@ -203,7 +203,7 @@ def test_a_day_in_progress_is_computed_up_to_when_the_run_began(
 ) -> None:
     """A later step must not compute ticks that the first one did not read the feeds for."""
     now = datetime.now(UTC)
-    monkeypatch.setattr(Clock, "stands_at", now + timedelta(hours=3))
+    monkeypatch.setattr(Clock, "moment", now + timedelta(hours=3))
     # Where it is just past midnight.
     zone = f"Etc/GMT+{now.hour}" if now.hour <= 12 else f"Etc/GMT-{24 - now.hour}"
     floor = Floor(tmp_path / "home", instance).create(warehouses=feed_rows.make_warehouses({"time_zone": zone}))
@@ -215,7 +215,7 @@ def test_a_day_in_progress_is_computed_up_to_when_the_run_began(
         partition_key=partitions.make_key("DC01", today),
         asset_selection=[dg.AssetKey([AREA, NAMES[0]])],
     )
-    (shown,) = metadata(result, NAMES[0]).values()
+    (shown,) = read_metadata(result, NAMES[0]).values()
     assert 0 < shown["ticks_computed"] < 36
 
 
@@ -237,23 +237,23 @@ def test_an_operating_day_has_the_ticks_that_its_own_clock_shows() -> None:
 
 @pytest.fixture
 def scheduled(tmp_path: Path) -> Iterator[Floor]:
-    # A schedule asks for an instance that other processes can find.
+    # A schedule wants an instance that other processes can find.
     with dg.instance_for_test() as instance:
         yield Floor(tmp_path / "home", instance).create()
 
 
-def requested(floor: Floor, at: datetime) -> dg.RunRequest | dg.SkipReason:
+def request_tick(floor: Floor, at: datetime) -> dg.RunRequest | dg.SkipReason:
     schedule = next(each for each in schedules.build(JOB) if each.name == "buffer_ticks")
     context = dg.build_schedule_context(
         instance=floor.instance, scheduled_execution_time=at, resources={"buffer_store": floor.store}
     )
-    asked = schedule(context)
-    assert isinstance(asked, dg.RunRequest | dg.SkipReason)
-    return asked
+    request = schedule(context)
+    assert isinstance(request, dg.RunRequest | dg.SkipReason)
+    return request
 
 
-def test_the_schedule_asks_for_one_run_over_all_warehouses(scheduled: Floor) -> None:
-    request = requested(scheduled, NOW + timedelta(seconds=7))
+def test_the_schedule_requests_one_run_over_all_warehouses(scheduled: Floor) -> None:
+    request = request_tick(scheduled, NOW + timedelta(seconds=7))
     assert isinstance(request, dg.RunRequest)
     assert request.run_key == NOW.isoformat()
     assert request.tags["dagster/max_runtime"] == "900"
@@ -267,7 +267,7 @@ def test_the_schedule_asks_for_one_run_over_all_warehouses(scheduled: Floor) -> 
 def test_without_an_active_warehouse_the_schedule_says_what_to_do(scheduled: Floor) -> None:
     with sa.create_engine(scheduled.settings.storage.record_store_url).begin() as connection:
         connection.execute(sa.text("UPDATE warehouse SET active = 0"))
-    skipped = requested(scheduled, NOW)
+    skipped = request_tick(scheduled, NOW)
     assert isinstance(skipped, dg.SkipReason)
     assert "insert rows into warehouse and unit_member" in str(skipped.skip_message)
 
@@ -289,11 +289,11 @@ def test_one_statement_onboards_a_warehouse_and_the_next_tick_covers_it(floor: F
     floor.receive(NOW)
     result = floor.tick(NOW)
     assert result.success
-    assert metadata(result, "unit_timeseries")[str(partitions.make_key("DC03", DAY))]["units"] == 3
+    assert read_metadata(result, "unit_timeseries")[str(partitions.make_key("DC03", DAY))]["units"] == 3
     assert "DC03" in partitions.list_dcs(floor.instance)
 
 
-def test_one_statement_stops_watching_a_warehouse_and_nothing_is_told_of_its_feeds(floor: Floor) -> None:
+def test_one_statement_stops_watching_a_warehouse_and_nothing_is_reported_of_its_feeds(floor: Floor) -> None:
     floor.receive(NOW - TICK)
     floor.tick(NOW - TICK)
     with sa.create_engine(floor.settings.storage.record_store_url).begin() as connection:
@@ -333,18 +333,18 @@ def test_where_nothing_leaves_messages_are_in_the_event_log_of_the_run(floor: Fl
 def test_an_answer_is_in_the_scorecard_at_the_next_tick(floor: Floor) -> None:
     floor.receive(NOW - TICK, OVERFLOWING)
     first = floor.tick(NOW - TICK)
-    assert metadata(first, "algorithm_scorecard")[MINE]["answered"] == 0
+    assert read_metadata(first, "algorithm_scorecard")[MINE]["answered"] == 0
     notice = floor.read_notices().filter(pl.col("label") == "NEW").row(0, named=True)
-    assert floor.store.add_feedback(answer(notice, "CORRECT"))
+    assert floor.store.add_feedback(make_answer(notice, "CORRECT"))
     for days in (1, assets.SCORED_DAYS):
         when = NOW - timedelta(days=days)
         missed = {"rec_id": f"missed {days}", "episode_key": None, "episode_ts": when}
-        assert floor.store.add_feedback({**answer(notice, "MISSED_PROBLEM"), **missed})
+        assert floor.store.add_feedback({**make_answer(notice, "MISSED_PROBLEM"), **missed})
     floor.receive(NOW)
     second = floor.tick(NOW)
-    card = metadata(second, "algorithm_scorecard")[MINE]
+    card = read_metadata(second, "algorithm_scorecard")[MINE]
     assert (card["answered"], card["true_positives"], card["false_positives"], card["missed"]) == (1, 1, 0, 1)
-    heard = metadata(second, "buffer_feedback")[MINE]
+    heard = read_metadata(second, "buffer_feedback")[MINE]
     assert [dict(record.data) for record in heard["answers"].records] == [
         {"answer": "MISSED_PROBLEM", "answers": 2},
         {"answer": "CORRECT", "answers": 1},
@@ -354,7 +354,7 @@ def test_an_answer_is_in_the_scorecard_at_the_next_tick(floor: Floor) -> None:
 EAGER: Final = {"act": 0.55, "act_soon": 0.54, "warn": 0.5, "clear": 0.5}
 
 
-def test_a_challenger_runs_on_the_same_ticks_and_tells_nobody(floor: Floor) -> None:
+def test_a_challenger_runs_on_the_same_ticks_and_notifies_no_one(floor: Floor) -> None:
     eager = floor.policies.propose({"total": {**EAGER, "emergency": 0.56}}, by="ann", now=NOW)
     half_full = {("W1", "P1"): 60.0, ("W1", "P2"): 60.0}
     floor.receive(NOW, half_full)
@@ -368,7 +368,7 @@ def test_a_challenger_runs_on_the_same_ticks_and_tells_nobody(floor: Floor) -> N
     ]
 
 
-def test_a_challenger_that_breaks_keeps_nobody_from_alerting(floor: Floor) -> None:
+def test_a_challenger_that_breaks_stops_no_alert(floor: Floor) -> None:
     eager = floor.policies.propose({"total": EAGER}, by="ann", now=NOW)
     place = Path(floor.settings.storage.lake_root) / "challengers"
     place.mkdir(parents=True)
@@ -410,7 +410,7 @@ def test_a_promoted_policy_that_is_worse_gives_its_place_back(floor: Floor, monk
     notice = floor.read_notices().filter(pl.col("label") == "NEW").row(0, named=True)
     assert notice["policy_version"] == eager.version
     monkeypatch.setattr(assets, "Promotion", partial(Promotion, min_rollback_answers=1))
-    floor.store.add_feedback(answer(notice, "NO_PROBLEM"))
+    floor.store.add_feedback(make_answer(notice, "NO_PROBLEM"))
     floor.receive(NOW)
     floor.tick(NOW)
     assert floor.policies.read_active().champion == Policy()
@@ -463,8 +463,8 @@ class Precise:
     champion_precision_low: float = 0.9
 
 
-def answer(notice: dict[str, Any], said: str) -> dict[str, Any]:
-    """A row of `FEEDBACK`."""
+def make_answer(notice: dict[str, Any], said: str) -> dict[str, Any]:
+    """Make a row of `FEEDBACK`."""
     same = {name: notice[name] for name in ("rec_id", "warehouse", "unit_id", "unit_type", "direction")}
     more = {"policy_version": notice["policy_version"], "episode_key": notice["rec_id"].rpartition(".")[0]}
     times = {"episode_ts": notice["snapshot_ts"], "answered_at": NOW}
@@ -474,8 +474,8 @@ def answer(notice: dict[str, Any], said: str) -> dict[str, Any]:
 # --- checks
 
 
-def failing(result: dg.ExecuteInProcessResult) -> dict[str, str]:
-    """Of the evaluations of the whole run."""
+def list_failures(result: dg.ExecuteInProcessResult) -> dict[str, str]:
+    """List the checks that failed for the whole run, with what they say."""
     return {
         each.check_name: each.description or ""
         for each in result.get_asset_check_evaluations()
@@ -491,7 +491,7 @@ def test_a_warehouse_without_units_and_a_row_that_makes_no_sense_are_reported(fl
         )
         connection.execute(sa.text("INSERT INTO shift VALUES ('W1', 'PACK', 0, '06:00', '14:30')"))
     floor.receive(NOW)
-    found = failing(floor.tick(NOW))
+    found = list_failures(floor.tick(NOW))
     assert set(found) == {"warehouse_coverage", "master_data_valid"}
     assert "W2" in found["warehouse_coverage"]
     assert "shift (W1, PACK, 0, 06:00:00): weekday 0 is none of 1 to 7" in found["master_data_valid"]
@@ -504,7 +504,7 @@ def test_what_no_route_takes_is_reported(tmp_path: Path) -> None:
             alert_routes=make_routes({"warehouse": "W9", "active_from": OPENED})
         )
         floor.receive(NOW, OVERFLOWING)
-        found = failing(floor.tick(NOW))
+        found = list_failures(floor.tick(NOW))
     assert "there is no default route" in found["alerts_have_route"]
     assert "W1_PACK_TOTAL.OVERFLOW" in found["alerts_have_route"]
 
@@ -520,7 +520,7 @@ def test_a_unit_that_is_clear_without_data_stops_the_run(floor: Floor) -> None:
     result = job.get_subset(asset_selection=set(), asset_check_selection={check}).execute_in_process(
         run_config=QUIET, instance=floor.instance, tags=tags, raise_on_error=False
     )
-    assert "W1_PACK" in failing(result)["unknown_units_not_reported_clear"]
+    assert "W1_PACK" in list_failures(result)["unknown_units_not_reported_clear"]
 
 
 @pytest.mark.parametrize(
@@ -536,7 +536,7 @@ def test_a_unit_that_is_clear_without_data_stops_the_run(floor: Floor) -> None:
 def test_that_no_tick_runs_is_reported(
     floor: Floor, monkeypatch: pytest.MonkeyPatch, now: datetime, late: int | None, *, passes: bool
 ) -> None:
-    monkeypatch.setattr(Clock, "stands_at", now)
+    monkeypatch.setattr(Clock, "moment", now)
     if late is not None:
         at = now - late * TICK
         floor.receive(at)

@@ -39,7 +39,7 @@ from fillrate_assets_tests.fixtures.sending_process import LIFETIME, render
 CHICAGO = ZoneInfo("America/Chicago")
 
 
-def path(**row: Any) -> pl.DataFrame:  # noqa: ANN401 - any column
+def make_path(**row: Any) -> pl.DataFrame:  # noqa: ANN401 - any column
     ordinary: dict[str, Any] = {
         "dc": "CHI",
         "ship_date": TICK.date(),
@@ -71,21 +71,21 @@ MEMBERS = pl.DataFrame(
 )
 
 
-def sent(**row: Any) -> pl.DataFrame:  # noqa: ANN401 - any column
+def make_sent(**row: Any) -> pl.DataFrame:  # noqa: ANN401 - any column
     marks = {"created_at": make_tick(0.1), "sent_at": make_tick(0.2), "failure": None, **row}
     types = {"created_at": TIMESTAMP, "sent_at": TIMESTAMP, "failure": pl.String()}
     return make_notices({}).with_columns(pl.lit(marks[name], dtype).alias(name) for name, dtype in types.items())
 
 
 EVIDENCE = UnitEvidence(
-    signals=path(),
+    signals=make_path(),
     members=MEMBERS,
     units=make_units({"fill": 0.94, "minutes_to_overflow": 4.0, "slope": 3.2}),
     recommendations=make_recommendations(
         {"evidence": [{"name": "least_fill", "value": 0.94, "threshold": 0.93, "margin": 0.01}]}
     ),
     alerts=make_alerts({}),
-    notices=sent(),
+    notices=make_sent(),
     feedback=make_feedback({"note": "well spotted"}),
 )
 
@@ -133,10 +133,13 @@ def test_a_row_that_lost_shows_what_it_was_and_to_whom_it_lost() -> None:
 @pytest.mark.parametrize(
     ("parts", "expected"),
     [
-        ({"signals": path(observed=None, level=None, level_fresh=False)}, "observed nothing: level not known of 1,000"),
-        ({"signals": path(predicted=480.0)}, "observed 500 at 14:00:00 UTC, 480 predicted: level 500"),
-        ({"signals": path(flow_fresh=False)}, "flow not fresh"),
-        ({"signals": path().clear()}, "no feed reported on its paths"),
+        (
+            {"signals": make_path(observed=None, level=None, level_fresh=False)},
+            "observed nothing: level not known of 1,000",
+        ),
+        ({"signals": make_path(predicted=480.0)}, "observed 500 at 14:00:00 UTC, 480 predicted: level 500"),
+        ({"signals": make_path(flow_fresh=False)}, "flow not fresh"),
+        ({"signals": make_path().clear()}, "no feed reported on its paths"),
         ({"units": make_units({"fill": None, "quality": "UNKNOWN", "missing_feeds": "FLOW"})}, "not fresh: FLOW"),
         ({"units": make_units({"staffed": None})}, "not known whether it is staffed"),
         ({"units": make_units({"slope": None})}, "no trend"),
@@ -144,9 +147,9 @@ def test_a_row_that_lost_shows_what_it_was_and_to_whom_it_lost() -> None:
         ({"units": make_units({"minutes_to_starvation": 7.0})}, "runs empty in 7 min"),
         ({"recommendations": make_recommendations({})}, "4. Conflicts within the warehouse\n   none"),
         ({"alerts": make_alerts()}, "no episode is open"),
-        ({"notices": sent().clear()}, "6. Who was notified in these episodes\n   no one"),
-        ({"notices": sent(sent_at=None, failure="refused")}, "not sent: refused"),
-        ({"notices": sent(sent_at=None)}, "not sent: it waits"),
+        ({"notices": make_sent().clear()}, "6. Who was notified in these episodes\n   no one"),
+        ({"notices": make_sent(sent_at=None, failure="refused")}, "not sent: refused"),
+        ({"notices": make_sent(sent_at=None)}, "not sent: it waits"),
         ({"feedback": make_feedback()}, "nothing yet"),
         ({"feedback": make_feedback({"answer": "WRONG_QTY", "actual_quantity": 3.0})}, "WRONG_QTY 3 by kim"),
     ],
@@ -183,7 +186,7 @@ def home(tmp_path: Path) -> Settings:
     ticks = LakeTickStore(Lake(chosen.storage.lake_root), ("CHI",))
     of_a_feed = {**OF_A_FEED, "quantity": None, "rule_id": "DATA-UNKNOWN", "explanation": "OCCUPANCY: 2 of 3 units."}
     for frame, rows in (
-        (schema.SIGNALS, pl.concat([path(), path(path="P2")])),
+        (schema.SIGNALS, pl.concat([make_path(), make_path(path="P2")])),
         (schema.UNIT_TIMESERIES, make_units({})),
         (schema.RECOMMENDATIONS, make_recommendations({}, of_a_feed)),
         (schema.ALERTS, make_alerts({}, OF_A_FEED)),
@@ -198,18 +201,18 @@ def home(tmp_path: Path) -> Settings:
     return chosen
 
 
-def chain(home: Settings, unit_id: str) -> str:
+def read_chain(home: Settings, unit_id: str) -> str:
     return "\n".join(explain_unit(read_evidence(home, unit_id, TICK)[0], zone=CHICAGO))
 
 
 def test_the_members_of_a_unit_are_those_of_the_tick(home: Settings) -> None:
-    text = chain(home, "W1_PICK_TOTAL")
+    text = read_chain(home, "W1_PICK_TOTAL")
     assert "P1 (CAP+IN+LEVEL+OUT): observed 500" in text
     assert "P2" not in text
 
 
 def test_no_url_of_a_channel_is_shown(home: Settings) -> None:
-    text = chain(home, "W1_PICK_TOTAL")
+    text = read_chain(home, "W1_PICK_TOTAL")
     assert PASTED not in text
     assert [f"   {name}: NEW ACT of 09:00" in text for name in ("slack:...", "https:...", "slack:floor-w1")] == [
         True
@@ -217,7 +220,7 @@ def test_no_url_of_a_channel_is_shown(home: Settings) -> None:
 
 
 def test_a_feed_that_an_alert_names_has_a_chain_without_paths(home: Settings) -> None:
-    text = chain(home, OCCUPANCY)
+    text = read_chain(home, OCCUPANCY)
     assert text.startswith(f"{OCCUPANCY} (TOTAL, pool DATA of W1, CHI) at 2026-03-14 14:00 UTC")
     for expected in (
         "1. What each rule decided, the unit by itself\n   DATA: ACT by DATA-UNKNOWN: OCCUPANCY: 2 of 3 units.",

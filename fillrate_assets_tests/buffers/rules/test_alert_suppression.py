@@ -62,7 +62,7 @@ def list_labels(rows: pl.DataFrame, ticks: int, action: str | None = "MOVE_STAFF
     return list(words.values())
 
 
-def replayed(said: str, **columns: Any) -> pl.DataFrame:  # noqa: ANN401 - a column has any type
+def replay(said: str, **columns: Any) -> pl.DataFrame:  # noqa: ANN401 - a column has any type
     rows = alert_suppression.replay(ticks(said, **columns), NOTHING, policy=POLICY)
     schema.ALERTS.validate(rows)
     return rows
@@ -84,7 +84,7 @@ TABLE: Final = {
     "emergency: at every tick": ("EMERGENCY EMERGENCY EMERGENCY", "NEW ONGOING ONGOING"),
     "worse than the peak: at once": ("WARN ACT EMERGENCY", "NEW ONGOING(ESCALATED) ONGOING(ESCALATED)"),
     "as bad as the peak, after it was less: window": ("EMERGENCY ACT ACT ACT", "NEW WINDOW WINDOW ONGOING"),
-    "an emergency that returns is told within the window": ("EMERGENCY ACT EMERGENCY", "NEW WINDOW ONGOING"),
+    "an emergency that returns is sent within the window": ("EMERGENCY ACT EMERGENCY", "NEW WINDOW ONGOING"),
     "lost: suppressed, and new when it surfaces": (
         "OVERRIDDEN OVERRIDDEN ACT ACT",
         "SUBSUMED_BY SUBSUMED_BY NEW WINDOW",
@@ -93,8 +93,8 @@ TABLE: Final = {
         "ACT OVERRIDDEN OVERRIDDEN ACT",
         "NEW SUBSUMED_BY SUBSUMED_BY ONGOING",
     ),
-    "lost and clear: never told": ("OVERRIDDEN CLEAR CLEAR ACT", "SUBSUMED_BY CLEARING CLEARED NEW"),
-    "a lost emergency is told": ("OVERRIDDEN_EMERGENCY OVERRIDDEN_EMERGENCY", "NEW ONGOING"),
+    "lost and clear: never sent": ("OVERRIDDEN CLEAR CLEAR ACT", "SUBSUMED_BY CLEARING CLEARED NEW"),
+    "a lost emergency is sent": ("OVERRIDDEN_EMERGENCY OVERRIDDEN_EMERGENCY", "NEW ONGOING"),
     "our own throttle's consequence is suppressed": ("CAUSED_BY_ACTION ACT", "CONSEQUENCE_OF NEW"),
     "between: hysteresis, and the clear ticks start again": (
         "ACT CLEAR HYSTERESIS CLEAR CLEAR",
@@ -104,7 +104,7 @@ TABLE: Final = {
         "ACT WARN WARN WARN ACT",
         "NEW HYSTERESIS HYSTERESIS HYSTERESIS ONGOING",
     ),
-    "warnings alone keep their own window": ("WARN WARN WARN WARN", "NEW WINDOW WINDOW ONGOING"),
+    "warnings alone have their own window": ("WARN WARN WARN WARN", "NEW WINDOW WINDOW ONGOING"),
     "clear twice": ("ACT CLEAR CLEAR CLEAR", "NEW CLEARING CLEARED ."),
     "action while clearing goes on": ("ACT CLEAR ACT ACT CLEAR CLEAR", "NEW CLEARING WINDOW ONGOING CLEARING CLEARED"),
     "unknown: stale, and the clear ticks start again": (
@@ -124,7 +124,7 @@ TABLE: Final = {
         f"ACT {HOUR} UNKNOWN UNKNOWN",
         f"NEW {STALE} EXPIRED_NO_DATA .",
     ),
-    "expired, then clear: not told": (f"ACT {HOUR} UNKNOWN CLEAR CLEAR", f"NEW {STALE} EXPIRED_NO_DATA . ."),
+    "expired, then clear: not sent": (f"ACT {HOUR} UNKNOWN CLEAR CLEAR", f"NEW {STALE} EXPIRED_NO_DATA . ."),
     "expired, then bad again: new": (f"ACT {HOUR} UNKNOWN ACT", f"NEW {STALE} EXPIRED_NO_DATA NEW"),
     "a break is unknown, with its own reason": ("ACT NOT_STAFFED ACT ACT", "NEW NOT_STAFFED WINDOW ONGOING"),
     "a night ends an episode, not as cleared": (f"ACT {NIGHT} NOT_STAFFED ACT", f"NEW {BREAK} EXPIRED_NO_DATA NEW"),
@@ -141,7 +141,7 @@ TABLE: Final = {
         "ACT ACT ACT ACT CLEAR CLEAR ACT ACT",
         "NEW WINDOW WINDOW ONGOING CLEARING CLEARED NEW WINDOW",
     ),
-    "reopened, then worse than now told, though not than before": (
+    "reopened, then worse than now sent, though not than before": (
         "EMERGENCY CLEAR CLEAR ACT EMERGENCY",
         "NEW CLEARING CLEARED NEW ONGOING(ESCALATED)",
     ),
@@ -151,25 +151,25 @@ TABLE: Final = {
 
 @pytest.mark.parametrize(("said", "expected"), TABLE.values(), ids=TABLE)
 def test_the_state_table(said: str, expected: str) -> None:
-    assert list_labels(replayed(said), len(said.split())) == expected.split()
+    assert list_labels(replay(said), len(said.split())) == expected.split()
 
 
 REOPENED: Final = {
     "as bad: suppressed until the window has elapsed": ("ACT CLEAR CLEAR ACT ACT", "NEW CLEARING CLEARED {} NEW"),
-    "worse: told at once": ("WARN CLEAR CLEAR ACT", "NEW CLEARING CLEARED NEW"),
-    "an emergency: told at once": ("ACT CLEAR CLEAR EMERGENCY", "NEW CLEARING CLEARED NEW"),
-    "clear again before it was told": (
+    "worse: sent at once": ("WARN CLEAR CLEAR ACT", "NEW CLEARING CLEARED NEW"),
+    "an emergency: sent at once": ("ACT CLEAR CLEAR EMERGENCY", "NEW CLEARING CLEARED NEW"),
+    "clear again before it was sent": (
         "ACT CLEAR CLEAR ACT CLEAR CLEAR",
         "NEW CLEARING CLEARED {} CLEARING CLEARED",
     ),
-    "as a warning: told when the window has elapsed": ("ACT CLEAR CLEAR WARN WARN", "NEW CLEARING CLEARED {} NEW"),
+    "as a warning: sent when the window has elapsed": ("ACT CLEAR CLEAR WARN WARN", "NEW CLEARING CLEARED {} NEW"),
     "suppressed, then worse": ("WARN CLEAR CLEAR WARN ACT", "NEW CLEARING CLEARED {} NEW"),
 }
 
 
 @pytest.mark.parametrize(("said", "expected"), REOPENED.values(), ids=REOPENED)
 def test_what_reopens_within_the_window(said: str, expected: str) -> None:
-    rows = replayed(said, action="THROTTLE")
+    rows = replay(said, action="THROTTLE")
     assert list_labels(rows, len(said.split()), "THROTTLE") == expected.format("REOPEN_IN_WINDOW").split()
 
 
@@ -178,22 +178,22 @@ def test_what_reopens_within_the_window(said: str, expected: str) -> None:
     [("MOVE_STAFF", 3), ("THROTTLE", 4), ("REBALANCE", 6), ("OPEN_LANE", 6), ("CHECK_DATA", 12)],
 )
 def test_windows_by_action(action: str, window: int) -> None:
-    rows = list_labels(replayed(" ".join(["ACT"] * (window + 1)), action=action), window + 1, action)
+    rows = list_labels(replay(" ".join(["ACT"] * (window + 1)), action=action), window + 1, action)
     assert rows == ["NEW", *["WINDOW"] * (window - 1), "ONGOING"]
 
 
 def test_flapping_keeps_a_reopening_back_for_two_windows() -> None:
     """The third opening is at tick 6; the last notice was at tick 3."""
     said = "ACT CLEAR CLEAR ACT CLEAR CLEAR ACT ACT ACT ACT"
-    assert list_labels(replayed(said), 10)[6:] == ["FLAPPING", "FLAPPING", "FLAPPING", "NEW"]
+    assert list_labels(replay(said), 10)[6:] == ["FLAPPING", "FLAPPING", "FLAPPING", "NEW"]
 
 
 @pytest.mark.parametrize(
     ("verdict", "expected"),
     [("ACT", [*["WINDOW"] * 5, "ONGOING"]), ("CLEAR", [*["CLEARING"] * 5, "CLEARED"]), ("EMERGENCY", None)],
 )
-def test_flapping_doubles_the_window_and_asks_for_six_clear_ticks(verdict: str, expected: list[str] | None) -> None:
-    """Tick 0 told the third opening; an emergency knows no window."""
+def test_flapping_doubles_the_window_and_needs_six_clear_ticks(verdict: str, expected: list[str] | None) -> None:
+    """Tick 0 sent the third opening; an emergency knows no window."""
     before = buffers_frames.make_alerts({"openings": [make_tick(-3), make_tick(-1), make_tick(0)]})
     rows = alert_suppression.replay(ticks(f"- {' '.join([verdict] * 6)}"), before, policy=POLICY)
     assert list_labels(rows, 7)[1:] == (expected or ["ONGOING(ESCALATED)", *["ONGOING"] * 5])
@@ -225,12 +225,12 @@ CHANGES: Final = {
 
 @pytest.mark.parametrize(("said", "expected"), CHANGES.values(), ids=CHANGES)
 def test_an_action_that_changes_is_one_problem(said: str, expected: str) -> None:
-    rows = replayed(said)
+    rows = replay(said)
     assert list_labels(rows, len(said.split()), None) == expected.split()
 
 
 def test_what_ends_is_what_the_floor_was_notified_of() -> None:
-    rows = replayed("ACT ACT THROTTLE ACT CLEAR CLEAR")
+    rows = replay("ACT ACT THROTTLE ACT CLEAR CLEAR")
     assert rows.select("action", "notified_action").rows()[-3:] == [
         ("MOVE_STAFF", "THROTTLE"),
         ("THROTTLE", "THROTTLE"),
@@ -256,7 +256,7 @@ def test_another_direction_of_the_unit_is_another_matter() -> None:
         ("TOTAL", "DATA", "CHECK_DATA"),
     ],
 )
-def test_an_alarm_without_an_action_is_told_under_the_usual_one(unit_type: str, direction: str, action: str) -> None:
+def test_an_alarm_without_an_action_is_sent_under_the_usual_one(unit_type: str, direction: str, action: str) -> None:
     row = {"unit_type": unit_type, "direction": direction, "action": None, "verdict": "EMERGENCY"}
     rows = alert_suppression.compute_alerts(
         buffers_frames.make_recommendations(row), NOTHING, snapshot_ts=make_tick(0), policy=POLICY
@@ -265,7 +265,7 @@ def test_an_alarm_without_an_action_is_told_under_the_usual_one(unit_type: str, 
 
 
 def test_state_rides_on_the_rows() -> None:
-    rows = replayed("OVERRIDDEN ACT UNKNOWN EMERGENCY CLEAR CLEAR")
+    rows = replay("OVERRIDDEN ACT UNKNOWN EMERGENCY CLEAR CLEAR")
     state = rows.select("is_open", "last_notified_ts", "peak_notified_severity", "clear_count", "seq").rows()
     assert state == [
         (True, None, None, 0, 0),
@@ -281,8 +281,8 @@ def test_state_rides_on_the_rows() -> None:
     assert rows["severity"].to_list() == ["ACT", "ACT", None, "EMERGENCY", None, None]
 
 
-def test_an_untold_episode_ends_with_seq_0_which_is_not_sent() -> None:
-    last = replayed("OVERRIDDEN CLEAR CLEAR").row(-1, named=True)
+def test_an_episode_that_was_not_sent_ends_with_seq_0_which_is_not_sent() -> None:
+    last = replay("OVERRIDDEN CLEAR CLEAR").row(-1, named=True)
     assert (last["label"], last["seq"]) == ("CLEARED", 0)
 
 
@@ -297,12 +297,12 @@ def test_episodes_are_never_numbered_twice_though_history_is_forgotten() -> None
 
 
 def test_every_episode_has_a_number_of_its_own() -> None:
-    numbers = replayed("ACT CLEAR CLEAR ACT CLEAR CLEAR ACT")["episode"].to_list()
+    numbers = replay("ACT CLEAR CLEAR ACT CLEAR CLEAR ACT")["episode"].to_list()
     assert [number - numbers[0] for number in numbers] == [0, 0, 0, 1, 1, 1, 2]
 
 
 def test_what_a_replayed_tick_had_said_before_is_forgotten() -> None:
-    """At first it had asked for a throttle."""
+    """At first it had requested a throttle."""
     stale = alert_suppression.replay(ticks("THROTTLE"), NOTHING, policy=POLICY)
     rows = alert_suppression.replay(ticks("ACT ACT"), stale, policy=POLICY)
     assert list_labels(rows, 2) == ["NEW", "WINDOW"]

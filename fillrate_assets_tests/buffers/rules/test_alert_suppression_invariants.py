@@ -32,33 +32,33 @@ courses = st.lists(st.one_of(stretch, stretch, stretch, st.tuples(st.none(), st.
 Course = Sequence[tuple[Sequence[tuple[str | None, str, str]] | None, int]]
 
 
-def recommended(course: Course) -> pl.DataFrame:
+def make_recommended(course: Course) -> pl.DataFrame:
     """`RECOMMENDATIONS`: of a stretch without units no tick ran, of a unit without a verdict there is no row."""
     rows: list[dict[str, Any]] = []
     number = 0
     for units, length in course:
         for _ in range(length):
             for unit, (verdict, action, resolution) in zip(UNITS, units or [], strict=False):
-                asked = action if verdict in schema.SEVERITIES else None
-                kept = resolution if asked else "KEPT"
-                row = {"unit_id": unit, "verdict": verdict, "action": asked, "resolution": kept}
-                if kept == "SAME_PATHS":
+                wanted = action if verdict in schema.SEVERITIES else None
+                how = resolution if wanted else "KEPT"
+                row = {"unit_id": unit, "verdict": verdict, "action": wanted, "resolution": how}
+                if how == "SAME_PATHS":
                     row |= {"resolution": "OVERRIDDEN", "resolution_rule": "R1"}
                 rows += [{**row, "snapshot_ts": make_tick(number)}] if verdict else []
             number += 1
     return buffers_frames.make_recommendations(*rows)
 
 
-def replayed(recommendations: pl.DataFrame) -> pl.DataFrame:
+def replay(recommendations: pl.DataFrame) -> pl.DataFrame:
     return alert_suppression.replay(recommendations, NOTHING, policy=POLICY)
 
 
 @given(courses, st.integers(0, 100))
 @settings(max_examples=20)
 def test_the_order_of_rows_says_nothing(course: Course, seed: int) -> None:
-    rows = recommended(course)
-    history = replayed(rows)
-    assert replayed(rows.sample(fraction=1, shuffle=True, seed=seed)).equals(history)
+    rows = make_recommended(course)
+    history = replay(rows)
+    assert replay(rows.sample(fraction=1, shuffle=True, seed=seed)).equals(history)
     now = buffers_frames.make_recommendations({"snapshot_ts": make_tick(200)})
     shuffled = history.sample(fraction=1, shuffle=True, seed=seed)
     first, second = (
@@ -72,9 +72,9 @@ def test_the_order_of_rows_says_nothing(course: Course, seed: int) -> None:
 @settings(max_examples=40)
 def test_a_tick_that_runs_late_or_again_changes_nothing_once_later_ones_are_replayed(course: Course, late: int) -> None:
     """Without the late tick first; then it and the later ones, over whatever those had left."""
-    rows = recommended(course)
-    in_order = replayed(rows)
-    without = replayed(rows.filter(pl.col("snapshot_ts") != make_tick(late)))
+    rows = make_recommended(course)
+    in_order = replay(rows)
+    without = replay(rows.filter(pl.col("snapshot_ts") != make_tick(late)))
     again = rows.filter(pl.col("snapshot_ts") >= make_tick(late))
     earlier = without.filter(pl.col("snapshot_ts") < make_tick(late))
     assert pl.concat([earlier, alert_suppression.replay(again, without, policy=POLICY)]).equals(in_order)
@@ -85,8 +85,8 @@ def test_a_tick_that_runs_late_or_again_changes_nothing_once_later_ones_are_repl
 @settings(max_examples=20)
 def test_sixty_minutes_of_history_are_enough(course: Course) -> None:
     """But to see that an open episode was left by a longer gap: nothing is known of it, so it is new."""
-    rows = recommended(course)
-    whole = replayed(rows)
+    rows = make_recommended(course)
+    whole = replay(rows)
     for (snapshot_ts,), now in rows.sort("snapshot_ts").group_by("snapshot_ts", maintain_order=True):
         age = pl.lit(snapshot_ts) - pl.col("snapshot_ts")
         hour = whole.filter(age > pl.duration(minutes=0), age <= pl.duration(minutes=60))
@@ -101,18 +101,18 @@ def test_sixty_minutes_of_history_are_enough(course: Course) -> None:
 
 @given(courses)
 @settings(max_examples=40)
-def test_every_course_of_events_is_told_as_it_must_be(course: Course) -> None:
-    rows = recommended(course)
-    alerts = replayed(rows)
+def test_every_course_of_events_is_notified_as_it_must_be(course: Course) -> None:
+    rows = make_recommended(course)
+    alerts = replay(rows)
     schema.ALERTS.validate(alerts)
-    _emergencies_are_always_told(rows, alerts)
-    _an_action_that_changes_is_told_as_a_change(alerts)
+    _assert_emergencies_are_always_sent(rows, alerts)
+    _assert_an_action_that_changes_is_sent_as_a_change(alerts)
     _episodes_begin_with_new_and_end_with_cleared(alerts)
     _nothing_is_cleared_on_missing_data(rows, alerts)
     _open_episodes_have_a_row_at_every_tick_that_ran(rows, alerts)
 
 
-def _emergencies_are_always_told(rows: pl.DataFrame, alerts: pl.DataFrame) -> None:
+def _assert_emergencies_are_always_sent(rows: pl.DataFrame, alerts: pl.DataFrame) -> None:
     elsewhere = (pl.col("resolution_rule") == "R1").fill_null(value=False)
     emergencies = rows.filter(pl.col("verdict") == "EMERGENCY", ~elsewhere)
     heard = emergencies.join(alerts, on=[*KEY, "snapshot_ts"], how="inner")
@@ -120,7 +120,7 @@ def _emergencies_are_always_told(rows: pl.DataFrame, alerts: pl.DataFrame) -> No
     assert set(heard["label"]) <= {"NEW", "ONGOING"}
 
 
-def _an_action_that_changes_is_told_as_a_change(alerts: pl.DataFrame) -> None:
+def _assert_an_action_that_changes_is_sent_as_a_change(alerts: pl.DataFrame) -> None:
     """And nothing else is."""
     sent = alerts.filter(pl.col("label").is_in(["NEW", "ONGOING"])).sort("snapshot_ts")
     for episode in sent.partition_by(EPISODE):
@@ -143,7 +143,7 @@ def _episodes_begin_with_new_and_end_with_cleared(alerts: pl.DataFrame) -> None:
 
 
 def _nothing_is_cleared_on_missing_data(rows: pl.DataFrame, alerts: pl.DataFrame) -> None:
-    """The unit was seen to be clear at this tick and at the one before."""
+    """The unit was clear at this tick and at the one before."""
     clear = {
         (row["unit_id"], row["snapshot_ts"]) for row in rows.filter(pl.col("verdict") == "CLEAR").iter_rows(named=True)
     }
@@ -155,6 +155,6 @@ def _nothing_is_cleared_on_missing_data(rows: pl.DataFrame, alerts: pl.DataFrame
 def _open_episodes_have_a_row_at_every_tick_that_ran(rows: pl.DataFrame, alerts: pl.DataFrame) -> None:
     ran = sorted(set(rows["snapshot_ts"]))
     following = dict(pairwise(ran))
-    seen = set(alerts.select(*KEY, "snapshot_ts").rows())
+    rows_there = set(alerts.select(*KEY, "snapshot_ts").rows())
     for *key, snapshot_ts in alerts.filter("is_open").select(*KEY, "snapshot_ts").rows():
-        assert snapshot_ts not in following or (*key, following[snapshot_ts]) in seen
+        assert snapshot_ts not in following or (*key, following[snapshot_ts]) in rows_there

@@ -153,7 +153,7 @@ def test_r1_of_an_emergency_the_least_of_both_counts() -> None:
 
 
 @pytest.mark.parametrize("verdict", ["ACT", "EMERGENCY"])
-def test_r1_equal_paths_are_told_once(verdict: str) -> None:
+def test_r1_equal_paths_are_notified_once(verdict: str) -> None:
     pick = {**POOL, "unit_id": "W1_PICK_TOTAL"}
     paths = ["A", "B"]
     now = make_units(*({"unit_id": f"W1_{pool}_TOTAL", "paths": paths} for pool in ("PICK", "INDUCT")))
@@ -171,7 +171,7 @@ def test_r1_equal_paths_are_told_once(verdict: str) -> None:
     }
 
 
-def test_r1_one_throttle_of_shared_paths_stands_whatever_the_pools_are_called() -> None:
+def test_r1_one_throttle_of_shared_paths_remains_whatever_the_pools_are_called() -> None:
     pick = {**POOL, "unit_id": "W1_PICK_TOTAL"}
     found = resolve(pick, INDUCT, {**INDUCT, "unit_id": "W1_INDUCT_B", "quantity": 400.0})
     assert describe_outcomes(found) == {

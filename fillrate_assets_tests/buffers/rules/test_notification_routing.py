@@ -472,13 +472,13 @@ def test_the_most_urgent_comes_first_whatever_the_order() -> None:
 
 
 def test_what_to_do_is_said_once_and_at_the_warehouses_own_time() -> None:
-    """The reason gives numbers; the instruction stands before it."""
+    """The reason gives numbers; the instruction comes before it."""
     full = buffers_frames.make_units(
         {"fill": 0.95, "inflow_rate": 30.0}, {"unit_id": "W1_SORT_TOTAL", "headcount": 16.0}
     )
     judged = verdicts.compute_verdicts(full, NO_POOLS, NO_REJECTS, NO_HISTORY, policy=POLICY)
-    asked = judged.row(by_predicate=pl.col("action") == "MOVE_STAFF", named=True)
-    message = render_notices({name: asked[name] for name in schema.NOTICES.names if name in asked})
+    requested = judged.row(by_predicate=pl.col("action") == "MOVE_STAFF", named=True)
+    message = render_notices({name: requested[name] for name in schema.NOTICES.names if name in requested})
     assert rendering.render_text(message).splitlines()[3:] == [
         "  Move 6 associates from SORT to PICK until 09:30.",
         "  Why: 95.0 % full (limit 93 %).",

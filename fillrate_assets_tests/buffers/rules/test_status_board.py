@@ -73,7 +73,7 @@ def test_actions_are_worst_first_and_those_with_the_least_time_before_the_others
     assert actions["how_many"].to_list() == ["4 associates"] * 3
 
 
-def test_an_action_that_the_tick_does_not_ask_for_has_no_quantity() -> None:
+def test_an_action_that_the_tick_does_not_request_has_no_quantity() -> None:
     actions = status_board.list_actions(make_alerts({}), make_recommendations({"action": "THROTTLE"}))
     assert actions.select("severity", "how_many").rows() == [("ACT", None)]
     assert status_board.list_actions(make_alerts(), NONE).select(pl.len()).item() == 0

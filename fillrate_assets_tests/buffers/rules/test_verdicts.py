@@ -176,7 +176,7 @@ def test_a_lane_overflows_beside_its_siblings(
     assert f"{found['verdict']} {found['rule_id']}" == expected
 
 
-def test_full_lanes_ask_for_the_closed_one_and_the_closed_one_for_nothing() -> None:
+def test_full_lanes_request_the_closed_one_and_the_closed_one_nothing() -> None:
     lanes = compute_verdicts(
         *({"unit_id": f"W1_PACK_L{n}", "fill": 0.95} for n in (1, 2)),
         {"unit_id": "W1_PACK_L3", "fill": 0.1, "is_open": False},
