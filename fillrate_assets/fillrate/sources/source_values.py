@@ -17,7 +17,8 @@ from fillrate_assets.core.conventions import EMPTY_DATES, Conventions
 from fillrate_assets.core.table_schema import TableSchema
 
 _EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_VERSION: Final = {"processed_at": pl.lit(_EARLIEST), "source_seq": pl.lit(0, pl.Int64)}
+_VERSION: Final[Mapping[str, datetime | int]] = {"processed_at": _EARLIEST, "source_seq": 0}
+"""Plain values: Polars starts threads for an expression of a moment, and a process that is forked waits for them."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,10 @@ class SourceValues:
         )
         unread = pl.col("problem").is_not_null() & (self.years is not None)
         versions = [
-            pl.when(unread).then(pl.col(name).fill_null(earliest)).otherwise(name).alias(name)
+            pl.when(unread)
+            .then(pl.col(name).fill_null(pl.lit(earliest, typed.schema[name])))
+            .otherwise(name)
+            .alias(name)
             for name, earliest in _VERSION.items()
             if name in typed.columns
         ]
