@@ -205,7 +205,7 @@ def load(settings: Settings, contracts: Contracts, *, loaded_at: datetime) -> Lo
     days = contracts.order_lines["ship_date"]
     first, last = days.min(), days.max()
     if isinstance(first, date):
-        settings.begin_no_later_than(min(first, *_list_open_days(contracts)))
+        settings.begin_no_later_than(min([first, *_list_open_days(contracts)]))
     order_lines = _select_new(contracts.order_lines, systems.order_system.read_order_lines, "processed_at", loaded_at)
     shipment_lines = _select_new(
         contracts.shipment_lines, systems.shipping_records.read_shipment_lines, "processed_at", loaded_at
