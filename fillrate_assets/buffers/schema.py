@@ -294,6 +294,13 @@ SIGNALS: Final = TableSchema(
             "packages",
             nullable=True,
         ),
+        Column(
+            "gains",
+            pl.List(pl.Float64),
+            "In less out in each 5 minutes that these are held against, latest first",
+            "packages",
+            nullable=True,
+        ),
         Column("doubt", pl.String, "Why its sensor is doubted, if so", nullable=True, codes=DOUBTS),
         Column("doubted_ticks", pl.Int64, "Ticks in a row that it is", "ticks", nullable=True),
         _make_number("least_level", "Of a doubted sensor: the lesser of what it shows and flows say", "packages"),

@@ -55,9 +55,7 @@ def resolve_conflicts(
         .pipe(_apply_r4_throttle_cancels_staff_upstream, verdicts, policy)
         .pipe(_apply_r2_opposite_moves)
         .pipe(_apply_r3_donor_surplus)
-        # Where no one is left to move, a throttle takes the place of the move.
-        .pipe(_apply_r1_shared_paths, units)
-        .pipe(_apply_r4_throttle_cancels_staff_upstream, verdicts, policy)
+        .pipe(_resolve_late_throttles, verdicts, units, policy)
         .pipe(_apply_r6_recipients_in_trouble)
         .pipe(_apply_r8_total_speaks_for_lanes, units)
     )
@@ -214,6 +212,15 @@ def _subsume_throttles(rows: pl.DataFrame, units: pl.DataFrame) -> pl.DataFrame:
     return rows.pipe(
         _override, both.filter(~emergency), "R1", pl.format("{} is throttled, with all its paths.", "winner")
     ).pipe(_change, less, "R1", text, quantity=pl.col("outer_quantity"))
+
+
+def _resolve_late_throttles(
+    rows: pl.DataFrame, verdicts: pl.DataFrame, units: pl.DataFrame, policy: Policy
+) -> pl.DataFrame:
+    """Resolve the conflicts of the throttles that took the place of a move for which no one was left."""
+    if rows.filter(_IS_THROTTLE, pl.col("resolution_rule") == "R3").is_empty():
+        return rows
+    return rows.pipe(_apply_r1_shared_paths, units).pipe(_apply_r4_throttle_cancels_staff_upstream, verdicts, policy)
 
 
 def _join_pairs(wide: pl.DataFrame, narrow: pl.DataFrame, units: pl.DataFrame) -> pl.DataFrame:

@@ -501,8 +501,8 @@ def _compute_flows(flow: Feed, snapshot_ts: datetime, policy: Policy) -> pl.Lazy
     """Compute what each path counted lately: its latest whole ticks, rates, and outflow per tick of the last hour.
 
     `gained` is what came in less what went out in the 5 minutes before the tick, empty unless both are wholly known.
-    `gains` is that for each 5 of the minutes that levels are held against, latest first, and `passed` is all that
-    flowed in them.
+    `late_gain_0` and on are that for each 5 minutes that may have become known since the tick before, latest first, and
+    `passed` is about all that flowed in the time that levels are held against.
     """
     minutes, ticks = policy.trend.net_minutes, policy.trend.outflow_median_minutes // TICK_MINUTES
     fresh = 1 + int(policy.flow.fresh // TICK_MINUTES)
@@ -514,8 +514,8 @@ def _compute_flows(flow: Feed, snapshot_ts: datetime, policy: Policy) -> pl.Lazy
         ]
 
     compared = count_compared_ticks(policy)
-    inflows, outflows = list_cells("inflow", max(fresh, compared)), list_cells("outflow", max(fresh, compared, ticks))
-    gains = [pl.col(into.name) - pl.col(out.name) for into, out in zip(inflows, outflows[:compared], strict=False)]
+    inflows, outflows = list_cells("inflow", fresh), list_cells("outflow", max(fresh, ticks))
+    gains = [pl.col(into.name) - pl.col(out.name) for into, out in zip(inflows, outflows[:fresh], strict=True)]
     rates = [Interval(f"{name}_rate", name, minutes, 0, whole=False) for name in ("inflow", "outflow")]
     return sum_flows(flow, [*inflows, *outflows, *rates], snapshot_ts=snapshot_ts, policy=policy).select(
         *(*PATH, "flow_ts"),
@@ -524,8 +524,8 @@ def _compute_flows(flow: Feed, snapshot_ts: datetime, policy: Policy) -> pl.Lazy
         (pl.col(inflows[0].name) - pl.col(outflows[0].name)).alias("gained"),
         derive_packages(pl.col("inflow_rate", "outflow_rate") * (MICROS / minutes)),
         pl.concat_list(cell.name for cell in outflows[:ticks]).alias("outflows"),
-        pl.concat_list(gains[:compared]).alias("gains"),
-        pl.sum_horizontal(cell.name for cell in (*inflows[:compared], *outflows[:compared])).alias("passed"),
+        *(each.alias(f"late_gain_{ago}") for ago, each in enumerate(gains)),
+        (2 * pl.sum_horizontal(cell.name for cell in outflows[:compared])).alias("passed"),
     )
 
 
@@ -574,7 +574,7 @@ def _select_previous_state(previous: pl.DataFrame, snapshot_ts: datetime) -> pl.
     )
 
 
-_STATE: Final = ("level", "suspect_sign", "predicted_ticks", "observed_ts", "observations", "doubted_ticks")
+_STATE: Final = ("level", "suspect_sign", "predicted_ticks", "observed_ts", "observations", "gains", "doubted_ticks")
 """What a tick starts from."""
 
 
@@ -651,7 +651,12 @@ def _add_doubt(paths: pl.LazyFrame, snapshot_ts: datetime, policy: Policy) -> pl
     ).fill_null(value=True)
     before = [pl.col("last_observations").list.get(ago, null_on_oob=True) for ago in range(count)]
     observed = [f"observed_{ago}" for ago in range(count + 1)]
-    gain = [pl.col("gains").list.get(ago, null_on_oob=True) for ago in range(count)]
+    # What flowed longer ago was known before: it rides along, and is not corrected any more.
+    late = 1 + int(policy.flow.fresh // TICK_MINUTES)
+    gain = [
+        pl.col(f"late_gain_{ago}") if ago < late else pl.col("last_gains").list.get(ago - 1, null_on_oob=True)
+        for ago in range(count)
+    ]
     parts = [pl.col(later) - pl.col(earlier) - gain[ago] for ago, (later, earlier) in enumerate(pairwise(observed))]
     readings = observed[: sensor.stuck_ticks]
     same = pl.all_horizontal(pl.col(name) == pl.col(readings[0]) for name in readings).fill_null(value=False)
@@ -668,6 +673,7 @@ def _add_doubt(paths: pl.LazyFrame, snapshot_ts: datetime, policy: Policy) -> pl
         .with_columns(each.alias(name) for each, name in zip(before, observed[1:], strict=True))
         .with_columns(
             pl.concat_list(observed[:-1]).alias("observations"),
+            pl.concat_list(gain[:-1]).alias("gains"),
             pl.concat_list(parts).list.drop_nulls().list.head(sensor.drift_ticks).alias("parted"),
         )
         .with_columns(doubt.alias("doubt"), (pl.col("observed") - drifted).alias("flows_say"))

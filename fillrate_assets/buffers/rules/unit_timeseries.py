@@ -322,11 +322,21 @@ def _summarize_past(
         .filter(at >= pl.lit(oldest, TIMESTAMP), at < pl.lit(snapshot_ts, TIMESTAMP))
         .group_by("unit_id")
         .agg(
-            *(pl.col(name).max_by("snapshot_ts").alias(f"last_{name}") for name in _STATE),
             *(pl.when(at == tick).then(_derive_believed_level()).max().alias(name) for name, tick in ticks.items()),
         )
+        .join(_select_last_states(history, oldest, snapshot_ts), on="unit_id", how="full", coalesce=True)
         .join(_find_member_changes(members, snapshot_ts), on="unit_id", how="left")
         .with_columns(pl.when(pl.col("changed_ts") <= tick).then(name).alias(name) for name, tick in ticks.items())
+    )
+
+
+def _select_last_states(history: pl.DataFrame, oldest: datetime, snapshot_ts: datetime) -> pl.LazyFrame:
+    """Select what the last tick that ran left of each unit."""
+    at = pl.col("snapshot_ts")
+    before = history.lazy().filter(at >= pl.lit(oldest, TIMESTAMP), at < pl.lit(snapshot_ts, TIMESTAMP))
+    last = before.select(at.max()).collect().item()
+    return before.filter(at == pl.lit(last, TIMESTAMP)).select(
+        "unit_id", *(pl.col(name).alias(f"last_{name}") for name in _STATE)
     )
 
 
