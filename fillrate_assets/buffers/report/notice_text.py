@@ -35,6 +35,7 @@ _LONGEST_MINUTES: Final = 60
 """Nothing that lies further ahead is said: it is not known."""
 
 _MOST_NAMED: Final = 5
+_MOST_PATHS: Final = 3
 _MOST_WAREHOUSES: Final = 20
 _LABEL: Final = {"NEW": "new", "ONGOING": "still", "SUPPRESSED": "suppressed"}
 _REASON: Final = {
@@ -321,8 +322,10 @@ class _Wording:
         """Name the unit; of a TOTAL, the paths with the problem before it."""
         if not row["named_units"]:
             return self.name_unit(row["unit_id"])
+        total = self.name_unit(row["unit_id"])
         paths = [self.name_unit(unit.strip()) for unit in row["named_units"].split(",")]
-        return f"{_list_names(paths, 2)} in {self.name_unit(row['unit_id'])}"
+        # So many are the TOTAL's own problem.
+        return f"{total} ({len(paths)} paths)" if len(paths) > _MOST_PATHS else f"{', '.join(paths)} in {total}"
 
     def _describe_heading(self, row: dict[str, Any]) -> str:
         """Return 'Lane 12 (PACK L2): full in 4 min - ACT, new'."""

@@ -95,7 +95,7 @@ def test_a_tick_is_one_run_of_few_steps_that_shows_what_a_floor_manager_wants_to
     units = read_metadata(result, "unit_timeseries")[MINE]
     assert (units["units"], units["warehouses"], units["coverage_percent"], units["units_fresh"]) == (3, 1, 100.0, 3)
     said = read_metadata(result, "buffer_recommendations")
-    assert said[MINE]["heat_strip"].splitlines()[1] == "W1 PACK   ░░█"
+    assert said[MINE]["heat_strip"].splitlines()[1] == "W1 PACK   ▓▓█"
     assert said[OTHER]["heat_strip"].splitlines()[1] == "W2 PACK   ···"
     busy, calm = (read_metadata(result, "buffer_alerts")[day] for day in (MINE, OTHER))
     assert (calm["heat_strip"].splitlines()[1], calm["open_episodes"]) == ("W2 PACK   ···", 0)
@@ -324,7 +324,7 @@ def test_one_statement_routes_to_another_channel_and_the_next_tick_obeys(floor: 
 def test_where_nothing_leaves_messages_are_in_the_event_log_of_the_run(floor: Floor) -> None:
     floor.receive(NOW, OVERFLOWING)
     logged = [entry.user_message for entry in floor.instance.all_logs(floor.tick(NOW).run_id)]
-    assert [text for text in logged if text.startswith("to console: ") and "W1" in text.splitlines()[0]]
+    assert [text for text in logged if text.startswith("to console: PACK P1, PACK P2 in PACK TOTAL")]
 
 
 # --- feedback

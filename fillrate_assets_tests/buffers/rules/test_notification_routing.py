@@ -394,6 +394,10 @@ HEADINGS: Final[list[tuple[Row, str]]] = [
     ({"minutes_left": None, "direction": "STARVATION"}, "PICK TOTAL: too empty - ACT, new"),
     ({"named_units": "W1_PICK_A, W1_PICK_B"}, "PICK A, PICK B in PICK TOTAL: full in 4 min - ACT, new"),
     (
+        {"named_units": ",".join(f"W1_PICK_{name}" for name in "ABCD")},
+        "PICK TOTAL (4 paths): full in 4 min - ACT, new",
+    ),
+    (
         {"severity": "EMERGENCY", "label": "ONGOING", "reason": "ESCALATED"},
         "PICK TOTAL: full in 4 min - EMERGENCY, still (worse than at the last notice)",
     ),
