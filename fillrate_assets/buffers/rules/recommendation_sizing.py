@@ -88,7 +88,7 @@ def find_upstream_pools(pools: pl.DataFrame, policy: Policy, passing: Collection
 def _summarize_pools(units: pl.DataFrame, pools: pl.DataFrame, verdicts: pl.DataFrame, policy: Policy) -> pl.DataFrame:
     """Summarize each pool: units_per_hour, free_stations, surplus, and whether it is on_break, unknown, or filling.
 
-    How many stations are free is not asked of a pool without a unit: nothing tells it.
+    A pool without a unit may have unknown free stations: no feed has them.
     """
     of_total = pl.col("unit_type") == "TOTAL"
     idle = (pl.col("headcount") - pl.col("outflow_rate") * 60 / pl.col("units_per_hour")).round(DIGITS).floor()

@@ -50,7 +50,7 @@ class SourceValues:
             contract: the frame to produce.
             table: name of the table in messages.
             required: columns that must exist.
-            optional: columns of dates and times in which a sentinel stands for none,
+            optional: columns of dates and times in which a sentinel means none,
             arrivals: of them those that say when something arrived.
 
         """
