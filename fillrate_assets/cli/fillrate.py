@@ -130,7 +130,7 @@ def calculate(
     for line in labels.format_summary(calculation.records, calculation.rejects.height, len(calculation.held)):
         click.echo(line)
     for line in format_rejects(doubts):
-        click.echo(line)
+        click.echo(escape_controls(line))
     click.echo(labels.format_gate(contracts.gate))
     click.echo(f"wrote {out} and {rejects}")
     _echo_lines(format_days(doubts))

@@ -14,12 +14,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from fillrate_assets.cli import main
 from fillrate_assets.core.errors import ContractViolation, FillrateError
 from fillrate_assets.fillrate.report.input_check import InputCheck, check_contracts, format_check
 from fillrate_assets.fillrate.sources.contract_files import read_directory
 from fillrate_assets.fillrate.sources.contract_tables import TABLES
 from fillrate_assets.fillrate.sources.mapping_suggestion import suggest_mapping
 from fillrate_assets.storage.file_formats import translate_reader_errors
+from fillrate_assets_tests.factories import directories
 
 NOW = datetime(2024, 6, 1, tzinfo=UTC)
 
@@ -226,3 +228,26 @@ def test_whatever_a_reader_raises_is_one_line(error: BaseException) -> None:
 def test_what_is_raised_on_purpose_passes() -> None:
     with pytest.raises(KeyboardInterrupt), translate_reader_errors("orders.csv"):
         raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("command", ["check", "calculate"])
+def test_what_a_command_prints_of_rejects_has_no_control_character(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    folder = directories.write_minimal_directory(tmp_path / "files")
+    (folder / "waivers.csv").write_text("reason_code,valid_from\n01,\u2066x\u202e\x1b[31m\n", encoding="utf-8")
+    arguments = [command, str(folder)] + (["--out", str(tmp_path / "lost.csv")] if command == "calculate" else [])
+    assert main.execute(arguments) == 0
+    printed = "".join(capsys.readouterr())
+    assert "valid_from '\\u2066x\\u202e\\x1b[31m' is not a date" in printed
+    assert "\x1b" not in printed
+
+
+def test_a_suggestion_reads_moments_at_the_ends_of_their_range(tmp_path: Path) -> None:
+    folder = directories.write_minimal_directory(tmp_path / "files")
+    orders = pl.read_csv(folder / "order_lines.csv").with_columns(
+        ship_date=pl.Series([2**62]).cast(pl.Datetime("us")), requested_date=pl.Series([2**31 - 1]).cast(pl.Int32)
+    )
+    orders.with_columns(pl.col("requested_date").cast(pl.Date)).write_parquet(folder / "order_lines.parquet")
+    (folder / "order_lines.csv").unlink()
+    assert "[order_lines]" in suggest_mapping(folder).text

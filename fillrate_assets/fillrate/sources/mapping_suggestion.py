@@ -15,7 +15,7 @@ from typing import Final
 import polars as pl
 
 from fillrate_assets.core.conventions import EXCEL, Conventions
-from fillrate_assets.core.dates import add_moments, read_times
+from fillrate_assets.core.dates import add_moments, describe_moments, read_times
 from fillrate_assets.core.errors import ContractViolation, FillrateError, PermanentFailure
 from fillrate_assets.fillrate.rules.line_classification import LINE_TYPES
 from fillrate_assets.fillrate.rules.line_classification import STATUSES as KNOWN_STATUSES
@@ -288,7 +288,7 @@ def _write_dates(name: str, moments: Iterable[pl.Series], questions: list[str]) 
     for column in moments:
         if (
             column.dtype.is_temporal()
-            or (known := column.cast(pl.String).str.strip_chars().replace("", None).drop_nulls()).is_empty()
+            or (known := _write(column).str.strip_chars().replace("", None).drop_nulls()).is_empty()
         ):
             continue
         if _count_read(known, ()) == known.len():
@@ -410,10 +410,17 @@ def _write_pairs(values: Mapping[str, str]) -> list[str]:
 
 
 def _list_values(rows: Mapping[str, pl.Series], column: str) -> list[str]:
-    values = rows[column].cast(pl.String).str.strip_chars().unique(maintain_order=True).drop_nulls()
+    values = _write(rows[column]).str.strip_chars().unique(maintain_order=True).drop_nulls()
     return [value for value in values if value]
 
 
 def _quote(text: str) -> str:
     """Quote a text as a basic string of TOML, which JSON's are."""
     return json.dumps(text, ensure_ascii=False)
+
+
+def _write(column: pl.Series) -> pl.Series:
+    """Write a column as text; dates at the ends of their range too, at which a cast panics."""
+    if not isinstance(column.dtype, pl.Date | pl.Datetime):
+        return column.cast(pl.String)
+    return column.to_frame().select(describe_moments(pl.col(column.name), column.dtype).alias(column.name)).to_series()
