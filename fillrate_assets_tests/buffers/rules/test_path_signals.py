@@ -457,7 +457,7 @@ def test_a_second_far_observation_in_a_row_is_believed_and_the_next_starts_afres
 def test_a_feed_that_failed_takes_its_own_columns_only() -> None:
     own = {
         "occupancy": {"observed", "observed_ts", "level", "fusion", "predicted_ticks", "level_fresh", "observations"},
-        "flow": {*OF_FLOWS, "predicted", "level", "fusion", "flow_fresh", "flow_expired"},
+        "flow": {*OF_FLOWS, "predicted", "level", "fusion", "flow_fresh", "flow_expired", "gains"},
         "limits": {"capacity", "max_rate", "lane_open", "limits_expired"},
     }
     feeds: dict[str, rules.Feed] = {
