@@ -18,13 +18,15 @@ from fillrate_assets.sample.floor.scenarios import HELD_OUT, TUNING, World, simu
 from fillrate_assets.sample.floor.schema import EVENTS, FEED_KINDS, LATENT, ONSETS, Kind
 
 SCENARIOS = {scenario.name: scenario for scenario in (*TUNING, *HELD_OUT)}
+UNUSED = ("rejects", "paths")
+"""What a simulation makes no rows of."""
 ONE_DAY = replace(SCENARIOS["mixed, rough feeds"], days=1, warehouses=3)
 
 
 def list_frames(world: World) -> dict[str, pl.DataFrame]:
     parts = (world.feeds, world.masters, world.truth)
     named = {field.name: getattr(part, field.name) for part in parts for field in fields(part)}
-    return {name: rows for name, rows in named.items() if isinstance(rows, pl.DataFrame) and name != "rejects"}
+    return {name: rows for name, rows in named.items() if isinstance(rows, pl.DataFrame) and name not in UNUSED}
 
 
 @pytest.fixture(scope="module")
