@@ -673,7 +673,12 @@ class _Network:
         if len(anonymous) > 1 and row["shipped"] > row["cases"]:
             never = datetime.min.replace(tzinfo=UTC)
             latest = max(
-                parts, key=lambda part: (part["processed_at"], part["source_seq"], part["shipped_at"] or never)
+                parts,
+                key=lambda part: (
+                    part["processed_at"],
+                    part["source_seq"],
+                    (not part["shipment_id"] and part["shipped_at"]) or never,
+                ),
             )
             if latest["cases"] <= row["cases"]:
                 row["reason"] = row["reason"] or EXCEEDED
