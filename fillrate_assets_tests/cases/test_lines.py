@@ -285,3 +285,11 @@ def test_a_substitute_that_moved_twice_is_credited_with_its_latest_shipments_alo
     )
     records = _calculate(write(order_lines=orders, shipment_lines=shipments)).records
     assert records.select("item", "sub_cases").rows() == [("A", 4)]
+
+
+def test_a_date_that_cannot_be_read_hides_no_doubt_about_the_parts(write: Write) -> None:
+    orders = f"{ORDER.strip()},requested_date\nDC01,2024-05-16,O1,1,A,10,soon\n"
+    shipments = "dc,order_id,line_no,shipped_qty,shipped_at\n" + "".join(
+        f"DC01,O1,1,{cases},2024-05-16 {hour}\n" for cases, hour in ((8, "08:00"), (10, "09:00"))
+    )
+    assert list(_calculate(write(order_lines=orders, shipment_lines=shipments)).doubtful) == [PartitionKey("DC01", DAY)]

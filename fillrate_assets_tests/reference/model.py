@@ -681,7 +681,7 @@ class _Network:
                 ),
             )
             if latest["cases"] <= row["cases"]:
-                row["reason"] = row["reason"] or EXCEEDED
+                row["reason"] = EXCEEDED
                 self.result.doubtful.add((row["dc"], row["ship_date"]))
         if row["reason"] is None:
             row["reason"] = next((part["problem"] for part in parts if part["problem"]), None)

@@ -17,7 +17,7 @@ from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.rules.items_in_force import join_items_in_force
 from fillrate_assets.fillrate.rules.rejects import encode_raw_row
 from fillrate_assets.fillrate.rules.row_versions import CONTRADICTS, LINE_KEY, fill_schedule_lines, mark_versions
-from fillrate_assets.fillrate.rules.shipments import DATED_LINE, add_up_shipments, select_shipments
+from fillrate_assets.fillrate.rules.shipments import DATED_LINE, PARTS_EXCEED, add_up_shipments, select_shipments
 from fillrate_assets.fillrate.rules.substitutes import SOURCE_TABLE, SUBSTITUTE, SubstitutesElsewhere
 from fillrate_assets.fillrate.rules.units_of_measure import (
     CASE_UNITS,
@@ -257,9 +257,16 @@ def _credit_shipments(
     """Cap each line, credit substitutes to the line they replace, judge on-time."""
     ordered, shipped = pl.col("ordered"), pl.col("shipped").fill_null(0)
     zeroed = (pl.col("disposition") == "COUNTED") & (ordered == 0) & (shipped == 0)
+    # What makes a day doubtful is not hidden by a date that could not be read.
+    exceeding = (pl.col("disposition") == "COUNTED") & (pl.col("doubt") == PARTS_EXCEED).fill_null(value=False)
     lines = lines.with_columns(
         pl.when(zeroed).then(pl.lit("EXCLUDED")).otherwise("disposition").alias("disposition"),
-        pl.when(zeroed).then(pl.lit(ZEROED)).otherwise(pl.coalesce("reason", "doubt")).alias("reason"),
+        pl.when(zeroed)
+        .then(pl.lit(ZEROED))
+        .when(exceeding)
+        .then("doubt")
+        .otherwise(pl.coalesce("reason", "doubt"))
+        .alias("reason"),
         shipped.alias("shipped"),
     )
     counted = pl.col("disposition") == "COUNTED"
