@@ -182,19 +182,19 @@ def main() -> int:
         network = Network(dcs=arguments.dcs, items=arguments.items, days=arguments.days)
     except ValueError as error:
         parser.error(str(error))
-    with tempfile.TemporaryDirectory(prefix="backfill-", dir=_made(arguments.home)) as directory:
+    with tempfile.TemporaryDirectory(prefix="backfill-", dir=_make_directory(arguments.home)) as directory:
         work = Path(directory)
         filled = (arguments.home or work) / f"{network.dcs}x{network.items}x{network.days}"
-        seconds = _alone(fill, filled, network)
+        seconds = _run_alone(fill, filled, network)
         origin = f"filled in {seconds:,.1f} s, not counted" if seconds else f"stored in {filled}"
         print(f"{network.dcs} DCs x {network.items:,} items x {network.days} days, {origin}", flush=True)
-        settings = empty_platform(work / "platform", filled)
+        settings = create_platform(work / "platform", filled)
         started = perf_counter()
         runs = list(backfill(settings, network, arguments.processes))
         seconds = perf_counter() - started
-        saved = _alone(sum_lake, settings), _alone(sum_store, settings.storage.record_store_url)
+        saved = _run_alone(sum_lake, settings), _run_alone(sum_store, settings.storage.record_store_url)
         loads = [
-            _alone(load, settings, work / load.__name__, network.dc_codes) for load in (load_by_rows, load_by_arrow)
+            _run_alone(load, settings, work / load.__name__, network.dc_codes) for load in (load_by_rows, load_by_arrow)
         ]
     return report(runs, seconds, saved, loads)
 
@@ -274,7 +274,7 @@ def fill(home: Path, network: Network) -> float:
     return perf_counter() - started
 
 
-def empty_platform(home: Path, filled: Path) -> Settings:
+def create_platform(home: Path, filled: Path) -> Settings:
     """Return a platform over filled sources: its own empty lake, record store and Dagster instance."""
     home.mkdir()
     shutil.copy(DAGSTER_YAML, home)
@@ -348,7 +348,7 @@ def _watch_ours() -> None:
 def load_by_rows(settings: Settings, home: Path, dcs: Sequence[str]) -> BareLoad:
     """Python's own SQLite driver: rows as tuples."""
     statement = sa.insert(RECORDS).compile(dialect=sql.get_engine(settings.storage.record_store_url).dialect)
-    url, took = _empty_store(home), NOTHING
+    url, took = _create_store(home), NOTHING
     with closing(sqlite3.connect(str(sql.find_embedded_file(url)))) as connection:
         connection.execute("PRAGMA synchronous=NORMAL")
         for dc in dcs:
@@ -363,7 +363,7 @@ def load_by_rows(settings: Settings, home: Path, dcs: Sequence[str]) -> BareLoad
 
 def load_by_arrow(settings: Settings, home: Path, dcs: Sequence[str]) -> BareLoad:
     """Load columns by the Arrow driver's bulk ingest."""
-    url, took = _empty_store(home), NOTHING
+    url, took = _create_store(home), NOTHING
     with dbapi.connect(str(sql.find_embedded_file(url)), autocommit=True) as connection:
         with connection.cursor() as cursor:
             cursor.execute("PRAGMA synchronous=NORMAL")
@@ -393,7 +393,7 @@ def sum_lake(settings: Settings) -> Sums:
     return records.select(pl.len().cast(pl.Int64).alias("records"), *summed).collect().row(0, named=True)
 
 
-def _empty_store(home: Path) -> str:
+def _create_store(home: Path) -> str:
     url = settings_module.load(home=home).storage.record_store_url
     Database(url).upgrade()
     return url
@@ -407,13 +407,13 @@ def _read_saved_rows(settings: Settings, dc: str) -> pl.DataFrame:
 # --- processes
 
 
-def _alone(work: Callable[..., Any], *arguments: object) -> Any:  # noqa: ANN401 - whatever the work returns
+def _run_alone(work: Callable[..., Any], *arguments: object) -> Any:  # noqa: ANN401 - whatever the work returns
     """In a process of its own: neither its memory nor its SQLite library meets another's."""
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         return pool.submit(work, *arguments).result(_LONGEST_SECONDS)
 
 
-def _made(directory: Path | None) -> Path | None:
+def _make_directory(directory: Path | None) -> Path | None:
     if directory is not None:
         directory.mkdir(parents=True, exist_ok=True)
     return directory

@@ -141,7 +141,7 @@ class Change:
         return [self.day + timedelta(days=count) for count in range((self.last - self.day).days + 1)]
 
 
-def new_version(
+def make_version(
     orders: OrderSystem, network: Network, dc: str = DC, days_before_last: int = DAYS_BEFORE_LAST
 ) -> Change:
     """Return the largest plain line of a ship date some days before the last, one case more of it."""
@@ -242,7 +242,7 @@ class Tick:
     ours: Spent
 
 
-def ticks(settings: Settings, instance: dg.DagsterInstance) -> Iterator[Tick]:
+def run_ticks(settings: Settings, instance: dg.DagsterInstance) -> Iterator[Tick]:
     """Ticks of the sensor, each with the cursor of the one before."""
     stopwatch = Stopwatch()
     stopwatch.watch(sensors, sensors.new_orders, lambda *_: "sensor")
@@ -362,12 +362,12 @@ def measure(settings: Settings, network: Network, instance: dg.DagsterInstance) 
     """Change a line, tick, run; the numbers, and what is wrong with the results."""
     orders, ticking = (
         OrderSystem(settings.sources.order_system_url, settings.sources.source_tables),
-        ticks(settings, instance),
+        run_ticks(settings, instance),
     )
     for _ in range(2):
         # These find what earlier ticks would have found: the held day, which waits for its snapshot.
         next(ticking)
-    change = new_version(orders, network)
+    change = make_version(orders, network)
     before = State.of(settings, change.days)
     orders.append(change.line)
     tick = next(ticking)
@@ -377,16 +377,16 @@ def measure(settings: Settings, network: Network, instance: dg.DagsterInstance) 
         msg = f"the sensor requests {requested}, not {wanted}"
         raise SystemExit(msg)
     measured = Measured(tick, *launch(tick.requests[0]))
-    return measured, wrongs(change, measured.run, before, State.of(settings, change.days))
+    return measured, find_wrongs(change, measured.run, before, State.of(settings, change.days))
 
 
-def wrongs(change: Change, run: Run, before: State, after: State) -> list[str]:
+def find_wrongs(change: Change, run: Run, before: State, after: State) -> list[str]:
     """Return what is not as it must be after the run; print what was recomputed and restated."""
     found = [] if run.success else [f"run {run.run_id} failed"]
     rewritten = {file for file, moment in after.files.items() if before.files.get(file) != moment}
-    if rewritten != (due := _due(change)):
+    if rewritten != (due := _find_due(change)):
         found.append(f"recomputed but not due {sorted(rewritten - due)}, due but not {sorted(due - rewritten)}")
-    values = _differing(before.records, after.records)
+    values = _find_differing(before.records, after.records)
     restated = after.restatements - before.restatements
     if values.height != restated or set(values["item"]) != {change.item}:
         found.append(f"{values.height} values differ, of items {set(values['item'])}; {restated} were restated")
@@ -404,14 +404,14 @@ def wrongs(change: Change, run: Run, before: State, after: State) -> list[str]:
     return found
 
 
-def _due(change: Change) -> set[str]:
+def _find_due(change: Change) -> set[str]:
     """Return the lake's files that a run must rewrite."""
     changed = {f"{name}/dc={DC}/ship_date={change.day}/part-0.parquet" for name in OF_CHANGED_DAYS}
     later = {f"{name}/dc={DC}/ship_date={day}/part-0.parquet" for name in OF_DEPENDENT_DAYS for day in change.days}
     return changed | later | {"items/part-0.parquet"}
 
 
-def _differing(before: pl.DataFrame, after: pl.DataFrame) -> pl.DataFrame:
+def _find_differing(before: pl.DataFrame, after: pl.DataFrame) -> pl.DataFrame:
     """Values of records that are not the same in both: key, variable, value and value_after."""
 
     def values(records: pl.DataFrame) -> pl.DataFrame:

@@ -30,7 +30,7 @@ import duckdb
 import polars as pl
 import sqlalchemy as sa
 
-from benchmarks.incremental import Stopwatch, Tick, new_version, ticks
+from benchmarks.incremental import Stopwatch, Tick, make_version, run_ticks
 from fillrate_assets import settings as settings_module
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.record_store import DayPublication, RecordStore
@@ -149,13 +149,13 @@ class Queries:
 
 
 @contextmanager
-def _timed(spent: list[float]) -> Iterator[None]:
+def _measure(spent: list[float]) -> Iterator[None]:
     started = perf_counter()
     yield
     spent.append(perf_counter() - started)
 
 
-def bare_queries(settings: Settings, network: Network) -> dict[str, Callable[[], object]]:
+def build_bare_queries(settings: Settings, network: Network) -> dict[str, Callable[[], object]]:
     """By system, the shortest query that would show a change, past our code: connect, query, fetch."""
     mark = DatabaseWatermark(Database(settings.storage.record_store_url)).read("orders")
     if mark is None:
@@ -205,10 +205,10 @@ class Idle:
 
 def measure(settings: Settings, network: Network, instance: dg.DagsterInstance, turns: int) -> int:
     """Tick, print, and return whether it is as it should be."""
-    queries, ticking = Queries(), ticks(settings, instance)
+    queries, ticking = Queries(), run_ticks(settings, instance)
     first = next(ticking)
     _must_request(first, 0, "everything is published")
-    bare = bare_queries(settings, network)
+    bare = build_bare_queries(settings, network)
     idle: list[Idle] = []
     alone: dict[str, list[float]] = {name: [] for name in bare}
     for _ in range(turns):
@@ -217,21 +217,21 @@ def measure(settings: Settings, network: Network, instance: dg.DagsterInstance, 
         _must_request(tick, 0, "nothing changed")
         idle.append(Idle(tick.ours.wall, (tick.whole - tick.ours).wall, dict(queries.statements), queries.seconds))
         for name, ask in bare.items():
-            with _timed(alone[name]):
+            with _measure(alone[name]):
                 ask()
-    with changes_in_every_dc(settings, network) as pairs:
+    with change_every_dc(settings, network) as pairs:
         changed = next(ticking)
     return report(first, idle, {name: median(seconds) for name, seconds in alone.items()}, changed, pairs, network)
 
 
 @contextmanager
-def changes_in_every_dc(settings: Settings, network: Network) -> Iterator[int]:
+def change_every_dc(settings: Settings, network: Network) -> Iterator[int]:
     """Order one line of each of the last days in every DC anew, for a while; how many days of DCs that concerns."""
     orders = OrderSystem(settings.sources.order_system_url)
     lines = sa.table("order_lines", sa.column("processed_at", sa.DateTime))
     started = datetime.now(UTC).replace(tzinfo=None)
     versions = [
-        new_version(orders, network, dc, days_before_last)
+        make_version(orders, network, dc, days_before_last)
         for dc in network.dc_codes
         for days_before_last in range(CHANGED_DAYS)
         if network.last - timedelta(days=days_before_last) in network.ship_days

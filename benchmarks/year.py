@@ -134,12 +134,12 @@ def main() -> int:
     size = Size(arguments.dcs, arguments.days, arguments.items, arguments.of)
     with tempfile.TemporaryDirectory(dir=arguments.directory) as directory:
         root = Path(directory)
-        _in_a_process(generate, root, size)
+        _run_in_a_process(generate, root, size)
         count = size.dcs * size.items * size.days
         print(f"{size.dcs} DCs x {size.items:,} items x {size.days} days = {count:,} item-days, from {size.of}")
         outcomes = []
-        for contender in (with_rules, with_pandas, with_duckdb, with_nothing):
-            outcomes.append(_in_a_process(contender, root, size))
+        for contender in (run_rules, run_pandas, run_duckdb, run_bare):
+            outcomes.append(_run_in_a_process(contender, root, size))
             print(f"  {outcomes[-1].name:<28}{outcomes[-1].seconds:9.1f} s", flush=True)
     return report(outcomes)
 
@@ -152,7 +152,7 @@ def report(outcomes: list[Outcome]) -> int:
         wall, cpu = outcome.seconds / ours.seconds, outcome.cpu_seconds / ours.cpu_seconds
         print(
             f"{outcome.name:<28}{outcome.seconds:>10.1f}{wall:>9.2f}x{outcome.cpu_seconds:>10.1f}{cpu:>9.2f}x"
-            f"{outcome.peak_gb:>10.2f}  {_verdict(outcome, ours)}"
+            f"{outcome.peak_gb:>10.2f}  {_judge(outcome, ours)}"
         )
     print("\nSums in cases: " + ", ".join(f"{name} {ours.totals[name] / decimals.PLACES:,.4f}" for name in MEASURES))
     print(
@@ -162,16 +162,16 @@ def report(outcomes: list[Outcome]) -> int:
         "columns that carry the result\nand leave out what people read beside it (rejects as JSON, substitutes, "
         "waivers), so they do somewhat less\nthan ours. Peak GB is the resident memory of the contender's own process."
     )
-    return int(any(_verdict(outcome, ours) == "MISMATCH" for outcome in outcomes))
+    return int(any(_judge(outcome, ours) == "MISMATCH" for outcome in outcomes))
 
 
-def _verdict(outcome: Outcome, ours: Outcome) -> str:
+def _judge(outcome: Outcome, ours: Outcome) -> str:
     if not outcome.totals:
         return "-"
     return "equal" if outcome.totals == ours.totals else "MISMATCH"
 
 
-def _in_a_process(work: Callable[[Path, Size], T], root: Path, size: Size) -> T:
+def _run_in_a_process(work: Callable[[Path, Size], T], root: Path, size: Size) -> T:
     """Memory is measured per process, so each contender gets a fresh one."""
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         return pool.submit(work, root, size).result(_LONGEST_SECONDS)
@@ -200,7 +200,7 @@ class Stopwatch:
         return Outcome(name, self.seconds, self.cpu_seconds, peak, totals)
 
 
-def _timed(name: str, root: Path, size: Size, one_dc: Callable[[Path, Path, str, Size], Totals]) -> Outcome:
+def _measure(name: str, root: Path, size: Size, one_dc: Callable[[Path, Path, str, Size], Totals]) -> Outcome:
     """Run a contender DC by DC into a directory of its own."""
     output = root / "output" / name.split(maxsplit=1)[0]
     output.mkdir(parents=True)
@@ -209,10 +209,10 @@ def _timed(name: str, root: Path, size: Size, one_dc: Callable[[Path, Path, str,
         totals = [one_dc(root / "input", output, dc, size) for dc in size.dc_names]
     if name != RULES:
         shutil.rmtree(output)
-    return watch.outcome(name, reduce(_added, totals))
+    return watch.outcome(name, reduce(_add, totals))
 
 
-def _added(left: Totals, right: Totals) -> Totals:
+def _add(left: Totals, right: Totals) -> Totals:
     return {name: left[name] + right[name] for name in left}
 
 
@@ -222,18 +222,20 @@ def _added(left: Totals, right: Totals) -> Totals:
 def generate(root: Path, size: Size) -> None:
     """Generate a network with corrections, cancellations, credits, eaches, over-shipments, late trucks, stock-outs."""
     lake = Lake(str(root / "input"))
-    lake.write_whole(schema.ITEMS, _items(size))
+    lake.write_whole(schema.ITEMS, _make_items(size))
     for number, dc in enumerate(size.dc_names):
         rng = np.random.default_rng(number)
-        days = _item_days(rng, dc, size)
-        for frame, rows in zip(INPUTS[LINES], (_orders(rng, days), _shipments(days), _snapshots(days)), strict=True):
+        days = _make_item_days(rng, dc, size)
+        for frame, rows in zip(
+            INPUTS[LINES], (_make_orders(rng, days), _make_shipments(days), _make_snapshots(days)), strict=True
+        ):
             lake.write(frame, rows, size.partitions(dc))
         if size.of == DAYS:
-            for month in _months(dc, size):
-                _to_item_days(lake, lake, month)
+            for month in _list_months(dc, size):
+                _write_item_days(lake, lake, month)
 
 
-def _items(size: Size) -> pl.DataFrame:
+def _make_items(size: Size) -> pl.DataFrame:
     """One in 20 is a flow item, one in 5 has a committed vendor, one in 30 changes its vendor half-way."""
     number = pl.col("number")
     first = pl.DataFrame({"number": np.arange(size.items)}).select(
@@ -250,10 +252,10 @@ def _items(size: Size) -> pl.DataFrame:
         pl.format("W{}", number % 200).alias("vendor"),
         pl.lit(FIRST_DAY + timedelta(days=size.days // 2)).alias("valid_from"),
     )
-    return _filled(schema.ITEMS, pl.concat([first, later]))
+    return _fill(schema.ITEMS, pl.concat([first, later]))
 
 
-def _item_days(rng: np.random.Generator, dc: str, size: Size) -> pl.DataFrame:
+def _make_item_days(rng: np.random.Generator, dc: str, size: Size) -> pl.DataFrame:
     """Draw at random, one row per item and day: an order line each."""
     count = size.days * size.items
     line = pl.int_range(count, dtype=pl.Int64)
@@ -275,7 +277,7 @@ def _item_days(rng: np.random.Generator, dc: str, size: Size) -> pl.DataFrame:
     )
 
 
-def _orders(rng: np.random.Generator, days: pl.DataFrame) -> pl.DataFrame:
+def _make_orders(rng: np.random.Generator, days: pl.DataFrame) -> pl.DataFrame:
     chance = pl.col("chance")
     cancelled = chance.is_between(RETURN_SHARE, RETURN_SHARE + CANCELLED_SHARE)
     by_customer = cancelled & (chance < RETURN_SHARE + CUSTOMER_SHARE)
@@ -286,15 +288,15 @@ def _orders(rng: np.random.Generator, days: pl.DataFrame) -> pl.DataFrame:
         pl.lit("NORMAL").alias("line_type"),
         pl.col("ship_date").alias("requested_date"),
         (pl.col("ship_date").cast(TIMESTAMP) + pl.duration(hours=20)).alias("processed_at"),
-    ).with_columns(_in_uom("ordered_qty"))
+    ).with_columns(_convert_to_uom("ordered_qty"))
     corrected = lines_of_days.filter(pl.Series(rng.random(days.height) < CORRECTED_SHARE)).with_columns(
         (pl.col("ordered_qty") + 2 * pl.col("pack_size").fill_null(1)).alias("ordered_qty"),
         pl.col("processed_at") + pl.duration(days=1),
     )
-    return _filled(schema.ORDER_LINES, pl.concat([lines_of_days, corrected]))
+    return _fill(schema.ORDER_LINES, pl.concat([lines_of_days, corrected]))
 
 
-def _shipments(days: pl.DataFrame) -> pl.DataFrame:
+def _make_shipments(days: pl.DataFrame) -> pl.DataFrame:
     left = pl.col("ship_date").cast(TIMESTAMP) + pl.duration(hours=4)
     late = pl.when(pl.col("chance") > 1 - LATE_SHARE).then(pl.duration(days=1)).otherwise(pl.duration(days=0))
     rows = days.with_columns(
@@ -305,19 +307,19 @@ def _shipments(days: pl.DataFrame) -> pl.DataFrame:
         .then(pl.lit("11"))
         .alias("reason_code"),
         (left + pl.duration(hours=16)).alias("processed_at"),
-    ).with_columns(_in_uom("shipped_qty"))
-    return _filled(schema.SHIPMENT_LINES, rows)
+    ).with_columns(_convert_to_uom("shipped_qty"))
+    return _fill(schema.SHIPMENT_LINES, rows)
 
 
-def _snapshots(days: pl.DataFrame) -> pl.DataFrame:
+def _make_snapshots(days: pl.DataFrame) -> pl.DataFrame:
     rows = days.filter(pl.col("chance") > UNSEEN_SHARE).with_columns(
         pl.when("out").then(pl.lit("N")).otherwise(pl.lit("Y")).alias("instock"),
         (pl.col("ship_date").cast(TIMESTAMP) + pl.duration(hours=1)).alias("snapshot_at"),
     )
-    return _filled(schema.INSTOCK_SNAPSHOTS, rows)
+    return _fill(schema.INSTOCK_SNAPSHOTS, rows)
 
 
-def _in_uom(quantity: str) -> list[pl.Expr]:
+def _convert_to_uom(quantity: str) -> list[pl.Expr]:
     """Count in pieces what is sold by the piece."""
     pieces = pl.col("pack_size").is_not_null()
     return [
@@ -326,7 +328,7 @@ def _in_uom(quantity: str) -> list[pl.Expr]:
     ]
 
 
-def _filled(frame: TableSchema, rows: pl.DataFrame) -> pl.DataFrame:
+def _fill(frame: TableSchema, rows: pl.DataFrame) -> pl.DataFrame:
     absent = [pl.lit(None).alias(name) for name in frame.names if name not in rows.columns]
     return frame.conform(rows.lazy().with_columns(absent)).collect()
 
@@ -336,21 +338,21 @@ def _filled(frame: TableSchema, rows: pl.DataFrame) -> pl.DataFrame:
 RULES: Final = "fillrate rules and lake"
 
 
-def with_rules(root: Path, size: Size) -> Outcome:
+def run_rules(root: Path, size: Size) -> Outcome:
     """Run the rules as the assets call them, through the lake."""
-    return _timed(RULES, root, size, _rules_of_dc)
+    return _measure(RULES, root, size, _run_rules_of_dc)
 
 
-def _rules_of_dc(source: Path, output: Path, dc: str, size: Size) -> Totals:
+def _run_rules_of_dc(source: Path, output: Path, dc: str, size: Size) -> Totals:
     lake, stored = Lake(str(source)), Lake(str(output))
     known = lake
     if size.of == LINES:
         known = stored
-        for month in _months(dc, size):
-            classified = _to_item_days(lake, stored, month)
+        for month in _list_months(dc, size):
+            classified = _write_item_days(lake, stored, month)
             stored.write(schema.FILL_RATES, service_metrics.compute_fill_rates(classified).collect(), month)
     days = known.scan(schema.ITEM_DAYS, [dc])
-    for month in _months(dc, size):
+    for month in _list_months(dc, size):
         averages = rolling_baseline.compute_rolling_averages(days, [day for _, day in month]).collect()
         stored.write(schema.ROLLING_AVERAGES, averages, month)
         judged, averages_of = known.read(schema.ITEM_DAYS, month), stored.read(schema.ROLLING_AVERAGES, month)
@@ -360,11 +362,11 @@ def _rules_of_dc(source: Path, output: Path, dc: str, size: Size) -> Totals:
     return saved.select(decimals.to_units(name).sum() for name in MEASURES).collect().row(0, named=True)
 
 
-def _months(dc: str, size: Size) -> list[list[PartitionKey]]:
+def _list_months(dc: str, size: Size) -> list[list[PartitionKey]]:
     return [span.partition_keys for span in partition_key.cut_into_ranges(size.partitions(dc), assets.MONTH)]
 
 
-def _to_item_days(source: Lake, target: Lake, month: list[PartitionKey]) -> pl.LazyFrame:
+def _write_item_days(source: Lake, target: Lake, month: list[PartitionKey]) -> pl.LazyFrame:
     """Store a month's classified lines, which are returned, and its item-days."""
     items = source.read_whole(schema.ITEMS)
     orders, shipments, snapshots = (source.read(frame, month) for frame in INPUTS[LINES])
@@ -377,12 +379,12 @@ def _to_item_days(source: Lake, target: Lake, month: list[PartitionKey]) -> pl.L
 # --- DuckDB
 
 
-def with_duckdb(root: Path, size: Size) -> Outcome:
+def run_duckdb(root: Path, size: Size) -> Outcome:
     """Run the rules as SQL, in memory, with DuckDB's own partitioned write."""
-    return _timed("duckdb SQL", root, size, _duckdb_of_dc)
+    return _measure("duckdb SQL", root, size, _run_duckdb_of_dc)
 
 
-def _duckdb_of_dc(source: Path, output: Path, dc: str, size: Size) -> Totals:
+def _run_duckdb_of_dc(source: Path, output: Path, dc: str, size: Size) -> Totals:
     with duckdb.connect() as connection:
         connection.execute("set enable_progress_bar = false")
         for statement in duckdb.extract_statements(TO_ITEM_DAYS[size.of].read_text()):
@@ -401,21 +403,21 @@ def _duckdb_of_dc(source: Path, output: Path, dc: str, size: Size) -> Totals:
 # --- pandas
 
 
-def with_pandas(root: Path, size: Size) -> Outcome:
+def run_pandas(root: Path, size: Size) -> Outcome:
     """Run the rules in pandas."""
-    return _timed("pandas", root, size, _pandas_of_dc)
+    return _measure("pandas", root, size, _run_pandas_of_dc)
 
 
-def _pandas_of_dc(source: Path, output: Path, dc: str, size: Size) -> Totals:
+def _run_pandas_of_dc(source: Path, output: Path, dc: str, size: Size) -> Totals:
     def read(frame: TableSchema) -> pd.DataFrame:
-        return year_pandas.read(_files(source, frame, dc))
+        return year_pandas.read(_find_files(source, frame, dc))
 
     if size.of == DAYS:
-        results = year_pandas.judged(read(schema.ITEM_DAYS), size.ship_dates)
+        results = year_pandas.judge(read(schema.ITEM_DAYS), size.ship_dates)
     else:
         orders, shipments, snapshots = (read(frame) for frame in size.inputs)
         items = year_pandas.read([source / "items" / "part-0.parquet"])
-        results = year_pandas.results(orders, shipments, snapshots, items, size.ship_dates)
+        results = year_pandas.compute_results(orders, shipments, snapshots, items, size.ship_dates)
     frames = dict(zip(size.outputs, results, strict=True))
     for frame, rows in frames.items():
         year_pandas.write(output / frame.name / f"dc={dc}", rows)
@@ -425,14 +427,16 @@ def _pandas_of_dc(source: Path, output: Path, dc: str, size: Size) -> Totals:
 # --- nothing but reading and writing
 
 
-def with_nothing(root: Path, size: Size) -> Outcome:
+def run_bare(root: Path, size: Size) -> Outcome:
     """Bare Polars: read the input, write the output; the output is in memory before the clock starts."""
     watch = Stopwatch()
     for dc in size.dc_names:
-        results = {frame: pl.read_parquet(_files(root / "output" / "fillrate", frame, dc)) for frame in size.outputs}
+        results = {
+            frame: pl.read_parquet(_find_files(root / "output" / "fillrate", frame, dc)) for frame in size.outputs
+        }
         with watch:
             for frame in size.inputs:
-                pl.read_parquet(_files(root / "input", frame, dc))
+                pl.read_parquet(_find_files(root / "input", frame, dc))
             for frame, rows in results.items():
                 _write_bare(root / "output" / "bare" / frame.name / f"dc={dc}", rows)
     return watch.outcome("bare Polars read and write", {})
@@ -445,7 +449,7 @@ def _write_bare(directory: Path, rows: pl.DataFrame) -> None:
         part.write_parquet(target / "part-0.parquet")
 
 
-def _files(root: Path, frame: TableSchema, dc: str) -> list[Path]:
+def _find_files(root: Path, frame: TableSchema, dc: str) -> list[Path]:
     return sorted((root / frame.name / f"dc={dc}").glob("*/part-0.parquet"))
 
 

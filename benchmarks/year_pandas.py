@@ -20,7 +20,7 @@ Integers = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
 
 
-def results(
+def compute_results(
     orders: pd.DataFrame,
     shipments: pd.DataFrame,
     snapshots: pd.DataFrame,
@@ -28,15 +28,15 @@ def results(
     ship_dates: Sequence[date],
 ) -> list[pd.DataFrame]:
     """Classified lines, item-days, rolling averages, lost cases and fill rates of one DC."""
-    classified = _classified(orders, shipments, items)
-    days = _item_days(classified, snapshots, items)
-    return [classified, days, *judged(days, ship_dates), _fill_rates(classified)]
+    classified = _classify(orders, shipments, items)
+    days = _compute_item_days(classified, snapshots, items)
+    return [classified, days, *judge(days, ship_dates), _compute_fill_rates(classified)]
 
 
-def judged(days: pd.DataFrame, ship_dates: Sequence[date]) -> list[pd.DataFrame]:
+def judge(days: pd.DataFrame, ship_dates: Sequence[date]) -> list[pd.DataFrame]:
     """Compute rolling averages and lost cases of the item-days of one DC."""
-    averages = _averages(days, ship_dates)
-    return [averages, _lost_cases(days, averages)]
+    averages = _compute_averages(days, ship_dates)
+    return [averages, _compute_lost_cases(days, averages)]
 
 
 def read(files: Sequence[Path]) -> pd.DataFrame:
@@ -64,24 +64,24 @@ def write(directory: Path, rows: pd.DataFrame) -> None:
         part.to_parquet(target / "part-0.parquet", index=False)
 
 
-def _in_force(rows: pd.DataFrame, items: pd.DataFrame) -> pd.DataFrame:
+def _select_in_force(rows: pd.DataFrame, items: pd.DataFrame) -> pd.DataFrame:
     details = ["item", "valid_from", "item_type", "vendor", "department", "contract_committed"]
     left, right = rows.sort_values("ship_date", kind="stable"), items[details].sort_values("valid_from", kind="stable")
     return pd.merge_asof(left, right, left_on="ship_date", right_on="valid_from", by="item")
 
 
-def _latest(rows: pd.DataFrame) -> pd.DataFrame:
+def _select_latest(rows: pd.DataFrame) -> pd.DataFrame:
     return rows.sort_values(["processed_at", "source_seq"]).drop_duplicates(row_versions.LINE_KEY, keep="last")
 
 
-def _classified(orders: pd.DataFrame, shipments: pd.DataFrame, items: pd.DataFrame) -> pd.DataFrame:
-    shipped = _latest(shipments)[
+def _classify(orders: pd.DataFrame, shipments: pd.DataFrame, items: pd.DataFrame) -> pd.DataFrame:
+    shipped = _select_latest(shipments)[
         [*row_versions.LINE_KEY, "shipped_qty", "uom", "shipped_at", "delivered_at", "reason_code"]
     ]
-    rows = _latest(orders).merge(shipped, on=row_versions.LINE_KEY, how="left", suffixes=("", "_shipment"))
-    rows = _in_force(rows, items)
-    ordered = _cases(rows["ordered_qty"], rows["uom"], rows["pack_size"])
-    shipped_cases = _cases(rows["shipped_qty"], rows["uom_shipment"], rows["pack_size"])
+    rows = _select_latest(orders).merge(shipped, on=row_versions.LINE_KEY, how="left", suffixes=("", "_shipment"))
+    rows = _select_in_force(rows, items)
+    ordered = _convert_to_cases(rows["ordered_qty"], rows["uom"], rows["pack_size"])
+    shipped_cases = _convert_to_cases(rows["shipped_qty"], rows["uom_shipment"], rows["pack_size"])
     cancelled = rows["status"].eq("CANCELLED") & rows["cancel_reason"].str.startswith("CUST").eq(other=True)
     rejected = rows["ordered_qty"].lt(0) | rows["item_type"].isna()
     rows["disposition"] = np.select([rejected, cancelled], ["REJECTED", "EXCLUDED"], "COUNTED")
@@ -94,13 +94,13 @@ def _classified(orders: pd.DataFrame, shipments: pd.DataFrame, items: pd.DataFra
     return rows[[*columns, "ordered_cases", "shipped_cases", "over_cases", "reason_code", "on_time"]]
 
 
-def _cases(quantity: pd.Series[float], uom: pd.Series[str], pack: pd.Series[float]) -> Integers:
+def _convert_to_cases(quantity: pd.Series[float], uom: pd.Series[str], pack: pd.Series[float]) -> Integers:
     units, size = quantity.fillna(0).to_numpy(np.int64), pack.fillna(1).to_numpy(np.int64)
     converted = (2 * units * decimals.PLACES + size) // (2 * size)
     return np.where(uom.eq("EA"), converted, units)
 
 
-def _item_days(classified: pd.DataFrame, snapshots: pd.DataFrame, items: pd.DataFrame) -> pd.DataFrame:
+def _compute_item_days(classified: pd.DataFrame, snapshots: pd.DataFrame, items: pd.DataFrame) -> pd.DataFrame:
     key = ["dc", "ship_date", "item"]
     counted = classified[classified["disposition"] == "COUNTED"]
     quantities = ["ordered_cases", "shipped_cases", "over_cases"]
@@ -111,11 +111,11 @@ def _item_days(classified: pd.DataFrame, snapshots: pd.DataFrame, items: pd.Data
     latest = snapshots.sort_values("snapshot_at").drop_duplicates(key, keep="last").set_index(key)["instock"]
     days = summed.join(reason).join(latest, how="outer").reset_index()
     days[[*quantities, "lines"]] = days[[*quantities, "lines"]].fillna(0).astype(np.int64)
-    days = _in_force(days, items)
+    days = _select_in_force(days, items)
     return days[days["item_type"].notna()].drop(columns="valid_from")
 
 
-def _averages(days: pd.DataFrame, ship_dates: Sequence[date]) -> pd.DataFrame:
+def _compute_averages(days: pd.DataFrame, ship_dates: Sequence[date]) -> pd.DataFrame:
     """One row per day, one column per item: windows are differences of running totals."""
     ship_day = days.groupby("ship_date")["shipped_cases"].transform("max") > 0
     available = days["instock"].eq("Y") | (days["instock"].isna() & days["shipped_cases"].gt(0))
@@ -124,10 +124,10 @@ def _averages(days: pd.DataFrame, ship_dates: Sequence[date]) -> pd.DataFrame:
     wide = wide.reindex(pd.to_datetime(ship_dates))
     known = wide.notna().to_numpy()
     ordered = wide.fillna(0).to_numpy(np.int64)
-    n, total = _running(known.astype(np.int64)), _running(ordered)
-    n_week, total_week = _last(n, rolling_baseline.WINDOW_DAYS), _last(total, rolling_baseline.WINDOW_DAYS)
-    n_latest = np.minimum(_last(n, rolling_baseline.LOOK_BACK_DAYS), rolling_baseline.MAX_OBSERVATIONS)
-    total_latest = total - np.take_along_axis(_first_k(known, ordered), n - n_latest, axis=0)
+    n, total = _sum_up(known.astype(np.int64)), _sum_up(ordered)
+    n_week, total_week = _sum_last(n, rolling_baseline.WINDOW_DAYS), _sum_last(total, rolling_baseline.WINDOW_DAYS)
+    n_latest = np.minimum(_sum_last(n, rolling_baseline.LOOK_BACK_DAYS), rolling_baseline.MAX_OBSERVATIONS)
+    total_latest = total - np.take_along_axis(_select_first(known, ordered), n - n_latest, axis=0)
     week, extended = n_week >= rolling_baseline.MIN_OBSERVATIONS, n_latest >= rolling_baseline.MIN_OBSERVATIONS
     count, numerator = np.where(week, n_week, n_latest), np.where(week, total_week, total_latest)
     mean = (2 * numerator + count) // np.maximum(2 * count, 1)
@@ -145,16 +145,16 @@ def _averages(days: pd.DataFrame, ship_dates: Sequence[date]) -> pd.DataFrame:
     )
 
 
-def _running(values: Integers) -> Integers:
+def _sum_up(values: Integers) -> Integers:
     """Return sums of all days before each day."""
     return np.vstack([np.zeros((1, values.shape[1]), np.int64), values.cumsum(axis=0)[:-1]])
 
 
-def _last(running: Integers, days: int) -> Integers:
+def _sum_last(running: Integers, days: int) -> Integers:
     return running - np.vstack([np.zeros((min(days, len(running)), running.shape[1]), np.int64), running[:-days]])
 
 
-def _first_k(known: Flags, ordered: Integers) -> Integers:
+def _select_first(known: Flags, ordered: Integers) -> Integers:
     """Row k: the total of an item's first k observations."""
     packed = np.zeros((len(known) + 1, known.shape[1]), np.int64)
     day, item = np.nonzero(known)
@@ -162,7 +162,7 @@ def _first_k(known: Flags, ordered: Integers) -> Integers:
     return packed.cumsum(axis=0)
 
 
-def _lost_cases(days: pd.DataFrame, averages: pd.DataFrame) -> pd.DataFrame:
+def _compute_lost_cases(days: pd.DataFrame, averages: pd.DataFrame) -> pd.DataFrame:
     out = days["item_type"].eq("STOCK") & days["instock"].eq("N")
     rows = days[days["lines"].gt(0) | out].merge(averages, on=["dc", "ship_date", "item"], how="left")
     flow, unseen, instock = rows["item_type"].eq("FLOW"), rows["instock"].isna(), rows["instock"].eq("Y")
@@ -184,13 +184,13 @@ def _lost_cases(days: pd.DataFrame, averages: pd.DataFrame) -> pd.DataFrame:
     return rows
 
 
-def _fill_rates(classified: pd.DataFrame) -> pd.DataFrame:
+def _compute_fill_rates(classified: pd.DataFrame) -> pd.DataFrame:
     counted = classified[classified["disposition"] == "COUNTED"]
     counted = counted.assign(complete=counted["shipped_cases"] >= counted["ordered_cases"], lines=1)
-    return pd.concat([_level(counted, level) for level in schema.LEVELS])
+    return pd.concat([_select_level(counted, level) for level in schema.LEVELS])
 
 
-def _level(counted: pd.DataFrame, level: str) -> pd.DataFrame:
+def _select_level(counted: pd.DataFrame, level: str) -> pd.DataFrame:
     key = list(dict.fromkeys(["dc", "ship_date", level]))
     sums = {"lines": "sum", "ordered_cases": "sum", "shipped_cases": "sum", "lines_complete": "sum"}
     orders = (

@@ -63,7 +63,7 @@ class Undisturbed:
     after: Home
 
 
-def without_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def clear_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.startswith(("FILLRATE_", "DAGSTER_", "AWS_"))]:
         monkeypatch.delenv(name)
     # As every deployment has it.
@@ -73,13 +73,13 @@ def without_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test reads the settings of the account that runs it."""
-    without_environment(monkeypatch)
+    clear_environment(monkeypatch)
 
 
 def _make_network(factory: pytest.TempPathFactory, name: str, network: Network) -> Path:
     def make(directory: Path) -> None:
         with pytest.MonkeyPatch.context() as monkeypatch:
-            without_environment(monkeypatch)
+            clear_environment(monkeypatch)
             Home(directory / "home").generate(network)
 
     return make_once(factory, name, make) / "home"
@@ -88,8 +88,8 @@ def _make_network(factory: pytest.TempPathFactory, name: str, network: Network) 
 def _publish(factory: pytest.TempPathFactory, name: str, template: Path) -> Path:
     def make(directory: Path) -> None:
         with pytest.MonkeyPatch.context() as monkeypatch, open_in_memory() as instance:
-            without_environment(monkeypatch)
-            home = Home(copied(template, directory))
+            clear_environment(monkeypatch)
+            home = Home(copy_home(template, directory))
             for dc in home.network.dc_codes:
                 home.run(instance, dc, home.network.first, home.network.last)
 
@@ -126,11 +126,11 @@ def undisturbed(network_template: Path, tmp_path_factory: pytest.TempPathFactory
 
     def make(directory: Path) -> None:
         with pytest.MonkeyPatch.context() as monkeypatch, open_in_memory() as instance:
-            without_environment(monkeypatch)
-            before = Home(copied(network_template, directory / "before"))
+            clear_environment(monkeypatch)
+            before = Home(copy_home(network_template, directory / "before"))
             before.run(instance, DC, DAYS[0], DAYS[-1])
             before.correct(DC, CORRECTED[0], CORRECTED[-1])
-            after = Home(copied(before.directory, directory / "after"))
+            after = Home(copy_home(before.directory, directory / "after"))
             after.run(instance, DC, DAYS[0], DAYS[-1])
 
     made = make_once(tmp_path_factory, "undisturbed", make)
@@ -154,13 +154,13 @@ def dagster_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def network_home(network_template: Path, tmp_path: Path) -> Home:
     """A sample network of which nothing has run."""
-    return Home(copied(network_template, tmp_path))
+    return Home(copy_home(network_template, tmp_path))
 
 
 @pytest.fixture
 def published_home(published_template: Path, tmp_path: Path) -> Home:
     """A sample network of which everything is published."""
-    return Home(copied(published_template, tmp_path))
+    return Home(copy_home(published_template, tmp_path))
 
 
 @pytest.fixture(scope="session")
@@ -240,5 +240,5 @@ def instance() -> Iterator[dg.DagsterInstance]:
         yield made
 
 
-def copied(template: Path, parent: Path) -> Path:
+def copy_home(template: Path, parent: Path) -> Path:
     return Path(shutil.copytree(template, parent / "home"))

@@ -42,13 +42,13 @@ class AllowListContract(Contract):
         if _is_below(imported, self.allowed_modules):
             return True
         top = imported.partition(".")[0]
-        return top in sys.stdlib_module_names and top not in _listed(self.forbidden_stdlib)
+        return top in sys.stdlib_module_names and top not in _get_value(self.forbidden_stdlib)
 
 
 def _is_below(name: str, packages: object) -> bool:
-    return any(name == package or name.startswith(f"{package}.") for package in _listed(packages))
+    return any(name == package or name.startswith(f"{package}.") for package in _get_value(packages))
 
 
-def _listed(option: object) -> list[str]:
+def _get_value(option: object) -> list[str]:
     """Return an option's value: import-linter puts it where the class declares the field."""
     return cast("list[str]", option or [])

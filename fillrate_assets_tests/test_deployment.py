@@ -28,7 +28,7 @@ from fillrate_assets.definitions import JOB, build_defs
 from fillrate_assets.environments import ENVIRONMENTS
 from fillrate_assets.fillrate.defs import assets
 from fillrate_assets.orchestration import partitions
-from fillrate_assets_tests.conftest import ROOT, SMALL, copied
+from fillrate_assets_tests.conftest import ROOT, SMALL, copy_home
 from fillrate_assets_tests.fixtures.cloud import Cloud
 from fillrate_assets_tests.fixtures.home import Home
 from fillrate_assets_tests.fixtures.patience import PATIENCE_SECONDS, wait_until
@@ -158,7 +158,7 @@ def served(
     dagster_home.mkdir()
     shutil.copy(DEPLOY / "dagster.yaml", dagster_home)
     state = sa.make_url(postgres.create_database(f"dagster {uuid4()}")).set(drivername="postgresql+psycopg2")
-    home = copied(network_template, tmp_path)
+    home = copy_home(network_template, tmp_path)
     environment = {
         "AWS_DEFAULT_REGION": aws.environment["AWS_REGION"],
         "DAGSTER_HOME": str(dagster_home),
@@ -226,7 +226,7 @@ def _wait_until(done: Callable[[], bool], *processes: subprocess.Popen[bytes]) -
     wait_until(reached, read_logs)
 
 
-def _listens(port: int) -> bool:
+def _is_listening(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
@@ -244,7 +244,7 @@ def server(served: Home) -> Iterator[dg.DagsterInstance]:
     with _start("dagster", *listening) as code, dg.DagsterInstance.get() as instance:
         instance.add_dynamic_partitions("dc", served.store.read_dcs()["dc"].to_list())
         # As the compose file checks, but not before there is something to check: each time is a new interpreter.
-        _wait_until(lambda: _listens(int(port)), code)
+        _wait_until(lambda: _is_listening(int(port)), code)
         _wait_until(lambda: subprocess.run(health, check=False, timeout=PATIENCE_SECONDS).returncode == 0, code)  # noqa: S603 - as above
         with _start("dagster-daemon", "run", "--workspace", "workspace.yaml") as daemon:
             yield instance

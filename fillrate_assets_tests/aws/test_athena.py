@@ -160,14 +160,14 @@ def test_athena_says_whether_a_query_may_succeed_when_it_is_sent_again(
     aws: Cloud, monkeypatch: pytest.MonkeyPatch, reason: str, *, retryable: bool | None, error: type[FillrateError]
 ) -> None:
     assert aws.environment
-    with failing_athena(reason, retryable) as endpoint:
+    with serve_failing_athena(reason, retryable) as endpoint:
         monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
         with pytest.raises(error, match=reason):
             InstockWarehouse(URL).read_snapshots("DC01", DAY, DAY)
 
 
 @contextmanager
-def failing_athena(reason: str, retryable: bool | None) -> Iterator[str]:  # noqa: FBT001 - as Athena says it
+def serve_failing_athena(reason: str, retryable: bool | None) -> Iterator[str]:  # noqa: FBT001 - as Athena says it
     """An Athena whose every query fails; yields its URL."""
     failure = (
         {} if retryable is None else {"AthenaError": {"ErrorCategory": 1, "ErrorType": 200, "Retryable": retryable}}

@@ -34,7 +34,7 @@ from fillrate_assets_tests.factories import buffers_frames
 from fillrate_assets_tests.factories.buffers_frames import POLICY, Row, make_tick
 from fillrate_assets_tests.fixtures import sending_process
 from fillrate_assets_tests.fixtures.patience import PATIENCE_SECONDS
-from fillrate_assets_tests.fixtures.receiver import Answer, Receiver, receiving
+from fillrate_assets_tests.fixtures.receiver import Answer, Receiver, start_receiver
 from fillrate_assets_tests.fixtures.sending_process import LIFETIME, End, Job, render
 from fillrate_assets_tests.fixtures.transactions import watch_transactions
 
@@ -53,11 +53,11 @@ def outbox(store: RecordStore) -> NoticeStore:
 
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
-    with receiving() as made:
+    with start_receiver() as made:
         yield made
 
 
-def _notices(letter: OutgoingMessage) -> pl.DataFrame:
+def _read_notices(letter: OutgoingMessage) -> pl.DataFrame:
     """`NOTICES` of a message, as its event has them."""
     assert letter.message.event is not None
     rows = pl.DataFrame(letter.message.event["data"]["notices"], infer_schema_length=None)
@@ -81,7 +81,7 @@ class Sender:
     @property
     def attempted(self) -> list[tuple[str, list[str]]]:
         """Channels and notices of what was attempted, in an order of its own."""
-        return sorted((letter.channel, _notices(letter)["notice_id"].to_list()) for letter in self.letters)
+        return sorted((letter.channel, _read_notices(letter)["notice_id"].to_list()) for letter in self.letters)
 
 
 def make_notices(*rows: Row) -> pl.DataFrame:
@@ -208,7 +208,7 @@ def test_a_message_per_warehouse_channel_and_tick(outbox: NoticeStore) -> None:
     assert len({letter.message_id for letter in send.letters}) == 4
     assert all("." not in letter.message_id for letter in send.letters)
     for letter in send.letters:
-        schema.NOTICES.validate(_notices(letter))
+        schema.NOTICES.validate(_read_notices(letter))
 
 
 def test_what_is_sent_is_marked_and_not_sent_again(outbox: NoticeStore) -> None:
@@ -444,7 +444,7 @@ def test_no_transaction_is_open_while_a_message_is_on_its_way(
 # --- over real HTTP, in real processes
 
 
-def _hooked(receiver: Receiver, names: Sequence[str] = ("floor",)) -> Notifiers:
+def _hook(receiver: Receiver, names: Sequence[str] = ("floor",)) -> Notifiers:
     return Notifiers({name: f"{receiver.url}/{name}" for name in names}, SECRET, whole_seconds=5)
 
 
@@ -453,7 +453,7 @@ def test_a_server_that_recovers_gets_a_message_once(outbox: NoticeStore, receive
     hurried = replace(outbox, schedule=RetrySchedule(first_retry_seconds=0.01))
     receiver.answers["/floor"] = [failure, failure, Answer()]
     write_rows(hurried, {"channel": "webhook:floor"})
-    done = deliver(hurried, _hooked(receiver).send, retry_for=timedelta(minutes=1))
+    done = deliver(hurried, _hook(receiver).send, retry_for=timedelta(minutes=1))
     assert done == DeliveryResult(sent=1, failed=2)
     assert len({request.headers["webhook-id"] for request in receiver.requests}) == 1
     assert len(receiver.requests) == 3
@@ -485,7 +485,7 @@ def test_no_secret_is_stored_with_a_failure(outbox: NoticeStore, receiver: Recei
 def test_a_process_that_is_killed_loses_nothing_and_repeats_one_message_at_most(
     outbox: NoticeStore, receiver: Receiver, *, dies: End, before: int, soon: int, later: int
 ) -> None:
-    notifiers = _hooked(receiver)
+    notifiers = _hook(receiver)
     written = make_notices({"channel": "webhook:floor"}, {"channel": "webhook:floor"})
     assert sending_process.run([Job(outbox, notifiers, written, NOW, dies)]) == [-signal.SIGKILL]
     assert len(receiver.requests) == before
@@ -499,7 +499,7 @@ def test_a_process_that_is_killed_loses_nothing_and_repeats_one_message_at_most(
 
 
 def test_what_a_killed_process_left_is_not_sent_too_late(outbox: NoticeStore, receiver: Receiver) -> None:
-    notifiers = _hooked(receiver)
+    notifiers = _hook(receiver)
     assert sending_process.run(
         [Job(outbox, notifiers, make_notices({"channel": "webhook:floor"}), NOW, "written")]
     ) == [-signal.SIGKILL]
@@ -510,7 +510,7 @@ def test_what_a_killed_process_left_is_not_sent_too_late(outbox: NoticeStore, re
 def test_two_processes_at_once_send_each_message_once(outbox: NoticeStore, receiver: Receiver) -> None:
     names = ("a", "b")
     written = make_notices(*[{"warehouse": f"W{n}", "channel": f"webhook:{names[n % 2]}"} for n in range(20)])
-    job = Job(outbox, _hooked(receiver, names), written, NOW)
+    job = Job(outbox, _hook(receiver, names), written, NOW)
     assert sending_process.run([job, job]) == [0, 0]
     sent = Counter(request.headers["webhook-id"] for request in receiver.requests)
     assert len(sent) == 20

@@ -24,7 +24,7 @@ from fillrate_assets.notifications.platform_outbox import Outbox
 from fillrate_assets_tests.factories import feed_rows
 from fillrate_assets_tests.factories.buffers_frames import make_routes
 from fillrate_assets_tests.factories.feed_rows import T
-from fillrate_assets_tests.fixtures.receiver import Receiver, receiving
+from fillrate_assets_tests.fixtures.receiver import Receiver, start_receiver
 
 POLICY: Final = Policy()
 ONBOARD: Final = """
@@ -76,7 +76,7 @@ class Network:
 
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
-    with receiving() as made:
+    with start_receiver() as made:
         yield made
 
 

@@ -58,7 +58,7 @@ def files(request: pytest.FixtureRequest, lake: Lake) -> Callable[[], set[str]]:
     return lambda: {str(file.relative_to(lake.root)) for file in Path(lake.root).rglob("*") if file.is_file()}
 
 
-def _at(number: int, *dcs: str, level: float = 50.0, day: date = TODAY) -> pl.DataFrame:
+def _make_time(number: int, *dcs: str, level: float = 50.0, day: date = TODAY) -> pl.DataFrame:
     """`SIGNALS` of one warehouse in each of some DCs, so many ticks after `T`."""
     placed = ({"dc": dc, "warehouse": f"W-{dc}", "ship_date": day, "level": level} for dc in dcs)
     rows = make_signals(*({**row, "snapshot_ts": T + number * TICK} for row in placed))
@@ -74,7 +74,7 @@ def _read(lake: LakeTickStore, first: int, last: int) -> list[tuple[str, int, fl
 
 
 def test_a_tick_is_a_file_of_its_dc_and_day_and_comes_back_as_it_was(lake: Lake, files: Callable[[], set[str]]) -> None:
-    ticks, rows = LakeTickStore(lake, ["DC01", "DC02"]), _at(0, "DC01", "DC02")
+    ticks, rows = LakeTickStore(lake, ["DC01", "DC02"]), _make_time(0, "DC01", "DC02")
     ticks.write(schema.SIGNALS, rows, T)
     assert files() == {
         "buffer_signals/dc=DC01/ship_date=2026-03-10/20260310T1500Z.parquet",
@@ -86,7 +86,7 @@ def test_a_tick_is_a_file_of_its_dc_and_day_and_comes_back_as_it_was(lake: Lake,
 def test_a_range_of_ticks_is_read_whatever_day_they_are_of(lake: Lake) -> None:
     ticks = LakeTickStore(lake, ["DC01"])
     for number, day in ((0, TODAY), (1, TODAY), (2, TOMORROW), (4, TOMORROW)):
-        ticks.write(schema.SIGNALS, _at(number, "DC01", level=number, day=day), T + number * TICK)
+        ticks.write(schema.SIGNALS, _make_time(number, "DC01", level=number, day=day), T + number * TICK)
     assert _read(ticks, 1, 3) == [("DC01", 1, 1.0), ("DC01", 2, 2.0)]
     assert _read(ticks, 3, 3) == []
     assert _read(ticks, -300, 300) == [("DC01", number, number) for number in (0, 1, 2, 4)]
@@ -99,7 +99,7 @@ def test_the_last_tick_of_a_range_is_found_whatever_lies_between(lake: Lake) -> 
     ticks, day = LakeTickStore(lake, ["DC01", "DC02"]), timedelta(days=1) // TICK
     for number, dcs in ((0, ["DC01", "DC02"]), (3 * day, ["DC01"]), (3 * day + 1, [])):
         at = T + number * TICK
-        ticks.write(schema.SIGNALS, _at(number, *dcs, level=number, day=at.date()), at)
+        ticks.write(schema.SIGNALS, _make_time(number, *dcs, level=number, day=at.date()), at)
 
     def last(first: int, last: int) -> list[tuple[str, float]]:
         rows = ticks.read_last(schema.SIGNALS, T + first * TICK, T + last * TICK).collect()
@@ -116,52 +116,52 @@ def test_the_last_tick_of_a_range_is_found_whatever_lies_between(lake: Lake) -> 
 def test_a_tick_that_runs_again_replaces_what_it_made(lake: Lake, files: Callable[[], set[str]]) -> None:
     ticks = LakeTickStore(lake, ["DC01", "DC02"])
     for number in (0, 1):
-        ticks.write(schema.SIGNALS, _at(number, "DC01", "DC02"), T + number * TICK)
+        ticks.write(schema.SIGNALS, _make_time(number, "DC01", "DC02"), T + number * TICK)
     before = files()
     for _ in range(2):
-        ticks.write(schema.SIGNALS, _at(1, "DC01", "DC02", level=60), T + TICK)
+        ticks.write(schema.SIGNALS, _make_time(1, "DC01", "DC02", level=60), T + TICK)
     assert files() == before
     assert _read(ticks, 0, 1) == [(dc, number, level) for dc in ticks.dcs for number, level in ((0, 50), (1, 60))]
 
 
 def test_nothing_stale_is_left_of_a_tick_that_runs_again(lake: Lake) -> None:
     ticks = LakeTickStore(lake, ["DC01", "DC02"])
-    ticks.write(schema.SIGNALS, _at(0, "DC01", "DC02"), T)
+    ticks.write(schema.SIGNALS, _make_time(0, "DC01", "DC02"), T)
     # Meanwhile DC01's warehouse was found to be in another time zone, and DC02's is not watched any more.
-    ticks.write(schema.SIGNALS, _at(0, "DC01", day=TOMORROW), T)
+    ticks.write(schema.SIGNALS, _make_time(0, "DC01", day=TOMORROW), T)
     assert _read(ticks, 0, 0) == [("DC01", 0, 50)]
     assert ticks.read(schema.SIGNALS, T, T).collect()["ship_date"].to_list() == [TOMORROW]
 
 
 def test_a_dc_without_rows_has_a_tick_without_rows(lake: Lake) -> None:
     ticks = LakeTickStore(lake, ["DC01", "DC02"])
-    ticks.write(schema.SIGNALS, _at(0, "DC01"), T)
+    ticks.write(schema.SIGNALS, _make_time(0, "DC01"), T)
     assert ticks.list_ticks(schema.SIGNALS, ["DC02"], TODAY) == [T]
     assert _read(LakeTickStore(lake, ["DC02"]), 0, 0) == []
 
 
 def test_other_dcs_are_neither_read_nor_touched(lake: Lake) -> None:
-    LakeTickStore(lake, ["DC01"]).write(schema.SIGNALS, _at(0, "DC01"), T)
+    LakeTickStore(lake, ["DC01"]).write(schema.SIGNALS, _make_time(0, "DC01"), T)
     others = LakeTickStore(lake, ["DC02", "DC03"])
     assert _read(others, 0, 0) == []
-    others.write(schema.SIGNALS, _at(0, "DC02"), T)
-    others.write(schema.SIGNALS, _at(0), T)
+    others.write(schema.SIGNALS, _make_time(0, "DC02"), T)
+    others.write(schema.SIGNALS, _make_time(0), T)
     assert _read(LakeTickStore(lake, ["DC01", "DC02"]), 0, 0) == [("DC01", 0, 50)]
 
 
-def _rejects(warehouse: str) -> pl.DataFrame:
+def _make_rejects(warehouse: str) -> pl.DataFrame:
     row = {"snapshot_ts": T, "feed": "LIMITS", "warehouse": warehouse, "path": "P1", "event_ts": T, "reason": "wrong"}
     return pl.DataFrame([row], schema=schema.SIGNAL_REJECTS.polars)
 
 
 def test_rejects_are_stored_for_the_dcs_of_the_tick_together(lake: Lake, files: Callable[[], set[str]]) -> None:
     both, one = LakeTickStore(lake, ["DC01", "DC02"]), LakeTickStore(lake, ["DC02"])
-    both.write(schema.SIGNAL_REJECTS, _rejects("W1"), T)
-    one.write(schema.SIGNAL_REJECTS, _rejects("W2"), T)
-    assert both.read(schema.SIGNAL_REJECTS, T, T).collect().equals(_rejects("W1"))
-    assert one.read(schema.SIGNAL_REJECTS, T - TICK, T + TICK).collect().equals(_rejects("W2"))
-    assert LakeTickStore(lake, ["DC02", "DC01"]).read(schema.SIGNAL_REJECTS, T, T).collect().equals(_rejects("W1"))
-    one.write(schema.SIGNAL_REJECTS, _rejects("W2").clear(), T)
+    both.write(schema.SIGNAL_REJECTS, _make_rejects("W1"), T)
+    one.write(schema.SIGNAL_REJECTS, _make_rejects("W2"), T)
+    assert both.read(schema.SIGNAL_REJECTS, T, T).collect().equals(_make_rejects("W1"))
+    assert one.read(schema.SIGNAL_REJECTS, T - TICK, T + TICK).collect().equals(_make_rejects("W2"))
+    assert LakeTickStore(lake, ["DC02", "DC01"]).read(schema.SIGNAL_REJECTS, T, T).collect().equals(_make_rejects("W1"))
+    one.write(schema.SIGNAL_REJECTS, _make_rejects("W2").clear(), T)
     assert one.read(schema.SIGNAL_REJECTS, T, T).collect().is_empty()
     assert "buffer_signal_rejects/dc=DC02/ship_date=2026-03-10/20260310T1500Z.parquet" in files()
     assert len(files()) == 2
@@ -170,9 +170,9 @@ def test_rejects_are_stored_for_the_dcs_of_the_tick_together(lake: Lake, files: 
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        (_at(1, "DC01"), "1 rows are of other ticks than 2026-03-10 15:00:00"),
-        (_at(0, "DC01", "DC02"), "rows of DCs that the tick is not of: DC02"),
-        (_at(0, "DC01").drop("level"), "columns are"),
+        (_make_time(1, "DC01"), "1 rows are of other ticks than 2026-03-10 15:00:00"),
+        (_make_time(0, "DC01", "DC02"), "rows of DCs that the tick is not of: DC02"),
+        (_make_time(0, "DC01").drop("level"), "columns are"),
     ],
 )
 def test_rows_that_are_not_of_the_tick_are_refused_and_nothing_is_written(
@@ -185,17 +185,17 @@ def test_rows_that_are_not_of_the_tick_are_refused_and_nothing_is_written(
 
 def test_a_write_that_dies_between_its_files_leaves_each_of_them_whole(on_disk: Lake) -> None:
     ticks = LakeTickStore(on_disk, ["DC01", "DC02", "DC03"])
-    ticks.write(schema.SIGNALS, _at(0, *ticks.dcs), T)
+    ticks.write(schema.SIGNALS, _make_time(0, *ticks.dcs), T)
     # DC02's file cannot be put in its place: a directory has its name.
     taken = Path(on_disk.root, "buffer_signals/dc=DC02/ship_date=2026-03-10/20260310T1500Z.parquet")
     taken.unlink()
     (taken / "x").mkdir(parents=True)
     with pytest.raises(SourceUnavailable, match="Is a directory"):
-        ticks.write(schema.SIGNALS, _at(0, *ticks.dcs, level=60), T)
+        ticks.write(schema.SIGNALS, _make_time(0, *ticks.dcs, level=60), T)
     (taken / "x").rmdir()
     taken.rmdir()
     assert _read(ticks, 0, 0) == [("DC01", 0, 60), ("DC03", 0, 50)]
-    ticks.write(schema.SIGNALS, _at(0, *ticks.dcs, level=60), T)
+    ticks.write(schema.SIGNALS, _make_time(0, *ticks.dcs, level=60), T)
     assert _read(ticks, 0, 0) == [(dc, 0, 60) for dc in ticks.dcs]
 
 

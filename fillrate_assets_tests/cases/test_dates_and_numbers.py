@@ -60,7 +60,7 @@ def _read_parquet(folder: Path, **columns: pl.Series) -> Contracts:
     return _read_rest(folder)
 
 
-def _rate(calculation: Calculation, name: str) -> Decimal | None:
+def _compute_rate(calculation: Calculation, name: str) -> Decimal | None:
     found = compute_service(calculation.lines.lazy(), []).collect()[name].item()
     assert found is None or isinstance(found, Decimal)
     return found
@@ -148,7 +148,7 @@ def test_a_date_in_another_form_is_a_day_of_the_dc_as_well(read: Callable[..., C
     line = {"ship_date": "16.05.2024", "shipped_at": "17.05.2024"}
     mapping = '[order_lines]\ndate_format = "%d.%m.%Y"\n'
     calculation = calculate(read(line, mapping=mapping, time_zone="America/Chicago").inputs)
-    assert [_rate(calculation, name) for name in ("on_time_rate", "otif_rate")] == [Decimal(0), Decimal(0)]
+    assert [_compute_rate(calculation, name) for name in ("on_time_rate", "otif_rate")] == [Decimal(0), Decimal(0)]
 
 
 @pytest.mark.parametrize(
@@ -438,4 +438,4 @@ def test_the_largest_quantities_add_up_exactly(read: Callable[..., Contracts]) -
     ]
     calculation = calculate(read(*lines).inputs)
     assert calculation.lines["ordered_cases"].sum() == 20_000 * Decimal(10_000_000)
-    assert (_rate(calculation, "case_fill_rate"), calculation.rejects.height) == (Decimal(1), 0)
+    assert (_compute_rate(calculation, "case_fill_rate"), calculation.rejects.height) == (Decimal(1), 0)

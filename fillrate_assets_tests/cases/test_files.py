@@ -44,7 +44,7 @@ def _read(folder: Path, mapping: str = "", **files: str | bytes) -> Contracts:
     return read_directory(folder, loaded_at=NOW)
 
 
-def _cases(contracts: Contracts) -> tuple[float, float]:
+def _sum_cases(contracts: Contracts) -> tuple[float, float]:
     """Cases that were ordered and shipped on lines that count."""
     lines = calculate(contracts.inputs).lines.filter(pl.col("disposition") == "COUNTED")
     return float(lines["ordered_cases"].sum()), float(lines["shipped_cases"].sum())
@@ -56,17 +56,17 @@ def _cases(contracts: Contracts) -> tuple[float, float]:
 @pytest.mark.parametrize("name", ["UOM", "Uom", " uom ", "U_O_M", "u o m", "UoM", "u-o-m"])
 def test_a_header_matches_without_regard_to_case_blanks_and_underscores(name: str, folder: Path) -> None:
     contracts = _read(folder, order_lines__csv=f"{HEADER},{name}\nDC01,2024-05-16,O1,1,A,120,120,EA\n")
-    assert _cases(contracts) == (10, 10)
+    assert _sum_cases(contracts) == (10, 10)
 
 
 def test_a_whole_header_may_be_written_for_people(folder: Path) -> None:
     header = "DC,Ship Date,Order ID,Line No,Item,Ordered Qty,Shipped Qty"
-    assert _cases(_read(folder, order_lines__csv=f"{header}\n{ROW}\n")) == (10, 8)
+    assert _sum_cases(_read(folder, order_lines__csv=f"{header}\n{ROW}\n")) == (10, 8)
 
 
 def test_a_mapping_names_columns_without_regard_to_case_as_well(folder: Path) -> None:
     text = f"{HEADER.replace('item', 'Sku No')}\n{ROW}\n"
-    assert _cases(_read(folder, '[order_lines.columns]\nitem = "SKU_NO"\n', order_lines__csv=text)) == (10, 8)
+    assert _sum_cases(_read(folder, '[order_lines.columns]\nitem = "SKU_NO"\n', order_lines__csv=text)) == (10, 8)
 
 
 @pytest.mark.parametrize(("near", "name"), [("uoms", "uom"), ("packsizes", "pack_size"), ("shiped_at", "shipped_at")])
@@ -75,7 +75,7 @@ def test_a_near_miss_is_asked_for_by_name(near: str, name: str, folder: Path) ->
     with pytest.raises(ContractViolation, match=rf'order_lines.csv: column {near} is near to {name}: say {name} = "'):
         _read(folder, order_lines__csv=text)
     contracts = _read(folder, f'[order_lines]\nignore = "{near}"\n')
-    assert _cases(contracts) == (10, 8)
+    assert _sum_cases(contracts) == (10, 8)
 
 
 def test_a_required_column_that_is_misspelt_is_asked_for(folder: Path) -> None:
@@ -97,7 +97,7 @@ def test_two_headers_for_one_column_are_an_error(folder: Path) -> None:
 
 def test_a_doubled_header_that_nothing_reads_blocks_nothing(folder: Path) -> None:
     contracts = _read(folder, order_lines__csv=f"{HEADER},Description,Description\n{ROW},x,y\n")
-    assert _cases(contracts) == (10, 8)
+    assert _sum_cases(contracts) == (10, 8)
 
 
 def test_a_doubled_header_that_is_read_is_an_error(folder: Path) -> None:
@@ -116,24 +116,24 @@ def _pack(text: str) -> bytes:
     return gzip.compress(text.encode(), mtime=0)
 
 
-def _tabs(text: str) -> str:
+def _separate_by_tabs(text: str) -> str:
     return text.replace(",", "\t")
 
 
 @pytest.mark.parametrize(
     ("name", "content"),
     [
-        ("order_lines.tsv", _tabs(f"{HEADER}\n{ROW}\n").encode()),
-        ("order_lines.txt", _tabs(f"{HEADER}\n{ROW}\n").encode()),
+        ("order_lines.tsv", _separate_by_tabs(f"{HEADER}\n{ROW}\n").encode()),
+        ("order_lines.txt", _separate_by_tabs(f"{HEADER}\n{ROW}\n").encode()),
         ("order_lines.csv.gz", _pack(f"{HEADER}\n{ROW}\n")),
-        ("order_lines.tsv.gz", _pack(_tabs(f"{HEADER}\n{ROW}\n"))),
+        ("order_lines.tsv.gz", _pack(_separate_by_tabs(f"{HEADER}\n{ROW}\n"))),
         ("order_lines.CSV.GZ", _pack(f"{HEADER}\n{ROW}\n")),
     ],
 )
 def test_a_table_may_be_a_file_of_another_format(name: str, content: bytes, folder: Path) -> None:
     mapping = f'[order_lines]\nfile = "{name}"\n' if name.isupper() or "CSV" in name else ""
     (folder / name).write_bytes(content)
-    assert _cases(_read(folder, mapping)) == (10, 8)
+    assert _sum_cases(_read(folder, mapping)) == (10, 8)
 
 
 def _write_workbook(file: Path, *rows: list[object], sheet: str = "Orders", before: int = 0) -> None:
@@ -239,18 +239,18 @@ def test_a_table_may_be_several_files(mapping: str, folder: Path) -> None:
         (place / "may.csv").write_text(f"{HEADER},x\n{OTHER},y\n")
     if "*" in mapping:
         (folder / "may.csv").rename(folder / "mae.csv")
-    assert _cases(_read(folder, f"[order_lines]\n{mapping}\n")) == (15, 13)
+    assert _sum_cases(_read(folder, f"[order_lines]\n{mapping}\n")) == (15, 13)
 
 
 def test_a_folder_of_the_tables_name_is_the_table(folder: Path) -> None:
     (folder / "order_lines").mkdir()
     (folder / "order_lines" / "1.csv").write_text(f"{HEADER}\n{ROW}\n")
-    (folder / "order_lines" / "2.tsv").write_text(_tabs(f"{HEADER}\nDC01,2024-05-16\n{OTHER}\n"))
+    (folder / "order_lines" / "2.tsv").write_text(_separate_by_tabs(f"{HEADER}\nDC01,2024-05-16\n{OTHER}\n"))
     pl.DataFrame({name: [value] for name, value in zip(HEADER.split(","), OTHER.split(","), strict=True)}).with_columns(
         pl.lit("O3").alias("order_id"), pl.lit(5).alias("ordered_qty")
     ).write_parquet(folder / "order_lines" / "3.parquet")
     contracts = _read(folder)
-    assert _cases(contracts) == (20, 18)
+    assert _sum_cases(contracts) == (20, 18)
     assert contracts.rejects["reason"].to_list() == ["2.tsv, line 2: 2 fields, the header has 7"]
 
 
@@ -262,7 +262,7 @@ def test_a_pattern_that_meets_nothing_is_named(folder: Path) -> None:
 def test_lines_before_the_header_are_skipped_and_counted(folder: Path) -> None:
     text = f'Report "of May"\n\n{HEADER}\n{ROW}\nDC01\n'
     contracts = _read(folder, "[order_lines]\nskip_lines = 2\n", order_lines__csv=text)
-    assert _cases(contracts) == (10, 8)
+    assert _sum_cases(contracts) == (10, 8)
     assert contracts.rejects["reason"].to_list() == ["line 5: 1 fields, the header has 7"]
 
 
@@ -270,7 +270,7 @@ def test_a_file_without_a_header_is_mapped_by_position(folder: Path) -> None:
     places = "\n".join(f"{name} = {place}" for place, name in enumerate(HEADER.split(","), start=1))
     mapping = f"[order_lines]\nheader = false\n[order_lines.columns]\n{places}\n"
     contracts = _read(folder, mapping, order_lines__csv=f"{ROW}\n{OTHER.replace('O2', chr(34) + 'O2' + chr(34))}\n")
-    assert _cases(contracts) == (15, 13)
+    assert _sum_cases(contracts) == (15, 13)
     with pytest.raises(ContractViolation, match="the mapping names column 9; the file has 7"):
         _read(folder, mapping.replace("shipped_qty = 7", "shipped_qty = 9"))
 
@@ -364,7 +364,7 @@ def test_line_numbers_may_be_text(folder: Path) -> None:
     lines = calculate(contracts.inputs).lines
     assert lines["line_no"].n_unique() == 5
     assert {3, 4} < set(lines["line_no"])
-    assert _cases(contracts) == (50, 15)
+    assert _sum_cases(contracts) == (50, 15)
     again = _read(folder)
     assert again.order_lines["line_no"].equals(contracts.order_lines["line_no"])
 

@@ -172,7 +172,7 @@ def _check(folder: Path) -> InputCheck | None:
     return checked
 
 
-def _adds_up(checked: InputCheck) -> bool:
+def _must_add_up(checked: InputCheck) -> bool:
     return all(
         each.read == each.used + each.excluded + each.rejected + each.superseded
         and min(each.used, each.excluded, each.rejected, each.superseded) >= 0
@@ -195,7 +195,7 @@ def test_a_hostile_directory_ends_in_numbers_or_in_one_line(
         text = "\n".join([f"[{hostile}]", *lines])
         (folder / "mapping.toml").write_bytes(text.encode("utf-8", errors="surrogatepass"))
     checked = _check(folder)
-    assert checked is None or _adds_up(checked)
+    assert checked is None or _must_add_up(checked)
     (folder / "mapping.toml").unlink(missing_ok=True)
     with suppress(FillrateError):
         assert suggest_mapping(folder).text
@@ -211,7 +211,7 @@ def test_every_row_is_used_excluded_rejected_or_superseded(
         if name in {"order_lines", "items", "shipment_lines"} or (name != "dcs" and data.draw(st.booleans())):
             data.draw(_tables(folder, name, 3))
     if (checked := _check(folder)) is not None:
-        assert _adds_up(checked), checked.tables
+        assert _must_add_up(checked), checked.tables
 
 
 @pytest.mark.parametrize(

@@ -83,29 +83,29 @@ def _sum(calculation: Calculation, name: str) -> Decimal:
     return Decimal(str(counted[name].sum()))
 
 
-def _rows(text: str, separator: str) -> list[dict[str, str]]:
+def _read_rows(text: str, separator: str) -> list[dict[str, str]]:
     return list(csv.DictReader(text.splitlines(), delimiter=separator))
 
 
-def _european(number: str) -> Decimal:
+def _parse_european(number: str) -> Decimal:
     sign = -1 if number.endswith("-") else 1
     return sign * Decimal(number.rstrip("-").replace(".", "").replace(",", "."))
 
 
-def _sap_cases(row: dict[str, str], quantity: str) -> Decimal:
-    pack = {(line["VBELN"], line["POSNR"]): line["UMVKZ"] for line in _rows(VBAP, ";")}
+def _compute_sap_cases(row: dict[str, str], quantity: str) -> Decimal:
+    pack = {(line["VBELN"], line["POSNR"]): line["UMVKZ"] for line in _read_rows(VBAP, ";")}
     order = (row.get("VGBEL") or row["VBELN"], row.get("VGPOS") or row["POSNR"])
-    return _european(row[quantity]) / (int(pack[order]) if row["VRKME"] == "ST" else 1)
+    return _parse_european(row[quantity]) / (int(pack[order]) if row["VRKME"] == "ST" else 1)
 
 
 def test_sap_order_items_and_deliveries_load_as_suggested(tmp_path: Path) -> None:
     contracts = _suggest(_write(tmp_path / "sap", VBAK=VBAK, VBAP=VBAP, LIKP=LIKP, LIPS=LIPS))
     calculation = calculate(contracts.inputs)
-    wanted = [row for row in _rows(VBAP, ";") if not row["ABGRU"] and not row["KWMENG"].endswith("-")]
+    wanted = [row for row in _read_rows(VBAP, ";") if not row["ABGRU"] and not row["KWMENG"].endswith("-")]
     # A line that was rejected in SAP is cancelled for no reason of the customer's: it counts, and shipped nothing.
-    refused = [row for row in _rows(VBAP, ";") if row["ABGRU"]]
-    assert _sum(calculation, "ordered_cases") == sum(_sap_cases(row, "KWMENG") for row in [*wanted, *refused])
-    assert _sum(calculation, "shipped_cases") == sum(_sap_cases(row, "LFIMG") for row in _rows(LIPS, ";"))
+    refused = [row for row in _read_rows(VBAP, ";") if row["ABGRU"]]
+    assert _sum(calculation, "ordered_cases") == sum(_compute_sap_cases(row, "KWMENG") for row in [*wanted, *refused])
+    assert _sum(calculation, "shipped_cases") == sum(_compute_sap_cases(row, "LFIMG") for row in _read_rows(LIPS, ";"))
     assert set(contracts.order_lines["dc"]) == {"0007"}
     assert set(contracts.order_lines["ship_date"]) == {date(2024, 5, 16), date(2024, 5, 17)}
     assert set(contracts.order_lines["customer"]) == {"0000100001", "0000100002"}
@@ -121,7 +121,7 @@ def test_the_scms_delivery_history_loads_with_one_changed_line(tmp_path: Path) -
         ('date_format = "%d-%b-%y"', 'date_format = "%d-%b-%y"\nnulls = "Date Not Captured"'),
     )
     calculation = calculate(contracts.inputs)
-    rows = _rows(SCMS, ",")
+    rows = _read_rows(SCMS, ",")
     assert _sum(calculation, "ordered_cases") == sum(int(row["Line Item Quantity"]) for row in rows)
     late = {
         row["PO / SO #"]: datetime.strptime(row["Delivered to Client Date"], "%d-%b-%y")  # noqa: DTZ007 - a date
@@ -137,7 +137,7 @@ def test_the_scms_delivery_history_loads_with_one_changed_line(tmp_path: Path) -
 def test_superstore_loads_as_suggested(tmp_path: Path) -> None:
     contracts = _suggest(_write(tmp_path / "superstore", "cp1252", Superstore=SUPERSTORE))
     calculation = calculate(contracts.inputs)
-    rows = _rows(SUPERSTORE, ",")
+    rows = _read_rows(SUPERSTORE, ",")
     assert _sum(calculation, "ordered_cases") == sum(int(row["Quantity"]) for row in rows)
     assert set(contracts.order_lines["ship_date"]) == {
         datetime.strptime(row["Ship Date"], "%m/%d/%Y").date()  # noqa: DTZ007 - a date

@@ -18,7 +18,7 @@ from fillrate_assets.fillrate.defs import health_checks
 from fillrate_assets.fillrate.record_store import RESTATEMENTS
 from fillrate_assets.orchestration import partitions
 from fillrate_assets.orchestration.partitions import CHANGED_TAG, RANGE_END_TAG, RANGE_START_TAG
-from fillrate_assets_tests.conftest import SMALL, TINY, copied
+from fillrate_assets_tests.conftest import SMALL, TINY, copy_home
 from fillrate_assets_tests.fixtures.home import Home
 
 pytestmark = pytest.mark.slow
@@ -43,7 +43,7 @@ def test_nothing_published_later_means_no_dependants() -> None:
 def test_days_that_await_newer_substitutes_are_run_with_what_depends_on_them(
     tiny_published_template: Path, tmp_path: Path
 ) -> None:
-    home = Home(copied(tiny_published_template, tmp_path))
+    home = Home(copy_home(tiny_published_template, tmp_path))
     dc, other = TINY.dc_codes[:2]
     first, *_, last = home.store.read_ledger(dc)["ship_date"].to_list()
     wanted = [RunRange(dc, last, last)]
@@ -59,7 +59,7 @@ def test_a_corrected_day_that_is_run_alone_reaches_the_days_that_depend_on_it(
     first, last = SMALL.first, SMALL.first + timedelta(days=9)
     network_home.run(instance, "DC01", first, last)
     network_home.correct("DC01", first, first)
-    whole = Home(copied(network_home.directory, tmp_path / "whole"))
+    whole = Home(copy_home(network_home.directory, tmp_path / "whole"))
     (wanted,) = launcher.choose_ranges(network_home.settings, ["DC01"], first, first, last)
     assert wanted == RunRange("DC01", first, first, last)
     (ran,) = launcher.run(network_home.settings, [wanted])

@@ -37,7 +37,7 @@ def _read_rows(file: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(handle))
 
 
-def _are_equal(written: str, expected: str) -> bool:
+def _compare(written: str, expected: str) -> bool:
     return written == expected if "" in {written, expected} else Decimal(written) == Decimal(expected)
 
 
@@ -61,7 +61,7 @@ def test_calculate_writes_the_golden_table(tmp_path: Path, capsys: pytest.Captur
         ]
         written += [record["fill_rate"], record["contract_lost_cases"]]
         assert record["path"] == path, item
-        assert all(map(_are_equal, written, expected)), (item, written, expected)
+        assert all(map(_compare, written, expected)), (item, written, expected)
     assert (records["6"]["baseline_source"], records["6"]["baseline_n"]) == ("EXT28", "5")
     assert records["11"]["over_cases"] == "4.0000"
     assert records["10"]["imputed"] == "true"

@@ -20,7 +20,7 @@ import pytest
 
 from fillrate_assets.cli import launcher
 from fillrate_assets.cli.run_owner import RunOwner
-from fillrate_assets_tests.conftest import ROOT, copied
+from fillrate_assets_tests.conftest import ROOT, copy_home
 
 pytestmark = pytest.mark.slow
 
@@ -74,14 +74,14 @@ class Command:
         return self.process.returncode, output
 
 
-def until(condition: Callable[[], object]) -> None:
+def wait_until(condition: Callable[[], object]) -> None:
     give_up = monotonic() + PATIENCE_SECONDS
     while not condition():
         assert monotonic() < give_up
         sleep(0.05)
 
 
-def alive(process: int) -> bool:
+def is_alive(process: int) -> bool:
     try:
         return ") Z " not in Path(f"/proc/{process}/stat").read_text()
     except OSError:
@@ -90,17 +90,17 @@ def alive(process: int) -> bool:
 
 @pytest.fixture
 def home(network_template: Path, tmp_path: Path) -> Path:
-    home = copied(network_template, tmp_path)
+    home = copy_home(network_template, tmp_path)
     shutil.copy(ROOT / "dagster.yaml", home)
     return home
 
 
 @contextmanager
-def running(home: Path, *arguments: str) -> Iterator[Command]:
+def start_running(home: Path, *arguments: str) -> Iterator[Command]:
     """A command of which a run has begun."""
     command = Command(home, *arguments)
     try:
-        until(lambda: "STARTED" in command.runs() or command.process.poll() is not None)
+        wait_until(lambda: "STARTED" in command.runs() or command.process.poll() is not None)
         assert command.process.poll() is None, command.ended()
         yield command
     finally:
@@ -119,13 +119,13 @@ def running(home: Path, *arguments: str) -> Iterator[Command]:
 def test_a_signal_ends_a_run_with_one_line_and_nothing_left_running(
     home: Path, number: signal.Signals, code: int, word: str, dcs: tuple[str, ...]
 ) -> None:
-    with running(home, "run", *dcs) as command:
+    with start_running(home, "run", *dcs) as command:
         workers = command.workers()
         # As a terminal does at Ctrl-C, and as a service manager does.
         os.killpg(command.process.pid, number)
         assert command.ended() == (code, f"fillrate: error: {word}\n")
         # Workers were killed; the tracker of `multiprocessing` ends when it notices.
-        until(lambda: not [worker for worker in workers if alive(worker)])
+        wait_until(lambda: not [worker for worker in workers if is_alive(worker)])
         assert set(command.runs()) <= {"FAILURE", "NOT_STARTED"}
     assert bool(workers) is not bool(dcs)
 
@@ -133,7 +133,7 @@ def test_a_signal_ends_a_run_with_one_line_and_nothing_left_running(
 def test_a_signal_ends_a_run_that_waits_for_a_locked_record_store(home: Path) -> None:
     with closing(sqlite3.connect(home / "systems" / "record_store.db", isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
-        with running(home, "run", "--dc", "DC01") as command:
+        with start_running(home, "run", "--dc", "DC01") as command:
             began = monotonic()
             os.killpg(command.process.pid, signal.SIGTERM)
             assert command.ended() == (143, "fillrate: error: terminated\n")
@@ -142,12 +142,12 @@ def test_a_signal_ends_a_run_that_waits_for_a_locked_record_store(home: Path) ->
 
 
 def test_no_worker_outlives_a_command_that_is_killed(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with running(home, "run") as command:
+    with start_running(home, "run") as command:
         workers = command.workers()
         assert workers
         command.process.kill()
         command.process.wait(PATIENCE_SECONDS)
-        until(lambda: not [worker for worker in workers if alive(worker)])
+        wait_until(lambda: not [worker for worker in workers if is_alive(worker)])
     monkeypatch.setenv("DAGSTER_HOME", str(home))
     monkeypatch.setenv("FILLRATE_HOME", str(home))
     with dg.DagsterInstance.get() as instance:
@@ -156,9 +156,9 @@ def test_no_worker_outlives_a_command_that_is_killed(home: Path, monkeypatch: py
 
 
 def test_a_killed_worker_is_reported_in_one_line_and_the_other_dc_goes_on(home: Path) -> None:
-    with running(home, "run", "--to", "2026-02-12") as command:
-        until(lambda: len(command.runs()) == 2)
-        (victim, *_) = [worker for worker in command.workers() if "spawn_main" in _command_line(worker)]
+    with start_running(home, "run", "--to", "2026-02-12") as command:
+        wait_until(lambda: len(command.runs()) == 2)
+        (victim, *_) = [worker for worker in command.workers() if "spawn_main" in _read_command_line(worker)]
         os.kill(victim, signal.SIGKILL)
         code, output = command.ended()
         assert code == 1
@@ -167,7 +167,7 @@ def test_a_killed_worker_is_reported_in_one_line_and_the_other_dc_goes_on(home: 
         assert sorted(command.runs()) == ["FAILURE", "SUCCESS"]
 
 
-def _command_line(process: int) -> str:
+def _read_command_line(process: int) -> str:
     return Path(f"/proc/{process}/cmdline").read_bytes().replace(b"\0", b" ").decode()
 
 
@@ -195,5 +195,5 @@ def test_a_tag_that_names_no_process_says_nothing(tag: str) -> None:
 def test_a_process_that_waits_to_be_collected_is_dead() -> None:
     with subprocess.Popen([sys.executable, "-c", ""]) as process:
         owner = RunOwner.of_process(process.pid)
-        until(lambda: not alive(process.pid))
+        wait_until(lambda: not is_alive(process.pid))
         assert owner.is_dead()

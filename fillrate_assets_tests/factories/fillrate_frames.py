@@ -140,9 +140,11 @@ def _make_frame(
     contract: TableSchema, rows: tuple[Row, ...], ordinary: Callable[[int], dict[str, Any]]
 ) -> pl.LazyFrame:
     filled = [{**ordinary(n), **row} for n, row in enumerate(rows)]
-    columns = {column.name: [_to_exact(row.get(column.name), column) for row in filled] for column in contract.columns}
+    columns = {
+        column.name: [_make_exact(row.get(column.name), column) for row in filled] for column in contract.columns
+    }
     return pl.LazyFrame(columns, schema=contract.polars)
 
 
-def _to_exact(value: object, column: Column) -> object:
+def _make_exact(value: object, column: Column) -> object:
     return Decimal(str(value)) if column.dtype == decimals.CASES and value is not None else value

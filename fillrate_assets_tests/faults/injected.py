@@ -10,7 +10,7 @@ import dagster as dg
 
 from fillrate_assets.notifications.outbox import OUTBOX
 from fillrate_assets.orchestration.asset_options import name_step
-from fillrate_assets_tests.conftest import DAYS, DC, Undisturbed, copied
+from fillrate_assets_tests.conftest import DAYS, DC, Undisturbed, copy_home
 from fillrate_assets_tests.fixtures.home import Home, Rows, read_messages, tick_failure_sensor
 
 UI: Final = "https://dagster.example"
@@ -24,7 +24,7 @@ QUICK: Final[dict[str, Any]] = {
 
 def copy_waiting(undisturbed: Undisturbed, parent: Path, **settings: Any) -> Home:  # noqa: ANN401 - any setting
     """Copy the platform whose corrected days have not run again yet, under other settings."""
-    return Home(copied(undisturbed.before.directory, parent), {**QUICK, **settings})
+    return Home(copy_home(undisturbed.before.directory, parent), {**QUICK, **settings})
 
 
 def read_rows(home: Home, *less: str) -> Rows:

@@ -10,7 +10,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from fillrate_assets_tests.conftest import ROOT, copied
+from fillrate_assets_tests.conftest import ROOT, copy_home
 from fillrate_assets_tests.fixtures import sensor_daemon
 from fillrate_assets_tests.fixtures.home import Home
 
@@ -33,7 +33,7 @@ def test_the_daemon_is_killed_between_a_launch_and_its_cursor(
 ) -> None:
     published_home.sample.advance()
     shutil.copy(ROOT / "dagster.yaml", published_home.directory)
-    killed, whole = published_home, Home(copied(published_home.directory, tmp_path / "whole"))
+    killed, whole = published_home, Home(copy_home(published_home.directory, tmp_path / "whole"))
     assert sensor_daemon.look(whole.directory) == 0
     expected = _read_queued(whole)
     assert sensor_daemon.look(killed.directory, dies_at="RUN_LAUNCHED") == -signal.SIGKILL

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from fillrate_assets.fillrate.record_store import RESTATEMENTS
 from fillrate_assets.settings import SourceTable
 from fillrate_assets.storage import sql
-from fillrate_assets_tests.conftest import CORRECTED, DAYS, DC, Undisturbed, without_environment
+from fillrate_assets_tests.conftest import CORRECTED, DAYS, DC, Undisturbed, clear_environment
 from fillrate_assets_tests.faults.injected import UI, assert_recovers, copy_waiting, run, run_failing
 from fillrate_assets_tests.fixtures import cloud
 from fillrate_assets_tests.fixtures.cloud import Cloud
@@ -32,7 +32,7 @@ def order_tables(undisturbed: Undisturbed, postgres: Postgres) -> ServerTables:
     """The order system of the platform on PostgreSQL, which tests only read."""
     tables = ServerTables(postgres.create_database(f"orders {uuid4()}"), ("order_lines", "items"), "their")
     with pytest.MonkeyPatch.context() as monkeypatch:
-        without_environment(monkeypatch)
+        clear_environment(monkeypatch)
         tables.fill(undisturbed.before)
     return tables
 

@@ -23,7 +23,7 @@ from fillrate_assets.fillrate.defs import assets
 from fillrate_assets.fillrate.record_store import RESTATEMENTS
 from fillrate_assets.orchestration import partitions
 from fillrate_assets.storage import sql
-from fillrate_assets_tests.conftest import TINY, copied
+from fillrate_assets_tests.conftest import TINY, copy_home
 from fillrate_assets_tests.fixtures.cloud import Cloud, Topic
 from fillrate_assets_tests.fixtures.home import Home, read_messages
 from fillrate_assets_tests.fixtures.postgres import Postgres
@@ -82,7 +82,7 @@ def both(postgres: Postgres, aws: Cloud, tmp_path: Path, instance: dg.DagsterIns
     stock = pl.concat(warehouse.read_snapshots(dc, TINY.first, TINY.last) for dc in TINY.dc_codes).drop("problem")
     topic = aws.create_topic()
     served = connect_servers(
-        Home(copied(embedded.directory, tmp_path)),
+        Home(copy_home(embedded.directory, tmp_path)),
         *tables,
         env="prod",
         sources__order_system_url=orders,

@@ -21,7 +21,7 @@ from fillrate_assets.core.errors import PermanentFailure, SourceUnavailable
 from fillrate_assets.fillrate.sources.order_system import OrderSystem
 from fillrate_assets.settings import SourceTable
 from fillrate_assets.storage import sql
-from fillrate_assets_tests.conftest import TINY, copied
+from fillrate_assets_tests.conftest import TINY, copy_home
 from fillrate_assets_tests.factories.rows import DAY
 from fillrate_assets_tests.fixtures.home import Home
 from fillrate_assets_tests.fixtures.servers import (
@@ -57,7 +57,7 @@ def test_the_main_job_gives_the_same_on_oracle(
     embedded = Home(tmp_path / "embedded" / "home")
     embedded.generate(TINY)
     tables.fill(embedded)
-    served = connect_servers(Home(copied(embedded.directory, tmp_path)), tables, sources__order_system_url=URL)
+    served = connect_servers(Home(copy_home(embedded.directory, tmp_path)), tables, sources__order_system_url=URL)
     # The shipping records stay embedded, and have the same rows.
     onboard(embedded, served)
     assert_the_main_job_is_the_same(instance, embedded, served, tables)

@@ -29,7 +29,7 @@ from fillrate_assets.fillrate.watermark import WATERMARKS
 from fillrate_assets.settings import SourceTable
 from fillrate_assets.storage import bulk_insert, sql
 from fillrate_assets.storage.database import Database
-from fillrate_assets_tests.conftest import TINY, copied
+from fillrate_assets_tests.conftest import TINY, copy_home
 from fillrate_assets_tests.factories.rows import AT, DAY
 from fillrate_assets_tests.fixtures.home import Home
 from fillrate_assets_tests.fixtures.patience import PATIENCE_SECONDS
@@ -70,7 +70,7 @@ def test_the_main_job_gives_the_same_on_sql_server(url: str, tmp_path: Path, ins
     urls = dict.fromkeys(
         ("sources__order_system_url", "sources__shipping_records_url", "storage__record_store_url"), url
     )
-    served = connect_servers(Home(copied(embedded.directory, tmp_path)), tables, **urls)
+    served = connect_servers(Home(copy_home(embedded.directory, tmp_path)), tables, **urls)
     onboard(embedded, served)
     assert_the_main_job_is_the_same(instance, embedded, served, tables)
     with sql.get_engine(url).connect() as connection:

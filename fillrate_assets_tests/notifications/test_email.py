@@ -83,7 +83,7 @@ def make_notifiers(url: str) -> Notifiers:
     return Notifiers(ADDRESSES, smtp=SmtpServer(url, SENDER))
 
 
-def over(receiver: SmtpReceiver) -> Notifiers:
+def make_smtp(receiver: SmtpReceiver) -> Notifiers:
     return make_notifiers(f"smtp://127.0.0.1:{receiver.port}")
 
 
@@ -108,7 +108,7 @@ def read(received: EmailMessage) -> str:
 
 
 def test_recipients_get_subject_and_text(receiver: SmtpReceiver) -> None:
-    over(receiver).send(LETTER)
+    make_smtp(receiver).send(LETTER)
     (received,) = receiver.emails
     assert received["Subject"] == "W1 Köln, 09:00: 1 to act on"
     assert received["From"] == SENDER
@@ -121,8 +121,8 @@ def test_recipients_get_subject_and_text(receiver: SmtpReceiver) -> None:
 
 
 def test_a_message_without_sections_is_its_text(receiver: SmtpReceiver) -> None:
-    over(receiver).send(OutgoingMessage("held:DC01 1", "email:one", Message("held", body="no snapshot\n" * 3)))
-    over(receiver).send(OutgoingMessage("m2", "email:one", Message("Buffer ticks run", event={"type": "ping"})))
+    make_smtp(receiver).send(OutgoingMessage("held:DC01 1", "email:one", Message("held", body="no snapshot\n" * 3)))
+    make_smtp(receiver).send(OutgoingMessage("m2", "email:one", Message("Buffer ticks run", event={"type": "ping"})))
     text, ping = receiver.emails
     assert read(text) == "no snapshot\n" * 3
     # What an id may not have is not in it.
@@ -132,7 +132,7 @@ def test_a_message_without_sections_is_its_text(receiver: SmtpReceiver) -> None:
 
 
 def test_a_subject_adds_no_header(receiver: SmtpReceiver) -> None:
-    over(receiver).send(replace(LETTER, message=Message("held\nBcc: all@dc.example", body="it")))
+    make_smtp(receiver).send(replace(LETTER, message=Message("held\nBcc: all@dc.example", body="it")))
     (received,) = receiver.emails
     assert received["Subject"] == "held Bcc: all@dc.example"
     assert received["Bcc"] is None
@@ -140,7 +140,7 @@ def test_a_subject_adds_no_header(receiver: SmtpReceiver) -> None:
 
 def test_long_lines_and_dots_arrive_as_they_were(receiver: SmtpReceiver) -> None:
     body = "." * 2000 + "\n.\n..\nweil ü " * 200
-    over(receiver).send(replace(LETTER, message=Message("s", body=body)))
+    make_smtp(receiver).send(replace(LETTER, message=Message("s", body=body)))
     (received,) = receiver.emails
     assert read(received) == body + "\n"
 
@@ -159,13 +159,13 @@ def test_a_server_with_tls_is_logged_in_to(server_tls: ssl.SSLContext) -> None:
 
 def test_a_farewell_that_fails_changes_nothing(receiver: SmtpReceiver) -> None:
     receiver.answers["QUIT"] = ["451 not now"]
-    over(receiver).send(LETTER)
+    make_smtp(receiver).send(LETTER)
     assert len(receiver.emails) == 1
 
 
 def test_where_nothing_may_leave_an_email_is_logged(receiver: SmtpReceiver, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, logger="fillrate.notifiers")
-    replace(over(receiver), console_only=True).send(LETTER)
+    replace(make_smtp(receiver), console_only=True).send(LETTER)
     assert receiver.emails == []
     assert caplog.messages[0].startswith("to email:floor: W1 Köln")
 
@@ -187,7 +187,7 @@ ANSWERS: Final[dict[tuple[str, str], tuple[type[FillrateError], str]]] = {
 def test_an_answer_that_is_no_success_may_pass_or_not(receiver: SmtpReceiver, stage: str, answer: str) -> None:
     receiver.answers[stage] = [answer]
     kind, message = ANSWERS[stage, answer]
-    error = fail(over(receiver), replace(LETTER, channel="email:one"))
+    error = fail(make_smtp(receiver), replace(LETTER, channel="email:one"))
     assert type(error) is kind
     assert str(error).startswith(message)
     assert receiver.emails == []
@@ -203,14 +203,14 @@ def test_of_several_recipients_one_that_is_refused_holds_up_no_other(
     receiver: SmtpReceiver, caplog: pytest.LogCaptureFixture
 ) -> None:
     receiver.answers["second@dc.example"] = ["550 unknown"]
-    over(receiver).send(LETTER)
+    make_smtp(receiver).send(LETTER)
     assert len(receiver.emails) == 1
     assert caplog.messages == ["channel email:floor: 1 of 2 recipients were refused with 550"]
 
 
 def test_recipients_that_are_all_refused_may_be_taken_later_if_one_may(receiver: SmtpReceiver) -> None:
     receiver.answers |= {"lead@dc.example": ["550 unknown"], "second@dc.example": ["451 later"]}
-    assert type(fail(over(receiver))) is SourceUnavailable
+    assert type(fail(make_smtp(receiver))) is SourceUnavailable
 
 
 def test_a_wrong_password_is_no_matter_of_time(server_tls: ssl.SSLContext) -> None:
@@ -308,13 +308,13 @@ def test_a_sender_that_is_no_address_is_no_matter_of_time(receiver: SmtpReceiver
     "stored", ["https://hooks.example/x", "mailto:", "mailto:lead", "mailto:a@dc.example,", "mailto:a@b%0d%0aBcc:c@d"]
 )
 def test_what_is_no_address_is_no_matter_of_time(receiver: SmtpReceiver, stored: str) -> None:
-    error = fail(replace(over(receiver), urls={"floor": stored}))
+    error = fail(replace(make_smtp(receiver), urls={"floor": stored}))
     assert isinstance(error, PermanentFailure)
     assert str(error) == "channel email:floor: what is stored under its name is not mailto: and addresses"
 
 
 def test_an_unknown_name_is_no_matter_of_time(receiver: SmtpReceiver) -> None:
-    error = fail(over(receiver), replace(LETTER, channel="email:typo"))
+    error = fail(make_smtp(receiver), replace(LETTER, channel="email:typo"))
     assert str(error).startswith("channel email:typo is not known: FILLRATE_NOTIFICATIONS__CHANNELS has no URL")
 
 
@@ -340,9 +340,9 @@ def test_an_email_that_is_tried_again_has_the_same_id(store: RecordStore, receiv
     receiver.answers["DATA"] = ["451 later"]
     with store.database.begin() as connection:
         queue.write(connection, [LETTER], now=now)
-    first = deliver(store.database, queue, over(receiver).send, now=now)
+    first = deliver(store.database, queue, make_smtp(receiver).send, now=now)
     assert (first.sent, first.failed) == (0, 1)
     assert first.next_attempt_at is not None
-    again = deliver(store.database, queue, over(receiver).send, now=first.next_attempt_at)
+    again = deliver(store.database, queue, make_smtp(receiver).send, now=first.next_attempt_at)
     assert again == DeliveryResult(sent=1)
     assert [each["Message-ID"] for each in receiver.emails] == ["<msg_1@dc.example>"]

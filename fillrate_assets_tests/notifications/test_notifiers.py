@@ -27,7 +27,7 @@ from fillrate_assets.notifications.notifiers.teams import render_teams
 from fillrate_assets_tests.factories import buffers_frames
 from fillrate_assets_tests.factories.buffers_frames import Row
 from fillrate_assets_tests.fixtures.cloud import Cloud
-from fillrate_assets_tests.fixtures.receiver import Answer, Fault, Receiver, receiving
+from fillrate_assets_tests.fixtures.receiver import Answer, Fault, Receiver, start_receiver
 
 WEBHOOK_SECRET: Final = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # noqa: S105 - of tests
 HIDDEN: Final = "hunter2"
@@ -41,7 +41,7 @@ LINKS: Final = Links(
 )
 
 
-def letter(channel: str, *rows: Row) -> OutgoingMessage:
+def make_letter(channel: str, *rows: Row) -> OutgoingMessage:
     notices = buffers_frames.make_notices(*[{"channel": channel, **row} for row in rows or ({},)])
     (message,) = notice_text.render_messages(notices, buffers_frames.make_warehouses({}), LINKS)
     return OutgoingMessage("msg_1", channel, message)
@@ -69,7 +69,7 @@ def test_what_a_reader_of_messages_would_act_on_is_escaped(
 
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
-    with receiving() as made:
+    with start_receiver() as made:
         yield made
 
 
@@ -92,10 +92,10 @@ def logs(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]
     assert HIDDEN not in caplog.text
 
 
-def failing(channels: Notifiers, channel: str) -> FillrateError:
+def get_failure(channels: Notifiers, channel: str) -> FillrateError:
     """How a letter fails, without any part of the URL."""
     with pytest.raises(FillrateError) as raised:  # noqa: PT011 - the caller compares the message
-        channels.send(letter(channel))
+        channels.send(make_letter(channel))
     assert HIDDEN not in "".join(traceback.format_exception(raised.value))
     return raised.value
 
@@ -105,7 +105,7 @@ def failing(channels: Notifiers, channel: str) -> FillrateError:
 
 def test_slack_and_teams_get_what_they_lay_out(channels: Notifiers, receiver: Receiver) -> None:
     for kind, layout in (("slack", render_slack), ("teams", render_teams)):
-        sent = letter(f"{kind}:floor")
+        sent = make_letter(f"{kind}:floor")
         channels.send(sent)
         request = receiver.requests.pop()
         assert request.json == layout(sent.message)
@@ -113,7 +113,7 @@ def test_slack_and_teams_get_what_they_lay_out(channels: Notifiers, receiver: Re
 
 
 def test_a_webhook_is_signed_as_the_specification_says(channels: Notifiers, receiver: Receiver) -> None:
-    channels.send(letter("webhook:floor", {}, {"notice_id": "N2", "unit_id": "W1_PICK_A", "quantity": None}))
+    channels.send(make_letter("webhook:floor", {}, {"notice_id": "N2", "unit_id": "W1_PICK_A", "quantity": None}))
     (request,) = receiver.requests
     event = request.verified(WEBHOOK_SECRET)
     assert request.headers["webhook-id"] == "msg_1"
@@ -129,15 +129,15 @@ def test_a_webhook_is_signed_as_the_specification_says(channels: Notifiers, rece
 
 def test_an_answer_below_300_is_a_success(channels: Notifiers, receiver: Receiver, path: str) -> None:
     receiver.answers[path] = [Answer(202), Answer(204, {"Content-Length": "0"})]
-    channels.send(letter("teams:floor"))
-    channels.send(letter("teams:floor"))
+    channels.send(make_letter("teams:floor"))
+    channels.send(make_letter("teams:floor"))
     assert len(receiver.requests) == 2
 
 
 def test_what_arrives_is_within_what_slack_and_teams_take(channels: Notifiers, receiver: Receiver) -> None:
     rows = [{"notice_id": f"N{n}", "unit_id": f"W1_PICK_P{n:02}", "explanation": "weil ü " * 200} for n in range(60)]
     for kind in ("slack", "teams", "webhook"):
-        channels.send(letter(f"{kind}:floor", *rows))
+        channels.send(make_letter(f"{kind}:floor", *rows))
     slack, teams, webhook = receiver.requests
     assert len(slack.json["blocks"]) <= 50
     assert all(len(block["text"]["text"]) <= 3000 for block in slack.json["blocks"] if block["type"] == "section")
@@ -147,7 +147,7 @@ def test_what_arrives_is_within_what_slack_and_teams_take(channels: Notifiers, r
 
 def test_the_console_is_the_log(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, logger="fillrate.notifiers")
-    Notifiers().send(letter("console"))
+    Notifiers().send(make_letter("console"))
     (logged,) = caplog.messages
     assert logged.startswith("to console: PICK TOTAL, Chicago West 09:00 CDT: full in 4 min\n\nPICK TOTAL: full")
 
@@ -157,14 +157,14 @@ def test_where_nothing_may_leave_every_channel_is_the_console(
     channels: Notifiers, receiver: Receiver, caplog: pytest.LogCaptureFixture, channel: str
 ) -> None:
     caplog.set_level(logging.INFO, logger="fillrate.notifiers")
-    replace(channels, console_only=True).send(letter(channel))
+    replace(channels, console_only=True).send(make_letter(channel))
     assert receiver.requests == []
     assert caplog.messages[0].startswith(f"to {channel}: PICK TOTAL, Chicago West")
 
 
 def test_a_topic_hears_subject_text_and_id(aws: Cloud) -> None:
     topic = aws.create_topic()
-    sent = letter(f"sns:{topic.arn}")
+    sent = make_letter(f"sns:{topic.arn}")
     Notifiers().send(sent)
     (received,) = topic.sqs.receive_message(QueueUrl=topic.queue)["Messages"]
     body = json.loads(received["Body"])
@@ -191,7 +191,7 @@ def test_an_answer_that_is_no_success_may_pass_or_not(
     kind: type[FillrateError],
 ) -> None:
     receiver.answers[path] = [Answer(status, {"Location": f"{receiver.url}/elsewhere"})]
-    error = failing(channels, "slack:floor")
+    error = get_failure(channels, "slack:floor")
     assert type(error) is kind
     assert str(error).startswith("channel slack:floor ")
     assert str(status) in str(error)
@@ -216,14 +216,14 @@ def test_a_server_that_does_not_answer_may_do_so_later(
     channels: Notifiers, receiver: Receiver, path: str, fault: Fault, seconds: float, problem: str
 ) -> None:
     receiver.answers[path] = [Answer(fault=fault)]
-    error = failing(replace(channels, whole_seconds=seconds), "teams:floor")
+    error = get_failure(replace(channels, whole_seconds=seconds), "teams:floor")
     assert type(error) is ChannelUnavailable
     assert str(error) == f"channel teams:floor {problem}"
 
 
 @pytest.mark.usefixtures("logs")
 def test_a_server_that_is_not_there_may_be_there_later() -> None:
-    error = failing(Notifiers({"floor": NOWHERE}), "slack:floor")
+    error = get_failure(Notifiers({"floor": NOWHERE}), "slack:floor")
     assert type(error) is ChannelUnavailable
     assert str(error) == "channel slack:floor cannot be reached: ConnectError"
 
@@ -243,7 +243,7 @@ def test_a_channel_says_how_long_to_wait(
     channels: Notifiers, receiver: Receiver, path: str, header: str, wait: timedelta
 ) -> None:
     receiver.answers[path] = [Answer(429, {"Retry-After": header})]
-    error = failing(channels, "slack:floor")
+    error = get_failure(channels, "slack:floor")
     assert isinstance(error, ChannelUnavailable)
     assert error.wait == wait
 
@@ -252,7 +252,7 @@ def test_a_channel_says_how_long_to_wait(
 def test_a_channel_says_until_when_to_wait(channels: Notifiers, receiver: Receiver, path: str, status: int) -> None:
     then = datetime.now(UTC) + timedelta(hours=1)
     receiver.answers[path] = [Answer(status, {"Retry-After": format_datetime(then, usegmt=True)})]
-    error = failing(channels, "slack:floor")
+    error = get_failure(channels, "slack:floor")
     assert isinstance(error, ChannelUnavailable)
     assert timedelta(0) < error.wait <= timedelta(hours=1)
 
@@ -275,8 +275,8 @@ WRONG: Final = {
 def test_a_channel_that_does_not_exist_is_no_matter_of_time(channel: str, problem: str) -> None:
     urls = {"no-scheme": f"hooks.example/{HIDDEN}", "no-port": f"https://h:{HIDDEN}/x", "no-host": f"https:///{HIDDEN}"}
     with pytest.raises(PermanentFailure, match=problem):
-        Notifiers(urls).send(letter(channel))
-    failing(Notifiers(urls), channel)
+        Notifiers(urls).send(make_letter(channel))
+    get_failure(Notifiers(urls), channel)
 
 
 @pytest.mark.parametrize("channel", [name for name in WRONG if not name.startswith("slack:no-")])
@@ -306,7 +306,7 @@ def test_a_channel_is_checked_by_its_text(channel: str, problem: str) -> None:
 
 def test_the_console_is_shown_wherever_the_process_shows_messages() -> None:
     shown: list[str] = []
-    Notifiers({}, console_only=True, shows=(shown.append,)).send(letter("slack:floor"))
+    Notifiers({}, console_only=True, shows=(shown.append,)).send(make_letter("slack:floor"))
     assert [text.partition(",")[0] for text in shown] == ["to slack:floor: PICK TOTAL"]
 
 
@@ -314,7 +314,7 @@ def test_the_console_is_shown_wherever_the_process_shows_messages() -> None:
 def test_without_a_key_nothing_is_signed_and_nothing_sent(
     channels: Notifiers, receiver: Receiver, logs: pytest.LogCaptureFixture, secret: str
 ) -> None:
-    error = failing(replace(channels, webhook_secret=secret), "webhook:floor")
+    error = get_failure(replace(channels, webhook_secret=secret), "webhook:floor")
     assert isinstance(error, PermanentFailure)
     assert "FILLRATE_NOTIFICATIONS__WEBHOOK_SECRET" in str(error)
     assert receiver.requests == []
@@ -323,13 +323,13 @@ def test_without_a_key_nothing_is_signed_and_nothing_sent(
 
 @pytest.mark.usefixtures("aws")
 def test_an_absent_topic_is_no_matter_of_time() -> None:
-    error = failing(Notifiers(), "sns:arn:aws:sns:eu-central-1:000000000000:never-made")
+    error = get_failure(Notifiers(), "sns:arn:aws:sns:eu-central-1:000000000000:never-made")
     assert isinstance(error, PermanentFailure)
 
 
 @pytest.mark.usefixtures("busy_aws")
 def test_an_sns_that_is_busy_may_answer_later() -> None:
-    error = failing(Notifiers(), "sns:arn:aws:sns:eu-central-1:000000000000:floor")
+    error = get_failure(Notifiers(), "sns:arn:aws:sns:eu-central-1:000000000000:floor")
     assert type(error) is SourceUnavailable
 
 
@@ -342,13 +342,13 @@ def test_urls_and_the_key_may_be_secrets(aws: Cloud, receiver: Receiver, path: s
     aws.make_client("secretsmanager").create_secret(Name=name, SecretString=stored)
     channels = Notifiers({"floor": f"secret://{name}#floor"}, f"secret://{name}#key")
     for channel in ("webhook:floor", f"webhook:secret://{name}#floor"):
-        channels.send(letter(channel))
+        channels.send(make_letter(channel))
         assert receiver.requests.pop().verified(WEBHOOK_SECRET)["data"]["warehouse"] == "W1"
 
 
 @pytest.mark.usefixtures("aws")
 def test_an_absent_secret_is_named() -> None:
-    error = failing(Notifiers(), "slack:secret://never/made#this")
+    error = get_failure(Notifiers(), "slack:secret://never/made#this")
     assert isinstance(error, PermanentFailure)
     assert str(error).startswith("secret://never/made#this refused: ")
 
@@ -359,7 +359,7 @@ def test_channels_show_neither_urls_nor_the_key(channels: Notifiers) -> None:
 
 
 def test_what_is_sent_well_is_not_logged(channels: Notifiers, logs: pytest.LogCaptureFixture) -> None:
-    channels.send(letter("slack:floor"))
+    channels.send(make_letter("slack:floor"))
     assert not [each for each in logs.records if each.name == "httpx"]
 
 

@@ -67,7 +67,7 @@ def topic(aws: Cloud) -> Topic:
     return aws.create_topic()
 
 
-def _unsent(url: str) -> list[str]:
+def _list_unsent(url: str) -> list[str]:
     with sql.get_engine(url).connect() as connection:
         where = OUTBOX.c.channel.is_not(None) & OUTBOX.c.sent_at.is_(None)
         return list(connection.execute(sa.select(OUTBOX.c.subject).where(where).order_by(OUTBOX.c.id)).scalars())
@@ -104,10 +104,10 @@ def test_what_could_not_be_sent_is_sent_by_the_next_call_in_its_order(
             outbox.deliver(now=NOW)
     assert aws.endpoint
     assert sum("stored in the outbox, not yet sent" in each for each in caplog.messages) == 2
-    assert _unsent(url) == ["first", "second"]
+    assert _list_unsent(url) == ["first", "second"]
     outbox.send("third", "3", key=uuid.uuid4().hex, now=LATER)
     assert topic.list_received() == [("first", "1"), ("second", "2"), ("third", "3")]
-    assert _unsent(url) == []
+    assert _list_unsent(url) == []
 
 
 def test_a_crash_after_a_message_is_published_repeats_that_one_and_loses_none(url: str, topic: Topic) -> None:
@@ -141,7 +141,7 @@ def test_a_crash_after_a_message_is_published_repeats_that_one_and_loses_none(ur
     finally:
         sa.event.remove(engine, "commit", crash)
     assert topic.list_received() == [("a", "a"), ("b", "b")]
-    assert _unsent(url) == ["b", "c"]
+    assert _list_unsent(url) == ["b", "c"]
     assert outbox.deliver(now=LATER) == 2
     assert topic.list_received() == [("b", "b"), ("c", "c")]
 
@@ -177,7 +177,7 @@ def test_what_is_stored_while_another_process_sends_is_sent_by_that_process(
     monkeypatch.setattr(sns, "publish", publish)
     outbox.send("first", "1", key="a", now=NOW)
     assert published == ["first", "second"]
-    assert _unsent(url) == []
+    assert _list_unsent(url) == []
 
 
 def test_no_transaction_is_open_while_a_message_is_on_its_way(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -243,7 +243,7 @@ def test_an_sns_that_is_busy_may_answer_later(url: str) -> None:
     Outbox(Database(url), NO_TOPIC).send("held", "it", key=uuid.uuid4().hex, now=NOW)
     with pytest.raises(SourceUnavailable, match=r"^alerts \(arn:.* does not answer: "):
         Outbox(Database(url), NO_TOPIC).deliver(now=NOW)
-    assert _unsent(url) == ["held"]
+    assert _list_unsent(url) == ["held"]
 
 
 @pytest.mark.usefixtures("aws")
@@ -251,7 +251,7 @@ def test_an_absent_topic_is_named(url: str) -> None:
     Outbox(Database(url), NO_TOPIC).send("held", "it", key=uuid.uuid4().hex, now=NOW)
     with pytest.raises(PermanentFailure, match=f"^alerts \\({NO_TOPIC}\\) refused: .*NotFound"):
         Outbox(Database(url), NO_TOPIC).deliver(now=NOW)
-    assert _unsent(url) == ["held"]
+    assert _list_unsent(url) == ["held"]
 
 
 @pytest.mark.usefixtures("denying_aws")

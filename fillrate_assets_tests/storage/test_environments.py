@@ -20,7 +20,7 @@ from fillrate_assets.notifications.platform_outbox import Outbox
 from fillrate_assets.storage import sql
 from fillrate_assets.storage.database import Database
 from fillrate_assets.storage.tables import METADATA
-from fillrate_assets_tests.conftest import SMALL, copied
+from fillrate_assets_tests.conftest import SMALL, copy_home
 from fillrate_assets_tests.fixtures.home import Home, read_stored_rows
 from fillrate_assets_tests.fixtures.postgres import PASSWORD, Postgres
 
@@ -36,7 +36,7 @@ def url(postgres: Postgres) -> str:
 
 def _make_home(directory: Path, embedded: Home, **overrides: str) -> Home:
     """Make a home whose record store is an environment's own, with the masters of an embedded one."""
-    made = Home(copied(embedded.directory, directory), overrides)
+    made = Home(copy_home(embedded.directory, directory), overrides)
     made.store.database.upgrade()
     made.store.add_dcs(embedded.store.read_dcs())
     made.store.add_waivers(embedded.store.read_waivers())

@@ -31,7 +31,7 @@ NAMES = ("dc", "ship_date", "order_id", "line_no", "shipped_qty", "processed_at"
 
 @pytest.fixture
 def server() -> Iterator[TdsServer]:
-    with tds_server.running() as running:
+    with tds_server.start_server() as running:
         yield running
 
 

@@ -35,7 +35,7 @@ INPUTS: Final[dict[str, dict[str, Any]]] = {
 }
 
 
-def ticks(said: str, **columns: Any) -> pl.DataFrame:  # noqa: ANN401 - a column has any type
+def make_ticks(said: str, **columns: Any) -> pl.DataFrame:  # noqa: ANN401 - a column has any type
     """Recommendations of one unit, a word for each tick: '-' never ran, 'ABSENT' ran without a row of the unit."""
     rows = []
     for number, word in enumerate(said.split()):
@@ -63,7 +63,7 @@ def list_labels(rows: pl.DataFrame, ticks: int, action: str | None = "MOVE_STAFF
 
 
 def replay(said: str, **columns: Any) -> pl.DataFrame:  # noqa: ANN401 - a column has any type
-    rows = alert_suppression.replay(ticks(said, **columns), NOTHING, policy=POLICY)
+    rows = alert_suppression.replay(make_ticks(said, **columns), NOTHING, policy=POLICY)
     schema.ALERTS.validate(rows)
     return rows
 
@@ -195,13 +195,13 @@ def test_flapping_keeps_a_reopening_back_for_two_windows() -> None:
 def test_flapping_doubles_the_window_and_needs_six_clear_ticks(verdict: str, expected: list[str] | None) -> None:
     """Tick 0 sent the third opening; an emergency knows no window."""
     before = buffers_frames.make_alerts({"openings": [make_tick(-3), make_tick(-1), make_tick(0)]})
-    rows = alert_suppression.replay(ticks(f"- {' '.join([verdict] * 6)}"), before, policy=POLICY)
+    rows = alert_suppression.replay(make_ticks(f"- {' '.join([verdict] * 6)}"), before, policy=POLICY)
     assert list_labels(rows, 7)[1:] == (expected or ["ONGOING(ESCALATED)", *["ONGOING"] * 5])
 
 
 def test_an_opening_of_60_minutes_ago_does_not_count() -> None:
     before = buffers_frames.make_alerts({"openings": [make_tick(-11), make_tick(-1), make_tick(0)]})
-    rows = alert_suppression.replay(ticks("- CLEAR CLEAR"), before, policy=POLICY)
+    rows = alert_suppression.replay(make_ticks("- CLEAR CLEAR"), before, policy=POLICY)
     assert list_labels(rows, 3)[1:] == ["CLEARING", "CLEARED"]
     assert rows["openings"].to_list() == [[make_tick(-1), make_tick(0)]] * 2
 
@@ -303,15 +303,15 @@ def test_every_episode_has_a_number_of_its_own() -> None:
 
 def test_what_a_replayed_tick_had_said_before_is_forgotten() -> None:
     """At first it had requested a throttle."""
-    stale = alert_suppression.replay(ticks("THROTTLE"), NOTHING, policy=POLICY)
-    rows = alert_suppression.replay(ticks("ACT ACT"), stale, policy=POLICY)
+    stale = alert_suppression.replay(make_ticks("THROTTLE"), NOTHING, policy=POLICY)
+    rows = alert_suppression.replay(make_ticks("ACT ACT"), stale, policy=POLICY)
     assert list_labels(rows, 2) == ["NEW", "WINDOW"]
     assert list_labels(rows, 2, "THROTTLE") == [".", "."]
 
 
 def test_a_late_tick_that_opens_an_episode_earlier_keeps_its_number() -> None:
     """So the notice that was already sent for its later opening is not sent again."""
-    in_time, late = ticks("- CLEAR ACT"), ticks("- ACT ACT")
+    in_time, late = make_ticks("- CLEAR ACT"), make_ticks("- ACT ACT")
     first, second = (alert_suppression.replay(rows, NOTHING, policy=POLICY) for rows in (in_time, late))
     assert first.select("episode", "seq").row(0) == second.select("episode", "seq").row(0)
 
@@ -344,7 +344,7 @@ def test_rows_of_the_tick_and_of_later_ones_are_not_looked_at() -> None:
 
 def test_the_policy_decides() -> None:
     policy = replace(POLICY, suppression=replace(Suppression(), move_staff=1, clear_ticks=1))
-    rows = alert_suppression.replay(ticks("ACT ACT CLEAR"), NOTHING, policy=policy)
+    rows = alert_suppression.replay(make_ticks("ACT ACT CLEAR"), NOTHING, policy=policy)
     assert list_labels(rows, 3) == ["NEW", "ONGOING", "CLEARED"]
     assert rows["policy_version"].unique().to_list() == [policy.version]
 

@@ -19,7 +19,7 @@ from fillrate_assets.fillrate.defs import assets
 from fillrate_assets.fillrate.rules.rolling_baseline import LOOK_BACK_DAYS
 from fillrate_assets.orchestration import partitions
 from fillrate_assets.orchestration.dc_lock_store import DcLockStore
-from fillrate_assets_tests.conftest import TINY, copied, without_environment
+from fillrate_assets_tests.conftest import TINY, clear_environment, copy_home
 from fillrate_assets_tests.fixtures.backfills import ASSETS, RUNS_THAT_DIE, Daemon, open_daemon
 from fillrate_assets_tests.fixtures.home import OF_THE_RUN, Home, Rows
 from fillrate_assets_tests.fixtures.instances import open_in_memory
@@ -94,8 +94,8 @@ def published(tiny_published_template: Path) -> Rows:
 def corrected_first(tiny_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Rows:
     """What is published after one run of the whole DC that begins after the correction of `CORRECTED`."""
     with pytest.MonkeyPatch.context() as monkeypatch, open_in_memory() as instance:
-        without_environment(monkeypatch)
-        home = Home(copied(tiny_template, tmp_path_factory.mktemp("corrected first")))
+        clear_environment(monkeypatch)
+        home = Home(copy_home(tiny_template, tmp_path_factory.mktemp("corrected first")))
         home.correct(DC, CORRECTED, CORRECTED)
         home.run(instance, DC, TINY.first, TINY.last)
         return _read_published(home)
@@ -104,7 +104,7 @@ def corrected_first(tiny_template: Path, tmp_path_factory: pytest.TempPathFactor
 @pytest.fixture
 def home(tiny_template: Path, tmp_path: Path) -> Home:
     """A sample network of which nothing has run, one of its DCs active, runs bounded."""
-    made = Home(copied(tiny_template, tmp_path))
+    made = Home(copy_home(tiny_template, tmp_path))
     file, store = made.settings.settings_file, made.store
     file.write_text(f"sensor.max_days_per_run = {MOST}\n{file.read_text()}")
     store.add_dcs(store.read_dcs().with_columns(active=pl.col("dc") == DC))

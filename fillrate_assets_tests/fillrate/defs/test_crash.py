@@ -11,7 +11,7 @@ import pytest
 
 from fillrate_assets.cli import launcher
 from fillrate_assets.fillrate.defs import assets
-from fillrate_assets_tests.conftest import CORRECTED, DAYS, DC, Undisturbed, copied
+from fillrate_assets_tests.conftest import CORRECTED, DAYS, DC, Undisturbed, copy_home
 from fillrate_assets_tests.fixtures.crashes import run_and_kill
 from fillrate_assets_tests.fixtures.home import Home, Rows
 
@@ -36,7 +36,7 @@ def _read_ledger(rows: Rows, days: list[date]) -> list[tuple[object, ...]]:
 def test_a_run_after_a_killed_one_leaves_what_an_undisturbed_run_leaves(
     undisturbed: Undisturbed, where: str, which: str, tmp_path: Path, instance: dg.DagsterInstance
 ) -> None:
-    home = Home(copied(undisturbed.before.directory, tmp_path))
+    home = Home(copy_home(undisturbed.before.directory, tmp_path))
     before = home.read_stored()
     run_and_kill(home, RANGE, where, which)
     crashed = home.read_stored()
@@ -56,7 +56,7 @@ def test_a_run_after_a_killed_one_leaves_what_an_undisturbed_run_leaves(
 def test_the_instance_of_a_killed_run_takes_the_next_one(
     undisturbed: Undisturbed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    home = Home(copied(undisturbed.before.directory, tmp_path))
+    home = Home(copy_home(undisturbed.before.directory, tmp_path))
     directory = run_and_kill(home, RANGE, "step", "classified_lines")
     monkeypatch.setenv("FILLRATE_HOME", str(directory))
     with dg.DagsterInstance.from_config(str(directory)) as instance:

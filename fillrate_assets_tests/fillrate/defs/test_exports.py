@@ -28,7 +28,7 @@ from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.defs import exports
 from fillrate_assets.fillrate.rules import rejects
 from fillrate_assets.storage import sql
-from fillrate_assets_tests.conftest import ROOT, SMALL, TINY, copied
+from fillrate_assets_tests.conftest import ROOT, SMALL, TINY, copy_home
 from fillrate_assets_tests.fixtures.cloud import Cloud
 from fillrate_assets_tests.fixtures.home import Home
 from fillrate_assets_tests.fixtures.instances import open_in_memory
@@ -61,7 +61,7 @@ class Exported:
 @pytest.fixture(scope="module")
 def exported(network_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exported]:
     """Made once: tests only read it."""
-    home = Home(copied(network_template, tmp_path_factory.mktemp("exported")))
+    home = Home(copy_home(network_template, tmp_path_factory.mktemp("exported")))
     with open_in_memory() as instance:
         home.run(instance, DC, DAYS[0], DAYS[-1])
         yield Exported(home, home.export(instance, DC, DAYS[0], DAYS[-1]))
@@ -79,7 +79,7 @@ def _read_bytes(home: Home) -> dict[str, bytes]:
 def test_the_documented_command_exports_a_range(
     tiny_published_template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    home = Home(copied(tiny_published_template, tmp_path))
+    home = Home(copy_home(tiny_published_template, tmp_path))
     days = TINY.ship_days[:2]
     shutil.copy(ROOT / "dagster.yaml", home.directory)
     monkeypatch.setenv("DAGSTER_HOME", str(home.directory))
@@ -220,7 +220,7 @@ def test_a_day_that_was_never_published_says_so(network_home: Home, instance: dg
 
 
 def test_running_again_changes_no_byte(exported: Exported, tmp_path: Path, instance: dg.DagsterInstance) -> None:
-    home = Home(copied(exported.home.directory, tmp_path))
+    home = Home(copy_home(exported.home.directory, tmp_path))
     before = _read_bytes(home)
     assert before
     home.run(instance, DC, DAYS[0], DAYS[-1])
@@ -283,7 +283,7 @@ def test_exports_on_s3_are_those_on_disk(
     for file in root.rglob("*.parquet"):
         s3.put_object(Bucket=bucket, Key=f"lake/dev/{file.relative_to(root)}", Body=file.read_bytes())
     monkeypatch.setenv("FILLRATE_STORAGE__LAKE_ROOT", f"s3://{bucket}/lake")
-    there = Home(copied(exported.home.directory, tmp_path))
+    there = Home(copy_home(exported.home.directory, tmp_path))
     result = there.export(instance, DC, DAYS[0], DAYS[-1])
     found = {
         key.removeprefix("lake/dev/exports/"): s3.get_object(Bucket=bucket, Key=key)["Body"].read()

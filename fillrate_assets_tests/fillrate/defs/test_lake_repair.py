@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.record_store import RECORDS, RESTATEMENTS
-from fillrate_assets_tests.conftest import DAYS, DC, SMALL, Undisturbed, copied
+from fillrate_assets_tests.conftest import DAYS, DC, SMALL, Undisturbed, copy_home
 from fillrate_assets_tests.fixtures.home import Home
 
 LAST = DAYS[-1]
@@ -39,14 +39,14 @@ def _garble(file: Path) -> None:
 DAMAGES = [_lose, _empty, _truncate, _garble]
 
 
-def _files(home: Home, table: str, day: object) -> list[Path]:
+def _list_files(home: Home, table: str, day: object) -> list[Path]:
     return sorted(Path(home.settings.storage.lake_root).glob(f"{table}/dc={DC}/ship_date={day}/*.parquet"))
 
 
 @pytest.fixture
 def home(undisturbed: Undisturbed, tmp_path: Path) -> Home:
     """`DAYS` are published."""
-    return Home(copied(undisturbed.after.directory, tmp_path))
+    return Home(copy_home(undisturbed.after.directory, tmp_path))
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
@@ -56,7 +56,7 @@ def test_a_broken_look_back_is_computed_again_and_restates_nothing(
     before = home.read_stored()
     for table in ("item_days", "classified_lines", "orders"):
         for day in DAYS[:2]:
-            for file in _files(home, table, day):
+            for file in _list_files(home, table, day):
                 damage(file)
     home.run(instance, DC, LAST)
     assert home.read_stored() == before
@@ -69,7 +69,7 @@ def test_broken_files_of_dependent_days_are_computed_again(
 ) -> None:
     before = home.read_stored()
     for table in Path(home.settings.storage.lake_root).iterdir():
-        for file in _files(home, table.name, LAST):
+        for file in _list_files(home, table.name, LAST):
             damage(file)
     result = home.run(instance, DC, DAYS[0], LAST, changed=[DAYS[0]], raise_on_error=False)
     assert result.success
@@ -97,7 +97,7 @@ def test_what_only_averages_look_back_on_is_in_no_report(network_home: Home, ins
 
 def test_days_that_the_sources_have_lost_too_are_refused_by_name(home: Home, instance: dg.DagsterInstance) -> None:
     before = home.read_stored()
-    shutil.rmtree(_files(home, "item_days", DAYS[1])[0].parent)
+    shutil.rmtree(_list_files(home, "item_days", DAYS[1])[0].parent)
     for system, table in (("order_system", "order_lines"), ("shipping_records", "shipment_lines")):
         engine = sa.create_engine(getattr(home.settings.sources, f"{system}_url"))
         with engine.begin() as connection:

@@ -23,7 +23,7 @@ from fillrate_assets.notifications.outbox import OUTBOX
 from fillrate_assets.orchestration import partitions
 from fillrate_assets.orchestration.ui_metadata import split_by_day
 from fillrate_assets.storage import sql
-from fillrate_assets_tests.conftest import SMALL, copied
+from fillrate_assets_tests.conftest import SMALL, copy_home
 from fillrate_assets_tests.fixtures.home import QUIET, Home
 from fillrate_assets_tests.fixtures.instances import open_in_memory
 
@@ -57,7 +57,7 @@ class MainRun:
 @pytest.fixture(scope="module")
 def ran(network_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MainRun]:
     """Made once: tests only read it."""
-    home = Home(copied(network_template, tmp_path_factory.mktemp("ran")))
+    home = Home(copy_home(network_template, tmp_path_factory.mktemp("ran")))
     days = [HELD_DAY + timedelta(days=offset) for offset in range(-8, 3)]
     with open_in_memory() as instance:
         yield MainRun(home, instance, home.run(instance, HELD_DC, days[0], days[-1]), days)
@@ -66,7 +66,7 @@ def ran(network_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
 @pytest.fixture(scope="module")
 def two_days_template(network_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A network of which two ship days of a DC are published. Tests take copies."""
-    home = Home(copied(network_template, tmp_path_factory.mktemp("two days")))
+    home = Home(copy_home(network_template, tmp_path_factory.mktemp("two days")))
     with open_in_memory() as instance:
         home.run(instance, "DC01", *SMALL.ship_days[:2])
     return home.directory
@@ -74,7 +74,7 @@ def two_days_template(network_template: Path, tmp_path_factory: pytest.TempPathF
 
 @pytest.fixture
 def two_days(two_days_template: Path, tmp_path: Path) -> Home:
-    return Home(copied(two_days_template, tmp_path))
+    return Home(copy_home(two_days_template, tmp_path))
 
 
 def _list_evaluations(result: dg.ExecuteInProcessResult) -> dict[str, dg.AssetCheckEvaluation]:
@@ -227,7 +227,7 @@ def test_people_are_notified_of_a_held_day_once(network_home: Home, instance: dg
 def at_once_and_one_by_one(network_template: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Home, Home]:
     """A week as one run, and as a run for each day; tests only read them."""
     directory = tmp_path_factory.mktemp("week")
-    at_once, one_by_one = (Home(copied(network_template, directory / name)) for name in ("at once", "one by one"))
+    at_once, one_by_one = (Home(copy_home(network_template, directory / name)) for name in ("at once", "one by one"))
     with open_in_memory() as instance:
         at_once.run(instance, "DC01", WEEK[0], WEEK[-1])
         job = one_by_one.defs.resolve_job_def(JOB)
@@ -242,7 +242,7 @@ def at_once_and_one_by_one(network_template: Path, tmp_path_factory: pytest.Temp
 def week(at_once_and_one_by_one: tuple[Home, Home], tmp_path: Path) -> Home:
     """A week that is published."""
     at_once, _ = at_once_and_one_by_one
-    return Home(copied(at_once.directory, tmp_path))
+    return Home(copy_home(at_once.directory, tmp_path))
 
 
 def test_a_range_in_one_run_and_each_day_in_its_own_give_the_same_records(

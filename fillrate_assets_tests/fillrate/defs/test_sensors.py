@@ -25,7 +25,7 @@ from fillrate_assets.fillrate.rules.pipeline import Inputs, calculate
 from fillrate_assets.fillrate.sources.shipping_records import ShippingRecords
 from fillrate_assets.fillrate.watermark import make_watermark
 from fillrate_assets.orchestration.partitions import CHANGED_TAG, RANGE_END_TAG, RANGE_START_TAG, make_range_tags
-from fillrate_assets_tests.conftest import copied
+from fillrate_assets_tests.conftest import copy_home
 from fillrate_assets_tests.fixtures.fakes import Overtaken
 from fillrate_assets_tests.fixtures.home import QUIET, Home
 from fillrate_assets_tests.fixtures.instances import open_in_memory
@@ -40,7 +40,7 @@ LOOK_BACK = timedelta(days=28)
 @pytest.fixture
 def ticking(tiny_published_template: Path, tmp_path: Path, instance: dg.DagsterInstance) -> Ticking:
     """Everything is published but one day, which is held."""
-    return Ticking(Home(copied(tiny_published_template, tmp_path)), instance)
+    return Ticking(Home(copy_home(tiny_published_template, tmp_path)), instance)
 
 
 @pytest.fixture

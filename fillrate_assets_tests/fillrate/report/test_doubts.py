@@ -89,13 +89,13 @@ def test_a_value_in_a_reason_has_no_end_of_its_own() -> None:
     assert len(shown) < 300
 
 
-def _messy_rows(**fields: list[Any]) -> st.SearchStrategy[list[dict[str, Any]]]:
+def _draw_messy_rows(**fields: list[Any]) -> st.SearchStrategy[list[dict[str, Any]]]:
     """Draw up to 16 rows, any number as often as any other: an example costs what its queries cost, not its rows."""
     row = st.fixed_dictionaries({name: st.sampled_from(values) for name, values in fields.items()})
     return st.integers(0, 16).flatmap(lambda size: st.lists(row, min_size=size, max_size=size))
 
 
-_ORDERS: Final = _messy_rows(
+_ORDERS: Final = _draw_messy_rows(
     dc=["DC01", "DC01", "DC02", ""],
     ship_date=[*DAYS, *DAYS, "soon", ""],
     order_id=["O1", "O2"],
@@ -104,14 +104,14 @@ _ORDERS: Final = _messy_rows(
     ordered_qty=[10, 4, "ten", -3],
     uom=["CS", "CS", "KAR"],
 )
-_SHIPMENTS: Final = _messy_rows(
+_SHIPMENTS: Final = _draw_messy_rows(
     dc=["DC01", "DC02"],
     order_id=["O1", "O2", "O9"],
     line_no=[1, 2, 3, "one"],
     shipped_qty=[10, 4, "ten"],
     uom=["CS", "CS", "PAL"],
 )
-_SNAPSHOTS: Final = _messy_rows(
+_SNAPSHOTS: Final = _draw_messy_rows(
     dc=["DC01", "DC02"], snapshot_date=[*DAYS], item=["A", "B"], instock=["Y", "N", "perhaps"]
 )
 

@@ -84,7 +84,7 @@ def test_the_log_leads_from_the_old_records_to_the_new(old: list[dict[str, Any]]
     before, after = make_records(*old), make_records(*new)
     log = find_restatements(before, after)
     schema.RESTATEMENTS.validate(log)
-    replayed = {_get_key(row): row for row in _to_text(before)}
+    replayed = {_get_key(row): row for row in _format(before)}
     for row in log.iter_rows(named=True):
         if row["field"] != "record":
             assert replayed[_get_key(row)][row["field"]] == row["before"] != row["after"]
@@ -93,13 +93,13 @@ def test_the_log_leads_from_the_old_records_to_the_new(old: list[dict[str, Any]]
             del replayed[_get_key(row)]
         else:
             assert _get_key(row) not in replayed
-            replayed |= {_get_key(found): found for found in _to_text(after) if _get_key(found) == _get_key(row)}
-    assert replayed == {_get_key(row): row for row in _to_text(after)}
+            replayed |= {_get_key(found): found for found in _format(after) if _get_key(found) == _get_key(row)}
+    assert replayed == {_get_key(row): row for row in _format(after)}
 
 
 def _get_key(row: dict[str, Any]) -> tuple[str, ...]:
     return tuple(str(row[name]) for name in KEY)
 
 
-def _to_text(rows: pl.DataFrame) -> list[dict[str, Any]]:
+def _format(rows: pl.DataFrame) -> list[dict[str, Any]]:
     return rows.with_columns(pl.all().exclude("ship_date").cast(pl.String)).to_dicts()

@@ -32,7 +32,7 @@ PROCESSED: Final = AT.replace(tzinfo=None)
 
 @pytest.fixture
 def server() -> Iterator[TdsServer]:
-    with tds_server.running() as running:
+    with tds_server.start_server() as running:
         yield running
 
 
