@@ -124,13 +124,16 @@ def test_what_is_written_is_read_back_as_it_was(outbox: NoticeStore) -> None:
 
 
 def test_of_other_episodes_nothing_is_read(outbox: NoticeStore) -> None:
-    write_rows(
-        outbox, {}, {"episode": 2}, {"unit_id": "W1_PACK_TOTAL"}, {"action": "THROTTLE"}, {"direction": "STARVATION"}
-    )
+    write_rows(outbox, {}, {"episode": 2}, {"unit_id": "W1_PACK_TOTAL"}, {"direction": "STARVATION"})
     assert outbox.read_for_alerts(buffers_frames.make_alerts({}))["notice_id"].to_list() == ["N1"]
     assert outbox.read_for_alerts(buffers_frames.make_alerts({"episode": 3})).is_empty()
     assert outbox.read_for_alerts(buffers_frames.make_alerts()).is_empty()
     schema.NOTICES.validate(outbox.read_for_alerts(buffers_frames.make_alerts()))
+
+
+def test_an_action_that_changes_stays_in_its_episode(outbox: NoticeStore) -> None:
+    write_rows(outbox, {}, {"action": "THROTTLE"})
+    assert outbox.read_for_alerts(buffers_frames.make_alerts({}))["notice_id"].to_list() == ["N1", "N2"]
 
 
 def test_more_episodes_than_a_statement_names_are_found(outbox: NoticeStore) -> None:

@@ -337,6 +337,7 @@ _RANGES: Final[dict[str, tuple[float, float]]] = {
     "trend.outflow_median_minutes": (15, 240),
     "trend.full": _SHARE,
     "trend.empty": _SHARE,
+    "trend.named_within": (0, 0.5),
     "trend.horizon_minutes": (1, 240),
     "quantities.settle_minutes": (5, 240),
     **dict.fromkeys(
