@@ -26,6 +26,7 @@ TODAY: Final = [page for page in PAGES if page.stem != "CHANGELOG"]
 DECISIONS: Final = [page for page in PAGES if page.parent.name == "decisions" and page.stem != "README"]
 LINK: Final = re.compile(r"\]\(([^)\s]+)\)")
 MAX_LINES: Final = 300
+MAX_WIDTH: Final = 140
 FILE: Final = re.compile(r"`([\w./]+\.(?:csv|toml))`:\n\n```\w*\n(.*?)```", re.DOTALL)
 CONSOLE: Final = re.compile(r"```console\n(.*?)```", re.DOTALL)
 WORKED: Final = {"tutorial/first-number.md": ".", "how-to/write-a-mapping.md": "ours"}
@@ -59,6 +60,12 @@ def test_every_link_leads_somewhere(page: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(ROOT)) for page in PAGES])
 def test_no_page_is_longer_than_can_be_read(page: Path) -> None:
     assert len(page.read_text().splitlines()) <= MAX_LINES
+
+
+@pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(ROOT)) for page in PAGES])
+def test_no_line_of_prose_is_wider_than_a_screen(page: Path) -> None:
+    prose = re.sub(r"(?ms)^```.*?^```$", "", page.read_text()).splitlines()
+    assert [line for line in prose if len(line) > MAX_WIDTH and not line.startswith(("|", "#"))] == []
 
 
 def _list_links(page: Path) -> set[Path]:
