@@ -8,8 +8,9 @@ from datetime import date, timedelta
 from typing import Final, NamedTuple
 from urllib.parse import quote, unquote
 
-FORBIDDEN_IN_DC: Final = r"[|\x00-\x1f\x7f]|\.\.\."
-"""What Dagster takes in no partition key: a separator of dimensions, of ranges, and control characters."""
+FORBIDDEN_IN_DC: Final = r"[|\x00-\x1f\x7f]|\.\.\.|(?:^|[/\\])\.\.(?:[/\\]|$)"
+"""What Dagster takes in no partition key, a separator of dimensions, of ranges, and control characters; and a way out
+of a folder, which no DC is called."""
 
 MAX_DC_BYTES: Final = 200
 """A DC, encoded, is the name of a folder, which most file systems limit to 255 bytes."""

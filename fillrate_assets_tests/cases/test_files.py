@@ -398,7 +398,7 @@ def test_rows_that_contradict_each_other_on_an_item_are_one_reject(folder: Path)
 # Codes
 
 
-@pytest.mark.parametrize("dc", ["A|B", "a...b", "x" * 201, "倉" * 100])
+@pytest.mark.parametrize("dc", ["A|B", "a...b", "x/../../../escaped", "..", "x" * 201, "倉" * 100])
 def test_a_dc_that_no_store_can_hold_is_refused_in_words(dc: str, folder: Path) -> None:
     contracts = _read(folder, order_lines__csv=f"{HEADER}\n{ROW}\n{ROW.replace('DC01', dc)}\n")
     assert contracts.order_lines["dc"].to_list() == ["DC01"]
@@ -407,7 +407,7 @@ def test_a_dc_that_no_store_can_hold_is_refused_in_words(dc: str, folder: Path) 
     assert named == dc[:200]
     assert {day.dc for day in calculate(contracts.inputs).doubtful} == {named}
     assert reason in {
-        f"dc '{dc}' cannot be a DC: it has |, ... or a control character, or is too long",
+        f"dc '{dc}' cannot be a DC: it has |, ..., .. as a folder or a control character, or is too long",
         "dc is longer than 200 characters",
     }
 

@@ -180,11 +180,8 @@ def _describe_refusal(name: str) -> pl.Expr:
         # Encoded, a byte of a letter beyond ASCII, or of a character that a path may not have, takes three.
         encoded = code.str.len_bytes() + 2 * code.str.replace_all("[a-zA-Z0-9._ -]", "").str.len_bytes()
         impossible = code.str.contains(FORBIDDEN_IN_DC) | (encoded > MAX_DC_BYTES)
-        reasons.append(
-            pl.when(impossible).then(
-                pl.format("dc '{}' cannot be a DC: it has |, ... or a control character, or is too long", code)
-            )
-        )
+        has = "it has |, ..., .. as a folder or a control character, or is too long"
+        reasons.append(pl.when(impossible).then(pl.format(f"dc '{{}}' cannot be a DC: {has}", code)))
     return pl.coalesce(reasons)
 
 
