@@ -118,7 +118,7 @@ def test_a_day_is_run_shown_scored_and_explained(run: Callable[..., Printed], ho
     code, out, err = run("policies", "retire", version)
     assert (code, out, err) == (0, f"{version} runs no more\n", "")
 
-    code, out, err = run("replay", "--from", "2026-11-11T04:30", "--to", "2026-11-11T04:55", "--set", "total.act=0.5")
+    code, out, err = run("replay", "--from", "2026-11-11T04:30", "--to", "2026-11-11T04:55", "--set", "total.act=0.9")
     assert code == 0
     assert re.search(r"v1-\w+ against replay-\w+|Neither policy", out)
 
