@@ -204,8 +204,9 @@ def load(settings: Settings, contracts: Contracts, *, loaded_at: datetime) -> Lo
     systems = EmbeddedSystems.create(settings)
     days = contracts.order_lines["ship_date"]
     first, last = days.min(), days.max()
+    open_days = _list_open_days(contracts)
     if isinstance(first, date):
-        settings.begin_no_later_than(min([first, *_list_open_days(contracts)]))
+        settings.begin_no_later_than(min([first, *(day for _, day in open_days)]))
     order_lines = _select_new(contracts.order_lines, systems.order_system.read_order_lines, "processed_at", loaded_at)
     shipment_lines = _select_new(
         contracts.shipment_lines, systems.shipping_records.read_shipment_lines, "processed_at", loaded_at
@@ -215,7 +216,8 @@ def load(settings: Settings, contracts: Contracts, *, loaded_at: datetime) -> Lo
     )
     systems.order_system.replace_items(contracts.items)
     known = set(systems.record_store.read_dcs()["dc"])
-    unknown = sorted(set(contracts.order_lines["dc"]) - known - set(contracts.dcs["dc"]))
+    named = {*contracts.order_lines["dc"], *(dc for dc, _ in open_days)}
+    unknown = sorted(named - known - set(contracts.dcs["dc"]))
     systems.record_store.add_dcs(contracts.dcs)
     systems.record_store.add_dcs(
         pl.DataFrame({"dc": unknown}).with_columns(name="dc", time_zone=pl.lit("UTC"), active=pl.lit(value=True))
@@ -261,10 +263,11 @@ def _list_loaded(contracts: Contracts) -> dict[str, list[str]]:
     return found
 
 
-def _list_open_days(contracts: Contracts) -> list[date]:
-    """List the days that the calendar calls open and that have a snapshot: ship days, even without an order."""
+def _list_open_days(contracts: Contracts) -> list[tuple[str, date]]:
+    """List the DCs and days that the calendar calls open and that have a snapshot: ship days, even without an order."""
     called_open = contracts.dc_calendar.filter("open")
-    return called_open.join(contracts.instock_snapshots, on=["dc", "ship_date"], how="semi")["ship_date"].to_list()
+    days = called_open.join(contracts.instock_snapshots, on=["dc", "ship_date"], how="semi")
+    return list(days.select("dc", "ship_date").iter_rows())
 
 
 def _select_new(

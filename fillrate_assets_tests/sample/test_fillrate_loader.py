@@ -132,6 +132,14 @@ def test_dcs_that_no_table_names_are_printed(home: Settings, tmp_path: Path) -> 
     assert _load(home, directory).new_dcs == []
 
 
+def test_a_dc_that_was_open_without_an_order_is_one(home: Settings, tmp_path: Path) -> None:
+    directory = directories.write_minimal_directory(tmp_path / "in")
+    with (directory / "instock_snapshots.csv").open("a") as snapshots:
+        snapshots.write(f"DC09,{DAY},A,N\n")
+    (directory / "dc_calendar.csv").write_text(f"dc,ship_date,open\nDC09,{DAY},Y\nDC08,{DAY},Y\n")
+    assert _load(home, directory).new_dcs == ["DC01", "DC09"]
+
+
 def test_loading_the_same_again_changes_nothing(home: Settings, tmp_path: Path) -> None:
     directory = directories.write_golden_directory(tmp_path / "in")
     first = _load(home, directory)

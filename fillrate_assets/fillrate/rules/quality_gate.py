@@ -102,7 +102,7 @@ def find_days_of_rejects(
 
 
 def _judge_day(row: Mapping[str, Any], limits: GateLimits) -> list[str]:
-    """Judge a row of `compute_reject_rates`."""
+    """Judge a row of `count_rejected_rows`."""
     reasons = []
     for table, kind in (("order", "order lines"), ("shipment", "shipment lines")):
         counts = {name: row[f"{table}_{name}"] for name in _COUNTS}

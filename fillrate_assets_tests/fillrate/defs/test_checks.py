@@ -111,6 +111,17 @@ def test_days_without_orders_do_not_save_a_run_of_bad_days(checked: Checked) -> 
     assert (verdict.passed, verdict.severity) == (False, ERROR)
 
 
+@pytest.mark.parametrize(("is_open", "severity"), [(True, WARN), (False, ERROR)])
+def test_a_day_that_the_calendar_calls_open_saves_a_run_of_bad_days(
+    checked: Checked, *, is_open: bool, severity: dg.AssetCheckSeverity
+) -> None:
+    checked.store(schema.CLASSIFIED_LINES, _make_lines({"ship_date": DAYS[0], **BAD_LINE}))
+    days = pl.DataFrame([{"dc": "DC01", "ship_date": DAYS[1], "open": is_open}], schema=schema.DC_CALENDAR.polars)
+    checked.home.store.add_calendar(days)
+    verdict, _ = checked("classified_lines.reject_rate")
+    assert (verdict.passed, verdict.severity) == (False, severity)
+
+
 def test_a_lake_without_lines_passes(checked: Checked) -> None:
     checked.store(schema.CLASSIFIED_LINES, _make_lines())
     verdict, by_day = checked("classified_lines.reject_rate")
