@@ -5,7 +5,7 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import op
 
-from fillrate_assets.storage import sql
+from fillrate_assets.storage.migrations.placement import get_schema
 from fillrate_assets.storage.sql_types import UtcDateTime, make_text_type
 
 revision = "0008"
@@ -19,7 +19,7 @@ _MINUTES = 10
 
 def upgrade() -> None:
     """Give the outbox queues, and move what is known of the notices' messages there."""
-    schema = _get_schema()
+    schema = get_schema()
     queue = sa.Column("queue", make_text_type(64), server_default=sa.text("'platform'"), nullable=False)
     op.add_column("outbox", queue, schema=schema)
     op.add_column("outbox", sa.Column("payload", make_text_type(), nullable=True), schema=schema)
@@ -60,7 +60,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Give the notices back what is known of their messages."""
-    schema = _get_schema()
+    schema = get_schema()
     attempts = sa.Column("attempts", sa.BigInteger(), server_default=sa.text("0"), nullable=False)
     op.add_column("notices", attempts, schema=schema)
     for name in ("next_attempt_at", "sent_at"):
@@ -85,11 +85,6 @@ def downgrade() -> None:
     for name in ("expires_at", "payload"):
         op.drop_column("outbox", name, schema=schema)
     op.drop_column("outbox", "queue", schema=schema, mssql_drop_default=True)
-
-
-def _get_schema() -> str | None:
-    """Return the schema of the tables, which ALTER TABLE does not take from the connection; offline there is none."""
-    return None if op.get_context().as_sql else sql.get_schema(op.get_bind())
 
 
 def _rename(name: str, new: str, schema: str | None, *, nullable: bool) -> None:

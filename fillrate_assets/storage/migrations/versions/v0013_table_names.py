@@ -2,7 +2,7 @@
 
 from alembic import op
 
-from fillrate_assets.storage import sql
+from fillrate_assets.storage.migrations.placement import get_schema
 
 revision = "0013"
 down_revision = "0012"
@@ -14,7 +14,7 @@ _NOTICES_KEY = ["notice_id", "channel"]
 
 def upgrade() -> None:
     """Rename the tables and the constraint that is named after one."""
-    schema = _get_schema()
+    schema = get_schema()
     op.rename_table("claims", "dc_locks", schema=schema)
     op.rename_table("dead_letters", "undelivered_notices", schema=schema)
     _rename_constraint("undelivered_notices", "dead_letters_by_key", "undelivered_notices_by_key", schema)
@@ -22,15 +22,10 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Give them their old names."""
-    schema = _get_schema()
+    schema = get_schema()
     _rename_constraint("undelivered_notices", "undelivered_notices_by_key", "dead_letters_by_key", schema)
     op.rename_table("undelivered_notices", "dead_letters", schema=schema)
     op.rename_table("dc_locks", "claims", schema=schema)
-
-
-def _get_schema() -> str | None:
-    """Return the schema of the tables, which ALTER TABLE does not take from the connection; offline there is none."""
-    return None if op.get_context().as_sql else sql.get_schema(op.get_bind())
 
 
 def _rename_constraint(table: str, name: str, new: str, schema: str | None) -> None:
