@@ -361,7 +361,7 @@ class Settings(BaseSettings):
             return self
         self.home.mkdir(parents=True, exist_ok=True)
         first = min(day, self.first_ship_date) if exists else day
-        document = tomlkit.parse(self.settings_file.read_text()) if exists else tomlkit.document()
+        document = self._read_document()
         document["first_ship_date"] = first
         self.settings_file.write_text(tomlkit.dumps(document))
         return self.model_copy(update={"first_ship_date": first})
@@ -375,12 +375,16 @@ class Settings(BaseSettings):
             return self
         secret = self.web.feedback_secret.get_secret_value() or token_urlsafe(_SECRET_BYTES)
         made = {"feedback_url": self.web.feedback_url or LOCAL_FEEDBACK_URL, "feedback_secret": secret}
-        exists = self.settings_file.exists()
-        document = tomlkit.parse(self.settings_file.read_text()) if exists else tomlkit.document()
+        document = self._read_document()
         document["web"] = {**document.get("web", {}), **made}
         self.settings_file.write_text(tomlkit.dumps(document))
         web = self.web.model_copy(update={**made, "feedback_secret": SecretStr(secret)})
         return self.model_copy(update={"web": web})
+
+    def _read_document(self) -> tomlkit.TOMLDocument:
+        """Read `settings.toml` with its comments; an empty one if there is none."""
+        exists = self.settings_file.exists()
+        return tomlkit.parse(self.settings_file.read_text()) if exists else tomlkit.document()
 
     @property
     def environment(self) -> Environment:

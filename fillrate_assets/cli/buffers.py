@@ -233,7 +233,7 @@ def policies(context: click.Context) -> None:
         since = f"{row['since_ts']:%Y-%m-%d %H:%M}"
         found.append([version, role, since, row["updated_by"], f"{row['changes']}{idle}"])
     for line in format_table(["version", "role", "since (UTC)", "by", "changes"], found):
-        click.echo(escape_controls(line))
+        click.echo(line)
 
 
 @policies.command()

@@ -209,8 +209,8 @@ class _Service:
         return response
 
     def _render(self, template: str, values: Mapping[str, Any], status: int) -> Response:
-        app = self._templates.get_template(template).render(base=self._links.base_url, **values)
-        return HTMLResponse(app, status_code=status)
+        html = self._templates.get_template(template).render(base=self._links.base_url, **values)
+        return HTMLResponse(html, status_code=status)
 
     def _set_cookie(self, response: Response, name: str, value: str) -> None:
         response.set_cookie(
