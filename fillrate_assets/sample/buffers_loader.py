@@ -60,7 +60,7 @@ class Floors:
         )
         return simulate(scenario)
 
-    @property
+    @cached_property
     def masters(self) -> MasterData:
         """The warehouses, their units, shifts and routes, and what people call their paths."""
         return replace(self.world.masters, paths=label_paths(self.world.masters.unit_members))

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, timedelta
-from functools import partial
 from time import perf_counter
 from typing import Final
 
@@ -77,7 +76,7 @@ def buffer_signals(
         errors = dict(feeds.errors)
         for feed, problem in errors.items():
             context.log.error("%s at %s: %s", feed, at, problem)
-        _run_stage(run, partial(tick.sense, feeds, run.masters, snapshot_ts=at))
+        tick.sense(feeds, run.masters, run.tick_store, snapshot_ts=at, policy=run.policy)
     of_run: Metadata = {"feeds_failed": ", ".join(errors) or "none", "seconds_of_queries": round(seconds, 2)}
     return _describe_days(
         context, run, run.read_latest(schema.SIGNALS), lambda rows, _: metadata.summarize_signals(rows), of_run
@@ -106,7 +105,7 @@ def unit_timeseries(
     """
     run = _find_run(context, buffer_store, policies, lake)
     for at in run.ticks:
-        _run_stage(run, partial(tick.roll_up, run.masters, snapshot_ts=at))
+        tick.roll_up(run.masters, run.tick_store, snapshot_ts=at, policy=run.policy)
     return _describe_days(
         context, run, run.read_latest(schema.UNIT_TIMESERIES), lambda rows, _: metadata.summarize_units(rows)
     )
@@ -134,7 +133,7 @@ def buffer_recommendations(
     """
     run = _find_run(context, buffer_store, policies, lake)
     for at in run.ticks:
-        _run_stage(run, partial(tick.recommend, snapshot_ts=at))
+        tick.recommend(run.tick_store, snapshot_ts=at, policy=run.policy)
     return _describe_days(
         context, run, run.read_latest(schema.RECOMMENDATIONS), lambda rows, _: metadata.summarize_recommendations(rows)
     )
@@ -164,7 +163,7 @@ def buffer_alerts(
     """
     run = _find_run(context, buffer_store, policies, lake)
     for at in run.ticks:
-        _run_stage(run, partial(tick.alert, snapshot_ts=at))
+        tick.alert(run.tick_store, snapshot_ts=at, policy=run.policy)
     now = datetime.now(UTC)
     began = perf_counter()
     dispatched = delivery.dispatch(run.everything, run.tick_store, policy=run.policy, now=now, show=context.log.info)
@@ -292,11 +291,6 @@ def build(settings: Settings, feeds_kind: str) -> list[dg.AssetsDefinition]:
 
 def _find_run(context: Context, store: BufferStore, policies: PolicyStore, lake: Lake) -> TickRun:
     return find_tick_run(context, store, policies, lake, now=datetime.now(UTC))
-
-
-def _run_stage(run: TickRun, stage: Callable[..., None]) -> None:
-    """Run a stage by the champion; challengers run when it has alerted."""
-    stage(run.tick_store, policy=run.policy)
 
 
 def _run_challengers(context: dg.AssetExecutionContext, run: TickRun, feeds: FloorFeeds) -> None:

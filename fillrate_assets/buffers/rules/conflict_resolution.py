@@ -18,7 +18,12 @@ import polars as pl
 
 from fillrate_assets.buffers import schema
 from fillrate_assets.buffers.rules.policy import Policy
-from fillrate_assets.buffers.rules.recommendation_sizing import NEEDS_ACTION, find_upstream_pools, format_unit_name
+from fillrate_assets.buffers.rules.recommendation_sizing import (
+    NEEDS_ACTION,
+    derive_whole,
+    find_upstream_pools,
+    format_unit_name,
+)
 from fillrate_assets.buffers.rules.shared_paths import find_sharing, find_within
 from fillrate_assets.core.table_schema import TIMESTAMP
 
@@ -208,7 +213,7 @@ def _subsume_throttles(rows: pl.DataFrame, units: pl.DataFrame) -> pl.DataFrame:
     emergency = pl.col("verdict") == "EMERGENCY"
     less = both.filter(emergency, pl.col("quantity").is_null() | (pl.col("outer_quantity") < pl.col("quantity")))
     less = less.filter(pl.col("outer_quantity").is_not_null())
-    text = pl.format("Throttle it to {} packages/h, as all of {}.", _derive_whole("outer_quantity"), "winner")
+    text = pl.format("Throttle it to {} packages/h, as all of {}.", derive_whole("outer_quantity"), "winner")
     return rows.pipe(
         _override, both.filter(~emergency), "R1", pl.format("{} is throttled, with all its paths.", "winner")
     ).pipe(_change, less, "R1", text, quantity=pl.col("outer_quantity"))
@@ -317,10 +322,10 @@ def _apply_r3_donor_surplus(rows: pl.DataFrame) -> pl.DataFrame:
     )
     text = pl.format(
         "Move {} of {}: {} goes first, and {} can spare {}.",
-        *(_derive_whole(name) for name in ("granted", "quantity")),
+        *(derive_whole(name) for name in ("granted", "quantity")),
         "winner",
         "source_unit",
-        _derive_whole("surplus"),
+        derive_whole("surplus"),
     )
     left = pl.col("granted") > 0
     can_throttle = (pl.col("direction") == "OVERFLOW") & pl.col("throttle_to").is_not_null()
@@ -358,10 +363,6 @@ def _apply_r6_recipients_in_trouble(rows: pl.DataFrame) -> pl.DataFrame:
 # --- how a row changes
 
 
-def _derive_whole(name: str) -> pl.Expr:
-    return pl.col(name).round(0).cast(pl.Int64)
-
-
 def _list_shares(rows: pl.DataFrame) -> pl.DataFrame:
     """List one row per recipient of each rebalance that remains."""
     return (
@@ -380,7 +381,7 @@ def _list_shares(rows: pl.DataFrame) -> pl.DataFrame:
 def _regrant(rows: pl.DataFrame, shares: pl.DataFrame, rule: str) -> pl.DataFrame:
     """Grant rebalances what their recipients can take; a row of which nothing is left is overridden."""
     some = pl.col("granted") > _PRECISION
-    share = pl.format("{} to {}", _derive_whole("granted"), format_unit_name("recipient"))
+    share = pl.format("{} to {}", derive_whole("granted"), format_unit_name("recipient"))
     cut = (
         shares.sort("rank", "recipient")
         .with_columns((pl.col("granted") < pl.col("share")).alias("cut"))
@@ -399,7 +400,7 @@ def _regrant(rows: pl.DataFrame, shares: pl.DataFrame, rule: str) -> pl.DataFram
     )
     changed = rows.drop("winner").join(cut, on="rank")
     none = pl.col("granted") <= _PRECISION
-    rest = pl.format("Divert {} packages/h: {}", _derive_whole("granted"), "shares")
+    rest = pl.format("Divert {} packages/h: {}", derive_whole("granted"), "shares")
     text = pl.format("{}; {} cannot take its share.", rest, "dropped")
     return rows.pipe(_override, changed.filter(none), rule, pl.format("{} cannot take packages.", "dropped")).pipe(
         _change,

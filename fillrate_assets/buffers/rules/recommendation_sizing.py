@@ -242,13 +242,13 @@ def _add_throttle(rows: pl.DataFrame, policy: Policy) -> pl.DataFrame:
     doubtful = f"The throttle of {{}} packages/h stays until all data are fresh, then rises {pace}."
     text = (
         pl.when(ends)
-        .then(pl.format("The throttle of {} packages/h ends.", _derive_whole("limit")))
+        .then(pl.format("The throttle of {} packages/h ends.", derive_whole("limit")))
         .when(held & clear)
-        .then(pl.format(raised, _derive_whole("limit"), _derive_whole(_derive_raised(policy))))
+        .then(pl.format(raised, derive_whole("limit"), derive_whole(_derive_raised(policy))))
         .when(held & (pl.col("verdict") == "CLEAR"))
-        .then(pl.format(doubtful, _derive_whole("limit")))
+        .then(pl.format(doubtful, derive_whole("limit")))
         .when(held)
-        .then(pl.format("The throttle of {} packages/h stays.", _derive_whole("limit")))
+        .then(pl.format("The throttle of {} packages/h stays.", derive_whole("limit")))
     )
     return rows.with_columns(
         pl.when(held).then(pl.lit("THROTTLE")).when(pl.col("verdict") == "WARN").then("usual_action").alias("action"),
@@ -306,7 +306,7 @@ def _add_divert(requests: pl.DataFrame, units: pl.DataFrame, policy: Policy) -> 
         pl.struct(pl.col("sibling").alias("unit_id"), "quantity", "headroom")
         .filter(pl.col("quantity") >= 1)
         .alias("recipients"),
-        pl.format("{} to {}", _derive_whole("quantity"), "name")
+        pl.format("{} to {}", derive_whole("quantity"), "name")
         .filter(pl.col("quantity") >= 1)
         .str.join(", ")
         .alias("shares"),
@@ -477,7 +477,7 @@ def _format_reckoning(policy: Policy) -> pl.Expr:
             pl.when(
                 known & (pl.col("unit_type") != "INDUCT") & pl.col("limited_by").ne_missing(pl.lit("SETTLES"))
             ).then(pl.format("No one can be added: {}.", _format_staff())),
-            pl.when(known).then(pl.format("The throttle is {} packages/h now.", _derive_whole("limit"))),
+            pl.when(known).then(pl.format("The throttle is {} packages/h now.", derive_whole("limit"))),
             pl.when(~known).then(_format_unknown("level", "capacity", "outflow_rate")),
             separator=" ",
             ignore_nulls=True,
@@ -488,7 +488,7 @@ def _format_reckoning(policy: Policy) -> pl.Expr:
             ),
         ),
         "OPEN_LANE": pl.when(known)
-        .then(pl.format("Open siblings can take {} packages/h.", _derive_whole("room")))
+        .then(pl.format("Open siblings can take {} packages/h.", derive_whole("room")))
         .otherwise(_format_unknown("level", "capacity", "inflow_rate", "outflow_rate")),
     }
     return pl.coalesce(pl.when(pl.col("action") == action).then(text) for action, text in words.items())
@@ -498,7 +498,7 @@ def _format_staff() -> pl.Expr:
     """Format '6 needed, room for 4, 5 to spare'; what is not known is left out."""
     parts = {"needed": "{} needed", "free_stations": "room for {}", "surplus": "{} to spare"}
     return pl.concat_str(
-        *[pl.format(text, _derive_whole(name)) for name, text in parts.items()], separator=", ", ignore_nulls=True
+        *[pl.format(text, derive_whole(name)) for name, text in parts.items()], separator=", ", ignore_nulls=True
     )
 
 
@@ -554,7 +554,8 @@ def format_unit_name(unit: str) -> pl.Expr:
     return pl.col(unit).str.strip_prefix(pl.col("warehouse") + "_").str.replace_all("_", " ", literal=True)
 
 
-def _derive_whole(value: str | pl.Expr) -> pl.Expr:
+def derive_whole(value: str | pl.Expr) -> pl.Expr:
+    """Derive the nearest whole number."""
     return (pl.col(value) if isinstance(value, str) else value).round(0).cast(pl.Int64)
 
 

@@ -7,6 +7,7 @@ from typing import Final
 
 import polars as pl
 
+from fillrate_assets.buffers.rules.unit_convention import derive_label
 from fillrate_assets.buffers.schema import VERDICTS, WORST_FIRST
 
 SHADES: Final = {
@@ -64,12 +65,11 @@ def list_units(recommendations: pl.DataFrame, units: pl.DataFrame, labels: Mappi
         .unique("unit_id", keep="first", maintain_order=True)
         .select("unit_id", "minutes_left", "action", "how_many")
     )
-    label = pl.col("unit_id").replace_strict(dict(labels), default=None, return_dtype=pl.String)
     return (
         compute_states(recommendations)
         .join(units.select("unit_id", "fill", "quality", "missing_feeds"), on="unit_id", how="left")
         .join(worst, on="unit_id", how="left")
-        .with_columns(label.alias("unit_label"), pl.col("state").cast(WORST_FIRST).alias("rank"))
+        .with_columns(derive_label(labels).alias("unit_label"), pl.col("state").cast(WORST_FIRST).alias("rank"))
         .sort("rank", "minutes_left", "fill", "unit_id", descending=[False, False, True, False], nulls_last=True)
         .select(
             *("state", "unit_id", "unit_label", "fill", "quality", "missing_feeds"),

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import cached_property
 from typing import Final, Protocol
 
 import polars as pl
@@ -83,7 +84,7 @@ class MasterData:
             paths=self.paths.filter(~pl.col("warehouse").is_in(others)),
         )
 
-    @property
+    @cached_property
     def labels(self) -> dict[str, str]:
         """What people call each unit, by unit_id; a unit without a label is absent."""
         return unit_convention.derive_labels(self.paths)

@@ -13,6 +13,7 @@ import polars as pl
 
 from fillrate_assets.buffers import schema
 from fillrate_assets.buffers.rules import status_board
+from fillrate_assets.buffers.rules.unit_convention import derive_label
 from fillrate_assets.core.table_schema import TableSchema
 
 QUIET: Final = ("CLEAR", "NOT_STAFFED")
@@ -56,7 +57,7 @@ def select_history(
         schema.RECOMMENDATION_HISTORY: made.recommendations.join(loud, on="unit_id", how="semi"),
         schema.ALERT_HISTORY: made.alerts,
     }
-    unit_label = pl.col("unit_id").replace_strict(dict(labels), default=None, return_dtype=pl.String)
+    unit_label = derive_label(labels)
     rows = {table: frame.with_columns(unit_label.alias("unit_label")) for table, frame in named.items()}
     rows[schema.SIGNAL_HISTORY] = made.signals.join(paths, on=["warehouse", "path"], how="semi")
     return {table: table.conform(frame.lazy()).sort(table.key).collect() for table, frame in rows.items()}

@@ -88,6 +88,11 @@ def derive_labels(paths: pl.DataFrame) -> dict[str, str]:
     return {**totals, **dict(own.select("unit_id", "label").iter_rows())}
 
 
+def derive_label(labels: Mapping[str, str]) -> pl.Expr:
+    """Derive what people call the unit of a row, by its unit_id; empty without a label."""
+    return pl.col("unit_id").replace_strict(dict(labels), default=None, return_dtype=pl.String)
+
+
 def add_labels(text: str, labels: Mapping[str, str], warehouse: str) -> str:
     """Put the label beside each unit of a warehouse that a text names: `W1_PACK_L2` is `Lane 12 (PACK L2)` then."""
 
