@@ -23,6 +23,7 @@ from fillrate_assets.core.table_schema import TIMESTAMP, Column, TableSchema
 from fillrate_assets.notifications.notifiers.channel import redact_channel
 from fillrate_assets.storage import bulk_insert, sql
 from fillrate_assets.storage.database import Database
+from fillrate_assets.storage.sql_types import to_stored
 from fillrate_assets.storage.tables import declare_table
 
 WAREHOUSES: Final = declare_table(schema.WAREHOUSES)
@@ -154,7 +155,7 @@ class BufferStore:
             SourceUnavailable: the store did not answer.
 
         """
-        return self._select_feedback(FEEDBACK.c.answered_at >= since.astimezone(UTC).replace(tzinfo=None))
+        return self._select_feedback(FEEDBACK.c.answered_at >= to_stored(since))
 
     def read_answers(self, rec_id: str, responder: str) -> pl.DataFrame:
         """Read what someone answered to an alert: every version, as `FEEDBACK`.

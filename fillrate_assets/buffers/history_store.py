@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 import polars as pl
@@ -19,6 +19,7 @@ from fillrate_assets.buffers.rules.tick_history import TickFrames, select_histor
 from fillrate_assets.core.table_schema import TableSchema
 from fillrate_assets.storage import bulk_insert
 from fillrate_assets.storage.database import Database
+from fillrate_assets.storage.sql_types import to_stored
 from fillrate_assets.storage.tables import declare_table
 
 _SYSTEM: Final = "buffer history"
@@ -86,7 +87,7 @@ class HistoryStore:
         made = TickFrames(*(tick_store.read(frame, snapshot_ts, snapshot_ts).collect() for frame in _FRAMES))
         rows = select_history(made, members, labels)
         summary = summarize_tick(made, rows)
-        tick = _naive(snapshot_ts)
+        tick = to_stored(snapshot_ts)
         with self.database.begin(_SYSTEM) as connection:
             stored = sa.select(TICKS.c.dc, TICKS.c.digest).where(TICKS.c.snapshot_ts == tick)
             known = {row.dc: row.digest for row in connection.execute(stored)}
@@ -101,9 +102,5 @@ class HistoryStore:
                     bulk_insert.insert(connection, table, fresh)
                     written += fresh.height
             for table in (TICKS, *_TABLES.values()):
-                connection.execute(table.delete().where(table.c.snapshot_ts < _naive(oldest)))
+                connection.execute(table.delete().where(table.c.snapshot_ts < to_stored(oldest)))
         return written
-
-
-def _naive(moment: datetime) -> datetime:
-    return moment.astimezone(UTC).replace(tzinfo=None)

@@ -12,7 +12,7 @@ import json
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import polars as pl
@@ -31,7 +31,7 @@ from fillrate_assets.notifications.outbox import IS_DEAD, OUTBOX, MessageQueue, 
 from fillrate_assets.notifications.rendering import Message
 from fillrate_assets.storage import bulk_insert, sql
 from fillrate_assets.storage.database import Database
-from fillrate_assets.storage.sql_types import UtcDateTime, make_text_type
+from fillrate_assets.storage.sql_types import UtcDateTime, make_text_type, to_stored
 from fillrate_assets.storage.tables import METADATA, declare_identity_column
 
 _LOG: Final = logging.getLogger("fillrate.notices")
@@ -50,9 +50,6 @@ _TYPES: Final[dict[Any, sa.types.TypeEngine[Any]]] = {
 }
 _TEXTS: Final = {"explanation", "target_unit", "problem", "missing_inputs", "named_units"}
 """Columns without a greatest length."""
-
-_MAX_KEYS: Final = 500
-"""Servers limit the binds of a statement."""
 
 
 def _declare_columns(frame: TableSchema) -> Iterator[sa.Column[Any]]:
@@ -116,7 +113,7 @@ class NoticeStore:
         keys = alerts.select(alert_suppression.derive_episode_key().alias("key"))["key"].unique().sort().to_list()
         found = [schema.NOTICES.make_empty()]
         with self.database.connect(_SYSTEM) as connection:
-            for part in _split(keys):
+            for part in sql.split_binds(keys):
                 chosen = _select_notices().where(NOTICES.c.episode_key.in_(part), ~IS_DEAD)
                 found.append(_conform(sql.select(connection, chosen)))
         return pl.concat(found).collect()
@@ -130,9 +127,9 @@ class NoticeStore:
             SourceUnavailable: the record store did not answer.
 
         """
-        where = [NOTICES.c.snapshot_ts >= _naive(since), ~IS_DEAD]
+        where = [NOTICES.c.snapshot_ts >= to_stored(since), ~IS_DEAD]
         if until is not None:
-            where.append(NOTICES.c.snapshot_ts < _naive(until))
+            where.append(NOTICES.c.snapshot_ts < to_stored(until))
         if warehouse is not None:
             where.append(NOTICES.c.warehouse == warehouse)
         return self._read(*where)
@@ -163,7 +160,9 @@ class NoticeStore:
         moments = pl.col("created_at", "sent_at").cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
         chosen = _select_notices(*marks)
         with self.database.connect(_SYSTEM) as connection:
-            found = [sql.select(connection, chosen.where(NOTICES.c.episode_key.in_(part))) for part in _split(keys)]
+            found = [
+                sql.select(connection, chosen.where(NOTICES.c.episode_key.in_(part))) for part in sql.split_binds(keys)
+            ]
             rows = pl.concat(found or [sql.select(connection, chosen.where(sa.false()))], how="vertical_relaxed")
         framed = _conform(rows.select(schema.NOTICES.names)).collect()
         return framed.hstack(
@@ -178,7 +177,7 @@ class NoticeStore:
 
         """
         columns = [UNDELIVERED_NOTICES.c[name] for name in schema.UNDELIVERED_NOTICES.names]
-        chosen = sa.select(*columns).where(UNDELIVERED_NOTICES.c.created_at >= _naive(since))
+        chosen = sa.select(*columns).where(UNDELIVERED_NOTICES.c.created_at >= to_stored(since))
         with self.database.connect(_SYSTEM) as connection:
             rows = sql.select(connection, chosen)
         return _conform(rows, schema.UNDELIVERED_NOTICES).collect()
@@ -277,7 +276,7 @@ def _write(
     messages = _render_messages(fresh, render, lifetime)
     with connection.begin():
         dead = sa.select(OUTBOX.c.message_id).where(IS_DEAD)
-        for part in _split(again):
+        for part in sql.split_binds(again):
             connection.execute(NOTICES.delete().where(NOTICES.c.id.in_(part), NOTICES.c.message_id.in_(dead)))
         bulk_insert.insert(connection, NOTICES, fresh.drop("scope"))
         QUEUE.write(connection, messages, now=now)
@@ -328,7 +327,7 @@ def _read_known(
     """Read the keys of rows that a table already has, with some numbers."""
     chosen = sa.select(*[table.c[name] for name in _KEY], *numbers).select_from(source)
     none = pl.DataFrame(schema={**dict.fromkeys(_KEY, pl.String), **{each.key or "": pl.Int64 for each in numbers}})
-    parts = _split(rows["notice_id"].unique().sort().to_list())
+    parts = sql.split_binds(rows["notice_id"].unique().sort().to_list())
     found = [sql.select(connection, chosen.where(table.c.notice_id.in_(part))) for part in parts]
     return pl.concat([none, *found], how="vertical_relaxed")
 
@@ -360,11 +359,3 @@ def _digest(*parts: str) -> str:
 def _conform(rows: pl.DataFrame, frame: TableSchema = schema.NOTICES) -> pl.LazyFrame:
     """Conform stored rows to their frame."""
     return rows.lazy().with_columns(pl.col(pl.Datetime).dt.replace_time_zone("UTC")).pipe(frame.conform)
-
-
-def _split(values: Sequence[Any]) -> Iterator[Sequence[Any]]:
-    return (values[start : start + _MAX_KEYS] for start in range(0, len(values), _MAX_KEYS))
-
-
-def _naive(moment: datetime) -> datetime:
-    return moment.astimezone(UTC).replace(tzinfo=None)

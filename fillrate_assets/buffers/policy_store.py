@@ -12,7 +12,7 @@ import logging
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final
 
 import polars as pl
@@ -24,6 +24,7 @@ from fillrate_assets.core import parsing
 from fillrate_assets.core.errors import PermanentFailure
 from fillrate_assets.storage import sql
 from fillrate_assets.storage.database import Database
+from fillrate_assets.storage.sql_types import to_stored
 from fillrate_assets.storage.tables import declare_table
 
 _LOG: Final = logging.getLogger("fillrate.policies")
@@ -191,7 +192,7 @@ def _set_role(
 
 
 def _build_role_values(role: str, by: str, now: datetime) -> dict[str, Any]:
-    return {"role": role, "since_ts": now.astimezone(UTC).replace(tzinfo=None), "updated_by": by}
+    return {"role": role, "since_ts": to_stored(now), "updated_by": by}
 
 
 def _make_no_challenger_error(version: str) -> PermanentFailure:

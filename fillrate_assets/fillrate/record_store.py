@@ -66,7 +66,7 @@ REJECTS: Final = sa.Table(
     sa.Index("rejects_by_day", "dc", "ship_date"),
 )
 
-_MAX_BINDS: Final = 500
+_MAX_CHANGED: Final = sql.MAX_BINDS
 """Above this many changed records of a day, the whole day is replaced: servers limit the binds of a statement."""
 
 OUTDATED: Final = "a run with older sources came later; it is computed again"
@@ -182,8 +182,13 @@ class RecordStore:
 
     def read_loader_rejects(self, days: Sequence[PartitionKey]) -> pl.DataFrame:
         """Read what loaders rejected of some days, as `LOADER_REJECTS`."""
+        if not days:
+            return schema.LOADER_REJECTS.make_empty().collect()
         chosen = pl.DataFrame(days, schema={"dc": pl.String, "ship_date": pl.Date}, orient="row")
-        return self._read(schema.LOADER_REJECTS, LOADER_REJECTS).join(chosen, on=["dc", "ship_date"], how="semi")
+        within = LOADER_REJECTS.c.ship_date.between(min(day for _, day in days), max(day for _, day in days))
+        return self._read(schema.LOADER_REJECTS, LOADER_REJECTS, within).join(
+            chosen, on=["dc", "ship_date"], how="semi"
+        )
 
     def read_dcs(self) -> pl.DataFrame:
         """Read the distribution centres, as `DCS`."""
@@ -247,8 +252,7 @@ class RecordStore:
         spans = days.group_by("dc").agg(pl.col("ship_date").unique())
         with self.database.begin() as connection:
             for dc, dates in spans.iter_rows():
-                for begin in range(0, len(dates), _MAX_BINDS):
-                    part = dates[begin : begin + _MAX_BINDS]
+                for part in sql.split_binds(dates):
                     for table, stage in ((LOADER_REJECTS, sa.true()), (REJECTS, REJECTS.c.stage == "load")):
                         of_days = (table.c.dc == dc) & table.c.ship_date.in_(part) & stage
                         connection.execute(table.delete().where(of_days))
@@ -265,8 +269,7 @@ class RecordStore:
             for table, dcs in tables.items():
                 ours = (REJECTS.c.stage == "load") & REJECTS.c.ship_date.is_(None) & (REJECTS.c.table == table)
                 connection.execute(REJECTS.delete().where(ours, REJECTS.c.dc.is_(None)))
-                for begin in range(0, len(dcs), _MAX_BINDS):
-                    part = dcs[begin : begin + _MAX_BINDS]
+                for part in sql.split_binds(dcs):
                     connection.execute(REJECTS.delete().where(ours, REJECTS.c.dc.in_(part)))
 
     def add_rejects(self, rejects: pl.DataFrame, *, run_id: str) -> int:
@@ -424,10 +427,10 @@ def _replace_records(
     )
     both = known.join(stamped.select("item", "fingerprint"), on="item", how="full", coalesce=True)
     items = both.filter(pl.col("fingerprint").ne_missing(pl.col("fingerprint_right")))["item"].to_list()
-    chosen = of_day & RECORDS.c.item.in_(items) if len(items) <= _MAX_BINDS else of_day
+    chosen = of_day & RECORDS.c.item.in_(items) if len(items) <= _MAX_CHANGED else of_day
     old = sql.select(connection, sa.select(*[RECORDS.c[name] for name in names]).where(chosen))
     before = parsing.parse_frame(old.lazy(), schema.LOST_CASES, table="lost_cases").collect()
-    after = stamped.filter(pl.col("item").is_in(items)) if len(items) <= _MAX_BINDS else stamped
+    after = stamped.filter(pl.col("item").is_in(items)) if len(items) <= _MAX_CHANGED else stamped
     connection.execute(RECORDS.delete().where(chosen))
     bulk_insert.insert(connection, RECORDS, after)
     return find_restatements(before, after.select(names))

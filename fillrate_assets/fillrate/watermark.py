@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from fillrate_assets.aws import client
 from fillrate_assets.storage.database import Database
-from fillrate_assets.storage.sql_types import UtcDateTime, make_text_type
+from fillrate_assets.storage.sql_types import UtcDateTime, make_text_type, to_stored
 from fillrate_assets.storage.tables import METADATA
 
 _PARAMETERS: Final = "ssm://"
@@ -61,7 +61,7 @@ class DatabaseWatermark:
 
     def move(self, name: str, moment: datetime, *, previous: datetime | None) -> bool:
         """Set the time if it still is `previous`; return whether it was set."""
-        naive = moment.astimezone(UTC).replace(tzinfo=None)
+        naive = to_stored(moment)
         with self.database.begin(_SYSTEM) as connection:
             if previous is None:
                 if isinstance(_select_moment(connection, name), datetime):
@@ -69,7 +69,7 @@ class DatabaseWatermark:
                 connection.execute(WATERMARKS.delete().where(WATERMARKS.c.name == name))
                 connection.execute(WATERMARKS.insert().values(name=name, moment=naive))
                 return True
-            before = previous.astimezone(UTC).replace(tzinfo=None)
+            before = to_stored(previous)
             moved = connection.execute(
                 WATERMARKS.update().where(WATERMARKS.c.name == name, WATERMARKS.c.moment == before).values(moment=naive)
             )

@@ -11,8 +11,7 @@ Each area writes to a `MessageQueue` of its own. Which events are worth a messag
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
@@ -29,14 +28,11 @@ from fillrate_assets.core.table_schema import TIMESTAMP
 from fillrate_assets.notifications import rendering
 from fillrate_assets.notifications.notifiers.channel import OutgoingMessage
 from fillrate_assets.storage import bulk_insert
-from fillrate_assets.storage.sql_types import UtcDateTime, make_text_type
+from fillrate_assets.storage.sql import split_binds
+from fillrate_assets.storage.sql_types import UtcDateTime, from_stored, make_text_type, to_stored
 from fillrate_assets.storage.tables import METADATA, declare_identity_column
 
-_LOG: Final = logging.getLogger("fillrate.outbox")
-_SYSTEM: Final = "outbox"
 _MAX_SUBJECT: Final = 255
-_MAX_IDS: Final = 500
-"""Servers limit the binds of a statement."""
 
 LEASE: Final = timedelta(seconds=90)
 """Longer than any attempt takes: SNS is called 3 times, for 13 seconds each."""
@@ -202,7 +198,7 @@ class MessageQueue:
     def _delete_dead(self, connection: sa.Connection, message_ids: Sequence[str]) -> set[str]:
         """Delete the dead letters among some messages; return the ids of those that are there all the same."""
         known: set[str] = set()
-        for part in _split(message_ids):
+        for part in split_binds(message_ids):
             mine = OUTBOX.c.message_id.in_(part)
             found = connection.execute(sa.select(OUTBOX.c.message_id, sa.case((IS_DEAD, 1), else_=0)).where(mine)).all()
             if any(dead for _, dead in found):
@@ -256,17 +252,3 @@ def _build_rows(queue: str, messages: Sequence[OutgoingMessage], now: datetime) 
         "attempts": pl.Int64,
     }
     return pl.DataFrame(rows, schema=types)
-
-
-def _split(values: Sequence[str]) -> Iterator[Sequence[str]]:
-    return (values[start : start + _MAX_IDS] for start in range(0, len(values), _MAX_IDS))
-
-
-def to_stored(moment: datetime) -> datetime:
-    """Return a time as the table stores it: UTC, without a zone."""
-    return moment.astimezone(UTC).replace(tzinfo=None)
-
-
-def from_stored(moment: datetime | None) -> datetime | None:
-    """Return a stored time with its zone, UTC."""
-    return None if moment is None else moment.replace(tzinfo=UTC)

@@ -10,8 +10,9 @@ from typing import Final
 import sqlalchemy as sa
 
 from fillrate_assets.notifications.notifiers.channel import redact_channel
-from fillrate_assets.notifications.outbox import IS_DEAD, IS_WAITING, OUTBOX, from_stored, to_stored
+from fillrate_assets.notifications.outbox import IS_DEAD, IS_WAITING, OUTBOX
 from fillrate_assets.storage.database import Database
+from fillrate_assets.storage.sql_types import from_stored, to_stored
 
 _SYSTEM: Final = "outbox"
 

@@ -6,12 +6,12 @@ It knows no table. The platform's own database is `database`; tables are declare
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import polars as pl
 import sqlalchemy as sa
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from sqlalchemy.engine.interfaces import DBAPIConnection
     from sqlalchemy.pool import ConnectionPoolEntry
 
+T = TypeVar("T")
+
 _LOG: Final = logging.getLogger("fillrate.sql")
 
 _BUSY_SECONDS: Final = 60
@@ -46,6 +48,9 @@ _HIDDEN: Final = "***"
 _SHORTEST_SECRET: Final = 4
 
 STATEMENT_SECONDS: Final = 300
+MAX_BINDS: Final = 500
+"""Servers limit the binds of a statement."""
+
 _WHOLE_RESULT: Final = 50_000_000
 """The driver guesses a column's type from one batch; nulls first would make it a number for good."""
 
@@ -172,6 +177,11 @@ def make_directory(url: str) -> None:
     """Create the directory of an embedded database file."""
     if (file := find_embedded_file(url)) is not None:
         file.parent.mkdir(parents=True, exist_ok=True)
+
+
+def split_binds(values: Sequence[T], most: int = MAX_BINDS) -> Iterator[Sequence[T]]:
+    """Split values into as many as one statement binds; servers limit that."""
+    return (values[start : start + most] for start in range(0, len(values), most))
 
 
 def create_tables(system: str, url: str, *tables: sa.Table) -> None:

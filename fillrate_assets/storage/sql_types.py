@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Final
 
@@ -31,6 +31,16 @@ class ExactDecimal(sa.types.TypeDecorator[Decimal]):
     def process_result_value(self, value: Any | None, dialect: sa.Dialect) -> Decimal | None:  # noqa: ANN401
         """Convert from the database to Python."""
         return Decimal(value) / PLACES if value is not None and dialect.name == "sqlite" else value
+
+
+def to_stored(moment: datetime) -> datetime:
+    """Return a time as `UtcDateTime` stores it: UTC, without a zone."""
+    return moment.astimezone(UTC).replace(tzinfo=None)
+
+
+def from_stored(moment: datetime | None) -> datetime | None:
+    """Return a stored time with its zone, UTC."""
+    return None if moment is None else moment.replace(tzinfo=UTC)
 
 
 class UtcDateTime(sa.types.TypeDecorator[datetime]):

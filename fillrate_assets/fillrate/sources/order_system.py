@@ -18,7 +18,6 @@ from fillrate_assets.settings import SourceTable
 from fillrate_assets.storage import sql, tables
 
 _TEXT: Final = ("ordered_qty", "pack_size", "requested_date", "substitute_for_line")
-_MAX_BINDS: Final = 500
 _REQUIRED: Final = ("dc", "ship_date", "order_id", "line_no", "item", "ordered_qty", "processed_at", "source_seq")
 
 
@@ -103,7 +102,7 @@ class OrderSystem:
         """Put every version of some items in the place of the embedded system's; other items stay."""
         table = self._declare_items()
         with sql.translate_errors("order system", self.url), sql.get_engine(self.url).begin() as connection:
-            for part in items.select(pl.col("item").unique()).iter_slices(_MAX_BINDS):
+            for part in items.select(pl.col("item").unique()).iter_slices(sql.MAX_BINDS):
                 connection.execute(table.delete().where(table.c.item.in_(part["item"].to_list())))
         sql.append("order system", self.url, table, items)
 

@@ -18,7 +18,6 @@ from fillrate_assets.storage import sql, tables
 
 _TEXT: Final = ("shipped_qty", "shipped_at", "delivered_at")
 _ARRIVALS: Final = ("shipped_at", "delivered_at")
-_MAX_BINDS: Final = 500
 _REQUIRED: Final = ("dc", "ship_date", "order_id", "line_no", "shipped_qty", "processed_at", "source_seq")
 
 
@@ -49,10 +48,7 @@ class ShippingRecords:
         """Read every version of the shipment lines of some orders; else as `read_shipment_lines`."""
         table = self._declare_shipment_lines()
         statement = line_versions.select_versions(table, dc, first, last)
-        parts = [
-            self._read_lines(statement.where(table.c.order_id.in_(orders[begin : begin + _MAX_BINDS])))
-            for begin in range(0, len(orders), _MAX_BINDS)
-        ]
+        parts = [self._read_lines(statement.where(table.c.order_id.in_(part))) for part in sql.split_binds(orders)]
         return pl.concat([schema.SHIPMENT_LINES.make_empty().collect(), *parts])
 
     def _read_lines(self, statement: sa.Select[Any]) -> pl.DataFrame:
