@@ -34,15 +34,16 @@ from fillrate_assets.notifications.notifiers.console import Show
 from fillrate_assets.orchestration import partitions
 from fillrate_assets.orchestration.asset_options import name_step
 from fillrate_assets.orchestration.retries import find_root_cause
+from fillrate_assets.orchestration.sqlite_storage import REPOSITORY_TAG
 from fillrate_assets.settings import Settings
 from fillrate_assets.storage import sql
 from fillrate_assets.storage.database import Database
 
 PROCESSES: Final = 2
-OWNER_TAG: Final = "fillrate/process"
-REPOSITORY_TAG: Final = ".dagster/repository"
+OWNER_TAG: Final = ".dagster/fillrate_process"
+"""Hidden by its prefix: the UI shows the other tags of a run in its list."""
 REPOSITORY: Final = "__repository__@fillrate_assets"
-"""The repository and its code location in workspace.yaml: without it, the UI lists a run under no job."""
+"""The repository and its code location in workspace.yaml."""
 
 _ENDED: Final = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 _NOT_ENDED: Final = [status for status in dg.DagsterRunStatus if status not in _ENDED]

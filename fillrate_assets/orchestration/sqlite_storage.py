@@ -17,6 +17,7 @@ from time import sleep
 from typing import TYPE_CHECKING, Any, Final
 
 from dagster._core.execution.compute_logs import redirect_to_file
+from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
 from dagster._core.storage.compute_log_manager import CapturedLogContext, ComputeIOType
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
 from dagster._core.storage.local_compute_log_manager import IO_TYPE_EXTENSION, LocalComputeLogManager
@@ -32,12 +33,32 @@ from fillrate_assets.core.database_url import locate_file, quote_path
 from fillrate_assets.storage import file_lock
 
 if TYPE_CHECKING:
-    from dagster import EventLogEntry
+    from dagster import DagsterRun, EventLogEntry
     from dagster._utils.concurrency import ConcurrencyClaimStatus
 
 
+REPOSITORY_TAG: Final = ".dagster/repository"
+"""Has a run's repository and its code location; without it, the UI lists the run under no job."""
+
 _SLOT_SECONDS: Final = 1
 """Between two looks for a free slot of a pool."""
+
+
+class LocatedSqliteRunStorage(SqliteRunStorage):
+    """Dagster's storage of runs, which knows the code location of a run that a command executes.
+
+    Dagster gives an origin only to runs that its own processes launch, and the UI's home page and timeline show only
+    runs that have one.
+    """
+
+    def add_run(self, dagster_run: DagsterRun) -> DagsterRun:
+        """Store a run; where it has the tag of its repository and no origin, with the origin of that name."""
+        repository, _, location = dagster_run.tags.get(REPOSITORY_TAG, "").partition("@")
+        if location and dagster_run.remote_job_origin is None:
+            origin = RemoteRepositoryOrigin(RegisteredCodeLocationOrigin(location), repository)
+            dagster_run = dagster_run._replace(remote_job_origin=RemoteJobOrigin(origin, dagster_run.job_name))
+        added: DagsterRun = super().add_run(dagster_run)
+        return added
 
 
 class BatchingSqliteEventLogStorage(SqliteEventLogStorage):
@@ -137,7 +158,6 @@ class BatchingSqliteStorage(DagsterSqliteStorage):
     def _open(self, base_dir: str, inst_data: ConfigurableClassData | None) -> None:
         if quote_path(base_dir) == base_dir:
             super().__init__(base_dir, inst_data)
-            events = self._event_log_storage._base_dir  # noqa: SLF001 - as above
         else:
             # Dagster writes the directory into URLs as it is, where it is read as something else.
             with TemporaryDirectory() as plain:
@@ -148,10 +168,9 @@ class BatchingSqliteStorage(DagsterSqliteStorage):
                         Path(base_dir, file).parent.mkdir(parents=True, exist_ok=True)
                         shutil.move(Path(plain, file), Path(base_dir, file))
             self.base_dir = base_dir
-            self._run_storage = SqliteRunStorage(locate_file("sqlite", f"{base_dir}/history/runs.db"))
             self._schedule_storage = SqliteScheduleStorage(locate_file("sqlite", f"{base_dir}/schedules/schedules.db"))
-            events = f"{base_dir}/history/runs/"
-        self._event_log_storage = BatchingSqliteEventLogStorage(events)
+        self._run_storage = LocatedSqliteRunStorage(locate_file("sqlite", f"{base_dir}/history/runs.db"))
+        self._event_log_storage = BatchingSqliteEventLogStorage(f"{base_dir}/history/runs/")
 
     @classmethod
     def from_config_value(

@@ -18,7 +18,7 @@ from fillrate_assets.fillrate.defs import health_checks
 from fillrate_assets.fillrate.record_store import RESTATEMENTS
 from fillrate_assets.orchestration import partitions
 from fillrate_assets.orchestration.partitions import CHANGED_TAG, RANGE_END_TAG, RANGE_START_TAG
-from fillrate_assets_tests.conftest import SMALL, TINY, copy_home
+from fillrate_assets_tests.conftest import ROOT, SMALL, TINY, copy_home
 from fillrate_assets_tests.fixtures.home import Home
 
 pytestmark = pytest.mark.slow
@@ -71,12 +71,18 @@ def test_a_corrected_day_that_is_run_alone_reaches_the_days_that_depend_on_it(
 
 
 @pytest.mark.usefixtures("dagster_home")
-def test_a_run_that_fails_gives_the_cause_in_one_line(network_home: Home) -> None:
+def test_a_run_that_fails_gives_the_cause_in_one_line_and_is_found_in_the_ui(network_home: Home) -> None:
     Path(network_home.settings.sources.order_system_url.removeprefix("sqlite:///")).unlink()
     (ran,) = launcher.run(network_home.settings, [RunRange("DC01", SMALL.first, SMALL.first)])
     assert ran.failure is not None
     assert "order system: there is no" in ran.failure
     assert "\n" not in ran.failure
+    # Its home page and timeline show only runs that have an origin, in a location that the workspace has.
+    with dg.DagsterInstance.get() as instance:
+        (run,) = instance.get_runs()
+    assert run.remote_job_origin is not None
+    assert f"location_name: {run.remote_job_origin.location_name}\n" in (ROOT / "workspace.yaml").read_text()
+    assert run.remote_job_origin.job_name == JOB
 
 
 @pytest.mark.usefixtures("dagster_home")
