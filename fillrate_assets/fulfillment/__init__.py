@@ -1,0 +1,1 @@
+"""Fulfillment: order events -> queues -> idempotent workers -> transition log -> replay."""

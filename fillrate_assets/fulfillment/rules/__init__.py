@@ -1,0 +1,1 @@
+"""Rules of fulfillment: pure. They know no queue, database, clock or environment; `now` is an argument."""
