@@ -82,6 +82,10 @@ class StateMachine:
             (row for row in self._rows.get((state, event), ()) if row.guard is None or row.guard.holds(payload)), None
         )
 
+    def may_decide_later(self, state: str, event: str) -> bool:
+        """Return whether an event is decided in a state that is still to come."""
+        return any(row.event == event for row in self.transitions if row.state in self._find_reached(state))
+
     def draw(self) -> str:
         """Draw the machine as a Mermaid state diagram: effects are behind a slash, guards in brackets."""
         return "\n".join(["stateDiagram-v2", *map(_draw_row, self.transitions), *self._draw_ends()])
@@ -97,7 +101,7 @@ class StateMachine:
                 yield f"    {state} --> [*]"
 
     def _find_problems(self) -> Iterator[str]:
-        yield from (f"{state} cannot be reached" for state in self.states if state not in self._find_reached())
+        yield from (f"{state} cannot be reached" for state in self.states if state not in self._find_reached(NOTHING))
         yield from (f"terminal {state} is no state" for state in sorted(self.terminal - {*self.states}))
         for state in (NOTHING, *self.states):
             refused = self.refused.get(state, ())
@@ -115,8 +119,8 @@ class StateMachine:
         for row in self.transitions:
             yield from (f"effect {kind} goes to no function" for kind in row.effects if kind not in self.effects)
 
-    def _find_reached(self) -> set[str]:
-        reached, left = {NOTHING}, deque([NOTHING])
+    def _find_reached(self, start: str) -> set[str]:
+        reached, left = {start}, deque([start])
         while left:
             state = left.popleft()
             for row in self.transitions:
