@@ -1,0 +1,94 @@
+"""Tables of the fulfillment area: columns, dtypes, keys, nullability. No rule and no SQL belongs here."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import polars as pl
+
+from fillrate_assets.core.table_schema import TIMESTAMP, Column, TableSchema
+
+EFFECT_STATES: Final = ("PENDING", "DONE", "DEAD")
+REJECTIONS: Final = ("INVALID", "CONFLICTING")
+
+_ORDER_ID: Final = Column("order_id", pl.String, "The order; of an onboarding, the party")
+_MACHINE: Final = Column("machine", pl.String, "Which table of transitions decides: order or onboarding")
+_DC: Final = Column("dc", pl.String, "DC that ships the order")
+_SHIP_DATE: Final = Column("ship_date", pl.Date, "Requested ship date; empty for an onboarding", nullable=True)
+
+TRANSITIONS: Final = TableSchema(
+    "transitions",
+    ("order_id", "version"),
+    (
+        _ORDER_ID,
+        Column("version", pl.Int64, "Number of the transition of the order, from 1, without gaps"),
+        _MACHINE,
+        Column("event_id", pl.String, "Hash of source, document, type and source version: an event is applied once"),
+        Column("event_type", pl.String, "Type of the event"),
+        Column("schema_version", pl.Int64, "Version of the payload's schema"),
+        _DC,
+        _SHIP_DATE,
+        Column("from_state", pl.String, "State before the event"),
+        Column("to_state", pl.String, "State after it"),
+        Column("payload", pl.String, "What the event says, as JSON"),
+        Column("payload_sha256", pl.String, "Hash of the payload"),
+        Column("source", pl.String, "The system that reported the event"),
+        Column("causation_id", pl.String, "The effect or event that this one answers", nullable=True),
+        Column("correlation_id", pl.String, "What all events of one request share", nullable=True),
+        Column("actor", pl.String, "Who applied it: the worker, or a person and their reason"),
+        Column("code_version", pl.String, "Version of the rules that decided"),
+        Column("occurred_at", TIMESTAMP, "When it happened", "UTC"),
+        Column("recorded_at", TIMESTAMP, "When it was applied", "UTC"),
+    ),
+)
+"""The log: rows are added, and never changed."""
+
+HEADS: Final = TableSchema(
+    "order_heads",
+    ("order_id",),
+    (
+        _ORDER_ID,
+        _MACHINE,
+        Column("version", pl.Int64, "Version of the last transition"),
+        Column("state", pl.String, "State after it"),
+        _DC,
+        _SHIP_DATE,
+        Column("changed_at", TIMESTAMP, "When it was applied", "UTC"),
+    ),
+)
+"""What the log folds into, by order."""
+
+EFFECTS: Final = TableSchema(
+    "effects",
+    ("effect_id",),
+    (
+        Column("effect_id", pl.String, "`order:version:kind`, the idempotency key at the target"),
+        _ORDER_ID,
+        Column("kind", pl.String, "What is requested"),
+        Column("function", pl.String, "Whose queue it goes to"),
+        Column("state", pl.String, "PENDING, DONE or DEAD", codes=EFFECT_STATES),
+        Column("attempts", pl.Int64, "How often it was requested"),
+        Column("response", pl.String, "What the target answered, as JSON", nullable=True),
+        Column("failure", pl.String, "Why the last attempt failed", nullable=True),
+        Column("created_at", TIMESTAMP, "When the transition was applied", "UTC"),
+        Column("done_at", TIMESTAMP, "When the target had done it", "UTC", nullable=True),
+    ),
+)
+"""What transitions request of other systems: stored with them, requested afterwards."""
+
+REJECTED_EVENTS: Final = TableSchema(
+    "rejected_events",
+    ("event_id", "payload_sha256"),
+    (
+        Column("event_id", pl.String, "The event"),
+        Column("payload_sha256", pl.String, "Hash of the payload"),
+        _ORDER_ID,
+        Column("event_type", pl.String, "Type of the event"),
+        Column("source", pl.String, "The system that reported it"),
+        Column("rejection", pl.String, "INVALID or CONFLICTING", codes=REJECTIONS),
+        Column("reason", pl.String, "Why it changes nothing"),
+        Column("payload", pl.String, "What the event says, as JSON"),
+        Column("occurred_at", TIMESTAMP, "When it happened", "UTC"),
+        Column("recorded_at", TIMESTAMP, "When it was rejected first", "UTC"),
+    ),
+)
