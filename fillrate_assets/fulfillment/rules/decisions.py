@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from fillrate_assets.core.errors import ContractViolation
+from fillrate_assets.fulfillment.rules.event_schemas import Payload, get_newest_version, upcast
 from fillrate_assets.fulfillment.rules.events import Event
-from fillrate_assets.fulfillment.rules.state_machine import NOTHING, Payload, StateMachine
+from fillrate_assets.fulfillment.rules.state_machine import NOTHING, StateMachine
 
 EventClass = Literal["NEW", "DUPLICATE", "CONFLICTING", "PREMATURE", "INVALID"]
 """NEW is applied. DUPLICATE is known and acknowledged. CONFLICTING has a known id and another payload. PREMATURE may
@@ -27,6 +28,8 @@ class Head:
     order_id: str
     version: int = 0
     state: str = NOTHING
+    machine: str = ""
+    """Whose states these are; "" before the first event."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,7 @@ class LogEntry:
     order_id: str
     version: int
     event_type: str
+    schema_version: int
     from_state: str
     to_state: str
     payload: Payload
@@ -74,13 +78,18 @@ def decide(machine: StateMachine, head: Head, event: Event) -> Decision:
         event: what happened.
 
     Returns:
-        NEW with the head afterwards and the effects to request; PREMATURE or INVALID with a reason.
+        NEW with the head afterwards and the effects to request; PREMATURE or INVALID with a reason (decision 0220).
 
     """
+    if head.machine not in {"", machine.name}:
+        return Decision("INVALID", f"{head.order_id} is an {head.machine}, and {event.type} is about an {machine.name}")
+    if event.schema_version > (newest := get_newest_version(event.type)):
+        found = f"version {event.schema_version} of {event.type} is not known yet: this release knows {newest}"
+        return Decision("PREMATURE", found)
     if event.expected_version is not None and event.expected_version != head.version:
         found = f"{event.type} expects version {event.expected_version} of {head.order_id}, which is at {head.version}"
         return Decision("PREMATURE" if event.expected_version > head.version else "INVALID", found)
-    transition = machine.find(head.state, event.type, event.payload)
+    transition = machine.find(head.state, event.type, upcast(event.type, event.schema_version, event.payload))
     if transition is None:
         later = machine.may_decide_later(head.state, event.type)
         found = f"{event.type} is not decided in {head.state}"
@@ -89,7 +98,7 @@ def decide(machine: StateMachine, head: Head, event: Event) -> Decision:
     effects = tuple(
         Effect(f"{head.order_id}:{version}:{kind}", kind, machine.effects[kind]) for kind in transition.effects
     )
-    return Decision("NEW", head=Head(head.order_id, version, transition.next_state), effects=effects)
+    return Decision("NEW", head=Head(head.order_id, version, transition.next_state, machine.name), effects=effects)
 
 
 def compare_with_known(event: Event, known_payload_sha256: str) -> Decision:
@@ -125,7 +134,8 @@ def _apply(machine: StateMachine, head: Head, entry: LogEntry) -> Head:
     if entry.order_id != head.order_id or entry.version != head.version + 1:
         msg = f"{where}: expected version {head.version + 1} of {head.order_id}"
         raise ContractViolation(msg)
-    transition = machine.find(head.state, entry.event_type, entry.payload)
+    payload = upcast(entry.event_type, entry.schema_version, entry.payload)
+    transition = machine.find(head.state, entry.event_type, payload)
     decided = transition.next_state if transition else None
     if entry.from_state != head.state or entry.to_state != decided:
         msg = (
@@ -133,4 +143,4 @@ def _apply(machine: StateMachine, head: Head, entry: LogEntry) -> Head:
             f" and the table takes {head.state} to {decided or 'nothing'}"
         )
         raise ContractViolation(msg)
-    return Head(entry.order_id, entry.version, entry.to_state)
+    return Head(entry.order_id, entry.version, entry.to_state, machine.name)

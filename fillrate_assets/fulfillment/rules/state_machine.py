@@ -12,17 +12,17 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import groupby
 from operator import attrgetter
-from typing import Any, Final
+from typing import Final
+
+from fillrate_assets.fulfillment.rules.event_schemas import Payload
 
 NOTHING: Final = "NOTHING"
 """The state before the first event."""
 
-Payload = Mapping[str, Any]
-
 
 @dataclass(frozen=True)
 class Guard:
-    """A condition on an event's payload, with the words that a diagram shows."""
+    """A condition on an event's payload, with the label that a diagram shows."""
 
     label: str
     holds: Callable[[Payload], bool]
@@ -117,6 +117,8 @@ class StateMachine:
             if state not in self.terminal and all((state, event) not in self._rows for event in self.events):
                 yield f"{state} is left by no event and is not terminal"
         for row in self.transitions:
+            if row.state in self.terminal and row.next_state not in self.terminal:
+                yield f"terminal {row.state} is left for {row.next_state}"
             yield from (f"effect {kind} goes to no function" for kind in row.effects if kind not in self.effects)
 
     def _find_reached(self, start: str) -> set[str]:

@@ -29,6 +29,11 @@ def make_machine(*rows: Transition, refused: Mapping[str, tuple[str, ...]] = REF
         ((OPEN, Transition("OPEN", "Closed", "DONE", guard=LARGE)), REFUSED, "needs one transition without a guard"),
         ((OPEN, CLOSE, CLOSE), REFUSED, "needs one transition without a guard"),
         ((OPEN, Transition("OPEN", "Closed", "SHUT")), REFUSED, "SHUT is left by no event"),
+        (
+            (OPEN, CLOSE, Transition("DONE", "Opened", "OPEN")),
+            {**REFUSED, "DONE": ("Closed",)},
+            "terminal DONE is left for OPEN",
+        ),
         ((OPEN, Transition("OPEN", "Closed", "DONE", ("sing",))), REFUSED, "effect sing goes to no function"),
     ],
 )
