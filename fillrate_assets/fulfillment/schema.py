@@ -64,9 +64,12 @@ EFFECTS: Final = TableSchema(
     (
         Column("effect_id", pl.String, "`order:version:kind`, the idempotency key at the target"),
         _ORDER_ID,
+        Column("version", pl.Int64, "The transition that requests it"),
         Column("kind", pl.String, "What is requested"),
         Column("function", pl.String, "Whose queue it goes to"),
         Column("state", pl.String, "PENDING, DONE or DEAD", codes=EFFECT_STATES),
+        _DC,
+        Column("request", pl.String, "What the target is sent, as JSON"),
         Column("attempts", pl.Int64, "How often it was requested"),
         Column("response", pl.String, "What the target answered, as JSON", nullable=True),
         Column("failure", pl.String, "Why the last attempt failed", nullable=True),

@@ -21,7 +21,10 @@ METADATA: Final = sa.MetaData()
 
 
 def declare_table(
-    table: TableSchema, *more: sa.schema.SchemaItem, lengths: Mapping[str, int | None] | None = None
+    table: TableSchema,
+    *more: sa.schema.SchemaItem,
+    lengths: Mapping[str, int | None] | None = None,
+    counted_by: str | None = None,
 ) -> sa.Table:
     """Declare the table that stores a frame's rows.
 
@@ -29,23 +32,27 @@ def declare_table(
         table: its columns and key.
         more: further columns and indexes.
         lengths: of text columns, None for any; by default 64 in the key, which servers limit, and 255 elsewhere.
+        counted_by: the name of a primary key that the database counts up; the table's key is unique then.
 
     """
     columns = [
         sa.Column(
             column.name,
             choose_sql_type(column.dtype, (lengths or {}).get(column.name, 64 if column.name in table.key else 255)),
-            primary_key=column.name in table.key,
+            primary_key=column.name in table.key and counted_by is None,
             nullable=column.nullable,
         )
         for column in table.columns
     ]
-    return sa.Table(table.name, METADATA, *columns, *more)
+    if counted_by is None:
+        return sa.Table(table.name, METADATA, *columns, *more)
+    unique = sa.UniqueConstraint(*table.key, name=f"{table.name}_by_key")
+    return sa.Table(table.name, METADATA, declare_identity_column(counted_by), *columns, unique, *more)
 
 
-def declare_identity_column() -> sa.Column[Any]:
+def declare_identity_column(name: str = "id") -> sa.Column[Any]:
     """Declare a primary key that the database counts up."""
-    return sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), sa.Identity(), primary_key=True)
+    return sa.Column(name, sa.BigInteger().with_variant(sa.Integer(), "sqlite"), sa.Identity(), primary_key=True)
 
 
 def declare_source_table(

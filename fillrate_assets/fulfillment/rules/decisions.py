@@ -126,7 +126,7 @@ def fold(machine: StateMachine, entries: Iterable[LogEntry]) -> Head:
 
 def compute_delay(attempts: int) -> int:
     """Compute how many seconds a premature event waits after so many attempts: 1, 2, 4, and so on, at most 60."""
-    return min(2 ** min(attempts, 6), LONGEST_DELAY_SECONDS)
+    return min(1 << min(attempts, 6), LONGEST_DELAY_SECONDS)
 
 
 def _apply(machine: StateMachine, head: Head, entry: LogEntry) -> Head:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
 from fillrate_assets.fulfillment.rules.event_schemas import SCHEMAS, PayloadSchema
@@ -24,7 +26,7 @@ def list_events(machine: StateMachine, start: str, end: str) -> set[str]:
 
 def test_an_order_has_the_states_of_its_way_and_of_the_side_paths() -> None:
     assert set(ORDER_LIFECYCLE.states) == {*WAY, *SIDE_PATHS}
-    assert set(zip(WAY, WAY[1:], strict=False)) <= list_moves(ORDER_LIFECYCLE)
+    assert set(pairwise(WAY)) <= list_moves(ORDER_LIFECYCLE)
     assert ORDER_LIFECYCLE.terminal == {"REJECTED", "CANCELLED", "RETURNED", "DELIVERED"}
 
 
@@ -54,7 +56,10 @@ def test_a_party_has_the_states_of_an_onboarding() -> None:
 def test_each_event_has_one_machine_and_one_schema() -> None:
     assert set(BY_EVENT) == set(SCHEMAS)
     assert set(FUNCTIONS) == {"order", "inventory", "wms", "carrier", "notify", "onboarding"}
-    assert {name: machine.name for name, machine in LIFECYCLES.items()} == {"order": "order", "onboarding": "onboarding"}
+    assert {name: machine.name for name, machine in LIFECYCLES.items()} == {
+        "order": "order",
+        "onboarding": "onboarding",
+    }
 
 
 @pytest.mark.parametrize(

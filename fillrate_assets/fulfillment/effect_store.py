@@ -1,0 +1,127 @@
+"""Effects in the record store: what transitions request of other systems, and what became of it.
+
+They are written in the transaction of their transition, by `transition_log`. Who requests them, and when again, belongs
+to `messaging`: a lease is the engine's.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from fillrate_assets.core.codes import MAX_LENGTH
+from fillrate_assets.fulfillment import schema
+from fillrate_assets.fulfillment.rules.decisions import Effect
+from fillrate_assets.fulfillment.rules.events import Event
+from fillrate_assets.storage.database import Database
+from fillrate_assets.storage.sql_types import to_stored
+from fillrate_assets.storage.tables import declare_table
+
+_SYSTEM: Final = "effects"
+
+EFFECTS: Final = declare_table(
+    schema.EFFECTS,
+    sa.Index("effects_by_state", "state", "function", "created_at"),
+    sa.Index("effects_by_order", "order_id", "version"),
+    lengths={
+        "effect_id": 255,
+        **dict.fromkeys(("order_id", "dc"), MAX_LENGTH),
+        **dict.fromkeys(("request", "response", "failure")),
+    },
+)
+_SELECT: Final = sa.select(*[EFFECTS.c[name] for name in ("effect_id", "kind", "function")])
+
+
+@dataclass(frozen=True)
+class EffectRequest:
+    """What a target is sent."""
+
+    effect_id: str
+    """Its idempotency key there."""
+
+    kind: str
+    order_id: str
+    version: int
+    """Of the order: what a target takes back was taken for a lower one."""
+
+    dc: str
+    details: Mapping[str, Any]
+    """The payload of the order's first event (`order`) and of the one that requests this (`event`)."""
+
+
+@dataclass(frozen=True)
+class EffectStore:
+    """The effects of an environment."""
+
+    database: Database
+
+    def find_pending(self, created_before: datetime, limit: int) -> list[Effect]:
+        """Find effects that were created before a moment and are not done, oldest first."""
+        pending = _SELECT.where(EFFECTS.c.state == "PENDING", EFFECTS.c.created_at < to_stored(created_before))
+        with self.database.connect(_SYSTEM) as connection:
+            found = connection.execute(pending.order_by(EFFECTS.c.created_at, EFFECTS.c.effect_id).limit(limit))
+            return [Effect(*row) for row in found]
+
+    def read_request(self, effect_id: str) -> EffectRequest:
+        """Read what the target of an effect that is there is sent."""
+        names = ("kind", "order_id", "version", "dc", "request")
+        mine = sa.select(*[EFFECTS.c[name] for name in names]).where(EFFECTS.c.effect_id == effect_id)
+        with self.database.connect(_SYSTEM) as connection:
+            row = connection.execute(mine).one()
+        return EffectRequest(effect_id, row.kind, row.order_id, row.version, row.dc, json.loads(row.request))
+
+    def mark_done(self, effect_id: str, response: Mapping[str, Any], *, now: datetime) -> bool:
+        """Mark an effect as done with what its target answered; return whether it was not yet."""
+        answer = {"response": json.dumps(response, ensure_ascii=False), "failure": None, "done_at": to_stored(now)}
+        return self._change(effect_id, state="DONE", attempts=EFFECTS.c.attempts + 1, **answer)
+
+    def mark_failed(self, effect_id: str, failure: str, *, dead: bool = False) -> bool:
+        """Count an attempt that failed, the last one where the effect is dead; return whether it was not done."""
+        state = {"state": "DEAD"} if dead else {}
+        return self._change(effect_id, failure=failure, attempts=EFFECTS.c.attempts + 1, **state)
+
+    def _change(self, effect_id: str, **values: object) -> bool:
+        changed = EFFECTS.update().where(EFFECTS.c.effect_id == effect_id, EFFECTS.c.state != "DONE").values(**values)
+        with self.database.begin(_SYSTEM) as connection:
+            return connection.execute(changed).rowcount > 0
+
+
+def insert_effects(
+    connection: sa.Connection,
+    effects: Sequence[Effect],
+    event: Event,
+    version: int,
+    opening: Mapping[str, Any],
+    now: datetime,
+) -> None:
+    """Insert the effects of a transition, in the transaction that is open.
+
+    Args:
+        connection: in a transaction.
+        effects: what is requested.
+        event: what requests it.
+        version: the transition's.
+        opening: payload of the order's first event.
+        now: UTC.
+
+    """
+    if not effects:
+        return
+    request = json.dumps({"order": opening, "event": event.payload}, ensure_ascii=False, default=str)
+    same = {"order_id": event.order_id, "version": version, "dc": event.dc, "request": request}
+    fresh = {"state": "PENDING", "attempts": 0, "created_at": to_stored(now)}
+    rows = [
+        {"effect_id": each.effect_id, "kind": each.kind, "function": each.function, **same, **fresh} for each in effects
+    ]
+    connection.execute(EFFECTS.insert(), rows)
+
+
+def select_pending(connection: sa.Connection, order_id: str, version: int) -> tuple[Effect, ...]:
+    """Select the effects of a transition that are not done."""
+    mine = _SELECT.where(EFFECTS.c.order_id == order_id, EFFECTS.c.version == version, EFFECTS.c.state == "PENDING")
+    return tuple(Effect(*row) for row in connection.execute(mine.order_by(EFFECTS.c.effect_id)))
