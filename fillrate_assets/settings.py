@@ -49,6 +49,7 @@ PREFIX: Final = "FILLRATE_"
 SEPARATOR: Final = "__"
 _OF_TESTS: Final = "FILLRATE_TEST_"
 _SECRET_BYTES: Final = 32
+_PRIVATE: Final = 0o600
 LOCAL_FEEDBACK_URL: Final = "http://127.0.0.1:8099"
 """Where `fillrate buffers serve` listens by default."""
 
@@ -377,6 +378,9 @@ class Settings(BaseSettings):
         made = {"feedback_url": self.web.feedback_url or LOCAL_FEEDBACK_URL, "feedback_secret": secret}
         document = self._read_document()
         document["web"] = {**document.get("web", {}), **made}
+        # It holds a secret now: closed to others before that is in it.
+        self.settings_file.touch(mode=_PRIVATE)
+        self.settings_file.chmod(_PRIVATE)
         self.settings_file.write_text(tomlkit.dumps(document))
         web = self.web.model_copy(update={**made, "feedback_secret": SecretStr(secret)})
         return self.model_copy(update={"web": web})

@@ -137,7 +137,7 @@ def test_one_statement_reroutes_and_the_next_tick_obeys(network: Network, receiv
 
 
 def test_alerts_routed_to_an_unknown_channel_go_to_the_default_and_the_platform_is_notified_once(
-    network: Network, receiver: Receiver
+    network: Network, receiver: Receiver, caplog: pytest.LogCaptureFixture
 ) -> None:
     network.run(ONBOARD)
     network.run("INSERT INTO alert_route VALUES ('W9', '*', '*', 'ACT', 'slack:flor', '2020-01-01', NULL, 'kim')")
@@ -149,3 +149,4 @@ def test_alerts_routed_to_an_unknown_channel_go_to_the_default_and_the_platform_
         ((subject, body),) = connection.execute(of_platform).all()
     assert subject == "buffers: alerts of W9, *, *, ACT are routed to an unknown channel"
     assert "set by kim: channel slack:flor is not known" in body
+    assert sum("slack:flor" in message for message in caplog.messages) == 1

@@ -300,6 +300,7 @@ def test_the_demo_makes_a_secret_once_and_takes_the_one_that_is_there(tmp_path: 
     assert again.web == made.web
     assert again.with_local_feedback() == again
     assert len(made.web.feedback_secret.get_secret_value()) >= MIN_SECRET
+    assert made.settings_file.stat().st_mode & 0o777 == 0o600
     own = settings.load(home=tmp_path / "other", **LINKED)
     assert own.with_local_feedback() == own
 

@@ -153,12 +153,14 @@ class AlertDispatch:
             " by the next row that takes them, at last by the default. To do: mend the row with SQL; the next tick"
             " obeys."
         )
-        _LOG.error("%s", body)
-        if self.outbox is not None:
-            # Digested: a URL in place of a channel is a credential.
-            key = sha256("\n".join(str(route[name]) for name in schema.ALERT_ROUTES.key).encode()).hexdigest()
-            subject = f"buffers: alerts of {scope} are routed to an unknown channel"
-            self.outbox.send(subject, body, key=f"unknown channel:{key}", now=now)
+        if self.outbox is None:
+            _LOG.error("%s", body)
+            return
+        # Digested: a URL in place of a channel is a credential.
+        key = sha256("\n".join(str(route[name]) for name in schema.ALERT_ROUTES.key).encode()).hexdigest()
+        subject = f"buffers: alerts of {scope} are routed to an unknown channel"
+        # The outbox logs what is new: a row that stays wrong is not repeated at every tick.
+        self.outbox.send(subject, body, key=f"unknown channel:{key}", now=now)
 
     def ping(self, last_tick: datetime, warehouses: int, *, now: datetime) -> None:
         """Send the platform's own channel a heartbeat once an hour: its silence means that no tick runs."""

@@ -5,13 +5,14 @@ Text is made here; what it is made of is read by `explain_queries`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
 from typing import Any, Final
 
 import polars as pl
 
+from fillrate_assets.buffers.rules import unit_convention
 from fillrate_assets.core.decimals import format_percent
 from fillrate_assets.core.errors import PermanentFailure
 
@@ -39,6 +40,8 @@ class UnitEvidence:
     created_at, sent_at, failure."""
 
     feedback: pl.DataFrame
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """What people call each unit, by unit_id."""
 
 
 def explain_unit(evidence: UnitEvidence, *, zone: tzinfo) -> list[str]:
@@ -73,9 +76,12 @@ def explain_unit(evidence: UnitEvidence, *, zone: tzinfo) -> list[str]:
             ("What the unit was", _explain_unit_state(unit)),
             *chain,
         ]
-    lines = [_format_heading((units if units.height else recommendations).row(0, named=True), zone)]
+    about = (units if units.height else recommendations).row(0, named=True)
+    labels, warehouse = evidence.labels, about["warehouse"]
+    label = labels.get(about["unit_id"])
+    lines = [_format_heading(about, zone), *([f"On the floor: {label}"] if label else [])]
     for number, (title, text) in enumerate(chain, 1):
-        lines += ["", f"{number}. {title}", *text]
+        lines += ["", f"{number}. {title}", *(unit_convention.add_labels(line, labels, warehouse) for line in text)]
     return lines
 
 

@@ -70,4 +70,5 @@ def read_evidence(settings: Settings, unit_id: str, at: datetime) -> tuple[UnitE
     episodes = set(notices["episode_key"])
     feedback = answered.filter(pl.col("episode_key").is_in(list(episodes)))
     sent = notices.with_columns(channels)
-    return UnitEvidence(signals, members, units, recommendations, alerts, sent, feedback), place["time_zone"]
+    parts = (signals, members, units, recommendations, alerts, sent, feedback)
+    return UnitEvidence(*parts, labels=masters.labels), place["time_zone"]

@@ -327,6 +327,10 @@ def _apply_r3_donor_surplus(rows: pl.DataFrame) -> pl.DataFrame:
         "source_unit",
         derive_whole("surplus"),
     )
+    no_one = pl.format(
+        "No one of {} is left: {} goes first, and {} can spare {}.",
+        *(derive_whole("quantity"), "winner", "source_unit", derive_whole("surplus")),
+    )
     left = pl.col("granted") > 0
     can_throttle = (pl.col("direction") == "OVERFLOW") & pl.col("throttle_to").is_not_null()
     instead: dict[str, pl.Expr] = {
@@ -342,8 +346,8 @@ def _apply_r3_donor_surplus(rows: pl.DataFrame) -> pl.DataFrame:
     }
     gone = {"quantity": pl.lit(None, pl.Float64), "until_ts": pl.lit(None, TIMESTAMP)}
     rows = _change(rows, cut.filter(left), "R3", text, quantity=pl.col("granted"))
-    rows = _change(rows, cut.filter(~left & can_throttle), "R3", text, "CHANGED", **none, **instead)
-    return _change(rows, cut.filter(~left & ~can_throttle), "R3", text, "CHANGED", **none, **gone)
+    rows = _change(rows, cut.filter(~left & can_throttle), "R3", no_one, "CHANGED", **none, **instead)
+    return _change(rows, cut.filter(~left & ~can_throttle), "R3", no_one, "CHANGED", **none, **gone)
 
 
 def _apply_r6_recipients_in_trouble(rows: pl.DataFrame) -> pl.DataFrame:

@@ -90,8 +90,14 @@ EVIDENCE = UnitEvidence(
 )
 
 
-def explain_parts(**parts: pl.DataFrame) -> str:
+def explain_parts(**parts: Any) -> str:  # noqa: ANN401 - any part
     return "\n".join(explain_unit(replace(EVIDENCE, **parts), zone=CHICAGO))
+
+
+def test_units_have_their_labels_beside_their_names() -> None:
+    lines = explain_parts(labels={"W1_PICK_TOTAL": "Pick total", "W2_PICK_TOTAL": "of another"}).splitlines()
+    assert lines[:2] == [explain_parts().splitlines()[0], "On the floor: Pick total"]
+    assert "   OVERFLOW: ACT by A-OVERFLOW-FULL: Pick total (PICK TOTAL): 94.0 % full." in lines
 
 
 def test_the_chain_shows_every_step_with_its_numbers() -> None:

@@ -276,6 +276,15 @@ def test_r3_says_who_goes_first() -> None:
     )
 
 
+def test_r3_never_moves_0_of_some() -> None:
+    found = resolve(
+        {"minutes_left": 1.0, "quantity": 6.0}, {"unit_id": "W1_SORT_TOTAL", "target_unit": "SORT", "quantity": 4.0}
+    )
+    assert found["W1_SORT_TOTAL OVERFLOW"]["explanation"].startswith(
+        "R3: No one of 4 is left: W1_PICK_TOTAL OVERFLOW goes first, and INDUCT can spare 6. Before: "
+    )
+
+
 @pytest.mark.parametrize("other", [{"source_unit": "PACK"}, {"unit_id": "W2_SORT_TOTAL"}, {"verdict": "WARN"}])
 def test_r3_counts_per_donor_and_warehouse_what_is_requested(other: Row) -> None:
     assert describe_outcomes(resolve({}, {"unit_id": "W1_SORT_TOTAL", "target_unit": "SORT", **other})) == {}
