@@ -23,6 +23,7 @@ from fillrate_assets.buffers.rules.recommendation_sizing import (
     derive_whole,
     find_upstream_pools,
     format_unit_name,
+    name_consumers,
 )
 from fillrate_assets.buffers.rules.shared_paths import find_sharing, find_within
 from fillrate_assets.core.table_schema import TIMESTAMP
@@ -50,6 +51,11 @@ def resolve_conflicts(
         `RECOMMENDATIONS`, the same keys, sorted by them.
 
     """
+    consumers = units.select("unit_id", "consumers")
+    verdicts, history = (
+        name_consumers(rows.join(consumers, on="unit_id", how="left", maintain_order="left"))
+        for rows in (verdicts, history)
+    )
     ranked = _rank_rows(verdicts)
     requests = (
         ranked.filter(NEEDS_ACTION)
@@ -68,6 +74,7 @@ def resolve_conflicts(
     return (
         pl.concat([requests, ranked.filter(~NEEDS_ACTION)])
         .with_columns(pl.when(changed).then(name).alias(name) for name in _ORIGINALS)
+        .with_columns(pl.col("named_pool").alias("pool"))
         .lazy()
         .pipe(schema.RECOMMENDATIONS.conform)
         .collect()

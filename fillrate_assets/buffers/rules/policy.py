@@ -57,7 +57,7 @@ class Lane:
     """When a PACK or LANE unit overflows, which its siblings may relieve."""
 
     emergency: float = 0.97
-    act: float = 0.80
+    act: float = 0.85
     gap: float = 0.25
     """How much fuller than its group's median it must be to be out of balance."""
 
@@ -65,7 +65,7 @@ class Lane:
     """A sibling at or below this can take packages."""
 
     full: float = 0.95
-    """Act from here on, however full the others are."""
+    """Act from here on if a closed sibling could be opened, or no sibling is open; else from `emergency` on."""
 
     warn: float = 0.70
     warn_minutes: float = 30
@@ -80,8 +80,10 @@ class Starvation:
     """At or below it there is nothing to take, whatever was taken in the quarter of an hour before."""
 
     act: float = 0.06
-    act_soon: float = 0.08
-    act_soon_minutes: float = 5
+    act_soon: float = 0.15
+    act_soon_minutes: float = 3
+    """At the pace of the last 5 minutes."""
+
     warn: float = 0.25
     warn_minutes: float = 30
     clear: float = 0.20
@@ -92,6 +94,9 @@ class Starvation:
 
     outflow_share: float = 0.85
     """Act only while consumers have less than this share of what they could take: it may be low on purpose."""
+
+    soon_outflow_share: float = 0.70
+    """The same where it is not as low yet: what lies ahead has to be clearer."""
 
 
 @dataclass(frozen=True)
@@ -375,6 +380,7 @@ _ASCENDING: Final = (
     ("lane.full", "lane.emergency"),
     ("starvation.act", "starvation.act_soon"),
     ("starvation.act_soon", "starvation.warn"),
+    ("starvation.soon_outflow_share", "starvation.outflow_share"),
     ("starvation.clear", "total.clear"),
     ("trend.empty", "trend.full"),
     ("trend.min_points", "trend.points"),

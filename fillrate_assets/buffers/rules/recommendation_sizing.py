@@ -44,6 +44,16 @@ def size_recommendations(
     return requests.pipe(_add_divert, units, policy).pipe(_add_action, policy)
 
 
+def name_consumers(units: pl.DataFrame) -> pl.DataFrame:
+    """Let `pool` name the pool whose people take from each unit (decision 0204); `named_pool` is the one of its id.
+
+    Args:
+        units: columns pool and consumers.
+
+    """
+    return units.with_columns(pl.col("pool").alias("named_pool"), pl.coalesce("consumers", "pool").alias("pool"))
+
+
 def hold_throttles(verdicts: pl.DataFrame, *, policy: Policy) -> pl.DataFrame:
     """Hold a throttle in force on rows that request nothing, or raise it where its unit is clear, until it ends.
 
@@ -336,7 +346,7 @@ def _add_action(requests: pl.DataFrame, policy: Policy) -> pl.DataFrame:
     ) & _derive_throttle(policy).is_not_null()
     none_to_divert = fresh & (pl.col("divert") == 0).fill_null(value=False) & _derive_throttle(policy).is_not_null()
     staff_or_throttle = pl.when(fresh & none_to_add).then(pl.lit("THROTTLE")).otherwise(pl.lit("MOVE_STAFF"))
-    siblings_take = pl.col("rule_id").is_in(["C-UNEVEN", "C-CROWDED"]) & (
+    siblings_take = pl.col("rule_id").is_in(["C-UNEVEN", "C-LONE", "C-CROWDED"]) & (
         ~fresh
         | pl.col("divert").is_null()
         | ((pl.col("divert") <= pl.col("room")) & (pl.col("room") > 0))

@@ -75,7 +75,11 @@ def compute_units(
         _select_in_force(members, warehouses, snapshot_ts)
         .join(paths, on=PATH, how="left")
         .pipe(_roll_up_paths, policy)
-        .join(pools.lazy().drop("dc", "ship_date", "snapshot_ts"), on=["warehouse", "pool"], how="left")
+        .join(
+            pools.lazy().drop("dc", "ship_date", "snapshot_ts").rename({"pool": "consumers"}),
+            on=["warehouse", "consumers"],
+            how="left",
+        )
         .pipe(_add_quality, policy)
         .join(_summarize_past(history, members, snapshot_ts, policy), on="unit_id", how="left")
         .pipe(_add_trend, policy)
@@ -199,7 +203,7 @@ def _select_in_force(members: pl.DataFrame, warehouses: pl.DataFrame, snapshot_t
         pl.when(pl.col("role") == role).then("weight").max_by(pl.when(pl.col("role") == role).then("valid_from"))
         for role in schema.ROLES
     ]
-    return (
+    rows = (
         members.lazy()
         .filter(is_valid_at(snapshot_ts))
         .group_by("unit_id", "path")
@@ -210,7 +214,12 @@ def _select_in_force(members: pl.DataFrame, warehouses: pl.DataFrame, snapshot_t
         .pipe(_add_id_parts)
         .filter(pl.col("unit_type").is_not_null())
         .join(select_active_warehouses(warehouses, snapshot_ts).select("warehouse"), on="warehouse", how="semi")
+        .collect()
+        .lazy()
     )
+    judged = rows.filter(pl.col("unit_type") != "TOTAL", pl.col("LEVEL").is_not_null())
+    of_path = judged.group_by(PATH).agg(pl.when(pl.col("pool").n_unique() == 1).then(pl.col("pool").first()))
+    return rows.join(of_path.rename({"pool": "path_pool"}), on=PATH, how="left")
 
 
 # --- from paths to units
@@ -231,6 +240,7 @@ def _roll_up_paths(paths: pl.LazyFrame, policy: Policy) -> pl.LazyFrame:
     fresh = pl.col("level_fresh").fill_null(value=False)
     flows, flow_fresh = pl.any_horizontal(pl.col("IN", "OUT").is_not_null()), pl.col("flow_fresh")
     here, lane_open = counts | has_capacity, pl.col("lane_open")
+    path_pool = pl.col("path_pool").filter(counts)
     sums = {**_SUMS, **dict.fromkeys(_list_cells(policy), "OUT")}
     products = {name: derive_millionths(pl.col(role) * pl.col(name)) for name, role in sums.items()}
     complete = {
@@ -246,6 +256,10 @@ def _roll_up_paths(paths: pl.LazyFrame, policy: Policy) -> pl.LazyFrame:
         .group_by("unit_id")
         .agg(
             pl.col("warehouse", "pool", "unit_type").first(),
+            pl.when((path_pool.n_unique() == 1) & (path_pool.null_count() == 0))
+            .then(path_pool.first())
+            .otherwise(pl.col("pool").first())
+            .alias("consumers"),
             pl.col("sound").all(),
             *(pl.when(complete[name]).then(derive_packages(pl.col(f"{name}_part").sum())).alias(name) for name in sums),
             derive_packages(pl.when(fresh).then("level_part").sum()).alias("fresh_level"),
@@ -375,6 +389,9 @@ def _add_trend(rows: pl.LazyFrame, policy: Policy) -> pl.LazyFrame:
         rows.with_columns(_derive_believed_level().alias("level_0"))
         .with_columns(
             pl.when(pl.col("quality") == "FRESH").then(_derive_theil_sen_slope(policy)).alias("slope"),
+            pl.when(pl.col("quality") == "FRESH")
+            .then((pl.col("level_0") - pl.col("level_1")) / TICK_MINUTES)
+            .alias("pace"),
             pl.when(pl.col("quality") == "UNKNOWN").then(unknown_before + counted).otherwise(0).alias("unknown_ticks"),
         )
         .with_columns(

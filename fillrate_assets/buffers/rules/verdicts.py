@@ -28,6 +28,7 @@ from fillrate_assets.buffers.rules.recommendation_sizing import (
     find_throttles,
     format_unit_name,
     hold_throttles,
+    name_consumers,
     size_recommendations,
 )
 from fillrate_assets.buffers.rules.shared_paths import find_within
@@ -51,12 +52,13 @@ def compute_verdicts(
         `VERDICTS_OF_UNITS`, sorted by its key.
 
     """
-    inputs = add_rule_inputs(units, policy=policy)
+    inputs = add_rule_inputs(name_consumers(units), policy=policy)
     verdicts = pl.concat([_apply_branch(inputs, branch, policy) for branch in build_branches(policy)], how="diagonal")
     verdicts = verdicts.join(find_throttles(history), on=["unit_id", "direction"], how="left")
     verdicts = _add_named_units(verdicts, inputs, policy)
     parts = size_recommendations(verdicts, inputs, pools, policy=policy), hold_throttles(verdicts, policy=policy)
-    explained = [frame.with_columns(_format_explanation().alias("explanation")) for frame in parts]
+    own_pool = pl.col("named_pool").alias("pool")
+    explained = [frame.with_columns(_format_explanation().alias("explanation"), own_pool) for frame in parts]
     rows = [
         frame.lazy().pipe(_conform, policy) for frame in (*explained, _compute_data_verdicts(units, rejects, policy))
     ]
@@ -83,7 +85,7 @@ SIGNALS: Final = {
     "minutes_to_overflow": Signal("overflows in {} min", unit=" min"),
     "minutes_to_starvation": Signal("runs empty in {} min", unit=" min"),
     "trusted_overflow": Signal("overflows in {} min", unit=" min"),
-    "trusted_starvation": Signal("runs empty in {} min", unit=" min"),
+    "paced_starvation": Signal("runs empty in {} min at its present pace", unit=" min"),
     "outflow_share_of_usual": Signal("only {} % of what usually leaves it does", scale=100, unit=" %"),
     "outflow_share_of_capability": Signal(
         "its people have {} % of what they could take", "what its people take is not known", 100, " %"
@@ -110,9 +112,13 @@ def add_rule_inputs(units: pl.DataFrame, *, policy: Policy) -> pl.DataFrame:
     usual, capability = pl.col("outflow_median"), pl.col("service_rate")
     # That a sensor is doubted says nothing against what is counted at the exit.
     judged = known | pl.col("doubted_paths").is_not_null()
+    net = pl.col("inflow_rate") - pl.col("outflow_rate")
+    falls = (pl.col("pace") < 0) & (net <= 0).fill_null(value=True)
     back = (pl.col("staffed_ticks") >= policy.jam.staffed_ticks).fill_null(value=True)
     coming = pl.coalesce(pl.col("inflow") / TICK_MINUTES, "inflow_rate")
-    within_reach = coming + pl.col("level") / policy.trend.net_minutes
+    # Flows come minutes late; a level that falls shows sooner how little comes in.
+    shown = (pl.col("outflow_rate") + pl.col("pace")).clip(0)
+    within_reach = pl.min_horizontal(coming, shown) + pl.col("level") / policy.trend.net_minutes
     sustained = pl.when(pl.col("outflow_rate").is_not_null()).then(pl.min_horizontal("outflow_rate", within_reach))
     lanes = pl.col("unit_type").is_in(["PACK", "LANE"])
     takes = lanes & known & pl.col("is_open").fill_null(value=False)
@@ -124,7 +130,7 @@ def add_rule_inputs(units: pl.DataFrame, *, policy: Policy) -> pl.DataFrame:
         pl.when(fresh).then("minutes_to_overflow").alias("minutes_to_overflow"),
         pl.when(fresh).then("minutes_to_starvation").alias("minutes_to_starvation"),
         pl.when(trusted).then("minutes_to_overflow").alias("trusted_overflow"),
-        pl.when(trusted).then("minutes_to_starvation").alias("trusted_starvation"),
+        pl.when(fresh & falls).then(_derive_minutes_to_empty(policy)).alias("paced_starvation"),
         pl.when(judged & works & back & (usual > 0))
         .then(outflow / usual)
         .round(DIGITS)
@@ -145,6 +151,11 @@ def add_rule_inputs(units: pl.DataFrame, *, policy: Policy) -> pl.DataFrame:
         pl.when("takes").then(closed.min().over(GROUP)).alias("emptiest_closed"),
         (pl.col("takes").sum().over(GROUP).cast(pl.Float64) - pl.col("takes")).alias("open_siblings"),
     )
+
+
+def _derive_minutes_to_empty(policy: Policy) -> pl.Expr:
+    """Derive the minutes until a unit is empty if it goes on as in the last 5 minutes."""
+    return ((pl.col("level") - policy.trend.empty * pl.col("capacity")) / -pl.col("pace")).clip(0)
 
 
 # --- the rules
@@ -246,12 +257,17 @@ def _build_total_starvation(limit: Starvation) -> tuple[Rule, ...]:
     idle = Condition("outflow_share_of_capability", "<", limit.outflow_share)
     unknown, blind = Condition("outflow_share_of_capability", "missing"), limit.blind_ticks * TICK_MINUTES
     known = Condition("outflow_share_of_capability", ">=", 0)
-    low, soon = Condition("most_fill", "<=", limit.act_soon), Condition("most_fill", "<=", limit.warn)
+    soon = Condition("most_fill", "<=", limit.warn)
+    ahead = (
+        Condition("most_fill", "<=", limit.act_soon),
+        Condition("paced_starvation", "<=", limit.act_soon_minutes),
+        Condition("outflow_share_of_capability", "<", limit.soon_outflow_share),
+    )
     return (
         Rule("A-STARVATION-NOT-STAFFED", "NOT_STAFFED", (Condition("staffed", "<=", 0),)),
         Rule("A-STARVATION-DRY", "ACT", (Condition("most_fill", "<=", limit.dry), known)),
         Rule("A-STARVATION-EMPTY", "ACT", (act, idle)),
-        Rule("A-STARVATION-SOON", "ACT", (low, Condition("trusted_starvation", "<=", limit.act_soon_minutes), idle)),
+        Rule("A-STARVATION-SOON", "ACT", ahead),
         Rule("A-STARVATION-BLIND", "ACT", (act, unknown, Condition("empty_minutes", ">=", blind))),
         Rule("A-STARVATION-WARN", "WARN", (soon, Condition("minutes_to_starvation", "<=", limit.warn_minutes))),
         Rule("A-STARVATION-UNCONFIRMED", "WARN", (act, unknown)),
@@ -276,15 +292,17 @@ def _build_induct_overflow(policy: Policy) -> tuple[Rule, ...]:
 
 def _build_lane_overflow(limit: Lane) -> tuple[Rule, ...]:
     act = Condition("least_fill", ">=", limit.act)
-    alone = (Condition("least_fill", ">=", limit.emergency), Condition("open_siblings", "<=", 0))
+    lone, is_open = Condition("open_siblings", "<=", 0), Condition("not_closed", ">", 0)
+    nearly = Condition("least_fill", ">=", limit.full)
+    bursting = Condition("least_fill", ">=", limit.emergency)
     uneven = (act, Condition("gap", ">=", limit.gap), Condition("emptiest", "<=", limit.sibling))
-    full = (Condition("least_fill", ">=", limit.full), Condition("emptiest_closed", "<=", limit.sibling))
     return (
         Rule("C-NOT-STAFFED", "NOT_STAFFED", (Condition("in_use", "<=", 0),)),
-        Rule("C-ALONE", "EMERGENCY", alone),
+        Rule("C-ALONE", "EMERGENCY", (bursting, lone)),
         Rule("C-UNEVEN", "ACT", uneven),
-        Rule("C-FULL", "ACT", full),
-        Rule("C-CROWDED", "ACT", (Condition("least_fill", ">=", limit.full), Condition("not_closed", ">", 0))),
+        Rule("C-FULL", "ACT", (nearly, Condition("emptiest_closed", "<=", limit.sibling))),
+        Rule("C-LONE", "ACT", (nearly, lone, is_open)),
+        Rule("C-CROWDED", "ACT", (bursting, is_open)),
         Rule("C-WARN", "WARN", _require_overflow_possible(limit)),
         *_build_fallback("C", act, Condition("most_fill", "<", limit.clear)),
     )
@@ -331,9 +349,8 @@ def _derive_minutes_left(direction: str, policy: Policy) -> pl.Expr:
     """Derive the minutes until a unit is full, or empty; 0 while it is, empty beyond the horizon."""
     trend = policy.trend
     overflow = (pl.col("least_fill") >= trend.full, pl.col("minutes_to_overflow"))
-    is_now, ahead = (
-        overflow if direction == "OVERFLOW" else (pl.col("most_fill") <= trend.empty, pl.col("minutes_to_starvation"))
-    )
+    soonest = pl.min_horizontal("minutes_to_starvation", "paced_starvation")
+    is_now, ahead = overflow if direction == "OVERFLOW" else (pl.col("most_fill") <= trend.empty, soonest)
     return pl.when(is_now).then(0.0).when(ahead <= trend.horizon_minutes).then(ahead.clip(1))
 
 

@@ -165,9 +165,9 @@ def test_what_is_not_known_is_said(parts: dict[str, pl.DataFrame], expected: str
 
 
 def test_a_unit_of_which_nothing_is_stored_is_an_error() -> None:
-    nothing = {"units": EVIDENCE.units.clear(), "recommendations": EVIDENCE.recommendations.clear()}
+    nothing = replace(EVIDENCE, units=EVIDENCE.units.clear(), recommendations=EVIDENCE.recommendations.clear())
     with pytest.raises(PermanentFailure, match="nothing is stored"):
-        explain_unit(replace(EVIDENCE, **nothing), zone=UTC)
+        explain_unit(nothing, zone=UTC)
 
 
 # --- the same from where it is stored

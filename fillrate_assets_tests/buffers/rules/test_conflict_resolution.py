@@ -334,6 +334,17 @@ def test_r4_a_throttle_that_lost_cancels_in_the_name_of_its_pool() -> None:
     }
 
 
+def test_r4_what_fills_a_picking_buffer_is_picking() -> None:
+    """Proves decision 0204: the people who take from it are those of its paths."""
+    now = NOW.with_columns(consumers=pl.when(pl.col("unit_id") == "W1_PICK_TOTAL").then(pl.lit("INDUCT")))
+    throttle = {**THROTTLE, "quantity": 900.0}
+    move = {"unit_id": "W1_SORT_TOTAL", "source_unit": "SORT", "target_unit": "PICK", "minutes_left": 9.0}
+    found = resolve(throttle, move, now=now)
+    assert describe_outcomes(found) == {"W1_SORT_TOTAL OVERFLOW": "OVERRIDDEN R4 W1_PICK_TOTAL OVERFLOW"}
+    assert found["W1_PICK_TOTAL OVERFLOW"]["pool"] == "PICK"
+    assert describe_outcomes(resolve(throttle, move)) == {}
+
+
 # --- R5
 
 

@@ -64,6 +64,23 @@ def compute_unit(paths: pl.DataFrame | None = None, **given_frames: Any) -> dict
 
 
 @pytest.mark.parametrize(
+    ("own", "consumers"),
+    [
+        ({"unit_id": "W1_INDUCT_P1"}, "INDUCT"),
+        ({"unit_id": "W1_INDUCT_TOTAL"}, "PICK"),
+        ({"unit_id": "W1_INDUCT_P1", "path": "P2"}, "PICK"),
+    ],
+)
+def test_people_of_a_total_are_those_of_the_pool_of_its_paths(own: Row, consumers: str) -> None:
+    """Proves decision 0204: they take from it, whatever it is called after."""
+    people = make_pools({"pool": "PICK", "headcount": 9.0}, {"pool": "INDUCT", "headcount": 4.0})
+    made = compute_units(of=make_members({"unit_id": "W1_PICK_TOTAL"}, own), people=people)
+    row = take_only_row(made.filter(unit_id="W1_PICK_TOTAL"))
+    assert (row["pool"], row["consumers"]) == ("PICK", consumers)
+    assert row["headcount"] == {"PICK": 9.0, "INDUCT": 4.0}[consumers]
+
+
+@pytest.mark.parametrize(
     ("unit_id", "pool", "unit_type"),
     [
         ("W1_PICK_TOTAL", "PICK", "TOTAL"),
@@ -220,7 +237,17 @@ def test_a_unit_that_no_feed_reports_has_a_row_and_nothing_in_it() -> None:
     row = compute_unit(make_signals(), people=make_pools())
     assert (row["quality"], row["coverage"], row["unknown_ticks"], row["dc"]) == ("UNKNOWN", 0, 1, "DC01")
     known = {name for name, value in row.items() if value is not None}
-    tick = {"dc", "ship_date", "snapshot_ts", "warehouse", "unit_id", "pool", "unit_type", "policy_version"}
+    tick = {
+        "dc",
+        "ship_date",
+        "snapshot_ts",
+        "warehouse",
+        "unit_id",
+        "pool",
+        "unit_type",
+        "consumers",
+        "policy_version",
+    }
     expired = {f"{feed}_expired_ticks" for feed in ("flow", "staffing", "limits")}
     counts = {"unknown_ticks", "staffed_ticks", "empty_ticks", *expired}
     assert known == tick | {"coverage", "quality", "missing_feeds", "paths"} | counts
@@ -317,6 +344,16 @@ def compute_unit_after(*before: float | None, now: float = 50.0, **more: Any) ->
 )
 def test_the_slope_is_of_the_last_7_levels_and_needs_5(past: Sequence[float | None], slope: float | None) -> None:
     assert compute_unit_after(*past)["slope"] == (None if slope is None else pytest.approx(slope))
+
+
+@pytest.mark.parametrize(
+    ("past", "now", "pace"), [((45,), 50.0, 1), ((60, 50), 50.0, -2), ((None, 40), 50.0, None), ((), 50.0, None)]
+)
+def test_the_pace_is_the_change_since_the_tick_before(
+    past: Sequence[float | None], now: float, pace: float | None
+) -> None:
+    assert compute_unit_after(*past, now=now)["pace"] == pace
+    assert compute_unit_after(*past, now=now, flow_fresh=False)["pace"] is None
 
 
 def test_a_level_that_was_not_all_fresh_is_no_point_of_the_trend() -> None:
