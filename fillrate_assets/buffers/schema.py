@@ -303,6 +303,7 @@ SIGNALS: Final = TableSchema(
         ),
         Column("doubt", pl.String, "Why its sensor is doubted, if so", nullable=True, codes=DOUBTS),
         Column("doubted_ticks", pl.Int64, "Ticks in a row that it is", "ticks", nullable=True),
+        _make_number("flow_level", "What flows say, where what its sensor shows parts from it", "packages"),
         _make_number("least_level", "Of a doubted sensor: the lesser of what it shows and flows say", "packages"),
         _POLICY,
     ),
@@ -359,6 +360,8 @@ UNIT_TIMESERIES: Final = TableSchema(
         _make_number(
             "proven_fill", "Fresh level alone over the whole capacity: the true fill is no less", "of capacity"
         ),
+        _make_number("low_fill", "If of each path the lesser of sensor and flows is true", "of capacity"),
+        _make_number("high_fill", "If of each path the greater of sensor and flows is true", "of capacity"),
         Column("coverage", pl.Float64, "Capacity of paths with a fresh level over the whole capacity"),
         Column("quality", pl.String, "FRESH, DEGRADED or UNKNOWN", codes=QUALITIES),
         _make_text("missing_feeds", "Feeds that are not fresh, comma separated"),

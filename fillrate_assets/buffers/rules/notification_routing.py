@@ -24,7 +24,7 @@ _AMOUNTS: Final = (
 _OF_NOW: Final = ("minutes_left", "winner", "named_units")
 """What the tick that recommends the action of a row says of the unit."""
 
-MANY_WAREHOUSES: Final = 5
+MANY_WAREHOUSES: Final = 2
 """From so many on, a feed that fails is one message of them all, not one of each."""
 
 _SCOPE: Final = ("warehouse", "pool", "unit_type")

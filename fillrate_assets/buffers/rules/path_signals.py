@@ -574,7 +574,10 @@ def _select_previous_state(previous: pl.DataFrame, snapshot_ts: datetime) -> pl.
     )
 
 
-_STATE: Final = ("level", "suspect_sign", "predicted_ticks", "observed_ts", "observations", "gains", "doubted_ticks")
+_STATE: Final = (
+    *("level", "suspect_sign", "predicted_ticks", "observed_ts", "observations", "gains"),
+    *("doubt", "doubted_ticks", "flow_level"),
+)
 """What a tick starts from."""
 
 
@@ -629,7 +632,7 @@ def _estimate_levels(paths: pl.LazyFrame, snapshot_ts: datetime, policy: Policy)
             pl.when(pl.col("fusion") == "SUSPECT").then(sign).otherwise(0).alias("suspect_sign"),
             pl.when(fresh).then(0).otherwise(pl.col("last_predicted_ticks").fill_null(0) + 1).alias("predicted_ticks"),
             ((fresh | (pl.col("fusion") == "PREDICTED")) & ~confirmed).alias("level_fresh"),
-            pl.when(confirmed).then(pl.min_horizontal("observed", "flows_say").clip(0)).alias("least_level"),
+            pl.when(confirmed).then(pl.min_horizontal("observed", "flow_level")).alias("least_level"),
         )
     )
 
@@ -642,7 +645,10 @@ def _add_doubt(paths: pl.LazyFrame, snapshot_ts: datetime, policy: Policy) -> pl
 
     Each new reading is held against the one before it and what flowed between. Where these parts add up to more than
     may be, the greatest left out, the sensor drifts: one step alone is a recount. It is stuck if it repeats a number
-    while packages come or go, unless that number is an end of its scale.
+    while packages come or go, unless that number is an end of its scale. A doubt does not end there, unless flows say
+    the same: a sensor that has drifted that far cannot drift on.
+
+    `flow_level` is there from the moment at which they part further than one reading may be off (decision 0205).
     """
     sensor, count = policy.sensor, count_compared_ticks(policy)
     capacity, least = pl.col("capacity"), policy.fusion.tolerance_packages
@@ -665,9 +671,18 @@ def _add_doubt(paths: pl.LazyFrame, snapshot_ts: datetime, policy: Policy) -> pl
     stuck = same & within & (moved > pl.max_horizontal(sensor.stuck_share * capacity, pl.lit(least)))
     drifted = pl.col("parted").list.sum()
     greatest = pl.max_horizontal(pl.col("parted").list.max(), -pl.col("parted").list.min())
-    bound = pl.max_horizontal(sensor.drift_share * capacity, sensor.drift_flow_share * pl.col("passed"), pl.lit(least))
-    drifts = drifted.abs() - greatest > bound
-    doubt = pl.when(stuck).then(pl.lit("STUCK")).when(drifts).then(pl.lit("DRIFTING"))
+    miscounted = pl.max_horizontal(sensor.drift_flow_share * pl.col("passed"), pl.lit(least))
+    bound = pl.max_horizontal(sensor.drift_share * capacity, miscounted)
+    apart = drifted.abs() - greatest
+    parting = apart > pl.max_horizontal(policy.fusion.tolerance_share * capacity, miscounted)
+    about = pl.coalesce("gained", (pl.col("inflow_rate") - pl.col("outflow_rate")) * TICK_MINUTES, 0.0)
+    since = (pl.col("last_flow_level") + about).clip(0, capacity)
+    at_end = (pl.col("observed") <= 0) | (pl.col("observed") >= capacity)
+    lasts = pl.col("last_doubt").is_not_null() & at_end & ((pl.col("observed") - since).abs() > bound)
+    doubt = (
+        pl.when(stuck).then(pl.lit("STUCK")).when(apart > bound).then(pl.lit("DRIFTING")).when(lasts).then("last_doubt")
+    )
+    by_flow = pl.when(pl.col("last_doubt").is_not_null()).then(since)
     return (
         paths.with_columns(pl.when(is_new).then("observed").alias(observed[0]))
         .with_columns(each.alias(name) for each, name in zip(before, observed[1:], strict=True))
@@ -676,11 +691,14 @@ def _add_doubt(paths: pl.LazyFrame, snapshot_ts: datetime, policy: Policy) -> pl
             pl.concat_list(gain[:-1]).alias("gains"),
             pl.concat_list(parts).list.drop_nulls().list.head(sensor.drift_ticks).alias("parted"),
         )
-        .with_columns(doubt.alias("doubt"), (pl.col("observed") - drifted).alias("flows_say"))
+        .with_columns(doubt.alias("doubt"), parting.fill_null(value=False).alias("parting"))
         .with_columns(
+            pl.when(pl.col("doubt").is_not_null() | pl.col("parting"))
+            .then(pl.coalesce(by_flow, (pl.col("observed") - drifted).clip(0)))
+            .alias("flow_level"),
             pl.when(pl.col("doubt").is_not_null())
             .then(pl.col("last_doubted_ticks").fill_null(0) + 1)
             .otherwise(0)
-            .alias("doubted_ticks")
+            .alias("doubted_ticks"),
         )
     )

@@ -248,11 +248,13 @@ def _roll_up_paths(paths: pl.LazyFrame, policy: Policy) -> pl.LazyFrame:
         for name, role in sums.items()
     }
     least = derive_millionths(pl.col("LEVEL") * pl.col("least_level")).alias("least_part")
+    both = {"low": pl.min_horizontal("level", "flow_level"), "high": pl.max_horizontal("level", "flow_level")}
+    bounds = [derive_millionths(pl.col("LEVEL") * level).alias(f"{name}_part") for name, level in both.items()]
     doubted = pl.when(pl.col("doubted_ticks") >= policy.sensor.confirmed_ticks).then(
         pl.format("{} {}", "path", "doubt")
     )
     return (
-        paths.with_columns(*(product.alias(f"{name}_part") for name, product in products.items()), least)
+        paths.with_columns(*(product.alias(f"{name}_part") for name, product in products.items()), least, *bounds)
         .group_by("unit_id")
         .agg(
             pl.col("warehouse", "pool", "unit_type").first(),
@@ -264,6 +266,8 @@ def _roll_up_paths(paths: pl.LazyFrame, policy: Policy) -> pl.LazyFrame:
             *(pl.when(complete[name]).then(derive_packages(pl.col(f"{name}_part").sum())).alias(name) for name in sums),
             derive_packages(pl.when(fresh).then("level_part").sum()).alias("fresh_level"),
             derive_packages(pl.when(fresh).then("level_part").otherwise("least_part").sum()).alias("proven_level"),
+            *(derive_packages(pl.col(f"{name}_part").sum()).alias(f"{name}_level") for name in both),
+            pl.col("flow_level").is_not_null().any().alias("parted"),
             pl.col("path").filter(counts).sort().alias("paths"),
             doubted.filter(counts).drop_nulls().sort().str.join(", ").replace("", None).alias("doubted_paths"),
             (pl.col("flow_expired").fill_null(value=True) & flows).any().alias("flow_expired"),
@@ -303,6 +307,12 @@ def _add_quality(rows: pl.LazyFrame, policy: Policy) -> pl.LazyFrame:
             pl.concat_str(names, separator=",", ignore_nulls=True).replace("", None).alias("missing_feeds"),
             (pl.col("headcount") * pl.col("units_per_hour") / 60).alias("service_rate"),
             pl.when(capacity > 0).then(pl.col("proven_level") / capacity).alias("proven_fill"),
+            *(
+                pl.when(pl.col("parted") & (capacity > 0))
+                .then(pl.col(f"{name}_level") / capacity)
+                .alias(f"{name}_fill")
+                for name in ("low", "high")
+            ),
         )
         .with_columns(
             pl.when((pl.col("coverage") >= 1) & pl.col("missing_feeds").is_null())

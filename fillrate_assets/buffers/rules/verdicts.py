@@ -82,6 +82,8 @@ _FILL: Final = Signal("{} % full", "fill not known", 100, " %")
 SIGNALS: Final = {
     "least_fill": _FILL,
     "most_fill": _FILL,
+    "low_bound": _FILL,
+    "high_bound": _FILL,
     "minutes_to_overflow": Signal("overflows in {} min", unit=" min"),
     "minutes_to_starvation": Signal("runs empty in {} min", unit=" min"),
     "trusted_overflow": Signal("overflows in {} min", unit=" min"),
@@ -127,6 +129,9 @@ def add_rule_inputs(units: pl.DataFrame, *, policy: Policy) -> pl.DataFrame:
     return units.with_columns(
         least.round(DIGITS).alias("least_fill"),
         most.round(DIGITS).alias("most_fill"),
+        # Where sensors and flows part, neither alone shows that a problem is over.
+        pl.when(least.is_not_null()).then(pl.min_horizontal(least, "low_fill")).round(DIGITS).alias("low_bound"),
+        pl.when(most.is_not_null()).then(pl.max_horizontal(most, "high_fill")).round(DIGITS).alias("high_bound"),
         pl.when(fresh).then("minutes_to_overflow").alias("minutes_to_overflow"),
         pl.when(fresh).then("minutes_to_starvation").alias("minutes_to_starvation"),
         pl.when(trusted).then("minutes_to_overflow").alias("trusted_overflow"),
@@ -248,7 +253,7 @@ def _build_total_overflow(limit: Overflow) -> tuple[Rule, ...]:
         Rule("A-OVERFLOW-FULL", "ACT", (act,)),
         Rule("A-OVERFLOW-SOON", "ACT", _require_overflow_soon(limit)),
         Rule("A-OVERFLOW-WARN", "WARN", _require_overflow_possible(limit)),
-        *_build_fallback("A-OVERFLOW", act, Condition("most_fill", "<", limit.clear)),
+        *_build_fallback("A-OVERFLOW", act, Condition("high_bound", "<", limit.clear)),
     )
 
 
@@ -271,7 +276,7 @@ def _build_total_starvation(limit: Starvation) -> tuple[Rule, ...]:
         Rule("A-STARVATION-BLIND", "ACT", (act, unknown, Condition("empty_minutes", ">=", blind))),
         Rule("A-STARVATION-WARN", "WARN", (soon, Condition("minutes_to_starvation", "<=", limit.warn_minutes))),
         Rule("A-STARVATION-UNCONFIRMED", "WARN", (act, unknown)),
-        *_build_fallback("A-STARVATION", act, Condition("least_fill", ">", limit.clear)),
+        *_build_fallback("A-STARVATION", act, Condition("low_bound", ">", limit.clear)),
     )
 
 
@@ -286,7 +291,7 @@ def _build_induct_overflow(policy: Policy) -> tuple[Rule, ...]:
         Rule("B-FULL", "ACT", (act,)),
         Rule("B-SOON", "ACT", _require_overflow_soon(limit)),
         Rule("B-WARN", "WARN", _require_overflow_possible(limit)),
-        *_build_fallback("B", act, Condition("most_fill", "<", limit.clear)),
+        *_build_fallback("B", act, Condition("high_bound", "<", limit.clear)),
     )
 
 
@@ -304,7 +309,7 @@ def _build_lane_overflow(limit: Lane) -> tuple[Rule, ...]:
         Rule("C-LONE", "ACT", (nearly, lone, is_open)),
         Rule("C-CROWDED", "ACT", (bursting, is_open)),
         Rule("C-WARN", "WARN", _require_overflow_possible(limit)),
-        *_build_fallback("C", act, Condition("most_fill", "<", limit.clear)),
+        *_build_fallback("C", act, Condition("high_bound", "<", limit.clear)),
     )
 
 

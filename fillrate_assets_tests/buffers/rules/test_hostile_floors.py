@@ -163,6 +163,52 @@ def test_doubt_takes_no_alarm_away_that_levels_and_flows_both_prove() -> None:
     assert set(floor.list_verdicts("PACK_TOTAL").values()) == {"EMERGENCY"}
 
 
+def drift_down(_: str, minute: int) -> float:
+    """Return a level that is full, and from minute 40 on is shown 80 % of the capacity an hour lower."""
+    return max(0.0, 990.0 - 80 / 6 * max(0, minute - 40))
+
+
+def test_a_level_that_falls_without_a_flow_resolves_no_problem() -> None:
+    """Proves decision 0205: neither while the sensor only parts from the flows, nor doubted, nor at its end."""
+    floor = HostileFloor(
+        {"INDUCT_A": ("A",)},
+        level=drift_down,
+        flow=lambda _, minute: (25.0, 25.0) if minute < 30 else (0.0, 0.0),
+        limits=lambda *_: LARGE,
+    ).run(240)
+    states = floor.list_verdicts("INDUCT_A")
+    assert "CLEAR" not in states.values()
+    assert states[50] == "EMERGENCY"
+    assert floor.read(schema.ALERTS, unit_id="W1_INDUCT_A").filter(label="CLEARED").is_empty()
+    at_its_end = floor.read(schema.SIGNALS, 200).row(0, named=True)
+    assert (at_its_end["observed"], at_its_end["doubt"], at_its_end["flow_level"]) == (0.0, "DRIFTING", 990.0)
+    (episode,) = floor.read(schema.ALERTS, unit_id="W1_DATA_OCCUPANCY")["episode"].unique()
+    assert episode
+    assert len([label for label in floor.list_sent("DATA_OCCUPANCY").values() if label == "NEW"]) == 1
+
+
+def test_a_sensor_at_the_end_of_its_scale_is_believed_again_once_it_moves_with_the_flows() -> None:
+    floor = HostileFloor(
+        {"INDUCT_A": ("A",)},
+        level=lambda path, minute: drift_down(path, minute) if minute < 150 else min(900.0, 5.0 * (minute - 150)),
+        flow=lambda _, minute: (25.0, 25.0) if minute < 30 else (0.0, 0.0) if minute < 150 else (25.0, 0.0),
+        limits=lambda *_: LARGE,
+    ).run(240)
+    assert floor.read(schema.SIGNALS, 145)["doubt"].to_list() == ["DRIFTING"]
+    assert floor.read(schema.SIGNALS, 240)["doubt"].to_list() == [None]
+
+
+def test_a_level_that_falls_with_the_flows_resolves_its_problem() -> None:
+    floor = HostileFloor(
+        {"INDUCT_A": ("A",)},
+        level=lambda _, minute: max(300.0, 990.0 - 20 * max(0, minute - 40)),
+        flow=lambda _, minute: (25.0, 25.0) if minute < 40 or minute >= 75 else (0.0, 100.0),
+        limits=lambda *_: LARGE,
+    ).run(90)
+    assert list(floor.list_verdicts("INDUCT_A").values())[-1] == "CLEAR"
+    assert not floor.read(schema.ALERTS, unit_id="W1_INDUCT_A").filter(label="CLEARED").is_empty()
+
+
 # --- feeds that stop
 
 

@@ -27,7 +27,12 @@ def measure(fault: feed_faults.FeedFault, warehouses: int) -> feed_faults.FaultR
 
 @pytest.mark.parametrize(
     ("name", "warehouses", "messages"),
-    [("OCCUPANCY an hour ahead", MANY_WAREHOUSES, 1), ("FLOW stopped", 1, 1), ("every sensor stuck", 1, 1)],
+    [
+        ("OCCUPANCY an hour ahead", MANY_WAREHOUSES, 1),
+        ("FLOW stopped", 1, 1),
+        ("every sensor stuck", 1, 1),
+        ("every sensor drifts down", MANY_WAREHOUSES, 1),
+    ],
 )
 def test_a_feed_that_fails_everywhere_is_notified_in_time_and_clears_nothing(
     name: str, warehouses: int, messages: int
