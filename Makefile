@@ -10,8 +10,8 @@ export DAGSTER_EVENT_BATCH_SIZE ?= 1000
 # Where it is set, each process that a test starts compiles the package again.
 unexport PYTHONDONTWRITEBYTECODE
 
-# Three processes on two cores: many tests wait for other processes.
-PYTEST := $(BIN)/pytest -n 3 --dist worksteal
+# Four processes on two cores: many tests wait for other processes. Polars needs no threads beside them.
+PYTEST := POLARS_MAX_THREADS=1 $(BIN)/pytest -n 4 --dist worksteal
 
 # COVERAGE=1, as CI has it, also measures which branches are taken, and fails below the floor of pyproject.toml.
 ifdef COVERAGE

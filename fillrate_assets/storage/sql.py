@@ -381,15 +381,16 @@ def open_sqlite_cursor(url: str, doing: str) -> Iterator[dbapi.Cursor]:
     """Open a cursor of the Arrow driver, which waits for a locked file as SQLAlchemy's driver does.
 
     Args:
-        url: the embedded file.
+        url: the embedded file; its option `timeout` says how many seconds to wait.
         doing: the statement or the table, for the error.
 
     """
     from adbc_driver_sqlite import dbapi  # noqa: PLC0415 - only where it is used
 
+    seconds = float(str(_parse_url(url).query.get("timeout", _BUSY_SECONDS)))
     try:
         with dbapi.connect(str(find_embedded_file(url))) as connection, connection.cursor() as cursor:
-            cursor.execute(f"PRAGMA busy_timeout={_BUSY_SECONDS * 1000}")
+            cursor.execute(f"PRAGMA busy_timeout={int(seconds * 1000)}")
             yield cursor
             connection.commit()
     except dbapi.Error as error:

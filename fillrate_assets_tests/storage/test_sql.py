@@ -88,7 +88,7 @@ def test_a_file_that_is_no_database_is_an_error(tmp_path: Path, system: str, rea
 
 def test_a_locked_database_is_an_error_that_may_pass(tmp_path: Path) -> None:
     file = tmp_path / "orders.db"
-    orders = OrderSystem(f"sqlite:///{file}")
+    orders = OrderSystem(f"sqlite:///{file}?timeout=1")
     orders.create()
     orders.append(make_order_lines({}))
     assert orders.read_order_lines("DC01", DAY, DAY).height == 1
