@@ -1,6 +1,6 @@
-"""The package against the reference of the tests, over as many random directories as are wanted.
+"""The package against the reference, over as many random directories as are wanted.
 
-    python -m benchmarks.reference FIRST LAST [--networks N] [--platform]
+    python -m fillrate_assets_tests.reference FIRST LAST [--networks N] [--platform]
 
 Prints the differences of each seed, none where there are none, and exits with 1 if there are any. With `--platform`,
 each directory is loaded into a home and run in Dagster by ranges of days in any order, which takes some seconds each.
@@ -36,7 +36,7 @@ def main() -> int:
             folder = generate(seed, wanted.networks).write(Path(place) / "files")
             found = _run_platform(folder, seed) if wanted.platform else comparison.compare(folder)
         wrong += bool(found)
-        print("\n".join([f"seed {seed}: {len(found)} differences", *[f"  {each}" for each in found]]), flush=True)
+        print("\n".join([f"seed {seed}: {len(found)} differences", *[f"  {each}" for each in found]]), flush=True)  # noqa: T201 - a command
     return 1 if wrong else 0
 
 
