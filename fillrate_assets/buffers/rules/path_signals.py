@@ -648,7 +648,8 @@ def _add_doubt(paths: pl.LazyFrame, snapshot_ts: datetime, policy: Policy) -> pl
     while packages come or go, unless that number is an end of its scale. A doubt does not end there, unless flows say
     the same: a sensor that has drifted that far cannot drift on.
 
-    `flow_level` is there from the moment at which they part further than one reading may be off (decision 0205).
+    `flow_level` is there from the moment at which they part noticeably, and the doubt lasts until they do not any more
+    (decision 0205).
     """
     sensor, count = policy.sensor, count_compared_ticks(policy)
     capacity, least = pl.col("capacity"), policy.fusion.tolerance_packages
@@ -671,18 +672,17 @@ def _add_doubt(paths: pl.LazyFrame, snapshot_ts: datetime, policy: Policy) -> pl
     stuck = same & within & (moved > pl.max_horizontal(sensor.stuck_share * capacity, pl.lit(least)))
     drifted = pl.col("parted").list.sum()
     greatest = pl.max_horizontal(pl.col("parted").list.max(), -pl.col("parted").list.min())
-    miscounted = pl.max_horizontal(sensor.drift_flow_share * pl.col("passed"), pl.lit(least))
-    bound = pl.max_horizontal(sensor.drift_share * capacity, miscounted)
+    miscounted = sensor.drift_flow_share * pl.col("passed")
+    bound = pl.max_horizontal(sensor.drift_share * capacity, miscounted, pl.lit(least))
     apart = drifted.abs() - greatest
-    parting = apart > pl.max_horizontal(policy.fusion.tolerance_share * capacity, miscounted)
+    parting = apart > pl.max_horizontal(sensor.parting_share * capacity, miscounted)
     about = pl.coalesce("gained", (pl.col("inflow_rate") - pl.col("outflow_rate")) * TICK_MINUTES, 0.0)
     since = (pl.col("last_flow_level") + about).clip(0, capacity)
     at_end = (pl.col("observed") <= 0) | (pl.col("observed") >= capacity)
-    lasts = pl.col("last_doubt").is_not_null() & at_end & ((pl.col("observed") - since).abs() > bound)
+    lasts = pl.col("last_doubt").is_not_null() & (parting | (at_end & ((pl.col("observed") - since).abs() > bound)))
     doubt = (
         pl.when(stuck).then(pl.lit("STUCK")).when(apart > bound).then(pl.lit("DRIFTING")).when(lasts).then("last_doubt")
     )
-    by_flow = pl.when(pl.col("last_doubt").is_not_null()).then(since)
     return (
         paths.with_columns(pl.when(is_new).then("observed").alias(observed[0]))
         .with_columns(each.alias(name) for each, name in zip(before, observed[1:], strict=True))
@@ -694,7 +694,7 @@ def _add_doubt(paths: pl.LazyFrame, snapshot_ts: datetime, policy: Policy) -> pl
         .with_columns(doubt.alias("doubt"), parting.fill_null(value=False).alias("parting"))
         .with_columns(
             pl.when(pl.col("doubt").is_not_null() | pl.col("parting"))
-            .then(pl.coalesce(by_flow, (pl.col("observed") - drifted).clip(0)))
+            .then(pl.coalesce(since, (pl.col("observed") - drifted).clip(0)))
             .alias("flow_level"),
             pl.when(pl.col("doubt").is_not_null())
             .then(pl.col("last_doubted_ticks").fill_null(0) + 1)

@@ -127,6 +127,9 @@ class Sensor:
     drift_flow_share: float = 0.05
     """Of what came in and went out: flows are miscounted, too."""
 
+    parting_share: float = 0.03
+    """Of capacity: from here on neither of them alone shows that a problem, or a doubt, is over."""
+
     confirmed_ticks: int = 2
     """Ticks in a row that a sensor is doubted before its level does not count."""
 
@@ -332,7 +335,9 @@ _RANGES: Final[dict[str, tuple[float, float]]] = {
     "fusion.max_level_share": (1, 2),
     "sensor.stuck_ticks": (3, 12),
     "sensor.drift_ticks": (3, 12),
-    **dict.fromkeys(("sensor.stuck_share", "sensor.drift_share", "sensor.drift_flow_share"), _SHARE),
+    **dict.fromkeys(
+        ("sensor.stuck_share", "sensor.drift_share", "sensor.drift_flow_share", "sensor.parting_share"), _SHARE
+    ),
     "sensor.confirmed_ticks": (1, 6),
     "quality.degraded_coverage": _SHARE,
     "quality.data_alert_ticks": (1, 24),
@@ -382,6 +387,7 @@ _ASCENDING: Final = (
     ("starvation.act_soon", "starvation.warn"),
     ("starvation.soon_outflow_share", "starvation.outflow_share"),
     ("starvation.clear", "total.clear"),
+    ("sensor.parting_share", "sensor.drift_share"),
     ("trend.empty", "trend.full"),
     ("trend.min_points", "trend.points"),
 )
