@@ -1,0 +1,199 @@
+"""Jobs on DBOS: run once, in order, again after a failure, parked, given up, and taken up after a crash."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from fillrate_assets.core.errors import PermanentFailure, SourceUnavailable
+from fillrate_assets.messaging.dbos_engine import DbosQueue, DbosWorker
+from fillrate_assets.messaging.jobs import (
+    BreakerOptions,
+    Done,
+    Handler,
+    Job,
+    Later,
+    Parked,
+    QueueOptions,
+    Result,
+    RetrySchedule,
+)
+from fillrate_assets_tests.fixtures import forked
+from fillrate_assets_tests.fixtures.patience import wait_until
+from fillrate_assets_tests.fixtures.postgres import Postgres
+
+SOON = RetrySchedule(base_seconds=0.001, max_attempts=2)
+
+
+@dataclass
+class Runs:
+    """What was run, and how it goes."""
+
+    ids: list[str] = field(default_factory=list)
+    decide: Callable[[Job], Result] = lambda _: Done()
+
+    def __call__(self, job: Job) -> Result:
+        self.ids.append(job.job_id)
+        return self.decide(job)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def queue(request: pytest.FixtureRequest, tmp_path: Path) -> DbosQueue:
+    """An empty queue on each database that is at hand."""
+    if request.param == "sqlite":
+        return DbosQueue(f"sqlite:///{tmp_path}/jobs.db")
+    server: Postgres = request.getfixturevalue("postgres")
+    return DbosQueue(server.create_database(f"jobs {tmp_path.name}"))
+
+
+def work(queue: DbosQueue, options: QueueOptions, handler: Handler) -> DbosWorker:
+    return DbosWorker(queue, [options], {options.name: handler}, stopping_seconds=0)
+
+
+def test_a_job_is_run_once_and_what_follows_it_too(queue: DbosQueue) -> None:
+    runs = Runs(decide=lambda job: Done([Job(f"{job.job_id}:next", "orders")]) if job.body else Done())
+    for _ in range(2):
+        queue.enqueue([Job("j1", "orders", {"more": True}), Job("j2", "orders")])
+    assert queue.count_waiting() == {"orders": 2}
+    with work(queue, QueueOptions("orders"), runs):
+        wait_until(lambda: len(runs.ids) >= 3)
+        queue.enqueue([Job("j1", "orders", {"more": True})])
+        wait_until(lambda: not queue.count_waiting())
+    assert sorted(runs.ids) == ["j1", "j1:next", "j2"]
+    assert queue.purge(datetime.now(UTC) - timedelta(minutes=1)) == 0
+    assert queue.purge(datetime.now(UTC) + timedelta(minutes=1)) == 3
+
+
+def test_jobs_of_one_partition_run_in_the_order_of_their_ids(queue: DbosQueue) -> None:
+    running: Counter[str] = Counter()
+    most: list[int] = []
+
+    def run(job: Job) -> Result:
+        assert job.partition is not None
+        running[job.partition] += 1
+        most.append(running[job.partition])
+        time.sleep(0.001)
+        running[job.partition] -= 1
+        return Done()
+
+    runs = Runs(decide=run)
+    ids = [f"{number:03}" for number in range(12)]
+    queue.enqueue([Job(each, "orders", partition=f"O{int(each) % 2}") for each in ids])
+    with work(queue, QueueOptions("orders", ordered=True, polling_seconds=0.02), runs):
+        wait_until(lambda: len(runs.ids) >= len(ids))
+    assert [each for each in runs.ids if int(each) % 2] == ids[1::2]
+    assert [each for each in runs.ids if not int(each) % 2] == ids[::2]
+    assert set(most) == {1}
+
+
+def test_a_job_that_fails_is_retried_then_a_dead_letter_which_can_be_redriven(queue: DbosQueue) -> None:
+    def fail(job: Job) -> Result:
+        raise PermanentFailure("refused") if job.job_id == "j2" else SourceUnavailable("timed out")
+
+    runs = Runs(decide=fail)
+    queue.enqueue([Job("j1", "orders", {"order": "O1"}), Job("j2", "orders")])
+    with work(queue, QueueOptions("orders", retry=SOON), runs):
+        wait_until(lambda: len(queue.list_dead_letters(10)) == 2)
+        assert sorted(runs.ids) == ["j1", "j1~001", "j2"]
+        dead = {each.job.job_id: each for each in queue.list_dead_letters(10)}
+        assert dead["j2"].reason == "refused"
+        assert dead["j1~001"].reason == "SourceUnavailable: timed out (attempt 2)"
+        assert dead["j1~001"].job.body == {"order": "O1"}
+        assert dead["j1~001"].job.first_failed_at is not None
+        queue.discard("j2")
+        runs.decide = lambda _: Done()
+        queue.redrive("j1~001")
+        wait_until(lambda: runs.ids[-1] == "j1~002" and not queue.count_waiting())
+    assert queue.list_dead_letters(10) == []
+    with pytest.raises(PermanentFailure, match="there is no such job: j2"):
+        queue.redrive("j2")
+
+
+def test_a_job_that_cannot_be_done_yet_comes_again_and_is_parked_at_last(queue: DbosQueue) -> None:
+    runs = Runs(decide=lambda job: Later(0.01, "too early") if job.deferrals == 0 else Parked("too early for long"))
+    queue.enqueue([Job("j1", "orders", partition="O1")])
+    with work(queue, QueueOptions("orders", ordered=True), runs):
+        wait_until(lambda: queue.list_parked(10))
+        (parked,) = queue.list_parked(10)
+        assert (parked.job.job_id, parked.reason) == ("parked:j1~002", "too early for long")
+        runs.decide = lambda _: Done()
+        queue.release(parked.job.job_id)
+        wait_until(lambda: len(runs.ids) == 3)
+    assert runs.ids == ["j1", "j1~001", "parked:j1~002"]
+    assert queue.list_parked(10) == []
+
+
+def test_a_system_that_is_down_is_left_alone_and_its_jobs_lose_no_attempts(tmp_path: Path) -> None:
+    queue, down = DbosQueue(f"sqlite:///{tmp_path}/jobs.db"), True
+    attempts: list[int] = []
+
+    def call(job: Job) -> Result:
+        attempts.append(job.attempts)
+        if down:
+            msg = "no answer"
+            raise SourceUnavailable(msg)
+        return Done()
+
+    carrier, wms = Runs(decide=call), Runs()
+    options = QueueOptions(
+        "carrier",
+        concurrency=2,
+        retry=RetrySchedule(base_seconds=0.001, max_attempts=8),
+        breaker=BreakerOptions(failures=3, probe_seconds=0.5),
+    )
+    queue.enqueue([Job(f"c{number:02}", "carrier") for number in range(20)])
+    worker = DbosWorker(queue, [options, QueueOptions("wms")], {"carrier": carrier, "wms": wms}, stopping_seconds=0)
+    with worker:
+        wait_until(lambda: len(carrier.ids) >= 6)
+        assert len(carrier.ids) < 20
+        queue.enqueue([Job(f"w{number:02}", "wms") for number in range(20)])
+        wait_until(lambda: len(wms.ids) == 20)
+        down = False
+        wait_until(lambda: not queue.count_waiting() and len({each[:3] for each in carrier.ids}) == 20)
+    assert queue.list_dead_letters(10) == []
+    assert max(attempts) <= 4
+
+
+def run_until_killed(url: str, log: Path) -> None:
+    """Run jobs in a process that dies in the middle of the tenth."""
+
+    def run(job: Job) -> Result:
+        with log.open("a") as written:
+            written.write(f"{job.job_id}\n")
+        if len(log.read_text().split()) == 10:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return Done()
+
+    with work(DbosQueue(url), QueueOptions("orders", concurrency=4), run):
+        time.sleep(60)
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_killed_takes_its_jobs_up_again(tmp_path: Path) -> None:
+    queue, log = DbosQueue(f"sqlite:///{tmp_path}/jobs.db"), tmp_path / "log"
+    jobs = [Job(f"{number:03}", "orders") for number in range(30)]
+    queue.enqueue(jobs)
+    assert forked.run(run_until_killed, queue.url, log) == -signal.SIGKILL
+    runs = Runs()
+    with work(DbosQueue(queue.url), QueueOptions("orders"), runs):
+        wait_until(lambda: {*runs.ids, *log.read_text().split()} >= {job.job_id for job in jobs})
+        wait_until(lambda: not queue.count_waiting())
+    assert log.read_text().split()[-1] in runs.ids
+
+
+def test_a_second_worker_in_one_process_is_refused(tmp_path: Path) -> None:
+    queue = DbosQueue(f"sqlite:///{tmp_path}/jobs.db")
+    with (
+        work(queue, QueueOptions("orders"), Runs()),
+        pytest.raises(PermanentFailure, match="a worker runs in this process already"),
+        work(queue, QueueOptions("orders"), Runs()),
+    ):
+        pass
