@@ -10,7 +10,7 @@ from typing import Final, Literal
 
 from fillrate_assets.core.errors import PermanentFailure
 
-Extra = Literal["oracle", "sqlserver", "athena", "redshift", "postgres", "aws", "web", "sample", "excel"]
+Extra = Literal["oracle", "sqlserver", "athena", "redshift", "postgres", "aws", "web", "fulfillment", "sample", "excel"]
 
 PACKAGES: Final[dict[Extra, tuple[str, ...]]] = {
     "oracle": ("oracledb",),
@@ -20,6 +20,7 @@ PACKAGES: Final[dict[Extra, tuple[str, ...]]] = {
     "postgres": ("psycopg",),
     "aws": ("boto3",),
     "web": ("starlette", "uvicorn", "itsdangerous"),
+    "fulfillment": ("dbos",),
     "sample": ("numpy", "simpy"),
     "excel": ("openpyxl",),
 }

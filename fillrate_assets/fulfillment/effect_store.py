@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -50,8 +50,12 @@ class EffectRequest:
     """Of the order: what a target takes back was taken for a lower one."""
 
     dc: str
+    ship_date: date | None
+    correlation_id: str | None
     details: Mapping[str, Any]
     """The payload of the order's first event (`order`) and of the one that requests this (`event`)."""
+
+    state: str = "PENDING"
 
 
 @dataclass(frozen=True)
@@ -69,21 +73,34 @@ class EffectStore:
 
     def read_request(self, effect_id: str) -> EffectRequest:
         """Read what the target of an effect that is there is sent."""
-        names = ("kind", "order_id", "version", "dc", "request")
+        names = ("kind", "order_id", "version", "dc", "request", "state")
         mine = sa.select(*[EFFECTS.c[name] for name in names]).where(EFFECTS.c.effect_id == effect_id)
         with self.database.connect(_SYSTEM) as connection:
             row = connection.execute(mine).one()
-        return EffectRequest(effect_id, row.kind, row.order_id, row.version, row.dc, json.loads(row.request))
+        request = json.loads(row.request)
+        ship_date = request["ship_date"] and date.fromisoformat(request["ship_date"])
+        details = {name: request[name] for name in ("order", "event")}
+        placed = (row.kind, row.order_id, row.version, row.dc, ship_date, request["correlation_id"])
+        return EffectRequest(effect_id, *placed, details, row.state)
 
     def mark_done(self, effect_id: str, response: Mapping[str, Any], *, now: datetime) -> bool:
         """Mark an effect as done with what its target answered; return whether it was not yet."""
         answer = {"response": json.dumps(response, ensure_ascii=False), "failure": None, "done_at": to_stored(now)}
         return self._change(effect_id, state="DONE", attempts=EFFECTS.c.attempts + 1, **answer)
 
-    def mark_failed(self, effect_id: str, failure: str, *, dead: bool = False) -> bool:
-        """Count an attempt that failed, the last one where the effect is dead; return whether it was not done."""
-        state = {"state": "DEAD"} if dead else {}
-        return self._change(effect_id, failure=failure, attempts=EFFECTS.c.attempts + 1, **state)
+    def mark_failed(self, effect_id: str, failure: str) -> bool:
+        """Count an attempt that failed; return whether the effect is not done."""
+        return self._change(effect_id, failure=failure, attempts=EFFECTS.c.attempts + 1)
+
+    def mark_dead(self, effect_id: str, failure: str) -> bool:
+        """Mark an effect as given up; return whether it is not done."""
+        return self._change(effect_id, failure=failure, state="DEAD")
+
+    def revive(self, effect_id: str) -> bool:
+        """Let a dead effect be requested again; return whether it was dead."""
+        dead = (EFFECTS.c.effect_id == effect_id) & (EFFECTS.c.state == "DEAD")
+        with self.database.begin(_SYSTEM) as connection:
+            return connection.execute(EFFECTS.update().where(dead).values(state="PENDING")).rowcount > 0
 
     def _change(self, effect_id: str, **values: object) -> bool:
         changed = EFFECTS.update().where(EFFECTS.c.effect_id == effect_id, EFFECTS.c.state != "DONE").values(**values)
@@ -112,7 +129,8 @@ def insert_effects(
     """
     if not effects:
         return
-    request = json.dumps({"order": opening, "event": event.payload}, ensure_ascii=False, default=str)
+    placed = {"ship_date": event.ship_date and event.ship_date.isoformat(), "correlation_id": event.correlation_id}
+    request = json.dumps({"order": opening, "event": event.payload, **placed}, ensure_ascii=False, default=str)
     same = {"order_id": event.order_id, "version": version, "dc": event.dc, "request": request}
     fresh = {"state": "PENDING", "attempts": 0, "created_at": to_stored(now)}
     rows = [

@@ -95,3 +95,17 @@ REJECTED_EVENTS: Final = TableSchema(
         Column("recorded_at", TIMESTAMP, "When it was rejected first", "UTC"),
     ),
 )
+
+ACCEPTED_EVENTS: Final = TableSchema(
+    "accepted_events",
+    ("event_id",),
+    (
+        Column("event_id", pl.String, "The event"),
+        Column("payload_sha256", pl.String, "Hash of the payload"),
+        _ORDER_ID,
+        Column("event_type", pl.String, "Type of the event"),
+        Column("source", pl.String, "The system that reported it"),
+        Column("accepted_at", TIMESTAMP, "When it was enqueued", "UTC"),
+    ),
+)
+"""Events that were enqueued: what is sent again is known before it is applied."""

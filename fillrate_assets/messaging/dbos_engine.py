@@ -11,7 +11,7 @@ import random
 import threading
 import time
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -61,6 +61,18 @@ class DbosQueue:
     url: str
     """A SQLite file, or PostgreSQL, where tables are in the schema `dbos`."""
 
+    waits_for_database: bool = False
+    """Whether a database that does not answer is waited for, as a worker does: its jobs must not get lost."""
+
+    def __enter__(self) -> Self:
+        """Return it; connections are opened when they are needed."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close its connections."""
+        if (client := self.__dict__.pop("_client", None)) is not None:
+            client.destroy()
+
     def enqueue(self, jobs: Sequence[Job]) -> None:
         """Enqueue jobs durably; a job whose id is there already changes nothing.
 
@@ -70,7 +82,7 @@ class DbosQueue:
         """
         with _translate_errors(self.url):
             for job in jobs:
-                self._enqueue(job.job_id, job)
+                self._enqueue(job.job_id, job, job.delay_seconds)
 
     def count_waiting(self) -> Mapping[str, int]:
         """Count the jobs that are due or run, by queue."""
@@ -79,6 +91,14 @@ class DbosQueue:
         with _translate_errors(self.url), sql.get_engine(self.url).connect() as connection:
             rows = connection.execute(waiting.group_by(status.c.queue_name)).all()
         return {queue: int(count) for queue, count in rows}
+
+    def count_unfinished(self) -> int:
+        """Count the jobs that are due, run or are put off; not those that are parked."""
+        status = self._statuses
+        put_off = (status.c.status == "DELAYED") & status.c.workflow_uuid.not_like(f"{_PARKED}%")
+        unfinished = sa.select(sa.func.count()).select_from(status).where(status.c.status.in_(_DUE) | put_off)
+        with _translate_errors(self.url), sql.get_engine(self.url).connect() as connection:
+            return connection.execute(unfinished).scalar_one()
 
     def list_dead_letters(self, limit: int) -> list[StoredJob]:
         """List jobs that were given up, oldest first."""
@@ -128,9 +148,8 @@ class DbosQueue:
 
     def put_off(self, job: Job, seconds: float) -> None:
         """Enqueue a job anew, after a delay and under its next number."""
-        later = replace(job, job_id=_number(job.job_id))
-        with _translate_errors(self.url):
-            self._enqueue(later.job_id, later, seconds)
+        later = replace(job, job_id=_number(job.job_id), delay_seconds=seconds)
+        self.enqueue([later])
 
     def park(self, job: Job) -> None:
         """Store a job until it is released."""
@@ -154,14 +173,17 @@ class DbosQueue:
     @cached_property
     def _statuses(self) -> sa.TableClause:
         schema = None if sql.find_embedded_file(self.url) is not None else "dbos"
-        return sa.table("workflow_status", sa.column("queue_name"), sa.column("status"), schema=schema)
+        columns: list[sa.ColumnClause[Any]] = [sa.column(name) for name in ("workflow_uuid", "queue_name", "status")]
+        return sa.table("workflow_status", *columns, schema=schema)
 
     @cached_property
     def _client(self) -> DBOSClient:
         prepare_database(self.url)
-        return DBOSClient(system_database_url=self.url, application_name=_APPLICATION, retry_connection_errors=False)
+        return DBOSClient(
+            system_database_url=self.url, application_name=_APPLICATION, retry_connection_errors=self.waits_for_database
+        )
 
-    def _enqueue(self, workflow_id: str, job: Job, delay_seconds: float | None = None) -> None:
+    def _enqueue(self, workflow_id: str, job: Job, delay_seconds: float = 0) -> None:
         options: EnqueueOptions = {
             "workflow_name": _WORKFLOW,
             "queue_name": job.queue,
@@ -172,7 +194,7 @@ class DbosQueue:
         }
         if job.partition is not None:
             options["queue_partition_key"] = str(zlib.crc32(job.partition.encode()) % _PARTITIONS)
-        if delay_seconds is not None:
+        if delay_seconds > 0:
             options["delay_seconds"] = delay_seconds
         self._client.enqueue(options, job.dump())
 
@@ -196,6 +218,9 @@ class DbosWorker:
     handlers: Mapping[str, Handler]
     """By queue."""
 
+    bury: Callable[[Job, str], None] = lambda _job, _reason: None
+    """Learns of each job that becomes a dead letter."""
+
     name: str = "local"
     retention: timedelta = timedelta(hours=1)
     """How long jobs that are done are stored."""
@@ -212,10 +237,11 @@ class DbosWorker:
 
     def __enter__(self) -> Self:
         """Start it: what was left is taken up, then what waits is run."""
-        prepare_database(self.queue.url)
         if _RUNNING:
             msg = "a worker runs in this process already"
             raise PermanentFailure(msg)
+        prepare_database(self.queue.url)
+        self._own = replace(self.queue, waits_for_database=True)
         _RUNNING.append(self)
         DBOS(
             config={
@@ -223,7 +249,7 @@ class DbosWorker:
                 "system_database_url": self.queue.url,
                 "application_version": _VERSION,
                 "executor_id": self.name,
-                "log_level": "ERROR",
+                "log_level": "WARNING",
                 "enable_otlp": False,
             }
         )
@@ -240,6 +266,7 @@ class DbosWorker:
         self._housekeeping.join()
         DBOS.destroy(workflow_completion_timeout_sec=self.stopping_seconds)
         _RUNNING.remove(self)
+        self._own.__exit__()
 
     def process(self, job: Job) -> None:
         """Run a job, and enqueue what follows from how it went.
@@ -255,6 +282,7 @@ class DbosWorker:
         except PermanentFailure as error:
             if breaker is not None:
                 breaker.record_success()
+            self._bury(job, str(error))
             raise DeadLetterError(str(error)) from error
         except Exception as error:  # noqa: BLE001 - whatever a handler raises, the job must not get lost
             if breaker is not None and isinstance(error, SourceUnavailable):
@@ -268,11 +296,11 @@ class DbosWorker:
     def _follow(self, job: Job, result: Result) -> None:
         match result:
             case Done(following):
-                self.queue.enqueue(following)
+                self._own.enqueue(following)
             case Later(seconds, reason):
-                self.queue.put_off(replace(job, deferrals=job.deferrals + 1, failure=reason), seconds)
+                self._own.put_off(replace(job, deferrals=job.deferrals + 1, failure=reason), seconds)
             case Parked(reason):
-                self.queue.park(replace(job, failure=reason))
+                self._own.park(replace(job, failure=reason))
 
     def _retry(self, options: QueueOptions, job: Job, error: Exception, *, counts: bool) -> None:
         """Put a job off after an attempt that failed; while its downstream system is down, attempts do not count."""
@@ -288,9 +316,17 @@ class DbosWorker:
             _LOG.exception("job %s of %s failed", job.job_id, job.queue)
         if failed.attempts >= options.retry.max_attempts:
             msg = f"{failure} (attempt {failed.attempts})"
+            self._bury(failed, msg)
             raise DeadLetterError(msg) from error
         longest = options.retry.compute_longest_delay(max(failed.attempts, 1))
-        self.queue.put_off(failed, random.uniform(0, longest))  # noqa: S311 - jitter is no secret
+        self._own.put_off(failed, random.uniform(0, longest))  # noqa: S311 - jitter is no secret
+
+    def _bury(self, job: Job, reason: str) -> None:
+        _LOG.error("job %s of %s is a dead letter: %s", job.job_id, job.queue, reason)
+        try:
+            self.bury(job, reason)
+        except Exception:  # noqa: BLE001 - it is a dead letter all the same
+            _LOG.exception("job %s of %s", job.job_id, job.queue)
 
     def _register(self, options: QueueOptions, concurrency: int) -> None:
         limits: dict[str, Any] = {"worker_concurrency": concurrency}
@@ -310,7 +346,7 @@ class DbosWorker:
             with suppress(SourceUnavailable, DBAPIError):
                 self._follow_breakers()
                 if time.monotonic() >= purge_at:
-                    whole = self.queue.purge(datetime.now(UTC) - self.retention) == _PURGED
+                    whole = self._own.purge(datetime.now(UTC) - self.retention) == _PURGED
                     purge_at = time.monotonic() + (0 if whole else _PURGE_SECONDS)
 
     def _follow_breakers(self) -> None:
@@ -322,6 +358,10 @@ class DbosWorker:
                 self._register(options, concurrency)
 
 
+logging.getLogger("dbos").addFilter(
+    # Of a dead letter there is a line already.
+    lambda record: record.exc_info is None or not isinstance(record.exc_info[1], DeadLetterError)
+)
 _RUNNING: Final[list[DbosWorker]] = []
 """The worker of this process, if there is one: DBOS has one application in each."""
 

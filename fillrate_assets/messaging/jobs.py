@@ -32,6 +32,9 @@ class Job:
     """On an ordered queue: jobs of one partition run one at a time."""
 
     priority: int = NORMAL
+    delay_seconds: float = 0
+    """After which it is due."""
+
     attempts: int = 0
     """Attempts that failed."""
 
@@ -146,6 +149,9 @@ class JobQueue(Protocol):
 
     def count_waiting(self) -> Mapping[str, int]:
         """Count the jobs that are due or run, by queue."""
+
+    def count_unfinished(self) -> int:
+        """Count the jobs that are due, run or are put off; not those that are parked."""
 
     def list_dead_letters(self, limit: int) -> list[StoredJob]:
         """List jobs that were given up, oldest first."""

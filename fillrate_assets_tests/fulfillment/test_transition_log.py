@@ -87,6 +87,8 @@ def test_a_target_is_sent_what_was_ordered_and_what_happened(log: TransitionLog)
         "O1",
         2,
         "DC01",
+        SHIP_DATE,
+        "request of O1",
         {"order": {"customer": "C1", "lines": LINES}, "event": {"checked": True}},
     )
 
@@ -228,7 +230,8 @@ def test_an_effect_is_done_once_and_says_how_often_it_was_tried(log: TransitionL
     assert store.mark_failed(effect_id, "timed out")
     assert store.mark_done(effect_id, {"checked": True}, now=NOW)
     assert not store.mark_done(effect_id, {}, now=NOW)
-    assert not store.mark_failed(effect_id, "late", dead=True)
+    assert not store.mark_failed(effect_id, "late")
+    assert not store.mark_dead(effect_id, "late")
     (row,) = read(log, EFFECTS)
     assert {name: row[name] for name in ("state", "attempts", "response", "failure", "done_at")} == {
         "state": "DONE",
@@ -243,9 +246,12 @@ def test_an_effect_is_done_once_and_says_how_often_it_was_tried(log: TransitionL
 def test_a_dead_effect_is_not_pending(log: TransitionLog) -> None:
     apply(log, make_event("OrderReceived"))
     store = EffectStore(log.database)
-    assert store.mark_failed("O1:1:validate_order", "refused", dead=True)
+    assert store.mark_dead("O1:1:validate_order", "refused")
     assert [(row["state"], row["failure"]) for row in read(log, EFFECTS)] == [("DEAD", "refused")]
     assert store.find_pending(NOW + timedelta(seconds=1), 10) == []
+    assert store.revive("O1:1:validate_order")
+    assert not store.revive("O1:1:validate_order")
+    assert len(store.find_pending(NOW + timedelta(seconds=1), 10)) == 1
 
 
 EVENT_TYPES = st.sampled_from([*WAY, *WAY, *BY_EVENT])

@@ -6,7 +6,7 @@ import os
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -46,12 +46,21 @@ class Runs:
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def queue(request: pytest.FixtureRequest, tmp_path: Path) -> DbosQueue:
+def queue(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[DbosQueue]:
     """An empty queue on each database that is at hand."""
-    if request.param == "sqlite":
-        return DbosQueue(f"sqlite:///{tmp_path}/jobs.db")
-    server: Postgres = request.getfixturevalue("postgres")
-    return DbosQueue(server.create_database(f"jobs {tmp_path.name}"))
+    url = f"sqlite:///{tmp_path}/jobs.db"
+    if request.param == "postgresql":
+        server: Postgres = request.getfixturevalue("postgres")
+        url = server.create_database(f"jobs {tmp_path.name}")
+    with DbosQueue(url) as made:
+        yield made
+
+
+@pytest.fixture
+def embedded(tmp_path: Path) -> Iterator[DbosQueue]:
+    """An empty queue in a SQLite file."""
+    with DbosQueue(f"sqlite:///{tmp_path}/jobs.db") as made:
+        yield made
 
 
 def work(queue: DbosQueue, options: QueueOptions, handler: Handler) -> DbosWorker:
@@ -131,8 +140,8 @@ def test_a_job_that_cannot_be_done_yet_comes_again_and_is_parked_at_last(queue: 
     assert queue.list_parked(10) == []
 
 
-def test_a_system_that_is_down_is_left_alone_and_its_jobs_lose_no_attempts(tmp_path: Path) -> None:
-    queue, down = DbosQueue(f"sqlite:///{tmp_path}/jobs.db"), True
+def test_a_system_that_is_down_is_left_alone_and_its_jobs_lose_no_attempts(embedded: DbosQueue) -> None:
+    queue, down = embedded, True
     attempts: list[int] = []
 
     def call(job: Job) -> Result:
@@ -177,23 +186,22 @@ def run_until_killed(url: str, log: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_worker_that_is_killed_takes_its_jobs_up_again(tmp_path: Path) -> None:
-    queue, log = DbosQueue(f"sqlite:///{tmp_path}/jobs.db"), tmp_path / "log"
+def test_a_worker_that_is_killed_takes_its_jobs_up_again(embedded: DbosQueue, tmp_path: Path) -> None:
+    queue, log = embedded, tmp_path / "log"
     jobs = [Job(f"{number:03}", "orders") for number in range(30)]
     queue.enqueue(jobs)
     assert forked.run(run_until_killed, queue.url, log) == -signal.SIGKILL
     runs = Runs()
-    with work(DbosQueue(queue.url), QueueOptions("orders"), runs):
+    with work(queue, QueueOptions("orders"), runs):
         wait_until(lambda: {*runs.ids, *log.read_text().split()} >= {job.job_id for job in jobs})
         wait_until(lambda: not queue.count_waiting())
     assert log.read_text().split()[-1] in runs.ids
 
 
-def test_a_second_worker_in_one_process_is_refused(tmp_path: Path) -> None:
-    queue = DbosQueue(f"sqlite:///{tmp_path}/jobs.db")
+def test_a_second_worker_in_one_process_is_refused(embedded: DbosQueue) -> None:
     with (
-        work(queue, QueueOptions("orders"), Runs()),
+        work(embedded, QueueOptions("orders"), Runs()),
         pytest.raises(PermanentFailure, match="a worker runs in this process already"),
-        work(queue, QueueOptions("orders"), Runs()),
+        work(embedded, QueueOptions("orders"), Runs()),
     ):
         pass

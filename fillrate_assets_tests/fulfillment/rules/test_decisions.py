@@ -93,6 +93,14 @@ def test_what_a_late_answer_took_is_given_back(late: str, given_back: str) -> No
     assert (head.state, effects[-1]) == ("CANCELLED", given_back)
 
 
+@pytest.mark.parametrize("since", [(), ("InventoryReserved",), ("InventoryReserved", "PickingStarted")])
+def test_a_release_that_is_confirmed_late_changes_nothing_and_is_no_later_cancellation(since: tuple[str, ...]) -> None:
+    short = (*RECEIPT[:4], "PickShort", *since)
+    before, _, _ = run(ORDER_LIFECYCLE, *short)
+    after, _, _ = run(ORDER_LIFECYCLE, *short, "ReservationReleased")
+    assert (after.state, after.version) == (before.state, before.version + 1)
+
+
 def test_a_part_of_a_shipment_leaves_an_order_packed() -> None:
     packed, _, _ = run(ORDER_LIFECYCLE, *RECEIPT)
     part = decide(ORDER_LIFECYCLE, packed, replace(make_event("ShipmentConfirmed", final=False), schema_version=2))

@@ -31,13 +31,18 @@ def test_an_order_has_the_states_of_its_way_and_of_the_side_paths() -> None:
 
 
 def test_an_order_is_backordered_and_returned_from_where_that_can_happen() -> None:
-    entered = {start: list_events(ORDER_LIFECYCLE, start, "BACKORDERED") for start in ORDER_LIFECYCLE.states}
+    others = [state for state in ORDER_LIFECYCLE.states if state != "BACKORDERED"]
+    entered = {start: list_events(ORDER_LIFECYCLE, start, "BACKORDERED") for start in others}
     assert {start: events for start, events in entered.items() if events} == {
         "VALIDATED": {"InventoryShort"},
         "PICKING": {"PickShort"},
         "RESERVED": {"ReservationExpired"},
     }
-    left = {(row.event, row.next_state) for row in ORDER_LIFECYCLE.transitions if row.state == "BACKORDERED"}
+    left = {
+        (row.event, row.next_state)
+        for row in ORDER_LIFECYCLE.transitions
+        if row.state == "BACKORDERED" != row.next_state
+    }
     assert left == {
         ("InventoryReserved", "RESERVED"),
         ("CancelRequested", "CANCELLING"),

@@ -1,0 +1,70 @@
+"""Intake of events: what is new is enqueued, what is known is not, and what contradicts what is known is refused.
+
+HTTP and files are ways into it and do not belong here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Final, Literal
+
+from fillrate_assets.fulfillment.accepted_events import AcceptedEvents
+from fillrate_assets.fulfillment.rules.event_documents import ReceivedEvent, dump_event
+from fillrate_assets.messaging.job_ids import JobIds
+from fillrate_assets.messaging.jobs import EXPEDITED, NORMAL, Job, JobQueue
+
+EVENT_QUEUE: Final = "events"
+"""The queue of the lifecycles: events of one order are applied one at a time, in the order of their intake."""
+
+Acceptance = Literal["ACCEPTED", "DUPLICATE", "CONFLICTING"]
+
+
+@dataclass(frozen=True)
+class EventIntake:
+    """The way in for events."""
+
+    queue: JobQueue
+    accepted: AcceptedEvents
+    ids: JobIds = field(default_factory=JobIds)
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+
+    def accept(self, events: Sequence[ReceivedEvent], delays: Sequence[float] = ()) -> list[Acceptance]:
+        """Accept events: those that are new are enqueued durably when this returns.
+
+        They are enqueued first and known afterwards: if the process dies in between, the source sends them again, they
+        are enqueued twice, and applied once (decision 0223).
+
+        Args:
+            events: what came in.
+            delays: of each, after how many seconds it is due; at once where this is empty.
+
+        Raises:
+            SourceUnavailable: a database did not answer: send all of them again.
+
+        """
+        known = self.accepted.find_payloads([each.event.event_id for each in events])
+        results: list[Acceptance] = []
+        fresh: list[tuple[ReceivedEvent, float]] = []
+        for received, delay in zip(events, delays or [0.0] * len(events), strict=True):
+            event = received.event
+            if event.event_id not in known:
+                known[event.event_id] = event.payload_sha256
+                fresh.append((received, delay))
+                results.append("ACCEPTED")
+            else:
+                results.append("DUPLICATE" if known[event.event_id] == event.payload_sha256 else "CONFLICTING")
+        if fresh:
+            self.queue.enqueue([replace(self._make_job(received), delay_seconds=delay) for received, delay in fresh])
+            self.accepted.insert([received.event for received, _ in fresh], now=self.clock())
+        return results
+
+    def _make_job(self, received: ReceivedEvent) -> Job:
+        return Job(
+            self.ids.make(),
+            EVENT_QUEUE,
+            dump_event(received.event),
+            partition=received.event.order_id,
+            priority=EXPEDITED if received.expedited else NORMAL,
+        )

@@ -1,0 +1,1 @@
+"""Outside systems of fulfillment: those that do what transitions request."""

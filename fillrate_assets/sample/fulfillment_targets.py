@@ -1,0 +1,163 @@
+"""Simulated targets of fulfillment: slow, busy, gone for a while, silent after they did the work, and late.
+
+They are idempotent as targets have to be: an effect is done once for its id. What they did is recorded, so that a demo
+or a test finds what was doubled or lost.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from fillrate_assets.core.errors import PermanentFailure, SourceUnavailable
+from fillrate_assets.fulfillment.effect_store import EffectRequest
+from fillrate_assets.fulfillment.sources.targets import TargetAnswer, TargetEvent
+
+_REFUSED_SHARE: Final = 0.02
+_SHORT_SHARE: Final = 0.05
+_PICK_SHORT_SHARE: Final = 0.03
+_PARTS_SHARE: Final = 0.1
+
+
+@dataclass(frozen=True)
+class Faults:
+    """How badly targets behave; shares of requests."""
+
+    latency_seconds: float = 0.002
+    """Mean."""
+
+    throttled_share: float = 0.0
+    timed_out_share: float = 0.0
+    """Of requests that were done, and got no answer."""
+
+    refused_share: float = 0.0
+    """Of effects that are refused for good."""
+
+    late_seconds: float = 0.5
+    """How much later a system reports what it does after the request."""
+
+
+@dataclass
+class SimulatedWorld:
+    """All targets, with what they did. Threads share it."""
+
+    faults: Faults = Faults()
+    seed: int = 1
+    down: set[str] = field(default_factory=set)
+    """Functions that do not answer now."""
+
+    done: Counter[tuple[str, int, str]] = field(default_factory=Counter)
+    """How often each effect was done: by order, version and kind, whatever its id was."""
+
+    answers: dict[str, TargetAnswer] = field(default_factory=dict)
+    requests: Counter[str] = field(default_factory=Counter)
+    """How often each effect was requested, by its id."""
+
+    reservations: dict[str, int] = field(default_factory=dict)
+    """By order that holds one, the version for which it was taken."""
+
+    released: dict[str, int] = field(default_factory=dict)
+    """By order, the highest version below which reservations were given back."""
+
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def make_targets(self, functions: tuple[str, ...]) -> dict[str, SimulatedTarget]:
+        """Make the target of each function."""
+        return {name: SimulatedTarget(name, self) for name in functions}
+
+    def perform(self, function: str, effect: EffectRequest) -> TargetAnswer:
+        """Do what is requested, once; badly, as the faults say."""
+        with self._lock:
+            self.requests[effect.effect_id] += 1
+            attempt = self.requests[effect.effect_id]
+        # Of the effect and attempt, not of the order in which threads come.
+        drawn = random.Random(f"{self.seed} {effect.effect_id} {attempt}")  # noqa: S311 - a simulation
+        if function in self.down:
+            msg = f"{function} does not answer"
+            raise SourceUnavailable(msg)
+        time.sleep(drawn.expovariate(1 / self.faults.latency_seconds))
+        if drawn.random() < self.faults.throttled_share:
+            msg = f"{function} answers 429: too many requests"
+            raise SourceUnavailable(msg)
+        if random.Random(f"{self.seed} {effect.effect_id}").random() < self.faults.refused_share:  # noqa: S311 - as above
+            msg = f"{function} refuses {effect.kind}"
+            raise PermanentFailure(msg)
+        with self._lock:
+            if effect.effect_id not in self.answers:
+                self.done[effect.order_id, effect.version, effect.kind] += 1
+                self.answers[effect.effect_id] = TargetAnswer([*self._answer(effect)])
+        if drawn.random() < self.faults.timed_out_share:
+            msg = f"{function} timed out"
+            raise SourceUnavailable(msg)
+        return self.answers[effect.effect_id]
+
+    def _answer(self, effect: EffectRequest) -> Iterator[TargetEvent]:
+        drawn = random.Random(f"{self.seed} {effect.effect_id}")  # noqa: S311 - as above
+        late = self.faults.late_seconds * drawn.uniform(0.5, 1.5)
+        lines = effect.details["order"].get("lines", [])
+        match effect.kind:
+            case "validate_order" | "validate_party":
+                subject = "Order" if effect.kind == "validate_order" else "Onboarding"
+                refused = drawn.random() < _REFUSED_SHARE
+                validated = TargetEvent(f"{subject}Validated")
+                yield TargetEvent(f"{subject}Refused", {"reason": "no credit"}) if refused else validated
+            case "reserve_stock" | "await_stock" | "release_stock" | "consume_stock":
+                yield from self._move_stock(effect, late, short=drawn.random() < _SHORT_SHARE)
+            case "start_picking":
+                yield TargetEvent("PickingStarted")
+                short = drawn.random() < _PICK_SHORT_SHARE
+                packed = TargetEvent("OrderPacked", {}, late)
+                yield TargetEvent("PickShort", {"lines": lines[:1]}, late) if short else packed
+            case "book_carrier":
+                yield TargetEvent("CarrierBooked", {"carrier": "C1", "tracking": effect.effect_id})
+                yield from _ship(effect, lines, late, parts=drawn.random() < _PARTS_SHARE)
+            case "provision_party":
+                yield TargetEvent("PartyProvisioned", {}, late)
+            case "activate_party":
+                yield TargetEvent("PartyActivated")
+            case _:
+                return
+
+    def _move_stock(self, effect: EffectRequest, late: float, *, short: bool) -> Iterator[TargetEvent]:
+        """Take a reservation, or give back those of lower versions, in whichever order these come."""
+        if effect.kind == "reserve_stock" and short:
+            yield TargetEvent("InventoryShort")
+        elif effect.kind in {"reserve_stock", "await_stock"}:
+            if effect.version >= self.released.get(effect.order_id, 0):
+                self.reservations[effect.order_id] = effect.version
+            yield TargetEvent("InventoryReserved", {}, late if effect.kind == "await_stock" else 0)
+        elif effect.kind == "release_stock":
+            self.released[effect.order_id] = effect.version
+            if self.reservations.get(effect.order_id, effect.version) < effect.version:
+                del self.reservations[effect.order_id]
+            yield TargetEvent("ReservationReleased")
+        else:
+            self.reservations.pop(effect.order_id, None)
+
+
+@dataclass(frozen=True)
+class SimulatedTarget:
+    """The target of one function."""
+
+    function: str
+    world: SimulatedWorld
+
+    def request(self, effect: EffectRequest) -> TargetAnswer:
+        """Request an effect."""
+        return self.world.perform(self.function, effect)
+
+
+def _ship(effect: EffectRequest, lines: list[Mapping[str, Any]], late: float, *, parts: bool) -> Iterator[TargetEvent]:
+    """Report the shipments of an order, the last one final, and its delivery."""
+    shipment: Callable[[int], str] = lambda number: f"{effect.order_id}-{effect.version}-{number}"  # noqa: E731 - local
+    if parts:
+        first = {"shipment_id": shipment(1), "lines": lines[:1], "final": False}
+        yield TargetEvent("ShipmentConfirmed", first, late)
+    last = {"shipment_id": shipment(2), "lines": lines[1:] if parts and len(lines) > 1 else lines, "final": True}
+    yield TargetEvent("ShipmentConfirmed", last, late * 1.5)
+    yield TargetEvent("DeliveryConfirmed", {}, late * 2)
