@@ -104,7 +104,7 @@ class EffectStore:
 
     def _change(self, effect_id: str, **values: object) -> bool:
         changed = EFFECTS.update().where(EFFECTS.c.effect_id == effect_id, EFFECTS.c.state != "DONE").values(**values)
-        with self.database.begin(_SYSTEM) as connection:
+        with self.database.begin(_SYSTEM, durable=True) as connection:
             return connection.execute(changed).rowcount > 0
 
 

@@ -91,7 +91,7 @@ class TransitionLog:
             SourceUnavailable: the database did not answer, or eight times another worker was quicker.
 
         """
-        with self.database.begin(_SYSTEM) as connection:
+        with self.database.begin(_SYSTEM, durable=True) as connection:
             machine = BY_EVENT.get(event.type)
             head = _read_head(connection, event.order_id)
             if (known := _find_known(connection, event)) is not None:

@@ -53,10 +53,28 @@ class Database:
             yield connection
 
     @contextmanager
-    def begin(self, system: str = RECORD_STORE) -> Iterator[sa.Connection]:
-        """Open a connection in a transaction, which is committed when the block succeeds; else as `connect`."""
+    def begin(self, system: str = RECORD_STORE, *, durable: bool = False) -> Iterator[sa.Connection]:
+        """Open a connection in a transaction, which is committed when the block succeeds; else as `connect`.
+
+        Args:
+            system: the database's name in messages.
+            durable: whether what is committed outlives a power cut in SQLite as well, which waits for the disk then;
+                the end of this process it outlives always.
+
+        """
         with sql.translate_errors(system, self.url), self.engine.begin() as connection:
+            if durable and connection.dialect.name == "sqlite":
+                connection.exec_driver_sql("PRAGMA synchronous=FULL")
             yield connection
+
+    @contextmanager
+    def hold_open(self) -> Iterator[None]:
+        """Hold a file of SQLite open for as long as a process writes to it, transaction by transaction.
+
+        The connection that closes such a file last moves its write-ahead log into it and waits for the disk three times.
+        """
+        with self.connect():
+            yield
 
     def upgrade(self) -> None:
         """Create the tables, and the schema if need be, or migrate older ones to the newest version.
