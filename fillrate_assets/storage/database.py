@@ -71,7 +71,7 @@ class Database:
     def hold_open(self) -> Iterator[None]:
         """Hold a file of SQLite open for as long as a process writes to it, transaction by transaction.
 
-        The connection that closes such a file last moves its write-ahead log into it and waits for the disk three times.
+        The connection that closes such a file last moves its write-ahead log into it, and waits for the disk for that.
         """
         with self.connect():
             yield
