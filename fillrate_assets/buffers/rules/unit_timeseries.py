@@ -20,6 +20,7 @@ from fillrate_assets.buffers.rules.path_signals import (
     TICK,
     derive_millionths,
     derive_packages,
+    join_numbers,
     select_active_warehouses,
 )
 from fillrate_assets.buffers.rules.policy import TICK_MINUTES, Policy
@@ -420,8 +421,8 @@ def _add_usual_outflow(rows: pl.LazyFrame, policy: Policy) -> pl.LazyFrame:
     """
     held, share, full = pl.col("last_outflow_median"), policy.jam.outflow_share, policy.jam.fill
     cells = [pl.col(name) / TICK_MINUTES for name in _list_cells(policy)]
-    of_all = pl.concat_list(cells).list.median()
-    at_work = pl.concat_list(pl.when(cell >= share * held).then(cell) for cell in cells).list.median()
+    of_all = join_numbers(cells).list.median()
+    at_work = join_numbers(pl.when(cell >= share * held).then(cell) for cell in cells).list.median()
     coming = pl.coalesce(pl.col("inflow") / TICK_MINUTES, "inflow_rate")
     stopped = pl.col("outflow") / TICK_MINUTES < share * held
     stuck = (coming >= share * held) | (pl.col("proven_fill") >= full) | ~pl.col("staffed")
@@ -471,4 +472,4 @@ def _derive_theil_sen_slope(policy: Policy) -> pl.Expr:
         for later, earlier in combinations(range(policy.trend.points), 2)
     ]
     enough = pl.sum_horizontal(pl.col(point).is_not_null() for point in points) >= policy.trend.min_points
-    return pl.when(enough).then(pl.concat_list(slopes).list.median())
+    return pl.when(enough).then(join_numbers(slopes).list.median())
