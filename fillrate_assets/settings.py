@@ -75,6 +75,9 @@ Channel = Annotated[str, Field(pattern=r"^((https?|secret)://|mailto:)")]
 """A URL that may itself be a credential, or `secret://name#key` for one of AWS Secrets Manager."""
 
 
+TargetUrl = Annotated[str, Field(pattern=r"^https?://[^\s]+$")]
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, use_attribute_docstrings=True)
 
@@ -259,6 +262,23 @@ class Buffers(_Section):
     is stored and sent. Without it, `fillrate buffers policies promote` does so."""
 
 
+class Fulfillment(_Section):
+    """Where events of orders come in, and who does what they lead to."""
+
+    queue_url: Url = ""
+    """SQLAlchemy URL of the queues: SQLite or PostgreSQL; default: SQLite in `systems/` of the home."""
+
+    targets: dict[str, TargetUrl] = Field(default_factory=dict, repr=False)
+    """Who does the effects of each function (`order`, `inventory`, `wms`, `carrier`, `notify`, `onboarding`), as JSON:
+    an URL that takes them by POST. Effects of a function that is not named wait."""
+
+    concurrency: dict[str, Annotated[int, Field(gt=0)]] = Field(default_factory=dict)
+    """How many jobs of a queue a worker runs at a time, as JSON; default: 16 of `events`, 8 of each function."""
+
+    max_per_second: dict[str, Annotated[int, Field(gt=0)]] = Field(default_factory=dict)
+    """How many effects of a function are requested in a second, as JSON; without limit where it is not named."""
+
+
 class Settings(BaseSettings):
     """Where the systems are and how strict the platform is."""
 
@@ -288,6 +308,7 @@ class Settings(BaseSettings):
     notifications: Notifications = Notifications()
     web: Web = Web()
     buffers: Buffers = Buffers()
+    fulfillment: Fulfillment = Fulfillment()
 
     @model_validator(mode="before")
     @classmethod
@@ -308,6 +329,7 @@ class Settings(BaseSettings):
                 "record_store_url": locate_file("sqlite", f"{systems}/record_store.db"),
                 "lake_root": f"{home}/lake",
             },
+            "fulfillment": {"queue_url": locate_file("sqlite", f"{systems}/jobs.db")},
         }
         filled = {**values, "home": home}
         for section, embedded in defaults.items():

@@ -17,6 +17,7 @@ import click
 from fillrate_assets.cli import stopping
 from fillrate_assets.cli.buffers import buffers
 from fillrate_assets.cli.fillrate import COMMANDS, FAILED
+from fillrate_assets.cli.fulfillment import fulfillment
 from fillrate_assets.cli.input_files import COMMANDS as FILE_COMMANDS
 from fillrate_assets.cli.outbox import outbox
 from fillrate_assets.core.codes import escape_controls
@@ -89,8 +90,10 @@ def cli() -> None:
     """Fill rate and lost cases: of everything ordered, how much shipped, and why did the rest not?
 
     And the buffers of robotized warehouses: which is about to overflow or starve, and what should the floor do?
+
+    And the orders between receipt and delivery: what happened to each, and what happens next?
     """
 
 
-for command in (*COMMANDS, *FILE_COMMANDS, buffers, outbox):
+for command in (*COMMANDS, *FILE_COMMANDS, buffers, fulfillment, outbox):
     cli.add_command(command)

@@ -22,6 +22,7 @@ import sqlalchemy as sa
 from dbos import DBOS, DBOSClient, EnqueueOptions, WorkflowSerializationFormat, WorkflowStatus
 from sqlalchemy.exc import DBAPIError
 
+from fillrate_assets.aws import secrets
 from fillrate_assets.core.errors import PermanentFailure, SourceUnavailable
 from fillrate_assets.messaging.circuit_breaker import CircuitBreaker
 from fillrate_assets.messaging.jobs import Done, Handler, Job, Later, Parked, QueueOptions, Result, StoredJob
@@ -59,7 +60,10 @@ class DbosQueue:
     """The queues of an environment, as those see them who do not work on them."""
 
     url: str
-    """A SQLite file, or PostgreSQL, where tables are in the schema `dbos`."""
+    """A SQLite file, or PostgreSQL."""
+
+    schema: str = "dbos"
+    """Where the tables are in PostgreSQL."""
 
     waits_for_database: bool = False
     """Whether a database that does not answer is waited for, as a worker does: its jobs must not get lost."""
@@ -83,6 +87,16 @@ class DbosQueue:
         with _translate_errors(self.url):
             for job in jobs:
                 self._enqueue(job.job_id, job, job.delay_seconds)
+
+    def prepare(self) -> None:
+        """Create the tables of the engine, or migrate older ones; a SQLite file gets a write-ahead log."""
+        sql.make_directory(self.url)
+        with _translate_errors(self.url):
+            if sql.find_embedded_file(self.url) is not None:
+                # Connecting through the house's engine sets it, and the file remembers.
+                with sql.get_engine(self.url).connect():
+                    pass
+            DBOS.migrate(_resolve(self.url), schema=self.schema)
 
     def count_waiting(self) -> Mapping[str, int]:
         """Count the jobs that are due or run, by queue."""
@@ -172,15 +186,18 @@ class DbosQueue:
 
     @cached_property
     def _statuses(self) -> sa.TableClause:
-        schema = None if sql.find_embedded_file(self.url) is not None else "dbos"
+        schema = None if sql.find_embedded_file(self.url) is not None else self.schema
         columns: list[sa.ColumnClause[Any]] = [sa.column(name) for name in ("workflow_uuid", "queue_name", "status")]
         return sa.table("workflow_status", *columns, schema=schema)
 
     @cached_property
     def _client(self) -> DBOSClient:
-        prepare_database(self.url)
+        self.prepare()
         return DBOSClient(
-            system_database_url=self.url, application_name=_APPLICATION, retry_connection_errors=self.waits_for_database
+            system_database_url=_resolve(self.url),
+            dbos_system_schema=self.schema,
+            application_name=_APPLICATION,
+            retry_connection_errors=self.waits_for_database,
         )
 
     def _enqueue(self, workflow_id: str, job: Job, delay_seconds: float = 0) -> None:
@@ -240,13 +257,14 @@ class DbosWorker:
         if _RUNNING:
             msg = "a worker runs in this process already"
             raise PermanentFailure(msg)
-        prepare_database(self.queue.url)
+        self.queue.prepare()
         self._own = replace(self.queue, waits_for_database=True)
         _RUNNING.append(self)
         DBOS(
             config={
                 "name": _APPLICATION,
-                "system_database_url": self.queue.url,
+                "system_database_url": _resolve(self.queue.url),
+                "dbos_system_schema": self.queue.schema,
                 "application_version": _VERSION,
                 "executor_id": self.name,
                 "log_level": "WARNING",
@@ -358,6 +376,8 @@ class DbosWorker:
                 self._register(options, concurrency)
 
 
+# With a handler there, DBOS makes none of its own: what it logs goes where everything else does.
+logging.getLogger("dbos").addHandler(logging.NullHandler())
 logging.getLogger("dbos").addFilter(
     # Of a dead letter there is a line already.
     lambda record: record.exc_info is None or not isinstance(record.exc_info[1], DeadLetterError)
@@ -373,15 +393,9 @@ def _process_job(text: str) -> None:
     _RUNNING[0].process(Job.load(text))
 
 
-def prepare_database(url: str) -> None:
-    """Create the tables of the engine, or migrate older ones; a SQLite file gets a write-ahead log."""
-    sql.make_directory(url)
-    with _translate_errors(url):
-        if sql.find_embedded_file(url) is not None:
-            # Connecting through the house's engine sets it, and the file remembers.
-            with sql.get_engine(url).connect():
-                pass
-        DBOS.migrate(url)
+def _resolve(url: str) -> str:
+    """Return a URL with its secrets."""
+    return secrets.resolve_url(url).render_as_string(hide_password=False)
 
 
 @contextmanager

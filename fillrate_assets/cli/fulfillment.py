@@ -1,0 +1,269 @@
+"""`fillrate fulfillment`: events of orders and onboardings, from their intake to why one order is where it is."""
+# ruff: noqa: D301, PLC0415 - click's \b is a backspace, not a backslash; imports where they are needed, as in `cli`
+
+from __future__ import annotations
+
+from contextlib import suppress
+from datetime import UTC, date, datetime
+from threading import Event
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from fillrate_assets.cli import stopping
+from fillrate_assets.core import extras
+from fillrate_assets.core.codes import escape_controls
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from fillrate_assets.fulfillment.replay import ReplayScope
+    from fillrate_assets.fulfillment.report.order_report import OrderReport
+    from fillrate_assets.messaging.jobs import JobQueue, StoredJob
+
+_SUBMITTED = 500
+_WORDS = {"ACCEPTED": "accepted", "DUPLICATE": "known already", "CONFLICTING": "known with another payload"}
+
+
+@click.group()
+def fulfillment() -> None:
+    """Fulfillment: what happens to orders between receipt and delivery, and to parties that are onboarded."""
+
+
+@fulfillment.command()
+@click.option("--orders", type=click.IntRange(1, 100_000), default=150, show_default=True, help="How many orders.")
+@click.option("--parties", type=click.IntRange(0, 1_000), default=9, show_default=True, help="How many onboardings.")
+@click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Another seed, another day.")
+@click.option("--outage/--no-outage", default=True, show_default=True, help="The carrier is gone for a third of it.")
+def demo(orders: int, parties: int, seed: int, *, outage: bool) -> None:
+    """Send a simulated day at speed, with faults, and show what became of it.
+
+    Events come twice, early and contradicting. Targets are slow, busy, silent after they did the work, and late; the
+    carrier is gone for a while. At the end nothing may be lost and nothing done twice, or it exits with 1. Run again
+    in the same home, it sends the same events, which are known then.
+
+    \b
+    Example: a day of a thousand orders
+      fillrate fulfillment demo --orders 1000
+    """
+    extras.require("fulfillment", "fillrate fulfillment demo")
+    from fillrate_assets import settings
+    from fillrate_assets.cli import fulfillment_demo
+    from fillrate_assets.cli.progress import name_command, show_activity
+
+    day = fulfillment_demo.make_day(orders, parties, date(2026, 2, 10), seed)
+    with show_activity("Sending a day of orders"):
+        result = fulfillment_demo.run_day(settings.load(), day, outage=outage)
+    for line in fulfillment_demo.describe(result):
+        click.echo(line)
+    known = [document["order_id"] for document in day.make_documents()]
+    for line in fulfillment_demo.list_next_steps(known, name_command()):
+        click.echo(line)
+    if not result.is_right:
+        raise click.exceptions.Exit(1)
+
+
+@fulfillment.command()
+@click.argument("file", type=click.File(encoding="utf-8"))
+def submit(file: Any) -> None:  # noqa: ANN401 - a text stream of click
+    """Submit the events of a JSON file: one, a list, or a line for each; `-` reads standard input.
+
+    What is known already changes nothing. What is no event is named, with its number, and the others are submitted.
+
+    \b
+    Example
+      fillrate fulfillment submit events.jsonl
+    """
+    from fillrate_assets import settings
+    from fillrate_assets.cli import fulfillment_systems as systems
+    from fillrate_assets.cli.fulfillment_files import read_events
+    from fillrate_assets.fulfillment.accepted_events import AcceptedEvents
+    from fillrate_assets.fulfillment.event_intake import EventIntake
+
+    chosen, counts, refused = settings.load(), dict.fromkeys(_WORDS, 0), 0
+    found = [*read_events(file.read())]
+    with systems.make_queue(chosen, "fillrate fulfillment submit") as queue:
+        intake = EventIntake(queue, AcceptedEvents(systems.open_database(chosen)))
+        events = [each for _, each in found if not isinstance(each, str)]
+        for start in range(0, len(events), _SUBMITTED):
+            for acceptance in intake.accept(events[start : start + _SUBMITTED]):
+                counts[acceptance] += 1
+    for number, each in found:
+        if isinstance(each, str):
+            refused += 1
+            click.echo(escape_controls(f"event {number}: {each}"), err=True)
+    click.echo(", ".join(f"{count} {_WORDS[name]}" for name, count in counts.items()) + f", {refused} refused")
+    if refused or counts["CONFLICTING"]:
+        raise click.exceptions.Exit(2)
+
+
+@fulfillment.command()
+@click.argument("order")
+def status(order: str) -> None:
+    """Show where an order or party is, and what it waits for."""
+    _print(_read_order(order).describe_status())
+
+
+@fulfillment.command()
+@click.argument("order")
+def history(order: str) -> None:
+    """List what happened to an order or party, oldest first."""
+    _print(_read_order(order).describe_history())
+
+
+@fulfillment.command()
+@click.argument("order")
+def explain(order: str) -> None:
+    """Explain why an order or party is where it is: events, causes, effects, and what changed nothing."""
+    _print(_read_order(order).explain())
+
+
+@fulfillment.command()
+@click.option("--name", default="worker", show_default=True, help="Two workers on one database need two names.")
+@click.option("--simulated", is_flag=True, help="Let simulated targets do what is requested.")
+def worker(name: str, *, simulated: bool) -> None:
+    """Apply events and request their effects, until it is stopped.
+
+    What it was killed at is taken up when it starts again under the same name. Targets are those of
+    FILLRATE_FULFILLMENT__TARGETS; effects of a function without one wait.
+
+    \b
+    Example: on this machine, without any other system
+      fillrate fulfillment worker --simulated
+    """
+    from fillrate_assets import settings
+    from fillrate_assets.cli import fulfillment_systems as systems
+    from fillrate_assets.fulfillment.rules.lifecycles import FUNCTIONS
+    from fillrate_assets.fulfillment.sources.targets import Target
+
+    chosen = settings.load()
+    targets: dict[str, Target] = systems.make_targets(chosen)
+    with systems.make_queue(chosen, "fillrate fulfillment worker") as queue:
+        if simulated:
+            from fillrate_assets.sample.fulfillment_targets import SimulatedWorld
+
+            targets = {**SimulatedWorld().make_targets(FUNCTIONS), **targets}
+        database = systems.open_database(chosen)
+        jobs, engine = systems.make_worker(chosen, database, queue, targets, name)
+        # It is meant to be stopped: that is no failure.
+        with suppress(stopping.Stopped), database.hold_open(), engine:
+            left = jobs.request_left_effects()
+            click.echo(f"worker {name} listens to {', '.join(jobs.handlers)}; {left} effects were left", err=True)
+            Event().wait()
+
+
+@fulfillment.command("dead-letters")
+@click.option("--redrive", metavar="JOB", multiple=True, help="Try a job again, with all its attempts.")
+@click.option("--discard", metavar="JOB", multiple=True, help="Delete a job for good.")
+def dead_letters(redrive: tuple[str, ...], discard: tuple[str, ...]) -> None:
+    """List the jobs that were given up, or try some of them again.
+
+    \b
+    Example: after the carrier has mended it
+      fillrate fulfillment dead-letters --redrive O1:5:book_carrier~007
+    """
+    from fillrate_assets import settings
+    from fillrate_assets.cli import fulfillment_systems as systems
+    from fillrate_assets.fulfillment.effect_store import EffectStore
+
+    chosen = settings.load()
+
+    def redrive_one(queue: JobQueue, job_id: str) -> None:
+        bodies = {each.job.job_id: each.job.body for each in queue.list_dead_letters(_MOST)}
+        if effect_id := bodies.get(job_id, {}).get("effect_id"):
+            EffectStore(systems.open_database(chosen)).revive(effect_id)
+        queue.redrive(job_id)
+
+    with systems.make_queue(chosen, "fillrate fulfillment dead-letters") as queue:
+        _change(queue, redrive, redrive_one, "is tried again")
+        _change(queue, discard, lambda jobs, job_id: jobs.discard(job_id), "is deleted")
+        if not (redrive or discard):
+            _list(queue.list_dead_letters(_MOST), "there are no dead letters")
+
+
+@fulfillment.command()
+@click.option("--release", metavar="JOB", multiple=True, help="Let a job run.")
+def parked(release: tuple[str, ...]) -> None:
+    """List the events that came too early and are parked, or release some of them."""
+    from fillrate_assets import settings
+    from fillrate_assets.cli import fulfillment_systems as systems
+
+    with systems.make_queue(settings.load(), "fillrate fulfillment parked") as queue:
+        _change(queue, release, lambda jobs, job_id: jobs.release(job_id), "is due")
+        if not release:
+            _list(queue.list_parked(_MOST), "nothing is parked")
+
+
+@fulfillment.command()
+@click.argument("what", type=click.Choice(["verify", "rebuild"]))
+@click.option("--order", help="Only this order or party.")
+@click.option("--dc", help="Only orders of this DC.")
+@click.option("--ship-date", type=click.DateTime(["%Y-%m-%d"]), help="Only orders of this ship date.")
+@click.option("--since", type=click.IntRange(1), help="Only orders with an event from this global_seq on.")
+def replay(what: str, order: str | None, dc: str | None, ship_date: datetime | None, since: int | None) -> None:
+    """Fold the log, and compare it with the orders' states; rebuild puts it in their place.
+
+    Each order is replayed from its first event. No effect is requested.
+
+    \b
+    Example: one DC
+      fillrate fulfillment replay verify --dc DC01
+    """
+    from fillrate_assets import settings
+    from fillrate_assets.cli import fulfillment_systems as systems
+    from fillrate_assets.cli.progress import show_activity
+    from fillrate_assets.fulfillment import replay as replays
+
+    scope: ReplayScope = replays.ReplayScope(order, dc, ship_date.date() if ship_date else None, since)
+    database = systems.open_database(settings.load())
+    with show_activity("Folding the log"):
+        result = replays.verify(database, scope)
+    for each in result.differences:
+        click.echo(escape_controls(f"{each.order_id}: {each.problem}"), err=True)
+    same = "as the log says" if not result.differences else f"{len(result.differences)} differ"
+    click.echo(f"{result.orders:,} orders and parties, {result.events:,} events: {same}; {result.log_digest[:16]}")
+    if what == "rebuild" and result.differences:
+        rebuilt = replays.rebuild(database, result, now=datetime.now(UTC))
+        click.echo(f"{rebuilt:,} rebuilt")
+        if rebuilt == len(result.differences):
+            return
+    if result.differences:
+        raise click.exceptions.Exit(1)
+
+
+_MOST = 10_000
+
+
+def _read_order(order_id: str) -> OrderReport:
+    from fillrate_assets import settings
+    from fillrate_assets.cli import fulfillment_systems as systems
+    from fillrate_assets.fulfillment.report.order_report import read_order
+
+    return read_order(systems.open_database(settings.load()), order_id)
+
+
+def _print(lines: Sequence[str]) -> None:
+    for line in lines:
+        click.echo(escape_controls(line))
+
+
+def _change(queue: JobQueue, job_ids: Sequence[str], change: Callable[[JobQueue, str], None], done: str) -> None:
+    for job_id in job_ids:
+        change(queue, job_id)
+        click.echo(f"{job_id} {done}")
+
+
+def _list(jobs: Sequence[StoredJob], nothing: str) -> None:
+    from fillrate_assets.core.text_table import format_table
+
+    rows = [
+        [
+            each.job.job_id,
+            each.job.queue,
+            f"{each.since:%Y-%m-%d %H:%M:%S}",
+            each.job.first_failed_at or "",
+            each.reason,
+        ]
+        for each in jobs
+    ]
+    _print(format_table(["job", "queue", "since (UTC)", "first failed", "why"], rows) if rows else [nothing])

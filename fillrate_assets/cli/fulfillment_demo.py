@@ -1,0 +1,148 @@
+"""A simulated day of orders and onboardings at speed, with faults switched on, and what became of it."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from typing import Final
+
+import sqlalchemy as sa
+
+from fillrate_assets.cli import fulfillment_systems as systems
+from fillrate_assets.core.text_table import format_table
+from fillrate_assets.fulfillment.accepted_events import ACCEPTED_EVENTS
+from fillrate_assets.fulfillment.effect_store import EFFECTS
+from fillrate_assets.fulfillment.replay import ReplayScope, verify
+from fillrate_assets.fulfillment.report.order_report import read_totals
+from fillrate_assets.fulfillment.rules.event_documents import parse_document
+from fillrate_assets.fulfillment.rules.lifecycles import FUNCTIONS
+from fillrate_assets.fulfillment.transition_log import REJECTED_EVENTS, TRANSITIONS
+from fillrate_assets.messaging.dbos_engine import DbosQueue
+from fillrate_assets.messaging.jobs import RetrySchedule
+from fillrate_assets.sample.fulfillment_day import SimulatedDay
+from fillrate_assets.sample.fulfillment_targets import Faults, SimulatedWorld
+from fillrate_assets.settings import Settings
+from fillrate_assets.storage.database import Database
+
+FAULTS: Final = Faults(throttled_share=0.05, timed_out_share=0.05, refused_share=0.002)
+_DOWN: Final = "carrier"
+_BATCH: Final = 50
+_LISTED: Final = 100_000
+
+
+@dataclass(frozen=True)
+class DayResult:
+    """What became of a simulated day."""
+
+    documents: int
+    sent: Counter[str]
+    """What the intake said, by answer."""
+
+    counts: dict[str, int]
+    states: dict[str, int]
+    seconds: float
+
+    @property
+    def is_right(self) -> bool:
+        """Whether nothing was lost, nothing done twice, and the log explains the orders."""
+        return not any(self.counts[name] for name in ("effects doubled", "events lost", "effects lost", "heads wrong"))
+
+
+def run_day(
+    settings: Settings, day: SimulatedDay, *, outage: bool, progress: Callable[[str], None] = lambda _text: None
+) -> DayResult:
+    """Send a day through intake, queues and worker, until nothing is left to do.
+
+    Args:
+        settings: where the home is.
+        day: what is sent.
+        outage: whether a downstream system is gone for a third of it.
+        progress: gets a line now and then.
+
+    """
+    database = systems.open_database(settings)
+    world, begun = SimulatedWorld(FAULTS, seed=day.seed), time.perf_counter()
+    documents, sent = day.make_documents(), Counter[str]()
+    with systems.make_queue(settings, "fillrate fulfillment demo") as queue, database.hold_open():
+        worker, engine = systems.make_worker(settings, database, queue, world.make_targets(FUNCTIONS), "demo")
+        quick = RetrySchedule(base_seconds=0.2, max_seconds=2)
+        engine = replace(engine, queues=[replace(each, retry=quick) for each in engine.queues])
+        with engine:
+            for start in range(0, len(documents), _BATCH):
+                share = start / len(documents)
+                world.down = {_DOWN} if outage and 1 / 3 <= share < 2 / 3 else set()
+                received = [parse_document(each) for each in documents[start : start + _BATCH]]
+                sent.update(worker.intake.accept(received))
+                progress(f"{min(start + _BATCH, len(documents))} of {len(documents)} events sent")
+            world.down = set()
+            while left := queue.count_unfinished():
+                progress(f"{left} jobs to do")
+                time.sleep(0.2)
+        counts = _count(database, queue, world)
+    return DayResult(len(documents), sent, counts, read_totals(database).heads, time.perf_counter() - begun)
+
+
+def describe(result: DayResult) -> Iterator[str]:
+    """Say what became of a day."""
+    rows = [
+        ["events sent", f"{result.documents:,}"],
+        *([f"  {answer.lower()}", f"{count:,}"] for answer, count in sorted(result.sent.items())),
+        *([name, f"{count:,}"] for name, count in result.counts.items()),
+    ]
+    yield from format_table(["what", "how many"], rows, numbers=["how many"])
+    yield ""
+    yield from format_table(
+        ["state", "orders and parties"],
+        [[state, f"{count:,}"] for state, count in result.states.items()],
+        numbers=["orders and parties"],
+    )
+    jobs = result.counts["applied"] + result.counts["effects done"]
+    yield ""
+    yield f"{result.seconds:,.0f} s, {jobs / result.seconds:,.0f} jobs a second."
+
+
+def _count(database: Database, queue: DbosQueue, world: SimulatedWorld) -> dict[str, int]:
+    totals, parked = read_totals(database), queue.list_parked(_LISTED)
+    with database.connect() as connection:
+
+        def read(column: sa.Column[str], *where: sa.ColumnElement[bool]) -> set[str]:
+            return set(connection.execute(sa.select(column).where(*where)).scalars())
+
+        applied, rejected = read(TRANSITIONS.c.event_id), read(REJECTED_EVENTS.c.event_id)
+        accepted = read(ACCEPTED_EVENTS.c.event_id)
+        done, dead = (read(EFFECTS.c.effect_id, EFFECTS.c.state == state) for state in ("DONE", "DEAD"))
+        effects = read(EFFECTS.c.effect_id)
+    waiting = {str(each.job.body["event_id"]) for each in parked}
+    dead_events = {
+        str(each.job.body["event_id"]) for each in queue.list_dead_letters(_LISTED) if "event_id" in each.job.body
+    }
+    of_day = {effect_id for effect_id in effects if effect_id in world.requests}
+    return {
+        "accepted, with what targets reported": len(accepted),
+        "applied": totals.applied,
+        "rejected": sum(totals.rejected.values()),
+        "parked": len(parked),
+        "effects done": len(done),
+        "effects requested again": sum(world.requests.values()) - len(world.requests),
+        "dead letters": len(dead) + len(dead_events),
+        "effects doubled": sum(count - 1 for count in world.done.values()),
+        "events lost": len(accepted - applied - rejected - waiting - dead_events),
+        "effects lost": len(effects - done - dead) + len((done & of_day) - set(world.answers)),
+        "heads wrong": len(verify(database, ReplayScope()).differences),
+    }
+
+
+def make_day(orders: int, parties: int, day: date, seed: int) -> SimulatedDay:
+    """Make a day with duplicates, early events and contradictions."""
+    return SimulatedDay(orders, parties, day, seed)
+
+
+def list_next_steps(order_ids: Sequence[str], command: str) -> Iterator[str]:
+    """List what to look at next."""
+    for order_id in order_ids[:1]:
+        yield f"Why is an order where it is?  {command} fulfillment explain {order_id}"
+    yield f"What was given up?            {command} fulfillment dead-letters"
+    yield f"Does the log explain all?     {command} fulfillment replay verify"

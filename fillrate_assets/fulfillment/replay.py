@@ -1,0 +1,182 @@
+"""Replay of the transition log: what it folds into is compared with the heads, and put in their place.
+
+No effect is requested by a replay: it knows no target and no queue.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from itertools import groupby
+from operator import attrgetter
+from typing import Final
+
+import sqlalchemy as sa
+
+from fillrate_assets.core.errors import ContractViolation
+from fillrate_assets.fulfillment.rules.decisions import Head, LogEntry, fold
+from fillrate_assets.fulfillment.rules.lifecycles import LIFECYCLES
+from fillrate_assets.fulfillment.transition_log import HEADS, TRANSITIONS
+from fillrate_assets.storage.database import Database
+from fillrate_assets.storage.sql_types import to_stored
+
+_SYSTEM: Final = "transition log"
+_ROWS: Final = 5_000
+_LOG: Final = (
+    *("order_id", "version", "event_type", "schema_version", "from_state", "to_state", "payload"),
+    *("machine", "dc", "ship_date"),
+)
+
+
+@dataclass(frozen=True)
+class ReplayScope:
+    """Which orders are replayed, each from its first event; all where nothing is named."""
+
+    order_id: str | None = None
+    dc: str | None = None
+    ship_date: date | None = None
+    since: int | None = None
+    """Orders with an event from this `global_seq` on."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """An order whose head is not what its log folds into."""
+
+    order_id: str
+    stored: Head
+    folded: Head | None
+    """None where the table does not explain the log."""
+
+    problem: str
+
+
+@dataclass
+class ReplayResult:
+    """What a replay found."""
+
+    orders: int = 0
+    events: int = 0
+    differences: list[Difference] = field(default_factory=list)
+    log_digest: str = ""
+    """Hash of what the log folds into; that of the heads is the same where nothing differs."""
+
+    head_digest: str = ""
+
+
+def verify(
+    database: Database, scope: ReplayScope, *, progress: Callable[[int], None] = lambda _events: None
+) -> ReplayResult:
+    """Fold the log of each order, and compare it with its head.
+
+    Args:
+        database: the record store.
+        scope: which orders.
+        progress: gets the number of events so far.
+
+    Raises:
+        SourceUnavailable: the database did not answer.
+
+    """
+    result, of_log, of_heads = ReplayResult(), hashlib.sha256(), hashlib.sha256()
+    with database.connect(_SYSTEM) as connection:
+        for order_id, rows in _read_orders(connection, scope):
+            stored = _read_stored_head(rows[0])
+            folded, problem = _fold(order_id, rows)
+            result.orders += 1
+            result.events += len(rows)
+            of_log.update(repr(folded).encode())
+            of_heads.update(repr(stored).encode())
+            if folded != stored:
+                found = problem or f"the head is {_describe(stored)}, the log folds into {_describe(folded or stored)}"
+                result.differences.append(Difference(order_id, stored, folded, found))
+            if result.orders % 1000 == 0:
+                progress(result.events)
+    result.log_digest, result.head_digest = of_log.hexdigest(), of_heads.hexdigest()
+    return result
+
+
+def rebuild(database: Database, result: ReplayResult, *, now: datetime) -> int:
+    """Put what the log folds into in the place of the heads that differ, all or none; return how many.
+
+    A head that a worker has moved since is left: it is compared anew by the next replay.
+    """
+    changed = 0
+    with database.begin(_SYSTEM, durable=True) as connection:
+        for each in result.differences:
+            if each.folded is None:
+                continue
+            mine = (HEADS.c.order_id == each.order_id) & (HEADS.c.version == each.stored.version)
+            state = {"version": each.folded.version, "state": each.folded.state, "machine": each.folded.machine}
+            if each.stored.version:
+                moved = connection.execute(HEADS.update().where(mine).values(**state, changed_at=to_stored(now)))
+                changed += moved.rowcount
+            else:
+                first = (TRANSITIONS.c.order_id == each.order_id) & (TRANSITIONS.c.version == 1)
+                placed = connection.execute(sa.select(TRANSITIONS.c.dc, TRANSITIONS.c.ship_date).where(first)).one()
+                row = {"order_id": each.order_id, "dc": placed.dc, "ship_date": placed.ship_date}
+                connection.execute(HEADS.insert().values(**row, **state, changed_at=to_stored(now)))
+                changed += 1
+    return changed
+
+
+def _read_orders(connection: sa.Connection, scope: ReplayScope) -> Iterator[tuple[str, list[sa.Row]]]:  # type: ignore[type-arg]  # of any columns
+    """Read the whole log of each order in the scope, with its head, order by order."""
+    columns = [TRANSITIONS.c[name] for name in _LOG]
+    head = [HEADS.c[name].label(f"head_{name}") for name in ("version", "state", "machine")]
+    chosen = sa.select(*columns, *head).select_from(
+        TRANSITIONS.outerjoin(HEADS, HEADS.c.order_id == TRANSITIONS.c.order_id)
+    )
+    for condition in _build_conditions(scope):
+        # The log of an order is replayed whole, whichever of its events is in the scope.
+        chosen = chosen.where(TRANSITIONS.c.order_id.in_(sa.select(TRANSITIONS.c.order_id).where(condition)))
+    ordered = chosen.order_by(TRANSITIONS.c.order_id, TRANSITIONS.c.version)
+    rows = connection.execution_options(yield_per=_ROWS).execute(ordered)
+    for order_id, of_order in groupby(rows, attrgetter("order_id")):
+        yield order_id, list(of_order)
+
+
+def _build_conditions(scope: ReplayScope) -> Iterator[sa.ColumnElement[bool]]:
+    if scope.order_id is not None:
+        yield TRANSITIONS.c.order_id == scope.order_id
+    if scope.dc is not None:
+        yield TRANSITIONS.c.dc == scope.dc
+    if scope.ship_date is not None:
+        yield TRANSITIONS.c.ship_date == scope.ship_date
+    if scope.since is not None:
+        yield TRANSITIONS.c.global_seq >= scope.since
+
+
+def _fold(order_id: str, rows: list[sa.Row]) -> tuple[Head | None, str]:  # type: ignore[type-arg]  # of any columns
+    machine = LIFECYCLES.get(rows[0].machine)
+    if machine is None:
+        return None, f"log of {order_id}: there is no lifecycle {rows[0].machine}"
+    entries = (
+        LogEntry(
+            order_id,
+            row.version,
+            row.event_type,
+            row.schema_version,
+            row.from_state,
+            row.to_state,
+            json.loads(row.payload),
+        )
+        for row in rows
+    )
+    try:
+        return fold(machine, entries), ""
+    except ContractViolation as error:
+        return None, str(error)
+
+
+def _read_stored_head(row: sa.Row) -> Head:  # type: ignore[type-arg]  # of any columns
+    if row.head_version is None:
+        return Head(row.order_id)
+    return Head(row.order_id, row.head_version, row.head_state, row.head_machine)
+
+
+def _describe(head: Head) -> str:
+    return f"{head.state} at version {head.version}"
