@@ -155,7 +155,7 @@ def _add_staff(requests: pl.DataFrame, pools: pl.DataFrame, policy: Policy) -> p
         .join(_find_donors(requests.select(_POOL).unique(), pools), on=_POOL, how="left")
         .join(own, on=_POOL, how="left")
         .with_columns(pl.when(overflow).then("pool").otherwise("upstream").alias("gains"))
-        # Those who have nothing to take go first; then whoever else can be spared.
+        # Those who have nothing to take go first; then the others who can be spared.
         .with_columns(
             (overflow | ((pl.col("own_surplus") == 0) & (pl.col("surplus") > 0) & (pl.col("donor") != pl.col("gains"))))
             .fill_null(value=False)

@@ -5,16 +5,18 @@ Proves decisions 0180 to 0183.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
+from itertools import product
 from typing import Any, Final
 
 import polars as pl
 import pytest
 
 from fillrate_assets.buffers import schema
-from fillrate_assets.buffers.rules.tick import Feeds
+from fillrate_assets.buffers.rules.tick import Feeds, InMemoryTickStore
 from fillrate_assets_tests.factories import feed_rows
-from fillrate_assets_tests.factories.hostile_floor import HostileFloor, find_moment
+from fillrate_assets_tests.factories.hostile_floor import HostileFloor, find_moment, run_side_by_side
 
 PACK: Final = {"PACK_TOTAL": ("A", "B")}
 EMPTY: Final = 2.0
@@ -212,28 +214,33 @@ def test_a_level_that_falls_with_the_flows_resolves_its_problem() -> None:
 # --- feeds that stop
 
 
-@pytest.mark.parametrize("stops", [("STAFFING",), ("FLOW",), ("STAFFING", "FLOW")])
-@pytest.mark.parametrize("after", [0, 60])
-def test_an_empty_buffer_without_staffing_or_flow_is_reported_and_so_is_the_feed(
-    stops: tuple[str, ...], after: int
-) -> None:
-    def comes(feed: str, minute: int) -> bool:
-        return feed not in stops or minute < after
+def test_an_empty_buffer_without_staffing_or_flow_is_reported_and_so_is_the_feed() -> None:
+    def make_floor(number: int, stops: Sequence[str], after: int) -> HostileFloor:
+        def comes(feed: str, minute: int) -> bool:
+            return feed not in stops or minute < after
 
-    floor = HostileFloor(
-        PACK,
-        level=lambda *_: EMPTY,
-        flow=lambda _, minute: (25.0, 25.0) if comes("FLOW", minute) else None,
-        people=lambda _, minute: {} if comes("STAFFING", minute) else None,
-    ).run(180)
-    assert floor.list_verdicts("PACK_TOTAL", "STARVATION")[180] == "ACT"
-    assert floor.list_sent("PACK_TOTAL")
+        return HostileFloor(
+            PACK,
+            level=lambda *_: EMPTY,
+            flow=lambda _, minute: (25.0, 25.0) if comes("FLOW", minute) else None,
+            people=lambda _, minute: {} if comes("STAFFING", minute) else None,
+            warehouse=f"W{number}",
+            store=store,
+        )
+
+    store = InMemoryTickStore()
+    cases = list(product([("STAFFING",), ("FLOW",), ("STAFFING", "FLOW")], [0, 60]))
+    floors = [make_floor(number, *case) for number, case in enumerate(cases)]
+    run_side_by_side(floors, 180)
     expired = {"STAFFING": 60, "FLOW": 20}
-    for feed in stops:
-        limit = after + expired[feed] if after else 0
-        assert limit <= min(floor.list_sent(f"DATA_{feed}")) <= limit + 20
-    silent = [feed for feed in ("STAFFING", "FLOW", "LIMITS", "OCCUPANCY") if feed not in stops]
-    assert not any(floor.list_sent(f"DATA_{feed}") for feed in silent)
+    for floor, (stops, after) in zip(floors, cases, strict=True):
+        assert floor.list_verdicts("PACK_TOTAL", "STARVATION")[180] == "ACT", (stops, after)
+        assert floor.list_sent("PACK_TOTAL"), (stops, after)
+        for feed in stops:
+            limit = after + expired[feed] if after else 0
+            assert limit <= min(floor.list_sent(f"DATA_{feed}")) <= limit + 20, (stops, after)
+        silent = [feed for feed in ("STAFFING", "FLOW", "LIMITS", "OCCUPANCY") if feed not in stops]
+        assert not any(floor.list_sent(f"DATA_{feed}") for feed in silent), (stops, after)
 
 
 def test_limits_that_stop_are_reported_before_they_are_a_day_old() -> None:
