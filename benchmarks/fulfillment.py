@@ -22,8 +22,9 @@ from pathlib import Path
 from typing import Final
 
 from fillrate_assets.fulfillment.accepted_events import AcceptedEvents
-from fillrate_assets.fulfillment.effect_store import EffectRequest, EffectStore
+from fillrate_assets.fulfillment.effect_store import EffectStore
 from fillrate_assets.fulfillment.event_intake import EventIntake
+from fillrate_assets.fulfillment.log_port import EffectRequest
 from fillrate_assets.fulfillment.rules.event_documents import ReceivedEvent
 from fillrate_assets.fulfillment.rules.events import Event, compute_event_id
 from fillrate_assets.fulfillment.rules.lifecycles import FUNCTIONS

@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import datetime
 from typing import Any, Final
 
 import sqlalchemy as sa
 
 from fillrate_assets.core.codes import MAX_LENGTH
 from fillrate_assets.fulfillment import schema
+from fillrate_assets.fulfillment.log_port import EffectRequest, dump_request
 from fillrate_assets.fulfillment.rules.decisions import Effect
 from fillrate_assets.fulfillment.rules.events import Event
 from fillrate_assets.storage.database import Database
@@ -38,27 +39,6 @@ _SELECT: Final = sa.select(*[EFFECTS.c[name] for name in ("effect_id", "kind", "
 
 
 @dataclass(frozen=True)
-class EffectRequest:
-    """What a target is sent."""
-
-    effect_id: str
-    """Its idempotency key there."""
-
-    kind: str
-    order_id: str
-    version: int
-    """Of the order: what a target takes back was taken for a lower one."""
-
-    dc: str
-    ship_date: date | None
-    correlation_id: str | None
-    details: Mapping[str, Any]
-    """The payload of the order's first event (`order`) and of the one that requests this (`event`)."""
-
-    state: str = "PENDING"
-
-
-@dataclass(frozen=True)
 class EffectStore:
     """The effects of an environment."""
 
@@ -77,11 +57,7 @@ class EffectStore:
         mine = sa.select(*[EFFECTS.c[name] for name in names]).where(EFFECTS.c.effect_id == effect_id)
         with self.database.connect(_SYSTEM) as connection:
             row = connection.execute(mine).one()
-        request = json.loads(row.request)
-        ship_date = request["ship_date"] and date.fromisoformat(request["ship_date"])
-        details = {name: request[name] for name in ("order", "event")}
-        placed = (row.kind, row.order_id, row.version, row.dc, ship_date, request["correlation_id"])
-        return EffectRequest(effect_id, *placed, details, row.state)
+        return EffectRequest.load(effect_id=effect_id, **row._mapping)  # noqa: SLF001 - the public name of a row's values
 
     def mark_done(self, effect_id: str, response: Mapping[str, Any], *, now: datetime) -> bool:
         """Mark an effect as done with what its target answered; return whether it was not yet."""
@@ -129,9 +105,7 @@ def insert_effects(
     """
     if not effects:
         return
-    placed = {"ship_date": event.ship_date and event.ship_date.isoformat(), "correlation_id": event.correlation_id}
-    request = json.dumps({"order": opening, "event": event.payload, **placed}, ensure_ascii=False, default=str)
-    same = {"order_id": event.order_id, "version": version, "dc": event.dc, "request": request}
+    same = {"order_id": event.order_id, "version": version, "dc": event.dc, "request": dump_request(event, opening)}
     fresh = {"state": "PENDING", "attempts": 0, "created_at": to_stored(now)}
     rows = [
         {"effect_id": each.effect_id, "kind": each.kind, "function": each.function, **same, **fresh} for each in effects

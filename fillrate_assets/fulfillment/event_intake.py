@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Final, Literal
 
-from fillrate_assets.fulfillment.accepted_events import AcceptedEvents
+from fillrate_assets.fulfillment.log_port import EventRegister
 from fillrate_assets.fulfillment.rules.event_documents import ReceivedEvent, dump_event
 from fillrate_assets.messaging.job_ids import JobIds
 from fillrate_assets.messaging.jobs import EXPEDITED, NORMAL, Job, JobQueue
@@ -26,7 +26,7 @@ class EventIntake:
     """The way in for events."""
 
     queue: JobQueue
-    accepted: AcceptedEvents
+    accepted: EventRegister
     ids: JobIds = field(default_factory=JobIds)
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
 

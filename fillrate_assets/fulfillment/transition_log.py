@@ -18,16 +18,10 @@ from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_ra
 from fillrate_assets.core.codes import MAX_LENGTH
 from fillrate_assets.core.errors import SourceUnavailable
 from fillrate_assets.fulfillment import effect_store, schema
-from fillrate_assets.fulfillment.rules.decisions import (
-    Decision,
-    Effect,
-    Head,
-    LogEntry,
-    compare_with_known,
-    decide,
-)
+from fillrate_assets.fulfillment.log_port import Applied, dump_payload
+from fillrate_assets.fulfillment.rules.decisions import Decision, Head, LogEntry
 from fillrate_assets.fulfillment.rules.events import Event
-from fillrate_assets.fulfillment.rules.lifecycles import BY_EVENT
+from fillrate_assets.fulfillment.rules.lifecycles import decide_event
 from fillrate_assets.storage.database import Database
 from fillrate_assets.storage.sql_types import to_stored
 from fillrate_assets.storage.tables import declare_table
@@ -51,16 +45,6 @@ REJECTED_EVENTS: Final = declare_table(schema.REJECTED_EVENTS, lengths=_TEXTS)
 
 class _VersionConflictError(SourceUnavailable):
     """Another worker has just changed the order."""
-
-
-@dataclass(frozen=True)
-class Applied:
-    """What applying an event has done."""
-
-    decision: Decision
-    before: Head
-    effects: tuple[Effect, ...] = ()
-    """What is to be requested now. Of a duplicate, what is not done yet: a worker may have died before it did so."""
 
 
 @dataclass(frozen=True)
@@ -92,14 +76,9 @@ class TransitionLog:
 
         """
         with self.database.begin(_SYSTEM, durable=True) as connection:
-            machine = BY_EVENT.get(event.type)
             head = _read_head(connection, event.order_id)
-            if (known := _find_known(connection, event)) is not None:
-                decision = compare_with_known(event, known.payload_sha256)
-            elif machine is None:
-                decision = Decision("INVALID", f"{event.type} is no event")
-            else:
-                decision = decide(machine, head, event)
+            known = _find_known(connection, event)
+            decision = decide_event(head, event, known and known.payload_sha256)
             if decision.head is not None:
                 self._store(connection, event, decision, head, actor=actor, now=now)
                 return Applied(decision, head, decision.effects)
@@ -153,7 +132,7 @@ class TransitionLog:
             "schema_version": event.schema_version,
             "from_state": before.state,
             "to_state": after.state,
-            "payload": _dump(event),
+            "payload": dump_payload(event),
             "payload_sha256": event.payload_sha256,
             "source": event.source,
             "causation_id": event.causation_id,
@@ -206,7 +185,7 @@ def _reject(connection: sa.Connection, event: Event, decision: Decision, now: da
         "source": event.source,
         "rejection": decision.event_class,
         "reason": decision.reason,
-        "payload": _dump(event),
+        "payload": dump_payload(event),
         "occurred_at": to_stored(event.occurred_at),
         "recorded_at": to_stored(now),
     }
@@ -218,7 +197,3 @@ def _reject(connection: sa.Connection, event: Event, decision: Decision, now: da
 
 def _describe_conflict(event: Event) -> str:
     return f"{event.order_id} was changed while {event.type} was applied: try again"
-
-
-def _dump(event: Event) -> str:
-    return json.dumps(event.payload, ensure_ascii=False, sort_keys=True, default=str)

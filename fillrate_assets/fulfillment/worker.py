@@ -11,15 +11,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from fillrate_assets.core.errors import PermanentFailure, SourceUnavailable
-from fillrate_assets.fulfillment.effect_store import EffectRequest, EffectStore
 from fillrate_assets.fulfillment.event_intake import EVENT_QUEUE, EventIntake
+from fillrate_assets.fulfillment.log_port import EffectLog, EffectRequest, EventLog
 from fillrate_assets.fulfillment.rules.decisions import Effect, compute_delay
 from fillrate_assets.fulfillment.rules.event_documents import ReceivedEvent, load_event
 from fillrate_assets.fulfillment.rules.event_schemas import get_newest_version
 from fillrate_assets.fulfillment.rules.events import Event, compute_event_id
 from fillrate_assets.fulfillment.rules.lifecycles import FUNCTIONS
 from fillrate_assets.fulfillment.sources.targets import Target, TargetAnswer
-from fillrate_assets.fulfillment.transition_log import TransitionLog
 from fillrate_assets.messaging.jobs import (
     EXPEDITED,
     BreakerOptions,
@@ -45,8 +44,8 @@ _MOST: Final = 10_000
 class FulfillmentWorker:
     """What the jobs of fulfillment do."""
 
-    log: TransitionLog
-    effects: EffectStore
+    log: EventLog
+    effects: EffectLog
     intake: EventIntake
     targets: Mapping[str, Target]
     """By function. Effects of a function without one wait in its queue until there is."""

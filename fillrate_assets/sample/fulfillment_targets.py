@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from fillrate_assets.core.errors import PermanentFailure, SourceUnavailable
-from fillrate_assets.fulfillment.effect_store import EffectRequest
+from fillrate_assets.fulfillment.log_port import EffectRequest
 from fillrate_assets.fulfillment.sources.targets import TargetAnswer, TargetEvent
 
 _REFUSED_SHARE: Final = 0.02

@@ -18,7 +18,8 @@ from sqlalchemy.exc import DBAPIError
 
 from fillrate_assets.core.errors import SourceUnavailable
 from fillrate_assets.fulfillment import effect_store
-from fillrate_assets.fulfillment.effect_store import EFFECTS, EffectRequest, EffectStore
+from fillrate_assets.fulfillment.effect_store import EFFECTS, EffectStore
+from fillrate_assets.fulfillment.log_port import EffectRequest
 from fillrate_assets.fulfillment.rules.decisions import Head, decide, fold
 from fillrate_assets.fulfillment.rules.events import Event
 from fillrate_assets.fulfillment.rules.lifecycles import BY_EVENT, LIFECYCLES

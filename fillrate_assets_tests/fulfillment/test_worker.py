@@ -16,8 +16,9 @@ import sqlalchemy as sa
 from fillrate_assets.core.errors import PermanentFailure, SourceUnavailable
 from fillrate_assets.fillrate.record_store import RecordStore
 from fillrate_assets.fulfillment.accepted_events import AcceptedEvents
-from fillrate_assets.fulfillment.effect_store import EFFECTS, EffectRequest, EffectStore
+from fillrate_assets.fulfillment.effect_store import EFFECTS, EffectStore
 from fillrate_assets.fulfillment.event_intake import EVENT_QUEUE, EventIntake
+from fillrate_assets.fulfillment.log_port import EffectRequest
 from fillrate_assets.fulfillment.rules.decisions import fold
 from fillrate_assets.fulfillment.rules.event_documents import ReceivedEvent, dump_event, parse_document
 from fillrate_assets.fulfillment.rules.lifecycles import FUNCTIONS, LIFECYCLES
@@ -98,7 +99,7 @@ def make_job(event_type: str, *, priority: int = NORMAL, deferrals: int = 0) -> 
 
 
 def test_an_event_that_is_new_is_enqueued_and_one_that_is_known_is_not(
-    worker: FulfillmentWorker, queue: RecordedQueue
+    store: RecordStore, worker: FulfillmentWorker, queue: RecordedQueue
 ) -> None:
     event = make_event("OrderReceived", customer="C1")
     sent = [ReceivedEvent(event, expedited=True), ReceivedEvent(make_event("OrderReceived", "O2"))]
@@ -107,9 +108,10 @@ def test_an_event_that_is_new_is_enqueued_and_one_that_is_known_is_not(
     assert worker.intake.accept([*sent, other], [0, 0, 1]) == ["DUPLICATE", "DUPLICATE", "CONFLICTING"]
     assert [(job.partition, job.priority == EXPEDITED) for job in queue.jobs] == [("O1", True), ("O2", False)]
     assert queue.jobs[0].job_id < queue.jobs[1].job_id
-    assert worker.intake.accepted.count() == 2
+    accepted = AcceptedEvents(store.database)
+    assert accepted.count() == 2
     worker.intake.accepted.insert([event, make_event("OrderReceived", "O3")], now=AT)
-    assert worker.intake.accepted.count() == 3
+    assert accepted.count() == 3
 
 
 def test_the_effects_of_an_event_follow_it_with_its_priority(worker: FulfillmentWorker) -> None:

@@ -14,7 +14,7 @@ from typing import Any, Final, Protocol
 import httpx
 
 from fillrate_assets.core.errors import PermanentFailure, SourceUnavailable
-from fillrate_assets.fulfillment.effect_store import EffectRequest
+from fillrate_assets.fulfillment.log_port import EffectRequest
 
 _PASSES: Final = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS}
 """Refusals that may pass."""
