@@ -278,6 +278,16 @@ class Fulfillment(_Section):
     max_per_second: dict[str, Annotated[int, Field(gt=0)]] = Field(default_factory=dict)
     """How many effects of a function are requested in a second, as JSON; without limit where it is not named."""
 
+    event_token: SecretStr = SecretStr("")
+    """What a source sends as `Authorization: Bearer` with its events: 32 characters or more, or `secret://name#key`.
+    Several are separated by blanks."""
+
+    event_secret: SecretStr = SecretStr("")
+    """With what a source signs its events instead, as Standard Webhooks do: `whsec_...`, or `secret://name#key`."""
+
+    max_backlog: int = Field(default=20_000, gt=0)
+    """From how many events that wait on, `fillrate fulfillment serve` answers 429."""
+
 
 class Settings(BaseSettings):
     """Where the systems are and how strict the platform is."""

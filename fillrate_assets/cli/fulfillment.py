@@ -152,6 +152,44 @@ def worker(name: str, *, simulated: bool) -> None:
             Event().wait()
 
 
+@fulfillment.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", type=click.IntRange(1, 65535), default=8100, show_default=True, help="Port to listen on.")
+def serve(host: str, port: int) -> None:
+    """Take events over HTTP, by POST of /events, until it is stopped.
+
+    Sources send FILLRATE_FULFILLMENT__EVENT_TOKEN, or sign with FILLRATE_FULFILLMENT__EVENT_SECRET. It speaks plain
+    HTTP: a proxy in front of it speaks TLS, under a name of FILLRATE_WEB__ALLOWED_HOSTS.
+
+    \b
+    Example
+      fillrate fulfillment serve --port 8100
+    """
+    extras.require("web", "fillrate fulfillment serve")
+    from fillrate_assets import settings
+    from fillrate_assets.cli import fulfillment_systems as systems
+    from fillrate_assets.fulfillment.accepted_events import AcceptedEvents
+    from fillrate_assets.fulfillment.event_intake import EventIntake
+    from fillrate_assets.web.events.app import build_app
+    from fillrate_assets.web.events.authentication import make_senders
+    from fillrate_assets.web.server import build_server
+
+    chosen = settings.load()
+    senders = make_senders(chosen.fulfillment)
+    with systems.make_queue(chosen, "fillrate fulfillment serve") as queue:
+        database = systems.open_database(chosen)
+        app = build_app(
+            intake=EventIntake(queue, AcceptedEvents(database)),
+            senders=senders,
+            max_backlog=chosen.fulfillment.max_backlog,
+            allowed_hosts={host, "localhost", *chosen.web.allowed_hosts},
+        )
+        queue.prepare()
+        # It is meant to be stopped: that is no failure.
+        with suppress(stopping.Stopped), database.hold_open():
+            build_server(app, host, port).run()
+
+
 @fulfillment.command("dead-letters")
 @click.option("--redrive", metavar="JOB", multiple=True, help="Try a job again, with all its attempts.")
 @click.option("--discard", metavar="JOB", multiple=True, help="Delete a job for good.")

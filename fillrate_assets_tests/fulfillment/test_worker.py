@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -26,7 +26,7 @@ from fillrate_assets.fulfillment.sources.targets import TargetAnswer, TargetEven
 from fillrate_assets.fulfillment.transition_log import HEADS, REJECTED_EVENTS, TRANSITIONS, TransitionLog
 from fillrate_assets.fulfillment.worker import MAX_DEFERRALS, FulfillmentWorker, build_queues
 from fillrate_assets.messaging.dbos_engine import DbosQueue, DbosWorker
-from fillrate_assets.messaging.jobs import EXPEDITED, NORMAL, Done, Job, JobQueue, Later, Parked, StoredJob
+from fillrate_assets.messaging.jobs import EXPEDITED, NORMAL, Done, Job, JobQueue, Later, Parked
 from fillrate_assets.sample.fulfillment_day import SimulatedDay
 from fillrate_assets.sample.fulfillment_targets import Faults, SimulatedWorld
 from fillrate_assets.storage.database import Database
@@ -34,33 +34,7 @@ from fillrate_assets_tests.factories.fulfillment_events import AT, make_event
 from fillrate_assets_tests.fixtures import forked
 from fillrate_assets_tests.fixtures.embedded import create_database
 from fillrate_assets_tests.fixtures.patience import wait_until
-
-
-@dataclass
-class RecordedQueue:
-    """A queue that only records what is enqueued."""
-
-    jobs: list[Job] = field(default_factory=list)
-    dead: list[StoredJob] = field(default_factory=list)
-
-    def enqueue(self, jobs: Sequence[Job]) -> None:
-        self.jobs += jobs
-
-    def count_waiting(self) -> dict[str, int]:
-        return dict(Counter(job.queue for job in self.jobs))
-
-    def count_unfinished(self) -> int:
-        return len(self.jobs)
-
-    def list_dead_letters(self, limit: int) -> list[StoredJob]:
-        return self.dead[:limit]
-
-    list_parked = list_dead_letters
-
-    def redrive(self, job_id: str) -> None:
-        raise PermanentFailure(job_id)
-
-    discard = release = redrive
+from fillrate_assets_tests.fixtures.recorded_queue import RecordedQueue
 
 
 @dataclass
