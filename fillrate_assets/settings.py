@@ -289,6 +289,25 @@ class Fulfillment(_Section):
     """From how many events that wait on, `fillrate fulfillment serve` answers 429."""
 
 
+class FulfillmentAws(_Section):
+    """The table and the queues that functions of Lambda work on."""
+
+    table: str = ""
+    """Table of DynamoDB with the transition log."""
+
+    queue_urls: dict[str, str] = Field(default_factory=dict)
+    """FIFO queues of SQS, as JSON: `events`, and one for each function that has effects."""
+
+    deferred_queue_url: str = ""
+    """Standard queue of SQS in which jobs wait until they are due."""
+
+    parked_queue_url: str = ""
+    """Queue of SQS with jobs that wait until they are released."""
+
+    dead_letter_queue_url: str = ""
+    """Queue of SQS with jobs that were given up."""
+
+
 class Settings(BaseSettings):
     """Where the systems are and how strict the platform is."""
 
@@ -319,6 +338,7 @@ class Settings(BaseSettings):
     web: Web = Web()
     buffers: Buffers = Buffers()
     fulfillment: Fulfillment = Fulfillment()
+    fulfillment_aws: FulfillmentAws = FulfillmentAws()
 
     @model_validator(mode="before")
     @classmethod

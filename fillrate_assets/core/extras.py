@@ -10,7 +10,19 @@ from typing import Final, Literal
 
 from fillrate_assets.core.errors import PermanentFailure
 
-Extra = Literal["oracle", "sqlserver", "athena", "redshift", "postgres", "aws", "web", "fulfillment", "sample", "excel"]
+Extra = Literal[
+    "oracle",
+    "sqlserver",
+    "athena",
+    "redshift",
+    "postgres",
+    "aws",
+    "web",
+    "fulfillment",
+    "fulfillment-aws",
+    "sample",
+    "excel",
+]
 
 PACKAGES: Final[dict[Extra, tuple[str, ...]]] = {
     "oracle": ("oracledb",),
@@ -21,6 +33,7 @@ PACKAGES: Final[dict[Extra, tuple[str, ...]]] = {
     "aws": ("boto3",),
     "web": ("starlette", "uvicorn", "itsdangerous"),
     "fulfillment": ("dbos",),
+    "fulfillment-aws": ("aws_lambda_powertools", "boto3"),
     "sample": ("numpy", "simpy"),
     "excel": ("openpyxl",),
 }

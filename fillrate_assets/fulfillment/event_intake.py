@@ -13,7 +13,7 @@ from typing import Final, Literal
 from fillrate_assets.fulfillment.log_port import EventRegister
 from fillrate_assets.fulfillment.rules.event_documents import ReceivedEvent, dump_event
 from fillrate_assets.messaging.job_ids import JobIds
-from fillrate_assets.messaging.jobs import EXPEDITED, NORMAL, Job, JobQueue
+from fillrate_assets.messaging.jobs import EXPEDITED, NORMAL, Job, JobSender
 
 EVENT_QUEUE: Final = "events"
 """The queue of the lifecycles: events of one order are applied one at a time, in the order of their intake."""
@@ -25,7 +25,7 @@ Acceptance = Literal["ACCEPTED", "DUPLICATE", "CONFLICTING"]
 class EventIntake:
     """The way in for events."""
 
-    queue: JobQueue
+    queue: JobSender
     accepted: EventRegister
     ids: JobIds = field(default_factory=JobIds)
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)

@@ -64,7 +64,7 @@ class FulfillmentWorker:
         applied = self.log.apply(event, actor=self.name, now=self.clock())
         decision = applied.decision
         if decision.event_class != "PREMATURE":
-            return Done([_make_job(effect, job.priority) for effect in applied.effects])
+            return Done([make_effect_job(effect, job.priority) for effect in applied.effects])
         if job.deferrals >= MAX_DEFERRALS:
             return Parked(decision.reason)
         return Later(compute_delay(job.deferrals), decision.reason)
@@ -101,7 +101,7 @@ class FulfillmentWorker:
     def request_left_effects(self) -> int:
         """Enqueue effects that no job may be left for, as after a loss of the queue; return how many."""
         left = self.effects.find_pending(self.clock() - _UNREQUESTED, _MOST)
-        self.intake.queue.enqueue([_make_job(effect) for effect in left])
+        self.intake.queue.enqueue([make_effect_job(effect) for effect in left])
         return len(left)
 
 
@@ -135,7 +135,8 @@ def build_queues(
     ]
 
 
-def _make_job(effect: Effect, priority: int | None = None) -> Job:
+def make_effect_job(effect: Effect, priority: int | None = None) -> Job:
+    """Make the job that requests an effect."""
     job = Job(effect.effect_id, effect.function, {_EFFECT_ID: effect.effect_id})
     return job if priority is None else Job(job.job_id, job.queue, job.body, priority=priority)
 

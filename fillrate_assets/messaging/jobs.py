@@ -136,8 +136,8 @@ class StoredJob:
     since: datetime
 
 
-class JobQueue(Protocol):
-    """What everyone but a worker needs of an engine."""
+class JobSender(Protocol):
+    """What an intake needs of an engine."""
 
     def enqueue(self, jobs: Sequence[Job]) -> None:
         """Enqueue jobs durably.
@@ -149,6 +149,10 @@ class JobQueue(Protocol):
 
     def count_waiting(self) -> Mapping[str, int]:
         """Count the jobs that are due or run, by queue."""
+
+
+class JobQueue(JobSender, Protocol):
+    """What everyone but a worker needs of an engine."""
 
     def count_unfinished(self) -> int:
         """Count the jobs that are due, run or are put off; not those that are parked."""

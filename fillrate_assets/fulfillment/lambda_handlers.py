@@ -1,0 +1,133 @@
+"""Functions of Lambda: the worker of fulfillment over DynamoDB and SQS, one function for each kind of batch.
+
+Deployed as `fillrate_assets.fulfillment.lambda_handlers.NAME`. They make what they need once for each process.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+from importlib.metadata import version
+from typing import Any, Final
+
+from aws_lambda_powertools.utilities.data_classes.dynamo_db_stream_event import DynamoDBRecord
+
+from fillrate_assets import settings
+from fillrate_assets.aws.dynamodb import DynamoTable
+from fillrate_assets.core.errors import SourceUnavailable
+from fillrate_assets.fulfillment.dynamo_log import EFFECT_PREFIX, DynamoEffects, DynamoLog, DynamoRegister
+from fillrate_assets.fulfillment.event_intake import EVENT_QUEUE, EventIntake
+from fillrate_assets.fulfillment.log_port import Applied, EventLog
+from fillrate_assets.fulfillment.rules.decisions import Effect, Head, LogEntry
+from fillrate_assets.fulfillment.rules.events import Event
+from fillrate_assets.fulfillment.sources.targets import HttpTarget, Target
+from fillrate_assets.fulfillment.worker import FulfillmentWorker, make_effect_job
+from fillrate_assets.messaging.jobs import Done, Job, Result
+from fillrate_assets.messaging.lambda_batches import (
+    BatchEvent,
+    BatchMetrics,
+    BatchResponse,
+    JobBatches,
+    StreamBatches,
+)
+from fillrate_assets.messaging.sqs_queues import SqsQueues
+
+LEASE_SECONDS: Final = 60
+"""Longer than a target may take."""
+
+
+@dataclass(frozen=True)
+class MeasuredLog:
+    """A transition log that counts events by their class."""
+
+    log: EventLog
+    metrics: BatchMetrics
+
+    def apply(self, event: Event, *, actor: str, now: datetime) -> Applied:
+        """Apply an event."""
+        applied = self.log.apply(event, actor=actor, now=now)
+        self.metrics.count(applied.decision.event_class)
+        return applied
+
+    def read_history(self, order_id: str) -> list[LogEntry]:
+        """Read the log of an order."""
+        return self.log.read_history(order_id)
+
+    def read_head(self, order_id: str) -> Head:
+        """Read an order."""
+        return self.log.read_head(order_id)
+
+
+@dataclass(frozen=True)
+class LambdaFunctions:
+    """The functions over one table and its queues."""
+
+    table: DynamoTable
+    queues: SqsQueues
+    targets: dict[str, Target]
+    metrics: BatchMetrics
+    code_version: str
+
+    @property
+    def worker(self) -> FulfillmentWorker:
+        """Return the worker, which is that of one machine."""
+        log = MeasuredLog(DynamoLog(self.table, self.code_version), self.metrics)
+        intake = EventIntake(self.queues, DynamoRegister(self.table))
+        return FulfillmentWorker(log, DynamoEffects(self.table), intake, self.targets, name="lambda")
+
+    def run_jobs(self, event: BatchEvent, context: object = None) -> BatchResponse:
+        """Run jobs of any queue: events are applied, effects requested."""
+        named = {url.rpartition("/")[2]: url for url in (*self.queues.urls.values(), self.queues.deferred_url)}
+        batches = JobBatches(self._run_job, self.queues, named, self.metrics, self.code_version, bury=self.worker.bury)
+        return batches(event, context)
+
+    def dispatch_effects(self, event: BatchEvent, context: object = None) -> BatchResponse:
+        """Enqueue the effects that a batch of the table's stream brings."""
+        return StreamBatches(self._dispatch, self.metrics)(event, context)
+
+    def _run_job(self, job: Job) -> Result:
+        """Run a job. What follows an event comes by the stream."""
+        if job.queue == EVENT_QUEUE:
+            result = self.worker.apply_event(job)
+            return Done() if isinstance(result, Done) else result
+        effects, effect_id = DynamoEffects(self.table), job.body["effect_id"]
+        if effects.lease(effect_id, seconds=LEASE_SECONDS, now=datetime.now(UTC)) is None:
+            if effects.read_request(effect_id).state != "PENDING":
+                return Done()
+            msg = f"{effect_id} is being requested by another function"
+            raise SourceUnavailable(msg)
+        return self.worker.request_effect(job)
+
+    def _dispatch(self, record: DynamoDBRecord) -> None:
+        stream = record.dynamodb
+        image = stream.new_image if stream else None
+        if record.raw_event["eventName"] != "INSERT" or not image or not image["sk"].startswith(EFFECT_PREFIX):
+            return
+        self.queues.enqueue([make_effect_job(Effect(image["effect_id"], image["kind"], image["function"]))])
+        self.metrics.count("Dispatched")
+
+
+@cache
+def _build_functions() -> LambdaFunctions:
+    chosen = settings.load()
+    names = chosen.fulfillment_aws
+    queues = SqsQueues(names.queue_urls, names.deferred_queue_url, names.parked_queue_url, names.dead_letter_queue_url)
+    targets: dict[str, Target] = {name: HttpTarget(url) for name, url in chosen.fulfillment.targets.items()}
+    metrics = BatchMetrics("fulfillment")
+    return LambdaFunctions(DynamoTable(names.table), queues, targets, metrics, version("fillrate-assets"))
+
+
+def run_jobs(event: BatchEvent, context: object) -> BatchResponse:
+    """Run the jobs of a batch of SQS."""
+    return _build_functions().run_jobs(event, context)
+
+
+def dispatch_effects(event: BatchEvent, context: object) -> BatchResponse:
+    """Enqueue the effects of a batch of the table's stream."""
+    return _build_functions().dispatch_effects(event, context)
+
+
+def request_left_effects(_event: dict[str, Any], _context: object) -> int:
+    """Enqueue effects that are still to be requested a minute after their transition; for a schedule."""
+    return _build_functions().worker.request_left_effects()

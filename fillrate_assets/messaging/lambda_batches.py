@@ -1,0 +1,152 @@
+"""Batches of Lambda: a message of SQS runs a job, a record of a stream a function, and only what failed comes again.
+
+Powertools reports which failed. Its idempotency is not used: handlers are idempotent themselves.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
+from aws_lambda_powertools.utilities.batch import (
+    BatchProcessor,
+    EventType,
+    SqsFifoPartialProcessor,
+    process_partial_response,
+)
+from aws_lambda_powertools.utilities.data_classes.dynamo_db_stream_event import DynamoDBRecord
+from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
+
+from fillrate_assets.aws import sqs
+from fillrate_assets.core.errors import PermanentFailure, SourceUnavailable
+from fillrate_assets.messaging.jobs import Handler, Job, Later, Parked, RetrySchedule
+from fillrate_assets.messaging.sqs_queues import SqsQueues
+
+_NAMESPACE: Final = "Fillrate"
+BatchEvent = dict[str, Any]
+"""What Lambda passes to a function: `Records`."""
+
+BatchResponse = Mapping[str, Any]
+"""`batchItemFailures`: which records come again."""
+
+
+class BatchMetrics:
+    """Counts of what became of records, printed in the embedded metric format at the end of a batch."""
+
+    def __init__(self, service: str) -> None:
+        """Make one for the batches of a function."""
+        self._metrics = EphemeralMetrics(namespace=_NAMESPACE, service=service)
+
+    def count(self, name: str, number: float = 1) -> None:
+        """Count something."""
+        self._metrics.add_metric(name=name, unit=MetricUnit.Count, value=number)
+
+    def flush(self) -> None:
+        """Print what was counted."""
+        self._metrics.flush_metrics()
+
+
+@dataclass(frozen=True)
+class JobBatches:
+    """What runs the jobs of batches of SQS."""
+
+    run: Handler
+    queues: SqsQueues
+    queue_urls: Mapping[str, str]
+    """URLs by the name of the queue in its ARN, for messages that come again later."""
+
+    metrics: BatchMetrics
+    code_version: str
+    bury: Callable[[Job, str], None] = lambda _job, _reason: None
+    """What is to be done for a job that is given up."""
+
+    retry: RetrySchedule = field(default_factory=RetrySchedule)
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+
+    def __call__(self, event: BatchEvent, context: object = None) -> BatchResponse:
+        """Run the jobs of a batch; of a group, none after one that failed."""
+        processor = SqsFifoPartialProcessor(skip_group_on_error=True)
+        processor.raise_on_entire_batch_failure = False
+        self.metrics.count("Records", len(event["Records"]))
+        try:
+            response = process_partial_response(event, self.process, processor, context)  # type: ignore[arg-type] # it passes the context on
+        finally:
+            self.metrics.flush()
+        return dict(response)
+
+    def process(self, record: SQSRecord) -> None:
+        """Run the job of one message, and do what its result says.
+
+        Raises:
+            SourceUnavailable: it failed and comes again, after a delay with full jitter.
+
+        """
+        try:
+            job = Job.load(record.body)
+        except (ValueError, TypeError) as error:
+            self._give_up(record, f"not a job: {error}", error)
+            return
+        try:
+            result = self.run(job)
+        except PermanentFailure as error:
+            self._give_up(record, str(error), error, job)
+            return
+        except Exception as error:
+            attempts = int(record.attributes.approximate_receive_count)
+            if attempts >= self.retry.max_attempts:
+                self._give_up(record, f"{type(error).__name__}: {error}", error, job)
+                return
+            self.metrics.count("Retried")
+            longest = self.retry.compute_longest_delay(attempts)
+            self._hide(record, random.uniform(0, longest))  # noqa: S311 - jitter
+            msg = f"attempt {attempts} of {job.job_id} failed: {error}"
+            raise SourceUnavailable(msg) from error
+        if isinstance(result, Later):
+            self.queues.defer(job, result.seconds, result.reason)
+        elif isinstance(result, Parked):
+            self.queues.park(job, result.reason, now=self.clock())
+        self.metrics.count(type(result).__name__)
+
+    def _give_up(self, record: SQSRecord, reason: str, error: Exception, job: Job | None = None) -> None:
+        sent = int(record.attributes.sent_timestamp or 0) / 1000
+        self.queues.give_up(
+            record.body,
+            reason,
+            now=self.clock(),
+            error=type(error).__name__,
+            attempts=int(record.attributes.approximate_receive_count),
+            sent_at=datetime.fromtimestamp(sent, UTC).isoformat(),
+            source=record.event_source_arn,
+            code_version=self.code_version,
+        )
+        if job is not None:
+            self.bury(job, reason)
+        self.metrics.count("Dead")
+
+    def _hide(self, record: SQSRecord, seconds: float) -> None:
+        """Delay the next attempt, where the queue is known; otherwise its visibility timeout does."""
+        url = self.queue_urls.get(record.event_source_arn.rpartition(":")[2])
+        if url is not None:
+            sqs.hide(url, record.receipt_handle, seconds)
+
+
+@dataclass(frozen=True)
+class StreamBatches:
+    """What runs over batches of a stream of DynamoDB: the first record that fails is where the next batch begins."""
+
+    run: Callable[[DynamoDBRecord], None]
+    metrics: BatchMetrics
+
+    def __call__(self, event: BatchEvent, context: object = None) -> BatchResponse:
+        """Run over a batch."""
+        processor = BatchProcessor(EventType.DynamoDBStreams, raise_on_entire_batch_failure=False)
+        self.metrics.count("Records", len(event["Records"]))
+        try:
+            response = process_partial_response(event, self.run, processor, context)  # type: ignore[arg-type] # as above
+        finally:
+            self.metrics.flush()
+        return dict(response)

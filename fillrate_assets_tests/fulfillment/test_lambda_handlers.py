@@ -1,0 +1,299 @@
+"""Functions of Lambda on a local AWS: queues, stream and table are real, and what failed comes again."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from fillrate_assets.aws import sqs
+from fillrate_assets.aws.dynamodb import DynamoTable
+from fillrate_assets.aws.dynamodb_streams import StreamPoller
+from fillrate_assets.core.errors import PermanentFailure, SourceUnavailable
+from fillrate_assets.fulfillment import lambda_handlers
+from fillrate_assets.fulfillment.dynamo_log import DynamoEffects, DynamoLog, DynamoRegister
+from fillrate_assets.fulfillment.event_intake import EVENT_QUEUE, EventIntake
+from fillrate_assets.fulfillment.lambda_handlers import LambdaFunctions
+from fillrate_assets.fulfillment.log_port import EffectRequest
+from fillrate_assets.fulfillment.rules.decisions import Head, fold
+from fillrate_assets.fulfillment.rules.event_documents import ReceivedEvent, dump_event
+from fillrate_assets.fulfillment.rules.events import Event
+from fillrate_assets.fulfillment.rules.lifecycles import FUNCTIONS
+from fillrate_assets.fulfillment.rules.order_lifecycle import ORDER_LIFECYCLE
+from fillrate_assets.fulfillment.sources.targets import TargetAnswer, TargetEvent
+from fillrate_assets.fulfillment.worker import MAX_DEFERRALS
+from fillrate_assets.messaging.jobs import Job
+from fillrate_assets.messaging.lambda_batches import BatchMetrics
+from fillrate_assets.messaging.sqs_queues import SqsQueues
+from fillrate_assets_tests.factories.fulfillment_events import LINES, make_event
+from fillrate_assets_tests.fixtures.cloud import Cloud
+from fillrate_assets_tests.fixtures.patience import wait_until
+
+ANSWERS = {
+    "validate_order": ["OrderValidated"],
+    "reserve_stock": ["InventoryReserved"],
+    "start_picking": ["PickingStarted", "OrderPacked"],
+    "book_carrier": ["CarrierBooked", "ShipmentConfirmed", "DeliveryConfirmed"],
+}
+Response = Mapping[str, Any]
+
+
+@dataclass
+class Answers:
+    """Targets that answer at once, or fail as they are set."""
+
+    failure: Exception | None = None
+    requests: Counter[str] = field(default_factory=Counter)
+
+    def request(self, effect: EffectRequest) -> TargetAnswer:
+        self.requests[effect.effect_id] += 1
+        if self.failure is not None:
+            raise self.failure
+        return TargetAnswer([TargetEvent(each) for each in ANSWERS.get(effect.kind, ())])
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """The functions, and the local AWS that they run on."""
+
+    functions: LambdaFunctions
+    target: Answers
+    cloud: Cloud
+
+    @property
+    def log(self) -> DynamoLog:
+        return DynamoLog(self.functions.table, "1.0")
+
+    @property
+    def effects(self) -> DynamoEffects:
+        return DynamoEffects(self.functions.table)
+
+    def accept(self, *events: Event) -> list[str]:
+        intake = EventIntake(self.functions.queues, DynamoRegister(self.functions.table))
+        return [*intake.accept([ReceivedEvent(event) for event in events])]
+
+    def make_poller(self, **options: Any) -> StreamPoller:  # noqa: ANN401 - as the poller has them
+        described = self.cloud.make_client("dynamodb").describe_table(TableName=self.functions.table.name)
+        default = {"handle": self.functions.dispatch_effects, "on_failure": pytest.fail}
+        return StreamPoller(described["Table"]["LatestStreamArn"], **{**default, **options})
+
+    def consume(self, queue: str) -> tuple[int, Response]:
+        """Receive a batch and pass it to the function as Lambda does; return its size and what comes again."""
+        url = self.functions.queues.urls.get(queue, self.functions.queues.deferred_url)
+        messages = sqs.receive(url, 10)
+        if not messages:
+            return 0, {"batchItemFailures": []}
+        response = self.functions.run_jobs(make_batch(url, messages))
+        failed = {each["itemIdentifier"] for each in response["batchItemFailures"]}
+        for message in messages:
+            if message["MessageId"] not in failed:
+                sqs.delete(url, message["ReceiptHandle"])
+        return len(messages), response
+
+    def drain(self) -> None:
+        """Consume until nothing is left."""
+        poller = self.make_poller()
+        left = True
+        while left:
+            left = any([poller.poll(), *(self.consume(queue)[0] for queue in self.functions.queues.urls)])
+
+    def read(self, url: str) -> list[dict[str, Any]]:
+        return [json.loads(message["Body"]) for message in sqs.receive(url, 10, invisible_seconds=0)]
+
+
+def make_batch(url: str, messages: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "Records": [
+            {
+                "messageId": each["MessageId"],
+                "receiptHandle": each["ReceiptHandle"],
+                "body": each["Body"],
+                "attributes": each["Attributes"],
+                "eventSource": "aws:sqs",
+                "eventSourceARN": f"arn:aws:sqs:eu-central-1:000000000000:{url.rpartition('/')[2]}",
+            }
+            for each in messages
+        ]
+    }
+
+
+@pytest.fixture
+def deployment(aws: Cloud) -> Deployment:
+    """The functions over an empty table and empty queues."""
+    client, name = aws.make_client("sqs"), uuid4().hex[:8]
+
+    def create(queue: str, **attributes: str) -> str:
+        url: str = client.create_queue(QueueName=f"{name}-{queue}", Attributes=attributes)["QueueUrl"]
+        return url
+
+    urls = {queue: create(f"{queue}.fifo", FifoQueue="true") for queue in (EVENT_QUEUE, *FUNCTIONS)}
+    queues = SqsQueues(urls, create("deferred"), create("parked"), create("dead"))
+    target = Answers()
+    table = DynamoTable(aws.create_fulfillment_table())
+    functions = LambdaFunctions(table, queues, dict.fromkeys(FUNCTIONS, target), BatchMetrics("test"), "1.0")
+    return Deployment(functions, target, aws)
+
+
+def test_an_order_goes_its_way_through_queues_stream_and_targets_once(deployment: Deployment) -> None:
+    event = make_event("OrderReceived", customer="C1", lines=LINES)
+    assert deployment.accept(event, event, make_event("OrderReceived", "O2")) == ["ACCEPTED", "DUPLICATE", "ACCEPTED"]
+    assert deployment.functions.queues.count_waiting() == {EVENT_QUEUE: 2, **dict.fromkeys(FUNCTIONS, 0)}
+    deployment.drain()
+    history = deployment.log.read_history("O1")
+    assert fold(ORDER_LIFECYCLE, history) == deployment.log.read_head("O1") == Head("O1", 8, "DELIVERED", "order")
+    assert deployment.log.read_head("O2").state == "DELIVERED"
+    assert set(deployment.target.requests.values()) == {1}
+    assert deployment.effects.find_pending(datetime.now(UTC), 10) == []
+
+
+def test_an_event_that_is_applied_again_requests_nothing_twice(deployment: Deployment) -> None:
+    deployment.accept(make_event("OrderReceived"))
+    deployment.drain()
+    body = dump_event(make_event("OrderReceived"))
+    deployment.functions.queues.enqueue([Job("another", EVENT_QUEUE, body, "O1")])
+    deployment.functions.queues.enqueue([Job("again", "order", {"effect_id": "O1:1:validate_order"})])
+    deployment.drain()
+    assert set(deployment.target.requests.values()) == {1}
+
+
+def test_a_premature_event_waits_and_is_parked_in_the_end(deployment: Deployment) -> None:
+    queues = deployment.functions.queues
+    deployment.accept(make_event("OrderValidated"))
+    assert deployment.consume(EVENT_QUEUE) == (1, {"batchItemFailures": []})
+    wait_until(lambda: deployment.consume("deferred")[0] == 1)
+    late = Job("late", EVENT_QUEUE, dump_event(make_event("OrderValidated")), "O1", deferrals=MAX_DEFERRALS)
+    queues.enqueue([late])
+    deployment.consume(EVENT_QUEUE)
+    (parked,) = deployment.read(queues.parked_url)
+    assert parked["reason"] == "OrderValidated is not decided in NOTHING yet"
+    deployment.log.apply(make_event("OrderReceived"), actor="worker", now=datetime.now(UTC))
+    assert queues.release(10) == 1
+    wait_until(lambda: deployment.consume("deferred")[0] == 1)
+    assert deployment.log.read_head("O1").state == "VALIDATED"
+
+
+def request(deployment: Deployment, order_id: str = "O1") -> None:
+    deployment.log.apply(make_event("OrderReceived", order_id), actor="worker", now=datetime.now(UTC))
+    job = Job(f"{order_id}:1:validate_order", "order", {"effect_id": f"{order_id}:1:validate_order"})
+    deployment.functions.queues.enqueue([job])
+
+
+def test_what_fails_comes_again_and_is_a_dead_letter_in_the_end_which_can_be_redriven(deployment: Deployment) -> None:
+    # Decision 0241.
+    deployment.target.failure = SourceUnavailable("it does not answer")
+    request(deployment)
+    queues = deployment.functions.queues
+    (message,) = sqs.receive(queues.urls["order"], 1)
+    response = deployment.functions.run_jobs(make_batch(queues.urls["order"], [message]))
+    assert response == {"batchItemFailures": [{"itemIdentifier": message["MessageId"]}]}
+    message["Attributes"]["ApproximateReceiveCount"] = "8"
+    response = deployment.functions.run_jobs(make_batch(queues.urls["order"], [message]))
+    assert response == {"batchItemFailures": []}
+    (dead,) = deployment.read(queues.dead_letter_url)
+    assert (dead["error"], dead["attempts"], dead["code_version"]) == ("SourceUnavailable", 8, "1.0")
+    assert dead["reason"] == "SourceUnavailable: it does not answer"
+    assert Job.load(dead["body"]).body == {"effect_id": "O1:1:validate_order"}
+    assert deployment.effects.read_request("O1:1:validate_order").state == "DEAD"
+    deployment.target.failure = None
+    deployment.effects.revive("O1:1:validate_order")
+    assert queues.redrive(10) == 1
+    wait_until(lambda: deployment.consume("deferred")[0] == 1)
+    assert deployment.effects.read_request("O1:1:validate_order").state == "DONE"
+    assert deployment.read(queues.dead_letter_url) == []
+
+
+def test_what_a_target_refuses_and_what_is_no_job_are_dead_letters_at_once(deployment: Deployment) -> None:
+    deployment.target.failure = PermanentFailure("no such customer")
+    request(deployment)
+    queues = deployment.functions.queues
+    sqs.send(queues.urls["order"], [sqs.Message("{", {"MessageGroupId": "x", "MessageDeduplicationId": "x"})])
+    deployment.consume("order")
+    deployment.consume("order")
+    dead = deployment.read(queues.dead_letter_url)
+    assert sorted(each["error"] for each in dead) == ["JSONDecodeError", "PermanentFailure"]
+
+
+def test_after_a_failure_the_rest_of_its_group_waits_and_other_groups_do_not(deployment: Deployment) -> None:
+    queues, url = deployment.functions.queues, deployment.functions.queues.urls["order"]
+    for order_id in ("O1", "O2"):
+        request(deployment, order_id)
+    messages = [*sqs.receive(url, 10), *sqs.receive(url, 10)]
+    same = [replace(Job.load(each["Body"]), partition="one") for each in messages]
+    deployment.effects.lease("O1:1:validate_order", seconds=60, now=datetime.now(UTC))
+    batch = make_batch(url, messages)
+    batch["Records"].append({**batch["Records"][0], "messageId": "behind", "body": same[1].dump()})
+    response = deployment.functions.run_jobs(batch)
+    first = [each["MessageId"] for each, job in zip(messages, same, strict=True) if job.job_id.startswith("O1")]
+    assert [each["itemIdentifier"] for each in response["batchItemFailures"]] == [*first, "behind"]
+    assert deployment.target.requests == {"O2:1:validate_order": 1}
+    assert deployment.read(queues.dead_letter_url) == []
+
+
+def test_a_record_of_the_stream_that_fails_holds_up_those_behind_it_five_times_and_is_passed_on(
+    deployment: Deployment,
+) -> None:
+    deployment.log.apply(make_event("OrderReceived"), actor="worker", now=datetime.now(UTC))
+    deployment.log.apply(make_event("OrderReceived", "O2"), actor="worker", now=datetime.now(UTC))
+    taken: list[str] = []
+    failed: list[Mapping[str, Any]] = []
+
+    def handle(event: dict[str, Any]) -> Response:
+        for record in event["Records"]:
+            taken.append(record["dynamodb"]["Keys"]["pk"]["S"] + record["dynamodb"]["Keys"]["sk"]["S"])
+            if taken[-1] == "ORDER#O1HEAD":
+                return {"batchItemFailures": [{"itemIdentifier": record["dynamodb"]["SequenceNumber"]}]}
+        return {"batchItemFailures": []}
+
+    poller = deployment.make_poller(handle=handle, on_failure=failed.append)
+    for _ in range(7):
+        poller.poll()
+    assert taken.count("ORDER#O1HEAD") == 5
+    assert [each["dynamodb"]["Keys"]["sk"]["S"] for each in failed] == ["HEAD"]
+    assert taken.count("ORDER#O2HEAD") == 1
+
+
+def test_effects_that_the_stream_lost_are_found_by_the_schedule(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queues, clock = deployment.functions.queues, datetime(2026, 1, 1, tzinfo=UTC)
+    deployment.log.apply(make_event("OrderReceived"), actor="worker", now=clock)
+    names = {
+        "TABLE": deployment.functions.table.name,
+        "QUEUE_URLS": json.dumps(dict(queues.urls)),
+        "DEFERRED_QUEUE_URL": queues.deferred_url,
+    }
+    for name, value in names.items():
+        monkeypatch.setenv(f"FILLRATE_FULFILLMENT_AWS__{name}", value)
+    lambda_handlers._build_functions.cache_clear()  # noqa: SLF001 - a function's process has one environment
+    try:
+        assert lambda_handlers.request_left_effects({}, None) == 1
+        poller = deployment.make_poller(handle=make_handler(lambda_handlers.dispatch_effects))
+        poller.poll()
+    finally:
+        lambda_handlers._build_functions.cache_clear()  # noqa: SLF001 - as above
+    # The second is the same message to SQS: the effect's id deduplicates.
+    assert deployment.consume("order")[0] == 1
+
+
+def make_handler(function: Callable[[dict[str, Any], object], Response]) -> Callable[[dict[str, Any]], Response]:
+    return lambda event: function(event, None)
+
+
+def test_a_batch_prints_what_became_of_it_in_the_embedded_metric_format(
+    deployment: Deployment, capsys: pytest.CaptureFixture[str]
+) -> None:
+    deployment.accept(make_event("OrderReceived"), make_event("Sung", "O2"))
+    while deployment.consume(EVENT_QUEUE)[0]:
+        pass
+    printed = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert all(each["_aws"]["CloudWatchMetrics"][0]["Namespace"] == "Fillrate" for each in printed)
+    total: Counter[str] = Counter()
+    for each in printed:
+        total.update({name: int(sum(each[name])) for name in ("Records", "NEW", "INVALID", "Done") if name in each})
+    assert total == {"Records": 2, "NEW": 1, "INVALID": 1, "Done": 2}
