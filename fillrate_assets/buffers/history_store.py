@@ -13,7 +13,7 @@ from typing import Final
 import polars as pl
 import sqlalchemy as sa
 
-from fillrate_assets.buffers import schema
+from fillrate_assets.buffers import history_schema, schema
 from fillrate_assets.buffers.rules.tick import TickStore
 from fillrate_assets.buffers.rules.tick_history import TickFrames, select_history, summarize_tick
 from fillrate_assets.core.table_schema import TableSchema
@@ -33,16 +33,18 @@ def _declare(table: TableSchema, *more: sa.schema.SchemaItem) -> sa.Table:
     return declare_table(table, *more, lengths={**_LENGTHS, **_TEXTS})
 
 
-TICKS: Final = _declare(schema.TICK_HISTORY)
-UNITS: Final = _declare(schema.UNIT_HISTORY, sa.Index("buffer_unit_history_by_unit", "unit_id", "snapshot_ts"))
-SIGNALS: Final = _declare(schema.SIGNAL_HISTORY)
-RECOMMENDATIONS: Final = _declare(schema.RECOMMENDATION_HISTORY)
-ALERTS: Final = _declare(schema.ALERT_HISTORY, sa.Index("buffer_alert_history_by_unit", "unit_id", "snapshot_ts"))
+TICKS: Final = _declare(history_schema.TICK_HISTORY)
+UNITS: Final = _declare(history_schema.UNIT_HISTORY, sa.Index("buffer_unit_history_by_unit", "unit_id", "snapshot_ts"))
+SIGNALS: Final = _declare(history_schema.SIGNAL_HISTORY)
+RECOMMENDATIONS: Final = _declare(history_schema.RECOMMENDATION_HISTORY)
+ALERTS: Final = _declare(
+    history_schema.ALERT_HISTORY, sa.Index("buffer_alert_history_by_unit", "unit_id", "snapshot_ts")
+)
 _TABLES: Final = {
-    schema.UNIT_HISTORY: UNITS,
-    schema.SIGNAL_HISTORY: SIGNALS,
-    schema.RECOMMENDATION_HISTORY: RECOMMENDATIONS,
-    schema.ALERT_HISTORY: ALERTS,
+    history_schema.UNIT_HISTORY: UNITS,
+    history_schema.SIGNAL_HISTORY: SIGNALS,
+    history_schema.RECOMMENDATION_HISTORY: RECOMMENDATIONS,
+    history_schema.ALERT_HISTORY: ALERTS,
 }
 
 
@@ -95,7 +97,7 @@ class HistoryStore:
             changed = [dc for dc, digest in digests.items() if known.get(dc) != digest]
             written = 0
             if changed:
-                for table_schema, table in {schema.TICK_HISTORY: TICKS, **_TABLES}.items():
+                for table_schema, table in {history_schema.TICK_HISTORY: TICKS, **_TABLES}.items():
                     fresh = summary if table is TICKS else rows[table_schema]
                     fresh = fresh.filter(pl.col("dc").is_in(changed))
                     connection.execute(table.delete().where(table.c.snapshot_ts == tick, table.c.dc.in_(changed)))

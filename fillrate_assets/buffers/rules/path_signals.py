@@ -14,22 +14,26 @@ could not have known, with `ingest_ts` after `snapshot_ts`, are ignored.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from itertools import pairwise
 from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import polars as pl
 
 from fillrate_assets.buffers import schema
+from fillrate_assets.buffers.rules.grid import (
+    MICROS,
+    PATH,
+    POOL,
+    derive_literal,
+    derive_millionths,
+    derive_packages,
+    is_within,
+    join_numbers,
+)
+from fillrate_assets.buffers.rules.level_estimates import count_compared_ticks, estimate_levels, select_previous_state
 from fillrate_assets.buffers.rules.policy import TICK_MINUTES, Policy
-from fillrate_assets.core.table_schema import TIMESTAMP
-
-PATH: Final = ["warehouse", "path"]
-POOL: Final = ["warehouse", "pool"]
-TICK: Final = timedelta(minutes=TICK_MINUTES)
-MICROS: Final = 1_000_000
 
 Feed = pl.DataFrame | None
 """Rows of a feed; None if it could not be read."""
@@ -78,8 +82,8 @@ def compute_signals(
         limited.join(_select_observed(occupancy, limited, snapshot_ts, policy), on=PATH, how="full", coalesce=True)
         .join(_compute_flows(flow, snapshot_ts, policy), on=PATH, how="full", coalesce=True)
         .join(select_active_warehouses(warehouses, snapshot_ts), on="warehouse")
-        .join(_select_previous_state(previous, snapshot_ts), on=PATH, how="left")
-        .pipe(_estimate_levels, snapshot_ts, policy)
+        .join(select_previous_state(previous, snapshot_ts), on=PATH, how="left")
+        .pipe(estimate_levels, snapshot_ts, policy)
         .with_columns(
             is_within("flow_ts", snapshot_ts, policy.flow.fresh).alias("flow_fresh"),
             (~is_within("flow_ts", snapshot_ts, policy.flow.expired)).alias("flow_expired"),
@@ -119,7 +123,7 @@ def compute_pools(
         .group_by(POOL)
         .agg(pl.col(reported).max_by("event_ts"), pl.col("event_ts").max())
     )
-    now = _derive_literal(snapshot_ts)
+    now = derive_literal(snapshot_ts)
     on_break = (pl.col("break_from") <= now) & (now < pl.col("break_to"))
     someone = (pl.col("headcount") > 0) & ~on_break.fill_null(value=False)
     staffed = (
@@ -166,7 +170,7 @@ def collect_rejects(
         `SIGNAL_REJECTS`.
 
     """
-    is_new = pl.lit(value=True) if since is None else pl.col("ingest_ts") > _derive_literal(since)
+    is_new = pl.lit(value=True) if since is None else pl.col("ingest_ts") > derive_literal(since)
     capacities = paths.lazy().select(*PATH, "capacity")
     known = warehouses.lazy().select("warehouse", "active")
     in_units = (
@@ -202,7 +206,7 @@ def collect_rejects(
             .pipe(join_context)
             .filter(bad)
             .select(
-                _derive_literal(snapshot_ts).alias("snapshot_ts"),
+                derive_literal(snapshot_ts).alias("snapshot_ts"),
                 pl.lit(name).alias("feed"),
                 pl.col("warehouse").fill_null(""),
                 pl.col(owner).alias("path"),
@@ -237,7 +241,7 @@ def select_active_warehouses(warehouses: pl.DataFrame, snapshot_ts: datetime) ->
         .select(
             "dc",
             pl.col("local").dt.date().alias("ship_date"),
-            _derive_literal(snapshot_ts).alias("snapshot_ts"),
+            derive_literal(snapshot_ts).alias("snapshot_ts"),
             "warehouse",
             "local",
         )
@@ -271,11 +275,11 @@ def sum_flows(flow: Feed, intervals: Sequence[Interval], *, snapshot_ts: datetim
     """
     reach = max(policy.flow.expired, *(interval.begin for interval in intervals))
     ends, starts = (
-        (_derive_literal(snapshot_ts) - pl.col(name)).dt.total_microseconds() for name in ("event_ts", "window_start")
+        (derive_literal(snapshot_ts) - pl.col(name)).dt.total_microseconds() for name in ("event_ts", "window_start")
     )
     windows = (
         _select_arrived(flow, "FLOW", snapshot_ts)
-        .filter(pl.col("event_ts") > _derive_literal(snapshot_ts - timedelta(minutes=reach)))
+        .filter(pl.col("event_ts") > derive_literal(snapshot_ts - timedelta(minutes=reach)))
         .pipe(_select_usable, "FLOW", policy)
         .select(*PATH, "event_ts", "inflow", "outflow", ends.alias("ends"), starts.alias("starts"))
     )
@@ -290,40 +294,12 @@ def sum_flows(flow: Feed, intervals: Sequence[Interval], *, snapshot_ts: datetim
         .with_columns(packages)
         .group_by(PATH)
         .agg(
-            pl.col("event_ts").max().clip(upper_bound=_derive_literal(snapshot_ts)).alias("flow_ts"),
+            pl.col("event_ts").max().clip(upper_bound=derive_literal(snapshot_ts)).alias("flow_ts"),
             *(pl.col(interval.name, f"{interval.name}_covered").sum() for interval in intervals),
         )
         .select(*PATH, "flow_ts", *(_derive_scaled(interval) for interval in intervals))
     )
 
-
-def is_within(name: str, snapshot_ts: datetime, minutes: float) -> pl.Expr:
-    """Return whether a moment is at most so many minutes before the tick, and not after it; false without one."""
-    begin = snapshot_ts - timedelta(minutes=minutes)
-    return pl.col(name).is_between(_derive_literal(begin), _derive_literal(snapshot_ts)).fill_null(value=False)
-
-
-def derive_millionths(packages: pl.Expr) -> pl.Expr:
-    """Derive millionths of a package, as whole numbers: their sum does not depend on the order of the rows."""
-    return (packages * MICROS + _ABOVE_NOISE).round().cast(pl.Int64, strict=False)
-
-
-def join_numbers(columns: Iterable[pl.Expr | str]) -> pl.Expr:
-    """Join columns of one type into lists: by way of arrays, in a tenth of the time that `concat_list` takes."""
-    return pl.concat_arr(list(columns)).arr.to_list()
-
-
-def derive_packages(millionths: pl.Expr) -> pl.Expr:
-    """Derive packages from millionths.
-
-    Polars divides a frame of one row otherwise than a longer one: the last digit is cut off.
-    """
-    return ((millionths + _ABOVE_NOISE).round() / MICROS).round(_PLACES)
-
-
-_PLACES: Final = 6
-_ABOVE_NOISE: Final = 1e-3
-"""Millionths: what lies halfway between two is rounded up, whatever the last digit of a division was."""
 
 _FRAMES: Final = {
     "OCCUPANCY": schema.OCCUPANCY,
@@ -342,10 +318,6 @@ Fault = tuple[pl.Expr, pl.Expr]
 """When a row cannot be used, and the words for it."""
 
 
-def _derive_literal(moment: datetime) -> pl.Expr:
-    return pl.lit(moment, TIMESTAMP)
-
-
 def _convert_to_local(time_zone: str, moment: datetime) -> datetime:
     return moment.astimezone(load_time_zone(time_zone)).replace(tzinfo=None)
 
@@ -356,7 +328,7 @@ def _convert_to_local(time_zone: str, moment: datetime) -> datetime:
 def _select_arrived(feed: Feed, name: str, snapshot_ts: datetime) -> pl.LazyFrame:
     """Select what a tick at that time could read; a row without a time of arrival is there to be rejected."""
     rows = _FRAMES[name].make_empty() if feed is None else feed.lazy()
-    return rows.filter(pl.col("ingest_ts").is_null() | (pl.col("ingest_ts") <= _derive_literal(snapshot_ts)))
+    return rows.filter(pl.col("ingest_ts").is_null() | (pl.col("ingest_ts") <= derive_literal(snapshot_ts)))
 
 
 def _get_owner(name: str) -> str:
@@ -534,11 +506,6 @@ def _compute_flows(flow: Feed, snapshot_ts: datetime, policy: Policy) -> pl.Lazy
     )
 
 
-def count_compared_ticks(policy: Policy) -> int:
-    """Count the ticks whose flows are held against levels: of the latest ones the flows may not be known yet."""
-    return policy.sensor.drift_ticks + int(policy.flow.fresh // TICK_MINUTES)
-
-
 def _derive_overlap(interval: Interval) -> pl.Expr:
     """Derive the microseconds of the interval that a window covers, if it counted the column."""
     begin, end = (minutes * 60 * MICROS for minutes in (interval.begin, interval.end))
@@ -564,146 +531,4 @@ def _find_pools_on_shift(shifts: pl.DataFrame, clocks: pl.LazyFrame) -> pl.LazyF
         .join(clocks, on="warehouse")
         .group_by(POOL)
         .agg((since_today | since_yesterday).any().alias("on_shift"))
-    )
-
-
-# --- one estimate of two
-
-
-def _select_previous_state(previous: pl.DataFrame, snapshot_ts: datetime) -> pl.LazyFrame:
-    """Select what the tick before left for this one; nothing if that tick never ran."""
-    return (
-        previous.lazy()
-        .filter(pl.col("snapshot_ts") == _derive_literal(snapshot_ts - TICK))
-        .select(*PATH, *(pl.col(name).alias(f"last_{name}") for name in _STATE))
-    )
-
-
-_STATE: Final = (
-    *("level", "suspect_sign", "predicted_ticks", "observed_ts", "observations", "gains"),
-    *("doubt", "doubted_ticks", "flow_level"),
-)
-"""What a tick starts from."""
-
-
-def _estimate_levels(paths: pl.LazyFrame, snapshot_ts: datetime, policy: Policy) -> pl.LazyFrame:
-    """Weigh the observed level against the last estimate plus what flowed since, if all of that is known.
-
-    A fresh observation that is far from the prediction is doubted once, and accepted when the next tick finds it far
-    off on the same side. Without a fresh observation the prediction is used alone for a while, by the mean flows if
-    need be; a stale observation is used only where there is none, and is not fresh then. Without a capacity nothing is
-    doubted. A sensor that is doubted for longer has no fresh level: see `_add_doubt`.
-    """
-    fusion = policy.fusion
-    observed, predicted, sign = pl.col("observed"), pl.col("predicted"), pl.col("sign")
-    off = pl.col("off").abs()
-    doubted = (off > fusion.tolerance_share * pl.col("capacity")) & (off > fusion.tolerance_packages)
-    fresh = is_within("observed_ts", snapshot_ts, policy.occupancy.fresh)
-    predictable = predicted.is_not_null() & (pl.col("last_predicted_ticks") < fusion.max_predicted_ticks)
-    how = (
-        pl.when(~fresh & predictable)
-        .then(pl.lit("PREDICTED"))
-        .when(observed.is_null())
-        .then(pl.lit("NONE"))
-        .when(fresh & predicted.is_not_null() & pl.col("doubt").is_not_null())
-        .then(pl.lit("SUSPECT"))
-        .when(~fresh | predicted.is_null())
-        .then(pl.lit("OBSERVED"))
-        .when(sign == 0)
-        .then(pl.lit("MEAN"))
-        .when(sign == pl.col("last_suspect_sign"))
-        .then(pl.lit("RECOUNT"))
-        .otherwise(pl.lit("SUSPECT"))
-    )
-    level = (
-        pl.when(pl.col("fusion").is_in(["PREDICTED", "SUSPECT"]))
-        .then(predicted)
-        .when(pl.col("fusion") == "MEAN")
-        .then((observed + predicted) / 2)
-        .otherwise(observed)
-    )
-    gained = pl.col("gained")
-    about = (pl.col("inflow_rate") - pl.col("outflow_rate")) * TICK_MINUTES
-    since = pl.when(fresh).then(gained).otherwise(pl.coalesce(gained, about))
-    confirmed = (pl.col("doubted_ticks") >= policy.sensor.confirmed_ticks).fill_null(value=False)
-    return (
-        paths.pipe(_add_doubt, snapshot_ts, policy)
-        .with_columns((pl.col("last_level") + since).clip(0).alias("predicted"))
-        .with_columns((observed - predicted).alias("off"))
-        .with_columns(pl.when(doubted).then(pl.col("off").sign()).otherwise(0).alias("sign"))
-        .with_columns(how.alias("fusion"))
-        .with_columns(
-            level.alias("level"),
-            pl.when(pl.col("fusion") == "SUSPECT").then(sign).otherwise(0).alias("suspect_sign"),
-            pl.when(fresh).then(0).otherwise(pl.col("last_predicted_ticks").fill_null(0) + 1).alias("predicted_ticks"),
-            ((fresh | (pl.col("fusion") == "PREDICTED")) & ~confirmed).alias("level_fresh"),
-            pl.when(confirmed).then(pl.min_horizontal("observed", "flow_level")).alias("least_level"),
-        )
-    )
-
-
-# --- sensors that cannot be believed
-
-
-def _add_doubt(paths: pl.LazyFrame, snapshot_ts: datetime, policy: Policy) -> pl.LazyFrame:
-    """Add why a level sensor is doubted, for how long, and what flows say instead (decision 0181).
-
-    Each new reading is held against the one before it and what flowed between. Where these parts add up to more than
-    may be, the greatest left out, the sensor drifts: one step alone is a recount. It is stuck if it repeats a number
-    while packages come or go, unless that number is an end of its scale. A doubt does not end there, unless flows say
-    the same: a sensor that has drifted that far cannot drift on.
-
-    `flow_level` is there from the moment at which they part noticeably, and the doubt lasts until they do not any more
-    (decision 0205).
-    """
-    sensor, count = policy.sensor, count_compared_ticks(policy)
-    capacity, least = pl.col("capacity"), policy.fusion.tolerance_packages
-    is_new = is_within("observed_ts", snapshot_ts, policy.occupancy.fresh) & (
-        pl.col("observed_ts") > pl.col("last_observed_ts")
-    ).fill_null(value=True)
-    before = [pl.col("last_observations").list.get(ago, null_on_oob=True) for ago in range(count)]
-    observed = [f"observed_{ago}" for ago in range(count + 1)]
-    # What flowed longer ago was known before: it rides along, and is not corrected any more.
-    late = 1 + int(policy.flow.fresh // TICK_MINUTES)
-    gain = [
-        pl.col(f"late_gain_{ago}") if ago < late else pl.col("last_gains").list.get(ago - 1, null_on_oob=True)
-        for ago in range(count)
-    ]
-    parts = [pl.col(later) - pl.col(earlier) - gain[ago] for ago, (later, earlier) in enumerate(pairwise(observed))]
-    readings = observed[: sensor.stuck_ticks]
-    same = pl.all_horizontal(pl.col(name) == pl.col(readings[0]) for name in readings).fill_null(value=False)
-    moved = pl.sum_horizontal(each.abs() for each in gain[: sensor.stuck_ticks])
-    within = (pl.col(observed[0]) > 0) & (pl.col(observed[0]) < capacity)
-    stuck = same & within & (moved > pl.max_horizontal(sensor.stuck_share * capacity, pl.lit(least)))
-    drifted = pl.col("parted").list.sum()
-    greatest = pl.max_horizontal(pl.col("parted").list.max(), -pl.col("parted").list.min())
-    miscounted = sensor.drift_flow_share * pl.col("passed")
-    bound = pl.max_horizontal(sensor.drift_share * capacity, miscounted, pl.lit(least))
-    apart = drifted.abs() - greatest
-    parting = apart > pl.max_horizontal(sensor.parting_share * capacity, miscounted)
-    about = pl.coalesce("gained", (pl.col("inflow_rate") - pl.col("outflow_rate")) * TICK_MINUTES, 0.0)
-    since = (pl.col("last_flow_level") + about).clip(0, capacity)
-    at_end = (pl.col("observed") <= 0) | (pl.col("observed") >= capacity)
-    lasts = pl.col("last_doubt").is_not_null() & (parting | (at_end & ((pl.col("observed") - since).abs() > bound)))
-    doubt = (
-        pl.when(stuck).then(pl.lit("STUCK")).when(apart > bound).then(pl.lit("DRIFTING")).when(lasts).then("last_doubt")
-    )
-    return (
-        paths.with_columns(pl.when(is_new).then("observed").alias(observed[0]))
-        .with_columns(each.alias(name) for each, name in zip(before, observed[1:], strict=True))
-        .with_columns(
-            join_numbers(observed[:-1]).alias("observations"),
-            join_numbers(gain[:-1]).alias("gains"),
-            join_numbers(parts).list.drop_nulls().list.head(sensor.drift_ticks).alias("parted"),
-        )
-        .with_columns(doubt.alias("doubt"), parting.fill_null(value=False).alias("parting"))
-        .with_columns(
-            pl.when(pl.col("doubt").is_not_null() | pl.col("parting"))
-            .then(pl.coalesce(since, (pl.col("observed") - drifted).clip(0)))
-            .alias("flow_level"),
-            pl.when(pl.col("doubt").is_not_null())
-            .then(pl.col("last_doubted_ticks").fill_null(0) + 1)
-            .otherwise(0)
-            .alias("doubted_ticks"),
-        )
     )

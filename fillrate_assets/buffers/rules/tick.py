@@ -20,6 +20,7 @@ from fillrate_assets.buffers import schema
 from fillrate_assets.buffers.rules import (
     alert_suppression,
     conflict_resolution,
+    level_estimates,
     path_signals,
     unit_convention,
     unit_timeseries,
@@ -133,7 +134,7 @@ class InMemoryTickStore:
 
 def compute_look_back(policy: Policy) -> dict[str, timedelta]:
     """Compute how far back a tick looks into each feed, by event time; BACKLOG: into LIMITS for what passes."""
-    compared = path_signals.count_compared_ticks(policy) * TICK_MINUTES
+    compared = level_estimates.count_compared_ticks(policy) * TICK_MINUTES
     flow = max(policy.flow.expired, policy.trend.outflow_median_minutes, compared) + TICK_MINUTES
     minutes = {
         "OCCUPANCY": policy.occupancy.expired,

@@ -11,7 +11,7 @@ from typing import Final
 
 import polars as pl
 
-from fillrate_assets.buffers import schema
+from fillrate_assets.buffers import history_schema, schema
 from fillrate_assets.buffers.rules import status_board
 from fillrate_assets.buffers.rules.unit_convention import derive_label
 from fillrate_assets.core.table_schema import TableSchema
@@ -53,13 +53,13 @@ def select_history(
         .unique()
     )
     named = {
-        schema.UNIT_HISTORY: units.filter(is_stored),
-        schema.RECOMMENDATION_HISTORY: made.recommendations.join(loud, on="unit_id", how="semi"),
-        schema.ALERT_HISTORY: made.alerts,
+        history_schema.UNIT_HISTORY: units.filter(is_stored),
+        history_schema.RECOMMENDATION_HISTORY: made.recommendations.join(loud, on="unit_id", how="semi"),
+        history_schema.ALERT_HISTORY: made.alerts,
     }
     unit_label = derive_label(labels)
     rows = {table: frame.with_columns(unit_label.alias("unit_label")) for table, frame in named.items()}
-    rows[schema.SIGNAL_HISTORY] = made.signals.join(paths, on=["warehouse", "path"], how="semi")
+    rows[history_schema.SIGNAL_HISTORY] = made.signals.join(paths, on=["warehouse", "path"], how="semi")
     return {table: table.conform(frame.lazy()).sort(table.key).collect() for table, frame in rows.items()}
 
 
@@ -84,4 +84,4 @@ def summarize_tick(made: TickFrames, rows: Mapping[TableSchema, pl.DataFrame]) -
         .with_columns(pl.col("open_episodes", "notified").fill_null(0))
         .with_columns(digest=pl.format("{}-{}", pl.col("rows").fill_null(0), pl.col("digest").fill_null(0)))
     )
-    return schema.TICK_HISTORY.conform(summary.lazy()).sort(schema.TICK_HISTORY.key).collect()
+    return history_schema.TICK_HISTORY.conform(summary.lazy()).sort(history_schema.TICK_HISTORY.key).collect()

@@ -15,14 +15,8 @@ from typing import Final
 import polars as pl
 
 from fillrate_assets.buffers import schema
-from fillrate_assets.buffers.rules.path_signals import (
-    PATH,
-    TICK,
-    derive_millionths,
-    derive_packages,
-    join_numbers,
-    select_active_warehouses,
-)
+from fillrate_assets.buffers.rules.grid import PATH, TICK, derive_millionths, derive_packages, join_numbers
+from fillrate_assets.buffers.rules.path_signals import select_active_warehouses
 from fillrate_assets.buffers.rules.policy import TICK_MINUTES, Policy
 from fillrate_assets.core.table_schema import TIMESTAMP
 

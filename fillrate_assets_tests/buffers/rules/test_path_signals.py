@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from fillrate_assets.buffers import schema
+from fillrate_assets.buffers.rules import grid
 from fillrate_assets.buffers.rules import path_signals as rules
 from fillrate_assets.buffers.rules.policy import Policy
 from fillrate_assets_tests.factories import feed_rows
@@ -428,8 +429,8 @@ def test_a_prediction_counts_alone_for_two_ticks() -> None:
     rows = feed_rows.make_signals({"snapshot_ts": T, "level": 50.0})
     states = []
     for tick in range(1, 5):
-        at = T + tick * rules.TICK
-        flows = make_flow({"window_start": at - rules.TICK, "event_ts": at})
+        at = T + tick * grid.TICK
+        flows = make_flow({"window_start": at - grid.TICK, "event_ts": at})
         rows = compute_paths(None, flows, make_limits({}), rows, at=at)
         row = take_only_row(rows)
         states.append((row["fusion"], row["level"], row["predicted_ticks"], row["level_fresh"]))
@@ -444,8 +445,8 @@ def test_a_prediction_counts_alone_for_two_ticks() -> None:
 def test_a_second_far_observation_in_a_row_is_believed_and_the_next_starts_afresh() -> None:
     rows, states = make_last(), []
     for tick, observed in enumerate([90.0, 95.0, 96.0]):
-        at = T + tick * rules.TICK
-        still = make_flow({"window_start": at - rules.TICK, "event_ts": at, "inflow": 0.0, "outflow": 0.0})
+        at = T + tick * grid.TICK
+        still = make_flow({"window_start": at - grid.TICK, "event_ts": at, "inflow": 0.0, "outflow": 0.0})
         rows = compute_paths(make_occupancy({"event_ts": at, "level": observed}), still, make_limits({}), rows, at=at)
         states.append((take_only_row(rows)["fusion"], take_only_row(rows)["level"]))
     assert states == [("SUSPECT", 50), ("RECOUNT", 95), ("MEAN", 95.5)]
