@@ -47,6 +47,8 @@ _MAX_RECOVERIES: Final = 20
 _DEAD: Final = ["ERROR", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"]
 _DUE: Final = ("ENQUEUED", "PENDING")
 _TICK_SECONDS: Final = 0.5
+_REFRESH_SECONDS: Final = 10
+_ELSEWHERE_SECONDS: Final = 60
 _PURGED: Final = 500
 _PURGE_SECONDS: Final = 5
 
@@ -260,20 +262,13 @@ class DbosWorker:
         self.queue.prepare()
         self._own = replace(self.queue, waits_for_database=True)
         _RUNNING.append(self)
-        DBOS(
-            config={
-                "name": _APPLICATION,
-                "system_database_url": _resolve(self.queue.url),
-                "dbos_system_schema": self.queue.schema,
-                "application_version": _VERSION,
-                "executor_id": self.name,
-                "log_level": "WARNING",
-                "enable_otlp": False,
-            }
-        )
-        DBOS.launch()
-        for each in self.queues:
-            self._register(each, each.concurrency)
+        try:
+            with _translate_errors(self.queue.url):
+                self._launch()
+        except BaseException:
+            DBOS.destroy()
+            _RUNNING.remove(self)
+            raise
         self._housekeeping = threading.Thread(target=self._keep_house, name="job queue housekeeping", daemon=True)
         self._housekeeping.start()
         return self
@@ -281,7 +276,8 @@ class DbosWorker:
     def __exit__(self, *_: object) -> None:
         """Stop it, once jobs that run are done."""
         self._stopping.set()
-        self._housekeeping.join()
+        # While the database does not answer, it waits for that.
+        self._housekeeping.join(self.stopping_seconds + 1)
         DBOS.destroy(workflow_completion_timeout_sec=self.stopping_seconds)
         _RUNNING.remove(self)
         self._own.__exit__()
@@ -293,6 +289,10 @@ class DbosWorker:
             DeadLetterError: the job is given up.
 
         """
+        if job.queue not in self.handlers:
+            # Left by a worker with more targets: one of these takes it up.
+            self._follow(job, Later(_ELSEWHERE_SECONDS, "this worker has no handler of its queue"))
+            return
         options, breaker = self._options[job.queue], self._breakers.get(job.queue)
         probing = breaker is not None and breaker.state != "CLOSED"
         try:
@@ -310,6 +310,24 @@ class DbosWorker:
         if breaker is not None:
             breaker.record_success()
         self._follow(job, result)
+
+    def _launch(self) -> None:
+        DBOS(
+            config={
+                "name": _APPLICATION,
+                "system_database_url": _resolve(self.queue.url),
+                "dbos_system_schema": self.queue.schema,
+                "application_version": _VERSION,
+                "executor_id": self.name,
+                "log_level": "WARNING",
+                "enable_otlp": False,
+            }
+        )
+        # Else it takes jobs of every queue that any worker has ever had.
+        DBOS.listen_queues([each.name for each in self.queues])
+        DBOS.launch()
+        for each in self.queues:
+            self._register(each, each.concurrency)
 
     def _follow(self, job: Job, result: Result) -> None:
         match result:
@@ -358,10 +376,14 @@ class DbosWorker:
 
     def _keep_house(self) -> None:
         """Let queues follow their breakers, and purge what is done."""
-        purge_at = time.monotonic()
+        purge_at, refresh_at = time.monotonic(), time.monotonic() + _REFRESH_SECONDS
         while not self._stopping.wait(_TICK_SECONDS):
             # A database that does not answer now does later.
             with suppress(SourceUnavailable, DBAPIError):
+                if time.monotonic() >= refresh_at:
+                    # Another worker may have stopped a queue, and died before its breaker closed.
+                    self._limits.clear()
+                    refresh_at = time.monotonic() + _REFRESH_SECONDS
                 self._follow_breakers()
                 if time.monotonic() >= purge_at:
                     whole = self._own.purge(datetime.now(UTC) - self.retention) == _PURGED
@@ -371,8 +393,10 @@ class DbosWorker:
         for name, breaker in self._breakers.items():
             state, options = breaker.advance(time.monotonic()), self._options[name]
             concurrency = {"CLOSED": options.concurrency, "HALF_OPEN": 1, "OPEN": 0}[state]
-            if concurrency != self._limits[name]:
-                _LOG.warning("queue %s: its breaker is %s", name, state.lower().replace("_", " "))
+            known = self._limits.get(name)
+            if concurrency != known:
+                if known is not None:
+                    _LOG.warning("queue %s: its breaker is %s", name, state.lower().replace("_", " "))
                 self._register(options, concurrency)
 
 

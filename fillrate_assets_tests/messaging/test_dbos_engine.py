@@ -198,6 +198,20 @@ def test_a_worker_that_is_killed_takes_its_jobs_up_again(embedded: DbosQueue, tm
     assert log.read_text().split()[-1] in runs.ids
 
 
+def test_a_worker_leaves_the_queues_of_others_alone(embedded: DbosQueue) -> None:
+    for name in ("carrier", "orders"):
+        with work(embedded, QueueOptions(name), Runs()):
+            pass
+    embedded.enqueue([Job("c1", "carrier"), Job("o1", "orders")])
+    runs = Runs()
+    with work(embedded, QueueOptions("orders"), runs) as worker:
+        wait_until(lambda: runs.ids == ["o1"])
+        worker.process(Job("c2", "carrier"))
+        assert embedded.count_waiting() == {"carrier": 1}
+    assert embedded.count_unfinished() == 2
+    assert embedded.list_dead_letters(10) == []
+
+
 def test_a_second_worker_in_one_process_is_refused(embedded: DbosQueue) -> None:
     with (
         work(embedded, QueueOptions("orders"), Runs()),
