@@ -6,7 +6,8 @@
 
 A job is an event that is applied, or an effect that is requested. First so many events wait, and are drained as fast as
 it goes. Then events come at a steady pace: the latency is from the intake of an event to the request of its effect.
-Targets answer at once and report nothing. An empty database is left with the tables in it.
+Targets answer at once and report nothing. At last the target of half of the events is gone: what the others wait for,
+with it and without it, is compared, and its backlog is drained. An empty database is left with the tables in it.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Final
 
+from fillrate_assets.core.errors import SourceUnavailable
 from fillrate_assets.fulfillment.accepted_events import AcceptedEvents
 from fillrate_assets.fulfillment.effect_store import EffectStore
 from fillrate_assets.fulfillment.event_intake import EventIntake
@@ -42,12 +44,16 @@ BATCH: Final = 500
 
 @dataclass
 class CountingTarget:
-    """A target that answers at once, and notes when it was requested."""
+    """A target that answers at once, unless it is down, and notes when it was requested."""
 
     requested_at: dict[str, float] = field(default_factory=dict)
+    is_down: bool = False
 
     def request(self, effect: EffectRequest) -> TargetAnswer:
         """Note the request."""
+        if self.is_down:
+            msg = "down"
+            raise SourceUnavailable(msg)
         self.requested_at[effect.order_id] = time.perf_counter()
         return TargetAnswer()
 
@@ -83,30 +89,53 @@ def _open_databases(url: str | None) -> Iterator[tuple[Database, DbosQueue]]:
 
 
 def _run_worker(database: Database, queue: DbosQueue, arguments: argparse.Namespace) -> None:
-    target, intake = CountingTarget(), EventIntake(queue, AcceptedEvents(database))
-    worker = FulfillmentWorker(
-        TransitionLog(database, "benchmark"), EffectStore(database), intake, dict.fromkeys(FUNCTIONS, target)
-    )
+    intake = EventIntake(queue, AcceptedEvents(database))
+    targets = {name: CountingTarget() for name in FUNCTIONS}
+    worker = FulfillmentWorker(TransitionLog(database, "benchmark"), EffectStore(database), intake, targets)
     waiting = [_make_event(f"waiting {number}") for number in range(arguments.events)]
     begun = time.perf_counter()
     for start in range(0, len(waiting), BATCH):
         intake.accept(waiting[start : start + BATCH])
     _report("accepted", len(waiting), time.perf_counter() - begun)
+    orders, parties = targets["order"], targets["onboarding"]
     with DbosWorker(queue, build_queues(FUNCTIONS, {}, {}), worker.handlers):
         begun = time.perf_counter()
-        _wait(lambda: len(target.requested_at) == len(waiting))
+        _wait(lambda: len(orders.requested_at) == len(waiting))
         # Each event is two jobs.
         _report("drained, jobs", 2 * len(waiting), time.perf_counter() - begun)
-        accepted_at: dict[str, float] = {}
-        begun = time.perf_counter()
-        for number in range(int(arguments.pace * arguments.seconds)):
-            time.sleep(max(0.0, begun + number / arguments.pace - time.perf_counter()))
-            accepted_at[f"paced {number}"] = time.perf_counter()
-            intake.accept([_make_event(f"paced {number}")])
-        _wait(lambda: set(accepted_at) <= set(target.requested_at))
-    waited = sorted(target.requested_at[order_id] - since for order_id, since in accepted_at.items())
+        pace, seconds = arguments.pace, arguments.seconds
+        sent = _pace(intake, "paced", pace, seconds)
+        _wait(lambda: set(sent) <= set(orders.requested_at))
+        _describe(f"{pace:g} events/s for {seconds} s", sent, orders)
+        for name, is_down in (("beside one that works", False), ("beside one that is down", True)):
+            orders.is_down = is_down
+            sent = _pace(intake, name, pace, seconds, with_parties=True)
+            of_others = {order_id: since for order_id, since in sent.items() if order_id.startswith("party")}
+            _wait(lambda: set(of_others) <= set(parties.requested_at))  # noqa: B023 - called at once
+            _describe(f"others {name}", of_others, parties)
+        orders.is_down, begun = False, time.perf_counter()
+        left = set(sent) - set(of_others) - set(orders.requested_at)
+        _wait(lambda: left <= set(orders.requested_at))
+        _report("drained after it was down", len(left), time.perf_counter() - begun)
+
+
+def _pace(intake: EventIntake, name: str, pace: float, seconds: int, *, with_parties: bool = False) -> dict[str, float]:
+    """Send events at a pace; return when each was sent. Every other one may be about a party."""
+    sent: dict[str, float] = {}
+    begun = time.perf_counter()
+    for number in range(int(pace * seconds)):
+        time.sleep(max(0.0, begun + number / pace - time.perf_counter()))
+        of_party = with_parties and number % 2 == 0
+        order_id = f"{'party' if of_party else 'order'} {name} {number}"
+        sent[order_id] = time.perf_counter()
+        intake.accept([_make_event(order_id, "OnboardingRequested" if of_party else "OrderReceived")])
+    return sent
+
+
+def _describe(what: str, sent: dict[str, float], target: CountingTarget) -> None:
+    waited = sorted(target.requested_at[order_id] - since for order_id, since in sent.items())
     p50, p99 = (waited[int(len(waited) * share)] for share in (0.5, 0.99))
-    print(f"{arguments.pace:g} events/s for {arguments.seconds} s: p50 {p50:.3f} s, p99 {p99:.3f} s")
+    print(f"{what}: p50 {p50:.3f} s, p99 {p99:.3f} s")
 
 
 def _run_bare(queue: DbosQueue, jobs: int) -> float:
@@ -141,10 +170,10 @@ def _fill(database: Database, events: int) -> None:
             connection.execute(TRANSITIONS.insert(), rows)
 
 
-def _make_event(order_id: str) -> ReceivedEvent:
-    event_id = compute_event_id("benchmark", order_id, "OrderReceived", "1")
+def _make_event(order_id: str, event_type: str = "OrderReceived") -> ReceivedEvent:
+    event_id = compute_event_id("benchmark", order_id, event_type, "1")
     lines = [{"line_no": number, "item": f"ITEM{number}", "cases": "12.5"} for number in range(5)]
-    event = Event(event_id, "OrderReceived", 1, order_id, "DC01", date(2026, 3, 3), NOW, "benchmark")
+    event = Event(event_id, event_type, 1, order_id, "DC01", date(2026, 3, 3), NOW, "benchmark")
     return ReceivedEvent(Event(**{**vars(event), "payload": {"customer": "C1", "lines": lines}}))
 
 

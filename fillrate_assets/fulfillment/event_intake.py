@@ -44,6 +44,8 @@ class EventIntake:
             SourceUnavailable: a database did not answer: send all of them again.
 
         """
+        if not events:
+            return []
         known = self.accepted.find_payloads([each.event.event_id for each in events])
         results: list[Acceptance] = []
         fresh: list[tuple[ReceivedEvent, float]] = []

@@ -180,15 +180,25 @@ def jobs(tmp_path: Path) -> Iterator[DbosQueue]:
 
 
 @pytest.mark.slow
-def test_a_day_with_every_fault_loses_nothing_and_doubles_nothing(jobs: DbosQueue, tmp_path: Path) -> None:
-    database, queue = create_database(f"sqlite:///{tmp_path}/records.db"), jobs
+def test_a_day_with_every_fault_loses_nothing_and_doubles_nothing(
+    store: RecordStore, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    url = f"sqlite:///{tmp_path}/jobs.db"
+    if store.database.url.startswith("postgresql"):
+        url = request.getfixturevalue("postgres").create_database(f"jobs {tmp_path.name}")
+    with DbosQueue(url, "fillrate_dev_jobs") as queue:
+        run_day(store.database, queue)
+
+
+def run_day(database: Database, queue: DbosQueue) -> None:
+    """Run a day with every fault, and check what is left."""
     faults = Faults(0.001, throttled_share=0.1, timed_out_share=0.1, refused_share=0.02, late_seconds=0.05)
     world = SimulatedWorld(faults, seed=4)
     intake = EventIntake(queue, AcceptedEvents(database))
     worker = FulfillmentWorker(
         TransitionLog(database, "1.0"), EffectStore(database), intake, world.make_targets(FUNCTIONS)
     )
-    documents = SimulatedDay(12, 3, date(2026, 2, 10), seed=4, doubled_share=0.5).make_documents()
+    documents = SimulatedDay(8, 3, date(2026, 2, 10), seed=4, doubled_share=0.5).make_documents()
     sent: Counter[str] = Counter()
     options = [replace(each, retry=replace(each.retry, base_seconds=0.01)) for each in build_queues(FUNCTIONS, {}, {})]
     with DbosWorker(queue, options, worker.handlers, bury=worker.bury, stopping_seconds=0):
