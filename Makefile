@@ -18,7 +18,7 @@ ifdef COVERAGE
 PYTEST += --cov --cov-report=term:skip-covered
 endif
 
-.PHONY: install demo check test ui constraints settings clean
+.PHONY: install demo check test ui constraints settings workflow clean
 
 install: $(READY)
 
@@ -46,6 +46,11 @@ constraints: $(READY)
 # Writes the reference of settings from the code.
 settings: $(READY)
 	$(BIN)/fillrate settings --update docs/reference/settings.md
+
+# Writes the workflow of orders from its table.
+workflow: $(READY)
+	$(BIN)/python -c "from fillrate_assets.fulfillment.rules import order_workflow as w; print(w.dump_asl())" \
+		> deploy/order-workflow.asl.json
 
 clean:
 	rm -rf $(VENV) .fillrate

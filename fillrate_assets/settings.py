@@ -307,6 +307,12 @@ class FulfillmentAws(_Section):
     dead_letter_queue_url: str = ""
     """Queue of SQS with jobs that were given up."""
 
+    order_bucket: str = ""
+    """Bucket of S3 for the details of orders."""
+
+    order_workflow_arn: str = ""
+    """State machine of Step Functions that takes orders through their first steps."""
+
 
 class Settings(BaseSettings):
     """Where the systems are and how strict the platform is."""

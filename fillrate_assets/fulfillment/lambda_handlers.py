@@ -5,6 +5,7 @@ Deployed as `fillrate_assets.fulfillment.lambda_handlers.NAME`. They make what t
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -14,13 +15,17 @@ from typing import Any, Final
 from aws_lambda_powertools.utilities.data_classes.dynamo_db_stream_event import DynamoDBRecord
 
 from fillrate_assets import settings
+from fillrate_assets.aws import step_functions
 from fillrate_assets.aws.dynamodb import DynamoTable
+from fillrate_assets.aws.s3 import S3Documents
 from fillrate_assets.core.errors import SourceUnavailable
 from fillrate_assets.fulfillment.dynamo_log import EFFECT_PREFIX, DynamoEffects, DynamoLog, DynamoRegister
 from fillrate_assets.fulfillment.event_intake import EVENT_QUEUE, EventIntake
 from fillrate_assets.fulfillment.log_port import Applied, EventLog
+from fillrate_assets.fulfillment.order_steps import OrderData, OrderSteps
 from fillrate_assets.fulfillment.rules.decisions import Effect, Head, LogEntry
 from fillrate_assets.fulfillment.rules.events import Event
+from fillrate_assets.fulfillment.rules.order_workflow import name_execution
 from fillrate_assets.fulfillment.sources.targets import HttpTarget, Target
 from fillrate_assets.fulfillment.worker import FulfillmentWorker, make_effect_job
 from fillrate_assets.messaging.jobs import Done, Job, Result
@@ -68,6 +73,13 @@ class LambdaFunctions:
     targets: dict[str, Target]
     metrics: BatchMetrics
     code_version: str
+    order_bucket: str = ""
+
+    @property
+    def steps(self) -> OrderSteps:
+        """Return the steps of an order's workflow."""
+        log, effects = DynamoLog(self.table, self.code_version), DynamoEffects(self.table)
+        return OrderSteps(log, effects, self.targets, S3Documents(self.order_bucket))
 
     @property
     def worker(self) -> FulfillmentWorker:
@@ -115,7 +127,9 @@ def _build_functions() -> LambdaFunctions:
     queues = SqsQueues(names.queue_urls, names.deferred_queue_url, names.parked_queue_url, names.dead_letter_queue_url)
     targets: dict[str, Target] = {name: HttpTarget(url) for name, url in chosen.fulfillment.targets.items()}
     metrics = BatchMetrics("fulfillment")
-    return LambdaFunctions(DynamoTable(names.table), queues, targets, metrics, version("fillrate-assets"))
+    return LambdaFunctions(
+        DynamoTable(names.table), queues, targets, metrics, version("fillrate-assets"), names.order_bucket
+    )
 
 
 def run_jobs(event: BatchEvent, context: object) -> BatchResponse:
@@ -131,3 +145,39 @@ def dispatch_effects(event: BatchEvent, context: object) -> BatchResponse:
 def request_left_effects(_event: dict[str, Any], _context: object) -> int:
     """Enqueue effects that are still to be requested a minute after their transition; for a schedule."""
     return _build_functions().worker.request_left_effects()
+
+
+def start_order(event: dict[str, Any], _context: object) -> bool:
+    """Start the workflow of an order, once for each event; return whether it was new."""
+    arn = settings.load().fulfillment_aws.order_workflow_arn
+    return step_functions.start(arn, name_execution(event["order_id"], event["event_id"]), json.dumps({"event": event}))
+
+
+def process_order(data: OrderData, _context: object) -> str:
+    """Process an order; return the state of the order."""
+    return _build_functions().steps.process_order(data)
+
+
+def check_inventory(data: OrderData, _context: object) -> str:
+    """Reserve the lines of an order; return the state of the order."""
+    return _build_functions().steps.check_inventory(data)
+
+
+def update_order_status(data: OrderData, _context: object) -> str:
+    """Take the reservation into the log; return the state of the order."""
+    return _build_functions().steps.update_order_status(data)
+
+
+def ship_order(data: OrderData, _context: object) -> str:
+    """Let the warehouse begin; return the state of the order."""
+    return _build_functions().steps.ship_order(data)
+
+
+def backorder(data: OrderData, _context: object) -> str:
+    """Take a shortage into the log; return the state of the order."""
+    return _build_functions().steps.backorder(data)
+
+
+def release(data: OrderData, _context: object) -> str:
+    """Release what was reserved; return the state of the order."""
+    return _build_functions().steps.release(data)

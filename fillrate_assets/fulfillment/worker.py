@@ -86,7 +86,7 @@ class FulfillmentWorker:
         now = self.clock()
         events = [
             ReceivedEvent(event, expedited=job.priority == EXPEDITED)
-            for event in _make_events(job.queue, effect, answer, now)
+            for event in make_events(job.queue, effect, answer, now)
         ]
         self.intake.accept(events, [each.delay_seconds for each in answer.events])
         response = {"events": [each.type for each in answer.events]}
@@ -141,7 +141,7 @@ def make_effect_job(effect: Effect, priority: int | None = None) -> Job:
     return job if priority is None else Job(job.job_id, job.queue, job.body, priority=priority)
 
 
-def _make_events(function: str, effect: EffectRequest, answer: TargetAnswer, now: datetime) -> list[Event]:
+def make_events(function: str, effect: EffectRequest, answer: TargetAnswer, now: datetime) -> list[Event]:
     """Make the events of an answer: the same ids each time that it is given."""
     return [
         Event(
