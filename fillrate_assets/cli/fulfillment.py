@@ -98,10 +98,28 @@ def submit(file: Any) -> None:  # noqa: ANN401 - a text stream of click
 
 
 @fulfillment.command()
-@click.argument("order")
-def status(order: str) -> None:
-    """Show where an order or party is, and what it waits for."""
-    _print(_read_order(order).describe_status())
+@click.argument("order", required=False)
+def status(order: str | None) -> None:
+    """Show where an order or party is, and what it waits for; without one, how much is where.
+
+    \b
+    Example: what waits, was given up or is parked
+      fillrate fulfillment status
+    """
+    if order is not None:
+        _print(_read_order(order).describe_status())
+        return
+    from fillrate_assets import settings
+    from fillrate_assets.cli import fulfillment_systems as systems
+    from fillrate_assets.fulfillment.report.order_report import describe_totals, read_totals
+
+    chosen = settings.load()
+    with systems.make_queue(chosen, "fillrate fulfillment status") as queue:
+        _print(describe_totals(read_totals(systems.open_database(chosen))))
+        waiting, dead = queue.count_waiting(), queue.list_dead_letters(_MOST)
+        waits = ", ".join(f"{count:,} in {name}" for name, count in sorted(waiting.items())) or "none"
+        click.echo(f"jobs that are due: {waits}; put off: {queue.count_unfinished() - sum(waiting.values()):,}")
+        click.echo(f"parked: {len(queue.list_parked(_MOST)):,}; dead letters: {len(dead):,}")
 
 
 @fulfillment.command()

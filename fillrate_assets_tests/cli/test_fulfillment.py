@@ -105,6 +105,9 @@ def test_an_order_is_submitted_worked_on_and_explained(run: Run, chosen: Setting
     assert run("explain", "V7")[1].splitlines()[-1] == "left by: PartySuspended, PartyClosed"
     assert run("replay", "verify")[1].startswith("2 orders and parties, 13 events: as the log says; ")
     assert run("parked") == (0, "nothing is parked\n", "")
+    totals = run("status")[1].splitlines()
+    assert totals[0] == "orders and parties: 1 ACTIVE, 1 DELIVERED"
+    assert totals[3:] == ["jobs that are due: none; put off: 0", "parked: 0; dead letters: 0"]
     code, _, problem = run("status", "O2")
     assert (code, problem) == (2, "fillrate: error: there is no event of O2\n")
 

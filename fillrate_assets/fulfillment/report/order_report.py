@@ -165,3 +165,17 @@ def read_totals(database: Database) -> Totals:
             int(attempts),
             count_by(HEADS.c.state),
         )
+
+
+def describe_totals(totals: Totals) -> list[str]:
+    """Say how much of what there is."""
+    heads, effects, rejected = map(_list_counts, (totals.heads, totals.effects, totals.rejected))
+    return [
+        f"orders and parties: {heads}",
+        f"events: {totals.accepted:,} accepted, {totals.applied:,} applied; rejected: {rejected}",
+        f"effects: {effects}; attempts: {totals.attempts:,}",
+    ]
+
+
+def _list_counts(counts: dict[str, int]) -> str:
+    return ", ".join(f"{count:,} {name}" for name, count in counts.items()) or "none"

@@ -6,8 +6,13 @@ it took is taken back for lower versions of the order (decision 0220).
 
 from __future__ import annotations
 
+import asyncio
+import json
+import logging
+import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Any, Final, Protocol
 
@@ -18,6 +23,11 @@ from fillrate_assets.fulfillment.log_port import EffectRequest
 
 _PASSES: Final = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS}
 """Refusals that may pass."""
+
+_MAX_ANSWER: Final = 1024 * 1024
+
+# It would log every URL that it requests, which may be a credential.
+logging.getLogger("httpx").addFilter(lambda record: record.levelno >= logging.WARNING)
 
 
 @dataclass(frozen=True)
@@ -73,26 +83,51 @@ class HttpTarget:
             **effect.details,
         }
         where = f"target of {effect.kind}"
+        # Raised without their causes, which may quote the URL.
         try:
-            answer = httpx.post(
-                self.url, json=body, headers={"Idempotency-Key": effect.effect_id}, timeout=self.timeout_seconds
-            )
-        except httpx.HTTPError as error:
-            msg = f"{where} does not answer: {type(error).__name__}"
-            raise SourceUnavailable(msg) from error
-        if answer.status_code in _PASSES or answer.is_server_error:
-            msg = f"{where} answers {answer.status_code}"
+            status, answer = asyncio.run(self._post(json.dumps(body, ensure_ascii=False), effect.effect_id))
+        except (TimeoutError, httpx.TimeoutException):
+            msg = f"{where} does not answer within {self.timeout_seconds:g} s"
+            raise SourceUnavailable(msg) from None
+        except httpx.TransportError as error:
+            msg = f"{where} cannot be reached: {type(error).__name__}"
+            raise SourceUnavailable(msg) from None
+        if status in _PASSES or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            msg = f"{where} answers {status}"
             raise SourceUnavailable(msg)
-        if not answer.is_success:
-            msg = f"{where} refuses with {answer.status_code}"
+        if not HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
+            msg = f"{where} refuses with {status}"
             raise PermanentFailure(msg)
         return TargetAnswer(_read_events(answer, where))
 
+    async def _post(self, body: str, key: str) -> tuple[int, bytes]:
+        """Return the status of an answer and its JSON; an answer of another kind is not read."""
+        headers = {"Content-Type": "application/json", "Idempotency-Key": key}
+        # httpx bounds each read by itself: a server that says a little at a time would never end.
+        async with (
+            asyncio.timeout(self.timeout_seconds),
+            httpx.AsyncClient(timeout=self.timeout_seconds, verify=_get_tls_context()) as client,
+            client.stream("POST", self.url, content=body.encode(), headers=headers) as answer,
+        ):
+            content = bytearray()
+            if "json" in answer.headers.get("content-type", ""):
+                async for chunk in answer.aiter_bytes():
+                    content += chunk
+                    if len(content) > _MAX_ANSWER:
+                        break
+            return answer.status_code, bytes(content)
 
-def _read_events(answer: httpx.Response, where: str) -> list[TargetEvent]:
+
+def _read_events(content: bytes, where: str) -> list[TargetEvent]:
     try:
-        found = answer.json().get("events", []) if answer.content else []
+        found = json.loads(content).get("events", []) if content else []
         return [TargetEvent(str(each["type"]), dict(each.get("payload", {}))) for each in found]
-    except (ValueError, TypeError, AttributeError, KeyError) as error:
+    except (ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
         msg = f"{where} answers with events that cannot be read"
         raise PermanentFailure(msg) from error
+
+
+@lru_cache(maxsize=1)
+def _get_tls_context() -> ssl.SSLContext:
+    """Return the one context of the process: to read all certificates takes long."""
+    return httpx.create_ssl_context()
