@@ -32,6 +32,11 @@ from fillrate_assets.fillrate.sources.order_system import OrderSystem
 from fillrate_assets.fillrate.sources.shipping_records import ShippingRecords
 from fillrate_assets.fillrate.sources.source_values import SourceValues
 from fillrate_assets.fillrate.watermark import make_watermark
+from fillrate_assets.fulfillment.defs import assets as fulfillment_assets
+from fillrate_assets.fulfillment.defs import checks as fulfillment_checks
+from fillrate_assets.fulfillment.defs import jobs as fulfillment_jobs
+from fillrate_assets.fulfillment.defs import resources as fulfillment_resources
+from fillrate_assets.fulfillment.defs.resources import FulfillmentPipeline
 from fillrate_assets.notifications import signed_links
 from fillrate_assets.notifications.notifiers.dispatch import Notifiers
 from fillrate_assets.notifications.notifiers.email import SmtpServer
@@ -46,7 +51,12 @@ from fillrate_assets.storage.database import Database
 from fillrate_assets.storage.lake import Lake
 
 JOB = "fill_rate_and_lost_cases"
-RESOURCES: Final = {**resources.RESOURCES, **fillrate_resources.RESOURCES, **buffer_resources.RESOURCES}
+RESOURCES: Final = {
+    **resources.RESOURCES,
+    **fillrate_resources.RESOURCES,
+    **buffer_resources.RESOURCES,
+    **fulfillment_resources.RESOURCES,
+}
 """How the UI shows each system, by resource key."""
 
 
@@ -85,6 +95,7 @@ def make_systems(settings: Settings) -> dict[str, Any]:
         "outbox": Outbox(database, settings.notifications.alert_topic_arn),
         "policies": PolicyStore(database, settings.buffers.promotes_automatically),
         "delivery": make_alert_dispatch(settings),
+        "fulfillment_pipeline": FulfillmentPipeline.from_settings(settings),
         "lake": lake,
         "io_manager": LakeIOManager(lake, assets.TABLES),
         "dc_lock": DcLock(DcLockStore(database)),
@@ -170,6 +181,11 @@ def _build(settings: Settings, by_key: dict[str, Any]) -> dg.Definitions:
         selection=buffer_checks.select_heartbeat(),
         description="Checks that ticks of the buffers run at all.",
     )
+    orders = dg.define_asset_job(
+        fulfillment_checks.JOB,
+        selection=fulfillment_checks.select_checks(),
+        description="Checks that orders go on: lag, effects, stuck orders, dead letters, and the log.",
+    )
     return dg.Definitions(
         assets=[
             *assets.build(settings, kinds),
@@ -177,11 +193,22 @@ def _build(settings: Settings, by_key: dict[str, Any]) -> dg.Definitions:
             *buffer_assets.build(settings, _find_kind(settings.sources.floor_feeds_url)),
             health_checks.PLATFORM,
             buffer_checks.TICKS,
+            *fulfillment_assets.build(kinds["record_store"]),
+            fulfillment_checks.PIPELINE,
         ],
-        asset_checks=[*checks.build(settings), *health_checks.CHECKS, *buffer_checks.build(settings)],
-        jobs=[job, health, tick, heartbeat],
-        schedules=[health_checks.build_schedule(settings), *schedules.build(buffer_assets.JOB)],
-        sensors=sensors.build(JOB),
+        asset_checks=[
+            *checks.build(settings),
+            *health_checks.CHECKS,
+            *buffer_checks.build(settings),
+            *fulfillment_checks.CHECKS,
+        ],
+        jobs=[job, health, tick, heartbeat, orders, *fulfillment_jobs.JOBS],
+        schedules=[
+            health_checks.build_schedule(settings),
+            *schedules.build(buffer_assets.JOB),
+            fulfillment_checks.build_schedule(),
+        ],
+        sensors=[*sensors.build(JOB), fulfillment_assets.fulfillment_summary],
         # A multiprocess step costs 2 CPU-seconds before it does anything; an in-process one, a sixteenth.
         executor=dg.in_process_executor,
         resources=by_key,

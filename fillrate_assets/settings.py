@@ -262,6 +262,13 @@ class Buffers(_Section):
     is stored and sent. Without it, `fillrate buffers policies promote` does so."""
 
 
+_HOURS_IN_STATE: Final = {
+    **dict.fromkeys(("RECEIVED", "VALIDATED", "CANCELLING"), 1),
+    **dict.fromkeys(("RESERVED", "PICKING", "PACKED", "REQUESTED", "PROVISIONED"), 24),
+    **dict.fromkeys(("BACKORDERED", "SHIPPED"), 24 * 14),
+}
+
+
 class Fulfillment(_Section):
     """Where events of orders come in, and who does what they lead to."""
 
@@ -287,6 +294,16 @@ class Fulfillment(_Section):
 
     max_backlog: int = Field(default=20_000, gt=0)
     """From how many events that wait on, `fillrate fulfillment serve` answers 429."""
+
+    max_lag_seconds: Annotated[int, Field(gt=0)] = 60
+    """From how many seconds between acceptance and transition of an event on there is an alarm."""
+
+    max_effect_age_minutes: Annotated[int, Field(gt=0)] = 15
+    """From which age of an effect that is not done on there is an alarm."""
+
+    max_hours_in_state: dict[str, Annotated[int, Field(gt=0)]] = Field(default_factory=lambda: dict(_HOURS_IN_STATE))
+    """How many hours an order or party may be in a state before there is an alarm, as JSON; states that are not named
+    have no limit."""
 
 
 class FulfillmentAws(_Section):

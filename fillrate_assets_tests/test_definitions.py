@@ -18,6 +18,7 @@ from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.defs import assets
 from fillrate_assets.fillrate.sources.order_system import OrderSystem
 from fillrate_assets.fillrate.watermark import DatabaseWatermark, ParameterStoreWatermark
+from fillrate_assets.fulfillment import schema as fulfillment_schema
 from fillrate_assets.notifications.platform_outbox import Outbox
 from fillrate_assets.storage.database import Database
 from fillrate_assets_tests.conftest import ROOT
@@ -41,6 +42,9 @@ ASSETS = {
     "buffer_alerts": {"parquet", "polars"},
     "buffer_feedback": {"parquet", "polars"},
     "algorithm_scorecard": {"parquet", "polars"},
+    "accepted_events": {"sqlite"},
+    "transitions": {"sqlite"},
+    "effects": {"sqlite"},
 }
 TABLES = {
     **{key.path[-1]: table for key, table in assets.TABLES.items()},
@@ -52,7 +56,12 @@ TABLES = {
     "buffer_alerts": buffer_schema.ALERTS,
     "buffer_feedback": buffer_schema.ANSWERS_OF_DAY,
     "algorithm_scorecard": buffer_schema.SCORECARD_OF_DAY,
+    "accepted_events": fulfillment_schema.ACCEPTED_EVENTS,
+    "transitions": fulfillment_schema.TRANSITIONS,
+    "effects": fulfillment_schema.EFFECTS,
 }
+EXTERNAL = {"accepted_events", "transitions", "effects"}
+"""Workers outside Dagster write them."""
 BUFFERS = [asset.key.path[-1] for asset in buffers.ASSETS]
 UPSTREAM = {
     "orders": set(),
@@ -81,8 +90,12 @@ UPSTREAM = {
     "algorithm_scorecard": {"buffer_feedback"},
     "platform_health": {"published_records"},
     "tick_health": {"buffer_alerts"},
+    "accepted_events": set(),
+    "transitions": {"accepted_events"},
+    "effects": {"transitions"},
+    "pipeline_health": {"effects"},
 }
-HEALTH = {"platform_health", "tick_health"}
+HEALTH = {"platform_health", "tick_health", "pipeline_health"}
 """What health checks hang on; nothing materializes it."""
 CHECKS = {
     "buffer_alerts.alerts_have_route": False,
@@ -96,6 +109,13 @@ CHECKS = {
     "lost_cases.flag_conflicts": False,
     "lost_cases.phantom_stock": False,
     "lost_cases.held_days": False,
+    "pipeline_health.conflicting_events": False,
+    "pipeline_health.dead_letters": False,
+    "pipeline_health.effect_age": False,
+    "pipeline_health.lag": False,
+    "pipeline_health.log_explains_orders": False,
+    "pipeline_health.parked_events": False,
+    "pipeline_health.stuck_orders": False,
     "platform_health.complete_by_deadline": False,
     "platform_health.fresh_sources": False,
     "platform_health.no_day_left_behind": False,
@@ -145,12 +165,16 @@ def test_the_assets_are_these_and_each_says_what_made_of_whom(defs: dg.Definitio
     specs = _list_specs(defs)
     assert {name: spec.kinds for name, spec in specs.items()} == {**ASSETS, **{name: set() for name in HEALTH}}
     assert {name: {dep.asset_key.path[-1] for dep in spec.deps} for name, spec in specs.items()} == UPSTREAM
-    assert {name for name, spec in specs.items() if not spec.partitions_def} == {"items", *HEALTH}
+    assert {name for name, spec in specs.items() if not spec.partitions_def} == {"items", *HEALTH, *EXTERNAL}
+    owners = {
+        "buffers": "team:floor-operations",
+        "fillrate": "team:supply-analytics",
+        "fulfillment": "team:fulfillment",
+    }
     for name, spec in specs.items():
-        of_buffers = name in BUFFERS or name == "tick_health"
-        owner = "team:floor-operations" if of_buffers else "team:supply-analytics"
-        assert spec.group_name == ("health" if name in HEALTH else "buffers" if of_buffers else "fillrate"), name
-        assert spec.owners == [owner], name
+        area = spec.key.path[0]
+        assert spec.group_name == ("health" if name in HEALTH else area), name
+        assert spec.owners == [owners[area]], name
         assert spec.description, name
 
 
@@ -176,10 +200,18 @@ def test_the_checks_are_these_and_those_of_contracts_block(defs: dg.Definitions)
 
 def test_jobs_and_sensors_are_these(defs: dg.Definitions) -> None:
     assert JOB == "fill_rate_and_lost_cases"
-    assert [job.name for job in defs.jobs or []] == [JOB, "health_checks", "buffer_tick", "buffer_heartbeat"]
+    assert [job.name for job in defs.jobs or []] == [
+        JOB,
+        "health_checks",
+        "buffer_tick",
+        "buffer_heartbeat",
+        "fulfillment_health",
+        "fulfillment_replay",
+        "fulfillment_redrive",
+    ]
     of_main_job = {node.name.partition("__")[2] or node.name for node in defs.resolve_job_def(JOB).nodes}
-    assert of_main_job >= set(ASSETS) - {"exports", *BUFFERS}
-    assert not of_main_job & {"exports", *BUFFERS}
+    assert of_main_job >= set(ASSETS) - {"exports", *BUFFERS, *EXTERNAL}
+    assert not of_main_job & {"exports", *BUFFERS, *EXTERNAL}
     of_tick = {node.name.partition("__")[2] or node.name for node in defs.resolve_job_def(buffers.JOB).nodes}
     assert of_tick > set(BUFFERS)
     assert len(of_tick) <= 10
@@ -189,6 +221,7 @@ def test_jobs_and_sensors_are_these(defs: dg.Definitions) -> None:
         ("dcs", 300),
         ("run_failures", 300),
         ("exports", 300),
+        ("fulfillment_summary", 60),
     ]
     assert sensors[0].job_name == JOB
     assert {sensor.default_status for sensor in sensors} == {dg.DefaultSensorStatus.STOPPED}
@@ -196,10 +229,11 @@ def test_jobs_and_sensors_are_these(defs: dg.Definitions) -> None:
 
 
 def test_the_health_checks_run_once_a_day_and_are_no_part_of_the_main_job(defs: dg.Definitions) -> None:
-    schedule, *of_buffers = [each for each in defs.schedules or [] if isinstance(each, dg.ScheduleDefinition)]
-    assert [(each.name, each.cron_schedule, each.default_status.value) for each in of_buffers] == [
+    schedule, *others = [each for each in defs.schedules or [] if isinstance(each, dg.ScheduleDefinition)]
+    assert [(each.name, each.cron_schedule, each.default_status.value) for each in others] == [
         ("buffer_ticks", "*/5 * * * *", "STOPPED"),
         ("buffer_heartbeat", "*/15 * * * *", "STOPPED"),
+        ("fulfillment_health", "*/15 * * * *", "STOPPED"),
     ]
     assert (schedule.name, schedule.job_name, schedule.cron_schedule, schedule.execution_timezone) == (
         "health_checks",

@@ -220,15 +220,13 @@ def dead_letters(redrive: tuple[str, ...], discard: tuple[str, ...]) -> None:
     """
     from fillrate_assets import settings
     from fillrate_assets.cli import fulfillment_systems as systems
+    from fillrate_assets.fulfillment import dead_letters as letters
     from fillrate_assets.fulfillment.effect_store import EffectStore
 
     chosen = settings.load()
 
     def redrive_one(queue: JobQueue, job_id: str) -> None:
-        bodies = {each.job.job_id: each.job.body for each in queue.list_dead_letters(_MOST)}
-        if effect_id := bodies.get(job_id, {}).get("effect_id"):
-            EffectStore(systems.open_database(chosen)).revive(effect_id)
-        queue.redrive(job_id)
+        letters.redrive(queue, EffectStore(systems.open_database(chosen)), job_id)
 
     with systems.make_queue(chosen, "fillrate fulfillment dead-letters") as queue:
         _change(queue, redrive, redrive_one, "is tried again")

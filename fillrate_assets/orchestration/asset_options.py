@@ -6,6 +6,7 @@ there: `definitions` adds what follows from them, once for each home. What is fi
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 
 import dagster as dg
@@ -68,7 +69,7 @@ def configure_check(
 
 
 def declare_health_asset(
-    key: list[str], what: str, *, deps: list[dg.AssetsDefinition], owners: list[str]
+    key: list[str], what: str, *, deps: Sequence[dg.AssetsDefinition | dg.AssetSpec], owners: list[str]
 ) -> dg.AssetSpec:
     """Declare an asset that no run materializes, for checks of the platform as a whole.
 

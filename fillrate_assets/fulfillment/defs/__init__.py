@@ -1,0 +1,1 @@
+"""Definitions of fulfillment for Dagster: external assets, their summary, checks and jobs. No rule belongs here."""
