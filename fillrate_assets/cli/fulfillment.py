@@ -166,7 +166,7 @@ def worker(name: str, *, simulated: bool) -> None:
         # It is meant to be stopped: that is no failure.
         with suppress(stopping.Stopped), database.hold_open(), engine:
             left = jobs.request_left_effects()
-            click.echo(f"worker {name} listens to {', '.join(jobs.handlers)}; {left} effects were left", err=True)
+            click.echo(f"{name} listens to {', '.join(jobs.handlers)}; {left} effects were left", err=True)
             Event().wait()
 
 
