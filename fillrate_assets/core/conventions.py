@@ -49,7 +49,7 @@ class Conventions:
     """Separator of thousands; empty: there is none."""
 
     trailing_minus: bool = True
-    """`3-` is -3, as SAP writes it."""
+    """`3-` is -3, as SAP writes it, whichever minus it is."""
 
     percent: bool = False
     """`5 %` is 0.05; otherwise it is no number."""
@@ -61,7 +61,7 @@ class Conventions:
     """IANA time zone of each DC of which it is known."""
 
     midnight_is_day: Literal["column", "value"] = "column"
-    """Which typed times without a zone are days: those of a column of midnights alone, or each that is midnight."""
+    """Which times without a zone are days: those of a column of midnights alone, or each that is midnight."""
 
     years: tuple[int, int] | None = None
     """First and last year that a date or time may have; none: any."""

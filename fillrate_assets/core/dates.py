@@ -7,7 +7,7 @@ midnight; a moment in a date column is the DC's date at that moment.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import date, datetime
 from typing import Final
 
@@ -89,7 +89,10 @@ def add_moments(
             _read_iso(*(pl.col(f"{name}|{step}") for step in ("zone", "plain", "hour"))), f"{name}|iso"
         )
     )
-    moments |= {name: _coalesce([*before, _refer_to_parts(f"{name}|iso")]) for name, before in tried.items()}
+    moments |= {
+        name: _find_midnights(_coalesce([*before, _refer_to_parts(f"{name}|iso")]), conventions[name])
+        for name, before in tried.items()
+    }
     frame = frame.with_columns(part for name in texts for part in _name_parts(moments[name], name))
     return frame, moments | {name: _refer_to_parts(name) for name in texts}
 
@@ -187,10 +190,18 @@ def _read_typed(value: pl.Expr, source: pl.DataType, conventions: Conventions) -
         local = known.dt.replace_time_zone(None)
         utc = known.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
         return Moment(local, (local - utc).dt.total_minutes(), pl.lit(value=False), local)
-    # pandas has no type for dates: a column of midnights is one. Nor has Oracle, where each midnight may be one.
-    midnight = known.dt.truncate("1d") == known
+    return _find_midnights(Moment(known, no_offset, pl.lit(value=False), known), conventions)
+
+
+def _find_midnights(moment: Moment, conventions: Conventions) -> Moment:
+    """Find the days among times without an offset.
+
+    pandas and SQL Server's exports have no dates without a time: a column of midnights is one of days. Nor has Oracle,
+    where each midnight may be a day.
+    """
+    midnight = (moment.local.dt.truncate("1d") == moment.local) & moment.offset.is_null()
     is_day = midnight if conventions.midnight_is_day == "value" else midnight.all()
-    return Moment(known, no_offset, is_day, known)
+    return replace(moment, is_day=moment.is_day | is_day)
 
 
 def _as_text(value: pl.Expr, source: pl.DataType) -> pl.Expr:

@@ -52,6 +52,7 @@ def _normalize(text: pl.Expr, conventions: Conventions) -> pl.Expr:
         is_percent = text.str.ends_with("%")
         text = pl.when(is_percent).then(text.str.strip_suffix("%").str.strip_chars_end()).otherwise(text)
     if conventions.trailing_minus:
+        text = text.str.replace("\u2212", "-", literal=True)
         bare = text.str.strip_suffix("-").str.strip_chars_end()
         text = pl.when(text.str.contains(r"^[^+-].*-$")).then(pl.lit("-") + bare).otherwise(text)
     point = re.escape(conventions.decimal)

@@ -120,7 +120,7 @@ def is_unread_only(problem: pl.Expr, contract: TableSchema, names: Iterable[str]
 def find_wrong_types(present: pl.Schema, contract: TableSchema) -> list[str]:
     """Find the columns whose type holds no value of the contract, such as a list where a number belongs."""
     return [
-        f"column {column.name} has the type {present[column.name]}, not {_describe_kind(column.dtype)}"
+        f"column {column.name} has the type {present[column.name]}, not {_name_kind(column.dtype)}"
         for column in contract.columns
         if column.name in present and not _is_readable(present[column.name], column.dtype)
     ]
@@ -241,6 +241,10 @@ def _describe_unread(
 
 def _describe_kind(dtype: pl.DataType | type[pl.DataType]) -> str:
     return _KINDS.get(_instantiate(dtype), "a number")
+
+
+def _name_kind(dtype: pl.DataType | type[pl.DataType]) -> str:
+    return _describe_kind(dtype).partition(":")[0]
 
 
 def _parse_column(

@@ -36,6 +36,7 @@ _SIGNATURES: Final = (
     (b"SQLite format 3", "a SQLite database", ""),
 )
 """How files of other formats begin, what they are, and what their names should end with."""
+_DOCUMENTS: Final = {(b"<?xml",): "XML", (b"[{", b'{"', b"{\n", b"{\r"): "JSON"}
 
 
 @dataclass(frozen=True)
@@ -157,7 +158,7 @@ def _read_file(file: Path, mapping: FileMapping) -> FileRows:
         frame, ragged = xlsx_reader.read_xlsx(file, mapping)
     else:
         content = _read_bytes(file)
-        _refuse_other_formats(file, content)
+        _refuse_other_formats(file, content, mapping)
         separator = mapping.separator or ("," if form == ".csv" else "\t")
         frame, ragged = csv_reader.read_csv(file, content, mapping, separator)
     return FileRows(frame, tuple(ragged))
@@ -178,7 +179,7 @@ def _read_bytes(file: Path) -> bytes:
         raise ContractViolation(msg) from error
 
 
-def _refuse_other_formats(file: Path, content: bytes) -> None:
+def _refuse_other_formats(file: Path, content: bytes, mapping: FileMapping) -> None:
     """Refuse what is no text, and say what it is."""
     for signature, what, suffix in _SIGNATURES:
         if content.startswith(signature):
@@ -188,6 +189,14 @@ def _refuse_other_formats(file: Path, content: bytes) -> None:
     start = content[:512].lstrip().lower()
     if start.startswith((b"<html", b"<!doctype html", b"<table")):
         msg = f"{file}: this is a web page, as some systems export for Excel; export it as CSV"
+        raise ContractViolation(msg)
+    for beginnings, what in _DOCUMENTS.items():
+        if start.startswith(beginnings):
+            msg = f"{file}: this is {what}; export it as CSV"
+            raise ContractViolation(msg)
+    if start.startswith(b"sep=") and not mapping.skip_lines:
+        advice = "say skip_lines = 1 and the separator in the mapping"
+        msg = f"{file}: its first line names the separator, for Excel: {advice}"
         raise ContractViolation(msg)
 
 

@@ -144,6 +144,26 @@ def test_a_date_without_a_time_is_a_day_of_the_dc(
     assert calculate(contracts.inputs).lines["on_time"].to_list() == [on_time]
 
 
+@pytest.mark.parametrize(("day", "on_time"), [("2024-05-16", True), ("2024-05-17", False)])
+@pytest.mark.parametrize("form", ["{} 00:00:00", "{}T00:00", "{} 00:00:00.000"])
+def test_a_column_of_midnights_is_one_of_days(
+    form: str, day: str, on_time: object, read: Callable[..., Contracts]
+) -> None:
+    line = {"delivered_at": form.format(day)}
+    other = {"order_id": "O2", "delivered_at": "1900-01-01 00:00:00"}
+    days = calculate(read(line, other, time_zone="America/New_York").inputs)
+    assert days.lines.sort("order_id")["on_time"].to_list() == [on_time, None]
+    times = read(line, {**other, "delivered_at": "2024-05-16 08:30"}, time_zone="America/New_York")
+    assert times.shipment_lines["delivered_at"][0] == datetime.fromisoformat(f"{day}T00:00+00:00")
+
+
+def test_a_column_of_midnights_in_another_form_is_one_of_days(read: Callable[..., Contracts]) -> None:
+    line = {"ship_date": "16.05.2024 00:00", "shipped_at": "17.05.2024 00:00"}
+    mapping = '[order_lines]\ndate_format = "%d.%m.%Y %H:%M"\n'
+    calculation = calculate(read(line, mapping=mapping, time_zone="America/Chicago").inputs)
+    assert calculation.lines["on_time"].to_list() == [False]
+
+
 def test_a_date_in_another_form_is_a_day_of_the_dc_as_well(read: Callable[..., Contracts]) -> None:
     line = {"ship_date": "16.05.2024", "shipped_at": "17.05.2024"}
     mapping = '[order_lines]\ndate_format = "%d.%m.%Y"\n'
@@ -255,13 +275,14 @@ def test_excel_serials_are_read_in_text_as_well(written: str, read: Callable[...
         ("ship_date", pl.Series([1]).cast(pl.Duration("us")), "not a date (YYYY-MM-DD)"),
         ("ship_date", pl.Series([1]).cast(pl.Time), ", not a date (YYYY-MM-DD)"),
         ("item", pl.Series([b"\xff\xfe"]), ", not a code"),
+        ("item", pl.Series([[1]]), "(Int64), not a code"),
     ],
 )
 def test_a_column_of_another_type_is_named_with_its_file(
     name: str, column: pl.Series, said: str, tmp_path: Path
 ) -> None:
     with pytest.raises(
-        ContractViolation, match=rf"order_lines.parquet: column {name} has the type .*{re.escape(said)}"
+        ContractViolation, match=rf"order_lines.parquet: column {name} has the type .*{re.escape(said)}$"
     ):
         _read_parquet(tmp_path, **{name: column})
 
@@ -345,6 +366,8 @@ def test_a_number_that_a_spreadsheet_rounded_is_named(read: Callable[..., Contra
         ("1,234,567.5", 'thousands = ","', "1234567.5"),
         ("1'200", 'thousands = "\'"', "1200"),
         ("3-", "", "-3"),
+        ("\u22123", "", "-3"),
+        ("3\u2212", "", "-3"),
         ("1.200,5-", 'decimal = ","', "-1200.5"),
         ("12.5 %", "percent = true", "0.125"),
         ("+7", "", "7"),

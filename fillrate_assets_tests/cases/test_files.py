@@ -90,6 +90,25 @@ def test_a_name_with_a_word_more_is_noted_and_not_read(folder: Path) -> None:
     assert "column customer_id is not read; if it is customer, name it in [order_lines.columns]" in note
 
 
+@pytest.mark.parametrize(
+    ("header", "name"),
+    [
+        *[(header, "uom") for header in ("unit", "Unit of Measure", "uom_code", "Sales UoM", "VRKME")],
+        *[("Order Status", "status"), ("Status Code", "status"), ("Reason for Rejection", "cancel_reason")],
+        *[("Delivered to Client Date", "delivered_at"), ("Case Pack", "pack_size"), ("ETENR", "schedule_line")],
+    ],
+)
+def test_what_systems_call_a_column_that_changes_numbers_is_noted(header: str, name: str, folder: Path) -> None:
+    (note,) = _read(folder, order_lines__csv=f"{HEADER},{header}\n{ROW},EA\n").notes
+    assert f"column {header} is not read; if it is {name}, name it in [order_lines.columns]" in note
+    assert not _read(folder, f'[order_lines]\nignore = "{header}"\n').notes
+
+
+def test_a_header_that_is_a_column_written_otherwise_doubles_it(folder: Path) -> None:
+    with pytest.raises(ContractViolation, match="shipped_qty and Shipped Qty are both shipped_qty"):
+        _read(folder, order_lines__csv=f"{HEADER},Shipped Qty\n{ROW},3\n")
+
+
 def test_two_headers_for_one_column_are_an_error(folder: Path) -> None:
     with pytest.raises(ContractViolation, match=r"UOM and U\.O\.M are both uom; name one in the mapping"):
         _read(folder, order_lines__csv=f"{HEADER},UOM,U.O.M\n{ROW},CS,CS\n")
@@ -181,6 +200,9 @@ def test_a_sheet_that_is_not_there_is_named(folder: Path) -> None:
         (_pack("dc"), "this is a file that gzip packed"),
         (b"%PDF-1.7", "this is a PDF"),
         (b" <HTML><table>", "this is a web page, as some systems export for Excel"),
+        (b'\n[{"dc": "DC01"}]', "this is JSON; export it as CSV"),
+        (b"<?xml version='1.0'?>", "this is XML; export it as CSV"),
+        (b"sep=;\ndc;item\n", "its first line names the separator, for Excel: say skip_lines = 1"),
         (f"{HEADER}\nDC01,2024-05-16,O1,1,A\0,10,8\n".encode(), "line 2 has a NUL character"),
         (f"{HEADER}\n{ROW}\n".encode("utf-16-le"), 'may be UTF-16 without its mark: encoding = "utf-16-le"'),
         (f"{HEADER}\n{ROW}\n".encode("utf-16-be"), 'may be UTF-16 without its mark: encoding = "utf-16-be"'),

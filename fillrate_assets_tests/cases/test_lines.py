@@ -293,3 +293,60 @@ def test_a_date_that_cannot_be_read_hides_no_doubt_about_the_parts(write: Write)
         f"DC01,O1,1,{cases},2024-05-16 {hour}\n" for cases, hour in ((8, "08:00"), (10, "09:00"))
     )
     assert list(_calculate(write(order_lines=orders, shipment_lines=shipments)).doubtful) == [PartitionKey("DC01", DAY)]
+
+
+@pytest.mark.parametrize(
+    ("tables", "note"),
+    [
+        pytest.param(
+            {
+                "order_lines": f"{ORDER}DC01,2024-05-16,O1,1,A,10\n",
+                "shipment_lines": "dc,order_id,line_no,shipped_qty\nDC01,O1,1,5\nDC01,O1,1,5\n",
+            },
+            "shipment_lines: 1 row repeats another in every value, and no repeat counts: O1/1",
+            id="a shipment twice",
+        ),
+        pytest.param(
+            {"order_lines": SHIPPED + "DC01,2024-05-16,O1,1,A,10,5\n" * 3},
+            "order_lines: 2 rows repeat another in every value, and no repeat counts: O1/1",
+            id="an order line three times",
+        ),
+    ],
+)
+def test_repeated_rows_count_once_and_are_named(tables: dict[str, str], note: str, write: Write) -> None:
+    contracts = read_directory(write(**tables), loaded_at=NOW)
+    assert contracts.notes == (note,)
+    assert _sum_days(calculate(contracts.inputs)) == [(16, 10, 5)]
+    reasons = check_contracts(contracts).reasons.select("disposition", "reason").rows()
+    assert ("SUPERSEDED", "the same row is there twice") in reasons
+
+
+def test_a_shipment_of_a_dc_without_orders_is_blamed_on_the_one_that_it_may_mean(write: Write) -> None:
+    shipments = "dc,order_id,line_no,shipped_qty\n7,O1,1,10\n"
+    orders = f"{ORDER}0007,2024-05-16,O1,1,A,10\n"
+    found = _calculate(write(order_lines=orders, shipment_lines=shipments))
+    assert found.rejects["reason"].to_list() == ["no order line for this shipment; is it DC 0007?"]
+    assert found.doubtful[PartitionKey("0007", DAY)] == "1 of 1 shipment lines were rejected, and name no day"
+
+
+@pytest.mark.parametrize("other", ["o1", "000O1", "00o1.0"])
+def test_an_order_that_differs_in_its_writing_alone_is_suggested(other: str, write: Write) -> None:
+    shipments = f"dc,order_id,line_no,shipped_qty\nDC01,{other},1,10\n"
+    found = _calculate(write(order_lines=f"{ORDER}DC01,2024-05-16,O1,1,A,10\n", shipment_lines=shipments))
+    assert found.rejects["reason"].to_list() == ["no order line for this shipment; is it order O1?"]
+    assert PartitionKey("DC01", DAY) in found.doubtful
+
+
+def test_items_that_no_row_of_items_names_are_noted_with_the_one_that_they_may_mean(write: Write) -> None:
+    snapshots = SNAPSHOTS.replace(",A,", ",000A,")
+    contracts = read_directory(
+        write(order_lines=f"{SHIPPED}DC01,2024-05-16,O1,1,A,10,5\n", instock_snapshots=snapshots), loaded_at=NOW
+    )
+    assert contracts.notes == ("instock_snapshots: 1 of 2 items are in no row of items, such as 000A; is it A?",)
+
+
+def test_a_check_says_which_times_cannot_be_read(write: Write) -> None:
+    orders = f"{SHIPPED[:-1]},shipped_at\nDC01,2024-05-16,O1,1,A,10,5,16/05/2024 04:10\n"
+    check = check_contracts(read_directory(write(order_lines=orders), loaded_at=NOW))
+    unread = "shipped_at '16/05/2024 04:10' is not a time (YYYY-MM-DD HH:MM:SS, UTC)"
+    assert check.reasons.select("disposition", "reason").rows() == [("COUNTED", unread)]

@@ -176,3 +176,129 @@ def test_a_folder_without_orders_is_one_line(tmp_path: Path, capsys: pytest.Capt
     folder = _write(tmp_path / "none", readme="a,b\n1,2\n")
     assert main.execute(["mapping", "suggest", str(folder)]) == 2
     assert "no file has the columns of order lines" in capsys.readouterr().err
+
+
+VA05 = """Verkaufsbeleg;Position;Material;Bezeichnung;Werk;Auftragsmenge;Verkaufsmengeneinheit;Wunschlieferdatum;Warenausgangsdatum;Auftraggeber;Absagegrund
+0000004711;000010;10482;Kekse;0007;1.200,000;KAR;16.05.2024;16.05.2024;0000100001;
+0000004711;000020;10483;Müsli;0007;48,000;ST;16.05.2024;16.05.2024;0000100001;
+0000004712;000010;10482;Kekse;0007;10,500;KAR;16.05.2024;16.05.2024;0000100002;
+0000004712;000020;10482;Kekse;0007;2,000;KAR;16.05.2024;16.05.2024;0000100002;61
+"""
+
+VL06O = """Lieferung;Position;Material;Werk;Liefermenge;Verkaufsmengeneinheit;Vorgängerbeleg;Vorgängerposition;Ist-Warenausgangsdatum
+0080000001;000010;10482;0007;900,000;KAR;0000004711;000010;16.05.2024
+0080000001;000020;10483;0007;48,000;ST;0000004711;000020;16.05.2024
+0080000002;000010;10482;0007;10,500;KAR;0000004712;000010;17.05.2024
+"""
+
+MARA = """Material;Materialkurztext;Warengruppe;Lieferant;Umrechnungszähler
+10482;Kekse;SUESS;L1;1
+10483;Müsli;MUESLI;L2;12
+"""
+
+MB52 = """Material;Werk;Frei verwendbar;Basismengeneinheit;Datum
+10482;0007;300,000;KAR;16.05.2024
+10483;0007;0,000;ST;16.05.2024
+"""
+
+OE_ORDER_LINES_ALL = """HEADER_ID,LINE_ID,LINE_NUMBER,SHIPMENT_NUMBER,ORDERED_ITEM,SHIP_FROM_ORG_ID,ORDERED_QUANTITY,SHIPPED_QUANTITY,ORDER_QUANTITY_UOM,SCHEDULE_SHIP_DATE,REQUEST_DATE,ACTUAL_SHIPMENT_DATE,FLOW_STATUS_CODE,LINE_CATEGORY_CODE,LAST_UPDATE_DATE
+9001,501,1,1,AS54888,204,10,6,CS,16-MAY-2024 00:00:00,16-MAY-2024 00:00:00,16-MAY-2024 14:00:00,CLOSED,ORDER,16-MAY-2024 15:00:00
+9001,502,1,2,AS54888,204,4,0,CS,17-MAY-2024 00:00:00,16-MAY-2024 00:00:00,,AWAITING_SHIPPING,ORDER,16-MAY-2024 15:00:00
+9003,504,1,1,AS54888,204,3,3,CS,16-MAY-2024 00:00:00,16-MAY-2024 00:00:00,16-MAY-2024 14:00:00,CLOSED,RETURN,16-MAY-2024 15:00:00
+"""
+
+MTL_SYSTEM_ITEMS_B = "INVENTORY_ITEM_ID,SEGMENT1,DESCRIPTION\n1,AS54888,Desktop\n2,AS54999,Laptop\n"
+
+SALESLINE = """SALESID,LINENUM,ITEMID,INVENTLOCATIONID,QTYORDERED,SALESUNIT,SHIPPINGDATEREQUESTED,SHIPPINGDATECONFIRMED,RECEIPTDATEREQUESTED,SALESSTATUS,CUSTACCOUNT,MODIFIEDDATETIME
+SO-001,1.0000000000000000,A0001,24,100.0000000000000000,Box,2024-05-16 00:00:00.000,1900-01-01 00:00:00.000,2024-05-17 00:00:00.000,3,US-001,2024-05-16 10:11:12.000
+SO-001,2.0000000000000000,A0002,24,20.0000000000000000,Box,2024-05-16 00:00:00.000,2024-05-16 00:00:00.000,2024-05-17 00:00:00.000,1,US-001,2024-05-16 10:11:12.000
+"""
+
+CUSTPACKINGSLIPTRANS = """PACKINGSLIPID,LINENUM,ORIGSALESID,ITEMID,ORDERED,QTY,SALESUNIT,DELIVERYDATE,INVENTLOCATIONID
+PS-1,1.0000000000000000,SO-001,A0001,100.0000000000000000,80.0000000000000000,Box,2024-05-16 00:00:00.000,24
+PS-2,1.0000000000000000,SO-001,A0001,100.0000000000000000,20.0000000000000000,Box,2024-05-18 00:00:00.000,24
+"""
+
+NETSUITE = """Document Number,Line ID,Name,Item,Location,Quantity,Quantity Fulfilled/Received,Units,Ship Date,Status,Date
+SO100,1,Cust A,WIDGET,DC East,10,6,Case,5/16/2024,Partially Fulfilled,5/14/2024
+SO100,2,Cust A,GADGET,DC East,5,5,Case,5/16/2024,Partially Fulfilled,5/14/2024
+SO101,1,Cust B,WIDGET,DC East,4,0,Case,5/17/2024,Pending Fulfillment,5/15/2024
+"""
+
+ODOO = """id,order_id/name,order_id/commitment_date,order_id/warehouse_id/name,product_id/default_code,product_uom_qty,qty_delivered,product_uom/name,state
+__export__.line_1,S00012,2024-05-16 08:00:00,WH,FURN_6666,10.0,6.0,Box,sale
+__export__.line_2,S00012,2024-05-16 08:00:00,WH,FURN_7777,5.0,5.0,Box,sale
+__export__.line_3,S00013,2024-05-16 08:00:00,WH,FURN_7777,5.0,0.0,Box,cancel
+"""
+
+ERPNEXT = """name,parent,idx,item_code,warehouse,qty,delivered_qty,uom,conversion_factor,delivery_date,modified
+a1,SAL-1,1,ITM-1,Stores - C,10,6,Box,12,2024-05-16,2024-05-16 10:00:00.123456
+a2,SAL-1,2,ITM-2,Stores - C,24,24,Nos,12,2024-05-16,2024-05-16 10:00:00.123456
+"""
+
+
+@pytest.mark.parametrize(
+    ("files", "totals", "on_time"),
+    [
+        pytest.param(
+            {"VA05": VA05, "VL06O": VL06O, "MARA": MARA, "MB52": MB52},
+            ("0007", Decimal("1216.5"), Decimal("914.5")),
+            {True: 2, False: 2},
+            id="SAP's lists in German",
+        ),
+        pytest.param(
+            {"OE_ORDER_LINES_ALL": OE_ORDER_LINES_ALL, "MTL_SYSTEM_ITEMS_B": MTL_SYSTEM_ITEMS_B},
+            ("204", Decimal(14), Decimal(6)),
+            {True: 1, False: 1},
+            id="Oracle E-Business Suite",
+        ),
+        pytest.param(
+            {"SalesLine": SALESLINE, "CustPackingSlipTrans": CUSTPACKINGSLIPTRANS},
+            ("24", Decimal(120), Decimal(100)),
+            {False: 2},
+            id="Dynamics",
+        ),
+        pytest.param({"SavedSearch": NETSUITE}, ("DC East", Decimal(19), Decimal(11)), {False: 1}, id="NetSuite"),
+        pytest.param({"sale.order.line": ODOO}, ("WH", Decimal(20), Decimal(11)), {False: 1}, id="Odoo"),
+        pytest.param({"Sales Order Item": ERPNEXT}, ("Stores - C", Decimal(12), Decimal(8)), {}, id="ERPNext"),
+    ],
+)
+def test_exports_of_other_systems_load_as_suggested(
+    files: dict[str, str], totals: tuple[str, Decimal, Decimal], on_time: dict[bool, int], tmp_path: Path
+) -> None:
+    folder = tmp_path / "exports"
+    folder.mkdir()
+    for name, text in files.items():
+        (folder / f"{name}.csv").write_text(text, encoding="cp1252")
+    contracts = _suggest(folder)
+    calculation = calculate(contracts.inputs)
+    assert contracts.rejects.is_empty()
+    assert calculation.rejects.filter(pl.col("reason") != "a credit: never netted against demand").is_empty()
+    assert (*set(calculation.lines.drop_nulls("ordered_cases")["dc"]),) == (totals[0],)
+    assert (_sum(calculation, "ordered_cases"), _sum(calculation, "shipped_cases")) == totals[1:]
+    known = calculation.lines.filter(disposition="COUNTED")["on_time"].drop_nulls()
+    assert {value: known.to_list().count(value) for value in set(known)} == on_time
+
+
+def test_quantities_of_an_order_file_are_no_stock(tmp_path: Path) -> None:
+    folder = _write(tmp_path / "search", SavedSearch=NETSUITE)
+    assert _suggest(folder).instock_snapshots.is_empty()
+
+
+def test_eaches_without_a_pack_size_and_unknown_statuses_are_questions(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = SALESLINE.replace("Box", "ea")
+    assert main.execute(["mapping", "suggest", str(_write(tmp_path / "ax", SalesLine=lines))]) == 0
+    printed = capsys.readouterr().out
+    assert "how many ea are a case? Say pack_size in [order_lines.constants]" in printed
+    assert "is SALESSTATUS a status? It is not read" in printed
+
+
+def test_a_suggestion_of_what_shipped_needs_what_was_ordered(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = _write(tmp_path / "few", orders="Order No,SKU,Wanted\n4711,10482,20\n")
+    assert main.execute(["mapping", "suggest", str(folder)]) == 0
+    assert "which column is ordered_qty?" in capsys.readouterr().out
+    assert 'shipped_qty = ""' not in (folder / "mapping.toml").read_text()

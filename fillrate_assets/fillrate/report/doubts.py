@@ -208,7 +208,7 @@ def _kind_expr() -> pl.Expr:
         .str.replace_all(r"'[^']*'", "'...'")
         .str.replace(r"^item .+? is not in force", "item ... is not in force")
         .str.replace(r"^(unknown status|unknown line type|unit|item_type) .+?( is neither.*)?$", "$1 ... $2")
-        .str.replace(r"; is it order .+\?$", "; is it order ...?")
+        .str.replace(r"; is it (order|DC) .+\?$", "; is it $1 ...?")
         .str.replace(r" is .+?, expected", " is ..., expected")
         .str.replace_all(r"\S*\d\S*", "...")
     )

@@ -15,6 +15,8 @@ from fillrate_assets.fillrate.report import labels
 from fillrate_assets.fillrate.rules.item_days import select_latest_snapshots
 from fillrate_assets.fillrate.rules.pipeline import calculate
 from fillrate_assets.fillrate.rules.quality_gate import GateLimits
+from fillrate_assets.fillrate.rules.row_versions import TWICE
+from fillrate_assets.fillrate.rules.shipments import PARTS_EXCEED
 from fillrate_assets.fillrate.sources.contract_files import Contracts
 
 _MOST_REASONS: Final = 20
@@ -38,7 +40,7 @@ class InputCheck:
 
     tables: tuple[TableCheck, ...]
     reasons: pl.DataFrame
-    """table, what (excluded or rejected), reason, rows; the commonest first."""
+    """table, what (excluded, rejected, counted in doubt, there twice), reason, rows; the commonest first."""
 
     matched_shipments: int
     """Shipment lines that name an order line of the files."""
@@ -53,8 +55,12 @@ class InputCheck:
 def check_contracts(contracts: Contracts) -> InputCheck:
     """Check what was read from files."""
     calculation = calculate(contracts.inputs)
+    # A counted line has a reason where a time of it could not be read.
+    listed = (pl.col("disposition") != "COUNTED") | (
+        pl.col("reason").is_not_null() & (pl.col("reason") != PARTS_EXCEED)
+    )
     judged = (
-        calculation.lines.filter(pl.col("disposition") != "COUNTED")
+        calculation.lines.filter(listed)
         .group_by("source_table", "disposition", "reason")
         .len("rows")
         .rename({"source_table": "table"})
@@ -62,7 +68,7 @@ def check_contracts(contracts: Contracts) -> InputCheck:
     at_the_door = contracts.rejects.group_by("table", "reason").len("rows")
     reasons = pl.concat(
         [judged, at_the_door.with_columns(pl.lit("REJECTED").alias("disposition"))], how="diagonal"
-    ).filter(pl.col("disposition") != "SUPERSEDED")
+    ).filter((pl.col("disposition") != "SUPERSEDED") | (pl.col("reason") == TWICE))
     tables = [_check_table(contracts, calculation.lines, name, reasons.filter(table=name)) for name in contracts.counts]
     by_mapping = [
         ("EXCLUDED", name, "left out by the mapping", count.excluded)

@@ -218,11 +218,11 @@ def suggest_orders(strays: pl.LazyFrame, lines: pl.LazyFrame, place: list[str], 
         strays: shipments without an order line.
         lines: order lines.
         place: columns besides the order number in which a line has to agree.
-        reason: text column that is extended where an order's number differs in leading zeros alone; of several, the
-            least is named, whatever the order of the rows.
+        reason: text column that is extended where an order's number differs in leading zeros or case alone; of
+            several, the least is named, whatever the order of the rows.
 
     """
-    bare = codes.strip_code(pl.col("order_id")).alias("bare")
+    bare = codes.strip_code(pl.col("order_id")).str.to_lowercase().alias("bare")
     near = lines.join(strays.select(place).unique(), on=place, how="semi")
     meant = near.group_by(*place, bare).agg(pl.col("order_id").min().alias("meant"))
     hint = pl.format("{}; is it order {}?", reason, "meant")

@@ -15,7 +15,7 @@ from typing import Final
 
 import polars as pl
 
-from fillrate_assets.core import decimals, parsing
+from fillrate_assets.core import codes, decimals, parsing
 from fillrate_assets.core.conventions import Conventions
 from fillrate_assets.core.errors import ContractViolation, PermanentFailure
 from fillrate_assets.core.table_schema import TIMESTAMP
@@ -26,6 +26,7 @@ from fillrate_assets.fillrate.rules.quality_gate import GateLimits
 from fillrate_assets.fillrate.rules.row_versions import LINE_KEY
 from fillrate_assets.fillrate.rules.shipments import suggest_orders
 from fillrate_assets.fillrate.sources.contract_tables import EARLIEST_DATE, SHIPPED_COLUMNS, TABLES
+from fillrate_assets.fillrate.sources.input_notes import describe_repeats, describe_unknown_items
 from fillrate_assets.fillrate.sources.mapped_tables import RawTable, read_table
 from fillrate_assets.fillrate.sources.table_mapping import TableMapping, read_mapping
 from fillrate_assets.fillrate.sources.table_parsing import (
@@ -149,6 +150,13 @@ def read_directory(path: Path | str, mapping: Path | str | None = None, *, loade
         calendar = _check_calendar(tables["dc_calendar"], reading)
     there = [table for table in tables.values() if table is not None]
     superseded = {"items": repeated_items, "waivers": repeated_waivers}
+    notes = [
+        *[note for table in there for note in table.notes],
+        *describe_repeats("order_lines", order_lines, LINE_KEY),
+        *(describe_repeats("shipment_lines", shipment_lines, LINE_KEY) if shipments is not None else []),
+        *describe_unknown_items("order_lines", order_lines, item_rows),
+        *describe_unknown_items("instock_snapshots", snapshots, item_rows),
+    ]
     return Contracts(
         order_lines=order_lines,
         shipment_lines=shipment_lines,
@@ -166,7 +174,7 @@ def read_directory(path: Path | str, mapping: Path | str | None = None, *, loade
         counts={
             table.name: TableCounts(table.height, table.excluded, superseded.get(table.name, 0)) for table in there
         },
-        notes=tuple(note for table in there for note in table.notes),
+        notes=tuple(notes),
     )
 
 
@@ -251,7 +259,26 @@ def _place_shipment_lines(
         .alias("reason")
     ).to_series()
     typed = typed.select(schema.SHIPMENT_LINES.names)
-    return split_rejects(table, typed, unplaced.fill_null(no_day), _line_key_expr())
+    return _blame_meant_dcs(*split_rejects(table, typed, unplaced.fill_null(no_day), _line_key_expr()), order_lines)
+
+
+def _blame_meant_dcs(
+    good: pl.DataFrame, rejects: pl.DataFrame, order_lines: pl.DataFrame
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Blame shipments of a DC without orders on the one that it may mean: its days shipped more than is known."""
+    bare = codes.strip_code(pl.col("dc")).str.to_lowercase().alias("bare")
+    known = order_lines.select("dc").unique()
+    meant = known.group_by(bare).agg(pl.col("dc").min().alias("meant"))
+    found = rejects.join(
+        known.with_columns(pl.lit(value=True).alias("known")), on="dc", how="left", maintain_order="left"
+    )
+    found = found.with_columns(bare).join(meant, on="bare", how="left", maintain_order="left")
+    doubtful = pl.col("known").is_null() & pl.col("meant").is_not_null()
+    blamed = found.with_columns(
+        pl.when(doubtful).then("meant").otherwise("dc").alias("dc"),
+        pl.when(doubtful).then(pl.format("{}; is it DC {}?", "reason", "meant")).otherwise("reason").alias("reason"),
+    )
+    return good, blamed.select(rejects.columns)
 
 
 def _derive_shipments(table: RawTable, order_lines: pl.DataFrame, placed: pl.Series, reading: _Reading) -> pl.DataFrame:

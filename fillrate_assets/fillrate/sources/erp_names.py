@@ -14,42 +14,53 @@ _DC: Final = (
     *("Plant", "WERKS", "VSTEL", "LGNUM", "Warehouse", "Warehouse Code", "Warehouse ID", "DC Code", "Depot", "Site"),
     *("ORGANIZATION_CODE", "SHIP_FROM_ORG_ID", "ORGANIZATION_ID", "INVENTLOCATIONID", "INVENTSITEID", "Location"),
     *("warehouse_id", "location_id", "set_warehouse", "Distribution Center", "Distribution Centre", "Whse", "City"),
-    *("Ship From", "Fulfill Via", "Managed By", "Region"),
+    *("Ship From", "Werk", "Lieferwerk", "Versandstelle", "Lager", "Lagerort", "Fulfill Via", "Managed By", "Region"),
 )
 _ITEM: Final = (
     *("MATNR", "Material", "Material Number", "SKU", "Item Number", "Item No", "Item Code", "Item ID", "ITEMID"),
     *("ORDERED_ITEM", "INVENTORY_ITEM_ID", "SEGMENT1", "product_id", "Product ID", "Product Code", "default_code"),
-    *("StockCode", "Article", "Artikel", "Part Number", "Item Description", "Product Name", "Product"),
+    *("StockCode", "Article", "Artikel", "Artikelnummer", "Materialnummer", "Part Number", "Item Description"),
+    *("Product Name", "Product"),
 )
 _ORDER: Final = (
     *("Order ID", "Order Number", "Order No", "OrderNo", "Order", "Sales Order", "ORDER_NUMBER", "HEADER_ID"),
     *("SALESID", "Document Number", "tranid", "Order Reference", "order_id", "Sales Document", "PO / SO #"),
-    *("InvoiceNo", "parent", "ID"),
+    *("Verkaufsbeleg", "Auftrag", "Auftragsnummer", "Kundenauftrag", "InvoiceNo", "parent", "ID"),
 )
 _LINE: Final = (
     *("Line", "Line No", "Line Number", "LINE_NUMBER", "LINENUM", "Order Line", "Pos", "Position", "Item (SD)"),
-    *("linesequencenumber", "LINE_ID", "idx", "Row ID", "ID"),
+    *("Positionsnummer", "linesequencenumber", "LINE_ID", "idx", "Item", "Row ID", "ID"),
 )
 _UOM: Final = (
     *("VRKME", "Unit", "UoM", "Sales Unit", "SALESUNIT", "ORDER_QUANTITY_UOM", "product_uom", "stock_uom", "units"),
-    *("MEINS", "Unit of Measure", "REQUESTED_QUANTITY_UOM"),
+    *("MEINS", "Unit of Measure", "REQUESTED_QUANTITY_UOM", "Verkaufsmengeneinheit", "Mengeneinheit", "ME", "Einheit"),
+    *("Basismengeneinheit", "Base Unit of Measure"),
 )
 _CHANGED: Final = (
     *("LAST_UPDATE_DATE", "MODIFIEDDATETIME", "write_date", "modified", "lastmodifieddate", "Last Modified", "AEDAT"),
-    *("Last Change", "Updated At", "UPDATED_AT"),
+    *("Last Change", "Updated At", "UPDATED_AT", "Geändert am", "Changed On"),
 )
+
+REJECTION_REASONS: Final = ("ABGRU", "Reason for Rejection", "Absagegrund")
+"""What SAP calls the reason for which a line was rejected: a line that has one is cancelled."""
 
 FILE_NAMES: Final[Mapping[str, tuple[str, ...]]] = {
     "order_lines": (
         *("VBAP", "VBEP", "OE_ORDER_LINES_ALL", "SALESLINE", "sale.order.line", "Sales Order Item", "orders"),
-        *("order_line", "sales", "sales_order_lines", "transactionline"),
+        *("order_line", "sales", "sales_order_lines", "sales_orders", "transactionline", "VA05", "VA05N"),
+        *("Auftragspositionen", "Kundenaufträge", "Aufträge"),
     ),
     "shipment_lines": (
         *("LIPS", "WSH_DELIVERY_DETAILS", "CUSTPACKINGSLIPTRANS", "stock.move", "Delivery Note Item", "shipments"),
-        *("deliveries", "picks", "itemfulfillment"),
+        *("deliveries", "picks", "itemfulfillment", "VL06O", "VL06", "Lieferungen", "Lieferpositionen"),
     ),
-    "instock_snapshots": ("MARD", "MTL_ONHAND_QUANTITIES", "INVENTSUM", "stock.quant", "Bin", "stock", "inventory"),
-    "items": ("MARA", "MARC", "MTL_SYSTEM_ITEMS_B", "INVENTTABLE", "product.product", "Item", "products", "materials"),
+    "instock_snapshots": (
+        *("MARD", "MTL_ONHAND_QUANTITIES", "INVENTSUM", "stock.quant", "Bin", "stock", "inventory", "MB52", "Bestand"),
+    ),
+    "items": (
+        *("MARA", "MARC", "MTL_SYSTEM_ITEMS_B", "INVENTTABLE", "product.product", "Item", "products", "materials"),
+        *("MM60", "Materialstamm", "Artikelstamm"),
+    ),
     "dcs": ("T001W", "MTL_PARAMETERS", "INVENTLOCATION", "stock.warehouse", "Warehouse", "plants", "depots"),
 }
 """Contract table -> what its file may be called."""
@@ -76,13 +87,16 @@ COLUMN_NAMES: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
     "order_lines": {
         "dc": _DC,
         "ship_date": (
-            *("WADAT", "MBDAT", "EDATU", "SCHEDULE_SHIP_DATE", "SHIPPINGDATECONFIRMED", "SHIPPINGDATEREQUESTED"),
+            # Dynamics has 1900-01-01 as the confirmed date of what is not confirmed.
+            *("WADAT", "MBDAT", "EDATU", "SCHEDULE_SHIP_DATE", "SHIPPINGDATEREQUESTED", "SHIPPINGDATECONFIRMED"),
+            *("Goods Issue Date", "Planned GI Date", "Warenausgangsdatum", "WA-Datum", "Bereitstellungsdatum"),
+            *("Lieferdatum", "Versanddatum"),
             *("Ship Date", "ShipDt", "Planned Ship Date", "Scheduled Ship Date", "Scheduled Delivery Date"),
             *("commitment_date", "delivery_date", "Delivery Date", "Due Date", "VDATU", "Order Date", "InvoiceDate"),
         ),
         "order_id": ("VBELN", *_ORDER),
         "line_no": ("POSNR", *_LINE),
-        "schedule_line": ("ETENR", "Schedule Line"),
+        "schedule_line": ("ETENR", "Schedule Line", "SHIPMENT_NUMBER", "Einteilung"),
         "customer": (
             *(
                 "KUNNR",
@@ -94,23 +108,34 @@ COLUMN_NAMES: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
                 "CUSTACCOUNT",
                 "SOLD_TO_ORG_ID",
             ),
-            *("partner_id", "entity", "Customer Name", "Store", "Country"),
+            *("partner_id", "entity", "Customer Name", "Auftraggeber", "Kunde", "Kundennummer", "Store", "Country"),
         ),
         "item": _ITEM,
         "ordered_qty": (
             *("KWMENG", "WMENG", "ORDERED_QUANTITY", "QTYORDERED", "SALESQTY", "product_uom_qty", "Order Quantity"),
             *("Order Qty", "Ordered", "Quantity Ordered", "Qty", "Quantity", "Line Item Quantity", "Menge"),
+            *("Auftragsmenge", "Bestellmenge", "Kumulierte Auftragsmenge", "Cumulative Order Quantity"),
+            *("Ordered Quantity", "Order Quantity (Item)"),
         ),
         "shipped_qty": (
             *("SHIPPED_QUANTITY", "qty_delivered", "delivered_qty", "quantityshiprecv", "Quantity Fulfilled"),
-            *("Shipped", "Shipped Quantity", "Qty Shipped", "Delivered Quantity", "Quantity Shipped"),
+            *("Shipped", "Shipped Quantity", "Qty Shipped", "Delivered Quantity", "Quantity Shipped", "Delivered Qty"),
+            *("Quantity Fulfilled/Received", "Delivery Quantity", "Gelieferte Menge", "Liefermenge"),
         ),
         "uom": _UOM,
-        "pack_size": ("UMVKZ", "conversion_factor", "Per Case", "PerCase", "Case Pack", "Unit of Measure (Per Pack)"),
+        "pack_size": (
+            *("UMVKZ", "conversion_factor", "Per Case", "PerCase", "Case Pack", "Unit of Measure (Per Pack)"),
+            *("Numerator", "Umrechnungszähler", "Zähler"),
+        ),
         "status": ("FLOW_STATUS_CODE", "SALESSTATUS", "state", "Order Status", "Line Status"),
-        "cancel_reason": ("ABGRU", "CANCEL_REASON_CODE", "Reason for Rejection"),
-        "line_type": ("PSTYV", "Line Type", "SALESTYPE"),
-        "requested_date": ("VDATU", "REQUEST_DATE", "PROMISE_DATE", "RECEIPTDATEREQUESTED", "Requested Delivery Date"),
+        "cancel_reason": (
+            *(*REJECTION_REASONS, "CANCEL_REASON_CODE", "Cancellation Reason", "Reason for Cancellation"),
+        ),
+        "line_type": ("LINE_CATEGORY_CODE", "PSTYV", "Line Type", "SALESTYPE", "Item Category", "Positionstyp"),
+        "requested_date": (
+            *("VDATU", "REQUEST_DATE", "PROMISE_DATE", "RECEIPTDATEREQUESTED", "Requested Delivery Date"),
+            *("Requested deliv.date", "Wunschlieferdatum"),
+        ),
         "processed_at": _CHANGED,
         "shipped_at": ("ACTUAL_SHIPMENT_DATE", "Actual Ship Date"),
         "delivered_at": ("Delivered to Client Date", "Actual Delivery Date", "Delivered", "ACTUAL_ARRIVAL_DATE"),
@@ -124,9 +149,13 @@ COLUMN_NAMES: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
             "ORIGSALESID",
             "origin",
             "Created From",
+            *("Reference Document", "Vorgängerbeleg", "Originating Document", "Source Document", "Vorlagebeleg"),
             *_ORDER,
         ),
-        "line_no": ("VGPOS", "SOURCE_LINE_NUMBER", "SOURCE_LINE_ID", "so_detail", *_LINE),
+        "line_no": (
+            *("VGPOS", "SOURCE_LINE_NUMBER", "SOURCE_LINE_ID", "so_detail", "Reference Item", "Vorgängerposition"),
+            *("INVENTTRANSLINENUM", *_LINE),
+        ),
         "shipment_id": (
             "VBELN",
             "DELIVERY_ID",
@@ -136,10 +165,18 @@ COLUMN_NAMES: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
             "Shipment",
             "Shipment Number",
             "ASN",
+            "Lieferung",
+            "Lieferschein",
         ),
         "shipped_qty": (
             *("LFIMG", "SHIPPED_QUANTITY", "quantity_done", "DELIVEREDQTY", "Picked", "Quantity", "Qty", "Shipped"),
-            *("Delivered Quantity", "Actual Quantity Delivered"),
+            *(
+                "Delivered Quantity",
+                "Actual Quantity Delivered",
+                "Delivery Quantity",
+                "Liefermenge",
+                "Gelieferte Menge",
+            ),
         ),
         "uom": _UOM,
         "shipped_at": (
@@ -148,6 +185,7 @@ COLUMN_NAMES: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
             "LeftAt",
             "DELIVERYDATE",
             "Actual GI Date",
+            *("Actual Goods Issue Date", "Ist-Warenausgangsdatum", "Ist-WA-Datum", "Warenausgangsdatum"),
             "date",
             "Ship Date",
         ),
@@ -157,7 +195,7 @@ COLUMN_NAMES: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
     },
     "instock_snapshots": {
         "dc": _DC,
-        "snapshot_date": ("Date", "Day", "Snapshot Date", "BUDAT", "Stock Date", "in_date"),
+        "snapshot_date": ("Date", "Day", "Snapshot Date", "BUDAT", "Stock Date", "in_date", "Datum", "Stichtag"),
         "item": _ITEM,
         "instock": ("Available", "In Stock", "Instock"),
         "on_hand_cases": (
@@ -169,7 +207,8 @@ COLUMN_NAMES: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
                 "actual_qty",
                 "qty_available",
             ),
-            *("quantityonhand", "On Hand", "Quantity on Hand", "quantity", "Stock", "Unrestricted"),
+            *("quantityonhand", "On Hand", "Quantity on Hand", "quantity", "Stock", "Unrestricted", "Frei verwendbar"),
+            *("Bestand", "Available Quantity"),
         ),
         "snapshot_at": ("Taken At", "Snapshot Time"),
     },
@@ -183,10 +222,34 @@ COLUMN_NAMES: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
             "Product Name",
             "item_name",
             "Material Description",
+            "Materialkurztext",
+            "Bezeichnung",
         ),
-        "vendor": ("LIFNR", "Vendor", "Supplier", "PRIMARYVENDORID", "default_supplier", "Manufacturing Site", "Brand"),
-        "department": ("MATKL", "Department", "Category", "Sub-Category", "item_group", "categ_id", "Product Group"),
-        "pack_size": ("UMREZ", "Per Case", "PerCase", "Case Pack", "Pack Size", "Unit of Measure (Per Pack)"),
+        "vendor": (
+            "LIFNR",
+            "Vendor",
+            "Supplier",
+            "PRIMARYVENDORID",
+            "default_supplier",
+            "Manufacturing Site",
+            "Brand",
+            "Lieferant",
+        ),
+        "department": (
+            "MATKL",
+            "Department",
+            "Category",
+            "Sub-Category",
+            "item_group",
+            "categ_id",
+            "Product Group",
+            "Warengruppe",
+            "Material Group",
+        ),
+        "pack_size": (
+            *("UMREZ", "Per Case", "PerCase", "Case Pack", "Pack Size", "Unit of Measure (Per Pack)"),
+            *("Numerator", "Umrechnungszähler", "Zähler"),
+        ),
         "contract_committed": ("FSA",),
     },
     "dcs": {
@@ -211,6 +274,14 @@ STATUSES: Final[Mapping[str, str]] = {
     **dict.fromkeys(
         ("CLOSED", "done", "Completed", "Delivered", "Invoiced", "Billed", "Closed", "FULFILLED"), "SHIPPED"
     ),
+    **dict.fromkeys(("Sales Order", "Quotation", "Quotation Sent", "Locked", "Open", "Backorder", "Confirmed"), "OPEN"),
     **dict.fromkeys(("cancel", "Cancelled", "Canceled", "CANCELED"), "CANCELLED"),
 }
 """Statuses as systems write them -> as the contract does."""
+
+LINE_TYPES: Final[Mapping[str, str]] = {
+    **dict.fromkeys(("ORDER", "TAN", "TANN", "TAX", "Journal", "Sales"), "NORMAL"),
+    **dict.fromkeys(("RETURN", "Returned order"), "CREDIT"),
+    "TAS": "DROP_SHIP",
+}
+"""Line types as systems write them -> as the contract does."""

@@ -13,6 +13,14 @@ from typing import Final
 
 _SEPARATORS: Final = re.compile(r"[\s_\-./]+")
 _WORDS: Final = re.compile(r"[^\W_]+")
+_DECISIVE: Final = frozenset(
+    {
+        *("uom", "pack_size", "status", "cancel_reason", "line_type", "schedule_line", "substitute_for_line"),
+        *("shipment_id", "requested_date", "shipped_at", "delivered_at", "processed_at", "source_seq"),
+        *("contract_committed", "valid_from", "valid_to", "snapshot_at"),
+    }
+)
+"""Columns that a contract can lack, and whose absence changes numbers."""
 _NEAR: Final = 0.84
 """Two letters that changed places, or one of six that is wrong; `shipped_at` and `ship_date` are far from it."""
 
@@ -34,6 +42,31 @@ def find_near_misses(absent: Collection[str], headers: Sequence[str]) -> dict[st
     by_name = {normalize(header): header for header in headers}
     near = {name: get_close_matches(normalize(name), by_name, 1, _NEAR) for name in absent}
     return {name: by_name[found[0]] for name, found in near.items() if found}
+
+
+def find_known_names(
+    absent: Collection[str], names: Mapping[str, Collection[str]], headers: Sequence[str]
+) -> dict[str, str]:
+    """Find headers that other systems give to a column that changes numbers: contract name -> header.
+
+    Args:
+        absent: columns of the contract that no header is called.
+        names: what systems call them.
+        headers: headers that nothing reads.
+
+    """
+    by_name = {normalize(header): header for header in headers}
+    by_words = {frozenset(_WORDS.findall(header.casefold())): header for header in headers}
+    found = {}
+    for column in absent:
+        if column not in _DECISIVE:
+            continue
+        of_name = next((by_name[name] for name in map(normalize, names.get(column, ())) if name in by_name), None)
+        words = {*column.split("_")}
+        with_more = next((header for others, header in by_words.items() if words < others), None)
+        if header := of_name or with_more:
+            found[column] = header
+    return found
 
 
 def is_typo(wanted: str, header: str) -> bool:

@@ -19,6 +19,7 @@ from fillrate_assets.core.decimals import CASES
 from fillrate_assets.core.errors import ContractViolation
 from fillrate_assets.core.numbers import read_numbers
 from fillrate_assets.fillrate.sources import header_names
+from fillrate_assets.fillrate.sources.erp_names import COLUMN_NAMES
 from fillrate_assets.fillrate.sources.table_mapping import ANY_VALUE, JoinMapping, TableMapping
 from fillrate_assets.storage.csv_reader import MalformedRow, find_doubled
 from fillrate_assets.storage.file_formats import FileRows, locate, read_files, translate_reader_errors
@@ -159,7 +160,8 @@ def _choose_columns(
         if header_names.normalize(name) in doubled:
             msg = f"{where}: the header names {doubled[header_names.normalize(name)]} more than once"
             raise ContractViolation(msg)
-        same = header_names.find_header(name, [header for header in headers if header == name or header not in taken])
+        free = [header for header in headers if header == name or header not in taken]
+        same = [header for header in free if header_names.normalize(header) == header_names.normalize(name)]
         if len(same) > 1:
             msg = f"{where}: {' and '.join(same)} are both {name}; name one in the mapping"
             raise ContractViolation(msg)
@@ -189,9 +191,11 @@ def _ask_for_near_misses(
     if typos:
         msg = f"{where}: {header_names.describe_near_misses(name, typos)}"
         raise ContractViolation(msg)
+    free = [header for header in original.columns if header not in used]
+    known = header_names.find_known_names(absent, COLUMN_NAMES.get(name, {}), free)
     return tuple(
         f"{where}: column {header} is not read; if it is {column}, name it in [{name}.columns] of the mapping"
-        for column, header in near.items()
+        for column, header in {**known, **near}.items()
     )
 
 

@@ -6,19 +6,22 @@ Everything here is a guess from names and a sample of rows; a person reads it be
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Final
 
 import polars as pl
 
-from fillrate_assets.core.conventions import EXCEL, Conventions
-from fillrate_assets.core.dates import add_moments, describe_moments, read_times
+from fillrate_assets.core.codes import format_codes
+from fillrate_assets.core.conventions import EMPTY_DATES, EXCEL, Conventions
+from fillrate_assets.core.dates import add_moments, describe_moments, is_no_date, read_times
 from fillrate_assets.core.errors import ContractViolation, FillrateError, PermanentFailure
 from fillrate_assets.fillrate.rules.line_classification import LINE_TYPES
 from fillrate_assets.fillrate.rules.line_classification import STATUSES as KNOWN_STATUSES
+from fillrate_assets.fillrate.rules.units_of_measure import EACH_UNITS
 from fillrate_assets.fillrate.rules.units_of_measure import UNITS as KNOWN_UNITS
 from fillrate_assets.fillrate.sources.contract_tables import TABLES, TableContract
 from fillrate_assets.fillrate.sources.erp_names import (
@@ -26,8 +29,12 @@ from fillrate_assets.fillrate.sources.erp_names import (
     FILE_NAMES,
     HEADER_FILES,
     HEADER_KEYS,
+    REJECTION_REASONS,
     STATUSES,
     UNITS,
+)
+from fillrate_assets.fillrate.sources.erp_names import (
+    LINE_TYPES as LINE_TYPES_OF_SYSTEMS,
 )
 from fillrate_assets.fillrate.sources.header_names import normalize
 from fillrate_assets.fillrate.sources.table_mapping import ANY_VALUE
@@ -41,6 +48,8 @@ _DATE_FORMATS: Final = (
     *("%d.%m.%Y", "%d.%m.%Y %H:%M", "%d.%m.%Y %H:%M:%S", "%d.%m.%y"),
     *("%m/%d/%Y", "%d/%m/%Y", "%m/%d/%Y %H:%M", "%d/%m/%Y %H:%M", "%m/%d/%y", "%d/%m/%y", "%m/%d/%y %H:%M"),
     *("%d-%m-%Y", "%d-%b-%y", "%d-%b-%Y", "%d-%m-%y", "%Y/%m/%d", "%Y%m%d", "%Y%m%d%H%M%S", "%A, %B %d, %Y"),
+    *("%d-%b-%Y %H:%M:%S", "%d-%b-%y %H:%M:%S", "%d-%b-%y %I.%M.%S%.f %p", "%Y/%m/%d %H:%M:%S"),
+    *("%m/%d/%Y %I:%M %p", "%m/%d/%Y %I:%M:%S %p", "%m/%d/%Y %H:%M:%S", "%d/%m/%Y %H:%M:%S"),
 )
 """Month first where both fit: a file of days up to 12 alone says nothing, and the suggestion says so."""
 
@@ -107,6 +116,10 @@ def _suggest(directory: Path) -> Suggestion:
     if orders and shipments and orders.file is shipments.file:
         # A file of orders says nothing of what left.
         del matches["shipment_lines"]
+    stock = matches.get("instock_snapshots")
+    if stock and any(stock.file is other.file for other in (orders, shipments) if other):
+        # Nor of what was in stock: its quantities are ordered or shipped.
+        del matches["instock_snapshots"]
     if "order_lines" not in matches:
         there = describe_contents(directory)
         msg = f"{directory}: no file has the columns of order lines, such as an order, an item and a quantity; {there}"
@@ -116,6 +129,7 @@ def _suggest(directory: Path) -> Suggestion:
         matches["items"] = _Match(
             matches["order_lines"].file, _find_columns("items", matches["order_lines"].file.rows.columns)
         )
+    matches = {name: _agree_with_orders(name, match, matches["order_lines"]) for name, match in matches.items()}
     questions: list[str] = []
     sections = [_write_section(name, TABLES[name], match, matches, questions) for name, match in matches.items()]
     head = [
@@ -207,7 +221,7 @@ def _join_headers(table: str, file: _File, files: Sequence[_File]) -> _Match:
 def _find_columns(table: str, headers: Sequence[str]) -> dict[str, str]:
     """Find the header of each contract column: the contract's own name, a known one, else a near miss of either."""
     contract = TABLES[table]
-    by_name = {normalize(header): header for header in reversed(headers)}
+    by_name = {_simplify(header): header for header in reversed(headers)}
     found: dict[str, str] = {}
     candidates = {
         column.name: [normalize(column.name), *map(normalize, COLUMN_NAMES.get(table, {}).get(column.name, ()))]
@@ -235,12 +249,45 @@ def _find_columns(table: str, headers: Sequence[str]) -> dict[str, str]:
     return {column.name: found[column.name] for column in contract.columns if column.name in found}
 
 
+def _simplify(header: str) -> str:
+    """Simplify a header for comparison: without the path of Odoo's exports, and the child table of ERPNext's."""
+    steps = header.split("/")
+    if len(steps) > 1 and " " not in header:
+        last = len(steps) - 1
+        while last and steps[last].strip(".") in _OWN_NAMES:
+            last -= 1
+        header = steps[last]
+    return normalize(_CHILD_TABLE.sub("", header))
+
+
+_OWN_NAMES: Final = ("id", "name", "display_name")
+_CHILD_TABLE: Final = re.compile(r" \(Items\)$")
+
+
+def _agree_with_orders(table: str, match: _Match, orders: _Match) -> _Match:
+    """Take for codes those columns whose values the orders have, where a table has several of that name."""
+    columns, rows = dict(match.columns), match.rows
+    for name in _SHARED.get(table, ()):
+        if name not in columns or name not in orders.columns:
+            continue
+        wanted = {*_list_values(orders.rows, orders.columns[name])}
+        names = {normalize(name), *map(normalize, COLUMN_NAMES[table].get(name, ()))}
+        candidates = [columns[name], *[header for header in rows if _simplify(header) in names]]
+        columns[name] = max(candidates, key=lambda header: len(wanted & {*_list_values(rows, header)}))
+    return replace(match, columns=columns)
+
+
+_SHARED: Final = {"shipment_lines": ("order_id", "dc"), "instock_snapshots": ("item", "dc"), "items": ("item",)}
+"""Codes that a table shares with the order lines."""
+
+
 def _write_section(
     name: str, contract: TableContract, match: _Match, matches: Mapping[str, _Match], questions: list[str]
 ) -> str:
     """Write the section of one table."""
     rows = match.rows
     columns = _drop_doubtful(dict(match.columns), rows)
+    ignored = [header for ours, header in match.columns.items() if ours not in columns]
     lines = [f"[{name}]"]
     if not match.file.name.lower().startswith(f"{name}."):
         lines.append(f"file = {_quote(match.file.name)}")
@@ -256,6 +303,13 @@ def _write_section(
     ]
     if _has_decimal_comma(numbers):
         lines.append('decimal = ","')
+    elif _has_thousands(numbers):
+        lines.append('thousands = ","')
+    if ignored:
+        lines.append(f"ignore = {json.dumps(ignored, ensure_ascii=False)}")
+        questions += [f"{name}: is {header} a status? It is not read" for header in ignored]
+    if "line_no" in columns and not _are_whole_numbers(rows, columns["line_no"]):
+        lines.append('line_numbers = "text"')
     constants: dict[str, str] = {}
     lines += _fill_gaps(name, contract, columns, constants, matches, questions)
     if match.join is not None:
@@ -267,6 +321,9 @@ def _write_section(
     if constants:
         lines += ["", f"[{name}.constants]", *[f"{ours} = {_quote(value)}" for ours, value in constants.items()]]
     lines += _write_units(name, columns, rows, questions)
+    if name == "order_lines" and not any("pack_size" in each.columns for each in matches.values()):
+        eaches = [unit for unit in _list_units(columns, rows) if unit.upper() in EACH_UNITS or UNITS.get(unit) == "EA"]
+        questions += [f"{name}: how many {unit} are a case? Say pack_size in [{name}.constants]" for unit in eaches[:1]]
     lines += _write_statuses(name, columns, rows, questions)
     return "\n".join([*lines, ""])
 
@@ -291,11 +348,13 @@ def _write_dates(name: str, moments: Iterable[pl.Series], questions: list[str]) 
             or (known := _write(column).str.strip_chars().replace("", None).drop_nulls()).is_empty()
         ):
             continue
-        if _count_read(known, ()) == known.len():
+        known = known.filter(~_mean_none(known))
+        as_iso = _count_read(known, ())
+        if as_iso == known.len():
             continue
         share = {form: _count_read(known, (form,)) for form in (*_DATE_FORMATS, EXCEL)}
         best = max(share, key=lambda form: share[form])
-        if not share[best]:
+        if share[best] <= as_iso:
             questions.append(f"{name}: how is {column.name} written, such as {known[0]}? Say it as date_format")
             continue
         other = best.replace("%m", "%x").replace("%d", "%m").replace("%x", "%d")
@@ -306,6 +365,14 @@ def _write_dates(name: str, moments: Iterable[pl.Series], questions: list[str]) 
     if not formats:
         return []
     return [f"date_format = {_quote(formats[0]) if len(formats) == 1 else json.dumps(formats)}"]
+
+
+def _mean_none(texts: pl.Series) -> pl.Series:
+    """Return which texts are dates that stand for none."""
+    conventions = Conventions(empty_dates=EMPTY_DATES)
+    read, moments = add_moments(texts.to_frame("text").lazy(), {"text": pl.String()}, {"text": conventions})
+    none = is_no_date(moments["text"], pl.col("text"), pl.String(), conventions)
+    return read.select(none.alias("none")).collect().to_series()
 
 
 def _count_read(texts: pl.Series, formats: tuple[str, ...]) -> int:
@@ -326,6 +393,12 @@ def _has_decimal_comma(numbers: Iterable[pl.Series]) -> bool:
     return not point and (comma or any(text.str.contains(r"^\d+,\d{3}$").all() for text in texts))
 
 
+def _has_thousands(numbers: Iterable[pl.Series]) -> bool:
+    """Return whether numbers have commas between thousands, and a point before their decimals."""
+    texts = [column.drop_nulls().str.strip_chars() for column in numbers if column.dtype == pl.String]
+    return any(text.str.contains(r"^[+-]?\d{1,3}(?:,\d{3})+\.\d").any() for text in texts)
+
+
 def _fill_gaps(
     name: str,
     contract: TableContract,
@@ -341,8 +414,11 @@ def _fill_gaps(
         lines.append("instock_above = 0")
         absent.remove("instock")
     if name == "order_lines" and "shipment_lines" not in matches and "shipped_qty" not in columns:
-        questions.append("order_lines: which column or file says what was shipped? It is taken as all that was ordered")
-        columns["shipped_qty"] = columns.get("ordered_qty", "")
+        said = "order_lines: which column or file says what was shipped?"
+        if "ordered_qty" in columns:
+            columns["shipped_qty"] = columns["ordered_qty"]
+            said += " It is taken as all that was ordered"
+        questions.append(said)
     for column in absent:
         if column == "line_no" and name == "order_lines":
             lines.append('line_numbers = "count"')
@@ -359,9 +435,7 @@ def _fill_gaps(
 def _write_units(
     name: str, columns: Mapping[str, str], rows: Mapping[str, pl.Series], questions: list[str]
 ) -> list[str]:
-    if "uom" not in columns:
-        return []
-    unknown = [unit for unit in _list_values(rows, columns["uom"]) if unit.upper() not in KNOWN_UNITS]
+    unknown = [unit for unit in _list_units(columns, rows) if unit.upper() not in KNOWN_UNITS]
     named = {unit: UNITS[unit] for unit in unknown if unit in UNITS}
     questions += [f"{name}: is the unit {unit} cases (CS) or eaches (EA)?" for unit in unknown if unit not in UNITS]
     if not named:
@@ -369,12 +443,21 @@ def _write_units(
     return ["", f"[{name}.values.uom]", *_write_pairs(named)]
 
 
+def _list_units(columns: Mapping[str, str], rows: Mapping[str, pl.Series]) -> list[str]:
+    return _list_values(rows, columns["uom"]) if "uom" in columns else []
+
+
+def _are_whole_numbers(rows: Mapping[str, pl.Series], column: str) -> bool:
+    return all(re.fullmatch(r"\d+(?:\.0*)?", value) for value in _list_values(rows, column))
+
+
 def _drop_doubtful(columns: dict[str, str], rows: Mapping[str, pl.Series]) -> dict[str, str]:
     """Drop a status that says none, such as the state of an address, and take SAP's reason of rejection for one."""
     known = {*STATUSES, *KNOWN_STATUSES}
     if "status" in columns and not known & set(_list_values(rows, columns["status"])):
         del columns["status"]
-    if "status" not in columns and normalize(columns.get("cancel_reason", "")) == "abgru":
+    reasons = {normalize(name) for name in REJECTION_REASONS}
+    if "status" not in columns and normalize(columns.get("cancel_reason", "")) in reasons:
         columns["status"] = columns["cancel_reason"]
     return columns
 
@@ -399,9 +482,13 @@ def _write_statuses(
             ]
     if "line_type" in columns:
         unknown = [value for value in _list_values(rows, columns["line_type"]) if value.upper() not in LINE_TYPES]
+        named = {value: LINE_TYPES_OF_SYSTEMS[value] for value in unknown if value in LINE_TYPES_OF_SYSTEMS}
+        open_ = [value for value in unknown if value not in named]
         if unknown:
-            lines += ["", f"[{name}.values.line_type]", f'"{ANY_VALUE}" = "NORMAL"']
-            questions.append(f"{name}: which of the line types {', '.join(unknown[:5])} are no normal demand?")
+            lines += ["", f"[{name}.values.line_type]", *_write_pairs(named)]
+        if open_:
+            lines.append(f'"{ANY_VALUE}" = "NORMAL"')
+            questions.append(f"{name}: which of the line types {', '.join(open_[:5])} are no normal demand?")
     return lines
 
 
@@ -410,7 +497,8 @@ def _write_pairs(values: Mapping[str, str]) -> list[str]:
 
 
 def _list_values(rows: Mapping[str, pl.Series], column: str) -> list[str]:
-    values = _write(rows[column]).str.strip_chars().unique(maintain_order=True).drop_nulls()
+    texts = rows[column].to_frame().select(format_codes(pl.col(column), rows[column].dtype)).to_series()
+    values = texts.str.strip_chars().unique(maintain_order=True).drop_nulls()
     return [value for value in values if value]
 
 
