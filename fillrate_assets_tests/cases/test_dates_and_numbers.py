@@ -448,6 +448,14 @@ def test_targets_that_are_both_shares_and_percents_are_named(tmp_path: Path) -> 
         read_targets(tmp_path / "targets.csv")
 
 
+@pytest.mark.parametrize("written", ["-1", "101", "100.5%", "-0.5"])
+def test_a_target_that_is_no_rate_is_named(written: str, tmp_path: Path) -> None:
+    file = tmp_path / "targets.csv"
+    file.write_text(f"dc,case_fill_rate\nDC01,{written}\n")
+    with pytest.raises(ContractViolation, match=f"case_fill_rate {written} is no rate: it is 0 to 100 %"):
+        read_targets(file)
+
+
 def test_a_quantity_that_its_pack_size_makes_too_large_is_a_reject(read: Callable[..., Contracts]) -> None:
     large = {"uom": "EA", "pack_size": "0.0001", "ordered_qty": "10000000", "shipped_qty": "1"}
     calculation = calculate(read({}, *[{**large, "line_no": str(number)} for number in range(2, 40)]).inputs)

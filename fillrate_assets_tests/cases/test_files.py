@@ -208,6 +208,7 @@ def test_a_sheet_that_is_not_there_is_named(folder: Path) -> None:
         (f"{HEADER}\n{ROW}\n".encode("utf-16-be"), 'may be UTF-16 without its mark: encoding = "utf-16-be"'),
         (f"{HEADER}\n{ROW}\n".replace(",", ";").encode(), 'name its separator in the mapping: separator = ";"'),
         (f"{HEADER}\n{ROW}\n".replace(",", "\t").encode(), r'name its separator in the mapping: separator = "\\t"'),
+        (f"{ROW}\n".encode(), "if the header is further down, say skip_lines; if there is none, header = false"),
         (b"dc\xe9,item\n1,2\n", 'line 1 is not utf-8; name its encoding in mapping.toml, e.g. encoding = "cp1252"'),
     ],
 )

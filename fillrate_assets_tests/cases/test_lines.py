@@ -321,6 +321,16 @@ def test_repeated_rows_count_once_and_are_named(tables: dict[str, str], note: st
     assert ("SUPERSEDED", "the same row is there twice") in reasons
 
 
+def test_rows_that_ship_different_quantities_are_no_repeats(write: Write) -> None:
+    rows = "DC01,2024-05-16,O1,1,A,10,6\nDC01,2024-05-16,O1,1,A,10,4\nDC01,2024-05-16,O2,1,A,10,10\n"
+    contracts = read_directory(write(order_lines=f"{SHIPPED}{rows}"), loaded_at=NOW)
+    assert not contracts.notes
+    assert (
+        "rows contradict another of their line (O1/1)"
+        in calculate(contracts.inputs).doubtful[PartitionKey("DC01", DAY)]
+    )
+
+
 def test_a_shipment_of_a_dc_without_orders_is_blamed_on_the_one_that_it_may_mean(write: Write) -> None:
     shipments = "dc,order_id,line_no,shipped_qty\n7,O1,1,10\n"
     orders = f"{ORDER}0007,2024-05-16,O1,1,A,10\n"

@@ -152,7 +152,7 @@ def read_directory(path: Path | str, mapping: Path | str | None = None, *, loade
     superseded = {"items": repeated_items, "waivers": repeated_waivers}
     notes = [
         *[note for table in there for note in table.notes],
-        *describe_repeats("order_lines", order_lines, LINE_KEY),
+        *describe_repeats("order_lines", order_lines, LINE_KEY, shipment_lines if shipments is None else None),
         *(describe_repeats("shipment_lines", shipment_lines, LINE_KEY) if shipments is not None else []),
         *describe_unknown_items("order_lines", order_lines, item_rows),
         *describe_unknown_items("instock_snapshots", snapshots, item_rows),

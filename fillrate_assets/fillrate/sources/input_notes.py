@@ -15,18 +15,25 @@ from fillrate_assets.core import codes
 _NAMED: Final = 3
 
 
-def describe_repeats(table: str, rows: pl.DataFrame, key: Sequence[str]) -> list[str]:
+def describe_repeats(
+    table: str, rows: pl.DataFrame, key: Sequence[str], derived: pl.DataFrame | None = None
+) -> list[str]:
     """Describe the rows that repeat another one to the letter: they count once, and may have been parts.
 
     Args:
         table: name of the table in the note.
         rows: typed rows.
         key: columns that name a line.
+        derived: what was derived of the same rows; one that differs in it is no repeat.
 
     """
     # Equal rows have equal keys, so only the few rows whose key repeats need the comparison of all columns.
     contested = rows.filter(pl.struct(key).hash().is_duplicated())
     repeats = contested.filter(~pl.struct(pl.all()).is_first_distinct())
+    if derived is not None and not repeats.is_empty():
+        versions = derived.join(repeats.select(key), on=key, how="semi", nulls_equal=True).unique()
+        different = versions.filter(pl.struct(key).is_duplicated())
+        repeats = repeats.join(different, on=key, how="anti", nulls_equal=True)
     if repeats.is_empty():
         return []
     name = pl.concat_str(key[1:], separator="/", ignore_nulls=True)

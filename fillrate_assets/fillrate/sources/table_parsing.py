@@ -39,7 +39,10 @@ def parse_table(table: RawTable, conventions: Conventions) -> pl.DataFrame:
     mapped = table.mapped.drop(derived, strict=False)
     if absent := [name for name in given.required if name not in mapped.columns]:
         found = ", ".join(mapped.columns)
-        msg = f"{table.name}: column {', '.join(absent)} is missing; found {found}{_suggest_separator(mapped.columns)}"
+        hint = _suggest_separator(mapped.columns)
+        if not hint and len(absent) == len(given.required):
+            hint = "; if the header is further down, say skip_lines; if there is none, header = false"
+        msg = f"{table.name}: column {', '.join(absent)} is missing; found {found}{hint}"
         raise ContractViolation(msg)
     return refuse_codes(parse_rows(table.where, mapped, given.parsed_schema, table.name, conventions))
 

@@ -28,7 +28,7 @@ def read_targets(file: Path) -> pl.DataFrame:
     Raises:
         PermanentFailure: the file does not exist.
         ContractViolation: a column is neither a grouping nor a metric, a value is not a number, a group is there twice,
-            or a column has values both above 1 and below.
+            a value is no rate, or a column has values both above 1 and below.
 
     """
     if not file.is_file():
@@ -60,7 +60,11 @@ def read_targets(file: Path) -> pl.DataFrame:
     shares = [_to_share(typed[name], given[name].cast(pl.String)) for name in metrics]
     for name, share in zip(metrics, shares, strict=True):
         known = share.drop_nulls()
-        if known.len() and not known.is_between(0, 1).all():
+        texts = given[name].cast(pl.String)
+        limit = pl.select(pl.when(texts.str.contains("%", literal=True)).then(1).otherwise(100)).to_series()
+        if beyond := texts.filter(((typed[name] < 0) | (typed[name] > limit)).fill_null(value=False)).to_list():
+            problems.append(f"{name} {beyond[0]} is no rate: it is 0 to 100 %")
+        elif known.len() and not known.is_between(0, 1).all():
             problems.append(f"{name} is both below 1 and above: write percents with their sign, such as 0.5%")
     if problems:
         msg = f"{file}: {'; '.join(problems)}"
