@@ -138,6 +138,14 @@ def test_a_pipeline_that_goes_on_passes_every_check(pipeline: Pipeline) -> None:
     assert pipeline.run_checks() == {}
 
 
+def test_a_check_can_be_run_alone(pipeline: Pipeline) -> None:
+    lag = dg.AssetCheckKey(checks.PIPELINE.key, "lag")
+    job = dg.define_asset_job("one", selection=dg.AssetSelection.checks(lag))
+    defs = dg.Definitions.merge(build_defs(pipeline.settings), dg.Definitions(jobs=[job]))
+    result = defs.resolve_job_def("one").execute_in_process(run_config=QUIET, instance=pipeline.instance)
+    assert [each.check_name for each in result.get_asset_check_evaluations()] == ["lag"]
+
+
 def test_a_head_that_its_log_does_not_explain_fails_its_check_until_it_is_rebuilt(pipeline: Pipeline) -> None:
     pipeline.receive("O1")
     pipeline.receive("O2")
