@@ -20,6 +20,7 @@ Extra = Literal[
     "web",
     "fulfillment",
     "fulfillment-aws",
+    "infrastructure",
     "sample",
     "excel",
 ]
@@ -34,6 +35,7 @@ PACKAGES: Final[dict[Extra, tuple[str, ...]]] = {
     "web": ("starlette", "uvicorn", "itsdangerous"),
     "fulfillment": ("dbos",),
     "fulfillment-aws": ("aws_lambda_powertools", "boto3"),
+    "infrastructure": ("aws_cdk",),
     "sample": ("numpy", "simpy"),
     "excel": ("openpyxl",),
 }

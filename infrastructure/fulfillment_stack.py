@@ -1,0 +1,246 @@
+"""The stack of fulfillment in AWS: table, topic, queues, functions, workflow and alarms.
+
+What the functions do is in `fillrate_assets.fulfillment.lambda_handlers`, what is in the table in `dynamo_log`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import aws_cdk as cdk
+from aws_cdk import aws_cloudwatch as cloudwatch
+from aws_cdk import aws_dynamodb as dynamodb
+from aws_cdk import aws_events as events
+from aws_cdk import aws_events_targets as events_targets
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_lambda_event_sources as sources
+from aws_cdk import aws_s3 as s3
+from aws_cdk import aws_sns as sns
+from aws_cdk import aws_sns_subscriptions as subscriptions
+from aws_cdk import aws_sqs as sqs
+from aws_cdk import aws_stepfunctions as sfn
+from constructs import Construct
+
+from fillrate_assets.fulfillment.dynamo_log import EXPIRY, KEYS, STATE_INDEX
+from fillrate_assets.fulfillment.event_intake import EVENT_QUEUE
+from fillrate_assets.fulfillment.rules.lifecycles import FUNCTIONS
+from fillrate_assets.fulfillment.rules.order_workflow import ORDER_WORKFLOW, build_asl
+from fillrate_assets.fulfillment.worker import CONCURRENCY
+
+_HANDLERS: Final = "fillrate_assets.fulfillment.lambda_handlers"
+_STEPS: Final = {
+    "ProcessOrder": "process_order",
+    "CheckInventory": "check_inventory",
+    "UpdateOrderStatus": "update_order_status",
+    "ShipOrder": "ship_order",
+    "Backorder": "backorder",
+    "Release": "release",
+}
+_TIMEOUT: Final = cdk.Duration.seconds(60)
+_VISIBILITY: Final = cdk.Duration.minutes(6)
+"""Of queues: six times what a function may take."""
+
+_RETENTION: Final = cdk.Duration.days(14)
+_MAX_RECEIVES: Final = 20
+"""Before the queue's own redrive: functions make dead letters after eight attempts, this is for those that die."""
+
+_TABLE_ACTIONS: Final = (
+    *("dynamodb:GetItem", "dynamodb:Query", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:ConditionCheckItem"),
+)
+"""Nothing deletes: the log is only added to."""
+
+
+class FulfillmentStack(cdk.Stack):  # type: ignore[misc] # the CDK has no types that are checked
+    """The fulfillment of an environment."""
+
+    def __init__(
+        self, scope: Construct, name: str, *, code: Path, targets: Mapping[str, str], destroys_data: bool = False
+    ) -> None:
+        """Declare everything.
+
+        Args:
+            scope: the application.
+            name: the stack's.
+            code: directory that becomes the code of every function.
+            targets: URL of the system that does the effects of a function, by function.
+            destroys_data: whether data go with the stack.
+
+        """
+        super().__init__(scope, name)
+        self._removal = cdk.RemovalPolicy.DESTROY if destroys_data else cdk.RemovalPolicy.RETAIN
+        self._code = lambda_.Code.from_asset(str(code))
+        self._table = self._make_table()
+        self._bucket = s3.Bucket(
+            self,
+            "Orders",
+            encryption=s3.BucketEncryption.S3_MANAGED,
+            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
+            enforce_ssl=True,
+            removal_policy=self._removal,
+        )
+        self._queues = {each: self._make_fifo(each) for each in (EVENT_QUEUE, *FUNCTIONS)}
+        self._deferred, self._parked, self._dead = (self._make_queue(each) for each in ("Deferred", "Parked", "Dead"))
+        self._make_topic()
+        self._environment = {
+            "FILLRATE_HOME": "/tmp/fillrate",  # noqa: S108 - the only directory of a function that can be written
+            "FILLRATE_FULFILLMENT__TARGETS": json.dumps(dict(targets)),
+            "FILLRATE_FULFILLMENT_AWS__TABLE": self._table.table_name,
+            "FILLRATE_FULFILLMENT_AWS__QUEUE_URLS": self.to_json_string(
+                {each: queue.queue_url for each, queue in self._queues.items()}
+            ),
+            "FILLRATE_FULFILLMENT_AWS__DEFERRED_QUEUE_URL": self._deferred.queue_url,
+            "FILLRATE_FULFILLMENT_AWS__PARKED_QUEUE_URL": self._parked.queue_url,
+            "FILLRATE_FULFILLMENT_AWS__DEAD_LETTER_QUEUE_URL": self._dead.queue_url,
+            "FILLRATE_FULFILLMENT_AWS__ORDER_BUCKET": self._bucket.bucket_name,
+        }
+        self._make_consumers()
+        self._make_dispatcher()
+        self._make_workflow()
+        self._make_alarms()
+        cdk.CfnOutput(self, "Table", value=self._table.table_name)
+
+    def _make_table(self) -> Any:  # noqa: ANN401 - the CDK has no types that are checked
+        text = dynamodb.AttributeType.STRING
+        partition, sort = (dynamodb.Attribute(name=each, type=text) for each in KEYS)
+        table = dynamodb.Table(
+            self,
+            "Log",
+            partition_key=partition,
+            sort_key=sort,
+            billing_mode=dynamodb.BillingMode.PAY_PER_REQUEST,
+            stream=dynamodb.StreamViewType.NEW_IMAGE,
+            time_to_live_attribute=EXPIRY,
+            point_in_time_recovery_specification=dynamodb.PointInTimeRecoverySpecification(
+                point_in_time_recovery_enabled=True
+            ),
+            deletion_protection=self._removal == cdk.RemovalPolicy.RETAIN,
+            removal_policy=self._removal,
+        )
+        table.add_global_secondary_index(
+            index_name=STATE_INDEX,
+            partition_key=dynamodb.Attribute(name="queue", type=text),
+            sort_key=dynamodb.Attribute(name="since", type=text),
+        )
+        return table
+
+    def _make_queue(self, name: str) -> Any:  # noqa: ANN401 - as above
+        return sqs.Queue(self, name, visibility_timeout=_VISIBILITY, retention_period=_RETENTION, enforce_ssl=True)
+
+    def _make_fifo(self, name: str) -> Any:  # noqa: ANN401 - as above
+        title = name.capitalize()
+        lost = sqs.Queue(self, f"{title}Lost", fifo=True, retention_period=_RETENTION, enforce_ssl=True)
+        return sqs.Queue(
+            self,
+            title,
+            fifo=True,
+            visibility_timeout=_VISIBILITY,
+            retention_period=_RETENTION,
+            enforce_ssl=True,
+            dead_letter_queue=sqs.DeadLetterQueue(queue=lost, max_receive_count=_MAX_RECEIVES),
+        )
+
+    def _make_topic(self) -> None:
+        """Make the topic of jobs from outside: the attribute `fn` says which queue a message goes to."""
+        topic = sns.Topic(self, "Jobs", fifo=True, enforce_ssl=True)
+        cdk.CfnOutput(self, "Topic", value=topic.topic_arn)
+        for name, queue in self._queues.items():
+            chosen = {"fn": sns.SubscriptionFilter.string_filter(allowlist=[name])}
+            topic.add_subscription(
+                subscriptions.SqsSubscription(queue, raw_message_delivery=True, filter_policy=chosen)
+            )
+
+    def _make_function(self, name: str, handler: str, **options: object) -> Any:  # noqa: ANN401 - as above
+        """Make a function with a role of its own, which may read and add to the table."""
+        function = lambda_.Function(
+            self,
+            name,
+            runtime=lambda_.Runtime.PROVIDED_AL2023,
+            handler=f"{_HANDLERS}.{handler}",
+            code=self._code,
+            timeout=_TIMEOUT,
+            memory_size=512,
+            environment=self._environment,
+            **options,
+        )
+        function.add_to_role_policy(
+            iam.PolicyStatement(
+                actions=[*_TABLE_ACTIONS], resources=[self._table.table_arn, f"{self._table.table_arn}/index/*"]
+            )
+        )
+        return function
+
+    def _make_consumers(self) -> None:
+        """Make a function for each queue, with a cap of its own: a slow system delays no other."""
+        for name, queue in {**self._queues, "deferred": self._deferred}.items():
+            function = self._make_function(f"{name.capitalize()}Consumer", "run_jobs")
+            function.add_event_source(
+                sources.SqsEventSource(
+                    queue,
+                    batch_size=10,
+                    report_batch_item_failures=True,
+                    max_concurrency=CONCURRENCY.get(name, CONCURRENCY[EVENT_QUEUE]),
+                )
+            )
+            for sent in (self._queues[EVENT_QUEUE], self._deferred, self._parked, self._dead):
+                sent.grant_send_messages(function)
+
+    def _make_dispatcher(self) -> None:
+        """Make the function that enqueues effects, and the schedule that finds those which it lost."""
+        dispatcher = self._make_function("Dispatcher", "dispatch_effects")
+        pattern = {"eventName": ["INSERT"], "dynamodb": {"Keys": {"sk": {"S": [{"prefix": "OUT#"}]}}}}
+        dispatcher.add_event_source(
+            sources.DynamoEventSource(
+                self._table,
+                starting_position=lambda_.StartingPosition.TRIM_HORIZON,
+                batch_size=10,
+                bisect_batch_on_error=True,
+                retry_attempts=5,
+                max_record_age=cdk.Duration.hours(1),
+                report_batch_item_failures=True,
+                on_failure=sources.SqsDlq(self._dead),
+                filters=[pattern],
+            )
+        )
+        sweeper = self._make_function("Sweeper", "request_left_effects")
+        for queue in self._queues.values():
+            queue.grant_send_messages(dispatcher)
+            queue.grant_send_messages(sweeper)
+        schedule = events.Schedule.rate(cdk.Duration.minutes(1))
+        events.Rule(self, "EveryMinute", schedule=schedule, targets=[events_targets.LambdaFunction(sweeper)])
+
+    def _make_workflow(self) -> None:
+        steps = {step: self._make_function(step, handler) for step, handler in _STEPS.items()}
+        self._bucket.grant_put(steps["ProcessOrder"])
+        definition = build_asl(ORDER_WORKFLOW, {step: function.function_arn for step, function in steps.items()})
+        workflow = sfn.StateMachine(
+            self, "OrderWorkflow", definition_body=sfn.DefinitionBody.from_string(self.to_json_string(definition))
+        )
+        for function in steps.values():
+            function.grant_invoke(workflow)
+        starter = self._make_function("OrderStarter", "start_order")
+        starter.add_environment("FILLRATE_FULFILLMENT_AWS__ORDER_WORKFLOW_ARN", workflow.state_machine_arn)
+        workflow.grant_start_execution(starter)
+        cdk.CfnOutput(self, "OrderStarterName", value=starter.function_name)
+
+    def _make_alarms(self) -> None:
+        """Make the alarms: dead letters, what is parked, and what waits too long. Missing data count as trouble."""
+        stored = {"DeadLetters": self._dead, "ParkedJobs": self._parked}
+        for name, queue in stored.items():
+            self._make_alarm(name, queue.metric_approximate_number_of_messages_visible(), 0)
+        for name, queue in self._queues.items():
+            self._make_alarm(f"{name.capitalize()}Age", queue.metric_approximate_age_of_oldest_message(), 300)
+
+    def _make_alarm(self, name: str, metric: object, threshold: int) -> None:
+        cloudwatch.Alarm(
+            self,
+            name,
+            metric=metric,
+            threshold=threshold,
+            evaluation_periods=1,
+            comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_THRESHOLD,
+            treat_missing_data=cloudwatch.TreatMissingData.BREACHING,
+        )
