@@ -245,17 +245,17 @@ class RecordStore:
         """Replace what loaders rejected on some days, its rows too: a corrected file lifts the doubt of an earlier one.
 
         Args:
-            days: dc and ship_date of the days that were loaded.
+            days: table, dc and ship_date of what was loaded.
             counts: `LOADER_REJECTS` of these days.
 
         """
-        spans = days.group_by("dc").agg(pl.col("ship_date").unique())
+        spans = days.group_by("table", "dc").agg(pl.col("ship_date").unique())
         with self.database.begin() as connection:
-            for dc, dates in spans.iter_rows():
+            for of_table, dc, dates in spans.iter_rows():
                 for part in sql.split_binds(dates):
                     for table, stage in ((LOADER_REJECTS, sa.true()), (REJECTS, REJECTS.c.stage == "load")):
-                        of_days = (table.c.dc == dc) & table.c.ship_date.in_(part) & stage
-                        connection.execute(table.delete().where(of_days))
+                        of_days = (table.c.table == of_table) & (table.c.dc == dc) & table.c.ship_date.in_(part)
+                        connection.execute(table.delete().where(of_days, stage))
             bulk_insert.insert(connection, LOADER_REJECTS, counts)
 
     def discard_unplaced_rejects(self, tables: Mapping[str, Sequence[str]]) -> None:

@@ -227,8 +227,7 @@ def load(settings: Settings, contracts: Contracts, *, loaded_at: datetime) -> Lo
     counts = count_loader_rejects(
         contracts.order_lines.lazy(), contracts.shipment_lines.lazy(), contracts.rejects.lazy()
     ).collect()
-    covered = [frame.select("dc", "ship_date") for frame in (contracts.order_lines, contracts.shipment_lines, counts)]
-    systems.record_store.replace_loader_rejects(pl.concat(covered).unique(), counts)
+    systems.record_store.replace_loader_rejects(_list_covered_days(contracts, counts), counts)
     systems.record_store.discard_unplaced_rejects(_list_loaded(contracts))
     systems.record_store.add_rejects(contracts.rejects, run_id="load")
     systems.receive(order_lines, shipment_lines, snapshots)
@@ -246,6 +245,23 @@ def load(settings: Settings, contracts: Contracts, *, loaded_at: datetime) -> Lo
         first if isinstance(first, date) else None,
         last if isinstance(last, date) else None,
     )
+
+
+def _list_covered_days(contracts: Contracts, counts: pl.DataFrame) -> pl.DataFrame:
+    """List table, dc and ship_date of what a load replaces: a day's orders bring all of the day, its shipments do not.
+
+    Shipments of an earlier day say nothing of order lines that were rejected of it.
+    """
+    orders = contracts.order_lines
+    days = {"order_lines": [orders], "shipment_lines": [orders, contracts.shipment_lines]}
+    if "instock_snapshots" in contracts.counts:
+        days["instock_snapshots"] = [orders, contracts.instock_snapshots]
+    covered = [
+        rows.select(pl.lit(table).alias("table"), "dc", "ship_date")
+        for table, frames in days.items()
+        for rows in frames
+    ]
+    return pl.concat([*covered, counts.select("table", "dc", "ship_date")]).unique()
 
 
 def _list_loaded(contracts: Contracts) -> dict[str, list[str]]:

@@ -206,6 +206,24 @@ def test_what_a_load_rejected_is_lifted_by_a_corrected_one(write: Write, tmp_pat
         )
 
 
+def test_later_shipments_of_a_day_do_not_lift_the_doubt_of_its_order_lines(write: Write, tmp_path: Path) -> None:
+    home = settings.load(home=tmp_path / "home")
+    bad = f"{ORDER}DC01,2024-05-16,O1,1,A,10\nDC01,2024-05-16,,1,A,10\n"
+    late = "dc,ship_date,order_id,line_no,shipped_qty\nDC01,2024-05-16,O1,1,10\n"
+    empty = "dc,ship_date,order_id,line_no,shipped_qty\n"
+    loads = [
+        ("first", bad, empty, [("order_lines", 1)]),
+        ("shipments", f"{ORDER}DC01,2024-05-17,O2,1,A,10\n", late, [("order_lines", 1)]),
+        ("corrected", f"{ORDER}DC01,2024-05-16,O1,1,A,10\nDC01,2024-05-16,O3,1,A,10\n", empty, []),
+    ]
+    for name, orders, shipments, doubt in loads:
+        folder = write(name, order_lines=orders, shipment_lines=shipments)
+        fillrate_loader.load(home, read_directory(folder, loaded_at=NOW), loaded_at=NOW)
+        store = EmbeddedSystems.create(home).record_store
+        found = store.read_loader_rejects([PartitionKey("DC01", DAY)]).select("table", "rejected").rows()
+        assert found == doubt, name
+
+
 def test_a_delivery_whose_time_cannot_be_read_is_not_on_time_because_it_left_on_time(write: Write) -> None:
     shipments = (
         "dc,order_id,line_no,shipped_qty,shipped_at,delivered_at\nDC01,O1,1,10,2024-05-16 08:00,later\n"
