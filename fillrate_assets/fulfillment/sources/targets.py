@@ -101,7 +101,7 @@ class HttpTarget:
         return TargetAnswer(_read_events(answer, where))
 
     async def _post(self, body: str, key: str) -> tuple[int, bytes]:
-        """Return the status of an answer and its JSON; an answer of another kind is not read."""
+        """Return the status of an answer and its JSON; nothing of an answer that neither says nor shows that it is."""
         headers = {"Content-Type": "application/json", "Idempotency-Key": key}
         # httpx bounds each read by itself: a server that says a little at a time would never end.
         async with (
@@ -110,12 +110,13 @@ class HttpTarget:
             client.stream("POST", self.url, content=body.encode(), headers=headers) as answer,
         ):
             content = bytearray()
-            if "json" in answer.headers.get("content-type", ""):
-                async for chunk in answer.aiter_bytes():
-                    content += chunk
-                    if len(content) > _MAX_ANSWER:
-                        break
-            return answer.status_code, bytes(content)
+            async for chunk in answer.aiter_bytes():
+                content += chunk
+                if len(content) > _MAX_ANSWER:
+                    break
+            # Not every server says what it sends, and events must not get lost for that.
+            is_json = "json" in answer.headers.get("content-type", "") or content.lstrip().startswith(b"{")
+            return answer.status_code, bytes(content) if is_json else b""
 
 
 def _read_events(content: bytes, where: str) -> list[TargetEvent]:

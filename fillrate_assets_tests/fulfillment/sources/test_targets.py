@@ -60,10 +60,11 @@ def test_a_target_is_sent_the_effect_with_its_id_as_key(receiver: Receiver, path
 
 def test_a_target_may_answer_with_events(receiver: Receiver, path: str) -> None:
     body = b'{"events": [{"type": "InventoryShort", "payload": {"lines": []}}, {"type": "OrderPacked"}]}'
-    assert request(receiver, path, Answer(headers=JSON, body=body)).events == [
-        TargetEvent("InventoryShort", {"lines": []}),
-        TargetEvent("OrderPacked"),
-    ]
+    for headers in (JSON, {}):
+        assert request(receiver, path, Answer(headers=headers, body=body)).events == [
+            TargetEvent("InventoryShort", {"lines": []}),
+            TargetEvent("OrderPacked"),
+        ]
     assert request(receiver, path, Answer(204, body=b"")) == TargetAnswer([])
 
 
