@@ -17,6 +17,8 @@ from fillrate_assets.core import extras
 from fillrate_assets.core.codes import escape_controls
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from fillrate_assets.cli.launcher import RunRange
     from fillrate_assets.fillrate.report.service_report import Comparison, Facts, Report, SortKey
     from fillrate_assets.fillrate.rules.pipeline import PartitionFilter
@@ -270,12 +272,16 @@ def load(directory: Path, mapping: Path | None) -> None:
     from fillrate_assets.fillrate.sources.contract_files import read_directory
     from fillrate_assets.sample import fillrate_loader
 
-    loaded_at = datetime.now(UTC)
+    loaded_at, chosen = datetime.now(UTC), settings.load()
+
+    def find_orders(dc: str, orders: Sequence[str]) -> pl.DataFrame:
+        return fillrate_loader.EmbeddedSystems.create(chosen).order_system.read_orders(dc, orders)
+
     with show_activity(f"Reading {directory}"):
-        contracts = read_directory(directory, mapping, loaded_at=loaded_at)
+        contracts = read_directory(directory, mapping, loaded_at=loaded_at, find_orders=find_orders)
     _echo_notes(contracts)
     with show_activity("Loading"):
-        loaded = fillrate_loader.load(settings.load(), contracts, loaded_at=loaded_at)
+        loaded = fillrate_loader.load(chosen, contracts, loaded_at=loaded_at)
     for table, rows in loaded.rows.items():
         click.echo(f"{table:20}{rows:>12,} rows")
     reasons = (

@@ -206,6 +206,22 @@ def test_what_a_load_rejected_is_lifted_by_a_corrected_one(write: Write, tmp_pat
         )
 
 
+def test_a_shipment_of_an_order_of_an_earlier_load_finds_its_day(write: Write, tmp_path: Path) -> None:
+    home = settings.load(home=tmp_path / "home")
+    order_system = EmbeddedSystems.create(home).order_system
+    shipments = "dc,order_id,line_no,shipped_qty\n"
+    loads = [
+        (f"{ORDER}DC01,2024-05-16,O1,1,A,10\n", shipments),
+        (f"{ORDER}DC01,2024-05-17,O2,1,A,5\n", f"{shipments}DC01,O1,1,10\nDC01,O2,1,5\nDC01,O9,1,5\n"),
+    ]
+    for number, (orders, shipped) in enumerate(loads):
+        folder = write(f"load{number}", order_lines=orders, shipment_lines=shipped)
+        contracts = read_directory(folder, loaded_at=NOW, find_orders=order_system.read_orders)
+        fillrate_loader.load(home, contracts, loaded_at=NOW)
+    assert contracts.shipment_lines.select("order_id", "ship_date").rows() == [("O1", DAY), ("O2", date(2024, 5, 17))]
+    assert contracts.rejects["key"].to_list() == ["O9/1"]
+
+
 def test_later_shipments_of_a_day_do_not_lift_the_doubt_of_its_order_lines(write: Write, tmp_path: Path) -> None:
     home = settings.load(home=tmp_path / "home")
     bad = f"{ORDER}DC01,2024-05-16,O1,1,A,10\nDC01,2024-05-16,,1,A,10\n"

@@ -7,7 +7,7 @@ is judged by the rules, whatever else is wrong with it.
 from __future__ import annotations
 
 import zoneinfo
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -47,6 +47,10 @@ _ONLY_SHIPMENT: Final = "order line"
 _SEVERAL_DATES: Final = (
     "the order line ships on several dates, and the shipment names neither a schedule line nor a date"
 )
+
+
+FindOrders = Callable[[str, Sequence[str]], pl.DataFrame]
+"""Finds `ORDER_LINES` by DC and order numbers."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +111,13 @@ class Contracts:
         )
 
 
-def read_directory(path: Path | str, mapping: Path | str | None = None, *, loaded_at: datetime) -> Contracts:
+def read_directory(
+    path: Path | str,
+    mapping: Path | str | None = None,
+    *,
+    loaded_at: datetime,
+    find_orders: FindOrders | None = None,
+) -> Contracts:
     """Read every table of a directory.
 
     Args:
@@ -115,6 +125,7 @@ def read_directory(path: Path | str, mapping: Path | str | None = None, *, loade
         mapping: a TOML file that says how the company calls and writes tables, columns and values; by default
             `mapping.toml` in the directory, if there is one.
         loaded_at: aware; the `processed_at` of tables that have none.
+        find_orders: finds the lines of orders that earlier loads brought; their later shipments need not name a day.
 
     Raises:
         PermanentFailure: the directory or the mapping does not exist.
@@ -137,7 +148,7 @@ def read_directory(path: Path | str, mapping: Path | str | None = None, *, loade
             msg = f"{directory}: {' and '.join(absent)} is missing; {describe_contents(directory)}"
             raise ContractViolation(msg)
         dcs, zones = _check_dcs(tables["dcs"], _Reading(mappings, loaded_at, {}))
-        reading = _Reading(mappings, loaded_at, zones)
+        reading = _Reading(mappings, loaded_at, zones, find_orders)
         order_lines, order_rejects, placed = _place_order_lines(orders, reading)
         if (shipments := tables["shipment_lines"]) is not None:
             shipment_lines, shipment_rejects = _place_shipment_lines(shipments, order_lines, reading)
@@ -187,6 +198,8 @@ class _Reading:
     dc_time_zones: Mapping[str, str]
     """Of the DCs whose time zone is known; of others, times and dates are as written."""
 
+    find_orders: FindOrders | None = None
+
     def find_conventions(self, table: str) -> Conventions:
         """Return how a table's values are written."""
         mapping = self.mappings.get(table, TableMapping())
@@ -227,14 +240,15 @@ def _place_shipment_lines(
     table: RawTable, order_lines: pl.DataFrame, reading: _Reading
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     line = ["dc", "order_id", "line_no"]
-    latest = order_lines.sort("processed_at", "source_seq", "ship_date").unique(LINE_KEY, keep="last")
+    parsed = _add_versions(table, reading.parse(table), reading.loaded_at)
+    lines = _add_earlier_orders(parsed, order_lines, reading.find_orders)
+    latest = lines.sort("processed_at", "source_seq", "ship_date").unique(LINE_KEY, keep="last")
     promised = latest.select(*LINE_KEY, pl.col("ship_date").alias("promised"))
     # Of a line with several schedule lines, a shipment that names none may belong to any.
     known = latest.group_by(line).agg(pl.col("ship_date").unique().alias("dates"))
     left = find_business_date(pl.col("shipped_at"), reading.dc_time_zones)
     typed = (
-        _add_versions(table, reading.parse(table), reading.loaded_at)
-        .join(promised, on=LINE_KEY, how="left", nulls_equal=True, maintain_order="left")
+        parsed.join(promised, on=LINE_KEY, how="left", nulls_equal=True, maintain_order="left")
         .join(known, on=line, how="left", maintain_order="left")
         .with_columns(
             pl.coalesce(
@@ -260,6 +274,21 @@ def _place_shipment_lines(
     ).to_series()
     typed = typed.select(schema.SHIPMENT_LINES.names)
     return _blame_meant_dcs(*split_rejects(table, typed, unplaced.fill_null(no_day), _line_key_expr()), order_lines)
+
+
+def _add_earlier_orders(
+    shipments: pl.DataFrame, order_lines: pl.DataFrame, find_orders: FindOrders | None
+) -> pl.DataFrame:
+    """Add the order lines of earlier loads that shipments name, where they name no day and the files no such line."""
+    line = ["dc", "order_id", "line_no"]
+    if find_orders is None:
+        return order_lines
+    stray = shipments.filter(pl.col("ship_date").is_null()).drop_nulls(line).join(order_lines, on=line, how="anti")
+    orders = stray.group_by("dc").agg(pl.col("order_id").unique().sort()).sort("dc")
+    earlier = [find_orders(dc, ids).select(order_lines.columns) for dc, ids in orders.iter_rows()]
+    if not earlier:
+        return order_lines
+    return pl.concat([order_lines, pl.concat(earlier).join(stray, on=line, how="semi")])
 
 
 def _blame_meant_dcs(

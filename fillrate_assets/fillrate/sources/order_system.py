@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any, Final
@@ -62,6 +62,20 @@ class OrderSystem:
             return schema.ORDER_LINES.make_empty().collect()
         statement = line_versions.select_split_orders(table, dc, first, last)
         return self._read_lines(statement)
+
+    def read_orders(self, dc: str, orders: Sequence[str]) -> pl.DataFrame:
+        """Read every version of the lines of some orders of one DC, whatever day they ship, as `ORDER_LINES`.
+
+        Raises:
+            SourceUnavailable: the system did not answer.
+
+        """
+        table = self._declare_order_lines()
+        columns = [column.label(column.key) for column in table.columns]
+        statements = [
+            sa.select(*columns).where(table.c.dc == dc, table.c.order_id.in_(part)) for part in sql.split_binds(orders)
+        ]
+        return pl.concat([schema.ORDER_LINES.make_empty().collect(), *map(self._read_lines, statements)])
 
     def _read_lines(self, statement: sa.Select[Any]) -> pl.DataFrame:
         rows = sql.read("order system", self.url, statement, statement_seconds=self.statement_seconds)
