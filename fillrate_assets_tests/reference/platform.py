@@ -13,6 +13,7 @@ import dagster as dg
 from fillrate_assets.core.errors import FillrateError
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.sources.contract_files import read_directory
+from fillrate_assets.orchestration.retries import find_root_cause
 from fillrate_assets.sample import fillrate_loader
 from fillrate_assets_tests.fixtures.home import Home
 from fillrate_assets_tests.reference import model
@@ -55,7 +56,14 @@ def split_days(home: Home, expected: model.Result, random: Random | None, most: 
 def run(home: Home, instance: dg.DagsterInstance, ranges: Sequence[Range]) -> None:
     """Run the main job range by range; days of which all are rejected fail its blocking check, and are held."""
     for dc, first, last in ranges:
-        home.run(instance, dc, first, last, raise_on_error=False)
+        result = home.run(instance, dc, first, last, raise_on_error=False)
+        errors = [
+            find_root_cause(event.step_failure_data.error)
+            for event in result.all_events
+            if event.is_step_failure and event.step_failure_data.error
+        ]
+        assert result.success or errors, (dc, first, last)
+        assert {name for name, _ in errors} <= {"DagsterAssetCheckFailedError"}, (dc, first, last, errors)
 
 
 def compare_platform(home: Home, expected: model.Result) -> list[str]:
