@@ -102,6 +102,7 @@ class FulfillmentStack(cdk.Stack):  # type: ignore[misc] # the CDK has no types 
         self._make_workflow()
         self._make_alarms()
         cdk.CfnOutput(self, "Table", value=self._table.table_name)
+        cdk.CfnOutput(self, "Bucket", value=self._bucket.bucket_name)
 
     def _make_table(self) -> Any:  # noqa: ANN401 - the CDK has no types that are checked
         text = dynamodb.AttributeType.STRING
@@ -205,6 +206,7 @@ class FulfillmentStack(cdk.Stack):  # type: ignore[misc] # the CDK has no types 
                 filters=[pattern],
             )
         )
+        cdk.CfnOutput(self, "DispatcherName", value=dispatcher.function_name)
         sweeper = self._make_function("Sweeper", "request_left_effects")
         for queue in self._queues.values():
             queue.grant_send_messages(dispatcher)
