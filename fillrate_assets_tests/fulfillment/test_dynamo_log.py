@@ -12,6 +12,7 @@ from typing import Any
 from unittest import mock
 
 import pytest
+from tenacity import retry, retry_if_exception_type, stop_after_delay
 
 from fillrate_assets.aws.dynamodb import DynamoTable
 from fillrate_assets.core.errors import PermanentFailure, SourceUnavailable
@@ -27,6 +28,7 @@ from fillrate_assets_tests.factories.fulfillment_cases import CASES, Case
 from fillrate_assets_tests.factories.fulfillment_events import AT, LINES, WAY, make_event
 from fillrate_assets_tests.fixtures.cloud import Cloud
 from fillrate_assets_tests.fixtures.embedded import create_database
+from fillrate_assets_tests.fixtures.patience import PATIENCE_SECONDS
 
 NOW = AT + timedelta(seconds=1)
 Stores = tuple[EventLog, EffectLog, EventRegister]
@@ -145,16 +147,12 @@ def test_eight_writers_on_one_order_leave_contiguous_versions_and_no_event_twice
     apply(log, *map(make_event, WAY[:5]))
     bookings = [make_event("CarrierBooked", number=number) for number in range(12)]
 
+    @retry(retry=retry_if_exception_type(SourceUnavailable), stop=stop_after_delay(PATIENCE_SECONDS))
+    def apply_at_last(event: Event) -> list[str]:
+        return apply(log, event)
+
     def work(writer: int) -> list[str]:
-        found: list[str] = []
-        for event in bookings[writer:] + bookings[:writer]:
-            while True:
-                try:
-                    found += apply(log, event)
-                    break
-                except SourceUnavailable:
-                    continue
-        return found
+        return [each for event in bookings[writer:] + bookings[:writer] for each in apply_at_last(event)]
 
     with ThreadPoolExecutor(8) as pool:
         classes = [each for found in pool.map(work, range(8)) for each in found]
