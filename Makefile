@@ -7,6 +7,8 @@ READY := $(VENV)/.ready-$(shell cat constraints.txt pyproject.toml | cksum | cut
 export DAGSTER_HOME := $(CURDIR)
 export FILLRATE_HOME ?= $(CURDIR)/.fillrate
 export DAGSTER_EVENT_BATCH_SIZE ?= 1000
+# `make test` has two parts, and the tests wait for other processes often enough.
+MAKEFLAGS += --jobs=2
 # Where it is set, each process that a test starts compiles the package again.
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -18,7 +20,7 @@ ifdef COVERAGE
 PYTEST += --cov --cov-report=term:skip-covered
 endif
 
-.PHONY: install demo check test ui constraints settings workflow clean
+.PHONY: install demo check test pytest ui constraints settings workflow clean
 
 install: $(READY)
 
@@ -32,7 +34,9 @@ check: $(READY)
 	$(BIN)/lint-imports
 	$(BIN)/dagster definitions validate -w workspace.yaml
 
-test: check
+test: check pytest
+
+pytest: $(READY)
 	$(PYTEST)
 
 ui: $(READY)

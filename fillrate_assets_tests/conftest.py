@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import tempfile
@@ -50,6 +51,11 @@ def pytest_configure() -> None:
     if "TMPDIR" not in os.environ and _IN_MEMORY.is_dir() and shutil.disk_usage(_IN_MEMORY).free > _ROOM_BYTES:
         os.environ["TMPDIR"] = str(_IN_MEMORY)
         tempfile.tempdir = None
+
+
+def pytest_collection_finish() -> None:
+    """Leave what the imports made out of garbage collection: looking through it again costs a twentieth of the time."""
+    gc.freeze()
 
 
 @dataclass(frozen=True)
