@@ -12,12 +12,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random_exponential
-
 from fillrate_assets.aws.dynamodb import ConditionFailedError, DynamoTable, Item
-from fillrate_assets.core.errors import PermanentFailure, SourceUnavailable
+from fillrate_assets.core.errors import PermanentFailure
 from fillrate_assets.fulfillment import schema
-from fillrate_assets.fulfillment.log_port import Applied, EffectRequest, dump_payload, dump_request
+from fillrate_assets.fulfillment.log_port import (
+    Applied,
+    EffectRequest,
+    VersionConflictError,
+    dump_payload,
+    dump_request,
+    retry_conflicts,
+)
 from fillrate_assets.fulfillment.rules.decisions import Decision, Effect, Head, LogEntry
 from fillrate_assets.fulfillment.rules.events import Event
 from fillrate_assets.fulfillment.rules.lifecycles import FUNCTIONS, decide_event
@@ -31,7 +36,6 @@ EFFECT_PREFIX: Final = "OUT#"
 EXPIRY: Final = "expires_at"
 """The attribute from whose time on DynamoDB may delete an item: effects that are done have it."""
 
-_MAX_TRIES: Final = 8
 _HEAD: Final = "HEAD"
 _APPLIED: Final = "APPLIED"
 _ACCEPTED: Final = "ACCEPTED"
@@ -43,10 +47,6 @@ _ENTRY_FIELDS: Final = ("order_id", "version", "event_type", "schema_version", "
 _REQUEST_FIELDS: Final = ("effect_id", "kind", "order_id", "version", "dc", "state")
 
 
-class _VersionConflictError(SourceUnavailable):
-    """Another worker has just changed the order."""
-
-
 @dataclass(frozen=True)
 class DynamoLog:
     """The orders and parties of an environment, event by event, in a table of DynamoDB."""
@@ -54,12 +54,7 @@ class DynamoLog:
     table: DynamoTable
     code_version: str
 
-    @retry(
-        retry=retry_if_exception_type(_VersionConflictError),
-        stop=stop_after_attempt(_MAX_TRIES),
-        wait=wait_random_exponential(multiplier=0.01, max=0.5),
-        reraise=True,
-    )
+    @retry_conflicts
     def apply(self, event: Event, *, actor: str, now: datetime) -> Applied:
         """Apply an event, once."""
         # The head first: an event that is applied after this read is found, or its transition is refused.
@@ -72,8 +67,7 @@ class DynamoLog:
             elif decision.event_class in schema.REJECTIONS:
                 self._reject(event, decision, head, known=known is not None, now=now)
         except ConditionFailedError as error:
-            msg = f"{event.order_id} was changed while {event.type} was applied: try again"
-            raise _VersionConflictError(msg) from error
+            raise VersionConflictError(event) from error
         effects = decision.effects
         if decision.event_class == "DUPLICATE" and known is not None:
             effects = self._list_pending(known["order_id"], known["version"])

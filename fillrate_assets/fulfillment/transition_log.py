@@ -13,12 +13,10 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
-from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from fillrate_assets.core.codes import MAX_LENGTH
-from fillrate_assets.core.errors import SourceUnavailable
 from fillrate_assets.fulfillment import effect_store, schema
-from fillrate_assets.fulfillment.log_port import Applied, dump_payload
+from fillrate_assets.fulfillment.log_port import Applied, VersionConflictError, dump_payload, retry_conflicts
 from fillrate_assets.fulfillment.rules.decisions import Decision, Head, LogEntry
 from fillrate_assets.fulfillment.rules.events import Event
 from fillrate_assets.fulfillment.rules.lifecycles import decide_event
@@ -27,7 +25,6 @@ from fillrate_assets.storage.sql_types import to_stored
 from fillrate_assets.storage.tables import declare_table
 
 _SYSTEM: Final = "transition log"
-_MAX_TRIES: Final = 8
 _TEXTS: Final = {**dict.fromkeys(("order_id", "dc"), MAX_LENGTH), **dict.fromkeys(("payload", "reason", "actor"))}
 
 # Rows of the log are never changed: triggers of migration 0014 refuse it.
@@ -43,10 +40,6 @@ HEADS: Final = declare_table(
 REJECTED_EVENTS: Final = declare_table(schema.REJECTED_EVENTS, lengths=_TEXTS)
 
 
-class _VersionConflictError(SourceUnavailable):
-    """Another worker has just changed the order."""
-
-
 @dataclass(frozen=True)
 class TransitionLog:
     """The orders and parties of an environment, event by event."""
@@ -54,12 +47,7 @@ class TransitionLog:
     database: Database
     code_version: str
 
-    @retry(
-        retry=retry_if_exception_type(_VersionConflictError),
-        stop=stop_after_attempt(_MAX_TRIES),
-        wait=wait_random_exponential(multiplier=0.01, max=0.5),
-        reraise=True,
-    )
+    @retry_conflicts
     def apply(self, event: Event, *, actor: str, now: datetime) -> Applied:
         """Apply an event, once: the transition, the head and the effects are stored together, or nothing is.
 
@@ -115,11 +103,11 @@ class TransitionLog:
             else:
                 mine = (HEADS.c.order_id == event.order_id) & (HEADS.c.version == before.version)
                 if connection.execute(HEADS.update().where(mine).values(**changed)).rowcount != 1:
-                    raise _VersionConflictError(_describe_conflict(event))
+                    raise VersionConflictError(event)
             row = {**self._build_row(event, before, after, actor, now), **placed}
             connection.execute(TRANSITIONS.insert().values(**row).inline())
         except IntegrityError as error:
-            raise _VersionConflictError(_describe_conflict(event)) from error
+            raise VersionConflictError(event) from error
         opening = event.payload if before.version == 0 else _read_opening(connection, event)
         effect_store.insert_effects(connection, decision.effects, event, after.version, opening, now)
 
@@ -192,8 +180,4 @@ def _reject(connection: sa.Connection, event: Event, decision: Decision, now: da
     try:
         connection.execute(REJECTED_EVENTS.insert().values(**row))
     except IntegrityError as error:
-        raise _VersionConflictError(_describe_conflict(event)) from error
-
-
-def _describe_conflict(event: Event) -> str:
-    return f"{event.order_id} was changed while {event.type} was applied: try again"
+        raise VersionConflictError(event) from error
