@@ -476,6 +476,11 @@ class Settings(BaseSettings):
         return None if self.storage.record_store_url.startswith("sqlite") else self.environment.schema
 
     @property
+    def queue_schema(self) -> str:
+        """The schema of the tables of the queues, on a server: each environment has its own."""
+        return f"{self.environment.schema}_jobs"
+
+    @property
     def settings_file(self) -> Path:
         """The file of this home's settings."""
         return self.home / "settings.toml"

@@ -45,8 +45,7 @@ def make_queue(settings: Settings, needed_by: str) -> DbosQueue:
     extras.require("fulfillment", needed_by)
     from fillrate_assets.messaging.dbos_engine import DbosQueue  # noqa: PLC0415 - it needs an extra
 
-    # On a server, each environment has tables of its own.
-    return DbosQueue(settings.fulfillment.queue_url, f"{settings.environment.schema}_jobs")
+    return DbosQueue(settings.fulfillment.queue_url, settings.queue_schema)
 
 
 def make_worker(

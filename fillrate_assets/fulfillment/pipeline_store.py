@@ -29,6 +29,12 @@ _NAMED: Final = 5
 _MOST: Final = 10_000
 
 
+def read_last_seq(database: Database) -> int:
+    """Read the `global_seq` of the last transition; 0 where there is none."""
+    with database.connect(_SYSTEM) as connection:
+        return _read_last_seq(connection)
+
+
 def read_status(
     database: Database, queue: JobQueue, longest_in_state: Mapping[str, timedelta], *, since: datetime, now: datetime
 ) -> PipelineStatus:
@@ -46,7 +52,7 @@ def read_status(
 
     """
     with database.connect(_SYSTEM) as connection:
-        last_seq = connection.execute(sa.select(sa.func.max(TRANSITIONS.c.global_seq))).scalar() or 0
+        last_seq = _read_last_seq(connection)
         conflicting = sa.select(sa.func.count()).where(
             REJECTED_EVENTS.c.rejection == "CONFLICTING", REJECTED_EVENTS.c.recorded_at >= to_stored(now - _DAY)
         )
@@ -64,6 +70,10 @@ def read_status(
             failures=tuple(_read_failures(connection)),
             stuck=tuple(_find_stuck(connection, longest_in_state, now)),
         )
+
+
+def _read_last_seq(connection: sa.Connection) -> int:
+    return connection.execute(sa.select(sa.func.max(TRANSITIONS.c.global_seq))).scalar() or 0
 
 
 def _read_slowest(connection: sa.Connection, last_seq: int, since: datetime) -> timedelta | None:

@@ -188,6 +188,7 @@ class DbosQueue:
 
     @cached_property
     def _statuses(self) -> sa.TableClause:
+        _ = self._client  # it creates the tables
         schema = None if sql.find_embedded_file(self.url) is not None else self.schema
         columns: list[sa.ColumnClause[Any]] = [sa.column(name) for name in ("workflow_uuid", "queue_name", "status")]
         return sa.table("workflow_status", *columns, schema=schema)

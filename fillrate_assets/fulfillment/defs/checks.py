@@ -9,6 +9,7 @@ import dagster as dg
 from fillrate_assets.fulfillment import replay
 from fillrate_assets.fulfillment.defs.assets import AREA, EFFECTS, OWNERS
 from fillrate_assets.fulfillment.defs.resources import FulfillmentPipeline
+from fillrate_assets.fulfillment.pipeline_store import read_last_seq
 from fillrate_assets.fulfillment.rules.alarms import find_alarms
 from fillrate_assets.orchestration.asset_options import declare_health_asset
 
@@ -53,9 +54,9 @@ def pipeline_status(
 @dg.asset_check(asset=PIPELINE.key)
 def log_explains_orders(fulfillment_pipeline: dg.ResourceParam[FulfillmentPipeline]) -> dg.AssetCheckResult:
     """Fold the logs of the orders that changed last: each is where its log says."""
-    now = datetime.now(UTC)
-    last_seq = fulfillment_pipeline.read_status(now, now).last_seq
-    result = replay.verify(fulfillment_pipeline.database, replay.ReplayScope(since=max(1, last_seq - _SAMPLE)))
+    database = fulfillment_pipeline.database
+    since = max(1, read_last_seq(database) - _SAMPLE)
+    result = replay.verify(database, replay.ReplayScope(since=since))
     named = [f"{each.order_id}: {each.problem}" for each in result.differences]
     return dg.AssetCheckResult(
         passed=not named,

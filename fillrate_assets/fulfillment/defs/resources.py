@@ -35,7 +35,7 @@ class FulfillmentPipeline:
         return cls(
             Database.from_settings(settings),
             given.queue_url,
-            f"{settings.environment.schema}_jobs",
+            settings.queue_schema,
             AlarmLimits(
                 timedelta(seconds=given.max_lag_seconds),
                 timedelta(minutes=given.max_effect_age_minutes),
@@ -60,7 +60,6 @@ class FulfillmentPipeline:
         from fillrate_assets.messaging.dbos_engine import DbosQueue  # noqa: PLC0415 - it needs an extra
 
         with DbosQueue(self.queue_url, self.queue_schema) as queue:
-            queue.prepare()
             yield queue
 
     def read_status(self, since: datetime, now: datetime) -> PipelineStatus:
