@@ -3,6 +3,10 @@
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready-$(shell cat constraints.txt pyproject.toml | cksum | cut -d' ' -f1)
+# The local AWS of the tests: a tool in an environment of its own.
+AWS_PINS := fillrate_assets_tests/fixtures/aws_server.txt
+AWS_SERVER := $(VENV)/aws-server
+AWS_READY := $(AWS_SERVER)/.ready-$(shell cksum < $(AWS_PINS) | cut -d' ' -f1)
 
 export DAGSTER_HOME := $(CURDIR)
 export FILLRATE_HOME ?= $(CURDIR)/.fillrate
@@ -22,7 +26,7 @@ endif
 
 .PHONY: install demo check test pytest ui constraints settings workflow clean
 
-install: $(READY)
+install: $(READY) $(AWS_READY)
 
 demo: $(READY)
 	$(BIN)/fillrate demo
@@ -36,7 +40,7 @@ check: $(READY)
 
 test: check pytest
 
-pytest: $(READY)
+pytest: $(READY) $(AWS_READY)
 	$(PYTEST)
 
 ui: $(READY)
@@ -46,6 +50,8 @@ ui: $(READY)
 constraints: $(READY)
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 \
 		--all-extras --group build pyproject.toml --output-file constraints.txt
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 \
+		--group pyproject.toml:aws-server --output-file $(AWS_PINS)
 
 # Writes the reference of settings from the code.
 settings: $(READY)
@@ -66,4 +72,9 @@ $(READY):
 	$(BIN)/python -m compileall -q -j 0 $(VENV)/lib
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	rm -f $(VENV)/.ready-*
+	touch $@
+
+$(AWS_READY): $(READY)
+	python3 -m venv --clear --without-pip $(AWS_SERVER)
+	$(BIN)/python -m pip --python $(AWS_SERVER) install --quiet --disable-pip-version-check --require-hashes --no-deps --requirement $(AWS_PINS)
 	touch $@
