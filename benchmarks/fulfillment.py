@@ -71,11 +71,11 @@ def main() -> None:
     arguments = parser.parse_args()
     with _open_databases(arguments.url) as (database, queue):
         database.upgrade()
-        with database.hold_open():
-            _fill(database, arguments.logged)
-            _report("bare inserts", arguments.events, _insert_bare(database, arguments.events))
+        with database.hold_open() as held:
+            _fill(held, arguments.logged)
+            _report("bare inserts", arguments.events, _insert_bare(held, arguments.events))
             _report("bare jobs", arguments.events, _run_bare(queue, arguments.events))
-            _run_worker(database, queue, arguments)
+            _run_worker(held, queue, arguments)
 
 
 @contextmanager

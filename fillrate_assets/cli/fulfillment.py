@@ -161,13 +161,13 @@ def worker(name: str, *, simulated: bool) -> None:
             from fillrate_assets.sample.fulfillment_targets import SimulatedWorld
 
             targets = {**SimulatedWorld().make_targets(FUNCTIONS), **targets}
-        database = systems.open_database(chosen)
-        jobs, engine = systems.make_worker(chosen, database, queue, targets, name)
         # It is meant to be stopped: that is no failure.
-        with suppress(stopping.Stopped), database.hold_open(), engine:
-            left = jobs.request_left_effects()
-            click.echo(f"{name} listens to {', '.join(jobs.handlers)}; {left} effects were left", err=True)
-            Event().wait()
+        with suppress(stopping.Stopped), systems.open_database(chosen).hold_open() as database:
+            jobs, engine = systems.make_worker(chosen, database, queue, targets, name)
+            with engine:
+                left = jobs.request_left_effects()
+                click.echo(f"{name} listens to {', '.join(jobs.handlers)}; {left} effects were left", err=True)
+                Event().wait()
 
 
 @fulfillment.command()
@@ -194,8 +194,12 @@ def serve(host: str, port: int) -> None:
 
     chosen = settings.load()
     senders = make_senders(chosen.fulfillment)
-    with systems.make_queue(chosen, "fillrate fulfillment serve") as queue:
-        database = systems.open_database(chosen)
+    # It is meant to be stopped: that is no failure.
+    with (
+        suppress(stopping.Stopped),
+        systems.make_queue(chosen, "fillrate fulfillment serve") as queue,
+        systems.open_database(chosen).hold_open() as database,
+    ):
         app = build_app(
             intake=EventIntake(queue, AcceptedEvents(database)),
             senders=senders,
@@ -203,9 +207,7 @@ def serve(host: str, port: int) -> None:
             allowed_hosts={host, "localhost", *chosen.web.allowed_hosts},
         )
         queue.prepare()
-        # It is meant to be stopped: that is no failure.
-        with suppress(stopping.Stopped), database.hold_open():
-            build_server(app, host, port).run()
+        build_server(app, host, port).run()
 
 
 @fulfillment.command("dead-letters")

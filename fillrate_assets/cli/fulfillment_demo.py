@@ -63,10 +63,10 @@ def run_day(
         progress: gets a line now and then.
 
     """
-    database = systems.open_database(settings)
+    stored = systems.open_database(settings)
     world, begun = SimulatedWorld(FAULTS, seed=day.seed), time.perf_counter()
     documents, sent = day.make_documents(), Counter[str]()
-    with systems.make_queue(settings, "fillrate fulfillment demo") as queue, database.hold_open():
+    with systems.make_queue(settings, "fillrate fulfillment demo") as queue, stored.hold_open() as database:
         worker, engine = systems.make_worker(settings, database, queue, world.make_targets(FUNCTIONS), "demo")
         quick = RetrySchedule(base_seconds=0.2, max_seconds=2)
         engine = replace(engine, queues=[replace(each, retry=quick) for each in engine.queues])
@@ -82,7 +82,7 @@ def run_day(
                 progress(f"{left} jobs to do")
                 time.sleep(0.2)
         counts = _count(database, queue, world)
-    return DayResult(len(documents), sent, counts, read_totals(database).heads, time.perf_counter() - begun)
+    return DayResult(len(documents), sent, counts, read_totals(stored).heads, time.perf_counter() - begun)
 
 
 def describe(result: DayResult) -> Iterator[str]:

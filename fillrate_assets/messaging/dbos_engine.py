@@ -7,6 +7,7 @@ the next workflow, delayed, under the same id with a number; so no thread and no
 from __future__ import annotations
 
 import logging
+import math
 import random
 import threading
 import time
@@ -49,6 +50,9 @@ _DUE: Final = ("ENQUEUED", "PENDING")
 _TICK_SECONDS: Final = 0.5
 _REFRESH_SECONDS: Final = 10
 _ELSEWHERE_SECONDS: Final = 60
+_BACKLOG_POLLING_SECONDS: Final = 0.01
+"""Where more waits than may run: each search for work takes no more than may."""
+
 _PURGED: Final = 500
 _PURGE_SECONDS: Final = 5
 
@@ -252,7 +256,7 @@ class DbosWorker:
         """Make the breakers."""
         self._options = {each.name: each for each in self.queues}
         self._breakers = {each.name: CircuitBreaker(each.breaker) for each in self.queues if each.breaker}
-        self._limits: dict[str, int] = {}
+        self._limits: dict[str, tuple[int, float]] = {}
         self._stopping = threading.Event()
 
     def __enter__(self) -> Self:
@@ -328,7 +332,7 @@ class DbosWorker:
         DBOS.listen_queues([each.name for each in self.queues])
         DBOS.launch()
         for each in self.queues:
-            self._register(each, each.concurrency)
+            self._register(each, each.concurrency, each.polling_seconds)
 
     def _follow(self, job: Job, result: Result) -> None:
         match result:
@@ -365,18 +369,17 @@ class DbosWorker:
         except Exception:  # noqa: BLE001 - it is a dead letter all the same
             _LOG.exception("job %s of %s", job.job_id, job.queue)
 
-    def _register(self, options: QueueOptions, concurrency: int) -> None:
+    def _register(self, options: QueueOptions, concurrency: int, polling_seconds: float) -> None:
         limits: dict[str, Any] = {"worker_concurrency": concurrency}
         if options.ordered:
             limits["partition_concurrency"] = 1
         elif options.max_per_second is not None:
             limits["limiter"] = {"limit": options.max_per_second, "period": 1}
-        polling = options.polling_seconds
-        DBOS.register_queue(options.name, polling_interval_sec=polling, on_conflict="always_update", **limits)
-        self._limits[options.name] = concurrency
+        DBOS.register_queue(options.name, polling_interval_sec=polling_seconds, on_conflict="always_update", **limits)
+        self._limits[options.name] = concurrency, polling_seconds
 
     def _keep_house(self) -> None:
-        """Let queues follow their breakers, and purge what is done."""
+        """Let queues follow their breakers and backlogs, and purge what is done."""
         purge_at, refresh_at = time.monotonic(), time.monotonic() + _REFRESH_SECONDS
         while not self._stopping.wait(_TICK_SECONDS):
             # A database that does not answer now does later.
@@ -385,20 +388,24 @@ class DbosWorker:
                     # Another worker may have stopped a queue, and died before its breaker closed.
                     self._limits.clear()
                     refresh_at = time.monotonic() + _REFRESH_SECONDS
-                self._follow_breakers()
+                self._adjust_queues()
                 if time.monotonic() >= purge_at:
                     whole = self._own.purge(datetime.now(UTC) - self.retention) == _PURGED
                     purge_at = time.monotonic() + (0 if whole else _PURGE_SECONDS)
 
-    def _follow_breakers(self) -> None:
-        for name, breaker in self._breakers.items():
-            state, options = breaker.advance(time.monotonic()), self._options[name]
+    def _adjust_queues(self) -> None:
+        waiting = self._own.count_waiting()
+        for name, options in self._options.items():
+            breaker = self._breakers.get(name)
+            state = "CLOSED" if breaker is None else breaker.advance(time.monotonic())
             concurrency = {"CLOSED": options.concurrency, "HALF_OPEN": 1, "OPEN": 0}[state]
+            backlog = state == "CLOSED" and waiting.get(name, 0) > concurrency
+            polling_seconds = min(options.polling_seconds, _BACKLOG_POLLING_SECONDS if backlog else math.inf)
             known = self._limits.get(name)
-            if concurrency != known:
-                if known is not None:
-                    _LOG.warning("queue %s: its breaker is %s", name, state.lower().replace("_", " "))
-                self._register(options, concurrency)
+            if known is not None and known[0] != concurrency:
+                _LOG.warning("queue %s: its breaker is %s", name, state.lower().replace("_", " "))
+            if known != (concurrency, polling_seconds):
+                self._register(options, concurrency, polling_seconds)
 
 
 # With a handler there, DBOS makes none of its own: what it logs goes where everything else does.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, Protocol, Self
 
@@ -49,7 +49,7 @@ class Job:
 
     def dump(self) -> str:
         """Return it as JSON."""
-        return json.dumps(asdict(self), ensure_ascii=False)
+        return json.dumps(vars(self), ensure_ascii=False, default=dict)
 
     @classmethod
     def load(cls, text: str) -> Self:
