@@ -33,7 +33,8 @@ from fillrate_assets.fulfillment.rules.lifecycles import FUNCTIONS
 from fillrate_assets.fulfillment.sources.targets import TargetAnswer
 from fillrate_assets.fulfillment.transition_log import TRANSITIONS, TransitionLog
 from fillrate_assets.fulfillment.worker import FulfillmentWorker, build_queues
-from fillrate_assets.messaging.dbos_engine import DbosQueue, DbosWorker
+from fillrate_assets.messaging.dbos_engine import DbosWorker
+from fillrate_assets.messaging.dbos_queue import DbosQueue
 from fillrate_assets.messaging.jobs import Done, Job, QueueOptions, Result
 from fillrate_assets.storage.database import Database
 

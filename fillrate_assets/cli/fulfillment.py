@@ -116,10 +116,10 @@ def status(order: str | None) -> None:
     chosen = settings.load()
     with systems.make_queue(chosen, "fillrate fulfillment status") as queue:
         _print(describe_totals(read_totals(systems.open_database(chosen))))
-        waiting, dead = queue.count_waiting(), queue.list_dead_letters(_MOST)
+        waiting = queue.count_waiting()
         waits = ", ".join(f"{count:,} in {name}" for name, count in sorted(waiting.items())) or "none"
         click.echo(f"jobs that are due: {waits}; put off: {queue.count_unfinished() - sum(waiting.values()):,}")
-        click.echo(f"parked: {len(queue.list_parked(_MOST)):,}; dead letters: {len(dead):,}")
+        click.echo(f"parked: {queue.count_parked():,}; dead letters: {queue.count_dead_letters():,}")
 
 
 @fulfillment.command()
@@ -318,8 +318,14 @@ def _list(jobs: Sequence[StoredJob], nothing: str) -> None:
             each.job.queue,
             f"{each.since:%Y-%m-%d %H:%M:%S}",
             each.job.first_failed_at or "",
+            str(each.job.attempts),
+            each.code_version or "",
             each.reason,
         ]
         for each in jobs
     ]
-    _print(format_table(["job", "queue", "since (UTC)", "first failed", "why"], rows) if rows else [nothing])
+    _print(
+        format_table(["job", "queue", "since (UTC)", "first failed", "attempts", "release", "why"], rows)
+        if rows
+        else [nothing]
+    )

@@ -20,7 +20,7 @@ from fillrate_assets.fulfillment.report.order_report import read_totals
 from fillrate_assets.fulfillment.rules.event_documents import parse_document
 from fillrate_assets.fulfillment.rules.lifecycles import FUNCTIONS
 from fillrate_assets.fulfillment.transition_log import REJECTED_EVENTS, TRANSITIONS
-from fillrate_assets.messaging.dbos_engine import DbosQueue
+from fillrate_assets.messaging.dbos_queue import DbosQueue
 from fillrate_assets.messaging.jobs import RetrySchedule
 from fillrate_assets.sample.fulfillment_day import SimulatedDay
 from fillrate_assets.sample.fulfillment_targets import Faults, SimulatedWorld

@@ -134,6 +134,8 @@ class StoredJob:
     job: Job
     reason: str
     since: datetime
+    code_version: str | None = None
+    """The release that gave it up."""
 
 
 class JobSender(Protocol):
@@ -157,11 +159,17 @@ class JobQueue(JobSender, Protocol):
     def count_unfinished(self) -> int:
         """Count the jobs that are due, run or are put off; not those that are parked."""
 
+    def count_dead_letters(self) -> int:
+        """Count jobs that were given up."""
+
+    def count_parked(self) -> int:
+        """Count jobs that are parked."""
+
     def list_dead_letters(self, limit: int) -> list[StoredJob]:
         """List jobs that were given up, oldest first."""
 
-    def redrive(self, job_id: str) -> None:
-        """Enqueue a dead letter again, with all its attempts before it."""
+    def redrive(self, job_id: str) -> Job:
+        """Enqueue a dead letter again, with all its attempts before it, and return it."""
 
     def discard(self, job_id: str) -> None:
         """Delete a dead letter."""
