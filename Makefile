@@ -24,7 +24,7 @@ ifdef COVERAGE
 PYTEST += --cov --cov-report=term:skip-covered
 endif
 
-.PHONY: install demo check test pytest ui constraints settings workflow clean
+.PHONY: install demo check test pytest ui constraints settings workflow functions clean
 
 install: $(READY) $(AWS_READY)
 
@@ -52,6 +52,8 @@ constraints: $(READY)
 		--all-extras --group build pyproject.toml --output-file constraints.txt
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 \
 		--group pyproject.toml:aws-server --output-file $(AWS_PINS)
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 --constraint constraints.txt \
+		--group pyproject.toml:functions --output-file infrastructure/functions.txt
 
 # Writes the reference of settings from the code.
 settings: $(READY)
@@ -62,8 +64,12 @@ workflow: $(READY)
 	$(BIN)/python -c "from fillrate_assets.fulfillment.rules import order_workflow as w; print(w.dump_asl())" \
 		> deploy/order-workflow.asl.json
 
+# Builds the code of the functions of Lambda.
+functions: $(READY)
+	$(BIN)/python -m infrastructure.function_code build/functions
+
 clean:
-	rm -rf $(VENV) .fillrate
+	rm -rf $(VENV) .fillrate build infrastructure/node_modules
 
 # Compiles on all cores, where pip uses one; without, each process that a test starts compiles Dagster again.
 $(READY):
