@@ -32,6 +32,7 @@ from fillrate_assets.fillrate.sources.order_system import OrderSystem
 from fillrate_assets.fillrate.sources.shipping_records import ShippingRecords
 from fillrate_assets.fillrate.sources.source_values import SourceValues
 from fillrate_assets.fillrate.watermark import make_watermark
+from fillrate_assets.fulfillment import feed_store
 from fillrate_assets.fulfillment.defs import assets as fulfillment_assets
 from fillrate_assets.fulfillment.defs import checks as fulfillment_checks
 from fillrate_assets.fulfillment.defs import jobs as fulfillment_jobs
@@ -45,7 +46,7 @@ from fillrate_assets.orchestration import resources
 from fillrate_assets.orchestration.dc_lock_store import DcLockStore
 from fillrate_assets.orchestration.lake_io_manager import LakeIOManager
 from fillrate_assets.orchestration.run_concurrency import DcLock
-from fillrate_assets.settings import Settings
+from fillrate_assets.settings import Settings, SourceTable
 from fillrate_assets.storage import sql
 from fillrate_assets.storage.database import Database
 from fillrate_assets.storage.lake import Lake
@@ -64,20 +65,11 @@ def make_systems(settings: Settings) -> dict[str, Any]:
     """Make every outside system, by its resource key."""
     database, lake = Database.from_settings(settings), Lake(settings.storage.lake_root)
     record_store = RecordStore(database)
+    order_system, shipping_records = _make_order_sources(settings, record_store)
     return {
         "settings": settings,
-        "order_system": OrderSystem(
-            settings.sources.order_system_url,
-            settings.sources.source_tables,
-            settings.sources.source_statement_timeout_seconds,
-            _choose_values(settings, settings.sources.order_system_url, record_store),
-        ),
-        "shipping_records": ShippingRecords(
-            settings.sources.shipping_records_url,
-            settings.sources.source_tables,
-            settings.sources.source_statement_timeout_seconds,
-            _choose_values(settings, settings.sources.shipping_records_url, record_store),
-        ),
+        "order_system": order_system,
+        "shipping_records": shipping_records,
         "instock_warehouse": InstockWarehouse(
             settings.sources.instock_warehouse_url,
             settings.sources.source_tables,
@@ -100,6 +92,27 @@ def make_systems(settings: Settings) -> dict[str, Any]:
         "io_manager": LakeIOManager(lake, assets.TABLES),
         "dc_lock": DcLock(DcLockStore(database)),
     }
+
+
+def _make_order_sources(settings: Settings, record_store: RecordStore) -> tuple[OrderSystem, ShippingRecords]:
+    """Make the order system and the shipping records: those of the company, or the feed of fulfillment."""
+    given = settings.sources
+    seconds = given.source_statement_timeout_seconds
+    if not given.orders_from_fulfillment:
+        urls = (given.order_system_url, given.shipping_records_url)
+        orders, shipments = (
+            (url, given.source_tables, seconds, _choose_values(settings, url, record_store)) for url in urls
+        )
+        return OrderSystem(*orders), ShippingRecords(*shipments)
+    schema, judged = settings.record_store_schema, {"problem": "problem"}
+    tables = {
+        **given.source_tables,
+        "order_lines": SourceTable(name=feed_store.ORDER_LINES.name, schema_name=schema, columns=judged),
+        "shipment_lines": SourceTable(name=feed_store.SHIPMENT_LINES.name, schema_name=schema, columns=judged),
+    }
+    url = settings.storage.record_store_url
+    feed = (url, tables, seconds, _choose_values(settings, url, record_store))
+    return OrderSystem(*feed, items_url=given.order_system_url), ShippingRecords(*feed)
 
 
 def make_alert_dispatch(settings: Settings) -> AlertDispatch:
@@ -155,12 +168,19 @@ def build_defs(settings: Settings, **overrides: Any) -> dg.Definitions:  # noqa:
 
 
 def _build(settings: Settings, by_key: dict[str, Any]) -> dg.Definitions:
+    fed, own = settings.sources.orders_from_fulfillment, _find_kind(settings.storage.record_store_url)
     kinds = {
-        "order_system": _find_kind(settings.sources.order_system_url),
-        "shipping_records": _find_kind(settings.sources.shipping_records_url),
+        "order_system": own if fed else _find_kind(settings.sources.order_system_url),
+        "shipping_records": own if fed else _find_kind(settings.sources.shipping_records_url),
         "instock_warehouse": _find_kind(settings.sources.instock_warehouse_url),
-        "record_store": _find_kind(settings.storage.record_store_url),
+        "record_store": own,
     }
+
+    def place(spec: dg.AssetSpec) -> dg.AssetSpec:
+        """Draw where orders come from, where that is this platform."""
+        source = fulfillment_assets.FEED.get(spec.key) if fed else None
+        return spec if source is None else spec.merge_attributes(deps=[source])
+
     job = dg.define_asset_job(
         JOB,
         selection=dg.AssetSelection.groups(assets.AREA) - dg.AssetSelection.assets(exports.exports),
@@ -188,7 +208,7 @@ def _build(settings: Settings, by_key: dict[str, Any]) -> dg.Definitions:
     )
     return dg.Definitions(
         assets=[
-            *assets.build(settings, kinds),
+            *dg.map_asset_specs(place, assets.build(settings, kinds)),
             exports.build(settings),
             *buffer_assets.build(settings, _find_kind(settings.sources.floor_feeds_url)),
             health_checks.PLATFORM,

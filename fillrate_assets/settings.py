@@ -83,7 +83,10 @@ class _Section(BaseModel):
 
 
 class SourceTable(_Section):
-    """What a source calls one of the contract's tables and its columns; "" where it has no such column."""
+    """What a source calls one of the contract's tables and its columns; "" where it has no such column.
+
+    A column `problem`, where one is named, says of a row why it cannot be used: the row is rejected with that reason.
+    """
 
     name: str | None = None
     schema_name: str | None = None
@@ -95,6 +98,10 @@ class Sources(_Section):
 
     order_system_url: Url = ""
     """SQLAlchemy URL of order lines and items; default: SQLite in `systems/` of the home."""
+
+    orders_from_fulfillment: bool = False
+    """Whether orders and shipments are those that events of fulfillment have left in the record store; the order system
+    has the item master alone then."""
 
     shipping_records_url: Url = ""
     """SQLAlchemy URL of shipment lines; default: SQLite in `systems/` of the home."""
@@ -441,6 +448,24 @@ class Settings(BaseSettings):
         document["first_ship_date"] = first
         self.settings_file.write_text(tomlkit.dumps(document))
         return self.model_copy(update={"first_ship_date": first})
+
+    def with_orders_of_fulfillment(self) -> Settings:
+        """Return these settings with orders that come from fulfillment; written to `settings.toml` of an empty home.
+
+        Raises:
+            PermanentFailure: the home holds the orders of another system.
+
+        """
+        if self.sources.orders_from_fulfillment:
+            return self
+        if (self.home / "systems").exists():
+            msg = f"{self.home} holds other data already: choose another FILLRATE_HOME"
+            raise PermanentFailure(msg)
+        self.home.mkdir(parents=True, exist_ok=True)
+        document = self._read_document()
+        document["sources"] = {**document.get("sources", {}), "orders_from_fulfillment": True}
+        self.settings_file.write_text(tomlkit.dumps(document))
+        return self.model_copy(update={"sources": self.sources.model_copy(update={"orders_from_fulfillment": True})})
 
     def with_local_feedback(self) -> Settings:
         """Return these settings with pages for answers on this machine, if there are none; written to `settings.toml`.

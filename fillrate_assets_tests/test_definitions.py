@@ -45,6 +45,8 @@ ASSETS = {
     "accepted_events": {"sqlite"},
     "transitions": {"sqlite"},
     "effects": {"sqlite"},
+    "order_lines": {"sqlite"},
+    "shipment_lines": {"sqlite"},
 }
 TABLES = {
     **{key.path[-1]: table for key, table in assets.TABLES.items()},
@@ -59,8 +61,10 @@ TABLES = {
     "accepted_events": fulfillment_schema.ACCEPTED_EVENTS,
     "transitions": fulfillment_schema.TRANSITIONS,
     "effects": fulfillment_schema.EFFECTS,
+    "order_lines": fulfillment_schema.FEED_ORDER_LINES,
+    "shipment_lines": fulfillment_schema.FEED_SHIPMENT_LINES,
 }
-EXTERNAL = {"accepted_events", "transitions", "effects"}
+EXTERNAL = {"accepted_events", "transitions", "effects", "order_lines", "shipment_lines"}
 """Workers outside Dagster write them."""
 BUFFERS = [asset.key.path[-1] for asset in buffers.ASSETS]
 UPSTREAM = {
@@ -93,6 +97,8 @@ UPSTREAM = {
     "accepted_events": set(),
     "transitions": {"accepted_events"},
     "effects": {"transitions"},
+    "order_lines": {"transitions"},
+    "shipment_lines": {"transitions"},
     "pipeline_health": {"effects"},
 }
 HEALTH = {"platform_health", "tick_health", "pipeline_health"}
@@ -176,6 +182,13 @@ def test_the_assets_are_these_and_each_says_what_made_of_whom(defs: dg.Definitio
         assert spec.group_name == ("health" if name in HEALTH else area), name
         assert spec.owners == [owners[area]], name
         assert spec.description, name
+
+
+def test_orders_that_come_from_fulfillment_are_drawn_behind_it(tmp_path: Path) -> None:
+    chosen = settings.load(home=tmp_path, sources__orders_from_fulfillment=True)
+    specs = _list_specs(build_defs(chosen))
+    for name, source in (("orders", "order_lines"), ("shipments", "shipment_lines")):
+        assert {dep.asset_key.to_user_string() for dep in specs[name].deps} == {f"fulfillment/{source}"}
 
 
 def test_every_asset_shows_its_columns_with_units(defs: dg.Definitions) -> None:

@@ -4,28 +4,31 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date
-from typing import Final
+from typing import Any, Final
 
+import polars as pl
 import sqlalchemy as sa
 
 from fillrate_assets.cli import fulfillment_systems as systems
 from fillrate_assets.core.text_table import format_table
+from fillrate_assets.fillrate.schema import CLASSIFIED_LINES
 from fillrate_assets.fulfillment.accepted_events import ACCEPTED_EVENTS
 from fillrate_assets.fulfillment.effect_store import EFFECTS
 from fillrate_assets.fulfillment.replay import ReplayScope, verify
 from fillrate_assets.fulfillment.report.order_report import read_totals
+from fillrate_assets.fulfillment.report.order_units import read_units
 from fillrate_assets.fulfillment.rules.event_documents import parse_document
 from fillrate_assets.fulfillment.rules.lifecycles import FUNCTIONS
 from fillrate_assets.fulfillment.transition_log import REJECTED_EVENTS, TRANSITIONS
-from fillrate_assets.messaging.dbos_queue import DbosQueue
+from fillrate_assets.messaging.dbos_engine import DbosQueue
 from fillrate_assets.messaging.jobs import RetrySchedule
-from fillrate_assets.sample.fulfillment_day import SimulatedDay
 from fillrate_assets.sample.fulfillment_targets import Faults, SimulatedWorld
+from fillrate_assets.sample.order_stock import OrderStock
 from fillrate_assets.settings import Settings
 from fillrate_assets.storage.database import Database
+from fillrate_assets.storage.lake import Lake
 
 FAULTS: Final = Faults(throttled_share=0.05, timed_out_share=0.05, refused_share=0.002)
 _DOWN: Final = "carrier"
@@ -52,21 +55,27 @@ class DayResult:
 
 
 def run_day(
-    settings: Settings, day: SimulatedDay, *, outage: bool, progress: Callable[[str], None] = lambda _text: None
+    settings: Settings,
+    documents: Sequence[Mapping[str, Any]],
+    seed: int,
+    *,
+    outage: bool,
+    progress: Callable[[str], None] = lambda _text: None,
 ) -> DayResult:
-    """Send a day through intake, queues and worker, until nothing is left to do.
+    """Send what a day brings through intake, queues and worker, until nothing is left to do.
 
     Args:
         settings: where the home is.
-        day: what is sent.
+        documents: what is sent.
+        seed: of what targets do.
         outage: whether a downstream system is gone for a third of it.
         progress: gets a line now and then.
 
     """
-    stored = systems.open_database(settings)
-    world, begun = SimulatedWorld(FAULTS, seed=day.seed), time.perf_counter()
-    documents, sent = day.make_documents(), Counter[str]()
-    with systems.make_queue(settings, "fillrate fulfillment demo") as queue, stored.hold_open() as database:
+    database = systems.open_database(settings)
+    world, begun = SimulatedWorld(FAULTS, seed=seed, stock=OrderStock(seed)), time.perf_counter()
+    sent = Counter[str]()
+    with systems.make_queue(settings, "fillrate fulfillment demo") as queue, database.hold_open():
         worker, engine = systems.make_worker(settings, database, queue, world.make_targets(FUNCTIONS), "demo")
         quick = RetrySchedule(base_seconds=0.2, max_seconds=2)
         engine = replace(engine, queues=[replace(each, retry=quick) for each in engine.queues])
@@ -82,7 +91,7 @@ def run_day(
                 progress(f"{left} jobs to do")
                 time.sleep(0.2)
         counts = _count(database, queue, world)
-    return DayResult(len(documents), sent, counts, read_totals(stored).heads, time.perf_counter() - begun)
+    return DayResult(len(documents), sent, counts, read_totals(database).heads, time.perf_counter() - begun)
 
 
 def describe(result: DayResult) -> Iterator[str]:
@@ -135,14 +144,26 @@ def _count(database: Database, queue: DbosQueue, world: SimulatedWorld) -> dict[
     }
 
 
-def make_day(orders: int, parties: int, day: date, seed: int) -> SimulatedDay:
-    """Make a day with duplicates, early events and contradictions."""
-    return SimulatedDay(orders, parties, day, seed)
+def reconcile(settings: Settings) -> Iterator[str]:
+    """Say what the events add up to, beside what fill rates say of them."""
+    units = read_units(systems.open_database(settings))
+    lines = Lake(settings.storage.lake_root).scan(CLASSIFIED_LINES).filter(pl.col("source_table") == "order_lines")
+    cases = lines.select(pl.col("ordered_cases", "shipped_cases").sum()).collect().row(0)
+    rows = [
+        ["orders received", f"{units.received:,f}", ""],
+        ["  refused", f"{units.refused:,f}", ""],
+        ["  cancelled by customers", f"{units.cancelled:,f}", ""],
+        ["  left: ordered", f"{units.ordered:,f}", f"{cases[0].normalize():,f}"],
+        ["shipped", f"{units.shipped:,f}", f"{cases[1].normalize():,f}"],
+    ]
+    yield from format_table(["cases", "by events", "by fill rates"], rows, numbers=["by events", "by fill rates"])
 
 
-def list_next_steps(order_ids: Sequence[str], command: str) -> Iterator[str]:
+def list_next_steps(order_ids: Sequence[str], command: str, *, reports: bool) -> Iterator[str]:
     """List what to look at next."""
     for order_id in order_ids[:1]:
         yield f"Why is an order where it is?  {command} fulfillment explain {order_id}"
     yield f"What was given up?            {command} fulfillment dead-letters"
     yield f"Does the log explain all?     {command} fulfillment replay verify"
+    if reports:
+        yield f"What did not ship, and why?   {command} report --by path"

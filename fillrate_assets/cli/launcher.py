@@ -175,7 +175,9 @@ def upgrade_home(settings: Settings) -> None:
         return file is not None and file.exists()
 
     made = make_systems(settings)
-    for name in ("order_system", "shipping_records", "instock_warehouse"):
+    # The feed of fulfillment is in the record store.
+    fed = ("order_system", "shipping_records") if settings.sources.orders_from_fulfillment else ()
+    for name in {"order_system", "shipping_records", "instock_warehouse"} - {*fed}:
         if is_there(made[name].url):
             made[name].create()
     if is_there(settings.storage.record_store_url):

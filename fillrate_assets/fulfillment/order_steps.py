@@ -123,6 +123,7 @@ class OrderSteps:
             source=_SOURCE,
             causation_id=event.event_id,
             correlation_id=event.correlation_id,
+            payload={"reason": "the workflow failed", "by": "warehouse"},
         )
         self._apply([cancel])
         if self.log.read_head(event.order_id).state == "CANCELLING":

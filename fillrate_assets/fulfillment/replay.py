@@ -1,4 +1,4 @@
-"""Replay of the transition log: what it folds into is compared with the heads, and put in their place.
+"""Replay of the transition log: what it folds into is compared with the heads and the feed, and put in their place.
 
 No effect is requested by a replay: it knows no target and no queue.
 """
@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, fields
 from datetime import date, datetime
 from itertools import groupby
 from operator import attrgetter
@@ -17,18 +17,19 @@ from typing import Final
 import sqlalchemy as sa
 
 from fillrate_assets.core.errors import ContractViolation
+from fillrate_assets.fulfillment import feed_store
 from fillrate_assets.fulfillment.rules.decisions import Head, LogEntry, fold
 from fillrate_assets.fulfillment.rules.lifecycles import LIFECYCLES
-from fillrate_assets.fulfillment.transition_log import HEADS, TRANSITIONS
+from fillrate_assets.fulfillment.rules.order_feed import FeedEntry, FeedRows, project
+from fillrate_assets.fulfillment.transition_log import HEADS, TRANSITIONS, make_entry, read_entries
 from fillrate_assets.storage.database import Database
 from fillrate_assets.storage.sql_types import to_stored
 
 _SYSTEM: Final = "transition log"
 _ROWS: Final = 5_000
-_LOG: Final = (
-    *("order_id", "version", "event_type", "schema_version", "from_state", "to_state", "payload"),
-    *("machine", "dc", "ship_date"),
-)
+_LOG: Final = (*(each.name for each in fields(FeedEntry)), "machine")
+_COMPARED: Final = 250
+"""Orders whose rows of the feed are compared at a time."""
 
 
 @dataclass(frozen=True)
@@ -61,16 +62,25 @@ class ReplayResult:
     orders: int = 0
     events: int = 0
     differences: list[Difference] = field(default_factory=list)
+    feed_differences: list[str] = field(default_factory=list)
+    """Orders whose rows in the feed are not those that the log makes."""
+
     log_digest: str = ""
     """Hash of what the log folds into; that of the heads is the same where nothing differs."""
 
     head_digest: str = ""
 
+    @property
+    def problems(self) -> list[str]:
+        """List what differs, a text for each order."""
+        feed = (f"{each}: its lines in the feed are not those that the log makes" for each in self.feed_differences)
+        return [*(f"{each.order_id}: {each.problem}" for each in self.differences), *feed]
+
 
 def verify(
     database: Database, scope: ReplayScope, *, progress: Callable[[int], None] = lambda _events: None
 ) -> ReplayResult:
-    """Fold the log of each order, and compare it with its head.
+    """Fold the log of each order, and compare it with its head and its rows in the feed.
 
     Args:
         database: the record store.
@@ -82,7 +92,9 @@ def verify(
 
     """
     result, of_log, of_heads = ReplayResult(), hashlib.sha256(), hashlib.sha256()
-    with database.connect(_SYSTEM) as connection:
+    rows_of_feed: dict[str, FeedRows] = {}
+    # The feed is read beside the log: not every driver has two results open on one connection.
+    with database.connect(_SYSTEM) as connection, database.connect(_SYSTEM) as beside:
         for order_id, rows in _read_orders(connection, scope):
             stored = _read_stored_head(rows[0])
             folded, problem = _fold(order_id, rows)
@@ -93,14 +105,19 @@ def verify(
             if folded != stored:
                 found = problem or f"the head is {_describe(stored)}, the log folds into {_describe(folded or stored)}"
                 result.differences.append(Difference(order_id, stored, folded, found))
+            rows_of_feed[order_id] = project([make_entry(row) for row in rows])
+            if len(rows_of_feed) == _COMPARED:
+                result.feed_differences += feed_store.find_differences(beside, rows_of_feed)
+                rows_of_feed.clear()
             if result.orders % 1000 == 0:
                 progress(result.events)
+        result.feed_differences += feed_store.find_differences(beside, rows_of_feed)
     result.log_digest, result.head_digest = of_log.hexdigest(), of_heads.hexdigest()
     return result
 
 
 def rebuild(database: Database, result: ReplayResult, *, now: datetime) -> int:
-    """Put what the log folds into in the place of the heads that differ, all or none; return how many.
+    """Put what the log says in the place of the heads that differ, all or none, and of the feed; return how many.
 
     A head that a worker has moved since is left: it is compared anew by the next replay.
     """
@@ -120,7 +137,17 @@ def rebuild(database: Database, result: ReplayResult, *, now: datetime) -> int:
                 row = {"order_id": each.order_id, "dc": placed.dc, "ship_date": placed.ship_date}
                 connection.execute(HEADS.insert().values(**row, **state, changed_at=to_stored(now)))
                 changed += 1
-    return changed
+    return changed + _rebuild_feed(database, result.feed_differences)
+
+
+def _rebuild_feed(database: Database, order_ids: Sequence[str]) -> int:
+    """Put the rows that the log makes into the place of those that differ, order by order; return how many orders."""
+    for order_id in order_ids:
+        with database.begin(_SYSTEM) as connection:
+            # Takes the lock that a worker needs, so that no transition comes between.
+            connection.execute(HEADS.update().where(HEADS.c.order_id == order_id).values(version=HEADS.c.version))
+            feed_store.replace_rows(connection, order_id, project(read_entries(connection, order_id)))
+    return len(order_ids)
 
 
 def _read_orders(connection: sa.Connection, scope: ReplayScope) -> Iterator[tuple[str, list[sa.Row]]]:  # type: ignore[type-arg]  # of any columns

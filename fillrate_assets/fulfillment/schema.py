@@ -109,3 +109,69 @@ ACCEPTED_EVENTS: Final = TableSchema(
     ),
 )
 """Events that were enqueued: what is sent again is known before it is applied."""
+
+_PROCESSED_AT: Final = Column(
+    "processed_at", TIMESTAMP, "When the event was applied; never before an earlier one", "UTC"
+)
+_SOURCE_SEQ: Final = Column("source_seq", pl.Int64, "Version of the order")
+_LINE_NO: Final = Column("line_no", pl.Int64, "Line of the order")
+_SCHEDULE_LINE: Final = Column("schedule_line", pl.Int64, "Always empty: an order has no schedule lines", nullable=True)
+_UOM: Final = Column("uom", pl.String, "CS: quantities are cases")
+_PROBLEM: Final = Column(
+    "problem", pl.String, "Why the event changed nothing, or waits: the row is rejected where it is read", nullable=True
+)
+_EMITTED_BY: Final = Column("emitted_by", pl.String, "The event; of one in doubt with its payload")
+_ROW_NO: Final = Column("row_no", pl.Int64, "Number of the row among those of its event")
+_ORDER_SHIP_DATE: Final = Column("ship_date", pl.Date, "Requested ship date, of the order's first event")
+
+FEED_ORDER_LINES: Final = TableSchema(
+    "feed_order_lines",
+    ("emitted_by", "row_no"),
+    (
+        _EMITTED_BY,
+        _ROW_NO,
+        _DC,
+        _ORDER_SHIP_DATE,
+        _ORDER_ID,
+        _LINE_NO,
+        _SCHEDULE_LINE,
+        Column("customer", pl.String, "Customer", nullable=True),
+        Column("item", pl.String, "Item"),
+        Column("ordered_qty", pl.String, "Cases, as the event says them"),
+        _UOM,
+        Column("pack_size", pl.String, "Always empty: the item master says it", nullable=True),
+        Column("status", pl.String, "OPEN or CANCELLED"),
+        Column("cancel_reason", pl.String, "Why; CUST: the customer cancelled", nullable=True),
+        Column("line_type", pl.String, "NORMAL"),
+        Column("substitute_for_line", pl.Int64, "Always empty", nullable=True),
+        Column("requested_date", pl.Date, "Date promised to the customer", nullable=True),
+        _PROCESSED_AT,
+        _SOURCE_SEQ,
+        _PROBLEM,
+    ),
+)
+"""The feed: order lines by the contract of the order system, with every version."""
+
+FEED_SHIPMENT_LINES: Final = TableSchema(
+    "feed_shipment_lines",
+    ("emitted_by", "row_no"),
+    (
+        _EMITTED_BY,
+        _ROW_NO,
+        _DC,
+        _ORDER_SHIP_DATE,
+        _ORDER_ID,
+        _LINE_NO,
+        _SCHEDULE_LINE,
+        Column("shipment_id", pl.String, "Shipment; those of a line add up"),
+        Column("shipped_qty", pl.String, "Cases, as the event says them"),
+        _UOM,
+        Column("shipped_at", TIMESTAMP, "When it left", "UTC"),
+        Column("delivered_at", TIMESTAMP, "When it arrived", "UTC", nullable=True),
+        Column("reason_code", pl.String, "Why short: X12 element 892", nullable=True),
+        _PROCESSED_AT,
+        _SOURCE_SEQ,
+        _PROBLEM,
+    ),
+)
+"""The feed: shipment lines by the contract of the shipping records, with every version."""

@@ -1,4 +1,4 @@
-"""The transition log in the record store: log, heads, effects and rejected events, in one transaction for each event.
+"""The transition log in the record store: log, heads, effects, feed and rejected events, in a transaction per event.
 
 What an event does is decided by `rules`; what becomes of effects afterwards is in `effect_store`.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any, Final
 
@@ -15,11 +15,12 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
 from fillrate_assets.core.codes import MAX_LENGTH
-from fillrate_assets.fulfillment import effect_store, schema
+from fillrate_assets.fulfillment import effect_store, feed_store, schema
 from fillrate_assets.fulfillment.log_port import Applied, VersionConflictError, dump_payload, retry_conflicts
 from fillrate_assets.fulfillment.rules.decisions import Decision, Head, LogEntry
 from fillrate_assets.fulfillment.rules.events import Event
 from fillrate_assets.fulfillment.rules.lifecycles import decide_event
+from fillrate_assets.fulfillment.rules.order_feed import WITH_QUANTITIES, FeedEntry, feeds, project
 from fillrate_assets.storage.database import Database
 from fillrate_assets.storage.sql_types import to_stored
 from fillrate_assets.storage.tables import declare_table
@@ -38,36 +39,6 @@ HEADS: Final = declare_table(
     schema.HEADS, sa.Index("order_heads_by_state", "machine", "state", "changed_at"), lengths=_TEXTS
 )
 REJECTED_EVENTS: Final = declare_table(schema.REJECTED_EVENTS, lengths=_TEXTS)
-
-# Statements are built once: to build one takes longer than to run it.
-_ORDER: Final[sa.BindParameter[str]] = sa.bindparam("order_id")
-_EVENT: Final[sa.BindParameter[str]] = sa.bindparam("event_id")
-_HASH: Final[sa.BindParameter[str]] = sa.bindparam("payload_sha256")
-_SELECT_HEAD: Final = sa.select(*[HEADS.c[name] for name in ("order_id", "version", "state", "machine")]).where(
-    HEADS.c.order_id == _ORDER
-)
-_SELECT_APPLIED: Final = sa.select(*[TRANSITIONS.c[name] for name in ("payload_sha256", "order_id", "version")]).where(
-    TRANSITIONS.c.event_id == _EVENT
-)
-_SELECT_OTHER: Final = sa.select(REJECTED_EVENTS.c.payload_sha256).where(
-    REJECTED_EVENTS.c.event_id == _EVENT,
-    REJECTED_EVENTS.c.payload_sha256 != _HASH,
-    REJECTED_EVENTS.c.rejection == "INVALID",
-)
-_SELECT_REJECTED: Final = sa.select(REJECTED_EVENTS.c.event_id).where(
-    REJECTED_EVENTS.c.event_id == _EVENT, REJECTED_EVENTS.c.payload_sha256 == _HASH
-)
-_SELECT_OPENING: Final = sa.select(TRANSITIONS.c.payload).where(
-    TRANSITIONS.c.order_id == _ORDER, TRANSITIONS.c.version == 1
-)
-_MOVE_HEAD: Final = (
-    HEADS.update()
-    .where(HEADS.c.order_id == sa.bindparam("moved"), HEADS.c.version == sa.bindparam("read"))
-    .values({name: sa.bindparam(name) for name in ("version", "state", "changed_at")})
-)
-_INSERT_HEAD: Final = HEADS.insert()
-_INSERT_TRANSITION: Final = TRANSITIONS.insert().inline()
-_INSERT_REJECTED: Final = REJECTED_EVENTS.insert()
 
 
 @dataclass(frozen=True)
@@ -129,17 +100,20 @@ class TransitionLog:
         changed = {"version": after.version, "state": after.state, "changed_at": to_stored(now)}
         try:
             if before.version == 0:
-                connection.execute(_INSERT_HEAD, {"order_id": event.order_id, **placed, **changed})
+                connection.execute(HEADS.insert().values(order_id=event.order_id, **placed, **changed))
             else:
-                mine = {"moved": event.order_id, "read": before.version}
-                if connection.execute(_MOVE_HEAD, {**mine, **changed}).rowcount != 1:
+                mine = (HEADS.c.order_id == event.order_id) & (HEADS.c.version == before.version)
+                if connection.execute(HEADS.update().where(mine).values(**changed)).rowcount != 1:
                     raise VersionConflictError(event)
-            connection.execute(_INSERT_TRANSITION, {**self._build_row(event, before, after, actor, now), **placed})
+            row = {**self._build_row(event, before, after, actor, now), **placed}
+            connection.execute(TRANSITIONS.insert().values(**row).inline())
         except IntegrityError as error:
             raise VersionConflictError(event) from error
-        if decision.effects:
-            opening = event.payload if before.version == 0 else _read_opening(connection, event)
-            effect_store.insert_effects(connection, decision.effects, event, after.version, opening, now)
+        if feeds(event.type, before.state, after.state):
+            rows = project(read_entries(connection, event.order_id)).select_version(after.version)
+            feed_store.insert_rows(connection, rows, event)
+        opening = event.payload if before.version == 0 else _read_opening(connection, event)
+        effect_store.insert_effects(connection, decision.effects, event, after.version, opening, now)
 
     def _build_row(self, event: Event, before: Head, after: Head, actor: str, now: datetime) -> dict[str, Any]:
         return {
@@ -162,8 +136,22 @@ class TransitionLog:
         }
 
 
+def read_entries(connection: sa.Connection, order_id: str) -> list[FeedEntry]:
+    """Read the log of an order as the feed needs it, oldest first, in the transaction that is open."""
+    columns = [TRANSITIONS.c[field.name] for field in fields(FeedEntry)]
+    mine = sa.select(*columns).where(TRANSITIONS.c.order_id == order_id).order_by(TRANSITIONS.c.version)
+    return [make_entry(row) for row in connection.execute(mine)]
+
+
+def make_entry(row: sa.Row[Any]) -> FeedEntry:
+    """Make what the feed needs of a row of the log."""
+    found = {field.name: getattr(row, field.name) for field in fields(FeedEntry)}
+    return FeedEntry(**{**found, "payload": json.loads(row.payload)})
+
+
 def _read_head(connection: sa.Connection, order_id: str) -> Head:
-    row = connection.execute(_SELECT_HEAD, {"order_id": order_id}).first()
+    columns = [HEADS.c[name] for name in ("order_id", "version", "state", "machine")]
+    row = connection.execute(sa.select(*columns).where(HEADS.c.order_id == order_id)).first()
     return Head(order_id) if row is None else Head(*row)
 
 
@@ -172,26 +160,31 @@ def _find_known(connection: sa.Connection, event: Event) -> sa.Row[Any] | None:
 
     What was rejected with this payload is decided again: another release may know what to do with it.
     """
-    applied = connection.execute(_SELECT_APPLIED, {"event_id": event.event_id}).first()
+    columns = [TRANSITIONS.c[name] for name in ("payload_sha256", "order_id", "version")]
+    applied = connection.execute(sa.select(*columns).where(TRANSITIONS.c.event_id == event.event_id)).first()
     if applied is not None:
         return applied
-    named = {"event_id": event.event_id, "payload_sha256": event.payload_sha256}
-    return connection.execute(_SELECT_OTHER, named).first()
+    other = (REJECTED_EVENTS.c.event_id == event.event_id) & (REJECTED_EVENTS.c.payload_sha256 != event.payload_sha256)
+    rejected = sa.select(REJECTED_EVENTS.c.payload_sha256).where(other, REJECTED_EVENTS.c.rejection == "INVALID")
+    return connection.execute(rejected).first()
 
 
 def _read_opening(connection: sa.Connection, event: Event) -> Mapping[str, Any]:
-    payload = connection.execute(_SELECT_OPENING, {"order_id": event.order_id}).scalar_one()
-    opening: Mapping[str, Any] = json.loads(payload)
-    return opening
+    first = (TRANSITIONS.c.order_id == event.order_id) & (TRANSITIONS.c.version == 1)
+    payload: Mapping[str, Any] = json.loads(
+        connection.execute(sa.select(TRANSITIONS.c.payload).where(first)).scalar_one()
+    )
+    return payload
 
 
 def _reject(connection: sa.Connection, event: Event, decision: Decision, now: datetime) -> None:
     """Store a rejected event, once."""
-    key = {"event_id": event.event_id, "payload_sha256": event.payload_sha256}
-    if connection.execute(_SELECT_REJECTED, key).first() is not None:
+    key = (REJECTED_EVENTS.c.event_id == event.event_id) & (REJECTED_EVENTS.c.payload_sha256 == event.payload_sha256)
+    if connection.execute(sa.select(REJECTED_EVENTS.c.event_id).where(key)).first() is not None:
         return
     row = {
-        **key,
+        "event_id": event.event_id,
+        "payload_sha256": event.payload_sha256,
         "order_id": event.order_id,
         "event_type": event.type,
         "source": event.source,
@@ -202,6 +195,8 @@ def _reject(connection: sa.Connection, event: Event, decision: Decision, now: da
         "recorded_at": to_stored(now),
     }
     try:
-        connection.execute(_INSERT_REJECTED, row)
+        connection.execute(REJECTED_EVENTS.insert().values(**row))
     except IntegrityError as error:
         raise VersionConflictError(event) from error
+    if event.type in WITH_QUANTITIES:
+        feed_store.insert_doubt(connection, event, f"{decision.event_class} event: {decision.reason}", now)

@@ -52,6 +52,8 @@ class FulfillmentWorker:
 
     name: str = "worker"
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    doubt: Callable[[Event, str, datetime], None] = lambda _event, _problem, _now: None
+    """Notes that an event is parked or given up: numbers that are made of events are in doubt."""
 
     @property
     def handlers(self) -> dict[str, Handler]:
@@ -66,6 +68,7 @@ class FulfillmentWorker:
         if decision.event_class != "PREMATURE":
             return Done([make_effect_job(effect, job.priority) for effect in applied.effects])
         if job.deferrals >= MAX_DEFERRALS:
+            self.doubt(event, f"parked event: {decision.reason}", self.clock())
             return Parked(decision.reason)
         return Later(compute_delay(job.deferrals), decision.reason)
 
@@ -94,8 +97,10 @@ class FulfillmentWorker:
         return Done()
 
     def bury(self, job: Job, reason: str) -> None:
-        """Mark the effect of a job that is given up as dead."""
-        if job.queue != EVENT_QUEUE:
+        """Mark the effect of a job that is given up as dead, or note that an event is in doubt."""
+        if job.queue == EVENT_QUEUE:
+            self.doubt(load_event(job.body), f"dead letter: {reason}", self.clock())
+        else:
             self.effects.mark_dead(job.body[_EFFECT_ID], reason)
 
     def request_left_effects(self) -> int:
@@ -151,7 +156,7 @@ def make_events(function: str, effect: EffectRequest, answer: TargetAnswer, now:
             order_id=effect.order_id,
             dc=effect.dc,
             ship_date=effect.ship_date,
-            occurred_at=now,
+            occurred_at=each.occurred_at or now,
             source=function,
             causation_id=effect.effect_id,
             correlation_id=effect.correlation_id,

@@ -52,6 +52,9 @@ class EmbeddedSystems:
             PermanentFailure: settings name a server; this command never writes to a company's own systems.
 
         """
+        if settings.sources.orders_from_fulfillment:
+            msg = "settings: sources.orders_from_fulfillment: orders come from fulfillment, and cannot be loaded"
+            raise PermanentFailure(msg)
         urls = {
             "order system": settings.sources.order_system_url,
             "shipping records": settings.sources.shipping_records_url,

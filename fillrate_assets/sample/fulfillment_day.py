@@ -17,6 +17,8 @@ _EXPEDITED_SHARE: Final = 0.05
 _CANCELLED_SHARE: Final = 0.06
 _CHANGED_SHARE: Final = 0.01
 _EARLY_SHARE: Final = 0.03
+ONE_DAY: Final = timedelta(days=1)
+"""From the day of an order to its ship date, and from there to the date that was promised."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,8 @@ class SimulatedDay:
     day: date
     seed: int = 1
     doubled_share: float = 0.05
+    items: tuple[str, ...] = tuple(f"ITEM{number:04}" for number in range(500))
+    dcs: tuple[str, ...] = ("DC01", "DC02", "DC03")
 
     def make_documents(self) -> list[dict[str, Any]]:
         """Make the documents in the order in which they are sent: mostly that in which things happened."""
@@ -44,11 +48,21 @@ class SimulatedDay:
     def _make_order(self, number: int, drawn: random.Random) -> Iterator[tuple[float, dict[str, Any]]]:
         order_id, minute = f"{self.day:%y%m%d}-{number:06}", drawn.uniform(0, 60 * _HOURS)
         lines = [
-            {"line_no": line + 1, "item": f"ITEM{drawn.randrange(500):04}", "cases": str(drawn.randrange(1, 60))}
+            {
+                "line_no": line + 1,
+                "item": self.items[drawn.randrange(len(self.items))],
+                "cases": str(drawn.randrange(1, 60)),
+            }
             for line in range(drawn.randrange(1, 6))
         ]
         received = self._make_document(
-            "OrderReceived", order_id, "oms", minute, customer=f"C{number % 40:03}", lines=lines
+            "OrderReceived",
+            order_id,
+            "oms",
+            minute,
+            customer=f"C{number % 40:03}",
+            lines=lines,
+            requested_date=f"{self.day + 2 * ONE_DAY}",
         )
         if drawn.random() < _EXPEDITED_SHARE:
             received["expedited"] = True
@@ -73,8 +87,8 @@ class SimulatedDay:
         return {
             "type": event_type,
             "order_id": order_id,
-            "dc": f"DC{_pick(order_id, 3) + 1:02}",
-            "ship_date": f"{self.day + timedelta(days=1)}",
+            "dc": self.dcs[_pick(order_id, len(self.dcs))],
+            "ship_date": f"{self.day + ONE_DAY}",
             "occurred_at": occurred_at.isoformat(timespec="milliseconds"),
             "source": source,
             "source_version": 1,

@@ -10,13 +10,15 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any, Final
 
 from fillrate_assets.core.errors import PermanentFailure, SourceUnavailable
 from fillrate_assets.fulfillment.log_port import EffectRequest
 from fillrate_assets.fulfillment.sources.targets import TargetAnswer, TargetEvent
+from fillrate_assets.sample.order_stock import OrderStock
 
 _REFUSED_SHARE: Final = 0.02
 _SHORT_SHARE: Final = 0.05
@@ -48,6 +50,7 @@ class SimulatedWorld:
 
     faults: Faults = Faults()
     seed: int = 1
+    stock: OrderStock = field(default_factory=OrderStock)
     down: set[str] = field(default_factory=set)
     """Functions that do not answer now."""
 
@@ -115,7 +118,7 @@ class SimulatedWorld:
                 yield TargetEvent("PickShort", {"lines": lines[:1]}, late) if short else packed
             case "book_carrier":
                 yield TargetEvent("CarrierBooked", {"carrier": "C1", "tracking": effect.effect_id})
-                yield from _ship(effect, lines, late, parts=drawn.random() < _PARTS_SHARE)
+                yield from self._ship(effect, lines, late, parts=drawn.random() < _PARTS_SHARE)
             case "provision_party":
                 yield TargetEvent("PartyProvisioned", {}, late)
             case "activate_party":
@@ -139,6 +142,29 @@ class SimulatedWorld:
         else:
             self.reservations.pop(effect.order_id, None)
 
+    def _ship(
+        self, effect: EffectRequest, lines: list[Mapping[str, Any]], late: float, *, parts: bool
+    ) -> Iterator[TargetEvent]:
+        """Report the shipments of an order, the last one final, and its delivery."""
+        day = effect.ship_date
+        left = arrived = None
+        if day is not None:
+            left, arrived = self.stock.find_times(day, effect.order_id)
+            lines = [{**line, "cases": self.stock.ship_line(effect.dc, day, effect.order_id, line)} for line in lines]
+
+        def confirm(number: int, shipped: list[Mapping[str, Any]], *, final: bool) -> TargetEvent:
+            shipment = f"{effect.order_id}-{effect.version}-{number}"
+            payload = {"shipment_id": shipment, "lines": shipped, "final": final}
+            return TargetEvent("ShipmentConfirmed", payload, late * 1.5 if final else late, left)
+
+        if parts:
+            first, *rest = lines
+            half = Decimal(str(first["cases"])) // 2
+            yield confirm(1, [{**first, "cases": str(half)}], final=False)
+            lines = [{**first, "cases": str(Decimal(str(first["cases"])) - half)}, *rest]
+        yield confirm(2, lines, final=True)
+        yield TargetEvent("DeliveryConfirmed", {}, late * 2, arrived)
+
 
 @dataclass(frozen=True)
 class SimulatedTarget:
@@ -150,14 +176,3 @@ class SimulatedTarget:
     def request(self, effect: EffectRequest) -> TargetAnswer:
         """Request an effect."""
         return self.world.perform(self.function, effect)
-
-
-def _ship(effect: EffectRequest, lines: list[Mapping[str, Any]], late: float, *, parts: bool) -> Iterator[TargetEvent]:
-    """Report the shipments of an order, the last one final, and its delivery."""
-    shipment: Callable[[int], str] = lambda number: f"{effect.order_id}-{effect.version}-{number}"  # noqa: E731 - local
-    if parts:
-        first = {"shipment_id": shipment(1), "lines": lines[:1], "final": False}
-        yield TargetEvent("ShipmentConfirmed", first, late)
-    last = {"shipment_id": shipment(2), "lines": lines[1:] if parts and len(lines) > 1 else lines, "final": True}
-    yield TargetEvent("ShipmentConfirmed", last, late * 1.5)
-    yield TargetEvent("DeliveryConfirmed", {}, late * 2)

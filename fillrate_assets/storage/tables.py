@@ -76,7 +76,8 @@ def declare_source_table(
     """
     theirs = mapping.get(name, SourceTable())
     setting = f"settings: sources.source_tables.{name}.columns"
-    if unknown := sorted(set(theirs.columns) - {column.name for column in contract.source_columns}):
+    judged = {"problem"} & set(contract.names)
+    if unknown := sorted(set(theirs.columns) - {column.name for column in contract.source_columns} - judged):
         msg = f"{setting} names {', '.join(unknown)}, which the contract does not have"
         raise PermanentFailure(msg)
     absent = {column.name for column in contract.source_columns if theirs.columns.get(column.name) == ""}
@@ -93,6 +94,8 @@ def declare_source_table(
         for column in contract.source_columns
         if column.name not in absent
     ]
-    if find_embedded_file(url) is not None and "problem" in contract.names:
-        columns.append(sa.Column("problem", sa.String(1000), info={"may_be_empty": True}))
+    # A loader made the embedded ones that have no name of their own.
+    loaded = "problem" if judged and find_embedded_file(url) is not None and theirs.name is None else ""
+    if problem := theirs.columns.get("problem", loaded):
+        columns.append(sa.Column(problem, sa.String(1000), key="problem", info={"may_be_empty": True}))
     return sa.Table(theirs.name or name, sa.MetaData(schema=theirs.schema_name), *columns)

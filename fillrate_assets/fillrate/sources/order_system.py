@@ -29,6 +29,8 @@ class OrderSystem:
     tables: Mapping[str, SourceTable] = field(default_factory=dict)
     statement_seconds: int = sql.STATEMENT_SECONDS
     values: SourceValues = field(default_factory=SourceValues)
+    items_url: str = field(default="", repr=False)
+    """Where the item master is; empty: in the order system."""
 
     def read_order_lines(self, dc: str, first: date, last: date) -> pl.DataFrame:
         """Read every version of the lines of one DC that ship, or shipped in an earlier version, in a date range.
@@ -99,14 +101,19 @@ class OrderSystem:
         """Read the effective-dated item master, as `ITEMS`."""
         table = self._declare_items()
         statement = sa.select(*[column.label(column.key) for column in table.columns])
-        rows = sql.read("order system", self.url, statement, statement_seconds=self.statement_seconds)
+        rows = sql.read(self._items_system, self._items_url, statement, statement_seconds=self.statement_seconds)
         return parsing.parse_source_rows(rows, schema.ITEMS, table="items", required=("item", "item_type"))
 
     def create(self) -> None:
         """Create the embedded system's tables, where they are absent."""
         lines = self._declare_order_lines()
         line_versions.add_line_indexes(lines)
-        sql.create_tables("order system", self.url, lines, self._declare_items())
+        sql.create_tables("order system", self.url, lines)
+        self.create_items()
+
+    def create_items(self) -> None:
+        """Create the table of the embedded item master, where it is absent."""
+        sql.create_tables(self._items_system, self._items_url, self._declare_items())
 
     def append(self, order_lines: pl.DataFrame) -> None:
         """Add order lines to the embedded system."""
@@ -115,13 +122,24 @@ class OrderSystem:
     def replace_items(self, items: pl.DataFrame) -> None:
         """Put every version of some items in the place of the embedded system's; other items stay."""
         table = self._declare_items()
-        with sql.translate_errors("order system", self.url), sql.get_engine(self.url).begin() as connection:
+        with (
+            sql.translate_errors(self._items_system, self._items_url),
+            sql.get_engine(self._items_url).begin() as connection,
+        ):
             for part in items.select(pl.col("item").unique()).iter_slices(sql.MAX_BINDS):
                 connection.execute(table.delete().where(table.c.item.in_(part["item"].to_list())))
-        sql.append("order system", self.url, table, items)
+        sql.append(self._items_system, self._items_url, table, items)
 
     def _declare_order_lines(self) -> sa.Table:
         return tables.declare_source_table(self.url, schema.ORDER_LINES, "order_lines", self.tables, text=_TEXT)
 
+    @property
+    def _items_url(self) -> str:
+        return self.items_url or self.url
+
+    @property
+    def _items_system(self) -> str:
+        return "item master" if self.items_url else "order system"
+
     def _declare_items(self) -> sa.Table:
-        return tables.declare_source_table(self.url, schema.ITEMS, "items", self.tables, text=("pack_size",))
+        return tables.declare_source_table(self._items_url, schema.ITEMS, "items", self.tables, text=("pack_size",))

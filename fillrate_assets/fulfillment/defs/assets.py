@@ -48,7 +48,29 @@ EFFECTS: Final = dg.AssetSpec(
     group_name=AREA,
     owners=OWNERS,
 )
-ASSETS: Final = (ACCEPTED_EVENTS, TRANSITIONS, EFFECTS)
+ORDER_LINES: Final = dg.AssetSpec(
+    [AREA, "order_lines"],
+    deps=[TRANSITIONS],
+    description="The feed: every version of the lines of orders, for fill rates. Workers write it.",
+    metadata=make_column_metadata(schema.FEED_ORDER_LINES),
+    group_name=AREA,
+    owners=OWNERS,
+)
+SHIPMENT_LINES: Final = dg.AssetSpec(
+    [AREA, "shipment_lines"],
+    deps=[TRANSITIONS],
+    description="The feed: every version of the lines of shipments, for fill rates. Workers write it.",
+    metadata=make_column_metadata(schema.FEED_SHIPMENT_LINES),
+    group_name=AREA,
+    owners=OWNERS,
+)
+FEED: Final = {
+    dg.AssetKey(["fillrate", "orders"]): ORDER_LINES,
+    dg.AssetKey(["fillrate", "shipments"]): SHIPMENT_LINES,
+}
+"""By asset of fill rates, the table of this area that it may be read from."""
+
+ASSETS: Final = (ACCEPTED_EVENTS, TRANSITIONS, EFFECTS, ORDER_LINES, SHIPMENT_LINES)
 
 
 def build(kind: str) -> list[dg.AssetSpec]:

@@ -21,7 +21,7 @@ class ReplayConfig(dg.Config):
     dc: str | None = Field(None, description="Only orders of this DC.")
     ship_date: str | None = Field(None, description="Only orders of this ship date, YYYY-MM-DD.")
     since: int | None = Field(None, description="Only orders with an event from this global_seq on.")
-    rebuild: bool = Field(False, description="Whether what the log folds into takes the place of heads that differ.")  # noqa: FBT003 - a default
+    rebuild: bool = Field(False, description="Whether what the log says takes the place of what differs.")  # noqa: FBT003 - a default
 
 
 class RedriveConfig(dg.Config):
@@ -44,7 +44,7 @@ def replay_log(
     rebuilt = 0
     if config.rebuild:
         rebuilt = replay.rebuild(fulfillment_pipeline.database, result, now=datetime.now(UTC))
-    named = [f"{each.order_id}: {each.problem}" for each in result.differences]
+    named = result.problems
     context.add_output_metadata(
         {
             "orders": result.orders,

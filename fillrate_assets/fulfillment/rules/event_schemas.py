@@ -9,14 +9,17 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import date
 from typing import Any, Final, Literal
 
 Payload = Mapping[str, Any]
-FieldKind = Literal["text", "flag", "lines", "party"]
+FieldKind = Literal["text", "flag", "date", "lines", "party", "canceller"]
 Upcaster = Callable[[Payload], Payload]
 
 PARTIES: Final = ("customer", "vendor", "dc")
+CANCELLERS: Final = ("customer", "warehouse")
 _QUANTITY: Final = re.compile(r"\d{1,14}(\.\d{1,4})?")
+_DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}")
 _MAX_TEXT: Final = 1000
 
 
@@ -54,10 +57,12 @@ _LINES: Final = PayloadField("lines", "lines")
 _SOME_LINES: Final = PayloadField("lines", "lines", required=False)
 
 SCHEMAS: Final[Mapping[str, PayloadSchema]] = {
-    "OrderReceived": PayloadSchema((PayloadField("customer", "text"), _LINES)),
+    "OrderReceived": PayloadSchema(
+        (PayloadField("customer", "text"), _LINES, PayloadField("requested_date", "date", required=False))
+    ),
     "OrderValidated": PayloadSchema(),
     "OrderRefused": PayloadSchema((_REASON,)),
-    "CancelRequested": PayloadSchema((_REASON,)),
+    "CancelRequested": PayloadSchema((_REASON, PayloadField("by", "canceller", required=False))),
     "InventoryReserved": PayloadSchema((_SOME_LINES,)),
     "InventoryShort": PayloadSchema((_SOME_LINES,)),
     "ReservationReleased": PayloadSchema(),
@@ -68,7 +73,13 @@ SCHEMAS: Final[Mapping[str, PayloadSchema]] = {
     "OrderPacked": PayloadSchema(),
     "CarrierBooked": PayloadSchema((PayloadField("carrier", "text"), PayloadField("tracking", "text"))),
     "ShipmentConfirmed": PayloadSchema(
-        (PayloadField("shipment_id", "text"), _LINES, PayloadField("final", "flag")), (_say_whether_final,)
+        (
+            PayloadField("shipment_id", "text"),
+            _LINES,
+            PayloadField("final", "flag"),
+            PayloadField("reason_code", "text", required=False),
+        ),
+        (_say_whether_final,),
     ),
     "DeliveryConfirmed": PayloadSchema(),
     "ReturnReceived": PayloadSchema((_SOME_LINES,)),
@@ -105,7 +116,7 @@ def find_payload_problems(event_type: str, version: int, payload: Payload) -> di
     """
     newest = upcast(event_type, version, payload)
     found: dict[str, str] = {}
-    for field in SCHEMAS[event_type].fields:
+    for field in SCHEMAS.get(event_type, PayloadSchema()).fields:
         if field.name not in newest:
             if field.required:
                 found[field.name] = "is required"
@@ -115,23 +126,19 @@ def find_payload_problems(event_type: str, version: int, payload: Payload) -> di
 
 
 def _check_value(name: str, kind: FieldKind, value: object) -> Iterator[tuple[str, str]]:
-    match kind:
-        case "text":
-            if not isinstance(value, str) or not value.strip() or len(value) > _MAX_TEXT:
-                yield name, f"is text of at most {_MAX_TEXT} characters"
-        case "flag":
-            if not isinstance(value, bool):
-                yield name, "is true or false"
-        case "party":
-            if value not in PARTIES:
-                yield name, f"is one of {', '.join(PARTIES)}"
-        case "lines":
-            if not isinstance(value, list) or not value:
-                yield name, "is a list of at least one line"
-                return
-            numbers = [line.get("line_no") if isinstance(line, Mapping) else None for line in value]
-            for place, line in enumerate(value):
-                yield from _check_line(f"{name}.{place}", line, numbers[:place])
+    if kind == "lines":
+        yield from _check_lines(name, value)
+    elif not _MATCHES[kind](value):
+        yield name, _EXPECTED[kind]
+
+
+def _check_lines(name: str, value: object) -> Iterator[tuple[str, str]]:
+    if not isinstance(value, list) or not value:
+        yield name, "is a list of at least one line"
+        return
+    numbers = [line.get("line_no") if isinstance(line, Mapping) else None for line in value]
+    for place, line in enumerate(value):
+        yield from _check_line(f"{name}.{place}", line, numbers[:place])
 
 
 def _check_line(name: str, line: object, earlier: list[object]) -> Iterator[tuple[str, str]]:
@@ -148,3 +155,33 @@ def _check_line(name: str, line: object, earlier: list[object]) -> Iterator[tupl
     cases = line.get("cases")
     if isinstance(cases, bool) or not isinstance(cases, int | str) or not _QUANTITY.fullmatch(str(cases)):
         yield f"{name}.cases", "is a whole number, or text as '12.5' with at most 4 places"
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and bool(value.strip()) and len(value) <= _MAX_TEXT
+
+
+def _is_date(value: object) -> bool:
+    if not isinstance(value, str) or not _DATE.fullmatch(value):
+        return False
+    try:
+        date.fromisoformat(value)
+    except ValueError:
+        return False
+    return True
+
+
+_MATCHES: Final[Mapping[FieldKind, Callable[[object], bool]]] = {
+    "text": _is_text,
+    "flag": lambda value: isinstance(value, bool),
+    "date": _is_date,
+    "party": lambda value: value in PARTIES,
+    "canceller": lambda value: value in CANCELLERS,
+}
+_EXPECTED: Final[Mapping[FieldKind, str]] = {
+    "text": f"is text of at most {_MAX_TEXT} characters",
+    "flag": "is true or false",
+    "date": "is a date as 2026-02-12",
+    "party": f"is one of {', '.join(PARTIES)}",
+    "canceller": f"is one of {', '.join(CANCELLERS)}",
+}

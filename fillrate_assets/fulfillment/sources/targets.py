@@ -12,6 +12,7 @@ import logging
 import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import lru_cache
 from http import HTTPStatus
 from typing import Any, Final, Protocol
@@ -20,6 +21,8 @@ import httpx
 
 from fillrate_assets.core.errors import PermanentFailure, SourceUnavailable
 from fillrate_assets.fulfillment.log_port import EffectRequest
+from fillrate_assets.fulfillment.rules.event_schemas import find_payload_problems, get_newest_version
+from fillrate_assets.fulfillment.rules.order_feed import WITH_QUANTITIES
 
 _PASSES: Final = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS}
 """Refusals that may pass."""
@@ -38,6 +41,9 @@ class TargetEvent:
     payload: Mapping[str, Any] = field(default_factory=dict)
     delay_seconds: float = 0
     """After which it is applied."""
+
+    occurred_at: datetime | None = None
+    """When it happened; None: now."""
 
 
 @dataclass(frozen=True)
@@ -122,10 +128,18 @@ class HttpTarget:
 def _read_events(content: bytes, where: str) -> list[TargetEvent]:
     try:
         found = json.loads(content).get("events", []) if content else []
-        return [TargetEvent(str(each["type"]), dict(each.get("payload", {}))) for each in found]
+        events = [TargetEvent(str(each["type"]), dict(each.get("payload", {}))) for each in found]
     except (ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
         msg = f"{where} answers with events that cannot be read"
         raise PermanentFailure(msg) from error
+    for each in events:
+        # What the numbers are made of; elsewhere, a field that is wrong is stored and changes nothing.
+        if each.type not in WITH_QUANTITIES:
+            continue
+        if problems := find_payload_problems(each.type, get_newest_version(each.type), each.payload):
+            msg = f"{where} answers with {each.type} whose {'; '.join(map(' '.join, problems.items()))}"
+            raise PermanentFailure(msg)
+    return events
 
 
 @lru_cache(maxsize=1)
