@@ -33,7 +33,8 @@ from fillrate_assets.fulfillment.rules.lifecycles import FUNCTIONS
 from fillrate_assets.fulfillment.sources.targets import TargetAnswer
 from fillrate_assets.fulfillment.transition_log import TRANSITIONS, TransitionLog
 from fillrate_assets.fulfillment.worker import FulfillmentWorker, build_queues
-from fillrate_assets.messaging.dbos_engine import DbosQueue, DbosWorker
+from fillrate_assets.messaging.dbos_engine import DbosWorker
+from fillrate_assets.messaging.dbos_queue import DbosQueue
 from fillrate_assets.messaging.jobs import Done, Job, QueueOptions, Result
 from fillrate_assets.storage.database import Database
 
@@ -71,11 +72,11 @@ def main() -> None:
     arguments = parser.parse_args()
     with _open_databases(arguments.url) as (database, queue):
         database.upgrade()
-        with database.hold_open():
-            _fill(database, arguments.logged)
-            _report("bare inserts", arguments.events, _insert_bare(database, arguments.events))
+        with database.hold_open() as held:
+            _fill(held, arguments.logged)
+            _report("bare inserts", arguments.events, _insert_bare(held, arguments.events))
             _report("bare jobs", arguments.events, _run_bare(queue, arguments.events))
-            _run_worker(database, queue, arguments)
+            _run_worker(held, queue, arguments)
 
 
 @contextmanager

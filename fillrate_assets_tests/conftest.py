@@ -239,11 +239,17 @@ def absent_aws(aws: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
     _serve_instead(aws, monkeypatch, "http://127.0.0.1:1")
 
 
-@pytest.fixture
-def instance() -> Iterator[dg.DagsterInstance]:
-    """A Dagster instance in memory."""
+@pytest.fixture(scope="session")
+def _shared_instance() -> Iterator[dg.DagsterInstance]:
     with open_in_memory() as made:
         yield made
+
+
+@pytest.fixture
+def instance(_shared_instance: dg.DagsterInstance) -> Iterator[dg.DagsterInstance]:
+    """A Dagster instance in memory, which is empty; to make one takes longer than many a test."""
+    yield _shared_instance
+    _shared_instance.wipe()
 
 
 def copy_home(template: Path, parent: Path) -> Path:

@@ -11,19 +11,11 @@ from typing import Final
 
 import pytest
 
+from fillrate_assets.cli import main
 from fillrate_assets.core.extras import PACKAGES
 from fillrate_assets_tests.conftest import ROOT
 from fillrate_assets_tests.fixtures.patience import PATIENCE_SECONDS
 
-pytestmark = pytest.mark.slow
-
-RUN: Final = """\
-import sys
-blocked, *arguments = sys.argv[1:]
-sys.modules.update(dict.fromkeys(blocked.split(",")))
-from fillrate_assets.cli.main import execute
-raise SystemExit(execute(arguments))
-"""
 LOAD: Final = """\
 import sys
 sys.modules.update(dict.fromkeys(sys.argv[1].split(",")))
@@ -34,27 +26,28 @@ RECORDS: Final = "FILLRATE_STORAGE__RECORD_STORE_URL"
 SNAPSHOTS: Final = "FILLRATE_SOURCES__INSTOCK_WAREHOUSE_URL"
 
 
-def _run(program: str, home: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    env = {**os.environ, "FILLRATE_HOME": str(home), "DAGSTER_HOME": str(home), "PYTHONPATH": str(ROOT), **variables}
-    home.mkdir(exist_ok=True)
-    command = [sys.executable, "-W", "ignore", "-c", program, *arguments]
-    return subprocess.run(  # noqa: S603 - this interpreter
-        command, cwd=home, env=env, capture_output=True, text=True, check=False, timeout=PATIENCE_SECONDS
-    )
-
-
 def test_the_extras_are_those_of_the_project() -> None:
     declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     assert set(PACKAGES) == set(declared) - {"deploy", "test"}
 
 
+@pytest.mark.slow
 def test_the_embedded_default_loads_without_any_extra(tmp_path: Path) -> None:
     # pandas, which is no extra, needs numpy.
     blocked = {package for packages in PACKAGES.values() for package in packages} - {"numpy", "itsdangerous"}
-    done = _run(LOAD, tmp_path / "home", ",".join(sorted(blocked)))
+    done = subprocess.run(  # noqa: S603 - this interpreter
+        [sys.executable, "-W", "ignore", "-c", LOAD, ",".join(sorted(blocked))],
+        cwd=tmp_path,
+        env={**os.environ, "FILLRATE_HOME": str(tmp_path), "DAGSTER_HOME": str(tmp_path), "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE_SECONDS,
+    )
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.usefixtures("dagster_home")
 @pytest.mark.parametrize(
     ("extra", "package", "needed_by", "variables", "arguments"),
     [
@@ -78,11 +71,21 @@ def test_the_embedded_default_loads_without_any_extra(tmp_path: Path) -> None:
     ],
 )
 def test_a_missing_extra_is_one_line_with_its_setting_and_its_cure(
-    tmp_path: Path, extra: str, package: str, needed_by: str, variables: dict[str, str], arguments: str
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    extra: str,
+    package: str,
+    needed_by: str,
+    variables: dict[str, str],
+    arguments: str,
 ) -> None:
-    done = _run(RUN, tmp_path / "home", package, *arguments.split(), **variables)
-    assert done.stderr == (
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    # As an import finds it that is not installed.
+    monkeypatch.setitem(sys.modules, package, None)
+    code = main.execute(arguments.split())
+    message = (
         f"fillrate: error: {needed_by} needs {package}, which is not installed:"
         f" pip install 'fillrate-assets[{extra}]'\n"
     )
-    assert done.returncode == 2
+    assert (code, *capsys.readouterr()) == (2, "", message)

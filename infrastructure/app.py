@@ -1,7 +1,7 @@
 """The application of the CDK: `cdk deploy --app "python -m infrastructure.app"`.
 
-Context (`-c name=value`): `code`, a directory with the package, what it needs (`pip install --target`) and the file
-`bootstrap`; `targets`, the URLs of the systems that do effects, as JSON; `destroys_data`, for environments of tests.
+Context (`-c name=value`): `code`, the directory that `make functions` builds; `targets`, the URLs of the systems that
+do effects, as JSON; `runtime`, another than that of Lambda for Python; `destroys_data`, for environments of tests.
 """
 
 from __future__ import annotations
@@ -12,13 +12,15 @@ from pathlib import Path
 import aws_cdk as cdk
 
 from infrastructure.fulfillment_stack import FulfillmentStack
+from infrastructure.function_code import RUNTIME
 
 app = cdk.App()
 FulfillmentStack(
     app,
     app.node.try_get_context("name") or "fillrate-fulfillment",
-    code=Path(app.node.try_get_context("code") or "build"),
+    code=Path(app.node.try_get_context("code") or "build/functions"),
     targets=json.loads(app.node.try_get_context("targets") or "{}"),
+    runtime=app.node.try_get_context("runtime") or RUNTIME,
     destroys_data=app.node.try_get_context("destroys_data") == "true",
 )
 app.synth()

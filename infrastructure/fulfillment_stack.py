@@ -26,10 +26,11 @@ from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
 from fillrate_assets.fulfillment.dynamo_log import EXPIRY, KEYS, STATE_INDEX
-from fillrate_assets.fulfillment.event_intake import EVENT_QUEUE
+from fillrate_assets.fulfillment.event_intake import EVENT_QUEUE, INTAKE_QUEUE
 from fillrate_assets.fulfillment.rules.lifecycles import FUNCTIONS
 from fillrate_assets.fulfillment.rules.order_workflow import ORDER_WORKFLOW, build_asl
 from fillrate_assets.fulfillment.worker import CONCURRENCY
+from infrastructure.function_code import RUNTIME
 
 _HANDLERS: Final = "fillrate_assets.fulfillment.lambda_handlers"
 _STEPS: Final = {
@@ -58,7 +59,14 @@ class FulfillmentStack(cdk.Stack):  # type: ignore[misc] # the CDK has no types 
     """The fulfillment of an environment."""
 
     def __init__(
-        self, scope: Construct, name: str, *, code: Path, targets: Mapping[str, str], destroys_data: bool = False
+        self,
+        scope: Construct,
+        name: str,
+        *,
+        code: Path,
+        targets: Mapping[str, str],
+        runtime: str = RUNTIME,
+        destroys_data: bool = False,
     ) -> None:
         """Declare everything.
 
@@ -67,12 +75,13 @@ class FulfillmentStack(cdk.Stack):  # type: ignore[misc] # the CDK has no types 
             name: the stack's.
             code: directory that becomes the code of every function.
             targets: URL of the system that does the effects of a function, by function.
+            runtime: what runs the code; another one needs a file `bootstrap` in it.
             destroys_data: whether data go with the stack.
 
         """
         super().__init__(scope, name)
         self._removal = cdk.RemovalPolicy.DESTROY if destroys_data else cdk.RemovalPolicy.RETAIN
-        self._code = lambda_.Code.from_asset(str(code))
+        self._code, self._runtime = lambda_.Code.from_asset(str(code)), lambda_.Runtime(runtime)
         self._table = self._make_table()
         self._bucket = s3.Bucket(
             self,
@@ -82,7 +91,7 @@ class FulfillmentStack(cdk.Stack):  # type: ignore[misc] # the CDK has no types 
             enforce_ssl=True,
             removal_policy=self._removal,
         )
-        self._queues = {each: self._make_fifo(each) for each in (EVENT_QUEUE, *FUNCTIONS)}
+        self._queues = {each: self._make_fifo(each) for each in (INTAKE_QUEUE, EVENT_QUEUE, *FUNCTIONS)}
         self._deferred, self._parked, self._dead = (self._make_queue(each) for each in ("Deferred", "Parked", "Dead"))
         self._make_topic()
         self._environment = {
@@ -101,8 +110,7 @@ class FulfillmentStack(cdk.Stack):  # type: ignore[misc] # the CDK has no types 
         self._make_dispatcher()
         self._make_workflow()
         self._make_alarms()
-        cdk.CfnOutput(self, "Table", value=self._table.table_name)
-        cdk.CfnOutput(self, "Bucket", value=self._bucket.bucket_name)
+        self._make_outputs()
 
     def _make_table(self) -> Any:  # noqa: ANN401 - the CDK has no types that are checked
         text = dynamodb.AttributeType.STRING
@@ -145,9 +153,9 @@ class FulfillmentStack(cdk.Stack):  # type: ignore[misc] # the CDK has no types 
         )
 
     def _make_topic(self) -> None:
-        """Make the topic of jobs from outside: the attribute `fn` says which queue a message goes to."""
+        """Make the topic of what comes from outside: the attribute `fn` says which queue a message goes to."""
         topic = sns.Topic(self, "Jobs", fifo=True, enforce_ssl=True)
-        cdk.CfnOutput(self, "Topic", value=topic.topic_arn)
+        self._topic = topic
         for name, queue in self._queues.items():
             chosen = {"fn": sns.SubscriptionFilter.string_filter(allowlist=[name])}
             topic.add_subscription(
@@ -159,7 +167,7 @@ class FulfillmentStack(cdk.Stack):  # type: ignore[misc] # the CDK has no types 
         function = lambda_.Function(
             self,
             name,
-            runtime=lambda_.Runtime.PROVIDED_AL2023,
+            runtime=self._runtime,
             handler=f"{_HANDLERS}.{handler}",
             code=self._code,
             timeout=_TIMEOUT,
@@ -177,7 +185,8 @@ class FulfillmentStack(cdk.Stack):  # type: ignore[misc] # the CDK has no types 
     def _make_consumers(self) -> None:
         """Make a function for each queue, with a cap of its own: a slow system delays no other."""
         for name, queue in {**self._queues, "deferred": self._deferred}.items():
-            function = self._make_function(f"{name.capitalize()}Consumer", "run_jobs")
+            handler = "accept_events" if name == INTAKE_QUEUE else "run_jobs"
+            function = self._make_function(f"{name.capitalize()}Consumer", handler)
             function.add_event_source(
                 sources.SqsEventSource(
                     queue,
@@ -206,7 +215,6 @@ class FulfillmentStack(cdk.Stack):  # type: ignore[misc] # the CDK has no types 
                 filters=[pattern],
             )
         )
-        cdk.CfnOutput(self, "DispatcherName", value=dispatcher.function_name)
         sweeper = self._make_function("Sweeper", "request_left_effects")
         for queue in self._queues.values():
             queue.grant_send_messages(dispatcher)
@@ -226,7 +234,23 @@ class FulfillmentStack(cdk.Stack):  # type: ignore[misc] # the CDK has no types 
         starter = self._make_function("OrderStarter", "start_order")
         starter.add_environment("FILLRATE_FULFILLMENT_AWS__ORDER_WORKFLOW_ARN", workflow.state_machine_arn)
         workflow.grant_start_execution(starter)
-        cdk.CfnOutput(self, "OrderStarterName", value=starter.function_name)
+        self._workflow, self._starter = workflow, starter
+
+    def _make_outputs(self) -> None:
+        """Make what others need to know: where to publish and start, and the settings of operators by their names."""
+        outputs = {
+            "Topic": self._topic.topic_arn,
+            "OrderStarterFunction": self._starter.function_name,
+            "OrderWorkflowArn": self._workflow.state_machine_arn,
+            "Table": self._table.table_name,
+            "QueueUrls": self._environment["FILLRATE_FULFILLMENT_AWS__QUEUE_URLS"],
+            "DeferredQueueUrl": self._deferred.queue_url,
+            "ParkedQueueUrl": self._parked.queue_url,
+            "DeadLetterQueueUrl": self._dead.queue_url,
+            "OrderBucket": self._bucket.bucket_name,
+        }
+        for name, value in outputs.items():
+            cdk.CfnOutput(self, name, value=value)
 
     def _make_alarms(self) -> None:
         """Make the alarms: dead letters, what is parked, and what waits too long. Missing data count as trouble."""

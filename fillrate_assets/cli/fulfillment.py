@@ -157,10 +157,10 @@ def status(order: str | None) -> None:
     chosen = settings.load()
     with systems.make_queue(chosen, "fillrate fulfillment status") as queue:
         _print(describe_totals(read_totals(systems.open_database(chosen))))
-        waiting, dead = queue.count_waiting(), queue.list_dead_letters(_MOST)
+        waiting = queue.count_waiting()
         waits = ", ".join(f"{count:,} in {name}" for name, count in sorted(waiting.items())) or "none"
         click.echo(f"jobs that are due: {waits}; put off: {queue.count_unfinished() - sum(waiting.values()):,}")
-        click.echo(f"parked: {len(queue.list_parked(_MOST)):,}; dead letters: {len(dead):,}")
+        click.echo(f"parked: {queue.count_parked():,}; dead letters: {queue.count_dead_letters():,}")
 
 
 @fulfillment.command()
@@ -202,13 +202,13 @@ def worker(name: str, *, simulated: bool) -> None:
             from fillrate_assets.sample.fulfillment_targets import SimulatedWorld
 
             targets = {**SimulatedWorld().make_targets(FUNCTIONS), **targets}
-        database = systems.open_database(chosen)
-        jobs, engine = systems.make_worker(chosen, database, queue, targets, name)
         # It is meant to be stopped: that is no failure.
-        with suppress(stopping.Stopped), database.hold_open(), engine:
-            left = jobs.request_left_effects()
-            click.echo(f"{name} listens to {', '.join(jobs.handlers)}; {left} effects were left", err=True)
-            Event().wait()
+        with suppress(stopping.Stopped), systems.open_database(chosen).hold_open() as database:
+            jobs, engine = systems.make_worker(chosen, database, queue, targets, name)
+            with engine:
+                left = jobs.request_left_effects()
+                click.echo(f"{name} listens to {', '.join(jobs.handlers)}; {left} effects were left", err=True)
+                Event().wait()
 
 
 @fulfillment.command()
@@ -235,8 +235,12 @@ def serve(host: str, port: int) -> None:
 
     chosen = settings.load()
     senders = make_senders(chosen.fulfillment)
-    with systems.make_queue(chosen, "fillrate fulfillment serve") as queue:
-        database = systems.open_database(chosen)
+    # It is meant to be stopped: that is no failure.
+    with (
+        suppress(stopping.Stopped),
+        systems.make_queue(chosen, "fillrate fulfillment serve") as queue,
+        systems.open_database(chosen).hold_open() as database,
+    ):
         app = build_app(
             intake=EventIntake(queue, AcceptedEvents(database)),
             senders=senders,
@@ -244,9 +248,7 @@ def serve(host: str, port: int) -> None:
             allowed_hosts={host, "localhost", *chosen.web.allowed_hosts},
         )
         queue.prepare()
-        # It is meant to be stopped: that is no failure.
-        with suppress(stopping.Stopped), database.hold_open():
-            build_server(app, host, port).run()
+        build_server(app, host, port).run()
 
 
 @fulfillment.command("dead-letters")
@@ -357,8 +359,14 @@ def _list(jobs: Sequence[StoredJob], nothing: str) -> None:
             each.job.queue,
             f"{each.since:%Y-%m-%d %H:%M:%S}",
             each.job.first_failed_at or "",
+            str(each.job.attempts),
+            each.code_version or "",
             each.reason,
         ]
         for each in jobs
     ]
-    _print(format_table(["job", "queue", "since (UTC)", "first failed", "why"], rows) if rows else [nothing])
+    _print(
+        format_table(["job", "queue", "since (UTC)", "first failed", "attempts", "release", "why"], rows)
+        if rows
+        else [nothing]
+    )

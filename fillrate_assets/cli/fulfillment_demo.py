@@ -22,7 +22,7 @@ from fillrate_assets.fulfillment.report.order_units import read_units
 from fillrate_assets.fulfillment.rules.event_documents import parse_document
 from fillrate_assets.fulfillment.rules.lifecycles import FUNCTIONS
 from fillrate_assets.fulfillment.transition_log import REJECTED_EVENTS, TRANSITIONS
-from fillrate_assets.messaging.dbos_engine import DbosQueue
+from fillrate_assets.messaging.dbos_queue import DbosQueue
 from fillrate_assets.messaging.jobs import RetrySchedule
 from fillrate_assets.sample.fulfillment_targets import Faults, SimulatedWorld
 from fillrate_assets.sample.order_stock import OrderStock
@@ -72,10 +72,10 @@ def run_day(
         progress: gets a line now and then.
 
     """
-    database = systems.open_database(settings)
+    stored = systems.open_database(settings)
     world, begun = SimulatedWorld(FAULTS, seed=seed, stock=OrderStock(seed)), time.perf_counter()
     sent = Counter[str]()
-    with systems.make_queue(settings, "fillrate fulfillment demo") as queue, database.hold_open():
+    with systems.make_queue(settings, "fillrate fulfillment demo") as queue, stored.hold_open() as database:
         worker, engine = systems.make_worker(settings, database, queue, world.make_targets(FUNCTIONS), "demo")
         quick = RetrySchedule(base_seconds=0.2, max_seconds=2)
         engine = replace(engine, queues=[replace(each, retry=quick) for each in engine.queues])
@@ -91,7 +91,7 @@ def run_day(
                 progress(f"{left} jobs to do")
                 time.sleep(0.2)
         counts = _count(database, queue, world)
-    return DayResult(len(documents), sent, counts, read_totals(database).heads, time.perf_counter() - begun)
+    return DayResult(len(documents), sent, counts, read_totals(stored).heads, time.perf_counter() - begun)
 
 
 def describe(result: DayResult) -> Iterator[str]:

@@ -21,7 +21,8 @@ from fillrate_assets.storage.database import Database
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from fillrate_assets.messaging.dbos_engine import DbosQueue, DbosWorker
+    from fillrate_assets.messaging.dbos_engine import DbosWorker
+    from fillrate_assets.messaging.dbos_queue import DbosQueue
 
 STOPPING_SECONDS: Final = 5
 """How long jobs that run may take once a command is to end; it is killed soon after."""
@@ -44,7 +45,7 @@ def make_queue(settings: Settings, needed_by: str) -> DbosQueue:
 
     """
     extras.require("fulfillment", needed_by)
-    from fillrate_assets.messaging.dbos_engine import DbosQueue  # noqa: PLC0415 - it needs an extra
+    from fillrate_assets.messaging.dbos_queue import DbosQueue  # noqa: PLC0415 - it needs an extra
 
     return DbosQueue(settings.fulfillment.queue_url, settings.queue_schema)
 
@@ -65,8 +66,9 @@ def make_worker(
         if unknown := sorted(set(names) - {"events", *FUNCTIONS}):
             msg = f"settings: fulfillment.{setting} names {', '.join(unknown)}, which is no queue"
             raise PermanentFailure(msg)
+    release = version("fillrate-assets")
     worker = FulfillmentWorker(
-        TransitionLog(database, version("fillrate-assets")),
+        TransitionLog(database, release),
         EffectStore(database),
         EventIntake(queue, AcceptedEvents(database)),
         targets,
@@ -74,7 +76,15 @@ def make_worker(
         doubt=OrderFeed(database).doubt,
     )
     queues = build_queues(targets, given.concurrency, given.max_per_second)
-    engine = DbosWorker(queue, queues, worker.handlers, worker.bury, name=name, stopping_seconds=STOPPING_SECONDS)
+    engine = DbosWorker(
+        queue,
+        queues,
+        worker.handlers,
+        worker.bury,
+        name=name,
+        code_version=release,
+        stopping_seconds=STOPPING_SECONDS,
+    )
     return worker, engine
 
 

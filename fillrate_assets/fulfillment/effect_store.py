@@ -36,6 +36,25 @@ EFFECTS: Final = declare_table(
     },
 )
 _SELECT: Final = sa.select(*[EFFECTS.c[name] for name in ("effect_id", "kind", "function")])
+# Built once: to build a statement takes longer than to run it.
+_REQUEST: Final = ("kind", "order_id", "version", "dc", "request", "state")
+_SELECT_REQUEST: Final = sa.select(*[EFFECTS.c[name] for name in _REQUEST]).where(
+    EFFECTS.c.effect_id == sa.bindparam("effect_id")
+)
+_SELECT_PENDING: Final = _SELECT.where(
+    EFFECTS.c.order_id == sa.bindparam("order_id"),
+    EFFECTS.c.version == sa.bindparam("version"),
+    EFFECTS.c.state == "PENDING",
+).order_by(EFFECTS.c.effect_id)
+_NOT_DONE: Final = EFFECTS.update().where(EFFECTS.c.effect_id == sa.bindparam("changed"), EFFECTS.c.state != "DONE")
+_ATTEMPTS: Final = EFFECTS.c.attempts + 1
+_ANSWERED: Final = ("response", "failure", "done_at")
+_MARK_DONE: Final = _NOT_DONE.values(
+    state="DONE", attempts=_ATTEMPTS, **{name: sa.bindparam(name) for name in _ANSWERED}
+)
+_MARK_FAILED: Final = _NOT_DONE.values(failure=sa.bindparam("failure"), attempts=_ATTEMPTS)
+_MARK_DEAD: Final = _NOT_DONE.values(failure=sa.bindparam("failure"), state="DEAD")
+_INSERT: Final = EFFECTS.insert()
 
 
 @dataclass(frozen=True)
@@ -53,24 +72,22 @@ class EffectStore:
 
     def read_request(self, effect_id: str) -> EffectRequest:
         """Read what the target of an effect that is there is sent."""
-        names = ("kind", "order_id", "version", "dc", "request", "state")
-        mine = sa.select(*[EFFECTS.c[name] for name in names]).where(EFFECTS.c.effect_id == effect_id)
         with self.database.connect(_SYSTEM) as connection:
-            row = connection.execute(mine).one()
+            row = connection.execute(_SELECT_REQUEST, {"effect_id": effect_id}).one()
         return EffectRequest.load(effect_id=effect_id, **row._mapping)  # noqa: SLF001 - the public name of a row's values
 
     def mark_done(self, effect_id: str, response: Mapping[str, Any], *, now: datetime) -> bool:
         """Mark an effect as done with what its target answered; return whether it was not yet."""
         answer = {"response": json.dumps(response, ensure_ascii=False), "failure": None, "done_at": to_stored(now)}
-        return self._change(effect_id, state="DONE", attempts=EFFECTS.c.attempts + 1, **answer)
+        return self._change(_MARK_DONE, effect_id, answer)
 
     def mark_failed(self, effect_id: str, failure: str) -> bool:
         """Count an attempt that failed; return whether the effect is not done."""
-        return self._change(effect_id, failure=failure, attempts=EFFECTS.c.attempts + 1)
+        return self._change(_MARK_FAILED, effect_id, {"failure": failure})
 
     def mark_dead(self, effect_id: str, failure: str) -> bool:
         """Mark an effect as given up; return whether it is not done."""
-        return self._change(effect_id, failure=failure, state="DEAD")
+        return self._change(_MARK_DEAD, effect_id, {"failure": failure})
 
     def revive(self, effect_id: str) -> bool:
         """Let a dead effect be requested again; return whether it was dead."""
@@ -78,10 +95,9 @@ class EffectStore:
         with self.database.begin(_SYSTEM) as connection:
             return connection.execute(EFFECTS.update().where(dead).values(state="PENDING")).rowcount > 0
 
-    def _change(self, effect_id: str, **values: object) -> bool:
-        changed = EFFECTS.update().where(EFFECTS.c.effect_id == effect_id, EFFECTS.c.state != "DONE").values(**values)
+    def _change(self, change: sa.Update, effect_id: str, values: Mapping[str, object]) -> bool:
         with self.database.begin(_SYSTEM, durable=True) as connection:
-            return connection.execute(changed).rowcount > 0
+            return connection.execute(change, {"changed": effect_id, **values}).rowcount > 0
 
 
 def insert_effects(
@@ -110,10 +126,10 @@ def insert_effects(
     rows = [
         {"effect_id": each.effect_id, "kind": each.kind, "function": each.function, **same, **fresh} for each in effects
     ]
-    connection.execute(EFFECTS.insert(), rows)
+    connection.execute(_INSERT, rows)
 
 
 def select_pending(connection: sa.Connection, order_id: str, version: int) -> tuple[Effect, ...]:
     """Select the effects of a transition that are not done."""
-    mine = _SELECT.where(EFFECTS.c.order_id == order_id, EFFECTS.c.version == version, EFFECTS.c.state == "PENDING")
-    return tuple(Effect(*row) for row in connection.execute(mine.order_by(EFFECTS.c.effect_id)))
+    found = connection.execute(_SELECT_PENDING, {"order_id": order_id, "version": version})
+    return tuple(Effect(*row) for row in found)

@@ -18,6 +18,9 @@ from fillrate_assets.messaging.jobs import EXPEDITED, NORMAL, Job, JobSender
 EVENT_QUEUE: Final = "events"
 """The queue of the lifecycles: events of one order are applied one at a time, in the order of their intake."""
 
+INTAKE_QUEUE: Final = "intake"
+"""In AWS, the queue of documents that sources send; what is accepted goes on to the queue of the lifecycles."""
+
 Acceptance = Literal["ACCEPTED", "DUPLICATE", "CONFLICTING"]
 
 

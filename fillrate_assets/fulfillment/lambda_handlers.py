@@ -13,22 +13,26 @@ from importlib.metadata import version
 from typing import Any, Final
 
 from aws_lambda_powertools.utilities.data_classes.dynamo_db_stream_event import DynamoDBRecord
+from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 
 from fillrate_assets import settings
 from fillrate_assets.aws import step_functions
 from fillrate_assets.aws.dynamodb import DynamoTable
 from fillrate_assets.aws.s3 import S3Documents
-from fillrate_assets.core.errors import SourceUnavailable
+from fillrate_assets.core.errors import PermanentFailure, SourceUnavailable
 from fillrate_assets.fulfillment.dynamo_log import EFFECT_PREFIX, DynamoEffects, DynamoLog, DynamoRegister
-from fillrate_assets.fulfillment.event_intake import EVENT_QUEUE, EventIntake
+from fillrate_assets.fulfillment.event_intake import EVENT_QUEUE, INTAKE_QUEUE, EventIntake
 from fillrate_assets.fulfillment.log_port import Applied, EventLog
 from fillrate_assets.fulfillment.order_steps import OrderData, OrderSteps
 from fillrate_assets.fulfillment.rules.decisions import Effect, Head, LogEntry
+from fillrate_assets.fulfillment.rules.event_documents import EventDocumentError, parse_document
 from fillrate_assets.fulfillment.rules.events import Event
 from fillrate_assets.fulfillment.rules.order_workflow import name_execution
+from fillrate_assets.fulfillment.sources.cloud_event_documents import unwrap_document
 from fillrate_assets.fulfillment.sources.targets import HttpTarget, Target
 from fillrate_assets.fulfillment.worker import FulfillmentWorker, make_effect_job
-from fillrate_assets.messaging.jobs import Done, Job, Result
+from fillrate_assets.messaging.cloud_events import EnvelopeError
+from fillrate_assets.messaging.jobs import Done, Handler, Job, Result
 from fillrate_assets.messaging.lambda_batches import (
     BatchEvent,
     BatchMetrics,
@@ -88,15 +92,39 @@ class LambdaFunctions:
         intake = EventIntake(self.queues, DynamoRegister(self.table))
         return FulfillmentWorker(log, DynamoEffects(self.table), intake, self.targets, name="lambda")
 
+    def accept_events(self, event: BatchEvent, context: object = None) -> BatchResponse:
+        """Accept the events of documents that sources sent."""
+        return self._make_batches(self._accept, load=_load_document)(event, context)
+
     def run_jobs(self, event: BatchEvent, context: object = None) -> BatchResponse:
         """Run jobs of any queue: events are applied, effects requested."""
-        named = {url.rpartition("/")[2]: url for url in (*self.queues.urls.values(), self.queues.deferred_url)}
-        batches = JobBatches(self._run_job, self.queues, named, self.metrics, self.code_version, bury=self.worker.bury)
-        return batches(event, context)
+        return self._make_batches(self._run_job, bury=self.worker.bury)(event, context)
 
     def dispatch_effects(self, event: BatchEvent, context: object = None) -> BatchResponse:
         """Enqueue the effects that a batch of the table's stream brings."""
         return StreamBatches(self._dispatch, self.metrics)(event, context)
+
+    def _make_batches(self, run: Handler, **options: Any) -> JobBatches:  # noqa: ANN401 - as batches have them
+        named = {url.rpartition("/")[2]: url for url in (*self.queues.urls.values(), self.queues.deferred_url)}
+        return JobBatches(run, self.queues, named, self.metrics, self.code_version, **options)
+
+    def _accept(self, job: Job) -> Result:
+        """Accept the event of a document.
+
+        Raises:
+            PermanentFailure: it is none, or says something else than one of its id that is known.
+
+        """
+        try:
+            received = parse_document(unwrap_document(job.body))
+        except (EventDocumentError, EnvelopeError) as error:
+            raise PermanentFailure(str(error)) from error
+        (acceptance,) = self.worker.intake.accept([received])
+        self.metrics.count(acceptance)
+        if acceptance == "CONFLICTING":
+            msg = f"event {received.event.event_id} is known with another payload"
+            raise PermanentFailure(msg)
+        return Done()
 
     def _run_job(self, job: Job) -> Result:
         """Run a job. What follows an event comes by the stream."""
@@ -120,6 +148,14 @@ class LambdaFunctions:
         self.metrics.count("Dispatched")
 
 
+def _load_document(record: SQSRecord) -> Job:
+    document = json.loads(record.body)
+    if not isinstance(document, dict):
+        msg = "a document is an object"
+        raise TypeError(msg)
+    return Job(record.message_id, INTAKE_QUEUE, document)
+
+
 @cache
 def _build_functions() -> LambdaFunctions:
     chosen = settings.load()
@@ -130,6 +166,11 @@ def _build_functions() -> LambdaFunctions:
     return LambdaFunctions(
         DynamoTable(names.table), queues, targets, metrics, version("fillrate-assets"), names.order_bucket
     )
+
+
+def accept_events(event: BatchEvent, context: object) -> BatchResponse:
+    """Accept the events of a batch of SQS."""
+    return _build_functions().accept_events(event, context)
 
 
 def run_jobs(event: BatchEvent, context: object) -> BatchResponse:

@@ -26,7 +26,6 @@ _TIMED: Final = 1_000
 
 _DAY: Final = timedelta(days=1)
 _NAMED: Final = 5
-_MOST: Final = 10_000
 
 
 def read_last_seq(database: Database) -> int:
@@ -62,8 +61,8 @@ def read_status(
             last_seq=last_seq,
             slowest=_read_slowest(connection, last_seq, since),
             waiting=queue.count_waiting(),
-            parked=len(queue.list_parked(_MOST)),
-            dead_letters=len(queue.list_dead_letters(_MOST)),
+            parked=queue.count_parked(),
+            dead_letters=queue.count_dead_letters(),
             conflicting=connection.execute(conflicting).scalar_one(),
             pending_effects=effects,
             oldest_effect=from_stored(oldest),

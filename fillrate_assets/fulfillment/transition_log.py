@@ -40,6 +40,36 @@ HEADS: Final = declare_table(
 )
 REJECTED_EVENTS: Final = declare_table(schema.REJECTED_EVENTS, lengths=_TEXTS)
 
+# Statements are built once: to build one takes longer than to run it.
+_ORDER: Final[sa.BindParameter[str]] = sa.bindparam("order_id")
+_EVENT: Final[sa.BindParameter[str]] = sa.bindparam("event_id")
+_HASH: Final[sa.BindParameter[str]] = sa.bindparam("payload_sha256")
+_SELECT_HEAD: Final = sa.select(*[HEADS.c[name] for name in ("order_id", "version", "state", "machine")]).where(
+    HEADS.c.order_id == _ORDER
+)
+_SELECT_APPLIED: Final = sa.select(*[TRANSITIONS.c[name] for name in ("payload_sha256", "order_id", "version")]).where(
+    TRANSITIONS.c.event_id == _EVENT
+)
+_SELECT_OTHER: Final = sa.select(REJECTED_EVENTS.c.payload_sha256).where(
+    REJECTED_EVENTS.c.event_id == _EVENT,
+    REJECTED_EVENTS.c.payload_sha256 != _HASH,
+    REJECTED_EVENTS.c.rejection == "INVALID",
+)
+_SELECT_REJECTED: Final = sa.select(REJECTED_EVENTS.c.event_id).where(
+    REJECTED_EVENTS.c.event_id == _EVENT, REJECTED_EVENTS.c.payload_sha256 == _HASH
+)
+_SELECT_OPENING: Final = sa.select(TRANSITIONS.c.payload).where(
+    TRANSITIONS.c.order_id == _ORDER, TRANSITIONS.c.version == 1
+)
+_MOVE_HEAD: Final = (
+    HEADS.update()
+    .where(HEADS.c.order_id == sa.bindparam("moved"), HEADS.c.version == sa.bindparam("read"))
+    .values({name: sa.bindparam(name) for name in ("version", "state", "changed_at")})
+)
+_INSERT_HEAD: Final = HEADS.insert()
+_INSERT_TRANSITION: Final = TRANSITIONS.insert().inline()
+_INSERT_REJECTED: Final = REJECTED_EVENTS.insert()
+
 
 @dataclass(frozen=True)
 class TransitionLog:
@@ -100,20 +130,20 @@ class TransitionLog:
         changed = {"version": after.version, "state": after.state, "changed_at": to_stored(now)}
         try:
             if before.version == 0:
-                connection.execute(HEADS.insert().values(order_id=event.order_id, **placed, **changed))
+                connection.execute(_INSERT_HEAD, {"order_id": event.order_id, **placed, **changed})
             else:
-                mine = (HEADS.c.order_id == event.order_id) & (HEADS.c.version == before.version)
-                if connection.execute(HEADS.update().where(mine).values(**changed)).rowcount != 1:
+                mine = {"moved": event.order_id, "read": before.version}
+                if connection.execute(_MOVE_HEAD, {**mine, **changed}).rowcount != 1:
                     raise VersionConflictError(event)
-            row = {**self._build_row(event, before, after, actor, now), **placed}
-            connection.execute(TRANSITIONS.insert().values(**row).inline())
+            connection.execute(_INSERT_TRANSITION, {**self._build_row(event, before, after, actor, now), **placed})
         except IntegrityError as error:
             raise VersionConflictError(event) from error
         if feeds(event.type, before.state, after.state):
             rows = project(read_entries(connection, event.order_id)).select_version(after.version)
             feed_store.insert_rows(connection, rows, event)
-        opening = event.payload if before.version == 0 else _read_opening(connection, event)
-        effect_store.insert_effects(connection, decision.effects, event, after.version, opening, now)
+        if decision.effects:
+            opening = event.payload if before.version == 0 else _read_opening(connection, event)
+            effect_store.insert_effects(connection, decision.effects, event, after.version, opening, now)
 
     def _build_row(self, event: Event, before: Head, after: Head, actor: str, now: datetime) -> dict[str, Any]:
         return {
@@ -150,8 +180,7 @@ def make_entry(row: sa.Row[Any]) -> FeedEntry:
 
 
 def _read_head(connection: sa.Connection, order_id: str) -> Head:
-    columns = [HEADS.c[name] for name in ("order_id", "version", "state", "machine")]
-    row = connection.execute(sa.select(*columns).where(HEADS.c.order_id == order_id)).first()
+    row = connection.execute(_SELECT_HEAD, {"order_id": order_id}).first()
     return Head(order_id) if row is None else Head(*row)
 
 
@@ -160,31 +189,26 @@ def _find_known(connection: sa.Connection, event: Event) -> sa.Row[Any] | None:
 
     What was rejected with this payload is decided again: another release may know what to do with it.
     """
-    columns = [TRANSITIONS.c[name] for name in ("payload_sha256", "order_id", "version")]
-    applied = connection.execute(sa.select(*columns).where(TRANSITIONS.c.event_id == event.event_id)).first()
+    applied = connection.execute(_SELECT_APPLIED, {"event_id": event.event_id}).first()
     if applied is not None:
         return applied
-    other = (REJECTED_EVENTS.c.event_id == event.event_id) & (REJECTED_EVENTS.c.payload_sha256 != event.payload_sha256)
-    rejected = sa.select(REJECTED_EVENTS.c.payload_sha256).where(other, REJECTED_EVENTS.c.rejection == "INVALID")
-    return connection.execute(rejected).first()
+    named = {"event_id": event.event_id, "payload_sha256": event.payload_sha256}
+    return connection.execute(_SELECT_OTHER, named).first()
 
 
 def _read_opening(connection: sa.Connection, event: Event) -> Mapping[str, Any]:
-    first = (TRANSITIONS.c.order_id == event.order_id) & (TRANSITIONS.c.version == 1)
-    payload: Mapping[str, Any] = json.loads(
-        connection.execute(sa.select(TRANSITIONS.c.payload).where(first)).scalar_one()
-    )
-    return payload
+    payload = connection.execute(_SELECT_OPENING, {"order_id": event.order_id}).scalar_one()
+    opening: Mapping[str, Any] = json.loads(payload)
+    return opening
 
 
 def _reject(connection: sa.Connection, event: Event, decision: Decision, now: datetime) -> None:
     """Store a rejected event, once."""
-    key = (REJECTED_EVENTS.c.event_id == event.event_id) & (REJECTED_EVENTS.c.payload_sha256 == event.payload_sha256)
-    if connection.execute(sa.select(REJECTED_EVENTS.c.event_id).where(key)).first() is not None:
+    key = {"event_id": event.event_id, "payload_sha256": event.payload_sha256}
+    if connection.execute(_SELECT_REJECTED, key).first() is not None:
         return
     row = {
-        "event_id": event.event_id,
-        "payload_sha256": event.payload_sha256,
+        **key,
         "order_id": event.order_id,
         "event_type": event.type,
         "source": event.source,
@@ -195,7 +219,7 @@ def _reject(connection: sa.Connection, event: Event, decision: Decision, now: da
         "recorded_at": to_stored(now),
     }
     try:
-        connection.execute(REJECTED_EVENTS.insert().values(**row))
+        connection.execute(_INSERT_REJECTED, row)
     except IntegrityError as error:
         raise VersionConflictError(event) from error
     if event.type in WITH_QUANTITIES:

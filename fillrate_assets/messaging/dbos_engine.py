@@ -1,229 +1,54 @@
-"""The engine on DBOS: queues in a SQLite file or in PostgreSQL, without a server of its own (decision 0222).
+"""The engine on DBOS: runs the jobs of `dbos_queue` (decision 0222).
 
-A job is a workflow without steps: its handler is idempotent, so a workflow that is recovered runs it again. A retry is
-the next workflow, delayed, under the same id with a number; so no thread and no place in the queue waits for it.
+A handler is idempotent, so a workflow that is recovered runs it again.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 import random
 import threading
 import time
-import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
-from typing import Any, Final, Self, cast
+from typing import Any, Final, Self
 
-import sqlalchemy as sa
-from dbos import DBOS, DBOSClient, EnqueueOptions, WorkflowSerializationFormat, WorkflowStatus
+from dbos import DBOS, WorkflowSerializationFormat
 from sqlalchemy.exc import DBAPIError
 
-from fillrate_assets.aws import secrets
 from fillrate_assets.core.errors import PermanentFailure, SourceUnavailable
 from fillrate_assets.messaging.circuit_breaker import CircuitBreaker
-from fillrate_assets.messaging.jobs import Done, Handler, Job, Later, Parked, QueueOptions, Result, StoredJob
-from fillrate_assets.storage import sql
+from fillrate_assets.messaging.dbos_queue import (
+    APPLICATION,
+    CODE_VERSION,
+    JOB,
+    PURGED,
+    VERSION,
+    WORKFLOW,
+    DbosQueue,
+    resolve_url,
+    translate_errors,
+)
+from fillrate_assets.messaging.jobs import Done, Handler, Job, Later, Parked, QueueOptions, Result
 
 _LOG: Final = logging.getLogger("fillrate.messaging")
-_SYSTEM: Final = "job queue"
-_WORKFLOW: Final = "process_job"
-_APPLICATION: Final = "fillrate"
-_VERSION: Final = "1"
-"""Of what a job is: releases share it, or one would not take over the jobs of another."""
-
-_PARKED: Final = "parked:"
-_RETRY: Final = "~"
-_FOR_GOOD: Final = timedelta(days=3650)
-_PARTITIONS: Final = 256
-"""Into which those of jobs are hashed: a search for work visits each that waits."""
-
 _MAX_RECOVERIES: Final = 20
 """How often a job may take its worker down before it is a dead letter."""
 
-_DEAD: Final = ["ERROR", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"]
-_DUE: Final = ("ENQUEUED", "PENDING")
 _TICK_SECONDS: Final = 0.5
 _REFRESH_SECONDS: Final = 10
 _ELSEWHERE_SECONDS: Final = 60
-_PURGED: Final = 500
+_BACKLOG_POLLING_SECONDS: Final = 0.02
+"""Where more waits than may run: each search for work takes no more than may."""
+
 _PURGE_SECONDS: Final = 5
 
 
 class DeadLetterError(Exception):
     """A job is given up; the message says why."""
-
-
-@dataclass(frozen=True)
-class DbosQueue:
-    """The queues of an environment, as those see them who do not work on them."""
-
-    url: str
-    """A SQLite file, or PostgreSQL."""
-
-    schema: str = "dbos"
-    """Where the tables are in PostgreSQL."""
-
-    waits_for_database: bool = False
-    """Whether a database that does not answer is waited for, as a worker does: its jobs must not get lost."""
-
-    def __enter__(self) -> Self:
-        """Return it; connections are opened when they are needed."""
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Close its connections."""
-        if (client := self.__dict__.pop("_client", None)) is not None:
-            client.destroy()
-
-    def enqueue(self, jobs: Sequence[Job]) -> None:
-        """Enqueue jobs durably; a job whose id is there already changes nothing.
-
-        Raises:
-            SourceUnavailable: the engine's database did not answer; some may be enqueued.
-
-        """
-        with _translate_errors(self.url):
-            for job in jobs:
-                self._enqueue(job.job_id, job, job.delay_seconds)
-
-    def prepare(self) -> None:
-        """Create the tables of the engine, or migrate older ones; a SQLite file gets a write-ahead log."""
-        sql.make_directory(self.url)
-        with _translate_errors(self.url):
-            if sql.find_embedded_file(self.url) is not None:
-                # Connecting through the house's engine sets it, and the file remembers.
-                with sql.get_engine(self.url).connect():
-                    pass
-            DBOS.migrate(_resolve(self.url), schema=self.schema)
-
-    def count_waiting(self) -> Mapping[str, int]:
-        """Count the jobs that are due or run, by queue."""
-        status = self._statuses
-        waiting = sa.select(status.c.queue_name, sa.func.count()).where(status.c.status.in_(_DUE))
-        with _translate_errors(self.url), sql.get_engine(self.url).connect() as connection:
-            rows = connection.execute(waiting.group_by(status.c.queue_name)).all()
-        return {queue: int(count) for queue, count in rows}
-
-    def count_unfinished(self) -> int:
-        """Count the jobs that are due, run or are put off; not those that are parked."""
-        status = self._statuses
-        put_off = (status.c.status == "DELAYED") & status.c.workflow_uuid.not_like(f"{_PARKED}%")
-        unfinished = sa.select(sa.func.count()).select_from(status).where(status.c.status.in_(_DUE) | put_off)
-        with _translate_errors(self.url), sql.get_engine(self.url).connect() as connection:
-            return connection.execute(unfinished).scalar_one()
-
-    def list_dead_letters(self, limit: int) -> list[StoredJob]:
-        """List jobs that were given up, oldest first."""
-        with _translate_errors(self.url):
-            return [_read_stored(each) for each in self._client.list_workflows(status=_DEAD, limit=limit)]
-
-    def redrive(self, job_id: str) -> None:
-        """Enqueue a dead letter again.
-
-        Raises:
-            PermanentFailure: there is no such dead letter.
-
-        """
-        with _translate_errors(self.url):
-            found = self._find(job_id, _DEAD)
-            again = replace(_read_job(found), job_id=_number(found.workflow_id), attempts=0, deferrals=0)
-            # First there twice, then once: a crash in between loses nothing, and handlers are idempotent.
-            self._enqueue(again.job_id, again)
-            self._client.delete_workflow(found.workflow_id)
-
-    def discard(self, job_id: str) -> None:
-        """Delete a dead letter.
-
-        Raises:
-            PermanentFailure: there is no such dead letter.
-
-        """
-        with _translate_errors(self.url):
-            self._client.delete_workflow(self._find(job_id, _DEAD).workflow_id)
-
-    def list_parked(self, limit: int) -> list[StoredJob]:
-        """List jobs that are parked, oldest first."""
-        with _translate_errors(self.url):
-            found = self._client.list_workflows(status="DELAYED", workflow_id_prefix=_PARKED, limit=limit)
-            return [_read_stored(each) for each in found]
-
-    def release(self, job_id: str) -> None:
-        """Make a parked job due.
-
-        Raises:
-            PermanentFailure: there is no such job.
-
-        """
-        with _translate_errors(self.url):
-            found = self._find(f"{_PARKED}{job_id.removeprefix(_PARKED)}", ["DELAYED"])
-            self._client.set_workflow_delay(found.workflow_id, delay_seconds=0)
-
-    def put_off(self, job: Job, seconds: float) -> None:
-        """Enqueue a job anew, after a delay and under its next number."""
-        later = replace(job, job_id=_number(job.job_id), delay_seconds=seconds)
-        self.enqueue([later])
-
-    def park(self, job: Job) -> None:
-        """Store a job until it is released."""
-        parked = replace(job, job_id=f"{_PARKED}{_number(job.job_id)}", attempts=0, deferrals=0)
-        with _translate_errors(self.url):
-            self._enqueue(parked.job_id, parked, _FOR_GOOD.total_seconds())
-
-    def purge(self, done_before: datetime) -> int:
-        """Delete jobs that were done before a moment, some at a time; return how many."""
-        with _translate_errors(self.url):
-            found = self._client.list_workflows(
-                status="SUCCESS",
-                completed_before=done_before.isoformat(),
-                limit=_PURGED,
-                load_input=False,
-                load_output=False,
-            )
-            self._client.delete_workflows([each.workflow_id for each in found])
-        return len(found)
-
-    @cached_property
-    def _statuses(self) -> sa.TableClause:
-        _ = self._client  # it creates the tables
-        schema = None if sql.find_embedded_file(self.url) is not None else self.schema
-        columns: list[sa.ColumnClause[Any]] = [sa.column(name) for name in ("workflow_uuid", "queue_name", "status")]
-        return sa.table("workflow_status", *columns, schema=schema)
-
-    @cached_property
-    def _client(self) -> DBOSClient:
-        self.prepare()
-        return DBOSClient(
-            system_database_url=_resolve(self.url),
-            dbos_system_schema=self.schema,
-            application_name=_APPLICATION,
-            retry_connection_errors=self.waits_for_database,
-        )
-
-    def _enqueue(self, workflow_id: str, job: Job, delay_seconds: float = 0) -> None:
-        options: EnqueueOptions = {
-            "workflow_name": _WORKFLOW,
-            "queue_name": job.queue,
-            "workflow_id": workflow_id,
-            "priority": job.priority,
-            "app_version": _VERSION,
-            "serialization_type": WorkflowSerializationFormat.PORTABLE,
-        }
-        if job.partition is not None:
-            options["queue_partition_key"] = str(zlib.crc32(job.partition.encode()) % _PARTITIONS)
-        if delay_seconds > 0:
-            options["delay_seconds"] = delay_seconds
-        self._client.enqueue(options, job.dump())
-
-    def _find(self, job_id: str, statuses: list[str]) -> WorkflowStatus:
-        found = self._client.list_workflows(workflow_ids=[job_id], status=statuses)
-        if not found:
-            msg = f"{_SYSTEM}: there is no such job: {job_id}"
-            raise PermanentFailure(msg)
-        return found[0]
 
 
 @dataclass
@@ -242,6 +67,9 @@ class DbosWorker:
     """Learns of each job that becomes a dead letter."""
 
     name: str = "local"
+    code_version: str = ""
+    """The release, which is stored with dead letters."""
+
     retention: timedelta = timedelta(hours=1)
     """How long jobs that are done are stored."""
 
@@ -252,7 +80,7 @@ class DbosWorker:
         """Make the breakers."""
         self._options = {each.name: each for each in self.queues}
         self._breakers = {each.name: CircuitBreaker(each.breaker) for each in self.queues if each.breaker}
-        self._limits: dict[str, int] = {}
+        self._limits: dict[str, tuple[int, float]] = {}
         self._stopping = threading.Event()
 
     def __enter__(self) -> Self:
@@ -264,7 +92,7 @@ class DbosWorker:
         self._own = replace(self.queue, waits_for_database=True)
         _RUNNING.append(self)
         try:
-            with _translate_errors(self.queue.url):
+            with translate_errors(self.queue.url):
                 self._launch()
         except BaseException:
             DBOS.destroy()
@@ -301,7 +129,7 @@ class DbosWorker:
         except PermanentFailure as error:
             if breaker is not None:
                 breaker.record_success()
-            self._bury(job, str(error))
+            self._bury(_count_failure(job, error), str(error))
             raise DeadLetterError(str(error)) from error
         except Exception as error:  # noqa: BLE001 - whatever a handler raises, the job must not get lost
             if breaker is not None and isinstance(error, SourceUnavailable):
@@ -315,10 +143,10 @@ class DbosWorker:
     def _launch(self) -> None:
         DBOS(
             config={
-                "name": _APPLICATION,
-                "system_database_url": _resolve(self.queue.url),
+                "name": APPLICATION,
+                "system_database_url": resolve_url(self.queue.url),
                 "dbos_system_schema": self.queue.schema,
-                "application_version": _VERSION,
+                "application_version": VERSION,
                 "executor_id": self.name,
                 "log_level": "WARNING",
                 "enable_otlp": False,
@@ -328,7 +156,7 @@ class DbosWorker:
         DBOS.listen_queues([each.name for each in self.queues])
         DBOS.launch()
         for each in self.queues:
-            self._register(each, each.concurrency)
+            self._register(each, each.concurrency, each.polling_seconds)
 
     def _follow(self, job: Job, result: Result) -> None:
         match result:
@@ -341,18 +169,13 @@ class DbosWorker:
 
     def _retry(self, options: QueueOptions, job: Job, error: Exception, *, counts: bool) -> None:
         """Put a job off after an attempt that failed; while its downstream system is down, attempts do not count."""
-        failure = f"{type(error).__name__}: {error}"
-        failed = replace(
-            job,
-            attempts=job.attempts + counts,
-            deferrals=job.deferrals + (not counts),
-            failure=failure,
-            first_failed_at=job.first_failed_at or datetime.now(UTC).isoformat(timespec="seconds"),
-        )
+        failed = _count_failure(job, error)
+        if not counts:
+            failed = replace(failed, attempts=job.attempts, deferrals=job.deferrals + 1)
         if not isinstance(error, SourceUnavailable):
             _LOG.exception("job %s of %s failed", job.job_id, job.queue)
         if failed.attempts >= options.retry.max_attempts:
-            msg = f"{failure} (attempt {failed.attempts})"
+            msg = f"{failed.failure} (attempt {failed.attempts})"
             self._bury(failed, msg)
             raise DeadLetterError(msg) from error
         longest = options.retry.compute_longest_delay(max(failed.attempts, 1))
@@ -360,23 +183,25 @@ class DbosWorker:
 
     def _bury(self, job: Job, reason: str) -> None:
         _LOG.error("job %s of %s is a dead letter: %s", job.job_id, job.queue, reason)
+        noted = {JOB: {"attempts": job.attempts, "first_failed_at": job.first_failed_at}}
         try:
             self.bury(job, reason)
+            if (workflow_id := DBOS.workflow_id) is not None:
+                DBOS.update_workflow_attributes(workflow_id, {**noted, CODE_VERSION: self.code_version})
         except Exception:  # noqa: BLE001 - it is a dead letter all the same
             _LOG.exception("job %s of %s", job.job_id, job.queue)
 
-    def _register(self, options: QueueOptions, concurrency: int) -> None:
+    def _register(self, options: QueueOptions, concurrency: int, polling_seconds: float) -> None:
         limits: dict[str, Any] = {"worker_concurrency": concurrency}
         if options.ordered:
             limits["partition_concurrency"] = 1
         elif options.max_per_second is not None:
             limits["limiter"] = {"limit": options.max_per_second, "period": 1}
-        polling = options.polling_seconds
-        DBOS.register_queue(options.name, polling_interval_sec=polling, on_conflict="always_update", **limits)
-        self._limits[options.name] = concurrency
+        DBOS.register_queue(options.name, polling_interval_sec=polling_seconds, on_conflict="always_update", **limits)
+        self._limits[options.name] = concurrency, polling_seconds
 
     def _keep_house(self) -> None:
-        """Let queues follow their breakers, and purge what is done."""
+        """Let queues follow their breakers and backlogs, and purge what is done."""
         purge_at, refresh_at = time.monotonic(), time.monotonic() + _REFRESH_SECONDS
         while not self._stopping.wait(_TICK_SECONDS):
             # A database that does not answer now does later.
@@ -385,20 +210,24 @@ class DbosWorker:
                     # Another worker may have stopped a queue, and died before its breaker closed.
                     self._limits.clear()
                     refresh_at = time.monotonic() + _REFRESH_SECONDS
-                self._follow_breakers()
+                self._adjust_queues()
                 if time.monotonic() >= purge_at:
-                    whole = self._own.purge(datetime.now(UTC) - self.retention) == _PURGED
+                    whole = self._own.purge(datetime.now(UTC) - self.retention) == PURGED
                     purge_at = time.monotonic() + (0 if whole else _PURGE_SECONDS)
 
-    def _follow_breakers(self) -> None:
-        for name, breaker in self._breakers.items():
-            state, options = breaker.advance(time.monotonic()), self._options[name]
+    def _adjust_queues(self) -> None:
+        waiting = self._own.count_waiting()
+        for name, options in self._options.items():
+            breaker = self._breakers.get(name)
+            state = "CLOSED" if breaker is None else breaker.advance(time.monotonic())
             concurrency = {"CLOSED": options.concurrency, "HALF_OPEN": 1, "OPEN": 0}[state]
+            backlog = state == "CLOSED" and waiting.get(name, 0) > concurrency
+            polling_seconds = min(options.polling_seconds, _BACKLOG_POLLING_SECONDS if backlog else math.inf)
             known = self._limits.get(name)
-            if concurrency != known:
-                if known is not None:
-                    _LOG.warning("queue %s: its breaker is %s", name, state.lower().replace("_", " "))
-                self._register(options, concurrency)
+            if known is not None and known[0] != concurrency:
+                _LOG.warning("queue %s: its breaker is %s", name, state.lower().replace("_", " "))
+            if known != (concurrency, polling_seconds):
+                self._register(options, concurrency, polling_seconds)
 
 
 # With a handler there, DBOS makes none of its own: what it logs goes where everything else does.
@@ -412,35 +241,13 @@ _RUNNING: Final[list[DbosWorker]] = []
 
 
 @DBOS.workflow(
-    name=_WORKFLOW, max_recovery_attempts=_MAX_RECOVERIES, serialization_type=WorkflowSerializationFormat.PORTABLE
+    name=WORKFLOW, max_recovery_attempts=_MAX_RECOVERIES, serialization_type=WorkflowSerializationFormat.PORTABLE
 )
 def _process_job(text: str) -> None:
     _RUNNING[0].process(Job.load(text))
 
 
-def _resolve(url: str) -> str:
-    """Return a URL with its secrets."""
-    return secrets.resolve_url(url).render_as_string(hide_password=False)
-
-
-@contextmanager
-def _translate_errors(url: str) -> Iterator[None]:
-    with sql.translate_errors(_SYSTEM, url, creating=True):
-        yield
-
-
-def _number(job_id: str) -> str:
-    """Give a job that comes again the next number behind its id."""
-    first, _, number = job_id.removeprefix(_PARKED).rpartition(_RETRY)
-    return f"{first}{_RETRY}{int(number) + 1:03}" if first and number.isdecimal() else f"{number}{_RETRY}001"
-
-
-def _read_job(status: WorkflowStatus) -> Job:
-    inputs = cast("Mapping[str, Any]", status.input)
-    return Job.load(inputs["args"][0])
-
-
-def _read_stored(status: WorkflowStatus) -> StoredJob:
-    job = replace(_read_job(status), job_id=status.workflow_id)
-    reason = str(status.error) if status.error is not None else job.failure or status.status
-    return StoredJob(job, reason, datetime.fromtimestamp((status.updated_at or 0) / 1000, UTC))
+def _count_failure(job: Job, error: Exception) -> Job:
+    """Count an attempt that failed, and note of what."""
+    first = job.first_failed_at or datetime.now(UTC).isoformat(timespec="seconds")
+    return replace(job, attempts=job.attempts + 1, failure=f"{type(error).__name__}: {error}", first_failed_at=first)

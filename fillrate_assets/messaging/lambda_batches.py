@@ -64,6 +64,9 @@ class JobBatches:
     bury: Callable[[Job, str], None] = lambda _job, _reason: None
     """What is to be done for a job that is given up."""
 
+    load: Callable[[SQSRecord], Job] = lambda record: Job.load(record.body)
+    """Returns the job of a message, or raises ValueError or TypeError."""
+
     retry: RetrySchedule = field(default_factory=RetrySchedule)
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
 
@@ -86,9 +89,9 @@ class JobBatches:
 
         """
         try:
-            job = Job.load(record.body)
+            job = self.load(record)
         except (ValueError, TypeError) as error:
-            self._give_up(record, f"not a job: {error}", error)
+            self._give_up(record, f"cannot be read: {error}", error)
             return
         try:
             result = self.run(job)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 from dagster._core.execution.compute_logs import redirect_to_file
 from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
 from dagster._core.storage.compute_log_manager import CapturedLogContext, ComputeIOType
+from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
 from dagster._core.storage.local_compute_log_manager import IO_TYPE_EXTENSION, LocalComputeLogManager
 from dagster._core.storage.runs.sqlite.sqlite_run_storage import SqliteRunStorage
@@ -61,7 +62,28 @@ class LocatedSqliteRunStorage(SqliteRunStorage):
         return added
 
 
-class BatchingSqliteEventLogStorage(SqliteEventLogStorage):
+class SchemaOnceEventLogStorage(SqlEventLogStorage):
+    """What an event log on SQLite has, looked up once: Dagster inspects its tables for every event."""
+
+    def __init__(self, *arguments: Any) -> None:  # noqa: ANN401 - those of the storage that it is mixed into
+        """Open the storage, of which nothing is known yet."""
+        self._tables: set[str] = set()
+        self._asset_columns: set[str] = set()
+        super().__init__(*arguments)  # type: ignore[no-untyped-call] # Dagster's
+
+    def has_table(self, table_name: str) -> bool:
+        """Return whether a table exists."""
+        if table_name not in self._tables and super().has_table(table_name):  # type: ignore[safe-super] # is mixed in
+            self._tables.add(table_name)
+        return table_name in self._tables
+
+    def _has_asset_key_col_on_connection(self, conn: Connection, column_name: str) -> bool:
+        if column_name not in self._asset_columns and super()._has_asset_key_col_on_connection(conn, column_name):
+            self._asset_columns.add(column_name)
+        return column_name in self._asset_columns
+
+
+class BatchingSqliteEventLogStorage(SchemaOnceEventLogStorage, SqliteEventLogStorage):
     """One transaction per database for a whole batch of events.
 
     Dagster hands over the events of many partitions in batches when DAGSTER_EVENT_BATCH_SIZE is set, but its own
@@ -71,7 +93,6 @@ class BatchingSqliteEventLogStorage(SqliteEventLogStorage):
     def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
         """Open the databases under a directory."""
         self._batch: tuple[ExitStack, dict[str, Connection]] | None = None
-        self._tables: set[str] = set()
         super().__init__(base_dir, inst_data)
         # A batch holds the run's database and the index at the same time.
         self._db_lock = RLock()  # type: ignore[assignment]  # a lock that its holder may take again
@@ -103,12 +124,6 @@ class BatchingSqliteEventLogStorage(SqliteEventLogStorage):
         sleep(_SLOT_SECONDS)
         waited: ConcurrencyClaimStatus = status.with_sleep_interval(0.0)
         return waited
-
-    def has_table(self, table_name: str) -> bool:
-        """Return whether a table exists; looked up once for each, where Dagster opens a database for every event."""
-        if table_name not in self._tables and super().has_table(table_name):
-            self._tables.add(table_name)
-        return table_name in self._tables
 
     @contextmanager
     def _one_transaction(self) -> Iterator[None]:

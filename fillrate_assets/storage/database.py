@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Final, Self
+from dataclasses import dataclass, field, replace
+from typing import Final, Literal, Self
 
 import sqlalchemy as sa
 
@@ -27,6 +27,9 @@ class Database:
     schema: str | None = None
     """Where its tables are, on a server; None is where the database puts tables that name none."""
 
+    pooled: bool = field(default=False, repr=False)
+    """Whether connections are used again; see `hold_open`."""
+
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
         """Return the record store's database of an environment."""
@@ -35,7 +38,7 @@ class Database:
     @property
     def engine(self) -> sa.Engine:
         """Return the engine that finds its tables; it raises the errors of SQLAlchemy."""
-        return sql.get_engine(self.url, schema=self.schema)
+        return sql.get_engine(self.url, schema=self.schema, pooled=self.pooled)
 
     @contextmanager
     def connect(self, system: str = RECORD_STORE) -> Iterator[sa.Connection]:
@@ -62,19 +65,29 @@ class Database:
                 the end of this process it outlives always.
 
         """
-        with sql.translate_errors(system, self.url), self.engine.begin() as connection:
-            if durable and connection.dialect.name == "sqlite":
-                connection.exec_driver_sql("PRAGMA synchronous=FULL")
-            yield connection
+        with self.connect(system) as connection:
+            waits = durable and connection.dialect.name == "sqlite"
+            if waits:
+                _set_synchronous(connection, "FULL")
+            try:
+                with connection.begin():
+                    yield connection
+            finally:
+                if waits and self.pooled:
+                    _set_synchronous(connection, "NORMAL")
 
     @contextmanager
-    def hold_open(self) -> Iterator[None]:
-        """Hold a file of SQLite open for as long as a process writes to it, transaction by transaction.
+    def hold_open(self) -> Iterator[Self]:
+        """Yield the database with connections that are used again, for a process of many small transactions.
 
-        The connection that closes such a file last moves its write-ahead log into it, and waits for the disk for that.
+        To open a connection takes longer than such a transaction. The one that closes a file of SQLite last moves its
+        write-ahead log into it, and waits for the disk for that. Frames of the same file are not read meanwhile.
         """
-        with self.connect():
-            yield
+        held = replace(self, pooled=True)
+        try:
+            yield held
+        finally:
+            held.engine.dispose()
 
     def upgrade(self) -> None:
         """Create the tables, and the schema if need be, or migrate older ones to the newest version.
@@ -95,3 +108,9 @@ class Database:
                 connection.execute(sa.schema.CreateSchema(self.schema))
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
+
+
+def _set_synchronous(connection: sa.Connection, level: Literal["FULL", "NORMAL"]) -> None:
+    """Set what a commit of SQLite waits for, outside of a transaction: a statement of SQLAlchemy would begin one."""
+    if (driver := connection.connection.driver_connection) is not None:
+        driver.execute(f"PRAGMA synchronous={level}")

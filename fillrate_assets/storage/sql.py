@@ -37,6 +37,9 @@ T = TypeVar("T")
 _LOG: Final = logging.getLogger("fillrate.sql")
 
 _BUSY_SECONDS: Final = 60
+_POOLED: Final = 16
+"""Connections that are left open in a pool; more are opened where more are used at a time."""
+
 _CONNECT_SECONDS: Final = 15
 _KEEP_ALIVE_MINUTES: Final = 1
 _DUCKDB: Final = {"autoinstall_known_extensions": False, "autoload_known_extensions": False}
@@ -57,7 +60,12 @@ _WHOLE_RESULT: Final = 50_000_000
 
 @lru_cache(maxsize=32)
 def get_engine(
-    url: str, *, schema: str | None = None, read_only: bool = False, statement_seconds: int = STATEMENT_SECONDS
+    url: str,
+    *,
+    schema: str | None = None,
+    read_only: bool = False,
+    pooled: bool = False,
+    statement_seconds: int = STATEMENT_SECONDS,
 ) -> sa.Engine:
     """Return the engine of a URL, one per process; nothing is connected yet, but a URL's secret is fetched.
 
@@ -65,6 +73,7 @@ def get_engine(
         url: where the system is.
         schema: where tables are that name no schema themselves; None leaves that to the database.
         read_only: several processes may read an embedded DuckDB file at a time, but only if none may write.
+        pooled: whether connections are used again, by a process that reads no frames of the same SQLite file.
         statement_seconds: how long a server may work at one statement.
 
     Raises:
@@ -80,12 +89,13 @@ def get_engine(
         **_choose_arguments(backend, statement_seconds),
         **({"read_only": read_only, "config": _DUCKDB} if backend == "duckdb" else {}),
     }
+    # Unless it is pooled, no connection outlives its use: each attempt opens its own, and none is found dead.
+    pool = {"poolclass": sa.QueuePool, "pool_size": _POOLED, "max_overflow": -1, "pool_pre_ping": backend != "sqlite"}
     try:
-        # No connection outlives its use: each attempt opens its own, and none is found dead.
         made = sa.create_engine(
             parsed,
             connect_args={name: value for name, value in arguments.items() if name not in parsed.query},
-            poolclass=sa.NullPool,
+            **(pool if pooled else {"poolclass": sa.NullPool}),
         )
     except NoSuchModuleError as error:
         msg = f"cannot use database URL: {error}"
@@ -152,6 +162,7 @@ def _choose_arguments(backend: str, statement_seconds: int) -> dict[str, Any]:
     return {}
 
 
+@lru_cache(maxsize=32)
 def _parse_url(url: str) -> sa.URL:
     try:
         parsed = sa.make_url(url)

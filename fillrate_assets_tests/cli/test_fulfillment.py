@@ -55,11 +55,10 @@ def write(directory: Path, *documents: object) -> Path:
 
 def work(chosen: Settings, world: SimulatedWorld) -> None:
     """Run a worker until nothing is left to do."""
-    database = systems.open_database(chosen)
-    with systems.make_queue(chosen, "the test") as queue:
+    with systems.make_queue(chosen, "the test") as queue, systems.open_database(chosen).hold_open() as database:
         _, engine = systems.make_worker(chosen, database, queue, world.make_targets(FUNCTIONS), "worker")
         engine.stopping_seconds = 0
-        with database.hold_open(), engine:
+        with engine:
             wait_until(lambda: queue.count_unfinished() == 0, queue.count_waiting)
 
 

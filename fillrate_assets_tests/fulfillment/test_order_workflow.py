@@ -1,27 +1,17 @@
-"""The workflow of an order: its table, what its steps do, and each branch on the Step Functions of a local AWS."""
+"""The workflow of an order: its table and what its steps do. `integration/test_deployed_stack` runs its branches."""
 
 from __future__ import annotations
 
-import http.server
-import io
-import json
-import sys
-import zipfile
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
-from uuid import uuid4
 
 import pytest
 
-from fillrate_assets.aws import step_functions
 from fillrate_assets.aws.dynamodb import DynamoTable
 from fillrate_assets.aws.s3 import S3Documents
 from fillrate_assets.core.errors import PermanentFailure, SourceUnavailable
-from fillrate_assets.fulfillment import lambda_handlers
 from fillrate_assets.fulfillment.dynamo_log import DynamoEffects, DynamoLog
 from fillrate_assets.fulfillment.effect_store import EffectStore
 from fillrate_assets.fulfillment.log_port import EffectRequest
@@ -30,9 +20,7 @@ from fillrate_assets.fulfillment.rules.event_documents import dump_event
 from fillrate_assets.fulfillment.rules.lifecycles import FUNCTIONS
 from fillrate_assets.fulfillment.rules.order_workflow import (
     ORDER_WORKFLOW,
-    SERVICE_ERRORS,
     CatchRule,
-    build_asl,
     dump_asl,
     find_problems,
     name_execution,
@@ -41,14 +29,9 @@ from fillrate_assets.fulfillment.sources.targets import TargetAnswer, TargetEven
 from fillrate_assets.fulfillment.transition_log import TransitionLog
 from fillrate_assets_tests.conftest import ROOT
 from fillrate_assets_tests.factories.fulfillment_events import AT, LINES, make_event
-from fillrate_assets_tests.fixtures import workflow_stub
 from fillrate_assets_tests.fixtures.cloud import Cloud
 from fillrate_assets_tests.fixtures.embedded import create_database
-from fillrate_assets_tests.fixtures.loopback import serve
-from fillrate_assets_tests.fixtures.patience import PATIENCE_SECONDS, wait_until
 
-STEPS: Final = [step.name for step in ORDER_WORKFLOW]
-WAY: Final = STEPS[:4]
 EVENT: Final = make_event("OrderReceived", customer="C1", lines=LINES)
 DATA: Final = {"event": dump_event(EVENT)}
 ANSWERS: Final = {"validate_order": "OrderValidated", "reserve_stock": "InventoryReserved"} | {
@@ -168,155 +151,3 @@ def test_a_document_is_written_once(aws: Cloud) -> None:
     documents.put("orders/O1/1.json", "second")
     found = aws.make_client("s3").get_object(Bucket=documents.bucket, Key="orders/O1/1.json")["Body"].read()
     assert found == b"first"
-
-
-@dataclass(frozen=True)
-class Machine:
-    """The state machine on a local AWS."""
-
-    cloud: Cloud
-    arn: str
-
-    def wait(self, name: str) -> str:
-        """Wait for an execution; return how it ended."""
-        client, arn = self.cloud.make_client("stepfunctions"), self.arn.replace(":stateMachine:", ":execution:")
-
-        def read() -> str:
-            status: str = client.describe_execution(executionArn=f"{arn}:{name}")["status"]
-            return status
-
-        wait_until(lambda: read() != "RUNNING")
-        return read()
-
-
-def deploy(cloud: Cloud, files: Mapping[str, str], handlers: Mapping[str, str], **environment: str) -> Machine:
-    """Deploy a function for each step, and the state machine of the table over them."""
-    content, prefix = io.BytesIO(), f"step-{uuid4().hex[:8]}"
-    bootstrap = f"#!/bin/sh\nexec {sys.executable} -W ignore -m awslambdaric $_HANDLER\n"
-    with zipfile.ZipFile(content, "w") as packed:
-        for name, text in {"bootstrap": bootstrap, **files}.items():
-            packed.writestr(name, text)
-    client = cloud.make_client("lambda")
-    functions = {
-        step: client.create_function(
-            FunctionName=f"{prefix}-{step}",
-            Runtime="provided.al2023",
-            Role="arn:aws:iam::000000000000:role/steps",
-            Handler=handler,
-            Code={"ZipFile": content.getvalue()},
-            Timeout=PATIENCE_SECONDS,
-            Environment={"Variables": {"STEP": step, **cloud.environment, **environment}},
-        )["FunctionArn"]
-        for step, handler in handlers.items()
-    }
-    made = cloud.make_client("stepfunctions").create_state_machine(
-        name=prefix,
-        definition=json.dumps(build_asl(ORDER_WORKFLOW, functions)),
-        roleArn="arn:aws:iam::000000000000:role/steps",
-    )
-    return Machine(cloud, made["stateMachineArn"])
-
-
-@pytest.fixture(scope="module")
-def stubs(aws_emulator: Cloud) -> Machine:
-    """The state machine over steps that fail as planned."""
-    files = {"h.py": Path(workflow_stub.__file__).read_text()}
-    return deploy(aws_emulator, files, dict.fromkeys(STEPS, "h.handler"))
-
-
-BRANCHES: Final[dict[str, tuple[dict[str, list[str]], list[str], str]]] = {
-    "way": ({}, WAY, "SUCCEEDED"),
-    "errors of services": (
-        {step: [error] for step, error in zip(WAY, SERVICE_ERRORS, strict=False)},
-        [step for step in WAY for _ in range(2)],
-        "SUCCEEDED",
-    ),
-    "other errors of services": (
-        {"CheckInventory": ["OutOfStock"], "Backorder": [*SERVICE_ERRORS[4:]]},
-        ["ProcessOrder", "CheckInventory", *["Backorder"] * 3],
-        "SUCCEEDED",
-    ),
-    "inventory that answers in the end": (
-        {"CheckInventory": ["InventoryError"] * 3},
-        ["ProcessOrder", *["CheckInventory"] * 4, *WAY[2:]],
-        "SUCCEEDED",
-    ),
-    "inventory that does not answer": (
-        {"CheckInventory": ["InventoryError"] * 4},
-        ["ProcessOrder", *["CheckInventory"] * 4, "Release"],
-        "FAILED",
-    ),
-    "order that fails": ({"ProcessOrder": ["PermanentFailure"]}, ["ProcessOrder", "Release"], "FAILED"),
-    "status that fails": ({"UpdateOrderStatus": ["KeyError"]}, [*WAY[:3], "Release"], "FAILED"),
-    "shipping that fails, and a release that is retried": (
-        {"ShipOrder": ["PermanentFailure"], "Release": ["SourceUnavailable"]},
-        [*WAY, "Release", "Release"],
-        "FAILED",
-    ),
-    "backorder that fails, and its release": (
-        {"CheckInventory": ["OutOfStock"], "Backorder": ["KeyError"], "Release": ["KeyError"]},
-        ["ProcessOrder", "CheckInventory", "Backorder", "Release"],
-        "FAILED",
-    ),
-}
-
-
-@pytest.mark.slow
-def test_each_branch_of_the_workflow_is_taken_as_its_table_says(stubs: Machine, aws: Cloud, tmp_path: Path) -> None:
-    def run(number: int) -> tuple[list[str], str]:
-        plan = [*BRANCHES.values()][number][0]
-        name, calls = f"branch-{number}", tmp_path / f"calls{number}"
-        assert step_functions.start(stubs.arn, name, json.dumps({"plan": plan, "calls": str(calls)}))
-        status = stubs.wait(name)
-        return calls.read_text().split()[::2], status
-
-    with ThreadPoolExecutor(3) as pool:
-        found = dict(zip(BRANCHES, pool.map(run, range(len(BRANCHES))), strict=True))
-    assert found == {name: (calls, status) for name, (_, calls, status) in BRANCHES.items()}
-    assert aws.endpoint == stubs.cloud.endpoint
-
-
-@pytest.fixture
-def target_url() -> Iterator[str]:
-    """A target over HTTP that answers by kind of effect."""
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            kind = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["kind"]
-            reply = json.dumps({"events": [{"type": ANSWERS[kind]}]}).encode()
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(reply)))
-            self.end_headers()
-            self.wfile.write(reply)
-
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
-
-    with serve(Handler) as url:
-        yield url
-
-
-@pytest.mark.slow
-def test_an_order_goes_through_the_workflow_on_deployed_functions(
-    aws: Cloud, target_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    table, bucket = DynamoTable(aws.create_fulfillment_table()), aws.create_bucket()
-    module = "fillrate_assets.fulfillment.lambda_handlers"
-    names = ["process_order", "check_inventory", "update_order_status", "ship_order", "backorder", "release"]
-    machine = deploy(
-        aws,
-        {},
-        {step: f"{module}.{name}" for step, name in zip(STEPS, names, strict=True)},
-        PYTHONPATH=str(ROOT),
-        FILLRATE_HOME=str(tmp_path / "home"),
-        FILLRATE_FULFILLMENT__TARGETS=json.dumps(dict.fromkeys(FUNCTIONS, target_url)),
-        FILLRATE_FULFILLMENT_AWS__TABLE=table.name,
-        FILLRATE_FULFILLMENT_AWS__ORDER_BUCKET=bucket,
-    )
-    monkeypatch.setenv("FILLRATE_FULFILLMENT_AWS__ORDER_WORKFLOW_ARN", machine.arn)
-    event = dump_event(EVENT)
-    assert lambda_handlers.start_order(event, None)
-    assert machine.wait(name_execution("O1", EVENT.event_id)) == "SUCCEEDED"
-    assert not lambda_handlers.start_order(event, None)
-    assert DynamoLog(table, "1.0").read_head("O1").state == "PICKING"
-    assert aws.list_keys(bucket) == [f"orders/O1/{EVENT.event_id}.json"]

@@ -25,7 +25,8 @@ from fillrate_assets.fulfillment.rules.lifecycles import FUNCTIONS, LIFECYCLES
 from fillrate_assets.fulfillment.sources.targets import TargetAnswer, TargetEvent
 from fillrate_assets.fulfillment.transition_log import HEADS, REJECTED_EVENTS, TRANSITIONS, TransitionLog
 from fillrate_assets.fulfillment.worker import MAX_DEFERRALS, FulfillmentWorker, build_queues
-from fillrate_assets.messaging.dbos_engine import DbosQueue, DbosWorker
+from fillrate_assets.messaging.dbos_engine import DbosWorker
+from fillrate_assets.messaging.dbos_queue import DbosQueue
 from fillrate_assets.messaging.jobs import EXPEDITED, NORMAL, Done, Job, JobQueue, Later, Parked
 from fillrate_assets.sample.fulfillment_day import SimulatedDay
 from fillrate_assets.sample.fulfillment_targets import Faults, SimulatedWorld

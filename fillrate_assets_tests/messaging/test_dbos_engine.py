@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from fillrate_assets.core.errors import PermanentFailure, SourceUnavailable
-from fillrate_assets.messaging.dbos_engine import DbosQueue, DbosWorker
+from fillrate_assets.messaging.dbos_engine import DbosWorker
+from fillrate_assets.messaging.dbos_queue import DbosQueue
 from fillrate_assets.messaging.jobs import (
     BreakerOptions,
     Done,
@@ -64,7 +65,7 @@ def embedded(tmp_path: Path) -> Iterator[DbosQueue]:
 
 
 def work(queue: DbosQueue, options: QueueOptions, handler: Handler) -> DbosWorker:
-    return DbosWorker(queue, [options], {options.name: handler}, stopping_seconds=0)
+    return DbosWorker(queue, [options], {options.name: handler}, code_version="7.1", stopping_seconds=0)
 
 
 def test_a_job_is_run_once_and_what_follows_it_too(queue: DbosQueue) -> None:
@@ -117,6 +118,11 @@ def test_a_job_that_fails_is_retried_then_a_dead_letter_which_can_be_redriven(qu
         assert dead["j1~001"].reason == "SourceUnavailable: timed out (attempt 2)"
         assert dead["j1~001"].job.body == {"order": "O1"}
         assert dead["j1~001"].job.first_failed_at is not None
+        assert {name: (each.job.attempts, each.code_version) for name, each in dead.items()} == {
+            "j2": (1, "7.1"),
+            "j1~001": (2, "7.1"),
+        }
+        assert (queue.count_dead_letters(), queue.count_parked()) == (2, 0)
         queue.discard("j2")
         runs.decide = lambda _: Done()
         queue.redrive("j1~001")
@@ -133,11 +139,20 @@ def test_a_job_that_cannot_be_done_yet_comes_again_and_is_parked_at_last(queue: 
         wait_until(lambda: queue.list_parked(10))
         (parked,) = queue.list_parked(10)
         assert (parked.job.job_id, parked.reason) == ("parked:j1~002", "too early for long")
+        assert (queue.count_parked(), queue.count_dead_letters()) == (1, 0)
         runs.decide = lambda _: Done()
         queue.release(parked.job.job_id)
         wait_until(lambda: len(runs.ids) == 3)
     assert runs.ids == ["j1", "j1~001", "parked:j1~002"]
     assert queue.list_parked(10) == []
+
+
+def test_a_backlog_is_worked_off_between_two_polls_of_its_queue(embedded: DbosQueue) -> None:
+    # One job at each poll would take three times as long as any test may.
+    embedded.enqueue([Job(f"{number:03}", "orders") for number in range(180)])
+    runs = Runs()
+    with work(embedded, QueueOptions("orders", concurrency=1, polling_seconds=2), runs):
+        wait_until(lambda: len(runs.ids) == 180)
 
 
 def test_a_system_that_is_down_is_left_alone_and_its_jobs_lose_no_attempts(embedded: DbosQueue) -> None:

@@ -57,7 +57,7 @@ class FulfillmentPipeline:
 
         """
         extras.require("fulfillment", "the definitions of fulfillment")
-        from fillrate_assets.messaging.dbos_engine import DbosQueue  # noqa: PLC0415 - it needs an extra
+        from fillrate_assets.messaging.dbos_queue import DbosQueue  # noqa: PLC0415 - it needs an extra
 
         with DbosQueue(self.queue_url, self.queue_schema) as queue:
             yield queue

@@ -1,0 +1,228 @@
+"""The stack of fulfillment, deployed by its own code and run end to end: on the local AWS, or on an account.
+
+One test, so that one process deploys once; each part of it is a rule. It needs Node.js and the CLI of the CDK, which
+`npm ci --prefix infrastructure` installs.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from fillrate_assets.aws.dynamodb import DynamoTable
+from fillrate_assets.fulfillment.event_intake import EVENT_QUEUE
+from fillrate_assets.fulfillment.rules.decisions import Head, fold
+from fillrate_assets.fulfillment.rules.event_documents import dump_event, parse_document
+from fillrate_assets.fulfillment.rules.order_lifecycle import ORDER_LIFECYCLE
+from fillrate_assets.fulfillment.rules.order_workflow import ORDER_WORKFLOW, SERVICE_ERRORS, name_execution
+from fillrate_assets.fulfillment.sources.cloud_event_documents import unwrap_document
+from fillrate_assets.messaging.jobs import Job
+from fillrate_assets_tests.fixtures import workflow_stub
+from fillrate_assets_tests.fixtures.deployed_stack import CDK, ON_AWS, DeployedStack, deploy_stack
+from fillrate_assets_tests.fixtures.patience import wait_until
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CDK is None, reason="no CLI of the CDK: npm ci --prefix infrastructure"),
+]
+
+
+def make_document(order_id: str, event_type: str = "OrderReceived", /, **plan: list[str] | int) -> dict[str, Any]:
+    """Make the event of an order whose target answers as planned, in an envelope."""
+    lines = [{"line_no": 1, "item": "A", "cases": "2"}]
+    return {
+        "specversion": "1.0",
+        "id": "of a message",
+        "source": "oms",
+        "type": event_type,
+        "subject": order_id,
+        "time": "2026-02-10T12:00:00Z",
+        "dc": "DC01",
+        "shipdate": "2026-02-12",
+        "sourceversion": "1",
+        "data": {"customer": json.dumps(plan), "lines": lines} if event_type == "OrderReceived" else {},
+    }
+
+
+def submit(stack: DeployedStack, document: dict[str, Any]) -> None:
+    stack.publish("intake", json.dumps(document), document["subject"])
+
+
+def wait_for(stack: DeployedStack, order_id: str, state: str) -> None:
+    wait_until(lambda: stack.log.read_head(order_id).state == state, lambda: stack.log.read_head(order_id))
+
+
+def check_that_an_order_goes_its_way_once(stack: DeployedStack) -> None:
+    document = make_document("W1")
+    for _ in range(3):
+        submit(stack, document)
+    wait_for(stack, "W1", "DELIVERED")
+    history = stack.log.read_history("W1")
+    assert fold(ORDER_LIFECYCLE, history) == stack.log.read_head("W1") == Head("W1", 8, "DELIVERED", "order")
+    wait_until(lambda: not stack.effects.find_pending(datetime.now(UTC), 10))
+
+
+def check_that_a_job_that_is_delivered_again_changes_nothing(stack: DeployedStack) -> None:
+    received = parse_document(unwrap_document(make_document("W1")))
+    for job_id in ("again", "and again"):
+        stack.publish(EVENT_QUEUE, Job(job_id, EVENT_QUEUE, dump_event(received.event), "W1").dump(), "W1")
+    stack.publish("order", Job("W1:1:validate_order", "order", {"effect_id": "W1:1:validate_order"}).dump(), "W1:1")
+    submit(stack, make_document("W2"))
+    wait_for(stack, "W2", "DELIVERED")
+    assert stack.log.read_head("W1").version == 8
+
+
+def check_that_an_event_that_is_early_comes_again(stack: DeployedStack) -> None:
+    # Its target says nothing: the order is validated by what was sent before it.
+    submit(stack, make_document("E1", "OrderValidated"))
+    submit(stack, make_document("E1", validate_order=[]))
+    wait_for(stack, "E1", "DELIVERED")
+
+
+@dataclass(frozen=True)
+class Branch:
+    """How a deployed order's workflow ends where its target answers as planned."""
+
+    plan: dict[str, list[str] | int]
+    status: str
+    visited: list[str]
+    state: str
+
+
+STEPS: Final = [step.name for step in ORDER_WORKFLOW]
+WAY: Final = STEPS[:4]
+BRANCHES: Final = {
+    "F1": Branch({"start_picking": ["PickingStarted"]}, "SUCCEEDED", WAY, "PICKING"),
+    "F2": Branch(
+        {"reserve_stock": ["InventoryShort"]},
+        "SUCCEEDED",
+        ["ProcessOrder", "CheckInventory", "Backorder"],
+        "BACKORDERED",
+    ),
+    "F3": Branch({"validate_order": ["OrderRefused"]}, "FAILED", ["ProcessOrder", "Release", "Failed"], "REJECTED"),
+    "F4": Branch(
+        {"reserve_stock": 503}, "FAILED", ["ProcessOrder", "CheckInventory", "Release", "Failed"], "CANCELLED"
+    ),
+    "F5": Branch({"start_picking": 400}, "FAILED", [*WAY, "Release", "Failed"], "CANCELLED"),
+}
+
+
+def check_that_the_workflow_of_an_order_ends_as_its_steps_do(stack: DeployedStack) -> None:
+    found = {}
+    for order_id, branch in BRANCHES.items():
+        event = dump_event(parse_document(unwrap_document(make_document(order_id, **branch.plan))).event)
+        invoked = stack.make_client("lambda").invoke(
+            FunctionName=stack.outputs["OrderStarterFunction"], Payload=json.dumps(event)
+        )
+        assert json.load(invoked["Payload"]) is True
+    for order_id, branch in BRANCHES.items():
+        event_id = parse_document(unwrap_document(make_document(order_id, **branch.plan))).event.event_id
+        status, visited = wait_for_execution(stack, name_execution(order_id, event_id))
+        found[order_id] = (status, visited, stack.log.read_head(order_id).state)
+    assert found == {name: (each.status, each.visited, each.state) for name, each in BRANCHES.items()}
+
+
+PLANS: Final[dict[str, tuple[dict[str, list[str]], list[str], str]]] = {
+    "way": ({}, WAY, "SUCCEEDED"),
+    "errors of services": (
+        {step: [error] for step, error in zip(WAY, SERVICE_ERRORS, strict=False)},
+        [step for step in WAY for _ in range(2)],
+        "SUCCEEDED",
+    ),
+    "other errors of services": (
+        {"CheckInventory": ["OutOfStock"], "Backorder": [*SERVICE_ERRORS[4:]]},
+        ["ProcessOrder", "CheckInventory", *["Backorder"] * 3],
+        "SUCCEEDED",
+    ),
+    "inventory that answers in the end": (
+        {"CheckInventory": ["InventoryError"] * 3},
+        ["ProcessOrder", *["CheckInventory"] * 4, *WAY[2:]],
+        "SUCCEEDED",
+    ),
+    "inventory that does not answer": (
+        {"CheckInventory": ["InventoryError"] * 4},
+        ["ProcessOrder", *["CheckInventory"] * 4, "Release"],
+        "FAILED",
+    ),
+    "order that fails": ({"ProcessOrder": ["PermanentFailure"]}, ["ProcessOrder", "Release"], "FAILED"),
+    "status that fails": ({"UpdateOrderStatus": ["KeyError"]}, [*WAY[:3], "Release"], "FAILED"),
+    "shipping that fails, and a release that is retried": (
+        {"ShipOrder": ["PermanentFailure"], "Release": ["SourceUnavailable"]},
+        [*WAY, "Release", "Release"],
+        "FAILED",
+    ),
+    "backorder that fails, and its release": (
+        {"CheckInventory": ["OutOfStock"], "Backorder": ["KeyError"], "Release": ["KeyError"]},
+        ["ProcessOrder", "CheckInventory", "Backorder", "Release"],
+        "FAILED",
+    ),
+}
+"""Errors that each step raises, one at each call; the calls, and how the workflow ends."""
+
+
+def check_that_each_error_of_a_step_leads_where_the_table_says(stack: DeployedStack) -> None:
+    client, arn = stack.make_client("stepfunctions"), stack.outputs["OrderWorkflowArn"]
+    states = json.loads(client.describe_state_machine(stateMachineArn=arn)["definition"])["States"]
+    for step in STEPS:
+        stack.replace_code(states[step]["Resource"], Path(workflow_stub.__file__).read_text(), STEP=step)
+    for number, (plan, *_) in enumerate(PLANS.values()):
+        name = f"plan-{number}"
+        client.start_execution(stateMachineArn=arn, name=name, input=json.dumps({"plan": plan, "execution": name}))
+    found = {}
+    for number, case in enumerate(PLANS):
+        status, entered = wait_for_execution(stack, f"plan-{number}")
+        table = DynamoTable(stack.outputs["Table"])
+        calls = {item["sk"]: item["calls"] for item in table.query(f"STUB#plan-{number}")}
+        found[case] = ([step for step in entered if step in STEPS for _ in range(calls[step])], status)
+    assert found == {name: (calls, status) for name, (_, calls, status) in PLANS.items()}
+
+
+def wait_for_execution(stack: DeployedStack, name: str) -> tuple[str, list[str]]:
+    """Wait for an execution; return how it ended, and which states it entered."""
+    client, arn = stack.make_client("stepfunctions"), stack.outputs["OrderWorkflowArn"]
+    named = {"executionArn": f"{arn.replace(':stateMachine:', ':execution:')}:{name}"}
+    wait_until(
+        lambda: client.describe_execution(**named)["status"] != "RUNNING", lambda: client.get_execution_history(**named)
+    )
+    pages = client.get_paginator("get_execution_history").paginate(**named)
+    entered = [
+        each["stateEnteredEventDetails"]["name"]
+        for page in pages
+        for each in page["events"]
+        if "stateEnteredEventDetails" in each
+    ]
+    return client.describe_execution(**named)["status"], entered
+
+
+CHECKS: list[Callable[[DeployedStack], None]] = [
+    check_that_an_order_goes_its_way_once,
+    check_that_a_job_that_is_delivered_again_changes_nothing,
+    check_that_an_event_that_is_early_comes_again,
+    check_that_the_workflow_of_an_order_ends_as_its_steps_do,
+    check_that_each_error_of_a_step_leads_where_the_table_says,
+]
+"""The last one replaces the code of the steps."""
+
+
+def test_the_stack_deploys_takes_orders_has_no_changes_and_is_deleted(
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+    subtests: pytest.Subtests,
+) -> None:
+    cloud = None if ON_AWS else request.getfixturevalue("aws_emulator")
+    with deploy_stack(cloud, tmp_path_factory.mktemp("stack")) as stack:
+        for name, value in stack.environment.items():
+            monkeypatch.setenv(name, value)
+        for check in CHECKS:
+            with subtests.test(check.__name__.removeprefix("check_that_")):
+                check(stack)
+        with subtests.test("a_second_deployment_changes_nothing"):
+            assert "no changes" in stack.deploy()
+    assert stack.outputs["Table"] not in stack.make_client("dynamodb").list_tables()["TableNames"]

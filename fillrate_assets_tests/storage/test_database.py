@@ -1,0 +1,46 @@
+"""The platform's own database: connections that are used again, and what a commit waits for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from fillrate_assets.core.errors import PermanentFailure
+from fillrate_assets.fillrate.record_store import RecordStore
+from fillrate_assets.storage import sql
+from fillrate_assets.storage.database import Database
+from fillrate_assets_tests.fixtures.embedded import create_database
+
+FULL, NORMAL = 2, 1
+
+
+def read_synchronous(connection: sa.Connection) -> int:
+    return int(connection.execute(sa.text("PRAGMA synchronous")).scalar_one())
+
+
+def test_a_commit_of_a_database_that_is_held_open_waits_for_the_disk_only_where_it_has_to(tmp_path: Path) -> None:
+    with create_database(f"sqlite:///{tmp_path}/records.db").hold_open() as held:
+        for _ in range(2):
+            with held.begin(durable=True) as connection:
+                assert read_synchronous(connection) == FULL
+            with held.begin() as connection:
+                assert read_synchronous(connection) == NORMAL
+        with pytest.raises(PermanentFailure, match="no such table"), held.begin(durable=True) as connection:
+            connection.execute(sa.text("SELECT 1 FROM absent"))
+        with held.connect() as connection:
+            assert read_synchronous(connection) == NORMAL
+
+
+def test_a_database_that_is_held_open_uses_its_connections_again(store: RecordStore) -> None:
+    database: Database = store.database
+    opened: list[object] = []
+    with database.hold_open() as held:
+        sa.event.listen(held.engine, "connect", lambda connection, _: opened.append(connection))
+        for _ in range(3):
+            with held.begin() as connection:
+                connection.execute(sa.text("SELECT 1"))
+        assert len(opened) == 1
+    file = sql.find_embedded_file(database.url)
+    assert file is None or not Path(f"{file}-wal").exists()
