@@ -220,7 +220,9 @@ def test_jobs_and_sensors_are_these(defs: dg.Definitions) -> None:
         "buffer_heartbeat",
         "fulfillment_health",
         "fulfillment_replay",
+        "fulfillment_redeliver",
         "fulfillment_redrive",
+        "fulfillment_refire",
     ]
     of_main_job = {node.name.partition("__")[2] or node.name for node in defs.resolve_job_def(JOB).nodes}
     assert of_main_job >= set(ASSETS) - {"exports", *BUFFERS, *EXTERNAL}

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fillrate_assets.cli import stopping
+from fillrate_assets.cli.fulfillment_replay import replay
 from fillrate_assets.core import extras
 from fillrate_assets.core.codes import escape_controls
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from fillrate_assets.fulfillment.replay import ReplayScope
     from fillrate_assets.fulfillment.report.order_report import OrderReport
     from fillrate_assets.messaging.jobs import JobQueue, StoredJob
     from fillrate_assets.sample.order_network import OrderNetwork
@@ -31,6 +31,9 @@ _WORDS = {"ACCEPTED": "accepted", "DUPLICATE": "known already", "CONFLICTING": "
 @click.group()
 def fulfillment() -> None:
     """Fulfillment: what happens to orders between receipt and delivery, and to parties that are onboarded."""
+
+
+fulfillment.add_command(replay)
 
 
 @fulfillment.command()
@@ -289,43 +292,6 @@ def parked(release: tuple[str, ...]) -> None:
         _change(queue, release, lambda jobs, job_id: jobs.release(job_id), "is due")
         if not release:
             _list(queue.list_parked(_MOST), "nothing is parked")
-
-
-@fulfillment.command()
-@click.argument("what", type=click.Choice(["verify", "rebuild"]))
-@click.option("--order", help="Only this order or party.")
-@click.option("--dc", help="Only orders of this DC.")
-@click.option("--ship-date", type=click.DateTime(["%Y-%m-%d"]), help="Only orders of this ship date.")
-@click.option("--since", type=click.IntRange(1), help="Only orders with an event from this global_seq on.")
-def replay(what: str, order: str | None, dc: str | None, ship_date: datetime | None, since: int | None) -> None:
-    """Fold the log, and compare it with the orders' states and the feed of fill rates; rebuild puts it in their place.
-
-    Each order is replayed from its first event. No effect is requested.
-
-    \b
-    Example: one DC
-      fillrate fulfillment replay verify --dc DC01
-    """
-    from fillrate_assets import settings
-    from fillrate_assets.cli import fulfillment_systems as systems
-    from fillrate_assets.cli.progress import show_activity
-    from fillrate_assets.fulfillment import replay as replays
-
-    scope: ReplayScope = replays.ReplayScope(order, dc, ship_date.date() if ship_date else None, since)
-    database = systems.open_database(settings.load())
-    with show_activity("Folding the log"):
-        result = replays.verify(database, scope)
-    for problem in result.problems:
-        click.echo(escape_controls(problem), err=True)
-    differing = len(result.problems)
-    same = f"{differing} differ" if differing else "as the log says"
-    click.echo(f"{result.orders:,} orders and parties, {result.events:,} events: {same}; {result.log_digest[:16]}")
-    if what == "rebuild" and differing:
-        rebuilt = replays.rebuild(database, result, now=datetime.now(UTC))
-        click.echo(f"{rebuilt:,} rebuilt")
-        differing -= rebuilt
-    if differing:
-        raise click.exceptions.Exit(1)
 
 
 _MOST = 10_000

@@ -140,7 +140,7 @@ def _count(database: Database, queue: DbosQueue, world: SimulatedWorld) -> dict[
         "effects doubled": sum(count - 1 for count in world.done.values()),
         "events lost": len(accepted - applied - rejected - waiting - dead_events),
         "effects lost": len(effects - done - dead) + len((done & of_day) - set(world.answers)),
-        "heads wrong": len(verify(database, ReplayScope()).differences),
+        "heads wrong": verify(database, ReplayScope()).differing,
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +11,8 @@ from pathlib import Path
 import click
 
 from fillrate_assets.core.codes import escape_controls
+
+_LINE_SECONDS = 10
 
 
 @contextmanager
@@ -39,6 +42,26 @@ def show_progress(what: str, total: int) -> Iterator[Callable[[str], None]]:
     with Progress(*columns, console=Console(stderr=True)) as bar:
         task = bar.add_task(what, total=total)
         yield lambda step: bar.update(task, advance=1, description=escape(escape_controls(f"{what}: {step}")))
+
+
+@contextmanager
+def show_count(what: str) -> Iterator[Callable[[int], None]]:
+    """Show how many there are so far of work whose end is not known: in place, or a line every ten seconds."""
+    if not sys.stderr.isatty():
+        said_at = time.monotonic()
+
+        def say(count: int) -> None:
+            nonlocal said_at
+            if time.monotonic() - said_at >= _LINE_SECONDS:
+                said_at = time.monotonic()
+                click.echo(f"{count:,} {what}", err=True)
+
+        yield say
+        return
+    from rich.console import Console  # noqa: PLC0415 - only where a person looks
+
+    with Console(stderr=True).status(f"0 {what} ...") as status:
+        yield lambda count: status.update(f"{count:,} {what} ...")
 
 
 def name_command() -> str:

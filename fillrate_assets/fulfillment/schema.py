@@ -10,6 +10,7 @@ from fillrate_assets.core.table_schema import TIMESTAMP, Column, TableSchema
 
 EFFECT_STATES: Final = ("PENDING", "DONE", "DEAD")
 REJECTIONS: Final = ("INVALID", "CONFLICTING")
+ACTIONS: Final = ("REBUILT", "REDELIVERED", "REFIRED")
 
 _ORDER_ID: Final = Column("order_id", pl.String, "The order; of an onboarding, the party")
 _MACHINE: Final = Column("machine", pl.String, "Which table of transitions decides: order or onboarding")
@@ -175,3 +176,20 @@ FEED_SHIPMENT_LINES: Final = TableSchema(
     ),
 )
 """The feed: shipment lines by the contract of the shipping records, with every version."""
+
+INTERVENTIONS: Final = TableSchema(
+    "interventions",
+    ("intervention_id", "subject"),
+    (
+        Column("intervention_id", pl.String, "What was done at once"),
+        Column("subject", pl.String, "The effect, or the order"),
+        _ORDER_ID,
+        Column("action", pl.String, "REBUILT, REDELIVERED or REFIRED", codes=ACTIONS),
+        Column("actor", pl.String, "Who did it"),
+        Column("reason", pl.String, "Why"),
+        Column("approver", pl.String, "Who approved it", nullable=True),
+        Column("code_version", pl.String, "Version of the rules that were in use"),
+        Column("recorded_at", TIMESTAMP, "When it was done", "UTC"),
+    ),
+)
+"""What people had done to orders."""

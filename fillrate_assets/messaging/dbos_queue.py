@@ -240,8 +240,9 @@ def translate_errors(url: str) -> Iterator[None]:
 
 def _number(job_id: str) -> str:
     """Give a job that comes again the next number behind its id."""
-    first, _, number = job_id.removeprefix(_PARKED).rpartition(_RETRY)
-    return f"{first}{_RETRY}{int(number) + 1:03}" if first and number.isdecimal() else f"{number}{_RETRY}001"
+    known = job_id.removeprefix(_PARKED)
+    first, _, number = known.rpartition(_RETRY)
+    return f"{first}{_RETRY}{int(number) + 1:03}" if first and number.isdecimal() else f"{known}{_RETRY}001"
 
 
 def _read_job(status: WorkflowStatus) -> Job:

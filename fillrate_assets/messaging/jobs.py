@@ -14,6 +14,7 @@ from typing import Any, Final, Protocol, Self
 
 NORMAL: Final = 10
 EXPEDITED: Final = 1
+REPLAYED: Final = 20
 """Priorities: the lowest number goes first."""
 
 

@@ -141,6 +141,28 @@ def test_heads_that_are_wrong_are_rebuilt_from_the_log(run: Run, chosen: Setting
     assert run("replay", "verify")[0] == 0
 
 
+@pytest.mark.slow
+def test_events_and_effects_are_replayed_with_a_reason_and_an_approver(
+    run: Run, chosen: Settings, tmp_path: Path
+) -> None:
+    run("submit", write(tmp_path, make_document("OnboardingRequested", payload={"party": "dc", "name": "DC07"})))
+    work(chosen, SimulatedWorld(Faults(0.0001, late_seconds=0.01), seed=3))
+    again = ["replay", "redeliver", "--order", "O1"]
+    assert run(*again)[0] == 2
+    assert run(*again, "--reason", "a test")[1] == "4 events are enqueued again\n"
+    effect = ["replay", "refire", "--effect", "O1:1:validate_party", "--reason", "a test"]
+    assert "an --approver" in run(*effect)[2]
+    assert run(*effect, "--approver", "ben", "--new-generation")[1] == "O1:1:validate_party:2 is requested again\n"
+    world = SimulatedWorld(Faults(0.0001, late_seconds=0.01), seed=3)
+    work(chosen, world)
+    assert set(world.requests) == {"O1:1:validate_party:2"}
+    assert run("replay", "verify", "--until", 1)[1].startswith("1 orders and parties, 4 events: as the log says; ")
+    first, second = run("history", "O1")[1].splitlines()[-2:]
+    assert first.startswith("redelivered at ")
+    assert second.startswith("refired O1:1:validate_party:2 at ")
+    assert second.endswith(", approved by ben: a test")
+
+
 @pytest.mark.parametrize(
     ("setting", "value", "problem"),
     [

@@ -24,6 +24,7 @@ from fillrate_assets.fulfillment.accepted_events import AcceptedEvents
 from fillrate_assets.fulfillment.effect_store import EffectStore
 from fillrate_assets.fulfillment.event_intake import EVENT_QUEUE, EventIntake
 from fillrate_assets.fulfillment.feed_store import ORDER_LINES, SHIPMENT_LINES, OrderFeed
+from fillrate_assets.fulfillment.interventions import Intervention
 from fillrate_assets.fulfillment.replay import ReplayScope, rebuild, verify
 from fillrate_assets.fulfillment.report.order_units import read_units
 from fillrate_assets.fulfillment.rules.event_documents import dump_event, parse_document
@@ -158,7 +159,7 @@ def test_a_replay_makes_the_feed_again_and_leaves_doubts(store: RecordStore) -> 
         connection.execute(ORDER_LINES.update().where(ORDER_LINES.c.order_id == "O2").values(ordered_qty="7"))
     result = verify(store.database, ReplayScope())
     assert (result.differences, result.feed_differences) == ([], ["O1", "O2"])
-    assert rebuild(store.database, result, now=NOW) == 2
+    assert rebuild(store.database, result, Intervention("REBUILT", "ana", "a test", "1.0", now=NOW)) == 2
     assert read_rows(store.database) == before
     assert verify(store.database, ReplayScope()).feed_differences == []
 

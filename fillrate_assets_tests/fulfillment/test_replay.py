@@ -6,12 +6,14 @@ from datetime import date, timedelta
 
 import pytest
 
+from fillrate_assets.fulfillment.interventions import Intervention
 from fillrate_assets.fulfillment.replay import ReplayScope, rebuild, verify
 from fillrate_assets.fulfillment.rules.decisions import Head
 from fillrate_assets.fulfillment.transition_log import HEADS, TRANSITIONS, TransitionLog
 from fillrate_assets_tests.factories.fulfillment_events import AT, SHIP_DATE, WAY, make_event
 
 NOW = AT + timedelta(hours=1)
+WHO = Intervention("REBUILT", "ana", "restored from a backup", "1.0", now=NOW)
 
 
 @pytest.fixture
@@ -29,7 +31,7 @@ def test_a_log_that_folds_into_its_heads_has_one_digest(filled: TransitionLog) -
     result = verify(filled.database, ReplayScope(), progress=steps.append)
     assert (result.orders, result.events, result.differences) == (4, 13, [])
     assert result.log_digest == result.head_digest
-    assert rebuild(filled.database, result, now=NOW) == 0
+    assert rebuild(filled.database, result, WHO) == 0
 
 
 def test_heads_are_rebuilt_from_the_first_event_on(filled: TransitionLog) -> None:
@@ -42,7 +44,7 @@ def test_heads_are_rebuilt_from_the_first_event_on(filled: TransitionLog) -> Non
         ("O2", Head("O2", 5, "PACKED", "order")),
     ]
     assert result.log_digest != result.head_digest
-    assert rebuild(filled.database, result, now=NOW) == 2
+    assert rebuild(filled.database, result, WHO) == 2
     assert verify(filled.database, ReplayScope()).differences == []
     assert filled.read_head("O2") == Head("O2", 5, "PACKED", "order")
 
@@ -53,7 +55,7 @@ def test_a_head_that_a_worker_has_moved_since_is_left_to_the_next_replay(filled:
     result = verify(filled.database, ReplayScope())
     with filled.database.begin() as connection:
         connection.execute(HEADS.update().where(HEADS.c.order_id == "O0").values(state="PICKING", version=4))
-    assert rebuild(filled.database, result, now=NOW) == 0
+    assert rebuild(filled.database, result, WHO) == 0
 
 
 def test_a_log_that_the_table_does_not_explain_is_named_and_left(filled: TransitionLog) -> None:
@@ -67,7 +69,7 @@ def test_a_log_that_the_table_does_not_explain_is_named_and_left(filled: Transit
     assert [(each.order_id, each.folded, each.problem) for each in result.differences] == [
         ("O9", None, "log of O9, version 3: expected version 1 of O9")
     ]
-    assert rebuild(filled.database, result, now=NOW) == 0
+    assert rebuild(filled.database, result, WHO) == 0
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -145,6 +145,17 @@ def test_a_job_that_cannot_be_done_yet_comes_again_and_is_parked_at_last(queue: 
         wait_until(lambda: len(runs.ids) == 3)
     assert runs.ids == ["j1", "j1~001", "parked:j1~002"]
     assert queue.list_parked(10) == []
+
+
+def test_a_job_whose_id_has_the_sign_of_retries_comes_again_under_an_id_of_its_own(embedded: DbosQueue) -> None:
+    jobs = [Job(f"{name}~A:1:notify", "orders") for name in ("O1", "O2", "O~3")]
+    for job in jobs:
+        embedded.put_off(job, 0)
+        embedded.put_off(replace(job, job_id=f"{job.job_id}~001"), 0)
+    runs = Runs()
+    with work(embedded, QueueOptions("orders"), runs):
+        wait_until(lambda: not embedded.count_waiting())
+    assert sorted(runs.ids) == sorted(f"{job.job_id}~{number}" for job in jobs for number in ("001", "002"))
 
 
 def test_a_backlog_is_worked_off_between_two_polls_of_its_queue(embedded: DbosQueue) -> None:

@@ -12,6 +12,7 @@ from fillrate_assets.core.errors import PermanentFailure
 from fillrate_assets.core.text_table import format_table
 from fillrate_assets.fulfillment.accepted_events import ACCEPTED_EVENTS
 from fillrate_assets.fulfillment.effect_store import EFFECTS
+from fillrate_assets.fulfillment.interventions import INTERVENTIONS
 from fillrate_assets.fulfillment.rules.lifecycles import LIFECYCLES
 from fillrate_assets.fulfillment.transition_log import HEADS, REJECTED_EVENTS, TRANSITIONS
 from fillrate_assets.storage.database import Database
@@ -34,6 +35,9 @@ class OrderReport:
     waiting: list[Row]
     """Events that were accepted, and are neither applied nor rejected."""
 
+    interventions: list[Row]
+    """What people had done to it."""
+
     def describe_status(self) -> list[str]:
         """Say where the order is, and what it waits for."""
         return [*self._describe_head(), *self._describe_open()]
@@ -52,11 +56,17 @@ class OrderReport:
             for row in self.transitions
         ]
         headings = ["version", "occurred (UTC)", "event", "states", "source", "applied by"]
-        return format_table(headings, rows, numbers=["version"])
+        return [*format_table(headings, rows, numbers=["version"]), *self._describe_interventions()]
 
     def explain(self) -> list[str]:
         """Say why the order is where it is: each event with its cause and effects, and what changed nothing."""
-        return [*self._describe_head(), *self._explain_transitions(), *self._describe_open(), *self._describe_next()]
+        return [
+            *self._describe_head(),
+            *self._explain_transitions(),
+            *self._describe_interventions(),
+            *self._describe_open(),
+            *self._describe_next(),
+        ]
 
     def _describe_head(self) -> Iterator[str]:
         if self.head is None:
@@ -91,6 +101,15 @@ class OrderReport:
                     tried = f" after {effect['attempts']} attempts" if effect["attempts"] > 1 else ""
                     yield f"   {effect['kind']}: {effect['state'].lower()}{tried}"
 
+    def _describe_interventions(self) -> Iterator[str]:
+        for row in self.interventions:
+            what = "" if row["subject"] == self.order_id else f" {row['subject']}"
+            approved = f", approved by {row['approver']}" if row["approver"] else ""
+            yield (
+                f"{row['action'].lower()}{what} at {row['recorded_at']:{_TIME}} UTC by {row['actor']} with"
+                f" {row['code_version']}{approved}: {row['reason']}"
+            )
+
     def _describe_next(self) -> Iterator[str]:
         if self.head is not None:
             machine, state = LIFECYCLES[self.head["machine"]], self.head["state"]
@@ -118,12 +137,13 @@ def read_order(database: Database, order_id: str) -> OrderReport:
         accepted = select(ACCEPTED_EVENTS, "accepted_at")
         transitions, rejected = select(TRANSITIONS, "version"), select(REJECTED_EVENTS, "recorded_at")
         heads, effects = select(HEADS), select(EFFECTS, "version", "kind")
+        interventions = select(INTERVENTIONS, "recorded_at", "subject")
     if not (accepted or transitions or rejected):
         msg = f"there is no event of {order_id}"
         raise PermanentFailure(msg)
     known = {row["event_id"] for row in (*transitions, *rejected)}
     waiting = [row for row in accepted if row["event_id"] not in known]
-    return OrderReport(order_id, heads[0] if heads else None, transitions, effects, rejected, waiting)
+    return OrderReport(order_id, heads[0] if heads else None, transitions, effects, rejected, waiting, interventions)
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from fillrate_assets.fulfillment.accepted_events import AcceptedEvents
 from fillrate_assets.fulfillment.defs import assets, checks
 from fillrate_assets.fulfillment.defs.resources import FulfillmentPipeline
 from fillrate_assets.fulfillment.event_intake import EVENT_QUEUE
+from fillrate_assets.fulfillment.report.order_report import read_order
 from fillrate_assets.fulfillment.rules import alarms
 from fillrate_assets.fulfillment.transition_log import HEADS, TransitionLog
 from fillrate_assets.messaging.jobs import Job
@@ -157,6 +158,19 @@ def test_a_head_that_its_log_does_not_explain_fails_its_check_until_it_is_rebuil
     assert pipeline.execute("fulfillment_replay", config).success
     assert pipeline.execute("fulfillment_replay").success
     assert pipeline.run_checks() == {}
+
+
+def test_events_and_effects_are_replayed_by_jobs_which_the_order_names(pipeline: Pipeline) -> None:
+    pipeline.receive("O1")
+    config = {"ops": {"redeliver_events": {"config": {"dc": "DC01", "until": 9, "reason": "the queue got lost"}}}}
+    assert pipeline.execute("fulfillment_redeliver", config).success
+    effect = {"effects": ["O1:1:validate_order"], "reason": "they lost it", "approver": "ben"}
+    assert pipeline.execute("fulfillment_refire", {"ops": {"refire_effects": {"config": effect}}}).success
+    with pipeline.system.open_queue() as queue:
+        assert queue.count_waiting() == {EVENT_QUEUE: 1, "order": 1}
+    first, second = read_order(pipeline.system.database, "O1").describe_history()[-2:]
+    assert first.endswith(": the queue got lost")
+    assert second.endswith(", approved by ben: they lost it")
 
 
 def test_what_is_no_dead_letter_is_named(pipeline: Pipeline) -> None:
