@@ -1,4 +1,4 @@
-# make install: the environment.  make demo: the main job end to end on the embedded systems.
+# make install: the environment.  make demo: every area end to end on embedded systems.
 # make test: lint, types, tests.  make ui: look at it.
 VENV := .venv
 BIN := $(VENV)/bin
@@ -29,7 +29,7 @@ endif
 install: $(READY) $(AWS_READY)
 
 demo: $(READY)
-	$(BIN)/fillrate demo
+	$(BIN)/fillrate tour
 
 check: $(READY)
 	$(BIN)/ruff check .

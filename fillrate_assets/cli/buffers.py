@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fillrate_assets.cli import stopping
+from fillrate_assets.cli.progress import add_findings_option
 from fillrate_assets.core import extras
 from fillrate_assets.core.codes import escape_controls
 
@@ -44,7 +45,8 @@ def buffers() -> None:
 @click.option("--warehouses", type=click.IntRange(1, 50), default=4, show_default=True, help="How many warehouses.")
 @click.option("--seed", type=click.IntRange(0), default=3001, show_default=True, help="Another seed, another day.")
 @click.option("--hours", type=click.IntRange(1, 24), default=24, show_default=True, help="How much of the day.")
-def demo(warehouses: int, seed: int, hours: int) -> None:
+@add_findings_option
+def demo(warehouses: int, seed: int, hours: int, findings: Path | None) -> None:
     """Run a simulated day at speed, and show the board.
 
     Simulates robotized warehouses with surges, jams, staffing gaps and bad sensors, fills the embedded systems with
@@ -101,6 +103,7 @@ def demo(warehouses: int, seed: int, hours: int) -> None:
         click.echo(line)
     for line in buffers_demo.list_next_steps(worst.alerts, name_command(), chosen):
         click.echo(escape_controls(line))
+    buffers_demo.find(floors, alerts, worst).write(findings)
     if failure:
         raise click.exceptions.Exit(1)
 

@@ -24,6 +24,7 @@ from fillrate_assets.buffers.rules.path_signals import load_time_zone
 from fillrate_assets.buffers.rules.policy import Policy
 from fillrate_assets.buffers.sources.floor_feeds import FloorFeeds
 from fillrate_assets.buffers.tick_store import LakeTickStore
+from fillrate_assets.cli.tour import Findings
 from fillrate_assets.core.decimals import format_percent
 from fillrate_assets.core.text_table import format_table
 from fillrate_assets.notifications import rendering, signed_links
@@ -172,15 +173,44 @@ def summarize(floors: Floors, alerts: pl.DataFrame, console: Console) -> None:
     )
 
 
-def list_next_steps(alerts: pl.DataFrame, command: str, settings: Settings) -> list[str]:
-    """List commands to go on with, about the worst that was sent."""
+def find(floors: Floors, alerts: pl.DataFrame, worst: TickResult) -> Findings:
+    """Say what the day amounted to in a few sentences, against the truth."""
+    onsets, episodes = floors.match_onsets(alerts), floors.judge_episodes(alerts)
+    judged = {was: episodes.filter(pl.col("was") == was).height for was in ("RIGHT", "BRIEF", "FALSE")}
+    sent = worst.alerts.filter(pl.col("label").is_in(["NEW", "ONGOING"])).height
+    at = f"{worst.snapshot_ts:%Y-%m-%dT%H:%M}"
+    steps = {"What was it like then?": f"buffers board --at {at}"}
+    if unit := _find_worst_alert(worst.alerts):
+        steps["Why was the floor alerted?"] = f"buffers explain {unit}"
+    return Findings(
+        [
+            (
+                f"{floors.warehouses} warehouses, {floors.masters.unit_members['unit_id'].n_unique()} units,"
+                f" {len(floors.ticks)} ticks of a simulated day: trouble began {onsets.height} times,"
+                f" {onsets['alert_ts'].count()} times the floor was alerted in time."
+            ),
+            (
+                f"{episodes.height} problems reported: {judged['RIGHT']} right, {judged['BRIEF']} over before anyone could"
+                f" act, {judged['FALSE']} false."
+            ),
+            f"The worst tick was {at} UTC, with {sent} alerts.",
+        ],
+        steps,
+    )
+
+
+def _find_worst_alert(alerts: pl.DataFrame) -> str:
+    """Find unit and time of the worst that was sent at a tick, as `explain` takes them; empty if nothing was."""
     sent = alerts.filter(pl.col("label") == "NEW", pl.col("severity").is_in(["EMERGENCY", "ACT"]))
     worst = sent.sort(pl.col("severity").cast(pl.Enum(schema.SEVERITIES)), "snapshot_ts", descending=True).head(1)
-    explained = [
-        f"{command} buffers explain {row['unit_id']} {row['snapshot_ts']:%Y-%m-%dT%H:%M}"
-        for row in worst.iter_rows(named=True)
-    ]
-    shown = [f"{command} buffers board --at {row['snapshot_ts']:%Y-%m-%dT%H:%M}" for row in worst.iter_rows(named=True)]
+    return "".join(f"{row['unit_id']} {row['snapshot_ts']:%Y-%m-%dT%H:%M}" for row in worst.iter_rows(named=True))
+
+
+def list_next_steps(alerts: pl.DataFrame, command: str, settings: Settings) -> list[str]:
+    """List commands to go on with, about the worst that was sent."""
+    worst = _find_worst_alert(alerts)
+    explained = [f"{command} buffers explain {worst}"] if worst else []
+    shown = [f"{command} buffers board --at {worst.rpartition(' ')[2]}"] if worst else []
     # Without either of them, it ends at once.
     linked = bool(settings.web.feedback_url and settings.web.feedback_secret.get_secret_value())
     served = [f"{command} buffers serve"] if linked else []

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import click
 
-from fillrate_assets.cli.progress import name_command, show_activity, show_progress
+from fillrate_assets.cli.progress import add_findings_option, name_command, show_activity, show_progress
 from fillrate_assets.core import extras
 from fillrate_assets.core.codes import escape_controls
 
@@ -307,7 +307,10 @@ def load(directory: Path, mapping: Path | None) -> None:
 @click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Another seed, another network.")
 @click.option("--to", "last", type=DAY, help="Last day of history; default: yesterday.")
 @click.option("--processes", type=click.IntRange(1), default=2, show_default=True, help="Runs at a time.")
-def demo(*, days: int, dc_count: int, items: int, seed: int, last: date | None, processes: int) -> None:
+@add_findings_option
+def demo(
+    *, days: int, dc_count: int, items: int, seed: int, last: date | None, processes: int, findings: Path | None
+) -> None:
     """Run the main job end to end on a sample network, and sum up what it says.
 
     Fills the embedded systems once, runs every asset and check through Dagster, and prints what a buyer wants to know.
@@ -338,6 +341,7 @@ def demo(*, days: int, dc_count: int, items: int, seed: int, last: date | None, 
     console.print(f"\n{after.describe_change(before)} {perf_counter() - started:,.0f} s.")
     for line in story.list_next_steps(chosen, name_command()):
         click.echo(line)
+    story.find(chosen, network).write(findings)
     if failed:
         raise click.exceptions.Exit(FAILED)
 

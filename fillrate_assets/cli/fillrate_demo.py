@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import polars as pl
 from rich.console import Console
 
+from fillrate_assets.cli.tour import Findings
 from fillrate_assets.core.decimals import format_percent
 from fillrate_assets.core.text_table import format_table
 from fillrate_assets.fillrate import schema
@@ -47,12 +48,49 @@ class RecordCounts:
 
 def list_next_steps(settings: Settings, command: str) -> list[str]:
     """List commands to go on with, on a record worth looking at; `command` is how `fillrate` was called."""
-    estimated = Lake(settings.storage.lake_root).scan(schema.LOST_CASES).filter(pl.col("estimated_cases") > 0)
-    worst = estimated.filter(pl.col("confirmed_cases") > 0).sort("lost_cases", "item").tail(1).collect()
-    keys = [f"{row['dc']} {row['ship_date']} {row['item']}" for row in worst.iter_rows(named=True)]
-    examples = [f"{command} explain {key}" for key in keys]
+    worst = _find_worst_record(settings)
+    examples = [f"{command} explain {' '.join(worst)}"] if worst else []
     reports = [f"{command} report --by vendor", f"{command} report --by dc --out report.xlsx"]
     return ["", "Go on with:", *[f"  {step}" for step in (*examples, *reports, "make ui")]]
+
+
+def _find_worst_record(settings: Settings) -> list[str]:
+    """Find DC, ship date and item of a record worth looking at; nothing where there is none."""
+    estimated = Lake(settings.storage.lake_root).scan(schema.LOST_CASES).filter(pl.col("estimated_cases") > 0)
+    worst = estimated.filter(pl.col("confirmed_cases") > 0).sort("lost_cases", "item").tail(1)
+    return [str(value) for row in worst.select("dc", "ship_date", "item").collect().iter_rows() for value in row]
+
+
+def find(settings: Settings, network: Network) -> Findings:
+    """Say what the network's numbers say in a few sentences."""
+    lake = Lake(settings.storage.lake_root)
+    classified = lake.scan(schema.CLASSIFIED_LINES, last=network.last)
+    records = lake.scan(schema.LOST_CASES, last=network.last)
+    total = service_metrics.compute_service(classified, []).collect().row(0, named=True)
+    lost = records.group_by("path").agg(pl.col("lost_cases").sum()).sort("lost_cases", descending=True).collect()
+    paths = ", ".join(f"{cases:,.0f} {labels.PATHS[path]}" for path, cases in lost.iter_rows())
+    by_dc = records.group_by("dc").agg(pl.col("lost_cases").sum()).sort("lost_cases", "dc", descending=[True, False])
+    worst = "".join(f"; most at {dc}: {cases:,.0f}" for dc, cases in by_dc.head(1).collect().iter_rows())
+    held = RecordStore(Database.from_settings(settings)).read_ledger().filter(pl.col("state") == "HELD")
+    rejected = rejects.select_rejects(classified).select(pl.len()).collect().item()
+    return Findings(
+        [
+            (
+                f"{network.dcs} DCs, {network.items:,} items, {network.first} to {network.last}:"
+                f" {total['ordered_cases']:,.0f} cases ordered, {total['shipped_cases']:,.0f} shipped:"
+                f" case fill {format_percent(total['case_fill_rate'])}, on time in full"
+                f" {format_percent(total['otif_rate'])} of orders."
+            ),
+            f"{lost['lost_cases'].sum():,.0f} cases lost: {paths}{worst}.",
+            f"In doubt: {rejected:,} rows rejected with their reasons, {held.height} days held"
+            + "".join(f" ({row['dc']} {row['ship_date']}: {row['reason']})" for row in held.head(1).to_dicts())
+            + ".",
+        ],
+        {
+            "What was lost, by vendor?": "report --by vendor",
+            "Why was an item short?": f"explain {' '.join(_find_worst_record(settings))}",
+        },
+    )
 
 
 def summarize(settings: Settings, network: Network, console: Console) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from multiprocessing import get_context
+from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ import click
 
 from fillrate_assets.cli import stopping
 from fillrate_assets.cli.fulfillment_replay import replay
+from fillrate_assets.cli.progress import add_findings_option
 from fillrate_assets.core import extras
 from fillrate_assets.core.codes import escape_controls
 
@@ -42,7 +44,8 @@ fulfillment.add_command(replay)
 @click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Another seed, another day.")
 @click.option("--outage/--no-outage", default=True, show_default=True, help="The carrier is gone for a third of it.")
 @click.option("--fill-rates", is_flag=True, help="Ten ship days up to yesterday, and the fill rates of their orders.")
-def demo(orders: int, parties: int, seed: int, *, outage: bool, fill_rates: bool) -> None:
+@add_findings_option
+def demo(*, orders: int, parties: int, seed: int, outage: bool, fill_rates: bool, findings: Path | None) -> None:
     """Send a simulated day at speed, with faults, and show what became of it.
 
     Events come twice, early and contradicting. Targets are slow, busy, silent after they did the work, and late; the
@@ -72,6 +75,7 @@ def demo(orders: int, parties: int, seed: int, *, outage: bool, fill_rates: bool
     failed = network is not None and _run_fill_rates(network)
     known = [each["order_id"] for each in documents if each["type"] == "OrderReceived"]
     _print([*fulfillment_demo.list_next_steps(known, name_command(), reports=network is not None)])
+    fulfillment_demo.find(chosen, result, known[0]).write(findings)
     if failed or not result.is_right:
         raise click.exceptions.Exit(1)
 
@@ -80,10 +84,12 @@ def _fill_network(orders: int, parties: int, seed: int) -> OrderNetwork:
     """Fill the home with a network whose orders come from fulfillment, or find the one that is there."""
     extras.require("sample", "fillrate fulfillment demo --fill-rates")
     from fillrate_assets import settings
-    from fillrate_assets.sample.order_network import OrderNetwork
+    from fillrate_assets.sample.order_network import DAYS, OrderNetwork
 
     chosen = settings.load()
-    network = OrderNetwork.make(orders, parties, seed, last=datetime.now(UTC).date() - timedelta(days=1))
+    # Run again in a later week, its orders are those of the days that it began with.
+    begun = chosen.first_ship_date if chosen.sources.orders_from_fulfillment else None
+    network = OrderNetwork.make(orders, parties, seed, first=begun or datetime.now(UTC).date() - DAYS)
     filled = chosen.with_orders_of_fulfillment().begin_no_later_than(network.network.first)
     # In a process of its own: where the queue has been open, DuckDB complains as the process ends.
     with ProcessPoolExecutor(1, get_context("spawn")) as process:

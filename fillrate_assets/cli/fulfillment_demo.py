@@ -6,19 +6,22 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from typing import Any, Final
 
 import polars as pl
 import sqlalchemy as sa
 
 from fillrate_assets.cli import fulfillment_systems as systems
+from fillrate_assets.cli.tour import Findings
+from fillrate_assets.core.decimals import format_percent
 from fillrate_assets.core.text_table import format_table
 from fillrate_assets.fillrate.schema import CLASSIFIED_LINES
 from fillrate_assets.fulfillment.accepted_events import ACCEPTED_EVENTS
 from fillrate_assets.fulfillment.effect_store import EFFECTS
 from fillrate_assets.fulfillment.replay import ReplayScope, verify
 from fillrate_assets.fulfillment.report.order_report import read_totals
-from fillrate_assets.fulfillment.report.order_units import read_units
+from fillrate_assets.fulfillment.report.order_units import OrderUnits, read_units
 from fillrate_assets.fulfillment.rules.event_documents import parse_document
 from fillrate_assets.fulfillment.rules.lifecycles import FUNCTIONS
 from fillrate_assets.fulfillment.transition_log import REJECTED_EVENTS, TRANSITIONS
@@ -147,16 +150,52 @@ def _count(database: Database, queue: DbosQueue, world: SimulatedWorld) -> dict[
 def reconcile(settings: Settings) -> Iterator[str]:
     """Say what the events add up to, beside what fill rates say of them."""
     units = read_units(systems.open_database(settings))
-    lines = Lake(settings.storage.lake_root).scan(CLASSIFIED_LINES).filter(pl.col("source_table") == "order_lines")
-    cases = lines.select(pl.col("ordered_cases", "shipped_cases").sum()).collect().row(0)
+    ordered, shipped = _read_cases(settings)
     rows = [
         ["orders received", f"{units.received:,f}", ""],
         ["  refused", f"{units.refused:,f}", ""],
         ["  cancelled by customers", f"{units.cancelled:,f}", ""],
-        ["  left: ordered", f"{units.ordered:,f}", f"{cases[0].normalize():,f}"],
-        ["shipped", f"{units.shipped:,f}", f"{cases[1].normalize():,f}"],
+        ["  left: ordered", f"{units.ordered:,f}", f"{ordered:,f}"],
+        ["shipped", f"{units.shipped:,f}", f"{shipped:,f}"],
     ]
     yield from format_table(["cases", "by events", "by fill rates"], rows, numbers=["by events", "by fill rates"])
+
+
+def find(settings: Settings, result: DayResult, order_id: str) -> Findings:
+    """Say what became of a day in a few sentences."""
+    counts, units = result.counts, read_units(systems.open_database(settings))
+    orders = sum(result.states.values())
+    sent = f"{result.documents:,} events of {orders:,} orders and onboardings were sent, some twice, early or"
+    accepted = f"{counts['accepted, with what targets reported']:,} accepted with those of targets"
+    became = f"{counts['applied']:,} applied, {counts['rejected']:,} rejected, {counts['parked']:,} parked"
+    done = f"{counts['effects done']:,} effects done, {counts['effects requested again']:,} of them requested again"
+    lost = counts["events lost"] + counts["effects lost"]
+    wrong = f"done twice: {counts['effects doubled']}, lost: {lost}, states that the log does not explain:"
+    sentences = [
+        f"{sent} contradicting, to targets that are slow, busy or gone: {accepted}, {became}.",
+        f"{done}, {counts['dead letters']:,} given up; {wrong} {counts['heads wrong']}.",
+        f"The events add up to {units.ordered:,f} cases ordered and {units.shipped:,f} shipped{_compare(settings, units)}.",
+    ]
+    steps = {
+        "Why is an order where it is?": f"fulfillment explain {order_id}",
+        "What was given up?": "fulfillment dead-letters",
+        "What did not ship, and why?": "report --by path",
+    }
+    return Findings(sentences, steps)
+
+
+def _compare(settings: Settings, units: OrderUnits) -> str:
+    ordered, shipped = _read_cases(settings)
+    if (ordered, shipped) == (units.ordered, units.shipped):
+        return f"; fill rates say the same: case fill {format_percent(shipped / ordered)}" if ordered else ""
+    return f"; fill rates say {ordered:,f} and {shipped:,f}"
+
+
+def _read_cases(settings: Settings) -> tuple[Decimal, Decimal]:
+    """Read the cases ordered and shipped that fill rates count; nothing where they were not run."""
+    lines = Lake(settings.storage.lake_root).scan(CLASSIFIED_LINES).filter(pl.col("source_table") == "order_lines")
+    ordered, shipped = lines.select(pl.col("ordered_cases", "shipped_cases").sum()).collect().row(0)
+    return ordered.normalize(), shipped.normalize()
 
 
 def list_next_steps(order_ids: Sequence[str], command: str, *, reports: bool) -> Iterator[str]:

@@ -20,6 +20,7 @@ from fillrate_assets.cli.fillrate import COMMANDS, FAILED
 from fillrate_assets.cli.fulfillment import fulfillment
 from fillrate_assets.cli.input_files import COMMANDS as FILE_COMMANDS
 from fillrate_assets.cli.outbox import outbox
+from fillrate_assets.cli.tour import tour
 from fillrate_assets.core.codes import escape_controls
 from fillrate_assets.core.decimals import describe_overflow
 from fillrate_assets.core.errors import FillrateError, SourceUnavailable
@@ -95,5 +96,5 @@ def cli() -> None:
     """
 
 
-for command in (*COMMANDS, *FILE_COMMANDS, buffers, fulfillment, outbox):
+for command in (*COMMANDS, *FILE_COMMANDS, buffers, fulfillment, outbox, tour):
     cli.add_command(command)

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -34,8 +35,8 @@ def show_progress(what: str, total: int) -> Iterator[Callable[[str], None]]:
     if not sys.stderr.isatty():
         yield lambda step: click.echo(escape_controls(f"{what}: {step}"), err=True)
         return
-    from rich.console import Console  # noqa: PLC0415 - only where a person looks
-    from rich.markup import escape  # noqa: PLC0415 - as above
+    from rich.console import Console
+    from rich.markup import escape
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn  # noqa: PLC0415
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
@@ -62,6 +63,12 @@ def show_count(what: str) -> Iterator[Callable[[int], None]]:
 
     with Console(stderr=True).status(f"0 {what} ...") as status:
         yield lambda count: status.update(f"{count:,} {what} ...")
+
+
+def add_findings_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the option by which the tour learns what a demo found."""
+    file = click.Path(path_type=Path, dir_okay=False)
+    return click.option("--findings", type=file, hidden=True, help="Write what was found, for the tour.")(command)
 
 
 def name_command() -> str:

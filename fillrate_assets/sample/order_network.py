@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, Final, Self
 
 import polars as pl
@@ -19,10 +19,10 @@ from fillrate_assets.sample.order_stock import OrderStock
 from fillrate_assets.settings import Settings
 from fillrate_assets.storage.database import Database
 
+DAYS: Final = timedelta(days=12)
 _CATALOGUE: Final = 100
 _ITEMS: Final = 20
 _DCS: Final = 2
-_DAYS: Final = 12
 _TAKEN: Final = time(6, tzinfo=UTC)
 
 
@@ -35,9 +35,10 @@ class OrderNetwork:
     parties: int
 
     @classmethod
-    def make(cls, orders: int, parties: int, seed: int, *, last: date) -> Self:
-        """Make a network of two DCs, twenty items and some days until the last one."""
-        network = Network(seed=seed, dcs=_DCS, items=_CATALOGUE, days=_DAYS, last=last, corrections_per_day=0)
+    def make(cls, orders: int, parties: int, seed: int, *, first: date) -> Self:
+        """Make a network of two DCs, twenty items and `DAYS` from a day on."""
+        last = first + DAYS - ONE_DAY
+        network = Network(seed=seed, dcs=_DCS, items=_CATALOGUE, days=DAYS.days, last=last, corrections_per_day=0)
         return cls(network, orders, parties)
 
     @property
@@ -63,7 +64,7 @@ class OrderNetwork:
                 orders,
                 parties,
                 day - ONE_DAY,
-                self.network.seed * _DAYS + number,
+                self.network.seed * DAYS.days + number,
                 items=items,
                 dcs=(*self.network.dc_codes,),
             )

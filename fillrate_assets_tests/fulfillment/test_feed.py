@@ -42,7 +42,7 @@ from fillrate_assets_tests.fixtures.home import Home
 from fillrate_assets_tests.fixtures.recorded_queue import RecordedQueue
 from fillrate_assets_tests.fixtures.ticks import Ticking
 
-NETWORK = OrderNetwork.make(24, 2, 1, last=date(2026, 2, 20))
+NETWORK = OrderNetwork.make(24, 2, 1, first=date(2026, 2, 9))
 NOW = datetime(2026, 2, 20, 12, tzinfo=UTC)
 
 

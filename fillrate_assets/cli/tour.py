@@ -1,0 +1,159 @@
+"""The tour: the demo of every area, one after another, and one screen that says what each found.
+
+Each demo runs in a process of its own and writes what it prints to a file; what it found comes back as `Findings`.
+"""
+# ruff: noqa: D301, PLC0415 - click's \b is a backspace, not a backslash; imports where they are needed
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from time import perf_counter
+from typing import Final
+
+import click
+
+from fillrate_assets.core.codes import escape_controls, escape_lines
+
+_WIDTH: Final = 98
+_LAST_LINES: Final = 15
+_PROGRAM: Final = "import sys; from fillrate_assets.cli.main import main; del sys.argv[0]; main()"
+"""Runs a command under the name by which this one was called."""
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What a demo found, in a few sentences, and commands with which to look further."""
+
+    sentences: list[str]
+    steps: dict[str, str] = field(default_factory=dict)
+    """Command by the question that it answers; without the program's name."""
+
+    def write(self, file: Path | None) -> None:
+        """Write them to a file, if there is one."""
+        if file is not None:
+            file.write_text(json.dumps(asdict(self)), encoding="utf-8")
+
+    @classmethod
+    def read(cls, file: Path) -> Findings:
+        """Read them."""
+        return cls(**json.loads(file.read_text(encoding="utf-8")))
+
+
+@dataclass(frozen=True)
+class Part:
+    """The demo of an area."""
+
+    area: str
+    title: str
+    command: tuple[str, ...]
+    folder: str = ""
+    """Its home below that of the tour; empty: that of the tour."""
+
+
+PARTS: Final = (
+    Part(
+        "Fulfillment",
+        "orders from their events to the fill rates of what shipped",
+        ("fulfillment", "demo", "--fill-rates"),
+        "orders",
+    ),
+    Part("Fill rate", "a network's orders, shipments and snapshots, to lost cases and why", ("demo",)),
+    Part("Buffers", "robotized warehouses every 5 minutes, to what the floor should do", ("buffers", "demo")),
+)
+"""In this order: the demo of the buffers adds to the home that the one of fill rates has filled."""
+
+SMALL: Final = {
+    "Fulfillment": ("--orders", "6", "--parties", "3", "--no-outage"),
+    "Fill rate": ("--dcs", "2", "--items", "100", "--days", "9"),
+    "Buffers": ("--warehouses", "1", "--hours", "1"),
+}
+"""Options of a short tour."""
+
+WHOLE: Final = {"Buffers": ("--hours", "8")}
+
+
+class PartFailedError(Exception):
+    """A demo failed; the message has the last of what it printed."""
+
+
+def run_part(part: Part, home: Path, options: Sequence[str]) -> Findings:
+    """Run the demo of an area.
+
+    Raises:
+        PartFailedError: it did not end well.
+
+    """
+    folder = home / "tour"
+    folder.mkdir(parents=True, exist_ok=True)
+    name = part.area.lower().replace(" ", "-")
+    printed, found = folder / f"{name}.txt", folder / f"{name}.json"
+    program = [sys.executable, "-c", _PROGRAM, sys.argv[0], *part.command, *options, "--findings", str(found)]
+    found.unlink(missing_ok=True)
+    with printed.open("wb") as output:
+        ended = subprocess.run(  # noqa: S603 - our own command
+            program, stdout=output, env={**os.environ, "FILLRATE_HOME": str(home / part.folder)}, check=False
+        )
+    if ended.returncode or not found.exists():
+        last = "\n".join(printed.read_text(encoding="utf-8").splitlines()[-_LAST_LINES:])
+        msg = f"{part.area}: the demo ended with {ended.returncode}; the last of {printed}:\n{last}"
+        raise PartFailedError(msg)
+    return Findings.read(found)
+
+
+def describe(found: Sequence[tuple[Part, Findings]], home: Path, program: str, seconds: float) -> Iterator[str]:
+    """Describe what every demo found, on one screen."""
+    yield f"{len(found)} areas ran from end to end in {seconds // 60:.0f} min {seconds % 60:.0f} s. What each found:"
+    for part, findings in found:
+        yield ""
+        yield f"{part.area.upper()}: {part.title}"
+        for sentence in findings.sentences:
+            yield from textwrap.wrap(sentence, _WIDTH, initial_indent="  ", subsequent_indent="    ")
+        place = f"FILLRATE_HOME={home / part.folder} " if part.folder else ""
+        width = max((len(question) for question in findings.steps), default=0)
+        for question, command in findings.steps.items():
+            yield f"  {question:<{width}}  {place}{program} {command}"
+    yield ""
+    yield f"Look at all of it:          make ui, and http://127.0.0.1:3000 in a browser (orders: {_name_ui(home)})"
+    yield f"All that the demos printed: {home / 'tour'}"
+
+
+def _name_ui(home: Path) -> str:
+    folder = next(part.folder for part in PARTS if part.folder)
+    return f"FILLRATE_HOME={home / folder} make ui"
+
+
+@click.command()
+@click.option("--small", is_flag=True, help="As little of each as shows anything, in half a minute.")
+def tour(*, small: bool) -> None:
+    """Run the demo of every area, and say on one screen what each found.
+
+    Orders go from their events to the fill rates of what shipped, in the home `orders` below this one; then come the
+    demos of fill rates and of buffers, in this one. Run again, it computes everything anew and changes nothing. What
+    the demos print is in the folder `tour` of the home.
+
+    \b
+    Example: to see it work
+      fillrate tour --small
+    """
+    from fillrate_assets import settings
+    from fillrate_assets.cli.progress import name_command
+
+    started, home, found = perf_counter(), settings.load().home, []
+    for number, part in enumerate(PARTS, 1):
+        click.echo(f"[{number}/{len(PARTS)}] {part.area}: {part.title} ...", err=True)
+        options = (SMALL if small else WHOLE).get(part.area, ())
+        try:
+            found.append((part, run_part(part, home, options)))
+        except PartFailedError as error:
+            click.echo(escape_lines(str(error)), err=True)
+            raise click.exceptions.Exit(1) from None
+    click.echo("")
+    for line in describe(found, home, name_command(), perf_counter() - started):
+        click.echo(escape_controls(line))
