@@ -449,8 +449,11 @@ class Settings(BaseSettings):
         self.settings_file.write_text(tomlkit.dumps(document))
         return self.model_copy(update={"first_ship_date": first})
 
-    def with_orders_of_fulfillment(self) -> Settings:
+    def with_orders_of_fulfillment(self, first: date) -> Settings:
         """Return these settings with orders that come from fulfillment; written to `settings.toml` of an empty home.
+
+        Args:
+            first: the first ship date, where it is not written yet.
 
         Raises:
             PermanentFailure: the home holds the orders of another system.
@@ -463,9 +466,14 @@ class Settings(BaseSettings):
             raise PermanentFailure(msg)
         self.home.mkdir(parents=True, exist_ok=True)
         document = self._read_document()
+        document.setdefault("first_ship_date", first)
         document["sources"] = {**document.get("sources", {}), "orders_from_fulfillment": True}
         self.settings_file.write_text(tomlkit.dumps(document))
-        return self.model_copy(update={"sources": self.sources.model_copy(update={"orders_from_fulfillment": True})})
+        made = {
+            "first_ship_date": document["first_ship_date"],
+            "sources": self.sources.model_copy(update={"orders_from_fulfillment": True}),
+        }
+        return self.model_copy(update=made)
 
     def with_local_feedback(self) -> Settings:
         """Return these settings with pages for answers on this machine, if there are none; written to `settings.toml`.

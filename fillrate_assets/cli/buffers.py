@@ -80,7 +80,8 @@ def demo(warehouses: int, seed: int, hours: int, findings: Path | None) -> None:
     floors = Floors(chosen, warehouses, seed, hours)
     with show_activity("Simulating the floors"):
         filled = floors.fill()
-    chosen = chosen.with_local_feedback()
+    # Anew: the first ship date may have moved.
+    chosen = settings.load().with_local_feedback()
     click.echo(
         f"Simulated floors: {warehouses} warehouses, {floors.ticks[0]:%Y-%m-%d}{'' if filled else ' (unchanged)'}"
     )

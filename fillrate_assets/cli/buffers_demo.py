@@ -27,6 +27,7 @@ from fillrate_assets.buffers.tick_store import LakeTickStore
 from fillrate_assets.cli.tour import Findings
 from fillrate_assets.core.decimals import format_percent
 from fillrate_assets.core.text_table import format_table
+from fillrate_assets.fillrate.report.labels import format_count
 from fillrate_assets.notifications import rendering, signed_links
 from fillrate_assets.sample.buffers_loader import Floors
 from fillrate_assets.settings import Settings
@@ -178,22 +179,17 @@ def find(floors: Floors, alerts: pl.DataFrame, worst: TickResult) -> Findings:
     onsets, episodes = floors.match_onsets(alerts), floors.judge_episodes(alerts)
     judged = {was: episodes.filter(pl.col("was") == was).height for was in ("RIGHT", "BRIEF", "FALSE")}
     sent = worst.alerts.filter(pl.col("label").is_in(["NEW", "ONGOING"])).height
-    at = f"{worst.snapshot_ts:%Y-%m-%dT%H:%M}"
-    steps = {"What was it like then?": f"buffers board --at {at}"}
+    units, at = floors.masters.unit_members["unit_id"].n_unique(), f"{worst.snapshot_ts:%Y-%m-%dT%H:%M}"
+    of_day = f"{format_count(floors.warehouses, 'warehouse')}, {units} units, {len(floors.ticks)} ticks"
+    began = f"trouble began {onsets.height} times, {onsets['alert_ts'].count()} times the floor was alerted in time"
+    right = f"{judged['RIGHT']} right, {judged['BRIEF']} over before anyone could act, {judged['FALSE']} false"
+    steps = {"What was it like at the worst?": f"buffers board --at {at}"}
     if unit := _find_worst_alert(worst.alerts):
         steps["Why was the floor alerted?"] = f"buffers explain {unit}"
     return Findings(
         [
-            (
-                f"{floors.warehouses} warehouses, {floors.masters.unit_members['unit_id'].n_unique()} units,"
-                f" {len(floors.ticks)} ticks of a simulated day: trouble began {onsets.height} times,"
-                f" {onsets['alert_ts'].count()} times the floor was alerted in time."
-            ),
-            (
-                f"{episodes.height} problems reported: {judged['RIGHT']} right, {judged['BRIEF']} over before anyone could"
-                f" act, {judged['FALSE']} false."
-            ),
-            f"The worst tick was {at} UTC, with {sent} alerts.",
+            f"{of_day} of a simulated day: {began}.",
+            f"{format_count(episodes.height, 'problem')} reported: {right}. The worst tick: {at} UTC, {sent} alerts.",
         ],
         steps,
     )

@@ -68,9 +68,9 @@ def find(settings: Settings, network: Network) -> Findings:
     records = lake.scan(schema.LOST_CASES, last=network.last)
     total = service_metrics.compute_service(classified, []).collect().row(0, named=True)
     lost = records.group_by("path").agg(pl.col("lost_cases").sum()).sort("lost_cases", descending=True).collect()
-    paths = ", ".join(f"{cases:,.0f} {labels.PATHS[path]}" for path, cases in lost.iter_rows())
+    paths = "; ".join(f"{cases:,.0f} {labels.PATHS[path]}" for path, cases in lost.iter_rows())
     by_dc = records.group_by("dc").agg(pl.col("lost_cases").sum()).sort("lost_cases", "dc", descending=[True, False])
-    worst = "".join(f"; most at {dc}: {cases:,.0f}" for dc, cases in by_dc.head(1).collect().iter_rows())
+    worst = "".join(f". Most at {dc}: {cases:,.0f}" for dc, cases in by_dc.head(1).collect().iter_rows())
     held = RecordStore(Database.from_settings(settings)).read_ledger().filter(pl.col("state") == "HELD")
     rejected = rejects.select_rejects(classified).select(pl.len()).collect().item()
     return Findings(
@@ -82,7 +82,7 @@ def find(settings: Settings, network: Network) -> Findings:
                 f" {format_percent(total['otif_rate'])} of orders."
             ),
             f"{lost['lost_cases'].sum():,.0f} cases lost: {paths}{worst}.",
-            f"In doubt: {rejected:,} rows rejected with their reasons, {held.height} days held"
+            f"In doubt: {rejected:,} rows rejected with their reasons, {labels.format_count(held.height, 'day')} held"
             + "".join(f" ({row['dc']} {row['ship_date']}: {row['reason']})" for row in held.head(1).to_dicts())
             + ".",
         ],

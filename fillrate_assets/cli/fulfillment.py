@@ -88,9 +88,8 @@ def _fill_network(orders: int, parties: int, seed: int) -> OrderNetwork:
 
     chosen = settings.load()
     # Run again in a later week, its orders are those of the days that it began with.
-    begun = chosen.first_ship_date if chosen.sources.orders_from_fulfillment else None
-    network = OrderNetwork.make(orders, parties, seed, first=begun or datetime.now(UTC).date() - DAYS)
-    filled = chosen.with_orders_of_fulfillment().begin_no_later_than(network.network.first)
+    filled = chosen.with_orders_of_fulfillment(datetime.now(UTC).date() - DAYS)
+    network = OrderNetwork.make(orders, parties, seed, first=filled.first_ship_date)
     # In a process of its own: where the queue has been open, DuckDB complains as the process ends.
     with ProcessPoolExecutor(1, get_context("spawn")) as process:
         process.submit(network.fill, filled).result()
@@ -298,6 +297,17 @@ def parked(release: tuple[str, ...]) -> None:
         _change(queue, release, lambda jobs, job_id: jobs.release(job_id), "is due")
         if not release:
             _list(queue.list_parked(_MOST), "nothing is parked")
+
+
+@fulfillment.command()
+@click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="How many, the newest first.")
+def rejected(limit: int) -> None:
+    """List the events that changed nothing, and why: INVALID ones, and those that contradict a known one."""
+    from fillrate_assets import settings
+    from fillrate_assets.cli import fulfillment_systems as systems
+    from fillrate_assets.fulfillment.report.order_report import list_rejected
+
+    _print(list_rejected(systems.open_database(settings.load()), limit) or ["no event is rejected"])
 
 
 _MOST = 10_000

@@ -174,7 +174,7 @@ def find(settings: Settings, result: DayResult, order_id: str) -> Findings:
     sentences = [
         f"{sent} contradicting, to targets that are slow, busy or gone: {accepted}, {became}.",
         f"{done}, {counts['dead letters']:,} given up; {wrong} {counts['heads wrong']}.",
-        f"The events add up to {units.ordered:,f} cases ordered and {units.shipped:,f} shipped{_compare(settings, units)}.",
+        f"{units.ordered:,f} cases ordered and {units.shipped:,f} shipped by the events{_compare(settings, units)}.",
     ]
     steps = {
         "Why is an order where it is?": f"fulfillment explain {order_id}",

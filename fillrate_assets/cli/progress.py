@@ -35,8 +35,8 @@ def show_progress(what: str, total: int) -> Iterator[Callable[[str], None]]:
     if not sys.stderr.isatty():
         yield lambda step: click.echo(escape_controls(f"{what}: {step}"), err=True)
         return
-    from rich.console import Console
-    from rich.markup import escape
+    from rich.console import Console  # noqa: PLC0415 - only where a person looks
+    from rich.markup import escape  # noqa: PLC0415 - as above
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn  # noqa: PLC0415
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())

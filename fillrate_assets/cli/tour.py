@@ -23,6 +23,8 @@ from fillrate_assets.core.codes import escape_controls, escape_lines
 
 _WIDTH: Final = 98
 _LAST_LINES: Final = 15
+_ASIDE: Final = 30
+_FOLDER: Final = "tour"
 _PROGRAM: Final = "import sys; from fillrate_assets.cli.main import main; del sys.argv[0]; main()"
 """Runs a command under the name by which this one was called."""
 
@@ -90,7 +92,7 @@ def run_part(part: Part, home: Path, options: Sequence[str]) -> Findings:
         PartFailedError: it did not end well.
 
     """
-    folder = home / "tour"
+    folder = home / _FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     name = part.area.lower().replace(" ", "-")
     printed, found = folder / f"{name}.txt", folder / f"{name}.json"
@@ -114,19 +116,25 @@ def describe(found: Sequence[tuple[Part, Findings]], home: Path, program: str, s
         yield ""
         yield f"{part.area.upper()}: {part.title}"
         for sentence in findings.sentences:
-            yield from textwrap.wrap(sentence, _WIDTH, initial_indent="  ", subsequent_indent="    ")
-        place = f"FILLRATE_HOME={home / part.folder} " if part.folder else ""
-        width = max((len(question) for question in findings.steps), default=0)
+            # A percent sign stays with its number.
+            bound = sentence.replace(" %", "\N{NO-BREAK SPACE}%")
+            for line in textwrap.wrap(bound, _WIDTH, initial_indent="  ", subsequent_indent="    "):
+                yield line.replace("\N{NO-BREAK SPACE}", " ")
+        place = f"FILLRATE_HOME={_shorten(home / part.folder)} " if part.folder else ""
         for question, command in findings.steps.items():
-            yield f"  {question:<{width}}  {place}{program} {command}"
+            yield f"  {question:<{_ASIDE}}  {place}{program} {command}"
     yield ""
-    yield f"Look at all of it:          make ui, and http://127.0.0.1:3000 in a browser (orders: {_name_ui(home)})"
-    yield f"All that the demos printed: {home / 'tour'}"
+    yield "Look at it in a browser, on http://127.0.0.1:3000:"
+    yield f"  {'Fill rate and buffers':<{_ASIDE}}  make ui"
+    for part in PARTS:
+        if part.folder:
+            yield f"  {part.area:<{_ASIDE}}  FILLRATE_HOME={_shorten(home / part.folder)} make ui"
+    yield f"All that the demos printed is in {_shorten(home / _FOLDER)}."
 
 
-def _name_ui(home: Path) -> str:
-    folder = next(part.folder for part in PARTS if part.folder)
-    return f"FILLRATE_HOME={home / folder} make ui"
+def _shorten(place: Path) -> Path:
+    """Return a place as it is named from here."""
+    return place.relative_to(Path.cwd()) if place.is_relative_to(Path.cwd()) else place
 
 
 @click.command()
@@ -148,12 +156,13 @@ def tour(*, small: bool) -> None:
     started, home, found = perf_counter(), settings.load().home, []
     for number, part in enumerate(PARTS, 1):
         click.echo(f"[{number}/{len(PARTS)}] {part.area}: {part.title} ...", err=True)
-        options = (SMALL if small else WHOLE).get(part.area, ())
+        options, begun = (SMALL if small else WHOLE).get(part.area, ()), perf_counter()
         try:
             found.append((part, run_part(part, home, options)))
         except PartFailedError as error:
             click.echo(escape_lines(str(error)), err=True)
             raise click.exceptions.Exit(1) from None
+        click.echo(f"[{number}/{len(PARTS)}] done in {perf_counter() - begun:.0f} s", err=True)
     click.echo("")
     for line in describe(found, home, name_command(), perf_counter() - started):
         click.echo(escape_controls(line))

@@ -11,7 +11,7 @@ import dagster as dg
 
 from fillrate_assets.fulfillment import schema
 from fillrate_assets.fulfillment.defs.resources import FulfillmentPipeline
-from fillrate_assets.fulfillment.rules.alarms import PipelineStatus, find_alarms
+from fillrate_assets.fulfillment.rules.alarms import PipelineStatus, find_alarms, name_runbook
 from fillrate_assets.fulfillment.rules.lifecycles import LIFECYCLES
 from fillrate_assets.notifications.platform_outbox import Outbox
 from fillrate_assets.orchestration.ui_metadata import make_column_metadata
@@ -93,7 +93,8 @@ def fulfillment_summary(
     now = datetime.now(UTC)
     status = fulfillment_pipeline.read_status(now - _EVERY, now)
     for name, found in find_alarms(status, fulfillment_pipeline.limits, now=now).items():
-        outbox.send(f"fulfillment: {name}", found, key=f"fulfillment:{name}:{now:%Y-%m-%dT%H}", now=now)
+        text = f"{found}\nRunbook: {name_runbook(name)}"
+        outbox.send(f"fulfillment: {name}", text, key=f"fulfillment:{name}:{now:%Y-%m-%dT%H}", now=now)
     before = _read_cursor(context.cursor)
     counts = {"last_seq": status.last_seq, "effects": status.pending_effects, "dead_letters": status.dead_letters}
     if counts == before:

@@ -10,7 +10,7 @@ from fillrate_assets.fulfillment import replay
 from fillrate_assets.fulfillment.defs.assets import AREA, EFFECTS, OWNERS
 from fillrate_assets.fulfillment.defs.resources import FulfillmentPipeline
 from fillrate_assets.fulfillment.pipeline_store import read_last_seq
-from fillrate_assets.fulfillment.rules.alarms import find_alarms
+from fillrate_assets.fulfillment.rules.alarms import find_alarms, name_runbook
 from fillrate_assets.orchestration.asset_options import declare_health_asset
 
 JOB: Final = "fulfillment_health"
@@ -35,7 +35,10 @@ PIPELINE: Final = declare_health_asset(
 
 @dg.multi_asset_check(
     name="pipeline_status",
-    specs=[dg.AssetCheckSpec(name, asset=PIPELINE.key, description=text) for name, text in _DESCRIPTIONS.items()],
+    specs=[
+        dg.AssetCheckSpec(name, asset=PIPELINE.key, description=text, metadata={"runbook": name_runbook(name)})
+        for name, text in _DESCRIPTIONS.items()
+    ],
     can_subset=True,
 )
 def pipeline_status(
@@ -51,7 +54,7 @@ def pipeline_status(
         )
 
 
-@dg.asset_check(asset=PIPELINE.key)
+@dg.asset_check(asset=PIPELINE.key, metadata={"runbook": name_runbook("log_explains_orders")})
 def log_explains_orders(fulfillment_pipeline: dg.ResourceParam[FulfillmentPipeline]) -> dg.AssetCheckResult:
     """Fold the logs of the orders that changed last: each is where its log says, and so are its lines in the feed."""
     database = fulfillment_pipeline.database

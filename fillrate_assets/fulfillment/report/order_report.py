@@ -146,6 +146,16 @@ def read_order(database: Database, order_id: str) -> OrderReport:
     return OrderReport(order_id, heads[0] if heads else None, transitions, effects, rejected, waiting, interventions)
 
 
+def list_rejected(database: Database, limit: int) -> list[str]:
+    """List the events that were rejected last, as a table; nothing where none was."""
+    names = ("recorded_at", "order_id", "event_type", "source", "rejection", "reason")
+    columns = [REJECTED_EVENTS.c[name] for name in names]
+    newest = sa.select(*columns).order_by(REJECTED_EVENTS.c.recorded_at.desc(), REJECTED_EVENTS.c.event_id).limit(limit)
+    with database.connect(_SYSTEM) as connection:
+        rows = [[f"{at:{_TIME}}", *map(str, rest)] for at, *rest in connection.execute(newest)]
+    return format_table(["rejected (UTC)", "order", "event", "source", "as", "why"], rows) if rows else []
+
+
 @dataclass(frozen=True)
 class Totals:
     """How much of what there is in the record store."""
