@@ -340,13 +340,16 @@ def _apply_branch(rows: pl.DataFrame, branch: Branch, policy: Policy) -> pl.Data
         pl.lit(branch.action).alias("usual_action"),
         _derive_minutes_left(branch.direction, policy).alias("minutes_left"),
     )
+    # By rule, since the clauses are the rule's own; most ticks have rows of a few rules only.
+    by_rule = rows.partition_by("rule_id", as_dict=True) or {(branch.rules[0].rule_id,): rows}
     return pl.concat(
-        rows.filter(pl.col("rule_id") == rule.rule_id).with_columns(
+        by_rule[rule.rule_id,].with_columns(
             pl.lit(rule.verdict).alias("verdict"),
             pl.concat_list(condition.derive_evidence() for condition in rule.shown_conditions).alias("evidence"),
             pl.format("{}: {}.", format_unit_name("unit_id"), _format_clauses(rule.shown_conditions)).alias("because"),
         )
         for rule in branch.rules
+        if (rule.rule_id,) in by_rule
     )
 
 
