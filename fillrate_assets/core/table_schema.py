@@ -88,10 +88,11 @@ class TableSchema:
     def _find_shape_problems(self, frame: pl.DataFrame) -> Sequence[str]:
         if frame.columns != self.names:
             return [f"columns are {frame.columns}, expected {self.names}"]
+        dtypes = frame.schema
         return [
-            f"column {column.name} is {frame.schema[column.name]}, expected {column.dtype}"
+            f"column {column.name} is {dtypes[column.name]}, expected {column.dtype}"
             for column in self.columns
-            if frame.schema[column.name] != column.dtype
+            if dtypes[column.name] != column.dtype
         ]
 
     def _find_row_problems(self, frame: pl.DataFrame) -> Sequence[str]:
