@@ -331,6 +331,9 @@ class FulfillmentAws(_Section):
     dead_letter_queue_url: str = ""
     """Queue of SQS with jobs that were given up."""
 
+    stock_table: str = ""
+    """Table of DynamoDB with the stock and its reservations: the target of `inventory`, in place of a URL."""
+
     order_bucket: str = ""
     """Bucket of S3 for the details of orders."""
 

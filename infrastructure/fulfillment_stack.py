@@ -1,6 +1,6 @@
 """The stack of fulfillment in AWS: table, topic, queues, functions, workflow and alarms.
 
-What the functions do is in `fillrate_assets.fulfillment.lambda_handlers`, what is in the table in `dynamo_log`.
+What the functions do is in `fillrate_assets.lambda_functions`, what is in the table in `dynamo_log`.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from fillrate_assets.fulfillment.rules.order_workflow import ORDER_WORKFLOW, bui
 from fillrate_assets.fulfillment.worker import CONCURRENCY
 from infrastructure.function_code import RUNTIME
 
-_HANDLERS: Final = "fillrate_assets.fulfillment.lambda_handlers"
+_HANDLERS: Final = "fillrate_assets.lambda_functions"
 _STEPS: Final = {
     "ProcessOrder": "process_order",
     "CheckInventory": "check_inventory",
@@ -41,6 +41,7 @@ _STEPS: Final = {
     "Backorder": "backorder",
     "Release": "release",
 }
+_TEXT: Final = dynamodb.AttributeType.STRING
 _TIMEOUT: Final = cdk.Duration.seconds(60)
 _VISIBILITY: Final = cdk.Duration.minutes(6)
 """Of queues: six times what a function may take."""
@@ -48,6 +49,9 @@ _VISIBILITY: Final = cdk.Duration.minutes(6)
 _RETENTION: Final = cdk.Duration.days(14)
 _MAX_RECEIVES: Final = 20
 """Before the queue's own redrive: functions make dead letters after eight attempts, this is for those that die."""
+
+_RESERVING: Final = {"inventory", "deferred", "CheckInventory", "UpdateOrderStatus", "Backorder", "Release"}
+"""What requests effects of the inventory: consumers by their queue, and steps."""
 
 _TABLE_ACTIONS: Final = (
     *("dynamodb:GetItem", "dynamodb:Query", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:ConditionCheckItem"),
@@ -82,7 +86,10 @@ class FulfillmentStack(cdk.Stack):  # type: ignore[misc] # the CDK has no types 
         super().__init__(scope, name)
         self._removal = cdk.RemovalPolicy.DESTROY if destroys_data else cdk.RemovalPolicy.RETAIN
         self._code, self._runtime = lambda_.Code.from_asset(str(code)), lambda_.Runtime(runtime)
-        self._table = self._make_table()
+        self._table = self._make_log()
+        # Whoever has an inventory of their own is requested by its URL.
+        both = dynamodb.StreamViewType.NEW_AND_OLD_IMAGES
+        self._stock = None if "inventory" in targets else self._make_table("Stock", both)
         self._bucket = s3.Bucket(
             self,
             "Orders",
@@ -98,6 +105,7 @@ class FulfillmentStack(cdk.Stack):  # type: ignore[misc] # the CDK has no types 
             "FILLRATE_HOME": "/tmp/fillrate",  # noqa: S108 - the only directory of a function that can be written
             "FILLRATE_FULFILLMENT__TARGETS": json.dumps(dict(targets)),
             "FILLRATE_FULFILLMENT_AWS__TABLE": self._table.table_name,
+            "FILLRATE_FULFILLMENT_AWS__STOCK_TABLE": self._stock.table_name if self._stock else "",
             "FILLRATE_FULFILLMENT_AWS__QUEUE_URLS": self.to_json_string(
                 {each: queue.queue_url for each, queue in self._queues.items()}
             ),
@@ -112,29 +120,31 @@ class FulfillmentStack(cdk.Stack):  # type: ignore[misc] # the CDK has no types 
         self._make_alarms()
         self._make_outputs()
 
-    def _make_table(self) -> Any:  # noqa: ANN401 - the CDK has no types that are checked
-        text = dynamodb.AttributeType.STRING
-        partition, sort = (dynamodb.Attribute(name=each, type=text) for each in KEYS)
-        table = dynamodb.Table(
+    def _make_table(self, name: str, stream: dynamodb.StreamViewType, **options: object) -> Any:  # noqa: ANN401 - the CDK has no types that are checked
+        partition, sort = (dynamodb.Attribute(name=each, type=_TEXT) for each in KEYS)
+        return dynamodb.Table(
             self,
-            "Log",
+            name,
             partition_key=partition,
             sort_key=sort,
             billing_mode=dynamodb.BillingMode.PAY_PER_REQUEST,
-            stream=dynamodb.StreamViewType.NEW_IMAGE,
-            time_to_live_attribute=EXPIRY,
+            stream=stream,
             point_in_time_recovery_specification=dynamodb.PointInTimeRecoverySpecification(
                 point_in_time_recovery_enabled=True
             ),
             deletion_protection=self._removal == cdk.RemovalPolicy.RETAIN,
             removal_policy=self._removal,
+            **options,
         )
-        table.add_global_secondary_index(
+
+    def _make_log(self) -> Any:  # noqa: ANN401 - as above
+        log = self._make_table("Log", dynamodb.StreamViewType.NEW_IMAGE, time_to_live_attribute=EXPIRY)
+        log.add_global_secondary_index(
             index_name=STATE_INDEX,
-            partition_key=dynamodb.Attribute(name="queue", type=text),
-            sort_key=dynamodb.Attribute(name="since", type=text),
+            partition_key=dynamodb.Attribute(name="queue", type=_TEXT),
+            sort_key=dynamodb.Attribute(name="since", type=_TEXT),
         )
-        return table
+        return log
 
     def _make_queue(self, name: str) -> Any:  # noqa: ANN401 - as above
         return sqs.Queue(self, name, visibility_timeout=_VISIBILITY, retention_period=_RETENTION, enforce_ssl=True)
@@ -175,12 +185,15 @@ class FulfillmentStack(cdk.Stack):  # type: ignore[misc] # the CDK has no types 
             environment=self._environment,
             **options,
         )
-        function.add_to_role_policy(
-            iam.PolicyStatement(
-                actions=[*_TABLE_ACTIONS], resources=[self._table.table_arn, f"{self._table.table_arn}/index/*"]
-            )
-        )
+        self._permit(function, self._table.table_arn, f"{self._table.table_arn}/index/*")
         return function
+
+    def _permit(self, function: Any, *tables: str) -> None:  # noqa: ANN401 - as above
+        function.add_to_role_policy(iam.PolicyStatement(actions=[*_TABLE_ACTIONS], resources=[*tables]))
+
+    def _permit_stock(self, function: Any, name: str) -> None:  # noqa: ANN401 - as above
+        if self._stock and name in _RESERVING:
+            self._permit(function, self._stock.table_arn)
 
     def _make_consumers(self) -> None:
         """Make a function for each queue, with a cap of its own: a slow system delays no other."""
@@ -195,6 +208,7 @@ class FulfillmentStack(cdk.Stack):  # type: ignore[misc] # the CDK has no types 
                     max_concurrency=CONCURRENCY.get(name, CONCURRENCY[EVENT_QUEUE]),
                 )
             )
+            self._permit_stock(function, name)
             for sent in (self._queues[EVENT_QUEUE], self._deferred, self._parked, self._dead):
                 sent.grant_send_messages(function)
 
@@ -224,6 +238,8 @@ class FulfillmentStack(cdk.Stack):  # type: ignore[misc] # the CDK has no types 
 
     def _make_workflow(self) -> None:
         steps = {step: self._make_function(step, handler) for step, handler in _STEPS.items()}
+        for step, function in steps.items():
+            self._permit_stock(function, step)
         self._bucket.grant_put(steps["ProcessOrder"])
         definition = build_asl(ORDER_WORKFLOW, {step: function.function_arn for step, function in steps.items()})
         workflow = sfn.StateMachine(
@@ -248,6 +264,7 @@ class FulfillmentStack(cdk.Stack):  # type: ignore[misc] # the CDK has no types 
             "ParkedQueueUrl": self._parked.queue_url,
             "DeadLetterQueueUrl": self._dead.queue_url,
             "OrderBucket": self._bucket.bucket_name,
+            **({"StockTable": self._stock.table_name} if self._stock else {}),
         }
         for name, value in outputs.items():
             cdk.CfnOutput(self, name, value=value)

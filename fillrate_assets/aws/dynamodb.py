@@ -85,8 +85,9 @@ class DynamoTable:
         return {"Put": {"TableName": self.name, "Item": dump(item), "ConditionExpression": condition}}
 
     def make_update(self, pk: str, sk: str, change: str, condition: str, values: Item) -> dict[str, Any]:
-        """Make the action that changes an item where a condition holds."""
-        expressions = _name_attributes({"UpdateExpression": change, "ConditionExpression": condition})
+        """Make the action that changes an item where a condition holds, or in any case where that is empty."""
+        conditions = {"ConditionExpression": condition} if condition else {}
+        expressions = _name_attributes({"UpdateExpression": change, **conditions})
         key = {"TableName": self.name, "Key": dump({"pk": pk, "sk": sk})}
         return {"Update": {**key, **expressions, "ExpressionAttributeValues": dump(values)}}
 

@@ -209,7 +209,8 @@ def worker(name: str, *, simulated: bool) -> None:
         if simulated:
             from fillrate_assets.sample.fulfillment_targets import SimulatedWorld
 
-            targets = {**SimulatedWorld().make_targets(FUNCTIONS), **targets}
+            world = SimulatedWorld(inventory=systems.make_stock(systems.open_database(chosen)))
+            targets = {**world.make_targets(FUNCTIONS), **targets}
         # It is meant to be stopped: that is no failure.
         with suppress(stopping.Stopped), systems.open_database(chosen).hold_open() as database:
             jobs, engine = systems.make_worker(chosen, database, queue, targets, name)

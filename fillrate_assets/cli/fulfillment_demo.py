@@ -76,9 +76,9 @@ def run_day(
 
     """
     stored = systems.open_database(settings)
-    world, begun = SimulatedWorld(FAULTS, seed=seed, stock=OrderStock(seed)), time.perf_counter()
-    sent = Counter[str]()
+    begun, sent = time.perf_counter(), Counter[str]()
     with systems.make_queue(settings, "fillrate fulfillment demo") as queue, stored.hold_open() as database:
+        world = SimulatedWorld(FAULTS, seed=seed, stock=OrderStock(seed), inventory=systems.make_stock(database))
         worker, engine = systems.make_worker(settings, database, queue, world.make_targets(FUNCTIONS), "demo")
         quick = RetrySchedule(base_seconds=0.2, max_seconds=2)
         engine = replace(engine, queues=[replace(each, retry=quick) for each in engine.queues])

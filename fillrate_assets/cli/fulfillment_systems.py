@@ -15,6 +15,8 @@ from fillrate_assets.fulfillment.rules.lifecycles import FUNCTIONS
 from fillrate_assets.fulfillment.sources.targets import HttpTarget, Target
 from fillrate_assets.fulfillment.transition_log import TransitionLog
 from fillrate_assets.fulfillment.worker import FulfillmentWorker, build_queues
+from fillrate_assets.inventory.stock_ledger import StockLedger
+from fillrate_assets.inventory.stock_store import StockStore
 from fillrate_assets.settings import Settings
 from fillrate_assets.storage.database import Database
 
@@ -86,6 +88,11 @@ def make_worker(
         stopping_seconds=STOPPING_SECONDS,
     )
     return worker, engine
+
+
+def make_stock(database: Database) -> StockLedger:
+    """Make the stock of an environment."""
+    return StockLedger(StockStore(database))
 
 
 def make_targets(settings: Settings) -> dict[str, Target]:

@@ -21,11 +21,11 @@ from fillrate_assets.fulfillment.log_port import (
     VersionConflictError,
     dump_payload,
     dump_request,
-    retry_conflicts,
 )
 from fillrate_assets.fulfillment.rules.decisions import Decision, Effect, Head, LogEntry
 from fillrate_assets.fulfillment.rules.events import Event
 from fillrate_assets.fulfillment.rules.lifecycles import FUNCTIONS, decide_event
+from fillrate_assets.storage.write_conflicts import retry_conflicts
 
 STATE_INDEX: Final = "by_state"
 """Of effects that are not done and of rejected events: its key `queue` is their state (of effects with the function),

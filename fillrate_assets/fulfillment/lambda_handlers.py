@@ -1,35 +1,31 @@
-"""Functions of Lambda: the worker of fulfillment over DynamoDB and SQS, one function for each kind of batch.
+"""Handlers of Lambda: the worker of fulfillment over DynamoDB and SQS, one for each kind of batch.
 
-Deployed as `fillrate_assets.fulfillment.lambda_handlers.NAME`. They make what they need once for each process.
+What a deployed function calls is in `lambda_functions`, which makes them of settings.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache
-from importlib.metadata import version
 from typing import Any, Final
 
 from aws_lambda_powertools.utilities.data_classes.dynamo_db_stream_event import DynamoDBRecord
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 
-from fillrate_assets import settings
-from fillrate_assets.aws import step_functions
 from fillrate_assets.aws.dynamodb import DynamoTable
 from fillrate_assets.aws.s3 import S3Documents
 from fillrate_assets.core.errors import PermanentFailure, SourceUnavailable
 from fillrate_assets.fulfillment.dynamo_log import EFFECT_PREFIX, DynamoEffects, DynamoLog, DynamoRegister
 from fillrate_assets.fulfillment.event_intake import EVENT_QUEUE, INTAKE_QUEUE, EventIntake
 from fillrate_assets.fulfillment.log_port import Applied, EventLog
-from fillrate_assets.fulfillment.order_steps import OrderData, OrderSteps
+from fillrate_assets.fulfillment.order_steps import OrderSteps
 from fillrate_assets.fulfillment.rules.decisions import Effect, Head, LogEntry
 from fillrate_assets.fulfillment.rules.event_documents import EventDocumentError, parse_document
 from fillrate_assets.fulfillment.rules.events import Event
-from fillrate_assets.fulfillment.rules.order_workflow import name_execution
 from fillrate_assets.fulfillment.sources.cloud_event_documents import unwrap_document
-from fillrate_assets.fulfillment.sources.targets import HttpTarget, Target
+from fillrate_assets.fulfillment.sources.targets import Target
 from fillrate_assets.fulfillment.worker import FulfillmentWorker, make_effect_job
 from fillrate_assets.messaging.cloud_events import EnvelopeError
 from fillrate_assets.messaging.jobs import Done, Handler, Job, Result
@@ -69,12 +65,12 @@ class MeasuredLog:
 
 
 @dataclass(frozen=True)
-class LambdaFunctions:
-    """The functions over one table and its queues."""
+class LambdaHandlers:
+    """The handlers over one table and its queues."""
 
     table: DynamoTable
     queues: SqsQueues
-    targets: dict[str, Target]
+    targets: Mapping[str, Target]
     metrics: BatchMetrics
     code_version: str
     order_bucket: str = ""
@@ -154,71 +150,3 @@ def _load_document(record: SQSRecord) -> Job:
         msg = "a document is an object"
         raise TypeError(msg)
     return Job(record.message_id, INTAKE_QUEUE, document)
-
-
-@cache
-def _build_functions() -> LambdaFunctions:
-    chosen = settings.load()
-    names = chosen.fulfillment_aws
-    queues = SqsQueues(names.queue_urls, names.deferred_queue_url, names.parked_queue_url, names.dead_letter_queue_url)
-    targets: dict[str, Target] = {name: HttpTarget(url) for name, url in chosen.fulfillment.targets.items()}
-    metrics = BatchMetrics("fulfillment")
-    return LambdaFunctions(
-        DynamoTable(names.table), queues, targets, metrics, version("fillrate-assets"), names.order_bucket
-    )
-
-
-def accept_events(event: BatchEvent, context: object) -> BatchResponse:
-    """Accept the events of a batch of SQS."""
-    return _build_functions().accept_events(event, context)
-
-
-def run_jobs(event: BatchEvent, context: object) -> BatchResponse:
-    """Run the jobs of a batch of SQS."""
-    return _build_functions().run_jobs(event, context)
-
-
-def dispatch_effects(event: BatchEvent, context: object) -> BatchResponse:
-    """Enqueue the effects of a batch of the table's stream."""
-    return _build_functions().dispatch_effects(event, context)
-
-
-def request_left_effects(_event: dict[str, Any], _context: object) -> int:
-    """Enqueue effects that are still to be requested a minute after their transition; for a schedule."""
-    return _build_functions().worker.request_left_effects()
-
-
-def start_order(event: dict[str, Any], _context: object) -> bool:
-    """Start the workflow of an order, once for each event; return whether it was new."""
-    arn = settings.load().fulfillment_aws.order_workflow_arn
-    return step_functions.start(arn, name_execution(event["order_id"], event["event_id"]), json.dumps({"event": event}))
-
-
-def process_order(data: OrderData, _context: object) -> str:
-    """Process an order; return the state of the order."""
-    return _build_functions().steps.process_order(data)
-
-
-def check_inventory(data: OrderData, _context: object) -> str:
-    """Reserve the lines of an order; return the state of the order."""
-    return _build_functions().steps.check_inventory(data)
-
-
-def update_order_status(data: OrderData, _context: object) -> str:
-    """Take the reservation into the log; return the state of the order."""
-    return _build_functions().steps.update_order_status(data)
-
-
-def ship_order(data: OrderData, _context: object) -> str:
-    """Let the warehouse begin; return the state of the order."""
-    return _build_functions().steps.ship_order(data)
-
-
-def backorder(data: OrderData, _context: object) -> str:
-    """Take a shortage into the log; return the state of the order."""
-    return _build_functions().steps.backorder(data)
-
-
-def release(data: OrderData, _context: object) -> str:
-    """Release what was reserved; return the state of the order."""
-    return _build_functions().steps.release(data)

@@ -10,32 +10,19 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any, Final, Protocol, Self
+from typing import Any, Protocol, Self
 
-from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random_exponential
-
-from fillrate_assets.core.errors import SourceUnavailable
 from fillrate_assets.fulfillment.rules.decisions import Decision, Effect, Head, LogEntry
 from fillrate_assets.fulfillment.rules.events import Event
+from fillrate_assets.storage.write_conflicts import WriteConflictError
 
-_MAX_TRIES: Final = 8
 
-
-class VersionConflictError(SourceUnavailable):
+class VersionConflictError(WriteConflictError):
     """Another worker has just changed the order."""
 
     def __init__(self, event: Event) -> None:
         """Name the order and the event that was to be applied."""
         super().__init__(f"{event.order_id} was changed while {event.type} was applied: try again")
-
-
-retry_conflicts: Final = retry(
-    retry=retry_if_exception_type(VersionConflictError),
-    stop=stop_after_attempt(_MAX_TRIES),
-    wait=wait_random_exponential(multiplier=0.01, max=0.5),
-    reraise=True,
-)
-"""Applies an event again where another worker was quicker; the order is read anew each time."""
 
 
 @dataclass(frozen=True)

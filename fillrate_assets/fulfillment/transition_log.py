@@ -16,7 +16,7 @@ from sqlalchemy.exc import IntegrityError
 
 from fillrate_assets.core.codes import MAX_LENGTH
 from fillrate_assets.fulfillment import effect_store, feed_store, schema
-from fillrate_assets.fulfillment.log_port import Applied, VersionConflictError, dump_payload, retry_conflicts
+from fillrate_assets.fulfillment.log_port import Applied, VersionConflictError, dump_payload
 from fillrate_assets.fulfillment.rules.decisions import Decision, Head, LogEntry
 from fillrate_assets.fulfillment.rules.events import Event
 from fillrate_assets.fulfillment.rules.lifecycles import decide_event
@@ -24,6 +24,7 @@ from fillrate_assets.fulfillment.rules.order_feed import WITH_QUANTITIES, FeedEn
 from fillrate_assets.storage.database import Database
 from fillrate_assets.storage.sql_types import to_stored
 from fillrate_assets.storage.tables import declare_table
+from fillrate_assets.storage.write_conflicts import retry_conflicts
 
 _SYSTEM: Final = "transition log"
 _TEXTS: Final = {**dict.fromkeys(("order_id", "dc"), MAX_LENGTH), **dict.fromkeys(("payload", "reason", "actor"))}

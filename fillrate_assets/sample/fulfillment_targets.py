@@ -11,14 +11,18 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any, Final
 
 from fillrate_assets.core.errors import PermanentFailure, SourceUnavailable
 from fillrate_assets.fulfillment.log_port import EffectRequest
+from fillrate_assets.fulfillment.sources.stock_target import StockTarget, read_lines
 from fillrate_assets.fulfillment.sources.targets import TargetAnswer, TargetEvent
+from fillrate_assets.inventory.rules.reservations import NONE, OrderLine, sum_by_item
+from fillrate_assets.inventory.stock_ledger import StockLedger
 from fillrate_assets.sample.order_stock import OrderStock
+from fillrate_assets.sample.stock_in_memory import StockInMemory
 
 _REFUSED_SHARE: Final = 0.02
 _SHORT_SHARE: Final = 0.05
@@ -61,11 +65,8 @@ class SimulatedWorld:
     requests: Counter[str] = field(default_factory=Counter)
     """How often each effect was requested, by its id."""
 
-    reservations: dict[str, int] = field(default_factory=dict)
-    """By order that holds one, the version for which it was taken."""
-
-    released: dict[str, int] = field(default_factory=dict)
-    """By order, the highest version below which reservations were given back."""
+    inventory: StockLedger = field(default_factory=lambda: StockLedger(StockInMemory()))
+    """Of which orders reserve. What an order is not to be short of comes in just before."""
 
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -111,6 +112,8 @@ class SimulatedWorld:
                 yield TargetEvent(f"{subject}Refused", {"reason": "no credit"}) if refused else validated
             case "reserve_stock" | "await_stock" | "release_stock" | "consume_stock":
                 yield from self._move_stock(effect, late, short=drawn.random() < _SHORT_SHARE)
+            case "restock":
+                yield from StockTarget(self.inventory).request(effect).events
             case "start_picking":
                 yield TargetEvent("PickingStarted")
                 short = drawn.random() < _PICK_SHORT_SHARE
@@ -127,20 +130,18 @@ class SimulatedWorld:
                 return
 
     def _move_stock(self, effect: EffectRequest, late: float, *, short: bool) -> Iterator[TargetEvent]:
-        """Take a reservation, or give back those of lower versions, in whichever order these come."""
-        if effect.kind == "reserve_stock" and short:
-            yield TargetEvent("InventoryShort")
-        elif effect.kind in {"reserve_stock", "await_stock"}:
-            if effect.version >= self.released.get(effect.order_id, 0):
-                self.reservations[effect.order_id] = effect.version
-            yield TargetEvent("InventoryReserved", {}, late if effect.kind == "await_stock" else 0)
-        elif effect.kind == "release_stock":
-            self.released[effect.order_id] = effect.version
-            if self.reservations.get(effect.order_id, effect.version) < effect.version:
-                del self.reservations[effect.order_id]
-            yield TargetEvent("ReservationReleased")
-        else:
-            self.reservations.pop(effect.order_id, None)
+        """Let the stock do it; a backorder is filled by what comes in."""
+        waits = effect.kind == "await_stock"
+        if waits or (effect.kind == "reserve_stock" and not short):
+            self._receive_missing(effect)
+        for event in StockTarget(self.inventory).request(effect).events:
+            yield replace(event, delay_seconds=late if waits else 0)
+
+    def _receive_missing(self, effect: EffectRequest) -> None:
+        needed = sum_by_item([OrderLine(*line) for line in read_lines(effect)])
+        available = self.inventory.table.read_available(effect.dc, [*needed])
+        missing = {item: cases - available.get(item, NONE) for item, cases in needed.items()}
+        self.inventory.receive(effect.dc, {item: cases for item, cases in missing.items() if cases > NONE})
 
     def _ship(
         self, effect: EffectRequest, lines: list[Mapping[str, Any]], late: float, *, parts: bool

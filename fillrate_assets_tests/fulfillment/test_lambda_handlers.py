@@ -12,14 +12,14 @@ from uuid import uuid4
 
 import pytest
 
+from fillrate_assets import lambda_functions
 from fillrate_assets.aws import sqs
 from fillrate_assets.aws.dynamodb import DynamoTable
 from fillrate_assets.aws.dynamodb_streams import StreamPoller
 from fillrate_assets.core.errors import PermanentFailure, SourceUnavailable
-from fillrate_assets.fulfillment import lambda_handlers
 from fillrate_assets.fulfillment.dynamo_log import DynamoEffects, DynamoLog, DynamoRegister
 from fillrate_assets.fulfillment.event_intake import EVENT_QUEUE, EventIntake
-from fillrate_assets.fulfillment.lambda_handlers import LambdaFunctions
+from fillrate_assets.fulfillment.lambda_handlers import LambdaHandlers
 from fillrate_assets.fulfillment.log_port import EffectRequest
 from fillrate_assets.fulfillment.rules.decisions import Head, fold
 from fillrate_assets.fulfillment.rules.event_documents import ReceivedEvent, dump_event
@@ -62,7 +62,7 @@ class Answers:
 class Deployment:
     """The functions, and the local AWS that they run on."""
 
-    functions: LambdaFunctions
+    functions: LambdaHandlers
     target: Answers
     cloud: Cloud
 
@@ -136,7 +136,7 @@ def deployment(aws: Cloud) -> Deployment:
     queues = SqsQueues(urls, create("deferred"), create("parked"), create("dead"))
     target = Answers()
     table = DynamoTable(aws.create_fulfillment_table())
-    functions = LambdaFunctions(table, queues, dict.fromkeys(FUNCTIONS, target), BatchMetrics("test"), "1.0")
+    functions = LambdaHandlers(table, queues, dict.fromkeys(FUNCTIONS, target), BatchMetrics("test"), "1.0")
     return Deployment(functions, target, aws)
 
 
@@ -270,13 +270,13 @@ def test_effects_that_the_stream_lost_are_found_by_the_schedule(
     }
     for name, value in names.items():
         monkeypatch.setenv(f"FILLRATE_FULFILLMENT_AWS__{name}", value)
-    lambda_handlers._build_functions.cache_clear()  # noqa: SLF001 - a function's process has one environment
+    lambda_functions._build_handlers.cache_clear()  # noqa: SLF001 - a function's process has one environment
     try:
-        assert lambda_handlers.request_left_effects({}, None) == 1
-        poller = deployment.make_poller(handle=make_handler(lambda_handlers.dispatch_effects))
+        assert lambda_functions.request_left_effects({}, None) == 1
+        poller = deployment.make_poller(handle=make_handler(lambda_functions.dispatch_effects))
         poller.poll()
     finally:
-        lambda_handlers._build_functions.cache_clear()  # noqa: SLF001 - as above
+        lambda_functions._build_handlers.cache_clear()  # noqa: SLF001 - as above
     # The second is the same message to SQS: the effect's id deduplicates.
     assert deployment.consume("order")[0] == 1
 

@@ -31,7 +31,11 @@ def find(resources: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
 
 
 def test_the_stack_declares_what_loses_nothing(resources: list[dict[str, Any]]) -> None:
-    (table,) = find(resources, "AWS::DynamoDB::Table")
+    tables = find(resources, "AWS::DynamoDB::Table")
+    table = next(each for each in tables if "TimeToLiveSpecification" in each)
+    assert len(tables) == 2
+    assert all(each["DeletionProtectionEnabled"] for each in tables)
+    assert all(each["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"] for each in tables)
     assert table["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
     assert table["StreamSpecification"] == {"StreamViewType": "NEW_IMAGE"}
     assert table["TimeToLiveSpecification"]["AttributeName"] == "expires_at"
@@ -57,7 +61,7 @@ def test_each_function_has_a_role_of_its_own_and_none_deletes_from_the_log(resou
 _LIST_IMPORTED: Final = """
 import importlib.metadata, sys
 sys.modules.update(dict.fromkeys(("click", "rich", "pygments"), None))
-import fillrate_assets.fulfillment.lambda_handlers
+import fillrate_assets.lambda_functions
 known = importlib.metadata.packages_distributions()
 print(*{name for module in [*sys.modules] if sys.modules[module] for name in known.get(module.partition(".")[0], ())})
 """

@@ -1,0 +1,1 @@
+"""Inventory: stock by DC and item, and what orders reserve of it."""

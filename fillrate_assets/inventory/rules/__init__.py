@@ -1,0 +1,1 @@
+"""Rules of inventory: pure. They know no database, clock or environment."""

@@ -1,0 +1,132 @@
+"""Stock and reservations in the record store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Final
+
+import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
+
+from fillrate_assets.core.codes import MAX_LENGTH
+from fillrate_assets.inventory import schema
+from fillrate_assets.inventory.rules.reservations import NONE, Movement, OrderLine, Reservation, StockChange
+from fillrate_assets.inventory.stock_ledger import StockLevel
+from fillrate_assets.storage.database import Database
+from fillrate_assets.storage.sql import split_binds
+from fillrate_assets.storage.sql_types import to_stored
+from fillrate_assets.storage.tables import declare_table
+from fillrate_assets.storage.write_conflicts import WriteConflictError
+
+_SYSTEM: Final = "stock"
+_TEXTS: Final = dict.fromkeys(("order_id", "dc", "item"), MAX_LENGTH)
+STOCK: Final = declare_table(schema.STOCK, lengths=_TEXTS)
+RESERVATIONS: Final = declare_table(
+    schema.RESERVATIONS, sa.Index("reservations_by_state", "state", "changed_at"), lengths=_TEXTS
+)
+RESERVATION_LINES: Final = declare_table(schema.RESERVATION_LINES, lengths=_TEXTS)
+
+
+@dataclass(frozen=True)
+class StockStore:
+    """The stock of an environment, in its record store."""
+
+    database: Database
+
+    def read_level(self, dc: str, item: str) -> StockLevel | None:
+        """Read the stock of an item; None where there has never been any."""
+        columns = [STOCK.c[name] for name in ("on_hand_cases", "reserved_cases", "seq")]
+        with self.database.connect(_SYSTEM) as connection:
+            row = connection.execute(sa.select(*columns).where(_is_item(dc, item))).first()
+        return None if row is None else StockLevel(*row)
+
+    def receive(self, dc: str, item: str, cases: Decimal, *, now: datetime) -> None:
+        """Add goods that came in."""
+        with self.database.begin(_SYSTEM, durable=True) as connection, _find_conflicts():
+            _add(connection, dc, item, StockChange(cases), now)
+
+    def read_reservation(self, order_id: str) -> Reservation:
+        """Read the reservation of an order."""
+        names = ("order_id", "dc", "state", "version", "released_below", "revision")
+        mine = sa.select(*[RESERVATIONS.c[name] for name in names]).where(RESERVATIONS.c.order_id == order_id)
+        with self.database.connect(_SYSTEM) as connection:
+            row = connection.execute(mine).first()
+            lines = _read_lines(connection, order_id) if row is not None else ()
+        return Reservation(order_id) if row is None else replace(Reservation(*row), lines=lines)
+
+    def read_available(self, dc: str, items: Sequence[str]) -> dict[str, Decimal]:
+        """Read what is there and not reserved, by item."""
+        found: dict[str, Decimal] = {}
+        available = STOCK.c.on_hand_cases - STOCK.c.reserved_cases
+        with self.database.connect(_SYSTEM) as connection:
+            for part in split_binds(items):
+                chosen = sa.select(STOCK.c.item, available).where(STOCK.c.dc == dc, STOCK.c.item.in_(part))
+                found.update((row[0], row[1]) for row in connection.execute(chosen))
+        return found
+
+    def write(self, before: Reservation, movement: Movement, *, now: datetime) -> None:
+        """Write what a movement does in one transaction."""
+        after = movement.after
+        if after is None:
+            return
+        values = {"dc": after.dc, "state": after.state, "version": after.version}
+        values |= {"released_below": after.released_below, "revision": after.revision, "changed_at": to_stored(now)}
+        with self.database.begin(_SYSTEM, durable=True) as connection, _find_conflicts():
+            self._write_reservation(connection, before, after, values)
+            for item, change in movement.changes.items():
+                _add(connection, after.dc, item, change, now)
+
+    def _write_reservation(
+        self, connection: sa.Connection, before: Reservation, after: Reservation, values: Mapping[str, Any]
+    ) -> None:
+        if before.revision == 0:
+            connection.execute(RESERVATIONS.insert().values(order_id=before.order_id, **values))
+        else:
+            mine = (RESERVATIONS.c.order_id == before.order_id) & (RESERVATIONS.c.revision == before.revision)
+            if connection.execute(RESERVATIONS.update().where(mine).values(**values)).rowcount != 1:
+                msg = f"the reservation of {before.order_id} was changed by another writer: try again"
+                raise WriteConflictError(msg)
+        if after.lines and not before.lines:
+            rows = [{"order_id": before.order_id, **line._asdict()} for line in after.lines]
+            connection.execute(RESERVATION_LINES.insert(), rows)
+
+
+@contextmanager
+def _find_conflicts() -> Iterator[None]:
+    """Turn a key that another writer has just inserted into a conflict."""
+    try:
+        yield
+    except IntegrityError as error:
+        msg = "the stock was changed by another writer: try again"
+        raise WriteConflictError(msg) from error
+
+
+def _add(connection: sa.Connection, dc: str, item: str, change: StockChange, now: datetime) -> None:
+    """Add to the stock of an item; what is reserved has to be there."""
+    values = {"seq": STOCK.c.seq + 1, "changed_at": to_stored(now)}
+    amounts = (("on_hand_cases", change.on_hand), ("reserved_cases", change.reserved))
+    values |= {name: STOCK.c[name] + amount for name, amount in amounts if amount}
+    there = _is_item(dc, item)
+    if change.reserved > NONE:
+        there &= STOCK.c.on_hand_cases >= STOCK.c.reserved_cases + change.reserved
+    if connection.execute(STOCK.update().where(there).values(**values)).rowcount == 1:
+        return
+    if change.reserved > NONE:
+        msg = f"{item} in {dc} was reserved by another writer: try again"
+        raise WriteConflictError(msg)
+    fresh = {"on_hand_cases": change.on_hand, "reserved_cases": change.reserved, "seq": 1}
+    connection.execute(STOCK.insert().values(dc=dc, item=item, **fresh, changed_at=to_stored(now)))
+
+
+def _is_item(dc: str, item: str) -> sa.ColumnElement[bool]:
+    return (STOCK.c.dc == dc) & (STOCK.c.item == item)
+
+
+def _read_lines(connection: sa.Connection, order_id: str) -> tuple[OrderLine, ...]:
+    columns = [RESERVATION_LINES.c[name] for name in ("line_no", "item", "cases")]
+    mine = sa.select(*columns).where(RESERVATION_LINES.c.order_id == order_id).order_by(RESERVATION_LINES.c.line_no)
+    return tuple(OrderLine(*row) for row in connection.execute(mine))
