@@ -20,6 +20,7 @@ from fillrate_assets.fulfillment.sources.stock_target import StockTarget
 from fillrate_assets.fulfillment.sources.targets import HttpTarget, Target
 from fillrate_assets.inventory.dynamo_stock import DynamoStock
 from fillrate_assets.inventory.stock_ledger import StockLedger
+from fillrate_assets.messaging import log_context
 from fillrate_assets.messaging.lambda_batches import BatchEvent, BatchMetrics, BatchResponse
 from fillrate_assets.messaging.sqs_queues import SqsQueues
 
@@ -27,6 +28,7 @@ from fillrate_assets.messaging.sqs_queues import SqsQueues
 @cache
 def _build_handlers() -> LambdaHandlers:
     chosen = settings.load()
+    log_context.adopt_handlers(chosen.environment.log_level)
     names = chosen.fulfillment_aws
     queues = SqsQueues(names.queue_urls, names.deferred_queue_url, names.parked_queue_url, names.dead_letter_queue_url)
     targets: dict[str, Target] = {name: HttpTarget(url) for name, url in chosen.fulfillment.targets.items()}

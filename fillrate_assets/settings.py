@@ -15,7 +15,7 @@ from difflib import SequenceMatcher
 from pathlib import Path
 from secrets import token_urlsafe
 from tomllib import TOMLDecodeError
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import tomlkit
 from pydantic import (
@@ -313,6 +313,23 @@ class Fulfillment(_Section):
     have no limit."""
 
 
+class Telemetry(_Section):
+    """Log lines, traces and metrics of the workers and of the intake."""
+
+    log_format: Literal["text", "json"] = "text"
+    """How `fillrate fulfillment worker` and `serve` write log lines: for people, or as a JSON object each."""
+
+    otlp_endpoint: str = Field(default="", pattern=r"^(https?://[^\s]+)?$")
+    """Where an OpenTelemetry collector takes OTLP over HTTP, as `http://collector:4318`; without it, nothing is
+    exported. Headers and certificates are those of `OTEL_EXPORTER_OTLP_HEADERS` and the like."""
+
+    trace_share: float = Field(default=1, ge=0, le=1)
+    """Of what share of requests there is a trace; one that a source has begun goes on all the same."""
+
+    metrics_interval_seconds: int = Field(default=60, gt=0)
+    """How often metrics are exported."""
+
+
 class FulfillmentAws(_Section):
     """The table and the queues that functions of Lambda work on."""
 
@@ -371,6 +388,7 @@ class Settings(BaseSettings):
     web: Web = Web()
     buffers: Buffers = Buffers()
     fulfillment: Fulfillment = Fulfillment()
+    telemetry: Telemetry = Telemetry()
     fulfillment_aws: FulfillmentAws = FulfillmentAws()
 
     @model_validator(mode="before")

@@ -212,7 +212,11 @@ def worker(name: str, *, simulated: bool) -> None:
             world = SimulatedWorld(inventory=systems.make_stock(systems.open_database(chosen)))
             targets = {**world.make_targets(FUNCTIONS), **targets}
         # It is meant to be stopped: that is no failure.
-        with suppress(stopping.Stopped), systems.open_database(chosen).hold_open() as database:
+        with (
+            suppress(stopping.Stopped),
+            systems.report(chosen, "fillrate-worker", queue),
+            systems.open_database(chosen).hold_open() as database,
+        ):
             jobs, engine = systems.make_worker(chosen, database, queue, targets, name)
             with engine:
                 left = jobs.request_left_effects()
@@ -248,6 +252,7 @@ def serve(host: str, port: int) -> None:
     with (
         suppress(stopping.Stopped),
         systems.make_queue(chosen, "fillrate fulfillment serve") as queue,
+        systems.report(chosen, "fillrate-intake", queue),
         systems.open_database(chosen).hold_open() as database,
     ):
         app = build_app(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Final
 
@@ -17,6 +20,7 @@ from fillrate_assets.fulfillment.transition_log import TransitionLog
 from fillrate_assets.fulfillment.worker import FulfillmentWorker, build_queues
 from fillrate_assets.inventory.stock_ledger import StockLedger
 from fillrate_assets.inventory.stock_store import StockStore
+from fillrate_assets.messaging import log_context, telemetry
 from fillrate_assets.settings import Settings
 from fillrate_assets.storage.database import Database
 
@@ -50,6 +54,27 @@ def make_queue(settings: Settings, needed_by: str) -> DbosQueue:
     from fillrate_assets.messaging.dbos_queue import DbosQueue  # noqa: PLC0415 - it needs an extra
 
     return DbosQueue(settings.fulfillment.queue_url, settings.queue_schema)
+
+
+@contextmanager
+def report(settings: Settings, service: str, queue: DbosQueue) -> Iterator[None]:
+    """Write log lines with their ids meanwhile, and export traces and metrics where the settings say so.
+
+    Raises:
+        PermanentFailure: they do, and the extra is not installed.
+
+    """
+    given = settings.telemetry
+    with ExitStack() as opened:
+        opened.enter_context(log_context.write_lines(sys.stderr, given.log_format, settings.environment.log_level))
+        if given.otlp_endpoint:
+            extras.require("telemetry", "the setting FILLRATE_TELEMETRY__OTLP_ENDPOINT")
+            from fillrate_assets.messaging.otlp_exporter import OtlpExporter  # noqa: PLC0415 - it needs an extra
+
+            exporter = opened.enter_context(OtlpExporter(given, service))
+            exporter.observe("fillrate.jobs.waiting", queue.count_waiting, "queue")
+            opened.enter_context(telemetry.export(exporter))
+        yield
 
 
 def make_worker(

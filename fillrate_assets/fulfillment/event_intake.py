@@ -5,6 +5,7 @@ HTTP and files are ways into it and do not belong here.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -12,9 +13,12 @@ from typing import Final, Literal
 
 from fillrate_assets.fulfillment.log_port import EventRegister
 from fillrate_assets.fulfillment.rules.event_documents import ReceivedEvent, dump_event
+from fillrate_assets.fulfillment.rules.events import Event
+from fillrate_assets.messaging import log_context, telemetry
 from fillrate_assets.messaging.job_ids import JobIds
 from fillrate_assets.messaging.jobs import EXPEDITED, NORMAL, Job, JobSender
 
+_LOG: Final = logging.getLogger("fillrate.fulfillment")
 EVENT_QUEUE: Final = "events"
 """The queue of the lifecycles: events of one order are applied one at a time, in the order of their intake."""
 
@@ -60,6 +64,10 @@ class EventIntake:
                 results.append("ACCEPTED")
             else:
                 results.append("DUPLICATE" if known[event.event_id] == event.payload_sha256 else "CONFLICTING")
+        for received, result in zip(events, results, strict=True):
+            telemetry.count("fillrate.events", answer=result)
+            with log_context.bind(_list_ids(received.event)):
+                _LOG.info("%s of %s is %s", received.event.type, received.event.source, result)
         if fresh:
             self.queue.enqueue([replace(self._make_job(received), delay_seconds=delay) for received, delay in fresh])
             self.accepted.insert([received.event for received, _ in fresh], now=self.clock())
@@ -72,4 +80,10 @@ class EventIntake:
             dump_event(received.event),
             partition=received.event.order_id,
             priority=EXPEDITED if received.expedited else NORMAL,
+            context=telemetry.make_context(**_list_ids(received.event)),
         )
+
+
+def _list_ids(event: Event) -> dict[str, str | None]:
+    """List what log lines and traces say of an event."""
+    return {name: getattr(event, name) for name in ("event_id", "order_id", "correlation_id", "causation_id")}

@@ -5,6 +5,7 @@ It decides nothing: `rules` do, and `messaging` retries, delays, parks and gives
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -12,15 +13,18 @@ from typing import Final
 
 from fillrate_assets.core.errors import PermanentFailure, SourceUnavailable
 from fillrate_assets.fulfillment.event_intake import EVENT_QUEUE, EventIntake
-from fillrate_assets.fulfillment.log_port import EffectLog, EffectRequest, EventLog
+from fillrate_assets.fulfillment.log_port import Applied, EffectLog, EffectRequest, EventLog
 from fillrate_assets.fulfillment.rules.decisions import Effect, compute_delay
 from fillrate_assets.fulfillment.rules.event_documents import ReceivedEvent, load_event
 from fillrate_assets.fulfillment.rules.event_schemas import get_newest_version
 from fillrate_assets.fulfillment.rules.events import Event, compute_event_id
 from fillrate_assets.fulfillment.rules.lifecycles import FUNCTIONS
 from fillrate_assets.fulfillment.sources.targets import Target, TargetAnswer
+from fillrate_assets.messaging import telemetry
+from fillrate_assets.messaging.job_ids import read_age
 from fillrate_assets.messaging.jobs import (
     EXPEDITED,
+    NORMAL,
     BreakerOptions,
     Done,
     Handler,
@@ -36,6 +40,7 @@ MAX_DEFERRALS: Final = 10
 
 CONCURRENCY: Final = {EVENT_QUEUE: 16, **dict.fromkeys(FUNCTIONS, 8)}
 _EFFECT_ID: Final = "effect_id"
+_LOG: Final = logging.getLogger("fillrate.fulfillment")
 _UNREQUESTED: Final = timedelta(minutes=1)
 _MOST: Final = 10_000
 
@@ -65,12 +70,22 @@ class FulfillmentWorker:
         event = load_event(job.body)
         applied = self.log.apply(event, actor=self.name, now=self.clock())
         decision = applied.decision
+        self._report(event, applied, job)
         if decision.event_class != "PREMATURE":
-            return Done([make_effect_job(effect, job.priority) for effect in applied.effects])
+            return Done([make_effect_job(effect, job.priority, event) for effect in applied.effects])
         if job.deferrals >= MAX_DEFERRALS:
             self.doubt(event, f"parked event: {decision.reason}", self.clock())
             return Parked(decision.reason)
         return Later(compute_delay(job.deferrals), decision.reason)
+
+    def _report(self, event: Event, applied: Applied, job: Job) -> None:
+        """Log, trace and count what an event did."""
+        decision, after = applied.decision, applied.decision.head or applied.before
+        _LOG.info("%s is %s: %s -> %s", event.type, decision.event_class, applied.before.state, after.state)
+        telemetry.annotate(event_type=event.type, event_class=decision.event_class, version=after.version)
+        telemetry.count("fillrate.events.applied", event_class=decision.event_class)
+        if (age := read_age(job.job_id, self.clock())) is not None:
+            telemetry.record("fillrate.event.lag", age)
 
     def request_effect(self, job: Job) -> Result:
         """Request an effect of its target; what the target says happened comes in as events.
@@ -94,6 +109,7 @@ class FulfillmentWorker:
         self.intake.accept(events, [each.delay_seconds for each in answer.events])
         response = {"events": [each.type for each in answer.events]}
         self.effects.mark_done(effect.effect_id, response, now=now)
+        _LOG.info("%s is done; events: %s", effect.kind, ", ".join(response["events"]) or "none")
         return Done()
 
     def bury(self, job: Job, reason: str) -> None:
@@ -140,10 +156,12 @@ def build_queues(
     ]
 
 
-def make_effect_job(effect: Effect, priority: int | None = None) -> Job:
-    """Make the job that requests an effect."""
-    job = Job(effect.effect_id, effect.function, {_EFFECT_ID: effect.effect_id})
-    return job if priority is None else Job(job.job_id, job.queue, job.body, priority=priority)
+def make_effect_job(effect: Effect, priority: int = NORMAL, event: Event | None = None) -> Job:
+    """Make the job that requests an effect, because of an event if that is known."""
+    about = {} if event is None else {"event_id": event.event_id, "correlation_id": event.correlation_id}
+    context = telemetry.make_context(effect_id=effect.effect_id, order_id=effect.effect_id.rsplit(":", 2)[0], **about)
+    body = {_EFFECT_ID: effect.effect_id}
+    return Job(effect.effect_id, effect.function, body, priority=priority, context=context)
 
 
 def make_events(function: str, effect: EffectRequest, answer: TargetAnswer, now: datetime) -> list[Event]:

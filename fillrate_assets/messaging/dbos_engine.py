@@ -20,6 +20,7 @@ from dbos import DBOS, WorkflowSerializationFormat
 from sqlalchemy.exc import DBAPIError
 
 from fillrate_assets.core.errors import PermanentFailure, SourceUnavailable
+from fillrate_assets.messaging import telemetry
 from fillrate_assets.messaging.circuit_breaker import CircuitBreaker
 from fillrate_assets.messaging.dbos_queue import (
     APPLICATION,
@@ -118,6 +119,10 @@ class DbosWorker:
             DeadLetterError: the job is given up.
 
         """
+        with telemetry.observe_job(job):
+            self._process(job)
+
+    def _process(self, job: Job) -> None:
         if job.queue not in self.handlers:
             # Left by a worker with more targets: one of these takes it up.
             self._follow(job, Later(_ELSEWHERE_SECONDS, "this worker has no handler of its queue"))
@@ -159,6 +164,7 @@ class DbosWorker:
             self._register(each, each.concurrency, each.polling_seconds)
 
     def _follow(self, job: Job, result: Result) -> None:
+        telemetry.count_outcome(job, type(result).__name__.lower())
         match result:
             case Done(following):
                 self._own.enqueue(following)
@@ -178,10 +184,12 @@ class DbosWorker:
             msg = f"{failed.failure} (attempt {failed.attempts})"
             self._bury(failed, msg)
             raise DeadLetterError(msg) from error
+        telemetry.count_outcome(job, "retried")
         longest = options.retry.compute_longest_delay(max(failed.attempts, 1))
         self._own.put_off(failed, random.uniform(0, longest))  # noqa: S311 - jitter is no secret
 
     def _bury(self, job: Job, reason: str) -> None:
+        telemetry.count_outcome(job, "dead")
         _LOG.error("job %s of %s is a dead letter: %s", job.job_id, job.queue, reason)
         noted = {JOB: {"attempts": job.attempts, "first_failed_at": job.first_failed_at}}
         try:

@@ -7,10 +7,22 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
+from datetime import datetime
 from typing import Final
 
 _COUNTER_BITS: Final = 12
 _RANDOM_BITS: Final = 62
+_TIME_SHIFT: Final = 80
+_VERSION: Final = 7
+
+
+def read_age(job_id: str, now: datetime) -> float | None:
+    """Read how many seconds ago an id was made; None where it is not one of these, or of a job that comes again."""
+    try:
+        value = uuid.UUID(job_id)
+    except ValueError:
+        return None
+    return now.timestamp() - (value.int >> _TIME_SHIFT) / 1000 if value.version == _VERSION else None
 
 
 class JobIds:
@@ -25,5 +37,11 @@ class JobIds:
         with self._lock:
             self._last = max(self._last + 1, int(self._clock() * 1000) << _COUNTER_BITS)
             milliseconds, counter = self._last >> _COUNTER_BITS, self._last & ((1 << _COUNTER_BITS) - 1)
-        value = milliseconds << 80 | 0x7 << 76 | counter << 64 | 0b10 << _RANDOM_BITS | secrets.randbits(_RANDOM_BITS)
+        value = (
+            milliseconds << _TIME_SHIFT
+            | _VERSION << 76
+            | counter << 64
+            | 0b10 << _RANDOM_BITS
+            | secrets.randbits(_RANDOM_BITS)
+        )
         return str(uuid.UUID(int=value))

@@ -48,6 +48,9 @@ class Job:
     first_failed_at: str | None = None
     """When it failed first, ISO, UTC."""
 
+    context: Mapping[str, str] = field(default_factory=dict, compare=False)
+    """What log lines and traces of it carry: ids of what it is about, and `traceparent`. It changes nothing."""
+
     def dump(self) -> str:
         """Return it as JSON."""
         return json.dumps(vars(self), ensure_ascii=False, default=dict)

@@ -23,6 +23,7 @@ from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 
 from fillrate_assets.aws import sqs
 from fillrate_assets.core.errors import PermanentFailure, SourceUnavailable
+from fillrate_assets.messaging import telemetry
 from fillrate_assets.messaging.jobs import Handler, Job, Later, Parked, RetrySchedule
 from fillrate_assets.messaging.sqs_queues import SqsQueues
 
@@ -94,7 +95,8 @@ class JobBatches:
             self._give_up(record, f"cannot be read: {error}", error)
             return
         try:
-            result = self.run(job)
+            with telemetry.observe_job(job):
+                result = self.run(job)
         except PermanentFailure as error:
             self._give_up(record, str(error), error, job)
             return

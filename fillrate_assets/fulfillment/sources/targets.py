@@ -23,6 +23,7 @@ from fillrate_assets.core.errors import PermanentFailure, SourceUnavailable
 from fillrate_assets.fulfillment.log_port import EffectRequest
 from fillrate_assets.fulfillment.rules.event_schemas import find_payload_problems, get_newest_version
 from fillrate_assets.fulfillment.rules.order_feed import WITH_QUANTITIES
+from fillrate_assets.messaging import telemetry
 
 _PASSES: Final = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS}
 """Refusals that may pass."""
@@ -91,7 +92,8 @@ class HttpTarget:
         where = f"target of {effect.kind}"
         # Raised without their causes, which may quote the URL.
         try:
-            status, answer = asyncio.run(self._post(json.dumps(body, ensure_ascii=False), effect.effect_id))
+            with telemetry.span(f"request {effect.kind}", "CLIENT"):
+                status, answer = asyncio.run(self._post(json.dumps(body, ensure_ascii=False), effect.effect_id))
         except (TimeoutError, httpx.TimeoutException):
             msg = f"{where} does not answer within {self.timeout_seconds:g} s"
             raise SourceUnavailable(msg) from None
@@ -109,6 +111,8 @@ class HttpTarget:
     async def _post(self, body: str, key: str) -> tuple[int, bytes]:
         """Return the status of an answer and its JSON; nothing of an answer that neither says nor shows that it is."""
         headers = {"Content-Type": "application/json", "Idempotency-Key": key}
+        if traceparent := telemetry.get_traceparent():
+            headers[telemetry.TRACEPARENT] = traceparent
         # httpx bounds each read by itself: a server that says a little at a time would never end.
         async with (
             asyncio.timeout(self.timeout_seconds),

@@ -23,6 +23,7 @@ from starlette.types import ASGIApp
 from fillrate_assets.core.errors import FillrateError, SourceUnavailable
 from fillrate_assets.fulfillment.event_intake import EVENT_QUEUE, Acceptance, EventIntake
 from fillrate_assets.fulfillment.rules.event_documents import ReceivedEvent
+from fillrate_assets.messaging import telemetry
 from fillrate_assets.web.events.authentication import EventSenders
 from fillrate_assets.web.events.documents import Body, BodyError, read_body
 from fillrate_assets.web.events.openapi import build_openapi
@@ -95,6 +96,12 @@ class _Service:
 
     async def receive(self, request: Request) -> Response:
         """Take what a request sends."""
+        with telemetry.span("POST /events", "SERVER", parent=request.headers.get(telemetry.TRACEPARENT)):
+            response = await self._receive(request)
+            telemetry.annotate(status=response.status_code)
+            return response
+
+    async def _receive(self, request: Request) -> Response:
         with_token = self._senders.has_token(request.headers)
         if not with_token and "webhook-signature" not in request.headers:
             raise HTTPException(401, "send a token, or sign the request", {"WWW-Authenticate": "Bearer"})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from fillrate_assets.fulfillment.rules.event_schemas import PARTIES, SCHEMAS, PayloadField
+from fillrate_assets.fulfillment.rules.event_schemas import CANCELLERS, PARTIES, SCHEMAS, PayloadField
 from fillrate_assets.fulfillment.rules.lifecycles import BY_EVENT
 from fillrate_assets.messaging.cloud_events import BATCH_MEDIA_TYPE, MEDIA_TYPE
 
@@ -23,6 +23,8 @@ _KINDS: Final[dict[str, dict[str, Any]]] = {
     "flag": {"type": "boolean"},
     "lines": {"type": "array", "minItems": 1, "items": _LINE},
     "party": {"enum": [*PARTIES]},
+    "date": {**_TEXT, "format": "date"},
+    "canceller": {"enum": [*CANCELLERS]},
 }
 _FIELDS: Final[dict[str, dict[str, Any]]] = {
     "order_id": {**_TEXT, "maxLength": 200},
