@@ -11,22 +11,37 @@ from fillrate_assets.core.table_schema import TIMESTAMP, Column, TableSchema
 
 RESERVATION_STATES: Final = ("RESERVED", "RELEASED", "COMMITTED", "RETURNED")
 
+CLASSES: Final = (
+    "MATCH",
+    "RECENT",
+    "LAGGING",
+    "MISSING",
+    "AHEAD",
+    "DIVERGED",
+    "ORPHAN",
+    "LEDGER_MISMATCH",
+    "RESERVATION_LEAK",
+)
+ACTIONS: Final = ("NONE", "RESEND", "CONFIRM", "RESTATE", "TOMBSTONE", "REVIEW")
+
 _DC: Final = Column("dc", pl.String, "The DC")
 _ITEM: Final = Column("item", pl.String, "The item")
 _ORDER_ID: Final = Column("order_id", pl.String, "The order")
 
-STOCK: Final = TableSchema(
-    "stock",
-    ("dc", "item"),
-    (
-        _DC,
-        _ITEM,
-        Column("on_hand_cases", CASES, "What is there", "cases"),
-        Column("reserved_cases", CASES, "What of it orders have reserved", "cases"),
-        Column("seq", pl.Int64, "Number of the change, from 1: each write of a quantity counts it up"),
-        Column("changed_at", TIMESTAMP, "When it was changed", "UTC"),
-    ),
+_COUNTS: Final = (
+    Column("on_hand_cases", CASES, "What is there", "cases"),
+    Column("reserved_cases", CASES, "What of it orders have reserved", "cases"),
+    Column("seq", pl.Int64, "Number of the change, from 1: each write of a quantity counts it up"),
+    Column("deleted", pl.Boolean, "Whether the DC no longer stocks the item"),
 )
+_CHANGE: Final = (
+    Column("occurred_at", TIMESTAMP, "When it changed at the source", "UTC"),
+    Column("origin", pl.String, "The system, the reconciliation or the person that changed it"),
+    Column("change_id", pl.String, "Id of the change"),
+)
+
+STOCK: Final = TableSchema("stock", ("dc", "item"), (_DC, _ITEM, *_COUNTS, *_CHANGE))
+"""The source of truth: the latest version of each count."""
 
 RESERVATIONS: Final = TableSchema(
     "reservations",
@@ -52,3 +67,63 @@ RESERVATION_LINES: Final = TableSchema(
         Column("cases", CASES, "What is reserved for it", "cases"),
     ),
 )
+
+COPIES: Final = TableSchema(
+    "copies",
+    STOCK.key,
+    (*STOCK.columns, Column("applied_at", TIMESTAMP, "When the copy took the change", "UTC")),
+)
+"""What a DC has: a copy of every count, to promise what another one ships."""
+
+REPLICAS: Final = TableSchema(
+    "replicas", ("replica", *COPIES.key), (Column("replica", pl.String, "DC that has the copy"), *COPIES.columns)
+)
+"""The copies of all DCs."""
+
+STOCK_CHANGES: Final = TableSchema(
+    "stock_changes",
+    ("position",),
+    (
+        Column(
+            "position", pl.Int64, "Number of the change in the stream, from 1, without gaps, as they were committed"
+        ),
+        *STOCK.columns,
+        Column("moved_cases", CASES, "What the change added to what is there", "cases"),
+    ),
+)
+"""The stream, and the ledger: every change of every count, written with it and never changed."""
+
+SOURCE_SUMS: Final = TableSchema(
+    "source_sums",
+    ("dc", "item"),
+    (
+        _DC,
+        _ITEM,
+        Column("moved_cases", CASES, "Sum of the movements in the ledger", "cases"),
+        Column("promised_cases", CASES, "Sum of the reservations that are open", "cases"),
+    ),
+)
+"""What a count has to equal at the source itself."""
+
+FINDINGS: Final = TableSchema(
+    "reconciliation_findings",
+    ("replica", "dc", "item", "finding"),
+    (
+        Column("replica", pl.String, "DC whose copy is compared; empty where the source disagrees with itself"),
+        _DC,
+        _ITEM,
+        Column("finding", pl.String, "How the two compare", codes=CLASSES),
+        Column("action", pl.String, "What is to be done", codes=ACTIONS),
+        *(
+            Column(f"{side}_{name}", dtype, f"{name} of the {side}", nullable=True)
+            for side in ("source", "replica")
+            for name, dtype in (
+                ("on_hand_cases", CASES),
+                ("reserved_cases", CASES),
+                ("seq", pl.Int64),
+                ("deleted", pl.Boolean),
+            )
+        ),
+    ),
+)
+"""One row for each count and replica that was compared."""

@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
+from uuid import uuid4
 
+import polars as pl
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
 from fillrate_assets.core.codes import MAX_LENGTH
 from fillrate_assets.inventory import schema
+from fillrate_assets.inventory.change_stream import STOCK_CHANGES, Moved, append_changes, from_row, to_row
+from fillrate_assets.inventory.rules.replication import Cause, StockCount
 from fillrate_assets.inventory.rules.reservations import NONE, Movement, OrderLine, Reservation, StockChange
 from fillrate_assets.inventory.stock_ledger import StockLevel
 from fillrate_assets.storage.database import Database
 from fillrate_assets.storage.sql import split_binds
 from fillrate_assets.storage.sql_types import to_stored
 from fillrate_assets.storage.tables import declare_table
-from fillrate_assets.storage.write_conflicts import WriteConflictError
+from fillrate_assets.storage.write_conflicts import WriteConflictError, retry_conflicts
 
 _SYSTEM: Final = "stock"
+_ORDERS: Final = "orders"
+_RECEIPTS: Final = "receipts"
 _TEXTS: Final = dict.fromkeys(("order_id", "dc", "item"), MAX_LENGTH)
 STOCK: Final = declare_table(schema.STOCK, lengths=_TEXTS)
 RESERVATIONS: Final = declare_table(
@@ -47,7 +53,61 @@ class StockStore:
     def receive(self, dc: str, item: str, cases: Decimal, *, now: datetime) -> None:
         """Add goods that came in."""
         with self.database.begin(_SYSTEM, durable=True) as connection, _find_conflicts():
-            _add(connection, dc, item, StockChange(cases), now)
+            cause = Cause(_RECEIPTS, str(uuid4()))
+            append_changes(connection, [_add(connection, dc, item, StockChange(cases), cause, now)])
+
+    def read_count(self, dc: str, item: str) -> StockCount | None:
+        """Read a count as copies have it; None where there is none."""
+        with self.database.connect(_SYSTEM) as connection:
+            return _select(connection, dc, item)
+
+    def read_counts(self) -> pl.DataFrame:
+        """Read all counts, in the shape of `schema.STOCK`."""
+        with self.database.connect(_SYSTEM) as connection:
+            rows = connection.execute(sa.select(STOCK).order_by(STOCK.c.dc, STOCK.c.item)).all()
+        return pl.DataFrame(list(map(tuple, rows)), schema=schema.STOCK.polars, orient="row")
+
+    def read_sums(self) -> pl.DataFrame:
+        """Read what each count has to equal, in the shape of `schema.SOURCE_SUMS`."""
+        key = [STOCK_CHANGES.c[name] for name in schema.STOCK.key]
+        moved = sa.select(*key, sa.func.sum(STOCK_CHANGES.c.moved_cases)).group_by(*key)
+        lines = RESERVATION_LINES.join(RESERVATIONS, RESERVATION_LINES.c.order_id == RESERVATIONS.c.order_id)
+        promised = (
+            sa.select(RESERVATIONS.c.dc, RESERVATION_LINES.c.item, sa.func.sum(RESERVATION_LINES.c.cases))
+            .select_from(lines)
+            .where(RESERVATIONS.c.state == "RESERVED")
+            .group_by(RESERVATIONS.c.dc, RESERVATION_LINES.c.item)
+        )
+        with self.database.connect(_SYSTEM) as connection:
+            sums = [
+                _to_frame(connection.execute(chosen), [*schema.STOCK.key, name])
+                for chosen, name in ((moved, "moved_cases"), (promised, "promised_cases"))
+            ]
+        joined = sums[0].join(sums[1], on=schema.STOCK.key, how="full", coalesce=True).sort(schema.STOCK.key)
+        return schema.SOURCE_SUMS.conform(joined.lazy().fill_null(0)).collect()
+
+    @retry_conflicts
+    def change(self, dc: str, item: str, decide: Callable[[StockCount | None], StockCount | None]) -> StockCount | None:
+        """Change a count as a rule decides on the latest; return the new version, None where the rule changes nothing.
+
+        Raises:
+            SourceUnavailable: the database did not answer, or other writers were quicker eight times.
+
+        """
+        with self.database.begin(_SYSTEM, durable=True) as connection, _find_conflicts():
+            latest = _select(connection, dc, item)
+            changed = decide(latest)
+            if changed is None:
+                return None
+            if latest is None:
+                connection.execute(STOCK.insert(), to_row(changed))
+            else:
+                unchanged = _is_item(dc, item) & (STOCK.c.seq == latest.seq)
+                if connection.execute(STOCK.update().where(unchanged).values(to_row(changed))).rowcount != 1:
+                    msg = f"{item} in {dc} was changed by another writer: try again"
+                    raise WriteConflictError(msg)
+            append_changes(connection, [Moved(changed, changed.on_hand - (latest.on_hand if latest else NONE))])
+        return changed
 
     def read_reservation(self, order_id: str) -> Reservation:
         """Read the reservation of an order."""
@@ -61,7 +121,8 @@ class StockStore:
     def read_available(self, dc: str, items: Sequence[str]) -> dict[str, Decimal]:
         """Read what is there and not reserved, by item."""
         found: dict[str, Decimal] = {}
-        available = STOCK.c.on_hand_cases - STOCK.c.reserved_cases
+        nothing = sa.literal(NONE, STOCK.c.on_hand_cases.type)
+        available = sa.case((STOCK.c.deleted, nothing), else_=STOCK.c.on_hand_cases - STOCK.c.reserved_cases)
         with self.database.connect(_SYSTEM) as connection:
             for part in split_binds(items):
                 chosen = sa.select(STOCK.c.item, available).where(STOCK.c.dc == dc, STOCK.c.item.in_(part))
@@ -77,8 +138,9 @@ class StockStore:
         values |= {"released_below": after.released_below, "revision": after.revision, "changed_at": to_stored(now)}
         with self.database.begin(_SYSTEM, durable=True) as connection, _find_conflicts():
             self._write_reservation(connection, before, after, values)
-            for item, change in movement.changes.items():
-                _add(connection, after.dc, item, change, now)
+            cause = Cause(_ORDERS, f"{after.order_id}:{after.revision}")
+            moved = [_add(connection, after.dc, item, change, cause, now) for item, change in movement.changes.items()]
+            append_changes(connection, moved)
 
     def _write_reservation(
         self, connection: sa.Connection, before: Reservation, after: Reservation, values: Mapping[str, Any]
@@ -105,21 +167,28 @@ def _find_conflicts() -> Iterator[None]:
         raise WriteConflictError(msg) from error
 
 
-def _add(connection: sa.Connection, dc: str, item: str, change: StockChange, now: datetime) -> None:
-    """Add to the stock of an item; what is reserved has to be there."""
-    values = {"seq": STOCK.c.seq + 1, "changed_at": to_stored(now)}
+def _add(connection: sa.Connection, dc: str, item: str, change: StockChange, cause: Cause, now: datetime) -> Moved:
+    """Add to the stock of an item, and return it; what is reserved has to be there."""
+    values = {"seq": STOCK.c.seq + 1, "occurred_at": to_stored(now), **vars(cause)}
     amounts = (("on_hand_cases", change.on_hand), ("reserved_cases", change.reserved))
     values |= {name: STOCK.c[name] + amount for name, amount in amounts if amount}
     there = _is_item(dc, item)
     if change.reserved > NONE:
-        there &= STOCK.c.on_hand_cases >= STOCK.c.reserved_cases + change.reserved
-    if connection.execute(STOCK.update().where(there).values(**values)).rowcount == 1:
-        return
+        there &= (STOCK.c.on_hand_cases >= STOCK.c.reserved_cases + change.reserved) & ~STOCK.c.deleted
+    row = connection.execute(STOCK.update().where(there).values(**values).returning(STOCK)).first()
+    if row is not None:
+        return Moved(from_row(row), change.on_hand)
     if change.reserved > NONE:
         msg = f"{item} in {dc} was reserved by another writer: try again"
         raise WriteConflictError(msg)
-    fresh = {"on_hand_cases": change.on_hand, "reserved_cases": change.reserved, "seq": 1}
-    connection.execute(STOCK.insert().values(dc=dc, item=item, **fresh, changed_at=to_stored(now)))
+    count = StockCount(dc, item, change.on_hand, change.reserved, 1, deleted=False, occurred_at=now, **vars(cause))
+    connection.execute(STOCK.insert(), to_row(count))
+    return Moved(count, change.on_hand)
+
+
+def _select(connection: sa.Connection, dc: str, item: str) -> StockCount | None:
+    row = connection.execute(sa.select(STOCK).where(_is_item(dc, item))).first()
+    return None if row is None else from_row(row)
 
 
 def _is_item(dc: str, item: str) -> sa.ColumnElement[bool]:
@@ -130,3 +199,8 @@ def _read_lines(connection: sa.Connection, order_id: str) -> tuple[OrderLine, ..
     columns = [RESERVATION_LINES.c[name] for name in ("line_no", "item", "cases")]
     mine = sa.select(*columns).where(RESERVATION_LINES.c.order_id == order_id).order_by(RESERVATION_LINES.c.line_no)
     return tuple(OrderLine(*row) for row in connection.execute(mine))
+
+
+def _to_frame(found: sa.CursorResult[Any], names: list[str]) -> pl.DataFrame:
+    dtypes = schema.SOURCE_SUMS.polars
+    return pl.DataFrame(list(map(tuple, found)), schema={name: dtypes[name] for name in names}, orient="row")

@@ -20,7 +20,10 @@ def upgrade() -> None:
         sa.Column("on_hand_cases", ExactDecimal(), nullable=False),
         sa.Column("reserved_cases", ExactDecimal(), nullable=False),
         sa.Column("seq", sa.BigInteger(), nullable=False),
-        sa.Column("changed_at", UtcDateTime(), nullable=False),
+        sa.Column("deleted", sa.Boolean(), nullable=False),
+        sa.Column("occurred_at", UtcDateTime(), nullable=False),
+        sa.Column("origin", make_text_type(255), nullable=False),
+        sa.Column("change_id", make_text_type(255), nullable=False),
         sa.PrimaryKeyConstraint("dc", "item"),
     )
     op.create_table(

@@ -1,0 +1,107 @@
+"""From the stream to the DCs: one job for each DC with the changes of a batch, so that no DC waits for another."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from fillrate_assets.core.errors import ContractViolation, PermanentFailure, SourceUnavailable
+from fillrate_assets.inventory.change_documents import load_change
+from fillrate_assets.inventory.sources.replicas import Replica
+from fillrate_assets.messaging.jobs import BreakerOptions, Done, Job, JobSender, QueueOptions, Result, RetrySchedule
+from fillrate_assets.messaging.streams import StreamRecord
+
+_QUEUE: Final = "replica-"
+_CHANGES: Final = "changes"
+RETRY: Final = RetrySchedule(base_seconds=0.5, max_seconds=30, max_attempts=6)
+"""Five retries; what a DC that is down does not take waits for it, and is no attempt."""
+
+
+def name_queue(replica: str) -> str:
+    """Return the name of the queue of a DC."""
+    return f"{_QUEUE}{replica}"
+
+
+def build_queues(replicas: Sequence[str], concurrency: int, probe_seconds: float = 10) -> list[QueueOptions]:
+    """Build a queue for each DC, with a breaker of its own.
+
+    Args:
+        replicas: the DCs.
+        concurrency: jobs at a time, of all DCs together.
+        probe_seconds: after which a DC that is down is tried again.
+
+    """
+    each = max(concurrency // max(len(replicas), 1), 1)
+    breaker = BreakerOptions(probe_seconds=probe_seconds)
+    return [QueueOptions(name_queue(name), concurrency=each, retry=RETRY, breaker=breaker) for name in replicas]
+
+
+@dataclass(frozen=True)
+class FanOut:
+    """Sends each change to every DC."""
+
+    jobs: JobSender
+    replicas: Sequence[str]
+
+    def process(self, records: Sequence[StreamRecord]) -> Mapping[int, str]:
+        """Enqueue a batch for every DC; return why records failed, by sequence number.
+
+        Raises:
+            SourceUnavailable: the queue did not answer; some jobs may be enqueued.
+
+        """
+        failures: dict[int, str] = {}
+        good: list[StreamRecord] = []
+        for record in records:
+            try:
+                load_change(record.body)
+            except ContractViolation as error:
+                failures[record.sequence] = str(error)
+            else:
+                good.append(record)
+        if good:
+            # Of a batch that comes again in other bounds, copies know each change by its version.
+            name = f"{good[0].sequence}-{good[-1].sequence}"
+            bodies = [dict(record.body) for record in good]
+            self.jobs.enqueue([make_job(replica, name, bodies) for replica in self.replicas])
+        return failures
+
+
+def make_job(replica: str, name: str, changes: Sequence[Mapping[str, Any]]) -> Job:
+    """Make the job that sends documents of changes to a DC."""
+    return Job(f"{replica}:{name}", name_queue(replica), {_CHANGES: [*changes]})
+
+
+@dataclass(frozen=True)
+class ReplicaWorker:
+    """Runs the jobs of the DCs."""
+
+    replicas: Mapping[str, Replica]
+
+    def run(self, job: Job) -> Result:
+        """Send the changes of a job to its DC.
+
+        What a DC refuses, or has another count of under the same version, is given up by itself: as a job of one
+        change. The others are done.
+
+        Raises:
+            SourceUnavailable: the DC did not answer, or was too busy for some of them.
+            PermanentFailure: the DC refuses the one change of the job.
+
+        """
+        replica = job.queue.removeprefix(_QUEUE)
+        documents = job.body[_CHANGES]
+        results = self.replicas[replica].apply([load_change(each) for each in documents])
+        if busy := [result.reason for result in results if result.status == "BUSY"]:
+            msg = f"{replica} was too busy for {len(busy)} of {len(results)} changes: {busy[0]}"
+            raise SourceUnavailable(msg)
+        refused = [
+            (each, result)
+            for each, result in zip(documents, results, strict=True)
+            if result.status in {"CONFLICT", "REFUSED"}
+        ]
+        if refused and len(documents) == 1:
+            msg = f"{replica}: {refused[0][1].status}: {refused[0][1].reason}"
+            raise PermanentFailure(msg)
+        return Done(tuple(make_job(replica, str(each["change_id"]), [each]) for each, _ in refused))

@@ -1,0 +1,1 @@
+"""Systems that the inventory talks to: the replicas of the DCs."""
