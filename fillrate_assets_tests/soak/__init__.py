@@ -1,0 +1,1 @@
+"""A soak of fulfillment; `python -m fillrate_assets_tests.soak`."""
