@@ -83,14 +83,17 @@ class DbosWorker:
         self._breakers = {each.name: CircuitBreaker(each.breaker) for each in self.queues if each.breaker}
         self._limits: dict[str, tuple[int, float]] = {}
         self._stopping = threading.Event()
+        self._running: set[str] = set()
+        self._unknown: set[str] = set()
+        """Jobs that are its own, and that it did not run when it looked last."""
 
     def __enter__(self) -> Self:
         """Start it: what was left is taken up, then what waits is run."""
         if _RUNNING:
             msg = "a worker runs in this process already"
             raise PermanentFailure(msg)
-        self.queue.prepare()
         self._own = replace(self.queue, waits_for_database=True)
+        self._own.open()
         _RUNNING.append(self)
         try:
             with translate_errors(self.queue.url):
@@ -119,8 +122,12 @@ class DbosWorker:
             DeadLetterError: the job is given up.
 
         """
-        with telemetry.observe_job(job):
-            self._process(job)
+        self._running.add(job.job_id)
+        try:
+            with telemetry.observe_job(job):
+                self._process(job)
+        finally:
+            self._running.discard(job.job_id)
 
     def _process(self, job: Job) -> None:
         if job.queue not in self.handlers:
@@ -167,11 +174,24 @@ class DbosWorker:
         telemetry.count_outcome(job, type(result).__name__.lower())
         match result:
             case Done(following):
-                self._own.enqueue(following)
+                self._insist(lambda: self._own.enqueue(following))
             case Later(seconds, reason):
-                self._own.put_off(replace(job, deferrals=job.deferrals + 1, failure=reason), seconds)
+                later = replace(job, deferrals=job.deferrals + 1, failure=reason)
+                self._insist(lambda: self._own.put_off(later, seconds))
             case Parked(reason):
-                self._own.park(replace(job, failure=reason))
+                self._insist(lambda: self._own.park(replace(job, failure=reason)))
+
+    def _insist(self, store: Callable[[], None]) -> None:
+        """Store what follows from a job, however long the database does not answer: else the job would be given up."""
+        while not self._stopping.is_set():
+            try:
+                store()
+            except SourceUnavailable as error:
+                _LOG.warning("%s", error)
+                self._stopping.wait(_TICK_SECONDS)
+            else:
+                return
+        store()
 
     def _retry(self, options: QueueOptions, job: Job, error: Exception, *, counts: bool) -> None:
         """Put a job off after an attempt that failed; while its downstream system is down, attempts do not count."""
@@ -186,7 +206,8 @@ class DbosWorker:
             raise DeadLetterError(msg) from error
         telemetry.count_outcome(job, "retried")
         longest = options.retry.compute_longest_delay(max(failed.attempts, 1))
-        self._own.put_off(failed, random.uniform(0, longest))  # noqa: S311 - jitter is no secret
+        delay = random.uniform(0, longest)  # noqa: S311 - jitter is no secret
+        self._insist(lambda: self._own.put_off(failed, delay))
 
     def _bury(self, job: Job, reason: str) -> None:
         telemetry.count_outcome(job, "dead")
@@ -217,11 +238,20 @@ class DbosWorker:
                 if time.monotonic() >= refresh_at:
                     # Another worker may have stopped a queue, and died before its breaker closed.
                     self._limits.clear()
+                    self._return_lost()
                     refresh_at = time.monotonic() + _REFRESH_SECONDS
                 self._adjust_queues()
                 if time.monotonic() >= purge_at:
                     whole = self._own.purge(datetime.now(UTC) - self.retention) == PURGED
                     purge_at = time.monotonic() + (0 if whole else _PURGE_SECONDS)
+
+    def _return_lost(self) -> None:
+        """Make jobs due again that it has taken and does not run: the answer got lost when the database went away."""
+        unknown = self._own.list_claimed(self.name) - self._running
+        if lost := unknown & self._unknown:
+            _LOG.warning("%d jobs were taken and got lost: they are due again", len(lost))
+            self._own.return_claimed(self.name, lost)
+        self._unknown = unknown - lost
 
     def _adjust_queues(self) -> None:
         waiting = self._own.count_waiting()

@@ -7,7 +7,7 @@ and no place in the queue waits for it. What runs jobs is `dbos_engine`.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -36,6 +36,7 @@ _PARTITIONS: Final = 256
 
 _DEAD: Final = ["ERROR", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"]
 _DUE: Final = ("ENQUEUED", "PENDING")
+_COLUMNS: Final = ("workflow_uuid", "queue_name", "status", "executor_id", "owner_xid", "started_at_epoch_ms")
 JOB: Final = "job"
 CODE_VERSION: Final = "code_version"
 """Attributes of a dead letter: what of the job has changed since it was enqueued, and the release that gave it up."""
@@ -76,6 +77,16 @@ class DbosQueue:
         with translate_errors(self.url):
             for job in jobs:
                 self._enqueue(job.job_id, job, job.delay_seconds)
+
+    def open(self) -> None:
+        """Open its connections now, so that what comes later waits for a database that does not answer.
+
+        Raises:
+            SourceUnavailable: it does not answer now.
+
+        """
+        with translate_errors(self.url):
+            _ = self._client
 
     def prepare(self) -> None:
         """Create the tables of the engine, or migrate older ones; a SQLite file gets a write-ahead log."""
@@ -157,6 +168,22 @@ class DbosQueue:
             found = self._find(f"{_PARKED}{job_id.removeprefix(_PARKED)}", ["DELAYED"])
             self._client.set_workflow_delay(found.workflow_id, delay_seconds=0)
 
+    def list_claimed(self, executor: str) -> set[str]:
+        """List the ids of the jobs that a worker has taken and not finished."""
+        status = self._statuses.c
+        claimed = sa.select(status.workflow_uuid).where(status.status == "PENDING", status.executor_id == executor)
+        with translate_errors(self.url), sql.get_engine(self.url).connect() as connection:
+            return set(connection.execute(claimed).scalars())
+
+    def return_claimed(self, executor: str, job_ids: Collection[str]) -> None:
+        """Make jobs due again that a worker has taken, unless they are finished."""
+        status = self._statuses
+        mine = (status.c.status == "PENDING") & (status.c.executor_id == executor)
+        free = {"status": "ENQUEUED", "owner_xid": None, "started_at_epoch_ms": None}
+        with translate_errors(self.url), sql.get_engine(self.url).begin() as connection:
+            for job_id in job_ids:
+                connection.execute(sa.update(status).where(mine, status.c.workflow_uuid == job_id).values(free))
+
     def put_off(self, job: Job, seconds: float) -> None:
         """Enqueue a job anew, after a delay and under its next number."""
         later = replace(job, job_id=_number(job.job_id), delay_seconds=seconds)
@@ -185,7 +212,7 @@ class DbosQueue:
     def _statuses(self) -> sa.TableClause:
         _ = self._client  # it creates the tables
         schema = None if sql.find_embedded_file(self.url) is not None else self.schema
-        columns: list[sa.ColumnClause[Any]] = [sa.column(name) for name in ("workflow_uuid", "queue_name", "status")]
+        columns: list[sa.ColumnClause[Any]] = [sa.column(name) for name in _COLUMNS]
         return sa.table("workflow_status", *columns, schema=schema)
 
     @cached_property

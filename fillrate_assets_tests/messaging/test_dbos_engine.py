@@ -6,14 +6,16 @@ import os
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from fillrate_assets.core.errors import PermanentFailure, SourceUnavailable
+from fillrate_assets.messaging import dbos_engine
 from fillrate_assets.messaging.dbos_engine import DbosWorker
 from fillrate_assets.messaging.dbos_queue import DbosQueue
 from fillrate_assets.messaging.jobs import (
@@ -27,6 +29,7 @@ from fillrate_assets.messaging.jobs import (
     Result,
     RetrySchedule,
 )
+from fillrate_assets.storage import sql
 from fillrate_assets_tests.fixtures import forked
 from fillrate_assets_tests.fixtures.patience import wait_until
 from fillrate_assets_tests.fixtures.postgres import Postgres
@@ -198,12 +201,12 @@ def test_a_system_that_is_down_is_left_alone_and_its_jobs_lose_no_attempts(embed
 
 
 def run_until_killed(url: str, log: Path) -> None:
-    """Run jobs in a process that dies in the middle of the tenth."""
+    """Run jobs in a process that dies in the middle of one, when ten have begun."""
 
     def run(job: Job) -> Result:
         with log.open("a") as written:
             written.write(f"{job.job_id}\n")
-        if len(log.read_text().split()) == 10:
+        if len(log.read_text().split()) >= 10:
             os.kill(os.getpid(), signal.SIGKILL)
         return Done()
 
@@ -222,6 +225,43 @@ def test_a_worker_that_is_killed_takes_its_jobs_up_again(embedded: DbosQueue, tm
         wait_until(lambda: {*runs.ids, *log.read_text().split()} >= {job.job_id for job in jobs})
         wait_until(lambda: not queue.count_waiting())
     assert log.read_text().split()[-1] in runs.ids
+
+
+def test_a_job_that_was_taken_and_got_lost_is_due_again(embedded: DbosQueue, monkeypatch: pytest.MonkeyPatch) -> None:
+    # As where the database goes away while it answers to the search for work.
+    monkeypatch.setattr(dbos_engine, "_REFRESH_SECONDS", 0)
+    runs = Runs()
+    with work(embedded, QueueOptions("orders"), runs):
+        embedded.enqueue([Job("j1", "orders", delay_seconds=1000), Job("j2", "orders", delay_seconds=1000)])
+        taken = {"j1": "local", "j2": "another"}
+        for job_id, executor in taken.items():
+            with sql.get_engine(embedded.url).begin() as connection:
+                found = sa.table("workflow_status", *map(sa.column, ("workflow_uuid", "status", "executor_id")))
+                mine = sa.update(found).where(found.c.workflow_uuid == job_id)
+                connection.execute(mine.values(status="PENDING", executor_id=executor))
+        wait_until(lambda: runs.ids == ["j1"] and embedded.count_waiting() == {"orders": 1})
+    assert embedded.list_claimed("another") == {"j2"}
+
+
+@dataclass(frozen=True)
+class AbsentQueue(DbosQueue):
+    """A queue whose database is gone for some enqueuings."""
+
+    failures: list[Exception] = field(default_factory=list)
+
+    def enqueue(self, jobs: Sequence[Job]) -> None:
+        if self.failures:
+            raise self.failures.pop()
+        super().enqueue(jobs)
+
+
+def test_a_job_is_not_given_up_because_what_follows_cannot_be_stored(embedded: DbosQueue) -> None:
+    absent = AbsentQueue(embedded.url, failures=[SourceUnavailable("recovering")] * 2)
+    embedded.enqueue([Job("j1", "orders")])
+    runs = Runs(decide=lambda job: Done([Job("j2", "orders")] if job.job_id == "j1" else []))
+    with work(absent, QueueOptions("orders"), runs):
+        wait_until(lambda: runs.ids == ["j1", "j2"] and not embedded.count_waiting())
+    assert (absent.failures, embedded.count_dead_letters()) == ([], 0)
 
 
 def test_a_worker_leaves_the_queues_of_others_alone(embedded: DbosQueue) -> None:

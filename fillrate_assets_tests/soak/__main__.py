@@ -52,6 +52,7 @@ def main() -> None:
     verdict = "nothing lost, nothing done twice" if found.is_right else "WRONG"
     lines = [
         f"killed {sum(soak.killed.values()):,} times in {killed_for:.0f} s: {killed}",
+        f"ended by themselves: {soak.ended.total():,}",
         *(f"{name}: {count:,}" for name, count in {**found.counts, **found.wrong}.items()),
         f"{time.perf_counter() - begun:.0f} s in all: {verdict}",
     ]

