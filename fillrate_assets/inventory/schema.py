@@ -106,7 +106,7 @@ SOURCE_SUMS: Final = TableSchema(
 """What a count has to equal at the source itself."""
 
 FINDINGS: Final = TableSchema(
-    "reconciliation_findings",
+    "findings",
     ("replica", "dc", "item", "finding"),
     (
         Column("replica", pl.String, "DC whose copy is compared; empty where the source disagrees with itself"),
@@ -127,3 +127,30 @@ FINDINGS: Final = TableSchema(
     ),
 )
 """One row for each count and replica that was compared."""
+
+_AT: Final = Column("at", TIMESTAMP, "When both sides were compared", "UTC")
+
+STORED_FINDINGS: Final = TableSchema(
+    "reconciliation_findings",
+    ("at", *FINDINGS.key),
+    (
+        _AT,
+        *FINDINGS.columns,
+        Column("repaired_seq", pl.Int64, "Version that the repair has sent; empty where there was none", nullable=True),
+    ),
+)
+"""What a comparison found that does not match, and what was done about it."""
+
+RECONCILIATIONS: Final = TableSchema(
+    "reconciliations",
+    ("at", "replica"),
+    (
+        _AT,
+        Column("replica", pl.String, "DC whose copies were compared"),
+        Column("compared", pl.Int64, "Copies that were compared, without those that had just changed"),
+        Column("matching", pl.Int64, "Copies that matched"),
+        Column("recent", pl.Int64, "Copies that differ and had just changed"),
+        Column("failure", pl.String, "Why its copies could not be read", nullable=True),
+    ),
+)
+"""One row for each comparison and DC."""

@@ -27,6 +27,8 @@ from fillrate_assets.fillrate.sources import line_versions
 from fillrate_assets.fillrate.sources.order_system import OrderSystem
 from fillrate_assets.fillrate.sources.shipping_records import ShippingRecords
 from fillrate_assets.fulfillment import accepted_events, transition_log
+from fillrate_assets.inventory import reconciliation_store
+from fillrate_assets.messaging import stream_progress
 from fillrate_assets.settings import SourceTable
 from fillrate_assets.storage import bulk_insert, sql
 from fillrate_assets.storage.database import Database
@@ -197,7 +199,13 @@ def test_sql_server_keeps_text_times_and_quantities_whole() -> None:
 
 
 def test_no_key_is_longer_than_sql_server_takes() -> None:
-    declared = {buffer_store.ALERT_ROUTES, transition_log.TRANSITIONS, accepted_events.ACCEPTED_EVENTS}
+    declared = {
+        buffer_store.ALERT_ROUTES,
+        transition_log.TRANSITIONS,
+        accepted_events.ACCEPTED_EVENTS,
+        stream_progress.PROGRESS,
+        reconciliation_store.FINDINGS,
+    }
     assert declared <= {*METADATA.tables.values()}
     for table in METADATA.tables.values():
         letters = sum(key.type.length or 0 for key in table.primary_key if isinstance(key.type, sa.String))

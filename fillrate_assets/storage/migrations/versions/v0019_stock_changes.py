@@ -1,4 +1,4 @@
-"""Inventory: the stream of changes of counts, how far streams are read, and the copies of a DC."""
+"""Inventory: the stream of changes of counts, how far streams are read, the copies of a DC, and their comparisons."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -61,9 +61,48 @@ def upgrade() -> None:
         sa.Column("applied_at", UtcDateTime(), nullable=False),
         sa.PrimaryKeyConstraint("dc", "item"),
     )
+    op.create_table(
+        "reconciliations",
+        sa.Column("at", UtcDateTime(), nullable=False),
+        sa.Column("replica", make_text_type(64), nullable=False),
+        sa.Column("compared", sa.BigInteger(), nullable=False),
+        sa.Column("matching", sa.BigInteger(), nullable=False),
+        sa.Column("recent", sa.BigInteger(), nullable=False),
+        sa.Column("failure", make_text_type(), nullable=True),
+        sa.PrimaryKeyConstraint("at", "replica"),
+    )
+    op.create_table(
+        "reconciliation_findings",
+        sa.Column("at", UtcDateTime(), nullable=False),
+        sa.Column("replica", make_text_type(64), nullable=False),
+        sa.Column("dc", make_text_type(64), nullable=False),
+        sa.Column("item", make_text_type(200), nullable=False),
+        sa.Column("finding", make_text_type(32), nullable=False),
+        sa.Column("action", make_text_type(255), nullable=False),
+        *(
+            sa.Column(f"{side}_{name}", kind, nullable=True)
+            for side in ("source", "replica")
+            for name, kind in (
+                ("on_hand_cases", ExactDecimal()),
+                ("reserved_cases", ExactDecimal()),
+                ("seq", sa.BigInteger()),
+                ("deleted", sa.Boolean()),
+            )
+        ),
+        sa.Column("repaired_seq", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("at", "replica", "dc", "item", "finding"),
+    )
 
 
 def downgrade() -> None:
     """Drop them."""
-    for table in ("copies", "stream_progress", "stream_heads", "stock_changes"):
+    tables = (
+        "reconciliation_findings",
+        "reconciliations",
+        "copies",
+        "stream_progress",
+        "stream_heads",
+        "stock_changes",
+    )
+    for table in tables:
         op.drop_table(table)
