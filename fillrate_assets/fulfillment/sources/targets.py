@@ -6,32 +6,20 @@ it took is taken back for lower versions of the order (decision 0220).
 
 from __future__ import annotations
 
-import asyncio
 import json
-import logging
-import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import lru_cache
-from http import HTTPStatus
 from typing import Any, Final, Protocol
 
-import httpx
-
-from fillrate_assets.core.errors import PermanentFailure, SourceUnavailable
+from fillrate_assets.core.errors import PermanentFailure
 from fillrate_assets.fulfillment.log_port import EffectRequest
 from fillrate_assets.fulfillment.rules.event_schemas import find_payload_problems, get_newest_version
 from fillrate_assets.fulfillment.rules.order_feed import WITH_QUANTITIES
 from fillrate_assets.messaging import telemetry
-
-_PASSES: Final = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS}
-"""Refusals that may pass."""
+from fillrate_assets.messaging.http_exchange import exchange
 
 _MAX_ANSWER: Final = 1024 * 1024
-
-# It would log every URL that it requests, which may be a credential.
-logging.getLogger("httpx").addFilter(lambda record: record.levelno >= logging.WARNING)
 
 
 @dataclass(frozen=True)
@@ -90,43 +78,18 @@ class HttpTarget:
             **effect.details,
         }
         where = f"target of {effect.kind}"
-        # Raised without their causes, which may quote the URL.
-        try:
-            with telemetry.span(f"request {effect.kind}", "CLIENT"):
-                status, answer = asyncio.run(self._post(json.dumps(body, ensure_ascii=False), effect.effect_id))
-        except (TimeoutError, httpx.TimeoutException):
-            msg = f"{where} does not answer within {self.timeout_seconds:g} s"
-            raise SourceUnavailable(msg) from None
-        except httpx.TransportError as error:
-            msg = f"{where} cannot be reached: {type(error).__name__}"
-            raise SourceUnavailable(msg) from None
-        if status in _PASSES or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            msg = f"{where} answers {status}"
-            raise SourceUnavailable(msg)
-        if not HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
-            msg = f"{where} refuses with {status}"
-            raise PermanentFailure(msg)
-        return TargetAnswer(_read_events(answer, where))
-
-    async def _post(self, body: str, key: str) -> tuple[int, bytes]:
-        """Return the status of an answer and its JSON; nothing of an answer that neither says nor shows that it is."""
-        headers = {"Content-Type": "application/json", "Idempotency-Key": key}
-        if traceparent := telemetry.get_traceparent():
-            headers[telemetry.TRACEPARENT] = traceparent
-        # httpx bounds each read by itself: a server that says a little at a time would never end.
-        async with (
-            asyncio.timeout(self.timeout_seconds),
-            httpx.AsyncClient(timeout=self.timeout_seconds, verify=_get_tls_context()) as client,
-            client.stream("POST", self.url, content=body.encode(), headers=headers) as answer,
-        ):
-            content = bytearray()
-            async for chunk in answer.aiter_bytes():
-                content += chunk
-                if len(content) > _MAX_ANSWER:
-                    break
-            # Not every server says what it sends, and events must not get lost for that.
-            is_json = "json" in answer.headers.get("content-type", "") or content.lstrip().startswith(b"{")
-            return answer.status_code, bytes(content) if is_json else b""
+        headers = {"Content-Type": "application/json", "Idempotency-Key": effect.effect_id}
+        with telemetry.span(f"request {effect.kind}", "CLIENT"):
+            answer = exchange(
+                where,
+                "POST",
+                self.url,
+                body=json.dumps(body, ensure_ascii=False).encode(),
+                headers=headers,
+                timeout_seconds=self.timeout_seconds,
+                most_bytes=_MAX_ANSWER,
+            )
+        return TargetAnswer(_read_events(answer.content if answer.is_json else b"", where))
 
 
 def _read_events(content: bytes, where: str) -> list[TargetEvent]:
@@ -144,9 +107,3 @@ def _read_events(content: bytes, where: str) -> list[TargetEvent]:
             msg = f"{where} answers with {each.type} whose {'; '.join(map(' '.join, problems.items()))}"
             raise PermanentFailure(msg)
     return events
-
-
-@lru_cache(maxsize=1)
-def _get_tls_context() -> ssl.SSLContext:
-    """Return the one context of the process: to read all certificates takes long."""
-    return httpx.create_ssl_context()
