@@ -27,10 +27,11 @@ from fillrate_assets.fulfillment.rules.event_schemas import SCHEMAS
 from fillrate_assets.fulfillment.rules.events import compute_event_id
 from fillrate_assets.messaging.jobs import Job
 from fillrate_assets.settings import Fulfillment
-from fillrate_assets.web.events.app import MAX_BODY, build_app
+from fillrate_assets.web.events.app import build_app
 from fillrate_assets.web.events.authentication import make_senders
 from fillrate_assets.web.events.documents import MAX_EVENTS
 from fillrate_assets.web.events.openapi import build_openapi
+from fillrate_assets.web.json_service import MAX_BODY
 from fillrate_assets_tests.conftest import ROOT
 from fillrate_assets_tests.factories.fulfillment_events import LINES
 from fillrate_assets_tests.fixtures.embedded import create_database

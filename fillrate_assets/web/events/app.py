@@ -6,36 +6,26 @@ RFC 9457 has it, by field.
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Collection, Mapping
-from http import HTTPStatus
 from typing import Any, Final
 
 from anyio import CapacityLimiter, to_thread
-from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from fillrate_assets.core.errors import FillrateError, SourceUnavailable
 from fillrate_assets.fulfillment.event_intake import EVENT_QUEUE, Acceptance, EventIntake
 from fillrate_assets.fulfillment.rules.event_documents import ReceivedEvent
 from fillrate_assets.messaging import telemetry
+from fillrate_assets.web import json_service
 from fillrate_assets.web.events.authentication import EventSenders
 from fillrate_assets.web.events.documents import Body, BodyError, read_body
 from fillrate_assets.web.events.openapi import build_openapi
-from fillrate_assets.web.limits import HEALTH, AllowedHosts, RequestLimit
-from fillrate_assets.web.security_headers import SecurityHeaders
+from fillrate_assets.web.json_service import build_service, make_problem, respond
 
-_LOG: Final = logging.getLogger("fillrate.events")
-MAX_BODY: Final = 1024 * 1024
-RETRY_SECONDS: Final = 10
-"""After which a source may try again."""
-
-_MAX_CONCURRENT: Final = 40
 _COUNTED_SECONDS: Final = 1
 """For how long a count of what waits is good."""
 
@@ -61,25 +51,8 @@ def build_app(
 
     """
     service = _Service(intake, senders, max_backlog, clock)
-    app = Starlette(
-        routes=[
-            Route(HEALTH, _report_health),
-            Route("/openapi.json", _show_openapi),
-            Route("/events", service.receive, methods=["POST"]),
-        ],
-        exception_handlers={
-            HTTPException: _show_problem,
-            ClientDisconnect: _show_problem,
-            FillrateError: _show_problem,
-            Exception: _show_problem,
-        },
-    )
-    app.router.redirect_slashes = False
-    return SecurityHeaders(AllowedHosts(RequestLimit(app), allowed_hosts))
-
-
-async def _report_health(_request: Request) -> Response:
-    return PlainTextResponse("ok")
+    routes = [Route("/openapi.json", _show_openapi), Route("/events", service.receive, methods=["POST"])]
+    return build_service(routes, allowed_hosts)
 
 
 async def _show_openapi(_request: Request) -> Response:
@@ -91,7 +64,7 @@ class _Service:
         self, intake: EventIntake, senders: EventSenders, max_backlog: int, clock: Callable[[], float]
     ) -> None:
         self._intake, self._senders, self._max_backlog, self._clock = intake, senders, max_backlog, clock
-        self._taking = CapacityLimiter(_MAX_CONCURRENT)
+        self._taking = CapacityLimiter(json_service.MAX_CONCURRENT)
         self._waiting, self._counted_at = 0, float("-inf")
 
     async def receive(self, request: Request) -> Response:
@@ -105,7 +78,7 @@ class _Service:
         with_token = self._senders.has_token(request.headers)
         if not with_token and "webhook-signature" not in request.headers:
             raise HTTPException(401, "send a token, or sign the request", {"WWW-Authenticate": "Bearer"})
-        body = await _read(request)
+        body = await json_service.read_body(request)
         if not with_token and not self._senders.has_signed(request.headers, body):
             raise HTTPException(401, "the signature is not right, or too old", {"WWW-Authenticate": "Bearer"})
         try:
@@ -117,7 +90,7 @@ class _Service:
 
     def _accept(self, sent: Body) -> Response:
         if self._count_waiting() >= self._max_backlog:
-            raise HTTPException(429, "too many events wait", {"Retry-After": str(RETRY_SECONDS)})
+            raise HTTPException(429, "too many events wait", {"Retry-After": str(json_service.RETRY_SECONDS)})
         events = [each for each in sent.events if isinstance(each, ReceivedEvent)]
         results = iter(zip(events, self._intake.accept(events), strict=True))
         answers = [
@@ -126,7 +99,7 @@ class _Service:
         if sent.is_batch:
             return JSONResponse({"results": answers}, 207)
         (answer,) = answers
-        return _respond(answer["status"], answer)
+        return respond(answer["status"], answer)
 
     def _count_waiting(self) -> int:
         if self._clock() - self._counted_at > _COUNTED_SECONDS:
@@ -138,42 +111,9 @@ class _Service:
 def _describe(received: ReceivedEvent, acceptance: Acceptance) -> dict[str, Any]:
     status, event_id = _STATUSES[acceptance], received.event.event_id
     if acceptance == "CONFLICTING":
-        return {**_make_problem(status, "this event is known with another payload"), "event_id": event_id}
+        return {**make_problem(status, "this event is known with another payload"), "event_id": event_id}
     return {"status": status, "event_id": event_id}
 
 
 def _refuse(problems: Mapping[str, str]) -> dict[str, Any]:
-    return {**_make_problem(422, "this is no event"), "problems": dict(problems)}
-
-
-def _make_problem(status: int, detail: str) -> dict[str, Any]:
-    return {"status": status, "title": HTTPStatus(status).phrase, "detail": detail}
-
-
-def _respond(status: int, content: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Response:
-    kind = "application/problem+json" if "detail" in content else "application/json"
-    return JSONResponse(dict(content), status, headers, media_type=kind)
-
-
-async def _read(request: Request) -> bytes:
-    """Read a body that is not longer than one may be."""
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY:
-            raise HTTPException(413, f"a body has {MAX_BODY} bytes at most")
-    return bytes(body)
-
-
-def _show_problem(_request: Request, error: Exception) -> Response:
-    """Say what went wrong, and nothing of what is there."""
-    if isinstance(error, HTTPException):
-        return _respond(error.status_code, _make_problem(error.status_code, error.detail), error.headers)
-    if isinstance(error, ClientDisconnect):
-        return _respond(400, _make_problem(400, "the body is not whole"))
-    if isinstance(error, FillrateError):
-        _LOG.log(logging.WARNING if isinstance(error, SourceUnavailable) else logging.ERROR, "%s", error)
-        problem = _make_problem(503, "not stored: a database does not answer")
-        return _respond(503, problem, {"Retry-After": str(RETRY_SECONDS)})
-    _LOG.error("%s", error)
-    return _respond(500, _make_problem(500, "not stored"))
+    return {**make_problem(422, "this is no event"), "problems": dict(problems)}
