@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC
 from decimal import Decimal
-from typing import Annotated, Any, Final, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
 
@@ -39,11 +39,41 @@ class ChangeDocument(BaseModel):
 
     def to_change(self) -> StockCount:
         """Return the change of the document; its time in UTC."""
-        values: dict[str, Any] = dict(self)
+        values: dict[str, Any] = {name: getattr(self, name) for name in ChangeDocument.model_fields}
         return StockCount(**{**values, "occurred_at": self.occurred_at.astimezone(UTC)})
 
 
-DOCUMENTS: Final = TypeAdapter(list[ChangeDocument])
+class CopyDocument(ChangeDocument):
+    """A copy of a count as JSON has it."""
+
+    applied_at: AwareDatetime
+
+    def to_row(self) -> tuple[object, ...]:
+        """Return its values in the order of `schema.COPIES`."""
+        return (
+            *(self.dc, self.item, self.on_hand, self.reserved, self.seq, self.deleted),
+            *(self.occurred_at.astimezone(UTC), self.origin, self.change_id, self.applied_at.astimezone(UTC)),
+        )
+
+
+Status = Literal["APPLIED", "STALE", "DUPLICATE", "CONFLICT", "REFUSED", "BUSY"]
+"""What a DC answers to a change. REFUSED: it does not take it, whatever comes; BUSY: it may take it later."""
+
+
+class ResultDocument(BaseModel):
+    """What became of one change."""
+
+    status: Status
+    reason: str = ""
+
+
+class ResultsDocument(BaseModel):
+    """What became of the changes of a request, in their order."""
+
+    results: list[ResultDocument]
+
+
+RESULTS: Final = TypeAdapter(ResultsDocument)
 
 
 def dump_change(change: StockCount) -> dict[str, Any]:

@@ -11,11 +11,11 @@ import polars as pl
 import pytest
 
 from fillrate_assets.core.errors import ContractViolation, PermanentFailure, SourceUnavailable
-from fillrate_assets.inventory.change_documents import dump_change, load_change
+from fillrate_assets.inventory.change_documents import Status, dump_change, load_change
 from fillrate_assets.inventory.fan_out import FanOut, ReplicaWorker, build_queues, make_job
 from fillrate_assets.inventory.replica_store import ReplicaStore
 from fillrate_assets.inventory.rules.replication import StockCount
-from fillrate_assets.inventory.sources.replicas import ChangeResult, LocalReplica, Status
+from fillrate_assets.inventory.sources.replicas import ChangeResult, LocalReplica
 from fillrate_assets.messaging.jobs import Done, Job
 from fillrate_assets.messaging.streams import StreamRecord
 from fillrate_assets.storage.database import Database

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final, Literal, Protocol
+from typing import Final, Protocol
 
 import polars as pl
+from pydantic import ValidationError
 
+from fillrate_assets.core.errors import PermanentFailure, SourceUnavailable
+from fillrate_assets.inventory import schema
+from fillrate_assets.inventory.change_documents import RESULTS, CopyDocument, Status, dump_change
 from fillrate_assets.inventory.replica_store import ReplicaStore
 from fillrate_assets.inventory.rules.replication import StockCount
+from fillrate_assets.messaging.http_exchange import exchange
 
-Status = Literal["APPLIED", "STALE", "DUPLICATE", "CONFLICT", "REFUSED", "BUSY"]
+_MAX_ANSWER: Final = 256 * 1024 * 1024
+_HEADERS: Final = {"Content-Type": "application/json"}
+
 _CONFLICT: Final = "this version is there with other values"
 
 
@@ -61,3 +69,58 @@ class LocalReplica:
     def read_copies(self) -> pl.DataFrame:
         """Read all of its counts."""
         return self.store.read_copies()
+
+
+@dataclass(frozen=True)
+class HttpReplica:
+    """A replica that is sent JSON: `POST /changes` with documents of changes, and `GET /copies` with a line for each.
+
+    It answers `{"results": [{"status": "APPLIED"}, ...]}`, in the order of the changes.
+    """
+
+    name: str
+    """The DC."""
+
+    url: str = field(repr=False)
+    token: str = field(default="", repr=False)
+    timeout_seconds: float = 10
+    read_seconds: float = 120
+    """For all of its counts."""
+
+    def apply(self, changes: Sequence[StockCount]) -> list[ChangeResult]:
+        """Apply changes."""
+        body = json.dumps([dump_change(each) for each in changes], ensure_ascii=False)
+        answer = self._exchange("POST", "changes", body.encode(), self.timeout_seconds)
+        try:
+            results = RESULTS.validate_json(answer).results
+        except ValidationError as error:
+            msg = f"{self.name} answers with results that cannot be read"
+            raise PermanentFailure(msg) from error
+        if len(results) != len(changes):
+            msg = f"{self.name} answers with {len(results)} results to {len(changes)} changes"
+            raise PermanentFailure(msg)
+        return [ChangeResult(each.status, each.reason) for each in results]
+
+    def read_copies(self) -> pl.DataFrame:
+        """Read all of its counts."""
+        content = self._exchange("GET", "copies", b"", self.read_seconds)
+        try:
+            copies = [CopyDocument.model_validate_json(line) for line in content.splitlines()]
+        except ValidationError as error:
+            msg = f"{self.name} answers with counts that cannot be read: {error.errors()[0]['msg']}"
+            raise SourceUnavailable(msg) from error
+        rows = [(self.name, *each.to_row()) for each in copies]
+        return pl.DataFrame(rows, schema=schema.REPLICAS.polars, orient="row")
+
+    def _exchange(self, method: str, path: str, body: bytes, seconds: float) -> bytes:
+        authorization = {"Authorization": f"Bearer {self.token}"} if self.token else {}
+        answer = exchange(
+            self.name,
+            method,
+            f"{self.url.rstrip('/')}/{path}",
+            body=body,
+            headers={**_HEADERS, **authorization},
+            timeout_seconds=seconds,
+            most_bytes=_MAX_ANSWER,
+        )
+        return answer.content
