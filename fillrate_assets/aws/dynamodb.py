@@ -55,6 +55,19 @@ class DynamoTable:
                 break
         return found
 
+    def count_index(self, index: str, condition: str, values: Item) -> int:
+        """Count what a query of an index finds."""
+        with client.translate_errors(self._system):
+            pages = self._paginate("query", condition, values, IndexName=index, Select="COUNT")
+            return sum(page["Count"] for page in pages)
+
+    def scan(self, sk: str) -> Iterator[dict[str, Any]]:
+        """Scan the table for the items with a sort key: it reads all there is."""
+        options = {"TableName": self.name, "ExpressionAttributeValues": dump({":sk": sk})}
+        with client.translate_errors(self._system):
+            for page in self._client.get_paginator("scan").paginate(FilterExpression="sk = :sk", **options):
+                yield from map(load, page["Items"])
+
     def update(self, pk: str, sk: str, change: str, condition: str, values: Item) -> dict[str, Any] | None:
         """Update an item where a condition holds; return it as it is then, and None if the condition does not hold."""
         try:
@@ -108,14 +121,16 @@ class DynamoTable:
 
     def _query(self, condition: str, values: Item, **options: object) -> Iterator[dict[str, Any]]:
         with client.translate_errors(self._system):
-            pages = self._client.get_paginator("query").paginate(
-                TableName=self.name,
-                ExpressionAttributeValues=dump(values),
-                **_name_attributes({"KeyConditionExpression": condition}),
-                **options,
-            )
-            for page in pages:
+            for page in self._paginate("query", condition, values, **options):
                 yield from map(load, page["Items"])
+
+    def _paginate(self, operation: str, condition: str, values: Item, **options: object) -> Iterator[dict[str, Any]]:
+        yield from self._client.get_paginator(operation).paginate(
+            TableName=self.name,
+            ExpressionAttributeValues=dump(values),
+            **_name_attributes({"KeyConditionExpression": condition}),
+            **options,
+        )
 
 
 def dump(item: Item) -> dict[str, Any]:

@@ -43,13 +43,17 @@ def send(queue_url: str, messages: Sequence[Message]) -> None:
             raise SourceUnavailable(msg)
 
 
-def receive(queue_url: str, limit: int, *, invisible_seconds: int = 30) -> list[dict[str, Any]]:
-    """Receive up to ten messages, without waiting for any; they come again after so many seconds."""
+def receive(queue_url: str, limit: int, *, invisible_seconds: int = 30, wait_seconds: int = 0) -> list[dict[str, Any]]:
+    """Receive up to ten messages; they come again after so many seconds.
+
+    Without waiting for any, SQS looks for them on some of its servers only.
+    """
     with client.translate_errors(_SYSTEM):
         found = client.get_client("sqs").receive_message(
             QueueUrl=queue_url,
             MaxNumberOfMessages=min(limit, _MOST),
             VisibilityTimeout=invisible_seconds,
+            WaitTimeSeconds=wait_seconds,
             MessageSystemAttributeNames=["All"],
         )
     messages: list[dict[str, Any]] = found.get("Messages", [])
@@ -72,8 +76,9 @@ def hide(queue_url: str, receipt: str, seconds: float) -> None:
 
 
 def count(queue_url: str) -> int:
-    """Count the messages of a queue that can be received, or are received and not deleted; about."""
-    names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+    """Count the messages of a queue: those that can be received, are received and not deleted, or wait; about."""
+    states = ("", "NotVisible", "Delayed")
+    names = [f"ApproximateNumberOfMessages{state}" for state in states]
     with client.translate_errors(_SYSTEM):
         found = client.get_client("sqs").get_queue_attributes(QueueUrl=queue_url, AttributeNames=names)["Attributes"]
     return sum(int(found[name]) for name in names)

@@ -14,16 +14,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fillrate_assets.cli import stopping
+from fillrate_assets.cli.fulfillment_jobs import dead_letters, parked, print_lines
 from fillrate_assets.cli.fulfillment_replay import replay
 from fillrate_assets.cli.progress import add_findings_option
 from fillrate_assets.core import extras
 from fillrate_assets.core.codes import escape_controls
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
     from fillrate_assets.fulfillment.report.order_report import OrderReport
-    from fillrate_assets.messaging.jobs import JobQueue, StoredJob
     from fillrate_assets.sample.order_network import OrderNetwork
 
 _SUBMITTED = 500
@@ -35,7 +33,8 @@ def fulfillment() -> None:
     """Fulfillment: what happens to orders between receipt and delivery, and to parties that are onboarded."""
 
 
-fulfillment.add_command(replay)
+for _command in (dead_letters, parked, replay):
+    fulfillment.add_command(_command)
 
 
 @fulfillment.command()
@@ -74,7 +73,7 @@ def demo(*, orders: int, parties: int, seed: int, outage: bool, fill_rates: bool
         click.echo(line)
     failed = network is not None and _run_fill_rates(network)
     known = [each["order_id"] for each in documents if each["type"] == "OrderReceived"]
-    _print([*fulfillment_demo.list_next_steps(known, name_command(), reports=network is not None)])
+    print_lines([*fulfillment_demo.list_next_steps(known, name_command(), reports=network is not None)])
     fulfillment_demo.find(chosen, result, known[0]).write(findings)
     if failed or not result.is_right:
         raise click.exceptions.Exit(1)
@@ -108,7 +107,7 @@ def _run_fill_rates(network: OrderNetwork) -> bool:
         for problem in [ran.failure] if ran.failure else ran.failed_checks:
             click.echo(escape_controls(f"{ran.range.dc}: {problem}"), err=True)
         failed = failed or ran.failure is not None
-    _print([*fulfillment_demo.reconcile(chosen), ""])
+    print_lines([*fulfillment_demo.reconcile(chosen), ""])
     return failed
 
 
@@ -126,13 +125,12 @@ def submit(file: Any) -> None:  # noqa: ANN401 - a text stream of click
     from fillrate_assets import settings
     from fillrate_assets.cli import fulfillment_systems as systems
     from fillrate_assets.cli.fulfillment_files import read_events
-    from fillrate_assets.fulfillment.accepted_events import AcceptedEvents
     from fillrate_assets.fulfillment.event_intake import EventIntake
 
     chosen, counts, refused = settings.load(), dict.fromkeys(_WORDS, 0), 0
     found = [*read_events(file.read())]
-    with systems.make_queue(chosen, "fillrate fulfillment submit") as queue:
-        intake = EventIntake(queue, AcceptedEvents(systems.open_database(chosen)))
+    with systems.open_stores(chosen, "fillrate fulfillment submit") as stores:
+        intake = EventIntake(stores.queue, stores.accepted)
         events = [each for _, each in found if not isinstance(each, str)]
         for start in range(0, len(events), _SUBMITTED):
             for acceptance in intake.accept(events[start : start + _SUBMITTED]):
@@ -156,15 +154,14 @@ def status(order: str | None) -> None:
       fillrate fulfillment status
     """
     if order is not None:
-        _print(_read_order(order).describe_status())
+        print_lines(_read_order(order).describe_status())
         return
     from fillrate_assets import settings
     from fillrate_assets.cli import fulfillment_systems as systems
-    from fillrate_assets.fulfillment.report.order_report import describe_totals, read_totals
 
-    chosen = settings.load()
-    with systems.make_queue(chosen, "fillrate fulfillment status") as queue:
-        _print(describe_totals(read_totals(systems.open_database(chosen))))
+    with systems.open_stores(settings.load(), "fillrate fulfillment status") as stores:
+        print_lines(stores.describe_totals())
+        queue = stores.queue
         waiting = queue.count_waiting()
         waits = ", ".join(f"{count:,} in {name}" for name, count in sorted(waiting.items())) or "none"
         click.echo(f"jobs that are due: {waits}; put off: {queue.count_unfinished() - sum(waiting.values()):,}")
@@ -175,14 +172,14 @@ def status(order: str | None) -> None:
 @click.argument("order")
 def history(order: str) -> None:
     """List what happened to an order or party, oldest first."""
-    _print(_read_order(order).describe_history())
+    print_lines(_read_order(order).describe_history())
 
 
 @fulfillment.command()
 @click.argument("order")
 def explain(order: str) -> None:
     """Explain why an order or party is where it is: events, causes, effects, and what changed nothing."""
-    _print(_read_order(order).explain())
+    print_lines(_read_order(order).explain())
 
 
 @fulfillment.command()
@@ -265,46 +262,6 @@ def serve(host: str, port: int) -> None:
         build_server(app, host, port).run()
 
 
-@fulfillment.command("dead-letters")
-@click.option("--redrive", metavar="JOB", multiple=True, help="Try a job again, with all its attempts.")
-@click.option("--discard", metavar="JOB", multiple=True, help="Delete a job for good.")
-def dead_letters(redrive: tuple[str, ...], discard: tuple[str, ...]) -> None:
-    """List the jobs that were given up, or try some of them again.
-
-    \b
-    Example: after the carrier has mended it
-      fillrate fulfillment dead-letters --redrive O1:5:book_carrier~007
-    """
-    from fillrate_assets import settings
-    from fillrate_assets.cli import fulfillment_systems as systems
-    from fillrate_assets.fulfillment import dead_letters as letters
-    from fillrate_assets.fulfillment.effect_store import EffectStore
-
-    chosen = settings.load()
-
-    def redrive_one(queue: JobQueue, job_id: str) -> None:
-        letters.redrive(queue, EffectStore(systems.open_database(chosen)), job_id)
-
-    with systems.make_queue(chosen, "fillrate fulfillment dead-letters") as queue:
-        _change(queue, redrive, redrive_one, "is tried again")
-        _change(queue, discard, lambda jobs, job_id: jobs.discard(job_id), "is deleted")
-        if not (redrive or discard):
-            _list(queue.list_dead_letters(_MOST), "there are no dead letters")
-
-
-@fulfillment.command()
-@click.option("--release", metavar="JOB", multiple=True, help="Let a job run.")
-def parked(release: tuple[str, ...]) -> None:
-    """List the events that came too early and are parked, or release some of them."""
-    from fillrate_assets import settings
-    from fillrate_assets.cli import fulfillment_systems as systems
-
-    with systems.make_queue(settings.load(), "fillrate fulfillment parked") as queue:
-        _change(queue, release, lambda jobs, job_id: jobs.release(job_id), "is due")
-        if not release:
-            _list(queue.list_parked(_MOST), "nothing is parked")
-
-
 @fulfillment.command()
 @click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="How many, the newest first.")
 def rejected(limit: int) -> None:
@@ -313,48 +270,12 @@ def rejected(limit: int) -> None:
     from fillrate_assets.cli import fulfillment_systems as systems
     from fillrate_assets.fulfillment.report.order_report import list_rejected
 
-    _print(list_rejected(systems.open_database(settings.load()), limit) or ["no event is rejected"])
-
-
-_MOST = 10_000
+    print_lines(list_rejected(systems.open_database(settings.load()), limit) or ["no event is rejected"])
 
 
 def _read_order(order_id: str) -> OrderReport:
     from fillrate_assets import settings
     from fillrate_assets.cli import fulfillment_systems as systems
-    from fillrate_assets.fulfillment.report.order_report import read_order
 
-    return read_order(systems.open_database(settings.load()), order_id)
-
-
-def _print(lines: Sequence[str]) -> None:
-    for line in lines:
-        click.echo(escape_controls(line))
-
-
-def _change(queue: JobQueue, job_ids: Sequence[str], change: Callable[[JobQueue, str], None], done: str) -> None:
-    for job_id in job_ids:
-        change(queue, job_id)
-        click.echo(f"{job_id} {done}")
-
-
-def _list(jobs: Sequence[StoredJob], nothing: str) -> None:
-    from fillrate_assets.core.text_table import format_table
-
-    rows = [
-        [
-            each.job.job_id,
-            each.job.queue,
-            f"{each.since:%Y-%m-%d %H:%M:%S}",
-            each.job.first_failed_at or "",
-            str(each.job.attempts),
-            each.code_version or "",
-            each.reason,
-        ]
-        for each in jobs
-    ]
-    _print(
-        format_table(["job", "queue", "since (UTC)", "first failed", "attempts", "release", "why"], rows)
-        if rows
-        else [nothing]
-    )
+    with systems.open_stores(settings.load(), "fillrate fulfillment") as stores:
+        return stores.read_order(order_id)

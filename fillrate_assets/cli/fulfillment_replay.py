@@ -83,15 +83,15 @@ def _intervene(action: Action, reason: str, approver: str | None = None) -> Inte
 def _fold(settings: Settings, scope: ReplayScope, intervention: Intervention | None) -> None:
     from fillrate_assets.cli import fulfillment_systems as systems
     from fillrate_assets.cli.progress import show_count
-    from fillrate_assets.fulfillment import replay as replays
+    from fillrate_assets.fulfillment.replay import ReplayResult
 
-    database, result, rebuilt = systems.open_database(settings), replays.ReplayResult(), 0
+    replays, result, rebuilt = systems.choose_replay(settings), ReplayResult(), 0
     with show_count("events folded") as progress:
-        for part in replays.verify_parts(database, scope):
+        for part in replays.verify_parts(scope):
             for problem in part.problems:
                 click.echo(escape_controls(problem), err=True)
             if intervention is not None:
-                rebuilt += replays.rebuild(database, part, intervention)
+                rebuilt += replays.rebuild(part, intervention)
             result.add(part)
             progress(result.events)
     same = "as the log says" if not result.differing else f"{result.differing:,} differ"

@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Final
 
+from fillrate_assets.aws.dynamodb import DynamoTable
 from fillrate_assets.core import extras
 from fillrate_assets.core.errors import PermanentFailure
+from fillrate_assets.fulfillment import dynamo_replay, replay
 from fillrate_assets.fulfillment.accepted_events import AcceptedEvents
+from fillrate_assets.fulfillment.dynamo_log import DynamoEffects, DynamoRegister
 from fillrate_assets.fulfillment.effect_store import EffectStore
 from fillrate_assets.fulfillment.event_intake import EventIntake
 from fillrate_assets.fulfillment.feed_store import OrderFeed
+from fillrate_assets.fulfillment.interventions import Intervention
+from fillrate_assets.fulfillment.log_port import EffectLog, EventRegister
+from fillrate_assets.fulfillment.replay import ReplayResult, ReplayScope
+from fillrate_assets.fulfillment.report import dynamo_report, order_report
+from fillrate_assets.fulfillment.report.order_report import OrderReport
 from fillrate_assets.fulfillment.rules.lifecycles import FUNCTIONS
 from fillrate_assets.fulfillment.sources.targets import HttpTarget, Target
 from fillrate_assets.fulfillment.transition_log import TransitionLog
@@ -21,6 +31,8 @@ from fillrate_assets.fulfillment.worker import FulfillmentWorker, build_queues
 from fillrate_assets.inventory.stock_ledger import StockLedger
 from fillrate_assets.inventory.stock_store import StockStore
 from fillrate_assets.messaging import log_context, telemetry
+from fillrate_assets.messaging.jobs import JobQueue
+from fillrate_assets.messaging.sqs_queues import SqsQueues
 from fillrate_assets.settings import Settings
 from fillrate_assets.storage.database import Database
 
@@ -40,6 +52,64 @@ def open_database(settings: Settings) -> Database:
     if settings.record_store_schema is None:
         database.upgrade()
     return database
+
+
+@dataclass(frozen=True)
+class Stores:
+    """Where what the operator works on is: on a machine and its servers, or in AWS."""
+
+    queue: JobQueue
+    effects: EffectLog
+    accepted: EventRegister
+    read_order: Callable[[str], OrderReport]
+    describe_totals: Callable[[], list[str]]
+
+
+@contextmanager
+def open_stores(settings: Settings, needed_by: str) -> Iterator[Stores]:
+    """Open the stores that the settings choose: those in AWS where they name a table of DynamoDB."""
+    if settings.fulfillment_aws.table:
+        yield _open_aws(settings)
+        return
+    with make_queue(settings, needed_by) as queue:
+        database = open_database(settings)
+        yield Stores(
+            queue,
+            EffectStore(database),
+            AcceptedEvents(database),
+            partial(order_report.read_order, database),
+            lambda: order_report.describe_totals(order_report.read_totals(database)),
+        )
+
+
+@dataclass(frozen=True)
+class Replay:
+    """The replay of a log, wherever that is."""
+
+    verify_parts: Callable[[ReplayScope], Iterator[ReplayResult]]
+    rebuild: Callable[[ReplayResult, Intervention], int]
+
+
+def choose_replay(settings: Settings) -> Replay:
+    """Choose the replay of the log that the settings name."""
+    if settings.fulfillment_aws.table:
+        table = DynamoTable(settings.fulfillment_aws.table)
+        return Replay(partial(dynamo_replay.verify_parts, table), partial(dynamo_replay.rebuild, table))
+    database = open_database(settings)
+    return Replay(partial(replay.verify_parts, database), partial(replay.rebuild, database))
+
+
+def _open_aws(settings: Settings) -> Stores:
+    names = settings.fulfillment_aws
+    table = DynamoTable(names.table)
+    queues = SqsQueues(names.queue_urls, names.deferred_queue_url, names.parked_queue_url, names.dead_letter_queue_url)
+    return Stores(
+        queues,
+        DynamoEffects(table),
+        DynamoRegister(table),
+        partial(dynamo_report.read_order, table),
+        partial(dynamo_report.describe_totals, table),
+    )
 
 
 def make_queue(settings: Settings, needed_by: str) -> DbosQueue:

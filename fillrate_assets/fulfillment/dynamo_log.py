@@ -36,11 +36,13 @@ EFFECT_PREFIX: Final = "OUT#"
 EXPIRY: Final = "expires_at"
 """The attribute from whose time on DynamoDB may delete an item: effects that are done have it."""
 
-_HEAD: Final = "HEAD"
+HEAD: Final = "HEAD"
+ENTRY_PREFIX: Final = "LOG#"
+INTERVENTION_PREFIX: Final = "DONE#"
 _APPLIED: Final = "APPLIED"
 _ACCEPTED: Final = "ACCEPTED"
 _REJECTED: Final = "REJECTED#"
-_NEW: Final = "attribute_not_exists(pk)"
+NEW: Final = "attribute_not_exists(pk)"
 _DONE_DAYS: Final = 90
 _HEAD_FIELDS: Final = ("order_id", "version", "state", "machine")
 _ENTRY_FIELDS: Final = ("order_id", "version", "event_type", "schema_version", "from_state", "to_state")
@@ -75,16 +77,12 @@ class DynamoLog:
 
     def read_history(self, order_id: str) -> list[LogEntry]:
         """Read the log of an order, oldest first."""
-        found = self.table.query(_name_order(order_id), "LOG#")
-        return [
-            LogEntry(**{name: item[name] for name in _ENTRY_FIELDS}, payload=json.loads(item["payload"]))
-            for item in found
-        ]
+        return [make_entry(item) for item in self.table.query(name_order(order_id), ENTRY_PREFIX)]
 
     def read_head(self, order_id: str) -> Head:
         """Read an order as it is; at version 0 if it is not known."""
-        found = self.table.get(_name_order(order_id), _HEAD)
-        return Head(order_id) if found is None else Head(**{name: found[name] for name in _HEAD_FIELDS})
+        found = self.table.get(name_order(order_id), HEAD)
+        return Head(order_id) if found is None else make_head(found)
 
     def _find_known(self, event: Event) -> dict[str, Any] | None:
         """Find what is stored under the id of an event, as the log in the record store does."""
@@ -104,13 +102,13 @@ class DynamoLog:
         self, event: Event, decision: Decision, before: Head, *, actor: str, now: datetime
     ) -> list[dict[str, Any]]:
         """Build the transaction: whichever of two workers comes second finds the head, or a key, taken."""
-        table, order, after = self.table, _name_order(event.order_id), decision.head or before
+        table, order, after = self.table, name_order(event.order_id), decision.head or before
         ship_date = event.ship_date.isoformat() if event.ship_date else None
         placed: Item = {"machine": after.machine, "dc": event.dc, "ship_date": ship_date}
         known: Item = {"payload_sha256": event.payload_sha256, "order_id": event.order_id, "version": after.version}
         entry: Item = {
             "pk": order,
-            "sk": f"LOG#{after.version:010d}",
+            "sk": f"{ENTRY_PREFIX}{after.version:010d}",
             **known,
             **placed,
             "event_id": event.event_id,
@@ -129,7 +127,7 @@ class DynamoLog:
         }
         moved: dict[str, str | int] = {"version": after.version, "state": after.state, "changed_at": _format(now)}
         if before.version == 0:
-            head = table.make_put({"pk": order, "sk": _HEAD, "order_id": event.order_id, **placed, **moved})
+            head = table.make_put({"pk": order, "sk": HEAD, "order_id": event.order_id, **placed, **moved})
         else:
             values: Item = {
                 ":version": after.version,
@@ -138,7 +136,7 @@ class DynamoLog:
                 ":read": before.version,
             }
             change = "SET version = :version, state = :state, changed_at = :now"
-            head = table.make_update(order, _HEAD, change, "version = :read", values)
+            head = table.make_update(order, HEAD, change, "version = :read", values)
         applied: Item = {"pk": _name_event(event.event_id), "sk": _APPLIED, **known}
         return [table.make_put(applied), table.make_put(entry), head, *self._build_effects(event, decision, now)]
 
@@ -167,12 +165,12 @@ class DynamoLog:
         ]
 
     def _read_opening(self, order_id: str) -> Mapping[str, Any]:
-        first = self.table.get(_name_order(order_id), f"LOG#{1:010d}") or {}
+        first = self.table.get(name_order(order_id), f"{ENTRY_PREFIX}{1:010d}") or {}
         opening: Mapping[str, Any] = json.loads(first["payload"])
         return opening
 
     def _list_pending(self, order_id: str, version: int) -> tuple[Effect, ...]:
-        items = self.table.query(_name_order(order_id), f"{EFFECT_PREFIX}{version:010d}#")
+        items = self.table.query(name_order(order_id), f"{EFFECT_PREFIX}{version:010d}#")
         return tuple(_make_effect(item) for item in items if item["state"] == "PENDING")
 
     def _reject(self, event: Event, decision: Decision, head: Head, *, known: bool, now: datetime) -> None:
@@ -197,9 +195,9 @@ class DynamoLog:
         }
         actions = [self.table.make_put(item)]
         if not known:
-            order = _name_order(event.order_id)
-            unchanged = ("version = :read", {":read": head.version}) if head.version else (_NEW, None)
-            actions += [self.table.make_check(pk, _APPLIED, _NEW), self.table.make_check(order, _HEAD, *unchanged)]
+            order = name_order(event.order_id)
+            unchanged = ("version = :read", {":read": head.version}) if head.version else (NEW, None)
+            actions += [self.table.make_check(pk, _APPLIED, NEW), self.table.make_check(order, HEAD, *unchanged)]
         self.table.write(actions)
 
 
@@ -227,9 +225,12 @@ class DynamoEffects:
         return _make_request(found)
 
     def lease(self, effect_id: str, *, seconds: float, now: datetime) -> EffectRequest | None:
-        """Lease an effect that is to be requested; None if another has it, or it is not pending any more."""
-        values = {":pending": "PENDING", ":now": _format(now), ":until": _format(now + timedelta(seconds=seconds))}
-        free = "state = :pending AND (attribute_not_exists(lease_until) OR lease_until <= :now)"
+        """Lease an effect that is to be requested; None if another has it, or it is done.
+
+        One that is dead is requested too, as on a machine: whoever tries its job again revives it afterwards.
+        """
+        values = {":final": "DONE", ":now": _format(now), ":until": _format(now + timedelta(seconds=seconds))}
+        free = "state <> :final AND (attribute_not_exists(lease_until) OR lease_until <= :now)"
         leased = self._change(effect_id, "SET lease_until = :until", values, condition=free)
         return None if leased is None else _make_request(leased)
 
@@ -291,7 +292,7 @@ class DynamoRegister:
                 ":now": _format(now),
             }
             change = "SET payload_sha256 = :hash, order_id = :order, event_type = :type, accepted_at = :now"
-            self.table.update(_name_event(event.event_id), _ACCEPTED, f"{change}, source = :source", _NEW, values)
+            self.table.update(_name_event(event.event_id), _ACCEPTED, f"{change}, source = :source", NEW, values)
 
 
 def build_table(name: str) -> dict[str, Any]:
@@ -311,8 +312,19 @@ def build_table(name: str) -> dict[str, Any]:
     }
 
 
-def _name_order(order_id: str) -> str:
+def name_order(order_id: str) -> str:
+    """Return the partition of an order."""
     return f"ORDER#{order_id}"
+
+
+def make_head(item: Mapping[str, Any]) -> Head:
+    """Make the head of its item."""
+    return Head(**{name: item[name] for name in _HEAD_FIELDS})
+
+
+def make_entry(item: Mapping[str, Any]) -> LogEntry:
+    """Make an entry of the log of its item."""
+    return LogEntry(**{name: item[name] for name in _ENTRY_FIELDS}, payload=json.loads(item["payload"]))
 
 
 def _name_event(event_id: str) -> str:
@@ -322,7 +334,7 @@ def _name_event(event_id: str) -> str:
 def _split(effect_id: str) -> tuple[str, str]:
     """Return the keys of an effect. An order's id may have colons in it."""
     order_id, version, kind = effect_id.rsplit(":", 2)
-    return _name_order(order_id), f"{EFFECT_PREFIX}{int(version):010d}#{kind}"
+    return name_order(order_id), f"{EFFECT_PREFIX}{int(version):010d}#{kind}"
 
 
 def _make_effect(item: Mapping[str, Any]) -> Effect:

@@ -129,7 +129,7 @@ class LambdaHandlers:
             return Done() if isinstance(result, Done) else result
         effects, effect_id = DynamoEffects(self.table), job.body["effect_id"]
         if effects.lease(effect_id, seconds=LEASE_SECONDS, now=datetime.now(UTC)) is None:
-            if effects.read_request(effect_id).state != "PENDING":
+            if effects.read_request(effect_id).state == "DONE":
                 return Done()
             msg = f"{effect_id} is being requested by another function"
             raise SourceUnavailable(msg)

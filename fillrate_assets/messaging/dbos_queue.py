@@ -141,15 +141,22 @@ class DbosQueue:
             self._client.delete_workflow(found.workflow_id)
         return again
 
-    def discard(self, job_id: str) -> None:
-        """Delete a dead letter.
+    def redrive_all(self, limit: int) -> Iterator[Job]:
+        """Enqueue dead letters again one by one, and yield each."""
+        for each in self.list_dead_letters(limit):
+            yield self.redrive(each.job.job_id)
+
+    def discard(self, job_id: str) -> Job:
+        """Delete a dead letter, and return it.
 
         Raises:
             PermanentFailure: there is no such dead letter.
 
         """
         with translate_errors(self.url):
-            self._client.delete_workflow(self._find(job_id, _DEAD).workflow_id)
+            found = self._find(job_id, _DEAD)
+            self._client.delete_workflow(found.workflow_id)
+            return _read_job(found)
 
     def list_parked(self, limit: int) -> list[StoredJob]:
         """List jobs that are parked, oldest first."""

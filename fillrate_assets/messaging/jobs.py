@@ -7,7 +7,7 @@ is decided elsewhere, and what a job does belongs to the areas.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, Protocol, Self
@@ -141,6 +141,17 @@ class StoredJob:
     code_version: str | None = None
     """The release that gave it up."""
 
+    error: str | None = None
+    """Class of the error that made it one, where the engine stores it."""
+
+    source: str | None = None
+    """Queue that it came from, as the engine names it."""
+
+    body: str | None = None
+    """The message as it came, where it may be no job."""
+
+    is_job: bool = True
+
 
 class JobSender(Protocol):
     """What an intake needs of an engine."""
@@ -175,8 +186,11 @@ class JobQueue(JobSender, Protocol):
     def redrive(self, job_id: str) -> Job:
         """Enqueue a dead letter again, with all its attempts before it, and return it."""
 
-    def discard(self, job_id: str) -> None:
-        """Delete a dead letter."""
+    def redrive_all(self, limit: int) -> Iterator[Job]:
+        """Enqueue dead letters again one by one, and yield each."""
+
+    def discard(self, job_id: str) -> Job:
+        """Delete a dead letter, and return it."""
 
     def list_parked(self, limit: int) -> list[StoredJob]:
         """List jobs that are parked, oldest first."""

@@ -117,14 +117,15 @@ class JobBatches:
         self.metrics.count(type(result).__name__)
 
     def _give_up(self, record: SQSRecord, reason: str, error: Exception, job: Job | None = None) -> None:
-        sent = int(record.attributes.sent_timestamp or 0) / 1000
+        sent, first = record.attributes.sent_timestamp, record.attributes.approximate_first_receive_timestamp
         self.queues.give_up(
             record.body,
             reason,
             now=self.clock(),
             error=type(error).__name__,
             attempts=int(record.attributes.approximate_receive_count),
-            sent_at=datetime.fromtimestamp(sent, UTC).isoformat(),
+            sent_at=_format_milliseconds(sent),
+            first_failed_at=_format_milliseconds(first),
             source=record.event_source_arn,
             code_version=self.code_version,
         )
@@ -137,6 +138,10 @@ class JobBatches:
         url = self.queue_urls.get(record.event_source_arn.rpartition(":")[2])
         if url is not None:
             sqs.hide(url, record.receipt_handle, seconds)
+
+
+def _format_milliseconds(stamp: str | None) -> str:
+    return datetime.fromtimestamp(int(stamp or 0) / 1000, UTC).isoformat(timespec="milliseconds")
 
 
 @dataclass(frozen=True)

@@ -118,9 +118,9 @@ def test_an_effect_that_was_given_up_is_listed_and_tried_again(run: Run, chosen:
     work(chosen, SimulatedWorld(Faults(0.0001, refused_share=1)))
     assert "O1:1:validate_party  onboarding" in run("dead-letters")[1]
     assert "dead: validate_party (O1:1:validate_party), attempts: 1: onboarding refuses" in run("status", "O1")[1]
-    assert run("dead-letters", "--redrive", "O1:1:validate_party")[1] == "O1:1:validate_party is tried again\n"
+    assert run("dead-letters", "redrive", "O1:1:validate_party")[1] == "O1:1:validate_party is tried again\n"
     assert "pending: validate_party" in run("status", "O1")[1]
-    assert run("dead-letters", "--discard", "O1:1:validate_party")[0] == 2
+    assert run("dead-letters", "discard", "O1:1:validate_party", "--reason", "it is done")[0] == 2
 
 
 @pytest.mark.slow

@@ -17,6 +17,7 @@ from fillrate_assets.aws import sqs
 from fillrate_assets.aws.dynamodb import DynamoTable
 from fillrate_assets.aws.dynamodb_streams import StreamPoller
 from fillrate_assets.core.errors import PermanentFailure, SourceUnavailable
+from fillrate_assets.fulfillment.dead_letters import redrive_all
 from fillrate_assets.fulfillment.dynamo_log import DynamoEffects, DynamoLog, DynamoRegister
 from fillrate_assets.fulfillment.event_intake import EVENT_QUEUE, EventIntake
 from fillrate_assets.fulfillment.lambda_handlers import LambdaHandlers
@@ -173,7 +174,9 @@ def test_a_premature_event_waits_and_is_parked_in_the_end(deployment: Deployment
     (parked,) = deployment.read(queues.parked_url)
     assert parked["reason"] == "OrderValidated is not decided in NOTHING yet"
     deployment.log.apply(make_event("OrderReceived"), actor="worker", now=datetime.now(UTC))
-    assert queues.release(10) == 1
+    assert [each.job.job_id for each in queues.list_parked(10)] == ["late"]
+    queues.release("late")
+    assert queues.count_parked() == 0
     wait_until(lambda: deployment.consume("deferred")[0] == 1)
     assert deployment.log.read_head("O1").state == "VALIDATED"
 
@@ -201,8 +204,10 @@ def test_what_fails_comes_again_and_is_a_dead_letter_in_the_end_which_can_be_red
     assert Job.load(dead["body"]).body == {"effect_id": "O1:1:validate_order"}
     assert deployment.effects.read_request("O1:1:validate_order").state == "DEAD"
     deployment.target.failure = None
-    deployment.effects.revive("O1:1:validate_order")
-    assert queues.redrive(10) == 1
+    (listed,) = queues.list_dead_letters(10)
+    assert (listed.error, listed.job.attempts, listed.code_version) == ("SourceUnavailable", 8, "1.0")
+    assert (queues.count_dead_letters(), len(queues.list_dead_letters(10))) == (1, 1)
+    assert [*redrive_all(queues, deployment.effects, 10, per_second=1000)] == ["O1:1:validate_order"]
     wait_until(lambda: deployment.consume("deferred")[0] == 1)
     assert deployment.effects.read_request("O1:1:validate_order").state == "DONE"
     assert deployment.read(queues.dead_letter_url) == []
@@ -297,3 +302,24 @@ def test_a_batch_prints_what_became_of_it_in_the_embedded_metric_format(
     for each in printed:
         total.update({name: int(sum(each[name])) for name in ("Records", "NEW", "INVALID", "Done") if name in each})
     assert total == {"Records": 2, "NEW": 1, "INVALID": 1, "Done": 2}
+
+
+def test_what_is_no_event_is_tried_again_where_it_came_from_or_discarded(deployment: Deployment) -> None:
+    queues = deployment.functions.queues
+    intake = replace(queues, urls={**queues.urls, "intake": queues.urls["onboarding"]})
+    functions, url = replace(deployment.functions, queues=intake), intake.urls["intake"]
+    sqs.send(url, [sqs.Message('{"type": "Sung"}', {"MessageGroupId": "x", "MessageDeduplicationId": "x"})])
+    (message,) = sqs.receive(url, 1)
+    assert functions.accept_events(make_batch(url, [message])) == {"batchItemFailures": []}
+    sqs.delete(url, message["ReceiptHandle"])
+    (dead,) = intake.list_dead_letters(10)
+    assert (dead.is_job, dead.error, dead.body) == (False, "PermanentFailure", '{"type": "Sung"}')
+    intake.redrive(dead.job.job_id)
+    (again,) = sqs.receive(url, 1)
+    assert again["Body"] == '{"type": "Sung"}'
+    functions.accept_events(make_batch(url, [again]))
+    (dead,) = intake.list_dead_letters(10)
+    intake.discard(dead.job.job_id)
+    assert intake.count_dead_letters() == 0
+    with pytest.raises(PermanentFailure, match="there is no such job"):
+        intake.discard(dead.job.job_id)

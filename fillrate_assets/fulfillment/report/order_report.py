@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -20,7 +20,7 @@ from fillrate_assets.storage.database import Database
 _SYSTEM: Final = "transition log"
 _TIME: Final = "%Y-%m-%d %H:%M:%S"
 
-Row = sa.RowMapping
+Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
