@@ -87,7 +87,7 @@ class FulfillmentStack(cdk.Stack):  # type: ignore[misc] # the CDK has no types 
         self._removal = cdk.RemovalPolicy.DESTROY if destroys_data else cdk.RemovalPolicy.RETAIN
         self._code, self._runtime = lambda_.Code.from_asset(str(code)), lambda_.Runtime(runtime)
         self._table = self._make_log()
-        # Whoever has an inventory of their own is requested by its URL.
+        # An inventory of one's own is requested by its URL.
         both = dynamodb.StreamViewType.NEW_AND_OLD_IMAGES
         self._stock = None if "inventory" in targets else self._make_table("Stock", both)
         self._bucket = s3.Bucket(

@@ -227,7 +227,7 @@ class DynamoEffects:
     def lease(self, effect_id: str, *, seconds: float, now: datetime) -> EffectRequest | None:
         """Lease an effect that is to be requested; None if another has it, or it is done.
 
-        One that is dead is requested too, as on a machine: whoever tries its job again revives it afterwards.
+        One that is dead is requested too, as on a machine: it is revived after its job is enqueued again.
         """
         values = {":final": "DONE", ":now": _format(now), ":until": _format(now + timedelta(seconds=seconds))}
         free = "state <> :final AND (attribute_not_exists(lease_until) OR lease_until <= :now)"

@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from click.testing import CliRunner
 
 from fillrate_assets.aws.dynamodb import DynamoTable
+from fillrate_assets.cli.fulfillment import fulfillment
 from fillrate_assets.fulfillment.event_intake import EVENT_QUEUE
 from fillrate_assets.fulfillment.rules.decisions import Head, fold
 from fillrate_assets.fulfillment.rules.event_documents import dump_event, parse_document
@@ -89,6 +91,61 @@ def check_that_an_event_that_is_early_comes_again(stack: DeployedStack) -> None:
     submit(stack, make_document("E1", "OrderValidated"))
     submit(stack, make_document("E1", validate_order=[]))
     wait_for(stack, "E1", "DELIVERED")
+
+
+def check_that_what_is_no_event_is_a_dead_letter_that_operators_see_and_discard(stack: DeployedStack) -> None:
+    document = make_document("P1", "Sung")
+    submit(stack, document)
+    stack.publish(EVENT_QUEUE, "{", "P2")
+    wait_until(lambda: stack.queues.count_dead_letters() == 2)
+    letters = {each.error: each for each in stack.queues.list_dead_letters(10)}
+    assert {name: each.body for name, each in letters.items()} == {
+        "PermanentFailure": json.dumps(document),
+        "JSONDecodeError": "{",
+    }
+    shown = json.loads(run_command("dead-letters", "show", letters["PermanentFailure"].job.job_id))
+    assert shown["source"].startswith("arn:aws:sqs:")
+    assert shown["reason"].startswith("type is one of OrderReceived")
+    assert shown["attempts"] == 1
+    assert shown["first_failed_at"] < shown["last_failed_at"]
+    assert shown["code_version"]
+    for each in letters.values():
+        run_command("dead-letters", "discard", each.job.job_id, "--reason", "of a test")
+    assert run_command("dead-letters") == "there are no dead letters\n"
+
+
+def check_that_an_effect_that_is_refused_is_tried_again_once_its_target_is_mended(stack: DeployedStack) -> None:
+    submit(stack, make_document("D1", book_carrier=400))
+    wait_until(lambda: stack.queues.count_dead_letters() == 1)
+    assert "dead: book_carrier (D1:5:book_carrier), attempts: 1" in run_command("status", "D1")
+    assert "dead: 1" in run_command("status")
+    stack.mend_target("book_carrier")
+    assert run_command("dead-letters", "redrive", "--all") == "D1:5:book_carrier is tried again\n"
+    wait_for(stack, "D1", "DELIVERED")
+
+
+def check_that_operators_submit_events_and_replay_the_log(stack: DeployedStack) -> None:
+    document = json.dumps(make_document("S1", validate_order=[]))
+    assert run_command("submit", "-", given=f"{document}\n{document}") == (
+        "1 accepted, 1 known already, 0 known with another payload, 0 refused\n"
+    )
+    wait_for(stack, "S1", "RECEIVED")
+    assert "by oms" not in run_command("history", "S1")
+    assert "1. OrderReceived of oms: NOTHING -> RECEIVED, applied by lambda with" in run_command("explain", "S1")
+    table = stack.log.table
+    table.update("ORDER#S1", "HEAD", "SET state = :state", "", {":state": "PACKED"})
+    with pytest.raises(AssertionError, match="S1: the head is PACKED at version 1, the log folds into RECEIVED"):
+        run_command("replay", "verify", "--dc", "DC01", "--ship-date", "2026-02-12")
+    assert run_command("replay", "rebuild", "--order", "S1", "--reason", "a test").endswith("1 rebuilt\n")
+    assert ": as the log says; " in run_command("replay", "verify")
+    assert "a test" in run_command("history", "S1")
+
+
+def run_command(*command: str, given: str = "") -> str:
+    """Run a command of operators, whose settings are those that the stack puts out; return what it prints."""
+    done = CliRunner().invoke(fulfillment, command, input=given, catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    return done.stdout
 
 
 @dataclass(frozen=True)
@@ -202,6 +259,9 @@ CHECKS: list[Callable[[DeployedStack], None]] = [
     check_that_an_order_goes_its_way_once,
     check_that_a_job_that_is_delivered_again_changes_nothing,
     check_that_an_event_that_is_early_comes_again,
+    check_that_what_is_no_event_is_a_dead_letter_that_operators_see_and_discard,
+    check_that_an_effect_that_is_refused_is_tried_again_once_its_target_is_mended,
+    check_that_operators_submit_events_and_replay_the_log,
     check_that_the_workflow_of_an_order_ends_as_its_steps_do,
     check_that_each_error_of_a_step_leads_where_the_table_says,
 ]
@@ -216,7 +276,8 @@ def test_the_stack_deploys_takes_orders_has_no_changes_and_is_deleted(
 ) -> None:
     cloud = None if ON_AWS else request.getfixturevalue("aws_emulator")
     with deploy_stack(cloud, tmp_path_factory.mktemp("stack")) as stack:
-        for name, value in stack.environment.items():
+        home = {"FILLRATE_HOME": str(tmp_path_factory.mktemp("home"))}
+        for name, value in {**stack.environment, **stack.settings, **home}.items():
             monkeypatch.setenv(name, value)
         stack.stock.receive("DC01", {"A": Decimal(100)})
         for check in CHECKS:
